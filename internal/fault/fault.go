@@ -1,0 +1,160 @@
+// Package fault is the one vocabulary of errors: what kind of failure it is, in words for a person,
+// with a hint and machine-readable detail. The kind decides the exit code, here and nowhere else.
+package fault
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Code is the semantic code of a failure, as the backend API's error envelope names it.
+type Code string
+
+// The codes of the command-line contract.
+const (
+	Internal             Code = "INTERNAL_ERROR"
+	Usage                Code = "USAGE_ERROR"
+	NotFound             Code = "RESOURCE_NOT_FOUND"
+	AlreadyExists        Code = "RESOURCE_ALREADY_EXISTS"
+	Conflict             Code = "CONFLICT"
+	Validation           Code = "VALIDATION_ERROR"
+	Unauthenticated      Code = "AUTHENTICATION_REQUIRED"
+	PermissionDenied     Code = "PERMISSION_DENIED"
+	Database             Code = "DATABASE_ERROR"
+	PartialFailure       Code = "PARTIAL_FAILURE"
+	ConfirmationRequired Code = "CONFIRMATION_REQUIRED"
+	Busy                 Code = "BUSY"
+	Interrupted          Code = "INTERRUPTED"
+	Terminated           Code = "TERMINATED"
+)
+
+// Exit is one row of the exit code table: the process's exit code, the semantic codes that lead to it
+// and what it means to a caller.
+type Exit struct {
+	Status  int
+	Codes   []Code
+	Meaning string
+}
+
+// Exits lists every exit code that cxgctl ends with, in ascending order. Status and
+// `cxgctl help exit-codes` both read this table, so they cannot disagree.
+var Exits = []Exit{
+	{0, nil, "done (an empty list is done)"},
+	{1, []Code{Internal}, "anything unforeseen"},
+	{2, []Code{Usage}, "unknown flag, missing argument"},
+	{3, []Code{NotFound}, "a named object does not exist"},
+	{4, []Code{AlreadyExists, Conflict}, "unique value taken; the row changed under us"},
+	{5, []Code{Validation}, "a value is refused"},
+	{6, []Code{Unauthenticated}, "no operator, expired or revoked login"},
+	{7, []Code{PermissionDenied}, "the operator may not do this"},
+	{8, []Code{Database}, "unreachable, timed out, locked, schema not understood"},
+	{9, []Code{PartialFailure}, "some items of a batch failed; the rest is done"},
+	{10, []Code{ConfirmationRequired}, "declined, or a destructive command without --yes off a terminal"},
+	{75, []Code{Busy}, "another run holds the same lock"},
+	{130, []Code{Interrupted}, "interrupted; everything uncommitted rolled back"},
+	{143, []Code{Terminated}, "terminated; everything uncommitted rolled back"},
+}
+
+// Error is a failure that a person is meant to read: lower case, no full stop, naming the thing.
+type Error struct {
+	Code    Code
+	Message string
+	Hint    string         // what to do about it; may be empty
+	Detail  map[string]any // for scripts; never a secret
+	Cause   error          // for errors.Is and --verbose; its text is never printed otherwise
+}
+
+// New makes an Error; format and args as in fmt.Sprintf.
+func New(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// Error returns the message alone.
+func (e *Error) Error() string { return e.Message }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// WithHint returns e with a hint; format and args as in fmt.Sprintf.
+func (e *Error) WithHint(format string, args ...any) *Error {
+	e.Hint = fmt.Sprintf(format, args...)
+	return e
+}
+
+// With returns e with one more field of detail.
+func (e *Error) With(key string, value any) *Error {
+	if e.Detail == nil {
+		e.Detail = map[string]any{}
+	}
+	e.Detail[key] = value
+	return e
+}
+
+// Because returns e with its cause.
+func (e *Error) Because(cause error) *Error {
+	e.Cause = cause
+	return e
+}
+
+// From returns err as an *Error; one that is none already becomes INTERNAL_ERROR with its text.
+// A nil err gives nil.
+func From(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	return New(Internal, "%s", err.Error()).Because(err)
+}
+
+// Is says whether err is, or wraps, an Error with this code.
+func Is(err error, code Code) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Code == code
+}
+
+// Status returns the exit code for err: 0 for nil, 1 for an error that is no *Error.
+func Status(err error) int {
+	if err == nil {
+		return 0
+	}
+	code := From(err).Code
+	for _, x := range Exits {
+		for _, c := range x.Codes {
+			if c == code {
+				return x.Status
+			}
+		}
+	}
+	return 1
+}
+
+// Problem is one refused value.
+type Problem struct {
+	Field   string `json:"field"`
+	Message string `json:"message"`
+}
+
+// Problems collects every refused value of one command, so that a person mends them all at once.
+// The zero value is ready to use.
+type Problems struct{ list []Problem }
+
+// Add notes that the value of field is refused; the message names the field's value and the rule.
+func (p *Problems) Add(field, format string, args ...any) {
+	p.list = append(p.list, Problem{field, fmt.Sprintf(format, args...)})
+}
+
+// Err returns one VALIDATION_ERROR that names every problem, or nil when there is none.
+// Its detail has them as "fields".
+func (p *Problems) Err() error {
+	if len(p.list) == 0 {
+		return nil
+	}
+	parts := make([]string, len(p.list))
+	for i, x := range p.list {
+		parts[i] = x.Field + ": " + x.Message
+	}
+	return New(Validation, "%s", strings.Join(parts, "; ")).With("fields", p.list)
+}

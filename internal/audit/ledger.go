@@ -1,0 +1,294 @@
+// Package audit is the only way to change a platform's data, and the log of what was changed. A
+// change and its audit row commit together or not at all.
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// Operator is the person or service that a change is attributed to.
+type Operator struct {
+	ID         uuid.UUID // uuid.Nil where no user of the platform acts (migrations)
+	Name       string
+	AuthMethod string // claim, login, db_role, or os for commands that run without an operator
+	Claimed    string // the name as it was given
+}
+
+// Origin is where a command came from. Every audit row records it (reliability.md, "Operator identity").
+type Origin struct {
+	OSUser   string `json:"os_user"`
+	LoginUID string `json:"login_uid,omitempty"`
+	SudoUser string `json:"sudo_user,omitempty"`
+	Host     string `json:"host"`
+	PID      int    `json:"pid"`
+	Version  string `json:"client_version"`
+	Command  string `json:"command"` // with the flags whose values may be recorded
+	Reason   string `json:"reason,omitempty"`
+	Ticket   string `json:"ticket,omitempty"`
+}
+
+// Guard bounds how many rows one command may change; nil means no bound.
+type Guard struct{ Expect, MaxAffected *int }
+
+// check refuses a number of changed rows that is outside the bounds.
+func (g Guard) check(n int) error {
+	switch {
+	case g.Expect != nil && n != *g.Expect:
+		return fault.New(fault.Conflict, "%d rows would change, --expect says %d", n, *g.Expect).
+			WithHint("nothing was changed; look at the rows with --dry-run").With("affected", n).With("expected", *g.Expect)
+	case g.MaxAffected != nil && n > *g.MaxAffected:
+		return fault.New(fault.Conflict, "%d rows would change, --max-affected allows %d", n, *g.MaxAffected).
+			WithHint("nothing was changed; narrow the filter, or raise --max-affected").With("affected", n).With("max_affected", *g.MaxAffected)
+	}
+	return nil
+}
+
+// Action is what was done to a row, as the action_performed column's CHECK spells it.
+type Action string
+
+// The actions that change a row.
+const (
+	Create  Action = "CREATE"
+	Update  Action = "UPDATE"
+	Delete  Action = "DELETE"
+	Execute Action = "EXECUTE"
+)
+
+// Event is what kind of event a row records: the columns event_type and event_category.
+type Event struct{ Type, Category string }
+
+// The events that cxgctl writes.
+var (
+	DataModification = Event{"ADMIN_ACTION", "DATA_MODIFICATION"}
+	PasswordChange   = Event{"PASSWORD_CHANGE", "DATA_MODIFICATION"}
+	SystemChange     = Event{"ADMIN_ACTION", "SYSTEM_CHANGE"}
+	violation        = Event{"ADMIN_ACTION", "SECURITY_VIOLATION"}
+)
+
+// Subject is what a change is about: the noun and, where it is known, the row.
+type Subject struct {
+	Resource string     // the noun: user, invoice, …
+	ID       uuid.UUID  // uuid.Nil where no row is known
+	Name     string     // what a person calls it: a username, an invoice number, a REF as it was typed
+	TenantID *uuid.UUID // where it belongs to one
+}
+
+// Change is one changed row. Before and After are the noun's record, nil where there was none; the
+// ledger keeps only the fields that differ where both are given.
+type Change struct {
+	Subject
+	Action        Action
+	Event         Event // the zero value means DataModification
+	Before, After any
+	Secrets       []string // fields of no record that changed too; their images say "changed"
+}
+
+// Intent is what a command is about to do, for the audit row of an attempt that fails.
+type Intent struct {
+	Subject
+	Action Action
+}
+
+// Tx is the transaction in which a verb does its work.
+type Tx struct {
+	pgx.Tx
+	By  Operator
+	Now time.Time // one for all that the transaction writes
+}
+
+// Ledger opens the transactions that may change something and writes their audit rows.
+type Ledger struct {
+	DryRun bool // run every statement, then roll back
+	Guard  Guard
+
+	db      *db.DB
+	writer  *writer
+	by      Operator
+	op      uuid.UUID
+	now     func() time.Time
+	changes []Entry
+}
+
+// Open makes a ledger over the manager database for one command of one operator. It fails where the
+// audit log has no table: no change goes unaudited.
+func Open(d *db.DB, cat schema.Catalog, by Operator, from Origin) (*Ledger, error) {
+	t, err := cat.Table(schema.AuditLogs)
+	if err != nil {
+		return nil, fault.From(err).WithHint("no change goes unaudited; cxgctl migrate up --database manager creates the table")
+	}
+	op, err := uuid.NewV7()
+	if err != nil {
+		return nil, err
+	}
+	return &Ledger{db: d, writer: newWriter(t, by, from, op), by: by, op: op, now: time.Now}, nil
+}
+
+// Op returns the id that all audit rows of this command share.
+func (l *Ledger) Op() uuid.UUID { return l.op }
+
+// Entries returns the audit rows of this command's changes: committed or, in a dry run, rolled back.
+func (l *Ledger) Entries() []Entry { return l.changes }
+
+// Reader returns the database for the reading that a mutating command does before its transaction.
+func (l *Ledger) Reader() db.Reader { return l.db }
+
+// attempts bounds how often a transaction that the server asks to run again is run.
+const attempts = 3
+
+// Write runs fn in a transaction, adds one audit row per change that fn returns, and commits; in a
+// dry run it checks the deferred constraints and rolls back. If fn fails, nothing is changed and the
+// failed attempt leaves an audit row of its own. No change at all commits nothing.
+func (l *Ledger) Write(ctx context.Context, intent Intent, fn func(context.Context, *Tx) ([]Change, error)) error {
+	var entries []Entry
+	var err error
+	for range attempts {
+		entries, err = l.try(ctx, fn)
+		if !db.Retryable(err) {
+			break
+		}
+	}
+	if err != nil {
+		err = db.Translate(err)
+		l.Failed(ctx, intent, err)
+		return err
+	}
+	l.changes = append(l.changes, entries...)
+	return nil
+}
+
+func (l *Ledger) try(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) ([]Entry, error) {
+	raw, err := l.db.BeginWrite(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// A rollback after a commit does nothing; one whose context is gone closes the connection, and
+	// the server rolls back.
+	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
+	tx := &Tx{Tx: raw, By: l.by, Now: l.now().UTC().Truncate(time.Microsecond)}
+	changes, err := fn(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.Guard.check(len(changes)); err != nil {
+		return nil, err
+	}
+	if len(changes) == 0 {
+		return nil, nil
+	}
+	entries := make([]Entry, len(changes))
+	for i, c := range changes {
+		if entries[i], err = l.writer.entry(c, tx.Now); err != nil {
+			return nil, err
+		}
+	}
+	if err := l.writer.insert(ctx, tx, entries); err != nil {
+		return nil, fault.From(db.Translate(err)).With("audit", "the change was rolled back with its audit row")
+	}
+	if l.DryRun {
+		_, err := tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE")
+		return entries, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return entries, l.commit(ctx, raw, entries[0].ID)
+}
+
+// settleTimeout is how long the outcome of a COMMIT without an answer is looked for.
+const settleTimeout = 15 * time.Second
+
+// commit commits and, if the connection breaks before the answer, finds out whether it took place:
+// the audit row's id was made by us, so its presence settles it. The old server process must be gone
+// first, or it might still commit after we looked.
+func (l *Ledger) commit(ctx context.Context, tx pgx.Tx, auditID uuid.UUID) error {
+	// From here on a signal must not tear the connection: the commit takes place or not, and we say which.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	pid := tx.Conn().PgConn().PID()
+	err := tx.Commit(ctx)
+	if err == nil || !db.Lost(err) {
+		return err
+	}
+	for ctx.Err() == nil {
+		found, settled, serr := l.settled(ctx, auditID, pid)
+		switch {
+		case serr == nil && found:
+			return nil
+		case serr == nil && settled:
+			return fault.New(fault.Database, "the connection broke during the commit, and nothing was changed").
+				WithHint("run the command again").Because(err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return fault.New(fault.Database, "the connection broke during the commit, and whether it took place is not known").
+		WithHint("once the server is back: cxgctl audit list --op %s shows the change if it was made", l.op).
+		With("op_id", l.op.String()).Because(err)
+}
+
+const settleCommit = `
+SELECT EXISTS (SELECT FROM audt.audit_logs WHERE id = $1),
+       NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $2 AND xact_start IS NOT NULL)`
+
+func (l *Ledger) settled(ctx context.Context, auditID uuid.UUID, pid uint32) (found, gone bool, err error) {
+	err = l.db.QueryRow(ctx, settleCommit, auditID, int32(pid)).Scan(&found, &gone)
+	return found, gone, err
+}
+
+// Failed leaves an audit row of an attempt that changed nothing: BLOCKED where it was refused for who
+// the operator is, FAILURE otherwise. Dry runs leave none. An attempt that failed because the
+// database is away can leave no row; its error is what the caller sees either way.
+func (l *Ledger) Failed(ctx context.Context, intent Intent, cause error) {
+	if l.DryRun {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	e := l.writer.failure(intent, fault.From(cause), l.now().UTC().Truncate(time.Microsecond))
+	raw, err := l.db.BeginWrite(ctx)
+	if err != nil {
+		return
+	}
+	defer func() { _ = raw.Rollback(ctx) }()
+	if l.writer.insert(ctx, raw, []Entry{e}) == nil {
+		_ = raw.Commit(ctx)
+	}
+}
+
+// Record writes one audit row of something that took place outside the ledger's transactions, such
+// as a migration.
+func (l *Ledger) Record(ctx context.Context, c Change) error {
+	if c.Before == nil && c.After == nil {
+		return errors.New("an audit row that says nothing")
+	}
+	return l.Write(ctx, Intent{c.Subject, c.Action}, func(context.Context, *Tx) ([]Change, error) {
+		return []Change{c}, nil
+	})
+}
+
+// Changed says whether the ledger recorded a change of the row with this id.
+func (l *Ledger) Changed(id uuid.UUID) bool {
+	return slices.ContainsFunc(l.changes, func(e Entry) bool {
+		return e.ResourceID != nil && *e.ResourceID == id.String()
+	})
+}
+
+func (c Change) valid() error {
+	if c.Action == "" || c.Resource == "" || (c.Before == nil && c.After == nil) {
+		return fmt.Errorf("a change of %q that says nothing", c.Resource)
+	}
+	return nil
+}

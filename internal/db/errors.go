@@ -1,0 +1,183 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// SQLSTATEs that cxgctl gives a meaning of its own
+// (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+const (
+	uniqueViolation      = "23505"
+	checkViolation       = "23514"
+	foreignKeyViolation  = "23503"
+	notNullViolation     = "23502"
+	stringTooLong        = "22001"
+	serializationFailure = "40001"
+	deadlockDetected     = "40P01"
+	lockNotAvailable     = "55P03"
+	queryCanceled        = "57014"
+	undefinedTable       = "42P01"
+	undefinedColumn      = "42703"
+	invalidSchema        = "3F000"
+	insufficientRights   = "42501"
+	readOnlyTransaction  = "25006"
+	diskFull             = "53100"
+	invalidPassword      = "28P01"
+	invalidAuthorization = "28000"
+	invalidCatalog       = "3D000"
+)
+
+// UniqueViolation returns the name of the unique constraint or index that err reports as violated,
+// or "".
+func UniqueViolation(err error) string {
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok && pe.Code == uniqueViolation {
+		return pe.ConstraintName
+	}
+	return ""
+}
+
+// Retryable says whether the server asks for the whole transaction to be run again.
+func Retryable(err error) bool {
+	pe, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pe.Code == serializationFailure || pe.Code == deadlockDetected)
+}
+
+// Lost says whether err means that the connection broke, so that the outcome of a COMMIT that was
+// under way is unknown: anything but an answer of the server.
+func Lost(err error) bool {
+	if err == nil {
+		return false
+	}
+	pe, ok := errors.AsType[*pgconn.PgError](err)
+	// 57P01 to 57P03 and class 08 are answers, but answers of a server that is going away.
+	return !ok || strings.HasPrefix(pe.Code, "57P") || strings.HasPrefix(pe.Code, "08")
+}
+
+// Translate turns a database error into words and a code, once, at the edge. Errors that are already
+// faults pass; so does nil.
+func Translate(err error) error {
+	if err == nil {
+		return nil
+	}
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return f
+	}
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return translatePg(pe).Because(err)
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fault.New(fault.Database, "the database did not answer in time").
+			WithHint("raise --timeout, or see what holds the server with: cxgctl doctor").Because(err)
+	case errors.Is(err, context.Canceled):
+		return fault.New(fault.Interrupted, "interrupted").Because(err)
+	}
+	if ce, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return connectFault("", ce)
+	}
+	if ne, ok := errors.AsType[net.Error](err); ok {
+		return fault.New(fault.Database, "lost the connection to the database: %s", reason(ne)).Because(err)
+	}
+	if strings.Contains(err.Error(), "conn closed") || strings.Contains(err.Error(), "unexpected EOF") {
+		return fault.New(fault.Database, "lost the connection to the database").Because(err)
+	}
+	return fault.From(err)
+}
+
+func translatePg(pe *pgconn.PgError) *fault.Error {
+	table := pe.TableName
+	if pe.SchemaName != "" {
+		table = pe.SchemaName + "." + pe.TableName
+	}
+	switch pe.Code {
+	case uniqueViolation:
+		return fault.New(fault.AlreadyExists, "a value in %s is taken (%s)", table, pe.ConstraintName).
+			With("constraint", pe.ConstraintName)
+	case checkViolation:
+		return fault.New(fault.Validation, "the database refuses a value in %s (check %s)", table, pe.ConstraintName).
+			With("constraint", pe.ConstraintName)
+	case foreignKeyViolation:
+		return fault.New(fault.Conflict, "a row that %s refers to does not exist, or is still referred to (%s)", table, pe.ConstraintName).
+			With("constraint", pe.ConstraintName)
+	case notNullViolation:
+		return fault.New(fault.Validation, "the database wants a value for %s.%s", table, pe.ColumnName).
+			With("column", pe.ColumnName)
+	case stringTooLong:
+		return fault.New(fault.Validation, "a value is too long for its column: %s", pe.Message)
+	case serializationFailure, deadlockDetected:
+		return fault.New(fault.Conflict, "other sessions kept changing the same rows").
+			WithHint("nothing was changed; run the command again")
+	case lockNotAvailable:
+		return fault.New(fault.Database, "timed out waiting for a lock that another session holds").
+			WithHint("nothing was changed; see who blocks with pg_blocking_pids(), or raise --timeout")
+	case queryCanceled:
+		return fault.New(fault.Database, "timed out: the server cancelled the statement").
+			WithHint("nothing was changed; raise --timeout if the database is slow")
+	case undefinedTable, invalidSchema, undefinedColumn:
+		return fault.New(fault.Database, "the database's schema is not what cxgctl expects: %s", pe.Message).
+			WithHint("see what is missing with: cxgctl doctor; add it with: cxgctl migrate up")
+	case insufficientRights:
+		return fault.New(fault.Database, "the database role lacks a right: %s", pe.Message).
+			WithHint("grant it to the role in the connection string, or use another role")
+	case readOnlyTransaction:
+		return fault.New(fault.Database, "the server is read-only (a standby?)").
+			WithHint("point manager_database_url at the primary, or add target_session_attrs=read-write")
+	case diskFull:
+		return fault.New(fault.Database, "the database server's disk is full: %s", pe.Message)
+	}
+	return fault.New(fault.Database, "the database reports: %s (SQLSTATE %s)", pe.Message, pe.Code)
+}
+
+// connectFault says why a session could not be had, without the connection string.
+func connectFault(name string, err error) *fault.Error {
+	which := "the database"
+	if name != "" {
+		which = "the " + name + " database"
+	}
+	if errors.Is(err, context.Canceled) {
+		return fault.New(fault.Interrupted, "interrupted").Because(err)
+	}
+	f := fault.New(fault.Database, "cannot connect to %s: %s", which, reason(err)).Because(err)
+	pe, ok := errors.AsType[*pgconn.PgError](err)
+	switch {
+	case ok && (pe.Code == invalidPassword || pe.Code == invalidAuthorization):
+		return f.WithHint("check the user in the connection string and the password in password_file")
+	case ok && pe.Code == invalidCatalog:
+		return f.WithHint("create the database, or correct the connection string")
+	case ok:
+		return f
+	}
+	return f.WithHint("is the server up, and are host and port right? cxgctl doctor checks the connection")
+}
+
+// reason is the innermost cause of a connection failure. The outer layers repeat the connection
+// string's parts; the innermost says what happened.
+func reason(err error) string {
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pe.Message
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "no answer in time"
+	}
+	if de, ok := errors.AsType[*net.DNSError](err); ok {
+		return "host " + de.Name + " is not known"
+	}
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			if many, ok := err.(interface{ Unwrap() []error }); ok && len(many.Unwrap()) > 0 {
+				inner = many.Unwrap()[len(many.Unwrap())-1]
+			} else {
+				return err.Error()
+			}
+		}
+		err = inner
+	}
+}

@@ -1,0 +1,166 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// MaxPageSize is the most rows that one page holds.
+const MaxPageSize = 1000
+
+// Paging names one page of a list.
+type Paging struct{ Page, Size int } // Page counts from 1
+
+// Check adds what is wrong with the page to problems.
+func (p Paging) Check(problems *fault.Problems) {
+	if p.Page < 1 {
+		problems.Add("page", "%d is refused, pages count from 1", p.Page)
+	}
+	if p.Size < 1 || p.Size > MaxPageSize {
+		problems.Add("page_size", "%d is refused, it is 1 to %d", p.Size, MaxPageSize)
+	}
+}
+
+// Args adds the arguments of LIMIT @limit OFFSET @offset to args.
+func (p Paging) Args(args pgx.NamedArgs) pgx.NamedArgs {
+	out := maps.Clone(args)
+	out["limit"], out["offset"] = p.Size, int64(p.Page-1)*int64(p.Size)
+	return out
+}
+
+// Page is one page of records and how many there are in all.
+type Page[T any] struct {
+	Items []T
+	Total int64
+}
+
+// Where collects a list's constant predicates and their arguments; user text is only ever an argument.
+type Where struct {
+	parts []string
+	Args  pgx.NamedArgs
+}
+
+// Add appends a constant predicate without arguments.
+func (w *Where) Add(predicate string) { w.parts = append(w.parts, predicate) }
+
+// Bind appends a constant predicate over @name.
+func (w *Where) Bind(predicate, name string, value any) {
+	if w.Args == nil {
+		w.Args = pgx.NamedArgs{}
+	}
+	w.parts = append(w.parts, predicate)
+	w.Args[name] = value
+}
+
+// String returns the predicates joined by AND: "true" when there are none.
+func (w *Where) String() string {
+	if len(w.parts) == 0 {
+		return "true"
+	}
+	return strings.Join(w.parts, " AND ")
+}
+
+// Sortable maps the names that a list may be sorted by to the SQL they stand for.
+type Sortable map[string]string
+
+// OrderBy turns specs such as "created_at:desc" into an ORDER BY list that ends in the tie-breaking
+// column; none given means fallback. Unknown names are added to problems with the valid ones.
+func (s Sortable) OrderBy(specs []string, fallback, tie string, valid []string, problems *fault.Problems) string {
+	var list []string
+	for _, spec := range specs {
+		name, direction, _ := strings.Cut(strings.TrimSpace(spec), ":")
+		expr, ok := s[name]
+		if !ok {
+			problems.Add("sort", "%q is no sortable field, they are %s", name, strings.Join(valid, ", "))
+			continue
+		}
+		switch strings.ToLower(direction) {
+		case "", "asc":
+			list = append(list, expr+" ASC")
+		case "desc":
+			list = append(list, expr+" DESC NULLS LAST")
+		default:
+			problems.Add("sort", "%q is no direction, it is asc or desc", direction)
+		}
+	}
+	if len(list) == 0 {
+		return fallback
+	}
+	return strings.Join(append(list, tie), ", ")
+}
+
+// LikeSubstring returns the LIKE pattern that finds text literally, anywhere in a value.
+func LikeSubstring(text string) string {
+	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text) + "%"
+}
+
+// Stream runs a query in a read-only snapshot of its own and yields its rows as structs, one at a
+// time. No statement time-out applies; instead the stream fails when no row arrives within idle.
+// The time that the caller takes over a row does not count.
+func Stream[T any](ctx context.Context, d *DB, idle time.Duration, sql string, args ...any) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var zero T
+		stopped := errors.New("the caller stopped")
+		err := d.Snapshot(ctx, func(r Reader) error {
+			ctx, cancel := context.WithCancelCause(ctx)
+			defer cancel(nil)
+			var watch *time.Timer
+			if idle > 0 {
+				watch = time.AfterFunc(idle, func() {
+					cancel(fault.New(fault.Database, "no row arrived within %s", idle).WithHint("raise --timeout if the database is slow"))
+				})
+				defer watch.Stop()
+			}
+			err := stream(ctx, r, watch, idle, func(row T) error {
+				if !yield(row, nil) {
+					return stopped
+				}
+				return nil
+			}, sql, args...)
+			if cause := context.Cause(ctx); err != nil && cause != nil {
+				return cause
+			}
+			return err
+		})
+		if err != nil && !errors.Is(err, stopped) {
+			yield(zero, Translate(err))
+		}
+	}
+}
+
+func stream[T any](ctx context.Context, r Reader, watch *time.Timer, idle time.Duration, row func(T) error, sql string, args ...any) error {
+	// The session's statement_timeout bounds one-off commands; a stream may take as long as it flows.
+	var ignored string
+	if err := r.QueryRow(ctx, "SELECT set_config('statement_timeout', '0', true)").Scan(&ignored); err != nil {
+		return err
+	}
+	rows, err := r.Query(ctx, sql, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if watch != nil {
+			watch.Stop()
+		}
+		v, err := pgx.RowToStructByName[T](rows)
+		if err != nil {
+			return err
+		}
+		if err := row(v); err != nil {
+			return err
+		}
+		if watch != nil {
+			watch.Reset(idle)
+		}
+	}
+	return rows.Err()
+}

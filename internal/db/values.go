@@ -1,0 +1,113 @@
+package db
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// Time is an instant as timestamptz holds it, infinities included, which time.Time cannot say.
+type Time struct {
+	Instant  time.Time // in UTC; the zero time for an infinity
+	Infinity pgtype.InfinityModifier
+}
+
+// At returns t as a Time, to the microsecond that the database keeps.
+func At(t time.Time) Time { return Time{Instant: t.UTC().Truncate(time.Microsecond)} }
+
+// After says whether t is later than u; infinities are as PostgreSQL orders them.
+func (t Time) After(u time.Time) bool {
+	if t.Infinity != pgtype.Finite {
+		return t.Infinity == pgtype.Infinity
+	}
+	return t.Instant.After(u)
+}
+
+// Equal says whether t and u are the same instant.
+func (t Time) Equal(u Time) bool {
+	return t.Infinity == u.Infinity && t.Instant.Equal(u.Instant)
+}
+
+// ScanTimestamptz implements pgtype.TimestamptzScanner.
+func (t *Time) ScanTimestamptz(v pgtype.Timestamptz) error {
+	if !v.Valid {
+		return fmt.Errorf("cannot scan NULL into a db.Time")
+	}
+	*t = Time{Infinity: v.InfinityModifier}
+	if t.Infinity == pgtype.Finite {
+		t.Instant = v.Time.UTC()
+	}
+	return nil
+}
+
+// TimestamptzValue implements pgtype.TimestamptzValuer.
+func (t Time) TimestamptzValue() (pgtype.Timestamptz, error) {
+	return pgtype.Timestamptz{Time: t.Instant, InfinityModifier: t.Infinity, Valid: true}, nil
+}
+
+// String returns RFC 3339 in UTC with the digits that are not zero, or infinity, -infinity.
+func (t Time) String() string {
+	if t.Infinity != pgtype.Finite {
+		return t.Infinity.String()
+	}
+	return t.Instant.UTC().Format(time.RFC3339Nano)
+}
+
+// MarshalText implements encoding.TextMarshaler with String.
+func (t Time) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (t *Time) UnmarshalText(b []byte) error {
+	switch string(b) {
+	case "infinity":
+		*t = Time{Infinity: pgtype.Infinity}
+		return nil
+	case "-infinity":
+		*t = Time{Infinity: pgtype.NegativeInfinity}
+		return nil
+	}
+	v, err := time.Parse(time.RFC3339Nano, string(b))
+	if err != nil {
+		return err
+	}
+	*t = At(v)
+	return nil
+}
+
+// Date is a calendar day as date holds it, infinities included.
+type Date struct {
+	Day      time.Time // midnight UTC of that day; the zero time for an infinity
+	Infinity pgtype.InfinityModifier
+}
+
+// ScanDate implements pgtype.DateScanner.
+func (d *Date) ScanDate(v pgtype.Date) error {
+	if !v.Valid {
+		return fmt.Errorf("cannot scan NULL into a db.Date")
+	}
+	*d = Date{Infinity: v.InfinityModifier}
+	if d.Infinity == pgtype.Finite {
+		d.Day = v.Time
+	}
+	return nil
+}
+
+// DateValue implements pgtype.DateValuer.
+func (d Date) DateValue() (pgtype.Date, error) {
+	return pgtype.Date{Time: d.Day, InfinityModifier: d.Infinity, Valid: true}, nil
+}
+
+// String returns YYYY-MM-DD, or infinity, -infinity.
+func (d Date) String() string {
+	if d.Infinity != pgtype.Finite {
+		return d.Infinity.String()
+	}
+	if d.Day.Year() <= 0 {
+		return fmt.Sprintf("%04d-%02d-%02d BC", 1-d.Day.Year(), d.Day.Month(), d.Day.Day())
+	}
+	return d.Day.Format(time.DateOnly)
+}
+
+// MarshalText implements encoding.TextMarshaler with String.
+func (d Date) MarshalText() ([]byte, error) { return []byte(d.String()), nil }

@@ -1,0 +1,88 @@
+// Package password holds the rules for passwords: which are refused, how they are hashed, and how
+// one is made up.
+package password
+
+import (
+	"crypto/rand"
+	"math/big"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// Cost is bcrypt's cost as the backend uses it.
+const Cost = 12
+
+// The backend's REST rule (cxg-databases.md), and bcrypt's own limit: it reads 72 bytes, so longer
+// passwords would share a hash.
+const (
+	minChars = 8
+	maxChars = 100
+	maxBytes = 72
+)
+
+// Check refuses a password, naming every rule that it breaks and never the password itself.
+func Check(pw string) error {
+	var p fault.Problems
+	n := utf8.RuneCountInString(pw)
+	switch {
+	case !utf8.ValidString(pw):
+		p.Add("password", "it is not valid UTF-8")
+	case strings.ContainsRune(pw, 0):
+		p.Add("password", "it holds a NUL character")
+	}
+	if n < minChars || n > maxChars {
+		p.Add("password", "it has %d characters, it takes %d to %d", n, minChars, maxChars)
+	}
+	if len(pw) > maxBytes {
+		p.Add("password", "it has %d bytes, bcrypt reads at most %d", len(pw), maxBytes)
+	}
+	for _, need := range []struct {
+		what string
+		is   func(rune) bool
+	}{{"an upper-case letter", unicode.IsUpper}, {"a lower-case letter", unicode.IsLower}, {"a digit", unicode.IsDigit}} {
+		if !strings.ContainsFunc(pw, need.is) {
+			p.Add("password", "it needs %s", need.what)
+		}
+	}
+	return p.Err()
+}
+
+// Hash returns the bcrypt hash of a password that Check has passed, under the $2b$ prefix that the
+// backend writes; for passwords of at most 72 bytes $2a$ and $2b$ are the same function.
+func Hash(pw string, cost int) (string, error) {
+	h, err := bcrypt.GenerateFromPassword([]byte(pw), cost)
+	if err != nil {
+		return "", fault.New(fault.Validation, "the password cannot be hashed").Because(err)
+	}
+	return "$2b$" + strings.TrimPrefix(string(h), "$2a$"), nil
+}
+
+// alphabet has no characters that are mistaken for another when a password is read aloud or off a
+// screen: no 0 O o, 1 l I i, 2 Z z, 5 S s, 8 B.
+const alphabet = "ACDEFGHJKLMNPQRTUVWXYabcdefghjkmnpqrtuvwxy34679"
+
+// Generate makes up a password of four groups of five, which Check passes; about 106 bits.
+func Generate() (string, error) {
+	most := big.NewInt(int64(len(alphabet)))
+	for {
+		var b strings.Builder
+		for i := range 20 {
+			if i > 0 && i%5 == 0 {
+				b.WriteByte('-')
+			}
+			n, err := rand.Int(rand.Reader, most)
+			if err != nil {
+				return "", err
+			}
+			b.WriteByte(alphabet[n.Int64()])
+		}
+		if Check(b.String()) == nil {
+			return b.String(), nil
+		}
+	}
+}

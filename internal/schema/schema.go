@@ -1,0 +1,239 @@
+// Package schema reads what a database's tables really look like. The same table exists in several
+// generations (cxg-databases.md), so no statement may assume a column that it has not seen here.
+package schema
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// Tables that commands ask for, by qualified name.
+const (
+	Users     = "idam.users"
+	Invoices  = "bill.invoices"
+	Tenants   = "tnnt.tenants"
+	AuditLogs = "audt.audit_logs"
+)
+
+// Column is one column as the catalog has it.
+type Column struct {
+	Name    string `json:"name"`
+	Type    string `json:"type"` // as format_type prints it: character varying(100), uuid, …
+	NotNull bool   `json:"not_null"`
+	Default bool   `json:"has_default"`
+}
+
+// Unique is a unique index, a constraint's or a plain one, with its key columns.
+type Unique struct {
+	Name    string   `json:"name"`
+	Columns []string `json:"columns"`
+	Partial bool     `json:"partial"`
+}
+
+// Table is one table as it stands in this database.
+type Table struct {
+	Name    string
+	Columns []Column
+	Uniques []Unique
+}
+
+// Catalog holds the tables that a command asked for and that exist.
+type Catalog map[string]*Table
+
+const readCatalog = `
+SELECT t.name,
+       (SELECT json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod),
+                                          'not_null', a.attnotnull, 'has_default', a.atthasdef) ORDER BY a.attnum)
+          FROM pg_attribute a
+         WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped)::text AS columns,
+       (SELECT json_agg(json_build_object('name', c.relname, 'partial', i.indpred IS NOT NULL, 'columns',
+                 (SELECT json_agg(a.attname ORDER BY array_position(i.indkey::int2[], a.attnum))
+                    FROM pg_attribute a
+                   WHERE a.attrelid = t.oid AND a.attnum = ANY (i.indkey::int2[]))))
+          FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+         WHERE i.indrelid = t.oid AND i.indisunique)::text AS uniques
+  FROM (SELECT name, to_regclass(name) AS oid FROM unnest($1::text[]) AS name) t
+ WHERE t.oid IS NOT NULL`
+
+// Read asks the catalog, in one round trip, for the named tables; one that does not exist is absent
+// from the result.
+func Read(ctx context.Context, r db.Reader, tables ...string) (Catalog, error) {
+	rows, err := r.Query(ctx, readCatalog, tables)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	cat := Catalog{}
+	for rows.Next() {
+		var name, columns string
+		var uniques *string
+		if err := rows.Scan(&name, &columns, &uniques); err != nil {
+			return nil, err
+		}
+		t := &Table{Name: name}
+		if err := json.Unmarshal([]byte(columns), &t.Columns); err != nil {
+			return nil, err
+		}
+		if uniques != nil {
+			if err := json.Unmarshal([]byte(*uniques), &t.Uniques); err != nil {
+				return nil, err
+			}
+		}
+		cat[name] = t
+	}
+	return cat, rows.Err()
+}
+
+// Table returns the named table, or a DATABASE_ERROR that says what to do about its absence.
+func (c Catalog) Table(name string) (*Table, error) {
+	if t, ok := c[name]; ok {
+		return t, nil
+	}
+	return nil, fault.New(fault.Database, "table %s does not exist in the manager database", name).
+		WithHint("is this the right database? cxgctl doctor tells; cxgctl migrate up creates what is missing").
+		With("table", name)
+}
+
+// Has says whether the table has the column.
+func (t *Table) Has(column string) bool {
+	return slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Name == column })
+}
+
+// Column returns the column of that name.
+func (t *Table) Column(name string) (Column, bool) {
+	for _, c := range t.Columns {
+		if c.Name == name {
+			return c, true
+		}
+	}
+	return Column{}, false
+}
+
+// UniqueColumns returns the key columns of the unique index or constraint of that name.
+func (t *Table) UniqueColumns(index string) []string {
+	for _, u := range t.Uniques {
+		if u.Name == index {
+			return u.Columns
+		}
+	}
+	return nil
+}
+
+// Field is one field of a noun's record: the column that it is read from, the type to read NULL as
+// where the column is missing, and, where the bare column will not do, the expression over it.
+type Field struct {
+	Name string
+	Type string
+	Expr string // %s stands for the qualified column; "" means the column itself
+}
+
+// Select returns the select list that reads the fields from the table under the alias, in order;
+// a column that this database lacks reads as NULL.
+func (t *Table) Select(alias string, fields []Field) string {
+	list := make([]string, len(fields))
+	for i, f := range fields {
+		col := alias + "." + f.Name
+		switch {
+		case !t.Has(f.Name):
+			list[i] = "NULL::" + f.Type + " AS " + f.Name
+		case f.Expr != "":
+			list[i] = strings.ReplaceAll(f.Expr, "%s", col) + " AS " + f.Name
+		default:
+			list[i] = col
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+// flag is a soft-delete column: its name and the value that it has on a live row.
+type flag struct {
+	column string
+	live   bool
+}
+
+// The soft-delete flags of every generation: G0's is_active, G2's is_deleted, G1's and Gx's deleted.
+var flags = []flag{{"is_active", true}, {"is_deleted", false}, {"deleted", false}}
+
+// Live returns the predicate that holds for rows that are not deleted, under the alias: "true" where
+// the table has no flag. A flag that may be NULL counts as live when it is NULL.
+func (t *Table) Live(alias string) string {
+	var parts []string
+	for _, f := range flags {
+		c, ok := t.Column(f.column)
+		if !ok {
+			continue
+		}
+		col := alias + "." + f.column
+		switch {
+		case c.NotNull && f.live:
+			parts = append(parts, col)
+		case c.NotNull:
+			parts = append(parts, "NOT "+col)
+		case f.live:
+			parts = append(parts, col+" IS NOT FALSE")
+		default:
+			parts = append(parts, col+" IS NOT TRUE")
+		}
+	}
+	if len(parts) == 0 {
+		return "true"
+	}
+	return strings.Join(parts, " AND ")
+}
+
+// LiveValues returns the soft-delete columns of every generation with the values of a live row, for Insert.
+func LiveValues() [][2]string {
+	list := make([][2]string, len(flags))
+	for i, f := range flags {
+		list[i] = [2]string{f.column, strconv.FormatBool(f.live)}
+	}
+	return list
+}
+
+// SetLive returns the assignments that delete a row (live false) or restore it (live true); a table
+// without any flag gives a DATABASE_ERROR, since a row is never deleted physically.
+func (t *Table) SetLive(live bool) (string, error) {
+	var parts []string
+	for _, f := range flags {
+		if t.Has(f.column) {
+			parts = append(parts, f.column+" = "+strconv.FormatBool(f.live == live))
+		}
+	}
+	if len(parts) == 0 {
+		return "", fault.New(fault.Database, "table %s has no column that marks a row as deleted", t.Name).
+			WithHint("cxgctl migrate up --database manager adds it").With("table", t.Name)
+	}
+	return strings.Join(parts, ", "), nil
+}
+
+// MaxLength returns N of character varying(N) or character(N), else 0.
+func (c Column) MaxLength() int {
+	var n int
+	if _, err := fmt.Sscanf(c.Type, "character varying(%d)", &n); err == nil {
+		return n
+	}
+	if _, err := fmt.Sscanf(c.Type, "character(%d)", &n); err == nil {
+		return n
+	}
+	return 0
+}
+
+// Insert returns the INSERT statement, without RETURNING, for pairs of a column and the expression
+// that the new row gets in it; pairs whose column the table lacks are left out.
+func (t *Table) Insert(values [][2]string) string {
+	var columns, exprs []string
+	for _, v := range values {
+		if t.Has(v[0]) {
+			columns = append(columns, v[0])
+			exprs = append(exprs, v[1])
+		}
+	}
+	return "INSERT INTO " + t.Name + " (" + strings.Join(columns, ", ") + ") VALUES (" + strings.Join(exprs, ", ") + ")"
+}

@@ -1,0 +1,138 @@
+package users
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// New is a user to be made. Optional texts are stored as NULL when empty; PasswordHash is a bcrypt
+// hash, or empty for an account without a password.
+type New struct {
+	Username, Email, FullName string
+	Phone                     string
+	UserType                  string
+	Department, Position      string
+	Timezone, Locale          string
+	MFA, ForcePasswordChange  bool
+	PasswordHash              string
+}
+
+// Check normalises the texts and refuses values, all at once.
+func (n *New) Check() error {
+	var p fault.Problems
+	for _, s := range []*string{&n.Username, &n.Email, &n.FullName, &n.Phone, &n.Department, &n.Position, &n.Timezone, &n.Locale} {
+		*s = normal(*s)
+	}
+	n.UserType = strings.ToUpper(n.UserType)
+	checkUsername(&p, n.Username)
+	checkEmail(&p, n.Email)
+	checkText(&p, "full_name", n.FullName, 1, 100)
+	checkText(&p, "phone", n.Phone, 0, 20)
+	checkChoice(&p, "user_type", n.UserType, Types)
+	checkText(&p, "department", n.Department, 0, 100)
+	checkText(&p, "position", n.Position, 0, 100)
+	checkText(&p, "timezone", n.Timezone, 0, 50)
+	checkText(&p, "locale", n.Locale, 0, 10)
+	return p.Err()
+}
+
+// values are the columns of a new user; Insert leaves out those that this database lacks.
+func (n New) values() [][2]string {
+	v := [][2]string{
+		{"id", "@id"}, {"username", "@username"}, {"email", "@email"},
+		{"full_name", "@full_name"}, {"phone", "nullif(@phone, '')"},
+		{"user_type", "@user_type"}, {"status", "'ACTIVE'"},
+		{"department", "nullif(@department, '')"}, {"position", "nullif(@position, '')"},
+		{"mfa_enabled", "@mfa"}, {"force_password_change", "@force"},
+		{"failed_login_attempts", "0"},
+		{"password", "nullif(@password, '')"},
+		{"password_changed_at", "CASE WHEN @password <> '' THEN @now::timestamptz END"},
+		{"created_at", "@now"}, {"created_by", "@by"},
+	}
+	if n.Timezone != "" {
+		v = append(v, [2]string{"timezone", "@timezone"})
+	}
+	if n.Locale != "" {
+		v = append(v, [2]string{"locale", "@locale"})
+	}
+	return append(v, schema.LiveValues()...)
+}
+
+// Create makes a user. A username or e-mail that is taken is RESOURCE_ALREADY_EXISTS and names the
+// holder; the database decides that, not a look beforehand.
+func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (User, error) {
+	var made User
+	if err := n.Check(); err != nil {
+		return made, err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return made, err
+	}
+	insert := t.shape.Insert(n.values())
+	about := audit.Subject{Resource: "user", Name: n.Username}
+	err = l.Write(ctx, audit.Intent{Subject: about, Action: audit.Create}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
+		rows, err := db.Collect[User](ctx, tx, t.sql("WITH u AS ("+insert+" RETURNING *) SELECT {columns} FROM u"), pgx.NamedArgs{
+			"id": id, "username": n.Username, "email": n.Email, "full_name": n.FullName, "phone": n.Phone,
+			"user_type": n.UserType, "department": n.Department, "position": n.Position, "mfa": n.MFA,
+			"force": n.ForcePasswordChange, "password": n.PasswordHash, "timezone": n.Timezone, "locale": n.Locale,
+			"now": tx.Now, "by": tx.By.ID,
+		})
+		if err != nil {
+			return nil, t.taken(ctx, l.Reader(), err, n.Username, n.Email)
+		}
+		made = rows[0]
+		change := audit.Change{Subject: about, Action: audit.Create, After: made}
+		change.ID = made.ID
+		if n.PasswordHash != "" {
+			change.Secrets = []string{"password"}
+		}
+		return []audit.Change{change}, nil
+	})
+	return made, err
+}
+
+const findHolders = `
+SELECT {columns} FROM {table} u WHERE u.username = @username OR u.email = @email ORDER BY u.id`
+
+// taken explains a unique violation by naming every field that is taken and by whom; other errors
+// pass. It reads outside the failed transaction.
+func (t *Table) taken(ctx context.Context, r db.Reader, cause error, username, email string) error {
+	if db.UniqueViolation(cause) == "" {
+		return cause
+	}
+	holders, err := db.Collect[User](ctx, r, t.sql(findHolders), pgx.NamedArgs{"username": username, "email": email})
+	if err != nil || len(holders) == 0 {
+		return cause // the holder went away again, or cannot be seen: what the server said stands
+	}
+	var parts []string
+	var fields []map[string]any
+	deleted := ""
+	for _, h := range holders {
+		for _, v := range []struct{ field, want, has string }{{"username", username, h.Username}, {"email", email, h.Email}} {
+			if v.want == "" || v.want != v.has {
+				continue
+			}
+			parts = append(parts, fmt.Sprintf("%s %q is taken", v.field, v.want))
+			fields = append(fields, map[string]any{"field": v.field, "value": v.want, "holder": h.ID.String()})
+		}
+		if !h.IsActive {
+			deleted = h.ID.String()
+		}
+	}
+	f := fault.New(fault.AlreadyExists, "%s", strings.Join(parts, "; ")).Because(cause).
+		With("fields", fields).With("holder", fields[0]["holder"]).With("field", fields[0]["field"])
+	if deleted != "" {
+		f.WithHint("a deleted user holds it; bring that one back with: cxgctl users restore %s", deleted)
+	}
+	return f
+}

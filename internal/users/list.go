@@ -1,0 +1,101 @@
+package users
+
+import (
+	"context"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// Filter selects users; the zero value selects all live ones.
+type Filter struct {
+	Statuses, Types []string // any of them; empty means all
+	Search          string   // literal text in username, full_name or email, case-insensitive
+	CreatedAfter    time.Time
+	LastLoginBefore time.Time // users who never logged in are not selected
+	Locked          bool      // locked by status, or until a time to come
+	IncludeDeleted  bool
+	Sort            []string // FIELD or FIELD:desc
+}
+
+// Empty says whether the filter selects every live user.
+func (f Filter) Empty() bool {
+	return len(f.Statuses) == 0 && len(f.Types) == 0 && f.Search == "" && f.CreatedAfter.IsZero() &&
+		f.LastLoginBefore.IsZero() && !f.Locked
+}
+
+var sortNames = []string{
+	"username", "full_name", "email", "user_type", "status", "last_login_at", "failed_login_attempts",
+	"locked_until", "password_changed_at", "department", "position", "created_at", "updated_at", "id",
+}
+
+const newestFirst = "u.created_at DESC, u.id DESC"
+
+// compile turns the filter into predicates and an ORDER BY list, or says what is wrong with it.
+func (t *Table) compile(f Filter, problems *fault.Problems) (db.Where, string) {
+	var w db.Where
+	if !f.IncludeDeleted {
+		w.Add("{live}")
+	}
+	if v := choices(problems, "status", f.Statuses, Statuses); len(v) > 0 {
+		w.Bind("u.status = ANY (@statuses::text[])", "statuses", v)
+	}
+	if v := choices(problems, "user_type", f.Types, Types); len(v) > 0 {
+		w.Bind("u.user_type = ANY (@types::text[])", "types", v)
+	}
+	if f.Search != "" {
+		w.Bind("(u.username ILIKE @search OR u.full_name ILIKE @search OR u.email ILIKE @search)", "search", db.LikeSubstring(f.Search))
+	}
+	if !f.CreatedAfter.IsZero() {
+		w.Bind("u.created_at > @created_after", "created_after", f.CreatedAfter)
+	}
+	if !f.LastLoginBefore.IsZero() {
+		w.Bind("u.last_login_at < @last_login_before", "last_login_before", f.LastLoginBefore)
+	}
+	if f.Locked {
+		w.Add("(u.status = 'LOCKED' OR u.locked_until > now())")
+	}
+	sortable := db.Sortable{}
+	names := slices.DeleteFunc(slices.Clone(sortNames), func(n string) bool { return !t.shape.Has(n) })
+	for _, n := range names {
+		sortable[n] = "u." + n
+	}
+	return w, sortable.OrderBy(f.Sort, newestFirst, "u.id", names, problems)
+}
+
+const (
+	listUsers  = "SELECT {columns} FROM {table} u WHERE "
+	countUsers = "SELECT count(*) FROM {table} u WHERE "
+)
+
+// List returns one page of the users that the filter selects, newest first unless it says otherwise.
+func (t *Table) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (db.Page[User], error) {
+	var page db.Page[User]
+	var problems fault.Problems
+	where, order := t.compile(f, &problems)
+	p.Check(&problems)
+	if err := problems.Err(); err != nil {
+		return page, err
+	}
+	if err := r.QueryRow(ctx, t.sql(countUsers+where.String()), where.Args).Scan(&page.Total); err != nil {
+		return page, err
+	}
+	var err error
+	page.Items, err = db.Collect[User](ctx, r,
+		t.sql(listUsers+where.String()+" ORDER BY "+order+" LIMIT @limit OFFSET @offset"), p.Args(where.Args))
+	return page, err
+}
+
+// All yields every user that the filter selects, from one snapshot; idle is how long it waits for
+// the next row.
+func (t *Table) All(ctx context.Context, d *db.DB, idle time.Duration, f Filter) (iter.Seq2[User, error], error) {
+	var problems fault.Problems
+	where, order := t.compile(f, &problems)
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	return db.Stream[User](ctx, d, idle, t.sql(listUsers+where.String()+" ORDER BY "+order), where.Args), nil
+}

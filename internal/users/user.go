@@ -1,0 +1,102 @@
+// Package users is the user accounts of the platform: what a user is, which values are refused, and
+// the verbs that read and change them.
+package users
+
+import (
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// User is a user's record, in the contract's field order. A nil field is NULL, or a column that this
+// database does not have. No secret is a field.
+type User struct {
+	ID                  uuid.UUID  `json:"id" db:"id"`
+	Username            string     `json:"username" db:"username"`
+	FullName            *string    `json:"full_name" db:"full_name"`
+	Email               string     `json:"email" db:"email"`
+	Phone               *string    `json:"phone" db:"phone"`
+	UserType            *string    `json:"user_type" db:"user_type"`
+	Status              *string    `json:"status" db:"status"`
+	MFAEnabled          *bool      `json:"mfa_enabled" db:"mfa_enabled"`
+	SSOProvider         *string    `json:"sso_provider" db:"sso_provider"`
+	EmailVerified       *bool      `json:"email_verified" db:"email_verified"`
+	PhoneVerified       *bool      `json:"phone_verified" db:"phone_verified"`
+	LastLoginAt         *db.Time   `json:"last_login_at" db:"last_login_at"`
+	LastLoginIP         *string    `json:"last_login_ip" db:"last_login_ip"`
+	FailedLoginAttempts *int       `json:"failed_login_attempts" db:"failed_login_attempts"`
+	LockedUntil         *db.Time   `json:"locked_until" db:"locked_until"`
+	PasswordChangedAt   *db.Time   `json:"password_changed_at" db:"password_changed_at"`
+	ForcePasswordChange *bool      `json:"force_password_change" db:"force_password_change"`
+	Timezone            *string    `json:"timezone" db:"timezone"`
+	Locale              *string    `json:"locale" db:"locale"`
+	Department          *string    `json:"department" db:"department"`
+	Position            *string    `json:"position" db:"position"`
+	IsActive            bool       `json:"is_active" db:"is_active"`
+	CreatedAt           *db.Time   `json:"created_at" db:"created_at"`
+	UpdatedAt           *db.Time   `json:"updated_at" db:"updated_at"`
+	CreatedBy           *uuid.UUID `json:"created_by" db:"created_by"`
+	UpdatedBy           *uuid.UUID `json:"updated_by" db:"updated_by"`
+}
+
+// The values of user_type and status that the tables' CHECKs allow.
+var (
+	Types    = []string{"MASTER", "TENANT", "SYSTEM"}
+	Statuses = []string{"ACTIVE", "INACTIVE", "LOCKED", "SUSPENDED"}
+)
+
+// fields are the record's fields as they are read, in User's order. is_active is not among them: it
+// is whatever this database's soft-delete flags say.
+var fields = []schema.Field{
+	{Name: "id", Type: "uuid"},
+	{Name: "username", Type: "text"},
+	{Name: "full_name", Type: "text"},
+	{Name: "email", Type: "text"},
+	{Name: "phone", Type: "text"},
+	{Name: "user_type", Type: "text"},
+	{Name: "status", Type: "text"},
+	{Name: "mfa_enabled", Type: "boolean"},
+	{Name: "sso_provider", Type: "text"},
+	{Name: "email_verified", Type: "boolean"},
+	{Name: "phone_verified", Type: "boolean"},
+	{Name: "last_login_at", Type: "timestamptz"},
+	{Name: "last_login_ip", Type: "text", Expr: "host(%s)"},
+	{Name: "failed_login_attempts", Type: "integer"},
+	{Name: "locked_until", Type: "timestamptz"},
+	{Name: "password_changed_at", Type: "timestamptz"},
+	{Name: "force_password_change", Type: "boolean"},
+	{Name: "timezone", Type: "text"},
+	{Name: "locale", Type: "text"},
+	{Name: "department", Type: "text"},
+	{Name: "position", Type: "text"},
+	{Name: "created_at", Type: "timestamptz"},
+	{Name: "updated_at", Type: "timestamptz"},
+	{Name: "created_by", Type: "uuid"},
+	{Name: "updated_by", Type: "uuid"},
+}
+
+// Table is the users table as it stands in one database. The verbs are its methods.
+type Table struct {
+	shape *schema.Table
+	holes *strings.Replacer
+}
+
+// In returns the manager database's users table; a database without it gives a DATABASE_ERROR.
+func In(cat schema.Catalog) (*Table, error) {
+	shape, err := cat.Table(schema.Users)
+	if err != nil {
+		return nil, err
+	}
+	live := shape.Live("u")
+	return &Table{shape: shape, holes: strings.NewReplacer(
+		"{table}", shape.Name,
+		"{columns}", shape.Select("u", fields)+", ("+live+") AS is_active",
+		"{live}", "("+live+")",
+	)}, nil
+}
+
+// sql fills the holes of a statement with this table's name, columns and live predicate.
+func (t *Table) sql(statement string) string { return t.holes.Replace(statement) }

@@ -4,9 +4,7 @@ package audit
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -268,21 +266,10 @@ func (l *Ledger) Failed(ctx context.Context, intent Intent, cause error) {
 	}
 }
 
-// Record writes one audit row of something that took place outside the ledger's transactions, such
-// as a migration.
-func (l *Ledger) Record(ctx context.Context, c Change) error {
-	if c.Before == nil && c.After == nil {
-		return errors.New("an audit row that says nothing")
-	}
-	return l.Write(ctx, Intent{c.Subject, c.Action}, func(context.Context, *Tx) ([]Change, error) {
-		return []Change{c}, nil
-	})
-}
-
-// Changed says whether the ledger recorded a change of the row with this id.
-func (l *Ledger) Changed(id uuid.UUID) bool {
-	return slices.ContainsFunc(l.changes, func(e Entry) bool {
-		return e.ResourceID != nil && *e.ResourceID == id.String()
+// Record writes audit rows of what took place outside the ledger's transactions, such as migrations.
+func (l *Ledger) Record(ctx context.Context, done []Change) error {
+	return l.Write(ctx, Intent{done[0].Subject, done[0].Action}, func(context.Context, *Tx) ([]Change, error) {
+		return done, nil
 	})
 }
 

@@ -181,3 +181,12 @@ func reason(err error) string {
 		err = inner
 	}
 }
+
+// State returns the SQLSTATE behind err and the constraint that it names, for a verbose account; both
+// are empty where the server did not answer with an error.
+func State(err error) (state, constraint string) {
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pe.Code, pe.ConstraintName
+	}
+	return "", ""
+}

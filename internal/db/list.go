@@ -31,7 +31,8 @@ func (p Paging) Check(problems *fault.Problems) {
 
 // Args adds the arguments of LIMIT @limit OFFSET @offset to args.
 func (p Paging) Args(args pgx.NamedArgs) pgx.NamedArgs {
-	out := maps.Clone(args)
+	out := pgx.NamedArgs{}
+	maps.Copy(out, args)
 	out["limit"], out["offset"] = p.Size, int64(p.Page-1)*int64(p.Size)
 	return out
 }
@@ -98,8 +99,11 @@ func (s Sortable) OrderBy(specs []string, fallback, tie string, valid []string, 
 }
 
 // LikeSubstring returns the LIKE pattern that finds text literally, anywhere in a value.
-func LikeSubstring(text string) string {
-	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text) + "%"
+func LikeSubstring(text string) string { return "%" + LikePrefix(text) }
+
+// LikePrefix returns the LIKE pattern that finds text literally, at the beginning of a value.
+func LikePrefix(text string) string {
+	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text) + "%"
 }
 
 // Stream runs a query in a read-only snapshot of its own and yields its rows as structs, one at a

@@ -88,6 +88,17 @@ func (t *Table) FindOne(ctx context.Context, r db.Reader, ref string, by By, del
 	return found[0].User, found[0].Err
 }
 
+// kindOf guesses which field a REF was meant to be, for the detail of an error.
+func kindOf(ref string) string {
+	if _, err := uuid.Parse(ref); err == nil {
+		return string(ByID)
+	}
+	if strings.Contains(ref, "@") {
+		return string(ByEmail)
+	}
+	return string(ByUsername)
+}
+
 func pick(ref string, matches []User, deleted bool) Found {
 	f := Found{Ref: ref}
 	var live []User
@@ -109,7 +120,7 @@ func pick(ref string, matches []User, deleted bool) Found {
 		f.Err = fault.New(fault.Validation, "%q fits more than one user: %s", ref, strings.Join(names, " and ")).
 			WithHint("say which with --by id, --by username or --by email").With("ref", ref).With("ids", ids)
 	default:
-		nf := fault.New(fault.NotFound, "user %q not found", ref).With("ref", ref)
+		nf := fault.New(fault.NotFound, "user %q not found", ref).With(kindOf(ref), ref)
 		if len(matches) > 0 {
 			nf.WithHint("a deleted user of that name exists; see it with --include-deleted, bring it back with: cxgctl users restore %s", matches[0].ID)
 		}

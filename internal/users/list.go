@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
@@ -98,4 +100,36 @@ func (t *Table) All(ctx context.Context, d *db.DB, idle time.Duration, f Filter)
 		return nil, err
 	}
 	return db.Stream[User](ctx, d, idle, t.sql(listUsers+where.String()+" ORDER BY "+order), where.Args), nil
+}
+
+// Select returns every user that the filter selects, in the order of their ids; deleted ones alone
+// where deleted is set.
+func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filter, deleted bool) ([]User, error) {
+	f.IncludeDeleted, f.Sort = deleted, []string{"id"}
+	seq, err := t.All(ctx, d, idle, f)
+	if err != nil {
+		return nil, err
+	}
+	var list []User
+	for u, err := range seq {
+		if err != nil {
+			return nil, err
+		}
+		if u.IsActive != deleted {
+			list = append(list, u)
+		}
+	}
+	return list, nil
+}
+
+const completeUsernames = `
+SELECT u.username FROM {table} u WHERE u.username LIKE @prefix AND {live} ORDER BY u.username LIMIT 100`
+
+// Usernames returns up to 100 usernames that begin with the prefix, for completion.
+func (t *Table) Usernames(ctx context.Context, r db.Reader, prefix string) ([]string, error) {
+	rows, err := r.Query(ctx, t.sql(completeUsernames), pgx.NamedArgs{"prefix": db.LikePrefix(prefix)})
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
 }

@@ -1,0 +1,26 @@
+// Command cxgctl administers the CXG platform's databases.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/cxgctl/cxgctl/internal/cli"
+)
+
+func main() {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	// A closed pipe is an error of the write that meets it, and never ends a command between a change
+	// and its report.
+	signal.Ignore(syscall.SIGPIPE)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		s := <-signals
+		signal.Stop(signals) // a second one ends the program at once
+		cancel(cli.Stopped(s))
+	}()
+	os.Exit(cli.Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}

@@ -1,0 +1,214 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/auth"
+	"github.com/cxgctl/cxgctl/internal/config"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/devdb"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// hashCost is bcrypt's cost for new passwords; tests lower it.
+var hashCost = 12
+
+// app is one run of the program.
+type app struct {
+	ctx            context.Context
+	args           []string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	getenv         func(string) string
+	started        time.Time
+	running        bool // a command's own code has begun
+
+	global struct {
+		config, profile, operator, reason, ticket string
+		timeout                                   time.Duration
+		noInput, yes, quiet, verbose              bool
+	}
+	out      outputFlags
+	cfg      *config.Config
+	print    *output.Printer
+	clock    clock
+	opened   []*db.DB
+	spare    string // an operator to claim where nothing else names one: see audit list
+	devNoted bool   // said once that the dev database is used
+}
+
+func (a *app) close() {
+	for _, d := range a.opened {
+		d.Close()
+	}
+}
+
+// printf writes a line for people to standard error, whatever it holds made harmless.
+func (a *app) printf(format string, args ...any) {
+	_, _ = io.WriteString(a.stderr, output.Sanitize(fmt.Sprintf(format, args...))+"\n")
+}
+
+// note is printf that --quiet silences.
+func (a *app) note(format string, args ...any) {
+	if !a.global.quiet {
+		a.printf(format, args...)
+	}
+}
+
+// config settles the configuration, once.
+func (a *app) config(cmd *cobra.Command) (*config.Config, error) {
+	if a.cfg != nil {
+		return a.cfg, nil
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	flags := a.configFlags(cmd)
+	c, err := config.Load(flags, a.getenv, dir)
+	if err != nil {
+		return nil, err
+	}
+	a.cfg = &c
+	return a.cfg, nil
+}
+
+func (a *app) configFlags(cmd *cobra.Command) config.Flags {
+	return config.Flags{
+		ConfigFile: a.global.config, Profile: a.global.profile, Operator: a.global.operator,
+		Output: a.out.format, Timeout: a.global.timeout, Stdin: a.stdin,
+		Changed: func(flag string) bool {
+			f := cmd.Flags().Lookup(flag)
+			// a local flag of the same name has a meaning of its own
+			return f != nil && f.Changed && cmd.LocalNonPersistentFlags().Lookup(flag) != f || flag == "output" && cmd.Flags().Changed(flag)
+		},
+	}
+}
+
+// target is a database that a command is to reach.
+type target struct {
+	url, password string
+	timeout       time.Duration
+}
+
+func (t target) options(name string) db.Options {
+	return db.Options{Name: name, URL: t.url, Password: t.password, Timeout: t.timeout}
+}
+
+// database finds out how to reach the manager or the tenants database: as configured, or in the dev
+// database, which is started where a profile says embedded, or where nothing is configured and one
+// was made before.
+func (a *app) database(ctx context.Context, cmd *cobra.Command, name string) (target, error) {
+	c, err := a.config(cmd)
+	if err != nil {
+		return target{}, err
+	}
+	url := c.ManagerURL
+	if name == "tenants" {
+		url = c.TenantsURL
+	}
+	t := target{url: url, timeout: c.Timeout}
+	if url != "" {
+		t.password, err = c.Password()
+		return t, err
+	}
+	fallback := c.ManagerURL == "" && !c.Embedded && c.File == ""
+	dev := a.devOptions()
+	if !c.Embedded && (!fallback || !devdb.Exists(dev)) {
+		return t, fault.New(fault.Database, "no %s database is configured", name).
+			WithHint("set CXGCTL_%s_DATABASE_URL, write a profile (cxgctl config init), or try things out with: cxgctl dev up", strings.ToUpper(name))
+	}
+	if !devdb.Exists(dev) && cmd.Parent().Name() != "migrate" {
+		return t, fault.New(fault.Database, "the dev database has not been made yet").WithHint("make it, with demo data in it: cxgctl dev up")
+	}
+	status, err := devdb.Ensure(ctx, dev)
+	if err != nil {
+		return t, err
+	}
+	if fallback {
+		if !a.devNoted {
+			a.note("nothing is configured: using the dev database in %s", status.Dir)
+		}
+		a.devNoted = true
+		if c.Operator == "" {
+			c.Operator = devOperator
+		}
+	}
+	t.url = status.DSN(devName(name))
+	return t, nil
+}
+
+// devOperator is the operator that the dev database's demo data has.
+const devOperator = "admin"
+
+// session is a connection to the manager database on behalf of an operator.
+type session struct {
+	db   *db.DB
+	cat  schema.Catalog
+	by   audit.Operator
+	idle time.Duration // how long a stream waits for its next row
+}
+
+// connect opens the manager database, read-only, and reads the shape of its tables.
+func (a *app) connect(ctx context.Context, cmd *cobra.Command) (*session, error) {
+	t, err := a.database(ctx, cmd, "manager")
+	if err != nil {
+		return nil, err
+	}
+	d, err := db.Open(ctx, t.options("manager"))
+	if err != nil {
+		return nil, err
+	}
+	a.opened = append(a.opened, d)
+	cat, err := schema.Read(ctx, d, schema.Users, schema.Invoices, schema.Tenants, schema.AuditLogs)
+	return &session{db: d, cat: cat, idle: t.timeout}, err
+}
+
+// session connects and resolves the operator. A claim that is refused leaves a BLOCKED row, where
+// there is a log to leave it in.
+func (a *app) session(ctx context.Context, cmd *cobra.Command) (*session, error) {
+	s, err := a.connect(ctx, cmd)
+	if err != nil {
+		return nil, err
+	}
+	if a.cfg.Operator == "" {
+		a.cfg.Operator = a.spare
+	}
+	s.by, err = auth.Claim(ctx, s.db, s.cat, a.cfg.Operator, time.Now())
+	if fault.Is(err, fault.Unauthenticated) && s.by.Claimed != "" {
+		if l, lerr := audit.Open(s.db, s.cat, s.by, a.origin(cmd)); lerr == nil {
+			l.Failed(ctx, audit.Intent{
+				Subject: audit.Subject{Resource: "user", Name: s.by.Claimed}, Action: audit.Execute,
+			}, err)
+		}
+	}
+	return s, err
+}
+
+// origin is what an audit row records of where the command came from.
+func (a *app) origin(cmd *cobra.Command) audit.Origin {
+	o := audit.Origin{
+		PID: os.Getpid(), Version: version(), Command: commandLine(cmd),
+		Reason: a.global.reason, Ticket: a.global.ticket, SudoUser: a.getenv("SUDO_USER"),
+	}
+	if u, err := user.Current(); err == nil {
+		o.OSUser = u.Username
+	}
+	o.Host, _ = os.Hostname()
+	// The login uid survives su and sudo: it says who logged in to the machine. 4294967295 means unset.
+	if uid, err := os.ReadFile("/proc/self/loginuid"); err == nil && string(uid) != "4294967295" {
+		o.LoginUID = strings.TrimSpace(string(uid))
+	}
+	return o
+}

@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/output"
+)
+
+var auditView = output.View{
+	Table: []string{"created_at", "operator", "action", "resource", "resource_id", "result", "description"},
+	Wide: []string{"id", "created_at", "operator", "event_type", "action", "resource", "resource_id", "result", "failure_reason",
+		"risk_level", "description", "op_id", "reason", "ticket"},
+}
+
+func (a *app) auditCommand() *cobra.Command {
+	return a.group("audit", "The audit log", a.auditList(), a.auditGet())
+}
+
+func (a *app) auditList() *cobra.Command {
+	var f audit.Filter
+	var since, until timeFlag
+	var page pageFlags
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the audit log, newest first", Args: exactly(),
+		Example: "  cxgctl audit list --since 7d --operator admin\n  cxgctl audit list --resource user --action DELETE -o json\n  cxgctl audit list --result BLOCKED",
+	}
+	list := a.reading(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
+		log, err := audit.LogIn(s.cat)
+		if err != nil {
+			return err
+		}
+		f.Since, f.Until = time.Time(since), time.Time(until)
+		if page.all {
+			seq, err := log.All(ctx, s.db, s.idle, f)
+			return printAll(a, auditView, seq, err)
+		}
+		p, err := log.List(ctx, s.db, f, page.paging())
+		if err != nil {
+			return err
+		}
+		return printPage(a, auditView, p, page.paging())
+	})
+	// The contract gives --operator two meanings here: before the command's name it says who asks, as
+	// everywhere, and after it whose rows are asked for. Where nothing else says who asks, that one does.
+	var operators []string
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		before := slices.Index(a.args, "audit")
+		if len(operators) > 0 && slices.ContainsFunc(a.args[:max(before, 0)], isOperatorFlag) {
+			a.global.operator, operators = operators[0], operators[1:]
+		}
+		if len(operators) > 0 {
+			f.Operator = operators[len(operators)-1]
+			a.spare = f.Operator
+		}
+		return list(cmd, args)
+	}
+	fs := cmd.Flags()
+	fs.StringArrayVar(&operators, "operator", nil, "whose rows: a `user`, by username or id (before \"audit\": who you are)")
+	fs.StringVar(&f.Resource, "resource", "", "the `noun`: user, invoice, migration, …")
+	fs.StringVar(&f.ResourceID, "resource-id", "", "the changed row's `id`")
+	fs.StringVar(&f.Action, "action", "", "CREATE, UPDATE, DELETE, EXECUTE, READ, LOGIN or LOGOUT")
+	fs.StringVar(&f.Result, "result", "", "SUCCESS, FAILURE or BLOCKED")
+	fs.StringVar(&f.Op, "op", "", "`id` of the operation: everything that one command did")
+	fs.Var(&since, "since", "from this `time` on: RFC 3339, a date, or an age such as 7d")
+	fs.Var(&until, "until", "before this `time`")
+	must(cmd.RegisterFlagCompletionFunc("action", complete("CREATE", "READ", "UPDATE", "DELETE", "EXECUTE", "LOGIN", "LOGOUT")))
+	must(cmd.RegisterFlagCompletionFunc("result", complete("SUCCESS", "FAILURE", "BLOCKED")))
+	page.bind(cmd)
+	return records[audit.Entry](a, cmd)
+}
+
+func isOperatorFlag(arg string) bool {
+	return arg == "--operator" || strings.HasPrefix(arg, "--operator=")
+}
+
+func (a *app) auditGet() *cobra.Command {
+	cmd := &cobra.Command{Use: "get ID", Short: "Show an audit row, with the fields before and after", Args: exactly("ID")}
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, args []string) error {
+		id, err := uuid.Parse(args[0])
+		if err != nil {
+			return fault.New(fault.Validation, "%q is no audit row's id", args[0]).WithHint("ids are listed by: cxgctl audit list -o wide")
+		}
+		log, err := audit.LogIn(s.cat)
+		if err != nil {
+			return err
+		}
+		e, err := log.Get(ctx, s.db, id)
+		if err != nil {
+			return err
+		}
+		return output.One(a.print, auditView, e)
+	})
+	return records[audit.Entry](a, cmd)
+}

@@ -1,0 +1,160 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/output"
+)
+
+// changeFlags are the flags of commands that change the platform's data.
+type changeFlags struct {
+	dryRun              bool
+	batch               bool // the command may change many rows: --expect and --max-affected exist
+	expect, maxAffected int
+}
+
+func (c *changeFlags) bind(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&c.dryRun, "dry-run", false, "run the real statements, show what would change, and roll back")
+}
+
+func (c *changeFlags) bindBatch(cmd *cobra.Command) {
+	c.bind(cmd)
+	c.batch = true
+	cmd.Flags().IntVar(&c.expect, "expect", 0, "roll back unless exactly `n` rows change")
+	cmd.Flags().IntVar(&c.maxAffected, "max-affected", 0, "roll back if more than `n` rows change")
+}
+
+// writer is a session that may change something, through its ledger.
+type writer struct {
+	*session
+	*audit.Ledger
+}
+
+// changing wraps a command that changes the platform's data as the operator. The ledger is the only
+// way to do so.
+func (a *app) changing(flags *changeFlags, fn func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+	return a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+		l, err := audit.Open(s.db, s.cat, s.by, a.origin(cmd))
+		if err != nil {
+			return err
+		}
+		l.DryRun = flags.dryRun
+		if cmd.Flags().Changed("expect") {
+			l.Guard.Expect = &flags.expect
+		}
+		if cmd.Flags().Changed("max-affected") {
+			l.Guard.MaxAffected = &flags.maxAffected
+		}
+		return fn(ctx, &writer{s, l}, cmd, args)
+	})
+}
+
+// plannedChange is one row of a dry run.
+type plannedChange struct {
+	Action     *string         `json:"action"`
+	Resource   *string         `json:"resource"`
+	ResourceID *string         `json:"resource_id"`
+	Before     json.RawMessage `json:"before"`
+	After      json.RawMessage `json:"after"`
+}
+
+// printDryRun shows what a dry run would have changed: field by field for people, as objects otherwise.
+func (a *app) printDryRun(l *audit.Ledger) error {
+	entries := l.Entries()
+	a.note("dry run: %s would change, nothing was changed", plural(len(entries), "row"))
+	if a.print.Format == output.Table || a.print.Format == output.Wide {
+		var b strings.Builder
+		for _, e := range entries {
+			if err := describe(&b, e); err != nil {
+				return err
+			}
+		}
+		_, err := io.WriteString(a.stdout, b.String())
+		return err
+	}
+	items := make([]plannedChange, len(entries))
+	for i, e := range entries {
+		items[i] = plannedChange{e.Action, e.Resource, e.ResourceID, e.Before, e.After}
+	}
+	return printWhole(a, output.View{ID: "resource_id"}, items)
+}
+
+// describe writes one change as lines of field: before → after.
+func describe(b *strings.Builder, e audit.Entry) error {
+	diffs, err := e.Differences()
+	if err != nil {
+		return err
+	}
+	id := ""
+	if e.ResourceID != nil {
+		id = *e.ResourceID
+	}
+	fmt.Fprintf(b, "%s %s %s\n", *e.Action, *e.Resource, id)
+	for _, d := range diffs {
+		switch {
+		case e.Before == nil && string(d.After) == "null":
+		case e.Before == nil:
+			fmt.Fprintf(b, "  %s: %s\n", d.Field, output.Sanitize(string(d.After)))
+		default:
+			fmt.Fprintf(b, "  %s: %s → %s\n", d.Field, image(d.Before), image(d.After))
+		}
+	}
+	return nil
+}
+
+func image(v json.RawMessage) string {
+	if v == nil {
+		return "null"
+	}
+	return output.Sanitize(string(v))
+}
+
+// plural counts things in English.
+func plural(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return output.Thousands(int64(n)) + " " + thing + "s"
+}
+
+// finish prints what a change led to: the difference after a dry run, else the records by print. What
+// cannot be printed does not undo what was committed, and the error says so.
+func (a *app) finish(l *audit.Ledger, print func() error) error {
+	if l.DryRun {
+		return a.printDryRun(l)
+	}
+	n := len(l.Entries())
+	a.note("%s changed (operation %s)", plural(n, "row"), l.Op())
+	err := print()
+	if n > 0 {
+		return committed(err)
+	}
+	return err
+}
+
+// protect names a protected profile before a write, and asks.
+func (a *app) protect(ctx context.Context, l *audit.Ledger, what string) error {
+	if l.DryRun || !a.cfg.Protected {
+		return nil
+	}
+	a.printf("profile %s is protected", a.cfg.Profile)
+	return a.confirm(ctx, what)
+}
+
+// unique drops REFs that were given twice, keeping their order.
+func unique(refs []string) []string {
+	seen := make(map[string]bool, len(refs))
+	return slices.DeleteFunc(slices.Clone(refs), func(r string) bool {
+		was := seen[r]
+		seen[r] = true
+		return was
+	})
+}

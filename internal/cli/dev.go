@@ -1,0 +1,155 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/devdata"
+	"github.com/cxgctl/cxgctl/internal/devdb"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/migrate"
+	"github.com/cxgctl/cxgctl/internal/output"
+)
+
+// devServer is the record of the dev commands.
+type devServer struct {
+	Running   bool     `json:"running"`
+	Version   string   `json:"version"`
+	PID       int      `json:"pid"`
+	StartedAt *db.Time `json:"started_at"`
+	Databases []string `json:"databases"`
+	Folder    string   `json:"folder"`
+	Socket    string   `json:"socket"`
+	Port      int      `json:"port"`
+	LogFile   string   `json:"log_file"`
+}
+
+func (a *app) printDev(s devdb.Status) error {
+	r := devServer{
+		Running: s.Running, Version: s.Version, PID: s.PID, Databases: s.Databases,
+		Folder: s.Dir, Socket: s.SocketDir, Port: s.Port, LogFile: s.LogFile,
+	}
+	if !s.StartedAt.IsZero() {
+		at := db.At(s.StartedAt.Truncate(time.Second))
+		r.StartedAt = &at
+	}
+	return output.One(a.print, output.View{ID: "folder"}, r)
+}
+
+func (a *app) devCommand() *cobra.Command {
+	return a.group("dev", "A PostgreSQL of cxgctl's own, with demo data, to try things out",
+		a.devUp(), a.devStatus(), a.devDown(), a.devReset())
+}
+
+func (a *app) devOptions() devdb.Options { return devdb.Options{Getenv: a.getenv} }
+
+// Where dev up is given no sizes, it loads these.
+const (
+	devUsers    = 1000
+	devInvoices = 5000
+)
+
+func (a *app) devUp() *cobra.Command {
+	var size devdata.Size
+	var port int
+	cmd := &cobra.Command{
+		Use: "up", Short: "Start the dev database, migrate it and load demo data, whatever of that is still to do", Args: exactly(),
+		Example: "  cxgctl dev up\n  cxgctl dev up --users 1000000 --invoices 2000000",
+	}
+	cmd.RunE = a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
+		if err := a.printer(cmd); err != nil {
+			return err
+		}
+		if size.Users < 0 || size.Invoices < 0 {
+			return fault.New(fault.Validation, "--users and --invoices cannot be negative")
+		}
+		o := a.devOptions()
+		o.Port = port
+		s, err := devdb.Up(ctx, o)
+		if err != nil {
+			return err
+		}
+		for _, which := range migrate.Databases {
+			cfg, err := db.Config(db.Options{Name: string(which), URL: s.DSN(devName(string(which)))})
+			if err != nil {
+				return err
+			}
+			if _, err := migrate.Up(ctx, cfg, which); err != nil {
+				return err
+			}
+		}
+		loaded, err := devdata.Load(ctx, s.DSN(devName("manager")), s.DSN(devName("tenants")), size)
+		asked := cmd.Flags().Changed("users") || cmd.Flags().Changed("invoices")
+		if fault.Is(err, fault.Conflict) && !asked {
+			err = nil // demo data of another size is demo data
+		}
+		if err != nil {
+			return err
+		}
+		if loaded {
+			a.note("loaded %s users and %s invoices; the operator is %s, every password is %s",
+				output.Thousands(int64(size.Users)), output.Thousands(int64(size.Invoices)), devOperator, devdata.Password)
+		}
+		return a.printDev(s)
+	})
+	cmd.Flags().IntVar(&size.Users, "users", devUsers, "how many users the demo data has")
+	cmd.Flags().IntVar(&size.Invoices, "invoices", devInvoices, "how many invoices the demo data has")
+	cmd.Flags().IntVar(&port, "port", 0, "also listen on this TCP `port` of 127.0.0.1, with a password")
+	return records[devServer](a, cmd)
+}
+
+func (a *app) devStatus() *cobra.Command {
+	cmd := &cobra.Command{Use: "status", Short: "Show whether the dev database runs, and where", Args: exactly()}
+	cmd.RunE = a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
+		if err := a.printer(cmd); err != nil {
+			return err
+		}
+		s, err := devdb.Inspect(ctx, a.devOptions())
+		if err != nil {
+			return err
+		}
+		return a.printDev(s)
+	})
+	return records[devServer](a, cmd)
+}
+
+func (a *app) devDown() *cobra.Command {
+	return &cobra.Command{
+		Use: "down", Short: "Stop the dev database; its data stays", Args: exactly(),
+		RunE: a.run(func(ctx context.Context, _ *cobra.Command, _ []string) error {
+			if err := devdb.Down(ctx, a.devOptions()); err != nil {
+				return err
+			}
+			a.note("the dev database is stopped")
+			return nil
+		}),
+	}
+}
+
+func (a *app) devReset() *cobra.Command {
+	return &cobra.Command{
+		Use: "reset", Short: "Stop the dev database and remove everything that is in it", Args: exactly(),
+		RunE: a.run(func(ctx context.Context, _ *cobra.Command, _ []string) error {
+			dir := devdb.DefaultDir(a.getenv)
+			if err := a.confirm(ctx, "remove the dev database in "+dir); err != nil {
+				return err
+			}
+			if err := devdb.Reset(ctx, a.devOptions()); err != nil {
+				return err
+			}
+			a.note("removed the dev database in %s", dir)
+			return nil
+		}),
+	}
+}
+
+// devName is the dev database's name for one of the platform's databases.
+func devName(which string) string {
+	if which == "tenants" {
+		return "tnnt"
+	}
+	return "mgmt"
+}

@@ -1,0 +1,137 @@
+// Package cli is the command line: it binds flags into the domain's input, runs one verb, prints what
+// comes back and turns an error into an exit code. One file holds one noun.
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/output"
+)
+
+// brokenPipe is the status of a process whose reader went away, as a shell reports one that SIGPIPE
+// ended: 128 + 13.
+const brokenPipe = 141
+
+// Main runs one command and returns the process's exit code. A cancelled ctx whose cause is a
+// *fault.Error ends the command with that code.
+func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{ctx: ctx, args: args, stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv, started: time.Now()}
+	return a.main()
+}
+
+func (a *app) main() (status int) {
+	// A panic is our mistake; Go's own exit code for it, 2, would call it the caller's.
+	defer func() {
+		if r := recover(); r != nil {
+			if a.global.verbose {
+				a.printf("%s", debug.Stack())
+			}
+			f := fault.New(fault.Internal, "a mistake in cxgctl: %v", r).WithHint("run it again with --verbose and report what it prints")
+			output.WriteError(a.stderr, a.errorFormat(), f, output.Terminal{})
+			status = fault.Status(f)
+		}
+	}()
+	root := a.root()
+	root.SetArgs(a.args)
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	err := root.ExecuteContext(a.ctx)
+	a.close()
+	if err == nil {
+		return 0
+	}
+	if cause := context.Cause(a.ctx); cause != nil && !fault.Is(err, fault.PartialFailure) {
+		if f, ok := errors.AsType[*fault.Error](cause); ok {
+			err = f // Ctrl-C shows up as all sorts of errors; what happened is the signal
+		}
+	}
+	if errors.Is(err, syscall.EPIPE) {
+		return brokenPipe
+	}
+	f := a.fault(err)
+	output.WriteError(a.stderr, a.errorFormat(), f, output.DetectTerminal(a.stderr, a.getenv))
+	if a.global.verbose {
+		a.explain(f)
+	}
+	return fault.Status(f)
+}
+
+// fault gives every error a code. What cobra itself reports, before a command ran, is a usage error.
+func (a *app) fault(err error) *fault.Error {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return f
+	}
+	if a.running {
+		return fault.From(db.Translate(err))
+	}
+	message, hint, _ := strings.Cut(err.Error(), "\n")
+	f := fault.New(fault.Usage, "%s", message)
+	if _, suggestion, found := strings.Cut(hint, "Did you mean this?"); found {
+		return f.WithHint("did you mean %s", strings.Join(strings.Fields(suggestion), ", "))
+	}
+	return f.WithHint("see: cxgctl help")
+}
+
+// errorFormat is the format that errors are printed in. The flags may not have been parsed when the
+// error arose, so the arguments are looked through as they stand.
+func (a *app) errorFormat() output.Format {
+	value := a.getenv("CXGCTL_OUTPUT")
+	if a.cfg != nil {
+		value = a.cfg.Output
+	}
+	for i, arg := range a.args {
+		if arg == "--" {
+			break
+		}
+		switch {
+		case (arg == "-o" || arg == "--output") && i+1 < len(a.args):
+			value = a.args[i+1]
+		case strings.HasPrefix(arg, "--output="):
+			value = strings.TrimPrefix(arg, "--output=")
+		case strings.HasPrefix(arg, "-o") && len(arg) > 2:
+			value = strings.TrimPrefix(arg[2:], "=")
+		}
+	}
+	if f, err := output.ParseFormat(value); err == nil {
+		return f
+	}
+	return output.Table
+}
+
+// explain prints, for --verbose, what is known beyond the message. The server's DETAIL stays out: it
+// quotes whole rows, password hashes included.
+func (a *app) explain(f *fault.Error) {
+	if state, constraint := db.State(f); state != "" {
+		a.printf("SQLSTATE %s %s", state, constraint)
+	}
+	a.printf("after %s", time.Since(a.started).Round(time.Millisecond))
+}
+
+// run wraps what a command does, so that every error that reaches main from inside one is known to
+// be no usage error of cobra's.
+func (a *app) run(fn func(ctx context.Context, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		a.running = true
+		return fn(cmd.Context(), cmd, args)
+	}
+}
+
+// Stopped is the cause to cancel Main's context with when a signal arrives.
+func Stopped(s os.Signal) error {
+	if s == syscall.SIGTERM {
+		return fault.New(fault.Terminated, "terminated")
+	}
+	return fault.New(fault.Interrupted, "interrupted")
+}

@@ -1,0 +1,226 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/migrate"
+	"github.com/cxgctl/cxgctl/internal/output"
+)
+
+// migration is a record of the migrate commands.
+type migration struct {
+	Database  string   `json:"database"`
+	Version   int64    `json:"version"`
+	Name      string   `json:"name"`
+	Applied   bool     `json:"applied"`
+	AppliedAt *db.Time `json:"applied_at"`
+}
+
+var migrationView = output.View{ID: "version"}
+
+// migrateFlags choose the databases.
+type migrateFlags struct {
+	database string
+	changeFlags
+}
+
+func (f *migrateFlags) bind(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.database, "database", "", "manager or tenants (default: both)")
+	must(cmd.RegisterFlagCompletionFunc("database", complete("manager", "tenants")))
+}
+
+func (f *migrateFlags) databases() ([]migrate.Database, error) {
+	if f.database == "" {
+		return migrate.Databases, nil
+	}
+	if !slices.Contains(migrate.Databases, migrate.Database(f.database)) {
+		return nil, fault.New(fault.Usage, "--database %q is refused, it is manager or tenants", f.database)
+	}
+	return []migrate.Database{migrate.Database(f.database)}, nil
+}
+
+func (a *app) migrateCommand() *cobra.Command {
+	return a.group("migrate", "The databases' schema", a.migrateUp(), a.migrateDown(), a.migrateStatus())
+}
+
+// server returns how to reach one of the databases directly, for migrations.
+func (a *app) server(ctx context.Context, cmd *cobra.Command, which migrate.Database) (*pgx.ConnConfig, error) {
+	t, err := a.database(ctx, cmd, string(which))
+	if err != nil {
+		return nil, err
+	}
+	return db.Config(t.options(string(which)))
+}
+
+// steps lists a database's migrations as records.
+func (a *app) steps(ctx context.Context, cmd *cobra.Command, which migrate.Database) ([]migration, error) {
+	cfg, err := a.server(ctx, cmd, which)
+	if err != nil {
+		return nil, err
+	}
+	list, err := migrate.Status(ctx, cfg, which)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]migration, len(list))
+	for i, s := range list {
+		out[i] = migration{Database: string(which), Version: s.Version, Name: s.Name, Applied: s.Applied}
+		if s.Applied {
+			at := db.At(s.AppliedAt)
+			out[i].AppliedAt = &at
+		}
+	}
+	return out, nil
+}
+
+func (a *app) migrateStatus() *cobra.Command {
+	var f migrateFlags
+	cmd := &cobra.Command{Use: "status", Short: "List the migrations and which are applied; changes nothing", Args: exactly()}
+	cmd.RunE = a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
+		which, err := f.databases()
+		if err != nil {
+			return err
+		}
+		if err := a.printer(cmd); err != nil {
+			return err
+		}
+		var all []migration
+		for _, w := range which {
+			list, err := a.steps(ctx, cmd, w)
+			if err != nil {
+				return err
+			}
+			all = append(all, list...)
+		}
+		return printWhole(a, migrationView, all)
+	})
+	f.bind(cmd)
+	return records[migration](a, cmd)
+}
+
+func (a *app) migrateUp() *cobra.Command {
+	var f migrateFlags
+	cmd := &cobra.Command{Use: "up", Short: "Apply what is pending; concurrent runs wait for each other", Args: exactly()}
+	cmd.RunE = a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
+		return a.migrate(ctx, cmd, &f, migrate.Up, func(list []migration) []migration {
+			return slices.DeleteFunc(list, func(m migration) bool { return m.Applied })
+		})
+	})
+	f.bind(cmd)
+	f.changeFlags.bind(cmd)
+	return records[migration](a, cmd)
+}
+
+func (a *app) migrateDown() *cobra.Command {
+	var f migrateFlags
+	cmd := &cobra.Command{
+		Use: "down", Short: "Take back the last migration, with the data it holds", Args: exactly(),
+	}
+	cmd.RunE = a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
+		return a.migrate(ctx, cmd, &f, migrate.Down, func(list []migration) []migration {
+			list = slices.DeleteFunc(list, func(m migration) bool { return !m.Applied })
+			return list[max(len(list)-1, 0):]
+		})
+	})
+	f.bind(cmd)
+	f.changeFlags.bind(cmd)
+	return records[migration](a, cmd)
+}
+
+// migrate runs one direction on the chosen databases: it shows what is planned in a dry run, asks
+// before anything is taken back, and leaves an audit row per migration, also of those before a failure.
+func (a *app) migrate(ctx context.Context, cmd *cobra.Command, f *migrateFlags,
+	run func(context.Context, *pgx.ConnConfig, migrate.Database) ([]migrate.Result, error), planned func([]migration) []migration,
+) error {
+	which, err := f.databases()
+	if err != nil {
+		return err
+	}
+	if err := a.printer(cmd); err != nil {
+		return err
+	}
+	down := cmd.Name() == "down"
+	var plan []migration
+	for _, w := range which {
+		list, err := a.steps(ctx, cmd, w)
+		if err != nil {
+			return err
+		}
+		plan = append(plan, planned(list)...)
+	}
+	if f.dryRun {
+		a.note("dry run: %s planned, nothing was changed", plural(len(plan), "migration"))
+		return printWhole(a, migrationView, plan)
+	}
+	if len(plan) > 0 && (down || a.cfg.Protected) {
+		names := ""
+		for _, m := range plan {
+			names += fmt.Sprintf(" %s/%s", m.Database, m.Name)
+		}
+		if a.cfg.Protected {
+			a.printf("profile %s is protected", a.cfg.Profile)
+		}
+		if err := a.confirm(ctx, "migrate "+cmd.Name()+names); err != nil {
+			return err
+		}
+	}
+	done := []migration{}
+	for _, w := range which {
+		cfg, err := a.server(ctx, cmd, w)
+		if err != nil {
+			return err
+		}
+		results, err := run(ctx, cfg, w)
+		for _, r := range results {
+			done = append(done, migration{Database: string(w), Version: r.Version, Name: r.Name, Applied: !down})
+		}
+		if rerr := a.recordMigrations(ctx, cmd, w, results); err == nil {
+			err = rerr
+		}
+		if err != nil {
+			return err
+		}
+	}
+	a.note("%s", plural(len(done), "migration")+" done")
+	return committed(printWhole(a, migrationView, done))
+}
+
+// recordMigrations leaves an audit row per migration, under the OS user's name: a database may have no
+// operator yet. Where the log itself is not there, or no longer, nothing can be recorded, and a note
+// says so.
+func (a *app) recordMigrations(ctx context.Context, cmd *cobra.Command, which migrate.Database, results []migrate.Result) error {
+	if len(results) == 0 {
+		return nil
+	}
+	s, err := a.connect(ctx, cmd)
+	if err != nil {
+		return err
+	}
+	from := a.origin(cmd)
+	l, err := audit.Open(s.db, s.cat, audit.Operator{Name: from.OSUser, AuthMethod: "os"}, from)
+	if err != nil {
+		a.note("no audit log to record the migrations in: %s", fault.From(err).Message)
+		return nil
+	}
+	changes := make([]audit.Change, len(results))
+	for i, r := range results {
+		image := map[string]any{"database": which, "version": r.Version, "name": r.Name}
+		c := audit.Change{
+			Subject: audit.Subject{Resource: "migration", Name: string(which) + "/" + r.Name},
+			Action:  audit.Execute, Event: audit.SystemChange, After: image,
+		}
+		if r.Direction == "down" {
+			c.Before, c.After = image, nil
+		}
+		changes[i] = c
+	}
+	return l.Record(ctx, changes)
+}

@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"fmt"
+	"iter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/output"
+)
+
+// outputFlags are the flags of every command that prints records.
+type outputFlags struct {
+	format, file, jq     string
+	columns              []string
+	noHeaders, bom, safe bool
+}
+
+// records gives a command that prints records of type T the output flags; an unknown column is refused
+// before any work is done.
+func records[T any](a *app, cmd *cobra.Command) *cobra.Command {
+	cmd.PreRunE = func(*cobra.Command, []string) error { return output.CheckColumns[T](a.out.columns) }
+	f := cmd.Flags()
+	f.StringVarP(&a.out.format, "output", "o", "", "`format`: table, wide, json, jsonl, csv, tsv, yaml or id (default table; CXGCTL_OUTPUT)")
+	f.StringSliceVar(&a.out.columns, "columns", nil, "the `fields` to print, in this order")
+	f.BoolVar(&a.out.noHeaders, "no-headers", false, "no header row")
+	f.StringVar(&a.out.file, "output-file", "", "write to `file`, put in place when it is whole; .gz and .zst compress")
+	f.StringVar(&a.out.jq, "jq", "", "run a jq `expression` on the json document")
+	f.BoolVar(&a.out.bom, "csv-bom", false, "begin csv with a byte order mark, for Excel")
+	f.BoolVar(&a.out.safe, "csv-safe", false, "prefix csv cells that a spreadsheet would run with '")
+	formats := make([]string, len(output.Formats))
+	for i, x := range output.Formats {
+		formats[i] = string(x)
+	}
+	must(cmd.RegisterFlagCompletionFunc("output", complete(formats...)))
+	return cmd
+}
+
+// structured says whether errors in this format are one envelope rather than lines.
+func structured(f output.Format) bool {
+	return f == output.JSON || f == output.JSONL || f == output.YAML
+}
+
+// printer makes the printer from the flags; what is wrong with them is known before any work is done.
+func (a *app) printer(cmd *cobra.Command) error {
+	c, err := a.config(cmd)
+	if err != nil {
+		return err
+	}
+	format := output.Format(c.Output)
+	if a.out.jq != "" && a.out.format == "" {
+		format = "" // the default gives way to what --jq needs
+	}
+	a.print, err = output.New(output.Options{
+		Format: format, Columns: a.out.columns, NoHeaders: a.out.noHeaders, File: a.out.file, JQ: a.out.jq,
+		CSVBOM: a.out.bom, CSVSafe: a.out.safe, Stdout: a.stdout,
+		Terminal: output.DetectTerminal(a.stdout, a.getenv),
+	})
+	return err
+}
+
+// printPage prints one page and, for people, says how much of the whole it is.
+func printPage[T any](a *app, v output.View, page db.Page[T], p db.Paging) error {
+	err := output.List(a.print, v, output.Page[T]{Items: page.Items, Total: page.Total, Page: p.Page, PageSize: p.Size})
+	n := int64(len(page.Items))
+	if err != nil || n == page.Total {
+		return err
+	}
+	more := ""
+	if int64(p.Page)*int64(p.Size) < page.Total {
+		more = fmt.Sprintf("; --page %d goes on, --all shows everything", p.Page+1)
+	}
+	a.note("showing %s of %s%s", output.Thousands(n), output.Thousands(page.Total), more)
+	return nil
+}
+
+// printAll prints everything that a stream yields.
+func printAll[T any](a *app, v output.View, seq iter.Seq2[T, error], err error) error {
+	if err != nil {
+		return err
+	}
+	a.clock.stop()
+	_, err = output.Stream(a.print, v, seq)
+	return err
+}
+
+// printWhole prints a list that is not paged.
+func printWhole[T any](a *app, v output.View, items []T) error {
+	return output.List(a.print, v, output.Page[T]{Items: items, Total: int64(len(items)), Page: 1, PageSize: len(items)})
+}
+
+// pageFlags are the flags of a list.
+type pageFlags struct {
+	page, size int
+	all        bool
+	sort       []string
+}
+
+func (p *pageFlags) bind(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.IntVar(&p.page, "page", 1, "page `number`, from 1")
+	f.IntVar(&p.size, "page-size", 20, "rows on a page, at most 1000")
+	f.BoolVar(&p.all, "all", false, "every row, streamed")
+	cmd.MarkFlagsMutuallyExclusive("all", "page")
+	cmd.MarkFlagsMutuallyExclusive("all", "page-size")
+}
+
+func (p pageFlags) paging() db.Paging { return db.Paging{Page: p.page, Size: p.size} }

@@ -1,0 +1,135 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// root builds the command tree. A new noun is one more line here.
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "cxgctl",
+		Short: "Administer the CXG platform's databases",
+		Long: "cxgctl administers the CXG platform: users, invoices and the audit log, straight in its PostgreSQL\n" +
+			"databases. Every change carries an audit row under the operator's name, in the same transaction.",
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		Args:              cobra.ArbitraryArgs,
+		RunE:              a.groupHelp,
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fault.New(fault.Usage, "%s", err.Error()).WithHint("see: %s --help", cmd.CommandPath())
+	})
+	f := root.PersistentFlags()
+	f.StringVar(&a.global.config, "config", "", "configuration `file` (default: see cxgctl config path)")
+	f.StringVar(&a.global.profile, "profile", "", "`name` of the profile to use")
+	f.StringVar(&a.global.operator, "operator", "", "username of the operator, whom changes are attributed to")
+	f.StringVar(&a.global.reason, "reason", "", "why, for the audit row")
+	f.StringVar(&a.global.ticket, "ticket", "", "`id` of the ticket that asks for it, for the audit row")
+	f.DurationVar(&a.global.timeout, "timeout", 0, "how long to wait for the database (default 30s; for --all, between two rows)")
+	f.BoolVar(&a.global.noInput, "no-input", false, "never ask, even on a terminal")
+	f.BoolVarP(&a.global.yes, "yes", "y", false, "answer yes to every question")
+	f.BoolVarP(&a.global.quiet, "quiet", "q", false, "no notes on standard error, only errors")
+	f.BoolVarP(&a.global.verbose, "verbose", "v", false, "more about an error")
+	root.AddCommand(
+		a.usersCommand(), a.auditCommand(),
+		a.migrateCommand(), a.devCommand(), a.configCommand(),
+		a.completionCommand(), a.versionCommand(),
+	)
+	root.AddCommand(a.helpTopics()...)
+	root.InitDefaultHelpCmd()
+	return root
+}
+
+// group makes a command that only holds others.
+func (a *app) group(use, short string, children ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs, RunE: a.groupHelp}
+	cmd.AddCommand(children...)
+	return cmd
+}
+
+// groupHelp shows the help of a command that only holds others, and refuses words that are none of them.
+func (a *app) groupHelp(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	f := fault.New(fault.Usage, "unknown command %q for %q", args[0], cmd.CommandPath())
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return f.WithHint("did you mean %s", strings.Join(near, ", "))
+	}
+	return f.WithHint("see: %s --help", cmd.CommandPath())
+}
+
+// exactly refuses any other number of arguments than the names given.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < len(names) {
+			return fault.New(fault.Usage, "%s: %s is missing", cmd.CommandPath(), names[len(args)]).
+				WithHint("usage: %s", cmd.UseLine())
+		}
+		if len(args) > len(names) {
+			return fault.New(fault.Usage, "%s: unexpected argument %q", cmd.CommandPath(), args[len(names)]).
+				WithHint("usage: %s", cmd.UseLine())
+		}
+		return nil
+	}
+}
+
+// recorded are the flags that an audit row repeats with their values. The others stand for fields,
+// which the before and after images have, or change nothing.
+var recorded = map[string]bool{
+	"set": true, "status": true, "user-type": true, "by": true, "locked": true, "include-deleted": true,
+	"expect": true, "max-affected": true, "database": true, "unset": true, "mfa": true, "stdin": true,
+	"generate-password": true, "no-password": true, "password-stdin": true, "force-password-change": true,
+	"created-after": true, "last-login-before": true, "if-updated-at": true, "profile": true, "yes": true,
+}
+
+// commandLine is the command as an audit row records it.
+func commandLine(cmd *cobra.Command) string {
+	words := []string{strings.TrimPrefix(cmd.CommandPath(), "cxgctl ")}
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		switch {
+		case !recorded[f.Name]:
+		case f.Value.Type() == "bool" && f.Value.String() == "true":
+			words = append(words, "--"+f.Name)
+		default:
+			words = append(words, fmt.Sprintf("--%s=%s", f.Name, strings.Trim(f.Value.String(), "[]")))
+		}
+	})
+	return strings.Join(words, " ")
+}
+
+// complete offers fixed words.
+func complete(words ...string) cobra.CompletionFunc {
+	return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
+}
+
+// must panics where a flag that is defined beside the call does not exist: a mistake in this program.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// reading wraps a command that reads the platform's data as the operator.
+func (a *app) reading(fn func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+	return a.run(func(ctx context.Context, cmd *cobra.Command, args []string) error {
+		if err := a.printer(cmd); err != nil {
+			return err
+		}
+		ctx, cancel := a.clock.start(ctx, a.cfg.Timeout)
+		defer cancel()
+		s, err := a.session(ctx, cmd)
+		if err == nil {
+			err = fn(ctx, s, cmd, args)
+		}
+		return a.clock.verdict(err)
+	})
+}

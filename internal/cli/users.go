@@ -1,0 +1,144 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/users"
+)
+
+var userView = output.View{
+	Table: []string{"username", "full_name", "email", "user_type", "status", "last_login_at", "created_at"},
+	Wide: []string{"id", "username", "full_name", "email", "phone", "user_type", "status", "mfa_enabled", "department",
+		"position", "failed_login_attempts", "locked_until", "last_login_at", "is_active", "created_at", "updated_at"},
+}
+
+func (a *app) usersCommand() *cobra.Command {
+	return a.group("users", "User accounts",
+		a.usersCreate(), a.usersGet(), a.usersList(), a.usersUpdate(), a.usersDelete(), a.usersRestore(),
+		a.usersStatus(), a.usersUnlock(), a.usersPassword())
+}
+
+// refFlags say how a REF is read.
+type refFlags struct {
+	by      string
+	deleted bool
+}
+
+func (r *refFlags) bind(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&r.by, "by", "", "what a REF is: id, username or email (default: any of them)")
+	must(cmd.RegisterFlagCompletionFunc("by", complete("id", "username", "email")))
+}
+
+func (r *refFlags) bindDeleted(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&r.deleted, "include-deleted", false, "deleted users too")
+}
+
+// user finds the one user that a REF names.
+func (r refFlags) user(ctx context.Context, s *session, ref string) (*users.Table, users.User, error) {
+	by, err := users.ParseBy(r.by)
+	if err != nil {
+		return nil, users.User{}, err
+	}
+	t, err := users.In(s.cat)
+	if err != nil {
+		return nil, users.User{}, err
+	}
+	u, err := t.FindOne(ctx, s.db, ref, by, r.deleted)
+	return t, u, err
+}
+
+func (a *app) usersGet() *cobra.Command {
+	var ref refFlags
+	cmd := &cobra.Command{
+		Use: "get REF", Short: "Show a user", Args: exactly("REF"), ValidArgsFunction: a.completeUser,
+		Example: "  cxgctl users get ada\n  cxgctl users get ada@example.com -o json",
+	}
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, args []string) error {
+		_, u, err := ref.user(ctx, s, args[0])
+		if err != nil {
+			return err
+		}
+		return output.One(a.print, userView, u)
+	})
+	ref.bind(cmd)
+	ref.bindDeleted(cmd)
+	return records[users.User](a, cmd)
+}
+
+// userFilter are the flags that select users, of list and of every batch.
+type userFilter struct {
+	users.Filter
+	createdAfter, lastLoginBefore timeFlag
+}
+
+func (f *userFilter) bind(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: ACTIVE, INACTIVE, LOCKED, SUSPENDED")
+	fs.StringSliceVar(&f.Types, "user-type", nil, "only these `types`: MASTER, TENANT, SYSTEM")
+	fs.StringVar(&f.Search, "search", "", "literal `text` in username, full name or e-mail")
+	fs.Var(&f.createdAfter, "created-after", "created after this `time`: RFC 3339, a date, or an age such as 30d or 12h")
+	fs.Var(&f.lastLoginBefore, "last-login-before", "last logged in before this `time`")
+	fs.BoolVar(&f.Locked, "locked", false, "only those who cannot log in for a lock")
+	must(cmd.RegisterFlagCompletionFunc("status", complete(users.Statuses...)))
+	must(cmd.RegisterFlagCompletionFunc("user-type", complete(users.Types...)))
+}
+
+// filter returns what the flags select; ages count from now.
+func (f userFilter) filter() users.Filter {
+	out := f.Filter
+	out.CreatedAfter, out.LastLoginBefore = time.Time(f.createdAfter), time.Time(f.lastLoginBefore)
+	return out
+}
+
+func (a *app) usersList() *cobra.Command {
+	var f userFilter
+	var page pageFlags
+	cmd := &cobra.Command{
+		Use: "list", Short: "List users, newest first", Args: exactly(),
+		Example: "  cxgctl users list --status LOCKED,SUSPENDED\n  cxgctl users list --search kim --sort username -o csv\n  cxgctl users list --all -o jsonl --output-file users.jsonl.gz",
+	}
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
+		t, err := users.In(s.cat)
+		if err != nil {
+			return err
+		}
+		filter := f.filter()
+		filter.Sort = page.sort
+		if page.all {
+			seq, err := t.All(ctx, s.db, s.idle, filter)
+			return printAll(a, userView, seq, err)
+		}
+		p, err := t.List(ctx, s.db, filter, page.paging())
+		if err != nil {
+			return err
+		}
+		return printPage(a, userView, p, page.paging())
+	})
+	f.bind(cmd)
+	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted users too")
+	page.bind(cmd)
+	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
+	return records[users.User](a, cmd)
+}
+
+// completeUser offers usernames. It stays silent wherever it cannot know any.
+func (a *app) completeUser(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	a.global.quiet = true
+	s, err := a.session(cmd.Context(), cmd)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	t, err := users.In(s.cat)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	names, err := t.Usernames(cmd.Context(), s.db, prefix)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

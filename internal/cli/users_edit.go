@@ -1,0 +1,173 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/users"
+)
+
+// newPassword is a user's record with the password that was made up for it, which is shown this once.
+type newPassword struct {
+	users.User
+	Password string `json:"password"`
+}
+
+// printUser prints a user, with its made-up password where there is one to show.
+func (a *app) printUser(u users.User, pw *string) error {
+	if pw == nil {
+		return output.One(a.print, userView, u)
+	}
+	return output.One(a.print, userView, newPassword{u, *pw})
+}
+
+func (a *app) usersCreate() *cobra.Command {
+	var n users.New
+	var pw passwordFlags
+	var flags changeFlags
+	cmd := &cobra.Command{
+		Use: "create --username U --email E --full-name N", Short: "Create a user", Args: exactly(),
+		Example: "  cxgctl users create --username ada --email ada@example.com --full-name 'Ada Lovelace' --generate-password\n" +
+			"  pass show ada | cxgctl users create --username ada --email ada@example.com --full-name 'Ada Lovelace' --password-stdin",
+	}
+	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, _ *cobra.Command, _ []string) error {
+		t, err := users.In(w.cat)
+		if err != nil {
+			return err
+		}
+		if err := n.Check(); err != nil {
+			return err
+		}
+		s, err := a.password(ctx, pw)
+		if err != nil {
+			return err
+		}
+		if err := a.protect(ctx, w.Ledger, "create user "+n.Username); err != nil {
+			return err
+		}
+		n.PasswordHash = s.hash
+		var made users.User
+		err = pw.around(w.Ledger, s, func() error {
+			made, err = t.Create(ctx, w.Ledger, n)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return a.finish(w.Ledger, func() error { return a.printUser(made, pw.shown(s)) })
+	})
+	f := cmd.Flags()
+	f.StringVar(&n.Username, "username", "", "3 to 100 ASCII characters, unique")
+	f.StringVar(&n.Email, "email", "", "e-mail address, unique")
+	f.StringVar(&n.FullName, "full-name", "", "1 to 100 characters")
+	f.StringVar(&n.Phone, "phone", "", "at most 20 characters")
+	f.StringVar(&n.UserType, "user-type", "TENANT", "MASTER, TENANT or SYSTEM")
+	f.StringVar(&n.Department, "department", "", "at most 100 characters")
+	f.StringVar(&n.Position, "position", "", "at most 100 characters")
+	f.StringVar(&n.Timezone, "timezone", "", "time zone (default UTC)")
+	f.StringVar(&n.Locale, "locale", "", "locale (default ko-KR)")
+	f.BoolVar(&n.MFA, "mfa", false, "multi-factor authentication is on")
+	f.BoolVar(&n.ForcePasswordChange, "force-password-change", false, "a new password is due at the first login")
+	must(cmd.RegisterFlagCompletionFunc("user-type", complete(users.Types...)))
+	pw.bind(cmd)
+	flags.bind(cmd)
+	return records[newPassword](a, cmd)
+}
+
+func (a *app) usersUpdate() *cobra.Command {
+	var values struct{ fullName, email, phone, status, department, position, timezone, locale string }
+	var mfa bool
+	var unset []string
+	var since timeFlag
+	var ref refFlags
+	var flags changeFlags
+	cmd := &cobra.Command{
+		Use: "update REF", Short: "Change fields of a user", Args: exactly("REF"), ValidArgsFunction: a.completeUser,
+		Example: "  cxgctl users update ada --phone '+82 2 1234 5678'\n  cxgctl users update ada --unset phone --reason 'asked by mail'",
+	}
+	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
+		given := func(name string, v *string) *string {
+			if cmd.Flags().Changed(name) {
+				return v
+			}
+			return nil
+		}
+		patch := users.Patch{
+			FullName: given("full-name", &values.fullName), Email: given("email", &values.email),
+			Phone: given("phone", &values.phone), Status: given("status", &values.status),
+			Department: given("department", &values.department), Position: given("position", &values.position),
+			Timezone: given("timezone", &values.timezone), Locale: given("locale", &values.locale), Unset: unset,
+		}
+		if cmd.Flags().Changed("mfa") {
+			patch.MFA = &mfa
+		}
+		patch.IfUpdatedAt = since.exact()
+		edit, err := users.Change(patch)
+		if err != nil {
+			return err
+		}
+		return a.editUser(ctx, w, ref, args[0], "update", edit, nil)
+	})
+	f := cmd.Flags()
+	f.StringVar(&values.fullName, "full-name", "", "1 to 100 characters")
+	f.StringVar(&values.email, "email", "", "e-mail address, unique")
+	f.StringVar(&values.phone, "phone", "", "at most 20 characters")
+	f.StringVar(&values.status, "status", "", "ACTIVE, INACTIVE, LOCKED or SUSPENDED")
+	f.StringVar(&values.department, "department", "", "at most 100 characters")
+	f.StringVar(&values.position, "position", "", "at most 100 characters")
+	f.StringVar(&values.timezone, "timezone", "", "time zone")
+	f.StringVar(&values.locale, "locale", "", "locale")
+	f.BoolVar(&mfa, "mfa", false, "--mfa=true or --mfa=false")
+	f.StringSliceVar(&unset, "unset", nil, "`fields` that lose their value: phone, department, position, timezone, locale")
+	f.Var(&since, "if-updated-at", "change nothing unless updated_at is still this `time`")
+	must(cmd.RegisterFlagCompletionFunc("status", complete(users.Statuses...)))
+	ref.bind(cmd)
+	flags.bind(cmd)
+	return records[newPassword](a, cmd)
+}
+
+func (a *app) usersPassword() *cobra.Command {
+	var pw passwordFlags
+	var force bool
+	var ref refFlags
+	var flags changeFlags
+	cmd := &cobra.Command{
+		Use: "password REF", Short: "Set a user's password", Args: exactly("REF"), ValidArgsFunction: a.completeUser,
+		Example: "  cxgctl users password ada\n  cxgctl users password ada --generate-password --password-out ada.txt",
+	}
+	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
+		if _, _, err := ref.user(ctx, w.session, args[0]); err != nil {
+			return a.failed(ctx, w, args[0], err)
+		}
+		s, err := a.password(ctx, pw)
+		if err != nil {
+			return err
+		}
+		return pw.around(w.Ledger, s, func() error {
+			return a.editUser(ctx, w, ref, args[0], "change the password of", users.SetPassword(s.hash, force), pw.shown(s))
+		})
+	})
+	pw.bind(cmd)
+	cmd.Flags().BoolVar(&force, "force-password-change", false, "a new password is due at the next login")
+	ref.bind(cmd)
+	flags.bind(cmd)
+	return records[newPassword](a, cmd)
+}
+
+// editUser applies an edit to the one user that a REF names, and prints it.
+func (a *app) editUser(ctx context.Context, w *writer, ref refFlags, name, verb string, edit users.Edit, pw *string) error {
+	t, u, err := ref.user(ctx, w.session, name)
+	if err != nil {
+		return a.failed(ctx, w, name, err)
+	}
+	if err := a.protect(ctx, w.Ledger, verb+" user "+u.Username); err != nil {
+		return err
+	}
+	after, err := t.Apply(ctx, w.Ledger, []users.User{u}, edit)
+	if err != nil {
+		return err
+	}
+	return a.finish(w.Ledger, func() error { return a.printUser(after[0], pw) })
+}

@@ -1,0 +1,316 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/dbtest"
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+var empty = dbtest.Template{Name: "empty", Key: "1"}
+
+// configs returns the configurations of two empty databases, as other rooms' sessions have them.
+func configs(t *testing.T) map[Database]*pgx.ConnConfig {
+	t.Helper()
+	pair := dbtest.New(t, empty)
+	out := map[Database]*pgx.ConnConfig{}
+	for which, dsn := range map[Database]string{Manager: pair.Manager, Tenants: pair.Tenants} {
+		cfg, err := pgx.ParseConfig(dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.RuntimeParams["default_transaction_read_only"] = "on"
+		out[which] = cfg
+	}
+	return out
+}
+
+func query[T any](t *testing.T, cfg *pgx.ConnConfig, sql string) (v T) {
+	t.Helper()
+	conn := session(t, cfg)
+	if err := conn.QueryRow(t.Context(), sql).Scan(&v); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return v
+}
+
+// session is one that may write.
+func session(t *testing.T, cfg *pgx.ConnConfig) *pgx.Conn {
+	t.Helper()
+	cfg = cfg.Copy()
+	delete(cfg.RuntimeParams, "default_transaction_read_only")
+	conn, err := pgx.ConnectConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// objects sums up every column, constraint and index that a migration can have made.
+const objects = `
+SELECT md5(string_agg(d, E'\n' ORDER BY d)) FROM (
+  SELECT format('column %s.%s.%s %s %s %s', table_schema, table_name, column_name, data_type, is_nullable, column_default)
+    FROM information_schema.columns WHERE table_schema IN ('idam', 'tnnt', 'bill', 'audt', 'sys')
+  UNION ALL
+  SELECT format('constraint %s %s', conname, pg_get_constraintdef(oid)) FROM pg_constraint
+   WHERE connamespace::regnamespace::text IN ('idam', 'tnnt', 'bill', 'audt', 'sys')
+  UNION ALL
+  SELECT 'index ' || indexdef FROM pg_indexes WHERE schemaname IN ('idam', 'tnnt', 'bill', 'audt', 'sys')
+  ) AS x (d)`
+
+const tables = `
+SELECT count(*) FROM pg_class
+ WHERE relkind = 'r' AND relnamespace::regnamespace::text IN ('idam', 'tnnt', 'bill', 'audt', 'sys')`
+
+func TestUpTwiceIsUpOnce(t *testing.T) {
+	t.Parallel()
+	for which, cfg := range configs(t) {
+		steps, err := known(which)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done, err := Up(t.Context(), cfg, which)
+		if err != nil {
+			t.Fatalf("%s: %v", which, err)
+		}
+		if len(done) != len(steps) {
+			t.Errorf("%s: applied %d migrations, want %d", which, len(done), len(steps))
+		}
+		for i, r := range done {
+			if r.Version != steps[i].Version || r.Name != steps[i].Name || r.Direction != "up" {
+				t.Errorf("%s: applied %+v, want %+v", which, r, steps[i])
+			}
+		}
+		before := query[string](t, cfg, objects)
+		if done, err = Up(t.Context(), cfg, which); err != nil || len(done) != 0 {
+			t.Errorf("%s: the second run applied %v, error %v", which, done, err)
+		}
+		if after := query[string](t, cfg, objects); after != before {
+			t.Errorf("%s: the second run changed the schema", which)
+		}
+	}
+}
+
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	for which, cfg := range configs(t) {
+		steps, err := Status(t.Context(), cfg, which)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range steps {
+			if s.Applied || !s.AppliedAt.IsZero() {
+				t.Errorf("%s: %s is applied to an empty database", which, s.Name)
+			}
+		}
+		if query[bool](t, cfg, `SELECT to_regclass('`+Table+`') IS NOT NULL`) {
+			t.Errorf("%s: looking created the version table", which)
+		}
+		if _, err := Up(t.Context(), cfg, which); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := session(t, cfg).Exec(t.Context(), `INSERT INTO `+Table+` (version_id, is_applied) VALUES (90001, true)`); err != nil {
+			t.Fatal(err)
+		}
+		after, err := Status(t.Context(), cfg, which)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(after) != len(steps)+1 || after[len(steps)].Version != 90001 || after[len(steps)].Name != "" {
+			t.Errorf("%s: a migration of a newer cxgctl is not listed last without a name: %+v", which, after)
+		}
+		for _, s := range after {
+			if age := time.Since(s.AppliedAt); !s.Applied || age < -time.Minute || age > 10*time.Minute {
+				t.Errorf("%s: %+v, want it applied just now", which, s)
+			}
+		}
+		if _, err := Down(t.Context(), cfg, which); fault.Status(err) != 8 {
+			t.Errorf("%s: taking back an unknown migration: %v, want a DATABASE_ERROR", which, err)
+		}
+	}
+}
+
+func TestConcurrentRunsWait(t *testing.T) {
+	t.Parallel()
+	cfg := configs(t)[Manager]
+	type outcome struct {
+		n   int
+		err error
+	}
+	outcomes := make(chan outcome)
+	for range 8 {
+		go func() {
+			done, err := Up(t.Context(), cfg, Manager)
+			outcomes <- outcome{len(done), err}
+		}()
+	}
+	applied := 0
+	for range 8 {
+		o := <-outcomes
+		if o.err != nil {
+			t.Error(o.err)
+		}
+		applied += o.n
+	}
+	if steps, _ := known(Manager); applied != len(steps) {
+		t.Errorf("eight runs applied %d migrations, want each of the %d once", applied, len(steps))
+	}
+}
+
+func TestWaitEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	cfg := configs(t)[Manager]
+	holder := session(t, cfg)
+	if _, err := holder.Exec(t.Context(), `SELECT pg_advisory_lock($1)`, int64(lockKey)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := Up(ctx, cfg, Manager); !fault.Is(err, fault.Busy) {
+		t.Errorf("after its time: %v, want BUSY", err)
+	}
+	ctx, cancel = context.WithCancel(t.Context())
+	time.AfterFunc(300*time.Millisecond, cancel)
+	if _, err := Up(ctx, cfg, Manager); !fault.Is(err, fault.Interrupted) {
+		t.Errorf("after an interrupt: %v, want INTERRUPTED", err)
+	}
+	if n := query[int](t, cfg, tables); n != 0 {
+		t.Errorf("%d tables were made without the lock", n)
+	}
+}
+
+// A run that waits must not hold a snapshot: CREATE INDEX CONCURRENTLY in the run that it waits for
+// would wait for it in turn, and both for ever.
+func TestWaitHoldsUpNoConcurrentIndex(t *testing.T) {
+	t.Parallel()
+	cfg := configs(t)[Manager]
+	holder := session(t, cfg)
+	if _, err := holder.Exec(t.Context(), `CREATE TABLE public.t (a int)`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := holder.Exec(t.Context(), `SELECT pg_advisory_lock($1)`, int64(lockKey)); err != nil {
+		t.Fatal(err)
+	}
+	waiting := make(chan error, 1)
+	go func() {
+		_, err := Up(t.Context(), cfg, Manager)
+		waiting <- err
+	}()
+	time.Sleep(200 * time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := holder.Exec(ctx, `CREATE INDEX CONCURRENTLY ON public.t (a)`); err != nil {
+		t.Fatalf("an index beside a waiting run: %v", err)
+	}
+	_ = holder.Close(t.Context())
+	if err := <-waiting; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestUpDownUp(t *testing.T) {
+	t.Parallel()
+	for which, cfg := range configs(t) {
+		if done, err := Down(t.Context(), cfg, which); err != nil || len(done) != 0 {
+			t.Errorf("%s: down on an empty database did %v, error %v", which, done, err)
+		}
+		up, err := Up(t.Context(), cfg, which)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := query[string](t, cfg, objects)
+		for i := len(up) - 1; i >= 0; i-- {
+			done, err := Down(t.Context(), cfg, which)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(done) != 1 || done[0].Name != up[i].Name || done[0].Direction != "down" {
+				t.Fatalf("%s: took back %+v, want %s", which, done, up[i].Name)
+			}
+		}
+		if n := query[int](t, cfg, tables); n != 0 {
+			t.Errorf("%s: %d tables are left", which, n)
+		}
+		if done, err := Down(t.Context(), cfg, which); err != nil || len(done) != 0 {
+			t.Errorf("%s: down at zero did %v, error %v", which, done, err)
+		}
+		if _, err := Up(t.Context(), cfg, which); err != nil {
+			t.Fatal(err)
+		}
+		if query[string](t, cfg, objects) != before {
+			t.Errorf("%s: the schema differs after up, down, up", which)
+		}
+	}
+}
+
+func TestFailureNamesTheFileAndLeavesTheRest(t *testing.T) {
+	t.Parallel()
+	cfg := configs(t)[Manager]
+	conn := session(t, cfg)
+	// a table of that name without the columns that an index of 00007 wants
+	if _, err := conn.Exec(t.Context(), `CREATE SCHEMA bill; CREATE TABLE bill.invoices (id uuid PRIMARY KEY)`); err != nil {
+		t.Fatal(err)
+	}
+	done, err := Up(t.Context(), cfg, Manager)
+	if fault.Status(err) != 8 || !strings.Contains(err.Error(), "00007_list_indexes.sql") {
+		t.Errorf("error %v, want a DATABASE_ERROR that names 00007_list_indexes.sql", err)
+	}
+	if len(done) != 6 {
+		t.Errorf("%d migrations are reported as applied, want 6", len(done))
+	}
+	if query[bool](t, cfg, `SELECT to_regclass('idam.users_status_created_at_idx') IS NOT NULL`) {
+		t.Error("half of the failed migration is left")
+	}
+	if f, ok := errors.AsType[*fault.Error](err); ok && strings.Contains(f.Message+f.Hint, "host=") {
+		t.Errorf("the message shows the connection: %s", f.Message)
+	}
+}
+
+// Down must not take away what it did not add: a role that was there before, under a code of ours.
+func TestReferenceRowsOfOthersStay(t *testing.T) {
+	t.Parallel()
+	cfg := configs(t)[Manager]
+	up, err := Up(t.Context(), cfg, Manager)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Down(t.Context(), cfg, Manager); err != nil {
+		t.Fatal(err)
+	}
+	conn := session(t, cfg)
+	if _, err := conn.Exec(t.Context(), `INSERT INTO idam.roles (code, name, category, scope) VALUES ('SUPER_ADMIN', 'ours', 'MANAGER_ADMIN', 'GLOBAL')`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Up(t.Context(), cfg, Manager); err != nil {
+		t.Fatal(err)
+	}
+	const granted = `SELECT count(*) FROM idam.role_permissions JOIN idam.roles r ON r.id = role_id WHERE r.name = 'ours'`
+	if n := query[int](t, cfg, granted); n != 0 {
+		t.Errorf("a role that was there before was given %d permissions", n)
+	}
+	done, err := Down(t.Context(), cfg, Manager)
+	if err != nil || done[0].Name != up[len(up)-1].Name {
+		t.Fatal(done, err)
+	}
+	if got := query[string](t, cfg, `SELECT string_agg(name, ',') FROM idam.roles`); got != "ours" {
+		t.Errorf("roles left: %s, want ours", got)
+	}
+}
+
+func TestHash(t *testing.T) {
+	t.Parallel()
+	m, n := Hash(Manager), Hash(Tenants)
+	if len(m) != 64 || len(n) != 64 || m == n {
+		t.Errorf("hashes %q and %q, want two different SHA-256", m, n)
+	}
+	if _, err := Up(t.Context(), nil, "other"); fault.Status(err) != 2 {
+		t.Errorf("an unknown database: %v, want a usage error", err)
+	}
+}

@@ -1,0 +1,123 @@
+package output
+
+import (
+	"bytes"
+	"io"
+	"reflect"
+	"strings"
+	"unicode/utf8"
+)
+
+// delimited prints csv, tsv and the list of ids: a row is a line of cells.
+type delimited struct {
+	printer *Printer
+	w       io.Writer
+	cols    []column
+	line    []byte
+	cell    []byte
+}
+
+func (d *delimited) begin() error {
+	d.line = d.line[:0]
+	if d.printer.Format == CSV && d.printer.CSVBOM {
+		d.line = append(d.line, "\uFEFF"...)
+	}
+	if d.printer.Format != ID && !d.printer.NoHeaders {
+		for i := range d.cols {
+			d.appendCell(i, []byte(d.cols[i].name))
+		}
+		d.line = append(d.line, '\n')
+	}
+	_, err := d.w.Write(d.line)
+	return err
+}
+
+func (d *delimited) row(rec reflect.Value) (err error) {
+	d.line = d.line[:0]
+	for i := range d.cols {
+		c := &d.cols[i]
+		if d.cell, err = c.appendText(d.cell[:0], rec); err != nil {
+			return err
+		}
+		if d.printer.CSVSafe && c.kind == text && len(d.cell) > 0 && strings.IndexByte("=+-@\t\r", d.cell[0]) >= 0 {
+			d.cell = append(d.cell, 0)
+			copy(d.cell[1:], d.cell)
+			d.cell[0] = '\''
+		}
+		if d.printer.Terminal.IsTTY {
+			d.cell = []byte(Sanitize(string(d.cell)))
+		}
+		d.appendCell(i, d.cell)
+	}
+	d.line = append(d.line, '\n')
+	_, err = d.w.Write(d.line)
+	return err
+}
+
+func (d *delimited) end(envelope) error { return nil }
+
+func (d *delimited) appendCell(i int, cell []byte) {
+	if d.printer.Format == CSV {
+		if i > 0 {
+			d.line = append(d.line, ',')
+		}
+		d.line = appendCSV(d.line, cell, len(d.cols) == 1)
+		return
+	}
+	if i > 0 {
+		d.line = append(d.line, '\t')
+	}
+	d.line = appendTSV(d.line, cell)
+}
+
+// appendCSV appends one cell, quoted where RFC 4180 asks for it. An outer space is quoted too, since
+// readers differ over it; so is \. which ends psql's \copy, and the empty cell that is alone in its
+// row, since readers skip an empty line.
+func appendCSV(b, cell []byte, alone bool) []byte {
+	cell = validUTF8(cell)
+	if len(cell) == 0 {
+		if alone {
+			b = append(b, `""`...)
+		}
+		return b
+	}
+	first, last := cell[0], cell[len(cell)-1]
+	if first != ' ' && first != '\t' && last != ' ' && last != '\t' && !bytes.ContainsAny(cell, ",\"\r\n") && string(cell) != `\.` {
+		return append(b, cell...)
+	}
+	b = append(b, '"')
+	for _, c := range cell {
+		if c == '"' {
+			b = append(b, '"')
+		}
+		b = append(b, c)
+	}
+	return append(b, '"')
+}
+
+// validUTF8 returns b with U+FFFD for each byte that is no part of a character, as JSON has it.
+func validUTF8(b []byte) []byte {
+	if utf8.Valid(b) {
+		return b
+	}
+	return []byte(string(bytes.Runes(b)))
+}
+
+// appendTSV appends one cell with what would end it escaped, as PostgreSQL's COPY does.
+func appendTSV(b, cell []byte) []byte {
+	for _, c := range validUTF8(cell) {
+		switch c {
+		case '\t':
+			b = append(b, '\\', 't')
+		case '\n':
+			b = append(b, '\\', 'n')
+		case '\r':
+			b = append(b, '\\', 'r')
+		case '\\':
+			b = append(b, '\\', '\\')
+		default:
+			b = append(b, c)
+		}
+	}
+	return b
+}

@@ -1,0 +1,51 @@
+package output
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// WriteError prints err on w, which is standard error: a line for the message and one for its hint,
+// or for json, jsonl and yaml one envelope, the hint inside. A nil err prints nothing. Where standard
+// error cannot be written there is nobody left to tell, so that failure is dropped.
+func WriteError(w io.Writer, f Format, err error, term Terminal) {
+	e := fault.From(err)
+	if e == nil {
+		return
+	}
+	if f == JSON || f == JSONL || f == YAML {
+		doc := append(errorDocument(e), '\n')
+		if f == YAML {
+			if y, err := yamlOf(doc); err == nil {
+				doc = y
+			}
+		}
+		_, _ = w.Write(doc)
+		return
+	}
+	lines := fmt.Sprintf("cxgctl: %s %s\n", term.paint(red, "error:"), Sanitize(e.Message))
+	if e.Hint != "" {
+		lines += fmt.Sprintf("cxgctl: %s %s\n", term.paint(yellow, "hint:"), Sanitize(e.Hint))
+	}
+	_, _ = io.WriteString(w, lines)
+}
+
+func errorDocument(e *fault.Error) []byte {
+	b := []byte(`{"success":false,"data":null,"error":{"code":`)
+	b = appendJSONString(b, string(e.Code))
+	b = append(b, `,"message":`...)
+	b = appendJSONString(b, e.Message)
+	b = append(b, `,"detail":`...)
+	if detail, err := appendJSONAny(b, e.Detail); err == nil {
+		b = detail
+	} else {
+		b = append(b, "null"...) // the failure itself matters more than a detail that cannot be told
+	}
+	if e.Hint != "" {
+		b = append(b, `,"hint":`...)
+		b = appendJSONString(b, e.Hint)
+	}
+	return append(b, "}}"...)
+}

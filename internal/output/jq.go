@@ -1,0 +1,87 @@
+package output
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"reflect"
+
+	"github.com/itchyny/gojq"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// compileJQ compiles an expression without access to the environment, to other input or to modules.
+func compileJQ(expr string) (*gojq.Code, error) {
+	query, err := gojq.Parse(expr)
+	if err != nil {
+		return nil, fault.New(fault.Usage, "--jq is not a valid jq expression: %s", err).Because(err)
+	}
+	code, err := gojq.Compile(query)
+	if err != nil {
+		return nil, fault.New(fault.Usage, "--jq cannot be compiled: %s", err).Because(err)
+	}
+	return code, nil
+}
+
+// runJQ writes what the expression makes of a JSON document, one result a line: strings raw, the rest
+// as compact JSON with its numbers as exact as they came.
+func (p *Printer) runJQ(w io.Writer, doc []byte) error {
+	var in any
+	if err := decoder(doc).Decode(&in); err != nil {
+		return fault.New(fault.Internal, "cannot read back the document for --jq: %s", err).Because(err)
+	}
+	results := p.jq.Run(in)
+	for {
+		result, more := results.Next()
+		if !more {
+			return nil
+		}
+		var line []byte
+		switch v := result.(type) {
+		case error:
+			if _, halted := errors.AsType[*gojq.HaltError](v); halted {
+				return fault.New(fault.Usage, "--jq failed: halt cannot be used here")
+			}
+			return fault.New(fault.Usage, "--jq failed: %s", v).Because(v)
+		case string:
+			if p.Terminal.IsTTY {
+				v = sanitize(v, "\n\t") // of which @tsv and the like are made
+			}
+			line = append(line, v...)
+		default:
+			text, err := gojq.Marshal(v)
+			if err != nil {
+				return fault.New(fault.Internal, "cannot print the result of --jq: %s", err).Because(err)
+			}
+			line = appendJSONEscaped(line, text)
+		}
+		if _, err := w.Write(append(line, '\n')); err != nil {
+			return err
+		}
+	}
+}
+
+// jqDocument runs the expression on the whole document of jsonDocument.
+type jqDocument struct {
+	printer *Printer
+	w       io.Writer
+	cols    []column
+	single  bool
+	doc     jsonDocument
+	buf     bytes.Buffer
+}
+
+func (d *jqDocument) begin() error {
+	d.doc = jsonDocument{w: &d.buf, cols: d.cols, single: d.single}
+	return d.doc.begin()
+}
+
+func (d *jqDocument) row(rec reflect.Value) error { return d.doc.row(rec) }
+
+func (d *jqDocument) end(e envelope) error {
+	if err := d.doc.end(e); err != nil {
+		return err
+	}
+	return d.printer.runJQ(d.w, d.buf.Bytes())
+}

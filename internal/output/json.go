@@ -1,0 +1,143 @@
+package output
+
+import (
+	"io"
+	"reflect"
+	"strconv"
+	"unicode/utf8"
+)
+
+const hex = "0123456789abcdef"
+
+// appendJSONString appends s as a JSON string. Text stays as it is, < > & included; what JSON demands
+// is escaped, and so is what would act on a terminal or upset a YAML reader. Invalid UTF-8 becomes
+// U+FFFD.
+func appendJSONString(b []byte, s string) []byte {
+	b = append(b, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		if c := s[i]; c >= ' ' && c < 0x7f && c != '"' && c != '\\' {
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(s[i:])
+		valid := r != utf8.RuneError || size > 1
+		if valid && r > 0x9f && !isActive(r) {
+			i += size
+			continue
+		}
+		b = append(b, s[start:i]...)
+		switch {
+		case !valid:
+			b = append(b, "\uFFFD"...)
+		case r == '"' || r == '\\':
+			b = append(b, '\\', byte(r))
+		case r == '\n':
+			b = append(b, '\\', 'n')
+		case r == '\r':
+			b = append(b, '\\', 'r')
+		case r == '\t':
+			b = append(b, '\\', 't')
+		default:
+			b = appendJSONEscape(b, r)
+		}
+		i += size
+		start = i
+	}
+	return append(append(b, s[start:]...), '"')
+}
+
+// appendJSONEscaped appends a JSON text with the same escapes as appendJSONString. Such characters
+// stand only inside strings, where an escape means the same.
+func appendJSONEscaped(b, doc []byte) []byte {
+	for i := 0; i < len(doc); {
+		r, size := utf8.DecodeRune(doc[i:])
+		switch {
+		case r == utf8.RuneError && size == 1:
+			b = append(b, "\uFFFD"...)
+		case isActive(r):
+			b = appendJSONEscape(b, r)
+		default:
+			b = append(b, doc[i:i+size]...)
+		}
+		i += size
+	}
+	return b
+}
+
+// appendJSONEscape appends \uXXXX; every character that is escaped lies below U+10000.
+func appendJSONEscape(b []byte, r rune) []byte {
+	return append(b, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
+}
+
+// jsonDocument prints the envelope of the backend API around a record or streamed items.
+type jsonDocument struct {
+	w      io.Writer
+	cols   []column
+	single bool
+	rows   int
+	buf    []byte
+}
+
+func (d *jsonDocument) begin() error {
+	head := `{"success":true,"data":{"items":[`
+	if d.single {
+		head = `{"success":true,"data":`
+	}
+	_, err := io.WriteString(d.w, head)
+	return err
+}
+
+func (d *jsonDocument) row(rec reflect.Value) (err error) {
+	d.buf = d.buf[:0]
+	if d.rows > 0 {
+		d.buf = append(d.buf, ',')
+	}
+	d.rows++
+	if d.buf, err = appendRecord(d.buf, d.cols, rec); err != nil {
+		return err
+	}
+	_, err = d.w.Write(d.buf)
+	return err
+}
+
+func (d *jsonDocument) end(e envelope) error {
+	b := d.buf[:0]
+	if !d.single {
+		b = append(b, `],"total":`...)
+		b = strconv.AppendInt(b, e.total, 10)
+		b = append(b, `,"page":`...)
+		b = strconv.AppendInt(b, e.page, 10)
+		b = append(b, `,"page_size":`...)
+		b = strconv.AppendInt(b, e.size, 10)
+		b = append(b, `,"total_pages":`...)
+		b = strconv.AppendInt(b, e.pages, 10)
+		b = append(b, '}')
+	}
+	_, err := d.w.Write(append(b, `,"error":null}`+"\n"...))
+	return err
+}
+
+// jsonLines prints one bare record a line, or what jq makes of each.
+type jsonLines struct {
+	printer *Printer
+	w       io.Writer
+	cols    []column
+	buf     []byte
+}
+
+func (l *jsonLines) begin() error { return nil }
+
+func (l *jsonLines) row(rec reflect.Value) (err error) {
+	if l.buf, err = appendRecord(l.buf[:0], l.cols, rec); err != nil {
+		return err
+	}
+	if l.printer.jq != nil {
+		return l.printer.runJQ(l.w, l.buf)
+	}
+	l.buf = append(l.buf, '\n')
+	_, err = l.w.Write(l.buf)
+	return err
+}
+
+func (l *jsonLines) end(envelope) error { return nil }

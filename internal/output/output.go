@@ -1,0 +1,176 @@
+// Package output prints records and errors: one printer per command, one encoder per format, to
+// standard output or atomically into a file. It knows neither commands nor databases; a record is any
+// struct whose exported fields carry json names in the order of the command-line contract.
+package output
+
+import (
+	"io"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/itchyny/gojq"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// Format is a value of --output.
+type Format string
+
+// The formats of the command-line contract.
+const (
+	Table Format = "table" // aligned columns for people
+	Wide  Format = "wide"  // more of them, with exact times
+	JSON  Format = "json"  // one document, the backend API's envelope
+	JSONL Format = "jsonl" // one bare record a line
+	CSV   Format = "csv"   // RFC 4180, UTF-8, a header, \n line ends
+	TSV   Format = "tsv"   // tabs between, \t \n \r \\ escaped, nothing quoted
+	YAML  Format = "yaml"  // the same document as JSON
+	ID    Format = "id"    // the ids alone, one a line, for xargs
+)
+
+// Formats lists every format, for help and completion.
+var Formats = []Format{Table, Wide, JSON, JSONL, CSV, TSV, YAML, ID}
+
+// ParseFormat returns the format named s, or a USAGE_ERROR that lists the valid ones.
+func ParseFormat(s string) (Format, error) {
+	if slices.Contains(Formats, Format(s)) {
+		return Format(s), nil
+	}
+	names := make([]string, len(Formats))
+	for i, f := range Formats {
+		names[i] = string(f)
+	}
+	return "", fault.New(fault.Usage, "unknown output format %q", s).
+		WithHint("valid formats: %s", strings.Join(names, ", ")).With("valid", names)
+}
+
+// isLines says whether each row of f stands for itself, so that the rows before a failure are whole.
+func (f Format) isLines() bool { return f == JSONL || f == CSV || f == TSV || f == ID }
+
+// Options are the output flags of one command.
+type Options struct {
+	Format    Format   // "" is Table, or JSON when JQ is given
+	Columns   []string // --columns: the fields to print, in this order; none means the view's choice
+	NoHeaders bool     // --no-headers, for tables, csv and tsv
+	File      string   // --output-file; "" and "-" are Stdout
+	JQ        string   // --jq, on the document of JSON or on each record of JSONL
+	CSVBOM    bool     // --csv-bom
+	CSVSafe   bool     // --csv-safe, for csv and tsv
+
+	Stdout   io.Writer
+	Terminal Terminal // what Stdout is; the zero value is no terminal
+}
+
+// View says how a kind of record is shown.
+type View struct {
+	Table []string // fields of Table; none means all
+	Wide  []string // fields of Wide; none means all
+	ID    string   // field that Format ID prints; "" is "id"
+}
+
+// Page is one page of a list.
+type Page[T any] struct {
+	Items    []T
+	Total    int64 // rows on all pages together
+	Page     int   // from 1
+	PageSize int
+}
+
+// Printer prints the one result of a command. It holds nothing open between calls.
+type Printer struct {
+	Options
+	jq *gojq.Code
+}
+
+// New checks the options that need no record type, so that a wrong flag is refused before any work
+// is done: the format, the jq expression and the output file's place. Errors are USAGE_ERROR.
+func New(o Options) (*Printer, error) {
+	p := &Printer{Options: o}
+	if o.Format == "" {
+		p.Format = Table
+		if o.JQ != "" {
+			p.Format = JSON
+		}
+	} else if _, err := ParseFormat(string(o.Format)); err != nil {
+		return nil, err
+	}
+	if o.JQ != "" {
+		if p.Format != JSON && p.Format != JSONL {
+			return nil, fault.New(fault.Usage, "--jq cannot be used with --output %s", p.Format).
+				WithHint("use --output json, or jsonl to run it on each record")
+		}
+		code, err := compileJQ(o.JQ)
+		if err != nil {
+			return nil, err
+		}
+		p.jq = code
+	}
+	if p.File == "-" {
+		p.File = ""
+	}
+	if p.File != "" {
+		p.Terminal = Terminal{} // a file is read later, elsewhere, by something else
+		if err := checkTarget(p.File); err != nil {
+			return nil, err
+		}
+	}
+	if p.Terminal.IsTTY && p.Terminal.Now.IsZero() {
+		p.Terminal.Now = time.Now()
+	}
+	return p, nil
+}
+
+// List prints one page of records.
+func List[T any](p *Printer, v View, page Page[T]) error {
+	_, err := write(p, v, func(yield func(T, error) bool) {
+		for _, item := range page.Items {
+			if !yield(item, nil) {
+				return
+			}
+		}
+	}, func(int64) envelope {
+		e := envelope{total: page.Total, page: int64(page.Page), size: int64(page.PageSize)}
+		if e.size > 0 {
+			e.pages = (e.total + e.size - 1) / e.size
+		}
+		return e
+	})
+	return err
+}
+
+// Stream prints every record of seq as it comes and returns how many those were. An error from seq
+// ends it: it is returned as it is, and an output file is not put in place. On standard output the
+// whole rows written so far stay, since nothing can be taken back there.
+//
+// JSON with JQ holds the whole document in memory, as jq itself does; JSONL does not.
+func Stream[T any](p *Printer, v View, seq iter.Seq2[T, error]) (n int64, err error) {
+	return write(p, v, seq, func(n int64) envelope {
+		return envelope{total: n, page: 1, size: n, pages: min(n, 1)}
+	})
+}
+
+// One prints a single record: an envelope without items in JSON and YAML, a listing of fields in
+// tables, a list of one in every other format.
+func One[T any](p *Printer, v View, item T) error {
+	_, err := write(p, v, func(yield func(T, error) bool) { yield(item, nil) }, nil)
+	return err
+}
+
+// envelope is what surrounds the items of a list.
+type envelope struct{ total, page, size, pages int64 }
+
+// Thousands returns n with commas between its thousands: 4,683.
+func Thousands(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	first := 0
+	if n < 0 {
+		first = 1
+	}
+	for i := len(s) - 3; i > first; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

@@ -1,0 +1,89 @@
+package output
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Sanitize returns s with everything that acts on a terminal or cannot be seen made visible: control
+// characters (newline and tab included), ESC, bidirectional and zero-width format characters, line
+// separators, blank letters and invalid UTF-8, as \n, \x1b, \u202e. Tables and messages pass through
+// it, so that a stored name can neither draw on the screen nor forge a line. The joiner inside some
+// emoji counts as zero-width: terminals disagree on the width of what it joins.
+func Sanitize(s string) string { return sanitize(s, "") }
+
+// sanitize is Sanitize that leaves the characters of keep alone.
+func sanitize(s, keep string) string {
+	if isPrintableASCII(s) {
+		return s
+	}
+	var b strings.Builder
+	start := 0
+	for i, size := 0, 0; i < len(s); i += size {
+		var r rune
+		r, size = utf8.DecodeRuneInString(s[i:])
+		invalid := r == utf8.RuneError && size == 1
+		if !invalid && (!isHidden(r) || strings.ContainsRune(keep, r)) {
+			continue
+		}
+		b.WriteString(s[start:i])
+		start = i + size
+		switch {
+		case invalid:
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\r':
+			b.WriteString(`\r`)
+		case r == '\t':
+			b.WriteString(`\t`)
+		case r < 0x80:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		case r < 0x10000:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			fmt.Fprintf(&b, `\U%08x`, r)
+		}
+	}
+	if start == 0 {
+		return s
+	}
+	b.WriteString(s[start:])
+	return b.String()
+}
+
+func isPrintableASCII[T string | []byte](s T) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// isHidden says whether r must not reach a table or a message as it is.
+func isHidden(r rune) bool {
+	if r < 0x7f {
+		return r < ' '
+	}
+	return r <= 0x9f || r == '\u00ad' || r >= 0x300 &&
+		(unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r))
+}
+
+// isActive says whether r is escaped in JSON, where it can be without a loss: controls, line
+// separators, bidirectional controls, the byte order mark and what is no character. Zero-width
+// joiners stay, since they are part of words and emoji.
+func isActive(r rune) bool {
+	switch {
+	case r < 0x7f:
+		return r < ' '
+	case r <= 0x9f:
+		return true
+	case r < 0x61c:
+		return false
+	}
+	return r == 0x61c || r == 0x200e || r == 0x200f || r >= 0x2028 && r <= 0x202e ||
+		r >= 0x2066 && r <= 0x2069 || r == 0xfeff || r == 0xfffe || r == 0xffff
+}

@@ -1,0 +1,104 @@
+package output
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// Terminal is what a stream is connected to. The zero value is no terminal: plain, whole and exact.
+type Terminal struct {
+	IsTTY bool
+	Width int       // columns; 0 is unknown, and nothing is cut
+	Color bool      // may be forced off a terminal by CLICOLOR_FORCE
+	Now   time.Time // what relative times are relative to
+}
+
+// DetectTerminal looks at w and at the environment: NO_COLOR before CLICOLOR_FORCE before TERM=dumb.
+func DetectTerminal(w io.Writer, getenv func(string) string) Terminal {
+	t := Terminal{Now: time.Now()}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		t.IsTTY = true
+		t.Width, _, _ = term.GetSize(int(f.Fd()))
+		if t.Width <= 0 {
+			t.Width, _ = strconv.Atoi(getenv("COLUMNS"))
+		}
+		if t.Width <= 0 {
+			t.Width = 80
+		}
+	}
+	forced := getenv("CLICOLOR_FORCE")
+	switch {
+	case getenv("NO_COLOR") != "":
+	case forced != "" && forced != "0":
+		t.Color = true
+	default:
+		t.Color = t.IsTTY && getenv("TERM") != "dumb" && getenv("CLICOLOR") != "0"
+	}
+	return t
+}
+
+// The colours of messages and of a status column.
+const (
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+	gray   = "90"
+)
+
+func (t Terminal) paint(color, s string) string {
+	if !t.Color || color == "" || s == "" {
+		return s
+	}
+	return "\x1b[" + color + "m" + s + "\x1b[0m"
+}
+
+// statusColor returns the colour for a value of a status column, "" for one that says nothing.
+func statusColor(status string) string {
+	switch strings.ToUpper(status) {
+	case "ACTIVE", "PAID", "SUCCESS", "OK", "APPLIED", "RUNNING":
+		return green
+	case "LOCKED", "SUSPENDED", "OVERDUE", "TERMINATED", "FAILURE", "FAILED", "BLOCKED", "ERROR":
+		return red
+	case "PENDING", "SENT", "TRIAL", "WARNING", "WARN":
+		return yellow
+	case "INACTIVE", "CANCELED", "STOPPED", "SKIPPED":
+		return gray
+	}
+	return ""
+}
+
+// relativeTime returns how long before or after now t is, in the largest whole unit.
+func relativeTime(t, now time.Time) string {
+	d := now.Sub(t)
+	future := d < 0
+	d = d.Abs()
+	var n int64
+	var unit string
+	switch day := 24 * time.Hour; {
+	case d < time.Minute:
+		return "just now"
+	case d < time.Hour:
+		n, unit = int64(d/time.Minute), "minute"
+	case d < day:
+		n, unit = int64(d/time.Hour), "hour"
+	case d < 30*day:
+		n, unit = int64(d/day), "day"
+	case d < 365*day:
+		n, unit = int64(d/(30*day)), "month"
+	default:
+		n, unit = int64(d/(365*day)), "year"
+	}
+	if n > 1 {
+		unit += "s"
+	}
+	if future {
+		return fmt.Sprintf("in %d %s", n, unit)
+	}
+	return fmt.Sprintf("%d %s ago", n, unit)
+}

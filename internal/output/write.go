@@ -1,0 +1,112 @@
+package output
+
+import (
+	"io"
+	"iter"
+	"reflect"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// encoder turns records into one format. Each call of row writes whole lines, or nothing yet.
+type encoder interface {
+	begin() error
+	row(rec reflect.Value) error
+	end(e envelope) error
+}
+
+// write is the one way through for List, Stream and One: open, encode, put in place. A nil around
+// means a single record without a list about it.
+func write[T any](p *Printer, v View, seq iter.Seq2[T, error], around func(n int64) envelope) (n int64, err error) {
+	var cur T // one variable for all rows, so that reflection is paid once and rows cost no allocation
+	rec := reflect.ValueOf(&cur).Elem()
+	cols, err := p.columns(rec.Type(), v, around == nil)
+	if err != nil {
+		return 0, err
+	}
+	out, err := p.open()
+	if err != nil {
+		return 0, err
+	}
+	done := false
+	defer func() {
+		if !done { // also when seq panics: no temporary file may stay
+			out.abort(n > 0 && p.Format.isLines())
+		}
+	}()
+
+	enc := p.encoder(out.w, cols, around == nil)
+	if err := enc.begin(); err != nil {
+		return 0, err
+	}
+	for item, err := range seq {
+		if err != nil {
+			return n, err
+		}
+		cur = item
+		if err := enc.row(rec); err != nil {
+			return n, err
+		}
+		n++
+	}
+	var e envelope
+	if around != nil {
+		e = around(n)
+	}
+	if err := enc.end(e); err != nil {
+		return n, err
+	}
+	done = true
+	return n, out.commit()
+}
+
+func (p *Printer) encoder(w io.Writer, cols []column, single bool) encoder {
+	switch p.Format {
+	case JSON:
+		if p.jq != nil {
+			return &jqDocument{printer: p, w: w, cols: cols, single: single}
+		}
+		return &jsonDocument{w: w, cols: cols, single: single}
+	case JSONL:
+		return &jsonLines{printer: p, w: w, cols: cols}
+	case YAML:
+		return &yamlDocument{w: w, cols: cols, single: single}
+	case CSV, TSV, ID:
+		return &delimited{printer: p, w: w, cols: cols}
+	}
+	if single {
+		return &listing{table: newTable(p, w, cols)}
+	}
+	return newTable(p, w, cols)
+}
+
+// columns decides which fields are printed: those asked for, else those of the view.
+func (p *Printer) columns(t reflect.Type, v View, single bool) ([]column, error) {
+	all, err := columnsOf(t)
+	if err != nil {
+		return nil, err
+	}
+	chosen, err := choose(all, p.Columns)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case p.Format == ID:
+		name := v.ID
+		if name == "" {
+			name = "id"
+		}
+		c, ok := find(all, name)
+		if !ok {
+			return nil, fault.New(fault.Usage, "--output id cannot be used here: these records have no field %q", name)
+		}
+		return []column{c}, nil
+	case len(p.Columns) > 0 || single:
+		return chosen, nil
+	case p.Format == Table:
+		return viewed(all, v.Table)
+	case p.Format == Wide:
+		return viewed(all, v.Wide)
+	}
+	return all, nil
+}

@@ -27,7 +27,7 @@ func checkText(p *fault.Problems, field, value string, least, most int) {
 	case n < least && n == 0:
 		p.Add(field, "it is missing")
 	case n < least || n > most:
-		p.Add(field, "%q has %d characters, it takes %d to %d", clip(value), n, least, most)
+		p.Add(field, "%q has length %d, it takes %d to %d characters", clip(value), n, least, most)
 	}
 }
 

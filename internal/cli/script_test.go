@@ -1,0 +1,184 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/cxgctl/cxgctl/internal/dbtest"
+	"github.com/cxgctl/cxgctl/internal/migrate"
+)
+
+// TestMain makes the test binary double as the cxgctl that the scripts run, so that signals,
+// terminals, working folders and the environment are real.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"cxgctl": func() {
+		hashCost = bcrypt.MinCost // what is slow on purpose stays out of the scripts
+		ctx, cancel := context.WithCancelCause(context.Background())
+		signals := make(chan os.Signal, 1)
+		signal.Ignore(syscall.SIGPIPE)
+		signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+		go func() { cancel(Stopped(<-signals)) }()
+		os.Exit(Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}})
+}
+
+// migrated is a freshly migrated pair of databases with one operator, admin.
+var migrated = dbtest.Template{
+	Name:  "migrated",
+	Key:   migrate.Hash(migrate.Manager) + migrate.Hash(migrate.Tenants),
+	Build: func(ctx context.Context, manager, tenants string) error { return buildMigrated(ctx, manager, tenants) },
+}
+
+const insertAdmin = `
+INSERT INTO idam.users (id, username, email, full_name, user_type, created_at)
+VALUES ('00000000-0000-4000-8000-000000000001', 'admin', 'admin@cxg.example', 'Administrator', 'MASTER', '2026-01-01T00:00:00Z')`
+
+func buildMigrated(ctx context.Context, manager, tenants string) error {
+	for which, dsn := range map[migrate.Database]string{migrate.Manager: manager, migrate.Tenants: tenants} {
+		cfg, err := pgx.ParseConfig(dsn)
+		if err != nil {
+			return err
+		}
+		if _, err := migrate.Up(ctx, cfg, which); err != nil {
+			return err
+		}
+	}
+	_, err := query(ctx, manager, insertAdmin)
+	return err
+}
+
+// query runs statements as the databases' owner and returns the last one's rows, their cells in
+// PostgreSQL's own text form.
+func query(ctx context.Context, dsn, sql string) ([][]string, error) {
+	conn, err := pgconn.Connect(ctx, dsn)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(ctx) //nolint:errcheck // the result is in hand
+	results, err := conn.Exec(ctx, sql).ReadAll()
+	if err != nil || len(results) == 0 {
+		return nil, err
+	}
+	var rows [][]string
+	for _, r := range results[len(results)-1].Rows {
+		cells := make([]string, len(r))
+		for i, c := range r {
+			if cells[i] = string(c); c == nil {
+				cells[i] = "NULL"
+			}
+		}
+		rows = append(rows, cells)
+	}
+	return rows, nil
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		Setup:               setup,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"sql": runSQL, "exits": runExits, "devhome": makeDevHome, "replace": replaceInFile,
+		},
+	})
+}
+
+// setup gives a script its own databases and an environment without anything of the machine's.
+func setup(env *testscript.Env) error {
+	pair, err := dbtest.Create(context.Background(), migrated)
+	if err != nil {
+		return err
+	}
+	env.Defer(pair.Drop)
+	home := filepath.Join(env.WorkDir, "home")
+	if err := os.MkdirAll(home, 0o755); err != nil {
+		return err
+	}
+	for name, value := range map[string]string{
+		"HOME": home, "XDG_CONFIG_HOME": "", "XDG_DATA_HOME": filepath.Join(home, "data"), "XDG_STATE_HOME": "",
+		"CXGCTL_MANAGER_DATABASE_URL": pair.Manager, "CXGCTL_TENANTS_DATABASE_URL": pair.Tenants,
+		"CXGCTL_OPERATOR": "admin", "TERM": "xterm", "TZ": "Asia/Seoul", "ESC": "\x1b[31m", "RLO": "\u202e",
+	} {
+		env.Setenv(name, value)
+	}
+	return nil
+}
+
+// runSQL runs statements on the manager database, or with -tenants on the tenants', and prints the
+// last one's rows with tabs between the cells.
+func runSQL(ts *testscript.TestScript, neg bool, args []string) {
+	dsn := ts.Getenv("CXGCTL_MANAGER_DATABASE_URL")
+	if len(args) > 0 && args[0] == "-tenants" {
+		dsn, args = ts.Getenv("CXGCTL_TENANTS_DATABASE_URL"), args[1:]
+	}
+	if owner := ts.Getenv("OWNER_DATABASE_URL"); owner != "" {
+		dsn = owner // scripts that break the connection string keep the good one here
+	}
+	if len(args) != 1 {
+		ts.Fatalf("usage: sql [-tenants] statement")
+	}
+	rows, err := query(context.Background(), dsn, args[0])
+	if (err != nil) != neg {
+		ts.Fatalf("sql: %v", err)
+	}
+	for _, r := range rows {
+		fmt.Fprintln(ts.Stdout(), strings.Join(r, "\t"))
+	}
+}
+
+// runExits runs a command and checks its exit code: exits 3 cxgctl users get nobody.
+func runExits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits code command [args]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	err = ts.Exec(args[1], args[2:]...)
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// makeDevHome gives the script a data home that the server's user can reach, with a short path, and
+// removes the dev database in it at the end.
+func makeDevHome(ts *testscript.TestScript, _ bool, _ []string) {
+	dir, err := os.MkdirTemp("/tmp", "cxgdev")
+	ts.Check(err)
+	ts.Check(os.Chmod(dir, 0o755))
+	ts.Setenv("XDG_DATA_HOME", dir)
+	ts.Defer(func() {
+		_ = ts.Exec("cxgctl", "dev", "down")
+		_ = os.RemoveAll(dir)
+	})
+}
+
+// replaceInFile replaces a text in a file: replace old new file.
+func replaceInFile(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: replace old new file")
+	}
+	path := ts.MkAbs(args[2])
+	text := strings.ReplaceAll(ts.ReadFile(args[2]), args[0], args[1])
+	ts.Check(os.WriteFile(path, []byte(text), 0o600))
+}

@@ -1,0 +1,63 @@
+# `make demo` shows what cxgctl does, `make test` proves it. Both bring PostgreSQL's programs along
+# (.ci/postgres) where they are missing.
+
+SHELL := /bin/bash
+GO    ?= go
+TOOL  := $(GO) tool -modfile=.ci/tools/go.mod
+
+# The version comes from git below. Go's own stamp fails the build where git distrusts the folder's owner.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+LDFLAGS := -s -w -X github.com/cxgctl/cxgctl/internal/cli.Version=$(VERSION)
+
+# The race detector needs a C compiler with its headers: "-race" or nothing.
+RACE = $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo 'int main(void) { return 0; }' | \
+	$$($(GO) env CC) -include stdlib.h -fsyntax-only -x c - 2>/dev/null && echo -race)
+
+.PHONY: help demo test build postgres bench fuzz fmt lint tidy check clean
+
+help: ## Say what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: postgres build ## Build, start a PostgreSQL, and do the main job before your eyes
+	@.ci/demo
+
+test: postgres ## Run every test, with the race detector where there is a C compiler
+	@set -e; race="$(RACE)"; \
+	[ -n "$$race" ] || echo 'make test: no C compiler here, so the race detector is off' >&2; \
+	set -x; $(GO) test $$race ./...
+
+build: ## Build bin/cxgctl
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/cxgctl ./cmd/cxgctl
+
+postgres: ## Find PostgreSQL's server programs, or install them
+	@.ci/postgres
+
+bench: postgres build ## Measure cxgctl against psql, side by side
+	$(GO) run ./internal/bench
+
+FUZZTIME ?= 60s
+fuzz: postgres ## Let every fuzz target run for FUZZTIME (default 60s)
+	@set -eo pipefail; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n 1 dirname | sort -u); do \
+		for target in $$(grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' $$dir | cut -c 6- | sort -u); do \
+			echo "$$dir $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$dir; \
+		done; \
+	done
+
+fmt: ## Format the code
+	$(TOOL) golangci-lint fmt
+
+lint: ## Vet and lint, the walls between the rooms included
+	$(GO) vet ./...
+	$(TOOL) golangci-lint run
+
+tidy: ## Fail if go.mod or go.sum would change
+	$(GO) mod tidy -diff
+	cd .ci/tools && $(GO) mod tidy -diff
+
+check: tidy lint test ## Everything that has to pass before a commit
+
+clean: ## Remove what was built; the development database stays
+	rm -rf bin

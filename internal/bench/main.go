@@ -1,0 +1,189 @@
+// Command bench measures cxgctl beside psql, in one run, case by case in turns, and prints medians and
+// ratios. It judges nothing: the machine may be noisy, and the goals stand in the last column.
+//
+//	make bench
+//	go run ./internal/bench -rounds 101 -users 100000 -invoices 200000
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/cxgctl/cxgctl/internal/devdb"
+)
+
+// contender is one command line of a case.
+type contender struct {
+	name string
+	env  []string
+	argv []string
+	goal string // against the case's first contender
+}
+
+// trial is contenders that do the same work; the first is the yardstick.
+type trial struct {
+	title      string
+	contenders []contender
+}
+
+func main() {
+	rounds := flag.Int("rounds", 41, "how often each command runs")
+	users := flag.Int("users", 20000, "users in the database")
+	invoices := flag.Int("invoices", 50000, "invoices in the database")
+	flag.Parse()
+	if err := run(*rounds, *users, *invoices); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(rounds, users, invoices int) (err error) {
+	ctx := context.Background()
+	// The server's user must reach the folder, and socket paths are short.
+	dir, err := os.MkdirTemp("/tmp", "cxgbench")
+	if err != nil {
+		return err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return err
+	}
+	getenv := func(name string) string {
+		if name == "XDG_DATA_HOME" {
+			return dir
+		}
+		return os.Getenv(name)
+	}
+	defer func() {
+		err = errors.Join(err, devdb.Down(ctx, devdb.Options{Getenv: getenv}), os.RemoveAll(dir))
+	}()
+	tool := filepath.Join(dir, "cxgctl-bench") // dir/cxgctl is the data home
+	build := exec.CommandContext(ctx, "go", "build", "-ldflags", "-s -w", "-o", tool, "./cmd/cxgctl")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	up := exec.CommandContext(ctx, tool, "dev", "up", "--users", fmt.Sprint(users), "--invoices", fmt.Sprint(invoices), "--port", "54399")
+	up.Env = append(os.Environ(), "XDG_DATA_HOME="+dir)
+	if out, err := up.CombinedOutput(); err != nil {
+		return fmt.Errorf("dev up: %w\n%s", err, out)
+	}
+	status, err := devdb.Inspect(ctx, devdb.Options{Getenv: getenv})
+	if err != nil {
+		return err
+	}
+	trials, err := trials(tool, dir, status)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s, %d cores, PostgreSQL %s, %s; %d users, %d invoices; medians of %d rounds in turns\n\n",
+		time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), status.Version, runtime.Version(), users, invoices, rounds)
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "case\tcommand\tmedian\tbest\tratio\tgoal")
+	for _, t := range trials {
+		if err := t.measure(ctx, w, dir, rounds); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
+}
+
+const userColumns = "id, username, full_name, email, phone, user_type, status, mfa_enabled, sso_provider, email_verified, " +
+	"phone_verified, last_login_at, host(last_login_ip), failed_login_attempts, locked_until, password_changed_at, " +
+	"force_password_change, timezone, locale, department, position, is_active, created_at, updated_at, created_by, updated_by"
+
+func trials(tool, dir string, s devdb.Status) ([]trial, error) {
+	// Debian's psql on PATH is a Perl wrapper that costs 20 ms; the yardstick is PostgreSQL's own.
+	psql := filepath.Join(s.BinDir, "psql")
+	if _, err := os.Stat(psql); err != nil {
+		return nil, err
+	}
+	password, err := os.ReadFile(s.PasswordFile)
+	if err != nil {
+		return nil, err
+	}
+	get := "SELECT " + userColumns + " FROM idam.users WHERE username = 'admin'"
+	list := "SELECT " + userColumns + " FROM idam.users WHERE is_active ORDER BY created_at DESC, id DESC LIMIT 100"
+	count := "SELECT count(*) FROM idam.users WHERE is_active"
+	socketEnv := []string{"CXGCTL_MANAGER_DATABASE_URL=" + s.DSN("mgmt"), "CXGCTL_OPERATOR=admin"}
+	// psql takes the password from the environment and cxgctl from a file; neither asks a server for it
+	tcpEnv := []string{"CXGCTL_MANAGER_DATABASE_URL=" + s.TCPDSN("mgmt"), "CXGCTL_OPERATOR=admin", "PGPASSWORD=" + strings.TrimSpace(string(password))}
+	query := func(dsn string, statements ...string) []string {
+		argv := []string{psql, "-X", "-q", dsn}
+		for _, sql := range statements {
+			argv = append(argv, "-c", sql)
+		}
+		return argv
+	}
+	return []trial{
+		{"cold start", []contender{
+			{"psql --version", nil, []string{psql, "--version"}, ""},
+			{"cxgctl version", nil, []string{tool, "version"}, "≤ 1.0"},
+			{"cxgctl --help", nil, []string{tool, "--help"}, "≤ 1.0"},
+		}},
+		{"one user, unix socket", []contender{
+			{"psql -c SELECT", nil, query(s.DSN("mgmt"), get), ""},
+			{"cxgctl users get (operator checked)", socketEnv, []string{tool, "users", "get", "admin"}, "≤ 1.3"},
+			{"cxgctl migrate status (no operator)", socketEnv, []string{tool, "migrate", "status", "--database", "manager"}, "≤ 1.1"},
+		}},
+		{"one user, TCP with SCRAM", []contender{
+			{"psql -c SELECT", tcpEnv, query(s.TCPDSN("mgmt"), get), ""},
+			{"cxgctl users get (operator checked)", tcpEnv, []string{tool, "users", "get", "admin"}, "≤ 1.3"},
+			{"cxgctl migrate status (no operator)", tcpEnv, []string{tool, "migrate", "status", "--database", "manager"}, "≤ 0.9"},
+		}},
+		{"a page of 100 users, with their count", []contender{
+			{"psql -c count -c SELECT", nil, query(s.DSN("mgmt"), count, list), ""},
+			{"cxgctl users list --page-size 100", socketEnv, []string{tool, "users", "list", "--page-size", "100"}, ""},
+			{"… -o json", socketEnv, []string{tool, "users", "list", "--page-size", "100", "-o", "json"}, ""},
+			{"… -o csv", socketEnv, []string{tool, "users", "list", "--page-size", "100", "-o", "csv"}, ""},
+		}},
+	}, nil
+}
+
+// measure runs the contenders in turns, so that what disturbs one disturbs all.
+func (t trial) measure(ctx context.Context, w *tabwriter.Writer, dir string, rounds int) error {
+	times := make([][]time.Duration, len(t.contenders))
+	for round := range rounds + 1 {
+		for i, c := range t.contenders {
+			cmd := exec.CommandContext(ctx, c.argv[0], c.argv[1:]...)
+			// An environment and a home of their own, so that nobody's configuration has a part in it.
+			cmd.Env = append([]string{"HOME=" + dir, "XDG_DATA_HOME=" + dir, "PATH=" + os.Getenv("PATH")}, c.env...)
+			cmd.Dir = dir
+			var stderr bytes.Buffer
+			cmd.Stderr = &stderr
+			start := time.Now()
+			err := cmd.Run()
+			took := time.Since(start)
+			if err != nil {
+				return fmt.Errorf("%s: %w\n%s", c.name, err, stderr.String())
+			}
+			if round > 0 { // the first warms the caches
+				times[i] = append(times[i], took)
+			}
+		}
+	}
+	yardstick := 0.0
+	for i, c := range t.contenders {
+		slices.Sort(times[i])
+		median := times[i][len(times[i])/2]
+		if i == 0 {
+			yardstick = float64(median)
+		}
+		title := t.title
+		if i > 0 {
+			title = ""
+		}
+		fmt.Fprintf(w, "%s\t%s\t%.1f ms\t%.1f ms\t%.2f\t%s\n", title, c.name,
+			float64(median.Microseconds())/1000, float64(times[i][0].Microseconds())/1000, float64(median)/yardstick, c.goal)
+	}
+	return nil
+}

@@ -1,0 +1,253 @@
+package devdb
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// What a dev database's directory holds, besides data, run, postgres.log and password.
+const (
+	stateFile = "cxgctl-dev.json"
+	lockFile  = ".lock"
+)
+
+// maker marks a state file, and so its directory, as ours to remove.
+const maker = "cxgctl dev"
+
+// lockPoll is how often a waiting call tries the lock again; flock itself cannot be cancelled.
+const lockPoll = 10 * time.Millisecond
+
+// cluster is one dev database: its options with the directory made absolute.
+type cluster struct {
+	Options
+	dir     string
+	account account
+}
+
+func (c cluster) dataDir() string      { return filepath.Join(c.dir, "data") }
+func (c cluster) newDataDir() string   { return filepath.Join(c.dir, "data.new") }
+func (c cluster) runDir() string       { return filepath.Join(c.dir, "run") }
+func (c cluster) logFile() string      { return filepath.Join(c.dir, "postgres.log") }
+func (c cluster) passwordFile() string { return filepath.Join(c.dir, "password") }
+
+// state is what the state file remembers from one call to the next.
+type state struct {
+	MadeBy    string   `json:"made_by"`
+	BinDir    string   `json:"bin_dir,omitempty"`
+	Version   string   `json:"version,omitempty"`
+	Port      int      `json:"port,omitempty"`
+	Databases []string `json:"databases,omitempty"` // empty until the first Up is complete
+}
+
+// loadState reads dir's state file. Where there is none the error wraps fs.ErrNotExist.
+func loadState(dir string) (state, error) {
+	path := filepath.Join(dir, stateFile)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return state{}, unusable(dir, err)
+	}
+	var st state
+	if err := json.Unmarshal(b, &st); err != nil || st.MadeBy != maker {
+		return state{}, fault.New(fault.Database, "%s is not a state file of cxgctl dev", path).Because(err)
+	}
+	return st, nil
+}
+
+func (st state) save(dir string) error {
+	b, err := json.MarshalIndent(st, "", "  ")
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, stateFile)
+	// The temporary file stays in dir: elsewhere a crash would leave it where Reset does not look.
+	if err := renameio.WriteFile(path, append(b, '\n'), 0o600, renameio.WithTempDir(dir)); err != nil {
+		return unusable(dir, err)
+	}
+	return nil
+}
+
+// status puts together what the state file and the server's pid file say.
+func (c cluster) status(st state, p postmaster) Status {
+	s := Status{
+		Dir: c.dir, BinDir: st.BinDir, Version: st.Version, Databases: st.Databases, LogFile: c.logFile(),
+		Port: st.Port,
+	}
+	if p.pid != 0 {
+		s.Running, s.PID, s.StartedAt, s.SocketDir, s.Port = true, p.pid, p.startedAt, p.socketDir, p.tcpPort()
+	}
+	if s.Port != 0 {
+		s.PasswordFile = c.passwordFile()
+	}
+	return s
+}
+
+// claim makes the directory, takes its lock and marks it as ours. A directory that holds anything of
+// somebody else's is refused.
+func (c cluster) claim(ctx context.Context) (unlock func(), err error) {
+	if wall := c.account.barrier(filepath.Dir(c.dir)); wall != "" {
+		return nil, fault.New(fault.Database, "user %s, who runs PostgreSQL when root starts it, may not enter %s on the way to %s",
+			c.account.name, wall, c.dir).WithHint("choose a directory that every user may enter")
+	}
+	for {
+		if err := c.account.makeDir(c.dir); err != nil {
+			return nil, unusable(c.dir, err)
+		}
+		names, err := entries(c.dir)
+		if err != nil {
+			return nil, unusable(c.dir, err)
+		}
+		if _, err := loadState(c.dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		// A lock without a state file is another call at work, or one that was killed there.
+		if len(names) > 0 && !names[lockFile] && !names[stateFile] {
+			return nil, c.foreign()
+		}
+		unlock, err := c.lock(ctx)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a Reset took the directory away in between
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := c.mark(); err != nil {
+			unlock()
+			return nil, err
+		}
+		return unlock, nil
+	}
+}
+
+// mark writes the state file where there is none yet, and opens the directory to the server's user.
+func (c cluster) mark() error {
+	if _, err := loadState(c.dir); err == nil {
+		return c.account.admit(c.dir)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	names, err := entries(c.dir)
+	if err != nil {
+		return unusable(c.dir, err)
+	}
+	if !vacant(names) {
+		return c.foreign()
+	}
+	if err := c.account.admit(c.dir); err != nil {
+		return err
+	}
+	return state{MadeBy: maker}.save(c.dir)
+}
+
+// vacant says whether a directory holds nothing but a lock and a state file that a killed call had
+// not renamed yet.
+func vacant(names map[string]bool) bool {
+	for name := range names {
+		if name != lockFile && !strings.HasPrefix(name, "."+stateFile) {
+			return false
+		}
+	}
+	return true
+}
+
+// lock takes the directory's lock, waiting for whoever has it. Where the directory is gone the error
+// is fs.ErrNotExist.
+func (c cluster) lock(ctx context.Context) (unlock func(), err error) {
+	path := filepath.Join(c.dir, lockFile)
+	for {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, unusable(c.dir, err)
+		}
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil && sameFile(f, path) {
+			return func() { _ = f.Close() }, nil
+		}
+		_ = f.Close()
+		if err == nil {
+			continue // the holder before us removed the file: what we locked is nobody's door any more
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, unusable(c.dir, err)
+		}
+		select {
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return nil, fault.New(fault.Busy, "another cxgctl is starting or stopping the dev database in %s", c.dir)
+			}
+			return nil, context.Cause(ctx)
+		case <-time.After(lockPoll):
+		}
+	}
+}
+
+// dataMajor returns the major version of the server that made the data, 0 where there is no data yet.
+func (c cluster) dataMajor() (int, error) {
+	b, err := os.ReadFile(filepath.Join(c.dataDir(), "PG_VERSION"))
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(c.dataDir()); err == nil {
+			return 0, fault.New(fault.Database, "%s is damaged: it has no PG_VERSION", c.dataDir()).WithHint("start afresh with `cxgctl dev reset`")
+		}
+		return 0, nil
+	}
+	if err != nil {
+		return 0, unusable(c.dir, err)
+	}
+	major, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return 0, fault.New(fault.Database, "%s is damaged: its PG_VERSION is no version", c.dataDir()).WithHint("start afresh with `cxgctl dev reset`")
+	}
+	return major, nil
+}
+
+// foreign is the refusal of a directory that Up did not make.
+func (c cluster) foreign() error {
+	return fault.New(fault.Database, "%s is no dev database: it holds other files, and cxgctl leaves it alone", c.dir)
+}
+
+// unusable is the fault for a directory that the file system refuses. The cause stays for errors.Is.
+func unusable(dir string, err error) error {
+	return fault.New(fault.Database, "cannot use the dev database's directory %s: %s", dir, reason(err)).Because(err)
+}
+
+// reason returns the innermost error, which names the cause; those around it repeat paths and connection strings.
+func reason(err error) error {
+	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(next) {
+		err = next
+	}
+	return err
+}
+
+// interrupted tells a deadline, which is the database's failure, from somebody's Ctrl-C.
+func interrupted(ctx context.Context, doing string) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fault.New(fault.Database, "timed out while %s", doing).Because(ctx.Err())
+	}
+	return context.Cause(ctx)
+}
+
+func sameFile(f *os.File, path string) bool {
+	ours, err1 := f.Stat()
+	theirs, err2 := os.Stat(path)
+	return err1 == nil && err2 == nil && os.SameFile(ours, theirs)
+}
+
+func entries(dir string) (map[string]bool, error) {
+	list, err := os.ReadDir(dir)
+	names := make(map[string]bool, len(list))
+	for _, e := range list {
+		names[e.Name()] = true
+	}
+	return names, err
+}

@@ -1,0 +1,202 @@
+package devdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// npmCopy is where `make postgres` unpacks the npm package, below the project's top folder, and
+// rootCopy where it does so as root when the server's user could not enter the project.
+// .ci/postgres looks in the same places in the same order.
+const (
+	npmCopy  = ".cache/postgres/bin"
+	rootCopy = "/var/lib/cxgctl/postgres/bin"
+)
+
+// usual are the folders of the distributions: Debian, Fedora and PGDG's RPMs, Alpine, Homebrew.
+var usual = []string{
+	"/usr/lib/postgresql/*/bin",
+	"/usr/pgsql-*/bin",
+	"/usr/libexec/postgresql*",
+	"/opt/homebrew/opt/postgresql*/bin",
+	"/usr/local/opt/postgresql*/bin",
+	"/home/linuxbrew/.linuxbrew/opt/postgresql*/bin",
+}
+
+var versionLine = regexp.MustCompile(`\(PostgreSQL\) ((\d+)\S*)`)
+
+// binaries is a folder that has both initdb and postgres.
+type binaries struct {
+	dir     string
+	version string
+	major   int
+}
+
+// find returns the first binaries of the search order, of this major version unless it is 0. The
+// folder that the data was made with is preferred to every other one but an explicit setting.
+func (c cluster) find(ctx context.Context, major int, recorded string) (binaries, error) {
+	var dirs []string
+	switch {
+	case c.BinDir != "":
+		dirs = []string{resolve(c.BinDir)}
+	default:
+		if recorded != "" {
+			dirs = append(dirs, recorded)
+		}
+		dirs = append(dirs, c.candidates(ctx)...)
+	}
+	var refused []string
+	var others []binaries
+	for _, dir := range dirs {
+		b, err := c.examine(ctx, dir)
+		switch {
+		case ctx.Err() != nil:
+			return binaries{}, interrupted(ctx, "looking for PostgreSQL's binaries")
+		case err != nil:
+			refused = append(refused, err.Error())
+		case major == 0 || b.major == major:
+			return b, nil
+		default:
+			others = append(others, b)
+		}
+	}
+	if len(others) > 0 {
+		return binaries{}, fault.New(fault.Database, "the dev database in %s was made by PostgreSQL %d, and only %s was found",
+			c.dir, major, listVersions(others)).
+			WithHint("install PostgreSQL %d, or start afresh with `cxgctl dev reset`, which removes the data", major)
+	}
+	message := "found no PostgreSQL server: both initdb and postgres are needed"
+	if len(refused) > 0 {
+		message += " (" + strings.Join(slices.Compact(refused), "; ") + ")"
+	}
+	return binaries{}, fault.New(fault.Database, "%s", message).
+		WithHint("install the package `postgresql` (apt-get install postgresql), or run `make postgres` in the project's folder")
+}
+
+// candidates returns the folders to look in, in order. Folders without a postgres are left out.
+func (c cluster) candidates(ctx context.Context) []string {
+	var dirs []string
+	add := func(dir string) {
+		// A link such as /usr/local/bin/postgres leads to the folder that has initdb beside it.
+		program, err := filepath.EvalSymlinks(filepath.Join(dir, "postgres"))
+		if err == nil && executable(program) && !slices.Contains(dirs, filepath.Dir(program)) {
+			dirs = append(dirs, filepath.Dir(program))
+		}
+	}
+	path := filepath.SplitList(c.getenv("PATH"))
+	path = slices.DeleteFunc(path, func(dir string) bool { return !filepath.IsAbs(dir) })
+	for _, dir := range path {
+		add(dir)
+	}
+	for _, dir := range path {
+		if file := filepath.Join(dir, "pg_config"); executable(file) {
+			if out, err := exec.CommandContext(ctx, file, "--bindir").Output(); err == nil {
+				add(strings.TrimSpace(string(out)))
+			}
+			break
+		}
+	}
+	for _, pattern := range usual {
+		found, _ := filepath.Glob(pattern) // the patterns are constants and well formed
+		slices.SortStableFunc(found, func(a, b string) int { return numberIn(b) - numberIn(a) })
+		for _, dir := range found {
+			add(dir)
+		}
+	}
+	add(rootCopy)
+	for _, dir := range projectCopies() {
+		add(dir)
+	}
+	return dirs
+}
+
+// projectCopies returns the unpacked npm packages in the working directory, in the executable's
+// folder and in whatever is above these, provided that nobody else could have put them there.
+func projectCopies() []string {
+	var found []string
+	wd, _ := os.Getwd() // an error leaves "", which the loop below passes over
+	exe, _ := os.Executable()
+	exe, _ = filepath.EvalSymlinks(exe)
+	for _, dir := range []string{wd, filepath.Dir(exe)} {
+		for ; filepath.IsAbs(dir); dir = filepath.Dir(dir) {
+			bin := filepath.Join(dir, npmCopy)
+			if trusted(bin) && trusted(filepath.Join(bin, "postgres")) && trusted(filepath.Join(bin, "initdb")) {
+				found = append(found, bin)
+			}
+			if dir == filepath.Dir(dir) {
+				break
+			}
+		}
+	}
+	return found
+}
+
+// examine says which version dir has, or why it is of no use.
+func (c cluster) examine(ctx context.Context, dir string) (binaries, error) {
+	for _, name := range []string{"initdb", "postgres"} {
+		if !executable(filepath.Join(dir, name)) {
+			return binaries{}, fmt.Errorf("%s has no %s", dir, name)
+		}
+	}
+	if wall := c.account.barrier(dir); wall != "" {
+		return binaries{}, fmt.Errorf("user %s may not enter %s on the way to %s", c.account.name, wall, dir)
+	}
+	cmd := c.command(ctx, filepath.Join(dir, "postgres"), "--version")
+	out, err := cmd.CombinedOutput()
+	m := versionLine.FindStringSubmatch(string(out))
+	if err != nil || m == nil {
+		why := lastLine(string(out))
+		if why == "" && err != nil {
+			why = err.Error()
+		}
+		return binaries{}, fmt.Errorf("%s does not run: %s", cmd.Path, why)
+	}
+	major, err := strconv.Atoi(m[2])
+	return binaries{dir: dir, version: m[1], major: major}, err
+}
+
+// command prepares one of PostgreSQL's programs: as the server's user, from a folder that every user
+// may enter, and in an environment whose PG variables and language cannot change what it does.
+func (c cluster) command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir = "/"
+	cmd.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C"}
+	cmd.SysProcAttr = c.account.attributes()
+	return cmd
+}
+
+func executable(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
+}
+
+// numberIn returns the number in a folder's name: 17 for /usr/lib/postgresql/17/bin, 0 for none.
+func numberIn(path string) int {
+	digits := strings.FieldsFunc(path, func(r rune) bool { return r < '0' || r > '9' })
+	if len(digits) == 0 {
+		return 0
+	}
+	n, err := strconv.Atoi(digits[0])
+	if errors.Is(err, strconv.ErrRange) {
+		return 0
+	}
+	return n
+}
+
+func listVersions(list []binaries) string {
+	names := make([]string, len(list))
+	for i, b := range list {
+		names[i] = b.version + " in " + b.dir
+	}
+	return strings.Join(names, ", ")
+}

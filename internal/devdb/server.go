@@ -1,0 +1,266 @@
+package devdb
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+const (
+	pollEvery = 5 * time.Millisecond
+	// startLimit bounds a start that has no other deadline; recovery after a crash of a full server takes its time.
+	startLimit = 2 * time.Minute
+	// orphanLimit is how long backends that outlived a killed server may take to notice it.
+	orphanLimit = 15 * time.Second
+	killLimit   = 10 * time.Second
+)
+
+// postmaster is what the server's pid file says. Its lines are documented in PostgreSQL's pidfile.h.
+type postmaster struct {
+	pid       int
+	startedAt time.Time
+	port      int
+	socketDir string
+	tcp       bool
+	ready     bool
+}
+
+// tcpPort returns the TCP port on 127.0.0.1, 0 where the server listens on its socket only.
+func (p postmaster) tcpPort() int {
+	if p.tcp {
+		return p.port
+	}
+	return 0
+}
+
+// readPID reads the data directory's pid file. It says nothing about whether the process lives.
+func (c cluster) readPID() (postmaster, bool) {
+	b, err := os.ReadFile(filepath.Join(c.dataDir(), "postmaster.pid"))
+	if err != nil {
+		return postmaster{}, false
+	}
+	line := append(strings.Split(string(b), "\n"), make([]string, 8)...)
+	pid, err := strconv.Atoi(strings.TrimSpace(line[0]))
+	if err != nil || pid <= 1 {
+		return postmaster{}, false
+	}
+	started, _ := strconv.ParseInt(line[2], 10, 64) // these two are missing for an instant at the start
+	port, _ := strconv.Atoi(line[3])
+	return postmaster{
+		pid: pid, startedAt: time.Unix(started, 0), port: port, socketDir: line[4],
+		tcp: line[5] != "", ready: strings.TrimSpace(line[7]) == "ready",
+	}, true
+}
+
+// running returns the live server of our data directory. A pid file that was left behind does not
+// count: its pid may be nobody's, a zombie's or by now some other program's.
+func (c cluster) running() (postmaster, bool) {
+	p, ok := c.readPID()
+	if !ok || !c.serves(p.pid) {
+		return postmaster{}, false
+	}
+	return p, true
+}
+
+// serves says whether process pid is a postmaster on our data directory.
+func (c cluster) serves(pid int) bool {
+	proc := filepath.Join("/proc", strconv.Itoa(pid))
+	cmdline, err := os.ReadFile(filepath.Join(proc, "cmdline"))
+	if err != nil {
+		if _, err := os.Stat("/proc/self"); err == nil {
+			return false
+		}
+		out, err := exec.Command("ps", "-ww", "-o", "command=", "-p", strconv.Itoa(pid)).Output()
+		return err == nil && strings.Contains(string(out), "postgres -D "+c.dataDir()+" ")
+	}
+	args := strings.Split(string(cmdline), "\x00") // a zombie has none
+	if filepath.Base(args[0]) != "postgres" {
+		return false
+	}
+	if i := slices.Index(args, "-D"); i > 0 && i+1 < len(args) && args[i+1] == c.dataDir() {
+		return true
+	}
+	// Started by hand, perhaps under another name of the directory: the server works in its data directory.
+	theirs, err1 := os.Stat(filepath.Join(proc, "cwd"))
+	ours, err2 := os.Stat(c.dataDir())
+	return err1 == nil && err2 == nil && os.SameFile(theirs, ours)
+}
+
+// start returns the server once it takes connections, and starts it where none runs. The server
+// outlives a cancelled ctx; the next call waits for it.
+func (c cluster) start(ctx context.Context, st state) (postmaster, error) {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	begin := time.Now()
+	var mine *child
+	for {
+		p, ok := c.running()
+		switch {
+		case ok && p.ready:
+			return p, nil
+		case ok:
+			// It starts or stops; another process may have begun either.
+		case mine == nil:
+			var err error
+			if mine, err = c.launch(st); err != nil {
+				return postmaster{}, err
+			}
+		case mine.exited():
+			if _, ok := c.running(); ok {
+				continue // another process was faster, and ours gave way to it
+			}
+			said := mine.said()
+			if !strings.Contains(said, "shared memory block") || time.Since(begin) > orphanLimit {
+				return postmaster{}, fault.New(fault.Database, "PostgreSQL did not start: %s", complaint(said)).
+					WithHint("its log is %s", c.logFile())
+			}
+			// Backends of a killed server still hold its memory: the server is right to refuse, and they go soon.
+			mine = nil
+			if !pause(ctx, 20*pollEvery) {
+				return postmaster{}, interrupted(ctx, "waiting for the last processes of a killed server")
+			}
+		}
+		if !pause(ctx, pollEvery) {
+			return postmaster{}, interrupted(ctx, "waiting for PostgreSQL to start")
+		}
+	}
+}
+
+// child is a server that this process started.
+type child struct {
+	done   chan struct{}
+	log    string
+	offset int64
+}
+
+func (ch *child) exited() bool {
+	select {
+	case <-ch.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// said returns what the server has logged since it was started.
+func (ch *child) said() string {
+	f, err := os.Open(ch.log)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = f.Close() }()
+	var b bytes.Buffer
+	if _, err := f.Seek(ch.offset, io.SeekStart); err == nil {
+		_, _ = io.Copy(&b, io.LimitReader(f, 1<<16)) // what could be read is what there is to quote
+	}
+	return b.String()
+}
+
+// launch starts postgres in a session of its own, so that neither our end nor a Ctrl-C reaches it.
+func (c cluster) launch(st state) (*child, error) {
+	socketDir, err := c.socketDir()
+	if err != nil {
+		return nil, err
+	}
+	port, listen := st.Port, "127.0.0.1"
+	if port == 0 {
+		port, listen = defaultPort, ""
+	}
+	args := []string{
+		"-D", c.dataDir(),
+		"-c", "unix_socket_directories=" + socketDir,
+		"-c", "unix_socket_permissions=0700",
+		"-c", "listen_addresses=" + listen,
+		"-c", "port=" + strconv.Itoa(port),
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Settings)) {
+		args = append(args, "-c", name+"="+c.Settings[name])
+	}
+	log, err := os.OpenFile(c.logFile(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, unusable(c.dir, err)
+	}
+	defer func() { _ = log.Close() }()
+	offset, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, unusable(c.dir, err)
+	}
+	cmd := c.command(context.Background(), filepath.Join(st.BinDir, "postgres"), args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr.Setsid = true
+	if p, ok := c.readPID(); ok && syscall.Kill(p.pid, 0) == nil {
+		// The pid in a pid file that was left behind is a zombie's or another program's: the server
+		// would take that for a rival. Named as its grandparent it is passed over, while the check
+		// that no orphan of the old server still has the shared memory, which needs the file, stays.
+		cmd.Env = append(cmd.Env, "PG_GRANDPARENT_PID="+strconv.Itoa(p.pid))
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fault.New(fault.Database, "cannot run %s: %s", cmd.Path, reason(err)).Because(err)
+	}
+	ch := &child{done: make(chan struct{}), log: c.logFile(), offset: offset}
+	go func() {
+		_ = cmd.Wait() // its log says more than its exit status
+		close(ch.done)
+	}()
+	return ch, nil
+}
+
+// stop signals the server and waits until it is gone.
+func (c cluster) stop(ctx context.Context, p postmaster, sig syscall.Signal) error {
+	if err := syscall.Kill(p.pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fault.New(fault.Database, "cannot stop the PostgreSQL server with pid %d: %s", p.pid, err).Because(err)
+	}
+	begin := time.Now()
+	for c.serves(p.pid) {
+		if sig == syscall.SIGQUIT && time.Since(begin) > killLimit {
+			return c.stop(ctx, p, syscall.SIGKILL)
+		}
+		if !pause(ctx, pollEvery) {
+			return interrupted(ctx, "waiting for PostgreSQL to stop")
+		}
+	}
+	return nil
+}
+
+// pause waits, and says false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// complaint picks the line of a log that says why: the last that is fatal, else the last.
+func complaint(log string) string {
+	why := lastLine(log)
+	for line := range strings.Lines(log) {
+		for _, mark := range []string{"FATAL:", "PANIC:", "error:"} {
+			if _, text, ok := strings.Cut(line, mark); ok {
+				why = strings.TrimSpace(text)
+			}
+		}
+	}
+	if why == "" {
+		return "it said nothing"
+	}
+	return why
+}
+
+func lastLine(text string) string {
+	text = strings.TrimSpace(text)
+	return strings.TrimSpace(text[strings.LastIndex(text, "\n")+1:])
+}

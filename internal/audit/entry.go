@@ -52,8 +52,10 @@ type writer struct {
 }
 
 func newWriter(t *schema.Table, by Operator, from Origin, op uuid.UUID) *writer {
-	return &writer{table: t, by: by, op: op, from: from,
-		userAgent: fmt.Sprintf("cxgctl/%s (%s@%s)", from.Version, from.OSUser, from.Host)}
+	return &writer{
+		table: t, by: by, op: op, from: from,
+		userAgent: fmt.Sprintf("cxgctl/%s (%s@%s)", from.Version, from.OSUser, from.Host),
+	}
 }
 
 // base fills what every row of this command has in common.
@@ -139,14 +141,25 @@ func resourceColumn(noun string) string {
 // address and session_user come from the server, so that the client cannot spoof them.
 func (w *writer) insert(ctx context.Context, tx pgx.Tx, entries []Entry) error {
 	sql := w.table.Insert([][2]string{
-		{"id", "@id"}, {"created_at", "@created_at"}, {"created_by", "@operator_id"},
-		{"user_id", "@operator_id"}, {"tenant_id", "@tenant_id"},
-		{"event_type", "@event_type"}, {"event_category", "@event_category"}, {"description", "@description"},
-		{"source_ip", "host(inet_client_addr())"}, {"user_agent", "@user_agent"},
-		{"resource", "@resource"}, {"resource_id", "@resource_id"}, {"action_performed", "@action"},
-		{"result", "@result"}, {"failure_reason", "@failure_reason"}, {"risk_level", "@risk_level"},
+		{"id", "@id"},
+		{"created_at", "@created_at"},
+		{"created_by", "@operator_id"},
+		{"user_id", "@operator_id"},
+		{"tenant_id", "@tenant_id"},
+		{"event_type", "@event_type"},
+		{"event_category", "@event_category"},
+		{"description", "@description"},
+		{"source_ip", "host(inet_client_addr())"},
+		{"user_agent", "@user_agent"},
+		{"resource", "@resource"},
+		{"resource_id", "@resource_id"},
+		{"action_performed", "@action"},
+		{"result", "@result"},
+		{"failure_reason", "@failure_reason"},
+		{"risk_level", "@risk_level"},
 		{"extra_data", "@extra::jsonb || jsonb_build_object('session_user', session_user)"},
-		{"status", "'ACTIVE'"}, {"deleted", "false"},
+		{"status", "'ACTIVE'"},
+		{"deleted", "false"},
 	})
 	batch := &pgx.Batch{}
 	for _, e := range entries {

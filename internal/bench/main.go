@@ -68,7 +68,8 @@ func run(rounds, users, invoices int) (err error) {
 		err = errors.Join(err, devdb.Down(ctx, devdb.Options{Getenv: getenv}), os.RemoveAll(dir))
 	}()
 	tool := filepath.Join(dir, "cxgctl-bench") // dir/cxgctl is the data home
-	build := exec.CommandContext(ctx, "go", "build", "-ldflags", "-s -w", "-o", tool, "./cmd/cxgctl")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", tool, "./cmd/cxgctl")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as make build
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}

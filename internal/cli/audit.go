@@ -16,8 +16,10 @@ import (
 
 var auditView = output.View{
 	Table: []string{"created_at", "operator", "action", "resource", "resource_id", "result", "description"},
-	Wide: []string{"id", "created_at", "operator", "event_type", "action", "resource", "resource_id", "result", "failure_reason",
-		"risk_level", "description", "op_id", "reason", "ticket"},
+	Wide: []string{
+		"id", "created_at", "operator", "event_type", "action", "resource", "resource_id", "result", "failure_reason",
+		"risk_level", "description", "op_id", "reason", "ticket",
+	},
 }
 
 func (a *app) auditCommand() *cobra.Command {

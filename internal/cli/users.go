@@ -12,8 +12,10 @@ import (
 
 var userView = output.View{
 	Table: []string{"username", "full_name", "email", "user_type", "status", "last_login_at", "created_at"},
-	Wide: []string{"id", "username", "full_name", "email", "phone", "user_type", "status", "mfa_enabled", "department",
-		"position", "failed_login_attempts", "locked_until", "last_login_at", "is_active", "created_at", "updated_at"},
+	Wide: []string{
+		"id", "username", "full_name", "email", "phone", "user_type", "status", "mfa_enabled", "department",
+		"position", "failed_login_attempts", "locked_until", "last_login_at", "is_active", "created_at", "updated_at",
+	},
 }
 
 func (a *app) usersCommand() *cobra.Command {

@@ -48,15 +48,22 @@ func (n *New) Check() error {
 // values are the columns of a new user; Insert leaves out those that this database lacks.
 func (n New) values() [][2]string {
 	v := [][2]string{
-		{"id", "@id"}, {"username", "@username"}, {"email", "@email"},
-		{"full_name", "@full_name"}, {"phone", "nullif(@phone, '')"},
-		{"user_type", "@user_type"}, {"status", "'ACTIVE'"},
-		{"department", "nullif(@department, '')"}, {"position", "nullif(@position, '')"},
-		{"mfa_enabled", "@mfa"}, {"force_password_change", "@force"},
+		{"id", "@id"},
+		{"username", "@username"},
+		{"email", "@email"},
+		{"full_name", "@full_name"},
+		{"phone", "nullif(@phone, '')"},
+		{"user_type", "@user_type"},
+		{"status", "'ACTIVE'"},
+		{"department", "nullif(@department, '')"},
+		{"position", "nullif(@position, '')"},
+		{"mfa_enabled", "@mfa"},
+		{"force_password_change", "@force"},
 		{"failed_login_attempts", "0"},
 		{"password", "nullif(@password, '')"},
 		{"password_changed_at", "CASE WHEN @password <> '' THEN @now::timestamptz END"},
-		{"created_at", "@now"}, {"created_by", "@by"},
+		{"created_at", "@now"},
+		{"created_by", "@by"},
 	}
 	if n.Timezone != "" {
 		v = append(v, [2]string{"timezone", "@timezone"})

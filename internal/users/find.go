@@ -34,7 +34,7 @@ func ParseBy(s string) (By, error) {
 // Each REF is looked up through the three unique indexes; ORs over columns would scan the table.
 const findByRef = `
 SELECT r.n, {columns}
-  FROM unnest(@refs::text[], @ids::uuid[]) WITH ORDINALITY AS r(ref, id, n)
+  FROM unnest(@refs::text[], @ids::text[]::uuid[]) WITH ORDINALITY AS r(ref, id, n)
  CROSS JOIN LATERAL (
        SELECT i.id FROM {table} i WHERE i.id = r.id AND @by IN ('', 'id')
         UNION
@@ -54,17 +54,19 @@ type Found struct {
 // Find looks up every REF, in order. A REF that fits no row, only a deleted one (unless deleted is
 // set), or two rows has an error; the others have their user.
 func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by By, deleted bool) ([]Found, error) {
-	ids := make([]*uuid.UUID, len(refs))
+	ids := make([]*string, len(refs))
 	for i, ref := range refs {
 		if id, err := uuid.Parse(ref); err == nil && len(ref) == 36 {
-			ids[i] = &id
+			text := id.String()
+			ids[i] = &text
 		}
 	}
 	type match struct {
 		N int64 `db:"n"`
 		User
 	}
-	rows, err := db.Collect[match](ctx, r, t.sql(findByRef), pgx.NamedArgs{"refs": refs, "ids": ids, "by": string(by)})
+	// most commands look up one REF once: a preparation's round trip would not pay
+	rows, err := db.Collect[match](ctx, r, t.sql(findByRef), pgx.QueryExecModeExec, pgx.NamedArgs{"refs": refs, "ids": ids, "by": string(by)})
 	if err != nil {
 		return nil, err
 	}

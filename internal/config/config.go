@@ -1,0 +1,269 @@
+// Package config settles what a run works with: flags, environment, the chosen profile of the
+// configuration file and what is built in, in falling precedence, in one typed struct.
+//
+// No error, view or print of this package holds a connection string or a password: messages are made
+// of fixed text, keys, plain names and lines.
+package config
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/viper"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// Flags is what the command line gave.
+type Flags struct {
+	ConfigFile string // "-" is Stdin
+	Profile    string
+	Operator   string
+	Output     string
+	Timeout    time.Duration
+
+	// Changed says whether the flag of this name was given at all (pflag's FlagSet.Changed fits), so that
+	// an empty --operator is refused instead of overlooked. Without it, what is empty was not given.
+	Changed func(flag string) bool
+	// Stdin is read for the file name "-".
+	Stdin io.Reader
+}
+
+func (f Flags) given(flag string) bool { return f.Changed != nil && f.Changed(flag) }
+
+// Config is the effective configuration. It does not print itself: see View.
+type Config struct {
+	File    string // what was read; "" if nothing was
+	Profile string // the chosen profile; "" if none was
+
+	Embedded bool // cxgctl's own PostgreSQL; false when an address from outside overrules it
+
+	// How to reach the databases, as pgx reads it; "" if nothing says. Secrets, whole.
+	ManagerURL string `json:"-" yaml:"-"`
+	TenantsURL string `json:"-" yaml:"-"`
+	ReplicaURL string `json:"-" yaml:"-"`
+
+	PasswordFile string // absolute; see Password
+	TokenFile    string // absolute
+	Operator     string
+	AuthRequire  string        // the least proof of identity: claim, login or db_role
+	Protected    bool          // ask, and name the profile, before every write
+	Output       string        // one of Formats
+	Timeout      time.Duration // of a one-off command; 0 is none
+
+	// Sources tells for each key where its value came from: "--operator", "env CXGCTL_OPERATOR",
+	// "profile dev" or "built-in". A key without a value has no entry.
+	Sources map[string]string
+}
+
+// Format prints a name in place of the struct, whatever the verb, so that no log line and no %+v in a
+// test's failure shows a connection string.
+func (c Config) Format(w fmt.State, _ rune) {
+	fmt.Fprintf(w, "configuration(file %q, profile %q)", c.File, c.Profile)
+}
+
+// fixed is a variable of the environment in the shape that viper takes between its overrides and the
+// file. Viper's own BindEnv reads the process's environment, which tests that run in parallel cannot set.
+type fixed struct{ name, value string }
+
+func (x fixed) HasChanged() bool    { return true }
+func (x fixed) Name() string        { return x.name }
+func (x fixed) ValueString() string { return x.value }
+func (x fixed) ValueType() string   { return "string" }
+
+// Load settles the configuration. dir is the working folder. Every error is a VALIDATION_ERROR that
+// names the flag, the variable, or the file with the line.
+func Load(f Flags, getenv func(string) string, dir string) (Config, error) {
+	s, err := open(f, getenv, dir)
+	if err != nil {
+		return Config{}, err
+	}
+	doc, err := parse(s)
+	if err != nil {
+		return Config{}, err
+	}
+	profile, from, err := choose(f, getenv, doc)
+	if err != nil {
+		return Config{}, err
+	}
+	v, sources, err := layers(f, getenv, profile, doc.profiles[profile])
+	if err != nil {
+		return Config{}, err
+	}
+	c := Config{
+		File: s.path, Profile: profile, Sources: sources,
+		Embedded:   v.GetBool(keyEmbedded),
+		ManagerURL: v.GetString(keyManager), TenantsURL: v.GetString(keyTenants), ReplicaURL: v.GetString(keyReplica),
+		PasswordFile: v.GetString(keyPassword), Operator: v.GetString(keyOperator), AuthRequire: v.GetString(keyRequire),
+		Protected: v.GetBool(keyProtected), Output: v.GetString(keyOutput), Timeout: v.GetDuration(keyTimeout),
+	}
+	if s.path != "" {
+		sources[keyFile] = s.origin
+	}
+	if profile != "" {
+		sources[keyProfile] = from
+	}
+	c.settleDatabase()
+	base := dir
+	if s.info != nil {
+		base = filepath.Dir(s.path)
+	}
+	c.PasswordFile = resolve(c.PasswordFile, base, getenv)
+	if c.TokenFile = resolve(getenv(envToken), dir, getenv); c.TokenFile != "" {
+		sources[keyToken] = "env " + envToken
+	}
+	return c, nil
+}
+
+// choose gives the name of the profile, the flag's, the environment's, the file's or none, and whose it is.
+func choose(f Flags, getenv func(string) string, doc document) (name, from string, err error) {
+	name, from = f.Profile, "--profile"
+	if name == "" && f.given("profile") {
+		return "", "", fault.New(fault.Validation, "--profile must not be empty")
+	}
+	if name == "" {
+		name, from = getenv(envProfile), "env "+envProfile
+	}
+	if name == "" {
+		return doc.chosen, "file", nil
+	}
+	if _, known := doc.profiles[name]; known {
+		return name, from, nil
+	}
+	who := strings.TrimPrefix(from, "env ")
+	if doc.path == "" {
+		return "", "", fault.New(fault.Validation, "%s names a profile, but there is no configuration file", who).
+			WithHint("`cxgctl config path` shows where one is looked for, `cxgctl config init` writes one")
+	}
+	what := "the profile of " + who
+	if plain(name) {
+		what = fmt.Sprintf("profile %q (%s)", name, who)
+	}
+	return "", "", fault.New(fault.Validation, "%s is not in %s", what, doc.path).
+		WithHint("%s", doc.suggestProfile(name)).With("profiles", doc.names)
+}
+
+// layers stacks what the program, the backend's variables, the profile, our own variables and the flags
+// say, and checks for each setting the value that counts. One that is overruled is nobody's concern.
+func layers(f Flags, getenv func(string) string, profile string, entries map[string]entry) (*viper.Viper, map[string]string, error) {
+	v := viper.New()
+	values := map[string]any{}
+	for key, e := range entries {
+		put(values, key, e.value)
+	}
+	if err := v.MergeConfigMap(values); err != nil {
+		return nil, nil, fault.New(fault.Internal, "the configuration cannot be merged").Because(err)
+	}
+	sources := map[string]string{}
+	for _, s := range settings {
+		where := "" // how an error names what counts; "" if it was checked already
+		if s.builtin != nil {
+			v.SetDefault(s.key, s.builtin)
+			sources[s.key] = "built-in"
+		}
+		if text := variable(s.backend, getenv); text != "" {
+			v.SetDefault(s.key, text)
+			where, sources[s.key] = s.backend, "env "+s.backend
+		}
+		if _, given := entries[s.key]; given {
+			where, sources[s.key] = "", "profile "+profile
+		}
+		if text := variable(s.env, getenv); text != "" {
+			if err := v.BindFlagValue(s.key, fixed{s.env, text}); err != nil {
+				return nil, nil, fault.New(fault.Internal, "%s cannot be bound", s.env).Because(err)
+			}
+			where, sources[s.key] = s.env, "env "+s.env
+		}
+		if text, given := f.value(s.key); given {
+			v.Set(s.key, text)
+			where, sources[s.key] = "--"+s.key, "--"+s.key
+		}
+		if where == "" {
+			continue
+		}
+		value, problem := s.parse(v.GetString(s.key))
+		if problem != "" {
+			return nil, nil, fault.New(fault.Validation, "%s %s", where, problem)
+		}
+		v.Set(s.key, value)
+	}
+	return v, sources, nil
+}
+
+// value gives what the command line says about a setting. The flags are named as the keys.
+func (f Flags) value(key string) (text string, given bool) {
+	switch key {
+	case keyOperator:
+		text = f.Operator
+	case keyOutput:
+		text = f.Output
+	case keyTimeout:
+		if f.Timeout != 0 || f.given(key) {
+			return f.Timeout.String(), true
+		}
+		return "", false
+	}
+	return text, text != "" || f.given(key)
+}
+
+func variable(name string, getenv func(string) string) string {
+	if name == "" {
+		return ""
+	}
+	return getenv(name)
+}
+
+// put stores a value under a dotted key in nested maps.
+func put(values map[string]any, key string, value any) {
+	head, rest, deeper := strings.Cut(key, ".")
+	if !deeper {
+		values[head] = value
+		return
+	}
+	inner, ok := values[head].(map[string]any)
+	if !ok {
+		inner = map[string]any{}
+		values[head] = inner
+	}
+	put(inner, rest, value)
+}
+
+// settleDatabase decides between our own PostgreSQL and another. An address that was given for this run
+// (CXGCTL_MANAGER_DATABASE_URL) overrules a profile that says embedded; the backend's own variables,
+// which merely lie about in the shell, do not. A replica is one of the profile's database and of no other.
+func (c *Config) settleDatabase() {
+	manager := find(keyManager)
+	if c.Embedded {
+		if c.Sources[keyManager] == "env "+manager.env {
+			c.Embedded = false
+			c.Sources[keyEmbedded] = c.Sources[keyManager]
+		} else {
+			c.forget(keyManager, &c.ManagerURL)
+			if c.Sources[keyTenants] == "env "+find(keyTenants).backend {
+				c.forget(keyTenants, &c.TenantsURL)
+			}
+		}
+	}
+	if !strings.HasPrefix(c.Sources[keyManager], "profile ") {
+		c.forget(keyReplica, &c.ReplicaURL)
+	}
+}
+
+func (c *Config) forget(key string, value *string) {
+	*value = ""
+	delete(c.Sources, key)
+}
+
+// resolve makes a path absolute; "~/" is the home folder, and a relative one stands in base.
+func resolve(path, base string, getenv func(string) string) string {
+	if path == "" {
+		return ""
+	}
+	if rest, home := strings.CutPrefix(path, "~/"); home && getenv("HOME") != "" {
+		return filepath.Join(getenv("HOME"), rest)
+	}
+	return absolute(path, base)
+}

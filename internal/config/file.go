@@ -1,0 +1,155 @@
+package config
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// maxFile is above a configuration for a thousand tenants, and small enough that the YAML parser, whose
+// time grows with the square of the size, is done in seconds whatever the file holds.
+const maxFile = 256 << 10
+
+// Candidate is one place where the configuration may stand.
+type Candidate struct {
+	Path   string `json:"path"`
+	Origin string `json:"origin"` // what makes us look there
+	State  string `json:"state"`  // read, shadowed by one that is read, or missing
+}
+
+// place is a candidate before anyone looked.
+type place struct {
+	path, origin string
+	named        bool // by the operator, so that it has to be there
+}
+
+// places lists where a configuration may stand, in the order of the search. One that was named
+// ends the search: it is read or it is an error.
+func places(f Flags, getenv func(string) string, dir string) []place {
+	if f.ConfigFile != "" || f.given("config") {
+		return []place{{absolute(f.ConfigFile, dir), "--config", true}}
+	}
+	if named := getenv(envConfig); named != "" {
+		return []place{{absolute(named, dir), envConfig, true}}
+	}
+	list := []place{{filepath.Join(dir, ".cxgctl.yaml"), "working folder", false}}
+	if p := userFile(getenv); p.path != "" {
+		list = append(list, p)
+	}
+	if home := getenv("HOME"); home != "" {
+		list = append(list, place{filepath.Join(home, ".cxgctl.yaml"), "home folder", false})
+	}
+	return list
+}
+
+// userFile is the file of the XDG rules; a relative XDG_CONFIG_HOME is ignored, as they demand.
+func userFile(getenv func(string) string) place {
+	if xdg := getenv("XDG_CONFIG_HOME"); filepath.IsAbs(xdg) {
+		return place{filepath.Join(xdg, "cxgctl", "config.yaml"), "XDG_CONFIG_HOME", false}
+	}
+	if home := getenv("HOME"); home != "" {
+		return place{filepath.Join(home, ".config", "cxgctl", "config.yaml"), "home folder", false}
+	}
+	return place{}
+}
+
+func absolute(path, dir string) string {
+	if path == "" || path == "-" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+// Path tells which file Load reads ("" for none) and every place that was searched, in order.
+// It reads none of them.
+func Path(f Flags, getenv func(string) string, dir string) (used string, searched []Candidate) {
+	for _, p := range places(f, getenv, dir) {
+		c := Candidate{Path: p.path, Origin: p.origin, State: "missing"}
+		if _, err := os.Lstat(p.path); err == nil || p.path == "-" {
+			c.State = "shadowed"
+			if used == "" {
+				used, c.State = p.path, "read"
+			}
+		}
+		searched = append(searched, c)
+	}
+	return used, searched
+}
+
+// source is a configuration file as it was read.
+type source struct {
+	path   string // "" when there is none
+	origin string // what made us look there
+	text   []byte
+	info   fs.FileInfo // nil for standard input
+}
+
+// open finds and reads the one file that counts.
+func open(f Flags, getenv func(string) string, dir string) (source, error) {
+	for _, p := range places(f, getenv, dir) {
+		if p.path == "" {
+			return source{}, fault.New(fault.Validation, "--config must not be empty")
+		}
+		if p.path == "-" && f.Stdin != nil {
+			text, err := limited(f.Stdin, "standard input")
+			return source{path: "standard input", origin: p.origin, text: text}, err
+		}
+		file, err := os.Open(p.path)
+		if err != nil {
+			// A link that leads nowhere and a file that we may not read are there; whatever stands in
+			// a folder that we may not enter is, for all we know, not.
+			if _, there := os.Lstat(p.path); there != nil && !p.named {
+				continue
+			}
+			return source{}, unreadable(p, err)
+		}
+		return slurp(file, p)
+	}
+	return source{}, nil
+}
+
+func slurp(file *os.File, p place) (source, error) {
+	defer file.Close() //nolint:errcheck // nothing was written to it
+	info, err := file.Stat()
+	if err != nil {
+		return source{}, unreadable(p, err)
+	}
+	if info.IsDir() {
+		return source{}, fault.New(fault.Validation, "configuration %s is a folder, not a file", p.path)
+	}
+	text, err := limited(file, p.path)
+	return source{path: p.path, origin: p.origin, text: text, info: info}, err
+}
+
+func limited(r io.Reader, what string) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	if err != nil {
+		return nil, fault.New(fault.Validation, "configuration %s cannot be read", what).Because(err)
+	}
+	if len(text) > maxFile {
+		return nil, fault.New(fault.Validation, "configuration %s is larger than 256 KiB", what)
+	}
+	return text, nil
+}
+
+func unreadable(p place, err error) error {
+	why := "cannot be read"
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		why = "does not exist"
+	case errors.Is(err, fs.ErrPermission):
+		why = "cannot be read: permission denied"
+	}
+	e := fault.New(fault.Validation, "configuration %s %s", p.path, why).Because(err)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && p.named:
+		return e.WithHint("%s names it; `cxgctl config init` writes a new one", p.origin)
+	case errors.Is(err, fs.ErrPermission):
+		return e.WithHint("let the current user read it, or name another with --config")
+	}
+	return e
+}

@@ -1,0 +1,199 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// kind is what a setting's value must look like.
+type kind int
+
+const (
+	truth  kind = iota // true or false
+	name               // one line of text
+	choice             // one of setting.choices
+	span               // a duration such as 30s
+	dsn                // how to reach a database: a secret, whole
+	path               // a file
+)
+
+// setting is one key of a profile: what it may hold and where else it may come from. Adding a key to
+// the file is adding a row here.
+type setting struct {
+	key     string // as the file spells it; a dot leads into a section
+	kind    kind
+	env     string // the variable that overrules the profile
+	backend string // the backend's own variable, read after the profile
+	builtin any
+	choices []string
+}
+
+// Formats are the names that output may have.
+var Formats = []string{"table", "wide", "json", "jsonl", "csv", "tsv", "yaml", "id"}
+
+// DefaultTimeout limits a one-off command that no flag and no profile limits.
+const DefaultTimeout = 30 * time.Second
+
+const (
+	keyEmbedded  = "embedded"
+	keyManager   = "manager_database_url"
+	keyTenants   = "tenants_database_url"
+	keyReplica   = "replica_database_url"
+	keyPassword  = "password_file"
+	keyOperator  = "operator"
+	keyRequire   = "auth.require"
+	keyProtected = "protected"
+	keyOutput    = "output"
+	keyTimeout   = "timeout"
+
+	keyProfile  = "profile"
+	keyProfiles = "profiles"
+	keyFile     = "file"       // in Sources only
+	keyToken    = "token_file" // of the environment only
+)
+
+const (
+	envConfig  = "CXGCTL_CONFIG"
+	envProfile = "CXGCTL_PROFILE"
+	envToken   = "CXGCTL_TOKEN_FILE"
+)
+
+// settings are the keys of a profile, in the order in which View shows them.
+var settings = []setting{
+	{key: keyEmbedded, kind: truth, builtin: false},
+	{key: keyManager, kind: dsn, env: "CXGCTL_MANAGER_DATABASE_URL", backend: "MANAGER_DATABASE_URL"},
+	{key: keyTenants, kind: dsn, env: "CXGCTL_TENANTS_DATABASE_URL", backend: "TENANTS_DATABASE_URL"},
+	{key: keyReplica, kind: dsn},
+	{key: keyPassword, kind: path},
+	{key: keyOperator, kind: name, env: "CXGCTL_OPERATOR"},
+	{key: keyRequire, kind: choice, builtin: "claim", choices: []string{"claim", "login", "db_role"}},
+	{key: keyProtected, kind: truth, builtin: false},
+	{key: keyOutput, kind: choice, env: "CXGCTL_OUTPUT", builtin: "table", choices: Formats},
+	{key: keyTimeout, kind: span, builtin: DefaultTimeout},
+}
+
+// parse reads a value that was written as text. The problem continues the sentence that begins with
+// where the value stands ("CXGCTL_OUTPUT …") and never holds the value: it may be a secret in the wrong place.
+func (s setting) parse(text string) (value any, problem string) {
+	switch s.kind {
+	case choice:
+		if !slices.Contains(s.choices, text) {
+			return nil, "must be one of " + strings.Join(s.choices, ", ")
+		}
+		return text, ""
+	case span:
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			return nil, "must be a duration such as 30s or 2m"
+		}
+		if d < 0 {
+			return nil, "must not be negative"
+		}
+		return d, ""
+	case dsn:
+		return normalize(text)
+	case path:
+		if p := checkText(text); p != "" {
+			return nil, p
+		}
+		if strings.Contains(text, "://") || holdsPassword(text) {
+			return nil, "must be the path of a file"
+		}
+		return text, ""
+	default:
+		return text, checkText(text)
+	}
+}
+
+// checkText refuses text that says nothing or would garble a line.
+func checkText(text string) (problem string) {
+	if strings.TrimSpace(text) == "" {
+		return "must not be empty"
+	}
+	if strings.ContainsFunc(text, unicode.IsControl) {
+		return "must not hold control characters"
+	}
+	return ""
+}
+
+// within lists the keys that may stand in a section of a profile ("" is the profile itself), and says
+// of each whether it is a section in turn.
+func within(section string) (keys []string, sections map[string]bool) {
+	sections = map[string]bool{}
+	for _, s := range settings {
+		rest := s.key
+		if section != "" {
+			var inside bool
+			if rest, inside = strings.CutPrefix(s.key, section+"."); !inside {
+				continue
+			}
+		}
+		head, _, deeper := strings.Cut(rest, ".")
+		if !slices.Contains(keys, head) {
+			keys = append(keys, head)
+		}
+		if deeper {
+			sections[head] = true
+		}
+	}
+	return keys, sections
+}
+
+// find gives the setting of this key.
+func find(key string) setting {
+	i := slices.IndexFunc(settings, func(s setting) bool { return s.key == key })
+	return settings[i]
+}
+
+// plain says whether text is a name that may be repeated in a message: nothing with a space, a slash,
+// a colon or an @ in it, so no part of a connection string either.
+func plain(text string) bool {
+	if text == "" || len(text) > 64 {
+		return false
+	}
+	for _, r := range text {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+		if !letter && !strings.ContainsRune("-_.", r) {
+			return false
+		}
+	}
+	return true
+}
+
+// suggest is the hint for a name that is none of these.
+func suggest(wrong, what string, valid []string) string {
+	list := what + ": " + strings.Join(valid, ", ")
+	best, least := "", 3
+	for _, v := range valid {
+		if d := distance(strings.ToLower(wrong), strings.ToLower(v)); d < least {
+			best, least = v, d
+		}
+	}
+	if best == "" {
+		return list
+	}
+	return fmt.Sprintf("did you mean %q? %s", best, list)
+}
+
+// distance counts the letters to insert, drop or exchange that make a into b.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,273 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// entry is a value of the file and the line of its key.
+type entry struct {
+	value any
+	line  int
+}
+
+// document is what a configuration file says, every part of it checked.
+type document struct {
+	path     string
+	chosen   string                      // the default profile; may be empty
+	profiles map[string]map[string]entry // name → setting's key → value
+	names    []string                    // of the profiles, in the file's order
+}
+
+// refuse makes the error for a line of the file. Its text may hold keys and plain names, never a value:
+// what stands in the wrong place may be a password.
+func refuse(path string, line int, format string, args ...any) *fault.Error {
+	return fault.New(fault.Validation, "%s:%d: %s", path, line, fmt.Sprintf(format, args...)).
+		With("file", path).With("line", line)
+}
+
+// parse reads a configuration file; the error names the first thing that is wrong, and its line.
+func parse(s source) (document, error) {
+	doc := document{path: s.path, profiles: map[string]map[string]entry{}}
+	if s.path == "" {
+		return doc, nil
+	}
+	body, err := syntax(s)
+	if err != nil || body == nil {
+		return doc, err
+	}
+	if err := guarded(s, body); err != nil {
+		return doc, err
+	}
+	pairs, err := doc.mapping(body, "the file")
+	if err != nil {
+		return doc, err
+	}
+	chosenLine := 0
+	for _, p := range pairs {
+		switch p.key {
+		case keyProfile:
+			text, ok := scalar(p.value)
+			if !ok || !plain(text) {
+				return doc, refuse(doc.path, p.line, "profile must be the name of a profile")
+			}
+			doc.chosen, chosenLine = text, p.line
+		case keyProfiles:
+			if err := doc.readProfiles(p.value); err != nil {
+				return doc, err
+			}
+		default:
+			return doc, doc.unknownKey(p, "", []string{keyProfile, keyProfiles})
+		}
+	}
+	if _, known := doc.profiles[doc.chosen]; doc.chosen != "" && !known {
+		return doc, refuse(doc.path, chosenLine, "profile %q is not among the profiles", doc.chosen).
+			WithHint("%s", doc.suggestProfile(doc.chosen))
+	}
+	return doc, nil
+}
+
+// finder looks for a value that holds a password.
+type finder struct{ found bool }
+
+func (f *finder) Visit(n ast.Node) ast.Visitor {
+	if s, ok := n.(*ast.StringNode); ok && holdsPassword(s.Value) {
+		f.found = true
+	}
+	return f
+}
+
+// guarded refuses a file with a password in it that others may read or write.
+func guarded(s source, root ast.Node) error {
+	if s.info == nil {
+		return nil
+	}
+	why, chmod := exposed(s.info)
+	if why == "" {
+		return nil
+	}
+	var f finder
+	ast.Walk(&f, root)
+	if !f.found {
+		return nil
+	}
+	e := fault.New(fault.Validation, "configuration %s holds a password and %s", s.path, why).With("file", s.path)
+	if chmod {
+		return e.WithHint("chmod 600 %s", quote(s.path))
+	}
+	return e.WithHint("use a copy of your own with mode 0600")
+}
+
+// pair is a key of the file with its value.
+type pair struct {
+	key   string
+	line  int
+	value ast.Node
+}
+
+func line(n ast.Node) int {
+	if t := n.GetToken(); t != nil && t.Position != nil {
+		return t.Position.Line
+	}
+	return 1
+}
+
+// mapping gives the keys of a node in their order; a node that says nothing has none.
+func (d *document) mapping(n ast.Node, what string) ([]pair, error) {
+	var values []*ast.MappingValueNode
+	switch n := n.(type) {
+	case nil, *ast.NullNode, *ast.CommentGroupNode:
+		return nil, nil
+	case *ast.MappingNode:
+		values = n.Values
+	case *ast.MappingValueNode:
+		values = []*ast.MappingValueNode{n}
+	default:
+		return nil, refuse(d.path, line(n), "%s must hold keys with values", what)
+	}
+	pairs := make([]pair, 0, len(values))
+	seen := make(map[string]int, len(values))
+	for _, v := range values {
+		at := line(v)
+		key, ok := v.Key.(*ast.StringNode)
+		if !ok {
+			return nil, refuse(d.path, at, "%s has a key that is no plain name", what)
+		}
+		at = line(key)
+		if !plain(key.Value) {
+			return nil, refuse(d.path, at, "%s has a key that is no plain name", what)
+		}
+		if first, twice := seen[key.Value]; twice {
+			return nil, refuse(d.path, at, "key %q is there twice, first on line %d", key.Value, first)
+		}
+		seen[key.Value] = at
+		pairs = append(pairs, pair{key.Value, at, v.Value})
+	}
+	return pairs, nil
+}
+
+// readProfiles reads what stands under "profiles".
+func (d *document) readProfiles(n ast.Node) error {
+	pairs, err := d.mapping(n, keyProfiles)
+	if err != nil {
+		return err
+	}
+	for _, p := range pairs {
+		entries := map[string]entry{}
+		if err := d.readSection(p.value, p.key, "", entries); err != nil {
+			return err
+		}
+		if err := d.embeddedAlone(p.key, entries); err != nil {
+			return err
+		}
+		d.profiles[p.key] = entries
+		d.names = append(d.names, p.key)
+	}
+	return nil
+}
+
+// readSection reads a profile (section "") or a part of one into entries.
+func (d *document) readSection(n ast.Node, profile, section string, into map[string]entry) error {
+	keys, sections := within(section)
+	what := strings.TrimSuffix("profile "+profile+", "+section, ", ")
+	pairs, err := d.mapping(n, what)
+	if err != nil {
+		return err
+	}
+	for _, p := range pairs {
+		if !slices.Contains(keys, p.key) {
+			return d.unknownKey(p, what, keys)
+		}
+		key := strings.TrimPrefix(section+"."+p.key, ".")
+		if sections[p.key] {
+			if err := d.readSection(p.value, profile, key, into); err != nil {
+				return err
+			}
+			continue
+		}
+		value, problem := find(key).read(p.value)
+		if problem != "" {
+			return refuse(d.path, p.line, "%s in profile %s %s", key, profile, problem)
+		}
+		into[key] = entry{value, p.line}
+	}
+	return nil
+}
+
+// read takes a setting's value out of the file; the problem is as that of parse.
+func (s setting) read(n ast.Node) (value any, problem string) {
+	if _, null := n.(*ast.NullNode); null || n == nil {
+		return nil, "has no value"
+	}
+	if s.kind == truth {
+		if b, ok := n.(*ast.BoolNode); ok {
+			return b.Value, ""
+		}
+		return nil, "must be true or false"
+	}
+	text, ok := scalar(n)
+	if !ok {
+		if _, number := n.(*ast.IntegerNode); number && s.kind != span {
+			return nil, "must be text; put it in quotes"
+		}
+		if s.kind == name || s.kind == path {
+			return nil, "must be one line of text"
+		}
+		text = "" // parse says what it must be
+	}
+	return s.parse(text)
+}
+
+// scalar gives the text of a node that holds text.
+func scalar(n ast.Node) (string, bool) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.LiteralNode:
+		return strings.TrimRight(n.Value.Value, "\n"), true
+	}
+	return "", false
+}
+
+// embeddedAlone refuses a profile that asks for our own PostgreSQL and names another as well: which of
+// the two a write would reach should not be a matter of guessing.
+func (d *document) embeddedAlone(profile string, entries map[string]entry) error {
+	on := entries[keyEmbedded]
+	if on.value != true {
+		return nil
+	}
+	for _, key := range []string{keyManager, keyTenants, keyReplica} {
+		if e, given := entries[key]; given {
+			return refuse(d.path, max(on.line, e.line), "embedded and %s exclude each other in profile %s", key, profile).
+				WithHint("keep the one that this profile is for")
+		}
+	}
+	return nil
+}
+
+func (d *document) unknownKey(p pair, where string, valid []string) *fault.Error {
+	message := fmt.Sprintf("unknown key %q", p.key)
+	if where != "" {
+		message += " in " + where
+	}
+	e := refuse(d.path, p.line, "%s", message).With("key", p.key)
+	if strings.Contains(strings.ToLower(p.key), "passw") {
+		return e.WithHint("put the password in a file of mode 0600 and name that in password_file")
+	}
+	if keys, _ := within(""); where == "" && slices.Contains(keys, p.key) {
+		return e.WithHint("%s belongs in a profile, under profiles", p.key)
+	}
+	return e.WithHint("%s", suggest(p.key, "valid here", valid))
+}
+
+func (d *document) suggestProfile(wrong string) string {
+	if len(d.names) == 0 {
+		return "the file has no profiles"
+	}
+	return suggest(wrong, "profiles", d.names)
+}

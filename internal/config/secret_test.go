@@ -1,0 +1,186 @@
+package config
+
+import (
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+func TestPassword(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := func(name, text string, mode os.FileMode) string {
+		write(t, filepath.Join(dir, name), text, mode)
+		return filepath.Join(dir, name)
+	}
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(file("target", "x", 0o600), link); err != nil {
+		t.Fatal(err)
+	}
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		file("plain", canary, 0o600):            canary,
+		file("newline", canary+"\n", 0o400):     canary,
+		file("crlf", canary+"\r\n", 0o600):      canary,
+		file("spaces", " a b ", 0o600):          " a b ",
+		file("group", canary, 0o640):            "! is open to group or others | chmod 600",
+		file("others", canary, 0o604):           "! is open to group or others | chmod 600",
+		file("writable", canary, 0o620):         "! is open to group or others | chmod 600",
+		file("empty", "", 0o600):                "! is empty",
+		file("newlines", "\n", 0o600):           "! is empty",
+		file("two", canary+"\n\n", 0o600):       "! must hold one line",
+		file("lines", canary+"\nx", 0o600):      "! must hold one line",
+		file("nul", canary+"\x00", 0o600):       "! must hold one line",
+		file("huge", canary+big, 0o600):         "! is larger than 4 KiB",
+		link:                                    "! is a symbolic link",
+		pipe:                                    "! is no plain file",
+		dir:                                     "! is no plain file",
+		filepath.Join(dir, "missing"):           "! does not exist",
+		filepath.Join(dir, "plain", "nonsense"): "! cannot be read",
+	} {
+		got, err := Config{PasswordFile: path}.Password()
+		if message, refused := strings.CutPrefix(want, "!"); refused {
+			message, hint, _ := strings.Cut(message, " | ")
+			if got != "" || !fault.Is(err, fault.Validation) || !strings.HasPrefix(err.Error(), "password_file "+path+message) {
+				t.Errorf("%s: %q, %v; want%s", path, got, err, message)
+			} else if !strings.HasPrefix(fault.From(err).Hint, hint) || strings.Contains(told(err), canary) {
+				t.Errorf("%s: told %s", path, told(err))
+			}
+			continue
+		}
+		if got != want || err != nil {
+			t.Errorf("%s: %q, %v", path, got, err)
+		}
+	}
+	if os.Geteuid() == 0 { // nobody else may give a file away
+		path := file("foreign", canary, 0o600)
+		if err := os.Chown(path, 65534, -1); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := (Config{PasswordFile: path}).Password(); err == nil || !strings.HasSuffix(err.Error(), "belongs to another user") {
+			t.Errorf("foreign: %v", err)
+		}
+	}
+}
+
+var big = strings.Repeat("x", 5000)
+
+func TestConfigurationWithPassword(t *testing.T) {
+	t.Parallel()
+	for _, secret := range secrets {
+		text := "profiles:\n  p:\n    manager_database_url: '" + strings.ReplaceAll(secret, "'", "''") + "'\n"
+		dir := folder(t, "a file.yaml", text)
+		path := filepath.Join(dir, "a file.yaml")
+		for _, mode := range []os.FileMode{0o644, 0o640, 0o604, 0o660} {
+			if err := os.Chmod(path, mode); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Load(Flags{ConfigFile: path}, env(), dir)
+			if want := "configuration " + path + " holds a password and is open to group or others"; err == nil || err.Error() != want {
+				t.Fatalf("%s with mode %o: %v", secret, mode, err)
+			}
+			if hint := fault.From(err).Hint; hint != "chmod 600 '"+path+"'" || strings.Contains(told(err), canary) {
+				t.Errorf("told: %s", told(err))
+			}
+		}
+		if err := os.Chmod(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(Flags{ConfigFile: path}, env(), dir); err != nil && strings.Contains(err.Error(), "holds") {
+			t.Errorf("closed, and refused: %v", err)
+		}
+	}
+	dir := folder(t, ".cxgctl.yaml", full)
+	if err := os.Chmod(filepath.Join(dir, ".cxgctl.yaml"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	load(t, Flags{}, env(), dir) // no password in it
+}
+
+func TestNoPassword(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"", "ada", "postgres://h/db", "postgres://u@h:5432/db", "postgres://u@h1:5432,h2:5432/db?x=y", "postgres://u:@h/db",
+		"host=h user=u passfile=/x", "postgres://h:5432/db", "host=h password=", "~/password", "postgres://u@h:5432/?options=a:b",
+	} {
+		if holdsPassword(text) {
+			t.Errorf("%q holds no password", text)
+		}
+	}
+}
+
+func TestNormalize(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"postgres://u@h/db":                 "postgresql://u@h/db",
+		" PostgreSQL://u@h/db ":             "postgresql://u@h/db",
+		"postgresql+asyncpg://u@h/db":       "postgresql://u@h/db",
+		"postgres+asyncpg://h/{code}":       "postgresql://h/{code}",
+		"postgresql+asyncpg:///db?host=/s":  "postgresql:///db?host=/s",
+		"host=h password=a://b":             "host=h password=a://b",
+		"postgres://u:p%40@h/db?sslmode=no": "postgresql://u:p%40@h/db?sslmode=no",
+		"postgresql+asyncpg://u:p@h/db?ssl=require&command_timeout=5&application_name=x": "postgresql://u:p@h/db?sslmode=require&application_name=x",
+		"postgresql+asyncpg://h:5432/db?prepared_statement_cache_size=0":                 "postgresql://h:5432/db",
+		"postgresql+asyncpg://u@x.com:p@h/db":                                            "postgresql://u%40x.com:p@h/db",
+		"postgresql+asyncpg://u@h:5432/db":                                               "postgresql://u@h:5432/db",
+	} {
+		got, problem := normalize(text)
+		if got != want || problem != "" {
+			t.Errorf("%q: %q, %s; want %q", text, got, problem, want)
+		}
+	}
+}
+
+// TestBackendPasswords holds that pgx sees the password that the backend's SQLAlchemy sees.
+func TestBackendPasswords(t *testing.T) {
+	t.Parallel()
+	for written, meant := range map[string]string{
+		"plain": "plain", "a%40b": "a@b", "a/b": "a/b", "a#b?c": "a#b?c", "50%": "50%", "a%zzb": "a%zzb", "a+b": "a+b", "a:b": "a:b", "비밀": "비밀", "[x]": "[x]", "": "",
+	} {
+		got, problem := normalize("postgresql+asyncpg://ada:" + written + "@h:5433/mgmt")
+		text, _ := got.(string)
+		config, err := pgx.ParseConfig(text)
+		if problem != "" || err != nil {
+			t.Errorf("%q: %s%v", written, problem, err)
+			continue
+		}
+		if config.Password != meant || config.User != "ada" || config.Host != "h" || config.Port != 5433 || config.Database != "mgmt" {
+			t.Errorf("%q is read as %q of %s at %s:%d/%s", written, config.Password, config.User, config.Host, config.Port, config.Database)
+		}
+	}
+}
+
+func FuzzNormalize(f *testing.F) {
+	for _, s := range secrets {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		value, problem := normalize(text)
+		if problem != "" {
+			if value != nil || strings.Contains(problem, canary) {
+				t.Errorf("%q: %v, %s", text, value, problem)
+			}
+			return
+		}
+		got, _ := value.(string)
+		if again, problem := normalize(got); problem != "" || again != got {
+			t.Errorf("%q becomes %q, and that %v, %s", text, got, again, problem)
+		}
+		// What a URL parser finds, the suspicious eye finds as well.
+		if u, err := url.Parse(got); err == nil && u.User != nil && u.Scheme == "postgresql" {
+			if p, _ := u.User.Password(); p != "" && !holdsPassword(got) {
+				t.Errorf("the password in %q goes unseen", got)
+			}
+		}
+	})
+}

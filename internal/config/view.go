@@ -1,0 +1,31 @@
+package config
+
+// Setting is one line of the effective configuration.
+type Setting struct {
+	Key    string `json:"key"`
+	Value  any    `json:"value"`  // text or bool; nil if nothing says; "set" in place of a connection string
+	Source string `json:"source"` // as in Config.Sources; "" if nothing says
+}
+
+// View shows the effective configuration without a secret in it, in a fixed order.
+func View(c Config) []Setting {
+	values := map[string]any{
+		keyFile: c.File, keyProfile: c.Profile, keyEmbedded: c.Embedded, keyProtected: c.Protected,
+		keyManager: "set", keyTenants: "set", keyReplica: "set",
+		keyPassword: c.PasswordFile, keyToken: c.TokenFile, keyOperator: c.Operator,
+		keyRequire: c.AuthRequire, keyOutput: c.Output, keyTimeout: c.Timeout.String(),
+	}
+	keys := []string{keyFile, keyProfile}
+	for _, s := range settings {
+		keys = append(keys, s.key)
+	}
+	list := make([]Setting, 0, len(keys)+1)
+	for _, key := range append(keys, keyToken) {
+		s := Setting{Key: key}
+		if from, said := c.Sources[key]; said {
+			s.Value, s.Source = values[key], from
+		}
+		list = append(list, s)
+	}
+	return list
+}

@@ -1,19 +1,14 @@
 package audit
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 // Entry is one row of the audit log as cxgctl shows it, in the contract's field order.
@@ -40,22 +35,6 @@ type Entry struct {
 	Before        json.RawMessage `json:"before" db:"before"`
 	After         json.RawMessage `json:"after" db:"after"`
 	SealSeq       *int64          `json:"seal_seq" db:"seal_seq"`
-}
-
-// writer turns changes into audit rows of the shape that this database's table has.
-type writer struct {
-	table     *schema.Table
-	by        Operator
-	op        uuid.UUID
-	from      Origin
-	userAgent string
-}
-
-func newWriter(t *schema.Table, by Operator, from Origin, op uuid.UUID) *writer {
-	return &writer{
-		table: t, by: by, op: op, from: from,
-		userAgent: fmt.Sprintf("cxgctl/%s (%s@%s)", from.Version, from.OSUser, from.Host),
-	}
 }
 
 // base fills what every row of this command has in common.
@@ -112,87 +91,6 @@ func (w *writer) failure(i Intent, cause *fault.Error, now time.Time) Entry {
 	description := fmt.Sprintf("%s: %s %s", w.from.Command, i.Resource, i.Name)
 	e.Result, e.RiskLevel, e.Description, e.FailureReason = &result, &risk, &description, &reason
 	return e
-}
-
-// extra is what the table has no column for.
-type extra struct {
-	Tool       string `json:"tool"`
-	OpID       string `json:"op_id"`
-	Resource   string `json:"resource"`
-	Operator   string `json:"operator,omitempty"`
-	AuthMethod string `json:"auth_method"`
-	Claimed    string `json:"claimed,omitempty"`
-	Origin
-	Before json.RawMessage `json:"before,omitempty"`
-	After  json.RawMessage `json:"after,omitempty"`
-}
-
-// resourceColumn maps a noun to what the resource column's CHECK allows; the noun itself stands in
-// extra_data.
-func resourceColumn(noun string) string {
-	switch noun {
-	case "user", "session", "key":
-		return "USER_ACCOUNT"
-	}
-	return "TABLE"
-}
-
-// insert writes the rows, in one round trip, with the columns that the table has. The client's
-// address and session_user come from the server, so that the client cannot spoof them.
-func (w *writer) insert(ctx context.Context, tx pgx.Tx, entries []Entry) error {
-	sql := w.table.Insert([][2]string{
-		{"id", "@id"},
-		{"created_at", "@created_at"},
-		{"created_by", "@operator_id"},
-		{"user_id", "@operator_id"},
-		{"tenant_id", "@tenant_id"},
-		{"event_type", "@event_type"},
-		{"event_category", "@event_category"},
-		{"description", "@description"},
-		{"source_ip", "host(inet_client_addr())"},
-		{"user_agent", "@user_agent"},
-		{"resource", "@resource"},
-		{"resource_id", "@resource_id"},
-		{"action_performed", "@action"},
-		{"result", "@result"},
-		{"failure_reason", "@failure_reason"},
-		{"risk_level", "@risk_level"},
-		{"extra_data", "@extra::jsonb || jsonb_build_object('session_user', session_user)"},
-		{"status", "'ACTIVE'"},
-		{"deleted", "false"},
-	})
-	batch := &pgx.Batch{}
-	for _, e := range entries {
-		x, err := json.Marshal(extra{
-			Tool: "cxgctl", OpID: *e.OpID, Resource: *e.Resource, Operator: w.by.Name, AuthMethod: w.by.AuthMethod,
-			Claimed: w.by.Claimed, Origin: w.from, Before: e.Before, After: e.After,
-		})
-		if err != nil {
-			return err
-		}
-		batch.Queue(sql, pgx.NamedArgs{
-			"id": e.ID, "created_at": e.CreatedAt, "operator_id": e.OperatorID, "tenant_id": e.TenantID,
-			"event_type": e.EventType, "event_category": e.EventCategory,
-			"description": w.clip("description", e.Description), "user_agent": w.clip("user_agent", e.UserAgent),
-			"resource": resourceColumn(*e.Resource), "resource_id": e.ResourceID, "action": e.Action,
-			"result": e.Result, "failure_reason": w.clip("failure_reason", e.FailureReason),
-			"risk_level": e.RiskLevel, "extra": string(x),
-		})
-	}
-	return tx.SendBatch(ctx, batch).Close()
-}
-
-// clip cuts a text to what its column takes and to what PostgreSQL stores at all.
-func (w *writer) clip(column string, s *string) *string {
-	if s == nil {
-		return nil
-	}
-	v := strings.ToValidUTF8(strings.ReplaceAll(*s, "\x00", ""), "\uFFFD")
-	c, _ := w.table.Column(column)
-	if limit := c.MaxLength(); limit > 0 && utf8.RuneCountInString(v) > limit {
-		v = string([]rune(v)[:limit])
-	}
-	return &v
 }
 
 func optional(s string) *string {

@@ -120,16 +120,20 @@ type Ledger struct {
 
 // Open makes a ledger over the manager database for one command of one operator. It fails where the
 // audit log has no table: no change goes unaudited.
-func Open(d *db.DB, cat schema.Catalog, by Operator, from Origin) (*Ledger, error) {
+func Open(ctx context.Context, d *db.DB, cat schema.Catalog, by Operator, from Origin) (*Ledger, error) {
 	t, err := cat.Table(schema.AuditLogs)
 	if err != nil {
 		return nil, fault.From(err).WithHint("no change goes unaudited; cxgctl migrate up --database manager creates the table")
+	}
+	rules, err := schema.ReadRules(ctx, d, schema.AuditLogs)
+	if err != nil {
+		return nil, err
 	}
 	op, err := uuid.NewV7()
 	if err != nil {
 		return nil, err
 	}
-	return &Ledger{db: d, writer: newWriter(t, by, from, op), by: by, op: op, now: time.Now}, nil
+	return &Ledger{db: d, writer: newWriter(t, rules, by, from, op), by: by, op: op, now: time.Now}, nil
 }
 
 // Op returns the id that all audit rows of this command share.
@@ -246,6 +250,10 @@ func (l *Ledger) settled(ctx context.Context, auditID uuid.UUID, pid uint32) (fo
 	return found, gone, err
 }
 
+// failureTimeout is how long the row of a failed attempt may take: whoever pressed Ctrl-C, or ran out
+// of time on a lock, has waited enough.
+const failureTimeout = 1500 * time.Millisecond
+
 // Failed leaves an audit row of an attempt that changed nothing: BLOCKED where it was refused for who
 // the operator is, FAILURE otherwise. Dry runs leave none. An attempt that failed because the
 // database is away can leave no row; its error is what the caller sees either way.
@@ -253,7 +261,7 @@ func (l *Ledger) Failed(ctx context.Context, intent Intent, cause error) {
 	if l.DryRun {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), failureTimeout)
 	defer cancel()
 	e := l.writer.failure(intent, fault.From(cause), l.now().UTC().Truncate(time.Microsecond))
 	raw, err := l.db.BeginWrite(ctx)
@@ -261,6 +269,9 @@ func (l *Ledger) Failed(ctx context.Context, intent Intent, cause error) {
 		return
 	}
 	defer func() { _ = raw.Rollback(ctx) }()
+	if _, err := raw.Exec(ctx, "SET LOCAL lock_timeout = '100ms'"); err != nil {
+		return
+	}
 	if l.writer.insert(ctx, raw, []Entry{e}) == nil {
 		_ = raw.Commit(ctx)
 	}

@@ -2,7 +2,9 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,37 +28,49 @@ type Filter struct {
 	Until      time.Time // exclusive
 }
 
+// The values of action and result that the log's CHECKs allow.
+var (
+	Actions = []string{"CREATE", "READ", "UPDATE", "DELETE", "EXECUTE", "LOGIN", "LOGOUT"}
+	Results = []string{"SUCCESS", "FAILURE", "BLOCKED"}
+)
+
 // Log is the audit log as it stands in one database.
 type Log struct {
-	shape *schema.Table
-	holes *strings.Replacer
+	exprs   map[string]string // what each field is read from
+	columns string
+	kind    string // what holds USER_ACCOUNT, TABLE and their like
 }
 
-// fields are Entry's fields as they are read. The names of columns and of fields differ, so every
-// expression is spelled out; a column that this database lacks reads as NULL.
-var fields = []struct{ name, column, expr, kind string }{
-	{"id", "id", "l.id", "uuid"},
-	{"created_at", "created_at", "l.created_at", "timestamptz"},
-	{"operator_id", "user_id", "l.user_id", "uuid"},
-	{"operator", "extra_data", "coalesce(l.extra_data->>'operator', o.username)", "text"},
-	{"event_type", "event_type", "l.event_type", "text"},
-	{"event_category", "event_category", "l.event_category", "text"},
-	{"action", "action_performed", "l.action_performed", "text"},
-	{"resource", "resource", "coalesce(l.extra_data->>'resource', l.resource)", "text"},
-	{"resource_id", "resource_id", "l.resource_id", "text"},
-	{"tenant_id", "tenant_id", "l.tenant_id", "uuid"},
-	{"result", "result", "l.result", "text"},
-	{"failure_reason", "failure_reason", "l.failure_reason", "text"},
-	{"risk_level", "risk_level", "l.risk_level", "text"},
-	{"description", "description", "l.description", "text"},
-	{"op_id", "extra_data", "l.extra_data->>'op_id'", "text"},
-	{"reason", "extra_data", "l.extra_data->>'reason'", "text"},
-	{"ticket", "extra_data", "l.extra_data->>'ticket'", "text"},
-	{"source_ip", "source_ip", "l.source_ip", "text"},
-	{"user_agent", "user_agent", "l.user_agent", "text"},
-	{"before", "extra_data", "l.extra_data->'before'", "jsonb"},
-	{"after", "extra_data", "l.extra_data->'after'", "jsonb"},
-	{"seal_seq", "", "", "bigint"},
+// fields are Entry's fields, in order, each with the columns that it is read from: the first that the
+// table has. A field that has none is read from extra_data, where the writer put it; %s stands for
+// what was found.
+var fields = []struct {
+	name, kind string
+	columns    []string
+	expr       string
+}{
+	{"id", "uuid", []string{"id"}, "%s"},
+	{"created_at", "timestamptz", []string{"created_at"}, "%s"},
+	{"operator_id", "uuid", []string{"user_id"}, "coalesce(%s, (l.extra_data->>'operator_id')::uuid)"},
+	{"operator", "text", nil, "coalesce(l.extra_data->>'operator', o.username)"},
+	{"event_type", "text", []string{"event_type"}, "%s"},
+	{"event_category", "text", []string{"event_category"}, "%s"},
+	{"action", "text", []string{"action_performed", "action"}, "%s"},
+	{"resource", "text", []string{"resource", "target_entity"}, "coalesce(l.extra_data->>'resource', %s)"},
+	{"resource_id", "text", []string{"resource_id", "target_id"}, "%s::text"},
+	{"tenant_id", "uuid", []string{"tenant_id"}, "coalesce(%s, (l.extra_data->>'tenant_id')::uuid)"},
+	{"result", "text", []string{"result"}, "%s"},
+	{"failure_reason", "text", []string{"failure_reason"}, "%s"},
+	{"risk_level", "text", []string{"risk_level"}, "%s"},
+	{"description", "text", []string{"description"}, "%s"},
+	{"op_id", "text", nil, "l.extra_data->>'op_id'"},
+	{"reason", "text", nil, "l.extra_data->>'reason'"},
+	{"ticket", "text", nil, "l.extra_data->>'ticket'"},
+	{"source_ip", "text", []string{"source_ip", "ip_address"}, "%s"},
+	{"user_agent", "text", []string{"user_agent"}, "%s"},
+	{"before", "jsonb", nil, "l.extra_data->'before'"},
+	{"after", "jsonb", nil, "l.extra_data->'after'"},
+	{"seal_seq", "bigint", nil, "NULL"},
 }
 
 // LogIn returns the manager database's audit log; a database without one gives a DATABASE_ERROR.
@@ -65,15 +79,30 @@ func LogIn(cat schema.Catalog) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
+	g := &Log{exprs: map[string]string{}}
 	list := make([]string, len(fields))
 	for i, f := range fields {
-		expr := f.expr
-		if !t.Has(f.column) {
-			expr = "NULL::" + f.kind
+		from := "(l.extra_data->>'" + f.name + "')::" + f.kind
+		for _, c := range slices.Backward(f.columns) {
+			switch {
+			case c == "ip_address" && t.Has(c):
+				from = "host(l.ip_address)"
+			case t.Has(c):
+				from = "l." + c
+			}
 		}
-		list[i] = expr + " AS " + f.name
+		expr := strings.ReplaceAll(f.expr, "%s", from)
+		if !t.Has("extra_data") && strings.Contains(expr, "extra_data") {
+			expr = "NULL"
+		}
+		g.exprs[f.name] = expr
+		list[i] = "(" + expr + ")::" + f.kind + " AS " + f.name
 	}
-	return &Log{shape: t, holes: strings.NewReplacer("{columns}", strings.Join(list, ", "))}, nil
+	g.columns = strings.Join(list, ", ")
+	if g.kind = "l.resource"; !t.Has("resource") {
+		g.kind = g.exprs["resource"]
+	}
+	return g, nil
 }
 
 const (
@@ -85,33 +114,54 @@ SELECT {columns}
 	newestFirst  = ` ORDER BY l.created_at DESC, l.id DESC`
 )
 
+// operatorID returns the id of an operator who is given by id or username; pgx.ErrNoRows for nobody's
+// name. It is looked up beforehand so that the rows come in order from an index over user_id.
+func operatorID(ctx context.Context, r db.Reader, ref string) (uuid.UUID, error) {
+	if id, err := uuid.Parse(ref); err == nil {
+		return id, nil
+	}
+	var id uuid.UUID
+	err := r.QueryRow(ctx, "SELECT u.id FROM idam.users u WHERE u.username = $1", pgx.QueryExecModeExec, ref).Scan(&id)
+	return id, err
+}
+
 // where turns the filter into predicates that the indexes of the audit log serve.
-func (f Filter) where() (db.Where, error) {
+func (g *Log) where(ctx context.Context, r db.Reader, f Filter) (db.Where, error) {
 	var w db.Where
 	var p fault.Problems
 	if f.Operator != "" {
-		if id, err := uuid.Parse(f.Operator); err == nil {
+		id, err := operatorID(ctx, r, f.Operator)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows): // a name that was refused, or the OS user's
+			w.Bind("l.user_id IS NULL AND l.extra_data->>'operator' = @operator", "operator", f.Operator)
+		case err != nil:
+			return w, err
+		default:
 			w.Bind("l.user_id = @operator", "operator", id)
-		} else {
-			w.Bind("l.user_id IN (SELECT u.id FROM idam.users u WHERE u.username = @operator)", "operator", f.Operator)
 		}
 	}
 	switch {
 	case f.Resource == "":
 	case f.Resource == strings.ToUpper(f.Resource):
-		w.Bind("l.resource = @resource", "resource", f.Resource)
+		w.Bind(g.kind+" = @resource", "resource", f.Resource)
 	default:
 		w.Bind("l.extra_data->>'resource' = @resource", "resource", strings.ToLower(f.Resource))
 	}
 	if f.ResourceID != "" {
-		w.Bind("l.resource_id = @resource_id", "resource_id", f.ResourceID)
+		w.Bind(g.exprs["resource_id"]+" = @resource_id", "resource_id", f.ResourceID)
 	}
-	if f.Action != "" {
-		w.Bind("l.action_performed = @action", "action", strings.ToUpper(f.Action))
+	choice := func(predicate, name, value string, valid []string) {
+		if value == "" {
+			return
+		}
+		v := strings.ToUpper(value)
+		if !slices.Contains(valid, v) {
+			p.Add(name, "%q is refused, it is one of %s", value, strings.Join(valid, ", "))
+		}
+		w.Bind(predicate, name, v)
 	}
-	if f.Result != "" {
-		w.Bind("l.result = @result", "result", strings.ToUpper(f.Result))
-	}
+	choice(g.exprs["action"]+" = @action", "action", f.Action, Actions)
+	choice(g.exprs["result"]+" = @result", "result", f.Result, Results)
 	if f.Op != "" {
 		if _, err := uuid.Parse(f.Op); err != nil {
 			p.Add("op", "%q is no operation id", f.Op)
@@ -130,7 +180,7 @@ func (f Filter) where() (db.Where, error) {
 // List returns one page of the log, newest first.
 func (g *Log) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (db.Page[Entry], error) {
 	var page db.Page[Entry]
-	w, err := f.where()
+	w, err := g.where(ctx, r, f)
 	if err != nil {
 		return page, err
 	}
@@ -142,23 +192,23 @@ func (g *Log) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (db.
 	if err := r.QueryRow(ctx, countEntries+w.String(), w.Args).Scan(&page.Total); err != nil {
 		return page, err
 	}
-	page.Items, err = db.Collect[Entry](ctx, r, g.holes.Replace(listEntries)+w.String()+newestFirst+" LIMIT @limit OFFSET @offset", p.Args(w.Args))
+	page.Items, err = db.Collect[Entry](ctx, r, strings.Replace(listEntries, "{columns}", g.columns, 1)+w.String()+newestFirst+" LIMIT @limit OFFSET @offset", p.Args(w.Args))
 	return page, err
 }
 
 // All yields every row of the log that the filter selects, from one snapshot, newest first; idle is
 // how long it waits for the next row.
 func (g *Log) All(ctx context.Context, d *db.DB, idle time.Duration, f Filter) (iter.Seq2[Entry, error], error) {
-	w, err := f.where()
+	w, err := g.where(ctx, d, f)
 	if err != nil {
 		return nil, err
 	}
-	return db.Stream[Entry](ctx, d, idle, g.holes.Replace(listEntries)+w.String()+newestFirst, w.Args), nil
+	return db.Stream[Entry](ctx, d, idle, strings.Replace(listEntries, "{columns}", g.columns, 1)+w.String()+newestFirst, w.Args), nil
 }
 
 // Get returns one row of the log.
 func (g *Log) Get(ctx context.Context, r db.Reader, id uuid.UUID) (Entry, error) {
-	rows, err := db.Collect[Entry](ctx, r, g.holes.Replace(listEntries)+"l.id = @id", pgx.NamedArgs{"id": id})
+	rows, err := db.Collect[Entry](ctx, r, strings.Replace(listEntries, "{columns}", g.columns, 1)+"l.id = @id", pgx.NamedArgs{"id": id})
 	if err != nil {
 		return Entry{}, err
 	}

@@ -82,14 +82,14 @@ func run(rounds, users, invoices int) (err error) {
 	if err != nil {
 		return err
 	}
-	trials, err := trials(tool, dir, status)
+	trials, err := trials(tool, status)
 	if err != nil {
 		return err
 	}
 	fmt.Printf("%s, %d cores, PostgreSQL %s, %s; %d users, %d invoices; medians of %d rounds in turns\n\n",
 		time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), status.Version, runtime.Version(), users, invoices, rounds)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "case\tcommand\tmedian\tbest\tratio\tgoal")
+	_, _ = fmt.Fprintln(w, "case\tcommand\tmedian\tbest\tratio\tgoal")
 	for _, t := range trials {
 		if err := t.measure(ctx, w, dir, rounds); err != nil {
 			return err
@@ -102,7 +102,7 @@ const userColumns = "id, username, full_name, email, phone, user_type, status, m
 	"phone_verified, last_login_at, host(last_login_ip), failed_login_attempts, locked_until, password_changed_at, " +
 	"force_password_change, timezone, locale, department, position, is_active, created_at, updated_at, created_by, updated_by"
 
-func trials(tool, dir string, s devdb.Status) ([]trial, error) {
+func trials(tool string, s devdb.Status) ([]trial, error) {
 	// Debian's psql on PATH is a Perl wrapper that costs 20 ms; the yardstick is PostgreSQL's own.
 	psql := filepath.Join(s.BinDir, "psql")
 	if _, err := os.Stat(psql); err != nil {
@@ -183,7 +183,7 @@ func (t trial) measure(ctx context.Context, w *tabwriter.Writer, dir string, rou
 		if i > 0 {
 			title = ""
 		}
-		fmt.Fprintf(w, "%s\t%s\t%.1f ms\t%.1f ms\t%.2f\t%s\n", title, c.name,
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%.1f ms\t%.1f ms\t%.2f\t%s\n", title, c.name,
 			float64(median.Microseconds())/1000, float64(times[i][0].Microseconds())/1000, float64(median)/yardstick, c.goal)
 	}
 	return nil

@@ -185,9 +185,13 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command) (*session, error)
 	if a.cfg.Operator == "" {
 		a.cfg.Operator = a.spare
 	}
+	if a.cfg.AuthRequire != "claim" {
+		return nil, fault.New(fault.Unauthenticated, "profile %s wants %s as proof of the operator, and this cxgctl only takes a claim", a.cfg.Profile, a.cfg.AuthRequire).
+			WithHint("use a cxgctl that knows auth.require: %s", a.cfg.AuthRequire)
+	}
 	s.by, err = auth.Claim(ctx, s.db, s.cat, a.cfg.Operator, time.Now())
 	if fault.Is(err, fault.Unauthenticated) && s.by.Claimed != "" {
-		if l, lerr := audit.Open(s.db, s.cat, s.by, a.origin(cmd)); lerr == nil {
+		if l, lerr := audit.Open(ctx, s.db, s.cat, s.by, a.origin(cmd)); lerr == nil {
 			l.Failed(ctx, audit.Intent{
 				Subject: audit.Subject{Resource: "user", Name: s.by.Claimed}, Action: audit.Execute,
 			}, err)

@@ -73,8 +73,8 @@ func (a *app) auditList() *cobra.Command {
 	fs.StringVar(&f.Op, "op", "", "`id` of the operation: everything that one command did")
 	fs.Var(&since, "since", "from this `time` on: RFC 3339, a date, or an age such as 7d")
 	fs.Var(&until, "until", "before this `time`")
-	must(cmd.RegisterFlagCompletionFunc("action", complete("CREATE", "READ", "UPDATE", "DELETE", "EXECUTE", "LOGIN", "LOGOUT")))
-	must(cmd.RegisterFlagCompletionFunc("result", complete("SUCCESS", "FAILURE", "BLOCKED")))
+	must(cmd.RegisterFlagCompletionFunc("action", complete(audit.Actions...)))
+	must(cmd.RegisterFlagCompletionFunc("result", complete(audit.Results...)))
 	page.bind(cmd)
 	return records[audit.Entry](a, cmd)
 }

@@ -42,7 +42,7 @@ type writer struct {
 // way to do so.
 func (a *app) changing(flags *changeFlags, fn func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
-		l, err := audit.Open(s.db, s.cat, s.by, a.origin(cmd))
+		l, err := audit.Open(ctx, s.db, s.cat, s.by, a.origin(cmd))
 		if err != nil {
 			return err
 		}
@@ -53,7 +53,11 @@ func (a *app) changing(flags *changeFlags, fn func(ctx context.Context, w *write
 		if cmd.Flags().Changed("max-affected") {
 			l.Guard.MaxAffected = &flags.maxAffected
 		}
-		return fn(ctx, &writer{s, l}, cmd, args)
+		err = fn(ctx, &writer{s, l}, cmd, args)
+		if len(l.Entries()) > 0 && !l.DryRun {
+			a.clock.done()
+		}
+		return err
 	})
 }
 
@@ -80,6 +84,7 @@ func (a *app) printDryRun(l *audit.Ledger) error {
 		_, err := io.WriteString(a.stdout, b.String())
 		return err
 	}
+	a.print.Columns = nil // they name fields of the record, not of the change
 	items := make([]plannedChange, len(entries))
 	for i, e := range entries {
 		items[i] = plannedChange{e.Action, e.Resource, e.ResourceID, e.Before, e.After}

@@ -52,6 +52,13 @@ func (c *clock) stop() {
 	}
 }
 
+// done ends the clock after a commit: nothing that comes later can be undone by running out of time,
+// nor may a time-out that says so stand in for its errors.
+func (c *clock) done() {
+	c.stop()
+	c.expired = nil
+}
+
 // verdict returns the time-out in place of the errors that it led to.
 func (c *clock) verdict(err error) error {
 	if err != nil && c.expired != nil && errors.Is(context.Cause(c.ctx), c.expired) {

@@ -18,6 +18,17 @@ func (a *app) helpTopics() []*cobra.Command {
 	}
 }
 
+// help shows a command's or a topic's help, and refuses words that are none: cobra's own says so and
+// exits with 0.
+func (a *app) help(cmd *cobra.Command, args []string) error {
+	of, rest, err := cmd.Root().Find(args)
+	if err != nil || len(rest) > 0 {
+		return a.groupHelp(of, rest)
+	}
+	of.InitDefaultHelpFlag()
+	return of.Help()
+}
+
 // exitCodes prints the table that maps errors to codes.
 func exitCodes() string {
 	var b strings.Builder

@@ -43,12 +43,16 @@ func (a *app) main() (status int) {
 		}
 	}()
 	root := a.root()
+	help := &remembering{Writer: a.stdout}
 	root.SetArgs(a.args)
 	root.SetIn(a.stdin)
-	root.SetOut(a.stdout)
+	root.SetOut(help)
 	root.SetErr(a.stderr)
 	err := root.ExecuteContext(a.ctx)
 	a.close()
+	if err == nil && help.err != nil {
+		err = fault.New(fault.Internal, "cannot write to standard output").Because(help.err)
+	}
 	if err == nil {
 		return 0
 	}
@@ -57,15 +61,31 @@ func (a *app) main() (status int) {
 			err = f // Ctrl-C shows up as all sorts of errors; what happened is the signal
 		}
 	}
-	if errors.Is(err, syscall.EPIPE) {
+	f := a.fault(err)
+	// The server's end of a connection is a pipe too; that one is worth words.
+	if errors.Is(err, syscall.EPIPE) && f.Code != fault.Database {
 		return brokenPipe
 	}
-	f := a.fault(err)
 	output.WriteError(a.stderr, a.errorFormat(), f, output.DetectTerminal(a.stderr, a.getenv))
 	if a.global.verbose {
 		a.explain(f)
 	}
 	return fault.Status(f)
+}
+
+// remembering keeps the first error of its writer, for cobra, which prints help and completions and
+// ignores whether they arrive.
+type remembering struct {
+	io.Writer
+	err error
+}
+
+func (r *remembering) Write(b []byte) (int, error) {
+	n, err := r.Writer.Write(b)
+	if r.err == nil {
+		r.err = err
+	}
+	return n, err
 }
 
 // fault gives every error a code. What cobra itself reports, before a command ran, is a usage error.

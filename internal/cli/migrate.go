@@ -200,12 +200,13 @@ func (a *app) recordMigrations(ctx context.Context, cmd *cobra.Command, which mi
 	if len(results) == 0 {
 		return nil
 	}
+	ctx = context.WithoutCancel(ctx) // what took place is recorded, whatever signal came meanwhile
 	s, err := a.connect(ctx, cmd)
 	if err != nil {
 		return err
 	}
 	from := a.origin(cmd)
-	l, err := audit.Open(s.db, s.cat, audit.Operator{Name: from.OSUser, AuthMethod: "os"}, from)
+	l, err := audit.Open(ctx, s.db, s.cat, audit.Operator{Name: from.OSUser, AuthMethod: "os"}, from)
 	if err != nil {
 		a.note("no audit log to record the migrations in: %s", fault.From(err).Message)
 		return nil

@@ -143,9 +143,12 @@ func unwritable(path string, err error) error {
 	return fault.New(fault.Validation, "--password-out %s cannot be written: %s", path, err)
 }
 
+// shows says whether a password is made up and no file takes it.
+func (p passwordFlags) shows() bool { return p.out == "-" || p.out == "" && p.generate }
+
 // shown is the made-up password as a field of the record, unless it went to a file.
 func (p passwordFlags) shown(s secret) *string {
-	if p.out != "" && p.out != "-" {
+	if !p.shows() {
 		return nil
 	}
 	return s.generated

@@ -39,12 +39,15 @@ func (a *app) root() *cobra.Command {
 	f.BoolVarP(&a.global.quiet, "quiet", "q", false, "no notes on standard error, only errors")
 	f.BoolVarP(&a.global.verbose, "verbose", "v", false, "more about an error")
 	root.AddCommand(
-		a.usersCommand(), a.auditCommand(),
-		a.migrateCommand(), a.devCommand(), a.configCommand(),
+		a.usersCommand(), a.invoicesCommand(), a.auditCommand(),
+		a.migrateCommand(), a.devCommand(), a.configCommand(), a.doctorCommand(),
 		a.completionCommand(), a.versionCommand(),
 	)
 	root.AddCommand(a.helpTopics()...)
 	root.InitDefaultHelpCmd()
+	help, _, err := root.Find([]string{"help"})
+	must(err)
+	help.Run, help.RunE = nil, a.help
 	return root
 }
 
@@ -61,6 +64,7 @@ func (a *app) groupHelp(cmd *cobra.Command, args []string) error {
 		return cmd.Help()
 	}
 	f := fault.New(fault.Usage, "unknown command %q for %q", args[0], cmd.CommandPath())
+	cmd.SuggestionsMinimumDistance = 2 // typing errors away from a name
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		return f.WithHint("did you mean %s", strings.Join(near, ", "))
 	}

@@ -46,11 +46,5 @@ func (t *timeFlag) Set(s string) error {
 	return errors.New("a time is RFC 3339 (2026-11-23T08:00:00Z), a date (2026-11-23), or an age (30d, 12h)")
 }
 
-// exact is the time as the database compares it; nil when the flag was not given.
-func (t timeFlag) exact() *db.Time {
-	if time.Time(t).IsZero() {
-		return nil
-	}
-	v := db.At(time.Time(t))
-	return &v
-}
+// exact is the time as the database compares it.
+func (t timeFlag) exact() db.Time { return db.At(time.Time(t)) }

@@ -55,7 +55,7 @@ func (b *batch) run(ctx context.Context, w *writer, _ *cobra.Command, args []str
 	}
 	var after []users.User
 	if len(targets) > 0 || len(failures) == 0 {
-		if err := b.ask(ctx, w, targets); err != nil {
+		if err := b.ask(ctx, targets); err != nil {
 			return err
 		}
 		if after, err = t.Apply(ctx, w.Ledger, targets, edit); err != nil {
@@ -127,7 +127,7 @@ func (b *batch) targets(ctx context.Context, w *writer, t *users.Table, args []s
 
 // ask says how many users a command is about to change and has a person confirm what is destructive,
 // selected by a filter, or in a protected profile.
-func (b *batch) ask(ctx context.Context, w *writer, targets []users.User) error {
+func (b *batch) ask(ctx context.Context, targets []users.User) error {
 	byFilter := !b.filter.filter().Empty()
 	if b.flags.dryRun || len(targets) == 0 {
 		return nil

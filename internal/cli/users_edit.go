@@ -15,6 +15,20 @@ type newPassword struct {
 	Password string `json:"password"`
 }
 
+// passwordRecords is records for a command whose record has the field password where one is made up
+// and shown.
+func (a *app) passwordRecords(cmd *cobra.Command, pw *passwordFlags) *cobra.Command {
+	records[users.User](a, cmd)
+	plain := cmd.PreRunE
+	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+		if pw.shows() {
+			return output.CheckColumns[newPassword](a.out.columns)
+		}
+		return plain(cmd, args)
+	}
+	return cmd
+}
+
 // printUser prints a user, with its made-up password where there is one to show.
 func (a *app) printUser(u users.User, pw *string) error {
 	if pw == nil {
@@ -73,7 +87,7 @@ func (a *app) usersCreate() *cobra.Command {
 	must(cmd.RegisterFlagCompletionFunc("user-type", complete(users.Types...)))
 	pw.bind(cmd)
 	flags.bind(cmd)
-	return records[newPassword](a, cmd)
+	return a.passwordRecords(cmd, &pw)
 }
 
 func (a *app) usersUpdate() *cobra.Command {
@@ -103,7 +117,10 @@ func (a *app) usersUpdate() *cobra.Command {
 		if cmd.Flags().Changed("mfa") {
 			patch.MFA = &mfa
 		}
-		patch.IfUpdatedAt = since.exact()
+		if cmd.Flags().Changed("if-updated-at") {
+			at := since.exact()
+			patch.IfUpdatedAt = &at
+		}
 		edit, err := users.Change(patch)
 		if err != nil {
 			return err
@@ -125,7 +142,7 @@ func (a *app) usersUpdate() *cobra.Command {
 	must(cmd.RegisterFlagCompletionFunc("status", complete(users.Statuses...)))
 	ref.bind(cmd)
 	flags.bind(cmd)
-	return records[newPassword](a, cmd)
+	return records[users.User](a, cmd)
 }
 
 func (a *app) usersPassword() *cobra.Command {
@@ -153,7 +170,7 @@ func (a *app) usersPassword() *cobra.Command {
 	cmd.Flags().BoolVar(&force, "force-password-change", false, "a new password is due at the next login")
 	ref.bind(cmd)
 	flags.bind(cmd)
-	return records[newPassword](a, cmd)
+	return a.passwordRecords(cmd, &pw)
 }
 
 // editUser applies an edit to the one user that a REF names, and prints it.

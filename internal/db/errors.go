@@ -19,6 +19,7 @@ const (
 	foreignKeyViolation  = "23503"
 	notNullViolation     = "23502"
 	stringTooLong        = "22001"
+	invalidText          = "22021"
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
 	lockNotAvailable     = "55P03"
@@ -82,7 +83,8 @@ func Translate(err error) error {
 	if ce, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return connectFault("", ce)
 	}
-	if ne, ok := errors.AsType[net.Error](err); ok {
+	// Not net.Error: a bare errno satisfies that too, and a full disk is no lost connection.
+	if ne, ok := errors.AsType[*net.OpError](err); ok {
 		return fault.New(fault.Database, "lost the connection to the database: %s", reason(ne)).Because(err)
 	}
 	if strings.Contains(err.Error(), "conn closed") || strings.Contains(err.Error(), "unexpected EOF") {
@@ -111,6 +113,8 @@ func translatePg(pe *pgconn.PgError) *fault.Error {
 			With("column", pe.ColumnName)
 	case stringTooLong:
 		return fault.New(fault.Validation, "a value is too long for its column: %s", pe.Message)
+	case invalidText:
+		return fault.New(fault.Validation, "a value is no valid text: %s", pe.Message)
 	case serializationFailure, deadlockDetected:
 		return fault.New(fault.Conflict, "other sessions kept changing the same rows").
 			WithHint("nothing was changed; run the command again")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"maps"
+	"math"
 	"strings"
 	"time"
 
@@ -21,7 +22,8 @@ type Paging struct{ Page, Size int } // Page counts from 1
 
 // Check adds what is wrong with the page to problems.
 func (p Paging) Check(problems *fault.Problems) {
-	if p.Page < 1 {
+	// Up to there page times size is a number of rows that the server can count.
+	if p.Page < 1 || p.Page > math.MaxInt64/MaxPageSize {
 		problems.Add("page", "%d is refused, pages count from 1", p.Page)
 	}
 	if p.Size < 1 || p.Size > MaxPageSize {

@@ -12,9 +12,17 @@ import (
 // column::text, since the binary form of numeric comes back from pgx without trailing zeros.
 type Amount struct{ d apd.Decimal }
 
-// Parse reads a plain decimal such as 12000.0000; exponents, NaN and infinities are refused.
+// maxText is the longest text of an amount that Parse reads: more than any column of money holds, and
+// little enough that a server takes it for numeric.
+const maxText = 100
+
+// Parse reads a plain decimal such as 12000.0000; exponents, NaN and infinities are refused, and so are
+// thousands separators, which mean something else elsewhere.
 func Parse(s string) (Amount, error) {
 	var a Amount
+	if len(s) > maxText {
+		return a, fmt.Errorf("a decimal number of %d characters is refused, it has at most %d", len(s), maxText)
+	}
 	for _, c := range s {
 		if (c < '0' || c > '9') && c != '.' && c != '-' {
 			return a, fmt.Errorf("%q is not a decimal number", s)

@@ -1,0 +1,212 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// writer makes audit rows and writes them in the shape that this database's table has: the design's,
+// or the alternative one that the backend's ORM expects (cxg-databases.md). What the table has no
+// column for, or refuses in the column that it has, stands in extra_data under the field's name.
+type writer struct {
+	table     *schema.Table
+	rules     schema.Rules
+	by        Operator
+	op        uuid.UUID
+	from      Origin
+	userAgent string
+	sql       string
+}
+
+func newWriter(t *schema.Table, rules schema.Rules, by Operator, from Origin, op uuid.UUID) *writer {
+	return &writer{
+		table: t, rules: rules, by: by, op: op, from: from,
+		userAgent: "cxgctl/" + from.Version + " (" + from.OSUser + "@" + from.Host + ")",
+		// The client's address and session_user come from the server, so that the client cannot spoof them.
+		sql: t.Insert([][2]string{
+			{"id", "@id"},
+			{"created_at", "@created_at"},
+			{"created_by", "@created_by"},
+			{"user_id", "@user_id"},
+			{"tenant_id", "@tenant_id"},
+			{"event_type", "@event_type"},
+			{"event_category", "@event_category"},
+			{"description", "@description"},
+			{"source_ip", "host(inet_client_addr())"},
+			{"user_agent", "@user_agent"},
+			{"resource", "@resource"},
+			{"resource_id", "@resource_id"},
+			{"action_performed", "@action_performed"},
+			{"result", "@result"},
+			{"failure_reason", "@failure_reason"},
+			{"risk_level", "@risk_level"},
+			{"extra_data", "@extra::jsonb || jsonb_build_object('session_user', session_user)"},
+			{"status", "'ACTIVE'"},
+			{"deleted", "false"},
+			{"is_deleted", "false"},
+			// the alternative shape's own; it has no source_ip, and an address is not optional there
+			{"action", "@action"},
+			{"target_entity", "@target_entity"},
+			{"target_id", "@target_id"},
+			{"request_path", "@request_path"},
+			{"request_method", "'CLI'"},
+			{"ip_address", "coalesce(inet_client_addr(), '127.0.0.1')"},
+		}),
+	}
+}
+
+// extra is what every row holds in extra_data.
+type extra struct {
+	Tool       string `json:"tool"`
+	OpID       string `json:"op_id"`
+	Resource   string `json:"resource"`
+	Operator   string `json:"operator,omitempty"`
+	AuthMethod string `json:"auth_method"`
+	Claimed    string `json:"claimed,omitempty"`
+	Origin
+	Before json.RawMessage `json:"before,omitempty"`
+	After  json.RawMessage `json:"after,omitempty"`
+}
+
+// resourceColumn maps a noun to what the resource column's CHECK allows; the noun itself stands in
+// extra_data.
+func resourceColumn(noun string) string {
+	switch noun {
+	case "user", "session", "key":
+		return "USER_ACCOUNT"
+	}
+	return "TABLE"
+}
+
+// insert writes the rows in one round trip.
+func (w *writer) insert(ctx context.Context, tx pgx.Tx, entries []Entry) error {
+	batch := &pgx.Batch{}
+	for _, e := range entries {
+		args, err := w.args(e)
+		if err != nil {
+			return err
+		}
+		batch.Queue(w.sql, args)
+	}
+	return tx.SendBatch(ctx, batch).Close()
+}
+
+// args are one row's values, each fitted to its column.
+func (w *writer) args(e Entry) (pgx.NamedArgs, error) {
+	moved := map[string]any{} // fields that go to extra_data instead
+	args := pgx.NamedArgs{
+		"id": e.ID, "created_at": e.CreatedAt, "created_by": e.OperatorID,
+		"user_id":    w.reference("user_id", "operator_id", schema.Users, e.OperatorID, moved),
+		"tenant_id":  w.reference("tenant_id", "tenant_id", schema.Tenants, e.TenantID, moved),
+		"user_agent": w.clip("user_agent", e.UserAgent), "target_entity": e.Resource, "target_id": e.ResourceID,
+		"resource_id": w.clip("resource_id", e.ResourceID), "request_path": w.clip("request_path", &w.from.Command),
+		"action": e.Action, "description": w.text("description", "description", e.Description, moved),
+		"failure_reason": w.text("failure_reason", "failure_reason", e.FailureReason, moved),
+		"resource":       w.first("resource", resourceColumn(*e.Resource), "TABLE"),
+	}
+	for _, f := range []struct {
+		column, field string
+		value         *string
+		instead       []string // what says it best where the list of values lacks it
+	}{
+		{"event_type", "event_type", e.EventType, []string{"API_CALL", "DATA_ACCESS"}},
+		{"event_category", "event_category", e.EventCategory, []string{"DATA_MODIFICATION", "SYSTEM_CHANGE"}},
+		{"action_performed", "action", e.Action, []string{"UPDATE"}},
+		{"result", "result", e.Result, []string{"FAILURE"}},
+		{"risk_level", "risk_level", e.RiskLevel, []string{"HIGH"}},
+	} {
+		value := w.first(f.column, append([]string{*f.value}, f.instead...)...)
+		if value == nil && w.required(f.column) {
+			return nil, fault.New(fault.Database, "the audit log's column %s allows no value that cxgctl writes", f.column).
+				WithHint("no change goes unaudited; its CHECK has to allow %s", *f.value)
+		}
+		if column := w.column(f.column, f.field); value == nil || *value != *f.value || column == "" {
+			moved[f.field] = *f.value
+		}
+		args[f.column] = value
+	}
+	doc, err := json.Marshal(extra{
+		Tool: "cxgctl", OpID: *e.OpID, Resource: *e.Resource, Operator: w.by.Name, AuthMethod: w.by.AuthMethod,
+		Claimed: w.by.Claimed, Origin: w.from, Before: e.Before, After: e.After,
+	})
+	if err != nil {
+		return nil, err
+	}
+	rest, err := json.Marshal(moved)
+	if err != nil {
+		return nil, err
+	}
+	if len(moved) > 0 {
+		doc = append(append(doc[:len(doc)-1], ','), rest[1:]...)
+	}
+	args["extra"] = string(doc)
+	return args, nil
+}
+
+// column is the column that holds a field: the named one, or the alternative shape's of the field's
+// own name; "" where the table has neither.
+func (w *writer) column(name, field string) string {
+	for _, c := range []string{name, field} {
+		if w.table.Has(c) {
+			return c
+		}
+	}
+	return ""
+}
+
+func (w *writer) required(column string) bool {
+	c, ok := w.table.Column(column)
+	return ok && c.NotNull
+}
+
+// first returns the first of the values that the column's CHECK allows; nil if it allows none.
+func (w *writer) first(column string, values ...string) *string {
+	allowed, listed := w.rules.Allowed[column]
+	for i, v := range values {
+		if !listed || slices.Contains(allowed, v) {
+			return &values[i]
+		}
+	}
+	return nil
+}
+
+// reference returns an id for a column, unless the column's foreign key points to another table than
+// the one that the id is of: then the id goes to extra_data.
+func (w *writer) reference(column, field, table string, id *uuid.UUID, moved map[string]any) *uuid.UUID {
+	target, bound := w.rules.References[column]
+	if id == nil || w.table.Has(column) && (!bound || target == table) {
+		return id
+	}
+	moved[field] = id
+	return nil
+}
+
+// text returns a text for a column, or moves it to extra_data where there is no such column.
+func (w *writer) text(column, field string, s *string, moved map[string]any) *string {
+	if s != nil && !w.table.Has(column) {
+		moved[field] = *s
+	}
+	return w.clip(column, s)
+}
+
+// clip cuts a text to what its column takes and to what PostgreSQL stores at all.
+func (w *writer) clip(column string, s *string) *string {
+	if s == nil {
+		return nil
+	}
+	v := strings.ToValidUTF8(strings.ReplaceAll(*s, "\x00", ""), "\uFFFD")
+	c, _ := w.table.Column(column)
+	if limit := c.MaxLength(); limit > 0 && utf8.RuneCountInString(v) > limit {
+		v = string([]rune(v)[:limit])
+	}
+	return &v
+}

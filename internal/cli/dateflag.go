@@ -1,0 +1,65 @@
+package cli
+
+import (
+	"time"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/money"
+)
+
+// typed is the text of a flag that is read only when the command runs, so that what is wrong with it is
+// reported together with every other refused value, as one VALIDATION_ERROR.
+type typed struct {
+	text  string
+	given bool
+}
+
+func (t *typed) String() string { return t.text }
+
+// Set keeps the text.
+func (t *typed) Set(s string) error {
+	t.text, t.given = s, true
+	return nil
+}
+
+// Type names the flag's values in help.
+func (t *typed) Type() string { return "string" }
+
+// dateFlag is a flag that takes a calendar day, YYYY-MM-DD.
+type dateFlag struct{ typed }
+
+// Type names the flag's values in help.
+func (d *dateFlag) Type() string { return "date" }
+
+// read returns the day, nil when the flag was not given; a text that is no day is added to problems.
+func (d *dateFlag) read(field string, problems *fault.Problems) *db.Date {
+	if !d.given {
+		return nil
+	}
+	day, err := time.Parse(time.DateOnly, d.text)
+	if err != nil {
+		problems.Add(field, "%.60q is no date, one reads like 2026-11-23", d.text)
+		return nil
+	}
+	return &db.Date{Day: day}
+}
+
+// amountFlag is a flag that takes an exact decimal amount.
+type amountFlag struct{ typed }
+
+// Type names the flag's values in help.
+func (m *amountFlag) Type() string { return "amount" }
+
+// read returns the amount, nil when the flag was not given; a text that is none is added to problems.
+func (m *amountFlag) read(field string, problems *fault.Problems) *money.Amount {
+	if !m.given {
+		return nil
+	}
+	v, err := money.Parse(m.text)
+	if err != nil {
+		problems.Add(field, "%s", err)
+		return nil
+	}
+	return &v
+}

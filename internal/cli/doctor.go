@@ -1,0 +1,157 @@
+package cli
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/auth"
+	"github.com/cxgctl/cxgctl/internal/config"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/devdb"
+	"github.com/cxgctl/cxgctl/internal/doctor"
+	"github.com/cxgctl/cxgctl/internal/migrate"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+func (a *app) doctorCommand() *cobra.Command {
+	var f migrateFlags
+	cmd := &cobra.Command{
+		Use: "doctor", Short: "Look for what would make commands fail, and say what mends it; changes nothing", Args: exactly(),
+		Long: "doctor looks at the configuration, the connections, the servers and the tables that commands depend on.\n" +
+			"It changes nothing and needs no operator. It exits with 0 when all is well, with 9 when it found\n" +
+			"something, and with 8 when it could not look.",
+		Example: "  cxgctl doctor\n  cxgctl doctor -o json --jq '.data.items[] | select(.remedy != \"\") | .remedy'",
+	}
+	cmd.RunE = a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
+		which, err := f.databases()
+		if err != nil {
+			return err
+		}
+		_, unread := a.config(cmd)
+		if unread != nil {
+			if _, err := output.ParseFormat(a.out.format); err != nil && a.out.format != "" {
+				return unread // there is no format to print a report in
+			}
+			// a finding as well, and so nothing that stops the report
+			a.cfg = &config.Config{Output: string(a.errorFormat())}
+		}
+		if err := a.printer(cmd); err != nil {
+			return err
+		}
+		in := a.toExamine(unread)
+		if unread == nil {
+			a.findTargets(ctx, cmd, &in, which, f.database != "")
+		} else {
+			for _, w := range which {
+				in.Targets = append(in.Targets, doctor.Target{Database: w})
+			}
+		}
+		results, verdict := doctor.Run(ctx, in)
+		if results == nil {
+			return verdict
+		}
+		if err := a.printFindings(results); err != nil {
+			return err
+		}
+		return verdict
+	})
+	f.bind(cmd)
+	return records[doctor.Result](a, cmd)
+}
+
+// printFindings prints the report. A terminal's table cuts what is longer than a line, so there the
+// findings follow it, whole.
+func (a *app) printFindings(results []doctor.Result) error {
+	view := output.View{Table: []string{"check", "target", "status", "found", "remedy"}, ID: "check"}
+	cut := a.print.Terminal.IsTTY && a.print.Format == output.Table
+	if cut {
+		view.Table = view.Table[:4]
+	}
+	if err := printWhole(a, view, results); err != nil || !cut {
+		return err
+	}
+	for _, r := range results {
+		if r.Bad() {
+			a.note("%s %s, %s: %s", r.Status, r.Check, r.Target, r.Found)
+		}
+		if r.Bad() && r.Remedy != "" {
+			a.note("     remedy: %s", r.Remedy)
+		}
+	}
+	return nil
+}
+
+// toExamine gathers what doctor looks at beside the databases.
+func (a *app) toExamine(unread error) doctor.Input {
+	in := doctor.Input{
+		Client: "cxgctl " + version(),
+		Config: doctor.Config{Profile: a.cfg.Profile, Err: unread},
+	}
+	if filepath.IsAbs(a.cfg.File) { // else it is standard input
+		in.Config.File = a.cfg.File
+	}
+	for _, f := range []doctor.File{{Name: "password_file", Path: a.cfg.PasswordFile}, {Name: "CXGCTL_TOKEN_FILE", Path: a.cfg.TokenFile}} {
+		if f.Path != "" {
+			in.Secrets = append(in.Secrets, f)
+		}
+	}
+	// pgx reads it, and unlike libpq does not mind who else can
+	passfile := a.getenv("PGPASSFILE")
+	if passfile == "" && a.getenv("HOME") != "" {
+		passfile = filepath.Join(a.getenv("HOME"), ".pgpass")
+	}
+	if _, err := os.Stat(passfile); err == nil {
+		in.Secrets = append(in.Secrets, doctor.File{Name: ".pgpass", Path: passfile})
+	}
+	return in
+}
+
+// findTargets settles how to reach the databases and, with them, the dev database and the operator, who
+// may come from it. asked says that a database was named by a flag.
+func (a *app) findTargets(ctx context.Context, cmd *cobra.Command, in *doctor.Input, which []migrate.Database, asked bool) {
+	dev := false
+	for _, w := range which {
+		name := string(w)
+		url, source := a.cfg.ManagerURL, a.cfg.Sources["manager_database_url"]
+		if w == migrate.Tenants {
+			url, source = a.cfg.TenantsURL, a.cfg.Sources["tenants_database_url"]
+		}
+		t := doctor.Target{Database: w, Source: source, Required: asked || w == migrate.Manager}
+		fromDev := url == "" && a.usesDev()
+		switch {
+		case strings.Contains(url, "{code}"):
+			t.Absent = "every tenant has a database of its own; name one by CXGCTL_TENANTS_DATABASE_URL to look at it"
+		case url == "" && !fromDev && !t.Required:
+			t.Absent = "none is configured"
+		default:
+			reach, err := a.database(ctx, cmd, name)
+			t.Options, t.Err = reach.options(name), err
+		}
+		if fromDev {
+			dev, t.Source = true, "dev database"
+		}
+		in.Targets = append(in.Targets, t)
+	}
+	if dev {
+		s, err := devdb.Inspect(ctx, a.devOptions())
+		in.Dev = &doctor.Dev{Folder: s.Dir, Version: s.Version, LogFile: s.LogFile, Running: s.Running, PID: s.PID, Err: err}
+	}
+	in.Operator = doctor.Operator{
+		Name: a.cfg.Operator, Source: a.cfg.Sources["operator"],
+		Accept: func(ctx context.Context, r db.Reader, cat schema.Catalog) error {
+			_, err := auth.Claim(ctx, r, cat, a.cfg.Operator, time.Now())
+			return err
+		},
+	}
+}
+
+// usesDev says whether commands reach the dev database where no address is given: see database.
+func (a *app) usesDev() bool {
+	return a.cfg.Embedded || a.cfg.ManagerURL == "" && a.cfg.File == "" && devdb.Exists(a.devOptions())
+}

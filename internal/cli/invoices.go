@@ -1,0 +1,153 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/invoices"
+	"github.com/cxgctl/cxgctl/internal/output"
+)
+
+var invoiceView = output.View{
+	Table: []string{"invoice_no", "tenant_code", "invoice_date", "due_date", "total_amount", "currency", "status", "paid_at"},
+	Wide: []string{
+		"id", "invoice_no", "tenant_code", "invoice_date", "due_date", "start_date", "close_date", "base_amount",
+		"usage_amount", "discount_amount", "tax_amount", "total_amount", "currency", "user_count", "status", "paid_at",
+		"payment_method", "deleted", "created_at", "updated_at",
+	},
+}
+
+func (a *app) invoicesCommand() *cobra.Command {
+	return a.group("invoices", "Invoices", a.invoicesList(), a.invoicesGet())
+}
+
+// invoiceRef says how a REF of an invoice is read.
+type invoiceRef struct {
+	by      string
+	deleted bool
+}
+
+func (r *invoiceRef) bind(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&r.by, "by", "", "what a REF is: id or invoice_no (default: either)")
+	must(cmd.RegisterFlagCompletionFunc("by", complete("id", "invoice_no")))
+}
+
+// invoice finds the one invoice that a REF names.
+func (r invoiceRef) invoice(ctx context.Context, s *session, ref string) (invoices.Invoice, error) {
+	by, err := invoices.ParseBy(r.by)
+	if err != nil {
+		return invoices.Invoice{}, err
+	}
+	t, err := invoices.In(s.cat)
+	if err != nil {
+		return invoices.Invoice{}, err
+	}
+	return t.FindOne(ctx, s.db, ref, by, r.deleted)
+}
+
+func (a *app) invoicesGet() *cobra.Command {
+	var ref invoiceRef
+	cmd := &cobra.Command{
+		Use: "get REF", Short: "Show an invoice", Args: exactly("REF"), ValidArgsFunction: a.completeInvoice,
+		Example: "  cxgctl invoices get INV-202611-000123\n  cxgctl invoices get INV-202611-000123 -o json --jq .data.total_amount",
+	}
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, args []string) error {
+		i, err := ref.invoice(ctx, s, args[0])
+		if err != nil {
+			return err
+		}
+		return output.One(a.print, invoiceView, i)
+	})
+	ref.bind(cmd)
+	cmd.Flags().BoolVar(&ref.deleted, "include-deleted", false, "deleted invoices too")
+	return records[invoices.Invoice](a, cmd)
+}
+
+// invoiceFilter are the flags that select invoices.
+type invoiceFilter struct {
+	invoices.Filter
+	tenant              typed
+	from, to, dueBefore dateFlag
+	minTotal, maxTotal  amountFlag
+}
+
+func (f *invoiceFilter) bind(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.Var(&f.tenant, "tenant", "only those of this tenant, a `REF`: its id or code")
+	fs.StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: PENDING, SENT, PAID, OVERDUE, CANCELED")
+	fs.StringSliceVar(&f.PaymentMethods, "payment-method", nil, "only these `methods`: CREDIT_CARD, BANK_TRANSFER, PAYPAL, WIRE_TRANSFER, CHECK")
+	fs.StringSliceVar(&f.Currencies, "currency", nil, "only these `currencies`, such as KRW")
+	fs.StringVar(&f.Search, "search", "", "literal `text` in the invoice number")
+	fs.Var(&f.from, "from", "invoice_date on or after this `date`, YYYY-MM-DD")
+	fs.Var(&f.to, "to", "invoice_date before this `date`")
+	fs.Var(&f.dueBefore, "due-before", "due_date before this `date`")
+	fs.BoolVar(&f.Overdue, "overdue", false, "only those past due today (UTC) and neither PAID nor CANCELED")
+	fs.Var(&f.minTotal, "min-total", "total_amount of at least this `amount`, an exact decimal")
+	fs.Var(&f.maxTotal, "max-total", "total_amount of at most this `amount`")
+	must(cmd.RegisterFlagCompletionFunc("status", complete(invoices.Statuses...)))
+	must(cmd.RegisterFlagCompletionFunc("payment-method", complete(invoices.PaymentMethods...)))
+}
+
+// filter returns what the flags select, and what was refused of them.
+func (f *invoiceFilter) filter() invoices.Filter {
+	out := f.Filter
+	p := &out.Refused
+	if out.Tenant = f.tenant.text; f.tenant.given && out.Tenant == "" {
+		p.Add("tenant", "it is empty") // a script's unset variable must not select every tenant
+	}
+	out.From, out.To = f.from.read("from", p), f.to.read("to", p)
+	out.DueBefore = f.dueBefore.read("due_before", p)
+	out.MinTotal, out.MaxTotal = f.minTotal.read("min_total", p), f.maxTotal.read("max_total", p)
+	return out
+}
+
+func (a *app) invoicesList() *cobra.Command {
+	var f invoiceFilter
+	var page pageFlags
+	cmd := &cobra.Command{
+		Use: "list", Short: "List invoices, newest first", Args: exactly(),
+		Example: "  cxgctl invoices list --overdue --sort due_date\n  cxgctl invoices list --tenant acme --from 2026-01-01 --to 2026-02-01 -o csv\n  cxgctl invoices list --status PAID --all -o jsonl --output-file paid.jsonl.gz",
+	}
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
+		t, err := invoices.In(s.cat)
+		if err != nil {
+			return err
+		}
+		filter := f.filter()
+		filter.Sort = page.sort
+		if page.all {
+			seq, err := t.All(ctx, s.db, s.idle, filter)
+			return printAll(a, invoiceView, seq, err)
+		}
+		p, err := t.List(ctx, s.db, filter, page.paging())
+		if err != nil {
+			return err
+		}
+		return printPage(a, invoiceView, p, page.paging())
+	})
+	f.bind(cmd)
+	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted invoices too")
+	page.bind(cmd)
+	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
+	must(cmd.RegisterFlagCompletionFunc("sort", complete(invoices.SortFields...)))
+	return records[invoices.Invoice](a, cmd)
+}
+
+// completeInvoice offers invoice numbers. It stays silent wherever it cannot know any.
+func (a *app) completeInvoice(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	a.global.quiet = true
+	s, err := a.session(cmd.Context(), cmd)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	t, err := invoices.In(s.cat)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	numbers, err := t.Numbers(cmd.Context(), s.db, prefix)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return numbers, cobra.ShellCompDirectiveNoFileComp
+}

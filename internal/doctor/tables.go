@@ -1,0 +1,271 @@
+package doctor
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/migrate"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// sysUsers are the accounts in a tenant database.
+const sysUsers = "sys.users"
+
+// need is a table that commands use, with the columns that they cannot do without. Those that read as
+// null where they are missing (email_verified, say, which most databases lack) are not among them.
+type need struct {
+	table   string
+	columns string
+	writes  []string // the privileges that changes need, besides SELECT
+	marks   bool     // rows are deleted by a flag
+}
+
+var needs = map[migrate.Database][]need{
+	migrate.Manager: {
+		{
+			schema.Users, "id username full_name email phone user_type password status mfa_enabled last_login_at last_login_ip " +
+				"failed_login_attempts locked_until password_changed_at force_password_change timezone locale department position " +
+				"created_at created_by updated_at updated_by", []string{"INSERT", "UPDATE"}, true,
+		},
+		{
+			schema.Invoices, "id invoice_no tenant_id subscription_id invoice_date due_date start_date close_date base_amount " +
+				"usage_amount discount_amount tax_amount total_amount currency user_count used_storage api_calls status paid_at " +
+				"payment_method created_at created_by updated_at updated_by", []string{"INSERT", "UPDATE"}, true,
+		},
+		{
+			schema.Tenants, "id code name type status is_suspended suspended_reason suspended_date start_date close_date " +
+				"created_at updated_at updated_by", []string{"INSERT", "UPDATE"}, true,
+		},
+		// its columns have a check of their own
+		{schema.AuditLogs, "id created_at", []string{"INSERT"}, false},
+	},
+	migrate.Tenants: {
+		{
+			sysUsers, "id username password full_name email phone last_login_at last_login_ip failed_login_attempts locked_until " +
+				"created_at created_by updated_at updated_by", []string{"INSERT", "UPDATE"}, true,
+		},
+	},
+}
+
+// roleTables are what permissions rest on.
+var roleTables = []string{"idam.roles", "idam.permissions", "idam.role_permissions", "idam.user_roles"}
+
+// missing are the tables and columns of which a database has not enough.
+func missing(cat schema.Catalog, list []need) (lacking []string) {
+	for _, n := range list {
+		t := cat[n.table]
+		if t == nil {
+			lacking = append(lacking, n.table)
+			continue
+		}
+		for _, c := range strings.Fields(n.columns) {
+			if !t.Has(c) {
+				lacking = append(lacking, n.table+"."+c)
+			}
+		}
+	}
+	return lacking
+}
+
+// tables reads the catalog, for itself and for the checks that come after it.
+func tables(ctx context.Context, s *subject) (Finding, error) {
+	list := needs[s.Database]
+	names := make([]string, len(list))
+	for i, n := range list {
+		names[i] = n.table
+	}
+	asked := names
+	if s.Database == migrate.Manager {
+		asked = slices.Concat(names, roleTables)
+	}
+	cat, err := schema.Read(ctx, s.db, asked...)
+	if err != nil {
+		return Finding{}, err
+	}
+	s.catalog = cat
+	lacking := missing(cat, list)
+	if len(lacking) == 0 {
+		return fine("there, with the columns that commands need: %s", strings.Join(names, ", ")), nil
+	}
+	return wrong(Fail, "tables or columns that commands need are missing: %s", abridged(lacking)).of(lacking).
+		remedied("see that %s is the right database; then cxgctl migrate up --database %s adds the tables that are missing, and a column that was dropped comes back from a backup",
+			s.session.Database, s.Database), nil
+}
+
+// softDelete looks for the column without which a row cannot be marked as deleted, which is the only
+// way that one is ever deleted.
+func softDelete(_ context.Context, s *subject) (Finding, error) {
+	var marked, lacking []string
+	for _, n := range needs[s.Database] {
+		t := s.catalog[n.table]
+		switch {
+		case t == nil || !n.marks:
+		case t.Live("") == "true":
+			lacking = append(lacking, n.table)
+		default:
+			marked = append(marked, n.table)
+		}
+	}
+	if len(lacking) > 0 {
+		return wrong(Warn, "no column marks a deleted row, so that delete and restore are refused: %s", abridged(lacking)).of(lacking).
+			remedied("cxgctl migrate up --database %s", s.Database), nil
+	}
+	if len(marked) == 0 {
+		return skipped("there is no table to look at"), nil
+	}
+	return fine("deleted rows are marked in %s", strings.Join(marked, ", ")), nil
+}
+
+// written are the columns of the audit log that every row of an operator's change has a value for.
+// Others are NULL in some rows: source_ip is, over a unix socket.
+var written = strings.Fields("id created_at created_by user_id event_type event_category description user_agent resource " +
+	"resource_id action_performed result risk_level extra_data status deleted")
+
+// telling are those without which a row does not say who did what.
+var telling = strings.Fields("user_id event_type description resource resource_id action_performed result extra_data")
+
+const readDemanded = `
+SELECT $1 || '.' || a.attname
+  FROM pg_attribute a
+ WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped
+   AND a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AND a.attname <> ALL ($2)
+ ORDER BY a.attnum`
+
+// auditLog looks whether audit rows can be written whole. No change goes unaudited, so where there is no
+// log, or it refuses our rows, nothing can be changed.
+func auditLog(ctx context.Context, s *subject) (Finding, error) {
+	t := s.catalog[schema.AuditLogs]
+	if t == nil {
+		return wrong(Fail, "%s is missing: every change is refused, since none goes unaudited", schema.AuditLogs).
+			remedied("cxgctl migrate up --database %s", s.Database), nil
+	}
+	rows, err := s.db.Query(ctx, readDemanded, t.Name, written)
+	if err != nil {
+		return Finding{}, err
+	}
+	demanded, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return Finding{}, err
+	}
+	var lacking []string
+	for _, c := range telling {
+		if !t.Has(c) {
+			lacking = append(lacking, t.Name+"."+c)
+		}
+	}
+	switch {
+	case len(demanded) > 0:
+		return wrong(Fail, "every change is refused, since its audit row has no value for %s", abridged(demanded)).of(demanded).
+			remedied("give the columns a default, or let them be null: ALTER TABLE %s ALTER COLUMN … DROP NOT NULL", t.Name), nil
+	case len(lacking) > 0:
+		return wrong(Warn, "audit rows will not say everything, for want of %s", abridged(lacking)).of(lacking).
+			remedied("add the columns to %s; cxgctl migrate up creates it whole where there is none", t.Name), nil
+	}
+	return fine("%s takes a row for every change", t.Name), nil
+}
+
+// roles looks for the tables that permissions rest on.
+func roles(_ context.Context, s *subject) (Finding, error) {
+	var lacking []string
+	for _, name := range roleTables {
+		if s.catalog[name] == nil {
+			lacking = append(lacking, name)
+		}
+	}
+	if len(lacking) > 0 {
+		return wrong(Warn, "without %s no permission is enforced: a MASTER may do everything", abridged(lacking)).of(lacking).
+			remedied("cxgctl migrate up --database %s", s.Database), nil
+	}
+	return fine("there: %s", strings.Join(roleTables, ", ")), nil
+}
+
+// right is what our role may do with a table that exists.
+type right struct {
+	Table  string `db:"name"`
+	Schema string `db:"schema"`
+	Usage  bool   `db:"usage"` // of the schema
+	Select bool   `db:"sel"`
+	Insert bool   `db:"ins"`
+	Update bool   `db:"upd"`
+	Hidden bool   `db:"hidden"` // row-level security applies to us
+}
+
+// The catalog is asked by name: to_regclass fails where the schema is closed to us.
+const readRights = `
+SELECT n.nspname || '.' || c.relname AS name, n.nspname::text AS schema, has_schema_privilege(n.oid, 'USAGE') AS usage,
+       has_table_privilege(c.oid, 'SELECT') AS sel, has_table_privilege(c.oid, 'INSERT') AS ins,
+       has_table_privilege(c.oid, 'UPDATE') AS upd, row_security_active(c.oid) AS hidden
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname || '.' || c.relname = ANY ($1) AND c.relkind IN ('r', 'p', 'v', 'f')
+ ORDER BY array_position($1, n.nspname || '.' || c.relname)`
+
+// rights looks at what the role in the connection string may do.
+func rights(ctx context.Context, s *subject) (Finding, error) {
+	list := needs[s.Database]
+	names := make([]string, len(list))
+	for i, n := range list {
+		names[i] = n.table
+	}
+	have, err := db.Collect[right](ctx, s.db, readRights, names)
+	if err != nil {
+		return Finding{}, err
+	}
+	return judgeRights(have, list, s.session.User), nil
+}
+
+func judgeRights(have []right, list []need, role string) Finding {
+	if len(have) == 0 {
+		return skipped("there is no table to look at")
+	}
+	to := " TO " + pgx.Identifier{role}.Sanitize()
+	var lacking, grants, hidden []string
+	unreadable := false
+	for _, h := range have {
+		n := list[slices.IndexFunc(list, func(n need) bool { return n.table == h.Table })]
+		if grant := "GRANT USAGE ON SCHEMA " + h.Schema + to; !h.Usage && !slices.Contains(grants, grant) {
+			lacking, grants = append(lacking, "USAGE on schema "+h.Schema), append(grants, grant)
+		}
+		var wanted []string
+		if !h.Select {
+			wanted = append(wanted, "SELECT")
+		}
+		for _, w := range n.writes {
+			if w == "INSERT" && !h.Insert || w == "UPDATE" && !h.Update {
+				wanted = append(wanted, w)
+			}
+		}
+		if len(wanted) > 0 {
+			lacking = append(lacking, strings.Join(wanted, ", ")+" on "+h.Table)
+			grants = append(grants, "GRANT "+strings.Join(wanted, ", ")+" ON "+h.Table+to)
+		}
+		if h.Hidden {
+			hidden = append(hidden, h.Table)
+		}
+		unreadable = unreadable || !h.Usage || !h.Select
+	}
+	switch {
+	case unreadable:
+		return wrong(Fail, "%s may not read everything: it lacks %s", role, abridged(lacking)).of(lacking).
+			remedied("%s", strings.Join(grants, "; "))
+	case len(lacking) > 0:
+		return wrong(Warn, "%s may read but not change everything: it lacks %s", role, abridged(lacking)).of(lacking).
+			remedied("%s", strings.Join(grants, "; "))
+	case len(hidden) > 0:
+		return wrong(Warn, "row-level security hides rows from %s: %s", role, abridged(hidden)).of(hidden).
+			remedied("connect as a role with BYPASSRLS, or make a policy that shows %s every row", role)
+	}
+	return fine("%s may read and change what commands need", role)
+}
+
+// abridged names the first three of a list, and how many more there are.
+func abridged(list []string) string {
+	const shown = 3
+	if len(list) <= shown {
+		return strings.Join(list, ", ")
+	}
+	return strings.Join(list[:shown], ", ") + ", …"
+}

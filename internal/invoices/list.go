@@ -1,0 +1,149 @@
+package invoices
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/money"
+	"github.com/cxgctl/cxgctl/internal/tenants"
+)
+
+// Filter selects invoices; the zero value selects all live ones.
+type Filter struct {
+	Tenant             string   // a tenant's id or code
+	Statuses           []string // any of them; empty means all
+	PaymentMethods     []string // any of them; empty means all
+	Currencies         []string // any of them, see spellings; empty means all
+	Search             string   // literal text in invoice_no, case-insensitive
+	From               *db.Date // invoice_date, inclusive
+	To                 *db.Date // invoice_date, exclusive
+	DueBefore          *db.Date // due_date, exclusive
+	Overdue            bool     // past due in UTC and neither PAID nor CANCELED, whether marked OVERDUE or not
+	MinTotal, MaxTotal *money.Amount
+	IncludeDeleted     bool
+	Sort               []string // FIELD or FIELD:desc
+
+	// Refused is what the caller could not read into a field, to be reported with what is refused here.
+	Refused fault.Problems
+}
+
+// SortFields are the fields that a list may be sorted by, in a database that has them all.
+var SortFields = []string{
+	"invoice_no", "tenant_id", "tenant_code", "subscription_id", "invoice_date", "due_date", "start_date", "close_date",
+	"base_amount", "total_amount", "currency", "user_count", "status", "paid_at", "payment_method", "created_at",
+	"updated_at", "id",
+}
+
+const newestFirst = "i.invoice_date DESC, i.id DESC"
+
+// compile turns the filter into predicates over the invoices table alone, each of which an index of the
+// migrations serves save the search, and an ORDER BY list. What is wrong with the filter is reported
+// with the problems already found; the tenant is looked up only when nothing is.
+func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems fault.Problems) (db.Where, string, error) {
+	var w db.Where
+	if !f.IncludeDeleted {
+		w.Add("{live}")
+	}
+	anyOf(&w, "i.status", "statuses", "text", choices(&problems, "status", f.Statuses, Statuses))
+	anyOf(&w, "i.payment_method", "methods", "text", choices(&problems, "payment_method", f.PaymentMethods, PaymentMethods))
+	anyOf(&w, "i.currency", "currencies", "bpchar", t.spellings(&problems, f.Currencies))
+	if f.Search != "" {
+		checkSearch(&problems, f.Search)
+		w.Bind("i.invoice_no ILIKE @search", "search", db.LikeSubstring(f.Search))
+	}
+	if f.From != nil {
+		w.Bind("i.invoice_date >= @from", "from", *f.From)
+	}
+	if f.To != nil {
+		w.Bind("i.invoice_date < @to", "to", *f.To)
+	}
+	if f.DueBefore != nil {
+		w.Bind("i.due_date < @due_before", "due_before", *f.DueBefore)
+	}
+	if f.Overdue {
+		w.Add("i.due_date < (now() AT TIME ZONE 'UTC')::date AND i.status NOT IN ('PAID', 'CANCELED')")
+	}
+	if f.MinTotal != nil {
+		w.Bind("i.total_amount >= @min_total::numeric", "min_total", f.MinTotal.String())
+	}
+	if f.MaxTotal != nil {
+		w.Bind("i.total_amount <= @max_total::numeric", "max_total", f.MaxTotal.String())
+	}
+	checkRanges(&problems, f)
+	order := t.orderBy(f.Sort, &problems)
+	if err := problems.Err(); err != nil || f.Tenant == "" {
+		return w, order, err
+	}
+	tenant, err := tenants.Find(ctx, r, t.cat, f.Tenant, f.IncludeDeleted)
+	if err != nil {
+		return w, order, err
+	}
+	w.Bind("i.tenant_id = @tenant_id", "tenant_id", tenant.ID)
+	return w, order, nil
+}
+
+// orderBy turns the specs into an ORDER BY list over the fields that this database has.
+func (t *Table) orderBy(specs []string, problems *fault.Problems) string {
+	sortable := db.Sortable{}
+	var names []string
+	for _, n := range SortFields {
+		switch {
+		case n == "tenant_code":
+			sortable[n] = t.tenantCode
+		case t.shape.Has(n):
+			sortable[n] = "i." + n
+		default:
+			continue
+		}
+		names = append(names, n)
+	}
+	return sortable.OrderBy(specs, newestFirst, "i.id", names, problems)
+}
+
+// anyOf adds the predicate that column has one of the values, of the given type; none means all. A
+// single value is compared by =, since only then does PostgreSQL read an index on (column, invoice_date,
+// id) in the list's order.
+func anyOf(w *db.Where, column, name, kind string, values []string) {
+	switch len(values) {
+	case 0:
+	case 1:
+		w.Bind(column+" = @"+name+"::"+kind, name, values[0])
+	default:
+		w.Bind(column+" = ANY (@"+name+"::"+kind+"[])", name, values)
+	}
+}
+
+const (
+	listInvoices  = "SELECT {columns} FROM {table} i {tenant} WHERE "
+	countInvoices = "SELECT count(*) FROM {table} i WHERE "
+)
+
+// List returns one page of the invoices that the filter selects, newest first unless it says otherwise.
+func (t *Table) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (db.Page[Invoice], error) {
+	var page db.Page[Invoice]
+	problems := f.Refused
+	p.Check(&problems)
+	where, order, err := t.compile(ctx, r, f, problems)
+	if err != nil {
+		return page, err
+	}
+	if err := r.QueryRow(ctx, t.sql(countInvoices+where.String()), where.Args).Scan(&page.Total); err != nil {
+		return page, err
+	}
+	page.Items, err = db.Collect[Invoice](ctx, r,
+		t.sql(listInvoices+where.String()+" ORDER BY "+order+" LIMIT @limit OFFSET @offset"), p.Args(where.Args))
+	return page, err
+}
+
+// All yields every invoice that the filter selects, from one snapshot; idle is how long it waits for
+// the next row.
+func (t *Table) All(ctx context.Context, d *db.DB, idle time.Duration, f Filter) (iter.Seq2[Invoice, error], error) {
+	where, order, err := t.compile(ctx, d, f, f.Refused)
+	if err != nil {
+		return nil, err
+	}
+	return db.Stream[Invoice](ctx, d, idle, t.sql(listInvoices+where.String()+" ORDER BY "+order), where.Args), nil
+}

@@ -1,0 +1,58 @@
+package schema
+
+import (
+	"context"
+	"regexp"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+)
+
+// Rules are the constraints of a table that a writer has to fit its values to.
+type Rules struct {
+	Allowed    map[string][]string // per column, the values that its CHECKs allow; absent means any
+	References map[string]string   // per column, the table that its foreign key points to
+}
+
+const readRules = `
+SELECT a.attname, coalesce(n.nspname || '.' || f.relname, ''),
+       CASE WHEN c.contype = 'c' THEN pg_get_constraintdef(c.oid) ELSE '' END
+  FROM pg_constraint c
+  JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
+  LEFT JOIN pg_class f ON f.oid = c.confrelid
+  LEFT JOIN pg_namespace n ON n.oid = f.relnamespace
+ WHERE c.conrelid = to_regclass($1) AND c.contype IN ('c', 'f') AND cardinality(c.conkey) = 1`
+
+// literal finds the values in the definition of a CHECK: 'ACTIVE'::character varying.
+var literal = regexp.MustCompile(`'((?:[^']|'')*)'`)
+
+// ReadRules asks the catalog, in one round trip, for the single-column CHECK lists and foreign keys
+// of a table.
+func ReadRules(ctx context.Context, r db.Reader, table string) (Rules, error) {
+	rules := Rules{Allowed: map[string][]string{}, References: map[string]string{}}
+	rows, err := r.Query(ctx, readRules, pgx.QueryExecModeExec, table)
+	if err != nil {
+		return rules, err
+	}
+	var column, target, check string
+	_, err = pgx.ForEachRow(rows, []any{&column, &target, &check}, func() error {
+		switch {
+		case target != "":
+			rules.References[column] = target
+		case isList(check):
+			for _, m := range literal.FindAllStringSubmatch(check, -1) {
+				rules.Allowed[column] = append(rules.Allowed[column], strings.ReplaceAll(m[1], "''", "'"))
+			}
+		}
+		return nil
+	})
+	return rules, err
+}
+
+// isList says whether a CHECK's definition is a list of values: column IN ('A', 'B'), which
+// PostgreSQL prints as = ANY (ARRAY['A', 'B']). Other checks are for the server to hold.
+func isList(check string) bool {
+	return strings.Contains(check, "= ANY") && strings.Contains(check, "ARRAY[") && !strings.Contains(check, "<>")
+}

@@ -1,0 +1,98 @@
+// Package tenants is the customers of the platform: how one is named, and how other records come by
+// the code that people know a tenant by.
+package tenants
+
+import (
+	"context"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// Tenant is what a REF leads to.
+type Tenant struct {
+	ID   uuid.UUID `db:"id"`
+	Code *string   `db:"code"`
+	Live bool      `db:"live"`
+}
+
+// codeColumns are the names that the code's column has had, the current one first.
+var codeColumns = []string{"code", "tenant_code"}
+
+// code returns the expression for a tenant's code under the alias; NULL where no column has it.
+func code(shape *schema.Table, alias string) string {
+	for _, c := range codeColumns {
+		if shape.Has(c) {
+			return alias + "." + c
+		}
+	}
+	return "NULL::text"
+}
+
+// Join returns the LEFT JOIN that leads from the column id of another table to its tenant, and the
+// expression for the tenant's code behind it: no join and NULL in a database without tenants. It takes
+// the alias t.
+func Join(cat schema.Catalog, id string) (join, codeExpr string) {
+	shape, ok := cat[schema.Tenants]
+	if !ok {
+		return "", "NULL::text"
+	}
+	return "LEFT JOIN " + shape.Name + " t ON t.id = " + id, code(shape, "t")
+}
+
+// There are thousands of tenants at most, so that one pass over them serves both ways to name one.
+const findByRef = `
+SELECT t.id, {code} AS code, ({live}) AS live
+  FROM {table} t
+ WHERE t.id = @id OR {code} = @ref
+ ORDER BY t.id`
+
+// Find returns the tenant that a REF, its id or its code, names; deleted ones count if deleted is set.
+// None is a RESOURCE_NOT_FOUND. A code may be used again once its tenant is deleted, so that among
+// deleted ones it can fit several, which is a VALIDATION_ERROR that names them.
+func Find(ctx context.Context, r db.Reader, cat schema.Catalog, ref string, deleted bool) (Tenant, error) {
+	shape, err := cat.Table(schema.Tenants)
+	if err != nil {
+		return Tenant{}, err
+	}
+	sql := strings.NewReplacer("{table}", shape.Name, "{code}", code(shape, "t"), "{live}", shape.Live("t")).Replace(findByRef)
+	args := pgx.NamedArgs{"ref": ref, "id": nil}
+	if id, err := uuid.Parse(ref); err == nil && len(ref) == 36 {
+		args["id"] = id
+	}
+	matches, err := db.Collect[Tenant](ctx, r, sql, args)
+	if err != nil {
+		return Tenant{}, err
+	}
+	return pick(ref, matches, deleted)
+}
+
+func pick(ref string, matches []Tenant, deleted bool) (Tenant, error) {
+	var fit []Tenant
+	for _, m := range matches {
+		if m.Live || deleted {
+			fit = append(fit, m)
+		}
+	}
+	switch {
+	case len(fit) == 1:
+		return fit[0], nil
+	case len(fit) > 1:
+		ids := make([]string, len(fit))
+		for i, m := range fit {
+			ids[i] = m.ID.String()
+		}
+		return Tenant{}, fault.New(fault.Validation, "%q fits more than one tenant: %s", ref, strings.Join(ids, " and ")).
+			WithHint("name the tenant by its id").With("ref", ref).With("ids", ids)
+	}
+	f := fault.New(fault.NotFound, "tenant %q not found", ref).With("tenant", ref)
+	if len(matches) > 0 {
+		f.WithHint("a deleted tenant of that name exists; --include-deleted takes it into account")
+	}
+	return Tenant{}, f
+}

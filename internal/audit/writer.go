@@ -64,6 +64,14 @@ func newWriter(t *schema.Table, rules schema.Rules, by Operator, from Origin, op
 	}
 }
 
+// Filled are the columns, of either shape, that every row of an operator's change has a value for. The
+// others are NULL in some rows: source_ip is, over a unix socket.
+var Filled = []string{
+	"id", "created_at", "created_by", "user_id", "event_type", "event_category", "description", "user_agent",
+	"resource", "resource_id", "action_performed", "result", "risk_level", "extra_data", "status", "deleted", "is_deleted",
+	"action", "target_entity", "target_id", "request_path", "request_method", "ip_address",
+}
+
 // extra is what every row holds in extra_data.
 type extra struct {
 	Tool       string `json:"tool"`

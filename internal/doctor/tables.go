@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/migrate"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
@@ -120,13 +121,9 @@ func softDelete(_ context.Context, s *subject) (Finding, error) {
 	return fine("deleted rows are marked in %s", strings.Join(marked, ", ")), nil
 }
 
-// written are the columns of the audit log that every row of an operator's change has a value for.
-// Others are NULL in some rows: source_ip is, over a unix socket.
-var written = strings.Fields("id created_at created_by user_id event_type event_category description user_agent resource " +
-	"resource_id action_performed result risk_level extra_data status deleted")
-
-// telling are those without which a row does not say who did what.
-var telling = strings.Fields("user_id event_type description resource resource_id action_performed result extra_data")
+// telling are the audit log's columns without which a row does not say who did what: extra_data holds
+// whatever has no column of its own.
+var telling = []string{"user_id", "extra_data"}
 
 const readDemanded = `
 SELECT $1 || '.' || a.attname
@@ -143,7 +140,7 @@ func auditLog(ctx context.Context, s *subject) (Finding, error) {
 		return wrong(Fail, "%s is missing: every change is refused, since none goes unaudited", schema.AuditLogs).
 			remedied("cxgctl migrate up --database %s", s.Database), nil
 	}
-	rows, err := s.db.Query(ctx, readDemanded, t.Name, written)
+	rows, err := s.db.Query(ctx, readDemanded, t.Name, audit.Filled)
 	if err != nil {
 		return Finding{}, err
 	}

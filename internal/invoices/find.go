@@ -124,8 +124,8 @@ func pick(ref string, matches []Invoice, deleted bool) Found {
 	return f
 }
 
-// Where the range is taken for what it is, only the numbers that may fit are read; LIKE alone is no range to
-// an index in a language's collation.
+// The range lets the index begin at the first number that may fit. In most collations LIKE alone gives it
+// no range at all.
 const completeNumbers = `
 SELECT i.invoice_no FROM {table} i
  WHERE i.invoice_no >= @from AND i.invoice_no LIKE @prefix AND {live}

@@ -1,0 +1,473 @@
+package cli
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/dbtest"
+)
+
+func TestOfSimultaneousCreatesExactlyOneWins(t *testing.T) {
+	t.Parallel()
+	pair := dbtest.New(t, migrated)
+	const rivals = 8
+	var ps []*process
+	for i := range rivals {
+		p := cxgctl(t, pair, "users", "create", "--username", "twin", "--email", fmt.Sprintf("twin%d@example.com", i), "--full-name", "Twin", "--no-password")
+		ps = append(ps, p.start(t))
+	}
+	codes := map[int]int{}
+	for _, p := range ps {
+		codes[p.exit(t)]++
+	}
+	if codes[0] != 1 || codes[4] != rivals-1 {
+		t.Errorf("exit codes and how often: %v, want one 0 and seven 4", codes)
+	}
+	got := ask(t, pair.Manager, `SELECT concat_ws(' ', (SELECT count(*) FROM idam.users WHERE username = 'twin'),
+		count(*) FILTER (WHERE result = 'SUCCESS'), count(*) FILTER (WHERE result = 'FAILURE')) FROM audt.audit_logs`)
+	if got != "1 1 7" {
+		t.Errorf("users, SUCCESS rows, FAILURE rows: %s, want 1 1 7", got)
+	}
+}
+
+// locks are what somebody else may hold while a command wants to write.
+var locks = map[string]string{
+	"the row":       `SELECT FROM idam.users WHERE username = 'ada' FOR UPDATE`,
+	"the audit log": `LOCK TABLE audt.audit_logs IN EXCLUSIVE MODE`,
+}
+
+func TestASignalDuringAWaitChangesNothingAndEndsSoon(t *testing.T) {
+	t.Parallel()
+	for what, lock := range locks {
+		for sig, code := range map[syscall.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143, syscall.SIGKILL: -1} {
+			t.Run(fmt.Sprintf("%s/%s", what, sig), func(t *testing.T) {
+				t.Parallel()
+				pair := withAda(t)
+				release := hold(t, pair.Manager, lock)
+				p := cxgctl(t, pair, "users", "update", "ada", "--phone", "new").start(t)
+				eventually(t, pair.Manager, waits)
+				sent := time.Now()
+				if err := p.Process.Signal(sig); err != nil {
+					t.Fatal(err)
+				}
+				if got := p.exit(t); got != code {
+					t.Errorf("exit code %d, want %d: %s", got, code, p.err.String())
+				}
+				if took := time.Since(sent); took > 2*time.Second {
+					t.Errorf("it ended after %s, the contract says 2s", took)
+				}
+				release()
+				eventually(t, pair.Manager, away)
+				untouched(t, pair.Manager)
+			})
+		}
+	}
+}
+
+func TestALockedTableTimesOutByItself(t *testing.T) {
+	t.Parallel()
+	for what, lock := range locks {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			pair := withAda(t)
+			release := hold(t, pair.Manager, lock)
+			const limit = 3 * time.Second
+			began := time.Now()
+			p := cxgctl(t, pair, "users", "update", "ada", "--phone", "new", "--timeout", limit.String()).exits(t, 8)
+			// 20 % of the limit, and what a process takes to start on a busy machine
+			if took := time.Since(began); took < limit || took > limit+limit/5+time.Second {
+				t.Errorf("it took %s, the limit is %s", took, limit)
+			}
+			p.says(t, "timed out waiting for a lock that another session holds")
+			p.says(t, "nothing was changed")
+			release()
+			untouched(t, pair.Manager)
+		})
+	}
+}
+
+func TestNoChangeWithoutItsAuditRow(t *testing.T) {
+	t.Parallel()
+	for name, sabotage := range map[string]string{
+		"table dropped":     `DROP TABLE audt.audit_logs`,
+		"schema dropped":    `DROP SCHEMA audt CASCADE`,
+		"row refused":       `ALTER TABLE audt.audit_logs ADD CONSTRAINT planted CHECK (description NOT LIKE '%ada%') NOT VALID`,
+		"column wanted":     `ALTER TABLE audt.audit_logs ADD COLUMN planted text; ALTER TABLE audt.audit_logs ADD CONSTRAINT planted CHECK (planted IS NOT NULL) NOT VALID`,
+		"column dropped":    `ALTER TABLE audt.audit_logs DROP COLUMN extra_data, ADD COLUMN must text; ALTER TABLE audt.audit_logs ALTER COLUMN must SET NOT NULL`,
+		"column too short":  `ALTER TABLE audt.audit_logs ALTER COLUMN result TYPE varchar(3)`,
+		"trigger fails":     `CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'no'; END$$; CREATE TRIGGER no BEFORE INSERT ON audt.audit_logs FOR EACH ROW EXECUTE FUNCTION no()`,
+		"refused at commit": `CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'no'; END$$; CREATE CONSTRAINT TRIGGER no AFTER INSERT ON audt.audit_logs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION no()`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pair := withAda(t)
+			if _, err := query(t.Context(), pair.Manager, sabotage); err != nil {
+				t.Fatal(err)
+			}
+			for _, args := range [][]string{
+				{"users", "update", "ada", "--phone", "new"},
+				{"users", "delete", "ada", "--yes"},
+				{"users", "update", "ada", "--phone", "new", "--dry-run"},
+			} {
+				p := cxgctl(t, pair, args...).start(t)
+				if code := p.exit(t); code == 0 {
+					t.Errorf("%q exits with 0:\n%s%s", args, p.out.String(), p.err.String())
+				}
+				if p.out.Len() > 0 {
+					t.Errorf("%q prints a record of what was not done: %s", args, p.out.String())
+				}
+				p.says(t, "cxgctl: error: ")
+			}
+			untouched(t, pair.Manager)
+		})
+	}
+}
+
+func TestARoleThatMayNotAuditMayNotChange(t *testing.T) {
+	t.Parallel()
+	pair := withAda(t)
+	role := "cxgtest_" + strings.ToLower(fmt.Sprintf("%x", time.Now().UnixNano()))
+	for _, sql := range []string{
+		"CREATE ROLE " + role,
+		"GRANT USAGE ON SCHEMA idam, audt TO " + role,
+		"GRANT SELECT, INSERT, UPDATE ON idam.users TO " + role,
+		"GRANT SELECT ON audt.audit_logs TO " + role,
+	} {
+		if _, err := query(t.Context(), pair.Manager, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		_, _ = query(t.Context(), pair.Manager, "DROP OWNED BY "+role+"; DROP ROLE "+role) //nolint:usetesting // replaced below
+	})
+	p := cxgctl(t, pair, "users", "update", "ada", "--phone", "new")
+	p.env("CXGCTL_MANAGER_DATABASE_URL="+withOption(t, pair.Manager, "options", "-c role="+role)).exits(t, 8)
+	p.says(t, "the database role lacks a right: permission denied for table audit_logs")
+	untouched(t, pair.Manager)
+}
+
+// withOption adds a parameter to a connection string.
+func withOption(t *testing.T, dsn, name, value string) string {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set(name, value)
+	u.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20")
+	return u.String()
+}
+
+// gone is a pipe whose reader went away.
+func gone(t *testing.T) *os.File {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = r.Close()
+	t.Cleanup(func() { _ = w.Close() })
+	return w
+}
+
+func TestAReaderWhoGoesAwayEndsAListQuietly(t *testing.T) {
+	t.Parallel()
+	pair := withAda(t)
+	for _, args := range [][]string{
+		{"users", "list"},
+		{"users", "list", "--all", "-o", "jsonl"},
+		{"users", "get", "ada", "-o", "json"},
+		{"version"},
+		{"help"},
+		{"config", "view"},
+	} {
+		p := cxgctl(t, pair, args...)
+		p.Stdout = gone(t)
+		p.exits(t, brokenPipe)
+		if p.err.Len() > 0 {
+			t.Errorf("%q says %s", args, p.err.String())
+		}
+	}
+	// a change is done, whoever reads of it
+	p := cxgctl(t, pair, "users", "update", "ada", "--phone", "new")
+	p.Stdout = gone(t)
+	p.exits(t, 0)
+	changed(t, pair.Manager)
+}
+
+func TestAFullDiskIsAnError(t *testing.T) {
+	t.Parallel()
+	full := func() *os.File {
+		f, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		if err != nil {
+			t.Skip("no /dev/full here")
+		}
+		t.Cleanup(func() { _ = f.Close() })
+		return f
+	}
+	pair := withAda(t)
+	for _, args := range [][]string{
+		{"users", "list"},
+		{"users", "list", "--all", "-o", "csv"},
+		{"users", "update", "ada", "--phone", "new", "--dry-run"},
+		{"version"},
+		{"help", "exit-codes"},
+		{"users", "--help"},
+		{"completion", "bash"},
+		{"__complete", "users", "get", "a"},
+	} {
+		p := cxgctl(t, pair, args...)
+		p.Stdout = full()
+		p.exits(t, 1).says(t, "cxgctl: error: ")
+	}
+	untouched(t, pair.Manager)
+	p := cxgctl(t, pair, "users", "update", "ada", "--phone", "new")
+	p.Stdout = full()
+	p.exits(t, 1).says(t, "the change was made, but its record cannot be printed: cannot write to standard output: no space left on device")
+	changed(t, pair.Manager)
+}
+
+// A reader may stop reading for longer than the command may take; what was done is done by then.
+func TestASlowReaderDoesNotTurnADoneBatchIntoATimeout(t *testing.T) {
+	t.Parallel()
+	pair := withAda(t)
+	_, err := query(t.Context(), pair.Manager, `INSERT INTO idam.users (username, email, full_name)
+		SELECT 'user' || n, 'user' || n || '@example.com', repeat('long name ', 9) FROM generate_series(1, 500) n`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refs := "nobody\n"
+	for n := range 500 {
+		refs += fmt.Sprintf("user%d\n", n+1)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := cxgctl(t, pair, "users", "status", "--stdin", "--set", "INACTIVE", "--timeout", "1s", "-o", "jsonl").in(refs)
+	p.Stdout = w
+	p.start(t)
+	_ = w.Close()
+	eventually(t, pair.Manager, `SELECT count(*) = 500 FROM idam.users WHERE status = 'INACTIVE'`)
+	time.Sleep(1500 * time.Millisecond) // until its time is up
+	buf := make([]byte, 1<<16)
+	for err == nil {
+		_, err = r.Read(buf)
+	}
+	if code := p.exit(t); code != 9 {
+		t.Errorf("exit code %d, want 9: %s", code, p.err.String())
+	}
+	p.says(t, "1 of 501 failed; the rest is done")
+}
+
+// hostile are names that act on terminals, files, shells, spreadsheets or SQL.
+var hostile = []string{
+	"tab\there", "line\nfeed", "carriage\rreturn", "\x1b[31mred\x1b[0m\a", "\u202eright-to-left\u202c", "zero\u200bwidth",
+	"'; DROP TABLE idam.users; --", `back\slash "quotes" 'single'`, "=cmd|' /C calc'!A0", "쉼표, 한글과 👩‍👩‍👧 이모지\u2028", "\ufeffbom", "\\.",
+}
+
+func TestHostileNamesComeBackWholeAndHarmless(t *testing.T) {
+	t.Parallel()
+	pair := dbtest.New(t, migrated)
+	conn, err := pgx.Connect(t.Context(), pair.Manager)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context()) //nolint:errcheck // the rows are in
+	for i, name := range hostile {
+		_, err := conn.Exec(t.Context(), "INSERT INTO idam.users (username, email, full_name, created_at) VALUES ($1, $2, $3, '2020-01-01')",
+			fmt.Sprintf("h%02d", i), fmt.Sprintf("h%02d@example.com", i), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	list := func(args ...string) string {
+		return cxgctl(t, pair, append([]string{"users", "list", "--all", "--search", "@example.com", "--sort", "username"}, args...)...).exits(t, 0).out.String()
+	}
+
+	var doc struct {
+		Data struct {
+			Items []struct {
+				FullName string `json:"full_name"`
+			} `json:"items"`
+		} `json:"data"`
+	}
+	if err := json.Unmarshal([]byte(list("-o", "json")), &doc); err != nil {
+		t.Fatal(err)
+	}
+	var fromJSON []string
+	for _, u := range doc.Data.Items {
+		fromJSON = append(fromJSON, u.FullName)
+	}
+	if !slices.Equal(fromJSON, hostile) {
+		t.Errorf("from json come %q", fromJSON)
+	}
+
+	rows, err := csv.NewReader(strings.NewReader(list("-o", "csv", "--columns", "full_name,username", "--no-headers"))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fromCSV []string
+	for _, r := range rows {
+		fromCSV = append(fromCSV, r[0])
+	}
+	if !slices.Equal(fromCSV, hostile) {
+		t.Errorf("from csv come %q", fromCSV)
+	}
+
+	for _, args := range [][]string{nil, {"-o", "wide"}, {"-o", "json"}, {"-o", "yaml"}} {
+		for i, line := range strings.Split(list(args...), "\n") {
+			if strings.ContainsFunc(line, func(r rune) bool { return unicode.IsControl(r) || r == '\u202e' || r == '\u2028' || r == '\ufeff' }) {
+				t.Errorf("%q, line %d acts on a terminal: %q", args, i+1, line)
+			}
+		}
+	}
+
+	// and through a change: its record, its dry run, its audit row, and errors that name them
+	for i, name := range hostile {
+		p := cxgctl(t, pair, "users", "update", fmt.Sprintf("h%02d", i), "--full-name", name, "--dry-run").start(t)
+		p.exit(t)
+		for _, text := range []string{p.out.String(), p.err.String()} {
+			if strings.ContainsFunc(strings.ReplaceAll(text, "\n", ""), func(r rune) bool { return unicode.IsControl(r) || r == '\u202e' }) {
+				t.Errorf("the update to %q acts on a terminal: %q", name, text)
+			}
+		}
+	}
+}
+
+// No channel shows a secret: neither a password on its way in nor a hash, nor a connection string's.
+func TestSecretsShowNowhere(t *testing.T) {
+	t.Parallel()
+	pair := withAda(t)
+	const canary = "Canary-7-Secret"
+	if _, err := query(t.Context(), pair.Manager, `UPDATE idam.users SET password = 'hash-canary', salt_key = 'salt-canary',
+		mfa_secret = 'mfa-canary', backup_codes = '{code-canary}', phone = 'old' WHERE username = 'ada'`); err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(pair.Manager)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(u.User.Username(), canary) // trust asks for none, and it is sent to nobody
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte(canary+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	create := []string{"users", "create", "--username", "newcomer", "--email", "new@example.com", "--full-name", "New"}
+	runs := [][]string{
+		append(slices.Clone(create), "--password-stdin", "-o", "json", "-v"),
+		append(slices.Clone(create), "--password-stdin", "-v"), // taken now
+		append(slices.Clone(create), "--password-file", secret, "--dry-run"),
+		{"users", "create", "--username", "x", "--email", "y", "--full-name", "z", "--password-stdin", "-v"},
+		{"users", "password", "ada", "--password-stdin", "-v"},
+		{"users", "password", "ada", "--password-file", secret, "-o", "yaml"},
+		{"users", "password", "nobody", "--password-stdin", "-v"},
+		{"users", "password", "ada", "--password", canary, "-v"},
+		{"users", "password", "ada", "--password-file", canary},
+		{"users", "get", "ada", "-o", "json", "-v"},
+		{"users", "list", "--all", "-o", "jsonl"},
+		{"users", "list", "-o", "wide", "--columns", "password"},
+		{"users", "delete", "ada", "--dry-run", "-o", "json"},
+		{"users", "delete", "ada", "--yes", "-o", "json"},
+		{"audit", "list", "--all", "-o", "json"},
+		{"config", "view"},
+		{"config", "view", "-o", "json"},
+		{"migrate", "status", "-v"},
+	}
+	for _, args := range runs {
+		// the two that hold it among the arguments stand for a person's slip; the answer does not repeat it
+		for _, broken := range []string{"", "1"} {
+			p := cxgctl(t, pair, args...).in(canary + "\n")
+			p.env("CXGCTL_MANAGER_DATABASE_URL=" + u.String())
+			if broken != "" {
+				down := *u
+				down.RawQuery = "host=127.0.0.1&port=1"
+				p.env("CXGCTL_MANAGER_DATABASE_URL=" + down.String())
+			}
+			p.start(t).exit(t)
+			slip := slices.Contains(args, "--password-file") && slices.Contains(args, canary)
+			for _, text := range []string{p.out.String(), p.err.String()} {
+				if low := strings.ToLower(text); strings.Contains(low, "canary") && !slip || strings.Contains(text, "$2b$") {
+					t.Errorf("%q shows a secret:\n%s", args, text)
+				}
+			}
+		}
+	}
+	if n := ask(t, pair.Manager, `SELECT count(*) FROM audt.audit_logs l WHERE l::text ILIKE '%canary%' OR l::text LIKE '%$2b$%'`); n != "0" {
+		t.Errorf("%s audit rows show a secret", n)
+	}
+	if n := ask(t, pair.Manager, `SELECT count(*) FROM audt.audit_logs WHERE result = 'SUCCESS' AND extra_data->'after'->>'password' = 'changed'`); n != "3" {
+		t.Errorf("%s audit rows say that a password changed, want 3", n)
+	}
+}
+
+// A command that nobody reads from can still be told to go.
+func TestASignalEndsAListThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	pair := withAda(t)
+	if _, err := query(t.Context(), pair.Manager, `INSERT INTO idam.users (username, email, full_name)
+		SELECT 'user' || n, 'user' || n || '@example.com', repeat('long name ', 9) FROM generate_series(1, 2000) n`); err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close() //nolint:errcheck // read by nobody
+	p := cxgctl(t, pair, "users", "list", "--all", "-o", "jsonl")
+	p.Stdout = w
+	p.start(t)
+	_ = w.Close()
+	if _, err := r.Read(make([]byte, 1)); err != nil { // it writes, and will wait for a reader
+		t.Fatal(err)
+	}
+	time.Sleep(200 * time.Millisecond)
+	sent := time.Now()
+	_ = p.Process.Signal(syscall.SIGTERM)
+	if code := p.exit(t); code != 143 {
+		t.Errorf("exit code %d, want 143: %s", code, p.err.String())
+	}
+	if took := time.Since(sent); took > 2*time.Second {
+		t.Errorf("it ended after %s, the contract says 2s", took)
+	}
+}
+
+// What migrated before a signal has its audit row, as every change has.
+func TestASignalDuringAMigrationLeavesNoneUnrecorded(t *testing.T) {
+	t.Parallel()
+	pair := dbtest.New(t, migrated)
+	last := func() string {
+		return ask(t, pair.Manager, "SELECT count(*) FROM public.cxgctl_migrations WHERE version_id > 0")
+	}
+	before := last()
+	for range 2 {
+		cxgctl(t, pair, "migrate", "down", "--database", "manager", "--yes").exits(t, 0)
+	}
+	if before == last() {
+		t.Fatal("nothing was taken back")
+	}
+	hold(t, pair.Manager, "LOCK TABLE idam.roles IN ACCESS EXCLUSIVE MODE") // which the last one fills
+	p := cxgctl(t, pair, "migrate", "up", "--database", "manager").start(t)
+	eventually(t, pair.Manager, waits)
+	_ = p.Process.Signal(syscall.SIGINT)
+	if code := p.exit(t); code != 130 {
+		t.Errorf("exit code %d, want 130: %s", code, p.err.String())
+	}
+	got := ask(t, pair.Manager, `SELECT count(*) FROM audt.audit_logs WHERE extra_data->'after'->>'database' = 'manager'`)
+	if want := ask(t, pair.Manager, `SELECT count(*) - `+before+` + 2 FROM public.cxgctl_migrations WHERE version_id > 0`); got != want || got == "0" {
+		t.Errorf("%s audit rows of %s migrations", got, want)
+	}
+}

@@ -1,0 +1,187 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/dbtest"
+)
+
+// insertAda is the user whom the tests of failures change.
+const insertAda = `
+INSERT INTO idam.users (id, username, email, full_name, phone, created_at)
+VALUES ('00000000-0000-4000-8000-0000000000ad', 'ada', 'ada@example.com', 'Ada', 'old', '2026-02-01T00:00:00Z')`
+
+// patience bounds what a test waits for on a busy machine; nothing is measured by it.
+const patience = 30 * time.Second
+
+// process is a cxgctl that a test runs as a process of its own.
+type process struct {
+	*exec.Cmd
+	out, err bytes.Buffer
+}
+
+// cxgctl prepares a run of this test binary as cxgctl, on the databases and with nothing of the
+// machine's environment.
+func cxgctl(t *testing.T, pair dbtest.Pair, args ...string) *process {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{Cmd: exec.CommandContext(t.Context(), exe)}
+	p.Args = append([]string{"cxgctl"}, args...)
+	p.Dir = t.TempDir()
+	p.Env = []string{
+		"HOME=" + p.Dir, "PATH=" + os.Getenv("PATH"), "TERM=xterm", "CXGCTL_OPERATOR=admin",
+		"CXGCTL_MANAGER_DATABASE_URL=" + pair.Manager, "CXGCTL_TENANTS_DATABASE_URL=" + pair.Tenants,
+	}
+	for _, name := range []string{"GORACE", "GOCOVERDIR"} {
+		if v := os.Getenv(name); v != "" {
+			p.Env = append(p.Env, name+"="+v)
+		}
+	}
+	p.Stdout, p.Stderr = &p.out, &p.err
+	p.WaitDelay = patience
+	return p
+}
+
+// env sets variables, each NAME=value.
+func (p *process) env(set ...string) *process {
+	p.Env = append(p.Env, set...)
+	return p
+}
+
+// in gives the process its standard input.
+func (p *process) in(text string) *process {
+	p.Stdin = strings.NewReader(text)
+	return p
+}
+
+func (p *process) start(t *testing.T) *process {
+	t.Helper()
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Process.Kill() })
+	return p
+}
+
+// exit waits for the end and returns the exit code, -1 for a process that a signal killed.
+func (p *process) exit(t *testing.T) int {
+	t.Helper()
+	err := p.Wait()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return exit.ExitCode()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return 0
+}
+
+// exits runs the process and checks its exit code.
+func (p *process) exits(t *testing.T, want int) *process {
+	t.Helper()
+	if got := p.start(t).exit(t); got != want {
+		t.Fatalf("%q exits with %d, want %d\n%s%s", p.Args, got, want, p.out.String(), p.err.String())
+	}
+	return p
+}
+
+// says checks that standard error has a text.
+func (p *process) says(t *testing.T, want string) *process {
+	t.Helper()
+	if !strings.Contains(p.err.String(), want) {
+		t.Errorf("%q does not say %q on standard error:\n%s", p.Args, want, p.err.String())
+	}
+	return p
+}
+
+// ask returns the first cell of what a query returns.
+func ask(t *testing.T, dsn, sql string) string {
+	t.Helper()
+	rows, err := query(context.Background(), dsn, sql)
+	if err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	if len(rows) == 0 {
+		return ""
+	}
+	return rows[0][0]
+}
+
+// eventually waits until a query returns t.
+func eventually(t *testing.T, dsn, sql string) {
+	t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if ask(t, dsn, sql) == "t" {
+			return
+		}
+	}
+	t.Fatalf("in vain: %s", sql)
+}
+
+// waits is true while a session of cxgctl waits for a lock, away while there is none.
+const (
+	waits = `SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'cxgctl' AND wait_event_type = 'Lock'`
+	away  = `SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'cxgctl'`
+)
+
+// hold runs a statement in a transaction that stays open, and keeps its locks, until release is called.
+func hold(t *testing.T, dsn, sql string) (release func()) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "BEGIN; "+sql); err != nil {
+		t.Fatal(err)
+	}
+	release = func() { _ = conn.Close(context.Background()) }
+	t.Cleanup(release)
+	return release
+}
+
+// untouched checks that ada is as she was inserted, and that no audit row says otherwise.
+func untouched(t *testing.T, dsn string) {
+	t.Helper()
+	got := ask(t, dsn, `SELECT concat_ws(' ', phone, is_active, updated_at IS NULL) FROM idam.users WHERE username = 'ada'`)
+	if got != "old t t" {
+		t.Errorf("ada was changed: %s", got)
+	}
+	if ask(t, dsn, `SELECT to_regclass('audt.audit_logs') IS NOT NULL`) == "t" {
+		if n := ask(t, dsn, `SELECT count(*) FROM audt.audit_logs WHERE result = 'SUCCESS'`); n != "0" {
+			t.Errorf("%s audit rows of a change that was not made", n)
+		}
+	}
+}
+
+// changed checks that ada's phone is new and that one audit row says so.
+func changed(t *testing.T, dsn string) {
+	t.Helper()
+	got := ask(t, dsn, `SELECT concat_ws(' ', u.phone, (SELECT count(*) FROM audt.audit_logs l WHERE l.result = 'SUCCESS'
+		AND l.resource_id = u.id::text AND l.extra_data->'after'->>'phone' = u.phone)) FROM idam.users u WHERE u.username = 'ada'`)
+	if got != "new 1" {
+		t.Errorf("ada's phone and the audit rows of it: %q, want %q", got, "new 1")
+	}
+}
+
+// withAda is a fresh pair of databases with the user ada.
+func withAda(t *testing.T) dbtest.Pair {
+	t.Helper()
+	pair := dbtest.New(t, migrated)
+	if _, err := query(t.Context(), pair.Manager, insertAda); err != nil {
+		t.Fatal(err)
+	}
+	return pair
+}
+

@@ -1,0 +1,204 @@
+package cli
+
+import (
+	"encoding/binary"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/cxgctl/cxgctl/internal/dbtest"
+)
+
+// proxy stands between cxgctl and the server and lets one accident happen: when the client first
+// sends a message that has the text, it calls fate with both ends and the message instead of passing
+// it on. Everything else goes through, before and, on new connections, after.
+type proxy struct {
+	text string
+	fate func(client, server net.Conn, message []byte)
+
+	network, address string // of the server
+	happened         atomic.Bool
+}
+
+// between starts the proxy and returns the connection string that leads through it: over TCP, or over
+// a unix socket, which reports a peer that went away at once.
+func between(t *testing.T, pair dbtest.Pair, listen, text string, fate func(client, server net.Conn, message []byte)) (*proxy, string) {
+	t.Helper()
+	cfg, err := pgx.ParseConfig(pair.Manager)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{text: text, fate: fate}
+	p.network, p.address = pgconn.NetworkAddress(cfg.Host, cfg.Port)
+	address := "127.0.0.1:0"
+	if listen == "unix" {
+		dir, err := os.MkdirTemp("", "cxg") // t.TempDir's path is too long for a socket
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		address = filepath.Join(dir, ".s.PGSQL.5432")
+	}
+	l, err := net.Listen(listen, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go p.serve(c)
+		}
+	}()
+	q := url.Values{"sslmode": {"disable"}}
+	if listen == "unix" {
+		q.Set("host", filepath.Dir(address))
+		q.Set("port", "5432")
+	} else {
+		host, port, _ := net.SplitHostPort(l.Addr().String())
+		q.Set("host", host)
+		q.Set("port", port)
+	}
+	u := url.URL{Scheme: "postgres", Path: "/" + cfg.Database, RawQuery: q.Encode(), User: url.User(cfg.User)}
+	if cfg.Password != "" {
+		u.User = url.UserPassword(cfg.User, cfg.Password)
+	}
+	return p, u.String()
+}
+
+func (p *proxy) serve(client net.Conn) {
+	defer client.Close() //nolint:errcheck // a test's end is what it is
+	server, err := net.Dial(p.network, p.address)
+	if err != nil {
+		return
+	}
+	defer server.Close() //nolint:errcheck // likewise
+	var cut atomic.Bool
+	go func() {
+		buf := make([]byte, 1<<16)
+		for {
+			n, err := server.Read(buf)
+			if cut.Load() {
+				return // the accident has both ends
+			}
+			if err != nil {
+				_ = client.Close()
+				return
+			}
+			_, _ = client.Write(buf[:n])
+		}
+	}()
+	startup := true
+	for {
+		head := make([]byte, 5)
+		if startup {
+			head = head[:4] // the first message has no type
+		}
+		if _, err := io.ReadFull(client, head); err != nil {
+			return
+		}
+		message := append(head, make([]byte, binary.BigEndian.Uint32(head[len(head)-4:])-4)...)
+		if _, err := io.ReadFull(client, message[len(head):]); err != nil {
+			return
+		}
+		if !startup && strings.Contains(string(message), p.text) && p.happened.CompareAndSwap(false, true) {
+			cut.Store(true)
+			_ = server.SetReadDeadline(time.Now()) // end the other direction's reading
+			time.Sleep(20 * time.Millisecond)
+			_ = server.SetReadDeadline(time.Time{})
+			p.fate(client, server, message)
+			return
+		}
+		startup = false
+		if _, err := server.Write(message); err != nil {
+			return
+		}
+	}
+}
+
+// answered passes a message on and waits for the server's answer, which it keeps.
+func answered(server net.Conn, message []byte) {
+	_, _ = server.Write(message)
+	_ = server.SetReadDeadline(time.Now().Add(patience))
+	_, _ = server.Read(make([]byte, 1<<10))
+}
+
+func TestALostAnswerToCommitIsSettled(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fate func(client, server net.Conn, message []byte)
+		done bool
+	}{
+		"committed": {func(_, server net.Conn, message []byte) { answered(server, message) }, true},
+		"committed late": {func(client, server net.Conn, message []byte) {
+			_ = client.Close()
+			time.Sleep(500 * time.Millisecond)
+			answered(server, message)
+		}, true},
+		"not committed": {func(net.Conn, net.Conn, []byte) {}, false},
+		"not committed, known late": {func(client, server net.Conn, _ []byte) {
+			_ = client.Close()
+			time.Sleep(500 * time.Millisecond)
+		}, false},
+	} {
+		for _, network := range []string{"tcp", "unix"} {
+			t.Run(name+"/"+network, func(t *testing.T) {
+				t.Parallel()
+				pair := withAda(t)
+				proxy, dsn := between(t, pair, network, "commit\x00", c.fate)
+				p := cxgctl(t, pair, "users", "update", "ada", "--phone", "new").env("CXGCTL_MANAGER_DATABASE_URL=" + dsn)
+				if c.done {
+					p.exits(t, 0)
+					changed(t, pair.Manager)
+				} else {
+					p.exits(t, 8).says(t, "the connection broke during the commit, and nothing was changed")
+					untouched(t, pair.Manager)
+				}
+				if !proxy.happened.Load() {
+					t.Error("no accident happened")
+				}
+			})
+		}
+	}
+}
+
+// A server that goes away is not taken for a reader who went away, though both are broken pipes.
+func TestALostConnectionIsADatabaseError(t *testing.T) {
+	t.Parallel()
+	cut := func(client, server net.Conn, _ []byte) {
+		_ = server.Close()
+		_ = client.Close()
+	}
+	for _, network := range []string{"tcp", "unix"} {
+		for i, text := range []string{"begin", "FOR UPDATE", "UPDATE idam.users", "INSERT INTO audt.audit_logs", "r.ref AND @by", "unnest("} {
+			t.Run(network+"/"+strconv.Itoa(i), func(t *testing.T) {
+				t.Parallel()
+				pair := withAda(t)
+				proxy, dsn := between(t, pair, network, text, cut)
+				p := cxgctl(t, pair, "users", "update", "ada", "--phone", "new").env("CXGCTL_MANAGER_DATABASE_URL=" + dsn).start(t)
+				code := p.exit(t)
+				if !proxy.happened.Load() {
+					t.Skipf("no message has %q", text)
+				}
+				if code != 8 {
+					t.Errorf("exit code %d, want 8: %s", code, p.err.String())
+				}
+				p.says(t, "cxgctl: error: ")
+				untouched(t, pair.Manager)
+			})
+		}
+	}
+}

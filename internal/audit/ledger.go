@@ -207,6 +207,9 @@ func (l *Ledger) try(ctx context.Context, fn func(context.Context, *Tx) ([]Chang
 	return entries, l.commit(ctx, raw, entries[0].ID)
 }
 
+// answerGrace is how long the answer to a COMMIT is waited for when the command's time is over.
+const answerGrace = time.Second
+
 // settleTimeout is how long the outcome of a COMMIT without an answer is looked for.
 const settleTimeout = 15 * time.Second
 
@@ -215,13 +218,17 @@ const settleTimeout = 15 * time.Second
 // first, or it might still commit after we looked.
 func (l *Ledger) commit(ctx context.Context, tx pgx.Tx, auditID uuid.UUID) error {
 	// From here on a signal must not tear the connection: the commit takes place or not, and we say which.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
-	defer cancel()
+	// It may hang, though, and then whoever sent the signal, or ran out of time, has waited enough.
+	answer, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(answerGrace, giveUp) })()
 	pid := tx.Conn().PgConn().PID()
-	err := tx.Commit(ctx)
+	err := tx.Commit(answer)
 	if err == nil || !db.Lost(err) {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
 	for ctx.Err() == nil {
 		found, settled, serr := l.settled(ctx, auditID, pid)
 		switch {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
 )
@@ -34,22 +36,14 @@ func (a *app) auditList() *cobra.Command {
 		Use: "list", Short: "List the audit log, newest first", Args: exactly(),
 		Example: "  cxgctl audit list --since 7d --operator admin\n  cxgctl audit list --resource user --action DELETE -o json\n  cxgctl audit list --result BLOCKED",
 	}
-	list := a.reading(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
+	run := a.reading(list(a, auditView, &page, func(s *session) (listing[audit.Entry], error) {
 		log, err := audit.LogIn(s.cat)
-		if err != nil {
-			return err
-		}
 		f.Since, f.Until = time.Time(since), time.Time(until)
-		if page.all {
-			seq, err := log.All(ctx, s.db, s.idle, f)
-			return printAll(a, auditView, seq, err)
-		}
-		p, err := log.List(ctx, s.db, f, page.paging())
-		if err != nil {
-			return err
-		}
-		return printPage(a, auditView, p, page.paging())
-	})
+		return listing[audit.Entry]{
+			page: func(ctx context.Context, p db.Paging) (db.Page[audit.Entry], error) { return log.List(ctx, s.db, f, p) },
+			all:  func(ctx context.Context) (iter.Seq2[audit.Entry, error], error) { return log.All(ctx, s.db, s.idle, f) },
+		}, err
+	}))
 	// The contract gives --operator two meanings here: before the command's name it says who asks, as
 	// everywhere, and after it whose rows are asked for. Where nothing else says who asks, that one does.
 	var operators []string
@@ -62,7 +56,7 @@ func (a *app) auditList() *cobra.Command {
 			f.Operator = operators[len(operators)-1]
 			a.spare = f.Operator
 		}
-		return list(cmd, args)
+		return run(cmd, args)
 	}
 	fs := cmd.Flags()
 	fs.StringArrayVar(&operators, "operator", nil, "whose rows: a `user`, by username or id (before \"audit\": who you are)")

@@ -81,7 +81,7 @@ func (a *app) printDryRun(l *audit.Ledger) error {
 				return err
 			}
 		}
-		_, err := io.WriteString(a.stdout, b.String())
+		_, err := io.WriteString(a.print.Stdout, b.String())
 		return err
 	}
 	a.print.Columns = nil // they name fields of the record, not of the change

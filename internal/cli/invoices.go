@@ -2,11 +2,14 @@ package cli
 
 import (
 	"context"
+	"iter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/invoices"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/ref"
 )
 
 var invoiceView = output.View{
@@ -22,20 +25,9 @@ func (a *app) invoicesCommand() *cobra.Command {
 	return a.group("invoices", "Invoices", a.invoicesList(), a.invoicesGet())
 }
 
-// invoiceRef says how a REF of an invoice is read.
-type invoiceRef struct {
-	by      string
-	deleted bool
-}
-
-func (r *invoiceRef) bind(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&r.by, "by", "", "what a REF is: id or invoice_no (default: either)")
-	must(cmd.RegisterFlagCompletionFunc("by", complete("id", "invoice_no")))
-}
-
 // invoice finds the one invoice that a REF names.
-func (r invoiceRef) invoice(ctx context.Context, s *session, ref string) (invoices.Invoice, error) {
-	by, err := invoices.ParseBy(r.by)
+func (r refFlags) invoice(ctx context.Context, s *session, text string) (invoices.Invoice, error) {
+	by, err := invoices.Noun.By(r.by)
 	if err != nil {
 		return invoices.Invoice{}, err
 	}
@@ -43,24 +35,28 @@ func (r invoiceRef) invoice(ctx context.Context, s *session, ref string) (invoic
 	if err != nil {
 		return invoices.Invoice{}, err
 	}
-	return t.FindOne(ctx, s.db, ref, by, r.deleted)
+	found, err := t.Find(ctx, s.db, []string{text}, by, r.deleted)
+	if err != nil {
+		return invoices.Invoice{}, err
+	}
+	return ref.One(found)
 }
 
 func (a *app) invoicesGet() *cobra.Command {
-	var ref invoiceRef
+	var name refFlags
 	cmd := &cobra.Command{
 		Use: "get REF", Short: "Show an invoice", Args: exactly("REF"), ValidArgsFunction: a.completeInvoice,
 		Example: "  cxgctl invoices get INV-202611-000123\n  cxgctl invoices get INV-202611-000123 -o json --jq .data.total_amount",
 	}
 	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, args []string) error {
-		i, err := ref.invoice(ctx, s, args[0])
+		i, err := name.invoice(ctx, s, args[0])
 		if err != nil {
 			return err
 		}
 		return output.One(a.print, invoiceView, i)
 	})
-	ref.bind(cmd)
-	cmd.Flags().BoolVar(&ref.deleted, "include-deleted", false, "deleted invoices too")
+	name.bind(cmd, "id", "invoice_no")
+	name.bindDeleted(cmd, "invoices")
 	return records[invoices.Invoice](a, cmd)
 }
 
@@ -109,23 +105,19 @@ func (a *app) invoicesList() *cobra.Command {
 		Use: "list", Short: "List invoices, newest first", Args: exactly(),
 		Example: "  cxgctl invoices list --overdue --sort due_date\n  cxgctl invoices list --tenant acme --from 2026-01-01 --to 2026-02-01 -o csv\n  cxgctl invoices list --status PAID --all -o jsonl --output-file paid.jsonl.gz",
 	}
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
+	cmd.RunE = a.reading(list(a, invoiceView, &page, func(s *session) (listing[invoices.Invoice], error) {
 		t, err := invoices.In(s.cat)
-		if err != nil {
-			return err
-		}
 		filter := f.filter()
 		filter.Sort = page.sort
-		if page.all {
-			seq, err := t.All(ctx, s.db, s.idle, filter)
-			return printAll(a, invoiceView, seq, err)
-		}
-		p, err := t.List(ctx, s.db, filter, page.paging())
-		if err != nil {
-			return err
-		}
-		return printPage(a, invoiceView, p, page.paging())
-	})
+		return listing[invoices.Invoice]{
+			page: func(ctx context.Context, p db.Paging) (db.Page[invoices.Invoice], error) {
+				return t.List(ctx, s.db, filter, p)
+			},
+			all: func(ctx context.Context) (iter.Seq2[invoices.Invoice, error], error) {
+				return t.All(ctx, s.db, s.idle, filter)
+			},
+		}, err
+	}))
 	f.bind(cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted invoices too")
 	page.bind(cmd)
@@ -134,20 +126,13 @@ func (a *app) invoicesList() *cobra.Command {
 	return records[invoices.Invoice](a, cmd)
 }
 
-// completeInvoice offers invoice numbers. It stays silent wherever it cannot know any.
+// completeInvoice offers invoice numbers.
 func (a *app) completeInvoice(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	a.global.quiet = true
-	s, err := a.session(cmd.Context(), cmd)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	t, err := invoices.In(s.cat)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	numbers, err := t.Numbers(cmd.Context(), s.db, prefix)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return numbers, cobra.ShellCompDirectiveNoFileComp
+	return a.completeLive(cmd, func(ctx context.Context, s *session) ([]string, error) {
+		t, err := invoices.In(s.cat)
+		if err != nil {
+			return nil, err
+		}
+		return t.Numbers(ctx, s.db, prefix)
+	})
 }

@@ -57,8 +57,10 @@ func (a *app) main() (status int) {
 		return 0
 	}
 	if cause := context.Cause(a.ctx); cause != nil && !fault.Is(err, fault.PartialFailure) {
-		if f, ok := errors.AsType[*fault.Error](cause); ok {
-			err = f // Ctrl-C shows up as all sorts of errors; what happened is the signal
+		// Ctrl-C shows up as all sorts of errors; what happened is the signal. One that says so already
+		// may say more: that the change was made.
+		if f, ok := errors.AsType[*fault.Error](cause); ok && !fault.Is(err, f.Code) {
+			err = f
 		}
 	}
 	f := a.fault(err)

@@ -58,7 +58,9 @@ func (a *app) password(ctx context.Context, p passwordFlags) (secret, error) {
 		pw, err = password.Generate()
 		made = &pw
 	case p.stdin, p.file == "-":
-		pw, err = bufio.NewReader(io.LimitReader(a.stdin, maxPasswordInput)).ReadString('\n')
+		in, resume := a.input()
+		pw, err = bufio.NewReader(io.LimitReader(in, maxPasswordInput)).ReadString('\n')
+		resume()
 		if errors.Is(err, io.EOF) {
 			err = nil
 		}

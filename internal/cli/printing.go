@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"iter"
 
@@ -54,7 +55,7 @@ func (a *app) printer(cmd *cobra.Command) error {
 	}
 	a.print, err = output.New(output.Options{
 		Format: format, Columns: a.out.columns, NoHeaders: a.out.noHeaders, File: a.out.file, JQ: a.out.jq,
-		CSVBOM: a.out.bom, CSVSafe: a.out.safe, Stdout: a.stdout,
+		CSVBOM: a.out.bom, CSVSafe: a.out.safe, Stdout: interruptibleWriter{a.ctx, a.stdout},
 		Terminal: output.DetectTerminal(a.stdout, a.getenv),
 	})
 	return err
@@ -75,19 +76,39 @@ func printPage[T any](a *app, v output.View, page db.Page[T], p db.Paging) error
 	return nil
 }
 
-// printAll prints everything that a stream yields.
-func printAll[T any](a *app, v output.View, seq iter.Seq2[T, error], err error) error {
-	if err != nil {
-		return err
-	}
-	a.clock.stop()
-	_, err = output.Stream(a.print, v, seq)
-	return err
-}
-
 // printWhole prints a list that is not paged.
 func printWhole[T any](a *app, v output.View, items []T) error {
 	return output.List(a.print, v, output.Page[T]{Items: items, Total: int64(len(items)), Page: 1, PageSize: len(items)})
+}
+
+// listing is a noun's list: by the page, or all of it as a stream.
+type listing[T any] struct {
+	page func(context.Context, db.Paging) (db.Page[T], error)
+	all  func(context.Context) (iter.Seq2[T, error], error)
+}
+
+// list runs a list command over the listing that open makes.
+func list[T any](a *app, v output.View, flags *pageFlags, open func(*session) (listing[T], error)) func(context.Context, *session, *cobra.Command, []string) error {
+	return func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
+		l, err := open(s)
+		if err != nil {
+			return err
+		}
+		if flags.all {
+			seq, err := l.all(ctx)
+			if err != nil {
+				return err
+			}
+			a.clock.stop() // a stream has an idle time-out of its own
+			_, err = output.Stream(a.print, v, seq)
+			return err
+		}
+		page, err := l.page(ctx, flags.paging())
+		if err != nil {
+			return err
+		}
+		return printPage(a, v, page, flags.paging())
+	}
 }
 
 // pageFlags are the flags of a list.

@@ -43,14 +43,13 @@ func cxgctl(t *testing.T, pair dbtest.Pair, args ...string) *process {
 	p.Env = []string{
 		"HOME=" + p.Dir, "PATH=" + os.Getenv("PATH"), "TERM=xterm", "CXGCTL_OPERATOR=admin",
 		"CXGCTL_MANAGER_DATABASE_URL=" + pair.Manager, "CXGCTL_TENANTS_DATABASE_URL=" + pair.Tenants,
+		"GORACE=atexit_sleep_ms=10", // else a process with the race detector sleeps for a second at its end
 	}
-	for _, name := range []string{"GORACE", "GOCOVERDIR"} {
-		if v := os.Getenv(name); v != "" {
-			p.Env = append(p.Env, name+"="+v)
-		}
+	if dir := os.Getenv("GOCOVERDIR"); dir != "" {
+		p.Env = append(p.Env, "GOCOVERDIR="+dir)
 	}
 	p.Stdout, p.Stderr = &p.out, &p.err
-	p.WaitDelay = patience
+	p.WaitDelay = time.Second
 	return p
 }
 
@@ -71,7 +70,8 @@ func (p *process) start(t *testing.T) *process {
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.Process.Kill() })
+	end := time.AfterFunc(patience, func() { _ = p.Process.Kill() }) // one that hangs is a failure, not a riddle
+	t.Cleanup(func() { end.Stop(); _ = p.Process.Kill() })
 	return p
 }
 
@@ -184,4 +184,3 @@ func withAda(t *testing.T) dbtest.Pair {
 	}
 	return pair
 }
-

@@ -13,13 +13,11 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/cxgctl/cxgctl/internal/dbtest"
-	"github.com/cxgctl/cxgctl/internal/migrate"
 )
 
 // TestMain makes the test binary double as the cxgctl that the scripts run, so that signals,
@@ -36,30 +34,8 @@ func TestMain(m *testing.M) {
 	}})
 }
 
-// migrated is a freshly migrated pair of databases with one operator, admin.
-var migrated = dbtest.Template{
-	Name:  "migrated",
-	Key:   migrate.Hash(migrate.Manager) + migrate.Hash(migrate.Tenants),
-	Build: buildMigrated,
-}
-
-const insertAdmin = `
-INSERT INTO idam.users (id, username, email, full_name, user_type, created_at)
-VALUES ('00000000-0000-4000-8000-000000000001', 'admin', 'admin@cxg.example', 'Administrator', 'MASTER', '2026-01-01T00:00:00Z')`
-
-func buildMigrated(ctx context.Context, manager, tenants string) error {
-	for which, dsn := range map[migrate.Database]string{migrate.Manager: manager, migrate.Tenants: tenants} {
-		cfg, err := pgx.ParseConfig(dsn)
-		if err != nil {
-			return err
-		}
-		if _, err := migrate.Up(ctx, cfg, which); err != nil {
-			return err
-		}
-	}
-	_, err := query(ctx, manager, insertAdmin)
-	return err
-}
+// migrated is the template of tests that run on our own databases alone.
+var migrated = ours().template
 
 // query runs statements as the databases' owner and returns the last one's rows, their cells in
 // PostgreSQL's own text form.
@@ -87,21 +63,16 @@ func query(ctx context.Context, dsn, sql string) ([][]string, error) {
 }
 
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
-		Setup:               setup,
-		RequireExplicitExec: true,
-		RequireUniqueNames:  true,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"sql": runSQL, "exits": runExits, "devhome": makeDevHome, "replace": replaceInFile,
-			"bcrypt": checkBcrypt,
-		},
-	})
+	files, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	runScripts(t, ours(), files)
 }
 
 // setup gives a script its own databases and an environment without anything of the machine's.
-func setup(env *testscript.Env) error {
-	pair, err := dbtest.Create(context.Background(), migrated)
+func (w world) setup(env *testscript.Env) error {
+	pair, err := dbtest.Create(context.Background(), w.template)
 	if err != nil {
 		return err
 	}
@@ -122,8 +93,8 @@ func setup(env *testscript.Env) error {
 }
 
 // runSQL runs statements on the manager database, or with -tenants on the tenants', and prints the
-// last one's rows with tabs between the cells.
-func runSQL(ts *testscript.TestScript, neg bool, args []string) {
+// last one's rows with tabs between the cells. Names in braces become what this world calls them.
+func (w world) runSQL(ts *testscript.TestScript, neg bool, args []string) {
 	dsn := ts.Getenv("CXGCTL_MANAGER_DATABASE_URL")
 	if len(args) > 0 && args[0] == "-tenants" {
 		dsn, args = ts.Getenv("CXGCTL_TENANTS_DATABASE_URL"), args[1:]
@@ -134,7 +105,7 @@ func runSQL(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: sql [-tenants] statement")
 	}
-	rows, err := query(context.Background(), dsn, args[0])
+	rows, err := query(context.Background(), dsn, w.macros.Replace(args[0]))
 	if (err != nil) != neg {
 		ts.Fatalf("sql: %v", err)
 	}

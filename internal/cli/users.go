@@ -2,11 +2,14 @@ package cli
 
 import (
 	"context"
+	"iter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/ref"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
@@ -24,24 +27,9 @@ func (a *app) usersCommand() *cobra.Command {
 		a.usersStatus(), a.usersUnlock(), a.usersPassword())
 }
 
-// refFlags say how a REF is read.
-type refFlags struct {
-	by      string
-	deleted bool
-}
-
-func (r *refFlags) bind(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&r.by, "by", "", "what a REF is: id, username or email (default: any of them)")
-	must(cmd.RegisterFlagCompletionFunc("by", complete("id", "username", "email")))
-}
-
-func (r *refFlags) bindDeleted(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&r.deleted, "include-deleted", false, "deleted users too")
-}
-
 // user finds the one user that a REF names.
-func (r refFlags) user(ctx context.Context, s *session, ref string) (*users.Table, users.User, error) {
-	by, err := users.ParseBy(r.by)
+func (r refFlags) user(ctx context.Context, s *session, text string) (*users.Table, users.User, error) {
+	by, err := users.Noun.By(r.by)
 	if err != nil {
 		return nil, users.User{}, err
 	}
@@ -49,25 +37,29 @@ func (r refFlags) user(ctx context.Context, s *session, ref string) (*users.Tabl
 	if err != nil {
 		return nil, users.User{}, err
 	}
-	u, err := t.FindOne(ctx, s.db, ref, by, r.deleted)
+	found, err := t.Find(ctx, s.db, []string{text}, by, r.deleted)
+	if err != nil {
+		return nil, users.User{}, err
+	}
+	u, err := ref.One(found)
 	return t, u, err
 }
 
 func (a *app) usersGet() *cobra.Command {
-	var ref refFlags
+	var name refFlags
 	cmd := &cobra.Command{
 		Use: "get REF", Short: "Show a user", Args: exactly("REF"), ValidArgsFunction: a.completeUser,
 		Example: "  cxgctl users get ada\n  cxgctl users get ada@example.com -o json",
 	}
 	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, args []string) error {
-		_, u, err := ref.user(ctx, s, args[0])
+		_, u, err := name.user(ctx, s, args[0])
 		if err != nil {
 			return err
 		}
 		return output.One(a.print, userView, u)
 	})
-	ref.bind(cmd)
-	ref.bindDeleted(cmd)
+	name.bind(cmd, "id", "username", "email")
+	name.bindDeleted(cmd, "users")
 	return records[users.User](a, cmd)
 }
 
@@ -103,23 +95,19 @@ func (a *app) usersList() *cobra.Command {
 		Use: "list", Short: "List users, newest first", Args: exactly(),
 		Example: "  cxgctl users list --status LOCKED,SUSPENDED\n  cxgctl users list --search kim --sort username -o csv\n  cxgctl users list --all -o jsonl --output-file users.jsonl.gz",
 	}
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
+	cmd.RunE = a.reading(list(a, userView, &page, func(s *session) (listing[users.User], error) {
 		t, err := users.In(s.cat)
-		if err != nil {
-			return err
-		}
 		filter := f.filter()
 		filter.Sort = page.sort
-		if page.all {
-			seq, err := t.All(ctx, s.db, s.idle, filter)
-			return printAll(a, userView, seq, err)
-		}
-		p, err := t.List(ctx, s.db, filter, page.paging())
-		if err != nil {
-			return err
-		}
-		return printPage(a, userView, p, page.paging())
-	})
+		return listing[users.User]{
+			page: func(ctx context.Context, p db.Paging) (db.Page[users.User], error) {
+				return t.List(ctx, s.db, filter, p)
+			},
+			all: func(ctx context.Context) (iter.Seq2[users.User, error], error) {
+				return t.All(ctx, s.db, s.idle, filter)
+			},
+		}, err
+	}))
 	f.bind(cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted users too")
 	page.bind(cmd)
@@ -127,20 +115,13 @@ func (a *app) usersList() *cobra.Command {
 	return records[users.User](a, cmd)
 }
 
-// completeUser offers usernames. It stays silent wherever it cannot know any.
+// completeUser offers usernames.
 func (a *app) completeUser(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	a.global.quiet = true
-	s, err := a.session(cmd.Context(), cmd)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	t, err := users.In(s.cat)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	names, err := t.Usernames(cmd.Context(), s.db, prefix)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return names, cobra.ShellCompDirectiveNoFileComp
+	return a.completeLive(cmd, func(ctx context.Context, s *session) ([]string, error) {
+		t, err := users.In(s.cat)
+		if err != nil {
+			return nil, err
+		}
+		return t.Usernames(ctx, s.db, prefix)
+	})
 }

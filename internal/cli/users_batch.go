@@ -11,6 +11,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/ref"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
@@ -34,7 +35,7 @@ func (b *batch) command(use, short, example string) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Example: example, ValidArgsFunction: b.a.completeUser}
 	cmd.RunE = b.a.changing(&b.flags, b.run)
 	cmd.Flags().BoolVar(&b.stdin, "stdin", false, "read REFs from standard input, one a line")
-	b.ref.bind(cmd)
+	b.ref.bind(cmd, "id", "username", "email")
 	b.filter.bind(cmd)
 	b.flags.bindBatch(cmd)
 	return records[users.User](b.a, cmd)
@@ -82,7 +83,7 @@ func (b *batch) run(ctx context.Context, w *writer, _ *cobra.Command, args []str
 
 // targets finds the users to change. A REF that leads nowhere is a failure of its own, and the others
 // go ahead.
-func (b *batch) targets(ctx context.Context, w *writer, t *users.Table, args []string) (targets []users.User, failures []users.Found, err error) {
+func (b *batch) targets(ctx context.Context, w *writer, t *users.Table, args []string) (targets []users.User, failures []ref.Found[users.User], err error) {
 	refs := args
 	if b.stdin {
 		lines, err := b.a.lines()
@@ -104,7 +105,7 @@ func (b *batch) targets(ctx context.Context, w *writer, t *users.Table, args []s
 		targets, err = t.Select(ctx, w.db, w.idle, filter, b.deleted)
 		return targets, nil, err
 	}
-	by, err := users.ParseBy(b.ref.by)
+	by, err := users.Noun.By(b.ref.by)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -117,9 +118,9 @@ func (b *batch) targets(ctx context.Context, w *writer, t *users.Table, args []s
 		switch {
 		case f.Err != nil:
 			failures = append(failures, f)
-		case !seen[f.User.ID.String()]:
-			seen[f.User.ID.String()] = true
-			targets = append(targets, f.User)
+		case !seen[f.Row.ID.String()]:
+			seen[f.Row.ID.String()] = true
+			targets = append(targets, f.Row)
 		}
 	}
 	return targets, failures, nil
@@ -149,7 +150,7 @@ func (b *batch) ask(ctx context.Context, targets []users.User) error {
 }
 
 // verdict is the command's end: a lone failure is itself, several are a partial failure that lists them.
-func (b *batch) verdict(failures []users.Found, done int) error {
+func (b *batch) verdict(failures []ref.Found[users.User], done int) error {
 	if len(failures) == 0 {
 		return nil
 	}
@@ -164,7 +165,7 @@ func (b *batch) verdict(failures []users.Found, done int) error {
 			b.a.printf("cxgctl: error: %s", e.Message)
 		}
 	}
-	if done == 0 && !slices.ContainsFunc(failures, func(f users.Found) bool {
+	if done == 0 && !slices.ContainsFunc(failures, func(f ref.Found[users.User]) bool {
 		return fault.From(f.Err).Code != fault.From(failures[0].Err).Code
 	}) {
 		return fault.New(fault.From(failures[0].Err).Code, "all %d failed; nothing was changed", len(failures)).With("failed", items)
@@ -181,10 +182,10 @@ func (a *app) failed(ctx context.Context, w *writer, ref string, err error) erro
 
 // lines reads standard input's lines that are not empty.
 func (a *app) lines() ([]string, error) {
-	a.clock.pause()
-	defer a.clock.resume()
+	in, resume := a.input()
+	defer resume()
 	var list []string
-	sc := bufio.NewScanner(a.stdin)
+	sc := bufio.NewScanner(in)
 	for n := 1; sc.Scan(); n++ {
 		line := strings.TrimSpace(strings.TrimPrefix(sc.Text(), "\ufeff"))
 		if strings.ContainsRune(line, 0) {

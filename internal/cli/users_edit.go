@@ -95,7 +95,7 @@ func (a *app) usersUpdate() *cobra.Command {
 	var mfa bool
 	var unset []string
 	var since timeFlag
-	var ref refFlags
+	var name refFlags
 	var flags changeFlags
 	cmd := &cobra.Command{
 		Use: "update REF", Short: "Change fields of a user", Args: exactly("REF"), ValidArgsFunction: a.completeUser,
@@ -125,7 +125,7 @@ func (a *app) usersUpdate() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.editUser(ctx, w, ref, args[0], "update", edit, nil)
+		return a.editUser(ctx, w, name, args[0], "update", edit, nil)
 	})
 	f := cmd.Flags()
 	f.StringVar(&values.fullName, "full-name", "", "1 to 100 characters")
@@ -140,7 +140,7 @@ func (a *app) usersUpdate() *cobra.Command {
 	f.StringSliceVar(&unset, "unset", nil, "`fields` that lose their value: phone, department, position, timezone, locale")
 	f.Var(&since, "if-updated-at", "change nothing unless updated_at is still this `time`")
 	must(cmd.RegisterFlagCompletionFunc("status", complete(users.Statuses...)))
-	ref.bind(cmd)
+	name.bind(cmd, "id", "username", "email")
 	flags.bind(cmd)
 	return records[users.User](a, cmd)
 }
@@ -148,14 +148,14 @@ func (a *app) usersUpdate() *cobra.Command {
 func (a *app) usersPassword() *cobra.Command {
 	var pw passwordFlags
 	var force bool
-	var ref refFlags
+	var name refFlags
 	var flags changeFlags
 	cmd := &cobra.Command{
 		Use: "password REF", Short: "Set a user's password", Args: exactly("REF"), ValidArgsFunction: a.completeUser,
 		Example: "  cxgctl users password ada\n  cxgctl users password ada --generate-password --password-out ada.txt",
 	}
 	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
-		if _, _, err := ref.user(ctx, w.session, args[0]); err != nil {
+		if _, _, err := name.user(ctx, w.session, args[0]); err != nil {
 			return a.failed(ctx, w, args[0], err)
 		}
 		s, err := a.password(ctx, pw)
@@ -163,12 +163,12 @@ func (a *app) usersPassword() *cobra.Command {
 			return err
 		}
 		return pw.around(w.Ledger, s, func() error {
-			return a.editUser(ctx, w, ref, args[0], "change the password of", users.SetPassword(s.hash, force), pw.shown(s))
+			return a.editUser(ctx, w, name, args[0], "change the password of", users.SetPassword(s.hash, force), pw.shown(s))
 		})
 	})
 	pw.bind(cmd)
 	cmd.Flags().BoolVar(&force, "force-password-change", false, "a new password is due at the next login")
-	ref.bind(cmd)
+	name.bind(cmd, "id", "username", "email")
 	flags.bind(cmd)
 	return a.passwordRecords(cmd, &pw)
 }

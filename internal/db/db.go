@@ -53,9 +53,11 @@ func Config(o Options) (*pgx.ConnConfig, error) {
 	}
 	if o.Timeout > 0 {
 		cfg.ConnectTimeout = o.Timeout
-		ms := strconv.FormatInt(o.Timeout.Milliseconds(), 10)
-		cfg.RuntimeParams["statement_timeout"] = ms
-		cfg.RuntimeParams["lock_timeout"] = ms
+		// The bound on locks is the lower one, else the statement's, which begins first, would always hide
+		// that it was a lock. 0 would mean no bound.
+		ms := o.Timeout.Milliseconds()
+		cfg.RuntimeParams["statement_timeout"] = strconv.FormatInt(max(ms, 1), 10)
+		cfg.RuntimeParams["lock_timeout"] = strconv.FormatInt(max(ms*9/10, 1), 10)
 	}
 	cfg.RuntimeParams["default_transaction_read_only"] = "on"
 	cfg.RuntimeParams["timezone"] = "UTC"

@@ -72,32 +72,44 @@ func (w *Where) String() string {
 }
 
 // Sortable maps the names that a list may be sorted by to the SQL they stand for.
-type Sortable map[string]string
+type Sortable map[string]Sort
+
+// Sort is what a name in a list's order stands for.
+type Sort struct {
+	Expr    string
+	NotNull bool // only then can an index serve the descending order, since NULLs are to come last
+}
 
 // OrderBy turns specs such as "created_at:desc" into an ORDER BY list that ends in the tie-breaking
 // column; none given means fallback. Unknown names are added to problems with the valid ones.
 func (s Sortable) OrderBy(specs []string, fallback, tie string, valid []string, problems *fault.Problems) string {
 	var list []string
+	way := ""
 	for _, spec := range specs {
 		name, direction, _ := strings.Cut(strings.TrimSpace(spec), ":")
-		expr, ok := s[name]
+		by, ok := s[name]
 		if !ok {
 			problems.Add("sort", "%q is no sortable field, they are %s", name, strings.Join(valid, ", "))
 			continue
 		}
-		switch strings.ToLower(direction) {
-		case "", "asc":
-			list = append(list, expr+" ASC")
-		case "desc":
-			list = append(list, expr+" DESC NULLS LAST")
+		way = " " + strings.ToUpper(direction)
+		switch way {
+		case " ":
+			way = " ASC"
+		case " ASC", " DESC":
 		default:
 			problems.Add("sort", "%q is no direction, it is asc or desc", direction)
+		}
+		if way == " DESC" && !by.NotNull {
+			list = append(list, by.Expr+" DESC NULLS LAST")
+		} else {
+			list = append(list, by.Expr+way)
 		}
 	}
 	if len(list) == 0 {
 		return fallback
 	}
-	return strings.Join(append(list, tie), ", ")
+	return strings.Join(append(list, tie+way), ", ")
 }
 
 // LikeSubstring returns the LIKE pattern that finds text literally, anywhere in a value.
@@ -131,7 +143,7 @@ func Stream[T any](ctx context.Context, d *DB, idle time.Duration, sql string, a
 				}
 				return nil
 			}, sql, args...)
-			if cause := context.Cause(ctx); err != nil && cause != nil {
+			if cause := context.Cause(ctx); err != nil && !errors.Is(err, stopped) && cause != nil {
 				return cause
 			}
 			return err

@@ -83,7 +83,8 @@ type subject struct {
 	db      *db.DB // nil until the first check has connected
 	session session
 	catalog schema.Catalog
-	gone    string // why no further check can look; "" while they can
+	passes  map[string]pass // by table; the first check that asks for one makes it
+	gone    string          // why no further check can look; "" while they can
 }
 
 // check looks at one thing in a database. What it returns as an error is why it could not look.
@@ -102,11 +103,30 @@ var checks = []check{
 	{name: "clock", run: clock},
 	{name: "migrations", run: migrations},
 	{name: "schema", run: tables},
+	{name: "generation", run: generation, catalog: true},
+	{name: "drift", run: drift, catalog: true},
 	{name: "soft-delete", run: softDelete, catalog: true},
 	{name: "rights", run: rights},
 	{name: "audit-log", run: auditLog, only: migrate.Manager, catalog: true},
+	{name: "audit-cascade", run: auditCascade, only: migrate.Manager, catalog: true},
+	{name: "audit-references", run: auditReferences, only: migrate.Manager, catalog: true},
 	{name: "roles", run: roles, only: migrate.Manager, catalog: true},
 	{name: "operator", run: operator, only: migrate.Manager, catalog: true},
+	{name: "user-type-default", run: userTypeDefault, only: migrate.Manager, catalog: true},
+	{name: "user-type", run: rowsWith(&unknownUserType), only: migrate.Manager, catalog: true},
+	{name: "user-status", run: rowsWith(&unknownUserStatus), only: migrate.Manager, catalog: true},
+	{name: "active-locked", run: rowsWith(&activeLocked), only: migrate.Manager, catalog: true},
+	{name: "locked-without-lock", run: rowsWith(&lockedWithoutLock), only: migrate.Manager, catalog: true},
+	{name: "empty-password", run: rowsWith(&emptyPassword), catalog: true},
+	{name: "username-case", run: usernameTwins, catalog: true},
+	{name: "email-case", run: emailTwins, catalog: true},
+	{name: "ambiguous-username", run: ambiguous, catalog: true},
+	{name: "repeated-grant", run: repeatedGrants, only: migrate.Manager, catalog: true},
+	{name: "created-by", run: creators, only: migrate.Manager, catalog: true},
+	{name: "invoice-status", run: rowsWith(&unknownInvoiceStatus), only: migrate.Manager, catalog: true},
+	{name: "invoice-total", run: rowsWith(&wrongTotal), only: migrate.Manager, catalog: true},
+	{name: "paid-without-date", run: rowsWith(&paidWithoutDate), only: migrate.Manager, catalog: true},
+	{name: "paid-without-method", run: rowsWith(&paidWithoutMethod), only: migrate.Manager, catalog: true},
 }
 
 // Run makes every check and returns a result for each, in a fixed order: one that could not be made is
@@ -119,7 +139,7 @@ func Run(ctx context.Context, in Input) ([]Result, error) {
 	found := make([][]Result, len(in.Targets))
 	var wg sync.WaitGroup
 	for i, t := range in.Targets {
-		subjects[i] = &subject{Target: t, in: &in}
+		subjects[i] = &subject{Target: t, in: &in, passes: map[string]pass{}}
 		// at once, so that a host that does not answer holds up nobody else's checks
 		wg.Go(func() { found[i] = subjects[i].examine(ctx) })
 	}

@@ -7,8 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/migrate"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
@@ -17,7 +17,8 @@ import (
 const sysUsers = "sys.users"
 
 // need is a table that commands use, with the columns that they cannot do without. Those that read as
-// null where they are missing (email_verified, say, which most databases lack) are not among them.
+// null where they are missing (email_verified, say, which most databases lack) are not among them. Of a|b
+// either does.
 type need struct {
 	table   string
 	columns string
@@ -38,7 +39,7 @@ var needs = map[migrate.Database][]need{
 				"payment_method created_at created_by updated_at updated_by", []string{"INSERT", "UPDATE"}, true,
 		},
 		{
-			schema.Tenants, "id code name type status is_suspended suspended_reason suspended_date start_date close_date " +
+			schema.Tenants, "id code|tenant_code name type status is_suspended suspended_reason suspended_date start_date close_date " +
 				"created_at updated_at updated_by", []string{"INSERT", "UPDATE"}, true,
 		},
 		// its columns have a check of their own
@@ -64,8 +65,9 @@ func missing(cat schema.Catalog, list []need) (lacking []string) {
 			continue
 		}
 		for _, c := range strings.Fields(n.columns) {
-			if !t.Has(c) {
-				lacking = append(lacking, n.table+"."+c)
+			names := strings.Split(c, "|")
+			if !slices.ContainsFunc(names, t.Has) {
+				lacking = append(lacking, n.table+"."+names[0])
 			}
 		}
 	}
@@ -79,9 +81,9 @@ func tables(ctx context.Context, s *subject) (Finding, error) {
 	for i, n := range list {
 		names[i] = n.table
 	}
-	asked := names
-	if s.Database == migrate.Manager {
-		asked = slices.Concat(names, roleTables)
+	var asked []string
+	for _, e := range s.expected() {
+		asked = append(asked, e.Name)
 	}
 	cat, err := schema.Read(ctx, s.db, asked...)
 	if err != nil {
@@ -126,11 +128,21 @@ func softDelete(_ context.Context, s *subject) (Finding, error) {
 var telling = []string{"user_id", "extra_data"}
 
 const readDemanded = `
-SELECT $1 || '.' || a.attname
-  FROM pg_attribute a
- WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped
-   AND a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AND a.attname <> ALL ($2)
- ORDER BY a.attnum`
+SELECT t.name || '.' || a.attname
+  FROM unnest($1::text[]) AS t (name)
+  JOIN pg_attribute a ON a.attrelid = to_regclass(t.name)
+ WHERE a.attnum > 0 AND NOT a.attisdropped
+   AND a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AND t.name || '.' || a.attname <> ALL ($2)
+ ORDER BY t.name, a.attnum`
+
+// demanded are the tables' columns, but for the known ones, that want a value and have no default.
+func (s *subject) demanded(ctx context.Context, tables, known []string) ([]string, error) {
+	rows, err := s.db.Query(ctx, readDemanded, tables, known)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
 
 // auditLog looks whether audit rows can be written whole. No change goes unaudited, so where there is no
 // log, or it refuses our rows, nothing can be changed.
@@ -140,11 +152,11 @@ func auditLog(ctx context.Context, s *subject) (Finding, error) {
 		return wrong(Fail, "%s is missing: every change is refused, since none goes unaudited", schema.AuditLogs).
 			remedied("cxgctl migrate up --database %s", s.Database), nil
 	}
-	rows, err := s.db.Query(ctx, readDemanded, t.Name, audit.Filled)
-	if err != nil {
-		return Finding{}, err
+	filled := make([]string, len(audit.Filled))
+	for i, c := range audit.Filled {
+		filled[i] = t.Name + "." + c
 	}
-	demanded, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	demanded, err := s.demanded(ctx, []string{t.Name}, filled)
 	if err != nil {
 		return Finding{}, err
 	}

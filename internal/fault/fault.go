@@ -5,6 +5,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -144,6 +145,17 @@ type Problems struct{ list []Problem }
 // Add notes that the value of field is refused; the message names the field's value and the rule.
 func (p *Problems) Add(field, format string, args ...any) {
 	p.list = append(p.list, Problem{field, fmt.Sprintf(format, args...)})
+}
+
+// Choices returns the values in upper case and notes those that are not among the valid ones.
+func (p *Problems) Choices(field string, values, valid []string) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		if out[i] = strings.ToUpper(strings.TrimSpace(v)); !slices.Contains(valid, out[i]) {
+			p.Add(field, "%.60q is refused, it is one of %s", out[i], strings.Join(valid, ", "))
+		}
+	}
+	return out
 }
 
 // Err returns one VALIDATION_ERROR that names every problem, or nil when there is none.

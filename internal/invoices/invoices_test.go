@@ -141,11 +141,11 @@ func TestFindNamesEveryRowThatARefFits(t *testing.T) {
 	t.Parallel()
 	d, cat := open(t, bare)
 	table := in(t, cat)
-	found, err := table.Find(t.Context(), d, []string{"A-2", "A-1", "A-4", "30000000-0000-4000-8000-000000000001", "B", "A-2"}, ByAny, false)
+	found, err := table.Find(t.Context(), d, []string{"A-2", "A-1", "A-4", "30000000-0000-4000-8000-000000000001", "B", "A-2"}, "", false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if found[0].Err != nil || found[0].Invoice.InvoiceNo != "A-2" || found[5].Err != nil || found[5].Invoice.ID != found[0].Invoice.ID {
+	if found[0].Err != nil || found[0].Row.InvoiceNo != "A-2" || found[5].Err != nil || found[5].Row.ID != found[0].Row.ID {
 		t.Errorf("%+v, %+v", found[0], found[5])
 	}
 	// nothing makes numbers unique here
@@ -156,7 +156,7 @@ func TestFindNamesEveryRowThatARefFits(t *testing.T) {
 	if e := fault.From(found[2].Err); e == nil || e.Code != fault.NotFound || !strings.Contains(e.Hint, "--include-deleted") {
 		t.Errorf("%v", found[2].Err)
 	}
-	if found[3].Err != nil || found[3].Invoice.ID != uuid.MustParse(found[3].Ref) {
+	if found[3].Err != nil || found[3].Row.ID != uuid.MustParse(found[3].Ref) {
 		t.Errorf("%+v", found[3])
 	}
 	if e := fault.From(found[4].Err); e == nil || e.Code != fault.NotFound || e.Hint != "" || e.Detail["invoice_no"] != "B" {

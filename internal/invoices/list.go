@@ -47,8 +47,8 @@ func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems fau
 	if !f.IncludeDeleted {
 		w.Add("{live}")
 	}
-	anyOf(&w, "i.status", "statuses", "text", choices(&problems, "status", f.Statuses, Statuses))
-	anyOf(&w, "i.payment_method", "methods", "text", choices(&problems, "payment_method", f.PaymentMethods, PaymentMethods))
+	anyOf(&w, "i.status", "statuses", "text", problems.Choices("status", f.Statuses, Statuses))
+	anyOf(&w, "i.payment_method", "methods", "text", problems.Choices("payment_method", f.PaymentMethods, PaymentMethods))
 	anyOf(&w, "i.currency", "currencies", "bpchar", t.spellings(&problems, f.Currencies))
 	if f.Search != "" {
 		checkSearch(&problems, f.Search)
@@ -87,19 +87,9 @@ func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems fau
 
 // orderBy turns the specs into an ORDER BY list over the fields that this database has.
 func (t *Table) orderBy(specs []string, problems *fault.Problems) string {
-	sortable := db.Sortable{}
-	var names []string
-	for _, n := range SortFields {
-		switch {
-		case n == "tenant_code":
-			sortable[n] = t.tenantCode
-		case t.shape.Has(n):
-			sortable[n] = "i." + n
-		default:
-			continue
-		}
-		names = append(names, n)
-	}
+	sortable, names := t.shape.Sortable("i", SortFields)
+	sortable["tenant_code"] = db.Sort{Expr: t.tenantCode}
+	names = append(names, "tenant_code")
 	return sortable.OrderBy(specs, newestFirst, "i.id", names, problems)
 }
 

@@ -8,21 +8,6 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// choices upper-cases what a person typed and refuses what is not among the valid ones.
-func choices(p *fault.Problems, field string, values, valid []string) []string {
-	var out []string
-	for _, v := range values {
-		v = strings.ToUpper(strings.TrimSpace(v))
-		if !slices.Contains(valid, v) {
-			p.Add(field, "%.60q is refused, it is one of %s", v, strings.Join(valid, ", "))
-		}
-		if !slices.Contains(out, v) {
-			out = append(out, v)
-		}
-	}
-	return out
-}
-
 // spellings returns the currencies as they may be stored: as typed, in capitals and in small letters,
 // for no CHECK keeps `usd` out, and who asks for USD means all of them. A code need not be one of ISO
 // 4217's, which a stored one may not be either; it has to fit the column.

@@ -181,6 +181,20 @@ func (t *Table) SetLive(live bool) (string, error) {
 	return strings.Join(parts, ", "), nil
 }
 
+// Sortable returns those of the names that are columns of the table, with what they stand for under the
+// alias, and the list of them.
+func (t *Table) Sortable(alias string, names []string) (db.Sortable, []string) {
+	sortable := db.Sortable{}
+	var known []string
+	for _, n := range names {
+		if c, ok := t.Column(n); ok {
+			sortable[n] = db.Sort{Expr: alias + "." + n, NotNull: c.NotNull}
+			known = append(known, n)
+		}
+	}
+	return sortable, known
+}
+
 // MaxLength returns N of character varying(N) or character(N), else 0.
 func (c Column) MaxLength() int {
 	var n int

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/db"
-	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/ref"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
@@ -45,54 +45,46 @@ func Join(cat schema.Catalog, id string) (join, codeExpr string) {
 	return "LEFT JOIN " + shape.Name + " t ON t.id = " + id, code(shape, "t")
 }
 
+// noun is how tenants are named: by id or code.
+var noun = ref.Noun[Tenant]{
+	Name: "tenant",
+	Keys: []ref.Key[Tenant]{
+		{Name: "id", Of: func(t Tenant) string { return t.ID.String() }},
+		{Name: "code", Of: func(t Tenant) string {
+			if t.Code == nil {
+				return ""
+			}
+			return *t.Code
+		}},
+	},
+	Live:     func(t Tenant) bool { return t.Live },
+	Describe: func(t Tenant) string { return "(" + t.ID.String() + ")" },
+	Settle:   "name the tenant by its id",
+	Field:    func(string) string { return "tenant" },
+	Restore: func(Tenant) string {
+		return "a deleted tenant of that name exists; --include-deleted takes it into account"
+	},
+}
+
 // There are thousands of tenants at most, so that one pass over them serves both ways to name one.
 const findByRef = `
 SELECT t.id, {code} AS code, ({live}) AS live
   FROM {table} t
- WHERE t.id = @id OR {code} = @ref
+ WHERE t.id = ANY (@id::text[]::uuid[]) OR {code} = ANY (@code::text[])
  ORDER BY t.id`
 
 // Find returns the tenant that a REF, its id or its code, names; deleted ones count if deleted is set.
 // None is a RESOURCE_NOT_FOUND. A code may be used again once its tenant is deleted, so that among
 // deleted ones it can fit several, which is a VALIDATION_ERROR that names them.
-func Find(ctx context.Context, r db.Reader, cat schema.Catalog, ref string, deleted bool) (Tenant, error) {
+func Find(ctx context.Context, r db.Reader, cat schema.Catalog, text string, deleted bool) (Tenant, error) {
 	shape, err := cat.Table(schema.Tenants)
 	if err != nil {
 		return Tenant{}, err
 	}
 	sql := strings.NewReplacer("{table}", shape.Name, "{code}", code(shape, "t"), "{live}", shape.Live("t")).Replace(findByRef)
-	args := pgx.NamedArgs{"ref": ref, "id": nil}
-	if id, err := uuid.Parse(ref); err == nil && len(ref) == 36 {
-		args["id"] = id
-	}
-	matches, err := db.Collect[Tenant](ctx, r, sql, args)
+	matches, err := db.Collect[Tenant](ctx, r, sql, pgx.QueryExecModeExec, noun.Args([]string{text}, ""))
 	if err != nil {
 		return Tenant{}, err
 	}
-	return pick(ref, matches, deleted)
-}
-
-func pick(ref string, matches []Tenant, deleted bool) (Tenant, error) {
-	var fit []Tenant
-	for _, m := range matches {
-		if m.Live || deleted {
-			fit = append(fit, m)
-		}
-	}
-	switch {
-	case len(fit) == 1:
-		return fit[0], nil
-	case len(fit) > 1:
-		ids := make([]string, len(fit))
-		for i, m := range fit {
-			ids[i] = m.ID.String()
-		}
-		return Tenant{}, fault.New(fault.Validation, "%q fits more than one tenant: %s", ref, strings.Join(ids, " and ")).
-			WithHint("name the tenant by its id").With("ref", ref).With("ids", ids)
-	}
-	f := fault.New(fault.NotFound, "tenant %q not found", ref).With("tenant", ref)
-	if len(matches) > 0 {
-		f.WithHint("a deleted tenant of that name exists; --include-deleted takes it into account")
-	}
-	return Tenant{}, f
+	return ref.One(noun.Match([]string{text}, "", matches, deleted))
 }

@@ -75,7 +75,7 @@ func Change(patch Patch) (Edit, error) {
 		assign(f.column, v)
 	}
 	if patch.Status != nil {
-		assign("status", choices(&p, "status", []string{*patch.Status}, Statuses)[0])
+		assign("status", p.Choices("status", []string{*patch.Status}, Statuses)[0])
 	}
 	if patch.MFA != nil {
 		assign("mfa_enabled", *patch.MFA)
@@ -135,7 +135,7 @@ func has(u User, wanted map[string]any) bool {
 // SetStatus returns the edit that gives users a status, or why that status is refused.
 func SetStatus(status string) (Edit, error) {
 	var p fault.Problems
-	v := choices(&p, "set", []string{status}, Statuses)[0]
+	v := p.Choices("set", []string{status}, Statuses)[0]
 	return Edit{
 		action: audit.Update, set: "status = @set_status", args: pgx.NamedArgs{"set_status": v}, needs: []string{"status"},
 		done: func(u User) bool { return u.Status != nil && *u.Status == v },

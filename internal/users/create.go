@@ -32,12 +32,11 @@ func (n *New) Check() error {
 	for _, s := range []*string{&n.Username, &n.Email, &n.FullName, &n.Phone, &n.Department, &n.Position, &n.Timezone, &n.Locale} {
 		*s = normal(*s)
 	}
-	n.UserType = strings.ToUpper(n.UserType)
 	checkUsername(&p, n.Username)
 	checkEmail(&p, n.Email)
 	checkText(&p, "full_name", n.FullName, 1, 100)
 	checkText(&p, "phone", n.Phone, 0, 20)
-	checkChoice(&p, "user_type", n.UserType, Types)
+	n.UserType = p.Choices("user_type", []string{n.UserType}, Types)[0]
 	checkText(&p, "department", n.Department, 0, 100)
 	checkText(&p, "position", n.Position, 0, 100)
 	checkText(&p, "timezone", n.Timezone, 0, 50)

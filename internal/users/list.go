@@ -3,7 +3,6 @@ package users
 import (
 	"context"
 	"iter"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -42,10 +41,10 @@ func (t *Table) compile(f Filter, problems *fault.Problems) (db.Where, string) {
 	if !f.IncludeDeleted {
 		w.Add("{live}")
 	}
-	if v := choices(problems, "status", f.Statuses, Statuses); len(v) > 0 {
+	if v := problems.Choices("status", f.Statuses, Statuses); len(v) > 0 {
 		w.Bind("u.status = ANY (@statuses::text[])", "statuses", v)
 	}
-	if v := choices(problems, "user_type", f.Types, Types); len(v) > 0 {
+	if v := problems.Choices("user_type", f.Types, Types); len(v) > 0 {
 		w.Bind("u.user_type = ANY (@types::text[])", "types", v)
 	}
 	if f.Search != "" {
@@ -60,11 +59,7 @@ func (t *Table) compile(f Filter, problems *fault.Problems) (db.Where, string) {
 	if f.Locked {
 		w.Add("(u.status = 'LOCKED' OR u.locked_until > now())")
 	}
-	sortable := db.Sortable{}
-	names := slices.DeleteFunc(slices.Clone(sortNames), func(n string) bool { return !t.shape.Has(n) })
-	for _, n := range names {
-		sortable[n] = "u." + n
-	}
+	sortable, names := t.shape.Sortable("u", sortNames)
 	return w, sortable.OrderBy(f.Sort, newestFirst, "u.id", names, problems)
 }
 

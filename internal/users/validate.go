@@ -2,7 +2,6 @@ package users
 
 import (
 	"net/mail"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -27,16 +26,8 @@ func checkText(p *fault.Problems, field, value string, least, most int) {
 	case n < least && n == 0:
 		p.Add(field, "it is missing")
 	case n < least || n > most:
-		p.Add(field, "%q has length %d, it takes %d to %d characters", clip(value), n, least, most)
+		p.Add(field, "%.60q has length %d, it takes %d to %d characters", value, n, least, most)
 	}
-}
-
-// clip shortens a refused value for its message.
-func clip(s string) string {
-	if r := []rune(s); len(r) > 60 {
-		return string(r[:60]) + "…"
-	}
-	return s
 }
 
 // hidden says whether a character has no place in a name: controls, and format characters such as
@@ -48,7 +39,7 @@ func hidden(r rune) bool {
 func checkUsername(p *fault.Problems, v string) {
 	odd := func(r rune) bool { return r > unicode.MaxASCII || r == ' ' }
 	if strings.ContainsFunc(v, odd) {
-		p.Add("username", "%q is refused, a username is ASCII without spaces", clip(v))
+		p.Add("username", "%.60q is refused, a username is ASCII without spaces", v)
 		return
 	}
 	checkText(p, "username", v, 3, 100)
@@ -66,22 +57,6 @@ func checkEmail(p *fault.Problems, v string) {
 	}
 	a, err := mail.ParseAddress(v)
 	if err != nil || a.Address != v || a.Name != "" || strings.ContainsFunc(v, hidden) {
-		p.Add("email", "%q is no e-mail address", clip(v))
+		p.Add("email", "%.60q is no e-mail address", v)
 	}
-}
-
-func checkChoice(p *fault.Problems, field, v string, choices []string) {
-	if !slices.Contains(choices, v) {
-		p.Add(field, "%q is refused, it is one of %s", clip(v), strings.Join(choices, ", "))
-	}
-}
-
-// choices upper-cases what a person typed and refuses what is not among the valid ones.
-func choices(p *fault.Problems, field string, values, valid []string) []string {
-	out := make([]string, len(values))
-	for i, v := range values {
-		out[i] = strings.ToUpper(strings.TrimSpace(v))
-		checkChoice(p, field, out[i], valid)
-	}
-	return out
 }

@@ -1,0 +1,175 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/cxgctl/cxgctl/internal/dbtest"
+	"github.com/cxgctl/cxgctl/internal/dbtest/generations"
+	"github.com/cxgctl/cxgctl/internal/migrate"
+)
+
+// world is a kind of database that scripts run on: our own, or another software's generation.
+type world struct {
+	name     string
+	template dbtest.Template
+	macros   *strings.Replacer // what scripts' SQL calls by a neutral name, as it is here
+	facts    map[string]bool   // conditions of scripts: [flag], [audit], …
+}
+
+// ours is a freshly migrated pair of databases with one operator, admin.
+func ours() world {
+	return world{
+		name: "ours",
+		template: dbtest.Template{
+			Name: "migrated",
+			Key:  migrate.Hash(migrate.Manager) + migrate.Hash(migrate.Tenants) + insertAdmin,
+			Build: func(ctx context.Context, manager, tenants string) error {
+				if err := adopt(ctx, manager, tenants); err != nil {
+					return err
+				}
+				_, err := query(ctx, manager, insertAdmin)
+				return err
+			},
+		},
+		macros: macros("is_active", true, "deleted", "is_deleted", "code", generations.EventAudit),
+		facts:  map[string]bool{"ours": true, "flag": true, "audit": true},
+	}
+}
+
+const insertAdmin = `
+INSERT INTO idam.users (id, username, email, full_name, user_type, created_at)
+VALUES ('00000000-0000-4000-8000-000000000001', 'admin', 'admin@cxg.example', 'Administrator', 'MASTER', '2026-01-01T00:00:00Z')`
+
+// adopt migrates both databases.
+func adopt(ctx context.Context, manager, tenants string) error {
+	for which, dsn := range map[migrate.Database]string{migrate.Manager: manager, migrate.Tenants: tenants} {
+		cfg, err := pgx.ParseConfig(dsn)
+		if err != nil {
+			return err
+		}
+		if _, err := migrate.Up(ctx, cfg, which); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// alternative shows the alternative shape of the audit log under the design's column names.
+const alternative = `(SELECT a.*, a.action AS action_performed, a.target_id::text AS resource_id, host(a.ip_address) AS source_ip,
+	CASE a.extra_data->>'resource' WHEN 'user' THEN 'USER_ACCOUNT' ELSE 'TABLE' END AS resource,
+	a.extra_data->>'event_type' AS event_type, a.extra_data->>'event_category' AS event_category,
+	a.extra_data->>'description' AS description, a.extra_data->>'result' AS result, a.extra_data->>'failure_reason' AS failure_reason
+	FROM audt.audit_logs a)`
+
+func macros(userFlag string, live bool, invoiceFlag, tenantFlag, code, audit string) *strings.Replacer {
+	list := []string{
+		"{is_active}", userFlag, "{live}", fmt.Sprint(live), "{dead}", fmt.Sprint(!live),
+		"{invoice_deleted}", invoiceFlag, "{tenant_deleted}", tenantFlag, "{tenant_code}", code,
+	}
+	if audit == generations.ActionAudit {
+		list = append(list, "FROM audt.audit_logs l", "FROM "+alternative+" l", "FROM audt.audit_logs", "FROM "+alternative+" AS audit_logs")
+	}
+	return strings.NewReplacer(list...)
+}
+
+// found is a generation as other software left it, nasty rows included.
+func found(g generations.Generation) world {
+	w := world{
+		name: g.Name, template: g.With(g.Rows, "").With(g.NastyRows()).Template(),
+		macros: macros(g.UserFlag, g.UserLive, g.InvoiceFlag, g.TenantFlag, g.TenantCode, g.Audit),
+		facts:  map[string]bool{"flag": g.UserFlag != "", "audit": g.Audit != ""},
+	}
+	return w
+}
+
+// adopted is a generation after migrate up, without rows but the operator's. The defaults that it lacks
+// are given to it, so that scripts may leave out columns that are beside their point.
+func adopted(g generations.Generation) world {
+	soft := g.With(g.Rows, "").With(lenient(g), "")
+	base := soft.Template()
+	flag, live, audit := g.UserFlag, g.UserLive, g.Audit
+	if flag == "" {
+		flag, live = "is_active", true
+	}
+	if audit == "" {
+		audit = generations.EventAudit
+	}
+	return world{
+		name: g.Name,
+		template: dbtest.Template{
+			Name: "adopted-" + g.Name,
+			Key:  base.Key + migrate.Hash(migrate.Manager) + migrate.Hash(migrate.Tenants),
+			Build: func(ctx context.Context, manager, tenants string) error {
+				if err := base.Build(ctx, manager, tenants); err != nil {
+					return err
+				}
+				return adopt(ctx, manager, tenants)
+			},
+		},
+		macros: macros(flag, live, g.InvoiceFlag, g.TenantFlag, g.TenantCode, audit),
+		facts:  map[string]bool{"flag": true, "audit": true},
+	}
+}
+
+// lenient gives the tables that scripts fill the defaults of our own.
+func lenient(g generations.Generation) string {
+	sql := `ALTER TABLE idam.users ALTER COLUMN user_type SET DEFAULT 'TENANT';
+ALTER TABLE tnnt.tenants ALTER COLUMN type SET DEFAULT 'STANDARD', ALTER COLUMN start_date SET DEFAULT '2026-01-01',
+  ALTER COLUMN status SET DEFAULT 'ACTIVE', ALTER COLUMN ` + g.TenantFlag + ` SET DEFAULT false;
+ALTER TABLE bill.invoices ALTER COLUMN ` + g.InvoiceFlag + ` SET DEFAULT false;`
+	if g.UserFlag != "" {
+		sql += fmt.Sprintf("ALTER TABLE idam.users ALTER COLUMN %s SET DEFAULT %t;", g.UserFlag, g.UserLive)
+	}
+	return sql
+}
+
+// runScripts runs scripts in a world.
+func runScripts(t *testing.T, w world, files []string) {
+	testscript.Run(t, testscript.Params{
+		Files:               files,
+		Setup:               w.setup,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Condition: func(name string) (bool, error) {
+			holds, known := w.facts[name]
+			if !known && name != "ours" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			return holds, nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"sql": w.runSQL, "exits": runExits, "devhome": makeDevHome, "replace": replaceInFile,
+			"bcrypt": checkBcrypt,
+		},
+	})
+}
+
+// TestFoundDatabases runs on every generation as other software left it, with rows of the nasty kinds.
+func TestFoundDatabases(t *testing.T) {
+	for _, g := range generations.All {
+		t.Run(g.Name, func(t *testing.T) { runScripts(t, found(g), []string{"testdata/generation/as_found.txtar"}) })
+	}
+}
+
+// TestAdoptedDatabases runs the scripts of the commands on every generation after migrate up: those of
+// the nouns. What the others are about is no matter of the tables.
+func TestAdoptedDatabases(t *testing.T) {
+	var files []string
+	for _, pattern := range []string{"users_*", "invoices_*", "audit_*", "operator", "protected"} {
+		matches, err := filepath.Glob("testdata/script/" + pattern + ".txtar")
+		if err != nil || len(matches) == 0 {
+			t.Fatalf("no scripts %s: %v", pattern, err)
+		}
+		files = append(files, matches...)
+	}
+	for _, g := range generations.All {
+		t.Run(g.Name, func(t *testing.T) { runScripts(t, adopted(g), files) })
+	}
+}

@@ -1,0 +1,229 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/sys/unix"
+
+	"github.com/cxgctl/cxgctl/internal/dbtest"
+)
+
+// person is whoever sits at a terminal that cxgctl runs on.
+type person struct {
+	*process
+	keyboard *os.File
+	mu       sync.Mutex
+	screen   strings.Builder
+	read     int // how much of the screen was waited for already
+	dark     chan struct{}
+}
+
+// sit starts cxgctl with a pseudo-terminal of its own for all its streams.
+func sit(t *testing.T, pair dbtest.Pair, args ...string) *person {
+	t.Helper()
+	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = keyboard.Close() })
+	if err := unix.IoctlSetPointerInt(int(keyboard.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetUint32(int(keyboard.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tty, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &person{process: cxgctl(t, pair, args...), keyboard: keyboard, dark: make(chan struct{})}
+	p.Stdin, p.Stdout, p.Stderr = tty, tty, tty
+	p.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	p.start(t)
+	_ = tty.Close()
+	go func() {
+		defer close(p.dark)
+		buf := make([]byte, 1<<12)
+		for {
+			n, err := keyboard.Read(buf)
+			p.mu.Lock()
+			p.screen.Write(buf[:n])
+			p.mu.Unlock()
+			if err != nil {
+				return // EIO: nobody has the terminal open any more
+			}
+		}
+	}()
+	return p
+}
+
+func (p *person) sees() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.screen.String()
+}
+
+// awaits waits for a text that was not waited for before.
+func (p *person) awaits(t *testing.T, text string) *person {
+	t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+		if s := p.sees(); len(s) > p.read {
+			if i := strings.Index(s[p.read:], text); i >= 0 {
+				p.read += i + len(text)
+				return p
+			}
+		}
+	}
+	t.Fatalf("the screen never shows %q:\n%s", text, p.sees())
+	return p
+}
+
+// types presses keys. A prompt stands before the terminal's echo is off, so that what is typed at one
+// for a secret has to wait for that.
+func (p *person) types(t *testing.T, keys string, hidden bool) *person {
+	t.Helper()
+	for end := time.Now().Add(patience); hidden; time.Sleep(time.Millisecond) {
+		mode, err := unix.IoctlGetTermios(int(p.keyboard.Fd()), unix.TCGETS)
+		if err != nil || time.Now().After(end) {
+			t.Fatalf("the echo stays on: %v", err)
+		}
+		hidden = mode.Lflag&unix.ECHO != 0
+	}
+	if _, err := p.keyboard.WriteString(keys); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// leaves waits for the end and checks the exit code.
+func (p *person) leaves(t *testing.T, want int) {
+	t.Helper()
+	got := p.exit(t)
+	<-p.dark
+	if got != want {
+		t.Errorf("exit code %d, want %d:\n%s", got, want, p.sees())
+	}
+}
+
+func TestDeletingAsksAPerson(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, keys, says string
+		code             int
+		done             bool
+	}{
+		{"y", "y\n", "1 row changed", 0, true},
+		{"YES", " YES \n", "1 row changed", 0, true},
+		{"n", "n\n", "declined", 10, false},
+		{"no answer", "\n", "declined", 10, false},
+		{"something else", "yo\n", "declined", 10, false},
+		{"end of input", "\x04", "declined", 10, false},
+		{"Ctrl-C", "\x03", "interrupted", 130, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			pair := withAda(t)
+			p := sit(t, pair, "users", "delete", "ada")
+			p.awaits(t, "delete user ada? [y/N] ").types(t, c.keys, false).awaits(t, c.says)
+			p.leaves(t, c.code)
+			if got := ask(t, pair.Manager, "SELECT NOT is_active FROM idam.users WHERE username = 'ada'"); (got == "t") != c.done {
+				t.Errorf("deleted: %s, want %t", got, c.done)
+			}
+			if !c.done {
+				untouched(t, pair.Manager)
+			}
+		})
+	}
+	t.Run("--no-input", func(t *testing.T) {
+		t.Parallel()
+		sit(t, withAda(t), "users", "delete", "ada", "--no-input").leaves(t, 10)
+	})
+	t.Run("--yes", func(t *testing.T) {
+		t.Parallel()
+		sit(t, withAda(t), "users", "delete", "ada", "--yes").leaves(t, 0)
+	})
+}
+
+// While a person thinks, the time that the command may take stands still.
+func TestAPersonMayTakeLongerThanTheTimeout(t *testing.T) {
+	t.Parallel()
+	pair := withAda(t)
+	p := sit(t, pair, "users", "delete", "ada", "--timeout", "500ms").awaits(t, "[y/N] ")
+	time.Sleep(time.Second)
+	p.types(t, "y\n", false).leaves(t, 0)
+}
+
+// What a person was asked about is what is changed, or nothing.
+func TestARowThatChangedDuringTheQuestionIsAConflict(t *testing.T) {
+	t.Parallel()
+	pair := withAda(t)
+	p := sit(t, pair, "users", "delete", "ada").awaits(t, "[y/N] ")
+	if _, err := query(t.Context(), pair.Manager, "UPDATE idam.users SET department = 'elsewhere' WHERE username = 'ada'"); err != nil {
+		t.Fatal(err)
+	}
+	p.types(t, "y\n", false).awaits(t, `user "ada" was changed by somebody else at this moment`)
+	p.leaves(t, 4)
+	untouched(t, pair.Manager)
+}
+
+func TestAPasswordIsAskedForTwiceAndHidden(t *testing.T) {
+	t.Parallel()
+	const pw = "Canary-Horse-9"
+	for _, c := range []struct {
+		name, first, second, says string
+		code                      int
+	}{
+		{"twice alike", pw + "\n", pw + "\n", "1 row changed", 0},
+		{"two that differ", pw + "\n", "Canary-Horse-8\n", "the two passwords differ", 5},
+		{"a weak one", "canary\n", "canary\n", "it needs an upper-case letter", 5},
+		{"Ctrl-C at the first", "\x03", "", "interrupted", 130},
+		{"Ctrl-C at the second", pw + "\n", "\x03", "interrupted", 130},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			pair := withAda(t)
+			p := sit(t, pair, "users", "password", "ada")
+			p.awaits(t, "new password: ").types(t, c.first, true)
+			if c.second != "" {
+				p.awaits(t, "once more: ").types(t, c.second, true)
+			}
+			p.awaits(t, c.says)
+			// the terminal is left as it was found
+			if mode, err := unix.IoctlGetTermios(int(p.keyboard.Fd()), unix.TCGETS); err != nil || mode.Lflag&unix.ECHO == 0 {
+				t.Errorf("the echo stays off (%v)", err)
+			}
+			p.leaves(t, c.code)
+			if strings.Contains(strings.ToLower(p.sees()), "canary") {
+				t.Errorf("the screen shows the password:\n%s", p.sees())
+			}
+			hash := ask(t, pair.Manager, "SELECT password FROM idam.users WHERE username = 'ada'")
+			if c.code != 0 {
+				untouched(t, pair.Manager)
+				return
+			}
+			if err := bcrypt.CompareHashAndPassword([]byte(hash), []byte(pw)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// On a terminal tables are coloured, cut to its width, and tell times as people do.
+func TestATableOnATerminalIsForPeople(t *testing.T) {
+	t.Parallel()
+	p := sit(t, withAda(t), "users", "get", "ada")
+	p.leaves(t, 0)
+	for _, want := range []string{"\x1b[32mACTIVE\x1b[0m", " ago)"} {
+		if !strings.Contains(p.sees(), want) {
+			t.Errorf("the screen lacks %q:\n%s", want, p.sees())
+		}
+	}
+}

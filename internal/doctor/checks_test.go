@@ -1,0 +1,175 @@
+package doctor
+
+import (
+	"crypto/rand"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cxgctl/cxgctl/internal/dbtest"
+	"github.com/cxgctl/cxgctl/internal/dbtest/generations"
+)
+
+// nasty is G2 with the nasty rows, whose audit log cascades.
+func nasty() dbtest.Template {
+	g := generations.Named("g2")
+	return g.With(g.Rows, "").With(g.NastyRows()).Template()
+}
+
+func TestWhatTheFindingsSay(t *testing.T) {
+	t.Parallel()
+	results := examine(t, dbtest.New(t, nasty()))
+	for check, want := range map[string]string{
+		"email-case":         "e-mails that differ in case only (1): Case.Mail@nasty.example and case.mail@nasty.example",
+		"active-locked":      "ACTIVE users with a lock in the future (2): nasty-active-1, nasty-active-2",
+		"ambiguous-username": "usernames that are another user's id or e-mail (1): bad00000-0000-4000-8000-000000000101 is the id of nasty-creator",
+		"repeated-grant":     "role grants that repeat another (2): nasty-creator has NASTY_SUPPORT 2 times, nasty-mail-1 has NASTY_USER 2 times",
+		"invoice-total":      "invoices whose total does not add up (2): NASTY-TOTAL-1 (16.5001 instead of 16.5000), NASTY-TOTAL-2 (10.0000 instead of 7.0000)",
+		"created-by": "rows whose created_by is no user (3): 1 of bill.invoices by dead0000-0000-4000-8000-000000000001, " +
+			"1 of idam.users by dead0000-0000-4000-8000-000000000001, 1 of idam.users by dead0000-0000-4000-8000-000000000002",
+		"user-type-default": `idam.users.user_type defaults to "USER", which its own CHECK refuses`,
+		"audit-cascade": "audit rows are erased with what they are about, by audit_logs_tenant_id_fkey (tenant_id to tnnt.tenants, ON DELETE CASCADE), " +
+			"audit_logs_user_id_fkey (user_id to idam.users, ON DELETE CASCADE)",
+	} {
+		if f := find(t, results, check); f.Found != want {
+			t.Errorf("%s: %s", check, f.Found)
+		}
+	}
+}
+
+func TestTheRemediesForConstraintsMendThem(t *testing.T) {
+	t.Parallel()
+	pair := dbtest.New(t, nasty())
+	execute(t, pair.Manager, `CREATE TABLE bill.accounts (id uuid PRIMARY KEY);
+		ALTER TABLE audt.audit_logs ADD CONSTRAINT "to accounts" FOREIGN KEY (user_id) REFERENCES bill.accounts (id) NOT VALID`)
+	results := examine(t, pair)
+	f := find(t, results, "audit-references")
+	if f.Status != Warn || f.Count != 1 || f.Examples[0] != "to accounts (user_id to bill.accounts)" {
+		t.Errorf("a key to elsewhere: %+v", f)
+	}
+	for _, check := range []string{"audit-references", "audit-cascade", "user-type-default"} {
+		remedy, _, _ := strings.Cut(find(t, results, check).Remedy, ";")
+		execute(t, pair.Manager, remedy)
+	}
+	results = examine(t, pair)
+	for _, check := range []string{"audit-references", "audit-cascade", "user-type-default"} {
+		if f := find(t, results, check); f.Status != OK {
+			t.Errorf("mended: %+v", f)
+		}
+	}
+	execute(t, pair.Manager, `ALTER TABLE idam.users ALTER COLUMN user_type DROP DEFAULT`)
+	if f := find(t, examine(t, pair), "user-type-default"); f.Status != OK {
+		t.Errorf("no default: %+v", f)
+	}
+}
+
+func TestDriftThatCommandsMind(t *testing.T) {
+	t.Parallel()
+	pair := dbtest.New(t, migrated)
+	execute(t, pair.Manager, `
+ALTER TABLE idam.users ALTER full_name TYPE text, ALTER failed_login_attempts TYPE bigint, DROP COLUMN phone_verified;
+ALTER TABLE idam.sessions ALTER ip_address TYPE text, ADD tls text NOT NULL;
+DROP TABLE idam.api_keys`)
+	f := find(t, examine(t, pair), "drift")
+	want := "6 differences from what cxgctl's migrations make; commands mind none: idam.users lacks phone_verified, " +
+		"full_name is text, not character varying(100), failed_login_attempts is bigint, not integer; " +
+		"idam.sessions has also tls, ip_address is text, not inet; idam.api_keys is missing"
+	if f.Status != OK || f.Found != want {
+		t.Errorf("harmless: %+v", f)
+	}
+	execute(t, pair.Manager, `
+ALTER TABLE bill.invoices ALTER total_amount TYPE numeric(15,2), ALTER tax_amount TYPE numeric, ALTER paid_at TYPE timestamp;
+ALTER TABLE idam.users ADD employee_no integer NOT NULL, ADD is_deleted boolean NOT NULL, ADD note text NOT NULL DEFAULT ''`)
+	f = find(t, examine(t, pair), "drift")
+	examples := []string{
+		"bill.invoices.total_amount is numeric(15,2), not numeric(18,4)",
+		"bill.invoices.paid_at is timestamp without time zone, not timestamp with time zone",
+		"idam.users.employee_no wants a value and has no default",
+	}
+	if f.Status != Warn || f.Count != 3 || !slices.Equal(f.Examples, examples) || !strings.HasPrefix(f.Found, "12 differences ") {
+		t.Errorf("harmful: %+v", f)
+	}
+}
+
+// A defect that many rows have is counted whole, and three of them are found without gathering them all.
+func TestCommonDefects(t *testing.T) {
+	t.Parallel()
+	pair := dbtest.New(t, nasty())
+	execute(t, pair.Manager, `
+INSERT INTO idam.users (username, email, full_name, user_type, password)
+SELECT 'Many-' || n, n || '@Many.example', 'Many', 'TENANT', '' FROM generate_series(1, 10001) n;
+UPDATE idam.users SET is_deleted = true WHERE username = 'Many-10001'`)
+	results := examine(t, pair)
+	if f := find(t, results, "empty-password"); f.Count != 10001 || len(f.Examples) != 3 || !strings.HasSuffix(f.Found, ", …") {
+		t.Errorf("common: %+v", f)
+	}
+	if f := find(t, results, "active-locked"); f.Count != 2 || len(f.Examples) != 2 {
+		t.Errorf("rare beside it: %+v", f)
+	}
+	for _, check := range []string{"username-case", "email-case"} {
+		if f := find(t, results, check); f.Count != 1 {
+			t.Errorf("among many capitals: %+v", f)
+		}
+	}
+}
+
+func TestWhatCannotBeLookedAtIsSkipped(t *testing.T) {
+	t.Parallel()
+	pair := dbtest.New(t, nasty())
+	execute(t, pair.Manager, `
+ALTER TABLE bill.invoices DROP COLUMN tax_amount; ALTER TABLE idam.users DROP COLUMN locked_until; DROP TABLE idam.user_roles`)
+	results := examine(t, pair)
+	for check, want := range map[string]string{
+		"invoice-total":  "there is no bill.invoices.tax_amount to look at",
+		"active-locked":  "there is no idam.users.locked_until to look at",
+		"repeated-grant": "there is no idam.user_roles to look at",
+	} {
+		if f := find(t, results, check); f.Status != Skip || f.Found != want {
+			t.Errorf("%+v", f)
+		}
+	}
+	for _, check := range []string{"paid-without-date", "empty-password"} {
+		if f := find(t, results, check); f.Status != Warn {
+			t.Errorf("the table's other columns: %+v", f)
+		}
+	}
+
+	role := "doctor_" + strings.ToLower(rand.Text()) // roles are the whole server's, which others may share
+	execute(t, pair.Manager, `CREATE ROLE `+role+`; GRANT USAGE ON SCHEMA idam, bill, tnnt, audt TO `+role+`;
+		GRANT SELECT ON ALL TABLES IN SCHEMA idam, tnnt, audt TO `+role)
+	t.Cleanup(func() { execute(t, pair.Manager, `DROP OWNED BY `+role+`; DROP ROLE `+role) })
+	results = examine(t, dbtest.Pair{Manager: as(t, pair.Manager, role), Tenants: pair.Tenants})
+	if f := find(t, results, "paid-without-date"); f.Status != Skip || !strings.Contains(f.Found, "lacks a right") {
+		t.Errorf("a closed table: %+v", f)
+	}
+	if f := find(t, results, "rights"); f.Status != Fail {
+		t.Errorf("rights: %+v", f)
+	}
+	if f := find(t, results, "empty-password"); f.Status != Warn {
+		t.Errorf("the open table: %+v", f)
+	}
+}
+
+// Tenants that share a table have names of their own, and a deleted account's name is free.
+func TestNamesInASharedTenantDatabase(t *testing.T) {
+	t.Parallel()
+	pair := dbtest.New(t, migrated)
+	execute(t, pair.Tenants, `
+INSERT INTO sys.users (username, email, password, tenant_id, is_deleted) VALUES
+('Kim', 'kim@one.example', 'x', 'bad00000-0000-4000-8000-000000000001', false),
+('kim', 'kim@two.example', 'x', 'bad00000-0000-4000-8000-000000000002', false),
+('Lee', 'lee@one.example', 'x', 'bad00000-0000-4000-8000-000000000001', true),
+('lee', 'Lee@one.example', 'x', 'bad00000-0000-4000-8000-000000000001', false),
+('kim@one.example', 'own@two.example', 'x', 'bad00000-0000-4000-8000-000000000002', false)`)
+	if got := bad(t, examine(t, pair)); len(got) > 0 {
+		t.Errorf("found %v", got)
+	}
+	execute(t, pair.Tenants, `UPDATE sys.users SET tenant_id = NULL, is_deleted = false`)
+	want := map[string]int{"tenants username-case": 2, "tenants email-case": 1, "tenants ambiguous-username": 1}
+	got := bad(t, examine(t, pair))
+	for check, n := range want {
+		if got[check] != n {
+			t.Errorf("%s: %d", check, got[check])
+		}
+	}
+}

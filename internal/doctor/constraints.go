@@ -1,0 +1,137 @@
+package doctor
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// The values that commands know, in a column that no CHECK guards as well.
+var (
+	userTypes       = []string{"MASTER", "TENANT", "SYSTEM"}
+	userStatuses    = []string{"ACTIVE", "INACTIVE", "LOCKED", "SUSPENDED"}
+	invoiceStatuses = []string{"PENDING", "SENT", "PAID", "OVERDUE", "CANCELED"}
+)
+
+// The default as a plain value; NULL for none and for an expression, which nobody can judge from here.
+const readDefault = `
+SELECT (SELECT substring(pg_get_expr(d.adbin, d.adrelid) FROM '^''([^'']*)''')
+          FROM pg_attrdef d
+          JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+         WHERE d.adrelid = to_regclass($1) AND a.attname = $2)`
+
+// userTypeDefault looks for the default 'USER', which every generation has and none of their CHECKs
+// allows: whoever leaves user_type out is refused, or makes a user that no command knows the type of.
+func userTypeDefault(ctx context.Context, s *subject) (Finding, error) {
+	if t := s.catalog[schema.Users]; t == nil || !t.Has("user_type") {
+		return skipped("there is no %s.user_type to look at", schema.Users), nil
+	}
+	var value *string
+	if err := s.db.QueryRow(ctx, readDefault, schema.Users, "user_type").Scan(&value); err != nil {
+		return Finding{}, err
+	}
+	if value == nil {
+		return fine("%s.user_type has no default, and so no illegal one", schema.Users), nil
+	}
+	rules, err := schema.ReadRules(ctx, s.db, schema.Users)
+	if err != nil {
+		return Finding{}, err
+	}
+	allowed, guarded := rules.Allowed["user_type"]
+	what := "which its own CHECK refuses"
+	if !guarded {
+		allowed, what = userTypes, "which no command knows, and which no CHECK refuses"
+	}
+	if slices.Contains(allowed, *value) {
+		return fine("%s.user_type defaults to %s", schema.Users, *value), nil
+	}
+	return wrong(Warn, "%s.user_type defaults to %q, %s", schema.Users, *value, what).of([]string{*value}).
+		remedied("ALTER TABLE %s ALTER COLUMN user_type SET DEFAULT 'TENANT'; cxgctl never relies on the default", schema.Users), nil
+}
+
+// foreignKey is one of a table's foreign keys.
+type foreignKey struct {
+	Name     string `db:"name"`
+	Columns  string `db:"columns"`
+	Target   string `db:"target"`
+	OnDelete string `db:"on_delete"`
+}
+
+const readForeignKeys = `
+SELECT c.conname::text AS name,
+       (SELECT string_agg(a.attname, ', ' ORDER BY k.n)
+          FROM unnest(c.conkey) WITH ORDINALITY AS k (attnum, n)
+          JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attnum) AS columns,
+       n.nspname || '.' || f.relname AS target,
+       CASE c.confdeltype WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' WHEN 'd' THEN 'SET DEFAULT' ELSE '' END AS on_delete
+  FROM pg_constraint c
+  JOIN pg_class f ON f.oid = c.confrelid
+  JOIN pg_namespace n ON n.oid = f.relnamespace
+ WHERE c.conrelid = to_regclass($1) AND c.contype = 'f'
+ ORDER BY c.conname`
+
+// auditKeys judges the audit log's foreign keys: bad says what is wrong with one, "" for nothing.
+func auditKeys(ctx context.Context, s *subject, bad func(foreignKey) string) (things []string, remedy string, err error) {
+	keys, err := db.Collect[foreignKey](ctx, s.db, readForeignKeys, schema.AuditLogs)
+	if err != nil {
+		return nil, "", err
+	}
+	var drops []string
+	for _, k := range keys {
+		if what := bad(k); what != "" {
+			things = append(things, k.Name+" ("+what+")")
+			drops = append(drops, "DROP CONSTRAINT "+pgx.Identifier{k.Name}.Sanitize())
+		}
+	}
+	return things, "ALTER TABLE " + schema.AuditLogs + " " + strings.Join(drops, ", "), nil
+}
+
+// auditCascade looks for foreign keys by which deleting a user or a tenant takes their audit rows along,
+// or what these say about them.
+func auditCascade(ctx context.Context, s *subject) (Finding, error) {
+	if s.catalog[schema.AuditLogs] == nil {
+		return skipped("there is no %s to look at", schema.AuditLogs), nil
+	}
+	things, remedy, err := auditKeys(ctx, s, func(k foreignKey) string {
+		if k.OnDelete == "" {
+			return ""
+		}
+		return k.Columns + " to " + k.Target + ", ON DELETE " + k.OnDelete
+	})
+	if err != nil {
+		return Finding{}, err
+	}
+	if len(things) > 0 {
+		return wrong(Warn, "audit rows are erased with what they are about, by %s", abridged(things)).of(things).remedied("%s", remedy), nil
+	}
+	return fine("deleting a user or a tenant leaves the rows of %s alone", schema.AuditLogs), nil
+}
+
+// auditTargets are the tables that the ids in an audit row are of.
+var auditTargets = map[string]string{"user_id": schema.Users, "tenant_id": schema.Tenants}
+
+// auditReferences looks for foreign keys that refuse the ids that audit rows have.
+func auditReferences(ctx context.Context, s *subject) (Finding, error) {
+	if s.catalog[schema.AuditLogs] == nil {
+		return skipped("there is no %s to look at", schema.AuditLogs), nil
+	}
+	things, remedy, err := auditKeys(ctx, s, func(k foreignKey) string {
+		if want := auditTargets[k.Columns]; want == "" || want == k.Target {
+			return ""
+		}
+		return k.Columns + " to " + k.Target
+	})
+	if err != nil {
+		return Finding{}, err
+	}
+	if len(things) > 0 {
+		return wrong(Warn, "ids go to extra_data of %s, since foreign keys point elsewhere than to %s and %s: %s",
+			schema.AuditLogs, schema.Users, schema.Tenants, abridged(things)).of(things).remedied("%s", remedy), nil
+	}
+	return fine("%s takes the ids of operators and tenants", schema.AuditLogs), nil
+}

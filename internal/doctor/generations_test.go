@@ -1,0 +1,165 @@
+package doctor
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/dbtest"
+	"github.com/cxgctl/cxgctl/internal/dbtest/generations"
+	"github.com/cxgctl/cxgctl/internal/migrate"
+)
+
+// migrated is a freshly migrated pair of databases.
+var migrated = dbtest.Template{
+	Name: "doctor's migrated",
+	Key:  migrate.Hash(migrate.Manager) + migrate.Hash(migrate.Tenants),
+	Build: func(ctx context.Context, manager, tenants string) error {
+		for which, dsn := range map[migrate.Database]string{migrate.Manager: manager, migrate.Tenants: tenants} {
+			cfg, err := pgx.ParseConfig(dsn)
+			if err != nil {
+				return err
+			}
+			if _, err := migrate.Up(ctx, cfg, which); err != nil {
+				return err
+			}
+		}
+		return nil
+	},
+}
+
+// examine runs every check on a pair of databases.
+func examine(t *testing.T, pair dbtest.Pair) []Result {
+	t.Helper()
+	results, err := Run(t.Context(), Input{Operator: Operator{Name: "admin", Accept: accept}, Targets: []Target{
+		{Database: migrate.Manager, Required: true, Options: db.Options{Name: "manager", URL: pair.Manager, Timeout: 30 * time.Second}},
+		{Database: migrate.Tenants, Options: db.Options{Name: "tenants", URL: pair.Tenants, Timeout: 30 * time.Second}},
+	}})
+	if results == nil {
+		t.Fatal(err)
+	}
+	return results
+}
+
+// bad counts what is wrong, by target and check. What migrations are pending is another test's matter.
+func bad(t *testing.T, results []Result) map[string]int {
+	t.Helper()
+	counts := map[string]int{}
+	for _, r := range results {
+		if !r.Bad() || r.Check == "migrations" {
+			continue
+		}
+		counts[r.Target+" "+r.Check] = r.Count
+		// an audit log that is not there is one thing, of which there is no example
+		if want := min(r.Count, 3); len(r.Examples) != want && r.Check != "audit-log" && r.Check != "created-by" {
+			t.Errorf("%s has %d examples: %q", r.Check, len(r.Examples), r.Examples)
+		}
+		if r.Remedy == "" {
+			t.Errorf("nothing mends %+v", r)
+		}
+	}
+	return counts
+}
+
+// reporters are the checks that find the fixtures' defects.
+var reporters = map[generations.Defect]string{
+	generations.UserTypeDefault:        "manager user-type-default",
+	generations.AuditCascade:           "manager audit-cascade",
+	generations.EmailCase:              "manager email-case",
+	generations.UsernameCase:           "manager username-case",
+	generations.UsernameIsID:           "manager ambiguous-username",
+	generations.EmptyPassword:          "manager empty-password",
+	generations.ActiveLocked:           "manager active-locked",
+	generations.LockedWithoutLock:      "manager locked-without-lock",
+	generations.UnknownUserType:        "manager user-type",
+	generations.UnknownStatus:          "manager user-status",
+	generations.DanglingUserCreator:    "manager created-by",
+	generations.DanglingInvoiceCreator: "manager created-by",
+	generations.DuplicateGrant:         "manager repeated-grant",
+	generations.WrongTotal:             "manager invoice-total",
+	generations.PaidWithoutDate:        "manager paid-without-date",
+	generations.PaidWithoutMethod:      "manager paid-without-method",
+	generations.TenantEmailCase:        "tenants email-case",
+	generations.TenantUsernameCase:     "tenants username-case",
+	generations.TenantUsernameIsID:     "tenants ambiguous-username",
+	generations.TenantEmptyPassword:    "tenants empty-password",
+}
+
+func TestEveryGeneration(t *testing.T) {
+	t.Parallel()
+	found := map[string]string{
+		"g0": "idam.users G0 (is_active, email_verified, phone_verified); bill.invoices G1 or Gx (deleted); " +
+			"tnnt.tenants G1 or G2 (code, is_deleted); idam.roles G1 or G2 (code, is_deleted); audt.audit_logs G1 to Gx (event_type, deleted)",
+		"g1": "idam.users G1 or Gx; bill.invoices G1 or Gx (deleted); " +
+			"tnnt.tenants G1 or G2 (code, is_deleted); idam.roles G1 or G2 (code, is_deleted); audt.audit_logs G1 to Gx (event_type, deleted)",
+		"g1alt": "idam.users G1 or Gx; bill.invoices G1 or Gx (deleted); tnnt.tenants G1 or G2 (code, is_deleted); " +
+			"idam.roles G1 or G2 (code, is_deleted); audt.audit_logs as the backend's ORM expects it (request_path, action, deleted)",
+		"g1noaudit": "idam.users G1 or Gx; bill.invoices G1 or Gx (deleted); tnnt.tenants G1 or G2 (code, is_deleted); idam.roles G1 or G2 (code, is_deleted)",
+		"g2": "idam.users G2 (is_deleted, password_reset_token, password_reset_token_expires_at); bill.invoices G2 (is_deleted); " +
+			"tnnt.tenants G1 or G2 (code, is_deleted); idam.roles G1 or G2 (code, is_deleted); audt.audit_logs G1 to Gx (event_type, deleted)",
+		"gx": "idam.users G1 or Gx; bill.invoices G1 or Gx (deleted); tnnt.tenants Gx (tenant_code, business_no, deleted); " +
+			"idam.roles Gx (role_code, role_name, role_type); audt.audit_logs G1 to Gx (event_type, deleted)",
+	}
+	for _, g := range generations.All {
+		t.Run(g.Name, func(t *testing.T) {
+			t.Parallel()
+			want := map[string]int{"manager user-type-default": g.Defects[generations.UserTypeDefault]}
+			if n := g.Defects[generations.AuditCascade]; n > 0 {
+				want["manager audit-cascade"] = n
+			}
+			if g.UserFlag == "" {
+				want["manager soft-delete"] = 1
+			}
+			if g.Audit == "" {
+				want["manager schema"], want["manager audit-log"] = 1, 1
+			}
+			results := examine(t, dbtest.New(t, g.With(g.Rows, "").Template()))
+			if got := bad(t, results); !maps.Equal(got, want) {
+				t.Errorf("without a bad row: %v, not %v", got, want)
+			}
+			if f := find(t, results, "generation"); f.Status != OK || f.Found != found[g.Name] {
+				t.Errorf("generation: %+v", f)
+			}
+			if f := find(t, results, "drift"); f.Status != OK || !strings.Contains(f.Found, "differences from what cxgctl's migrations make; commands mind none") ||
+				strings.Contains(f.Found, "idam.users lacks email_verified, phone_verified") == (g.Name == "g0") {
+				t.Errorf("drift: %+v", f)
+			}
+
+			for defect, check := range reporters {
+				if n := g.Defects[defect]; n > 0 && want[check] != n {
+					want[check] += n
+				}
+			}
+			want["manager created-by"] = g.Defects[generations.DanglingUserCreator] + g.Defects[generations.DanglingInvoiceCreator]
+			nasty := g.With(g.Rows, "").With(g.NastyRows())
+			if got := bad(t, examine(t, dbtest.New(t, nasty.Template()))); !maps.Equal(got, want) {
+				t.Errorf("with the nasty rows: %v, not %v", got, want)
+			}
+		})
+	}
+}
+
+// With every column of a migrated database expected, and every expected one there, the expectations say
+// what the migrations make.
+func TestAMigratedDatabaseIsAsExpected(t *testing.T) {
+	t.Parallel()
+	results := examine(t, dbtest.New(t, migrated))
+	if got := bad(t, results); len(got) > 0 {
+		t.Errorf("found %v", got)
+	}
+	drifts := slices.DeleteFunc(results, func(r Result) bool { return r.Check != "drift" })
+	for _, r := range drifts {
+		if r.Found != "the columns are those that cxgctl's migrations make" {
+			t.Errorf("%s: %+v", r.Target, r)
+		}
+	}
+	if len(drifts) != 2 {
+		t.Errorf("%d databases were compared", len(drifts))
+	}
+}

@@ -1,0 +1,228 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/cxgctl/cxgctl/internal/migrate"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// sign is a column by which a table's generation is told; "" is any table.
+type sign struct{ column, generation string }
+
+// shapes are the tables that differ between generations, with their signs, the surest first, and the
+// other columns that only some generations have.
+var shapes = []struct {
+	table  string
+	signs  []sign
+	extras string
+}{
+	{
+		schema.Users,
+		[]sign{{"is_active", "G0"}, {"is_deleted", "G2"}, {"deleted", "of no known generation"}, {"", "G1 or Gx"}},
+		"email_verified phone_verified password_reset_token password_reset_token_expires_at",
+	},
+	{schema.Invoices, []sign{{"is_deleted", "G2"}, {"deleted", "G1 or Gx"}, {"", "of no known generation"}}, ""},
+	{
+		schema.Tenants,
+		[]sign{{"tenant_code", "Gx"}, {"code", "G1 or G2"}, {"", "of no known generation"}},
+		"business_no is_deleted deleted",
+	},
+	{
+		"idam.roles",
+		[]sign{{"role_code", "Gx"}, {"code", "G1 or G2"}, {"", "of no known generation"}},
+		"role_name role_type is_deleted",
+	},
+	{
+		schema.AuditLogs,
+		[]sign{{"request_path", "as the backend's ORM expects it"}, {"event_type", "G1 to Gx"}, {"", "of no known generation"}},
+		"action deleted is_deleted",
+	},
+	{sysUsers, []sign{{"tenant_id", "G0, shared by tenants"}, {"", "G1 or later, without tenant_id"}}, ""},
+}
+
+// generation names the generation of each table, since a database may hold tables of several.
+func generation(_ context.Context, s *subject) (Finding, error) {
+	var list []string
+	for _, shape := range shapes {
+		t := s.catalog[shape.table]
+		if t == nil {
+			continue
+		}
+		has := func(column string) bool { return column == "" || t.Has(column) }
+		told := shape.signs[slices.IndexFunc(shape.signs, func(x sign) bool { return has(x.column) })]
+		seen := slices.DeleteFunc(strings.Fields(told.column+" "+shape.extras), func(c string) bool { return !has(c) })
+		list = append(list, strings.TrimSpace(fmt.Sprintf("%s %s %s", t.Name, told.generation, bracketed(seen))))
+	}
+	if len(list) == 0 {
+		return skipped("there is no table to look at"), nil
+	}
+	return fine("%s", strings.Join(list, "; ")), nil
+}
+
+func bracketed(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return "(" + strings.Join(list, ", ") + ")"
+}
+
+// expected are the tables that migrations make in this database.
+func (s *subject) expected() []schema.Expectation {
+	if s.Database == migrate.Tenants {
+		return schema.TenantTables()
+	}
+	return schema.ManagerTables(s.catalog)
+}
+
+// drift compares the tables with those that our migrations make. What the schema, soft-delete, audit-log
+// and roles checks say is not said twice: a table or column that commands need, or a flag, is theirs.
+func drift(ctx context.Context, s *subject) (Finding, error) {
+	if len(s.catalog) == 0 {
+		return skipped("there is no table to look at"), nil
+	}
+	reported := slices.Concat(missing(s.catalog, needs[s.Database]), roleTables)
+	var harmless, minded, known, written []string
+	differences := 0
+	for _, e := range s.expected() {
+		t := s.catalog[e.Name]
+		if t == nil {
+			if !slices.Contains(reported, e.Name) {
+				harmless, differences = append(harmless, e.Name+" is missing"), differences+1
+			}
+			continue
+		}
+		d := compare(t, e)
+		i := slices.IndexFunc(needs[s.Database], func(n need) bool { return n.table == t.Name })
+		used := i >= 0
+		flagless := used && needs[s.Database][i].marks && t.Live("") == "true"
+		d.lacks = slices.DeleteFunc(d.lacks, func(c string) bool {
+			return slices.Contains(reported, t.Name+"."+c) || flagless && isFlag(c)
+		})
+		for _, r := range d.retyped {
+			if used && r.matters {
+				minded = append(minded, t.Name+"."+r.text)
+			}
+		}
+		differences += len(d.lacks) + len(d.has) + len(d.retyped)
+		if text := d.String(); text != "" {
+			harmless = append(harmless, t.Name+" "+text)
+		}
+		// a column that refuses our rows because nothing of ours knows it; the audit log has a check of its own
+		if used && t.Name != schema.AuditLogs {
+			written = append(written, t.Name)
+		}
+		for _, c := range t.Columns {
+			if !slices.Contains(d.has, c.Name) || isFlag(c.Name) {
+				known = append(known, t.Name+"."+c.Name)
+			}
+		}
+	}
+	demanded, err := s.demanded(ctx, written, known)
+	if err != nil {
+		return Finding{}, err
+	}
+	for _, c := range demanded {
+		minded = append(minded, c+" wants a value and has no default")
+	}
+	switch {
+	case len(minded) > 0:
+		return wrong(Warn, "%s from what cxgctl's migrations make; commands mind %d: %s", differ(differences), len(minded), abridged(minded)).of(minded).
+			remedied("see that each is meant: ALTER TABLE … ALTER COLUMN … TYPE changes a type, SET DEFAULT lets rows in that say nothing about a column"), nil
+	case differences > 0:
+		return fine("%s from what cxgctl's migrations make; commands mind none: %s", differ(differences), strings.Join(harmless, "; ")), nil
+	}
+	return fine("the columns are those that cxgctl's migrations make"), nil
+}
+
+// isFlag says whether the column is one that marks deleted rows.
+func isFlag(column string) bool {
+	return slices.ContainsFunc(schema.LiveValues(), func(v [2]string) bool { return v[0] == column })
+}
+
+func differ(n int) string {
+	if n == 1 {
+		return "1 difference"
+	}
+	return fmt.Sprintf("%d differences", n)
+}
+
+// difference is how a table differs from the one that is expected. A column of another generation's
+// name is no difference.
+type difference struct {
+	lacks, has []string
+	retyped    []retyped
+}
+
+type retyped struct {
+	text    string
+	matters bool
+}
+
+func compare(t *schema.Table, e schema.Expectation) difference {
+	var d difference
+	var met []string
+	for _, want := range e.Columns {
+		c, ok := want.In(t)
+		if !ok {
+			d.lacks = append(d.lacks, want.Names[0])
+			continue
+		}
+		met = append(met, c.Name)
+		if c.Type != want.Type {
+			d.retyped = append(d.retyped, retyped{c.Name + " is " + c.Type + ", not " + want.Type, !compatible(c.Type, want.Type)})
+		}
+	}
+	for _, c := range t.Columns {
+		if !slices.Contains(met, c.Name) {
+			d.has = append(d.has, c.Name)
+		}
+	}
+	return d
+}
+
+// String says the difference after the table's name.
+func (d difference) String() string {
+	var parts []string
+	if len(d.lacks) > 0 {
+		parts = append(parts, "lacks "+strings.Join(d.lacks, ", "))
+	}
+	if len(d.has) > 0 {
+		parts = append(parts, "has also "+strings.Join(d.has, ", "))
+	}
+	for _, r := range d.retyped {
+		parts = append(parts, r.text)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// families are types that statements and records do not tell apart. What is too long or too large for
+// one of them the server refuses, and nothing is lost.
+var families = [][]string{
+	{"character varying", "character", "text", "citext"},
+	{"smallint", "integer", "bigint"},
+}
+
+// compatible says whether commands get along with one type where another is expected. A numeric of a
+// smaller scale would round amounts in silence.
+func compatible(have, want string) bool {
+	haveName, havePrecision, sized := strings.Cut(have, "(")
+	wantName, wantPrecision, _ := strings.Cut(want, "(")
+	if haveName == "numeric" && wantName == "numeric" {
+		return !sized || scale(havePrecision) >= scale(wantPrecision)
+	}
+	return slices.ContainsFunc(families, func(f []string) bool {
+		return slices.Contains(f, haveName) && slices.Contains(f, wantName)
+	})
+}
+
+// scale reads the scale out of what stands in a numeric's brackets: 18,4).
+func scale(precision string) int {
+	var digits, places int
+	// numeric(18) has no scale, which is a scale of 0
+	_, _ = fmt.Sscanf(precision, "%d,%d", &digits, &places)
+	return places
+}

@@ -23,9 +23,10 @@ func (a *app) doctorCommand() *cobra.Command {
 	var f migrateFlags
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Look for what would make commands fail, and say what mends it; changes nothing", Args: exactly(),
-		Long: "doctor looks at the configuration, the connections, the servers and the tables that commands depend on.\n" +
-			"It changes nothing and needs no operator. It exits with 0 when all is well, with 9 when it found\n" +
-			"something, and with 8 when it could not look.",
+		Long: "doctor looks at the configuration, the connections, the servers and the tables that commands depend on,\n" +
+			"and at every row for what no constraint keeps out: a million users and two million invoices take some\n" +
+			"seconds. It changes nothing, locks nothing and needs no operator. It exits with 0 when all is well,\n" +
+			"with 9 when it found something, and with 8 when it could not look.",
 		Example: "  cxgctl doctor\n  cxgctl doctor -o json --jq '.data.items[] | select(.remedy != \"\") | .remedy'",
 	}
 	cmd.RunE = a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {

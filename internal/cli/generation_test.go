@@ -38,8 +38,10 @@ func ours() world {
 				return err
 			},
 		},
-		macros: macros("is_active", true, "deleted", "is_deleted", "code", generations.EventAudit),
-		facts:  map[string]bool{"ours": true, "flag": true, "audit": true},
+		macros: macros(generations.Generation{
+			UserFlag: "is_active", UserLive: true, InvoiceFlag: "deleted", TenantFlag: "is_deleted", TenantCode: "code",
+		}),
+		facts: map[string]bool{"ours": true, "flag": true, "audit": true},
 	}
 }
 
@@ -68,12 +70,18 @@ const alternative = `(SELECT a.*, a.action AS action_performed, a.target_id::tex
 	a.extra_data->>'description' AS description, a.extra_data->>'result' AS result, a.extra_data->>'failure_reason' AS failure_reason
 	FROM audt.audit_logs a)`
 
-func macros(userFlag string, live bool, invoiceFlag, tenantFlag, code, audit string) *strings.Replacer {
-	list := []string{
-		"{is_active}", userFlag, "{live}", fmt.Sprint(live), "{dead}", fmt.Sprint(!live),
-		"{invoice_deleted}", invoiceFlag, "{tenant_deleted}", tenantFlag, "{tenant_code}", code,
+// macros replaces what scripts' SQL calls by a neutral name, in braces, by its name in a generation.
+func macros(g generations.Generation) *strings.Replacer {
+	key := "invoices_tenant_id_fkey"
+	if strings.Contains(g.Manager, "'fk_'") { // SQLAlchemy named it
+		key = "fk_invoices_tenant_id_tenants"
 	}
-	if audit == generations.ActionAudit {
+	list := []string{
+		"{is_active}", g.UserFlag, "{live}", fmt.Sprint(g.UserLive), "{dead}", fmt.Sprint(!g.UserLive),
+		"{invoice_deleted}", g.InvoiceFlag, "{tenant_deleted}", g.TenantFlag, "{tenant_code}", g.TenantCode,
+		"{invoice_tenant_fkey}", key,
+	}
+	if g.Audit == generations.ActionAudit {
 		list = append(list, "FROM audt.audit_logs l", "FROM "+alternative+" l", "FROM audt.audit_logs", "FROM "+alternative+" AS audit_logs")
 	}
 	return strings.NewReplacer(list...)
@@ -83,7 +91,7 @@ func macros(userFlag string, live bool, invoiceFlag, tenantFlag, code, audit str
 func found(g generations.Generation) world {
 	w := world{
 		name: g.Name, template: g.With(g.Rows, "").With(g.NastyRows()).Template(),
-		macros: macros(g.UserFlag, g.UserLive, g.InvoiceFlag, g.TenantFlag, g.TenantCode, g.Audit),
+		macros: macros(g),
 		facts:  map[string]bool{"flag": g.UserFlag != "", "audit": g.Audit != ""},
 	}
 	return w
@@ -94,12 +102,8 @@ func found(g generations.Generation) world {
 func adopted(g generations.Generation) world {
 	soft := g.With(g.Rows, "").With(lenient(g), "")
 	base := soft.Template()
-	flag, live, audit := g.UserFlag, g.UserLive, g.Audit
-	if flag == "" {
-		flag, live = "is_active", true
-	}
-	if audit == "" {
-		audit = generations.EventAudit
+	if g.UserFlag == "" { // adoption adds the design's
+		g.UserFlag, g.UserLive = "is_active", true
 	}
 	return world{
 		name: g.Name,
@@ -113,7 +117,7 @@ func adopted(g generations.Generation) world {
 				return adopt(ctx, manager, tenants)
 			},
 		},
-		macros: macros(flag, live, g.InvoiceFlag, g.TenantFlag, g.TenantCode, audit),
+		macros: macros(g),
 		facts:  map[string]bool{"flag": true, "audit": true},
 	}
 }
@@ -123,6 +127,10 @@ func lenient(g generations.Generation) string {
 	sql := `ALTER TABLE idam.users ALTER COLUMN user_type SET DEFAULT 'TENANT';
 ALTER TABLE tnnt.tenants ALTER COLUMN type SET DEFAULT 'STANDARD', ALTER COLUMN start_date SET DEFAULT '2026-01-01',
   ALTER COLUMN status SET DEFAULT 'ACTIVE', ALTER COLUMN ` + g.TenantFlag + ` SET DEFAULT false;
+ALTER TABLE bill.plans ALTER COLUMN billing_cycle SET DEFAULT 'MONTHLY', ALTER COLUMN currency SET DEFAULT 'KRW',
+  ALTER COLUMN status SET DEFAULT 'ACTIVE', ALTER COLUMN deleted SET DEFAULT false;
+ALTER TABLE tnnt.subscriptions ALTER COLUMN billing_cycle SET DEFAULT 'MONTHLY', ALTER COLUMN currency SET DEFAULT 'KRW',
+  ALTER COLUMN status SET DEFAULT 'ACTIVE', ALTER COLUMN is_deleted SET DEFAULT false;
 ALTER TABLE bill.invoices ALTER COLUMN ` + g.InvoiceFlag + ` SET DEFAULT false;`
 	if g.UserFlag != "" {
 		sql += fmt.Sprintf("ALTER TABLE idam.users ALTER COLUMN %s SET DEFAULT %t;", g.UserFlag, g.UserLive)

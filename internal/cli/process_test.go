@@ -98,12 +98,11 @@ func (p *process) exits(t *testing.T, want int) *process {
 }
 
 // says checks that standard error has a text.
-func (p *process) says(t *testing.T, want string) *process {
+func (p *process) says(t *testing.T, want string) {
 	t.Helper()
 	if !strings.Contains(p.err.String(), want) {
 		t.Errorf("%q does not say %q on standard error:\n%s", p.Args, want, p.err.String())
 	}
-	return p
 }
 
 // ask returns the first cell of what a query returns.

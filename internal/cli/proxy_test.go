@@ -80,12 +80,12 @@ func between(t *testing.T, pair dbtest.Pair, listen, text string, fate func(clie
 }
 
 func (p *proxy) serve(client net.Conn) {
-	defer client.Close() //nolint:errcheck // a test's end is what it is
+	defer func() { _ = client.Close() }()
 	server, err := net.Dial(p.network, p.address)
 	if err != nil {
 		return
 	}
-	defer server.Close() //nolint:errcheck // likewise
+	defer func() { _ = server.Close() }()
 	var cut atomic.Bool
 	go func() {
 		buf := make([]byte, 1<<16)
@@ -103,15 +103,8 @@ func (p *proxy) serve(client net.Conn) {
 	}()
 	startup := true
 	for {
-		head := make([]byte, 5)
-		if startup {
-			head = head[:4] // the first message has no type
-		}
-		if _, err := io.ReadFull(client, head); err != nil {
-			return
-		}
-		message := append(head, make([]byte, binary.BigEndian.Uint32(head[len(head)-4:])-4)...)
-		if _, err := io.ReadFull(client, message[len(head):]); err != nil {
+		message, err := receive(client, startup)
+		if err != nil {
 			return
 		}
 		if !startup && strings.Contains(string(message), p.text) && p.happened.CompareAndSwap(false, true) {
@@ -127,6 +120,20 @@ func (p *proxy) serve(client net.Conn) {
 			return
 		}
 	}
+}
+
+// receive reads one message of the client; the first one has no type before its length.
+func receive(client net.Conn, startup bool) ([]byte, error) {
+	head := make([]byte, 5)
+	if startup {
+		head = head[:4]
+	}
+	if _, err := io.ReadFull(client, head); err != nil {
+		return nil, err
+	}
+	body := make([]byte, binary.BigEndian.Uint32(head[len(head)-4:])-4) // the length counts itself
+	_, err := io.ReadFull(client, body)
+	return append(head, body...), err
 }
 
 // answered passes a message on and waits for the server's answer, which it keeps.
@@ -158,24 +165,22 @@ func TestALostAnswerToCommitIsSettled(t *testing.T) {
 			time.Sleep(500 * time.Millisecond)
 		}, false},
 	} {
-		for _, network := range []string{"tcp", "unix"} {
-			t.Run(name+"/"+network, func(t *testing.T) {
-				t.Parallel()
-				pair := withAda(t)
-				proxy, dsn := between(t, pair, network, "commit\x00", c.fate)
-				p := cxgctl(t, pair, "users", "update", "ada", "--phone", "new", "--timeout", "1s").env("CXGCTL_MANAGER_DATABASE_URL=" + dsn)
-				if c.done {
-					p.exits(t, 0)
-					changed(t, pair.Manager)
-				} else {
-					p.exits(t, 8).says(t, "the connection broke during the commit, and nothing was changed")
-					untouched(t, pair.Manager)
-				}
-				if !proxy.happened.Load() {
-					t.Error("no accident happened")
-				}
-			})
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pair := withAda(t)
+			proxy, dsn := between(t, pair, "tcp", "commit\x00", c.fate)
+			p := cxgctl(t, pair, "users", "update", "ada", "--phone", "new", "--timeout", "2s").env("CXGCTL_MANAGER_DATABASE_URL=" + dsn)
+			if c.done {
+				p.exits(t, 0)
+				changed(t, pair.Manager)
+			} else {
+				p.exits(t, 8).says(t, "the connection broke during the commit, and nothing was changed")
+				untouched(t, pair.Manager)
+			}
+			if !proxy.happened.Load() {
+				t.Error("no accident happened")
+			}
+		})
 	}
 }
 
@@ -187,6 +192,14 @@ func TestALostConnectionIsADatabaseError(t *testing.T) {
 		// so that the client meets the closed end when it writes its next statement
 		"after the answer": func(client, server net.Conn, message []byte) {
 			_, _ = server.Write(message)
+			const query, sync = 'Q', 'S' // what the server answers; it keeps still at the others
+			for message[0] != query && message[0] != sync {
+				var err error
+				if message, err = receive(client, false); err != nil {
+					return
+				}
+				_, _ = server.Write(message)
+			}
 			_ = server.SetReadDeadline(time.Now().Add(patience))
 			answer := make([]byte, 1<<16)
 			n, _ := server.Read(answer)

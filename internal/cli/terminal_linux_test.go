@@ -156,8 +156,8 @@ func TestDeletingAsksAPerson(t *testing.T) {
 func TestAPersonMayTakeLongerThanTheTimeout(t *testing.T) {
 	t.Parallel()
 	pair := withAda(t)
-	p := sit(t, pair, "users", "delete", "ada", "--timeout", "500ms").awaits(t, "[y/N] ")
-	time.Sleep(time.Second)
+	p := sit(t, pair, "users", "delete", "ada", "--timeout", "2s").awaits(t, "[y/N] ")
+	time.Sleep(2500 * time.Millisecond)
 	p.types(t, "y\n", false).leaves(t, 0)
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -33,9 +34,11 @@ func TestEveryCommandHasAScript(t *testing.T) {
 		scripts = append(scripts, string(text))
 	}
 	leaves((&app{getenv: os.Getenv}).root(), func(cmd *cobra.Command) {
+		path := regexp.QuoteMeta(cmd.CommandPath())
+		runs := regexp.MustCompile(`(?m)^ex(ec|its \d+) (sh -c ')?` + path + `(\s|$)`)
 		var all []string
 		for _, s := range scripts {
-			if strings.Contains(s, cmd.CommandPath()+" ") || strings.Contains(s, cmd.CommandPath()+"\n") {
+			if runs.MatchString(s) {
 				all = append(all, s)
 			}
 		}
@@ -44,16 +47,20 @@ func TestEveryCommandHasAScript(t *testing.T) {
 			t.Errorf("no script runs %q", cmd.CommandPath())
 			return
 		}
-		var want []string
+		// what some line of its scripts is to have
+		want := map[string]string{}
 		if cmd.Flags().Lookup("dry-run") != nil {
-			want = append(want, "audt.audit_logs", cmd.CommandPath()+" --dry-run", "exits ")
+			want["a dry run"] = path + ` --dry-run`
+			want["a look at the audit rows"] = `^sql .*audt\.audit_logs`
+			want["a failure with its exit code"] = `^exits \d+ cxgctl.* ?` + strings.TrimPrefix(path, "cxgctl ")
 		}
 		if cmd.Flags().Lookup("output") != nil {
-			want = append(want, "-o json", "-o csv")
+			want["json"] = path + `(\s.*)? -o json`
+			want["csv"] = path + `(\s.*)? -o csv`
 		}
-		for _, w := range want {
-			if !strings.Contains(together, w) {
-				t.Errorf("no script of %q has %q", cmd.CommandPath(), w)
+		for what, pattern := range want {
+			if !regexp.MustCompile(`(?m)` + pattern).MatchString(together) {
+				t.Errorf("no script of %q has %s", cmd.CommandPath(), what)
 			}
 		}
 	})

@@ -5,9 +5,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 	"github.com/cxgctl/cxgctl/internal/dbtest/generations"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/migrate"
 )
 
 // nasty is G2 with the nasty rows, whose audit log cascades.
@@ -171,5 +177,39 @@ INSERT INTO sys.users (username, email, password, tenant_id, is_deleted) VALUES
 		if got[check] != n {
 			t.Errorf("%s: %d", check, got[check])
 		}
+	}
+}
+
+// A table that somebody holds is waited for once, however many checks look at its rows, and the others
+// are looked at all the same.
+func TestATableThatIsLockedIsWaitedForOnce(t *testing.T) {
+	t.Parallel()
+	pair := dbtest.New(t, nasty())
+	conn, err := pgx.Connect(t.Context(), pair.Manager)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE bill.invoices IN ACCESS EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	const patience = 1500 * time.Millisecond
+	began := time.Now()
+	results, err := Run(t.Context(), Input{Operator: Operator{Name: "admin", Accept: accept}, Targets: []Target{
+		{Database: migrate.Manager, Required: true, Options: db.Options{Name: "manager", URL: pair.Manager, Timeout: patience}},
+	}})
+	if took := time.Since(began); took > 4*patience {
+		t.Errorf("it took %s", took)
+	}
+	if !fault.Is(err, fault.PartialFailure) {
+		t.Errorf("verdict %v", err)
+	}
+	for _, check := range []string{"invoice-status", "invoice-total", "paid-without-date", "paid-without-method", "created-by"} {
+		if f := find(t, results, check); f.Status != Fail || !strings.Contains(f.Found, "timed out waiting for a lock") {
+			t.Errorf("the locked table: %+v", f)
+		}
+	}
+	if f := find(t, results, "active-locked"); f.Status != Warn {
+		t.Errorf("the other: %+v", f)
 	}
 }

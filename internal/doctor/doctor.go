@@ -1,6 +1,6 @@
 // Package doctor looks at what a command depends on, before one fails: the configuration, the
-// connections, the servers, and the tables that are there. It changes nothing, and says for everything
-// that it finds what mends it.
+// connections, the servers, the tables that are there and the rows in them. It changes nothing, and says
+// for everything that it finds what mends it.
 package doctor
 
 import (
@@ -83,8 +83,10 @@ type subject struct {
 	db      *db.DB // nil until the first check has connected
 	session session
 	catalog schema.Catalog
-	passes  map[string]pass // by table; the first check that asks for one makes it
-	gone    string          // why no further check can look; "" while they can
+
+	mu     sync.Mutex             // guards what checks of rows share, which are made side by side
+	passes map[string]func() pass // by table; the first check that asks for one makes it
+	gone   string                 // why no further check can look; "" while they can
 }
 
 // check looks at one thing in a database. What it returns as an error is why it could not look.
@@ -93,10 +95,12 @@ type check struct {
 	run     func(ctx context.Context, s *subject) (Finding, error)
 	only    migrate.Database // "" for both
 	catalog bool             // it needs to know the tables, which the schema check reads
+	rows    bool             // it reads whole tables, and so is made beside another
 }
 
 // checks are made in this order; the first one connects, and the others need it. A further one is a
-// function and a line here.
+// function and a line here. Those of rows stand last, so that nothing waits for them; the slow ones are
+// spread, so that two of them do not wait for the same pass.
 var checks = []check{
 	{name: "connection", run: connection},
 	{name: "version", run: version},
@@ -113,20 +117,20 @@ var checks = []check{
 	{name: "roles", run: roles, only: migrate.Manager, catalog: true},
 	{name: "operator", run: operator, only: migrate.Manager, catalog: true},
 	{name: "user-type-default", run: userTypeDefault, only: migrate.Manager, catalog: true},
-	{name: "user-type", run: rowsWith(&unknownUserType), only: migrate.Manager, catalog: true},
-	{name: "user-status", run: rowsWith(&unknownUserStatus), only: migrate.Manager, catalog: true},
-	{name: "active-locked", run: rowsWith(&activeLocked), only: migrate.Manager, catalog: true},
-	{name: "locked-without-lock", run: rowsWith(&lockedWithoutLock), only: migrate.Manager, catalog: true},
-	{name: "empty-password", run: rowsWith(&emptyPassword), catalog: true},
-	{name: "username-case", run: usernameTwins, catalog: true},
-	{name: "email-case", run: emailTwins, catalog: true},
-	{name: "ambiguous-username", run: ambiguous, catalog: true},
-	{name: "repeated-grant", run: repeatedGrants, only: migrate.Manager, catalog: true},
-	{name: "created-by", run: creators, only: migrate.Manager, catalog: true},
-	{name: "invoice-status", run: rowsWith(&unknownInvoiceStatus), only: migrate.Manager, catalog: true},
-	{name: "invoice-total", run: rowsWith(&wrongTotal), only: migrate.Manager, catalog: true},
-	{name: "paid-without-date", run: rowsWith(&paidWithoutDate), only: migrate.Manager, catalog: true},
-	{name: "paid-without-method", run: rowsWith(&paidWithoutMethod), only: migrate.Manager, catalog: true},
+	{name: "user-type", run: rowsWith(&unknownUserType), only: migrate.Manager, catalog: true, rows: true},
+	{name: "username-case", run: usernameTwins, catalog: true, rows: true},
+	{name: "user-status", run: rowsWith(&unknownUserStatus), only: migrate.Manager, catalog: true, rows: true},
+	{name: "active-locked", run: rowsWith(&activeLocked), only: migrate.Manager, catalog: true, rows: true},
+	{name: "locked-without-lock", run: rowsWith(&lockedWithoutLock), only: migrate.Manager, catalog: true, rows: true},
+	{name: "empty-password", run: rowsWith(&emptyPassword), catalog: true, rows: true},
+	{name: "email-case", run: emailTwins, catalog: true, rows: true},
+	{name: "ambiguous-username", run: ambiguous, catalog: true, rows: true},
+	{name: "repeated-grant", run: repeatedGrants, only: migrate.Manager, catalog: true, rows: true},
+	{name: "created-by", run: creators, only: migrate.Manager, catalog: true, rows: true},
+	{name: "invoice-status", run: rowsWith(&unknownInvoiceStatus), only: migrate.Manager, catalog: true, rows: true},
+	{name: "invoice-total", run: rowsWith(&wrongTotal), only: migrate.Manager, catalog: true, rows: true},
+	{name: "paid-without-date", run: rowsWith(&paidWithoutDate), only: migrate.Manager, catalog: true, rows: true},
+	{name: "paid-without-method", run: rowsWith(&paidWithoutMethod), only: migrate.Manager, catalog: true, rows: true},
 }
 
 // Run makes every check and returns a result for each, in a fixed order: one that could not be made is
@@ -139,7 +143,7 @@ func Run(ctx context.Context, in Input) ([]Result, error) {
 	found := make([][]Result, len(in.Targets))
 	var wg sync.WaitGroup
 	for i, t := range in.Targets {
-		subjects[i] = &subject{Target: t, in: &in, passes: map[string]pass{}}
+		subjects[i] = &subject{Target: t, in: &in, passes: map[string]func() pass{}}
 		// at once, so that a host that does not answer holds up nobody else's checks
 		wg.Go(func() { found[i] = subjects[i].examine(ctx) })
 	}
@@ -159,19 +163,45 @@ func Run(ctx context.Context, in Input) ([]Result, error) {
 	return results, verdict(results)
 }
 
+// lanes is how many checks of rows are made at once: the queries that the server cannot make in parallel
+// share its processors, and a production server still has some left.
+const lanes = 2
+
 // examine makes the checks of one database.
 func (s *subject) examine(ctx context.Context) []Result {
-	var results []Result
-	for _, c := range checks {
-		if c.only != "" && c.only != s.Database {
+	own := slices.DeleteFunc(slices.Clone(checks), func(c check) bool { return c.only != "" && c.only != s.Database })
+	results := make([]Result, len(own))
+	var wg sync.WaitGroup
+	busy := make(chan struct{}, lanes)
+	for i, c := range own {
+		if !c.rows {
+			results[i] = Result{c.name, string(s.Database), s.make(ctx, c)}
 			continue
 		}
-		results = append(results, Result{c.name, string(s.Database), s.make(ctx, c)})
+		busy <- struct{}{}
+		wg.Go(func() {
+			results[i] = Result{c.name, string(s.Database), s.make(ctx, c)}
+			<-busy
+		})
 	}
+	wg.Wait()
 	if s.db != nil {
 		s.db.Close()
 	}
 	return results
+}
+
+// lost returns why no further check can look.
+func (s *subject) lost() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gone
+}
+
+func (s *subject) lose(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = fmt.Sprintf(format, args...)
 }
 
 // make makes one check, in its own time.
@@ -181,8 +211,8 @@ func (s *subject) make(ctx context.Context, c check) Finding {
 		return skipped("the configuration cannot be read")
 	case s.Absent != "":
 		return skipped("%s", s.Absent)
-	case s.gone != "":
-		return skipped("%s", s.gone)
+	case s.lost() != "":
+		return skipped("%s", s.lost())
 	case c.catalog && s.catalog == nil:
 		return skipped("the tables could not be read")
 	}
@@ -198,9 +228,9 @@ func (s *subject) make(ctx context.Context, c check) Finding {
 	}
 	switch {
 	case s.db == nil:
-		s.gone = "there is no connection"
+		s.lose("there is no connection")
 	case errors.Is(err, context.DeadlineExceeded):
-		s.gone = fmt.Sprintf("the server did not answer the %s check within %s", c.name, s.Options.Timeout)
+		s.lose("the server did not answer the %s check within %s", c.name, s.Options.Timeout)
 	}
 	return f
 }

@@ -27,29 +27,17 @@ func (s *subject) hits(ctx context.Context, what, remedy, sql string) (Finding, 
 	return judgeRows(what, count, examples, remedy), nil
 }
 
-// Of spellings that differ in case only, one at most is all lower case. So only names with capitals in
-// them are gathered, and those that they are found among by their unique index: a fifth of the work of
-// grouping every name by lower(), where few have capitals, and no more temporary files than that where
-// many have. Tenants that share a table have names of their own.
+// One hash aggregate over the table, which takes as long whatever is in it. To group only the names that
+// have capitals is faster where few have, and five times slower where all have. Comparing bytes tells
+// spellings apart from names that were used again. Tenants that share a table have names of their own.
 const findTwins = `
-WITH capital AS MATERIALIZED (
-       SELECT {scope} AS scope, lower(u.{column}::text) AS folded, u.{column}::text AS spelled
-         FROM {table} u
-        WHERE {live} AND u.{column}::text COLLATE "C" <> lower(u.{column}::text)),
-     name AS (
-       SELECT scope, folded, spelled FROM capital
-        UNION ALL
-       SELECT {scope}, u.{column}::text, u.{column}::text
-         FROM {table} u
-        WHERE {live} AND u.{column} IN (SELECT c.folded FROM capital c)),
-     twins AS (
-       SELECT min(n.spelled COLLATE "C") AS low, max(n.spelled COLLATE "C") AS high
-         FROM name n
-        GROUP BY n.scope, n.folded
-       HAVING min(n.spelled COLLATE "C") <> max(n.spelled COLLATE "C"))
-SELECT count(*) OVER () AS count, low || ' and ' || high AS example
-  FROM twins
- ORDER BY low
+SELECT count(*) OVER () AS count, t.low || ' and ' || t.high AS example
+  FROM (SELECT min(u.{column}::text COLLATE "C") AS low, max(u.{column}::text COLLATE "C") AS high
+          FROM {table} u
+         WHERE {live}
+         GROUP BY {scope}, lower(u.{column}::text)
+        HAVING min(u.{column}::text COLLATE "C") <> max(u.{column}::text COLLATE "C")) t
+ ORDER BY t.low
  LIMIT 3`
 
 func usernameTwins(ctx context.Context, s *subject) (Finding, error) {

@@ -2,8 +2,8 @@ package doctor
 
 import (
 	"context"
-	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 
@@ -95,11 +95,14 @@ func rowsWith(d *defect) func(ctx context.Context, s *subject) (Finding, error) 
 		if lacking != "" {
 			return skipped("there is no %s to look at", lacking), nil
 		}
-		p, ok := s.passes[t.Name]
+		s.mu.Lock()
+		count, ok := s.passes[t.Name]
 		if !ok {
-			p = s.pass(ctx, t, d.table)
-			s.passes[t.Name] = p
+			count = sync.OnceValue(func() pass { return s.pass(ctx, t, d.table) })
+			s.passes[t.Name] = count
 		}
+		s.mu.Unlock()
+		p := count()
 		if p.err != nil {
 			return closed(p.err)
 		}
@@ -192,11 +195,12 @@ func examplesOf(found []*defect, counts map[*defect]int, from string) string {
 	list := make([]string, len(found))
 	wrong := []string{"false"}
 	for i, d := range found {
+		example := "coalesce(" + d.example + ", 'NULL')"
 		if counts[d] > rare {
-			list[i] = "ARRAY(SELECT " + d.example + from + " AND " + d.wrong + " LIMIT 3)"
+			list[i] = "ARRAY(SELECT " + example + from + " AND " + d.wrong + " LIMIT 3)"
 			continue
 		}
-		list[i] = fmt.Sprintf(`(array_agg(%s ORDER BY %[1]s COLLATE "C") FILTER (WHERE %s))[1:3]`, d.example, d.wrong)
+		list[i] = "(array_agg(" + example + " ORDER BY " + example + ` COLLATE "C") FILTER (WHERE ` + d.wrong + "))[1:3]"
 		wrong = append(wrong, "("+d.wrong+")")
 	}
 	// without an aggregate there would be no row

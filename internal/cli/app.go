@@ -123,7 +123,7 @@ func (a *app) database(ctx context.Context, cmd *cobra.Command, name string) (ta
 		t.password, err = c.Password()
 		return t, err
 	}
-	fallback := c.ManagerURL == "" && !c.Embedded && c.File == ""
+	fallback := c.ManagerURL == "" && c.TenantsURL == "" && !c.Embedded && c.File == ""
 	dev := a.devOptions()
 	if !c.Embedded && (!fallback || !devdb.Exists(dev)) {
 		return t, fault.New(fault.Database, "no %s database is configured", name).

@@ -172,6 +172,10 @@ func (a *app) migrate(ctx context.Context, cmd *cobra.Command, f *migrateFlags,
 			return err
 		}
 	}
+	// Every migration is recorded in the manager database: know beforehand that there is one.
+	if _, err := a.database(ctx, cmd, string(migrate.Manager)); err != nil {
+		return err
+	}
 	done := []migration{}
 	for _, w := range which {
 		cfg, err := a.server(ctx, cmd, w)

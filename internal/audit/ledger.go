@@ -4,6 +4,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -162,7 +163,9 @@ func (l *Ledger) Write(ctx context.Context, intent Intent, fn func(context.Conte
 	}
 	if err != nil {
 		err = db.Translate(err)
-		l.Failed(ctx, intent, err)
+		if !Unknown(err) {
+			l.Failed(ctx, intent, err)
+		}
 		return err
 	}
 	l.changes = append(l.changes, entries...)
@@ -229,8 +232,8 @@ func (l *Ledger) commit(ctx context.Context, tx pgx.Tx, auditID uuid.UUID) error
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
-	for ctx.Err() == nil {
-		found, settled, serr := l.settled(ctx, auditID, pid)
+	for tries := 0; ctx.Err() == nil; tries++ {
+		found, settled, serr := l.settled(ctx, auditID, pid, tries > terminateAfter)
 		switch {
 		case serr == nil && found:
 			return nil
@@ -245,15 +248,39 @@ func (l *Ledger) commit(ctx context.Context, tx pgx.Tx, auditID uuid.UUID) error
 	}
 	return fault.New(fault.Database, "the connection broke during the commit, and whether it took place is not known").
 		WithHint("once the server is back: cxgctl audit list --op %s shows the change if it was made", l.op).
-		With("op_id", l.op.String()).Because(err)
+		With("op_id", l.op.String()).Because(errors.Join(errUnknown, err))
 }
 
-const settleCommit = `
-SELECT EXISTS (SELECT FROM audt.audit_logs WHERE id = $1),
-       NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $2 AND xact_start IS NOT NULL)`
+var errUnknown = errors.New("the outcome of a commit is not known")
 
-func (l *Ledger) settled(ctx context.Context, auditID uuid.UUID, pid uint32) (found, gone bool, err error) {
-	err = l.db.QueryRow(ctx, settleCommit, auditID, int32(pid)).Scan(&found, &gone)
+// Unknown says whether err leaves open whether a change was made: then nobody may act as if it was not.
+func Unknown(err error) bool { return errors.Is(err, errUnknown) }
+
+// terminateAfter is how many looks an old server process gets to end by itself. One whose client went
+// away without a word would wait for it for hours.
+const terminateAfter = 20
+
+const (
+	// A process that has ended its transaction counts as gone.
+	lookForProcess = `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND xact_start IS NOT NULL)`
+	endProcess     = `
+SELECT count(pg_terminate_backend(a.pid))
+  FROM pg_stat_activity a
+ WHERE a.pid = $1 AND a.usename = current_user AND a.application_name = current_setting('application_name')`
+	lookForEntry = `SELECT EXISTS (SELECT FROM audt.audit_logs WHERE id = $1)`
+)
+
+// settled looks whether the old process is gone, and only then for the audit row: in one statement the
+// row would be looked for in a snapshot from before the process ended.
+func (l *Ledger) settled(ctx context.Context, auditID uuid.UUID, pid uint32, end bool) (found, gone bool, err error) {
+	if err := l.db.QueryRow(ctx, lookForProcess, int32(pid)).Scan(&gone); err != nil {
+		return false, false, err
+	}
+	if !gone && end {
+		var ended int
+		return false, false, l.db.QueryRow(ctx, endProcess, int32(pid)).Scan(&ended)
+	}
+	err = l.db.QueryRow(ctx, lookForEntry, auditID).Scan(&found)
 	return found, gone, err
 }
 

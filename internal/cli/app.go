@@ -44,6 +44,7 @@ type app struct {
 	print    *output.Printer
 	clock    clock
 	opened   []*db.DB
+	notes    []string // that wait for the end of a command
 	spare    string // an operator to claim where nothing else names one: see audit list
 	devNoted bool   // said once that the dev database is used
 }
@@ -59,9 +60,14 @@ func (a *app) printf(format string, args ...any) {
 	_, _ = io.WriteString(a.stderr, output.Sanitize(fmt.Sprintf(format, args...))+"\n")
 }
 
-// note is printf that --quiet silences.
+// note is printf that --quiet silences. Where an error would be one document on standard error, notes wait
+// for the end and give way to it.
 func (a *app) note(format string, args ...any) {
-	if !a.global.quiet {
+	switch {
+	case a.global.quiet:
+	case structured(a.errorFormat()):
+		a.notes = append(a.notes, fmt.Sprintf(format, args...))
+	default:
 		a.printf(format, args...)
 	}
 }

@@ -74,7 +74,7 @@ type plannedChange struct {
 func (a *app) printDryRun(l *audit.Ledger) error {
 	entries := l.Entries()
 	a.note("dry run: %s would change, nothing was changed", plural(len(entries), "row"))
-	if a.print.Format == output.Table || a.print.Format == output.Wide {
+	if (a.print.Format == output.Table || a.print.Format == output.Wide) && a.print.File == "" {
 		var b strings.Builder
 		for _, e := range entries {
 			if err := describe(&b, e); err != nil {

@@ -54,6 +54,9 @@ func (a *app) main() (status int) {
 		err = fault.New(fault.Internal, "cannot write to standard output").Because(help.err)
 	}
 	if err == nil {
+		for _, n := range a.notes {
+			a.printf("%s", n)
+		}
 		return 0
 	}
 	if cause := context.Cause(a.ctx); cause != nil && !fault.Is(err, fault.PartialFailure) {

@@ -42,7 +42,7 @@ func (f *migrateFlags) databases() ([]migrate.Database, error) {
 		return migrate.Databases, nil
 	}
 	if !slices.Contains(migrate.Databases, migrate.Database(f.database)) {
-		return nil, fault.New(fault.Usage, "--database %q is refused, it is manager or tenants", f.database)
+		return nil, fault.New(fault.Validation, "--database %q is refused, it is manager or tenants", f.database)
 	}
 	return []migrate.Database{migrate.Database(f.database)}, nil
 }

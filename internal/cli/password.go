@@ -108,7 +108,7 @@ func (p passwordFlags) around(l *audit.Ledger, s secret, change func() error) er
 		return err
 	}
 	if err := change(); err != nil {
-		if len(l.Entries()) == 0 {
+		if len(l.Entries()) == 0 && !audit.Unknown(err) {
 			undo()
 		}
 		return err

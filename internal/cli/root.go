@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -25,6 +26,9 @@ func (a *app) root() *cobra.Command {
 		RunE:              a.groupHelp,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+			return fault.New(fault.Validation, "--%s %q is refused: %s", bad.GetFlag().Name, bad.GetValue(), errors.Unwrap(bad))
+		}
 		return fault.New(fault.Usage, "%s", err.Error()).WithHint("see: %s --help", cmd.CommandPath())
 	})
 	f := root.PersistentFlags()

@@ -115,13 +115,17 @@ func (a *app) usersList() *cobra.Command {
 	return records[users.User](a, cmd)
 }
 
-// completeUser offers usernames.
+// completeUser offers the usernames of live users.
 func (a *app) completeUser(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	return a.completeUsername(cmd, prefix, true)
+}
+
+func (a *app) completeUsername(cmd *cobra.Command, prefix string, live bool) ([]string, cobra.ShellCompDirective) {
 	return a.completeLive(cmd, func(ctx context.Context, s *session) ([]string, error) {
 		t, err := users.In(s.cat)
 		if err != nil {
 			return nil, err
 		}
-		return t.Usernames(ctx, s.db, prefix)
+		return t.Usernames(ctx, s.db, prefix, live)
 	})
 }

@@ -32,7 +32,12 @@ type batch struct {
 }
 
 func (b *batch) command(use, short, example string) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Example: example, ValidArgsFunction: b.a.completeUser}
+	cmd := &cobra.Command{
+		Use: use, Short: short, Example: example,
+		ValidArgsFunction: func(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+			return b.a.completeUsername(cmd, prefix, !b.deleted)
+		},
+	}
 	cmd.RunE = b.a.changing(&b.flags, b.run)
 	cmd.Flags().BoolVar(&b.stdin, "stdin", false, "read REFs from standard input, one a line")
 	b.ref.bind(cmd, "id", "username", "email")

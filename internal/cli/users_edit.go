@@ -2,9 +2,11 @@ package cli
 
 import (
 	"context"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
@@ -22,6 +24,10 @@ func (a *app) passwordRecords(cmd *cobra.Command, pw *passwordFlags) *cobra.Comm
 	plain := cmd.PreRunE
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
 		if pw.shows() {
+			if a.out.format == string(output.ID) || len(a.out.columns) > 0 && !slices.Contains(a.out.columns, "password") {
+				return fault.New(fault.Usage, "the made-up password would not be printed").
+					WithHint("add --password-out F, or print the field password")
+			}
 			return output.CheckColumns[newPassword](a.out.columns)
 		}
 		return plain(cmd, args)

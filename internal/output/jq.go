@@ -15,11 +15,11 @@ import (
 func compileJQ(expr string) (*gojq.Code, error) {
 	query, err := gojq.Parse(expr)
 	if err != nil {
-		return nil, fault.New(fault.Usage, "--jq is not a valid jq expression: %s", err).Because(err)
+		return nil, fault.New(fault.Validation, "--jq is not a valid jq expression: %s", err).Because(err)
 	}
 	code, err := gojq.Compile(query)
 	if err != nil {
-		return nil, fault.New(fault.Usage, "--jq cannot be compiled: %s", err).Because(err)
+		return nil, fault.New(fault.Validation, "--jq cannot be compiled: %s", err).Because(err)
 	}
 	return code, nil
 }
@@ -41,9 +41,9 @@ func (p *Printer) runJQ(w io.Writer, doc []byte) error {
 		switch v := result.(type) {
 		case error:
 			if _, halted := errors.AsType[*gojq.HaltError](v); halted {
-				return fault.New(fault.Usage, "--jq failed: halt cannot be used here")
+				return fault.New(fault.Validation, "--jq failed: halt cannot be used here")
 			}
-			return fault.New(fault.Usage, "--jq failed: %s", v).Because(v)
+			return fault.New(fault.Validation, "--jq failed: %s", v).Because(v)
 		case string:
 			if p.Terminal.IsTTY {
 				v = sanitize(v, "\n\t") // of which @tsv and the like are made

@@ -34,7 +34,7 @@ const (
 // Formats lists every format, for help and completion.
 var Formats = []Format{Table, Wide, JSON, JSONL, CSV, TSV, YAML, ID}
 
-// ParseFormat returns the format named s, or a USAGE_ERROR that lists the valid ones.
+// ParseFormat returns the format named s, or a VALIDATION_ERROR that lists the valid ones.
 func ParseFormat(s string) (Format, error) {
 	if slices.Contains(Formats, Format(s)) {
 		return Format(s), nil
@@ -43,7 +43,7 @@ func ParseFormat(s string) (Format, error) {
 	for i, f := range Formats {
 		names[i] = string(f)
 	}
-	return "", fault.New(fault.Usage, "unknown output format %q", s).
+	return "", fault.New(fault.Validation, "unknown output format %q", s).
 		WithHint("valid formats: %s", strings.Join(names, ", ")).With("valid", names)
 }
 

@@ -128,6 +128,9 @@ func (c *column) appendText(b []byte, rec reflect.Value) ([]byte, error) {
 	case unsigned:
 		return strconv.AppendUint(b, v.Uint(), 10), nil
 	}
+	if v.Kind() == reflect.Interface && v.Elem().Kind() == reflect.String {
+		return append(b, v.Elem().String()...), nil
+	}
 	n := len(b)
 	b, err := c.appendJSON(b, rec)
 	if err == nil && string(b[n:]) == "null" {
@@ -244,12 +247,12 @@ func choose(all []column, wanted []string) ([]column, error) {
 		name = strings.TrimSpace(name)
 		c, ok := find(all, name)
 		if !ok {
-			return nil, fault.New(fault.Usage, "unknown column %q", name).
+			return nil, fault.New(fault.Validation, "unknown column %q", name).
 				WithHint("valid columns: %s", strings.Join(names(all), ", ")).With("valid", names(all))
 		}
 		if _, again := find(cols, name); again {
 			// A JSON object with one key twice means different things to different readers.
-			return nil, fault.New(fault.Usage, "column %q is named twice", name)
+			return nil, fault.New(fault.Validation, "column %q is named twice", name)
 		}
 		cols = append(cols, c)
 	}

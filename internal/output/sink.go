@@ -161,7 +161,7 @@ func (s *sink) fault(err error) error {
 	code := fault.Internal
 	switch errno {
 	case syscall.EISDIR, syscall.ENOENT, syscall.ENOTDIR, syscall.EACCES, syscall.EROFS, syscall.ELOOP, syscall.ENAMETOOLONG:
-		code = fault.Usage // the flag names a place where nobody could write
+		code = fault.Validation // the flag names a place where nobody could write
 	}
 	return fault.New(code, "cannot write %q: %s", s.name, reason).With("file", s.name).Because(err)
 }

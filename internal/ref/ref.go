@@ -44,7 +44,7 @@ func (n Noun[T]) names() []string {
 	return list
 }
 
-// By checks what --by says: the name of a key, or "" for any; others are a USAGE_ERROR.
+// By checks what --by says: the name of a key, or "" for any; others are a VALIDATION_ERROR.
 func (n Noun[T]) By(s string) (string, error) {
 	by := strings.ToLower(s)
 	for _, k := range n.Keys {
@@ -54,7 +54,7 @@ func (n Noun[T]) By(s string) (string, error) {
 	}
 	names := n.names()
 	last := len(names) - 1
-	return "", fault.New(fault.Usage, "--by %q is refused, it is %s or %s", s, strings.Join(names[:last], ", "), names[last])
+	return "", fault.New(fault.Validation, "--by %q is refused, it is %s or %s", s, strings.Join(names[:last], ", "), names[last])
 }
 
 // canonical is an id as PostgreSQL prints it, or "" for a text that is no id.

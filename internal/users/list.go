@@ -118,11 +118,14 @@ func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filt
 }
 
 const completeUsernames = `
-SELECT u.username FROM {table} u WHERE u.username LIKE @prefix AND {live} ORDER BY u.username LIMIT 100`
+SELECT u.username FROM {table} u
+ WHERE u.username >= @from AND u.username LIKE @prefix AND {live} = @live
+ ORDER BY u.username LIMIT 100`
 
-// Usernames returns up to 100 usernames that begin with the prefix, for completion.
-func (t *Table) Usernames(ctx context.Context, r db.Reader, prefix string) ([]string, error) {
-	rows, err := r.Query(ctx, t.sql(completeUsernames), pgx.NamedArgs{"prefix": db.LikePrefix(prefix)})
+// Usernames returns up to 100 usernames of live users, or of deleted ones, that begin with the prefix, for
+// completion. The range lets the index begin at the first that may fit.
+func (t *Table) Usernames(ctx context.Context, r db.Reader, prefix string, live bool) ([]string, error) {
+	rows, err := r.Query(ctx, t.sql(completeUsernames), pgx.NamedArgs{"from": prefix, "prefix": db.LikePrefix(prefix), "live": live})
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,248 @@
+// Package generations makes the databases that cxgctl finds in the field: those that other software
+// made, in every generation that the facts know (cxg-databases.md), and the rows in them that forms,
+// old releases and repairs left behind. Where the facts leave a type or a name open, the choice is
+// ours. Tests import it; the program does not.
+package generations
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"text/template"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/cxgctl/cxgctl/internal/dbtest"
+)
+
+// OperatorID is the id of the user "admin", a MASTER, whom Rows inserts.
+const OperatorID = "00000000-0000-4000-8000-000000000001"
+
+// The shapes of the audit log.
+const (
+	EventAudit  = "event"  // event_type, event_category, description, …
+	ActionAudit = "action" // action, target_entity, request_path, …: what the backend's ORM expects
+)
+
+// Generation is a database pair as other software left it.
+type Generation struct {
+	Name             string
+	Manager, Tenants string // SQL that makes the tables in empty databases
+	Rows             string // SQL that adds the operator to the manager database; may run twice
+
+	UserFlag      string // the column of idam.users that marks deletion; "" for none
+	UserLive      bool   // its value in a live row
+	InvoiceFlag   string // the same of bill.invoices, true for a deleted row
+	TenantFlag    string // of tnnt.tenants
+	RoleFlag      string // of idam.roles and idam.permissions; "" for none
+	TenantCode    string // the columns of tnnt.tenants and idam.roles that go by several names
+	RoleCode      string
+	RoleName      string
+	RoleKind      string
+	Audit         string // EventAudit, ActionAudit, or "" where there is no table
+	Unguarded     bool   // no CHECK guards user_type and status of idam.users
+	SharedTenants bool   // sys.users has tenant_id
+
+	// Defects counts what is wrong with the tables and, once NastyRows are in, with the rows.
+	Defects map[Defect]int
+}
+
+// Defect is a kind of thing that is wrong in a database, or odd in a way that a command has to bear.
+// In the SQL, a comment "-- nasty:" with these labels stands beside each one planted.
+type Defect string
+
+// The defects of the tables.
+const (
+	UserTypeDefault Defect = "user-type-default" // idam.users.user_type defaults to what is none of the three types
+	AuditCascade    Defect = "audit-cascade"     // foreign keys of the audit log that delete its rows
+)
+
+// The defects of the manager database's rows. Of two that clash, the one that completes the clash counts.
+const (
+	EmailCase              Defect = "email-case"               // sets of users whose e-mail differs in case only
+	UsernameCase           Defect = "username-case"            // sets of users whose username differs in case only
+	UsernameIsID           Defect = "username-is-id"           // users whose username is another's id
+	HostileName            Defect = "hostile-name"             // tab, newline, escape, RTL override, emoji, leading =
+	EmptyPassword          Defect = "empty-password"           // users whose password is ''
+	InfiniteTime           Defect = "infinite-time"            // users with a time that is infinite
+	ActiveLocked           Defect = "active-locked"            // ACTIVE users with a lock in the future
+	LockedWithoutLock      Defect = "locked-without-lock"      // LOCKED users whose locked_until is NULL
+	UnknownUserType        Defect = "unknown-user-type"        // users of a type that nobody knows
+	UnknownStatus          Defect = "unknown-status"           // users of a status that nobody knows
+	DeletedUser            Defect = "deleted-user"             // users whose flag says so
+	NullUserFlag           Defect = "null-user-flag"           // users whose flag is NULL, which counts as live
+	DanglingUserCreator    Defect = "dangling-user-creator"    // users whose created_by is nobody
+	DuplicateGrant         Defect = "duplicate-grant"          // grants that repeat another, all of them without tenant
+	ReusedTenantCode       Defect = "reused-tenant-code"       // deleted tenants whose code is a live one's
+	NullAmount             Defect = "null-amount"              // invoices some of whose amounts are NULL
+	OddCurrency            Defect = "odd-currency"             // invoices whose currency is not three capitals
+	WrongTotal             Defect = "wrong-total"              // invoices that do not add up, NULL being 0
+	HugeAmount             Defect = "huge-amount"              // invoices over all that numeric(18,4) holds
+	PaidWithoutDate        Defect = "paid-without-date"        // PAID invoices whose paid_at is NULL
+	PaidWithoutMethod      Defect = "paid-without-method"      // PAID invoices whose payment_method is NULL
+	DeletedInvoice         Defect = "deleted-invoice"          // invoices whose flag says so
+	DanglingInvoiceCreator Defect = "dangling-invoice-creator" // invoices whose created_by is nobody
+	BackendAudit           Defect = "backend-audit"            // audit rows that the backend wrote, extra_data NULL
+)
+
+// The defects of the tenant database's rows.
+const (
+	TenantEmailCase     Defect = "tenant-email-case"
+	TenantUsernameCase  Defect = "tenant-username-case"
+	TenantUsernameIsID  Defect = "tenant-username-is-id"
+	TenantHostileName   Defect = "tenant-hostile-name"
+	TenantEmptyPassword Defect = "tenant-empty-password"
+	TenantInfiniteTime  Defect = "tenant-infinite-time"
+	TenantNullFlag      Defect = "tenant-null-flag"     // users with a NULL in is_active or is_deleted
+	TenantTwin          Defect = "tenant-twin"          // users with a live one's username and e-mail, is_deleted being NULL
+	TenantDeletedUser   Defect = "tenant-deleted-user"  // users with is_deleted
+	TenantInactiveUser  Defect = "tenant-inactive-user" // users with is_active false
+)
+
+// All has every generation, and G1 in its three conditions: with an audit log, with one of the shape
+// that the backend's ORM expects, and without one, since G1's own DDL often failed to make it.
+var All = []Generation{
+	made(Generation{Name: "g0", UserFlag: "is_active", UserLive: true, SharedTenants: true, Audit: EventAudit},
+		"schemas users roles access tenants billing audit g0 sqlalchemy_names", "tenant tenant_g0 sqlalchemy_names"),
+	made(Generation{Name: "g1", Audit: EventAudit},
+		"schemas users roles access tenants billing audit", "tenant"),
+	made(Generation{Name: "g1alt", Audit: ActionAudit},
+		"schemas users roles access tenants billing audit_alt", "tenant"),
+	made(Generation{Name: "g1noaudit"},
+		"schemas users roles access tenants billing", "tenant"),
+	made(Generation{Name: "g2", UserFlag: "is_deleted", InvoiceFlag: "is_deleted", Audit: EventAudit},
+		"schemas users roles access tenants billing audit g2", "tenant"),
+	made(Generation{
+		Name: "gx", TenantFlag: "deleted", TenantCode: "tenant_code", Unguarded: true, Audit: EventAudit,
+		RoleFlag: none, RoleCode: "role_code", RoleName: "role_name", RoleKind: "role_type",
+	},
+		"schemas users roles_gx access tenants_gx billing audit gx sqlalchemy_names", "tenant sqlalchemy_names"),
+}
+
+// Named returns the generation of that name, and panics if there is none.
+func Named(name string) Generation {
+	i := slices.IndexFunc(All, func(g Generation) bool { return g.Name == name })
+	if i < 0 {
+		panic("generations: there is no " + name)
+	}
+	return All[i]
+}
+
+// With returns the generation with more SQL to run after its own, such as Rows and NastyRows: its
+// template then has the rows in it, and copying it costs no test their insertion.
+func (g Generation) With(manager, tenants string) Generation {
+	g.Manager += "\n" + manager
+	g.Tenants += "\n" + tenants
+	return g
+}
+
+// Template returns the template of the generation's databases.
+func (g Generation) Template() dbtest.Template {
+	sum := sha256.Sum256([]byte(g.Manager + "\x00" + g.Tenants))
+	return dbtest.Template{
+		Name: "generation " + g.Name,
+		Key:  hex.EncodeToString(sum[:]),
+		Build: func(ctx context.Context, managerDSN, tenantDSN string) error {
+			if err := execute(ctx, managerDSN, g.Manager); err != nil {
+				return fmt.Errorf("manager database: %w", err)
+			}
+			if err := execute(ctx, tenantDSN, g.Tenants); err != nil {
+				return fmt.Errorf("tenant database: %w", err)
+			}
+			return nil
+		},
+	}
+}
+
+// NastyRows returns the SQL that plants the defects of rows in the two databases. It needs no other
+// rows, gets along with the operator, and may run twice.
+func (g Generation) NastyRows() (manager, tenants string) {
+	return g.render("nasty_manager"), g.render("nasty_tenants")
+}
+
+// none stands for a name that made must not fill in.
+const none = "-"
+
+// made fills in what the generation has in common with G1, and what follows from its tables.
+func made(g Generation, manager, tenants string) Generation {
+	for field, g1 := range map[*string]string{
+		&g.InvoiceFlag: "deleted", &g.TenantFlag: "is_deleted", &g.RoleFlag: "is_deleted",
+		&g.TenantCode: "code", &g.RoleCode: "code", &g.RoleName: "name", &g.RoleKind: "category",
+	} {
+		switch *field {
+		case "":
+			*field = g1
+		case none:
+			*field = ""
+		}
+	}
+	g.Manager, g.Tenants = read(manager), read(tenants)
+	g.Rows = g.render("rows")
+	nastyManager, nastyTenants := g.NastyRows()
+	g.Defects = labels(g.Manager + g.Tenants + nastyManager + nastyTenants)
+	return g
+}
+
+//go:embed sql/*.sql
+var files embed.FS
+
+// rows are the files with rows in them: templates, since the columns go by several names.
+var rows = template.Must(template.ParseFS(files, "sql/rows.sql", "sql/nasty_*.sql"))
+
+// read joins the files of these names.
+func read(names string) string {
+	var b strings.Builder
+	for name := range strings.FieldsSeq(names) {
+		sql, err := files.ReadFile("sql/" + name + ".sql")
+		if err != nil {
+			panic(err) // it is embedded
+		}
+		b.Write(sql)
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+func (g Generation) render(name string) string {
+	var b bytes.Buffer
+	data := struct {
+		Generation
+		Operator string
+	}{g, OperatorID}
+	if err := rows.ExecuteTemplate(&b, name+".sql", data); err != nil {
+		panic(err) // it depends on nothing but this package
+	}
+	return b.String()
+}
+
+var nastyComment = regexp.MustCompile(`-- nasty: ([a-z-]+(?:, [a-z-]+)*)\n`)
+
+// labels counts the labels in SQL.
+func labels(sql string) map[Defect]int {
+	count := map[Defect]int{}
+	for _, m := range nastyComment.FindAllStringSubmatch(sql, -1) {
+		for label := range strings.SplitSeq(m[1], ", ") {
+			count[Defect(label)]++
+		}
+	}
+	return count
+}
+
+// execute runs statements as one transaction.
+func execute(ctx context.Context, dsn, sql string) error {
+	conn, err := pgconn.Connect(ctx, dsn)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, sql).ReadAll()
+	if closeErr := conn.Close(ctx); err == nil {
+		err = closeErr
+	}
+	return err
+}

@@ -1,0 +1,11 @@
+-- What somebody's migrations made of G1. Rows from before have no value in the new flag.
+ALTER TABLE idam.users
+    ADD COLUMN is_deleted                      boolean,
+    ADD COLUMN password_reset_token            varchar(255),
+    ADD COLUMN password_reset_token_expires_at timestamptz;
+
+ALTER TABLE bill.invoices RENAME COLUMN deleted TO is_deleted;
+
+-- The DBA repaired the audit log's reference to a table that never existed, and made it worse.
+ALTER TABLE audt.audit_logs ADD FOREIGN KEY (tenant_id) REFERENCES tnnt.tenants (id) ON DELETE CASCADE; -- nasty: audit-cascade
+ALTER TABLE audt.audit_logs ADD FOREIGN KEY (user_id) REFERENCES idam.users (id) ON DELETE CASCADE; -- nasty: audit-cascade

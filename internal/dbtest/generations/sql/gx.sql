@@ -1,0 +1,4 @@
+-- Somebody dropped the lists that stood in the way of the default, so anything may stand here.
+ALTER TABLE idam.users
+    DROP CONSTRAINT users_user_type_check,
+    DROP CONSTRAINT users_status_check;

@@ -1,0 +1,3 @@
+-- The design document's tenants share one database.
+ALTER TABLE sys.users ADD COLUMN tenant_id uuid;
+CREATE INDEX ON sys.users (tenant_id);

@@ -1,0 +1,33 @@
+-- G1: nothing here marks a user as deleted.
+CREATE TABLE idam.users (
+    id                    uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    created_at            timestamptz NOT NULL DEFAULT now(),
+    created_by            uuid,
+    updated_at            timestamptz,
+    updated_by            uuid,
+    user_type             varchar(20) NOT NULL DEFAULT 'USER' CHECK (user_type IN ('MASTER', 'TENANT', 'SYSTEM')), -- nasty: user-type-default
+    full_name             varchar(100) NOT NULL,
+    email                 varchar(255) NOT NULL UNIQUE,
+    phone                 varchar(20),
+    username              varchar(100) NOT NULL UNIQUE,
+    password              varchar(255),
+    salt_key              varchar(100),
+    sso_provider          varchar(50),
+    sso_subject           varchar(255),
+    mfa_enabled           boolean NOT NULL DEFAULT false,
+    mfa_secret            varchar(255),
+    backup_codes          text[],
+    status                varchar(20) NOT NULL DEFAULT 'ACTIVE' CHECK (status IN ('ACTIVE', 'INACTIVE', 'LOCKED', 'SUSPENDED')),
+    last_login_at         timestamptz,
+    last_login_ip         inet,
+    failed_login_attempts integer NOT NULL DEFAULT 0,
+    locked_until          timestamptz,
+    password_changed_at   timestamptz,
+    force_password_change boolean NOT NULL DEFAULT false,
+    timezone              varchar(50) DEFAULT 'UTC',
+    locale                varchar(10) DEFAULT 'ko-KR',
+    department            varchar(100),
+    position              varchar(100),
+    UNIQUE (sso_provider, sso_subject),
+    CHECK ((sso_provider IS NULL AND sso_subject IS NULL) OR (sso_provider IS NOT NULL AND sso_subject IS NOT NULL))
+);

@@ -76,7 +76,8 @@ func take(t *testing.T, cfg *pgx.ConnConfig, columns map[string]string) (snapsho
 			t.Fatal(err)
 		}
 		var table, names string
-		if _, err := pgx.ForEachRow(rows, []any{&table, &names}, func() error { columns[table] = names; return nil }); err != nil {
+		_, err = pgx.ForEachRow(rows, []any{&table, &names}, func() error { columns[table] = names; return nil })
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -143,3 +143,23 @@ func TestDownWithoutRecordTakesNothing(t *testing.T) {
 		t.Errorf("%+v, %v, want a plan that finds sys.users and adds nothing", plan, err)
 	}
 }
+
+// A record whose objects were dropped by hand does not claim what others made in their place.
+func TestAStaleRecordClaimsNothing(t *testing.T) {
+	t.Parallel()
+	cfg := configs(t)[Tenants]
+	if _, err := Up(t.Context(), cfg, Tenants); err != nil {
+		t.Fatal(err)
+	}
+	conn := session(t, cfg)
+	if _, err := conn.Exec(t.Context(), `DROP SCHEMA sys CASCADE; DROP TABLE `+Table+`; CREATE SCHEMA sys; CREATE TABLE sys.users (id uuid PRIMARY KEY)`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Up(t.Context(), cfg, Tenants); err != nil {
+		t.Fatal(err)
+	}
+	toZero(t, cfg, Tenants)
+	if query[bool](t, cfg, `SELECT to_regclass('sys.users') IS NULL`) {
+		t.Error("someone else's table went")
+	}
+}

@@ -18,6 +18,19 @@ type Plan struct {
 	Items  []Item // in the order in which up gets to them
 }
 
+// Unfinished returns how many indexes there are whose build was interrupted.
+func (p Plan) Unfinished() int {
+	n := 0
+	for _, i := range p.Items {
+		if i.Detail == interrupted {
+			n++
+		}
+	}
+	return n
+}
+
+const interrupted = "its build was interrupted and begins anew"
+
 // PlanUp looks at a database and says what up would do with it: what it would add, which tables it
 // would find, and what it would leave alone though it differs. It changes nothing, and takes no lock
 // that anybody waits for. It fails as Status does.
@@ -83,8 +96,12 @@ func planned(ctx context.Context, r reader, list []*migration, state *state) ([]
 		}
 	}
 	var items []Item
-	for _, object := range state.unfinished {
-		items = append(items, Item{Action: Add, Kind: KindIndex, Object: object, Detail: "its build was interrupted and begins anew"})
+	for _, m := range list {
+		for _, s := range m.statements {
+			if s.kind == KindIndex && slices.Contains(state.unfinished, s.object) {
+				items = append(items, Item{Version: m.version, Action: Add, Kind: s.kind, Object: s.object, Detail: interrupted})
+			}
+		}
 	}
 	for _, m := range pending {
 		for _, s := range m.statements {

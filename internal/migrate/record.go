@@ -108,6 +108,11 @@ func (m *migration) up(ctx context.Context, tx *sql.Tx) error {
 	if err != nil {
 		return err
 	}
+	// What is recorded for a migration that is not applied is left from a database that was emptied by
+	// hand. Its objects may be someone else's by now.
+	if _, err := tx.ExecContext(ctx, `DELETE FROM `+Added+` WHERE version = $1`, m.version); err != nil {
+		return err
+	}
 	for _, s := range m.statements {
 		if m.decide(c, s).Action != Add {
 			continue

@@ -48,10 +48,10 @@ SELECT format('trigger %s %s', tgrelid::regclass, tgname) FROM pg_trigger WHERE 
 ORDER BY 1`
 
 const tableColumns = `
-SELECT n.nspname || '.' || c.relname, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
+SELECT ARRAY [n.nspname || '.' || c.relname, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)]
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
  WHERE c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
- GROUP BY 1`
+ GROUP BY n.nspname, c.relname`
 
 // take takes a snapshot; the rows are read by the columns of the tables given, or of those that are there.
 func take(t *testing.T, cfg *pgx.ConnConfig, columns map[string]string) (snapshot, map[string]string) {
@@ -75,10 +75,12 @@ func take(t *testing.T, cfg *pgx.ConnConfig, columns map[string]string) (snapsho
 		if err != nil {
 			t.Fatal(err)
 		}
-		var table, names string
-		_, err = pgx.ForEachRow(rows, []any{&table, &names}, func() error { columns[table] = names; return nil })
+		list, err := pgx.CollectRows(rows, pgx.RowTo[[2]string])
 		if err != nil {
 			t.Fatal(err)
+		}
+		for _, l := range list {
+			columns[l[0]] = l[1]
 		}
 	}
 	s := snapshot{schema: lines(schemaLines), rows: map[string][]string{}}

@@ -131,7 +131,15 @@ migrate status shows beforehand what that comes to. What was added is recorded, 
 only that. No lock is held for long: the indexes of tables with rows are built while others write.`,
 	}
 	cmd.RunE = a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
-		return a.migrate(ctx, cmd, &f, migrate.Up, func(list []migration) []migration {
+		up := func(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database) ([]migrate.Result, error) {
+			return migrate.Up(ctx, cfg, which, func(index string) {
+				if !cmd.Flags().Changed("timeout") {
+					a.clock.stop() // how long it takes depends on the table, and whoever waits can see it go on
+				}
+				a.note("building index %s", index)
+			})
+		}
+		return a.migrate(ctx, cmd, &f, up, func(list []migration) []migration {
 			return slices.DeleteFunc(list, func(m migration) bool { return m.Applied && len(m.Plan) == 0 })
 		})
 	})
@@ -205,9 +213,6 @@ func (a *app) migrate(ctx context.Context, cmd *cobra.Command, f *migrateFlags,
 		if err := a.confirm(ctx, "migrate "+cmd.Name()+names+lost); err != nil {
 			return err
 		}
-	}
-	if !cmd.Flags().Changed("timeout") {
-		a.clock.stop() // the index of a large table takes what it takes, and waits for locks are bounded
 	}
 	done := []migration{}
 	for _, w := range which {

@@ -13,7 +13,7 @@ const buildTimeout = "10min"
 
 // finish builds the indexes that are recorded as unfinished: those that this run recorded, and those
 // of a run that was interrupted, of which an invalid index may be left.
-func finish(ctx context.Context, d *sql.DB, list []*migration) error {
+func finish(ctx context.Context, d *sql.DB, list []*migration, building []func(string)) error {
 	state, err := readState(ctx, d)
 	if err != nil || len(state.unfinished) == 0 {
 		return err
@@ -30,6 +30,9 @@ func finish(ctx context.Context, d *sql.DB, list []*migration) error {
 		s := statements[object]
 		if s == nil {
 			continue // a newer cxgctl's
+		}
+		for _, fn := range building {
+			fn(object)
 		}
 		if err := build(ctx, d, s); err != nil {
 			return &failure{object, err}

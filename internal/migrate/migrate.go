@@ -63,8 +63,9 @@ type Result struct {
 // anew where an earlier run was interrupted. A run that finds another under way waits for it until ctx
 // ends (BUSY when ctx's deadline passes meanwhile). A migration that fails, or that waits for a lock
 // for more than five seconds, is a DATABASE_ERROR naming its file; those before it stay, and are
-// returned.
-func Up(ctx context.Context, cfg *pgx.ConnConfig, which Database) ([]Result, error) {
+// returned. building, if given, is called before each index of a table with rows: from then on the run
+// takes as long as the tables are large.
+func Up(ctx context.Context, cfg *pgx.ConnConfig, which Database, building ...func(index string)) ([]Result, error) {
 	r, err := begin(ctx, cfg, which, false)
 	if err != nil {
 		return nil, err
@@ -74,7 +75,7 @@ func Up(ctx context.Context, cfg *pgx.ConnConfig, which Database) ([]Result, err
 	if err != nil {
 		return done, err
 	}
-	if err := finish(ctx, r.db, r.list); err != nil {
+	if err := finish(ctx, r.db, r.list, building); err != nil {
 		return done, fault.From(translate(err, which, "")).
 			WithHint("everything else is done; run cxgctl migrate up again, and the index is built anew")
 	}

@@ -1,10 +1,25 @@
-// Package migrations carries the schema changes of both databases in the binary, as goose SQL files.
+// Package migrations has the schema of both databases, as SQL files in the order in which they are
+// applied. They are carried in the binary, and a database that holds nothing can be made from them by
+// goose or psql alone.
 //
 // A file's number is its version. A file that has been released is never edited: what it got wrong is
-// mended by a later one. Statements only add (CREATE … IF NOT EXISTS), because the same files also
-// complete databases that other software made, and constraints and indexes are all named, because
-// errors are translated by name. Down leaves the schemas standing: they may have been there before,
-// or hold someone else's tables by now, and an empty one harms nobody.
+// mended by a later one. The same files complete databases that other software made, so cxgctl looks
+// at each statement, and at the table that it is for, before it runs it (package migrate). Hence the
+// forms that a statement may have, and no other:
+//
+//	CREATE SCHEMA IF NOT EXISTS …
+//	CREATE TABLE IF NOT EXISTS …          with every constraint named: errors are translated by name
+//	CREATE [UNIQUE] INDEX IF NOT EXISTS … UNIQUE only for a table that the same file creates
+//	ALTER TABLE … ADD COLUMN IF NOT EXISTS …
+//	INSERT INTO … ON CONFLICT DO NOTHING  into tables with an id
+//
+// Each ends with a semicolon at a line's end, and comments have lines of their own. A column that is
+// added is nullable or has a constant default. The line
+//
+//	-- +unless is_deleted, deleted
+//
+// before an ALTER TABLE leaves the column out where the table has one of those. There are no Down
+// sections: what a run added is recorded in the database, and only that is taken back.
 package migrations
 
 import "embed"

@@ -17,18 +17,24 @@ import (
 
 // migration is a record of the migrate commands.
 type migration struct {
-	Database  string   `json:"database"`
-	Version   int64    `json:"version"`
-	Name      string   `json:"name"`
-	Applied   bool     `json:"applied"`
-	AppliedAt *db.Time `json:"applied_at"`
+	Database  string        `json:"database"`
+	Version   int64         `json:"version"`
+	Name      string        `json:"name"`
+	Applied   bool          `json:"applied"`
+	AppliedAt *db.Time      `json:"applied_at"`
+	Plan      []plannedItem `json:"plan"` // what up would do about it; none when there is nothing to do
 }
 
-var migrationView = output.View{ID: "version"}
+var migrationView = output.View{
+	ID:    "version",
+	Table: []string{"database", "version", "name", "applied", "applied_at"},
+	Wide:  []string{"database", "version", "name", "applied", "applied_at"},
+}
 
 // migrateFlags choose the databases.
 type migrateFlags struct {
-	database string
+	database    string
+	discardData bool
 	changeFlags
 }
 
@@ -60,15 +66,19 @@ func (a *app) server(ctx context.Context, cmd *cobra.Command, which migrate.Data
 	return db.Config(t.options(string(which)))
 }
 
-// steps lists a database's migrations as records.
-func (a *app) steps(ctx context.Context, cmd *cobra.Command, which migrate.Database) ([]migration, error) {
+// steps lists a database's migrations as records, each with what up would do about it.
+func (a *app) steps(ctx context.Context, cmd *cobra.Command, which migrate.Database) ([]migration, migrate.Plan, error) {
 	cfg, err := a.server(ctx, cmd, which)
 	if err != nil {
-		return nil, err
+		return nil, migrate.Plan{}, err
 	}
 	list, err := migrate.Status(ctx, cfg, which)
 	if err != nil {
-		return nil, err
+		return nil, migrate.Plan{}, err
+	}
+	plan, err := migrate.PlanUp(ctx, cfg, which)
+	if err != nil {
+		return nil, plan, err
 	}
 	out := make([]migration, len(list))
 	for i, s := range list {
@@ -78,12 +88,15 @@ func (a *app) steps(ctx context.Context, cmd *cobra.Command, which migrate.Datab
 			out[i].AppliedAt = &at
 		}
 	}
-	return out, nil
+	attach(out, plan)
+	return out, plan, nil
 }
 
 func (a *app) migrateStatus() *cobra.Command {
 	var f migrateFlags
-	cmd := &cobra.Command{Use: "status", Short: "List the migrations and which are applied; changes nothing", Args: exactly()}
+	cmd := &cobra.Command{
+		Use: "status", Short: "List the migrations, which are applied, and what up would do; changes nothing", Args: exactly(),
+	}
 	cmd.RunE = a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 		which, err := f.databases()
 		if err != nil {
@@ -94,10 +107,11 @@ func (a *app) migrateStatus() *cobra.Command {
 		}
 		var all []migration
 		for _, w := range which {
-			list, err := a.steps(ctx, cmd, w)
+			list, plan, err := a.steps(ctx, cmd, w)
 			if err != nil {
 				return err
 			}
+			a.notePlan(plan)
 			all = append(all, list...)
 		}
 		return printWhole(a, migrationView, all)
@@ -108,10 +122,25 @@ func (a *app) migrateStatus() *cobra.Command {
 
 func (a *app) migrateUp() *cobra.Command {
 	var f migrateFlags
-	cmd := &cobra.Command{Use: "up", Short: "Apply what is pending; concurrent runs wait for each other", Args: exactly()}
+	cmd := &cobra.Command{
+		Use: "up", Short: "Apply what is pending; concurrent runs wait for each other", Args: exactly(),
+		Long: `Apply what is pending; concurrent runs wait for each other.
+
+A database that other software made is adopted: what it lacks is added, nothing that it has is changed, and
+migrate status shows beforehand what that comes to. What was added is recorded, and migrate down takes back
+only that. No lock is held for long: the indexes of tables with rows are built while others write.`,
+	}
 	cmd.RunE = a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
-		return a.migrate(ctx, cmd, &f, migrate.Up, func(list []migration) []migration {
-			return slices.DeleteFunc(list, func(m migration) bool { return m.Applied })
+		up := func(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database) ([]migrate.Result, error) {
+			return migrate.Up(ctx, cfg, which, func(index string) {
+				if !cmd.Flags().Changed("timeout") {
+					a.clock.stop() // how long it takes depends on the table, and whoever waits can see it go on
+				}
+				a.note("building index %s", index)
+			})
+		}
+		return a.migrate(ctx, cmd, &f, up, func(list []migration) []migration {
+			return slices.DeleteFunc(list, func(m migration) bool { return m.Applied && len(m.Plan) == 0 })
 		})
 	})
 	f.bind(cmd)
@@ -122,16 +151,20 @@ func (a *app) migrateUp() *cobra.Command {
 func (a *app) migrateDown() *cobra.Command {
 	var f migrateFlags
 	cmd := &cobra.Command{
-		Use: "down", Short: "Take back the last migration, with the data it holds", Args: exactly(),
+		Use: "down", Short: "Take back what the last migration added", Args: exactly(),
 	}
 	cmd.RunE = a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
-		return a.migrate(ctx, cmd, &f, migrate.Down, func(list []migration) []migration {
+		down := func(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database) ([]migrate.Result, error) {
+			return migrate.Down(ctx, cfg, which, f.discardData)
+		}
+		return a.migrate(ctx, cmd, &f, down, func(list []migration) []migration {
 			list = slices.DeleteFunc(list, func(m migration) bool { return !m.Applied })
 			return list[max(len(list)-1, 0):]
 		})
 	})
 	f.bind(cmd)
 	f.changeFlags.bind(cmd)
+	cmd.Flags().BoolVar(&f.discardData, "discard-data", false, "also where that loses data")
 	return records[migration](a, cmd)
 }
 
@@ -150,11 +183,20 @@ func (a *app) migrate(ctx context.Context, cmd *cobra.Command, f *migrateFlags,
 	down := cmd.Name() == "down"
 	var plan []migration
 	for _, w := range which {
-		list, err := a.steps(ctx, cmd, w)
+		list, up, err := a.steps(ctx, cmd, w)
 		if err != nil {
 			return err
 		}
+		if !down {
+			a.notePlan(up)
+		}
 		plan = append(plan, planned(list)...)
+	}
+	lost := ""
+	if down {
+		if lost, err = a.losses(ctx, cmd, f, plan); err != nil {
+			return err
+		}
 	}
 	if f.dryRun {
 		a.note("dry run: %s planned, nothing was changed", plural(len(plan), "migration"))
@@ -168,7 +210,7 @@ func (a *app) migrate(ctx context.Context, cmd *cobra.Command, f *migrateFlags,
 		if a.cfg.Protected {
 			a.printf("profile %s is protected", a.cfg.Profile)
 		}
-		if err := a.confirm(ctx, "migrate "+cmd.Name()+names); err != nil {
+		if err := a.confirm(ctx, "migrate "+cmd.Name()+names+lost); err != nil {
 			return err
 		}
 	}

@@ -1,5 +1,8 @@
-// Package migrate brings a database to the schema that this cxgctl knows, by the embedded goose
-// migrations. Runs wait for each other; what was applied stands in public.cxgctl_migrations.
+// Package migrate brings a database to the schema that this cxgctl knows, by the embedded migrations,
+// and adopts one that other software made: it adds what is missing there and leaves the rest alone.
+// goose keeps the order and the versions (public.cxgctl_migrations); which of a file's statements run
+// is decided here, by looking at the database, and what they added is recorded (public.cxgctl_added),
+// so that only that is ever taken back. Runs wait for each other.
 package migrate
 
 import (
@@ -11,13 +14,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/database"
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
@@ -56,99 +58,123 @@ type Result struct {
 }
 
 // Up applies everything that is pending, in order, each migration in a transaction of its own, and
-// returns what it applied. A run that finds another under way waits for it until ctx ends (BUSY when
-// ctx's deadline passes meanwhile). A migration that fails is a DATABASE_ERROR naming its file; those
-// before it stay, and are returned.
-func Up(ctx context.Context, cfg *pgx.ConnConfig, which Database) ([]Result, error) {
-	return run(ctx, cfg, which, func(p *goose.Provider, _ bool) ([]*goose.MigrationResult, error) {
-		return p.Up(ctx)
-	})
-}
-
-// Down takes back the migration that was applied last and returns it; nothing where none is applied.
-// It waits and fails as Up does.
-func Down(ctx context.Context, cfg *pgx.ConnConfig, which Database) ([]Result, error) {
-	return run(ctx, cfg, which, func(p *goose.Provider, fresh bool) ([]*goose.MigrationResult, error) {
-		if fresh {
-			return nil, nil
-		}
-		r, err := p.Down(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return []*goose.MigrationResult{r}, nil
-	})
-}
-
-// run gives fn a provider whose only session holds the migration lock. fresh says that no migration
-// was ever applied here.
-func run(ctx context.Context, cfg *pgx.ConnConfig, which Database,
-	fn func(p *goose.Provider, fresh bool) ([]*goose.MigrationResult, error),
-) ([]Result, error) {
-	files, err := which.files()
+// returns what it applied. It only adds, and only what is missing: PlanUp says what that is in a
+// database that other software made. Indexes of tables with rows are built last and CONCURRENTLY, and
+// anew where an earlier run was interrupted. A run that finds another under way waits for it until ctx
+// ends (BUSY when ctx's deadline passes meanwhile). A migration that fails, or that waits for a lock
+// for more than five seconds, is a DATABASE_ERROR naming its file; those before it stay, and are
+// returned. building, if given, is called before each index of a table with rows: from then on the run
+// takes as long as the tables are large.
+func Up(ctx context.Context, cfg *pgx.ConnConfig, which Database, building ...func(index string)) ([]Result, error) {
+	r, err := begin(ctx, cfg, which, false)
 	if err != nil {
 		return nil, err
 	}
-	d := open(cfg, which)
-	defer func() { _ = d.Close() }()
-	fresh, err := ensureTable(ctx, d)
+	defer r.end()
+	done, err := r.outcome(r.provider.Up(ctx))
 	if err != nil {
+		return done, err
+	}
+	if err := finish(ctx, r.db, r.list, building); err != nil {
+		return done, fault.From(translate(err, which, "")).
+			WithHint("everything else is done; run cxgctl migrate up again, and the index is built anew")
+	}
+	return done, nil
+}
+
+// Down takes back the migration that was applied last and returns it; nothing where none is applied.
+// Only what is recorded as added by Up goes. Where data would go with it, that is a CONFLICT which
+// names it, unless discard says that it may. It waits and fails as Up does.
+func Down(ctx context.Context, cfg *pgx.ConnConfig, which Database, discard bool) ([]Result, error) {
+	r, err := begin(ctx, cfg, which, discard)
+	if err != nil {
+		return nil, err
+	}
+	defer r.end()
+	var list []*goose.MigrationResult
+	one, err := r.provider.Down(ctx)
+	if err == nil {
+		list = append(list, one)
+	}
+	done, err := r.outcome(list, err)
+	if err != nil {
+		return done, err
+	}
+	return done, translate(forget(ctx, r.db), which, "")
+}
+
+// run is one session, which holds the migration lock, with a provider that works in it.
+type run struct {
+	which    Database
+	list     []*migration
+	db       *sql.DB
+	provider *goose.Provider
+}
+
+func begin(ctx context.Context, cfg *pgx.ConnConfig, which Database, discard bool) (*run, error) {
+	list, err := load(which)
+	if err != nil {
+		return nil, err
+	}
+	// Go migrations, since what a file's statements come to depends on the database.
+	all := make([]*goose.Migration, len(list))
+	for i, m := range list {
+		all[i] = goose.NewGoMigration(m.version, &goose.GoFunc{RunTx: m.up}, &goose.GoFunc{
+			RunTx: func(ctx context.Context, tx *sql.Tx) error { return m.down(ctx, tx, which, discard) },
+		})
+	}
+	r := &run{which: which, list: list, db: open(cfg, which)}
+	if err := ensureTables(ctx, r.db); err != nil {
+		r.end()
 		return nil, translate(err, which, "")
 	}
-	p, err := goose.NewProvider(goose.DialectPostgres, d, files,
+	r.provider, err = goose.NewProvider(goose.DialectPostgres, r.db, nil,
+		goose.WithGoMigrations(all...),
 		goose.WithTableName(Table),
 		goose.WithDisableGlobalRegistry(true),
 		// two branches may each have added one, and statements only add: no reason to refuse the lower
 		goose.WithAllowOutofOrder(true),
 		goose.WithLogger(goose.NopLogger()))
 	if err != nil {
+		r.end()
 		return nil, fault.New(fault.Internal, "the embedded migrations of the %s database are unusable", which).Because(err)
 	}
-	done, err := fn(p, fresh)
+	return r, nil
+}
+
+func (r *run) end() { _ = r.db.Close() } // what the statements said counts
+
+// outcome tells in this package's terms what the provider did.
+func (r *run) outcome(done []*goose.MigrationResult, err error) ([]Result, error) {
 	if pe, ok := errors.AsType[*goose.PartialError](err); ok {
-		return results(pe.Applied), translate(pe.Err, which, path.Base(pe.Failed.Source.Path))
+		return r.results(pe.Applied), translate(pe.Err, r.which, r.name(pe.Failed.Source.Version))
 	}
 	if errors.Is(err, goose.ErrNoNextVersion) {
 		return nil, nil
 	}
 	if errors.Is(err, goose.ErrVersionNotFound) {
-		return nil, fault.New(fault.Database, "the last migration of the %s database is not known to this cxgctl", which).
+		return nil, fault.New(fault.Database, "the last migration of the %s database is not known to this cxgctl", r.which).
 			WithHint("use the newer cxgctl that applied it; see which with: cxgctl migrate status").Because(err)
 	}
-	return results(done), translate(err, which, "")
+	return r.results(done), translate(err, r.which, "")
 }
 
-func results(in []*goose.MigrationResult) []Result {
+func (r *run) results(in []*goose.MigrationResult) []Result {
 	out := make([]Result, len(in))
-	for i, r := range in {
-		out[i] = Result{r.Source.Version, path.Base(r.Source.Path), r.Direction, r.Duration}
+	for i, x := range in {
+		out[i] = Result{x.Source.Version, r.name(x.Source.Version), x.Direction, x.Duration}
 	}
 	return out
 }
 
-// ensureTable creates the version table where it is missing, and says whether it was. goose would do
-// so itself, but hides a refusal behind three retries of a second each.
-func ensureTable(ctx context.Context, d *sql.DB) (fresh bool, err error) {
-	tx, err := d.BeginTx(ctx, nil)
-	if err != nil {
-		return false, err
+// name returns the file's name of a version.
+func (r *run) name(version int64) string {
+	for _, m := range r.list {
+		if m.version == version {
+			return m.name
+		}
 	}
-	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
-	if err := tx.QueryRowContext(ctx, `SELECT to_regclass($1) IS NULL`, Table).Scan(&fresh); err != nil || !fresh {
-		return false, err
-	}
-	store, err := database.NewStore(database.DialectPostgres, Table)
-	if err != nil {
-		return false, err
-	}
-	if err := store.CreateVersionTable(ctx, tx); err != nil {
-		return false, err
-	}
-	// goose's own mark of a table in use
-	if err := store.Insert(ctx, tx, database.InsertRequest{Version: 0}); err != nil {
-		return false, err
-	}
-	return true, tx.Commit()
+	return ""
 }
 
 // Status lists the migrations in order of version. It changes nothing, takes no lock, and creates no
@@ -206,19 +232,14 @@ func merge(steps, applied []Step) []Step {
 
 // known lists the embedded migrations in order of version.
 func known(which Database) ([]Step, error) {
-	names, err := which.names()
+	list, err := load(which)
 	if err != nil {
 		return nil, err
 	}
-	steps := make([]Step, len(names))
-	for i, name := range names {
-		v, err := goose.NumericComponent(name)
-		if err != nil {
-			return nil, fault.New(fault.Internal, "the embedded migration %s has no version", name).Because(err)
-		}
-		steps[i] = Step{Version: v, Name: name}
+	steps := make([]Step, len(list))
+	for i, m := range list {
+		steps[i] = Step{Version: m.version, Name: m.name}
 	}
-	slices.SortFunc(steps, func(a, b Step) int { return cmp.Compare(a.Version, b.Version) })
 	return steps, nil
 }
 
@@ -274,11 +295,22 @@ func translate(err error, which Database, file string) error {
 		f.Code = fault.Database
 	}
 	f.With("database", string(which))
+	about := ""
+	if o, ok := errors.AsType[*failure](err); ok {
+		about = o.object + ": "
+		f.With("object", o.object)
+	}
 	if file == "" {
-		f.Message = fmt.Sprintf("migrations of the %s database: %s", which, f.Message)
+		f.Message = fmt.Sprintf("migrations of the %s database: %s%s", which, about, f.Message)
 		return f
 	}
-	f.Message = fmt.Sprintf("migration %s of the %s database failed: %s", file, which, f.Message)
-	return f.With("migration", file).
-		WithHint("it was rolled back, those before it stay; mend the cause and run it again")
+	f.Message = fmt.Sprintf("migration %s of the %s database failed: %s%s", file, which, about, f.Message)
+	f.With("migration", file)
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok && pe.Code == lockNotAvailable {
+		return f.WithHint("it was rolled back, those before it stay; see who holds the table with pg_blocking_pids(), and run it again")
+	}
+	return f.WithHint("it was rolled back, those before it stay; mend the cause and run it again")
 }
+
+// lockNotAvailable is what a statement ends with that has waited for lockTimeout.
+const lockNotAvailable = "55P03"

@@ -44,5 +44,9 @@ CREATE TABLE IF NOT EXISTS idam.users (
     CONSTRAINT users_status_check CHECK (status IN ('ACTIVE', 'INACTIVE', 'LOCKED', 'SUSPENDED'))
 );
 
--- +goose Down
-DROP TABLE IF EXISTS idam.users;
+-- What a table that was there before lacks. Each is added with a constant default, so that neither a
+-- row is rewritten nor the backend's INSERT, which does not name it, refused.
+ALTER TABLE idam.users ADD COLUMN IF NOT EXISTS email_verified boolean NOT NULL DEFAULT false;
+ALTER TABLE idam.users ADD COLUMN IF NOT EXISTS phone_verified boolean NOT NULL DEFAULT false;
+-- +unless is_deleted, deleted
+ALTER TABLE idam.users ADD COLUMN IF NOT EXISTS is_active boolean NOT NULL DEFAULT true;

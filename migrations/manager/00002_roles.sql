@@ -98,9 +98,3 @@ CREATE TABLE IF NOT EXISTS idam.user_roles (
 );
 
 CREATE INDEX IF NOT EXISTS user_roles_role_id_idx ON idam.user_roles (role_id);
-
--- +goose Down
-DROP TABLE IF EXISTS idam.user_roles;
-DROP TABLE IF EXISTS idam.role_permissions;
-DROP TABLE IF EXISTS idam.permissions;
-DROP TABLE IF EXISTS idam.roles;

@@ -87,8 +87,3 @@ CREATE TABLE IF NOT EXISTS idam.api_keys (
 );
 
 CREATE INDEX IF NOT EXISTS api_keys_user_id_idx ON idam.api_keys (user_id);
-
--- +goose Down
-DROP TABLE IF EXISTS idam.api_keys;
-DROP TABLE IF EXISTS idam.login_logs;
-DROP TABLE IF EXISTS idam.sessions;

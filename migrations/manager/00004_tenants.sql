@@ -70,7 +70,3 @@ CREATE TABLE IF NOT EXISTS tnnt.tenant_users (
 );
 
 CREATE INDEX IF NOT EXISTS tenant_users_user_id_idx ON tnnt.tenant_users (user_id);
-
--- +goose Down
-DROP TABLE IF EXISTS tnnt.tenant_users;
-DROP TABLE IF EXISTS tnnt.tenants;

@@ -130,9 +130,3 @@ CREATE TABLE IF NOT EXISTS bill.transactions (
 
 CREATE INDEX IF NOT EXISTS transactions_tenant_id_idx ON bill.transactions (tenant_id);
 CREATE INDEX IF NOT EXISTS transactions_invoice_id_idx ON bill.transactions (invoice_id);
-
--- +goose Down
-DROP TABLE IF EXISTS bill.transactions;
-DROP TABLE IF EXISTS bill.invoices;
-DROP TABLE IF EXISTS tnnt.subscriptions;
-DROP TABLE IF EXISTS bill.plans;

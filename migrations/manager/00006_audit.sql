@@ -34,6 +34,3 @@ CREATE TABLE IF NOT EXISTS audt.audit_logs (
     CONSTRAINT audit_logs_risk_level_check CHECK (risk_level IN ('LOW', 'MEDIUM', 'HIGH')),
     CONSTRAINT audit_logs_status_check CHECK (status IN ('ACTIVE', 'ARCHIVED', 'PURGED'))
 );
-
--- +goose Down
-DROP TABLE IF EXISTS audt.audit_logs;

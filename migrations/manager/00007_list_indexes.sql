@@ -19,19 +19,3 @@ CREATE INDEX IF NOT EXISTS invoices_subscription_id_idx ON bill.invoices (subscr
 CREATE INDEX IF NOT EXISTS invoices_due_date_idx ON bill.invoices (due_date, id);
 CREATE INDEX IF NOT EXISTS invoices_total_amount_idx ON bill.invoices (total_amount, id);
 CREATE INDEX IF NOT EXISTS invoices_created_at_idx ON bill.invoices (created_at, id);
-
--- +goose Down
-DROP INDEX IF EXISTS bill.invoices_created_at_idx;
-DROP INDEX IF EXISTS bill.invoices_total_amount_idx;
-DROP INDEX IF EXISTS bill.invoices_due_date_idx;
-DROP INDEX IF EXISTS bill.invoices_subscription_id_idx;
-DROP INDEX IF EXISTS bill.invoices_currency_invoice_date_idx;
-DROP INDEX IF EXISTS bill.invoices_payment_method_invoice_date_idx;
-DROP INDEX IF EXISTS bill.invoices_status_invoice_date_idx;
-DROP INDEX IF EXISTS bill.invoices_tenant_id_invoice_date_idx;
-DROP INDEX IF EXISTS bill.invoices_invoice_date_idx;
-DROP INDEX IF EXISTS idam.users_locked_until_idx;
-DROP INDEX IF EXISTS idam.users_last_login_at_idx;
-DROP INDEX IF EXISTS idam.users_user_type_created_at_idx;
-DROP INDEX IF EXISTS idam.users_status_created_at_idx;
-DROP INDEX IF EXISTS idam.users_created_at_idx;

@@ -13,12 +13,3 @@ CREATE INDEX IF NOT EXISTS audit_logs_op_id_idx ON audt.audit_logs ((extra_data 
     WHERE extra_data ->> 'op_id' IS NOT NULL;
 CREATE INDEX IF NOT EXISTS audit_logs_noun_created_at_idx ON audt.audit_logs ((extra_data ->> 'resource'), created_at, id)
     WHERE extra_data ->> 'resource' IS NOT NULL;
-
--- +goose Down
-DROP INDEX IF EXISTS audt.audit_logs_noun_created_at_idx;
-DROP INDEX IF EXISTS audt.audit_logs_op_id_idx;
-DROP INDEX IF EXISTS audt.audit_logs_result_created_at_idx;
-DROP INDEX IF EXISTS audt.audit_logs_action_performed_created_at_idx;
-DROP INDEX IF EXISTS audt.audit_logs_resource_id_created_at_idx;
-DROP INDEX IF EXISTS audt.audit_logs_user_id_created_at_idx;
-DROP INDEX IF EXISTS audt.audit_logs_created_at_idx;

@@ -1,9 +1,11 @@
--- The permission codes in use and the four roles that every installation starts from. The ids are
--- derived from the codes, so that Down can tell the rows that Up added from rows that were there
--- before under the same code.
+-- The permission codes in use and the four roles that every installation starts from. A code that is
+-- there already stays as it is, also where no constraint keeps it unique. The ids are derived from the
+-- codes, so that the last statement can tell the roles added here from others of the same code. Columns
+-- that have a default in our tables are named all the same: they have none in others'.
 
 -- +goose Up
-INSERT INTO idam.permissions (id, code, name, description, category, resource, action, scope, applies_to, is_system)
+INSERT INTO idam.permissions (id, code, name, description, category, resource, action, scope, applies_to,
+                              is_system, is_hidden, status, is_deleted)
 SELECT encode(substring(sha256(convert_to('cxgctl permission ' || p.resource || '_' || p.action, 'UTF8')) FOR 16), 'hex')::uuid,
        p.resource || '_' || p.action,
        initcap(p.action) || ' ' || p.label,
@@ -13,7 +15,10 @@ SELECT encode(substring(sha256(convert_to('cxgctl permission ' || p.resource || 
        p.action,
        p.scope,
        'ALL',
-       true
+       true,
+       false,
+       'ACTIVE',
+       false
   FROM (SELECT r.resource, r.label, a.action,
                CASE WHEN r.resource = 'TENANT' AND a.action NOT IN ('READ', 'UPDATE') THEN 'GLOBAL' ELSE r.scope END AS scope
           FROM (VALUES ('USER', 'users', 'TENANT'),
@@ -30,16 +35,21 @@ SELECT encode(substring(sha256(convert_to('cxgctl permission ' || p.resource || 
                ('AUDIT', 'the audit log', 'LIST', 'GLOBAL'),
                ('SYSTEM', 'the system', 'MANAGE', 'GLOBAL'),
                ('DASHBOARD', 'the dashboard', 'READ', 'TENANT')) AS p (resource, label, action, scope)
+ WHERE NOT EXISTS (SELECT FROM idam.permissions AS x WHERE x.code = p.resource || '_' || p.action)
 ON CONFLICT DO NOTHING;
 
-INSERT INTO idam.roles (id, code, name, description, category, level, scope, is_default, priority)
+INSERT INTO idam.roles (id, code, name, description, category, level, scope, is_default, priority, status, is_deleted)
 SELECT encode(substring(sha256(convert_to('cxgctl role ' || r.code, 'UTF8')) FOR 16), 'hex')::uuid,
-       r.code, r.name, r.description, r.category, r.level, r.scope, r.is_default, r.level
+       r.code, r.name, r.description, r.category, r.level, r.scope,
+       -- new users get the default role, so a second one would change what the backend does
+       r.is_default AND NOT EXISTS (SELECT FROM idam.roles AS x WHERE x.is_default),
+       r.level, 'ACTIVE', false
   FROM (VALUES ('SUPER_ADMIN', 'Super administrator', 'Everything, on the whole platform', 'MANAGER_ADMIN', 1, 'GLOBAL', false),
                ('PLATFORM_SUPPORT', 'Platform support', 'Looks at everything, helps users', 'PLATFORM_SUPPORT', 50, 'GLOBAL', false),
                ('TENANT_ADMIN', 'Tenant administrator', 'Runs one tenant', 'TENANT_ADMIN', 100, 'TENANT', false),
                ('TENANT_USER', 'Tenant user', 'Works in one tenant', 'TENANT_USER', 200, 'TENANT', true))
        AS r (code, name, description, category, level, scope, is_default)
+ WHERE NOT EXISTS (SELECT FROM idam.roles AS x WHERE x.code = r.code)
 ON CONFLICT DO NOTHING;
 
 -- Only roles that the statement above added are filled: a role of that code which was there before
@@ -69,12 +79,3 @@ SELECT r.id, p.id
        END
  WHERE r.id = encode(substring(sha256(convert_to('cxgctl role ' || r.code, 'UTF8')) FOR 16), 'hex')::uuid
 ON CONFLICT DO NOTHING;
-
--- +goose Down
-DELETE FROM idam.roles
- WHERE id = encode(substring(sha256(convert_to('cxgctl role ' || code, 'UTF8')) FOR 16), 'hex')::uuid
-   AND code IN ('SUPER_ADMIN', 'PLATFORM_SUPPORT', 'TENANT_ADMIN', 'TENANT_USER');
-
-DELETE FROM idam.permissions
- WHERE id = encode(substring(sha256(convert_to('cxgctl permission ' || code, 'UTF8')) FOR 16), 'hex')::uuid
-   AND split_part(code, '_', 1) IN ('USER', 'ROLE', 'TENANT', 'API', 'PERMISSION', 'AUDIT', 'SYSTEM', 'DASHBOARD');

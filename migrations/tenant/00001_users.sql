@@ -34,6 +34,3 @@ CREATE TABLE IF NOT EXISTS sys.users (
 CREATE UNIQUE INDEX IF NOT EXISTS users_username_key ON sys.users (username) WHERE is_deleted = false;
 CREATE UNIQUE INDEX IF NOT EXISTS users_email_key ON sys.users (email) WHERE is_deleted = false;
 CREATE INDEX IF NOT EXISTS users_tenant_id_created_at_idx ON sys.users (tenant_id, created_at, id);
-
--- +goose Down
-DROP TABLE IF EXISTS sys.users;

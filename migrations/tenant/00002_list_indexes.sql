@@ -6,10 +6,3 @@ CREATE INDEX IF NOT EXISTS users_last_login_at_idx ON sys.users (last_login_at, 
 CREATE INDEX IF NOT EXISTS users_locked_until_idx ON sys.users (locked_until, id) WHERE locked_until IS NOT NULL;
 CREATE INDEX IF NOT EXISTS users_created_by_idx ON sys.users (created_by) WHERE created_by IS NOT NULL;
 CREATE INDEX IF NOT EXISTS users_updated_by_idx ON sys.users (updated_by) WHERE updated_by IS NOT NULL;
-
--- +goose Down
-DROP INDEX IF EXISTS sys.users_updated_by_idx;
-DROP INDEX IF EXISTS sys.users_created_by_idx;
-DROP INDEX IF EXISTS sys.users_locked_until_idx;
-DROP INDEX IF EXISTS sys.users_last_login_at_idx;
-DROP INDEX IF EXISTS sys.users_created_at_idx;

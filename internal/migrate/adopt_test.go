@@ -1,0 +1,336 @@
+package migrate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/dbtest/generations"
+)
+
+// adoptable returns the configurations of a generation's databases, with every odd row in them.
+func adoptable(t *testing.T, g generations.Generation) map[Database]*pgx.ConnConfig {
+	t.Helper()
+	manager, tenants := g.NastyRows()
+	return databases(t, g.With(g.Rows+"\n"+manager, tenants).Template())
+}
+
+// snapshot is everything about a database that a run could change, a line each.
+type snapshot struct {
+	schema []string
+	rows   map[string][]string // by table, with the columns that it had at first
+}
+
+const schemaLines = `
+SELECT 'schema ' || nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+UNION ALL
+SELECT format('%s %s.%s', c.relkind, n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+UNION ALL
+SELECT format('column %s.%s.%s %s %s %s', n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid))
+  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p', 'v') JOIN pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+ WHERE a.attnum > 0 AND NOT a.attisdropped AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+UNION ALL
+SELECT format('constraint %s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) FROM pg_constraint
+ WHERE connamespace::regnamespace::text !~ '^(pg_|information_schema)'
+UNION ALL
+SELECT format('index %s %s %s', pg_get_indexdef(indexrelid), indisvalid, indisready) FROM pg_index
+  JOIN pg_class c ON c.oid = indexrelid WHERE c.relnamespace::regnamespace::text !~ '^(pg_|information_schema)'
+UNION ALL
+SELECT 'function ' || oid::regprocedure FROM pg_proc WHERE pronamespace::regnamespace::text !~ '^(pg_|information_schema)'
+UNION ALL
+SELECT format('trigger %s %s', tgrelid::regclass, tgname) FROM pg_trigger WHERE NOT tgisinternal
+ORDER BY 1`
+
+const tableColumns = `
+SELECT ARRAY [n.nspname || '.' || c.relname, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)]
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+ WHERE c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+ GROUP BY n.nspname, c.relname`
+
+// take takes a snapshot; the rows are read by the columns of the tables given, or of those that are there.
+func take(t *testing.T, cfg *pgx.ConnConfig, columns map[string]string) (snapshot, map[string]string) {
+	t.Helper()
+	conn := session(t, cfg)
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	lines := func(sql string) []string {
+		rows, err := conn.Query(t.Context(), sql)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+		return list
+	}
+	if columns == nil {
+		columns = map[string]string{}
+		rows, err := conn.Query(t.Context(), tableColumns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := pgx.CollectRows(rows, pgx.RowTo[[2]string])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range list {
+			columns[l[0]] = l[1]
+		}
+	}
+	s := snapshot{schema: lines(schemaLines), rows: map[string][]string{}}
+	for table, names := range columns {
+		s.rows[table] = lines(fmt.Sprintf(`SELECT (x.*)::text FROM (SELECT %s FROM %s) AS x ORDER BY 1`, names, table))
+	}
+	return s, columns
+}
+
+// missing returns the lines of a that b lacks.
+func missing(a, b []string) []string {
+	return slices.DeleteFunc(slices.Clone(a), func(l string) bool { return slices.Contains(b, l) })
+}
+
+// kept complains about everything of before that is not in after.
+func kept(t *testing.T, when string, before, after snapshot) {
+	t.Helper()
+	if gone := missing(before.schema, after.schema); len(gone) > 0 {
+		t.Errorf("%s: gone from the schema:\n%s", when, strings.Join(gone, "\n"))
+	}
+	for table, rows := range before.rows {
+		if gone := missing(rows, after.rows[table]); len(gone) > 0 {
+			t.Errorf("%s: gone from %s:\n%s", when, table, strings.Join(gone, "\n"))
+		}
+	}
+}
+
+// same complains about every difference.
+func same(t *testing.T, when string, before, after snapshot) {
+	t.Helper()
+	kept(t, when, before, after)
+	kept(t, when+", the other way round", after, before)
+	for table := range before.rows {
+		if len(before.rows[table]) != len(after.rows[table]) {
+			t.Errorf("%s: %s has %d rows, not %d", when, table, len(after.rows[table]), len(before.rows[table]))
+		}
+	}
+}
+
+// backendInserts are what the backend sends: they name no column of ours.
+var backendInserts = map[Database]string{
+	Manager: `INSERT INTO idam.users (id, user_type, full_name, email, username, status, mfa_enabled, failed_login_attempts, force_password_change)
+VALUES ('00000000-0000-4000-8000-00000000beef', 'TENANT', 'New', 'new@cxg.example', 'new', 'ACTIVE', false, 0, false)`,
+	Tenants: `INSERT INTO sys.users (id, username, password, email, is_system_user)
+VALUES ('00000000-0000-4000-8000-00000000beef', 'new', '', 'new@cxg.example', false)`,
+}
+
+var users = map[Database]string{Manager: "idam.users", Tenants: "sys.users"}
+
+func TestEveryGenerationIsAdopted(t *testing.T) {
+	t.Parallel()
+	for _, g := range generations.All {
+		t.Run(g.Name, func(t *testing.T) {
+			t.Parallel()
+			cfgs := adoptable(t, g)
+			for _, which := range Databases {
+				adopt(t, cfgs[which], which)
+			}
+		})
+	}
+}
+
+func adopt(t *testing.T, cfg *pgx.ConnConfig, which Database) {
+	ctx := t.Context()
+	before, columns := take(t, cfg, nil)
+	plan, err := PlanUp(ctx, cfg, which)
+	if err != nil || !plan.Adopts {
+		t.Fatalf("%s: the plan is %+v, error %v", which, plan, err)
+	}
+	looked, _ := take(t, cfg, nil)
+	same(t, "after looking", before, looked)
+
+	if _, err := Up(ctx, cfg, which); err != nil {
+		t.Fatal(err)
+	}
+	after, _ := take(t, cfg, columns)
+	kept(t, "after up", before, after)
+	var planned []string
+	for _, i := range plan.Items {
+		if i.Action == Add {
+			planned = append(planned, string(i.Kind)+" "+i.Object)
+		}
+	}
+	const added = `SELECT coalesce(string_agg(DISTINCT kind || ' ' || object, E'\n'), '') FROM ` + Added
+	recorded := strings.Fields(strings.ReplaceAll(query[string](t, cfg, added), " ", "·"))
+	for i := range planned {
+		planned[i] = strings.ReplaceAll(planned[i], " ", "·")
+	}
+	slices.Sort(planned)
+	slices.Sort(recorded)
+	if !slices.Equal(planned, recorded) {
+		t.Errorf("%s: planned\n%v\nrecorded\n%v", which, planned, recorded)
+	}
+	if n := query[int](t, cfg, `SELECT count(*) FROM `+Added+` WHERE unfinished`); n != 0 {
+		t.Errorf("%s: %d indexes are unfinished", which, n)
+	}
+
+	done, err := Up(ctx, cfg, which)
+	if err != nil || len(done) > 0 {
+		t.Errorf("%s: the second run did %v, error %v", which, done, err)
+	}
+	again, _ := take(t, cfg, columns)
+	same(t, "after up twice", after, again)
+
+	conn := session(t, cfg)
+	if _, err := conn.Exec(ctx, backendInserts[which]); err != nil {
+		t.Errorf("the backend's INSERT: %v", err)
+	}
+	if _, err := conn.Exec(ctx, `DELETE FROM `+users[which]+` WHERE username = 'new'`); err != nil {
+		t.Fatal(err)
+	}
+
+	toZero(t, cfg, which)
+	zero, _ := take(t, cfg, nil)
+	same(t, "after down to zero", before, zero)
+
+	if _, err := Up(ctx, cfg, which); err != nil {
+		t.Fatal(err)
+	}
+	up, _ := take(t, cfg, columns)
+	kept(t, "after up, down, up", before, up)
+	same(t, "after up, down, up", snapshot{schema: after.schema}, snapshot{schema: up.schema})
+	for table := range before.rows {
+		if len(after.rows[table]) != len(up.rows[table]) {
+			t.Errorf("after up, down, up: %s has %d rows, after up it had %d", table, len(up.rows[table]), len(after.rows[table]))
+		}
+	}
+}
+
+// toZero takes everything back.
+func toZero(t *testing.T, cfg *pgx.ConnConfig, which Database) {
+	t.Helper()
+	for {
+		done, err := Down(t.Context(), cfg, which, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(done) == 0 {
+			return
+		}
+	}
+}
+
+// What the plan says of each generation beyond the objects that it adds.
+func TestPlanTellsWhatIsThere(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string][]string{
+		"g0":        {"exists table idam.users looks like G0", "leave column idam.users.user_type has the default 'USER', which is none of the types"},
+		"g1":        {"exists table idam.users looks like G1", "add column idam.users.is_active boolean NOT NULL DEFAULT true", "add column idam.users.email_verified boolean NOT NULL DEFAULT false"},
+		"g1alt":     {"exists table audt.audit_logs looks like the backend's model", "leave index audt.audit_logs_result_created_at_idx audt.audit_logs has no result"},
+		"g1noaudit": {"add table audt.audit_logs ", "exists table bill.invoices looks like G1"},
+		"g2":        {"exists table idam.users looks like G2", "exists table bill.invoices looks like G2"},
+		"gx":        {"exists table tnnt.tenants looks like Gx", "leave index tnnt.tenants_code_key tnnt.tenants keeps the uniqueness that it has", "leave rows idam.roles idam.permissions has no code, name"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := databases(t, generations.Named(name).Template())[Manager]
+			plan, err := PlanUp(t.Context(), cfg, Manager)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var lines []string
+			for _, i := range plan.Items {
+				lines = append(lines, fmt.Sprintf("%s %s %s %s", i.Action, i.Kind, i.Object, i.Detail))
+			}
+			for _, w := range want {
+				if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, w) }) {
+					t.Errorf("no line begins with %q in\n%s", w, strings.Join(lines, "\n"))
+				}
+			}
+			if name == "g2" || name == "g0" {
+				for _, l := range lines {
+					if strings.HasPrefix(l, "add column idam.users.is_active") {
+						t.Errorf("a second mark of deletion is planned: %s", l)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestOurOwnDatabaseIsNotAdopted(t *testing.T) {
+	t.Parallel()
+	for which, cfg := range configs(t) {
+		plan, err := PlanUp(t.Context(), cfg, which)
+		if err != nil || plan.Adopts || len(plan.Items) == 0 {
+			t.Errorf("%s, empty: %+v, %v", which, plan, err)
+		}
+		for _, i := range plan.Items {
+			if i.Action != Add {
+				t.Errorf("%s, empty: %+v", which, i)
+			}
+		}
+		if _, err := Up(t.Context(), cfg, which); err != nil {
+			t.Fatal(err)
+		}
+		if plan, err := PlanUp(t.Context(), cfg, which); err != nil || plan.Adopts || len(plan.Items) > 0 {
+			t.Errorf("%s, migrated: %+v, %v", which, plan, err)
+		}
+	}
+}
+
+// An index that the database has under another name is not built twice.
+func TestAnIndexThatServesTheSameIsEnough(t *testing.T) {
+	t.Parallel()
+	cfg := databases(t, generations.Named("g1").Template())[Manager]
+	conn := session(t, cfg)
+	for _, sql := range []string{
+		`CREATE INDEX theirs ON idam.users (created_at, id, status)`,
+		`CREATE INDEX not_in_order ON idam.users (last_login_at DESC, id)`,
+	} {
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	plan, err := PlanUp(t.Context(), cfg, Manager)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, i := range plan.Items {
+		found[i.Object] = string(i.Action) + " " + i.Detail
+	}
+	if got := found["idam.users_created_at_idx"]; got != "leave idam.theirs serves the same" {
+		t.Errorf("users_created_at_idx: %q", got)
+	}
+	if got := found["idam.users_last_login_at_idx"]; got != "add " {
+		t.Errorf("users_last_login_at_idx: %q", got)
+	}
+}
+
+// Views, partitioned tables and odd types are left alone rather than failed on.
+func TestOddRelationsAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	cfg := configs(t)[Manager]
+	if _, err := session(t, cfg).Exec(t.Context(), `
+CREATE SCHEMA audt; CREATE SCHEMA bill;
+CREATE TABLE audt.audit_logs (id uuid, created_at timestamptz, user_id uuid, extra_data text) PARTITION BY RANGE (created_at);
+CREATE TABLE bill.plans (id uuid PRIMARY KEY);
+CREATE TABLE bill.kept (id uuid PRIMARY KEY, currency json, status text);
+CREATE VIEW bill.transactions AS SELECT id FROM bill.kept`); err != nil {
+		t.Fatal(err)
+	}
+	before, columns := take(t, cfg, nil)
+	if _, err := Up(t.Context(), cfg, Manager); err != nil {
+		t.Fatal(err)
+	}
+	after, _ := take(t, cfg, columns)
+	kept(t, "after up", before, after)
+	toZero(t, cfg, Manager)
+	zero, _ := take(t, cfg, nil)
+	same(t, "after down to zero", before, zero)
+}

@@ -1,0 +1,208 @@
+package migrate
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Action says what a run of up does about a thing.
+type Action string
+
+// The actions. What is left alone differs from what the migrations would have made.
+const (
+	Exists Action = "exists"
+	Add    Action = "add"
+	Leave  Action = "leave"
+)
+
+// Item is one line of a plan.
+type Item struct {
+	Version int64 // the migration's
+	Action  Action
+	Kind    Kind
+	Object  string // qualified: idam.users, idam.users.is_active, idam.users_created_at_idx; of rows, their table
+	Detail  string // in words: of a table its generation, of a column its definition, else the reason; may be empty
+}
+
+// decide says what is to be done about a statement in a database as it stands; an item without an
+// action says that there is nothing to do or to tell. Running and planning both ask here.
+func (m *migration) decide(c *catalog, s *statement) Item {
+	item := Item{Version: m.version, Kind: s.kind, Object: s.object}
+	t := c.tables[s.table]
+	switch {
+	case s.kind == KindSchema:
+		if !c.schemas[s.object] {
+			item.Action = Add
+		}
+	case s.kind == KindTable && t == nil:
+		item.Action = Add
+	case s.kind == KindTable:
+		item.Action = Exists
+	case t == nil: // someone dropped it after its migration
+		item.Action, item.Detail = Leave, s.table+" does not exist"
+	case s.kind == KindColumn:
+		item.Action, item.Detail = s.decideColumn(t)
+	case s.kind == KindIndex:
+		item.Action, item.Detail = s.decideIndex(c, t)
+	case s.kind == KindRows:
+		item.Action, item.Detail = m.decideRows(c)
+	}
+	return item
+}
+
+func (s *statement) decideColumn(t *relation) (Action, string) {
+	d := s.columns[0]
+	if t.has(d.name) || slices.ContainsFunc(s.unless, func(n string) bool { return t.has(n) }) {
+		return "", ""
+	}
+	if t.kind != "r" && t.kind != "p" {
+		return Leave, s.table + " is no table"
+	}
+	_, text, _ := strings.Cut(s.text, "IF NOT EXISTS "+d.name+" ")
+	return Add, text
+}
+
+// decideIndex builds no index twice, nor one for which the table is not made, nor a unique one on a
+// table that was there before: its rows may break it, and the backend's next ones too.
+func (s *statement) decideIndex(c *catalog, t *relation) (Action, string) {
+	if x := c.indexes[s.object]; x != nil {
+		switch {
+		case x.table != s.table:
+			return Leave, "the name is taken by an index of " + x.table
+		case !x.valid:
+			return Leave, "it is invalid, and not cxgctl's; mend it with REINDEX INDEX CONCURRENTLY"
+		}
+		return "", ""
+	}
+	if s.unique && !t.made {
+		return Leave, s.table + " keeps the uniqueness that it has"
+	}
+	if t.kind != "r" {
+		return Leave, s.table + " is no plain table"
+	}
+	if lacks := t.lacks(s.needs); len(lacks) > 0 {
+		return Leave, s.table + " has no " + strings.Join(lacks, ", ")
+	}
+	for _, d := range s.columns {
+		if a, _ := t.column(d.name); family(a.typ) != family(d.typ) {
+			return Leave, fmt.Sprintf("%s.%s is %s", s.table, d.name, a.typ)
+		}
+	}
+	if by := s.servedBy(c); by != "" {
+		return Leave, by + " serves the same"
+	}
+	return Add, ""
+}
+
+// servedBy returns an index that begins with the columns of s, or "".
+func (s *statement) servedBy(c *catalog) string {
+	if !s.plain || s.unique {
+		return ""
+	}
+	best := ""
+	for name, x := range c.indexes {
+		n := len(s.needs)
+		if x.table == s.table && x.valid && len(x.plain) >= n && slices.Equal(x.plain[:n], s.needs) && (best == "" || name < best) {
+			best = name
+		}
+	}
+	return best
+}
+
+// decideRows lets in all reference rows of a file or none: they refer to each other.
+func (m *migration) decideRows(c *catalog) (Action, string) {
+	for _, s := range m.statements {
+		if s.kind != KindRows {
+			continue
+		}
+		t := c.tables[s.table]
+		if t == nil {
+			return Leave, s.table + " does not exist"
+		}
+		if t.kind != "r" && t.kind != "p" {
+			return Leave, s.table + " is no table"
+		}
+		if lacks := t.lacks(append([]string{"id"}, s.needs...)); len(lacks) > 0 {
+			return Leave, s.table + " has no " + strings.Join(lacks, ", ")
+		}
+		for _, a := range t.columns {
+			if a.notNull && a.fallback == "" && !slices.Contains(s.needs, a.name) {
+				return Leave, fmt.Sprintf("%s wants a value for %s", s.table, a.name)
+			}
+		}
+	}
+	return Add, "those that are missing"
+}
+
+// marks are the columns by which the generations mark a deleted row. One stands for another, so that
+// a table with any of them lacks none.
+var marks = []string{"is_active", "is_deleted", "deleted"}
+
+// differences tells what an existing table has otherwise than the file, and keeps. added holds the
+// columns that some file adds to existing tables.
+func (s *statement) differences(t *relation, added map[string]bool) []Item {
+	var items []Item
+	leave := func(kind Kind, object, format string, args ...any) {
+		items = append(items, Item{Action: Leave, Kind: kind, Object: object, Detail: fmt.Sprintf(format, args...)})
+	}
+	var lacks []string
+	marked := slices.ContainsFunc(marks, func(n string) bool { return t.has(n) })
+	for _, d := range s.columns {
+		object := s.table + "." + d.name
+		a, ok := t.column(d.name)
+		switch {
+		case !ok && !added[object] && (!marked || !slices.Contains(marks, d.name)):
+			lacks = append(lacks, d.name)
+		case ok && a.typ != d.typ:
+			leave(KindColumn, object, "is %s, not %s", a.typ, d.typ)
+		}
+		if object == "idam.users.user_type" && strings.HasPrefix(a.fallback, "'USER'") {
+			leave(KindColumn, object, "has the default 'USER', which is none of the types")
+		}
+	}
+	if len(lacks) > 0 {
+		leave(KindTable, s.table, "lacks %s", strings.Join(lacks, ", "))
+	}
+	return items
+}
+
+// generation guesses which of the generations in the field a table is of. rest is what the other
+// tables of the database say, for one that has no mark of its own.
+func generation(table string, t *relation, rest string) string {
+	switch table {
+	case "idam.users":
+		switch {
+		case t.has("is_active"):
+			return "G0"
+		case t.has("is_deleted"), t.has("password_reset_token"):
+			return "G2"
+		}
+	case "bill.invoices":
+		if t.has("is_deleted") {
+			return "G2"
+		}
+	case "tnnt.tenants":
+		if t.has("tenant_code") {
+			return "Gx"
+		}
+	case "idam.roles":
+		if t.has("role_code") {
+			return "Gx"
+		}
+	case "idam.permissions":
+		if t.has("permission_code") {
+			return "Gx"
+		}
+	case "audt.audit_logs":
+		if t.has("action", "target_entity") {
+			return "the backend's model"
+		}
+	case "sys.users":
+		if t.has("tenant_id") {
+			return "G0"
+		}
+		return "G1"
+	}
+	return rest
+}

@@ -1,0 +1,285 @@
+package migrate
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// Loss is data that would be gone after a migration was taken back.
+type Loss struct {
+	Version int64
+	Object  string // the table or the column that has it
+	Rows    int64  // how many rows have it
+	Reason  string // what the rows are, to follow their number: "rows", "rows that refer to idam.roles"
+}
+
+func (l Loss) String() string { return fmt.Sprintf("%s has %d %s", l.Object, l.Rows, l.Reason) }
+
+// PlanDown looks at what Down would take back next and returns the data that would be lost: rows of a
+// table that up made, values other than the default in a column that it added, reference rows that
+// were changed or are referred to. It changes nothing, and fails as Status does.
+func PlanDown(ctx context.Context, cfg *pgx.ConnConfig, which Database) ([]Loss, error) {
+	list, err := load(which)
+	if err != nil {
+		return nil, err
+	}
+	var losses []Loss
+	err = look(ctx, cfg, func(tx *sql.Tx) error {
+		var versions, added bool
+		if err := tx.QueryRowContext(ctx, tablesExist).Scan(&versions, &added); err != nil || !versions || !added {
+			return err
+		}
+		state, err := readState(ctx, tx)
+		if err != nil || len(state.applied) == 0 {
+			return err
+		}
+		last := slices.Max(slices.Collect(maps.Keys(state.applied)))
+		i := slices.IndexFunc(list, func(m *migration) bool { return m.version == last })
+		if i < 0 {
+			return nil // Down says so
+		}
+		recorded, err := list[i].recorded(ctx, tx)
+		if err != nil {
+			return err
+		}
+		losses, err = list[i].losses(ctx, tx, recorded)
+		return err
+	})
+	return losses, translate(err, which, "")
+}
+
+// recorded returns those of the migration's statements that added something that is still there. What
+// stands in the record and in no statement is not touched: only the files say what cxgctl makes.
+func (m *migration) recorded(ctx context.Context, r reader) ([]*statement, error) {
+	c, err := readCatalog(ctx, r, m.statements)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]bool{}
+	var kind, object string
+	err = each(ctx, r, `SELECT DISTINCT kind, object FROM `+Added+` WHERE version = $1`, []any{m.version}, []any{&kind, &object},
+		func() { found[kind+" "+object] = true })
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(m.statements), func(s *statement) bool {
+		if !found[string(s.kind)+" "+s.object] {
+			return true
+		}
+		switch t := c.tables[s.table]; s.kind {
+		case KindSchema:
+			return !c.schemas[s.object]
+		case KindIndex:
+			return c.indexes[s.object] == nil || c.indexes[s.object].table != s.table
+		case KindColumn:
+			return t == nil || !t.has(s.columns[0].name)
+		default:
+			return t == nil
+		}
+	}), nil
+}
+
+// ours are the reference rows of a table that a version added.
+const ours = `(SELECT row_id FROM ` + Added + ` WHERE version = $1 AND kind = 'rows' AND object = '%s')`
+
+const readReferences = `
+SELECT n.nspname, c.relname, a.attname
+  FROM pg_constraint k
+  JOIN pg_class c ON c.oid = k.conrelid
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.conkey[1]
+ WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid = to_regclass($1) AND cardinality(k.conkey) = 1
+ ORDER BY 1, 2, 3`
+
+// losses counts the data that would go with the statements' objects.
+func (m *migration) losses(ctx context.Context, r reader, recorded []*statement) ([]Loss, error) {
+	var losses []Loss
+	count := func(object, reason, query string, args ...any) error {
+		var n int64
+		if err := r.QueryRowContext(ctx, query, args...).Scan(&n); err != nil {
+			return &failure{object, err}
+		}
+		if n > 0 {
+			losses = append(losses, Loss{m.version, object, n, reason})
+		}
+		return nil
+	}
+	filled := map[string]bool{} // tables with reference rows
+	for _, s := range recorded {
+		filled[s.table] = filled[s.table] || s.kind == KindRows
+	}
+	for _, s := range recorded {
+		var err error
+		switch s.kind {
+		case KindTable:
+			err = count(s.object, "rows", `SELECT count(*) FROM `+s.object)
+		case KindColumn:
+			d := s.columns[0]
+			err = count(s.object, "rows with another value than "+cmp.Or(d.fallback, "null"),
+				`SELECT count(*) FROM `+s.table+` WHERE `+d.name+` IS DISTINCT FROM `+cmp.Or(d.fallback, "NULL"))
+		case KindRows:
+			err = m.rowLosses(ctx, r, s, filled, count)
+		case KindSchema, KindIndex:
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return losses, nil
+}
+
+func (m *migration) rowLosses(ctx context.Context, r reader, s *statement, filled map[string]bool,
+	count func(object, reason, query string, args ...any) error,
+) error {
+	mine := fmt.Sprintf(ours, s.table)
+	err := count(s.table, "reference rows that were changed",
+		`SELECT count(*) FROM `+s.table+` AS t WHERE id IN `+mine+` AND to_jsonb(t) ->> 'updated_at' IS NOT NULL`, m.version)
+	if err != nil {
+		return err
+	}
+	type reference struct{ schema, table, column string }
+	var ref reference
+	var all []reference
+	err = each(ctx, r, readReferences, []any{s.table}, []any{&ref.schema, &ref.table, &ref.column}, func() { all = append(all, ref) })
+	if err != nil {
+		return err
+	}
+	for _, ref := range all {
+		object := ref.schema + "." + ref.table
+		query := `SELECT count(*) FROM ` + pgx.Identifier{ref.schema, ref.table}.Sanitize() + ` WHERE ` +
+			pgx.Identifier{ref.column}.Sanitize() + ` IN ` + mine
+		if filled[object] {
+			query += ` AND id NOT IN ` + fmt.Sprintf(ours, object)
+		}
+		if err := count(object, "rows that refer to "+s.table, query, m.version); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// down takes back what the migration is recorded to have added, last first, and nothing else.
+func (m *migration) down(ctx context.Context, tx *sql.Tx, which Database, discard bool) error {
+	recorded, err := m.recorded(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if !discard {
+		// First without a lock: mostly this is where it ends, and nobody has waited.
+		if err := m.refuse(ctx, tx, which, recorded); err != nil {
+			return err
+		}
+	}
+	for _, s := range recorded {
+		if err := m.hold(ctx, tx, s); err != nil {
+			return &failure{s.object, err}
+		}
+	}
+	if !discard {
+		// Whoever wrote meanwhile has committed, and nobody writes from here on.
+		if err := m.refuse(ctx, tx, which, recorded); err != nil {
+			return err
+		}
+	}
+	for _, s := range slices.Backward(recorded) {
+		if err := m.takeBack(ctx, tx, s); err != nil {
+			return &failure{s.object, err}
+		}
+	}
+	_, err = tx.ExecContext(ctx, `DELETE FROM `+Added+` WHERE version = $1`, m.version)
+	return err
+}
+
+// refuse returns a CONFLICT that names what would be lost, if anything would.
+func (m *migration) refuse(ctx context.Context, tx *sql.Tx, which Database, recorded []*statement) error {
+	losses, err := m.losses(ctx, tx, recorded)
+	if err != nil {
+		return err
+	}
+	return Refusal(which, m.name, losses)
+}
+
+// Refusal returns the CONFLICT with which Down answers losses that nobody agreed to, or nil where
+// there are none. name is the migration's.
+func Refusal(which Database, name string, losses []Loss) error {
+	if len(losses) == 0 {
+		return nil
+	}
+	said := make([]string, len(losses))
+	for i, l := range losses {
+		said[i] = l.String()
+	}
+	return fault.New(fault.Conflict, "taking back %s of the %s database would lose data: %s", name, which, strings.Join(said, ", ")).
+		WithHint("nothing was changed; save what is to stay, then add --discard-data").
+		With("database", string(which)).With("migration", name).With("losses", said)
+}
+
+// hold keeps others from adding data to what is about to go.
+func (m *migration) hold(ctx context.Context, tx *sql.Tx, s *statement) error {
+	var err error
+	switch s.kind {
+	case KindTable, KindColumn:
+		_, err = tx.ExecContext(ctx, `LOCK TABLE `+s.table+` IN ACCESS EXCLUSIVE MODE`)
+	case KindRows:
+		// conflicts with the lock that a new row takes on the one that it refers to
+		_, err = tx.ExecContext(ctx, `SELECT FROM `+s.table+` WHERE id IN `+fmt.Sprintf(ours, s.table)+` FOR UPDATE`, m.version)
+	case KindSchema, KindIndex:
+	}
+	return err
+}
+
+// takeBack removes one object. Nothing is removed by CASCADE: what others built on it is theirs.
+func (m *migration) takeBack(ctx context.Context, tx *sql.Tx, s *statement) error {
+	var err error
+	switch s.kind {
+	case KindRows:
+		_, err = tx.ExecContext(ctx, `DELETE FROM `+s.table+` WHERE id IN `+fmt.Sprintf(ours, s.table), m.version)
+	case KindIndex:
+		_, err = tx.ExecContext(ctx, `DROP INDEX `+s.object)
+	case KindColumn:
+		_, err = tx.ExecContext(ctx, `ALTER TABLE `+s.table+` DROP COLUMN `+s.columns[0].name)
+	case KindTable:
+		_, err = tx.ExecContext(ctx, `DROP TABLE `+s.object)
+	case KindSchema:
+		err = dropEmptySchema(ctx, tx, s.object)
+	}
+	return err
+}
+
+// dropEmptySchema leaves a schema alone that holds someone else's things by now.
+func dropEmptySchema(ctx context.Context, tx *sql.Tx, name string) error {
+	const dependentObjects = "2BP01"
+	if _, err := tx.ExecContext(ctx, `SAVEPOINT schema`); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `DROP SCHEMA `+name)
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok && pe.Code == dependentObjects {
+		_, err = tx.ExecContext(ctx, `ROLLBACK TO SAVEPOINT schema`)
+	}
+	return err
+}
+
+// forget removes the version table and the record once nothing is applied or recorded any more: a
+// database from which everything was taken back is as it was before the first run.
+func forget(ctx context.Context, d *sql.DB) error {
+	return within(ctx, d, func(tx *sql.Tx) error {
+		var used bool
+		err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM `+Table+` WHERE version_id > 0) OR EXISTS (SELECT FROM `+Added+`)`).Scan(&used)
+		if err != nil || used {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `DROP TABLE `+Table+`, `+Added)
+		return err
+	})
+}

@@ -1,0 +1,165 @@
+package migrate
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/dbtest/generations"
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// downTo takes back every migration above a version.
+func downTo(t *testing.T, cfg *pgx.ConnConfig, which Database, version int64) {
+	t.Helper()
+	for n := query[int64](t, cfg, `SELECT max(version_id) FROM `+Table); n > version; n-- {
+		if _, err := Down(t.Context(), cfg, which, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestDownRefusesToLoseData(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		generation string
+		version    int64
+		change     string
+		want       string // in the message
+		gone       string // true once the loss was agreed to
+		stays      string // true throughout
+	}{
+		"column": {
+			"g1", 1, `UPDATE idam.users SET is_active = false WHERE username = 'admin'`,
+			"taking back 00001_users.sql of the manager database would lose data: idam.users.is_active has 1 rows with another value than true",
+			`SELECT count(*) = 0 FROM pg_attribute WHERE attrelid = 'idam.users'::regclass AND attname IN ('is_active', 'email_verified') AND NOT attisdropped`,
+			`SELECT count(*) = 1 FROM idam.users WHERE username = 'admin'`,
+		},
+		"table": {
+			"g1noaudit", 6, `INSERT INTO audt.audit_logs (event_type, event_category, description) VALUES ('LOGIN', 'AUTHENTICATION', ''), ('LOGOUT', 'AUTHENTICATION', '')`,
+			"audt.audit_logs has 2 rows",
+			`SELECT to_regclass('audt.audit_logs') IS NULL`,
+			`SELECT to_regclass('bill.invoices') IS NOT NULL`,
+		},
+		"referenced row": {
+			"g1", 9, `INSERT INTO idam.user_roles (user_id, role_id, status) SELECT u.id, r.id, 'ACTIVE' FROM idam.users u, idam.roles r WHERE u.username = 'admin' AND r.code = 'TENANT_USER'`,
+			"idam.user_roles has 1 rows that refer to idam.roles",
+			`SELECT NOT EXISTS (SELECT FROM idam.roles WHERE code = 'TENANT_USER')`,
+			`SELECT count(*) = 1 FROM idam.users WHERE username = 'admin'`,
+		},
+		"granted permission": {
+			"g1", 9, `INSERT INTO idam.role_permissions (role_id, permission_id) SELECT r.id, p.id FROM idam.roles r, idam.permissions p WHERE r.code = 'TENANT_USER' AND p.code = 'SYSTEM_MANAGE'`,
+			"idam.role_permissions has 1 rows that refer to idam.permissions, idam.role_permissions has 1 rows that refer to idam.roles",
+			`SELECT NOT EXISTS (SELECT FROM idam.roles WHERE code = 'TENANT_USER')`,
+			`SELECT to_regclass('idam.roles') IS NOT NULL`,
+		},
+		"changed row": {
+			"g1", 9, `UPDATE idam.roles SET name = 'x', updated_at = now() WHERE code = 'TENANT_USER'`,
+			"idam.roles has 1 reference rows that were changed",
+			`SELECT NOT EXISTS (SELECT FROM idam.roles WHERE code = 'TENANT_USER')`,
+			`SELECT to_regclass('idam.roles') IS NOT NULL`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := generations.Named(c.generation)
+			cfg := databases(t, g.With(g.Rows, "").Template())[Manager]
+			if _, err := Up(t.Context(), cfg, Manager); err != nil {
+				t.Fatal(err)
+			}
+			downTo(t, cfg, Manager, c.version)
+			if losses, err := PlanDown(t.Context(), cfg, Manager); err != nil || len(losses) != 0 {
+				t.Errorf("before there is data: %v, %v", losses, err)
+			}
+			if tag, err := session(t, cfg).Exec(t.Context(), c.change); err != nil || tag.RowsAffected() == 0 {
+				t.Fatal(tag, err)
+			}
+			losses, err := PlanDown(t.Context(), cfg, Manager)
+			if err != nil || len(losses) == 0 || losses[0].Version != c.version {
+				t.Errorf("planned: %v, %v", losses, err)
+			}
+			done, err := Down(t.Context(), cfg, Manager, false)
+			f, ok := errors.AsType[*fault.Error](err)
+			if len(done) > 0 || !ok || f.Code != fault.Conflict || !strings.Contains(f.Message, c.want) || !strings.Contains(f.Hint, "--discard-data") {
+				t.Errorf("did %v, error %v, want a CONFLICT that says %q", done, err, c.want)
+			}
+			if query[bool](t, cfg, c.gone) || !query[bool](t, cfg, c.stays) {
+				t.Error("the refusal changed something")
+			}
+			done, err = Down(t.Context(), cfg, Manager, true)
+			if err != nil || len(done) != 1 || done[0].Version != c.version {
+				t.Errorf("with consent: did %v, error %v", done, err)
+			}
+			if !query[bool](t, cfg, c.gone) || !query[bool](t, cfg, c.stays) {
+				t.Error("with consent something else went")
+			}
+		})
+	}
+}
+
+// What others put into the schemas meanwhile stays, and what they built on our objects is not torn down.
+func TestDownLeavesWhatOthersBuilt(t *testing.T) {
+	t.Parallel()
+	cfg := configs(t)[Tenants]
+	if _, err := Up(t.Context(), cfg, Tenants); err != nil {
+		t.Fatal(err)
+	}
+	conn := session(t, cfg)
+	if _, err := conn.Exec(t.Context(), `CREATE TABLE sys.theirs (a int); CREATE VIEW sys.seen AS SELECT id FROM sys.users`); err != nil {
+		t.Fatal(err)
+	}
+	downTo(t, cfg, Tenants, 1)
+	if _, err := Down(t.Context(), cfg, Tenants, true); fault.Status(err) != 8 || !strings.Contains(err.Error(), "sys.users") {
+		t.Errorf("a table that a view reads: %v, want a DATABASE_ERROR that names sys.users", err)
+	}
+	if _, err := conn.Exec(t.Context(), `DROP VIEW sys.seen`); err != nil {
+		t.Fatal(err)
+	}
+	toZero(t, cfg, Tenants)
+	if query[bool](t, cfg, `SELECT to_regclass('sys.theirs') IS NULL OR to_regclass('sys.users') IS NOT NULL`) {
+		t.Error("the schema went with someone else's table, or the table of ours stayed")
+	}
+}
+
+// A database of a cxgctl that kept no record yet: nothing tells its tables from others', so they stay.
+func TestDownWithoutRecordTakesNothing(t *testing.T) {
+	t.Parallel()
+	cfg := configs(t)[Tenants]
+	if _, err := Up(t.Context(), cfg, Tenants); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := session(t, cfg).Exec(t.Context(), `DROP TABLE `+Added); err != nil {
+		t.Fatal(err)
+	}
+	before := query[string](t, cfg, objects)
+	toZero(t, cfg, Tenants)
+	if query[string](t, cfg, objects) != before {
+		t.Error("something went that was not recorded")
+	}
+	plan, err := PlanUp(t.Context(), cfg, Tenants)
+	if err != nil || !plan.Adopts || len(plan.Items) != 1 {
+		t.Errorf("%+v, %v, want a plan that finds sys.users and adds nothing", plan, err)
+	}
+}
+
+// A record whose objects were dropped by hand does not claim what others made in their place.
+func TestAStaleRecordClaimsNothing(t *testing.T) {
+	t.Parallel()
+	cfg := configs(t)[Tenants]
+	if _, err := Up(t.Context(), cfg, Tenants); err != nil {
+		t.Fatal(err)
+	}
+	conn := session(t, cfg)
+	if _, err := conn.Exec(t.Context(), `DROP SCHEMA sys CASCADE; DROP TABLE `+Table+`; CREATE SCHEMA sys; CREATE TABLE sys.users (id uuid PRIMARY KEY)`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Up(t.Context(), cfg, Tenants); err != nil {
+		t.Fatal(err)
+	}
+	toZero(t, cfg, Tenants)
+	if query[bool](t, cfg, `SELECT to_regclass('sys.users') IS NULL`) {
+		t.Error("someone else's table went")
+	}
+}

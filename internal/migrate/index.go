@@ -1,0 +1,82 @@
+package migrate
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+	"time"
+)
+
+// buildTimeout bounds how long the build of an index waits for transactions that were under way when
+// it began. Nobody queues behind that wait, but it should not go on for ever either.
+const buildTimeout = "10min"
+
+// finish builds the indexes that are recorded as unfinished: those that this run recorded, and those
+// of a run that was interrupted, of which an invalid index may be left.
+func finish(ctx context.Context, d *sql.DB, list []*migration, building []func(string)) error {
+	state, err := readState(ctx, d)
+	if err != nil || len(state.unfinished) == 0 {
+		return err
+	}
+	statements := map[string]*statement{}
+	for _, m := range list {
+		for _, s := range m.statements {
+			if s.kind == KindIndex {
+				statements[s.object] = s
+			}
+		}
+	}
+	for _, object := range state.unfinished {
+		s := statements[object]
+		if s == nil {
+			continue // a newer cxgctl's
+		}
+		for _, fn := range building {
+			fn(object)
+		}
+		if err := build(ctx, d, s); err != nil {
+			return &failure{object, err}
+		}
+		if _, err := d.ExecContext(ctx, `UPDATE `+Added+` SET unfinished = false WHERE kind = $1 AND object = $2`, string(KindIndex), object); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// indexState says whether the index's table is gone, so that there is nothing to build, and whether the
+// index is there and whole.
+const indexState = `
+SELECT to_regclass($2) IS NULL,
+       coalesce((SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1) AND indrelid = to_regclass($2)), false)`
+
+// build makes one index, from whatever an interrupted run left of it.
+func build(ctx context.Context, d *sql.DB, s *statement) error {
+	var gone, done bool
+	if err := d.QueryRowContext(ctx, indexState, s.object, s.table).Scan(&gone, &done); err != nil || gone || done {
+		return err
+	}
+	// Who holds the whole table would let the build wait for buildTimeout, and leave it invalid. Asking
+	// first fails within lockTimeout, with nothing left behind.
+	err := within(ctx, d, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `LOCK TABLE `+s.table+` IN SHARE UPDATE EXCLUSIVE MODE`)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := d.ExecContext(ctx, `SET lock_timeout = '`+buildTimeout+`'`); err != nil {
+		return err
+	}
+	defer func() {
+		// the session may be gone, and its setting with it
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_, _ = d.ExecContext(ctx, `SET lock_timeout = '`+lockTimeout+`'`)
+	}()
+	if _, err := d.ExecContext(ctx, `DROP INDEX CONCURRENTLY IF EXISTS `+s.object); err != nil {
+		return err
+	}
+	_, err = d.ExecContext(ctx, strings.Replace(s.text, "INDEX IF NOT EXISTS", "INDEX CONCURRENTLY", 1))
+	return err
+}

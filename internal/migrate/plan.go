@@ -1,0 +1,131 @@
+package migrate
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// Plan is what up would do with a database.
+type Plan struct {
+	Database Database
+	// Adopts says that pending migrations find tables that are there already: other software made them.
+	Adopts bool
+	Items  []Item // in the order in which up gets to them
+}
+
+// Unfinished returns how many indexes there are whose build was interrupted.
+func (p Plan) Unfinished() int {
+	n := 0
+	for _, i := range p.Items {
+		if i.Detail == interrupted {
+			n++
+		}
+	}
+	return n
+}
+
+const interrupted = "its build was interrupted and begins anew"
+
+// PlanUp looks at a database and says what up would do with it: what it would add, which tables it
+// would find, and what it would leave alone though it differs. It changes nothing, and takes no lock
+// that anybody waits for. It fails as Status does.
+func PlanUp(ctx context.Context, cfg *pgx.ConnConfig, which Database) (Plan, error) {
+	plan := Plan{Database: which}
+	list, err := load(which)
+	if err != nil {
+		return plan, err
+	}
+	err = look(ctx, cfg, func(tx *sql.Tx) error {
+		state, err := readState(ctx, tx)
+		if err != nil {
+			return err
+		}
+		plan.Items, err = planned(ctx, tx, list, state)
+		return err
+	})
+	plan.Adopts = slices.ContainsFunc(plan.Items, func(i Item) bool { return i.Action == Exists })
+	return plan, translate(err, which, "")
+}
+
+// look runs fn in a read-only transaction that sees one state of the database.
+func look(ctx context.Context, cfg *pgx.ConnConfig, fn func(*sql.Tx) error) error {
+	c := cfg.Copy()
+	if c.RuntimeParams == nil {
+		c.RuntimeParams = map[string]string{}
+	}
+	c.RuntimeParams["lock_timeout"] = lockTimeout
+	d := stdlib.OpenDB(*c)
+	defer func() { _ = d.Close() }() // what the transaction said counts
+	tx, err := d.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // there is nothing to commit
+	return fn(tx)
+}
+
+// planned goes through the pending migrations as a run would, on a copy of the catalog.
+func planned(ctx context.Context, r reader, list []*migration, state *state) ([]Item, error) {
+	var pending []*migration
+	var statements []*statement
+	added := map[string]bool{}
+	for _, m := range list {
+		if !state.applied[m.version] {
+			pending = append(pending, m)
+		}
+		for _, s := range m.statements {
+			statements = append(statements, s)
+			if s.kind == KindColumn {
+				added[s.object] = true
+			}
+		}
+	}
+	c, err := readCatalog(ctx, r, statements)
+	if err != nil {
+		return nil, err
+	}
+	rest := "G1"
+	for name, t := range c.tables {
+		if g := generation(name, t, ""); (g == "Gx" || g == "G2" || g == "G0" && rest == "G1") && name != "sys.users" {
+			rest = g
+		}
+	}
+	var items []Item
+	for _, m := range list {
+		for _, s := range m.statements {
+			if s.kind == KindIndex && slices.Contains(state.unfinished, s.object) {
+				items = append(items, Item{Version: m.version, Action: Add, Kind: s.kind, Object: s.object, Detail: interrupted})
+			}
+		}
+	}
+	for _, m := range pending {
+		for _, s := range m.statements {
+			item := m.decide(c, s)
+			var more []Item
+			if item.Action == Exists {
+				t := c.tables[s.table]
+				item.Detail = "looks like " + generation(s.table, t, rest)
+				if t.kind != "r" && t.kind != "p" {
+					item.Detail += fmt.Sprintf(", no table (%s)", t.kind)
+				}
+				more = s.differences(t, added)
+			}
+			if item.Action != "" {
+				items = append(items, item)
+			}
+			for _, i := range more {
+				i.Version = m.version
+				items = append(items, i)
+			}
+			if item.Action == Add {
+				c.note(s)
+			}
+		}
+	}
+	return items, nil
+}

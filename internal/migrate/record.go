@@ -1,0 +1,166 @@
+package migrate
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+
+	"github.com/pressly/goose/v3/database"
+)
+
+// Added is where a database records what up added to it, so that down takes back nothing else.
+const Added = "public.cxgctl_added"
+
+// createAdded makes the record. An index that is built outside a transaction is unfinished until the
+// build has succeeded: a run that was killed leaves that trace.
+const createAdded = `
+CREATE TABLE IF NOT EXISTS ` + Added + ` (
+    id         bigint      GENERATED ALWAYS AS IDENTITY,
+    version    bigint      NOT NULL,
+    kind       text        NOT NULL,
+    object     text        NOT NULL,
+    row_id     uuid,
+    unfinished boolean     NOT NULL DEFAULT false,
+    added_at   timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT cxgctl_added_pkey PRIMARY KEY (id)
+)`
+
+// tablesExist says whether the version table and the record are there.
+const tablesExist = `SELECT to_regclass('` + Table + `') IS NOT NULL, to_regclass('` + Added + `') IS NOT NULL`
+
+// ensureTables creates the version table and the record where they are missing. goose would create
+// the first itself, but hides a refusal behind three retries of a second each.
+func ensureTables(ctx context.Context, d *sql.DB) error {
+	return within(ctx, d, func(tx *sql.Tx) error {
+		var versions, added bool
+		if err := tx.QueryRowContext(ctx, tablesExist).Scan(&versions, &added); err != nil {
+			return err
+		}
+		if !added {
+			if _, err := tx.ExecContext(ctx, createAdded); err != nil {
+				return err
+			}
+		}
+		if versions {
+			return nil
+		}
+		store, err := database.NewStore(database.DialectPostgres, Table)
+		if err != nil {
+			return err
+		}
+		if err := store.CreateVersionTable(ctx, tx); err != nil {
+			return err
+		}
+		// goose's own mark of a table in use
+		return store.Insert(ctx, tx, database.InsertRequest{Version: 0})
+	})
+}
+
+// within runs fn in a transaction and commits it unless fn fails.
+func within(ctx context.Context, d *sql.DB, fn func(*sql.Tx) error) error {
+	tx, err := d.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
+	if err := fn(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// state is what a database's own records say.
+type state struct {
+	applied    map[int64]bool
+	unfinished []string // indexes, by qualified name
+}
+
+const readApplied = `SELECT version_id FROM ` + Table + ` WHERE version_id > 0 AND is_applied`
+
+const readUnfinished = `SELECT object FROM ` + Added + ` WHERE unfinished ORDER BY id`
+
+// readState reads the records, as far as they are there.
+func readState(ctx context.Context, r reader) (*state, error) {
+	s := &state{applied: map[int64]bool{}}
+	var versions, added bool
+	if err := r.QueryRowContext(ctx, tablesExist).Scan(&versions, &added); err != nil {
+		return nil, err
+	}
+	if versions {
+		var v int64
+		if err := each(ctx, r, readApplied, nil, []any{&v}, func() { s.applied[v] = true }); err != nil {
+			return nil, err
+		}
+	}
+	if added {
+		var object string
+		err := each(ctx, r, readUnfinished, nil, []any{&object}, func() { s.unfinished = append(s.unfinished, object) })
+		if err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// up adds what is missing of that which the migration is about.
+func (m *migration) up(ctx context.Context, tx *sql.Tx) error {
+	c, err := readCatalog(ctx, tx, m.statements)
+	if err != nil {
+		return err
+	}
+	// What is recorded for a migration that is not applied is left from a database that was emptied by
+	// hand. Its objects may be someone else's by now.
+	if _, err := tx.ExecContext(ctx, `DELETE FROM `+Added+` WHERE version = $1`, m.version); err != nil {
+		return err
+	}
+	for _, s := range m.statements {
+		if m.decide(c, s).Action != Add {
+			continue
+		}
+		if err := m.add(ctx, tx, s, c.tables[s.table]); err != nil {
+			return &failure{s.object, err}
+		}
+		c.note(s)
+	}
+	return nil
+}
+
+const recordAdded = `INSERT INTO ` + Added + ` (version, kind, object, unfinished) VALUES ($1, $2, $3, $4)`
+
+const recordRows = `
+WITH added AS (%s RETURNING id)
+INSERT INTO ` + Added + ` (version, kind, object, row_id)
+SELECT $1, $2, $3, id FROM added`
+
+// add runs a statement and records what it added. An index of a table with rows is only recorded:
+// finish builds it, outside a transaction, without holding up whoever writes.
+func (m *migration) add(ctx context.Context, tx *sql.Tx, s *statement, t *relation) error {
+	if s.kind == KindRows {
+		_, err := tx.ExecContext(ctx, strings.Replace(recordRows, "%s", s.text, 1), m.version, string(s.kind), s.object)
+		return err
+	}
+	later := false
+	if s.kind == KindIndex && !t.made {
+		err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM `+s.table+`)`).Scan(&later)
+		if err != nil {
+			return err
+		}
+	}
+	if !later {
+		// What appeared since the catalog was read is not ours to record, so let it be an error.
+		if _, err := tx.ExecContext(ctx, strings.Replace(s.text, "IF NOT EXISTS ", "", 1)); err != nil {
+			return err
+		}
+	}
+	_, err := tx.ExecContext(ctx, recordAdded, m.version, string(s.kind), s.object, later)
+	return err
+}
+
+// failure is an error of the database and what it is about.
+type failure struct {
+	object string
+	err    error
+}
+
+func (f *failure) Error() string { return f.object + ": " + f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }

@@ -1,0 +1,242 @@
+package migrate
+
+import (
+	"fmt"
+	"io/fs"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+)
+
+// migration is one embedded file.
+type migration struct {
+	version    int64
+	name       string // the file's name
+	statements []*statement
+}
+
+// Kind says what sort of thing a migration adds.
+type Kind string
+
+// The kinds. Rows are reference rows: what every installation starts from.
+const (
+	KindSchema Kind = "schema"
+	KindTable  Kind = "table"
+	KindColumn Kind = "column"
+	KindIndex  Kind = "index"
+	KindRows   Kind = "rows"
+)
+
+// statement is one statement of a file, and what it would add.
+type statement struct {
+	kind   Kind
+	object string // qualified: idam, idam.users, idam.users.is_active, idam.users_pkey; of rows, their table
+	table  string // the table that it is for; "" of a schema
+	text   string // without the semicolon
+
+	columns []definition // of a table all, of a column itself, of an index those that it names
+	unless  []string     // of a column: those in whose place it would stand
+	needs   []string     // of an index or of rows: the names of the columns that the table must have
+	unique  bool         // of an index
+	plain   bool         // of an index: bare columns, in their default order, of every row
+}
+
+// definition is a column as a file defines it.
+type definition struct {
+	name, typ, fallback string // the type as format_type prints it; the default's expression, or ""
+	notNull             bool
+}
+
+var (
+	schemaForm = regexp.MustCompile(`^CREATE SCHEMA IF NOT EXISTS (\w+)$`)
+	tableForm  = regexp.MustCompile(`(?s)^CREATE TABLE IF NOT EXISTS (\w+\.\w+) \((.+)\)$`)
+	indexForm  = regexp.MustCompile(`(?s)^CREATE (UNIQUE )?INDEX IF NOT EXISTS (\w+) ON (\w+\.\w+) (\(.+)$`)
+	columnForm = regexp.MustCompile(`^ALTER TABLE (\w+\.\w+) ADD COLUMN IF NOT EXISTS (.+)$`)
+	rowsForm   = regexp.MustCompile(`(?s)^INSERT INTO (\w+\.\w+) \(([\w\s,]+)\)\s.+ ON CONFLICT DO NOTHING$`)
+
+	definitionForm = regexp.MustCompile(`^(\w+)\s+(.+?)(\s+NOT NULL)?(?:\s+DEFAULT\s+(.+))?$`)
+	plainForm      = regexp.MustCompile(`^\([\w, ]+\)$`)
+	word           = regexp.MustCompile(`'[^']*'|\w+`)
+)
+
+// load reads a database's migrations, in order of version.
+func load(which Database) ([]*migration, error) {
+	files, err := which.files()
+	if err != nil {
+		return nil, err
+	}
+	names, err := which.names()
+	if err != nil {
+		return nil, err
+	}
+	tables := map[string][]definition{}
+	var list []*migration
+	for _, name := range names {
+		text, err := fs.ReadFile(files, name)
+		if err != nil {
+			return nil, err
+		}
+		m := &migration{name: name}
+		if m.version, err = goose.NumericComponent(name); err != nil {
+			return nil, err
+		}
+		if m.statements, err = parse(string(text)); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		for _, s := range m.statements {
+			switch s.kind {
+			case KindTable:
+				tables[s.table] = s.columns
+			case KindIndex:
+				s.columns = named(s.text, tables[s.table])
+				for _, d := range s.columns {
+					s.needs = append(s.needs, d.name)
+				}
+			}
+		}
+		list = append(list, m)
+	}
+	slices.SortFunc(list, func(a, b *migration) int { return int(a.version - b.version) })
+	return list, nil
+}
+
+// parse splits a file, whose form package migrations lays down.
+func parse(text string) ([]*statement, error) {
+	var list []*statement
+	var lines, unless []string
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\n")
+		bare := strings.TrimSpace(line)
+		if rest, ok := strings.CutPrefix(bare, "-- +unless "); ok {
+			unless = strings.Split(rest, ", ")
+		}
+		if bare == "" || strings.HasPrefix(bare, "--") {
+			continue
+		}
+		last, ends := strings.CutSuffix(line, ";")
+		lines = append(lines, last)
+		if !ends {
+			continue
+		}
+		s, err := understand(strings.Join(lines, "\n"))
+		if err != nil {
+			return nil, err
+		}
+		s.unless = unless
+		list = append(list, s)
+		lines, unless = nil, nil
+	}
+	if len(lines) > 0 {
+		return nil, fmt.Errorf("no semicolon ends %q", lines[0])
+	}
+	return list, nil
+}
+
+// understand finds out what a statement adds.
+func understand(text string) (*statement, error) {
+	s := &statement{text: text}
+	if m := schemaForm.FindStringSubmatch(text); m != nil {
+		s.kind, s.object = KindSchema, m[1]
+		return s, nil
+	}
+	if m := tableForm.FindStringSubmatch(text); m != nil {
+		s.kind, s.object, s.table = KindTable, m[1], m[1]
+		for _, part := range topLevel(m[2]) {
+			if strings.HasPrefix(part, "CONSTRAINT ") {
+				continue
+			}
+			d, err := define(part)
+			if err != nil {
+				return nil, err
+			}
+			s.columns = append(s.columns, d)
+		}
+		return s, nil
+	}
+	if m := indexForm.FindStringSubmatch(text); m != nil {
+		schema, _, _ := strings.Cut(m[3], ".")
+		s.kind, s.object, s.table = KindIndex, schema+"."+m[2], m[3]
+		s.unique, s.plain = m[1] != "", plainForm.MatchString(m[4])
+		return s, nil
+	}
+	if m := columnForm.FindStringSubmatch(text); m != nil {
+		d, err := define(m[2])
+		s.kind, s.object, s.table, s.columns = KindColumn, m[1]+"."+d.name, m[1], []definition{d}
+		return s, err
+	}
+	if m := rowsForm.FindStringSubmatch(strings.ReplaceAll(text, "\nON CONFLICT", " ON CONFLICT")); m != nil {
+		s.kind, s.object, s.table = KindRows, m[1], m[1]
+		s.needs = word.FindAllString(m[2], -1)
+		return s, nil
+	}
+	return nil, fmt.Errorf("a statement of no known form: %.60q", text)
+}
+
+// topLevel splits a table's body at the commas that stand in no parentheses.
+func topLevel(body string) []string {
+	var parts []string
+	depth, start := 0, 0
+	for i, r := range body {
+		switch {
+		case r == '(':
+			depth++
+		case r == ')':
+			depth--
+		case r == ',' && depth == 0:
+			parts = append(parts, strings.TrimSpace(body[start:i]))
+			start = i + 1
+		}
+	}
+	return append(parts, strings.TrimSpace(body[start:]))
+}
+
+// define reads a column's definition.
+func define(text string) (definition, error) {
+	m := definitionForm.FindStringSubmatch(text)
+	if m == nil {
+		return definition{}, fmt.Errorf("not a column's definition: %q", text)
+	}
+	return definition{name: m[1], typ: catalogType(m[2]), notNull: m[3] != "", fallback: m[4]}, nil
+}
+
+// catalogType spells a type as format_type prints it.
+func catalogType(typ string) string {
+	switch base, rest, _ := strings.Cut(typ, "("); base {
+	case "varchar":
+		return "character varying(" + rest
+	case "char":
+		return "character(" + rest
+	case "timestamptz":
+		return "timestamp with time zone"
+	}
+	return typ
+}
+
+// family names the types among which an index serves the same purpose.
+func family(typ string) string {
+	base, _, _ := strings.Cut(typ, "(")
+	switch base {
+	case "character varying", "character", "text":
+		return "text"
+	case "timestamp with time zone", "timestamp without time zone", "date":
+		return "time"
+	case "smallint", "integer", "bigint", "numeric":
+		return "number"
+	}
+	return typ
+}
+
+// named returns those of the table's columns that an index's definition names, in its order.
+func named(text string, columns []definition) []definition {
+	var out []definition
+	_, text, _ = strings.Cut(text, "(") // past the names of the index and the table
+	for _, w := range word.FindAllString(text, -1) {
+		is := func(d definition) bool { return d.name == w }
+		if i := slices.IndexFunc(columns, is); i >= 0 && !slices.ContainsFunc(out, is) {
+			out = append(out, columns[i])
+		}
+	}
+	return out
+}

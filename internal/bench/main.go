@@ -134,12 +134,10 @@ func trials(tool string, s devdb.Status) ([]trial, error) {
 		{"one user, unix socket", []contender{
 			{"psql -c SELECT", nil, query(s.DSN("mgmt"), get), ""},
 			{"cxgctl users get (operator checked)", socketEnv, []string{tool, "users", "get", "admin"}, "≤ 1.3"},
-			{"cxgctl migrate status (no operator)", socketEnv, []string{tool, "migrate", "status", "--database", "manager"}, "≤ 1.1"},
 		}},
 		{"one user, TCP with SCRAM", []contender{
 			{"psql -c SELECT", tcpEnv, query(s.TCPDSN("mgmt"), get), ""},
 			{"cxgctl users get (operator checked)", tcpEnv, []string{tool, "users", "get", "admin"}, "≤ 1.3"},
-			{"cxgctl migrate status (no operator)", tcpEnv, []string{tool, "migrate", "status", "--database", "manager"}, "≤ 0.9"},
 		}},
 		{"a page of 100 users, with their count", []contender{
 			{"psql -c count -c SELECT", nil, query(s.DSN("mgmt"), count, list), ""},

@@ -45,13 +45,15 @@ type app struct {
 	clock    clock
 	opened   []*db.DB
 	notes    []string // that wait for the end of a command
-	spare    string // an operator to claim where nothing else names one: see audit list
-	devNoted bool   // said once that the dev database is used
+	spare    string   // an operator to claim where nothing else names one: see audit list
+	devNoted bool     // said once that the dev database is used
 }
 
+// close lets go of the sessions. It does not wait for the server's processes to end, which takes them more
+// than a millisecond: nothing is under way in them any more, and the program's end closes the sockets.
 func (a *app) close() {
 	for _, d := range a.opened {
-		d.Close()
+		go d.Close()
 	}
 }
 
@@ -166,6 +168,19 @@ type session struct {
 	idle time.Duration // how long a stream waits for its next row
 }
 
+// tables are those that a command needs to know: asking for more costs time, and needs rights on schemas
+// that the command never touches.
+func tables(cmd *cobra.Command) []string {
+	list := []string{schema.Users}
+	if cmd.Parent().Name() == "invoices" {
+		list = append(list, schema.Invoices, schema.Tenants)
+	}
+	if noun := cmd.Parent().Name(); noun == "audit" || noun == "migrate" || cmd.Flags().Lookup("dry-run") != nil {
+		list = append(list, schema.AuditLogs)
+	}
+	return list
+}
+
 // connect opens the manager database, read-only, and reads the shape of its tables.
 func (a *app) connect(ctx context.Context, cmd *cobra.Command) (*session, error) {
 	t, err := a.database(ctx, cmd, "manager")
@@ -177,7 +192,7 @@ func (a *app) connect(ctx context.Context, cmd *cobra.Command) (*session, error)
 		return nil, err
 	}
 	a.opened = append(a.opened, d)
-	cat, err := schema.Read(ctx, d, schema.Users, schema.Invoices, schema.Tenants, schema.AuditLogs)
+	cat, err := schema.Read(ctx, d, tables(cmd)...)
 	return &session{db: d, cat: cat, idle: t.timeout}, err
 }
 
@@ -197,13 +212,22 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command) (*session, error)
 	}
 	s.by, err = auth.Claim(ctx, s.db, s.cat, a.cfg.Operator, time.Now())
 	if fault.Is(err, fault.Unauthenticated) && s.by.Claimed != "" {
-		if l, lerr := audit.Open(ctx, s.db, s.cat, s.by, a.origin(cmd)); lerr == nil {
-			l.Failed(ctx, audit.Intent{
-				Subject: audit.Subject{Resource: "user", Name: s.by.Claimed}, Action: audit.Execute,
-			}, err)
-		}
+		a.blocked(ctx, s, cmd, err)
 	}
 	return s, err
+}
+
+// blocked leaves the audit row of a refused claim, as well as that can be done.
+func (a *app) blocked(ctx context.Context, s *session, cmd *cobra.Command, cause error) {
+	cat, err := schema.Read(ctx, s.db, schema.AuditLogs) // a command that reads did not ask for it
+	if err != nil {
+		return
+	}
+	if l, err := audit.Open(ctx, s.db, cat, s.by, a.origin(cmd)); err == nil {
+		l.Failed(ctx, audit.Intent{
+			Subject: audit.Subject{Resource: "user", Name: s.by.Claimed}, Action: audit.Execute,
+		}, cause)
+	}
 }
 
 // origin is what an audit row records of where the command came from.

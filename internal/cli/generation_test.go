@@ -41,7 +41,7 @@ func ours() world {
 		macros: macros(generations.Generation{
 			UserFlag: "is_active", UserLive: true, InvoiceFlag: "deleted", TenantFlag: "is_deleted", TenantCode: "code",
 		}),
-		facts: map[string]bool{"ours": true, "flag": true, "audit": true},
+		facts: map[string]bool{"flag": true, "audit": true, "alternative": false},
 	}
 }
 
@@ -92,7 +92,7 @@ func found(g generations.Generation) world {
 	w := world{
 		name: g.Name, template: g.With(g.Rows, "").With(g.NastyRows()).Template(),
 		macros: macros(g),
-		facts:  map[string]bool{"flag": g.UserFlag != "", "audit": g.Audit != ""},
+		facts:  map[string]bool{"flag": g.UserFlag != "", "audit": g.Audit != "", "alternative": g.Audit == generations.ActionAudit},
 	}
 	return w
 }
@@ -118,7 +118,7 @@ func adopted(g generations.Generation) world {
 			},
 		},
 		macros: macros(g),
-		facts:  map[string]bool{"flag": true, "audit": true},
+		facts:  map[string]bool{"flag": true, "audit": true, "alternative": g.Audit == generations.ActionAudit},
 	}
 }
 
@@ -126,12 +126,16 @@ func adopted(g generations.Generation) world {
 func lenient(g generations.Generation) string {
 	sql := `ALTER TABLE idam.users ALTER COLUMN user_type SET DEFAULT 'TENANT';
 ALTER TABLE tnnt.tenants ALTER COLUMN type SET DEFAULT 'STANDARD', ALTER COLUMN start_date SET DEFAULT '2026-01-01',
-  ALTER COLUMN status SET DEFAULT 'ACTIVE', ALTER COLUMN ` + g.TenantFlag + ` SET DEFAULT false;
+  ALTER COLUMN status SET DEFAULT 'ACTIVE', ALTER COLUMN is_suspended SET DEFAULT false, ALTER COLUMN ` + g.TenantFlag + ` SET DEFAULT false;
 ALTER TABLE bill.plans ALTER COLUMN billing_cycle SET DEFAULT 'MONTHLY', ALTER COLUMN currency SET DEFAULT 'KRW',
   ALTER COLUMN status SET DEFAULT 'ACTIVE', ALTER COLUMN deleted SET DEFAULT false;
 ALTER TABLE tnnt.subscriptions ALTER COLUMN billing_cycle SET DEFAULT 'MONTHLY', ALTER COLUMN currency SET DEFAULT 'KRW',
   ALTER COLUMN status SET DEFAULT 'ACTIVE', ALTER COLUMN is_deleted SET DEFAULT false;
 ALTER TABLE bill.invoices ALTER COLUMN ` + g.InvoiceFlag + ` SET DEFAULT false;`
+	if g.Audit == generations.EventAudit {
+		sql += `ALTER TABLE audt.audit_logs ALTER COLUMN result SET DEFAULT 'SUCCESS', ALTER COLUMN risk_level SET DEFAULT 'LOW',
+  ALTER COLUMN status SET DEFAULT 'ACTIVE', ALTER COLUMN deleted SET DEFAULT false;`
+	}
 	if g.UserFlag != "" {
 		sql += fmt.Sprintf("ALTER TABLE idam.users ALTER COLUMN %s SET DEFAULT %t;", g.UserFlag, g.UserLive)
 	}
@@ -147,7 +151,7 @@ func runScripts(t *testing.T, w world, files []string) {
 		RequireUniqueNames:  true,
 		Condition: func(name string) (bool, error) {
 			holds, known := w.facts[name]
-			if !known && name != "ours" {
+			if !known {
 				return false, fmt.Errorf("unknown condition %q", name)
 			}
 			return holds, nil

@@ -255,7 +255,7 @@ func Hash(which Database) string {
 	names, _ := which.names() // names of embedded files, which files has just found
 	for _, name := range names {
 		text, _ := fs.ReadFile(files, name)
-		fmt.Fprintf(h, "%s\x00%d\x00", name, len(text))
+		_, _ = fmt.Fprintf(h, "%s\x00%d\x00", name, len(text))
 		h.Write(text)
 	}
 	return hex.EncodeToString(h.Sum(nil))

@@ -49,11 +49,10 @@ type app struct {
 	devNoted bool     // said once that the dev database is used
 }
 
-// close lets go of the sessions. It does not wait for the server's processes to end, which takes them more
-// than a millisecond: nothing is under way in them any more, and the program's end closes the sockets.
+// close ends every session.
 func (a *app) close() {
 	for _, d := range a.opened {
-		go d.Close()
+		d.Close()
 	}
 }
 

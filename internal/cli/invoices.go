@@ -9,7 +9,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/invoices"
 	"github.com/cxgctl/cxgctl/internal/output"
-	"github.com/cxgctl/cxgctl/internal/ref"
+	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 var invoiceView = output.View{
@@ -21,43 +21,24 @@ var invoiceView = output.View{
 	},
 }
 
-func (a *app) invoicesCommand() *cobra.Command {
-	return a.group("invoices", "Invoices", a.invoicesList(), a.invoicesGet())
-}
-
-// invoice finds the one invoice that a REF names.
-func (r refFlags) invoice(ctx context.Context, s *session, text string) (invoices.Invoice, error) {
-	by, err := invoices.Noun.By(r.by)
-	if err != nil {
-		return invoices.Invoice{}, err
-	}
-	t, err := invoices.In(s.cat)
-	if err != nil {
-		return invoices.Invoice{}, err
-	}
-	found, err := t.Find(ctx, s.db, []string{text}, by, r.deleted)
-	if err != nil {
-		return invoices.Invoice{}, err
-	}
-	return ref.One(found)
-}
-
-func (a *app) invoicesGet() *cobra.Command {
-	var name refFlags
-	cmd := &cobra.Command{
-		Use: "get REF", Short: "Show an invoice", Args: exactly("REF"), ValidArgsFunction: a.completeInvoice,
-		Example: "  cxgctl invoices get INV-202611-000123\n  cxgctl invoices get INV-202611-000123 -o json --jq .data.total_amount",
-	}
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, args []string) error {
-		i, err := name.invoice(ctx, s, args[0])
+var invoiceNoun = noun[invoices.Invoice]{
+	Noun: &invoices.Noun,
+	view: invoiceView,
+	open: func(cat schema.Catalog) (table[invoices.Invoice], error) { return invoices.In(cat) },
+	complete: func(ctx context.Context, s *session, prefix string, live bool) ([]string, error) {
+		t, err := invoices.In(s.cat)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		return output.One(a.print, invoiceView, i)
-	})
-	name.bind(cmd, "id", "invoice_no")
-	name.bindDeleted(cmd, "invoices")
-	return records[invoices.Invoice](a, cmd)
+		return t.Numbers(ctx, s.db, prefix, live)
+	},
+}
+
+func (a *app) invoicesCommand() *cobra.Command {
+	return a.group("invoices", "Invoices",
+		a.invoicesList(),
+		invoiceNoun.get(a, "Show an invoice",
+			"  cxgctl invoices get INV-202611-000123\n  cxgctl invoices get INV-202611-000123 -o json --jq .data.total_amount"))
 }
 
 // invoiceFilter are the flags that select invoices.
@@ -124,15 +105,4 @@ func (a *app) invoicesList() *cobra.Command {
 	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
 	must(cmd.RegisterFlagCompletionFunc("sort", complete(invoices.SortFields...)))
 	return records[invoices.Invoice](a, cmd)
-}
-
-// completeInvoice offers invoice numbers.
-func (a *app) completeInvoice(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	return a.completeLive(cmd, func(ctx context.Context, s *session) ([]string, error) {
-		t, err := invoices.In(s.cat)
-		if err != nil {
-			return nil, err
-		}
-		return t.Numbers(ctx, s.db, prefix)
-	})
 }

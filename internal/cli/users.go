@@ -9,7 +9,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/output"
-	"github.com/cxgctl/cxgctl/internal/ref"
+	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
@@ -21,46 +21,25 @@ var userView = output.View{
 	},
 }
 
+var userNoun = noun[users.User]{
+	Noun: &users.Noun,
+	view: userView,
+	open: func(cat schema.Catalog) (table[users.User], error) { return users.In(cat) },
+	complete: func(ctx context.Context, s *session, prefix string, live bool) ([]string, error) {
+		t, err := users.In(s.cat)
+		if err != nil {
+			return nil, err
+		}
+		return t.Usernames(ctx, s.db, prefix, live)
+	},
+}
+
 func (a *app) usersCommand() *cobra.Command {
 	return a.group("users", "User accounts",
-		a.usersCreate(), a.usersGet(), a.usersList(), a.usersUpdate(), a.usersDelete(), a.usersRestore(),
+		a.usersCreate(),
+		userNoun.get(a, "Show a user", "  cxgctl users get ada\n  cxgctl users get ada@example.com -o json"),
+		a.usersList(), a.usersUpdate(), a.usersDelete(), a.usersRestore(),
 		a.usersStatus(), a.usersUnlock(), a.usersPassword())
-}
-
-// user finds the one user that a REF names.
-func (r refFlags) user(ctx context.Context, s *session, text string) (*users.Table, users.User, error) {
-	by, err := users.Noun.By(r.by)
-	if err != nil {
-		return nil, users.User{}, err
-	}
-	t, err := users.In(s.cat)
-	if err != nil {
-		return nil, users.User{}, err
-	}
-	found, err := t.Find(ctx, s.db, []string{text}, by, r.deleted)
-	if err != nil {
-		return nil, users.User{}, err
-	}
-	u, err := ref.One(found)
-	return t, u, err
-}
-
-func (a *app) usersGet() *cobra.Command {
-	var name refFlags
-	cmd := &cobra.Command{
-		Use: "get REF", Short: "Show a user", Args: exactly("REF"), ValidArgsFunction: a.completeUser,
-		Example: "  cxgctl users get ada\n  cxgctl users get ada@example.com -o json",
-	}
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, args []string) error {
-		_, u, err := name.user(ctx, s, args[0])
-		if err != nil {
-			return err
-		}
-		return output.One(a.print, userView, u)
-	})
-	name.bind(cmd, "id", "username", "email")
-	name.bindDeleted(cmd, "users")
-	return records[users.User](a, cmd)
 }
 
 // userFilter are the flags that select users, of list and of every batch.
@@ -113,19 +92,4 @@ func (a *app) usersList() *cobra.Command {
 	page.bind(cmd)
 	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
 	return records[users.User](a, cmd)
-}
-
-// completeUser offers the usernames of live users.
-func (a *app) completeUser(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	return a.completeUsername(cmd, prefix, true)
-}
-
-func (a *app) completeUsername(cmd *cobra.Command, prefix string, live bool) ([]string, cobra.ShellCompDirective) {
-	return a.completeLive(cmd, func(ctx context.Context, s *session) ([]string, error) {
-		t, err := users.In(s.cat)
-		if err != nil {
-			return nil, err
-		}
-		return t.Usernames(ctx, s.db, prefix, live)
-	})
 }

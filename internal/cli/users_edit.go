@@ -104,7 +104,7 @@ func (a *app) usersUpdate() *cobra.Command {
 	var name refFlags
 	var flags changeFlags
 	cmd := &cobra.Command{
-		Use: "update REF", Short: "Change fields of a user", Args: exactly("REF"), ValidArgsFunction: a.completeUser,
+		Use: "update REF", Short: "Change fields of a user", Args: exactly("REF"), ValidArgsFunction: userNoun.completion(a, true),
 		Example: "  cxgctl users update ada --phone '+82 2 1234 5678'\n  cxgctl users update ada --unset phone --reason 'asked by mail'",
 	}
 	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
@@ -131,7 +131,7 @@ func (a *app) usersUpdate() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.editUser(ctx, w, name, args[0], "update", edit, nil)
+		return userNoun.edit(ctx, a, w, name, args[0], "update", edit, func(u users.User) error { return a.printUser(u, nil) })
 	})
 	f := cmd.Flags()
 	f.StringVar(&values.fullName, "full-name", "", "1 to 100 characters")
@@ -146,7 +146,7 @@ func (a *app) usersUpdate() *cobra.Command {
 	f.StringSliceVar(&unset, "unset", nil, "`fields` that lose their value: phone, department, position, timezone, locale")
 	f.Var(&since, "if-updated-at", "change nothing unless updated_at is still this `time`")
 	must(cmd.RegisterFlagCompletionFunc("status", complete(users.Statuses...)))
-	name.bind(cmd, "id", "username", "email")
+	name.bind(cmd, users.Noun.KeyNames()...)
 	flags.bind(cmd)
 	return records[users.User](a, cmd)
 }
@@ -157,40 +157,25 @@ func (a *app) usersPassword() *cobra.Command {
 	var name refFlags
 	var flags changeFlags
 	cmd := &cobra.Command{
-		Use: "password REF", Short: "Set a user's password", Args: exactly("REF"), ValidArgsFunction: a.completeUser,
+		Use: "password REF", Short: "Set a user's password", Args: exactly("REF"), ValidArgsFunction: userNoun.completion(a, true),
 		Example: "  cxgctl users password ada\n  cxgctl users password ada --generate-password --password-out ada.txt",
 	}
 	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
-		if _, _, err := name.user(ctx, w.session, args[0]); err != nil {
-			return a.failed(ctx, w, args[0], err)
+		if _, err := userNoun.one(ctx, w.session, name, args[0]); err != nil {
+			return userNoun.failed(ctx, w, args[0], err)
 		}
 		s, err := a.password(ctx, pw)
 		if err != nil {
 			return err
 		}
 		return pw.around(w.Ledger, s, func() error {
-			return a.editUser(ctx, w, name, args[0], "change the password of", users.SetPassword(s.hash, force), pw.shown(s))
+			return userNoun.edit(ctx, a, w, name, args[0], "change the password of", users.SetPassword(s.hash, force),
+				func(u users.User) error { return a.printUser(u, pw.shown(s)) })
 		})
 	})
 	pw.bind(cmd)
 	cmd.Flags().BoolVar(&force, "force-password-change", false, "a new password is due at the next login")
-	name.bind(cmd, "id", "username", "email")
+	name.bind(cmd, users.Noun.KeyNames()...)
 	flags.bind(cmd)
 	return a.passwordRecords(cmd, &pw)
-}
-
-// editUser applies an edit to the one user that a REF names, and prints it.
-func (a *app) editUser(ctx context.Context, w *writer, ref refFlags, name, verb string, edit users.Edit, pw *string) error {
-	t, u, err := ref.user(ctx, w.session, name)
-	if err != nil {
-		return a.failed(ctx, w, name, err)
-	}
-	if err := a.protect(ctx, w.Ledger, verb+" user "+u.Username); err != nil {
-		return err
-	}
-	after, err := t.Apply(ctx, w.Ledger, []users.User{u}, edit)
-	if err != nil {
-		return err
-	}
-	return a.finish(w.Ledger, func() error { return a.printUser(after[0], pw) })
 }

@@ -13,6 +13,8 @@ import (
 // Noun is how invoices are named: by id or invoice number.
 var Noun = ref.Noun[Invoice]{
 	Name: "invoice",
+	ID:   func(i Invoice) uuid.UUID { return i.ID },
+	Call: func(i Invoice) string { return i.InvoiceNo },
 	Keys: []ref.Key[Invoice]{
 		{Name: "id", Of: func(i Invoice) string { return i.ID.String() }},
 		{Name: "invoice_no", Of: func(i Invoice) string { return i.InvoiceNo }},
@@ -50,12 +52,13 @@ func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string,
 // no range at all.
 const completeNumbers = `
 SELECT i.invoice_no FROM {table} i
- WHERE i.invoice_no >= @from AND i.invoice_no LIKE @prefix AND {live}
+ WHERE i.invoice_no >= @from AND i.invoice_no LIKE @prefix AND {live} = @live
  ORDER BY i.invoice_no LIMIT 100`
 
-// Numbers returns up to 100 invoice numbers that begin with the prefix, for completion.
-func (t *Table) Numbers(ctx context.Context, r db.Reader, prefix string) ([]string, error) {
-	rows, err := r.Query(ctx, t.sql(completeNumbers), pgx.NamedArgs{"from": prefix, "prefix": db.LikePrefix(prefix)})
+// Numbers returns up to 100 numbers of live invoices, or of deleted ones, that begin with the prefix, for
+// completion.
+func (t *Table) Numbers(ctx context.Context, r db.Reader, prefix string, live bool) ([]string, error) {
+	rows, err := r.Query(ctx, t.sql(completeNumbers), pgx.NamedArgs{"from": prefix, "prefix": db.LikePrefix(prefix), "live": live})
 	if err != nil {
 		return nil, err
 	}

@@ -19,8 +19,10 @@ type Key[T any] struct {
 
 // Noun is how the rows of one kind are named.
 type Noun[T any] struct {
-	Name     string              // user, invoice
-	Keys     []Key[T]            // the id first
+	Name     string // user, invoice
+	ID       func(T) uuid.UUID
+	Call     func(T) string      // what a person calls a row: a username, an invoice number
+	Keys     []Key[T]            // the id first, then what Call returns
 	Live     func(T) bool        // deleted rows are found only where asked for
 	Describe func(T) string      // a row in words, where a REF fits several
 	Settle   string              // the hint there: how to say which
@@ -35,8 +37,8 @@ type Found[T any] struct {
 	Err error
 }
 
-// names lists the keys.
-func (n Noun[T]) names() []string {
+// KeyNames lists the keys' names.
+func (n Noun[T]) KeyNames() []string {
 	list := make([]string, len(n.Keys))
 	for i, k := range n.Keys {
 		list[i] = k.Name
@@ -52,7 +54,7 @@ func (n Noun[T]) By(s string) (string, error) {
 			return by, nil
 		}
 	}
-	names := n.names()
+	names := n.KeyNames()
 	last := len(names) - 1
 	return "", fault.New(fault.Validation, "--by %q is refused, it is %s or %s", s, strings.Join(names[:last], ", "), names[last])
 }

@@ -14,6 +14,8 @@ import (
 // Noun is how users are named: by id, username or e-mail.
 var Noun = ref.Noun[User]{
 	Name: "user",
+	ID:   func(u User) uuid.UUID { return u.ID },
+	Call: func(u User) string { return u.Username },
 	Keys: []ref.Key[User]{
 		{Name: "id", Of: func(u User) string { return u.ID.String() }},
 		{Name: "username", Of: func(u User) string { return u.Username }},

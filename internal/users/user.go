@@ -80,8 +80,9 @@ var fields = []schema.Field{
 
 // Table is the users table as it stands in one database. The verbs are its methods.
 type Table struct {
-	shape *schema.Table
-	holes *strings.Replacer
+	shape   *schema.Table
+	columns string
+	holes   *strings.Replacer
 }
 
 // In returns the manager database's users table; a database without it gives a DATABASE_ERROR.
@@ -91,9 +92,10 @@ func In(cat schema.Catalog) (*Table, error) {
 		return nil, err
 	}
 	live := shape.Live("u")
-	return &Table{shape: shape, holes: strings.NewReplacer(
+	columns := shape.Select("u", fields) + ", (" + live + ") AS is_active"
+	return &Table{shape: shape, columns: columns, holes: strings.NewReplacer(
 		"{table}", shape.Name,
-		"{columns}", shape.Select("u", fields)+", ("+live+") AS is_active",
+		"{columns}", columns,
 		"{live}", "("+live+")",
 	)}, nil
 }

@@ -1,0 +1,210 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/edit"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/ref"
+)
+
+// selection is a filter that a batch takes in place of REFs.
+type selection[T any] interface {
+	bind(cmd *cobra.Command)
+	empty() bool // no flag of it was given
+	rows(ctx context.Context, s *session, t table[T], deleted bool) ([]T, error)
+}
+
+// batch is a command that changes many rows alike: those that REFs name, standard input lists, or a
+// filter selects.
+type batch[T any] struct {
+	a           *app
+	noun        noun[T]
+	verb        string // as a question asks it: "delete"
+	destructive bool   // asks even for one
+	deleted     bool   // looks at deleted rows: restore
+	edit        func(t editable[T]) (edit.Edit[T], error)
+	filter      selection[T] // nil where the command takes REFs alone
+
+	ref   refFlags
+	stdin bool
+	flags changeFlags
+}
+
+func (b *batch[T]) command(use, short, example string) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Example: example, ValidArgsFunction: b.noun.completion(b.a, !b.deleted)}
+	cmd.RunE = b.a.changing(&b.flags, b.run)
+	cmd.Flags().BoolVar(&b.stdin, "stdin", false, "read REFs from standard input, one a line")
+	b.ref.bind(cmd, b.noun.KeyNames()...)
+	if b.filter != nil {
+		b.filter.bind(cmd)
+	}
+	b.flags.bindBatch(cmd)
+	return records[T](b.a, cmd)
+}
+
+func (b *batch[T]) run(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
+	t, err := b.noun.editable(w.cat)
+	if err != nil {
+		return err
+	}
+	edit, err := b.edit(t)
+	if err != nil {
+		return err
+	}
+	targets, failures, err := b.targets(ctx, w, t, args)
+	if err != nil {
+		return err
+	}
+	var after []T
+	if len(targets) > 0 || len(failures) == 0 {
+		if err := b.ask(ctx, targets); err != nil {
+			return err
+		}
+		if after, err = t.Apply(ctx, w.Ledger, targets, edit); err != nil {
+			return err
+		}
+	}
+	for _, f := range failures {
+		_ = b.noun.failed(ctx, w, f.Ref, f.Err)
+	}
+	single := len(args) == 1 && !b.stdin
+	if len(after) > 0 || (len(failures) == 0 && !single) {
+		err = b.a.finish(w.Ledger, func() error {
+			if single {
+				return output.One(b.a.print, b.noun.view, after[0])
+			}
+			return printWhole(b.a, b.noun.view, after)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return b.verdict(failures, len(after))
+}
+
+// targets finds the rows to change. A REF that leads nowhere is a failure of its own, and the others
+// go ahead.
+func (b *batch[T]) targets(ctx context.Context, w *writer, t editable[T], args []string) (targets []T, failures []ref.Found[T], err error) {
+	refs := args
+	if b.stdin {
+		lines, err := b.a.lines()
+		if err != nil {
+			return nil, nil, err
+		}
+		refs = append(refs, lines...)
+	}
+	switch {
+	case (len(refs) > 0 || b.stdin) && b.byFilter():
+		return nil, nil, fault.New(fault.Usage, "REFs and filters exclude each other").WithHint("name %ss, or select them", b.noun.Name)
+	case len(refs) == 0 && b.stdin:
+		return nil, nil, nil
+	case len(refs) == 0 && b.byFilter():
+		targets, err = b.filter.rows(ctx, w.session, t, b.deleted)
+		return targets, nil, err
+	case len(refs) == 0:
+		f := fault.New(fault.Usage, "no %s is named", b.noun.Name).WithHint("name %ss as REFs, or list them on standard input with --stdin", b.noun.Name)
+		if b.filter != nil {
+			f.Hint += fmt.Sprintf(", or select them with the filters of %ss list", b.noun.Name)
+		}
+		return nil, nil, f
+	}
+	by, err := b.noun.By(b.ref.by)
+	if err != nil {
+		return nil, nil, err
+	}
+	found, err := t.Find(ctx, w.db, unique(refs), by, b.deleted)
+	if err != nil {
+		return nil, nil, err
+	}
+	seen := map[uuid.UUID]bool{}
+	for _, f := range found {
+		switch {
+		case f.Err != nil:
+			failures = append(failures, f)
+		case !seen[b.noun.ID(f.Row)]:
+			seen[b.noun.ID(f.Row)] = true
+			targets = append(targets, f.Row)
+		}
+	}
+	return targets, failures, nil
+}
+
+// byFilter says whether a filter selects the rows.
+func (b *batch[T]) byFilter() bool { return b.filter != nil && !b.filter.empty() }
+
+// ask says how many rows a command is about to change and has a person confirm what is destructive,
+// selected by a filter, or in a protected profile.
+func (b *batch[T]) ask(ctx context.Context, targets []T) error {
+	if b.flags.dryRun || len(targets) == 0 {
+		return nil
+	}
+	if b.a.cfg.Protected {
+		b.a.printf("profile %s is protected", b.a.cfg.Profile)
+	}
+	if b.byFilter() {
+		b.a.note("the filter selects %s", plural(len(targets), b.noun.Name))
+	}
+	if !b.destructive && !b.byFilter() && !b.a.cfg.Protected {
+		return nil
+	}
+	what := plural(len(targets), b.noun.Name)
+	if len(targets) == 1 {
+		what = b.noun.Name + " " + b.noun.Call(targets[0])
+	}
+	return b.a.confirm(ctx, b.verb+" "+what)
+}
+
+// verdict is the command's end: a lone failure is itself, several are a partial failure that lists them.
+func (b *batch[T]) verdict(failures []ref.Found[T], done int) error {
+	if len(failures) == 0 {
+		return nil
+	}
+	if len(failures) == 1 && done == 0 {
+		return failures[0].Err
+	}
+	items := make([]map[string]any, len(failures))
+	for i, f := range failures {
+		e := fault.From(f.Err)
+		items[i] = map[string]any{"ref": f.Ref, "code": e.Code, "message": e.Message}
+		if !structured(b.a.print.Format) {
+			b.a.printf("cxgctl: error: %s", e.Message)
+		}
+	}
+	if done == 0 && !slices.ContainsFunc(failures, func(f ref.Found[T]) bool {
+		return fault.From(f.Err).Code != fault.From(failures[0].Err).Code
+	}) {
+		return fault.New(fault.From(failures[0].Err).Code, "all %d failed; nothing was changed", len(failures)).With("failed", items)
+	}
+	return fault.New(fault.PartialFailure, "%d of %d failed; the rest is done", len(failures), len(failures)+done).
+		With("failed", items)
+}
+
+// lines reads standard input's lines that are not empty.
+func (a *app) lines() ([]string, error) {
+	in, resume := a.input()
+	defer resume()
+	var list []string
+	sc := bufio.NewScanner(in)
+	for n := 1; sc.Scan(); n++ {
+		line := strings.TrimSpace(strings.TrimPrefix(sc.Text(), "\ufeff"))
+		if strings.ContainsRune(line, 0) {
+			return nil, fault.New(fault.Validation, "standard input, line %d: it holds a NUL character", n)
+		}
+		if line != "" {
+			list = append(list, line)
+		}
+	}
+	if err := sc.Err(); err != nil {
+		return nil, fault.New(fault.Validation, "standard input cannot be read: %s", err).Because(err)
+	}
+	return list, nil
+}

@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/edit"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/ref"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// noun is how the commands of one kind of record reach it.
+type noun[T any] struct {
+	*ref.Noun[T]
+	view     output.View
+	open     func(schema.Catalog) (table[T], error)
+	complete func(ctx context.Context, s *session, prefix string, live bool) ([]string, error)
+}
+
+// table is a noun's table in one database.
+type table[T any] interface {
+	Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]ref.Found[T], error)
+}
+
+// editable is a table whose rows commands change.
+type editable[T any] interface {
+	table[T]
+	Apply(ctx context.Context, l *audit.Ledger, seen []T, e edit.Edit[T]) ([]T, error)
+	SetDeleted(deleted bool) (edit.Edit[T], error)
+}
+
+// completion offers what live rows are called, or deleted ones.
+func (n noun[T]) completion(a *app, live bool) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		return a.completeLive(cmd, func(ctx context.Context, s *session) ([]string, error) {
+			return n.complete(ctx, s, prefix, live)
+		})
+	}
+}
+
+// one finds the one row that a REF names.
+func (n noun[T]) one(ctx context.Context, s *session, how refFlags, text string) (row T, err error) {
+	by, err := n.By(how.by)
+	if err != nil {
+		return row, err
+	}
+	t, err := n.open(s.cat)
+	if err != nil {
+		return row, err
+	}
+	found, err := t.Find(ctx, s.db, []string{text}, by, how.deleted)
+	if err != nil {
+		return row, err
+	}
+	return ref.One(found)
+}
+
+// get is the command that shows one row.
+func (n noun[T]) get(a *app, short, example string) *cobra.Command {
+	var name refFlags
+	cmd := &cobra.Command{
+		Use: "get REF", Short: short, Example: example, Args: exactly("REF"), ValidArgsFunction: n.completion(a, true),
+	}
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, args []string) error {
+		row, err := n.one(ctx, s, name, args[0])
+		if err != nil {
+			return err
+		}
+		return output.One(a.print, n.view, row)
+	})
+	name.bind(cmd, n.KeyNames()...)
+	name.bindDeleted(cmd, n.Name+"s")
+	return records[T](a, cmd)
+}
+
+// edit applies an edit to the one row that a REF names, and prints it.
+func (n noun[T]) edit(ctx context.Context, a *app, w *writer, how refFlags, name, verb string, e edit.Edit[T], print func(T) error) error {
+	row, err := n.one(ctx, w.session, how, name)
+	if err != nil {
+		return n.failed(ctx, w, name, err)
+	}
+	t, err := n.editable(w.cat)
+	if err != nil {
+		return err
+	}
+	if err := a.protect(ctx, w.Ledger, verb+" "+n.Name+" "+n.Call(row)); err != nil {
+		return err
+	}
+	after, err := t.Apply(ctx, w.Ledger, []T{row}, e)
+	if err != nil {
+		return err
+	}
+	return a.finish(w.Ledger, func() error { return print(after[0]) })
+}
+
+// editable opens the table of a noun that has commands which change it.
+func (n noun[T]) editable(cat schema.Catalog) (editable[T], error) {
+	t, err := n.open(cat)
+	if err != nil {
+		return nil, err
+	}
+	return t.(editable[T]), nil
+}
+
+// failed leaves the audit row of an attempt on a row that was not found, and passes the error on.
+func (n noun[T]) failed(ctx context.Context, w *writer, ref string, err error) error {
+	w.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: n.Name, Name: ref}, Action: audit.Update}, err)
+	return err
+}

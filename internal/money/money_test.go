@@ -2,6 +2,7 @@ package money
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 )
@@ -43,9 +44,14 @@ func TestCmpComparesByValue(t *testing.T) {
 		{"0.1", "0.2", -1},
 		{"99999999999999.9999", "99999999999999.9998", 1},
 		{"-1", "1", -1},
+		{"NaN", "Infinity", 1},
+		{"-Infinity", "-1", -1},
+		{"NaN", "NaN", 0},
 	} {
-		a, _ := Parse(c.a)
-		b, _ := Parse(c.b)
+		var a, b Amount
+		if err := errors.Join(a.Scan(c.a), b.Scan(c.b)); err != nil {
+			t.Fatal(err)
+		}
 		if got := a.Cmp(b); got != c.want {
 			t.Errorf("%s compared to %s is %d, want %d", a, b, got, c.want)
 		}
@@ -54,7 +60,7 @@ func TestCmpComparesByValue(t *testing.T) {
 
 func TestScanReadsWhatADatabaseMayHold(t *testing.T) {
 	t.Parallel()
-	for _, s := range []string{"NaN", "12.3400", "-1"} {
+	for _, s := range []string{"NaN", "Infinity", "-Infinity", "12.3400", "-1"} {
 		var a Amount
 		if err := a.Scan(s); err != nil || a.String() != s {
 			t.Errorf("Scan(%q) = %s, %v", s, a, err)

@@ -3,6 +3,7 @@
 package schema
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -28,6 +29,7 @@ type Column struct {
 	Name    string
 	Type    string // as format_type prints it: character varying(100), uuid, …
 	NotNull bool
+	place   int16 // among the table's columns
 }
 
 // Table is one table as it stands in this database.
@@ -39,33 +41,43 @@ type Table struct {
 // Catalog holds the tables that a command asked for and that exist.
 type Catalog map[string]*Table
 
-// Every command pays for this query in a session whose caches are cold, so it asks for no more than
-// columns, of no more tables than the command needs. Joining pg_namespace and pg_class by name instead of
-// to_regclass doubled its time, since planning is most of it.
+// Every command pays for this query in a session whose caches are cold. What counts is how many catalogs it
+// touches: joined to an unnest of the names, or to pg_class and pg_namespace, it took three times as long,
+// and sorted on the server a tenth more. {names} and {numbers} become one item per table.
 const readCatalog = `
-SELECT t.name, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull
-  FROM unnest($1::text[]) AS t(name)
-  JOIN pg_attribute a ON a.attrelid = to_regclass(t.name)
- WHERE a.attnum > 0 AND NOT a.attisdropped
- ORDER BY t.name, a.attnum`
+SELECT CASE a.attrelid {numbers} END, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull
+  FROM pg_attribute a
+ WHERE a.attrelid IN ({names}) AND a.attnum > 0 AND NOT a.attisdropped`
 
 // Read asks the catalog, in one round trip, for the named tables; one that does not exist is absent
 // from the result.
 func Read(ctx context.Context, r db.Reader, tables ...string) (Catalog, error) {
-	rows, err := r.Query(ctx, readCatalog, pgx.QueryExecModeExec, tables)
+	names, numbers := make([]string, len(tables)), make([]string, len(tables))
+	args := []any{pgx.QueryExecModeExec}
+	for i, name := range tables {
+		names[i] = fmt.Sprintf("to_regclass($%d)::oid", i+1)
+		numbers[i] = fmt.Sprintf("WHEN %s THEN %d", names[i], i)
+		args = append(args, name)
+	}
+	sql := strings.NewReplacer("{names}", strings.Join(names, ", "), "{numbers}", strings.Join(numbers, " ")).Replace(readCatalog)
+	rows, err := r.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, err
 	}
 	cat := Catalog{}
-	var name string
+	var table int
 	var c Column
-	_, err = pgx.ForEachRow(rows, []any{&name, &c.Name, &c.Type, &c.NotNull}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&table, &c.place, &c.Name, &c.Type, &c.NotNull}, func() error {
+		name := tables[table]
 		if cat[name] == nil {
 			cat[name] = &Table{Name: name}
 		}
 		cat[name].Columns = append(cat[name].Columns, c)
 		return nil
 	})
+	for _, t := range cat {
+		slices.SortFunc(t.Columns, func(a, b Column) int { return cmp.Compare(a.place, b.place) })
+	}
 	return cat, err
 }
 

@@ -20,11 +20,11 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// TestMain makes the test binary double as the cxgctl that the scripts run, so that signals,
-// terminals, working folders and the environment are real.
+// TestMain makes the test binary double as a cxgctl, so that signals, terminals, working folders and the
+// environment are real where a test starts it as a process.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"cxgctl": func() {
-		hashCost = bcrypt.MinCost // what is slow on purpose stays out of the scripts
+	hashCost = bcrypt.MinCost // what is slow on purpose stays out of the scripts
+	testscript.Main(suite{m}, map[string]func(){"cxgctl": func() {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		signals := make(chan os.Signal, 1)
 		signal.Ignore(syscall.SIGPIPE)
@@ -81,11 +81,14 @@ func (w world) setup(env *testscript.Env) error {
 	if err := os.MkdirAll(home, 0o755); err != nil {
 		return err
 	}
+	for name, value := range running.environment() {
+		env.Setenv(name, value)
+	}
 	for name, value := range map[string]string{
 		"HOME": home, "XDG_CONFIG_HOME": "", "XDG_DATA_HOME": filepath.Join(home, "data"), "XDG_STATE_HOME": "",
 		"CXGCTL_MANAGER_DATABASE_URL": pair.Manager, "CXGCTL_TENANTS_DATABASE_URL": pair.Tenants,
 		"CXGCTL_OPERATOR": "admin", "TERM": "xterm", "TZ": "Asia/Seoul", "ESC": "\x1b[31m", "RLO": "\u202e",
-		"GORACE": "atexit_sleep_ms=0", // the race detector's second of rest at every exit is not for hundreds of commands
+		"GORACE": "atexit_sleep_ms=0", // no second of rest at the exit of a command that is a process of its own
 	} {
 		env.Setenv(name, value)
 	}
@@ -153,6 +156,7 @@ func makeDevHome(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(err)
 	ts.Check(os.Chmod(dir, 0o755))
 	ts.Setenv("XDG_DATA_HOME", dir)
+	ts.Setenv("CXGCTL_TEST_HOST", "") // a server that the test process started would stay its child
 	ts.Defer(func() {
 		_ = ts.Exec("cxgctl", "dev", "down")
 		_ = os.RemoveAll(dir)

@@ -1,0 +1,152 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Scripts run thousands of commands, each through a program of its own on PATH, as users do. That program
+// is a small client, and the test process runs the command for it: two cores could not start a test binary
+// with the race detector as often in time. Tests of kills, terminals and crowds start real processes
+// (process_test.go).
+
+// host runs commands for the clients of scripts.
+type host struct {
+	dir    string // holds the client and the socket
+	binary string // what runs a command as a process of its own
+	*net.UnixListener
+}
+
+// suite starts the host before the tests and removes it after them.
+type suite struct{ *testing.M }
+
+func (s suite) Run() int {
+	h, err := newHost()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "the scripts' host:", err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(h.dir) }()
+	running = h
+	go h.serve()
+	return s.M.Run()
+}
+
+// running is the host of this process.
+var running *host
+
+func newHost() (*host, error) {
+	binary, err := exec.LookPath("cxgctl") // testscript has put it there
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "cxgctl-host")
+	if err != nil {
+		return nil, err
+	}
+	build := exec.Command("go", "build", "-o", filepath.Join(dir, "cxgctl"), "./testdata/client")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, out)
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, "socket"), Net: "unix"})
+	return &host{dir, binary, l}, err
+}
+
+// environment is what makes a script's cxgctl a client of the host.
+func (h *host) environment() map[string]string {
+	return map[string]string{
+		"PATH":             h.dir + string(filepath.ListSeparator) + os.Getenv("PATH"),
+		"CXGCTL_TEST_HOST": h.Addr().String(), "CXGCTL_TEST_BINARY": h.binary,
+	}
+}
+
+func (h *host) serve() {
+	for {
+		conn, err := h.AcceptUnix()
+		if err != nil {
+			return
+		}
+		go func() {
+			// The thread is never given back: its working folder is its own, and it ends with this goroutine.
+			runtime.LockOSThread()
+			status, err := answer(conn)
+			if err != nil {
+				fmt.Fprintln(os.Stderr, "the scripts' host:", err)
+				status = 125
+			}
+			_, _ = conn.Write([]byte{byte(status)})
+			_ = conn.Close()
+		}()
+	}
+}
+
+// answer runs one client's command and returns its exit code.
+func answer(conn *net.UnixConn) (status int, err error) {
+	rights := make([]byte, unix.CmsgSpace(3*4))
+	_, n, _, _, err := conn.ReadMsgUnix(make([]byte, 1), rights)
+	if err != nil {
+		return 0, err
+	}
+	messages, err := unix.ParseSocketControlMessage(rights[:n])
+	if err != nil || len(messages) != 1 {
+		return 0, errors.Join(errors.New("no streams came"), err)
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil {
+		return 0, err
+	}
+	var streams []*os.File
+	for i, fd := range fds {
+		unix.CloseOnExec(fd)
+		f := os.NewFile(uintptr(fd), []string{"/dev/stdin", "/dev/stdout", "/dev/stderr"}[i])
+		defer func() { _ = f.Close() }()
+		streams = append(streams, f)
+	}
+	in := bufio.NewReader(conn)
+	line, err := in.ReadBytes('\n')
+	if err != nil {
+		return 0, err
+	}
+	var want struct {
+		Dir       string
+		Args, Env []string
+	}
+	if err := json.Unmarshal(line, &want); err != nil {
+		return 0, err
+	}
+	if err := errors.Join(unix.Unshare(unix.CLONE_FS), unix.Chdir(want.Dir)); err != nil {
+		return 0, err
+	}
+	env := map[string]string{}
+	for _, pair := range want.Env {
+		name, value, _ := strings.Cut(pair, "=")
+		env[name] = value
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	go func() {
+		if s, err := in.ReadByte(); err == nil {
+			cancel(Stopped(syscall.Signal(s)))
+		}
+	}()
+	a := &app{
+		ctx: ctx, args: want.Args, stdin: streams[0], stdout: streams[1], stderr: streams[2],
+		getenv: func(name string) string { return env[name] }, started: time.Now(),
+	}
+	return a.main(), nil
+}

@@ -173,6 +173,9 @@ func tables(cmd *cobra.Command) []string {
 	list := []string{schema.Users}
 	if cmd.Parent().Name() == "invoices" {
 		list = append(list, schema.Invoices, schema.Tenants)
+		if cmd.Flags().Lookup("subscription") != nil {
+			list = append(list, schema.Subscriptions)
+		}
 	}
 	if noun := cmd.Parent().Name(); noun == "audit" || noun == "migrate" || cmd.Flags().Lookup("dry-run") != nil {
 		list = append(list, schema.AuditLogs)

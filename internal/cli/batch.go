@@ -64,6 +64,8 @@ func (b *batch[T]) run(ctx context.Context, w *writer, _ *cobra.Command, args []
 	if err != nil {
 		return err
 	}
+	targets, refused := b.admit(targets, edit)
+	failures = append(failures, refused...)
 	var after []T
 	if len(targets) > 0 || len(failures) == 0 {
 		if err := b.ask(ctx, targets); err != nil {
@@ -74,7 +76,7 @@ func (b *batch[T]) run(ctx context.Context, w *writer, _ *cobra.Command, args []
 		}
 	}
 	for _, f := range failures {
-		_ = b.noun.failed(ctx, w, f.Ref, f.Err)
+		_ = b.noun.failed(ctx, w, f.Ref, f.Row, f.Err)
 	}
 	single := len(args) == 1 && !b.stdin
 	if len(after) > 0 || (len(failures) == 0 && !single) {
@@ -136,6 +138,22 @@ func (b *batch[T]) targets(ctx context.Context, w *writer, t editable[T], args [
 		}
 	}
 	return targets, failures, nil
+}
+
+// admit parts the rows that the edit may be made on from those that it refuses: these fail alone, as REFs
+// do that lead nowhere.
+func (b *batch[T]) admit(rows []T, e edit.Edit[T]) (targets []T, refused []ref.Found[T]) {
+	if e.Check == nil {
+		return rows, nil
+	}
+	for _, row := range rows {
+		if err := e.Check(row); err != nil {
+			refused = append(refused, ref.Found[T]{Ref: b.noun.Call(row), Row: row, Err: err})
+		} else {
+			targets = append(targets, row)
+		}
+	}
+	return targets, refused
 }
 
 // byFilter says whether a filter selects the rows.

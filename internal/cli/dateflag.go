@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/cxgctl/cxgctl/internal/db"
@@ -25,6 +26,14 @@ func (t *typed) Set(s string) error {
 
 // Type names the flag's values in help.
 func (t *typed) Type() string { return "string" }
+
+// value returns the text, nil when the flag was not given.
+func (t *typed) value() *string {
+	if !t.given {
+		return nil
+	}
+	return &t.text
+}
 
 // dateFlag is a flag that takes a calendar day, YYYY-MM-DD.
 type dateFlag struct{ typed }
@@ -62,4 +71,23 @@ func (m *amountFlag) read(field string, problems *fault.Problems) *money.Amount 
 		return nil
 	}
 	return &v
+}
+
+// countFlag is a flag that takes a whole number.
+type countFlag struct{ typed }
+
+// Type names the flag's values in help.
+func (c *countFlag) Type() string { return "n" }
+
+// read returns the number, nil when the flag was not given; a text that is none is added to problems.
+func (c *countFlag) read(field string, problems *fault.Problems) *int64 {
+	if !c.given {
+		return nil
+	}
+	n, err := strconv.ParseInt(c.text, 10, 64)
+	if err != nil {
+		problems.Add(field, "%.60q is no whole number", c.text)
+		return nil
+	}
+	return &n
 }

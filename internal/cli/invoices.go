@@ -36,6 +36,7 @@ var invoiceNoun = noun[invoices.Invoice]{
 
 func (a *app) invoicesCommand() *cobra.Command {
 	return a.group("invoices", "Invoices",
+		a.invoicesCreate(), a.invoicesUpdate(), a.invoicesStatus(), a.invoicesDelete(), a.invoicesRestore(),
 		a.invoicesList(),
 		invoiceNoun.get(a, "Show an invoice",
 			"  cxgctl invoices get INV-202611-000123\n  cxgctl invoices get INV-202611-000123 -o json --jq .data.total_amount"))
@@ -53,7 +54,6 @@ func (f *invoiceFilter) bind(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.Var(&f.tenant, "tenant", "only those of this tenant, a `REF`: its id or code")
 	fs.StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: PENDING, SENT, PAID, OVERDUE, CANCELED")
-	fs.StringSliceVar(&f.PaymentMethods, "payment-method", nil, "only these `methods`: CREDIT_CARD, BANK_TRANSFER, PAYPAL, WIRE_TRANSFER, CHECK")
 	fs.StringSliceVar(&f.Currencies, "currency", nil, "only these `currencies`, such as KRW")
 	fs.StringVar(&f.Search, "search", "", "literal `text` in the invoice number")
 	fs.Var(&f.from, "from", "invoice_date on or after this `date`, YYYY-MM-DD")
@@ -63,6 +63,11 @@ func (f *invoiceFilter) bind(cmd *cobra.Command) {
 	fs.Var(&f.minTotal, "min-total", "total_amount of at least this `amount`, an exact decimal")
 	fs.Var(&f.maxTotal, "max-total", "total_amount of at most this `amount`")
 	must(cmd.RegisterFlagCompletionFunc("status", complete(invoices.Statuses...)))
+}
+
+// bindMethods adds the filter by payment method, which a command that sets one does without.
+func (f *invoiceFilter) bindMethods(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVar(&f.PaymentMethods, "payment-method", nil, "only these `methods`: CREDIT_CARD, BANK_TRANSFER, PAYPAL, WIRE_TRANSFER, CHECK")
 	must(cmd.RegisterFlagCompletionFunc("payment-method", complete(invoices.PaymentMethods...)))
 }
 
@@ -100,6 +105,7 @@ func (a *app) invoicesList() *cobra.Command {
 		}, err
 	}))
 	f.bind(cmd)
+	f.bindMethods(cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted invoices too")
 	page.bind(cmd)
 	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")

@@ -79,13 +79,24 @@ func (n noun[T]) get(a *app, short, example string) *cobra.Command {
 
 // edit applies an edit to the one row that a REF names, and prints it.
 func (n noun[T]) edit(ctx context.Context, a *app, w *writer, how refFlags, name, verb string, e edit.Edit[T], print func(T) error) error {
+	return n.editSeen(ctx, a, w, how, name, verb, func(editable[T], T) (edit.Edit[T], error) { return e, nil }, print)
+}
+
+// editSeen is edit where the change depends on what the row is like.
+func (n noun[T]) editSeen(ctx context.Context, a *app, w *writer, how refFlags, name, verb string,
+	change func(editable[T], T) (edit.Edit[T], error), print func(T) error,
+) error {
 	row, err := n.one(ctx, w.session, how, name)
 	if err != nil {
-		return n.failed(ctx, w, name, err)
+		return n.failed(ctx, w, name, row, err)
 	}
 	t, err := n.editable(w.cat)
 	if err != nil {
 		return err
+	}
+	e, err := change(t, row)
+	if err != nil {
+		return n.failed(ctx, w, name, row, err)
 	}
 	if err := a.protect(ctx, w.Ledger, verb+" "+n.Name+" "+n.Call(row)); err != nil {
 		return err
@@ -106,8 +117,9 @@ func (n noun[T]) editable(cat schema.Catalog) (editable[T], error) {
 	return t.(editable[T]), nil
 }
 
-// failed leaves the audit row of an attempt on a row that was not found, and passes the error on.
-func (n noun[T]) failed(ctx context.Context, w *writer, ref string, err error) error {
-	w.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: n.Name, Name: ref}, Action: audit.Update}, err)
+// failed leaves the audit row of an attempt on a row that was not found, the zero T, or that is not to be
+// changed, and passes the error on.
+func (n noun[T]) failed(ctx context.Context, w *writer, ref string, row T, err error) error {
+	w.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: n.Name, ID: n.ID(row), Name: ref}, Action: audit.Update}, err)
 	return err
 }

@@ -97,6 +97,8 @@ var recorded = map[string]bool{
 	"expect": true, "max-affected": true, "database": true, "unset": true, "mfa": true, "stdin": true,
 	"generate-password": true, "no-password": true, "password-stdin": true, "force-password-change": true,
 	"created-after": true, "last-login-before": true, "if-updated-at": true, "profile": true, "yes": true,
+	"force": true, "paid-at": true, "payment-method": true, "tenant": true, "currency": true, "from": true, "to": true,
+	"due-before": true, "overdue": true, "min-total": true, "max-total": true,
 }
 
 // commandLine is the command as an audit row records it.

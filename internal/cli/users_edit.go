@@ -161,8 +161,8 @@ func (a *app) usersPassword() *cobra.Command {
 		Example: "  cxgctl users password ada\n  cxgctl users password ada --generate-password --password-out ada.txt",
 	}
 	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
-		if _, err := userNoun.one(ctx, w.session, name, args[0]); err != nil {
-			return userNoun.failed(ctx, w, args[0], err)
+		if u, err := userNoun.one(ctx, w.session, name, args[0]); err != nil {
+			return userNoun.failed(ctx, w, args[0], u, err)
 		}
 		s, err := a.password(ctx, pw)
 		if err != nil {

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -81,6 +82,9 @@ type Date struct {
 	Infinity pgtype.InfinityModifier
 }
 
+// On returns the day in UTC that the instant is on.
+func On(t time.Time) Date { return Date{Day: t.UTC().Truncate(24 * time.Hour)} }
+
 // ScanDate implements pgtype.DateScanner.
 func (d *Date) ScanDate(v pgtype.Date) error {
 	if !v.Valid {
@@ -111,3 +115,11 @@ func (d Date) String() string {
 
 // MarshalText implements encoding.TextMarshaler with String.
 func (d Date) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// Cmp orders days as PostgreSQL does: -1, 0 or 1.
+func (d Date) Cmp(e Date) int {
+	if d.Infinity != e.Infinity || d.Infinity != pgtype.Finite {
+		return cmp.Compare(d.Infinity, e.Infinity)
+	}
+	return d.Day.Compare(e.Day)
+}

@@ -26,8 +26,13 @@ type Edit[T any] struct {
 	Needs   []string      // columns that the assignments name
 	Done    func(T) bool  // says that a row is as wanted already and is left alone; nil: none is
 	Check   func(T) error // refuses a row, and with it the whole change
+	Beside  Beside[T]     // looks at other tables; nil: at none
 	Secrets []string      // fields of no record that change too
 }
+
+// Beside looks at rows of other tables, in the transaction that changes the given ones and before it does,
+// and may refuse the whole change. What it locks stays as it is until the change is made.
+type Beside[T any] func(ctx context.Context, tx db.Reader, rows []T) error
 
 // Table is what Apply has to know of a noun's table.
 type Table[T any] struct {
@@ -59,64 +64,84 @@ func (t Table[T]) sql(statement, set string) string {
 // are afterwards, in the same order. A row that somebody changed since it was seen is a CONFLICT, and
 // nothing is changed; a row that is as wanted already is left alone.
 func (t Table[T]) Apply(ctx context.Context, l *audit.Ledger, seen []T, e Edit[T]) ([]T, error) {
-	if err := t.missing(e.Needs); err != nil {
+	subject := audit.Subject{Resource: t.Noun.Name}
+	if len(seen) == 1 {
+		subject = t.subject(seen[0])
+	}
+	ids := make([]uuid.UUID, len(seen))
+	for i, row := range seen {
+		ids[i] = t.Noun.ID(row)
+	}
+	rows, _, err := t.apply(ctx, l, subject, ids, e, func(now map[uuid.UUID]T) error { return t.unchanged(seen, now) })
+	if err != nil {
 		return nil, err
 	}
-	intent := audit.Intent{Subject: audit.Subject{Resource: t.Noun.Name}, Action: e.Action}
-	if len(seen) == 1 {
-		intent.Subject = t.subject(seen[0])
+	return pick(rows, ids), nil
+}
+
+// Sweep makes the edit on the rows of these ids for which it is still due, as they are at that moment and not
+// as anybody saw them: e.Done decides. It is one transaction, and returns the rows that it changed.
+func (t Table[T]) Sweep(ctx context.Context, l *audit.Ledger, ids []uuid.UUID, e Edit[T]) ([]T, error) {
+	rows, changed, err := t.apply(ctx, l, audit.Subject{Resource: t.Noun.Name}, ids, e, func(map[uuid.UUID]T) error { return nil })
+	if err != nil {
+		return nil, err
 	}
-	var after map[uuid.UUID]T
-	err := l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
-		before, err := t.lock(ctx, tx, seen)
-		if err != nil {
+	return pick(rows, changed), nil
+}
+
+func pick[T any](rows map[uuid.UUID]T, ids []uuid.UUID) []T {
+	out := make([]T, len(ids))
+	for i, id := range ids {
+		out[i] = rows[id]
+	}
+	return out
+}
+
+// apply locks the rows, has them approved, makes the edit on those that are not as wanted, and returns all
+// rows as they are afterwards with the ids of those that it changed.
+func (t Table[T]) apply(ctx context.Context, l *audit.Ledger, subject audit.Subject, ids []uuid.UUID, e Edit[T],
+	approve func(map[uuid.UUID]T) error,
+) (rows map[uuid.UUID]T, changed []uuid.UUID, err error) {
+	if err := t.Shape.Need(e.Needs); err != nil {
+		return nil, nil, err
+	}
+	err = l.Write(ctx, audit.Intent{Subject: subject, Action: e.Action}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
+		if rows, err = t.lock(ctx, tx, ids); err != nil {
 			return nil, err
 		}
-		after = before
-		ids, err := t.due(seen, before, e)
-		if err != nil || len(ids) == 0 {
+		if err := approve(rows); err != nil {
 			return nil, err
 		}
-		args := pgx.NamedArgs{"ids": ids, "now": tx.Now, "by": tx.By.ID}
+		if changed, err = due(ids, rows, e); err != nil || len(changed) == 0 {
+			return nil, err
+		}
+		if e.Beside != nil {
+			if err := e.Beside(ctx, tx, pick(rows, changed)); err != nil {
+				return nil, err
+			}
+		}
+		args := pgx.NamedArgs{"ids": changed, "now": tx.Now, "by": tx.By.ID}
 		for k, v := range e.Args {
 			args[k] = v
 		}
-		rows, err := db.Collect[T](ctx, tx, t.sql(editRows, e.Set), args)
+		after, err := db.Collect[T](ctx, tx, t.sql(editRows, e.Set), args)
 		if err != nil {
 			if t.Explain != nil {
 				err = t.Explain(ctx, l.Reader(), err, e)
 			}
 			return nil, err
 		}
-		changes := make([]audit.Change, len(rows))
-		for i, row := range rows {
+		changes := make([]audit.Change, len(after))
+		for i, row := range after {
 			id := t.Noun.ID(row)
 			changes[i] = audit.Change{
-				Subject: t.subject(row), Action: e.Action, Event: e.Event, Before: before[id], After: row, Secrets: e.Secrets,
+				Subject: t.subject(row), Action: e.Action, Event: e.Event, Before: rows[id], After: row, Secrets: e.Secrets,
 			}
-			after[id] = row
+			rows[id] = row
 		}
 		return changes, nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	out := make([]T, len(seen))
-	for i, row := range seen {
-		out[i] = after[t.Noun.ID(row)]
-	}
-	return out, nil
-}
-
-// missing refuses an edit of columns that this database lacks.
-func (t Table[T]) missing(columns []string) error {
-	for _, column := range columns {
-		if !t.Shape.Has(column) {
-			return fault.New(fault.Database, "table %s has no column %s", t.Shape.Name, column).
-				WithHint("cxgctl migrate up --database manager adds it").With("column", column)
-		}
-	}
-	return nil
+	return rows, changed, err
 }
 
 func (t Table[T]) subject(row T) audit.Subject {
@@ -127,30 +152,28 @@ func (t Table[T]) subject(row T) audit.Subject {
 	return s
 }
 
-// due returns the ids of the rows that are not as wanted already.
-func (t Table[T]) due(seen []T, now map[uuid.UUID]T, e Edit[T]) ([]uuid.UUID, error) {
-	var ids []uuid.UUID
-	for _, row := range seen {
-		id := t.Noun.ID(row)
+// due returns the ids of the rows that are there and not as wanted already.
+func due[T any](ids []uuid.UUID, rows map[uuid.UUID]T, e Edit[T]) ([]uuid.UUID, error) {
+	var list []uuid.UUID
+	for _, id := range ids {
+		row, ok := rows[id]
+		if !ok {
+			continue
+		}
 		if e.Check != nil {
-			if err := e.Check(now[id]); err != nil {
+			if err := e.Check(row); err != nil {
 				return nil, err
 			}
 		}
-		if e.Done == nil || !e.Done(now[id]) {
-			ids = append(ids, id)
+		if e.Done == nil || !e.Done(row) {
+			list = append(list, id)
 		}
 	}
-	return ids, nil
+	return list, nil
 }
 
-// lock takes the rows' locks, in the order of their ids so that two batches cannot deadlock, and
-// refuses rows that are not as they were seen.
-func (t Table[T]) lock(ctx context.Context, tx *audit.Tx, seen []T) (map[uuid.UUID]T, error) {
-	ids := make([]uuid.UUID, len(seen))
-	for i, row := range seen {
-		ids[i] = t.Noun.ID(row)
-	}
+// lock takes the rows' locks, in the order of their ids so that two batches cannot deadlock.
+func (t Table[T]) lock(ctx context.Context, tx *audit.Tx, ids []uuid.UUID) (map[uuid.UUID]T, error) {
 	rows, err := db.Collect[T](ctx, tx, t.sql(lockRows, ""), pgx.NamedArgs{"ids": ids})
 	if err != nil {
 		return nil, err
@@ -159,12 +182,17 @@ func (t Table[T]) lock(ctx context.Context, tx *audit.Tx, seen []T) (map[uuid.UU
 	for _, row := range rows {
 		locked[t.Noun.ID(row)] = row
 	}
+	return locked, nil
+}
+
+// unchanged refuses rows that are not as they were seen.
+func (t Table[T]) unchanged(seen []T, locked map[uuid.UUID]T) error {
 	for _, row := range seen {
 		id := t.Noun.ID(row)
 		if now, ok := locked[id]; !ok || !reflect.DeepEqual(now, row) {
-			return nil, fault.New(fault.Conflict, "%s %q was changed by somebody else at this moment", t.Noun.Name, t.Noun.Call(row)).
+			return fault.New(fault.Conflict, "%s %q was changed by somebody else at this moment", t.Noun.Name, t.Noun.Call(row)).
 				WithHint("nothing was changed; run the command again").With(t.Noun.Keys[1].Name, t.Noun.Call(row)).With("id", id.String())
 		}
 	}
-	return locked, nil
+	return nil
 }

@@ -147,6 +147,11 @@ func (p *Problems) Add(field, format string, args ...any) {
 	p.list = append(p.list, Problem{field, fmt.Sprintf(format, args...)})
 }
 
+// Has says whether the value of field is refused already.
+func (p *Problems) Has(field string) bool {
+	return slices.ContainsFunc(p.list, func(x Problem) bool { return x.Field == field })
+}
+
 // Choices returns the values in upper case and notes those that are not among the valid ones.
 func (p *Problems) Choices(field string, values, valid []string) []string {
 	out := make([]string, len(values))

@@ -30,6 +30,13 @@ type Filter struct {
 	Refused fault.Problems
 }
 
+// Empty says whether the filter selects every live invoice.
+func (f Filter) Empty() bool {
+	return f.Tenant == "" && len(f.Statuses) == 0 && len(f.PaymentMethods) == 0 && len(f.Currencies) == 0 && f.Search == "" &&
+		f.From == nil && f.To == nil && f.DueBefore == nil && !f.Overdue && f.MinTotal == nil && f.MaxTotal == nil &&
+		f.Refused.Err() == nil
+}
+
 // SortFields are the fields that a list may be sorted by, in a database that has them all.
 var SortFields = []string{
 	"invoice_no", "tenant_id", "tenant_code", "subscription_id", "invoice_date", "due_date", "start_date", "close_date",
@@ -136,4 +143,24 @@ func (t *Table) All(ctx context.Context, d *db.DB, idle time.Duration, f Filter)
 		return nil, err
 	}
 	return db.Stream[Invoice](ctx, d, idle, t.sql(listInvoices+where.String()+" ORDER BY "+order), where.Args), nil
+}
+
+// Select returns every invoice that the filter selects, in the order of their ids; deleted ones alone
+// where deleted is set.
+func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filter, deleted bool) ([]Invoice, error) {
+	f.IncludeDeleted, f.Sort = deleted, []string{"id"}
+	seq, err := t.All(ctx, d, idle, f)
+	if err != nil {
+		return nil, err
+	}
+	var list []Invoice
+	for i, err := range seq {
+		if err != nil {
+			return nil, err
+		}
+		if i.Deleted == deleted {
+			list = append(list, i)
+		}
+	}
+	return list, nil
 }

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/shopspring/decimal"
 )
@@ -85,4 +86,30 @@ func (a *Amount) Scan(src any) error {
 	var err error
 	a.d, err = decimal.NewFromString(s)
 	return err
+}
+
+// Add returns a + b, exactly. What is no number makes a sum that is none.
+func (a Amount) Add(b Amount) Amount {
+	if !a.Finite() || !b.Finite() {
+		return Amount{special: "NaN"}
+	}
+	return Amount{d: a.d.Add(b.d)}
+}
+
+// Sub returns a − b, exactly. What is no number makes a difference that is none.
+func (a Amount) Sub(b Amount) Amount {
+	if !a.Finite() || !b.Finite() {
+		return Amount{special: "NaN"}
+	}
+	return Amount{d: a.d.Sub(b.d)}
+}
+
+// Finite says whether the amount is a number at all: a database may hold NaN and infinities.
+func (a Amount) Finite() bool { return a.special == "" }
+
+// Places returns how many digits the amount has before and after the decimal point, zeros at the outer
+// ends left out: what numeric(p,s) takes unchanged has at most s after and p − s before it.
+func (a Amount) Places() (before, after int) {
+	whole, fraction, _ := strings.Cut(strings.TrimPrefix(a.String(), "-"), ".")
+	return len(strings.TrimLeft(whole, "0")), len(strings.TrimRight(fraction, "0"))
 }

@@ -3,6 +3,9 @@ package money
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"math/big"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -99,4 +102,74 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("Parse(%q) gives %s, which reads back as %s, %v", s, a, b, err)
 		}
 	})
+}
+
+func TestSumsAreExact(t *testing.T) {
+	t.Parallel()
+	// integers of a million decimal places' fourth part: whatever apd does has to agree with them
+	rnd := rand.New(rand.NewPCG(1, 2))
+	draw := func() (Amount, *big.Int) {
+		n := rnd.Int64N(999_999_999_999_999_999) >> rnd.IntN(60)
+		a, err := Parse(fmt.Sprintf("%d.%04d", n/10_000, n%10_000))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a, big.NewInt(n)
+	}
+	for range 10_000 {
+		a, x := draw()
+		b, y := draw()
+		if got, want := a.Add(b).String(), shifted(new(big.Int).Add(x, y)); got != want {
+			t.Fatalf("%s + %s = %s, want %s", a, b, got, want)
+		}
+		if got, want := a.Sub(b).String(), shifted(new(big.Int).Sub(x, y)); got != want {
+			t.Fatalf("%s - %s = %s, want %s", a, b, got, want)
+		}
+	}
+}
+
+// shifted is an integer with four of its digits behind the point.
+func shifted(n *big.Int) string {
+	s := fmt.Sprintf("%05s", new(big.Int).Abs(n))
+	s = s[:len(s)-4] + "." + s[len(s)-4:]
+	if n.Sign() < 0 {
+		s = "-" + s
+	}
+	return s
+}
+
+func TestWhatIsNoNumberMakesNoSum(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"NaN", "Infinity", "-Infinity"} {
+		var odd Amount
+		if err := odd.Scan(text); err != nil {
+			t.Fatal(err)
+		}
+		one, err := Parse("1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if odd.Finite() || !one.Finite() || odd.Add(one).Finite() || one.Sub(odd).Finite() {
+			t.Errorf("%s counts as a number", text)
+		}
+		if odd.Sub(odd).Finite() {
+			t.Errorf("%s less itself is a number", text)
+		}
+	}
+}
+
+func TestPlacesCountWhatNumericKeeps(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][2]int{
+		"0": {0, 0}, "0.0000": {0, 0}, "-0": {0, 0}, "1": {1, 0}, "1.0000000": {1, 0}, "10": {2, 0}, "100.10": {3, 1},
+		"0.0001": {0, 4}, "0.00001": {0, 5}, "99999999999999.9999": {14, 4}, "100000000000000": {15, 0}, "-12.5": {2, 1},
+	} {
+		a, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if before, after := a.Places(); before != want[0] || after != want[1] {
+			t.Errorf("%s has %d and %d, want %v", text, before, after, want)
+		}
+	}
 }

@@ -63,7 +63,7 @@ var managerTables = []declaration{
 		status varchar(20); is_suspended boolean; suspended_reason text; suspended_date date; is_deleted|deleted boolean`},
 	{"tnnt.tenant_users", `tenant_id uuid; user_id uuid; role varchar(50); department varchar(100); position varchar(100);
 		employee_id varchar(50); start_date date; close_date date; status varchar(20); is_primary boolean; is_admin boolean`},
-	{"tnnt.subscriptions", `tenant_id uuid; plan_id uuid; start_date date; close_date date; billing_cycle varchar(20);
+	{Subscriptions, `tenant_id uuid; plan_id uuid; start_date date; close_date date; billing_cycle varchar(20);
 		max_users integer; max_storage integer; max_api_calls integer; base_amount numeric(18,4); user_amount numeric(18,4);
 		currency char(3); auto_renewal boolean; noti_renewal boolean; status varchar(20); is_deleted|deleted boolean`},
 	{"bill.plans", `code varchar(50); name varchar(100); description text; billing_cycle varchar(20); base_amount numeric(18,4);

@@ -18,10 +18,11 @@ import (
 
 // Tables that commands ask for, by qualified name.
 const (
-	Users     = "idam.users"
-	Invoices  = "bill.invoices"
-	Tenants   = "tnnt.tenants"
-	AuditLogs = "audt.audit_logs"
+	Users         = "idam.users"
+	Invoices      = "bill.invoices"
+	Tenants       = "tnnt.tenants"
+	Subscriptions = "tnnt.subscriptions"
+	AuditLogs     = "audt.audit_logs"
 )
 
 // Column is one column as the catalog has it.
@@ -94,6 +95,17 @@ func (c Catalog) Table(name string) (*Table, error) {
 // Has says whether the table has the column.
 func (t *Table) Has(column string) bool {
 	return slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Name == column })
+}
+
+// Need returns a DATABASE_ERROR that names the first of the columns which the table lacks.
+func (t *Table) Need(columns []string) error {
+	for _, column := range columns {
+		if !t.Has(column) {
+			return fault.New(fault.Database, "table %s has no column %s", t.Name, column).
+				WithHint("cxgctl migrate up --database manager adds it").With("column", column)
+		}
+	}
+	return nil
 }
 
 // Column returns the column of that name.
@@ -217,6 +229,13 @@ func (c Column) MaxLength() int {
 		return n
 	}
 	return 0
+}
+
+// Numeric returns p and s of numeric(p,s): how many digits the column keeps, and how many of them after the
+// point; ok is false for every other type, numeric without bounds among them.
+func (c Column) Numeric() (precision, scale int, ok bool) {
+	_, err := fmt.Sscanf(c.Type, "numeric(%d,%d)", &precision, &scale)
+	return precision, scale, err == nil
 }
 
 // Insert returns the INSERT statement, without RETURNING, for pairs of a column and the expression

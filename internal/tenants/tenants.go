@@ -77,11 +77,21 @@ SELECT t.id, {code} AS code, ({live}) AS live
 // None is a RESOURCE_NOT_FOUND. A code may be used again once its tenant is deleted, so that among
 // deleted ones it can fit several, which is a VALIDATION_ERROR that names them.
 func Find(ctx context.Context, r db.Reader, cat schema.Catalog, text string, deleted bool) (Tenant, error) {
+	return find(ctx, r, cat, text, deleted, findByRef)
+}
+
+// Hold is Find of a live tenant inside a transaction, until whose end the tenant stays as it is: what is
+// written in it cannot end up with one that was deleted meanwhile.
+func Hold(ctx context.Context, tx db.Reader, cat schema.Catalog, text string) (Tenant, error) {
+	return find(ctx, tx, cat, text, false, findByRef+" FOR SHARE")
+}
+
+func find(ctx context.Context, r db.Reader, cat schema.Catalog, text string, deleted bool, statement string) (Tenant, error) {
 	shape, err := cat.Table(schema.Tenants)
 	if err != nil {
 		return Tenant{}, err
 	}
-	sql := strings.NewReplacer("{table}", shape.Name, "{code}", code(shape, "t"), "{live}", shape.Live("t")).Replace(findByRef)
+	sql := strings.NewReplacer("{table}", shape.Name, "{code}", code(shape, "t"), "{live}", shape.Live("t")).Replace(statement)
 	matches, err := db.Collect[Tenant](ctx, r, sql, pgx.QueryExecModeExec, noun.Args([]string{text}, ""))
 	if err != nil {
 		return Tenant{}, err

@@ -92,17 +92,7 @@ func Change(patch Patch) (Edit, error) {
 	e.Set = strings.Join(set, ", ")
 	e.Done = func(u User) bool { return has(u, wanted) }
 	if want := patch.IfUpdatedAt; want != nil {
-		e.Check = func(u User) error {
-			have := u.UpdatedAt
-			if have == nil {
-				have = u.CreatedAt // updated_at is NULL until the first update
-			}
-			if have != nil && have.Equal(*want) {
-				return nil
-			}
-			return fault.New(fault.Conflict, "user %q was changed at %s, after the time that --if-updated-at gives", u.Username, have).
-				WithHint("nothing was changed; look at the row again").With("username", u.Username).With("updated_at", have)
-		}
+		e.Check = edit.IfUpdatedAt(&Noun, *want, func(u User) (updated, created *db.Time) { return u.UpdatedAt, u.CreatedAt })
 	}
 	return e, nil
 }

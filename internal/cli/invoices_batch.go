@@ -1,0 +1,84 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/invoices"
+)
+
+// invoiceBatch is a command that changes invoices which are named, or selected by the filters of invoices
+// list.
+func (a *app) invoiceBatch(verb string) *batch[invoices.Invoice] {
+	return &batch[invoices.Invoice]{a: a, noun: invoiceNoun, verb: verb, filter: &invoiceSelection{methods: true}}
+}
+
+// invoiceSelection is the filter of a batch.
+type invoiceSelection struct {
+	invoiceFilter
+	methods bool // filters by payment method too
+}
+
+func (f *invoiceSelection) bind(cmd *cobra.Command) {
+	f.invoiceFilter.bind(cmd)
+	if f.methods {
+		f.bindMethods(cmd)
+	}
+}
+
+func (f *invoiceSelection) empty() bool { return f.filter().Empty() }
+
+func (f *invoiceSelection) rows(ctx context.Context, s *session, t table[invoices.Invoice], deleted bool) ([]invoices.Invoice, error) {
+	return t.(*invoices.Table).Select(ctx, s.db, s.idle, f.filter(), deleted)
+}
+
+func (a *app) invoicesDelete() *cobra.Command {
+	b := a.invoiceBatch("delete")
+	b.destructive = true
+	b.edit = func(t editable[invoices.Invoice]) (invoices.Edit, error) { return t.SetDeleted(true) }
+	return b.command("delete REF…", "Delete invoices; restore brings them back", "  cxgctl invoices delete INV-202612-0001 --yes --reason 'entered twice'")
+}
+
+func (a *app) invoicesRestore() *cobra.Command {
+	b := a.invoiceBatch("restore")
+	b.deleted = true
+	b.edit = func(t editable[invoices.Invoice]) (invoices.Edit, error) { return t.SetDeleted(false) }
+	return b.command("restore REF…", "Bring deleted invoices back", "  cxgctl invoices restore INV-202612-0001")
+}
+
+func (a *app) invoicesStatus() *cobra.Command {
+	var move invoices.Move
+	var paidAt timeFlag
+	var method typed
+	var force forceFlag
+	var cmd *cobra.Command
+	b := a.invoiceBatch("change the status of")
+	b.filter = &invoiceSelection{} // --payment-method is the payment's
+	b.edit = func(editable[invoices.Invoice]) (invoices.Edit, error) {
+		if move.To == "" {
+			return invoices.Edit{}, fault.New(fault.Usage, "--set is missing").WithHint("--set PENDING, SENT, PAID, OVERDUE or CANCELED")
+		}
+		if cmd.Flags().Changed("paid-at") {
+			at := paidAt.exact()
+			move.PaidAt = &at
+		}
+		var err error
+		if move.Force, err = force.given(a); err != nil {
+			return invoices.Edit{}, err
+		}
+		move.PaymentMethod, move.Today = method.value(), today()
+		return move.Edit()
+	}
+	cmd = b.command("status REF… --set STATUS", "Set the status of invoices",
+		"  cxgctl invoices status INV-202612-0001 --set PAID --payment-method BANK_TRANSFER --paid-at 2026-12-20\n"+
+			"  cxgctl invoices status --stdin --set SENT --expect 120 <sent.txt\n  cxgctl invoices status --tenant acme --status PENDING --set CANCELED --yes")
+	cmd.Flags().StringVar(&move.To, "set", "", "PENDING, SENT, PAID, OVERDUE or CANCELED")
+	cmd.Flags().Var(&paidAt, "paid-at", "`time` of the payment (default now)")
+	cmd.Flags().Var(&method, "payment-method", "`method` of the payment: CREDIT_CARD, BANK_TRANSFER, PAYPAL, WIRE_TRANSFER or CHECK")
+	force.bind(cmd, "make a move that the status machine lacks; needs --reason")
+	must(cmd.RegisterFlagCompletionFunc("set", complete(invoices.Statuses...)))
+	must(cmd.RegisterFlagCompletionFunc("payment-method", complete(invoices.PaymentMethods...)))
+	return cmd
+}

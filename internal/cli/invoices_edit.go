@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/invoices"
+	"github.com/cxgctl/cxgctl/internal/output"
+)
+
+// invoiceValues are the flags that give an invoice's fields.
+type invoiceValues struct {
+	tenant, subscription, number, currency, method typed
+	invoiceDate, dueDate, startDate, closeDate     dateFlag
+	base, usage, discount, tax, total, storage     amountFlag
+	users, calls                                   countFlag
+}
+
+func (v *invoiceValues) bind(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.Var(&v.tenant, "tenant", "whom it is for, a `REF`: the tenant's id or code")
+	fs.Var(&v.subscription, "subscription", "`id` of a subscription of that tenant")
+	fs.Var(&v.number, "invoice-no", "1 to 50 characters, unique")
+	fs.Var(&v.invoiceDate, "invoice-date", "YYYY-MM-DD")
+	fs.Var(&v.dueDate, "due-date", "on or after the invoice date")
+	fs.Var(&v.startDate, "start-date", "first day of the time that is billed")
+	fs.Var(&v.closeDate, "close-date", "last day of it")
+	fs.Var(&v.base, "base-amount", "an exact decimal, as every amount; none is less than 0")
+	fs.Var(&v.usage, "usage-amount", "added to the base")
+	fs.Var(&v.discount, "discount-amount", "taken off")
+	fs.Var(&v.tax, "tax-amount", "added")
+	fs.Var(&v.total, "total-amount", "computed; one that is given must equal base + usage - discount + tax exactly")
+	fs.Var(&v.currency, "currency", "`code` of ISO 4217")
+	fs.Var(&v.users, "user-count", "at least 1")
+	fs.Var(&v.storage, "used-storage", "gigabytes, an exact decimal")
+	fs.Var(&v.calls, "api-calls", "at least 0")
+	fs.Var(&v.method, "payment-method", "CREDIT_CARD, BANK_TRANSFER, PAYPAL, WIRE_TRANSFER or CHECK")
+	must(cmd.RegisterFlagCompletionFunc("payment-method", complete(invoices.PaymentMethods...)))
+}
+
+// read returns the fields that were given; a text that is none of its kind is added to problems.
+func (v *invoiceValues) read(p *fault.Problems) invoices.Values {
+	return invoices.Values{
+		Tenant: v.tenant.value(), Subscription: v.subscription.value(), InvoiceNo: v.number.value(),
+		InvoiceDate: v.invoiceDate.read("invoice_date", p), DueDate: v.dueDate.read("due_date", p),
+		StartDate: v.startDate.read("start_date", p), CloseDate: v.closeDate.read("close_date", p),
+		BaseAmount: v.base.read("base_amount", p), UsageAmount: v.usage.read("usage_amount", p),
+		DiscountAmount: v.discount.read("discount_amount", p), TaxAmount: v.tax.read("tax_amount", p),
+		TotalAmount: v.total.read("total_amount", p), Currency: v.currency.value(),
+		UserCount: v.users.read("user_count", p), UsedStorage: v.storage.read("used_storage", p),
+		APICalls: v.calls.read("api_calls", p), PaymentMethod: v.method.value(),
+	}
+}
+
+func (a *app) printInvoice(i invoices.Invoice) error { return output.One(a.print, invoiceView, i) }
+
+func (a *app) invoicesCreate() *cobra.Command {
+	var values invoiceValues
+	var flags changeFlags
+	cmd := &cobra.Command{
+		Use: "create --tenant REF --subscription ID --invoice-no N …", Short: "Create an invoice, PENDING", Args: exactly(),
+		Example: "  cxgctl invoices create --tenant acme --subscription 5c1e… --invoice-no INV-202612-0001 --invoice-date 2026-12-01 \\\n" +
+			"    --due-date 2026-12-31 --start-date 2026-11-01 --close-date 2026-11-30 --base-amount 99000 --tax-amount 9900 --user-count 12",
+	}
+	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, _ *cobra.Command, _ []string) error {
+		t, err := invoices.In(w.cat)
+		if err != nil {
+			return err
+		}
+		var p fault.Problems
+		v := values.read(&p)
+		if err := t.Check(v, p); err != nil {
+			return err
+		}
+		if err := a.protect(ctx, w.Ledger, "create invoice "+values.number.text); err != nil {
+			return err
+		}
+		made, err := t.Create(ctx, w.Ledger, v)
+		if err != nil {
+			return err
+		}
+		return a.finish(w.Ledger, func() error { return a.printInvoice(made) })
+	})
+	values.bind(cmd)
+	cmd.Flags().Lookup("currency").Usage += " (default " + invoices.DefaultCurrency + ")"
+	flags.bind(cmd)
+	return records[invoices.Invoice](a, cmd)
+}
+
+func (a *app) invoicesUpdate() *cobra.Command {
+	var values invoiceValues
+	var patch invoices.Patch
+	var since timeFlag
+	var name refFlags
+	var force forceFlag
+	var flags changeFlags
+	cmd := &cobra.Command{
+		Use: "update REF", Short: "Change fields of an invoice; the total follows its parts", Args: exactly("REF"), ValidArgsFunction: invoiceNoun.completion(a, true),
+		Example: "  cxgctl invoices update INV-202612-0001 --discount-amount 5000 --reason 'goodwill'\n" +
+			"  cxgctl invoices update INV-202612-0001 --due-date 2027-01-31 --if-updated-at 2026-12-01T08:00:00Z",
+	}
+	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
+		patch.Values = values.read(&patch.Refused)
+		if cmd.Flags().Changed("if-updated-at") {
+			at := since.exact()
+			patch.IfUpdatedAt = &at
+		}
+		var err error
+		if patch.Force, err = force.given(a); err != nil {
+			return err
+		}
+		return invoiceNoun.editSeen(ctx, a, w, name, args[0], "update",
+			func(t editable[invoices.Invoice], seen invoices.Invoice) (invoices.Edit, error) {
+				return t.(*invoices.Table).Change(ctx, w.db, seen, patch)
+			}, a.printInvoice)
+	})
+	values.bind(cmd)
+	f := cmd.Flags()
+	f.StringSliceVar(&patch.Unset, "unset", nil, "`fields` that lose their value: used_storage, api_calls, payment_method")
+	f.Var(&since, "if-updated-at", "change nothing unless updated_at is still this `time`")
+	must(cmd.RegisterFlagCompletionFunc("unset", complete(invoices.Unsettable...)))
+	force.bind(cmd, "change what a PAID invoice amounts to; needs --reason")
+	name.bind(cmd, invoices.Noun.KeyNames()...)
+	flags.bind(cmd)
+	return records[invoices.Invoice](a, cmd)
+}
+
+// forceFlag is the flag that makes what the rules of a noun refuse. Whoever uses it says why.
+type forceFlag bool
+
+func (f *forceFlag) bind(cmd *cobra.Command, usage string) {
+	cmd.Flags().BoolVar((*bool)(f), "force", false, usage)
+}
+
+// given says whether force is to be used.
+func (f *forceFlag) given(a *app) (bool, error) {
+	if *f && a.global.reason == "" {
+		return false, fault.New(fault.Usage, "--force needs --reason").WithHint("say why for the audit row: --reason TEXT")
+	}
+	return bool(*f), nil
+}
+
+// today is the day in UTC.
+func today() db.Date { return db.On(time.Now()) }

@@ -1,0 +1,174 @@
+package invoices
+
+import (
+	"context"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/money"
+	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/tenants"
+)
+
+// DefaultCurrency is the one of an invoice that is made without saying.
+const DefaultCurrency = "KRW"
+
+// draft is an invoice to be made, checked as far as that goes without looking at other tables. Problems
+// are what the caller found wrong already; all are reported together.
+func (t *Table) draft(v Values, p fault.Problems) (Values, Invoice, error) {
+	var i Invoice
+	v = v.normal()
+	t.check(&v, &p)
+	for _, field := range []struct {
+		name  string
+		given bool
+	}{
+		{"tenant", v.Tenant != nil},
+		{"subscription", v.Subscription != nil},
+		{"invoice_no", v.InvoiceNo != nil},
+		{"invoice_date", v.InvoiceDate != nil},
+		{"due_date", v.DueDate != nil},
+		{"start_date", v.StartDate != nil},
+		{"close_date", v.CloseDate != nil},
+		{"base_amount", v.BaseAmount != nil},
+		{"user_count", v.UserCount != nil},
+	} {
+		if !field.given && !p.Has(field.name) {
+			p.Add(field.name, "it is missing")
+		}
+	}
+	v.onto(&i)
+	var given []string
+	for _, c := range differing(&Invoice{}, &i) {
+		given = append(given, c.name)
+	}
+	checkDates(&p, &i, given)
+	// every part gets a number, so that nobody has to guess what NULL adds to a total
+	for _, part := range []**money.Amount{&i.UsageAmount, &i.DiscountAmount, &i.TaxAmount} {
+		if *part == nil {
+			*part = &money.Amount{}
+		}
+	}
+	t.total(&p, &i, v.TotalAmount)
+	if i.Currency == nil {
+		c := DefaultCurrency
+		i.Currency = &c
+	}
+	if err := p.Err(); err != nil {
+		return v, i, err
+	}
+	return v, i, t.shape.Need(given)
+}
+
+// Check says what is wrong with the values of an invoice to be made, as far as that can be known without
+// looking at other tables. Problems are what the caller found wrong already.
+func (t *Table) Check(v Values, p fault.Problems) error {
+	_, _, err := t.draft(v, p)
+	return err
+}
+
+// Create makes an invoice, PENDING, for a live tenant and a live subscription of that tenant. A number that is
+// taken is RESOURCE_ALREADY_EXISTS and names the holder; the database decides that, not a look
+// beforehand.
+func (t *Table) Create(ctx context.Context, l *audit.Ledger, v Values) (Invoice, error) {
+	v, i, err := t.draft(v, fault.Problems{})
+	if err != nil {
+		return Invoice{}, err
+	}
+	if i.ID, err = uuid.NewV7(); err != nil {
+		return Invoice{}, err
+	}
+	var made Invoice
+	about := audit.Subject{Resource: Noun.Name, Name: i.InvoiceNo}
+	err = l.Write(ctx, audit.Intent{Subject: about, Action: audit.Create}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
+		tenant, err := tenants.Hold(ctx, tx, t.cat, *v.Tenant)
+		if err != nil {
+			return nil, err
+		}
+		if err := t.holdSubscription(ctx, tx, *i.SubscriptionID, tenant.ID); err != nil {
+			return nil, err
+		}
+		i.TenantID = &tenant.ID
+		insert, args := t.insert(&i)
+		args["now"], args["by"] = tx.Now, tx.By.ID
+		rows, err := db.Collect[Invoice](ctx, tx, t.sql("WITH i AS ("+insert+" RETURNING *) SELECT {columns} FROM i {tenant}"), args)
+		if err != nil {
+			return nil, t.taken(ctx, l.Reader(), err, i.InvoiceNo)
+		}
+		made = rows[0]
+		change := audit.Change{Subject: about, Action: audit.Create, After: made}
+		change.ID, change.TenantID = made.ID, made.TenantID
+		return []audit.Change{change}, nil
+	})
+	return made, err
+}
+
+// insert is the statement that stores an invoice, with its arguments but @now and @by.
+func (t *Table) insert(i *Invoice) (string, pgx.NamedArgs) {
+	args := pgx.NamedArgs{"id": i.ID}
+	values := [][2]string{{"id", "@id"}, {"status", "'PENDING'"}, {"created_at", "@now"}, {"created_by", "@by"}}
+	for _, c := range written {
+		values = append(values, [2]string{c.name, "@" + c.name + "::" + c.kind})
+		args[c.name] = c.arg(i)
+	}
+	return t.shape.Insert(append(values, schema.LiveValues()...)), args
+}
+
+const findSubscription = `SELECT s.tenant_id, ({live}) AS live FROM {table} s WHERE s.id = $1 FOR SHARE`
+
+// holdSubscription refuses a subscription that is not there, not live, or another tenant's, and keeps it
+// as it is until the end of the transaction.
+func (t *Table) holdSubscription(ctx context.Context, tx db.Reader, id, tenant uuid.UUID) error {
+	shape, err := t.cat.Table(schema.Subscriptions)
+	if err != nil {
+		return err
+	}
+	type subscription struct {
+		TenantID *uuid.UUID `db:"tenant_id"`
+		Live     bool       `db:"live"`
+	}
+	found, err := db.Collect[subscription](ctx, tx, strings.NewReplacer("{table}", shape.Name, "{live}", shape.Live("s")).Replace(findSubscription), id)
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(found) == 0 || !found[0].Live:
+		f := fault.New(fault.NotFound, "subscription %q not found", id).With("subscription", id.String())
+		if len(found) > 0 {
+			f.WithHint("it is deleted")
+		}
+		return f
+	case found[0].TenantID == nil || *found[0].TenantID != tenant:
+		var p fault.Problems
+		p.Add("subscription", "%s belongs to another tenant", id)
+		return p.Err()
+	}
+	return nil
+}
+
+const findHolder = `SELECT {columns} FROM {table} i {tenant} WHERE i.invoice_no = $1 ORDER BY i.id`
+
+// taken explains a unique violation by naming the invoice that has the number; other errors pass. It reads
+// outside the failed transaction.
+func (t *Table) taken(ctx context.Context, r db.Reader, cause error, number string) error {
+	if db.UniqueViolation(cause) == "" {
+		return cause
+	}
+	holders, err := db.Collect[Invoice](ctx, r, t.sql(findHolder), number)
+	if err != nil || len(holders) == 0 {
+		return cause // the holder went away again, or cannot be seen: what the server said stands
+	}
+	holder := holders[0].ID.String()
+	f := fault.New(fault.AlreadyExists, "invoice_no %q is taken", number).Because(cause).
+		With("field", "invoice_no").With("holder", holder).
+		With("fields", []map[string]any{{"field": "invoice_no", "value": number, "holder": holder}})
+	if holders[0].Deleted {
+		f.WithHint("a deleted invoice holds it; bring that one back with: cxgctl invoices restore %s", holder)
+	}
+	return f
+}

@@ -37,6 +37,7 @@ var invoiceNoun = noun[invoices.Invoice]{
 func (a *app) invoicesCommand() *cobra.Command {
 	return a.group("invoices", "Invoices",
 		a.invoicesCreate(), a.invoicesUpdate(), a.invoicesStatus(), a.invoicesDelete(), a.invoicesRestore(),
+		a.invoicesOverdue(), a.invoicesSummary(), a.invoicesReport(),
 		a.invoicesList(),
 		invoiceNoun.get(a, "Show an invoice",
 			"  cxgctl invoices get INV-202611-000123\n  cxgctl invoices get INV-202611-000123 -o json --jq .data.total_amount"))

@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"context"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/invoices"
+)
+
+// overdueBatch is how many invoices are marked in one transaction: enough that commits cost little, and few
+// enough that nobody waits long for a row.
+const overdueBatch = 1000
+
+func (a *app) invoicesOverdue() *cobra.Command {
+	var set bool
+	var flags changeFlags
+	cmd := &cobra.Command{
+		Use: "overdue [--set]", Short: "List the invoices that are past due and not marked, or mark them OVERDUE", Args: exactly(),
+		Long: "Live invoices that are PENDING or SENT although the day on which they were due is over (UTC). With --set they become\n" +
+			"OVERDUE. That is made for cron: it asks nothing, a second run finds nothing left, and it goes by transactions of " + plural(overdueBatch, "invoice") + ",\n" +
+			"so that a run which ends early has done a part wholly; with --expect or --max-affected it is one transaction.",
+		Example: "  cxgctl invoices overdue\n  5 0 * * * cxgctl invoices overdue --set -q -o id --reason 'nightly run'",
+	}
+	list := a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+		t, err := invoices.In(s.cat)
+		if err != nil {
+			return err
+		}
+		return list(a, invoiceView, &pageFlags{all: true}, func(s *session) (listing[invoices.Invoice], error) {
+			return listing[invoices.Invoice]{all: func(ctx context.Context) (iter.Seq2[invoices.Invoice, error], error) {
+				return t.All(ctx, s.db, s.idle, invoices.PastDue)
+			}}, nil
+		})(ctx, s, cmd, args)
+	})
+	mark := a.changing(&flags, a.markOverdue)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		switch {
+		case set:
+			return mark(cmd, args)
+		case cmd.Flags().Changed("expect"), cmd.Flags().Changed("max-affected"):
+			return fault.New(fault.Usage, "--expect and --max-affected go with --set")
+		}
+		return list(cmd, args)
+	}
+	cmd.Flags().BoolVar(&set, "set", false, "mark them OVERDUE")
+	flags.bindBatch(cmd)
+	return records[invoices.Invoice](a, cmd)
+}
+
+func (a *app) markOverdue(ctx context.Context, w *writer, _ *cobra.Command, _ []string) error {
+	t, err := invoices.In(w.cat)
+	if err != nil {
+		return err
+	}
+	day := today()
+	ids, err := t.PastDueIDs(ctx, w.db, day)
+	if err != nil {
+		return err
+	}
+	if err := a.protect(ctx, w.Ledger, "mark "+plural(len(ids), "invoice")+" as overdue"); err != nil {
+		return err
+	}
+	a.clock.stop() // from here on every transaction has a time-out of its own
+	size := overdueBatch
+	if w.Guard.Expect != nil || w.Guard.MaxAffected != nil {
+		size = max(len(ids), 1) // what is guarded rolls back as a whole
+	}
+	batches := slices.Collect(slices.Chunk(ids, size))
+	if len(batches) == 0 {
+		batches = [][]uuid.UUID{nil} // the guard wants a look at nothing, too
+	}
+	var marked []invoices.Invoice
+	for _, batch := range batches {
+		some, err := markBatch(ctx, w, t, batch, day)
+		if err != nil {
+			if n := len(marked); n > 0 && !w.DryRun {
+				a.note("%s had been marked before that, and stay so; run it again for the rest", plural(n, "invoice"))
+			}
+			return err
+		}
+		marked = append(marked, some...)
+	}
+	return a.finish(w.Ledger, func() error { return printWhole(a, invoiceView, marked) })
+}
+
+func markBatch(ctx context.Context, w *writer, t *invoices.Table, ids []uuid.UUID, day db.Date) ([]invoices.Invoice, error) {
+	if w.idle > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, w.idle*time.Duration(1+len(ids)/overdueBatch))
+		defer cancel()
+	}
+	return t.MarkOverdue(ctx, w.Ledger, ids, day)
+}

@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/invoices"
+	"github.com/cxgctl/cxgctl/internal/output"
+)
+
+var summaryView = output.View{
+	ID: "group",
+	Table: []string{
+		"group", "currency", "count", "total", "paid", "unpaid", "paid_rate", "current", "days_1_30", "days_31_60", "days_61_90", "days_over_90",
+	},
+}
+
+var debtView = output.View{
+	ID: "tenant_id",
+	Table: []string{
+		"tenant_code", "currency", "count", "oldest_due_date", "unpaid", "overdue", "current", "days_1_30", "days_31_60", "days_61_90", "days_over_90",
+	},
+}
+
+func (a *app) invoicesSummary() *cobra.Command {
+	var f invoiceFilter
+	var by string
+	cmd := &cobra.Command{
+		Use: "summary", Short: "Add invoices up: how much, how much of it paid, how old the rest", Args: exactly(),
+		Long: "Add invoices up, by month of the invoice date, status, currency, tenant or payment method, and always by currency:\n" +
+			"two currencies are never added. total is paid + unpaid + canceled; paid_rate is paid / (paid + unpaid). What is unpaid,\n" +
+			"neither PAID nor CANCELED, stands once more by its age: not yet due, and 1-30, 31-60, 61-90 and more days past due (UTC).",
+		Example: "  cxgctl invoices summary --by month --from 2026-01-01 --to 2027-01-01\n  cxgctl invoices summary --by tenant --currency KRW -o csv --output-file receivables.csv",
+	}
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
+		t, err := invoices.In(s.cat)
+		if err != nil {
+			return err
+		}
+		sums, err := t.Summarize(ctx, s.db, f.filter(), by, today())
+		if err != nil {
+			return err
+		}
+		return printWhole(a, summaryView, sums)
+	})
+	cmd.Flags().StringVar(&by, "by", "currency", "month, status, currency, tenant or method")
+	must(cmd.RegisterFlagCompletionFunc("by", complete(invoices.Groupings...)))
+	return sums[invoices.Summary](a, cmd, &f)
+}
+
+func (a *app) invoicesReport() *cobra.Command {
+	var f invoiceFilter
+	cmd := &cobra.Command{
+		Use: "report", Short: "Report who owes what, and for how long", Args: exactly(),
+		Long: "The ageing report: one line per tenant and currency that has unpaid invoices, neither PAID nor CANCELED, with what is\n" +
+			"owed, what of it is overdue, and how old it is: not yet due, and 1-30, 31-60, 61-90 and more days past due (UTC).",
+		Example: "  cxgctl invoices report\n  cxgctl invoices report --tenant acme -o json\n  cxgctl invoices report --overdue -o csv --columns tenant_code,currency,overdue",
+	}
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
+		t, err := invoices.In(s.cat)
+		if err != nil {
+			return err
+		}
+		debts, err := t.Report(ctx, s.db, f.filter(), today())
+		if err != nil {
+			return err
+		}
+		return printWhole(a, debtView, debts)
+	})
+	return sums[invoices.Debt](a, cmd, &f)
+}
+
+// sums gives a command that adds invoices up the filters of invoices list.
+func sums[T any](a *app, cmd *cobra.Command, f *invoiceFilter) *cobra.Command {
+	f.bind(cmd)
+	f.bindMethods(cmd)
+	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted invoices too")
+	return records[T](a, cmd)
+}

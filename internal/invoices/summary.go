@@ -1,0 +1,176 @@
+package invoices
+
+import (
+	"context"
+	"maps"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/money"
+	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/tenants"
+)
+
+// Summary is the sum of the invoices of one group and one currency: two currencies are never added. Total is
+// paid + unpaid + canceled; what is unpaid stands once more by its age.
+type Summary struct {
+	Group         *string       `json:"group" db:"label"`         // nil where the invoices have none, as of a method
+	TenantID      *uuid.UUID    `json:"tenant_id" db:"tenant_id"` // of groups by tenant, whose codes may be used twice
+	Currency      *string       `json:"currency" db:"currency"`   // in capitals, however it is stored
+	Count         int64         `json:"count" db:"count"`
+	PaidCount     int64         `json:"paid_count" db:"paid_count"`
+	UnpaidCount   int64         `json:"unpaid_count" db:"unpaid_count"`
+	CanceledCount int64         `json:"canceled_count" db:"canceled_count"`
+	Total         money.Amount  `json:"total" db:"total"`
+	Paid          money.Amount  `json:"paid" db:"paid"`
+	Unpaid        money.Amount  `json:"unpaid" db:"unpaid"` // neither PAID nor CANCELED
+	Canceled      money.Amount  `json:"canceled" db:"canceled"`
+	PaidRate      *money.Amount `json:"paid_rate" db:"paid_rate"` // paid / (paid + unpaid), four places; nil where that is 0
+	Ageing
+}
+
+// Ageing is what is unpaid by the days that have gone by since it was due.
+type Ageing struct {
+	Current    money.Amount `json:"current" db:"current"` // not due yet, or without a day
+	Days1To30  money.Amount `json:"days_1_30" db:"days_1_30"`
+	Days31To60 money.Amount `json:"days_31_60" db:"days_31_60"`
+	Days61To90 money.Amount `json:"days_61_90" db:"days_61_90"`
+	DaysOver90 money.Amount `json:"days_over_90" db:"days_over_90"`
+}
+
+// grouping is what invoices are put together by: the key in the invoices table, and the label that a key
+// is printed as.
+type grouping struct{ key, label string }
+
+var groupings = map[string]grouping{
+	"month":    {"date_trunc('month', i.invoice_date::timestamp)", "CASE WHEN isfinite(p.key) THEN to_char(p.key, 'YYYY-MM') ELSE p.key::text END"},
+	"status":   {"i.status", "p.key"},
+	"currency": {"NULL::text", "upper(rtrim(p.currency))"},
+	"tenant":   {"i.tenant_id", "coalesce({code}, p.key::text)"},
+	"method":   {"i.payment_method", "p.key"},
+}
+
+// Groupings are the ways to group a summary.
+var Groupings = []string{"month", "status", "currency", "tenant", "method"}
+
+// summed are the columns that sums are made of.
+var summed = []schema.Field{
+	{Name: "tenant_id", Type: "uuid"},
+	{Name: "invoice_date", Type: "date"},
+	{Name: "due_date", Type: "date"},
+	{Name: "total_amount", Type: "numeric"},
+	{Name: "currency", Type: "bpchar"},
+	{Name: "status", Type: "text"},
+	{Name: "payment_method", Type: "text"},
+}
+
+const (
+	// Each row is put into one pot and added once; the pots, which are few, then make up the columns, and the
+	// spellings of a currency meet. A date that is infinite compares, while days cannot be counted from it.
+	pots = `
+WITH pots AS (
+    SELECT {key} AS key, i.currency,
+           CASE WHEN i.status = 'PAID' THEN 'paid'
+                WHEN i.status = 'CANCELED' THEN 'canceled'
+                WHEN i.due_date < @today::date - 90 THEN 'over_90'
+                WHEN i.due_date < @today::date - 60 THEN '61_90'
+                WHEN i.due_date < @today::date - 30 THEN '31_60'
+                WHEN i.due_date < @today::date THEN '1_30'
+                ELSE 'current' END AS pot,
+           count(*) AS n, sum(i.total_amount) AS amount, min(i.due_date) AS due_date
+      FROM (SELECT {summed} FROM {table} i WHERE {where}) i
+     GROUP BY 1, 2, 3
+)`
+	ageing = `
+       coalesce(sum(p.amount) FILTER (WHERE p.pot = 'current'), 0.0000)::text AS current,
+       coalesce(sum(p.amount) FILTER (WHERE p.pot = '1_30'), 0.0000)::text AS days_1_30,
+       coalesce(sum(p.amount) FILTER (WHERE p.pot = '31_60'), 0.0000)::text AS days_31_60,
+       coalesce(sum(p.amount) FILTER (WHERE p.pot = '61_90'), 0.0000)::text AS days_61_90,
+       coalesce(sum(p.amount) FILTER (WHERE p.pot = 'over_90'), 0.0000)::text AS days_over_90`
+	summarize = pots + `
+SELECT s.label, s.tenant_id, s.currency, s.count, s.paid_count, s.count - s.paid_count - s.canceled_count AS unpaid_count, s.canceled_count,
+       s.total::text AS total, s.paid::text AS paid, s.unpaid::text AS unpaid, s.canceled::text AS canceled,
+       round(s.paid / nullif(s.paid + s.unpaid, 0), 4)::text AS paid_rate,
+       s.current, s.days_1_30, s.days_31_60, s.days_61_90, s.days_over_90
+  FROM (
+SELECT {label} AS label, {tenant_id} AS tenant_id, upper(rtrim(p.currency)) AS currency,
+       sum(p.n)::bigint AS count,
+       coalesce(sum(p.n) FILTER (WHERE p.pot = 'paid'), 0)::bigint AS paid_count,
+       coalesce(sum(p.n) FILTER (WHERE p.pot = 'canceled'), 0)::bigint AS canceled_count,
+       coalesce(sum(p.amount), 0.0000) AS total,
+       coalesce(sum(p.amount) FILTER (WHERE p.pot = 'paid'), 0.0000) AS paid,
+       coalesce(sum(p.amount) FILTER (WHERE p.pot NOT IN ('paid', 'canceled')), 0.0000) AS unpaid,
+       coalesce(sum(p.amount) FILTER (WHERE p.pot = 'canceled'), 0.0000) AS canceled,` + ageing + `
+  FROM pots p {join}
+ GROUP BY 1, 2, 3
+       ) s
+ ORDER BY s.label COLLATE "C" NULLS LAST, s.tenant_id, s.currency COLLATE "C" NULLS LAST`
+)
+
+// Summarize returns the sums of the invoices that the filter selects, by one of Groupings, ordered by group and
+// currency; today, in UTC, is the day that ages are counted from.
+func (t *Table) Summarize(ctx context.Context, r db.Reader, f Filter, by string, today db.Date) ([]Summary, error) {
+	problems := f.Refused
+	g, ok := groupings[strings.ToLower(strings.TrimSpace(by))]
+	if !ok {
+		problems.Add("by", "%.60q is refused, it is one of %s", by, strings.Join(Groupings, ", "))
+	}
+	where, _, err := t.compile(ctx, r, f, problems)
+	if err != nil {
+		return nil, err
+	}
+	return db.Collect[Summary](ctx, r, t.summing(summarize, g, where), sumArgs(where, today))
+}
+
+// Debt is what a tenant owes in one currency: a line of the ageing report.
+type Debt struct {
+	TenantID   *uuid.UUID   `json:"tenant_id" db:"tenant_id"`
+	TenantCode *string      `json:"tenant_code" db:"tenant_code"` // nil where the tenant's row is gone
+	Currency   *string      `json:"currency" db:"currency"`
+	Count      int64        `json:"count" db:"count"`
+	OldestDue  *db.Date     `json:"oldest_due_date" db:"oldest_due_date"`
+	Unpaid     money.Amount `json:"unpaid" db:"unpaid"`
+	Overdue    money.Amount `json:"overdue" db:"overdue"` // unpaid less current
+	Ageing
+}
+
+const report = pots + `
+SELECT p.key AS tenant_id, {code} AS tenant_code, upper(rtrim(p.currency)) AS currency, sum(p.n)::bigint AS count,
+       min(p.due_date) AS oldest_due_date,
+       coalesce(sum(p.amount), 0.0000)::text AS unpaid,
+       coalesce(sum(p.amount) FILTER (WHERE p.pot <> 'current'), 0.0000)::text AS overdue,` + ageing + `
+  FROM pots p {join}
+ WHERE p.pot NOT IN ('paid', 'canceled')
+ GROUP BY 1, 2, 3
+ ORDER BY {code} COLLATE "C" NULLS LAST, p.key, upper(rtrim(p.currency)) COLLATE "C" NULLS LAST`
+
+// Report returns who owes what, and for how long, of the invoices that the filter selects: one line per tenant
+// and currency that has unpaid ones, by the tenant's code.
+func (t *Table) Report(ctx context.Context, r db.Reader, f Filter, today db.Date) ([]Debt, error) {
+	where, _, err := t.compile(ctx, r, f, f.Refused)
+	if err != nil {
+		return nil, err
+	}
+	return db.Collect[Debt](ctx, r, t.summing(report, groupings["tenant"], where), sumArgs(where, today))
+}
+
+// summing fills the holes of a statement over the pots.
+func (t *Table) summing(statement string, g grouping, where db.Where) string {
+	join, code, id := "", "NULL::text", "NULL::uuid"
+	if g == groupings["tenant"] {
+		join, code = tenants.Join(t.cat, "p.key")
+		id = "p.key"
+	}
+	statement = strings.NewReplacer("{key}", g.key, "{label}", strings.ReplaceAll(g.label, "{code}", code), "{code}", code,
+		"{tenant_id}", id, "{join}", join, "{summed}", t.shape.Select("i", summed), "{where}", where.String()).Replace(statement)
+	return t.sql(statement)
+}
+
+func sumArgs(where db.Where, today db.Date) pgx.NamedArgs {
+	args := pgx.NamedArgs{"today": today}
+	maps.Copy(args, where.Args)
+	return args
+}

@@ -24,43 +24,45 @@ type writer struct {
 	op        uuid.UUID
 	from      Origin
 	userAgent string
+	columns   [][2]string // each column and the expression for it
 	sql       string
+	server    *server // what COPY needs to know; nil until it is asked for
 }
 
 func newWriter(t *schema.Table, rules schema.Rules, by Operator, from Origin, op uuid.UUID) *writer {
+	// The client's address and session_user come from the server, so that the client cannot spoof them.
+	columns := [][2]string{
+		{"id", "@id"},
+		{"created_at", "@created_at"},
+		{"created_by", "@created_by"},
+		{"user_id", "@user_id"},
+		{"tenant_id", "@tenant_id"},
+		{"event_type", "@event_type"},
+		{"event_category", "@event_category"},
+		{"description", "@description"},
+		{"source_ip", "host(inet_client_addr())"},
+		{"user_agent", "@user_agent"},
+		{"resource", "@resource"},
+		{"resource_id", "@resource_id"},
+		{"action_performed", "@action_performed"},
+		{"result", "@result"},
+		{"failure_reason", "@failure_reason"},
+		{"risk_level", "@risk_level"},
+		{"extra_data", "@extra::jsonb || jsonb_build_object('session_user', session_user)"},
+		{"status", "'ACTIVE'"},
+		{"deleted", "false"},
+		{"is_deleted", "false"},
+		// the alternative shape's own; it has no source_ip, and an address is not optional there
+		{"action", "@action"},
+		{"target_entity", "@target_entity"},
+		{"target_id", "@target_id"},
+		{"request_path", "@request_path"},
+		{"request_method", "'CLI'"},
+		{"ip_address", "coalesce(inet_client_addr(), '127.0.0.1')"},
+	}
 	return &writer{
-		table: t, rules: rules, by: by, op: op, from: from,
+		table: t, rules: rules, by: by, op: op, from: from, columns: columns, sql: t.Insert(columns),
 		userAgent: "cxgctl/" + from.Version + " (" + from.OSUser + "@" + from.Host + ")",
-		// The client's address and session_user come from the server, so that the client cannot spoof them.
-		sql: t.Insert([][2]string{
-			{"id", "@id"},
-			{"created_at", "@created_at"},
-			{"created_by", "@created_by"},
-			{"user_id", "@user_id"},
-			{"tenant_id", "@tenant_id"},
-			{"event_type", "@event_type"},
-			{"event_category", "@event_category"},
-			{"description", "@description"},
-			{"source_ip", "host(inet_client_addr())"},
-			{"user_agent", "@user_agent"},
-			{"resource", "@resource"},
-			{"resource_id", "@resource_id"},
-			{"action_performed", "@action_performed"},
-			{"result", "@result"},
-			{"failure_reason", "@failure_reason"},
-			{"risk_level", "@risk_level"},
-			{"extra_data", "@extra::jsonb || jsonb_build_object('session_user', session_user)"},
-			{"status", "'ACTIVE'"},
-			{"deleted", "false"},
-			{"is_deleted", "false"},
-			// the alternative shape's own; it has no source_ip, and an address is not optional there
-			{"action", "@action"},
-			{"target_entity", "@target_entity"},
-			{"target_id", "@target_id"},
-			{"request_path", "@request_path"},
-			{"request_method", "'CLI'"},
-			{"ip_address", "coalesce(inet_client_addr(), '127.0.0.1')"},
-		}),
 	}
 }
 
@@ -95,8 +97,11 @@ func resourceColumn(noun string) string {
 	return "TABLE"
 }
 
-// insert writes the rows in one round trip.
+// insert writes the rows in one round trip, or, where they are many, by COPY.
 func (w *writer) insert(ctx context.Context, tx pgx.Tx, entries []Entry) error {
+	if len(entries) >= copyFrom {
+		return w.copy(ctx, tx, entries)
+	}
 	batch := &pgx.Batch{}
 	for _, e := range entries {
 		args, err := w.args(e)

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // copyFrom is how many rows are worth a COPY, which takes two round trips.
@@ -68,10 +70,29 @@ func (w *writer) copy(ctx context.Context, tx pgx.Tx, entries []Entry) error {
 		doc := args["extra"].(string)
 		args["extra"] = doc[:len(doc)-1] + `,"session_user":` + string(w.server.sessionUser) + "}"
 		for j, name := range names {
-			row[j] = args[name]
+			row[j] = copied(args[name])
 		}
 		return row, nil
 	})
 	_, err := tx.CopyFrom(ctx, pgx.Identifier(strings.Split(w.table.Name, ".")), columns, source)
 	return err
+}
+
+// copied is a value as pgx encodes it without detours: a uuid.UUID would become text, fail, and come back.
+func copied(v any) any {
+	switch v := v.(type) {
+	case uuid.UUID:
+		return pgtype.UUID{Bytes: v, Valid: true}
+	case *uuid.UUID:
+		if v == nil {
+			return nil
+		}
+		return pgtype.UUID{Bytes: *v, Valid: true}
+	case *string:
+		if v == nil {
+			return nil
+		}
+		return *v
+	}
+	return v
 }

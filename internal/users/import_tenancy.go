@@ -237,17 +237,31 @@ var permissionChange = audit.Event{Type: "PERMISSION_CHANGE", Category: "AUTHORI
 // insertMember makes a membership unless the user is a member; one that has LEFT is not made to come back.
 func (x *tenancy) insertMember() string {
 	return x.members.InsertWhere([][2]string{
-		{"id", "@id::uuid"}, {"tenant_id", "@tenant::uuid"}, {"user_id", "@user::uuid"}, {"role", "@role::text"},
-		{"start_date", "@now::timestamptz::date"}, {"status", "'ACTIVE'"}, {"is_primary", "false"}, {"is_admin", "false"},
-		{"created_at", "@now"}, {"created_by", "@by::uuid"},
+		{"id", "@id::uuid"},
+		{"tenant_id", "@tenant::uuid"},
+		{"user_id", "@user::uuid"},
+		{"role", "@role::text"},
+		{"start_date", "@now::timestamptz::date"},
+		{"status", "'ACTIVE'"},
+		{"is_primary", "false"},
+		{"is_admin", "false"},
+		{"created_at", "@now"},
+		{"created_by", "@by::uuid"},
 	}, "NOT EXISTS (SELECT FROM tnnt.tenant_users m WHERE m.tenant_id = @tenant AND m.user_id = @user)")
 }
 
 // insertGrant makes a grant unless the user has it: a NULL context lets the same one in twice.
 func (x *tenancy) insertGrant() string {
 	return x.grants.InsertWhere([][2]string{
-		{"id", "@id::uuid"}, {"user_id", "@user::uuid"}, {"role_id", "@role::uuid"}, {"scope", "@scope::text"},
-		{"tenant_context", "@tenant::uuid"}, {"granted_at", "@now::timestamptz"}, {"granted_by", "@by::uuid"},
-		{"status", "'ACTIVE'"}, {"created_at", "@now"}, {"created_by", "@by::uuid"},
+		{"id", "@id::uuid"},
+		{"user_id", "@user::uuid"},
+		{"role_id", "@role::uuid"},
+		{"scope", "@scope::text"},
+		{"tenant_context", "@tenant::uuid"},
+		{"granted_at", "@now::timestamptz"},
+		{"granted_by", "@by::uuid"},
+		{"status", "'ACTIVE'"},
+		{"created_at", "@now"},
+		{"created_by", "@by::uuid"},
 	}, "NOT EXISTS (SELECT FROM idam.user_roles g WHERE g.user_id = @user AND g.role_id = @role AND g.tenant_context IS NOT DISTINCT FROM @tenant)")
 }

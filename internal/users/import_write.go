@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
@@ -155,33 +156,33 @@ type copyColumn struct {
 // copyColumns are those that this database has.
 func (t *Table) copyColumns() []copyColumn {
 	list := []copyColumn{
-		{"id", func(in *incoming) any { return in.user.ID }},
+		{"id", func(in *incoming) any { return binaryID(&in.user.ID) }},
 		{"username", func(in *incoming) any { return in.user.Username }},
-		{"full_name", func(in *incoming) any { return in.user.FullName }},
+		{"full_name", func(in *incoming) any { return bare(in.user.FullName) }},
 		{"email", func(in *incoming) any { return in.user.Email }},
-		{"phone", func(in *incoming) any { return in.user.Phone }},
-		{"user_type", func(in *incoming) any { return in.user.UserType }},
-		{"status", func(in *incoming) any { return in.user.Status }},
+		{"phone", func(in *incoming) any { return bare(in.user.Phone) }},
+		{"user_type", func(in *incoming) any { return bare(in.user.UserType) }},
+		{"status", func(in *incoming) any { return bare(in.user.Status) }},
 		{"mfa_enabled", func(in *incoming) any { return in.user.MFAEnabled }},
-		{"sso_provider", func(in *incoming) any { return in.user.SSOProvider }},
+		{"sso_provider", func(in *incoming) any { return bare(in.user.SSOProvider) }},
 		{"sso_subject", func(in *incoming) any { return orNil(in.sso) }},
 		{"email_verified", func(in *incoming) any { return in.user.EmailVerified }},
 		{"phone_verified", func(in *incoming) any { return in.user.PhoneVerified }},
 		{"last_login_at", func(in *incoming) any { return in.user.LastLoginAt }},
-		{"last_login_ip", func(in *incoming) any { return in.user.LastLoginIP }},
+		{"last_login_ip", func(in *incoming) any { return bare(in.user.LastLoginIP) }},
 		{"failed_login_attempts", func(in *incoming) any { return in.user.FailedLoginAttempts }},
 		{"locked_until", func(in *incoming) any { return in.user.LockedUntil }},
 		{"password", func(in *incoming) any { return orNil(in.hash) }},
 		{"password_changed_at", func(in *incoming) any { return in.user.PasswordChangedAt }},
 		{"force_password_change", func(in *incoming) any { return in.user.ForcePasswordChange }},
-		{"timezone", func(in *incoming) any { return in.user.Timezone }},
-		{"locale", func(in *incoming) any { return in.user.Locale }},
-		{"department", func(in *incoming) any { return in.user.Department }},
-		{"position", func(in *incoming) any { return in.user.Position }},
+		{"timezone", func(in *incoming) any { return bare(in.user.Timezone) }},
+		{"locale", func(in *incoming) any { return bare(in.user.Locale) }},
+		{"department", func(in *incoming) any { return bare(in.user.Department) }},
+		{"position", func(in *incoming) any { return bare(in.user.Position) }},
 		{"created_at", func(in *incoming) any { return in.user.CreatedAt }},
-		{"created_by", func(in *incoming) any { return in.user.CreatedBy }},
+		{"created_by", func(in *incoming) any { return binaryID(in.user.CreatedBy) }},
 		{"updated_at", func(in *incoming) any { return in.user.UpdatedAt }},
-		{"updated_by", func(in *incoming) any { return in.user.UpdatedBy }},
+		{"updated_by", func(in *incoming) any { return binaryID(in.user.UpdatedBy) }},
 	}
 	for _, v := range schema.LiveValues() {
 		whenLive, err := strconv.ParseBool(v[1])
@@ -196,6 +197,21 @@ func (t *Table) copyColumns() []copyColumn {
 		}
 	}
 	return have
+}
+
+// binaryID is an id as pgx encodes it without detours over text.
+func binaryID(id *uuid.UUID) any {
+	if id == nil {
+		return nil
+	}
+	return pgtype.UUID{Bytes: *id, Valid: true}
+}
+
+func bare(s *string) any {
+	if s == nil {
+		return nil
+	}
+	return *s
 }
 
 func orNil(s string) any {
@@ -380,4 +396,3 @@ func (t *Table) defaults(ctx context.Context, r db.Reader) (map[string]*string, 
 	}
 	return m, nil
 }
-

@@ -34,8 +34,7 @@ type failures struct {
 // for its owner alone, and is put in place when it is whole.
 func (a *app) openFailures(file *intake.File, f importFlags, o users.ImportOptions) (*failures, error) {
 	x := &failures{a: a, unit: "line", list: []users.Failure{}}
-	o.Read.Fields = users.ImportFields
-	in, err := file.Rows(o.Read)
+	in, err := file.Rows(o.Reading())
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,8 @@ type csvDecoder struct {
 	text   []byte // the fields without their quotes
 	ends   []int  // of the fields in text
 	starts []int  // of the fields in record, for messages
+	at     int    // how far the record has been taken apart
+	quoted bool   // at is inside quotes
 }
 
 func newCSV(l *lines) (*csvDecoder, error) {
@@ -62,19 +64,21 @@ func (d *csvDecoder) next() (Row, error) {
 		row.Values = []string{legible(line[:200])}
 		return row, nil
 	}
+	d.text, d.ends, d.starts, d.at, d.quoted = d.text[:0], d.ends[:0], d.starts[:0], 0, false
 	broken := d.parse()
 	for broken == errOpen {
-		more, err := d.lines.next()
-		if err == nil && len(d.record)+len(more) <= MaxRecord {
-			d.record = append(d.record, more...)
-			broken = d.parse()
-			continue
+		begun := 0
+		if n := len(d.ends); n > 0 {
+			begun = d.ends[n-1]
 		}
+		more, err := d.lines.next()
 		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, errTooLong) {
 			return row, err
 		}
-		if err == nil || errors.Is(err, errTooLong) {
-			d.record = append(d.record, more...)
+		d.record = append(d.record, more...)
+		if err == nil && len(d.text)-begun <= MaxField {
+			broken = d.parse()
+			continue
 		}
 		broken = &Broken{Field: d.name(len(d.ends)), Column: column(d.record, d.starts[len(d.starts)-1]), Message: "a quote opens here and is not closed"}
 	}
@@ -110,18 +114,22 @@ var tooLong = fmt.Sprintf("it is longer than a record may be, %d bytes", MaxReco
 // errOpen says that the record goes on in the next line.
 var errOpen = &Broken{Message: "open"}
 
-// parse takes the record apart, from its beginning: a field that goes on over lines is rare and short.
+// parse takes the record apart, and goes on where it stopped once more of the record is there.
 func (d *csvDecoder) parse() *Broken {
-	d.text, d.ends, d.starts = d.text[:0], d.ends[:0], d.starts[:0]
 	b := d.record
-	i := 0
+	i := d.at
 	for {
-		d.starts = append(d.starts, i)
-		if i < len(b) && b[i] == '"' {
-			i++
-			for {
+		if !d.quoted {
+			d.starts = append(d.starts, i)
+			if d.quoted = i < len(b) && b[i] == '"'; d.quoted {
+				i++
+			}
+		}
+		if d.quoted {
+			for d.quoted {
 				q := bytes.IndexByte(b[i:], '"')
 				if q < 0 {
+					d.text, d.at = append(d.text, b[i:]...), len(b)
 					return errOpen
 				}
 				d.text = append(d.text, b[i:i+q]...)
@@ -131,7 +139,7 @@ func (d *csvDecoder) parse() *Broken {
 					i++
 					continue
 				}
-				break
+				d.quoted = false
 			}
 			if i < len(b) && b[i] != ',' && b[i] != '\n' && b[i] != '\r' {
 				return &Broken{Field: d.name(len(d.ends)), Column: column(b, i), Message: "text follows a closing quote; a quote inside a quoted field is doubled"}

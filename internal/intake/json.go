@@ -122,11 +122,9 @@ func parseObject(text []byte) ([]member, int, error) {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	fail := func(err error) ([]member, int, error) {
 		at := int(dec.InputOffset())
-		if se, ok := errors.AsType[*json.SyntaxError](err); ok {
-			at = max(int(se.Offset)-1, 0)
-		}
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
+		// a decoder's errors count from somewhere inside
+		if se, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(text, new(any))); ok {
+			at, err = max(int(se.Offset)-1, 0), se
 		}
 		return nil, at, err
 	}
@@ -157,8 +155,8 @@ func parseObject(text []byte) ([]member, int, error) {
 		return fail(err)
 	}
 	end := int(dec.InputOffset())
-	if len(bytes.TrimSpace(text[end:])) > 0 {
-		return nil, end, errors.New("something follows it")
+	if rest := bytes.TrimSpace(text[end:]); len(rest) > 0 {
+		return nil, bytes.LastIndex(text, rest), errors.New("something follows it")
 	}
 	return list, 0, nil
 }

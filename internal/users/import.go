@@ -26,7 +26,7 @@ var Conflicts = []string{ConflictFail, ConflictSkip, ConflictUpdate}
 
 // ImportOptions say how a file is imported.
 type ImportOptions struct {
-	Read        intake.Options // Fields, Required and Verbatim are Import's to set
+	Read        intake.Options // but for what Reading sets
 	OnConflict  string         // "" is ConflictFail
 	Restore     bool           // ConflictUpdate brings deleted users back
 	NoPasswords bool           // accounts without one

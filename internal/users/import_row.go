@@ -101,12 +101,18 @@ type rowReader struct {
 	rows     int64
 }
 
-func newRowReader(t *Table, f *intake.File, o ImportOptions, defaults map[string]*string) (*rowReader, error) {
-	o.Read.Fields, o.Read.Verbatim = ImportFields, secretFields
-	o.Read.Required = []string{"username", "email", "full_name"}
-	if o.OnConflict == ConflictUpdate {
-		o.Read.Required = nil // whoever is there already has them
+// Reading returns how the file is read: with the fields that users have.
+func (o ImportOptions) Reading() intake.Options {
+	r := o.Read
+	r.Fields, r.Verbatim = ImportFields, secretFields
+	if o.OnConflict != ConflictUpdate { // whoever is there already has them
+		r.Required = []string{"username", "email", "full_name"}
 	}
+	return r
+}
+
+func newRowReader(t *Table, f *intake.File, o ImportOptions, defaults map[string]*string) (*rowReader, error) {
+	o.Read = o.Reading()
 	r := &rowReader{t: t, file: f, opts: o, defaults: defaults, columns: map[string]int{}}
 	in, err := f.Rows(o.Read)
 	if err != nil {

@@ -53,17 +53,16 @@ func (d *csvDecoder) next() (Row, error) {
 	for err == nil && len(bytes.TrimRight(line, "\r\n")) == 0 && len(d.header) != 1 {
 		line, err = d.lines.next() // an empty line is no record, unless it is a lone column's empty value
 	}
-	if err != nil && !errors.Is(err, errTooLong) {
-		return Row{}, err
-	}
 	row := Row{Line: d.lines.line}
-	d.record = append(d.record[:0], line...)
-	first := len(line)
-	if err != nil {
-		row.Err = &Broken{Message: tooLong}
-		row.Values = []string{legible(line[:200])}
+	if errors.Is(err, errTooLong) {
+		row.Err, row.Values = &Broken{Message: tooLong}, []string{legible(line[:200])}
 		return row, nil
 	}
+	if err != nil {
+		return row, err
+	}
+	d.record = append(d.record[:0], line...)
+	first := len(line)
 	d.text, d.ends, d.starts, d.at, d.quoted = d.text[:0], d.ends[:0], d.starts[:0], 0, false
 	broken := d.parse()
 	for broken == errOpen {

@@ -98,7 +98,6 @@ type rowReader struct {
 	defaults map[string]*string
 	columns  map[string]int // the field's column in a row
 	json     bool           // each row has fields of its own
-	rows     int64
 }
 
 // Reading returns how the file is read: with the fields that users have.

@@ -126,8 +126,7 @@ func (t *Table) undoSome(ctx context.Context, tx *audit.Tx, made []creation, dea
 	ids = ids[:0]
 	for _, c := range made {
 		u, there := now[c.ID]
-		switch {
-		case !there || !u.IsActive:
+		if !there || !u.IsActive {
 			part.Before++
 			continue
 		}

@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 )
@@ -10,6 +11,10 @@ import (
 // images returns the before and after objects of a change: the whole record where only one side
 // exists, the fields that differ where both do. Secrets are named, with "changed" for their value.
 func images(before, after any, secrets []string) (b, a json.RawMessage, err error) {
+	if before == nil && after != nil {
+		a, err = whole(after, secrets)
+		return nil, a, err
+	}
 	bf, err := Fields(before)
 	if err != nil {
 		return nil, nil, err
@@ -36,6 +41,27 @@ func images(before, after any, secrets []string) (b, a json.RawMessage, err erro
 	}
 	a, err = object(af)
 	return b, a, err
+}
+
+// whole is the image of a record that there was none of before: nothing in it is to be left out, so that
+// it need not be taken apart.
+func whole(record any, secrets []string) (json.RawMessage, error) {
+	doc, err := json.Marshal(record)
+	if err != nil || len(secrets) == 0 {
+		return doc, err
+	}
+	if len(doc) < 3 {
+		return nil, fmt.Errorf("a record of %q that has no fields", secrets)
+	}
+	doc = doc[:len(doc)-1]
+	for _, name := range secrets {
+		key, err := json.Marshal(name)
+		if err != nil {
+			return nil, err
+		}
+		doc = append(append(append(doc, ','), key...), `:"changed"`...)
+	}
+	return append(doc, '}'), nil
 }
 
 // Fields returns a record's fields by name, as JSON; nil for no record.

@@ -62,6 +62,7 @@ const (
 	Update  Action = "UPDATE"
 	Delete  Action = "DELETE"
 	Execute Action = "EXECUTE"
+	Read    Action = "READ" // changes nothing, and is recorded where what is read is delicate
 )
 
 // Event is what kind of event a row records: the columns event_type and event_category.
@@ -71,6 +72,7 @@ type Event struct{ Type, Category string }
 var (
 	DataModification = Event{"ADMIN_ACTION", "DATA_MODIFICATION"}
 	PasswordChange   = Event{"PASSWORD_CHANGE", "DATA_MODIFICATION"}
+	DataAccess       = Event{"DATA_ACCESS", "AUTHORIZATION"}
 	SystemChange     = Event{"ADMIN_ACTION", "SYSTEM_CHANGE"}
 	violation        = Event{"ADMIN_ACTION", "SECURITY_VIOLATION"}
 )
@@ -104,11 +106,44 @@ type Tx struct {
 	pgx.Tx
 	By  Operator
 	Now time.Time // one for all that the transaction writes
+
+	ledger *Ledger
+	first  uuid.UUID // the id of the first audit row
+	logged int
+	kept   []Entry
+}
+
+// Log writes the audit rows of changes that the transaction has made. Write does this with those that fn
+// returns; fn calls it where there are too many to be held until its end.
+func (tx *Tx) Log(ctx context.Context, changes []Change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	l := tx.ledger
+	entries := make([]Entry, len(changes))
+	var err error
+	for i, c := range changes {
+		if entries[i], err = l.writer.entry(c, tx.Now); err != nil {
+			return err
+		}
+	}
+	if err := l.writer.insert(ctx, tx, entries); err != nil {
+		return fault.From(db.Translate(err)).With("audit", "the change was rolled back with its audit row")
+	}
+	if tx.logged == 0 {
+		tx.first = entries[0].ID
+	}
+	tx.logged += len(entries)
+	if !l.Brief {
+		tx.kept = append(tx.kept, entries...)
+	}
+	return nil
 }
 
 // Ledger opens the transactions that may change something and writes their audit rows.
 type Ledger struct {
 	DryRun bool // run every statement, then roll back
+	Brief  bool // keep no Entries: of a million changes nobody wants them
 	Guard  Guard
 
 	db      *db.DB
@@ -139,6 +174,9 @@ func Open(ctx context.Context, d *db.DB, cat schema.Catalog, by Operator, from O
 
 // Op returns the id that all audit rows of this command share.
 func (l *Ledger) Op() uuid.UUID { return l.op }
+
+// By returns the operator that changes are attributed to.
+func (l *Ledger) By() Operator { return l.by }
 
 // Entries returns the audit rows of this command's changes: committed or, in a dry run, rolled back.
 func (l *Ledger) Entries() []Entry { return l.changes }
@@ -180,34 +218,45 @@ func (l *Ledger) try(ctx context.Context, fn func(context.Context, *Tx) ([]Chang
 	// A rollback after a commit does nothing; one whose context is gone closes the connection, and
 	// the server rolls back.
 	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
-	tx := &Tx{Tx: raw, By: l.by, Now: l.now().UTC().Truncate(time.Microsecond)}
+	tx := &Tx{Tx: raw, By: l.by, Now: l.now().UTC().Truncate(time.Microsecond), ledger: l}
 	changes, err := fn(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
-	if err := l.Guard.check(len(changes)); err != nil {
+	if err := l.Guard.check(tx.logged + len(changes)); err != nil {
 		return nil, err
 	}
-	if len(changes) == 0 {
+	if err := tx.Log(ctx, changes); err != nil {
+		return nil, err
+	}
+	if tx.logged == 0 {
 		return nil, nil
-	}
-	entries := make([]Entry, len(changes))
-	for i, c := range changes {
-		if entries[i], err = l.writer.entry(c, tx.Now); err != nil {
-			return nil, err
-		}
-	}
-	if err := l.writer.insert(ctx, tx, entries); err != nil {
-		return nil, fault.From(db.Translate(err)).With("audit", "the change was rolled back with its audit row")
 	}
 	if l.DryRun {
 		_, err := tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE")
-		return entries, err
+		return tx.kept, err
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return entries, l.commit(ctx, raw, entries[0].ID)
+	return tx.kept, l.commit(ctx, raw, tx.first)
+}
+
+// Keep runs fn in a transaction that changes cxgctl's own tables alone, which are no data of the
+// platform: no audit row speaks of it. A dry run leaves it out.
+func (l *Ledger) Keep(ctx context.Context, fn func(context.Context, pgx.Tx) error) error {
+	if l.DryRun {
+		return nil
+	}
+	raw, err := l.db.BeginWrite(ctx)
+	if err != nil {
+		return db.Translate(err)
+	}
+	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
+	if err := fn(ctx, raw); err != nil {
+		return db.Translate(err)
+	}
+	return db.Translate(raw.Commit(ctx))
 }
 
 // answerGrace is how long the answer to a COMMIT is waited for when the command's time is over.

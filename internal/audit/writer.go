@@ -24,43 +24,53 @@ type writer struct {
 	op        uuid.UUID
 	from      Origin
 	userAgent string
+	columns   [][2]string // each column and the expression for it
 	sql       string
+	common    []byte         // what extra_data holds in every row, encoded; nil until it is needed
+	limits    map[string]int // how many characters a column takes, where that is bounded
+	server    *server        // what COPY needs to know; nil until it is asked for
 }
 
 func newWriter(t *schema.Table, rules schema.Rules, by Operator, from Origin, op uuid.UUID) *writer {
+	// The client's address and session_user come from the server, so that the client cannot spoof them.
+	columns := [][2]string{
+		{"id", "@id"},
+		{"created_at", "@created_at"},
+		{"created_by", "@created_by"},
+		{"user_id", "@user_id"},
+		{"tenant_id", "@tenant_id"},
+		{"event_type", "@event_type"},
+		{"event_category", "@event_category"},
+		{"description", "@description"},
+		{"source_ip", "host(inet_client_addr())"},
+		{"user_agent", "@user_agent"},
+		{"resource", "@resource"},
+		{"resource_id", "@resource_id"},
+		{"action_performed", "@action_performed"},
+		{"result", "@result"},
+		{"failure_reason", "@failure_reason"},
+		{"risk_level", "@risk_level"},
+		{"extra_data", "@extra::jsonb || jsonb_build_object('session_user', session_user)"},
+		{"status", "'ACTIVE'"},
+		{"deleted", "false"},
+		{"is_deleted", "false"},
+		// the alternative shape's own; it has no source_ip, and an address is not optional there
+		{"action", "@action"},
+		{"target_entity", "@target_entity"},
+		{"target_id", "@target_id"},
+		{"request_path", "@request_path"},
+		{"request_method", "'CLI'"},
+		{"ip_address", "coalesce(inet_client_addr(), '127.0.0.1')"},
+	}
+	limits := map[string]int{}
+	for _, c := range t.Columns {
+		if n := c.MaxLength(); n > 0 {
+			limits[c.Name] = n
+		}
+	}
 	return &writer{
-		table: t, rules: rules, by: by, op: op, from: from,
+		limits: limits, table: t, rules: rules, by: by, op: op, from: from, columns: columns, sql: t.Insert(columns),
 		userAgent: "cxgctl/" + from.Version + " (" + from.OSUser + "@" + from.Host + ")",
-		// The client's address and session_user come from the server, so that the client cannot spoof them.
-		sql: t.Insert([][2]string{
-			{"id", "@id"},
-			{"created_at", "@created_at"},
-			{"created_by", "@created_by"},
-			{"user_id", "@user_id"},
-			{"tenant_id", "@tenant_id"},
-			{"event_type", "@event_type"},
-			{"event_category", "@event_category"},
-			{"description", "@description"},
-			{"source_ip", "host(inet_client_addr())"},
-			{"user_agent", "@user_agent"},
-			{"resource", "@resource"},
-			{"resource_id", "@resource_id"},
-			{"action_performed", "@action_performed"},
-			{"result", "@result"},
-			{"failure_reason", "@failure_reason"},
-			{"risk_level", "@risk_level"},
-			{"extra_data", "@extra::jsonb || jsonb_build_object('session_user', session_user)"},
-			{"status", "'ACTIVE'"},
-			{"deleted", "false"},
-			{"is_deleted", "false"},
-			// the alternative shape's own; it has no source_ip, and an address is not optional there
-			{"action", "@action"},
-			{"target_entity", "@target_entity"},
-			{"target_id", "@target_id"},
-			{"request_path", "@request_path"},
-			{"request_method", "'CLI'"},
-			{"ip_address", "coalesce(inet_client_addr(), '127.0.0.1')"},
-		}),
 	}
 }
 
@@ -72,17 +82,51 @@ var Filled = []string{
 	"action", "target_entity", "target_id", "request_path", "request_method", "ip_address",
 }
 
-// extra is what every row holds in extra_data.
+// extra is what every row of a command holds in extra_data, beside the noun and the images.
 type extra struct {
 	Tool       string `json:"tool"`
 	OpID       string `json:"op_id"`
-	Resource   string `json:"resource"`
 	Operator   string `json:"operator,omitempty"`
 	AuthMethod string `json:"auth_method"`
 	Claimed    string `json:"claimed,omitempty"`
 	Origin
-	Before json.RawMessage `json:"before,omitempty"`
-	After  json.RawMessage `json:"after,omitempty"`
+}
+
+// document is a row's extra_data. What is the same in every row is encoded once.
+func (w *writer) document(e Entry, moved map[string]any) ([]byte, error) {
+	if w.common == nil {
+		var err error
+		w.common, err = json.Marshal(extra{
+			Tool: "cxgctl", OpID: w.op.String(), Operator: w.by.Name, AuthMethod: w.by.AuthMethod, Claimed: w.by.Claimed, Origin: w.from,
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	noun, err := json.Marshal(*e.Resource)
+	if err != nil {
+		return nil, err
+	}
+	doc := make([]byte, 0, len(w.common)+len(e.Before)+len(e.After)+128)
+	doc = append(append(doc, w.common[:len(w.common)-1]...), `,"resource":`...)
+	doc = append(doc, noun...)
+	for _, image := range []struct {
+		name string
+		json json.RawMessage
+	}{{"before", e.Before}, {"after", e.After}} {
+		if len(image.json) > 0 {
+			doc = append(append(append(doc, `,"`...), image.name...), `":`...)
+			doc = append(doc, image.json...)
+		}
+	}
+	if len(moved) == 0 {
+		return append(doc, '}'), nil
+	}
+	rest, err := json.Marshal(moved)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(doc, ','), rest[1:]...), nil
 }
 
 // resourceColumn maps a noun to what the resource column's CHECK allows; the noun itself stands in
@@ -95,8 +139,11 @@ func resourceColumn(noun string) string {
 	return "TABLE"
 }
 
-// insert writes the rows in one round trip.
+// insert writes the rows in one round trip, or, where they are many, by COPY.
 func (w *writer) insert(ctx context.Context, tx pgx.Tx, entries []Entry) error {
+	if len(entries) >= copyFrom {
+		return w.copy(ctx, tx, entries)
+	}
 	batch := &pgx.Batch{}
 	for _, e := range entries {
 		args, err := w.args(e)
@@ -142,19 +189,9 @@ func (w *writer) args(e Entry) (pgx.NamedArgs, error) {
 		}
 		args[f.column] = value
 	}
-	doc, err := json.Marshal(extra{
-		Tool: "cxgctl", OpID: *e.OpID, Resource: *e.Resource, Operator: w.by.Name, AuthMethod: w.by.AuthMethod,
-		Claimed: w.by.Claimed, Origin: w.from, Before: e.Before, After: e.After,
-	})
+	doc, err := w.document(e, moved)
 	if err != nil {
 		return nil, err
-	}
-	rest, err := json.Marshal(moved)
-	if err != nil {
-		return nil, err
-	}
-	if len(moved) > 0 {
-		doc = append(append(doc[:len(doc)-1], ','), rest[1:]...)
 	}
 	args["extra"] = string(doc)
 	return args, nil
@@ -212,8 +249,7 @@ func (w *writer) clip(column string, s *string) *string {
 		return nil
 	}
 	v := strings.ToValidUTF8(strings.ReplaceAll(*s, "\x00", ""), "\uFFFD")
-	c, _ := w.table.Column(column)
-	if limit := c.MaxLength(); limit > 0 && utf8.RuneCountInString(v) > limit {
+	if limit := w.limits[column]; limit > 0 && len(v) > limit && utf8.RuneCountInString(v) > limit {
 		v = string([]rune(v)[:limit])
 	}
 	return &v

@@ -19,6 +19,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/users"
 )
 
 // hashCost is bcrypt's cost for new passwords; tests lower it.
@@ -177,7 +178,10 @@ func tables(cmd *cobra.Command) []string {
 			list = append(list, schema.Subscriptions)
 		}
 	}
-	if noun := cmd.Parent().Name(); noun == "audit" || noun == "migrate" || cmd.Flags().Lookup("dry-run") != nil {
+	if cmd.CommandPath() == "cxgctl users import" {
+		list = append(list, users.ImportTables...)
+	}
+	if noun := cmd.Parent().Name(); noun == "audit" || noun == "migrate" || cmd.Flags().Lookup("dry-run") != nil || cmd.Flags().Lookup("with-hashes") != nil {
 		list = append(list, schema.AuditLogs)
 	}
 	return list

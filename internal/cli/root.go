@@ -99,6 +99,8 @@ var recorded = map[string]bool{
 	"created-after": true, "last-login-before": true, "if-updated-at": true, "profile": true, "yes": true,
 	"force": true, "paid-at": true, "payment-method": true, "tenant": true, "currency": true, "from": true, "to": true,
 	"due-before": true, "overdue": true, "min-total": true, "max-total": true,
+	"on-conflict": true, "restore": true, "atomic": true, "undo": true, "no-passwords": true, "generate-passwords": true,
+	"max-errors": true, "format": true, "encoding": true, "bcrypt": true, "with-hashes": true,
 }
 
 // commandLine is the command as an audit row records it.

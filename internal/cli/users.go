@@ -39,7 +39,7 @@ func (a *app) usersCommand() *cobra.Command {
 		a.usersCreate(),
 		userNoun.get(a, "Show a user", "  cxgctl users get ada\n  cxgctl users get ada@example.com -o json"),
 		a.usersList(), a.usersUpdate(), a.usersDelete(), a.usersRestore(),
-		a.usersStatus(), a.usersUnlock(), a.usersPassword())
+		a.usersStatus(), a.usersUnlock(), a.usersPassword(), a.usersImport(), a.usersExport())
 }
 
 // userFilter are the flags that select users, of list and of every batch.

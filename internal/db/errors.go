@@ -44,6 +44,12 @@ func UniqueViolation(err error) string {
 	return ""
 }
 
+// OfRow says whether the server refuses a row for its values: the transaction can go on without it.
+func OfRow(err error) bool {
+	pe, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (strings.HasPrefix(pe.Code, "22") || strings.HasPrefix(pe.Code, "23"))
+}
+
 // Retryable says whether the server asks for the whole transaction to be run again.
 func Retryable(err error) bool {
 	pe, ok := errors.AsType[*pgconn.PgError](err)

@@ -5,6 +5,8 @@ package password
 import (
 	"crypto/rand"
 	"math/big"
+	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -50,6 +52,28 @@ func Check(pw string) error {
 		}
 	}
 	return p.Err()
+}
+
+// The costs of a hash that is taken as it is: less is no protection, more holds up every login.
+const (
+	minCost = 10
+	maxCost = 14
+)
+
+// hashForm is a bcrypt hash as the backend verifies it: 22 characters of salt, 31 of hash.
+var hashForm = regexp.MustCompile(`^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$`)
+
+// CheckHash refuses what is no bcrypt hash that the backend verifies: it raises an error on junk. Its
+// error never repeats the hash.
+func CheckHash(hash string) error {
+	m := hashForm.FindStringSubmatch(hash)
+	if m == nil {
+		return fault.New(fault.Validation, "it is no bcrypt hash of the form $2a$, $2b$ or $2y$")
+	}
+	if cost, err := strconv.Atoi(m[1]); err != nil || cost < minCost || cost > maxCost {
+		return fault.New(fault.Validation, "its cost is %s, it takes %d to %d", m[1], minCost, maxCost)
+	}
+	return nil
 }
 
 // Hash returns the bcrypt hash of a password that Check has passed, under the $2b$ prefix that the

@@ -80,6 +80,9 @@ var managerTables = []declaration{
 		source_ip varchar(45); user_agent text; session_id varchar(255); resource varchar(50); resource_id varchar(255);
 		action_performed varchar(50); result varchar(20); failure_reason text; risk_level varchar(20); extra_data jsonb;
 		status varchar(20); deleted|is_deleted boolean`},
+	{ImportFiles, `sha256 bytea; name text; bytes bigint; op_id uuid; host text; process text; leased_until timestamptz;
+		started_at timestamptz; finished_at timestamptz; created bigint; updated bigint; skipped bigint; failed bigint`},
+	{ImportRows, `sha256 bytea; line bigint; last_line bigint; records bigint; op_id uuid`},
 }
 
 var tenantTables = []declaration{

@@ -23,6 +23,12 @@ const (
 	Tenants       = "tnnt.tenants"
 	Subscriptions = "tnnt.subscriptions"
 	AuditLogs     = "audt.audit_logs"
+
+	Roles       = "idam.roles"
+	UserRoles   = "idam.user_roles"
+	TenantUsers = "tnnt.tenant_users"
+	ImportFiles = "cxg_import.files"
+	ImportRows  = "cxg_import.rows"
 )
 
 // Column is one column as the catalog has it.
@@ -241,6 +247,17 @@ func (c Column) Numeric() (precision, scale int, ok bool) {
 // Insert returns the INSERT statement, without RETURNING, for pairs of a column and the expression
 // that the new row gets in it; pairs whose column the table lacks are left out.
 func (t *Table) Insert(values [][2]string) string {
+	columns, exprs := t.split(values)
+	return "INSERT INTO " + t.Name + " (" + columns + ") VALUES (" + exprs + ")"
+}
+
+// InsertWhere is Insert of a row that is made only where the predicate holds.
+func (t *Table) InsertWhere(values [][2]string, predicate string) string {
+	columns, exprs := t.split(values)
+	return "INSERT INTO " + t.Name + " (" + columns + ") SELECT " + exprs + " WHERE " + predicate
+}
+
+func (t *Table) split(values [][2]string) (string, string) {
 	var columns, exprs []string
 	for _, v := range values {
 		if t.Has(v[0]) {
@@ -248,5 +265,5 @@ func (t *Table) Insert(values [][2]string) string {
 			exprs = append(exprs, v[1])
 		}
 	}
-	return "INSERT INTO " + t.Name + " (" + strings.Join(columns, ", ") + ") VALUES (" + strings.Join(exprs, ", ") + ")"
+	return strings.Join(columns, ", "), strings.Join(exprs, ", ")
 }

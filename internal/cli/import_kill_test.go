@@ -1,0 +1,87 @@
+package cli
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cxgctl/cxgctl/internal/dbtest"
+)
+
+// peopleFile writes a csv of so many users, whose names begin with the prefix.
+func peopleFile(t *testing.T, prefix string, n int) string {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString("username,email,full_name,department\n")
+	for i := range n {
+		fmt.Fprintf(&b, "%[1]s%[2]d,%[1]s%[2]d@example.com,\"Nr. %[2]d, 김\",Sales\n", prefix, i)
+	}
+	path := filepath.Join(t.TempDir(), prefix+".csv")
+	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestImportSurvivesKills is reliability.md's first: an import is killed at random points, and the same
+// command again goes on. In the end every row was applied once, with its audit row, and is on record.
+func TestImportSurvivesKills(t *testing.T) {
+	t.Parallel()
+	const rows, points = 5000, 100
+	pair := dbtest.New(t, migrated)
+	random := rand.New(rand.NewPCG(4, 100))
+	run := func(path string) *process { return cxgctl(t, pair, "users", "import", path, "--no-passwords", "-q") }
+	began := time.Now()
+	run(peopleFile(t, "whole", rows)).exits(t, 0)
+	took := time.Since(began)
+
+	kills, imports, midway := 0, 1, 0
+	for kills < points {
+		prefix := fmt.Sprintf("kill%d_", imports)
+		path := peopleFile(t, prefix, rows)
+		imports++
+		for finished := false; !finished; {
+			p := run(path)
+			p.start(t)
+			if kills < points {
+				kills++
+				end := time.AfterFunc(time.Duration(random.Int64N(int64(took))), func() { _ = p.Process.Kill() })
+				code := p.exit(t)
+				end.Stop()
+				finished = code == 0
+				if code > 0 {
+					t.Fatalf("exit %d\n%s", code, p.err.String())
+				}
+			} else if code := p.exit(t); code != 0 {
+				t.Fatalf("exit %d\n%s", code, p.err.String())
+			} else {
+				finished = true
+			}
+			if n := ask(t, pair.Manager, `SELECT count(*) FROM idam.users WHERE username LIKE '`+prefix+`%'`); n != "0" && n != fmt.Sprint(rows) {
+				midway++
+			}
+		}
+	}
+	t.Logf("%d kills over %d imports, %d of them between the first batch and the last", kills, imports-1, midway)
+	if midway == 0 {
+		t.Error("no kill came while a file was half imported")
+	}
+	for what, sql := range map[string]string{
+		"users":               `SELECT count(*) FROM idam.users WHERE username <> 'admin'`,
+		"usernames":           `SELECT count(DISTINCT username) FROM idam.users WHERE username <> 'admin'`,
+		"audit rows":          `SELECT count(*) FROM audt.audit_logs`,
+		"users with a record": `SELECT count(DISTINCT u.id) FROM idam.users u JOIN audt.audit_logs l ON l.resource_id = u.id::text WHERE l.extra_data->'after'->>'email' = u.email AND l.result = 'SUCCESS'`,
+		"rows on record":      `SELECT sum(records) FROM cxg_import.rows`,
+	} {
+		if got, want := ask(t, pair.Manager, sql), fmt.Sprint(rows*imports); got != want {
+			t.Errorf("%s: %s, want %s", what, got, want)
+		}
+	}
+	if n := ask(t, pair.Manager, `SELECT count(*) FROM cxg_import.files WHERE finished_at IS NULL`); n != "0" {
+		t.Errorf("%s files count as unfinished", n)
+	}
+}

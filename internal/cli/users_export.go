@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"context"
+	"iter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/users"
+)
+
+func (a *app) usersExport() *cobra.Command {
+	var f userFilter
+	var hashes bool
+	cmd := &cobra.Command{
+		Use: "export", Short: "Write users to a file that users import reads back", Args: exactly(),
+		Example: "  cxgctl users export --output-file users.csv.gz\n  cxgctl users export --status ACTIVE -o jsonl | cxgctl --profile test users import - --format jsonl --no-passwords",
+	}
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
+		t, err := users.In(s.cat)
+		if err != nil {
+			return err
+		}
+		if a.out.format == "" && a.out.jq == "" {
+			a.print.Format = output.CSV
+		}
+		filter := f.filter()
+		filter.Sort = []string{"created_at"}
+		if hashes {
+			l, err := audit.Open(ctx, s.db, s.cat, s.by, a.origin(cmd))
+			if err != nil {
+				return err
+			}
+			if err := t.MayExportHashes(ctx, l); err != nil {
+				return err
+			}
+			seq, err := t.ExportWithHashes(ctx, s.db, s.idle, filter)
+			return exportAll(a, seq, err)
+		}
+		seq, err := t.Export(ctx, s.db, s.idle, filter)
+		return exportAll(a, seq, err)
+	})
+	f.bind(cmd)
+	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted users too")
+	cmd.Flags().BoolVar(&hashes, "with-hashes", false, "with the passwords' hashes, as password_hash; for a MASTER, and recorded in the audit log")
+	return records[users.WithHash](a, cmd)
+}
+
+func exportAll[T any](a *app, seq iter.Seq2[T, error], err error) error {
+	if err != nil {
+		return err
+	}
+	a.clock.stop() // a stream has an idle time-out of its own
+	n, err := output.Stream(a.print, output.View{}, seq)
+	if err == nil {
+		a.note("%s exported", plural(int(n), "user"))
+	}
+	return err
+}

@@ -1,0 +1,79 @@
+package users
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// Exported is a user's record and what import needs beside it to make the same user.
+type Exported struct {
+	User
+	SSOSubject *string `json:"sso_subject" db:"sso_subject"`
+}
+
+// WithHash is Exported with the password's hash: the one record that holds a secret.
+type WithHash struct {
+	Exported
+	PasswordHash *string `json:"password_hash" db:"password_hash"`
+}
+
+// exportColumns are read after the record's.
+func (t *Table) exportColumns(hashes bool) string {
+	list := []schema.Field{{Name: "sso_subject", Type: "text"}}
+	columns := ", " + t.shape.Select("u", list)
+	if !hashes {
+		return columns
+	}
+	if t.shape.Has("password") {
+		return columns + ", nullif(u.password, '') AS password_hash"
+	}
+	return columns + ", NULL::text AS password_hash"
+}
+
+func export[T any](ctx context.Context, t *Table, d *db.DB, idle time.Duration, f Filter, hashes bool) (iter.Seq2[T, error], error) {
+	var problems fault.Problems
+	where, order := t.compile(f, &problems)
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	sql := "SELECT {columns}" + t.exportColumns(hashes) + " FROM {table} u WHERE " + where.String() + " ORDER BY " + order
+	return db.Stream[T](ctx, d, idle, t.sql(sql), where.Args), nil
+}
+
+// Export yields the users that the filter selects, from one snapshot, as Import reads them.
+func (t *Table) Export(ctx context.Context, d *db.DB, idle time.Duration, f Filter) (iter.Seq2[Exported, error], error) {
+	return export[Exported](ctx, t, d, idle, f, false)
+}
+
+// ExportWithHashes is Export with the passwords' hashes; see MayExportHashes.
+func (t *Table) ExportWithHashes(ctx context.Context, d *db.DB, idle time.Duration, f Filter) (iter.Seq2[WithHash, error], error) {
+	return export[WithHash](ctx, t, d, idle, f, true)
+}
+
+const typeOf = `SELECT u.user_type FROM {table} u WHERE u.id = @id`
+
+// MayExportHashes lets a MASTER read the passwords' hashes, and records that before the first is read.
+// Anybody else is refused, which leaves a BLOCKED row.
+func (t *Table) MayExportHashes(ctx context.Context, l *audit.Ledger) error {
+	about := audit.Subject{Resource: "user", Name: "all, with their passwords' hashes"}
+	var kind *string
+	if err := l.Reader().QueryRow(ctx, t.sql(typeOf), pgx.NamedArgs{"id": l.By().ID}).Scan(&kind); err != nil {
+		return err
+	}
+	if kind == nil || *kind != "MASTER" {
+		err := fault.New(fault.PermissionDenied, "only a MASTER may export the passwords' hashes").WithHint("leave out --with-hashes")
+		l.Failed(ctx, audit.Intent{Subject: about, Action: audit.Read}, err)
+		return err
+	}
+	return l.Record(ctx, []audit.Change{{
+		Subject: about, Action: audit.Read, Event: audit.DataAccess, After: map[string]string{"password": "read"},
+	}})
+}

@@ -1,0 +1,133 @@
+package users
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+const importHolders = `
+SELECT {columns}
+  FROM {table} u
+ WHERE u.id = ANY (@ids::uuid[]) OR u.username = ANY (@usernames::text[]) OR u.email = ANY (@emails::text[])
+ ORDER BY u.id`
+
+// holders are the users who have what rows want.
+type holders struct {
+	id       map[uuid.UUID]*User
+	username map[string]*User
+	email    map[string]*User
+}
+
+// conflicts looks for users who hold what the rows claim, and decides about those rows: they fail, are
+// skipped, or become updates of their holder. It returns how many those are.
+func (im *importer) conflicts(ctx context.Context, tx *audit.Tx, rows []*incoming) (int, error) {
+	ids := make([]uuid.UUID, 0, len(rows))
+	names, emails := make([]string, 0, len(rows)), make([]string, 0, len(rows))
+	for _, in := range rows {
+		if in.user.ID != uuid.Nil {
+			ids = append(ids, in.user.ID)
+		}
+		if in.user.Username != "" {
+			names = append(names, in.user.Username)
+		}
+		if in.user.Email != "" {
+			emails = append(emails, in.user.Email)
+		}
+	}
+	sql := importHolders
+	if im.OnConflict == ConflictUpdate {
+		sql += " FOR UPDATE" // so that they stay as they are seen
+	}
+	found, err := db.Collect[User](ctx, tx, im.t.sql(sql), pgx.NamedArgs{"ids": ids, "usernames": names, "emails": emails})
+	if err != nil {
+		return 0, err
+	}
+	h := holders{map[uuid.UUID]*User{}, map[string]*User{}, map[string]*User{}}
+	for i := range found {
+		u := &found[i]
+		h.id[u.ID], h.username[u.Username], h.email[u.Email] = u, u, u
+	}
+	decided := 0
+	for _, in := range rows {
+		if in.outcome == pending && in.holder == nil && im.decide(in, h) {
+			decided++
+		}
+	}
+	im.look = im.OnConflict == ConflictUpdate || decided > 0
+	return decided, nil
+}
+
+// decide settles one row whose values somebody holds; false where nobody does.
+func (im *importer) decide(in *incoming, h holders) bool {
+	byID, byName, byEmail := h.id[in.user.ID], h.username[in.user.Username], h.email[in.user.Email]
+	if byID == nil && byName == nil && byEmail == nil {
+		return false
+	}
+	switch im.OnConflict {
+	case ConflictSkip:
+		in.outcome = skipped
+		return true
+	case ConflictUpdate:
+		who := byID
+		if who == nil {
+			who = byName
+		}
+		same := func(u *User) *User {
+			if who != nil && u == who {
+				return nil // nobody else
+			}
+			return u
+		}
+		if n, e := same(byName), same(byEmail); n != nil || e != nil || who == nil {
+			in.takenBy(nil, n, e)
+			return true
+		}
+		if !who.IsActive && !im.Restore {
+			field, value := "username", in.user.Username
+			if byName == nil {
+				field, value = "id", in.user.ID.String()
+			}
+			in.fail(field, value, fault.New(fault.Conflict, "user %q is deleted", who.Username).WithHint("--restore brings deleted users back"), who)
+			return true
+		}
+		in.holder = who
+		return true
+	}
+	in.takenBy(byID, byName, byEmail)
+	return true
+}
+
+// takenBy fails a row, and names every value that is taken and the first holder.
+func (in *incoming) takenBy(byID, byName, byEmail *User) {
+	var parts []string
+	var field, value, deleted string
+	var holder *User
+	for _, v := range []struct {
+		field, value string
+		holder       *User
+	}{{"username", in.user.Username, byName}, {"email", in.user.Email, byEmail}, {"id", in.user.ID.String(), byID}} {
+		if v.holder == nil {
+			continue
+		}
+		parts = append(parts, fmt.Sprintf("%s %q is taken by %s", v.field, v.value, v.holder.Username))
+		if holder == nil {
+			field, value, holder = v.field, v.value, v.holder
+		}
+		if !v.holder.IsActive {
+			deleted = v.holder.ID.String()
+		}
+	}
+	f := fault.New(fault.AlreadyExists, "%s", strings.Join(parts, "; "))
+	if deleted != "" {
+		f.WithHint("that user is deleted; cxgctl users restore %s brings it back", deleted)
+	}
+	in.fail(field, value, f, holder)
+}

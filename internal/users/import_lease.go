@@ -1,0 +1,241 @@
+package users
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/intake"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// lease is a run's hold on its file, and what earlier runs applied of it. The hold is a row, not a lock
+// of the session, so that it works through a pooler; every transaction of the run begins by claiming that
+// row, so that a run which lost it changes nothing more.
+type lease struct {
+	ledger  *audit.Ledger
+	file    *intake.File
+	host    string
+	process string
+	applied []span
+	next    int // the span that the reading has come to
+}
+
+// span is lines that were applied.
+type span struct {
+	From    int64 `db:"line"`
+	To      int64 `db:"last_line"`
+	Records int64 `db:"records"`
+}
+
+// leaseTime is how long a run that is not heard of keeps its hold, where nobody can tell whether its
+// process is still there. It is more than a batch takes, hashing included.
+const leaseTime = "120 seconds"
+
+func newLease(cat schema.Catalog, l *audit.Ledger, f *intake.File) (*lease, error) {
+	for _, name := range []string{schema.ImportFiles, schema.ImportRows} {
+		if _, err := cat.Table(name); err != nil {
+			return nil, fault.From(err).WithHint("an import keeps there what it has applied; cxgctl migrate up --database manager creates it")
+		}
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, err
+	}
+	return &lease{ledger: l, file: f, host: host, process: processName(os.Getpid())}, nil
+}
+
+// processName is a process as nothing else on this machine is called: its number and when it began.
+func processName(pid int) string {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return fmt.Sprint(pid)
+	}
+	// the name in parentheses may hold anything; the 20th field after it is the start in clock ticks
+	after := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	if len(after) < 20 || after[0] == "Z" {
+		return fmt.Sprint(pid)
+	}
+	return fmt.Sprintf("%d/%s", pid, after[19])
+}
+
+// here says whether a host is this machine.
+func here(host string) bool {
+	name, err := os.Hostname()
+	return err == nil && name == host
+}
+
+// gone says whether a process of this machine has ended.
+func gone(process string) bool {
+	var pid int
+	if _, err := fmt.Sscanf(process, "%d/", &pid); err != nil || !strings.Contains(process, "/") {
+		return false // where that cannot be told, the lease has to run out
+	}
+	return processName(pid) != process
+}
+
+const (
+	insertFile = `
+INSERT INTO cxg_import.files (id, created_at, created_by, sha256, name, bytes, op_id, host, process, started_at)
+VALUES (@id, now(), @by, @sha256, @name, @bytes, @op, @host, @process, now())
+ON CONFLICT (sha256) DO NOTHING`
+	lockFile = `
+SELECT op_id, host, process, coalesce(leased_until > now(), false) AS held
+  FROM cxg_import.files WHERE sha256 = @sha256 FOR UPDATE`
+	takeFile = `
+UPDATE cxg_import.files
+   SET op_id = @op, host = @host, process = @process, name = @name, started_at = now(), finished_at = NULL,
+       leased_until = now() + @time::interval, updated_at = now(), updated_by = @by
+ WHERE sha256 = @sha256`
+	readSpans = `SELECT line, last_line, records FROM cxg_import.rows WHERE sha256 = $1 ORDER BY line`
+	claimFile = `
+UPDATE cxg_import.files SET leased_until = now() + @time::interval
+ WHERE sha256 = @sha256 AND op_id = @op`
+	insertSpan = `
+INSERT INTO cxg_import.rows (id, created_at, created_by, sha256, line, last_line, records, op_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
+	releaseFile = `
+UPDATE cxg_import.files
+   SET leased_until = NULL, finished_at = CASE WHEN @finished THEN now() END, updated_at = now(),
+       created = created + @created, updated = updated + @updated, skipped = @skipped, failed = @failed
+ WHERE sha256 = @sha256 AND op_id = @op`
+)
+
+func (l *lease) args() pgx.NamedArgs {
+	by := any(l.ledger.By().ID)
+	if by == uuid.Nil {
+		by = nil
+	}
+	return pgx.NamedArgs{
+		"id": uuid.Must(uuid.NewV7()), "by": by, "sha256": l.file.Sum[:], "name": l.file.Name, "bytes": l.file.Size,
+		"op": l.ledger.Op(), "host": l.host, "process": l.process, "time": leaseTime,
+	}
+}
+
+// take takes hold of the file, unless another run has it: then it is BUSY. A run whose process is gone
+// has it no more. It reads what was applied before.
+func (l *lease) take(ctx context.Context) error {
+	err := l.ledger.Keep(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		// a transaction of a run that was killed may be about to end
+		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '3s'"); err != nil {
+			return err
+		}
+		args := l.args()
+		if _, err := tx.Exec(ctx, insertFile, args); err != nil {
+			return err
+		}
+		var op uuid.UUID
+		var host, process string
+		var held bool
+		if err := tx.QueryRow(ctx, lockFile, args).Scan(&op, &host, &process, &held); err != nil {
+			return err
+		}
+		if held && (host != l.host || !gone(process)) {
+			return l.busy(op).With("host", host).With("process", process)
+		}
+		_, err := tx.Exec(ctx, takeFile, args)
+		return err
+	})
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok && pe.Code == "55P03" {
+		return l.busy(uuid.Nil)
+	}
+	if err != nil {
+		return err
+	}
+	l.applied, err = db.Collect[span](ctx, l.ledger.Reader(), readSpans, l.file.Sum[:])
+	return err
+}
+
+func (l *lease) busy(op uuid.UUID) *fault.Error {
+	f := fault.New(fault.Busy, "another run is importing %s", l.file.Name).
+		WithHint("see how far it is with: cxgctl users import --status %s", l.file.Name)
+	if op != uuid.Nil {
+		f.With("op_id", op.String())
+	}
+	return f
+}
+
+// done says whether an earlier run applied the record that begins on the line. It is asked in the order
+// of lines; a line before the last one begins a new reading.
+func (l *lease) done(line int64) bool {
+	if l.next > 0 && line <= l.applied[l.next-1].To {
+		l.next = 0
+	}
+	for l.next < len(l.applied) && l.applied[l.next].To < line {
+		l.next++
+	}
+	return l.next < len(l.applied) && l.applied[l.next].From <= line
+}
+
+// claim begins a transaction of the run, and holds the row until its end.
+func (l *lease) claim(ctx context.Context, tx *audit.Tx) error {
+	if l.ledger.DryRun {
+		return nil
+	}
+	tag, err := tx.Exec(ctx, claimFile, l.args())
+	if err == nil && tag.RowsAffected() != 1 {
+		err = l.busy(uuid.Nil)
+	}
+	return err
+}
+
+// record notes the rows that the transaction applied, as spans of lines.
+func (l *lease) record(ctx context.Context, tx *audit.Tx, rows []*incoming) error {
+	if l.ledger.DryRun {
+		return nil
+	}
+	sends := &pgx.Batch{}
+	var open *span
+	var last int64
+	flush := func() {
+		if open != nil {
+			sends.Queue(insertSpan, uuid.Must(uuid.NewV7()), tx.Now, tx.By.ID, l.file.Sum[:], open.From, open.To, open.Records, l.ledger.Op())
+		}
+		open = nil
+	}
+	for _, in := range rows {
+		applied := !in.done && (in.outcome == created || in.outcome == updated || in.outcome == unchanged)
+		if !applied || in.ordinal != last+1 {
+			flush()
+		}
+		last = in.ordinal
+		if !applied {
+			continue
+		}
+		if open == nil {
+			open = &span{From: in.row.Line}
+		}
+		open.To, open.Records = in.row.Line, open.Records+1
+	}
+	flush()
+	if sends.Len() == 0 {
+		return nil
+	}
+	return tx.SendBatch(ctx, sends).Close()
+}
+
+// releaseTime bounds how long giving the file back may take.
+const releaseTime = 2 * time.Second
+
+// release gives the file back, also when the run was interrupted. Where that fails, the lease runs out.
+func (l *lease) release(ctx context.Context, finished bool, r Report) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
+	defer cancel()
+	args := l.args()
+	args["finished"], args["created"], args["updated"] = finished, r.Created, r.Updated
+	args["skipped"], args["failed"] = r.Skipped, r.Failed
+	_ = l.ledger.Keep(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, releaseFile, args)
+		return err
+	})
+}

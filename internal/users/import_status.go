@@ -1,0 +1,57 @@
+package users
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/intake"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// ImportStatus is how far the import of a file is.
+type ImportStatus struct {
+	File       string     `json:"file"`
+	SHA256     string     `json:"sha256"`
+	State      string     `json:"state" db:"state"` // new, running, unfinished, finished
+	Applied    int64      `json:"applied" db:"applied"`
+	LastLine   *int64     `json:"last_line" db:"last_line"` // the last that was applied
+	Created    int64      `json:"created" db:"created"`     // by all its runs
+	Updated    int64      `json:"updated" db:"updated"`
+	Failed     int64      `json:"failed" db:"failed"` // in the last run that came to an end
+	OpID       *uuid.UUID `json:"op_id" db:"op_id"`   // the last run
+	StartedAt  *db.Time   `json:"started_at" db:"started_at"`
+	FinishedAt *db.Time   `json:"finished_at" db:"finished_at"`
+	host       string
+	process    string
+}
+
+const importStatus = `
+SELECT CASE WHEN f.leased_until > now() THEN 'running' WHEN f.finished_at IS NULL THEN 'unfinished' ELSE 'finished' END AS state,
+       (SELECT coalesce(sum(r.records), 0)::bigint FROM cxg_import.rows r WHERE r.sha256 = f.sha256) AS applied,
+       (SELECT max(r.last_line) FROM cxg_import.rows r WHERE r.sha256 = f.sha256) AS last_line,
+       f.created, f.updated, f.failed, f.op_id, f.started_at, f.finished_at, f.host, f.process
+  FROM cxg_import.files f WHERE f.sha256 = $1`
+
+// StatusOfImport says how far the import of a file is; one that was never imported is new.
+func StatusOfImport(ctx context.Context, r db.Reader, cat schema.Catalog, f *intake.File) (ImportStatus, error) {
+	s := ImportStatus{File: f.Name, SHA256: f.SumText(), State: "new"}
+	for _, name := range []string{schema.ImportFiles, schema.ImportRows} {
+		if _, err := cat.Table(name); err != nil {
+			return s, err
+		}
+	}
+	rows, err := r.Query(ctx, importStatus, f.Sum[:])
+	if err != nil {
+		return s, err
+	}
+	_, err = pgx.ForEachRow(rows, []any{
+		&s.State, &s.Applied, &s.LastLine, &s.Created, &s.Updated, &s.Failed, &s.OpID, &s.StartedAt, &s.FinishedAt, &s.host, &s.process,
+	}, func() error { return nil })
+	if s.State == "running" && here(s.host) && gone(s.process) {
+		s.State = "unfinished" // it was killed
+	}
+	return s, err
+}

@@ -1,0 +1,267 @@
+package users
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/tenants"
+)
+
+// ImportTables are those that an import looks at beside the users and the audit log.
+var ImportTables = []string{schema.ImportFiles, schema.ImportRows, schema.Tenants, schema.TenantUsers, schema.Roles, schema.UserRoles}
+
+// tenancy is what the columns tenant, tenant_role and roles lead to.
+type tenancy struct {
+	cat     schema.Catalog
+	named   bool
+	tenants map[string]tenants.Tenant
+	roles   map[string]role
+	missing map[string]error // by REF, with a prefix that tells tenants from roles
+	members *schema.Table
+	grants  *schema.Table
+	rolesIn *schema.Table
+}
+
+// role is a role as a grant needs to know it.
+type role struct {
+	ID    uuid.UUID `db:"id"`
+	Code  string    `db:"code"`
+	Scope string    `db:"scope"`
+}
+
+// links are a row's tenant and roles, found.
+type links struct {
+	tenant *tenants.Tenant
+	roles  []role
+}
+
+// member is a membership's record.
+type member struct {
+	ID       uuid.UUID `json:"id" db:"id"`
+	TenantID uuid.UUID `json:"tenant_id" db:"tenant_id"`
+	UserID   uuid.UUID `json:"user_id" db:"user_id"`
+	Role     *string   `json:"role" db:"role"`
+	Status   string    `json:"status" db:"status"`
+}
+
+// grant is a granted role's record.
+type grant struct {
+	ID            uuid.UUID  `json:"id" db:"id"`
+	UserID        uuid.UUID  `json:"user_id" db:"user_id"`
+	RoleID        uuid.UUID  `json:"role_id" db:"role_id"`
+	Role          string     `json:"role" db:"-"`
+	Scope         string     `json:"scope" db:"scope"`
+	TenantContext *uuid.UUID `json:"tenant_context" db:"tenant_context"`
+	Status        string     `json:"status" db:"status"`
+}
+
+// newTenancy prepares for the columns that the file has; the tables are asked for only then.
+func newTenancy(cat schema.Catalog, has func(string) bool) *tenancy {
+	x := &tenancy{cat: cat, tenants: map[string]tenants.Tenant{}, roles: map[string]role{}, missing: map[string]error{}}
+	x.named = has("tenant") || has("roles")
+	x.members, x.grants, x.rolesIn = cat[schema.TenantUsers], cat[schema.UserRoles], cat[schema.Roles]
+	return x
+}
+
+// resolve finds the tenants and roles that rows name, and fails rows that name none.
+func (x *tenancy) resolve(ctx context.Context, tx *audit.Tx, rows []*incoming) error {
+	if !x.named {
+		return nil
+	}
+	for _, in := range rows {
+		in.links = links{}
+		if in.tenant != "" {
+			t, err := x.tenant(ctx, tx, in.tenant)
+			switch {
+			case err != nil && fault.From(err).Code == fault.Database:
+				return err
+			case err != nil:
+				in.fail("tenant", in.tenant, err, nil)
+				continue
+			}
+			in.links.tenant = &t
+		}
+		for _, name := range in.roles {
+			r, err := x.role(ctx, tx, name)
+			if err == nil {
+				err = mayGrant(r, in)
+			}
+			switch {
+			case err != nil && fault.From(err).Code == fault.Database:
+				return err
+			case err != nil:
+				in.fail("roles", name, err, nil)
+			default:
+				in.links.roles = append(in.links.roles, r)
+			}
+		}
+	}
+	return nil
+}
+
+// mayGrant is the one place that decides whether a row may have a role.
+func mayGrant(r role, in *incoming) error {
+	if r.Scope == "TENANT" && in.links.tenant == nil {
+		return fault.New(fault.Validation, "role %q is one within a tenant, and the row names no tenant", r.Code)
+	}
+	return nil
+}
+
+func (x *tenancy) tenant(ctx context.Context, r db.Reader, name string) (tenants.Tenant, error) {
+	if t, ok := x.tenants[name]; ok {
+		return t, nil
+	}
+	if err, ok := x.missing["tenant "+name]; ok {
+		return tenants.Tenant{}, err
+	}
+	if x.members == nil {
+		_, err := x.cat.Table(schema.TenantUsers)
+		return tenants.Tenant{}, err
+	}
+	t, err := tenants.Find(ctx, r, x.cat, name, false)
+	if err != nil {
+		x.missing["tenant "+name] = err
+		return t, err
+	}
+	x.tenants[name] = t
+	return t, nil
+}
+
+func (x *tenancy) role(ctx context.Context, r db.Reader, name string) (role, error) {
+	if found, ok := x.roles[name]; ok {
+		return found, nil
+	}
+	if err, ok := x.missing["role "+name]; ok {
+		return role{}, err
+	}
+	if x.rolesIn == nil || x.grants == nil {
+		_, err := x.cat.Table(schema.Roles)
+		if err == nil {
+			_, err = x.cat.Table(schema.UserRoles)
+		}
+		return role{}, err
+	}
+	code := "code"
+	if !x.rolesIn.Has(code) {
+		code = "role_code"
+	}
+	scope := "'GLOBAL'"
+	if x.rolesIn.Has("scope") {
+		scope = "r.scope"
+	}
+	sql := fmt.Sprintf(`SELECT r.id, r.%s AS code, %s AS scope FROM idam.roles r WHERE (r.%s = $1 OR r.id::text = $1) AND %s`,
+		code, scope, code, x.rolesIn.Live("r"))
+	if x.rolesIn.Has("status") {
+		sql += " AND r.status = 'ACTIVE'"
+	}
+	list, err := db.Collect[role](ctx, r, sql, name)
+	if err != nil {
+		return role{}, err
+	}
+	if len(list) != 1 {
+		err = fault.New(fault.NotFound, "role %q not found", name)
+		x.missing["role "+name] = err
+		return role{}, err
+	}
+	x.roles[name] = list[0]
+	return list[0], nil
+}
+
+// link makes the memberships and grants of rows that were applied, unless they are there, and returns
+// a change for each.
+func (x *tenancy) link(ctx context.Context, tx *audit.Tx, rows []*incoming) ([]audit.Change, error) {
+	if !x.named {
+		return nil, nil
+	}
+	send := &pgx.Batch{}
+	var about []audit.Change
+	for _, in := range rows {
+		if in.outcome != created && in.outcome != updated && in.outcome != unchanged {
+			continue
+		}
+		if t := in.links.tenant; t != nil {
+			m := member{ID: uuid.Must(uuid.NewV7()), TenantID: t.ID, UserID: in.user.ID, Status: "ACTIVE"}
+			if in.tenantRole != "" {
+				m.Role = &in.tenantRole
+			}
+			send.Queue(x.insertMember(), pgx.NamedArgs{
+				"id": m.ID, "tenant": m.TenantID, "user": m.UserID, "role": m.Role, "now": tx.Now, "by": tx.By.ID,
+			})
+			about = append(about, audit.Change{
+				Subject: audit.Subject{Resource: "member", ID: m.ID, Name: in.user.Username + " of " + in.tenant, TenantID: &m.TenantID},
+				Action:  audit.Create, After: m,
+			})
+		}
+		for _, r := range in.links.roles {
+			g := grant{ID: uuid.Must(uuid.NewV7()), UserID: in.user.ID, RoleID: r.ID, Role: r.Code, Scope: r.Scope, Status: "ACTIVE"}
+			if r.Scope == "TENANT" {
+				g.TenantContext = &in.links.tenant.ID
+			}
+			send.Queue(x.insertGrant(), pgx.NamedArgs{
+				"id": g.ID, "user": g.UserID, "role": g.RoleID, "scope": g.Scope, "tenant": g.TenantContext, "now": tx.Now, "by": tx.By.ID,
+			})
+			about = append(about, audit.Change{
+				Subject: audit.Subject{Resource: "grant", ID: g.ID, Name: r.Code + " to " + in.user.Username, TenantID: g.TenantContext},
+				Action:  audit.Create, Event: permissionChange, After: g,
+			})
+		}
+	}
+	if send.Len() == 0 {
+		return nil, nil
+	}
+	results := tx.SendBatch(ctx, send)
+	var made []audit.Change
+	for _, c := range about {
+		tag, err := results.Exec()
+		if err != nil {
+			_ = results.Close() // says the same
+			return nil, err
+		}
+		if tag.RowsAffected() > 0 {
+			made = append(made, c)
+		}
+	}
+	return made, results.Close()
+}
+
+// permissionChange is the kind of event that a grant is.
+var permissionChange = audit.Event{Type: "PERMISSION_CHANGE", Category: "AUTHORIZATION"}
+
+// insertMember makes a membership unless the user is a member; one that has LEFT is not made to come back.
+func (x *tenancy) insertMember() string {
+	return x.members.InsertWhere([][2]string{
+		{"id", "@id::uuid"},
+		{"tenant_id", "@tenant::uuid"},
+		{"user_id", "@user::uuid"},
+		{"role", "@role::text"},
+		{"start_date", "@now::timestamptz::date"},
+		{"status", "'ACTIVE'"},
+		{"is_primary", "false"},
+		{"is_admin", "false"},
+		{"created_at", "@now"},
+		{"created_by", "@by::uuid"},
+	}, "NOT EXISTS (SELECT FROM tnnt.tenant_users m WHERE m.tenant_id = @tenant AND m.user_id = @user)")
+}
+
+// insertGrant makes a grant unless the user has it: a NULL context lets the same one in twice.
+func (x *tenancy) insertGrant() string {
+	return x.grants.InsertWhere([][2]string{
+		{"id", "@id::uuid"},
+		{"user_id", "@user::uuid"},
+		{"role_id", "@role::uuid"},
+		{"scope", "@scope::text"},
+		{"tenant_context", "@tenant::uuid"},
+		{"granted_at", "@now::timestamptz"},
+		{"granted_by", "@by::uuid"},
+		{"status", "'ACTIVE'"},
+		{"created_at", "@now"},
+		{"created_by", "@by::uuid"},
+	}, "NOT EXISTS (SELECT FROM idam.user_roles g WHERE g.user_id = @user AND g.role_id = @role AND g.tenant_context IS NOT DISTINCT FROM @tenant)")
+}

@@ -1,0 +1,155 @@
+package users
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// updateColumn is a field that an import can change of a user who is there: how a row's value comes into
+// the record, and the record's into an array.
+type updateColumn struct {
+	name, typ string
+	set       func(u, from *User)
+	get       func(*User) any
+}
+
+// updateColumns are those fields that rows may name. What a system has noted about a user, such as the
+// last login, is taken over with a new user only.
+func (t *Table) updateColumns(named func(string) bool) []updateColumn {
+	list := []updateColumn{
+		{"username", "text", func(u, f *User) { u.Username = f.Username }, func(u *User) any { return u.Username }},
+		{"full_name", "text", func(u, f *User) { u.FullName = f.FullName }, func(u *User) any { return u.FullName }},
+		{"email", "text", func(u, f *User) { u.Email = f.Email }, func(u *User) any { return u.Email }},
+		{"phone", "text", func(u, f *User) { u.Phone = f.Phone }, func(u *User) any { return u.Phone }},
+		{"user_type", "text", func(u, f *User) { u.UserType = f.UserType }, func(u *User) any { return u.UserType }},
+		{"status", "text", func(u, f *User) { u.Status = f.Status }, func(u *User) any { return u.Status }},
+		{"mfa_enabled", "boolean", func(u, f *User) { u.MFAEnabled = f.MFAEnabled }, func(u *User) any { return u.MFAEnabled }},
+		{"email_verified", "boolean", func(u, f *User) { u.EmailVerified = f.EmailVerified }, func(u *User) any { return u.EmailVerified }},
+		{"phone_verified", "boolean", func(u, f *User) { u.PhoneVerified = f.PhoneVerified }, func(u *User) any { return u.PhoneVerified }},
+		{"force_password_change", "boolean", func(u, f *User) { u.ForcePasswordChange = f.ForcePasswordChange }, func(u *User) any { return u.ForcePasswordChange }},
+		{"timezone", "text", func(u, f *User) { u.Timezone = f.Timezone }, func(u *User) any { return u.Timezone }},
+		{"locale", "text", func(u, f *User) { u.Locale = f.Locale }, func(u *User) any { return u.Locale }},
+		{"department", "text", func(u, f *User) { u.Department = f.Department }, func(u *User) any { return u.Department }},
+		{"position", "text", func(u, f *User) { u.Position = f.Position }, func(u *User) any { return u.Position }},
+	}
+	var have []updateColumn
+	for _, c := range list {
+		if named(c.name) && t.shape.Has(c.name) {
+			have = append(have, c)
+		}
+	}
+	return have
+}
+
+// change makes the updates of a batch, and returns the users as they were.
+func (im *importer) change(ctx context.Context, tx *audit.Tx, rows []*incoming) (map[uuid.UUID]User, error) {
+	before := map[uuid.UUID]User{}
+	var list []*incoming
+	for _, in := range rows {
+		if in.outcome != pending || in.holder == nil {
+			continue
+		}
+		if in.madeUp {
+			in.hash = "" // who is there already keeps the password
+		}
+		next := *in.holder
+		for _, c := range im.update {
+			if in.given[c.name] {
+				c.set(&next, &in.user)
+			}
+		}
+		before[in.holder.ID] = *in.holder
+		in.user = next
+		if reflect.DeepEqual(next, *in.holder) && in.hash == "" && in.holder.IsActive {
+			in.outcome = unchanged
+			continue
+		}
+		list = append(list, in)
+	}
+	return before, im.updateAll(ctx, tx, list)
+}
+
+// updateAll makes the updates together; where the server refuses one, each by itself.
+func (im *importer) updateAll(ctx context.Context, tx *audit.Tx, list []*incoming) error {
+	if len(list) == 0 {
+		return nil
+	}
+	err := pgx.BeginFunc(ctx, tx, func(save pgx.Tx) error { return im.updateRows(ctx, tx, save, list) })
+	switch {
+	case err == nil || !db.OfRow(err):
+		return err
+	case len(list) == 1:
+		in := list[0]
+		if db.UniqueViolation(err) != "" {
+			err = im.t.taken(ctx, tx, err, "", in.user.Email)
+		}
+		in.fail("email", in.user.Email, fault.From(db.Translate(err)), nil)
+		return nil
+	}
+	for i := range list {
+		if err := im.updateAll(ctx, tx, list[i:i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (im *importer) updateRows(ctx context.Context, tx *audit.Tx, save pgx.Tx, list []*incoming) error {
+	live, err := im.t.shape.SetLive(true)
+	if !im.Restore {
+		live, err = "", nil
+	}
+	if err != nil {
+		return err
+	}
+	args := pgx.NamedArgs{"now": tx.Now, "by": tx.By.ID}
+	ids, hashes := make([]uuid.UUID, len(list)), make([]*string, len(list))
+	for i, in := range list {
+		ids[i] = in.user.ID
+		if in.hash != "" {
+			hashes[i] = &in.hash
+		}
+	}
+	args["ids"], args["hashes"] = ids, hashes
+	names, arrays, set := []string{"id", "new_password"}, []string{"@ids::uuid[]", "@hashes::text[]"}, []string{}
+	for _, c := range im.update {
+		values := make([]any, len(list))
+		for i, in := range list {
+			values[i] = c.get(&in.user)
+		}
+		args["set_"+c.name] = values
+		names = append(names, "new_"+c.name)
+		arrays = append(arrays, fmt.Sprintf("@set_%s::%s[]", c.name, c.typ))
+		set = append(set, fmt.Sprintf("%s = v.new_%s", c.name, c.name))
+	}
+	if live != "" {
+		set = append(set, live)
+	}
+	set = append(set, "password = coalesce(v.new_password, u.password)",
+		"password_changed_at = CASE WHEN v.new_password IS NULL THEN u.password_changed_at ELSE @now END",
+		"updated_at = @now", "updated_by = @by")
+	sql := "UPDATE {table} u SET " + strings.Join(set, ", ") +
+		" FROM unnest(" + strings.Join(arrays, ", ") + ") AS v (" + strings.Join(names, ", ") + ")" +
+		" WHERE u.id = v.id RETURNING {columns}"
+	after, err := db.Collect[User](ctx, save, im.t.sql(sql), args)
+	if err != nil {
+		return err
+	}
+	byID := make(map[uuid.UUID]User, len(after))
+	for _, u := range after {
+		byID[u.ID] = u
+	}
+	for _, in := range list {
+		in.user, in.outcome = byID[in.user.ID], updated
+	}
+	return nil
+}

@@ -20,7 +20,7 @@ import (
 type Operator struct {
 	ID         uuid.UUID // uuid.Nil where no user of the platform acts (migrations)
 	Name       string
-	AuthMethod string // claim, login, db_role, or os for commands that run without an operator
+	AuthMethod string // claim, login, key, jwt, db_role, or os for commands that run without an operator
 	Claimed    string // the name as it was given
 }
 
@@ -53,6 +53,13 @@ func (g Guard) check(n int) error {
 	return nil
 }
 
+// Gate decides, inside every transaction of a ledger, whether the operator may do what it does: Enter
+// before any work, Leave when the work is done and can still be taken back. Their errors roll it back.
+type Gate interface {
+	Enter(ctx context.Context, tx *Tx) error
+	Leave(ctx context.Context, tx *Tx, changes []Change) error
+}
+
 // Action is what was done to a row, as the action_performed column's CHECK spells it.
 type Action string
 
@@ -62,6 +69,8 @@ const (
 	Update  Action = "UPDATE"
 	Delete  Action = "DELETE"
 	Execute Action = "EXECUTE"
+	Login   Action = "LOGIN"
+	Logout  Action = "LOGOUT"
 )
 
 // Event is what kind of event a row records: the columns event_type and event_category.
@@ -72,6 +81,9 @@ var (
 	DataModification = Event{"ADMIN_ACTION", "DATA_MODIFICATION"}
 	PasswordChange   = Event{"PASSWORD_CHANGE", "DATA_MODIFICATION"}
 	SystemChange     = Event{"ADMIN_ACTION", "SYSTEM_CHANGE"}
+	PermissionChange = Event{"PERMISSION_CHANGE", "AUTHORIZATION"}
+	LoggedIn         = Event{"LOGIN", "AUTHENTICATION"}
+	LoggedOut        = Event{"LOGOUT", "AUTHENTICATION"}
 	violation        = Event{"ADMIN_ACTION", "SECURITY_VIOLATION"}
 )
 
@@ -110,6 +122,7 @@ type Tx struct {
 type Ledger struct {
 	DryRun bool // run every statement, then roll back
 	Guard  Guard
+	Gate   Gate // nil where no user of the platform acts
 
 	db      *db.DB
 	writer  *writer
@@ -181,7 +194,15 @@ func (l *Ledger) try(ctx context.Context, fn func(context.Context, *Tx) ([]Chang
 	// the server rolls back.
 	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
 	tx := &Tx{Tx: raw, By: l.by, Now: l.now().UTC().Truncate(time.Microsecond)}
+	if l.Gate != nil {
+		if err := l.Gate.Enter(ctx, tx); err != nil {
+			return nil, err
+		}
+	}
 	changes, err := fn(ctx, tx)
+	if err == nil && l.Gate != nil {
+		err = l.Gate.Leave(ctx, tx, changes)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -89,7 +89,7 @@ type extra struct {
 // extra_data.
 func resourceColumn(noun string) string {
 	switch noun {
-	case "user", "session", "key":
+	case "user", "session", "key", "grant", "login":
 		return "USER_ACCOUNT"
 	}
 	return "TABLE"

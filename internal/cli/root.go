@@ -44,14 +44,16 @@ func (a *app) root() *cobra.Command {
 	f.BoolVarP(&a.global.verbose, "verbose", "v", false, "more about an error")
 	root.AddCommand(
 		a.usersCommand(), a.invoicesCommand(), a.auditCommand(),
-		a.migrateCommand(), a.devCommand(), a.configCommand(), a.doctorCommand(),
-		a.completionCommand(), a.versionCommand(),
+		a.authCommand(), a.rolesCommand(), a.sessionsCommand(), a.loginsCommand(), a.keysCommand(),
+		open(a.migrateCommand()), open(a.devCommand()), open(a.configCommand()), open(a.doctorCommand()),
+		open(a.completionCommand()), open(a.versionCommand()),
 	)
 	root.AddCommand(a.helpTopics()...)
 	root.InitDefaultHelpCmd()
 	help, _, err := root.Find([]string{"help"})
 	must(err)
 	help.Run, help.RunE = nil, a.help
+	open(help)
 	return root
 }
 
@@ -97,6 +99,8 @@ var recorded = map[string]bool{
 	"expect": true, "max-affected": true, "database": true, "unset": true, "mfa": true, "stdin": true,
 	"generate-password": true, "no-password": true, "password-stdin": true, "force-password-change": true,
 	"created-after": true, "last-login-before": true, "if-updated-at": true, "profile": true, "yes": true,
+	"user": true, "tenant": true, "expires": true, "all-expired": true, "all": true, "success": true, "address": true,
+	"create": true, "access": true, "refresh": true, "name": true, "ttl": true, "permissions": true, "force-change": true,
 }
 
 // commandLine is the command as an audit row records it.
@@ -134,7 +138,7 @@ func (a *app) reading(fn func(ctx context.Context, s *session, cmd *cobra.Comman
 		}
 		ctx, cancel := a.clock.start(ctx, a.cfg.Timeout)
 		defer cancel()
-		s, err := a.session(ctx, cmd)
+		s, err := a.session(ctx, cmd, args...)
 		if err == nil {
 			err = fn(ctx, s, cmd, args)
 		}

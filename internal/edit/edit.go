@@ -27,6 +27,10 @@ type Edit[T any] struct {
 	Done    func(T) bool  // says that a row is as wanted already and is left alone; nil: none is
 	Check   func(T) error // refuses a row, and with it the whole change
 	Secrets []string      // fields of no record that change too
+
+	// Also does what else the change of these rows brings about, in the same transaction: what other nouns
+	// keep of them. May be nil.
+	Also func(ctx context.Context, tx *audit.Tx, ids []uuid.UUID) ([]audit.Change, error)
 }
 
 // Table is what Apply has to know of a noun's table.
@@ -96,7 +100,11 @@ func (t Table[T]) Apply(ctx context.Context, l *audit.Ledger, seen []T, e Edit[T
 			}
 			after[id] = row
 		}
-		return changes, nil
+		if e.Also == nil {
+			return changes, nil
+		}
+		more, err := e.Also(ctx, tx, ids)
+		return append(changes, more...), err
 	})
 	if err != nil {
 		return nil, err

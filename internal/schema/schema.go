@@ -22,7 +22,18 @@ const (
 	Invoices  = "bill.invoices"
 	Tenants   = "tnnt.tenants"
 	AuditLogs = "audt.audit_logs"
+
+	Roles           = "idam.roles"
+	Permissions     = "idam.permissions"
+	RolePermissions = "idam.role_permissions"
+	UserRoles       = "idam.user_roles"
+	Sessions        = "idam.sessions"
+	LoginLogs       = "idam.login_logs"
+	APIKeys         = "idam.api_keys"
 )
+
+// Grants are the tables that permissions rest on.
+var Grants = []string{Roles, Permissions, RolePermissions, UserRoles}
 
 // Column is one column as the catalog has it.
 type Column struct {
@@ -94,6 +105,17 @@ func (c Catalog) Table(name string) (*Table, error) {
 // Has says whether the table has the column.
 func (t *Table) Has(column string) bool {
 	return slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Name == column })
+}
+
+// OneOf returns the first of the names that is a column of the table, for those that go by several; ""
+// where none is.
+func (t *Table) OneOf(names ...string) string {
+	for _, n := range names {
+		if t.Has(n) {
+			return n
+		}
+	}
+	return ""
 }
 
 // Column returns the column of that name.

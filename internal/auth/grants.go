@@ -1,8 +1,12 @@
 package auth
 
 import (
+	"context"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
@@ -55,3 +59,18 @@ EXISTS (SELECT FROM idam.users o JOIN idam.user_roles ur ON ur.user_id = o.id JO
 
 // sql fills the holes of a statement.
 func (g grants) sql(statement string) string { return g.holes.Replace(statement) }
+
+// Operators lists the usernames of all operators who come in by themselves: services have keys. A name that
+// no database role can have, for its length, is left out.
+func Operators(ctx context.Context, r db.Reader, cat schema.Catalog) ([]string, error) {
+	users, err := cat.Table(schema.Users)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := r.Query(ctx, "SELECT u.username FROM idam.users u WHERE "+operator("u", users)+
+		" AND u.username NOT LIKE 'svc-%' AND octet_length(u.username) < 64 ORDER BY u.username")
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}

@@ -48,6 +48,8 @@ func (p Proof) noun() string {
 		return "key"
 	case MethodJWT:
 		return "access token"
+	case MethodDBRole:
+		return "database role"
 	}
 	return "login"
 }

@@ -71,7 +71,7 @@ func (w *writer) entry(c Change, now time.Time) (Entry, error) {
 	e := w.base(c.Subject, c.Action, c.Event, now)
 	result, risk := "SUCCESS", "LOW"
 	switch {
-	case c.Action == Delete, c.Event == PasswordChange, c.Event == SystemChange, c.Event == DataAccess:
+	case c.Action == Delete, c.Event == PasswordChange, c.Event == PermissionChange, c.Event == SystemChange, c.Event == DataAccess:
 		risk = "MEDIUM"
 	}
 	description := fmt.Sprintf("%s: %s %s", w.from.Command, c.Resource, c.Name)

@@ -20,7 +20,7 @@ import (
 type Operator struct {
 	ID         uuid.UUID // uuid.Nil where no user of the platform acts (migrations)
 	Name       string
-	AuthMethod string // claim, login, db_role, or os for commands that run without an operator
+	AuthMethod string // claim, login, key, jwt, db_role, or os for commands that run without an operator
 	Claimed    string // the name as it was given
 }
 
@@ -53,6 +53,13 @@ func (g Guard) check(n int) error {
 	return nil
 }
 
+// Gate decides, inside every transaction of a ledger, whether the operator may do what it does: Enter
+// before any work, Leave when the work is done and can still be taken back. Their errors roll it back.
+type Gate interface {
+	Enter(ctx context.Context, tx *Tx) error
+	Leave(ctx context.Context, tx *Tx, changes []Change) error
+}
+
 // Action is what was done to a row, as the action_performed column's CHECK spells it.
 type Action string
 
@@ -63,6 +70,8 @@ const (
 	Delete  Action = "DELETE"
 	Execute Action = "EXECUTE"
 	Read    Action = "READ" // changes nothing, and is recorded where what is read is delicate
+	Login   Action = "LOGIN"
+	Logout  Action = "LOGOUT"
 )
 
 // Event is what kind of event a row records: the columns event_type and event_category.
@@ -74,6 +83,9 @@ var (
 	PasswordChange   = Event{"PASSWORD_CHANGE", "DATA_MODIFICATION"}
 	DataAccess       = Event{"DATA_ACCESS", "AUTHORIZATION"}
 	SystemChange     = Event{"ADMIN_ACTION", "SYSTEM_CHANGE"}
+	PermissionChange = Event{"PERMISSION_CHANGE", "AUTHORIZATION"}
+	LoggedIn         = Event{"LOGIN", "AUTHENTICATION"}
+	LoggedOut        = Event{"LOGOUT", "AUTHENTICATION"}
 	violation        = Event{"ADMIN_ACTION", "SECURITY_VIOLATION"}
 )
 
@@ -120,6 +132,11 @@ func (tx *Tx) Log(ctx context.Context, changes []Change) error {
 		return nil
 	}
 	l := tx.ledger
+	if l.Gate != nil {
+		if err := l.Gate.Leave(ctx, tx, changes); err != nil {
+			return err
+		}
+	}
 	entries := make([]Entry, len(changes))
 	var err error
 	for i, c := range changes {
@@ -145,6 +162,7 @@ type Ledger struct {
 	DryRun bool // run every statement, then roll back
 	Brief  bool // keep no Entries: of a million changes nobody wants them
 	Guard  Guard
+	Gate   Gate // nil where no user of the platform acts
 
 	db      *db.DB
 	writer  *writer
@@ -219,6 +237,11 @@ func (l *Ledger) try(ctx context.Context, fn func(context.Context, *Tx) ([]Chang
 	// the server rolls back.
 	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
 	tx := &Tx{Tx: raw, By: l.by, Now: l.now().UTC().Truncate(time.Microsecond), ledger: l}
+	if l.Gate != nil {
+		if err := l.Gate.Enter(ctx, tx); err != nil {
+			return nil, err
+		}
+	}
 	changes, err := fn(ctx, tx)
 	if err != nil {
 		return nil, err

@@ -165,19 +165,21 @@ type session struct {
 	db   *db.DB
 	cat  schema.Catalog
 	by   audit.Operator
+	who  auth.Identity // by, with what they may do
 	idle time.Duration // how long a stream waits for its next row
 }
 
 // tables are those that a command needs to know: asking for more costs time, and needs rights on schemas
 // that the command never touches.
 func tables(cmd *cobra.Command) []string {
-	list := []string{schema.Users}
+	var list []string
 	if cmd.Parent().Name() == "invoices" {
 		list = append(list, schema.Invoices, schema.Tenants)
 		if cmd.Flags().Lookup("subscription") != nil {
 			list = append(list, schema.Subscriptions)
 		}
 	}
+	list = append(list, authTables[strings.TrimPrefix(cmd.CommandPath(), "cxgctl ")]...)
 	if cmd.CommandPath() == "cxgctl users import" {
 		list = append(list, users.ImportTables...)
 	}
@@ -187,8 +189,8 @@ func tables(cmd *cobra.Command) []string {
 	return list
 }
 
-// connect opens the manager database, read-only, and reads the shape of its tables.
-func (a *app) connect(ctx context.Context, cmd *cobra.Command) (*session, error) {
+// reach opens the manager database, read-only.
+func (a *app) reach(ctx context.Context, cmd *cobra.Command) (*session, error) {
 	t, err := a.database(ctx, cmd, "manager")
 	if err != nil {
 		return nil, err
@@ -198,42 +200,17 @@ func (a *app) connect(ctx context.Context, cmd *cobra.Command) (*session, error)
 		return nil, err
 	}
 	a.opened = append(a.opened, d)
-	cat, err := schema.Read(ctx, d, tables(cmd)...)
-	return &session{db: d, cat: cat, idle: t.timeout}, err
+	return &session{db: d, idle: t.timeout}, nil
 }
 
-// session connects and resolves the operator. A claim that is refused leaves a BLOCKED row, where
-// there is a log to leave it in.
-func (a *app) session(ctx context.Context, cmd *cobra.Command) (*session, error) {
-	s, err := a.connect(ctx, cmd)
-	if err != nil {
-		return nil, err
-	}
-	if a.cfg.Operator == "" {
-		a.cfg.Operator = a.spare
-	}
-	if a.cfg.AuthRequire != "claim" {
-		return nil, fault.New(fault.Unauthenticated, "profile %s wants %s as proof of the operator, and this cxgctl only takes a claim", a.cfg.Profile, a.cfg.AuthRequire).
-			WithHint("use a cxgctl that knows auth.require: %s", a.cfg.AuthRequire)
-	}
-	s.by, err = auth.Claim(ctx, s.db, s.cat, a.cfg.Operator, time.Now())
-	if fault.Is(err, fault.Unauthenticated) && s.by.Claimed != "" {
-		a.blocked(ctx, s, cmd, err)
+// connect opens the manager database without an operator and reads the shape of the tables that the
+// command is known to need, and of more that the caller names.
+func (a *app) connect(ctx context.Context, cmd *cobra.Command, more ...string) (*session, error) {
+	s, err := a.reach(ctx, cmd)
+	if err == nil {
+		s.cat, err = readTables(ctx, s, append(tables(cmd), more...))
 	}
 	return s, err
-}
-
-// blocked leaves the audit row of a refused claim, as well as that can be done.
-func (a *app) blocked(ctx context.Context, s *session, cmd *cobra.Command, cause error) {
-	cat, err := schema.Read(ctx, s.db, schema.AuditLogs) // a command that reads did not ask for it
-	if err != nil {
-		return
-	}
-	if l, err := audit.Open(ctx, s.db, cat, s.by, a.origin(cmd)); err == nil {
-		l.Failed(ctx, audit.Intent{
-			Subject: audit.Subject{Resource: "user", Name: s.by.Claimed}, Action: audit.Execute,
-		}, cause)
-	}
 }
 
 // origin is what an audit row records of where the command came from.

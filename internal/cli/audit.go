@@ -70,6 +70,7 @@ func (a *app) auditList() *cobra.Command {
 	must(cmd.RegisterFlagCompletionFunc("action", complete(audit.Actions...)))
 	must(cmd.RegisterFlagCompletionFunc("result", complete(audit.Results...)))
 	page.bind(cmd)
+	needs(cmd, "AUDIT_LIST")
 	return records[audit.Entry](a, cmd)
 }
 
@@ -94,5 +95,6 @@ func (a *app) auditGet() *cobra.Command {
 		}
 		return output.One(a.print, auditView, e)
 	})
+	needs(cmd, "AUDIT_READ")
 	return records[audit.Entry](a, cmd)
 }

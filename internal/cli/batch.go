@@ -48,6 +48,11 @@ func (b *batch[T]) command(use, short, example string) *cobra.Command {
 		b.filter.bind(cmd)
 	}
 	b.flags.bindBatch(cmd)
+	if b.destructive {
+		needs(cmd, b.noun.permission("DELETE"))
+	} else {
+		needs(cmd, b.noun.permission("UPDATE"))
+	}
 	return records[T](b.a, cmd)
 }
 

@@ -46,6 +46,9 @@ func (a *app) changing(flags *changeFlags, fn func(ctx context.Context, w *write
 		if err != nil {
 			return err
 		}
+		if err := a.gate(s, l, cmd); err != nil {
+			return err
+		}
 		l.DryRun = flags.dryRun
 		if cmd.Flags().Changed("expect") {
 			l.Guard.Expect = &flags.expect

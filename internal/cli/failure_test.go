@@ -144,7 +144,7 @@ func TestARoleThatMayNotAuditMayNotChange(t *testing.T) {
 	for _, sql := range []string{
 		"CREATE ROLE " + role,
 		"GRANT USAGE ON SCHEMA idam, audt, bill, tnnt TO " + role,
-		"GRANT SELECT, INSERT, UPDATE ON idam.users TO " + role,
+		"GRANT SELECT, INSERT, UPDATE ON idam.users, idam.roles, idam.permissions, idam.role_permissions, idam.user_roles TO " + role,
 		"GRANT SELECT ON audt.audit_logs TO " + role,
 	} {
 		if _, err := query(t.Context(), pair.Manager, sql); err != nil {

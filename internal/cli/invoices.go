@@ -111,5 +111,6 @@ func (a *app) invoicesList() *cobra.Command {
 	page.bind(cmd)
 	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
 	must(cmd.RegisterFlagCompletionFunc("sort", complete(invoices.SortFields...)))
+	needs(cmd, "INVOICE_LIST")
 	return records[invoices.Invoice](a, cmd)
 }

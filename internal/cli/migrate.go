@@ -54,7 +54,7 @@ func (f *migrateFlags) databases() ([]migrate.Database, error) {
 }
 
 func (a *app) migrateCommand() *cobra.Command {
-	return a.group("migrate", "The databases' schema", a.migrateUp(), a.migrateDown(), a.migrateStatus())
+	return a.group("migrate", "The databases' schema", a.migrateUp(), a.migrateDown(), a.migrateStatus(), a.migrateRoles())
 }
 
 // server returns how to reach one of the databases directly, for migrations.

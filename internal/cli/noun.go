@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -32,6 +33,9 @@ type editable[T any] interface {
 	Apply(ctx context.Context, l *audit.Ledger, seen []T, e edit.Edit[T]) ([]T, error)
 	SetDeleted(deleted bool) (edit.Edit[T], error)
 }
+
+// permission is the code of what may be done with rows of this kind: USER_READ.
+func (n noun[T]) permission(action string) string { return strings.ToUpper(n.Name) + "_" + action }
 
 // completion offers what live rows are called, or deleted ones.
 func (n noun[T]) completion(a *app, live bool) cobra.CompletionFunc {
@@ -74,6 +78,7 @@ func (n noun[T]) get(a *app, short, example string) *cobra.Command {
 	})
 	name.bind(cmd, n.KeyNames()...)
 	name.bindDeleted(cmd, n.Name+"s")
+	needs(cmd, n.permission("READ"))
 	return records[T](a, cmd)
 }
 

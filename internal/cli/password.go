@@ -1,13 +1,10 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -58,13 +55,7 @@ func (a *app) password(ctx context.Context, p passwordFlags) (secret, error) {
 		pw, err = password.Generate()
 		made = &pw
 	case p.stdin, p.file == "-":
-		in, resume := a.input()
-		pw, err = bufio.NewReader(io.LimitReader(in, maxPasswordInput)).ReadString('\n')
-		resume()
-		if errors.Is(err, io.EOF) {
-			err = nil
-		}
-		pw = strings.TrimSuffix(strings.TrimSuffix(pw, "\n"), "\r")
+		pw, err = a.firstLine()
 	case p.file != "":
 		pw, err = config.ReadSecret("--password-file", p.file)
 	default:
@@ -122,27 +113,35 @@ func (p passwordFlags) store(s secret) (undo func(), err error) {
 	if p.out == "" || p.out == "-" {
 		return func() {}, nil
 	}
-	f, err := os.OpenFile(p.out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	return storeSecret("--password-out", p.out, *s.generated)
+}
+
+// storeSecret writes a secret to a new file that only its owner can read; undo removes it again.
+func storeSecret(flag, path, text string) (undo func(), err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return nil, fault.New(fault.Validation, "--password-out %s exists already", p.out).WithHint("name a new file; an old password is not overwritten")
+		return nil, fault.New(fault.Validation, "%s %s exists already", flag, path).WithHint("name a new file; an old one is not overwritten")
 	}
 	if err != nil {
-		return nil, unwritable(p.out, err)
+		return nil, unwritable(flag, path, err)
 	}
-	undo = func() { _ = os.Remove(p.out) }
-	_, err = f.WriteString(*s.generated + "\n")
+	undo = func() { _ = os.Remove(path) }
+	_, err = f.WriteString(text + "\n")
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		undo()
-		return nil, unwritable(p.out, err)
+		return nil, unwritable(flag, path, err)
 	}
 	return undo, nil
 }
 
-func unwritable(path string, err error) error {
+// given says whether any of the flags is there.
+func (p passwordFlags) given() bool { return p != passwordFlags{} }
+
+func unwritable(flag, path string, err error) error {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pe.Err
 	}
-	return fault.New(fault.Validation, "--password-out %s cannot be written: %s", path, err)
+	return fault.New(fault.Validation, "%s %s cannot be written: %s", flag, path, err)
 }
 
 // shows says whether a password is made up and no file takes it.

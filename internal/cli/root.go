@@ -44,14 +44,16 @@ func (a *app) root() *cobra.Command {
 	f.BoolVarP(&a.global.verbose, "verbose", "v", false, "more about an error")
 	root.AddCommand(
 		a.usersCommand(), a.invoicesCommand(), a.auditCommand(),
-		a.migrateCommand(), a.devCommand(), a.configCommand(), a.doctorCommand(),
-		a.completionCommand(), a.versionCommand(),
+		a.authCommand(), a.rolesCommand(), a.sessionsCommand(), a.loginsCommand(), a.keysCommand(),
+		open(a.migrateCommand()), open(a.devCommand()), open(a.configCommand()), open(a.doctorCommand()),
+		open(a.completionCommand()), open(a.versionCommand()),
 	)
 	root.AddCommand(a.helpTopics()...)
 	root.InitDefaultHelpCmd()
 	help, _, err := root.Find([]string{"help"})
 	must(err)
 	help.Run, help.RunE = nil, a.help
+	open(help)
 	return root
 }
 
@@ -101,6 +103,8 @@ var recorded = map[string]bool{
 	"due-before": true, "overdue": true, "min-total": true, "max-total": true,
 	"on-conflict": true, "restore": true, "atomic": true, "undo": true, "no-passwords": true, "generate-passwords": true,
 	"max-errors": true, "format": true, "encoding": true, "bcrypt": true, "with-hashes": true,
+	"user": true, "expires": true, "all-expired": true, "all": true, "success": true, "address": true,
+	"create": true, "access": true, "refresh": true, "name": true, "ttl": true, "permissions": true, "force-change": true,
 }
 
 // commandLine is the command as an audit row records it.
@@ -138,7 +142,7 @@ func (a *app) reading(fn func(ctx context.Context, s *session, cmd *cobra.Comman
 		}
 		ctx, cancel := a.clock.start(ctx, a.cfg.Timeout)
 		defer cancel()
-		s, err := a.session(ctx, cmd)
+		s, err := a.session(ctx, cmd, args...)
 		if err == nil {
 			err = fn(ctx, s, cmd, args)
 		}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/crypto/bcrypt"
@@ -92,7 +93,22 @@ func (w world) setup(env *testscript.Env) error {
 	} {
 		env.Setenv(name, value)
 	}
-	return nil
+	return told(home, pair.Manager)
+}
+
+// told marks, for a home, that it was said of a database how permissions come into force, so that only the
+// scripts about that hear of it.
+func told(home, dsn string) error {
+	cfg, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return err
+	}
+	mark := beginningMark(func(name string) string { return map[string]string{"HOME": home}[name] },
+		fmt.Sprintf("%s:%d/%s", cfg.Host, cfg.Port, cfg.Database))
+	if err := os.MkdirAll(filepath.Dir(mark), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(mark, nil, 0o600)
 }
 
 // runSQL runs statements on the manager database, or with -tenants on the tenants', and prints the

@@ -91,5 +91,6 @@ func (a *app) usersList() *cobra.Command {
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted users too")
 	page.bind(cmd)
 	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
+	needs(cmd, "USER_LIST")
 	return records[users.User](a, cmd)
 }

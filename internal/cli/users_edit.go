@@ -93,6 +93,7 @@ func (a *app) usersCreate() *cobra.Command {
 	must(cmd.RegisterFlagCompletionFunc("user-type", complete(users.Types...)))
 	pw.bind(cmd)
 	flags.bind(cmd)
+	needs(cmd, "USER_CREATE")
 	return a.passwordRecords(cmd, &pw)
 }
 
@@ -148,6 +149,7 @@ func (a *app) usersUpdate() *cobra.Command {
 	must(cmd.RegisterFlagCompletionFunc("status", complete(users.Statuses...)))
 	name.bind(cmd, users.Noun.KeyNames()...)
 	flags.bind(cmd)
+	needs(cmd, "USER_UPDATE")
 	return records[users.User](a, cmd)
 }
 
@@ -157,7 +159,7 @@ func (a *app) usersPassword() *cobra.Command {
 	var name refFlags
 	var flags changeFlags
 	cmd := &cobra.Command{
-		Use: "password REF", Short: "Set a user's password", Args: exactly("REF"), ValidArgsFunction: userNoun.completion(a, true),
+		Use: "password REF", Short: "Set a user's password, and end their sessions", Args: exactly("REF"), ValidArgsFunction: userNoun.completion(a, true),
 		Example: "  cxgctl users password ada\n  cxgctl users password ada --generate-password --password-out ada.txt",
 	}
 	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
@@ -168,14 +170,18 @@ func (a *app) usersPassword() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		edit := users.SetPassword(s.hash, force)
+		edit.Also = endSessions(w.cat)
 		return pw.around(w.Ledger, s, func() error {
-			return userNoun.edit(ctx, a, w, name, args[0], "change the password of", users.SetPassword(s.hash, force),
+			return userNoun.edit(ctx, a, w, name, args[0], "change the password of", edit,
 				func(u users.User) error { return a.printUser(u, pw.shown(s)) })
 		})
 	})
 	pw.bind(cmd)
 	cmd.Flags().BoolVar(&force, "force-password-change", false, "a new password is due at the next login")
+	cmd.Flags().BoolVar(&force, "force-change", false, "as --force-password-change")
 	name.bind(cmd, users.Noun.KeyNames()...)
 	flags.bind(cmd)
+	needs(cmd, "USER_UPDATE")
 	return a.passwordRecords(cmd, &pw)
 }

@@ -50,6 +50,10 @@ type Config struct {
 	TokenFile    string // absolute
 	Operator     string
 	AuthRequire  string        // the least proof of identity: claim, login or db_role
+	JWTSecret    string        // absolute: the file with the secret that the backend signs its tokens with
+	Enforce      bool          // permissions count once an operator holds a role
+	LockAfter    int           // wrong passwords until an account is locked
+	LockFor      time.Duration // how long it then is
 	Protected    bool          // ask, and name the profile, before every write
 	Output       string        // one of Formats
 	Timeout      time.Duration // of a one-off command; 0 is none
@@ -98,6 +102,7 @@ func Load(f Flags, getenv func(string) string, dir string) (Config, error) {
 		Embedded:   v.GetBool(keyEmbedded),
 		ManagerURL: v.GetString(keyManager), TenantsURL: v.GetString(keyTenants), ReplicaURL: v.GetString(keyReplica),
 		PasswordFile: v.GetString(keyPassword), Operator: v.GetString(keyOperator), AuthRequire: v.GetString(keyRequire),
+		JWTSecret: v.GetString(keyJWT), Enforce: v.GetBool(keyEnforce), LockAfter: v.GetInt(keyFailures), LockFor: v.GetDuration(keyLock),
 		Protected: v.GetBool(keyProtected), Output: v.GetString(keyOutput), Timeout: v.GetDuration(keyTimeout),
 	}
 	if s.path != "" {
@@ -111,7 +116,7 @@ func Load(f Flags, getenv func(string) string, dir string) (Config, error) {
 	if s.info != nil {
 		base = filepath.Dir(s.path)
 	}
-	c.PasswordFile = resolve(c.PasswordFile, base, getenv)
+	c.PasswordFile, c.JWTSecret = resolve(c.PasswordFile, base, getenv), resolve(c.JWTSecret, base, getenv)
 	if c.TokenFile = resolve(getenv(envToken), dir, getenv); c.TokenFile != "" {
 		sources[keyToken] = "env " + envToken
 	}
@@ -266,4 +271,15 @@ func resolve(path, base string, getenv func(string) string) string {
 		return filepath.Join(getenv("HOME"), rest)
 	}
 	return absolute(path, base)
+}
+
+// StateDir is the folder for what a run leaves to the next, by the XDG rules; "" where there is no home.
+func StateDir(getenv func(string) string) string {
+	if xdg := getenv("XDG_STATE_HOME"); filepath.IsAbs(xdg) {
+		return filepath.Join(xdg, "cxgctl")
+	}
+	if home := getenv("HOME"); home != "" {
+		return filepath.Join(home, ".local", "state", "cxgctl")
+	}
+	return ""
 }

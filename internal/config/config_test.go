@@ -96,12 +96,14 @@ func TestProfiles(t *testing.T) {
 		ManagerURL: "postgresql://cxgctl@db1,db2/mgmt?target_session_attrs=read-write",
 		TenantsURL: "postgresql://cxgctl@db3/{code}", ReplicaURL: "host=db2 dbname=mgmt user=cxgctl",
 		PasswordFile: filepath.Join(dir, "secrets/cxgctl"), AuthRequire: "login", Protected: true,
+		Enforce: true, LockAfter: 5, LockFor: 15 * time.Minute,
 		Output: "csv", Timeout: 2 * time.Minute,
 		Sources: map[string]string{
 			keyFile: "working folder", keyProfile: "--profile", keyEmbedded: "built-in",
 			keyManager: "profile prod", keyTenants: "profile prod", keyReplica: "profile prod",
 			keyPassword: "profile prod", keyRequire: "profile prod", keyProtected: "profile prod",
 			keyOutput: "profile prod", keyTimeout: "profile prod",
+			keyEnforce: "built-in", keyFailures: "built-in", keyLock: "built-in",
 		},
 	}
 	if !maps.Equal(prod.Sources, want.Sources) {
@@ -326,6 +328,10 @@ replica_database_url=set (profile prod)
 password_file=DIR/secrets/cxgctl (profile prod)
 operator=ada (env CXGCTL_OPERATOR)
 auth.require=login (profile prod)
+auth.jwt_secret_file=<nil> ()
+auth.enforce_permissions=true (built-in)
+auth.lock_after=5 (built-in)
+auth.lock_for=15m0s (built-in)
 protected=true (profile prod)
 output=csv (profile prod)
 timeout=2m0s (profile prod)

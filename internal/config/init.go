@@ -28,7 +28,12 @@ profiles:
 #    tenants_database_url: postgres://cxgctl@db3/tnnt
 #    replica_database_url: postgres://cxgctl@db2/mgmt    # lists and exports read here
 #    password_file: /run/secrets/cxgctl                  # one line, mode 0600
-#    auth: {require: login}                              # claim, login or db_role
+#    auth:
+#      require: login                                    # claim, login or db_role
+#      enforce_permissions: true                         # once an operator holds a role
+#      lock_after: 5                                     # wrong passwords lock an account
+#      lock_for: 15m
+#      jwt_secret_file: /run/secrets/jwt                 # what the backend signs its tokens with, mode 0600
 #    protected: true                                     # ask before every write
 #    output: table                                       # table, wide, json, jsonl, csv, tsv, yaml or id
 #    timeout: 30s                                        # of a one-off command; 0s is none

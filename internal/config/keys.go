@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -18,6 +19,7 @@ const (
 	span               // a duration such as 30s
 	dsn                // how to reach a database: a secret, whole
 	path               // a file
+	number             // a whole number above 0
 )
 
 // setting is one key of a profile: what it may hold and where else it may come from. Adding a key to
@@ -37,6 +39,12 @@ var Formats = []string{"table", "wide", "json", "jsonl", "csv", "tsv", "yaml", "
 // DefaultTimeout limits a one-off command that no flag and no profile limits.
 const DefaultTimeout = 30 * time.Second
 
+// DefaultLockAfter is how many wrong passwords lock an account, and DefaultLock for how long.
+const (
+	DefaultLockAfter = 5
+	DefaultLock      = 15 * time.Minute
+)
+
 const (
 	keyEmbedded  = "embedded"
 	keyManager   = "manager_database_url"
@@ -45,6 +53,10 @@ const (
 	keyPassword  = "password_file"
 	keyOperator  = "operator"
 	keyRequire   = "auth.require"
+	keyJWT       = "auth.jwt_secret_file"
+	keyEnforce   = "auth.enforce_permissions"
+	keyFailures  = "auth.lock_after"
+	keyLock      = "auth.lock_for"
 	keyProtected = "protected"
 	keyOutput    = "output"
 	keyTimeout   = "timeout"
@@ -70,6 +82,10 @@ var settings = []setting{
 	{key: keyPassword, kind: path},
 	{key: keyOperator, kind: name, env: "CXGCTL_OPERATOR"},
 	{key: keyRequire, kind: choice, builtin: "claim", choices: []string{"claim", "login", "db_role"}},
+	{key: keyJWT, kind: path},
+	{key: keyEnforce, kind: truth, builtin: true},
+	{key: keyFailures, kind: number, builtin: DefaultLockAfter},
+	{key: keyLock, kind: span, builtin: DefaultLock},
 	{key: keyProtected, kind: truth, builtin: false},
 	{key: keyOutput, kind: choice, env: "CXGCTL_OUTPUT", builtin: "table", choices: Formats},
 	{key: keyTimeout, kind: span, builtin: DefaultTimeout},
@@ -93,6 +109,12 @@ func (s setting) parse(text string) (value any, problem string) {
 			return nil, "must not be negative"
 		}
 		return d, ""
+	case number:
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return nil, "must be a whole number above 0"
+		}
+		return n, ""
 	case dsn:
 		return normalize(text)
 	case path:

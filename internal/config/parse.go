@@ -211,6 +211,9 @@ func (s setting) read(n ast.Node) (value any, problem string) {
 		return nil, "must be true or false"
 	}
 	text, ok := scalar(n)
+	if i, digits := n.(*ast.IntegerNode); digits && s.kind == number {
+		text, ok = i.GetToken().Value, true
+	}
 	if !ok {
 		if _, number := n.(*ast.IntegerNode); number && s.kind != span {
 			return nil, "must be text; put it in quotes"

@@ -3,7 +3,7 @@ package config
 // Setting is one line of the effective configuration.
 type Setting struct {
 	Key    string `json:"key"`
-	Value  any    `json:"value"`  // text or bool; nil if nothing says; "set" in place of a connection string
+	Value  any    `json:"value"`  // text, number or bool; nil if nothing says; "set" in place of a connection string
 	Source string `json:"source"` // as in Config.Sources; "" if nothing says
 }
 
@@ -13,7 +13,8 @@ func View(c Config) []Setting {
 		keyFile: c.File, keyProfile: c.Profile, keyEmbedded: c.Embedded, keyProtected: c.Protected,
 		keyManager: "set", keyTenants: "set", keyReplica: "set",
 		keyPassword: c.PasswordFile, keyToken: c.TokenFile, keyOperator: c.Operator,
-		keyRequire: c.AuthRequire, keyOutput: c.Output, keyTimeout: c.Timeout.String(),
+		keyRequire: c.AuthRequire, keyJWT: c.JWTSecret, keyEnforce: c.Enforce, keyFailures: c.LockAfter, keyLock: c.LockFor.String(),
+		keyOutput: c.Output, keyTimeout: c.Timeout.String(),
 	}
 	keys := []string{keyFile, keyProfile}
 	for _, s := range settings {

@@ -114,6 +114,13 @@ func registerTypes(m *pgtype.Map) {
 // Name returns how messages call this database.
 func (d *DB) Name() string { return d.name }
 
+// Where names the server and the database, without anything secret: db1:5432/mgmt. Of several hosts it is
+// the first.
+func (d *DB) Where() string {
+	c := d.pool.Config().ConnConfig
+	return c.Host + ":" + strconv.Itoa(int(c.Port)) + "/" + c.Database
+}
+
 // Close ends every session.
 func (d *DB) Close() { d.pool.Close() }
 

@@ -54,7 +54,19 @@ var needs = map[migrate.Database][]need{
 }
 
 // roleTables are what permissions rest on.
-var roleTables = []string{"idam.roles", "idam.permissions", "idam.role_permissions", "idam.user_roles"}
+var roleTables = schema.Grants
+
+// grantNeeds are the rights on them: a grant that a change rests on is locked meanwhile, and that takes the
+// right to update.
+var grantNeeds = []need{
+	{table: schema.Roles, writes: []string{"UPDATE"}},
+	{table: schema.Permissions},
+	{table: schema.RolePermissions, writes: []string{"UPDATE"}},
+	{table: schema.UserRoles, writes: []string{"INSERT", "UPDATE"}},
+	{table: schema.Sessions, writes: []string{"INSERT", "UPDATE"}},
+	{table: schema.LoginLogs, writes: []string{"INSERT"}},
+	{table: schema.APIKeys, writes: []string{"INSERT", "UPDATE"}},
+}
 
 // missing are the tables and columns of which a database has not enough.
 func missing(cat schema.Catalog, list []need) (lacking []string) {
@@ -178,19 +190,37 @@ func auditLog(ctx context.Context, s *subject) (Finding, error) {
 }
 
 // roles looks for the tables that permissions rest on.
-func roles(_ context.Context, s *subject) (Finding, error) {
+func roles(ctx context.Context, s *subject) (Finding, error) {
 	var lacking []string
 	for _, name := range roleTables {
 		if s.catalog[name] == nil {
 			lacking = append(lacking, name)
 		}
 	}
+	if s.catalog[schema.Users] == nil {
+		return skipped("there is no %s", schema.Users), nil
+	}
 	if len(lacking) > 0 {
 		return wrong(Warn, "without %s no permission is enforced: a MASTER may do everything", abridged(lacking)).of(lacking).
 			remedied("cxgctl migrate up --database %s", s.Database), nil
 	}
-	return fine("there: %s", strings.Join(roleTables, ", ")), nil
+	var held int
+	sql := strings.NewReplacer("{live user}", s.catalog[schema.Users].Live("u"), "{live role}", s.catalog[schema.Roles].Live("r")).Replace(countOperators)
+	if err := s.db.QueryRow(ctx, sql).Scan(&held); err != nil {
+		return Finding{}, err
+	}
+	if held == 0 {
+		return fine("there, and not enforced, since no operator holds a role: cxgctl auth bootstrap begins"), nil
+	}
+	return fine("there, and enforced: operators with a role: %d", held), nil
 }
+
+// countOperators counts those by whose roles permissions are enforced: see package auth.
+const countOperators = `
+SELECT count(DISTINCT u.id)
+  FROM idam.users u JOIN idam.user_roles g ON g.user_id = u.id JOIN idam.roles r ON r.id = g.role_id
+ WHERE u.user_type IN ('MASTER', 'SYSTEM') AND u.status = 'ACTIVE' AND {live user}
+   AND g.status = 'ACTIVE' AND (g.expires_at IS NULL OR g.expires_at > now()) AND r.status = 'ACTIVE' AND {live role}`
 
 // right is what our role may do with a table that exists.
 type right struct {
@@ -206,8 +236,8 @@ type right struct {
 // The catalog is asked by name: to_regclass fails where the schema is closed to us.
 const readRights = `
 SELECT n.nspname || '.' || c.relname AS name, n.nspname::text AS schema, has_schema_privilege(n.oid, 'USAGE') AS usage,
-       has_table_privilege(c.oid, 'SELECT') AS sel, has_table_privilege(c.oid, 'INSERT') AS ins,
-       has_table_privilege(c.oid, 'UPDATE') AS upd, row_security_active(c.oid) AS hidden
+       has_table_privilege(c.oid, 'SELECT') AS sel, has_any_column_privilege(c.oid, 'INSERT') AS ins,
+       has_any_column_privilege(c.oid, 'UPDATE') AS upd, row_security_active(c.oid) AS hidden
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname || '.' || c.relname = ANY ($1) AND c.relkind IN ('r', 'p', 'v', 'f')
  ORDER BY array_position($1, n.nspname || '.' || c.relname)`
@@ -215,6 +245,9 @@ SELECT n.nspname || '.' || c.relname AS name, n.nspname::text AS schema, has_sch
 // rights looks at what the role in the connection string may do.
 func rights(ctx context.Context, s *subject) (Finding, error) {
 	list := needs[s.Database]
+	if s.Database == migrate.Manager {
+		list = slices.Concat(list, grantNeeds)
+	}
 	names := make([]string, len(list))
 	for i, n := range list {
 		names[i] = n.table

@@ -28,6 +28,10 @@ type Edit[T any] struct {
 	Check   func(T) error // refuses a row, and with it the whole change
 	Beside  Beside[T]     // looks at other tables; nil: at none
 	Secrets []string      // fields of no record that change too
+
+	// Also does what else the change of these rows brings about, in the same transaction: what other nouns
+	// keep of them. May be nil.
+	Also func(ctx context.Context, tx *audit.Tx, ids []uuid.UUID) ([]audit.Change, error)
 }
 
 // Beside looks at rows of other tables, in the transaction that changes the given ones and before it does,
@@ -139,7 +143,11 @@ func (t Table[T]) apply(ctx context.Context, l *audit.Ledger, subject audit.Subj
 			}
 			rows[id] = row
 		}
-		return changes, nil
+		if e.Also == nil {
+			return changes, nil
+		}
+		more, err := e.Also(ctx, tx, ids)
+		return append(changes, more...), err
 	})
 	return rows, changed, err
 }

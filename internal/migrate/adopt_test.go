@@ -170,6 +170,7 @@ func adopt(t *testing.T, cfg *pgx.ConnConfig, which Database) {
 		planned[i] = strings.ReplaceAll(planned[i], " ", "·")
 	}
 	slices.Sort(planned)
+	planned = slices.Compact(planned) // two files may add rows to one table
 	slices.Sort(recorded)
 	if !slices.Equal(planned, recorded) {
 		t.Errorf("%s: planned\n%v\nrecorded\n%v", which, planned, recorded)

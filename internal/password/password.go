@@ -51,6 +51,9 @@ func Check(pw string) error {
 			p.Add("password", "it needs %s", need.what)
 		}
 	}
+	if common(pw) {
+		p.Add("password", "it is one of the commonest there are, and the first that anybody tries")
+	}
 	return p.Err()
 }
 

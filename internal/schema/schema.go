@@ -21,15 +21,24 @@ const (
 	Users         = "idam.users"
 	Invoices      = "bill.invoices"
 	Tenants       = "tnnt.tenants"
+	TenantUsers   = "tnnt.tenant_users"
 	Subscriptions = "tnnt.subscriptions"
 	AuditLogs     = "audt.audit_logs"
 
-	Roles       = "idam.roles"
-	UserRoles   = "idam.user_roles"
-	TenantUsers = "tnnt.tenant_users"
+	Roles           = "idam.roles"
+	Permissions     = "idam.permissions"
+	RolePermissions = "idam.role_permissions"
+	UserRoles       = "idam.user_roles"
+	Sessions        = "idam.sessions"
+	LoginLogs       = "idam.login_logs"
+	APIKeys         = "idam.api_keys"
+
 	ImportFiles = "cxg_import.files"
 	ImportRows  = "cxg_import.rows"
 )
+
+// Grants are the tables that permissions rest on.
+var Grants = []string{Roles, Permissions, RolePermissions, UserRoles}
 
 // Column is one column as the catalog has it.
 type Column struct {
@@ -112,6 +121,17 @@ func (t *Table) Need(columns []string) error {
 		}
 	}
 	return nil
+}
+
+// OneOf returns the first of the names that is a column of the table, for those that go by several; ""
+// where none is.
+func (t *Table) OneOf(names ...string) string {
+	for _, n := range names {
+		if t.Has(n) {
+			return n
+		}
+	}
+	return ""
 }
 
 // Column returns the column of that name.

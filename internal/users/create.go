@@ -80,31 +80,41 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (User, error
 	if err := n.Check(); err != nil {
 		return made, err
 	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return made, err
-	}
-	insert := t.shape.Insert(n.values())
-	about := audit.Subject{Resource: "user", Name: n.Username}
-	err = l.Write(ctx, audit.Intent{Subject: about, Action: audit.Create}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
-		rows, err := db.Collect[User](ctx, tx, t.sql("WITH u AS ("+insert+" RETURNING *) SELECT {columns} FROM u"), pgx.NamedArgs{
-			"id": id, "username": n.Username, "email": n.Email, "full_name": n.FullName, "phone": n.Phone,
-			"user_type": n.UserType, "department": n.Department, "position": n.Position, "mfa": n.MFA,
-			"force": n.ForcePasswordChange, "password": n.PasswordHash, "timezone": n.Timezone, "locale": n.Locale,
-			"now": tx.Now, "by": tx.By.ID,
-		})
-		if err != nil {
-			return nil, t.taken(ctx, l.Reader(), err, n.Username, n.Email)
-		}
-		made = rows[0]
-		change := audit.Change{Subject: about, Action: audit.Create, After: made}
-		change.ID = made.ID
-		if n.PasswordHash != "" {
-			change.Secrets = []string{"password"}
-		}
-		return []audit.Change{change}, nil
+	intent := audit.Intent{Subject: audit.Subject{Resource: "user", Name: n.Username}, Action: audit.Create}
+	err := l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
+		u, change, err := t.Make(ctx, tx, l.Reader(), n)
+		made = u
+		return []audit.Change{change}, err
 	})
 	return made, err
+}
+
+// Make is Create inside a transaction, of a user who has passed Check; beside reads outside of it.
+func (t *Table) Make(ctx context.Context, tx *audit.Tx, beside db.Reader, n New) (User, audit.Change, error) {
+	change := audit.Change{Subject: audit.Subject{Resource: "user", Name: n.Username}, Action: audit.Create}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return User{}, change, err
+	}
+	var by *uuid.UUID
+	if tx.By.ID != uuid.Nil {
+		by = &tx.By.ID
+	}
+	insert := t.shape.Insert(n.values())
+	rows, err := db.Collect[User](ctx, tx, t.sql("WITH u AS ("+insert+" RETURNING *) SELECT {columns} FROM u"), pgx.NamedArgs{
+		"id": id, "username": n.Username, "email": n.Email, "full_name": n.FullName, "phone": n.Phone,
+		"user_type": n.UserType, "department": n.Department, "position": n.Position, "mfa": n.MFA,
+		"force": n.ForcePasswordChange, "password": n.PasswordHash, "timezone": n.Timezone, "locale": n.Locale,
+		"now": tx.Now, "by": by,
+	})
+	if err != nil {
+		return User{}, change, t.taken(ctx, beside, err, n.Username, n.Email)
+	}
+	change.ID, change.After = rows[0].ID, rows[0]
+	if n.PasswordHash != "" {
+		change.Secrets = []string{"password"}
+	}
+	return rows[0], change, nil
 }
 
 const findHolders = `

@@ -1,0 +1,129 @@
+package auth
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+const (
+	secret = "the-secret-that-the-backend-has-00"
+	user   = "00000000-0000-4000-8000-000000000001"
+)
+
+// good are the claims of an access token as the backend makes it.
+func good(now time.Time) jwt.MapClaims {
+	return jwt.MapClaims{"sub": user, "username": "ada", "email": "ada@example.com", "session_id": "s", "type": "access", "exp": now.Add(time.Minute).Unix()}
+}
+
+func sign(t *testing.T, method jwt.SigningMethod, key any, c jwt.MapClaims) string {
+	t.Helper()
+	token, err := jwt.NewWithClaims(method, c).SignedString(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+func TestReadAccess(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	got, err := ReadAccess(secret, sign(t, jwt.SigningMethodHS256, []byte(secret), good(now)), now)
+	if err != nil || got.User.String() != user || got.Session != "s" {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	// a minute of difference between the clocks is borne, and no more
+	if _, err := ReadAccess(secret, sign(t, jwt.SigningMethodHS256, []byte(secret), good(now)), now.Add(119*time.Second)); err != nil {
+		t.Errorf("59 seconds after its end: %v", err)
+	}
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(name string, value any) jwt.MapClaims {
+		c := good(now)
+		if c[name] = value; value == nil {
+			delete(c, name)
+		}
+		return c
+	}
+	hs := func(c jwt.MapClaims) string { return sign(t, jwt.SigningMethodHS256, []byte(secret), c) }
+	whole := hs(good(now))
+	for name, c := range map[string]struct{ token, want string }{
+		"none":               {sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, good(now)), "is not signed with the backend's secret by HS256"},
+		"RS256":              {sign(t, jwt.SigningMethodRS256, rsaKey, good(now)), "is not signed with the backend's secret by HS256"},
+		"HS512":              {sign(t, jwt.SigningMethodHS512, []byte(secret), good(now)), "is not signed with the backend's secret by HS256"},
+		"another secret":     {sign(t, jwt.SigningMethodHS256, []byte("another"), good(now)), "is not signed with the backend's secret by HS256"},
+		"expired":            {hs(with("exp", now.Add(-61*time.Second).Unix())), "has expired"},
+		"without end":        {hs(with("exp", nil)), "never expires"},
+		"not yet":            {hs(with("nbf", now.Add(2*time.Minute).Unix())), "is not valid yet"},
+		"refresh as access":  {hs(with("type", "refresh")), "is no access token"},
+		"of no type":         {hs(with("type", nil)), "is no access token"},
+		"of another type":    {hs(with("type", 7)), "is malformed"},
+		"without user":       {hs(with("sub", nil)), "names no user"},
+		"user is no id":      {hs(with("sub", "ada")), "names no user"},
+		"end is no time":     {hs(with("exp", "tomorrow")), ""},
+		"signature cut":      {whole[:len(whole)-2], ""},
+		"claims of another":  {swap(whole, hs(with("sub", "00000000-0000-4000-8000-000000000002"))), "is not signed with the backend's secret by HS256"},
+		"no token":           {"a.b.c", "is malformed"},
+		"nothing but points": {"..", "is malformed"},
+	} {
+		_, err := ReadAccess(secret, c.token, now)
+		if !fault.Is(err, fault.Unauthenticated) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want a refusal that says %q", name, err, c.want)
+		}
+		if err != nil && len(c.token) > 10 && strings.Contains(err.Error(), c.token[5:10]) {
+			t.Errorf("%s: a part of the token is quoted: %v", name, err)
+		}
+	}
+}
+
+// swap puts the claims of one token between the header and the signature of another.
+func swap(signed, claims string) string {
+	a, b := strings.Split(signed, "."), strings.Split(claims, ".")
+	return a[0] + "." + b[1] + "." + a[2]
+}
+
+func TestIsJWT(t *testing.T) {
+	t.Parallel()
+	_, key := newKey()
+	for token, want := range map[string]bool{"a.b.c": true, newLogin(): false, key: false, "": false, "a.b": false, loginPrefix + "a.b.c": false} {
+		if IsJWT(token) != want {
+			t.Errorf("IsJWT(%q) is %t", token, !want)
+		}
+	}
+}
+
+func TestMatches(t *testing.T) {
+	t.Parallel()
+	hash := func(h string) *account { return &account{Hash: &h} }
+	// of "U*U", by Openwall's crypt_blowfish
+	const known = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"
+	for name, c := range map[string]struct {
+		a        *account
+		password string
+		want     bool
+	}{
+		"right":        {hash(known), "U*U", true},
+		"as the y":     {hash("$2y$" + known[4:]), "U*U", true},
+		"as the b":     {hash("$2b$" + known[4:]), "U*U", true},
+		"wrong":        {hash(known), "U*V", false},
+		"NUL behind":   {hash(known), "U*U\x00x", false},
+		"nobody":       {nil, "U*U", false},
+		"no password":  {&account{}, "U*U", false},
+		"empty hash":   {hash(""), "", false},
+		"junk":         {hash("junk"), "junk", false},
+		"over 72":      {hash(known), strings.Repeat("a", 73), false},
+		"empty answer": {hash(known), "", false},
+	} {
+		if got := matches(c.a, c.password, 4); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}

@@ -1,0 +1,204 @@
+package auth
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// standing is what a login changes of a user, as audit rows show it.
+type standing struct {
+	FailedLoginAttempts int      `json:"failed_login_attempts"`
+	LockedUntil         *db.Time `json:"locked_until"`
+	LastLoginAt         *db.Time `json:"last_login_at"`
+}
+
+func (a *account) standing() standing {
+	s := standing{LockedUntil: a.LockedUntil, LastLoginAt: a.LastLogin}
+	if a.Attempts != nil {
+		s.FailedLoginAttempts = *a.Attempts
+	}
+	return s
+}
+
+// loginSession is a session as audit rows show it.
+type loginSession struct {
+	ID        uuid.UUID `json:"id"`
+	UserID    uuid.UUID `json:"user_id"`
+	Type      string    `json:"session_type"`
+	Status    string    `json:"status"`
+	ExpiresAt db.Time   `json:"expires_at"`
+}
+
+// sessionValues are the columns of a new session. An address is not optional there, and over a unix
+// socket there is none.
+var sessionValues = [][2]string{
+	{"id", "@id"},
+	{"created_at", "@now"},
+	{"created_by", "@user"},
+	{"session_id", "@session"},
+	{"user_id", "@user"},
+	{"session_type", "'API'"},
+	{"user_agent", "@agent"},
+	{"ip_address", "coalesce(inet_client_addr(), '127.0.0.1')"},
+	{"status", "'ACTIVE'"},
+	{"expires_at", "@expires"},
+	{"last_activity_at", "@now"},
+	{"mfa_verified", "false"},
+}
+
+// open makes a session of a user.
+func (d *Door) open(ctx context.Context, tx *audit.Tx, user uuid.UUID, name, session string, life time.Duration) (audit.Change, error) {
+	id, expires := uuid.Must(uuid.NewV7()), tx.Now.Add(life)
+	_, err := tx.Exec(ctx, d.sessions.Insert(sessionValues), pgx.NamedArgs{
+		"id": id, "now": tx.Now, "user": user, "session": session, "agent": d.userAgent, "expires": expires,
+	})
+	return audit.Change{
+		Subject: audit.Subject{Resource: "session", ID: id, Name: name}, Action: audit.Login, Event: audit.LoggedIn,
+		After: loginSession{id, user, "API", "ACTIVE", db.At(expires)},
+	}, err
+}
+
+// admit makes the session, and resets what wrong passwords left. updated_at stays: nobody edited the user.
+func (d *Door) admit(ctx context.Context, tx *audit.Tx, a *account) (Entered, []audit.Change, error) {
+	in := Entered{Token: newLogin(), UserID: a.ID, Username: a.Username, Expires: tx.Now.Add(Life), MustChange: truth(a.MustChange)}
+	opened, err := d.open(ctx, tx, a.ID, a.Username, fingerprint(in.Token), Life)
+	if err != nil {
+		return in, nil, err
+	}
+	in.ID = opened.ID
+	_, err = tx.Exec(ctx, `UPDATE idam.users SET last_login_at = $2, last_login_ip = inet_client_addr(), failed_login_attempts = 0, locked_until = NULL WHERE id = $1`, a.ID, tx.Now)
+	if err != nil {
+		return in, nil, err
+	}
+	at := db.At(tx.Now)
+	return in, []audit.Change{opened, a.change(standing{LastLoginAt: &at})}, d.note(ctx, tx, entry{user: a, username: a.Username, kind: "LOGIN", success: true, session: fingerprint(in.Token)})
+}
+
+func (a *account) change(after standing) audit.Change {
+	return audit.Change{
+		Subject: audit.Subject{Resource: "user", ID: a.ID, Name: a.Username}, Action: audit.Update, Event: audit.LoggedIn,
+		Before: a.standing(), After: after,
+	}
+}
+
+// turnAway counts a wrong password and locks the account after too many; a lock that is over begins a new
+// count. Where nothing is counted, for an attempt on a locked account or with a right password, the entry
+// for the log of logins is returned instead of written.
+func (d *Door) turnAway(ctx context.Context, tx *audit.Tx, username string, a *account, right bool, why *fault.Error) ([]audit.Change, *entry, error) {
+	e := entry{user: a, username: username, kind: "FAILED_LOGIN", reason: why.Message, at: tx.Now}
+	locked := a != nil && a.LockedUntil != nil && a.LockedUntil.After(tx.Now)
+	if locked {
+		e.kind = "LOCKED"
+	}
+	if a == nil || locked || right || !a.Live {
+		return nil, &e, nil
+	}
+	after := a.standing()
+	if a.LockedUntil != nil {
+		after.FailedLoginAttempts, after.LockedUntil = 0, nil
+	}
+	if after.FailedLoginAttempts++; after.FailedLoginAttempts >= d.lock.After {
+		until := db.At(tx.Now.Add(d.lock.For))
+		after.LockedUntil, e.kind = &until, "LOCKED"
+	}
+	_, err := tx.Exec(ctx, `UPDATE idam.users SET failed_login_attempts = $2, locked_until = $3 WHERE id = $1`, a.ID, after.FailedLoginAttempts, after.LockedUntil)
+	if err != nil {
+		return nil, nil, err
+	}
+	return []audit.Change{a.change(after)}, nil, d.note(ctx, tx, e)
+}
+
+// entry is a row of the log of logins.
+type entry struct {
+	user                            *account
+	username, kind, reason, session string
+	success                         bool
+	at                              time.Time
+}
+
+var logValues = [][2]string{
+	{"id", "@id"},
+	{"created_at", "@now"},
+	{"user_id", "@user"},
+	{"user_type", "@type"},
+	{"username", "left(@username, 100)"},
+	{"attempt_type", "@kind"},
+	{"success", "@success"},
+	{"failure_reason", "left(nullif(@reason, ''), 100)"},
+	{"session_id", "nullif(@session, '')"},
+	{"ip_address", "coalesce(inet_client_addr(), '127.0.0.1')"},
+	{"user_agent", "@agent"},
+	{"mfa_used", "false"},
+}
+
+// note writes a row of the log of logins, where the database keeps one.
+func (d *Door) note(ctx context.Context, tx *audit.Tx, e entry) error {
+	if d.log == nil {
+		return nil
+	}
+	e.at = tx.Now
+	_, err := tx.Exec(ctx, d.log.Insert(logValues), d.values(e))
+	return err
+}
+
+func (d *Door) values(e entry) pgx.NamedArgs {
+	args := pgx.NamedArgs{
+		"id": uuid.Must(uuid.NewV7()), "now": e.at, "user": nil, "type": nil, "username": e.username, "kind": e.kind,
+		"success": e.success, "reason": e.reason, "session": e.session, "agent": d.userAgent,
+	}
+	if e.user != nil {
+		args["user"], args["type"] = e.user.ID, e.user.Type
+	}
+	return args
+}
+
+const endSessions = `
+UPDATE idam.sessions s SET status = 'REVOKED', updated_at = $3, updated_by = $2
+ WHERE s.user_id = $2 AND s.status = 'ACTIVE' AND (s.id = $1 OR $1 IS NULL AND s.session_type = 'API')
+RETURNING s.id, s.session_id, s.expires_at`
+
+// Leave ends the operator's login, or with a nil id all of their logins and those of API clients. It
+// returns how many it ended.
+func (d *Door) Leave(ctx context.Context, l *audit.Ledger, session *uuid.UUID) (int, error) {
+	n := 0
+	intent := audit.Intent{Subject: audit.Subject{Resource: "session"}, Action: audit.Logout}
+	err := l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
+		rows, err := tx.Query(ctx, endSessions, session, tx.By.ID, tx.Now)
+		if err != nil {
+			return nil, err
+		}
+		type ended struct {
+			ID      uuid.UUID
+			Session string
+			Expires db.Time
+		}
+		list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[ended])
+		if err != nil {
+			return nil, err
+		}
+		changes := make([]audit.Change, len(list))
+		for i, s := range list {
+			before := loginSession{s.ID, tx.By.ID, "API", "ACTIVE", s.Expires}
+			after := before
+			after.Status = "REVOKED"
+			changes[i] = audit.Change{
+				Subject: audit.Subject{Resource: "session", ID: s.ID, Name: tx.By.Name}, Action: audit.Logout, Event: audit.LoggedOut,
+				Before: before, After: after,
+			}
+			e := entry{user: &account{ID: tx.By.ID}, username: tx.By.Name, kind: "LOGOUT", success: true, session: s.Session}
+			if err := d.note(ctx, tx, e); err != nil {
+				return nil, err
+			}
+		}
+		n = len(list)
+		return changes, nil
+	})
+	return n, err
+}

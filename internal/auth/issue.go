@@ -1,0 +1,218 @@
+package auth
+
+import (
+	"context"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/ref"
+	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/users"
+)
+
+// Issued is a token that was made: its only copy, since the database keeps a hash of a key at most.
+type Issued struct {
+	Token   string
+	ID      uuid.UUID // of the session or the key
+	User    string
+	Expires time.Time
+}
+
+// Issue makes a token of the backend's for the operator: an access token, or with refresh a refresh token.
+// Its session stands in the database, where it can be revoked.
+func (d *Door) Issue(ctx context.Context, l *audit.Ledger, who Identity, secret string, refresh bool) (Issued, error) {
+	life, kind := AccessLife, "access"
+	if refresh {
+		life, kind = RefreshLife, "refresh"
+	}
+	out := Issued{User: who.Name}
+	intent := audit.Intent{Subject: audit.Subject{Resource: "session", Name: who.Name}, Action: audit.Create}
+	err := l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
+		var email string
+		if err := tx.QueryRow(ctx, `SELECT email FROM idam.users WHERE id = $1`, who.ID).Scan(&email); err != nil {
+			return nil, err
+		}
+		session := uuid.NewString()
+		change, err := d.open(ctx, tx, who.ID, who.Name, session, life)
+		if err != nil {
+			return nil, err
+		}
+		change.Action = audit.Create
+		out.ID, out.Expires = change.ID, tx.Now.Add(life)
+		out.Token, err = jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
+			Username: who.Name, Email: email, Session: session, Type: kind,
+			RegisteredClaims: jwt.RegisteredClaims{Subject: who.ID.String(), ExpiresAt: jwt.NewNumericDate(out.Expires)},
+		}).SignedString([]byte(secret))
+		return []audit.Change{change}, err
+	})
+	return out, err
+}
+
+// NewKey is a key to be made for a service: the name of its user is svc- and Name.
+type NewKey struct {
+	Name   string
+	TTL    time.Duration // 0 means without end
+	Scopes []string      // the permissions that it has
+}
+
+var keyName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,60}[a-z0-9])?$`)
+
+// check puts the key in order and refuses what it cannot be, or what its maker does not hold themselves.
+func (n *NewKey) check(who Identity) error {
+	var p fault.Problems
+	n.Name = strings.TrimPrefix(n.Name, "svc-")
+	if !keyName.MatchString(n.Name) {
+		p.Add("name", "%.60q is refused, it is of lower-case letters, digits and hyphens", n.Name)
+	}
+	if n.TTL < 0 {
+		p.Add("ttl", "it must not be negative")
+	}
+	for i, code := range n.Scopes {
+		n.Scopes[i] = strings.ToUpper(strings.TrimSpace(code))
+	}
+	slices.Sort(n.Scopes)
+	n.Scopes = slices.DeleteFunc(slices.Compact(n.Scopes), func(s string) bool { return s == "" })
+	if len(n.Scopes) == 0 {
+		p.Add("permissions", "a key without any is good for nothing")
+	}
+	if err := p.Err(); err != nil {
+		return err
+	}
+	for _, code := range n.Scopes {
+		if err := who.Permit(code, nil); err != nil {
+			return fault.From(err).WithHint("nobody gives a key what they do not hold themselves")
+		}
+	}
+	return nil
+}
+
+// Keys makes the keys of services.
+type Keys struct {
+	keys        *schema.Table
+	permissions *schema.Table // nil where there is none to look codes up in
+	users       *users.Table
+}
+
+// KeysIn returns what makes keys in a database; one without users or keys gives a DATABASE_ERROR.
+func KeysIn(cat schema.Catalog) (*Keys, error) {
+	u, err := users.In(cat)
+	if err != nil {
+		return nil, err
+	}
+	k, err := cat.Table(schema.APIKeys)
+	return &Keys{k, cat[schema.Permissions], u}, err
+}
+
+// keyRecord is a key as audit rows show it.
+type keyRecord struct {
+	ID             uuid.UUID `json:"id"`
+	KeyID          string    `json:"key_id"`
+	KeyName        string    `json:"key_name"`
+	UserID         uuid.UUID `json:"user_id"`
+	ServiceAccount string    `json:"service_account"`
+	Scopes         []string  `json:"scopes"`
+	Status         string    `json:"status"`
+	ExpiresAt      *db.Time  `json:"expires_at"`
+}
+
+var keyValues = [][2]string{
+	{"id", "@id"},
+	{"created_at", "@now"},
+	{"created_by", "@by"},
+	{"key_id", "@key_id"},
+	{"key_hash", "@hash"},
+	{"key_name", "@name"},
+	{"user_id", "@user"},
+	{"service_account", "@account"},
+	{"scopes", "@scopes"},
+	{"status", "'ACTIVE'"},
+	{"expires_at", "@expires"},
+	{"usage_count", "0"},
+}
+
+// Make makes a key, and the service's user where there is none: a SYSTEM user without a password, who
+// comes in by keys alone.
+func (k *Keys) Make(ctx context.Context, l *audit.Ledger, who Identity, n NewKey) (Issued, error) {
+	intent := audit.Intent{Subject: audit.Subject{Resource: "key", Name: n.Name}, Action: audit.Create}
+	if err := n.check(who); err != nil {
+		l.Failed(ctx, intent, err)
+		return Issued{}, err
+	}
+	if err := k.known(ctx, l.Reader(), n.Scopes); err != nil {
+		return Issued{}, err
+	}
+	var out Issued
+	err := l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
+		u, changes, err := k.account(ctx, tx, l.Reader(), "svc-"+n.Name)
+		if err != nil {
+			return nil, err
+		}
+		id, token := newKey()
+		out = Issued{Token: token, ID: uuid.Must(uuid.NewV7()), User: u.Username}
+		r := keyRecord{out.ID, id, n.Name, u.ID, u.Username, n.Scopes, "ACTIVE", nil}
+		var expires *time.Time
+		if n.TTL > 0 {
+			out.Expires = tx.Now.Add(n.TTL)
+			at := db.At(out.Expires)
+			expires, r.ExpiresAt = &out.Expires, &at
+		}
+		_, err = tx.Exec(ctx, k.keys.Insert(keyValues), pgx.NamedArgs{
+			"id": out.ID, "now": tx.Now, "by": tx.By.ID, "key_id": id, "hash": fingerprint(token), "name": n.Name,
+			"user": u.ID, "account": u.Username, "scopes": n.Scopes, "expires": expires,
+		})
+		return append(changes, audit.Change{
+			Subject: audit.Subject{Resource: "key", ID: out.ID, Name: n.Name}, Action: audit.Create, Event: audit.PermissionChange,
+			After: r, Secrets: []string{"key"},
+		}), err
+	})
+	return out, err
+}
+
+// known refuses codes that are no permission's, in databases that have any.
+func (k *Keys) known(ctx context.Context, r db.Reader, codes []string) error {
+	if k.permissions == nil {
+		return nil
+	}
+	column := k.permissions.OneOf("code", "permission_code")
+	rows, err := r.Query(ctx, "SELECT c FROM unnest($1::text[]) AS c WHERE EXISTS (SELECT FROM idam.permissions) AND NOT EXISTS (SELECT FROM idam.permissions p WHERE p."+column+" = c)", codes)
+	if err != nil {
+		return err
+	}
+	unknown, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err == nil && len(unknown) > 0 {
+		err = fault.New(fault.Validation, "permissions: %s is no permission's code", strings.Join(unknown, ", ")).
+			WithHint("codes read like USER_LIST; roles show theirs: cxgctl roles get SUPER_ADMIN")
+	}
+	return err
+}
+
+// account returns the service's user, and how they were made.
+func (k *Keys) account(ctx context.Context, tx *audit.Tx, beside db.Reader, name string) (users.User, []audit.Change, error) {
+	found, err := k.users.Find(ctx, tx, []string{name}, "username", true)
+	if err != nil {
+		return users.User{}, nil, err
+	}
+	u, err := ref.One(found)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		made, change, err := k.users.Make(ctx, tx, beside, users.New{
+			Username: name, Email: name + "@service.invalid", FullName: "Service " + strings.TrimPrefix(name, "svc-"), UserType: "SYSTEM",
+		})
+		return made, []audit.Change{change}, err
+	case err != nil:
+		return u, nil, err
+	case !u.IsActive || !is(u.Status, "ACTIVE") || !is(u.UserType, "SYSTEM"):
+		return u, nil, fault.New(fault.AlreadyExists, "user %q exists and is no live, ACTIVE SYSTEM user", name).
+			WithHint("take another name").With("username", name)
+	}
+	return u, nil, nil
+}

@@ -1,0 +1,113 @@
+package auth
+
+import (
+	"strings"
+	"time"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// fill puts the join of the grants where a statement has its place.
+func fill(from, join string) string { return strings.ReplaceAll(from, "{grants}", join) }
+
+// method is how the proof would make an operator known.
+func (p Proof) method() string {
+	switch {
+	case p.DBRole:
+		return MethodDBRole
+	case p.Access != nil:
+		return MethodJWT
+	case isKey(p.Token):
+		return MethodKey
+	case p.Token != "":
+		return MethodLogin
+	}
+	return MethodClaim
+}
+
+// unknown is the refusal where the proof leads to nobody.
+func (p Proof) unknown() error {
+	switch p.method() {
+	case MethodDBRole:
+		return fault.New(fault.Unauthenticated, "the database role is no operator's name").
+			WithHint("profiles with auth.require: db_role connect as a role of the operator's own; cxgctl migrate roles prints how to make them")
+	case MethodJWT:
+		return fault.New(fault.Unauthenticated, "the access token is of no user that exists")
+	case MethodKey, MethodLogin:
+		if !p.Spare {
+			return fault.New(fault.Unauthenticated, "the %s is not known", p.noun()).WithHint("%s", p.again())
+		}
+	}
+	return refuse(p.Name, "does not exist")
+}
+
+// noun is what the proof is called.
+func (p Proof) noun() string {
+	switch p.method() {
+	case MethodKey:
+		return "key"
+	case MethodJWT:
+		return "access token"
+	case MethodDBRole:
+		return "database role"
+	}
+	return "login"
+}
+
+// again is the hint for a proof that is no longer good.
+func (p Proof) again() string {
+	switch p.method() {
+	case MethodKey:
+		return "make another: cxgctl auth token --create"
+	case MethodJWT:
+		return "get another from the backend, or by: cxgctl auth token --access"
+	}
+	return "log in again: cxgctl auth login"
+}
+
+// judge says why a candidate is refused, nil where they are not.
+func (p Proof) judge(u candidate, now time.Time) error {
+	if !p.Spare && u.Session != nil {
+		why := ""
+		switch {
+		case u.SessionStatus == nil || *u.SessionStatus != "ACTIVE" && *u.SessionStatus != "EXPIRED":
+			why = "was revoked"
+		case *u.SessionStatus == "EXPIRED", truth(u.Expired):
+			why = "has expired"
+		case truth(u.Idle):
+			why = "was not used for " + idle.String() + " and has ended"
+		}
+		if why != "" {
+			return fault.New(fault.Unauthenticated, "the %s of %q %s", p.noun(), u.Username, why).
+				WithHint("%s", p.again()).With("operator", u.Username)
+		}
+	}
+	if p.Name != "" && p.Name != u.Username {
+		return fault.New(fault.Unauthenticated, "the operator is named %q, and the %s is of %q", p.Name, p.noun(), u.Username).
+			WithHint("name them alike, or nobody: --operator, CXGCTL_OPERATOR, operator: in the profile").With("operator", p.Name)
+	}
+	switch {
+	case !u.Live:
+		return refuse(u.Username, "is deleted")
+	case u.Type == nil || (*u.Type != "MASTER" && *u.Type != "SYSTEM"):
+		return refuse(u.Username, "is of type "+text(u.Type)+"; operators are MASTER or SYSTEM")
+	case u.Status == nil || *u.Status != "ACTIVE":
+		return refuse(u.Username, "has status "+text(u.Status))
+	case u.LockedUntil != nil && u.LockedUntil.After(now):
+		return refuse(u.Username, "is locked until "+u.LockedUntil.String())
+	}
+	return nil
+}
+
+func refuse(name, why string) *fault.Error {
+	return fault.New(fault.Unauthenticated, "operator %q %s", name, why).
+		WithHint("an operator is a live, ACTIVE user of type MASTER or SYSTEM; name one with --operator or CXGCTL_OPERATOR").
+		With("operator", name)
+}
+
+func text(s *string) string {
+	if s == nil {
+		return "unknown"
+	}
+	return *s
+}

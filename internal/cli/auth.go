@@ -1,0 +1,267 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/auth"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/keep"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+func (a *app) authCommand() *cobra.Command {
+	return a.group("auth", "Who you are to cxgctl, and how that is proved",
+		a.authBootstrap(), a.authLogin(), a.authLogout(), a.authWhoami(), a.authToken())
+}
+
+// authTables are the tables that these commands need besides those of an operator.
+var authTables = map[string][]string{
+	"auth bootstrap":  {schema.AuditLogs},
+	"auth login":      {schema.AuditLogs},
+	"auth logout":     {schema.AuditLogs},
+	"auth token":      {schema.APIKeys, schema.Sessions, schema.LoginLogs},
+	"roles grant":     {schema.Tenants},
+	"roles revoke":    {schema.Tenants},
+	"sessions list":   {schema.Sessions},
+	"sessions revoke": {schema.Sessions},
+	"logins list":     {schema.LoginLogs},
+	"keys list":       {schema.APIKeys},
+	"keys revoke":     {schema.APIKeys},
+	"users password":  {schema.Sessions},
+}
+
+// loginRecord is what a login prints.
+type loginRecord struct {
+	ID        uuid.UUID `json:"id"` // of the session
+	Username  string    `json:"username"`
+	ExpiresAt db.Time   `json:"expires_at"`
+	KeptIn    string    `json:"kept_in"` // keyring, or the file
+}
+
+var loginView = output.View{Table: []string{"username", "expires_at", "kept_in"}, Wide: []string{"id", "username", "expires_at", "kept_in"}}
+
+func (a *app) authLogin() *cobra.Command {
+	var username string
+	var stdin bool
+	cmd := &cobra.Command{
+		Use: "login [--username U]", Short: "Log in with a password; the login lasts 8 hours, or 30 minutes without use", Args: exactly(),
+		Long: `Log in with a password; the login lasts 8 hours, or 30 minutes without use.
+
+The token is kept in the desktop's keyring, or where there is none in a file that only you can read. Wrong
+passwords are counted, and lock the account for a while.`,
+		Example: "  cxgctl auth login --username ada\n  pass show cxg/ada | cxgctl auth login --username ada --password-stdin",
+	}
+	cmd.RunE = a.apart(func(ctx context.Context, cmd *cobra.Command) error {
+		if username == "" {
+			username = a.cfg.Operator
+		}
+		username, password, err := a.credentials(ctx, username, stdin)
+		if err != nil {
+			return err
+		}
+		s, err := a.connect(ctx, cmd, auth.DoorTables...)
+		if err != nil {
+			return err
+		}
+		door, err := auth.DoorIn(s.cat, userAgent(), auth.Lock{After: a.cfg.LockAfter, For: a.cfg.LockFor})
+		if err != nil {
+			return err
+		}
+		attempt, err := door.Attempt(ctx, s.db, username, password, hashCost)
+		if err != nil {
+			return err
+		}
+		l, err := audit.Open(ctx, s.db, s.cat, attempt.By(), a.origin(cmd))
+		if err != nil {
+			return err
+		}
+		in, err := door.Enter(ctx, s.db, l, attempt)
+		if err != nil {
+			return err
+		}
+		a.clock.done()
+		return a.keepLogin(s, in)
+	})
+	cmd.Flags().StringVar(&username, "username", "", "who (default: the operator that is named otherwise, else a prompt)")
+	cmd.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from the first line of standard input")
+	open(cmd)
+	return records[loginRecord](a, cmd)
+}
+
+// apart wraps a command that runs without an operator, or before there is one.
+func (a *app) apart(fn func(ctx context.Context, cmd *cobra.Command) error) func(*cobra.Command, []string) error {
+	return a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
+		if err := a.printer(cmd); err != nil {
+			return err
+		}
+		ctx, cancel := a.clock.start(ctx, a.cfg.Timeout)
+		defer cancel()
+		return a.clock.verdict(fn(ctx, cmd))
+	})
+}
+
+// keepLogin keeps a login for the runs to come, and prints it.
+func (a *app) keepLogin(s *session, in auth.Entered) error {
+	kept, err := a.keptLogin(s).Put(keep.Login{Username: in.Username, Expires: in.Expires, Token: in.Token})
+	if err != nil {
+		return err
+	}
+	where := "keyring"
+	if !kept.Keyring {
+		where = a.keptLogin(s).File()
+		a.note("there is no keyring here: the login is kept in %s, which only you can read", where)
+	}
+	if in.MustChange {
+		a.note("%s is to set another password", in.Username)
+	}
+	return output.One(a.print, loginView, loginRecord{in.ID, in.Username, db.At(in.Expires), where})
+}
+
+// credentials asks for what is not given.
+func (a *app) credentials(ctx context.Context, username string, stdin bool) (name, password string, err error) {
+	if stdin {
+		if username == "" {
+			return "", "", fault.New(fault.Usage, "--username is missing")
+		}
+		password, err = a.firstLine()
+		return username, password, err
+	}
+	fd, ok := a.terminal()
+	if !ok {
+		return "", "", fault.New(fault.Usage, "no password is given").WithHint("add --password-stdin, or log in on a terminal")
+	}
+	if username == "" {
+		a.ask("username: ")
+		username, err = a.interruptible(ctx, fd, func() (string, error) { return bufio.NewReader(a.stdin).ReadString('\n') })
+		if username = strings.TrimSpace(username); username == "" && err == nil {
+			err = fault.New(fault.Usage, "no username is given")
+		}
+		if err != nil {
+			return "", "", err
+		}
+	}
+	password, err = a.hidden(ctx, fd, "password of "+username+": ")
+	return username, password, err
+}
+
+// firstLine reads a secret from standard input.
+func (a *app) firstLine() (string, error) {
+	in, resume := a.input()
+	defer resume()
+	text, err := bufio.NewReader(io.LimitReader(in, maxPasswordInput)).ReadString('\n')
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r"), err
+}
+
+func (a *app) authLogout() *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use: "logout", Short: "End your login; --all ends every one that you have anywhere", Args: exactly(),
+		Example: "  cxgctl auth logout\n  cxgctl auth logout --all",
+	}
+	cmd.RunE = a.apart(func(ctx context.Context, cmd *cobra.Command) error {
+		s, err := a.session(ctx, cmd)
+		if s == nil {
+			return err
+		}
+		place := a.keptLogin(s)
+		kept := place.Peek()
+		if fault.Is(err, fault.Unauthenticated) && kept != nil && !all {
+			a.note("the login had ended already")
+			return place.Forget()
+		}
+		if err != nil {
+			return err
+		}
+		if s.who.Session == nil && !all {
+			return fault.New(fault.Unauthenticated, "nobody is logged in").WithHint("--all ends the logins of %s elsewhere", s.by.Name)
+		}
+		if s.who.AuthMethod == auth.MethodKey {
+			return fault.New(fault.Usage, "a key is no login").WithHint("cxgctl keys revoke ends one")
+		}
+		n, err := a.endLogins(ctx, s, cmd, all)
+		if err != nil {
+			return err
+		}
+		a.note("%s ended", plural(n, "login"))
+		if kept == nil || kept.Username != s.by.Name {
+			return nil
+		}
+		return place.Forget()
+	})
+	cmd.Flags().BoolVar(&all, "all", false, "every login of yours, on whatever machine, and tokens that auth token made")
+	needs(cmd, anyOperator)
+	return cmd
+}
+
+func (a *app) endLogins(ctx context.Context, s *session, cmd *cobra.Command, all bool) (int, error) {
+	cat, err := readTables(ctx, s, append(auth.DoorTables, tables(cmd)...))
+	if err != nil {
+		return 0, err
+	}
+	door, err := auth.DoorIn(cat, userAgent(), auth.Lock{})
+	if err != nil {
+		return 0, err
+	}
+	l, err := audit.Open(ctx, s.db, cat, s.by, a.origin(cmd))
+	if err != nil {
+		return 0, err
+	}
+	if all {
+		return door.Leave(ctx, l, nil)
+	}
+	return door.Leave(ctx, l, &s.who.Session.ID)
+}
+
+// whoami is an operator as cxgctl sees them.
+type whoami struct {
+	ID                  uuid.UUID `json:"id"`
+	Username            string    `json:"username"`
+	UserType            string    `json:"user_type"`
+	Method              string    `json:"method"`
+	Profile             *string   `json:"profile"`
+	Database            string    `json:"database"`
+	PermissionsEnforced bool      `json:"permissions_enforced"`
+	Roles               []string  `json:"roles"`
+	Permissions         []string  `json:"permissions"`
+	SessionExpiresAt    *db.Time  `json:"session_expires_at"`
+}
+
+var whoamiView = output.View{
+	Table: []string{"username", "user_type", "method", "profile", "database", "roles", "session_expires_at"},
+	Wide:  []string{"id", "username", "user_type", "method", "profile", "database", "permissions_enforced", "roles", "permissions", "session_expires_at"},
+}
+
+func (a *app) authWhoami() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "whoami", Short: "Show the operator, how they are known, and what they may do", Args: exactly(),
+		Example: "  cxgctl auth whoami\n  cxgctl auth whoami --jq '.data.permissions[]'",
+	}
+	cmd.RunE = a.reading(func(_ context.Context, s *session, _ *cobra.Command, _ []string) error {
+		w := whoami{
+			ID: s.who.ID, Username: s.who.Name, UserType: s.who.Type, Method: s.who.AuthMethod, Database: s.db.Where(),
+			PermissionsEnforced: s.who.Enforced, Roles: append([]string{}, s.who.Roles...), Permissions: s.who.Holds(),
+		}
+		if a.cfg.Profile != "" {
+			w.Profile = &a.cfg.Profile
+		}
+		if s.who.Session != nil {
+			w.SessionExpiresAt = s.who.Session.Expires
+		}
+		return output.One(a.print, whoamiView, w)
+	})
+	needs(cmd, anyOperator)
+	return records[whoami](a, cmd)
+}

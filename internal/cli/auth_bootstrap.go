@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/auth"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/users"
+)
+
+func (a *app) authBootstrap() *cobra.Command {
+	var n users.New
+	var pw passwordFlags
+	var flags changeFlags
+	cmd := &cobra.Command{
+		Use: "bootstrap --username U --email E --full-name N", Short: "Make the first operator: a MASTER with SUPER_ADMIN", Args: exactly(),
+		Long: `Make the first operator: a MASTER with SUPER_ADMIN.
+
+A MASTER of that name who exists already is given the role instead, and keeps everything else, the password
+included. From then on permissions are enforced. It works only as long as no live operator holds a role, and is
+recorded under the OS user's name.`,
+		Example: "  cxgctl auth bootstrap --username ada --email ada@example.com --full-name 'Ada Lovelace'\n  cxgctl auth bootstrap --username admin",
+	}
+	cmd.RunE = a.apart(func(ctx context.Context, cmd *cobra.Command) error {
+		if n.Username == "" {
+			return fault.New(fault.Usage, "--username is missing").WithHint("see: %s --help", cmd.CommandPath())
+		}
+		s, err := a.connect(ctx, cmd, auth.Tables...)
+		if err != nil {
+			return err
+		}
+		first, err := auth.FirstIn(s.cat)
+		if err != nil {
+			return err
+		}
+		from := a.origin(cmd)
+		l, err := audit.Open(ctx, s.db, s.cat, audit.Operator{Name: from.OSUser, AuthMethod: "os"}, from)
+		if err != nil {
+			return err
+		}
+		l.DryRun = flags.dryRun
+		there, err := first.Look(ctx, s.db, n.Username)
+		if err != nil {
+			l.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: "user", Name: n.Username}, Action: audit.Create}, err)
+			return err
+		}
+		var made secret
+		if there == nil {
+			n.UserType = "MASTER"
+			if err := n.Check(); err != nil {
+				return err
+			}
+			if made, err = a.password(ctx, pw); err != nil {
+				return err
+			}
+		} else if pw.given() {
+			a.note("%s exists already and keeps their password", n.Username)
+			pw = passwordFlags{}
+		}
+		if err := a.protect(ctx, l, "make "+n.Username+" the first operator"); err != nil {
+			return err
+		}
+		n.PasswordHash = made.hash
+		var u users.User
+		err = pw.around(l, made, func() error {
+			u, err = first.Bootstrap(ctx, l, n)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if len(l.Entries()) > 0 && !l.DryRun {
+			a.clock.done()
+			a.note("permissions are enforced from now on")
+		}
+		return a.finish(l, func() error { return a.printUser(u, pw.shown(made)) })
+	})
+	f := cmd.Flags()
+	f.StringVar(&n.Username, "username", "", "3 to 100 ASCII characters")
+	f.StringVar(&n.Email, "email", "", "e-mail address, of a user to be made")
+	f.StringVar(&n.FullName, "full-name", "", "1 to 100 characters, of a user to be made")
+	pw.bind(cmd)
+	flags.bind(cmd)
+	open(cmd)
+	return a.passwordRecords(cmd, &pw)
+}

@@ -1,0 +1,176 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/auth"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/output"
+)
+
+// tokenRecord is a token that was made. It is shown this once.
+type tokenRecord struct {
+	ID        uuid.UUID `json:"id"` // of the session or the key, by which it is revoked
+	Type      string    `json:"type"`
+	Username  string    `json:"username"`
+	ExpiresAt *db.Time  `json:"expires_at"`
+	Token     *string   `json:"token"` // null where it went to a file
+}
+
+var tokenView = output.View{Table: []string{"id", "type", "username", "expires_at", "token"}}
+
+func (a *app) authToken() *cobra.Command {
+	var n auth.NewKey
+	var create, access, refresh bool
+	var ttl lifeFlag
+	var out string
+	var flags changeFlags
+	cmd := &cobra.Command{
+		Use: "token --create --name N | --access | --refresh", Short: "Make a service's key, or a token for the backend's API", Args: exactly(),
+		Long: `Make a service's key, or a token for the backend's API. It is printed once.
+
+--create makes a key for jobs that run by themselves, named by CXGCTL_TOKEN_FILE. It belongs to the SYSTEM user
+svc-NAME, who is made where there is none, and may do what --permissions says and nothing else: nothing that
+you may not do yourself. cxgctl keys list and keys revoke are about these.
+
+--access and --refresh make a token as the backend makes them, for 15 minutes or 7 days, signed with the secret
+in auth.jwt_secret_file. In the format table it is printed alone, for scripts.`,
+		Example: "  cxgctl auth token --create --name nightly-export --ttl 90d --permissions AUDIT_LIST,INVOICE_LIST --token-out key\n" +
+			"  curl -H \"Authorization: Bearer $(cxgctl auth token --access)\" https://api.example.com/api/v1/users",
+	}
+	run := a.changing(&flags, func(ctx context.Context, w *writer, _ *cobra.Command, _ []string) error {
+		var made auth.Issued
+		kind := "key"
+		issue := func() (err error) {
+			if create {
+				n.TTL = time.Duration(ttl)
+				made, err = a.makeKey(ctx, w, n)
+				return err
+			}
+			if kind = "access"; refresh {
+				kind = "refresh"
+			}
+			made, err = a.issueToken(ctx, w, refresh)
+			return err
+		}
+		if err := a.protect(ctx, w.Ledger, "make a token"); err != nil {
+			return err
+		}
+		if err := refuseExisting("--token-out", out); err != nil {
+			return err
+		}
+		if err := issue(); err != nil {
+			return err
+		}
+		return a.finish(w.Ledger, func() error { return a.printToken(made, kind, out) })
+	})
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if create {
+			needs(cmd, "API_KEY_CREATE")
+		}
+		return run(cmd, args)
+	}
+	f := cmd.Flags()
+	f.BoolVar(&create, "create", false, "a key for the service --name")
+	f.BoolVar(&access, "access", false, "an access token of the backend, for 15 minutes")
+	f.BoolVar(&refresh, "refresh", false, "a refresh token of the backend, for 7 days")
+	f.StringVar(&n.Name, "name", "", "of the service: its user is svc-`NAME`")
+	f.Var(&ttl, "ttl", "how `long` the key is good: 90d, 12h (default: until it is revoked)")
+	f.StringSliceVar(&n.Scopes, "permissions", nil, "the `codes` of what the key may do")
+	f.StringVar(&out, "token-out", "", "write the token to `file` (0600, must not exist) instead of printing it")
+	cmd.MarkFlagsOneRequired("create", "access", "refresh")
+	cmd.MarkFlagsMutuallyExclusive("create", "access", "refresh")
+	cmd.MarkFlagsRequiredTogether("create", "name", "permissions")
+	flags.bind(cmd)
+	needs(cmd, anyOperator)
+	return records[tokenRecord](a, cmd)
+}
+
+func (a *app) makeKey(ctx context.Context, w *writer, n auth.NewKey) (auth.Issued, error) {
+	keys, err := auth.KeysIn(w.cat)
+	if err != nil {
+		return auth.Issued{}, err
+	}
+	return keys.Make(ctx, w.Ledger, w.who, n)
+}
+
+func (a *app) issueToken(ctx context.Context, w *writer, refresh bool) (auth.Issued, error) {
+	secret, err := a.jwtSecret()
+	if err != nil {
+		return auth.Issued{}, err
+	}
+	door, err := auth.DoorIn(w.cat, userAgent(), auth.Lock{})
+	if err != nil {
+		return auth.Issued{}, err
+	}
+	return door.Issue(ctx, w.Ledger, w.who, secret, refresh)
+}
+
+// printToken shows a token, or writes it to its file. People and scripts that asked for no other form get it
+// alone, on a line.
+func (a *app) printToken(made auth.Issued, kind, file string) error {
+	r := tokenRecord{ID: made.ID, Type: kind, Username: made.User, Token: &made.Token}
+	if !made.Expires.IsZero() {
+		at := db.At(made.Expires)
+		r.ExpiresAt = &at
+	}
+	if file != "" && file != "-" {
+		if _, err := storeSecret("--token-out", file, made.Token); err != nil {
+			return err
+		}
+		r.Token = nil
+		return output.One(a.print, tokenView, r)
+	}
+	if a.print.Format == output.Table && a.print.File == "" && len(a.print.Columns) == 0 {
+		_, err := io.WriteString(a.print.Stdout, made.Token+"\n")
+		return err
+	}
+	return output.One(a.print, tokenView, r)
+}
+
+// refuseExisting refuses a file that a secret is to be written to and that is there already.
+func refuseExisting(flag, path string) error {
+	if path == "" || path == "-" {
+		return nil
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return fault.New(fault.Validation, "%s %s exists already", flag, path).WithHint("name a new file; an old one is not overwritten")
+	}
+	return nil
+}
+
+// lifeFlag is how long something lasts: 90d, 12h, 30m.
+type lifeFlag time.Duration
+
+func (l *lifeFlag) String() string { return time.Duration(*l).String() }
+
+// Type names the flag's values in help.
+func (l *lifeFlag) Type() string { return "duration" }
+
+// Set reads a number of days, or what Go reads.
+func (l *lifeFlag) Set(s string) error {
+	if days, found := strings.CutSuffix(s, "d"); found {
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil && n > 0 {
+			*l = lifeFlag(time.Duration(n) * 24 * time.Hour)
+			return nil
+		}
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return fmt.Errorf("it is a number of days, hours or minutes: 90d, 12h, 30m")
+	}
+	*l = lifeFlag(d)
+	return nil
+}

@@ -1,0 +1,285 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/dbtest"
+)
+
+// forNobody are the commands that the contract lets run without an operator.
+var forNobody = []string{"dev", "doctor", "config", "help", "version", "completion", "migrate", "auth bootstrap", "auth login"}
+
+func TestEveryCommandDeclaresAPermission(t *testing.T) {
+	code := regexp.MustCompile(`^[A-Z]+(_[A-Z]+)+$`)
+	leaves((&app{getenv: os.Getenv}).root(), func(cmd *cobra.Command) {
+		path := strings.TrimPrefix(cmd.CommandPath(), "cxgctl ")
+		isFor := slices.ContainsFunc(forNobody, func(p string) bool { return path == p || strings.HasPrefix(path, p+" ") })
+		switch what := declared(cmd); {
+		case what == "" && cmd.Run == nil && cmd.RunE == nil: // a page of help
+		case what == "":
+			t.Errorf("%q declares no permission: add needs(cmd, CODE) where it is built", path)
+		case isFor != (what == noOperator):
+			t.Errorf("%q needs %s, the contract says otherwise", path, what)
+		case what != noOperator && what != anyOperator && !code.MatchString(what):
+			t.Errorf("%q needs %q, which is no permission's code", path, what)
+		}
+	})
+}
+
+// within runs a command in this process, with an environment of its own, and returns its exit code and
+// what it printed.
+func within(t *testing.T, pair dbtest.Pair, env map[string]string, args ...string) (int, string) {
+	t.Helper()
+	home := t.TempDir()
+	if err := told(home, pair.Manager); err != nil {
+		t.Fatal(err)
+	}
+	vars := map[string]string{"HOME": home, "CXGCTL_MANAGER_DATABASE_URL": pair.Manager, "CXGCTL_TENANTS_DATABASE_URL": pair.Tenants}
+	for name, value := range env {
+		vars[name] = value
+	}
+	var out bytes.Buffer
+	a := &app{
+		ctx: context.Background(), args: args, stdin: strings.NewReader(""), stdout: &out, stderr: &out,
+		getenv: func(name string) string { return vars[name] },
+	}
+	return a.main(), out.String()
+}
+
+// usable are arguments and flags that get a command past its own checks of them; the others' follow from
+// their usage line.
+var usable = map[string][]string{
+	"auth token": {"--create", "--name", "x", "--permissions", "API_KEY_CREATE"},
+}
+
+// invocation is a command line that reaches the database: as a dry run where there is one.
+func invocation(cmd *cobra.Command) []string {
+	path := strings.TrimPrefix(cmd.CommandPath(), "cxgctl ")
+	args := strings.Fields(path)
+	words := strings.Fields(cmd.Use)[1:]
+	for i, w := range words {
+		if w == "|" {
+			break
+		}
+		if i > 0 && strings.HasPrefix(words[i-1], "--") || w != strings.ToUpper(w) || strings.ContainsAny(w, "-[") {
+			continue
+		}
+		switch strings.Trim(w, "…|-") {
+		case "ID":
+			args = append(args, "00000000-0000-4000-8000-0000000000ad")
+		case "ROLE":
+			args = append(args, "PLATFORM_SUPPORT")
+		default:
+			args = append(args, "ada")
+		}
+	}
+	args = append(args, usable[path]...)
+	if cmd.Flags().Lookup("dry-run") != nil {
+		args = append(args, "--dry-run")
+	}
+	return args
+}
+
+// matrix is a database with the operators of the deny matrix: for every code in use lacks.CODE, who holds
+// every permission but that, and only.CODE, who holds that alone.
+const matrix = `
+INSERT INTO idam.users (id, username, email, full_name, user_type, status, locked_until, is_active)
+SELECT md5(n)::uuid, n, n || '@example.com', n, CASE n WHEN 'tenant' THEN 'TENANT' WHEN 'locked' THEN 'MASTER' ELSE 'SYSTEM' END,
+       CASE n WHEN 'off' THEN 'LOCKED' ELSE 'ACTIVE' END, CASE n WHEN 'locked' THEN now() + interval '1 day' END, n <> 'deleted'
+  FROM unnest(ARRAY['tenant', 'locked', 'off', 'deleted', 'idle']) AS n;
+INSERT INTO idam.users (id, username, email, full_name, user_type)
+SELECT md5(k || p.code)::uuid, k || '.' || p.code, k || '.' || p.code || '@example.com', 'X', 'SYSTEM'
+  FROM idam.permissions p CROSS JOIN (VALUES ('lacks'), ('only')) AS v (k);
+INSERT INTO idam.roles (id, code, name, category, level, scope)
+SELECT md5('role' || k || p.code)::uuid, upper(k) || ' ' || p.code, 'X', 'PLATFORM_SUPPORT', 50, 'GLOBAL'
+  FROM idam.permissions p CROSS JOIN (VALUES ('lacks'), ('only')) AS v (k);
+INSERT INTO idam.role_permissions (role_id, permission_id)
+SELECT md5('role' || k || p.code)::uuid, q.id
+  FROM idam.permissions p CROSS JOIN (VALUES ('lacks'), ('only')) AS v (k) JOIN idam.permissions q ON (q.code = p.code) = (k = 'only');
+INSERT INTO idam.user_roles (user_id, role_id)
+SELECT md5(k || p.code)::uuid, md5('role' || k || p.code)::uuid
+  FROM idam.permissions p CROSS JOIN (VALUES ('lacks'), ('only')) AS v (k);
+INSERT INTO idam.sessions (session_id, user_id, session_type, ip_address, expires_at)
+SELECT '%s', md5('idle')::uuid, 'API', '127.0.0.1', now() - interval '1 second'`
+
+func TestDenyMatrix(t *testing.T) {
+	t.Parallel()
+	pair := withAda(t)
+	const token = "cxgl_of-a-login-that-is-over"
+	sum := sha256.Sum256([]byte(token))
+	if _, err := query(t.Context(), pair.Manager, fmt.Sprintf(matrix, hex.EncodeToString(sum[:]))); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const users = `SELECT md5(string_agg(u::text, ',' ORDER BY id)) FROM idam.users u`
+	before := ask(t, pair.Manager, users)
+	var wg sync.WaitGroup
+	var blocked int
+	lanes := make(chan struct{}, 4)
+	leaves((&app{getenv: os.Getenv}).root(), func(cmd *cobra.Command) {
+		need := declared(cmd)
+		if need == noOperator || need == "" {
+			return
+		}
+		args := invocation(cmd)
+		if args[0] == "auth" && args[1] == "token" {
+			need = "API_KEY_CREATE"
+		}
+		type row struct {
+			name string
+			env  map[string]string
+			want int
+			says string
+		}
+		named := func(name string) map[string]string { return map[string]string{"CXGCTL_OPERATOR": name} }
+		rows := []row{
+			{"no operator", nil, 6, "no operator is named"},
+			{"nobody's name", named("nobody"), 6, "does not exist"},
+			{"wrong kind", named("tenant"), 6, "is of type TENANT"},
+			{"locked for a while", named("locked"), 6, "is locked until"},
+			{"locked", named("off"), 6, "has status LOCKED"},
+			{"deleted", named("deleted"), 6, "is deleted"},
+			{"expired login", map[string]string{"CXGCTL_TOKEN_FILE": file}, 6, `the login of "idle" has expired`},
+			{"sufficient", named("only." + need), 0, ""},
+		}
+		if need == anyOperator {
+			rows[len(rows)-1].env = named("only.USER_LIST")
+		} else {
+			rows = append(rows, row{"missing permission", named("lacks." + need), 7, "lacks the permission " + need})
+		}
+		for _, r := range rows {
+			if r.want != 0 && r.env != nil {
+				blocked++
+			}
+			wg.Go(func() {
+				lanes <- struct{}{}
+				defer func() { <-lanes }()
+				got, out := within(t, pair, r.env, args...)
+				switch {
+				case r.want == 0 && (got == 6 || got == 7):
+					if !(args[1] == "logout" && strings.Contains(out, "nobody is logged in")) {
+						t.Errorf("%s, %q: exit code %d\n%s", r.name, args, got, out)
+					}
+				case r.want != 0 && (got != r.want || !strings.Contains(out, r.says)):
+					t.Errorf("%s, %q: exit code %d, want %d and %q\n%s", r.name, args, got, r.want, r.says, out)
+				}
+			})
+		}
+	})
+	wg.Wait()
+	if ask(t, pair.Manager, users) != before {
+		t.Error("a user changed")
+	}
+	got := ask(t, pair.Manager, `SELECT count(*) FILTER (WHERE result = 'BLOCKED' AND risk_level = 'HIGH') || ' ' || count(*) FILTER (WHERE result = 'SUCCESS') FROM audt.audit_logs`)
+	if want := fmt.Sprint(blocked, " 0"); got != want {
+		t.Errorf("BLOCKED and SUCCESS rows: %s, want %s", got, want)
+	}
+}
+
+// Two MASTERs who each lock the other out, or strip the other, at once: one of them stays.
+func TestTwoOperatorsCannotEmptyTheChair(t *testing.T) {
+	t.Parallel()
+	pair := dbtest.New(t, migrated)
+	const second = `
+INSERT INTO idam.users (id, username, email, full_name, user_type) VALUES ('00000000-0000-4000-8000-000000000002', 'other', 'other@cxg.example', 'Other', 'MASTER')`
+	const fill = `
+UPDATE idam.users SET status = 'ACTIVE', is_active = true WHERE user_type = 'MASTER';
+DELETE FROM idam.user_roles;
+INSERT INTO idam.user_roles (user_id, role_id) SELECT u.id, r.id FROM idam.users u, idam.roles r WHERE u.user_type = 'MASTER' AND r.code = 'SUPER_ADMIN'`
+	const left = `
+SELECT count(*) FROM idam.users u JOIN idam.user_roles ur ON ur.user_id = u.id WHERE u.user_type = 'MASTER' AND u.status = 'ACTIVE' AND u.is_active AND ur.status = 'ACTIVE'`
+	if _, err := query(t.Context(), pair.Manager, second); err != nil {
+		t.Fatal(err)
+	}
+	for _, attack := range [][]string{
+		{"users", "status", "VICTIM", "--set", "SUSPENDED"},
+		{"users", "update", "VICTIM", "--status", "INACTIVE"},
+		{"users", "delete", "VICTIM", "--yes"},
+		{"roles", "revoke", "SUPER_ADMIN", "VICTIM"},
+	} {
+		for range 5 {
+			if _, err := query(t.Context(), pair.Manager, fill); err != nil {
+				t.Fatal(err)
+			}
+			codes := make([]int, 2)
+			outs := make([]string, 2)
+			var wg sync.WaitGroup
+			for i, who := range []string{"admin", "other"} {
+				victim := []string{"other", "admin"}[i]
+				wg.Go(func() {
+					args := strings.Split(strings.ReplaceAll(strings.Join(attack, "\x00"), "VICTIM", victim), "\x00")
+					codes[i], outs[i] = within(t, pair, map[string]string{"CXGCTL_OPERATOR": who}, args...)
+				})
+			}
+			wg.Wait()
+			slices.Sort(codes)
+			// the one who comes second is refused: for the chair, or since they are no operator any more
+			if codes[0] != 0 || codes[1] != 7 && codes[1] != 6 {
+				t.Errorf("%q by both at once: exit codes %v\n%s\n%s", attack, codes, outs[0], outs[1])
+			}
+			if n := ask(t, pair.Manager, left); n != "1" {
+				t.Errorf("%q by both at once leaves %s in the chair", attack, n)
+			}
+		}
+	}
+}
+
+// A role that is taken away while a command waits takes the permission with it; one that stays after all,
+// does not.
+func TestAGrantThatGoesWhileACommandWaits(t *testing.T) {
+	t.Parallel()
+	for end, code := range map[string]int{"COMMIT": 7, "ROLLBACK": 0} {
+		t.Run(end, func(t *testing.T) {
+			t.Parallel()
+			pair := withAda(t)
+			if _, err := query(t.Context(), pair.Manager, `INSERT INTO idam.user_roles (user_id, role_id) SELECT u.id, r.id FROM idam.users u, idam.roles r
+				WHERE u.username IN ('admin', 'ada') AND r.code = 'SUPER_ADMIN'; UPDATE idam.users SET user_type = 'MASTER' WHERE username = 'ada'`); err != nil {
+				t.Fatal(err)
+			}
+			conn, err := pgx.Connect(t.Context(), pair.Manager)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = conn.Close(context.Background()) }()
+			if _, err := conn.Exec(t.Context(), `BEGIN; UPDATE idam.user_roles g SET status = 'INACTIVE' FROM idam.users u WHERE u.id = g.user_id AND u.username = 'admin'`); err != nil {
+				t.Fatal(err)
+			}
+			p := cxgctl(t, pair, "users", "update", "ada", "--phone", "new").start(t)
+			eventually(t, pair.Manager, waits) // for the grant that it rests on
+			if _, err := conn.Exec(t.Context(), end); err != nil {
+				t.Fatal(err)
+			}
+			if got := p.exit(t); got != code {
+				t.Errorf("exit code %d, want %d: %s", got, code, p.err.String())
+			}
+			if code == 0 {
+				changed(t, pair.Manager)
+				return
+			}
+			p.says(t, "lacks the permission USER_UPDATE")
+			if got := ask(t, pair.Manager, `SELECT phone FROM idam.users WHERE username = 'ada'`); got != "old" {
+				t.Errorf("phone is %s", got)
+			}
+			if got := ask(t, pair.Manager, `SELECT string_agg(result, ' ') FROM audt.audit_logs`); got != "BLOCKED" {
+				t.Errorf("audit rows: %s", got)
+			}
+		})
+	}
+}

@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"context"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/auth"
+	"github.com/cxgctl/cxgctl/internal/config"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/keep"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// keptLogin is where the login to the session's database is kept.
+func (a *app) keptLogin(s *session) keep.Place {
+	return keep.At(config.StateDir(a.getenv), a.cfg.Profile, s.db.Where(), a.getenv)
+}
+
+// proof gathers what this run offers to be taken for an operator, and refuses what is less than the
+// profile wants. A token file goes before the login that is kept, and that before a claim: where a claim is
+// enough, a login of the same name makes it stronger as long as it is good.
+func (a *app) proof(s *session) (auth.Proof, error) {
+	c := a.cfg
+	if c.Operator == "" {
+		c.Operator = a.spare
+	}
+	p := auth.Proof{Name: c.Operator}
+	switch {
+	case c.AuthRequire == "db_role":
+		p.DBRole = true
+		return p, nil
+	case c.TokenFile != "":
+		return a.tokenProof(p)
+	case c.AuthRequire == "claim" && p.Name != "":
+		if l := a.keptLogin(s).Peek(); l == nil || l.Username != p.Name || !l.Expires.After(time.Now()) {
+			return p, nil
+		}
+		if l, err := a.keptLogin(s).Get(); err == nil && l != nil {
+			p.Token, p.Spare = l.Token, true
+		}
+		return p, nil
+	}
+	l, err := a.keptLogin(s).Get()
+	switch {
+	case err != nil:
+		return p, err
+	case l != nil:
+		p.Token = l.Token
+	case c.AuthRequire == "login":
+		return p, fault.New(fault.Unauthenticated, "nobody is logged in, and the profile wants a login").
+			WithHint("cxgctl auth login, or a key in CXGCTL_TOKEN_FILE").With("auth.require", c.AuthRequire)
+	}
+	return p, nil
+}
+
+// tokenProof reads the token file: a service's key, a login, or an access token of the backend.
+func (a *app) tokenProof(p auth.Proof) (auth.Proof, error) {
+	token, err := config.ReadSecret("CXGCTL_TOKEN_FILE", a.cfg.TokenFile)
+	if err != nil {
+		return p, err
+	}
+	if !auth.IsJWT(token) {
+		p.Token = token
+		return p, nil
+	}
+	secret, err := a.jwtSecret()
+	if err != nil {
+		return p, err
+	}
+	access, err := auth.ReadAccess(secret, token, time.Now())
+	p.Access = &access
+	return p, err
+}
+
+// jwtSecret reads the secret that the backend signs its tokens with.
+func (a *app) jwtSecret() (string, error) {
+	if a.cfg.JWTSecret == "" {
+		return "", fault.New(fault.Unauthenticated, "tokens of the backend are not taken here, since auth.jwt_secret_file names no secret").
+			WithHint("name the file with the backend's secret in the profile: auth: {jwt_secret_file: F}")
+	}
+	return config.ReadSecret("auth.jwt_secret_file", a.cfg.JWTSecret)
+}
+
+// session connects and resolves the operator, in one round trip, and refuses a command whose permission
+// they lack. An operator or a command that is refused leaves a BLOCKED row, where there is a log to leave
+// it in; args are what the command was about.
+func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (*session, error) {
+	s, err := a.reach(ctx, cmd)
+	if err != nil {
+		return nil, err
+	}
+	p, err := a.proof(s)
+	if err != nil {
+		return s, err
+	}
+	wanted := slices.Concat(tables(cmd), p.PossibleTables(), auth.Tables)
+	if s.cat, err = readTables(ctx, s, wanted); err != nil {
+		return s, err
+	}
+	s.who, err = auth.Identify(ctx, s.db, s.cat, p, time.Now())
+	s.by = s.who.Operator
+	if fault.Is(err, fault.Unauthenticated) && s.by.Claimed != "" {
+		a.blocked(ctx, s, cmd, audit.Subject{Resource: "user", Name: s.by.Claimed}, err)
+	}
+	if err != nil {
+		return s, err
+	}
+	s.who.Enforced = s.who.Enforced && a.cfg.Enforce
+	if err := s.permit(cmd); err != nil {
+		about := audit.Subject{Resource: nounOf(cmd)}
+		if len(args) > 0 {
+			about.Name = args[0]
+		}
+		a.blocked(ctx, s, cmd, about, err)
+		return s, err
+	}
+	if err := s.who.Touch(ctx, s.db); err != nil && ctx.Err() != nil {
+		return s, err
+	}
+	a.beginning(s)
+	return s, nil
+}
+
+// readTables reads the shape of the named tables, each once.
+func readTables(ctx context.Context, s *session, names []string) (schema.Catalog, error) {
+	names = slices.Clone(names)
+	slices.Sort(names)
+	return schema.Read(ctx, s.db, slices.Compact(names)...)
+}
+
+// userAgent is how sessions and the log of logins call this program.
+func userAgent() string {
+	host, _ := os.Hostname()
+	return "cxgctl/" + version() + " (" + host + ")"
+}

@@ -1,0 +1,216 @@
+package cli
+
+import (
+	"context"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/roles"
+	"github.com/cxgctl/cxgctl/internal/tenants"
+)
+
+var roleView = output.View{
+	ID:    "code",
+	Table: []string{"code", "name", "category", "level", "scope", "status", "holders"},
+	Wide:  []string{"id", "code", "name", "description", "category", "level", "scope", "is_default", "status", "holders", "permissions"},
+}
+
+var grantView = output.View{
+	Table: []string{"username", "role", "level", "scope", "tenant_id", "status", "granted_at", "expires_at"},
+	Wide:  []string{"id", "username", "role", "level", "scope", "tenant_id", "status", "granted_at", "granted_by", "expires_at"},
+}
+
+func (a *app) rolesCommand() *cobra.Command {
+	return a.group("roles", "Roles, and who holds them", a.rolesList(), a.rolesGet(), a.rolesGrant(), a.rolesRevoke())
+}
+
+func (a *app) rolesList() *cobra.Command {
+	var f roles.Filter
+	var user string
+	var page pageFlags
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the roles, the strongest first", Args: exactly(),
+		Example: "  cxgctl roles list -o wide\n  cxgctl roles list --user ada",
+	}
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+		if user != "" {
+			u, err := userNoun.one(ctx, s, refFlags{}, user)
+			if err != nil {
+				return err
+			}
+			f.User = u.ID
+		}
+		return list(a, roleView, &page, func(s *session) (listing[roles.Role], error) {
+			t, err := roles.In(s.cat)
+			return listing[roles.Role]{
+				page: func(ctx context.Context, p db.Paging) (db.Page[roles.Role], error) { return t.List(ctx, s.db, f, p) },
+				all: func(ctx context.Context) (iter.Seq2[roles.Role, error], error) {
+					return t.All(ctx, s.db, s.idle, f), nil
+				},
+			}, err
+		})(ctx, s, cmd, args)
+	})
+	cmd.Flags().StringVar(&user, "user", "", "only those that this `user` holds")
+	cmd.Flags().StringVar(&f.Search, "search", "", "literal `text` in code or name")
+	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
+	page.bind(cmd)
+	needs(cmd, "ROLE_LIST")
+	return records[roles.Role](a, cmd)
+}
+
+func (a *app) rolesGet() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "get ROLE", Short: "Show a role, with its permissions", Args: exactly("ROLE"), ValidArgsFunction: a.completeRole,
+		Example: "  cxgctl roles get PLATFORM_SUPPORT --jq '.data.permissions[]'",
+	}
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, args []string) error {
+		t, err := roles.In(s.cat)
+		if err != nil {
+			return err
+		}
+		r, err := t.Get(ctx, s.db, args[0])
+		if err != nil {
+			return err
+		}
+		return output.One(a.print, roleView, r)
+	})
+	needs(cmd, "ROLE_READ")
+	return records[roles.Role](a, cmd)
+}
+
+// grantFlags say what is given, or taken away, and where.
+type grantFlags struct {
+	tenant  string
+	expires futureFlag
+	ref     refFlags
+	changeFlags
+}
+
+// given finds the role and the user that a command names.
+func (f *grantFlags) given(ctx context.Context, s *session, args []string) (*roles.Table, roles.Given, error) {
+	var g roles.Given
+	t, err := roles.In(s.cat)
+	if err != nil {
+		return t, g, err
+	}
+	if g.Role, err = t.Get(ctx, s.db, args[0]); err != nil {
+		return t, g, err
+	}
+	u, err := userNoun.one(ctx, s, f.ref, args[1])
+	if err != nil {
+		return t, g, err
+	}
+	g.To = roles.Holder{ID: u.ID, Name: u.Username}
+	if at := time.Time(f.expires); !at.IsZero() {
+		g.Expires = &at
+	}
+	if f.tenant == "" {
+		return t, g, nil
+	}
+	tenant, err := tenants.Find(ctx, s.db, s.cat, f.tenant, false)
+	g.Tenant = &tenant.ID
+	return t, g, err
+}
+
+func (f *grantFlags) bind(a *app, cmd *cobra.Command) {
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		if len(args) == 0 {
+			return a.completeRole(cmd, args, prefix)
+		}
+		return userNoun.completion(a, true)(cmd, args, prefix)
+	}
+	cmd.Flags().StringVar(&f.tenant, "tenant", "", "in this `tenant` alone (default: everywhere)")
+	f.ref.bind(cmd, "id", "username", "email")
+	f.changeFlags.bind(cmd)
+	needs(cmd, "PERMISSION_MANAGE")
+}
+
+func (a *app) rolesGrant() *cobra.Command {
+	var f grantFlags
+	cmd := &cobra.Command{
+		Use: "grant ROLE USER", Short: "Give a user a role", Args: exactly("ROLE", "USER"),
+		Long: `Give a user a role, everywhere or in one tenant, for ever or until a time. Nobody gives a role that is
+stronger than their own, or one to themselves. A grant that is there already is left alone.`,
+		Example: "  cxgctl roles grant PLATFORM_SUPPORT ada --expires 90d\n  cxgctl roles grant TENANT_ADMIN bob --tenant acme",
+	}
+	cmd.RunE = a.changing(&f.changeFlags, func(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
+		t, g, err := f.given(ctx, w.session, args)
+		if err != nil {
+			return a.failedOn(ctx, w, "role", args[0], err)
+		}
+		if err := a.protect(ctx, w.Ledger, "grant "+g.Role.Code+" to "+g.To.Name); err != nil {
+			return err
+		}
+		made, err := t.Grant(ctx, w.Ledger, g)
+		if err != nil {
+			return err
+		}
+		return a.finish(w.Ledger, func() error { return output.One(a.print, grantView, made) })
+	})
+	f.bind(a, cmd)
+	cmd.Flags().Var(&f.expires, "expires", "until this `time`: RFC 3339, a date, or how long from now: 90d, 12h")
+	return records[roles.Grant](a, cmd)
+}
+
+func (a *app) rolesRevoke() *cobra.Command {
+	var f grantFlags
+	cmd := &cobra.Command{
+		Use: "revoke ROLE USER", Short: "Take a role from a user", Args: exactly("ROLE", "USER"),
+		Example: "  cxgctl roles revoke PLATFORM_SUPPORT ada --reason 'changed teams'",
+	}
+	cmd.RunE = a.changing(&f.changeFlags, func(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
+		t, g, err := f.given(ctx, w.session, args)
+		if err != nil {
+			return a.failedOn(ctx, w, "role", args[0], err)
+		}
+		if err := a.protect(ctx, w.Ledger, "revoke "+g.Role.Code+" from "+g.To.Name); err != nil {
+			return err
+		}
+		gone, err := t.Revoke(ctx, w.Ledger, g)
+		if err != nil {
+			return err
+		}
+		return a.finish(w.Ledger, func() error {
+			if len(gone) == 1 {
+				return output.One(a.print, grantView, gone[0])
+			}
+			return printWhole(a, grantView, gone)
+		})
+	})
+	f.bind(a, cmd)
+	return records[roles.Grant](a, cmd)
+}
+
+// completeRole offers the codes of the roles.
+func (a *app) completeRole(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return a.completeLive(cmd, func(ctx context.Context, s *session) ([]string, error) {
+		t, err := roles.In(s.cat)
+		if err != nil {
+			return nil, err
+		}
+		return t.Codes(ctx, s.db)
+	})
+}
+
+// futureFlag is a flag that takes a point in time to come: RFC 3339, a date, or how long from now.
+type futureFlag time.Time
+
+func (t *futureFlag) String() string { return (*timeFlag)(t).String() }
+
+// Type names the flag's values in help.
+func (t *futureFlag) Type() string { return "time" }
+
+// Set reads one of the three forms.
+func (t *futureFlag) Set(s string) error {
+	var life lifeFlag
+	if strings.ContainsAny(s, "dhms") && life.Set(s) == nil {
+		*t = futureFlag(time.Now().Add(time.Duration(life)))
+		return nil
+	}
+	return (*timeFlag)(t).Set(s)
+}

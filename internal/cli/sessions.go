@@ -1,0 +1,219 @@
+package cli
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/sessions"
+)
+
+var (
+	sessionView = output.View{
+		Table: []string{"id", "username", "session_type", "status", "ip_address", "last_activity_at", "expires_at"},
+		Wide:  []string{"id", "username", "tenant_id", "session_type", "status", "ip_address", "user_agent", "created_at", "last_activity_at", "expires_at"},
+	}
+	loginLogView = output.View{
+		Table: []string{"created_at", "username", "attempt_type", "success", "failure_reason", "ip_address"},
+		Wide:  []string{"id", "created_at", "username", "user_type", "attempt_type", "success", "failure_reason", "ip_address", "user_agent", "mfa_used"},
+	}
+	keyView = output.View{
+		Table: []string{"id", "key_name", "username", "scopes", "status", "expires_at", "last_used_at"},
+		Wide:  []string{"id", "key_id", "key_name", "username", "tenant_id", "service_account", "scopes", "status", "expires_at", "last_used_at", "usage_count", "created_at"},
+	}
+)
+
+func (a *app) sessionsCommand() *cobra.Command {
+	return a.group("sessions", "Who is logged in",
+		endingList(a, "List sessions, newest first", "API_KEY_LIST", sessionView, sessions.SessionsIn), a.sessionsRevoke())
+}
+
+func (a *app) keysCommand() *cobra.Command {
+	return a.group("keys", "The keys that services come in with",
+		endingList(a, "List keys, newest first", "API_KEY_LIST", keyView, sessions.KeysIn), a.keysRevoke())
+}
+
+func (a *app) loginsCommand() *cobra.Command {
+	return a.group("logins", "The log of logins", a.loginsList())
+}
+
+// endingList is the list of what ends by itself or is revoked: sessions and keys.
+func endingList[T any](a *app, short, permission string, view output.View, in func(schema.Catalog) (sessions.Table[T], error)) *cobra.Command {
+	var f sessions.Filter
+	var user string
+	var page pageFlags
+	cmd := &cobra.Command{Use: "list", Short: short, Args: exactly()}
+	cmd.RunE = a.reading(listOf(a, view, &page, &f, &user, in))
+	cmd.Flags().StringVar(&user, "user", "", "only this `user`'s")
+	cmd.Flags().StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: ACTIVE, EXPIRED, INACTIVE, REVOKED")
+	cmd.Flags().BoolVar(&f.Live, "live", false, "only those that are good at this moment")
+	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
+	page.bind(cmd)
+	needs(cmd, permission)
+	return records[T](a, cmd)
+}
+
+// listOf lists one of the tables, of one user where a REF names one.
+func listOf[T any](a *app, view output.View, page *pageFlags, f *sessions.Filter, user *string, in func(schema.Catalog) (sessions.Table[T], error)) func(context.Context, *session, *cobra.Command, []string) error {
+	return func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+		if *user != "" {
+			u, err := userNoun.one(ctx, s, refFlags{}, *user)
+			if err != nil {
+				return err
+			}
+			f.User = u.ID
+		}
+		return list(a, view, page, func(s *session) (listing[T], error) {
+			t, err := in(s.cat)
+			return listing[T]{
+				page: func(ctx context.Context, p db.Paging) (db.Page[T], error) { return t.List(ctx, s.db, *f, p) },
+				all:  func(ctx context.Context) (iter.Seq2[T, error], error) { return t.All(ctx, s.db, s.idle, *f) },
+			}, err
+		})(ctx, s, cmd, args)
+	}
+}
+
+func (a *app) loginsList() *cobra.Command {
+	var f sessions.Filter
+	var user string
+	var success bool
+	var since, until timeFlag
+	var page pageFlags
+	cmd := &cobra.Command{
+		Use: "list", Short: "List attempts to log in and out, newest first", Args: exactly(),
+		Example: "  cxgctl logins list --success=false --since 7d\n  cxgctl logins list --user ada --address 192.0.2.0/24",
+	}
+	run := listOf(a, loginLogView, &page, &f, new(string), sessions.LoginsIn)
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+		f.Username, f.Since, f.Until = user, time.Time(since), time.Time(until)
+		if cmd.Flags().Changed("success") {
+			f.Success = &success
+		}
+		return run(ctx, s, cmd, args)
+	})
+	cmd.Flags().StringVar(&user, "user", "", "the `username` that was given, whether there is such a user or not")
+	cmd.Flags().BoolVar(&success, "success", false, "--success or --success=false: only those that succeeded, or failed")
+	cmd.Flags().StringVar(&f.Address, "address", "", "only from this `address` or network: 192.0.2.7, 192.0.2.0/24")
+	cmd.Flags().Var(&since, "since", "from this `time` on: RFC 3339, a date, or an age such as 7d")
+	cmd.Flags().Var(&until, "until", "before this `time`")
+	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
+	page.bind(cmd)
+	needs(cmd, "AUDIT_LIST")
+	return records[sessions.Login](a, cmd)
+}
+
+func (a *app) sessionsRevoke() *cobra.Command {
+	var user string
+	var expired bool
+	cmd := revocation(a, "revoke ID… | --user REF | --all-expired", "End sessions", sessionView, sessions.SessionsIn,
+		func(ctx context.Context, s *session, refs []string) (sessions.Ended, error) {
+			e := sessions.Ended{Expired: expired}
+			given := 0
+			for _, is := range []bool{len(refs) > 0, user != "", expired} {
+				if is {
+					given++
+				}
+			}
+			if given != 1 {
+				return e, fault.New(fault.Usage, "name sessions by their ids, or give --user or --all-expired").
+					WithHint("ids are listed by: cxgctl sessions list")
+			}
+			if user != "" {
+				u, err := userNoun.one(ctx, s, refFlags{}, user)
+				e.User = u.ID
+				return e, err
+			}
+			return e, nil
+		})
+	cmd.Example = "  cxgctl sessions revoke --user ada --reason 'lost the laptop'\n  cxgctl sessions revoke --all-expired"
+	cmd.Flags().StringVar(&user, "user", "", "every ACTIVE session of this `user`")
+	cmd.Flags().BoolVar(&expired, "all-expired", false, "mark those as EXPIRED whose time is over and that still say ACTIVE")
+	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
+	return cmd
+}
+
+func (a *app) keysRevoke() *cobra.Command {
+	cmd := revocation(a, "revoke ID…", "End keys", keyView, sessions.KeysIn,
+		func(_ context.Context, _ *session, refs []string) (sessions.Ended, error) {
+			if len(refs) == 0 {
+				return sessions.Ended{}, fault.New(fault.Usage, "no key is named").WithHint("ids are listed by: cxgctl keys list")
+			}
+			return sessions.Ended{}, nil
+		})
+	cmd.Example = "  cxgctl keys revoke 3f2a9c1d00b4e6f7 --reason 'the job is gone'"
+	return cmd
+}
+
+// revocation is a command that ends sessions or keys: those of the ids, and those that more adds.
+func revocation[T any](a *app, use, short string, view output.View, in func(schema.Catalog) (sessions.Table[T], error),
+	more func(context.Context, *session, []string) (sessions.Ended, error),
+) *cobra.Command {
+	var flags changeFlags
+	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs}
+	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
+		t, err := in(w.cat)
+		if err != nil {
+			return err
+		}
+		e, err := more(ctx, w.session, args)
+		if err != nil {
+			return err
+		}
+		if len(args) > 0 {
+			if e.IDs, err = t.Find(ctx, w.db, unique(args)); fault.Is(err, fault.NotFound) {
+				return a.failedOn(ctx, w, nounOf(cmd), args[0], err)
+			} else if err != nil {
+				return err
+			}
+		}
+		if err := a.protect(ctx, w.Ledger, short); err != nil {
+			return err
+		}
+		gone, err := t.Revoke(ctx, w.Ledger, e)
+		if err != nil {
+			return err
+		}
+		return a.finish(w.Ledger, func() error {
+			if len(gone) == 1 && len(args) == 1 {
+				return output.One(a.print, view, gone[0])
+			}
+			return printWhole(a, view, append([]T{}, gone...))
+		})
+	})
+	flags.bindBatch(cmd)
+	needs(cmd, "API_KEY_DELETE")
+	return records[T](a, cmd)
+}
+
+// failedOn leaves the audit row of an attempt on something that was not found, and passes the error on.
+func (a *app) failedOn(ctx context.Context, w *writer, resource, name string, err error) error {
+	w.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: resource, Name: name}, Action: audit.Update}, err)
+	return err
+}
+
+// endSessions ends every session of users whose password changes, in the same transaction.
+func endSessions(cat schema.Catalog) func(context.Context, *audit.Tx, []uuid.UUID) ([]audit.Change, error) {
+	t, err := sessions.SessionsIn(cat)
+	if err != nil {
+		return nil // a database without sessions has none to end
+	}
+	return func(ctx context.Context, tx *audit.Tx, ids []uuid.UUID) ([]audit.Change, error) {
+		var all []audit.Change
+		for _, id := range ids {
+			_, changes, err := t.End(ctx, tx, sessions.Ended{User: id})
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, changes...)
+		}
+		return all, nil
+	}
+}

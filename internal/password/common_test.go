@@ -1,0 +1,37 @@
+package password
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/trustelem/zxcvbn/frequency"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+func TestCommonPasswordsAreRefused(t *testing.T) {
+	t.Parallel()
+	if n := len(frequency.FrequencyLists["passwords"]); n < worst {
+		t.Errorf("the list has %d passwords, want %d", n, worst)
+	}
+	for _, pw := range []string{"Password1", "PASSWORD1", "Qwerty123", "Abcd1234", "passw0rd"} {
+		err := Check(pw)
+		if !fault.Is(err, fault.Validation) || !strings.Contains(err.Error(), "one of the commonest") {
+			t.Errorf("%s: %v", pw, err)
+		}
+		if err != nil && strings.Contains(err.Error(), pw) {
+			t.Errorf("the refusal quotes the password: %v", err)
+		}
+	}
+	for _, pw := range []string{"Canary-Horse-1", "Wq7-tiger-Lamp"} {
+		if err := Check(pw); err != nil {
+			t.Errorf("%s: %v", pw, err)
+		}
+	}
+	for range 100 {
+		pw, err := Generate()
+		if err != nil || Check(pw) != nil {
+			t.Errorf("a made-up password is refused: %v, %v", Check(pw), err)
+		}
+	}
+}

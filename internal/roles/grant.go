@@ -1,0 +1,184 @@
+package roles
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// Holder is the user that a role is given to or taken from.
+type Holder struct {
+	ID   uuid.UUID
+	Name string
+}
+
+// Given is a role to be given: everywhere, or in a tenant; for ever, or until a time.
+type Given struct {
+	Role    Role
+	To      Holder
+	Tenant  *uuid.UUID
+	Expires *time.Time
+}
+
+// check refuses what the tables would take and no one could make sense of.
+func (g Given) check(now time.Time) error {
+	var p fault.Problems
+	if g.Role.Status == nil || *g.Role.Status != "ACTIVE" {
+		p.Add("role", "%s is not ACTIVE", g.Role.Code)
+	}
+	if g.Role.Scope != nil && *g.Role.Scope == "TENANT" && g.Tenant == nil {
+		p.Add("tenant", "%s is a role in one tenant: name it by --tenant", g.Role.Code)
+	}
+	if g.Expires != nil && !g.Expires.After(now) {
+		p.Add("expires", "%s is over", g.Expires.UTC().Format(time.RFC3339))
+	}
+	return p.Err()
+}
+
+func (g Given) subject() audit.Subject {
+	return audit.Subject{Resource: "role", Name: g.Role.Code + " of " + g.To.Name, TenantID: g.Tenant}
+}
+
+const (
+	// One grant to a user at a time: with a NULL tenant the unique constraint lets the same grant in twice.
+	lockHolder = `SELECT {user live} FROM idam.users u WHERE u.id = @user FOR NO KEY UPDATE`
+	lockGrants = `
+SELECT {grant} FROM idam.user_roles g JOIN idam.roles r ON r.id = g.role_id JOIN idam.users u ON u.id = g.user_id
+ WHERE g.user_id = @user AND g.role_id = @role AND g.tenant_context IS NOT DISTINCT FROM @tenant
+ ORDER BY g.status = 'ACTIVE' DESC, g.id FOR UPDATE OF g`
+	changeGrants = `
+WITH g AS (UPDATE idam.user_roles SET status = @status, expires_at = @expires, granted_at = @granted_at, granted_by = @granted_by,
+                  updated_at = @now, updated_by = @by WHERE id = @id RETURNING *)
+SELECT {grant} FROM g JOIN idam.roles r ON r.id = g.role_id JOIN idam.users u ON u.id = g.user_id`
+	returning = `
+SELECT {grant} FROM g JOIN idam.roles r ON r.id = g.role_id JOIN idam.users u ON u.id = g.user_id`
+)
+
+// grantValues are the columns of a new grant.
+var grantValues = [][2]string{
+	{"id", "@id"},
+	{"created_at", "@now"},
+	{"created_by", "@by"},
+	{"user_id", "@user"},
+	{"role_id", "@role"},
+	{"scope", "CASE WHEN @tenant::uuid IS NULL THEN 'GLOBAL' ELSE 'TENANT' END"},
+	{"tenant_context", "@tenant"},
+	{"granted_at", "@now"},
+	{"granted_by", "@by"},
+	{"expires_at", "@expires"},
+	{"status", "'ACTIVE'"},
+}
+
+// Grant gives a role; one that is held already, until the same time, is left alone. A grant that was
+// revoked or has another end is renewed.
+func (t *Table) Grant(ctx context.Context, l *audit.Ledger, g Given) (Grant, error) {
+	var made Grant
+	if err := g.check(time.Now()); err != nil {
+		return made, err
+	}
+	err := l.Write(ctx, audit.Intent{Subject: g.subject(), Action: audit.Create}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
+		grant, change, err := t.Give(ctx, tx, g)
+		made = grant
+		if err != nil || change == nil {
+			return nil, err
+		}
+		return []audit.Change{*change}, nil
+	})
+	return made, err
+}
+
+// Give is Grant inside a transaction; the change is nil where there is none.
+func (t *Table) Give(ctx context.Context, tx *audit.Tx, g Given) (Grant, *audit.Change, error) {
+	var by *uuid.UUID
+	if tx.By.ID != uuid.Nil {
+		by = &tx.By.ID
+	}
+	args := pgx.NamedArgs{
+		"user": g.To.ID, "role": g.Role.ID, "tenant": g.Tenant, "expires": g.Expires, "now": tx.Now, "by": by, "status": "ACTIVE",
+		"granted_at": tx.Now, "granted_by": by,
+	}
+	held, err := t.lock(ctx, tx, g.To, args)
+	if err != nil {
+		return Grant{}, nil, err
+	}
+	change := audit.Change{Subject: g.subject(), Action: audit.Create, Event: audit.PermissionChange}
+	sql := t.sql("WITH g AS (" + t.grants.Insert(grantValues) + " RETURNING *)" + returning)
+	args["id"] = uuid.Must(uuid.NewV7())
+	if len(held) > 0 {
+		if h := held[0]; *h.Status == "ACTIVE" && same(h.ExpiresAt, g.Expires) {
+			return h, nil, nil
+		}
+		change.Action, change.Before = audit.Update, held[0]
+		sql, args["id"] = t.sql(changeGrants), held[0].ID
+	}
+	rows, err := db.Collect[Grant](ctx, tx, sql, args)
+	if err != nil {
+		return Grant{}, nil, err
+	}
+	change.ID, change.After = rows[0].ID, rows[0]
+	return rows[0], &change, nil
+}
+
+func (t *Table) lock(ctx context.Context, tx *audit.Tx, to Holder, args pgx.NamedArgs) ([]Grant, error) {
+	var live bool
+	if err := tx.QueryRow(ctx, t.sql(lockHolder), args).Scan(&live); err != nil {
+		return nil, err
+	}
+	if !live {
+		return nil, fault.New(fault.Conflict, "user %q was deleted by somebody else at this moment", to.Name)
+	}
+	return db.Collect[Grant](ctx, tx, t.sql(lockGrants), args)
+}
+
+func same(a *db.Time, b *time.Time) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return a.Equal(db.At(*b))
+}
+
+// Revoke takes a role away: every grant of it that is in force where g says, since the same may be there
+// twice. Who does not hold it is a RESOURCE_NOT_FOUND.
+func (t *Table) Revoke(ctx context.Context, l *audit.Ledger, g Given) ([]Grant, error) {
+	var gone []Grant
+	err := l.Write(ctx, audit.Intent{Subject: g.subject(), Action: audit.Delete}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
+		gone = nil
+		args := pgx.NamedArgs{"user": g.To.ID, "role": g.Role.ID, "tenant": g.Tenant, "now": tx.Now, "by": tx.By.ID, "status": "INACTIVE"}
+		held, err := t.lock(ctx, tx, g.To, args)
+		if err != nil {
+			return nil, err
+		}
+		var changes []audit.Change
+		for _, h := range held {
+			if *h.Status != "ACTIVE" {
+				continue
+			}
+			args["id"], args["expires"], args["granted_at"], args["granted_by"] = h.ID, h.ExpiresAt, h.GrantedAt, h.GrantedBy
+			rows, err := db.Collect[Grant](ctx, tx, t.sql(changeGrants), args)
+			if err != nil {
+				return nil, err
+			}
+			gone = append(gone, rows[0])
+			change := audit.Change{Subject: g.subject(), Action: audit.Delete, Event: audit.PermissionChange, Before: h, After: rows[0]}
+			change.ID = h.ID
+			changes = append(changes, change)
+		}
+		if len(changes) == 0 {
+			where := ""
+			if g.Tenant == nil {
+				where = " everywhere"
+			}
+			return nil, fault.New(fault.NotFound, "user %q does not hold %s%s", g.To.Name, g.Role.Code, where).
+				WithHint("grants in one tenant are named with --tenant; see: cxgctl roles list --user %s", g.To.Name).
+				With("username", g.To.Name).With("code", g.Role.Code)
+		}
+		return changes, nil
+	})
+	return gone, err
+}

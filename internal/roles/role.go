@@ -1,0 +1,115 @@
+// Package roles is the roles of the platform and who holds them: reading both, granting and revoking.
+// What a role lets its holder do with cxgctl is package auth's to decide.
+package roles
+
+import (
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// Role is a role's record.
+type Role struct {
+	ID          uuid.UUID `json:"id" db:"id"`
+	Code        string    `json:"code" db:"code"`
+	Name        *string   `json:"name" db:"name"`
+	Description *string   `json:"description" db:"description"`
+	Category    *string   `json:"category" db:"category"`
+	Level       *int      `json:"level" db:"level"` // lower is stronger
+	Scope       *string   `json:"scope" db:"scope"`
+	IsDefault   *bool     `json:"is_default" db:"is_default"`
+	Status      *string   `json:"status" db:"status"`
+	Permissions []string  `json:"permissions" db:"permissions"` // codes, sorted
+	Holders     int64     `json:"holders" db:"holders"`         // users with a grant in force
+	CreatedAt   *db.Time  `json:"created_at" db:"created_at"`
+	UpdatedAt   *db.Time  `json:"updated_at" db:"updated_at"`
+}
+
+// Grant is the record of a role given to a user.
+type Grant struct {
+	ID        uuid.UUID  `json:"id" db:"id"`
+	UserID    uuid.UUID  `json:"user_id" db:"user_id"`
+	Username  string     `json:"username" db:"username"`
+	RoleID    uuid.UUID  `json:"role_id" db:"role_id"`
+	Role      string     `json:"role" db:"role"`
+	Level     *int       `json:"level" db:"level"`
+	Scope     *string    `json:"scope" db:"scope"`         // GLOBAL or TENANT
+	TenantID  *uuid.UUID `json:"tenant_id" db:"tenant_id"` // where the grant holds; null means everywhere
+	Status    *string    `json:"status" db:"status"`
+	GrantedAt *db.Time   `json:"granted_at" db:"granted_at"`
+	GrantedBy *uuid.UUID `json:"granted_by" db:"granted_by"`
+	ExpiresAt *db.Time   `json:"expires_at" db:"expires_at"`
+}
+
+// Tables are those that the verbs need.
+var Tables = append([]string{schema.Users}, schema.Grants...)
+
+// Table is the tables of roles as they stand in one database. The verbs are its methods.
+type Table struct {
+	shape, grants *schema.Table // of the roles, and of who holds them
+	holes         *strings.Replacer
+}
+
+// In returns the manager database's roles; a database without one of the tables gives a DATABASE_ERROR.
+func In(cat schema.Catalog) (*Table, error) {
+	tables := make([]*schema.Table, len(Tables))
+	for i, name := range Tables {
+		t, err := cat.Table(name)
+		if err != nil {
+			return nil, err
+		}
+		tables[i] = t
+	}
+	roles, permissions := tables[1], tables[2]
+	names := map[string]string{}
+	for field, columns := range map[string][]string{
+		"code": {"code", "role_code"}, "name": {"name", "role_name"}, "category": {"category", "role_type"},
+	} {
+		names[field] = roles.OneOf(columns...)
+	}
+	permission := permissions.OneOf("code", "permission_code")
+	if names["code"] == "" || permission == "" {
+		return nil, fault.New(fault.Database, "the role tables have no column for the code").
+			WithHint("see: cxgctl doctor")
+	}
+	list := make([]string, len(fields))
+	for i, f := range fields {
+		column, ok := names[f.Name]
+		if !ok {
+			column = f.Name
+		}
+		if list[i] = "r." + column + " AS " + f.Name; !roles.Has(column) {
+			list[i] = "NULL::" + f.Type + " AS " + f.Name
+		}
+	}
+	return &Table{shape: roles, grants: tables[4], holes: strings.NewReplacer(
+		"{columns}", strings.Join(list, ", "), "{code}", "r."+names["code"],
+		"{live}", "("+roles.Live("r")+")", "{permission}", "p."+permission,
+		"{usable}", "p.status = 'ACTIVE' AND "+permissions.Live("p"),
+		"{user live}", "("+tables[0].Live("u")+")",
+		"{grant}", "g.id, g.user_id, u.username, g.role_id, {code} AS role, r.level, g.scope, g.tenant_context AS tenant_id, "+
+			"g.status, g.granted_at, g.granted_by, g.expires_at",
+	)}, nil
+}
+
+// fields are those of the record that are columns of the table.
+var fields = []schema.Field{
+	{Name: "id", Type: "uuid"},
+	{Name: "code", Type: "text"},
+	{Name: "name", Type: "text"},
+	{Name: "description", Type: "text"},
+	{Name: "category", Type: "text"},
+	{Name: "level", Type: "integer"},
+	{Name: "scope", Type: "text"},
+	{Name: "is_default", Type: "boolean"},
+	{Name: "status", Type: "text"},
+	{Name: "created_at", Type: "timestamptz"},
+	{Name: "updated_at", Type: "timestamptz"},
+}
+
+// sql fills the holes of a statement. A hole may hold others.
+func (t *Table) sql(statement string) string { return t.holes.Replace(t.holes.Replace(statement)) }

@@ -1,0 +1,91 @@
+package sessions
+
+import (
+	"context"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+)
+
+// Ended says which rows are to be ended, and how they then stand.
+type Ended struct {
+	IDs     []uuid.UUID // these
+	User    uuid.UUID   // all of this user's that are ACTIVE
+	Expired bool        // all whose time is over and that still say ACTIVE
+}
+
+const (
+	lockRows = `
+SELECT {columns} FROM {table} x LEFT JOIN idam.users u ON u.id = x.user_id
+ WHERE x.status <> 'REVOKED' AND (x.id = ANY (@ids::uuid[])
+    OR x.status = 'ACTIVE' AND (x.user_id = @user OR @expired AND x.expires_at <= @now))
+ ORDER BY x.id FOR UPDATE OF x`
+	endRows = `
+WITH x AS (UPDATE {table} t SET status = CASE WHEN @expired THEN 'EXPIRED' ELSE 'REVOKED' END, updated_at = @now, updated_by = @by
+            WHERE t.id = ANY (@ids::uuid[]) RETURNING t.*)
+SELECT {columns} FROM x LEFT JOIN idam.users u ON u.id = x.user_id ORDER BY x.id`
+)
+
+// Revoke ends sessions or keys, and returns those that it ended. What is REVOKED already stays as it is.
+func (t Table[T]) Revoke(ctx context.Context, l *audit.Ledger, e Ended) ([]T, error) {
+	var gone []T
+	intent := audit.Intent{Subject: audit.Subject{Resource: t.noun}, Action: audit.Update}
+	if len(e.IDs) == 1 {
+		intent.ID = e.IDs[0]
+	}
+	err := l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
+		rows, changes, err := t.End(ctx, tx, e)
+		gone = rows
+		return changes, err
+	})
+	return gone, err
+}
+
+// End is Revoke inside a transaction. The rows stay, and say how they ended.
+func (t Table[T]) End(ctx context.Context, tx *audit.Tx, e Ended) ([]T, []audit.Change, error) {
+	holes := strings.NewReplacer("{table}", t.name, "{columns}", t.columns)
+	args := pgx.NamedArgs{"ids": append([]uuid.UUID{}, e.IDs...), "user": nil, "expired": e.Expired, "now": tx.Now, "by": tx.By.ID}
+	if e.User != uuid.Nil {
+		args["user"] = e.User
+	}
+	before, err := db.Collect[T](ctx, tx, holes.Replace(lockRows), args)
+	if err != nil || len(before) == 0 {
+		return nil, nil, err
+	}
+	changes := make([]audit.Change, len(before))
+	ids := make([]uuid.UUID, len(before))
+	for i, row := range before {
+		changes[i] = about(t.noun, row)
+		ids[i] = changes[i].ID
+	}
+	args["ids"] = ids
+	after, err := db.Collect[T](ctx, tx, holes.Replace(endRows), args)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, row := range after {
+		changes[i].After = row
+	}
+	return after, changes, nil
+}
+
+// about is the change of a row as it was.
+func about(noun string, row any) audit.Change {
+	c := audit.Change{Action: audit.Update, Event: audit.PermissionChange, Before: row}
+	c.Resource = noun
+	var name *string
+	switch r := row.(type) {
+	case Session:
+		c.ID, c.TenantID, name = r.ID, r.TenantID, r.Username
+	case Key:
+		c.ID, c.TenantID, name = r.ID, r.TenantID, r.KeyName
+	}
+	if name != nil {
+		c.Name = *name
+	}
+	return c
+}

@@ -1,0 +1,209 @@
+// Package sessions is who is, was and tried to be logged in: the platform's sessions, its log of logins,
+// and the keys that services come in with. No record has a token, a hash of one or a session's secret id.
+package sessions
+
+import (
+	"context"
+	"iter"
+	"net/netip"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// Session is a session's record.
+type Session struct {
+	ID             uuid.UUID  `json:"id" db:"id"`
+	UserID         uuid.UUID  `json:"user_id" db:"user_id"`
+	Username       *string    `json:"username" db:"username"`
+	TenantID       *uuid.UUID `json:"tenant_id" db:"tenant_id"`
+	Type           *string    `json:"session_type" db:"session_type"`
+	Status         *string    `json:"status" db:"status"`
+	IPAddress      *string    `json:"ip_address" db:"ip_address"`
+	UserAgent      *string    `json:"user_agent" db:"user_agent"`
+	CreatedAt      *db.Time   `json:"created_at" db:"created_at"`
+	LastActivityAt *db.Time   `json:"last_activity_at" db:"last_activity_at"`
+	ExpiresAt      *db.Time   `json:"expires_at" db:"expires_at"`
+}
+
+// Login is the record of an attempt to log in or out.
+type Login struct {
+	ID            uuid.UUID  `json:"id" db:"id"`
+	CreatedAt     *db.Time   `json:"created_at" db:"created_at"`
+	UserID        *uuid.UUID `json:"user_id" db:"user_id"`
+	Username      *string    `json:"username" db:"username"`
+	UserType      *string    `json:"user_type" db:"user_type"`
+	AttemptType   *string    `json:"attempt_type" db:"attempt_type"`
+	Success       *bool      `json:"success" db:"success"`
+	FailureReason *string    `json:"failure_reason" db:"failure_reason"`
+	IPAddress     *string    `json:"ip_address" db:"ip_address"`
+	UserAgent     *string    `json:"user_agent" db:"user_agent"`
+	MFAUsed       *bool      `json:"mfa_used" db:"mfa_used"`
+}
+
+// Key is the record of a service's key.
+type Key struct {
+	ID             uuid.UUID  `json:"id" db:"id"`
+	KeyID          string     `json:"key_id" db:"key_id"`
+	KeyName        *string    `json:"key_name" db:"key_name"`
+	UserID         uuid.UUID  `json:"user_id" db:"user_id"`
+	Username       *string    `json:"username" db:"username"`
+	TenantID       *uuid.UUID `json:"tenant_id" db:"tenant_id"`
+	ServiceAccount *string    `json:"service_account" db:"service_account"`
+	Scopes         []string   `json:"scopes" db:"scopes"`
+	Status         *string    `json:"status" db:"status"`
+	ExpiresAt      *db.Time   `json:"expires_at" db:"expires_at"`
+	LastUsedAt     *db.Time   `json:"last_used_at" db:"last_used_at"`
+	UsageCount     *int64     `json:"usage_count" db:"usage_count"`
+	CreatedAt      *db.Time   `json:"created_at" db:"created_at"`
+}
+
+// The records' fields as they are read.
+const (
+	sessionColumns = `x.id, x.user_id, u.username, x.tenant_context AS tenant_id, x.session_type, x.status, host(x.ip_address) AS ip_address,
+       x.user_agent, x.created_at, x.last_activity_at, x.expires_at`
+	loginColumns = `x.id, x.created_at, x.user_id, x.username, x.user_type, x.attempt_type, x.success, x.failure_reason,
+       host(x.ip_address) AS ip_address, x.user_agent, x.mfa_used`
+	keyColumns = `x.id, x.key_id, x.key_name, x.user_id, u.username, x.tenant_context AS tenant_id, x.service_account, x.scopes, x.status,
+       x.expires_at, x.last_used_at, x.usage_count, x.created_at`
+)
+
+// Table is one of the three tables as it stands in a database.
+type Table[T any] struct{ name, columns, noun string }
+
+// SessionsIn, LoginsIn and KeysIn return the tables; a database without one gives a DATABASE_ERROR.
+func SessionsIn(cat schema.Catalog) (Table[Session], error) {
+	_, err := cat.Table(schema.Sessions)
+	return Table[Session]{schema.Sessions, sessionColumns, "session"}, err
+}
+
+// LoginsIn returns the log of logins.
+func LoginsIn(cat schema.Catalog) (Table[Login], error) {
+	_, err := cat.Table(schema.LoginLogs)
+	return Table[Login]{schema.LoginLogs, loginColumns, "login"}, err
+}
+
+// KeysIn returns the keys.
+func KeysIn(cat schema.Catalog) (Table[Key], error) {
+	_, err := cat.Table(schema.APIKeys)
+	return Table[Key]{schema.APIKeys, keyColumns, "key"}, err
+}
+
+// Filter selects rows; the zero value selects all. Not every field is of use for every table.
+type Filter struct {
+	User     uuid.UUID
+	Username string   // of attempts, whose user may never have existed
+	Statuses []string // ACTIVE, EXPIRED, REVOKED, INACTIVE
+	Success  *bool
+	Address  string // an address or a network: 192.0.2.0/24
+	Since    time.Time
+	Until    time.Time
+	Live     bool // only those that are good at this moment
+}
+
+func (f Filter) where(p *fault.Problems, valid []string) db.Where {
+	var w db.Where
+	if f.User != uuid.Nil {
+		w.Bind("x.user_id = @user", "user", f.User)
+	}
+	if f.Username != "" {
+		w.Bind("x.username = @username", "username", f.Username)
+	}
+	if v := p.Choices("status", f.Statuses, valid); len(v) > 0 {
+		w.Bind("x.status = ANY (@statuses::text[])", "statuses", v)
+	}
+	if f.Success != nil {
+		w.Bind("x.success = @success", "success", *f.Success)
+	}
+	if f.Address != "" {
+		_, aerr := netip.ParseAddr(f.Address)
+		_, nerr := netip.ParsePrefix(f.Address)
+		if aerr != nil && nerr != nil {
+			p.Add("address", "%.60q is no address and no network", f.Address)
+		}
+		w.Bind("x.ip_address <<= @address::text::inet", "address", f.Address)
+	}
+	if !f.Since.IsZero() {
+		w.Bind("x.created_at >= @since", "since", f.Since)
+	}
+	if !f.Until.IsZero() {
+		w.Bind("x.created_at < @until", "until", f.Until)
+	}
+	if f.Live {
+		w.Add("x.status = 'ACTIVE' AND (x.expires_at IS NULL OR x.expires_at > now())")
+	}
+	return w
+}
+
+// statuses are the values of status that each table's CHECK allows.
+var statuses = map[string][]string{
+	schema.Sessions: {"ACTIVE", "EXPIRED", "REVOKED"}, schema.APIKeys: {"ACTIVE", "INACTIVE", "REVOKED"},
+}
+
+const newestFirst = ` ORDER BY x.created_at DESC, x.id DESC`
+
+func (t Table[T]) sql(columns, where string) string {
+	return "SELECT " + columns + " FROM " + t.name + " x LEFT JOIN idam.users u ON u.id = x.user_id WHERE " + where
+}
+
+// List returns one page, newest first.
+func (t Table[T]) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (db.Page[T], error) {
+	var page db.Page[T]
+	var problems fault.Problems
+	w := f.where(&problems, statuses[t.name])
+	p.Check(&problems)
+	if err := problems.Err(); err != nil {
+		return page, err
+	}
+	if err := r.QueryRow(ctx, "SELECT count(*) FROM "+t.name+" x WHERE "+w.String(), w.Args).Scan(&page.Total); err != nil {
+		return page, err
+	}
+	var err error
+	page.Items, err = db.Collect[T](ctx, r, t.sql(t.columns, w.String()+newestFirst+" LIMIT @limit OFFSET @offset"), p.Args(w.Args))
+	return page, err
+}
+
+// All yields every row that the filter selects, from one snapshot, newest first.
+func (t Table[T]) All(ctx context.Context, d *db.DB, idle time.Duration, f Filter) (iter.Seq2[T, error], error) {
+	var problems fault.Problems
+	w := f.where(&problems, statuses[t.name])
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	return db.Stream[T](ctx, d, idle, t.sql(t.columns, w.String()+newestFirst), w.Args), nil
+}
+
+// Find returns the rows of these ids, of keys also those of these key ids; one that is not there is a
+// RESOURCE_NOT_FOUND.
+func (t Table[T]) Find(ctx context.Context, r db.Reader, refs []string) ([]uuid.UUID, error) {
+	list := make([]uuid.UUID, len(refs))
+	for i, text := range refs {
+		predicate, arg := "x.id = @ref", any(text)
+		if id, err := uuid.Parse(text); err == nil {
+			arg = id
+		} else if t.name == schema.APIKeys {
+			predicate = "x.key_id = @ref"
+		} else {
+			return nil, fault.New(fault.Validation, "a session is named by its id").WithHint( // not quoted: it may be what lets somebody in
+				"ids are listed by: cxgctl sessions list")
+		}
+		rows, err := r.Query(ctx, t.sql("x.id", predicate), pgx.NamedArgs{"ref": arg})
+		if err != nil {
+			return nil, err
+		}
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+		if err != nil {
+			return nil, err
+		}
+		if len(ids) == 0 {
+			return nil, fault.New(fault.NotFound, "%s %q not found", t.noun, text).With("id", text)
+		}
+		list[i] = ids[0]
+	}
+	return list, nil
+}

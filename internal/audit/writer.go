@@ -133,7 +133,7 @@ func (w *writer) document(e Entry, moved map[string]any) ([]byte, error) {
 // extra_data.
 func resourceColumn(noun string) string {
 	switch noun {
-	case "user", "session", "key", "grant", "login":
+	case "user", "session", "key", "role", "login":
 		return "USER_ACCOUNT"
 	}
 	return "TABLE"

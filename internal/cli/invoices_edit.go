@@ -88,6 +88,7 @@ func (a *app) invoicesCreate() *cobra.Command {
 	values.bind(cmd)
 	cmd.Flags().Lookup("currency").Usage += " (default " + invoices.DefaultCurrency + ")"
 	flags.bind(cmd)
+	needs(cmd, "INVOICE_CREATE")
 	return records[invoices.Invoice](a, cmd)
 }
 
@@ -126,6 +127,7 @@ func (a *app) invoicesUpdate() *cobra.Command {
 	force.bind(cmd, "change what a PAID invoice amounts to; needs --reason")
 	name.bind(cmd, invoices.Noun.KeyNames()...)
 	flags.bind(cmd)
+	needs(cmd, "INVOICE_UPDATE")
 	return records[invoices.Invoice](a, cmd)
 }
 

@@ -51,6 +51,7 @@ func (a *app) invoicesOverdue() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&set, "set", false, "mark them OVERDUE")
 	flags.bindBatch(cmd)
+	needs(cmd, "INVOICE_UPDATE")
 	return records[invoices.Invoice](a, cmd)
 }
 

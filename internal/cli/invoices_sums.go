@@ -76,5 +76,6 @@ func sums[T any](a *app, cmd *cobra.Command, f *invoiceFilter) *cobra.Command {
 	f.bind(cmd)
 	f.bindMethods(cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted invoices too")
+	needs(cmd, "INVOICE_LIST")
 	return records[T](a, cmd)
 }

@@ -45,6 +45,7 @@ func (a *app) usersExport() *cobra.Command {
 	f.bind(cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted users too")
 	cmd.Flags().BoolVar(&hashes, "with-hashes", false, "with the passwords' hashes, as password_hash; for a MASTER, and recorded in the audit log")
+	needs(cmd, "USER_LIST")
 	return records[users.WithHash](a, cmd)
 }
 

@@ -55,6 +55,9 @@ func (a *app) usersImport() *cobra.Command {
 			if err != nil {
 				return fault.New(fault.Validation, "--undo %q is no operation's id", f.undo).WithHint("cxgctl users import prints it at its end")
 			}
+			if err := w.who.Permit("USER_DELETE", nil); err != nil {
+				return err
+			}
 			return a.undoImport(ctx, w, op)
 		}
 		if err := exactly("FILE")(cmd, args); err != nil {
@@ -93,6 +96,7 @@ func (a *app) usersImport() *cobra.Command {
 	cmd.MarkFlagsMutuallyExclusive("no-passwords", "generate-passwords")
 	cmd.MarkFlagsMutuallyExclusive("status", "undo")
 	f.bindBatch(cmd)
+	needs(cmd, "USER_CREATE")
 	records[importReport](a, cmd)
 	cmd.PreRunE = func(*cobra.Command, []string) error {
 		switch {
@@ -176,7 +180,7 @@ func (a *app) importUsers(ctx context.Context, w *writer, file *intake.File, f i
 	if err != nil {
 		return err
 	}
-	o.Failed = failures.add
+	o.Failed, o.Columns = failures.add, w.mayImport(f)
 	if err := a.protect(ctx, w.Ledger, "import users from "+file.Name); err != nil {
 		return err
 	}
@@ -195,6 +199,28 @@ func (a *app) importUsers(ctx context.Context, w *writer, file *intake.File, f i
 		return err
 	}
 	return a.printImport(report, failures, f)
+}
+
+// mayImport says what else than new users an operator must be allowed, for what the file holds.
+func (w *writer) mayImport(f importFlags) func(has func(string) bool) error {
+	return func(has func(string) bool) error {
+		for _, x := range []struct {
+			wanted bool
+			code   string
+		}{
+			{f.onConflict == users.ConflictUpdate, "USER_UPDATE"},
+			{has("tenant"), "TENANT_UPDATE"},
+			{has("roles"), "PERMISSION_MANAGE"},
+		} {
+			if !x.wanted {
+				continue
+			}
+			if err := w.who.Permit(x.code, nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 }
 
 // printImport ends an import: a summary for people, the report as a record where one is asked for.

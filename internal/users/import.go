@@ -35,6 +35,7 @@ type ImportOptions struct {
 	Passwords   PasswordFile   // where made-up passwords go; nil makes none up
 	Hash        Hasher
 
+	Columns  func(has func(field string) bool) error // refuses a file for the columns that it has; nil refuses none
 	Failed   func(Failure, intake.Row) error // told of each row that failed, in the order of lines within a batch
 	Progress func(Report)                    // told after every batch
 }
@@ -152,6 +153,11 @@ func (t *Table) importer(ctx context.Context, l *audit.Ledger, cat schema.Catalo
 	}
 	im.copy = t.copyColumns()
 	im.update = t.updateColumns(im.reader.has)
+	if o.Columns != nil {
+		if err := o.Columns(im.reader.has); err != nil {
+			return nil, err
+		}
+	}
 	im.tenancy = newTenancy(cat, im.reader.has)
 	return im, nil
 }

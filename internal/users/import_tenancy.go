@@ -34,6 +34,7 @@ type role struct {
 	ID    uuid.UUID `db:"id"`
 	Code  string    `db:"code"`
 	Scope string    `db:"scope"`
+	Level *int      `db:"level"`
 }
 
 // links are a row's tenant and roles, found.
@@ -51,15 +52,20 @@ type member struct {
 	Status   string    `json:"status" db:"status"`
 }
 
-// grant is a granted role's record.
+// grant is a granted role's record, in the form that `roles grant` gives it: what decides whether somebody
+// may give a role reads it.
 type grant struct {
-	ID            uuid.UUID  `json:"id" db:"id"`
-	UserID        uuid.UUID  `json:"user_id" db:"user_id"`
-	RoleID        uuid.UUID  `json:"role_id" db:"role_id"`
-	Role          string     `json:"role" db:"-"`
-	Scope         string     `json:"scope" db:"scope"`
-	TenantContext *uuid.UUID `json:"tenant_context" db:"tenant_context"`
-	Status        string     `json:"status" db:"status"`
+	ID        uuid.UUID  `json:"id"`
+	UserID    uuid.UUID  `json:"user_id"`
+	Username  string     `json:"username"`
+	RoleID    uuid.UUID  `json:"role_id"`
+	Role      string     `json:"role"`
+	Level     *int       `json:"level"`
+	Scope     string     `json:"scope"`
+	TenantID  *uuid.UUID `json:"tenant_id"`
+	Status    string     `json:"status"`
+	GrantedAt db.Time    `json:"granted_at"`
+	GrantedBy uuid.UUID  `json:"granted_by"`
 }
 
 // newTenancy prepares for the columns that the file has; the tables are asked for only then.
@@ -156,8 +162,12 @@ func (x *tenancy) role(ctx context.Context, r db.Reader, name string) (role, err
 	if x.rolesIn.Has("scope") {
 		scope = "r.scope"
 	}
-	sql := fmt.Sprintf(`SELECT r.id, r.%s AS code, %s AS scope FROM idam.roles r WHERE (r.%s = $1 OR r.id::text = $1) AND %s`,
-		code, scope, code, x.rolesIn.Live("r"))
+	level := "NULL::int"
+	if x.rolesIn.Has("level") {
+		level = "r.level"
+	}
+	sql := fmt.Sprintf(`SELECT r.id, r.%s AS code, %s AS scope, %s AS level FROM idam.roles r WHERE (r.%s = $1 OR r.id::text = $1) AND %s`,
+		code, scope, level, code, x.rolesIn.Live("r"))
 	if x.rolesIn.Has("status") {
 		sql += " AND r.status = 'ACTIVE'"
 	}
@@ -200,16 +210,19 @@ func (x *tenancy) link(ctx context.Context, tx *audit.Tx, rows []*incoming) ([]a
 			})
 		}
 		for _, r := range in.links.roles {
-			g := grant{ID: uuid.Must(uuid.NewV7()), UserID: in.user.ID, RoleID: r.ID, Role: r.Code, Scope: r.Scope, Status: "ACTIVE"}
+			g := grant{
+				ID: uuid.Must(uuid.NewV7()), UserID: in.user.ID, Username: in.user.Username, RoleID: r.ID, Role: r.Code, Level: r.Level,
+				Scope: r.Scope, Status: "ACTIVE", GrantedAt: db.At(tx.Now), GrantedBy: tx.By.ID,
+			}
 			if r.Scope == "TENANT" {
-				g.TenantContext = &in.links.tenant.ID
+				g.TenantID = &in.links.tenant.ID
 			}
 			send.Queue(x.insertGrant(), pgx.NamedArgs{
-				"id": g.ID, "user": g.UserID, "role": g.RoleID, "scope": g.Scope, "tenant": g.TenantContext, "now": tx.Now, "by": tx.By.ID,
+				"id": g.ID, "user": g.UserID, "role": g.RoleID, "scope": g.Scope, "tenant": g.TenantID, "now": tx.Now, "by": tx.By.ID,
 			})
 			about = append(about, audit.Change{
-				Subject: audit.Subject{Resource: "grant", ID: g.ID, Name: r.Code + " to " + in.user.Username, TenantID: g.TenantContext},
-				Action:  audit.Create, Event: permissionChange, After: g,
+				Subject: audit.Subject{Resource: "role", ID: g.ID, Name: r.Code + " of " + in.user.Username, TenantID: g.TenantID},
+				Action:  audit.Create, Event: audit.PermissionChange, After: g,
 			})
 		}
 	}
@@ -230,9 +243,6 @@ func (x *tenancy) link(ctx context.Context, tx *audit.Tx, rows []*incoming) ([]a
 	}
 	return made, results.Close()
 }
-
-// permissionChange is the kind of event that a grant is.
-var permissionChange = audit.Event{Type: "PERMISSION_CHANGE", Category: "AUTHORIZATION"}
 
 // insertMember makes a membership unless the user is a member; one that has LEFT is not made to come back.
 func (x *tenancy) insertMember() string {

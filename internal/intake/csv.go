@@ -79,7 +79,10 @@ func (d *csvDecoder) next() (Row, error) {
 			broken = d.parse()
 			continue
 		}
-		broken = &Broken{Field: d.name(len(d.ends)), Column: column(d.record, d.starts[len(d.starts)-1]), Message: "a quote opens here and is not closed"}
+		broken = d.unclosed()
+	}
+	if at := d.starts[len(d.starts)-1]; broken != nil && len(d.record) > first && at < first {
+		broken = d.unclosed() // what closed it is another field's quote, further below
 	}
 	if broken != nil {
 		if len(d.record) > first {
@@ -109,6 +112,11 @@ func (d *csvDecoder) next() (Row, error) {
 }
 
 var tooLong = fmt.Sprintf("it is longer than a record may be, %d bytes", MaxRecord)
+
+// unclosed says that the last field's quote has no end.
+func (d *csvDecoder) unclosed() *Broken {
+	return &Broken{Field: d.name(len(d.ends)), Column: column(d.record, d.starts[len(d.starts)-1]), Message: "a quote opens here and is not closed"}
+}
 
 // errOpen says that the record goes on in the next line.
 var errOpen = &Broken{Message: "open"}

@@ -22,7 +22,8 @@ type File struct {
 	Sum  [32]byte // SHA-256 of the bytes as they are stored
 
 	content io.ReaderAt
-	info    fs.FileInfo // nil for standard input and for a pipe
+	file    *os.File    // nil for standard input and for a pipe
+	info    fs.FileInfo // of file, when its fingerprint was taken
 	close   func() error
 	read    func(int) // told of the bytes that are read
 }
@@ -59,7 +60,7 @@ func Open(name string, stdin io.Reader) (*File, error) {
 		_ = file.Close()
 		return nil, f.missing(err)
 	}
-	f.content, f.info, f.close = file, info, file.Close
+	f.content, f.file, f.info, f.close = file, file, info, file.Close
 	copy(f.Sum[:], sum.Sum(nil))
 	return f, nil
 }
@@ -116,8 +117,8 @@ func (f *File) Is(path string) bool {
 // open begins at the first byte. A file that has been written to since its fingerprint was taken is not
 // the file that the fingerprint is of.
 func (f *File) open() (io.Reader, error) {
-	if f.info != nil {
-		now, err := os.Stat(f.Name)
+	if f.file != nil {
+		now, err := f.file.Stat()
 		if err != nil {
 			return nil, f.missing(err)
 		}

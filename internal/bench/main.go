@@ -145,6 +145,7 @@ func trials(tool string, s devdb.Status) ([]trial, error) {
 			{"… -o json", socketEnv, []string{tool, "users", "list", "--page-size", "100", "-o", "json"}, ""},
 			{"… -o csv", socketEnv, []string{tool, "users", "list", "--page-size", "100", "-o", "csv"}, ""},
 		}},
+		summaries(tool, psql, s),
 	}, nil
 }
 

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"iter"
 	"slices"
 	"time"
 
@@ -28,16 +27,16 @@ func (a *app) invoicesOverdue() *cobra.Command {
 			"so that a run which ends early has done a part wholly; with --expect or --max-affected it is one transaction.",
 		Example: "  cxgctl invoices overdue\n  5 0 * * * cxgctl invoices overdue --set -q -o id --reason 'nightly run'",
 	}
-	list := a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+	list := a.reading(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
 		t, err := invoices.In(s.cat)
 		if err != nil {
 			return err
 		}
-		return list(a, invoiceView, &pageFlags{all: true}, func(s *session) (listing[invoices.Invoice], error) {
-			return listing[invoices.Invoice]{all: func(ctx context.Context) (iter.Seq2[invoices.Invoice, error], error) {
-				return t.All(ctx, s.db, s.idle, invoices.PastDue)
-			}}, nil
-		})(ctx, s, cmd, args)
+		due, err := t.PastDue(ctx, s.db, today())
+		if err != nil {
+			return err
+		}
+		return printWhole(a, invoiceView, due)
 	})
 	mark := a.changing(&flags, a.markOverdue)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -10,18 +10,24 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 )
 
-// PastDue selects the live invoices that wait for their money beyond the day on which they were due, and are
+// pastDue selects the live invoices that wait for their money beyond the day on which they were due, and are
 // not marked OVERDUE yet. One that is still PENDING is among them: see next.
-var PastDue = Filter{Statuses: []string{"PENDING", "SENT"}, Overdue: true, Sort: []string{"due_date"}}
+const pastDue = ` FROM {table} i {tenant} WHERE {live} AND i.status IN ('PENDING', 'SENT') AND i.due_date < @today::date`
 
-const findPastDue = `SELECT i.id FROM {table} i WHERE {live} AND i.status IN ('PENDING', 'SENT') AND i.due_date < @today ORDER BY i.id`
+// PastDue returns the invoices that MarkOverdue would mark, the one that has been due longest first.
+func (t *Table) PastDue(ctx context.Context, r db.Reader, today db.Date) ([]Invoice, error) {
+	if err := t.shape.Need([]string{"status", "due_date"}); err != nil {
+		return nil, err
+	}
+	return db.Collect[Invoice](ctx, r, t.sql("SELECT {columns}"+pastDue+" ORDER BY i.due_date, i.id"), pgx.NamedArgs{"today": today})
+}
 
-// PastDueIDs returns the ids of the invoices that PastDue selects, in order.
+// PastDueIDs returns the ids of the same invoices, in order.
 func (t *Table) PastDueIDs(ctx context.Context, r db.Reader, today db.Date) ([]uuid.UUID, error) {
 	if err := t.shape.Need([]string{"status", "due_date"}); err != nil {
 		return nil, err
 	}
-	rows, err := r.Query(ctx, t.sql(findPastDue), pgx.NamedArgs{"today": today})
+	rows, err := r.Query(ctx, t.sql("SELECT i.id"+pastDue+" ORDER BY i.id"), pgx.NamedArgs{"today": today})
 	if err != nil {
 		return nil, err
 	}

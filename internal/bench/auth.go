@@ -33,7 +33,7 @@ func identity(ctx context.Context, w io.Writer, s devdb.Status, rounds int) erro
 	if err != nil {
 		return err
 	}
-	defer owner.Close(ctx) //nolint:errcheck // the measuring is over
+	defer owner.Close(ctx)
 	times := make([][]time.Duration, len(ways))
 	for round := range rounds + 1 {
 		for i, way := range ways {

@@ -50,10 +50,10 @@ func record[T any](v any) (*T, error) {
 	switch v := v.(type) {
 	case nil:
 		return nil, nil
-	case T:
-		return &v, nil
 	case *T:
 		return v, nil
+	case T:
+		return &v, nil
 	}
 	doc, err := json.Marshal(v)
 	if err != nil {

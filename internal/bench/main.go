@@ -95,6 +95,9 @@ func run(rounds, users, invoices int) (err error) {
 			return err
 		}
 	}
+	if err := identity(ctx, w, status, rounds); err != nil {
+		return err
+	}
 	return w.Flush()
 }
 

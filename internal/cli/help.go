@@ -48,12 +48,14 @@ const environmentHelp = `CXGCTL_CONFIG                 configuration file, as --
 CXGCTL_PROFILE                profile, as --profile
 CXGCTL_OPERATOR               operator, as --operator
 CXGCTL_OUTPUT                 output format, as --output
-CXGCTL_TOKEN_FILE             file with the operator's token
+CXGCTL_TOKEN_FILE             file with the operator's token: a key, or the backend's access token
 CXGCTL_MANAGER_DATABASE_URL   the manager database
 CXGCTL_TENANTS_DATABASE_URL   the tenants database
 MANAGER_DATABASE_URL          the backend's own setting, read last
 TENANTS_DATABASE_URL          the backend's own setting, read last
 XDG_CONFIG_HOME               folder of cxgctl/config.yaml (default ~/.config)
+XDG_STATE_HOME                folder of the kept login (default ~/.local/state)
+DBUS_SESSION_BUS_ADDRESS      where it is set, a login is kept in the keyring
 XDG_DATA_HOME                 folder of the dev database (default ~/.local/share; as root /var/lib)
 NO_COLOR, CLICOLOR_FORCE      no colour; colour even off a terminal
 TERM                          dumb means no colour

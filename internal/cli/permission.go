@@ -9,6 +9,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/tenants"
 )
 
 // permission is the annotation of a command with what its operator must hold.
@@ -58,14 +59,27 @@ func code(cmd *cobra.Command) (string, error) {
 	}
 }
 
-// permit refuses a command whose permission the operator lacks.
-func (s *session) permit(cmd *cobra.Command) error {
+// permit refuses a command whose permission the operator lacks: everywhere, or in the one tenant that a
+// command of withinTenant is narrowed to.
+func (s *session) permit(ctx context.Context, cmd *cobra.Command) error {
 	need, err := code(cmd)
 	if err != nil || need == "" {
 		return err
 	}
-	return s.who.Permit(need, nil)
+	refused := s.who.Permit(need, nil)
+	if refused == nil || len(s.who.Scoped) == 0 || !withinTenant[cmd.Name()] || !cmd.Flags().Changed("tenant") {
+		return refused
+	}
+	t, err := tenants.Find(ctx, s.db, s.cat, cmd.Flags().Lookup("tenant").Value.String(), false)
+	if err != nil {
+		return refused // it is nobody's who may not see which tenants there are
+	}
+	return s.who.Permit(need, &t.ID)
 }
+
+// withinTenant are the commands that read nothing but what --tenant names. Those that change rows are not
+// among them: they reach rows by REFs, wherever these are.
+var withinTenant = map[string]bool{"list": true, "summary": true, "report": true}
 
 // nounOf is what a command is about, as audit rows call it.
 func nounOf(cmd *cobra.Command) string {

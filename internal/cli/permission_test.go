@@ -16,8 +16,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
+	"golang.org/x/crypto/bcrypt"
 
 	"github.com/cxgctl/cxgctl/internal/dbtest"
+	"github.com/cxgctl/cxgctl/internal/password"
 )
 
 // forNobody are the commands that the contract lets run without an operator.
@@ -174,7 +176,7 @@ func TestDenyMatrix(t *testing.T) {
 				got, out := within(t, pair, r.env, args...)
 				switch {
 				case r.want == 0 && (got == 6 || got == 7):
-					if !(args[1] == "logout" && strings.Contains(out, "nobody is logged in")) {
+					if args[1] != "logout" || !strings.Contains(out, "nobody is logged in") {
 						t.Errorf("%s, %q: exit code %d\n%s", r.name, args, got, out)
 					}
 				case r.want != 0 && (got != r.want || !strings.Contains(out, r.says)):
@@ -282,4 +284,42 @@ func TestAGrantThatGoesWhileACommandWaits(t *testing.T) {
 			}
 		})
 	}
+}
+
+// However many guess at once, none gets past the limit, and none learns that a guess was right.
+func TestManyGuessesAtOnceLockTheAccount(t *testing.T) {
+	t.Parallel()
+	pair := dbtest.New(t, migrated)
+	hash, err := password.Hash("Canary-Horse-1", bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := query(t.Context(), pair.Manager, `UPDATE idam.users SET password = '`+hash+`'`); err != nil {
+		t.Fatal(err)
+	}
+	const guesses = 12
+	var wg sync.WaitGroup
+	for range guesses {
+		wg.Go(func() {
+			if code := guess(t, pair, "Canary-Horse-2"); code != 6 {
+				t.Errorf("a wrong password: exit code %d", code)
+			}
+		})
+	}
+	wg.Wait()
+	got := ask(t, pair.Manager, `SELECT concat_ws(' ', failed_login_attempts, locked_until > now(), (SELECT count(*) FROM idam.login_logs), (SELECT count(*) FROM audt.audit_logs WHERE result = 'BLOCKED')) FROM idam.users`)
+	if got != "5 t 12 12" {
+		t.Errorf("count, lock, logins and BLOCKED rows: %s, want 5 t 12 12", got)
+	}
+	if code := guess(t, pair, "Canary-Horse-1"); code != 6 {
+		t.Errorf("the right password on a locked account: exit code %d", code)
+	}
+	if n := ask(t, pair.Manager, `SELECT count(*) FROM idam.sessions`); n != "0" {
+		t.Errorf("%s sessions", n)
+	}
+}
+
+func guess(t *testing.T, pair dbtest.Pair, pw string) int {
+	p := cxgctl(t, pair, "auth", "login", "--username", "admin", "--password-stdin").in(pw + "\n").start(t)
+	return p.exit(t)
 }

@@ -111,7 +111,7 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 		return s, err
 	}
 	s.who.Enforced = s.who.Enforced && a.cfg.Enforce
-	if err := s.permit(cmd); err != nil {
+	if err := s.permit(ctx, cmd); err != nil {
 		about := audit.Subject{Resource: nounOf(cmd)}
 		if len(args) > 0 {
 			about.Name = args[0]

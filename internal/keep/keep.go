@@ -90,7 +90,7 @@ func (p Place) Put(l Login) (Login, error) {
 	if err != nil {
 		return kept, err
 	}
-	if err := os.MkdirAll(filepath.Dir(p.File()), 0o700); err == nil {
+	if err = os.MkdirAll(filepath.Dir(p.File()), 0o700); err == nil {
 		err = renameio.WriteFile(p.File(), doc, 0o600, renameio.WithPermissions(0o600))
 	}
 	if err != nil {

@@ -79,3 +79,14 @@ func TestNowhereToKeep(t *testing.T) {
 		t.Error("a login is kept nowhere")
 	}
 }
+
+func TestALoginThatCannotBeWrittenIsSaid(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(dir+"/logins", nil, 0o600); err != nil { // where the folder would be
+		t.Fatal(err)
+	}
+	if _, err := At(dir, "prod", "x", noBus).Put(login); err == nil || !strings.Contains(err.Error(), "cannot be written") {
+		t.Errorf("%v", err)
+	}
+}

@@ -76,7 +76,7 @@ const (
 // Table is one of the three tables as it stands in a database.
 type Table[T any] struct{ name, columns, noun string }
 
-// SessionsIn, LoginsIn and KeysIn return the tables; a database without one gives a DATABASE_ERROR.
+// SessionsIn returns the sessions; a database without them gives a DATABASE_ERROR, as with the others below.
 func SessionsIn(cat schema.Catalog) (Table[Session], error) {
 	_, err := cat.Table(schema.Sessions)
 	return Table[Session]{schema.Sessions, sessionColumns, "session"}, err

@@ -206,6 +206,20 @@ func (g *Log) All(ctx context.Context, d *db.DB, idle time.Duration, f Filter) (
 	return db.Stream[Entry](ctx, d, idle, strings.Replace(listEntries, "{columns}", g.columns, 1)+w.String()+newestFirst, w.Args), nil
 }
 
+// Export returns the query behind All as a binary stream reads it, with the named fields alone.
+func (g *Log) Export(ctx context.Context, r db.Reader, f Filter, columns []string) (db.Query, bool, error) {
+	w, err := g.where(ctx, r, f)
+	if err != nil {
+		return db.Query{}, false, err
+	}
+	exprs := map[string]string{}
+	for _, f := range fields {
+		exprs[f.name] = "(" + g.exprs[f.name] + ")::" + f.kind
+	}
+	sql := strings.Replace(listEntries, "{columns}", db.SelectList(exprs, columns), 1)
+	return db.Query{SQL: sql + w.String() + newestFirst, Args: w.Args}, true, nil
+}
+
 // Get returns one row of the log.
 func (g *Log) Get(ctx context.Context, r db.Reader, id uuid.UUID) (Entry, error) {
 	rows, err := db.Collect[Entry](ctx, r, strings.Replace(listEntries, "{columns}", g.columns, 1)+"l.id = @id", pgx.NamedArgs{"id": id})

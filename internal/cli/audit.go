@@ -42,6 +42,9 @@ func (a *app) auditList() *cobra.Command {
 		return listing[audit.Entry]{
 			page: func(ctx context.Context, p db.Paging) (db.Page[audit.Entry], error) { return log.List(ctx, s.db, f, p) },
 			all:  func(ctx context.Context) (iter.Seq2[audit.Entry, error], error) { return log.All(ctx, s.db, s.idle, f) },
+			query: func(ctx context.Context, columns []string) (db.Query, bool, error) {
+				return log.Export(ctx, s.db, f, columns)
+			},
 		}, err
 	}))
 	// The contract gives --operator two meanings here: before the command's name it says who asks, as

@@ -97,6 +97,9 @@ func (a *app) invoicesList() *cobra.Command {
 			all: func(ctx context.Context) (iter.Seq2[invoices.Invoice, error], error) {
 				return t.All(ctx, s.db, s.idle, filter)
 			},
+			query: func(ctx context.Context, columns []string) (db.Query, bool, error) {
+				return t.Export(ctx, s.db, filter, columns)
+			},
 		}, err
 	}))
 	f.bind(cmd)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/wire"
 )
 
 // outputFlags are the flags of every command that prints records.
@@ -81,10 +82,12 @@ func printWhole[T any](a *app, v output.View, items []T) error {
 	return output.List(a.print, v, output.Page[T]{Items: items, Total: int64(len(items)), Page: 1, PageSize: len(items)})
 }
 
-// listing is a noun's list: by the page, or all of it as a stream.
+// listing is a noun's list: by the page, or all of it as a stream, of records or of the named fields in
+// binary form. The query is refused, by false, where this database's columns need records.
 type listing[T any] struct {
-	page func(context.Context, db.Paging) (db.Page[T], error)
-	all  func(context.Context) (iter.Seq2[T, error], error)
+	page  func(context.Context, db.Paging) (db.Page[T], error)
+	all   func(context.Context) (iter.Seq2[T, error], error)
+	query func(ctx context.Context, columns []string) (db.Query, bool, error)
 }
 
 // list runs a list command over the listing that open makes.
@@ -95,13 +98,7 @@ func list[T any](a *app, v output.View, flags *pageFlags, open func(*session) (l
 			return err
 		}
 		if flags.all {
-			seq, err := l.all(ctx)
-			if err != nil {
-				return err
-			}
-			a.clock.stop() // a stream has an idle time-out of its own
-			_, err = output.Stream(a.print, v, seq)
-			return err
+			return everything(ctx, a, v, s, l)
 		}
 		page, err := l.page(ctx, flags.paging())
 		if err != nil {
@@ -109,6 +106,34 @@ func list[T any](a *app, v output.View, flags *pageFlags, open func(*session) (l
 		}
 		return printPage(a, v, page, flags.paging())
 	}
+}
+
+// everything prints every row of a listing, as binary rows where it can.
+func everything[T any](ctx context.Context, a *app, v output.View, s *session, l listing[T]) error {
+	columns, fast, err := output.Exports[T](a.print, v)
+	var q db.Query
+	if err == nil && fast {
+		q, fast, err = l.query(ctx, columns)
+	}
+	if err != nil {
+		return err
+	}
+	if !fast {
+		seq, err := l.all(ctx)
+		if err != nil {
+			return err
+		}
+		a.clock.stop() // a stream has an idle time-out of its own
+		_, err = output.Stream(a.print, v, seq)
+		return err
+	}
+	a.clock.stop()
+	_, err = output.Export[T](a.print, v, func(begin func([]wire.Column) error, row func([][]byte) error) error {
+		return db.Export(ctx, s.db, s.idle, func(ctx context.Context, r db.Reader, w *db.Watch) error {
+			return q.Each(ctx, r, begin, w.Row(row))
+		})
+	})
+	return err
 }
 
 // pageFlags are the flags of a list.

@@ -85,6 +85,7 @@ func (a *app) usersList() *cobra.Command {
 			all: func(ctx context.Context) (iter.Seq2[users.User, error], error) {
 				return t.All(ctx, s.db, s.idle, filter)
 			},
+			query: func(_ context.Context, columns []string) (db.Query, bool, error) { return t.Export(filter, columns) },
 		}, err
 	}))
 	f.bind(cmd)

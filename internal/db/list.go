@@ -112,6 +112,15 @@ func (s Sortable) OrderBy(specs []string, fallback, tie string, valid []string, 
 	return strings.Join(append(list, tie+way), ", ")
 }
 
+// SelectList returns a select list of the columns, each read from its expression and named as it is.
+func SelectList(exprs map[string]string, columns []string) string {
+	list := make([]string, len(columns))
+	for i, c := range columns {
+		list[i] = exprs[c] + " AS " + c
+	}
+	return strings.Join(list, ", ")
+}
+
 // LikeSubstring returns the LIKE pattern that finds text literally, anywhere in a value.
 func LikeSubstring(text string) string { return "%" + LikePrefix(text) }
 

@@ -3,6 +3,7 @@ package invoices
 import (
 	"context"
 	"iter"
+	"strings"
 	"time"
 
 	"github.com/cxgctl/cxgctl/internal/db"
@@ -136,4 +137,20 @@ func (t *Table) All(ctx context.Context, d *db.DB, idle time.Duration, f Filter)
 		return nil, err
 	}
 	return db.Stream[Invoice](ctx, d, idle, t.sql(listInvoices+where.String()+" ORDER BY "+order), where.Args), nil
+}
+
+// Export returns the query behind All as a binary stream reads it, with the named fields alone; false
+// where this database has a column of a type that only All can read.
+func (t *Table) Export(ctx context.Context, r db.Reader, f Filter, columns []string) (db.Query, bool, error) {
+	where, order, err := t.compile(ctx, r, f, f.Refused)
+	if err != nil {
+		return db.Query{}, false, err
+	}
+	exprs, ok := t.shape.Binary("i", fields)
+	if !ok {
+		return db.Query{}, false, nil
+	}
+	exprs["tenant_code"], exprs["deleted"] = t.tenantCode+"::text", "NOT ("+t.live+")"
+	sql := strings.Replace(listInvoices, "{columns}", db.SelectList(exprs, columns), 1)
+	return db.Query{SQL: t.sql(sql + where.String() + " ORDER BY " + order), Args: where.Args}, true, nil
 }

@@ -3,6 +3,7 @@ package users
 import (
 	"context"
 	"iter"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -95,6 +96,20 @@ func (t *Table) All(ctx context.Context, d *db.DB, idle time.Duration, f Filter)
 		return nil, err
 	}
 	return db.Stream[User](ctx, d, idle, t.sql(listUsers+where.String()+" ORDER BY "+order), where.Args), nil
+}
+
+// Export returns the query behind All as a binary stream reads it, with the named fields alone; false
+// where this database has a column of a type that only All can read.
+func (t *Table) Export(f Filter, columns []string) (db.Query, bool, error) {
+	var problems fault.Problems
+	where, order := t.compile(f, &problems)
+	exprs, ok := t.shape.Binary("u", fields)
+	if err := problems.Err(); err != nil || !ok {
+		return db.Query{}, false, err
+	}
+	exprs["is_active"] = "(" + t.live + ")"
+	sql := strings.Replace(listUsers, "{columns}", db.SelectList(exprs, columns), 1)
+	return db.Query{SQL: t.sql(sql + where.String() + " ORDER BY " + order), Args: where.Args}, true, nil
 }
 
 // Select returns every user that the filter selects, in the order of their ids; deleted ones alone

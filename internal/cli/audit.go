@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 var auditView = output.View{
@@ -39,11 +39,20 @@ func (a *app) auditList() *cobra.Command {
 	run := a.reading(list(a, auditView, &page, func(s *session) (listing[audit.Entry], error) {
 		log, err := audit.LogIn(s.cat)
 		f.Since, f.Until = time.Time(since), time.Time(until)
+		with := func(since db.Increment) audit.Filter {
+			f.Changed = since
+			return f
+		}
 		return listing[audit.Entry]{
-			page: func(ctx context.Context, p db.Paging) (db.Page[audit.Entry], error) { return log.List(ctx, s.db, f, p) },
-			all:  func(ctx context.Context) (iter.Seq2[audit.Entry, error], error) { return log.All(ctx, s.db, s.idle, f) },
-			query: func(ctx context.Context, columns []string) (db.Query, bool, error) {
-				return log.Export(ctx, s.db, f, columns)
+			table: schema.AuditLogs,
+			page: func(ctx context.Context, since db.Increment, p db.Paging) (db.Page[audit.Entry], error) {
+				return log.List(ctx, s.db, with(since), p)
+			},
+			all: func(ctx context.Context, since db.Increment) (db.Query, error) {
+				return log.All(ctx, s.db, with(since))
+			},
+			query: func(ctx context.Context, columns []string, since db.Increment) (db.Query, bool, error) {
+				return log.Export(ctx, s.db, with(since), columns)
 			},
 		}, err
 	}))

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"iter"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -68,7 +67,7 @@ SELECT 'ADMIN_ACTION', 'DATA_MODIFICATION', 'x', 'SUCCESS', 'LOW', 'ACTIVE', fal
 
 // compare prints a noun's rows by records and in binary form, in every format and with every flag that
 // has a say in it, and fails where a byte differs.
-func compare[T any](t *testing.T, d *db.DB, v output.View, all func() (iter.Seq2[T, error], error), query func([]string) (db.Query, bool, error)) {
+func compare[T any](t *testing.T, d *db.DB, v output.View, all func() (db.Query, error), query func([]string) (db.Query, bool, error)) {
 	t.Helper()
 	fields := output.Fields[T]()
 	var options []output.Options
@@ -86,11 +85,11 @@ func compare[T any](t *testing.T, d *db.DB, v output.View, all func() (iter.Seq2
 		if err != nil {
 			t.Fatal(err)
 		}
-		seq, err := all()
+		rq, err := all()
 		if err != nil {
 			t.Fatal(err)
 		}
-		n, err := output.Stream(p, v, seq)
+		n, err := output.Stream(p, v, db.Stream[T](t.Context(), d, time.Minute, rq))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -149,16 +148,16 @@ func TestExportsPrintWhatRecordsPrint(t *testing.T) {
 				t.Fatal(err)
 			}
 			uf := users.Filter{IncludeDeleted: true}
-			compare(t, d, userView,
-				func() (iter.Seq2[users.User, error], error) { return ut.All(ctx, d, time.Minute, uf) },
+			compare[users.User](t, d, userView,
+				func() (db.Query, error) { return ut.All(uf) },
 				func(c []string) (db.Query, bool, error) { return ut.Export(uf, c) })
 			it, err := invoices.In(cat)
 			if err != nil {
 				t.Fatal(err)
 			}
 			f := invoices.Filter{IncludeDeleted: true, Sort: []string{"tenant_code:desc"}}
-			compare(t, d, invoiceView,
-				func() (iter.Seq2[invoices.Invoice, error], error) { return it.All(ctx, d, time.Minute, f) },
+			compare[invoices.Invoice](t, d, invoiceView,
+				func() (db.Query, error) { return it.All(ctx, d, f) },
 				func(c []string) (db.Query, bool, error) { return it.Export(ctx, d, f, c) })
 			if g.Audit == "" {
 				return
@@ -167,8 +166,8 @@ func TestExportsPrintWhatRecordsPrint(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			compare(t, d, auditView,
-				func() (iter.Seq2[audit.Entry, error], error) { return log.All(ctx, d, time.Minute, audit.Filter{}) },
+			compare[audit.Entry](t, d, auditView,
+				func() (db.Query, error) { return log.All(ctx, d, audit.Filter{}) },
 				func(c []string) (db.Query, bool, error) { return log.Export(ctx, d, audit.Filter{}, c) })
 		})
 	}

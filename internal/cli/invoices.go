@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"iter"
 
 	"github.com/spf13/cobra"
 
@@ -90,15 +89,18 @@ func (a *app) invoicesList() *cobra.Command {
 		t, err := invoices.In(s.cat)
 		filter := f.filter()
 		filter.Sort = page.sort
+		with := func(since db.Increment) invoices.Filter {
+			filter.Changed = since
+			return filter
+		}
 		return listing[invoices.Invoice]{
-			page: func(ctx context.Context, p db.Paging) (db.Page[invoices.Invoice], error) {
-				return t.List(ctx, s.db, filter, p)
+			table: schema.Invoices,
+			page: func(ctx context.Context, since db.Increment, p db.Paging) (db.Page[invoices.Invoice], error) {
+				return t.List(ctx, s.db, with(since), p)
 			},
-			all: func(ctx context.Context) (iter.Seq2[invoices.Invoice, error], error) {
-				return t.All(ctx, s.db, s.idle, filter)
-			},
-			query: func(ctx context.Context, columns []string) (db.Query, bool, error) {
-				return t.Export(ctx, s.db, filter, columns)
+			all: func(ctx context.Context, since db.Increment) (db.Query, error) { return t.All(ctx, s.db, with(since)) },
+			query: func(ctx context.Context, columns []string, since db.Increment) (db.Query, bool, error) {
+				return t.Export(ctx, s.db, with(since), columns)
 			},
 		}, err
 	}))

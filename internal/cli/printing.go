@@ -3,13 +3,12 @@ package cli
 import (
 	"context"
 	"fmt"
-	"iter"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/output"
-	"github.com/cxgctl/cxgctl/internal/wire"
 )
 
 // outputFlags are the flags of every command that prints records.
@@ -82,25 +81,29 @@ func printWhole[T any](a *app, v output.View, items []T) error {
 	return output.List(a.print, v, output.Page[T]{Items: items, Total: int64(len(items)), Page: 1, PageSize: len(items)})
 }
 
-// listing is a noun's list: by the page, or all of it as a stream, of records or of the named fields in
-// binary form. The query is refused, by false, where this database's columns need records.
+// listing is a noun's list: by the page, or the query for all of it, as records or as the named fields in
+// binary form. That is refused, by false, where this database's columns need records.
 type listing[T any] struct {
-	page  func(context.Context, db.Paging) (db.Page[T], error)
-	all   func(context.Context) (iter.Seq2[T, error], error)
-	query func(ctx context.Context, columns []string) (db.Query, bool, error)
+	table string // whose transactions an increment goes by
+	page  func(context.Context, db.Increment, db.Paging) (db.Page[T], error)
+	all   func(context.Context, db.Increment) (db.Query, error)
+	query func(ctx context.Context, columns []string, since db.Increment) (db.Query, bool, error)
 }
 
 // list runs a list command over the listing that open makes.
 func list[T any](a *app, v output.View, flags *pageFlags, open func(*session) (listing[T], error)) func(context.Context, *session, *cobra.Command, []string) error {
-	return func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
+	return func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
+		if err := flags.check(flags.all, a.print.File); err != nil {
+			return err
+		}
 		l, err := open(s)
 		if err != nil {
 			return err
 		}
 		if flags.all {
-			return everything(ctx, a, v, s, l)
+			return everything(ctx, a, cmd, v, s, l, &flags.exportFlags)
 		}
-		page, err := l.page(ctx, flags.paging())
+		page, err := l.page(ctx, db.Increment{Since: time.Time(flags.changedSince)}, flags.paging())
 		if err != nil {
 			return err
 		}
@@ -108,39 +111,12 @@ func list[T any](a *app, v output.View, flags *pageFlags, open func(*session) (l
 	}
 }
 
-// everything prints every row of a listing, as binary rows where it can.
-func everything[T any](ctx context.Context, a *app, v output.View, s *session, l listing[T]) error {
-	columns, fast, err := output.Exports[T](a.print, v)
-	var q db.Query
-	if err == nil && fast {
-		q, fast, err = l.query(ctx, columns)
-	}
-	if err != nil {
-		return err
-	}
-	if !fast {
-		seq, err := l.all(ctx)
-		if err != nil {
-			return err
-		}
-		a.clock.stop() // a stream has an idle time-out of its own
-		_, err = output.Stream(a.print, v, seq)
-		return err
-	}
-	a.clock.stop()
-	_, err = output.Export[T](a.print, v, func(begin func([]wire.Column) error, row func([][]byte) error) error {
-		return db.Export(ctx, s.db, s.idle, func(ctx context.Context, r db.Reader, w *db.Watch) error {
-			return q.Each(ctx, r, begin, w.Row(row))
-		})
-	})
-	return err
-}
-
 // pageFlags are the flags of a list.
 type pageFlags struct {
 	page, size int
 	all        bool
 	sort       []string
+	exportFlags
 }
 
 func (p *pageFlags) bind(cmd *cobra.Command) {
@@ -148,6 +124,7 @@ func (p *pageFlags) bind(cmd *cobra.Command) {
 	f.IntVar(&p.page, "page", 1, "page `number`, from 1")
 	f.IntVar(&p.size, "page-size", 20, "rows on a page, at most 1000")
 	f.BoolVar(&p.all, "all", false, "every row, streamed")
+	p.exportFlags.bind(cmd)
 	cmd.MarkFlagsMutuallyExclusive("all", "page")
 	cmd.MarkFlagsMutuallyExclusive("all", "page-size")
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"iter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -78,14 +77,19 @@ func (a *app) usersList() *cobra.Command {
 		t, err := users.In(s.cat)
 		filter := f.filter()
 		filter.Sort = page.sort
+		with := func(since db.Increment) users.Filter {
+			filter.Changed = since
+			return filter
+		}
 		return listing[users.User]{
-			page: func(ctx context.Context, p db.Paging) (db.Page[users.User], error) {
-				return t.List(ctx, s.db, filter, p)
+			table: schema.Users,
+			page: func(ctx context.Context, since db.Increment, p db.Paging) (db.Page[users.User], error) {
+				return t.List(ctx, s.db, with(since), p)
 			},
-			all: func(ctx context.Context) (iter.Seq2[users.User, error], error) {
-				return t.All(ctx, s.db, s.idle, filter)
+			all: func(_ context.Context, since db.Increment) (db.Query, error) { return t.All(with(since)) },
+			query: func(_ context.Context, columns []string, since db.Increment) (db.Query, bool, error) {
+				return t.Export(with(since), columns)
 			},
-			query: func(_ context.Context, columns []string) (db.Query, bool, error) { return t.Export(filter, columns) },
 		}, err
 	}))
 	f.bind(cmd)

@@ -87,6 +87,32 @@ func Export(ctx context.Context, d *DB, idle time.Duration, fn func(context.Cont
 	return Translate(err)
 }
 
+// Records runs q over r and calls yield with every row as a struct, matched by column name, until yield
+// returns false; w is told when a row is being handled.
+func Records[T any](ctx context.Context, r Reader, w *Watch, q Query, yield func(T) bool) error {
+	ctx, cancel := context.WithCancel(ctx)
+	rows, err := r.Query(ctx, q.SQL, q.Args)
+	if err != nil {
+		cancel()
+		return err
+	}
+	defer rows.Close()
+	defer cancel() // before Close, which would else read whatever rows are left
+	for rows.Next() {
+		v, err := pgx.RowToStructByName[T](rows)
+		if err != nil {
+			return err
+		}
+		w.turns.Add(1)
+		more := yield(v)
+		w.turns.Add(1)
+		if !more {
+			return nil
+		}
+	}
+	return rows.Err()
+}
+
 // Watch knows whether a stream waits for the server. Its zero value waits.
 type Watch struct {
 	turns   atomic.Uint64 // odd while a row is being handled
@@ -105,6 +131,9 @@ func (w *Watch) Row(row func(values [][]byte) error) func(values [][]byte) error
 		return err
 	}
 }
+
+// Rows returns how many rows have been handled.
+func (w *Watch) Rows() int64 { return int64(w.turns.Load() / 2) }
 
 // start cancels when the watch has waited for idle, 0 meaning never, and returns what ends the watch. A
 // timer that is set anew for every row would cost as much as the row does; this one looks now and then.

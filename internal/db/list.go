@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"maps"
 	"math"
@@ -129,65 +128,20 @@ func LikePrefix(text string) string {
 	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text) + "%"
 }
 
-// Stream runs a query in a read-only snapshot of its own and yields its rows as structs, one at a
-// time. No statement time-out applies; instead the stream fails when no row arrives within idle.
-// The time that the caller takes over a row does not count.
-func Stream[T any](ctx context.Context, d *DB, idle time.Duration, sql string, args ...any) iter.Seq2[T, error] {
+// Stream runs a query in a read-only snapshot of its own and yields its rows as structs, one at a time,
+// as Export does.
+func Stream[T any](ctx context.Context, d *DB, idle time.Duration, q Query) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
-		stopped := errors.New("the caller stopped")
-		err := d.Snapshot(ctx, func(r Reader) error {
-			ctx, cancel := context.WithCancelCause(ctx)
-			defer cancel(nil)
-			var watch *time.Timer
-			if idle > 0 {
-				watch = time.AfterFunc(idle, func() {
-					cancel(fault.New(fault.Database, "no row arrived within %s", idle).WithHint("raise --timeout if the database is slow"))
-				})
-				defer watch.Stop()
-			}
-			err := stream(ctx, r, watch, idle, func(row T) error {
-				if !yield(row, nil) {
-					return stopped
-				}
-				return nil
-			}, sql, args...)
-			if cause := context.Cause(ctx); err != nil && !errors.Is(err, stopped) && cause != nil {
-				return cause
-			}
-			return err
+		stopped := false
+		err := Export(ctx, d, idle, func(ctx context.Context, r Reader, w *Watch) error {
+			return Records(ctx, r, w, q, func(row T) bool {
+				stopped = !yield(row, nil)
+				return !stopped
+			})
 		})
-		if err != nil && !errors.Is(err, stopped) {
-			yield(zero, Translate(err))
+		if err != nil && !stopped {
+			yield(zero, err)
 		}
 	}
-}
-
-func stream[T any](ctx context.Context, r Reader, watch *time.Timer, idle time.Duration, row func(T) error, sql string, args ...any) error {
-	// The session's statement_timeout bounds one-off commands; a stream may take as long as it flows.
-	var ignored string
-	if err := r.QueryRow(ctx, "SELECT set_config('statement_timeout', '0', true)").Scan(&ignored); err != nil {
-		return err
-	}
-	rows, err := r.Query(ctx, sql, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if watch != nil {
-			watch.Stop()
-		}
-		v, err := pgx.RowToStructByName[T](rows)
-		if err != nil {
-			return err
-		}
-		if err := row(v); err != nil {
-			return err
-		}
-		if watch != nil {
-			watch.Reset(idle)
-		}
-	}
-	return rows.Err()
 }

@@ -2,9 +2,7 @@ package invoices
 
 import (
 	"context"
-	"iter"
 	"strings"
-	"time"
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
@@ -25,6 +23,7 @@ type Filter struct {
 	Overdue            bool     // past due in UTC and neither PAID nor CANCELED, whether marked OVERDUE or not
 	MinTotal, MaxTotal *money.Amount
 	IncludeDeleted     bool
+	Changed            db.Increment
 	Sort               []string // FIELD or FIELD:desc
 
 	// Refused is what the caller could not read into a field, to be reported with what is refused here.
@@ -51,6 +50,7 @@ func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems fau
 	anyOf(&w, "i.status", "statuses", "text", problems.Choices("status", f.Statuses, Statuses))
 	anyOf(&w, "i.payment_method", "methods", "text", problems.Choices("payment_method", f.PaymentMethods, PaymentMethods))
 	anyOf(&w, "i.currency", "currencies", "bpchar", t.spellings(&problems, f.Currencies))
+	t.shape.Changed(&w, "i", f.Changed)
 	if f.Search != "" {
 		checkSearch(&problems, f.Search)
 		w.Bind("i.invoice_no ILIKE @search", "search", db.LikeSubstring(f.Search))
@@ -129,18 +129,14 @@ func (t *Table) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (d
 	return page, err
 }
 
-// All yields every invoice that the filter selects, from one snapshot; idle is how long it waits for
-// the next row.
-func (t *Table) All(ctx context.Context, d *db.DB, idle time.Duration, f Filter) (iter.Seq2[Invoice, error], error) {
-	where, order, err := t.compile(ctx, d, f, f.Refused)
-	if err != nil {
-		return nil, err
-	}
-	return db.Stream[Invoice](ctx, d, idle, t.sql(listInvoices+where.String()+" ORDER BY "+order), where.Args), nil
+// All returns the query for every invoice that the filter selects.
+func (t *Table) All(ctx context.Context, r db.Reader, f Filter) (db.Query, error) {
+	where, order, err := t.compile(ctx, r, f, f.Refused)
+	return db.Query{SQL: t.sql(listInvoices + where.String() + " ORDER BY " + order), Args: where.Args}, err
 }
 
-// Export returns the query behind All as a binary stream reads it, with the named fields alone; false
-// where this database has a column of a type that only All can read.
+// Export is All as a binary stream reads it, with the named fields alone; false where this database has a
+// column of a type that only All can read.
 func (t *Table) Export(ctx context.Context, r db.Reader, f Filter, columns []string) (db.Query, bool, error) {
 	where, order, err := t.compile(ctx, r, f, f.Refused)
 	if err != nil {

@@ -361,4 +361,3 @@ func (y *yamlRows) row(b []byte, values [][]byte) (_ []byte, err error) {
 }
 
 func (y *yamlRows) end(b []byte, e envelope) []byte { return appendYAMLItemsTail(b, y.rows, e) }
-

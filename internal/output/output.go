@@ -60,6 +60,8 @@ type Options struct {
 	CSVBOM    bool     // --csv-bom
 	CSVSafe   bool     // --csv-safe, for csv and tsv
 
+	Digest *Digest // if given, it takes note of what an output file holds
+
 	Stdout   io.Writer
 	Terminal Terminal // what Stdout is; the zero value is no terminal
 }

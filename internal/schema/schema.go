@@ -158,6 +158,11 @@ func (t *Table) Binary(alias string, fields []Field) (map[string]string, bool) {
 	return exprs, true
 }
 
+// Changed adds to w the predicates of an increment over the table's rows under the alias.
+func (t *Table) Changed(w *db.Where, alias string, i db.Increment) {
+	i.Bind(w, alias, slices.DeleteFunc([]string{"created_at", "updated_at"}, func(c string) bool { return !t.Has(c) }))
+}
+
 // flag is a soft-delete column: its name and the value that it has on a live row.
 type flag struct {
 	column string

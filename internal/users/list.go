@@ -2,7 +2,6 @@ package users
 
 import (
 	"context"
-	"iter"
 	"strings"
 	"time"
 
@@ -20,6 +19,7 @@ type Filter struct {
 	LastLoginBefore time.Time // users who never logged in are not selected
 	Locked          bool      // locked by status, or until a time to come
 	IncludeDeleted  bool
+	Changed         db.Increment
 	Sort            []string // FIELD or FIELD:desc
 }
 
@@ -48,6 +48,7 @@ func (t *Table) compile(f Filter, problems *fault.Problems) (db.Where, string) {
 	if v := problems.Choices("user_type", f.Types, Types); len(v) > 0 {
 		w.Bind("u.user_type = ANY (@types::text[])", "types", v)
 	}
+	t.shape.Changed(&w, "u", f.Changed)
 	if f.Search != "" {
 		w.Bind("(u.username ILIKE @search OR u.full_name ILIKE @search OR u.email ILIKE @search)", "search", db.LikeSubstring(f.Search))
 	}
@@ -87,19 +88,15 @@ func (t *Table) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (d
 	return page, err
 }
 
-// All yields every user that the filter selects, from one snapshot; idle is how long it waits for
-// the next row.
-func (t *Table) All(ctx context.Context, d *db.DB, idle time.Duration, f Filter) (iter.Seq2[User, error], error) {
+// All returns the query for every user that the filter selects.
+func (t *Table) All(f Filter) (db.Query, error) {
 	var problems fault.Problems
 	where, order := t.compile(f, &problems)
-	if err := problems.Err(); err != nil {
-		return nil, err
-	}
-	return db.Stream[User](ctx, d, idle, t.sql(listUsers+where.String()+" ORDER BY "+order), where.Args), nil
+	return db.Query{SQL: t.sql(listUsers + where.String() + " ORDER BY " + order), Args: where.Args}, problems.Err()
 }
 
-// Export returns the query behind All as a binary stream reads it, with the named fields alone; false
-// where this database has a column of a type that only All can read.
+// Export is All as a binary stream reads it, with the named fields alone; false where this database has a
+// column of a type that only All can read.
 func (t *Table) Export(f Filter, columns []string) (db.Query, bool, error) {
 	var problems fault.Problems
 	where, order := t.compile(f, &problems)
@@ -116,12 +113,12 @@ func (t *Table) Export(f Filter, columns []string) (db.Query, bool, error) {
 // where deleted is set.
 func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filter, deleted bool) ([]User, error) {
 	f.IncludeDeleted, f.Sort = deleted, []string{"id"}
-	seq, err := t.All(ctx, d, idle, f)
+	q, err := t.All(f)
 	if err != nil {
 		return nil, err
 	}
 	var list []User
-	for u, err := range seq {
+	for u, err := range db.Stream[User](ctx, d, idle, q) {
 		if err != nil {
 			return nil, err
 		}

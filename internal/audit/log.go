@@ -113,6 +113,7 @@ SELECT {columns}
  WHERE `
 	countEntries = `SELECT count(*) FROM audt.audit_logs l WHERE `
 	newestFirst  = ` ORDER BY l.created_at DESC, l.id DESC`
+	cursorKeys   = `SELECT %s FROM audt.audit_logs l WHERE l.id = @cursor_id`
 )
 
 // operatorID returns the id of an operator who is given by id or username; pgx.ErrNoRows for nobody's
@@ -196,6 +197,21 @@ func (g *Log) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (db.
 	}
 	page.Items, err = db.Collect[Entry](ctx, r, strings.Replace(listEntries, "{columns}", g.columns, 1)+w.String()+newestFirst+" LIMIT @limit OFFSET @offset", p.Args(w.Args))
 	return page, err
+}
+
+// byTime is the log's one order.
+var byTime = db.Order{
+	{Sort: db.Sort{Expr: "l.created_at", Type: "timestamptz", NotNull: true}, Desc: true},
+	{Sort: db.Sort{Expr: "l.id", Type: "uuid", NotNull: true}, Desc: true},
+}
+
+// Follow returns the page of the log behind a cursor, newest first.
+func (g *Log) Follow(ctx context.Context, d *db.DB, f Filter, c db.Cursor) (db.Slice[Entry], error) {
+	w, err := g.where(ctx, d, f)
+	if err != nil {
+		return db.Slice[Entry]{}, err
+	}
+	return db.Follow(ctx, d, c, strings.Replace(listEntries, "{columns}", g.columns, 1), cursorKeys, w, byTime, func(e Entry) uuid.UUID { return e.ID })
 }
 
 // All returns the query for every row of the log that the filter selects, newest first.

@@ -48,6 +48,9 @@ func (a *app) auditList() *cobra.Command {
 			page: func(ctx context.Context, since db.Increment, p db.Paging) (db.Page[audit.Entry], error) {
 				return log.List(ctx, s.db, with(since), p)
 			},
+			follow: func(ctx context.Context, since db.Increment, c db.Cursor) (db.Slice[audit.Entry], error) {
+				return log.Follow(ctx, s.db, with(since), c)
+			},
 			all: func(ctx context.Context, since db.Increment) (db.Query, error) {
 				return log.All(ctx, s.db, with(since))
 			},

@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"iter"
+	"maps"
 	"path/filepath"
 	"slices"
 	"time"
@@ -59,6 +61,15 @@ func selection(cmd *cobra.Command) map[string]string {
 		}
 	})
 	return filter
+}
+
+// fingerprint tells one selection from another.
+func fingerprint(filter map[string]string) string {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(filter)) {
+		_, _ = fmt.Fprintf(h, "%q=%q\n", name, filter[name]) // a hash takes everything
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
 // export is one run of a list's --all.

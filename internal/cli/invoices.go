@@ -98,6 +98,9 @@ func (a *app) invoicesList() *cobra.Command {
 			page: func(ctx context.Context, since db.Increment, p db.Paging) (db.Page[invoices.Invoice], error) {
 				return t.List(ctx, s.db, with(since), p)
 			},
+			follow: func(ctx context.Context, since db.Increment, c db.Cursor) (db.Slice[invoices.Invoice], error) {
+				return t.Follow(ctx, s.db, with(since), c)
+			},
 			all: func(ctx context.Context, since db.Increment) (db.Query, error) { return t.All(ctx, s.db, with(since)) },
 			query: func(ctx context.Context, columns []string, since db.Increment) (db.Query, bool, error) {
 				return t.Export(ctx, s.db, with(since), columns)

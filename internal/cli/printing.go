@@ -76,6 +76,19 @@ func printPage[T any](a *app, v output.View, page db.Page[T], p db.Paging) error
 	return nil
 }
 
+// printSlice prints the page behind a cursor and says where the next begins.
+func printSlice[T any](a *app, v output.View, s db.Slice[T], size int) error {
+	if err := output.List(a.print, v, output.Page[T]{Items: s.Items, PageSize: size, Next: &s.Next}); err != nil {
+		return err
+	}
+	if s.Next == "" {
+		a.note("that was the last page")
+	} else {
+		a.note("next: --cursor %s", s.Next)
+	}
+	return nil
+}
+
 // printWhole prints a list that is not paged.
 func printWhole[T any](a *app, v output.View, items []T) error {
 	return output.List(a.print, v, output.Page[T]{Items: items, Total: int64(len(items)), Page: 1, PageSize: len(items)})
@@ -84,10 +97,11 @@ func printWhole[T any](a *app, v output.View, items []T) error {
 // listing is a noun's list: by the page, or the query for all of it, as records or as the named fields in
 // binary form. That is refused, by false, where this database's columns need records.
 type listing[T any] struct {
-	table string // whose transactions an increment goes by
-	page  func(context.Context, db.Increment, db.Paging) (db.Page[T], error)
-	all   func(context.Context, db.Increment) (db.Query, error)
-	query func(ctx context.Context, columns []string, since db.Increment) (db.Query, bool, error)
+	table  string // whose transactions an increment goes by
+	page   func(context.Context, db.Increment, db.Paging) (db.Page[T], error)
+	follow func(context.Context, db.Increment, db.Cursor) (db.Slice[T], error)
+	all    func(context.Context, db.Increment) (db.Query, error)
+	query  func(ctx context.Context, columns []string, since db.Increment) (db.Query, bool, error)
 }
 
 // list runs a list command over the listing that open makes.
@@ -103,7 +117,16 @@ func list[T any](a *app, v output.View, flags *pageFlags, open func(*session) (l
 		if flags.all {
 			return everything(ctx, a, cmd, v, s, l, &flags.exportFlags)
 		}
-		page, err := l.page(ctx, db.Increment{Since: time.Time(flags.changedSince)}, flags.paging())
+		since := db.Increment{Since: time.Time(flags.changedSince)}
+		if cmd.Flags().Changed("cursor") {
+			c := db.Cursor{Token: flags.cursor, Size: flags.size, Selection: fingerprint(selection(cmd))}
+			slice, err := l.follow(ctx, since, c)
+			if err != nil {
+				return err
+			}
+			return printSlice(a, v, slice, flags.size)
+		}
+		page, err := l.page(ctx, since, flags.paging())
 		if err != nil {
 			return err
 		}
@@ -115,6 +138,7 @@ func list[T any](a *app, v output.View, flags *pageFlags, open func(*session) (l
 type pageFlags struct {
 	page, size int
 	all        bool
+	cursor     string
 	sort       []string
 	exportFlags
 }
@@ -124,7 +148,10 @@ func (p *pageFlags) bind(cmd *cobra.Command) {
 	f.IntVar(&p.page, "page", 1, "page `number`, from 1")
 	f.IntVar(&p.size, "page-size", 20, "rows on a page, at most 1000")
 	f.BoolVar(&p.all, "all", false, "every row, streamed")
+	f.StringVar(&p.cursor, "cursor", "", "the page behind this `token`: \"first\", then what the page before named as the next; as fast however deep")
 	p.exportFlags.bind(cmd)
+	cmd.MarkFlagsMutuallyExclusive("cursor", "page")
+	cmd.MarkFlagsMutuallyExclusive("cursor", "all")
 	cmd.MarkFlagsMutuallyExclusive("all", "page")
 	cmd.MarkFlagsMutuallyExclusive("all", "page-size")
 }

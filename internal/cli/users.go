@@ -86,6 +86,9 @@ func (a *app) usersList() *cobra.Command {
 			page: func(ctx context.Context, since db.Increment, p db.Paging) (db.Page[users.User], error) {
 				return t.List(ctx, s.db, with(since), p)
 			},
+			follow: func(ctx context.Context, since db.Increment, c db.Cursor) (db.Slice[users.User], error) {
+				return t.Follow(ctx, s.db, with(since), c)
+			},
 			all: func(_ context.Context, since db.Increment) (db.Query, error) { return t.All(with(since)) },
 			query: func(_ context.Context, columns []string, since db.Increment) (db.Query, bool, error) {
 				return t.Export(with(since), columns)

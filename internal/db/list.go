@@ -53,6 +53,13 @@ type Where struct {
 // Add appends a constant predicate without arguments.
 func (w *Where) Add(predicate string) { w.parts = append(w.parts, predicate) }
 
+// Replace applies fn to every predicate, for one that fills the holes of a statement.
+func (w *Where) Replace(fn func(string) string) {
+	for i, p := range w.parts {
+		w.parts[i] = fn(p)
+	}
+}
+
 // Bind appends a constant predicate over @name.
 func (w *Where) Bind(predicate, name string, value any) {
 	if w.Args == nil {
@@ -76,14 +83,19 @@ type Sortable map[string]Sort
 // Sort is what a name in a list's order stands for.
 type Sort struct {
 	Expr    string
-	NotNull bool // only then can an index serve the descending order, since NULLs are to come last
+	Type    string // as the catalog names it
+	NotNull bool   // only then can a plain index serve the descending order, since NULLs are to come last
 }
 
-// OrderBy turns specs such as "created_at:desc" into an ORDER BY list that ends in the tie-breaking
-// column; none given means fallback. Unknown names are added to problems with the valid ones.
-func (s Sortable) OrderBy(specs []string, fallback, tie string, valid []string, problems *fault.Problems) string {
-	var list []string
-	way := ""
+// OrderBy turns specs such as "created_at:desc" into an order that ends in the tie-breaking field, sorted
+// as the one before it; none given means the fallback, which is such a spec too. Unknown names are added to
+// problems with the valid ones.
+func (s Sortable) OrderBy(specs []string, fallback, tie string, valid []string, problems *fault.Problems) Order {
+	if len(specs) == 0 {
+		specs = []string{fallback}
+	}
+	var order Order
+	desc := false
 	for _, spec := range specs {
 		name, direction, _ := strings.Cut(strings.TrimSpace(spec), ":")
 		by, ok := s[name]
@@ -91,24 +103,15 @@ func (s Sortable) OrderBy(specs []string, fallback, tie string, valid []string, 
 			problems.Add("sort", "%q is no sortable field, they are %s", name, strings.Join(valid, ", "))
 			continue
 		}
-		way = " " + strings.ToUpper(direction)
-		switch way {
-		case " ":
-			way = " ASC"
-		case " ASC", " DESC":
+		switch strings.ToLower(direction) {
+		case "", "asc", "desc":
+			desc = strings.ToLower(direction) == "desc"
 		default:
 			problems.Add("sort", "%q is no direction, it is asc or desc", direction)
 		}
-		if way == " DESC" && !by.NotNull {
-			list = append(list, by.Expr+" DESC NULLS LAST")
-		} else {
-			list = append(list, by.Expr+way)
-		}
+		order = append(order, Term{by, desc})
 	}
-	if len(list) == 0 {
-		return fallback
-	}
-	return strings.Join(append(list, tie+way), ", ")
+	return append(order, Term{s[tie], desc})
 }
 
 // SelectList returns a select list of the columns, each read from its expression and named as it is.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/money"
@@ -37,12 +39,12 @@ var SortFields = []string{
 	"updated_at", "id",
 }
 
-const newestFirst = "i.invoice_date DESC, i.id DESC"
+const newestFirst = "invoice_date:desc"
 
 // compile turns the filter into predicates over the invoices table alone, each of which an index of the
 // migrations serves save the search, and an ORDER BY list. What is wrong with the filter is reported
 // with the problems already found; the tenant is looked up only when nothing is.
-func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems fault.Problems) (db.Where, string, error) {
+func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems fault.Problems) (db.Where, db.Order, error) {
 	var w db.Where
 	if !f.IncludeDeleted {
 		w.Add("{live}")
@@ -87,11 +89,11 @@ func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems fau
 }
 
 // orderBy turns the specs into an ORDER BY list over the fields that this database has.
-func (t *Table) orderBy(specs []string, problems *fault.Problems) string {
+func (t *Table) orderBy(specs []string, problems *fault.Problems) db.Order {
 	sortable, names := t.shape.Sortable("i", SortFields)
-	sortable["tenant_code"] = db.Sort{Expr: t.tenantCode}
+	sortable["tenant_code"] = db.Sort{Expr: t.tenantCode, Type: "text"}
 	names = append(names, "tenant_code")
-	return sortable.OrderBy(specs, newestFirst, "i.id", names, problems)
+	return sortable.OrderBy(specs, newestFirst, "id", names, problems)
 }
 
 // anyOf adds the predicate that column has one of the values, of the given type; none means all. A
@@ -109,6 +111,7 @@ func anyOf(w *db.Where, column, name, kind string, values []string) {
 
 const (
 	listInvoices  = "SELECT {columns} FROM {table} i {tenant} WHERE "
+	cursorKeys    = "SELECT %s FROM {table} i {tenant} WHERE i.id = @cursor_id"
 	countInvoices = "SELECT count(*) FROM {table} i WHERE "
 )
 
@@ -125,14 +128,24 @@ func (t *Table) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (d
 		return page, err
 	}
 	page.Items, err = db.Collect[Invoice](ctx, r,
-		t.sql(listInvoices+where.String()+" ORDER BY "+order+" LIMIT @limit OFFSET @offset"), p.Args(where.Args))
+		t.sql(listInvoices+where.String()+" ORDER BY "+order.String()+" LIMIT @limit OFFSET @offset"), p.Args(where.Args))
 	return page, err
+}
+
+// Follow returns the page of the invoices that the filter selects behind a cursor.
+func (t *Table) Follow(ctx context.Context, d *db.DB, f Filter, c db.Cursor) (db.Slice[Invoice], error) {
+	where, order, err := t.compile(ctx, d, f, f.Refused)
+	if err != nil {
+		return db.Slice[Invoice]{}, err
+	}
+	where.Replace(t.sql)
+	return db.Follow(ctx, d, c, t.sql(listInvoices), t.sql(cursorKeys), where, order, func(i Invoice) uuid.UUID { return i.ID })
 }
 
 // All returns the query for every invoice that the filter selects.
 func (t *Table) All(ctx context.Context, r db.Reader, f Filter) (db.Query, error) {
 	where, order, err := t.compile(ctx, r, f, f.Refused)
-	return db.Query{SQL: t.sql(listInvoices + where.String() + " ORDER BY " + order), Args: where.Args}, err
+	return db.Query{SQL: t.sql(listInvoices + where.String() + " ORDER BY " + order.String()), Args: where.Args}, err
 }
 
 // Export is All as a binary stream reads it, with the named fields alone; false where this database has a
@@ -148,5 +161,5 @@ func (t *Table) Export(ctx context.Context, r db.Reader, f Filter, columns []str
 	}
 	exprs["tenant_code"], exprs["deleted"] = t.tenantCode+"::text", "NOT ("+t.live+")"
 	sql := strings.Replace(listInvoices, "{columns}", db.SelectList(exprs, columns), 1)
-	return db.Query{SQL: t.sql(sql + where.String() + " ORDER BY " + order), Args: where.Args}, true, nil
+	return db.Query{SQL: t.sql(sql + where.String() + " ORDER BY " + order.String()), Args: where.Args}, true, nil
 }

@@ -118,6 +118,17 @@ const (
 
 // appendItemsTail appends what stands behind the items of a list.
 func appendItemsTail(b []byte, e envelope) []byte {
+	if e.next != nil {
+		b = append(b, `],"total":null,"page":null,"page_size":`...)
+		b = strconv.AppendInt(b, e.size, 10)
+		b = append(b, `,"total_pages":null,"next_cursor":`...)
+		if *e.next == "" {
+			b = append(b, "null"...)
+		} else {
+			b = appendJSONString(b, *e.next)
+		}
+		return append(append(b, '}'), documentTail...)
+	}
 	b = append(b, `],"total":`...)
 	b = strconv.AppendInt(b, e.total, 10)
 	b = append(b, `,"page":`...)

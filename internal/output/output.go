@@ -79,6 +79,9 @@ type Page[T any] struct {
 	Total    int64 // rows on all pages together
 	Page     int   // from 1
 	PageSize int
+	// Next is the cursor of the next page, "" where this is the last; a nil one belongs to a list with
+	// numbered pages. Where it is given, nobody counted, and Total and Page are null.
+	Next *string
 }
 
 // Printer prints the one result of a command. It holds nothing open between calls.
@@ -135,6 +138,7 @@ func List[T any](p *Printer, v View, page Page[T]) error {
 		}
 	}, func(int64) envelope {
 		e := envelope{total: page.Total, page: int64(page.Page), size: int64(page.PageSize)}
+		e.next = page.Next
 		if e.size > 0 {
 			e.pages = (e.total + e.size - 1) / e.size
 		}
@@ -162,7 +166,10 @@ func One[T any](p *Printer, v View, item T) error {
 }
 
 // envelope is what surrounds the items of a list.
-type envelope struct{ total, page, size, pages int64 }
+type envelope struct {
+	total, page, size, pages int64
+	next                     *string // see Page.Next
+}
 
 // Thousands returns n with commas between its thousands: 4,683.
 func Thousands(n int64) string {

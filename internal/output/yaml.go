@@ -73,6 +73,14 @@ func appendYAMLItemsTail(b []byte, rows int, e envelope) []byte {
 	if rows == 0 {
 		b = append(b, " []\n"...)
 	}
+	if e.next != nil {
+		next := "null"
+		if *e.next != "" {
+			next = string(appendJSONString(nil, *e.next))
+		}
+		b = fmt.Appendf(b, "  total: null\n  page: null\n  page_size: %d\n  total_pages: null\n  next_cursor: %s\n", e.size, next)
+		return append(b, yamlTail...)
+	}
 	b = fmt.Appendf(b, "  total: %d\n  page: %d\n  page_size: %d\n  total_pages: %d\n", e.total, e.page, e.size, e.pages)
 	return append(b, yamlTail...)
 }

@@ -231,7 +231,7 @@ func (t *Table) Sortable(alias string, names []string) (db.Sortable, []string) {
 	var known []string
 	for _, n := range names {
 		if c, ok := t.Column(n); ok {
-			sortable[n] = db.Sort{Expr: alias + "." + n, NotNull: c.NotNull}
+			sortable[n] = db.Sort{Expr: alias + "." + n, Type: c.Type, NotNull: c.NotNull}
 			known = append(known, n)
 		}
 	}

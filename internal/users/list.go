@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/db"
@@ -34,10 +35,10 @@ var sortNames = []string{
 	"locked_until", "password_changed_at", "department", "position", "created_at", "updated_at", "id",
 }
 
-const newestFirst = "u.created_at DESC, u.id DESC"
+const newestFirst = "created_at:desc"
 
 // compile turns the filter into predicates and an ORDER BY list, or says what is wrong with it.
-func (t *Table) compile(f Filter, problems *fault.Problems) (db.Where, string) {
+func (t *Table) compile(f Filter, problems *fault.Problems) (db.Where, db.Order) {
 	var w db.Where
 	if !f.IncludeDeleted {
 		w.Add("{live}")
@@ -62,11 +63,12 @@ func (t *Table) compile(f Filter, problems *fault.Problems) (db.Where, string) {
 		w.Add("(u.status = 'LOCKED' OR u.locked_until > now())")
 	}
 	sortable, names := t.shape.Sortable("u", sortNames)
-	return w, sortable.OrderBy(f.Sort, newestFirst, "u.id", names, problems)
+	return w, sortable.OrderBy(f.Sort, newestFirst, "id", names, problems)
 }
 
 const (
 	listUsers  = "SELECT {columns} FROM {table} u WHERE "
+	cursorKeys = "SELECT %s FROM {table} u WHERE u.id = @cursor_id"
 	countUsers = "SELECT count(*) FROM {table} u WHERE "
 )
 
@@ -84,15 +86,26 @@ func (t *Table) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (d
 	}
 	var err error
 	page.Items, err = db.Collect[User](ctx, r,
-		t.sql(listUsers+where.String()+" ORDER BY "+order+" LIMIT @limit OFFSET @offset"), p.Args(where.Args))
+		t.sql(listUsers+where.String()+" ORDER BY "+order.String()+" LIMIT @limit OFFSET @offset"), p.Args(where.Args))
 	return page, err
+}
+
+// Follow returns the page of the users that the filter selects behind a cursor.
+func (t *Table) Follow(ctx context.Context, d *db.DB, f Filter, c db.Cursor) (db.Slice[User], error) {
+	var problems fault.Problems
+	where, order := t.compile(f, &problems)
+	if err := problems.Err(); err != nil {
+		return db.Slice[User]{}, err
+	}
+	where.Replace(t.sql)
+	return db.Follow(ctx, d, c, t.sql(listUsers), t.sql(cursorKeys), where, order, func(u User) uuid.UUID { return u.ID })
 }
 
 // All returns the query for every user that the filter selects.
 func (t *Table) All(f Filter) (db.Query, error) {
 	var problems fault.Problems
 	where, order := t.compile(f, &problems)
-	return db.Query{SQL: t.sql(listUsers + where.String() + " ORDER BY " + order), Args: where.Args}, problems.Err()
+	return db.Query{SQL: t.sql(listUsers + where.String() + " ORDER BY " + order.String()), Args: where.Args}, problems.Err()
 }
 
 // Export is All as a binary stream reads it, with the named fields alone; false where this database has a
@@ -106,7 +119,7 @@ func (t *Table) Export(f Filter, columns []string) (db.Query, bool, error) {
 	}
 	exprs["is_active"] = "(" + t.live + ")"
 	sql := strings.Replace(listUsers, "{columns}", db.SelectList(exprs, columns), 1)
-	return db.Query{SQL: t.sql(sql + where.String() + " ORDER BY " + order), Args: where.Args}, true, nil
+	return db.Query{SQL: t.sql(sql + where.String() + " ORDER BY " + order.String()), Args: where.Args}, true, nil
 }
 
 // Select returns every user that the filter selects, in the order of their ids; deleted ones alone

@@ -36,7 +36,7 @@ func (a *app) auditList() *cobra.Command {
 		Use: "list", Short: "List the audit log, newest first", Args: exactly(),
 		Example: "  cxgctl audit list --since 7d --operator admin\n  cxgctl audit list --resource user --action DELETE -o json\n  cxgctl audit list --result BLOCKED",
 	}
-	run := a.reading(list(a, auditView, &page, func(s *session) (listing[audit.Entry], error) {
+	run := a.reading(list(a, auditView, &page, func(_ context.Context, s *session) (listing[audit.Entry], error) {
 		log, err := audit.LogIn(s.cat)
 		f.Since, f.Until = time.Time(since), time.Time(until)
 		with := func(since db.Increment) audit.Filter {

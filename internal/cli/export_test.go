@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -78,6 +81,30 @@ func compare[T any](t *testing.T, d *db.DB, v output.View, all func() (db.Query,
 			output.Options{Format: f, Columns: []string{fields[len(fields)-1], fields[0], fields[3]}},
 			output.Options{Format: f, Columns: []string{fields[2]}, CSVSafe: true})
 	}
+	rows := func(q db.Query) output.Rows {
+		return func(begin func([]wire.Column) error, row func([][]byte) error) error {
+			return db.Export(t.Context(), d, time.Minute, func(ctx context.Context, r db.Reader, w *db.Watch) error {
+				return q.Each(ctx, r, begin, w.Row(row))
+			})
+		}
+	}
+	slow := sheetOf(t, func(p *output.Printer) error {
+		q, err := all()
+		if err == nil {
+			_, err = output.Stream(p, v, db.Stream[T](t.Context(), d, time.Minute, q))
+		}
+		return err
+	})
+	fast := sheetOf(t, func(p *output.Printer) error {
+		q, _, err := query(fields)
+		if err == nil {
+			_, err = output.Export[T](p, v, rows(q))
+		}
+		return err
+	})
+	if slow != fast || len(fast) < 1000 {
+		t.Errorf("the spreadsheets differ:\n%.2000s\n%.2000s", slow, fast)
+	}
 	for _, o := range options {
 		var slow, fast bytes.Buffer
 		o.Stdout = &slow
@@ -102,11 +129,7 @@ func compare[T any](t *testing.T, d *db.DB, v output.View, all func() (db.Query,
 		if err != nil || !ok {
 			t.Fatalf("%v cannot be read in binary: %v", columns, err)
 		}
-		m, err := output.Export[T](p, v, func(begin func([]wire.Column) error, row func([][]byte) error) error {
-			return db.Export(t.Context(), d, time.Minute, func(ctx context.Context, r db.Reader, w *db.Watch) error {
-				return q.Each(ctx, r, begin, w.Row(row))
-			})
-		})
+		m, err := output.Export[T](p, v, rows(q))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,6 +146,33 @@ func compare[T any](t *testing.T, d *db.DB, v output.View, all func() (db.Query,
 			t.Errorf("%s: %d lines, want %d", o.Format, len(got), len(want))
 		}
 	}
+}
+
+// sheetOf is the first sheet of the workbook that print makes.
+func sheetOf(t *testing.T, print func(*output.Printer) error) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "x.xlsx")
+	p, err := output.New(output.Options{Format: output.XLSX, File: file})
+	if err == nil {
+		err = print(p)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := zip.OpenReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = z.Close() }()
+	f, err := z.Open("xl/worksheets/sheet1.xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(text), "<row>", "\n<row>")
 }
 
 // Rows in binary form say what records say, byte for byte, on every generation.

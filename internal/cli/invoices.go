@@ -85,10 +85,13 @@ func (a *app) invoicesList() *cobra.Command {
 		Use: "list", Short: "List invoices, newest first", Args: exactly(),
 		Example: "  cxgctl invoices list --overdue --sort due_date\n  cxgctl invoices list --tenant acme --from 2026-01-01 --to 2026-02-01 -o csv\n  cxgctl invoices list --status PAID --all -o jsonl --output-file paid.jsonl.gz",
 	}
-	cmd.RunE = a.reading(list(a, invoiceView, &page, func(s *session) (listing[invoices.Invoice], error) {
+	cmd.RunE = a.reading(list(a, invoiceView, &page, func(ctx context.Context, s *session) (listing[invoices.Invoice], error) {
 		t, err := invoices.In(s.cat)
 		filter := f.filter()
 		filter.Sort = page.sort
+		if err == nil && filter.Search != "" {
+			filter.Grams, err = t.Grams(ctx, s.db)
+		}
 		with := func(since db.Increment) invoices.Filter {
 			filter.Changed = since
 			return filter

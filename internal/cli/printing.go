@@ -23,7 +23,7 @@ type outputFlags struct {
 func records[T any](a *app, cmd *cobra.Command) *cobra.Command {
 	cmd.PreRunE = func(*cobra.Command, []string) error { return output.CheckColumns[T](a.out.columns) }
 	f := cmd.Flags()
-	f.StringVarP(&a.out.format, "output", "o", "", "`format`: table, wide, json, jsonl, csv, tsv, yaml or id (default table; CXGCTL_OUTPUT)")
+	f.StringVarP(&a.out.format, "output", "o", "", "`format`: table, wide, json, jsonl, csv, tsv, yaml, id or xlsx (default table; CXGCTL_OUTPUT)")
 	f.StringSliceVar(&a.out.columns, "columns", nil, "the `fields` to print, in this order")
 	f.BoolVar(&a.out.noHeaders, "no-headers", false, "no header row")
 	f.StringVar(&a.out.file, "output-file", "", "write to `file`, put in place when it is whole; .gz and .zst compress")
@@ -105,12 +105,12 @@ type listing[T any] struct {
 }
 
 // list runs a list command over the listing that open makes.
-func list[T any](a *app, v output.View, flags *pageFlags, open func(*session) (listing[T], error)) func(context.Context, *session, *cobra.Command, []string) error {
+func list[T any](a *app, v output.View, flags *pageFlags, open func(context.Context, *session) (listing[T], error)) func(context.Context, *session, *cobra.Command, []string) error {
 	return func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
 		if err := flags.check(flags.all, a.print.File); err != nil {
 			return err
 		}
-		l, err := open(s)
+		l, err := open(ctx, s)
 		if err != nil {
 			return err
 		}

@@ -73,10 +73,13 @@ func (a *app) usersList() *cobra.Command {
 		Use: "list", Short: "List users, newest first", Args: exactly(),
 		Example: "  cxgctl users list --status LOCKED,SUSPENDED\n  cxgctl users list --search kim --sort username -o csv\n  cxgctl users list --all -o jsonl --output-file users.jsonl.gz",
 	}
-	cmd.RunE = a.reading(list(a, userView, &page, func(s *session) (listing[users.User], error) {
+	cmd.RunE = a.reading(list(a, userView, &page, func(ctx context.Context, s *session) (listing[users.User], error) {
 		t, err := users.In(s.cat)
 		filter := f.filter()
 		filter.Sort = page.sort
+		if err == nil && filter.Search != "" {
+			filter.Grams, err = t.Grams(ctx, s.db)
+		}
 		with := func(since db.Increment) users.Filter {
 			filter.Changed = since
 			return filter

@@ -19,6 +19,7 @@ type Filter struct {
 	PaymentMethods     []string // any of them; empty means all
 	Currencies         []string // any of them, see spellings; empty means all
 	Search             string   // literal text in invoice_no, case-insensitive
+	Grams              int      // what Grams returns; 0 finds the same without the optional index
 	From               *db.Date // invoice_date, inclusive
 	To                 *db.Date // invoice_date, exclusive
 	DueBefore          *db.Date // due_date, exclusive
@@ -39,6 +40,19 @@ var SortFields = []string{
 	"updated_at", "id",
 }
 
+// searched are the columns that a search looks in.
+var searched = []string{"i.invoice_no"}
+
+// Grams returns the size of the smallest grams of the searched columns that an index has, 0 where the
+// optional migration is not applied.
+func (t *Table) Grams(ctx context.Context, r db.Reader) (int, error) {
+	has, err := db.HasIndex(ctx, r, "bill.invoices_trigrams_idx")
+	if !has {
+		return 0, err
+	}
+	return 3, err
+}
+
 const newestFirst = "invoice_date:desc"
 
 // compile turns the filter into predicates over the invoices table alone, each of which an index of the
@@ -55,7 +69,7 @@ func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems fau
 	t.shape.Changed(&w, "i", f.Changed)
 	if f.Search != "" {
 		checkSearch(&problems, f.Search)
-		w.Bind("i.invoice_no ILIKE @search", "search", db.LikeSubstring(f.Search))
+		db.Search{Text: f.Search, Columns: searched, Grams: f.Grams}.Bind(&w)
 	}
 	if f.From != nil {
 		w.Bind("i.invoice_date >= @from", "from", *f.From)

@@ -3,6 +3,7 @@ package output
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"reflect"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
@@ -16,9 +17,11 @@ type Rows func(begin func([]wire.Column) error, row func(values [][]byte) error)
 // rowEncoder turns rows into one format by appending them to a buffer, without a record in between. What
 // it appends is what the encoder of the same format prints of the record, byte for byte.
 type rowEncoder interface {
-	begin(b []byte) []byte
+	begin(b []byte) ([]byte, error)
 	row(b []byte, values [][]byte) ([]byte, error)
-	end(b []byte, e envelope) []byte
+	// write takes what was appended so far.
+	write(b []byte) error
+	end(b []byte, e envelope) error
 }
 
 // Exports returns the names of the fields that Export prints of T, in order; false where the format needs
@@ -59,9 +62,10 @@ func Export[T any](p *Printer, v View, rows Rows) (n int64, err error) {
 		if len(sent) != len(cols) {
 			return fault.New(fault.Internal, "the query returns %d columns where %d are printed", len(sent), len(cols))
 		}
-		enc = p.rowEncoder(cols, sent)
-		buf = enc.begin(buf)
-		return nil
+		enc = p.rowEncoder(out.w, cols, sent)
+		var err error
+		buf, err = enc.begin(buf)
+		return err
 	}, func(values [][]byte) error {
 		whole := len(buf)
 		var err error
@@ -71,7 +75,7 @@ func Export[T any](p *Printer, v View, rows Rows) (n int64, err error) {
 		}
 		n++
 		if len(buf) >= bufferSize {
-			_, err = out.w.Write(buf)
+			err = enc.write(buf)
 			buf = buf[:0]
 		}
 		return err
@@ -79,28 +83,41 @@ func Export[T any](p *Printer, v View, rows Rows) (n int64, err error) {
 	if err != nil {
 		return n, err
 	}
-	buf = enc.end(buf, envelope{total: n, page: 1, size: n, pages: min(n, 1)})
-	if _, err := out.w.Write(buf); err != nil {
+	if err := enc.end(buf, envelope{total: n, page: 1, size: n, pages: min(n, 1)}); err != nil {
 		return n, err
 	}
 	done = true
 	return n, out.commit()
 }
 
-func (p *Printer) rowEncoder(cols []column, sent []wire.Column) rowEncoder {
+func (p *Printer) rowEncoder(w io.Writer, cols []column, sent []wire.Column) rowEncoder {
+	s := straight{w}
 	switch p.Format {
 	case JSON:
-		return &jsonRows{objects: newObjects(sent)}
+		return &jsonRows{straight: s, objects: newObjects(sent)}
 	case JSONL:
-		return &jsonLineRows{newObjects(sent)}
+		return &jsonLineRows{s, newObjects(sent)}
 	case YAML:
-		return newYAMLRows(sent)
+		return newYAMLRows(s, sent)
+	case XLSX:
+		x := newWorkbook(p, w, cols)
+		x.sent = sent
+		return bookRows{x}
 	}
-	return newDelimitedRows(p, cols, sent)
+	return newDelimitedRows(p, s, cols, sent)
+}
+
+// straight is the part of an encoder whose bytes go out as they were appended.
+type straight struct{ w io.Writer }
+
+func (s straight) write(b []byte) error {
+	_, err := s.w.Write(b)
+	return err
 }
 
 // delimitedRows prints csv, tsv and the list of ids.
 type delimitedRows struct {
+	straight
 	delimited
 	sent  []wire.Column
 	typed []bool // whether a person may have typed it, so that csv-safe looks at it
@@ -108,8 +125,8 @@ type delimitedRows struct {
 	doc   document
 }
 
-func newDelimitedRows(p *Printer, cols []column, sent []wire.Column) *delimitedRows {
-	d := &delimitedRows{delimited: delimited{printer: p, cols: cols}, sent: sent, typed: make([]bool, len(cols)), comma: '\t'}
+func newDelimitedRows(p *Printer, s straight, cols []column, sent []wire.Column) *delimitedRows {
+	d := &delimitedRows{straight: s, delimited: delimited{printer: p, cols: cols}, sent: sent, typed: make([]bool, len(cols)), comma: '\t'}
 	if p.Format == CSV {
 		d.comma = ','
 	}
@@ -119,11 +136,11 @@ func newDelimitedRows(p *Printer, cols []column, sent []wire.Column) *delimitedR
 	return d
 }
 
-func (d *delimitedRows) begin(b []byte) []byte {
+func (d *delimitedRows) begin(b []byte) ([]byte, error) {
 	var head bytes.Buffer
-	d.w = &head
-	_ = d.delimited.begin() // a Buffer takes everything
-	return append(b, head.Bytes()...)
+	d.delimited.w = &head
+	err := d.delimited.begin()
+	return append(b, head.Bytes()...), err
 }
 
 func (d *delimitedRows) row(b []byte, values [][]byte) (_ []byte, err error) {
@@ -162,7 +179,7 @@ func (d *delimitedRows) row(b []byte, values [][]byte) (_ []byte, err error) {
 	return append(b, '\n'), nil
 }
 
-func (d *delimitedRows) end(b []byte, _ envelope) []byte { return b }
+func (d *delimitedRows) end(b []byte, _ envelope) error { return d.write(b) }
 
 // plain are the bytes that mean nothing to csv, to tsv or to readers of either, in any place but a space
 // at an end, and nothing outside ASCII.
@@ -274,11 +291,12 @@ func appendJSONText(b []byte, c *wire.Column, v []byte) []byte {
 
 // jsonRows prints the document of jsonDocument.
 type jsonRows struct {
+	straight
 	objects
 	rows int
 }
 
-func (j *jsonRows) begin(b []byte) []byte { return append(b, itemsHead...) }
+func (j *jsonRows) begin(b []byte) ([]byte, error) { return append(b, itemsHead...), nil }
 
 func (j *jsonRows) row(b []byte, values [][]byte) ([]byte, error) {
 	if j.rows++; j.rows > 1 {
@@ -287,22 +305,26 @@ func (j *jsonRows) row(b []byte, values [][]byte) ([]byte, error) {
 	return j.objects.append(b, values)
 }
 
-func (j *jsonRows) end(b []byte, e envelope) []byte { return appendItemsTail(b, e) }
+func (j *jsonRows) end(b []byte, e envelope) error { return j.write(appendItemsTail(b, e)) }
 
 // jsonLineRows prints one bare record a line.
-type jsonLineRows struct{ objects }
+type jsonLineRows struct {
+	straight
+	objects
+}
 
-func (j *jsonLineRows) begin(b []byte) []byte { return b }
+func (j *jsonLineRows) begin(b []byte) ([]byte, error) { return b, nil }
 
 func (j *jsonLineRows) row(b []byte, values [][]byte) ([]byte, error) {
 	b, err := j.objects.append(b, values)
 	return append(b, '\n'), err
 }
 
-func (j *jsonLineRows) end(b []byte, _ envelope) []byte { return b }
+func (j *jsonLineRows) end(b []byte, _ envelope) error { return j.write(b) }
 
 // yamlRows prints the document of yamlDocument.
 type yamlRows struct {
+	straight
 	sent []wire.Column
 	keys [][]byte
 	rows int
@@ -310,8 +332,8 @@ type yamlRows struct {
 	cell []byte
 }
 
-func newYAMLRows(sent []wire.Column) *yamlRows {
-	y := &yamlRows{sent: sent, keys: make([][]byte, len(sent))}
+func newYAMLRows(s straight, sent []wire.Column) *yamlRows {
+	y := &yamlRows{straight: s, sent: sent, keys: make([][]byte, len(sent))}
 	for i := range sent {
 		t := transcript{b: []byte("      ")}
 		if i == 0 {
@@ -323,7 +345,7 @@ func newYAMLRows(sent []wire.Column) *yamlRows {
 	return y
 }
 
-func (y *yamlRows) begin(b []byte) []byte { return append(b, yamlItemsHead...) }
+func (y *yamlRows) begin(b []byte) ([]byte, error) { return append(b, yamlItemsHead...), nil }
 
 func (y *yamlRows) row(b []byte, values [][]byte) (_ []byte, err error) {
 	if y.rows++; y.rows == 1 {
@@ -360,4 +382,6 @@ func (y *yamlRows) row(b []byte, values [][]byte) (_ []byte, err error) {
 	return b, nil
 }
 
-func (y *yamlRows) end(b []byte, e envelope) []byte { return appendYAMLItemsTail(b, y.rows, e) }
+func (y *yamlRows) end(b []byte, e envelope) error {
+	return y.write(appendYAMLItemsTail(b, y.rows, e))
+}

@@ -29,10 +29,11 @@ const (
 	TSV   Format = "tsv"   // tabs between, \t \n \r \\ escaped, nothing quoted
 	YAML  Format = "yaml"  // the same document as JSON
 	ID    Format = "id"    // the ids alone, one a line, for xargs
+	XLSX  Format = "xlsx"  // a spreadsheet, into an output file
 )
 
 // Formats lists every format, for help and completion.
-var Formats = []Format{Table, Wide, JSON, JSONL, CSV, TSV, YAML, ID}
+var Formats = []Format{Table, Wide, JSON, JSONL, CSV, TSV, YAML, ID, XLSX}
 
 // ParseFormat returns the format named s, or a VALIDATION_ERROR that lists the valid ones.
 func ParseFormat(s string) (Format, error) {
@@ -115,6 +116,9 @@ func New(o Options) (*Printer, error) {
 	}
 	if p.File == "-" {
 		p.File = ""
+	}
+	if p.Format == XLSX && p.File == "" {
+		return nil, fault.New(fault.Usage, "--output xlsx needs --output-file").WithHint("a spreadsheet is nothing to read in a stream")
 	}
 	if p.File != "" {
 		p.Terminal = Terminal{} // a file is read later, elsewhere, by something else

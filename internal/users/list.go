@@ -16,6 +16,7 @@ import (
 type Filter struct {
 	Statuses, Types []string // any of them; empty means all
 	Search          string   // literal text in username, full_name or email, case-insensitive
+	Grams           int      // what Grams returns; 0 finds the same without the optional indexes
 	CreatedAfter    time.Time
 	LastLoginBefore time.Time // users who never logged in are not selected
 	Locked          bool      // locked by status, or until a time to come
@@ -28,6 +29,19 @@ type Filter struct {
 func (f Filter) Empty() bool {
 	return len(f.Statuses) == 0 && len(f.Types) == 0 && f.Search == "" && f.CreatedAfter.IsZero() &&
 		f.LastLoginBefore.IsZero() && !f.Locked
+}
+
+// searched are the columns that a search looks in.
+var searched = []string{"u.username", "u.full_name", "u.email"}
+
+// Grams returns the size of the smallest grams of the searched columns that an index has, 0 where the
+// optional migration is not applied.
+func (t *Table) Grams(ctx context.Context, r db.Reader) (int, error) {
+	has, err := db.HasIndex(ctx, r, "idam.users_bigrams_idx")
+	if !has {
+		return 0, err
+	}
+	return 2, err
 }
 
 var sortNames = []string{
@@ -51,7 +65,7 @@ func (t *Table) compile(f Filter, problems *fault.Problems) (db.Where, db.Order)
 	}
 	t.shape.Changed(&w, "u", f.Changed)
 	if f.Search != "" {
-		w.Bind("(u.username ILIKE @search OR u.full_name ILIKE @search OR u.email ILIKE @search)", "search", db.LikeSubstring(f.Search))
+		db.Search{Text: f.Search, Columns: searched, Grams: f.Grams}.Bind(&w)
 	}
 	if !f.CreatedAfter.IsZero() {
 		w.Bind("u.created_at > @created_after", "created_after", f.CreatedAfter)

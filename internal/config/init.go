@@ -30,7 +30,7 @@ profiles:
 #    password_file: /run/secrets/cxgctl                  # one line, mode 0600
 #    auth: {require: login}                              # claim, login or db_role
 #    protected: true                                     # ask before every write
-#    output: table                                       # table, wide, json, jsonl, csv, tsv, yaml or id
+#    output: table                                       # table, wide, json, jsonl, csv, tsv, yaml, id or xlsx
 #    timeout: 30s                                        # of a one-off command; 0s is none
 `
 

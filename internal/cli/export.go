@@ -52,8 +52,8 @@ var shaping = []string{
 	"sort", "state", "manifest",
 }
 
-// selection returns the flags that select rows, with their values as they were given.
-func selection(cmd *cobra.Command) map[string]string {
+// selectedBy returns the flags that select rows, with their values as they were given.
+func selectedBy(cmd *cobra.Command) map[string]string {
 	filter := map[string]string{}
 	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
 		if f.Changed && !slices.Contains(shaping, f.Name) {
@@ -89,7 +89,7 @@ type export struct {
 // everything prints every row of a listing, as binary rows where it can; then, with the file in place, come
 // the manifest and the state, in this order, so that the state never runs ahead of what was delivered.
 func everything[T any](ctx context.Context, a *app, cmd *cobra.Command, v output.View, s *session, l listing[T], flags *exportFlags) error {
-	x := &export{app: a, flags: flags, command: cmd.CommandPath()[len("cxgctl "):], filter: selection(cmd)}
+	x := &export{app: a, flags: flags, command: cmd.CommandPath()[len("cxgctl "):], filter: selectedBy(cmd)}
 	if err := x.prepare(ctx, s); err != nil {
 		return err
 	}

@@ -119,7 +119,7 @@ func list[T any](a *app, v output.View, flags *pageFlags, open func(context.Cont
 		}
 		since := db.Increment{Since: time.Time(flags.changedSince)}
 		if cmd.Flags().Changed("cursor") {
-			c := db.Cursor{Token: flags.cursor, Size: flags.size, Selection: fingerprint(selection(cmd))}
+			c := db.Cursor{Token: flags.cursor, Size: flags.size, Selection: fingerprint(selectedBy(cmd))}
 			slice, err := l.follow(ctx, since, c)
 			if err != nil {
 				return err

@@ -9,7 +9,7 @@
 //
 //	CREATE SCHEMA IF NOT EXISTS …
 //	CREATE TABLE IF NOT EXISTS …          with every constraint named: errors are translated by name
-//	CREATE [UNIQUE] INDEX IF NOT EXISTS … UNIQUE only for a table that the same file creates
+//	CREATE [UNIQUE] INDEX IF NOT EXISTS … UNIQUE only for a table that the same file creates; USING gin or nothing
 //	ALTER TABLE … ADD COLUMN IF NOT EXISTS …
 //	INSERT INTO … ON CONFLICT DO NOTHING  into tables with an id
 //
@@ -18,7 +18,11 @@
 //
 //	-- +unless is_deleted, deleted
 //
-// before an ALTER TABLE leaves the column out where the table has one of those. There are no Down
+// before an ALTER TABLE leaves the column out where the table has one of those. The line
+//
+//	-- +optional search
+//
+// makes the whole file optional: it is applied only where it is asked for by that name. There are no Down
 // sections: what a run added is recorded in the database, and only that is taken back.
 package migrations
 

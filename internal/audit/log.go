@@ -3,7 +3,6 @@ package audit
 import (
 	"context"
 	"errors"
-	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -26,6 +25,7 @@ type Filter struct {
 	Op         string
 	Since      time.Time // inclusive
 	Until      time.Time // exclusive
+	Changed    db.Increment
 }
 
 // The values of action and result that the log's CHECKs allow.
@@ -36,6 +36,7 @@ var (
 
 // Log is the audit log as it stands in one database.
 type Log struct {
+	shape   *schema.Table
 	exprs   map[string]string // what each field is read from
 	columns string
 	kind    string // what holds USER_ACCOUNT, TABLE and their like
@@ -79,7 +80,7 @@ func LogIn(cat schema.Catalog) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Log{exprs: map[string]string{}}
+	g := &Log{shape: t, exprs: map[string]string{}}
 	list := make([]string, len(fields))
 	for i, f := range fields {
 		from := "(l.extra_data->>'" + f.name + "')::" + f.kind
@@ -112,6 +113,7 @@ SELECT {columns}
  WHERE `
 	countEntries = `SELECT count(*) FROM audt.audit_logs l WHERE `
 	newestFirst  = ` ORDER BY l.created_at DESC, l.id DESC`
+	cursorKeys   = `SELECT %s FROM audt.audit_logs l WHERE l.id = @cursor_id`
 )
 
 // operatorID returns the id of an operator who is given by id or username; pgx.ErrNoRows for nobody's
@@ -129,6 +131,7 @@ func operatorID(ctx context.Context, r db.Reader, ref string) (uuid.UUID, error)
 func (g *Log) where(ctx context.Context, r db.Reader, f Filter) (db.Where, error) {
 	var w db.Where
 	var p fault.Problems
+	g.shape.Changed(&w, "l", f.Changed)
 	if f.Operator != "" {
 		id, err := operatorID(ctx, r, f.Operator)
 		switch {
@@ -196,14 +199,39 @@ func (g *Log) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (db.
 	return page, err
 }
 
-// All yields every row of the log that the filter selects, from one snapshot, newest first; idle is
-// how long it waits for the next row.
-func (g *Log) All(ctx context.Context, d *db.DB, idle time.Duration, f Filter) (iter.Seq2[Entry, error], error) {
+// byTime is the log's one order.
+var byTime = db.Order{
+	{Sort: db.Sort{Expr: "l.created_at", Type: "timestamptz", NotNull: true}, Desc: true},
+	{Sort: db.Sort{Expr: "l.id", Type: "uuid", NotNull: true}, Desc: true},
+}
+
+// Follow returns the page of the log behind a cursor, newest first.
+func (g *Log) Follow(ctx context.Context, d *db.DB, f Filter, c db.Cursor) (db.Slice[Entry], error) {
 	w, err := g.where(ctx, d, f)
 	if err != nil {
-		return nil, err
+		return db.Slice[Entry]{}, err
 	}
-	return db.Stream[Entry](ctx, d, idle, strings.Replace(listEntries, "{columns}", g.columns, 1)+w.String()+newestFirst, w.Args), nil
+	return db.Follow(ctx, d, c, strings.Replace(listEntries, "{columns}", g.columns, 1), cursorKeys, w, byTime, func(e Entry) uuid.UUID { return e.ID })
+}
+
+// All returns the query for every row of the log that the filter selects, newest first.
+func (g *Log) All(ctx context.Context, r db.Reader, f Filter) (db.Query, error) {
+	w, err := g.where(ctx, r, f)
+	return db.Query{SQL: strings.Replace(listEntries, "{columns}", g.columns, 1) + w.String() + newestFirst, Args: w.Args}, err
+}
+
+// Export is All as a binary stream reads it, with the named fields alone.
+func (g *Log) Export(ctx context.Context, r db.Reader, f Filter, columns []string) (db.Query, bool, error) {
+	w, err := g.where(ctx, r, f)
+	if err != nil {
+		return db.Query{}, false, err
+	}
+	exprs := map[string]string{}
+	for _, f := range fields {
+		exprs[f.name] = "(" + g.exprs[f.name] + ")::" + f.kind
+	}
+	sql := strings.Replace(listEntries, "{columns}", db.SelectList(exprs, columns), 1)
+	return db.Query{SQL: sql + w.String() + newestFirst, Args: w.Args}, true, nil
 }
 
 // Get returns one row of the log.

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 var auditView = output.View{
@@ -36,12 +36,27 @@ func (a *app) auditList() *cobra.Command {
 		Use: "list", Short: "List the audit log, newest first", Args: exactly(),
 		Example: "  cxgctl audit list --since 7d --operator admin\n  cxgctl audit list --resource user --action DELETE -o json\n  cxgctl audit list --result BLOCKED",
 	}
-	run := a.reading(list(a, auditView, &page, func(s *session) (listing[audit.Entry], error) {
+	run := a.reading(list(a, auditView, &page, func(_ context.Context, s *session) (listing[audit.Entry], error) {
 		log, err := audit.LogIn(s.cat)
 		f.Since, f.Until = time.Time(since), time.Time(until)
+		with := func(since db.Increment) audit.Filter {
+			f.Changed = since
+			return f
+		}
 		return listing[audit.Entry]{
-			page: func(ctx context.Context, p db.Paging) (db.Page[audit.Entry], error) { return log.List(ctx, s.db, f, p) },
-			all:  func(ctx context.Context) (iter.Seq2[audit.Entry, error], error) { return log.All(ctx, s.db, s.idle, f) },
+			table: schema.AuditLogs,
+			page: func(ctx context.Context, since db.Increment, p db.Paging) (db.Page[audit.Entry], error) {
+				return log.List(ctx, s.db, with(since), p)
+			},
+			follow: func(ctx context.Context, since db.Increment, c db.Cursor) (db.Slice[audit.Entry], error) {
+				return log.Follow(ctx, s.db, with(since), c)
+			},
+			all: func(ctx context.Context, since db.Increment) (db.Query, error) {
+				return log.All(ctx, s.db, with(since))
+			},
+			query: func(ctx context.Context, columns []string, since db.Increment) (db.Query, bool, error) {
+				return log.Export(ctx, s.db, with(since), columns)
+			},
 		}, err
 	}))
 	// The contract gives --operator two meanings here: before the command's name it says who asks, as
@@ -69,7 +84,7 @@ func (a *app) auditList() *cobra.Command {
 	fs.Var(&until, "until", "before this `time`")
 	must(cmd.RegisterFlagCompletionFunc("action", complete(audit.Actions...)))
 	must(cmd.RegisterFlagCompletionFunc("result", complete(audit.Results...)))
-	page.bind(cmd)
+	page.bindExport(cmd)
 	needs(cmd, "AUDIT_LIST")
 	return records[audit.Entry](a, cmd)
 }

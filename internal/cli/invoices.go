@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"iter"
 
 	"github.com/spf13/cobra"
 
@@ -92,23 +91,35 @@ func (a *app) invoicesList() *cobra.Command {
 		Use: "list", Short: "List invoices, newest first", Args: exactly(),
 		Example: "  cxgctl invoices list --overdue --sort due_date\n  cxgctl invoices list --tenant acme --from 2026-01-01 --to 2026-02-01 -o csv\n  cxgctl invoices list --status PAID --all -o jsonl --output-file paid.jsonl.gz",
 	}
-	cmd.RunE = a.reading(list(a, invoiceView, &page, func(s *session) (listing[invoices.Invoice], error) {
+	cmd.RunE = a.reading(list(a, invoiceView, &page, func(ctx context.Context, s *session) (listing[invoices.Invoice], error) {
 		t, err := invoices.In(s.cat)
 		filter := f.filter()
 		filter.Sort = page.sort
+		if err == nil && filter.Search != "" {
+			filter.Grams, err = t.Grams(ctx, s.db)
+		}
+		with := func(since db.Increment) invoices.Filter {
+			filter.Changed = since
+			return filter
+		}
 		return listing[invoices.Invoice]{
-			page: func(ctx context.Context, p db.Paging) (db.Page[invoices.Invoice], error) {
-				return t.List(ctx, s.db, filter, p)
+			table: schema.Invoices,
+			page: func(ctx context.Context, since db.Increment, p db.Paging) (db.Page[invoices.Invoice], error) {
+				return t.List(ctx, s.db, with(since), p)
 			},
-			all: func(ctx context.Context) (iter.Seq2[invoices.Invoice, error], error) {
-				return t.All(ctx, s.db, s.idle, filter)
+			follow: func(ctx context.Context, since db.Increment, c db.Cursor) (db.Slice[invoices.Invoice], error) {
+				return t.Follow(ctx, s.db, with(since), c)
+			},
+			all: func(ctx context.Context, since db.Increment) (db.Query, error) { return t.All(ctx, s.db, with(since)) },
+			query: func(ctx context.Context, columns []string, since db.Increment) (db.Query, bool, error) {
+				return t.Export(ctx, s.db, with(since), columns)
 			},
 		}, err
 	}))
 	f.bind(cmd)
 	f.bindMethods(cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted invoices too")
-	page.bind(cmd)
+	page.bindExport(cmd)
 	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
 	must(cmd.RegisterFlagCompletionFunc("sort", complete(invoices.SortFields...)))
 	needs(cmd, "INVOICE_LIST")

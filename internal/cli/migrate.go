@@ -23,6 +23,8 @@ type migration struct {
 	Applied   bool          `json:"applied"`
 	AppliedAt *db.Time      `json:"applied_at"`
 	Plan      []plannedItem `json:"plan"` // what up would do about it; none when there is nothing to do
+
+	optional string // what it is asked for by, see migrate.Step
 }
 
 var migrationView = output.View{
@@ -34,6 +36,7 @@ var migrationView = output.View{
 // migrateFlags choose the databases.
 type migrateFlags struct {
 	database    string
+	with        []string // the optional migrations to apply too
 	discardData bool
 	changeFlags
 }
@@ -67,7 +70,7 @@ func (a *app) server(ctx context.Context, cmd *cobra.Command, which migrate.Data
 }
 
 // steps lists a database's migrations as records, each with what up would do about it.
-func (a *app) steps(ctx context.Context, cmd *cobra.Command, which migrate.Database) ([]migration, migrate.Plan, error) {
+func (a *app) steps(ctx context.Context, cmd *cobra.Command, which migrate.Database, with []string) ([]migration, migrate.Plan, error) {
 	cfg, err := a.server(ctx, cmd, which)
 	if err != nil {
 		return nil, migrate.Plan{}, err
@@ -76,13 +79,13 @@ func (a *app) steps(ctx context.Context, cmd *cobra.Command, which migrate.Datab
 	if err != nil {
 		return nil, migrate.Plan{}, err
 	}
-	plan, err := migrate.PlanUp(ctx, cfg, which)
+	plan, err := migrate.PlanUp(ctx, cfg, which, with...)
 	if err != nil {
 		return nil, plan, err
 	}
 	out := make([]migration, len(list))
 	for i, s := range list {
-		out[i] = migration{Database: string(which), Version: s.Version, Name: s.Name, Applied: s.Applied}
+		out[i] = migration{Database: string(which), Version: s.Version, Name: s.Name, Applied: s.Applied, optional: s.Optional}
 		if s.Applied {
 			at := db.At(s.AppliedAt)
 			out[i].AppliedAt = &at
@@ -107,7 +110,7 @@ func (a *app) migrateStatus() *cobra.Command {
 		}
 		var all []migration
 		for _, w := range which {
-			list, plan, err := a.steps(ctx, cmd, w)
+			list, plan, err := a.steps(ctx, cmd, w, nil)
 			if err != nil {
 				return err
 			}
@@ -132,7 +135,7 @@ only that. No lock is held for long: the indexes of tables with rows are built w
 	}
 	cmd.RunE = a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 		up := func(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database) ([]migrate.Result, error) {
-			return migrate.Up(ctx, cfg, which, func(index string) {
+			return migrate.UpWith(ctx, cfg, which, f.with, func(index string) {
 				if !cmd.Flags().Changed("timeout") {
 					a.clock.stop() // how long it takes depends on the table, and whoever waits can see it go on
 				}
@@ -140,31 +143,41 @@ only that. No lock is held for long: the indexes of tables with rows are built w
 			})
 		}
 		return a.migrate(ctx, cmd, &f, up, func(list []migration) []migration {
-			return slices.DeleteFunc(list, func(m migration) bool { return m.Applied && len(m.Plan) == 0 })
+			return slices.DeleteFunc(list, func(m migration) bool {
+				return len(m.Plan) == 0 && (m.Applied || m.optional != "" && !slices.Contains(f.with, m.optional))
+			})
 		})
 	})
 	f.bind(cmd)
 	f.changeFlags.bind(cmd)
+	cmd.Flags().StringSliceVar(&f.with, "with", nil, "the optional migrations `names` too: search (indexes that make --search fast and bulk loads slow)")
 	return records[migration](a, cmd)
 }
 
 func (a *app) migrateDown() *cobra.Command {
 	var f migrateFlags
+	var optional string
 	cmd := &cobra.Command{
 		Use: "down", Short: "Take back what the last migration added", Args: exactly(),
 	}
 	cmd.RunE = a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 		down := func(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database) ([]migrate.Result, error) {
+			if optional != "" {
+				return migrate.DownOf(ctx, cfg, which, optional, f.discardData)
+			}
 			return migrate.Down(ctx, cfg, which, f.discardData)
 		}
 		return a.migrate(ctx, cmd, &f, down, func(list []migration) []migration {
-			list = slices.DeleteFunc(list, func(m migration) bool { return !m.Applied })
+			list = slices.DeleteFunc(list, func(m migration) bool {
+				return !m.Applied || optional != "" && m.optional != optional
+			})
 			return list[max(len(list)-1, 0):]
 		})
 	})
 	f.bind(cmd)
 	f.changeFlags.bind(cmd)
 	cmd.Flags().BoolVar(&f.discardData, "discard-data", false, "also where that loses data")
+	cmd.Flags().StringVar(&optional, "with", "", "not the last one, but the optional one of that `name`")
 	return records[migration](a, cmd)
 }
 
@@ -183,7 +196,7 @@ func (a *app) migrate(ctx context.Context, cmd *cobra.Command, f *migrateFlags,
 	down := cmd.Name() == "down"
 	var plan []migration
 	for _, w := range which {
-		list, up, err := a.steps(ctx, cmd, w)
+		list, up, err := a.steps(ctx, cmd, w, f.with)
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -66,6 +67,7 @@ func (a *app) losses(ctx context.Context, cmd *cobra.Command, f *migrateFlags, p
 		if err != nil {
 			return "", err
 		}
+		losses = slices.DeleteFunc(losses, func(l migrate.Loss) bool { return l.Version != m.Version }) // of --with, none
 		if !f.discardData {
 			if err := migrate.Refusal(which, m.Name, losses); err != nil {
 				return "", err

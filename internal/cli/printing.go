@@ -3,7 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
-	"iter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +23,7 @@ type outputFlags struct {
 func records[T any](a *app, cmd *cobra.Command) *cobra.Command {
 	cmd.PreRunE = func(*cobra.Command, []string) error { return output.CheckColumns[T](a.out.columns) }
 	f := cmd.Flags()
-	f.StringVarP(&a.out.format, "output", "o", "", "`format`: table, wide, json, jsonl, csv, tsv, yaml or id (default table; CXGCTL_OUTPUT)")
+	f.StringVarP(&a.out.format, "output", "o", "", "`format`: table, wide, json, jsonl, csv, tsv, yaml, id or xlsx (default table; CXGCTL_OUTPUT)")
 	f.StringSliceVar(&a.out.columns, "columns", nil, "the `fields` to print, in this order")
 	f.BoolVar(&a.out.noHeaders, "no-headers", false, "no header row")
 	f.StringVar(&a.out.file, "output-file", "", "write to `file`, put in place when it is whole; .gz and .zst compress")
@@ -76,34 +76,58 @@ func printPage[T any](a *app, v output.View, page db.Page[T], p db.Paging) error
 	return nil
 }
 
+// printSlice prints the page behind a cursor and says where the next begins.
+func printSlice[T any](a *app, v output.View, s db.Slice[T], size int) error {
+	if err := output.List(a.print, v, output.Page[T]{Items: s.Items, PageSize: size, Next: &s.Next}); err != nil {
+		return err
+	}
+	if s.Next == "" {
+		a.note("that was the last page")
+	} else {
+		a.note("next: --cursor %s", s.Next)
+	}
+	return nil
+}
+
 // printWhole prints a list that is not paged.
 func printWhole[T any](a *app, v output.View, items []T) error {
 	return output.List(a.print, v, output.Page[T]{Items: items, Total: int64(len(items)), Page: 1, PageSize: len(items)})
 }
 
-// listing is a noun's list: by the page, or all of it as a stream.
+// listing is a noun's list: by the page, or the query for all of it, as records or as the named fields in
+// binary form. That is refused, by false, where this database's columns need records. Lists without
+// bindExport have neither follow nor query.
 type listing[T any] struct {
-	page func(context.Context, db.Paging) (db.Page[T], error)
-	all  func(context.Context) (iter.Seq2[T, error], error)
+	table  string // whose transactions an increment goes by
+	page   func(context.Context, db.Increment, db.Paging) (db.Page[T], error)
+	follow func(context.Context, db.Increment, db.Cursor) (db.Slice[T], error)
+	all    func(context.Context, db.Increment) (db.Query, error)
+	query  func(ctx context.Context, columns []string, since db.Increment) (db.Query, bool, error)
 }
 
 // list runs a list command over the listing that open makes.
-func list[T any](a *app, v output.View, flags *pageFlags, open func(*session) (listing[T], error)) func(context.Context, *session, *cobra.Command, []string) error {
-	return func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
-		l, err := open(s)
+func list[T any](a *app, v output.View, flags *pageFlags, open func(context.Context, *session) (listing[T], error)) func(context.Context, *session, *cobra.Command, []string) error {
+	return func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
+		if err := flags.check(flags.all, a.print.File); err != nil {
+			return err
+		}
+		l, err := open(ctx, s)
 		if err != nil {
 			return err
 		}
 		if flags.all {
-			seq, err := l.all(ctx)
+			return everything(ctx, a, cmd, v, s, l, &flags.exportFlags)
+		}
+		since := db.Increment{Since: time.Time(flags.changedSince)}
+		if cmd.Flags().Changed("cursor") {
+			c := db.Cursor{Token: flags.cursor, Size: flags.size, Selection: fingerprint(selectedBy(cmd))}
+			slice, err := l.follow(ctx, since, c)
 			if err != nil {
 				return err
 			}
-			a.clock.stop() // a stream has an idle time-out of its own
-			_, err = output.Stream(a.print, v, seq)
-			return err
+			return printSlice(a, v, slice, flags.size)
 		}
-		page, err := l.page(ctx, flags.paging())
+		page, err := l.page(ctx, since, flags.paging())
 		if err != nil {
 			return err
 		}
@@ -115,7 +139,9 @@ func list[T any](a *app, v output.View, flags *pageFlags, open func(*session) (l
 type pageFlags struct {
 	page, size int
 	all        bool
+	cursor     string
 	sort       []string
+	exportFlags
 }
 
 func (p *pageFlags) bind(cmd *cobra.Command) {
@@ -125,6 +151,15 @@ func (p *pageFlags) bind(cmd *cobra.Command) {
 	f.BoolVar(&p.all, "all", false, "every row, streamed")
 	cmd.MarkFlagsMutuallyExclusive("all", "page")
 	cmd.MarkFlagsMutuallyExclusive("all", "page-size")
+}
+
+// bindExport is bind for the lists that cron jobs take away: with cursors and increments.
+func (p *pageFlags) bindExport(cmd *cobra.Command) {
+	p.bind(cmd)
+	cmd.Flags().StringVar(&p.cursor, "cursor", "", "the page behind this `token`: \"first\", then what the page before named as the next; as fast however deep")
+	p.exportFlags.bind(cmd)
+	cmd.MarkFlagsMutuallyExclusive("cursor", "page")
+	cmd.MarkFlagsMutuallyExclusive("cursor", "all")
 }
 
 func (p pageFlags) paging() db.Paging { return db.Paging{Page: p.page, Size: p.size} }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"iter"
 	"strings"
 	"time"
 
@@ -45,13 +44,13 @@ func (a *app) rolesList() *cobra.Command {
 			}
 			f.User = u.ID
 		}
-		return list(a, roleView, &page, func(s *session) (listing[roles.Role], error) {
+		return list(a, roleView, &page, func(_ context.Context, s *session) (listing[roles.Role], error) {
 			t, err := roles.In(s.cat)
 			return listing[roles.Role]{
-				page: func(ctx context.Context, p db.Paging) (db.Page[roles.Role], error) { return t.List(ctx, s.db, f, p) },
-				all: func(ctx context.Context) (iter.Seq2[roles.Role, error], error) {
-					return t.All(ctx, s.db, s.idle, f), nil
+				page: func(ctx context.Context, _ db.Increment, p db.Paging) (db.Page[roles.Role], error) {
+					return t.List(ctx, s.db, f, p)
 				},
+				all: func(context.Context, db.Increment) (db.Query, error) { return t.All(f), nil },
 			}, err
 		})(ctx, s, cmd, args)
 	})

@@ -105,6 +105,7 @@ var recorded = map[string]bool{
 	"max-errors": true, "format": true, "encoding": true, "bcrypt": true, "with-hashes": true,
 	"user": true, "expires": true, "all-expired": true, "all": true, "success": true, "address": true,
 	"create": true, "access": true, "refresh": true, "name": true, "ttl": true, "permissions": true, "force-change": true,
+	"with": true,
 }
 
 // commandLine is the command as an audit row records it.

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"iter"
 	"time"
 
 	"github.com/google/uuid"
@@ -71,11 +70,13 @@ func listOf[T any](a *app, view output.View, page *pageFlags, f *sessions.Filter
 			}
 			f.User = u.ID
 		}
-		return list(a, view, page, func(s *session) (listing[T], error) {
+		return list(a, view, page, func(_ context.Context, s *session) (listing[T], error) {
 			t, err := in(s.cat)
 			return listing[T]{
-				page: func(ctx context.Context, p db.Paging) (db.Page[T], error) { return t.List(ctx, s.db, *f, p) },
-				all:  func(ctx context.Context) (iter.Seq2[T, error], error) { return t.All(ctx, s.db, s.idle, *f) },
+				page: func(ctx context.Context, _ db.Increment, p db.Paging) (db.Page[T], error) {
+					return t.List(ctx, s.db, *f, p)
+				},
+				all: func(context.Context, db.Increment) (db.Query, error) { return t.All(*f) },
 			}, err
 		})(ctx, s, cmd, args)
 	}

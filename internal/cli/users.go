@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"iter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -74,22 +73,34 @@ func (a *app) usersList() *cobra.Command {
 		Use: "list", Short: "List users, newest first", Args: exactly(),
 		Example: "  cxgctl users list --status LOCKED,SUSPENDED\n  cxgctl users list --search kim --sort username -o csv\n  cxgctl users list --all -o jsonl --output-file users.jsonl.gz",
 	}
-	cmd.RunE = a.reading(list(a, userView, &page, func(s *session) (listing[users.User], error) {
+	cmd.RunE = a.reading(list(a, userView, &page, func(ctx context.Context, s *session) (listing[users.User], error) {
 		t, err := users.In(s.cat)
 		filter := f.filter()
 		filter.Sort = page.sort
+		if err == nil && filter.Search != "" {
+			filter.Grams, err = t.Grams(ctx, s.db)
+		}
+		with := func(since db.Increment) users.Filter {
+			filter.Changed = since
+			return filter
+		}
 		return listing[users.User]{
-			page: func(ctx context.Context, p db.Paging) (db.Page[users.User], error) {
-				return t.List(ctx, s.db, filter, p)
+			table: schema.Users,
+			page: func(ctx context.Context, since db.Increment, p db.Paging) (db.Page[users.User], error) {
+				return t.List(ctx, s.db, with(since), p)
 			},
-			all: func(ctx context.Context) (iter.Seq2[users.User, error], error) {
-				return t.All(ctx, s.db, s.idle, filter)
+			follow: func(ctx context.Context, since db.Increment, c db.Cursor) (db.Slice[users.User], error) {
+				return t.Follow(ctx, s.db, with(since), c)
+			},
+			all: func(_ context.Context, since db.Increment) (db.Query, error) { return t.All(with(since)) },
+			query: func(_ context.Context, columns []string, since db.Increment) (db.Query, bool, error) {
+				return t.Export(with(since), columns)
 			},
 		}, err
 	}))
 	f.bind(cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted users too")
-	page.bind(cmd)
+	page.bindExport(cmd)
 	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
 	needs(cmd, "USER_LIST")
 	return records[users.User](a, cmd)

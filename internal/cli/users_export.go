@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
@@ -36,11 +37,15 @@ func (a *app) usersExport() *cobra.Command {
 			if err := t.MayExportHashes(ctx, l); err != nil {
 				return err
 			}
-			seq, err := t.ExportWithHashes(ctx, s.db, s.idle, filter)
-			return exportAll(a, seq, err)
 		}
-		seq, err := t.Export(ctx, s.db, s.idle, filter)
-		return exportAll(a, seq, err)
+		q, err := t.Importable(filter, hashes)
+		if err != nil {
+			return err
+		}
+		if hashes {
+			return exportAll(a, db.Stream[users.WithHash](ctx, s.db, s.idle, q))
+		}
+		return exportAll(a, db.Stream[users.Exported](ctx, s.db, s.idle, q))
 	})
 	f.bind(cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted users too")
@@ -49,10 +54,7 @@ func (a *app) usersExport() *cobra.Command {
 	return records[users.WithHash](a, cmd)
 }
 
-func exportAll[T any](a *app, seq iter.Seq2[T, error], err error) error {
-	if err != nil {
-		return err
-	}
+func exportAll[T any](a *app, seq iter.Seq2[T, error]) error {
 	a.clock.stop() // a stream has an idle time-out of its own
 	n, err := output.Stream(a.print, output.View{}, seq)
 	if err == nil {

@@ -35,7 +35,7 @@ profiles:
 #      lock_for: 15m
 #      jwt_secret_file: /run/secrets/jwt                 # what the backend signs its tokens with, mode 0600
 #    protected: true                                     # ask before every write
-#    output: table                                       # table, wide, json, jsonl, csv, tsv, yaml or id
+#    output: table                                       # table, wide, json, jsonl, csv, tsv, yaml, id or xlsx
 #    timeout: 30s                                        # of a one-off command; 0s is none
 `
 

@@ -34,7 +34,7 @@ type setting struct {
 }
 
 // Formats are the names that output may have.
-var Formats = []string{"table", "wide", "json", "jsonl", "csv", "tsv", "yaml", "id"}
+var Formats = []string{"table", "wide", "json", "jsonl", "csv", "tsv", "yaml", "id", "xlsx"}
 
 // DefaultTimeout limits a one-off command that no flag and no profile limits.
 const DefaultTimeout = 30 * time.Second

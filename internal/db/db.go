@@ -48,6 +48,7 @@ func Config(o Options) (*pgx.ConnConfig, error) {
 		return nil, malformed(o.Name)
 	}
 	cfg.StatementCacheCapacity = 64
+	cfg.BuildFrontend = frontend
 	if o.Password != "" {
 		cfg.Password = o.Password
 	}

@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"maps"
 	"math"
@@ -54,6 +53,13 @@ type Where struct {
 // Add appends a constant predicate without arguments.
 func (w *Where) Add(predicate string) { w.parts = append(w.parts, predicate) }
 
+// Replace applies fn to every predicate, for one that fills the holes of a statement.
+func (w *Where) Replace(fn func(string) string) {
+	for i, p := range w.parts {
+		w.parts[i] = fn(p)
+	}
+}
+
 // Bind appends a constant predicate over @name.
 func (w *Where) Bind(predicate, name string, value any) {
 	if w.Args == nil {
@@ -77,14 +83,19 @@ type Sortable map[string]Sort
 // Sort is what a name in a list's order stands for.
 type Sort struct {
 	Expr    string
-	NotNull bool // only then can an index serve the descending order, since NULLs are to come last
+	Type    string // as the catalog names it
+	NotNull bool   // only then can a plain index serve the descending order, since NULLs are to come last
 }
 
-// OrderBy turns specs such as "created_at:desc" into an ORDER BY list that ends in the tie-breaking
-// column; none given means fallback. Unknown names are added to problems with the valid ones.
-func (s Sortable) OrderBy(specs []string, fallback, tie string, valid []string, problems *fault.Problems) string {
-	var list []string
-	way := ""
+// OrderBy turns specs such as "created_at:desc" into an order that ends in the tie-breaking field, sorted
+// as the one before it; none given means the fallback, which is such a spec too. Unknown names are added to
+// problems with the valid ones.
+func (s Sortable) OrderBy(specs []string, fallback, tie string, valid []string, problems *fault.Problems) Order {
+	if len(specs) == 0 {
+		specs = []string{fallback}
+	}
+	var order Order
+	desc := false
 	for _, spec := range specs {
 		name, direction, _ := strings.Cut(strings.TrimSpace(spec), ":")
 		by, ok := s[name]
@@ -92,24 +103,24 @@ func (s Sortable) OrderBy(specs []string, fallback, tie string, valid []string, 
 			problems.Add("sort", "%q is no sortable field, they are %s", name, strings.Join(valid, ", "))
 			continue
 		}
-		way = " " + strings.ToUpper(direction)
-		switch way {
-		case " ":
-			way = " ASC"
-		case " ASC", " DESC":
+		switch strings.ToLower(direction) {
+		case "", "asc", "desc":
+			desc = strings.ToLower(direction) == "desc"
 		default:
 			problems.Add("sort", "%q is no direction, it is asc or desc", direction)
 		}
-		if way == " DESC" && !by.NotNull {
-			list = append(list, by.Expr+" DESC NULLS LAST")
-		} else {
-			list = append(list, by.Expr+way)
-		}
+		order = append(order, Term{by, desc})
 	}
-	if len(list) == 0 {
-		return fallback
+	return append(order, Term{s[tie], desc})
+}
+
+// SelectList returns a select list of the columns, each read from its expression and named as it is.
+func SelectList(exprs map[string]string, columns []string) string {
+	list := make([]string, len(columns))
+	for i, c := range columns {
+		list[i] = exprs[c] + " AS " + c
 	}
-	return strings.Join(append(list, tie+way), ", ")
+	return strings.Join(list, ", ")
 }
 
 // LikeSubstring returns the LIKE pattern that finds text literally, anywhere in a value.
@@ -120,65 +131,20 @@ func LikePrefix(text string) string {
 	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text) + "%"
 }
 
-// Stream runs a query in a read-only snapshot of its own and yields its rows as structs, one at a
-// time. No statement time-out applies; instead the stream fails when no row arrives within idle.
-// The time that the caller takes over a row does not count.
-func Stream[T any](ctx context.Context, d *DB, idle time.Duration, sql string, args ...any) iter.Seq2[T, error] {
+// Stream runs a query in a read-only snapshot of its own and yields its rows as structs, one at a time,
+// as Export does.
+func Stream[T any](ctx context.Context, d *DB, idle time.Duration, q Query) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
-		stopped := errors.New("the caller stopped")
-		err := d.Snapshot(ctx, func(r Reader) error {
-			ctx, cancel := context.WithCancelCause(ctx)
-			defer cancel(nil)
-			var watch *time.Timer
-			if idle > 0 {
-				watch = time.AfterFunc(idle, func() {
-					cancel(fault.New(fault.Database, "no row arrived within %s", idle).WithHint("raise --timeout if the database is slow"))
-				})
-				defer watch.Stop()
-			}
-			err := stream(ctx, r, watch, idle, func(row T) error {
-				if !yield(row, nil) {
-					return stopped
-				}
-				return nil
-			}, sql, args...)
-			if cause := context.Cause(ctx); err != nil && !errors.Is(err, stopped) && cause != nil {
-				return cause
-			}
-			return err
+		stopped := false
+		err := Export(ctx, d, idle, func(ctx context.Context, r Reader, w *Watch) error {
+			return Records(ctx, r, w, q, func(row T) bool {
+				stopped = !yield(row, nil)
+				return !stopped
+			})
 		})
-		if err != nil && !errors.Is(err, stopped) {
-			yield(zero, Translate(err))
+		if err != nil && !stopped {
+			yield(zero, err)
 		}
 	}
-}
-
-func stream[T any](ctx context.Context, r Reader, watch *time.Timer, idle time.Duration, row func(T) error, sql string, args ...any) error {
-	// The session's statement_timeout bounds one-off commands; a stream may take as long as it flows.
-	var ignored string
-	if err := r.QueryRow(ctx, "SELECT set_config('statement_timeout', '0', true)").Scan(&ignored); err != nil {
-		return err
-	}
-	rows, err := r.Query(ctx, sql, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if watch != nil {
-			watch.Stop()
-		}
-		v, err := pgx.RowToStructByName[T](rows)
-		if err != nil {
-			return err
-		}
-		if err := row(v); err != nil {
-			return err
-		}
-		if watch != nil {
-			watch.Reset(idle)
-		}
-	}
-	return rows.Err()
 }

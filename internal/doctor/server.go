@@ -188,6 +188,8 @@ func judgeMigrations(steps []migrate.Step, which migrate.Database) Finding {
 		case step.Name == "":
 			unknown = append(unknown, fmt.Sprintf("version %d", step.Version))
 			continue
+		case !step.Applied && step.Optional != "":
+			continue
 		case !step.Applied:
 			pending = append(pending, step.Name)
 		}

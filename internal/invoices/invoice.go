@@ -62,14 +62,14 @@ var fields = []schema.Field{
 	{Name: "due_date", Type: "date"},
 	{Name: "start_date", Type: "date"},
 	{Name: "close_date", Type: "date"},
-	{Name: "base_amount", Type: "text", Expr: "%s::text"},
-	{Name: "usage_amount", Type: "text", Expr: "%s::text"},
-	{Name: "discount_amount", Type: "text", Expr: "%s::text"},
-	{Name: "tax_amount", Type: "text", Expr: "%s::text"},
-	{Name: "total_amount", Type: "text", Expr: "%s::text"},
-	{Name: "currency", Type: "text", Expr: "rtrim(%s)"},
+	{Name: "base_amount", Type: "text", Expr: "%s::text", Binary: "numeric"},
+	{Name: "usage_amount", Type: "text", Expr: "%s::text", Binary: "numeric"},
+	{Name: "discount_amount", Type: "text", Expr: "%s::text", Binary: "numeric"},
+	{Name: "tax_amount", Type: "text", Expr: "%s::text", Binary: "numeric"},
+	{Name: "total_amount", Type: "text", Expr: "%s::text", Binary: "numeric"},
+	{Name: "currency", Type: "text", Expr: "rtrim(%s)", Binary: "character"},
 	{Name: "user_count", Type: "bigint"},
-	{Name: "used_storage", Type: "text", Expr: "%s::text"},
+	{Name: "used_storage", Type: "text", Expr: "%s::text", Binary: "numeric"},
 	{Name: "api_calls", Type: "bigint"},
 	{Name: "status", Type: "text"},
 	{Name: "paid_at", Type: "timestamptz"},
@@ -85,6 +85,7 @@ type Table struct {
 	shape      *schema.Table
 	cat        schema.Catalog // for the tenants beside it
 	tenantCode string
+	live       string
 	holes      *strings.Replacer
 }
 
@@ -97,7 +98,7 @@ func In(cat schema.Catalog) (*Table, error) {
 	}
 	live := shape.Live("i")
 	join, code := tenants.Join(cat, "i.tenant_id")
-	return &Table{shape: shape, cat: cat, tenantCode: code, holes: strings.NewReplacer(
+	return &Table{shape: shape, cat: cat, tenantCode: code, live: live, holes: strings.NewReplacer(
 		"{table}", shape.Name,
 		"{tenant}", join,
 		"{columns}", shape.Select("i", fields)+", "+code+" AS tenant_code, NOT ("+live+") AS deleted",

@@ -2,8 +2,10 @@ package invoices
 
 import (
 	"context"
-	"iter"
+	"strings"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
@@ -18,12 +20,14 @@ type Filter struct {
 	PaymentMethods     []string // any of them; empty means all
 	Currencies         []string // any of them, see spellings; empty means all
 	Search             string   // literal text in invoice_no, case-insensitive
+	Grams              int      // what Grams returns; 0 finds the same without the optional index
 	From               *db.Date // invoice_date, inclusive
 	To                 *db.Date // invoice_date, exclusive
 	DueBefore          *db.Date // due_date, exclusive
 	Overdue            bool     // past due in UTC and neither PAID nor CANCELED, whether marked OVERDUE or not
 	MinTotal, MaxTotal *money.Amount
 	IncludeDeleted     bool
+	Changed            db.Increment
 	Sort               []string // FIELD or FIELD:desc
 
 	// Refused is what the caller could not read into a field, to be reported with what is refused here.
@@ -44,12 +48,25 @@ var SortFields = []string{
 	"updated_at", "id",
 }
 
-const newestFirst = "i.invoice_date DESC, i.id DESC"
+// searched are the columns that a search looks in.
+var searched = []string{"i.invoice_no"}
+
+// Grams returns the size of the smallest grams of the searched columns that an index has, 0 where the
+// optional migration is not applied.
+func (t *Table) Grams(ctx context.Context, r db.Reader) (int, error) {
+	has, err := db.HasIndex(ctx, r, "bill.invoices_trigrams_idx")
+	if !has {
+		return 0, err
+	}
+	return 3, err
+}
+
+const newestFirst = "invoice_date:desc"
 
 // compile turns the filter into predicates over the invoices table alone, each of which an index of the
 // migrations serves save the search, and an ORDER BY list. What is wrong with the filter is reported
 // with the problems already found; the tenant is looked up only when nothing is.
-func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems fault.Problems) (db.Where, string, error) {
+func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems fault.Problems) (db.Where, db.Order, error) {
 	var w db.Where
 	if !f.IncludeDeleted {
 		w.Add("{live}")
@@ -57,9 +74,10 @@ func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems fau
 	anyOf(&w, "i.status", "statuses", "text", problems.Choices("status", f.Statuses, Statuses))
 	anyOf(&w, "i.payment_method", "methods", "text", problems.Choices("payment_method", f.PaymentMethods, PaymentMethods))
 	anyOf(&w, "i.currency", "currencies", "bpchar", t.spellings(&problems, f.Currencies))
+	t.shape.Changed(&w, "i", f.Changed)
 	if f.Search != "" {
 		checkSearch(&problems, f.Search)
-		w.Bind("i.invoice_no ILIKE @search", "search", db.LikeSubstring(f.Search))
+		db.Search{Text: f.Search, Columns: searched, Grams: f.Grams}.Bind(&w)
 	}
 	if f.From != nil {
 		w.Bind("i.invoice_date >= @from", "from", *f.From)
@@ -93,11 +111,11 @@ func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems fau
 }
 
 // orderBy turns the specs into an ORDER BY list over the fields that this database has.
-func (t *Table) orderBy(specs []string, problems *fault.Problems) string {
+func (t *Table) orderBy(specs []string, problems *fault.Problems) db.Order {
 	sortable, names := t.shape.Sortable("i", SortFields)
-	sortable["tenant_code"] = db.Sort{Expr: t.tenantCode}
+	sortable["tenant_code"] = db.Sort{Expr: t.tenantCode, Type: "text"}
 	names = append(names, "tenant_code")
-	return sortable.OrderBy(specs, newestFirst, "i.id", names, problems)
+	return sortable.OrderBy(specs, newestFirst, "id", names, problems)
 }
 
 // anyOf adds the predicate that column has one of the values, of the given type; none means all. A
@@ -115,6 +133,7 @@ func anyOf(w *db.Where, column, name, kind string, values []string) {
 
 const (
 	listInvoices  = "SELECT {columns} FROM {table} i {tenant} WHERE "
+	cursorKeys    = "SELECT %s FROM {table} i {tenant} WHERE i.id = @cursor_id"
 	countInvoices = "SELECT count(*) FROM {table} i WHERE "
 )
 
@@ -131,30 +150,52 @@ func (t *Table) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (d
 		return page, err
 	}
 	page.Items, err = db.Collect[Invoice](ctx, r,
-		t.sql(listInvoices+where.String()+" ORDER BY "+order+" LIMIT @limit OFFSET @offset"), p.Args(where.Args))
+		t.sql(listInvoices+where.String()+" ORDER BY "+order.String()+" LIMIT @limit OFFSET @offset"), p.Args(where.Args))
 	return page, err
 }
 
-// All yields every invoice that the filter selects, from one snapshot; idle is how long it waits for
-// the next row.
-func (t *Table) All(ctx context.Context, d *db.DB, idle time.Duration, f Filter) (iter.Seq2[Invoice, error], error) {
+// Follow returns the page of the invoices that the filter selects behind a cursor.
+func (t *Table) Follow(ctx context.Context, d *db.DB, f Filter, c db.Cursor) (db.Slice[Invoice], error) {
 	where, order, err := t.compile(ctx, d, f, f.Refused)
 	if err != nil {
-		return nil, err
+		return db.Slice[Invoice]{}, err
 	}
-	return db.Stream[Invoice](ctx, d, idle, t.sql(listInvoices+where.String()+" ORDER BY "+order), where.Args), nil
+	where.Replace(t.sql)
+	return db.Follow(ctx, d, c, t.sql(listInvoices), t.sql(cursorKeys), where, order, func(i Invoice) uuid.UUID { return i.ID })
+}
+
+// All returns the query for every invoice that the filter selects.
+func (t *Table) All(ctx context.Context, r db.Reader, f Filter) (db.Query, error) {
+	where, order, err := t.compile(ctx, r, f, f.Refused)
+	return db.Query{SQL: t.sql(listInvoices + where.String() + " ORDER BY " + order.String()), Args: where.Args}, err
+}
+
+// Export is All as a binary stream reads it, with the named fields alone; false where this database has a
+// column of a type that only All can read.
+func (t *Table) Export(ctx context.Context, r db.Reader, f Filter, columns []string) (db.Query, bool, error) {
+	where, order, err := t.compile(ctx, r, f, f.Refused)
+	if err != nil {
+		return db.Query{}, false, err
+	}
+	exprs, ok := t.shape.Binary("i", fields)
+	if !ok {
+		return db.Query{}, false, nil
+	}
+	exprs["tenant_code"], exprs["deleted"] = t.tenantCode+"::text", "NOT ("+t.live+")"
+	sql := strings.Replace(listInvoices, "{columns}", db.SelectList(exprs, columns), 1)
+	return db.Query{SQL: t.sql(sql + where.String() + " ORDER BY " + order.String()), Args: where.Args}, true, nil
 }
 
 // Select returns every invoice that the filter selects, in the order of their ids; deleted ones alone
 // where deleted is set.
 func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filter, deleted bool) ([]Invoice, error) {
 	f.IncludeDeleted, f.Sort = deleted, []string{"id"}
-	seq, err := t.All(ctx, d, idle, f)
+	q, err := t.All(ctx, d, f)
 	if err != nil {
 		return nil, err
 	}
 	var list []Invoice
-	for i, err := range seq {
+	for i, err := range db.Stream[Invoice](ctx, d, idle, q) {
 		if err != nil {
 			return nil, err
 		}

@@ -45,6 +45,7 @@ const Table = "public.cxgctl_migrations"
 type Step struct {
 	Version   int64
 	Name      string // the file's name; "" for one that the database has and this cxgctl does not know
+	Optional  string // what it is asked for by, for one that not every database has; else ""
 	Applied   bool
 	AppliedAt time.Time // UTC; zero when not applied
 }
@@ -57,7 +58,12 @@ type Result struct {
 	Duration  time.Duration
 }
 
-// Up applies everything that is pending, in order, each migration in a transaction of its own, and
+// Up is UpWith without anything optional.
+func Up(ctx context.Context, cfg *pgx.ConnConfig, which Database, building ...func(index string)) ([]Result, error) {
+	return UpWith(ctx, cfg, which, nil, building...)
+}
+
+// UpWith applies everything that is pending, and the optional migrations that with names, in order, each migration in a transaction of its own, and
 // returns what it applied. It only adds, and only what is missing: PlanUp says what that is in a
 // database that other software made. Indexes of tables with rows are built last and CONCURRENTLY, and
 // anew where an earlier run was interrupted. A run that finds another under way waits for it until ctx
@@ -65,8 +71,11 @@ type Result struct {
 // for more than five seconds, is a DATABASE_ERROR naming its file; those before it stay, and are
 // returned. building, if given, is called before each index of a table with rows: from then on the run
 // takes as long as the tables are large.
-func Up(ctx context.Context, cfg *pgx.ConnConfig, which Database, building ...func(index string)) ([]Result, error) {
-	r, err := begin(ctx, cfg, which, false)
+func UpWith(ctx context.Context, cfg *pgx.ConnConfig, which Database, with []string, building ...func(index string)) ([]Result, error) {
+	if err := checkOptions(with); err != nil {
+		return nil, err
+	}
+	r, err := begin(ctx, cfg, which, with, false)
 	if err != nil {
 		return nil, err
 	}
@@ -86,13 +95,35 @@ func Up(ctx context.Context, cfg *pgx.ConnConfig, which Database, building ...fu
 // Only what is recorded as added by Up goes. Where data would go with it, that is a CONFLICT which
 // names it, unless discard says that it may. It waits and fails as Up does.
 func Down(ctx context.Context, cfg *pgx.ConnConfig, which Database, discard bool) ([]Result, error) {
-	r, err := begin(ctx, cfg, which, discard)
+	return down(ctx, cfg, which, "", discard)
+}
+
+// DownOf takes back one optional migration, by its name, wherever it stands in their order; nothing where it
+// is not applied. Otherwise it is as Down.
+func DownOf(ctx context.Context, cfg *pgx.ConnConfig, which Database, name string, discard bool) ([]Result, error) {
+	if err := checkOptions([]string{name}); err != nil {
+		return nil, err
+	}
+	return down(ctx, cfg, which, name, discard)
+}
+
+func down(ctx context.Context, cfg *pgx.ConnConfig, which Database, name string, discard bool) ([]Result, error) {
+	r, err := begin(ctx, cfg, which, nil, discard)
 	if err != nil {
 		return nil, err
 	}
 	defer r.end()
 	var list []*goose.MigrationResult
-	one, err := r.provider.Down(ctx)
+	var one *goose.MigrationResult
+	if name == "" {
+		one, err = r.provider.Down(ctx)
+	} else {
+		i := slices.IndexFunc(r.list, func(m *migration) bool { return m.optional == name })
+		if i < 0 {
+			return nil, nil
+		}
+		one, err = r.provider.ApplyVersion(ctx, r.list[i].version, false)
+	}
 	if err == nil {
 		list = append(list, one)
 	}
@@ -111,22 +142,29 @@ type run struct {
 	provider *goose.Provider
 }
 
-func begin(ctx context.Context, cfg *pgx.ConnConfig, which Database, discard bool) (*run, error) {
+func begin(ctx context.Context, cfg *pgx.ConnConfig, which Database, with []string, discard bool) (*run, error) {
 	list, err := load(which)
 	if err != nil {
 		return nil, err
 	}
+	r := &run{which: which, db: open(cfg, which)}
+	if err := ensureTables(ctx, r.db); err != nil {
+		r.end()
+		return nil, translate(err, which, "")
+	}
+	state, err := readState(ctx, r.db)
+	if err != nil {
+		r.end()
+		return nil, translate(err, which, "")
+	}
+	list = wanted(list, with, state.applied)
+	r.list = list
 	// Go migrations, since what a file's statements come to depends on the database.
 	all := make([]*goose.Migration, len(list))
 	for i, m := range list {
 		all[i] = goose.NewGoMigration(m.version, &goose.GoFunc{RunTx: m.up}, &goose.GoFunc{
 			RunTx: func(ctx context.Context, tx *sql.Tx) error { return m.down(ctx, tx, which, discard) },
 		})
-	}
-	r := &run{which: which, list: list, db: open(cfg, which)}
-	if err := ensureTables(ctx, r.db); err != nil {
-		r.end()
-		return nil, translate(err, which, "")
 	}
 	r.provider, err = goose.NewProvider(goose.DialectPostgres, r.db, nil,
 		goose.WithGoMigrations(all...),
@@ -238,7 +276,7 @@ func known(which Database) ([]Step, error) {
 	}
 	steps := make([]Step, len(list))
 	for i, m := range list {
-		steps[i] = Step{Version: m.version, Name: m.name}
+		steps[i] = Step{Version: m.version, Name: m.name, Optional: m.optional}
 	}
 	return steps, nil
 }

@@ -33,9 +33,12 @@ const interrupted = "its build was interrupted and begins anew"
 
 // PlanUp looks at a database and says what up would do with it: what it would add, which tables it
 // would find, and what it would leave alone though it differs. It changes nothing, and takes no lock
-// that anybody waits for. It fails as Status does.
-func PlanUp(ctx context.Context, cfg *pgx.ConnConfig, which Database) (Plan, error) {
+// that anybody waits for. Optional migrations are part of it where with names them. It fails as Status does.
+func PlanUp(ctx context.Context, cfg *pgx.ConnConfig, which Database, with ...string) (Plan, error) {
 	plan := Plan{Database: which}
+	if err := checkOptions(with); err != nil {
+		return plan, err
+	}
 	list, err := load(which)
 	if err != nil {
 		return plan, err
@@ -45,7 +48,7 @@ func PlanUp(ctx context.Context, cfg *pgx.ConnConfig, which Database) (Plan, err
 		if err != nil {
 			return err
 		}
-		plan.Items, err = planned(ctx, tx, list, state)
+		plan.Items, err = planned(ctx, tx, wanted(list, with, state.applied), state)
 		return err
 	})
 	plan.Adopts = slices.ContainsFunc(plan.Items, func(i Item) bool { return i.Action == Exists })

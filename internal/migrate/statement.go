@@ -8,12 +8,15 @@ import (
 	"strings"
 
 	"github.com/pressly/goose/v3"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
 // migration is one embedded file.
 type migration struct {
 	version    int64
 	name       string // the file's name
+	optional   string // what it is asked for by; "" of one that belongs to every database
 	statements []*statement
 }
 
@@ -52,12 +55,12 @@ type definition struct {
 var (
 	schemaForm = regexp.MustCompile(`^CREATE SCHEMA IF NOT EXISTS (\w+)$`)
 	tableForm  = regexp.MustCompile(`(?s)^CREATE TABLE IF NOT EXISTS (\w+\.\w+) \((.+)\)$`)
-	indexForm  = regexp.MustCompile(`(?s)^CREATE (UNIQUE )?INDEX IF NOT EXISTS (\w+) ON (\w+\.\w+) (\(.+)$`)
+	indexForm  = regexp.MustCompile(`(?s)^CREATE (UNIQUE )?INDEX IF NOT EXISTS (\w+) ON (\w+\.\w+) ((?:USING gin )?\(.+)$`)
 	columnForm = regexp.MustCompile(`^ALTER TABLE (\w+\.\w+) ADD COLUMN IF NOT EXISTS (.+)$`)
 	rowsForm   = regexp.MustCompile(`(?s)^INSERT INTO (\w+\.\w+) \(([\w\s,]+)\)\s.+ ON CONFLICT DO NOTHING$`)
 
 	definitionForm = regexp.MustCompile(`^(\w+)\s+(.+?)(\s+NOT NULL)?(?:\s+DEFAULT\s+(.+))?$`)
-	plainForm      = regexp.MustCompile(`^\([\w, ]+\)$`)
+	plainForm      = regexp.MustCompile(`^\(\w+(, \w+)*\)$`)
 	word           = regexp.MustCompile(`'[^']*'|\w+`)
 )
 
@@ -79,6 +82,7 @@ func load(which Database) ([]*migration, error) {
 			return nil, err
 		}
 		m := &migration{name: name}
+		m.optional = optionalName(string(text))
 		if m.version, err = goose.NumericComponent(name); err != nil {
 			return nil, err
 		}
@@ -100,6 +104,45 @@ func load(which Database) ([]*migration, error) {
 	}
 	slices.SortFunc(list, func(a, b *migration) int { return int(a.version - b.version) })
 	return list, nil
+}
+
+// optionalName returns what an optional file is asked for by.
+func optionalName(text string) string {
+	for line := range strings.Lines(text) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "-- +optional "); ok {
+			return name
+		}
+	}
+	return ""
+}
+
+// wanted leaves out the optional migrations that are neither applied nor named.
+func wanted(list []*migration, with []string, applied map[int64]bool) []*migration {
+	return slices.DeleteFunc(slices.Clone(list), func(m *migration) bool {
+		return m.optional != "" && !applied[m.version] && !slices.Contains(with, m.optional)
+	})
+}
+
+// checkOptions refuses names of optional migrations that no database has.
+func checkOptions(with []string) error {
+	var valid []string
+	for _, which := range Databases {
+		list, err := load(which)
+		if err != nil {
+			return err
+		}
+		for _, m := range list {
+			if m.optional != "" {
+				valid = append(valid, m.optional)
+			}
+		}
+	}
+	for _, name := range with {
+		if !slices.Contains(valid, name) {
+			return fault.New(fault.Validation, "%q is no optional migration", name).WithHint("there are: %s", strings.Join(valid, ", "))
+		}
+	}
+	return nil
 }
 
 // parse splits a file, whose form package migrations lays down.

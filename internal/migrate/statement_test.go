@@ -7,6 +7,8 @@ import (
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/cxgctl/cxgctl/internal/fault"
+
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
@@ -104,7 +106,7 @@ func TestFilesAloneMakeTheSameSchema(t *testing.T) {
 	t.Parallel()
 	decided, alone := configs(t), configs(t)
 	for _, which := range Databases {
-		if _, err := Up(t.Context(), decided[which], which); err != nil {
+		if _, err := UpWith(t.Context(), decided[which], which, []string{"search"}); err != nil {
 			t.Fatal(err)
 		}
 		files, err := which.files()
@@ -126,5 +128,42 @@ func TestFilesAloneMakeTheSameSchema(t *testing.T) {
 		if query[string](t, decided[which], objects) != query[string](t, alone[which], objects) {
 			t.Errorf("%s: the schema differs", which)
 		}
+	}
+}
+
+// What is optional comes when it is asked for, and goes when that is taken back, wherever it stands.
+func TestOptionalMigrationsComeAndGo(t *testing.T) {
+	t.Parallel()
+	cfg := configs(t)[Manager]
+	const indexes = `SELECT count(*) FROM pg_class WHERE relname ~ '_(bi|tri)grams_idx$'`
+	up := func(with ...string) int {
+		t.Helper()
+		done, err := UpWith(t.Context(), cfg, Manager, with)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(done)
+	}
+	if up() == 0 || query[int](t, cfg, indexes) != 0 {
+		t.Error("up applied what nobody asked for")
+	}
+	if n := up("search"); n != 1 || query[int](t, cfg, indexes) != 3 {
+		t.Errorf("asked for, %d migrations made %d indexes", n, query[int](t, cfg, indexes))
+	}
+	if n := up("search"); n != 0 {
+		t.Errorf("once more, %d migrations were applied", n)
+	}
+	if plan, err := PlanUp(t.Context(), cfg, Manager); err != nil || len(plan.Items) != 0 {
+		t.Errorf("there is something left to do: %v, %v", plan.Items, err)
+	}
+	done, err := DownOf(t.Context(), cfg, Manager, "search", false)
+	if err != nil || len(done) != 1 || done[0].Name != "00011_search.sql" || query[int](t, cfg, indexes) != 0 {
+		t.Errorf("taken back: %v, %v", done, err)
+	}
+	if _, err := UpWith(t.Context(), cfg, Manager, []string{"nothing"}); fault.Status(err) != 5 {
+		t.Errorf("an unknown name: %v", err)
+	}
+	if done, err := Down(t.Context(), cfg, Manager, false); err != nil || len(done) != 1 {
+		t.Errorf("the last one of the rest: %v, %v", done, err)
 	}
 }

@@ -39,10 +39,8 @@ func (d *delimited) row(rec reflect.Value) (err error) {
 		if d.cell, err = c.appendText(d.cell[:0], rec); err != nil {
 			return err
 		}
-		if d.printer.CSVSafe && c.kind == text && len(d.cell) > 0 && strings.IndexByte("=+-@\t\r", d.cell[0]) >= 0 {
-			d.cell = append(d.cell, 0)
-			copy(d.cell[1:], d.cell)
-			d.cell[0] = '\''
+		if d.printer.CSVSafe && c.kind == text {
+			d.cell = safe(d.cell)
 		}
 		if d.printer.Terminal.IsTTY {
 			d.cell = []byte(Sanitize(string(d.cell)))
@@ -52,6 +50,17 @@ func (d *delimited) row(rec reflect.Value) (err error) {
 	d.line = append(d.line, '\n')
 	_, err = d.w.Write(d.line)
 	return err
+}
+
+// safe prefixes a cell that a spreadsheet would run.
+func safe(cell []byte) []byte {
+	if len(cell) == 0 || strings.IndexByte("=+-@\t\r", cell[0]) < 0 {
+		return cell
+	}
+	cell = append(cell, 0)
+	copy(cell[1:], cell)
+	cell[0] = '\''
+	return cell
 }
 
 func (d *delimited) end(envelope) error { return nil }

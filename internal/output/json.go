@@ -80,7 +80,7 @@ type jsonDocument struct {
 }
 
 func (d *jsonDocument) begin() error {
-	head := `{"success":true,"data":{"items":[`
+	head := itemsHead
 	if d.single {
 		head = `{"success":true,"data":`
 	}
@@ -102,20 +102,43 @@ func (d *jsonDocument) row(rec reflect.Value) (err error) {
 }
 
 func (d *jsonDocument) end(e envelope) error {
-	b := d.buf[:0]
+	b := append(d.buf[:0], documentTail...)
 	if !d.single {
-		b = append(b, `],"total":`...)
-		b = strconv.AppendInt(b, e.total, 10)
-		b = append(b, `,"page":`...)
-		b = strconv.AppendInt(b, e.page, 10)
-		b = append(b, `,"page_size":`...)
-		b = strconv.AppendInt(b, e.size, 10)
-		b = append(b, `,"total_pages":`...)
-		b = strconv.AppendInt(b, e.pages, 10)
-		b = append(b, '}')
+		b = appendItemsTail(b[:0], e)
 	}
-	_, err := d.w.Write(append(b, `,"error":null}`+"\n"...))
+	_, err := d.w.Write(b)
 	return err
+}
+
+// What stands before the items of a list, and behind its last one or a single record.
+const (
+	itemsHead    = `{"success":true,"data":{"items":[`
+	documentTail = `,"error":null}` + "\n"
+)
+
+// appendItemsTail appends what stands behind the items of a list.
+func appendItemsTail(b []byte, e envelope) []byte {
+	if e.next != nil {
+		b = append(b, `],"total":null,"page":null,"page_size":`...)
+		b = strconv.AppendInt(b, e.size, 10)
+		b = append(b, `,"total_pages":null,"next_cursor":`...)
+		if *e.next == "" {
+			b = append(b, "null"...)
+		} else {
+			b = appendJSONString(b, *e.next)
+		}
+		return append(append(b, '}'), documentTail...)
+	}
+	b = append(b, `],"total":`...)
+	b = strconv.AppendInt(b, e.total, 10)
+	b = append(b, `,"page":`...)
+	b = strconv.AppendInt(b, e.page, 10)
+	b = append(b, `,"page_size":`...)
+	b = strconv.AppendInt(b, e.size, 10)
+	b = append(b, `,"total_pages":`...)
+	b = strconv.AppendInt(b, e.pages, 10)
+	b = append(b, '}')
+	return append(b, documentTail...)
 }
 
 // jsonLines prints one bare record a line, or what jq makes of each.

@@ -29,10 +29,11 @@ const (
 	TSV   Format = "tsv"   // tabs between, \t \n \r \\ escaped, nothing quoted
 	YAML  Format = "yaml"  // the same document as JSON
 	ID    Format = "id"    // the ids alone, one a line, for xargs
+	XLSX  Format = "xlsx"  // a spreadsheet, into an output file
 )
 
 // Formats lists every format, for help and completion.
-var Formats = []Format{Table, Wide, JSON, JSONL, CSV, TSV, YAML, ID}
+var Formats = []Format{Table, Wide, JSON, JSONL, CSV, TSV, YAML, ID, XLSX}
 
 // ParseFormat returns the format named s, or a VALIDATION_ERROR that lists the valid ones.
 func ParseFormat(s string) (Format, error) {
@@ -60,6 +61,8 @@ type Options struct {
 	CSVBOM    bool     // --csv-bom
 	CSVSafe   bool     // --csv-safe, for csv and tsv
 
+	Digest *Digest // if given, it takes note of what an output file holds
+
 	Stdout   io.Writer
 	Terminal Terminal // what Stdout is; the zero value is no terminal
 }
@@ -77,6 +80,9 @@ type Page[T any] struct {
 	Total    int64 // rows on all pages together
 	Page     int   // from 1
 	PageSize int
+	// Next is the cursor of the next page, "" where this is the last; a nil one belongs to a list with
+	// numbered pages. Where it is given, nobody counted, and Total and Page are null.
+	Next *string
 }
 
 // Printer prints the one result of a command. It holds nothing open between calls.
@@ -111,6 +117,9 @@ func New(o Options) (*Printer, error) {
 	if p.File == "-" {
 		p.File = ""
 	}
+	if p.Format == XLSX && p.File == "" {
+		return nil, fault.New(fault.Usage, "--output xlsx needs --output-file").WithHint("a spreadsheet is nothing to read in a stream")
+	}
 	if p.File != "" {
 		p.Terminal = Terminal{} // a file is read later, elsewhere, by something else
 		if err := checkTarget(p.File); err != nil {
@@ -133,6 +142,7 @@ func List[T any](p *Printer, v View, page Page[T]) error {
 		}
 	}, func(int64) envelope {
 		e := envelope{total: page.Total, page: int64(page.Page), size: int64(page.PageSize)}
+		e.next = page.Next
 		if e.size > 0 {
 			e.pages = (e.total + e.size - 1) / e.size
 		}
@@ -160,7 +170,10 @@ func One[T any](p *Printer, v View, item T) error {
 }
 
 // envelope is what surrounds the items of a list.
-type envelope struct{ total, page, size, pages int64 }
+type envelope struct {
+	total, page, size, pages int64
+	next                     *string // see Page.Next
+}
 
 // Thousands returns n with commas between its thousands: 4,683.
 func Thousands(n int64) string {

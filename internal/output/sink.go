@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"errors"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -25,6 +26,7 @@ const bufferSize = 64 << 10
 type sink struct {
 	w          *bufio.Writer
 	compressor io.WriteCloser        // nil for plain
+	aside      *aside                // writes into it
 	pending    *renameio.PendingFile // the temporary file, or nil
 	device     *os.File              // a pipe or device that cannot be replaced, or nil
 	name       string                // of the file, or ""
@@ -46,18 +48,23 @@ func (p *Printer) open() (*sink, error) {
 		return nil, s.fault(err)
 	}
 	var out io.Writer = target{file, s}
+	if p.Digest != nil {
+		out = digesting{out, p.Digest}
+	}
 	switch {
 	case strings.HasSuffix(p.File, ".gz"):
-		s.compressor = gzip.NewWriter(out)
+		s.compressor, err = gzip.NewWriterLevel(out, gzip.BestSpeed)
 	case strings.HasSuffix(p.File, ".zst"):
-		// Without goroutines of its own, an error comes back from the write that it belongs to.
-		if s.compressor, err = zstd.NewWriter(out, zstd.WithEncoderConcurrency(1)); err != nil {
-			s.abort(false)
-			return nil, s.fault(err)
-		}
+		// one goroutine is enough, and it is ours
+		s.compressor, err = zstd.NewWriter(out, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest))
+	}
+	if err != nil {
+		s.abort(false)
+		return nil, s.fault(err)
 	}
 	if s.compressor != nil {
-		out = s.compressor
+		s.aside = writeAside(s.compressor)
+		out = s.aside
 	}
 	s.w = bufio.NewWriterSize(out, bufferSize)
 	return s, nil
@@ -92,7 +99,11 @@ func (s *sink) commit() error {
 		return err
 	}
 	if s.compressor != nil {
-		if err := s.compressor.Close(); err != nil {
+		err := s.aside.end()
+		if err == nil {
+			err = s.compressor.Close()
+		}
+		if err != nil {
 			s.abort(false)
 			return s.fault(err)
 		}
@@ -120,12 +131,48 @@ func (s *sink) abort(keep bool) {
 	if keep && s.pending == nil {
 		_ = s.w.Flush()
 	}
+	if s.aside != nil {
+		s.aside.leave()
+	}
 	if s.device != nil {
 		_ = s.device.Close()
 	}
 	if s.pending != nil {
 		_ = s.pending.Cleanup()
 	}
+}
+
+// WriteFile puts a small file in place, as an output file is put.
+func WriteFile(name string, data []byte) error {
+	p := &Printer{Options: Options{File: name}}
+	s, err := p.open()
+	if err != nil {
+		return err
+	}
+	if _, err := s.w.Write(data); err != nil {
+		s.abort(false)
+		return err
+	}
+	return s.commit()
+}
+
+// Digest tells what an output file holds, once it is in place.
+type Digest struct {
+	hash.Hash
+	Bytes int64
+}
+
+// digesting writes and takes note of what it wrote.
+type digesting struct {
+	io.Writer
+	to *Digest
+}
+
+func (d digesting) Write(b []byte) (int, error) {
+	n, err := d.Writer.Write(b)
+	_, _ = d.to.Hash.Write(b[:n]) // a hash takes everything
+	d.to.Bytes += int64(n)
+	return n, err
 }
 
 // target is the lowest writer; its errors say where it was that could not be written.

@@ -71,6 +71,8 @@ func (p *Printer) encoder(w io.Writer, cols []column, single bool) encoder {
 		return &jsonLines{printer: p, w: w, cols: cols}
 	case YAML:
 		return &yamlDocument{w: w, cols: cols, single: single}
+	case XLSX:
+		return bookRecords{newWorkbook(p, w, cols)}
 	case CSV, TSV, ID:
 		return &delimited{printer: p, w: w, cols: cols}
 	}

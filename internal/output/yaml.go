@@ -23,7 +23,7 @@ type yamlDocument struct {
 }
 
 func (d *yamlDocument) begin() error {
-	head := "success: true\ndata:\n  items:"
+	head := yamlItemsHead
 	if d.single {
 		head = "success: true\ndata:"
 	}
@@ -54,15 +54,35 @@ func (d *yamlDocument) row(rec reflect.Value) (err error) {
 }
 
 func (d *yamlDocument) end(e envelope) error {
-	var b []byte
+	b := []byte(yamlTail)
 	if !d.single {
-		if d.rows == 0 {
-			b = append(b, " []\n"...)
-		}
-		b = fmt.Appendf(b, "  total: %d\n  page: %d\n  page_size: %d\n  total_pages: %d\n", e.total, e.page, e.size, e.pages)
+		b = appendYAMLItemsTail(b[:0], d.rows, e)
 	}
-	_, err := d.w.Write(append(b, "error: null\n"...))
+	_, err := d.w.Write(b)
 	return err
+}
+
+// What stands before the items of a list, and at the end.
+const (
+	yamlItemsHead = "success: true\ndata:\n  items:"
+	yamlTail      = "error: null\n"
+)
+
+// appendYAMLItemsTail appends what stands behind the items of a list, of which there were so many.
+func appendYAMLItemsTail(b []byte, rows int, e envelope) []byte {
+	if rows == 0 {
+		b = append(b, " []\n"...)
+	}
+	if e.next != nil {
+		next := "null"
+		if *e.next != "" {
+			next = string(appendJSONString(nil, *e.next))
+		}
+		b = fmt.Appendf(b, "  total: null\n  page: null\n  page_size: %d\n  total_pages: null\n  next_cursor: %s\n", e.size, next)
+		return append(b, yamlTail...)
+	}
+	b = fmt.Appendf(b, "  total: %d\n  page: %d\n  page_size: %d\n  total_pages: %d\n", e.total, e.page, e.size, e.pages)
+	return append(b, yamlTail...)
 }
 
 // decoder reads JSON with its numbers as they are written.

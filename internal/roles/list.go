@@ -2,9 +2,7 @@ package roles
 
 import (
 	"context"
-	"iter"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -58,10 +56,10 @@ func (t *Table) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (d
 	return page, err
 }
 
-// All yields every role that the filter selects, from one snapshot.
-func (t *Table) All(ctx context.Context, d *db.DB, idle time.Duration, f Filter) iter.Seq2[Role, error] {
+// All returns the query for every role that the filter selects.
+func (t *Table) All(f Filter) db.Query {
 	w := where(f)
-	return db.Stream[Role](ctx, d, idle, t.roles(w.String()+strongest), w.Args)
+	return db.Query{SQL: t.roles(w.String() + strongest), Args: w.Args}
 }
 
 func (t *Table) roles(rest string) string {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/wire"
 )
 
 // Tables that commands ask for, by qualified name.
@@ -150,6 +151,9 @@ type Field struct {
 	Name string
 	Type string
 	Expr string // %s stands for the qualified column; "" means the column itself
+	// Binary is the kind of types (see wire.Reads) whose bare column a binary stream reads in place of
+	// Expr; "" means that Expr will do there too, or else Type.
+	Binary string
 }
 
 // Select returns the select list that reads the fields from the table under the alias, in order;
@@ -168,6 +172,33 @@ func (t *Table) Select(alias string, fields []Field) string {
 		}
 	}
 	return strings.Join(list, ", ")
+}
+
+// Binary returns, by field, the expression that a binary stream reads it from, in which the server does as
+// little as it can; false where a column's type is such that only Select can read it.
+func (t *Table) Binary(alias string, fields []Field) (map[string]string, bool) {
+	exprs := make(map[string]string, len(fields))
+	for _, f := range fields {
+		col := alias + "." + f.Name
+		c, ok := t.Column(f.Name)
+		switch {
+		case !ok:
+			exprs[f.Name] = "NULL::" + f.Type
+		case f.Binary != "" || f.Expr == "":
+			if !wire.Reads(cmp.Or(f.Binary, f.Type), c.Type) {
+				return nil, false
+			}
+			exprs[f.Name] = col
+		default:
+			exprs[f.Name] = strings.ReplaceAll(f.Expr, "%s", col)
+		}
+	}
+	return exprs, true
+}
+
+// Changed adds to w the predicates of an increment over the table's rows under the alias.
+func (t *Table) Changed(w *db.Where, alias string, i db.Increment) {
+	i.Bind(w, alias, slices.DeleteFunc([]string{"created_at", "updated_at"}, func(c string) bool { return !t.Has(c) }))
 }
 
 // flag is a soft-delete column: its name and the value that it has on a live row.
@@ -238,7 +269,7 @@ func (t *Table) Sortable(alias string, names []string) (db.Sortable, []string) {
 	var known []string
 	for _, n := range names {
 		if c, ok := t.Column(n); ok {
-			sortable[n] = db.Sort{Expr: alias + "." + n, NotNull: c.NotNull}
+			sortable[n] = db.Sort{Expr: alias + "." + n, Type: c.Type, NotNull: c.NotNull}
 			known = append(known, n)
 		}
 	}

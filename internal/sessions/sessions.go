@@ -4,7 +4,6 @@ package sessions
 
 import (
 	"context"
-	"iter"
 	"net/netip"
 	"time"
 
@@ -168,14 +167,11 @@ func (t Table[T]) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) 
 	return page, err
 }
 
-// All yields every row that the filter selects, from one snapshot, newest first.
-func (t Table[T]) All(ctx context.Context, d *db.DB, idle time.Duration, f Filter) (iter.Seq2[T, error], error) {
+// All returns the query for every row that the filter selects, newest first.
+func (t Table[T]) All(f Filter) (db.Query, error) {
 	var problems fault.Problems
 	w := f.where(&problems, statuses[t.name])
-	if err := problems.Err(); err != nil {
-		return nil, err
-	}
-	return db.Stream[T](ctx, d, idle, t.sql(t.columns, w.String()+newestFirst), w.Args), nil
+	return db.Query{SQL: t.sql(t.columns, w.String()+newestFirst), Args: w.Args}, problems.Err()
 }
 
 // Find returns the rows of these ids, of keys also those of these key ids; one that is not there is a

@@ -2,8 +2,6 @@ package users
 
 import (
 	"context"
-	"iter"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -38,24 +36,13 @@ func (t *Table) exportColumns(hashes bool) string {
 	return columns + ", NULL::text AS password_hash"
 }
 
-func export[T any](ctx context.Context, t *Table, d *db.DB, idle time.Duration, f Filter, hashes bool) (iter.Seq2[T, error], error) {
+// Importable returns the query for the users that the filter selects, as Import reads them: for records
+// of type Exported, or WithHash, see MayExportHashes.
+func (t *Table) Importable(f Filter, hashes bool) (db.Query, error) {
 	var problems fault.Problems
 	where, order := t.compile(f, &problems)
-	if err := problems.Err(); err != nil {
-		return nil, err
-	}
-	sql := "SELECT {columns}" + t.exportColumns(hashes) + " FROM {table} u WHERE " + where.String() + " ORDER BY " + order
-	return db.Stream[T](ctx, d, idle, t.sql(sql), where.Args), nil
-}
-
-// Export yields the users that the filter selects, from one snapshot, as Import reads them.
-func (t *Table) Export(ctx context.Context, d *db.DB, idle time.Duration, f Filter) (iter.Seq2[Exported, error], error) {
-	return export[Exported](ctx, t, d, idle, f, false)
-}
-
-// ExportWithHashes is Export with the passwords' hashes; see MayExportHashes.
-func (t *Table) ExportWithHashes(ctx context.Context, d *db.DB, idle time.Duration, f Filter) (iter.Seq2[WithHash, error], error) {
-	return export[WithHash](ctx, t, d, idle, f, true)
+	sql := "SELECT {columns}" + t.exportColumns(hashes) + " FROM {table} u WHERE " + where.String() + " ORDER BY " + order.String()
+	return db.Query{SQL: t.sql(sql), Args: where.Args}, problems.Err()
 }
 
 const typeOf = `SELECT u.user_type FROM {table} u WHERE u.id = @id`

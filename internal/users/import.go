@@ -36,8 +36,8 @@ type ImportOptions struct {
 	Hash        Hasher
 
 	Columns  func(has func(field string) bool) error // refuses a file for the columns that it has; nil refuses none
-	Failed   func(Failure, intake.Row) error // told of each row that failed, in the order of lines within a batch
-	Progress func(Report)                    // told after every batch
+	Failed   func(Failure, intake.Row) error         // told of each row that failed, in the order of lines within a batch
+	Progress func(Report)                            // told after every batch
 }
 
 // Hasher hashes passwords on all cores, in order.

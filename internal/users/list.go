@@ -2,9 +2,10 @@ package users
 
 import (
 	"context"
-	"iter"
+	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/db"
@@ -15,10 +16,12 @@ import (
 type Filter struct {
 	Statuses, Types []string // any of them; empty means all
 	Search          string   // literal text in username, full_name or email, case-insensitive
+	Grams           int      // what Grams returns; 0 finds the same without the optional indexes
 	CreatedAfter    time.Time
 	LastLoginBefore time.Time // users who never logged in are not selected
 	Locked          bool      // locked by status, or until a time to come
 	IncludeDeleted  bool
+	Changed         db.Increment
 	Sort            []string // FIELD or FIELD:desc
 }
 
@@ -28,15 +31,28 @@ func (f Filter) Empty() bool {
 		f.LastLoginBefore.IsZero() && !f.Locked
 }
 
+// searched are the columns that a search looks in.
+var searched = []string{"u.username", "u.full_name", "u.email"}
+
+// Grams returns the size of the smallest grams of the searched columns that an index has, 0 where the
+// optional migration is not applied.
+func (t *Table) Grams(ctx context.Context, r db.Reader) (int, error) {
+	has, err := db.HasIndex(ctx, r, "idam.users_bigrams_idx")
+	if !has {
+		return 0, err
+	}
+	return 2, err
+}
+
 var sortNames = []string{
 	"username", "full_name", "email", "user_type", "status", "last_login_at", "failed_login_attempts",
 	"locked_until", "password_changed_at", "department", "position", "created_at", "updated_at", "id",
 }
 
-const newestFirst = "u.created_at DESC, u.id DESC"
+const newestFirst = "created_at:desc"
 
 // compile turns the filter into predicates and an ORDER BY list, or says what is wrong with it.
-func (t *Table) compile(f Filter, problems *fault.Problems) (db.Where, string) {
+func (t *Table) compile(f Filter, problems *fault.Problems) (db.Where, db.Order) {
 	var w db.Where
 	if !f.IncludeDeleted {
 		w.Add("{live}")
@@ -47,8 +63,9 @@ func (t *Table) compile(f Filter, problems *fault.Problems) (db.Where, string) {
 	if v := problems.Choices("user_type", f.Types, Types); len(v) > 0 {
 		w.Bind("u.user_type = ANY (@types::text[])", "types", v)
 	}
+	t.shape.Changed(&w, "u", f.Changed)
 	if f.Search != "" {
-		w.Bind("(u.username ILIKE @search OR u.full_name ILIKE @search OR u.email ILIKE @search)", "search", db.LikeSubstring(f.Search))
+		db.Search{Text: f.Search, Columns: searched, Grams: f.Grams}.Bind(&w)
 	}
 	if !f.CreatedAfter.IsZero() {
 		w.Bind("u.created_at > @created_after", "created_after", f.CreatedAfter)
@@ -60,11 +77,12 @@ func (t *Table) compile(f Filter, problems *fault.Problems) (db.Where, string) {
 		w.Add("(u.status = 'LOCKED' OR u.locked_until > now())")
 	}
 	sortable, names := t.shape.Sortable("u", sortNames)
-	return w, sortable.OrderBy(f.Sort, newestFirst, "u.id", names, problems)
+	return w, sortable.OrderBy(f.Sort, newestFirst, "id", names, problems)
 }
 
 const (
 	listUsers  = "SELECT {columns} FROM {table} u WHERE "
+	cursorKeys = "SELECT %s FROM {table} u WHERE u.id = @cursor_id"
 	countUsers = "SELECT count(*) FROM {table} u WHERE "
 )
 
@@ -82,31 +100,52 @@ func (t *Table) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (d
 	}
 	var err error
 	page.Items, err = db.Collect[User](ctx, r,
-		t.sql(listUsers+where.String()+" ORDER BY "+order+" LIMIT @limit OFFSET @offset"), p.Args(where.Args))
+		t.sql(listUsers+where.String()+" ORDER BY "+order.String()+" LIMIT @limit OFFSET @offset"), p.Args(where.Args))
 	return page, err
 }
 
-// All yields every user that the filter selects, from one snapshot; idle is how long it waits for
-// the next row.
-func (t *Table) All(ctx context.Context, d *db.DB, idle time.Duration, f Filter) (iter.Seq2[User, error], error) {
+// Follow returns the page of the users that the filter selects behind a cursor.
+func (t *Table) Follow(ctx context.Context, d *db.DB, f Filter, c db.Cursor) (db.Slice[User], error) {
 	var problems fault.Problems
 	where, order := t.compile(f, &problems)
 	if err := problems.Err(); err != nil {
-		return nil, err
+		return db.Slice[User]{}, err
 	}
-	return db.Stream[User](ctx, d, idle, t.sql(listUsers+where.String()+" ORDER BY "+order), where.Args), nil
+	where.Replace(t.sql)
+	return db.Follow(ctx, d, c, t.sql(listUsers), t.sql(cursorKeys), where, order, func(u User) uuid.UUID { return u.ID })
+}
+
+// All returns the query for every user that the filter selects.
+func (t *Table) All(f Filter) (db.Query, error) {
+	var problems fault.Problems
+	where, order := t.compile(f, &problems)
+	return db.Query{SQL: t.sql(listUsers + where.String() + " ORDER BY " + order.String()), Args: where.Args}, problems.Err()
+}
+
+// Export is All as a binary stream reads it, with the named fields alone; false where this database has a
+// column of a type that only All can read.
+func (t *Table) Export(f Filter, columns []string) (db.Query, bool, error) {
+	var problems fault.Problems
+	where, order := t.compile(f, &problems)
+	exprs, ok := t.shape.Binary("u", fields)
+	if err := problems.Err(); err != nil || !ok {
+		return db.Query{}, false, err
+	}
+	exprs["is_active"] = "(" + t.live + ")"
+	sql := strings.Replace(listUsers, "{columns}", db.SelectList(exprs, columns), 1)
+	return db.Query{SQL: t.sql(sql + where.String() + " ORDER BY " + order.String()), Args: where.Args}, true, nil
 }
 
 // Select returns every user that the filter selects, in the order of their ids; deleted ones alone
 // where deleted is set.
 func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filter, deleted bool) ([]User, error) {
 	f.IncludeDeleted, f.Sort = deleted, []string{"id"}
-	seq, err := t.All(ctx, d, idle, f)
+	q, err := t.All(f)
 	if err != nil {
 		return nil, err
 	}
 	var list []User
-	for u, err := range seq {
+	for u, err := range db.Stream[User](ctx, d, idle, q) {
 		if err != nil {
 			return nil, err
 		}

@@ -82,6 +82,7 @@ var fields = []schema.Field{
 type Table struct {
 	shape   *schema.Table
 	columns string
+	live    string
 	holes   *strings.Replacer
 }
 
@@ -93,7 +94,7 @@ func In(cat schema.Catalog) (*Table, error) {
 	}
 	live := shape.Live("u")
 	columns := shape.Select("u", fields) + ", (" + live + ") AS is_active"
-	return &Table{shape: shape, columns: columns, holes: strings.NewReplacer(
+	return &Table{shape: shape, columns: columns, live: live, holes: strings.NewReplacer(
 		"{table}", shape.Name,
 		"{columns}", columns,
 		"{live}", "("+live+")",

@@ -1,0 +1,237 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"maps"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/wire"
+)
+
+// exportFlags are what cron jobs ask of a list: what changed, and a proof of what was written.
+type exportFlags struct {
+	changedSince    timeFlag
+	state, manifest string
+}
+
+func (x *exportFlags) bind(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.Var(&x.changedSince, "changed-since", "created or changed from this `time` on, by the rows' own times")
+	f.StringVar(&x.state, "state", "", "with --all: only what was created or changed since the last run with this `file`, by transactions, so that late commits are not missed; then move it on")
+	f.StringVar(&x.manifest, "manifest", "", "with --all and --output-file: write rows, bytes, SHA-256, snapshot time and filter to `file` afterwards")
+	cmd.MarkFlagsMutuallyExclusive("state", "changed-since")
+}
+
+// check refuses flags that ask for what there will not be.
+func (x *exportFlags) check(all bool, file string) error {
+	switch {
+	case x.state != "" && !all:
+		return fault.New(fault.Usage, "--state needs --all").WithHint("an increment is always exported as a whole")
+	case x.manifest != "" && (!all || file == ""):
+		return fault.New(fault.Usage, "--manifest needs --all and --output-file").WithHint("it says what the file holds")
+	}
+	return nil
+}
+
+// shaping are the flags of a list that do not select rows.
+var shaping = []string{
+	"output", "columns", "no-headers", "output-file", "jq", "csv-bom", "csv-safe", "page", "page-size", "all", "cursor",
+	"sort", "state", "manifest",
+}
+
+// selectedBy returns the flags that select rows, with their values as they were given.
+func selectedBy(cmd *cobra.Command) map[string]string {
+	filter := map[string]string{}
+	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		if f.Changed && !slices.Contains(shaping, f.Name) {
+			filter[f.Name] = f.Value.String()
+		}
+	})
+	return filter
+}
+
+// fingerprint tells one selection from another.
+func fingerprint(filter map[string]string) string {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(filter)) {
+		_, _ = fmt.Fprintf(h, "%q=%q\n", name, filter[name]) // a hash takes everything
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// export is one run of a list's --all.
+type export struct {
+	*app
+	flags   *exportFlags
+	command string
+	filter  map[string]string
+	state   *stateFile // nil without --state
+	since   db.Increment
+	server  string
+
+	watermark time.Time
+	mark      db.Mark
+}
+
+// everything prints every row of a listing, as binary rows where it can; then, with the file in place, come
+// the manifest and the state, in this order, so that the state never runs ahead of what was delivered.
+func everything[T any](ctx context.Context, a *app, cmd *cobra.Command, v output.View, s *session, l listing[T], flags *exportFlags) error {
+	x := &export{app: a, flags: flags, command: cmd.CommandPath()[len("cxgctl "):], filter: selectedBy(cmd)}
+	if err := x.prepare(ctx, s); err != nil {
+		return err
+	}
+	defer x.state.unlock()
+	columns, fast, err := output.Exports[T](a.print, v)
+	var q db.Query
+	if fast = fast && l.query != nil; err == nil && fast {
+		q, fast, err = l.query(ctx, columns, x.since)
+	}
+	if err == nil && !fast {
+		q, err = l.all(ctx, x.since)
+	}
+	if err != nil {
+		return err
+	}
+	a.clock.stop() // a stream has an idle time-out of its own
+
+	within := func(fn func(ctx context.Context, r db.Reader, w *db.Watch) error) error {
+		return db.Export(ctx, s.db, s.idle, func(ctx context.Context, r db.Reader, w *db.Watch) error {
+			var err error
+			if x.mark, err = x.markOf(ctx, r, l.table); err != nil {
+				return err
+			}
+			defer x.progress(ctx, r, q, w)()
+			return fn(ctx, r, w)
+		})
+	}
+	var n int64
+	if fast {
+		n, err = output.Export[T](a.print, v, func(begin func([]wire.Column) error, row func([][]byte) error) error {
+			return within(func(ctx context.Context, r db.Reader, w *db.Watch) error { return q.Each(ctx, r, begin, w.Row(row)) })
+		})
+	} else {
+		n, err = output.Stream(a.print, v, stream[T](within, q))
+	}
+	if err != nil {
+		return err
+	}
+	return x.settle(n)
+}
+
+// stream yields the rows of q as records.
+func stream[T any](within func(func(context.Context, db.Reader, *db.Watch) error) error, q db.Query) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var zero T
+		stopped := false
+		err := within(func(ctx context.Context, r db.Reader, w *db.Watch) error {
+			return db.Records(ctx, r, w, q, func(row T) bool {
+				stopped = !yield(row, nil)
+				return !stopped
+			})
+		})
+		if err != nil && !stopped {
+			yield(zero, err)
+		}
+	}
+}
+
+// prepare takes the state's lock and finds out where the last run with it stood.
+func (x *export) prepare(ctx context.Context, s *session) (err error) {
+	x.since.Since = time.Time(x.flags.changedSince)
+	if x.flags.manifest != "" {
+		x.print.Digest = &output.Digest{Hash: sha256.New()}
+		if x.watermark, err = db.Watermark(ctx, s.db); err != nil {
+			return err
+		}
+	}
+	if x.flags.state == "" {
+		return nil
+	}
+	if x.state, err = lockState(x.flags.state); err != nil {
+		return err
+	}
+	last, err := x.state.read(x.command, x.filter)
+	if err == nil {
+		x.server, err = db.Server(ctx, s.db)
+	}
+	reached := false
+	if err == nil && last != nil {
+		reached, err = last.Reaches(ctx, s.db, x.server)
+	}
+	switch {
+	case err != nil:
+		x.state.unlock()
+	case reached:
+		x.since.After = last
+	case last != nil:
+		x.note("the server was restored, failed over or is another one since the last run: exporting everything")
+	}
+	return err
+}
+
+// markOf returns what the export's snapshot sees.
+func (x *export) markOf(ctx context.Context, r db.Reader, table string) (db.Mark, error) {
+	if x.state == nil && x.flags.manifest == "" {
+		return db.Mark{}, nil
+	}
+	return db.MarkOf(ctx, r, x.server, table, x.state != nil)
+}
+
+// manifest is what --manifest writes.
+type manifest struct {
+	Command    string            `json:"command"`
+	Filter     map[string]string `json:"filter"`
+	File       string            `json:"file"` // its name, without folders
+	Format     output.Format     `json:"format"`
+	Rows       int64             `json:"rows"`
+	Bytes      int64             `json:"bytes"`
+	SHA256     string            `json:"sha256"` // of the file's bytes, compressed ones where it is compressed
+	SnapshotAt db.Time           `json:"snapshot_at"`
+	Watermark  db.Time           `json:"watermark"` // for the next --changed-since; overlaps, see db.Watermark
+	Since      *db.Time          `json:"since"`     // the snapshot that the increment goes on from; null without one
+	Version    string            `json:"version"`
+}
+
+// settle writes what goes with a file that is in place.
+func (x *export) settle(n int64) error {
+	if x.flags.manifest != "" {
+		m := manifest{
+			Command: x.command, Filter: x.filter, File: filepath.Base(x.print.File), Format: x.print.Format,
+			Rows: n, Bytes: x.print.Digest.Bytes, SHA256: hex.EncodeToString(x.print.Digest.Sum(nil)),
+			SnapshotAt: db.At(x.mark.At), Watermark: db.At(x.watermark), Version: version(),
+		}
+		if x.since.After != nil {
+			at := db.At(x.since.After.At)
+			m.Since = &at
+		}
+		if err := writeJSON(x.flags.manifest, m); err != nil {
+			return err
+		}
+	}
+	if x.state == nil {
+		return nil
+	}
+	return x.state.write(x.command, x.filter, x.mark)
+}
+
+// writeJSON puts a document in place.
+func writeJSON(file string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return output.WriteFile(file, append(b, '\n'))
+}

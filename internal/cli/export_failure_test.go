@@ -1,0 +1,215 @@
+package cli
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cxgctl/cxgctl/internal/dbtest"
+)
+
+// withInvoices is a fresh pair of databases with so many invoices that an export of them takes a while.
+func withInvoices(t *testing.T, n int) dbtest.Pair {
+	t.Helper()
+	pair := dbtest.New(t, migrated)
+	conn := unchecked(t, pair.Manager)
+	_, err := conn.Exec(t.Context(), `INSERT INTO bill.invoices (tenant_id, subscription_id, invoice_no, invoice_date, due_date, start_date, close_date, base_amount, total_amount, user_count)
+SELECT gen_random_uuid(), gen_random_uuid(), 'INV-' || n, '2026-01-01', '2026-01-31', '2026-01-01', '2026-01-31', n, n, 1 FROM generate_series(1, $1::int) n`, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair
+}
+
+// old puts a file in place that an export is to replace, or not.
+func old(t *testing.T, dir, name string) string {
+	t.Helper()
+	file := filepath.Join(dir, name)
+	if err := os.WriteFile(file, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// kept fails unless the folder holds the old files and nothing else but a lock.
+func kept(t *testing.T, dir string, files ...string) {
+	t.Helper()
+	for _, f := range files {
+		if b, err := os.ReadFile(f); err != nil || string(b) != "old" {
+			t.Errorf("%s was touched: %.40q, %v", f, b, err)
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if f := filepath.Join(dir, e.Name()); !strings.HasSuffix(f, ".lock") && !strings.Contains(strings.Join(files, " "), f) {
+			t.Errorf("%s is left", f)
+		}
+	}
+}
+
+// underWay waits until the export's temporary file has something in it.
+func underWay(t *testing.T, dir string, than int64) {
+	t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if info, err := e.Info(); err == nil && info.Size() > than {
+				return
+			}
+		}
+	}
+	t.Fatal("nothing was ever written")
+}
+
+// exports are the formats that an accident happens to, each by the name of its file.
+var exports = map[string]string{"x.csv": "csv", "x.jsonl.gz": "jsonl", "x.json.zst": "json", "x.xlsx": "xlsx"}
+
+// Whatever ends an export in its middle leaves the old file, the old manifest and no half of a new one, and
+// the exit code says what happened.
+func TestAnExportThatEndsEarlyLeavesTheOldFile(t *testing.T) {
+	t.Parallel()
+	pair := withInvoices(t, 300_000)
+	for accident, c := range map[string]struct {
+		code   int
+		strike func(t *testing.T, p *process)
+	}{
+		"interrupted": {130, func(t *testing.T, p *process) { signalTo(t, p, syscall.SIGINT) }},
+		"terminated":  {143, func(t *testing.T, p *process) { signalTo(t, p, syscall.SIGTERM) }},
+		"server gone": {8, func(t *testing.T, _ *process) {
+			ask(t, pair.Manager, `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'cxgctl'`)
+		}},
+	} {
+		t.Run(accident, func(t *testing.T) { // one after the other: the server's end is everybody's
+			for name, format := range exports {
+				dir := t.TempDir()
+				file, manifest := old(t, dir, name), old(t, dir, "manifest.json")
+				p := cxgctl(t, pair, "invoices", "list", "--all", "-o", format, "--output-file", file, "--manifest", manifest, "--state", filepath.Join(dir, "s")).start(t)
+				underWay(t, dir, 100)
+				sent := time.Now()
+				c.strike(t, p)
+				if got := p.exit(t); got != c.code {
+					t.Errorf("%s: exit code %d, want %d: %s", name, got, c.code, p.err.String())
+				}
+				if took := time.Since(sent); took > 2*time.Second {
+					t.Errorf("%s: it ended after %s", name, took)
+				}
+				kept(t, dir, file, manifest)
+			}
+		})
+	}
+	t.Run("killed", func(t *testing.T) {
+		dir := t.TempDir()
+		file := old(t, dir, "x.csv")
+		p := cxgctl(t, pair, "invoices", "list", "--all", "-o", "csv", "--output-file", file).start(t)
+		underWay(t, dir, 100)
+		signalTo(t, p, syscall.SIGKILL)
+		if code := p.exit(t); code != -1 {
+			t.Errorf("exit code %d", code)
+		}
+		if b, err := os.ReadFile(file); err != nil || string(b) != "old" {
+			t.Errorf("the file was touched: %.40q, %v", b, err)
+		}
+	})
+	t.Run("reader gone", func(t *testing.T) {
+		for _, format := range []string{"csv", "jsonl", "json", "yaml", "id"} {
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := cxgctl(t, pair, "invoices", "list", "--all", "-o", format)
+			p.Stdout = w
+			p.start(t)
+			_ = w.Close()
+			if _, err := r.Read(make([]byte, 4096)); err != nil {
+				t.Fatal(err)
+			}
+			_ = r.Close()
+			began := time.Now()
+			if code := p.exit(t); code != brokenPipe || p.err.Len() > 0 {
+				t.Errorf("%s: exit code %d: %s", format, code, p.err.String())
+			}
+			if took := time.Since(began); took > 2*time.Second {
+				t.Errorf("%s: it ended after %s", format, took)
+			}
+		}
+	})
+	t.Run("locked", func(t *testing.T) { // it is the idle time-out that ends it
+		release := hold(t, pair.Manager, `LOCK TABLE bill.invoices IN ACCESS EXCLUSIVE MODE`)
+		defer release()
+		dir := t.TempDir()
+		file := old(t, dir, "x.csv")
+		cxgctl(t, pair, "invoices", "list", "--all", "-o", "csv", "--output-file", file, "--timeout", "1s").exits(t, 8)
+		kept(t, dir, file)
+	})
+}
+
+func signalTo(t *testing.T, p *process, sig syscall.Signal) {
+	t.Helper()
+	if err := p.Process.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A disk that fills up under an export, compressed in another goroutine or not, fails it.
+func TestAnExportOntoAFullDisk(t *testing.T) {
+	t.Parallel()
+	pair := withInvoices(t, 30_000)
+	dir := t.TempDir()
+	small := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=256k") == nil
+	if small {
+		t.Cleanup(func() { _ = unix.Unmount(dir, 0) })
+	}
+	for name, format := range exports {
+		cxgctl(t, pair, "invoices", "list", "--all", "-o", format, "--output-file", "/dev/full").exits(t, 1).says(t, "no space left on device")
+		if !small { // nobody but root may mount one
+			continue
+		}
+		file := old(t, dir, name)
+		cxgctl(t, pair, "invoices", "list", "--all", "-o", format, "--output-file", file).exits(t, 1).says(t, "no space left on device")
+		kept(t, dir, file)
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// What an export says of itself is true, whatever it was compressed by.
+func TestAManifestIsOfTheFile(t *testing.T) {
+	t.Parallel()
+	pair := withInvoices(t, 1000)
+	for name, format := range exports {
+		dir := t.TempDir()
+		file, manifest := filepath.Join(dir, name), filepath.Join(dir, "m")
+		cxgctl(t, pair, "invoices", "list", "--all", "-o", format, "--output-file", file, "--manifest", manifest).exits(t, 0)
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.Sum256(b)
+		m, err := os.ReadFile(manifest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{
+			fmt.Sprintf(`"sha256": "%s"`, hex.EncodeToString(sum[:])), fmt.Sprintf(`"bytes": %d,`, len(b)), `"rows": 1000,`,
+		} {
+			if !strings.Contains(string(m), want) {
+				t.Errorf("%s: the manifest lacks %s:\n%s", name, want, m)
+			}
+		}
+	}
+}

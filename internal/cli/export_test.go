@@ -1,0 +1,224 @@
+package cli
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/dbtest"
+	"github.com/cxgctl/cxgctl/internal/dbtest/generations"
+	"github.com/cxgctl/cxgctl/internal/invoices"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/users"
+	"github.com/cxgctl/cxgctl/internal/wire"
+)
+
+// plant adds rows whose values are of the kinds that encoders get wrong, to what a generation has.
+func plant(t *testing.T, dsn string, g generations.Generation) {
+	t.Helper()
+	ctx := t.Context()
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	exec := func(sql string, args ...any) {
+		t.Helper()
+		if _, err := conn.Exec(ctx, sql, args...); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	exec(`UPDATE idam.users SET last_login_ip = '2001:db8::ff', last_login_at = '0044-03-15 12:00:00+00 BC', backup_codes = '{a}' WHERE username = 'admin'`)
+	for i, name := range append(hostile, "", " ", " outer ", "a,b", `"`, "'+1", "-1", "@x", "null", "yes", "1", "각각", "-infinity") {
+		exec(`INSERT INTO idam.users (username, email, full_name, user_type, phone, last_login_ip, last_login_at) VALUES ($1, $2, $3, 'TENANT', $4, '10.0.0.1', $5::timestamptz)`,
+			fmt.Sprintf("p%02d", i), fmt.Sprintf("p%02d@example.com", i), name, []any{nil, ""}[i%2],
+			[]string{"infinity", "-infinity", "10000-01-01T00:00:00Z", "2026-01-01T00:00:00.000001Z"}[i%4])
+	}
+	exec(`ALTER TABLE bill.invoices ALTER used_storage TYPE numeric`)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for i := range 60 {
+		exec(`INSERT INTO bill.invoices (tenant_id, subscription_id, invoice_no, invoice_date, due_date, start_date, close_date, base_amount,
+  usage_amount, discount_amount, tax_amount, total_amount, currency, user_count, used_storage, api_calls, paid_at, payment_method, status, `+g.InvoiceFlag+`)
+SELECT tenant_id, subscription_id, $1, $2::date, 'infinity', $2::date, 'infinity', $3::numeric, $4::numeric, 'NaN', NULL, 99999999999999.9999,
+  $5, 1, $6::numeric, $7, $8::timestamptz, NULL, 'PENDING', $9 FROM bill.invoices LIMIT 1`,
+			fmt.Sprintf("P-%02d %s", i, hostile[i%len(hostile)]),
+			[]string{"2026-02-28", "0044-03-15 BC", "-infinity", "10001-01-01", "0001-01-01"}[i%5],
+			[]string{"0", "0.0001", "12000", "10000.0001"}[i%4], []any{nil, "1.5", "99999999999999.9999"}[i%3],
+			[]string{"KRW", "US ", "usd", "  "}[i%4],
+			[]any{nil, "-0.00000000000000000001", "1e30", "NaN", "Infinity", "-Infinity", fmt.Sprint(rnd.Float64() * 1e6)}[i%7],
+			[]any{nil, -5, 2147483647}[i%3], []any{nil, "infinity", "2026-01-01T00:00:00.1Z"}[i%3], i%6 == 0)
+	}
+	if g.Audit == generations.EventAudit {
+		exec(`INSERT INTO audt.audit_logs (event_type, event_category, description, result, risk_level, status, deleted, extra_data, resource_id)
+SELECT 'ADMIN_ACTION', 'DATA_MODIFICATION', 'x', 'SUCCESS', 'LOW', 'ACTIVE', false, e, 'x' FROM unnest(ARRAY[
+  '{"operator": "홍길동", "resource": "user", "before": null, "after": {"b": 1.10, "a": "<\u2028\u202e\u0007", "z": [], "n": {"y": [1, {"k": null}]}}}',
+  '{"before": {"x": "=1"}, "after": [], "reason": "a,\"b\"\n", "ticket": ""}', NULL, '{}']::jsonb[]) e`)
+	}
+}
+
+// compare prints a noun's rows by records and in binary form, in every format and with every flag that
+// has a say in it, and fails where a byte differs.
+func compare[T any](t *testing.T, d *db.DB, v output.View, all func() (db.Query, error), query func([]string) (db.Query, bool, error)) {
+	t.Helper()
+	fields := output.Fields[T]()
+	var options []output.Options
+	for _, f := range []output.Format{output.CSV, output.TSV, output.JSONL, output.JSON, output.YAML, output.ID} {
+		options = append(options,
+			output.Options{Format: f},
+			output.Options{Format: f, NoHeaders: true, CSVBOM: true, CSVSafe: true},
+			output.Options{Format: f, Columns: []string{fields[len(fields)-1], fields[0], fields[3]}},
+			output.Options{Format: f, Columns: []string{fields[2]}, CSVSafe: true})
+	}
+	rows := func(q db.Query) output.Rows {
+		return func(begin func([]wire.Column) error, row func([][]byte) error) error {
+			return db.Export(t.Context(), d, time.Minute, func(ctx context.Context, r db.Reader, w *db.Watch) error {
+				return q.Each(ctx, r, begin, w.Row(row))
+			})
+		}
+	}
+	slow := sheetOf(t, func(p *output.Printer) error {
+		q, err := all()
+		if err == nil {
+			_, err = output.Stream(p, v, db.Stream[T](t.Context(), d, time.Minute, q))
+		}
+		return err
+	})
+	fast := sheetOf(t, func(p *output.Printer) error {
+		q, _, err := query(fields)
+		if err == nil {
+			_, err = output.Export[T](p, v, rows(q))
+		}
+		return err
+	})
+	if slow != fast || len(fast) < 1000 {
+		t.Errorf("the spreadsheets differ:\n%.2000s\n%.2000s", slow, fast)
+	}
+	for _, o := range options {
+		var slow, fast bytes.Buffer
+		o.Stdout = &slow
+		p, err := output.New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rq, err := all()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := output.Stream(p, v, db.Stream[T](t.Context(), d, time.Minute, rq))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Stdout = &fast
+		columns, ok, err := output.Exports[T](p, v)
+		if err != nil || !ok {
+			t.Fatalf("%+v cannot be exported: %v", o, err)
+		}
+		q, ok, err := query(columns)
+		if err != nil || !ok {
+			t.Fatalf("%v cannot be read in binary: %v", columns, err)
+		}
+		m, err := output.Export[T](p, v, rows(q))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n != m || n == 0 {
+			t.Errorf("%s: %d records, %d rows", o.Format, n, m)
+		}
+		want, got := strings.Split(slow.String(), "\n"), strings.Split(fast.String(), "\n")
+		for i := range want {
+			if i >= len(got) || got[i] != want[i] {
+				t.Fatalf("%s %v, line %d:\n%q, want\n%q", o.Format, o.Columns, i+1, got[min(i, len(got)-1)], want[i])
+			}
+		}
+		if len(got) != len(want) {
+			t.Errorf("%s: %d lines, want %d", o.Format, len(got), len(want))
+		}
+	}
+}
+
+// sheetOf is the first sheet of the workbook that print makes.
+func sheetOf(t *testing.T, print func(*output.Printer) error) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "x.xlsx")
+	p, err := output.New(output.Options{Format: output.XLSX, File: file})
+	if err == nil {
+		err = print(p)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := zip.OpenReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = z.Close() }()
+	f, err := z.Open("xl/worksheets/sheet1.xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(text), "<row>", "\n<row>")
+}
+
+// Rows in binary form say what records say, byte for byte, on every generation.
+func TestExportsPrintWhatRecordsPrint(t *testing.T) {
+	t.Parallel()
+	for _, g := range generations.All {
+		t.Run(g.Name, func(t *testing.T) {
+			t.Parallel()
+			pair := dbtest.New(t, found(g).template)
+			plant(t, pair.Manager, g)
+			d, err := db.Open(t.Context(), db.Options{Name: "manager", URL: pair.Manager})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(d.Close)
+			cat, err := schema.Read(t.Context(), d, schema.Users, schema.Invoices, schema.Tenants, schema.AuditLogs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx := t.Context()
+			ut, err := users.In(cat)
+			if err != nil {
+				t.Fatal(err)
+			}
+			uf := users.Filter{IncludeDeleted: true}
+			compare[users.User](t, d, userView,
+				func() (db.Query, error) { return ut.All(uf) },
+				func(c []string) (db.Query, bool, error) { return ut.Export(uf, c) })
+			it, err := invoices.In(cat)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := invoices.Filter{IncludeDeleted: true, Sort: []string{"tenant_code:desc"}}
+			compare[invoices.Invoice](t, d, invoiceView,
+				func() (db.Query, error) { return it.All(ctx, d, f) },
+				func(c []string) (db.Query, bool, error) { return it.Export(ctx, d, f, c) })
+			if g.Audit == "" {
+				return
+			}
+			log, err := audit.LogIn(cat)
+			if err != nil {
+				t.Fatal(err)
+			}
+			compare[audit.Entry](t, d, auditView,
+				func() (db.Query, error) { return log.All(ctx, d, audit.Filter{}) },
+				func(c []string) (db.Query, bool, error) { return log.Export(ctx, d, audit.Filter{}, c) })
+		})
+	}
+}

@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// stateFile is where the runs of an incremental export leave word for the next one. The lock stands
+// beside it, in a file that is never replaced, and ends with the process that holds it, however that ends.
+type stateFile struct {
+	path string
+	lock *os.File
+}
+
+// content is what a state file holds. What selects the rows is part of it: with another filter, rows that
+// did not change would be missed.
+type content struct {
+	Version int               `json:"version"` // 1
+	Command string            `json:"command"`
+	Filter  map[string]string `json:"filter"`
+	db.Mark
+}
+
+const stateVersion = 1
+
+// lockState takes the lock of a state file; that another run holds it is BUSY, at once.
+func lockState(path string) (*stateFile, error) {
+	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, stateFault(path, "cannot lock", err)
+	}
+	for {
+		switch err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
+		case err == nil:
+			return &stateFile{path, f}, nil
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EWOULDBLOCK):
+			_ = f.Close()
+			return nil, fault.New(fault.Busy, "another run works with the state file %q", path).
+				WithHint("nothing was done; the next run has what this one would have had").With("file", path)
+		default:
+			_ = f.Close()
+			return nil, stateFault(path, "cannot lock", err)
+		}
+	}
+}
+
+func stateFault(path, what string, err error) error {
+	reason := err
+	if inner := errors.Unwrap(err); inner != nil {
+		reason = inner // without the path once more
+	}
+	return fault.New(fault.Validation, "%s the state file %q: %s", what, path, reason).With("file", path).Because(err)
+}
+
+// unlock lets the next run in; it does nothing without a state file.
+func (f *stateFile) unlock() {
+	if f != nil {
+		_ = f.lock.Close()
+	}
+}
+
+// read returns the mark of the last run, nil where there was none. A file that is no state file, or one of
+// another command or filter, is a VALIDATION_ERROR.
+func (f *stateFile) read(command string, filter map[string]string) (*db.Mark, error) {
+	b, err := os.ReadFile(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, stateFault(f.path, "cannot read", err)
+	}
+	var c content
+	if err := json.Unmarshal(b, &c); err != nil || c.Version != stateVersion || c.Command == "" {
+		return nil, fault.New(fault.Validation, "%q is no state file of this cxgctl", f.path).
+			WithHint("name another file, or remove this one to export everything").With("file", f.path)
+	}
+	if c.Command != command || !maps.Equal(c.Filter, filter) {
+		return nil, fault.New(fault.Validation, "the state file %q is of another selection: %s %v", f.path, c.Command, c.Filter).
+			WithHint("each selection needs a state file of its own; ages such as 30d select something else in every run").With("file", f.path)
+	}
+	return &c.Mark, nil
+}
+
+// write moves the state on.
+func (f *stateFile) write(command string, filter map[string]string, m db.Mark) error {
+	return writeJSON(f.path, content{stateVersion, command, filter, m})
+}

@@ -1,0 +1,174 @@
+package db
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// FirstCursor is the cursor that a walk through a list begins with.
+const FirstCursor = "first"
+
+// Cursor asks for the page behind a place in a sorted list. Unlike a page's number it costs the same
+// however deep the place is, and rows that come or go meanwhile neither repeat nor hide others.
+type Cursor struct {
+	Token     string // FirstCursor, or what the page before gave as the next
+	Size      int
+	Selection string // whatever tells one selection of rows from another; a token serves for its own alone
+}
+
+// Slice is the page behind a cursor.
+type Slice[T any] struct {
+	Items []T
+	Next  string // the cursor of the next page; "" where there is none
+}
+
+// place is what a token holds. It is opaque to callers: what it says may change, and Version with it.
+type place struct {
+	Version   int       `json:"v"`
+	Order     string    `json:"o"`
+	Selection string    `json:"s"`
+	Keys      []*string `json:"k"` // of the last row that was shown, as text; nil for NULL
+}
+
+const placeVersion = 1
+
+// Check adds what is wrong with the cursor for a list in this order to problems, and returns the place.
+func (c Cursor) check(order Order, problems *fault.Problems) (at place) {
+	Paging{1, c.Size}.Check(problems)
+	if c.Token == FirstCursor {
+		return place{}
+	}
+	b, err := base64.RawURLEncoding.DecodeString(c.Token)
+	if err == nil {
+		err = json.Unmarshal(b, &at)
+	}
+	switch {
+	case err != nil || at.Version != placeVersion:
+		problems.Add("cursor", "%.40q is none of cxgctl's; begin with %q", c.Token, FirstCursor)
+	case at.Order != order.String() || len(at.Keys) != len(order):
+		problems.Add("cursor", "it is of another --sort; begin anew with %q", FirstCursor)
+	case at.Selection != c.Selection:
+		problems.Add("cursor", "it is of other filters; begin anew with %q", FirstCursor)
+	}
+	return at
+}
+
+// Follow returns the rows behind the cursor. selection is "SELECT … FROM … WHERE " and keys the same
+// for the row whose id is @cursor_id, with %s for its select list; id tells a row's id.
+func Follow[T any](ctx context.Context, d *DB, c Cursor, selection, keys string, where Where, order Order, id func(T) uuid.UUID) (Slice[T], error) {
+	var out Slice[T]
+	var problems fault.Problems
+	at := c.check(order, &problems)
+	if err := problems.Err(); err != nil {
+		return out, err
+	}
+	if at.Keys != nil {
+		order.after(&where, at.Keys)
+	}
+	err := d.Snapshot(ctx, func(r Reader) error {
+		args := Paging{1, c.Size + 1}.Args(where.Args) // one more tells whether there is a next page
+		var err error
+		out.Items, err = Collect[T](ctx, r, selection+where.String()+" ORDER BY "+order.String()+" LIMIT @limit", args)
+		if err != nil || len(out.Items) <= c.Size {
+			return err
+		}
+		out.Items = out.Items[:c.Size]
+		next := place{placeVersion, order.String(), c.Selection, make([]*string, len(order))}
+		exprs := make([]string, len(order))
+		into := make([]any, len(order))
+		for i, term := range order {
+			exprs[i], into[i] = "("+term.Expr+")::text", &next.Keys[i]
+		}
+		last := pgx.NamedArgs{"cursor_id": id(out.Items[c.Size-1])}
+		if err := r.QueryRow(ctx, fmt.Sprintf(keys, strings.Join(exprs, ", ")), last).Scan(into...); err != nil {
+			return err
+		}
+		token, err := json.Marshal(next)
+		out.Next = base64.RawURLEncoding.EncodeToString(token)
+		return err
+	})
+	return out, err
+}
+
+// Order is what a list is sorted by, NULLs last either way.
+type Order []Term
+
+// Term is one of the expressions of an order.
+type Term struct {
+	Sort
+	Desc bool
+}
+
+// String returns the ORDER BY list.
+func (o Order) String() string {
+	list := make([]string, len(o))
+	for i, t := range o {
+		list[i] = t.Expr + " ASC"
+		if t.Desc {
+			list[i] = t.Expr + " DESC"
+			if !t.NotNull {
+				list[i] += " NULLS LAST"
+			}
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+// after adds the predicate for the rows that come behind the one with these keys. Where an index can
+// serve the order, it can serve the predicate: as one comparison of rows, or else by a bound on the
+// first expression, which a list of alternatives would hide.
+func (o Order) after(w *Where, keys []*string) {
+	value := func(i int) string { return fmt.Sprintf("@cursor_%d::text::%s", i, o[i].Type) }
+	if w.Args == nil {
+		w.Args = pgx.NamedArgs{}
+	}
+	alike := true
+	for i, t := range o {
+		w.Args[fmt.Sprintf("cursor_%d", i)] = keys[i]
+		alike = alike && t.NotNull && t.Desc == o[0].Desc
+	}
+	sign := func(t Term) string {
+		if t.Desc {
+			return " < "
+		}
+		return " > "
+	}
+	if alike {
+		exprs, values := make([]string, len(o)), make([]string, len(o))
+		for i, t := range o {
+			exprs[i], values[i] = t.Expr, value(i)
+		}
+		w.Add("(" + strings.Join(exprs, ", ") + ")" + sign(o[0]) + "(" + strings.Join(values, ", ") + ")")
+		return
+	}
+	if t := o[0]; t.NotNull {
+		w.Add(t.Expr + strings.TrimSuffix(sign(t), " ") + "= " + value(0))
+	}
+	var alternatives []string
+	same := ""
+	for i, t := range o {
+		beyond, equal := t.Expr+sign(t)+value(i), t.Expr+" = "+value(i)
+		switch {
+		case keys[i] == nil:
+			beyond, equal = "", t.Expr+" IS NULL"
+		case !t.NotNull:
+			beyond = "(" + beyond + " OR " + t.Expr + " IS NULL)"
+		}
+		if beyond != "" {
+			alternatives = append(alternatives, same+beyond)
+		}
+		same += equal + " AND "
+	}
+	if len(alternatives) == 0 {
+		alternatives = []string{"false"}
+	}
+	w.Add("(" + strings.Join(alternatives, " OR ") + ")")
+}

@@ -1,0 +1,387 @@
+package output
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"reflect"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/wire"
+)
+
+// Rows hands out rows in the server's binary form: first begin is called with the columns, then row with
+// each row's values, nil for NULL, which are good until row returns. An error of either ends it.
+type Rows func(begin func([]wire.Column) error, row func(values [][]byte) error) error
+
+// rowEncoder turns rows into one format by appending them to a buffer, without a record in between. What
+// it appends is what the encoder of the same format prints of the record, byte for byte.
+type rowEncoder interface {
+	begin(b []byte) ([]byte, error)
+	row(b []byte, values [][]byte) ([]byte, error)
+	// write takes what was appended so far.
+	write(b []byte) error
+	end(b []byte, e envelope) error
+}
+
+// Exports returns the names of the fields that Export prints of T, in order; false where the format needs
+// records: tables, --jq, and whatever a terminal shows, which is made harmless cell by cell.
+func Exports[T any](p *Printer, v View) ([]string, bool, error) {
+	cols, err := p.columns(reflect.TypeFor[T](), v, false)
+	if err != nil || p.jq != nil || p.Terminal.IsTTY || p.Format == Table || p.Format == Wide {
+		return nil, false, err
+	}
+	return names(cols), true, nil
+}
+
+// Export is Stream for rows in binary form, whose columns are those that Exports returned: the same bytes,
+// several times as fast, and in a constant amount of memory.
+func Export[T any](p *Printer, v View, rows Rows) (n int64, err error) {
+	cols, err := p.columns(reflect.TypeFor[T](), v, false)
+	if err != nil {
+		return 0, err
+	}
+	out, err := p.open()
+	if err != nil {
+		return 0, err
+	}
+	done := false
+	buf := make([]byte, 0, bufferSize+bufferSize/4)
+	defer func() {
+		if !done {
+			keep := n > 0 && p.Format.isLines()
+			if keep && out.pending == nil {
+				_, _ = out.w.Write(buf) // rows before a failure are whole; the failure says more than this one
+			}
+			out.abort(keep)
+		}
+	}()
+
+	var enc rowEncoder
+	err = rows(func(sent []wire.Column) error {
+		if len(sent) != len(cols) {
+			return fault.New(fault.Internal, "the query returns %d columns where %d are printed", len(sent), len(cols))
+		}
+		enc = p.rowEncoder(out.w, cols, sent)
+		var err error
+		buf, err = enc.begin(buf)
+		return err
+	}, func(values [][]byte) error {
+		whole := len(buf)
+		var err error
+		if buf, err = enc.row(buf, values); err != nil {
+			buf = buf[:whole]
+			return err
+		}
+		n++
+		if len(buf) >= bufferSize {
+			err = enc.write(buf)
+			buf = buf[:0]
+		}
+		return err
+	})
+	if err != nil {
+		return n, err
+	}
+	if err := enc.end(buf, envelope{total: n, page: 1, size: n, pages: min(n, 1)}); err != nil {
+		return n, err
+	}
+	done = true
+	return n, out.commit()
+}
+
+func (p *Printer) rowEncoder(w io.Writer, cols []column, sent []wire.Column) rowEncoder {
+	s := straight{w}
+	switch p.Format {
+	case JSON:
+		return &jsonRows{straight: s, objects: newObjects(sent)}
+	case JSONL:
+		return &jsonLineRows{s, newObjects(sent)}
+	case YAML:
+		return newYAMLRows(s, sent)
+	case XLSX:
+		x := newWorkbook(p, w, cols)
+		x.sent = sent
+		return bookRows{x}
+	}
+	return newDelimitedRows(p, s, cols, sent)
+}
+
+// straight is the part of an encoder whose bytes go out as they were appended.
+type straight struct{ w io.Writer }
+
+func (s straight) write(b []byte) error {
+	_, err := s.w.Write(b)
+	return err
+}
+
+// delimitedRows prints csv, tsv and the list of ids.
+type delimitedRows struct {
+	straight
+	delimited
+	sent  []wire.Column
+	typed []bool // whether a person may have typed it, so that csv-safe looks at it
+	comma byte
+	doc   document
+}
+
+func newDelimitedRows(p *Printer, s straight, cols []column, sent []wire.Column) *delimitedRows {
+	d := &delimitedRows{straight: s, delimited: delimited{printer: p, cols: cols}, sent: sent, typed: make([]bool, len(cols)), comma: '\t'}
+	if p.Format == CSV {
+		d.comma = ','
+	}
+	for i := range cols {
+		d.typed[i] = p.CSVSafe && cols[i].kind == text
+	}
+	return d
+}
+
+func (d *delimitedRows) begin(b []byte) ([]byte, error) {
+	var head bytes.Buffer
+	d.delimited.w = &head
+	err := d.delimited.begin()
+	return append(b, head.Bytes()...), err
+}
+
+func (d *delimitedRows) row(b []byte, values [][]byte) (_ []byte, err error) {
+	for i, v := range values {
+		if i > 0 {
+			b = append(b, d.comma)
+		}
+		c := &d.sent[i]
+		switch {
+		case v != nil && c.Form != wire.Text && c.Form != wire.Document:
+			b = c.Append(b, v)
+			continue
+		case v != nil && c.Form == wire.Text && !d.typed[i]:
+			// Most text needs no quotes: it is looked at where it is to stand.
+			start := len(b)
+			b = c.Append(b, v)
+			if isPlainCell(b[start:]) {
+				continue
+			}
+			d.cell = append(d.cell[:0], b[start:]...)
+			b = b[:start]
+		default:
+			if d.cell, err = d.doc.appendCell(d.cell[:0], c, v); err != nil {
+				return b, err
+			}
+			if d.typed[i] {
+				d.cell = safe(d.cell)
+			}
+		}
+		if d.comma == ',' {
+			b = appendCSV(b, d.cell, len(d.sent) == 1)
+		} else {
+			b = appendTSV(b, d.cell)
+		}
+	}
+	return append(b, '\n'), nil
+}
+
+func (d *delimitedRows) end(b []byte, _ envelope) error { return d.write(b) }
+
+// plain are the bytes that mean nothing to csv, to tsv or to readers of either, in any place but a space
+// at an end, and nothing outside ASCII.
+var plain = func() (is [256]bool) {
+	for c := ' '; c <= '~'; c++ {
+		is[c] = c != ',' && c != '"' && c != '\\'
+	}
+	return is
+}()
+
+func isPlainCell(cell []byte) bool {
+	if len(cell) == 0 || cell[0] == ' ' || cell[len(cell)-1] == ' ' {
+		return false
+	}
+	for _, c := range cell {
+		if !plain[c] {
+			return false
+		}
+	}
+	return true
+}
+
+// document makes JSON that the server keeps compact and harmless, as records have it.
+type document struct{ compact bytes.Buffer }
+
+func (d *document) append(b []byte, c *wire.Column, v []byte) ([]byte, error) {
+	n := len(b)
+	b = c.Append(b, v)
+	d.compact.Reset()
+	if err := json.Compact(&d.compact, b[n:]); err != nil {
+		return b, fault.New(fault.Internal, "cannot print the field %s: %s", c.Name, err).Because(err)
+	}
+	return appendJSONEscaped(b[:n], d.compact.Bytes()), nil
+}
+
+// appendCell appends the text of a value as csv and tables have it: absent, and JSON's null, are empty.
+func (d *document) appendCell(b []byte, c *wire.Column, v []byte) ([]byte, error) {
+	if v == nil {
+		return b, nil
+	}
+	if c.Form != wire.Document {
+		return c.Append(b, v), nil
+	}
+	n := len(b)
+	b, err := d.append(b, c, v)
+	if err == nil && string(b[n:]) == "null" {
+		b = b[:n]
+	}
+	return b, err
+}
+
+// objects appends rows as JSON objects.
+type objects struct {
+	sent []wire.Column
+	keys [][]byte // each with what stands before and behind it
+	doc  document
+}
+
+func newObjects(sent []wire.Column) objects {
+	o := objects{sent: sent, keys: make([][]byte, len(sent))}
+	for i := range sent {
+		key := []byte{','}
+		if i == 0 {
+			key[0] = '{'
+		}
+		o.keys[i] = append(appendJSONString(key, sent[i].Name), ':')
+	}
+	return o
+}
+
+func (o *objects) append(b []byte, values [][]byte) (_ []byte, err error) {
+	for i, v := range values {
+		b = append(b, o.keys[i]...)
+		if v == nil {
+			b = append(b, "null"...)
+			continue
+		}
+		switch c := &o.sent[i]; c.Form {
+		case wire.Bare:
+			b = c.Append(b, v)
+		case wire.Word:
+			b = append(b, '"')
+			b = c.Append(b, v)
+			b = append(b, '"')
+		case wire.Document:
+			if b, err = o.doc.append(b, c, v); err != nil {
+				return b, err
+			}
+		case wire.Text:
+			b = appendJSONText(b, c, v)
+		}
+	}
+	return append(b, '}'), nil
+}
+
+// appendJSONText appends text as a JSON string; most needs no escape, and is looked at where it stands.
+func appendJSONText(b []byte, c *wire.Column, v []byte) []byte {
+	b = append(b, '"')
+	start := len(b)
+	b = c.Append(b, v)
+	for _, x := range b[start:] {
+		if x < ' ' || x > '~' || x == '"' || x == '\\' {
+			s := string(b[start:])
+			return appendJSONString(b[:start-1], s)
+		}
+	}
+	return append(b, '"')
+}
+
+// jsonRows prints the document of jsonDocument.
+type jsonRows struct {
+	straight
+	objects
+	rows int
+}
+
+func (j *jsonRows) begin(b []byte) ([]byte, error) { return append(b, itemsHead...), nil }
+
+func (j *jsonRows) row(b []byte, values [][]byte) ([]byte, error) {
+	if j.rows++; j.rows > 1 {
+		b = append(b, ',')
+	}
+	return j.objects.append(b, values)
+}
+
+func (j *jsonRows) end(b []byte, e envelope) error { return j.write(appendItemsTail(b, e)) }
+
+// jsonLineRows prints one bare record a line.
+type jsonLineRows struct {
+	straight
+	objects
+}
+
+func (j *jsonLineRows) begin(b []byte) ([]byte, error) { return b, nil }
+
+func (j *jsonLineRows) row(b []byte, values [][]byte) ([]byte, error) {
+	b, err := j.objects.append(b, values)
+	return append(b, '\n'), err
+}
+
+func (j *jsonLineRows) end(b []byte, _ envelope) error { return j.write(b) }
+
+// yamlRows prints the document of yamlDocument.
+type yamlRows struct {
+	straight
+	sent []wire.Column
+	keys [][]byte
+	rows int
+	doc  document
+	cell []byte
+}
+
+func newYAMLRows(s straight, sent []wire.Column) *yamlRows {
+	y := &yamlRows{straight: s, sent: sent, keys: make([][]byte, len(sent))}
+	for i := range sent {
+		t := transcript{b: []byte("      ")}
+		if i == 0 {
+			t.b = []byte("    - ")
+		}
+		t.scalar(sent[i].Name)
+		y.keys[i] = append(t.b, ':')
+	}
+	return y
+}
+
+func (y *yamlRows) begin(b []byte) ([]byte, error) { return append(b, yamlItemsHead...), nil }
+
+func (y *yamlRows) row(b []byte, values [][]byte) (_ []byte, err error) {
+	if y.rows++; y.rows == 1 {
+		b = append(b, '\n')
+	}
+	for i, v := range values {
+		b = append(b, y.keys[i]...)
+		c := &y.sent[i]
+		switch {
+		case v == nil:
+			b = append(b, " null\n"...)
+		case c.Form == wire.Document:
+			if y.cell, err = y.doc.append(y.cell[:0], c, v); err != nil {
+				return b, err
+			}
+			t := transcript{dec: decoder(y.cell), b: b}
+			if err = t.value(8, afterKey); err != nil {
+				return b, err
+			}
+			b = t.b
+		case c.Form == wire.Bare:
+			b = append(c.Append(append(b, ' '), v), '\n')
+		default:
+			y.cell = c.Append(y.cell[:0], v)
+			b = append(b, ' ')
+			if isPlain(string(y.cell)) {
+				b = append(b, y.cell...)
+			} else {
+				b = appendJSONString(b, string(y.cell))
+			}
+			b = append(b, '\n')
+		}
+	}
+	return b, nil
+}
+
+func (y *yamlRows) end(b []byte, e envelope) error {
+	return y.write(appendYAMLItemsTail(b, y.rows, e))
+}

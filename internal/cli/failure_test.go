@@ -487,14 +487,11 @@ func TestASignalDuringAMigrationLeavesNoneUnrecorded(t *testing.T) {
 	last := func() string {
 		return ask(t, pair.Manager, "SELECT count(*) FROM public.cxgctl_migrations WHERE version_id > 0")
 	}
-	before := last()
-	for range 2 {
+	for ask(t, pair.Manager, "SELECT max(version_id) > 7 FROM public.cxgctl_migrations") == "t" {
 		cxgctl(t, pair, "migrate", "down", "--database", "manager", "--yes").exits(t, 0)
 	}
-	if before == last() {
-		t.Fatal("nothing was taken back")
-	}
-	hold(t, pair.Manager, "LOCK TABLE idam.roles IN ACCESS EXCLUSIVE MODE") // which the last one fills
+	left := last()
+	hold(t, pair.Manager, "LOCK TABLE idam.roles IN ACCESS EXCLUSIVE MODE") // which 00009 fills, after 00008
 	p := cxgctl(t, pair, "migrate", "up", "--database", "manager").start(t)
 	eventually(t, pair.Manager, waits)
 	_ = p.Process.Signal(syscall.SIGINT)
@@ -502,7 +499,7 @@ func TestASignalDuringAMigrationLeavesNoneUnrecorded(t *testing.T) {
 		t.Errorf("exit code %d, want 130: %s", code, p.err.String())
 	}
 	got := ask(t, pair.Manager, `SELECT count(*) FROM audt.audit_logs WHERE extra_data->'after'->>'database' = 'manager'`)
-	if want := ask(t, pair.Manager, `SELECT count(*) - `+before+` + 2 FROM public.cxgctl_migrations WHERE version_id > 0`); got != want || got == "0" {
+	if want := ask(t, pair.Manager, `SELECT count(*) - `+left+` FROM public.cxgctl_migrations WHERE version_id > 0`); got != want || got == "0" {
 		t.Errorf("%s audit rows of %s migrations", got, want)
 	}
 }

@@ -294,7 +294,8 @@ func TestReferenceRowsOfOthersStay(t *testing.T) {
 	if _, err := Up(t.Context(), cfg, Manager); err != nil {
 		t.Fatal(err)
 	}
-	downTo(t, cfg, Manager, 8) // the ninth has the roles
+	const before = 8 // the reference rows come with 00009
+	downTo(t, cfg, Manager, before)
 	conn := session(t, cfg)
 	if _, err := conn.Exec(t.Context(), `INSERT INTO idam.roles (code, name, category, scope) VALUES ('SUPER_ADMIN', 'ours', 'MANAGER_ADMIN', 'GLOBAL')`); err != nil {
 		t.Fatal(err)
@@ -306,7 +307,7 @@ func TestReferenceRowsOfOthersStay(t *testing.T) {
 	if n := query[int](t, cfg, granted); n != 0 {
 		t.Errorf("a role that was there before was given %d permissions", n)
 	}
-	downTo(t, cfg, Manager, 8)
+	downTo(t, cfg, Manager, before)
 	if got := query[string](t, cfg, `SELECT string_agg(name, ',') FROM idam.roles`); got != "ours" {
 		t.Errorf("roles left: %s, want ours", got)
 	}

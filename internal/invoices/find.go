@@ -28,7 +28,9 @@ var Noun = ref.Noun[Invoice]{
 		}
 		return "invoice_no"
 	},
-	Restore: func(Invoice) string { return "a deleted invoice of that name exists; see it with --include-deleted" },
+	Restore: func(i Invoice) string {
+		return "a deleted invoice of that name exists; see it with --include-deleted, bring it back with: cxgctl invoices restore " + i.ID.String()
+	},
 }
 
 // Each of the two unique indexes is read for all REFs, and the results are put together as bitmaps.

@@ -41,14 +41,15 @@ func main() {
 	rounds := flag.Int("rounds", 41, "how often each command runs")
 	users := flag.Int("users", 20000, "users in the database")
 	invoices := flag.Int("invoices", 50000, "invoices in the database")
+	importRows := flag.Int("import", 100000, "users in the largest import; a million takes minutes")
 	flag.Parse()
-	if err := run(*rounds, *users, *invoices); err != nil {
+	if err := run(*rounds, *users, *invoices, *importRows); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(rounds, users, invoices int) (err error) {
+func run(rounds, users, invoices, importRows int) (err error) {
 	ctx := context.Background()
 	// The server's user must reach the folder, and socket paths are short.
 	dir, err := os.MkdirTemp("/tmp", "cxgbench")
@@ -92,6 +93,12 @@ func run(rounds, users, invoices int) (err error) {
 	_, _ = fmt.Fprintln(w, "case\tcommand\tmedian\tbest\tratio\tgoal")
 	for _, t := range trials {
 		if err := t.measure(ctx, w, dir, rounds); err != nil {
+			return err
+		}
+	}
+	if importRows > 0 {
+		few := min(rounds, 3) // each takes seconds
+		if err := errors.Join(imports(ctx, w, tool, status, dir, []int{importRows}, few), hashing(ctx, w, few)); err != nil {
 			return err
 		}
 	}

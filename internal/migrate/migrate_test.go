@@ -283,16 +283,20 @@ func TestFailureNamesTheFileAndLeavesTheRest(t *testing.T) {
 func TestReferenceRowsOfOthersStay(t *testing.T) {
 	t.Parallel()
 	cfg := configs(t)[Manager]
-	up, err := Up(t.Context(), cfg, Manager)
-	if err != nil {
+	if _, err := Up(t.Context(), cfg, Manager); err != nil {
 		t.Fatal(err)
 	}
 	// back to before the roles, whatever migrations came after them
-	for query[bool](t, cfg, `SELECT EXISTS (SELECT FROM idam.roles)`) {
-		if _, err := Down(t.Context(), cfg, Manager, false); err != nil {
-			t.Fatal(err)
+	back := func() {
+		for name := ""; !strings.HasPrefix(name, "00009"); {
+			done, err := Down(t.Context(), cfg, Manager, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			name = done[0].Name
 		}
 	}
+	back()
 	conn := session(t, cfg)
 	if _, err := conn.Exec(t.Context(), `INSERT INTO idam.roles (code, name, category, scope) VALUES ('SUPER_ADMIN', 'ours', 'MANAGER_ADMIN', 'GLOBAL')`); err != nil {
 		t.Fatal(err)
@@ -304,10 +308,7 @@ func TestReferenceRowsOfOthersStay(t *testing.T) {
 	if n := query[int](t, cfg, granted); n != 0 {
 		t.Errorf("a role that was there before was given %d permissions", n)
 	}
-	done, err := Down(t.Context(), cfg, Manager, false)
-	if err != nil || done[0].Name != up[len(up)-1].Name {
-		t.Fatal(done, err)
-	}
+	back()
 	if got := query[string](t, cfg, `SELECT string_agg(name, ',') FROM idam.roles`); got != "ours" {
 		t.Errorf("roles left: %s, want ours", got)
 	}

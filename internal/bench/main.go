@@ -38,19 +38,30 @@ type trial struct {
 	contenders []contender
 }
 
+// scale is how much is measured.
+type scale struct {
+	rounds                    int
+	users, invoices           int
+	exports, imported, sealed int
+	only                      string
+}
+
 func main() {
-	rounds := flag.Int("rounds", 41, "how often each command runs")
-	users := flag.Int("users", 20000, "users in the database")
-	invoices := flag.Int("invoices", 50000, "invoices in the database")
-	exports := flag.Int("exports", 3, "how often each export runs; 0 leaves them out")
+	var n scale
+	flag.IntVar(&n.rounds, "rounds", 41, "how often each one-off command runs")
+	flag.IntVar(&n.users, "users", 20000, "users in the database")
+	flag.IntVar(&n.invoices, "invoices", 50000, "invoices in the database")
+	flag.IntVar(&n.exports, "exports", 3, "how often each export runs")
+	flag.IntVar(&n.imported, "import", 100000, "users in the largest import; a million takes minutes")
+	flag.StringVar(&n.only, "only", "", "one `section`: commands, identity, exports, imports, seals")
 	flag.Parse()
-	if err := run(*rounds, *users, *invoices, *exports); err != nil {
+	if err := run(n); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(rounds, users, invoices, exports int) (err error) {
+func run(n scale) (err error) {
 	ctx := context.Background()
 	// The server's user must reach the folder, and socket paths are short.
 	dir, err := os.MkdirTemp("/tmp", "cxgbench")
@@ -75,7 +86,7 @@ func run(rounds, users, invoices, exports int) (err error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
-	up := exec.CommandContext(ctx, tool, "dev", "up", "--users", fmt.Sprint(users), "--invoices", fmt.Sprint(invoices), "--port", "54399")
+	up := exec.CommandContext(ctx, tool, "dev", "up", "--users", fmt.Sprint(n.users), "--invoices", fmt.Sprint(n.invoices), "--port", "54399")
 	up.Env = append(os.Environ(), "XDG_DATA_HOME="+dir)
 	if out, err := up.CombinedOutput(); err != nil {
 		return fmt.Errorf("dev up: %w\n%s", err, out)
@@ -89,26 +100,36 @@ func run(rounds, users, invoices, exports int) (err error) {
 		return err
 	}
 	fmt.Printf("%s, %d cores, PostgreSQL %s, %s; %d users, %d invoices; medians of %d rounds in turns\n\n",
-		time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), status.Version, runtime.Version(), users, invoices, rounds)
+		time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), status.Version, runtime.Version(), n.users, n.invoices, n.rounds)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "case\tcommand\tmedian\tbest\tratio\tgoal")
-	for _, t := range trials {
-		if rounds == 0 {
-			break
+	few := min(n.rounds, 3) // of what takes seconds each
+	for _, section := range []struct {
+		name string
+		run  func() error
+	}{
+		{"commands", func() error {
+			_, _ = fmt.Fprintln(w, "case\tcommand\tmedian\tbest\tratio\tgoal")
+			for _, t := range trials {
+				if err := t.measure(ctx, w, dir, n.rounds); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
+		{"identity", func() error { return identity(ctx, w, status, n.rounds) }},
+		{"exports", func() error { return measureExports(ctx, w, tool, dir, n.exports, status) }},
+		{"imports", func() error {
+			return errors.Join(imports(ctx, w, tool, status, dir, []int{n.imported}, few), hashing(ctx, w, few))
+		}},
+	} {
+		if n.only != "" && n.only != section.name {
+			continue
 		}
-		if err := t.measure(ctx, w, dir, rounds); err != nil {
+		if err := errors.Join(section.run(), w.Flush()); err != nil {
 			return err
 		}
 	}
-	if err := identity(ctx, w, status, rounds); err != nil {
-		return err
-	}
-	if exports > 0 {
-		if err := measureExports(ctx, w, tool, dir, exports, status); err != nil {
-			return err
-		}
-	}
-	return w.Flush()
+	return nil
 }
 
 const userColumns = "id, username, full_name, email, phone, user_type, status, mfa_enabled, sso_provider, email_verified, " +

@@ -66,12 +66,14 @@ A connection string may begin with postgres://, postgresql:// or postgresql+asyn
 
 const formatsHelp = `table   columns for people; on a terminal with colour and relative times
 wide    more columns, exact times
-json    one document: {"success":true,"data":…,"error":null}; a list has items, total, page, page_size, total_pages
+json    one document: {"success":true,"data":…,"error":null}; a list has items, total, page, page_size, total_pages;
+        behind a --cursor next_cursor, and total, page and total_pages are null
 jsonl   one bare record a line
 csv     RFC 4180, UTF-8, a header row, \n line ends (--csv-bom for Excel, --csv-safe against formulas)
 tsv     tabs between cells; \t \n \r \\ inside one
 yaml    the same document as json
 id      the ids alone, one a line
+xlsx    a spreadsheet, with --output-file; what it would not keep to the last digit is text
 
 Off a terminal there is no colour and no truncation, and times are RFC 3339 in UTC. Money is an exact
 decimal in a string, a date is YYYY-MM-DD, what is absent is null (csv, tsv: empty).

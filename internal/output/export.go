@@ -302,7 +302,7 @@ func (j *jsonRows) row(b []byte, values [][]byte) ([]byte, error) {
 	if j.rows++; j.rows > 1 {
 		b = append(b, ',')
 	}
-	return j.objects.append(b, values)
+	return j.append(b, values)
 }
 
 func (j *jsonRows) end(b []byte, e envelope) error { return j.write(appendItemsTail(b, e)) }
@@ -316,7 +316,7 @@ type jsonLineRows struct {
 func (j *jsonLineRows) begin(b []byte) ([]byte, error) { return b, nil }
 
 func (j *jsonLineRows) row(b []byte, values [][]byte) ([]byte, error) {
-	b, err := j.objects.append(b, values)
+	b, err := j.append(b, values)
 	return append(b, '\n'), err
 }
 

@@ -102,11 +102,12 @@ func (d *jsonDocument) row(rec reflect.Value) (err error) {
 }
 
 func (d *jsonDocument) end(e envelope) error {
-	b := append(d.buf[:0], documentTail...)
-	if !d.single {
-		b = appendItemsTail(b[:0], e)
+	if d.single {
+		d.buf = append(d.buf[:0], documentTail...)
+	} else {
+		d.buf = appendItemsTail(d.buf[:0], e)
 	}
-	_, err := d.w.Write(b)
+	_, err := d.w.Write(d.buf)
 	return err
 }
 

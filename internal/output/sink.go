@@ -170,7 +170,7 @@ type digesting struct {
 
 func (d digesting) Write(b []byte) (int, error) {
 	n, err := d.Writer.Write(b)
-	_, _ = d.to.Hash.Write(b[:n]) // a hash takes everything
+	_, _ = d.to.Write(b[:n]) // a hash takes everything
 	d.to.Bytes += int64(n)
 	return n, err
 }

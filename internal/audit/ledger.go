@@ -56,12 +56,13 @@ func (g Guard) check(n int) error {
 // Action is what was done to a row, as the action_performed column's CHECK spells it.
 type Action string
 
-// The actions that change a row.
+// The actions of audit rows.
 const (
 	Create  Action = "CREATE"
 	Update  Action = "UPDATE"
 	Delete  Action = "DELETE"
 	Execute Action = "EXECUTE"
+	Read    Action = "READ" // of personal data
 )
 
 // Event is what kind of event a row records: the columns event_type and event_category.
@@ -72,6 +73,7 @@ var (
 	DataModification = Event{"ADMIN_ACTION", "DATA_MODIFICATION"}
 	PasswordChange   = Event{"PASSWORD_CHANGE", "DATA_MODIFICATION"}
 	SystemChange     = Event{"ADMIN_ACTION", "SYSTEM_CHANGE"}
+	DataAccess       = Event{"DATA_ACCESS", "AUTHORIZATION"}
 	violation        = Event{"ADMIN_ACTION", "SECURITY_VIOLATION"}
 )
 
@@ -90,7 +92,8 @@ type Change struct {
 	Action        Action
 	Event         Event // the zero value means DataModification
 	Before, After any
-	Secrets       []string // fields of no record that changed too; their images say "changed"
+	Secrets       []string    // fields of no record that changed too; their images say "changed"
+	Undoes        []uuid.UUID // the audit rows whose changes it takes back
 }
 
 // Intent is what a command is about to do, for the audit row of an attempt that fails.
@@ -110,13 +113,19 @@ type Tx struct {
 type Ledger struct {
 	DryRun bool // run every statement, then roll back
 	Guard  Guard
+	// Confirm, where it is set, is asked before a change is made: with the audit rows of a run of the same
+	// statements that was rolled back, so that nothing is locked while a person thinks. What is done after that is
+	// what was shown, or a CONFLICT.
+	Confirm func(context.Context, []Entry) error
 
 	db      *db.DB
 	writer  *writer
+	sealer  *sealer // nil where the database has no seals
 	by      Operator
 	op      uuid.UUID
 	now     func() time.Time
 	changes []Entry
+	shown   []shownEntry // what Confirm agreed to; nil for anything
 }
 
 // Open makes a ledger over the manager database for one command of one operator. It fails where the
@@ -134,7 +143,7 @@ func Open(ctx context.Context, d *db.DB, cat schema.Catalog, by Operator, from O
 	if err != nil {
 		return nil, err
 	}
-	return &Ledger{db: d, writer: newWriter(t, rules, by, from, op), by: by, op: op, now: time.Now}, nil
+	return &Ledger{db: d, writer: newWriter(t, rules, by, from, op), sealer: newSealer(cat), by: by, op: op, now: time.Now}, nil
 }
 
 // Op returns the id that all audit rows of this command share.
@@ -153,13 +162,12 @@ const attempts = 3
 // dry run it checks the deferred constraints and rolls back. If fn fails, nothing is changed and the
 // failed attempt leaves an audit row of its own. No change at all commits nothing.
 func (l *Ledger) Write(ctx context.Context, intent Intent, fn func(context.Context, *Tx) ([]Change, error)) error {
-	var entries []Entry
-	var err error
-	for range attempts {
-		entries, err = l.try(ctx, fn)
-		if !db.Retryable(err) {
-			break
-		}
+	entries, err := l.confirmed(ctx, fn)
+	if err == nil {
+		entries, err = l.again(ctx, fn)
+	}
+	if fault.Is(err, fault.ConfirmationRequired) {
+		return err
 	}
 	if err != nil {
 		err = db.Translate(err)
@@ -170,6 +178,16 @@ func (l *Ledger) Write(ctx context.Context, intent Intent, fn func(context.Conte
 	}
 	l.changes = append(l.changes, entries...)
 	return nil
+}
+
+// again runs fn in a transaction until the server does not ask for another one.
+func (l *Ledger) again(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) (entries []Entry, err error) {
+	for range attempts {
+		if entries, err = l.try(ctx, fn); !db.Retryable(err) {
+			break
+		}
+	}
+	return entries, err
 }
 
 func (l *Ledger) try(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) ([]Entry, error) {
@@ -197,12 +215,18 @@ func (l *Ledger) try(ctx context.Context, fn func(context.Context, *Tx) ([]Chang
 			return nil, err
 		}
 	}
+	if err := l.asShown(entries, tx.Now); err != nil {
+		return nil, err
+	}
 	if err := l.writer.insert(ctx, tx, entries); err != nil {
 		return nil, fault.From(db.Translate(err)).With("audit", "the change was rolled back with its audit row")
 	}
 	if l.DryRun {
 		_, err := tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE")
 		return entries, err
+	}
+	if err := l.sealer.seal(ctx, tx, entries, tx.Now); err != nil {
+		return nil, fault.From(db.Translate(err)).With("audit", "the change was rolled back, since its audit row could not be sealed")
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -297,7 +321,8 @@ func (l *Ledger) Failed(ctx context.Context, intent Intent, cause error) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), failureTimeout)
 	defer cancel()
-	e := l.writer.failure(intent, fault.From(cause), l.now().UTC().Truncate(time.Microsecond))
+	now := l.now().UTC().Truncate(time.Microsecond)
+	e := l.writer.failure(intent, fault.From(cause), now)
 	raw, err := l.db.BeginWrite(ctx)
 	if err != nil {
 		return
@@ -306,7 +331,14 @@ func (l *Ledger) Failed(ctx context.Context, intent Intent, cause error) {
 	if _, err := raw.Exec(ctx, "SET LOCAL lock_timeout = '100ms'"); err != nil {
 		return
 	}
-	if l.writer.insert(ctx, raw, []Entry{e}) == nil {
+	if l.writer.insert(ctx, raw, []Entry{e}) != nil {
+		return
+	}
+	// others' seals are made one after the other, and each takes but a moment
+	if _, err := raw.Exec(ctx, "SET LOCAL lock_timeout = '1s'"); err != nil {
+		return
+	}
+	if l.sealer.seal(ctx, raw, []Entry{e}, now) == nil {
 		_ = raw.Commit(ctx)
 	}
 }

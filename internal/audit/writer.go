@@ -83,6 +83,7 @@ type extra struct {
 	Origin
 	Before json.RawMessage `json:"before,omitempty"`
 	After  json.RawMessage `json:"after,omitempty"`
+	Undoes []uuid.UUID     `json:"undoes,omitempty"`
 }
 
 // resourceColumn maps a noun to what the resource column's CHECK allows; the noun itself stands in
@@ -144,7 +145,7 @@ func (w *writer) args(e Entry) (pgx.NamedArgs, error) {
 	}
 	doc, err := json.Marshal(extra{
 		Tool: "cxgctl", OpID: *e.OpID, Resource: *e.Resource, Operator: w.by.Name, AuthMethod: w.by.AuthMethod,
-		Claimed: w.by.Claimed, Origin: w.from, Before: e.Before, After: e.After,
+		Claimed: w.by.Claimed, Origin: w.from, Before: e.Before, After: e.After, Undoes: e.undoes,
 	})
 	if err != nil {
 		return nil, err

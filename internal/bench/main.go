@@ -95,6 +95,9 @@ func run(rounds, users, invoices int) (err error) {
 			return err
 		}
 	}
+	if err := measureSeals(ctx, w, tool, status.DSN("mgmt"), dir); err != nil {
+		return err
+	}
 	return w.Flush()
 }
 

@@ -45,6 +45,7 @@ type app struct {
 	clock    clock
 	opened   []*db.DB
 	notes    []string // that wait for the end of a command
+	reveal   bool     // --reveal
 	spare    string   // an operator to claim where nothing else names one: see audit list
 	devNoted bool     // said once that the dev database is used
 }
@@ -174,8 +175,11 @@ func tables(cmd *cobra.Command) []string {
 	if cmd.Parent().Name() == "invoices" {
 		list = append(list, schema.Invoices, schema.Tenants)
 	}
-	if noun := cmd.Parent().Name(); noun == "audit" || noun == "migrate" || cmd.Flags().Lookup("dry-run") != nil {
-		list = append(list, schema.AuditLogs)
+	if cmd.Name() == "undo" {
+		list = append(list, schema.Invoices, schema.Tenants)
+	}
+	if noun := cmd.Parent().Name(); noun == "audit" || cmd.Name() == "history" || noun == "migrate" || cmd.Flags().Lookup("dry-run") != nil {
+		list = append(list, schema.AuditLogs, schema.SealHead, schema.Seals)
 	}
 	return list
 }
@@ -218,7 +222,7 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command) (*session, error)
 
 // blocked leaves the audit row of a refused claim, as well as that can be done.
 func (a *app) blocked(ctx context.Context, s *session, cmd *cobra.Command, cause error) {
-	cat, err := schema.Read(ctx, s.db, schema.AuditLogs) // a command that reads did not ask for it
+	cat, err := schema.Read(ctx, s.db, schema.AuditLogs, schema.SealHead, schema.Seals) // a command that reads did not ask for it
 	if err != nil {
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/db"
@@ -56,7 +57,7 @@ func (a *app) printer(cmd *cobra.Command) error {
 	a.print, err = output.New(output.Options{
 		Format: format, Columns: a.out.columns, NoHeaders: a.out.noHeaders, File: a.out.file, JQ: a.out.jq,
 		CSVBOM: a.out.bom, CSVSafe: a.out.safe, Stdout: interruptibleWriter{a.ctx, a.stdout},
-		Terminal: output.DetectTerminal(a.stdout, a.getenv),
+		Terminal: output.DetectTerminal(a.stdout, a.getenv), Mask: c.Protected && !a.reveal,
 	})
 	return err
 }
@@ -85,17 +86,23 @@ func printWhole[T any](a *app, v output.View, items []T) error {
 type listing[T any] struct {
 	page func(context.Context, db.Paging) (db.Page[T], error)
 	all  func(context.Context) (iter.Seq2[T, error], error)
+
+	noun     string // what it lists, for the audit row of a reading
+	personal bool   // it is personal data: reading all of it leaves an audit row
 }
 
 // list runs a list command over the listing that open makes.
 func list[T any](a *app, v output.View, flags *pageFlags, open func(*session) (listing[T], error)) func(context.Context, *session, *cobra.Command, []string) error {
-	return func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
+	return func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
 		l, err := open(s)
 		if err != nil {
 			return err
 		}
 		if flags.all {
 			seq, err := l.all(ctx)
+			if err == nil && (l.personal || a.reveal) {
+				seq, err = exporting(ctx, a, s, cmd, l.noun, seq)
+			}
 			if err != nil {
 				return err
 			}
@@ -105,6 +112,9 @@ func list[T any](a *app, v output.View, flags *pageFlags, open func(*session) (l
 		}
 		page, err := l.page(ctx, flags.paging())
 		if err != nil {
+			return err
+		}
+		if err := a.accessed(ctx, s, cmd, l.noun, int64(len(page.Items)), uuid.Nil); err != nil {
 			return err
 		}
 		return printPage(a, v, page, flags.paging())

@@ -97,6 +97,7 @@ var recorded = map[string]bool{
 	"expect": true, "max-affected": true, "database": true, "unset": true, "mfa": true, "stdin": true,
 	"generate-password": true, "no-password": true, "password-stdin": true, "force-password-change": true,
 	"created-after": true, "last-login-before": true, "if-updated-at": true, "profile": true, "yes": true,
+	"op": true, "force": true, "reveal": true, "all": true,
 }
 
 // commandLine is the command as an audit row records it.

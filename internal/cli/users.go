@@ -39,7 +39,7 @@ func (a *app) usersCommand() *cobra.Command {
 		a.usersCreate(),
 		userNoun.get(a, "Show a user", "  cxgctl users get ada\n  cxgctl users get ada@example.com -o json"),
 		a.usersList(), a.usersUpdate(), a.usersDelete(), a.usersRestore(),
-		a.usersStatus(), a.usersUnlock(), a.usersPassword())
+		a.usersStatus(), a.usersUnlock(), a.usersPassword(), userNoun.history(a))
 }
 
 // userFilter are the flags that select users, of list and of every batch.
@@ -79,6 +79,7 @@ func (a *app) usersList() *cobra.Command {
 		filter := f.filter()
 		filter.Sort = page.sort
 		return listing[users.User]{
+			noun: users.Noun.Name, personal: true,
 			page: func(ctx context.Context, p db.Paging) (db.Page[users.User], error) {
 				return t.List(ctx, s.db, filter, p)
 			},
@@ -90,6 +91,7 @@ func (a *app) usersList() *cobra.Command {
 	f.bind(cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted users too")
 	page.bind(cmd)
+	a.bindReveal(cmd)
 	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
 	return records[users.User](a, cmd)
 }

@@ -14,7 +14,7 @@ import (
 // downTo takes back every migration above a version.
 func downTo(t *testing.T, cfg *pgx.ConnConfig, which Database, version int64) {
 	t.Helper()
-	for n := query[int64](t, cfg, `SELECT max(version_id) FROM `+Table); n > version; n-- {
+	for query[int64](t, cfg, `SELECT max(version_id) FROM `+Table) > version { // numbers may have gaps
 		if _, err := Down(t.Context(), cfg, which, false); err != nil {
 			t.Fatal(err)
 		}

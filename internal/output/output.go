@@ -60,6 +60,8 @@ type Options struct {
 	CSVBOM    bool     // --csv-bom
 	CSVSafe   bool     // --csv-safe, for csv and tsv
 
+	Mask bool // personal data is masked where people read it: in Table and Wide
+
 	Stdout   io.Writer
 	Terminal Terminal // what Stdout is; the zero value is no terminal
 }

@@ -22,6 +22,8 @@ const (
 	Invoices  = "bill.invoices"
 	Tenants   = "tnnt.tenants"
 	AuditLogs = "audt.audit_logs"
+	SealHead  = "cxg_audit.head"
+	Seals     = "cxg_audit.seal"
 )
 
 // Column is one column as the catalog has it.

@@ -17,9 +17,9 @@ type shownEntry struct {
 }
 
 // confirmed shows what fn would change, if somebody is to be asked, and keeps what he agreed to.
-func (l *Ledger) confirmed(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) ([]Entry, error) {
+func (l *Ledger) confirmed(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) error {
 	if l.Confirm == nil || l.DryRun {
-		return nil, nil
+		return nil
 	}
 	var now time.Time
 	l.DryRun, l.shown = true, nil
@@ -29,16 +29,16 @@ func (l *Ledger) confirmed(ctx context.Context, fn func(context.Context, *Tx) ([
 	})
 	l.DryRun = false
 	if err != nil || len(entries) == 0 {
-		return nil, err
+		return err
 	}
 	if err := l.Confirm(ctx, entries); err != nil {
-		return nil, err
+		return err
 	}
 	l.shown = make([]shownEntry, len(entries))
 	for i, e := range entries {
 		l.shown[i] = shownOf(e, now)
 	}
-	return nil, nil
+	return nil
 }
 
 // shownOf is an entry without what is another each time: the transaction's time, and the id of a new row.

@@ -162,7 +162,8 @@ const attempts = 3
 // dry run it checks the deferred constraints and rolls back. If fn fails, nothing is changed and the
 // failed attempt leaves an audit row of its own. No change at all commits nothing.
 func (l *Ledger) Write(ctx context.Context, intent Intent, fn func(context.Context, *Tx) ([]Change, error)) error {
-	entries, err := l.confirmed(ctx, fn)
+	var entries []Entry
+	err := l.confirmed(ctx, fn)
 	if err == nil {
 		entries, err = l.again(ctx, fn)
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -343,6 +344,11 @@ func (w *walker) check(seq int64, v [][]byte, rows pgx.Rows) error {
 	found := func(check, format string, args ...any) {
 		w.found(check, problem{seq, id, fmt.Sprintf(format, args...)})
 	}
+	if slices.ContainsFunc(v[:own], func(x []byte) bool { return x == nil }) {
+		found(checkLeaf, "the seal has lost a value")
+		w.prev = nil
+		return nil
+	}
 	if w.prev != nil {
 		if want := link(w.prev, leaf); !bytes.Equal(want[:], chain) {
 			found(checkChain, "the seal is not linked to the one before it")
@@ -354,9 +360,10 @@ func (w *walker) check(seq int64, v [][]byte, rows pgx.Rows) error {
 		found(checkLeaf, "the seal is of version %d, which this cxgctl does not know", ver)
 		return nil
 	}
-	if w.stored, err = w.unpack(w.stored[:0], v[5]); err != nil {
+	w.stored, err = w.unpack(w.stored[:0], v[5])
+	if err != nil {
 		found(checkLeaf, "what the seal stored cannot be read")
-		return nil
+		return nil //nolint:nilerr // that is what was looked for
 	}
 	if want := leafOf(w.stored); !bytes.Equal(want[:], leaf) {
 		found(checkLeaf, "what the seal stored was changed")

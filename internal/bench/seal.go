@@ -22,10 +22,10 @@ import (
 // What seals cost is measured on the ledger itself, in this process: a process a change would hide it.
 const (
 	sealClients = 16
-	sealTurn    = 2 * time.Second // of changes with, then without
-	sealRounds  = 5
+	sealTurn    = time.Second // of changes with, then without
+	sealRounds  = 3
 	sealBatch   = 5000   // rows of a bulk change
-	sealLog     = 300000 // sealed rows that verify walks
+	sealLog     = 200000 // sealed rows that verify walks
 )
 
 // sealing is the manager database with seals and without.

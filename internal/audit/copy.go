@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// copyFrom is how many rows are worth a COPY, which takes two round trips.
-const copyFrom = 50
+// copyRowsFrom is how many rows are worth a COPY, which takes two round trips.
+const copyRowsFrom = 50
 
 // server is what INSERT has the server fill in, so that the client cannot choose it. It is the same for
 // every row of a session; COPY cannot compute, so it is asked for.

@@ -35,6 +35,8 @@ type Entry struct {
 	Before        json.RawMessage `json:"before" db:"before"`
 	After         json.RawMessage `json:"after" db:"after"`
 	SealSeq       *int64          `json:"seal_seq" db:"seal_seq"`
+
+	undoes []uuid.UUID
 }
 
 // base fills what every row of this command has in common.
@@ -76,7 +78,7 @@ func (w *writer) entry(c Change, now time.Time) (Entry, error) {
 	}
 	description := fmt.Sprintf("%s: %s %s", w.from.Command, c.Resource, c.Name)
 	e.Result, e.RiskLevel, e.Description = &result, &risk, &description
-	e.Before, e.After = before, after
+	e.Before, e.After, e.undoes = before, after, c.Undoes
 	return e, nil
 }
 

@@ -63,7 +63,7 @@ type Gate interface {
 // Action is what was done to a row, as the action_performed column's CHECK spells it.
 type Action string
 
-// The actions that change a row.
+// The actions of audit rows.
 const (
 	Create  Action = "CREATE"
 	Update  Action = "UPDATE"
@@ -104,7 +104,8 @@ type Change struct {
 	Action        Action
 	Event         Event // the zero value means DataModification
 	Before, After any
-	Secrets       []string // fields of no record that changed too; their images say "changed"
+	Secrets       []string    // fields of no record that changed too; their images say "changed"
+	Undoes        []uuid.UUID // the audit rows whose changes it takes back
 }
 
 // Intent is what a command is about to do, for the audit row of an attempt that fails.
@@ -119,10 +120,9 @@ type Tx struct {
 	By  Operator
 	Now time.Time // one for all that the transaction writes
 
-	ledger *Ledger
-	first  uuid.UUID // the id of the first audit row
-	logged int
-	kept   []Entry
+	ledger   *Ledger
+	unsealed []uuid.UUID // the ids of the audit rows that it wrote
+	kept     []Entry
 }
 
 // Log writes the audit rows of changes that the transaction has made. Write does this with those that fn
@@ -147,10 +147,9 @@ func (tx *Tx) Log(ctx context.Context, changes []Change) error {
 	if err := l.writer.insert(ctx, tx, entries); err != nil {
 		return fault.From(db.Translate(err)).With("audit", "the change was rolled back with its audit row")
 	}
-	if tx.logged == 0 {
-		tx.first = entries[0].ID
+	for _, e := range entries {
+		tx.unsealed = append(tx.unsealed, e.ID)
 	}
-	tx.logged += len(entries)
 	if !l.Brief {
 		tx.kept = append(tx.kept, entries...)
 	}
@@ -163,13 +162,19 @@ type Ledger struct {
 	Brief  bool // keep no Entries: of a million changes nobody wants them
 	Guard  Guard
 	Gate   Gate // nil where no user of the platform acts
+	// Confirm, where it is set, is asked before a change is made: with the audit rows of a run of the same
+	// statements that was rolled back, so that nothing is locked while a person thinks. What is done after that is
+	// what was shown, or a CONFLICT.
+	Confirm func(context.Context, []Entry) error
 
 	db      *db.DB
 	writer  *writer
+	sealer  *sealer // nil where the database has no seals
 	by      Operator
 	op      uuid.UUID
 	now     func() time.Time
 	changes []Entry
+	shown   []shownEntry // what Confirm agreed to; nil for anything
 }
 
 // Open makes a ledger over the manager database for one command of one operator. It fails where the
@@ -187,7 +192,7 @@ func Open(ctx context.Context, d *db.DB, cat schema.Catalog, by Operator, from O
 	if err != nil {
 		return nil, err
 	}
-	return &Ledger{db: d, writer: newWriter(t, rules, by, from, op), by: by, op: op, now: time.Now}, nil
+	return &Ledger{db: d, writer: newWriter(t, rules, by, from, op), sealer: newSealer(cat), by: by, op: op, now: time.Now}, nil
 }
 
 // Op returns the id that all audit rows of this command share.
@@ -210,12 +215,12 @@ const attempts = 3
 // failed attempt leaves an audit row of its own. No change at all commits nothing.
 func (l *Ledger) Write(ctx context.Context, intent Intent, fn func(context.Context, *Tx) ([]Change, error)) error {
 	var entries []Entry
-	var err error
-	for range attempts {
-		entries, err = l.try(ctx, fn)
-		if !db.Retryable(err) {
-			break
-		}
+	err := l.confirmed(ctx, fn)
+	if err == nil {
+		entries, err = l.again(ctx, fn)
+	}
+	if fault.Is(err, fault.ConfirmationRequired) {
+		return err
 	}
 	if err != nil {
 		err = db.Translate(err)
@@ -226,6 +231,16 @@ func (l *Ledger) Write(ctx context.Context, intent Intent, fn func(context.Conte
 	}
 	l.changes = append(l.changes, entries...)
 	return nil
+}
+
+// again runs fn in a transaction until the server does not ask for another one.
+func (l *Ledger) again(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) (entries []Entry, err error) {
+	for range attempts {
+		if entries, err = l.try(ctx, fn); !db.Retryable(err) {
+			break
+		}
+	}
+	return entries, err
 }
 
 func (l *Ledger) try(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) ([]Entry, error) {
@@ -246,23 +261,29 @@ func (l *Ledger) try(ctx context.Context, fn func(context.Context, *Tx) ([]Chang
 	if err != nil {
 		return nil, err
 	}
-	if err := l.Guard.check(tx.logged + len(changes)); err != nil {
+	if err := l.Guard.check(len(tx.unsealed) + len(changes)); err != nil {
 		return nil, err
 	}
 	if err := tx.Log(ctx, changes); err != nil {
 		return nil, err
 	}
-	if tx.logged == 0 {
+	if len(tx.unsealed) == 0 {
 		return nil, nil
 	}
 	if l.DryRun {
 		_, err := tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE")
 		return tx.kept, err
 	}
+	if err := l.asShown(tx.kept, tx.Now); err != nil {
+		return nil, err
+	}
+	if err := l.sealer.seal(ctx, tx, tx.unsealed, tx.Now); err != nil {
+		return nil, fault.From(db.Translate(err)).With("audit", "the change was rolled back, since its audit row could not be sealed")
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return tx.kept, l.commit(ctx, raw, tx.first)
+	return tx.kept, l.commit(ctx, raw, tx.unsealed[0])
 }
 
 // Keep runs fn in a transaction that changes cxgctl's own tables alone, which are no data of the
@@ -369,7 +390,8 @@ func (l *Ledger) Failed(ctx context.Context, intent Intent, cause error) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), failureTimeout)
 	defer cancel()
-	e := l.writer.failure(intent, fault.From(cause), l.now().UTC().Truncate(time.Microsecond))
+	now := l.now().UTC().Truncate(time.Microsecond)
+	e := l.writer.failure(intent, fault.From(cause), now)
 	raw, err := l.db.BeginWrite(ctx)
 	if err != nil {
 		return
@@ -378,7 +400,14 @@ func (l *Ledger) Failed(ctx context.Context, intent Intent, cause error) {
 	if _, err := raw.Exec(ctx, "SET LOCAL lock_timeout = '100ms'"); err != nil {
 		return
 	}
-	if l.writer.insert(ctx, raw, []Entry{e}) == nil {
+	if l.writer.insert(ctx, raw, []Entry{e}) != nil {
+		return
+	}
+	// others' seals are made one after the other, and each takes but a moment
+	if _, err := raw.Exec(ctx, "SET LOCAL lock_timeout = '1s'"); err != nil {
+		return
+	}
+	if l.sealer.seal(ctx, raw, []uuid.UUID{e.ID}, now) == nil {
 		_ = raw.Commit(ctx)
 	}
 }

@@ -71,8 +71,11 @@ var fields = []struct {
 	{"user_agent", "text", []string{"user_agent"}, "%s"},
 	{"before", "jsonb", nil, "l.extra_data->'before'"},
 	{"after", "jsonb", nil, "l.extra_data->'after'"},
-	{"seal_seq", "bigint", nil, "NULL"},
+	{"seal_seq", "bigint", nil, sealSeq},
 }
+
+// sealSeq is the place of a row's seal in the chain.
+const sealSeq = "(SELECT s.seq FROM cxg_audit.seal s WHERE s.audit_id = l.id)"
 
 // LogIn returns the manager database's audit log; a database without one gives a DATABASE_ERROR.
 func LogIn(cat schema.Catalog) (*Log, error) {
@@ -93,6 +96,9 @@ func LogIn(cat schema.Catalog) (*Log, error) {
 			}
 		}
 		expr := strings.ReplaceAll(f.expr, "%s", from)
+		if expr == sealSeq && cat[schema.Seals] == nil {
+			expr = "NULL"
+		}
 		if !t.Has("extra_data") && strings.Contains(expr, "extra_data") {
 			expr = "NULL"
 		}

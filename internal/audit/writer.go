@@ -119,6 +119,12 @@ func (w *writer) document(e Entry, moved map[string]any) ([]byte, error) {
 			doc = append(doc, image.json...)
 		}
 	}
+	if len(e.undoes) > 0 {
+		if moved == nil {
+			moved = map[string]any{}
+		}
+		moved["undoes"] = e.undoes
+	}
 	if len(moved) == 0 {
 		return append(doc, '}'), nil
 	}
@@ -141,7 +147,7 @@ func resourceColumn(noun string) string {
 
 // insert writes the rows in one round trip, or, where they are many, by COPY.
 func (w *writer) insert(ctx context.Context, tx pgx.Tx, entries []Entry) error {
-	if len(entries) >= copyFrom {
+	if len(entries) >= copyRowsFrom {
 		return w.copy(ctx, tx, entries)
 	}
 	batch := &pgx.Batch{}

@@ -118,6 +118,7 @@ func run(n scale) (err error) {
 		}},
 		{"identity", func() error { return identity(ctx, w, status, n.rounds) }},
 		{"exports", func() error { return measureExports(ctx, w, tool, dir, n.exports, status) }},
+		{"seals", func() error { return measureSeals(ctx, w, tool, status.DSN("mgmt"), dir) }},
 		{"imports", func() error {
 			return errors.Join(imports(ctx, w, tool, status, dir, []int{n.imported}, few), hashing(ctx, w, few))
 		}},

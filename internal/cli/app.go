@@ -46,6 +46,7 @@ type app struct {
 	clock    clock
 	opened   []*db.DB
 	notes    []string // that wait for the end of a command
+	reveal   bool     // --reveal
 	spare    string   // an operator to claim where nothing else names one: see audit list
 	devNoted bool     // said once that the dev database is used
 }
@@ -180,11 +181,15 @@ func tables(cmd *cobra.Command) []string {
 		}
 	}
 	list = append(list, authTables[strings.TrimPrefix(cmd.CommandPath(), "cxgctl ")]...)
-	if cmd.CommandPath() == "cxgctl users import" {
+	switch cmd.CommandPath() {
+	case "cxgctl users import":
 		list = append(list, users.ImportTables...)
+	case "cxgctl audit undo":
+		list = append(list, schema.Invoices, schema.Tenants)
 	}
-	if noun := cmd.Parent().Name(); noun == "audit" || noun == "migrate" || cmd.Flags().Lookup("dry-run") != nil || cmd.Flags().Lookup("with-hashes") != nil {
-		list = append(list, schema.AuditLogs)
+	noun := cmd.Parent().Name()
+	if noun == "audit" || noun == "migrate" || cmd.Name() == "history" || cmd.Flags().Lookup("dry-run") != nil || cmd.Flags().Lookup("with-hashes") != nil {
+		list = append(list, schema.AuditLogs, schema.SealHead, schema.Seals)
 	}
 	return list
 }

@@ -6,12 +6,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
-	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
@@ -25,7 +23,8 @@ var auditView = output.View{
 }
 
 func (a *app) auditCommand() *cobra.Command {
-	return a.group("audit", "The audit log", a.auditList(), a.auditGet())
+	return a.group("audit", "The audit log", a.auditList(), a.auditGet(),
+		a.auditUndo(), a.auditVerify(), a.auditSeal(), a.auditCheckpoint(), a.auditKeygen())
 }
 
 func (a *app) auditList() *cobra.Command {
@@ -57,6 +56,7 @@ func (a *app) auditList() *cobra.Command {
 			query: func(ctx context.Context, columns []string, since db.Increment) (db.Query, bool, error) {
 				return log.Export(ctx, s.db, with(since), columns)
 			},
+			noun: "audit",
 		}, err
 	}))
 	// The contract gives --operator two meanings here: before the command's name it says who asks, as
@@ -85,6 +85,7 @@ func (a *app) auditList() *cobra.Command {
 	must(cmd.RegisterFlagCompletionFunc("action", complete(audit.Actions...)))
 	must(cmd.RegisterFlagCompletionFunc("result", complete(audit.Results...)))
 	page.bindExport(cmd)
+	a.bindReveal(cmd)
 	needs(cmd, "AUDIT_LIST")
 	return records[audit.Entry](a, cmd)
 }
@@ -95,10 +96,10 @@ func isOperatorFlag(arg string) bool {
 
 func (a *app) auditGet() *cobra.Command {
 	cmd := &cobra.Command{Use: "get ID", Short: "Show an audit row, with the fields before and after", Args: exactly("ID")}
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, args []string) error {
-		id, err := uuid.Parse(args[0])
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+		id, err := auditID(args[0])
 		if err != nil {
-			return fault.New(fault.Validation, "%q is no audit row's id", args[0]).WithHint("ids are listed by: cxgctl audit list -o wide")
+			return err
 		}
 		log, err := audit.LogIn(s.cat)
 		if err != nil {
@@ -108,8 +109,12 @@ func (a *app) auditGet() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if err := a.accessed(ctx, s, cmd, "audit", 1, id); err != nil {
+			return err
+		}
 		return output.One(a.print, auditView, e)
 	})
+	a.bindReveal(cmd)
 	needs(cmd, "AUDIT_READ")
 	return records[audit.Entry](a, cmd)
 }

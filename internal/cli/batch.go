@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/edit"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
@@ -73,7 +74,7 @@ func (b *batch[T]) run(ctx context.Context, w *writer, _ *cobra.Command, args []
 	failures = append(failures, refused...)
 	var after []T
 	if len(targets) > 0 || len(failures) == 0 {
-		if err := b.ask(ctx, targets); err != nil {
+		if err := b.ask(ctx, w.Ledger, targets); err != nil {
 			return err
 		}
 		if after, err = t.Apply(ctx, w.Ledger, targets, edit); err != nil {
@@ -166,12 +167,9 @@ func (b *batch[T]) byFilter() bool { return b.filter != nil && !b.filter.empty()
 
 // ask says how many rows a command is about to change and has a person confirm what is destructive,
 // selected by a filter, or in a protected profile.
-func (b *batch[T]) ask(ctx context.Context, targets []T) error {
+func (b *batch[T]) ask(ctx context.Context, l *audit.Ledger, targets []T) error {
 	if b.flags.dryRun || len(targets) == 0 {
 		return nil
-	}
-	if b.a.cfg.Protected {
-		b.a.printf("profile %s is protected", b.a.cfg.Profile)
 	}
 	if b.byFilter() {
 		b.a.note("the filter selects %s", plural(len(targets), b.noun.Name))
@@ -183,7 +181,7 @@ func (b *batch[T]) ask(ctx context.Context, targets []T) error {
 	if len(targets) == 1 {
 		what = b.noun.Name + " " + b.noun.Call(targets[0])
 	}
-	return b.a.confirm(ctx, b.verb+" "+what)
+	return b.a.question(ctx, l, b.verb+" "+what)
 }
 
 // verdict is the command's end: a lone failure is itself, several are a partial failure that lists them.

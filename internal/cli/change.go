@@ -77,10 +77,10 @@ type plannedChange struct {
 func (a *app) printDryRun(l *audit.Ledger) error {
 	entries := l.Entries()
 	a.note("dry run: %s would change, nothing was changed", plural(len(entries), "row"))
-	if (a.print.Format == output.Table || a.print.Format == output.Wide) && a.print.File == "" {
+	if a.forPeople() {
 		var b strings.Builder
 		for _, e := range entries {
-			if err := describe(&b, e); err != nil {
+			if err := describe(&b, e, a.print.Terminal); err != nil {
 				return err
 			}
 		}
@@ -95,24 +95,31 @@ func (a *app) printDryRun(l *audit.Ledger) error {
 	return printWhole(a, output.View{ID: "resource_id"}, items)
 }
 
-// describe writes one change as lines of field: before → after.
-func describe(b *strings.Builder, e audit.Entry) error {
-	diffs, err := e.Differences()
-	if err != nil {
-		return err
-	}
+// describe writes one change as lines of field: before → after. Nothing is masked: whoever is about to change a
+// value has to see it.
+func describe(b *strings.Builder, e audit.Entry, t output.Terminal) error {
 	id := ""
 	if e.ResourceID != nil {
 		id = *e.ResourceID
 	}
 	fmt.Fprintf(b, "%s %s %s\n", *e.Action, *e.Resource, id)
+	return differences(b, e, t, func(audit.Difference) bool { return true }, func(_ string, v json.RawMessage) json.RawMessage { return v })
+}
+
+// differences writes those of an audit row's fields that are wanted as lines of field: before → after.
+func differences(b *strings.Builder, e audit.Entry, t output.Terminal, wanted func(audit.Difference) bool, masked func(string, json.RawMessage) json.RawMessage) error {
+	diffs, err := e.Differences()
+	if err != nil {
+		return err
+	}
 	for _, d := range diffs {
+		before, after := image(masked(d.Field, d.Before)), image(masked(d.Field, d.After))
 		switch {
-		case e.Before == nil && string(d.After) == "null":
+		case e.Before == nil && string(d.After) == "null", !wanted(d):
 		case e.Before == nil:
-			fmt.Fprintf(b, "  %s: %s\n", d.Field, output.Sanitize(string(d.After)))
+			fmt.Fprintf(b, "  %s: %s\n", d.Field, t.New(after))
 		default:
-			fmt.Fprintf(b, "  %s: %s → %s\n", d.Field, image(d.Before), image(d.After))
+			fmt.Fprintf(b, "  %s: %s → %s\n", d.Field, t.Old(before), t.New(after))
 		}
 	}
 	return nil
@@ -153,8 +160,47 @@ func (a *app) protect(ctx context.Context, l *audit.Ledger, what string) error {
 	if l.DryRun || !a.cfg.Protected {
 		return nil
 	}
-	a.printf("profile %s is protected", a.cfg.Profile)
-	return a.confirm(ctx, what)
+	return a.question(ctx, l, what)
+}
+
+// question has a person confirm a change. In a protected profile the difference is shown first; then the change is
+// made only if it is still that one.
+func (a *app) question(ctx context.Context, l *audit.Ledger, what string) error {
+	if l.DryRun {
+		return nil
+	}
+	if a.cfg.Protected {
+		a.printf("profile %s is protected", a.cfg.Profile)
+	}
+	if _, ok := a.terminal(); !ok || a.global.yes || !a.cfg.Protected {
+		return a.confirm(ctx, what)
+	}
+	l.Confirm = func(ctx context.Context, entries []audit.Entry) error {
+		if err := a.showDifference(entries); err != nil {
+			return err
+		}
+		return a.confirm(ctx, what)
+	}
+	return nil
+}
+
+// shownRows is how many rows of a difference are shown before a question: a person reads no more.
+const shownRows = 20
+
+// showDifference shows on the terminal what a change would come to.
+func (a *app) showDifference(entries []audit.Entry) error {
+	t := output.DetectTerminal(a.stderr, a.getenv)
+	var b strings.Builder
+	for _, e := range entries[:min(len(entries), shownRows)] {
+		if err := describe(&b, e, t); err != nil {
+			return err
+		}
+	}
+	if more := len(entries) - shownRows; more > 0 {
+		fmt.Fprintf(&b, "… and %s; --dry-run shows all\n", plural(more, "row"))
+	}
+	_, err := io.WriteString(a.stderr, b.String())
+	return err
 }
 
 // unique drops REFs that were given twice, keeping their order.

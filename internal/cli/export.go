@@ -105,6 +105,12 @@ func everything[T any](ctx context.Context, a *app, cmd *cobra.Command, v output
 	if err != nil {
 		return err
 	}
+	leave := func(int64) error { return nil }
+	if l.personal || a.reveal {
+		if leave, err = a.readingAll(ctx, s, cmd, l.noun); err != nil {
+			return err
+		}
+	}
 	a.clock.stop() // a stream has an idle time-out of its own
 
 	within := func(fn func(ctx context.Context, r db.Reader, w *db.Watch) error) error {
@@ -124,6 +130,9 @@ func everything[T any](ctx context.Context, a *app, cmd *cobra.Command, v output
 		})
 	} else {
 		n, err = output.Stream(a.print, v, stream[T](within, q))
+	}
+	if failed := leave(n); err == nil {
+		err = failed
 	}
 	if err != nil {
 		return err

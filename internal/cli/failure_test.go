@@ -48,6 +48,7 @@ func TestOfSimultaneousCreatesExactlyOneWins(t *testing.T) {
 var locks = map[string]string{
 	"the row":       `SELECT FROM idam.users WHERE username = 'ada' FOR UPDATE`,
 	"the audit log": `LOCK TABLE audt.audit_logs IN EXCLUSIVE MODE`,
+	"the seals":     `LOCK TABLE cxg_audit.head IN EXCLUSIVE MODE`,
 }
 
 func TestASignalDuringAWaitChangesNothingAndEndsSoon(t *testing.T) {

@@ -39,7 +39,8 @@ func (a *app) invoicesCommand() *cobra.Command {
 		a.invoicesOverdue(), a.invoicesSummary(), a.invoicesReport(),
 		a.invoicesList(),
 		invoiceNoun.get(a, "Show an invoice",
-			"  cxgctl invoices get INV-202611-000123\n  cxgctl invoices get INV-202611-000123 -o json --jq .data.total_amount"))
+			"  cxgctl invoices get INV-202611-000123\n  cxgctl invoices get INV-202611-000123 -o json --jq .data.total_amount"),
+		invoiceNoun.history(a))
 }
 
 // invoiceFilter are the flags that select invoices.

@@ -69,9 +69,12 @@ func (n noun[T]) get(a *app, short, example string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "get REF", Short: short, Example: example, Args: exactly("REF"), ValidArgsFunction: n.completion(a, true),
 	}
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, args []string) error {
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
 		row, err := n.one(ctx, s, name, args[0])
 		if err != nil {
+			return err
+		}
+		if err := a.accessed(ctx, s, cmd, n.Name, 1, n.ID(row)); err != nil {
 			return err
 		}
 		return output.One(a.print, n.view, row)
@@ -79,6 +82,7 @@ func (n noun[T]) get(a *app, short, example string) *cobra.Command {
 	name.bind(cmd, n.KeyNames()...)
 	name.bindDeleted(cmd, n.Name+"s")
 	needs(cmd, n.permission("READ"))
+	a.bindReveal(cmd)
 	return records[T](a, cmd)
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/db"
@@ -56,7 +57,7 @@ func (a *app) printer(cmd *cobra.Command) error {
 	a.print, err = output.New(output.Options{
 		Format: format, Columns: a.out.columns, NoHeaders: a.out.noHeaders, File: a.out.file, JQ: a.out.jq,
 		CSVBOM: a.out.bom, CSVSafe: a.out.safe, Stdout: interruptibleWriter{a.ctx, a.stdout},
-		Terminal: output.DetectTerminal(a.stdout, a.getenv),
+		Terminal: output.DetectTerminal(a.stdout, a.getenv), Mask: c.Protected && !a.reveal,
 	})
 	return err
 }
@@ -103,6 +104,9 @@ type listing[T any] struct {
 	follow func(context.Context, db.Increment, db.Cursor) (db.Slice[T], error)
 	all    func(context.Context, db.Increment) (db.Query, error)
 	query  func(ctx context.Context, columns []string, since db.Increment) (db.Query, bool, error)
+
+	noun     string // what it lists, for the audit row of a reading
+	personal bool   // it is personal data: reading all of it leaves an audit row
 }
 
 // list runs a list command over the listing that open makes.
@@ -129,6 +133,9 @@ func list[T any](a *app, v output.View, flags *pageFlags, open func(context.Cont
 		}
 		page, err := l.page(ctx, since, flags.paging())
 		if err != nil {
+			return err
+		}
+		if err := a.accessed(ctx, s, cmd, l.noun, int64(len(page.Items)), uuid.Nil); err != nil {
 			return err
 		}
 		return printPage(a, v, page, flags.paging())

@@ -106,6 +106,7 @@ var recorded = map[string]bool{
 	"user": true, "expires": true, "all-expired": true, "all": true, "success": true, "address": true,
 	"create": true, "access": true, "refresh": true, "name": true, "ttl": true, "permissions": true, "force-change": true,
 	"with": true,
+	"op":   true, "reveal": true,
 }
 
 // commandLine is the command as an audit row records it.

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -172,6 +173,60 @@ func TestARowThatChangedDuringTheQuestionIsAConflict(t *testing.T) {
 	p.types(t, "y\n", false).awaits(t, `user "ada" was changed by somebody else at this moment`)
 	p.leaves(t, 4)
 	untouched(t, pair.Manager)
+}
+
+// protected makes cxgctl run in a protected profile.
+func protected(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "prod.yaml")
+	if err := os.WriteFile(file, []byte("profile: prod\nprofiles:\n  prod: {protected: true, operator: admin}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// In a protected profile the difference is shown before the question, nothing is locked meanwhile, and what is done
+// is what was shown, or nothing.
+func TestAProtectedProfileShowsTheDifferenceFirst(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		args            []string
+		shows, question string
+		meanwhile, says string
+		code            int
+	}{
+		"agreed":               {[]string{"users", "update", "ada", "--phone", "new"}, "  phone: \x1b[31m\"old\"\x1b[0m → \x1b[32m\"new\"\x1b[0m", "update user ada? [y/N] ", "", "1 row changed", 0},
+		"a batch":              {[]string{"users", "status", "ada", "--set", "LOCKED"}, "\"LOCKED\"", "change the status of user ada? [y/N] ", "", "1 row changed", 0},
+		"a new row":            {[]string{"users", "create", "--username", "bob", "--email", "bob@example.com", "--full-name", "Bob", "--no-password"}, "  username: \x1b[32m\"bob\"", "create user bob? [y/N] ", "", "1 row changed", 0},
+		"changed meanwhile":    {[]string{"users", "update", "ada", "--phone", "new"}, "\"new\"", "[y/N] ", `UPDATE idam.users SET phone = 'theirs' WHERE username = 'ada'`, "nothing was changed", 4},
+		"taken meanwhile":      {[]string{"users", "update", "ada", "--email", "bob@example.com"}, "bob@example.com", "[y/N] ", `INSERT INTO idam.users (username, email, full_name) VALUES ('bob', 'bob@example.com', 'Bob')`, "is taken", 4},
+		"not locked meanwhile": {[]string{"users", "delete", "ada"}, "is_active", "delete user ada? [y/N] ", `SELECT FROM idam.users WHERE username = 'ada' FOR UPDATE NOWAIT`, "1 row changed", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pair := withAda(t)
+			p := sit(t, pair, append(c.args, "--config", protected(t))...)
+			p.awaits(t, "profile prod is protected").awaits(t, c.shows).awaits(t, c.question)
+			if c.meanwhile != "" {
+				if _, err := query(t.Context(), pair.Manager, c.meanwhile); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p.types(t, "y\n", false).awaits(t, c.says)
+			p.leaves(t, c.code)
+			if n := ask(t, pair.Manager, `SELECT count(*) FROM audt.audit_logs WHERE result = 'SUCCESS'`); (n == "1") != (c.code == 0) {
+				t.Errorf("%s audit rows of changes", n)
+			}
+		})
+	}
+	t.Run("declined", func(t *testing.T) {
+		t.Parallel()
+		pair := withAda(t)
+		p := sit(t, pair, "users", "update", "ada", "--phone", "new", "--config", protected(t))
+		p.awaits(t, "[y/N] ").types(t, "n\n", false).awaits(t, "declined")
+		p.leaves(t, 10)
+		untouched(t, pair.Manager)
+	})
 }
 
 func TestAPasswordIsAskedForTwiceAndHidden(t *testing.T) {

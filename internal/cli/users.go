@@ -38,7 +38,7 @@ func (a *app) usersCommand() *cobra.Command {
 		a.usersCreate(),
 		userNoun.get(a, "Show a user", "  cxgctl users get ada\n  cxgctl users get ada@example.com -o json"),
 		a.usersList(), a.usersUpdate(), a.usersDelete(), a.usersRestore(),
-		a.usersStatus(), a.usersUnlock(), a.usersPassword(), a.usersImport(), a.usersExport())
+		a.usersStatus(), a.usersUnlock(), a.usersPassword(), a.usersImport(), a.usersExport(), userNoun.history(a))
 }
 
 // userFilter are the flags that select users, of list and of every batch.
@@ -85,6 +85,7 @@ func (a *app) usersList() *cobra.Command {
 			return filter
 		}
 		return listing[users.User]{
+			noun: users.Noun.Name, personal: true,
 			table: schema.Users,
 			page: func(ctx context.Context, since db.Increment, p db.Paging) (db.Page[users.User], error) {
 				return t.List(ctx, s.db, with(since), p)
@@ -101,6 +102,7 @@ func (a *app) usersList() *cobra.Command {
 	f.bind(cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted users too")
 	page.bindExport(cmd)
+	a.bindReveal(cmd)
 	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
 	needs(cmd, "USER_LIST")
 	return records[users.User](a, cmd)

@@ -42,10 +42,14 @@ func (a *app) usersExport() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if hashes {
-			return exportAll(a, db.Stream[users.WithHash](ctx, s.db, s.idle, q))
+		leave, err := a.readingAll(ctx, s, cmd, users.Noun.Name)
+		if err != nil {
+			return err
 		}
-		return exportAll(a, db.Stream[users.Exported](ctx, s.db, s.idle, q))
+		if hashes {
+			return exportAll(a, leave, db.Stream[users.WithHash](ctx, s.db, s.idle, q))
+		}
+		return exportAll(a, leave, db.Stream[users.Exported](ctx, s.db, s.idle, q))
 	})
 	f.bind(cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted users too")
@@ -54,9 +58,12 @@ func (a *app) usersExport() *cobra.Command {
 	return records[users.WithHash](a, cmd)
 }
 
-func exportAll[T any](a *app, seq iter.Seq2[T, error]) error {
+func exportAll[T any](a *app, leave func(int64) error, seq iter.Seq2[T, error]) error {
 	a.clock.stop() // a stream has an idle time-out of its own
 	n, err := output.Stream(a.print, output.View{}, seq)
+	if failed := leave(n); err == nil {
+		err = failed
+	}
 	if err == nil {
 		a.note("%s exported", plural(int(n), "user"))
 	}

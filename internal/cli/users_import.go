@@ -181,8 +181,11 @@ func (a *app) importUsers(ctx context.Context, w *writer, file *intake.File, f i
 		return err
 	}
 	o.Failed, o.Columns = failures.add, w.mayImport(f)
-	if err := a.protect(ctx, w.Ledger, "import users from "+file.Name); err != nil {
-		return err
+	if a.cfg.Protected && !w.DryRun { // a file is looked at by --dry-run, not as a difference before the question
+		a.printf("profile %s is protected", a.cfg.Profile)
+		if err := a.confirm(ctx, "import users from "+file.Name); err != nil {
+			return err
+		}
 	}
 	a.clock.stop() // a file takes as long as it is
 	meter := a.newMeter(file)

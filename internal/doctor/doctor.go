@@ -112,6 +112,7 @@ var checks = []check{
 	{name: "soft-delete", run: softDelete, catalog: true},
 	{name: "rights", run: rights},
 	{name: "audit-log", run: auditLog, only: migrate.Manager, catalog: true},
+	{name: "audit-seals", run: auditSeals, only: migrate.Manager, catalog: true},
 	{name: "audit-cascade", run: auditCascade, only: migrate.Manager, catalog: true},
 	{name: "audit-references", run: auditReferences, only: migrate.Manager, catalog: true},
 	{name: "roles", run: roles, only: migrate.Manager, catalog: true},

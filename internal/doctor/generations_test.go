@@ -118,6 +118,8 @@ func TestEveryGeneration(t *testing.T) {
 			}
 			if g.Audit == "" {
 				want["manager schema"], want["manager audit-log"] = 1, 1
+			} else {
+				want["manager audit-seals"] = 2
 			}
 			results := examine(t, dbtest.New(t, g.With(g.Rows, "").Template()))
 			if got := bad(t, results); !maps.Equal(got, want) {

@@ -182,6 +182,11 @@ func (t *Table) Apply(ctx context.Context, l *audit.Ledger, seen []Invoice, e Ed
 	return t.rows().Apply(ctx, l, seen, e)
 }
 
+// Reverse puts invoices back: see audit.Undo.
+func (t *Table) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal, force bool) ([]audit.Change, []audit.Drift, error) {
+	return t.rows().Reverse(ctx, tx, rows, force)
+}
+
 // rows is the table as the edits of rows know it.
 func (t *Table) rows() edit.Table[Invoice] {
 	return edit.Table[Invoice]{

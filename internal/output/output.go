@@ -62,6 +62,7 @@ type Options struct {
 	CSVSafe   bool     // --csv-safe, for csv and tsv
 
 	Digest *Digest // if given, it takes note of what an output file holds
+	Mask   bool    // personal data is masked where people read it: in Table and Wide
 
 	Stdout   io.Writer
 	Terminal Terminal // what Stdout is; the zero value is no terminal

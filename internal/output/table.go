@@ -105,6 +105,14 @@ func (t *table) show(c *column, rec reflect.Value) (string, error) {
 	if t.cell, err = c.appendText(t.cell[:0], rec); err != nil {
 		return "", err
 	}
+	if t.printer.Mask {
+		switch {
+		case Personal[c.name]:
+			t.cell = append(t.cell[:0], mask(c.name, string(t.cell))...)
+		case c.kind == composite && len(t.cell) > 0:
+			t.cell = append(t.cell[:0], MaskJSON(c.name, bytes.Clone(t.cell))...)
+		}
+	}
 	if t.relative {
 		if at, ok := c.time(t.cell); ok {
 			return relativeTime(at, t.printer.Terminal.Now), nil

@@ -58,6 +58,12 @@ func (t Terminal) paint(color, s string) string {
 	return "\x1b[" + color + "m" + s + "\x1b[0m"
 }
 
+// Old and New paint the sides of a difference: what was, and what comes in its place.
+func (t Terminal) Old(s string) string { return t.paint(red, s) }
+
+// New paints what comes.
+func (t Terminal) New(s string) string { return t.paint(green, s) }
+
 // statusColor returns the colour for a value of a status column, "" for one that says nothing.
 func statusColor(status string) string {
 	switch strings.ToUpper(status) {

@@ -36,6 +36,8 @@ const (
 
 	ImportFiles = "cxg_import.files"
 	ImportRows  = "cxg_import.rows"
+	SealHead    = "cxg_audit.head"
+	Seals       = "cxg_audit.seal"
 )
 
 // Grants are the tables that permissions rest on.

@@ -161,11 +161,20 @@ func (t *Table) SetDeleted(deleted bool) (Edit, error) {
 // Apply makes the edit on the users as the caller saw them, in one transaction, and returns them as they
 // are afterwards, in the same order: see edit.Table.
 func (t *Table) Apply(ctx context.Context, l *audit.Ledger, seen []User, e Edit) ([]User, error) {
+	return t.rows().Apply(ctx, l, seen, e)
+}
+
+// Reverse puts users back: see audit.Undo.
+func (t *Table) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal, force bool) ([]audit.Change, []audit.Drift, error) {
+	return t.rows().Reverse(ctx, tx, rows, force)
+}
+
+func (t *Table) rows() edit.Table[User] {
 	return edit.Table[User]{
 		Noun: &Noun, Shape: t.shape, Alias: "u", Columns: t.columns,
 		Explain: func(ctx context.Context, r db.Reader, err error, e Edit) error {
 			email, _ := e.Args["set_email"].(string)
 			return t.taken(ctx, r, err, "", email)
 		},
-	}.Apply(ctx, l, seen, e)
+	}
 }

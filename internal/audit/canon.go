@@ -1,0 +1,278 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// The canonical form of an audit row, version 1, is what its seal vouches for. It is
+//
+//	version, one byte; origin, one byte: 'c' for cli, 'f' for foreign
+//	sealed_at, eight bytes
+//	the number of fields, then of every column of the table, in the order of their names:
+//	  its name's length and its name; 0 for NULL, or 1, the value's length and the value
+//
+// Numbers of things and lengths are unsigned varints. A uuid is its 16 bytes, a boolean one byte, a
+// timestamptz its microseconds since 1970 in UTC, eight bytes, the least and the greatest number being the
+// infinities; jsonb is canonical (appendCanonicalJSON); text is its bytes, and so is the text form of
+// any other type. What a setting of the session may change, or another release print otherwise, is never
+// part of it.
+const canonVersion = 1
+
+// Origins of a seal: cli for the rows that cxgctl wrote, sealed in the same transaction; foreign for those
+// that others wrote, sealed when they were found.
+const (
+	originCLI     = "cli"
+	originForeign = "foreign"
+)
+
+// kind is how a column's value gets its canonical form.
+type kind int
+
+const (
+	kindText kind = iota
+	kindUUID
+	kindTime
+	kindBool
+	kindJSON
+)
+
+// sealedField is one column of the audit log as seals cover it.
+type sealedField struct {
+	name string
+	kind kind
+	expr string // over the alias l
+}
+
+// sealedFields are the table's columns in the order of their names.
+func sealedFields(t *schema.Table) []sealedField {
+	fields := make([]sealedField, len(t.Columns))
+	for i, c := range t.Columns {
+		f := sealedField{name: c.Name, expr: "l." + pgx.Identifier{c.Name}.Sanitize()}
+		typ, _, _ := strings.Cut(c.Type, "(")
+		switch typ {
+		case "uuid":
+			f.kind = kindUUID
+		case "timestamp with time zone":
+			f.kind = kindTime
+		case "boolean":
+			f.kind = kindBool
+		case "jsonb", "json":
+			f.kind = kindJSON
+		case "text", "character varying", "character":
+		default:
+			f.expr += "::text"
+		}
+		fields[i] = f
+	}
+	slices.SortFunc(fields, func(a, b sealedField) int { return strings.Compare(a.name, b.name) })
+	return fields
+}
+
+// selectList reads the fields.
+func selectList(fields []sealedField) string {
+	list := make([]string, len(fields))
+	for i, f := range fields {
+		list[i] = f.expr
+	}
+	return strings.Join(list, ", ")
+}
+
+// appendHeader begins a canonical form.
+func appendHeader(b []byte, origin string, sealedAt int64, fields int) []byte {
+	by := byte('?') // no seal's
+	switch origin {
+	case originCLI:
+		by = 'c'
+	case originForeign:
+		by = 'f'
+	}
+	b = append(b, canonVersion, by)
+	b = binary.BigEndian.AppendUint64(b, uint64(sealedAt))
+	return binary.AppendUvarint(b, uint64(fields))
+}
+
+// appendField appends a field with its value as the server sent it; nil is NULL.
+func (c *canonizer) appendField(b []byte, f sealedField, format int16, v []byte) ([]byte, error) {
+	b = binary.AppendUvarint(b, uint64(len(f.name)))
+	b = append(b, f.name...)
+	if v == nil {
+		return append(b, 0), nil
+	}
+	b = append(b, 1)
+	var fixed [16]byte
+	switch f.kind {
+	case kindUUID:
+		if format == pgx.TextFormatCode {
+			id, err := uuid.ParseBytes(v)
+			if err != nil {
+				return nil, err
+			}
+			fixed = id
+			v = fixed[:]
+		}
+	case kindTime:
+		if format != pgx.BinaryFormatCode || len(v) != 8 {
+			return nil, fmt.Errorf("the server sent %s in another format than binary", f.name)
+		}
+		binary.BigEndian.PutUint64(fixed[:8], uint64(unixMicros(int64(binary.BigEndian.Uint64(v)))))
+		v = fixed[:8]
+	case kindBool:
+		if format == pgx.TextFormatCode {
+			fixed[0] = 0
+			if string(v) == "t" {
+				fixed[0] = 1
+			}
+			v = fixed[:1]
+		}
+	case kindJSON:
+		if format == pgx.BinaryFormatCode && len(v) > 0 && v[0] == 1 { // jsonb's version byte; no JSON begins with it
+			v = v[1:]
+		}
+		doc, err := c.json(v)
+		if err != nil {
+			return nil, err
+		}
+		v = doc
+	case kindText:
+	}
+	b = binary.AppendUvarint(b, uint64(len(v)))
+	return append(b, v...), nil
+}
+
+// unixMicros turns PostgreSQL's microseconds, which count from 2000, into those since 1970; its
+// infinities stay the least and the greatest number.
+func unixMicros(pg int64) int64 {
+	const between = 946_684_800_000_000
+	if pg == math.MaxInt64 || pg == math.MinInt64 {
+		return pg
+	}
+	return pg + between
+}
+
+// canonizer makes canonical forms; it keeps its buffers for the next one.
+type canonizer struct {
+	fields []sealedField
+	doc    jsonSorter
+	out    []byte
+}
+
+// json returns the canonical form of a JSON document, good until the next call.
+func (c *canonizer) json(v []byte) ([]byte, error) {
+	var err error
+	c.out, err = c.doc.canonical(c.out[:0], v)
+	return c.out, err
+}
+
+// row appends the canonical form of a row whose fields the server sent in this order.
+func (c *canonizer) row(b []byte, origin string, sealedAt int64, values [][]byte, formats []pgconn.FieldDescription) ([]byte, error) {
+	b = appendHeader(b, origin, sealedAt, len(c.fields))
+	var err error
+	for i, f := range c.fields {
+		if b, err = c.appendField(b, f, formats[i].Format, values[i]); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.name, err)
+		}
+	}
+	return b, nil
+}
+
+// parsedCanon is a canonical form taken apart.
+type parsedCanon struct {
+	origin   byte
+	sealedAt int64
+	names    []string
+	fields   map[string][]byte // each from its marker on
+}
+
+var errCanon = errors.New("no canonical form")
+
+// parseCanon takes a canonical form apart, to say how it differs from another.
+func parseCanon(b []byte) (parsedCanon, error) {
+	p := parsedCanon{fields: map[string][]byte{}}
+	if len(b) < 10 || b[0] != canonVersion {
+		return p, errCanon
+	}
+	p.origin, p.sealedAt = b[1], int64(binary.BigEndian.Uint64(b[2:10]))
+	b = b[10:]
+	n, size := binary.Uvarint(b)
+	if size <= 0 || n > uint64(len(b)) {
+		return p, errCanon
+	}
+	b = b[size:]
+	chunk := func() ([]byte, bool) {
+		n, size := binary.Uvarint(b)
+		if size <= 0 || n > uint64(len(b)-size) {
+			return nil, false
+		}
+		v := b[size : size+int(n)]
+		b = b[size+int(n):]
+		return v, true
+	}
+	for range n {
+		name, ok := chunk()
+		if !ok || len(b) == 0 {
+			return p, errCanon
+		}
+		from := b
+		marker := b[0]
+		b = b[1:]
+		if marker > 1 {
+			return p, errCanon
+		}
+		if marker == 1 {
+			if _, ok := chunk(); !ok {
+				return p, errCanon
+			}
+		}
+		if len(p.names) > 0 && p.names[len(p.names)-1] >= string(name) {
+			return p, errCanon
+		}
+		p.names = append(p.names, string(name))
+		p.fields[string(name)] = from[:len(from)-len(b)]
+	}
+	if len(b) > 0 {
+		return p, errCanon
+	}
+	return p, nil
+}
+
+// changed names what differs between a row's canonical form and the sealed one. A column that the table
+// got since, and a sealed one without a value that it lost, change nothing.
+func changed(sealed, now []byte) ([]string, error) {
+	was, err := parseCanon(sealed)
+	if err != nil {
+		return nil, err
+	}
+	is, err := parseCanon(now)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	if was.origin != is.origin {
+		names = append(names, "the seal's origin")
+	}
+	if was.sealedAt != is.sealedAt {
+		names = append(names, "the seal's time")
+	}
+	for _, name := range was.names {
+		v, there := is.fields[name]
+		if !there && was.fields[name][0] == 0 {
+			continue
+		}
+		if !there || !bytes.Equal(v, was.fields[name]) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}

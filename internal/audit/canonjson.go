@@ -1,0 +1,249 @@
+package audit
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// jsonSorter writes JSON in its canonical form: no space, members sorted by the bytes of their names, of
+// members of one name the last, numbers as they are spelled, and of a string's characters only
+// quotation marks, backslashes and those below U+0020 escaped.
+type jsonSorter struct {
+	members []member
+	scratch []byte
+}
+
+// member is one member of an object that is being written.
+type member struct {
+	name       []byte // decoded
+	start, end int    // of the member in the output
+}
+
+var errJSON = errors.New("malformed JSON")
+
+const deepest = 10_000
+
+// canonical appends the canonical form of a document to b.
+func (s *jsonSorter) canonical(b, doc []byte) ([]byte, error) {
+	s.members = s.members[:0]
+	b, rest, err := s.value(b, skipSpace(doc), 0)
+	if err == nil && len(skipSpace(rest)) > 0 {
+		err = errJSON
+	}
+	return b, err
+}
+
+func skipSpace(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\n' || b[0] == '\t' || b[0] == '\r') {
+		b = b[1:]
+	}
+	return b
+}
+
+// value appends the value that src begins with, and returns what follows it.
+func (s *jsonSorter) value(b, src []byte, depth int) (out, rest []byte, err error) {
+	if len(src) == 0 || depth > deepest {
+		return b, src, errJSON
+	}
+	switch c := src[0]; {
+	case c == '{':
+		return s.object(b, src[1:], depth)
+	case c == '[':
+		return s.array(b, src[1:], depth)
+	case c == '"':
+		b, _, rest, err = appendString(b, src)
+		return b, rest, err
+	case c == '-' || c >= '0' && c <= '9':
+		n := 1
+		for n < len(src) && isNumeric(src[n]) {
+			n++
+		}
+		return append(b, src[:n]...), src[n:], nil
+	}
+	for _, word := range []string{"null", "true", "false"} {
+		if rest, ok := bytes.CutPrefix(src, []byte(word)); ok {
+			return append(b, word...), rest, nil
+		}
+	}
+	return b, src, errJSON
+}
+
+func isNumeric(c byte) bool {
+	return c >= '0' && c <= '9' || c == '.' || c == 'e' || c == 'E' || c == '+' || c == '-'
+}
+
+func (s *jsonSorter) array(b, src []byte, depth int) (out, rest []byte, err error) {
+	b = append(b, '[')
+	if src = skipSpace(src); len(src) > 0 && src[0] == ']' {
+		return append(b, ']'), src[1:], nil
+	}
+	for {
+		if b, src, err = s.value(b, skipSpace(src), depth+1); err != nil {
+			return b, src, err
+		}
+		if src = skipSpace(src); len(src) == 0 {
+			return b, src, errJSON
+		}
+		c := src[0]
+		src = src[1:]
+		switch c {
+		case ']':
+			return append(b, ']'), src, nil
+		case ',':
+			b = append(b, ',')
+		default:
+			return b, src, errJSON
+		}
+	}
+}
+
+func (s *jsonSorter) object(b, src []byte, depth int) (out, rest []byte, err error) {
+	b = append(b, '{')
+	if src = skipSpace(src); len(src) > 0 && src[0] == '}' {
+		return append(b, '}'), src[1:], nil
+	}
+	begin, first := len(b), len(s.members)
+	sorted := true
+	for {
+		m := member{start: len(b)}
+		if src = skipSpace(src); len(src) == 0 || src[0] != '"' {
+			return b, src, errJSON
+		}
+		if b, m.name, src, err = appendString(b, src); err != nil {
+			return b, src, err
+		}
+		if src = skipSpace(src); len(src) == 0 || src[0] != ':' {
+			return b, src, errJSON
+		}
+		if b, src, err = s.value(append(b, ':'), skipSpace(src[1:]), depth+1); err != nil {
+			return b, src, err
+		}
+		m.end = len(b)
+		if n := len(s.members); n > first && bytes.Compare(s.members[n-1].name, m.name) >= 0 {
+			sorted = false
+		}
+		s.members = append(s.members, m)
+		if src = skipSpace(src); len(src) == 0 {
+			return b, src, errJSON
+		}
+		c := src[0]
+		src = src[1:]
+		if c == '}' {
+			break
+		}
+		if c != ',' {
+			return b, src, errJSON
+		}
+		b = append(b, ',')
+	}
+	if !sorted {
+		b = s.sort(b, begin, s.members[first:])
+	}
+	s.members = s.members[:first]
+	return append(b, '}'), src, nil
+}
+
+// sort puts the members that were written to b from begin on in order.
+func (s *jsonSorter) sort(b []byte, begin int, members []member) []byte {
+	slices.SortStableFunc(members, func(x, y member) int { return bytes.Compare(x.name, y.name) })
+	base := len(s.scratch)
+	s.scratch = append(s.scratch, b[begin:]...)
+	written := s.scratch[base:]
+	b = b[:begin]
+	for i, m := range members {
+		if i+1 < len(members) && bytes.Equal(m.name, members[i+1].name) {
+			continue
+		}
+		if len(b) > begin {
+			b = append(b, ',')
+		}
+		b = append(b, written[m.start-begin:m.end-begin]...)
+	}
+	s.scratch = s.scratch[:base]
+	return b
+}
+
+// appendString appends the string that src begins with and returns it decoded, and what follows it.
+func appendString(b, src []byte) (out, decoded, rest []byte, err error) {
+	for i := 1; i < len(src); i++ {
+		switch c := src[i]; {
+		case c == '"':
+			return append(b, src[:i+1]...), src[1:i], src[i+1:], nil
+		case c == '\\':
+			return appendEscaped(b, src, i)
+		case c < ' ':
+			return b, nil, src, errJSON
+		}
+	}
+	return b, nil, src, errJSON
+}
+
+// appendEscaped is appendString for one with a backslash, the first of which stands at i.
+func appendEscaped(b, src []byte, i int) (out, decoded, rest []byte, err error) {
+	text := slices.Clone(src[1:i])
+	for ; ; i++ {
+		if i >= len(src) {
+			return b, nil, src, errJSON
+		}
+		c := src[i]
+		if c == '"' {
+			break
+		}
+		if c < ' ' {
+			return b, nil, src, errJSON
+		}
+		if c != '\\' {
+			text = append(text, c)
+			continue
+		}
+		if i++; i >= len(src) {
+			return b, nil, src, errJSON
+		}
+		if at := bytes.IndexByte([]byte(`"\/bfnrt`), src[i]); at >= 0 {
+			text = append(text, "\"\\/\b\f\n\r\t"[at])
+			continue
+		}
+		r, ok := hex4(src[i:])
+		if !ok {
+			return b, nil, src, errJSON
+		}
+		i += 4
+		if utf16.IsSurrogate(r) {
+			var low rune
+			if i+2 < len(src) && src[i+1] == '\\' {
+				low, _ = hex4(src[i+2:])
+			}
+			if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
+				return b, nil, src, errJSON
+			}
+			i += 6
+		}
+		text = utf8.AppendRune(text, r)
+	}
+	b = append(b, '"')
+	for _, c := range text {
+		switch {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case c < ' ':
+			b = fmt.Appendf(b, `\u%04x`, c)
+		default:
+			b = append(b, c)
+		}
+	}
+	return append(b, '"'), text, src[i+1:], nil
+}
+
+// hex4 reads the uXXXX of an escape.
+func hex4(src []byte) (rune, bool) {
+	if len(src) < 5 || src[0] != 'u' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(src[1:5]), 16, 16)
+	return rune(n), err == nil
+}

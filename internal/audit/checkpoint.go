@@ -1,0 +1,227 @@
+package audit
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// Checkpoint is what the chain came to at a time, signed and kept where who writes the log cannot write.
+// It is a signed note (golang.org/x/mod/sumdb/note, Ed25519) of four lines: what it is, the number of
+// seals, the chain's hash in base64, the time.
+type Checkpoint struct {
+	Size  int64
+	Chain []byte
+	Time  db.Time
+}
+
+// checkpointFirst is a checkpoint's first line.
+const checkpointFirst = "cxgctl audit checkpoint v1"
+
+// keyName is the name that keys bear in signatures.
+const keyName = "cxgctl-audit"
+
+func (c Checkpoint) text() string {
+	return fmt.Sprintf("%s\n%d\n%s\n%s\n", checkpointFirst, c.Size, base64.StdEncoding.EncodeToString(c.Chain), c.Time)
+}
+
+// parseCheckpoint reads the text of a note, in the one form that text writes.
+func parseCheckpoint(text string) (Checkpoint, error) {
+	var c Checkpoint
+	malformed := errors.New("it is no checkpoint of an audit log")
+	lines := strings.Split(text, "\n")
+	if len(lines) != 5 || lines[0] != checkpointFirst || lines[4] != "" {
+		return c, malformed
+	}
+	var err error
+	if c.Size, err = strconv.ParseInt(lines[1], 10, 64); err != nil || c.Size < 0 {
+		return c, malformed
+	}
+	if c.Chain, err = base64.StdEncoding.DecodeString(lines[2]); err != nil {
+		return c, malformed
+	}
+	if err = c.Time.UnmarshalText([]byte(lines[3])); err != nil || c.text() != text {
+		return c, malformed
+	}
+	return c, nil
+}
+
+// Keygen makes a pair of keys: the private one in a new file that only its owner reads, the public one in
+// that file's name with .pub behind it. A file that exists is left alone.
+func Keygen(file string) (public string, err error) {
+	private, public, err := note.GenerateKey(rand.Reader, keyName)
+	if err != nil {
+		return "", err
+	}
+	if err := writeNew(file, private+"\n", 0o600); err != nil {
+		return "", err
+	}
+	if err := writeNew(file+".pub", public+"\n", 0o644); err != nil {
+		return "", errors.Join(err, os.Remove(file))
+	}
+	return public, nil
+}
+
+// writeNew writes a file that does not exist yet, and has it on the disk before it returns.
+func writeNew(file, text string, mode os.FileMode) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	switch {
+	case errors.Is(err, os.ErrExist):
+		return fault.New(fault.AlreadyExists, "%s exists", file).WithHint("it is left as it is; name another file").With("file", file)
+	case err != nil:
+		return fault.New(fault.Validation, "%s cannot be written: %s", file, cause(err)).Because(err)
+	}
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fault.New(fault.Internal, "%s cannot be written: %s", file, cause(err)).Because(errors.Join(err, os.Remove(file)))
+	}
+	dir, err := os.Open(filepath.Dir(file))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// cause is what a file's error says without the name, which the message has already.
+func cause(err error) error {
+	if pe, ok := errors.AsType[*os.PathError](err); ok {
+		return pe.Err
+	}
+	return err
+}
+
+// readSigner reads a private key. One that others may read vouches for nothing.
+func readSigner(file string) (note.Signer, error) {
+	info, err := os.Lstat(file)
+	if err != nil {
+		return nil, fault.New(fault.Validation, "the key %s cannot be read: %s", file, cause(err)).
+			WithHint("make one with: cxgctl audit keygen --out %s", file).Because(err)
+	}
+	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 {
+		return nil, fault.New(fault.Validation, "the key %s is no file that only its owner reads", file).WithHint("chmod 600 %s", file)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fault.New(fault.Validation, "the key %s cannot be read: %s", file, cause(err)).Because(err)
+	}
+	s, err := note.NewSigner(strings.TrimSpace(string(text)))
+	if err != nil { // its text may quote the key
+		return nil, fault.New(fault.Validation, "%s holds no private key", file).WithHint("make one with: cxgctl audit keygen --out FILE")
+	}
+	return s, nil
+}
+
+const readEnd = `SELECT h.seq, h.chain FROM cxg_audit.head h WHERE h.id = 1`
+
+// WriteCheckpoint signs what the chain comes to now with the private key in keyFile and writes it to a
+// new file in dir, whose path it returns. The key's public half is put beside it, for verify.
+func WriteCheckpoint(ctx context.Context, r db.Reader, cat schema.Catalog, keyFile, dir string, now time.Time) (Checkpoint, string, error) {
+	c := Checkpoint{Time: db.At(now)}
+	if newSealer(cat) == nil {
+		return c, "", NoSeals()
+	}
+	signer, err := readSigner(keyFile)
+	if err != nil {
+		return c, "", err
+	}
+	public, err := os.ReadFile(keyFile + ".pub")
+	if err != nil {
+		return c, "", fault.New(fault.Validation, "the public key %s.pub cannot be read: %s", keyFile, cause(err)).Because(err)
+	}
+	verifier, err := note.NewVerifier(strings.TrimSpace(string(public)))
+	if err != nil || verifier.KeyHash() != signer.KeyHash() {
+		return c, "", fault.New(fault.Validation, "%s.pub is not the public half of %s", keyFile, keyFile)
+	}
+	rows, err := r.Query(ctx, readEnd)
+	if err != nil {
+		return c, "", err
+	}
+	for rows.Next() { // no row means that nothing is sealed yet
+		if err := rows.Scan(&c.Size, &c.Chain); err != nil {
+			rows.Close()
+			return c, "", err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return c, "", err
+	}
+	signed, err := note.Sign(&note.Note{Text: c.text()}, signer)
+	if err != nil {
+		return c, "", err
+	}
+	pub := filepath.Join(dir, fmt.Sprintf("%s-%08x.pub", keyName, signer.KeyHash()))
+	if err := writeNew(pub, string(public), 0o644); err != nil && !fault.Is(err, fault.AlreadyExists) {
+		return c, "", err
+	}
+	file := filepath.Join(dir, fmt.Sprintf("checkpoint-%012d-%s.txt", c.Size, now.UTC().Format("20060102T150405.000000Z")))
+	return c, file, writeNew(file, string(signed), 0o444)
+}
+
+// ReadCheckpoints reads every checkpoint in a folder, in the order of time. The keys that may have signed
+// them are the public key in keyFile or, where that is "", those in the folder. A checkpoint that nobody
+// trusted has signed is a VALIDATION_ERROR, and so is a folder without any.
+func ReadCheckpoints(dir, keyFile string) ([]Checkpoint, error) {
+	keys := []string{keyFile}
+	if keyFile == "" {
+		var err error
+		if keys, err = filepath.Glob(filepath.Join(dir, "*.pub")); err != nil {
+			return nil, err
+		}
+	}
+	var known []note.Verifier
+	for _, k := range keys {
+		text, err := os.ReadFile(k)
+		if err != nil {
+			return nil, fault.New(fault.Validation, "the public key %s cannot be read: %s", k, cause(err)).Because(err)
+		}
+		v, err := note.NewVerifier(strings.TrimSpace(string(text)))
+		if err != nil {
+			return nil, fault.New(fault.Validation, "%s holds no public key", k)
+		}
+		known = append(known, v)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "checkpoint-*.txt"))
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, fault.New(fault.Validation, "there is no checkpoint in %s", dir).
+			WithHint("cxgctl audit checkpoint --key FILE --out %s writes one", dir)
+	}
+	list := make([]Checkpoint, len(files))
+	for i, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			return nil, fault.New(fault.Validation, "the checkpoint %s cannot be read: %s", f, cause(err)).Because(err)
+		}
+		if list[i], err = openCheckpoint(text, note.VerifierList(known...)); err != nil {
+			return nil, fault.New(fault.Validation, "the checkpoint %s is not to be trusted: %s", f, err).With("file", f).
+				WithHint("is it signed by another key? --key FILE.pub says which to trust")
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Checkpoint) int { return a.Time.Instant.Compare(b.Time.Instant) })
+	return list, nil
+}
+
+// openCheckpoint checks a note's signature and reads it.
+func openCheckpoint(text []byte, known note.Verifiers) (Checkpoint, error) {
+	n, err := note.Open(text, known)
+	if err != nil {
+		return Checkpoint{}, errors.New("no trusted key has signed it")
+	}
+	return parseCheckpoint(n.Text)
+}

@@ -1,0 +1,44 @@
+package audit
+
+import (
+	_ "embed" // for the dictionary
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// dictionary1 is what canonical forms of version 1 have in common. It is part of the format: stored
+// forms can be read with these bytes alone, so they never change.
+//
+//go:embed canon1.dict
+var dictionary1 []byte
+
+// packer compresses canonical forms, which are long and alike, for the table. Hashes are over what was
+// packed, so that how well it was packed is nobody's concern.
+type packer struct{ e *zstd.Encoder }
+
+// packers are made where one is needed: not every command seals.
+var packers = sync.Pool{New: func() any {
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderDictRaw(1, dictionary1), zstd.WithEncoderConcurrency(1),
+		zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true), zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithWindowSize(1<<16))
+	if err != nil {
+		panic(err) // the options are constants
+	}
+	return &packer{e}
+}}
+
+func (p *packer) pack(canon []byte) []byte { return p.e.EncodeAll(canon, nil) }
+
+// unpacker is a packer's opposite.
+type unpacker struct{ d *zstd.Decoder }
+
+// maxCanon bounds what an unpacked form takes of memory: jsonb holds no more than 256 MiB.
+const maxCanon = 1 << 29
+
+func newUnpacker() (*unpacker, error) {
+	d, err := zstd.NewReader(nil, zstd.WithDecoderDictRaw(1, dictionary1), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxCanon))
+	return &unpacker{d}, err
+}
+
+func (u *unpacker) unpack(b, stored []byte) ([]byte, error) { return u.d.DecodeAll(stored, b) }
+func (u *unpacker) close()                                  { u.d.Close() }

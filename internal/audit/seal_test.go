@@ -1,0 +1,157 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/dbtest"
+	"github.com/cxgctl/cxgctl/internal/dbtest/generations"
+	"github.com/cxgctl/cxgctl/internal/migrate"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// migrated is our own databases; adopted is a generation after migrate up.
+var migrated = dbtest.Template{
+	Name: "audit", Key: migrate.Hash(migrate.Manager),
+	Build: func(ctx context.Context, manager, _ string) error { return up(ctx, manager) },
+}
+
+func adopted(name string) dbtest.Template {
+	g := generations.Named(name)
+	base := g.With(g.Rows, "").Template()
+	return dbtest.Template{
+		Name: "audit " + name, Key: base.Key + migrate.Hash(migrate.Manager),
+		Build: func(ctx context.Context, manager, tenants string) error {
+			if err := base.Build(ctx, manager, tenants); err != nil {
+				return err
+			}
+			return up(ctx, manager)
+		},
+	}
+}
+
+func up(ctx context.Context, dsn string) error {
+	cfg, err := pgx.ParseConfig(dsn)
+	if err == nil {
+		_, err = migrate.Up(ctx, cfg, migrate.Manager)
+	}
+	return err
+}
+
+// world is a database of a test's own.
+type world struct {
+	t   testing.TB
+	dsn string
+	db  *db.DB
+	cat schema.Catalog
+
+	owner *pgx.Conn
+}
+
+func newWorld(t testing.TB, template dbtest.Template) *world {
+	t.Helper()
+	w := &world{t: t, dsn: dbtest.New(t, template).Manager}
+	var err error
+	if w.db, err = db.Open(t.Context(), db.Options{Name: "manager", URL: w.dsn}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.db.Close)
+	w.look()
+	return w
+}
+
+// look reads the tables' shapes, anew after a change of them.
+func (w *world) look() {
+	w.t.Helper()
+	var err error
+	if w.cat, err = schema.Read(w.t.Context(), w.db, schema.Users, schema.AuditLogs, schema.SealHead, schema.Seals); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// ledger is one command of the operator's.
+func (w *world) ledger() *Ledger {
+	w.t.Helper()
+	by := Operator{ID: uuid.MustParse(generations.OperatorID), Name: "admin", AuthMethod: "claim", Claimed: "admin"}
+	l, err := Open(w.t.Context(), w.db, w.cat, by, Origin{OSUser: "root", Host: "host", PID: 1, Version: "1.0", Command: "users update"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return l
+}
+
+// exec runs statements as the databases' owner, past the ledger.
+func (w *world) exec(sql string, args ...any) {
+	w.t.Helper()
+	if w.owner == nil {
+		var err error
+		if w.owner, err = pgx.Connect(w.t.Context(), w.dsn); err != nil {
+			w.t.Fatal(err)
+		}
+		w.t.Cleanup(func() { _ = w.owner.Close(context.Background()) })
+	}
+	mode := pgx.QueryExecModeExec
+	if len(args) == 0 {
+		mode = pgx.QueryExecModeSimpleProtocol // several statements at once
+	}
+	if _, err := w.owner.Exec(w.t.Context(), sql, append([]any{mode}, args...)...); err != nil {
+		w.t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+func ask[T any](w *world, sql string, args ...any) (v T) {
+	w.t.Helper()
+	if err := w.db.QueryRow(w.t.Context(), sql, args...).Scan(&v); err != nil {
+		w.t.Fatalf("%s: %v", sql, err)
+	}
+	return v
+}
+
+// account is an image such as a user's record makes.
+func account(i int) map[string]any {
+	return map[string]any{
+		"id": uuid.Must(uuid.NewV7()), "username": fmt.Sprintf("eunji.kang%d", i), "full_name": "강은지",
+		"email": fmt.Sprintf("eunji.kang%d@example.co.kr", i), "phone": fmt.Sprintf("+82 10 %04d %04d", i*7919%10000, i*104729%10000),
+		"user_type": "TENANT", "status": "ACTIVE", "mfa_enabled": false, "sso_provider": nil, "email_verified": false,
+		"phone_verified": false, "last_login_at": nil, "last_login_ip": nil, "failed_login_attempts": 0, "locked_until": nil,
+		"password_changed_at": "2026-11-24T10:22:56.123456Z", "force_password_change": false, "timezone": "UTC", "locale": "ko-KR",
+		"department": "Engineering", "position": "Manager", "is_active": true, "created_at": "2026-11-24T10:22:56.123456Z",
+		"updated_at": nil, "created_by": generations.OperatorID, "updated_by": nil, "password": "changed",
+	}
+}
+
+// record makes audit rows of n created users and, for every second one, of an update.
+func (w *world) record(n int) {
+	w.t.Helper()
+	changes := make([]Change, n)
+	for i := range changes {
+		a := account(i)
+		s := Subject{Resource: "user", ID: a["id"].(uuid.UUID), Name: a["username"].(string)}
+		changes[i] = Change{Subject: s, Action: Create, After: a}
+		if i%2 == 1 {
+			b := account(i)
+			b["id"], b["status"], b["updated_at"], b["updated_by"] = a["id"], "LOCKED", "2026-11-24T11:22:56.654321Z", generations.OperatorID
+			changes[i] = Change{Subject: s, Action: Update, Before: a, After: b}
+		}
+	}
+	if err := w.ledger().Record(w.t.Context(), changes); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// A seal costs no more than 600 bytes of the table and its indexes, whatever its row is.
+func TestASealIsSmall(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, migrated)
+	for range 4 {
+		w.record(1000)
+	}
+	if n := ask[int](w, `SELECT pg_total_relation_size('cxg_audit.seal') / count(*) FROM cxg_audit.seal`); n > 600 {
+		t.Errorf("%d bytes", n)
+	}
+}

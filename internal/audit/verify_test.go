@@ -1,0 +1,459 @@
+package audit
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// verify returns the verdict on a world's log.
+func (w *world) verify(skip string, points ...Checkpoint) Verdict {
+	w.t.Helper()
+	v, err := verify(w.t.Context(), w.db, w.cat, Verification{Checkpoints: points}, skip)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return v
+}
+
+// point is a checkpoint of the chain as it is.
+func (w *world) point() Checkpoint {
+	return Checkpoint{
+		Size: ask[int64](w, `SELECT seq FROM cxg_audit.head`), Chain: ask[[]byte](w, `SELECT chain FROM cxg_audit.head`),
+		Time: db.At(time.Now()),
+	}
+}
+
+// reseal does what one who has rights on every table can do: from seal seq on it makes leaf and chain from what
+// the rows hold now, and moves the head.
+func (w *world) reseal(seq int64) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	conn, err := pgx.Connect(ctx, w.dsn)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s := newSealer(w.cat)
+	rows, err := tx.Query(ctx, `SELECT audit_id FROM cxg_audit.seal WHERE seq >= $1 ORDER BY seq`, seq)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	h := head{seq: seq - 1, chain: make([]byte, sha256.Size), sweptAt: time.Now()}
+	if seq > 1 {
+		h.chain = ask[[]byte](w, `SELECT chain FROM cxg_audit.seal WHERE seq = $1`, seq-1)
+	}
+	seals, err := s.prepare(ctx, tx, ids, originCLI, time.Now().UTC().Truncate(time.Microsecond))
+	if err == nil {
+		_, err = tx.Exec(ctx, `DELETE FROM cxg_audit.seal WHERE seq >= $1`, seq)
+	}
+	if err == nil {
+		err = s.append(ctx, tx, h, seals)
+	}
+	if err == nil {
+		err = tx.Commit(ctx)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// rowAt is the audit row of a seal.
+func (w *world) rowAt(seq int64) uuid.UUID {
+	w.t.Helper()
+	return ask[uuid.UUID](w, `SELECT audit_id FROM cxg_audit.seal WHERE seq = $1`, seq)
+}
+
+// logOf returns a world with a log of a thousand rows, of which the backend wrote the last hundred.
+func logOf(t *testing.T, template string) *world {
+	t.Helper()
+	base := migrated
+	if template != "" {
+		base = adopted(template)
+	}
+	w := newWorld(t, base)
+	w.record(300)
+	w.record(300)
+	w.record(300)
+	w.exec(backendRows(w))
+	n, err := Seal(t.Context(), w.db, w.cat, 30, false)
+	if err != nil || n != 100 {
+		t.Fatalf("sealed %d of the backend's 100 rows: %v", n, err)
+	}
+	if v := w.verify(""); !v.OK || v.Seals != 1000 || v.Unsealed != 0 {
+		t.Fatalf("of an honest log: %+v", v)
+	}
+	return w
+}
+
+// backendRows inserts a hundred rows as the backend does, in either shape of the log.
+func backendRows(w *world) string {
+	if w.cat["audt.audit_logs"].ORMAudit() {
+		return `INSERT INTO audt.audit_logs (id, created_at, user_id, action, target_entity, request_path, request_method, ip_address, risk_level, extra_data, status, deleted)
+			SELECT gen_random_uuid(), '2026-01-01'::timestamptz + i * interval '1 minute', NULL, 'LOGIN', 'session', '/login', 'POST', '10.0.0.1', 'LOW',
+			       '{"b": 1e2, "aa": [1.10, -0, "\u00e9\n"], "a": null}', 'ACTIVE', false FROM generate_series(1, 100) i`
+	}
+	return `INSERT INTO audt.audit_logs (id, created_at, event_type, event_category, description, result, risk_level, extra_data, status, deleted)
+		SELECT gen_random_uuid(), '2026-01-01'::timestamptz + i * interval '1 minute', 'LOGIN', 'AUTHENTICATION', 'log in', 'SUCCESS', 'LOW',
+		       CASE WHEN i % 2 = 0 THEN '{"b": 1e2, "aa": [1.10, -0, "\u00e9\n"], "a": null}'::jsonb END, 'ACTIVE', false FROM generate_series(1, 100) i`
+}
+
+// other is an expression that gives a column of a type another value than it has.
+func other(column, typ string) string {
+	switch {
+	case strings.HasPrefix(typ, "uuid"):
+		return "gen_random_uuid()"
+	case strings.HasPrefix(typ, "timestamp"):
+		return "coalesce(" + column + ", now()) + interval '1 microsecond'"
+	case typ == "boolean":
+		return "NOT " + column
+	case typ == "jsonb":
+		return `coalesce(` + column + `, '{}') || '{"command": "another"}'`
+	case typ == "inet":
+		return "'10.9.9.9'"
+	case typ == "bytea":
+		return "set_byte(" + column + ", 0, get_byte(" + column + ", 0) # 1)"
+	case typ == "bigint":
+		return column + " + 1000000"
+	case typ == "smallint":
+		return column + " + 1"
+	}
+	return "CASE WHEN " + column + " IS NULL THEN '' ELSE left(" + column + ", -1) END"
+}
+
+// Every column of every table is tampered with, in the middle of the log and at both its ends.
+func TestTamperingWithAnyColumnIsFound(t *testing.T) {
+	t.Parallel()
+	for _, generation := range []string{"", "g1alt", "g0"} {
+		t.Run("generation "+generation, func(t *testing.T) {
+			t.Parallel()
+			w := logOf(t, generation)
+			w.exec(dropChecks)
+			tried := 0
+			for _, table := range []string{"audt.audit_logs", "cxg_audit.seal"} {
+				key := map[string]string{"audt.audit_logs": "id", "cxg_audit.seal": "audit_id"}[table]
+				for _, c := range w.cat[table].Columns {
+					for _, seq := range []int64{1, 517, 1000} {
+						id := w.rowAt(seq)
+						w.exec(fmt.Sprintf(`CREATE TABLE kept AS SELECT * FROM %s WHERE %s = '%s'`, table, key, id))
+						w.exec(fmt.Sprintf(`UPDATE %s SET %s = %s WHERE %s = '%s'`, table, c.Name, other(c.Name, c.Type), key, id))
+						v := w.verify("")
+						want := id
+						if v.OK || v.FirstBadSeq == nil || *v.FirstBadSeq != seq && c.Name != "seq" {
+							t.Errorf("%s.%s of seal %d: %+v", table, c.Name, seq, v)
+						} else if table == "audt.audit_logs" && c.Name != "id" && (v.FirstBad == nil || *v.FirstBad != want) {
+							t.Errorf("%s.%s of row %s: the first bad row is said to be %v", table, c.Name, want, v.FirstBad)
+						}
+						if table == "audt.audit_logs" && c.Name != "id" && !strings.Contains(*v.Problem, c.Name) {
+							t.Errorf("%s.%s: the problem does not name it: %s", table, c.Name, *v.Problem)
+						}
+						w.exec(fmt.Sprintf(`DELETE FROM %[1]s WHERE ctid IN (SELECT x.ctid FROM %[1]s x LEFT JOIN kept k ON k.%[2]s = x.%[2]s WHERE k.%[2]s IS NOT NULL);
+							DELETE FROM %[1]s x WHERE %[3]s; INSERT INTO %[1]s SELECT * FROM kept; DROP TABLE kept`, table, key, stray(table)))
+						tried++
+					}
+				}
+			}
+			if v := w.verify(""); !v.OK || v.Seals != 1000 {
+				t.Fatalf("after everything was put back: %+v", v)
+			}
+			if tried < 60 {
+				t.Errorf("only %d ways were tried", tried)
+			}
+		})
+	}
+}
+
+// stray is the row that lost its key in the tampering.
+func stray(table string) string {
+	if table == "audt.audit_logs" {
+		return `NOT EXISTS (SELECT FROM cxg_audit.seal s WHERE s.audit_id = x.id)`
+	}
+	return `NOT EXISTS (SELECT FROM audt.audit_logs l WHERE l.id = x.audit_id) OR x.seq > 1000000`
+}
+
+// dropChecks lets a test put anything into the tables.
+const dropChecks = `DO $$DECLARE c record; BEGIN
+	FOR c IN SELECT conrelid::regclass AS t, conname FROM pg_constraint
+	          WHERE conrelid IN ('audt.audit_logs'::regclass, 'cxg_audit.seal'::regclass) AND contype IN ('c', 'f') LOOP
+		EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.t, c.conname);
+	END LOOP; END$$`
+
+// attacks are ways to tamper with a log of 1,000 sealed rows, each with the check that alone finds it, the
+// seal that is first wrong (0 for a row without one) and, where it is one of a row, that row's place.
+var attacks = []struct {
+	name, check string
+	do          func(w *world)
+	seq         int64
+	row         bool
+}{
+	{"a row changed", checkCanon, func(w *world) {
+		w.exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, w.rowAt(400))
+	}, 400, true},
+	{"a row deleted", checkRow, func(w *world) { w.exec(`DELETE FROM audt.audit_logs WHERE id = $1`, w.rowAt(400)) }, 400, true},
+	{"two rows swapped", checkCanon, func(w *world) {
+		a, b := w.rowAt(400), w.rowAt(402)
+		w.exec(`UPDATE audt.audit_logs a SET extra_data = b.extra_data, description = b.description FROM audt.audit_logs b
+			WHERE a.id IN ($1, $2) AND b.id IN ($1, $2) AND a.id <> b.id`, a, b)
+	}, 400, true},
+	{"a row and what its seal stored changed", checkLeaf, func(w *world) {
+		w.exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, w.rowAt(400))
+		w.recanon(400, false)
+	}, 400, true},
+	{"a row and its seal changed, but not the chain", checkChain, func(w *world) {
+		w.exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, w.rowAt(400))
+		w.recanon(400, true)
+	}, 400, true},
+	{"two seals swapped, and the chain made anew", checkCheckpoint, func(w *world) {
+		w.exec(`UPDATE cxg_audit.seal SET seq = CASE seq WHEN 400 THEN -1 ELSE -2 END WHERE seq IN (400, 401)`)
+		w.exec(`UPDATE cxg_audit.seal SET seq = CASE seq WHEN -1 THEN 401 ELSE 400 END WHERE seq < 0`)
+		w.reseal(400)
+	}, 1000, true},
+	{"a row changed, and everything sealed anew", checkCheckpoint, func(w *world) {
+		w.exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, w.rowAt(400))
+		w.reseal(400)
+	}, 1000, true},
+	{"a row deleted with its seal, and the chain made anew around the gap", checkGap, func(w *world) {
+		id := w.rowAt(400)
+		w.exec(`DELETE FROM cxg_audit.seal WHERE seq = 400`)
+		w.exec(`DELETE FROM audt.audit_logs WHERE id = $1`, id)
+		w.rechain(401)
+	}, 400, false},
+	{"the tail cut", checkHead, func(w *world) { w.cut(950) }, 951, false},
+	{"the tail cut, and the head moved back", checkSize, func(w *world) {
+		w.cut(950)
+		w.exec(`UPDATE cxg_audit.head SET seq = 950, chain = (SELECT chain FROM cxg_audit.seal WHERE seq = 950)`)
+	}, 951, false},
+	{"all gone", checkSize, func(w *world) {
+		w.cut(0)
+		w.exec(`DELETE FROM cxg_audit.head`)
+	}, 1, false},
+	{"the head deleted", checkHead, func(w *world) { w.exec(`DELETE FROM cxg_audit.head`) }, 1001, false},
+	{"the head's hash changed", checkHead, func(w *world) { w.exec(`UPDATE cxg_audit.head SET chain = decode(repeat('00', 32), 'hex')`) }, 1000, true},
+	{"a row put in", checkForged, func(w *world) {
+		w.exec(`INSERT INTO audt.audit_logs SELECT (jsonb_populate_record(l, jsonb_build_object('id', '00000000-0000-4000-8000-00000000dead', 'created_at', now()))).*
+			FROM audt.audit_logs l WHERE id = $1`, w.rowAt(400))
+	}, 0, true},
+}
+
+// recanon makes what a seal stored from the row as it is, and its leaf too.
+func (w *world) recanon(seq int64, leaf bool) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	conn, err := pgx.Connect(ctx, w.dsn)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	at := ask[time.Time](w, `SELECT sealed_at FROM cxg_audit.seal WHERE seq = $1`, seq)
+	seals, err := newSealer(w.cat).prepare(ctx, tx, []uuid.UUID{w.rowAt(seq)}, originCLI, at)
+	if err == nil {
+		_, err = tx.Exec(ctx, `UPDATE cxg_audit.seal SET canon = $2, leaf = CASE WHEN $3 THEN $4 ELSE leaf END WHERE seq = $1`, seq, seals[0].canon, leaf, seals[0].leaf[:])
+	}
+	if err == nil {
+		err = tx.Commit(ctx)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// rechain links the seals from seq on to the one before it, whatever number that one has.
+func (w *world) rechain(seq int64) {
+	w.exec(`WITH RECURSIVE c AS (
+			SELECT max(seq) AS seq, (SELECT chain FROM cxg_audit.seal WHERE seq = (SELECT max(seq) FROM cxg_audit.seal WHERE seq < $1::bigint)) AS chain
+			  FROM cxg_audit.seal WHERE seq < $1::bigint
+			UNION ALL
+			SELECT s.seq, sha256('\x02'::bytea || c.chain || s.leaf) FROM c JOIN cxg_audit.seal s ON s.seq = (SELECT min(seq) FROM cxg_audit.seal n WHERE n.seq > c.seq))
+		UPDATE cxg_audit.seal s SET chain = c.chain FROM c WHERE c.seq = s.seq`, seq)
+	w.exec(`UPDATE cxg_audit.head SET chain = (SELECT chain FROM cxg_audit.seal ORDER BY seq DESC LIMIT 1)`)
+}
+
+// cut removes every row and seal after one.
+func (w *world) cut(seq int64) {
+	w.exec(`DELETE FROM audt.audit_logs WHERE id IN (SELECT audit_id FROM cxg_audit.seal WHERE seq > $1)`, seq)
+	w.exec(`DELETE FROM cxg_audit.seal WHERE seq > $1`, seq)
+}
+
+// Every attack is found, and what finds it is one check alone: without that check, it is not.
+func TestEveryCheckOfTheVerifierIsNeeded(t *testing.T) {
+	t.Parallel()
+	needed := map[string]bool{}
+	for _, a := range attacks {
+		needed[a.check] = true
+		t.Run(a.name, func(t *testing.T) {
+			t.Parallel()
+			w := logOf(t, "")
+			var points []Checkpoint
+			if a.check == checkSize || a.check == checkCheckpoint {
+				points = append(points, w.point())
+			}
+			want := uuid.MustParse("00000000-0000-4000-8000-00000000dead")
+			if a.row && a.seq > 0 {
+				want = w.rowAt(a.seq)
+			}
+			a.do(w)
+			v := w.verify("", points...)
+			switch {
+			case v.OK:
+				t.Fatal("it is not found")
+			case a.seq > 0 && (v.FirstBadSeq == nil || *v.FirstBadSeq != a.seq):
+				t.Errorf("the first bad seal is not %d: %+v", a.seq, v)
+			case a.row && a.check != checkCheckpoint && (v.FirstBad == nil || *v.FirstBad != want):
+				t.Errorf("the first bad row is said to be %v, it is %s", v.FirstBad, want)
+			}
+			if v := w.verify(a.check, points...); !v.OK {
+				t.Errorf("without the check of the %s, something else finds it too: %s", a.check, *v.Problem)
+			}
+		})
+	}
+	for _, check := range []string{checkGap, checkRow, checkCanon, checkLeaf, checkChain, checkHead, checkCheckpoint, checkSize, checkForged} {
+		if !needed[check] {
+			t.Errorf("no attack needs the check %s", check)
+		}
+	}
+}
+
+// A log that was cut between two checkpoints and has grown since is found by the size alone.
+func TestAShrunkenLogIsFoundAmongCheckpoints(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, migrated)
+	w.record(5)
+	first := w.point()
+	w.cut(2)
+	w.exec(`UPDATE cxg_audit.head SET seq = 2, chain = (SELECT chain FROM cxg_audit.seal WHERE seq = 2)`)
+	second := w.point()
+	w.record(1)
+	v := w.verify(checkCheckpoint, first, second)
+	if v.OK || !strings.Contains(*v.Problem, "the chain shrank") {
+		t.Errorf("%+v", v)
+	}
+	if v := w.verify(checkSize, second); !v.OK {
+		t.Errorf("the second checkpoint alone: %+v", v)
+	}
+}
+
+func TestSinceTrustsWhatIsBefore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, migrated)
+	w.record(50)
+	w.exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, w.rowAt(20))
+	for since, ok := range map[int64]bool{0: false, 20: false, 21: true, 50: true, 51: true} {
+		v, err := Verify(t.Context(), w.db, w.cat, Verification{Since: since})
+		if err != nil || v.OK != ok {
+			t.Errorf("since %d: %+v %v", since, v, err)
+		}
+	}
+}
+
+// A column that the table gets later is not covered, and one that goes is missed only where it had values.
+func TestTheLogMayGrowColumns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, migrated)
+	w.record(3)
+	w.exec(`ALTER TABLE audt.audit_logs ADD COLUMN a_new_one text; ALTER TABLE audt.audit_logs DROP COLUMN session_id`)
+	w.look()
+	w.record(3)
+	if v := w.verify(""); !v.OK || v.Seals != 6 {
+		t.Errorf("%+v", v)
+	}
+	w.exec(`ALTER TABLE audt.audit_logs DROP COLUMN user_agent`)
+	w.look()
+	if v := w.verify(""); v.OK || v.Bad != 6 || !strings.Contains(*v.Problem, "user_agent") {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestCheckpointsAreSignedFiles(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, migrated)
+	dir := t.TempDir()
+	key := filepath.Join(dir, "key")
+	if _, err := Keygen(key); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Keygen(key); !fault.Is(err, fault.AlreadyExists) {
+		t.Errorf("a key was overwritten: %v", err)
+	}
+	if info, err := os.Stat(key); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the key's mode: %v %v", info, err)
+	}
+	out := filepath.Join(dir, "out")
+	if err := os.Mkdir(out, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write := func() string {
+		_, file, err := WriteCheckpoint(t.Context(), w.db, w.cat, key, out, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	write()
+	w.record(3)
+	file := write()
+	points, err := ReadCheckpoints(out, "")
+	if err != nil || len(points) != 2 || points[0].Size != 0 || points[1].Size != 3 {
+		t.Fatalf("%+v %v", points, err)
+	}
+	if v := w.verify("", points...); !v.OK || v.Checkpoints != 2 {
+		t.Errorf("%+v", v)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for what, forged := range map[string]string{
+		"size":    strings.Replace(string(text), "\n3\n", "\n2\n", 1),
+		"nothing": "",
+		"cut":     string(text[:len(text)-20]),
+	} {
+		if err := os.WriteFile(file, []byte(forged), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadCheckpoints(out, ""); !fault.Is(err, fault.Validation) {
+			t.Errorf("a forged checkpoint (%s): %v", what, err)
+		}
+	}
+	// somebody else's key
+	if _, err := Keygen(filepath.Join(dir, "other")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadCheckpoints(out, filepath.Join(dir, "other.pub")); !fault.Is(err, fault.Validation) {
+		t.Errorf("signed by another key: %v", err)
+	}
+	if err := os.Chmod(key, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := WriteCheckpoint(t.Context(), w.db, w.cat, key, out, time.Now()); !fault.Is(err, fault.Validation) {
+		t.Errorf("a key that others may read was used: %v", err)
+	}
+}

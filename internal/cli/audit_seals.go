@@ -1,0 +1,206 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/output"
+)
+
+var verdictView = output.View{
+	Table: []string{"ok", "seals", "head_seq", "chain", "checkpoints", "unsealed", "oldest_unsealed"},
+	Wide: []string{
+		"ok", "seals", "head_seq", "chain", "checkpoints", "unsealed", "oldest_unsealed", "bad", "first_bad", "first_bad_seq", "problem",
+	},
+	ID: "first_bad",
+}
+
+func (a *app) auditVerify() *cobra.Command {
+	var v audit.Verification
+	var dir, key string
+	cmd := &cobra.Command{
+		Use: "verify", Short: "Verify that no sealed audit row was changed, deleted or put in", Args: exactly(),
+		Long: `Verify that no sealed audit row was changed, deleted or put in.
+
+Every seal is compared with the row that it is of, with the seal before it, and with the checkpoints in
+--checkpoints. The exit code is 0 where nothing is wrong, and 9 where something is: then the first bad row's id
+goes to standard output. Rows that have no seal yet, those of other software, are counted; audit seal seals them.`,
+		Example: "  cxgctl audit verify --checkpoints /mnt/worm/cxgctl\n  cxgctl audit verify --since 1000000 -o json",
+	}
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
+		switch {
+		case cmd.Flags().Changed("key") && dir == "":
+			return fault.New(fault.Usage, "--key says whose checkpoints to trust, and there are none").WithHint("add --checkpoints DIR")
+		case v.Since < 0:
+			return fault.New(fault.Validation, "--since %d is refused: seals count from 1", v.Since)
+		}
+		if dir != "" {
+			var err error
+			if v.Checkpoints, err = audit.ReadCheckpoints(dir, key); err != nil {
+				return err
+			}
+		}
+		a.clock.stop() // however many rows there are
+		verdict, err := audit.Verify(ctx, s.db, s.cat, v)
+		if err != nil {
+			return err
+		}
+		return a.printVerdict(verdict)
+	})
+	cmd.Flags().Int64Var(&v.Since, "since", 0, "begin at this `seal`, and trust the one before it")
+	cmd.Flags().StringVar(&dir, "checkpoints", "", "compare with the checkpoints in this `folder`")
+	cmd.Flags().StringVar(&key, "key", "", "`file` with the public key to trust (default: those beside the checkpoints)")
+	needs(cmd, "AUDIT_READ")
+	return records[audit.Verdict](a, cmd)
+}
+
+// printVerdict prints the verdict; where something is wrong, people and scripts get the first bad row's id.
+func (a *app) printVerdict(v audit.Verdict) error {
+	forPeople := a.print.Format == output.Table || a.print.Format == output.Wide
+	if v.OK {
+		if v.Unsealed > 0 {
+			a.note("%s no seal yet, the first of %s; cxgctl audit seal seals them", have(int(v.Unsealed), "row"), v.OldestUnsealed)
+		}
+		return output.One(a.print, verdictView, v)
+	}
+	if forPeople {
+		a.print.Format = output.ID
+	}
+	if !forPeople || v.FirstBad != nil {
+		if err := output.One(a.print, verdictView, v); err != nil {
+			return err
+		}
+	}
+	f := fault.New(fault.PartialFailure, "the audit log was tampered with: %s", *v.Problem).With("bad", v.Bad)
+	switch {
+	case v.FirstBad != nil && v.FirstBadSeq != nil:
+		f.WithHint("%s wrong; the first is audit row %s, seal %d", are(int(v.Bad), "thing"), v.FirstBad, *v.FirstBadSeq)
+	case v.FirstBad != nil:
+		f.WithHint("%s wrong; the first is audit row %s", are(int(v.Bad), "thing"), v.FirstBad)
+	}
+	return f
+}
+
+// have and are count things and say what they do.
+func have(n int, thing string) string { return plural(n, thing) + verb(n, " has", " have") }
+func are(n int, thing string) string  { return plural(n, thing) + verb(n, " is", " are") }
+
+func verb(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
+
+// sealed is the record of audit seal.
+type sealed struct {
+	Sealed int64 `json:"sealed"`
+}
+
+var sealedView = output.View{Table: []string{"sealed"}, Wide: []string{"sealed"}, ID: "sealed"}
+
+func (a *app) auditSeal() *cobra.Command {
+	var flags changeFlags
+	var batch int
+	cmd := &cobra.Command{
+		Use: "seal", Short: "Seal the audit rows that other software wrote; made for cron", Args: exactly(),
+		Long: `Seal the audit rows that other software wrote; made for cron.
+
+What cxgctl changes is sealed in the same transaction. The rows of other software have no seal until somebody
+looks for them; from then on audit verify finds out if one is changed or deleted.`,
+		Example: "  */5 * * * * cxgctl audit seal --quiet",
+	}
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
+		if batch < 1 || batch > 100_000 {
+			return fault.New(fault.Validation, "--batch %d is refused, it is 1 to 100000", batch)
+		}
+		a.clock.stop() // batch after batch, each of which the server's time-outs bound
+		n, err := audit.Seal(ctx, s.db, s.cat, batch, flags.dryRun)
+		if err != nil {
+			return err
+		}
+		if flags.dryRun {
+			a.note("dry run: %s would be sealed, nothing was changed", plural(int(n), "row"))
+		}
+		return output.One(a.print, sealedView, sealed{n})
+	})
+	flags.bind(cmd)
+	cmd.Flags().IntVar(&batch, "batch", 5000, "`rows` to seal in one transaction")
+	needs(cmd, "AUDIT_READ")
+	return records[sealed](a, cmd)
+}
+
+// checkpoint is the record of audit checkpoint.
+type checkpoint struct {
+	File  string `json:"file"`
+	Seals int64  `json:"seals"`
+}
+
+var checkpointView = output.View{Table: []string{"file", "seals"}, Wide: []string{"file", "seals"}, ID: "file"}
+
+func (a *app) auditCheckpoint() *cobra.Command {
+	var key, out string
+	cmd := &cobra.Command{
+		Use: "checkpoint --key FILE --out DIR", Short: "Sign what the sealed log has come to, and write that to a file", Args: exactly(),
+		Long: `Sign what the sealed log has come to, and write that to a file.
+
+The folder belongs on storage that those who write the database cannot rewrite: then audit verify
+--checkpoints finds out if the log was sealed anew, or cut, up to the last checkpoint.`,
+		Example: "  0 * * * * cxgctl audit checkpoint --key /etc/cxgctl/audit.key --out /mnt/worm/cxgctl",
+	}
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
+		for flag, value := range map[string]string{"--key": key, "--out": out} {
+			if value == "" {
+				return fault.New(fault.Usage, "%s is missing", flag).WithHint("see: cxgctl audit checkpoint --help")
+			}
+		}
+		c, file, err := audit.WriteCheckpoint(ctx, s.db, s.cat, key, out, time.Now())
+		if err != nil {
+			return err
+		}
+		return output.One(a.print, checkpointView, checkpoint{file, c.Size})
+	})
+	cmd.Flags().StringVar(&key, "key", "", "`file` with the private key, from audit keygen")
+	cmd.Flags().StringVar(&out, "out", "", "`folder` to write to")
+	needs(cmd, "AUDIT_READ")
+	return records[checkpoint](a, cmd)
+}
+
+// keypair is the record of audit keygen: never the private key.
+type keypair struct {
+	File       string `json:"file"`
+	PublicFile string `json:"public_file"`
+	PublicKey  string `json:"public_key"`
+}
+
+var keypairView = output.View{
+	Table: []string{"file", "public_file", "public_key"}, Wide: []string{"file", "public_file", "public_key"}, ID: "public_key",
+}
+
+func (a *app) auditKeygen() *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
+		Use: "keygen --out FILE", Short: "Make the keys for checkpoints", Args: exactly(),
+		Example: "  cxgctl audit keygen --out /etc/cxgctl/audit.key",
+	}
+	cmd.RunE = a.run(func(_ context.Context, cmd *cobra.Command, _ []string) error {
+		if err := a.printer(cmd); err != nil {
+			return err
+		}
+		if out == "" {
+			return fault.New(fault.Usage, "--out is missing").WithHint("see: cxgctl audit keygen --help")
+		}
+		public, err := audit.Keygen(out)
+		if err != nil {
+			return err
+		}
+		return output.One(a.print, keypairView, keypair{out, out + ".pub", public})
+	})
+	cmd.Flags().StringVar(&out, "out", "", "new `file` for the private key; the public one goes to FILE.pub")
+	needs(cmd, noOperator)
+	return records[keypair](a, cmd)
+}

@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"context"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/invoices"
+	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/users"
+)
+
+// reversers open the tables whose rows an undo can put back, by noun. A further noun is a line here.
+var reversers = map[string]func(schema.Catalog) (audit.Reverser, error){
+	invoices.Noun.Name: func(cat schema.Catalog) (audit.Reverser, error) { return invoices.In(cat) },
+	users.Noun.Name:    func(cat schema.Catalog) (audit.Reverser, error) { return users.In(cat) },
+}
+
+func (a *app) auditUndo() *cobra.Command {
+	var op string
+	var force bool
+	var flags changeFlags
+	cmd := &cobra.Command{
+		Use: "undo [ID…]", Short: "Take back what audit rows record, or all that one command did", Args: cobra.ArbitraryArgs,
+		Long: `Take back what audit rows record, or all that one command did.
+
+Every row gets back the values that it had before, in one transaction, if it is still as the change left it;
+otherwise nothing is changed, and the fields that were changed since are named, with who changed them. A row that
+was made is marked as deleted. An undo is a change like any other: audited, and itself undone by another. Passwords
+cannot be put back, since the audit log does not keep them.`,
+		Example: "  cxgctl audit undo 01a20d19-2694-725b-92b8-7e88c8ecf478 --dry-run\n  cxgctl audit undo --op 01a20d19-266f-72f7-a912-3ce8e09758bb --reason 'wrong file'",
+	}
+	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
+		if force && a.global.reason == "" {
+			return fault.New(fault.Usage, "--force takes back over what others changed since, so it wants a --reason")
+		}
+		log, err := audit.LogIn(w.cat)
+		if err != nil {
+			return err
+		}
+		entries, err := undone(ctx, w, log, op, args)
+		if err != nil {
+			return err
+		}
+		plan, err := audit.PlanUndo(entries, op != "")
+		if err != nil {
+			return err
+		}
+		tables := map[string]audit.Reverser{}
+		for _, noun := range plan.Nouns() {
+			open, known := reversers[noun]
+			if !known {
+				return fault.New(fault.Validation, "a change of a %s cannot be undone", noun).With("resource", noun)
+			}
+			if tables[noun], err = open(w.cat); err != nil {
+				return err
+			}
+		}
+		if err := w.mayUndo(entries); err != nil {
+			return err
+		}
+		if err := a.question(ctx, w.Ledger, "undo the change of "+plural(plan.Rows(), "row")); err != nil {
+			return err
+		}
+		if err := audit.Undo(ctx, w.Ledger, log, plan, tables, force); err != nil {
+			return err
+		}
+		return a.finish(w.Ledger, func() error { return printWhole(a, auditView, w.Entries()) })
+	})
+	cmd.Flags().StringVar(&op, "op", "", "`id` of the operation to take back as a whole")
+	cmd.Flags().BoolVar(&force, "force", false, "put rows back also where others changed them since; wants a --reason")
+	flags.bindBatch(cmd)
+	needs(cmd, "AUDIT_READ")
+	return records[audit.Entry](a, cmd)
+}
+
+// mayUndo refuses an operator who could not do by hand what an undo does: change the rows, and delete those
+// that were made.
+func (w *writer) mayUndo(entries []audit.Entry) error {
+	for _, e := range entries {
+		if e.Resource == nil {
+			continue
+		}
+		noun := strings.ToUpper(*e.Resource)
+		if err := w.who.Permit(noun+"_UPDATE", nil); err != nil {
+			return err
+		}
+		if e.Action != nil && *e.Action == string(audit.Create) {
+			if err := w.who.Permit(noun+"_DELETE", nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// undone reads the audit rows to be undone: those of the ids, or of an operation.
+func undone(ctx context.Context, w *writer, log *audit.Log, op string, args []string) ([]audit.Entry, error) {
+	switch {
+	case op == "" && len(args) == 0:
+		return nil, fault.New(fault.Usage, "nothing is named to undo").WithHint("name audit rows by id, or an operation with --op; cxgctl audit list -o wide has both")
+	case op != "" && len(args) > 0:
+		return nil, fault.New(fault.Usage, "ids and --op exclude each other")
+	case op != "":
+		return log.ByOp(ctx, w.db, w.idle, op)
+	}
+	ids := make([]uuid.UUID, len(args))
+	for i, arg := range args {
+		var err error
+		if ids[i], err = auditID(arg); err != nil {
+			return nil, err
+		}
+	}
+	return log.ByID(ctx, w.db, ids)
+}
+
+// auditID reads an audit row's id.
+func auditID(text string) (uuid.UUID, error) {
+	id, err := uuid.Parse(text)
+	if err != nil {
+		return id, fault.New(fault.Validation, "%q is no audit row's id", text).WithHint("ids are listed by: cxgctl audit list -o wide")
+	}
+	return id, nil
+}

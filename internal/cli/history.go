@@ -1,0 +1,161 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/output"
+)
+
+// event is one field's part in what befell a row. What says nothing of fields, such as a login, is one too.
+type event struct {
+	ID            uuid.UUID       `json:"id"` // the audit row's
+	CreatedAt     *db.Time        `json:"created_at"`
+	Operator      *string         `json:"operator"`
+	Action        *string         `json:"action"`
+	Result        *string         `json:"result"`
+	Field         *string         `json:"field"`
+	Before        json.RawMessage `json:"before"`
+	After         json.RawMessage `json:"after"`
+	Reason        *string         `json:"reason"`
+	Ticket        *string         `json:"ticket"`
+	Description   *string         `json:"description"`
+	FailureReason *string         `json:"failure_reason"`
+	OpID          *string         `json:"op_id"`
+}
+
+var eventView = output.View{
+	Table: []string{"created_at", "operator", "action", "field", "before", "after", "reason"},
+	Wide:  []string{"id", "created_at", "operator", "action", "result", "field", "before", "after", "reason", "ticket", "op_id"},
+}
+
+// history is the command that shows who changed which field of a row, when and why.
+func (n noun[T]) history(a *app) *cobra.Command {
+	var name refFlags
+	var since, until timeFlag
+	cmd := &cobra.Command{
+		Use: "history REF", Short: "Show who changed which field of " + article(n.Name) + " when and why, newest first", Args: exactly("REF"),
+		ValidArgsFunction: n.completion(a, true),
+		Example:           "  cxgctl " + n.Name + "s history REF\n  cxgctl " + n.Name + "s history REF --since 30d -o csv",
+	}
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+		row, err := n.one(ctx, s, name, args[0])
+		if err != nil {
+			return err
+		}
+		log, err := audit.LogIn(s.cat)
+		if err != nil {
+			return err
+		}
+		q, err := log.All(ctx, s.db, audit.Filter{
+			ResourceID: n.ID(row).String(), Since: time.Time(since), Until: time.Time(until),
+		})
+		if err != nil {
+			return err
+		}
+		var entries []audit.Entry
+		for e, err := range db.Stream[audit.Entry](ctx, s.db, s.idle, q) {
+			if err != nil {
+				return err
+			}
+			entries = append(entries, e)
+		}
+		if err := a.accessed(ctx, s, cmd, n.Name, int64(len(entries)), n.ID(row)); err != nil {
+			return err
+		}
+		return a.printHistory(entries)
+	})
+	name.bind(cmd, n.KeyNames()...)
+	name.bindDeleted(cmd, n.Name+"s")
+	cmd.Flags().Var(&since, "since", "from this `time` on: RFC 3339, a date, or an age such as 7d")
+	cmd.Flags().Var(&until, "until", "before this `time`")
+	a.bindReveal(cmd)
+	needs(cmd, n.permission("READ"))
+	return records[event](a, cmd)
+}
+
+func article(noun string) string {
+	if strings.ContainsRune("aei", rune(noun[0])) {
+		return "an " + noun
+	}
+	return "a " + noun
+}
+
+// printHistory prints audit rows of one row: a timeline for people, else a record for each field.
+func (a *app) printHistory(entries []audit.Entry) error {
+	if a.forPeople() && len(a.print.Columns) == 0 {
+		var b strings.Builder
+		for _, e := range entries {
+			if err := a.tell(&b, e); err != nil {
+				return err
+			}
+		}
+		_, err := io.WriteString(a.print.Stdout, b.String())
+		return err
+	}
+	events := []event{}
+	for _, e := range entries {
+		diffs, err := e.Differences()
+		if err != nil {
+			return err
+		}
+		one := event{
+			ID: e.ID, CreatedAt: e.CreatedAt, Operator: e.Operator, Action: e.Action, Result: e.Result, Reason: e.Reason,
+			Ticket: e.Ticket, Description: e.Description, FailureReason: e.FailureReason, OpID: e.OpID,
+		}
+		for _, d := range diffs {
+			if audit.Computed(d.Field) || e.Before == nil && string(d.After) == "null" {
+				continue
+			}
+			one.Field, one.Before, one.After = &d.Field, a.masked(d.Field, d.Before), a.masked(d.Field, d.After)
+			events = append(events, one)
+		}
+		if one.Field == nil {
+			events = append(events, one)
+		}
+	}
+	return printWhole(a, eventView, events)
+}
+
+// tell writes what befell a row as lines: when, who, what and why, then field: before → after.
+func (a *app) tell(b *strings.Builder, e audit.Entry) error {
+	var words []string
+	for _, part := range []*string{stringOf(e.CreatedAt), e.Operator, e.Action} {
+		if part != nil {
+			words = append(words, *part)
+		}
+	}
+	if e.Result != nil && *e.Result != "SUCCESS" {
+		words = append(words, *e.Result)
+		if e.FailureReason != nil {
+			words = append(words, *e.FailureReason)
+		}
+	}
+	if e.Before == nil && e.After == nil && e.Description != nil && e.FailureReason == nil {
+		words = append(words, *e.Description)
+	}
+	if e.Reason != nil {
+		words = append(words, "“"+*e.Reason+"”")
+	}
+	if e.Ticket != nil {
+		words = append(words, *e.Ticket)
+	}
+	b.WriteString(output.Sanitize(strings.Join(words, "  ")) + "\n")
+	return differences(b, e, a.print.Terminal, func(d audit.Difference) bool { return !audit.Computed(d.Field) }, a.masked)
+}
+
+func stringOf(t *db.Time) *string {
+	if t == nil {
+		return nil
+	}
+	s := t.String()
+	return &s
+}

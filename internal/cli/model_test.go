@@ -1,0 +1,215 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/cxgctl/cxgctl/internal/dbtest"
+)
+
+// modelCommands is how many random commands the test against the model runs.
+const modelCommands = 250
+
+// account is a user as the model knows him.
+type account struct {
+	phone, status string
+	live          bool
+}
+
+// model is what the platform ought to be, and how many audit rows of changes there ought to be.
+type model struct {
+	users map[string]*account
+	rows  int
+}
+
+// command makes a random command, the exit code that it ought to have, and what it does to the model if it has it.
+func (m *model) command(r *rand.Rand) (args []string, code int, effect func()) {
+	name := fmt.Sprintf("user%d", r.IntN(12))
+	u := m.users[name]
+	there := u != nil && u.live
+	nothing := func() {}
+	missing := func(args ...string) ([]string, int, func()) { return args, 3, nothing }
+	changed := func(n int, fn func()) func() { return func() { fn(); m.rows += n } }
+	switch r.IntN(8) {
+	case 0, 1:
+		args := []string{"users", "create", "--username", name, "--email", name + "@example.com", "--full-name", "User", "--no-password"}
+		if u != nil { // deleted ones hold their names too
+			return args, 4, nothing
+		}
+		return args, 0, changed(1, func() { m.users[name] = &account{status: "ACTIVE", live: true} })
+	case 2, 3:
+		phone := fmt.Sprint(r.IntN(3))
+		args := []string{"users", "update", name, "--phone", phone}
+		if !there {
+			return missing(args...)
+		}
+		if u.phone == phone {
+			return args, 0, nothing
+		}
+		return args, 0, changed(1, func() { u.phone = phone })
+	case 4:
+		args := []string{"users", "delete", name, "--yes"}
+		if !there {
+			return missing(args...)
+		}
+		return args, 0, changed(1, func() { u.live = false })
+	case 5:
+		args := []string{"users", "restore", name}
+		if u == nil {
+			return missing(args...)
+		}
+		if u.live {
+			return args, 0, nothing
+		}
+		return args, 0, changed(1, func() { u.live = true })
+	case 6: // a batch by filter
+		from, to := "ACTIVE", "LOCKED"
+		if r.IntN(2) == 0 {
+			from, to = to, from
+		}
+		var hit []*account
+		for _, u := range m.users {
+			if u.live && u.status == from {
+				hit = append(hit, u)
+			}
+		}
+		args := []string{"users", "status", "--status", from, "--user-type", "TENANT", "--set", to, "--yes"}
+		if r.IntN(3) == 0 {
+			return append(args, "--expect", fmt.Sprint(len(hit)+1)), 4, nothing
+		}
+		return args, 0, changed(len(hit), func() {
+			for _, u := range hit {
+				u.status = to
+			}
+		})
+	}
+	args = []string{"users", "update", name, "--phone", strings.Repeat("9", 21)} // too long
+	if there || u == nil || !u.live {
+		return args, 5, nothing
+	}
+	return args, 3, nothing
+}
+
+// changesOf are the audit rows of changes, in the order of their seals, and the users as they are.
+const (
+	changesOf = `SELECT l.resource_id, coalesce(l.extra_data->'before', 'null'), coalesce(l.extra_data->'after', 'null'), l.extra_data->>'op_id'
+		FROM audt.audit_logs l JOIN cxg_audit.seal s ON s.audit_id = l.id WHERE l.result = 'SUCCESS' ORDER BY s.seq`
+	usersNow = `SELECT u.id, u.username, coalesce(u.phone, ''), u.status, u.is_active FROM idam.users u WHERE u.username LIKE 'user%'`
+)
+
+// Random commands against a model: every changed row has exactly one audit row, with true images of before and after;
+// dry runs and failures change nothing; and every row of the log is sealed.
+func TestRandomCommandsAgainstAModel(t *testing.T) {
+	pair := dbtest.New(t, migrated)
+	hashCost = bcrypt.MinCost
+	t.Setenv("CXGCTL_MANAGER_DATABASE_URL", pair.Manager)
+	t.Setenv("CXGCTL_OPERATOR", "admin")
+	t.Setenv("HOME", t.TempDir())
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 6))
+	t.Logf("seed %d", seed)
+	m := &model{users: map[string]*account{}}
+	run := func(want int, args ...string) {
+		t.Helper()
+		var out, errOut bytes.Buffer
+		if code := Main(t.Context(), args, strings.NewReader(""), &out, &errOut); code != want {
+			t.Fatalf("%q exits with %d, want %d:\n%s", args, code, want, errOut.String())
+		}
+	}
+	for range modelCommands {
+		args, code, effect := m.command(r)
+		if code == 0 && r.IntN(4) == 0 {
+			run(0, append(args, "--dry-run")...)
+			continue
+		}
+		run(code, args...)
+		if code == 0 {
+			effect()
+		}
+	}
+	replay(t, pair.Manager, m)
+	run(0, "audit", "verify", "-q", "-o", "id")
+
+	// and back again: every operation is undone, the latest first, and each undo once more
+	rows, err := query(t.Context(), pair.Manager, changesOf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := ask(t, pair.Manager, `SELECT md5(string_agg(concat_ws('|', username, phone, status, is_active), ',' ORDER BY username)) FROM idam.users`)
+	last := rows[len(rows)-1][3]
+	run(0, "audit", "undo", "--op", last, "--yes")
+	undo := ask(t, pair.Manager, `SELECT extra_data->>'op_id' FROM audt.audit_logs l JOIN cxg_audit.seal s ON s.audit_id = l.id ORDER BY s.seq DESC LIMIT 1`)
+	run(0, "audit", "undo", "--op", undo, "--yes")
+	after := ask(t, pair.Manager, `SELECT md5(string_agg(concat_ws('|', username, phone, status, is_active), ',' ORDER BY username)) FROM idam.users`)
+	if before != after {
+		t.Error("the undo of an undo leaves something else than there was")
+	}
+}
+
+// replay follows the audit log from nothing and compares where it leads with the table and with the model.
+func replay(t *testing.T, dsn string, m *model) {
+	t.Helper()
+	rows, err := query(t.Context(), dsn, changesOf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rows) != m.rows {
+		t.Errorf("%d audit rows of changes, the model counts %d", len(rows), m.rows)
+	}
+	states := map[string]map[string]any{}
+	once := map[string]bool{}
+	for i, row := range rows {
+		id := row[0]
+		if key := id + row[3]; once[key] {
+			t.Errorf("row %s has two audit rows of one command", id)
+		} else {
+			once[key] = true
+		}
+		var before, after map[string]any
+		if err := json.Unmarshal([]byte(row[1]), &before); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal([]byte(row[2]), &after); err != nil {
+			t.Fatal(err)
+		}
+		state := states[id]
+		if (state == nil) != (before == nil) {
+			t.Fatalf("audit row %d of %s: before is %v, and the row was %v", i, id, before, state)
+		}
+		if state == nil {
+			state = map[string]any{}
+			states[id] = state
+		}
+		for field, v := range before {
+			if state[field] != v {
+				t.Errorf("audit row %d of %s: before says %s was %v, and it was %v", i, id, field, v, state[field])
+			}
+		}
+		for field, v := range after {
+			state[field] = v
+		}
+	}
+	now, err := query(t.Context(), dsn, usersNow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(now) != len(m.users) {
+		t.Errorf("%d users, the model has %d", len(now), len(m.users))
+	}
+	for _, u := range now {
+		state, want := states[u[0]], m.users[u[1]]
+		phone, _ := state["phone"].(string)
+		told := fmt.Sprint(phone, state["status"], state["is_active"])
+		is := fmt.Sprint(u[2], u[3], u[4] == "t")
+		ought := fmt.Sprint(want.phone, want.status, want.live)
+		if told != is || is != ought {
+			t.Errorf("%s is %s, the audit log says %s, the model %s", u[1], is, told, ought)
+		}
+	}
+}

@@ -1,0 +1,47 @@
+package cli
+
+import (
+	"testing"
+)
+
+// unsealable are ways in which an audit row can be written, and not be sealed, or be written and not stay.
+var unsealable = map[string]string{
+	"head deleted":        `INSERT INTO cxg_audit.seal VALUES (1, gen_random_uuid(), 1, 'cli', now(), '', '', '')`,
+	"head refuses":        `ALTER TABLE cxg_audit.head ADD CONSTRAINT planted CHECK (seq < 0) NOT VALID`,
+	"head lost a column":  `ALTER TABLE cxg_audit.head DROP COLUMN chain`,
+	"seal refused":        `ALTER TABLE cxg_audit.seal ADD CONSTRAINT planted CHECK (seq < 0) NOT VALID`,
+	"seal lost a column":  `ALTER TABLE cxg_audit.seal DROP COLUMN leaf`,
+	"seal's number taken": `INSERT INTO cxg_audit.head VALUES (1, 0, '', now(), now(), gen_random_uuid(), now()); INSERT INTO cxg_audit.seal VALUES (1, gen_random_uuid(), 1, 'cli', now(), '', '', '')`,
+	"seal refused at commit": `CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'no'; END$$;
+		CREATE CONSTRAINT TRIGGER no AFTER INSERT ON cxg_audit.seal DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION no()`,
+	"audit row discarded": `CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$;
+		CREATE TRIGGER no BEFORE INSERT ON audt.audit_logs FOR EACH ROW EXECUTE FUNCTION no()`,
+	"audit row discarded by a rule": `CREATE RULE no AS ON INSERT TO audt.audit_logs DO INSTEAD NOTHING`,
+}
+
+func TestNoChangeThatCannotBeSealed(t *testing.T) {
+	t.Parallel()
+	for name, sabotage := range unsealable {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pair := withAda(t)
+			if _, err := query(t.Context(), pair.Manager, sabotage); err != nil {
+				t.Fatal(err)
+			}
+			for _, args := range [][]string{
+				{"users", "update", "ada", "--phone", "new"},
+				{"users", "delete", "ada", "--yes"},
+			} {
+				p := cxgctl(t, pair, args...).start(t)
+				if code := p.exit(t); code == 0 {
+					t.Errorf("%q exits with 0:\n%s%s", args, p.out.String(), p.err.String())
+				}
+				if p.out.Len() > 0 {
+					t.Errorf("%q prints a record of what was not done: %s", args, p.out.String())
+				}
+				p.says(t, "cxgctl: error: ")
+			}
+			untouched(t, pair.Manager)
+		})
+	}
+}

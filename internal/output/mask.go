@@ -1,0 +1,50 @@
+package output
+
+import (
+	"encoding/json"
+	"strings"
+	"unicode/utf8"
+)
+
+// Personal are the fields that Options.Mask masks in tables.
+var Personal = map[string]bool{"email": true, "phone": true}
+
+// mask leaves of a value what tells it from others: of an e-mail the first letter and the domain, of a
+// phone number the last two digits.
+func mask(field, s string) string {
+	if s == "" {
+		return s
+	}
+	if at := strings.LastIndexByte(s, '@'); field == "email" && at > 0 {
+		_, size := utf8.DecodeRuneInString(s)
+		return s[:size] + "***" + s[at:]
+	}
+	if r := []rune(s); field == "phone" && len(r) > 4 {
+		return "***" + string(r[len(r)-2:])
+	}
+	return "***"
+}
+
+// MaskJSON masks the value of a personal field; null, and the values of other fields, stay. In an object, such as
+// an image of a record, every personal field is masked.
+func MaskJSON(field string, v json.RawMessage) json.RawMessage {
+	var s string
+	if Personal[field] && json.Unmarshal(v, &s) == nil && string(v) != "null" {
+		masked, err := json.Marshal(mask(field, s))
+		if err == nil {
+			return masked
+		}
+	}
+	var object map[string]json.RawMessage
+	if len(v) == 0 || v[0] != '{' || json.Unmarshal(v, &object) != nil {
+		return v
+	}
+	for name, value := range object {
+		object[name] = MaskJSON(name, value)
+	}
+	masked, err := json.Marshal(object)
+	if err != nil {
+		return v
+	}
+	return masked
+}

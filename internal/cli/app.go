@@ -189,7 +189,7 @@ func tables(cmd *cobra.Command) []string {
 	}
 	noun := cmd.Parent().Name()
 	if noun == "audit" || noun == "migrate" || cmd.Name() == "history" || cmd.Flags().Lookup("dry-run") != nil || cmd.Flags().Lookup("with-hashes") != nil {
-		list = append(list, schema.AuditLogs, schema.SealHead, schema.Seals)
+		list = append(list, schema.AuditTables...)
 	}
 	return list
 }

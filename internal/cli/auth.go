@@ -26,9 +26,9 @@ func (a *app) authCommand() *cobra.Command {
 
 // authTables are the tables that these commands need besides those of an operator.
 var authTables = map[string][]string{
-	"auth bootstrap":  {schema.AuditLogs},
-	"auth login":      {schema.AuditLogs},
-	"auth logout":     {schema.AuditLogs},
+	"auth bootstrap":  schema.AuditTables,
+	"auth login":      schema.AuditTables,
+	"auth logout":     schema.AuditTables,
 	"auth token":      {schema.APIKeys, schema.Sessions, schema.LoginLogs},
 	"roles grant":     {schema.Tenants},
 	"roles revoke":    {schema.Tenants},

@@ -27,7 +27,7 @@ Each operator's role may read and change what commands change, and add to the au
 delete what is in it.`,
 		Example: "  cxgctl migrate roles | psql postgres://owner@db1/mgmt",
 		RunE: a.apart(func(ctx context.Context, cmd *cobra.Command) error {
-			s, err := a.connect(ctx, cmd, slices.Concat(changedTables, auth.Tables, []string{schema.AuditLogs})...)
+			s, err := a.connect(ctx, cmd, slices.Concat(changedTables, auth.Tables, schema.AuditTables, []string{schema.Subscriptions})...)
 			if err != nil {
 				return err
 			}
@@ -43,7 +43,8 @@ delete what is in it.`,
 
 // changedTables are the tables whose rows commands change, besides those of roles.
 var changedTables = []string{
-	schema.Users, schema.Invoices, schema.Tenants, schema.UserRoles, schema.Sessions, schema.LoginLogs, schema.APIKeys,
+	schema.Users, schema.Invoices, schema.Tenants, schema.TenantUsers, schema.UserRoles, schema.Sessions, schema.LoginLogs, schema.APIKeys,
+	schema.ImportFiles, schema.ImportRows, schema.SealHead,
 }
 
 // rolesScript is the script for a database with these tables and operators.
@@ -68,9 +69,15 @@ func rolesScript(cat schema.Catalog, operators []string) string {
 			line("GRANT SELECT, INSERT, UPDATE ON %s TO %s;", name, operatorsRole)
 		}
 	}
-	// A row that a permission rests on is locked while the command works, which wants the right to update
+	if cat[schema.ImportRows] != nil {
+		line("GRANT DELETE ON %s TO %s;", schema.ImportRows, operatorsRole) // an import that is undone may be run again
+	}
+	if cat[schema.Seals] != nil {
+		line("GRANT SELECT, INSERT ON %s TO %s;", schema.Seals, operatorsRole)
+	}
+	// A row that a permission or an invoice rests on is locked while the command works, which wants the right to update
 	// some column of it.
-	for _, name := range []string{schema.Roles, schema.Permissions, schema.RolePermissions} {
+	for _, name := range []string{schema.Roles, schema.Permissions, schema.RolePermissions, schema.Subscriptions} {
 		if cat[name] != nil {
 			line("GRANT SELECT, UPDATE (updated_at) ON %s TO %s;", name, operatorsRole)
 		}

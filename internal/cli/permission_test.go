@@ -22,8 +22,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/password"
 )
 
-// forNobody are the commands that the contract lets run without an operator.
-var forNobody = []string{"dev", "doctor", "config", "help", "version", "completion", "migrate", "auth bootstrap", "auth login"}
+// forNobody are the commands that the contract lets run without an operator; keygen touches no database.
+var forNobody = []string{"dev", "doctor", "config", "help", "version", "completion", "migrate", "auth bootstrap", "auth login", "audit keygen"}
 
 func TestEveryCommandDeclaresAPermission(t *testing.T) {
 	code := regexp.MustCompile(`^[A-Z]+(_[A-Z]+)+$`)

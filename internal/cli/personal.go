@@ -76,7 +76,7 @@ func (a *app) readingAll(ctx context.Context, s *session, cmd *cobra.Command, no
 // readingLedger opens the ledger for the audit row of a reading. A database without an audit log has nowhere
 // to leave it; that is no reason to show nothing, and doctor reports it.
 func (a *app) readingLedger(ctx context.Context, s *session, cmd *cobra.Command) (*audit.Ledger, error) {
-	cat, err := schema.Read(ctx, s.db, schema.AuditLogs, schema.SealHead, schema.Seals)
+	cat, err := schema.Read(ctx, s.db, schema.AuditTables...)
 	if err != nil || cat[schema.AuditLogs] == nil {
 		return nil, err
 	}

@@ -25,8 +25,8 @@ func (e ExpectedColumn) In(t *Table) (Column, bool) {
 }
 
 // declaration is a table's columns after the five that every table of the platform begins with: "name type; …",
-// where a|b is a column that is called b in another generation; a table of cxgctl's own has only the columns
-// that are listed. A test compares it with what the migrations
+// where a|b is a column that is called b in another generation; a table of the seals has only the
+// columns that are listed. A test compares it with what the migrations
 // make, in both directions.
 type declaration struct{ table, columns string }
 
@@ -128,7 +128,7 @@ func TenantTables() []Expectation {
 func (d declaration) expand() Expectation {
 	e := Expectation{Name: d.table}
 	columns := d.columns
-	if !strings.HasPrefix(d.table, "cxg_") {
+	if !strings.HasPrefix(d.table, "cxg_audit.") {
 		columns = common + columns
 	}
 	for column := range strings.SplitSeq(columns, ";") {

@@ -40,6 +40,9 @@ const (
 	Seals       = "cxg_audit.seal"
 )
 
+// AuditTables are what writing the audit log takes: the log and, where they are, its seals.
+var AuditTables = []string{AuditLogs, SealHead, Seals}
+
 // Grants are the tables that permissions rest on.
 var Grants = []string{Roles, Permissions, RolePermissions, UserRoles}
 

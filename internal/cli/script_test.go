@@ -46,6 +46,11 @@ func query(ctx context.Context, dsn, sql string) ([][]string, error) {
 		return nil, err
 	}
 	defer func() { _ = conn.Close(ctx) }()
+	return lastRows(ctx, conn, sql)
+}
+
+// lastRows runs statements in a session and returns the last one's rows.
+func lastRows(ctx context.Context, conn *pgconn.PgConn, sql string) ([][]string, error) {
 	results, err := conn.Exec(ctx, sql).ReadAll()
 	if err != nil || len(results) == 0 {
 		return nil, err
@@ -78,6 +83,9 @@ func (w world) setup(env *testscript.Env) error {
 		return err
 	}
 	env.Defer(pair.Drop)
+	mine := connections{}
+	env.Defer(mine.close) // before the drop
+	env.Values[connectionsKey] = mine
 	home := filepath.Join(env.WorkDir, "home")
 	if err := os.MkdirAll(home, 0o755); err != nil {
 		return err
@@ -111,6 +119,31 @@ func told(home, dsn string) error {
 	return os.WriteFile(mark, nil, 0o600)
 }
 
+// connections are a script's own, by connection string: a new one for each look would cost more than the look.
+type connections map[string]*pgconn.PgConn
+
+// connectionsKey is where a script has them.
+const connectionsKey = "connections"
+
+// to returns the session with a database, a new one where the last was ended.
+func (s connections) to(dsn string) (*pgconn.PgConn, error) {
+	ctx := context.Background()
+	if conn, ok := s[dsn]; ok && !conn.IsClosed() && conn.Ping(ctx) == nil {
+		return conn, nil
+	}
+	conn, err := pgconn.Connect(ctx, dsn)
+	s[dsn] = conn
+	return conn, err
+}
+
+func (s connections) close() {
+	for _, conn := range s {
+		if conn != nil {
+			_ = conn.Close(context.Background())
+		}
+	}
+}
+
 // runSQL runs statements on the manager database, or with -tenants on the tenants', and prints the
 // last one's rows with tabs between the cells. Names in braces become what this world calls them.
 func (w world) runSQL(ts *testscript.TestScript, neg bool, args []string) {
@@ -124,7 +157,9 @@ func (w world) runSQL(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: sql [-tenants] statement")
 	}
-	rows, err := query(context.Background(), dsn, w.macros.Replace(args[0]))
+	conn, err := ts.Value(connectionsKey).(connections).to(dsn)
+	ts.Check(err)
+	rows, err := lastRows(context.Background(), conn, w.macros.Replace(args[0]))
 	if (err != nil) != neg {
 		ts.Fatalf("sql: %v", err)
 	}

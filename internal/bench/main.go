@@ -40,10 +40,10 @@ type trial struct {
 
 // scale is how much is measured.
 type scale struct {
-	rounds                    int
-	users, invoices           int
-	exports, imported, sealed int
-	only                      string
+	rounds            int
+	users, invoices   int
+	exports, imported int
+	only              string
 }
 
 func main() {

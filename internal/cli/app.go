@@ -45,10 +45,23 @@ type app struct {
 	print    *output.Printer
 	clock    clock
 	opened   []*db.DB
-	notes    []string // that wait for the end of a command
-	reveal   bool     // --reveal
-	spare    string   // an operator to claim where nothing else names one: see audit list
-	devNoted bool     // said once that the dev database is used
+	lend     func(context.Context, db.Options) (*db.DB, error) // sessions that outlive the command, in tests; nil opens new ones
+	notes    []string                                          // that wait for the end of a command
+	reveal   bool                                              // --reveal
+	spare    string                                            // an operator to claim where nothing else names one: see audit list
+	devNoted bool                                              // said once that the dev database is used
+}
+
+// open opens a database until the command's end.
+func (a *app) open(ctx context.Context, o db.Options) (*db.DB, error) {
+	if a.lend != nil {
+		return a.lend(ctx, o)
+	}
+	d, err := db.Open(ctx, o)
+	if err == nil {
+		a.opened = append(a.opened, d)
+	}
+	return d, err
 }
 
 // close ends every session.
@@ -200,11 +213,10 @@ func (a *app) reach(ctx context.Context, cmd *cobra.Command) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := db.Open(ctx, t.options("manager"))
+	d, err := a.open(ctx, t.options("manager"))
 	if err != nil {
 		return nil, err
 	}
-	a.opened = append(a.opened, d)
 	return &session{db: d, idle: t.timeout}, nil
 }
 

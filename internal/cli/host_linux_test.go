@@ -12,11 +12,14 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cxgctl/cxgctl/internal/db"
 )
 
 // Scripts run thousands of commands, each through a program of its own on PATH, as users do. That program
@@ -29,6 +32,49 @@ type host struct {
 	dir    string // holds the client and the socket
 	binary string // what runs a command as a process of its own
 	*net.UnixListener
+
+	mu   sync.Mutex
+	lent map[db.Options]*db.DB
+}
+
+// lend gives commands the sessions of those before them, as a pooler would: a server's process that begins
+// costs more than most commands do in it.
+func (h *host) lend(ctx context.Context, o db.Options) (*db.DB, error) {
+	h.mu.Lock()
+	d := h.lent[o]
+	h.mu.Unlock()
+	if d != nil {
+		return d, nil
+	}
+	d, err := db.Open(ctx, o)
+	if err == nil {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.lent[o] = d
+	}
+	return d, err
+}
+
+// recall ends the sessions with the databases of a pair. A script does so when it changes tables under them.
+func (h *host) recall(manager string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for o, d := range h.lent {
+		if strings.Contains(o.URL, database(manager)) {
+			d.Close()
+			delete(h.lent, o)
+		}
+	}
+}
+
+// database is the name of the database in a connection string of dbtest's; others are no script's own.
+func database(dsn string) string {
+	_, rest, found := strings.Cut(dsn, "/test_")
+	if !found {
+		return dsn
+	}
+	name, _, _ := strings.Cut(rest, "?")
+	return "/test_" + name
 }
 
 // suite starts the host before the tests and removes it after them.
@@ -64,7 +110,7 @@ func newHost() (*host, error) {
 		return nil, fmt.Errorf("%w\n%s", err, out)
 	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, "socket"), Net: "unix"})
-	return &host{dir, binary, l}, err
+	return &host{dir: dir, binary: binary, UnixListener: l, lent: map[db.Options]*db.DB{}}, err
 }
 
 // environment is what makes a script's cxgctl a client of the host.
@@ -84,7 +130,7 @@ func (h *host) serve() {
 		go func() {
 			// The thread is never given back: its working folder is its own, and it ends with this goroutine.
 			runtime.LockOSThread()
-			status, err := answer(conn)
+			status, err := h.answer(conn)
 			if err != nil {
 				fmt.Fprintln(os.Stderr, "the scripts' host:", err)
 				status = 125
@@ -96,7 +142,7 @@ func (h *host) serve() {
 }
 
 // answer runs one client's command and returns its exit code.
-func answer(conn *net.UnixConn) (status int, err error) {
+func (h *host) answer(conn *net.UnixConn) (status int, err error) {
 	rights := make([]byte, unix.CmsgSpace(3*4))
 	_, n, _, _, err := conn.ReadMsgUnix(make([]byte, 1), rights)
 	if err != nil {
@@ -144,9 +190,12 @@ func answer(conn *net.UnixConn) (status int, err error) {
 			cancel(Stopped(syscall.Signal(s)))
 		}
 	}()
+	if len(want.Args) > 0 && want.Args[0] == "migrate" {
+		defer h.recall(env["CXGCTL_MANAGER_DATABASE_URL"])
+	}
 	a := &app{
 		ctx: ctx, args: want.Args, stdin: streams[0], stdout: streams[1], stderr: streams[2],
-		getenv: func(name string) string { return env[name] }, started: time.Now(),
+		getenv: func(name string) string { return env[name] }, lend: h.lend, started: time.Now(),
 	}
 	return a.main(), nil
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -85,6 +86,7 @@ func (w world) setup(env *testscript.Env) error {
 	env.Defer(pair.Drop)
 	mine := connections{}
 	env.Defer(mine.close) // before the drop
+	env.Defer(func() { running.recall(pair.Manager) })
 	env.Values[connectionsKey] = mine
 	home := filepath.Join(env.WorkDir, "home")
 	if err := os.MkdirAll(home, 0o755); err != nil {
@@ -144,6 +146,9 @@ func (s connections) close() {
 	}
 }
 
+// definition finds statements that change tables, or who may read them, under the sessions of commands.
+var definition = regexp.MustCompile(`\b(ALTER|CREATE|DROP|GRANT|REVOKE|pg_terminate_backend)\b`)
+
 // runSQL runs statements on the manager database, or with -tenants on the tenants', and prints the
 // last one's rows with tabs between the cells. Names in braces become what this world calls them.
 func (w world) runSQL(ts *testscript.TestScript, neg bool, args []string) {
@@ -159,6 +164,9 @@ func (w world) runSQL(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	conn, err := ts.Value(connectionsKey).(connections).to(dsn)
 	ts.Check(err)
+	if definition.MatchString(args[0]) {
+		running.recall(dsn)
+	}
 	rows, err := lastRows(context.Background(), conn, w.macros.Replace(args[0]))
 	if (err != nil) != neg {
 		ts.Fatalf("sql: %v", err)

@@ -185,7 +185,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 	if _, err := holder.Exec(t.Context(), `SELECT pg_advisory_lock($1)`, int64(lockKey)); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // time enough to come to the lock on a busy machine
 	defer cancel()
 	if _, err := Up(ctx, cfg, Manager); !fault.Is(err, fault.Busy) {
 		t.Errorf("after its time: %v, want BUSY", err)

@@ -403,9 +403,12 @@ func (l *Ledger) Failed(ctx context.Context, intent Intent, cause error) {
 	if l.writer.insert(ctx, raw, []Entry{e}) != nil {
 		return
 	}
-	// others' seals are made one after the other, and each takes but a moment
-	if _, err := raw.Exec(ctx, "SET LOCAL lock_timeout = '1s'"); err != nil {
-		return
+	// Others' seals are made one after the other, and each takes but a moment. Whoever waited in vain already
+	// does not wait for that once more.
+	if !fault.Is(cause, fault.Database) {
+		if _, err := raw.Exec(ctx, "SET LOCAL lock_timeout = '1s'"); err != nil {
+			return
+		}
 	}
 	if l.sealer.seal(ctx, raw, []uuid.UUID{e.ID}, now) == nil {
 		_ = raw.Commit(ctx)

@@ -93,7 +93,11 @@ func TestALockedTableTimesOutByItself(t *testing.T) {
 			if took := time.Since(began); took < limit*4/5 || took > limit*6/5+time.Second {
 				t.Errorf("it took %s, the limit is %s", took, limit)
 			}
-			p.says(t, "timed out waiting for a lock that another session holds")
+			// the server's time-out, or ours where it took a while to come to the lock
+			if said := p.err.String(); !strings.Contains(said, "timed out waiting for a lock that another session holds") &&
+				!strings.Contains(said, "the database did not answer within 2s") {
+				t.Errorf("it says: %s", said)
+			}
 			p.says(t, "nothing was changed")
 			release()
 			untouched(t, pair.Manager)
@@ -144,7 +148,7 @@ func TestARoleThatMayNotAuditMayNotChange(t *testing.T) {
 	role := "cxgtest_" + strings.ToLower(rand.Text()) // roles are the whole server's
 	for _, sql := range []string{
 		"CREATE ROLE " + role,
-		"GRANT USAGE ON SCHEMA idam, audt, bill, tnnt TO " + role,
+		"GRANT USAGE ON SCHEMA idam, audt, bill, tnnt, cxg_audit TO " + role,
 		"GRANT SELECT, INSERT, UPDATE ON idam.users, idam.roles, idam.permissions, idam.role_permissions, idam.user_roles TO " + role,
 		"GRANT SELECT ON audt.audit_logs TO " + role,
 	} {
@@ -489,7 +493,7 @@ func TestASignalDuringAMigrationLeavesNoneUnrecorded(t *testing.T) {
 		return ask(t, pair.Manager, "SELECT count(*) FROM public.cxgctl_migrations WHERE version_id > 0")
 	}
 	for ask(t, pair.Manager, "SELECT max(version_id) > 7 FROM public.cxgctl_migrations") == "t" {
-		cxgctl(t, pair, "migrate", "down", "--database", "manager", "--yes").exits(t, 0)
+		cxgctl(t, pair, "migrate", "down", "--database", "manager", "--yes", "--discard-data").exits(t, 0) // the seals are data
 	}
 	left := last()
 	hold(t, pair.Manager, "LOCK TABLE idam.roles IN ACCESS EXCLUSIVE MODE") // which 00009 fills, after 00008

@@ -161,7 +161,7 @@ func untouched(t *testing.T, dsn string) {
 		t.Errorf("ada was changed: %s", got)
 	}
 	if ask(t, dsn, `SELECT to_regclass('audt.audit_logs') IS NOT NULL`) == "t" {
-		if n := ask(t, dsn, `SELECT count(*) FROM audt.audit_logs WHERE result = 'SUCCESS'`); n != "0" {
+		if n := ask(t, dsn, `SELECT count(*) FROM audt.audit_logs WHERE result = 'SUCCESS' AND event_type <> 'DATA_ACCESS'`); n != "0" {
 			t.Errorf("%s audit rows of a change that was not made", n)
 		}
 	}

@@ -51,7 +51,10 @@ func Check(pw string) error {
 			p.Add("password", "it needs %s", need.what)
 		}
 	}
-	if common(pw) {
+	switch listed, err := common(pw); {
+	case err != nil:
+		return err
+	case listed:
 		p.Add("password", "it is one of the commonest there are, and the first that anybody tries")
 	}
 	return p.Err()

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -64,13 +65,13 @@ type NewKey struct {
 	Scopes []string      // the permissions that it has
 }
 
-var keyName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,60}[a-z0-9])?$`)
+var keyName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,60}[a-z0-9])?$`) })
 
 // check puts the key in order and refuses what it cannot be, or what its maker does not hold themselves.
 func (n *NewKey) check(who Identity) error {
 	var p fault.Problems
 	n.Name = strings.TrimPrefix(n.Name, "svc-")
-	if !keyName.MatchString(n.Name) {
+	if !keyName().MatchString(n.Name) {
 		p.Add("name", "%.60q is refused, it is of lower-case letters, digits and hyphens", n.Name)
 	}
 	if n.TTL < 0 {

@@ -23,8 +23,9 @@ var auditView = output.View{
 }
 
 func (a *app) auditCommand() *cobra.Command {
-	return a.group("audit", "The audit log", a.auditList(), a.auditGet(),
-		a.auditUndo(), a.auditVerify(), a.auditSeal(), a.auditCheckpoint(), a.auditKeygen())
+	return a.group("audit", "The audit log",
+		child{"list", a.auditList}, child{"get", a.auditGet}, child{"undo", a.auditUndo}, child{"verify", a.auditVerify},
+		child{"seal", a.auditSeal}, child{"checkpoint", a.auditCheckpoint}, child{"keygen", a.auditKeygen})
 }
 
 func (a *app) auditList() *cobra.Command {

@@ -21,7 +21,8 @@ import (
 
 func (a *app) authCommand() *cobra.Command {
 	return a.group("auth", "Who you are to cxgctl, and how that is proved",
-		a.authBootstrap(), a.authLogin(), a.authLogout(), a.authWhoami(), a.authToken())
+		child{"bootstrap", a.authBootstrap},
+		child{"login", a.authLogin}, child{"logout", a.authLogout}, child{"whoami", a.authWhoami}, child{"token", a.authToken})
 }
 
 // authTables are the tables that these commands need besides those of an operator.

@@ -12,7 +12,8 @@ import (
 )
 
 func (a *app) configCommand() *cobra.Command {
-	return a.group("config", "The configuration", a.configView(), a.configPath(), a.configInit())
+	return a.group("config", "The configuration",
+		child{"view", a.configView}, child{"path", a.configPath}, child{"init", a.configInit})
 }
 
 func (a *app) configView() *cobra.Command {

@@ -41,7 +41,7 @@ func (a *app) printDev(s devdb.Status) error {
 
 func (a *app) devCommand() *cobra.Command {
 	return a.group("dev", "A PostgreSQL of cxgctl's own, with demo data, to try things out",
-		a.devUp(), a.devStatus(), a.devDown(), a.devReset())
+		child{"up", a.devUp}, child{"status", a.devStatus}, child{"down", a.devDown}, child{"reset", a.devReset})
 }
 
 func (a *app) devOptions() devdb.Options { return devdb.Options{Getenv: a.getenv} }

@@ -35,12 +35,15 @@ var invoiceNoun = noun[invoices.Invoice]{
 
 func (a *app) invoicesCommand() *cobra.Command {
 	return a.group("invoices", "Invoices",
-		a.invoicesCreate(), a.invoicesUpdate(), a.invoicesStatus(), a.invoicesDelete(), a.invoicesRestore(),
-		a.invoicesOverdue(), a.invoicesSummary(), a.invoicesReport(),
-		a.invoicesList(),
-		invoiceNoun.get(a, "Show an invoice",
-			"  cxgctl invoices get INV-202611-000123\n  cxgctl invoices get INV-202611-000123 -o json --jq .data.total_amount"),
-		invoiceNoun.history(a))
+		child{"create", a.invoicesCreate}, child{"update", a.invoicesUpdate}, child{"status", a.invoicesStatus},
+		child{"delete", a.invoicesDelete}, child{"restore", a.invoicesRestore},
+		child{"overdue", a.invoicesOverdue}, child{"summary", a.invoicesSummary}, child{"report", a.invoicesReport},
+		child{"list", a.invoicesList},
+		child{"get", func() *cobra.Command {
+			return invoiceNoun.get(a, "Show an invoice",
+				"  cxgctl invoices get INV-202611-000123\n  cxgctl invoices get INV-202611-000123 -o json --jq .data.total_amount")
+		}},
+		child{"history", func() *cobra.Command { return invoiceNoun.history(a) }})
 }
 
 // invoiceFilter are the flags that select invoices.

@@ -57,7 +57,8 @@ func (f *migrateFlags) databases() ([]migrate.Database, error) {
 }
 
 func (a *app) migrateCommand() *cobra.Command {
-	return a.group("migrate", "The databases' schema", a.migrateUp(), a.migrateDown(), a.migrateStatus(), a.migrateRoles())
+	return a.group("migrate", "The databases' schema",
+		child{"up", a.migrateUp}, child{"down", a.migrateDown}, child{"status", a.migrateStatus}, child{"roles", a.migrateRoles})
 }
 
 // server returns how to reach one of the databases directly, for migrations.

@@ -25,7 +25,8 @@ var grantView = output.View{
 }
 
 func (a *app) rolesCommand() *cobra.Command {
-	return a.group("roles", "Roles, and who holds them", a.rolesList(), a.rolesGet(), a.rolesGrant(), a.rolesRevoke())
+	return a.group("roles", "Roles, and who holds them",
+		child{"list", a.rolesList}, child{"get", a.rolesGet}, child{"grant", a.rolesGrant}, child{"revoke", a.rolesRevoke})
 }
 
 func (a *app) rolesList() *cobra.Command {

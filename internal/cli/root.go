@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -57,10 +58,27 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
-// group makes a command that only holds others.
-func (a *app) group(use, short string, children ...*cobra.Command) *cobra.Command {
+// child is a command of a group that is built when it is needed.
+type child struct {
+	name  string
+	build func() *cobra.Command
+}
+
+// group makes a command that only holds others. Building every command with its flags is a tenth of what a
+// one-off command costs, so a group that the arguments do not name stays empty, and of one that they name
+// only the children that they name too are built, or all of them: for its help, for completion, for a typing error.
+func (a *app) group(use, short string, children ...child) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs, RunE: a.groupHelp}
-	cmd.AddCommand(children...)
+	if a.args != nil && !slices.Contains(a.args, use) {
+		return cmd
+	}
+	named := func(c child) bool { return slices.Contains(a.args, c.name) }
+	all := !slices.ContainsFunc(children, named)
+	for _, c := range children {
+		if all || named(c) {
+			cmd.AddCommand(c.build())
+		}
+	}
 	return cmd
 }
 

@@ -32,16 +32,22 @@ var (
 
 func (a *app) sessionsCommand() *cobra.Command {
 	return a.group("sessions", "Who is logged in",
-		endingList(a, "List sessions, newest first", "API_KEY_LIST", sessionView, sessions.SessionsIn), a.sessionsRevoke())
+		child{"list", func() *cobra.Command {
+			return endingList(a, "List sessions, newest first", "API_KEY_LIST", sessionView, sessions.SessionsIn)
+		}},
+		child{"revoke", a.sessionsRevoke})
 }
 
 func (a *app) keysCommand() *cobra.Command {
 	return a.group("keys", "The keys that services come in with",
-		endingList(a, "List keys, newest first", "API_KEY_LIST", keyView, sessions.KeysIn), a.keysRevoke())
+		child{"list", func() *cobra.Command {
+			return endingList(a, "List keys, newest first", "API_KEY_LIST", keyView, sessions.KeysIn)
+		}},
+		child{"revoke", a.keysRevoke})
 }
 
 func (a *app) loginsCommand() *cobra.Command {
-	return a.group("logins", "The log of logins", a.loginsList())
+	return a.group("logins", "The log of logins", child{"list", a.loginsList})
 }
 
 // endingList is the list of what ends by itself or is revoked: sessions and keys.

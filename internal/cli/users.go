@@ -35,10 +35,14 @@ var userNoun = noun[users.User]{
 
 func (a *app) usersCommand() *cobra.Command {
 	return a.group("users", "User accounts",
-		a.usersCreate(),
-		userNoun.get(a, "Show a user", "  cxgctl users get ada\n  cxgctl users get ada@example.com -o json"),
-		a.usersList(), a.usersUpdate(), a.usersDelete(), a.usersRestore(),
-		a.usersStatus(), a.usersUnlock(), a.usersPassword(), a.usersImport(), a.usersExport(), userNoun.history(a))
+		child{"create", a.usersCreate},
+		child{"get", func() *cobra.Command {
+			return userNoun.get(a, "Show a user", "  cxgctl users get ada\n  cxgctl users get ada@example.com -o json")
+		}},
+		child{"list", a.usersList}, child{"update", a.usersUpdate}, child{"delete", a.usersDelete}, child{"restore", a.usersRestore},
+		child{"status", a.usersStatus}, child{"unlock", a.usersUnlock}, child{"password", a.usersPassword},
+		child{"import", a.usersImport}, child{"export", a.usersExport},
+		child{"history", func() *cobra.Command { return userNoun.history(a) }})
 }
 
 // userFilter are the flags that select users, of list and of every batch.

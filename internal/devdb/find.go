@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
@@ -33,7 +34,7 @@ var usual = []string{
 	"/home/linuxbrew/.linuxbrew/opt/postgresql*/bin",
 }
 
-var versionLine = regexp.MustCompile(`\(PostgreSQL\) ((\d+)\S*)`)
+var versionLine = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\(PostgreSQL\) ((\d+)\S*)`) })
 
 // binaries is a folder that has both initdb and postgres.
 type binaries struct {
@@ -153,7 +154,7 @@ func (c cluster) examine(ctx context.Context, dir string) (binaries, error) {
 	}
 	cmd := c.command(ctx, filepath.Join(dir, "postgres"), "--version")
 	out, err := cmd.CombinedOutput()
-	m := versionLine.FindStringSubmatch(string(out))
+	m := versionLine().FindStringSubmatch(string(out))
 	if err != nil || m == nil {
 		why := lastLine(string(out))
 		if why == "" && err != nil {

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/pressly/goose/v3"
 
@@ -52,16 +53,21 @@ type definition struct {
 	notNull             bool
 }
 
-var (
-	schemaForm = regexp.MustCompile(`^CREATE SCHEMA IF NOT EXISTS (\w+)$`)
-	tableForm  = regexp.MustCompile(`(?s)^CREATE TABLE IF NOT EXISTS (\w+\.\w+) \((.+)\)$`)
-	indexForm  = regexp.MustCompile(`(?s)^CREATE (UNIQUE )?INDEX IF NOT EXISTS (\w+) ON (\w+\.\w+) ((?:USING gin )?\(.+)$`)
-	columnForm = regexp.MustCompile(`^ALTER TABLE (\w+\.\w+) ADD COLUMN IF NOT EXISTS (.+)$`)
-	rowsForm   = regexp.MustCompile(`(?s)^INSERT INTO (\w+\.\w+) \(([\w\s,]+)\)\s.+ ON CONFLICT DO NOTHING$`)
+// lazily compiles a pattern when it is first used: at every start of the program it would be in the way.
+func lazily(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
 
-	definitionForm = regexp.MustCompile(`^(\w+)\s+(.+?)(\s+NOT NULL)?(?:\s+DEFAULT\s+(.+))?$`)
-	plainForm      = regexp.MustCompile(`^\(\w+(, \w+)*\)$`)
-	word           = regexp.MustCompile(`'[^']*'|\w+`)
+var (
+	schemaForm = lazily(`^CREATE SCHEMA IF NOT EXISTS (\w+)$`)
+	tableForm  = lazily(`(?s)^CREATE TABLE IF NOT EXISTS (\w+\.\w+) \((.+)\)$`)
+	indexForm  = lazily(`(?s)^CREATE (UNIQUE )?INDEX IF NOT EXISTS (\w+) ON (\w+\.\w+) ((?:USING gin )?\(.+)$`)
+	columnForm = lazily(`^ALTER TABLE (\w+\.\w+) ADD COLUMN IF NOT EXISTS (.+)$`)
+	rowsForm   = lazily(`(?s)^INSERT INTO (\w+\.\w+) \(([\w\s,]+)\)\s.+ ON CONFLICT DO NOTHING$`)
+
+	definitionForm = lazily(`^(\w+)\s+(.+?)(\s+NOT NULL)?(?:\s+DEFAULT\s+(.+))?$`)
+	plainForm      = lazily(`^\(\w+(, \w+)*\)$`)
+	word           = lazily(`'[^']*'|\w+`)
 )
 
 // load reads a database's migrations, in order of version.
@@ -180,11 +186,11 @@ func parse(text string) ([]*statement, error) {
 // understand finds out what a statement adds.
 func understand(text string) (*statement, error) {
 	s := &statement{text: text}
-	if m := schemaForm.FindStringSubmatch(text); m != nil {
+	if m := schemaForm().FindStringSubmatch(text); m != nil {
 		s.kind, s.object = KindSchema, m[1]
 		return s, nil
 	}
-	if m := tableForm.FindStringSubmatch(text); m != nil {
+	if m := tableForm().FindStringSubmatch(text); m != nil {
 		s.kind, s.object, s.table = KindTable, m[1], m[1]
 		for _, part := range topLevel(m[2]) {
 			if strings.HasPrefix(part, "CONSTRAINT ") {
@@ -198,20 +204,20 @@ func understand(text string) (*statement, error) {
 		}
 		return s, nil
 	}
-	if m := indexForm.FindStringSubmatch(text); m != nil {
+	if m := indexForm().FindStringSubmatch(text); m != nil {
 		schema, _, _ := strings.Cut(m[3], ".")
 		s.kind, s.object, s.table = KindIndex, schema+"."+m[2], m[3]
-		s.unique, s.plain = m[1] != "", plainForm.MatchString(m[4])
+		s.unique, s.plain = m[1] != "", plainForm().MatchString(m[4])
 		return s, nil
 	}
-	if m := columnForm.FindStringSubmatch(text); m != nil {
+	if m := columnForm().FindStringSubmatch(text); m != nil {
 		d, err := define(m[2])
 		s.kind, s.object, s.table, s.columns = KindColumn, m[1]+"."+d.name, m[1], []definition{d}
 		return s, err
 	}
-	if m := rowsForm.FindStringSubmatch(strings.ReplaceAll(text, "\nON CONFLICT", " ON CONFLICT")); m != nil {
+	if m := rowsForm().FindStringSubmatch(strings.ReplaceAll(text, "\nON CONFLICT", " ON CONFLICT")); m != nil {
 		s.kind, s.object, s.table = KindRows, m[1], m[1]
-		s.needs = word.FindAllString(m[2], -1)
+		s.needs = word().FindAllString(m[2], -1)
 		return s, nil
 	}
 	return nil, fmt.Errorf("a statement of no known form: %.60q", text)
@@ -237,7 +243,7 @@ func topLevel(body string) []string {
 
 // define reads a column's definition.
 func define(text string) (definition, error) {
-	m := definitionForm.FindStringSubmatch(text)
+	m := definitionForm().FindStringSubmatch(text)
 	if m == nil {
 		return definition{}, fmt.Errorf("not a column's definition: %q", text)
 	}
@@ -275,7 +281,7 @@ func family(typ string) string {
 func named(text string, columns []definition) []definition {
 	var out []definition
 	_, text, _ = strings.Cut(text, "(") // past the names of the index and the table
-	for _, w := range word.FindAllString(text, -1) {
+	for _, w := range word().FindAllString(text, -1) {
 		is := func(d definition) bool { return d.name == w }
 		if i := slices.IndexFunc(columns, is); i >= 0 && !slices.ContainsFunc(out, is) {
 			out = append(out, columns[i])

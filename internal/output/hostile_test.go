@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"reflect"
 	"strings"
 	"testing"
 	"unicode"
@@ -197,48 +196,6 @@ func TestSanitize(t *testing.T) {
 	} {
 		if got := Sanitize(in); got != want {
 			t.Errorf("%q: got %s, want %s", in, got, want)
-		}
-	}
-}
-
-// Both ways of laying a table out must look the same, or a list would change its face at 1,001 rows.
-func TestPageLooksLikeWindow(t *testing.T) {
-	t.Parallel()
-	rng := rand.New(rand.NewPCG(3, 4))
-	words := []string{"", " ", "ada", "홍길동", "\u1112\u1169\u11bc", "e\u0301", "👍", "漢字 漢字", "ACTIVE", "—", "-", "a\tb", "…", "ｱ", " x ", "%d", "|"}
-	for _, term := range []Terminal{{}, {IsTTY: true, Width: 40, Now: epoch}, {Color: true}} {
-		for range 60 {
-			items := make([]record, rng.IntN(6))
-			for i := range items {
-				items[i] = record{Username: words[rng.IntN(len(words))], FullName: words[rng.IntN(len(words))], Status: words[rng.IntN(len(words))], Created: "x"}
-			}
-			var page, window bytes.Buffer
-			for _, out := range []*bytes.Buffer{&page, &window} {
-				p, err := New(Options{Stdout: out, Terminal: term})
-				if err != nil {
-					t.Fatal(err)
-				}
-				cols, err := p.columns(reflect.TypeFor[record](), view, false)
-				if err != nil {
-					t.Fatal(err)
-				}
-				tbl := newTable(p, out, cols)
-				for i := range items {
-					if err := tbl.row(reflect.ValueOf(&items[i]).Elem()); err != nil {
-						t.Fatal(err)
-					}
-				}
-				finish := tbl.page
-				if out == &window {
-					finish = tbl.lay
-				}
-				if err := finish(); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if page.String() != window.String() {
-				t.Fatalf("tablewriter has\n%s\nthe window has\n%s", &page, &window)
-			}
 		}
 	}
 }

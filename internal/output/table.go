@@ -14,7 +14,7 @@ import (
 
 const (
 	gap       = 2    // spaces between columns
-	pageRows  = 1000 // up to so many rows on a terminal are a page, laid out by tablewriter
+	pageRows  = 1000 // up to so many rows on a terminal are a page, laid out together
 	blockSize = 1 << 18
 	// windowBytes bounds the cells held back to find the widths of columns off a terminal: some 100,000
 	// users, so that a table of that size comes out even and the process stays small.
@@ -87,10 +87,6 @@ func (t *table) row(rec reflect.Value) error {
 func (t *table) end(envelope) error {
 	if t.laid {
 		return nil
-	}
-	// tablewriter takes 0.1 ms a row, which whoever looks at a page does not see and a script does.
-	if t.printer.Terminal.IsTTY && t.rows <= pageRows {
-		return t.page()
 	}
 	return t.lay()
 }

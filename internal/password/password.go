@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -67,12 +68,12 @@ const (
 )
 
 // hashForm is a bcrypt hash as the backend verifies it: 22 characters of salt, 31 of hash.
-var hashForm = regexp.MustCompile(`^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$`)
+var hashForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$`) })
 
 // CheckHash refuses what is no bcrypt hash that the backend verifies: it raises an error on junk. Its
 // error never repeats the hash.
 func CheckHash(hash string) error {
-	m := hashForm.FindStringSubmatch(hash)
+	m := hashForm().FindStringSubmatch(hash)
 	if m == nil {
 		return fault.New(fault.Validation, "it is no bcrypt hash of the form $2a$, $2b$ or $2y$")
 	}

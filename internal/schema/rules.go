@@ -4,6 +4,7 @@ import (
 	"context"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 
@@ -26,7 +27,7 @@ SELECT a.attname, coalesce(n.nspname || '.' || f.relname, ''),
  WHERE c.conrelid = to_regclass($1) AND c.contype IN ('c', 'f') AND cardinality(c.conkey) = 1`
 
 // literal finds the values in the definition of a CHECK: 'ACTIVE'::character varying.
-var literal = regexp.MustCompile(`'((?:[^']|'')*)'`)
+var literal = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`'((?:[^']|'')*)'`) })
 
 // ReadRules asks the catalog, in one round trip, for the single-column CHECK lists and foreign keys
 // of a table.
@@ -42,7 +43,7 @@ func ReadRules(ctx context.Context, r db.Reader, table string) (Rules, error) {
 		case target != "":
 			rules.References[column] = target
 		case isList(check):
-			for _, m := range literal.FindAllStringSubmatch(check, -1) {
+			for _, m := range literal().FindAllStringSubmatch(check, -1) {
 				rules.Allowed[column] = append(rules.Allowed[column], strings.ReplaceAll(m[1], "''", "'"))
 			}
 		}

@@ -39,8 +39,8 @@ var plans = []struct {
 	{"ENTERPRISE", "Enterprise", 20, 5_000},
 }
 
-var planColumns = columns(`id created_at created_by code name description billing_cycle base_amount user_amount currency
-	max_users max_storage max_api_calls status`)
+const planColumns = `id created_at created_by code name description billing_cycle base_amount user_amount currency
+	max_users max_storage max_api_calls status`
 
 func (s *dataset) plan(r *row, i int) {
 	p, won := plans[i], currencies[0]
@@ -60,8 +60,8 @@ func (s *dataset) plan(r *row, i int) {
 	r.text("ACTIVE")
 }
 
-var subscriptionColumns = columns(`id created_at created_by tenant_id plan_id start_date close_date billing_cycle max_users
-	max_storage max_api_calls base_amount user_amount currency auto_renewal noti_renewal status`)
+const subscriptionColumns = `id created_at created_by tenant_id plan_id start_date close_date billing_cycle max_users
+	max_storage max_api_calls base_amount user_amount currency auto_renewal noti_renewal status`
 
 // subscription appends the one that every tenant has.
 func (s *dataset) subscription(r *row, i int) {
@@ -93,9 +93,9 @@ func (s *dataset) subscription(r *row, i int) {
 	}
 }
 
-var invoiceColumns = columns(`id created_at created_by updated_at updated_by tenant_id subscription_id invoice_no
+const invoiceColumns = `id created_at created_by updated_at updated_by tenant_id subscription_id invoice_no
 	invoice_date due_date start_date close_date base_amount usage_amount discount_amount tax_amount total_amount currency
-	user_count used_storage api_calls paid_at payment_method status deleted`)
+	user_count used_storage api_calls paid_at payment_method status deleted`
 
 // invoice appends one for the month before its date, the oldest first, numbered through.
 func (s *dataset) invoice(r *row, i int) {

@@ -15,7 +15,7 @@ import (
 // column, or leaves out by appending nothing.
 type copyJob struct {
 	table   string
-	columns string
+	columns string // their names, between white space
 	n       int
 	line    func(r *row, i int)
 }
@@ -24,7 +24,7 @@ type copyJob struct {
 // every value, and the server's parsing is on the other core.
 func (c copyJob) run(ctx context.Context, conn *pgx.Conn) error {
 	_, err := conn.PgConn().CopyFrom(ctx, &lines{n: c.n, line: c.line},
-		"COPY "+c.table+" ("+c.columns+") FROM STDIN")
+		"COPY "+c.table+" ("+strings.Join(strings.Fields(c.columns), ", ")+") FROM STDIN")
 	return err
 }
 
@@ -143,6 +143,3 @@ func (r *row) money(m int64) {
 	r.b = append(r.b, strconv.FormatInt(f, 10)[1:]...)
 	r.tab()
 }
-
-// columns joins a table's column names as COPY wants them.
-func columns(names string) string { return strings.Join(strings.Fields(names), ", ") }

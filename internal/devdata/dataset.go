@@ -109,9 +109,9 @@ func newTenant(d *dice, i int) tenant {
 	return t
 }
 
-var tenantColumns = columns(`id created_at created_by updated_at updated_by code name type biz_no biz_name ceo_name
+const tenantColumns = `id created_at created_by updated_at updated_by code name type biz_no biz_name ceo_name
 	postcode phone_no employee_count start_date close_date timezone locale currency status is_suspended suspended_reason
-	suspended_date is_deleted`)
+	suspended_date is_deleted`
 
 func (s *dataset) tenant(r *row, i int) {
 	t, d := &s.tenants[i], s.dice
@@ -159,8 +159,8 @@ func (s *dataset) tenant(r *row, i int) {
 	r.bool(t.deleted)
 }
 
-var memberColumns = columns(`id created_at created_by tenant_id user_id role employee_id start_date close_date status
-	is_primary is_admin`)
+const memberColumns = `id created_at created_by tenant_id user_id role employee_id start_date close_date status
+	is_primary is_admin`
 
 // member puts the user after the i-th into a tenant; the first one in each runs it. Users of the
 // platform itself belong to none, and append nothing.

@@ -6,10 +6,10 @@ import (
 )
 
 // userColumns are in the order in which dataset.user appends them.
-var userColumns = columns(`id created_at created_by updated_at updated_by user_type full_name email phone username
+const userColumns = `id created_at created_by updated_at updated_by user_type full_name email phone username
 	password sso_provider sso_subject mfa_enabled mfa_secret status last_login_at last_login_ip failed_login_attempts
 	locked_until password_changed_at force_password_change timezone locale department position email_verified
-	phone_verified is_active`)
+	phone_verified is_active`
 
 // userType says what the i-th user is, without drawing the rest of the row. The administrator is
 // followed by one user for each tenant, who runs it.
@@ -189,8 +189,8 @@ func (s *dataset) admin(r *row, created time.Time) {
 }
 
 // tenantUserColumns are in the order in which dataset.tenantUser appends them.
-var tenantUserColumns = columns(`id created_at created_by updated_at updated_by tenant_id username password full_name email
-	phone is_system_user last_login_at last_login_ip failed_login_attempts locked_until is_active is_deleted`)
+const tenantUserColumns = `id created_at created_by updated_at updated_by tenant_id username password full_name email
+	phone is_system_user last_login_at last_login_ip failed_login_attempts locked_until is_active is_deleted`
 
 // tenantUser appends a row of the tenant database's sys.users; the first one made the others.
 func (s *dataset) tenantUser(r *row, i int) {

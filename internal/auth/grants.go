@@ -2,8 +2,10 @@ package auth
 
 import (
 	"context"
+	"slices"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/db"
@@ -56,6 +58,61 @@ func operator(alias string, users *schema.Table) string {
 const someoneHolds = `
 EXISTS (SELECT FROM idam.users o JOIN idam.user_roles ur ON ur.user_id = o.id JOIN idam.roles r ON r.id = ur.role_id
          WHERE {operator o} AND {in force})`
+
+// holding is a role that somebody was granted, with one of its permissions.
+type holding struct {
+	Role       string
+	Level      *int
+	Everywhere bool
+	Tenant     *uuid.UUID
+	Permission *string // nil for a role without any
+}
+
+const holdings = `
+SELECT coalesce({role}::text, ''), r.level, coalesce({everywhere}, false), ur.tenant_context, {permission}::text
+  FROM idam.users u
+  JOIN idam.user_roles ur ON ur.user_id = u.id
+  JOIN idam.roles r ON r.id = ur.role_id
+  LEFT JOIN idam.role_permissions rp ON rp.role_id = r.id
+  LEFT JOIN idam.permissions p ON p.id = rp.permission_id AND {valid}
+ WHERE u.id = $1 AND {in force}`
+
+// find fills in what the operator holds, and whether that matters.
+func (i *Identity) find(ctx context.Context, r db.Reader, g grants) error {
+	rows, err := r.Query(ctx, g.sql(holdings), pgx.QueryExecModeExec, i.ID)
+	if err != nil {
+		return err
+	}
+	held, err := pgx.CollectRows(rows, pgx.RowToStructByPos[holding])
+	if err != nil {
+		return err
+	}
+	if len(held) == 0 {
+		return r.QueryRow(ctx, g.sql("SELECT "+someoneHolds), pgx.QueryExecModeExec).Scan(&i.Enforced)
+	}
+	i.Enforced = true
+	for _, h := range held {
+		i.Roles = append(i.Roles, h.Role)
+		if h.Everywhere {
+			i.Super = i.Super || h.Role == SuperAdmin
+			if h.Level != nil && (i.level == nil || *h.Level < *i.level) {
+				i.level = h.Level
+			}
+		}
+		switch {
+		case h.Permission == nil:
+		case h.Everywhere:
+			i.Codes = append(i.Codes, *h.Permission)
+		case h.Tenant != nil:
+			i.Scoped = append(i.Scoped, *h.Permission+" "+h.Tenant.String())
+		}
+	}
+	for _, list := range []*[]string{&i.Roles, &i.Codes, &i.Scoped} {
+		slices.Sort(*list)
+		*list = slices.Compact(*list)
+	}
+	return nil
+}
 
 // sql fills the holes of a statement.
 func (g grants) sql(statement string) string { return g.holes.Replace(statement) }

@@ -1,14 +1,10 @@
 package auth
 
 import (
-	"strings"
 	"time"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
-
-// fill puts the join of the grants where a statement has its place.
-func fill(from, join string) string { return strings.ReplaceAll(from, "{grants}", join) }
 
 // method is how the proof would make an operator known.
 func (p Proof) method() string {

@@ -19,6 +19,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/tenants"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
@@ -190,6 +191,17 @@ func tables(cmd *cobra.Command) []string {
 	if cmd.Parent().Name() == "invoices" {
 		list = append(list, schema.Invoices, schema.Tenants)
 		if cmd.Flags().Lookup("subscription") != nil {
+			list = append(list, schema.Subscriptions)
+		}
+	}
+	if strings.HasPrefix(cmd.CommandPath(), "cxgctl tenants ") {
+		list = append(list, schema.Tenants)
+	}
+	switch cmd.Parent().Name() {
+	case "members":
+		list = append(list, tenants.MemberTables...)
+	case "tenants":
+		if cmd.Name() == "get" {
 			list = append(list, schema.Subscriptions)
 		}
 	}

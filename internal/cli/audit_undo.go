@@ -11,12 +11,14 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/invoices"
 	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/tenants"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
 // reversers open the tables whose rows an undo can put back, by noun. A further noun is a line here.
 var reversers = map[string]func(schema.Catalog) (audit.Reverser, error){
 	invoices.Noun.Name: func(cat schema.Catalog) (audit.Reverser, error) { return invoices.In(cat) },
+	tenants.Noun.Name:  func(cat schema.Catalog) (audit.Reverser, error) { return tenants.In(cat) },
 	users.Noun.Name:    func(cat schema.Catalog) (audit.Reverser, error) { return users.In(cat) },
 }
 

@@ -79,7 +79,7 @@ func macros(g generations.Generation) *strings.Replacer {
 	list := []string{
 		"{is_active}", g.UserFlag, "{live}", fmt.Sprint(g.UserLive), "{dead}", fmt.Sprint(!g.UserLive),
 		"{invoice_deleted}", g.InvoiceFlag, "{tenant_deleted}", g.TenantFlag, "{tenant_code}", g.TenantCode,
-		"{invoice_tenant_fkey}", key,
+		"{invoice_tenant_fkey}", key, "{biz_no}", map[bool]string{true: "business_no", false: "biz_no"}[g.TenantCode == "tenant_code"],
 	}
 	if g.Audit == generations.ActionAudit {
 		list = append(list, "FROM audt.audit_logs l", "FROM "+alternative+" l", "FROM audt.audit_logs", "FROM "+alternative+" AS audit_logs")
@@ -174,7 +174,7 @@ func TestFoundDatabases(t *testing.T) {
 // the nouns. What the others are about is no matter of the tables.
 func TestAdoptedDatabases(t *testing.T) {
 	var files []string
-	for _, pattern := range []string{"users_*", "invoices_*", "audit_*", "operator", "protected"} {
+	for _, pattern := range []string{"users_*", "invoices_*", "tenants_*", "audit_*", "operator", "protected"} {
 		matches, err := filepath.Glob("testdata/script/" + pattern + ".txtar")
 		if err != nil || len(matches) == 0 {
 			t.Fatalf("no scripts %s: %v", pattern, err)

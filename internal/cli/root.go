@@ -44,7 +44,7 @@ func (a *app) root() *cobra.Command {
 	f.BoolVarP(&a.global.quiet, "quiet", "q", false, "no notes on standard error, only errors")
 	f.BoolVarP(&a.global.verbose, "verbose", "v", false, "more about an error")
 	root.AddCommand(
-		a.usersCommand(), a.invoicesCommand(), a.auditCommand(),
+		a.usersCommand(), a.invoicesCommand(), a.tenantsCommand(), a.auditCommand(),
 		a.authCommand(), a.rolesCommand(), a.sessionsCommand(), a.loginsCommand(), a.keysCommand(),
 		open(a.migrateCommand()), open(a.devCommand()), open(a.configCommand()), open(a.doctorCommand()),
 		open(a.completionCommand()), open(a.versionCommand()),
@@ -124,7 +124,7 @@ var recorded = map[string]bool{
 	"user": true, "expires": true, "all-expired": true, "all": true, "success": true, "address": true,
 	"create": true, "access": true, "refresh": true, "name": true, "ttl": true, "permissions": true, "force-change": true,
 	"with": true,
-	"op":   true, "reveal": true,
+	"op":   true, "reveal": true, "type": true, "primary": true, "admin": true,
 }
 
 // commandLine is the command as an audit row records it.

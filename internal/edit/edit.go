@@ -45,6 +45,7 @@ type Table[T any] struct {
 	Alias   string                                                 // that Columns, Join and the edits' assignments use
 	Columns string                                                 // the select list of T
 	Join    string                                                 // what Columns needs beside the table; may be empty
+	Called  map[string]string                                      // columns that are called otherwise than the record's field, by the field's name
 	Tenant  func(T) *uuid.UUID                                     // whom a row belongs to, for the audit row; nil: nobody
 	Explain func(context.Context, db.Reader, error, Edit[T]) error // puts a statement's error in the noun's words; may be nil
 }

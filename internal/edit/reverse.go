@@ -105,8 +105,16 @@ func (t Table[T]) fields(r audit.Reversal) []string {
 	}
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(r.Was)), func(name string) bool {
 		_, flag := liveness[name]
-		return flag || audit.Computed(name) || !t.Shape.Has(name)
+		return flag || audit.Computed(name) || !t.Shape.Has(t.column(name))
 	})
+}
+
+// column is the column of a record's field.
+func (t Table[T]) column(field string) string {
+	if name, other := t.Called[field]; other {
+		return name
+	}
+	return field
 }
 
 // written is the same for reversals that one statement can make.
@@ -120,10 +128,10 @@ func (t Table[T]) reverse(ctx context.Context, tx *audit.Tx, rows []audit.Revers
 	names := t.fields(rows[0])
 	set, record := "", "id uuid"
 	for _, name := range names {
-		c, _ := t.Shape.Column(name)
-		column := pgx.Identifier{name}.Sanitize()
-		set += column + " = back." + column + ", "
-		record += ", " + column + " " + c.Type
+		c, _ := t.Shape.Column(t.column(name))
+		field, column := pgx.Identifier{name}.Sanitize(), pgx.Identifier{c.Name}.Sanitize()
+		set += column + " = back." + field + ", "
+		record += ", " + field + " " + c.Type
 	}
 	is, concerned := live(rows[0])
 	if concerned {

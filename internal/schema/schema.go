@@ -156,9 +156,19 @@ type Field struct {
 	Name string
 	Type string
 	Expr string // %s stands for the qualified column; "" means the column itself
+	// Also are the names that the column has in other generations.
+	Also []string
 	// Binary is the kind of types (see wire.Reads) whose bare column a binary stream reads in place of
 	// Expr; "" means that Expr will do there too, or else Type.
 	Binary string
+}
+
+// of returns the name of the field's column; "" where the table has none.
+func (t *Table) of(f Field) string {
+	if t.Has(f.Name) {
+		return f.Name
+	}
+	return t.OneOf(f.Also...)
 }
 
 // Select returns the select list that reads the fields from the table under the alias, in order;
@@ -166,12 +176,15 @@ type Field struct {
 func (t *Table) Select(alias string, fields []Field) string {
 	list := make([]string, len(fields))
 	for i, f := range fields {
-		col := alias + "." + f.Name
+		name := t.of(f)
+		col := alias + "." + name
 		switch {
-		case !t.Has(f.Name):
+		case name == "":
 			list[i] = "NULL::" + f.Type + " AS " + f.Name
 		case f.Expr != "":
 			list[i] = strings.ReplaceAll(f.Expr, "%s", col) + " AS " + f.Name
+		case name != f.Name:
+			list[i] = col + " AS " + f.Name
 		default:
 			list[i] = col
 		}
@@ -184,8 +197,9 @@ func (t *Table) Select(alias string, fields []Field) string {
 func (t *Table) Binary(alias string, fields []Field) (map[string]string, bool) {
 	exprs := make(map[string]string, len(fields))
 	for _, f := range fields {
-		col := alias + "." + f.Name
-		c, ok := t.Column(f.Name)
+		name := t.of(f)
+		col := alias + "." + name
+		c, ok := t.Column(name)
 		switch {
 		case !ok:
 			exprs[f.Name] = "NULL::" + f.Type

@@ -1,5 +1,5 @@
-// Package tenants is the customers of the platform: how one is named, and how other records come by
-// the code that people know a tenant by.
+// Package tenants is the customers of the platform: what a tenant is, who its members are, what it subscribes to,
+// and how other records come by the code that people know a tenant by.
 package tenants
 
 import (
@@ -14,8 +14,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Tenant is what a REF leads to.
-type Tenant struct {
+// Named is what other nouns know of the tenant that a REF leads to.
+type Named struct {
 	ID   uuid.UUID `db:"id"`
 	Code *string   `db:"code"`
 	Live bool      `db:"live"`
@@ -45,23 +45,23 @@ func Join(cat schema.Catalog, id string) (join, codeExpr string) {
 	return "LEFT JOIN " + shape.Name + " t ON t.id = " + id, code(shape, "t")
 }
 
-// noun is how tenants are named: by id or code.
-var noun = ref.Noun[Tenant]{
+// named is how they are found: by id or code.
+var named = ref.Noun[Named]{
 	Name: "tenant",
-	Keys: []ref.Key[Tenant]{
-		{Name: "id", Of: func(t Tenant) string { return t.ID.String() }},
-		{Name: "code", Of: func(t Tenant) string {
+	Keys: []ref.Key[Named]{
+		{Name: "id", Of: func(t Named) string { return t.ID.String() }},
+		{Name: "code", Of: func(t Named) string {
 			if t.Code == nil {
 				return ""
 			}
 			return *t.Code
 		}},
 	},
-	Live:     func(t Tenant) bool { return t.Live },
-	Describe: func(t Tenant) string { return "(" + t.ID.String() + ")" },
+	Live:     func(t Named) bool { return t.Live },
+	Describe: func(t Named) string { return "(" + t.ID.String() + ")" },
 	Settle:   "name the tenant by its id",
 	Field:    func(string) string { return "tenant" },
-	Restore: func(Tenant) string {
+	Restore: func(Named) string {
 		return "a deleted tenant of that name exists; --include-deleted takes it into account"
 	},
 }
@@ -76,25 +76,25 @@ SELECT t.id, {code} AS code, ({live}) AS live
 // Find returns the tenant that a REF, its id or its code, names; deleted ones count if deleted is set.
 // None is a RESOURCE_NOT_FOUND. A code may be used again once its tenant is deleted, so that among
 // deleted ones it can fit several, which is a VALIDATION_ERROR that names them.
-func Find(ctx context.Context, r db.Reader, cat schema.Catalog, text string, deleted bool) (Tenant, error) {
+func Find(ctx context.Context, r db.Reader, cat schema.Catalog, text string, deleted bool) (Named, error) {
 	return find(ctx, r, cat, text, deleted, findByRef)
 }
 
 // Hold is Find of a live tenant inside a transaction, until whose end the tenant stays as it is: what is
 // written in it cannot end up with one that was deleted meanwhile.
-func Hold(ctx context.Context, tx db.Reader, cat schema.Catalog, text string) (Tenant, error) {
+func Hold(ctx context.Context, tx db.Reader, cat schema.Catalog, text string) (Named, error) {
 	return find(ctx, tx, cat, text, false, findByRef+" FOR SHARE")
 }
 
-func find(ctx context.Context, r db.Reader, cat schema.Catalog, text string, deleted bool, statement string) (Tenant, error) {
+func find(ctx context.Context, r db.Reader, cat schema.Catalog, text string, deleted bool, statement string) (Named, error) {
 	shape, err := cat.Table(schema.Tenants)
 	if err != nil {
-		return Tenant{}, err
+		return Named{}, err
 	}
 	sql := strings.NewReplacer("{table}", shape.Name, "{code}", code(shape, "t"), "{live}", shape.Live("t")).Replace(statement)
-	matches, err := db.Collect[Tenant](ctx, r, sql, pgx.QueryExecModeExec, noun.Args([]string{text}, ""))
+	matches, err := db.Collect[Named](ctx, r, sql, pgx.QueryExecModeExec, named.Args([]string{text}, ""))
 	if err != nil {
-		return Tenant{}, err
+		return Named{}, err
 	}
-	return ref.One(noun.Match([]string{text}, "", matches, deleted))
+	return ref.One(named.Match([]string{text}, "", matches, deleted))
 }

@@ -21,7 +21,7 @@ var ImportTables = []string{schema.ImportFiles, schema.ImportRows, schema.Tenant
 type tenancy struct {
 	cat     schema.Catalog
 	named   bool
-	tenants map[string]tenants.Tenant
+	tenants map[string]tenants.Named
 	roles   map[string]role
 	missing map[string]error // by REF, with a prefix that tells tenants from roles
 	members *schema.Table
@@ -39,7 +39,7 @@ type role struct {
 
 // links are a row's tenant and roles, found.
 type links struct {
-	tenant *tenants.Tenant
+	tenant *tenants.Named
 	roles  []role
 }
 
@@ -70,7 +70,7 @@ type grant struct {
 
 // newTenancy prepares for the columns that the file has; the tables are asked for only then.
 func newTenancy(cat schema.Catalog, has func(string) bool) *tenancy {
-	x := &tenancy{cat: cat, tenants: map[string]tenants.Tenant{}, roles: map[string]role{}, missing: map[string]error{}}
+	x := &tenancy{cat: cat, tenants: map[string]tenants.Named{}, roles: map[string]role{}, missing: map[string]error{}}
 	x.named = has("tenant") || has("roles")
 	x.members, x.grants, x.rolesIn = cat[schema.TenantUsers], cat[schema.UserRoles], cat[schema.Roles]
 	return x
@@ -120,16 +120,16 @@ func mayGrant(r role, in *incoming) error {
 	return nil
 }
 
-func (x *tenancy) tenant(ctx context.Context, r db.Reader, name string) (tenants.Tenant, error) {
+func (x *tenancy) tenant(ctx context.Context, r db.Reader, name string) (tenants.Named, error) {
 	if t, ok := x.tenants[name]; ok {
 		return t, nil
 	}
 	if err, ok := x.missing["tenant "+name]; ok {
-		return tenants.Tenant{}, err
+		return tenants.Named{}, err
 	}
 	if x.members == nil {
 		_, err := x.cat.Table(schema.TenantUsers)
-		return tenants.Tenant{}, err
+		return tenants.Named{}, err
 	}
 	t, err := tenants.Find(ctx, r, x.cat, name, false)
 	if err != nil {

@@ -1,0 +1,210 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/tenants"
+)
+
+var memberView = output.View{
+	Table: []string{"username", "full_name", "role", "status", "is_primary", "is_admin", "employee_id", "start_date"},
+	Wide: []string{
+		"id", "tenant_code", "username", "full_name", "email", "role", "department", "position", "employee_id", "status", "is_primary",
+		"is_admin", "start_date", "close_date", "created_at", "updated_at",
+	},
+}
+
+func (a *app) membersCommand() *cobra.Command {
+	return a.group("members", "The members of a tenant",
+		child{"list", a.membersList}, child{"add", a.membersAdd}, child{"update", a.membersUpdate}, child{"remove", a.membersRemove})
+}
+
+// memberFlags give a membership's fields.
+type memberFlags struct {
+	role, department, position, employee typed
+	primary, admin                       bool
+}
+
+func (f *memberFlags) bind(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.Var(&f.role, "role", "what the member is there, at most 50 characters")
+	fs.Var(&f.department, "department", "at most 100 characters")
+	fs.Var(&f.position, "position", "at most 100 characters")
+	fs.Var(&f.employee, "employee-id", "the tenant's own number for them, at most 50 characters")
+	fs.BoolVar(&f.primary, "primary", false, "the one whom the platform turns to; an administrator too")
+	fs.BoolVar(&f.admin, "admin", false, "administers the tenant")
+}
+
+func (f *memberFlags) read(cmd *cobra.Command) tenants.Membership {
+	x := tenants.Membership{Role: f.role.value(), Department: f.department.value(), Position: f.position.value(), EmployeeID: f.employee.value()}
+	if cmd.Flags().Changed("primary") {
+		x.Primary = &f.primary
+	}
+	if cmd.Flags().Changed("admin") {
+		x.Admin = &f.admin
+	}
+	return x
+}
+
+func (a *app) printMember(m tenants.Member) error { return output.One(a.print, memberView, m) }
+
+func (a *app) membersList() *cobra.Command {
+	var f tenants.MemberFilter
+	var page pageFlags
+	cmd := &cobra.Command{
+		Use: "list TENANT", Short: "List the members of a tenant, the primary one first", Args: exactly("TENANT"),
+		ValidArgsFunction: tenantNoun.completion(a, true),
+		Example:           "  cxgctl tenants members list acme\n  cxgctl tenants members list acme --status LEFT -o csv",
+	}
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+		t, err := tenantNoun.one(ctx, s, refFlags{}, args[0])
+		if err != nil {
+			return err
+		}
+		f.Tenant = t.ID
+		return list(a, memberView, &page, func(_ context.Context, s *session) (listing[tenants.Member], error) {
+			m, err := tenants.MembersIn(s.cat)
+			return listing[tenants.Member]{
+				noun: "member", personal: true,
+				page: func(ctx context.Context, _ db.Increment, p db.Paging) (db.Page[tenants.Member], error) {
+					return m.List(ctx, s.db, f, p)
+				},
+				all: func(context.Context, db.Increment) (db.Query, error) { return m.All(f) },
+			}, err
+		})(ctx, s, cmd, args)
+	})
+	cmd.Flags().StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: ACTIVE, INACTIVE, SUSPENDED, LEFT (default: all but LEFT)")
+	cmd.Flags().StringVar(&f.Search, "search", "", "literal `text` in username, full name or e-mail")
+	must(cmd.RegisterFlagCompletionFunc("status", complete(tenants.MemberStatuses...)))
+	page.bind(cmd)
+	a.bindReveal(cmd)
+	needs(cmd, "TENANT_READ")
+	return records[tenants.Member](a, cmd)
+}
+
+// named finds the tenant and the user whose membership a command is about; an attempt that names none leaves
+// its audit row.
+func (a *app) named(ctx context.Context, w *writer, name refFlags, args []string) (t tenants.Tenant, u tenants.User, err error) {
+	if t, err = tenantNoun.one(ctx, w.session, refFlags{}, args[0]); err == nil {
+		found, ferr := userNoun.one(ctx, w.session, name, args[1])
+		u, err = tenants.User{ID: found.ID, Name: found.Username}, ferr
+	}
+	if err != nil {
+		err = a.failedOn(ctx, w, "member", args[1]+" of "+args[0], err)
+	}
+	return t, u, err
+}
+
+func (a *app) membersAdd() *cobra.Command {
+	var values memberFlags
+	var name refFlags
+	var flags changeFlags
+	cmd := &cobra.Command{
+		Use: "add TENANT USER", Short: "Make a user a member of a tenant", Args: exactly("TENANT", "USER"), ValidArgsFunction: a.completeMember,
+		Long:    "Make a user a member of a tenant. One who has left comes back. The primary member is an administrator too.",
+		Example: "  cxgctl tenants members add acme ada --role OWNER --admin --primary --employee-id A-17",
+	}
+	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
+		m, err := tenants.MembersIn(w.cat)
+		if err != nil {
+			return err
+		}
+		x := values.read(cmd)
+		if err := x.Check(); err != nil {
+			return err
+		}
+		t, u, err := a.named(ctx, w, name, args)
+		if err != nil {
+			return err
+		}
+		if err := a.protect(ctx, w.Ledger, "make "+u.Name+" a member of "+tenants.Noun.Call(t)); err != nil {
+			return err
+		}
+		made, err := m.Add(ctx, w.Ledger, w.cat, t, u, x)
+		if err != nil {
+			return err
+		}
+		return a.finish(w.Ledger, func() error { return a.printMember(made) })
+	})
+	values.bind(cmd)
+	return a.membership(cmd, &name, &flags)
+}
+
+func (a *app) membersUpdate() *cobra.Command {
+	var values memberFlags
+	var status typed
+	var unset []string
+	cmd := a.onMember("update TENANT USER", "Change a membership", "update the membership of",
+		func(ctx context.Context, w *writer, m *tenants.Members, cmd *cobra.Command, seen tenants.Member) (tenants.Member, error) {
+			x := values.read(cmd)
+			x.Status, x.Unset = status.value(), unset
+			return m.Update(ctx, w.Ledger, seen, x)
+		})
+	cmd.Example = "  cxgctl tenants members update acme ada --admin --role OWNER\n  cxgctl tenants members update acme bob --status SUSPENDED"
+	values.bind(cmd)
+	cmd.Flags().Var(&status, "status", "ACTIVE, INACTIVE or SUSPENDED")
+	cmd.Flags().StringSliceVar(&unset, "unset", nil, "`fields` that lose their value: role, department, position, employee_id")
+	must(cmd.RegisterFlagCompletionFunc("status", complete(tenants.MemberStatuses[:3]...)))
+	return cmd
+}
+
+func (a *app) membersRemove() *cobra.Command {
+	cmd := a.onMember("remove TENANT USER", "End a membership; the row stays, as one that LEFT", "remove",
+		func(ctx context.Context, w *writer, m *tenants.Members, _ *cobra.Command, seen tenants.Member) (tenants.Member, error) {
+			return m.Remove(ctx, w.Ledger, seen, today())
+		})
+	cmd.Example = "  cxgctl tenants members remove acme ada --reason 'left the company'"
+	return cmd
+}
+
+// onMember is a command that changes a membership that there is.
+func (a *app) onMember(use, short, verb string,
+	change func(context.Context, *writer, *tenants.Members, *cobra.Command, tenants.Member) (tenants.Member, error),
+) *cobra.Command {
+	var name refFlags
+	var flags changeFlags
+	cmd := &cobra.Command{Use: use, Short: short, Args: exactly("TENANT", "USER"), ValidArgsFunction: a.completeMember}
+	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
+		m, err := tenants.MembersIn(w.cat)
+		if err != nil {
+			return err
+		}
+		t, u, err := a.named(ctx, w, name, args)
+		if err != nil {
+			return err
+		}
+		seen, err := m.Get(ctx, w.db, t, u.ID, u.Name)
+		if err != nil {
+			return a.failedOn(ctx, w, "member", u.Name+" of "+tenants.Noun.Call(t), err)
+		}
+		if err := a.protect(ctx, w.Ledger, verb+" "+u.Name+" of "+tenants.Noun.Call(t)); err != nil {
+			return err
+		}
+		after, err := change(ctx, w, m, cmd, seen)
+		if err != nil {
+			return err
+		}
+		return a.finish(w.Ledger, func() error { return a.printMember(after) })
+	})
+	return a.membership(cmd, &name, &flags)
+}
+
+// membership gives a command about a membership what all of them have.
+func (a *app) membership(cmd *cobra.Command, name *refFlags, flags *changeFlags) *cobra.Command {
+	name.bind(cmd, "id", "username", "email")
+	flags.bind(cmd)
+	needs(cmd, "TENANT_UPDATE")
+	return records[tenants.Member](a, cmd)
+}
+
+// completeMember offers tenants, then users.
+func (a *app) completeMember(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return tenantNoun.completion(a, true)(cmd, args, prefix)
+	}
+	return userNoun.completion(a, true)(cmd, args, prefix)
+}

@@ -1,0 +1,143 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/tenants"
+)
+
+var tenantView = output.View{
+	Table: []string{"code", "name", "type", "status", "start_date", "close_date", "created_at"},
+	Wide: []string{
+		"id", "code", "name", "type", "biz_no", "ceo_name", "phone_no", "employee_count", "start_date", "close_date", "timezone", "locale",
+		"currency", "status", "suspended_reason", "suspended_date", "deleted", "created_at", "updated_at",
+	},
+}
+
+var tenantNoun = noun[tenants.Tenant]{
+	Noun: &tenants.Noun,
+	view: tenantView,
+	open: func(cat schema.Catalog) (table[tenants.Tenant], error) { return tenants.In(cat) },
+	complete: func(ctx context.Context, s *session, prefix string, live bool) ([]string, error) {
+		t, err := tenants.In(s.cat)
+		if err != nil {
+			return nil, err
+		}
+		return t.Codes(ctx, s.db, prefix, live)
+	},
+}
+
+func (a *app) tenantsCommand() *cobra.Command {
+	return a.group("tenants", "Tenants, their members and their databases",
+		child{"list", a.tenantsList}, child{"get", a.tenantsGet}, child{"create", a.tenantsCreate}, child{"update", a.tenantsUpdate},
+		child{"status", a.tenantsStatus}, child{"members", a.membersCommand},
+		child{"history", func() *cobra.Command { return tenantNoun.history(a) }})
+}
+
+// tenantFilter are the flags that select tenants, of list and of status.
+type tenantFilter struct{ tenants.Filter }
+
+func (f *tenantFilter) bind(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: TRIAL, ACTIVE, SUSPENDED, TERMINATED")
+	fs.StringSliceVar(&f.Types, "type", nil, "only these `types`: TRIAL, STANDARD, PREMIUM, ENTERPRISE")
+	fs.StringVar(&f.Search, "search", "", "literal `text` in code, name or business number")
+	must(cmd.RegisterFlagCompletionFunc("status", complete(tenants.Statuses...)))
+	must(cmd.RegisterFlagCompletionFunc("type", complete(tenants.Types...)))
+}
+
+func (f *tenantFilter) empty() bool { return f.Empty() }
+
+func (f *tenantFilter) rows(ctx context.Context, s *session, t table[tenants.Tenant], deleted bool) ([]tenants.Tenant, error) {
+	return t.(*tenants.Table).Select(ctx, s.db, s.idle, f.Filter, deleted)
+}
+
+func (a *app) tenantsList() *cobra.Command {
+	var f tenantFilter
+	var page pageFlags
+	cmd := &cobra.Command{
+		Use: "list", Short: "List tenants, newest first", Args: exactly(),
+		Example: "  cxgctl tenants list --status TRIAL --sort code\n  cxgctl tenants list --all -o csv --output-file tenants.csv",
+	}
+	cmd.RunE = a.reading(list(a, tenantView, &page, func(_ context.Context, s *session) (listing[tenants.Tenant], error) {
+		t, err := tenants.In(s.cat)
+		with := func(since db.Increment) tenants.Filter {
+			filter := f.Filter
+			filter.Changed, filter.Sort = since, page.sort
+			return filter
+		}
+		return listing[tenants.Tenant]{
+			table: schema.Tenants,
+			page: func(ctx context.Context, since db.Increment, p db.Paging) (db.Page[tenants.Tenant], error) {
+				return t.List(ctx, s.db, with(since), p)
+			},
+			follow: func(ctx context.Context, since db.Increment, c db.Cursor) (db.Slice[tenants.Tenant], error) {
+				return t.Follow(ctx, s.db, with(since), c)
+			},
+			all: func(_ context.Context, since db.Increment) (db.Query, error) { return t.All(with(since)) },
+			query: func(_ context.Context, columns []string, since db.Increment) (db.Query, bool, error) {
+				return t.Export(with(since), columns)
+			},
+		}, err
+	}))
+	f.bind(cmd)
+	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted tenants too")
+	page.bindExport(cmd)
+	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
+	must(cmd.RegisterFlagCompletionFunc("sort", complete(tenants.SortFields...)))
+	needs(cmd, "TENANT_LIST")
+	return records[tenants.Tenant](a, cmd)
+}
+
+// shownTenant is a tenant's record with what it subscribes to.
+type shownTenant struct {
+	tenants.Tenant
+	Subscriptions []tenants.Subscription `json:"subscriptions"`
+}
+
+func (a *app) tenantsGet() *cobra.Command {
+	var name refFlags
+	cmd := &cobra.Command{
+		Use: "get REF", Short: "Show a tenant, with its subscriptions", Args: exactly("REF"), ValidArgsFunction: tenantNoun.completion(a, true),
+		Example: "  cxgctl tenants get acme\n  cxgctl tenants get acme -o json --jq '.data.subscriptions[].status'",
+	}
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, args []string) error {
+		t, err := tenantNoun.one(ctx, s, name, args[0])
+		if err != nil {
+			return err
+		}
+		subscriptions, err := tenants.Subscriptions(ctx, s.db, s.cat, t.ID)
+		if err != nil {
+			return err
+		}
+		return output.One(a.print, tenantView, shownTenant{t, subscriptions})
+	})
+	name.bind(cmd, tenants.Noun.KeyNames()...)
+	name.bindDeleted(cmd, "tenants")
+	needs(cmd, "TENANT_READ")
+	return records[shownTenant](a, cmd)
+}
+
+func (a *app) tenantsStatus() *cobra.Command {
+	var status string
+	b := &batch[tenants.Tenant]{a: a, noun: tenantNoun, verb: "change the status of", filter: &tenantFilter{}}
+	b.edit = func(editable[tenants.Tenant]) (tenants.Edit, error) {
+		if status == "" {
+			return tenants.Edit{}, fault.New(fault.Usage, "--set is missing").WithHint("--set TRIAL, ACTIVE, SUSPENDED or TERMINATED")
+		}
+		return tenants.SetStatus(status, a.global.reason, today())
+	}
+	cmd := b.command("status REF… --set STATUS", "Set the status of tenants",
+		"  cxgctl tenants status acme --set SUSPENDED --reason 'three invoices overdue'\n  cxgctl tenants status acme --set ACTIVE")
+	cmd.Long = "Set the status of tenants. SUSPENDED needs --reason, which is kept with the tenant, as suspended_reason, beside the\n" +
+		"day, in UTC, as suspended_date. Every other status clears both."
+	cmd.Flags().StringVar(&status, "set", "", "TRIAL, ACTIVE, SUSPENDED or TERMINATED")
+	must(cmd.RegisterFlagCompletionFunc("set", complete(tenants.Statuses...)))
+	return cmd
+}

@@ -1,0 +1,264 @@
+package tenants
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/edit"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// Edit is a change of existing tenants, made by one of the functions of this package and applied by Apply.
+type Edit = edit.Edit[Tenant]
+
+// New is a tenant to be made.
+type New struct {
+	Values
+	Status  string // TRIAL or ACTIVE; "" is TRIAL for a tenant of type TRIAL, else ACTIVE
+	Today   db.Date
+	Refused fault.Problems // what the caller could not read into a field, to be reported with what is refused here
+}
+
+// Check normalises the values and refuses those that are wrong, all at once.
+func (n *New) Check() error {
+	p := n.Refused
+	for name, field := range map[string]*string{"code": n.Code, "name": n.Name} {
+		if field == nil && !p.Has(name) {
+			p.Add(name, "it is missing")
+		}
+	}
+	if n.Type == nil {
+		kind := "STANDARD"
+		n.Type = &kind
+	}
+	if n.StartDate == nil {
+		n.StartDate = &n.Today
+	}
+	n.check(&p)
+	switch {
+	case n.Status != "":
+		n.Status = p.Choices("status", []string{n.Status}, Statuses[:2])[0]
+	case *n.Type == "TRIAL":
+		n.Status = "TRIAL"
+	default:
+		n.Status = "ACTIVE"
+	}
+	checkDates(&p, n.StartDate, n.CloseDate, n.Today)
+	return p.Err()
+}
+
+// Create makes a tenant that has passed Check. A code or business number that a live tenant has is
+// RESOURCE_ALREADY_EXISTS and names the holder; the database decides that, not a look beforehand.
+func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (Tenant, error) {
+	var made Tenant
+	args := pgx.NamedArgs(n.args())
+	values := [][2]string{
+		{"id", "@id"}, {"created_at", "@now"}, {"created_by", "@by"}, {"status", "@status"}, {"is_suspended", "false"},
+		{"tenant_code", "@code"},
+	}
+	for _, name := range slices.Sorted(maps.Keys(args)) {
+		values = append(values, [2]string{name, "@" + name})
+		if name == "biz_no" {
+			values = append(values, [2]string{bizNoColumns[1], "@biz_no"})
+		}
+	}
+	insert := t.shape.Insert(append(values, schema.LiveValues()...))
+	about := audit.Subject{Resource: Noun.Name, Name: *n.Code}
+	err := l.Write(ctx, audit.Intent{Subject: about, Action: audit.Create}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return nil, err
+		}
+		args["id"], args["now"], args["by"], args["status"] = id, tx.Now, tx.By.ID, n.Status
+		rows, err := db.Collect[Tenant](ctx, tx, t.sql("WITH t AS ("+insert+" RETURNING *) SELECT {columns} FROM t"), args)
+		if err != nil {
+			return nil, t.taken(ctx, l.Reader(), err, n.args())
+		}
+		made = rows[0]
+		change := audit.Change{Subject: about, Action: audit.Create, After: made}
+		change.ID, change.TenantID = made.ID, &made.ID
+		return []audit.Change{change}, nil
+	})
+	return made, err
+}
+
+// taken explains a unique violation by naming what is taken and by whom; other errors pass. It reads outside
+// the failed transaction.
+func (t *Table) taken(ctx context.Context, r db.Reader, cause error, wanted map[string]any) error {
+	if db.UniqueViolation(cause) == "" {
+		return cause
+	}
+	const find = `SELECT {columns} FROM {table} t WHERE ({code} = @code OR {biz_no} = @biz_no) AND {live} ORDER BY t.id`
+	holders, err := db.Collect[Tenant](ctx, r, t.sql(find), pgx.NamedArgs{"code": wanted["code"], "biz_no": wanted["biz_no"]})
+	if err != nil || len(holders) == 0 {
+		return cause // the holder went away again, or cannot be seen: what the server said stands
+	}
+	var parts []string
+	var fields []map[string]any
+	for _, h := range holders {
+		for name, has := range map[string]*string{"code": h.Code, "biz_no": h.BizNo} {
+			if want, ok := wanted[name].(string); ok && has != nil && *has == want {
+				parts = append(parts, fmt.Sprintf("%s %q is taken", name, want))
+				fields = append(fields, map[string]any{"field": name, "value": want, "holder": h.ID.String()})
+			}
+		}
+	}
+	if len(parts) == 0 {
+		return cause
+	}
+	slices.Sort(parts)
+	return fault.New(fault.AlreadyExists, "%s", strings.Join(parts, "; ")).Because(cause).
+		With("fields", fields).With("holder", fields[0]["holder"]).With("field", fields[0]["field"])
+}
+
+// Patch is a partial change of one tenant. Its code stays: databases are found by it.
+type Patch struct {
+	Values
+	Unset       []string // optional fields that become NULL
+	IfUpdatedAt *db.Time // the updated_at that the caller saw
+	Today       db.Date
+	Refused     fault.Problems
+}
+
+// Change returns the edit that a patch makes of a tenant as it was seen, or what is wrong with it. An empty
+// patch is a USAGE_ERROR.
+func (t *Table) Change(seen Tenant, patch Patch) (Edit, error) {
+	p := patch.Refused
+	patch.check(&p)
+	wanted := patch.args()
+	for _, name := range patch.Unset {
+		name = strings.TrimSpace(name)
+		_, given := wanted[name]
+		switch {
+		case !slices.Contains(Unsettable, name):
+			p.Add("unset", "%q cannot be unset, these can: %s", name, strings.Join(Unsettable, ", "))
+		case given:
+			p.Add("unset", "%q is given a value and unset at once", name)
+		default:
+			wanted[name] = nil
+		}
+	}
+	start, end := patch.StartDate, patch.CloseDate
+	_, given := wanted["close_date"]
+	switch {
+	case start == nil && end != nil:
+		start = seen.StartDate
+	case start != nil && !given:
+		end = seen.CloseDate
+	}
+	checkDates(&p, start, end, patch.Today)
+	if err := p.Err(); err != nil {
+		return Edit{}, err
+	}
+	if len(wanted) == 0 {
+		return Edit{}, fault.New(fault.Usage, "nothing to change: name at least one field").WithHint("see the fields with: cxgctl tenants update --help")
+	}
+	e := Edit{Action: audit.Update, Args: pgx.NamedArgs{}, Done: func(x Tenant) bool { return has(x, wanted) }}
+	var set []string
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		column := name
+		if name == "biz_no" && t.bizNo != "" {
+			column = t.bizNo
+		}
+		e.Needs = append(e.Needs, column)
+		e.Args["set_"+name] = wanted[name]
+		set = append(set, column+" = @set_"+name)
+	}
+	e.Set = strings.Join(set, ", ")
+	if patch.IfUpdatedAt != nil {
+		e.Check = edit.IfUpdatedAt(&Noun, *patch.IfUpdatedAt, func(x Tenant) (updated, created *db.Time) { return x.UpdatedAt, x.CreatedAt })
+	}
+	return e, nil
+}
+
+// has says whether a record has these values already.
+func has(record any, wanted map[string]any) bool {
+	fields, err := audit.Fields(record)
+	if err != nil {
+		return false
+	}
+	for name, v := range wanted {
+		doc, err := json.Marshal(v)
+		if err != nil || !bytes.Equal(doc, fields[name]) {
+			return false
+		}
+	}
+	return true
+}
+
+// SetStatus returns the edit that gives tenants a status, or why it is refused. SUSPENDED needs a reason, and
+// is dated; whatever else a tenant becomes, what says why it was suspended goes.
+func SetStatus(status, reason string, today db.Date) (Edit, error) {
+	var p fault.Problems
+	v := p.Choices("set", []string{status}, Statuses)[0]
+	if err := p.Err(); err != nil {
+		return Edit{}, err
+	}
+	e := Edit{
+		Action: audit.Update, Args: pgx.NamedArgs{"set_status": v},
+		Set:   "status = @set_status, is_suspended = false, suspended_reason = NULL, suspended_date = NULL",
+		Needs: []string{"status", "is_suspended", "suspended_reason", "suspended_date"},
+	}
+	suspended := v == "SUSPENDED"
+	if suspended {
+		if strings.TrimSpace(reason) == "" {
+			return e, fault.New(fault.Usage, "SUSPENDED needs --reason").WithHint("it is kept with the tenant, as suspended_reason")
+		}
+		e.Set = "status = @set_status, is_suspended = true, suspended_reason = @set_reason, suspended_date = @set_date"
+		e.Args["set_reason"], e.Args["set_date"] = reason, today
+	}
+	e.Done = func(x Tenant) bool {
+		return x.Status != nil && *x.Status == v && x.IsSuspended != nil && *x.IsSuspended == suspended &&
+			(!suspended || x.SuspendedReason != nil && *x.SuspendedReason == reason)
+	}
+	return e, nil
+}
+
+// SetDeleted returns the edit that marks tenants as deleted, or brings them back. A table without a column for
+// that gives a DATABASE_ERROR: no row is ever deleted physically.
+func (t *Table) SetDeleted(deleted bool) (Edit, error) {
+	set, err := t.shape.SetLive(!deleted)
+	e := Edit{Action: audit.Delete, Set: set, Done: func(x Tenant) bool { return x.Deleted == deleted }}
+	if !deleted {
+		e.Action = audit.Update
+	}
+	return e, err
+}
+
+// Apply makes the edit on the tenants as the caller saw them, in one transaction, and returns them as they are
+// afterwards, in the same order: see edit.Table.
+func (t *Table) Apply(ctx context.Context, l *audit.Ledger, seen []Tenant, e Edit) ([]Tenant, error) {
+	return t.rows().Apply(ctx, l, seen, e)
+}
+
+// Reverse puts tenants back: see audit.Undo.
+func (t *Table) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal, force bool) ([]audit.Change, []audit.Drift, error) {
+	return t.rows().Reverse(ctx, tx, rows, force)
+}
+
+func (t *Table) rows() edit.Table[Tenant] {
+	called := map[string]string{}
+	for field, column := range map[string]string{"code": t.code, "biz_no": t.bizNo} {
+		if column != "" {
+			called[field] = column
+		}
+	}
+	return edit.Table[Tenant]{
+		Noun: &Noun, Shape: t.shape, Alias: "t", Columns: t.columns, Called: called,
+		Tenant: func(x Tenant) *uuid.UUID { return &x.ID },
+		Explain: func(ctx context.Context, r db.Reader, err error, e Edit) error {
+			return t.taken(ctx, r, err, map[string]any{"biz_no": e.Args["set_biz_no"]})
+		},
+	}
+}

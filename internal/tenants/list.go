@@ -1,0 +1,160 @@
+package tenants
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/ref"
+)
+
+// Filter selects tenants; the zero value selects all live ones.
+type Filter struct {
+	Statuses, Types []string // any of them; empty means all
+	Search          string   // literal text in code, name or business number, case-insensitive
+	IncludeDeleted  bool
+	Changed         db.Increment
+	Sort            []string // FIELD or FIELD:desc
+}
+
+// Empty says whether the filter selects every live tenant.
+func (f Filter) Empty() bool { return len(f.Statuses) == 0 && len(f.Types) == 0 && f.Search == "" }
+
+// SortFields are the fields that a list may be sorted by, in a database that has them all.
+var SortFields = []string{
+	"code", "name", "type", "biz_no", "employee_count", "start_date", "close_date", "status", "suspended_date",
+	"created_at", "updated_at", "id",
+}
+
+const newestFirst = "created_at:desc"
+
+// Find looks up every REF, in order; by is the name of a key, or "" for any. A REF that fits no row,
+// only a deleted one (unless deleted is set), or two rows has an error; the others have their tenant.
+func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]ref.Found[Tenant], error) {
+	const find = `SELECT {columns} FROM {table} t WHERE t.id = ANY (@id::text[]::uuid[]) OR {code} = ANY (@code::text[]) ORDER BY t.id`
+	rows, err := db.Collect[Tenant](ctx, r, t.sql(find), pgx.QueryExecModeExec, Noun.Args(refs, by))
+	if err != nil {
+		return nil, err
+	}
+	return Noun.Match(refs, by, rows, deleted), nil
+}
+
+// compile turns the filter into predicates and an ORDER BY list, or says what is wrong with it.
+func (t *Table) compile(f Filter, problems *fault.Problems) (db.Where, db.Order) {
+	var w db.Where
+	if !f.IncludeDeleted {
+		w.Add("{live}")
+	}
+	if v := problems.Choices("status", f.Statuses, Statuses); len(v) > 0 {
+		w.Bind("t.status = ANY (@statuses::text[])", "statuses", v)
+	}
+	if v := problems.Choices("type", f.Types, Types); len(v) > 0 {
+		w.Bind("t.type = ANY (@types::text[])", "types", v)
+	}
+	t.shape.Changed(&w, "t", f.Changed)
+	if f.Search != "" {
+		db.Search{Text: f.Search, Columns: []string{"{code}", "t.name", "{biz_no}"}}.Bind(&w)
+	}
+	sortable, names := t.shape.Sortable("t", SortFields)
+	for name, column := range map[string]string{"code": t.code, "biz_no": t.bizNo} {
+		if c, ok := t.shape.Column(column); ok && column != name {
+			sortable[name] = db.Sort{Expr: "t." + column, Type: c.Type, NotNull: c.NotNull}
+			names = append(names, name)
+		}
+	}
+	return w, sortable.OrderBy(f.Sort, newestFirst, "id", names, problems)
+}
+
+const (
+	listTenants  = "SELECT {columns} FROM {table} t WHERE "
+	cursorKeys   = "SELECT %s FROM {table} t WHERE t.id = @cursor_id"
+	countTenants = "SELECT count(*) FROM {table} t WHERE "
+)
+
+// List returns one page of the tenants that the filter selects, newest first unless it says otherwise.
+func (t *Table) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (db.Page[Tenant], error) {
+	var page db.Page[Tenant]
+	var problems fault.Problems
+	where, order := t.compile(f, &problems)
+	p.Check(&problems)
+	if err := problems.Err(); err != nil {
+		return page, err
+	}
+	if err := r.QueryRow(ctx, t.sql(countTenants+where.String()), where.Args).Scan(&page.Total); err != nil {
+		return page, err
+	}
+	var err error
+	page.Items, err = db.Collect[Tenant](ctx, r,
+		t.sql(listTenants+where.String()+" ORDER BY "+order.String()+" LIMIT @limit OFFSET @offset"), p.Args(where.Args))
+	return page, err
+}
+
+// Follow returns the page of the tenants that the filter selects behind a cursor.
+func (t *Table) Follow(ctx context.Context, d *db.DB, f Filter, c db.Cursor) (db.Slice[Tenant], error) {
+	var problems fault.Problems
+	where, order := t.compile(f, &problems)
+	if err := problems.Err(); err != nil {
+		return db.Slice[Tenant]{}, err
+	}
+	where.Replace(t.sql)
+	return db.Follow(ctx, d, c, t.sql(listTenants), t.sql(cursorKeys), where, order, func(x Tenant) uuid.UUID { return x.ID })
+}
+
+// All returns the query for every tenant that the filter selects.
+func (t *Table) All(f Filter) (db.Query, error) {
+	var problems fault.Problems
+	where, order := t.compile(f, &problems)
+	return db.Query{SQL: t.sql(listTenants + where.String() + " ORDER BY " + order.String()), Args: where.Args}, problems.Err()
+}
+
+// Export is All as a binary stream reads it, with the named fields alone; false where this database has a
+// column of a type that only All can read.
+func (t *Table) Export(f Filter, columns []string) (db.Query, bool, error) {
+	var problems fault.Problems
+	where, order := t.compile(f, &problems)
+	exprs, ok := t.shape.Binary("t", fields)
+	if err := problems.Err(); err != nil || !ok {
+		return db.Query{}, false, err
+	}
+	exprs["deleted"] = "NOT (" + t.live + ")"
+	sql := strings.Replace(listTenants, "{columns}", db.SelectList(exprs, columns), 1)
+	return db.Query{SQL: t.sql(sql + where.String() + " ORDER BY " + order.String()), Args: where.Args}, true, nil
+}
+
+// Select returns every tenant that the filter selects, in the order of their codes; deleted ones alone
+// where deleted is set.
+func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filter, deleted bool) ([]Tenant, error) {
+	f.IncludeDeleted, f.Sort = deleted, []string{"id"}
+	if t.code != "" {
+		f.Sort = []string{"code"}
+	}
+	q, err := t.All(f)
+	if err != nil {
+		return nil, err
+	}
+	var list []Tenant
+	for x, err := range db.Stream[Tenant](ctx, d, idle, q) {
+		if err != nil {
+			return nil, err
+		}
+		if x.Deleted == deleted {
+			list = append(list, x)
+		}
+	}
+	return list, nil
+}
+
+// Codes returns up to 100 codes of live tenants, or of deleted ones, that begin with the prefix, for completion.
+func (t *Table) Codes(ctx context.Context, r db.Reader, prefix string, live bool) ([]string, error) {
+	const codes = `SELECT {code} FROM {table} t WHERE {code} LIKE @prefix AND {live} = @live ORDER BY 1 LIMIT 100`
+	rows, err := r.Query(ctx, t.sql(codes), pgx.NamedArgs{"prefix": db.LikePrefix(prefix), "live": live})
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}

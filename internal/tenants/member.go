@@ -1,0 +1,169 @@
+package tenants
+
+import (
+	"context"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/ref"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// Member is the record of a user's membership of a tenant.
+type Member struct {
+	ID         uuid.UUID  `json:"id" db:"id"`
+	TenantID   uuid.UUID  `json:"tenant_id" db:"tenant_id"`
+	TenantCode *string    `json:"tenant_code" db:"tenant_code"`
+	UserID     uuid.UUID  `json:"user_id" db:"user_id"`
+	Username   *string    `json:"username" db:"username"`
+	FullName   *string    `json:"full_name" db:"full_name"`
+	Email      *string    `json:"email" db:"email"`
+	Role       *string    `json:"role" db:"role"`
+	Department *string    `json:"department" db:"department"`
+	Position   *string    `json:"position" db:"position"`
+	EmployeeID *string    `json:"employee_id" db:"employee_id"`
+	StartDate  *db.Date   `json:"start_date" db:"start_date"`
+	CloseDate  *db.Date   `json:"close_date" db:"close_date"`
+	Status     *string    `json:"status" db:"status"`
+	IsPrimary  *bool      `json:"is_primary" db:"is_primary"`
+	IsAdmin    *bool      `json:"is_admin" db:"is_admin"`
+	CreatedAt  *db.Time   `json:"created_at" db:"created_at"`
+	UpdatedAt  *db.Time   `json:"updated_at" db:"updated_at"`
+	CreatedBy  *uuid.UUID `json:"created_by" db:"created_by"`
+	UpdatedBy  *uuid.UUID `json:"updated_by" db:"updated_by"`
+}
+
+// MemberStatuses are the values of a membership's status that the table's CHECK allows.
+var MemberStatuses = []string{"ACTIVE", "INACTIVE", "SUSPENDED", "LEFT"}
+
+// left says whether the user was a member and is none any more.
+func (m Member) left() bool { return m.Status != nil && *m.Status == "LEFT" }
+
+var memberFields = []schema.Field{
+	{Name: "id", Type: "uuid"},
+	{Name: "tenant_id", Type: "uuid"},
+	{Name: "user_id", Type: "uuid"},
+	{Name: "role", Type: "text"},
+	{Name: "department", Type: "text"},
+	{Name: "position", Type: "text"},
+	{Name: "employee_id", Type: "text"},
+	{Name: "start_date", Type: "date"},
+	{Name: "close_date", Type: "date"},
+	{Name: "status", Type: "text"},
+	{Name: "is_primary", Type: "boolean"},
+	{Name: "is_admin", Type: "boolean"},
+	{Name: "created_at", Type: "timestamptz"},
+	{Name: "updated_at", Type: "timestamptz"},
+	{Name: "created_by", Type: "uuid"},
+	{Name: "updated_by", Type: "uuid"},
+}
+
+// memberNoun is how memberships are named in messages; commands name them by a tenant and a user.
+var memberNoun = ref.Noun[Member]{
+	Name: "member",
+	ID:   func(m Member) uuid.UUID { return m.ID },
+	Call: func(m Member) string { return orID(m.Username, m.UserID) + " of " + orID(m.TenantCode, m.TenantID) },
+	Keys: []ref.Key[Member]{
+		{Name: "id", Of: func(m Member) string { return m.ID.String() }},
+		{Name: "username", Of: func(m Member) string { return orID(m.Username, m.UserID) }},
+	},
+}
+
+// Members is the table of memberships as it stands in one database.
+type Members struct {
+	shape   *schema.Table
+	columns string
+	join    string
+	holes   *strings.Replacer
+}
+
+// MemberTables are those that memberships are shown from.
+var MemberTables = []string{schema.TenantUsers, schema.Tenants, schema.Users}
+
+// MembersIn returns the manager database's memberships; a database without the table gives a DATABASE_ERROR.
+func MembersIn(cat schema.Catalog) (*Members, error) {
+	shape, err := cat.Table(schema.TenantUsers)
+	if err != nil {
+		return nil, err
+	}
+	join, codeExpr := Join(cat, "m.tenant_id")
+	m := &Members{
+		shape: shape, join: join + " LEFT JOIN idam.users u ON u.id = m.user_id",
+		columns: shape.Select("m", memberFields) + ", " + codeExpr + " AS tenant_code, u.username, u.full_name, u.email",
+	}
+	m.holes = strings.NewReplacer("{table}", shape.Name, "{columns}", m.columns, "{join}", m.join)
+	return m, nil
+}
+
+// MemberFilter selects the members of a tenant: those of any status but LEFT, unless it names some.
+type MemberFilter struct {
+	Tenant   uuid.UUID
+	Statuses []string
+	Search   string // literal text in username, full name or e-mail
+}
+
+func (m *Members) compile(f MemberFilter, problems *fault.Problems) db.Where {
+	var w db.Where
+	w.Bind("m.tenant_id = @tenant", "tenant", f.Tenant)
+	if v := problems.Choices("status", f.Statuses, MemberStatuses); len(v) > 0 {
+		w.Bind("m.status = ANY (@statuses::text[])", "statuses", v)
+	} else {
+		w.Add("m.status IS DISTINCT FROM 'LEFT'")
+	}
+	if f.Search != "" {
+		db.Search{Text: f.Search, Columns: []string{"u.username", "u.full_name", "u.email"}}.Bind(&w)
+	}
+	return w
+}
+
+const (
+	listMembers  = "SELECT {columns} FROM {table} m {join} WHERE "
+	countMembers = "SELECT count(*) FROM {table} m {join} WHERE "
+	primaryFirst = " ORDER BY m.is_primary DESC, m.is_admin DESC, u.username, m.id"
+)
+
+// List returns one page of a tenant's members, the primary one first.
+func (m *Members) List(ctx context.Context, r db.Reader, f MemberFilter, p db.Paging) (db.Page[Member], error) {
+	var page db.Page[Member]
+	var problems fault.Problems
+	where := m.compile(f, &problems)
+	p.Check(&problems)
+	if err := problems.Err(); err != nil {
+		return page, err
+	}
+	if err := r.QueryRow(ctx, m.holes.Replace(countMembers+where.String()), where.Args).Scan(&page.Total); err != nil {
+		return page, err
+	}
+	var err error
+	page.Items, err = db.Collect[Member](ctx, r, m.holes.Replace(listMembers+where.String()+primaryFirst+" LIMIT @limit OFFSET @offset"), p.Args(where.Args))
+	return page, err
+}
+
+// All returns the query for every member that the filter selects.
+func (m *Members) All(f MemberFilter) (db.Query, error) {
+	var problems fault.Problems
+	where := m.compile(f, &problems)
+	return db.Query{SQL: m.holes.Replace(listMembers + where.String() + primaryFirst), Args: where.Args}, problems.Err()
+}
+
+// Get returns a user's membership of a tenant, one that was LEFT too; none is a RESOURCE_NOT_FOUND.
+func (m *Members) Get(ctx context.Context, r db.Reader, tenant Tenant, user uuid.UUID, username string) (Member, error) {
+	rows, err := m.of(ctx, r, tenant.ID, user)
+	if err != nil {
+		return Member{}, err
+	}
+	if len(rows) == 0 {
+		return Member{}, fault.New(fault.NotFound, "user %q is no member of tenant %q", username, Noun.Call(tenant)).
+			With("tenant", Noun.Call(tenant)).With("username", username)
+	}
+	return rows[0], nil
+}
+
+func (m *Members) of(ctx context.Context, r db.Reader, tenant, user uuid.UUID) ([]Member, error) {
+	return db.Collect[Member](ctx, r, m.holes.Replace(listMembers+"m.tenant_id = @tenant AND m.user_id = @user ORDER BY m.id"),
+		pgx.NamedArgs{"tenant": tenant, "user": user})
+}

@@ -1,0 +1,215 @@
+package tenants
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/edit"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/text"
+)
+
+// Membership is what a person says of a membership; a nil field was not given.
+type Membership struct {
+	Role, Department, Position, EmployeeID *string
+	Status                                 *string
+	Primary, Admin                         *bool
+	Unset                                  []string // optional fields that become NULL
+}
+
+// unsettableOfMember are the fields of a membership that may be NULL.
+var unsettableOfMember = []string{"role", "department", "position", "employee_id"}
+
+// wanted returns the columns that are to have a value, checked. seen is the membership as it stands, whose
+// values count where none is given.
+func (x *Membership) wanted(seen Member) (map[string]any, error) {
+	var p fault.Problems
+	out := map[string]any{}
+	for _, f := range []struct {
+		name  string
+		most  int
+		value *string
+	}{{"role", 50, x.Role}, {"department", 100, x.Department}, {"position", 100, x.Position}, {"employee_id", 50, x.EmployeeID}} {
+		if f.value != nil {
+			v := text.Normal(*f.value)
+			text.Check(&p, f.name, v, 1, f.most)
+			out[f.name] = v
+		}
+	}
+	if x.Status != nil {
+		out["status"] = p.Choices("status", []string{*x.Status}, MemberStatuses[:3])[0]
+	}
+	primary, admin := seen.IsPrimary != nil && *seen.IsPrimary, seen.IsAdmin != nil && *seen.IsAdmin
+	if x.Primary != nil {
+		primary, out["is_primary"] = *x.Primary, *x.Primary
+	}
+	if x.Admin != nil {
+		admin, out["is_admin"] = *x.Admin, *x.Admin
+	}
+	if primary && !admin {
+		p.Add("is_primary", "the primary member of a tenant is an administrator too: add --admin")
+	}
+	for _, name := range x.Unset {
+		name = strings.TrimSpace(name)
+		_, given := out[name]
+		switch {
+		case !slices.Contains(unsettableOfMember, name):
+			p.Add("unset", "%q cannot be unset, these can: %s", name, strings.Join(unsettableOfMember, ", "))
+		case given:
+			p.Add("unset", "%q is given a value and unset at once", name)
+		default:
+			out[name] = nil
+		}
+	}
+	return out, p.Err()
+}
+
+// Check says what is wrong with a membership to be made.
+func (x *Membership) Check() error {
+	_, err := x.wanted(Member{})
+	return err
+}
+
+// User is the user of a membership.
+type User struct {
+	ID   uuid.UUID
+	Name string
+}
+
+// Add makes a user a member of a tenant; one who has LEFT comes back, as a new member would. Who is a member is
+// RESOURCE_ALREADY_EXISTS.
+func (m *Members) Add(ctx context.Context, l *audit.Ledger, cat schema.Catalog, tenant Tenant, user User, x Membership) (Member, error) {
+	var made Member
+	wanted, err := x.wanted(Member{})
+	if err != nil {
+		return made, err
+	}
+	about := audit.Subject{Resource: memberNoun.Name, Name: user.Name + " of " + Noun.Call(tenant), TenantID: &tenant.ID}
+	err = l.Write(ctx, audit.Intent{Subject: about, Action: audit.Create}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
+		if _, err := Hold(ctx, tx, cat, tenant.ID.String()); err != nil {
+			return nil, err
+		}
+		is, err := m.of(ctx, tx, tenant.ID, user.ID)
+		if err != nil {
+			return nil, err
+		}
+		change := audit.Change{Subject: about, Action: audit.Create}
+		args := pgx.NamedArgs{"tenant": tenant.ID, "user": user.ID, "now": tx.Now, "by": tx.By.ID, "today": db.On(tx.Now)}
+		for _, name := range []string{"role", "department", "position", "employee_id", "is_primary", "is_admin", "status"} {
+			args[name] = wanted[name]
+		}
+		defaults(args)
+		statement := ""
+		switch {
+		case len(is) == 0:
+			args["id"] = uuid.Must(uuid.NewV7())
+			statement = m.shape.Insert(memberValues)
+		case is[0].left():
+			args["id"], change.Action, change.Before = is[0].ID, audit.Update, is[0]
+			statement = comeBack
+		default:
+			return nil, m.already(is[0], nil)
+		}
+		rows, err := db.Collect[Member](ctx, tx, m.holes.Replace("WITH m AS ("+statement+" RETURNING *) SELECT {columns} FROM m {join}"), args)
+		if db.UniqueViolation(err) != "" {
+			return nil, m.already(Member{UserID: user.ID, Username: &user.Name, TenantID: tenant.ID, TenantCode: tenant.Code}, err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		made = rows[0]
+		change.ID, change.After = made.ID, made
+		return []audit.Change{change}, nil
+	})
+	return made, err
+}
+
+func (m *Members) already(is Member, cause error) error {
+	f := fault.New(fault.AlreadyExists, "user %q is a member of tenant %q already", orID(is.Username, is.UserID), orID(is.TenantCode, is.TenantID)).
+		WithHint("change the membership with: cxgctl tenants members update").With("username", is.Username).With("tenant", is.TenantCode)
+	if is.ID != uuid.Nil {
+		f.With("holder", is.ID.String())
+	}
+	return f.Because(cause)
+}
+
+// defaults are what a membership has that nobody said otherwise of.
+func defaults(args pgx.NamedArgs) {
+	for name, v := range map[string]any{"status": "ACTIVE", "is_primary": false, "is_admin": false} {
+		if args[name] == nil {
+			args[name] = v
+		}
+	}
+}
+
+// memberValues are the columns of a new membership.
+var memberValues = [][2]string{
+	{"id", "@id"},
+	{"created_at", "@now"},
+	{"created_by", "@by"},
+	{"tenant_id", "@tenant"},
+	{"user_id", "@user"},
+	{"role", "@role"},
+	{"department", "@department"},
+	{"position", "@position"},
+	{"employee_id", "@employee_id"},
+	{"start_date", "@today"},
+	{"status", "@status"},
+	{"is_primary", "@is_primary"},
+	{"is_admin", "@is_admin"},
+}
+
+const comeBack = `
+UPDATE tnnt.tenant_users SET role = @role, department = @department, position = @position, employee_id = @employee_id,
+       start_date = @today, close_date = NULL, status = @status, is_primary = @is_primary, is_admin = @is_admin,
+       updated_at = @now, updated_by = @by
+ WHERE id = @id AND status = 'LEFT'`
+
+// Update changes a membership as it was seen. An empty one is a USAGE_ERROR.
+func (m *Members) Update(ctx context.Context, l *audit.Ledger, seen Member, x Membership) (Member, error) {
+	wanted, err := x.wanted(seen)
+	if err != nil {
+		return seen, err
+	}
+	if len(wanted) == 0 {
+		return seen, fault.New(fault.Usage, "nothing to change: name at least one field").WithHint("see the fields with: cxgctl tenants members update --help")
+	}
+	e := edit.Edit[Member]{Action: audit.Update, Args: pgx.NamedArgs{}, Done: func(now Member) bool { return has(now, wanted) }}
+	var set []string
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		e.Needs = append(e.Needs, name)
+		e.Args["set_"+name] = wanted[name]
+		set = append(set, name+" = @set_"+name)
+	}
+	e.Set = strings.Join(set, ", ")
+	return m.apply(ctx, l, seen, e)
+}
+
+// Remove ends a membership as it was seen: the row stays, as one that LEFT, and is neither primary nor admin.
+func (m *Members) Remove(ctx context.Context, l *audit.Ledger, seen Member, today db.Date) (Member, error) {
+	return m.apply(ctx, l, seen, edit.Edit[Member]{
+		Action: audit.Delete, Set: "status = 'LEFT', close_date = @set_today, is_primary = false, is_admin = false",
+		Args: pgx.NamedArgs{"set_today": today}, Needs: []string{"status", "close_date", "is_primary", "is_admin"},
+		Done: Member.left,
+	})
+}
+
+func (m *Members) apply(ctx context.Context, l *audit.Ledger, seen Member, e edit.Edit[Member]) (Member, error) {
+	t := edit.Table[Member]{
+		Noun: &memberNoun, Shape: m.shape, Alias: "m", Columns: m.columns, Join: m.join,
+		Tenant: func(x Member) *uuid.UUID { return &x.TenantID },
+	}
+	after, err := t.Apply(ctx, l, []Member{seen}, e)
+	if err != nil {
+		return seen, err
+	}
+	return after[0], nil
+}

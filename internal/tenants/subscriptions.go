@@ -1,0 +1,63 @@
+package tenants
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/money"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// Subscription is one of a tenant's subscriptions as it is shown with the tenant.
+type Subscription struct {
+	ID           uuid.UUID     `json:"id" db:"id"`
+	PlanID       *uuid.UUID    `json:"plan_id" db:"plan_id"`
+	StartDate    *db.Date      `json:"start_date" db:"start_date"`
+	CloseDate    *db.Date      `json:"close_date" db:"close_date"`
+	BillingCycle *string       `json:"billing_cycle" db:"billing_cycle"`
+	MaxUsers     *int64        `json:"max_users" db:"max_users"`
+	MaxStorage   *int64        `json:"max_storage" db:"max_storage"`
+	MaxAPICalls  *int64        `json:"max_api_calls" db:"max_api_calls"`
+	BaseAmount   *money.Amount `json:"base_amount" db:"base_amount"`
+	UserAmount   *money.Amount `json:"user_amount" db:"user_amount"`
+	Currency     *string       `json:"currency" db:"currency"`
+	AutoRenewal  *bool         `json:"auto_renewal" db:"auto_renewal"`
+	NotiRenewal  *bool         `json:"noti_renewal" db:"noti_renewal"`
+	Status       *string       `json:"status" db:"status"`
+}
+
+var subscriptionFields = []schema.Field{
+	{Name: "id", Type: "uuid"},
+	{Name: "plan_id", Type: "uuid"},
+	{Name: "start_date", Type: "date"},
+	{Name: "close_date", Type: "date"},
+	{Name: "billing_cycle", Type: "text"},
+	{Name: "max_users", Type: "bigint"},
+	{Name: "max_storage", Type: "bigint"},
+	{Name: "max_api_calls", Type: "bigint"},
+	{Name: "base_amount", Type: "text", Expr: "%s::text"},
+	{Name: "user_amount", Type: "text", Expr: "%s::text"},
+	{Name: "currency", Type: "text", Expr: "rtrim(%s)"},
+	{Name: "auto_renewal", Type: "boolean"},
+	{Name: "noti_renewal", Type: "boolean"},
+	{Name: "status", Type: "text"},
+}
+
+// Subscriptions returns the live subscriptions of a tenant, the latest first; none in a database that has no
+// table for them.
+func Subscriptions(ctx context.Context, r db.Reader, cat schema.Catalog, tenant uuid.UUID) ([]Subscription, error) {
+	shape, ok := cat[schema.Subscriptions]
+	if !ok {
+		return []Subscription{}, nil
+	}
+	sql := "SELECT " + shape.Select("s", subscriptionFields) + " FROM " + shape.Name + " s WHERE s.tenant_id = @tenant AND " +
+		shape.Live("s") + " ORDER BY s.start_date DESC, s.id"
+	list, err := db.Collect[Subscription](ctx, r, sql, pgx.NamedArgs{"tenant": tenant})
+	if list == nil {
+		list = []Subscription{}
+	}
+	return list, err
+}

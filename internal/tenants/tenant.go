@@ -1,0 +1,156 @@
+package tenants
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/ref"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// Tenant is a tenant's record. A nil field is NULL, or a column that this database does not have.
+type Tenant struct {
+	ID              uuid.UUID       `json:"id" db:"id"`
+	Code            *string         `json:"code" db:"code"`
+	Name            *string         `json:"name" db:"name"`
+	Type            *string         `json:"type" db:"type"`
+	BizNo           *string         `json:"biz_no" db:"biz_no"`
+	BizName         *string         `json:"biz_name" db:"biz_name"`
+	BizType         *string         `json:"biz_type" db:"biz_type"` // as stored, without CHAR's padding
+	CEOName         *string         `json:"ceo_name" db:"ceo_name"`
+	BizKind         *string         `json:"biz_kind" db:"biz_kind"`
+	BizItem         *string         `json:"biz_item" db:"biz_item"`
+	Postcode        *string         `json:"postcode" db:"postcode"`
+	Address1        *string         `json:"address1" db:"address1"`
+	Address2        *string         `json:"address2" db:"address2"`
+	PhoneNo         *string         `json:"phone_no" db:"phone_no"`
+	EmployeeCount   *int64          `json:"employee_count" db:"employee_count"`
+	StartDate       *db.Date        `json:"start_date" db:"start_date"`
+	CloseDate       *db.Date        `json:"close_date" db:"close_date"`
+	Timezone        *string         `json:"timezone" db:"timezone"`
+	Locale          *string         `json:"locale" db:"locale"`
+	Currency        *string         `json:"currency" db:"currency"` // without CHAR's padding
+	ExtraData       json.RawMessage `json:"extra_data" db:"extra_data"`
+	Status          *string         `json:"status" db:"status"`
+	IsSuspended     *bool           `json:"is_suspended" db:"is_suspended"`
+	SuspendedReason *string         `json:"suspended_reason" db:"suspended_reason"`
+	SuspendedDate   *db.Date        `json:"suspended_date" db:"suspended_date"`
+	Deleted         bool            `json:"deleted" db:"deleted"`
+	CreatedAt       *db.Time        `json:"created_at" db:"created_at"`
+	UpdatedAt       *db.Time        `json:"updated_at" db:"updated_at"`
+	CreatedBy       *uuid.UUID      `json:"created_by" db:"created_by"`
+	UpdatedBy       *uuid.UUID      `json:"updated_by" db:"updated_by"`
+}
+
+// The values of type and status that the tables' CHECKs allow.
+var (
+	Types    = []string{"TRIAL", "STANDARD", "PREMIUM", "ENTERPRISE"}
+	Statuses = []string{"TRIAL", "ACTIVE", "SUSPENDED", "TERMINATED"}
+)
+
+// bizNoColumns are the names that the business number's column has had, the current one first.
+var bizNoColumns = []string{"biz_no", "business_no"}
+
+// fields are the record's fields as they are read, in Tenant's order. deleted is not among them: it is
+// whatever this database's soft-delete flags say.
+var fields = []schema.Field{
+	{Name: "id", Type: "uuid"},
+	{Name: "code", Type: "text", Also: codeColumns[1:]},
+	{Name: "name", Type: "text"},
+	{Name: "type", Type: "text"},
+	{Name: "biz_no", Type: "text", Also: bizNoColumns[1:]},
+	{Name: "biz_name", Type: "text"},
+	{Name: "biz_type", Type: "text", Expr: "rtrim(%s)", Binary: "character"},
+	{Name: "ceo_name", Type: "text"},
+	{Name: "biz_kind", Type: "text"},
+	{Name: "biz_item", Type: "text"},
+	{Name: "postcode", Type: "text"},
+	{Name: "address1", Type: "text"},
+	{Name: "address2", Type: "text"},
+	{Name: "phone_no", Type: "text"},
+	{Name: "employee_count", Type: "bigint"},
+	{Name: "start_date", Type: "date"},
+	{Name: "close_date", Type: "date"},
+	{Name: "timezone", Type: "text"},
+	{Name: "locale", Type: "text"},
+	{Name: "currency", Type: "text", Expr: "rtrim(%s)", Binary: "character"},
+	{Name: "extra_data", Type: "jsonb"},
+	{Name: "status", Type: "text"},
+	{Name: "is_suspended", Type: "boolean"},
+	{Name: "suspended_reason", Type: "text"},
+	{Name: "suspended_date", Type: "date"},
+	{Name: "created_at", Type: "timestamptz"},
+	{Name: "updated_at", Type: "timestamptz"},
+	{Name: "created_by", Type: "uuid"},
+	{Name: "updated_by", Type: "uuid"},
+}
+
+// Noun is how tenants are named: by id or code.
+var Noun = ref.Noun[Tenant]{
+	Name: "tenant",
+	ID:   func(t Tenant) uuid.UUID { return t.ID },
+	Call: func(t Tenant) string { return orID(t.Code, t.ID) },
+	Keys: []ref.Key[Tenant]{
+		{Name: "id", Of: func(t Tenant) string { return t.ID.String() }},
+		{Name: "code", Of: func(t Tenant) string {
+			if t.Code == nil {
+				return ""
+			}
+			return *t.Code
+		}},
+	},
+	Live:     func(t Tenant) bool { return !t.Deleted },
+	Describe: func(t Tenant) string { return orID(t.Code, t.ID) + " (" + t.ID.String() + ")" },
+	Settle:   "name the tenant by its id",
+	Field:    func(string) string { return "tenant" },
+	Restore:  func(Tenant) string { return "a deleted tenant of that name exists; see it with --include-deleted" },
+}
+
+// orID is what a tenant is called: its code, or its id where a database keeps none.
+func orID(code *string, id uuid.UUID) string {
+	if code == nil {
+		return id.String()
+	}
+	return *code
+}
+
+// Table is the tenants table as it stands in one database. The verbs are its methods.
+type Table struct {
+	shape       *schema.Table
+	columns     string
+	live        string
+	code, bizNo string // the columns' names here; "" where there is none
+	holes       *strings.Replacer
+}
+
+// In returns the manager database's tenants table; a database without it gives a DATABASE_ERROR.
+func In(cat schema.Catalog) (*Table, error) {
+	shape, err := cat.Table(schema.Tenants)
+	if err != nil {
+		return nil, err
+	}
+	live := shape.Live("t")
+	t := &Table{
+		shape: shape, live: live, code: shape.OneOf(codeColumns...), bizNo: shape.OneOf(bizNoColumns...),
+		columns: shape.Select("t", fields) + ", NOT (" + live + ") AS deleted",
+	}
+	t.holes = strings.NewReplacer(
+		"{table}", shape.Name, "{columns}", t.columns, "{live}", "("+live+")",
+		"{code}", code(shape, "t"), "{biz_no}", expression(t.bizNo),
+	)
+	return t, nil
+}
+
+// expression reads a column that may not be there.
+func expression(column string) string {
+	if column == "" {
+		return "NULL::text"
+	}
+	return "t." + column
+}
+
+// sql fills the holes of a statement with this table's names, columns and live predicate.
+func (t *Table) sql(statement string) string { return t.holes.Replace(statement) }

@@ -36,7 +36,8 @@ type Entry struct {
 	After         json.RawMessage `json:"after" db:"after"`
 	SealSeq       *int64          `json:"seal_seq" db:"seal_seq"`
 
-	undoes []uuid.UUID
+	undoes     []uuid.UUID
+	reconciled string // who wrote the row for a command that did not come to it
 }
 
 // base fills what every row of this command has in common.

@@ -125,6 +125,14 @@ type Tx struct {
 	kept     []Entry
 }
 
+// ByID is the operator's id for a column that refers to users; nil where there is none, as in a tenant's database.
+func (tx *Tx) ByID() *uuid.UUID {
+	if tx.By.ID == uuid.Nil {
+		return nil
+	}
+	return &tx.By.ID
+}
+
 // Log writes the audit rows of changes that the transaction has made. Write does this with those that fn
 // returns; fn calls it where there are too many to be held until its end.
 func (tx *Tx) Log(ctx context.Context, changes []Change) error {
@@ -132,6 +140,9 @@ func (tx *Tx) Log(ctx context.Context, changes []Change) error {
 		return nil
 	}
 	l := tx.ledger
+	if l.away != nil {
+		return l.away.log(tx, changes)
+	}
 	if l.Gate != nil {
 		if err := l.Gate.Leave(ctx, tx, changes); err != nil {
 			return err
@@ -175,6 +186,7 @@ type Ledger struct {
 	now     func() time.Time
 	changes []Entry
 	shown   []shownEntry // what Confirm agreed to; nil for anything
+	away    *away        // where the changes are made, if not in the database of the audit log
 }
 
 // Open makes a ledger over the manager database for one command of one operator. It fails where the
@@ -205,7 +217,12 @@ func (l *Ledger) By() Operator { return l.by }
 func (l *Ledger) Entries() []Entry { return l.changes }
 
 // Reader returns the database for the reading that a mutating command does before its transaction.
-func (l *Ledger) Reader() db.Reader { return l.db }
+func (l *Ledger) Reader() db.Reader {
+	if l.away != nil {
+		return l.away.db
+	}
+	return l.db
+}
 
 // attempts bounds how often a transaction that the server asks to run again is run.
 const attempts = 3
@@ -215,6 +232,9 @@ const attempts = 3
 // failed attempt leaves an audit row of its own. No change at all commits nothing.
 func (l *Ledger) Write(ctx context.Context, intent Intent, fn func(context.Context, *Tx) ([]Change, error)) error {
 	var entries []Entry
+	if l.away != nil {
+		l.away.about = intent
+	}
 	err := l.confirmed(ctx, fn)
 	if err == nil {
 		entries, err = l.again(ctx, fn)
@@ -235,8 +255,12 @@ func (l *Ledger) Write(ctx context.Context, intent Intent, fn func(context.Conte
 
 // again runs fn in a transaction until the server does not ask for another one.
 func (l *Ledger) again(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) (entries []Entry, err error) {
+	try := l.try
+	if l.away != nil {
+		try = l.tryAway
+	}
 	for range attempts {
-		if entries, err = l.try(ctx, fn); !db.Retryable(err) {
+		if entries, err = try(ctx, fn); !db.Retryable(err) {
 			break
 		}
 	}
@@ -390,6 +414,9 @@ func (l *Ledger) Failed(ctx context.Context, intent Intent, cause error) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), failureTimeout)
 	defer cancel()
+	if l.away != nil && intent.TenantID == nil {
+		intent.TenantID = &l.away.ID
+	}
 	now := l.now().UTC().Truncate(time.Microsecond)
 	e := l.writer.failure(intent, fault.From(cause), now)
 	raw, err := l.db.BeginWrite(ctx)

@@ -125,6 +125,12 @@ func (w *writer) document(e Entry, moved map[string]any) ([]byte, error) {
 		}
 		moved["undoes"] = e.undoes
 	}
+	if e.reconciled != "" {
+		if moved == nil {
+			moved = map[string]any{}
+		}
+		moved["reconciled_by"] = e.reconciled
+	}
 	if len(moved) == 0 {
 		return append(doc, '}'), nil
 	}

@@ -50,7 +50,8 @@ type app struct {
 	notes    []string                                          // that wait for the end of a command
 	reveal   bool                                              // --reveal
 	spare    string                                            // an operator to claim where nothing else names one: see audit list
-	devNoted bool                                              // said once that the dev database is used
+	tenant   tenantFlags
+	devNoted bool // said once that the dev database is used
 }
 
 // open opens a database until the command's end.
@@ -141,6 +142,10 @@ func (a *app) database(ctx context.Context, cmd *cobra.Command, name string) (ta
 	if name == "tenants" {
 		url = c.TenantsURL
 	}
+	if name == "tenants" && c.EachTenantItsOwn() {
+		return target{}, fault.New(fault.Database, "every tenant has a database of its own").
+			WithHint("name tenants by --tenant, or all of them by --all-tenants")
+	}
 	t := target{url: url, timeout: c.Timeout}
 	if url != "" {
 		t.password, err = c.Password()
@@ -182,6 +187,10 @@ type session struct {
 	by   audit.Operator
 	who  auth.Identity // by, with what they may do
 	idle time.Duration // how long a stream waits for its next row
+
+	// of a session with a tenant's database: which, and the one with the manager's
+	place *place
+	home  *session
 }
 
 // tables are those that a command needs to know: asking for more costs time, and needs rights on schemas
@@ -205,10 +214,15 @@ func tables(cmd *cobra.Command) []string {
 			list = append(list, schema.Subscriptions)
 		}
 	}
+	if cmd.Parent().Name() == "users" && cmd.Flags().Changed("tenant") || cmd.Flags().Changed("all-tenants") {
+		list = append(list, tenancyTables...)
+	}
 	list = append(list, authTables[strings.TrimPrefix(cmd.CommandPath(), "cxgctl ")]...)
 	switch cmd.CommandPath() {
 	case "cxgctl users import":
 		list = append(list, users.ImportTables...)
+	case "cxgctl audit reconcile":
+		list = append(list, schema.Intents)
 	case "cxgctl audit undo":
 		list = append(list, schema.Invoices, schema.Tenants)
 	}

@@ -48,6 +48,12 @@ cannot be put back, since the audit log does not keep them.`,
 		if err != nil {
 			return err
 		}
+		for _, e := range entries {
+			if e.Resource != nil && *e.Resource == users.Noun.Name && e.TenantID != nil {
+				return fault.New(fault.Validation, "audit row %s is of a user in a tenant's database, which cannot be undone from here", e.ID).
+					WithHint("cxgctl users history --tenant %s shows what the fields were; users update --tenant sets them", e.TenantID).With("id", e.ID.String())
+			}
+		}
 		plan, err := audit.PlanUndo(entries, op != "")
 		if err != nil {
 			return err

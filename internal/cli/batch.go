@@ -58,7 +58,7 @@ func (b *batch[T]) command(use, short, example string) *cobra.Command {
 }
 
 func (b *batch[T]) run(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
-	t, err := b.noun.editable(w.cat)
+	t, err := b.noun.editable(w.session)
 	if err != nil {
 		return err
 	}

@@ -42,11 +42,12 @@ type writer struct {
 // way to do so.
 func (a *app) changing(flags *changeFlags, fn func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
-		l, err := audit.Open(ctx, s.db, s.cat, s.by, a.origin(cmd))
+		home := s.manager()
+		l, err := audit.Open(ctx, home.db, home.cat, s.by, a.origin(cmd))
 		if err != nil {
 			return err
 		}
-		if err := a.gate(s, l, cmd); err != nil {
+		if err := a.gate(home, l, cmd); err != nil {
 			return err
 		}
 		l.DryRun = flags.dryRun
@@ -56,6 +57,7 @@ func (a *app) changing(flags *changeFlags, fn func(ctx context.Context, w *write
 		if cmd.Flags().Changed("max-affected") {
 			l.Guard.MaxAffected = &flags.maxAffected
 		}
+		l = s.ledger(l)
 		err = fn(ctx, &writer{s, l}, cmd, args)
 		if len(l.Entries()) > 0 && !l.DryRun {
 			a.clock.done()

@@ -41,7 +41,7 @@ func ours() world {
 		macros: macros(generations.Generation{
 			UserFlag: "is_active", UserLive: true, InvoiceFlag: "deleted", TenantFlag: "is_deleted", TenantCode: "code",
 		}),
-		facts: map[string]bool{"flag": true, "audit": true, "alternative": false},
+		facts: map[string]bool{"flag": true, "audit": true, "alternative": false, "split": true},
 	}
 }
 
@@ -92,7 +92,7 @@ func found(g generations.Generation) world {
 	w := world{
 		name: g.Name, template: g.With(g.Rows, "").With(g.NastyRows()).Template(),
 		macros: macros(g),
-		facts:  map[string]bool{"flag": g.UserFlag != "", "audit": g.Audit != "", "alternative": g.Audit == generations.ActionAudit},
+		facts:  map[string]bool{"flag": g.UserFlag != "", "audit": g.Audit != "", "alternative": g.Audit == generations.ActionAudit, "split": g.SharedTenants},
 	}
 	return w
 }
@@ -118,7 +118,7 @@ func adopted(g generations.Generation) world {
 			},
 		},
 		macros: macros(g),
-		facts:  map[string]bool{"flag": true, "audit": true, "alternative": g.Audit == generations.ActionAudit},
+		facts:  map[string]bool{"flag": true, "audit": true, "alternative": g.Audit == generations.ActionAudit, "split": g.SharedTenants},
 	}
 }
 

@@ -51,18 +51,19 @@ func (n noun[T]) history(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		log, err := audit.LogIn(s.cat)
+		home := s.manager()
+		log, err := audit.LogIn(home.cat)
 		if err != nil {
 			return err
 		}
-		q, err := log.All(ctx, s.db, audit.Filter{
+		q, err := log.All(ctx, home.db, audit.Filter{
 			ResourceID: n.ID(row).String(), Since: time.Time(since), Until: time.Time(until),
 		})
 		if err != nil {
 			return err
 		}
 		var entries []audit.Entry
-		for e, err := range db.Stream[audit.Entry](ctx, s.db, s.idle, q) {
+		for e, err := range db.Stream[audit.Entry](ctx, home.db, s.idle, q) {
 			if err != nil {
 				return err
 			}

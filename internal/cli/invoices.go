@@ -23,7 +23,7 @@ var invoiceView = output.View{
 var invoiceNoun = noun[invoices.Invoice]{
 	Noun: &invoices.Noun,
 	view: invoiceView,
-	open: func(cat schema.Catalog) (table[invoices.Invoice], error) { return invoices.In(cat) },
+	open: func(s *session) (table[invoices.Invoice], error) { return invoices.In(s.cat) },
 	complete: func(ctx context.Context, s *session, prefix string, live bool) ([]string, error) {
 		t, err := invoices.In(s.cat)
 		if err != nil {

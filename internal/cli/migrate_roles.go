@@ -44,7 +44,7 @@ delete what is in it.`,
 // changedTables are the tables whose rows commands change, besides those of roles.
 var changedTables = []string{
 	schema.Users, schema.Invoices, schema.Tenants, schema.TenantUsers, schema.UserRoles, schema.Sessions, schema.LoginLogs, schema.APIKeys,
-	schema.ImportFiles, schema.ImportRows, schema.SealHead,
+	schema.ImportFiles, schema.ImportRows, schema.SealHead, schema.Intents,
 }
 
 // rolesScript is the script for a database with these tables and operators.

@@ -11,14 +11,14 @@ import (
 	"github.com/cxgctl/cxgctl/internal/edit"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/ref"
-	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/users"
 )
 
 // noun is how the commands of one kind of record reach it.
 type noun[T any] struct {
 	*ref.Noun[T]
 	view     output.View
-	open     func(schema.Catalog) (table[T], error)
+	open     func(*session) (table[T], error)
 	complete func(ctx context.Context, s *session, prefix string, live bool) ([]string, error)
 }
 
@@ -41,6 +41,12 @@ func (n noun[T]) permission(action string) string { return strings.ToUpper(n.Nam
 func (n noun[T]) completion(a *app, live bool) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
 		return a.completeLive(cmd, func(ctx context.Context, s *session) ([]string, error) {
+			if n.Name == users.Noun.Name { // who may be a tenant's
+				var err error
+				if s, err = a.enter(ctx, cmd, s); err != nil {
+					return nil, err
+				}
+			}
 			return n.complete(ctx, s, prefix, live)
 		})
 	}
@@ -52,7 +58,7 @@ func (n noun[T]) one(ctx context.Context, s *session, how refFlags, text string)
 	if err != nil {
 		return row, err
 	}
-	t, err := n.open(s.cat)
+	t, err := n.open(s)
 	if err != nil {
 		return row, err
 	}
@@ -99,7 +105,7 @@ func (n noun[T]) editSeen(ctx context.Context, a *app, w *writer, how refFlags, 
 	if err != nil {
 		return n.failed(ctx, w, name, row, err)
 	}
-	t, err := n.editable(w.cat)
+	t, err := n.editable(w.session)
 	if err != nil {
 		return err
 	}
@@ -118,8 +124,8 @@ func (n noun[T]) editSeen(ctx context.Context, a *app, w *writer, how refFlags, 
 }
 
 // editable opens the table of a noun that has commands which change it.
-func (n noun[T]) editable(cat schema.Catalog) (editable[T], error) {
-	t, err := n.open(cat)
+func (n noun[T]) editable(s *session) (editable[T], error) {
+	t, err := n.open(s)
 	if err != nil {
 		return nil, err
 	}

@@ -76,11 +76,12 @@ func (a *app) readingAll(ctx context.Context, s *session, cmd *cobra.Command, no
 // readingLedger opens the ledger for the audit row of a reading. A database without an audit log has nowhere
 // to leave it; that is no reason to show nothing, and doctor reports it.
 func (a *app) readingLedger(ctx context.Context, s *session, cmd *cobra.Command) (*audit.Ledger, error) {
-	cat, err := schema.Read(ctx, s.db, schema.AuditTables...)
+	home := s.manager()
+	cat, err := schema.Read(ctx, home.db, schema.AuditTables...)
 	if err != nil || cat[schema.AuditLogs] == nil {
 		return nil, err
 	}
-	return audit.Open(ctx, s.db, cat, s.by, a.origin(cmd))
+	return audit.Open(ctx, home.db, cat, s.by, a.origin(cmd))
 }
 
 func recordReading(ctx context.Context, l *audit.Ledger, cmd *cobra.Command, noun string, rows int64, id uuid.UUID) error {

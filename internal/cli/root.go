@@ -164,6 +164,9 @@ func (a *app) reading(fn func(ctx context.Context, s *session, cmd *cobra.Comman
 		defer cancel()
 		s, err := a.session(ctx, cmd, args...)
 		if err == nil {
+			s, err = a.enter(ctx, cmd, s)
+		}
+		if err == nil {
 			err = fn(ctx, s, cmd, args)
 		}
 		return a.clock.verdict(err)

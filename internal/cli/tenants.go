@@ -23,7 +23,7 @@ var tenantView = output.View{
 var tenantNoun = noun[tenants.Tenant]{
 	Noun: &tenants.Noun,
 	view: tenantView,
-	open: func(cat schema.Catalog) (table[tenants.Tenant], error) { return tenants.In(cat) },
+	open: func(s *session) (table[tenants.Tenant], error) { return tenants.In(s.cat) },
 	complete: func(ctx context.Context, s *session, prefix string, live bool) ([]string, error) {
 		t, err := tenants.In(s.cat)
 		if err != nil {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/output"
-	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
@@ -23,9 +22,9 @@ var userView = output.View{
 var userNoun = noun[users.User]{
 	Noun: &users.Noun,
 	view: userView,
-	open: func(cat schema.Catalog) (table[users.User], error) { return users.In(cat) },
+	open: func(s *session) (table[users.User], error) { return s.users() },
 	complete: func(ctx context.Context, s *session, prefix string, live bool) ([]string, error) {
-		t, err := users.In(s.cat)
+		t, err := s.users()
 		if err != nil {
 			return nil, err
 		}
@@ -34,15 +33,20 @@ var userNoun = noun[users.User]{
 }
 
 func (a *app) usersCommand() *cobra.Command {
-	return a.group("users", "User accounts",
-		child{"create", a.usersCreate},
-		child{"get", func() *cobra.Command {
+	return a.group("users", "User accounts, the platform's and, with --tenant, a tenant's",
+		child{"create", a.ofTenant(a.usersCreate)},
+		child{"get", a.ofTenant(func() *cobra.Command {
 			return userNoun.get(a, "Show a user", "  cxgctl users get ada\n  cxgctl users get ada@example.com -o json")
-		}},
-		child{"list", a.usersList}, child{"update", a.usersUpdate}, child{"delete", a.usersDelete}, child{"restore", a.usersRestore},
-		child{"status", a.usersStatus}, child{"unlock", a.usersUnlock}, child{"password", a.usersPassword},
-		child{"import", a.usersImport}, child{"export", a.usersExport},
-		child{"history", func() *cobra.Command { return userNoun.history(a) }})
+		})},
+		child{"list", a.ofTenant(a.usersList)}, child{"update", a.ofTenant(a.usersUpdate)}, child{"delete", a.ofTenant(a.usersDelete)},
+		child{"restore", a.ofTenant(a.usersRestore)}, child{"status", a.ofTenant(a.usersStatus)}, child{"unlock", a.ofTenant(a.usersUnlock)},
+		child{"password", a.ofTenant(a.usersPassword)}, child{"import", a.usersImport}, child{"export", a.ofTenant(a.usersExport)},
+		child{"history", a.ofTenant(func() *cobra.Command { return userNoun.history(a) })})
+}
+
+// ofTenant gives a command about users --tenant.
+func (a *app) ofTenant(build func() *cobra.Command) func() *cobra.Command {
+	return func() *cobra.Command { return a.bindTenant(build()) }
 }
 
 // userFilter are the flags that select users, of list and of every batch.
@@ -78,7 +82,7 @@ func (a *app) usersList() *cobra.Command {
 		Example: "  cxgctl users list --status LOCKED,SUSPENDED\n  cxgctl users list --search kim --sort username -o csv\n  cxgctl users list --all -o jsonl --output-file users.jsonl.gz",
 	}
 	cmd.RunE = a.reading(list(a, userView, &page, func(ctx context.Context, s *session) (listing[users.User], error) {
-		t, err := users.In(s.cat)
+		t, err := s.users()
 		filter := f.filter()
 		filter.Sort = page.sort
 		if err == nil && filter.Search != "" {
@@ -90,7 +94,7 @@ func (a *app) usersList() *cobra.Command {
 		}
 		return listing[users.User]{
 			noun: users.Noun.Name, personal: true,
-			table: schema.Users,
+			table: t.Name(),
 			page: func(ctx context.Context, since db.Increment, p db.Paging) (db.Page[users.User], error) {
 				return t.List(ctx, s.db, with(since), p)
 			},

@@ -36,7 +36,7 @@ func (a *app) usersRestore() *cobra.Command {
 
 func (a *app) usersUnlock() *cobra.Command {
 	b := a.userBatch("unlock")
-	b.edit = func(editable[users.User]) (users.Edit, error) { return users.Unlock(), nil }
+	b.edit = func(t editable[users.User]) (users.Edit, error) { return t.(*users.Table).Unlock(), nil }
 	return b.command("unlock REF…", "Let users log in again: status, failure counter and lock together",
 		"  cxgctl users unlock ada\n  cxgctl users unlock --locked --search @example.com --max-affected 10")
 }
@@ -44,11 +44,11 @@ func (a *app) usersUnlock() *cobra.Command {
 func (a *app) usersStatus() *cobra.Command {
 	var status string
 	b := a.userBatch("change the status of")
-	b.edit = func(editable[users.User]) (users.Edit, error) {
+	b.edit = func(t editable[users.User]) (users.Edit, error) {
 		if status == "" {
 			return users.Edit{}, fault.New(fault.Usage, "--set is missing").WithHint("--set ACTIVE, INACTIVE, LOCKED or SUSPENDED")
 		}
-		return users.SetStatus(status)
+		return t.(*users.Table).SetStatus(status)
 	}
 	cmd := b.command("status REF… --set STATUS", "Set the status of users",
 		"  cxgctl users status ada --set SUSPENDED --reason 'left the company'\n  cut -d, -f1 leavers.csv | cxgctl users status --stdin --set INACTIVE --expect 12")

@@ -52,12 +52,15 @@ func (a *app) usersCreate() *cobra.Command {
 		Example: "  cxgctl users create --username ada --email ada@example.com --full-name 'Ada Lovelace' --generate-password\n" +
 			"  pass show ada | cxgctl users create --username ada --email ada@example.com --full-name 'Ada Lovelace' --password-stdin",
 	}
-	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, _ *cobra.Command, _ []string) error {
-		t, err := users.In(w.cat)
+	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, _ []string) error {
+		t, err := w.users()
 		if err != nil {
 			return err
 		}
-		if err := n.Check(); err != nil {
+		if w.place != nil && !cmd.Flags().Changed("user-type") {
+			n.UserType = "" // the default is of the platform's users
+		}
+		if err := t.Check(&n); err != nil {
 			return err
 		}
 		s, err := a.password(ctx, pw)
@@ -128,7 +131,11 @@ func (a *app) usersUpdate() *cobra.Command {
 			at := since.exact()
 			patch.IfUpdatedAt = &at
 		}
-		edit, err := users.Change(patch)
+		t, err := w.users()
+		if err != nil {
+			return err
+		}
+		edit, err := t.Change(patch)
 		if err != nil {
 			return err
 		}
@@ -170,8 +177,17 @@ func (a *app) usersPassword() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		edit := users.SetPassword(s.hash, force)
-		edit.Also = endSessions(w.cat)
+		t, err := w.users()
+		if err != nil {
+			return err
+		}
+		edit, err := t.SetPassword(s.hash, force)
+		if err != nil {
+			return err
+		}
+		if w.place == nil { // sessions are the platform's
+			edit.Also = endSessions(w.cat)
+		}
 		return pw.around(w.Ledger, s, func() error {
 			return userNoun.edit(ctx, a, w, name, args[0], "change the password of", edit,
 				func(u users.User) error { return a.printUser(u, pw.shown(s)) })

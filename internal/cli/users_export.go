@@ -20,7 +20,7 @@ func (a *app) usersExport() *cobra.Command {
 		Example: "  cxgctl users export --output-file users.csv.gz\n  cxgctl users export --status ACTIVE -o jsonl | cxgctl --profile test users import - --format jsonl --no-passwords",
 	}
 	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
-		t, err := users.In(s.cat)
+		t, err := s.users()
 		if err != nil {
 			return err
 		}
@@ -30,11 +30,16 @@ func (a *app) usersExport() *cobra.Command {
 		filter := f.filter()
 		filter.Sort = []string{"created_at"}
 		if hashes {
-			l, err := audit.Open(ctx, s.db, s.cat, s.by, a.origin(cmd))
+			home := s.manager()
+			l, err := audit.Open(ctx, home.db, home.cat, s.by, a.origin(cmd))
 			if err != nil {
 				return err
 			}
-			if err := t.MayExportHashes(ctx, l); err != nil {
+			accounts, err := users.In(home.cat)
+			if err != nil {
+				return err
+			}
+			if err := accounts.MayExportHashes(ctx, l); err != nil {
 				return err
 			}
 		}

@@ -45,6 +45,8 @@ type Config struct {
 	ManagerURL string `json:"-" yaml:"-"`
 	TenantsURL string `json:"-" yaml:"-"`
 	ReplicaURL string `json:"-" yaml:"-"`
+	// Of tenants that the profile names one by one, by their codes; see TenantURL.
+	TenantDatabases map[string]string `json:"-" yaml:"-"`
 
 	PasswordFile string // absolute; see Password
 	TokenFile    string // absolute
@@ -105,6 +107,9 @@ func Load(f Flags, getenv func(string) string, dir string) (Config, error) {
 		JWTSecret: v.GetString(keyJWT), Enforce: v.GetBool(keyEnforce), LockAfter: v.GetInt(keyFailures), LockFor: v.GetDuration(keyLock),
 		Protected: v.GetBool(keyProtected), Output: v.GetString(keyOutput), Timeout: v.GetDuration(keyTimeout),
 	}
+	if c.TenantDatabases = databasesOf(doc.profiles[profile]); c.TenantDatabases != nil {
+		sources[keyDatabases] = "profile " + profile
+	}
 	if s.path != "" {
 		sources[keyFile] = s.origin
 	}
@@ -157,7 +162,9 @@ func layers(f Flags, getenv func(string) string, profile string, entries map[str
 	v := viper.New()
 	values := map[string]any{}
 	for key, e := range entries {
-		put(values, key, e.value)
+		if key != keyDatabases {
+			put(values, key, e.value)
+		}
 	}
 	if err := v.MergeConfigMap(values); err != nil {
 		return nil, nil, fault.New(fault.Internal, "the configuration cannot be merged").Because(err)
@@ -238,7 +245,8 @@ func put(values map[string]any, key string, value any) {
 
 // settleDatabase decides between our own PostgreSQL and another. An address that was given for this run
 // (CXGCTL_MANAGER_DATABASE_URL) overrules a profile that says embedded; the backend's own variables,
-// which merely lie about in the shell, do not. A replica is one of the profile's database and of no other.
+// which merely lie about in the shell, do not. A replica is one of the profile's database and of no other,
+// and an address of the tenants' for this run is that of all of them.
 func (c *Config) settleDatabase() {
 	manager := find(keyManager)
 	if c.Embedded {
@@ -254,6 +262,10 @@ func (c *Config) settleDatabase() {
 	}
 	if !strings.HasPrefix(c.Sources[keyManager], "profile ") {
 		c.forget(keyReplica, &c.ReplicaURL)
+	}
+	if c.Sources[keyTenants] == "env "+find(keyTenants).env {
+		c.TenantDatabases = nil
+		delete(c.Sources, keyDatabases)
 	}
 }
 

@@ -25,7 +25,9 @@ profiles:
 
 #  prod:
 #    manager_database_url: postgres://cxgctl@db1,db2/mgmt?target_session_attrs=read-write
-#    tenants_database_url: postgres://cxgctl@db3/tnnt
+#    tenants_database_url: postgres://cxgctl@db3/tnnt    # of all tenants, or with {code}: a database per tenant
+#    tenant_databases:                                   # those that stand elsewhere, by the tenant's code
+#      acme: postgres://cxgctl@db4/acme
 #    replica_database_url: postgres://cxgctl@db2/mgmt    # lists and exports read here
 #    password_file: /run/secrets/cxgctl                  # one line, mode 0600
 #    auth:

@@ -180,8 +180,16 @@ func (d *document) readSection(n ast.Node, profile, section string, into map[str
 		return err
 	}
 	for _, p := range pairs {
+		if section == "" && p.key == keyDatabases {
+			list, err := d.readDatabases(p.value, profile)
+			if err != nil {
+				return err
+			}
+			into[keyDatabases] = entry{list, p.line}
+			continue
+		}
 		if !slices.Contains(keys, p.key) {
-			return d.unknownKey(p, what, keys)
+			return d.unknownKey(p, what, append(keys, keyDatabases))
 		}
 		key := strings.TrimPrefix(section+"."+p.key, ".")
 		if sections[p.key] {
@@ -244,7 +252,7 @@ func (d *document) embeddedAlone(profile string, entries map[string]entry) error
 	if on.value != true {
 		return nil
 	}
-	for _, key := range []string{keyManager, keyTenants, keyReplica} {
+	for _, key := range []string{keyManager, keyTenants, keyReplica, keyDatabases} {
 		if e, given := entries[key]; given {
 			return refuse(d.path, max(on.line, e.line), "embedded and %s exclude each other in profile %s", key, profile).
 				WithHint("keep the one that this profile is for")

@@ -11,7 +11,7 @@ type Setting struct {
 func View(c Config) []Setting {
 	values := map[string]any{
 		keyFile: c.File, keyProfile: c.Profile, keyEmbedded: c.Embedded, keyProtected: c.Protected,
-		keyManager: "set", keyTenants: "set", keyReplica: "set",
+		keyManager: "set", keyTenants: "set", keyReplica: "set", keyDatabases: "set",
 		keyPassword: c.PasswordFile, keyToken: c.TokenFile, keyOperator: c.Operator,
 		keyRequire: c.AuthRequire, keyJWT: c.JWTSecret, keyEnforce: c.Enforce, keyFailures: c.LockAfter, keyLock: c.LockFor.String(),
 		keyOutput: c.Output, keyTimeout: c.Timeout.String(),
@@ -19,6 +19,9 @@ func View(c Config) []Setting {
 	keys := []string{keyFile, keyProfile}
 	for _, s := range settings {
 		keys = append(keys, s.key)
+		if s.key == keyTenants && len(c.TenantDatabases) > 0 {
+			keys = append(keys, keyDatabases)
+		}
 	}
 	list := make([]Setting, 0, len(keys)+1)
 	for _, key := range append(keys, keyToken) {

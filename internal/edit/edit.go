@@ -47,6 +47,7 @@ type Table[T any] struct {
 	Join    string                                                 // what Columns needs beside the table; may be empty
 	Called  map[string]string                                      // columns that are called otherwise than the record's field, by the field's name
 	Tenant  func(T) *uuid.UUID                                     // whom a row belongs to, for the audit row; nil: nobody
+	Image   func(T) any                                            // a row as audit rows show it; nil: as it is
 	Explain func(context.Context, db.Reader, error, Edit[T]) error // puts a statement's error in the noun's words; may be nil
 }
 
@@ -125,7 +126,7 @@ func (t Table[T]) apply(ctx context.Context, l *audit.Ledger, subject audit.Subj
 				return nil, err
 			}
 		}
-		args := pgx.NamedArgs{"ids": changed, "now": tx.Now, "by": tx.By.ID}
+		args := pgx.NamedArgs{"ids": changed, "now": tx.Now, "by": tx.ByID()}
 		for k, v := range e.Args {
 			args[k] = v
 		}
@@ -140,7 +141,7 @@ func (t Table[T]) apply(ctx context.Context, l *audit.Ledger, subject audit.Subj
 		for i, row := range after {
 			id := t.Noun.ID(row)
 			changes[i] = audit.Change{
-				Subject: t.subject(row), Action: e.Action, Event: e.Event, Before: rows[id], After: row, Secrets: e.Secrets,
+				Subject: t.subject(row), Action: e.Action, Event: e.Event, Before: t.image(rows[id]), After: t.image(row), Secrets: e.Secrets,
 			}
 			rows[id] = row
 		}
@@ -151,6 +152,14 @@ func (t Table[T]) apply(ctx context.Context, l *audit.Ledger, subject audit.Subj
 		return append(changes, more...), err
 	})
 	return rows, changed, err
+}
+
+// image is a row as audit rows show it.
+func (t Table[T]) image(row T) any {
+	if t.Image == nil {
+		return row
+	}
+	return t.Image(row)
 }
 
 func (t Table[T]) subject(row T) audit.Subject {

@@ -86,13 +86,16 @@ var managerTables = []declaration{
 	{ImportRows, `sha256 bytea; line bigint; last_line bigint; records bigint; op_id uuid`},
 	{SealHead, `id integer; seq bigint; chain bytea; created_at timestamptz; swept_at timestamptz; swept_id uuid; looked_at timestamptz`},
 	{Seals, `seq bigint; audit_id uuid; ver smallint; origin varchar(10); sealed_at timestamptz; canon bytea; leaf bytea; chain bytea`},
+	{Intents, `id uuid; op_id uuid; created_at timestamptz; created_by uuid; tenant_id uuid; tenant_code varchar(20);
+		action varchar(20); resource varchar(50); resource_id uuid; name text; origin jsonb; outcome varchar(10); settled_at timestamptz`},
 }
 
 var tenantTables = []declaration{
-	{"sys.users", `tenant_id uuid; username varchar(100); password varchar(255); full_name varchar(100); email varchar(255);
+	{SysUsers, `tenant_id uuid; username varchar(100); password varchar(255); full_name varchar(100); email varchar(255);
 		phone varchar(50); role_id uuid; default_conflict_resolution_policy_id uuid; is_system_user boolean;
 		last_login_at timestamptz; last_login_ip varchar(45); failed_login_attempts integer; locked_until timestamptz;
 		is_active boolean; is_deleted boolean`},
+	{Applied, `intent_id uuid; op_id uuid; applied_at timestamptz; outcome varchar(10); changes jsonb`},
 }
 
 // ormAuditLogs is the audit log's other shape. No migration of ours makes it, but audit rows fit it.

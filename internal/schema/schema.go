@@ -38,6 +38,13 @@ const (
 	ImportRows  = "cxg_import.rows"
 	SealHead    = "cxg_audit.head"
 	Seals       = "cxg_audit.seal"
+	Intents     = "cxg_audit.intent"
+)
+
+// Tables of a tenant's database.
+const (
+	SysUsers = "sys.users"
+	Applied  = "cxg_audit.applied"
 )
 
 // AuditTables are what writing the audit log takes: the log and, where they are, its seals.

@@ -64,7 +64,11 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (Tenant, err
 	var made Tenant
 	args := pgx.NamedArgs(n.args())
 	values := [][2]string{
-		{"id", "@id"}, {"created_at", "@now"}, {"created_by", "@by"}, {"status", "@status"}, {"is_suspended", "false"},
+		{"id", "@id"},
+		{"created_at", "@now"},
+		{"created_by", "@by"},
+		{"status", "@status"},
+		{"is_suspended", "false"},
 		{"tenant_code", "@code"},
 	}
 	for _, name := range slices.Sorted(maps.Keys(args)) {

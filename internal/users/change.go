@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
@@ -32,8 +34,18 @@ var unsettable = []string{"phone", "department", "position", "timezone", "locale
 
 // Change returns the edit that a patch describes, or what is wrong with it. An empty patch is a
 // USAGE_ERROR.
-func Change(patch Patch) (Edit, error) {
+func (t *Table) Change(patch Patch) (Edit, error) {
 	var p fault.Problems
+	given := map[string]bool{
+		"department": patch.Department != nil, "position": patch.Position != nil, "timezone": patch.Timezone != nil,
+		"locale": patch.Locale != nil, "mfa_enabled": patch.MFA != nil,
+	}
+	for _, name := range patch.Unset {
+		given[strings.TrimSpace(name)] = true
+	}
+	if t.refuse(&p, given); p.Err() != nil {
+		return Edit{}, p.Err()
+	}
 	e := Edit{Action: audit.Update, Args: pgx.NamedArgs{}}
 	var set []string
 	wanted := map[string]any{}
@@ -65,7 +77,9 @@ func Change(patch Patch) (Edit, error) {
 		assign(f.column, v)
 	}
 	if patch.Status != nil {
-		assign("status", p.Choices("status", []string{*patch.Status}, Statuses)[0])
+		v := p.Choices("status", []string{*patch.Status}, t.statuses())[0]
+		assignment, needs := t.assignStatus(v, e.Args)
+		wanted["status"], set, e.Needs = v, append(set, assignment), append(e.Needs, needs...)
 	}
 	if patch.MFA != nil {
 		assign("mfa_enabled", *patch.MFA)
@@ -113,45 +127,62 @@ func has(u User, wanted map[string]any) bool {
 }
 
 // SetStatus returns the edit that gives users a status, or why that status is refused.
-func SetStatus(status string) (Edit, error) {
+func (t *Table) SetStatus(status string) (Edit, error) {
 	var p fault.Problems
-	v := p.Choices("set", []string{status}, Statuses)[0]
-	return Edit{
-		Action: audit.Update, Set: "status = @set_status", Args: pgx.NamedArgs{"set_status": v}, Needs: []string{"status"},
-		Done: func(u User) bool { return u.Status != nil && *u.Status == v },
-	}, p.Err()
+	v := p.Choices("set", []string{status}, t.statuses())[0]
+	e := Edit{Action: audit.Update, Args: pgx.NamedArgs{}, Done: func(u User) bool { return u.Status != nil && *u.Status == v }}
+	e.Set, e.Needs = t.assignStatus(v, e.Args)
+	return e, p.Err()
 }
 
 // Unlock returns the edit after which a user can log in again: the failure counter and the lock's
 // end are reset, and LOCKED becomes ACTIVE. INACTIVE and SUSPENDED are decisions of somebody, and stay.
-func Unlock() Edit {
-	return Edit{
-		Action: audit.Update,
-		Set: "status = CASE WHEN u.status = 'LOCKED' THEN 'ACTIVE' ELSE u.status END, " +
-			"failed_login_attempts = 0, locked_until = NULL",
-		Needs: []string{"status", "failed_login_attempts", "locked_until"},
+func (t *Table) Unlock() Edit {
+	e := Edit{
+		Action: audit.Update, Set: "failed_login_attempts = 0, locked_until = NULL",
+		Needs: []string{"failed_login_attempts", "locked_until"},
 		Done: func(u User) bool {
 			return (u.Status == nil || *u.Status != "LOCKED") && u.LockedUntil == nil &&
 				(u.FailedLoginAttempts == nil || *u.FailedLoginAttempts == 0)
 		},
 	}
+	if t.tenant == nil {
+		e.Set += ", status = CASE WHEN u.status = 'LOCKED' THEN 'ACTIVE' ELSE u.status END"
+		e.Needs = append(e.Needs, "status")
+	}
+	return e
 }
 
-// SetPassword returns the edit that stores a bcrypt hash, or none at all where hash is empty.
-func SetPassword(hash string, force bool) Edit {
-	return Edit{
+// SetPassword returns the edit that stores a bcrypt hash, or none at all where hash is empty; force says that a new
+// one is due at the next login. A tenant's users have a password, and nothing to force another by.
+func (t *Table) SetPassword(hash string, force bool) (Edit, error) {
+	e := Edit{
 		Action: audit.Update, Event: audit.PasswordChange, Secrets: []string{"password"},
-		Set:   "password = nullif(@set_password, ''), password_changed_at = @now, force_password_change = @set_force",
-		Args:  pgx.NamedArgs{"set_password": hash, "set_force": force},
-		Needs: []string{"password", "password_changed_at", "force_password_change"},
+		Set:   "password = nullif(@set_password, '')",
+		Args:  pgx.NamedArgs{"set_password": hash},
+		Needs: []string{"password"},
 	}
+	if t.tenant != nil {
+		var p fault.Problems
+		if t.refuse(&p, map[string]bool{"force_password_change": force}); p.Err() != nil {
+			return e, p.Err()
+		}
+		return e, t.needsPassword(hash)
+	}
+	e.Set += ", password_changed_at = @now, force_password_change = @set_force"
+	e.Args["set_force"] = force
+	e.Needs = append(e.Needs, "password_changed_at", "force_password_change")
+	return e, nil
 }
 
 // SetDeleted returns the edit that marks users as deleted, or brings them back. A table without a
 // column for that gives a DATABASE_ERROR: no row is ever deleted physically.
 func (t *Table) SetDeleted(deleted bool) (Edit, error) {
 	set, err := t.shape.SetLive(!deleted)
-	e := Edit{Action: audit.Delete, Set: set, Done: func(u User) bool { return u.IsActive != deleted }}
+	e := Edit{Action: audit.Delete, Set: set, Done: func(u User) bool { return u.Deleted == deleted }}
+	if t.tenant != nil { // is_active is the status there
+		e.Set, e.Needs, err = "is_deleted = "+strconv.FormatBool(deleted), []string{"is_deleted"}, nil
+	}
 	if !deleted {
 		e.Action = audit.Update
 	}
@@ -171,7 +202,8 @@ func (t *Table) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal
 
 func (t *Table) rows() edit.Table[User] {
 	return edit.Table[User]{
-		Noun: &Noun, Shape: t.shape, Alias: "u", Columns: t.columns,
+		Noun: &Noun, Shape: t.shape, Alias: "u", Columns: t.columns, Image: t.image(),
+		Tenant: func(User) *uuid.UUID { return t.subject("").TenantID },
 		Explain: func(ctx context.Context, r db.Reader, err error, e Edit) error {
 			email, _ := e.Args["set_email"].(string)
 			return t.taken(ctx, r, err, "", email)

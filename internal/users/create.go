@@ -29,19 +29,24 @@ type New struct {
 // Check normalises the texts and refuses values, all at once.
 func (n *New) Check() error {
 	var p fault.Problems
+	n.check(&p)
+	n.UserType = p.Choices("user_type", []string{n.UserType}, Types)[0]
+	return p.Err()
+}
+
+// check is Check of what the users of every table have.
+func (n *New) check(p *fault.Problems) {
 	for _, s := range []*string{&n.Username, &n.Email, &n.FullName, &n.Phone, &n.Department, &n.Position, &n.Timezone, &n.Locale} {
 		*s = normal(*s)
 	}
-	checkUsername(&p, n.Username)
-	checkEmail(&p, n.Email)
-	checkText(&p, "full_name", n.FullName, 1, 100)
-	checkText(&p, "phone", n.Phone, 0, 20)
-	n.UserType = p.Choices("user_type", []string{n.UserType}, Types)[0]
-	checkText(&p, "department", n.Department, 0, 100)
-	checkText(&p, "position", n.Position, 0, 100)
-	checkText(&p, "timezone", n.Timezone, 0, 50)
-	checkText(&p, "locale", n.Locale, 0, 10)
-	return p.Err()
+	checkUsername(p, n.Username)
+	checkEmail(p, n.Email)
+	checkText(p, "full_name", n.FullName, 1, 100)
+	checkText(p, "phone", n.Phone, 0, 20)
+	checkText(p, "department", n.Department, 0, 100)
+	checkText(p, "position", n.Position, 0, 100)
+	checkText(p, "timezone", n.Timezone, 0, 50)
+	checkText(p, "locale", n.Locale, 0, 10)
 }
 
 // values are the columns of a new user; Insert leaves out those that this database lacks.
@@ -63,6 +68,8 @@ func (n New) values() [][2]string {
 		{"password_changed_at", "CASE WHEN @password <> '' THEN @now::timestamptz END"},
 		{"created_at", "@now"},
 		{"created_by", "@by"},
+		{"tenant_id", "@tenant"},
+		{"is_system_user", "false"},
 	}
 	if n.Timezone != "" {
 		v = append(v, [2]string{"timezone", "@timezone"})
@@ -77,10 +84,13 @@ func (n New) values() [][2]string {
 // holder; the database decides that, not a look beforehand.
 func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (User, error) {
 	var made User
-	if err := n.Check(); err != nil {
+	if err := t.Check(&n); err != nil {
 		return made, err
 	}
-	intent := audit.Intent{Subject: audit.Subject{Resource: "user", Name: n.Username}, Action: audit.Create}
+	if err := t.needsPassword(n.PasswordHash); err != nil {
+		return made, err
+	}
+	intent := audit.Intent{Subject: t.subject(n.Username), Action: audit.Create}
 	err := l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
 		u, change, err := t.Make(ctx, tx, l.Reader(), n)
 		made = u
@@ -91,26 +101,29 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (User, error
 
 // Make is Create inside a transaction, of a user who has passed Check; beside reads outside of it.
 func (t *Table) Make(ctx context.Context, tx *audit.Tx, beside db.Reader, n New) (User, audit.Change, error) {
-	change := audit.Change{Subject: audit.Subject{Resource: "user", Name: n.Username}, Action: audit.Create}
+	change := audit.Change{Subject: t.subject(n.Username), Action: audit.Create}
 	id, err := uuid.NewV7()
 	if err != nil {
 		return User{}, change, err
 	}
-	var by *uuid.UUID
-	if tx.By.ID != uuid.Nil {
-		by = &tx.By.ID
+	var tenant *uuid.UUID
+	if t.tenant != nil {
+		tenant = &t.tenant.ID
 	}
 	insert := t.shape.Insert(n.values())
 	rows, err := db.Collect[User](ctx, tx, t.sql("WITH u AS ("+insert+" RETURNING *) SELECT {columns} FROM u"), pgx.NamedArgs{
 		"id": id, "username": n.Username, "email": n.Email, "full_name": n.FullName, "phone": n.Phone,
 		"user_type": n.UserType, "department": n.Department, "position": n.Position, "mfa": n.MFA,
 		"force": n.ForcePasswordChange, "password": n.PasswordHash, "timezone": n.Timezone, "locale": n.Locale,
-		"now": tx.Now, "by": by,
+		"now": tx.Now, "by": tx.ByID(), "tenant": tenant,
 	})
 	if err != nil {
 		return User{}, change, t.taken(ctx, beside, err, n.Username, n.Email)
 	}
 	change.ID, change.After = rows[0].ID, rows[0]
+	if image := t.image(); image != nil {
+		change.After = image(rows[0])
+	}
 	if n.PasswordHash != "" {
 		change.Secrets = []string{"password"}
 	}
@@ -118,7 +131,7 @@ func (t *Table) Make(ctx context.Context, tx *audit.Tx, beside db.Reader, n New)
 }
 
 const findHolders = `
-SELECT {columns} FROM {table} u WHERE u.username = @username OR u.email = @email ORDER BY u.id`
+SELECT {columns} FROM {table} u WHERE (u.username = @username OR u.email = @email) AND {holding} ORDER BY u.id`
 
 // taken explains a unique violation by naming every field that is taken and by whom; other errors
 // pass. It reads outside the failed transaction.

@@ -21,7 +21,7 @@ var Noun = ref.Noun[User]{
 		{Name: "username", Of: func(u User) string { return u.Username }},
 		{Name: "email", Of: func(u User) string { return u.Email }},
 	},
-	Live:     func(u User) bool { return u.IsActive },
+	Live:     func(u User) bool { return !u.Deleted },
 	Describe: func(u User) string { return u.Username + " (" + u.ID.String() + ", " + u.Email + ")" },
 	Settle:   "say which with --by id, --by username or --by email",
 	Field: func(text string) string {
@@ -42,7 +42,7 @@ var Noun = ref.Noun[User]{
 const findByRef = `
 SELECT {columns}
   FROM {table} u
- WHERE u.id = ANY (@id::text[]::uuid[]) OR u.username = ANY (@username::text[]) OR u.email = ANY (@email::text[])
+ WHERE (u.id = ANY (@id::text[]::uuid[]) OR u.username = ANY (@username::text[]) OR u.email = ANY (@email::text[])) AND {mine}
  ORDER BY u.id`
 
 // Find looks up every REF, in order; by is the name of a key, or "" for any. A REF that fits no row,

@@ -37,6 +37,9 @@ var searched = []string{"u.username", "u.full_name", "u.email"}
 // Grams returns the size of the smallest grams of the searched columns that an index has, 0 where the
 // optional migration is not applied.
 func (t *Table) Grams(ctx context.Context, r db.Reader) (int, error) {
+	if t.tenant != nil {
+		return 0, nil
+	}
 	has, err := db.HasIndex(ctx, r, "idam.users_bigrams_idx")
 	if !has {
 		return 0, err
@@ -57,8 +60,12 @@ func (t *Table) compile(f Filter, problems *fault.Problems) (db.Where, db.Order)
 	if !f.IncludeDeleted {
 		w.Add("{live}")
 	}
-	if v := problems.Choices("status", f.Statuses, Statuses); len(v) > 0 {
-		w.Bind("u.status = ANY (@statuses::text[])", "statuses", v)
+	if t.tenant != nil {
+		w.Add("{mine}")
+		t.refuse(problems, map[string]bool{"user_type": len(f.Types) > 0})
+	}
+	if v := problems.Choices("status", f.Statuses, t.statuses()); len(v) > 0 {
+		w.Bind("{status} = ANY (@statuses::text[])", "statuses", v)
 	}
 	if v := problems.Choices("user_type", f.Types, Types); len(v) > 0 {
 		w.Bind("u.user_type = ANY (@types::text[])", "types", v)
@@ -73,10 +80,17 @@ func (t *Table) compile(f Filter, problems *fault.Problems) (db.Where, db.Order)
 	if !f.LastLoginBefore.IsZero() {
 		w.Bind("u.last_login_at < @last_login_before", "last_login_before", f.LastLoginBefore)
 	}
-	if f.Locked {
+	switch {
+	case f.Locked && t.tenant != nil:
+		w.Add("u.locked_until > now()")
+	case f.Locked:
 		w.Add("(u.status = 'LOCKED' OR u.locked_until > now())")
 	}
 	sortable, names := t.shape.Sortable("u", sortNames)
+	if t.tenant != nil {
+		sortable["status"] = db.Sort{Expr: t.sql("{status}"), Type: "text", NotNull: true}
+		names = append(names, "status")
+	}
 	return w, sortable.OrderBy(f.Sort, newestFirst, "id", names, problems)
 }
 
@@ -127,7 +141,7 @@ func (t *Table) All(f Filter) (db.Query, error) {
 func (t *Table) Export(f Filter, columns []string) (db.Query, bool, error) {
 	var problems fault.Problems
 	where, order := t.compile(f, &problems)
-	exprs, ok := t.shape.Binary("u", fields)
+	exprs, ok := t.shape.Binary("u", t.fields)
 	if err := problems.Err(); err != nil || !ok {
 		return db.Query{}, false, err
 	}
@@ -149,7 +163,7 @@ func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filt
 		if err != nil {
 			return nil, err
 		}
-		if u.IsActive != deleted {
+		if u.Deleted == deleted {
 			list = append(list, u)
 		}
 	}
@@ -158,7 +172,7 @@ func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filt
 
 const completeUsernames = `
 SELECT u.username FROM {table} u
- WHERE u.username >= @from AND u.username LIKE @prefix AND {live} = @live
+ WHERE u.username >= @from AND u.username LIKE @prefix AND ({live}) = @live AND {mine}
  ORDER BY u.username LIMIT 100`
 
 // Usernames returns up to 100 usernames of live users, or of deleted ones, that begin with the prefix, for

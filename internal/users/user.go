@@ -40,6 +40,8 @@ type User struct {
 	UpdatedAt           *db.Time   `json:"updated_at" db:"updated_at"`
 	CreatedBy           *uuid.UUID `json:"created_by" db:"created_by"`
 	UpdatedBy           *uuid.UUID `json:"updated_by" db:"updated_by"`
+
+	Deleted bool `json:"-" db:"deleted"` // is_active is false then too, but of a tenant's user may be so without
 }
 
 // The values of user_type and status that the tables' CHECKs allow.
@@ -78,11 +80,14 @@ var fields = []schema.Field{
 	{Name: "updated_by", Type: "uuid"},
 }
 
-// Table is the users table as it stands in one database. The verbs are its methods.
+// Table is a users table as it stands in one database: the manager's, or a tenant's. The verbs are its methods.
 type Table struct {
 	shape   *schema.Table
+	fields  []schema.Field
 	columns string
-	live    string
+	live    string // the predicate of is_active
+	gone    string // the predicate of rows that are deleted
+	tenant  *Tenancy
 	holes   *strings.Replacer
 }
 
@@ -93,13 +98,26 @@ func In(cat schema.Catalog) (*Table, error) {
 		return nil, err
 	}
 	live := shape.Live("u")
-	columns := shape.Select("u", fields) + ", (" + live + ") AS is_active"
-	return &Table{shape: shape, columns: columns, live: live, holes: strings.NewReplacer(
-		"{table}", shape.Name,
-		"{columns}", columns,
-		"{live}", "("+live+")",
-	)}, nil
+	t := &Table{shape: shape, fields: fields, live: live, gone: "NOT (" + live + ")"}
+	return t.fill("true", "true", "u.status"), nil
 }
 
-// sql fills the holes of a statement with this table's name, columns and live predicate.
+// fill readies the holes of statements: which rows are this table's at all, which hold the unique values, and what a
+// status is.
+func (t *Table) fill(mine, holding, status string) *Table {
+	t.columns = t.shape.Select("u", t.fields) + ", (" + t.live + ") AS is_active, (" + t.gone + ") AS deleted"
+	there := "(" + t.live + ")"
+	if t.tenant != nil {
+		there = "NOT (" + t.gone + ")"
+	}
+	t.holes = strings.NewReplacer(
+		"{table}", t.shape.Name, "{columns}", t.columns, "{live}", there, "{mine}", mine, "{holding}", holding, "{status}", status,
+	)
+	return t
+}
+
+// Name is the table's, qualified.
+func (t *Table) Name() string { return t.shape.Name }
+
+// sql fills the holes of a statement with this table's name, columns and predicates.
 func (t *Table) sql(statement string) string { return t.holes.Replace(statement) }

@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/tenants"
+)
+
+// reconciled is the record of an intent that was settled.
+type reconciled struct {
+	ID        uuid.UUID `json:"id"`
+	OpID      uuid.UUID `json:"op_id"`
+	CreatedAt db.Time   `json:"created_at"`
+	Operator  string    `json:"operator"`
+	Tenant    string    `json:"tenant"`
+	Action    string    `json:"action"`
+	Resource  string    `json:"resource"`
+	Name      string    `json:"name"`
+	Outcome   *string   `json:"outcome"` // applied or void; null where it could not be found out
+	Error     *string   `json:"error"`
+}
+
+var reconciledView = output.View{
+	Table: []string{"created_at", "operator", "tenant", "action", "resource", "name", "outcome", "error"},
+	Wide:  []string{"id", "op_id", "created_at", "operator", "tenant", "action", "resource", "name", "outcome", "error"},
+}
+
+func (a *app) auditReconcile() *cobra.Command {
+	var flags changeFlags
+	var age lifeFlag
+	cmd := &cobra.Command{
+		Use: "reconcile", Short: "Settle the changes in tenants' databases that a crash left open", Args: exactly(),
+		Long: `Settle the changes in tenants' databases that a crash left open.
+
+A change in a tenant's database is announced in the manager database, made, and then written into the audit log. A
+command that was killed, or lost a server, in between leaves an announcement without an outcome. This command looks
+in the tenant's database: a change that took place there gets the audit rows that it is owed, in the name of its
+operator; one that did not, is recorded as an attempt that failed, and can no longer take place. Nothing is guessed:
+where a database cannot be reached, the announcement stays (exit 9). A dry run only looks.`,
+		Example: "  cxgctl audit reconcile --dry-run\n  cxgctl audit reconcile --older-than 10m -o json",
+	}
+	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, _ []string) error {
+		open, err := audit.ReadUnsettled(ctx, w.db, w.cat, time.Now().Add(-time.Duration(age)))
+		if err != nil {
+			return err
+		}
+		if len(open) > 0 {
+			if err := a.protect(ctx, w.Ledger, "settle "+plural(len(open), "change")); err != nil {
+				return err
+			}
+		}
+		list := make([]reconciled, len(open))
+		failed := 0
+		for i, u := range open {
+			list[i] = reconciled{
+				ID: u.ID, OpID: u.OpID, CreatedAt: u.CreatedAt, Operator: u.Operator(), Tenant: u.TenantCode, Action: u.Action,
+				Resource: u.Resource, Name: u.Name,
+			}
+			outcome, err := a.settle(ctx, cmd, w, u)
+			if err != nil {
+				message := fault.From(err).Message
+				list[i].Error = &message
+				failed++
+				continue
+			}
+			list[i].Outcome = &outcome
+		}
+		if flags.dryRun {
+			a.note("dry run: %s to settle, nothing was changed", plural(len(open), "change"))
+		} else {
+			a.note("%s settled", plural(len(open)-failed, "change"))
+		}
+		if err := printWhole(a, reconciledView, list); err != nil {
+			return err
+		}
+		if failed > 0 {
+			return fault.New(fault.PartialFailure, "%d of %d could not be settled; the rest is done", failed, len(open)).
+				WithHint("once the tenants' databases are well, run it again")
+		}
+		return nil
+	})
+	cmd.Flags().Var(&age, "older-than", "only those announced at least this `long` ago: 10m, 2h (default: all; one that is on its way fails then)")
+	flags.bind(cmd)
+	needs(cmd, "AUDIT_READ")
+	return records[reconciled](a, cmd)
+}
+
+// settle settles one intent, in the database of its tenant as it is reached now.
+func (a *app) settle(ctx context.Context, cmd *cobra.Command, w *writer, u audit.Unsettled) (string, error) {
+	p := a.placeOf(ctx, cmd, tenants.Named{ID: u.TenantID, Code: &u.TenantCode})
+	if p.err != nil {
+		return "", p.err
+	}
+	d, err := a.open(ctx, p.target.options("tenant "+p.code))
+	if err != nil {
+		return "", err
+	}
+	return w.Settle(ctx, u, d)
+}

@@ -1,0 +1,135 @@
+package cli
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/tenants"
+	"github.com/cxgctl/cxgctl/internal/users"
+)
+
+// tenantFlags say in whose database a command works: one tenant's, those of a pattern, or all of them.
+type tenantFlags struct {
+	ref      typed
+	all      bool
+	parallel int
+	retry    string
+}
+
+// bindTenant adds --tenant for one tenant.
+func (a *app) bindTenant(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().Var(&a.tenant.ref, "tenant", "the users of this `tenant`, by its id or code, in sys.users of its database")
+	must(cmd.RegisterFlagCompletionFunc("tenant", tenantNoun.completion(a, true)))
+	return cmd
+}
+
+// inTenant says whether a command works in tenants' databases.
+func (a *app) inTenant(cmd *cobra.Command) bool {
+	return cmd.Flags().Lookup("tenant") != nil && cmd.Parent().Name() == "users" && (a.tenant.ref.given || a.tenant.all)
+}
+
+// tenancyTables are those of the manager database that a command in a tenant's needs.
+var tenancyTables = []string{schema.Tenants, schema.Intents}
+
+// place is a tenant with the way to its database.
+type place struct {
+	tenants.Named
+	code   string
+	target target
+	shared bool  // the database is other tenants' too
+	err    error // why there is no way
+}
+
+// placeOf finds out how to reach a tenant's database.
+func (a *app) placeOf(ctx context.Context, cmd *cobra.Command, t tenants.Named) place {
+	p := place{Named: t}
+	if t.Code == nil {
+		p.code, p.err = t.ID.String(), fault.New(fault.Database, "tenant %s has no code to find its database by", t.ID)
+		return p
+	}
+	p.code = *t.Code
+	if err := tenants.CheckCode(p.code); err != nil {
+		p.err = fault.New(fault.Validation, "%s", err)
+		return p
+	}
+	var url string
+	if url, p.shared, p.err = a.cfg.TenantURL(p.code); p.err != nil {
+		return p
+	}
+	if url == "" {
+		p.target, p.err = a.database(ctx, cmd, "tenants")
+		return p
+	}
+	p.target = target{url: url, timeout: a.cfg.Timeout}
+	p.target.password, p.err = a.cfg.Password()
+	return p
+}
+
+// open connects to a tenant's database and reads its tables.
+func (p place) open(ctx context.Context, a *app, home *session) (*session, error) {
+	if p.err != nil {
+		return nil, p.err
+	}
+	d, err := a.open(ctx, p.target.options("tenant "+p.code))
+	if err != nil {
+		return nil, err
+	}
+	cat, err := schema.Read(ctx, d, schema.SysUsers, schema.Applied)
+	if err != nil {
+		return nil, db.Translate(err)
+	}
+	return &session{db: d, cat: cat, by: home.by, who: home.who, idle: home.idle, home: home, place: &p}, nil
+}
+
+// enter leads a command into the database of the tenant that --tenant names; one that is not about a tenant stays.
+func (a *app) enter(ctx context.Context, cmd *cobra.Command, s *session) (*session, error) {
+	if !a.inTenant(cmd) {
+		return s, nil
+	}
+	if a.tenant.ref.text == "" && !a.tenant.all {
+		var p fault.Problems
+		p.Add("tenant", "it is empty") // a script's unset variable must not lead to the platform's own users
+		return s, p.Err()
+	}
+	if a.tenant.many() {
+		return s, nil
+	}
+	t, err := tenants.Find(ctx, s.db, s.cat, a.tenant.ref.text, false)
+	if err != nil {
+		return s, err
+	}
+	return a.placeOf(ctx, cmd, t).open(ctx, a, s)
+}
+
+// many says whether the flags may name several tenants.
+func (f tenantFlags) many() bool { return f.all || strings.ContainsAny(f.ref.text, "*?") }
+
+// manager is the session with the database that the operator and the audit log are in.
+func (s *session) manager() *session {
+	if s.home != nil {
+		return s.home
+	}
+	return s
+}
+
+// users returns the users that a session is about: the platform's, or a tenant's.
+func (s *session) users() (*users.Table, error) {
+	if s.place == nil {
+		return users.In(s.cat)
+	}
+	return users.InTenant(s.cat, users.Tenancy{ID: s.place.ID, Code: s.place.code, Shared: s.place.shared})
+}
+
+// ledger returns the ledger of a session: where it is in a tenant's database, the changes are made there.
+func (s *session) ledger(l *audit.Ledger) *audit.Ledger {
+	if s.place == nil {
+		return l
+	}
+	return l.In(audit.Tenant{DB: s.db, ID: s.place.ID, Code: s.place.code}, s.home.cat, s.cat)
+}

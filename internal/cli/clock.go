@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
@@ -59,9 +60,10 @@ func (c *clock) done() {
 	c.expired = nil
 }
 
-// verdict returns the time-out in place of the errors that it led to.
+// verdict returns the time-out in place of the errors that it led to, unless they say that something was, or may have
+// been, changed.
 func (c *clock) verdict(err error) error {
-	if err != nil && c.expired != nil && errors.Is(context.Cause(c.ctx), c.expired) {
+	if err != nil && !audit.Unknown(err) && c.expired != nil && errors.Is(context.Cause(c.ctx), c.expired) {
 		return c.expired
 	}
 	return err

@@ -1,0 +1,186 @@
+package cli
+
+import (
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/cxgctl/cxgctl/internal/dbtest"
+)
+
+const (
+	insertAcme = `
+INSERT INTO tnnt.tenants (id, code, name) VALUES ('10000000-0000-4000-8000-000000000001', 'acme', 'Acme')`
+	insertTenantAda = `
+INSERT INTO sys.users (id, created_at, tenant_id, username, password, full_name, email, phone)
+VALUES ('00000000-0000-4000-8000-0000000000ad', '2026-02-01', '10000000-0000-4000-8000-000000000001', 'ada', '$2b$04$x', 'Ada', 'ada@acme.example', '02 1234')`
+)
+
+// withTenant is a fresh pair of databases with the tenant acme and its user ada.
+func withTenant(t *testing.T) dbtest.Pair {
+	t.Helper()
+	pair := dbtest.New(t, migrated)
+	for dsn, sql := range map[string]string{pair.Manager: insertAcme, pair.Tenants: insertTenantAda} {
+		if _, err := query(t.Context(), dsn, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return pair
+}
+
+// away3 is what the three places say of a change of ada's phone: her phone, the row of applied, the audit rows and the
+// intent.
+func away3(t *testing.T, pair dbtest.Pair) string {
+	t.Helper()
+	there := ask(t, pair.Tenants, `SELECT concat_ws(' ', (SELECT phone FROM sys.users), 'applied', coalesce((SELECT string_agg(outcome, ',') FROM cxg_audit.applied), '-'))`)
+	return there + ask(t, pair.Manager, `SELECT concat_ws(' ', ' audit', coalesce((SELECT string_agg(result || ' ' || coalesce(extra_data->'after'->>'phone', '-') || ' ' || coalesce(extra_data->>'reconciled_by', '-'), ',') FROM audt.audit_logs), '-'),
+		'intent', coalesce((SELECT string_agg(coalesce(outcome, 'open'), ',') FROM cxg_audit.intent), '-'))`)
+}
+
+// TestKillsBetweenTheStepsOfATenantsChange kills a command between each pair of the steps of a change in a tenant's
+// database, in each place where it can be made to wait, and looks at what reconcile makes of what is left.
+func TestKillsBetweenTheStepsOfATenantsChange(t *testing.T) {
+	t.Parallel()
+	for _, step := range []struct {
+		name          string
+		there         bool   // the lock is in the tenant's database
+		lock          string // what the command comes to a stop at
+		left, settled string
+	}{
+		{
+			"before the intent", false, `LOCK TABLE cxg_audit.intent IN EXCLUSIVE MODE`,
+			"02 1234 applied - audit - intent -", "02 1234 applied - audit - intent -",
+		},
+		{
+			"between the intent and the change", true, `SELECT FROM sys.users FOR UPDATE`,
+			"02 1234 applied - audit - intent open", "02 1234 applied void audit FAILURE - admin intent void",
+		},
+		{
+			"after the change, before its proof", true, `LOCK TABLE cxg_audit.applied IN EXCLUSIVE MODE`,
+			"02 1234 applied - audit - intent open", "02 1234 applied void audit FAILURE - admin intent void",
+		},
+		{
+			"between the change and the outcome", false, `LOCK TABLE audt.audit_logs IN EXCLUSIVE MODE`,
+			"03 9999 applied applied audit - intent open", "03 9999 applied applied audit SUCCESS 03 9999 admin intent applied",
+		},
+		{
+			"while the outcome is sealed", false, `LOCK TABLE cxg_audit.seal IN EXCLUSIVE MODE`,
+			"03 9999 applied applied audit - intent open", "03 9999 applied applied audit SUCCESS 03 9999 admin intent applied",
+		},
+	} {
+		t.Run(step.name, func(t *testing.T) {
+			t.Parallel()
+			pair := withTenant(t)
+			at := pair.Manager
+			if step.there {
+				at = pair.Tenants
+			}
+			release := hold(t, at, step.lock)
+			p := cxgctl(t, pair, "users", "update", "ada", "--tenant", "acme", "--phone", "03 9999", "--reason", "moved").start(t)
+			eventually(t, at, waits)
+			if err := p.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			p.exit(t)
+			release()
+			eventually(t, pair.Manager, away)
+			eventually(t, pair.Tenants, away)
+			if got := away3(t, pair); got != step.left {
+				t.Errorf("after the kill: %s, want %s", got, step.left)
+			}
+			cxgctl(t, pair, "audit", "reconcile", "--dry-run").exits(t, 0)
+			if got := away3(t, pair); got != step.left {
+				t.Errorf("a dry run changed something: %s, want %s", got, step.left)
+			}
+			for range 2 { // the second has nothing to do
+				cxgctl(t, pair, "audit", "reconcile").exits(t, 0)
+				if got := away3(t, pair); got != step.settled {
+					t.Errorf("reconciled: %s, want %s", got, step.settled)
+				}
+			}
+			if strings.HasPrefix(step.settled, "03") {
+				got := ask(t, pair.Manager, `SELECT concat_ws(' ', extra_data->>'operator', extra_data->>'reason', extra_data->>'command', tenant_id, extra_data->'before'->>'phone') FROM audt.audit_logs`)
+				if want := "admin moved users update --tenant=acme 10000000-0000-4000-8000-000000000001 02 1234"; got != want {
+					t.Errorf("the audit row says %q, want %q", got, want)
+				}
+			}
+			cxgctl(t, pair, "audit", "verify").exits(t, 0)
+		})
+	}
+}
+
+// A command that is overtaken by reconcile changes nothing: it cannot come to light later what was settled as not made.
+func TestReconcileOvertakesACommand(t *testing.T) {
+	t.Parallel()
+	pair := withTenant(t)
+	release := hold(t, pair.Tenants, `SELECT FROM sys.users FOR UPDATE`)
+	p := cxgctl(t, pair, "users", "update", "ada", "--tenant", "acme", "--phone", "03 9999").start(t)
+	eventually(t, pair.Tenants, waits)
+	cxgctl(t, pair, "audit", "reconcile").exits(t, 0)
+	release()
+	if code := p.exit(t); code != 4 {
+		t.Errorf("exit code %d, want 4: %s", code, p.err.String())
+	}
+	p.says(t, "audit reconcile settled this change as one that was not made")
+	if got, want := away3(t, pair), "02 1234 applied void audit FAILURE - admin,FAILURE - - intent void"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// A manager database that goes away once the change is made is said to lack the audit row, which reconcile writes.
+func TestTheLogIsAwayAfterATenantsChange(t *testing.T) {
+	t.Parallel()
+	pair := withTenant(t)
+	release := hold(t, pair.Manager, `LOCK TABLE audt.audit_logs IN EXCLUSIVE MODE`)
+	p := cxgctl(t, pair, "users", "update", "ada", "--tenant", "acme", "--phone", "03 9999", "--timeout", "1s").start(t)
+	if code := p.exit(t); code != 8 {
+		t.Errorf("exit code %d, want 8: %s", code, p.err.String())
+	}
+	p.says(t, "the change was made in the database of tenant acme, but the audit log does not say so yet")
+	p.says(t, "cxgctl audit reconcile")
+	// a tenant's database that is away is no reason to guess
+	elsewhere := strings.Replace(pair.Tenants, database(pair.Tenants), "/no_such_database", 1)
+	release()
+	cxgctl(t, pair, "audit", "reconcile").env("CXGCTL_TENANTS_DATABASE_URL="+elsewhere).exits(t, 9)
+	if got, want := away3(t, pair), "03 9999 applied applied audit - intent open"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	cxgctl(t, pair, "audit", "reconcile").exits(t, 0)
+	if got, want := away3(t, pair), "03 9999 applied applied audit SUCCESS 03 9999 admin intent applied"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// A connection that breaks at the COMMIT in the tenant's database, before it arrives or before its answer does, leads to
+// no wrong report.
+func TestALostCommitInATenantsDatabase(t *testing.T) {
+	t.Parallel()
+	for name, step := range map[string]struct {
+		arrives bool
+		code    int
+		want    string
+	}{
+		"the answer is lost": {true, 0, "03 9999 applied applied audit SUCCESS 03 9999 - intent applied"},
+		"it is lost":         {false, 8, "02 1234 applied void audit FAILURE - - intent void"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pair := withTenant(t)
+			_, through := between(t, dbtest.Pair{Manager: pair.Tenants}, "tcp", "commit\x00", func(client, server net.Conn, message []byte) {
+				if step.arrives {
+					_, _ = server.Write(message)
+					_, _ = server.Read(make([]byte, 1))
+				}
+				_ = server.Close()
+				_ = client.Close()
+			})
+			p := cxgctl(t, pair, "users", "update", "ada", "--tenant", "acme", "--phone", "03 9999").env("CXGCTL_TENANTS_DATABASE_URL=" + through).start(t)
+			if code := p.exit(t); code != step.code {
+				t.Errorf("exit code %d, want %d: %s", code, step.code, p.err.String())
+			}
+			if got := away3(t, pair); got != step.want {
+				t.Errorf("%s, want %s", got, step.want)
+			}
+		})
+	}
+}

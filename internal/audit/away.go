@@ -168,7 +168,7 @@ func (l *Ledger) changeAway(ctx context.Context, intent uuid.UUID, now time.Time
 	if err != nil {
 		return nil, err
 	}
-	if err := l.Guard.check(len(tx.unsealed) + len(changes)); err != nil {
+	if err := l.Guard.Check(len(tx.unsealed) + len(changes)); err != nil {
 		return nil, err
 	}
 	if err := l.away.log(tx, changes); err != nil {

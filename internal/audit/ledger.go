@@ -40,8 +40,8 @@ type Origin struct {
 // Guard bounds how many rows one command may change; nil means no bound.
 type Guard struct{ Expect, MaxAffected *int }
 
-// check refuses a number of changed rows that is outside the bounds.
-func (g Guard) check(n int) error {
+// Check refuses a number of changed rows that is outside the bounds.
+func (g Guard) Check(n int) error {
 	switch {
 	case g.Expect != nil && n != *g.Expect:
 		return fault.New(fault.Conflict, "%d rows would change, --expect says %d", n, *g.Expect).
@@ -216,6 +216,9 @@ func (l *Ledger) By() Operator { return l.by }
 // Entries returns the audit rows of this command's changes: committed or, in a dry run, rolled back.
 func (l *Ledger) Entries() []Entry { return l.changes }
 
+// Adopt counts the audit rows of another ledger of the same command, see In, among this one's.
+func (l *Ledger) Adopt(entries []Entry) { l.changes = append(l.changes, entries...) }
+
 // Reader returns the database for the reading that a mutating command does before its transaction.
 func (l *Ledger) Reader() db.Reader {
 	if l.away != nil {
@@ -285,7 +288,7 @@ func (l *Ledger) try(ctx context.Context, fn func(context.Context, *Tx) ([]Chang
 	if err != nil {
 		return nil, err
 	}
-	if err := l.Guard.check(len(tx.unsealed) + len(changes)); err != nil {
+	if err := l.Guard.Check(len(tx.unsealed) + len(changes)); err != nil {
 		return nil, err
 	}
 	if err := tx.Log(ctx, changes); err != nil {

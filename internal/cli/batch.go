@@ -34,7 +34,10 @@ type batch[T any] struct {
 	deleted     bool   // looks at deleted rows: restore
 	edit        func(t editable[T]) (edit.Edit[T], error)
 	filter      selection[T] // nil where the command takes REFs alone
+	// across changes rows in several tenants' databases; nil where the command works in one alone
+	across func(ctx context.Context, w *writer, refs []string) error
 
+	cmd   *cobra.Command
 	ref   refFlags
 	stdin bool
 	flags changeFlags
@@ -42,6 +45,7 @@ type batch[T any] struct {
 
 func (b *batch[T]) command(use, short, example string) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Example: example, ValidArgsFunction: b.noun.completion(b.a, !b.deleted)}
+	b.cmd = cmd
 	cmd.RunE = b.a.changing(&b.flags, b.run)
 	cmd.Flags().BoolVar(&b.stdin, "stdin", false, "read REFs from standard input, one a line")
 	b.ref.bind(cmd, b.noun.KeyNames()...)
@@ -58,6 +62,13 @@ func (b *batch[T]) command(use, short, example string) *cobra.Command {
 }
 
 func (b *batch[T]) run(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
+	if b.across != nil && b.a.tenant.many() {
+		refs, err := b.named(args)
+		if err != nil {
+			return err
+		}
+		return b.across(ctx, w, refs)
+	}
 	t, err := b.noun.editable(w.session)
 	if err != nil {
 		return err
@@ -99,37 +110,47 @@ func (b *batch[T]) run(ctx context.Context, w *writer, _ *cobra.Command, args []
 	return b.verdict(failures, len(after))
 }
 
-// targets finds the rows to change. A REF that leads nowhere is a failure of its own, and the others
-// go ahead.
-func (b *batch[T]) targets(ctx context.Context, w *writer, t editable[T], args []string) (targets []T, failures []ref.Found[T], err error) {
+// named returns the REFs that the command is given, none where a filter selects the rows or standard input is empty.
+func (b *batch[T]) named(args []string) ([]string, error) {
 	refs := args
 	if b.stdin {
 		lines, err := b.a.lines()
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		refs = append(refs, lines...)
 	}
 	switch {
 	case (len(refs) > 0 || b.stdin) && b.byFilter():
-		return nil, nil, fault.New(fault.Usage, "REFs and filters exclude each other").WithHint("name %ss, or select them", b.noun.Name)
-	case len(refs) == 0 && b.stdin:
-		return nil, nil, nil
+		return nil, fault.New(fault.Usage, "REFs and filters exclude each other").WithHint("name %ss, or select them", b.noun.Name)
+	case len(refs) > 0 || b.stdin || b.byFilter():
+		return unique(refs), nil
+	}
+	f := fault.New(fault.Usage, "no %s is named", b.noun.Name).WithHint("name %ss as REFs, or list them on standard input with --stdin", b.noun.Name)
+	if b.filter != nil {
+		f.Hint += fmt.Sprintf(", or select them with the filters of %ss list", b.noun.Name)
+	}
+	return nil, f
+}
+
+// targets finds the rows to change. A REF that leads nowhere is a failure of its own, and the others
+// go ahead.
+func (b *batch[T]) targets(ctx context.Context, w *writer, t editable[T], args []string) (targets []T, failures []ref.Found[T], err error) {
+	refs, err := b.named(args)
+	switch {
+	case err != nil:
+		return nil, nil, err
 	case len(refs) == 0 && b.byFilter():
 		targets, err = b.filter.rows(ctx, w.session, t, b.deleted)
 		return targets, nil, err
 	case len(refs) == 0:
-		f := fault.New(fault.Usage, "no %s is named", b.noun.Name).WithHint("name %ss as REFs, or list them on standard input with --stdin", b.noun.Name)
-		if b.filter != nil {
-			f.Hint += fmt.Sprintf(", or select them with the filters of %ss list", b.noun.Name)
-		}
-		return nil, nil, f
+		return nil, nil, nil
 	}
 	by, err := b.noun.By(b.ref.by)
 	if err != nil {
 		return nil, nil, err
 	}
-	found, err := t.Find(ctx, w.db, unique(refs), by, b.deleted)
+	found, err := t.Find(ctx, w.db, refs, by, b.deleted)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,6 +29,9 @@ func (a *app) doctorCommand() *cobra.Command {
 		Example: "  cxgctl doctor\n  cxgctl doctor -o json --jq '.data.items[] | select(.remedy != \"\") | .remedy'",
 	}
 	cmd.RunE = a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
+		if a.aboutTenants() {
+			return a.doctorInTenants(ctx, cmd, &f)
+		}
 		which, err := f.databases()
 		if err != nil {
 			return err
@@ -63,7 +65,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		return verdict
 	})
 	f.bind(cmd)
-	return records[doctor.Result](a, cmd)
+	return ofTenantsToo[tenantResult](a, records[doctor.Result](a, cmd))
 }
 
 // printFindings prints the report. A terminal's table cuts what is longer than a line, so there the
@@ -126,8 +128,8 @@ func (a *app) findTargets(ctx context.Context, cmd *cobra.Command, in *doctor.In
 		t := doctor.Target{Database: w, Source: source, Required: asked || w == migrate.Manager}
 		fromDev := url == "" && a.usesDev()
 		switch {
-		case strings.Contains(url, "{code}"):
-			t.Absent = "every tenant has a database of its own; name one by CXGCTL_TENANTS_DATABASE_URL to look at it"
+		case w == migrate.Tenants && a.cfg.EachTenantItsOwn():
+			t.Absent = "every tenant has a database of its own; look at them with --tenant or --all-tenants"
 		case url == "" && !fromDev && !t.Required:
 			t.Absent = "none is configured"
 		default:

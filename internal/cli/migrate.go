@@ -76,6 +76,11 @@ func (a *app) steps(ctx context.Context, cmd *cobra.Command, which migrate.Datab
 	if err != nil {
 		return nil, migrate.Plan{}, err
 	}
+	return stepsOf(ctx, cfg, which, with)
+}
+
+// stepsOf is steps of the database that cfg leads to.
+func stepsOf(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database, with []string) ([]migration, migrate.Plan, error) {
 	list, err := migrate.Status(ctx, cfg, which)
 	if err != nil {
 		return nil, migrate.Plan{}, err
@@ -102,7 +107,10 @@ func (a *app) migrateStatus() *cobra.Command {
 		Use: "status", Short: "List the migrations, which are applied, and what up would do; changes nothing", Args: exactly(),
 	}
 	cmd.RunE = a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
-		which, err := f.databases()
+		if a.aboutTenants() {
+			return a.stepsInTenants(ctx, cmd, &f, true)
+		}
+		which, err := a.migrated(cmd, &f)
 		if err != nil {
 			return err
 		}
@@ -121,11 +129,34 @@ func (a *app) migrateStatus() *cobra.Command {
 		return printWhole(a, migrationView, all)
 	})
 	f.bind(cmd)
-	return records[migration](a, cmd)
+	return ofTenantsToo[tenantMigration](a, records[migration](a, cmd))
+}
+
+// migrated are the databases that a command without tenants is about. Where each tenant has one of its own, those wait to
+// be named.
+func (a *app) migrated(cmd *cobra.Command, f *migrateFlags) ([]migrate.Database, error) {
+	which, err := f.databases()
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.config(cmd)
+	if err == nil && f.database == "" && c.EachTenantItsOwn() {
+		a.note("every tenant has a database of its own: name them by --tenant, or all of them by --all-tenants")
+		return []migrate.Database{migrate.Manager}, nil
+	}
+	return which, err
+}
+
+// pending are those of a database's migrations that up would do something about.
+func pending(list []migration, with []string) []migration {
+	return slices.DeleteFunc(list, func(m migration) bool {
+		return len(m.Plan) == 0 && (m.Applied || m.optional != "" && !slices.Contains(with, m.optional))
+	})
 }
 
 func (a *app) migrateUp() *cobra.Command {
 	var f migrateFlags
+	var r rollout
 	cmd := &cobra.Command{
 		Use: "up", Short: "Apply what is pending; concurrent runs wait for each other", Args: exactly(),
 		Long: `Apply what is pending; concurrent runs wait for each other.
@@ -143,16 +174,19 @@ only that. No lock is held for long: the indexes of tables with rows are built w
 				a.note("building index %s", index)
 			})
 		}
-		return a.migrate(ctx, cmd, &f, up, func(list []migration) []migration {
-			return slices.DeleteFunc(list, func(m migration) bool {
-				return len(m.Plan) == 0 && (m.Applied || m.optional != "" && !slices.Contains(f.with, m.optional))
-			})
-		})
+		switch {
+		case a.aboutTenants() && f.dryRun:
+			return a.stepsInTenants(ctx, cmd, &f, false)
+		case a.aboutTenants():
+			return a.upInTenants(ctx, cmd, &f, r)
+		}
+		return a.migrate(ctx, cmd, &f, up, func(list []migration) []migration { return pending(list, f.with) })
 	})
+	r.bind(cmd)
 	f.bind(cmd)
 	f.changeFlags.bind(cmd)
 	cmd.Flags().StringSliceVar(&f.with, "with", nil, "the optional migrations `names` too: search (indexes that make --search fast and bulk loads slow)")
-	return records[migration](a, cmd)
+	return ofTenantsToo[tenantMigration](a, records[migration](a, cmd))
 }
 
 func (a *app) migrateDown() *cobra.Command {
@@ -187,7 +221,7 @@ func (a *app) migrateDown() *cobra.Command {
 func (a *app) migrate(ctx context.Context, cmd *cobra.Command, f *migrateFlags,
 	run func(context.Context, *pgx.ConnConfig, migrate.Database) ([]migrate.Result, error), planned func([]migration) []migration,
 ) error {
-	which, err := f.databases()
+	which, err := a.migrated(cmd, f)
 	if err != nil {
 		return err
 	}
@@ -271,6 +305,11 @@ func (a *app) recordMigrations(ctx context.Context, cmd *cobra.Command, which mi
 		a.note("no audit log to record the migrations in: %s", fault.From(err).Message)
 		return nil
 	}
+	return l.Record(ctx, migrationsOf(which, results, nil))
+}
+
+// migrationsOf are the changes that migrations made, of a tenant's database where of is one.
+func migrationsOf(which migrate.Database, results []migrate.Result, of *place) []audit.Change {
 	changes := make([]audit.Change, len(results))
 	for i, r := range results {
 		image := map[string]any{"database": which, "version": r.Version, "name": r.Name}
@@ -281,7 +320,10 @@ func (a *app) recordMigrations(ctx context.Context, cmd *cobra.Command, which mi
 		if r.Direction == "down" {
 			c.Before, c.After = image, nil
 		}
+		if of != nil {
+			c.TenantID, image["tenant"] = &of.ID, of.code
+		}
 		changes[i] = c
 	}
-	return l.Record(ctx, changes)
+	return changes
 }

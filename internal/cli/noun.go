@@ -76,6 +76,9 @@ func (n noun[T]) get(a *app, short, example string) *cobra.Command {
 		Use: "get REF", Short: short, Example: example, Args: exactly("REF"), ValidArgsFunction: n.completion(a, true),
 	}
 	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+		if n.Name == users.Noun.Name && a.tenant.many() {
+			return a.getInTenants(ctx, s, cmd, name, args[0])
+		}
 		row, err := n.one(ctx, s, name, args[0])
 		if err != nil {
 			return err

@@ -125,6 +125,7 @@ var recorded = map[string]bool{
 	"create": true, "access": true, "refresh": true, "name": true, "ttl": true, "permissions": true, "force-change": true,
 	"with": true,
 	"op":   true, "reveal": true, "type": true, "primary": true, "admin": true,
+	"all-tenants": true, "parallel": true, "retry-failed": true,
 }
 
 // commandLine is the command as an audit row records it.

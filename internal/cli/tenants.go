@@ -36,7 +36,7 @@ var tenantNoun = noun[tenants.Tenant]{
 func (a *app) tenantsCommand() *cobra.Command {
 	return a.group("tenants", "Tenants, their members and their databases",
 		child{"list", a.tenantsList}, child{"get", a.tenantsGet}, child{"create", a.tenantsCreate}, child{"update", a.tenantsUpdate},
-		child{"status", a.tenantsStatus}, child{"members", a.membersCommand},
+		child{"status", a.tenantsStatus}, child{"members", a.membersCommand}, child{"databases", a.tenantsDatabases},
 		child{"history", func() *cobra.Command { return tenantNoun.history(a) }})
 }
 

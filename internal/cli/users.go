@@ -35,11 +35,11 @@ var userNoun = noun[users.User]{
 func (a *app) usersCommand() *cobra.Command {
 	return a.group("users", "User accounts, the platform's and, with --tenant, a tenant's",
 		child{"create", a.ofTenant(a.usersCreate)},
-		child{"get", a.ofTenant(func() *cobra.Command {
+		child{"get", a.ofTenants(func() *cobra.Command {
 			return userNoun.get(a, "Show a user", "  cxgctl users get ada\n  cxgctl users get ada@example.com -o json")
 		})},
-		child{"list", a.ofTenant(a.usersList)}, child{"update", a.ofTenant(a.usersUpdate)}, child{"delete", a.ofTenant(a.usersDelete)},
-		child{"restore", a.ofTenant(a.usersRestore)}, child{"status", a.ofTenant(a.usersStatus)}, child{"unlock", a.ofTenant(a.usersUnlock)},
+		child{"list", a.ofTenants(a.usersList)}, child{"update", a.ofTenant(a.usersUpdate)}, child{"delete", a.ofTenant(a.usersDelete)},
+		child{"restore", a.ofTenant(a.usersRestore)}, child{"status", a.ofTenants(a.usersStatus)}, child{"unlock", a.ofTenants(a.usersUnlock)},
 		child{"password", a.ofTenant(a.usersPassword)}, child{"import", a.usersImport}, child{"export", a.ofTenant(a.usersExport)},
 		child{"history", a.ofTenant(func() *cobra.Command { return userNoun.history(a) })})
 }
@@ -81,7 +81,7 @@ func (a *app) usersList() *cobra.Command {
 		Use: "list", Short: "List users, newest first", Args: exactly(),
 		Example: "  cxgctl users list --status LOCKED,SUSPENDED\n  cxgctl users list --search kim --sort username -o csv\n  cxgctl users list --all -o jsonl --output-file users.jsonl.gz",
 	}
-	cmd.RunE = a.reading(list(a, userView, &page, func(ctx context.Context, s *session) (listing[users.User], error) {
+	one := list(a, userView, &page, func(ctx context.Context, s *session) (listing[users.User], error) {
 		t, err := s.users()
 		filter := f.filter()
 		filter.Sort = page.sort
@@ -106,7 +106,15 @@ func (a *app) usersList() *cobra.Command {
 				return t.Export(with(since), columns)
 			},
 		}, err
-	}))
+	})
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+		if !a.tenant.many() {
+			return one(ctx, s, cmd, args)
+		}
+		filter := f.filter()
+		filter.Sort, filter.Changed.Since = page.sort, time.Time(page.changedSince)
+		return a.listInTenants(ctx, s, cmd, filter)
+	})
 	f.bind(cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted users too")
 	page.bindExport(cmd)

@@ -14,6 +14,20 @@ func (a *app) userBatch(verb string) *batch[users.User] {
 	return &batch[users.User]{a: a, noun: userNoun, verb: verb, filter: &userFilter{}}
 }
 
+// acrossTenants is what a batch does in several tenants' databases.
+func (a *app) acrossTenants(b *batch[users.User]) func(context.Context, *writer, []string) error {
+	return func(ctx context.Context, w *writer, refs []string) error {
+		if len(refs) == 0 && !b.byFilter() {
+			return a.finish(w.Ledger, func() error { return printWhole(a, tenantUserView, []tenantUser{}) })
+		}
+		places, err := a.places(ctx, b.cmd, w.session)
+		if err != nil {
+			return err
+		}
+		return a.changeInTenants(ctx, w, b, places, refs)
+	}
+}
+
 func (f *userFilter) empty() bool { return f.filter().Empty() }
 
 func (f *userFilter) rows(ctx context.Context, s *session, t table[users.User], deleted bool) ([]users.User, error) {
@@ -36,6 +50,7 @@ func (a *app) usersRestore() *cobra.Command {
 
 func (a *app) usersUnlock() *cobra.Command {
 	b := a.userBatch("unlock")
+	b.across = a.acrossTenants(b)
 	b.edit = func(t editable[users.User]) (users.Edit, error) { return t.(*users.Table).Unlock(), nil }
 	return b.command("unlock REF…", "Let users log in again: status, failure counter and lock together",
 		"  cxgctl users unlock ada\n  cxgctl users unlock --locked --search @example.com --max-affected 10")
@@ -44,6 +59,7 @@ func (a *app) usersUnlock() *cobra.Command {
 func (a *app) usersStatus() *cobra.Command {
 	var status string
 	b := a.userBatch("change the status of")
+	b.across = a.acrossTenants(b)
 	b.edit = func(t editable[users.User]) (users.Edit, error) {
 		if status == "" {
 			return users.Edit{}, fault.New(fault.Usage, "--set is missing").WithHint("--set ACTIVE, INACTIVE, LOCKED or SUSPENDED")

@@ -164,6 +164,13 @@ func Run(ctx context.Context, in Input) ([]Result, error) {
 	return results, verdict(results)
 }
 
+// Look makes the checks of one database alone, and says whether it could be reached.
+func Look(ctx context.Context, client string, t Target) (results []Result, reached bool) {
+	s := &subject{Target: t, in: &Input{Client: client}, passes: map[string]func() pass{}}
+	results = s.examine(ctx)
+	return results, s.db != nil
+}
+
 // lanes is how many checks of rows are made at once: the queries that the server cannot make in parallel
 // share its processors, and a production server still has some left.
 const lanes = 2

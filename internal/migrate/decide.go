@@ -199,10 +199,7 @@ func generation(table string, t *relation, rest string) string {
 			return "the backend's model"
 		}
 	case "sys.users":
-		if t.has("tenant_id") {
-			return "G0"
-		}
-		return "G1"
+		return TenantGeneration(t.has("tenant_id"))
 	}
 	return rest
 }

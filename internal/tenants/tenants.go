@@ -86,6 +86,17 @@ func Hold(ctx context.Context, tx db.Reader, cat schema.Catalog, text string) (N
 	return find(ctx, tx, cat, text, false, findByRef+" FOR SHARE")
 }
 
+// Codes returns all live tenants, in the order of their codes' bytes.
+func Codes(ctx context.Context, r db.Reader, cat schema.Catalog) ([]Named, error) {
+	shape, err := cat.Table(schema.Tenants)
+	if err != nil {
+		return nil, err
+	}
+	const all = `SELECT t.id, {code} AS code, true AS live FROM {table} t WHERE {live} ORDER BY {code} COLLATE "C", t.id`
+	sql := strings.NewReplacer("{table}", shape.Name, "{code}", code(shape, "t"), "{live}", shape.Live("t")).Replace(all)
+	return db.Collect[Named](ctx, r, sql)
+}
+
 func find(ctx context.Context, r db.Reader, cat schema.Catalog, text string, deleted bool, statement string) (Named, error) {
 	shape, err := cat.Table(schema.Tenants)
 	if err != nil {

@@ -1,0 +1,53 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/doctor"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/migrate"
+	"github.com/cxgctl/cxgctl/internal/output"
+)
+
+// tenantResult is a check's record with the code of the tenant whose database it was made in.
+type tenantResult struct {
+	Tenant string `json:"tenant"`
+	doctor.Result
+}
+
+var tenantResultView = output.View{Table: []string{"tenant", "check", "status", "found", "remedy"}, ID: "check"}
+
+// doctorInTenants looks at the databases of tenants, with the checks that are about one database.
+func (a *app) doctorInTenants(ctx context.Context, cmd *cobra.Command, f *migrateFlags) error {
+	_, places, err := a.estate(ctx, cmd, f)
+	if err != nil {
+		return err
+	}
+	failed := &misses{app: a}
+	list := []tenantResult{}
+	found := 0
+	for p, r := range eachOf(ctx, a, places, failed, func(ctx context.Context, p place) ([]doctor.Result, error) {
+		results, reached := doctor.Look(ctx, "cxgctl "+version(), doctor.Target{
+			Database: migrate.Tenants, Options: p.target.options("tenant " + p.code), Err: p.err,
+		})
+		if !reached {
+			return results, fault.New(fault.Database, "%s", results[0].Found)
+		}
+		return results, nil
+	}) {
+		list = append(list, tenantResult{p.code, r})
+		if r.Bad() {
+			found++
+		}
+	}
+	if err := printWhole(a, tenantResultView, list); err != nil {
+		return err
+	}
+	if err := failed.verdict(len(places)); err != nil || found == 0 {
+		return err
+	}
+	return fault.New(fault.PartialFailure, "%d of %d checks found something", found, len(list)).
+		WithHint("the report says what mends each").With("checks", len(list)).With("found", found)
+}

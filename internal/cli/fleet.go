@@ -1,0 +1,252 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"iter"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/fleet"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/tenants"
+)
+
+// atOnce is how many tenants' databases are asked at once unless somebody says otherwise; mostAtOnce is the most.
+const (
+	atOnce     = 8
+	mostAtOnce = 256
+)
+
+// bindTenants adds the flags of commands that work in several tenants' databases.
+func (a *app) bindTenants(cmd *cobra.Command) *cobra.Command {
+	fs := cmd.Flags()
+	if fs.Lookup("tenant") == nil {
+		fs.Var(&a.tenant.ref, "tenant", "")
+		must(cmd.RegisterFlagCompletionFunc("tenant", tenantNoun.completion(a, true)))
+	}
+	fs.Lookup("tenant").Usage = "in the database of this `tenant`, by its id or code, or of those of a pattern: 'acme-*'"
+	fs.BoolVar(&a.tenant.all, "all-tenants", false, "in the databases of all tenants")
+	fs.IntVar(&a.tenant.parallel, "parallel", atOnce, "how many tenants' databases to ask at once")
+	fs.StringVar(&a.tenant.retry, "retry-failed", "", "with several tenants: only those that `file` lists, if it is there; then keep in it those that failed")
+	cmd.MarkFlagsMutuallyExclusive("tenant", "all-tenants")
+	return cmd
+}
+
+// check refuses flags that make no sense together.
+func (f tenantFlags) check() error {
+	var p fault.Problems
+	if f.parallel < 1 || f.parallel > mostAtOnce {
+		p.Add("parallel", "%d is refused, it is 1 to %d", f.parallel, mostAtOnce)
+	}
+	if f.ref.given && f.ref.text == "" {
+		p.Add("tenant", "it is empty")
+	}
+	if err := p.Err(); err != nil {
+		return err
+	}
+	if f.retry != "" && !f.many() {
+		return fault.New(fault.Usage, "--retry-failed goes with --all-tenants, or a pattern in --tenant")
+	}
+	return nil
+}
+
+// matches returns what says whether a code fits the pattern: * is any text, ? any one character.
+func matches(pattern string) func(code string) bool {
+	text := regexp.QuoteMeta(pattern)
+	text = strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(text)
+	return regexp.MustCompile("^" + text + "$").MatchString // quoted, so that it always compiles
+}
+
+// places returns the live tenants that the flags name, in the order of their codes, with the ways to their databases.
+// None is a RESOURCE_NOT_FOUND.
+func (a *app) places(ctx context.Context, cmd *cobra.Command, s *session) ([]place, error) {
+	if err := a.tenant.check(); err != nil {
+		return nil, err
+	}
+	if !a.tenant.many() {
+		t, err := tenants.Find(ctx, s.db, s.cat, a.tenant.ref.text, false)
+		return []place{a.placeOf(ctx, cmd, t)}, err
+	}
+	list, err := tenants.Codes(ctx, s.db, s.cat)
+	if err != nil {
+		return nil, err
+	}
+	fits := func(string) bool { return true }
+	if !a.tenant.all {
+		fits = matches(a.tenant.ref.text)
+	}
+	again, err := a.tenant.again()
+	if err != nil {
+		return nil, err
+	}
+	var out []place
+	for _, t := range list {
+		p := a.placeOf(ctx, cmd, t)
+		if fits(p.code) && (again == nil || again[p.code]) {
+			out = append(out, p)
+		}
+	}
+	if len(out) == 0 && again == nil && !a.tenant.all {
+		return nil, fault.New(fault.NotFound, "no tenant's code fits %q", a.tenant.ref.text).
+			WithHint("codes are listed by: cxgctl tenants list").With("tenant", a.tenant.ref.text)
+	}
+	return out, nil
+}
+
+// again reads the codes that an earlier run failed at; nil where there was none.
+func (f tenantFlags) again() (map[string]bool, error) {
+	if f.retry == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(f.retry)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fault.New(fault.Validation, "--retry-failed %s cannot be read", f.retry).Because(err)
+	}
+	codes := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		if code := strings.TrimSpace(line); code != "" {
+			codes[code] = true
+		}
+	}
+	if len(codes) == 0 {
+		return nil, nil // the last run was whole
+	}
+	return codes, nil
+}
+
+// misses are the tenants whose databases failed, in order.
+type misses struct {
+	*app
+	list []failedTenant
+}
+
+type failedTenant struct {
+	Tenant  string     `json:"tenant"`
+	Code    fault.Code `json:"code"`
+	Message string     `json:"message"`
+	hint    string
+}
+
+func (f *misses) add(code string, err error) {
+	e := fault.From(db.Translate(err))
+	f.list = append(f.list, failedTenant{code, e.Code, e.Message, e.Hint})
+}
+
+// alike is the one refusal that came from every tenant, nil if they failed for reasons of their own: it is about the
+// command, and no failure of databases.
+func (f *misses) alike(of int) error {
+	if len(f.list) < of || of == 0 {
+		return nil
+	}
+	first := f.list[0]
+	if first.Code != fault.Validation && first.Code != fault.Usage && first.Code != fault.PermissionDenied && first.Code != fault.Unauthenticated {
+		return nil
+	}
+	if slices.ContainsFunc(f.list, func(x failedTenant) bool { return x.Message != first.Message }) {
+		return nil
+	}
+	return fault.New(first.Code, "%s", first.Message).WithHint("%s", first.hint)
+}
+
+// verdict is a command's end: it names the tenants that failed, of so many, and keeps them for the next run.
+func (f *misses) verdict(of int) error {
+	if err := f.alike(of); err != nil {
+		return err
+	}
+	if f.tenant.retry != "" {
+		var codes bytes.Buffer
+		for _, x := range f.list {
+			codes.WriteString(x.Tenant + "\n")
+		}
+		if err := output.WriteFile(f.tenant.retry, codes.Bytes()); err != nil {
+			return err
+		}
+	}
+	if len(f.list) == 0 {
+		return nil
+	}
+	names := make([]string, len(f.list))
+	for i, x := range f.list {
+		names[i] = x.Tenant
+		if !structured(f.print.Format) {
+			f.printf("cxgctl: error: tenant %s: %s", x.Tenant, x.Message)
+		}
+	}
+	const named = 20
+	if more := len(names) - named; more > 0 {
+		names = append(names[:named], "and "+output.Thousands(int64(more))+" more")
+	}
+	e := fault.New(fault.PartialFailure, "%d of %s failed: %s; the rest is done", len(f.list), plural(of, "tenant"), strings.Join(names, ", ")).
+		With("failed", f.list)
+	if f.tenant.retry != "" {
+		e.WithHint("the same command again tries those alone, which %s lists", f.tenant.retry)
+	}
+	return e
+}
+
+// inEach works in the database of each place, in its own time, and yields what that brings forth as rows with the
+// place's code, in the order of the places. The places that fail are added to failed.
+func inEach[R any](ctx context.Context, a *app, home *session, places []place, failed *misses,
+	work func(ctx context.Context, s *session, emit func(R) error) error,
+) iter.Seq2[string, R] {
+	a.clock.stop() // each database has a time of its own
+	return func(yield func(string, R) bool) {
+		for e := range fleet.Run(ctx, places, a.tenant.parallel, func(ctx context.Context, p place, emit func(R) error) error {
+			return p.visit(ctx, a, home, func(ctx context.Context, s *session) error { return work(ctx, s, emit) })
+		}) {
+			switch code := places[e.Place].code; {
+			case e.Done && e.Err != nil:
+				failed.add(code, e.Err)
+			case e.Done:
+			case !yield(code, e.Row):
+				return
+			}
+		}
+	}
+}
+
+// visit connects to a tenant's database for as long as the work in it takes.
+func (p place) visit(ctx context.Context, a *app, home *session, work func(context.Context, *session) error) error {
+	if p.err != nil {
+		return p.err
+	}
+	reached, cancel := ctx, func() {}
+	if t := p.target.timeout; t > 0 {
+		reached, cancel = context.WithTimeout(ctx, t+t/10) // where the network swallows the server's own time-outs
+	}
+	defer cancel()
+	d, err := db.Open(reached, p.target.options("tenant "+p.code))
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	cat, err := schema.Read(reached, d, schema.SysUsers, schema.Applied)
+	if err != nil {
+		return err
+	}
+	s := &session{db: d, cat: cat, by: home.by, who: home.who, idle: home.idle, home: home, place: &p}
+	return work(ctx, s)
+}
+
+// split refuses users whose tenant cannot be told.
+func (s *session) split() error {
+	t, err := s.users()
+	if err == nil && !t.Split() {
+		err = fault.New(fault.Validation, "the tenants share one database, and sys.users has no tenant_id there to tell their users apart").
+			WithHint("name one tenant by --tenant to work on all of the table")
+	}
+	return err
+}

@@ -1,0 +1,237 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/fleet"
+	"github.com/cxgctl/cxgctl/internal/migrate"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// tenantMigration is a migration's record with the code of the tenant whose database it is of.
+type tenantMigration struct {
+	Tenant string `json:"tenant"`
+	migration
+}
+
+var tenantMigrationView = output.View{
+	ID:    "version",
+	Table: []string{"tenant", "version", "name", "applied", "applied_at"},
+	Wide:  []string{"tenant", "database", "version", "name", "applied", "applied_at"},
+}
+
+// rollout are the flags of migrate up over several tenants.
+type rollout struct {
+	canary    int
+	keepGoing bool
+}
+
+func (r *rollout) bind(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&r.canary, "canary", 0, "with several tenants: migrate the first `n` of them, and go on only if that went well")
+	cmd.Flags().BoolVar(&r.keepGoing, "keep-going", false, "with several tenants: go on where one fails, instead of beginning no other")
+}
+
+// ofTenantsToo gives a migrate command, or doctor, the flags of tenants: with them its records are others.
+func ofTenantsToo[T any](a *app, cmd *cobra.Command) *cobra.Command {
+	a.bindTenants(cmd)
+	one := cmd.PreRunE
+	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+		if a.aboutTenants() {
+			return output.CheckColumns[T](a.out.columns)
+		}
+		return one(cmd, args)
+	}
+	return cmd
+}
+
+// aboutTenants says whether tenants are named.
+func (a *app) aboutTenants() bool { return a.tenant.ref.given || a.tenant.all }
+
+// estate finds the databases of the tenants that the flags name, each once, for a command without an operator.
+func (a *app) estate(ctx context.Context, cmd *cobra.Command, f *migrateFlags) (*session, []place, error) {
+	if f.database != "" && f.database != string(migrate.Tenants) {
+		return nil, nil, fault.New(fault.Usage, "--database %s does not go with tenants", f.database)
+	}
+	if err := a.printer(cmd); err != nil {
+		return nil, nil, err
+	}
+	s, err := a.connect(ctx, cmd, schema.Tenants)
+	if err != nil {
+		return nil, nil, err
+	}
+	places, err := a.places(ctx, cmd, s)
+	return s, distinct(places), err
+}
+
+// steps lists what is to be done in a tenant's database, or with all what is done too.
+func (p place) steps(ctx context.Context, with []string, all bool) ([]migration, error) {
+	if p.err != nil {
+		return nil, p.err
+	}
+	cfg, err := db.Config(p.target.options("tenant " + p.code))
+	if err != nil {
+		return nil, err
+	}
+	list, _, err := stepsOf(ctx, cfg, migrate.Tenants, with)
+	if err != nil || all {
+		return list, err
+	}
+	return pending(list, with), nil
+}
+
+// eachOf yields what the work brings forth for every place, in their order, and adds those that fail to failed.
+func eachOf[R any](ctx context.Context, a *app, places []place, failed *misses, work func(context.Context, place) ([]R, error)) iter.Seq2[place, R] {
+	return func(yield func(place, R) bool) {
+		for e := range fleet.Run(ctx, places, a.tenant.parallel, func(ctx context.Context, p place, emit func(R) error) error {
+			rows, err := work(ctx, p)
+			for _, r := range rows {
+				if err := emit(r); err != nil {
+					return err
+				}
+			}
+			return err
+		}) {
+			switch p := places[e.Place]; {
+			case e.Done && e.Err != nil:
+				failed.add(p.code, e.Err)
+			case e.Done:
+			case !yield(p, e.Row):
+				return
+			}
+		}
+	}
+}
+
+// stepsInTenants is migrate status, or a dry run of up, over tenants.
+func (a *app) stepsInTenants(ctx context.Context, cmd *cobra.Command, f *migrateFlags, all bool) error {
+	_, places, err := a.estate(ctx, cmd, f)
+	if err != nil {
+		return err
+	}
+	failed := &misses{app: a}
+	list := []tenantMigration{}
+	for p, m := range eachOf(ctx, a, places, failed, func(ctx context.Context, p place) ([]migration, error) { return p.steps(ctx, f.with, all) }) {
+		list = append(list, tenantMigration{p.code, m})
+	}
+	if f.dryRun {
+		a.note("dry run: %s planned, nothing was changed", plural(len(list), "migration"))
+	}
+	if err := printWhole(a, tenantMigrationView, list); err != nil {
+		return err
+	}
+	return failed.verdict(len(places))
+}
+
+// errNotTried is what became of a tenant that was left out since another failed.
+var errNotTried = errors.New("not tried")
+
+// upInTenants migrates the databases of tenants: the canaries first, then the others in the order of their codes. After a
+// failure no other is begun, unless keepGoing says so; the same command goes on from there, since what is applied is
+// not applied again.
+func (a *app) upInTenants(ctx context.Context, cmd *cobra.Command, f *migrateFlags, r rollout) error {
+	if r.canary < 0 {
+		return fault.New(fault.Validation, "--canary %d is refused, it counts tenants", r.canary)
+	}
+	s, places, err := a.estate(ctx, cmd, f)
+	if err != nil {
+		return err
+	}
+	if a.cfg.Protected {
+		a.printf("profile %s is protected", a.cfg.Profile)
+		if err := a.confirm(ctx, "migrate up the databases of "+plural(len(places), "tenant")); err != nil {
+			return err
+		}
+	}
+	from := a.origin(cmd)
+	l, err := audit.Open(ctx, s.db, s.cat, audit.Operator{Name: from.OSUser, AuthMethod: "os"}, from)
+	if err != nil {
+		return err // what is done in a hundred databases is not to go unrecorded
+	}
+	a.clock.stop()
+	var recording sync.Mutex
+	var stop atomic.Bool
+	failed := &misses{app: a}
+	list := []tenantMigration{}
+	n := min(r.canary, len(places))
+	for i, some := range [][]place{places[:n], places[n:]} {
+		for p, m := range eachOf(ctx, a, some, failed, func(ctx context.Context, p place) ([]migration, error) {
+			if stop.Load() {
+				return nil, errNotTried
+			}
+			done, err := p.up(ctx, f.with, func(results []migrate.Result) error {
+				recording.Lock()
+				defer recording.Unlock()
+				return l.Record(context.WithoutCancel(ctx), migrationsOf(migrate.Tenants, results, &p))
+			})
+			if err != nil && !r.keepGoing {
+				stop.Store(true)
+			}
+			return done, err
+		}) {
+			list = append(list, tenantMigration{p.code, m})
+		}
+		if i == 0 && len(failed.list) > 0 {
+			stop.Store(true) // canaries that fail keep the others from being tried in any case
+		}
+	}
+	a.note("%s done", plural(len(list), "migration"))
+	if err := committed(printWhole(a, tenantMigrationView, list)); err != nil {
+		return err
+	}
+	return failed.stopped(len(places))
+}
+
+// up applies what is pending in a tenant's database and has it recorded, also what came before a failure.
+func (p place) up(ctx context.Context, with []string, record func([]migrate.Result) error) ([]migration, error) {
+	if p.err != nil {
+		return nil, p.err
+	}
+	cfg, err := db.Config(p.target.options("tenant " + p.code))
+	if err != nil {
+		return nil, err
+	}
+	results, err := migrate.UpWith(ctx, cfg, migrate.Tenants, with)
+	var done []migration
+	for _, r := range results {
+		done = append(done, migration{Database: string(migrate.Tenants), Version: r.Version, Name: r.Name, Applied: true})
+	}
+	if len(results) > 0 {
+		if rerr := record(results); err == nil {
+			err = rerr
+		}
+	}
+	return done, err
+}
+
+// stopped is the verdict where the first failure ends it: that failure, with how far it came.
+func (f *misses) stopped(of int) error {
+	skipped := 0
+	f.list = slices.DeleteFunc(f.list, func(x failedTenant) bool {
+		if x.Message == errNotTried.Error() {
+			skipped++
+			return true
+		}
+		return false
+	})
+	if skipped == 0 {
+		return f.verdict(of)
+	}
+	if err := f.verdict(of); !fault.Is(err, fault.PartialFailure) {
+		return err
+	}
+	first := f.list[0]
+	return fault.New(first.Code, "tenant %s: %s; %s not tried", first.Tenant, first.Message, plural(skipped, "tenant")).
+		WithHint("mend it and run the same command again, which goes on from there; or go on without it by --keep-going").
+		With("failed", f.list).With("not_tried", skipped)
+}

@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/migrate"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// tenantDatabase is the record of where a tenant's users live.
+type tenantDatabase struct {
+	Tenant     string   `json:"tenant"`
+	Database   *string  `json:"database"` // host:port/name
+	Shared     bool     `json:"shared"`   // with other tenants
+	Reachable  bool     `json:"reachable"`
+	Generation *string  `json:"generation"` // of sys.users; null where there is none
+	Version    *int64   `json:"version"`    // of the last migration; null where cxgctl never migrated it
+	Changeable *bool    `json:"changeable"` // it has what changes are recorded by
+	LatencyMS  *float64 `json:"latency_ms"` // of two round trips
+	Error      *string  `json:"error"`
+}
+
+var tenantDatabaseView = output.View{
+	ID:    "tenant",
+	Table: []string{"tenant", "database", "shared", "reachable", "generation", "version", "error"},
+}
+
+func (a *app) tenantsDatabases() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "databases", Short: "Show where each tenant's database is, and whether it answers", Args: exactly(),
+		Long: `Show where each tenant's database is, what generation and migration it has, and whether it answers.
+
+The profile says where: tenants_database_url is one database of all tenants, or with {code} in it one of each tenant;
+tenant_databases names those that stand elsewhere, by the tenant's code. No connection string is shown.`,
+		Example: "  cxgctl tenants databases\n  cxgctl tenants databases --tenant 'acme-*' -o json --jq '.data.items[] | select(.reachable | not) | .tenant'",
+	}
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
+		a.tenant.all = !a.tenant.ref.given
+		places, err := a.places(ctx, cmd, s)
+		if err != nil {
+			return err
+		}
+		failed := &misses{app: a}
+		seen := map[string]tenantDatabase{} // by the way to it: one that tenants share is looked at once
+		for code, d := range inEach(ctx, a, s, distinct(places), failed, lookAt) {
+			seen[code] = d
+		}
+		why := map[string]string{}
+		for _, f := range failed.list {
+			why[f.Tenant] = f.Message
+		}
+		shown := map[string]string{} // the tenant through whom a database was looked at, by its address
+		list := make([]tenantDatabase, len(places))
+		missed := &misses{app: a}
+		for i, p := range places {
+			through, known := shown[p.target.url]
+			if !known || p.target.url == "" {
+				through = p.code
+				shown[p.target.url] = through
+			}
+			list[i] = seen[through]
+			list[i].Tenant, list[i].Shared = p.code, p.shared
+			if where := p.target.options("").Where(); p.err == nil && where != "" {
+				list[i].Database = &where
+			}
+			if message, bad := why[through]; bad {
+				list[i].Error = &message
+				missed.list = append(missed.list, failedTenant{Tenant: p.code, Message: message})
+			}
+		}
+		if err := printWhole(a, tenantDatabaseView, list); err != nil {
+			return err
+		}
+		return missed.verdict(len(places))
+	})
+	cmd.Flags().Var(&a.tenant.ref, "tenant", "only this `tenant`, by its id or code, or those of a pattern: 'acme-*'")
+	cmd.Flags().IntVar(&a.tenant.parallel, "parallel", atOnce, "how many databases to ask at once")
+	must(cmd.RegisterFlagCompletionFunc("tenant", tenantNoun.completion(a, true)))
+	needs(cmd, "TENANT_LIST")
+	return records[tenantDatabase](a, cmd)
+}
+
+// distinct are the places without those whose database is one's before them.
+func distinct(places []place) []place {
+	seen := map[string]bool{}
+	var list []place
+	for _, p := range places {
+		if p.err == nil && seen[p.target.url] {
+			continue
+		}
+		seen[p.target.url] = true
+		list = append(list, p)
+	}
+	return list
+}
+
+// lookAt looks at one database.
+func lookAt(ctx context.Context, s *session, emit func(tenantDatabase) error) error {
+	began := time.Now()
+	version, err := migrate.Version(ctx, s.db)
+	if err != nil {
+		return err
+	}
+	changeable := s.cat[schema.Applied] != nil && s.cat[schema.SysUsers] != nil
+	ms := float64(time.Since(began).Microseconds()) / 1000
+	d := tenantDatabase{Reachable: true, Version: version, Changeable: &changeable, LatencyMS: &ms}
+	if t := s.cat[schema.SysUsers]; t != nil {
+		g := migrate.TenantGeneration(t.Has("tenant_id"))
+		d.Generation = &g
+	}
+	return emit(d)
+}

@@ -1,0 +1,171 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/ref"
+	"github.com/cxgctl/cxgctl/internal/users"
+)
+
+// selectedIn is what a batch is to change in one tenant's database.
+type selectedIn struct {
+	rows []users.User
+	due  int      // of them, those that are not as wanted already
+	refs []string // that led to one of them
+}
+
+// changedIn is what it changed there.
+type changedIn struct {
+	rows    []users.User
+	entries []audit.Entry
+}
+
+// changeInTenants changes users of several tenants alike. All databases are looked at first, so that the guards and the
+// question are about the whole; then each tenant's users are changed in a transaction of its own.
+func (a *app) changeInTenants(ctx context.Context, w *writer, b *batch[users.User], places []place, refs []string) error {
+	failed := &misses{app: a}
+	chosen := map[string]selectedIn{}
+	total, due, found := 0, 0, map[string]bool{}
+	for code, x := range inEach(ctx, a, w.session, places, failed, func(ctx context.Context, s *session, emit func(selectedIn) error) error {
+		x, err := selectIn(ctx, s, b, refs)
+		if err != nil {
+			return err
+		}
+		return emit(x)
+	}) {
+		for _, r := range x.refs {
+			found[r] = true
+		}
+		if len(x.rows) > 0 {
+			chosen[code], total, due = x, total+len(x.rows), due+x.due
+		}
+	}
+	if err := failed.alike(len(places)); err != nil {
+		return err
+	}
+	lost := slices.DeleteFunc(slices.Clone(refs), func(r string) bool { return found[r] })
+	if len(failed.list) > 0 {
+		lost = nil // it may be in one of those
+	}
+	for _, r := range lost {
+		w.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: users.Noun.Name, Name: r}, Action: audit.Update}, notInAny(r, places))
+	}
+	if total == 0 && len(lost) > 0 {
+		return notInAny(lost[0], places)
+	}
+	if err := w.Guard.Check(due); err != nil {
+		return err
+	}
+	if err := b.askAboutTenants(ctx, total, len(chosen)); err != nil {
+		return err
+	}
+	guarded := w.Guard != audit.Guard{}
+	var after []tenantUser
+	these := slices.DeleteFunc(slices.Clone(places), func(p place) bool { _, ok := chosen[p.code]; return !ok })
+	for code, x := range inEach(ctx, a, w.session, these, failed, func(ctx context.Context, s *session, emit func(changedIn) error) error {
+		t, err := s.users()
+		if err != nil {
+			return err
+		}
+		edit, err := b.edit(t)
+		if err != nil {
+			return err
+		}
+		mine := chosen[s.place.code]
+		l := s.ledger(w.Ledger)
+		if l.Guard = (audit.Guard{}); guarded {
+			l.Guard.Expect = &mine.due
+		}
+		rows, err := t.Apply(ctx, l, mine.rows, edit)
+		if err != nil {
+			return err
+		}
+		return emit(changedIn{rows, l.Entries()})
+	}) {
+		for _, u := range x.rows {
+			after = append(after, tenantUser{code, u})
+		}
+		w.Adopt(x.entries)
+	}
+	if err := a.finish(w.Ledger, func() error { return printWhole(a, tenantUserView, after) }); err != nil {
+		return err
+	}
+	for _, r := range lost {
+		a.printf("cxgctl: error: %s", notInAny(r, places))
+	}
+	err := failed.verdict(len(places))
+	if err == nil && len(lost) > 0 {
+		err = fault.New(fault.PartialFailure, "%d of %d failed; the rest is done", len(lost), len(refs)).With("failed", lost)
+	}
+	return err
+}
+
+func notInAny(name string, places []place) *fault.Error {
+	return fault.New(fault.NotFound, "user %q not found in any of %s", name, plural(len(places), "tenant")).With(users.Noun.Field(name), name)
+}
+
+// selectIn finds the users of one tenant that the batch is about: those that REFs name, or that the filter selects.
+func selectIn(ctx context.Context, s *session, b *batch[users.User], refs []string) (out selectedIn, err error) {
+	if err := s.split(); err != nil {
+		return out, err
+	}
+	t, err := s.users()
+	if err != nil {
+		return out, err
+	}
+	edit, err := b.edit(t)
+	if err != nil {
+		return out, err
+	}
+	if len(refs) == 0 {
+		out.rows, err = b.filter.rows(ctx, s, t, b.deleted)
+	} else {
+		var by string
+		if by, err = b.noun.By(b.ref.by); err != nil {
+			return out, err
+		}
+		var found []ref.Found[users.User]
+		found, err = t.Find(ctx, s.db, refs, by, b.deleted)
+		seen := map[string]bool{}
+		for _, f := range found {
+			switch {
+			case fault.Is(f.Err, fault.NotFound):
+			case f.Err != nil:
+				return out, f.Err
+			default:
+				out.refs = append(out.refs, f.Ref)
+				if id := f.Row.ID.String(); !seen[id] {
+					seen[id] = true
+					out.rows = append(out.rows, f.Row)
+				}
+			}
+		}
+	}
+	for _, row := range out.rows {
+		if edit.Done == nil || !edit.Done(row) {
+			out.due++
+		}
+	}
+	return out, err
+}
+
+// askAboutTenants says how many users in how many tenants a command is about to change, and has a person confirm it as a
+// batch does.
+func (b *batch[T]) askAboutTenants(ctx context.Context, rows, tenants int) error {
+	if b.flags.dryRun || rows == 0 {
+		return nil
+	}
+	what := fmt.Sprintf("%s in %s", plural(rows, b.noun.Name), plural(tenants, "tenant"))
+	b.a.note("this is about %s", what)
+	if !b.byFilter() && !b.a.cfg.Protected {
+		return nil
+	}
+	if b.a.cfg.Protected {
+		b.a.printf("profile %s is protected", b.a.cfg.Profile)
+	}
+	return b.a.confirm(ctx, b.verb+" "+what)
+}

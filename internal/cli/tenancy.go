@@ -89,6 +89,12 @@ func (p place) open(ctx context.Context, a *app, home *session) (*session, error
 
 // enter leads a command into the database of the tenant that --tenant names; one that is not about a tenant stays.
 func (a *app) enter(ctx context.Context, cmd *cobra.Command, s *session) (*session, error) {
+	several := cmd.Flags().Lookup("all-tenants") != nil
+	if several {
+		if err := a.tenant.check(); err != nil {
+			return s, err
+		}
+	}
 	if !a.inTenant(cmd) {
 		return s, nil
 	}
@@ -97,16 +103,12 @@ func (a *app) enter(ctx context.Context, cmd *cobra.Command, s *session) (*sessi
 		p.Add("tenant", "it is empty") // a script's unset variable must not lead to the platform's own users
 		return s, p.Err()
 	}
-	switch several := cmd.Flags().Lookup("all-tenants") != nil; {
+	switch {
 	case several && a.tenant.many():
 		return s, nil // the command looks after that
 	case a.tenant.many():
 		return s, fault.New(fault.Usage, "%s works in one tenant's database, and --tenant %q may be several", cmd.CommandPath(), a.tenant.ref.text).
 			WithHint("users list, get, unlock and status take a pattern")
-	case several:
-		if err := a.tenant.check(); err != nil {
-			return s, err
-		}
 	}
 	t, err := tenants.Find(ctx, s.db, s.cat, a.tenant.ref.text, false)
 	if err != nil {

@@ -44,6 +44,7 @@ type scale struct {
 	users, invoices   int
 	exports, imported int
 	only              string
+	tenants, many     int
 }
 
 func main() {
@@ -53,7 +54,9 @@ func main() {
 	flag.IntVar(&n.invoices, "invoices", 50000, "invoices in the database")
 	flag.IntVar(&n.exports, "exports", 3, "how often each export runs")
 	flag.IntVar(&n.imported, "import", 100000, "users in the largest import; a million takes minutes")
-	flag.StringVar(&n.only, "only", "", "one `section`: commands, identity, exports, imports, seals")
+	flag.StringVar(&n.only, "only", "", "one `section`: commands, identity, exports, imports, seals, tenants")
+	flag.IntVar(&n.tenants, "tenants", 1000, "tenants' databases at most: 10, 100, … up to that; each is a copy of 8 MB")
+	flag.IntVar(&n.many, "many", 100000, "tenants in the list of tenants")
 	flag.Parse()
 	if err := run(n); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -121,6 +124,13 @@ func run(n scale) (err error) {
 		{"seals", func() error { return measureSeals(ctx, w, tool, status.DSN("mgmt"), dir) }},
 		{"imports", func() error {
 			return errors.Join(imports(ctx, w, tool, status, dir, []int{n.imported}, few), hashing(ctx, w, few))
+		}},
+		{"tenants", func() error { // last: the demo tenants are gone afterwards
+			var sizes []int
+			for size := 10; size <= n.tenants; size *= 10 {
+				sizes = append(sizes, size)
+			}
+			return measureTenants(ctx, w, tool, dir, status, sizes, n.many, few)
 		}},
 	} {
 		if n.only != "" && n.only != section.name {

@@ -139,8 +139,8 @@ func TestDownWithoutRecordTakesNothing(t *testing.T) {
 		t.Error("something went that was not recorded")
 	}
 	plan, err := PlanUp(t.Context(), cfg, Tenants)
-	if err != nil || !plan.Adopts || len(plan.Items) != 1 {
-		t.Errorf("%+v, %v, want a plan that finds sys.users and adds nothing", plan, err)
+	if err != nil || !plan.Adopts || len(plan.Items) != 2 {
+		t.Errorf("%+v, %v, want a plan that finds both tables and adds nothing", plan, err)
 	}
 }
 

@@ -2,8 +2,6 @@
 -- is there before the change is; once the outcome stands in the audit log it says so (see `cxgctl audit reconcile`).
 
 -- +goose Up
-CREATE SCHEMA IF NOT EXISTS cxg_audit;
-
 CREATE TABLE IF NOT EXISTS cxg_audit.intent (
     id          uuid        NOT NULL,
     op_id       uuid        NOT NULL,

@@ -83,7 +83,7 @@ func measureTenants(ctx context.Context, w io.Writer, tool, dir string, s devdb.
 	if many == 0 {
 		return nil
 	}
-	if _, err := owner.Exec(ctx, `INSERT INTO tnnt.tenants (code, name, created_at) SELECT 'm' || n, 'Tenant ' || n, now() - n * interval '1 minute' FROM generate_series(1, $1::int) n`, many); err != nil {
+	if _, err := owner.Exec(ctx, `INSERT INTO tnnt.tenants (code, name, created_at) SELECT 'many-' || n, 'Tenant ' || n, now() - n * interval '1 minute' FROM generate_series(1, $1::int) n`, many); err != nil {
 		return err
 	}
 	if _, err := owner.Exec(ctx, `ANALYZE tnnt.tenants`); err != nil {

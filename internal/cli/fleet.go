@@ -30,11 +30,13 @@ const (
 // bindTenants adds the flags of commands that work in several tenants' databases.
 func (a *app) bindTenants(cmd *cobra.Command) *cobra.Command {
 	fs := cmd.Flags()
-	if fs.Lookup("tenant") == nil {
-		fs.Var(&a.tenant.ref, "tenant", "")
+	const usage = "in the database of this `tenant`, by its id or code, or of those of a pattern: 'acme-*'"
+	if f := fs.Lookup("tenant"); f != nil {
+		f.Usage = usage
+	} else {
+		fs.Var(&a.tenant.ref, "tenant", usage)
 		must(cmd.RegisterFlagCompletionFunc("tenant", tenantNoun.completion(a, true)))
 	}
-	fs.Lookup("tenant").Usage = "in the database of this `tenant`, by its id or code, or of those of a pattern: 'acme-*'"
 	fs.BoolVar(&a.tenant.all, "all-tenants", false, "in the databases of all tenants")
 	fs.IntVar(&a.tenant.parallel, "parallel", atOnce, "how many tenants' databases to ask at once")
 	fs.StringVar(&a.tenant.retry, "retry-failed", "", "with several tenants: only those that `file` lists, if it is there; then keep in it those that failed")

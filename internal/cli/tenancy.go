@@ -22,8 +22,20 @@ type tenantFlags struct {
 	retry    string
 }
 
+// tenantHelp is what the help of a command about users says of those of tenants.
+const tenantHelp = `
+
+With --tenant it works on sys.users, in the tenant's database. Those users have no user_type, MFA, department,
+position, time zone or locale; what is not there is refused by name. Their status is LOCKED while locked_until is to
+come, else INACTIVE where is_active is false, else ACTIVE: setting one sets both columns. A change is announced in the
+manager database first and audited there afterwards; should the command die in between, audit reconcile settles it.`
+
 // bindTenant adds --tenant for one tenant.
 func (a *app) bindTenant(cmd *cobra.Command) *cobra.Command {
+	if cmd.Long == "" {
+		cmd.Long = cmd.Short + "."
+	}
+	cmd.Long += tenantHelp
 	cmd.Flags().Var(&a.tenant.ref, "tenant", "the users of this `tenant`, by its id or code, in sys.users of its database")
 	must(cmd.RegisterFlagCompletionFunc("tenant", tenantNoun.completion(a, true)))
 	return cmd

@@ -30,7 +30,7 @@ var tenantUserView = output.View{
 // ofTenants gives a command about users the flags of several tenants: with them its records are others.
 func (a *app) ofTenants(build func() *cobra.Command) func() *cobra.Command {
 	return func() *cobra.Command {
-		cmd := a.bindTenants(build())
+		cmd := a.bindTenants(a.bindTenant(build()))
 		one := cmd.PreRunE
 		cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
 			if a.tenant.many() {

@@ -172,7 +172,7 @@ func silently(ctx context.Context, env []string, program, file string, args ...s
 	if err != nil {
 		return 0, err
 	}
-	defer out.Close()
+	defer func() { _ = out.Close() }() // nobody reads it
 	cmd := exec.CommandContext(ctx, program, args...)
 	var stderr bytes.Buffer
 	cmd.Env, cmd.Stdout, cmd.Stderr = env, out, &stderr

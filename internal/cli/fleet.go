@@ -207,7 +207,7 @@ func inEach[R any](ctx context.Context, a *app, home *session, places []place, f
 	a.clock.stop() // each database has a time of its own
 	return func(yield func(string, R) bool) {
 		for e := range fleet.Run(ctx, places, a.tenant.parallel, func(ctx context.Context, p place, emit func(R) error) error {
-			return p.visit(ctx, a, home, func(ctx context.Context, s *session) error { return work(ctx, s, emit) })
+			return p.visit(ctx, home, func(ctx context.Context, s *session) error { return work(ctx, s, emit) })
 		}) {
 			switch code := places[e.Place].code; {
 			case e.Done && e.Err != nil:
@@ -221,7 +221,7 @@ func inEach[R any](ctx context.Context, a *app, home *session, places []place, f
 }
 
 // visit connects to a tenant's database for as long as the work in it takes.
-func (p place) visit(ctx context.Context, a *app, home *session, work func(context.Context, *session) error) error {
+func (p place) visit(ctx context.Context, home *session, work func(context.Context, *session) error) error {
 	if p.err != nil {
 		return p.err
 	}

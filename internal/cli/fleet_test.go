@@ -22,12 +22,11 @@ import (
 // estate is a manager database and the databases of its tenants, one each: t-01, t-02, …
 type estate struct {
 	dbtest.Pair
-	each string // tenants_database_url, with {code}
-	own  map[string]string
-	dir  string
+	own map[string]string
+	dir string
 }
 
-// rename makes a tenant's database of a given one, under the name that {code} leads to.
+// add makes a tenant whose database is the given one.
 func (e *estate) add(t *testing.T, code, dsn string) {
 	t.Helper()
 	e.own[code] = dsn
@@ -130,8 +129,8 @@ func blackhole(t *testing.T) string {
 	return u.String()
 }
 
-// column are the cells of one column of csv without a header.
-func column(t *testing.T, text string, n int) []string {
+// firsts are the first cells of csv without a header.
+func firsts(t *testing.T, text string) []string {
 	t.Helper()
 	rows, err := csv.NewReader(strings.NewReader(text)).ReadAll()
 	if err != nil {
@@ -139,7 +138,7 @@ func column(t *testing.T, text string, n int) []string {
 	}
 	list := make([]string, len(rows))
 	for i, r := range rows {
-		list[i] = r[n]
+		list[i] = r[0]
 	}
 	return list
 }
@@ -170,7 +169,7 @@ func TestFiftyTenants(t *testing.T) {
 	// users list, in a stable order, and again for those that failed
 	list := []string{"users", "list", "--all-tenants", "--columns", "tenant,username", "-o", "csv", "--no-headers", "--timeout", "3s", "--retry-failed", failed}
 	p := e.run(t, list...).exits(t, 9)
-	if got := column(t, p.out.String(), 0); !slices.Equal(got, twice(reached)) {
+	if got := firsts(t, p.out.String()); !slices.Equal(got, twice(reached)) {
 		t.Errorf("list: %v", got)
 	}
 	p.says(t, "cxgctl: error: tenant t-07: cannot connect to the tenant t-07 database")
@@ -181,7 +180,7 @@ func TestFiftyTenants(t *testing.T) {
 	}
 	e.own["t-07"] = down
 	p = e.run(t, list...).exits(t, 9)
-	if got := column(t, p.out.String(), 0); !slices.Equal(got, []string{"t-07", "t-07"}) {
+	if got := firsts(t, p.out.String()); !slices.Equal(got, []string{"t-07", "t-07"}) {
 		t.Errorf("tried again: %v", got)
 	}
 	e.own["t-07"] = "postgres://x@127.0.0.1:1/x?sslmode=disable"
@@ -204,7 +203,7 @@ func TestFiftyTenants(t *testing.T) {
 	p.says(t, "47 rows would change, nothing was changed")
 	p = e.run(t, "users", "unlock", "bea", "--all-tenants", "--timeout", "2s", "-o", "csv", "--columns", "tenant,status", "--no-headers").exits(t, 9)
 	without := slices.DeleteFunc(slices.Clone(reached), func(c string) bool { return c == "t-21" })
-	if got := column(t, p.out.String(), 0); !slices.Equal(got, without) {
+	if got := firsts(t, p.out.String()); !slices.Equal(got, without) {
 		t.Errorf("unlock: %v", got)
 	}
 	p.says(t, "tenant t-21: table cxg_audit.applied does not exist in the tenant's database")
@@ -251,7 +250,7 @@ func TestFiftyTenants(t *testing.T) {
 		t.Error("t-21 was migrated after t-07 had failed")
 	}
 	p = e.run(t, "migrate", "up", "--all-tenants", "--timeout", "2s", "--keep-going", "-o", "csv", "--columns", "tenant,name", "--no-headers").exits(t, 9)
-	if got := column(t, p.out.String(), 0); !slices.Equal(slices.Compact(got), []string{"t-21"}) {
+	if got := firsts(t, p.out.String()); !slices.Equal(slices.Compact(got), []string{"t-21"}) {
 		t.Errorf("migrated: %v", got)
 	}
 	if got := ask(t, e.Manager, `SELECT count(*) FROM audt.audit_logs WHERE extra_data->>'resource' = 'migration' AND tenant_id = (SELECT id FROM tnnt.tenants WHERE code = 't-21')`); got != "3" {

@@ -51,7 +51,7 @@ func (a *app) accessed(ctx context.Context, s *session, cmd *cobra.Command, noun
 	if err != nil || l == nil {
 		return err
 	}
-	return recordReading(ctx, l, cmd, noun, rows, id)
+	return recordReading(ctx, l, cmd, s.about(noun, id), rows)
 }
 
 // readingAll makes sure that the audit row of a reading can be written, before the first row is read, and
@@ -64,12 +64,13 @@ func (a *app) readingAll(ctx context.Context, s *session, cmd *cobra.Command, no
 		return func(int64) error { return nil }, err
 	}
 	l.DryRun = true
-	if err := recordReading(ctx, l, cmd, noun, 0, uuid.Nil); err != nil {
+	about := s.about(noun, uuid.Nil)
+	if err := recordReading(ctx, l, cmd, about, 0); err != nil {
 		return nil, err
 	}
 	l.DryRun = false
 	return func(rows int64) error {
-		return recordReading(context.WithoutCancel(ctx), l, cmd, noun, rows, uuid.Nil)
+		return recordReading(context.WithoutCancel(ctx), l, cmd, about, rows)
 	}, nil
 }
 
@@ -84,7 +85,16 @@ func (a *app) readingLedger(ctx context.Context, s *session, cmd *cobra.Command)
 	return audit.Open(ctx, home.db, cat, s.by, a.origin(cmd))
 }
 
-func recordReading(ctx context.Context, l *audit.Ledger, cmd *cobra.Command, noun string, rows int64, id uuid.UUID) error {
+// about is what a reading is about: rows of a noun, of a tenant where the session is in its database.
+func (s *session) about(noun string, id uuid.UUID) audit.Subject {
+	about := audit.Subject{Resource: noun, ID: id, Name: "read"}
+	if s.place != nil {
+		about.TenantID = &s.place.ID
+	}
+	return about
+}
+
+func recordReading(ctx context.Context, l *audit.Ledger, cmd *cobra.Command, about audit.Subject, rows int64) error {
 	filter := map[string]string{}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		switch f.Name {
@@ -96,8 +106,7 @@ func recordReading(ctx context.Context, l *audit.Ledger, cmd *cobra.Command, nou
 		}
 	})
 	err := l.Record(ctx, []audit.Change{{
-		Subject: audit.Subject{Resource: noun, ID: id, Name: "read"}, Action: audit.Read, Event: audit.DataAccess,
-		After: read{filter, rows},
+		Subject: about, Action: audit.Read, Event: audit.DataAccess, After: read{filter, rows},
 	}})
 	if err != nil {
 		f := fault.From(err)

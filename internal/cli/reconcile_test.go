@@ -184,3 +184,41 @@ func TestALostCommitInATenantsDatabase(t *testing.T) {
 		})
 	}
 }
+
+// A profile whose address has {code} leads each tenant to a database of its own; a code that could lead elsewhere leads
+// nowhere.
+func TestADatabaseForEachCode(t *testing.T) {
+	t.Parallel()
+	pair, other := dbtest.New(t, migrated), dbtest.New(t, tenantTemplate())
+	stem := func(p dbtest.Pair) string {
+		name := strings.TrimPrefix(database(p.Tenants), "/test_")
+		return strings.TrimSuffix(name, "_tnnt")
+	}
+	each := strings.Replace(pair.Tenants, stem(pair), "{code}", 1)
+	if strings.Replace(each, "{code}", stem(other), 1) != other.Tenants {
+		t.Fatalf("%s does not lead to %s", each, other.Tenants)
+	}
+	if _, err := query(t.Context(), pair.Manager, `ALTER TABLE tnnt.tenants DROP CONSTRAINT tenants_code_check;
+		INSERT INTO tnnt.tenants (id, code, name) VALUES (gen_random_uuid(), '`+stem(pair)+`', 'A'), (gen_random_uuid(), '`+stem(other)+`', 'B'),
+		('10000000-0000-4000-8000-0000000000ff', 'x/../mgmt?host=h', 'Evil')`); err != nil {
+		t.Fatal(err)
+	}
+	run := func(args ...string) *process {
+		return cxgctl(t, pair, args...).env("CXGCTL_TENANTS_DATABASE_URL=" + each)
+	}
+	run("users", "create", "--tenant", stem(other), "--username", "ada", "--email", "ada@b.example", "--full-name", "Ada", "--generate-password", "-q").exits(t, 0)
+	for dsn, want := range map[string]string{pair.Tenants: "0 0", other.Tenants: "1 1"} {
+		if got := ask(t, dsn, `SELECT (SELECT count(*) FROM sys.users) || ' ' || (SELECT count(*) FROM cxg_audit.applied)`); got != want {
+			t.Errorf("users and changes: %s, want %s", got, want)
+		}
+	}
+	p := run("users", "list", "--tenant", "10000000-0000-4000-8000-0000000000ff").exits(t, 5)
+	p.says(t, "is no tenant's code")
+	p = run("users", "list", "--all-tenants", "-o", "csv", "--columns", "tenant,username", "--no-headers").exits(t, 9)
+	if got, want := p.out.String(), stem(other)+",ada\n"; got != want {
+		t.Errorf("all tenants: %q, want %q", got, want)
+	}
+	p.says(t, `tenant x/../mgmt?host=h: "x/../mgmt?host=h" is no tenant's code`)
+	// without a tenant there is no database to migrate but the manager's, and a note says so
+	run("migrate", "status", "-o", "csv").exits(t, 0).says(t, "every tenant has a database of its own")
+}

@@ -20,6 +20,7 @@ type tenantFlags struct {
 	all      bool
 	parallel int
 	retry    string
+	dev      *target // the dev database, once it was looked for
 }
 
 // tenantHelp is what the help of a command about users says of those of tenants.
@@ -74,8 +75,16 @@ func (a *app) placeOf(ctx context.Context, cmd *cobra.Command, t tenants.Named) 
 	if url, p.shared, p.err = a.cfg.TenantURL(p.code); p.err != nil {
 		return p
 	}
-	if url == "" {
-		p.target, p.err = a.database(ctx, cmd, "tenants")
+	if url == "" { // the dev database, or none
+		if a.tenant.dev == nil {
+			t, err := a.database(ctx, cmd, "tenants")
+			if err != nil {
+				p.err = err
+				return p
+			}
+			a.tenant.dev = &t
+		}
+		p.target = *a.tenant.dev
 		return p
 	}
 	p.target = target{url: url, timeout: a.cfg.Timeout}

@@ -139,12 +139,12 @@ func In(cat schema.Catalog) (*Table, error) {
 	}
 	t.holes = strings.NewReplacer(
 		"{table}", shape.Name, "{columns}", t.columns, "{live}", "("+live+")",
-		"{code}", code(shape, "t"), "{biz_no}", expression(t.bizNo),
+		"{code}", code(shape), "{biz_no}", expression(t.bizNo),
 	)
 	return t, nil
 }
 
-// expression reads a column that may not be there.
+// expression reads a column under the alias t, which may not be there.
 func expression(column string) string {
 	if column == "" {
 		return "NULL::text"

@@ -24,15 +24,8 @@ type Named struct {
 // codeColumns are the names that the code's column has had, the current one first.
 var codeColumns = []string{"code", "tenant_code"}
 
-// code returns the expression for a tenant's code under the alias; NULL where no column has it.
-func code(shape *schema.Table, alias string) string {
-	for _, c := range codeColumns {
-		if shape.Has(c) {
-			return alias + "." + c
-		}
-	}
-	return "NULL::text"
-}
+// code returns the expression for a tenant's code under the alias t; NULL where no column has it.
+func code(shape *schema.Table) string { return expression(shape.OneOf(codeColumns...)) }
 
 // Join returns the LEFT JOIN that leads from the column id of another table to its tenant, and the
 // expression for the tenant's code behind it: no join and NULL in a database without tenants. It takes
@@ -42,7 +35,7 @@ func Join(cat schema.Catalog, id string) (join, codeExpr string) {
 	if !ok {
 		return "", "NULL::text"
 	}
-	return "LEFT JOIN " + shape.Name + " t ON t.id = " + id, code(shape, "t")
+	return "LEFT JOIN " + shape.Name + " t ON t.id = " + id, code(shape)
 }
 
 // named is how they are found: by id or code.
@@ -93,7 +86,7 @@ func Codes(ctx context.Context, r db.Reader, cat schema.Catalog) ([]Named, error
 		return nil, err
 	}
 	const all = `SELECT t.id, {code} AS code, true AS live FROM {table} t WHERE {live} ORDER BY {code} COLLATE "C", t.id`
-	sql := strings.NewReplacer("{table}", shape.Name, "{code}", code(shape, "t"), "{live}", shape.Live("t")).Replace(all)
+	sql := strings.NewReplacer("{table}", shape.Name, "{code}", code(shape), "{live}", shape.Live("t")).Replace(all)
 	return db.Collect[Named](ctx, r, sql)
 }
 
@@ -102,7 +95,7 @@ func find(ctx context.Context, r db.Reader, cat schema.Catalog, text string, del
 	if err != nil {
 		return Named{}, err
 	}
-	sql := strings.NewReplacer("{table}", shape.Name, "{code}", code(shape, "t"), "{live}", shape.Live("t")).Replace(statement)
+	sql := strings.NewReplacer("{table}", shape.Name, "{code}", code(shape), "{live}", shape.Live("t")).Replace(statement)
 	matches, err := db.Collect[Named](ctx, r, sql, pgx.QueryExecModeExec, named.Args([]string{text}, ""))
 	if err != nil {
 		return Named{}, err

@@ -238,13 +238,23 @@ func (l *Ledger) conclude(ctx context.Context, intent uuid.UUID, entries []Entry
 	// The change is made: no signal and no time-out of the command keeps it out of the log.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
+	var err error
+	for range attempts {
+		if err = l.concludeOnce(ctx, intent, entries); !db.Retryable(err) {
+			break
+		}
+	}
+	return err
+}
+
+func (l *Ledger) concludeOnce(ctx context.Context, intent uuid.UUID, entries []Entry) error {
 	now := l.now().UTC().Truncate(time.Microsecond)
 	raw, err := l.db.BeginWrite(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = raw.Rollback(ctx) }()
-	return l.writeOutcome(ctx, raw, intent, "applied", l.writer, entries, now)
+	return l.writeOutcome(ctx, raw, intent, Applied, l.writer, entries, now)
 }
 
 // writeOutcome settles an intent and writes the audit rows of its outcome with the writer, in a transaction that it
@@ -276,7 +286,7 @@ func (l *Ledger) withdraw(ctx context.Context, intent uuid.UUID) {
 		return
 	}
 	defer func() { _ = raw.Rollback(ctx) }()
-	if _, err := raw.Exec(ctx, settleIntent, intent, "void", l.now().UTC()); err == nil {
+	if _, err := raw.Exec(ctx, settleIntent, intent, Void, l.now().UTC()); err == nil {
 		_ = raw.Commit(ctx)
 	}
 }

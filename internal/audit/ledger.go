@@ -263,8 +263,8 @@ func (l *Ledger) again(ctx context.Context, fn func(context.Context, *Tx) ([]Cha
 		try = l.tryAway
 	}
 	for range attempts {
-		if entries, err = try(ctx, fn); !db.Retryable(err) {
-			break
+		if entries, err = try(ctx, fn); !db.Retryable(err) || Unknown(err) {
+			break // what may have been made is not made again
 		}
 	}
 	return entries, err

@@ -59,12 +59,13 @@ where a database cannot be reached, the announcement stays (exit 9). A dry run o
 		}
 		list := make([]reconciled, len(open))
 		failed := 0
+		reached := map[string]*db.DB{}
 		for i, u := range open {
 			list[i] = reconciled{
 				ID: u.ID, OpID: u.OpID, CreatedAt: u.CreatedAt, Operator: u.Operator(), Tenant: u.TenantCode, Action: u.Action,
 				Resource: u.Resource, Name: u.Name,
 			}
-			outcome, err := a.settle(ctx, cmd, w, u)
+			outcome, err := a.settle(ctx, cmd, w, u, reached)
 			if err != nil {
 				message := fault.From(err).Message
 				list[i].Error = &message
@@ -93,15 +94,19 @@ where a database cannot be reached, the announcement stays (exit 9). A dry run o
 	return records[reconciled](a, cmd)
 }
 
-// settle settles one intent, in the database of its tenant as it is reached now.
-func (a *app) settle(ctx context.Context, cmd *cobra.Command, w *writer, u audit.Unsettled) (string, error) {
+// settle settles one intent, in the database of its tenant as it is reached now; reached are those that are open.
+func (a *app) settle(ctx context.Context, cmd *cobra.Command, w *writer, u audit.Unsettled, reached map[string]*db.DB) (string, error) {
 	p := a.placeOf(ctx, cmd, tenants.Named{ID: u.TenantID, Code: &u.TenantCode})
 	if p.err != nil {
 		return "", p.err
 	}
-	d, err := a.open(ctx, p.target.options("tenant "+p.code))
-	if err != nil {
-		return "", err
+	d := reached[p.target.url]
+	if d == nil {
+		var err error
+		if d, err = a.open(ctx, p.target.options("tenant "+p.code)); err != nil {
+			return "", err
+		}
+		reached[p.target.url] = d
 	}
 	return w.Settle(ctx, u, d)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/fleet"
@@ -140,11 +141,12 @@ type failedTenant struct {
 	Code    fault.Code `json:"code"`
 	Message string     `json:"message"`
 	hint    string
+	unknown bool // whether a change was made there is not known, or not recorded yet
 }
 
 func (f *misses) add(code string, err error) {
 	e := fault.From(db.Translate(err))
-	f.list = append(f.list, failedTenant{code, e.Code, e.Message, e.Hint})
+	f.list = append(f.list, failedTenant{code, e.Code, e.Message, e.Hint, audit.Unknown(err)})
 }
 
 // alike is the one refusal that came from every tenant, nil if they failed for reasons of their own: it is about the
@@ -180,6 +182,9 @@ func (f *misses) verdict(of int) error {
 	if len(f.list) == 0 {
 		return nil
 	}
+	if cause := context.Cause(f.ctx); cause != nil {
+		return cause // a signal, and no failure of databases
+	}
 	names := make([]string, len(f.list))
 	for i, x := range f.list {
 		names[i] = x.Tenant
@@ -193,21 +198,25 @@ func (f *misses) verdict(of int) error {
 	}
 	e := fault.New(fault.PartialFailure, "%d of %s failed: %s; the rest is done", len(f.list), plural(of, "tenant"), strings.Join(names, ", ")).
 		With("failed", f.list)
-	if f.tenant.retry != "" {
+	switch {
+	case slices.ContainsFunc(f.list, func(x failedTenant) bool { return x.unknown }):
+		e.WithHint("cxgctl audit reconcile finds out what became of the changes, and records it")
+	case f.tenant.retry != "":
 		e.WithHint("the same command again tries those alone, which %s lists", f.tenant.retry)
 	}
 	return e
 }
 
 // inEach works in the database of each place, in its own time, and yields what that brings forth as rows with the
-// place's code, in the order of the places. The places that fail are added to failed.
-func inEach[R any](ctx context.Context, a *app, home *session, places []place, failed *misses,
+// place's code, in the order of the places. The places that fail are added to failed. Work that is no stream, which has an
+// idle time-out, is given the time that a command has.
+func inEach[R any](ctx context.Context, a *app, home *session, places []place, failed *misses, stream bool,
 	work func(ctx context.Context, s *session, emit func(R) error) error,
 ) iter.Seq2[string, R] {
 	a.clock.stop() // each database has a time of its own
 	return func(yield func(string, R) bool) {
 		for e := range fleet.Run(ctx, places, a.tenant.parallel, func(ctx context.Context, p place, emit func(R) error) error {
-			return p.visit(ctx, home, func(ctx context.Context, s *session) error { return work(ctx, s, emit) })
+			return p.visit(ctx, home, stream, func(ctx context.Context, s *session) error { return work(ctx, s, emit) })
 		}) {
 			switch code := places[e.Place].code; {
 			case e.Done && e.Err != nil:
@@ -221,7 +230,7 @@ func inEach[R any](ctx context.Context, a *app, home *session, places []place, f
 }
 
 // visit connects to a tenant's database for as long as the work in it takes.
-func (p place) visit(ctx context.Context, home *session, work func(context.Context, *session) error) error {
+func (p place) visit(ctx context.Context, home *session, stream bool, work func(context.Context, *session) error) error {
 	if p.err != nil {
 		return p.err
 	}
@@ -240,7 +249,10 @@ func (p place) visit(ctx context.Context, home *session, work func(context.Conte
 		return err
 	}
 	s := &session{db: d, cat: cat, by: home.by, who: home.who, idle: home.idle, home: home, place: &p}
-	return work(ctx, s)
+	if stream {
+		return work(ctx, s)
+	}
+	return work(reached, s)
 }
 
 // split refuses users whose tenant cannot be told.

@@ -46,7 +46,7 @@ tenant_databases names those that stand elsewhere, by the tenant's code. No conn
 		}
 		failed := &misses{app: a}
 		seen := map[string]tenantDatabase{} // by the way to it: one that tenants share is looked at once
-		for code, d := range inEach(ctx, a, s, distinct(places), failed, lookAt) {
+		for code, d := range inEach(ctx, a, s, distinct(places), failed, false, lookAt) {
 			seen[code] = d
 		}
 		why := map[string]string{}

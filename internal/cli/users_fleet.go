@@ -59,7 +59,7 @@ func (a *app) listInTenants(ctx context.Context, s *session, cmd *cobra.Command,
 		return err
 	}
 	failed := &misses{app: a}
-	rows := inEach(ctx, a, s, places, failed, func(ctx context.Context, s *session, emit func(users.User) error) error {
+	rows := inEach(ctx, a, s, places, failed, true, func(ctx context.Context, s *session, emit func(users.User) error) error {
 		if err := s.split(); err != nil {
 			return err
 		}
@@ -117,7 +117,7 @@ func (a *app) getInTenants(ctx context.Context, s *session, cmd *cobra.Command, 
 	}
 	failed := &misses{app: a}
 	var list []tenantUser
-	for code, u := range inEach(ctx, a, s, places, failed, func(ctx context.Context, s *session, emit func(users.User) error) error {
+	for code, u := range inEach(ctx, a, s, places, failed, false, func(ctx context.Context, s *session, emit func(users.User) error) error {
 		if err := s.split(); err != nil {
 			return err
 		}

@@ -30,7 +30,7 @@ func (a *app) changeInTenants(ctx context.Context, w *writer, b *batch[users.Use
 	failed := &misses{app: a}
 	chosen := map[string]selectedIn{}
 	total, due, found := 0, 0, map[string]bool{}
-	for code, x := range inEach(ctx, a, w.session, places, failed, func(ctx context.Context, s *session, emit func(selectedIn) error) error {
+	for code, x := range inEach(ctx, a, w.session, places, failed, false, func(ctx context.Context, s *session, emit func(selectedIn) error) error {
 		x, err := selectIn(ctx, s, b, refs)
 		if err != nil {
 			return err
@@ -66,7 +66,7 @@ func (a *app) changeInTenants(ctx context.Context, w *writer, b *batch[users.Use
 	guarded := w.Guard != audit.Guard{}
 	var after []tenantUser
 	these := slices.DeleteFunc(slices.Clone(places), func(p place) bool { _, ok := chosen[p.code]; return !ok })
-	for code, x := range inEach(ctx, a, w.session, these, failed, func(ctx context.Context, s *session, emit func(changedIn) error) error {
+	for code, x := range inEach(ctx, a, w.session, these, failed, false, func(ctx context.Context, s *session, emit func(changedIn) error) error {
 		t, err := s.users()
 		if err != nil {
 			return err

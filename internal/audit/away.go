@@ -101,8 +101,10 @@ func (l *Ledger) tryAway(ctx context.Context, fn func(context.Context, *Tx) ([]C
 	}
 	entries, err := l.changeAway(ctx, intent, now, fn)
 	switch {
-	case Unknown(err), l.DryRun:
-		return entries, err
+	case Unknown(err):
+		return nil, err
+	case l.DryRun:
+		return l.unlessBrief(entries), err
 	case err != nil || len(entries) == 0:
 		l.withdraw(ctx, intent)
 		return nil, err
@@ -113,7 +115,15 @@ func (l *Ledger) tryAway(ctx context.Context, fn func(context.Context, *Tx) ([]C
 			WithHint("once the manager database is well: cxgctl audit reconcile writes what is missing").
 			With("op_id", l.op.String()).Because(errors.Join(errUnknown, err))
 	}
-	return entries, nil
+	return l.unlessBrief(entries), nil
+}
+
+// unlessBrief are the audit rows that a command is told of: of a million changes nobody wants them.
+func (l *Ledger) unlessBrief(entries []Entry) []Entry {
+	if l.Brief {
+		return nil
+	}
+	return entries
 }
 
 // announce asks the gate and, unless it is a dry run, commits the intent; it returns its id.

@@ -313,13 +313,17 @@ func (l *Ledger) try(ctx context.Context, fn func(context.Context, *Tx) ([]Chang
 	return tx.kept, l.commit(ctx, raw, tx.unsealed[0])
 }
 
-// Keep runs fn in a transaction that changes cxgctl's own tables alone, which are no data of the
+// Keep runs fn in a transaction, of the database that changes are made in, that changes cxgctl's own tables alone, which are no data of the
 // platform: no audit row speaks of it. A dry run leaves it out.
 func (l *Ledger) Keep(ctx context.Context, fn func(context.Context, pgx.Tx) error) error {
 	if l.DryRun {
 		return nil
 	}
-	raw, err := l.db.BeginWrite(ctx)
+	d := l.db
+	if l.away != nil {
+		d = l.away.db
+	}
+	raw, err := d.BeginWrite(ctx)
 	if err != nil {
 		return db.Translate(err)
 	}

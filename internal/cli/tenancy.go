@@ -101,7 +101,7 @@ func (p place) open(ctx context.Context, a *app, home *session) (*session, error
 	if err != nil {
 		return nil, err
 	}
-	cat, err := schema.Read(ctx, d, schema.SysUsers, schema.Applied)
+	cat, err := schema.Read(ctx, d, schema.SysUsers, schema.Applied, schema.ImportFiles, schema.ImportRows)
 	if err != nil {
 		return nil, db.Translate(err)
 	}

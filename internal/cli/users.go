@@ -40,7 +40,7 @@ func (a *app) usersCommand() *cobra.Command {
 		})},
 		child{"list", a.ofTenants(a.usersList)}, child{"update", a.ofTenant(a.usersUpdate)}, child{"delete", a.ofTenant(a.usersDelete)},
 		child{"restore", a.ofTenant(a.usersRestore)}, child{"status", a.ofTenants(a.usersStatus)}, child{"unlock", a.ofTenants(a.usersUnlock)},
-		child{"password", a.ofTenant(a.usersPassword)}, child{"import", a.usersImport}, child{"export", a.ofTenant(a.usersExport)},
+		child{"password", a.ofTenant(a.usersPassword)}, child{"import", a.ofTenant(a.usersImport)}, child{"export", a.ofTenant(a.usersExport)},
 		child{"history", a.ofTenant(func() *cobra.Command { return userNoun.history(a) })})
 }
 

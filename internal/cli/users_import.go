@@ -161,7 +161,7 @@ func (a *app) importUsers(ctx context.Context, w *writer, file *intake.File, f i
 	if w.Guard.Expect != nil || w.Guard.MaxAffected != nil {
 		o.Atomic = true // what was committed could not be rolled back
 	}
-	t, err := users.In(w.cat)
+	t, err := w.users()
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,11 @@ import (
 
 // importStatus is users import --status.
 func (a *app) importStatus(ctx context.Context, w *writer, file *intake.File) error {
-	s, err := users.StatusOfImport(ctx, w.db, w.cat, file)
+	t, err := w.users()
+	if err != nil {
+		return err
+	}
+	s, err := t.StatusOfImport(ctx, w.db, w.cat, file)
 	if err != nil {
 		return err
 	}
@@ -22,6 +26,9 @@ func (a *app) importStatus(ctx context.Context, w *writer, file *intake.File) er
 
 // undoImport is users import --undo.
 func (a *app) undoImport(ctx context.Context, w *writer, op uuid.UUID) error {
+	if w.place != nil {
+		return fault.New(fault.Usage, "--undo does not go with --tenant").WithHint("cxgctl audit list --op %s names the users; users delete --tenant takes them away", op)
+	}
 	t, err := users.In(w.cat)
 	if err != nil {
 		return err

@@ -139,8 +139,8 @@ func TestDownWithoutRecordTakesNothing(t *testing.T) {
 		t.Error("something went that was not recorded")
 	}
 	plan, err := PlanUp(t.Context(), cfg, Tenants)
-	if err != nil || !plan.Adopts || len(plan.Items) != 2 {
-		t.Errorf("%+v, %v, want a plan that finds both tables and adds nothing", plan, err)
+	if err != nil || !plan.Adopts || len(plan.Items) != 4 {
+		t.Errorf("%+v, %v, want a plan that finds the four tables and adds nothing", plan, err)
 	}
 }
 

@@ -95,6 +95,9 @@ var tenantTables = []declaration{
 		phone varchar(50); role_id uuid; default_conflict_resolution_policy_id uuid; is_system_user boolean;
 		last_login_at timestamptz; last_login_ip varchar(45); failed_login_attempts integer; locked_until timestamptz;
 		is_active boolean; is_deleted boolean`},
+	{ImportFiles, `sha256 bytea; name text; bytes bigint; op_id uuid; host text; process text; leased_until timestamptz;
+		started_at timestamptz; finished_at timestamptz; created bigint; updated bigint; skipped bigint; failed bigint`},
+	{ImportRows, `sha256 bytea; line bigint; last_line bigint; records bigint; op_id uuid`},
 	{Applied, `intent_id uuid; op_id uuid; applied_at timestamptz; outcome varchar(10); changes jsonb`},
 }
 

@@ -141,7 +141,7 @@ func (t *Table) importer(ctx context.Context, l *audit.Ledger, cat schema.Catalo
 	}
 	l.Brief = true
 	var err error
-	if im.lease, err = newLease(cat, l, f); err != nil {
+	if im.lease, err = t.newLease(cat, l, f); err != nil {
 		return nil, err
 	}
 	defaults, err := t.defaults(ctx, l.Reader())
@@ -149,6 +149,9 @@ func (t *Table) importer(ctx context.Context, l *audit.Ledger, cat schema.Catalo
 		return nil, err
 	}
 	if im.reader, err = newRowReader(t, f, o, defaults); err != nil {
+		return nil, err
+	}
+	if err := t.importable(o, im.reader); err != nil {
 		return nil, err
 	}
 	im.copy = t.copyColumns()

@@ -16,7 +16,7 @@ import (
 const importHolders = `
 SELECT {columns}
   FROM {table} u
- WHERE u.id = ANY (@ids::uuid[]) OR u.username = ANY (@usernames::text[]) OR u.email = ANY (@emails::text[])
+ WHERE u.id = ANY (@ids::uuid[]) OR (u.username = ANY (@usernames::text[]) OR u.email = ANY (@emails::text[])) AND {holding}
  ORDER BY u.id`
 
 // holders are the users who have what rows want.

@@ -25,6 +25,7 @@ import (
 type lease struct {
 	ledger  *audit.Ledger
 	file    *intake.File
+	key     []byte // what the file is known by
 	host    string
 	process string
 	applied []span
@@ -42,17 +43,15 @@ type span struct {
 // process is still there. It is more than a batch takes, hashing included.
 const leaseTime = "120 seconds"
 
-func newLease(cat schema.Catalog, l *audit.Ledger, f *intake.File) (*lease, error) {
-	for _, name := range []string{schema.ImportFiles, schema.ImportRows} {
-		if _, err := cat.Table(name); err != nil {
-			return nil, fault.From(err).WithHint("an import keeps there what it has applied; cxgctl migrate up --database manager creates it")
-		}
+func (t *Table) newLease(cat schema.Catalog, l *audit.Ledger, f *intake.File) (*lease, error) {
+	if err := t.importTables(cat); err != nil {
+		return nil, err
 	}
 	host, err := os.Hostname()
 	if err != nil {
 		return nil, err
 	}
-	return &lease{ledger: l, file: f, host: host, process: processName(os.Getpid())}, nil
+	return &lease{ledger: l, file: f, key: t.importKey(f), host: host, process: processName(os.Getpid())}, nil
 }
 
 // processName is a process as nothing else on this machine is called: its number and when it began.
@@ -117,7 +116,7 @@ func (l *lease) args() pgx.NamedArgs {
 		by = nil
 	}
 	return pgx.NamedArgs{
-		"id": uuid.Must(uuid.NewV7()), "by": by, "sha256": l.file.Sum[:], "name": l.file.Name, "bytes": l.file.Size,
+		"id": uuid.Must(uuid.NewV7()), "by": by, "sha256": l.key, "name": l.file.Name, "bytes": l.file.Size,
 		"op": l.ledger.Op(), "host": l.host, "process": l.process, "time": leaseTime,
 	}
 }
@@ -152,7 +151,7 @@ func (l *lease) take(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.applied, err = db.Collect[span](ctx, l.ledger.Reader(), readSpans, l.file.Sum[:])
+	l.applied, err = db.Collect[span](ctx, l.ledger.Reader(), readSpans, l.key)
 	return err
 }
 
@@ -199,7 +198,7 @@ func (l *lease) record(ctx context.Context, tx *audit.Tx, rows []*incoming) erro
 	var last int64
 	flush := func() {
 		if open != nil {
-			sends.Queue(insertSpan, uuid.Must(uuid.NewV7()), tx.Now, tx.By.ID, l.file.Sum[:], open.From, open.To, open.Records, l.ledger.Op())
+			sends.Queue(insertSpan, uuid.Must(uuid.NewV7()), tx.Now, tx.ByID(), l.key, open.From, open.To, open.Records, l.ledger.Op())
 		}
 		open = nil
 	}

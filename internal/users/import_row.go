@@ -307,7 +307,9 @@ func (r *rowReader) read(row intake.Row, ordinal int64, done bool) *incoming {
 	r.identity(p, in)
 	u.Phone = p.optional("phone", 20)
 	u.UserType = p.choice("user_type", "TENANT", Types)
-	u.Status = p.choice("status", "ACTIVE", Statuses)
+	if r.t.tenant == nil {
+		u.Status = p.choice("status", "ACTIVE", Statuses)
+	}
 	u.MFAEnabled = p.flag("mfa_enabled", false)
 	u.SSOProvider = p.optional("sso_provider", 50)
 	if in.sso = p.text("sso_subject"); p.column("sso_subject", in.sso) && in.sso != "" {
@@ -343,6 +345,9 @@ func (r *rowReader) read(row intake.Row, ordinal int64, done bool) *incoming {
 	u.Department = p.optional("department", 100)
 	u.Position = p.optional("position", 100)
 	u.IsActive = p.boolean("is_active", p.text("is_active"), true)
+	if r.t.tenant != nil {
+		p.tenantStatus(u)
+	}
 	u.CreatedAt, u.UpdatedAt = p.instant("created_at"), p.instant("updated_at")
 	u.CreatedBy, u.UpdatedBy = p.id("created_by"), p.id("updated_by")
 	r.secrets(p, in)

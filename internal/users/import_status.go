@@ -36,14 +36,12 @@ SELECT CASE WHEN f.leased_until > now() THEN 'running' WHEN f.finished_at IS NUL
   FROM cxg_import.files f WHERE f.sha256 = $1`
 
 // StatusOfImport says how far the import of a file is; one that was never imported is new.
-func StatusOfImport(ctx context.Context, r db.Reader, cat schema.Catalog, f *intake.File) (ImportStatus, error) {
+func (t *Table) StatusOfImport(ctx context.Context, r db.Reader, cat schema.Catalog, f *intake.File) (ImportStatus, error) {
 	s := ImportStatus{File: f.Name, SHA256: f.SumText(), State: "new"}
-	for _, name := range []string{schema.ImportFiles, schema.ImportRows} {
-		if _, err := cat.Table(name); err != nil {
-			return s, err
-		}
+	if err := t.importTables(cat); err != nil {
+		return s, err
 	}
-	rows, err := r.Query(ctx, importStatus, f.Sum[:])
+	rows, err := r.Query(ctx, importStatus, t.importKey(f))
 	if err != nil {
 		return s, err
 	}

@@ -2,6 +2,7 @@ package users
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -184,19 +185,21 @@ func (t *Table) copyColumns() []copyColumn {
 		{"updated_at", func(in *incoming) any { return in.user.UpdatedAt }},
 		{"updated_by", func(in *incoming) any { return binaryID(in.user.UpdatedBy) }},
 	}
+	if t.tenant != nil {
+		return t.having(append(list, t.tenantColumns()...))
+	}
 	for _, v := range schema.LiveValues() {
 		whenLive, err := strconv.ParseBool(v[1])
 		if err == nil {
 			list = append(list, copyColumn{v[0], func(in *incoming) any { return in.user.IsActive == whenLive }})
 		}
 	}
-	var have []copyColumn
-	for _, c := range list {
-		if t.shape.Has(c.name) {
-			have = append(have, c)
-		}
-	}
-	return have
+	return t.having(list)
+}
+
+// having are those columns that the table has.
+func (t *Table) having(list []copyColumn) []copyColumn {
+	return slices.DeleteFunc(list, func(c copyColumn) bool { return !t.shape.Has(c.name) })
 }
 
 // binaryID is an id as pgx encodes it without detours over text.
@@ -236,7 +239,7 @@ func (im *importer) born(in *incoming, tx *audit.Tx) error {
 		u.CreatedAt, in.bornNow = &now, true
 	}
 	if u.CreatedBy == nil {
-		u.CreatedBy = &tx.By.ID
+		u.CreatedBy = tx.ByID()
 	}
 	if in.hash != "" && u.PasswordChangedAt == nil && im.t.shape.Has("password_changed_at") || in.changedNow {
 		u.PasswordChangedAt, in.changedNow = &now, true

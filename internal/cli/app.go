@@ -144,7 +144,7 @@ func (a *app) database(ctx context.Context, cmd *cobra.Command, name string) (ta
 	}
 	if name == "tenants" && c.EachTenantItsOwn() {
 		return target{}, fault.New(fault.Database, "every tenant has a database of its own").
-			WithHint("name tenants by --tenant, or all of them by --all-tenants")
+			WithHint("name tenants by --tenant, or all of them by --all-tenants; a command without these works on the one that CXGCTL_TENANTS_DATABASE_URL leads to")
 	}
 	t := target{url: url, timeout: c.Timeout}
 	if url != "" {

@@ -263,3 +263,32 @@ func TestFiftyTenants(t *testing.T) {
 		t.Errorf("in the end: %s", got)
 	}
 }
+
+// Ctrl-C in the middle is Ctrl-C, and no failure of fifty databases; what was changed before is done and recorded.
+func TestASignalEndsAllTenants(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t, 3)
+	e.own["t-02"] = blackhole(t)
+	p := e.run(t, "users", "list", "--all-tenants", "-o", "csv", "--timeout", "1m").start(t)
+	eventually(t, e.own["t-03"], `SELECT count(*) > 0 FROM pg_stat_database WHERE datname = current_database() AND sessions > 2`)
+	if err := p.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if code := p.exit(t); code != 130 {
+		t.Errorf("exit code %d, want 130: %s", code, p.err.String())
+	}
+	release := hold(t, e.own["t-03"], `SELECT FROM sys.users FOR UPDATE`)
+	e.own["t-02"] = e.own["t-01"] // whatever is there
+	p = e.run(t, "users", "unlock", "bea", "--tenant", "t-0*", "--parallel", "1").start(t)
+	eventually(t, e.own["t-03"], waits)
+	if err := p.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if code := p.exit(t); code != 130 {
+		t.Errorf("exit code %d, want 130: %s", code, p.err.String())
+	}
+	release()
+	if got := ask(t, e.Manager, `SELECT count(*) FILTER (WHERE result = 'SUCCESS') || ' ' || (SELECT count(*) FROM cxg_audit.intent WHERE outcome IS NULL) FROM audt.audit_logs WHERE action_performed = 'UPDATE'`); got != "1 0" {
+		t.Errorf("changes and open intents: %s", got)
+	}
+}

@@ -23,3 +23,6 @@ CREATE TABLE IF NOT EXISTS cxg_audit.intent (
 
 CREATE INDEX IF NOT EXISTS intent_op_id_idx ON cxg_audit.intent (op_id);
 CREATE INDEX IF NOT EXISTS intent_unsettled_idx ON cxg_audit.intent (created_at, id) WHERE outcome IS NULL;
+
+-- Behind `tenants list`: there may be a hundred thousand.
+CREATE INDEX IF NOT EXISTS tenants_created_at_idx ON tnnt.tenants (created_at, id);

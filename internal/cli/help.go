@@ -50,7 +50,7 @@ CXGCTL_OPERATOR               operator, as --operator
 CXGCTL_OUTPUT                 output format, as --output
 CXGCTL_TOKEN_FILE             file with the operator's token: a key, or the backend's access token
 CXGCTL_MANAGER_DATABASE_URL   the manager database
-CXGCTL_TENANTS_DATABASE_URL   the tenants database
+CXGCTL_TENANTS_DATABASE_URL   the tenants database; with {code} in it, one of each tenant
 MANAGER_DATABASE_URL          the backend's own setting, read last
 TENANTS_DATABASE_URL          the backend's own setting, read last
 XDG_CONFIG_HOME               folder of cxgctl/config.yaml (default ~/.config)

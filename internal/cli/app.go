@@ -122,10 +122,11 @@ func (a *app) configFlags(cmd *cobra.Command) config.Flags {
 type target struct {
 	url, password string
 	timeout       time.Duration
+	pooled        bool
 }
 
 func (t target) options(name string) db.Options {
-	return db.Options{Name: name, URL: t.url, Password: t.password, Timeout: t.timeout}
+	return db.Options{Name: name, URL: t.url, Password: t.password, Timeout: t.timeout, Pooled: t.pooled}
 }
 
 // database finds out how to reach the manager or the tenants database: as configured, or in the dev
@@ -142,6 +143,7 @@ func (a *app) database(ctx context.Context, cmd *cobra.Command, name string) (ta
 	}
 	t := target{url: url, timeout: c.Timeout}
 	if url != "" {
+		t.pooled = c.Pooled
 		t.password, err = c.Password()
 		return t, err
 	}

@@ -45,6 +45,10 @@ type Config struct {
 	ManagerURL string `json:"-" yaml:"-"`
 	TenantsURL string `json:"-" yaml:"-"`
 	ReplicaURL string `json:"-" yaml:"-"`
+	// The servers themselves, for migrations, where the others lead through a pooler.
+	DirectURL, DirectTenantsURL string `json:"-" yaml:"-"`
+
+	Pooled bool // a pooler in transaction mode stands before the servers; one that is not named is recognised
 
 	PasswordFile string // absolute; see Password
 	TokenFile    string // absolute
@@ -101,6 +105,7 @@ func Load(f Flags, getenv func(string) string, dir string) (Config, error) {
 		File: s.path, Profile: profile, Sources: sources,
 		Embedded:   v.GetBool(keyEmbedded),
 		ManagerURL: v.GetString(keyManager), TenantsURL: v.GetString(keyTenants), ReplicaURL: v.GetString(keyReplica),
+		DirectURL: v.GetString(keyDirect), DirectTenantsURL: v.GetString(keyDirectTen), Pooled: v.GetBool(keyPooled),
 		PasswordFile: v.GetString(keyPassword), Operator: v.GetString(keyOperator), AuthRequire: v.GetString(keyRequire),
 		JWTSecret: v.GetString(keyJWT), Enforce: v.GetBool(keyEnforce), LockAfter: v.GetInt(keyFailures), LockFor: v.GetDuration(keyLock),
 		Protected: v.GetBool(keyProtected), Output: v.GetString(keyOutput), Timeout: v.GetDuration(keyTimeout),
@@ -238,7 +243,8 @@ func put(values map[string]any, key string, value any) {
 
 // settleDatabase decides between our own PostgreSQL and another. An address that was given for this run
 // (CXGCTL_MANAGER_DATABASE_URL) overrules a profile that says embedded; the backend's own variables,
-// which merely lie about in the shell, do not. A replica is one of the profile's database and of no other.
+// which merely lie about in the shell, do not. A replica is one of the profile's database and of no other; and a
+// direct address counts beside one that has the same source, so that migrations never go to another database.
 func (c *Config) settleDatabase() {
 	manager := find(keyManager)
 	if c.Embedded {
@@ -254,6 +260,16 @@ func (c *Config) settleDatabase() {
 	}
 	if !strings.HasPrefix(c.Sources[keyManager], "profile ") {
 		c.forget(keyReplica, &c.ReplicaURL)
+		if strings.HasPrefix(c.Sources[keyPooled], "profile ") {
+			c.Pooled, c.Sources[keyPooled] = false, c.Sources[keyManager]
+		}
+	}
+	from := func(key string) string { kind, _, _ := strings.Cut(c.Sources[key], " "); return kind }
+	if from(keyDirect) != from(keyManager) {
+		c.forget(keyDirect, &c.DirectURL)
+	}
+	if from(keyDirectTen) != from(keyTenants) {
+		c.forget(keyDirectTen, &c.DirectTenantsURL)
 	}
 }
 

@@ -31,6 +31,7 @@ func (l *Ledger) commit(ctx context.Context, tx pgx.Tx, auditID uuid.UUID) error
 	if err != nil {
 		return err
 	}
+	l.changed = true
 	err = tx.Commit(answer)
 	if err == nil || !db.Lost(err) {
 		return err

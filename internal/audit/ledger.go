@@ -173,6 +173,7 @@ type Ledger struct {
 	op      uuid.UUID
 	now     func() time.Time
 	changes []Entry
+	changed bool         // a transaction was committed, or may have been
 	shown   []shownEntry // what Confirm agreed to; nil for anything
 }
 
@@ -199,6 +200,9 @@ func (l *Ledger) Op() uuid.UUID { return l.op }
 
 // By returns the operator that changes are attributed to.
 func (l *Ledger) By() Operator { return l.by }
+
+// Changed says whether the command has changed something, or may have.
+func (l *Ledger) Changed() bool { return l.changed }
 
 // Entries returns the audit rows of this command's changes: committed or, in a dry run, rolled back.
 func (l *Ledger) Entries() []Entry { return l.changes }

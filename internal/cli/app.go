@@ -178,11 +178,12 @@ const devOperator = "admin"
 
 // session is a connection to the manager database on behalf of an operator.
 type session struct {
-	db   *db.DB
-	cat  schema.Catalog
-	by   audit.Operator
-	who  auth.Identity // by, with what they may do
-	idle time.Duration // how long a stream waits for its next row
+	db      *db.DB
+	primary *db.DB // where db is a replica, else nil
+	cat     schema.Catalog
+	by      audit.Operator
+	who     auth.Identity // by, with what they may do
+	idle    time.Duration // how long a stream waits for its next row
 }
 
 // tables are those that a command needs to know: asking for more costs time, and needs rights on schemas

@@ -76,18 +76,18 @@ func (a *app) readingAll(ctx context.Context, s *session, cmd *cobra.Command, no
 // readingLedger opens the ledger for the audit row of a reading. A database without an audit log has nowhere
 // to leave it; that is no reason to show nothing, and doctor reports it.
 func (a *app) readingLedger(ctx context.Context, s *session, cmd *cobra.Command) (*audit.Ledger, error) {
-	cat, err := schema.Read(ctx, s.db, schema.AuditTables...)
+	cat, err := schema.Read(ctx, s.writable(), schema.AuditTables...)
 	if err != nil || cat[schema.AuditLogs] == nil {
 		return nil, err
 	}
-	return audit.Open(ctx, s.db, cat, s.by, a.origin(cmd))
+	return audit.Open(ctx, s.writable(), cat, s.by, a.origin(cmd))
 }
 
 func recordReading(ctx context.Context, l *audit.Ledger, cmd *cobra.Command, noun string, rows int64, id uuid.UUID) error {
 	filter := map[string]string{}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		switch f.Name {
-		case "output", "columns", "no-headers", "jq", "csv-bom", "csv-safe":
+		case "output", "columns", "no-headers", "jq", "csv-bom", "csv-safe", "max-lag":
 			return
 		}
 		if cmd.InheritedFlags().Lookup(f.Name) == nil {

@@ -243,8 +243,8 @@ func put(values map[string]any, key string, value any) {
 
 // settleDatabase decides between our own PostgreSQL and another. An address that was given for this run
 // (CXGCTL_MANAGER_DATABASE_URL) overrules a profile that says embedded; the backend's own variables,
-// which merely lie about in the shell, do not. A replica is one of the profile's database and of no other; and a
-// direct address counts beside one that has the same source, so that migrations never go to another database.
+// which merely lie about in the shell, do not. The address of a replica, or of the server behind a pooler, counts
+// beside one that has the same kind of source: it is of that database and of no other.
 func (c *Config) settleDatabase() {
 	manager := find(keyManager)
 	if c.Embedded {
@@ -258,13 +258,14 @@ func (c *Config) settleDatabase() {
 			}
 		}
 	}
-	if !strings.HasPrefix(c.Sources[keyManager], "profile ") {
-		c.forget(keyReplica, &c.ReplicaURL)
-		if strings.HasPrefix(c.Sources[keyPooled], "profile ") {
-			c.Pooled, c.Sources[keyPooled] = false, c.Sources[keyManager]
-		}
+	if c.Pooled && !strings.HasPrefix(c.Sources[keyManager], "profile ") {
+		c.Pooled = false
+		delete(c.Sources, keyPooled)
 	}
 	from := func(key string) string { kind, _, _ := strings.Cut(c.Sources[key], " "); return kind }
+	if from(keyReplica) != from(keyManager) {
+		c.forget(keyReplica, &c.ReplicaURL)
+	}
 	if from(keyDirect) != from(keyManager) {
 		c.forget(keyDirect, &c.DirectURL)
 	}

@@ -137,6 +137,11 @@ func (a *app) findTargets(ctx context.Context, cmd *cobra.Command, in *doctor.In
 		if fromDev {
 			dev, t.Source = true, "dev database"
 		}
+		if w == migrate.Manager && a.cfg.ReplicaURL != "" {
+			if o, err := a.replicaOptions(); err == nil { // else the connection says it
+				t.Replica = &o
+			}
+		}
 		in.Targets = append(in.Targets, t)
 	}
 	if dev {

@@ -183,6 +183,9 @@ func reason(err error) string {
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pe.Message
 	}
+	if errors.Is(err, errStandby) {
+		return errStandby.Error() // whatever became of the others
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "no answer in time"
 	}

@@ -1,26 +1,19 @@
 package dbtest
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
-
-// bouncerLimit bounds the start of PgBouncer.
-const bouncerLimit = 10 * time.Second
 
 // Bouncer is a PgBouncer in transaction mode before the server that tests use.
 type Bouncer struct {
@@ -116,59 +109,36 @@ func startBouncer(tb testing.TB, program string, settings []string) (*Bouncer, e
 // serverAccount is the account that PgBouncer runs as where we are root, which it refuses to be: that of the
 // server, whose socket nobody else may reach.
 func serverAccount(cfg *pgx.ConnConfig) (*syscall.Credential, error) {
-	if os.Geteuid() != 0 {
-		return nil, nil
-	}
-	info, err := os.Stat(cfg.Host)
-	if err != nil {
+	if !strings.HasPrefix(cfg.Host, "/") && os.Geteuid() == 0 {
 		const nobody = 65534
 		return &syscall.Credential{Uid: nobody, Gid: nobody}, nil
 	}
+	return ownerOf(cfg.Host)
+}
+
+// ownerOf is the account that owns a folder, where we are root; else nil, for our own.
+func ownerOf(folder string) (*syscall.Credential, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	info, err := os.Stat(folder)
+	if err != nil {
+		return nil, err
+	}
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return nil, fmt.Errorf("%s has no owner", cfg.Host)
+		return nil, fmt.Errorf("%s has no owner", folder)
 	}
 	return &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid}, nil
 }
 
-// run starts the program and waits until it answers. It ends with the test, and with this process.
+// run starts the program and waits until it answers.
 func (b *Bouncer) run(tb testing.TB, program string, account *syscall.Credential) error {
-	var log bytes.Buffer
-	cmd := exec.Command(program, filepath.Join(b.dir, "ini"))
-	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", &log, &log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: account, Pdeathsig: syscall.SIGKILL}
-	started, ended := make(chan error, 1), make(chan struct{})
-	go func() {
-		// The signal comes when the thread ends that started the program, so that one waits with it.
-		runtime.LockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // its log says more
-		}
-		close(ended)
-	}()
-	if err := <-started; err != nil {
+	d, err := startDaemon(tb, account, program, filepath.Join(b.dir, "ini"))
+	if err != nil {
 		return err
 	}
-	tb.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-ended
-	})
-	for deadline := time.Now().Add(bouncerLimit); ; time.Sleep(5 * time.Millisecond) {
-		select {
-		case <-ended:
-			return fmt.Errorf("it ended: %s", log.String())
-		default:
-		}
-		conn, err := pgx.Connect(context.Background(), b.dsn("postgres"))
-		if err == nil {
-			return conn.Close(context.Background())
-		}
-		if time.Now().After(deadline) {
-			return err
-		}
-	}
+	return d.answers(b.dsn("postgres"))
 }
 
 // Through returns the pair as it is reached through the pooler.

@@ -55,6 +55,8 @@ type Target struct {
 	Absent   string // why there is nothing to look at; such a target is skipped
 	Err      error  // why Options could not be settled
 	Required bool   // doctor cannot do its work without it
+
+	Replica *db.Options // where lists read; nil where none is configured
 }
 
 // Input is what the command line knows.
@@ -104,6 +106,7 @@ type check struct {
 var checks = []check{
 	{name: "connection", run: connection},
 	{name: "version", run: version},
+	{name: "replica", run: replica, only: migrate.Manager},
 	{name: "clock", run: clock},
 	{name: "migrations", run: migrations},
 	{name: "schema", run: tables},

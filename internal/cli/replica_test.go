@@ -20,7 +20,7 @@ func TestAFailoverHidesNothingAndAppliesNothingTwice(t *testing.T) {
 	r := dbtest.NewReplicated(t, migrated)
 	both := r.Both()
 	create := func(i int) *process {
-		return cxgctl(t, both, "users", "create", "--username", fmt.Sprintf("u%d", i), "--email", fmt.Sprintf("u%d@example.com", i),
+		return cxgctl(t, both, "users", "create", "--username", fmt.Sprintf("user%d", i), "--email", fmt.Sprintf("user%d@example.com", i),
 			"--full-name", "U", "--no-password", "--timeout", "10s")
 	}
 	promoted := make(chan error, 1)
@@ -41,7 +41,7 @@ func TestAFailoverHidesNothingAndAppliesNothingTwice(t *testing.T) {
 			}
 			// Only a commit whose outcome was not known may turn out to be made.
 			if code != 8 || attempt > 200 {
-				t.Fatalf("u%d, attempt %d exits with %d: %s", i, attempt, code, p.err.String())
+				t.Fatalf("user%d, attempt %d exits with %d: %s", i, attempt, code, p.err.String())
 			}
 			unsure = unsure || strings.Contains(p.err.String(), "is not known")
 			time.Sleep(50 * time.Millisecond)
@@ -53,7 +53,7 @@ func TestAFailoverHidesNothingAndAppliesNothingTwice(t *testing.T) {
 	got := ask(t, r.Standby().Manager, `SELECT concat_ws(' ', count(*), count(DISTINCT username),
 		(SELECT count(*) FROM audt.audit_logs WHERE result = 'SUCCESS' AND action_performed = 'CREATE'),
 		(SELECT count(DISTINCT resource_id) FROM audt.audit_logs WHERE result = 'SUCCESS' AND action_performed = 'CREATE'))
-		FROM idam.users WHERE username LIKE 'u%'`)
+		FROM idam.users WHERE username LIKE 'user%'`)
 	if want := fmt.Sprintf("%d %[1]d %[1]d %[1]d", creates); got != want {
 		t.Errorf("users, their names, audit rows, rows they are of: %s, want %s", got, want)
 	}

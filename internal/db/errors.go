@@ -165,7 +165,7 @@ func connectFault(name string, err error) *fault.Error {
 	switch {
 	case ok && (pe.Code == invalidPassword || pe.Code == invalidAuthorization):
 		return f.WithHint("check the user in the connection string and the password in password_file")
-	case ok && pe.Code == invalidCatalog:
+	case ok && pe.Code == invalidCatalog, ok && pe.Code == protocolViolation && strings.HasSuffix(pe.Message, "does not exist"): // a pooler's
 		return f.WithHint("create the database, or correct the connection string")
 	case ok:
 		return f

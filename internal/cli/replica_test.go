@@ -136,7 +136,7 @@ func TestADeadReplicaIsPassedOver(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, migrated)
 	p := cxgctl(t, pair, "users", "list", "--columns", "username", "--no-headers", "-o", "csv").
-		env("CXGCTL_REPLICA_DATABASE_URL=postgres://cxgctl@/mgmt?host=" + t.TempDir()).exits(t, 0)
+		env("CXGCTL_REPLICA_DATABASE_URL=postgres://cxgctl@/mgmt?host="+t.TempDir()).exits(t, 0)
 	p.says(t, "cannot connect to the replica database")
 	p.says(t, "; reading from the primary")
 	if p.out.String() != "admin\n" {

@@ -131,13 +131,19 @@ func (r *Replicated) on(ctx context.Context, i int, statements ...string) error 
 }
 
 // Primary returns the databases on the server that was the primary at first.
-func (r *Replicated) Primary() Pair { return Pair{Manager: r.dsn("mgmt", 0), Tenants: r.dsn("tnnt", 0)} }
+func (r *Replicated) Primary() Pair {
+	return Pair{Manager: r.dsn("mgmt", 0), Tenants: r.dsn("tnnt", 0)}
+}
 
 // Standby returns the databases on the server that was the standby at first.
-func (r *Replicated) Standby() Pair { return Pair{Manager: r.dsn("mgmt", 1), Tenants: r.dsn("tnnt", 1)} }
+func (r *Replicated) Standby() Pair {
+	return Pair{Manager: r.dsn("mgmt", 1), Tenants: r.dsn("tnnt", 1)}
+}
 
 // Both returns the databases with both servers named, the standby first.
-func (r *Replicated) Both() Pair { return Pair{Manager: r.dsn("mgmt", 1, 0), Tenants: r.dsn("tnnt", 1, 0)} }
+func (r *Replicated) Both() Pair {
+	return Pair{Manager: r.dsn("mgmt", 1, 0), Tenants: r.dsn("tnnt", 1, 0)}
+}
 
 func (r *Replicated) dsn(database string, servers ...int) string {
 	var hosts, ports []string
@@ -158,7 +164,9 @@ func (r *Replicated) Pause(ctx context.Context) error {
 }
 
 // Resume has the standby go on.
-func (r *Replicated) Resume(ctx context.Context) error { return r.on(ctx, 1, "SELECT pg_wal_replay_resume()") }
+func (r *Replicated) Resume(ctx context.Context) error {
+	return r.on(ctx, 1, "SELECT pg_wal_replay_resume()")
+}
 
 // Fail ends the primary without a word to anybody.
 func (r *Replicated) Fail() { r.primary.stop(syscall.SIGQUIT) }

@@ -157,6 +157,12 @@ func TestTheOneThatTakesWritesIsFound(t *testing.T) {
 			"--full-name", "U", "--no-password").exits(t, 0)
 	}
 	cxgctl(t, r.Standby(), "users", "list").exits(t, 0)
+	compat := cxgctl(t, r.Standby(), "doctor", "--compat", "--database", "manager", "-o", "csv", "--columns", "check,status").exits(t, 9)
+	for _, line := range []string{"connection,WARN", "read-only,OK", "time-outs,OK", "xmin,OK", "copy,SKIP"} {
+		if !strings.Contains(compat.out.String(), line+"\n") {
+			t.Errorf("on a standby there is no %s in\n%s", line, compat.out.String())
+		}
+	}
 	cxgctl(t, r.Standby(), "users", "update", "admin", "--phone", "1").exits(t, 8).says(t, "the server is read-only (a standby?)")
 	r.Fail()
 	cxgctl(t, r.Both(), "users", "list").exits(t, 0) // somebody may still read

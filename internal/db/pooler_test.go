@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -128,7 +129,7 @@ func TestNothingIsLeftToAPooledSession(t *testing.T) {
 		t.Errorf("a write among reads: %v", err)
 	}
 	var n int
-	if err := d.QueryRow(ctx, "SELECT count(*) FROM item WHERE false HAVING false").Scan(&n); err != pgx.ErrNoRows {
+	if err := d.QueryRow(ctx, "SELECT count(*) FROM item WHERE false HAVING false").Scan(&n); !errors.Is(err, pgx.ErrNoRows) {
 		t.Errorf("no row: %v", err)
 	}
 	if err := d.QueryRow(ctx, "SELECT count(*)::text || 'x' FROM item").Scan(&n); err == nil {

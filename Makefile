@@ -1,5 +1,5 @@
 # `make demo` shows what cxgctl does, `make test` proves it. Both bring PostgreSQL's programs along
-# (.ci/postgres) where they are missing.
+# (.ci/postgres) where they are missing; the tests bring a pooler too (.ci/pgbouncer).
 
 SHELL := /bin/bash
 GO    ?= go
@@ -15,7 +15,7 @@ LDFLAGS := -s -w -X github.com/cxgctl/cxgctl/internal/cli.Version=$(VERSION)
 RACE = $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo 'int main(void) { return 0; }' | \
 	$$($(GO) env CC) -include stdlib.h -fsyntax-only -x c - 2>/dev/null && echo -race)
 
-.PHONY: help demo test build postgres bench fuzz fmt lint tidy check clean
+.PHONY: help demo test build postgres pgbouncer bench fuzz fmt lint tidy check clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ help: ## Say what there is to make
 demo: postgres build ## Build, start a PostgreSQL, and do the main job before your eyes
 	@.ci/demo
 
-test: postgres ## Run every test, with the race detector where there is a C compiler
+test: postgres pgbouncer ## Run every test, with the race detector where there is a C compiler
 	@set -e; race="$(RACE)"; \
 	[ -n "$$race" ] || echo 'make test: no C compiler here, so the race detector is off' >&2; \
 	set -x; $(GO) test $$race -timeout 40m $$($(GO) list ./... | grep -v '/internal/cli$$'); \
@@ -34,6 +34,9 @@ build: ## Build bin/cxgctl
 
 postgres: ## Find PostgreSQL's server programs, or install them
 	@.ci/postgres
+
+pgbouncer: ## Install PgBouncer, which the tests stand before the server
+	@.ci/pgbouncer
 
 bench: postgres build ## Measure cxgctl against psql, side by side
 	$(GO) run ./internal/bench

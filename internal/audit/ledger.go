@@ -4,7 +4,6 @@ package audit
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -185,6 +184,7 @@ type Ledger struct {
 	op      uuid.UUID
 	now     func() time.Time
 	changes []Entry
+	changed bool         // a transaction was committed, or may have been
 	shown   []shownEntry // what Confirm agreed to; nil for anything
 	away    *away        // where the changes are made, if not in the database of the audit log
 }
@@ -212,6 +212,9 @@ func (l *Ledger) Op() uuid.UUID { return l.op }
 
 // By returns the operator that changes are attributed to.
 func (l *Ledger) By() Operator { return l.by }
+
+// Changed says whether the command has changed something, or may have.
+func (l *Ledger) Changed() bool { return l.changed }
 
 // Entries returns the audit rows of this command's changes: committed or, in a dry run, rolled back.
 func (l *Ledger) Entries() []Entry { return l.changes }
@@ -262,9 +265,15 @@ func (l *Ledger) again(ctx context.Context, fn func(context.Context, *Tx) ([]Cha
 	if l.away != nil {
 		try = l.tryAway
 	}
+	found := false // the primary was looked for
 	for range attempts {
-		if entries, err = try(ctx, fn); !db.Retryable(err) || Unknown(err) {
-			break // what may have been made is not made again
+		entries, err = try(ctx, fn)
+		switch {
+		case db.ReadOnly(err) && !found:
+			found = true
+			l.db.FindPrimary()
+		case !db.Retryable(err) || Unknown(err):
+			return entries, err // what may have been made is not made again
 		}
 	}
 	return entries, err
@@ -332,80 +341,6 @@ func (l *Ledger) Keep(ctx context.Context, fn func(context.Context, pgx.Tx) erro
 		return db.Translate(err)
 	}
 	return db.Translate(raw.Commit(ctx))
-}
-
-// answerGrace is how long the answer to a COMMIT is waited for when the command's time is over.
-const answerGrace = time.Second
-
-// settleTimeout is how long the outcome of a COMMIT without an answer is looked for.
-const settleTimeout = 15 * time.Second
-
-// commit commits and, if the connection breaks before the answer, finds out whether it took place:
-// the audit row's id was made by us, so its presence settles it. The old server process must be gone
-// first, or it might still commit after we looked.
-func (l *Ledger) commit(ctx context.Context, tx pgx.Tx, auditID uuid.UUID) error {
-	// From here on a signal must not tear the connection: the commit takes place or not, and we say which.
-	// It may hang, though, and then whoever sent the signal, or ran out of time, has waited enough.
-	answer, giveUp := context.WithCancel(context.WithoutCancel(ctx))
-	defer giveUp()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(answerGrace, giveUp) })()
-	pid := tx.Conn().PgConn().PID()
-	err := tx.Commit(answer)
-	if err == nil || !db.Lost(err) {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
-	defer cancel()
-	for tries := 0; ctx.Err() == nil; tries++ {
-		found, settled, serr := l.settled(ctx, auditID, pid, tries > terminateAfter)
-		switch {
-		case serr == nil && found:
-			return nil
-		case serr == nil && settled:
-			return fault.New(fault.Database, "the connection broke during the commit, and nothing was changed").
-				WithHint("run the command again").Because(err)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-	return fault.New(fault.Database, "the connection broke during the commit, and whether it took place is not known").
-		WithHint("once the server is back: cxgctl audit list --op %s shows the change if it was made", l.op).
-		With("op_id", l.op.String()).Because(errors.Join(errUnknown, err))
-}
-
-var errUnknown = errors.New("the outcome of a commit is not known")
-
-// Unknown says whether err leaves open whether a change was made: then nobody may act as if it was not.
-func Unknown(err error) bool { return errors.Is(err, errUnknown) }
-
-// terminateAfter is how many looks an old server process gets to end by itself. One whose client went
-// away without a word would wait for it for hours.
-const terminateAfter = 20
-
-const (
-	// A process that has ended its transaction counts as gone.
-	lookForProcess = `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND xact_start IS NOT NULL)`
-	endProcess     = `
-SELECT count(pg_terminate_backend(a.pid))
-  FROM pg_stat_activity a
- WHERE a.pid = $1 AND a.usename = current_user AND a.application_name = current_setting('application_name')`
-	lookForEntry = `SELECT EXISTS (SELECT FROM audt.audit_logs WHERE id = $1)`
-)
-
-// settled looks whether the old process is gone, and only then for the audit row: in one statement the
-// row would be looked for in a snapshot from before the process ended.
-func (l *Ledger) settled(ctx context.Context, auditID uuid.UUID, pid uint32, end bool) (found, gone bool, err error) {
-	if err := l.db.QueryRow(ctx, lookForProcess, int32(pid)).Scan(&gone); err != nil {
-		return false, false, err
-	}
-	if !gone && end {
-		var ended int
-		return false, false, l.db.QueryRow(ctx, endProcess, int32(pid)).Scan(&ended)
-	}
-	err = l.db.QueryRow(ctx, lookForEntry, auditID).Scan(&found)
-	return found, gone, err
 }
 
 // failureTimeout is how long the row of a failed attempt may take: whoever pressed Ctrl-C, or ran out

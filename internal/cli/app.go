@@ -124,10 +124,11 @@ func (a *app) configFlags(cmd *cobra.Command) config.Flags {
 type target struct {
 	url, password string
 	timeout       time.Duration
+	pooled        bool
 }
 
 func (t target) options(name string) db.Options {
-	return db.Options{Name: name, URL: t.url, Password: t.password, Timeout: t.timeout}
+	return db.Options{Name: name, URL: t.url, Password: t.password, Timeout: t.timeout, Pooled: t.pooled}
 }
 
 // database finds out how to reach the manager or the tenants database: as configured, or in the dev
@@ -148,6 +149,7 @@ func (a *app) database(ctx context.Context, cmd *cobra.Command, name string) (ta
 	}
 	t := target{url: url, timeout: c.Timeout}
 	if url != "" {
+		t.pooled = c.Pooled
 		t.password, err = c.Password()
 		return t, err
 	}
@@ -182,11 +184,12 @@ const devOperator = "admin"
 
 // session is a connection to the manager database on behalf of an operator.
 type session struct {
-	db   *db.DB
-	cat  schema.Catalog
-	by   audit.Operator
-	who  auth.Identity // by, with what they may do
-	idle time.Duration // how long a stream waits for its next row
+	db      *db.DB
+	primary *db.DB // where db is a replica, else nil
+	cat     schema.Catalog
+	by      audit.Operator
+	who     auth.Identity // by, with what they may do
+	idle    time.Duration // how long a stream waits for its next row
 
 	// of a session with a tenant's database: which, and the one with the manager's
 	place *place

@@ -62,6 +62,9 @@ func (a *app) changing(flags *changeFlags, fn func(ctx context.Context, w *write
 		if len(l.Entries()) > 0 && !l.DryRun {
 			a.clock.done()
 		}
+		if l.Changed() {
+			a.wrote(ctx, l, s.db.Where())
+		}
 		return err
 	})
 }

@@ -20,12 +20,16 @@ import (
 
 func (a *app) doctorCommand() *cobra.Command {
 	var f migrateFlags
+	var compat bool
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Look for what would make commands fail, and say what mends it; changes nothing", Args: exactly(),
 		Long: "doctor looks at the configuration, the connections, the servers and the tables that commands depend on,\n" +
 			"and at every row for what no constraint keeps out: a million users and two million invoices take some\n" +
 			"seconds. It changes nothing, locks nothing and needs no operator. It exits with 0 when all is well,\n" +
-			"with 9 when it found something, and with 8 when it could not look.",
+			"with 9 when it found something, and with 8 when it could not look.\n\n" +
+			"--compat tries instead what cxgctl needs of a server, be it PostgreSQL, one that speaks its protocol, or either\n" +
+			"behind a pooler: by reading, and in transactions that are rolled back, for which the role needs the rights that\n" +
+			"changes need. One row may be locked for a moment.",
 		Example: "  cxgctl doctor\n  cxgctl doctor -o json --jq '.data.items[] | select(.remedy != \"\") | .remedy'",
 	}
 	cmd.RunE = a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
@@ -48,6 +52,7 @@ func (a *app) doctorCommand() *cobra.Command {
 			return err
 		}
 		in := a.toExamine(unread)
+		in.Compat = compat
 		if unread == nil {
 			a.findTargets(ctx, cmd, &in, which, f.database != "")
 		} else {
@@ -65,6 +70,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		return verdict
 	})
 	f.bind(cmd)
+	cmd.Flags().BoolVar(&compat, "compat", false, "try what cxgctl needs of a server, item by item, and say what goes without it")
 	return ofTenantsToo[tenantResult](a, records[doctor.Result](a, cmd))
 }
 
@@ -135,9 +141,15 @@ func (a *app) findTargets(ctx context.Context, cmd *cobra.Command, in *doctor.In
 		default:
 			reach, err := a.database(ctx, cmd, name)
 			t.Options, t.Err = reach.options(name), err
+			t.Direct = w == migrate.Manager && a.cfg.DirectURL != "" || w == migrate.Tenants && a.cfg.DirectTenantsURL != ""
 		}
 		if fromDev {
 			dev, t.Source = true, "dev database"
+		}
+		if w == migrate.Manager && a.cfg.ReplicaURL != "" {
+			if o, err := a.replicaOptions(); err == nil { // else the connection says it
+				t.Replica = &o
+			}
 		}
 		in.Targets = append(in.Targets, t)
 	}

@@ -49,7 +49,7 @@ func (x *exportFlags) check(all bool, file string) error {
 // shaping are the flags of a list that do not select rows.
 var shaping = []string{
 	"output", "columns", "no-headers", "output-file", "jq", "csv-bom", "csv-safe", "page", "page-size", "all", "cursor",
-	"sort", "state", "manifest",
+	"sort", "state", "manifest", "max-lag",
 }
 
 // selectedBy returns the flags that select rows, with their values as they were given.

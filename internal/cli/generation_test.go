@@ -21,6 +21,7 @@ type world struct {
 	template dbtest.Template
 	macros   *strings.Replacer // what scripts' SQL calls by a neutral name, as it is here
 	facts    map[string]bool   // conditions of scripts: [flag], [audit], …
+	bouncer  *dbtest.Bouncer   // what commands reach the databases through; nil for nothing
 }
 
 // ours is a freshly migrated pair of databases with one operator, admin.
@@ -41,7 +42,7 @@ func ours() world {
 		macros: macros(generations.Generation{
 			UserFlag: "is_active", UserLive: true, InvoiceFlag: "deleted", TenantFlag: "is_deleted", TenantCode: "code",
 		}),
-		facts: map[string]bool{"flag": true, "audit": true, "alternative": false, "split": true},
+		facts: map[string]bool{"flag": true, "audit": true, "alternative": false, "split": true, "pooled": false},
 	}
 }
 
@@ -92,7 +93,7 @@ func found(g generations.Generation) world {
 	w := world{
 		name: g.Name, template: g.With(g.Rows, "").With(g.NastyRows()).Template(),
 		macros: macros(g),
-		facts:  map[string]bool{"flag": g.UserFlag != "", "audit": g.Audit != "", "alternative": g.Audit == generations.ActionAudit, "split": g.SharedTenants},
+		facts:  map[string]bool{"flag": g.UserFlag != "", "audit": g.Audit != "", "alternative": g.Audit == generations.ActionAudit, "split": g.SharedTenants, "pooled": false},
 	}
 	return w
 }
@@ -118,7 +119,7 @@ func adopted(g generations.Generation) world {
 			},
 		},
 		macros: macros(g),
-		facts:  map[string]bool{"flag": true, "audit": true, "alternative": g.Audit == generations.ActionAudit, "split": g.SharedTenants},
+		facts:  map[string]bool{"flag": true, "audit": true, "alternative": g.Audit == generations.ActionAudit, "split": g.SharedTenants, "pooled": false},
 	}
 }
 

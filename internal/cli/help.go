@@ -51,6 +51,9 @@ CXGCTL_OUTPUT                 output format, as --output
 CXGCTL_TOKEN_FILE             file with the operator's token: a key, or the backend's access token
 CXGCTL_MANAGER_DATABASE_URL   the manager database
 CXGCTL_TENANTS_DATABASE_URL   the tenants database; with {code} in it, one of each tenant
+CXGCTL_REPLICA_DATABASE_URL   beside the first: what lists and exports read
+CXGCTL_DIRECT_DATABASE_URL, CXGCTL_DIRECT_TENANTS_DATABASE_URL
+                              beside those that lead through a pooler: the servers themselves, for migrate
 MANAGER_DATABASE_URL          the backend's own setting, read last
 TENANTS_DATABASE_URL          the backend's own setting, read last
 XDG_CONFIG_HOME               folder of cxgctl/config.yaml (default ~/.config)

@@ -57,6 +57,9 @@ func (h *host) lend(ctx context.Context, o db.Options) (*db.DB, error) {
 
 // recall ends the sessions with the databases of a pair. A script does so when it changes tables under them.
 func (h *host) recall(manager string) {
+	if manager == "" {
+		return // a profile names it; the sessions of every other script are not to end for that
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for o, d := range h.lent {

@@ -33,12 +33,12 @@ func (a *app) invoicesSummary() *cobra.Command {
 			"neither PAID nor CANCELED, stands once more by its age: not yet due, and 1-30, 31-60, 61-90 and more days past due (UTC).",
 		Example: "  cxgctl invoices summary --by month --from 2026-01-01 --to 2027-01-01\n  cxgctl invoices summary --by tenant --currency KRW -o csv --output-file receivables.csv",
 	}
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
 		t, err := invoices.In(s.cat)
 		if err != nil {
 			return err
 		}
-		sums, err := t.Summarize(ctx, s.db, f.filter(), by, today())
+		sums, err := t.Summarize(ctx, a.replicated(ctx, s, cmd).db, f.filter(), by, today())
 		if err != nil {
 			return err
 		}
@@ -57,12 +57,12 @@ func (a *app) invoicesReport() *cobra.Command {
 			"owed, what of it is overdue, and how old it is: not yet due, and 1-30, 31-60, 61-90 and more days past due (UTC).",
 		Example: "  cxgctl invoices report\n  cxgctl invoices report --tenant acme -o json\n  cxgctl invoices report --overdue -o csv --columns tenant_code,currency,overdue",
 	}
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
 		t, err := invoices.In(s.cat)
 		if err != nil {
 			return err
 		}
-		debts, err := t.Report(ctx, s.db, f.filter(), today())
+		debts, err := t.Report(ctx, a.replicated(ctx, s, cmd).db, f.filter(), today())
 		if err != nil {
 			return err
 		}
@@ -75,6 +75,7 @@ func (a *app) invoicesReport() *cobra.Command {
 func sums[T any](a *app, cmd *cobra.Command, f *invoiceFilter) *cobra.Command {
 	f.bind(cmd)
 	f.bindMethods(cmd)
+	bindMaxLag(cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted invoices too")
 	needs(cmd, "INVOICE_LIST")
 	return records[T](a, cmd)

@@ -67,6 +67,14 @@ func (a *app) server(ctx context.Context, cmd *cobra.Command, which migrate.Data
 	if err != nil {
 		return nil, err
 	}
+	direct := a.cfg.DirectURL
+	if which == migrate.Tenants {
+		direct = a.cfg.DirectTenantsURL
+	}
+	if direct != "" {
+		t.url = direct
+	}
+	t.pooled = false // else it is found out, and refused
 	return db.Config(t.options(string(which)))
 }
 

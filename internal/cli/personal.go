@@ -77,12 +77,12 @@ func (a *app) readingAll(ctx context.Context, s *session, cmd *cobra.Command, no
 // readingLedger opens the ledger for the audit row of a reading. A database without an audit log has nowhere
 // to leave it; that is no reason to show nothing, and doctor reports it.
 func (a *app) readingLedger(ctx context.Context, s *session, cmd *cobra.Command) (*audit.Ledger, error) {
-	home := s.manager()
-	cat, err := schema.Read(ctx, home.db, schema.AuditTables...)
+	home := s.manager().writable()
+	cat, err := schema.Read(ctx, home, schema.AuditTables...)
 	if err != nil || cat[schema.AuditLogs] == nil {
 		return nil, err
 	}
-	return audit.Open(ctx, home.db, cat, s.by, a.origin(cmd))
+	return audit.Open(ctx, home, cat, s.by, a.origin(cmd))
 }
 
 // about is what a reading is about: rows of a noun, of a tenant where the session is in its database.
@@ -98,7 +98,7 @@ func recordReading(ctx context.Context, l *audit.Ledger, cmd *cobra.Command, abo
 	filter := map[string]string{}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		switch f.Name {
-		case "output", "columns", "no-headers", "jq", "csv-bom", "csv-safe":
+		case "output", "columns", "no-headers", "jq", "csv-bom", "csv-safe", "max-lag":
 			return
 		}
 		if cmd.InheritedFlags().Lookup(f.Name) == nil {

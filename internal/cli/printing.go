@@ -115,6 +115,9 @@ func list[T any](a *app, v output.View, flags *pageFlags, open func(context.Cont
 		if err := flags.check(flags.all, a.print.File); err != nil {
 			return err
 		}
+		if flags.state == "" && flags.manifest == "" { // marks are of the primary's transactions
+			s = a.replicated(ctx, s, cmd)
+		}
 		l, err := open(ctx, s)
 		if err != nil {
 			return err
@@ -156,6 +159,7 @@ func (p *pageFlags) bind(cmd *cobra.Command) {
 	f.IntVar(&p.page, "page", 1, "page `number`, from 1")
 	f.IntVar(&p.size, "page-size", 20, "rows on a page, at most 1000")
 	f.BoolVar(&p.all, "all", false, "every row, streamed")
+	bindMaxLag(cmd)
 	cmd.MarkFlagsMutuallyExclusive("all", "page")
 	cmd.MarkFlagsMutuallyExclusive("all", "page-size")
 }

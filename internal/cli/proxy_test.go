@@ -143,8 +143,10 @@ func answered(server net.Conn, message []byte) {
 	_, _ = server.Read(make([]byte, 1<<10))
 }
 
+// A pooler tells no process of the server's, and gives it to others afterwards.
 func TestALostAnswerToCommitIsSettled(t *testing.T) {
 	t.Parallel()
+	bouncer := dbtest.NewBouncer(t)
 	for name, c := range map[string]struct {
 		fate func(client, server net.Conn, message []byte)
 		done bool
@@ -165,20 +167,87 @@ func TestALostAnswerToCommitIsSettled(t *testing.T) {
 			time.Sleep(500 * time.Millisecond)
 		}, false},
 	} {
+		for _, way := range []string{"direct", "pooled"} {
+			t.Run(name+"/"+way, func(t *testing.T) {
+				t.Parallel()
+				pair := withAda(t)
+				target := pair
+				if way == "pooled" {
+					var err error
+					if target, err = bouncer.Through(pair); err != nil {
+						t.Fatal(err)
+					}
+				}
+				proxy, dsn := between(t, target, "tcp", "commit\x00", c.fate)
+				p := cxgctl(t, pair, "users", "update", "ada", "--phone", "new", "--timeout", "2s").env("CXGCTL_MANAGER_DATABASE_URL=" + dsn)
+				if c.done {
+					p.exits(t, 0)
+					changed(t, pair.Manager)
+				} else {
+					p.exits(t, 8).says(t, "the connection broke during the commit, and nothing was changed")
+					untouched(t, pair.Manager)
+				}
+				if !proxy.happened.Load() {
+					t.Error("no accident happened")
+				}
+			})
+		}
+	}
+}
+
+// A commit that the primary took with it into its end is settled by the standby that takes its place: not before
+// that has read everything.
+func TestACommitIsSettledAfterAFailover(t *testing.T) {
+	t.Parallel()
+	for name, done := range map[string]bool{"committed": true, "not committed": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			pair := withAda(t)
-			proxy, dsn := between(t, pair, "tcp", "commit\x00", c.fate)
-			p := cxgctl(t, pair, "users", "update", "ada", "--phone", "new", "--timeout", "2s").env("CXGCTL_MANAGER_DATABASE_URL=" + dsn)
-			if c.done {
-				p.exits(t, 0)
-				changed(t, pair.Manager)
-			} else {
-				p.exits(t, 8).says(t, "the connection broke during the commit, and nothing was changed")
-				untouched(t, pair.Manager)
+			r := dbtest.NewReplicated(t, migrated)
+			if _, err := query(t.Context(), r.Primary().Manager, insertAda); err != nil {
+				t.Fatal(err)
 			}
+			promoted := make(chan error, 1)
+			proxy, dsn := between(t, r.Primary(), "unix", "commit\x00", func(client, server net.Conn, message []byte) {
+				if done {
+					answered(server, message)
+				}
+				r.Fail()
+				_ = client.Close()
+				go func() {
+					time.Sleep(500 * time.Millisecond) // in which the standby is all there is
+					promoted <- r.Promote(t.Context())
+				}()
+			})
+			// the standby is named too, and so comes next
+			u, err := url.Parse(dsn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			standby, err := pgx.ParseConfig(r.Standby().Manager)
+			if err != nil {
+				t.Fatal(err)
+			}
+			q := u.Query()
+			q.Set("host", q.Get("host")+","+standby.Host)
+			q.Set("port", q.Get("port")+",5432")
+			u.RawQuery = q.Encode()
+			p := cxgctl(t, r.Primary(), "users", "update", "ada", "--phone", "new", "--timeout", "5s").env("CXGCTL_MANAGER_DATABASE_URL=" + u.String())
+			want := 0
+			if !done {
+				want = 8
+			}
+			p.exits(t, want)
 			if !proxy.happened.Load() {
 				t.Error("no accident happened")
+			}
+			if err := <-promoted; err != nil {
+				t.Fatal(err)
+			}
+			if done {
+				changed(t, r.Standby().Manager)
+			} else {
+				p.says(t, "nothing was changed")
+				untouched(t, r.Standby().Manager)
 			}
 		})
 	}

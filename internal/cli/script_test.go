@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -88,6 +89,14 @@ func (w world) setup(env *testscript.Env) error {
 	env.Defer(mine.close) // before the drop
 	env.Defer(func() { running.recall(pair.Manager) })
 	env.Values[connectionsKey] = mine
+	direct := pair
+	if w.bouncer != nil {
+		if pair, err = w.bouncer.Through(pair); err != nil {
+			return err
+		}
+		env.Setenv("CXGCTL_DIRECT_DATABASE_URL", direct.Manager)
+		env.Setenv("CXGCTL_DIRECT_TENANTS_DATABASE_URL", direct.Tenants)
+	}
 	home := filepath.Join(env.WorkDir, "home")
 	if err := os.MkdirAll(home, 0o755); err != nil {
 		return err
@@ -152,9 +161,10 @@ var definition = regexp.MustCompile(`\b(ALTER|CREATE|DROP|GRANT|REVOKE|pg_termin
 // runSQL runs statements on the manager database, or with -tenants on the tenants', and prints the
 // last one's rows with tabs between the cells. Names in braces become what this world calls them.
 func (w world) runSQL(ts *testscript.TestScript, neg bool, args []string) {
-	dsn := ts.Getenv("CXGCTL_MANAGER_DATABASE_URL")
+	dsn := cmp.Or(ts.Getenv("CXGCTL_DIRECT_DATABASE_URL"), ts.Getenv("CXGCTL_MANAGER_DATABASE_URL"))
 	if len(args) > 0 && args[0] == "-tenants" {
-		dsn, args = ts.Getenv("CXGCTL_TENANTS_DATABASE_URL"), args[1:]
+		dsn = cmp.Or(ts.Getenv("CXGCTL_DIRECT_TENANTS_DATABASE_URL"), ts.Getenv("CXGCTL_TENANTS_DATABASE_URL"))
+		args = args[1:]
 	}
 	if owner := ts.Getenv("OWNER_DATABASE_URL"); owner != "" {
 		dsn = owner // scripts that break the connection string keep the good one here

@@ -87,7 +87,7 @@ func (a *app) placeOf(ctx context.Context, cmd *cobra.Command, t tenants.Named) 
 		p.target = *a.tenant.dev
 		return p
 	}
-	p.target = target{url: url, timeout: a.cfg.Timeout}
+	p.target = target{url: url, timeout: a.cfg.Timeout, pooled: a.cfg.Pooled}
 	p.target.password, p.err = a.cfg.Password()
 	return p
 }

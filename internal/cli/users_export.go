@@ -47,6 +47,7 @@ func (a *app) usersExport() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		s = a.replicated(ctx, s, cmd)
 		leave, err := a.readingAll(ctx, s, cmd, users.Noun.Name)
 		if err != nil {
 			return err
@@ -57,6 +58,7 @@ func (a *app) usersExport() *cobra.Command {
 		return exportAll(a, leave, db.Stream[users.Exported](ctx, s.db, s.idle, q))
 	})
 	f.bind(cmd)
+	bindMaxLag(cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted users too")
 	cmd.Flags().BoolVar(&hashes, "with-hashes", false, "with the passwords' hashes, as password_hash; for a MASTER, and recorded in the audit log")
 	needs(cmd, "USER_LIST")

@@ -47,6 +47,10 @@ type Config struct {
 	ReplicaURL string `json:"-" yaml:"-"`
 	// Of tenants that the profile names one by one, by their codes; see TenantURL.
 	TenantDatabases map[string]string `json:"-" yaml:"-"`
+	// The servers themselves, for migrations, where the others lead through a pooler.
+	DirectURL, DirectTenantsURL string `json:"-" yaml:"-"`
+
+	Pooled bool // a pooler in transaction mode stands before the servers; one that is not named is recognised
 
 	PasswordFile string // absolute; see Password
 	TokenFile    string // absolute
@@ -103,6 +107,7 @@ func Load(f Flags, getenv func(string) string, dir string) (Config, error) {
 		File: s.path, Profile: profile, Sources: sources,
 		Embedded:   v.GetBool(keyEmbedded),
 		ManagerURL: v.GetString(keyManager), TenantsURL: v.GetString(keyTenants), ReplicaURL: v.GetString(keyReplica),
+		DirectURL: v.GetString(keyDirect), DirectTenantsURL: v.GetString(keyDirectTen), Pooled: v.GetBool(keyPooled),
 		PasswordFile: v.GetString(keyPassword), Operator: v.GetString(keyOperator), AuthRequire: v.GetString(keyRequire),
 		JWTSecret: v.GetString(keyJWT), Enforce: v.GetBool(keyEnforce), LockAfter: v.GetInt(keyFailures), LockFor: v.GetDuration(keyLock),
 		Protected: v.GetBool(keyProtected), Output: v.GetString(keyOutput), Timeout: v.GetDuration(keyTimeout),
@@ -245,8 +250,9 @@ func put(values map[string]any, key string, value any) {
 
 // settleDatabase decides between our own PostgreSQL and another. An address that was given for this run
 // (CXGCTL_MANAGER_DATABASE_URL) overrules a profile that says embedded; the backend's own variables,
-// which merely lie about in the shell, do not. A replica is one of the profile's database and of no other,
-// and an address of the tenants' for this run is that of all of them.
+// which merely lie about in the shell, do not. The address of a replica, or of the server behind a pooler, counts
+// beside one that has the same kind of source: it is of that database and of no other.
+// An address of the tenants' for this run is that of all of them.
 func (c *Config) settleDatabase() {
 	manager := find(keyManager)
 	if c.Embedded {
@@ -260,8 +266,19 @@ func (c *Config) settleDatabase() {
 			}
 		}
 	}
-	if !strings.HasPrefix(c.Sources[keyManager], "profile ") {
+	if c.Pooled && !strings.HasPrefix(c.Sources[keyManager], "profile ") {
+		c.Pooled = false
+		delete(c.Sources, keyPooled)
+	}
+	from := func(key string) string { kind, _, _ := strings.Cut(c.Sources[key], " "); return kind }
+	if from(keyReplica) != from(keyManager) {
 		c.forget(keyReplica, &c.ReplicaURL)
+	}
+	if from(keyDirect) != from(keyManager) {
+		c.forget(keyDirect, &c.DirectURL)
+	}
+	if from(keyDirectTen) != from(keyTenants) {
+		c.forget(keyDirectTen, &c.DirectTenantsURL)
 	}
 	if c.Sources[keyTenants] == "env "+find(keyTenants).env {
 		c.TenantDatabases = nil

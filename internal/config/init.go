@@ -29,6 +29,9 @@ profiles:
 #    tenant_databases:                                   # those that stand elsewhere, by the tenant's code
 #      acme: postgres://cxgctl@db4/acme
 #    replica_database_url: postgres://cxgctl@db2/mgmt    # lists and exports read here
+#    pooled: true                                        # PgBouncer; one that is not named is found out each time
+#    direct_database_url: postgres://cxgctl@db1/mgmt     # the servers behind it, for migrations
+#    direct_tenants_database_url: postgres://cxgctl@db3/tnnt
 #    password_file: /run/secrets/cxgctl                  # one line, mode 0600
 #    auth:
 #      require: login                                    # claim, login or db_role

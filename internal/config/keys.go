@@ -50,6 +50,9 @@ const (
 	keyManager   = "manager_database_url"
 	keyTenants   = "tenants_database_url"
 	keyReplica   = "replica_database_url"
+	keyPooled    = "pooled"
+	keyDirect    = "direct_database_url"
+	keyDirectTen = "direct_tenants_database_url"
 	keyPassword  = "password_file"
 	keyOperator  = "operator"
 	keyRequire   = "auth.require"
@@ -78,7 +81,10 @@ var settings = []setting{
 	{key: keyEmbedded, kind: truth, builtin: false},
 	{key: keyManager, kind: dsn, env: "CXGCTL_MANAGER_DATABASE_URL", backend: "MANAGER_DATABASE_URL"},
 	{key: keyTenants, kind: dsn, env: "CXGCTL_TENANTS_DATABASE_URL", backend: "TENANTS_DATABASE_URL"},
-	{key: keyReplica, kind: dsn},
+	{key: keyReplica, kind: dsn, env: "CXGCTL_REPLICA_DATABASE_URL"},
+	{key: keyPooled, kind: truth},
+	{key: keyDirect, kind: dsn, env: "CXGCTL_DIRECT_DATABASE_URL"},
+	{key: keyDirectTen, kind: dsn, env: "CXGCTL_DIRECT_TENANTS_DATABASE_URL"},
 	{key: keyPassword, kind: path},
 	{key: keyOperator, kind: name, env: "CXGCTL_OPERATOR"},
 	{key: keyRequire, kind: choice, builtin: "claim", choices: []string{"claim", "login", "db_role"}},

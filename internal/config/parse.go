@@ -252,7 +252,7 @@ func (d *document) embeddedAlone(profile string, entries map[string]entry) error
 	if on.value != true {
 		return nil
 	}
-	for _, key := range []string{keyManager, keyTenants, keyReplica, keyDatabases} {
+	for _, key := range []string{keyManager, keyTenants, keyReplica, keyDatabases, keyDirect, keyDirectTen} {
 		if e, given := entries[key]; given {
 			return refuse(d.path, max(on.line, e.line), "embedded and %s exclude each other in profile %s", key, profile).
 				WithHint("keep the one that this profile is for")

@@ -4,7 +4,9 @@ package db
 
 import (
 	"context"
+	"errors"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,13 +29,20 @@ type Options struct {
 	URL      string        // postgres:// URL or keyword/value string; never printed
 	Password string        // from a file or a terminal; "" leaves what the URL or .pgpass says
 	Timeout  time.Duration // for connecting, for a statement and for a lock; 0 means none
+	Pooled   bool          // a pooler in transaction mode stands before the server; Open finds out where it is not said
+	Replica  bool          // of several servers a standby is wanted, not the primary
+
+	anyServer bool // there is no primary among several servers
 }
 
-// DB is a small pool of sessions to one database. Its sessions are read-only by default: only
-// BeginWrite opens a transaction that can change anything.
+// DB is a small pool of sessions to one database. Its sessions are read-only by default, or each transaction
+// says that it is: only BeginWrite opens one that can change anything.
 type DB struct {
-	name string
-	pool *pgxpool.Pool
+	name   string
+	pool   *pgxpool.Pool
+	pooled bool
+	bounds string      // what every transaction behind a pooler begins with
+	strict atomic.Bool // new sessions are with a primary or not at all
 }
 
 // maxConns bounds what one command takes from the server; a command needs one session, and a second
@@ -47,25 +56,45 @@ func Config(o Options) (*pgx.ConnConfig, error) {
 	if err != nil {
 		return nil, malformed(o.Name)
 	}
-	cfg.StatementCacheCapacity = 64
 	cfg.BuildFrontend = frontend
 	if o.Password != "" {
 		cfg.Password = o.Password
 	}
 	if o.Timeout > 0 {
 		cfg.ConnectTimeout = o.Timeout
-		// The bound on locks is the lower one, else the statement's, which begins first, would always hide
-		// that it was a lock. 0 would mean no bound.
-		ms := o.Timeout.Milliseconds()
-		cfg.RuntimeParams["statement_timeout"] = strconv.FormatInt(max(ms, 1), 10)
-		cfg.RuntimeParams["lock_timeout"] = strconv.FormatInt(max(ms*9/10, 1), 10)
 	}
-	cfg.RuntimeParams["default_transaction_read_only"] = "on"
-	cfg.RuntimeParams["timezone"] = "UTC"
 	if cfg.RuntimeParams["application_name"] == "" {
 		cfg.RuntimeParams["application_name"] = "cxgctl"
 	}
+	which := wanted(cfg, o.Replica)
+	if which == primaryBefore && o.anyServer {
+		which = either
+	}
+	cfg.ValidateConnect = which.validate(o.Pooled)
+	if o.Pooled {
+		// What was prepared under a name would be in another server process; what is described is prepared anew
+		// with each execution. QueryExecModeDescribeExec binds values to whatever was prepared last by anybody.
+		cfg.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+		cfg.StatementCacheCapacity, cfg.DescriptionCacheCapacity = 0, 64
+		return cfg, nil
+	}
+	cfg.DefaultQueryExecMode, cfg.StatementCacheCapacity = pgx.QueryExecModeCacheStatement, 64
+	if o.Timeout > 0 {
+		statement, lock := limits(o.Timeout)
+		cfg.RuntimeParams["statement_timeout"] = strconv.FormatInt(statement, 10)
+		cfg.RuntimeParams["lock_timeout"] = strconv.FormatInt(lock, 10)
+	}
+	cfg.RuntimeParams["default_transaction_read_only"] = "on"
+	cfg.RuntimeParams["timezone"] = "UTC"
+	cfg.RuntimeParams[canary] = "direct"
 	return cfg, nil
+}
+
+// limits returns statement_timeout and lock_timeout, in milliseconds. The bound on locks is the lower one, else
+// the statement's, which begins first, would always hide that it was a lock. 0 would mean no bound.
+func limits(timeout time.Duration) (statement, lock int64) {
+	ms := timeout.Milliseconds()
+	return max(ms, 1), max(ms*9/10, 1)
 }
 
 func malformed(name string) error {
@@ -74,8 +103,32 @@ func malformed(name string) error {
 }
 
 // Open connects to the database and returns its pool; a server that cannot be reached or refuses us
-// is a DATABASE_ERROR that names the database, never its connection string.
+// is a DATABASE_ERROR that names the database, never its connection string. A pooler in transaction mode is
+// recognised by what it refuses or forgets, and worked with.
 func Open(ctx context.Context, o Options) (*DB, error) {
+	d, err := dial(ctx, o)
+	if !o.Pooled && refusedByPooler(err) {
+		o.Pooled = true
+		d, err = dial(ctx, o)
+	}
+	if errors.Is(err, errStandby) && !o.anyServer {
+		// Without a primary there is still something to read, unless the connection string says otherwise.
+		o.anyServer = true
+		if other, failed := dial(ctx, o); failed == nil {
+			return other, nil
+		}
+	}
+	if err == nil {
+		return d, nil
+	}
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return nil, f
+	}
+	return nil, connectFault(o.Name, err)
+}
+
+// dial makes the pool with its first session.
+func dial(ctx context.Context, o Options) (*DB, error) {
 	cfg, err := Config(o)
 	if err != nil {
 		return nil, err
@@ -84,23 +137,31 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, malformed(o.Name)
 	}
+	d := &DB{name: o.Name, pooled: o.Pooled, bounds: bounds(o.Timeout)}
 	pc.ConnConfig = cfg
 	pc.MaxConns = maxConns
-	pc.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
-		registerTypes(c.TypeMap())
+	pc.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		if d.strict.Load() {
+			c.ValidateConnect = primary.validate(o.Pooled)
+		}
 		return nil
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, pc)
-	if err != nil {
+	pc.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		registerTypes(c.TypeMap())
+		if o.Pooled {
+			return nil
+		}
+		return CheckSession(ctx, c.PgConn())
+	}
+	if d.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
 		return nil, malformed(o.Name)
 	}
 	// The first map of types takes 2 ms, which the server's forking of a process hides.
 	go pgtype.NewMap()
-	d := &DB{name: o.Name, pool: pool}
-	conn, err := pool.Acquire(ctx)
+	conn, err := d.pool.Acquire(ctx)
 	if err != nil {
-		pool.Close()
-		return nil, connectFault(o.Name, err)
+		d.pool.Close()
+		return nil, err
 	}
 	conn.Release()
 	return d, nil
@@ -124,30 +185,63 @@ func (d *DB) Where() string {
 	return c.Host + ":" + strconv.Itoa(int(c.Port)) + "/" + c.Database
 }
 
+// Pooled says whether a pooler in transaction mode stands before the server.
+func (d *DB) Pooled() bool { return d.pooled }
+
 // Close ends every session.
 func (d *DB) Close() { d.pool.Close() }
 
 // Query implements Reader.
 func (d *DB) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	if d.pooled {
+		return d.queryOnce(ctx, sql, args...)
+	}
 	return d.pool.Query(ctx, sql, args...)
 }
 
 // QueryRow implements Reader.
 func (d *DB) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	if d.pooled {
+		rows, err := d.queryOnce(ctx, sql, args...)
+		return onceRow{rows, err}
+	}
 	return d.pool.QueryRow(ctx, sql, args...)
 }
 
 // Snapshot runs fn in one READ ONLY, REPEATABLE READ transaction, so that everything fn reads is of
 // one moment.
 func (d *DB) Snapshot(ctx context.Context, fn func(Reader) error) error {
-	return pgx.BeginTxFunc(ctx, d.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly},
-		func(tx pgx.Tx) error { return fn(tx) })
+	tx, err := d.begin(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback(ctx) }() // after the commit it does nothing
+	if err := fn(tx); err != nil {
+		return err
+	}
+	return tx.Commit(ctx)
 }
 
 // BeginWrite opens the transaction that can change something. It belongs to the audit ledger, and a
-// linter keeps every other room away from it.
+// linter keeps every other room away from it. Where the server turns out to be a standby, the primary is looked
+// for, once.
 func (d *DB) BeginWrite(ctx context.Context) (pgx.Tx, error) {
-	return d.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite})
+	const isolation, access = pgx.ReadCommitted, pgx.ReadWrite
+	tx, err := d.begin(ctx, pgx.TxOptions{IsoLevel: isolation, AccessMode: access})
+	if !isStandby(err) {
+		return tx, err
+	}
+	d.FindPrimary()
+	if tx, failed := d.begin(ctx, pgx.TxOptions{IsoLevel: isolation, AccessMode: access}); failed == nil {
+		return tx, nil
+	}
+	return nil, readOnlyServer(err)
+}
+
+// FindPrimary has every session from now on be with a server that takes writes.
+func (d *DB) FindPrimary() {
+	d.strict.Store(true)
+	d.pool.Reset()
 }
 
 // Collect runs a query and returns its rows as structs, matched by column name (the db tag).

@@ -29,6 +29,7 @@ const (
 	invalidSchema        = "3F000"
 	insufficientRights   = "42501"
 	readOnlyTransaction  = "25006"
+	featureNotSupported  = "0A000"
 	diskFull             = "53100"
 	invalidPassword      = "28P01"
 	invalidAuthorization = "28000"
@@ -54,6 +55,12 @@ func OfRow(err error) bool {
 func Retryable(err error) bool {
 	pe, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (pe.Code == serializationFailure || pe.Code == deadlockDetected)
+}
+
+// ReadOnly says whether a server refused a change since it takes none: it became a standby.
+func ReadOnly(err error) bool {
+	pe, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pe.Code == readOnlyTransaction
 }
 
 // Lost says whether err means that the connection broke, so that the outcome of a COMMIT that was
@@ -137,8 +144,7 @@ func translatePg(pe *pgconn.PgError) *fault.Error {
 		return fault.New(fault.Database, "the database role lacks a right: %s", pe.Message).
 			WithHint("grant it to the role in the connection string, or use another role")
 	case readOnlyTransaction:
-		return fault.New(fault.Database, "the server is read-only (a standby?)").
-			WithHint("point manager_database_url at the primary, or add target_session_attrs=read-write")
+		return readOnlyServer(pe)
 	case diskFull:
 		return fault.New(fault.Database, "the database server's disk is full: %s", pe.Message)
 	}
@@ -159,10 +165,14 @@ func connectFault(name string, err error) *fault.Error {
 	switch {
 	case ok && (pe.Code == invalidPassword || pe.Code == invalidAuthorization):
 		return f.WithHint("check the user in the connection string and the password in password_file")
-	case ok && pe.Code == invalidCatalog:
+	case ok && pe.Code == invalidCatalog, ok && pe.Code == protocolViolation && strings.HasSuffix(pe.Message, "does not exist"): // a pooler's
 		return f.WithHint("create the database, or correct the connection string")
 	case ok:
 		return f
+	case errors.Is(err, errStandby):
+		return f.WithHint("name the primary too in the connection string, or promote the standby")
+	case errors.Is(err, errPrimary):
+		return f.WithHint("target_session_attrs in the connection string asks for a standby")
 	}
 	return f.WithHint("is the server up, and are host and port right? cxgctl doctor checks the connection")
 }
@@ -172,6 +182,9 @@ func connectFault(name string, err error) *fault.Error {
 func reason(err error) string {
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pe.Message
+	}
+	if errors.Is(err, errStandby) {
+		return errStandby.Error() // whatever became of the others
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "no answer in time"

@@ -55,10 +55,14 @@ type Target struct {
 	Absent   string // why there is nothing to look at; such a target is skipped
 	Err      error  // why Options could not be settled
 	Required bool   // doctor cannot do its work without it
+
+	Direct  bool        // migrations have an address of their own
+	Replica *db.Options // where lists read; nil where none is configured
 }
 
 // Input is what the command line knows.
 type Input struct {
+	Compat   bool   // what servers can do, in place of everything else
 	Client   string // this program's name and version
 	Config   Config
 	Secrets  []File
@@ -104,6 +108,7 @@ type check struct {
 var checks = []check{
 	{name: "connection", run: connection},
 	{name: "version", run: version},
+	{name: "replica", run: replica, only: migrate.Manager},
 	{name: "clock", run: clock},
 	{name: "migrations", run: migrations},
 	{name: "schema", run: tables},
@@ -139,7 +144,10 @@ var checks = []check{
 // DATABASE_ERROR or what is wrong with the configuration, where a required database could not be
 // looked at.
 func Run(ctx context.Context, in Input) ([]Result, error) {
-	results := local(&in)
+	var results []Result
+	if !in.Compat {
+		results = local(&in)
+	}
 	subjects := make([]*subject, len(in.Targets))
 	found := make([][]Result, len(in.Targets))
 	var wg sync.WaitGroup
@@ -177,7 +185,11 @@ const lanes = 2
 
 // examine makes the checks of one database.
 func (s *subject) examine(ctx context.Context) []Result {
-	own := slices.DeleteFunc(slices.Clone(checks), func(c check) bool { return c.only != "" && c.only != s.Database })
+	list := checks
+	if s.in.Compat {
+		list = compatibility()
+	}
+	own := slices.DeleteFunc(slices.Clone(list), func(c check) bool { return c.only != "" && c.only != s.Database })
 	results := make([]Result, len(own))
 	var wg sync.WaitGroup
 	busy := make(chan struct{}, lanes)

@@ -53,6 +53,7 @@ func connection(ctx context.Context, s *subject) (Finding, error) {
 		return Finding{}, err
 	}
 	s.db, s.session = d, rows[0]
+	s.Options.Pooled = d.Pooled()
 	f := fine("connected as %s to %s, %s, in %s%s", s.session.User, s.session.Database, s.session.way(), span(time.Since(began)), s.named())
 	switch {
 	case s.session.Standby:

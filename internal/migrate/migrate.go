@@ -325,6 +325,7 @@ func translate(err error, which Database, file string) error {
 	if err == nil {
 		return nil
 	}
+	err = db.Direct(err)
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return f
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 
+	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
@@ -25,18 +26,24 @@ const lockTimeout = "5s"
 // open returns a handle with one session, which takes the migration lock before anything else is
 // done with it and holds it until the handle is closed. Lock and work share the session so that
 // neither outlives the other. It needs a direct connection: a transaction pooler keeps neither
-// start-up parameters nor session locks.
+// start-up parameters nor session locks, and is refused.
 func open(cfg *pgx.ConnConfig, which Database) *sql.DB {
 	c := cfg.Copy()
 	if c.RuntimeParams == nil {
 		c.RuntimeParams = map[string]string{}
 	}
-	c.RuntimeParams["default_transaction_read_only"] = "off"
+	c.RuntimeParams["default_transaction_read_only"] = "on" // by which a pooler is known
 	c.RuntimeParams["lock_timeout"] = lockTimeout
 	c.RuntimeParams["statement_timeout"] = "0" // an index of a large table takes what it takes
 	c.RuntimeParams["timezone"] = "UTC"        // goose's version table has a timestamp without zone
 	d := stdlib.OpenDB(*c, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
-		err := lock(ctx, conn, which)
+		err := db.CheckSession(ctx, conn.PgConn())
+		if err == nil {
+			_, err = conn.Exec(ctx, "SET default_transaction_read_only = off")
+		}
+		if err == nil {
+			err = lock(ctx, conn, which)
+		}
 		if err != nil {
 			_ = conn.Close(context.WithoutCancel(ctx)) // stdlib forgets a connection whose hook failed
 		}

@@ -1,0 +1,115 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// answerGrace is how long the answer to a COMMIT is waited for when the command's time is over.
+const answerGrace = time.Second
+
+// settleTimeout is how long the outcome of a COMMIT without an answer is looked for.
+const settleTimeout = 15 * time.Second
+
+// commit commits and, if the connection breaks before the answer, finds out whether it took place:
+// the audit row's id was made by us, so its presence settles it. The old server process must be gone
+// first, or it might still commit after we looked.
+func (l *Ledger) commit(ctx context.Context, tx pgx.Tx, auditID uuid.UUID) error {
+	// From here on a signal must not tear the connection: the commit takes place or not, and we say which.
+	// It may hang, though, and then whoever sent the signal, or ran out of time, has waited enough.
+	answer, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(answerGrace, giveUp) })()
+	process, err := l.processOf(answer, tx)
+	if err != nil {
+		return err
+	}
+	l.changed = true
+	err = tx.Commit(answer)
+	if err == nil || !db.Lost(err) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	for tries := 0; ctx.Err() == nil; tries++ {
+		found, settled, serr := l.settled(ctx, auditID, process, tries > terminateAfter)
+		switch {
+		case serr == nil && found:
+			return nil
+		case serr == nil && settled:
+			return fault.New(fault.Database, "the connection broke during the commit, and nothing was changed").
+				WithHint("run the command again").Because(err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return fault.New(fault.Database, "the connection broke during the commit, and whether it took place is not known").
+		WithHint("once the server is back: cxgctl audit list --op %s shows the change if it was made", l.op).
+		With("op_id", l.op.String()).Because(errors.Join(errUnknown, err))
+}
+
+var errUnknown = errors.New("the outcome of a commit is not known")
+
+// Unknown says whether err leaves open whether a change was made: then nobody may act as if it was not.
+func Unknown(err error) bool { return errors.Is(err, errUnknown) }
+
+// terminateAfter is how many looks an old server process gets to end by itself. One whose client went
+// away without a word would wait for it for hours.
+const terminateAfter = 20
+
+// process is how the server's process of a transaction is found again: by its number, or behind a pooler, which
+// does not tell that and uses the process for others afterwards, by the transaction's own.
+type process struct {
+	predicate string // over pg_stat_activity a; $1 is id
+	id        any
+}
+
+const readTransaction = `SELECT (txid_current() & 4294967295)::text`
+
+func (l *Ledger) processOf(ctx context.Context, tx pgx.Tx) (process, error) {
+	if !l.db.Pooled() {
+		// one that has ended its transaction counts as gone
+		return process{`a.pid = $1 AND a.xact_start IS NOT NULL`, int32(tx.Conn().PgConn().PID())}, nil
+	}
+	var id string
+	err := tx.QueryRow(ctx, readTransaction).Scan(&id)
+	return process{`a.backend_xid = $1::text::xid`, id}, err
+}
+
+const (
+	lookForProcess = `SELECT pg_is_in_recovery(), NOT EXISTS (SELECT FROM pg_stat_activity a WHERE `
+	endProcess     = `
+SELECT count(pg_terminate_backend(a.pid))
+  FROM pg_stat_activity a
+ WHERE a.usename = current_user AND a.application_name = current_setting('application_name') AND `
+	lookForEntry = `SELECT EXISTS (SELECT FROM audt.audit_logs WHERE id = $1)`
+)
+
+// settled looks whether the old process is gone, and only then for the audit row: in one statement the
+// row would be looked for in a snapshot from before the process ended. A standby that is about to become the
+// primary may not have read the commit yet: it is no witness.
+func (l *Ledger) settled(ctx context.Context, auditID uuid.UUID, p process, end bool) (found, gone bool, err error) {
+	standby := false
+	if err := l.db.QueryRow(ctx, lookForProcess+p.predicate+")", p.id).Scan(&standby, &gone); err != nil {
+		return false, false, err
+	}
+	if standby {
+		l.db.FindPrimary()
+		return false, false, nil
+	}
+	if !gone && end {
+		var ended int
+		return false, false, l.db.QueryRow(ctx, endProcess+p.predicate, p.id).Scan(&ended)
+	}
+	err = l.db.QueryRow(ctx, lookForEntry, auditID).Scan(&found)
+	return found, gone, err
+}

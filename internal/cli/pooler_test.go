@@ -1,0 +1,48 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cxgctl/cxgctl/internal/dbtest"
+)
+
+// TestThroughPgBouncer runs the scripts through a pooler in transaction mode, whom no configuration names: all but
+// those on a dev database, before which none stands.
+func TestThroughPgBouncer(t *testing.T) {
+	files, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = slices.DeleteFunc(files, func(f string) bool {
+		text, err := os.ReadFile(f)
+		return err == nil && strings.Contains(string(text), "\ndevhome\n")
+	})
+	w := ours()
+	w.bouncer = dbtest.NewBouncer(t)
+	w.facts["pooled"] = true
+	runScripts(t, w, files)
+}
+
+// A migration holds a lock for as long as it runs, which a pooler's sessions do not keep.
+func TestMigrationsRefuseAPooler(t *testing.T) {
+	t.Parallel()
+	bouncer := dbtest.NewBouncer(t, "ignore_startup_parameters = statement_timeout,lock_timeout,default_transaction_read_only,cxgctl.session")
+	pair := dbtest.New(t, dbtest.Template{Name: "empty"})
+	pooled, err := bouncer.Through(pair)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cxgctl(t, pooled, "migrate", "up", "--database", "manager").exits(t, 8).says(t, "name the server itself in direct_database_url")
+	if n := ask(t, pair.Manager, `SELECT count(*) FROM pg_namespace WHERE nspname = 'idam'`); n != "0" {
+		t.Error("something was migrated")
+	}
+	direct := []string{"CXGCTL_DIRECT_DATABASE_URL=" + pair.Manager, "CXGCTL_DIRECT_TENANTS_DATABASE_URL=" + pair.Tenants}
+	cxgctl(t, pooled, "migrate", "up").env(direct...).exits(t, 0)
+	if n := ask(t, pair.Manager, `SELECT count(*) > 5 FROM audt.audit_logs`); n != "t" {
+		t.Error("the migrations were not recorded")
+	}
+}

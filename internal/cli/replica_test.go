@@ -1,0 +1,176 @@
+package cli
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cxgctl/cxgctl/internal/dbtest"
+)
+
+// creates is how many users are made while the servers change places.
+const creates = 40
+
+// TestAFailoverHidesNothingAndAppliesNothingTwice kills the primary in the middle of a series of changes and
+// promotes its standby. Each command names both servers; one that fails is run again, as a job would.
+func TestAFailoverHidesNothingAndAppliesNothingTwice(t *testing.T) {
+	t.Parallel()
+	r := dbtest.NewReplicated(t, migrated)
+	both := r.Both()
+	create := func(i int) *process {
+		return cxgctl(t, both, "users", "create", "--username", fmt.Sprintf("user%d", i), "--email", fmt.Sprintf("user%d@example.com", i),
+			"--full-name", "U", "--no-password", "--timeout", "10s")
+	}
+	promoted := make(chan error, 1)
+	for i := range creates {
+		if i == creates/3 {
+			go func() {
+				time.Sleep(30 * time.Millisecond) // somewhere within a command
+				r.Fail()
+				promoted <- r.Promote(t.Context())
+			}()
+		}
+		unsure := false
+		for attempt := 0; ; attempt++ {
+			p := create(i).start(t)
+			code := p.exit(t)
+			if code == 0 || code == 4 && unsure {
+				break
+			}
+			// Only a commit whose outcome was not known may turn out to be made.
+			if code != 8 || attempt > 200 {
+				t.Fatalf("user%d, attempt %d exits with %d: %s", i, attempt, code, p.err.String())
+			}
+			unsure = unsure || strings.Contains(p.err.String(), "is not known")
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+	if err := <-promoted; err != nil {
+		t.Fatal(err)
+	}
+	got := ask(t, r.Standby().Manager, `SELECT concat_ws(' ', count(*), count(DISTINCT username),
+		(SELECT count(*) FROM audt.audit_logs WHERE result = 'SUCCESS' AND action_performed = 'CREATE'),
+		(SELECT count(DISTINCT resource_id) FROM audt.audit_logs WHERE result = 'SUCCESS' AND action_performed = 'CREATE'))
+		FROM idam.users WHERE username LIKE 'user%'`)
+	if want := fmt.Sprintf("%d %[1]d %[1]d %[1]d", creates); got != want {
+		t.Errorf("users, their names, audit rows, rows they are of: %s, want %s", got, want)
+	}
+	cxgctl(t, both, "audit", "verify").exits(t, 0)
+}
+
+// withReplica makes a process that reads the standby.
+func withReplica(t *testing.T, home string, r *dbtest.Replicated, args ...string) *process {
+	t.Helper()
+	p := cxgctl(t, r.Primary(), args...).env("CXGCTL_REPLICA_DATABASE_URL="+r.Standby().Manager, "HOME="+home)
+	if err := told(home, r.Primary().Manager); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestListsReadTheReplica(t *testing.T) {
+	t.Parallel()
+	r := dbtest.NewReplicated(t, migrated)
+	mine, others := t.TempDir(), t.TempDir()
+	list := func(home string, flags ...string) *process {
+		return withReplica(t, home, r, append([]string{"users", "list", "-o", "id", "--columns", "username"}, flags...)...).exits(t, 0)
+	}
+	names := func(home, want string, flags ...string) *process {
+		t.Helper()
+		p := withReplica(t, home, r, append([]string{"users", "list", "--columns", "username", "--no-headers", "-o", "csv", "--sort", "username"}, flags...)...).exits(t, 0)
+		if got := strings.Fields(p.out.String()); strings.Join(got, " ") != want {
+			t.Errorf("%v: %v, want %s", p.Args, got, want)
+		}
+		return p
+	}
+	create := func(name string) {
+		withReplica(t, mine, r, "users", "create", "--username", name, "--email", name+"@example.com", "--full-name", "U", "--no-password").exits(t, 0)
+	}
+	if list(mine).err.Len() > 0 {
+		t.Error("a good replica is worth no words")
+	}
+	create("ada")
+	names(mine, "ada admin")
+	names(others, "ada admin")
+
+	if err := r.Pause(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	create("bob")
+	// Whoever made the change sees it; others see what the replica has, unless they want no less.
+	names(mine, "ada admin bob").says(t, "the replica does not show your last change yet; reading from the primary")
+	names(mine, "ada admin bob", "--all").says(t, "reading from the primary")
+	names(others, "ada admin")
+	names(others, "ada admin bob", "--max-lag", "0s").says(t, "behind; reading from the primary")
+	names(others, "ada admin", "--max-lag", "1h")
+	p := withReplica(t, others, r, "users", "export", "--columns", "username", "--no-headers").exits(t, 0)
+	if got := p.out.String(); strings.Contains(got, "bob") || !strings.Contains(got, "ada") {
+		t.Errorf("the export has %q", got)
+	}
+	doctor := withReplica(t, others, r, "doctor", "-o", "csv").start(t)
+	doctor.exit(t)
+	if !strings.Contains(doctor.out.String(), "replica,manager,OK,") || !strings.Contains(doctor.out.String(), "bytes behind") {
+		t.Errorf("doctor: %s", doctor.out.String())
+	}
+
+	if err := r.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, r.Standby().Manager, `SELECT count(*) = 1 FROM idam.users WHERE username = 'bob'`)
+	if said := names(mine, "ada admin bob").err.String(); said != "" {
+		t.Errorf("it says %q", said)
+	}
+	if marks, _ := filepath.Glob(filepath.Join(mine, ".local/state/cxgctl/wrote/*")); len(marks) > 0 {
+		t.Errorf("what the replica shows is still remembered: %v", marks)
+	}
+
+	if err := r.Promote(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	names(others, "ada admin bob").says(t, "the replica follows no primary (any more); reading from the primary")
+}
+
+func TestADeadReplicaIsPassedOver(t *testing.T) {
+	t.Parallel()
+	pair := dbtest.New(t, migrated)
+	p := cxgctl(t, pair, "users", "list", "--columns", "username", "--no-headers", "-o", "csv").
+		env("CXGCTL_REPLICA_DATABASE_URL=postgres://cxgctl@/mgmt?host="+t.TempDir()).exits(t, 0)
+	p.says(t, "cannot connect to the replica database")
+	p.says(t, "; reading from the primary")
+	if p.out.String() != "admin\n" {
+		t.Errorf("the list is %q", p.out.String())
+	}
+}
+
+// TestTheOneThatTakesWritesIsFound names the standby first, and asks for whichever takes writes.
+func TestTheOneThatTakesWritesIsFound(t *testing.T) {
+	t.Parallel()
+	r := dbtest.NewReplicated(t, migrated)
+	for name, pair := range map[string]dbtest.Pair{
+		"asked for":     {Manager: r.Both().Manager + "&target_session_attrs=read-write"},
+		"primary":       {Manager: r.Both().Manager + "&target_session_attrs=primary"},
+		"not asked for": r.Both(),
+	} {
+		cxgctl(t, pair, "users", "create", "--username", strings.ReplaceAll(name, " ", "-"), "--email", strings.ReplaceAll(name, " ", "")+"@example.com",
+			"--full-name", "U", "--no-password").exits(t, 0)
+	}
+	cxgctl(t, r.Standby(), "users", "list").exits(t, 0)
+	compat := cxgctl(t, r.Standby(), "doctor", "--compat", "--database", "manager", "-o", "csv", "--columns", "check,status").exits(t, 9)
+	for _, line := range []string{"connection,WARN", "read-only,OK", "time-outs,OK", "xmin,OK", "copy,SKIP"} {
+		if !strings.Contains(compat.out.String(), line+"\n") {
+			t.Errorf("on a standby there is no %s in\n%s", line, compat.out.String())
+		}
+	}
+	cxgctl(t, r.Standby(), "users", "update", "admin", "--phone", "1").exits(t, 8).says(t, "the server is read-only (a standby?)")
+	r.Fail()
+	cxgctl(t, r.Both(), "users", "list").exits(t, 0) // somebody may still read
+	cxgctl(t, r.Both(), "users", "update", "admin", "--phone", "1").exits(t, 8).says(t, "the server is read-only (a standby?)")
+	only := dbtest.Pair{Manager: r.Both().Manager + "&target_session_attrs=read-write"}
+	cxgctl(t, only, "users", "list").exits(t, 8).says(t, "the server is a standby")
+	if err := r.Promote(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	cxgctl(t, only, "users", "update", "admin", "--phone", "1").exits(t, 0)
+}

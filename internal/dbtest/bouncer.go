@@ -1,0 +1,160 @@
+package dbtest
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Bouncer is a PgBouncer in transaction mode before the server that tests use.
+type Bouncer struct {
+	dir    string
+	user   string
+	listen int
+}
+
+// bouncerConfig hands transactions to two server processes in turn, so that whatever is left to the session is
+// missing in the next transaction, or met there by somebody else's.
+const bouncerConfig = `[databases]
+* = host=%s port=%d
+[pgbouncer]
+unix_socket_dir = %s
+listen_addr =
+listen_port = %d
+auth_type = trust
+auth_file = %s
+pool_mode = transaction
+server_round_robin = 1
+min_pool_size = 2
+default_pool_size = 8
+max_client_conn = 1000
+query_wait_timeout = 60
+%s
+`
+
+// NewBouncer starts PgBouncer for the life of the test, with further lines of its configuration. Where there is
+// no PgBouncer the test fails in CI, and is skipped elsewhere: .ci/pgbouncer installs it.
+func NewBouncer(tb testing.TB, settings ...string) *Bouncer {
+	tb.Helper()
+	program, err := findBouncer()
+	if err != nil && os.Getenv("CI") == "" {
+		tb.Skip("dbtest: PgBouncer is not installed here: .ci/pgbouncer")
+	}
+	if err != nil {
+		tb.Fatalf("dbtest: %v", err)
+	}
+	b, err := startBouncer(tb, program, settings)
+	if err != nil {
+		tb.Fatalf("dbtest: PgBouncer: %v", err)
+	}
+	return b
+}
+
+// findBouncer looks on PATH and where Debian puts it, which is not on everybody's.
+func findBouncer() (string, error) {
+	path, err := exec.LookPath("pgbouncer")
+	if err == nil {
+		return path, nil
+	}
+	return exec.LookPath("/usr/sbin/pgbouncer")
+}
+
+func startBouncer(tb testing.TB, program string, settings []string) (*Bouncer, error) {
+	s, err := join()
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := pgx.ParseConfig(s.admin)
+	if err != nil {
+		return nil, errors.New("the server's connection string cannot be read")
+	}
+	dir, err := os.MkdirTemp("/tmp", "cxgbouncer") // short enough for a socket
+	if err != nil {
+		return nil, err
+	}
+	b := &Bouncer{dir: dir, user: cfg.User, listen: 6432}
+	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
+	account, err := serverAccount(cfg)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string]string{
+		"users": fmt.Sprintf("\"%s\" \"%s\"\n", cfg.User, strings.ReplaceAll(cfg.Password, `"`, `""`)),
+		"ini":   fmt.Sprintf(bouncerConfig, cfg.Host, cfg.Port, dir, b.listen, filepath.Join(dir, "users"), strings.Join(settings, "\n")),
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	for _, path := range []string{dir, filepath.Join(dir, "users"), filepath.Join(dir, "ini")} {
+		if account != nil {
+			if err := os.Chown(path, int(account.Uid), int(account.Gid)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return b, b.run(tb, program, account)
+}
+
+// serverAccount is the account that PgBouncer runs as where we are root, which it refuses to be: that of the
+// server, whose socket nobody else may reach.
+func serverAccount(cfg *pgx.ConnConfig) (*syscall.Credential, error) {
+	if !strings.HasPrefix(cfg.Host, "/") && os.Geteuid() == 0 {
+		const nobody = 65534
+		return &syscall.Credential{Uid: nobody, Gid: nobody}, nil
+	}
+	return ownerOf(cfg.Host)
+}
+
+// ownerOf is the account that owns a folder, where we are root; else nil, for our own.
+func ownerOf(folder string) (*syscall.Credential, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	info, err := os.Stat(folder)
+	if err != nil {
+		return nil, err
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil, fmt.Errorf("%s has no owner", folder)
+	}
+	return &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid}, nil
+}
+
+// run starts the program and waits until it answers.
+func (b *Bouncer) run(tb testing.TB, program string, account *syscall.Credential) error {
+	d, err := startDaemon(tb, account, program, filepath.Join(b.dir, "ini"))
+	if err != nil {
+		return err
+	}
+	return d.answers(b.dsn("postgres"))
+}
+
+// Through returns the pair as it is reached through the pooler.
+func (b *Bouncer) Through(p Pair) (Pair, error) {
+	for _, dsn := range []*string{&p.Manager, &p.Tenants} {
+		cfg, err := pgx.ParseConfig(*dsn)
+		if err != nil {
+			return p, err
+		}
+		*dsn = b.dsn(cfg.Database)
+	}
+	return p, nil
+}
+
+func (b *Bouncer) dsn(database string) string {
+	q := url.Values{"host": {b.dir}, "port": {strconv.Itoa(b.listen)}, "sslmode": {"disable"}}
+	u := url.URL{Scheme: "postgres", User: url.User(b.user), Path: "/" + database, RawQuery: q.Encode()}
+	return u.String()
+}

@@ -1,0 +1,179 @@
+package dbtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/devdb"
+)
+
+// Replicated is a primary of a test's own with a hot standby, made by pg_basebackup. What is committed on the
+// primary is on the standby when the commit is answered, so that a failover loses nothing that was reported done.
+type Replicated struct {
+	primary, standby *daemon
+	dirs             [2]string // of their sockets
+}
+
+// replicatedUser is the role that owns everything in such a cluster.
+const replicatedUser = "cxgctl"
+
+// NewReplicated starts both for the life of the test, with t's databases: mgmt and tnnt.
+func NewReplicated(tb testing.TB, t Template) *Replicated {
+	tb.Helper()
+	r, err := startReplicated(tb, t)
+	if err != nil {
+		tb.Fatalf("dbtest: a primary with a standby: %v", err)
+	}
+	return r
+}
+
+func startReplicated(tb testing.TB, t Template) (*Replicated, error) {
+	root, err := os.MkdirTemp("/tmp", "cxgrepl") // short enough for sockets
+	if err != nil {
+		return nil, err
+	}
+	tb.Cleanup(func() { _ = os.RemoveAll(root) }) // after the servers' end
+	if err := os.Chmod(root, 0o755); err != nil {
+		return nil, err
+	}
+	// The dev database's launcher makes the cluster; both servers are then ours to kill.
+	o := devdb.Options{Dir: filepath.Join(root, "p"), Settings: map[string]string{"fsync": "off"}}
+	made, err := devdb.Up(tb.Context(), o)
+	if err != nil {
+		return nil, err
+	}
+	if t.Build != nil {
+		err = t.Build(tb.Context(), made.DSN("mgmt"), made.DSN("tnnt"))
+	}
+	if err := errors.Join(err, devdb.Down(tb.Context(), o)); err != nil {
+		return nil, err
+	}
+	data := [2]string{filepath.Join(root, "p", "data"), filepath.Join(root, "s", "data")}
+	r := &Replicated{dirs: [2]string{filepath.Join(root, "p", "run"), filepath.Join(root, "s")}}
+	account, err := ownerOf(data[0])
+	if err != nil {
+		return nil, err
+	}
+	if err := admitReplication(filepath.Join(data[0], "pg_hba.conf")); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(r.dirs[1], 0o755); err != nil {
+		return nil, err
+	}
+	if account != nil {
+		if err := os.Chown(r.dirs[1], int(account.Uid), int(account.Gid)); err != nil {
+			return nil, err
+		}
+	}
+	start := func(i int) (*daemon, error) {
+		d, err := startDaemon(tb, account, filepath.Join(made.BinDir, "postgres"), "-D", data[i], "-c", "fsync=off",
+			"-c", "unix_socket_directories="+r.dirs[i], "-c", "listen_addresses=", "-c", "port=5432", "-c", "hot_standby_feedback=on")
+		if err != nil {
+			return nil, err
+		}
+		return d, d.answers(r.dsn("postgres", i))
+	}
+	if r.primary, err = start(0); err != nil {
+		return nil, err
+	}
+	backup := exec.CommandContext(tb.Context(), filepath.Join(made.BinDir, "pg_basebackup"),
+		"-h", r.dirs[0], "-p", "5432", "-U", replicatedUser, "-D", data[1], "-R", "-X", "stream", "-c", "fast")
+	backup.Dir = "/"
+	backup.SysProcAttr = &syscall.SysProcAttr{Credential: account}
+	if said, err := backup.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("pg_basebackup: %w: %s", err, said)
+	}
+	if r.standby, err = start(1); err != nil {
+		return nil, err
+	}
+	return r, r.synchronise(tb.Context())
+}
+
+// admitReplication adds a line for replication to a cluster's pg_hba.conf.
+func admitReplication(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString("\nlocal replication all trust\n")
+	return errors.Join(err, f.Close())
+}
+
+// synchronise has commits on the primary wait for the standby to have shown them.
+func (r *Replicated) synchronise(ctx context.Context) error {
+	return r.on(ctx, 0, "ALTER SYSTEM SET synchronous_standby_names = '*'", "ALTER SYSTEM SET synchronous_commit = 'remote_apply'",
+		"SELECT pg_reload_conf()")
+}
+
+func (r *Replicated) on(ctx context.Context, i int, statements ...string) error {
+	conn, err := pgx.Connect(ctx, r.dsn("postgres", i))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	for _, sql := range statements {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Primary returns the databases on the server that was the primary at first.
+func (r *Replicated) Primary() Pair {
+	return Pair{Manager: r.dsn("mgmt", 0), Tenants: r.dsn("tnnt", 0)}
+}
+
+// Standby returns the databases on the server that was the standby at first.
+func (r *Replicated) Standby() Pair {
+	return Pair{Manager: r.dsn("mgmt", 1), Tenants: r.dsn("tnnt", 1)}
+}
+
+// Both returns the databases with both servers named, the standby first.
+func (r *Replicated) Both() Pair {
+	return Pair{Manager: r.dsn("mgmt", 1, 0), Tenants: r.dsn("tnnt", 1, 0)}
+}
+
+func (r *Replicated) dsn(database string, servers ...int) string {
+	var hosts, ports []string
+	for _, i := range servers {
+		hosts, ports = append(hosts, r.dirs[i]), append(ports, "5432")
+	}
+	q := url.Values{"host": {strings.Join(hosts, ",")}, "port": {strings.Join(ports, ",")}, "sslmode": {"disable"}}
+	u := url.URL{Scheme: "postgres", User: url.User(replicatedUser), Path: "/" + database, RawQuery: q.Encode()}
+	return u.String()
+}
+
+// Pause has the standby show nothing more, without commits on the primary waiting for that; Resume ends it.
+func (r *Replicated) Pause(ctx context.Context) error {
+	if err := r.on(ctx, 0, "ALTER SYSTEM SET synchronous_standby_names = ''", "SELECT pg_reload_conf()"); err != nil {
+		return err
+	}
+	return r.on(ctx, 1, "SELECT pg_wal_replay_pause()")
+}
+
+// Resume has the standby go on.
+func (r *Replicated) Resume(ctx context.Context) error {
+	return r.on(ctx, 1, "SELECT pg_wal_replay_resume()")
+}
+
+// Fail ends the primary without a word to anybody.
+func (r *Replicated) Fail() { r.primary.stop(syscall.SIGQUIT) }
+
+// Promote makes the standby a primary.
+func (r *Replicated) Promote(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return r.on(ctx, 1, "SELECT pg_promote(true, 60)")
+}

@@ -1,0 +1,258 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// SQLSTATEs that probes want to see.
+const (
+	lockNotAvailable = "55P03"
+	queryCanceled    = "57014"
+	divisionByZero   = "22012"
+)
+
+// holds asks a yes-or-no question.
+func (s *subject) holds(ctx context.Context, seen, sql string, args ...any) (string, error) {
+	var yes bool
+	if err := s.db.QueryRow(ctx, sql, args...).Scan(&yes); err != nil {
+		return "", err
+	}
+	if !yes {
+		return "", unable("the server answers, but not as PostgreSQL does")
+	}
+	return seen, nil
+}
+
+// refusedWith passes where err is what the server should have said.
+func refusedWith(err error, state, seen, instead string) (string, error) {
+	got, _ := db.State(err)
+	switch {
+	case err == nil:
+		return "", unable(instead)
+	case got != state:
+		return "", err
+	}
+	return seen, nil
+}
+
+func probeSessions(_ context.Context, s *subject) (string, error) {
+	switch {
+	case !s.db.Pooled():
+		return "they are our own: bounds at their start, statements prepared once", nil
+	case s.Direct:
+		return "a pooler in transaction mode: nothing is left to a session, and migrate goes to the server itself", nil
+	}
+	return "", unable("a pooler in transaction mode: nothing is left to a session, and migrate is refused")
+}
+
+func probeUTC(ctx context.Context, s *subject) (string, error) {
+	return s.holds(ctx, "times are in UTC", `SELECT '2026-01-01T09:00:00+09'::timestamptz::text = '2026-01-01 00:00:00+00'`)
+}
+
+func probeCatalog(ctx context.Context, s *subject) (string, error) {
+	cat, err := schema.Read(ctx, s.db, s.accountsTable())
+	if err != nil {
+		return "", err
+	}
+	if _, err := schema.ReadRules(ctx, s.db, s.accountsTable()); err != nil {
+		return "", err
+	}
+	t, ok := cat[s.accountsTable()]
+	if !ok {
+		return "", unable("the catalog shows no columns")
+	}
+	return fmt.Sprintf("%s has %d columns", t.Name, len(t.Columns)), nil
+}
+
+func probeReadOnly(ctx context.Context, s *subject) (string, error) {
+	var n int
+	err := s.db.QueryRow(ctx, `UPDATE `+s.accountsTable()+` SET id = id WHERE false RETURNING 1`).Scan(&n)
+	if db.ReadOnly(err) {
+		return "a change among reads is refused", nil
+	}
+	return "", unable("a change among reads is not refused")
+}
+
+func probeSnapshot(ctx context.Context, s *subject) (seen string, err error) {
+	err = s.db.Snapshot(ctx, func(r db.Reader) error {
+		var level string
+		if err := r.QueryRow(ctx, `SELECT current_setting('transaction_isolation')`).Scan(&level); err != nil {
+			return err
+		}
+		if level != "repeatable read" {
+			return unable("it became a transaction that is " + level)
+		}
+		seen = "REPEATABLE READ, READ ONLY"
+		return nil
+	})
+	return seen, err
+}
+
+func probeTimeouts(ctx context.Context, s *subject) (string, error) {
+	err := s.db.Snapshot(ctx, func(r db.Reader) error {
+		var ignored string
+		if err := r.QueryRow(ctx, `SELECT set_config('statement_timeout', '20', true)`).Scan(&ignored); err != nil {
+			return err
+		}
+		return r.QueryRow(ctx, `SELECT pg_sleep(1)::text`).Scan(&ignored)
+	})
+	return refusedWith(err, queryCanceled, "a statement ends when its time is over", "a statement outlives its time")
+}
+
+func probeArrays(ctx context.Context, s *subject) (string, error) {
+	return s.holds(ctx, "lists of ids and texts go over as one value",
+		`SELECT count(*) = 1 FROM unnest($1::uuid[], $2::text[]) AS x(id, name) WHERE x.id = ANY ($1::uuid[])`, []uuid.UUID{uuid.Max}, []string{"x"})
+}
+
+func probeJSON(ctx context.Context, s *subject) (string, error) {
+	return s.holds(ctx, "jsonb is put together by the server",
+		`SELECT ($1::text::jsonb || jsonb_build_object('b', session_user::text))->>'b' = session_user::text`, `{"a":1}`)
+}
+
+func probeCollation(ctx context.Context, s *subject) (string, error) {
+	return s.holds(ctx, `LIKE in the collation "C"`, `SELECT '강은지' COLLATE "C" LIKE '%은%'`)
+}
+
+func probeReturning(ctx context.Context, s *subject) (string, error) {
+	return "UPDATE … RETURNING, alone and within a query", s.rehearse(ctx,
+		`WITH x AS (UPDATE `+s.accountsTable()+` SET id = id WHERE false RETURNING id) SELECT count(*) FROM x`)
+}
+
+// probeRowLocks locks a row, if there is one that nobody has locked, and tries to lock it a second time.
+func probeRowLocks(ctx context.Context, s *subject) (seen string, err error) {
+	lock := `SELECT id FROM ` + s.accountsTable() + ` LIMIT 1 FOR UPDATE SKIP LOCKED`
+	again := `SELECT id FROM ` + s.accountsTable() + ` WHERE id = $1 FOR UPDATE NOWAIT`
+	err = audit.Rehearse(ctx, s.db, func(ctx context.Context, tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, lock)
+		if err != nil {
+			return err
+		}
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+		if err != nil {
+			return err
+		}
+		if len(ids) == 0 {
+			seen = "FOR UPDATE; no row to try it on"
+			return nil
+		}
+		second := audit.Rehearse(ctx, s.db, func(ctx context.Context, tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, again, ids[0])
+			return err
+		})
+		seen, err = refusedWith(second, lockNotAvailable, "FOR UPDATE keeps others away from a row", "FOR UPDATE keeps nobody away")
+		return err
+	})
+	return seen, err
+}
+
+func probeAdvisoryLocks(ctx context.Context, s *subject) (string, error) {
+	key := int64(uuid.New().ID())
+	err := audit.Rehearse(ctx, s.db, func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, key); err != nil {
+			return err
+		}
+		return audit.Rehearse(ctx, s.db, func(ctx context.Context, tx pgx.Tx) error {
+			var got bool
+			if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, key).Scan(&got); err != nil {
+				return err
+			}
+			if got {
+				return unable("two transactions get the same lock")
+			}
+			return nil
+		})
+	})
+	return "one transaction holds a lock, another does not get it", err
+}
+
+func probeConstraints(ctx context.Context, s *subject) (string, error) {
+	return "deferred constraints are checked when asked", s.rehearse(ctx, `SET CONSTRAINTS ALL IMMEDIATE`)
+}
+
+func probeSavepoints(ctx context.Context, s *subject) (string, error) {
+	err := audit.Rehearse(ctx, s.db, func(ctx context.Context, tx pgx.Tx) error {
+		save, err := tx.Begin(ctx)
+		if err != nil {
+			return err
+		}
+		var n int
+		failed := save.QueryRow(ctx, `SELECT 1 / count(*) FROM pg_class WHERE false`).Scan(&n)
+		if state, _ := db.State(failed); state != divisionByZero {
+			return failed
+		}
+		if err := save.Rollback(ctx); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, `SELECT 1`).Scan(&n)
+	})
+	return "a transaction goes on after an error that it was saved from", err
+}
+
+func probeOnConflict(ctx context.Context, s *subject) (string, error) {
+	return "INSERT … ON CONFLICT DO NOTHING", s.rehearse(ctx,
+		`INSERT INTO `+s.accountsTable()+` (id) SELECT NULL::uuid WHERE false ON CONFLICT (id) DO NOTHING`,
+		`INSERT INTO `+s.accountsTable()+` (id) SELECT NULL::uuid WHERE false ON CONFLICT DO NOTHING`)
+}
+
+func probeCopy(ctx context.Context, s *subject) (string, error) {
+	err := audit.Rehearse(ctx, s.db, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.CopyFrom(ctx, pgx.Identifier(strings.Split(s.accountsTable(), ".")), []string{"id"}, pgx.CopyFromRows(nil))
+		return err
+	})
+	return "COPY … FROM in a transaction, in binary form", err
+}
+
+func probeXmin(ctx context.Context, s *subject) (string, error) {
+	if _, err := s.holds(ctx, "", `SELECT count(*) >= 0 FROM (SELECT age(r.xmin), r.xmin::text FROM `+s.accountsTable()+` r LIMIT 1) x`); err != nil {
+		return "", err
+	}
+	if _, err := s.holds(ctx, "", `SELECT pg_snapshot_xmin(s) <= pg_snapshot_xmax(s) FROM pg_current_snapshot() s`); err != nil {
+		return "", err
+	}
+	if _, err := db.Server(ctx, s.db); err != nil {
+		return "", err
+	}
+	return "rows tell which transaction made them, and the server whose transactions they are", nil
+}
+
+func probeActivity(ctx context.Context, s *subject) (string, error) {
+	err := audit.Rehearse(ctx, s.db, func(ctx context.Context, tx pgx.Tx) error {
+		var found bool
+		if _, err := tx.Exec(ctx, `SELECT txid_current()`); err != nil { // by which the transaction gets a number
+			return err
+		}
+		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = pg_backend_pid() AND a.xact_start IS NOT NULL
+			AND a.backend_xid = (txid_current() & 4294967295)::text::xid)`).Scan(&found); err != nil {
+			return err
+		}
+		if !found {
+			return unable("a transaction that is under way is not shown")
+		}
+		return nil
+	})
+	return "transactions that are under way are shown", err
+}
+
+func probeSearchIndex(ctx context.Context, s *subject) (string, error) {
+	return s.holds(ctx, "GIN over arrays of text",
+		`SELECT EXISTS (SELECT FROM pg_am WHERE amname = 'gin') AND string_to_array('ab|bc', '|') @> ARRAY['bc']`)
+}
+
+// probeTrigram is for information: the optional index does without the extension.
+func probeTrigram(ctx context.Context, s *subject) (string, error) {
+	var there bool
+	err := s.db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_trgm')`).Scan(&there)
+	if err == nil && there {
+		return "pg_trgm is available, and not needed", nil
+	}
+	return "pg_trgm is not available, and not needed", nil
+}

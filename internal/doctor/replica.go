@@ -1,0 +1,72 @@
+package doctor
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+)
+
+// maxLag is how far a replica may be behind before it is worth a word.
+const maxLag = time.Minute
+
+// readCluster tells clusters apart; a standby has the identity of the one that it was copied from.
+const readCluster = `SELECT system_identifier::text FROM pg_control_system()`
+
+// replica looks whether the server that lists read follows the primary, and how far behind it is.
+func replica(ctx context.Context, s *subject) (Finding, error) {
+	if s.Replica == nil {
+		return skipped("no replica is configured: lists read the primary"), nil
+	}
+	const instead = "lists read the primary until then, and say so; mend the replica, or correct replica_database_url"
+	d, err := db.Open(ctx, *s.Replica)
+	if err != nil {
+		f := failure(err)
+		f.Status = Warn
+		return f.remedied(instead), nil
+	}
+	defer d.Close()
+	written, err := db.Written(ctx, s.db)
+	if err != nil {
+		return Finding{}, err
+	}
+	x, err := db.Replayed(ctx, d)
+	if err != nil {
+		return Finding{}, err
+	}
+	var ours, theirs string
+	for reader, into := range map[db.Reader]*string{s.db: &ours, d: &theirs} {
+		if err := reader.QueryRow(ctx, readCluster, pgx.QueryExecModeExec).Scan(into); err != nil {
+			return Finding{}, err
+		}
+	}
+	f := judgeReplica(x, written, ours == theirs)
+	if f.Bad() {
+		f = f.remedied(instead)
+	}
+	return f, nil
+}
+
+// judgeReplica says how far behind a replica is, as measured.
+func judgeReplica(x db.Replica, written db.Position, same bool) Finding {
+	switch {
+	case !same:
+		return wrong(Fail, "the replica is of another cluster: lists would show other rows")
+	case !x.Standby:
+		return wrong(Warn, "the replica follows no primary (any more)")
+	}
+	lag, known := x.Lag(written)
+	switch {
+	case lag == 0 && known:
+		return fine("the replica shows everything")
+	case !known:
+		return wrong(Warn, "the replica is %d bytes behind, and has shown no change since its start", written-x.At)
+	}
+	f := fine("the replica is %d bytes behind; the last change that it shows is %s old", written-x.At, span(lag))
+	if lag > maxLag {
+		f.Status, f.Count = Warn, 1
+	}
+	return f
+}

@@ -86,15 +86,28 @@ func Hold(ctx context.Context, tx db.Reader, cat schema.Catalog, text string) (T
 	return find(ctx, tx, cat, text, false, findByRef+" FOR SHARE")
 }
 
+// HoldEach is Hold of many: each REF has its tenant, or why it has none.
+func HoldEach(ctx context.Context, tx db.Reader, cat schema.Catalog, texts []string) ([]ref.Found[Tenant], error) {
+	return findEach(ctx, tx, cat, texts, false, findByRef+" FOR SHARE")
+}
+
 func find(ctx context.Context, r db.Reader, cat schema.Catalog, text string, deleted bool, statement string) (Tenant, error) {
+	found, err := findEach(ctx, r, cat, []string{text}, deleted, statement)
+	if err != nil {
+		return Tenant{}, err
+	}
+	return ref.One(found)
+}
+
+func findEach(ctx context.Context, r db.Reader, cat schema.Catalog, texts []string, deleted bool, statement string) ([]ref.Found[Tenant], error) {
 	shape, err := cat.Table(schema.Tenants)
 	if err != nil {
-		return Tenant{}, err
+		return nil, err
 	}
 	sql := strings.NewReplacer("{table}", shape.Name, "{code}", code(shape, "t"), "{live}", shape.Live("t")).Replace(statement)
-	matches, err := db.Collect[Tenant](ctx, r, sql, pgx.QueryExecModeExec, noun.Args([]string{text}, ""))
+	matches, err := db.Collect[Tenant](ctx, r, sql, pgx.QueryExecModeExec, noun.Args(texts, ""))
 	if err != nil {
-		return Tenant{}, err
+		return nil, err
 	}
-	return ref.One(noun.Match([]string{text}, "", matches, deleted))
+	return noun.Match(texts, "", matches, deleted), nil
 }

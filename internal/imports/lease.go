@@ -1,7 +1,8 @@
-package users
+package imports
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -25,6 +26,8 @@ import (
 type lease struct {
 	ledger  *audit.Ledger
 	file    *intake.File
+	key     []byte // of the file, for this noun
+	command string // that shows how far it is
 	host    string
 	process string
 	applied []span
@@ -42,8 +45,8 @@ type span struct {
 // process is still there. It is more than a batch takes, hashing included.
 const leaseTime = "120 seconds"
 
-func newLease(cat schema.Catalog, l *audit.Ledger, f *intake.File) (*lease, error) {
-	for _, name := range []string{schema.ImportFiles, schema.ImportRows} {
+func newLease(cat schema.Catalog, l *audit.Ledger, f *intake.File, resource, command string) (*lease, error) {
+	for _, name := range Tables {
 		if _, err := cat.Table(name); err != nil {
 			return nil, fault.From(err).WithHint("an import keeps there what it has applied; cxgctl migrate up --database manager creates it")
 		}
@@ -52,7 +55,19 @@ func newLease(cat schema.Catalog, l *audit.Ledger, f *intake.File) (*lease, erro
 	if err != nil {
 		return nil, err
 	}
-	return &lease{ledger: l, file: f, host: host, process: processName(os.Getpid())}, nil
+	return &lease{
+		ledger: l, file: f, key: fileKey(f, resource), command: command, host: host, process: processName(os.Getpid()),
+	}, nil
+}
+
+// fileKey is what the tables know a file by, for one noun: what was applied of it as users says nothing of it
+// as anything else. Users came first, and theirs is the file's fingerprint itself.
+func fileKey(f *intake.File, resource string) []byte {
+	if resource == "user" {
+		return f.Sum[:]
+	}
+	sum := sha256.Sum256(append([]byte(resource+"\x00"), f.Sum[:]...))
+	return sum[:]
 }
 
 // processName is a process as nothing else on this machine is called: its number and when it began.
@@ -117,7 +132,7 @@ func (l *lease) args() pgx.NamedArgs {
 		by = nil
 	}
 	return pgx.NamedArgs{
-		"id": uuid.Must(uuid.NewV7()), "by": by, "sha256": l.file.Sum[:], "name": l.file.Name, "bytes": l.file.Size,
+		"id": uuid.Must(uuid.NewV7()), "by": by, "sha256": l.key, "name": l.file.Name, "bytes": l.file.Size,
 		"op": l.ledger.Op(), "host": l.host, "process": l.process, "time": leaseTime,
 	}
 }
@@ -152,13 +167,13 @@ func (l *lease) take(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.applied, err = db.Collect[span](ctx, l.ledger.Reader(), readSpans, l.file.Sum[:])
+	l.applied, err = db.Collect[span](ctx, l.ledger.Reader(), readSpans, l.key)
 	return err
 }
 
 func (l *lease) busy(op uuid.UUID) *fault.Error {
 	f := fault.New(fault.Busy, "another run is importing %s", l.file.Name).
-		WithHint("see how far it is with: cxgctl users import --status %s", l.file.Name)
+		WithHint("see how far it is with: %s --status %s", l.command, l.file.Name)
 	if op != uuid.Nil {
 		f.With("op_id", op.String())
 	}
@@ -189,37 +204,33 @@ func (l *lease) claim(ctx context.Context, tx *audit.Tx) error {
 	return err
 }
 
-// record notes the rows that the transaction applied, as spans of lines.
-func (l *lease) record(ctx context.Context, tx *audit.Tx, rows []*incoming) error {
-	if l.ledger.DryRun {
+// spans are the lines that the rows were applied from, those together that follow each other.
+func spans[R Incoming](rows []R) []span {
+	var list []span
+	last := int64(-1) // the ordinal that the open span ends with
+	for _, in := range rows {
+		row := in.Base()
+		if row.Done || !row.Applied() {
+			continue
+		}
+		if row.Ordinal != last+1 {
+			list = append(list, span{From: row.Raw.Line})
+		}
+		last = row.Ordinal
+		open := &list[len(list)-1]
+		open.To, open.Records = row.Raw.Line, open.Records+1
+	}
+	return list
+}
+
+// record notes what the transaction applied.
+func (l *lease) record(ctx context.Context, tx *audit.Tx, applied []span) error {
+	if l.ledger.DryRun || len(applied) == 0 {
 		return nil
 	}
 	sends := &pgx.Batch{}
-	var open *span
-	var last int64
-	flush := func() {
-		if open != nil {
-			sends.Queue(insertSpan, uuid.Must(uuid.NewV7()), tx.Now, tx.By.ID, l.file.Sum[:], open.From, open.To, open.Records, l.ledger.Op())
-		}
-		open = nil
-	}
-	for _, in := range rows {
-		applied := !in.done && (in.outcome == created || in.outcome == updated || in.outcome == unchanged)
-		if !applied || in.ordinal != last+1 {
-			flush()
-		}
-		last = in.ordinal
-		if !applied {
-			continue
-		}
-		if open == nil {
-			open = &span{From: in.row.Line}
-		}
-		open.To, open.Records = in.row.Line, open.Records+1
-	}
-	flush()
-	if sends.Len() == 0 {
-		return nil
+	for _, s := range applied {
+		sends.Queue(insertSpan, uuid.Must(uuid.NewV7()), tx.Now, tx.By.ID, l.key, s.From, s.To, s.Records, l.ledger.Op())
 	}
 	return tx.SendBatch(ctx, sends).Close()
 }

@@ -35,7 +35,7 @@ func (a *app) usersImport() *cobra.Command {
 	}, &f.importFlags, importNoun{
 		resource: users.Noun.Name, fields: users.ImportFields, conflicts: users.Conflicts, claims: "username, e-mail or id", undoes: "USER_DELETE",
 		reading: func(o imports.Options) intake.Options { return users.ImportOptions{Options: o}.Reading() },
-		begin:   func(w *writer, o imports.Options) (importRun, error) { return f.begin(w, o) },
+		begin:   f.begin,
 		undo: func(ctx context.Context, w *writer, op uuid.UUID) (imports.Undone, error) {
 			t, err := users.In(w.cat)
 			if err != nil {

@@ -97,7 +97,7 @@ func TestInvoicesImportSurvivesKills(t *testing.T) {
 }
 
 // Two files that claim the same numbers are imported at once: each number goes to one of them, and the other says
-// whose it is. Files of different nouns know nothing of each other.
+// whose it is.
 func TestImportsThatRace(t *testing.T) {
 	t.Parallel()
 	const rows = 5000

@@ -14,6 +14,9 @@ import (
 // resolve finds the tenants and subscriptions that rows name, keeps them as they are, and fails rows that name
 // none, or a subscription of somebody else.
 func (im *importer) resolve(ctx context.Context, tx *audit.Tx, rows []*incoming) error {
+	if len(rows) == 0 {
+		return nil
+	}
 	var names []string
 	var ids []uuid.UUID
 	seen := map[string]bool{}

@@ -58,7 +58,7 @@ func Run[R Incoming](ctx context.Context, l *audit.Ledger, cat schema.Catalog, s
 	} else {
 		err = r.stream(ctx)
 	}
-	if r.report.Failed > 0 && !r.told && (err == nil || !o.Atomic) {
+	if r.report.Failed > 0 && !r.told && err == nil { // a run that broke off has a row that says so
 		l.Failed(ctx, r.intent(), r.someFailed())
 	}
 	r.report.Elapsed = time.Since(began)

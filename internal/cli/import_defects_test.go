@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/cxgctl/cxgctl/internal/dbtest"
-	"github.com/cxgctl/cxgctl/internal/users"
+	"github.com/cxgctl/cxgctl/internal/imports"
 )
 
 // defect is one kind of mistake in a row: the row, and the field that the report has to name.
@@ -112,7 +112,7 @@ func TestImportReportsEachDefect(t *testing.T) {
 		if r.Created != created || r.Failed != bad || r.Rows != rows || len(r.Errors) != bad {
 			t.Errorf("%d rows, %d created, %d failed, %d errors", r.Rows, r.Created, r.Failed, len(r.Errors))
 		}
-		seen := map[int64]users.Failure{}
+		seen := map[int64]imports.Failure{}
 		for _, f := range r.Errors {
 			seen[f.Line] = f
 			if d, ok := planted[f.Line]; !ok || d.field != f.Field || f.Message == "" || f.Code == "" {

@@ -36,7 +36,7 @@ var invoiceNoun = noun[invoices.Invoice]{
 func (a *app) invoicesCommand() *cobra.Command {
 	return a.group("invoices", "Invoices",
 		child{"create", a.invoicesCreate}, child{"update", a.invoicesUpdate}, child{"status", a.invoicesStatus},
-		child{"delete", a.invoicesDelete}, child{"restore", a.invoicesRestore},
+		child{"delete", a.invoicesDelete}, child{"restore", a.invoicesRestore}, child{"import", a.invoicesImport},
 		child{"overdue", a.invoicesOverdue}, child{"summary", a.invoicesSummary}, child{"report", a.invoicesReport},
 		child{"list", a.invoicesList},
 		child{"get", func() *cobra.Command {

@@ -16,8 +16,8 @@ INSERT INTO sys.users (id, created_at, tenant_id, username, password, full_name,
 VALUES ('00000000-0000-4000-8000-0000000000ad', '2026-02-01', '10000000-0000-4000-8000-000000000001', 'ada', '$2b$04$x', 'Ada', 'ada@acme.example', '02 1234')`
 )
 
-// withTenant is a fresh pair of databases with the tenant acme and its user ada.
-func withTenant(t *testing.T) dbtest.Pair {
+// inTenantsDatabase is a fresh pair of databases with the tenant acme and its user ada.
+func inTenantsDatabase(t *testing.T) dbtest.Pair {
 	t.Helper()
 	pair := dbtest.New(t, migrated)
 	for dsn, sql := range map[string]string{pair.Manager: insertAcme, pair.Tenants: insertTenantAda} {
@@ -70,7 +70,7 @@ func TestKillsBetweenTheStepsOfATenantsChange(t *testing.T) {
 	} {
 		t.Run(step.name, func(t *testing.T) {
 			t.Parallel()
-			pair := withTenant(t)
+			pair := inTenantsDatabase(t)
 			at := pair.Manager
 			if step.there {
 				at = pair.Tenants
@@ -112,7 +112,7 @@ func TestKillsBetweenTheStepsOfATenantsChange(t *testing.T) {
 // A command that is overtaken by reconcile changes nothing: it cannot come to light later what was settled as not made.
 func TestReconcileOvertakesACommand(t *testing.T) {
 	t.Parallel()
-	pair := withTenant(t)
+	pair := inTenantsDatabase(t)
 	release := hold(t, pair.Tenants, `SELECT FROM sys.users FOR UPDATE`)
 	p := cxgctl(t, pair, "users", "update", "ada", "--tenant", "acme", "--phone", "03 9999").start(t)
 	eventually(t, pair.Tenants, waits)
@@ -130,7 +130,7 @@ func TestReconcileOvertakesACommand(t *testing.T) {
 // A manager database that goes away once the change is made is said to lack the audit row, which reconcile writes.
 func TestTheLogIsAwayAfterATenantsChange(t *testing.T) {
 	t.Parallel()
-	pair := withTenant(t)
+	pair := inTenantsDatabase(t)
 	release := hold(t, pair.Manager, `LOCK TABLE audt.audit_logs IN EXCLUSIVE MODE`)
 	p := cxgctl(t, pair, "users", "update", "ada", "--tenant", "acme", "--phone", "03 9999", "--timeout", "1s").start(t)
 	if code := p.exit(t); code != 8 {
@@ -165,7 +165,7 @@ func TestALostCommitInATenantsDatabase(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			pair := withTenant(t)
+			pair := inTenantsDatabase(t)
 			_, through := between(t, dbtest.Pair{Manager: pair.Tenants}, "tcp", "commit\x00", func(client, server net.Conn, message []byte) {
 				if step.arrives {
 					_, _ = server.Write(message)

@@ -119,36 +119,60 @@ func (t *Table) insert(i *Invoice) (string, pgx.NamedArgs) {
 	return t.shape.Insert(append(values, schema.LiveValues()...)), args
 }
 
-const findSubscription = `SELECT s.tenant_id, ({live}) AS live FROM {table} s WHERE s.id = $1 FOR SHARE`
+const findSubscriptions = `
+SELECT s.id, s.tenant_id, ({live}) AS live FROM {table} s WHERE s.id = ANY ($1::uuid[]) ORDER BY s.id FOR SHARE`
 
-// holdSubscription refuses a subscription that is not there, not live, or another tenant's, and keeps it
-// as it is until the end of the transaction.
-func (t *Table) holdSubscription(ctx context.Context, tx db.Reader, id, tenant uuid.UUID) error {
+// billed is what an invoice has to know of the subscription that it bills.
+type billed struct {
+	ID       uuid.UUID  `db:"id"`
+	TenantID *uuid.UUID `db:"tenant_id"`
+	Live     bool       `db:"live"`
+}
+
+// holdSubscriptions returns those of the subscriptions that there are, and keeps them as they are until the end
+// of the transaction.
+func (t *Table) holdSubscriptions(ctx context.Context, tx db.Reader, ids []uuid.UUID) (map[uuid.UUID]*billed, error) {
 	shape, err := t.cat.Table(schema.Subscriptions)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	type subscription struct {
-		TenantID *uuid.UUID `db:"tenant_id"`
-		Live     bool       `db:"live"`
-	}
-	found, err := db.Collect[subscription](ctx, tx, strings.NewReplacer("{table}", shape.Name, "{live}", shape.Live("s")).Replace(findSubscription), id)
+	sql := strings.NewReplacer("{table}", shape.Name, "{live}", shape.Live("s")).Replace(findSubscriptions)
+	found, err := db.Collect[billed](ctx, tx, sql, ids)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	held := make(map[uuid.UUID]*billed, len(found))
+	for k := range found {
+		held[found[k].ID] = &found[k]
+	}
+	return held, nil
+}
+
+// of refuses the subscription of that id if it is not there (nil), not live, or another tenant's.
+func (s *billed) of(id, tenant uuid.UUID) error {
 	switch {
-	case len(found) == 0 || !found[0].Live:
+	case s == nil || !s.Live:
 		f := fault.New(fault.NotFound, "subscription %q not found", id).With("subscription", id.String())
-		if len(found) > 0 {
+		if s != nil {
 			f.WithHint("it is deleted")
 		}
 		return f
-	case found[0].TenantID == nil || *found[0].TenantID != tenant:
+	case s.TenantID == nil || *s.TenantID != tenant:
 		var p fault.Problems
 		p.Add("subscription", "%s belongs to another tenant", id)
 		return p.Err()
 	}
 	return nil
+}
+
+// holdSubscription refuses a subscription that is not there, not live, or another tenant's, and keeps it
+// as it is until the end of the transaction.
+func (t *Table) holdSubscription(ctx context.Context, tx db.Reader, id, tenant uuid.UUID) error {
+	held, err := t.holdSubscriptions(ctx, tx, []uuid.UUID{id})
+	if err != nil {
+		return err
+	}
+	return held[id].of(id, tenant)
 }
 
 const findHolder = `SELECT {columns} FROM {table} i {tenant} WHERE i.invoice_no = $1 ORDER BY i.id`

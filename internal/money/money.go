@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/shopspring/decimal"
 )
 
@@ -102,6 +103,28 @@ func (a Amount) Sub(b Amount) Amount {
 		return Amount{special: "NaN"}
 	}
 	return Amount{d: a.d.Sub(b.d)}
+}
+
+// Fixed returns the amount with so many digits after the point, as a column of that scale gives it back. One
+// that has more is rounded, half away from zero, as numeric does.
+func (a Amount) Fixed(places int) Amount {
+	if a.special == "" {
+		a.d = a.d.Round(int32(places))
+	}
+	return a
+}
+
+// NumericValue implements pgtype.NumericValuer, exactly and with the scale.
+func (a Amount) NumericValue() (pgtype.Numeric, error) {
+	switch a.special {
+	case "NaN":
+		return pgtype.Numeric{NaN: true, Valid: true}, nil
+	case "Infinity":
+		return pgtype.Numeric{InfinityModifier: pgtype.Infinity, Valid: true}, nil
+	case "-Infinity":
+		return pgtype.Numeric{InfinityModifier: pgtype.NegativeInfinity, Valid: true}, nil
+	}
+	return pgtype.Numeric{Int: a.d.Coefficient(), Exp: a.d.Exponent(), Valid: true}, nil
 }
 
 // Finite says whether the amount is a number at all: a database may hold NaN and infinities.

@@ -90,15 +90,28 @@ func Codes(ctx context.Context, r db.Reader, cat schema.Catalog) ([]Named, error
 	return db.Collect[Named](ctx, r, sql)
 }
 
+// HoldEach is Hold of many: each REF has its tenant, or why it has none.
+func HoldEach(ctx context.Context, tx db.Reader, cat schema.Catalog, texts []string) ([]ref.Found[Named], error) {
+	return findEach(ctx, tx, cat, texts, false, findByRef+" FOR SHARE")
+}
+
 func find(ctx context.Context, r db.Reader, cat schema.Catalog, text string, deleted bool, statement string) (Named, error) {
+	found, err := findEach(ctx, r, cat, []string{text}, deleted, statement)
+	if err != nil {
+		return Named{}, err
+	}
+	return ref.One(found)
+}
+
+func findEach(ctx context.Context, r db.Reader, cat schema.Catalog, texts []string, deleted bool, statement string) ([]ref.Found[Named], error) {
 	shape, err := cat.Table(schema.Tenants)
 	if err != nil {
-		return Named{}, err
+		return nil, err
 	}
 	sql := strings.NewReplacer("{table}", shape.Name, "{code}", code(shape), "{live}", shape.Live("t")).Replace(statement)
-	matches, err := db.Collect[Named](ctx, r, sql, pgx.QueryExecModeExec, named.Args([]string{text}, ""))
+	matches, err := db.Collect[Named](ctx, r, sql, pgx.QueryExecModeExec, named.Args(texts, ""))
 	if err != nil {
-		return Named{}, err
+		return nil, err
 	}
-	return ref.One(named.Match([]string{text}, "", matches, deleted))
+	return named.Match(texts, "", matches, deleted), nil
 }

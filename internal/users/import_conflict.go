@@ -11,6 +11,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/imports"
 )
 
 const importHolders = `
@@ -27,7 +28,8 @@ type holders struct {
 }
 
 // conflicts looks for users who hold what the rows claim, and decides about those rows: they fail, are
-// skipped, or become updates of their holder. It returns how many those are.
+// skipped, or become updates of their holder. It returns how many those are. Of the others, those that cannot be
+// made fail.
 func (im *importer) conflicts(ctx context.Context, tx *audit.Tx, rows []*incoming) (int, error) {
 	ids := make([]uuid.UUID, 0, len(rows))
 	names, emails := make([]string, 0, len(rows)), make([]string, 0, len(rows))
@@ -43,7 +45,7 @@ func (im *importer) conflicts(ctx context.Context, tx *audit.Tx, rows []*incomin
 		}
 	}
 	sql := importHolders
-	if im.OnConflict == ConflictUpdate {
+	if im.OnConflict == imports.Update {
 		sql += " FOR UPDATE" // so that they stay as they are seen
 	}
 	found, err := db.Collect[User](ctx, tx, im.t.sql(sql), pgx.NamedArgs{"ids": ids, "usernames": names, "emails": emails})
@@ -57,11 +59,11 @@ func (im *importer) conflicts(ctx context.Context, tx *audit.Tx, rows []*incomin
 	}
 	decided := 0
 	for _, in := range rows {
-		if in.outcome == pending && in.holder == nil && im.decide(in, h) {
+		if in.Outcome == imports.Pending && im.decide(in, h) {
 			decided++
 		}
 	}
-	im.look = im.OnConflict == ConflictUpdate || decided > 0
+	im.complete(rows)
 	return decided, nil
 }
 
@@ -72,10 +74,10 @@ func (im *importer) decide(in *incoming, h holders) bool {
 		return false
 	}
 	switch im.OnConflict {
-	case ConflictSkip:
-		in.outcome = skipped
+	case imports.Skip:
+		in.Outcome = imports.Skipped
 		return true
-	case ConflictUpdate:
+	case imports.Update:
 		who := byID
 		if who == nil {
 			who = byName
@@ -95,10 +97,10 @@ func (im *importer) decide(in *incoming, h holders) bool {
 			if byName == nil {
 				field, value = "id", in.user.ID.String()
 			}
-			in.fail(field, value, fault.New(fault.Conflict, "user %q is deleted", who.Username).WithHint("--restore brings deleted users back"), who)
+			in.Fail(field, value, fault.New(fault.Conflict, "user %q is deleted", who.Username).WithHint("--restore brings deleted users back"), &who.ID)
 			return true
 		}
-		in.holder = who
+		in.holder, in.Outcome = who, imports.Matched
 		return true
 	}
 	in.takenBy(byID, byName, byEmail)
@@ -129,5 +131,5 @@ func (in *incoming) takenBy(byID, byName, byEmail *User) {
 	if deleted != "" {
 		f.WithHint("that user is deleted; cxgctl users restore %s brings it back", deleted)
 	}
-	in.fail(field, value, f, holder)
+	in.Fail(field, value, f, &holder.ID)
 }

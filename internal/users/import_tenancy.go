@@ -14,8 +14,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/tenants"
 )
 
-// ImportTables are those that an import looks at beside the users and the audit log.
-var ImportTables = []string{schema.ImportFiles, schema.ImportRows, schema.Tenants, schema.TenantUsers, schema.Roles, schema.UserRoles}
+// ImportTables are those that an import looks at beside the users, the audit log and what every import needs.
+var ImportTables = []string{schema.Tenants, schema.TenantUsers, schema.Roles, schema.UserRoles}
 
 // tenancy is what the columns tenant, tenant_role and roles lead to.
 type tenancy struct {
@@ -89,7 +89,7 @@ func (x *tenancy) resolve(ctx context.Context, tx *audit.Tx, rows []*incoming) e
 			case err != nil && fault.From(err).Code == fault.Database:
 				return err
 			case err != nil:
-				in.fail("tenant", in.tenant, err, nil)
+				in.Fail("tenant", in.tenant, err, nil)
 				continue
 			}
 			in.links.tenant = &t
@@ -103,7 +103,7 @@ func (x *tenancy) resolve(ctx context.Context, tx *audit.Tx, rows []*incoming) e
 			case err != nil && fault.From(err).Code == fault.Database:
 				return err
 			case err != nil:
-				in.fail("roles", name, err, nil)
+				in.Fail("roles", name, err, nil)
 			default:
 				in.links.roles = append(in.links.roles, r)
 			}
@@ -193,7 +193,7 @@ func (x *tenancy) link(ctx context.Context, tx *audit.Tx, rows []*incoming) ([]a
 	send := &pgx.Batch{}
 	var about []audit.Change
 	for _, in := range rows {
-		if in.outcome != created && in.outcome != updated && in.outcome != unchanged {
+		if !in.Applied() {
 			continue
 		}
 		if t := in.links.tenant; t != nil {

@@ -1,7 +1,6 @@
 package users
 
 import (
-	"crypto/sha256"
 	"slices"
 	"strings"
 	"time"
@@ -10,33 +9,17 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/intake"
-	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/imports"
 )
 
 // What is different about an import into a tenant's users.
 
-// importTables says what is missing of the tables in which an import keeps what it has applied.
-func (t *Table) importTables(cat schema.Catalog) error {
-	for _, name := range []string{schema.ImportFiles, schema.ImportRows} {
-		switch _, err := cat.Table(name); {
-		case err != nil && t.tenant != nil:
-			return fault.New(fault.Database, "table %s does not exist in the database of tenant %s", name, t.tenant.Code).
-				WithHint("an import keeps there what it has applied; cxgctl migrate up --tenant %s creates it", t.tenant.Code).With("table", name)
-		case err != nil:
-			return fault.From(err).WithHint("an import keeps there what it has applied; cxgctl migrate up --database manager creates it")
-		}
-	}
-	return nil
-}
-
-// importKey is what a file is known by where its rows are applied: of tenants who share a database, each has its own.
-func (t *Table) importKey(f *intake.File) []byte {
+// importHome is the database that an import applies rows in.
+func (t *Table) importHome() imports.Home {
 	if t.tenant == nil {
-		return f.Sum[:]
+		return imports.Home{}
 	}
-	sum := sha256.Sum256(append(f.Sum[:], t.tenant.ID[:]...))
-	return sum[:]
+	return imports.Home{Tenant: t.tenant.ID, Code: t.tenant.Code}
 }
 
 // notOfTenants are the fields of a row that lead to tenants and roles of the platform.
@@ -48,12 +31,12 @@ func (t *Table) importable(o ImportOptions, r *rowReader) error {
 		return nil
 	}
 	for _, column := range notOfTenants {
-		if r.has(column) && !r.json { // rows of json have fields of their own
+		if r.source.Has(column) && !r.source.Objects { // rows of json have fields of their own
 			return fault.New(fault.Validation, "header: a tenant's users have no %q", column).WithHint("leave the column out with --map '%s=-'", column)
 		}
 	}
 	switch {
-	case o.OnConflict == ConflictUpdate:
+	case o.OnConflict == imports.Update:
 		return fault.New(fault.Usage, "--on-conflict update does not go with --tenant").WithHint("users update --tenant changes a user who is there")
 	case o.NoPasswords && t.needsPassword("") != nil:
 		return fault.New(fault.Usage, "--no-passwords does not go with --tenant: a tenant's user has one").
@@ -63,25 +46,26 @@ func (t *Table) importable(o ImportOptions, r *rowReader) error {
 }
 
 // tenantColumns are those of a new user's row that only a tenant's users have, or that mean something else there.
-func (t *Table) tenantColumns() []copyColumn {
+func (t *Table) tenantColumns() []imports.Column[*incoming] {
+	col := imports.Into[*incoming]
 	id := pgtype.UUID{Bytes: t.tenant.ID, Valid: true}
-	return []copyColumn{
-		{"tenant_id", func(*incoming) any { return id }},
-		{"is_system_user", func(*incoming) any { return false }},
-		{"is_active", func(in *incoming) any { return in.user.IsActive }},
-		{"is_deleted", func(*incoming) any { return false }},
+	return []imports.Column[*incoming]{
+		col("tenant_id", func(*incoming) any { return id }),
+		col("is_system_user", func(*incoming) any { return false }),
+		col("is_active", func(in *incoming) any { return in.user.IsActive }),
+		col("is_deleted", func(*incoming) any { return false }),
 	}
 }
 
 // tenantStatus refuses what a tenant's user does not have, and reads the status, which two columns hold: INACTIVE is is_active false, LOCKED a
 // locked_until to come.
-func (p *problems) tenantStatus(u *User) {
+func tenantStatus(p *imports.Cells, u *User) {
 	for _, field := range notOfTenants {
-		if p.text(field) != "" {
+		if p.Text(field) != "" {
 			p.Add(field, "a tenant's users have no such field")
 		}
 	}
-	v := strings.ToUpper(p.text("status"))
+	v := strings.ToUpper(p.Text("status"))
 	switch {
 	case v != "" && !slices.Contains(TenantStatuses, v):
 		p.Choices("status", []string{v}, TenantStatuses)

@@ -12,6 +12,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/imports"
 )
 
 // updateColumn is a field that an import can change of a user who is there: how a row's value comes into
@@ -55,7 +56,7 @@ func (im *importer) change(ctx context.Context, tx *audit.Tx, rows []*incoming) 
 	before := map[uuid.UUID]User{}
 	var list []*incoming
 	for _, in := range rows {
-		if in.outcome != pending || in.holder == nil {
+		if in.Outcome != imports.Matched {
 			continue
 		}
 		if in.madeUp {
@@ -70,7 +71,7 @@ func (im *importer) change(ctx context.Context, tx *audit.Tx, rows []*incoming) 
 		before[in.holder.ID] = *in.holder
 		in.user = next
 		if reflect.DeepEqual(next, *in.holder) && in.hash == "" && in.holder.IsActive {
-			in.outcome = unchanged
+			in.Outcome = imports.Unchanged
 			continue
 		}
 		list = append(list, in)
@@ -92,7 +93,7 @@ func (im *importer) updateAll(ctx context.Context, tx *audit.Tx, list []*incomin
 		if db.UniqueViolation(err) != "" {
 			err = im.t.taken(ctx, tx, err, "", in.user.Email)
 		}
-		in.fail("email", in.user.Email, fault.From(db.Translate(err)), nil)
+		in.Fail("email", in.user.Email, fault.From(db.Translate(err)), nil)
 		return nil
 	}
 	for i := range list {
@@ -149,7 +150,7 @@ func (im *importer) updateRows(ctx context.Context, tx *audit.Tx, save pgx.Tx, l
 		byID[u.ID] = u
 	}
 	for _, in := range list {
-		in.user, in.outcome = byID[in.user.ID], updated
+		in.user, in.Outcome = byID[in.user.ID], imports.Updated
 	}
 	return nil
 }

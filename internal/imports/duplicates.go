@@ -1,6 +1,7 @@
-package users
+package imports
 
 import (
+	"cmp"
 	"hash/maphash"
 	"math/bits"
 
@@ -10,7 +11,9 @@ import (
 // duplicates finds rows that claim what an earlier row of the file claims, in memory that does not grow
 // with the file. A filter that never misses one tells rows that cannot be from those that may be; the
 // latter are put off, and once the file has been read, one more reading settles them exactly.
-type duplicates struct {
+type duplicates[R Incoming] struct {
+	claims   func(R, []Claim) []Claim
+	list     []Claim // of the row that is looked at
 	seed     maphash.Seed
 	blocks   []block
 	deferred map[int64]bool   // ordinals of rows that were put off
@@ -28,39 +31,19 @@ const (
 	minBlocks     = 1 << 10
 )
 
-func newDuplicates(fileSize int64) *duplicates {
+func newDuplicates[R Incoming](fileSize int64, claims func(R, []Claim) []Claim) *duplicates[R] {
 	n := min(max(fileSize/bytesPerBlock, minBlocks), maxBlocks)
-	return &duplicates{
-		seed: maphash.MakeSeed(), blocks: make([]block, n),
+	return &duplicates[R]{
+		claims: claims, seed: maphash.MakeSeed(), blocks: make([]block, n),
 		deferred: map[int64]bool{}, first: map[string]int64{},
 	}
 }
 
-// claims are what only one user may have, as a row names them.
-func (in *incoming) claims() []claim {
-	list := make([]claim, 0, 4)
-	u := &in.user
-	if u.ID != [16]byte{} {
-		list = append(list, claim{"id", u.ID.String()})
-	}
-	if u.Username != "" {
-		list = append(list, claim{"username", u.Username})
-	}
-	if u.Email != "" {
-		list = append(list, claim{"email", u.Email})
-	}
-	if u.SSOProvider != nil && in.sso != "" {
-		list = append(list, claim{"sso_subject", *u.SSOProvider + "\x00" + in.sso})
-	}
-	return list
-}
-
-type claim struct{ field, value string }
-
-func (c claim) key() string { return c.field + "\x00" + c.value }
+// key tells claims apart.
+func (c Claim) key() string { return c.Field + "\x00" + cmp.Or(c.Key, c.Value) }
 
 // add notes a claim, and says whether it may have been there before.
-func (d *duplicates) add(c claim) bool {
+func (d *duplicates[R]) add(c Claim) bool {
 	h := maphash.String(d.seed, c.key())
 	at, _ := bits.Mul64(h, uint64(len(d.blocks)))
 	b := &d.blocks[at]
@@ -76,42 +59,50 @@ func (d *duplicates) add(c claim) bool {
 	return was
 }
 
+// of returns what a row claims, until the next row is asked about.
+func (d *duplicates[R]) of(in R) []Claim {
+	d.list = d.claims(in, d.list[:0])
+	return d.list
+}
+
 // putOff says whether a row can be applied in the first pass: it claims nothing that an earlier one may
 // have claimed.
-func (d *duplicates) putOff(in *incoming) bool {
-	if in.failure != nil {
+func (d *duplicates[R]) putOff(in R) bool {
+	row := in.Base()
+	if row.Failure != nil {
 		return true
 	}
 	suspect := false
-	for _, c := range in.claims() {
+	for _, c := range d.of(in) {
 		if d.add(c) {
 			suspect = true
 			d.first[c.key()] = 0
 		}
 	}
-	if suspect && !in.done {
-		d.deferred[in.ordinal] = true
+	if suspect && !row.Done {
+		d.deferred[row.Ordinal] = true
 		return false
 	}
 	return true
 }
 
 // resolve finds the first line of each claim in doubt, in one more reading.
-func (d *duplicates) resolve(in *incoming) error {
-	if in.failure != nil {
+func (d *duplicates[R]) resolve(in R) error {
+	row := in.Base()
+	if row.Failure != nil {
 		return nil
 	}
-	for _, c := range in.claims() {
+	for _, c := range d.of(in) {
 		if at, doubted := d.first[c.key()]; doubted && at == 0 {
-			d.first[c.key()] = in.row.Line
+			d.first[c.key()] = row.Raw.Line
 		}
 	}
 	return nil
 }
 
 // judge picks the rows that were put off, and fails those that are second.
-func (d *duplicates) judge(in *incoming) bool {
-	if !d.deferred[in.ordinal] {
+func (d *duplicates[R]) judge(in R) bool {
+	if !d.deferred[in.Base().Ordinal] {
 		return false
 	}
 	d.check(in)
@@ -119,14 +110,11 @@ func (d *duplicates) judge(in *incoming) bool {
 }
 
 // check fails a row whose claim an earlier line makes.
-func (d *duplicates) check(in *incoming) {
-	for _, c := range in.claims() {
-		if at := d.first[c.key()]; at != 0 && at < in.row.Line {
-			value := c.value
-			if c.field == "sso_subject" {
-				value = in.sso
-			}
-			in.fail(c.field, value, fault.New(fault.AlreadyExists, "%s %q stands on line %d already", c.field, value, at), nil)
+func (d *duplicates[R]) check(in R) {
+	row := in.Base()
+	for _, c := range d.of(in) {
+		if at := d.first[c.key()]; at != 0 && at < row.Raw.Line {
+			row.Fail(c.Field, c.Value, fault.New(fault.AlreadyExists, "%s %q stands on line %d already", c.Field, c.Value, at), nil)
 			return
 		}
 	}

@@ -1,4 +1,4 @@
-package users
+package imports
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// ImportStatus is how far the import of a file is.
-type ImportStatus struct {
+// Status is how far the import of a file is.
+type Status struct {
 	File       string     `json:"file"`
 	SHA256     string     `json:"sha256"`
 	State      string     `json:"state" db:"state"` // new, running, unfinished, finished
@@ -28,20 +28,20 @@ type ImportStatus struct {
 	process    string
 }
 
-const importStatus = `
+const readStatus = `
 SELECT CASE WHEN f.leased_until > now() THEN 'running' WHEN f.finished_at IS NULL THEN 'unfinished' ELSE 'finished' END AS state,
        (SELECT coalesce(sum(r.records), 0)::bigint FROM cxg_import.rows r WHERE r.sha256 = f.sha256) AS applied,
        (SELECT max(r.last_line) FROM cxg_import.rows r WHERE r.sha256 = f.sha256) AS last_line,
        f.created, f.updated, f.failed, f.op_id, f.started_at, f.finished_at, f.host, f.process
   FROM cxg_import.files f WHERE f.sha256 = $1`
 
-// StatusOfImport says how far the import of a file is; one that was never imported is new.
-func (t *Table) StatusOfImport(ctx context.Context, r db.Reader, cat schema.Catalog, f *intake.File) (ImportStatus, error) {
-	s := ImportStatus{File: f.Name, SHA256: f.SumText(), State: "new"}
-	if err := t.importTables(cat); err != nil {
+// StatusOf says how far the import of a file of a noun's records is; one that was never imported is new.
+func StatusOf(ctx context.Context, r db.Reader, cat schema.Catalog, f *intake.File, home Home, resource string) (Status, error) {
+	s := Status{File: f.Name, SHA256: f.SumText(), State: "new"}
+	if err := home.lacks(cat); err != nil {
 		return s, err
 	}
-	rows, err := r.Query(ctx, importStatus, t.importKey(f))
+	rows, err := r.Query(ctx, readStatus, home.key(f, resource))
 	if err != nil {
 		return s, err
 	}

@@ -6,40 +6,48 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/imports"
 	"github.com/cxgctl/cxgctl/internal/intake"
 	"github.com/cxgctl/cxgctl/internal/output"
-	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// importStatus is users import --status.
-func (a *app) importStatus(ctx context.Context, w *writer, file *intake.File) error {
-	t, err := w.users()
-	if err != nil {
-		return err
-	}
-	s, err := t.StatusOfImport(ctx, w.db, w.cat, file)
+// importStatus is --status.
+func (a *app) importStatus(ctx context.Context, w *writer, file *intake.File, n importNoun) error {
+	s, err := imports.StatusOf(ctx, w.db, w.cat, file, w.importHome(), n.resource)
 	if err != nil {
 		return err
 	}
 	return output.One(a.print, output.View{ID: "op_id"}, s)
 }
 
-// undoImport is users import --undo.
-func (a *app) undoImport(ctx context.Context, w *writer, op uuid.UUID) error {
+// importHome is the database that an import applies rows in.
+func (s *session) importHome() imports.Home {
+	if s.place == nil {
+		return imports.Home{}
+	}
+	return imports.Home{Tenant: s.place.ID, Code: s.place.code}
+}
+
+// undoImport is --undo.
+func (a *app) undoImport(ctx context.Context, w *writer, operation string, n importNoun) error {
+	op, err := uuid.Parse(operation)
+	if err != nil {
+		return fault.New(fault.Validation, "--undo %q is no operation's id", operation).
+			WithHint("cxgctl %ss import prints it at its end", n.resource)
+	}
 	if w.place != nil {
 		return fault.New(fault.Usage, "--undo does not go with --tenant").WithHint("cxgctl audit list --op %s names the users; users delete --tenant takes them away", op)
 	}
-	t, err := users.In(w.cat)
-	if err != nil {
+	if err := w.who.Permit(n.undoes, nil); err != nil {
 		return err
 	}
 	if !w.DryRun {
-		if err := a.confirm(ctx, "delete the users that operation "+op.String()+" created"); err != nil {
+		if err := a.confirm(ctx, "delete the "+n.resource+"s that operation "+op.String()+" created"); err != nil {
 			return err
 		}
 	}
 	a.clock.stop()
-	done, err := t.UndoImport(ctx, w.Ledger, w.cat, op)
+	done, err := n.undo(ctx, w, op)
 	if err != nil {
 		return err
 	}
@@ -62,5 +70,5 @@ func (a *app) undoImport(ctx context.Context, w *writer, op uuid.UUID) error {
 			a.printf("cxgctl: error: %s", f.Message)
 		}
 	}
-	return fault.New(fault.PartialFailure, "%s changed since, and stayed", plural(len(done.Touched), "user")).With("failed", len(done.Touched))
+	return fault.New(fault.PartialFailure, "%s changed since, and stayed", plural(len(done.Touched), n.resource)).With("failed", len(done.Touched))
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -9,32 +8,35 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/google/renameio/v2"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/imports"
 	"github.com/cxgctl/cxgctl/internal/intake"
 	"github.com/cxgctl/cxgctl/internal/output"
-	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// failures are told to a person as they come, kept for the report, and written to --errors.
+// reportedFailures is how many failures the report of an import lists. It is kept in memory, and whoever has more
+// of them looks at the first, or takes --errors.
+const reportedFailures = 10_000
+
+// failures are told to a person as they come, the first of them kept for the report, and written to --errors.
 type failures struct {
 	a       *app
 	unit    string // what Line counts
-	list    []users.Failure
+	list    []imports.Failure
 	pending *renameio.PendingFile // nil without --errors
 	rows    *intake.ErrorFile
 }
 
 // openFailures makes --errors ready. The file holds what the rows hold, passwords included, so it is
 // for its owner alone, and is put in place when it is whole.
-func (a *app) openFailures(file *intake.File, f importFlags, o users.ImportOptions) (*failures, error) {
-	x := &failures{a: a, unit: "line", list: []users.Failure{}}
-	in, err := file.Rows(o.Reading())
+func (a *app) openFailures(file *intake.File, f *importFlags, reading intake.Options) (*failures, error) {
+	x := &failures{a: a, unit: "line", list: []imports.Failure{}}
+	in, err := file.Rows(reading)
 	if err != nil {
 		return nil, err
 	}
@@ -69,8 +71,10 @@ func unwritableFlag(flag, path string, err error) error {
 	return fault.New(fault.Validation, "%s %s cannot be written: %s", flag, path, err)
 }
 
-func (x *failures) add(f users.Failure, row intake.Row) error {
-	x.list = append(x.list, f)
+func (x *failures) add(f imports.Failure, row intake.Row) error {
+	if len(x.list) < reportedFailures {
+		x.list = append(x.list, f)
+	}
 	if !structured(x.a.print.Format) {
 		where := fmt.Sprintf("%s %d", x.unit, f.Line)
 		if f.Field != "" && !strings.HasPrefix(f.Message, f.Field) {
@@ -101,98 +105,6 @@ func (x *failures) close(whole bool) error {
 	return x.pending.CloseAtomicallyReplace()
 }
 
-// passwordsFile is --passwords-out: a csv of usernames and the passwords that were made up for them.
-type passwordsFile struct {
-	file  *os.File   // nil in a dry run
-	mu    sync.Mutex // the reader asks while the writer stores
-	known map[string]string
-}
-
-const passwordsHeader = "username,password\n"
-
-// openPasswords opens or makes the file. One that a run of the same command left behind is read, so that
-// who was to get a password gets that one.
-func openPasswords(path string, dry bool) (*passwordsFile, error) {
-	p := &passwordsFile{known: map[string]string{}}
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if dry {
-			return p, nil
-		}
-		if p.file, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
-			_, err = p.file.WriteString(passwordsHeader)
-		}
-		if err != nil {
-			return nil, unwritableFlag("--passwords-out", path, err)
-		}
-		return p, nil
-	}
-	if err != nil {
-		return nil, unwritableFlag("--passwords-out", path, err)
-	}
-	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 {
-		return nil, fault.New(fault.Validation, "--passwords-out %s exists, and is no file that only you can read", path).WithHint("name a new file")
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, unwritableFlag("--passwords-out", path, err)
-	}
-	if !strings.HasPrefix(string(text), passwordsHeader) {
-		return nil, fault.New(fault.Validation, "--passwords-out %s exists, and holds no passwords of an import", path).
-			WithHint("name a new file; nothing is overwritten")
-	}
-	whole := text[:strings.LastIndexByte(string(text), '\n')+1] // a killed run may have left half a line
-	rows, err := csv.NewReader(strings.NewReader(string(whole))).ReadAll()
-	if err != nil {
-		return nil, fault.New(fault.Validation, "--passwords-out %s cannot be read", path).WithHint("name a new file")
-	}
-	for _, r := range rows[1:] {
-		p.known[r[0]] = r[1]
-	}
-	if dry {
-		return p, nil
-	}
-	if p.file, err = os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0); err == nil {
-		err = p.file.Truncate(int64(len(whole)))
-	}
-	if err != nil {
-		return nil, unwritableFlag("--passwords-out", path, err)
-	}
-	return p, nil
-}
-
-// Known implements users.PasswordFile.
-func (p *passwordsFile) Known(username string) string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.known[username]
-}
-
-// Store implements users.PasswordFile.
-func (p *passwordsFile) Store(usernames, made []string) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var b strings.Builder
-	for i, name := range usernames {
-		if p.known[name] != "" {
-			continue // written before
-		}
-		fmt.Fprintf(&b, "%s,%s\n", name, made[i])
-		p.known[name] = made[i]
-	}
-	if _, err := io.WriteString(p.file, b.String()); err != nil {
-		return unwritableFlag("--passwords-out", p.file.Name(), err)
-	}
-	return p.file.Sync()
-}
-
-// Close ends the writing.
-func (p *passwordsFile) Close() {
-	if p.file != nil {
-		_ = p.file.Close() // what counts was synced
-	}
-}
-
 // elapsed is a duration as a person reads it.
 func elapsed(d time.Duration) string {
 	if d < 10*time.Second {
@@ -220,7 +132,7 @@ func (a *app) newMeter(file *intake.File) *meter {
 }
 
 // report is called after each batch.
-func (m *meter) report(r users.Report) {
+func (m *meter) report(r imports.Report) {
 	every := 10 * time.Second
 	if m.terminal {
 		every = 200 * time.Millisecond

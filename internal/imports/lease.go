@@ -1,4 +1,4 @@
-package users
+package imports
 
 import (
 	"context"
@@ -25,7 +25,8 @@ import (
 type lease struct {
 	ledger  *audit.Ledger
 	file    *intake.File
-	key     []byte // what the file is known by
+	key     []byte // of the file, for this noun
+	command string // that shows how far it is
 	host    string
 	process string
 	applied []span
@@ -43,15 +44,17 @@ type span struct {
 // process is still there. It is more than a batch takes, hashing included.
 const leaseTime = "120 seconds"
 
-func (t *Table) newLease(cat schema.Catalog, l *audit.Ledger, f *intake.File) (*lease, error) {
-	if err := t.importTables(cat); err != nil {
+func newLease(cat schema.Catalog, l *audit.Ledger, f *intake.File, home Home, resource, command string) (*lease, error) {
+	if err := home.lacks(cat); err != nil {
 		return nil, err
 	}
 	host, err := os.Hostname()
 	if err != nil {
 		return nil, err
 	}
-	return &lease{ledger: l, file: f, key: t.importKey(f), host: host, process: processName(os.Getpid())}, nil
+	return &lease{
+		ledger: l, file: f, key: home.key(f, resource), command: command, host: host, process: processName(os.Getpid()),
+	}, nil
 }
 
 // processName is a process as nothing else on this machine is called: its number and when it began.
@@ -157,7 +160,7 @@ func (l *lease) take(ctx context.Context) error {
 
 func (l *lease) busy(op uuid.UUID) *fault.Error {
 	f := fault.New(fault.Busy, "another run is importing %s", l.file.Name).
-		WithHint("see how far it is with: cxgctl users import --status %s", l.file.Name)
+		WithHint("see how far it is with: %s --status %s", l.command, l.file.Name)
 	if op != uuid.Nil {
 		f.With("op_id", op.String())
 	}
@@ -188,37 +191,33 @@ func (l *lease) claim(ctx context.Context, tx *audit.Tx) error {
 	return err
 }
 
-// record notes the rows that the transaction applied, as spans of lines.
-func (l *lease) record(ctx context.Context, tx *audit.Tx, rows []*incoming) error {
-	if l.ledger.DryRun {
+// spans are the lines that the rows were applied from, those together that follow each other.
+func spans[R Incoming](rows []R) []span {
+	var list []span
+	last := int64(-1) // the ordinal that the open span ends with
+	for _, in := range rows {
+		row := in.Base()
+		if row.Done || !row.Applied() {
+			continue
+		}
+		if row.Ordinal != last+1 {
+			list = append(list, span{From: row.Raw.Line})
+		}
+		last = row.Ordinal
+		open := &list[len(list)-1]
+		open.To, open.Records = row.Raw.Line, open.Records+1
+	}
+	return list
+}
+
+// record notes what the transaction applied.
+func (l *lease) record(ctx context.Context, tx *audit.Tx, applied []span) error {
+	if l.ledger.DryRun || len(applied) == 0 {
 		return nil
 	}
 	sends := &pgx.Batch{}
-	var open *span
-	var last int64
-	flush := func() {
-		if open != nil {
-			sends.Queue(insertSpan, uuid.Must(uuid.NewV7()), tx.Now, tx.ByID(), l.key, open.From, open.To, open.Records, l.ledger.Op())
-		}
-		open = nil
-	}
-	for _, in := range rows {
-		applied := !in.done && (in.outcome == created || in.outcome == updated || in.outcome == unchanged)
-		if !applied || in.ordinal != last+1 {
-			flush()
-		}
-		last = in.ordinal
-		if !applied {
-			continue
-		}
-		if open == nil {
-			open = &span{From: in.row.Line}
-		}
-		open.To, open.Records = in.row.Line, open.Records+1
-	}
-	flush()
-	if sends.Len() == 0 {
-		return nil
+	for _, s := range applied {
+		sends.Queue(insertSpan, uuid.Must(uuid.NewV7()), tx.Now, tx.ByID(), l.key, s.From, s.To, s.Records, l.ledger.Op())
 	}
 	return tx.SendBatch(ctx, sends).Close()
 }

@@ -1,0 +1,218 @@
+package cli
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/imports"
+	"github.com/cxgctl/cxgctl/internal/intake"
+	"github.com/cxgctl/cxgctl/internal/output"
+)
+
+// importFlags are the flags of every import.
+type importFlags struct {
+	changeFlags
+	format, encoding, onConflict, errors string
+	rename                               []string
+	atomic, status                       bool
+	maxErrors                            int
+	undo                                 string
+}
+
+// importNoun is what an import has of its noun.
+type importNoun struct {
+	resource  string   // as audit rows call it: user
+	fields    []string // the headers that there are
+	conflicts []string // the values of --on-conflict
+	claims    string   // what of a row may be taken, for help
+	undoes    string   // the permission that --undo needs too
+
+	reading func(imports.Options) intake.Options
+	begin   func(w *writer, o imports.Options) (importRun, error)
+	undo    func(ctx context.Context, w *writer, op uuid.UUID) (imports.Undone, error)
+}
+
+// importRun is an import that only has to be told its file, and what else to close at its end.
+type importRun struct {
+	do  func(context.Context, *intake.File, imports.Options) (imports.Report, error)
+	end func()
+}
+
+// importReport is the record of an import: what was done, and the first rows that failed.
+type importReport struct {
+	imports.Report
+	Seconds float64           `json:"elapsed_seconds"`
+	Errors  []imports.Failure `json:"errors"` // at most reportedFailures
+}
+
+// importing makes a noun's import of a command that has its words and its own flags.
+func (a *app) importing(cmd *cobra.Command, f *importFlags, n importNoun) *cobra.Command {
+	cmd.Use, cmd.Args = "import FILE|-", cobra.ArbitraryArgs
+	cmd.RunE = a.changing(&f.changeFlags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
+		if f.undo != "" {
+			if err := exactly()(cmd, args); err != nil {
+				return err
+			}
+			return a.undoImport(ctx, w, f.undo, n)
+		}
+		if err := exactly("FILE")(cmd, args); err != nil {
+			return err
+		}
+		in, resume := a.input()
+		file, err := intake.Open(args[0], in)
+		resume()
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		if f.status {
+			return a.importStatus(ctx, w, file, n)
+		}
+		return a.importFile(ctx, w, file, f, n)
+	})
+	fs := cmd.Flags()
+	fs.StringVar(&f.format, "format", "", "csv, tsv, jsonl or json (default: by the file's ending)")
+	fs.StringVar(&f.encoding, "encoding", "", "the file's encoding: utf-8, utf-16, cp949, … (default utf-8)")
+	fs.StringArrayVar(&f.rename, "map", nil, "a column of another name, as `HEADER=FIELD`; HEADER=- leaves it out")
+	fs.StringVar(&f.onConflict, "on-conflict", imports.Fail, "a row whose "+n.claims+" is taken: "+listed(n.conflicts, "or"))
+	fs.StringVar(&f.errors, "errors", "", "write the rows that failed to `file` (0600), to be mended and imported")
+	fs.IntVar(&f.maxErrors, "max-errors", 0, "stop once `n` rows have failed (default: never)")
+	fs.BoolVar(&f.atomic, "atomic", false, "all rows in one transaction, or none; so do --expect and --max-affected")
+	fs.BoolVar(&f.status, "status", false, "say how far the import of FILE is")
+	fs.StringVar(&f.undo, "undo", "", "delete the "+n.resource+"s that the run `OP` created, unless somebody has changed them since")
+	must(cmd.RegisterFlagCompletionFunc("format", complete(formatNames()...)))
+	must(cmd.RegisterFlagCompletionFunc("on-conflict", complete(n.conflicts...)))
+	cmd.MarkFlagsMutuallyExclusive("status", "undo")
+	f.bindBatch(cmd)
+	records[importReport](a, cmd)
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		switch {
+		case f.status:
+			return output.CheckColumns[imports.Status](a.out.columns)
+		case f.undo != "":
+			return output.CheckColumns[imports.Undone](a.out.columns)
+		}
+		return output.CheckColumns[importReport](a.out.columns)
+	}
+	return cmd
+}
+
+func formatNames() []string {
+	names := make([]string, len(intake.Formats))
+	for i, x := range intake.Formats {
+		names[i] = string(x)
+	}
+	return names
+}
+
+// listed is a list in English.
+func listed(words []string, and string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " " + and + " " + words[last]
+}
+
+// options turns the flags into what the import wants, or says what is wrong with them.
+func (f *importFlags) options(n importNoun) (imports.Options, error) {
+	o := imports.Options{
+		Read:       intake.Options{Format: intake.Format(f.format), Encoding: f.encoding},
+		OnConflict: f.onConflict, Atomic: f.atomic, MaxErrors: f.maxErrors,
+	}
+	var p fault.Problems
+	if !slices.Contains(n.conflicts, f.onConflict) {
+		p.Add("on-conflict", "%q is refused, it is one of %s", f.onConflict, strings.Join(n.conflicts, ", "))
+	}
+	if f.maxErrors < 0 {
+		p.Add("max-errors", "%d is refused, it counts rows", f.maxErrors)
+	}
+	if err := p.Err(); err != nil {
+		return o, err
+	}
+	var err error
+	o.Read.Map, err = intake.ParseMap(f.rename, n.fields)
+	return o, err
+}
+
+// importFile runs the import and reports.
+func (a *app) importFile(ctx context.Context, w *writer, file *intake.File, f *importFlags, n importNoun) error {
+	o, err := f.options(n)
+	if err != nil {
+		return err
+	}
+	if w.Guard.Expect != nil || w.Guard.MaxAffected != nil {
+		o.Atomic = true // what was committed could not be rolled back
+	}
+	run, err := n.begin(w, o)
+	if err != nil {
+		return err
+	}
+	defer run.end()
+	failures, err := a.openFailures(file, f, n.reading(o))
+	if err != nil {
+		return err
+	}
+	o.Failed = failures.add
+	if a.cfg.Protected && !w.DryRun { // a file is looked at by --dry-run, not as a difference before the question
+		a.printf("profile %s is protected", a.cfg.Profile)
+		if err := a.confirm(ctx, "import "+n.resource+"s from "+file.Name); err != nil {
+			return err
+		}
+	}
+	a.clock.stop() // a file takes as long as it is
+	meter := a.newMeter(file)
+	o.Progress = meter.report
+	report, err := run.do(ctx, file, o)
+	meter.end()
+	if kept := failures.close(err == nil); err == nil {
+		err = kept
+	}
+	if err != nil {
+		if n := report.Created + report.Updated; n > 0 && !o.Atomic {
+			a.note("%s applied before that; the same command goes on from there", plural(int(n), "row"))
+		}
+		return err
+	}
+	return a.printImport(report, failures, f.errors)
+}
+
+// printImport ends an import: a summary for people, the report as a record where one is asked for.
+func (a *app) printImport(r imports.Report, failures *failures, errorFile string) error {
+	what := ""
+	if r.DryRun {
+		what = "dry run, nothing was changed: "
+	}
+	if r.Before > 0 {
+		a.note("%s applied by earlier runs", plural(int(r.Before), "row"))
+	}
+	a.note("%s%s created, %s updated, %s unchanged, %s skipped, %s failed in %s (operation %s)", what,
+		output.Thousands(r.Created), output.Thousands(r.Updated), output.Thousands(r.Same), output.Thousands(r.Skipped), output.Thousands(r.Failed),
+		elapsed(r.Elapsed), r.OpID)
+	if a.print.Format != output.Table && a.print.Format != output.Wide || a.print.File != "" {
+		err := output.One(a.print, output.View{ID: "op_id"}, importReport{r, r.Elapsed.Seconds(), failures.list})
+		if err = committed(err); err != nil {
+			return err
+		}
+	}
+	if r.Failed == 0 {
+		return nil
+	}
+	rest := "the rest is done"
+	switch {
+	case r.DryRun:
+		rest = "nothing was changed"
+	case r.Created+r.Updated+r.Same+r.Skipped+r.Before == 0:
+		rest = "nothing was changed"
+	case r.Stopped:
+		rest = "stopped there; what came before is done"
+	}
+	fail := fault.New(fault.PartialFailure, "%s of %s failed; %s", output.Thousands(r.Failed), plural(int(r.Rows), "row"), rest).
+		With("failed", r.Failed).With("op_id", r.OpID.String())
+	if errorFile == "" {
+		return fail.WithHint("--errors F writes the rows that fail to a file, which imports again once they are mended")
+	}
+	return fail.WithHint("mend %s, and import that", errorFile)
+}

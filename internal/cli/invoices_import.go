@@ -1,0 +1,49 @@
+package cli
+
+import (
+	"context"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/imports"
+	"github.com/cxgctl/cxgctl/internal/intake"
+	"github.com/cxgctl/cxgctl/internal/invoices"
+)
+
+func (a *app) invoicesImport() *cobra.Command {
+	var f importFlags
+	cmd := a.importing(&cobra.Command{
+		Short: "Create invoices from a file, each row once",
+		Long: "Reads csv, tsv, jsonl or json (.gz and .zst too) whose columns are the record's fields; the tenant, a REF, and the\n" +
+			"subscription may be called so, as invoices create does. Each row is held to what create holds an invoice to: the\n" +
+			"total is computed, and one that is given must be exact. A row whose status is not PENDING needs the permission\n" +
+			"INVOICE_UPDATE too, and one that is PAID a paid_at and a payment_method. A row that fails is reported with its line,\n" +
+			"and the others go ahead. Running the same command again goes on where it stopped: no row is applied twice.\n" +
+			"Invoices that are there are never changed: --on-conflict fails such rows, or skips them.\n\n" +
+			"Fields: " + strings.Join(invoices.ImportFields, ", "),
+		Example: "  cxgctl invoices import november.csv --dry-run\n" +
+			"  cxgctl invoices import november.csv --errors failed.csv\n" +
+			"  cxgctl invoices import ledger.jsonl.gz --on-conflict skip --reason 'taken over from SAP'\n" +
+			"  cxgctl invoices import --status november.csv\n  cxgctl invoices import --undo 0192…",
+	}, &f, importNoun{
+		resource: invoices.Noun.Name, fields: invoices.ImportFields, conflicts: invoices.Conflicts, claims: "invoice_no or id", undoes: "INVOICE_DELETE",
+		reading: func(o imports.Options) intake.Options { return invoices.ImportOptions{Options: o}.Reading() },
+		begin: func(w *writer, _ imports.Options) (importRun, error) {
+			t, err := invoices.In(w.cat)
+			return importRun{end: func() {}, do: func(ctx context.Context, file *intake.File, o imports.Options) (imports.Report, error) {
+				return t.Import(ctx, w.Ledger, file, invoices.ImportOptions{Options: o, Moves: w.who.Permit("INVOICE_UPDATE", nil)})
+			}}, err
+		},
+		undo: func(ctx context.Context, w *writer, op uuid.UUID) (imports.Undone, error) {
+			t, err := invoices.In(w.cat)
+			if err != nil {
+				return imports.Undone{}, err
+			}
+			return t.UndoImport(ctx, w.Ledger, op)
+		},
+	})
+	needs(cmd, "INVOICE_CREATE")
+	return cmd
+}

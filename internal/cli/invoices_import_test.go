@@ -1,0 +1,154 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cxgctl/cxgctl/internal/dbtest"
+)
+
+// billedTenant is a tenant with a subscription.
+const billedTenant = `
+INSERT INTO tnnt.tenants (id, code, name) VALUES ('10000000-0000-4000-8000-000000000001', 'acme', 'Acme');
+INSERT INTO bill.plans (id, code, name, base_amount) VALUES ('20000000-0000-4000-8000-000000000001', 'STANDARD', 'Standard', 1);
+INSERT INTO tnnt.subscriptions (id, tenant_id, plan_id, start_date, base_amount)
+VALUES ('20000000-0000-4000-8000-0000000000a1', '10000000-0000-4000-8000-000000000001', '20000000-0000-4000-8000-000000000001', '2026-01-01', 1)`
+
+func withTenant(t *testing.T) dbtest.Pair {
+	t.Helper()
+	pair := dbtest.New(t, migrated)
+	if _, err := query(t.Context(), pair.Manager, billedTenant); err != nil {
+		t.Fatal(err)
+	}
+	return pair
+}
+
+// billsFile writes a csv of so many invoices of acme; number says what the nth is called.
+func billsFile(t *testing.T, name string, n int, number func(int) string) string {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString("invoice_no,tenant,subscription,invoice_date,due_date,start_date,close_date,base_amount,tax_amount,total_amount,user_count\n")
+	for i := range n {
+		fmt.Fprintf(&b, "%s,acme,20000000-0000-4000-8000-0000000000a1,2026-02-01,2026-03-03,2026-01-01,2026-01-31,%[2]d.0001,0.1,%[2]d.1001,3\n", number(i), i)
+	}
+	path := filepath.Join(t.TempDir(), name+".csv")
+	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// An import of invoices that is killed goes on as one of users does: each row once, with its audit row, to the
+// last digit of its total.
+func TestInvoicesImportSurvivesKills(t *testing.T) {
+	t.Parallel()
+	const rows, points = 6000, 12
+	pair := withTenant(t)
+	random := rand.New(rand.NewPCG(5, 12))
+	imports, midway := 0, 0
+	took := 600 * time.Millisecond
+	for kills := 0; kills < points; imports++ {
+		path := billsFile(t, fmt.Sprint("kill", imports), rows, func(i int) string { return fmt.Sprintf("K%d-%d", imports, i) })
+		began := time.Now()
+		for finished := false; !finished; {
+			p := cxgctl(t, pair, "invoices", "import", path, "-q").start(t)
+			var end *time.Timer
+			if imports > 0 && kills < points { // the first one shows how long it takes
+				kills++
+				end = time.AfterFunc(time.Duration(random.Int64N(int64(took))), func() { _ = p.Process.Kill() })
+			}
+			code := p.exit(t)
+			if end != nil {
+				end.Stop()
+			}
+			if code > 0 {
+				t.Fatalf("exit %d\n%s", code, p.err.String())
+			}
+			finished = code == 0
+			if n := ask(t, pair.Manager, fmt.Sprintf(`SELECT count(*) FROM bill.invoices WHERE invoice_no LIKE 'K%d-%%'`, imports)); n != "0" && n != fmt.Sprint(rows) {
+				midway++
+			}
+		}
+		if imports == 0 {
+			took = time.Since(began)
+		}
+	}
+	t.Logf("%d kills over %d imports, %d between the first batch and the last", points, imports-1, midway)
+	if midway == 0 {
+		t.Error("no kill came while a file was half imported")
+	}
+	for what, sql := range map[string]string{
+		"invoices":       `SELECT count(*) FROM bill.invoices WHERE total_amount = base_amount + usage_amount - discount_amount + tax_amount`,
+		"numbers":        `SELECT count(DISTINCT invoice_no) FROM bill.invoices`,
+		"audit rows":     `SELECT count(*) FROM audt.audit_logs`,
+		"true images":    `SELECT count(*) FROM bill.invoices i JOIN audt.audit_logs l ON l.resource_id = i.id::text WHERE l.extra_data->'after'->>'total_amount' = i.total_amount::text AND l.tenant_id = i.tenant_id`,
+		"rows on record": `SELECT sum(records) FROM cxg_import.rows`,
+	} {
+		if got, want := ask(t, pair.Manager, sql), fmt.Sprint(rows*imports); got != want {
+			t.Errorf("%s: %s, want %s", what, got, want)
+		}
+	}
+}
+
+// Two files that claim the same numbers are imported at once: each number goes to one of them, and the other says
+// whose it is.
+func TestImportsThatRace(t *testing.T) {
+	t.Parallel()
+	const rows = 5000
+	pair := withTenant(t)
+	up := billsFile(t, "up", rows, func(i int) string { return fmt.Sprintf("R-%d", i) })
+	down := billsFile(t, "down", rows, func(i int) string { return fmt.Sprintf("R-%d", rows-1-i) })
+	a, b := cxgctl(t, pair, "invoices", "import", up, "-o", "json").start(t), cxgctl(t, pair, "invoices", "import", down, "-o", "json").start(t)
+	created, failed := int64(0), int64(0)
+	for _, p := range []*process{a, b} {
+		if code := p.exit(t); code != 9 && code != 0 {
+			t.Fatalf("exit %d\n%s", code, p.err.String())
+		}
+		var report struct{ Data importReport }
+		if err := json.Unmarshal(p.out.Bytes(), &report); err != nil {
+			t.Fatal(err)
+		}
+		created, failed = created+report.Data.Created, failed+report.Data.Failed
+		for _, f := range report.Data.Errors {
+			if f.Field != "invoice_no" || f.Holder == nil {
+				t.Fatalf("a row fails for %q: %s", f.Field, f.Message)
+			}
+		}
+	}
+	if created != rows || failed != rows {
+		t.Errorf("%d created, %d failed", created, failed)
+	}
+	if got := ask(t, pair.Manager, `SELECT concat_ws(' ', count(*), count(DISTINCT invoice_no), (SELECT count(*) FROM audt.audit_logs WHERE result = 'SUCCESS')) FROM bill.invoices`); got != "5000 5000 5000" {
+		t.Errorf("invoices, numbers and audit rows: %s", got)
+	}
+}
+
+// A report lists no more failures than memory is to hold, and counts them all; --errors has every one.
+func TestImportReportIsBounded(t *testing.T) {
+	t.Parallel()
+	const rows = reportedFailures + 500
+	pair := withTenant(t)
+	path := billsFile(t, "same", rows, func(int) string { return "S-1" })
+	failures := filepath.Join(t.TempDir(), "failed.csv")
+	p := cxgctl(t, pair, "invoices", "import", path, "--errors", failures, "-o", "json").exits(t, 9)
+	var report struct{ Data importReport }
+	if err := json.Unmarshal(p.out.Bytes(), &report); err != nil {
+		t.Fatal(err)
+	}
+	if r := report.Data; r.Created != 1 || r.Failed != rows-1 || len(r.Errors) != reportedFailures {
+		t.Errorf("%d created, %d failed, %d listed", r.Created, r.Failed, len(r.Errors))
+	}
+	text, err := os.ReadFile(failures)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(text), "\n"); n != rows { // a header, and all but one
+		t.Errorf("the file of failures has %d lines", n)
+	}
+}

@@ -1,0 +1,177 @@
+package imports
+
+import (
+	"context"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// write applies a batch in a transaction of its own and counts what became of its rows.
+func (r *run[R]) write(ctx context.Context, b *batch[R]) error {
+	err := r.ledger.Write(ctx, r.intent(), func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
+		if err := r.lease.claim(ctx, tx); err != nil {
+			return nil, err
+		}
+		return r.apply(ctx, tx, b)
+	})
+	if err != nil {
+		return err
+	}
+	return r.count(b)
+}
+
+// count adds a batch that has committed to the report, and tells of its failures.
+func (r *run[R]) count(b *batch[R]) error {
+	for _, in := range b.rows {
+		row := in.Base()
+		if row.Failure != nil && !row.Done && r.Failed != nil {
+			if err := r.Failed(*row.Failure, row.Raw); err != nil {
+				return err
+			}
+		}
+	}
+	r.tally(b)
+	return nil
+}
+
+// tally adds a batch to the report.
+func (r *run[R]) tally(b *batch[R]) {
+	for _, in := range b.rows {
+		row := in.Base()
+		r.report.Rows++
+		switch {
+		case row.Done:
+			r.report.Before++
+		case row.Failure != nil:
+			r.report.Failed++
+		case row.Outcome == Created:
+			r.report.Created++
+		case row.Outcome == Updated:
+			r.report.Updated++
+		case row.Outcome == Unchanged:
+			r.report.Same++
+		case row.Outcome == Skipped:
+			r.report.Skipped++
+		}
+	}
+	if r.Progress != nil {
+		r.Progress(r.report)
+	}
+}
+
+// apply does the work of a batch. It may be called again for the same batch, after a rollback.
+func (r *run[R]) apply(ctx context.Context, tx *audit.Tx, b *batch[R]) ([]audit.Change, error) {
+	var rows []R
+	for _, in := range b.rows {
+		row := in.Base()
+		if row.Done || row.unfit {
+			continue
+		}
+		row.Outcome, row.Failure = Pending, nil
+		rows = append(rows, in)
+	}
+	if err := r.kind.Resolve(ctx, tx, rows); err != nil {
+		return nil, err
+	}
+	rows = Undecided(rows)
+	if r.look && len(rows) > 0 {
+		if _, err := r.conflicts(ctx, tx, rows); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.insert(ctx, tx, Undecided(rows)); err != nil {
+		return nil, err
+	}
+	changes, err := r.kind.Finish(ctx, tx, rows)
+	if err != nil || len(changes) == 0 {
+		return nil, err
+	}
+	return changes, r.lease.record(ctx, tx, spans(b.rows))
+}
+
+// conflicts has the noun decide about rows whose claims are held, and remembers whether there were any.
+func (r *run[R]) conflicts(ctx context.Context, tx *audit.Tx, rows []R) (int, error) {
+	n, err := r.kind.Conflicts(ctx, tx, rows)
+	r.look = r.OnConflict == Update || n > 0
+	return n, err
+}
+
+// insert makes the records of the rows. COPY fails as a whole on the first row that the server refuses;
+// then the rows at fault are found: by looking for who has their values, else by halving.
+func (r *run[R]) insert(ctx context.Context, tx *audit.Tx, rows []R) error {
+	for len(rows) > 0 {
+		err := r.copyIn(ctx, tx, rows)
+		if err == nil {
+			for _, in := range rows {
+				in.Base().Outcome = Created
+			}
+			return nil
+		}
+		if !db.OfRow(err) {
+			return err
+		}
+		if db.UniqueViolation(err) != "" {
+			n, err := r.conflicts(ctx, tx, rows)
+			if err != nil {
+				return err
+			}
+			if n > 0 {
+				rows = Undecided(rows)
+				continue
+			}
+		}
+		if len(rows) == 1 {
+			refused(rows[0].Base(), err)
+			return nil
+		}
+		half := len(rows) / 2
+		if err := r.insert(ctx, tx, rows[:half]); err != nil {
+			return err
+		}
+		rows = rows[half:]
+	}
+	return nil
+}
+
+// refused fails a row for what the server says of it.
+func refused(row *Row, err error) {
+	field := ""
+	f := fault.From(db.Translate(err))
+	if column, ok := f.Detail["column"].(string); ok {
+		field = column
+	}
+	row.Fail(field, "", f, nil)
+}
+
+// copyIn sends the rows by COPY behind a savepoint.
+func (r *run[R]) copyIn(ctx context.Context, tx *audit.Tx, rows []R) error {
+	names := make([]string, len(r.kind.Columns))
+	for i, c := range r.kind.Columns {
+		names[i] = c.Name
+	}
+	for _, in := range rows {
+		if err := r.kind.Born(in, tx); err != nil {
+			return err
+		}
+	}
+	return pgx.BeginFunc(ctx, tx, func(save pgx.Tx) error {
+		i := 0
+		values := make([]any, len(names))
+		_, err := save.CopyFrom(ctx, pgx.Identifier(strings.Split(r.kind.Table, ".")), names, pgx.CopyFromFunc(func() ([]any, error) {
+			if i == len(rows) {
+				return nil, nil
+			}
+			for j, c := range r.kind.Columns {
+				values[j] = c.Value(rows[i])
+			}
+			i++
+			return values, nil
+		}))
+		return err
+	})
+}

@@ -1,0 +1,108 @@
+package imports
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/cxgctl/cxgctl/internal/intake"
+)
+
+// thing is a row with a name and a number, each of which only one may have.
+type thing struct {
+	Row
+	name, number string
+}
+
+func claimed(in *thing, list []Claim) []Claim {
+	return append(list, Claim{Field: "name", Value: in.name}, Claim{Field: "number", Value: in.number})
+}
+
+// A row that claims what an earlier line claims fails and names that line, whichever pass finds it; the first
+// one does not, however full the filter is.
+func TestDuplicatesNameTheFirstLine(t *testing.T) {
+	t.Parallel()
+	const rows = 20_000
+	read := func() []*thing {
+		list := make([]*thing, rows)
+		for i := range list {
+			list[i] = &thing{Row: Row{Raw: intake.Row{Line: int64(i + 2)}, Ordinal: int64(i + 1)}, name: fmt.Sprint("n", i), number: fmt.Sprint(i)}
+		}
+		for i := 500; i < rows; i += 1000 { // a second, and a third by its other claim
+			list[i].name = list[i-100].name
+			list[i+7].number = list[i-100].number
+		}
+		return list
+	}
+	for _, size := range []int64{0, 40 * rows} { // a filter that is far too small for the file, and one that fits
+		d := newDuplicates(size, claimed)
+		seen := map[int64]string{}
+		note := func(in *thing) {
+			if seen[in.Raw.Line] = ""; in.Failure != nil {
+				seen[in.Raw.Line] = in.Failure.Message
+			}
+		}
+		for _, in := range read() {
+			if d.putOff(in) {
+				note(in)
+			}
+		}
+		for _, in := range read() {
+			if err := d.resolve(in); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, in := range read() {
+			if d.judge(in) {
+				note(in)
+			}
+		}
+		if len(seen) != rows {
+			t.Errorf("%d of %d rows were chosen", len(seen), rows)
+		}
+		failed := 0
+		for line, message := range seen {
+			want := ""
+			switch i := line - 2; i % 1000 {
+			case 500:
+				want = fmt.Sprintf("name \"n%d\" stands on line %d already", i-100, line-100)
+			case 507:
+				want = fmt.Sprintf("number \"%d\" stands on line %d already", i-107, line-107)
+			}
+			if message != want {
+				t.Errorf("line %d: %q, want %q", line, message, want)
+			}
+			if message != "" {
+				failed++
+			}
+		}
+		if failed != 2*rows/1000 {
+			t.Errorf("%d rows failed", failed)
+		}
+	}
+}
+
+// What was applied is kept as spans of lines, and nothing that was not applied lies within one.
+func TestSpansHoldWhatWasAppliedAlone(t *testing.T) {
+	t.Parallel()
+	var rows []*thing
+	for i, outcome := range []Outcome{Created, Created, Failed, Updated, Skipped, Unchanged, Created, Created} {
+		rows = append(rows, &thing{Row: Row{Raw: intake.Row{Line: int64(10 * (i + 1))}, Ordinal: int64(i + 1), Outcome: outcome}})
+	}
+	rows[6].Done = true // by an earlier run, which has it on record
+	rows[7].Ordinal++   // one was put off between
+	list := spans(rows)
+	if got, want := fmt.Sprint(list), "[{10 20 2} {40 40 1} {60 60 1} {80 80 1}]"; got != want {
+		t.Errorf("spans %s, want %s", got, want)
+	}
+	l := lease{applied: list}
+	for pass := range 2 { // a file is read more than once
+		for _, c := range []struct {
+			line int64
+			done bool
+		}{{10, true}, {20, true}, {30, false}, {40, true}, {50, false}, {60, true}, {70, false}, {80, true}, {90, false}} {
+			if got := l.done(c.line); got != c.done {
+				t.Errorf("pass %d: line %d done: %t", pass, c.line, got)
+			}
+		}
+	}
+}

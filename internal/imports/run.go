@@ -1,0 +1,199 @@
+package imports
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/intake"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// run is one run of an import.
+type run[R Incoming] struct {
+	Options
+	kind   Kind[R]
+	ledger *audit.Ledger
+	source *Source
+	lease  *lease
+	report Report
+	look   bool // for conflicts before a batch is inserted: the one before had some
+	told   bool // the failed rows have their audit row
+}
+
+// batchRows is how many rows one transaction takes. Few enough that a crash costs little and a lock is
+// held for a moment, many enough that what a transaction costs does not count.
+const batchRows = 2000
+
+// slowRows is how many Slow rows make a batch: preparing one takes seconds.
+const slowRows = 128
+
+// batch is rows that commit together.
+type batch[R Incoming] struct {
+	rows []R
+	slow int
+}
+
+// Run applies a file, in transactions of many rows. A row that fails is reported, and the others go ahead. What
+// a run has applied is on record beside the rows, so that running the same file again goes on where it
+// stopped and applies no row twice. Rows that failed share one audit row, of how many they are.
+func Run[R Incoming](ctx context.Context, l *audit.Ledger, cat schema.Catalog, s *Source, kind Kind[R], o Options) (Report, error) {
+	began := time.Now()
+	r := &run[R]{
+		Options: o, kind: kind, ledger: l, source: s, look: o.OnConflict == Update,
+		report: Report{File: s.file.Name, SHA256: s.file.SumText(), OpID: l.Op(), DryRun: l.DryRun},
+	}
+	l.Brief = true
+	var err error
+	if r.lease, err = newLease(cat, l, s.file, kind.Home, kind.Resource, kind.Command); err != nil {
+		return Report{}, err
+	}
+	if err := r.lease.take(ctx); err != nil {
+		return r.report, err
+	}
+	if o.Atomic {
+		err = r.whole(ctx)
+	} else {
+		err = r.stream(ctx)
+	}
+	if r.report.Failed > 0 && !r.told && err == nil { // a run that broke off has a row that says so
+		l.Failed(ctx, r.intent(), r.someFailed())
+	}
+	r.report.Elapsed = time.Since(began)
+	finished := err == nil && r.report.Failed == 0 && !r.report.Stopped
+	r.lease.release(ctx, finished, r.report)
+	return r.report, err
+}
+
+func (r *run[R]) intent() audit.Intent {
+	return audit.Intent{Subject: audit.Subject{Resource: r.kind.Resource, Name: r.source.file.Name}, Action: audit.Create}
+}
+
+// someFailed says how many rows failed, for the audit row.
+func (r *run[R]) someFailed() error {
+	rest := ""
+	if r.Atomic {
+		rest = ", so nothing was changed"
+	}
+	return fault.New(fault.PartialFailure, "%d of %d rows failed%s", r.report.Failed, r.report.Rows, rest)
+}
+
+// stream applies the file batch by batch. Reading and preparing run ahead of the transactions by one
+// batch; rows that may repeat an earlier one of the file come last, once that is known for certain.
+func (r *run[R]) stream(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	batches := make(chan *batch[R])
+	var readErr error
+	go func() {
+		defer close(batches)
+		readErr = r.produce(ctx, func(b *batch[R]) error {
+			select {
+			case batches <- b:
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		})
+	}()
+	var err error
+	for b := range batches {
+		if err != nil {
+			continue // until the reader has noticed
+		}
+		if err = r.write(ctx, b); err == nil && r.stop() {
+			err = errStopped
+		}
+		if err != nil {
+			cancel()
+		}
+	}
+	cancel()
+	switch {
+	case errors.Is(err, errStopped):
+		r.report.Stopped = true
+		return nil
+	case err != nil:
+		return err
+	}
+	return readErr
+}
+
+var errStopped = errors.New("stopped after too many errors")
+
+func (r *run[R]) stop() bool { return r.MaxErrors > 0 && r.report.Failed >= int64(r.MaxErrors) }
+
+// produce reads the file's rows into batches: first all that repeat nothing, then those that might.
+func (r *run[R]) produce(ctx context.Context, yield func(*batch[R]) error) error {
+	d := newDuplicates(r.source.file.Size, r.kind.Claims)
+	if err := r.pass(ctx, yield, d.putOff); err != nil {
+		return err
+	}
+	if len(d.deferred) == 0 {
+		return nil
+	}
+	if err := r.each(ctx, d.resolve); err != nil {
+		return err
+	}
+	return r.pass(ctx, yield, d.judge)
+}
+
+// each calls fn for every row of the file, in order.
+func (r *run[R]) each(ctx context.Context, fn func(R) error) error {
+	return r.source.each(ctx, func(raw intake.Row, ordinal int64) error {
+		row := Row{Raw: raw, Ordinal: ordinal, Done: r.lease.done(raw.Line)}
+		if raw.Err != nil {
+			row.Fail(raw.Err.Field, "", fault.New(fault.Validation, "%s", raw.Err), nil)
+		}
+		return fn(r.kind.Read(row, &Cells{src: r.source, row: raw}))
+	})
+}
+
+// pass reads the file once. choose says whether a valid row belongs to this pass, and may fail it.
+func (r *run[R]) pass(ctx context.Context, yield func(*batch[R]) error, choose func(R) bool) error {
+	b := &batch[R]{}
+	flush := func() error {
+		if len(b.rows) == 0 {
+			return nil
+		}
+		if err := r.prepare(ctx, b); err != nil {
+			return err
+		}
+		full := b
+		b = &batch[R]{}
+		return yield(full)
+	}
+	err := r.each(ctx, func(in R) error {
+		if !choose(in) {
+			return nil
+		}
+		b.rows = append(b.rows, in)
+		if r.kind.Slow != nil && r.kind.Slow(in) {
+			b.slow++
+		}
+		if len(b.rows) < batchRows && b.slow < slowRows {
+			return nil
+		}
+		return flush()
+	})
+	if err != nil {
+		return err
+	}
+	return flush()
+}
+
+// prepare does ahead of the batch's transaction what can be done there.
+func (r *run[R]) prepare(ctx context.Context, b *batch[R]) error {
+	var fit []R
+	for _, in := range b.rows {
+		row := in.Base()
+		if row.unfit = row.Failure != nil; !row.unfit && !row.Done {
+			fit = append(fit, in)
+		}
+	}
+	if r.kind.Prepare == nil || len(fit) == 0 {
+		return nil
+	}
+	return r.kind.Prepare(ctx, fit)
+}

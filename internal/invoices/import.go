@@ -1,0 +1,224 @@
+package invoices
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/imports"
+	"github.com/cxgctl/cxgctl/internal/intake"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// Conflicts lists the values of ImportOptions.OnConflict, for help and completion. What a row claims is its number
+// and id. There is no update: what changes an invoice are commands that see what it was.
+var Conflicts = []string{imports.Fail, imports.Skip}
+
+// importCommand is what a person runs to import invoices.
+const importCommand = "cxgctl invoices import"
+
+// ImportOptions say how a file of invoices is imported.
+type ImportOptions struct {
+	imports.Options
+	Moves error // why no row may have another status than PENDING, or nil; it ends the import
+}
+
+// importer is one run of Import.
+type importer struct {
+	t      *Table
+	moves  error
+	skip   bool
+	scales map[string]int // digits after the point, of amounts whose column bounds them
+}
+
+// Import reads a file of invoices and makes them: see imports.Run. Each is held to what Create holds one to; a row
+// may also say what became of it since: its status and payment, deletion and stamps.
+func (t *Table) Import(ctx context.Context, l *audit.Ledger, f *intake.File, o ImportOptions) (imports.Report, error) {
+	im := &importer{t: t, moves: o.Moves, skip: o.OnConflict == imports.Skip, scales: map[string]int{}}
+	for _, c := range t.shape.Columns {
+		if _, scale, ok := c.Numeric(); ok {
+			im.scales[c.Name] = scale
+		}
+	}
+	if err := t.shape.Need(columnNames()); err != nil {
+		return imports.Report{}, err
+	}
+	source, err := imports.Open(f, o.Reading(), t.shape)
+	if err != nil {
+		return imports.Report{}, err
+	}
+	if err := checkHeader(source); err != nil {
+		return imports.Report{}, err
+	}
+	return imports.Run(ctx, l, t.cat, source, imports.Kind[*incoming]{
+		Resource: Noun.Name, Command: importCommand,
+		Read: im.read, Claims: claims,
+		Resolve: im.resolve, Conflicts: im.conflicts, Born: born, Finish: finish,
+		Table: t.shape.Name, Columns: t.copyColumns(),
+	}, o.Options)
+}
+
+// UndoImport marks as deleted what a run created: see imports.Undo.
+func (t *Table) UndoImport(ctx context.Context, l *audit.Ledger, op uuid.UUID) (imports.Undone, error) {
+	return imports.Undo(ctx, l, t.cat, t.rows(), columnNames(), importCommand, op)
+}
+
+// columnNames are the record's fields that the invoices table has itself.
+func columnNames() []string {
+	names := make([]string, len(fields))
+	for i, f := range fields {
+		names[i] = f.Name
+	}
+	return names
+}
+
+// claims are what only one invoice may have, as a row names them.
+func claims(in *incoming, list []imports.Claim) []imports.Claim {
+	if in.invoice.ID != uuid.Nil {
+		list = append(list, imports.Claim{Field: "id", Value: in.invoice.ID.String()})
+	}
+	return append(list, imports.Claim{Field: "invoice_no", Value: in.invoice.InvoiceNo})
+}
+
+const findTaken = `
+SELECT i.id, i.invoice_no, NOT {live} AS deleted
+  FROM {table} i
+ WHERE i.id = ANY (@ids::uuid[]) OR i.invoice_no = ANY (@numbers::text[])
+ ORDER BY i.id`
+
+// holder is an invoice that has what a row claims.
+type holder struct {
+	ID        uuid.UUID `db:"id"`
+	InvoiceNo string    `db:"invoice_no"`
+	Deleted   bool      `db:"deleted"`
+}
+
+// conflicts looks for invoices that have what the rows claim, and decides about those rows: they fail or are
+// skipped. It returns how many those are.
+func (im *importer) conflicts(ctx context.Context, tx *audit.Tx, rows []*incoming) (int, error) {
+	var ids []uuid.UUID
+	numbers := make([]string, len(rows))
+	for k, in := range rows {
+		if numbers[k] = in.invoice.InvoiceNo; in.invoice.ID != uuid.Nil {
+			ids = append(ids, in.invoice.ID)
+		}
+	}
+	found, err := db.Collect[holder](ctx, tx, im.t.sql(findTaken), pgx.NamedArgs{"ids": ids, "numbers": numbers})
+	if err != nil {
+		return 0, err
+	}
+	byID, byNumber := make(map[uuid.UUID]*holder, len(found)), make(map[string]*holder, len(found))
+	for k := range found {
+		byID[found[k].ID], byNumber[found[k].InvoiceNo] = &found[k], &found[k]
+	}
+	decided := 0
+	for _, in := range rows {
+		number, id := byNumber[in.invoice.InvoiceNo], byID[in.invoice.ID]
+		if in.Outcome != imports.Pending || number == nil && id == nil {
+			continue
+		}
+		decided++
+		if im.skip {
+			in.Outcome = imports.Skipped
+			continue
+		}
+		in.takenBy(number, id)
+	}
+	return decided, nil
+}
+
+// takenBy fails a row, and names every value that is taken and the first holder.
+func (in *incoming) takenBy(number, id *holder) {
+	var parts []string
+	field, value, first := "invoice_no", in.invoice.InvoiceNo, number
+	if number != nil {
+		parts = append(parts, fmt.Sprintf("invoice_no %q is taken by %s", number.InvoiceNo, number.ID))
+	} else {
+		field, value, first = "id", in.invoice.ID.String(), id
+	}
+	if id != nil && id != number {
+		parts = append(parts, fmt.Sprintf("id %s is taken by invoice %q", id.ID, id.InvoiceNo))
+	}
+	f := fault.New(fault.AlreadyExists, "%s", strings.Join(parts, "; "))
+	if first.Deleted {
+		f.WithHint("that invoice is deleted; cxgctl invoices restore %s brings it back", first.ID)
+	}
+	in.Fail(field, value, f, &first.ID)
+}
+
+// born fills what a new invoice has from this transaction, unless the file says it.
+func born(in *incoming, tx *audit.Tx) error {
+	i := &in.invoice
+	if i.ID == uuid.Nil {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return err
+		}
+		i.ID = id
+	}
+	if i.CreatedAt == nil || in.bornNow {
+		now := db.At(tx.Now)
+		i.CreatedAt, in.bornNow = &now, true
+	}
+	if i.CreatedBy == nil {
+		i.CreatedBy = &tx.By.ID
+	}
+	return nil
+}
+
+// finish is the audit rows' content for the invoices that were made.
+func finish(_ context.Context, _ *audit.Tx, rows []*incoming) ([]audit.Change, error) {
+	list := make([]audit.Change, 0, len(rows))
+	for _, in := range rows {
+		if in.Outcome == imports.Created {
+			i := &in.invoice
+			list = append(list, audit.Change{
+				Subject: audit.Subject{Resource: Noun.Name, ID: i.ID, Name: i.InvoiceNo, TenantID: i.TenantID},
+				Action:  audit.Create, After: i,
+			})
+		}
+	}
+	return list, nil
+}
+
+// copyColumns are the columns of a new invoice.
+func (t *Table) copyColumns() []imports.Column[*incoming] {
+	col := imports.Into[*incoming]
+	list := []imports.Column[*incoming]{
+		col("id", func(in *incoming) any { return imports.ID(&in.invoice.ID) }),
+		col("status", func(in *incoming) any { return imports.Text(in.invoice.Status) }),
+		col("paid_at", func(in *incoming) any { return in.invoice.PaidAt }),
+		col("created_at", func(in *incoming) any { return in.invoice.CreatedAt }),
+		col("created_by", func(in *incoming) any { return imports.ID(in.invoice.CreatedBy) }),
+		col("updated_at", func(in *incoming) any { return in.invoice.UpdatedAt }),
+		col("updated_by", func(in *incoming) any { return imports.ID(in.invoice.UpdatedBy) }),
+	}
+	for _, c := range written {
+		list = append(list, col(c.name, func(in *incoming) any { return c.copied(&in.invoice) }))
+	}
+	for _, f := range schema.LiveValues() {
+		whenDeleted := f[1] == "false"
+		list = append(list, col(f[0], func(in *incoming) any { return in.invoice.Deleted == whenDeleted }))
+	}
+	return imports.In(t.shape, list)
+}
+
+// copied is the column's value as COPY takes it without detours.
+func (c column) copied(i *Invoice) any {
+	switch v := c.value(i).(type) {
+	case string:
+		return v
+	case *string:
+		return imports.Text(v)
+	case *uuid.UUID:
+		return imports.ID(v)
+	default:
+		return v
+	}
+}

@@ -1,0 +1,76 @@
+package invoices
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/ref"
+	"github.com/cxgctl/cxgctl/internal/tenants"
+)
+
+// resolve finds the tenants and subscriptions that rows name, keeps them as they are, and fails rows that name
+// none, or a subscription of somebody else.
+func (im *importer) resolve(ctx context.Context, tx *audit.Tx, rows []*incoming) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	var names []string
+	var ids []uuid.UUID
+	seen := map[string]bool{}
+	seenID := map[uuid.UUID]bool{}
+	for _, in := range rows {
+		if !in.invoice.is("PENDING") && im.moves != nil {
+			return im.moves
+		}
+		for _, c := range in.tenant {
+			if !seen[c.value] {
+				seen[c.value], names = true, append(names, c.value)
+			}
+		}
+		if id := *in.invoice.SubscriptionID; !seenID[id] {
+			seenID[id], ids = true, append(ids, id)
+		}
+	}
+	found, err := tenants.HoldEach(ctx, tx, im.t.cat, names)
+	if err != nil {
+		return err
+	}
+	held := make(map[string]ref.Found[tenants.Named], len(found))
+	for _, f := range found {
+		held[f.Ref] = f
+	}
+	subscriptions, err := im.t.holdSubscriptions(ctx, tx, ids)
+	if err != nil {
+		return err
+	}
+	for _, in := range rows {
+		if !in.belongTo(held) {
+			continue
+		}
+		id := *in.invoice.SubscriptionID
+		if err := subscriptions[id].of(id, *in.invoice.TenantID); err != nil {
+			in.Fail(in.subscription.field, in.subscription.value, err, nil)
+		}
+	}
+	return nil
+}
+
+// belongTo gives the invoice the tenant that the row names, by all its names of one; false where the row fails.
+func (in *incoming) belongTo(held map[string]ref.Found[tenants.Named]) bool {
+	for k, c := range in.tenant {
+		f := held[c.value]
+		if f.Err != nil {
+			in.Fail(c.field, c.value, f.Err, nil)
+			return false
+		}
+		if k > 0 && f.Row.ID != *in.invoice.TenantID {
+			in.Fail(c.field, c.value, fault.New(fault.Validation, "%s %q is another tenant than %s %q", c.field, c.value, in.tenant[0].field, in.tenant[0].value), nil)
+			return false
+		}
+		in.invoice.TenantID, in.invoice.TenantCode = &f.Row.ID, f.Row.Code
+	}
+	return true
+}

@@ -1,0 +1,209 @@
+package invoices
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/imports"
+	"github.com/cxgctl/cxgctl/internal/intake"
+	"github.com/cxgctl/cxgctl/internal/money"
+)
+
+// ImportFields are the headers that an import knows: the record's fields, and what `invoices create` calls them.
+var ImportFields = []string{
+	"id", "invoice_no", "tenant_id", "tenant_code", "subscription_id", "invoice_date", "due_date", "start_date", "close_date",
+	"base_amount", "usage_amount", "discount_amount", "tax_amount", "total_amount", "currency", "user_count", "used_storage",
+	"api_calls", "status", "paid_at", "payment_method", "deleted", "created_at", "updated_at", "created_by", "updated_by",
+	"tenant", "subscription",
+}
+
+// A row may name its tenant and its subscription by any of these.
+var (
+	tenantFields       = []string{"tenant", "tenant_id", "tenant_code"}
+	subscriptionFields = []string{"subscription", "subscription_id"}
+)
+
+// incoming is one row of the file: what it says, and what becomes of it.
+type incoming struct {
+	imports.Row
+	invoice      Invoice // as it would be made
+	tenant       []cell  // all that name the tenant
+	subscription cell
+	bornNow      bool // created_at is the transaction's time
+}
+
+// cell is a value, and the field that it stands in.
+type cell struct{ field, value string }
+
+// Reading returns how the file is read: with the fields that invoices have.
+func (o ImportOptions) Reading() intake.Options {
+	r := o.Read
+	r.Fields = ImportFields
+	r.Required = []string{"invoice_no", "invoice_date", "due_date", "start_date", "close_date", "base_amount", "user_count"}
+	return r
+}
+
+// checkHeader refuses a file whose columns do not say whom its invoices are for.
+func checkHeader(s *imports.Source) error {
+	if s.Objects {
+		return nil // each row names its own
+	}
+	for _, names := range [][]string{tenantFields, subscriptionFields} {
+		has := false
+		for _, n := range names {
+			has = has || s.Has(n)
+		}
+		if !has {
+			return fault.New(fault.Validation, "header: %q is missing", names[0]).
+				WithHint("a column %s will do too", names[1]).With("valid", ImportFields)
+		}
+	}
+	return nil
+}
+
+// read makes an invoice of a row, or says everything that is wrong with it.
+func (im *importer) read(row imports.Row, c *imports.Cells) *incoming {
+	in := &incoming{Row: row}
+	if in.Failure != nil {
+		return in
+	}
+	in.tenant = cells(c, tenantFields)
+	v := Values{
+		InvoiceNo: readText(c, "invoice_no"), Currency: readText(c, "currency"), PaymentMethod: readText(c, "payment_method"),
+		InvoiceDate: readDay(c, "invoice_date"), DueDate: readDay(c, "due_date"), StartDate: readDay(c, "start_date"), CloseDate: readDay(c, "close_date"),
+		BaseAmount: readAmount(c, "base_amount"), UsageAmount: readAmount(c, "usage_amount"), DiscountAmount: readAmount(c, "discount_amount"),
+		TaxAmount: readAmount(c, "tax_amount"), TotalAmount: readAmount(c, "total_amount"), UsedStorage: readAmount(c, "used_storage"),
+		UserCount: readCount(c, "user_count"), APICalls: readCount(c, "api_calls"),
+	}
+	if len(in.tenant) > 0 {
+		v.Tenant = &in.tenant[0].value
+	}
+	for k, s := range cells(c, subscriptionFields) {
+		if k > 0 && s.value != in.subscription.value {
+			c.Add(s.field, "%s is another than %s names", s.value, in.subscription.field)
+		}
+		in.subscription = s
+		v.Subscription = &s.value
+	}
+	after := Invoice{Status: c.Choice("status", "PENDING", Statuses), PaidAt: c.Time("paid_at"), Deleted: c.Bool("deleted", false)}
+	after.CreatedAt, after.UpdatedAt = c.Time("created_at"), c.Time("updated_at")
+	after.CreatedBy, after.UpdatedBy = c.ID("created_by"), c.ID("updated_by")
+	if id := c.ID("id"); id != nil {
+		after.ID = *id
+	}
+	checkPaid(&c.Problems, &after, v.PaymentMethod)
+	if after.Deleted && im.t.live == "true" {
+		c.Add("deleted", "this database's %s has no column for that", im.t.shape.Name)
+	}
+	_, drafted, err := im.t.draft(v, c.Problems)
+	if err != nil {
+		c.Refuse(&in.Row, err)
+		in.called("subscription", in.subscription)
+		return in
+	}
+	in.invoice = im.stored(drafted)
+	i := &in.invoice
+	i.ID, i.Status, i.PaidAt, i.Deleted = after.ID, after.Status, after.PaidAt, after.Deleted
+	i.CreatedAt, i.UpdatedAt, i.CreatedBy, i.UpdatedBy = after.CreatedAt, after.UpdatedAt, after.CreatedBy, after.UpdatedBy
+	return in
+}
+
+// called puts a failure that speaks of a field in terms of the column that the file has for it.
+func (in *incoming) called(field string, c cell) {
+	if in.Failure.Field == field && c.field != "" {
+		in.Failure.Field, in.Failure.Value = c.field, c.value
+	}
+}
+
+// checkPaid notes what does not go together: a PAID invoice says when and how, and no other says when.
+func checkPaid(p *fault.Problems, i *Invoice, method *string) {
+	switch {
+	case !i.is("PAID") && i.PaidAt != nil:
+		p.Add("paid_at", "an invoice that is not PAID has none")
+	case !i.is("PAID"):
+	case i.PaidAt == nil && !p.Has("paid_at"):
+		p.Add("paid_at", "it is missing, and the invoice is PAID")
+	case method == nil:
+		p.Add("payment_method", "it is missing, and the invoice is PAID")
+	}
+}
+
+// stored is an invoice as the table gives it back: amounts have their column's scale.
+func (im *importer) stored(i Invoice) Invoice {
+	for _, a := range []struct {
+		field string
+		value **money.Amount
+	}{
+		{"base_amount", &i.BaseAmount},
+		{"usage_amount", &i.UsageAmount},
+		{"discount_amount", &i.DiscountAmount},
+		{"tax_amount", &i.TaxAmount},
+		{"total_amount", &i.TotalAmount},
+		{"used_storage", &i.UsedStorage},
+	} {
+		if scale, ok := im.scales[a.field]; ok && *a.value != nil {
+			v := (*a.value).Fixed(scale)
+			*a.value = &v
+		}
+	}
+	return i
+}
+
+// cells are those of the fields that the row has a value for.
+func cells(c *imports.Cells, fields []string) []cell {
+	var list []cell
+	for _, f := range fields {
+		if v := c.Text(f); v != "" {
+			list = append(list, cell{f, v})
+		}
+	}
+	return list
+}
+
+func readText(c *imports.Cells, field string) *string {
+	if v := c.Text(field); v != "" {
+		return &v
+	}
+	return nil
+}
+
+func readDay(c *imports.Cells, field string) *db.Date {
+	v := c.Text(field)
+	if v == "" {
+		return nil
+	}
+	d, err := time.Parse(time.DateOnly, v)
+	if err != nil {
+		c.Add(field, "%.60q is no date, one reads like 2026-11-23", v)
+		return nil
+	}
+	return &db.Date{Day: d}
+}
+
+func readAmount(c *imports.Cells, field string) *money.Amount {
+	v := c.Text(field)
+	if v == "" {
+		return nil
+	}
+	a, err := money.Parse(v)
+	if err != nil {
+		c.Add(field, "%s", err)
+		return nil
+	}
+	return &a
+}
+
+func readCount(c *imports.Cells, field string) *int64 {
+	v := c.Text(field)
+	if v == "" {
+		return nil
+	}
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil {
+		c.Add(field, "%.60q is no whole number", v)
+		return nil
+	}
+	return &n
+}

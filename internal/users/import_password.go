@@ -1,0 +1,119 @@
+package users
+
+import (
+	"context"
+	"strings"
+
+	"github.com/cxgctl/cxgctl/internal/imports"
+	"github.com/cxgctl/cxgctl/internal/password"
+)
+
+// secrets reads the password, or its hash.
+func (r *rowReader) secrets(c *imports.Cells, in *incoming) {
+	in.password, in.hash = c.Text("password"), c.Text("password_hash")
+	switch {
+	case in.password != "" && in.hash != "":
+		c.Add("password", "a row has a password or a password_hash, not both")
+	case in.password != "":
+		if err := password.Check(in.password); err != nil {
+			c.Add("password", "%s", strings.ReplaceAll(err.Error(), "password: ", ""))
+		}
+	case in.hash != "":
+		if err := password.CheckHash(in.hash); err != nil {
+			c.Add("password_hash", "%s", err)
+		}
+	case !r.opts.NoPasswords && r.opts.Passwords == nil && r.opts.OnConflict != imports.Update:
+		// an account that had no password when it was exported has none now
+		if !r.source.Has("password_hash") || r.source.Objects && !c.Named("password_hash") {
+			c.Add("password", "it is missing")
+		}
+	}
+}
+
+// slow says whether a password is to be hashed for the row.
+func (im *importer) slow(in *incoming) bool {
+	return (in.password != "" || im.Passwords != nil) && !im.ledger.DryRun
+}
+
+// hash hashes the passwords of a batch, and makes up those that are to be. A dry run has checked them,
+// and needs no hash.
+func (im *importer) hash(ctx context.Context, rows []*incoming) error {
+	var plain []string
+	var of []*incoming
+	for _, in := range rows {
+		if was, ok := im.hashed[in.Ordinal]; ok {
+			in.hash, in.password, in.madeUp = was.hash, was.password, was.madeUp
+			continue
+		}
+		if err := im.makeUp(in); err != nil {
+			return err
+		}
+		if in.password != "" {
+			plain, of = append(plain, in.password), append(of, in)
+		}
+	}
+	if len(plain) == 0 {
+		return nil
+	}
+	if im.ledger.DryRun {
+		for _, in := range of {
+			in.hash, in.password = dryHash, ""
+		}
+		return nil
+	}
+	hashes, err := im.Hash(ctx, plain)
+	if err != nil {
+		return err
+	}
+	for i, in := range of {
+		in.hash = hashes[i]
+		if !in.madeUp {
+			in.password = ""
+		}
+		if im.hashed != nil {
+			im.hashed[in.Ordinal] = hashedPassword{in.hash, in.password, in.madeUp}
+		}
+	}
+	return nil
+}
+
+// hashedPassword is what became of a row's password.
+type hashedPassword struct {
+	hash, password string // the latter only where it was made up
+	madeUp         bool
+}
+
+// dryHash stands in for a hash in a transaction that is rolled back.
+const dryHash = "$2b$12$dry.run.dry.run.dry.run.dry.run.dry.run.dry.run.dry.run"
+
+// makeUp gives a row its made-up password.
+func (im *importer) makeUp(in *incoming) error {
+	if im.Passwords == nil || in.password != "" || in.hash != "" {
+		return nil
+	}
+	in.madeUp = true
+	if in.password = im.Passwords.Known(in.user.Username); in.password != "" {
+		return nil
+	}
+	var err error
+	in.password, err = password.Generate()
+	return err
+}
+
+// keepPasswords stores the made-up passwords of the accounts that were made, before they are committed:
+// one that is stored and has no account is made up again as the same by the next run.
+func (im *importer) keepPasswords(rows []*incoming) error {
+	if im.Passwords == nil || im.ledger.DryRun {
+		return nil
+	}
+	var names, made []string
+	for _, in := range rows {
+		if in.madeUp && in.hash != "" && in.Outcome == imports.Created {
+			names, made = append(names, in.user.Username), append(made, in.password)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return im.Passwords.Store(names, made)
+}

@@ -101,7 +101,7 @@ func TestHostileStrings(t *testing.T) {
 				t.Errorf("%d lines", n)
 			}
 		}
-		for i := 0; i < count; i += 500 { // pages, by tablewriter where it measures as we do
+		for i := 0; i < count; i += 500 { // pages
 			out := printed(t, Options{Terminal: Terminal{IsTTY: true, Width: 50}}, func(p *Printer) error {
 				return List(p, View{}, Page[line]{Items: rows[i : i+100]})
 			})

@@ -112,15 +112,8 @@ func LogIn(cat schema.Catalog) (*Log, error) {
 	return g, nil
 }
 
-const (
-	listEntries = `
-SELECT {columns}
-  FROM audt.audit_logs l LEFT JOIN idam.users o ON o.id = l.user_id
- WHERE `
-	countEntries = `SELECT count(*) FROM audt.audit_logs l WHERE `
-	newestFirst  = ` ORDER BY l.created_at DESC, l.id DESC`
-	cursorKeys   = `SELECT %s FROM audt.audit_logs l WHERE l.id = @cursor_id`
-)
+// entries are the rows of the log and who their operators are.
+const entries = "audt.audit_logs l LEFT JOIN idam.users o ON o.id = l.user_id"
 
 // operatorID returns the id of an operator who is given by id or username; pgx.ErrNoRows for nobody's
 // name. It is looked up beforehand so that the rows come in order from an index over user_id.
@@ -186,49 +179,52 @@ func (g *Log) where(ctx context.Context, r db.Reader, f Filter) (db.Where, error
 	return w, p.Err()
 }
 
-// List returns one page of the log, newest first.
-func (g *Log) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (db.Page[Entry], error) {
-	var page db.Page[Entry]
-	w, err := g.where(ctx, r, f)
-	if err != nil {
-		return page, err
-	}
-	var problems fault.Problems
-	p.Check(&problems)
-	if err := problems.Err(); err != nil {
-		return page, err
-	}
-	if err := r.QueryRow(ctx, countEntries+w.String(), w.Args).Scan(&page.Total); err != nil {
-		return page, err
-	}
-	page.Items, err = db.Collect[Entry](ctx, r, strings.Replace(listEntries, "{columns}", g.columns, 1)+w.String()+newestFirst+" LIMIT @limit OFFSET @offset", p.Args(w.Args))
-	return page, err
-}
-
-// byTime is the log's one order.
-var byTime = db.Order{
+// newestFirst is the log's one order.
+var newestFirst = db.Order{
 	{Sort: db.Sort{Expr: "l.created_at", Type: "timestamptz", NotNull: true}, Desc: true},
 	{Sort: db.Sort{Expr: "l.id", Type: "uuid", NotNull: true}, Desc: true},
 }
 
+// selection is what the filter selects, or what is wrong with it.
+func (g *Log) selection(ctx context.Context, r db.Reader, f Filter) (db.Selection[Entry], error) {
+	w, err := g.where(ctx, r, f)
+	return db.Selection[Entry]{
+		Columns: g.columns, From: entries, Counted: "audt.audit_logs l", Key: "l.id", Where: w, Order: newestFirst,
+	}, err
+}
+
+// List returns one page of the log, newest first.
+func (g *Log) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (db.Page[Entry], error) {
+	s, err := g.selection(ctx, r, f)
+	if err != nil {
+		return db.Page[Entry]{}, err
+	}
+	var problems fault.Problems
+	p.Check(&problems)
+	if err := problems.Err(); err != nil {
+		return db.Page[Entry]{}, err
+	}
+	return s.Page(ctx, r, p)
+}
+
 // Follow returns the page of the log behind a cursor, newest first.
 func (g *Log) Follow(ctx context.Context, d *db.DB, f Filter, c db.Cursor) (db.Slice[Entry], error) {
-	w, err := g.where(ctx, d, f)
+	s, err := g.selection(ctx, d, f)
 	if err != nil {
 		return db.Slice[Entry]{}, err
 	}
-	return db.Follow(ctx, d, c, strings.Replace(listEntries, "{columns}", g.columns, 1), cursorKeys, w, byTime, func(e Entry) uuid.UUID { return e.ID })
+	return s.Follow(ctx, d, c, func(e Entry) uuid.UUID { return e.ID })
 }
 
 // All returns the query for every row of the log that the filter selects, newest first.
 func (g *Log) All(ctx context.Context, r db.Reader, f Filter) (db.Query, error) {
-	w, err := g.where(ctx, r, f)
-	return db.Query{SQL: strings.Replace(listEntries, "{columns}", g.columns, 1) + w.String() + newestFirst, Args: w.Args}, err
+	s, err := g.selection(ctx, r, f)
+	return s.All(), err
 }
 
 // Export is All as a binary stream reads it, with the named fields alone.
 func (g *Log) Export(ctx context.Context, r db.Reader, f Filter, columns []string) (db.Query, bool, error) {
-	w, err := g.where(ctx, r, f)
+	s, err := g.selection(ctx, r, f)
 	if err != nil {
 		return db.Query{}, false, err
 	}
@@ -236,13 +232,12 @@ func (g *Log) Export(ctx context.Context, r db.Reader, f Filter, columns []strin
 	for _, f := range fields {
 		exprs[f.name] = "(" + g.exprs[f.name] + ")::" + f.kind
 	}
-	sql := strings.Replace(listEntries, "{columns}", db.SelectList(exprs, columns), 1)
-	return db.Query{SQL: sql + w.String() + newestFirst, Args: w.Args}, true, nil
+	return s.Reading(db.SelectList(exprs, columns)), true, nil
 }
 
 // Get returns one row of the log.
 func (g *Log) Get(ctx context.Context, r db.Reader, id uuid.UUID) (Entry, error) {
-	rows, err := db.Collect[Entry](ctx, r, strings.Replace(listEntries, "{columns}", g.columns, 1)+"l.id = @id", pgx.NamedArgs{"id": id})
+	rows, err := db.Collect[Entry](ctx, r, "SELECT "+g.columns+" FROM "+entries+" WHERE l.id = @id", pgx.NamedArgs{"id": id})
 	if err != nil {
 		return Entry{}, err
 	}

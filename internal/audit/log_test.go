@@ -35,12 +35,11 @@ func TestEveryFilterReadsAnIndex(t *testing.T) {
 		"success": {Result: "SUCCESS"}, "op": {Op: "00000000-0000-4000-8000-000000000007"}, "time": {Since: at, Until: at.Add(time.Hour)},
 		"two": {Operator: "00000000-0000-4000-8000-000000000007", Action: "DELETE"},
 	} {
-		where, err := log.where(t.Context(), w.db, f)
+		q, err := log.All(t.Context(), w.db, f)
 		if err != nil {
 			t.Fatal(err)
 		}
-		sql := "EXPLAIN " + strings.Replace(listEntries, "{columns}", log.columns, 1) + where.String() + newestFirst + " LIMIT 20"
-		rows, err := w.db.Query(t.Context(), sql, where.Args)
+		rows, err := w.db.Query(t.Context(), "EXPLAIN "+q.SQL+" LIMIT 20", q.Args)
 		if err != nil {
 			t.Fatal(err)
 		}

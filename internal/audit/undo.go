@@ -288,7 +288,7 @@ func (g *Log) ByOp(ctx context.Context, d *db.DB, idle time.Duration, op string)
 
 // ByID returns audit rows by their ids, newest first; one that does not exist is a RESOURCE_NOT_FOUND.
 func (g *Log) ByID(ctx context.Context, r db.Reader, ids []uuid.UUID) ([]Entry, error) {
-	rows, err := db.Collect[Entry](ctx, r, strings.Replace(listEntries, "{columns}", g.columns, 1)+"l.id = ANY (@ids::uuid[])"+newestFirst, pgx.NamedArgs{"ids": ids})
+	rows, err := db.Collect[Entry](ctx, r, "SELECT "+g.columns+" FROM "+entries+" WHERE l.id = ANY (@ids::uuid[]) ORDER BY "+newestFirst.String(), pgx.NamedArgs{"ids": ids})
 	if err != nil {
 		return nil, err
 	}

@@ -61,34 +61,34 @@ func (c Cursor) check(order Order, problems *fault.Problems) (at place) {
 	return at
 }
 
-// Follow returns the rows behind the cursor. selection is "SELECT … FROM … WHERE " and keys the same
-// for the row whose id is @cursor_id, with %s for its select list; id tells a row's id.
-func Follow[T any](ctx context.Context, d *DB, c Cursor, selection, keys string, where Where, order Order, id func(T) uuid.UUID) (Slice[T], error) {
+// Follow returns the rows behind the cursor; id tells a row's id.
+func (s Selection[T]) Follow(ctx context.Context, d *DB, c Cursor, id func(T) uuid.UUID) (Slice[T], error) {
 	var out Slice[T]
 	var problems fault.Problems
-	at := c.check(order, &problems)
+	at := c.check(s.Order, &problems)
 	if err := problems.Err(); err != nil {
 		return out, err
 	}
 	if at.Keys != nil {
-		order.after(&where, at.Keys)
+		s.Order.after(&s.Where, at.Keys)
 	}
 	err := d.Snapshot(ctx, func(r Reader) error {
-		args := Paging{1, c.Size + 1}.Args(where.Args) // one more tells whether there is a next page
+		args := Paging{1, c.Size + 1}.Args(s.Where.Args) // one more tells whether there is a next page
 		var err error
-		out.Items, err = Collect[T](ctx, r, selection+where.String()+" ORDER BY "+order.String()+" LIMIT @limit", args)
+		out.Items, err = Collect[T](ctx, r, s.rows(s.Columns)+" LIMIT @limit", args)
 		if err != nil || len(out.Items) <= c.Size {
 			return err
 		}
 		out.Items = out.Items[:c.Size]
-		next := place{placeVersion, order.String(), c.Selection, make([]*string, len(order))}
-		exprs := make([]string, len(order))
-		into := make([]any, len(order))
-		for i, term := range order {
+		next := place{placeVersion, s.Order.String(), c.Selection, make([]*string, len(s.Order))}
+		exprs := make([]string, len(s.Order))
+		into := make([]any, len(s.Order))
+		for i, term := range s.Order {
 			exprs[i], into[i] = "("+term.Expr+")::text", &next.Keys[i]
 		}
 		last := pgx.NamedArgs{"cursor_id": id(out.Items[c.Size-1])}
-		if err := r.QueryRow(ctx, fmt.Sprintf(keys, strings.Join(exprs, ", ")), last).Scan(into...); err != nil {
+		keys := "SELECT " + strings.Join(exprs, ", ") + " FROM " + s.From + " WHERE " + s.Key + " = @cursor_id"
+		if err := r.QueryRow(ctx, keys, last).Scan(into...); err != nil {
 			return err
 		}
 		token, err := json.Marshal(next)

@@ -2,10 +2,7 @@ package invoices
 
 import (
 	"context"
-	"strings"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
@@ -131,49 +128,45 @@ func anyOf(w *db.Where, column, name, kind string, values []string) {
 	}
 }
 
-const (
-	listInvoices  = "SELECT {columns} FROM {table} i {tenant} WHERE "
-	cursorKeys    = "SELECT %s FROM {table} i {tenant} WHERE i.id = @cursor_id"
-	countInvoices = "SELECT count(*) FROM {table} i WHERE "
-)
+// selection is what the filter selects, or what is wrong with it, with the problems already found.
+func (t *Table) selection(ctx context.Context, r db.Reader, f Filter, problems fault.Problems) (db.Selection[Invoice], error) {
+	where, order, err := t.compile(ctx, r, f, problems)
+	where.Replace(t.sql)
+	return db.Selection[Invoice]{
+		Columns: t.sql("{columns}"), From: t.sql("{table} i {tenant}"), Counted: t.sql("{table} i"), Key: "i.id", Where: where, Order: order,
+	}, err
+}
 
 // List returns one page of the invoices that the filter selects, newest first unless it says otherwise.
 func (t *Table) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (db.Page[Invoice], error) {
-	var page db.Page[Invoice]
 	problems := f.Refused
 	p.Check(&problems)
-	where, order, err := t.compile(ctx, r, f, problems)
+	s, err := t.selection(ctx, r, f, problems)
 	if err != nil {
-		return page, err
+		return db.Page[Invoice]{}, err
 	}
-	if err := r.QueryRow(ctx, t.sql(countInvoices+where.String()), where.Args).Scan(&page.Total); err != nil {
-		return page, err
-	}
-	page.Items, err = db.Collect[Invoice](ctx, r,
-		t.sql(listInvoices+where.String()+" ORDER BY "+order.String()+" LIMIT @limit OFFSET @offset"), p.Args(where.Args))
-	return page, err
+	return s.Page(ctx, r, p)
 }
 
 // Follow returns the page of the invoices that the filter selects behind a cursor.
 func (t *Table) Follow(ctx context.Context, d *db.DB, f Filter, c db.Cursor) (db.Slice[Invoice], error) {
-	where, order, err := t.compile(ctx, d, f, f.Refused)
+	s, err := t.selection(ctx, d, f, f.Refused)
 	if err != nil {
 		return db.Slice[Invoice]{}, err
 	}
-	where.Replace(t.sql)
-	return db.Follow(ctx, d, c, t.sql(listInvoices), t.sql(cursorKeys), where, order, func(i Invoice) uuid.UUID { return i.ID })
+	return s.Follow(ctx, d, c, Noun.ID)
 }
 
 // All returns the query for every invoice that the filter selects.
 func (t *Table) All(ctx context.Context, r db.Reader, f Filter) (db.Query, error) {
-	where, order, err := t.compile(ctx, r, f, f.Refused)
-	return db.Query{SQL: t.sql(listInvoices + where.String() + " ORDER BY " + order.String()), Args: where.Args}, err
+	s, err := t.selection(ctx, r, f, f.Refused)
+	return s.All(), err
 }
 
 // Export is All as a binary stream reads it, with the named fields alone; false where this database has a
 // column of a type that only All can read.
 func (t *Table) Export(ctx context.Context, r db.Reader, f Filter, columns []string) (db.Query, bool, error) {
-	where, order, err := t.compile(ctx, r, f, f.Refused)
+	s, err := t.selection(ctx, r, f, f.Refused)
 	if err != nil {
 		return db.Query{}, false, err
 	}
@@ -182,8 +175,7 @@ func (t *Table) Export(ctx context.Context, r db.Reader, f Filter, columns []str
 		return db.Query{}, false, nil
 	}
 	exprs["tenant_code"], exprs["deleted"] = t.tenantCode+"::text", "NOT ("+t.live+")"
-	sql := strings.Replace(listInvoices, "{columns}", db.SelectList(exprs, columns), 1)
-	return db.Query{SQL: t.sql(sql + where.String() + " ORDER BY " + order.String()), Args: where.Args}, true, nil
+	return s.Reading(db.SelectList(exprs, columns)), true, nil
 }
 
 // Select returns every invoice that the filter selects, in the order of their ids; deleted ones alone
@@ -194,14 +186,5 @@ func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filt
 	if err != nil {
 		return nil, err
 	}
-	var list []Invoice
-	for i, err := range db.Stream[Invoice](ctx, d, idle, q) {
-		if err != nil {
-			return nil, err
-		}
-		if i.Deleted == deleted {
-			list = append(list, i)
-		}
-	}
-	return list, nil
+	return db.Gather(ctx, d, idle, q, func(i Invoice) bool { return i.Deleted == deleted })
 }

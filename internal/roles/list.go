@@ -2,7 +2,6 @@ package roles
 
 import (
 	"context"
-	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -18,53 +17,40 @@ type Filter struct {
 }
 
 const (
-	record = `SELECT {columns},
+	record = `{columns},
        coalesce((SELECT array_agg({permission}::text ORDER BY {permission}) FROM idam.role_permissions rp
                    JOIN idam.permissions p ON p.id = rp.permission_id WHERE rp.role_id = r.id AND {usable}), '{}') AS permissions,
-       (SELECT count(DISTINCT g.user_id) FROM idam.user_roles g WHERE g.role_id = r.id AND {in force}) AS holders
-  FROM idam.roles r WHERE {live} AND `
-	countRoles = `SELECT count(*) FROM idam.roles r WHERE {live} AND `
-	inForce    = `g.status = 'ACTIVE' AND (g.expires_at IS NULL OR g.expires_at > now())`
-	strongest  = ` ORDER BY r.level, {code}, r.id`
+       (SELECT count(DISTINCT g.user_id) FROM idam.user_roles g WHERE g.role_id = r.id AND ` + inForce + `) AS holders`
+	inForce = `g.status = 'ACTIVE' AND (g.expires_at IS NULL OR g.expires_at > now())`
 )
 
-func where(f Filter) db.Where {
+// selection is what the filter selects, the strongest first.
+func (t *Table) selection(f Filter) db.Selection[Role] {
 	var w db.Where
+	w.Add(t.sql("{live}"))
 	if f.User != uuid.Nil {
 		w.Bind("EXISTS (SELECT FROM idam.user_roles g WHERE g.role_id = r.id AND g.user_id = @user AND "+inForce+")", "user", f.User)
 	}
 	if f.Search != "" {
-		w.Bind("({code} ILIKE @search OR to_jsonb(r)->>'name' ILIKE @search OR to_jsonb(r)->>'role_name' ILIKE @search)", "search", db.LikeSubstring(f.Search))
+		w.Bind(t.sql("({code} ILIKE @search OR to_jsonb(r)->>'name' ILIKE @search OR to_jsonb(r)->>'role_name' ILIKE @search)"), "search", db.LikeSubstring(f.Search))
 	}
-	return w
+	return db.Selection[Role]{Columns: t.sql(record), From: "idam.roles r", Where: w, Order: db.Order{
+		{Sort: db.Sort{Expr: "r.level", NotNull: true}}, {Sort: db.Sort{Expr: t.sql("{code}"), NotNull: true}}, {Sort: db.Sort{Expr: "r.id", NotNull: true}},
+	}}
 }
 
 // List returns one page of the roles, the strongest first.
 func (t *Table) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (db.Page[Role], error) {
-	var page db.Page[Role]
 	var problems fault.Problems
 	p.Check(&problems)
 	if err := problems.Err(); err != nil {
-		return page, err
+		return db.Page[Role]{}, err
 	}
-	w := where(f)
-	if err := r.QueryRow(ctx, t.sql(countRoles+w.String()), w.Args).Scan(&page.Total); err != nil {
-		return page, err
-	}
-	var err error
-	page.Items, err = db.Collect[Role](ctx, r, t.roles(w.String()+strongest+" LIMIT @limit OFFSET @offset"), p.Args(w.Args))
-	return page, err
+	return t.selection(f).Page(ctx, r, p)
 }
 
 // All returns the query for every role that the filter selects.
-func (t *Table) All(f Filter) db.Query {
-	w := where(f)
-	return db.Query{SQL: t.roles(w.String() + strongest), Args: w.Args}
-}
-
-func (t *Table) roles(rest string) string {
-	return t.sql(strings.ReplaceAll(record+rest, "{in force}", inForce))
-}
+func (t *Table) All(f Filter) db.Query { return t.selection(f).All() }
 
 // Get returns the role of a code or an id.
 func (t *Table) Get(ctx context.Context, r db.Reader, ref string) (Role, error) {
@@ -72,7 +58,7 @@ func (t *Table) Get(ctx context.Context, r db.Reader, ref string) (Role, error) 
 	if id, err := uuid.Parse(ref); err == nil {
 		predicate, arg = "r.id = @ref", id
 	}
-	rows, err := db.Collect[Role](ctx, r, t.roles(predicate+" ORDER BY r.id"), pgx.NamedArgs{"ref": arg})
+	rows, err := db.Collect[Role](ctx, r, t.sql("SELECT "+record+" FROM idam.roles r WHERE {live} AND "+predicate+" ORDER BY r.id"), pgx.NamedArgs{"ref": arg})
 	if err != nil {
 		return Role{}, err
 	}

@@ -144,34 +144,34 @@ var statuses = map[string][]string{
 	schema.Sessions: {"ACTIVE", "EXPIRED", "REVOKED"}, schema.APIKeys: {"ACTIVE", "INACTIVE", "REVOKED"},
 }
 
-const newestFirst = ` ORDER BY x.created_at DESC, x.id DESC`
-
-func (t Table[T]) sql(columns, where string) string {
-	return "SELECT " + columns + " FROM " + t.name + " x LEFT JOIN idam.users u ON u.id = x.user_id WHERE " + where
+var newestFirst = db.Order{
+	{Sort: db.Sort{Expr: "x.created_at", NotNull: true}, Desc: true},
+	{Sort: db.Sort{Expr: "x.id", NotNull: true}, Desc: true},
 }
+
+func (t Table[T]) selection(f Filter, problems *fault.Problems) db.Selection[T] {
+	return db.Selection[T]{
+		Columns: t.columns, From: t.from(), Counted: t.name + " x", Where: f.where(problems, statuses[t.name]), Order: newestFirst,
+	}
+}
+
+func (t Table[T]) from() string { return t.name + " x LEFT JOIN idam.users u ON u.id = x.user_id" }
 
 // List returns one page, newest first.
 func (t Table[T]) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (db.Page[T], error) {
-	var page db.Page[T]
 	var problems fault.Problems
-	w := f.where(&problems, statuses[t.name])
+	s := t.selection(f, &problems)
 	p.Check(&problems)
 	if err := problems.Err(); err != nil {
-		return page, err
+		return db.Page[T]{}, err
 	}
-	if err := r.QueryRow(ctx, "SELECT count(*) FROM "+t.name+" x WHERE "+w.String(), w.Args).Scan(&page.Total); err != nil {
-		return page, err
-	}
-	var err error
-	page.Items, err = db.Collect[T](ctx, r, t.sql(t.columns, w.String()+newestFirst+" LIMIT @limit OFFSET @offset"), p.Args(w.Args))
-	return page, err
+	return s.Page(ctx, r, p)
 }
 
 // All returns the query for every row that the filter selects, newest first.
 func (t Table[T]) All(f Filter) (db.Query, error) {
 	var problems fault.Problems
-	w := f.where(&problems, statuses[t.name])
-	return db.Query{SQL: t.sql(t.columns, w.String()+newestFirst), Args: w.Args}, problems.Err()
+	return t.selection(f, &problems).All(), problems.Err()
 }
 
 // Find returns the rows of these ids, of keys also those of these key ids; one that is not there is a
@@ -188,7 +188,7 @@ func (t Table[T]) Find(ctx context.Context, r db.Reader, refs []string) ([]uuid.
 			return nil, fault.New(fault.Validation, "a session is named by its id").WithHint( // not quoted: it may be what lets somebody in
 				"ids are listed by: cxgctl sessions list")
 		}
-		rows, err := r.Query(ctx, t.sql("x.id", predicate), pgx.NamedArgs{"ref": arg})
+		rows, err := r.Query(ctx, "SELECT x.id FROM "+t.from()+" WHERE "+predicate, pgx.NamedArgs{"ref": arg})
 		if err != nil {
 			return nil, err
 		}

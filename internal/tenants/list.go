@@ -2,10 +2,8 @@ package tenants
 
 import (
 	"context"
-	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/db"
@@ -44,8 +42,8 @@ func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string,
 	return Noun.Match(refs, by, rows, deleted), nil
 }
 
-// compile turns the filter into predicates and an ORDER BY list, or says what is wrong with it.
-func (t *Table) compile(f Filter, problems *fault.Problems) (db.Where, db.Order) {
+// selection is what the filter selects; what is wrong with it is added to problems.
+func (t *Table) selection(f Filter, problems *fault.Problems) db.Selection[Tenant] {
 	var w db.Where
 	if !f.IncludeDeleted {
 		w.Add("{live}")
@@ -67,63 +65,51 @@ func (t *Table) compile(f Filter, problems *fault.Problems) (db.Where, db.Order)
 			names = append(names, name)
 		}
 	}
-	return w, sortable.OrderBy(f.Sort, newestFirst, "id", names, problems)
+	w.Replace(t.sql)
+	return db.Selection[Tenant]{
+		Columns: t.columns, From: t.sql("{table} t"), Key: "t.id",
+		Where: w, Order: sortable.OrderBy(f.Sort, newestFirst, "id", names, problems),
+	}
 }
-
-const (
-	listTenants  = "SELECT {columns} FROM {table} t WHERE "
-	cursorKeys   = "SELECT %s FROM {table} t WHERE t.id = @cursor_id"
-	countTenants = "SELECT count(*) FROM {table} t WHERE "
-)
 
 // List returns one page of the tenants that the filter selects, newest first unless it says otherwise.
 func (t *Table) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (db.Page[Tenant], error) {
-	var page db.Page[Tenant]
 	var problems fault.Problems
-	where, order := t.compile(f, &problems)
+	s := t.selection(f, &problems)
 	p.Check(&problems)
 	if err := problems.Err(); err != nil {
-		return page, err
+		return db.Page[Tenant]{}, err
 	}
-	if err := r.QueryRow(ctx, t.sql(countTenants+where.String()), where.Args).Scan(&page.Total); err != nil {
-		return page, err
-	}
-	var err error
-	page.Items, err = db.Collect[Tenant](ctx, r,
-		t.sql(listTenants+where.String()+" ORDER BY "+order.String()+" LIMIT @limit OFFSET @offset"), p.Args(where.Args))
-	return page, err
+	return s.Page(ctx, r, p)
 }
 
 // Follow returns the page of the tenants that the filter selects behind a cursor.
 func (t *Table) Follow(ctx context.Context, d *db.DB, f Filter, c db.Cursor) (db.Slice[Tenant], error) {
 	var problems fault.Problems
-	where, order := t.compile(f, &problems)
+	s := t.selection(f, &problems)
 	if err := problems.Err(); err != nil {
 		return db.Slice[Tenant]{}, err
 	}
-	where.Replace(t.sql)
-	return db.Follow(ctx, d, c, t.sql(listTenants), t.sql(cursorKeys), where, order, func(x Tenant) uuid.UUID { return x.ID })
+	return s.Follow(ctx, d, c, Noun.ID)
 }
 
 // All returns the query for every tenant that the filter selects.
 func (t *Table) All(f Filter) (db.Query, error) {
 	var problems fault.Problems
-	where, order := t.compile(f, &problems)
-	return db.Query{SQL: t.sql(listTenants + where.String() + " ORDER BY " + order.String()), Args: where.Args}, problems.Err()
+	return t.selection(f, &problems).All(), problems.Err()
 }
 
 // Export is All as a binary stream reads it, with the named fields alone; false where this database has a
 // column of a type that only All can read.
 func (t *Table) Export(f Filter, columns []string) (db.Query, bool, error) {
 	var problems fault.Problems
-	where, order := t.compile(f, &problems)
+	s := t.selection(f, &problems)
 	exprs, ok := t.shape.Binary("t", fields)
 	if err := problems.Err(); err != nil || !ok {
 		return db.Query{}, false, err
 	}
 	exprs["deleted"] = "NOT (" + t.live + ")"
-	sql := strings.Replace(listTenants, "{columns}", db.SelectList(exprs, columns), 1)
-	return db.Query{SQL: t.sql(sql + where.String() + " ORDER BY " + order.String()), Args: where.Args}, true, nil
+	return s.Reading(db.SelectList(exprs, columns)), true, nil
 }
 
 // Select returns every tenant that the filter selects, in the order of their codes; deleted ones alone
@@ -137,16 +123,7 @@ func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filt
 	if err != nil {
 		return nil, err
 	}
-	var list []Tenant
-	for x, err := range db.Stream[Tenant](ctx, d, idle, q) {
-		if err != nil {
-			return nil, err
-		}
-		if x.Deleted == deleted {
-			list = append(list, x)
-		}
-	}
-	return list, nil
+	return db.Gather(ctx, d, idle, q, func(x Tenant) bool { return x.Deleted == deleted })
 }
 
 // Codes returns up to 100 codes of live tenants, or of deleted ones, that begin with the prefix, for completion.

@@ -106,7 +106,15 @@ type MemberFilter struct {
 	Search   string // literal text in username, full name or e-mail
 }
 
-func (m *Members) compile(f MemberFilter, problems *fault.Problems) db.Where {
+// primaryFirst is the one order of memberships.
+var primaryFirst = db.Order{
+	{Sort: db.Sort{Expr: "m.is_primary", NotNull: true}, Desc: true},
+	{Sort: db.Sort{Expr: "m.is_admin", NotNull: true}, Desc: true},
+	{Sort: db.Sort{Expr: "u.username", NotNull: true}},
+	{Sort: db.Sort{Expr: "m.id", NotNull: true}},
+}
+
+func (m *Members) selection(f MemberFilter, problems *fault.Problems) db.Selection[Member] {
 	var w db.Where
 	w.Bind("m.tenant_id = @tenant", "tenant", f.Tenant)
 	if v := problems.Choices("status", f.Statuses, MemberStatuses); len(v) > 0 {
@@ -117,37 +125,24 @@ func (m *Members) compile(f MemberFilter, problems *fault.Problems) db.Where {
 	if f.Search != "" {
 		db.Search{Text: f.Search, Columns: []string{"u.username", "u.full_name", "u.email"}}.Bind(&w)
 	}
-	return w
+	return db.Selection[Member]{Columns: m.columns, From: m.holes.Replace("{table} m {join}"), Where: w, Order: primaryFirst}
 }
-
-const (
-	listMembers  = "SELECT {columns} FROM {table} m {join} WHERE "
-	countMembers = "SELECT count(*) FROM {table} m {join} WHERE "
-	primaryFirst = " ORDER BY m.is_primary DESC, m.is_admin DESC, u.username, m.id"
-)
 
 // List returns one page of a tenant's members, the primary one first.
 func (m *Members) List(ctx context.Context, r db.Reader, f MemberFilter, p db.Paging) (db.Page[Member], error) {
-	var page db.Page[Member]
 	var problems fault.Problems
-	where := m.compile(f, &problems)
+	s := m.selection(f, &problems)
 	p.Check(&problems)
 	if err := problems.Err(); err != nil {
-		return page, err
+		return db.Page[Member]{}, err
 	}
-	if err := r.QueryRow(ctx, m.holes.Replace(countMembers+where.String()), where.Args).Scan(&page.Total); err != nil {
-		return page, err
-	}
-	var err error
-	page.Items, err = db.Collect[Member](ctx, r, m.holes.Replace(listMembers+where.String()+primaryFirst+" LIMIT @limit OFFSET @offset"), p.Args(where.Args))
-	return page, err
+	return s.Page(ctx, r, p)
 }
 
 // All returns the query for every member that the filter selects.
 func (m *Members) All(f MemberFilter) (db.Query, error) {
 	var problems fault.Problems
-	where := m.compile(f, &problems)
-	return db.Query{SQL: m.holes.Replace(listMembers + where.String() + primaryFirst), Args: where.Args}, problems.Err()
+	return m.selection(f, &problems).All(), problems.Err()
 }
 
 // Get returns a user's membership of a tenant, one that was LEFT too; none is a RESOURCE_NOT_FOUND.
@@ -164,6 +159,6 @@ func (m *Members) Get(ctx context.Context, r db.Reader, tenant Tenant, user uuid
 }
 
 func (m *Members) of(ctx context.Context, r db.Reader, tenant, user uuid.UUID) ([]Member, error) {
-	return db.Collect[Member](ctx, r, m.holes.Replace(listMembers+"m.tenant_id = @tenant AND m.user_id = @user ORDER BY m.id"),
+	return db.Collect[Member](ctx, r, m.holes.Replace("SELECT {columns} FROM {table} m {join} WHERE m.tenant_id = @tenant AND m.user_id = @user ORDER BY m.id"),
 		pgx.NamedArgs{"tenant": tenant, "user": user})
 }

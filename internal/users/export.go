@@ -40,9 +40,7 @@ func (t *Table) exportColumns(hashes bool) string {
 // of type Exported, or WithHash, see MayExportHashes.
 func (t *Table) Importable(f Filter, hashes bool) (db.Query, error) {
 	var problems fault.Problems
-	where, order := t.compile(f, &problems)
-	sql := "SELECT {columns}" + t.exportColumns(hashes) + " FROM {table} u WHERE " + where.String() + " ORDER BY " + order.String()
-	return db.Query{SQL: t.sql(sql), Args: where.Args}, problems.Err()
+	return t.selection(f, &problems).Reading(t.columns + t.exportColumns(hashes)), problems.Err()
 }
 
 const typeOf = `SELECT u.user_type FROM {table} u WHERE u.id = @id`

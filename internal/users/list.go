@@ -2,10 +2,8 @@ package users
 
 import (
 	"context"
-	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/db"
@@ -54,8 +52,8 @@ var sortNames = []string{
 
 const newestFirst = "created_at:desc"
 
-// compile turns the filter into predicates and an ORDER BY list, or says what is wrong with it.
-func (t *Table) compile(f Filter, problems *fault.Problems) (db.Where, db.Order) {
+// selection is what the filter selects; what is wrong with it is added to problems.
+func (t *Table) selection(f Filter, problems *fault.Problems) db.Selection[User] {
 	var w db.Where
 	if !f.IncludeDeleted {
 		w.Add("{live}")
@@ -91,63 +89,51 @@ func (t *Table) compile(f Filter, problems *fault.Problems) (db.Where, db.Order)
 		sortable["status"] = db.Sort{Expr: t.sql("{status}"), Type: "text", NotNull: true}
 		names = append(names, "status")
 	}
-	return w, sortable.OrderBy(f.Sort, newestFirst, "id", names, problems)
+	w.Replace(t.sql)
+	return db.Selection[User]{
+		Columns: t.columns, From: t.sql("{table} u"), Key: "u.id",
+		Where: w, Order: sortable.OrderBy(f.Sort, newestFirst, "id", names, problems),
+	}
 }
-
-const (
-	listUsers  = "SELECT {columns} FROM {table} u WHERE "
-	cursorKeys = "SELECT %s FROM {table} u WHERE u.id = @cursor_id"
-	countUsers = "SELECT count(*) FROM {table} u WHERE "
-)
 
 // List returns one page of the users that the filter selects, newest first unless it says otherwise.
 func (t *Table) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (db.Page[User], error) {
-	var page db.Page[User]
 	var problems fault.Problems
-	where, order := t.compile(f, &problems)
+	s := t.selection(f, &problems)
 	p.Check(&problems)
 	if err := problems.Err(); err != nil {
-		return page, err
+		return db.Page[User]{}, err
 	}
-	if err := r.QueryRow(ctx, t.sql(countUsers+where.String()), where.Args).Scan(&page.Total); err != nil {
-		return page, err
-	}
-	var err error
-	page.Items, err = db.Collect[User](ctx, r,
-		t.sql(listUsers+where.String()+" ORDER BY "+order.String()+" LIMIT @limit OFFSET @offset"), p.Args(where.Args))
-	return page, err
+	return s.Page(ctx, r, p)
 }
 
 // Follow returns the page of the users that the filter selects behind a cursor.
 func (t *Table) Follow(ctx context.Context, d *db.DB, f Filter, c db.Cursor) (db.Slice[User], error) {
 	var problems fault.Problems
-	where, order := t.compile(f, &problems)
+	s := t.selection(f, &problems)
 	if err := problems.Err(); err != nil {
 		return db.Slice[User]{}, err
 	}
-	where.Replace(t.sql)
-	return db.Follow(ctx, d, c, t.sql(listUsers), t.sql(cursorKeys), where, order, func(u User) uuid.UUID { return u.ID })
+	return s.Follow(ctx, d, c, Noun.ID)
 }
 
 // All returns the query for every user that the filter selects.
 func (t *Table) All(f Filter) (db.Query, error) {
 	var problems fault.Problems
-	where, order := t.compile(f, &problems)
-	return db.Query{SQL: t.sql(listUsers + where.String() + " ORDER BY " + order.String()), Args: where.Args}, problems.Err()
+	return t.selection(f, &problems).All(), problems.Err()
 }
 
 // Export is All as a binary stream reads it, with the named fields alone; false where this database has a
 // column of a type that only All can read.
 func (t *Table) Export(f Filter, columns []string) (db.Query, bool, error) {
 	var problems fault.Problems
-	where, order := t.compile(f, &problems)
+	s := t.selection(f, &problems)
 	exprs, ok := t.shape.Binary("u", t.fields)
 	if err := problems.Err(); err != nil || !ok {
 		return db.Query{}, false, err
 	}
 	exprs["is_active"] = "(" + t.live + ")"
-	sql := strings.Replace(listUsers, "{columns}", db.SelectList(exprs, columns), 1)
-	return db.Query{SQL: t.sql(sql + where.String() + " ORDER BY " + order.String()), Args: where.Args}, true, nil
+	return s.Reading(db.SelectList(exprs, columns)), true, nil
 }
 
 // Select returns every user that the filter selects, in the order of their ids; deleted ones alone
@@ -158,16 +144,7 @@ func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filt
 	if err != nil {
 		return nil, err
 	}
-	var list []User
-	for u, err := range db.Stream[User](ctx, d, idle, q) {
-		if err != nil {
-			return nil, err
-		}
-		if u.Deleted == deleted {
-			list = append(list, u)
-		}
-	}
-	return list, nil
+	return db.Gather(ctx, d, idle, q, func(u User) bool { return u.Deleted == deleted })
 }
 
 const completeUsernames = `

@@ -1,0 +1,61 @@
+package db
+
+import (
+	"cmp"
+	"context"
+	"time"
+)
+
+// Selection is what a list's filter selects, as rows that print as a T: by the page, behind a cursor, or all.
+type Selection[T any] struct {
+	Columns string // a T's select list
+	From    string // the table under its alias, and its joins
+	Counted string // From without the joins that bring columns alone, which a count does without; "" is From
+	Key     string // the id, under the alias
+	Where   Where
+	Order   Order
+}
+
+// rows reads the columns of the rows, in order, with the arguments of Where.
+func (s Selection[T]) rows(columns string) string {
+	return "SELECT " + columns + " FROM " + s.From + " WHERE " + s.Where.String() + " ORDER BY " + s.Order.String()
+}
+
+// All returns the query for every row.
+func (s Selection[T]) All() Query { return s.Reading(s.Columns) }
+
+// Reading is All with another select list.
+func (s Selection[T]) Reading(columns string) Query {
+	return Query{SQL: s.rows(columns), Args: s.Where.Args}
+}
+
+// Counting returns the query for how many rows there are.
+func (s Selection[T]) Counting() Query {
+	return Query{SQL: "SELECT count(*) FROM " + cmp.Or(s.Counted, s.From) + " WHERE " + s.Where.String(), Args: s.Where.Args}
+}
+
+// Page returns one page, which has passed Check, and how many rows there are.
+func (s Selection[T]) Page(ctx context.Context, r Reader, p Paging) (Page[T], error) {
+	var page Page[T]
+	count := s.Counting()
+	if err := r.QueryRow(ctx, count.SQL, count.Args).Scan(&page.Total); err != nil {
+		return page, err
+	}
+	var err error
+	page.Items, err = Collect[T](ctx, r, s.rows(s.Columns)+" LIMIT @limit OFFSET @offset", p.Args(s.Where.Args))
+	return page, err
+}
+
+// Gather returns the rows of a query that keep holds for, read as Stream does.
+func Gather[T any](ctx context.Context, d *DB, idle time.Duration, q Query, keep func(T) bool) ([]T, error) {
+	var list []T
+	for row, err := range Stream[T](ctx, d, idle, q) {
+		if err != nil {
+			return nil, err
+		}
+		if keep(row) {
+			list = append(list, row)
+		}
+	}
+	return list, nil
+}

@@ -95,7 +95,7 @@ func (a *app) invoicesCreate() *cobra.Command {
 func (a *app) invoicesUpdate() *cobra.Command {
 	var values invoiceValues
 	var patch invoices.Patch
-	var since timeFlag
+	var since seenFlag
 	var name refFlags
 	var force forceFlag
 	var flags changeFlags
@@ -106,10 +106,7 @@ func (a *app) invoicesUpdate() *cobra.Command {
 	}
 	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
 		patch.Values = values.read(&patch.Refused)
-		if cmd.Flags().Changed("if-updated-at") {
-			at := since.exact()
-			patch.IfUpdatedAt = &at
-		}
+		patch.IfUpdatedAt = since.value(cmd)
 		var err error
 		if patch.Force, err = force.given(a); err != nil {
 			return err
@@ -122,7 +119,7 @@ func (a *app) invoicesUpdate() *cobra.Command {
 	values.bind(cmd)
 	f := cmd.Flags()
 	f.StringSliceVar(&patch.Unset, "unset", nil, "`fields` that lose their value: used_storage, api_calls, payment_method")
-	f.Var(&since, "if-updated-at", "change nothing unless updated_at is still this `time`")
+	since.bind(cmd)
 	must(cmd.RegisterFlagCompletionFunc("unset", complete(invoices.Unsettable...)))
 	force.bind(cmd, "change what a PAID invoice amounts to; needs --reason")
 	name.bind(cmd, invoices.Noun.KeyNames()...)

@@ -100,7 +100,7 @@ func (a *app) tenantsCreate() *cobra.Command {
 func (a *app) tenantsUpdate() *cobra.Command {
 	var values tenantValues
 	var patch tenants.Patch
-	var since timeFlag
+	var since seenFlag
 	var name refFlags
 	var flags changeFlags
 	cmd := &cobra.Command{
@@ -111,10 +111,7 @@ func (a *app) tenantsUpdate() *cobra.Command {
 	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
 		patch.Today = today()
 		patch.Values = values.read(&patch.Refused)
-		if cmd.Flags().Changed("if-updated-at") {
-			at := since.exact()
-			patch.IfUpdatedAt = &at
-		}
+		patch.IfUpdatedAt = since.value(cmd)
 		return tenantNoun.editSeen(ctx, a, w, name, args[0], "update", func(t editable[tenants.Tenant], seen tenants.Tenant) (tenants.Edit, error) {
 			return t.(*tenants.Table).Change(seen, patch)
 		}, a.printTenant)
@@ -122,7 +119,7 @@ func (a *app) tenantsUpdate() *cobra.Command {
 	values.bind(cmd)
 	f := cmd.Flags()
 	f.StringSliceVar(&patch.Unset, "unset", nil, "`fields` that lose their value, such as biz_no or close_date")
-	f.Var(&since, "if-updated-at", "change nothing unless updated_at is still this `time`")
+	since.bind(cmd)
 	must(cmd.RegisterFlagCompletionFunc("unset", complete(tenants.Unsettable...)))
 	name.bind(cmd, tenants.Noun.KeyNames()...)
 	flags.bind(cmd)

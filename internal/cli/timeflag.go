@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/cxgctl/cxgctl/internal/db"
 )
 
@@ -48,3 +50,19 @@ func (t *timeFlag) Set(s string) error {
 
 // exact is the time as the database compares it.
 func (t timeFlag) exact() db.Time { return db.At(time.Time(t)) }
+
+// seenFlag is --if-updated-at.
+type seenFlag struct{ timeFlag }
+
+func (s *seenFlag) bind(cmd *cobra.Command) {
+	cmd.Flags().Var(s, "if-updated-at", "change nothing unless updated_at is still this `time`")
+}
+
+// value is the time that was given, or nil.
+func (s *seenFlag) value(cmd *cobra.Command) *db.Time {
+	if !cmd.Flags().Changed("if-updated-at") {
+		return nil
+	}
+	at := s.exact()
+	return &at
+}

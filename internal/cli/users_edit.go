@@ -104,7 +104,7 @@ func (a *app) usersUpdate() *cobra.Command {
 	var values struct{ fullName, email, phone, status, department, position, timezone, locale string }
 	var mfa bool
 	var unset []string
-	var since timeFlag
+	var since seenFlag
 	var name refFlags
 	var flags changeFlags
 	cmd := &cobra.Command{
@@ -127,10 +127,7 @@ func (a *app) usersUpdate() *cobra.Command {
 		if cmd.Flags().Changed("mfa") {
 			patch.MFA = &mfa
 		}
-		if cmd.Flags().Changed("if-updated-at") {
-			at := since.exact()
-			patch.IfUpdatedAt = &at
-		}
+		patch.IfUpdatedAt = since.value(cmd)
 		t, err := w.users()
 		if err != nil {
 			return err
@@ -152,7 +149,7 @@ func (a *app) usersUpdate() *cobra.Command {
 	f.StringVar(&values.locale, "locale", "", "locale")
 	f.BoolVar(&mfa, "mfa", false, "--mfa=true or --mfa=false")
 	f.StringSliceVar(&unset, "unset", nil, "`fields` that lose their value: phone, department, position, timezone, locale")
-	f.Var(&since, "if-updated-at", "change nothing unless updated_at is still this `time`")
+	since.bind(cmd)
 	must(cmd.RegisterFlagCompletionFunc("status", complete(users.Statuses...)))
 	name.bind(cmd, users.Noun.KeyNames()...)
 	flags.bind(cmd)

@@ -58,8 +58,7 @@ func (t *Table) Change(ctx context.Context, r db.Reader, seen Invoice, patch Pat
 		return Edit{}, err
 	}
 	if len(given) == 0 {
-		return Edit{}, fault.New(fault.Usage, "nothing to change: name at least one field").
-			WithHint("see the fields with: cxgctl invoices update --help")
+		return Edit{}, edit.Nothing("invoices update")
 	}
 	if err := fitsPaid(&seen, &after, patch.Force); err != nil {
 		return Edit{}, err
@@ -110,12 +109,8 @@ func (p Patch) given() []string {
 // unset takes the values of optional fields away.
 func (p Patch) unset(i *Invoice, problems *fault.Problems) {
 	set := map[string]bool{"used_storage": p.UsedStorage != nil, "api_calls": p.APICalls != nil, "payment_method": p.PaymentMethod != nil}
-	for _, name := range p.Unset {
+	edit.Unset(problems, p.Unset, Unsettable, func(name string) bool { return set[name] }, func(name string) {
 		switch {
-		case !slices.Contains(Unsettable, name):
-			problems.Add("unset", "%q cannot be unset, these can: %s", name, strings.Join(Unsettable, ", "))
-		case set[name]:
-			problems.Add("unset", "%q is given a value and unset at once", name)
 		case name == "used_storage":
 			i.UsedStorage = nil
 		case name == "api_calls":
@@ -125,7 +120,7 @@ func (p Patch) unset(i *Invoice, problems *fault.Problems) {
 		default:
 			i.PaymentMethod = nil
 		}
-	}
+	})
 }
 
 // is says whether the invoice has the status.
@@ -168,12 +163,7 @@ func (t *Table) belongs(after Invoice) edit.Beside[Invoice] {
 // SetDeleted returns the edit that marks invoices as deleted, or brings them back. A table without a
 // column for that gives a DATABASE_ERROR: no row is ever deleted physically.
 func (t *Table) SetDeleted(deleted bool) (Edit, error) {
-	set, err := t.shape.SetLive(!deleted)
-	e := Edit{Action: audit.Delete, Set: set, Done: func(i Invoice) bool { return i.Deleted == deleted }}
-	if !deleted {
-		e.Action = audit.Update
-	}
-	return e, err
+	return edit.SetDeleted(t.shape, deleted, func(i Invoice) bool { return i.Deleted })
 }
 
 // Apply makes the edit on the invoices as the caller saw them, in one transaction, and returns them as they

@@ -1,9 +1,7 @@
 package tenants
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -141,24 +139,13 @@ func (t *Table) Change(seen Tenant, patch Patch) (Edit, error) {
 	p := patch.Refused
 	patch.check(&p)
 	wanted := patch.args()
-	for _, name := range patch.Unset {
-		name = strings.TrimSpace(name)
-		_, given := wanted[name]
-		switch {
-		case !slices.Contains(Unsettable, name):
-			p.Add("unset", "%q cannot be unset, these can: %s", name, strings.Join(Unsettable, ", "))
-		case given:
-			p.Add("unset", "%q is given a value and unset at once", name)
-		default:
-			wanted[name] = nil
-		}
-	}
+	given := func(name string) bool { _, is := wanted[name]; return is }
+	edit.Unset(&p, patch.Unset, Unsettable, given, func(name string) { wanted[name] = nil })
 	start, end := patch.StartDate, patch.CloseDate
-	_, given := wanted["close_date"]
 	switch {
 	case start == nil && end != nil:
 		start = seen.StartDate
-	case start != nil && !given:
+	case start != nil && !given("close_date"):
 		end = seen.CloseDate
 	}
 	checkDates(&p, start, end, patch.Today)
@@ -166,39 +153,13 @@ func (t *Table) Change(seen Tenant, patch Patch) (Edit, error) {
 		return Edit{}, err
 	}
 	if len(wanted) == 0 {
-		return Edit{}, fault.New(fault.Usage, "nothing to change: name at least one field").WithHint("see the fields with: cxgctl tenants update --help")
+		return Edit{}, edit.Nothing("tenants update")
 	}
-	e := Edit{Action: audit.Update, Args: pgx.NamedArgs{}, Done: func(x Tenant) bool { return has(x, wanted) }}
-	var set []string
-	for _, name := range slices.Sorted(maps.Keys(wanted)) {
-		column := name
-		if name == "biz_no" && t.bizNo != "" {
-			column = t.bizNo
-		}
-		e.Needs = append(e.Needs, column)
-		e.Args["set_"+name] = wanted[name]
-		set = append(set, column+" = @set_"+name)
-	}
-	e.Set = strings.Join(set, ", ")
+	e := edit.To[Tenant](wanted, t.called())
 	if patch.IfUpdatedAt != nil {
 		e.Check = edit.IfUpdatedAt(&Noun, *patch.IfUpdatedAt, func(x Tenant) (updated, created *db.Time) { return x.UpdatedAt, x.CreatedAt })
 	}
 	return e, nil
-}
-
-// has says whether a record has these values already.
-func has(record any, wanted map[string]any) bool {
-	fields, err := audit.Fields(record)
-	if err != nil {
-		return false
-	}
-	for name, v := range wanted {
-		doc, err := json.Marshal(v)
-		if err != nil || !bytes.Equal(doc, fields[name]) {
-			return false
-		}
-	}
-	return true
 }
 
 // SetStatus returns the edit that gives tenants a status, or why it is refused. SUSPENDED needs a reason, and
@@ -232,12 +193,7 @@ func SetStatus(status, reason string, today db.Date) (Edit, error) {
 // SetDeleted returns the edit that marks tenants as deleted, or brings them back. A table without a column for
 // that gives a DATABASE_ERROR: no row is ever deleted physically.
 func (t *Table) SetDeleted(deleted bool) (Edit, error) {
-	set, err := t.shape.SetLive(!deleted)
-	e := Edit{Action: audit.Delete, Set: set, Done: func(x Tenant) bool { return x.Deleted == deleted }}
-	if !deleted {
-		e.Action = audit.Update
-	}
-	return e, err
+	return edit.SetDeleted(t.shape, deleted, func(x Tenant) bool { return x.Deleted })
 }
 
 // Apply makes the edit on the tenants as the caller saw them, in one transaction, and returns them as they are
@@ -251,15 +207,20 @@ func (t *Table) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal
 	return t.rows().Reverse(ctx, tx, rows, force)
 }
 
-func (t *Table) rows() edit.Table[Tenant] {
+// called names the columns of fields that have had several.
+func (t *Table) called() map[string]string {
 	called := map[string]string{}
 	for field, column := range map[string]string{"code": t.code, "biz_no": t.bizNo} {
 		if column != "" {
 			called[field] = column
 		}
 	}
+	return called
+}
+
+func (t *Table) rows() edit.Table[Tenant] {
 	return edit.Table[Tenant]{
-		Noun: &Noun, Shape: t.shape, Alias: "t", Columns: t.columns, Called: called,
+		Noun: &Noun, Shape: t.shape, Alias: "t", Columns: t.columns, Called: t.called(),
 		Tenant: func(x Tenant) *uuid.UUID { return &x.ID },
 		Explain: func(ctx context.Context, r db.Reader, err error, e Edit) error {
 			return t.taken(ctx, r, err, map[string]any{"biz_no": e.Args["set_biz_no"]})

@@ -2,9 +2,6 @@ package tenants
 
 import (
 	"context"
-	"maps"
-	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -57,18 +54,7 @@ func (x *Membership) wanted(seen Member) (map[string]any, error) {
 	if primary && !admin {
 		p.Add("is_primary", "the primary member of a tenant is an administrator too: add --admin")
 	}
-	for _, name := range x.Unset {
-		name = strings.TrimSpace(name)
-		_, given := out[name]
-		switch {
-		case !slices.Contains(unsettableOfMember, name):
-			p.Add("unset", "%q cannot be unset, these can: %s", name, strings.Join(unsettableOfMember, ", "))
-		case given:
-			p.Add("unset", "%q is given a value and unset at once", name)
-		default:
-			out[name] = nil
-		}
-	}
+	edit.Unset(&p, x.Unset, unsettableOfMember, func(name string) bool { _, given := out[name]; return given }, func(name string) { out[name] = nil })
 	return out, p.Err()
 }
 
@@ -180,17 +166,9 @@ func (m *Members) Update(ctx context.Context, l *audit.Ledger, seen Member, x Me
 		return seen, err
 	}
 	if len(wanted) == 0 {
-		return seen, fault.New(fault.Usage, "nothing to change: name at least one field").WithHint("see the fields with: cxgctl tenants members update --help")
+		return seen, edit.Nothing("tenants members update")
 	}
-	e := edit.Edit[Member]{Action: audit.Update, Args: pgx.NamedArgs{}, Done: func(now Member) bool { return has(now, wanted) }}
-	var set []string
-	for _, name := range slices.Sorted(maps.Keys(wanted)) {
-		e.Needs = append(e.Needs, name)
-		e.Args["set_"+name] = wanted[name]
-		set = append(set, name+" = @set_"+name)
-	}
-	e.Set = strings.Join(set, ", ")
-	return m.apply(ctx, l, seen, e)
+	return m.apply(ctx, l, seen, edit.To[Member](wanted, nil))
 }
 
 // Remove ends a membership as it was seen: the row stays, as one that LEFT, and is neither primary nor admin.

@@ -1,9 +1,7 @@
 package users
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -84,46 +82,23 @@ func (t *Table) Change(patch Patch) (Edit, error) {
 	if patch.MFA != nil {
 		assign("mfa_enabled", *patch.MFA)
 	}
-	for _, name := range patch.Unset {
-		name = strings.TrimSpace(name)
-		switch {
-		case !slices.Contains(unsettable, name):
-			p.Add("unset", "%q cannot be unset, these can: %s", name, strings.Join(unsettable, ", "))
-		case slices.Contains(e.Needs, name):
-			p.Add("unset", "%q is given a value and unset at once", name)
-		default:
-			set = append(set, name+" = NULL")
-			wanted[name] = nil
-			e.Needs = append(e.Needs, name)
-		}
-	}
+	edit.Unset(&p, patch.Unset, unsettable, func(name string) bool { return slices.Contains(e.Needs, name) }, func(name string) {
+		set = append(set, name+" = NULL")
+		wanted[name] = nil
+		e.Needs = append(e.Needs, name)
+	})
 	if err := p.Err(); err != nil {
 		return e, err
 	}
 	if len(set) == 0 {
-		return e, fault.New(fault.Usage, "nothing to change: name at least one field").WithHint("see the fields with: cxgctl users update --help")
+		return e, edit.Nothing("users update")
 	}
 	e.Set = strings.Join(set, ", ")
-	e.Done = func(u User) bool { return has(u, wanted) }
+	e.Done = func(u User) bool { return edit.Has(u, wanted) }
 	if want := patch.IfUpdatedAt; want != nil {
 		e.Check = edit.IfUpdatedAt(&Noun, *want, func(u User) (updated, created *db.Time) { return u.UpdatedAt, u.CreatedAt })
 	}
 	return e, nil
-}
-
-// has says whether the user's record has these values already.
-func has(u User, wanted map[string]any) bool {
-	record, err := audit.Fields(u)
-	if err != nil {
-		return false
-	}
-	for name, v := range wanted {
-		doc, err := json.Marshal(v)
-		if err != nil || !bytes.Equal(doc, record[name]) {
-			return false
-		}
-	}
-	return true
 }
 
 // SetStatus returns the edit that gives users a status, or why that status is refused.
@@ -178,13 +153,9 @@ func (t *Table) SetPassword(hash string, force bool) (Edit, error) {
 // SetDeleted returns the edit that marks users as deleted, or brings them back. A table without a
 // column for that gives a DATABASE_ERROR: no row is ever deleted physically.
 func (t *Table) SetDeleted(deleted bool) (Edit, error) {
-	set, err := t.shape.SetLive(!deleted)
-	e := Edit{Action: audit.Delete, Set: set, Done: func(u User) bool { return u.Deleted == deleted }}
+	e, err := edit.SetDeleted(t.shape, deleted, func(u User) bool { return u.Deleted })
 	if t.tenant != nil { // is_active is the status there
 		e.Set, e.Needs, err = "is_deleted = "+strconv.FormatBool(deleted), []string{"is_deleted"}, nil
-	}
-	if !deleted {
-		e.Action = audit.Update
 	}
 	return e, err
 }

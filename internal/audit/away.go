@@ -208,10 +208,8 @@ func (l *Ledger) changeAway(ctx context.Context, intent uuid.UUID, now time.Time
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	// From here on a signal must not tear the connection: see commit.
-	answer, giveUp := context.WithCancel(context.WithoutCancel(ctx))
-	defer giveUp()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(answerGrace, giveUp) })()
+	answer, done := answering(ctx)
+	defer done()
 	err = raw.Commit(answer)
 	if err == nil || !db.Lost(err) {
 		return tx.kept, err
@@ -222,25 +220,17 @@ func (l *Ledger) changeAway(ctx context.Context, intent uuid.UUID, now time.Time
 // askAway finds out whether a COMMIT without an answer took place: either its row of applied is there, or one that
 // says void is put in its place, and then it cannot take place any more.
 func (l *Ledger) askAway(ctx context.Context, intent uuid.UUID, cause error) ([]Entry, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
-	defer cancel()
-	for ctx.Err() == nil {
-		entries, applied, err := decide(ctx, l.away.db, intent, l.op, l.now())
-		switch {
-		case err == nil && applied:
-			return entries, nil
-		case err == nil:
-			return nil, fault.New(fault.Database, "the connection broke during the commit, and nothing was changed").
-				WithHint("run the command again").Because(cause)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(100 * time.Millisecond):
-		}
+	var entries []Entry
+	err := l.findOut(ctx, cause, "once the server is back: cxgctl audit reconcile finds out, and records it",
+		func(ctx context.Context) (made, known bool) {
+			var err error
+			entries, made, err = decide(ctx, l.away.db, intent, l.op, l.now())
+			return made, err == nil
+		})
+	if err != nil {
+		return nil, err
 	}
-	return nil, fault.New(fault.Database, "the connection broke during the commit, and whether it took place is not known").
-		WithHint("once the server is back: cxgctl audit reconcile finds out, and records it").
-		With("op_id", l.op.String()).Because(errors.Join(errUnknown, cause))
+	return entries, nil
 }
 
 // conclude writes the audit rows into the log and settles the intent, unless somebody else did so meanwhile.

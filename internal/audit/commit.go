@@ -22,11 +22,8 @@ const settleTimeout = 15 * time.Second
 // the audit row's id was made by us, so its presence settles it. The old server process must be gone
 // first, or it might still commit after we looked.
 func (l *Ledger) commit(ctx context.Context, tx pgx.Tx, auditID uuid.UUID) error {
-	// From here on a signal must not tear the connection: the commit takes place or not, and we say which.
-	// It may hang, though, and then whoever sent the signal, or ran out of time, has waited enough.
-	answer, giveUp := context.WithCancel(context.WithoutCancel(ctx))
-	defer giveUp()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(answerGrace, giveUp) })()
+	answer, done := answering(ctx)
+	defer done()
 	process, err := l.processOf(answer, tx)
 	if err != nil {
 		return err
@@ -36,16 +33,39 @@ func (l *Ledger) commit(ctx context.Context, tx pgx.Tx, auditID uuid.UUID) error
 	if err == nil || !db.Lost(err) {
 		return err
 	}
+	tries := 0
+	return l.findOut(ctx, err, "once the server is back: cxgctl audit list --op "+l.op.String()+" shows the change if it was made",
+		func(ctx context.Context) (made, known bool) {
+			found, gone, err := l.settled(ctx, auditID, process, tries > terminateAfter)
+			tries++
+			return found, err == nil && (found || gone)
+		})
+}
+
+// answering returns the context of a COMMIT and its answer, and what ends it. From there on a signal must not
+// tear the connection: the commit takes place or not, and we say which. It may hang, though, and then whoever
+// sent the signal, or ran out of time, has waited enough.
+func answering(ctx context.Context) (answer context.Context, done func()) {
+	answer, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(answerGrace, giveUp) })
+	return answer, func() {
+		stop()
+		giveUp()
+	}
+}
+
+// findOut looks until it is known whether a COMMIT without an answer took place, and returns nil if it did. cause
+// is why there was none, hint what to do where it cannot be found out.
+func (l *Ledger) findOut(ctx context.Context, cause error, hint string, look func(context.Context) (made, known bool)) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
-	for tries := 0; ctx.Err() == nil; tries++ {
-		found, settled, serr := l.settled(ctx, auditID, process, tries > terminateAfter)
-		switch {
-		case serr == nil && found:
+	for ctx.Err() == nil {
+		switch made, known := look(ctx); {
+		case known && made:
 			return nil
-		case serr == nil && settled:
+		case known:
 			return fault.New(fault.Database, "the connection broke during the commit, and nothing was changed").
-				WithHint("run the command again").Because(err)
+				WithHint("run the command again").Because(cause)
 		}
 		select {
 		case <-ctx.Done():
@@ -53,8 +73,7 @@ func (l *Ledger) commit(ctx context.Context, tx pgx.Tx, auditID uuid.UUID) error
 		}
 	}
 	return fault.New(fault.Database, "the connection broke during the commit, and whether it took place is not known").
-		WithHint("once the server is back: cxgctl audit list --op %s shows the change if it was made", l.op).
-		With("op_id", l.op.String()).Because(errors.Join(errUnknown, err))
+		WithHint("%s", hint).With("op_id", l.op.String()).Because(errors.Join(errUnknown, cause))
 }
 
 var errUnknown = errors.New("the outcome of a commit is not known")

@@ -20,6 +20,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/tenants"
+	"github.com/cxgctl/cxgctl/internal/users"
 )
 
 // atOnce is how many tenants' databases are asked at once unless somebody says otherwise; mostAtOnce is the most.
@@ -248,19 +249,19 @@ func (p place) visit(ctx context.Context, home *session, stream bool, work func(
 	if err != nil {
 		return err
 	}
-	s := &session{db: d, cat: cat, by: home.by, who: home.who, idle: home.idle, home: home, place: &p}
+	s := p.session(home, d, cat)
 	if stream {
 		return work(ctx, s)
 	}
 	return work(reached, s)
 }
 
-// split refuses users whose tenant cannot be told.
-func (s *session) split() error {
+// split returns the users that a session is about, and refuses those whose tenant cannot be told.
+func (s *session) split() (*users.Table, error) {
 	t, err := s.users()
 	if err == nil && !t.Split() {
 		err = fault.New(fault.Validation, "the tenants share one database, and sys.users has no tenant_id there to tell their users apart").
 			WithHint("name one tenant by --tenant to work on all of the table")
 	}
-	return err
+	return t, err
 }

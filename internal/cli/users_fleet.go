@@ -60,10 +60,7 @@ func (a *app) listInTenants(ctx context.Context, s *session, cmd *cobra.Command,
 	}
 	failed := &misses{app: a}
 	rows := inEach(ctx, a, s, places, failed, true, func(ctx context.Context, s *session, emit func(users.User) error) error {
-		if err := s.split(); err != nil {
-			return err
-		}
-		t, err := s.users()
+		t, err := s.split()
 		if err != nil {
 			return err
 		}
@@ -118,10 +115,7 @@ func (a *app) getInTenants(ctx context.Context, s *session, cmd *cobra.Command, 
 	failed := &misses{app: a}
 	var list []tenantUser
 	for code, u := range inEach(ctx, a, s, places, failed, false, func(ctx context.Context, s *session, emit func(users.User) error) error {
-		if err := s.split(); err != nil {
-			return err
-		}
-		t, err := s.users()
+		t, err := s.split()
 		if err != nil {
 			return err
 		}

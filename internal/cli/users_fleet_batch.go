@@ -110,10 +110,7 @@ func notInAny(name string, places []place) *fault.Error {
 
 // selectIn finds the users of one tenant that the batch is about: those that REFs name, or that the filter selects.
 func selectIn(ctx context.Context, s *session, b *batch[users.User], refs []string) (out selectedIn, err error) {
-	if err := s.split(); err != nil {
-		return out, err
-	}
-	t, err := s.users()
+	t, err := s.split()
 	if err != nil {
 		return out, err
 	}

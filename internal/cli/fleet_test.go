@@ -111,20 +111,7 @@ func tenantTemplate() dbtest.Template {
 // blackhole is a server that takes connections and never says a word.
 func blackhole(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			t.Cleanup(func() { _ = c.Close() })
-		}
-	}()
+	l := listen(t, "tcp", "127.0.0.1:0", func(c net.Conn) { t.Cleanup(func() { _ = c.Close() }) })
 	u := url.URL{Scheme: "postgres", User: url.User("x"), Host: l.Addr().String(), Path: "/x", RawQuery: "sslmode=disable"}
 	return u.String()
 }

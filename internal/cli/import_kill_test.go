@@ -20,8 +20,14 @@ func peopleFile(t *testing.T, prefix string, n int) string {
 	for i := range n {
 		fmt.Fprintf(&b, "%[1]s%[2]d,%[1]s%[2]d@example.com,\"Nr. %[2]d, 김\",Sales\n", prefix, i)
 	}
-	path := filepath.Join(t.TempDir(), prefix+".csv")
-	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+	return written(t, prefix+".csv", b.String())
+}
+
+// written is a file of the test's own.
+func written(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path

@@ -37,11 +37,7 @@ func billsFile(t *testing.T, name string, n int, number func(int) string) string
 	for i := range n {
 		fmt.Fprintf(&b, "%s,acme,20000000-0000-4000-8000-0000000000a1,2026-02-01,2026-03-03,2026-01-01,2026-01-31,%[2]d.0001,0.1,%[2]d.1001,3\n", number(i), i)
 	}
-	path := filepath.Join(t.TempDir(), name+".csv")
-	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return written(t, name+".csv", b.String())
 }
 
 // An import of invoices that is killed goes on as one of users does: each row once, with its audit row, to the

@@ -30,26 +30,10 @@ type proxy struct {
 	happened         atomic.Bool
 }
 
-// between starts the proxy and returns the connection string that leads through it: over TCP, or over
-// a unix socket, which reports a peer that went away at once.
-func between(t *testing.T, pair dbtest.Pair, listen, text string, fate func(client, server net.Conn, message []byte)) (*proxy, string) {
+// listen takes connections until the test ends.
+func listen(t *testing.T, network, address string, take func(net.Conn)) net.Listener {
 	t.Helper()
-	cfg, err := pgx.ParseConfig(pair.Manager)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{text: text, fate: fate}
-	p.network, p.address = pgconn.NetworkAddress(cfg.Host, cfg.Port)
-	address := "127.0.0.1:0"
-	if listen == "unix" {
-		dir, err := os.MkdirTemp("", "cxg") // t.TempDir's path is too long for a socket
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = os.RemoveAll(dir) })
-		address = filepath.Join(dir, ".s.PGSQL.5432")
-	}
-	l, err := net.Listen(listen, address)
+	l, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,11 +44,34 @@ func between(t *testing.T, pair dbtest.Pair, listen, text string, fate func(clie
 			if err != nil {
 				return
 			}
-			go p.serve(c)
+			take(c)
 		}
 	}()
+	return l
+}
+
+// between starts the proxy and returns the connection string that leads through it: over TCP, or over
+// a unix socket, which reports a peer that went away at once.
+func between(t *testing.T, pair dbtest.Pair, network, text string, fate func(client, server net.Conn, message []byte)) (*proxy, string) {
+	t.Helper()
+	cfg, err := pgx.ParseConfig(pair.Manager)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{text: text, fate: fate}
+	p.network, p.address = pgconn.NetworkAddress(cfg.Host, cfg.Port)
+	address := "127.0.0.1:0"
+	if network == "unix" {
+		dir, err := os.MkdirTemp("", "cxg") // t.TempDir's path is too long for a socket
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		address = filepath.Join(dir, ".s.PGSQL.5432")
+	}
+	l := listen(t, network, address, func(c net.Conn) { go p.serve(c) })
 	q := url.Values{"sslmode": {"disable"}}
-	if listen == "unix" {
+	if network == "unix" {
 		q.Set("host", filepath.Dir(address))
 		q.Set("port", "5432")
 	} else {

@@ -35,6 +35,7 @@ func ours() world {
 				if err := adopt(ctx, manager, tenants); err != nil {
 					return err
 				}
+				defer looks.leave(manager)
 				_, err := query(ctx, manager, insertAdmin)
 				return err
 			},
@@ -158,8 +159,8 @@ func runScripts(t *testing.T, w world, files []string) {
 			return holds, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"sql": w.runSQL, "exits": runExits, "devhome": makeDevHome, "replace": replaceInFile,
-			"bcrypt": checkBcrypt,
+			"cxgctl": runCxgctl, "input": setInput, "exits": runExits,
+			"sql": w.runSQL, "devhome": makeDevHome, "replace": replaceInFile, "bcrypt": checkBcrypt,
 		},
 	})
 }

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,15 +21,15 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 )
 
-// Scripts run thousands of commands, each through a program of its own on PATH, as users do. That program
-// is a small client, and the test process runs the command for it: two cores could not start a test binary
-// with the race detector as often in time. Tests of kills, terminals and crowds start real processes
+// Scripts run thousands of commands. The test process runs them itself, for two cores could not start as many
+// processes in time: those that a line of a script names, and, through a small client on PATH that is called
+// cxgctl, those that its shells name. Tests of kills, terminals and crowds start real processes
 // (process_test.go).
 
-// host runs commands for the clients of scripts.
+// host runs the commands of scripts.
 type host struct {
 	dir    string // holds the client and the socket
-	binary string // what runs a command as a process of its own
+	binary string // what runs a command as a process of its own: this one
 	*net.UnixListener
 
 	mu   sync.Mutex
@@ -47,12 +46,17 @@ func (h *host) lend(ctx context.Context, o db.Options) (*db.DB, error) {
 		return d, nil
 	}
 	d, err := db.Open(ctx, o)
-	if err == nil {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.lent[o] = d
+	if err != nil {
+		return nil, err
 	}
-	return d, err
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if first := h.lent[o]; first != nil { // somebody else's, meanwhile
+		d.Close()
+		return first, nil
+	}
+	h.lent[o] = d
+	return d, nil
 }
 
 // recall ends the sessions with the databases of a pair. A script does so when it changes tables under them.
@@ -80,26 +84,11 @@ func database(dsn string) string {
 	return "/test_" + name
 }
 
-// suite starts the host before the tests and removes it after them.
-type suite struct{ *testing.M }
-
-func (s suite) Run() int {
-	h, err := newHost()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "the scripts' host:", err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(h.dir) }()
-	running = h
-	go h.serve()
-	return s.M.Run()
-}
-
 // running is the host of this process.
 var running *host
 
 func newHost() (*host, error) {
-	binary, err := exec.LookPath("cxgctl") // testscript has put it there
+	binary, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
@@ -131,8 +120,6 @@ func (h *host) serve() {
 			return
 		}
 		go func() {
-			// The thread is never given back: its working folder is its own, and it ends with this goroutine.
-			runtime.LockOSThread()
 			status, err := h.answer(conn)
 			if err != nil {
 				fmt.Fprintln(os.Stderr, "the scripts' host:", err)
@@ -178,9 +165,6 @@ func (h *host) answer(conn *net.UnixConn) (status int, err error) {
 	if err := json.Unmarshal(line, &want); err != nil {
 		return 0, err
 	}
-	if err := errors.Join(unix.Unshare(unix.CLONE_FS), unix.Chdir(want.Dir)); err != nil {
-		return 0, err
-	}
 	env := map[string]string{}
 	for _, pair := range want.Env {
 		name, value, _ := strings.Cut(pair, "=")
@@ -193,12 +177,27 @@ func (h *host) answer(conn *net.UnixConn) (status int, err error) {
 			cancel(Stopped(syscall.Signal(s)))
 		}
 	}()
-	if len(want.Args) > 0 && want.Args[0] == "migrate" {
-		defer h.recall(env["CXGCTL_MANAGER_DATABASE_URL"])
-	}
-	a := &app{
+	return h.run(want.Dir, &app{
 		ctx: ctx, args: want.Args, stdin: streams[0], stdout: streams[1], stderr: streams[2],
-		getenv: func(name string) string { return env[name] }, lend: h.lend, started: time.Now(),
+		getenv: func(name string) string { return env[name] },
+	})
+}
+
+// run runs a command in a folder, on lent sessions, and returns its exit code.
+func (h *host) run(dir string, a *app) (status int, err error) {
+	if len(a.args) > 0 && a.args[0] == "migrate" {
+		defer h.recall(a.getenv("CXGCTL_MANAGER_DATABASE_URL"))
 	}
-	return a.main(), nil
+	a.lend, a.started = h.lend, time.Now()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		// The thread is never given back: its working folder is its own, and it ends with this goroutine.
+		runtime.LockOSThread()
+		if err = errors.Join(unix.Unshare(unix.CLONE_FS), unix.Chdir(dir)); err == nil {
+			status = a.main()
+		}
+	}()
+	<-done
+	return status, err
 }

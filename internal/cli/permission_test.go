@@ -42,8 +42,8 @@ func TestEveryCommandDeclaresAPermission(t *testing.T) {
 	})
 }
 
-// within runs a command in this process, with an environment of its own, and returns its exit code and
-// what it printed.
+// within runs a command in this process, on lent sessions and with an environment of its own, and returns its
+// exit code and what it printed.
 func within(t *testing.T, pair dbtest.Pair, env map[string]string, args ...string) (int, string) {
 	t.Helper()
 	home := t.TempDir()
@@ -54,10 +54,11 @@ func within(t *testing.T, pair dbtest.Pair, env map[string]string, args ...strin
 	for name, value := range env {
 		vars[name] = value
 	}
+	t.Cleanup(func() { running.recall(pair.Manager) })
 	var out bytes.Buffer
 	a := &app{
 		ctx: context.Background(), args: args, stdin: strings.NewReader(""), stdout: &out, stderr: &out,
-		getenv: func(name string) string { return vars[name] },
+		getenv: func(name string) string { return vars[name] }, lend: running.lend,
 	}
 	return a.main(), out.String()
 }

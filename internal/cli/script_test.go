@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -12,11 +13,11 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/crypto/bcrypt"
 
@@ -27,48 +28,28 @@ import (
 // environment are real where a test starts it as a process.
 func TestMain(m *testing.M) {
 	hashCost = bcrypt.MinCost // what is slow on purpose stays out of the scripts
-	testscript.Main(suite{m}, map[string]func(){"cxgctl": func() {
+	if filepath.Base(os.Args[0]) == "cxgctl" {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		signals := make(chan os.Signal, 1)
 		signal.Ignore(syscall.SIGPIPE)
 		signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 		go func() { cancel(Stopped(<-signals)) }()
 		os.Exit(Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
-	}})
+	}
+	h, err := newHost()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "the scripts' host:", err)
+		os.Exit(1)
+	}
+	running = h
+	go h.serve()
+	code := m.Run()
+	_ = os.RemoveAll(h.dir)
+	os.Exit(code)
 }
 
 // migrated is the template of tests that run on our own databases alone.
 var migrated = ours().template
-
-// query runs statements as the databases' owner and returns the last one's rows, their cells in
-// PostgreSQL's own text form.
-func query(ctx context.Context, dsn, sql string) ([][]string, error) {
-	conn, err := pgconn.Connect(ctx, dsn)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = conn.Close(ctx) }()
-	return lastRows(ctx, conn, sql)
-}
-
-// lastRows runs statements in a session and returns the last one's rows.
-func lastRows(ctx context.Context, conn *pgconn.PgConn, sql string) ([][]string, error) {
-	results, err := conn.Exec(ctx, sql).ReadAll()
-	if err != nil || len(results) == 0 {
-		return nil, err
-	}
-	var rows [][]string
-	for _, r := range results[len(results)-1].Rows {
-		cells := make([]string, len(r))
-		for i, c := range r {
-			if cells[i] = string(c); c == nil {
-				cells[i] = "NULL"
-			}
-		}
-		rows = append(rows, cells)
-	}
-	return rows, nil
-}
 
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
@@ -85,10 +66,8 @@ func (w world) setup(env *testscript.Env) error {
 		return err
 	}
 	env.Defer(pair.Drop)
-	mine := connections{}
-	env.Defer(mine.close) // before the drop
 	env.Defer(func() { running.recall(pair.Manager) })
-	env.Values[connectionsKey] = mine
+	env.Values[inputKey] = new(string)
 	direct := pair
 	if w.bouncer != nil {
 		if pair, err = w.bouncer.Through(pair); err != nil {
@@ -130,31 +109,6 @@ func told(home, dsn string) error {
 	return os.WriteFile(mark, nil, 0o600)
 }
 
-// connections are a script's own, by connection string: a new one for each look would cost more than the look.
-type connections map[string]*pgconn.PgConn
-
-// connectionsKey is where a script has them.
-const connectionsKey = "connections"
-
-// to returns the session with a database, a new one where the last was ended.
-func (s connections) to(dsn string) (*pgconn.PgConn, error) {
-	ctx := context.Background()
-	if conn, ok := s[dsn]; ok && !conn.IsClosed() && conn.Ping(ctx) == nil {
-		return conn, nil
-	}
-	conn, err := pgconn.Connect(ctx, dsn)
-	s[dsn] = conn
-	return conn, err
-}
-
-func (s connections) close() {
-	for _, conn := range s {
-		if conn != nil {
-			_ = conn.Close(context.Background())
-		}
-	}
-}
-
 // definition finds statements that change tables, or who may read them, under the sessions of commands.
 var definition = regexp.MustCompile(`\b(ALTER|CREATE|DROP|GRANT|REVOKE|pg_terminate_backend)\b`)
 
@@ -172,12 +126,10 @@ func (w world) runSQL(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: sql [-tenants] statement")
 	}
-	conn, err := ts.Value(connectionsKey).(connections).to(dsn)
-	ts.Check(err)
 	if definition.MatchString(args[0]) {
 		running.recall(dsn)
 	}
-	rows, err := lastRows(context.Background(), conn, w.macros.Replace(args[0]))
+	rows, err := query(context.Background(), dsn, w.macros.Replace(args[0]))
 	if (err != nil) != neg {
 		ts.Fatalf("sql: %v", err)
 	}
@@ -193,16 +145,61 @@ func runExits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	got := 0
-	err = ts.Exec(args[1], args[2:]...)
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		got = exit.ExitCode()
-	} else {
-		ts.Check(err)
-	}
-	if got != want {
+	if got := exitCode(ts, args[1:]); got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
 	}
+}
+
+// runCxgctl runs a command of ours: cxgctl users list.
+func runCxgctl(ts *testscript.TestScript, neg bool, args []string) {
+	if got := exitCode(ts, append([]string{"cxgctl"}, args...)); (got != 0) != neg {
+		ts.Fatalf("exit code %d", got)
+	}
+}
+
+// inputKey is where a script has the standard input of its next command of ours.
+const inputKey = "input"
+
+// setInput gives the next command of ours its standard input, as testscript's own stdin does for the programs that
+// exec runs: input refs.txt.
+func setInput(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: input file")
+	}
+	*ts.Value(inputKey).(*string) = ts.ReadFile(args[0])
+}
+
+// exitCode runs a command and returns its exit code. Our own runs in this process, where the script does not want
+// real ones (makeDevHome).
+func exitCode(ts *testscript.TestScript, args []string) int {
+	input := ts.Value(inputKey).(*string)
+	if args[0] != "cxgctl" || ts.Getenv("CXGCTL_TEST_HOST") == "" {
+		err := ts.Exec(args[0], args[1:]...)
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+			return exit.ExitCode()
+		}
+		ts.Check(err)
+		return 0
+	}
+	status, err := running.run(ts.MkAbs("."), &app{
+		ctx: context.Background(), args: args[1:], getenv: ts.Getenv,
+		stdin: strings.NewReader(*input), stdout: &shared{w: ts.Stdout()}, stderr: &shared{w: ts.Stderr()},
+	})
+	ts.Check(err)
+	*input = ""
+	return status
+}
+
+// shared is a stream that goroutines may write to at once, as they may to a file.
+type shared struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (s *shared) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(p)
 }
 
 // checkBcrypt checks that a user's stored hash is that of a password: bcrypt ada password.

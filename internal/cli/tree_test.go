@@ -35,7 +35,7 @@ func TestEveryCommandHasAScript(t *testing.T) {
 	}
 	leaves((&app{getenv: os.Getenv}).root(), func(cmd *cobra.Command) {
 		path := regexp.QuoteMeta(cmd.CommandPath())
-		runs := regexp.MustCompile(`(?m)^ex(ec|its \d+) (sh -c ')?` + path + `(\s|$)`)
+		runs := regexp.MustCompile(`(?m)^(ex(ec|its \d+) )?(sh -c ')?` + path + `(\s|$)`)
 		var all []string
 		for _, s := range scripts {
 			if runs.MatchString(s) {

@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// query runs statements as the databases' owner and returns the last one's rows, their cells in
+// PostgreSQL's own text form.
+func query(ctx context.Context, dsn, sql string) ([][]string, error) {
+	conn, err := looks.take(ctx, dsn)
+	if err != nil {
+		return nil, err
+	}
+	defer looks.give(dsn, conn)
+	results, err := conn.Exec(ctx, sql).ReadAll()
+	if err != nil || len(results) == 0 {
+		return nil, err
+	}
+	var rows [][]string
+	for _, r := range results[len(results)-1].Rows {
+		cells := make([]string, len(r))
+		for i, c := range r {
+			if cells[i] = string(c); c == nil {
+				cells[i] = "NULL"
+			}
+		}
+		rows = append(rows, cells)
+	}
+	return rows, nil
+}
+
+// looks keeps the last sessions of query for the next one: to begin one takes the server fifty times what a look
+// takes it.
+var looks queriers
+
+// queriers are those at rest, the longest one first.
+type queriers struct {
+	mu   sync.Mutex
+	idle []resting
+}
+
+type resting struct {
+	dsn  string
+	conn *pgconn.PgConn
+}
+
+// most is how many may rest.
+const most = 16
+
+// take returns a session with a database, a new one where none rests or the server has ended it.
+func (s *queriers) take(ctx context.Context, dsn string) (*pgconn.PgConn, error) {
+	for {
+		s.mu.Lock()
+		i := slices.IndexFunc(s.idle, func(one resting) bool { return one.dsn == dsn })
+		if i < 0 {
+			s.mu.Unlock()
+			return pgconn.Connect(ctx, dsn)
+		}
+		conn := s.idle[i].conn
+		s.idle = slices.Delete(s.idle, i, i+1)
+		s.mu.Unlock()
+		if conn.Ping(ctx) == nil {
+			return conn, nil
+		}
+	}
+}
+
+// give takes a session back.
+func (s *queriers) give(dsn string, conn *pgconn.PgConn) {
+	if conn.IsClosed() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.idle = append(s.idle, resting{dsn, conn}); len(s.idle) > most {
+		_ = s.idle[0].conn.Close(context.Background())
+		s.idle = slices.Delete(s.idle, 0, 1)
+	}
+}
+
+// leave ends the sessions at rest with a database, which then can be copied.
+func (s *queriers) leave(dsn string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.idle = slices.DeleteFunc(s.idle, func(one resting) bool {
+		if one.dsn == dsn {
+			_ = one.conn.Close(context.Background())
+		}
+		return one.dsn == dsn
+	})
+}

@@ -9,6 +9,9 @@ TOOL  := $(GO) tool -modfile=.ci/tools/go.mod
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+# The older collector keeps less beside the heap: 40 page faults of a start's 600, and most commands only start.
+EXPERIMENT := nogreenteagc
+BIN     := bin/cxgctl
 LDFLAGS := -s -w -X github.com/cxgctl/cxgctl/internal/cli.Version=$(VERSION)
 
 # The race detector needs a C compiler with its headers: "-race" or nothing.
@@ -30,7 +33,7 @@ test: postgres pgbouncer ## Run every test, with the race detector where there i
 	$(GO) test -timeout 40m ./internal/cli # its hundreds of processes are too slow under the detector on two cores
 
 build: ## Build bin/cxgctl
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/cxgctl ./cmd/cxgctl
+	GOEXPERIMENT=$(EXPERIMENT) CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/cxgctl
 
 postgres: ## Find PostgreSQL's server programs, or install them
 	@.ci/postgres

@@ -84,10 +84,8 @@ func run(n scale) (err error) {
 		err = errors.Join(err, devdb.Down(ctx, devdb.Options{Getenv: getenv}), os.RemoveAll(dir))
 	}()
 	tool := filepath.Join(dir, "cxgctl-bench") // dir/cxgctl is the data home
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", tool, "./cmd/cxgctl")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as make build
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, out)
+	if out, err := exec.CommandContext(ctx, "make", "build", "BIN="+tool).CombinedOutput(); err != nil {
+		return fmt.Errorf("make build: %w\n%s", err, out)
 	}
 	up := exec.CommandContext(ctx, tool, "dev", "up", "--users", fmt.Sprint(n.users), "--invoices", fmt.Sprint(n.invoices), "--port", "54399")
 	up.Env = append(os.Environ(), "XDG_DATA_HOME="+dir)

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/viper"
-
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
@@ -75,14 +73,14 @@ func (c Config) Format(w fmt.State, _ rune) {
 	fmt.Fprintf(w, "configuration(file %q, profile %q)", c.File, c.Profile)
 }
 
-// fixed is a variable of the environment in the shape that viper takes between its overrides and the
-// file. Viper's own BindEnv reads the process's environment, which tests that run in parallel cannot set.
-type fixed struct{ name, value string }
+// values are those that count, by their keys, each of the type that its setting's kind says.
+type values map[string]any
 
-func (x fixed) HasChanged() bool    { return true }
-func (x fixed) Name() string        { return x.name }
-func (x fixed) ValueString() string { return x.value }
-func (x fixed) ValueType() string   { return "string" }
+// of is a value, or the zero value where nobody gave one.
+func of[T any](v values, key string) T {
+	value, _ := v[key].(T)
+	return value
+}
 
 // Load settles the configuration. dir is the working folder. Every error is a VALIDATION_ERROR that
 // names the flag, the variable, or the file with the line.
@@ -105,12 +103,12 @@ func Load(f Flags, getenv func(string) string, dir string) (Config, error) {
 	}
 	c := Config{
 		File: s.path, Profile: profile, Sources: sources,
-		Embedded:   v.GetBool(keyEmbedded),
-		ManagerURL: v.GetString(keyManager), TenantsURL: v.GetString(keyTenants), ReplicaURL: v.GetString(keyReplica),
-		DirectURL: v.GetString(keyDirect), DirectTenantsURL: v.GetString(keyDirectTen), Pooled: v.GetBool(keyPooled),
-		PasswordFile: v.GetString(keyPassword), Operator: v.GetString(keyOperator), AuthRequire: v.GetString(keyRequire),
-		JWTSecret: v.GetString(keyJWT), Enforce: v.GetBool(keyEnforce), LockAfter: v.GetInt(keyFailures), LockFor: v.GetDuration(keyLock),
-		Protected: v.GetBool(keyProtected), Output: v.GetString(keyOutput), Timeout: v.GetDuration(keyTimeout),
+		Embedded:   of[bool](v, keyEmbedded),
+		ManagerURL: of[string](v, keyManager), TenantsURL: of[string](v, keyTenants), ReplicaURL: of[string](v, keyReplica),
+		DirectURL: of[string](v, keyDirect), DirectTenantsURL: of[string](v, keyDirectTen), Pooled: of[bool](v, keyPooled),
+		PasswordFile: of[string](v, keyPassword), Operator: of[string](v, keyOperator), AuthRequire: of[string](v, keyRequire),
+		JWTSecret: of[string](v, keyJWT), Enforce: of[bool](v, keyEnforce), LockAfter: of[int](v, keyFailures), LockFor: of[time.Duration](v, keyLock),
+		Protected: of[bool](v, keyProtected), Output: of[string](v, keyOutput), Timeout: of[time.Duration](v, keyTimeout),
 	}
 	if c.TenantDatabases = databasesOf(doc.profiles[profile]); c.TenantDatabases != nil {
 		sources[keyDatabases] = "profile " + profile
@@ -163,49 +161,36 @@ func choose(f Flags, getenv func(string) string, doc document) (name, from strin
 
 // layers stacks what the program, the backend's variables, the profile, our own variables and the flags
 // say, and checks for each setting the value that counts. One that is overruled is nobody's concern.
-func layers(f Flags, getenv func(string) string, profile string, entries map[string]entry) (*viper.Viper, map[string]string, error) {
-	v := viper.New()
-	values := map[string]any{}
-	for key, e := range entries {
-		if key != keyDatabases {
-			put(values, key, e.value)
-		}
-	}
-	if err := v.MergeConfigMap(values); err != nil {
-		return nil, nil, fault.New(fault.Internal, "the configuration cannot be merged").Because(err)
-	}
-	sources := map[string]string{}
+//
+// That is all that viper did for us here, and linking it cost every start 50 page faults of 640: it brings net/http
+// and html/template along.
+func layers(f Flags, getenv func(string) string, profile string, entries map[string]entry) (values, map[string]string, error) {
+	v, sources := values{}, map[string]string{}
 	for _, s := range settings {
-		where := "" // how an error names what counts; "" if it was checked already
+		where, text := "", "" // how an error names what counts, and what that says; "" where it was checked already
 		if s.builtin != nil {
-			v.SetDefault(s.key, s.builtin)
-			sources[s.key] = "built-in"
+			v[s.key], sources[s.key] = s.builtin, "built-in"
 		}
-		if text := variable(s.backend, getenv); text != "" {
-			v.SetDefault(s.key, text)
-			where, sources[s.key] = s.backend, "env "+s.backend
+		if t := variable(s.backend, getenv); t != "" {
+			where, text, sources[s.key] = s.backend, t, "env "+s.backend
 		}
-		if _, given := entries[s.key]; given {
-			where, sources[s.key] = "", "profile "+profile
+		if e, given := entries[s.key]; given {
+			where, v[s.key], sources[s.key] = "", e.value, "profile "+profile
 		}
-		if text := variable(s.env, getenv); text != "" {
-			if err := v.BindFlagValue(s.key, fixed{s.env, text}); err != nil {
-				return nil, nil, fault.New(fault.Internal, "%s cannot be bound", s.env).Because(err)
-			}
-			where, sources[s.key] = s.env, "env "+s.env
+		if t := variable(s.env, getenv); t != "" {
+			where, text, sources[s.key] = s.env, t, "env "+s.env
 		}
-		if text, given := f.value(s.key); given {
-			v.Set(s.key, text)
-			where, sources[s.key] = "--"+s.key, "--"+s.key
+		if t, given := f.value(s.key); given {
+			where, text, sources[s.key] = "--"+s.key, t, "--"+s.key
 		}
 		if where == "" {
 			continue
 		}
-		value, problem := s.parse(v.GetString(s.key))
+		value, problem := s.parse(text)
 		if problem != "" {
 			return nil, nil, fault.New(fault.Validation, "%s %s", where, problem)
 		}
-		v.Set(s.key, value)
+		v[s.key] = value
 	}
 	return v, sources, nil
 }
@@ -231,21 +216,6 @@ func variable(name string, getenv func(string) string) string {
 		return ""
 	}
 	return getenv(name)
-}
-
-// put stores a value under a dotted key in nested maps.
-func put(values map[string]any, key string, value any) {
-	head, rest, deeper := strings.Cut(key, ".")
-	if !deeper {
-		values[head] = value
-		return
-	}
-	inner, ok := values[head].(map[string]any)
-	if !ok {
-		inner = map[string]any{}
-		values[head] = inner
-	}
-	put(inner, rest, value)
 }
 
 // settleDatabase decides between our own PostgreSQL and another. An address that was given for this run

@@ -42,6 +42,7 @@ func ours() world {
 		},
 		macros: macros(generations.Generation{
 			UserFlag: "is_active", UserLive: true, InvoiceFlag: "deleted", TenantFlag: "is_deleted", TenantCode: "code",
+			RoleCode: "code", RoleName: "name", RoleKind: "category",
 		}),
 		facts: map[string]bool{"flag": true, "audit": true, "alternative": false, "split": true, "pooled": false},
 	}
@@ -82,11 +83,17 @@ func macros(g generations.Generation) *strings.Replacer {
 		"{is_active}", g.UserFlag, "{live}", fmt.Sprint(g.UserLive), "{dead}", fmt.Sprint(!g.UserLive),
 		"{invoice_deleted}", g.InvoiceFlag, "{tenant_deleted}", g.TenantFlag, "{tenant_code}", g.TenantCode,
 		"{invoice_tenant_fkey}", key, "{biz_no}", map[bool]string{true: "business_no", false: "biz_no"}[g.TenantCode == "tenant_code"],
+		"{role_code}", g.RoleCode, "{role_name}", g.RoleName, "{role_kind}", g.RoleKind, "{permission_code}", permissionCode(g),
 	}
 	if g.Audit == generations.ActionAudit {
 		list = append(list, "FROM audt.audit_logs l", "FROM "+alternative+" l", "FROM audt.audit_logs", "FROM "+alternative+" AS audit_logs")
 	}
 	return strings.NewReplacer(list...)
+}
+
+// permissionCode is the column of idam.permissions that has the code.
+func permissionCode(g generations.Generation) string {
+	return strings.Replace(g.RoleCode, "role_", "permission_", 1)
 }
 
 // found is a generation as other software left it, nasty rows included.
@@ -116,12 +123,45 @@ func adopted(g generations.Generation) world {
 				if err := base.Build(ctx, manager, tenants); err != nil {
 					return err
 				}
-				return adopt(ctx, manager, tenants)
+				if err := adopt(ctx, manager, tenants); err != nil || g.RoleCode == "code" {
+					return err
+				}
+				return fillRoles(ctx, manager, g)
 			},
 		},
 		macros: macros(g),
 		facts:  map[string]bool{"flag": true, "audit": true, "alternative": g.Audit == generations.ActionAudit, "split": g.SharedTenants, "pooled": false},
 	}
+}
+
+// fillRoles gives a generation whose columns have other names the roles and permissions that migrations fill the
+// others with: there it is the DBA who does.
+func fillRoles(ctx context.Context, manager string, g generations.Generation) error {
+	own, err := dbtest.Create(ctx, ours().template)
+	if err != nil {
+		return err
+	}
+	defer own.Drop()
+	rows, err := query(ctx, own.Manager, `SELECT jsonb_build_object('roles', (SELECT jsonb_agg(r) FROM idam.roles r),
+		'permissions', (SELECT jsonb_agg(p) FROM idam.permissions p), 'filled', (SELECT jsonb_agg(f) FROM idam.role_permissions f))`)
+	if err != nil {
+		return err
+	}
+	defer looks.leave(manager)
+	_, err = query(ctx, manager, strings.NewReplacer(
+		"{role_code}", g.RoleCode, "{role_name}", g.RoleName, "{role_kind}", g.RoleKind, "{permission_code}", permissionCode(g),
+	).Replace(`
+CREATE TEMPORARY TABLE ours AS SELECT $$`+rows[0][0]+`$$::jsonb AS j;
+INSERT INTO idam.roles (id, {role_code}, {role_name}, {role_kind}, level, scope, is_default, priority, status)
+SELECT id, code, name, category, level, scope, is_default, priority, status FROM ours, jsonb_to_recordset(j->'roles')
+    AS r (id uuid, code text, name text, category text, level integer, scope text, is_default boolean, priority integer, status text);
+INSERT INTO idam.permissions (id, {permission_code}, permission_name, resource_type, category, action, scope, applies_to, is_system, is_hidden, status)
+SELECT id, code, name, resource, category, action, scope, applies_to, is_system, is_hidden, status FROM ours, jsonb_to_recordset(j->'permissions')
+    AS p (id uuid, code text, name text, resource text, category text, action text, scope text, applies_to text, is_system boolean, is_hidden boolean, status text);
+INSERT INTO idam.role_permissions (role_id, permission_id)
+SELECT role_id, permission_id FROM ours, jsonb_to_recordset(j->'filled') AS f (role_id uuid, permission_id uuid);
+DROP TABLE ours`))
+	return err
 }
 
 // lenient gives the tables that scripts fill the defaults of our own.
@@ -133,7 +173,11 @@ ALTER TABLE bill.plans ALTER COLUMN billing_cycle SET DEFAULT 'MONTHLY', ALTER C
   ALTER COLUMN status SET DEFAULT 'ACTIVE', ALTER COLUMN deleted SET DEFAULT false;
 ALTER TABLE tnnt.subscriptions ALTER COLUMN billing_cycle SET DEFAULT 'MONTHLY', ALTER COLUMN currency SET DEFAULT 'KRW',
   ALTER COLUMN status SET DEFAULT 'ACTIVE', ALTER COLUMN is_deleted SET DEFAULT false;
-ALTER TABLE bill.invoices ALTER COLUMN ` + g.InvoiceFlag + ` SET DEFAULT false;`
+ALTER TABLE bill.invoices ALTER COLUMN ` + g.InvoiceFlag + ` SET DEFAULT false;
+ALTER TABLE idam.roles ALTER COLUMN is_default SET DEFAULT false, ALTER COLUMN status SET DEFAULT 'ACTIVE';`
+	if g.RoleFlag != "" {
+		sql += "ALTER TABLE idam.roles ALTER COLUMN " + g.RoleFlag + " SET DEFAULT false;"
+	}
 	if g.Audit == generations.EventAudit {
 		sql += `ALTER TABLE audt.audit_logs ALTER COLUMN result SET DEFAULT 'SUCCESS', ALTER COLUMN risk_level SET DEFAULT 'LOW',
   ALTER COLUMN status SET DEFAULT 'ACTIVE', ALTER COLUMN deleted SET DEFAULT false;`
@@ -176,7 +220,7 @@ func TestFoundDatabases(t *testing.T) {
 // the nouns. What the others are about is no matter of the tables.
 func TestAdoptedDatabases(t *testing.T) {
 	var files []string
-	for _, pattern := range []string{"users_*", "invoices_*", "tenants_*", "audit_*", "operator", "protected"} {
+	for _, pattern := range []string{"users_*", "invoices_*", "tenants_*", "audit_*", "auth_*", "roles_*", "sessions_*", "logins_*", "operator", "protected"} {
 		matches, err := filepath.Glob("testdata/script/" + pattern + ".txtar")
 		if err != nil || len(matches) == 0 {
 			t.Fatalf("no scripts %s: %v", pattern, err)

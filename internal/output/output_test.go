@@ -402,3 +402,26 @@ func evenWidth(t *testing.T, table string) int {
 	}
 	return width
 }
+
+// Half a number is another number: on a narrow terminal words give way to amounts and counts, and where there is
+// no room for those either the lines wrap.
+func TestNumbersStayWhole(t *testing.T) {
+	type line struct {
+		Name  string        `json:"name"`
+		Total *money.Amount `json:"total"`
+		Count int           `json:"count"`
+		Note  string        `json:"note"`
+	}
+	row := line{"a name of some length", amount("99999999999999.9999"), 1234567, "a note of some length"}
+	for width, want := range map[int]string{
+		60: "NAME            TOTAL                COUNT    NOTE          \na name of som…  99999999999999.9999  1234567  a note of som…\n",
+		30: "NAME      TOTAL                COUNT    NOTE    \na name …  99999999999999.9999  1234567  a note …\n",
+	} {
+		got := printed(t, Options{Terminal: Terminal{IsTTY: true, Width: width}}, func(p *Printer) error {
+			return List(p, View{}, Page[line]{Items: []line{row}})
+		})
+		if got != want {
+			t.Errorf("in %d columns it prints\n%s", width, got)
+		}
+	}
+}

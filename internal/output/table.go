@@ -37,6 +37,7 @@ type table struct {
 	bytes  int
 	rows   int
 	widths []int
+	words  []bool // columns with something else than a number in them
 	laid   bool // the window is printed
 	line   []byte
 	cell   []byte
@@ -47,7 +48,7 @@ func newTable(p *Printer, w io.Writer, cols []column) *table {
 	t := &table{
 		printer: p, w: w, cols: cols, status: -1,
 		relative: p.Terminal.IsTTY && p.Format == Table,
-		headers:  make([]string, len(cols)), widths: make([]int, len(cols)), cells: make([]string, len(cols)),
+		headers:  make([]string, len(cols)), widths: make([]int, len(cols)), words: make([]bool, len(cols)), cells: make([]string, len(cols)),
 	}
 	for i := range cols {
 		if !p.NoHeaders {
@@ -75,6 +76,7 @@ func (t *table) row(rec reflect.Value) error {
 	}
 	for i, cell := range t.cells {
 		t.widths[i] = max(t.widths[i], displaywidth.String(cell))
+		t.words[i] = t.words[i] || cell != "" && !t.cols[i].number(cell)
 	}
 	t.hold()
 	t.rows++
@@ -239,8 +241,14 @@ func (t *table) painted(i int, cell string) string {
 	return t.printer.Terminal.paint(statusColor(cell), cell)
 }
 
+// number says whether a cell is an amount, a count or a day. What a person typed is none, whatever it looks like.
+func (c *column) number(cell string) bool {
+	return c.kind == signed || c.kind == unsigned || c.kind == marshaled && strings.Trim(cell, "-.0123456789") == ""
+}
+
 // fit narrows the columns to the terminal. The widest give way first; the first column, which is the
-// id in most views, only when the others are down to a stump.
+// id in most views, only when the others are down to a stump. Numbers stay whole, for half of one is another:
+// where there is no room for them the terminal wraps the lines.
 func (t *table) fit() {
 	term := t.printer.Terminal
 	if !term.IsTTY || term.Width <= 0 {
@@ -248,10 +256,27 @@ func (t *table) fit() {
 	}
 	const stump = 8
 	room := term.Width - gap*(len(t.widths)-1)
-	if len(t.widths) > 1 && shrink(t.widths[1:], room-t.widths[0], stump) {
-		return
+	var give []int // the columns that may be cut
+	for i, w := range t.widths {
+		if t.words[i] {
+			give = append(give, i)
+		} else {
+			room -= w
+		}
 	}
-	shrink(t.widths, room, 1)
+	widths := make([]int, len(give))
+	for n, i := range give {
+		widths[n] = t.widths[i]
+	}
+	if len(give) < len(t.widths) {
+		room = max(room, stump*len(give))
+	}
+	if len(give) == 0 || give[0] != 0 || len(give) == 1 || !shrink(widths[1:], room-widths[0], stump) {
+		shrink(widths, room, 1)
+	}
+	for n, i := range give {
+		t.widths[i] = widths[n]
+	}
 }
 
 // shrink caps widths at the highest level, not below least, at which they fit into room, and says

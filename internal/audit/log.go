@@ -126,10 +126,10 @@ func operatorID(ctx context.Context, r db.Reader, ref string) (uuid.UUID, error)
 	return id, err
 }
 
-// where turns the filter into predicates that the indexes of the audit log serve.
-func (g *Log) where(ctx context.Context, r db.Reader, f Filter) (db.Where, error) {
+// where turns the filter into predicates that the indexes of the audit log serve; what is wrong with it is added
+// to p.
+func (g *Log) where(ctx context.Context, r db.Reader, f Filter, p *fault.Problems) (db.Where, error) {
 	var w db.Where
-	var p fault.Problems
 	g.shape.Changed(&w, "l", f.Changed)
 	if f.Operator != "" {
 		id, err := operatorID(ctx, r, f.Operator)
@@ -176,7 +176,7 @@ func (g *Log) where(ctx context.Context, r db.Reader, f Filter) (db.Where, error
 	if !f.Until.IsZero() {
 		w.Bind("l.created_at < @until", "until", f.Until)
 	}
-	return w, p.Err()
+	return w, nil
 }
 
 // newestFirst is the log's one order.
@@ -185,54 +185,31 @@ var newestFirst = db.Order{
 	{Sort: db.Sort{Expr: "l.id", Type: "uuid", NotNull: true}, Desc: true},
 }
 
-// selection is what the filter selects, or what is wrong with it.
-func (g *Log) selection(ctx context.Context, r db.Reader, f Filter) (db.Selection[Entry], error) {
-	w, err := g.where(ctx, r, f)
+// Matching is the rows of the log that the filter selects, newest first.
+func (g *Log) Matching(ctx context.Context, r db.Reader, f Filter) (db.Selection[Entry], error) {
+	var problems fault.Problems
+	w, err := g.where(ctx, r, f, &problems)
+	binary := map[string]string{}
+	for _, f := range fields {
+		binary[f.name] = "(" + g.exprs[f.name] + ")::" + f.kind
+	}
 	return db.Selection[Entry]{
+		Refused: problems, ID: func(e Entry) uuid.UUID { return e.ID }, Binary: binary,
 		Columns: g.columns, From: entries, Counted: "audt.audit_logs l", Key: "l.id", Where: w, Order: newestFirst,
 	}, err
 }
 
-// List returns one page of the log, newest first.
-func (g *Log) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (db.Page[Entry], error) {
-	s, err := g.selection(ctx, r, f)
+// All returns every row of the log that the filter selects, newest first.
+func (g *Log) All(ctx context.Context, d *db.DB, idle time.Duration, f Filter) ([]Entry, error) {
+	s, err := g.Matching(ctx, d, f)
 	if err != nil {
-		return db.Page[Entry]{}, err
+		return nil, err
 	}
-	var problems fault.Problems
-	p.Check(&problems)
-	if err := problems.Err(); err != nil {
-		return db.Page[Entry]{}, err
-	}
-	return s.Page(ctx, r, p)
-}
-
-// Follow returns the page of the log behind a cursor, newest first.
-func (g *Log) Follow(ctx context.Context, d *db.DB, f Filter, c db.Cursor) (db.Slice[Entry], error) {
-	s, err := g.selection(ctx, d, f)
+	q, err := s.All()
 	if err != nil {
-		return db.Slice[Entry]{}, err
+		return nil, err
 	}
-	return s.Follow(ctx, d, c, func(e Entry) uuid.UUID { return e.ID })
-}
-
-// All returns the query for every row of the log that the filter selects, newest first.
-func (g *Log) All(ctx context.Context, r db.Reader, f Filter) (db.Query, error) {
-	s, err := g.selection(ctx, r, f)
-	return s.All(), err
-}
-
-// Export is All as a binary stream reads it, with the named fields alone.
-func (g *Log) Export(ctx context.Context, r db.Reader, f Filter, columns []string) (db.Query, bool, error) {
-	s, err := g.selection(ctx, r, f)
-	if err != nil {
-		return db.Query{}, false, err
-	}
-	exprs := map[string]string{}
-	for _, f := range fields {
-		exprs[f.name] = "(" + g.exprs[f.name] + ")::" + f.kind
-	}
-	return s.Reading(db.SelectList(exprs, columns)), true, nil
+	return db.Gather(ctx, d, idle, q, func(Entry) bool { return true })
 }
 
 // Get returns one row of the log.

@@ -35,7 +35,11 @@ func TestEveryFilterReadsAnIndex(t *testing.T) {
 		"success": {Result: "SUCCESS"}, "op": {Op: "00000000-0000-4000-8000-000000000007"}, "time": {Since: at, Until: at.Add(time.Hour)},
 		"two": {Operator: "00000000-0000-4000-8000-000000000007", Action: "DELETE"},
 	} {
-		q, err := log.All(t.Context(), w.db, f)
+		s, err := log.Matching(t.Context(), w.db, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, err := s.All()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -268,16 +268,9 @@ func (g *Log) lastChange(ctx context.Context, r db.Reader, id uuid.UUID, field s
 
 // ByOp returns the audit rows of one command, newest first; none is a RESOURCE_NOT_FOUND.
 func (g *Log) ByOp(ctx context.Context, d *db.DB, idle time.Duration, op string) ([]Entry, error) {
-	q, err := g.All(ctx, d, Filter{Op: op})
+	list, err := g.All(ctx, d, idle, Filter{Op: op})
 	if err != nil {
 		return nil, err
-	}
-	var list []Entry
-	for e, err := range db.Stream[Entry](ctx, d, idle, q) {
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, e)
 	}
 	if len(list) == 0 {
 		return nil, fault.New(fault.NotFound, "operation %s not found", op).

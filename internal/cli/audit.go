@@ -39,25 +39,12 @@ func (a *app) auditList() *cobra.Command {
 	run := a.reading(list(a, auditView, &page, func(_ context.Context, s *session) (listing[audit.Entry], error) {
 		log, err := audit.LogIn(s.cat)
 		f.Since, f.Until = time.Time(since), time.Time(until)
-		with := func(since db.Increment) audit.Filter {
-			f.Changed = since
-			return f
-		}
 		return listing[audit.Entry]{
-			table: schema.AuditLogs,
-			page: func(ctx context.Context, since db.Increment, p db.Paging) (db.Page[audit.Entry], error) {
-				return log.List(ctx, s.db, with(since), p)
+			noun: "audit", table: schema.AuditLogs,
+			matching: func(ctx context.Context, since db.Increment) (db.Selection[audit.Entry], error) {
+				f.Changed = since
+				return log.Matching(ctx, s.db, f)
 			},
-			follow: func(ctx context.Context, since db.Increment, c db.Cursor) (db.Slice[audit.Entry], error) {
-				return log.Follow(ctx, s.db, with(since), c)
-			},
-			all: func(ctx context.Context, since db.Increment) (db.Query, error) {
-				return log.All(ctx, s.db, with(since))
-			},
-			query: func(ctx context.Context, columns []string, since db.Increment) (db.Query, bool, error) {
-				return log.Export(ctx, s.db, with(since), columns)
-			},
-			noun: "audit",
 		}, err
 	}))
 	// The contract gives --operator two meanings here: before the command's name it says who asks, as

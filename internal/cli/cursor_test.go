@@ -64,7 +64,11 @@ func TestCursorsWalkEveryOrder(t *testing.T) {
 			}
 			for _, sort := range append(orders, nil) {
 				f := invoices.Filter{IncludeDeleted: true, Sort: sort}
-				whole, err := it.List(ctx, d, f, db.Paging{Page: 1, Size: 1000})
+				s, err := it.Matching(ctx, d, f)
+				if err != nil {
+					t.Fatal(err)
+				}
+				whole, err := s.Page(ctx, d, db.Paging{Page: 1, Size: 1000})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -72,7 +76,7 @@ func TestCursorsWalkEveryOrder(t *testing.T) {
 				for _, i := range whole.Items {
 					want = append(want, i.ID)
 				}
-				got := walk(t, 9, func(c db.Cursor) (db.Slice[invoices.Invoice], error) { return it.Follow(ctx, d, f, c) },
+				got := walk(t, 9, func(c db.Cursor) (db.Slice[invoices.Invoice], error) { return s.Follow(ctx, d, c) },
 					func(i invoices.Invoice) uuid.UUID { return i.ID })
 				if !slices.Equal(got, want) {
 					t.Errorf("by %q: %d rows or their order differ from the list's %d", sort, len(got), len(want))
@@ -84,7 +88,8 @@ func TestCursorsWalkEveryOrder(t *testing.T) {
 			}
 			for _, sort := range [][]string{nil, {"last_login_at:desc"}, {"last_login_at"}, {"full_name"}, {"updated_at:desc", "username:desc"}} {
 				f := users.Filter{IncludeDeleted: true, Sort: sort}
-				whole, err := ut.List(ctx, d, f, db.Paging{Page: 1, Size: 1000})
+				s := ut.Matching(f)
+				whole, err := s.Page(ctx, d, db.Paging{Page: 1, Size: 1000})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -92,7 +97,7 @@ func TestCursorsWalkEveryOrder(t *testing.T) {
 				for _, u := range whole.Items {
 					want = append(want, u.ID)
 				}
-				got := walk(t, 4, func(c db.Cursor) (db.Slice[users.User], error) { return ut.Follow(ctx, d, f, c) },
+				got := walk(t, 4, func(c db.Cursor) (db.Slice[users.User], error) { return s.Follow(ctx, d, c) },
 					func(u users.User) uuid.UUID { return u.ID })
 				if !slices.Equal(got, want) {
 					t.Errorf("users by %q: %d rows or their order differ from the list's %d", sort, len(got), len(want))
@@ -105,11 +110,15 @@ func TestCursorsWalkEveryOrder(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			whole, err := log.List(ctx, d, audit.Filter{}, db.Paging{Page: 1, Size: 1000})
+			s, err := log.Matching(ctx, d, audit.Filter{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := walk(t, 2, func(c db.Cursor) (db.Slice[audit.Entry], error) { return log.Follow(ctx, d, audit.Filter{}, c) },
+			whole, err := s.Page(ctx, d, db.Paging{Page: 1, Size: 1000})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := walk(t, 2, func(c db.Cursor) (db.Slice[audit.Entry], error) { return s.Follow(ctx, d, c) },
 				func(e audit.Entry) uuid.UUID { return e.ID })
 			if len(got) != len(whole.Items) {
 				t.Errorf("%d audit rows, want %d", len(got), len(whole.Items))

@@ -95,12 +95,16 @@ func everything[T any](ctx context.Context, a *app, cmd *cobra.Command, v output
 	}
 	defer x.state.unlock()
 	columns, fast, err := output.Exports[T](a.print, v)
+	if err != nil {
+		return err
+	}
+	selection, err := l.matching(ctx, x.since)
 	var q db.Query
-	if fast = fast && l.query != nil; err == nil && fast {
-		q, fast, err = l.query(ctx, columns, x.since)
+	if err == nil && fast {
+		q, fast, err = selection.Export(columns)
 	}
 	if err == nil && !fast {
-		q, err = l.all(ctx, x.since)
+		q, err = selection.All()
 	}
 	if err != nil {
 		return err

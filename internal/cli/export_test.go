@@ -70,7 +70,7 @@ SELECT 'ADMIN_ACTION', 'DATA_MODIFICATION', 'x', 'SUCCESS', 'LOW', 'ACTIVE', fal
 
 // compare prints a noun's rows by records and in binary form, in every format and with every flag that
 // has a say in it, and fails where a byte differs.
-func compare[T any](t *testing.T, d *db.DB, v output.View, all func() (db.Query, error), query func([]string) (db.Query, bool, error)) {
+func compare[T any](t *testing.T, d *db.DB, v output.View, s db.Selection[T]) {
 	t.Helper()
 	fields := output.Fields[T]()
 	var options []output.Options
@@ -89,14 +89,14 @@ func compare[T any](t *testing.T, d *db.DB, v output.View, all func() (db.Query,
 		}
 	}
 	slow := sheetOf(t, func(p *output.Printer) error {
-		q, err := all()
+		q, err := s.All()
 		if err == nil {
 			_, err = output.Stream(p, v, db.Stream[T](t.Context(), d, time.Minute, q))
 		}
 		return err
 	})
 	fast := sheetOf(t, func(p *output.Printer) error {
-		q, _, err := query(fields)
+		q, _, err := s.Export(fields)
 		if err == nil {
 			_, err = output.Export[T](p, v, rows(q))
 		}
@@ -112,7 +112,7 @@ func compare[T any](t *testing.T, d *db.DB, v output.View, all func() (db.Query,
 		if err != nil {
 			t.Fatal(err)
 		}
-		rq, err := all()
+		rq, err := s.All()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +125,7 @@ func compare[T any](t *testing.T, d *db.DB, v output.View, all func() (db.Query,
 		if err != nil || !ok {
 			t.Fatalf("%+v cannot be exported: %v", o, err)
 		}
-		q, ok, err := query(columns)
+		q, ok, err := s.Export(columns)
 		if err != nil || !ok {
 			t.Fatalf("%v cannot be read in binary: %v", columns, err)
 		}
@@ -197,18 +197,16 @@ func TestExportsPrintWhatRecordsPrint(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			uf := users.Filter{IncludeDeleted: true}
-			compare[users.User](t, d, userView,
-				func() (db.Query, error) { return ut.All(uf) },
-				func(c []string) (db.Query, bool, error) { return ut.Export(uf, c) })
+			compare(t, d, userView, ut.Matching(users.Filter{IncludeDeleted: true}))
 			it, err := invoices.In(cat)
 			if err != nil {
 				t.Fatal(err)
 			}
-			f := invoices.Filter{IncludeDeleted: true, Sort: []string{"tenant_code:desc"}}
-			compare[invoices.Invoice](t, d, invoiceView,
-				func() (db.Query, error) { return it.All(ctx, d, f) },
-				func(c []string) (db.Query, bool, error) { return it.Export(ctx, d, f, c) })
+			is, err := it.Matching(ctx, d, invoices.Filter{IncludeDeleted: true, Sort: []string{"tenant_code:desc"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			compare(t, d, invoiceView, is)
 			if g.Audit == "" {
 				return
 			}
@@ -216,9 +214,11 @@ func TestExportsPrintWhatRecordsPrint(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			compare[audit.Entry](t, d, auditView,
-				func() (db.Query, error) { return log.All(ctx, d, audit.Filter{}) },
-				func(c []string) (db.Query, bool, error) { return log.Export(ctx, d, audit.Filter{}, c) })
+			ls, err := log.Matching(ctx, d, audit.Filter{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			compare(t, d, auditView, ls)
 		})
 	}
 }

@@ -56,18 +56,11 @@ func (n noun[T]) history(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		q, err := log.All(ctx, home.db, audit.Filter{
+		entries, err := log.All(ctx, home.db, s.idle, audit.Filter{
 			ResourceID: n.ID(row).String(), Since: time.Time(since), Until: time.Time(until),
 		})
 		if err != nil {
 			return err
-		}
-		var entries []audit.Entry
-		for e, err := range db.Stream[audit.Entry](ctx, home.db, s.idle, q) {
-			if err != nil {
-				return err
-			}
-			entries = append(entries, e)
 		}
 		if err := a.accessed(ctx, s, cmd, n.Name, int64(len(entries)), n.ID(row)); err != nil {
 			return err

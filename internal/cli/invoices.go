@@ -102,21 +102,11 @@ func (a *app) invoicesList() *cobra.Command {
 		if err == nil && filter.Search != "" {
 			filter.Grams, err = t.Grams(ctx, s.db)
 		}
-		with := func(since db.Increment) invoices.Filter {
-			filter.Changed = since
-			return filter
-		}
 		return listing[invoices.Invoice]{
 			table: schema.Invoices,
-			page: func(ctx context.Context, since db.Increment, p db.Paging) (db.Page[invoices.Invoice], error) {
-				return t.List(ctx, s.db, with(since), p)
-			},
-			follow: func(ctx context.Context, since db.Increment, c db.Cursor) (db.Slice[invoices.Invoice], error) {
-				return t.Follow(ctx, s.db, with(since), c)
-			},
-			all: func(ctx context.Context, since db.Increment) (db.Query, error) { return t.All(ctx, s.db, with(since)) },
-			query: func(ctx context.Context, columns []string, since db.Increment) (db.Query, bool, error) {
-				return t.Export(ctx, s.db, with(since), columns)
+			matching: func(ctx context.Context, since db.Increment) (db.Selection[invoices.Invoice], error) {
+				filter.Changed = since
+				return t.Matching(ctx, s.db, filter)
 			},
 		}, err
 	}))

@@ -70,10 +70,7 @@ func (a *app) membersList() *cobra.Command {
 			m, err := tenants.MembersIn(s.cat)
 			return listing[tenants.Member]{
 				noun: "member", personal: true,
-				page: func(ctx context.Context, _ db.Increment, p db.Paging) (db.Page[tenants.Member], error) {
-					return m.List(ctx, s.db, f, p)
-				},
-				all: func(context.Context, db.Increment) (db.Query, error) { return m.All(f) },
+				matching: func(context.Context, db.Increment) (db.Selection[tenants.Member], error) { return m.Matching(f), nil },
 			}, err
 		})(ctx, s, cmd, args)
 	})

@@ -95,15 +95,10 @@ func printWhole[T any](a *app, v output.View, items []T) error {
 	return output.List(a.print, v, output.Page[T]{Items: items, Total: int64(len(items)), Page: 1, PageSize: len(items)})
 }
 
-// listing is a noun's list: by the page, or the query for all of it, as records or as the named fields in
-// binary form. That is refused, by false, where this database's columns need records. Lists without
-// bindExport have neither follow nor query.
+// listing is a noun's list. Lists without bindExport have neither cursors nor increments.
 type listing[T any] struct {
-	table  string // whose transactions an increment goes by
-	page   func(context.Context, db.Increment, db.Paging) (db.Page[T], error)
-	follow func(context.Context, db.Increment, db.Cursor) (db.Slice[T], error)
-	all    func(context.Context, db.Increment) (db.Query, error)
-	query  func(ctx context.Context, columns []string, since db.Increment) (db.Query, bool, error)
+	matching func(context.Context, db.Increment) (db.Selection[T], error)
+	table    string // whose transactions an increment goes by
 
 	noun     string // what it lists, for the audit row of a reading
 	personal bool   // it is personal data: reading all of it leaves an audit row
@@ -125,16 +120,19 @@ func list[T any](a *app, v output.View, flags *pageFlags, open func(context.Cont
 		if flags.all {
 			return everything(ctx, a, cmd, v, s, l, &flags.exportFlags)
 		}
-		since := db.Increment{Since: time.Time(flags.changedSince)}
+		selection, err := l.matching(ctx, db.Increment{Since: time.Time(flags.changedSince)})
+		if err != nil {
+			return err
+		}
 		if cmd.Flags().Changed("cursor") {
 			c := db.Cursor{Token: flags.cursor, Size: flags.size, Selection: fingerprint(selectedBy(cmd))}
-			slice, err := l.follow(ctx, since, c)
+			slice, err := selection.Follow(ctx, s.db, c)
 			if err != nil {
 				return err
 			}
 			return printSlice(a, v, slice, flags.size)
 		}
-		page, err := l.page(ctx, since, flags.paging())
+		page, err := selection.Page(ctx, s.db, flags.paging())
 		if err != nil {
 			return err
 		}

@@ -48,10 +48,7 @@ func (a *app) rolesList() *cobra.Command {
 		return list(a, roleView, &page, func(_ context.Context, s *session) (listing[roles.Role], error) {
 			t, err := roles.In(s.cat)
 			return listing[roles.Role]{
-				page: func(ctx context.Context, _ db.Increment, p db.Paging) (db.Page[roles.Role], error) {
-					return t.List(ctx, s.db, f, p)
-				},
-				all: func(context.Context, db.Increment) (db.Query, error) { return t.All(f), nil },
+				matching: func(context.Context, db.Increment) (db.Selection[roles.Role], error) { return t.Matching(f), nil },
 			}, err
 		})(ctx, s, cmd, args)
 	})

@@ -79,10 +79,7 @@ func listOf[T any](a *app, view output.View, page *pageFlags, f *sessions.Filter
 		return list(a, view, page, func(_ context.Context, s *session) (listing[T], error) {
 			t, err := in(s.cat)
 			return listing[T]{
-				page: func(ctx context.Context, _ db.Increment, p db.Paging) (db.Page[T], error) {
-					return t.List(ctx, s.db, *f, p)
-				},
-				all: func(context.Context, db.Increment) (db.Query, error) { return t.All(*f) },
+				matching: func(context.Context, db.Increment) (db.Selection[T], error) { return t.Matching(*f), nil },
 			}, err
 		})(ctx, s, cmd, args)
 	}

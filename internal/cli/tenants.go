@@ -67,22 +67,11 @@ func (a *app) tenantsList() *cobra.Command {
 	}
 	cmd.RunE = a.reading(list(a, tenantView, &page, func(_ context.Context, s *session) (listing[tenants.Tenant], error) {
 		t, err := tenants.In(s.cat)
-		with := func(since db.Increment) tenants.Filter {
-			filter := f.Filter
-			filter.Changed, filter.Sort = since, page.sort
-			return filter
-		}
 		return listing[tenants.Tenant]{
 			table: schema.Tenants,
-			page: func(ctx context.Context, since db.Increment, p db.Paging) (db.Page[tenants.Tenant], error) {
-				return t.List(ctx, s.db, with(since), p)
-			},
-			follow: func(ctx context.Context, since db.Increment, c db.Cursor) (db.Slice[tenants.Tenant], error) {
-				return t.Follow(ctx, s.db, with(since), c)
-			},
-			all: func(_ context.Context, since db.Increment) (db.Query, error) { return t.All(with(since)) },
-			query: func(_ context.Context, columns []string, since db.Increment) (db.Query, bool, error) {
-				return t.Export(with(since), columns)
+			matching: func(_ context.Context, since db.Increment) (db.Selection[tenants.Tenant], error) {
+				f.Changed, f.Sort = since, page.sort
+				return t.Matching(f.Filter), nil
 			},
 		}, err
 	}))

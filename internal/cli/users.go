@@ -88,22 +88,11 @@ func (a *app) usersList() *cobra.Command {
 		if err == nil && filter.Search != "" {
 			filter.Grams, err = t.Grams(ctx, s.db)
 		}
-		with := func(since db.Increment) users.Filter {
-			filter.Changed = since
-			return filter
-		}
 		return listing[users.User]{
-			noun: users.Noun.Name, personal: true,
-			table: t.Name(),
-			page: func(ctx context.Context, since db.Increment, p db.Paging) (db.Page[users.User], error) {
-				return t.List(ctx, s.db, with(since), p)
-			},
-			follow: func(ctx context.Context, since db.Increment, c db.Cursor) (db.Slice[users.User], error) {
-				return t.Follow(ctx, s.db, with(since), c)
-			},
-			all: func(_ context.Context, since db.Increment) (db.Query, error) { return t.All(with(since)) },
-			query: func(_ context.Context, columns []string, since db.Increment) (db.Query, bool, error) {
-				return t.Export(with(since), columns)
+			noun: users.Noun.Name, personal: true, table: t.Name(),
+			matching: func(_ context.Context, since db.Increment) (db.Selection[users.User], error) {
+				filter.Changed = since
+				return t.Matching(filter), nil
 			},
 		}, err
 	})

@@ -64,7 +64,7 @@ func (a *app) listInTenants(ctx context.Context, s *session, cmd *cobra.Command,
 		if err != nil {
 			return err
 		}
-		q, err := t.All(f)
+		q, err := t.Matching(f).All()
 		if err != nil {
 			return err
 		}

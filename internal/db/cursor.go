@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
@@ -61,12 +60,11 @@ func (c Cursor) check(order Order, problems *fault.Problems) (at place) {
 	return at
 }
 
-// Follow returns the rows behind the cursor; id tells a row's id.
-func (s Selection[T]) Follow(ctx context.Context, d *DB, c Cursor, id func(T) uuid.UUID) (Slice[T], error) {
+// Follow returns the rows behind the cursor.
+func (s Selection[T]) Follow(ctx context.Context, d *DB, c Cursor) (Slice[T], error) {
 	var out Slice[T]
-	var problems fault.Problems
-	at := c.check(s.Order, &problems)
-	if err := problems.Err(); err != nil {
+	at := c.check(s.Order, &s.Refused)
+	if err := s.Refused.Err(); err != nil {
 		return out, err
 	}
 	if at.Keys != nil {
@@ -86,7 +84,7 @@ func (s Selection[T]) Follow(ctx context.Context, d *DB, c Cursor, id func(T) uu
 		for i, term := range s.Order {
 			exprs[i], into[i] = "("+term.Expr+")::text", &next.Keys[i]
 		}
-		last := pgx.NamedArgs{"cursor_id": id(out.Items[c.Size-1])}
+		last := pgx.NamedArgs{"cursor_id": s.ID(out.Items[c.Size-1])}
 		keys := "SELECT " + strings.Join(exprs, ", ") + " FROM " + s.From + " WHERE " + s.Key + " = @cursor_id"
 		if err := r.QueryRow(ctx, keys, last).Scan(into...); err != nil {
 			return err

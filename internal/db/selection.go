@@ -4,16 +4,25 @@ import (
 	"cmp"
 	"context"
 	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
 // Selection is what a list's filter selects, as rows that print as a T: by the page, behind a cursor, or all.
 type Selection[T any] struct {
+	Refused fault.Problems // what is wrong with the filter: the error of every query
+
 	Columns string // a T's select list
 	From    string // the table under its alias, and its joins
 	Counted string // From without the joins that bring columns alone, which a count does without; "" is From
 	Key     string // the id, under the alias
 	Where   Where
 	Order   Order
+
+	ID     func(T) uuid.UUID // a row's id, for Follow
+	Binary map[string]string // the fields as expressions that package wire reads; nil where only records can be had
 }
 
 // rows reads the columns of the rows, in order, with the arguments of Where.
@@ -22,11 +31,18 @@ func (s Selection[T]) rows(columns string) string {
 }
 
 // All returns the query for every row.
-func (s Selection[T]) All() Query { return s.Reading(s.Columns) }
+func (s Selection[T]) All() (Query, error) { return s.Reading(s.Columns) }
 
 // Reading is All with another select list.
-func (s Selection[T]) Reading(columns string) Query {
-	return Query{SQL: s.rows(columns), Args: s.Where.Args}
+func (s Selection[T]) Reading(columns string) (Query, error) {
+	return Query{SQL: s.rows(columns), Args: s.Where.Args}, s.Refused.Err()
+}
+
+// Export is All as a binary stream reads it, with the named fields alone; false where this database has a
+// column of a type that only All can read.
+func (s Selection[T]) Export(columns []string) (Query, bool, error) {
+	q, err := s.Reading(SelectList(s.Binary, columns))
+	return q, s.Binary != nil, err
 }
 
 // Counting returns the query for how many rows there are.
@@ -34,9 +50,13 @@ func (s Selection[T]) Counting() Query {
 	return Query{SQL: "SELECT count(*) FROM " + cmp.Or(s.Counted, s.From) + " WHERE " + s.Where.String(), Args: s.Where.Args}
 }
 
-// Page returns one page, which has passed Check, and how many rows there are.
+// Page returns one page, and how many rows there are.
 func (s Selection[T]) Page(ctx context.Context, r Reader, p Paging) (Page[T], error) {
 	var page Page[T]
+	p.Check(&s.Refused)
+	if err := s.Refused.Err(); err != nil {
+		return page, err
+	}
 	count := s.Counting()
 	if err := r.QueryRow(ctx, count.SQL, count.Args).Scan(&page.Total); err != nil {
 		return page, err

@@ -61,19 +61,19 @@ func (t *Table) Grams(ctx context.Context, r db.Reader) (int, error) {
 const newestFirst = "invoice_date:desc"
 
 // compile turns the filter into predicates over the invoices table alone, each of which an index of the
-// migrations serves save the search, and an ORDER BY list. What is wrong with the filter is reported
-// with the problems already found; the tenant is looked up only when nothing is.
-func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems fault.Problems) (db.Where, db.Order, error) {
+// migrations serves save the search, and an ORDER BY list. What is wrong with the filter is added to problems;
+// the tenant is looked up only when nothing is.
+func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems *fault.Problems) (db.Where, db.Order, error) {
 	var w db.Where
 	if !f.IncludeDeleted {
 		w.Add("{live}")
 	}
 	anyOf(&w, "i.status", "statuses", "text", problems.Choices("status", f.Statuses, Statuses))
 	anyOf(&w, "i.payment_method", "methods", "text", problems.Choices("payment_method", f.PaymentMethods, PaymentMethods))
-	anyOf(&w, "i.currency", "currencies", "bpchar", t.spellings(&problems, f.Currencies))
+	anyOf(&w, "i.currency", "currencies", "bpchar", t.spellings(problems, f.Currencies))
 	t.shape.Changed(&w, "i", f.Changed)
 	if f.Search != "" {
-		checkSearch(&problems, f.Search)
+		checkSearch(problems, f.Search)
 		db.Search{Text: f.Search, Columns: searched, Grams: f.Grams}.Bind(&w)
 	}
 	if f.From != nil {
@@ -94,10 +94,10 @@ func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems fau
 	if f.MaxTotal != nil {
 		w.Bind("i.total_amount <= @max_total::numeric", "max_total", f.MaxTotal.String())
 	}
-	checkRanges(&problems, f)
-	order := t.orderBy(f.Sort, &problems)
-	if err := problems.Err(); err != nil || f.Tenant == "" {
-		return w, order, err
+	checkRanges(problems, f)
+	order := t.orderBy(f.Sort, problems)
+	if problems.Err() != nil || f.Tenant == "" {
+		return w, order, nil
 	}
 	tenant, err := tenants.Find(ctx, r, t.cat, f.Tenant, f.IncludeDeleted)
 	if err != nil {
@@ -128,61 +128,30 @@ func anyOf(w *db.Where, column, name, kind string, values []string) {
 	}
 }
 
-// selection is what the filter selects, or what is wrong with it, with the problems already found.
-func (t *Table) selection(ctx context.Context, r db.Reader, f Filter, problems fault.Problems) (db.Selection[Invoice], error) {
-	where, order, err := t.compile(ctx, r, f, problems)
+// Matching is the invoices that the filter selects, newest first unless it says otherwise.
+func (t *Table) Matching(ctx context.Context, r db.Reader, f Filter) (db.Selection[Invoice], error) {
+	problems := f.Refused
+	where, order, err := t.compile(ctx, r, f, &problems)
 	where.Replace(t.sql)
+	binary, ok := t.shape.Binary("i", fields)
+	if ok {
+		binary["tenant_code"], binary["deleted"] = t.tenantCode+"::text", "NOT ("+t.live+")"
+	}
 	return db.Selection[Invoice]{
+		Refused: problems, ID: Noun.ID, Binary: binary,
 		Columns: t.sql("{columns}"), From: t.sql("{table} i {tenant}"), Counted: t.sql("{table} i"), Key: "i.id", Where: where, Order: order,
 	}, err
-}
-
-// List returns one page of the invoices that the filter selects, newest first unless it says otherwise.
-func (t *Table) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (db.Page[Invoice], error) {
-	problems := f.Refused
-	p.Check(&problems)
-	s, err := t.selection(ctx, r, f, problems)
-	if err != nil {
-		return db.Page[Invoice]{}, err
-	}
-	return s.Page(ctx, r, p)
-}
-
-// Follow returns the page of the invoices that the filter selects behind a cursor.
-func (t *Table) Follow(ctx context.Context, d *db.DB, f Filter, c db.Cursor) (db.Slice[Invoice], error) {
-	s, err := t.selection(ctx, d, f, f.Refused)
-	if err != nil {
-		return db.Slice[Invoice]{}, err
-	}
-	return s.Follow(ctx, d, c, Noun.ID)
-}
-
-// All returns the query for every invoice that the filter selects.
-func (t *Table) All(ctx context.Context, r db.Reader, f Filter) (db.Query, error) {
-	s, err := t.selection(ctx, r, f, f.Refused)
-	return s.All(), err
-}
-
-// Export is All as a binary stream reads it, with the named fields alone; false where this database has a
-// column of a type that only All can read.
-func (t *Table) Export(ctx context.Context, r db.Reader, f Filter, columns []string) (db.Query, bool, error) {
-	s, err := t.selection(ctx, r, f, f.Refused)
-	if err != nil {
-		return db.Query{}, false, err
-	}
-	exprs, ok := t.shape.Binary("i", fields)
-	if !ok {
-		return db.Query{}, false, nil
-	}
-	exprs["tenant_code"], exprs["deleted"] = t.tenantCode+"::text", "NOT ("+t.live+")"
-	return s.Reading(db.SelectList(exprs, columns)), true, nil
 }
 
 // Select returns every invoice that the filter selects, in the order of their ids; deleted ones alone
 // where deleted is set.
 func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filter, deleted bool) ([]Invoice, error) {
 	f.IncludeDeleted, f.Sort = deleted, []string{"id"}
-	q, err := t.All(ctx, d, f)
+	s, err := t.Matching(ctx, d, f)
+	if err != nil {
+		return nil, err
+	}
+	q, err := s.All()
 	if err != nil {
 		return nil, err
 	}

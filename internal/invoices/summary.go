@@ -1,6 +1,7 @@
 package invoices
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"strings"
@@ -118,8 +119,8 @@ func (t *Table) Summarize(ctx context.Context, r db.Reader, f Filter, by string,
 	if !ok {
 		problems.Add("by", "%.60q is refused, it is one of %s", by, strings.Join(Groupings, ", "))
 	}
-	where, _, err := t.compile(ctx, r, f, problems)
-	if err != nil {
+	where, _, err := t.compile(ctx, r, f, &problems)
+	if err := cmp.Or(problems.Err(), err); err != nil {
 		return nil, err
 	}
 	return db.Collect[Summary](ctx, r, t.summing(summarize, g, where), sumArgs(where, today))
@@ -150,8 +151,9 @@ SELECT p.key AS tenant_id, {code} AS tenant_code, upper(rtrim(p.currency)) AS cu
 // Report returns who owes what, and for how long, of the invoices that the filter selects: one line per tenant
 // and currency that has unpaid ones, by the tenant's code.
 func (t *Table) Report(ctx context.Context, r db.Reader, f Filter, today db.Date) ([]Debt, error) {
-	where, _, err := t.compile(ctx, r, f, f.Refused)
-	if err != nil {
+	problems := f.Refused
+	where, _, err := t.compile(ctx, r, f, &problems)
+	if err := cmp.Or(problems.Err(), err); err != nil {
 		return nil, err
 	}
 	return db.Collect[Debt](ctx, r, t.summing(report, groupings["tenant"], where), sumArgs(where, today))

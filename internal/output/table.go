@@ -38,7 +38,7 @@ type table struct {
 	rows   int
 	widths []int
 	words  []bool // columns with something else than a number in them
-	laid   bool // the window is printed
+	laid   bool   // the window is printed
 	line   []byte
 	cell   []byte
 	cells  []string

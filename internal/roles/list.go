@@ -24,8 +24,8 @@ const (
 	inForce = `g.status = 'ACTIVE' AND (g.expires_at IS NULL OR g.expires_at > now())`
 )
 
-// selection is what the filter selects, the strongest first.
-func (t *Table) selection(f Filter) db.Selection[Role] {
+// Matching is the roles that the filter selects, the strongest first.
+func (t *Table) Matching(f Filter) db.Selection[Role] {
 	var w db.Where
 	w.Add(t.sql("{live}"))
 	if f.User != uuid.Nil {
@@ -38,19 +38,6 @@ func (t *Table) selection(f Filter) db.Selection[Role] {
 		{Sort: db.Sort{Expr: "r.level", NotNull: true}}, {Sort: db.Sort{Expr: t.sql("{code}"), NotNull: true}}, {Sort: db.Sort{Expr: "r.id", NotNull: true}},
 	}}
 }
-
-// List returns one page of the roles, the strongest first.
-func (t *Table) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (db.Page[Role], error) {
-	var problems fault.Problems
-	p.Check(&problems)
-	if err := problems.Err(); err != nil {
-		return db.Page[Role]{}, err
-	}
-	return t.selection(f).Page(ctx, r, p)
-}
-
-// All returns the query for every role that the filter selects.
-func (t *Table) All(f Filter) db.Query { return t.selection(f).All() }
 
 // Get returns the role of a code or an id.
 func (t *Table) Get(ctx context.Context, r db.Reader, ref string) (Role, error) {

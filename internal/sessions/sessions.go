@@ -149,30 +149,16 @@ var newestFirst = db.Order{
 	{Sort: db.Sort{Expr: "x.id", NotNull: true}, Desc: true},
 }
 
-func (t Table[T]) selection(f Filter, problems *fault.Problems) db.Selection[T] {
+// Matching is the rows that the filter selects, newest first.
+func (t Table[T]) Matching(f Filter) db.Selection[T] {
+	var problems fault.Problems
+	where := f.where(&problems, statuses[t.name])
 	return db.Selection[T]{
-		Columns: t.columns, From: t.from(), Counted: t.name + " x", Where: f.where(problems, statuses[t.name]), Order: newestFirst,
+		Refused: problems, Columns: t.columns, From: t.from(), Counted: t.name + " x", Where: where, Order: newestFirst,
 	}
 }
 
 func (t Table[T]) from() string { return t.name + " x LEFT JOIN idam.users u ON u.id = x.user_id" }
-
-// List returns one page, newest first.
-func (t Table[T]) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (db.Page[T], error) {
-	var problems fault.Problems
-	s := t.selection(f, &problems)
-	p.Check(&problems)
-	if err := problems.Err(); err != nil {
-		return db.Page[T]{}, err
-	}
-	return s.Page(ctx, r, p)
-}
-
-// All returns the query for every row that the filter selects, newest first.
-func (t Table[T]) All(f Filter) (db.Query, error) {
-	var problems fault.Problems
-	return t.selection(f, &problems).All(), problems.Err()
-}
 
 // Find returns the rows of these ids, of keys also those of these key ids; one that is not there is a
 // RESOURCE_NOT_FOUND.

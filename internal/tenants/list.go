@@ -42,9 +42,10 @@ func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string,
 	return Noun.Match(refs, by, rows, deleted), nil
 }
 
-// selection is what the filter selects; what is wrong with it is added to problems.
-func (t *Table) selection(f Filter, problems *fault.Problems) db.Selection[Tenant] {
+// Matching is the tenants that the filter selects, newest first unless it says otherwise.
+func (t *Table) Matching(f Filter) db.Selection[Tenant] {
 	var w db.Where
+	var problems fault.Problems
 	if !f.IncludeDeleted {
 		w.Add("{live}")
 	}
@@ -66,50 +67,16 @@ func (t *Table) selection(f Filter, problems *fault.Problems) db.Selection[Tenan
 		}
 	}
 	w.Replace(t.sql)
+	order := sortable.OrderBy(f.Sort, newestFirst, "id", names, &problems)
+	binary, ok := t.shape.Binary("t", fields)
+	if ok {
+		binary["deleted"] = "NOT (" + t.live + ")"
+	}
 	return db.Selection[Tenant]{
+		Refused: problems, ID: Noun.ID, Binary: binary,
 		Columns: t.columns, From: t.sql("{table} t"), Key: "t.id",
-		Where: w, Order: sortable.OrderBy(f.Sort, newestFirst, "id", names, problems),
+		Where: w, Order: order,
 	}
-}
-
-// List returns one page of the tenants that the filter selects, newest first unless it says otherwise.
-func (t *Table) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (db.Page[Tenant], error) {
-	var problems fault.Problems
-	s := t.selection(f, &problems)
-	p.Check(&problems)
-	if err := problems.Err(); err != nil {
-		return db.Page[Tenant]{}, err
-	}
-	return s.Page(ctx, r, p)
-}
-
-// Follow returns the page of the tenants that the filter selects behind a cursor.
-func (t *Table) Follow(ctx context.Context, d *db.DB, f Filter, c db.Cursor) (db.Slice[Tenant], error) {
-	var problems fault.Problems
-	s := t.selection(f, &problems)
-	if err := problems.Err(); err != nil {
-		return db.Slice[Tenant]{}, err
-	}
-	return s.Follow(ctx, d, c, Noun.ID)
-}
-
-// All returns the query for every tenant that the filter selects.
-func (t *Table) All(f Filter) (db.Query, error) {
-	var problems fault.Problems
-	return t.selection(f, &problems).All(), problems.Err()
-}
-
-// Export is All as a binary stream reads it, with the named fields alone; false where this database has a
-// column of a type that only All can read.
-func (t *Table) Export(f Filter, columns []string) (db.Query, bool, error) {
-	var problems fault.Problems
-	s := t.selection(f, &problems)
-	exprs, ok := t.shape.Binary("t", fields)
-	if err := problems.Err(); err != nil || !ok {
-		return db.Query{}, false, err
-	}
-	exprs["deleted"] = "NOT (" + t.live + ")"
-	return s.Reading(db.SelectList(exprs, columns)), true, nil
 }
 
 // Select returns every tenant that the filter selects, in the order of their codes; deleted ones alone
@@ -119,7 +86,7 @@ func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filt
 	if t.code != "" {
 		f.Sort = []string{"code"}
 	}
-	q, err := t.All(f)
+	q, err := t.Matching(f).All()
 	if err != nil {
 		return nil, err
 	}

@@ -114,8 +114,10 @@ var primaryFirst = db.Order{
 	{Sort: db.Sort{Expr: "m.id", NotNull: true}},
 }
 
-func (m *Members) selection(f MemberFilter, problems *fault.Problems) db.Selection[Member] {
+// Matching is a tenant's members that the filter selects, the primary one first.
+func (m *Members) Matching(f MemberFilter) db.Selection[Member] {
 	var w db.Where
+	var problems fault.Problems
 	w.Bind("m.tenant_id = @tenant", "tenant", f.Tenant)
 	if v := problems.Choices("status", f.Statuses, MemberStatuses); len(v) > 0 {
 		w.Bind("m.status = ANY (@statuses::text[])", "statuses", v)
@@ -125,24 +127,7 @@ func (m *Members) selection(f MemberFilter, problems *fault.Problems) db.Selecti
 	if f.Search != "" {
 		db.Search{Text: f.Search, Columns: []string{"u.username", "u.full_name", "u.email"}}.Bind(&w)
 	}
-	return db.Selection[Member]{Columns: m.columns, From: m.holes.Replace("{table} m {join}"), Where: w, Order: primaryFirst}
-}
-
-// List returns one page of a tenant's members, the primary one first.
-func (m *Members) List(ctx context.Context, r db.Reader, f MemberFilter, p db.Paging) (db.Page[Member], error) {
-	var problems fault.Problems
-	s := m.selection(f, &problems)
-	p.Check(&problems)
-	if err := problems.Err(); err != nil {
-		return db.Page[Member]{}, err
-	}
-	return s.Page(ctx, r, p)
-}
-
-// All returns the query for every member that the filter selects.
-func (m *Members) All(f MemberFilter) (db.Query, error) {
-	var problems fault.Problems
-	return m.selection(f, &problems).All(), problems.Err()
+	return db.Selection[Member]{Refused: problems, Columns: m.columns, From: m.holes.Replace("{table} m {join}"), Where: w, Order: primaryFirst}
 }
 
 // Get returns a user's membership of a tenant, one that was LEFT too; none is a RESOURCE_NOT_FOUND.

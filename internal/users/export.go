@@ -39,8 +39,7 @@ func (t *Table) exportColumns(hashes bool) string {
 // Importable returns the query for the users that the filter selects, as Import reads them: for records
 // of type Exported, or WithHash, see MayExportHashes.
 func (t *Table) Importable(f Filter, hashes bool) (db.Query, error) {
-	var problems fault.Problems
-	return t.selection(f, &problems).Reading(t.columns + t.exportColumns(hashes)), problems.Err()
+	return t.Matching(f).Reading(t.columns + t.exportColumns(hashes))
 }
 
 const typeOf = `SELECT u.user_type FROM {table} u WHERE u.id = @id`

@@ -52,15 +52,16 @@ var sortNames = []string{
 
 const newestFirst = "created_at:desc"
 
-// selection is what the filter selects; what is wrong with it is added to problems.
-func (t *Table) selection(f Filter, problems *fault.Problems) db.Selection[User] {
+// Matching is the users that the filter selects, newest first unless it says otherwise.
+func (t *Table) Matching(f Filter) db.Selection[User] {
 	var w db.Where
+	var problems fault.Problems
 	if !f.IncludeDeleted {
 		w.Add("{live}")
 	}
 	if t.tenant != nil {
 		w.Add("{mine}")
-		t.refuse(problems, map[string]bool{"user_type": len(f.Types) > 0})
+		t.refuse(&problems, map[string]bool{"user_type": len(f.Types) > 0})
 	}
 	if v := problems.Choices("status", f.Statuses, t.statuses()); len(v) > 0 {
 		w.Bind("{status} = ANY (@statuses::text[])", "statuses", v)
@@ -90,57 +91,23 @@ func (t *Table) selection(f Filter, problems *fault.Problems) db.Selection[User]
 		names = append(names, "status")
 	}
 	w.Replace(t.sql)
+	order := sortable.OrderBy(f.Sort, newestFirst, "id", names, &problems)
+	binary, ok := t.shape.Binary("u", t.fields)
+	if ok {
+		binary["is_active"] = "(" + t.live + ")"
+	}
 	return db.Selection[User]{
+		Refused: problems, ID: Noun.ID, Binary: binary,
 		Columns: t.columns, From: t.sql("{table} u"), Key: "u.id",
-		Where: w, Order: sortable.OrderBy(f.Sort, newestFirst, "id", names, problems),
+		Where: w, Order: order,
 	}
-}
-
-// List returns one page of the users that the filter selects, newest first unless it says otherwise.
-func (t *Table) List(ctx context.Context, r db.Reader, f Filter, p db.Paging) (db.Page[User], error) {
-	var problems fault.Problems
-	s := t.selection(f, &problems)
-	p.Check(&problems)
-	if err := problems.Err(); err != nil {
-		return db.Page[User]{}, err
-	}
-	return s.Page(ctx, r, p)
-}
-
-// Follow returns the page of the users that the filter selects behind a cursor.
-func (t *Table) Follow(ctx context.Context, d *db.DB, f Filter, c db.Cursor) (db.Slice[User], error) {
-	var problems fault.Problems
-	s := t.selection(f, &problems)
-	if err := problems.Err(); err != nil {
-		return db.Slice[User]{}, err
-	}
-	return s.Follow(ctx, d, c, Noun.ID)
-}
-
-// All returns the query for every user that the filter selects.
-func (t *Table) All(f Filter) (db.Query, error) {
-	var problems fault.Problems
-	return t.selection(f, &problems).All(), problems.Err()
-}
-
-// Export is All as a binary stream reads it, with the named fields alone; false where this database has a
-// column of a type that only All can read.
-func (t *Table) Export(f Filter, columns []string) (db.Query, bool, error) {
-	var problems fault.Problems
-	s := t.selection(f, &problems)
-	exprs, ok := t.shape.Binary("u", t.fields)
-	if err := problems.Err(); err != nil || !ok {
-		return db.Query{}, false, err
-	}
-	exprs["is_active"] = "(" + t.live + ")"
-	return s.Reading(db.SelectList(exprs, columns)), true, nil
 }
 
 // Select returns every user that the filter selects, in the order of their ids; deleted ones alone
 // where deleted is set.
 func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filter, deleted bool) ([]User, error) {
 	f.IncludeDeleted, f.Sort = deleted, []string{"id"}
-	q, err := t.All(f)
+	q, err := t.Matching(f).All()
 	if err != nil {
 		return nil, err
 	}

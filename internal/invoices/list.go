@@ -96,14 +96,13 @@ func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems *fa
 	}
 	checkRanges(problems, f)
 	order := t.orderBy(f.Sort, problems)
-	if problems.Err() != nil || f.Tenant == "" {
-		return w, order, nil
+	if problems.Err() == nil && f.Tenant != "" {
+		tenant, err := tenants.Find(ctx, r, t.cat, f.Tenant, f.IncludeDeleted)
+		if err != nil {
+			return w, order, err
+		}
+		w.Bind("i.tenant_id = @tenant_id", "tenant_id", tenant.ID)
 	}
-	tenant, err := tenants.Find(ctx, r, t.cat, f.Tenant, f.IncludeDeleted)
-	if err != nil {
-		return w, order, err
-	}
-	w.Bind("i.tenant_id = @tenant_id", "tenant_id", tenant.ID)
 	return w, order, nil
 }
 

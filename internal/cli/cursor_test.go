@@ -35,6 +35,23 @@ func walk[T any](t *testing.T, size int, follow func(db.Cursor) (db.Slice[T], er
 	return ids
 }
 
+// openPlanted opens the manager database of a generation with rows of every odd kind in it.
+func openPlanted(t *testing.T, g generations.Generation) (*db.DB, schema.Catalog) {
+	t.Helper()
+	pair := dbtest.New(t, found(g).template)
+	plant(t, pair.Manager, g)
+	d, err := db.Open(t.Context(), db.Options{Name: "manager", URL: pair.Manager})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	cat, err := schema.Read(t.Context(), d, schema.Users, schema.Invoices, schema.Tenants, schema.AuditLogs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d, cat
+}
+
 // Whatever a list is sorted by, ties, NULLs and infinities included, its pages one after the other are the
 // whole list, on every generation.
 func TestCursorsWalkEveryOrder(t *testing.T) {
@@ -42,18 +59,8 @@ func TestCursorsWalkEveryOrder(t *testing.T) {
 	for _, g := range generations.All {
 		t.Run(g.Name, func(t *testing.T) {
 			t.Parallel()
-			pair := dbtest.New(t, found(g).template)
-			plant(t, pair.Manager, g)
-			d, err := db.Open(t.Context(), db.Options{Name: "manager", URL: pair.Manager})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(d.Close)
+			d, cat := openPlanted(t, g)
 			ctx := t.Context()
-			cat, err := schema.Read(ctx, d, schema.Users, schema.Invoices, schema.Tenants, schema.AuditLogs)
-			if err != nil {
-				t.Fatal(err)
-			}
 			it, err := invoices.In(cat)
 			if err != nil {
 				t.Fatal(err)

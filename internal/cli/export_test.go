@@ -16,11 +16,9 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
-	"github.com/cxgctl/cxgctl/internal/dbtest"
 	"github.com/cxgctl/cxgctl/internal/dbtest/generations"
 	"github.com/cxgctl/cxgctl/internal/invoices"
 	"github.com/cxgctl/cxgctl/internal/output"
-	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/users"
 	"github.com/cxgctl/cxgctl/internal/wire"
 )
@@ -181,17 +179,7 @@ func TestExportsPrintWhatRecordsPrint(t *testing.T) {
 	for _, g := range generations.All {
 		t.Run(g.Name, func(t *testing.T) {
 			t.Parallel()
-			pair := dbtest.New(t, found(g).template)
-			plant(t, pair.Manager, g)
-			d, err := db.Open(t.Context(), db.Options{Name: "manager", URL: pair.Manager})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(d.Close)
-			cat, err := schema.Read(t.Context(), d, schema.Users, schema.Invoices, schema.Tenants, schema.AuditLogs)
-			if err != nil {
-				t.Fatal(err)
-			}
+			d, cat := openPlanted(t, g)
 			ctx := t.Context()
 			ut, err := users.In(cat)
 			if err != nil {

@@ -125,8 +125,15 @@ func Identify(ctx context.Context, d *db.DB, p Proof, tables []string, now time.
 			return err
 		}}
 	}
+	known := false
+	readShape := shape.Read
+	shape.Read = func(rows pgx.Rows) error {
+		err := readShape(rows)
+		known = err == nil
+		return err
+	}
 	failed := d.Together(ctx, shape, ask(true))
-	if len(cat) == 0 && failed != nil {
+	if !known {
 		return who, cat, failed
 	}
 	for _, t := range p.possibleTables() {

@@ -55,12 +55,12 @@ func count(dir string, s devdb.Status) (*counter, error) {
 }
 
 func (c *counter) serve(client net.Conn) {
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	server, err := net.Dial("unix", c.server)
 	if err != nil {
 		return
 	}
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 	go func() { _, _ = io.Copy(client, heard{server, func([]byte) { c.spoke(false) }}) }()
 	_, _ = io.Copy(server, heard{client, func(b []byte) {
 		if b[0] != 'X' { // a good-bye waits for nothing

@@ -164,12 +164,11 @@ UPDATE idam.sessions s SET status = 'REVOKED', updated_at = $3, updated_by = $2
  WHERE s.user_id = $2 AND s.status = 'ACTIVE' AND (s.id = $1 OR $1 IS NULL AND s.session_type = 'API')
 RETURNING s.id, s.session_id, s.expires_at`
 
-// Leave ends the operator's login, or with a nil id all of their logins and those of API clients. It
-// returns how many it ended.
-func (d *Door) Leave(ctx context.Context, l *audit.Ledger, session *uuid.UUID) (int, error) {
-	n := 0
+// Leave ends the operator's login, or with a nil id all of their logins and those of API clients; the ledger's
+// Entries say which.
+func (d *Door) Leave(ctx context.Context, l *audit.Ledger, session *uuid.UUID) error {
 	intent := audit.Intent{Subject: audit.Subject{Resource: "session"}, Action: audit.Logout}
-	err := l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
+	return l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
 		rows, err := tx.Query(ctx, endSessions, session, tx.By.ID, tx.Now)
 		if err != nil {
 			return nil, err
@@ -197,8 +196,6 @@ func (d *Door) Leave(ctx context.Context, l *audit.Ledger, session *uuid.UUID) (
 				return nil, err
 			}
 		}
-		n = len(list)
 		return changes, nil
 	})
-	return n, err
 }

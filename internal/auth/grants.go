@@ -59,59 +59,111 @@ const someoneHolds = `
 EXISTS (SELECT FROM idam.users o JOIN idam.user_roles ur ON ur.user_id = o.id JOIN idam.roles r ON r.id = ur.role_id
          WHERE {operator o} AND {in force})`
 
-// holding is a role that somebody was granted, with one of its permissions.
+// holding is a role that somebody was granted and that is in force.
 type holding struct {
-	Role       string
+	RoleID     *uuid.UUID // nil where there is none
+	Role       *string
 	Level      *int
 	Everywhere bool
 	Tenant     *uuid.UUID
-	Permission *string // nil for a role without any
+	Granted    bool // somebody was ever given a role here
 }
 
-const holdings = `
-SELECT coalesce({role}::text, ''), r.level, coalesce({everywhere}, false), ur.tenant_context, {permission}::text
-  FROM idam.users u
-  JOIN idam.user_roles ur ON ur.user_id = u.id
-  JOIN idam.roles r ON r.id = ur.role_id
-  LEFT JOIN idam.role_permissions rp ON rp.role_id = r.id
-  LEFT JOIN idam.permissions p ON p.id = rp.permission_id AND {valid}
- WHERE u.id = $1 AND {in force}`
+// identified is a row of what a proof leads to: the user, who is the same in all of them, and one of their roles.
+type identified struct {
+	candidate
+	holding
+}
+
+// The roles come with the user, and the permissions do not: a new session reads the catalog for every table that
+// a statement names and for its indexes, which takes longer than anything else here, and who holds SUPER_ADMIN
+// needs none. The predicates are {in force} and {everywhere}, in a statement that knows no columns yet.
+const (
+	noRoles   = `NULL::uuid, NULL::text, NULL::integer, false, NULL::uuid, false`
+	ofRoles   = `h.id, h.role, h.level, coalesce(h.everywhere, false), h.tenant_context, EXISTS (SELECT FROM idam.user_roles)`
+	heldRoles = `
+  LEFT JOIN LATERAL (SELECT r.id, r.role, r.level, ur.scope = 'GLOBAL' AND ur.tenant_context IS NULL AS everywhere, ur.tenant_context
+    FROM idam.user_roles ur,
+ LATERAL (SELECT x.*
+    FROM (SELECT NULL::text AS code, NULL::text AS role_code, true AS is_active, false AS is_deleted, false AS deleted) absent,
+ LATERAL (SELECT g.id, coalesce(code, role_code, '')::text AS role, g.level
+            FROM idam.roles g
+           WHERE g.id = ur.role_id AND g.status = 'ACTIVE' AND is_active IS NOT FALSE AND is_deleted IS NOT TRUE AND deleted IS NOT TRUE) x) r
+   WHERE ur.user_id = u.id AND ur.status = 'ACTIVE' AND (ur.expires_at IS NULL OR ur.expires_at > now())) h ON true`
+)
+
+// permissionsOf finds the permissions of roles, as far as they apply to users of a type.
+const permissionsOf = `
+SELECT rp.role_id, {permission}::text
+  FROM (SELECT $2::text AS user_type) u CROSS JOIN idam.role_permissions rp JOIN idam.permissions p ON p.id = rp.permission_id
+ WHERE rp.role_id = ANY ($1::text[]::uuid[]) AND {valid}`
 
 // find fills in what the operator holds, and whether that matters.
-func (i *Identity) find(ctx context.Context, r db.Reader, g grants) error {
-	rows, err := r.Query(ctx, g.sql(holdings), pgx.QueryExecModeExec, i.ID)
-	if err != nil {
-		return err
-	}
-	held, err := pgx.CollectRows(rows, pgx.RowToStructByPos[holding])
-	if err != nil {
-		return err
-	}
-	if len(held) == 0 {
-		return r.QueryRow(ctx, g.sql("SELECT "+someoneHolds), pgx.QueryExecModeExec).Scan(&i.Enforced)
-	}
-	i.Enforced = true
-	for _, h := range held {
-		i.Roles = append(i.Roles, h.Role)
-		if h.Everywhere {
-			i.Super = i.Super || h.Role == SuperAdmin
-			if h.Level != nil && (i.level == nil || *h.Level < *i.level) {
-				i.level = h.Level
+func (i *Identity) find(ctx context.Context, r db.Reader, g grants, found []identified) error {
+	for _, f := range found {
+		if f.RoleID == nil {
+			continue
+		}
+		i.held = append(i.held, f.holding)
+		i.Roles = append(i.Roles, *f.Role)
+		if f.Everywhere {
+			i.Super = i.Super || *f.Role == SuperAdmin
+			if f.Level != nil && (i.level == nil || *f.Level < *i.level) {
+				i.level = f.Level
 			}
 		}
-		switch {
-		case h.Permission == nil:
-		case h.Everywhere:
-			i.Codes = append(i.Codes, *h.Permission)
-		case h.Tenant != nil:
-			i.Scoped = append(i.Scoped, *h.Permission+" "+h.Tenant.String())
-		}
 	}
-	for _, list := range []*[]string{&i.Roles, &i.Codes, &i.Scoped} {
+	slices.Sort(i.Roles)
+	i.Roles = slices.Compact(i.Roles)
+	switch {
+	case len(i.held) > 0:
+		i.Enforced = true
+		if !i.Super {
+			return i.permissions(ctx, r, g)
+		}
+	case found[0].Granted:
+		return r.QueryRow(ctx, g.sql("SELECT "+someoneHolds), pgx.QueryExecModeExec).Scan(&i.Enforced)
+	}
+	return nil
+}
+
+// List fills in Codes and Scoped of somebody whose SUPER_ADMIN allows everything, for a command that shows them.
+func (i *Identity) List(ctx context.Context, r db.Reader, cat schema.Catalog) error {
+	g, err := grantsIn(cat)
+	if err != nil || !i.Super {
+		return err
+	}
+	return i.permissions(ctx, r, g)
+}
+
+func (i *Identity) permissions(ctx context.Context, r db.Reader, g grants) error {
+	ids := make([]string, len(i.held))
+	for n, h := range i.held {
+		ids[n] = h.RoleID.String()
+	}
+	rows, err := r.Query(ctx, g.sql(permissionsOf), pgx.QueryExecModeExec, ids, i.Type)
+	if err != nil {
+		return err
+	}
+	var role uuid.UUID
+	var code string
+	_, err = pgx.ForEachRow(rows, []any{&role, &code}, func() error {
+		for _, h := range i.held {
+			switch {
+			case *h.RoleID != role:
+			case h.Everywhere:
+				i.Codes = append(i.Codes, code)
+			case h.Tenant != nil:
+				i.Scoped = append(i.Scoped, code+" "+h.Tenant.String())
+			}
+		}
+		return nil
+	})
+	for _, list := range []*[]string{&i.Codes, &i.Scoped} {
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
 	}
-	return nil
+	return err
 }
 
 // sql fills the holes of a statement.

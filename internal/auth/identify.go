@@ -2,7 +2,8 @@ package auth
 
 import (
 	"context"
-	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,8 +25,8 @@ type Proof struct {
 	Spare  bool    // the token is only a better proof of the name: where it is no longer good, the claim stands
 }
 
-// PossibleTables are the tables that a proof is looked up in, besides Tables.
-func (p Proof) PossibleTables() []string {
+// possibleTables are the tables that a proof is looked up in, besides Tables.
+func (p Proof) possibleTables() []string {
 	switch {
 	case isKey(p.Token):
 		return []string{schema.APIKeys}
@@ -48,21 +49,9 @@ type candidate struct {
 	Expires              *db.Time
 	Expired, Idle, Stale *bool
 	Scopes               []string
-	Granted              bool // somebody was ever given a role here
 }
 
-// fields are candidate's first, in order.
-var fields = []schema.Field{
-	{Name: "id", Type: "uuid"},
-	{Name: "username", Type: "text"},
-	{Name: "user_type", Type: "text"},
-	{Name: "status", Type: "text"},
-	{Name: "locked_until", Type: "timestamptz"},
-}
-
-// Every command pays for this statement, so it runs without the round trip of a preparation. The grants are
-// left to a second one, which runs where there are any: a new session reads the catalog for every table that
-// a statement names, and theirs, with what is around them, took 10 ms of a command's 85.
+// Columns of candidate's that say of what kind the proof is.
 const (
 	noSession  = `NULL::uuid, NULL::text, NULL::timestamptz, NULL::boolean, NULL::boolean, NULL::boolean, NULL::text[]`
 	ofSession  = `s.id, s.status, s.expires_at, s.expires_at <= now(), s.last_activity_at < now() - interval '30 minutes', s.last_activity_at < now() - interval '1 minute', NULL::text[]`
@@ -70,84 +59,145 @@ const (
 	ofAnAccess = `s.id, s.status, s.expires_at, s.expires_at <= now(), false, false, NULL::text[]`
 )
 
-// statement returns the query that finds the proof's candidate, and its arguments.
-func (p Proof) statement(g grants) (string, []any) {
-	granted := "false"
-	if g.holes != nil {
-		granted = "EXISTS (SELECT FROM idam.user_roles)"
-	}
-	session, from, args := noSession, "", []any{pgx.QueryExecModeExec}
+// Every command pays for the statement that finds the operator, so it is sent together with the question what
+// the tables look like, and may assume no column that some generation lacks. A name that the innermost FROM does
+// not have is looked for in the next one outside: a column that a table lacks is thus read from the row absent,
+// which stands around that table and no other.
+const userWhere = `
+LATERAL (SELECT x.*
+   FROM (SELECT NULL::text AS user_type, NULL::text AS status, NULL::timestamptz AS locked_until, true AS is_active, false AS is_deleted, false AS deleted) absent,
+LATERAL (SELECT o.id, o.username, user_type, status, locked_until, is_active IS NOT FALSE AND is_deleted IS NOT TRUE AND deleted IS NOT TRUE AS live
+           FROM idam.users o WHERE {condition}) x) u`
+
+// statement returns the query that finds the proof's candidate, with the roles that they hold where granted is
+// set, and its arguments.
+func (p Proof) statement(granted bool) (string, []string) {
+	user := func(condition string) string { return strings.Replace(userWhere, "{condition}", condition, 1) }
+	session, from := noSession, user("o.username = $1")
+	args := []string{p.Name}
 	switch {
 	case p.DBRole:
-		from = "idam.users u WHERE u.username = session_user::text"
+		from, args = user("o.username = session_user::text"), nil
 	case p.Access != nil:
-		session, from = ofAnAccess, "idam.users u LEFT JOIN idam.sessions s ON s.session_id = $2 AND s.user_id = u.id WHERE u.id = $1"
-		args = append(args, p.Access.User, p.Access.Session)
+		session, from = ofAnAccess, user("o.id = $1::uuid")+" LEFT JOIN idam.sessions s ON s.session_id = $2 AND s.user_id = u.id"
+		args = []string{p.Access.User.String(), p.Access.Session}
 	case isKey(p.Token):
 		id, _ := splitKey(p.Token)
-		session, from = ofKey, "idam.api_keys s JOIN idam.users u ON u.id = s.user_id WHERE s.key_id = $1 AND s.key_hash = $2"
-		args = append(args, id, fingerprint(p.Token))
+		session, from = ofKey, "(SELECT * FROM idam.api_keys WHERE key_id = $1 AND key_hash = $2) s, "+user("o.id = s.user_id")
+		args = []string{id, fingerprint(p.Token)}
 	case p.Token != "" && p.Spare:
-		session, from = ofSession, "idam.users u LEFT JOIN idam.sessions s ON s.session_id = $2 AND s.user_id = u.id WHERE u.username = $1"
-		args = append(args, p.Name, fingerprint(p.Token))
+		session, from = ofSession, user("o.username = $1")+" LEFT JOIN idam.sessions s ON s.session_id = $2 AND s.user_id = u.id"
+		args = []string{p.Name, fingerprint(p.Token)}
 	case p.Token != "":
-		session, from = ofSession, "idam.sessions s JOIN idam.users u ON u.id = s.user_id WHERE s.session_id = $1"
-		args = append(args, fingerprint(p.Token))
-	default:
-		from = "idam.users u WHERE u.username = $1"
-		args = append(args, p.Name)
+		session, from = ofSession, "(SELECT * FROM idam.sessions WHERE session_id = $1) s, "+user("o.id = s.user_id")
+		args = []string{fingerprint(p.Token)}
 	}
-	return "SELECT " + g.users.Select("u", fields) + ", (" + g.users.Live("u") + "), " + session + ", " + granted + " FROM " + from, args
+	if !granted {
+		return "SELECT u.*, " + session + ", " + noRoles + " FROM " + from, args
+	}
+	return "SELECT u.*, " + session + ", " + ofRoles + " FROM " + from + heldRoles, args
 }
 
-// Identify resolves a proof to an operator and, where roles are in use, finds what they may do: a live, ACTIVE user of type MASTER or SYSTEM
+// Identify reads the shape of the tables, and those of Tables with them, and resolves a proof to an operator, in
+// one round trip; where roles are in use and SUPER_ADMIN is none of the operator's, it takes a second to find what
+// they may do. An operator is a live, ACTIVE user of type MASTER or SYSTEM
 // who is not locked at this moment, by the username alone where one is claimed, so that a name cannot be
 // claimed through somebody's id or e-mail. Anything else is AUTHENTICATION_REQUIRED and names the reason;
 // the identity then says who was claimed.
-func Identify(ctx context.Context, r db.Reader, cat schema.Catalog, p Proof, now time.Time) (Identity, error) {
+func Identify(ctx context.Context, d *db.DB, p Proof, tables []string, now time.Time) (Identity, schema.Catalog, error) {
 	who := Identity{Operator: audit.Operator{Name: p.Name, Claimed: p.Name, AuthMethod: p.method()}}
+	cat := schema.Catalog{}
+	tables = slices.Concat(tables, p.possibleTables(), Tables)
+	slices.Sort(tables)
+	shape := cat.Question(slices.Compact(tables)...)
 	if p.Name == "" && p.method() == MethodClaim {
-		return who, fault.New(fault.Unauthenticated, "no operator is named").
+		if err := d.Together(ctx, shape); err != nil {
+			return who, cat, err
+		}
+		return who, cat, fault.New(fault.Unauthenticated, "no operator is named").
 			WithHint("say who you are: --operator NAME, CXGCTL_OPERATOR, or operator: in the profile")
 	}
-	for _, t := range p.PossibleTables() {
+	var found []identified
+	ask := func(granted bool) db.Question {
+		sql, args := p.statement(granted)
+		return db.Question{SQL: sql, Args: args, Read: func(rows pgx.Rows) (err error) {
+			found, err = pgx.CollectRows(rows, pgx.RowToStructByPos[identified])
+			return err
+		}}
+	}
+	known := false
+	readShape := shape.Read
+	shape.Read = func(rows pgx.Rows) error {
+		err := readShape(rows)
+		known = err == nil
+		return err
+	}
+	failed := d.Together(ctx, shape, ask(true))
+	if !known {
+		return who, cat, failed
+	}
+	for _, t := range p.possibleTables() {
 		if _, err := cat.Table(t); err != nil {
-			return who, err
+			return who, cat, err
 		}
 	}
 	g, err := grantsIn(cat)
 	if err != nil {
-		return who, err
+		return who, cat, err
 	}
-	sql, args := p.statement(g)
-	rows, err := r.Query(ctx, sql, args...)
+	if failed != nil && g.holes == nil { // for want of a table of roles
+		failed = d.Together(ctx, ask(false))
+	}
+	if failed != nil {
+		return who, cat, failed
+	}
+	if err := who.resolve(p, found, now); err != nil || g.holes == nil {
+		return who, cat, err
+	}
+	return who, cat, who.find(ctx, d, g, found)
+}
+
+// Claim returns nil where a claimed name is taken for an operator's, whatever they may do.
+func Claim(ctx context.Context, r db.Reader, name string, now time.Time) error {
+	p := Proof{Name: name}
+	sql, args := p.statement(false)
+	rows, err := r.Query(ctx, sql, pgx.QueryExecModeExec, args[0])
 	if err != nil {
-		return who, err
+		return err
 	}
-	u, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[candidate])
-	if errors.Is(err, pgx.ErrNoRows) {
-		return who, p.unknown()
-	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[identified])
 	if err != nil {
-		return who, err
+		return err
 	}
-	if who.Name == "" {
-		who.Name, who.Claimed = u.Username, u.Username
+	var who Identity
+	return who.resolve(p, found, now)
+}
+
+// resolve takes the proof for one of the users that it led to, of whom there is at most one.
+func (i *Identity) resolve(p Proof, found []identified, now time.Time) error {
+	if len(found) == 0 {
+		return p.unknown()
+	}
+	u := found[0].candidate
+	if i.Name == "" {
+		i.Name, i.Claimed = u.Username, u.Username
+	}
+	for _, other := range found {
+		if other.ID != u.ID {
+			return fault.New(fault.Unauthenticated, "the %s is of more than one user", p.noun())
+		}
 	}
 	if err := p.judge(u, now); err != nil {
-		return who, err
+		return err
 	}
 	if p.Spare && !u.proven() {
-		who.AuthMethod = MethodClaim
+		i.AuthMethod = MethodClaim
 	}
-	who.ID, who.Name, who.Type, who.Scopes = u.ID, u.Username, *u.Type, u.Scopes
-	if u.Session != nil && who.AuthMethod != MethodClaim {
-		who.Session = &Session{ID: *u.Session, Expires: u.Expires, stale: truth(u.Stale)}
+	i.ID, i.Name, i.Type, i.Scopes = u.ID, u.Username, *u.Type, u.Scopes
+	if u.Session != nil && i.AuthMethod != MethodClaim {
+		i.Session = &Session{ID: *u.Session, Expires: u.Expires, stale: truth(u.Stale)}
 	}
-	if u.Granted {
-		err = who.find(ctx, r, g)
-	}
-	return who, err
+	return nil
 }
 
 // proven says whether there is a session, and it is good.
@@ -156,11 +206,6 @@ func (u candidate) proven() bool {
 }
 
 func truth(b *bool) bool { return b != nil && *b }
-
-// Claim resolves a claimed name.
-func Claim(ctx context.Context, r db.Reader, cat schema.Catalog, name string, now time.Time) (Identity, error) {
-	return Identify(ctx, r, cat, Proof{Name: name}, now)
-}
 
 const touchSession = `UPDATE idam.sessions SET last_activity_at = now() WHERE id = $1 AND status = 'ACTIVE'`
 

@@ -28,12 +28,13 @@ type Identity struct {
 	Enforced bool   // some operator holds a role, so that permissions count
 	Super    bool   // holds SUPER_ADMIN, and so every permission
 	Roles    []string
-	Codes    []string // permissions everywhere
+	Codes    []string // permissions everywhere; of a Super after List alone, and so with Scoped
 	Scoped   []string // permissions in one tenant each: CODE, a space, the tenant's id
 	Scopes   []string // of a service's key: all that it may do; nil for everybody else
 	Session  *Session // the login or key that proved it; nil for a claim and a database role
 
 	level *int
+	held  []holding
 }
 
 // Session is the login or the key behind an identity.

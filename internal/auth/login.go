@@ -129,6 +129,7 @@ func (a *account) refusal(right bool, now time.Time) *fault.Error {
 // Attempt is somebody at the door: a name, and whether the password fits.
 type Attempt struct {
 	Username string
+	DryRun   bool // lets nobody in: what a right password would do is rolled back, and a wrong one counts all the same
 	seen     *account
 	right    bool
 }
@@ -176,6 +177,7 @@ func (d *Door) Enter(ctx context.Context, pool *db.DB, l *audit.Ledger, a Attemp
 		}
 		right := a.right && now != nil && a.seen.Hash != nil && now.Hash != nil && *now.Hash == *a.seen.Hash
 		if refused = now.refusal(right, tx.Now); refused == nil {
+			l.DryRun = a.DryRun
 			var changes []audit.Change
 			in, changes, err = d.admit(ctx, tx, now)
 			return changes, err

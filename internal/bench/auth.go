@@ -13,52 +13,69 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/devdb"
 	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// identity measures what a one-off command pays to know its operator and what they may do, in a session of
-// its own each time, as a command has: the tables' shape and the statement. The yardstick is the same
-// command without: the shape of its own table alone.
-func identity(ctx context.Context, w io.Writer, s devdb.Status, rounds int) error {
+// identity measures what a one-off command, users get, pays to know its operator and what they may do: in this
+// process, in a session of its own each time, as a command has. The yardstick is the same command without an
+// operator: it connects, reads the shape of its own table, and finds the same user.
+func identity(ctx context.Context, w io.Writer, s devdb.Status, dir string, rounds int) error {
+	const (
+		none  = "DELETE FROM idam.user_roles"
+		grant = none + "; INSERT INTO idam.user_roles (user_id, role_id) SELECT u.id, r.id FROM idam.users u, idam.roles r WHERE u.username = 'admin' AND "
+		super = grant + "r.code = 'SUPER_ADMIN'"
+		other = grant + "r.id = (SELECT role_id FROM idam.role_permissions JOIN idam.roles x ON x.id = role_id WHERE x.code <> 'SUPER_ADMIN' GROUP BY role_id ORDER BY count(*) DESC LIMIT 1)"
+	)
 	ways := []struct {
 		name, goal string
-		tables     []string
-		check      bool
+		find       func(context.Context, string) error
 		grants     string
 	}{
-		{"connect, shape of one table, no operator", "", []string{schema.Users}, false, "DELETE FROM idam.user_roles"},
-		{"operator, nothing enforced", "≤ +2 ms", auth.Tables, true, "DELETE FROM idam.user_roles"},
-		{"operator, SUPER_ADMIN", "≤ +2 ms", auth.Tables, true, "INSERT INTO idam.user_roles (user_id, role_id) SELECT u.id, r.id FROM idam.users u, idam.roles r WHERE u.username = 'admin' AND r.code = 'SUPER_ADMIN' AND NOT EXISTS (SELECT FROM idam.user_roles)"},
+		{"users get without an operator", "", alone, none},
+		{"operator, nothing enforced", "≤ +2 ms, +1 trip", known, none},
+		{"operator, SUPER_ADMIN", "≤ +2 ms, +1 trip", known, super},
+		{"operator, a role with permissions", "≤ +2 ms, +1 trip", known, other},
 	}
 	owner, err := pgx.Connect(ctx, s.DSN("mgmt"))
 	if err != nil {
 		return err
 	}
 	defer owner.Close(ctx)
-	times := make([][]time.Duration, len(ways))
+	counter, err := count(dir, s)
+	if err != nil {
+		return err
+	}
+	defer counter.close()
+	times, trips := make([][]time.Duration, len(ways)), make([]int, len(ways))
 	for round := range rounds + 1 {
 		for i, way := range ways {
 			if _, err := owner.Exec(ctx, way.grants); err != nil {
 				return err
 			}
-			took, err := check(ctx, s.DSN("mgmt"), way.tables, way.check)
-			if err != nil {
+			if round == 0 {
+				if err := way.find(ctx, counter.dsn); err != nil {
+					return err
+				}
+				trips[i] = counter.taken()
+				continue
+			}
+			start := time.Now()
+			if err := way.find(ctx, s.DSN("mgmt")); err != nil {
 				return err
 			}
-			if round > 0 {
-				times[i] = append(times[i], took)
-			}
+			times[i] = append(times[i], time.Since(start))
 		}
 	}
-	if _, err := owner.Exec(ctx, "DELETE FROM idam.user_roles"); err != nil {
+	if _, err := owner.Exec(ctx, none); err != nil {
 		return err
 	}
 	var yardstick time.Duration
 	for i, way := range ways {
 		slices.Sort(times[i])
 		median := times[i][len(times[i])/2]
-		title, more := "", fmt.Sprintf("%+.2f ms", float64((median-yardstick).Microseconds())/1000)
+		title, more := "", fmt.Sprintf("%+.2f ms, %+d trips", float64((median-yardstick).Microseconds())/1000, trips[i]-trips[0])
 		if i == 0 {
-			title, yardstick, more = "who, and may they, unix socket", median, ""
+			title, yardstick, more = "who, and may they, unix socket", median, fmt.Sprint(trips[0], " trips")
 		}
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%.1f ms\t%.1f ms\t%s\t%s\n", title, way.name,
 			float64(median.Microseconds())/1000, float64(times[i][0].Microseconds())/1000, more, way.goal)
@@ -66,17 +83,39 @@ func identity(ctx context.Context, w io.Writer, s devdb.Status, rounds int) erro
 	return nil
 }
 
-// check does what a command does before its own work, and says how long that took.
-func check(ctx context.Context, dsn string, tables []string, operator bool) (time.Duration, error) {
-	start := time.Now()
+// alone is users get without an operator.
+func alone(ctx context.Context, dsn string) error {
+	return get(ctx, dsn, func(d *db.DB) (schema.Catalog, error) { return schema.Read(ctx, d, schema.Users) })
+}
+
+// known is users get as cxgctl runs it.
+func known(ctx context.Context, dsn string) error {
+	return get(ctx, dsn, func(d *db.DB) (schema.Catalog, error) {
+		who, cat, err := auth.Identify(ctx, d, auth.Proof{Name: "admin"}, []string{schema.Users}, time.Now())
+		if err == nil {
+			err = who.Permit("USER_READ", nil)
+		}
+		return cat, err
+	})
+}
+
+func get(ctx context.Context, dsn string, begin func(*db.DB) (schema.Catalog, error)) error {
 	d, err := db.Open(ctx, db.Options{Name: "manager", URL: dsn, Timeout: 30 * time.Second})
 	if err != nil {
-		return 0, err
+		return err
 	}
-	defer d.Close() // which waits, and is nobody's cost
-	cat, err := schema.Read(ctx, d, tables...)
-	if err == nil && operator {
-		_, err = auth.Claim(ctx, d, cat, "admin", time.Now())
+	defer func() { go d.Close() }() // which waits, and is nobody's cost
+	cat, err := begin(d)
+	if err != nil {
+		return err
 	}
-	return time.Since(start), err
+	t, err := users.In(cat)
+	if err != nil {
+		return err
+	}
+	found, err := t.Find(ctx, d, []string{"admin"}, "", false)
+	if err != nil {
+		return err
+	}
+	return found[0].Err
 }

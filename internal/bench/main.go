@@ -117,7 +117,7 @@ func run(n scale) (err error) {
 			}
 			return nil
 		}},
-		{"identity", func() error { return identity(ctx, w, status, n.rounds) }},
+		{"identity", func() error { return identity(ctx, w, status, dir, n.rounds) }},
 		{"exports", func() error { return measureExports(ctx, w, tool, dir, n.exports, status) }},
 		{"seals", func() error { return measureSeals(ctx, w, tool, status.DSN("mgmt"), dir) }},
 		{"imports", func() error {

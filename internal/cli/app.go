@@ -36,6 +36,7 @@ type app struct {
 	getenv         func(string) string
 	started        time.Time
 	running        bool // a command's own code has begun
+	completing     bool // a shell asks what could stand next
 
 	global struct {
 		config, profile, operator, reason, ticket string

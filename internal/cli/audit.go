@@ -56,7 +56,9 @@ func (a *app) auditList() *cobra.Command {
 			a.global.operator, operators = operators[0], operators[1:]
 		}
 		if len(operators) > 0 {
-			f.Operator = operators[len(operators)-1]
+			if f.Operator = operators[len(operators)-1]; f.Operator == "" {
+				return emptyFilter("operator")
+			}
 			a.spare = f.Operator
 		}
 		return run(cmd, args)
@@ -70,6 +72,7 @@ func (a *app) auditList() *cobra.Command {
 	fs.StringVar(&f.Op, "op", "", "`id` of the operation: everything that one command did")
 	fs.Var(&since, "since", "from this `time` on: RFC 3339, a date, or an age such as 7d")
 	fs.Var(&until, "until", "before this `time`")
+	narrowing(cmd, "resource", "resource-id", "action", "result", "op")
 	must(cmd.RegisterFlagCompletionFunc("action", complete(audit.Actions...)))
 	must(cmd.RegisterFlagCompletionFunc("result", complete(audit.Results...)))
 	page.bindExport(cmd)

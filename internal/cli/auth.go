@@ -54,12 +54,14 @@ var loginView = output.View{Table: []string{"username", "expires_at", "kept_in"}
 func (a *app) authLogin() *cobra.Command {
 	var username string
 	var stdin bool
+	var flags changeFlags
 	cmd := &cobra.Command{
 		Use: "login [--username U]", Short: "Log in with a password; the login lasts 8 hours, or 30 minutes without use", Args: exactly(),
 		Long: `Log in with a password; the login lasts 8 hours, or 30 minutes without use.
 
 The token is kept in the desktop's keyring, or where there is none in a file that only you can read. Wrong
-passwords are counted, and lock the account for a while.`,
+passwords are counted, and lock the account for a while. With --dry-run a right password logs nobody in, and a
+wrong one counts all the same: else it would be a way to guess.`,
 		Example: "  cxgctl auth login --username ada\n  pass show cxg/ada | cxgctl auth login --username ada --password-stdin",
 	}
 	cmd.RunE = a.apart(func(ctx context.Context, cmd *cobra.Command) error {
@@ -82,6 +84,7 @@ passwords are counted, and lock the account for a while.`,
 		if err != nil {
 			return err
 		}
+		attempt.DryRun = flags.dryRun
 		l, err := audit.Open(ctx, s.db, s.cat, attempt.By(), a.origin(cmd))
 		if err != nil {
 			return err
@@ -90,9 +93,13 @@ passwords are counted, and lock the account for a while.`,
 		if err != nil {
 			return err
 		}
+		if l.DryRun {
+			return a.printDryRun(l)
+		}
 		a.clock.done()
 		return a.keepLogin(s, in)
 	})
+	flags.bind(cmd)
 	cmd.Flags().StringVar(&username, "username", "", "who (default: the operator that is named otherwise, else a prompt)")
 	cmd.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from the first line of standard input")
 	open(cmd)
@@ -168,9 +175,10 @@ func (a *app) firstLine() (string, error) {
 
 func (a *app) authLogout() *cobra.Command {
 	var all bool
+	var flags changeFlags
 	cmd := &cobra.Command{
 		Use: "logout", Short: "End your login; --all ends every one that you have anywhere", Args: exactly(),
-		Example: "  cxgctl auth logout\n  cxgctl auth logout --all",
+		Example: "  cxgctl auth logout\n  cxgctl auth logout --all --yes",
 	}
 	cmd.RunE = a.apart(func(ctx context.Context, cmd *cobra.Command) error {
 		s, err := a.session(ctx, cmd)
@@ -181,6 +189,9 @@ func (a *app) authLogout() *cobra.Command {
 		kept := place.Peek()
 		if fault.Is(err, fault.Unauthenticated) && kept != nil && !all {
 			a.note("the login had ended already")
+			if flags.dryRun {
+				return nil
+			}
 			return place.Forget()
 		}
 		if err != nil {
@@ -192,38 +203,48 @@ func (a *app) authLogout() *cobra.Command {
 		if s.who.AuthMethod == auth.MethodKey {
 			return fault.New(fault.Usage, "a key is no login").WithHint("cxgctl keys revoke ends one")
 		}
-		n, err := a.endLogins(ctx, s, cmd, all)
+		l, err := a.endLogins(ctx, s, cmd, all, flags.dryRun)
 		if err != nil {
 			return err
 		}
-		a.note("%s ended", plural(n, "login"))
+		if l.DryRun {
+			return a.printDryRun(l)
+		}
+		a.note("%s ended", plural(len(l.Entries()), "login"))
 		if kept == nil || kept.Username != s.by.Name {
 			return nil
 		}
 		return place.Forget()
 	})
+	flags.bind(cmd)
 	cmd.Flags().BoolVar(&all, "all", false, "every login of yours, on whatever machine, and tokens that auth token made")
 	needs(cmd, anyOperator)
 	return cmd
 }
 
-func (a *app) endLogins(ctx context.Context, s *session, cmd *cobra.Command, all bool) (int, error) {
+// endLogins ends the login of this run, or all of the operator's. Those may be on other machines, and of jobs that
+// run at this moment, so all of them are asked about as what cannot be taken back is.
+func (a *app) endLogins(ctx context.Context, s *session, cmd *cobra.Command, all, dryRun bool) (*audit.Ledger, error) {
 	cat, err := readTables(ctx, s, append(auth.DoorTables, tables(cmd)...))
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	door, err := auth.DoorIn(cat, userAgent(), auth.Lock{})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	l, err := audit.Open(ctx, s.db, cat, s.by, a.origin(cmd))
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	if all {
-		return door.Leave(ctx, l, nil)
+	l.DryRun = dryRun
+	if !all {
+		return l, door.Leave(ctx, l, &s.who.Session.ID)
 	}
-	return door.Leave(ctx, l, &s.who.Session.ID)
+	if err := a.question(ctx, l, "end every login of "+s.by.Name); err != nil {
+		return nil, err
+	}
+	return l, door.Leave(ctx, l, nil)
 }
 
 // whoami is an operator as cxgctl sees them.
@@ -250,7 +271,10 @@ func (a *app) authWhoami() *cobra.Command {
 		Use: "whoami", Short: "Show the operator, how they are known, and what they may do", Args: exactly(),
 		Example: "  cxgctl auth whoami\n  cxgctl auth whoami --jq '.data.permissions[]'",
 	}
-	cmd.RunE = a.reading(func(_ context.Context, s *session, _ *cobra.Command, _ []string) error {
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
+		if err := s.who.List(ctx, s.db, s.cat); err != nil {
+			return err
+		}
 		w := whoami{
 			ID: s.who.ID, Username: s.who.Name, UserType: s.who.Type, Method: s.who.AuthMethod, Database: s.db.Where(),
 			PermissionsEnforced: s.who.Enforced, Roles: append([]string{}, s.who.Roles...), Permissions: s.who.Holds(),

@@ -15,7 +15,6 @@ import (
 	"github.com/cxgctl/cxgctl/internal/doctor"
 	"github.com/cxgctl/cxgctl/internal/migrate"
 	"github.com/cxgctl/cxgctl/internal/output"
-	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 func (a *app) doctorCommand() *cobra.Command {
@@ -159,10 +158,7 @@ func (a *app) findTargets(ctx context.Context, cmd *cobra.Command, in *doctor.In
 	}
 	in.Operator = doctor.Operator{
 		Name: a.cfg.Operator, Source: a.cfg.Sources["operator"],
-		Accept: func(ctx context.Context, r db.Reader, cat schema.Catalog) error {
-			_, err := auth.Claim(ctx, r, cat, a.cfg.Operator, time.Now())
-			return err
-		},
+		Accept: func(ctx context.Context, r db.Reader) error { return auth.Claim(ctx, r, a.cfg.Operator, time.Now()) },
 	}
 }
 

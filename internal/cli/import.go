@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/imports"
 	"github.com/cxgctl/cxgctl/internal/intake"
@@ -147,6 +148,9 @@ func (a *app) importFile(ctx context.Context, w *writer, file *intake.File, f *i
 		o.Atomic = true // what was committed could not be rolled back
 	}
 	run, err := n.begin(w, o)
+	if fault.Is(err, fault.PermissionDenied) {
+		w.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: n.resource, Name: file.Name}, Action: audit.Update}, err)
+	}
 	if err != nil {
 		return err
 	}

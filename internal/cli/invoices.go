@@ -66,12 +66,14 @@ func (f *invoiceFilter) bind(cmd *cobra.Command) {
 	fs.BoolVar(&f.Overdue, "overdue", false, "only those past due today (UTC) and neither PAID nor CANCELED")
 	fs.Var(&f.minTotal, "min-total", "total_amount of at least this `amount`, an exact decimal")
 	fs.Var(&f.maxTotal, "max-total", "total_amount of at most this `amount`")
+	narrowing(cmd, "status", "currency", "search")
 	must(cmd.RegisterFlagCompletionFunc("status", complete(invoices.Statuses...)))
 }
 
 // bindMethods adds the filter by payment method, which a command that sets one does without.
 func (f *invoiceFilter) bindMethods(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&f.PaymentMethods, "payment-method", nil, "only these `methods`: CREDIT_CARD, BANK_TRANSFER, PAYPAL, WIRE_TRANSFER, CHECK")
+	narrowing(cmd, "payment-method")
 	must(cmd.RegisterFlagCompletionFunc("payment-method", complete(invoices.PaymentMethods...)))
 }
 

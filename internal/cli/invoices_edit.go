@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/edit"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/invoices"
 	"github.com/cxgctl/cxgctl/internal/output"
@@ -107,6 +108,9 @@ func (a *app) invoicesUpdate() *cobra.Command {
 	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
 		patch.Values = values.read(&patch.Refused)
 		patch.IfUpdatedAt = since.value(cmd)
+		if patch.Empty() {
+			return edit.Nothing("invoices update")
+		}
 		var err error
 		if patch.Force, err = force.given(a); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/tenants"
@@ -76,6 +77,7 @@ func (a *app) membersList() *cobra.Command {
 	})
 	cmd.Flags().StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: ACTIVE, INACTIVE, SUSPENDED, LEFT (default: all but LEFT)")
 	cmd.Flags().StringVar(&f.Search, "search", "", "literal `text` in username, full name or e-mail")
+	narrowing(cmd, "status", "search")
 	must(cmd.RegisterFlagCompletionFunc("status", complete(tenants.MemberStatuses...)))
 	page.bind(cmd)
 	a.bindReveal(cmd)
@@ -135,7 +137,7 @@ func (a *app) membersUpdate() *cobra.Command {
 	var values memberFlags
 	var status typed
 	var unset []string
-	cmd := a.onMember("update TENANT USER", "Change a membership", "update the membership of",
+	cmd := a.onMember("update TENANT USER", "Change a membership", "update the membership of", a.protect,
 		func(ctx context.Context, w *writer, m *tenants.Members, cmd *cobra.Command, seen tenants.Member) (tenants.Member, error) {
 			x := values.read(cmd)
 			x.Status, x.Unset = status.value(), unset
@@ -150,7 +152,7 @@ func (a *app) membersUpdate() *cobra.Command {
 }
 
 func (a *app) membersRemove() *cobra.Command {
-	cmd := a.onMember("remove TENANT USER", "End a membership; the row stays, as one that LEFT", "remove",
+	cmd := a.onMember("remove TENANT USER", "End a membership; the row stays, as one that LEFT", "remove", a.question,
 		func(ctx context.Context, w *writer, m *tenants.Members, _ *cobra.Command, seen tenants.Member) (tenants.Member, error) {
 			return m.Remove(ctx, w.Ledger, seen, today())
 		})
@@ -158,8 +160,8 @@ func (a *app) membersRemove() *cobra.Command {
 	return cmd
 }
 
-// onMember is a command that changes a membership that there is.
-func (a *app) onMember(use, short, verb string,
+// onMember is a command that changes a membership that there is, once ask has nothing against it.
+func (a *app) onMember(use, short, verb string, ask func(context.Context, *audit.Ledger, string) error,
 	change func(context.Context, *writer, *tenants.Members, *cobra.Command, tenants.Member) (tenants.Member, error),
 ) *cobra.Command {
 	var name refFlags
@@ -178,7 +180,7 @@ func (a *app) onMember(use, short, verb string,
 		if err != nil {
 			return a.failedOn(ctx, w, "member", u.Name+" of "+tenants.Noun.Call(t), err)
 		}
-		if err := a.protect(ctx, w.Ledger, verb+" "+u.Name+" of "+tenants.Noun.Call(t)); err != nil {
+		if err := ask(ctx, w.Ledger, verb+" "+u.Name+" of "+tenants.Noun.Call(t)); err != nil {
 			return err
 		}
 		after, err := change(ctx, w, m, cmd, seen)

@@ -9,6 +9,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/edit"
+	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/ref"
 	"github.com/cxgctl/cxgctl/internal/users"
@@ -113,6 +114,9 @@ func (n noun[T]) editSeen(ctx context.Context, a *app, w *writer, how refFlags, 
 		return err
 	}
 	e, err := change(t, row)
+	if fault.Is(err, fault.Usage) {
+		return err // nothing was tried
+	}
 	if err != nil {
 		return n.failed(ctx, w, name, row, err)
 	}

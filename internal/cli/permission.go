@@ -92,6 +92,9 @@ func nounOf(cmd *cobra.Command) string {
 // blocked leaves the audit row of an attempt that was refused for who the operator is, as well as that
 // can be done.
 func (a *app) blocked(ctx context.Context, s *session, cmd *cobra.Command, about audit.Subject, cause error) {
+	if a.completing {
+		return
+	}
 	cat, err := schema.Read(ctx, s.db, schema.AuditTables...) // a command that reads did not ask for it
 	if err != nil {
 		return

@@ -216,7 +216,7 @@ SELECT count(*) FROM idam.users u JOIN idam.user_roles ur ON ur.user_id = u.id W
 		{"users", "status", "VICTIM", "--set", "SUSPENDED"},
 		{"users", "update", "VICTIM", "--status", "INACTIVE"},
 		{"users", "delete", "VICTIM", "--yes"},
-		{"roles", "revoke", "SUPER_ADMIN", "VICTIM"},
+		{"roles", "revoke", "SUPER_ADMIN", "VICTIM", "--yes"},
 	} {
 		for range 5 {
 			if _, err := query(t.Context(), pair.Manager, fill); err != nil {

@@ -86,7 +86,7 @@ func (a *app) jwtSecret() (string, error) {
 	return config.ReadSecret("auth.jwt_secret_file", a.cfg.JWTSecret)
 }
 
-// session connects and resolves the operator, in one round trip, and refuses a command whose permission
+// session connects, resolves the operator and refuses a command whose permission
 // they lack. An operator or a command that is refused leaves a BLOCKED row, where there is a log to leave
 // it in; args are what the command was about.
 func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (*session, error) {
@@ -98,11 +98,7 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 	if err != nil {
 		return s, err
 	}
-	wanted := slices.Concat(tables(cmd), p.PossibleTables(), auth.Tables)
-	if s.cat, err = readTables(ctx, s, wanted); err != nil {
-		return s, err
-	}
-	s.who, err = auth.Identify(ctx, s.db, s.cat, p, time.Now())
+	s.who, s.cat, err = auth.Identify(ctx, s.db, p, tables(cmd), time.Now())
 	s.by = s.who.Operator
 	if fault.Is(err, fault.Unauthenticated) && s.by.Claimed != "" {
 		a.blocked(ctx, s, cmd, audit.Subject{Resource: "user", Name: s.by.Claimed}, err)

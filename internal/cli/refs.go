@@ -24,9 +24,10 @@ func (r *refFlags) bindDeleted(cmd *cobra.Command, nouns string) {
 	cmd.Flags().BoolVar(&r.deleted, "include-deleted", false, "deleted "+nouns+" too")
 }
 
-// completeLive offers what a query finds. It stays silent wherever it cannot know anything.
+// completeLive offers what a query finds. It stays silent wherever it cannot know anything, in the audit log too:
+// nobody tried anything who pressed TAB.
 func (a *app) completeLive(cmd *cobra.Command, find func(context.Context, *session) ([]string, error)) ([]string, cobra.ShellCompDirective) {
-	a.global.quiet = true
+	a.global.quiet, a.completing = true, true
 	s, err := a.session(cmd.Context(), cmd)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp

@@ -54,6 +54,7 @@ func (a *app) rolesList() *cobra.Command {
 	})
 	cmd.Flags().StringVar(&user, "user", "", "only those that this `user` holds")
 	cmd.Flags().StringVar(&f.Search, "search", "", "literal `text` in code or name")
+	narrowing(cmd, "user", "search")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
 	page.bind(cmd)
 	needs(cmd, "ROLE_LIST")
@@ -165,7 +166,7 @@ func (a *app) rolesRevoke() *cobra.Command {
 		if err != nil {
 			return a.failedOn(ctx, w, "role", args[0], err)
 		}
-		if err := a.protect(ctx, w.Ledger, "revoke "+g.Role.Code+" from "+g.To.Name); err != nil {
+		if err := a.question(ctx, w.Ledger, "revoke "+g.Role.Code+" from "+g.To.Name); err != nil {
 			return err
 		}
 		gone, err := t.Revoke(ctx, w.Ledger, g)

@@ -161,6 +161,9 @@ func (a *app) reading(fn func(ctx context.Context, s *session, cmd *cobra.Comman
 		if err := a.printer(cmd); err != nil {
 			return err
 		}
+		if err := refuseEmpty(cmd); err != nil {
+			return err
+		}
 		ctx, cancel := a.clock.start(ctx, a.cfg.Timeout)
 		defer cancel()
 		s, err := a.session(ctx, cmd, args...)

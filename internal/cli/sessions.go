@@ -61,6 +61,7 @@ func endingList[T any](a *app, short, permission string, view output.View, in fu
 	cmd.Flags().StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: ACTIVE, EXPIRED, INACTIVE, REVOKED")
 	cmd.Flags().BoolVar(&f.Live, "live", false, "only those that are good at this moment")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
+	narrowing(cmd, "user", "status")
 	page.bind(cmd)
 	needs(cmd, permission)
 	return records[T](a, cmd)
@@ -109,6 +110,7 @@ func (a *app) loginsList() *cobra.Command {
 	cmd.Flags().Var(&since, "since", "from this `time` on: RFC 3339, a date, or an age such as 7d")
 	cmd.Flags().Var(&until, "until", "before this `time`")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
+	narrowing(cmd, "user", "address")
 	page.bind(cmd)
 	needs(cmd, "AUDIT_LIST")
 	return records[sessions.Login](a, cmd)
@@ -140,6 +142,7 @@ func (a *app) sessionsRevoke() *cobra.Command {
 	cmd.Example = "  cxgctl sessions revoke --user ada --reason 'lost the laptop'\n  cxgctl sessions revoke --all-expired"
 	cmd.Flags().StringVar(&user, "user", "", "every ACTIVE session of this `user`")
 	cmd.Flags().BoolVar(&expired, "all-expired", false, "mark those as EXPIRED whose time is over and that still say ACTIVE")
+	narrowing(cmd, "user")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
 	return cmd
 }
@@ -178,7 +181,11 @@ func revocation[T any](a *app, use, short string, view output.View, in func(sche
 				return err
 			}
 		}
-		if err := a.protect(ctx, w.Ledger, short); err != nil {
+		ask := a.question
+		if e.Expired {
+			ask = a.protect // what is over already is nobody's loss
+		}
+		if err := ask(ctx, w.Ledger, ending(cmd, args)); err != nil {
 			return err
 		}
 		gone, err := t.Revoke(ctx, w.Ledger, e)
@@ -195,6 +202,17 @@ func revocation[T any](a *app, use, short string, view output.View, in func(sche
 	flags.bindBatch(cmd)
 	needs(cmd, "API_KEY_DELETE")
 	return records[T](a, cmd)
+}
+
+// ending says in a question what a revocation ends.
+func ending(cmd *cobra.Command, named []string) string {
+	if user := cmd.Flags().Lookup("user"); user != nil && user.Changed {
+		return "end the sessions of " + user.Value.String()
+	}
+	if len(named) == 1 {
+		return "end " + nounOf(cmd) + " " + named[0]
+	}
+	return "end " + plural(len(named), nounOf(cmd))
 }
 
 // failedOn leaves the audit row of an attempt on something that was not found, and passes the error on.

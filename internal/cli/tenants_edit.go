@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cxgctl/cxgctl/internal/edit"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/tenants"
@@ -112,6 +113,9 @@ func (a *app) tenantsUpdate() *cobra.Command {
 		patch.Today = today()
 		patch.Values = values.read(&patch.Refused)
 		patch.IfUpdatedAt = since.value(cmd)
+		if patch.Empty() {
+			return edit.Nothing("tenants update")
+		}
 		return tenantNoun.editSeen(ctx, a, w, name, args[0], "update", func(t editable[tenants.Tenant], seen tenants.Tenant) (tenants.Edit, error) {
 			return t.(*tenants.Table).Change(seen, patch)
 		}, a.printTenant)

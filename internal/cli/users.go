@@ -63,6 +63,7 @@ func (f *userFilter) bind(cmd *cobra.Command) {
 	fs.Var(&f.createdAfter, "created-after", "created after this `time`: RFC 3339, a date, or an age such as 30d or 12h")
 	fs.Var(&f.lastLoginBefore, "last-login-before", "last logged in before this `time`")
 	fs.BoolVar(&f.Locked, "locked", false, "only those who cannot log in for a lock")
+	narrowing(cmd, "status", "user-type", "search")
 	must(cmd.RegisterFlagCompletionFunc("status", complete(users.Statuses...)))
 	must(cmd.RegisterFlagCompletionFunc("user-type", complete(users.Types...)))
 }

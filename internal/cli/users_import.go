@@ -71,6 +71,11 @@ func (f *usersImportFlags) begin(w *writer, o imports.Options) (importRun, error
 		return run, fault.New(fault.Usage, "--generate-passwords and --passwords-out go together").
 			WithHint("a made-up password that is written nowhere helps nobody")
 	}
+	if o.OnConflict == imports.Update {
+		if err := w.who.Permit("USER_UPDATE", nil); err != nil {
+			return run, err
+		}
+	}
 	t, err := w.users()
 	if err != nil {
 		return run, err
@@ -79,7 +84,10 @@ func (f *usersImportFlags) begin(w *writer, o imports.Options) (importRun, error
 	if err != nil {
 		return run, err
 	}
-	mine := users.ImportOptions{Restore: f.restore, NoPasswords: f.noPasswords, Hash: hash, Columns: w.mayImport(o.OnConflict == imports.Update)}
+	mine := users.ImportOptions{
+		Restore: f.restore, NoPasswords: f.noPasswords, Hash: hash,
+		Joins: w.who.Permit("TENANT_UPDATE", nil), Grants: w.who.Permit("PERMISSION_MANAGE", nil),
+	}
 	if f.generate {
 		passwords, err := openPasswords(f.passwordsOut, w.DryRun)
 		if err != nil {
@@ -92,26 +100,4 @@ func (f *usersImportFlags) begin(w *writer, o imports.Options) (importRun, error
 		return t.Import(ctx, w.Ledger, w.cat, file, mine)
 	}
 	return run, nil
-}
-
-// mayImport says what else than new users an operator must be allowed, for what the file holds.
-func (w *writer) mayImport(updates bool) func(has func(string) bool) error {
-	return func(has func(string) bool) error {
-		for _, x := range []struct {
-			wanted bool
-			code   string
-		}{
-			{updates, "USER_UPDATE"},
-			{has("tenant"), "TENANT_UPDATE"},
-			{has("roles"), "PERMISSION_MANAGE"},
-		} {
-			if !x.wanted {
-				continue
-			}
-			if err := w.who.Permit(x.code, nil); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 }

@@ -76,7 +76,7 @@ type Operator struct {
 	Name   string // "" if nobody is named
 	Source string // what names them
 	// Accept says why commands would refuse them.
-	Accept func(ctx context.Context, r db.Reader, cat schema.Catalog) error
+	Accept func(ctx context.Context, r db.Reader) error
 }
 
 // subject is one database while it is looked at.

@@ -17,10 +17,9 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/migrate"
-	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-func accept(context.Context, db.Reader, schema.Catalog) error { return nil }
+func accept(context.Context, db.Reader) error { return nil }
 
 func find(t *testing.T, results []Result, check string) Result {
 	t.Helper()

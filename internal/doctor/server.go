@@ -222,7 +222,7 @@ func operator(ctx context.Context, s *subject) (Finding, error) {
 	if s.catalog[schema.Users] == nil {
 		return skipped("%s is named, but there is no %s to look them up in", o.Name, schema.Users), nil
 	}
-	if err := o.Accept(ctx, s.db, s.catalog); err != nil {
+	if err := o.Accept(ctx, s.db); err != nil {
 		return Finding{}, err
 	}
 	f := fine("%s is accepted", o.Name)

@@ -89,6 +89,9 @@ func (t *Table) Change(ctx context.Context, r db.Reader, seen Invoice, patch Pat
 	return e, nil
 }
 
+// Empty says whether the patch names nothing to change.
+func (p Patch) Empty() bool { return len(p.given()) == 0 && p.Refused.Err() == nil }
+
 // given names the fields that the patch speaks of.
 func (p Patch) given() []string {
 	var full Invoice

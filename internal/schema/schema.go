@@ -81,33 +81,45 @@ SELECT CASE a.attrelid {numbers} END, a.attnum, a.attname, format_type(a.atttypi
 // Read asks the catalog, in one round trip, for the named tables; one that does not exist is absent
 // from the result.
 func Read(ctx context.Context, r db.Reader, tables ...string) (Catalog, error) {
-	names, numbers := make([]string, len(tables)), make([]string, len(tables))
+	cat := Catalog{}
+	q := cat.Question(tables...)
 	args := []any{pgx.QueryExecModeExec}
-	for i, name := range tables {
-		names[i] = fmt.Sprintf("to_regclass($%d)::oid", i+1)
-		numbers[i] = fmt.Sprintf("WHEN %s THEN %d", names[i], i)
+	for _, name := range tables {
 		args = append(args, name)
 	}
-	sql := strings.NewReplacer("{names}", strings.Join(names, ", "), "{numbers}", strings.Join(numbers, " ")).Replace(readCatalog)
-	rows, err := r.Query(ctx, sql, args...)
+	rows, err := r.Query(ctx, q.SQL, args...)
 	if err != nil {
 		return nil, err
 	}
-	cat := Catalog{}
+	return cat, q.Read(rows)
+}
+
+// Question is what Read asks, to be sent together with others; its answer goes into c.
+func (c Catalog) Question(tables ...string) db.Question {
+	names, numbers := make([]string, len(tables)), make([]string, len(tables))
+	for i := range tables {
+		names[i] = fmt.Sprintf("to_regclass($%d)::oid", i+1)
+		numbers[i] = fmt.Sprintf("WHEN %s THEN %d", names[i], i)
+	}
+	sql := strings.NewReplacer("{names}", strings.Join(names, ", "), "{numbers}", strings.Join(numbers, " ")).Replace(readCatalog)
+	return db.Question{SQL: sql, Args: tables, Read: func(rows pgx.Rows) error { return c.read(rows, tables) }}
+}
+
+func (c Catalog) read(rows pgx.Rows, tables []string) error {
 	var table int
-	var c Column
-	_, err = pgx.ForEachRow(rows, []any{&table, &c.place, &c.Name, &c.Type, &c.NotNull}, func() error {
+	var column Column
+	_, err := pgx.ForEachRow(rows, []any{&table, &column.place, &column.Name, &column.Type, &column.NotNull}, func() error {
 		name := tables[table]
-		if cat[name] == nil {
-			cat[name] = &Table{Name: name}
+		if c[name] == nil {
+			c[name] = &Table{Name: name}
 		}
-		cat[name].Columns = append(cat[name].Columns, c)
+		c[name].Columns = append(c[name].Columns, column)
 		return nil
 	})
-	for _, t := range cat {
+	for _, t := range c {
 		slices.SortFunc(t.Columns, func(a, b Column) int { return cmp.Compare(a.place, b.place) })
 	}
-	return cat, err
+	return err
 }
 
 // Table returns the named table, or a DATABASE_ERROR that says what to do about its absence.

@@ -133,6 +133,9 @@ type Patch struct {
 	Refused     fault.Problems
 }
 
+// Empty says whether the patch names nothing to change.
+func (p Patch) Empty() bool { return len(p.args()) == 0 && len(p.Unset) == 0 && p.Refused.Err() == nil }
+
 // Change returns the edit that a patch makes of a tenant as it was seen, or what is wrong with it. An empty
 // patch is a USAGE_ERROR.
 func (t *Table) Change(seen Tenant, patch Patch) (Edit, error) {

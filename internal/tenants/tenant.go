@@ -106,7 +106,7 @@ var Noun = ref.Noun[Tenant]{
 	Describe: func(t Tenant) string { return orID(t.Code, t.ID) + " (" + t.ID.String() + ")" },
 	Settle:   "name the tenant by its id",
 	Field:    func(string) string { return "tenant" },
-	Restore:  func(Tenant) string { return "a deleted tenant of that name exists; see it with --include-deleted" },
+	Restore:  func(t Tenant) string { return deletedHint(t.ID) },
 }
 
 // orID is what a tenant is called: its code, or its id where a database keeps none.

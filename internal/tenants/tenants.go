@@ -54,9 +54,12 @@ var named = ref.Noun[Named]{
 	Describe: func(t Named) string { return "(" + t.ID.String() + ")" },
 	Settle:   "name the tenant by its id",
 	Field:    func(string) string { return "tenant" },
-	Restore: func(Named) string {
-		return "a deleted tenant of that name exists; --include-deleted takes it into account"
-	},
+	Restore:  func(t Named) string { return deletedHint(t.ID) },
+}
+
+// deletedHint helps whatever command named the tenant, whether it could look at deleted ones or not.
+func deletedHint(id uuid.UUID) string {
+	return "a deleted tenant of that name exists; look at it with: cxgctl tenants get " + id.String() + " --include-deleted"
 }
 
 // There are thousands of tenants at most, so that one pass over them serves both ways to name one.

@@ -27,7 +27,9 @@ type ImportOptions struct {
 	Passwords   PasswordFile // where made-up passwords go; nil makes none up
 	Hash        Hasher
 
-	Columns func(has func(field string) bool) error // refuses a file for the columns that it has; nil refuses none
+	// Why no row may name a tenant, or roles; nil where rows may. A file whose header has the column is refused for
+	// it, and of objects the first that has the field ends the import.
+	Joins, Grants error
 }
 
 // Hasher hashes passwords on all cores, in order.
@@ -71,12 +73,13 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, cat schema.Catalog,
 		return imports.Report{}, err
 	}
 	has := im.reader.source.Has
-	if o.Columns != nil {
-		if err := o.Columns(has); err != nil {
+	im.update, im.tenancy = t.updateColumns(has), newTenancy(cat, has)
+	if im.tenancy.joins, im.tenancy.granting = o.Joins, o.Grants; !im.reader.source.Objects {
+		if err := im.tenancy.refuse(has("tenant"), has("roles")); err != nil {
+			l.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: Noun.Name, Name: f.Name}, Action: audit.Create}, err)
 			return imports.Report{}, err
 		}
 	}
-	im.update, im.tenancy = t.updateColumns(has), newTenancy(cat, has)
 	return imports.Run(ctx, l, cat, im.reader.source, imports.Kind[*incoming]{
 		Resource: Noun.Name, Command: importCommand, Home: t.importHome(),
 		Read: im.reader.read, Claims: claims, Slow: im.slow, Prepare: im.hash,

@@ -27,6 +27,19 @@ type tenancy struct {
 	members *schema.Table
 	grants  *schema.Table
 	rolesIn *schema.Table
+
+	joins, granting error // why no row may name a tenant, or roles
+}
+
+// refuse says why a row may not have what it has.
+func (x *tenancy) refuse(tenant, roles bool) error {
+	switch {
+	case tenant && x.joins != nil:
+		return x.joins
+	case roles:
+		return x.granting
+	}
+	return nil
 }
 
 // role is a role as a grant needs to know it.
@@ -83,6 +96,10 @@ func (x *tenancy) resolve(ctx context.Context, tx *audit.Tx, rows []*incoming) e
 	}
 	for _, in := range rows {
 		in.links = links{}
+		if err := x.refuse(in.tenant != "", len(in.roles) > 0); err != nil {
+			f := fault.From(err)
+			return fault.New(f.Code, "line %d: %s", in.Raw.Line, f.Message).WithHint("%s", f.Hint).With("line", in.Raw.Line).Because(err)
+		}
 		if in.tenant != "" {
 			t, err := x.tenant(ctx, tx, in.tenant)
 			switch {

@@ -79,8 +79,9 @@ type identified struct {
 // a statement names and for its indexes, which takes longer than anything else here, and who holds SUPER_ADMIN
 // needs none. The predicates are {in force} and {everywhere}, in a statement that knows no columns yet.
 const (
-	noRoles   = `NULL::uuid, NULL::text, NULL::integer, false, NULL::uuid, false`
-	ofRoles   = `h.id, h.role, h.level, coalesce(h.everywhere, false), h.tenant_context, EXISTS (SELECT FROM idam.user_roles)`
+	noRoles   = `NULL::uuid, NULL::text, NULL::integer, false, NULL::uuid, `
+	ofRoles   = `h.id, h.role, h.level, coalesce(h.everywhere, false), h.tenant_context, `
+	anyRoles  = `EXISTS (SELECT FROM idam.user_roles)`
 	heldRoles = `
   LEFT JOIN LATERAL (SELECT r.id, r.role, r.level, ur.scope = 'GLOBAL' AND ur.tenant_context IS NULL AS everywhere, ur.tenant_context
     FROM idam.user_roles ur,

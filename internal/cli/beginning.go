@@ -11,18 +11,25 @@ import (
 
 // beginning says, once per database, how permissions come into force where nobody holds a role yet.
 func (a *app) beginning(s *session) {
-	if s.who.Enforced || s.who.Scopes != nil || !a.cfg.Enforce || a.global.quiet {
-		return
-	}
 	mark := beginningMark(a.getenv, s.db.Where())
-	if _, err := os.Stat(mark); err == nil {
-		return
+	told := begun(mark)
+	switch {
+	case s.who.Enforced && told: // they have come
+		_ = os.Remove(mark)
+	case s.who.Enforced || told || s.who.Scopes != nil || !a.cfg.Enforce || a.global.quiet:
+	default:
+		a.note("permissions are not enforced here, since no operator holds a role; begin with: cxgctl auth bootstrap, then cxgctl roles grant")
+		if mark == "" || os.MkdirAll(filepath.Dir(mark), 0o700) != nil {
+			return // it will be said again
+		}
+		_ = os.WriteFile(mark, nil, 0o600)
 	}
-	a.note("permissions are not enforced here, since no operator holds a role; begin with: cxgctl auth bootstrap, then cxgctl roles grant")
-	if mark == "" || os.MkdirAll(filepath.Dir(mark), 0o700) != nil {
-		return // it will be said again
-	}
-	_ = os.WriteFile(mark, nil, 0o600)
+}
+
+// begun says whether the mark is there: at the last run nothing was enforced.
+func begun(mark string) bool {
+	_, err := os.Stat(mark)
+	return err == nil
 }
 
 // beginningMark is the file that says that it was said.

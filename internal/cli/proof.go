@@ -98,6 +98,7 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 	if err != nil {
 		return s, err
 	}
+	p.Unenforced = begun(beginningMark(a.getenv, s.db.Where()))
 	s.who, s.cat, err = auth.Identify(ctx, s.db, p, tables(cmd), time.Now())
 	s.by = s.who.Operator
 	if fault.Is(err, fault.Unauthenticated) && s.by.Claimed != "" {

@@ -68,7 +68,7 @@ func (a *away) log(tx *Tx, changes []Change) error {
 			return err
 		}
 		tx.kept = append(tx.kept, e)
-		tx.unsealed = append(tx.unsealed, e.ID)
+		tx.written++
 	}
 	return nil
 }
@@ -178,7 +178,7 @@ func (l *Ledger) changeAway(ctx context.Context, intent uuid.UUID, now time.Time
 	if err != nil {
 		return nil, err
 	}
-	if err := l.Guard.Check(len(tx.unsealed) + len(changes)); err != nil {
+	if err := l.Guard.Check(tx.written + len(changes)); err != nil {
 		return nil, err
 	}
 	if err := l.away.log(tx, changes); err != nil {

@@ -137,7 +137,7 @@ func (c *canonizer) appendField(b []byte, f sealedField, format int16, v []byte)
 			v = fixed[:1]
 		}
 	case kindJSON:
-		if format == pgx.BinaryFormatCode && len(v) > 0 && v[0] == 1 { // jsonb's version byte; no JSON begins with it
+		if format == pgx.BinaryFormatCode && len(v) > 0 && v[0] == jsonbVersion { // no JSON begins with it
 			v = v[1:]
 		}
 		doc, err := c.json(v)
@@ -151,14 +151,19 @@ func (c *canonizer) appendField(b []byte, f sealedField, format int16, v []byte)
 	return append(b, v...), nil
 }
 
+// betweenEpochs is how many microseconds lie between 1970 and 2000.
+const betweenEpochs = 946_684_800_000_000
+
+// jsonbVersion is the byte that jsonb begins with in binary.
+const jsonbVersion = 1
+
 // unixMicros turns PostgreSQL's microseconds, which count from 2000, into those since 1970; its
 // infinities stay the least and the greatest number.
 func unixMicros(pg int64) int64 {
-	const between = 946_684_800_000_000
 	if pg == math.MaxInt64 || pg == math.MinInt64 {
 		return pg
 	}
-	return pg + between
+	return pg + betweenEpochs
 }
 
 // canonizer makes canonical forms; it keeps its buffers for the next one.
@@ -181,6 +186,18 @@ func (c *canonizer) row(b []byte, origin string, sealedAt int64, values [][]byte
 	var err error
 	for i, f := range c.fields {
 		if b, err = c.appendField(b, f, formats[i].Format, values[i]); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.name, err)
+		}
+	}
+	return b, nil
+}
+
+// binary appends the canonical form of a row whose fields are all in binary.
+func (c *canonizer) binary(b []byte, origin string, sealedAt int64, values [][]byte) ([]byte, error) {
+	b = appendHeader(b, origin, sealedAt, len(c.fields))
+	var err error
+	for i, f := range c.fields {
+		if b, err = c.appendField(b, f, pgx.BinaryFormatCode, values[i]); err != nil {
 			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
 	}

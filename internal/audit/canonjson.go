@@ -16,6 +16,9 @@ import (
 type jsonSorter struct {
 	members []member
 	scratch []byte
+	// restyled is set where there is a number that jsonb may spell otherwise: an exponent is written out, and minus
+	// nought loses its sign.
+	restyled bool
 }
 
 // member is one member of an object that is being written.
@@ -63,6 +66,7 @@ func (s *jsonSorter) value(b, src []byte, depth int) (out, rest []byte, err erro
 		for n < len(src) && isNumeric(src[n]) {
 			n++
 		}
+		s.restyled = s.restyled || bytes.ContainsAny(src[:n], "eE-")
 		return append(b, src[:n]...), src[n:], nil
 	}
 	for _, word := range []string{"null", "true", "false"} {

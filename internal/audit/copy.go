@@ -2,12 +2,16 @@ package audit
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
+	"io"
 	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/cxgctl/cxgctl/internal/db"
 )
 
 // copyRowsFrom is how many rows are worth a COPY, which takes two round trips.
@@ -22,23 +26,21 @@ type server struct {
 
 const askServer = `SELECT session_user::text, host(inet_client_addr())`
 
+func readServer(ctx context.Context, r db.Reader) (*server, error) {
+	s, name := &server{}, ""
+	if err := r.QueryRow(ctx, askServer).Scan(&name, &s.address); err != nil {
+		return nil, err
+	}
+	var err error
+	s.sessionUser, err = json.Marshal(name)
+	return s, err
+}
+
 // copyNames are, by column, where a row's value is found among the args where the name differs.
 var copyNames = map[string]string{"extra_data": "extra"}
 
-// copy writes the rows by COPY, with the values that insert's statement would have given them.
-func (w *writer) copy(ctx context.Context, tx pgx.Tx, entries []Entry) error {
-	if w.server == nil {
-		s, name := &server{}, ""
-		if err := tx.QueryRow(ctx, askServer).Scan(&name, &s.address); err != nil {
-			return err
-		}
-		var err error
-		if s.sessionUser, err = json.Marshal(name); err != nil {
-			return err
-		}
-		w.server = s
-	}
-	var columns, names []string
+// copied returns the columns that this database's log has, and the arg of each.
+func (w *writer) copied() (columns, args []string) {
 	for _, v := range w.columns {
 		if !w.table.Has(v[0]) {
 			continue
@@ -48,27 +50,48 @@ func (w *writer) copy(ctx context.Context, tx pgx.Tx, entries []Entry) error {
 		if n, ok := copyNames[name]; ok {
 			name = n
 		}
-		names = append(names, name)
+		args = append(args, name)
+	}
+	return columns, args
+}
+
+// copyArgs are a row's values as insert's statement would have given them.
+func (w *writer) copyArgs(e Entry) (pgx.NamedArgs, error) {
+	args, err := w.args(e)
+	if err != nil {
+		return nil, err
 	}
 	address := "127.0.0.1"
 	if w.server.address != nil {
 		address = *w.server.address
 	}
+	args["source_ip"], args["ip_address"] = w.server.address, address
+	args["status"], args["deleted"], args["is_deleted"], args["request_method"] = "ACTIVE", false, false, "CLI"
+	doc := args["extra"].(string)
+	args["extra"] = doc[:len(doc)-1] + `,"session_user":` + string(w.server.sessionUser) + "}"
+	return args, nil
+}
+
+// copy writes the rows by COPY.
+func (w *writer) copy(ctx context.Context, tx pgx.Tx, entries []Entry) error {
+	if w.server == nil {
+		var err error
+		if w.server, err = readServer(ctx, tx); err != nil {
+			return err
+		}
+	}
+	columns, names := w.copied()
 	i := 0
 	row := make([]any, len(names))
 	source := pgx.CopyFromFunc(func() ([]any, error) {
 		if i == len(entries) {
 			return nil, nil
 		}
-		args, err := w.args(entries[i])
+		args, err := w.copyArgs(entries[i])
 		if err != nil {
 			return nil, err
 		}
 		i++
-		args["source_ip"], args["ip_address"] = w.server.address, address
-		args["status"], args["deleted"], args["is_deleted"], args["request_method"] = "ACTIVE", false, false, "CLI"
-		doc := args["extra"].(string)
-		args["extra"] = doc[:len(doc)-1] + `,"session_user":` + string(w.server.sessionUser) + "}"
 		for j, name := range names {
 			row[j] = copied(args[name])
 		}
@@ -95,4 +118,34 @@ func copied(v any) any {
 		return *v
 	}
 	return v
+}
+
+// copyHeader begins a COPY in binary.
+func copyHeader() []byte { return []byte("PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00") }
+
+// copyTrailer ends it.
+func copyTrailer() []byte { return []byte{0xff, 0xff} }
+
+// appendCopyRow appends a row of values in binary; nil is NULL.
+func appendCopyRow(b []byte, values ...[]byte) []byte {
+	b = binary.BigEndian.AppendUint16(b, uint16(len(values)))
+	for _, v := range values {
+		if v == nil {
+			b = append(b, 0xff, 0xff, 0xff, 0xff)
+			continue
+		}
+		b = append(binary.BigEndian.AppendUint32(b, uint32(len(v))), v...)
+	}
+	return b
+}
+
+// copyBinary sends rows that are encoded already, and returns how many the server kept.
+func copyBinary(ctx context.Context, tx pgx.Tx, table string, columns []string, rows io.Reader) (int64, error) {
+	quoted := make([]string, len(columns))
+	for i, c := range columns {
+		quoted[i] = pgx.Identifier{c}.Sanitize()
+	}
+	sql := "COPY " + pgx.Identifier(strings.Split(table, ".")).Sanitize() + " (" + strings.Join(quoted, ", ") + ") FROM STDIN BINARY"
+	tag, err := tx.Conn().PgConn().CopyFrom(ctx, rows, sql)
+	return tag.RowsAffected(), err
 }

@@ -76,7 +76,7 @@ func FuzzParseCanon(f *testing.F) {
 // What a seal stored may be anything once the table was tampered with.
 func FuzzUnpack(f *testing.F) {
 	p := packers.Get().(*packer)
-	f.Add(p.pack([]byte("something")))
+	f.Add(p.pack(nil, []byte("something")))
 	f.Add([]byte{0x28, 0xb5, 0x2f, 0xfd})
 	packers.Put(p)
 	f.Fuzz(func(t *testing.T, b []byte) {

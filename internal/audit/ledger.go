@@ -120,8 +120,20 @@ type Tx struct {
 	Now time.Time // one for all that the transaction writes
 
 	ledger   *Ledger
-	unsealed []uuid.UUID // the ids of the audit rows that it wrote
+	first    uuid.UUID // the first audit row that it wrote
+	written  int       // how many those are
+	unsealed []uuid.UUID
+	draft    *Draft // nil where nothing was drafted
+	ready    []seal // of drafted rows
 	kept     []Entry
+}
+
+// note counts audit rows among those that the transaction wrote.
+func (tx *Tx) note(ids []uuid.UUID) {
+	if tx.written == 0 && len(ids) > 0 {
+		tx.first = ids[0]
+	}
+	tx.written += len(ids)
 }
 
 // ByID is the operator's id for a column that refers to users; nil where there is none, as in a tenant's database.
@@ -147,23 +159,34 @@ func (tx *Tx) Log(ctx context.Context, changes []Change) error {
 			return err
 		}
 	}
-	entries := make([]Entry, len(changes))
-	var err error
+	changes, err := tx.logDrafted(ctx, changes)
+	if err != nil {
+		return unwritten(err)
+	}
+	if len(changes) == 0 {
+		return nil
+	}
+	entries, ids := make([]Entry, len(changes)), make([]uuid.UUID, len(changes))
 	for i, c := range changes {
 		if entries[i], err = l.writer.entry(c, tx.Now); err != nil {
 			return err
 		}
+		ids[i] = entries[i].ID
 	}
 	if err := l.writer.insert(ctx, tx, entries); err != nil {
-		return fault.From(db.Translate(err)).With("audit", "the change was rolled back with its audit row")
+		return unwritten(err)
 	}
-	for _, e := range entries {
-		tx.unsealed = append(tx.unsealed, e.ID)
-	}
+	tx.note(ids)
+	tx.unsealed = append(tx.unsealed, ids...)
 	if !l.Brief {
 		tx.kept = append(tx.kept, entries...)
 	}
 	return nil
+}
+
+// unwritten is the error of a change whose audit row could not be written.
+func unwritten(err error) error {
+	return fault.From(db.Translate(err)).With("audit", "the change was rolled back with its audit row")
 }
 
 // Ledger opens the transactions that may change something and writes their audit rows.
@@ -297,13 +320,13 @@ func (l *Ledger) try(ctx context.Context, fn func(context.Context, *Tx) ([]Chang
 	if err != nil {
 		return nil, err
 	}
-	if err := l.Guard.Check(len(tx.unsealed) + len(changes)); err != nil {
+	if err := l.Guard.Check(tx.written + len(changes)); err != nil {
 		return nil, err
 	}
 	if err := tx.Log(ctx, changes); err != nil {
 		return nil, err
 	}
-	if len(tx.unsealed) == 0 {
+	if tx.written == 0 {
 		return nil, nil
 	}
 	if l.DryRun {
@@ -313,13 +336,13 @@ func (l *Ledger) try(ctx context.Context, fn func(context.Context, *Tx) ([]Chang
 	if err := l.asShown(tx.kept, tx.Now); err != nil {
 		return nil, err
 	}
-	if err := l.sealer.seal(ctx, tx, tx.unsealed, tx.Now); err != nil {
+	if err := tx.seal(ctx); err != nil {
 		return nil, fault.From(db.Translate(err)).With("audit", "the change was rolled back, since its audit row could not be sealed")
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return tx.kept, l.commit(ctx, raw, tx.unsealed[0])
+	return tx.kept, l.commit(ctx, raw, tx.first)
 }
 
 // Keep runs fn in a transaction, of the database that changes are made in, that changes cxgctl's own tables alone, which are no data of the

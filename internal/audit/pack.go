@@ -30,7 +30,8 @@ var packers = sync.Pool{New: func() any {
 	return &packer{e}
 }}
 
-func (p *packer) pack(canon []byte) []byte { return p.e.EncodeAll(canon, nil) }
+// pack appends the packed form to b.
+func (p *packer) pack(b, canon []byte) []byte { return p.e.EncodeAll(canon, b) }
 
 // unpacker is a packer's opposite.
 type unpacker struct{ d *zstd.Decoder }

@@ -1,8 +1,10 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"slices"
 	"time"
@@ -123,6 +125,11 @@ func (s *sealer) sealSome(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, now t
 	if err != nil {
 		return err
 	}
+	return s.chain(ctx, tx, seals, now)
+}
+
+// chain gives seals, and a few of other software's, their places in the chain.
+func (s *sealer) chain(ctx context.Context, tx pgx.Tx, seals []seal, now time.Time) error {
 	h, err := s.lock(ctx, tx, now)
 	if err != nil {
 		return err
@@ -165,15 +172,14 @@ func (s *sealer) prepare(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, origin
 		if !ok {
 			return nil, fault.New(fault.Database, "the audit log returned a row that was not asked for")
 		}
-		seals[i] = seal{auditID: id, origin: origin, sealedAt: now, canon: p.pack(canon), leaf: leafOf(canon)}
+		seals[i] = seal{auditID: id, origin: origin, sealedAt: now, canon: p.pack(nil, canon), leaf: leafOf(canon)}
 		n++
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
 	}
 	if n != len(ids) {
-		return nil, fault.New(fault.Database, "the audit log kept %d of %d rows", n, len(ids)).
-			WithHint("no change goes unaudited; something discards rows of audt.audit_logs, a trigger or a rule")
+		return nil, discarded(n, len(ids))
 	}
 	return seals, nil
 }
@@ -228,12 +234,16 @@ func (s *sealer) append(ctx context.Context, tx pgx.Tx, h head, seals []seal) er
 const copySealsFrom = 200
 
 func copySeals(ctx context.Context, tx pgx.Tx, seals []seal) error {
-	_, err := tx.CopyFrom(ctx, pgx.Identifier{"cxg_audit", "seal"},
-		[]string{"seq", "audit_id", "ver", "origin", "sealed_at", "canon", "leaf", "chain"},
-		pgx.CopyFromSlice(len(seals), func(i int) ([]any, error) {
-			s := &seals[i]
-			return []any{s.seq, s.auditID, int16(canonVersion), s.origin, s.sealedAt, s.canon, s.leaf[:], s.chain[:]}, nil
-		}))
+	rows := copyHeader()
+	for i := range seals {
+		s := &seals[i]
+		var seq, at [8]byte
+		binary.BigEndian.PutUint64(seq[:], uint64(s.seq))
+		rows = appendCopyRow(rows, seq[:], s.auditID[:], []byte{0, canonVersion}, []byte(s.origin), appendTime(at[:0], s.sealedAt),
+			s.canon, s.leaf[:], s.chain[:])
+	}
+	_, err := copyBinary(ctx, tx, schema.Seals, []string{"seq", "audit_id", "ver", "origin", "sealed_at", "canon", "leaf", "chain"},
+		bytes.NewReader(append(rows, copyTrailer()...)))
 	return err
 }
 

@@ -14,6 +14,7 @@ import (
 // write applies a batch in a transaction of its own and counts what became of its rows.
 func (r *run[R]) write(ctx context.Context, b *batch[R]) error {
 	err := r.ledger.Write(ctx, r.intent(), func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
+		tx.Take(b.draft)
 		if err := r.lease.claim(ctx, tx); err != nil {
 			return nil, err
 		}
@@ -155,7 +156,7 @@ func (r *run[R]) copyIn(ctx context.Context, tx *audit.Tx, rows []R) error {
 		names[i] = c.Name
 	}
 	for _, in := range rows {
-		if err := r.kind.Born(in, tx); err != nil {
+		if err := r.kind.Born(in, tx.Now, tx.ByID()); err != nil {
 			return err
 		}
 	}

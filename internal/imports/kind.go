@@ -3,6 +3,7 @@ package imports
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -32,8 +33,11 @@ type Kind[R Incoming] struct {
 	// Conflicts decides about rows that claim what a record in the database has: they fail, are Skipped or
 	// become Matched. It returns about how many it did.
 	Conflicts func(context.Context, *audit.Tx, []R) (int, error)
-	// Born fills what a new record has from this transaction.
-	Born func(R, *audit.Tx) error
+	// Born fills what a new record has from its transaction's time and operator.
+	Born func(in R, now time.Time, by *uuid.UUID) error
+	// Made is the change of a record that the import made, where nothing but Prepare and Born alters what Read made:
+	// then its audit row is made ahead of the transaction. nil where Resolve has a part in it.
+	Made func(R) audit.Change
 	// Finish changes the records of Matched rows, does what else rows ask for, and returns a change for each
 	// row that it or the import wrote.
 	Finish func(context.Context, *audit.Tx, []R) ([]audit.Change, error)

@@ -19,8 +19,9 @@ type run[R Incoming] struct {
 	source *Source
 	lease  *lease
 	report Report
-	look   bool // for conflicts before a batch is inserted: the one before had some
-	told   bool // the failed rows have their audit row
+	draft  *audit.Drafter // nil where audit rows are not made ahead
+	look   bool           // for conflicts before a batch is inserted: the one before had some
+	told   bool           // the failed rows have their audit row
 }
 
 // batchRows is how many rows one transaction takes. Few enough that a crash costs little and a lock is
@@ -32,8 +33,9 @@ const slowRows = 128
 
 // batch is rows that commit together.
 type batch[R Incoming] struct {
-	rows []R
-	slow int
+	rows  []R
+	slow  int
+	draft *audit.Draft // of the audit rows, should all go well; nil for none
 }
 
 // Run applies a file, in transactions of many rows. A row that fails is reported, and the others go ahead. What
@@ -55,7 +57,7 @@ func Run[R Incoming](ctx context.Context, l *audit.Ledger, cat schema.Catalog, s
 	}
 	if o.Atomic {
 		err = r.whole(ctx)
-	} else {
+	} else if r.draft, err = l.Drafter(ctx); err == nil {
 		err = r.stream(ctx)
 	}
 	if r.report.Failed > 0 && !r.told && err == nil { // a run that broke off has a row that says so
@@ -192,8 +194,29 @@ func (r *run[R]) prepare(ctx context.Context, b *batch[R]) error {
 			fit = append(fit, in)
 		}
 	}
-	if r.kind.Prepare == nil || len(fit) == 0 {
+	if r.kind.Prepare != nil && len(fit) > 0 {
+		if err := r.kind.Prepare(ctx, fit); err != nil {
+			return err
+		}
+	}
+	return r.drafts(b, fit)
+}
+
+// drafts makes the audit rows that a batch will have if all of its rows become new records, so that its transaction
+// does not wait for them. Which rows do not is known only in the transaction.
+func (r *run[R]) drafts(b *batch[R], fit []R) error {
+	if r.draft == nil || r.kind.Made == nil || r.OnConflict == Update || len(fit) == 0 {
 		return nil
 	}
-	return r.kind.Prepare(ctx, fit)
+	now, by := time.Now().UTC().Truncate(time.Microsecond), r.ledger.By().ID
+	made := make([]audit.Change, len(fit))
+	for i, in := range fit {
+		if err := r.kind.Born(in, now, &by); err != nil {
+			return err
+		}
+		made[i] = r.kind.Made(in)
+	}
+	var err error
+	b.draft, err = r.draft.Draft(made, now)
+	return err
 }

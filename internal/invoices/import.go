@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -153,7 +154,7 @@ func (in *incoming) takenBy(number, id *holder) {
 }
 
 // born fills what a new invoice has from this transaction, unless the file says it.
-func born(in *incoming, tx *audit.Tx) error {
+func born(in *incoming, at time.Time, by *uuid.UUID) error {
 	i := &in.invoice
 	if i.ID == uuid.Nil {
 		id, err := uuid.NewV7()
@@ -163,11 +164,11 @@ func born(in *incoming, tx *audit.Tx) error {
 		i.ID = id
 	}
 	if i.CreatedAt == nil || in.bornNow {
-		now := db.At(tx.Now)
+		now := db.At(at)
 		i.CreatedAt, in.bornNow = &now, true
 	}
 	if i.CreatedBy == nil {
-		i.CreatedBy = &tx.By.ID
+		i.CreatedBy = by
 	}
 	return nil
 }

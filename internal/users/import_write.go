@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -66,7 +67,7 @@ func orNil(s string) any {
 }
 
 // born fills what a new user has from this transaction, unless the file says it.
-func (im *importer) born(in *incoming, tx *audit.Tx) error {
+func (im *importer) born(in *incoming, at time.Time, by *uuid.UUID) error {
 	u := &in.user
 	if u.ID == uuid.Nil {
 		id, err := uuid.NewV7()
@@ -75,12 +76,12 @@ func (im *importer) born(in *incoming, tx *audit.Tx) error {
 		}
 		u.ID = id
 	}
-	now := db.At(tx.Now)
+	now := db.At(at)
 	if u.CreatedAt == nil || in.bornNow {
 		u.CreatedAt, in.bornNow = &now, true
 	}
 	if u.CreatedBy == nil {
-		u.CreatedBy = tx.ByID()
+		u.CreatedBy = by
 	}
 	if in.hash != "" && u.PasswordChangedAt == nil && im.t.shape.Has("password_changed_at") || in.changedNow {
 		u.PasswordChangedAt, in.changedNow = &now, true
@@ -88,24 +89,28 @@ func (im *importer) born(in *incoming, tx *audit.Tx) error {
 	return nil
 }
 
+// made is the change of a user who was made.
+func made(in *incoming) audit.Change {
+	c := audit.Change{Subject: audit.Subject{Resource: Noun.Name, ID: in.user.ID, Name: in.user.Username}, Action: audit.Create, After: &in.user}
+	if in.hash != "" {
+		c.Secrets = []string{"password"}
+	}
+	return c
+}
+
 // changes are the audit rows' content for a batch.
 func changes(rows []*incoming, before map[uuid.UUID]User) []audit.Change {
 	list := make([]audit.Change, 0, len(rows))
 	for _, in := range rows {
-		c := audit.Change{Subject: audit.Subject{Resource: "user", ID: in.user.ID, Name: in.user.Username}}
-		if in.hash != "" {
-			c.Secrets = []string{"password"}
-		}
 		switch in.Outcome {
 		case imports.Created:
-			c.Action, c.After = audit.Create, &in.user
+			list = append(list, made(in))
 		case imports.Updated:
 			was := before[in.user.ID]
-			c.Action, c.Before, c.After = audit.Update, &was, &in.user
-		default:
-			continue
+			c := made(in)
+			c.Action, c.Before = audit.Update, &was
+			list = append(list, c)
 		}
-		list = append(list, c)
 	}
 	return list
 }

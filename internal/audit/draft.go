@@ -1,0 +1,275 @@
+package audit
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// Drafter makes audit rows and their seals ahead of the transaction that writes them, for changes whose
+// outcome is known beforehand. It is safe beside the ledger's transactions.
+//
+// A profile of imports had the server wait for the client while rows were turned into JSON, read back,
+// hashed and packed; drafted, that takes place while the server works on the batch before.
+type Drafter struct {
+	writer  *writer
+	columns []string // that COPY names
+	args    []string // the arg of each column
+	canon   canonizer
+	places  []int // for each field of the canonical form, which of the columns it is, or -1 for none
+}
+
+// Drafter returns what drafts rows for this ledger, nil where nothing can be: the changes are made in
+// another database than the log's, or the log has columns whose values the server may keep otherwise than they were
+// sent.
+func (l *Ledger) Drafter(ctx context.Context) (*Drafter, error) {
+	if l.away != nil || !l.Brief {
+		return nil, nil
+	}
+	w := *l.writer
+	d := &Drafter{writer: &w}
+	d.columns, d.args = w.copied()
+	for _, name := range d.columns {
+		if c, ok := w.table.Column(name); !ok || !keptAsSent(c.Type) {
+			return nil, nil
+		}
+	}
+	d.canon.fields = sealedFields(w.table)
+	for _, f := range d.canon.fields {
+		d.places = append(d.places, slices.Index(d.columns, f.name))
+	}
+	if w.server == nil {
+		var err error
+		if w.server, err = readServer(ctx, l.db); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// keptAsSent says whether values of a type come back from a table as they went in.
+func keptAsSent(typ string) bool {
+	switch typ {
+	case "uuid", "timestamp with time zone", "boolean", "jsonb", "text":
+		return true
+	}
+	return strings.HasPrefix(typ, "character varying") // what is too long for one is refused
+}
+
+// Draft is the audit rows of changes, and their seals but for the place in the chain.
+type Draft struct {
+	at      time.Time
+	drafter *Drafter
+	rows    map[uuid.UUID]drafted // by the id of what was changed
+}
+
+// drafted is one row.
+type drafted struct {
+	change Change
+	id     uuid.UUID // of the audit row
+	copy   []byte    // as COPY takes it
+	seal   seal
+	sealed bool // else the row has to be read back
+}
+
+// is says whether a change is the one that the row was made for.
+func (r *drafted) is(c Change) bool {
+	return r.change.Action == c.Action && r.change.After == c.After && c.Before == nil && r.change.Event == c.Event &&
+		len(c.Undoes) == 0 && slices.Equal(r.change.Secrets, c.Secrets)
+}
+
+// Draft makes the rows of changes that make records, each a pointer. At is the time of the transaction that will write them.
+func (d *Drafter) Draft(changes []Change, at time.Time) (*Draft, error) {
+	at = at.UTC().Truncate(time.Microsecond)
+	draft := &Draft{at: at, drafter: d, rows: make(map[uuid.UUID]drafted, len(changes))}
+	p := packers.Get().(*packer)
+	defer packers.Put(p)
+	values := make([][]byte, len(d.columns))
+	inOrder := make([][]byte, len(d.places))
+	var scratch, canon []byte
+	rows, packed := make([]byte, 0, rowSize*len(changes)), make([]byte, 0, packedSize*len(changes))
+	for _, c := range changes {
+		e, err := d.writer.entry(c, at)
+		if err != nil {
+			return nil, err
+		}
+		args, err := d.writer.copyArgs(e)
+		if err != nil {
+			return nil, err
+		}
+		if scratch, err = d.values(scratch[:0], values, args); err != nil {
+			return nil, err
+		}
+		row := drafted{change: c, id: e.ID}
+		from := len(rows)
+		rows = appendCopyRow(rows, values...)
+		row.copy = rows[from:len(rows):len(rows)]
+		for i, at := range d.places {
+			inOrder[i] = nil
+			if at >= 0 {
+				inOrder[i] = values[at]
+			}
+		}
+		d.canon.doc.restyled = false
+		if canon, err = d.canon.binary(canon[:0], originCLI, at.UnixMicro(), inOrder); err != nil {
+			return nil, err
+		}
+		from = len(packed)
+		packed = p.pack(packed, canon)
+		row.seal = seal{auditID: e.ID, origin: originCLI, sealedAt: at, canon: packed[from:len(packed):len(packed)], leaf: leafOf(canon)}
+		row.sealed = !d.canon.doc.restyled
+		draft.rows[c.ID] = row
+	}
+	return draft, nil
+}
+
+// What a row takes, and its packed canonical form, more or less.
+const rowSize, packedSize = 1536, 512
+
+// values are a row's columns as the server takes them in binary, nil for NULL. They stand in b.
+func (d *Drafter) values(b []byte, values [][]byte, args pgx.NamedArgs) ([]byte, error) {
+	b = slices.Grow(b, 1<<12) // what grows later leaves the values where they were
+	for i, name := range d.args {
+		from := len(b)
+		null := false
+		switch v := args[name].(type) {
+		case nil:
+			null = true
+		case string:
+			b = d.appendText(b, d.columns[i], v)
+		case *string:
+			if null = v == nil; !null {
+				b = d.appendText(b, d.columns[i], *v)
+			}
+		case uuid.UUID:
+			b = append(b, v[:]...)
+		case *uuid.UUID:
+			if null = v == nil; !null {
+				b = append(b, v[:]...)
+			}
+		case *db.Time:
+			b = appendTime(b, v.Instant)
+		case bool:
+			b = appendBool(b, v)
+		default:
+			return nil, fmt.Errorf("a draft of %s from a %T", name, v)
+		}
+		values[i] = nil
+		if !null {
+			values[i] = b[from:len(b):len(b)]
+		}
+	}
+	return b, nil
+}
+
+func (d *Drafter) appendText(b []byte, column, v string) []byte {
+	if c, _ := d.writer.table.Column(column); c.Type == "jsonb" {
+		b = append(b, jsonbVersion)
+	}
+	return append(b, v...)
+}
+
+// Take makes the draft's time the transaction's, and its rows those of changes that they were made for. It
+// comes before anything else that a transaction does.
+func (tx *Tx) Take(d *Draft) {
+	if d != nil {
+		tx.draft, tx.Now = d, d.at
+	}
+}
+
+// logDrafted writes the rows that were drafted for changes, and returns the changes that none was drafted for.
+func (tx *Tx) logDrafted(ctx context.Context, changes []Change) ([]Change, error) {
+	if tx.draft == nil {
+		return changes, nil
+	}
+	var rest []Change
+	rows := net.Buffers{copyHeader()}
+	var ids []uuid.UUID
+	for _, c := range changes {
+		row, ok := tx.draft.rows[c.ID]
+		if !ok || !row.is(c) {
+			rest = append(rest, c)
+			continue
+		}
+		rows, ids = append(rows, row.copy), append(ids, row.id)
+		if row.sealed {
+			tx.ready = append(tx.ready, row.seal)
+		} else {
+			tx.unsealed = append(tx.unsealed, row.id)
+		}
+	}
+	if len(ids) == 0 {
+		return rest, nil
+	}
+	tx.note(ids)
+	rows = append(rows, copyTrailer())
+	n, err := copyBinary(ctx, tx, tx.ledger.writer.table.Name, tx.draft.drafter.columns, &rows)
+	if err == nil && n != int64(len(ids)) {
+		err = discarded(int(n), len(ids))
+	}
+	return rest, err
+}
+
+// asSent says, once rows have been sent, whether the log has kept them as they are: it does unless somebody
+// has given it triggers, or defaults and the like for columns that were not sent. What COPY has locked keeps them away
+// until the transaction ends.
+const asSent = `
+SELECT NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = to_regclass($1) AND NOT t.tgisinternal)
+   AND NOT EXISTS (SELECT FROM pg_attribute a
+                    WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped
+                      AND (a.attgenerated <> '' OR (a.atthasdef OR a.attidentity <> '') AND a.attname <> ALL ($2::text[])))
+   AND EXISTS (SELECT FROM pg_class c WHERE c.oid = to_regclass($1) AND c.relkind = 'r')`
+
+// seal seals the rows that the transaction has written.
+func (tx *Tx) seal(ctx context.Context) error {
+	s := tx.ledger.sealer
+	if s == nil {
+		return nil
+	}
+	if len(tx.ready) > 0 {
+		kept := false
+		if err := tx.QueryRow(ctx, asSent, tx.ledger.writer.table.Name, tx.draft.drafter.columns).Scan(&kept); err != nil {
+			return err
+		}
+		if !kept {
+			for _, ready := range tx.ready {
+				tx.unsealed = append(tx.unsealed, ready.auditID)
+			}
+			tx.ready = nil
+		}
+	}
+	if len(tx.ready) > 0 {
+		if err := s.chain(ctx, tx, tx.ready, tx.Now); err != nil {
+			return err
+		}
+	}
+	return s.seal(ctx, tx, tx.unsealed, tx.Now)
+}
+
+// discarded is the error of a log that keeps fewer rows than it was given.
+func discarded(kept, of int) error {
+	return fault.New(fault.Database, "the audit log kept %d of %d rows", kept, of).
+		WithHint("no change goes unaudited; something discards rows of audt.audit_logs, a trigger or a rule")
+}
+
+// appendTime appends an instant as the server takes it: microseconds since 2000.
+func appendTime(b []byte, t time.Time) []byte {
+	return binary.BigEndian.AppendUint64(b, uint64(t.UnixMicro()-betweenEpochs))
+}
+
+func appendBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, 1)
+	}
+	return append(b, 0)
+}

@@ -2,6 +2,7 @@ package imports
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 
 	"github.com/cxgctl/cxgctl/internal/intake"
@@ -17,8 +18,14 @@ func claimed(in *thing, list []Claim) []Claim {
 	return append(list, Claim{Field: "name", Value: in.name}, Claim{Field: "number", Value: in.number})
 }
 
+// full has no room left but for one block in a filter.
+func full(s *seen) *seen {
+	s.blocks = make([]block, 16)
+	return s
+}
+
 // A row that claims what an earlier line claims fails and names that line, whichever pass finds it; the first
-// one does not, however full the filter is.
+// one does not, however little is remembered of what was seen.
 func TestDuplicatesNameTheFirstLine(t *testing.T) {
 	t.Parallel()
 	const rows = 20_000
@@ -33,8 +40,14 @@ func TestDuplicatesNameTheFirstLine(t *testing.T) {
 		}
 		return list
 	}
-	for _, size := range []int64{0, 40 * rows} { // a filter that is far too small for the file, and one that fits
-		d := newDuplicates(size, claimed)
+	for _, m := range []*seen{
+		newSeen(64*rows, maxPlaces), // a table that fits
+		newSeen(0, maxPlaces),       // several
+		newSeen(0, 3*minPlaces/2),   // no room, and then a filter
+		full(newSeen(0, minPlaces)), // one that is far too small for the file
+	} {
+		d := newDuplicates(0, claimed)
+		d.seen = m
 		seen := map[int64]string{}
 		note := func(in *thing) {
 			if seen[in.Raw.Line] = ""; in.Failure != nil {
@@ -78,6 +91,24 @@ func TestDuplicatesNameTheFirstLine(t *testing.T) {
 		if failed != 2*rows/1000 {
 			t.Errorf("%d rows failed", failed)
 		}
+	}
+}
+
+// Where there is room, a file of unlike rows is not read again for its own sake.
+func TestUnlikeRowsAreToldApart(t *testing.T) {
+	t.Parallel()
+	s := newSeen(0, maxPlaces)
+	mistakes := 0
+	for i := range 1_000_000 {
+		if s.add(Claim{Field: "name", Value: strconv.Itoa(i)}) {
+			mistakes++
+		}
+	}
+	if mistakes > 1 { // one is made in a thousand runs, two in a million
+		t.Errorf("%d were taken for others", mistakes)
+	}
+	if s.blocks != nil {
+		t.Error("there was no room")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,6 +28,7 @@ type Drafter struct {
 	args    []string // the arg of each column
 	canon   canonizer
 	places  []int // for each field of the canonical form, which of the columns it is, or -1 for none
+	buffers sync.Pool
 }
 
 // Drafter returns what drafts rows for this ledger, nil where nothing can be: the changes are made in
@@ -70,7 +72,18 @@ func keptAsSent(typ string) bool {
 type Draft struct {
 	at      time.Time
 	drafter *Drafter
-	rows    map[uuid.UUID]drafted // by the id of what was changed
+	of      map[uuid.UUID]drafted // by the id of what was changed
+	buffers *draftBuffers
+}
+
+// draftBuffers are what a draft's rows and seals stand in: megabytes, so that they are used again.
+type draftBuffers struct{ rows, packed []byte }
+
+// Done gives back what a draft stands in, once it is committed.
+func (d *Draft) Done() {
+	if d != nil {
+		d.drafter.buffers.Put(d.buffers)
+	}
 }
 
 // drafted is one row.
@@ -91,13 +104,17 @@ func (r *drafted) is(c Change) bool {
 // Draft makes the rows of changes that make records, each a pointer. At is the time of the transaction that will write them.
 func (d *Drafter) Draft(changes []Change, at time.Time) (*Draft, error) {
 	at = at.UTC().Truncate(time.Microsecond)
-	draft := &Draft{at: at, drafter: d, rows: make(map[uuid.UUID]drafted, len(changes))}
+	draft := &Draft{at: at, drafter: d, of: make(map[uuid.UUID]drafted, len(changes))}
 	p := packers.Get().(*packer)
 	defer packers.Put(p)
 	values := make([][]byte, len(d.columns))
 	inOrder := make([][]byte, len(d.places))
 	var scratch, canon []byte
-	rows, packed := make([]byte, 0, rowSize*len(changes)), make([]byte, 0, packedSize*len(changes))
+	b, ok := d.buffers.Get().(*draftBuffers)
+	if !ok {
+		b = &draftBuffers{make([]byte, 0, rowSize*len(changes)), make([]byte, 0, packedSize*len(changes))}
+	}
+	rows, packed := b.rows[:0], b.packed[:0]
 	for _, c := range changes {
 		e, err := d.writer.entry(c, at)
 		if err != nil {
@@ -128,8 +145,9 @@ func (d *Drafter) Draft(changes []Change, at time.Time) (*Draft, error) {
 		packed = p.pack(packed, canon)
 		row.seal = seal{auditID: e.ID, origin: originCLI, sealedAt: at, canon: packed[from:len(packed):len(packed)], leaf: leafOf(canon)}
 		row.sealed = !d.canon.doc.restyled
-		draft.rows[c.ID] = row
+		draft.of[c.ID] = row
 	}
+	draft.buffers = &draftBuffers{rows, packed}
 	return draft, nil
 }
 
@@ -196,7 +214,7 @@ func (tx *Tx) logDrafted(ctx context.Context, changes []Change) ([]Change, error
 	rows := net.Buffers{copyHeader()}
 	var ids []uuid.UUID
 	for _, c := range changes {
-		row, ok := tx.draft.rows[c.ID]
+		row, ok := tx.draft.of[c.ID]
 		if !ok || !row.is(c) {
 			rest = append(rest, c)
 			continue

@@ -23,6 +23,7 @@ func (r *run[R]) write(ctx context.Context, b *batch[R]) error {
 	if err != nil {
 		return err
 	}
+	b.draft.Done()
 	return r.count(b)
 }
 

@@ -19,6 +19,9 @@ type jsonSorter struct {
 	// restyled is set where there is a number that jsonb may spell otherwise: an exponent is written out, and minus
 	// nought loses its sign.
 	restyled bool
+
+	orders map[int][]int // by the number of members, how the last object of so many was sorted
+	moved  []member
 }
 
 // member is one member of an object that is being written.
@@ -154,7 +157,7 @@ func (s *jsonSorter) object(b, src []byte, depth int) (out, rest []byte, err err
 
 // sort puts the members that were written to b from begin on in order.
 func (s *jsonSorter) sort(b []byte, begin int, members []member) []byte {
-	slices.SortStableFunc(members, func(x, y member) int { return bytes.Compare(x.name, y.name) })
+	s.arrange(members)
 	base := len(s.scratch)
 	s.scratch = append(s.scratch, b[begin:]...)
 	written := s.scratch[base:]
@@ -171,6 +174,41 @@ func (s *jsonSorter) sort(b []byte, begin int, members []member) []byte {
 	s.scratch = s.scratch[:base]
 	return b
 }
+
+// arrange sorts members by their names, of one name in the order in which they stood. Documents of one kind have
+// their members in one order, so that what sorted one mostly sorts the next.
+func (s *jsonSorter) arrange(members []member) {
+	if order := s.orders[len(members)]; order != nil {
+		s.moved = s.moved[:0]
+		for i, from := range order {
+			if i > 0 && bytes.Compare(s.moved[i-1].name, members[from].name) >= 0 {
+				break
+			}
+			s.moved = append(s.moved, members[from])
+		}
+		if len(s.moved) == len(members) {
+			copy(members, s.moved)
+			return
+		}
+	}
+	order := make([]int, len(members))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(x, y int) int { return bytes.Compare(members[x].name, members[y].name) })
+	s.moved = s.moved[:0]
+	for _, from := range order {
+		s.moved = append(s.moved, members[from])
+	}
+	copy(members, s.moved)
+	if s.orders == nil || len(s.orders) > keptOrders {
+		s.orders = map[int][]int{}
+	}
+	s.orders[len(members)] = order
+}
+
+// keptOrders bounds how many orders are kept, one for each number of members.
+const keptOrders = 64
 
 // appendString appends the string that src begins with and returns it decoded, and what follows it.
 func appendString(b, src []byte) (out, decoded, rest []byte, err error) {

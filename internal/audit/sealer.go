@@ -233,8 +233,15 @@ func (s *sealer) append(ctx context.Context, tx pgx.Tx, h head, seals []seal) er
 // copySealsFrom is the number of seals from which on COPY pays.
 const copySealsFrom = 200
 
+// sealSize is what COPY takes for a seal at most, beside the canonical form.
+const sealSize = 192
+
 func copySeals(ctx context.Context, tx pgx.Tx, seals []seal) error {
-	rows := copyHeader()
+	size := 0
+	for i := range seals {
+		size += sealSize + len(seals[i].canon)
+	}
+	rows := append(make([]byte, 0, size), copyHeader()...)
 	for i := range seals {
 		s := &seals[i]
 		var seq, at [8]byte

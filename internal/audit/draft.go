@@ -152,7 +152,7 @@ func (d *Drafter) Draft(changes []Change, at time.Time) (*Draft, error) {
 }
 
 // What a row takes, and its packed canonical form, more or less.
-const rowSize, packedSize = 1536, 512
+const rowSize, packedSize = 1280, 416
 
 // values are a row's columns as the server takes them in binary, nil for NULL. They stand in b.
 func (d *Drafter) values(b []byte, values [][]byte, args pgx.NamedArgs) ([]byte, error) {

@@ -20,10 +20,10 @@ type seen struct {
 // block is a cache line of a blocked Bloom filter.
 type block [8]uint64
 
-// A row of 64 bytes makes two claims, for which a table of that size is filled to three quarters. A file that is
-// compressed, or has shorter rows, needs further tables.
+// A row of 80 bytes makes two claims, for which the first table has room. A file that is compressed, or has shorter
+// rows, needs further ones.
 const (
-	bytesPerPlace = 24
+	bytesPerPlace = 32
 	minPlaces     = 1 << 12
 	maxPlaces     = 16 << 20 / 4
 	maxBlocks     = 32 << 20 / 64 // tells the rows of ten million such apart, with 16 bits for each claim
@@ -71,7 +71,7 @@ func (s *seen) add(c Claim) bool {
 		return s.addBlock(h)
 	}
 	last[at] = print
-	if s.in++; s.in >= len(last)/4*3 {
+	if s.in++; s.in >= len(last)/8*7 {
 		s.grow(2 * len(last))
 	}
 	return false

@@ -140,7 +140,7 @@ func (f *importFlags) options(n importNoun) (imports.Options, error) {
 }
 
 // importGC is by how many hundredths the heap may grow between collections.
-const importGC = 40
+const importGC = 25
 
 // importFile runs the import and reports.
 func (a *app) importFile(ctx context.Context, w *writer, file *intake.File, f *importFlags, n importNoun) error {

@@ -79,7 +79,7 @@ func (x *exports) search(d *db.DB, table *users.Table, title, text, goal string)
 		if err != nil {
 			return err
 		}
-		page, err := table.List(ctx, d, users.Filter{Search: text, Grams: grams}, db.Paging{Page: 1, Size: 20})
+		page, err := table.Matching(users.Filter{Search: text, Grams: grams}).Page(ctx, d, db.Paging{Page: 1, Size: 20})
 		if err == nil && page.Total != counted {
 			err = fmt.Errorf("%s: %d found where ILIKE finds %d", title, page.Total, counted)
 		}

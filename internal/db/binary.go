@@ -16,8 +16,9 @@ import (
 
 // Query is a statement and its arguments.
 type Query struct {
-	SQL  string
-	Args pgx.NamedArgs
+	SQL    string
+	Args   pgx.NamedArgs
+	Lookup *Lookup // what Each may do in place of a join of SQL's; nil for nothing
 }
 
 // Each runs q over r and calls begin with its columns, then row for every row with the values in
@@ -27,7 +28,17 @@ type Query struct {
 func (q Query) Each(ctx context.Context, r Reader, begin func([]wire.Column) error, row func(values [][]byte) error) error {
 	reading, cancel := context.WithCancel(ctx)
 	defer cancel()
-	rows, err := r.Query(reading, q.SQL, pgx.QueryResultFormats{pgx.BinaryFormatCode}, q.Args)
+	sql, texts, few := q.SQL, map[string][]byte(nil), false
+	if q.Lookup != nil {
+		var err error
+		if texts, few, err = q.Lookup.read(reading, r); err != nil {
+			return err
+		}
+		if few {
+			sql = q.Lookup.keyed
+		}
+	}
+	rows, err := r.Query(reading, sql, pgx.QueryResultFormats{pgx.BinaryFormatCode}, q.Args)
 	if err != nil {
 		return err
 	}
@@ -44,6 +55,9 @@ func (q Query) Each(ctx context.Context, r Reader, begin func([]wire.Column) err
 		if columns[i], known = wire.For(f.Name, f.DataTypeOID); !known {
 			return fault.New(fault.Internal, "the column %s has a type that cannot be streamed (OID %d)", f.Name, f.DataTypeOID)
 		}
+	}
+	if few {
+		row = q.Lookup.replace(columns, texts, row)
 	}
 	if err := begin(columns); err != nil || !some {
 		return err

@@ -30,7 +30,7 @@ type ahead struct {
 const (
 	// aheadBuffer is how much is read ahead, in bytes: a millisecond or two of either side's work, which evens
 	// out what holds one of them up.
-	aheadBuffer = 512 << 10
+	aheadBuffer = 256 << 10
 	// aheadBatch is how much is worth waking somebody for.
 	aheadBatch = aheadBuffer / 2
 	// aheadWait is how long rows that are less than that are waited with.

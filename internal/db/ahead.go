@@ -28,7 +28,7 @@ type ahead struct {
 }
 
 const (
-	// aheadBuffer is how much is read ahead, in bytes: a millisecond or two of either side's work, which evens
+	// aheadBuffer is how much is read ahead, in bytes: a millisecond or so of either side's work, which evens
 	// out what holds one of them up.
 	aheadBuffer = 256 << 10
 	// aheadBatch is how much is worth waking somebody for.

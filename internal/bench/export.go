@@ -156,7 +156,7 @@ func measureExports(ctx context.Context, w io.Writer, tool, dir string, rounds i
 	if err := x.cursors(); err != nil {
 		return err
 	}
-	return x.search()
+	return x.searches()
 }
 
 func (x *exports) print(t trial) error {
@@ -260,39 +260,4 @@ func (x *exports) cursors() error {
 	wide := *x
 	wide.rounds = max(x.rounds, 21) // they are short
 	return wide.print(trial{"a page of 20 by cursor", []contender{page("page 1", "first", ""), page("page 10,000", token, "≥ 0.67")}})
-}
-
-// search compares what people type with ILIKE, which the backend uses, without indexes and with them.
-func (x *exports) search() error {
-	// a name that is neither the most nor the least frequent, by its two syllables
-	name, err := x.ask("SELECT right(full_name, 2) FROM idam.users WHERE full_name ~ '^[가-힣]{3}$' GROUP BY 1 HAVING count(*) > 0 ORDER BY count(*) LIMIT 1")
-	if err != nil {
-		return err
-	}
-	like := func(pattern string) string {
-		return fmt.Sprintf("is_active AND (username ILIKE '%%%[1]s%%' OR full_name ILIKE '%%%[1]s%%' OR email ILIKE '%%%[1]s%%')", pattern)
-	}
-	versus := func(title, text, goal string) trial {
-		return trial{title, []contender{
-			{"psql: count and page by ILIKE", nil, x.query("SELECT count(*) FROM idam.users WHERE " + like(text) + "; SELECT " + userColumns +
-				" FROM idam.users WHERE " + like(text) + " ORDER BY created_at DESC, id DESC LIMIT 20").argv, ""},
-			{"cxgctl users list --search " + text, nil, x.list("users", "--search", text, "-o", "csv"), goal},
-		}}
-	}
-	if err := x.print(versus("two syllables, no index", name, "≥ 3")); err != nil {
-		return err
-	}
-	if err := x.print(versus("three letters, no index", "kim", "")); err != nil {
-		return err
-	}
-	if _, _, err := x.run(contender{"migrate", nil, []string{x.tool, "-q", "migrate", "up", "--database", "manager", "--with", "search", "--timeout", "1h"}, ""}); err != nil {
-		return err
-	}
-	if _, err := x.ask("VACUUM ANALYZE idam.users"); err != nil {
-		return err
-	}
-	if err := x.print(versus("two syllables, optional index", name, "≥ 50")); err != nil {
-		return err
-	}
-	return x.print(versus("a rare text, optional index", "99123", ""))
 }

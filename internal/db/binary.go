@@ -16,49 +16,56 @@ import (
 
 // Query is a statement and its arguments.
 type Query struct {
-	SQL  string
-	Args pgx.NamedArgs
+	SQL    string
+	Args   pgx.NamedArgs
+	Lookup *Lookup // what Each may do in place of a join of SQL's; nil for nothing
 }
 
 // Each runs q over r and calls begin with its columns, then row for every row with the values in
 // PostgreSQL's binary form, nil for NULL, which are good until row returns. An error of theirs ends it
-// and is returned. A column of a type that package wire does not know is an INTERNAL_ERROR before begin.
+// and is returned; both are called by the caller's goroutine, while another one reads ahead. A column of a
+// type that package wire does not know is an INTERNAL_ERROR before begin.
 func (q Query) Each(ctx context.Context, r Reader, begin func([]wire.Column) error, row func(values [][]byte) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	rows, err := r.Query(ctx, q.SQL, pgx.QueryResultFormats{pgx.BinaryFormatCode}, q.Args)
+	reading, cancel := context.WithCancel(ctx)
+	defer cancel()
+	sql, texts, few := q.SQL, map[string][]byte(nil), false
+	if q.Lookup != nil {
+		var err error
+		if texts, few, err = q.Lookup.read(reading, r); err != nil {
+			return err
+		}
+		if few {
+			sql = q.Lookup.keyed
+		}
+	}
+	rows, err := r.Query(reading, sql, pgx.QueryResultFormats{pgx.BinaryFormatCode}, q.Args)
 	if err != nil {
-		cancel()
 		return err
 	}
 	defer rows.Close()
 	defer cancel() // before Close, which would else read whatever rows are left
-	started := false
-	start := func() error {
-		started = true
-		fields := rows.FieldDescriptions()
-		columns := make([]wire.Column, len(fields))
-		for i, f := range fields {
-			var known bool
-			if columns[i], known = wire.For(f.Name, f.DataTypeOID); !known {
-				return fault.New(fault.Internal, "the column %s has a type that cannot be streamed (OID %d)", f.Name, f.DataTypeOID)
-			}
-		}
-		return begin(columns)
-	}
-	for rows.Next() {
-		if !started {
-			if err := start(); err != nil {
-				return err
-			}
-		}
-		if err := row(rows.RawValues()); err != nil {
-			return err
-		}
-	}
-	if err := rows.Err(); err != nil || started {
+	some := rows.Next()
+	if err := rows.Err(); err != nil {
 		return err
 	}
-	return start() // no rows, but a header is due
+	fields := rows.FieldDescriptions()
+	columns := make([]wire.Column, len(fields))
+	for i, f := range fields {
+		var known bool
+		if columns[i], known = wire.For(f.Name, f.DataTypeOID); !known {
+			return fault.New(fault.Internal, "the column %s has a type that cannot be streamed (OID %d)", f.Name, f.DataTypeOID)
+		}
+	}
+	if few {
+		row = q.Lookup.replace(columns, texts, row)
+	}
+	if err := begin(columns); err != nil || !some {
+		return err
+	}
+	a := readAhead(rows)
+	defer a.leave()
+	defer cancel() // before leave, which waits for the reading to end
+	return a.each(ctx, len(columns), row)
 }
 
 // Export runs fn in a read-only snapshot of its own, without a statement time-out: fn is given a reader

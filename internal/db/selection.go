@@ -3,6 +3,8 @@ package db
 import (
 	"cmp"
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,6 +25,7 @@ type Selection[T any] struct {
 
 	ID     func(T) uuid.UUID // a row's id, for Follow
 	Binary map[string]string // the fields as expressions that package wire reads; nil where only records can be had
+	Lookup *Lookup           // how Export does without the joins of From; nil where it cannot
 }
 
 // rows reads the columns of the rows, in order, with the arguments of Where.
@@ -42,6 +45,12 @@ func (s Selection[T]) Reading(columns string) (Query, error) {
 // column of a type that only All can read.
 func (s Selection[T]) Export(columns []string) (Query, bool, error) {
 	q, err := s.Reading(SelectList(s.Binary, columns))
+	if s.Lookup != nil && slices.Contains(columns, s.Lookup.Column) {
+		keys, apart := maps.Clone(s.Binary), *s.Lookup
+		keys[apart.Column] = apart.Key
+		s.From = s.Counted
+		apart.keyed, q.Lookup = s.rows(SelectList(keys, columns)), &apart
+	}
 	return q, s.Binary != nil, err
 }
 

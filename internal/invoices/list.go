@@ -2,6 +2,7 @@ package invoices
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/cxgctl/cxgctl/internal/db"
@@ -137,9 +138,20 @@ func (t *Table) Matching(ctx context.Context, r db.Reader, f Filter) (db.Selecti
 		binary["tenant_code"], binary["deleted"] = t.tenantCode+"::text", "NOT ("+t.live+")"
 	}
 	return db.Selection[Invoice]{
-		Refused: problems, ID: Noun.ID, Binary: binary,
+		Refused: problems, ID: Noun.ID, Binary: binary, Lookup: t.codes(order),
 		Columns: t.sql("{columns}"), From: t.sql("{table} i {tenant}"), Counted: t.sql("{table} i"), Key: "i.id", Where: where, Order: order,
 	}, err
+}
+
+// codes is how an export comes by the tenants' codes without the join; nil where it is sorted by them, or an id
+// may not be compared as it is sent.
+func (t *Table) codes(order db.Order) *db.Lookup {
+	texts, ok := tenants.CodesByID(t.cat)
+	id, _ := t.shape.Column("tenant_id")
+	if !ok || id.Type != "uuid" || slices.ContainsFunc(order, func(term db.Term) bool { return term.Expr == t.tenantCode }) {
+		return nil
+	}
+	return &db.Lookup{Column: "tenant_code", Key: "i.tenant_id", Texts: texts}
 }
 
 // Select returns every invoice that the filter selects, in the order of their ids; deleted ones alone

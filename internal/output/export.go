@@ -25,10 +25,10 @@ type rowEncoder interface {
 }
 
 // Exports returns the names of the fields that Export prints of T, in order; false where the format needs
-// records: tables, --jq, and whatever a terminal shows, which is made harmless cell by cell.
+// records: --jq, and whatever a terminal shows, which is made harmless cell by cell.
 func Exports[T any](p *Printer, v View) ([]string, bool, error) {
 	cols, err := p.columns(reflect.TypeFor[T](), v, false)
-	if err != nil || p.jq != nil || p.Terminal.IsTTY || p.Format == Table || p.Format == Wide {
+	if err != nil || p.jq != nil || p.Terminal.IsTTY {
 		return nil, false, err
 	}
 	return names(cols), true, nil
@@ -103,6 +103,8 @@ func (p *Printer) rowEncoder(w io.Writer, cols []column, sent []wire.Column) row
 		x := newWorkbook(p, w, cols)
 		x.sent = sent
 		return bookRows{x}
+	case Table, Wide:
+		return &tableRows{table: newTable(p, w, cols), sent: sent}
 	}
 	return newDelimitedRows(p, s, cols, sent)
 }

@@ -201,6 +201,20 @@ func TestSanitize(t *testing.T) {
 }
 
 // Off a terminal a long table is whole: a late wide cell widens its column, here within the window.
+func TestPlainTextIsAsWideAsItLooks(t *testing.T) {
+	t.Parallel()
+	texts := append([]string{"", "ada", "~ !", "가힣", "김 ada", "\uabff", "\ud7a4", "\ud7b0", "\ua9ff", "\xea\xb0", "가\x80", "각\u11a8", "\u1100\u1161", "é", "漢字", "\x7f", "a\tb"}, pieces...)
+	for _, s := range texts {
+		width, plain := plainWidth([]byte(s))
+		if plain && (displayed(s) != s || displaywidth.String(s) != width) {
+			t.Errorf("%q is not plain and %d wide: %q, %d", s, width, displayed(s), displaywidth.String(s))
+		}
+	}
+	if width, plain := plainWidth([]byte("김 ada")); width != 6 || !plain {
+		t.Errorf("the plainest text is %d wide, plain: %t", width, plain)
+	}
+}
+
 func TestLongTable(t *testing.T) {
 	t.Parallel()
 	items := make([]line, 5000)
@@ -233,6 +247,9 @@ func FuzzSanitize(f *testing.F) {
 		}
 		if displaywidth.String(displayed(s)) < 0 {
 			t.Errorf("%q has no width", s)
+		}
+		if width, plain := plainWidth([]byte(s)); plain && (displayed(s) != s || displaywidth.String(s) != width) {
+			t.Errorf("%q is not plain and %d wide: %q, %d", s, width, displayed(s), displaywidth.String(s))
 		}
 	})
 }

@@ -88,7 +88,7 @@ func (s *sink) openFile() (io.Writer, error) {
 		return nil, err
 	}
 	keepOwner(s.pending.File, info)
-	return s.pending, nil
+	return hastened(s.pending.File), nil
 }
 
 // commit writes what is left and puts the file in place: fsync, rename, fsync of the folder. If it

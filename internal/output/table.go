@@ -7,9 +7,12 @@ import (
 	"reflect"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/clipperhouse/displaywidth"
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/cxgctl/cxgctl/internal/wire"
 )
 
 const (
@@ -29,32 +32,38 @@ type table struct {
 	printer  *Printer
 	w        io.Writer
 	cols     []column
-	headers  []string
+	headers  []cell
 	status   int // the column that is coloured, or -1
 	relative bool
 
-	blocks [][]byte // cells of the window, each its length and its text
+	blocks [][]byte // cells of the window, each its length, its width and its text
 	bytes  int
 	rows   int
 	widths []int
 	words  []bool // columns with something else than a number in them
 	laid   bool   // the window is printed
 	line   []byte
-	cell   []byte
-	cells  []string
+	cells  []cell // of the row at hand
+}
+
+// cell is a value as the table shows it.
+type cell struct {
+	text  []byte
+	width int // in columns of the terminal
 }
 
 func newTable(p *Printer, w io.Writer, cols []column) *table {
 	t := &table{
 		printer: p, w: w, cols: cols, status: -1,
 		relative: p.Terminal.IsTTY && p.Format == Table,
-		headers:  make([]string, len(cols)), widths: make([]int, len(cols)), words: make([]bool, len(cols)), cells: make([]string, len(cols)),
+		headers:  make([]cell, len(cols)), widths: make([]int, len(cols)), words: make([]bool, len(cols)), cells: make([]cell, len(cols)),
 	}
 	for i := range cols {
 		if !p.NoHeaders {
-			t.headers[i] = strings.ToUpper(cols[i].name)
+			name := strings.ToUpper(cols[i].name)
+			t.headers[i] = cell{[]byte(name), displaywidth.String(name)}
 		}
-		t.widths[i] = displaywidth.String(t.headers[i])
+		t.widths[i] = t.headers[i].width
 		if cols[i].name == "status" {
 			t.status = i
 		}
@@ -66,17 +75,22 @@ func (t *table) begin() error { return nil }
 
 func (t *table) row(rec reflect.Value) error {
 	for i := range t.cols {
-		var err error
-		if t.cells[i], err = t.show(&t.cols[i], rec); err != nil {
+		if err := t.show(i, rec); err != nil {
 			return err
 		}
 	}
+	return t.add()
+}
+
+// add takes the row at hand.
+func (t *table) add() error {
 	if t.laid {
 		return t.writeLine(t.cells)
 	}
-	for i, cell := range t.cells {
-		t.widths[i] = max(t.widths[i], displaywidth.String(cell))
-		t.words[i] = t.words[i] || cell != "" && !t.cols[i].number(cell)
+	for i := range t.cells {
+		text := t.cells[i].text
+		t.widths[i] = max(t.widths[i], t.cells[i].width)
+		t.words[i] = t.words[i] || len(text) > 0 && !t.cols[i].number(text)
 	}
 	t.hold()
 	t.rows++
@@ -93,33 +107,62 @@ func (t *table) end(envelope) error {
 	return t.lay()
 }
 
-// show returns the value as a table has it: in NFC, since terminals draw decomposed Hangul apart, and
-// with nothing hidden.
-func (t *table) show(c *column, rec reflect.Value) (string, error) {
+// show makes the cell of a record's field.
+func (t *table) show(i int, rec reflect.Value) (err error) {
+	c, at := &t.cols[i], &t.cells[i]
 	if v, present := c.value(rec); present && v.Type() == stringsType {
-		return displayed(strings.Join(v.Interface().([]string), ", ")), nil
+		at.text = append(at.text[:0], strings.Join(v.Interface().([]string), ", ")...)
+	} else if at.text, err = c.appendText(at.text[:0], rec); err != nil {
+		return err
 	}
-	var err error
-	if t.cell, err = c.appendText(t.cell[:0], rec); err != nil {
-		return "", err
-	}
+	t.dress(i)
+	return nil
+}
+
+// dress makes the text of a cell what the table shows: in NFC, since terminals draw decomposed Hangul apart,
+// and with nothing hidden.
+func (t *table) dress(i int) {
+	c, at := &t.cols[i], &t.cells[i]
 	if t.printer.Mask {
 		switch {
 		case Personal[c.name]:
-			t.cell = append(t.cell[:0], mask(c.name, string(t.cell))...)
-		case c.kind == composite && len(t.cell) > 0:
-			t.cell = append(t.cell[:0], MaskJSON(c.name, bytes.Clone(t.cell))...)
+			at.text = append(at.text[:0], mask(c.name, string(at.text))...)
+		case c.kind == composite && len(at.text) > 0:
+			at.text = append(at.text[:0], MaskJSON(c.name, bytes.Clone(at.text))...)
 		}
 	}
 	if t.relative {
-		if at, ok := c.time(t.cell); ok {
-			return relativeTime(at, t.printer.Terminal.Now), nil
+		if then, ok := c.time(at.text); ok {
+			at.text = append(at.text[:0], relativeTime(then, t.printer.Terminal.Now)...)
 		}
 	}
-	if isPrintableASCII(t.cell) {
-		return string(t.cell), nil
+	var plain bool
+	if at.width, plain = plainWidth(at.text); !plain {
+		s := displayed(string(at.text))
+		at.text, at.width = append(at.text[:0], s...), displaywidth.String(s)
 	}
-	return displayed(string(t.cell)), nil
+}
+
+// plainWidth returns the width of printable ASCII and of Hangul syllables, which displayed leaves alone: nearly
+// all there is in our tables, and the way through displayed costs ten times as much. False for any other text.
+func plainWidth(text []byte) (width int, plain bool) {
+	for i := 0; i < len(text); {
+		switch c := text[i]; {
+		case c >= ' ' && c <= '~':
+			width++
+			i++
+		case c >= 0xea && c <= 0xed: // the first bytes of U+AC00 to U+D7A3
+			r, size := utf8.DecodeRune(text[i:])
+			if r < '가' || r > '힣' {
+				return 0, false
+			}
+			width += 2
+			i += size
+		default:
+			return 0, false
+		}
+	}
+	return width, true
 }
 
 // displayed returns s fit for a cell. A mark that would join the space beside the cell, and so change
@@ -151,8 +194,8 @@ func (c *column) time(cell []byte) (time.Time, bool) {
 // their headers than for their text.
 func (t *table) hold() {
 	need := 0
-	for _, cell := range t.cells {
-		need += binary.MaxVarintLen32 + len(cell)
+	for i := range t.cells {
+		need += 2*binary.MaxVarintLen32 + len(t.cells[i].text)
 	}
 	last := len(t.blocks) - 1
 	if last < 0 || cap(t.blocks[last])-len(t.blocks[last]) < need {
@@ -160,26 +203,31 @@ func (t *table) hold() {
 		last++
 	}
 	b := t.blocks[last]
-	for _, cell := range t.cells {
-		b = binary.AppendUvarint(b, uint64(len(cell)))
-		b = append(b, cell...)
+	for i := range t.cells {
+		c := &t.cells[i]
+		b = binary.AppendUvarint(b, uint64(len(c.text)))
+		b = binary.AppendUvarint(b, uint64(c.width))
+		b = append(b, c.text...)
 	}
 	t.bytes += len(b) - len(t.blocks[last])
 	t.blocks[last] = b
 }
 
 // held calls fn for each row of the window, whose cells it may not keep, and lets the window go.
-func (t *table) held(fn func(cells []string) error) error {
+func (t *table) held(fn func(cells []cell) error) error {
 	blocks := t.blocks
 	t.blocks = nil
-	cells := make([]string, len(t.cols))
+	cells := make([]cell, len(t.cols))
 	for i, b := range blocks {
 		blocks[i] = nil
 		for len(b) > 0 {
 			for c := range cells {
 				n, size := binary.Uvarint(b)
-				cells[c] = string(b[size : size+int(n)])
-				b = b[size+int(n):]
+				b = b[size:]
+				width, size := binary.Uvarint(b)
+				b = b[size:]
+				cells[c] = cell{b[:n], int(width)}
+				b = b[n:]
 			}
 			if err := fn(cells); err != nil {
 				return err
@@ -201,23 +249,30 @@ func (t *table) lay() error {
 	return t.held(t.writeLine)
 }
 
+// blanks is what columns are filled up with, a piece at a time.
+const blanks = "                                                                "
+
 // writeLine prints one line, each cell as wide as its column, the last one too: equal lines can be
 // cut and compared.
-func (t *table) writeLine(cells []string) error {
+func (t *table) writeLine(cells []cell) error {
 	t.line = t.line[:0]
-	for i, cell := range cells {
-		width := displaywidth.String(cell)
-		if width > t.widths[i] {
-			cell, width = t.overflow(i, cell, width)
+	for i, c := range cells {
+		if c.width > t.widths[i] {
+			c = t.overflow(i, c)
 		}
-		t.line = append(t.line, t.painted(i, cell)...)
-		pad := t.widths[i] - width
+		if i == t.status {
+			t.line = append(t.line, t.painted(i, string(c.text))...)
+		} else {
+			t.line = append(t.line, c.text...)
+		}
+		pad := t.widths[i] - c.width
 		if i < len(cells)-1 {
 			pad += gap
 		}
-		for range pad {
-			t.line = append(t.line, ' ')
+		for ; pad > len(blanks); pad -= len(blanks) {
+			t.line = append(t.line, blanks...)
 		}
+		t.line = append(t.line, blanks[:pad]...)
 	}
 	t.line = append(t.line, '\n')
 	_, err := t.w.Write(t.line)
@@ -225,25 +280,25 @@ func (t *table) writeLine(cells []string) error {
 }
 
 // overflow cuts a cell that is wider than its column on a terminal, and widens the column elsewhere.
-func (t *table) overflow(i int, cell string, width int) (string, int) {
+func (t *table) overflow(i int, c cell) cell {
 	if t.printer.Terminal.IsTTY {
-		cell = displaywidth.TruncateString(cell, t.widths[i], "…")
-		return cell, displaywidth.String(cell)
+		s := displaywidth.TruncateString(string(c.text), t.widths[i], "…")
+		return cell{[]byte(s), displaywidth.String(s)}
 	}
-	t.widths[i] = width
-	return cell, width
+	t.widths[i] = c.width
+	return c
 }
 
-func (t *table) painted(i int, cell string) string {
+func (t *table) painted(i int, text string) string {
 	if i != t.status {
-		return cell
+		return text
 	}
-	return t.printer.Terminal.paint(statusColor(cell), cell)
+	return t.printer.Terminal.paint(statusColor(text), text)
 }
 
 // number says whether a cell is an amount, a count or a day. What a person typed is none, whatever it looks like.
-func (c *column) number(cell string) bool {
-	return c.kind == signed || c.kind == unsigned || c.kind == marshaled && strings.Trim(cell, "-.0123456789") == ""
+func (c *column) number(text []byte) bool {
+	return c.kind == signed || c.kind == unsigned || c.kind == marshaled && len(bytes.Trim(text, "-.0123456789")) == 0
 }
 
 // fit narrows the columns to the terminal. The widest give way first; the first column, which is the
@@ -333,10 +388,10 @@ func (l *listing) row(rec reflect.Value) error {
 	l.relative = false
 	for i := range l.cols {
 		c := &l.cols[i]
-		value, err := l.show(c, rec)
-		if err != nil {
+		if err := l.show(i, rec); err != nil {
 			return err
 		}
+		value := string(l.cells[i].text)
 		if at, ok := c.time([]byte(value)); ok && l.printer.Terminal.IsTTY {
 			value += " (" + relativeTime(at, l.printer.Terminal.Now) + ")"
 		}
@@ -347,3 +402,27 @@ func (l *listing) row(rec reflect.Value) error {
 }
 
 func (l *listing) end(envelope) error { return nil }
+
+// tableRows prints rows in binary form as a table prints records.
+type tableRows struct {
+	*table
+	sent []wire.Column
+	doc  document
+}
+
+func (t *tableRows) begin(b []byte) ([]byte, error) { return b, t.table.begin() }
+
+func (t *tableRows) row(b []byte, values [][]byte) (_ []byte, err error) {
+	for i, v := range values {
+		at := &t.cells[i]
+		if at.text, err = t.doc.appendCell(at.text[:0], &t.sent[i], v); err != nil {
+			return b, err
+		}
+		t.dress(i)
+	}
+	return b, t.add() // which writes by itself
+}
+
+func (t *tableRows) write([]byte) error { return nil }
+
+func (t *tableRows) end(_ []byte, e envelope) error { return t.table.end(e) }

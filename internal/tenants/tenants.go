@@ -38,6 +38,17 @@ func Join(cat schema.Catalog, id string) (join, codeExpr string) {
 	return "LEFT JOIN " + shape.Name + " t ON t.id = " + id, code(shape)
 }
 
+// CodesByID returns the statement for every tenant's id and code, with which a client can do what Join does; false
+// where an id may not be compared as it is sent.
+func CodesByID(cat schema.Catalog) (sql string, ok bool) {
+	shape := cat[schema.Tenants]
+	if shape == nil || shape.OneOf(codeColumns...) == "" {
+		return "", false
+	}
+	id, _ := shape.Column("id")
+	return "SELECT t.id, " + code(shape) + "::text FROM " + shape.Name + " t", id.Type == "uuid"
+}
+
 // named is how they are found: by id or code.
 var named = ref.Noun[Named]{
 	Name: "tenant",

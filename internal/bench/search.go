@@ -1,0 +1,107 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/users"
+)
+
+// customPlans has every round planned for its text, as a command's only one is.
+const customPlans = "&options=-c%20plan_cache_mode%3Dforce_custom_plan"
+
+// searches compares what people type with ILIKE, which the backend uses, without indexes and with them. Both
+// sides ask in one open session: the start of a process, a hundred milliseconds on some machines, would hide what an
+// index is worth.
+func (x *exports) searches() error {
+	// a name that is neither the most nor the least frequent, by its two syllables
+	name, err := x.ask("SELECT right(full_name, 2) FROM idam.users WHERE full_name ~ '^[가-힣]{3}$' GROUP BY 1 HAVING count(*) > 0 ORDER BY count(*) LIMIT 1")
+	if err != nil {
+		return err
+	}
+	d, err := db.Open(x.ctx, db.Options{Name: "manager", URL: x.dsn + customPlans})
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	cat, err := schema.Read(x.ctx, d, schema.Users)
+	if err != nil {
+		return err
+	}
+	table, err := users.In(cat)
+	if err != nil {
+		return err
+	}
+	if err := x.search(d, table, "two syllables, no index", name, "≥ 3"); err != nil {
+		return err
+	}
+	if err := x.search(d, table, "three letters, no index", "kim", ""); err != nil {
+		return err
+	}
+	if _, _, err := x.run(contender{"migrate", nil, []string{x.tool, "-q", "migrate", "up", "--database", "manager", "--with", "search", "--timeout", "1h"}, ""}); err != nil {
+		return err
+	}
+	if _, err := x.ask("VACUUM ANALYZE idam.users"); err != nil {
+		return err
+	}
+	if err := x.search(d, table, "two syllables, optional index", name, "≥ 50"); err != nil {
+		return err
+	}
+	return x.search(d, table, "a rare text, optional index", "99123", "")
+}
+
+// search looks for a text both ways in turns: count and first page of 20.
+func (x *exports) search(d *db.DB, table *users.Table, title, text, goal string) error {
+	where := " FROM idam.users WHERE is_active AND (username ILIKE @text OR full_name ILIKE @text OR email ILIKE @text)"
+	args := pgx.NamedArgs{"text": "%" + text + "%"}
+	var counted int64
+	ilike := func(ctx context.Context) error {
+		if err := d.QueryRow(ctx, "SELECT count(*)"+where, args).Scan(&counted); err != nil {
+			return err
+		}
+		rows, err := d.Query(ctx, "SELECT "+userColumns+where+" ORDER BY created_at DESC, id DESC LIMIT 20", args)
+		if err != nil {
+			return err
+		}
+		for rows.Next() { // read to the end
+		}
+		return rows.Err()
+	}
+	ours := func(ctx context.Context) error {
+		grams, err := table.Grams(ctx, d)
+		if err != nil {
+			return err
+		}
+		page, err := table.Matching(users.Filter{Search: text, Grams: grams}).Page(ctx, d, db.Paging{Page: 1, Size: 20})
+		if err == nil && page.Total != counted {
+			err = fmt.Errorf("%s: %d found where ILIKE finds %d", title, page.Total, counted)
+		}
+		return err
+	}
+	times := make([][]time.Duration, 2)
+	for round := range max(x.rounds, 5) + 1 {
+		for i, search := range []func(context.Context) error{ilike, ours} {
+			start := time.Now()
+			if err := search(x.ctx); err != nil {
+				return err
+			}
+			if round > 0 { // the first warms the session
+				times[i] = append(times[i], time.Since(start))
+			}
+		}
+	}
+	median := func(i int) float64 {
+		slices.SortFunc(times[i], cmp.Compare)
+		return times[i][len(times[i])/2].Seconds()
+	}
+	_, _ = fmt.Fprintf(x.w, "%s\tcount and page by ILIKE, in one session\t%.4f s\t\t1.00\t\n\tthe statements of users list --search %s\t%.4f s\t\t%.2f\t%s\n",
+		title, median(0), text, median(1), median(0)/median(1), goal)
+	return nil
+}

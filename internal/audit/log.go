@@ -168,7 +168,9 @@ func (g *Log) where(ctx context.Context, r db.Reader, f Filter, p *fault.Problem
 		if _, err := uuid.Parse(f.Op); err != nil {
 			p.Add("op", "%q is no operation id", f.Op)
 		}
-		w.Bind("l.extra_data->>'op_id' = @op", "op", strings.ToLower(f.Op))
+		// By their ids, since the planner takes one row in two hundred for an operation's, and would walk through
+		// the whole log for a page of one that is long ago: 13 s in a million rows.
+		w.Bind("l.id = ANY (ARRAY(SELECT x.id FROM audt.audit_logs x WHERE x.extra_data->>'op_id' = @op))", "op", strings.ToLower(f.Op))
 	}
 	if !f.Since.IsZero() {
 		w.Bind("l.created_at >= @since", "since", f.Since)

@@ -9,10 +9,9 @@ import (
 	"github.com/cxgctl/cxgctl/internal/config"
 )
 
-// beginning says, once per database, how permissions come into force where nobody holds a role yet.
-func (a *app) beginning(s *session) {
-	mark := beginningMark(a.getenv, s.db.Where())
-	told := begun(mark)
+// beginning says, once per database, how permissions come into force where nobody holds a role yet. The mark is
+// there where it was told.
+func (a *app) beginning(s *session, mark string, told bool) {
 	switch {
 	case s.who.Enforced && told: // they have come
 		_ = os.Remove(mark)
@@ -24,12 +23,6 @@ func (a *app) beginning(s *session) {
 		}
 		_ = os.WriteFile(mark, nil, 0o600)
 	}
-}
-
-// begun says whether the mark is there: at the last run nothing was enforced.
-func begun(mark string) bool {
-	_, err := os.Stat(mark)
-	return err == nil
 }
 
 // beginningMark is the file that says that it was said.

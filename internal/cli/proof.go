@@ -98,7 +98,9 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 	if err != nil {
 		return s, err
 	}
-	p.Unenforced = begun(beginningMark(a.getenv, s.db.Where()))
+	mark := beginningMark(a.getenv, s.db.Where())
+	_, missing := os.Stat(mark)
+	p.Unenforced = missing == nil // at the last run nothing was
 	s.who, s.cat, err = auth.Identify(ctx, s.db, p, tables(cmd), time.Now())
 	s.by = s.who.Operator
 	if fault.Is(err, fault.Unauthenticated) && s.by.Claimed != "" {
@@ -119,7 +121,7 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 	if err := s.who.Touch(ctx, s.db); err != nil && ctx.Err() != nil {
 		return s, err
 	}
-	a.beginning(s)
+	a.beginning(s, mark, p.Unenforced)
 	return s, nil
 }
 

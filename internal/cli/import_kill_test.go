@@ -37,49 +37,56 @@ func written(t *testing.T, name, text string) string {
 // command again goes on. In the end every row was applied once, with its audit row, and is on record.
 func TestImportSurvivesKills(t *testing.T) {
 	t.Parallel()
-	const rows, points = 5000, 100
-	pair := dbtest.New(t, migrated)
+	const killed = -1
+	importThrough(t, dbtest.New(t, migrated), 100, killed, func(p *process) { _ = p.Process.Kill() })
+}
+
+// The server is restarted under an import, at random points, as a crash would do it.
+func TestImportSurvivesRestarts(t *testing.T) {
+	t.Parallel()
+	server := dbtest.NewMortal(t, migrated)
+	importThrough(t, server.Pair(), 20, 8, func(*process) { server.Restart(t) })
+}
+
+// importThrough imports files while accidents happen, so many of them, each at a random point of a run. A run that
+// an accident ends exits with the code, and the same command follows it.
+func importThrough(t *testing.T, pair dbtest.Pair, accidents, ended int, strike func(*process)) {
+	t.Helper()
+	const rows = 5000
 	random := rand.New(rand.NewPCG(4, 100))
 	run := func(path string) *process { return cxgctl(t, pair, "users", "import", path, "--no-passwords", "-q") }
 	began := time.Now()
 	run(peopleFile(t, "whole", rows)).exits(t, 0)
 	took := time.Since(began)
 
-	kills, imports, midway := 0, 1, 0
-	for kills < points {
-		prefix := fmt.Sprintf("kill%d_", imports)
+	imports, midway, struck := 1, 0, 0
+	for ; struck < accidents; imports++ {
+		prefix := fmt.Sprintf("part%d_", imports)
 		path := peopleFile(t, prefix, rows)
-		imports++
-		for finished := false; !finished; {
-			p := run(path)
-			p.start(t)
-			if kills < points {
-				kills++
-				end := time.AfterFunc(time.Duration(random.Int64N(int64(took))), func() { _ = p.Process.Kill() })
-				code := p.exit(t)
-				end.Stop()
-				finished = code == 0
-				if code > 0 {
-					t.Fatalf("exit %d\n%s", code, p.err.String())
-				}
-			} else if code := p.exit(t); code != 0 {
+		for code := ended; code == ended; {
+			p := run(path).start(t)
+			if struck < accidents {
+				struck++
+				time.Sleep(time.Duration(random.Int64N(int64(took))))
+				strike(p)
+			}
+			if code = p.exit(t); code != 0 && code != ended {
 				t.Fatalf("exit %d\n%s", code, p.err.String())
-			} else {
-				finished = true
 			}
 			if n := ask(t, pair.Manager, `SELECT count(*) FROM idam.users WHERE username LIKE '`+prefix+`%'`); n != "0" && n != fmt.Sprint(rows) {
 				midway++
 			}
 		}
 	}
-	t.Logf("%d kills over %d imports, %d of them between the first batch and the last", kills, imports-1, midway)
+	t.Logf("%d accidents over %d imports, %d of them between the first batch and the last", struck, imports-1, midway)
 	if midway == 0 {
-		t.Error("no kill came while a file was half imported")
+		t.Error("no accident came while a file was half imported")
 	}
 	for what, sql := range map[string]string{
 		"users":               `SELECT count(*) FROM idam.users WHERE username <> 'admin'`,
 		"usernames":           `SELECT count(DISTINCT username) FROM idam.users WHERE username <> 'admin'`,
 		"audit rows":          `SELECT count(*) FROM audt.audit_logs`,
+		"seals":               `SELECT count(*) FROM cxg_audit.seal`,
 		"users with a record": `SELECT count(DISTINCT u.id) FROM idam.users u JOIN audt.audit_logs l ON l.resource_id = u.id::text WHERE l.extra_data->'after'->>'email' = u.email AND l.result = 'SUCCESS'`,
 		"rows on record":      `SELECT sum(records) FROM cxg_import.rows`,
 	} {
@@ -90,4 +97,5 @@ func TestImportSurvivesKills(t *testing.T) {
 	if n := ask(t, pair.Manager, `SELECT count(*) FROM cxg_import.files WHERE finished_at IS NULL`); n != "0" {
 		t.Errorf("%s files count as unfinished", n)
 	}
+	cxgctl(t, pair, "audit", "verify").exits(t, 0)
 }

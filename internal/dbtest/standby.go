@@ -4,18 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/cxgctl/cxgctl/internal/devdb"
 )
 
 // Replicated is a primary of a test's own with a hot standby, made by pg_basebackup. What is committed on the
@@ -24,9 +20,6 @@ type Replicated struct {
 	primary, standby *daemon
 	dirs             [2]string // of their sockets
 }
-
-// replicatedUser is the role that owns everything in such a cluster.
-const replicatedUser = "cxgctl"
 
 // NewReplicated starts both for the life of the test, with t's databases: mgmt and tnnt.
 func NewReplicated(tb testing.TB, t Template) *Replicated {
@@ -39,62 +32,35 @@ func NewReplicated(tb testing.TB, t Template) *Replicated {
 }
 
 func startReplicated(tb testing.TB, t Template) (*Replicated, error) {
-	root, err := os.MkdirTemp("/tmp", "cxgrepl") // short enough for sockets
+	c, err := newCluster(tb, t)
 	if err != nil {
 		return nil, err
 	}
-	tb.Cleanup(func() { _ = os.RemoveAll(root) }) // after the servers' end
-	if err := os.Chmod(root, 0o755); err != nil {
-		return nil, err
-	}
-	// The dev database's launcher makes the cluster; both servers are then ours to kill.
-	o := devdb.Options{Dir: filepath.Join(root, "p"), Settings: map[string]string{"fsync": "off"}}
-	made, err := devdb.Up(tb.Context(), o)
-	if err != nil {
-		return nil, err
-	}
-	if t.Build != nil {
-		err = t.Build(tb.Context(), made.DSN("mgmt"), made.DSN("tnnt"))
-	}
-	if err := errors.Join(err, devdb.Down(tb.Context(), o)); err != nil {
-		return nil, err
-	}
-	data := [2]string{filepath.Join(root, "p", "data"), filepath.Join(root, "s", "data")}
-	r := &Replicated{dirs: [2]string{filepath.Join(root, "p", "run"), filepath.Join(root, "s")}}
-	account, err := ownerOf(data[0])
-	if err != nil {
-		return nil, err
-	}
+	standby := filepath.Join(c.root, "s")
+	data := [2]string{c.data(), filepath.Join(standby, "data")}
+	r := &Replicated{dirs: [2]string{c.sockets(), standby}}
 	if err := admitReplication(filepath.Join(data[0], "pg_hba.conf")); err != nil {
 		return nil, err
 	}
-	if err := os.Mkdir(r.dirs[1], 0o755); err != nil {
+	if err := os.Mkdir(standby, 0o755); err != nil {
 		return nil, err
 	}
-	if account != nil {
-		if err := os.Chown(r.dirs[1], int(account.Uid), int(account.Gid)); err != nil {
+	if c.account != nil {
+		if err := os.Chown(standby, int(c.account.Uid), int(c.account.Gid)); err != nil {
 			return nil, err
 		}
 	}
-	start := func(i int) (*daemon, error) {
-		d, err := startDaemon(tb, account, filepath.Join(made.BinDir, "postgres"), "-D", data[i], "-c", "fsync=off",
-			"-c", "unix_socket_directories="+r.dirs[i], "-c", "listen_addresses=", "-c", "port=5432", "-c", "hot_standby_feedback=on")
-		if err != nil {
-			return nil, err
-		}
-		return d, d.answers(r.dsn("postgres", i))
-	}
-	if r.primary, err = start(0); err != nil {
+	if r.primary, err = c.serve(tb, data[0], r.dirs[0]); err != nil {
 		return nil, err
 	}
-	backup := exec.CommandContext(tb.Context(), filepath.Join(made.BinDir, "pg_basebackup"),
-		"-h", r.dirs[0], "-p", "5432", "-U", replicatedUser, "-D", data[1], "-R", "-X", "stream", "-c", "fast")
+	backup := exec.CommandContext(tb.Context(), filepath.Join(c.bin, "pg_basebackup"),
+		"-h", r.dirs[0], "-p", clusterPort, "-U", clusterUser, "-D", data[1], "-R", "-X", "stream", "-c", "fast")
 	backup.Dir = "/"
-	backup.SysProcAttr = &syscall.SysProcAttr{Credential: account}
+	backup.SysProcAttr = &syscall.SysProcAttr{Credential: c.account}
 	if said, err := backup.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("pg_basebackup: %w: %s", err, said)
 	}
-	if r.standby, err = start(1); err != nil {
+	if r.standby, err = c.serve(tb, data[1], r.dirs[1]); err != nil {
 		return nil, err
 	}
 	return r, r.synchronise(tb.Context())
@@ -146,13 +112,11 @@ func (r *Replicated) Both() Pair {
 }
 
 func (r *Replicated) dsn(database string, servers ...int) string {
-	var hosts, ports []string
+	var dirs []string
 	for _, i := range servers {
-		hosts, ports = append(hosts, r.dirs[i]), append(ports, "5432")
+		dirs = append(dirs, r.dirs[i])
 	}
-	q := url.Values{"host": {strings.Join(hosts, ",")}, "port": {strings.Join(ports, ",")}, "sslmode": {"disable"}}
-	u := url.URL{Scheme: "postgres", User: url.User(replicatedUser), Path: "/" + database, RawQuery: q.Encode()}
-	return u.String()
+	return clusterDSN(database, dirs...)
 }
 
 // Pause has the standby show nothing more, without commits on the primary waiting for that; Resume ends it.

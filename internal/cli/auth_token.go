@@ -137,6 +137,7 @@ func (a *app) printToken(made auth.Issued, kind, file string) error {
 		_, err := io.WriteString(a.print.Stdout, made.Token+"\n")
 		return err
 	}
+	a.print.Secret = true
 	return output.One(a.print, tokenView, r)
 }
 

@@ -40,6 +40,7 @@ func (a *app) printUser(u users.User, pw *string) error {
 	if pw == nil {
 		return output.One(a.print, userView, u)
 	}
+	a.print.Secret = true
 	return output.One(a.print, userView, newPassword{u, *pw})
 }
 

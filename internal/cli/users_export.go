@@ -29,6 +29,7 @@ func (a *app) usersExport() *cobra.Command {
 		}
 		filter := f.filter()
 		filter.Sort = []string{"created_at"}
+		a.print.Secret = hashes
 		if hashes {
 			home := s.manager()
 			l, err := audit.Open(ctx, home.db, home.cat, s.by, a.origin(cmd))

@@ -63,6 +63,7 @@ type Options struct {
 
 	Digest *Digest // if given, it takes note of what an output file holds
 	Mask   bool    // personal data is masked where people read it: in Table and Wide
+	Secret bool    // what is printed holds secrets: an output file is for its owner's eyes alone
 
 	Stdout   io.Writer
 	Terminal Terminal // what Stdout is; the zero value is no terminal

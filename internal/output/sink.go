@@ -35,7 +35,8 @@ type sink struct {
 
 // open makes the sink ready: standard output, or a temporary file in the folder of the target. A
 // symbolic link is followed, so that the file it points to is replaced and the link stays. An
-// existing file's mode (and, as far as we may, owner) is kept; a new one has 0644 less the umask.
+// existing file's mode (and, as far as we may, owner) is kept; a new one has 0644 less the umask. One that
+// holds secrets has 0600, whatever stood there.
 // What is no regular file (/dev/null, a named pipe) is written to as it is.
 func (p *Printer) open() (*sink, error) {
 	s := &sink{name: p.File}
@@ -43,7 +44,7 @@ func (p *Printer) open() (*sink, error) {
 		s.w = bufio.NewWriterSize(target{p.Stdout, s}, bufferSize)
 		return s, nil
 	}
-	file, err := s.openFile()
+	file, err := s.openFile(p.Secret)
 	if err != nil {
 		return nil, s.fault(err)
 	}
@@ -70,7 +71,7 @@ func (p *Printer) open() (*sink, error) {
 	return s, nil
 }
 
-func (s *sink) openFile() (io.Writer, error) {
+func (s *sink) openFile(secret bool) (io.Writer, error) {
 	info, err := os.Stat(s.name)
 	if err == nil && info.IsDir() {
 		return nil, syscall.EISDIR
@@ -82,12 +83,17 @@ func (s *sink) openFile() (io.Writer, error) {
 	if s.target, err = followLinks(s.name); err != nil {
 		return nil, err
 	}
-	s.pending, err = renameio.NewPendingFile(s.target, renameio.WithTempDir(filepath.Dir(s.target)),
-		renameio.WithPermissions(0o644), renameio.WithExistingPermissions())
+	mode := []renameio.Option{renameio.WithPermissions(0o644), renameio.WithExistingPermissions()}
+	if secret {
+		mode = []renameio.Option{renameio.WithStaticPermissions(0o600)}
+	}
+	s.pending, err = renameio.NewPendingFile(s.target, append(mode, renameio.WithTempDir(filepath.Dir(s.target)))...)
 	if err != nil {
 		return nil, err
 	}
-	keepOwner(s.pending.File, info)
+	if !secret {
+		keepOwner(s.pending.File, info)
+	}
 	return hastened(s.pending.File), nil
 }
 

@@ -239,7 +239,8 @@ func (l *Ledger) conclude(ctx context.Context, intent uuid.UUID, entries []Entry
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	var err error
-	for range attempts {
+	for attempt := range attempts {
+		rest(ctx, attempt)
 		if err = l.concludeOnce(ctx, intent, entries); !db.Retryable(err) {
 			break
 		}

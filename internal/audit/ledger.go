@@ -5,6 +5,7 @@ package audit
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
@@ -253,8 +254,21 @@ func (l *Ledger) Reader() db.Reader {
 	return l.db
 }
 
-// attempts bounds how often a transaction that the server asks to run again is run.
-const attempts = 3
+// attempts bounds how often a transaction that the server asks to run again is run. Two imports of the same names in
+// opposite orders meet in a deadlock as often as they have batches, and one of them may lose each time.
+const attempts = 6
+
+// rest waits before another attempt, longer each time and hardly as long as the one we collided with: two that run
+// again at once collide again. It does not wait before the first, which has the number 0.
+func rest(ctx context.Context, attempt int) {
+	if attempt == 0 {
+		return
+	}
+	select {
+	case <-time.After(rand.N(10 * time.Millisecond << attempt)):
+	case <-ctx.Done():
+	}
+}
 
 // Write runs fn in a transaction, adds one audit row per change that fn returns, and commits; in a
 // dry run it checks the deferred constraints and rolls back. If fn fails, nothing is changed and the
@@ -289,7 +303,8 @@ func (l *Ledger) again(ctx context.Context, fn func(context.Context, *Tx) ([]Cha
 		try = l.tryAway
 	}
 	found := false // the primary was looked for
-	for range attempts {
+	for attempt := range attempts {
+		rest(ctx, attempt)
 		entries, err = try(ctx, fn)
 		switch {
 		case db.ReadOnly(err) && !found:

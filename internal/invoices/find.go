@@ -29,7 +29,8 @@ var Noun = ref.Noun[Invoice]{
 		return "invoice_no"
 	},
 	Restore: func(i Invoice) string {
-		return "a deleted invoice of that name exists; see it with --include-deleted, bring it back with: cxgctl invoices restore " + i.ID.String()
+		id := i.ID.String()
+		return "a deleted invoice of that name exists; bring it back first with: cxgctl invoices restore " + id + ", or look at it with: cxgctl invoices get " + id + " --include-deleted"
 	},
 }
 

@@ -34,7 +34,8 @@ var Noun = ref.Noun[User]{
 		return "username"
 	},
 	Restore: func(u User) string {
-		return "a deleted user of that name exists; see it with --include-deleted, bring it back with: cxgctl users restore " + u.ID.String()
+		id := u.ID.String()
+		return "a deleted user of that name exists; bring it back first with: cxgctl users restore " + id + ", or look at it with: cxgctl users get " + id + " --include-deleted"
 	},
 }
 

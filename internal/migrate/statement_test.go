@@ -67,12 +67,13 @@ func TestWhatAnIndexNeeds(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]string{
-		"audt.audit_logs_op_id_idx":               "extra_data",
-		"audt.audit_logs_result_created_at_idx":   "result created_at id",
-		"audt.audit_logs_noun_created_at_idx":     "extra_data created_at id",
-		"tnnt.tenants_code_key":                   "code is_deleted",
-		"idam.users_locked_until_idx":             "locked_until id",
-		"idam.role_permissions_permission_id_idx": "permission_id",
+		"audt.audit_logs_op_id_idx":                  "extra_data",
+		"audt.audit_logs_result_created_at_idx":      "result created_at id",
+		"audt.audit_logs_noun_created_at_idx":        "extra_data created_at id",
+		"audt.audit_logs_noun_action_created_at_idx": "extra_data action_performed created_at id",
+		"tnnt.tenants_code_key":                      "code is_deleted",
+		"idam.users_locked_until_idx":                "locked_until id",
+		"idam.role_permissions_permission_id_idx":    "permission_id",
 	}
 	for _, m := range list {
 		for _, s := range m.statements {

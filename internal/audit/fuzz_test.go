@@ -49,6 +49,27 @@ func FuzzCanonicalJSON(f *testing.F) {
 	})
 }
 
+// What is looked at in eights is found where it stands.
+func TestWhereAStringStopsBeingPlain(t *testing.T) {
+	t.Parallel()
+	for n := range 40 {
+		for at := range n + 1 {
+			for c := range 256 {
+				b := bytes.Repeat([]byte{0x7f, 0x80, 0xff, '!', '#', '[', ']', ' '}, 5)[:n]
+				want := n
+				if at < n {
+					if b[at] = byte(c); c == '"' || c == '\\' || c < ' ' {
+						want = at
+					}
+				}
+				if got := plain(b); got != want {
+					t.Fatalf("%q is plain up to %d, not %d", b, got, want)
+				}
+			}
+		}
+	}
+}
+
 // Of any bytes, a canonical form is taken apart or refused; what was taken apart does not differ from itself.
 func FuzzParseCanon(f *testing.F) {
 	c := canonizer{}

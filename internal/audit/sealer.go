@@ -60,10 +60,12 @@ type seal struct {
 
 // leafOf hashes a canonical form.
 func leafOf(canon []byte) [sha256.Size]byte {
+	var sum [sha256.Size]byte
 	h := sha256.New()
 	h.Write([]byte{0})
 	h.Write(canon)
-	return [sha256.Size]byte(h.Sum(nil))
+	h.Sum(sum[:0])
+	return sum
 }
 
 // link hashes a leaf onto the chain.

@@ -131,7 +131,19 @@ func (x *verifier) walk(ctx context.Context, out *Verdict) error {
 	if !there && last > 0 {
 		x.found(checkHead, problem{seq: last + 1, what: "cxg_audit.head has no row, and there are seals"})
 	}
-	if err := x.seals(ctx, last); err != nil {
+	// both at once: the server counts in one process what others of its processes send the rows of
+	rest := make(chan error, 1)
+	looking, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { rest <- x.unsealed(looking, out) }()
+	err := x.seals(ctx, last)
+	if err != nil {
+		cancel()
+	}
+	if left := <-rest; err == nil {
+		err = left
+	}
+	if err != nil {
 		return err
 	}
 	if there {
@@ -139,10 +151,7 @@ func (x *verifier) walk(ctx context.Context, out *Verdict) error {
 			return err
 		}
 	}
-	if err := x.checkpoints(ctx, out, last); err != nil {
-		return err
-	}
-	return x.unsealed(ctx, out)
+	return x.checkpoints(ctx, out, last)
 }
 
 const readChain = `SELECT s.chain, s.audit_id FROM cxg_audit.seal s WHERE s.seq = $1`
@@ -216,11 +225,8 @@ func (x *verifier) unsealed(ctx context.Context, out *Verdict) error {
 		if err := r.QueryRow(ctx, sql).Scan(&out.Unsealed, &out.OldestUnsealed, &forged, &first); err != nil {
 			return err
 		}
-		if forged > 0 {
+		for range forged {
 			x.found(checkForged, problem{id: *first, what: "the row says that cxgctl wrote it, and has no seal"})
-			if x.skip != checkForged {
-				x.bad += forged - 1
-			}
 		}
 		return nil
 	})

@@ -52,6 +52,9 @@ func measureTenants(ctx context.Context, w io.Writer, tool, dir string, s devdb.
 	if err := quieten(ctx, owner); err != nil {
 		return err
 	}
+	if _, err := silently(ctx, env, tool, filepath.Join(dir, "users.csv"), "users", "list"); err != nil { // warms the program and the manager database
+		return err
+	}
 	for _, n := range sizes {
 		if err := makeTenants(ctx, owner, n); err != nil {
 			return err

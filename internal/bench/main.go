@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -44,7 +45,27 @@ type scale struct {
 	users, invoices   int
 	exports, imported int
 	only              string
-	tenants, many     int
+	tenants           counts
+	many              int
+}
+
+// counts is a list of numbers as a flag takes it: 10,100,1000.
+type counts []int
+
+func (c *counts) String() string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint([]int(*c)), " ", ","), "[]")
+}
+
+func (c *counts) Set(text string) error {
+	*c = nil
+	for one := range strings.SplitSeq(text, ",") {
+		n, err := strconv.Atoi(one)
+		if err != nil || n < 1 || len(*c) > 0 && n <= (*c)[len(*c)-1] {
+			return errors.New("ascending numbers, such as 10,100,1000")
+		}
+		*c = append(*c, n)
+	}
+	return nil
 }
 
 func main() {
@@ -55,7 +76,8 @@ func main() {
 	flag.IntVar(&n.exports, "exports", 3, "how often each export runs")
 	flag.IntVar(&n.imported, "import", 100000, "users in the largest import; a million takes minutes")
 	flag.StringVar(&n.only, "only", "", "one `section`: commands, identity, exports, imports, seals, tenants")
-	flag.IntVar(&n.tenants, "tenants", 1000, "tenants' databases at most: 10, 100, … up to that; each is a copy of 8 MB")
+	n.tenants = counts{10, 100, 1000}
+	flag.Var(&n.tenants, "tenants", "how many tenants' databases, ascending; each is a copy of 8 MB, and 1,000 take some ten minutes")
 	flag.IntVar(&n.many, "many", 100000, "tenants in the list of tenants")
 	flag.Parse()
 	if err := run(n); err != nil {
@@ -124,11 +146,7 @@ func run(n scale) (err error) {
 			return errors.Join(imports(ctx, w, tool, status, dir, []int{n.imported}, few), hashing(ctx, w, few))
 		}},
 		{"tenants", func() error { // last: the demo tenants are gone afterwards
-			var sizes []int
-			for size := 10; size <= n.tenants; size *= 10 {
-				sizes = append(sizes, size)
-			}
-			return measureTenants(ctx, w, tool, dir, status, sizes, n.many, few)
+			return measureTenants(ctx, w, tool, dir, status, n.tenants, n.many, few)
 		}},
 	} {
 		if n.only != "" && n.only != section.name {

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"io/fs"
 	"iter"
+	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -95,10 +97,16 @@ func (a *app) places(ctx context.Context, cmd *cobra.Command, s *session) ([]pla
 	}
 	var out []place
 	for _, t := range list {
-		p := a.placeOf(ctx, cmd, t)
-		if fits(p.code) && (again == nil || again[p.code]) {
-			out = append(out, p)
+		name := t.Name()
+		if !fits(name) || again != nil && !again[name] {
+			continue
 		}
+		delete(again, name)
+		out = append(out, a.placeOf(ctx, cmd, t))
+	}
+	if strange := slices.Sorted(maps.Keys(again)); len(strange) > 0 { // some other file, which the verdict would write over
+		return nil, fault.New(fault.Validation, "--retry-failed %s lists %.40q, which is none of the tenants that the command is about", a.tenant.retry, strange[0]).
+			WithHint("it is a file that a command with the same tenants has written; without it, all of them are tried").With("file", a.tenant.retry)
 	}
 	if len(out) == 0 && again == nil && !a.tenant.all {
 		return nil, fault.New(fault.NotFound, "no tenant's code fits %q", a.tenant.ref.text).
@@ -114,7 +122,11 @@ func (f tenantFlags) again() (map[string]bool, error) {
 	}
 	text, err := os.ReadFile(f.retry)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		// what failed is to have somewhere to be written down before anything is changed
+		_, err = os.Stat(filepath.Dir(f.retry))
+		if err == nil {
+			return nil, nil
+		}
 	}
 	if err != nil {
 		return nil, fault.New(fault.Validation, "--retry-failed %s cannot be read", f.retry).Because(err)

@@ -102,6 +102,10 @@ func (a *app) fault(err error) *fault.Error {
 		return fault.From(db.Translate(err))
 	}
 	message, hint, _ := strings.Cut(err.Error(), "\n")
+	if _, set, found := strings.Cut(message, "none of the others can be; ["); found {
+		set, _, _ = strings.Cut(set, "]")
+		message = "--" + strings.Join(strings.Fields(set), " and --") + " exclude each other"
+	}
 	f := fault.New(fault.Usage, "%s", message)
 	if _, suggestion, found := strings.Cut(hint, "Did you mean this?"); found {
 		return f.WithHint("did you mean %s", strings.Join(strings.Fields(suggestion), ", "))

@@ -74,6 +74,15 @@ func (a *app) estate(ctx context.Context, cmd *cobra.Command, f *migrateFlags) (
 	return s, distinct(places), err
 }
 
+// servers is estate with the ways past a pooler, for migrations, which need a session of their own.
+func (a *app) servers(ctx context.Context, cmd *cobra.Command, f *migrateFlags) (*session, []place, error) {
+	s, places, err := a.estate(ctx, cmd, f)
+	for i, p := range places {
+		places[i] = a.direct(p)
+	}
+	return s, places, err
+}
+
 // steps lists what is to be done in a tenant's database, or with all what is done too.
 func (p place) steps(ctx context.Context, with []string, all bool) ([]migration, error) {
 	if p.err != nil {
@@ -115,7 +124,7 @@ func eachOf[R any](ctx context.Context, a *app, places []place, failed *misses, 
 
 // stepsInTenants is migrate status, or a dry run of up, over tenants.
 func (a *app) stepsInTenants(ctx context.Context, cmd *cobra.Command, f *migrateFlags, all bool) error {
-	_, places, err := a.estate(ctx, cmd, f)
+	_, places, err := a.servers(ctx, cmd, f)
 	if err != nil {
 		return err
 	}
@@ -143,7 +152,7 @@ func (a *app) upInTenants(ctx context.Context, cmd *cobra.Command, f *migrateFla
 	if r.canary < 0 {
 		return fault.New(fault.Validation, "--canary %d is refused, it counts tenants", r.canary)
 	}
-	s, places, err := a.estate(ctx, cmd, f)
+	s, places, err := a.servers(ctx, cmd, f)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -88,7 +89,34 @@ func (a *app) placeOf(ctx context.Context, cmd *cobra.Command, t tenants.Named) 
 		return p
 	}
 	p.target = target{url: url, timeout: a.cfg.Timeout, pooled: a.cfg.Pooled}
-	p.target.password, p.err = a.cfg.Password()
+	if p.target.password, p.err = a.cfg.Password(); p.err == nil && !p.shared {
+		p.err = a.notReserved(p)
+	}
+	return p
+}
+
+// notReserved refuses a code that {code} makes the name of a database which is no tenant's: migrations would turn the
+// manager's, or the one that every new database is copied from, into one.
+func (a *app) notReserved(p place) error {
+	if _, named := a.cfg.TenantDatabases[p.code]; named {
+		return nil
+	}
+	where := p.target.options("").Where()
+	database := where[strings.LastIndexByte(where, '/')+1:] // a socket's folder has slashes too
+	manager := a.cfg.ManagerURL != "" && where != "" && where == target{url: a.cfg.ManagerURL}.options("").Where()
+	if !manager && !slices.Contains([]string{"postgres", "template0", "template1"}, database) {
+		return nil
+	}
+	return fault.New(fault.Validation, "tenant %s's code leads to database %s, which is no tenant's", p.code, database).
+		WithHint("name the tenant's own database in the profile, under tenant_databases").With("tenant", p.code)
+}
+
+// direct is the place with the way to its server past a pooler, for migrations.
+func (a *app) direct(p place) place {
+	p.target.pooled = false // else it is found out, and refused
+	if url := a.cfg.DirectTenantURL(p.code); url != "" && p.err == nil {
+		p.target.url = url
+	}
 	return p
 }
 

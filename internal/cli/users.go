@@ -84,9 +84,12 @@ func (a *app) usersList() *cobra.Command {
 	}
 	one := list(a, userView, &page, func(ctx context.Context, s *session) (listing[users.User], error) {
 		t, err := s.users()
+		if err != nil {
+			return listing[users.User]{}, err
+		}
 		filter := f.filter()
 		filter.Sort = page.sort
-		if err == nil && filter.Search != "" {
+		if filter.Search != "" {
 			filter.Grams, err = t.Grams(ctx, s.db)
 		}
 		return listing[users.User]{

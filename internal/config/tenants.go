@@ -63,5 +63,16 @@ func (c *Config) TenantURL(code string) (url string, shared bool, err error) {
 	return c.TenantsURL, true, nil
 }
 
+// DirectTenantURL returns how to reach the server of the tenant of this code, which CheckCode has let pass, past a
+// pooler; "" where nothing but TenantURL says. It stands beside tenants_database_url, so that it says nothing of the
+// databases that tenant_databases names.
+func (c *Config) DirectTenantURL(code string) string {
+	_, named := c.TenantDatabases[code]
+	if named || strings.Contains(c.TenantsURL, codeHole) != strings.Contains(c.DirectTenantsURL, codeHole) {
+		return "" // one database must not pass for everybody's own
+	}
+	return strings.ReplaceAll(c.DirectTenantsURL, codeHole, code)
+}
+
 // NamedTenants returns the codes that tenant_databases names, in order.
 func (c *Config) NamedTenants() []string { return slices.Sorted(maps.Keys(c.TenantDatabases)) }

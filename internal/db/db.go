@@ -211,7 +211,13 @@ func (d *DB) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 // Snapshot runs fn in one READ ONLY, REPEATABLE READ transaction, so that everything fn reads is of
 // one moment.
 func (d *DB) Snapshot(ctx context.Context, fn func(Reader) error) error {
-	tx, err := d.begin(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	return d.snapshot(ctx, "", fn)
+}
+
+// snapshot is Snapshot of a transaction that begins with more statements, each after a semicolon, in the same round
+// trip.
+func (d *DB) snapshot(ctx context.Context, set string, fn func(Reader) error) error {
+	tx, err := d.begin(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, set)
 	if err != nil {
 		return err
 	}
@@ -227,12 +233,12 @@ func (d *DB) Snapshot(ctx context.Context, fn func(Reader) error) error {
 // for, once.
 func (d *DB) BeginWrite(ctx context.Context) (pgx.Tx, error) {
 	const isolation, access = pgx.ReadCommitted, pgx.ReadWrite
-	tx, err := d.begin(ctx, pgx.TxOptions{IsoLevel: isolation, AccessMode: access})
+	tx, err := d.begin(ctx, pgx.TxOptions{IsoLevel: isolation, AccessMode: access}, "")
 	if !isStandby(err) {
 		return tx, err
 	}
 	d.FindPrimary()
-	if tx, failed := d.begin(ctx, pgx.TxOptions{IsoLevel: isolation, AccessMode: access}); failed == nil {
+	if tx, failed := d.begin(ctx, pgx.TxOptions{IsoLevel: isolation, AccessMode: access}, ""); failed == nil {
 		return tx, nil
 	}
 	return nil, readOnlyServer(err)

@@ -74,17 +74,20 @@ func bounds(timeout time.Duration) string {
 	return set
 }
 
-// begin opens a transaction, in one round trip.
-func (d *DB) begin(ctx context.Context, o pgx.TxOptions) (pgx.Tx, error) {
+// begin opens a transaction, with what set adds to its beginning, in one round trip.
+func (d *DB) begin(ctx context.Context, o pgx.TxOptions, set string) (pgx.Tx, error) {
 	if d.pooled {
-		o.BeginQuery = fmt.Sprintf("BEGIN ISOLATION LEVEL %s %s%s", o.IsoLevel, o.AccessMode, d.bounds)
+		set = d.bounds + set
+	}
+	if set != "" {
+		o.BeginQuery = fmt.Sprintf("BEGIN ISOLATION LEVEL %s %s%s", o.IsoLevel, o.AccessMode, set)
 	}
 	return d.pool.BeginTx(ctx, o)
 }
 
 // queryOnce runs a single query in a read-only transaction of its own.
 func (d *DB) queryOnce(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	tx, err := d.begin(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadOnly})
+	tx, err := d.begin(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadOnly}, "")
 	if err != nil {
 		return nil, err
 	}

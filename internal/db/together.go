@@ -19,7 +19,7 @@ type Question struct {
 // before it were read, those after it were not asked.
 func (d *DB) Together(ctx context.Context, questions ...Question) error {
 	if d.pooled {
-		tx, err := d.begin(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadOnly})
+		tx, err := d.begin(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadOnly}, "")
 		if err != nil {
 			return err
 		}

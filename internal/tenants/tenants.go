@@ -21,6 +21,9 @@ type Named struct {
 	Live bool      `db:"live"`
 }
 
+// Name is what the tenant is called: by its code or, where it has none, its id.
+func (t Named) Name() string { return orID(t.Code, t.ID) }
+
 // codeColumns are the names that the code's column has had, the current one first.
 var codeColumns = []string{"code", "tenant_code"}
 

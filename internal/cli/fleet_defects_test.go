@@ -1,0 +1,112 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/cxgctl/cxgctl/internal/dbtest"
+)
+
+// A code is the name of a database where the address has {code}: one that makes it the manager's, or the one that new
+// databases are copied from, leads nowhere. Migrations would else go into it.
+func TestACodeDoesNotLeadToADatabaseOfTheServer(t *testing.T) {
+	t.Parallel()
+	pair := dbtest.New(t, migrated)
+	name := strings.TrimPrefix(database(pair.Manager), "/")
+	stem := strings.TrimSuffix(strings.TrimPrefix(name, "test_"), "_mgmt")
+	if _, err := query(t.Context(), pair.Manager, `INSERT INTO tnnt.tenants (code, name) VALUES ('`+stem+`', 'A'), ('template1', 'B'), ('postgres', 'C')`); err != nil {
+		t.Fatal(err)
+	}
+	for code, dsn := range map[string]string{
+		stem:        strings.Replace(pair.Manager, stem, "{code}", 1),
+		"template1": strings.Replace(pair.Manager, name, "{code}", 1),
+		"postgres":  strings.Replace(pair.Manager, name, "{code}", 1),
+	} {
+		for _, args := range [][]string{{"users", "list"}, {"migrate", "up"}, {"migrate", "status"}, {"users", "unlock", "x"}} {
+			p := cxgctl(t, pair, append(args, "--tenant", code)...).env("CXGCTL_TENANTS_DATABASE_URL=" + dsn).start(t)
+			if got := p.exit(t); got != 5 {
+				t.Errorf("%v --tenant %s: exit code %d, want 5: %s", args, code, got, p.err.String())
+			}
+			p.says(t, "tenant "+code+"'s code leads to database ")
+		}
+	}
+	if got := ask(t, pair.Manager, `SELECT to_regclass('sys.users') IS NULL`); got != "t" {
+		t.Error("the manager database has become a tenant's")
+	}
+}
+
+// A tenant's database without sys.users is said to be one, also by a list.
+func TestAListWithoutATable(t *testing.T) {
+	t.Parallel()
+	pair := inTenantsDatabase(t)
+	cxgctl(t, pair, "users", "list", "--tenant", "acme").env("CXGCTL_TENANTS_DATABASE_URL="+pair.Manager).exits(t, 8).
+		says(t, "table sys.users does not exist in the database of tenant acme")
+}
+
+// --retry-failed is written over at the end: a file that lists anything but the command's tenants is refused, and so is
+// one that could not be written, before anything is done.
+func TestRetryFailedSparesOtherFiles(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t, 2)
+	path := filepath.Join(e.dir, "file")
+	for _, text := range []string{"t-01\nt-99\n", "dear diary\n", "\x00\x01\xff", "t-01,t-02\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		e.run(t, "users", "unlock", "bea", "--all-tenants", "--retry-failed", path).exits(t, 5).says(t, "none of the tenants that the command is about")
+		if got, _ := os.ReadFile(path); string(got) != text {
+			t.Errorf("%q has become %q", text, got)
+		}
+	}
+	e.run(t, "users", "unlock", "bea", "--all-tenants", "--retry-failed", filepath.Join(e.dir, "no", "where")).exits(t, 5).says(t, "cannot be read")
+	if got := ask(t, e.own["t-01"], `SELECT count(*) FROM cxg_audit.applied`); got != "0" {
+		t.Error("something was changed")
+	}
+	// one that an earlier run left empty, since it was whole, stands for all of them
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := e.run(t, "users", "list", "--all-tenants", "--retry-failed", path, "-o", "csv", "--no-headers").exits(t, 0)
+	if got := strings.Join(firsts(t, p.out.String()), " "); got != "t-01 t-01 t-02 t-02" {
+		t.Errorf("listed: %s", got)
+	}
+}
+
+// Migrations of tenants hold a lock in a session each: they go past the pooler, or not at all.
+func TestMigrationsOfTenantsGoPastAPooler(t *testing.T) {
+	t.Parallel()
+	bouncer := dbtest.NewBouncer(t, "ignore_startup_parameters = statement_timeout,lock_timeout,default_transaction_read_only,cxgctl.session")
+	pair, own := dbtest.New(t, migrated), dbtest.New(t, dbtest.Template{Name: "empty"})
+	pooled, err := bouncer.Through(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stem := strings.TrimSuffix(strings.TrimPrefix(database(own.Tenants), "/test_"), "_tnnt")
+	if _, err := query(t.Context(), pair.Manager, `INSERT INTO tnnt.tenants (code, name) VALUES ('`+stem+`', 'A')`); err != nil {
+		t.Fatal(err)
+	}
+	hole := func(dsn string) string { return strings.Replace(dsn, stem, "{code}", 1) }
+	config := filepath.Join(t.TempDir(), "config.yaml")
+	write := func(more string) {
+		text := "profile: p\nprofiles:\n  p:\n    manager_database_url: " + pair.Manager + "\n    tenants_database_url: " + hole(pooled.Tenants) + "\n" + more
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	up := func(code int) *process {
+		p := cxgctl(t, pair, "migrate", "up", "--all-tenants", "--config", config, "-q")
+		return p.env("CXGCTL_MANAGER_DATABASE_URL=", "CXGCTL_TENANTS_DATABASE_URL=").exits(t, code)
+	}
+	for _, more := range []string{"", "    direct_tenants_database_url: " + own.Tenants + "\n"} { // one address is not everybody's
+		write(more)
+		up(9).says(t, "a pooler stands before the server")
+	}
+	write("    direct_tenants_database_url: " + hole(own.Tenants) + "\n")
+	up(0)
+	if got := ask(t, own.Tenants, `SELECT to_regclass('cxg_audit.applied') IS NOT NULL`); got != "t" {
+		t.Error("nothing was migrated")
+	}
+	cxgctl(t, pair, "users", "list", "--all-tenants", "--config", config).env("CXGCTL_MANAGER_DATABASE_URL=", "CXGCTL_TENANTS_DATABASE_URL=").exits(t, 0)
+}

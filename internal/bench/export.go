@@ -80,7 +80,7 @@ func (x *exports) run(c contender) (took, []byte, error) {
 }
 
 // settling is how long the end of a backend may take that nobody is connected to any more.
-const settling = 50 * time.Millisecond
+const settling = 300 * time.Millisecond
 
 // watchPeak looks at a process's memory until the function that it returns is called, which returns the most that was
 // seen, 0 where it ended before the first look. The kernel's own figure begins with what the bench itself had

@@ -44,7 +44,7 @@ func TestInvoicesReadBackAsSELECTSaysThem(t *testing.T) {
 			plant(t, pair.Manager, g)
 			conn := unchecked(t, pair.Manager)
 			execute(t, conn, "DO $$ BEGIN IF to_regclass('idam.user_roles') IS NOT NULL THEN DELETE FROM idam.user_roles; END IF; END $$") // a MASTER may do everything
-			execute(t, conn, "UPDATE bill.invoices SET currency = 'EUR' WHERE currency = ''") // csv has no word for what is neither NULL nor something
+			execute(t, conn, "UPDATE bill.invoices SET currency = 'EUR' WHERE currency = ''")                                              // csv has no word for what is neither NULL nor something
 			execute(t, conn, keepWanted(g))
 			for format, readBack := range map[string]func(*testing.T, *pgx.Conn, []byte){
 				"csv":   copyIn("COPY got FROM STDIN (FORMAT csv, HEADER)"),

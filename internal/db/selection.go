@@ -72,6 +72,9 @@ func (s Selection[T]) Page(ctx context.Context, r Reader, p Paging) (Page[T], er
 	if err := r.QueryRow(ctx, count.SQL, count.Args).Scan(&page.Total); err != nil {
 		return page, err
 	}
+	if page.Items = []T{}; int64(p.Page-1)*int64(p.Size) >= page.Total {
+		return page, nil // the server would go through all rows to find none
+	}
 	var err error
 	page.Items, err = Collect[T](ctx, r, s.rows(s.Columns)+" LIMIT @limit OFFSET @offset", p.Args(s.Where.Args))
 	return page, err

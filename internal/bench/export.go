@@ -61,7 +61,6 @@ func (x *exports) run(c contender) (took, []byte, error) {
 		defer func() { _ = f.Close() }()
 		cmd.Stdout = f
 	}
-	before := x.backends()
 	start := time.Now()
 	if err := cmd.Start(); err != nil {
 		return took{}, nil, err
@@ -74,8 +73,6 @@ func (x *exports) run(c contender) (took, []byte, error) {
 	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok && t.peak == 0 {
 		t.peak = usage.Maxrss << 10
 	}
-	time.Sleep(settling)
-	t.server = x.backends() - before
 	return t, out.Bytes(), nil
 }
 
@@ -158,10 +155,13 @@ func (x *exports) medians(t trial) ([]took, int, error) {
 			if err := x.clear(); err != nil {
 				return nil, 0, err
 			}
+			before := x.backends()
 			took, _, err := x.run(c)
 			if err != nil {
 				return nil, 0, err
 			}
+			time.Sleep(settling)
+			took.server = x.backends() - before
 			all[i] = append(all[i], took)
 		}
 		rounds++

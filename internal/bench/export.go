@@ -3,7 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,7 +24,9 @@ type exports struct {
 	w         io.Writer
 	dir, psql string
 	tool, dsn string
+	server    int // its process
 	rounds    int
+	begun     bool
 }
 
 // invoiceSelect is what `invoices list --all` reads, as a person would write it.
@@ -37,8 +39,9 @@ const userTable = "SELECT username, full_name, email, user_type, status, last_lo
 
 // took is what one run of a command cost.
 type took struct {
-	wall time.Duration
-	peak int64 // bytes of memory
+	wall           time.Duration
+	client, server time.Duration // of processors; the server's is of all its backends that ended meanwhile
+	peak           int64         // bytes of memory
 }
 
 func (x *exports) run(c contender) (took, []byte, error) {
@@ -59,14 +62,68 @@ func (x *exports) run(c contender) (took, []byte, error) {
 		cmd.Stdout = f
 	}
 	start := time.Now()
-	if err := cmd.Run(); err != nil {
+	if err := cmd.Start(); err != nil {
+		return took{}, nil, err
+	}
+	peak := watchPeak(cmd.Process.Pid)
+	if err := cmd.Wait(); err != nil {
 		return took{}, nil, fmt.Errorf("%s: %w\n%s", c.name, err, stderr.String())
 	}
-	t := took{wall: time.Since(start)}
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+	t := took{wall: time.Since(start), peak: peak(), client: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
+	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok && t.peak == 0 {
 		t.peak = usage.Maxrss << 10
 	}
 	return t, out.Bytes(), nil
+}
+
+// settling is how long the end of a backend may take that nobody is connected to any more.
+const settling = 300 * time.Millisecond
+
+// watchPeak looks at a process's memory until the function that it returns is called, which returns the most that was
+// seen, 0 where it ended before the first look. The kernel's own figure begins with what the bench itself had
+// at the start of the process.
+func watchPeak(pid int) func() int64 {
+	done, most := make(chan struct{}), make(chan int64)
+	go func() {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		var peak int64
+		for {
+			select {
+			case <-done:
+				most <- peak
+				return
+			case <-tick.C:
+			}
+			status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+			if err != nil {
+				continue // it has ended
+			}
+			if _, rest, ok := strings.Cut(string(status), "VmHWM:"); ok {
+				var kilobytes int64
+				if _, err := fmt.Sscan(rest, &kilobytes); err == nil {
+					peak = max(peak, kilobytes<<10)
+				}
+			}
+		}
+	}()
+	return func() int64 {
+		close(done)
+		return <-most
+	}
+}
+
+// backends is the processor time of the server's processes that have ended, 0 where the system does not say.
+func (x *exports) backends() time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", x.server))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	const waitedUser, waitedSystem, tick = 13, 14, time.Second / 100
+	user, _ := strconv.Atoi(fields[waitedUser])
+	system, _ := strconv.Atoi(fields[waitedSystem])
+	return time.Duration(user+system) * tick
 }
 
 // toFile is the environment of contenders whose output goes to a file.
@@ -85,17 +142,29 @@ func (x *exports) list(noun string, args ...string) []string {
 	return append([]string{x.tool, "-q", noun, "list"}, args...)
 }
 
-// medians runs the contenders in turns.
-func (x *exports) medians(t trial) ([]took, error) {
+// partTime is when a part begins no further round.
+const partTime = 3 * time.Minute
+
+// medians runs the contenders in turns, and says how often.
+func (x *exports) medians(t trial) ([]took, int, error) {
 	all := make([][]took, len(t.contenders))
-	for range x.rounds {
+	began, rounds := time.Now(), 0
+	for rounds < x.rounds && (rounds == 0 || time.Since(began)*time.Duration(rounds+1)/time.Duration(rounds) < partTime) {
 		for i, c := range t.contenders {
+			// What another one wrote is neither on its way to the disk nor freed in this one's time.
+			if err := x.clear(); err != nil {
+				return nil, 0, err
+			}
+			before := x.backends()
 			took, _, err := x.run(c)
 			if err != nil {
-				return nil, err
+				return nil, 0, err
 			}
+			time.Sleep(settling)
+			took.server = x.backends() - before
 			all[i] = append(all[i], took)
 		}
+		rounds++
 	}
 	out := make([]took, len(all))
 	for i, runs := range all {
@@ -105,62 +174,108 @@ func (x *exports) medians(t trial) ([]took, error) {
 			out[i].peak = max(out[i].peak, r.peak)
 		}
 	}
-	return out, nil
+	return out, rounds, x.clear()
 }
 
-// measureExports prints one line a contender; the ratio is how many times as fast as the first it is.
-func measureExports(ctx context.Context, w io.Writer, tool, dir string, rounds int, s devdb.Status) error {
-	x := &exports{ctx: ctx, w: w, dir: dir, psql: filepath.Join(s.BinDir, "psql"), tool: tool, dsn: s.DSN("mgmt"), rounds: rounds}
-	if _, err := x.ask("VACUUM ANALYZE"); err != nil {
-		return err
+// clear removes what was exported.
+func (x *exports) clear() error {
+	files, err := filepath.Glob(filepath.Join(x.dir, exported+"*"))
+	for _, f := range files {
+		err = errors.Join(err, os.Remove(f))
 	}
-	hundred, err := x.ask("SELECT coalesce(to_char(min(created_at) - interval '1 microsecond', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), '2000-01-01') FROM (SELECT created_at FROM idam.users WHERE is_active ORDER BY created_at DESC LIMIT 100000) t")
+	if len(files) > 0 {
+		syscall.Sync()
+	}
+	return err
+}
+
+// exported begins the names of the files that are exported to.
+const exported = "export-"
+
+func (x *exports) file(name string) string { return filepath.Join(x.dir, exported+name) }
+
+// exportSections are what is measured of exports: one line a contender; the ratio is how many times as fast as
+// the first it is.
+func exportSections(ctx context.Context, w io.Writer, tool, dir string, rounds int, s devdb.Status) []section {
+	x := &exports{ctx: ctx, w: w, dir: dir, psql: filepath.Join(s.BinDir, "psql"), tool: tool, dsn: s.DSN("mgmt"), server: s.PID, rounds: rounds}
+	parts := []section{
+		{"exports/csv", func() error { return x.print(x.csv(), fast, fast, 1, 1) }},
+		{"exports/jsonl", func() error { return x.print(x.jsonl(), fast, fast, 1) }},
+		{"exports/xlsx", func() error { return x.print(x.xlsx()) }},
+		{"exports/table", x.table},
+		{"exports/rows", x.perRow},
+		{"exports/api", x.apiWay},
+		{"exports/cursor", x.cursors},
+		{"exports/summary", func() error { return x.print(summaries(tool, x.psql, s), fast, 0, 0) }},
+		{"exports/search", x.searches},
+	}
+	for i, part := range parts {
+		parts[i].run = func() error {
+			if !x.begun {
+				x.begun = true
+				if _, err := x.ask("VACUUM ANALYZE bill.invoices, idam.users, tnnt.tenants"); err != nil {
+					return err
+				}
+				_, _ = fmt.Fprintln(w, "\t\t\t\t\t\t\t\t\ncase\tcommand\tmedian\tclient CPU\tserver CPU\tpeak\ttimes as fast\tgoal\trounds")
+			}
+			return part.run()
+		}
+	}
+	return parts
+}
+
+// export is a contender that exports every invoice.
+func (x *exports) export(format, name, goal string) contender {
+	return contender{"cxgctl … -o " + format + " to " + name, nil, x.list("invoices", "--all", "-o", format, "--output-file", x.file(name)), goal}
+}
+
+// copied is psql's \copy of a query to a file.
+func (x *exports) copied(name, query, file, options string) contender {
+	return contender{name, nil, []string{x.psql, "-X", "-q", x.dsn, "-c", `\copy (` + query + `) TO '` + x.file(file) + `'` + options}, ""}
+}
+
+func (x *exports) csv() trial {
+	return trial{"every invoice, 26 columns, csv", []contender{
+		x.copied(`psql \copy (same SELECT)`, invoiceSelect, "p.csv", " CSV HEADER"),
+		x.export("csv", "c.csv", "≥ 1.3, ≤ 24 MB"),
+		x.export("csv", "c.csv.gz", "≤ 1.5 × csv, ≤ 40 MB"),
+		x.export("csv", "c.csv.zst", "≤ 1.2 × csv, ≤ 40 MB"),
+	}}
+}
+
+func (x *exports) jsonl() trial {
+	return trial{"every invoice, jsonl", []contender{
+		x.copied(`psql \copy (SELECT row_to_json …)`, "SELECT row_to_json(r) FROM ("+invoiceSelect+") r", "p.jsonl", ""),
+		x.export("jsonl", "c.jsonl", "≥ 2.5, ≤ 24 MB"),
+		x.export("json", "c.json", "≤ 1.1 × jsonl, ≤ 24 MB"),
+	}}
+}
+
+func (x *exports) xlsx() trial {
+	return trial{"every invoice, for people", []contender{x.export("yaml", "c.yaml", ""), x.export("xlsx", "c.xlsx", "≤ 300 MB")}}
+}
+
+// table compares 100,000 users, the newest, with psql's aligned output.
+func (x *exports) table() error {
+	since, err := x.ask("SELECT coalesce(to_char(min(created_at) - interval '1 microsecond', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), '2000-01-01') " +
+		"FROM (SELECT created_at FROM idam.users WHERE is_active ORDER BY created_at DESC LIMIT 100000) t")
 	if err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintln(w, "\t\t\t\t\t\ncase\tcommand\tmedian\tpeak\ttimes as fast\tgoal")
-	table := userTable + " AND created_at > '" + hundred + "' ORDER BY created_at DESC, id DESC"
-	file := func(name string) string { return filepath.Join(dir, name) }
-	export := func(format, name, goal string) contender {
-		return contender{"cxgctl … -o " + format + " to " + name, nil, x.list("invoices", "--all", "-o", format, "--output-file", file(name)), goal}
-	}
-	for _, t := range []trial{
-		{"every invoice, 26 columns, csv", []contender{
-			{"psql \\copy (same SELECT)", nil, []string{x.psql, "-X", "-q", x.dsn, "-c", `\copy (` + invoiceSelect + `) TO '` + file("p.csv") + `' CSV HEADER`}, ""},
-			export("csv", "c.csv", "≥ 1.3, ≤ 24 MB"),
-			export("csv", "c.csv.gz", "≤ 1.5 × csv, ≤ 40 MB"),
-			export("csv", "c.csv.zst", "≤ 1.2 × csv, ≤ 40 MB"),
-		}},
-		{"every invoice, jsonl", []contender{
-			{"psql \\copy (SELECT row_to_json …)", nil, []string{x.psql, "-X", "-q", x.dsn, "-c", `\copy (SELECT row_to_json(r) FROM (` + invoiceSelect + `) r) TO '` + file("p.jsonl") + `'`}, ""},
-			export("jsonl", "c.jsonl", "≥ 2.5, ≤ 24 MB"),
-			export("json", "c.json", "≤ 1.1 × jsonl, ≤ 24 MB"),
-			export("yaml", "c.yaml", ""),
-			export("xlsx", "c.xlsx", "≤ 300 MB"),
-		}},
-		{"100,000 users as a table", []contender{
-			{"psql aligned", toFile, []string{x.psql, "-X", "-q", "-P", "pager=off", x.dsn, "-c", table}, ""},
-			{"cxgctl users list --all", toFile, x.list("users", "--all", "--created-after", hundred), "≥ 1.0, ≤ 64 MB"},
-		}},
-	} {
-		if err := x.print(t); err != nil {
-			return err
-		}
-	}
-	if err := x.perRow(); err != nil {
-		return err
-	}
-	if err := x.apiWay(); err != nil {
-		return err
-	}
-	if err := x.cursors(); err != nil {
-		return err
-	}
-	return x.searches()
+	query := userTable + " AND created_at > '" + since + "' ORDER BY created_at DESC, id DESC"
+	return x.print(trial{"100,000 users as a table", []contender{
+		{"psql aligned", toFile, []string{x.psql, "-X", "-q", "-P", "pager=off", x.dsn, "-c", query}, ""},
+		{"cxgctl users list --all", toFile, x.list("users", "--all", "--created-after", since), "≥ 1.0, ≤ 64 MB"},
+	}})
 }
 
-func (x *exports) print(t trial) error {
-	m, err := x.medians(t)
+// fast has print say how many times as fast as the first a contender is.
+const fast = -1
+
+// print measures a trial and prints a line a contender: how many times as fast as the first it is, or, where against
+// names another one, how many times as long as that it takes.
+func (x *exports) print(t trial, against ...int) error {
+	m, rounds, err := x.medians(t)
 	if err != nil {
 		return err
 	}
@@ -169,95 +284,16 @@ func (x *exports) print(t trial) error {
 		if i > 0 {
 			title = ""
 		}
-		_, _ = fmt.Fprintf(x.w, "%s\t%s\t%.3f s\t%.0f MB\t%.2f\t%s\n", title, c.name, m[i].wall.Seconds(), float64(m[i].peak)/1e6,
-			m[0].wall.Seconds()/m[i].wall.Seconds(), c.goal)
+		ratio := fmt.Sprintf("%.2f", m[0].wall.Seconds()/m[i].wall.Seconds())
+		if i < len(against) && against[i] != fast {
+			ratio = fmt.Sprintf("takes %.2f ×", m[i].wall.Seconds()/m[against[i]].wall.Seconds())
+		}
+		x.line(title, c.name, m[i], ratio, c.goal, rounds)
 	}
 	return nil
 }
 
-// perRow compares what a row costs among few with what it costs among all.
-func (x *exports) perRow() error {
-	day, err := x.ask("SELECT invoice_date FROM bill.invoices WHERE NOT deleted ORDER BY invoice_date DESC OFFSET least(20000, (SELECT count(*) / 10 FROM bill.invoices)) LIMIT 1")
-	if err != nil {
-		return err
-	}
-	counts, err := x.ask("SELECT count(*), count(*) FILTER (WHERE invoice_date >= '" + day + "') FROM bill.invoices WHERE NOT deleted")
-	if err != nil {
-		return err
-	}
-	var all, few float64
-	if _, err := fmt.Sscanf(counts, "%f|%f", &all, &few); err != nil {
-		return err
-	}
-	csv := func(args ...string) contender {
-		return contender{"", nil, x.list("invoices", append([]string{"--all", "-o", "csv", "--output-file", filepath.Join(x.dir, "c.csv")}, args...)...), ""}
-	}
-	m, err := x.medians(trial{"", []contender{csv("--from", "2999-01-01"), csv("--from", day), csv()}})
-	if err != nil {
-		return err
-	}
-	cost := func(i int, rows float64) float64 { return (m[i].wall - m[0].wall).Seconds() / rows * 1e6 }
-	_, _ = fmt.Fprintf(x.w, "cost of a row, csv\tamong %.0f rows\t%.2f µs\t\t1.00\t\n\tamong %.0f rows\t%.2f µs\t\t%.2f\t≥ 0.91\n",
-		few, cost(1, few), all, cost(2, all), cost(1, few)/cost(2, all))
-	return nil
-}
-
-// apiWay reads as the backend does, by OFFSET pages with a count each, of which some stand for all.
-func (x *exports) apiWay() error {
-	n, err := x.ask("SELECT count(*) FROM bill.invoices WHERE NOT deleted")
-	if err != nil {
-		return err
-	}
-	rows, err := strconv.Atoi(n)
-	if err != nil {
-		return err
-	}
-	var sum time.Duration
-	const samples = 5
-	for i := range samples {
-		start := time.Now()
-		sql := "SELECT count(*) FROM bill.invoices WHERE NOT deleted; " + invoiceSelect + fmt.Sprintf(" LIMIT 100 OFFSET %d", rows*(2*i+1)/(2*samples))
-		if _, err := x.ask(sql); err != nil {
-			return err
-		}
-		sum += time.Since(start)
-	}
-	api := sum.Seconds() / samples * float64(rows) / 100
-	t, _, err := x.run(contender{"", nil, x.list("invoices", "--all", "-o", "csv", "--output-file", filepath.Join(x.dir, "c.csv")), ""})
-	if err != nil {
-		return err
-	}
-	_, _ = fmt.Fprintf(x.w, "every invoice, the API's way\t%d pages of 100 with a count (from %d of them)\t%.0f s\t\t1.00\t\n\tcxgctl … -o csv\t%.3f s\t\t%.0f\t\n",
-		rows/100, samples, api, t.wall.Seconds(), api/t.wall.Seconds())
-	return nil
-}
-
-// cursors compares a page far behind with the first one.
-func (x *exports) cursors() error {
-	token := "first"
-	const size = 20
-	for range 10000 * size / 1000 {
-		_, out, err := x.run(contender{"", nil, x.list("invoices", "--cursor", token, "--page-size", "1000", "--columns", "id", "-o", "json"), ""})
-		if err != nil {
-			return err
-		}
-		var doc struct {
-			Data struct {
-				Next *string `json:"next_cursor"`
-			} `json:"data"`
-		}
-		if err := json.Unmarshal(out, &doc); err != nil {
-			return err
-		}
-		if doc.Data.Next == nil {
-			break // there are not so many
-		}
-		token = *doc.Data.Next
-	}
-	page := func(name, token, goal string) contender {
-		return contender{name, nil, x.list("invoices", "--cursor", token, "-o", "json"), goal}
-	}
-	wide := *x
-	wide.rounds = max(x.rounds, 21) // they are short
-	return wide.print(trial{"a page of 20 by cursor", []contender{page("page 1", "first", ""), page("page 10,000", token, "≥ 0.67")}})
+func (x *exports) line(title, name string, t took, ratio, goal string, rounds int) {
+	_, _ = fmt.Fprintf(x.w, "%s\t%s\t%.3f s\t%.2f s\t%.2f s\t%.0f MB\t%s\t%s\t%d\n", title, name, t.wall.Seconds(), t.client.Seconds(),
+		t.server.Seconds(), float64(t.peak)/1e6, ratio, goal, rounds)
 }

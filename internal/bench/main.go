@@ -3,11 +3,13 @@
 //
 //	make bench
 //	go run ./internal/bench -rounds 101 -users 100000 -invoices 200000
-//	go run ./internal/bench -rounds 0 -users 1000000 -invoices 2000000 # exports at their full size
+//	go run ./internal/bench -only exports -users 1000000 -invoices 2000000 # exports at their full size
+//	go run ./internal/bench -only exports/csv,exports/search -exports 1 -home /var/tmp/big # of data loaded before
 package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -44,7 +46,7 @@ type scale struct {
 	rounds            int
 	users, invoices   int
 	exports, imported int
-	only              string
+	only, home        string
 	tenants           counts
 	many              int
 }
@@ -73,9 +75,11 @@ func main() {
 	flag.IntVar(&n.rounds, "rounds", 41, "how often each one-off command runs")
 	flag.IntVar(&n.users, "users", 20000, "users in the database")
 	flag.IntVar(&n.invoices, "invoices", 50000, "invoices in the database")
-	flag.IntVar(&n.exports, "exports", 3, "how often each export runs")
+	flag.IntVar(&n.exports, "exports", 3, "how often each export runs at most; a part of them ends after some three minutes")
 	flag.IntVar(&n.imported, "import", 100000, "users in the largest import; a million takes minutes")
-	flag.StringVar(&n.only, "only", "", "one `section`: commands, identity, exports, imports, seals, tenants")
+	flag.StringVar(&n.only, "only", "", "`sections`: commands, identity, exports, imports, seals, tenants; of the exports also parts:\n"+
+		"exports/csv, jsonl, xlsx, table, rows, api, cursor, summary, search")
+	flag.StringVar(&n.home, "home", "", "the data `home` (XDG_DATA_HOME) of a dev database to measure with and keep, in place of a new one")
 	n.tenants = counts{10, 100, 1000}
 	flag.Var(&n.tenants, "tenants", "how many tenants' databases, ascending; each is a copy of 8 MB, and 1,000 take some ten minutes")
 	flag.IntVar(&n.many, "many", 100000, "tenants in the list of tenants")
@@ -96,9 +100,10 @@ func run(n scale) (err error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return err
 	}
+	home, size := cmp.Or(n.home, dir), []string{"dev", "up", "--port", "54399"}
 	getenv := func(name string) string {
 		if name == "XDG_DATA_HOME" {
-			return dir
+			return home
 		}
 		return os.Getenv(name)
 	}
@@ -109,8 +114,11 @@ func run(n scale) (err error) {
 	if out, err := exec.CommandContext(ctx, "make", "build", "BIN="+tool).CombinedOutput(); err != nil {
 		return fmt.Errorf("make build: %w\n%s", err, out)
 	}
-	up := exec.CommandContext(ctx, tool, "dev", "up", "--users", fmt.Sprint(n.users), "--invoices", fmt.Sprint(n.invoices), "--port", "54399")
-	up.Env = append(os.Environ(), "XDG_DATA_HOME="+dir)
+	if n.home == "" {
+		size = append(size, "--users", fmt.Sprint(n.users), "--invoices", fmt.Sprint(n.invoices))
+	}
+	up := exec.CommandContext(ctx, tool, size...)
+	up.Env = append(os.Environ(), "XDG_DATA_HOME="+home)
 	if out, err := up.CombinedOutput(); err != nil {
 		return fmt.Errorf("dev up: %w\n%s", err, out)
 	}
@@ -122,14 +130,11 @@ func run(n scale) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%s, %d cores, PostgreSQL %s, %s; %d users, %d invoices; medians of %d rounds in turns\n\n",
-		time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), status.Version, runtime.Version(), n.users, n.invoices, n.rounds)
+	fmt.Printf("%s, %d cores, PostgreSQL %s, %s; %s; medians of %d rounds in turns\n\n",
+		time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), status.Version, runtime.Version(), held(n), n.rounds)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	few := min(n.rounds, 3) // of what takes seconds each
-	for _, section := range []struct {
-		name string
-		run  func() error
-	}{
+	sections := []section{
 		{"commands", func() error {
 			_, _ = fmt.Fprintln(w, "case\tcommand\tmedian\tbest\tratio\tgoal")
 			for _, t := range trials {
@@ -140,7 +145,9 @@ func run(n scale) (err error) {
 			return nil
 		}},
 		{"identity", func() error { return identity(ctx, w, status, dir, n.rounds) }},
-		{"exports", func() error { return measureExports(ctx, w, tool, dir, n.exports, status) }},
+	}
+	sections = append(sections, exportSections(ctx, w, tool, dir, n.exports, status)...)
+	sections = append(sections, []section{
 		{"seals", func() error { return measureSeals(ctx, w, tool, status.DSN("mgmt"), dir) }},
 		{"imports", func() error {
 			return errors.Join(imports(ctx, w, tool, status, dir, []int{n.imported}, few), hashing(ctx, w, few))
@@ -148,15 +155,37 @@ func run(n scale) (err error) {
 		{"tenants", func() error { // last: the demo tenants are gone afterwards
 			return measureTenants(ctx, w, tool, dir, status, n.tenants, n.many, few)
 		}},
-	} {
-		if n.only != "" && n.only != section.name {
+	}...)
+	for _, s := range sections {
+		if !s.asked(n.only) {
 			continue
 		}
-		if err := errors.Join(section.run(), w.Flush()); err != nil {
+		if err := errors.Join(s.run(), w.Flush()); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// section is a part of all that is measured; a/b is a part of a.
+type section struct {
+	name string
+	run  func() error
+}
+
+// asked says whether a list of sections, empty for all, has this one or what it is a part of.
+func (s section) asked(only string) bool {
+	whole, _, _ := strings.Cut(s.name, "/")
+	list := strings.Split(only, ",")
+	return only == "" || slices.Contains(list, s.name) || slices.Contains(list, whole)
+}
+
+// held says what the database holds.
+func held(n scale) string {
+	if n.home != "" {
+		return "the data in " + n.home
+	}
+	return fmt.Sprintf("%d users, %d invoices", n.users, n.invoices)
 }
 
 const userColumns = "id, username, full_name, email, phone, user_type, status, mfa_enabled, sso_provider, email_verified, " +

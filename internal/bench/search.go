@@ -39,26 +39,35 @@ func (x *exports) searches() error {
 	if err != nil {
 		return err
 	}
-	if err := x.search(d, table, "two syllables, no index", name, "≥ 3"); err != nil {
+	if err := x.search(d, table, 0, "two syllables, no index", name, "≥ 3"); err != nil {
 		return err
 	}
-	if err := x.search(d, table, "three letters, no index", "kim", ""); err != nil {
+	if err := x.search(d, table, 0, "three letters, no index", "kim", ""); err != nil {
 		return err
 	}
-	if _, _, err := x.run(contender{"migrate", nil, []string{x.tool, "-q", "migrate", "up", "--database", "manager", "--with", "search", "--timeout", "1h"}, ""}); err != nil {
+	grams, err := table.Grams(x.ctx, d)
+	if err != nil {
 		return err
 	}
-	if _, err := x.ask("VACUUM ANALYZE idam.users"); err != nil {
+	if grams == 0 { // data that was kept may have the index; above it was not asked
+		if _, _, err := x.run(contender{"migrate", nil, []string{x.tool, "-q", "migrate", "up", "--database", "manager", "--with", "search", "--timeout", "1h"}, ""}); err != nil {
+			return err
+		}
+		if _, err := x.ask("VACUUM ANALYZE idam.users"); err != nil {
+			return err
+		}
+		if grams, err = table.Grams(x.ctx, d); err != nil {
+			return err
+		}
+	}
+	if err := x.search(d, table, grams, "two syllables, optional index", name, "≥ 50"); err != nil {
 		return err
 	}
-	if err := x.search(d, table, "two syllables, optional index", name, "≥ 50"); err != nil {
-		return err
-	}
-	return x.search(d, table, "a rare text, optional index", "99123", "")
+	return x.search(d, table, grams, "a rare text, optional index", "99123", "")
 }
 
-// search looks for a text both ways in turns: count and first page of 20.
-func (x *exports) search(d *db.DB, table *users.Table, title, text, goal string) error {
+// search looks for a text both ways in turns: count and first page of 20, with the index of grams of that size, 0 for none.
+func (x *exports) search(d *db.DB, table *users.Table, grams int, title, text, goal string) error {
 	where := " FROM idam.users WHERE is_active AND (username ILIKE @text OR full_name ILIKE @text OR email ILIKE @text)"
 	args := pgx.NamedArgs{"text": "%" + text + "%"}
 	var counted int64
@@ -75,8 +84,7 @@ func (x *exports) search(d *db.DB, table *users.Table, title, text, goal string)
 		return rows.Err()
 	}
 	ours := func(ctx context.Context) error {
-		grams, err := table.Grams(ctx, d)
-		if err != nil {
+		if _, err := table.Grams(ctx, d); err != nil { // as the command asks first
 			return err
 		}
 		page, err := table.Matching(users.Filter{Search: text, Grams: grams}).Page(ctx, d, db.Paging{Page: 1, Size: 20})
@@ -86,7 +94,8 @@ func (x *exports) search(d *db.DB, table *users.Table, title, text, goal string)
 		return err
 	}
 	times := make([][]time.Duration, 2)
-	for round := range max(x.rounds, 5) + 1 {
+	rounds := max(x.rounds, 5)
+	for round := range rounds + 1 {
 		for i, search := range []func(context.Context) error{ilike, ours} {
 			start := time.Now()
 			if err := search(x.ctx); err != nil {
@@ -101,7 +110,7 @@ func (x *exports) search(d *db.DB, table *users.Table, title, text, goal string)
 		slices.SortFunc(times[i], cmp.Compare)
 		return times[i][len(times[i])/2].Seconds()
 	}
-	_, _ = fmt.Fprintf(x.w, "%s\tcount and page by ILIKE, in one session\t%.4f s\t\t1.00\t\n\tthe statements of users list --search %s\t%.4f s\t\t%.2f\t%s\n",
-		title, median(0), text, median(1), median(0)/median(1), goal)
+	_, _ = fmt.Fprintf(x.w, "%s\tcount and page by ILIKE, in one session\t%.4f s\t\t\t\t1.00\t\t%d\n\tthe statements of users list --search %s\t%.4f s\t\t\t\t%.2f\t%s\t%d\n",
+		title, median(0), rounds, text, median(1), median(0)/median(1), goal, rounds)
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -35,15 +36,40 @@ func (x *exportFlags) bind(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("state", "changed-since")
 }
 
-// check refuses flags that ask for what there will not be.
-func (x *exportFlags) check(all bool, file string) error {
+// check refuses flags that ask for what there will not be, and files that would overwrite one another.
+func (x *exportFlags) check(cmd *cobra.Command, all bool, file string) error {
+	for name, value := range map[string]string{"state": x.state, "manifest": x.manifest} {
+		if value == "" && cmd.Flags().Changed(name) { // a script's unset variable must not export everything, or prove nothing
+			return fault.New(fault.Validation, "--%s is empty", name).WithHint("it names a file")
+		}
+	}
 	switch {
 	case x.state != "" && !all:
 		return fault.New(fault.Usage, "--state needs --all").WithHint("an increment is always exported as a whole")
 	case x.manifest != "" && (!all || file == ""):
 		return fault.New(fault.Usage, "--manifest needs --all and --output-file").WithHint("it says what the file holds")
+	case x.state == standardStream:
+		return fault.New(fault.Validation, "--state cannot be %s: the next run reads it again", standardStream)
+	case sameFile(file, x.state) || sameFile(file, x.manifest) || sameFile(x.state, x.manifest):
+		return fault.New(fault.Validation, "--output-file, --manifest and --state need a file each").WithHint("one would overwrite the other")
 	}
 	return nil
+}
+
+// standardStream is what a file is called that is standard input or output.
+const standardStream = "-"
+
+// sameFile says whether two names, neither of them empty, lead to one file.
+func sameFile(a, b string) bool {
+	if a == "" || b == "" {
+		return false
+	}
+	one, err := os.Stat(a)
+	other, missing := os.Stat(b)
+	if err == nil && missing == nil {
+		return os.SameFile(one, other) && one.Mode().IsRegular() // any number of files may be /dev/null
+	}
+	return filepath.Clean(a) == filepath.Clean(b)
 }
 
 // shaping are the flags of a list that do not select rows.
@@ -230,7 +256,7 @@ func (x *export) settle(n int64) error {
 			at := db.At(x.since.After.At)
 			m.Since = &at
 		}
-		if err := writeJSON(x.flags.manifest, m); err != nil {
+		if err := x.tell(m); err != nil {
 			return err
 		}
 	}
@@ -240,11 +266,28 @@ func (x *export) settle(n int64) error {
 	return x.state.write(x.command, x.filter, x.mark)
 }
 
+// tell puts the manifest in place, or on standard output, which the rows leave free.
+func (x *export) tell(m manifest) error {
+	if x.flags.manifest != standardStream {
+		return writeJSON(x.flags.manifest, m)
+	}
+	b, err := document(m)
+	if err == nil {
+		_, err = x.stdout.Write(b)
+	}
+	return err
+}
+
 // writeJSON puts a document in place.
 func writeJSON(file string, v any) error {
-	b, err := json.MarshalIndent(v, "", "  ")
+	b, err := document(v)
 	if err != nil {
 		return err
 	}
-	return output.WriteFile(file, append(b, '\n'))
+	return output.WriteFile(file, b)
+}
+
+func document(v any) ([]byte, error) {
+	b, err := json.MarshalIndent(v, "", "  ")
+	return append(b, '\n'), err
 }

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -14,19 +16,25 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cxgctl/cxgctl/internal/dbtest"
+	"github.com/cxgctl/cxgctl/internal/devdb"
 )
 
 // withInvoices is a fresh pair of databases with so many invoices that an export of them takes a while.
 func withInvoices(t *testing.T, n int) dbtest.Pair {
 	t.Helper()
 	pair := dbtest.New(t, migrated)
+	addInvoices(t, pair, n)
+	return pair
+}
+
+func addInvoices(t *testing.T, pair dbtest.Pair, n int) {
+	t.Helper()
 	conn := unchecked(t, pair.Manager)
 	_, err := conn.Exec(t.Context(), `INSERT INTO bill.invoices (tenant_id, subscription_id, invoice_no, invoice_date, due_date, start_date, close_date, base_amount, total_amount, user_count)
 SELECT gen_random_uuid(), gen_random_uuid(), 'INV-' || n, '2026-01-01', '2026-01-31', '2026-01-01', '2026-01-31', n, n, 1 FROM generate_series(1, $1::int) n`, n)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pair
 }
 
 // old puts a file in place that an export is to replace, or not.
@@ -155,6 +163,60 @@ func TestAnExportThatEndsEarlyLeavesTheOldFile(t *testing.T) {
 		cxgctl(t, pair, "invoices", "list", "--all", "-o", "csv", "--output-file", file, "--timeout", "1s").exits(t, 8)
 		kept(t, dir, file)
 	})
+}
+
+// A server that is stopped in the middle of an export, and comes back, leaves the old file and the old state; the
+// next run delivers everything.
+func TestAServerThatRestartsUnderAnExport(t *testing.T) {
+	t.Parallel()
+	root, err := os.MkdirTemp("/tmp", "cxgrestart") // short enough for sockets
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(root) })
+	if err := os.Chmod(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	server := devdb.Options{Dir: filepath.Join(root, "p"), Settings: map[string]string{"fsync": "off"}}
+	up := func() dbtest.Pair {
+		s, err := devdb.Up(t.Context(), server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return dbtest.Pair{Manager: s.DSN("mgmt"), Tenants: s.DSN("tnnt")}
+	}
+	down := func(ctx context.Context) {
+		if err := devdb.Down(ctx, server); err != nil {
+			t.Error(err)
+		}
+	}
+	pair := up()
+	t.Cleanup(func() { down(context.Background()) })
+	if err := migrated.Build(t.Context(), pair.Manager, pair.Tenants); err != nil {
+		t.Fatal(err)
+	}
+	const rows = 200_000
+	addInvoices(t, pair, rows)
+	dir := t.TempDir()
+	file := old(t, dir, "x.csv")
+	run := func() *process {
+		return cxgctl(t, pair, "invoices", "list", "--all", "-o", "csv", "--no-headers", "--output-file", file, "--state", filepath.Join(dir, "s"))
+	}
+	p := run().start(t)
+	underWay(t, dir, 100)
+	down(t.Context())
+	if code := p.exit(t); code != 8 {
+		t.Errorf("exit code %d: %s", code, p.err.String())
+	}
+	kept(t, dir, file)
+	run().exits(t, 8) // it is still down
+	kept(t, dir, file)
+	up()
+	run().exits(t, 0)
+	text, err := os.ReadFile(file)
+	if n := bytes.Count(text, []byte("\n")); err != nil || n != rows {
+		t.Errorf("%d rows are delivered: %v", n, err)
+	}
 }
 
 func signalTo(t *testing.T, p *process, sig syscall.Signal) {

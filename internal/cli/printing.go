@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
 )
 
@@ -49,6 +50,9 @@ func (a *app) printer(cmd *cobra.Command) error {
 	c, err := a.config(cmd)
 	if err != nil {
 		return err
+	}
+	if a.out.file == "" && cmd.Flags().Changed("output-file") { // a script's unset variable
+		return fault.New(fault.Validation, "--output-file is empty").WithHint("it names a file, or - for standard output")
 	}
 	format := output.Format(c.Output)
 	if a.out.jq != "" && a.out.format == "" {
@@ -107,7 +111,7 @@ type listing[T any] struct {
 // list runs a list command over the listing that open makes.
 func list[T any](a *app, v output.View, flags *pageFlags, open func(context.Context, *session) (listing[T], error)) func(context.Context, *session, *cobra.Command, []string) error {
 	return func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
-		if err := flags.check(flags.all, a.print.File); err != nil {
+		if err := flags.check(cmd, flags.all, a.print.File); err != nil {
 			return err
 		}
 		if flags.state == "" && flags.manifest == "" { // marks are of the primary's transactions

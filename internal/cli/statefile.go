@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -85,10 +87,18 @@ func (f *stateFile) read(command string, filter map[string]string) (*db.Mark, er
 			WithHint("name another file, or remove this one to export everything").With("file", f.path)
 	}
 	if c.Command != command || !maps.Equal(c.Filter, filter) {
-		return nil, fault.New(fault.Validation, "the state file %q is of another selection: %s %v", f.path, c.Command, c.Filter).
+		return nil, fault.New(fault.Validation, "the state file %q is of another selection: %s", f.path, asked(c.Command, c.Filter)).
 			WithHint("each selection needs a state file of its own; ages such as 30d select something else in every run").With("file", f.path)
 	}
 	return &c.Mark, nil
+}
+
+// asked is a command with its filters, as one would type it.
+func asked(command string, filter map[string]string) string {
+	for _, name := range slices.Sorted(maps.Keys(filter)) {
+		command += " --" + name + "=" + strings.Trim(filter[name], "[]") // which stand around a list
+	}
+	return command
 }
 
 // write moves the state on.

@@ -17,12 +17,24 @@ type Search struct {
 	Grams   int      // the size of the smallest grams of which there is an index, see gramsOf; 0 where there is none
 }
 
-// Bind adds the predicate to w. ILIKE in a collation that knows all languages costs four times what LIKE
-// does, and twice what it costs where only a to z have a case; so each text gets the cheapest of the three
-// that finds the same rows.
+// Bind adds the predicates to w.
 func (s Search) Bind(w *Where) {
+	text, folded := s.compared()
+	w.Bind(text, "search", LikeSubstring(s.Text))
+	// Grams never contain the sign that separates them.
+	size := min(utf8.RuneCountInString(s.Text), maxGram)
+	if s.Grams == 0 || !folded || size < s.Grams || strings.Contains(s.Text, gramEnd) {
+		return
+	}
+	w.Bind(gramsOf(s.Columns, size)+" @> @grams::text[]", "grams", grams(lowerASCII(s.Text), size))
+}
+
+// compared is the predicate that compares the columns with @search, and whether the text's case, if any, is that of
+// a to z. ILIKE in a collation that knows all languages costs four times what LIKE does, and twice what it costs where
+// only a to z have a case; so each text gets the cheapest of the three that finds the same rows.
+func (s Search) compared() (predicate string, folded bool) {
 	operator := ` COLLATE "C" LIKE `
-	folded := true // the text's case, if any, is that of a to z
+	folded = true
 	for _, r := range s.Text {
 		switch {
 		case unicode.ToLower(r) == r && unicode.ToUpper(r) == r:
@@ -39,13 +51,16 @@ func (s Search) Bind(w *Where) {
 	for i, c := range s.Columns {
 		parts[i] = c + operator + "@search"
 	}
-	w.Bind("("+strings.Join(parts, " OR ")+")", "search", LikeSubstring(s.Text))
-	// Grams never contain the sign that separates them.
-	size := min(utf8.RuneCountInString(s.Text), maxGram)
-	if s.Grams == 0 || !folded || size < s.Grams || strings.Contains(s.Text, gramEnd) {
-		return
-	}
-	w.Bind(gramsOf(s.Columns, size)+" @> @grams::text[]", "grams", grams(lowerASCII(s.Text), size))
+	return "(" + strings.Join(parts, " OR ") + ")", folded
+}
+
+// Counting is the statement that counts the rows of a table, under its alias, in which the text is found, and of
+// which the other predicate holds, where no index serves either. The server takes a row apart up to the last column
+// that the predicates of one scan name; behind the fence that OFFSET 0 is, it looks for a flag that stands last
+// in a wide table only in the rows that were found: a sixth less of all that it does.
+func (s Search) Counting(table, predicate string) string {
+	text, _ := s.compared()
+	return "SELECT count(*) FROM (SELECT " + predicate + " AS holds FROM " + table + " WHERE " + text + " OFFSET 0) found WHERE found.holds"
 }
 
 // The size of the largest grams of which there is an index, and what ends a gram.

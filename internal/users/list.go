@@ -98,9 +98,19 @@ func (t *Table) Matching(f Filter) db.Selection[User] {
 	}
 	return db.Selection[User]{
 		Refused: problems, ID: Noun.ID, Binary: binary,
-		Columns: t.columns, From: t.sql("{table} u"), Key: "u.id",
+		Columns: t.columns, From: t.sql("{table} u"), Count: t.countOf(f), Key: "u.id",
 		Where: w, Order: order,
 	}
+}
+
+// countOf is the statement that counts what a search alone finds among the live users; "" for any other filter.
+func (t *Table) countOf(f Filter) string {
+	search := db.Search{Text: f.Search, Columns: searched}
+	f.Search = ""
+	if search.Text == "" || !f.Empty() || f.IncludeDeleted || f.Changed != (db.Increment{}) || f.Grams > 0 || t.tenant != nil {
+		return ""
+	}
+	return search.Counting(t.sql("{table} u"), t.sql("{live}"))
 }
 
 // Select returns every user that the filter selects, in the order of their ids; deleted ones alone

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -16,7 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cxgctl/cxgctl/internal/dbtest"
-	"github.com/cxgctl/cxgctl/internal/devdb"
 )
 
 // withInvoices is a fresh pair of databases with so many invoices that an export of them takes a while.
@@ -169,32 +167,8 @@ func TestAnExportThatEndsEarlyLeavesTheOldFile(t *testing.T) {
 // next run delivers everything.
 func TestAServerThatRestartsUnderAnExport(t *testing.T) {
 	t.Parallel()
-	root, err := os.MkdirTemp("/tmp", "cxgrestart") // short enough for sockets
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(root) })
-	if err := os.Chmod(root, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	server := devdb.Options{Dir: filepath.Join(root, "p"), Settings: map[string]string{"fsync": "off"}}
-	up := func() dbtest.Pair {
-		s, err := devdb.Up(t.Context(), server)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return dbtest.Pair{Manager: s.DSN("mgmt"), Tenants: s.DSN("tnnt")}
-	}
-	down := func(ctx context.Context) {
-		if err := devdb.Down(ctx, server); err != nil {
-			t.Error(err)
-		}
-	}
-	pair := up()
-	t.Cleanup(func() { down(context.Background()) })
-	if err := migrated.Build(t.Context(), pair.Manager, pair.Tenants); err != nil {
-		t.Fatal(err)
-	}
+	server := dbtest.NewMortal(t, migrated)
+	pair := server.Pair()
 	const rows = 200_000
 	addInvoices(t, pair, rows)
 	dir := t.TempDir()
@@ -204,14 +178,14 @@ func TestAServerThatRestartsUnderAnExport(t *testing.T) {
 	}
 	p := run().start(t)
 	underWay(t, dir, 100)
-	down(t.Context())
+	server.Stop()
 	if code := p.exit(t); code != 8 {
 		t.Errorf("exit code %d: %s", code, p.err.String())
 	}
 	kept(t, dir, file)
 	run().exits(t, 8) // it is still down
 	kept(t, dir, file)
-	up()
+	server.Start(t)
 	run().exits(t, 0)
 	text, err := os.ReadFile(file)
 	if n := bytes.Count(text, []byte("\n")); err != nil || n != rows {

@@ -45,7 +45,10 @@ func TestImportSurvivesKills(t *testing.T) {
 func TestImportSurvivesRestarts(t *testing.T) {
 	t.Parallel()
 	server := dbtest.NewMortal(t, migrated)
-	importThrough(t, server.Pair(), 20, 8, func(*process) { server.Restart(t) })
+	importThrough(t, server.Pair(), 20, 8, func(*process) {
+		server.Stop()
+		server.Start(t)
+	})
 }
 
 // importThrough imports files while accidents happen, so many of them, each at a random point of a run. A run that

@@ -72,7 +72,8 @@ func clusterDSN(database string, sockets ...string) string {
 	return u.String()
 }
 
-// Mortal is a server of a test's own, which it may restart in the middle of anything.
+// Mortal is a server of a test's own, which it may stop in the middle of anything. Its methods belong to the test's
+// goroutine.
 type Mortal struct {
 	cluster *cluster
 	daemon  *daemon
@@ -86,16 +87,8 @@ func NewMortal(tb testing.TB, t Template) *Mortal {
 		tb.Fatalf("dbtest: a server of the test's own: %v", err)
 	}
 	m := &Mortal{cluster: c}
-	m.start(tb)
+	m.Start(tb)
 	return m
-}
-
-func (m *Mortal) start(tb testing.TB) {
-	tb.Helper()
-	var err error
-	if m.daemon, err = m.cluster.serve(tb, m.cluster.data(), m.cluster.sockets()); err != nil {
-		tb.Fatalf("dbtest: starting a server: %v", err)
-	}
 }
 
 // Pair returns its databases.
@@ -103,9 +96,14 @@ func (m *Mortal) Pair() Pair {
 	return Pair{Manager: clusterDSN("mgmt", m.cluster.sockets()), Tenants: clusterDSN("tnnt", m.cluster.sockets())}
 }
 
-// Restart ends the server as a crash would, and returns when it is back. It belongs to the test's goroutine.
-func (m *Mortal) Restart(tb testing.TB) {
+// Stop ends the server as a crash would.
+func (m *Mortal) Stop() { m.daemon.stop(syscall.SIGQUIT) }
+
+// Start brings it back, and returns when it answers.
+func (m *Mortal) Start(tb testing.TB) {
 	tb.Helper()
-	m.daemon.stop(syscall.SIGQUIT)
-	m.start(tb)
+	var err error
+	if m.daemon, err = m.cluster.serve(tb, m.cluster.data(), m.cluster.sockets()); err != nil {
+		tb.Fatalf("dbtest: starting a server: %v", err)
+	}
 }

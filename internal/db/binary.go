@@ -73,6 +73,7 @@ func (q Query) Each(ctx context.Context, r Reader, begin func([]wire.Column) err
 // idle, the export fails; the time that a row's handling takes does not count.
 func Export(ctx context.Context, d *DB, idle time.Duration, fn func(context.Context, Reader, *Watch) error) error {
 	w := &Watch{}
+	defer d.spareProcessor()()
 	// The session's statement_timeout bounds one-off commands; a stream may take as long as it flows.
 	err := d.snapshot(ctx, "; SET LOCAL statement_timeout = 0", func(r Reader) error {
 		ctx, cancel := context.WithCancelCause(ctx)

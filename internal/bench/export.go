@@ -150,7 +150,9 @@ func (x *exports) medians(t trial) ([]took, int, error) {
 	all := make([][]took, len(t.contenders))
 	began, rounds := time.Now(), 0
 	for rounds < x.rounds && (rounds == 0 || time.Since(began)*time.Duration(rounds+1)/time.Duration(rounds) < partTime) {
-		for i, c := range t.contenders {
+		for turn := range t.contenders {
+			i := (turn + rounds) % len(t.contenders) // whoever comes after a long one is slower, so that everybody does
+			c := t.contenders[i]
 			// What another one wrote is neither on its way to the disk nor freed in this one's time.
 			if err := x.clear(); err != nil {
 				return nil, 0, err

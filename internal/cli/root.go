@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -28,7 +29,7 @@ func (a *app) root() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
-			return fault.New(fault.Validation, "--%s %q is refused: %s", bad.GetFlag().Name, bad.GetValue(), errors.Unwrap(bad))
+			return fault.New(fault.Validation, "--%s %q is refused: %s", bad.GetFlag().Name, bad.GetValue(), refusal(bad.GetFlag(), errors.Unwrap(bad)))
 		}
 		return fault.New(fault.Usage, "%s", err.Error()).WithHint("see: %s --help", cmd.CommandPath())
 	})
@@ -175,4 +176,19 @@ func (a *app) reading(fn func(ctx context.Context, s *session, cmd *cobra.Comman
 		}
 		return a.clock.verdict(err)
 	})
+}
+
+// refusal says what a flag takes, where the error of parsing its value speaks of Go instead.
+func refusal(flag *pflag.Flag, err error) string {
+	switch kind := flag.Value.Type(); {
+	case errors.Is(err, strconv.ErrRange):
+		return "the number is too large"
+	case strings.HasPrefix(kind, "int"):
+		return "it takes a whole number"
+	case kind == "bool":
+		return "it takes true or false"
+	case kind == "duration":
+		return "it takes a time with its unit, such as 30s or 5m"
+	}
+	return err.Error()
 }

@@ -86,8 +86,8 @@ func importThrough(t *testing.T, pair dbtest.Pair, accidents, ended int, strike 
 		t.Error("no accident came while a file was half imported")
 	}
 	for what, sql := range map[string]string{
-		"users":               `SELECT count(*) FROM idam.users WHERE username <> 'admin'`,
-		"usernames":           `SELECT count(DISTINCT username) FROM idam.users WHERE username <> 'admin'`,
+		"users":     `SELECT count(*) FROM idam.users WHERE username <> 'admin'`,
+		"usernames": `SELECT count(DISTINCT username) FROM idam.users WHERE username <> 'admin'`,
 		// a run that the server came back for in time has a row of its failure too
 		"audit rows":          `SELECT count(*) FROM audt.audit_logs WHERE result = 'SUCCESS'`,
 		"seals":               `SELECT count(*) FROM cxg_audit.seal s JOIN audt.audit_logs l ON l.id = s.audit_id WHERE l.result = 'SUCCESS'`,

@@ -28,10 +28,7 @@ var Noun = ref.Noun[Invoice]{
 		}
 		return "invoice_no"
 	},
-	Restore: func(i Invoice) string {
-		id := i.ID.String()
-		return "a deleted invoice of that name exists; bring it back first with: cxgctl invoices restore " + id + ", or look at it with: cxgctl invoices get " + id + " --include-deleted"
-	},
+	Restore: func(i Invoice) string { return ref.BringBack("invoice", "invoices", i.ID) },
 }
 
 // Each of the two unique indexes is read for all REFs, and the results are put together as bitmaps.

@@ -3,6 +3,7 @@
 package ref
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/google/uuid"
@@ -28,6 +29,13 @@ type Noun[T any] struct {
 	Settle   string              // the hint there: how to say which
 	Field    func(string) string // the key that a REF which fits no row was meant as
 	Restore  func(T) string      // the hint where only a deleted row fits
+}
+
+// BringBack is the hint where only a deleted row fits, of a noun whose commands restore and look at one: not every
+// command can look at a deleted row.
+func BringBack(noun, commands string, id uuid.UUID) string {
+	return fmt.Sprintf("a deleted %s of that name exists; bring it back first with: cxgctl %s restore %s, or look at it with: cxgctl %[2]s get %[3]s --include-deleted",
+		noun, commands, id)
 }
 
 // Found is what one REF led to: a row, or the reason why not.

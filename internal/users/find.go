@@ -33,10 +33,7 @@ var Noun = ref.Noun[User]{
 		}
 		return "username"
 	},
-	Restore: func(u User) string {
-		id := u.ID.String()
-		return "a deleted user of that name exists; bring it back first with: cxgctl users restore " + id + ", or look at it with: cxgctl users get " + id + " --include-deleted"
-	},
+	Restore: func(u User) string { return ref.BringBack("user", "users", u.ID) },
 }
 
 // Each of the three unique indexes is read for all REFs, and the results are put together as bitmaps.

@@ -23,8 +23,7 @@ type Query struct {
 
 // Each runs q over r and calls begin with its columns, then row for every row with the values in
 // PostgreSQL's binary form, nil for NULL, which are good until row returns. An error of theirs ends it
-// and is returned; both are called by the caller's goroutine, while another one reads ahead. A column of a
-// type that package wire does not know is an INTERNAL_ERROR before begin.
+// and is returned. A column of a type that package wire does not know is an INTERNAL_ERROR before begin.
 func (q Query) Each(ctx context.Context, r Reader, begin func([]wire.Column) error, row func(values [][]byte) error) error {
 	reading, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -62,10 +61,15 @@ func (q Query) Each(ctx context.Context, r Reader, begin func([]wire.Column) err
 	if err := begin(columns); err != nil || !some {
 		return err
 	}
-	a := readAhead(rows)
-	defer a.leave()
-	defer cancel() // before leave, which waits for the reading to end
-	return a.each(ctx, len(columns), row)
+	// The kernel's buffer lets the server go on while a row is written: a goroutine that reads ahead was no faster.
+	for {
+		if err := row(rows.RawValues()); err != nil {
+			return err
+		}
+		if !rows.Next() {
+			return rows.Err()
+		}
+	}
 }
 
 // Export runs fn in a read-only snapshot of its own, without a statement time-out: fn is given a reader
@@ -73,7 +77,6 @@ func (q Query) Each(ctx context.Context, r Reader, begin func([]wire.Column) err
 // idle, the export fails; the time that a row's handling takes does not count.
 func Export(ctx context.Context, d *DB, idle time.Duration, fn func(context.Context, Reader, *Watch) error) error {
 	w := &Watch{}
-	defer d.spareProcessor()()
 	// The session's statement_timeout bounds one-off commands; a stream may take as long as it flows.
 	err := d.snapshot(ctx, "; SET LOCAL statement_timeout = 0", func(r Reader) error {
 		ctx, cancel := context.WithCancelCause(ctx)

@@ -135,7 +135,7 @@ func (l *Ledger) announce(ctx context.Context, now time.Time) (uuid.UUID, error)
 	}
 	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
 	if l.Gate != nil {
-		if err := l.Gate.Enter(ctx, &Tx{Tx: raw, By: l.by, Now: now, ledger: l}); err != nil {
+		if err := l.Gate.Enter(ctx, &Tx{Write: raw, By: l.by, Now: now, ledger: l}); err != nil {
 			return id, err
 		}
 	}
@@ -173,7 +173,7 @@ func (l *Ledger) changeAway(ctx context.Context, intent uuid.UUID, now time.Time
 	// The operator is no user there: created_by and updated_by refer to users of that database.
 	by := l.by
 	by.ID = uuid.Nil
-	tx := &Tx{Tx: raw, By: by, Now: now, ledger: l}
+	tx := &Tx{Write: raw, By: by, Now: now, ledger: l}
 	changes, err := fn(ctx, tx)
 	if err != nil {
 		return nil, err
@@ -260,22 +260,20 @@ func (l *Ledger) concludeOnce(ctx context.Context, intent uuid.UUID, entries []E
 
 // writeOutcome settles an intent and writes the audit rows of its outcome with the writer, in a transaction that it
 // commits; it does nothing where the intent is settled already.
-func (l *Ledger) writeOutcome(ctx context.Context, raw pgx.Tx, intent uuid.UUID, outcome string, w *writer, entries []Entry, now time.Time) error {
+func (l *Ledger) writeOutcome(ctx context.Context, raw *db.Write, intent uuid.UUID, outcome string, w *writer, entries []Entry, now time.Time) error {
 	tag, err := raw.Exec(ctx, settleIntent, intent, outcome, now)
 	if err != nil || tag.RowsAffected() == 0 {
 		return err
 	}
-	if err := w.insert(ctx, raw, entries); err != nil {
+	written, err := w.insert(ctx, raw, l.sealer, entries, now)
+	if err != nil {
 		return err
 	}
-	ids := make([]uuid.UUID, len(entries))
-	for i, e := range entries {
-		ids[i] = e.ID
-	}
-	if err := l.sealer.seal(ctx, raw, ids, now); err != nil {
+	last, err := l.sealer.seal(ctx, raw, written, now)
+	if err != nil {
 		return err
 	}
-	return l.commit(ctx, raw, ids[0])
+	return l.commit(ctx, raw, entries[0].ID, last)
 }
 
 // withdraw settles the intent of a change that was rolled back. It may fail: reconcile settles what is left.

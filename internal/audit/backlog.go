@@ -43,7 +43,7 @@ func (s *sealer) backlog(ctx context.Context, tx pgx.Tx, h *head, now time.Time)
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	return s.prepare(ctx, tx, ids, originForeign, now)
+	return s.read(ctx, tx, ids, originForeign, now)
 }
 
 // Unsealed is what the log has of rows without a seal.
@@ -124,12 +124,16 @@ func (s *sealer) sealForeign(ctx context.Context, d *db.DB, ids []uuid.UUID) (in
 	if err != nil || len(left) == 0 {
 		return 0, err
 	}
-	seals, err := s.prepare(ctx, tx, left, originForeign, now)
+	seals, err := s.read(ctx, tx, left, originForeign, now)
 	if err != nil {
 		return 0, err
 	}
-	if err := s.append(ctx, tx, h, seals); err != nil {
+	last, err := s.append(ctx, tx, h, seals)
+	if err != nil {
 		return 0, err
 	}
-	return int64(len(left)), tx.Commit(ctx)
+	if _, err := tx.CommitAfter(ctx, last...); err != nil {
+		return 0, err
+	}
+	return int64(len(left)), nil
 }

@@ -18,19 +18,24 @@ const answerGrace = time.Second
 // settleTimeout is how long the outcome of a COMMIT without an answer is looked for.
 const settleTimeout = 15 * time.Second
 
-// commit commits and, if the connection breaks before the answer, finds out whether it took place:
+// commit does what is left to do and commits and, if the connection breaks before the answer, finds out whether it took place:
 // the audit row's id was made by us, so its presence settles it. The old server process must be gone
 // first, or it might still commit after we looked.
-func (l *Ledger) commit(ctx context.Context, tx pgx.Tx, auditID uuid.UUID) error {
-	answer, done := answering(ctx)
-	defer done()
+func (l *Ledger) commit(ctx context.Context, tx *db.Write, auditID uuid.UUID, last []db.Statement) error {
+	answer, end := answering(ctx)
+	defer end()
 	process, err := l.processOf(answer, tx)
 	if err != nil {
 		return err
 	}
 	l.changed = true
-	err = tx.Commit(answer)
-	if err == nil || !db.Lost(err) {
+	done, err := tx.CommitAfter(answer, last...)
+	switch {
+	case err == nil:
+		return nil
+	case !db.Lost(err) && done < len(last):
+		return unsealable(err)
+	case !db.Lost(err):
 		return err
 	}
 	tries := 0
@@ -38,6 +43,9 @@ func (l *Ledger) commit(ctx context.Context, tx pgx.Tx, auditID uuid.UUID) error
 		func(ctx context.Context) (made, known bool) {
 			found, gone, err := l.settled(ctx, auditID, process, tries > terminateAfter)
 			tries++
+			if found && err == nil && tx.Early() {
+				err = l.db.ToDisk(ctx) // or a crash may still undo what can be seen
+			}
 			return found, err == nil && (found || gone)
 		})
 }

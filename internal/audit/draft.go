@@ -223,7 +223,7 @@ func (tx *Tx) logDrafted(ctx context.Context, changes []Change) ([]Change, error
 		if row.sealed {
 			tx.ready = append(tx.ready, row.seal)
 		} else {
-			tx.unsealed = append(tx.unsealed, row.id)
+			tx.unsealed.ids = append(tx.unsealed.ids, row.id)
 		}
 	}
 	if len(ids) == 0 {
@@ -248,30 +248,26 @@ SELECT NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = to_regclass($1) AN
                       AND (a.attgenerated <> '' OR (a.atthasdef OR a.attidentity <> '') AND a.attname <> ALL ($2::text[])))
    AND EXISTS (SELECT FROM pg_class c WHERE c.oid = to_regclass($1) AND c.relkind = 'r')`
 
-// seal seals the rows that the transaction has written.
-func (tx *Tx) seal(ctx context.Context) error {
+// seal seals the rows that the transaction has written, and returns the statements that are left to do.
+func (tx *Tx) seal(ctx context.Context) ([]db.Statement, error) {
 	s := tx.ledger.sealer
 	if s == nil {
-		return nil
+		return nil, nil
 	}
 	if len(tx.ready) > 0 {
 		kept := false
 		if err := tx.QueryRow(ctx, asSent, tx.ledger.writer.table.Name, tx.draft.drafter.columns).Scan(&kept); err != nil {
-			return err
+			return nil, err
 		}
-		if !kept {
+		if kept {
+			tx.unsealed.seals = append(tx.unsealed.seals, tx.ready...)
+		} else {
 			for _, ready := range tx.ready {
-				tx.unsealed = append(tx.unsealed, ready.auditID)
+				tx.unsealed.ids = append(tx.unsealed.ids, ready.auditID)
 			}
-			tx.ready = nil
 		}
 	}
-	if len(tx.ready) > 0 {
-		if err := s.chain(ctx, tx, tx.ready, tx.Now); err != nil {
-			return err
-		}
-	}
-	return s.seal(ctx, tx, tx.unsealed, tx.Now)
+	return s.seal(ctx, tx.Write, tx.unsealed, tx.Now)
 }
 
 // discarded is the error of a log that keeps fewer rows than it was given.

@@ -116,14 +116,14 @@ type Intent struct {
 
 // Tx is the transaction in which a verb does its work.
 type Tx struct {
-	pgx.Tx
+	*db.Write
 	By  Operator
 	Now time.Time // one for all that the transaction writes
 
 	ledger   *Ledger
 	first    uuid.UUID // the first audit row that it wrote
 	written  int       // how many those are
-	unsealed []uuid.UUID
+	unsealed unsealed
 	draft    *Draft // nil where nothing was drafted
 	ready    []seal // of drafted rows
 	kept     []Entry
@@ -174,11 +174,12 @@ func (tx *Tx) Log(ctx context.Context, changes []Change) error {
 		}
 		ids[i] = entries[i].ID
 	}
-	if err := l.writer.insert(ctx, tx, entries); err != nil {
+	written, err := l.writer.insert(ctx, tx, l.sealer, entries, tx.Now)
+	if err != nil {
 		return unwritten(err)
 	}
 	tx.note(ids)
-	tx.unsealed = append(tx.unsealed, ids...)
+	tx.unsealed.add(written)
 	if !l.Brief {
 		tx.kept = append(tx.kept, entries...)
 	}
@@ -325,7 +326,7 @@ func (l *Ledger) try(ctx context.Context, fn func(context.Context, *Tx) ([]Chang
 	// A rollback after a commit does nothing; one whose context is gone closes the connection, and
 	// the server rolls back.
 	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
-	tx := &Tx{Tx: raw, By: l.by, Now: l.now().UTC().Truncate(time.Microsecond), ledger: l}
+	tx := &Tx{Write: raw, By: l.by, Now: l.now().UTC().Truncate(time.Microsecond), ledger: l}
 	if l.Gate != nil {
 		if err := l.Gate.Enter(ctx, tx); err != nil {
 			return nil, err
@@ -351,13 +352,14 @@ func (l *Ledger) try(ctx context.Context, fn func(context.Context, *Tx) ([]Chang
 	if err := l.asShown(tx.kept, tx.Now); err != nil {
 		return nil, err
 	}
-	if err := tx.seal(ctx); err != nil {
-		return nil, fault.From(db.Translate(err)).With("audit", "the change was rolled back, since its audit row could not be sealed")
+	last, err := tx.seal(ctx)
+	if err != nil {
+		return nil, unsealable(err)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return tx.kept, l.commit(ctx, raw, tx.first)
+	return tx.kept, l.commit(ctx, raw, tx.first, last)
 }
 
 // Keep runs fn in a transaction, of the database that changes are made in, that changes cxgctl's own tables alone, which are no data of the
@@ -407,7 +409,8 @@ func (l *Ledger) Failed(ctx context.Context, intent Intent, cause error) {
 	if _, err := raw.Exec(ctx, "SET LOCAL lock_timeout = '100ms'"); err != nil {
 		return
 	}
-	if l.writer.insert(ctx, raw, []Entry{e}) != nil {
+	written, err := l.writer.insert(ctx, raw, l.sealer, []Entry{e}, now)
+	if err != nil {
 		return
 	}
 	// Others' seals are made one after the other, and each takes but a moment. Whoever waited in vain already
@@ -417,8 +420,8 @@ func (l *Ledger) Failed(ctx context.Context, intent Intent, cause error) {
 			return
 		}
 	}
-	if l.sealer.seal(ctx, raw, []uuid.UUID{e.ID}, now) == nil {
-		_ = raw.Commit(ctx)
+	if last, err := l.sealer.seal(ctx, raw, written, now); err == nil {
+		_, _ = raw.CommitAfter(ctx, last...)
 	}
 }
 

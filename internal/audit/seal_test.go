@@ -155,3 +155,33 @@ func TestASealIsSmall(t *testing.T) {
 		t.Errorf("%d bytes", n)
 	}
 }
+
+// What a database's own triggers make of an audit row is what is sealed.
+func TestRowsThatTriggersChangeAreSealedAsTheyAre(t *testing.T) {
+	t.Parallel()
+	const function = `CREATE FUNCTION audt.change() RETURNS trigger LANGUAGE plpgsql AS `
+	for name, trigger := range map[string]string{
+		"before": function + `$$BEGIN NEW.description := 'changed'; RETURN NEW; END$$;
+CREATE TRIGGER change BEFORE INSERT ON audt.audit_logs FOR EACH ROW EXECUTE FUNCTION audt.change()`,
+		"after": function + `$$BEGIN UPDATE audt.audit_logs SET description = 'changed' WHERE id = NEW.id; RETURN NULL; END$$;
+CREATE TRIGGER change AFTER INSERT ON audt.audit_logs FOR EACH ROW EXECUTE FUNCTION audt.change()`,
+		"elsewhere": `CREATE TABLE audt.audit_logs_2026 () INHERITS (audt.audit_logs); ` + function +
+			`$$BEGIN INSERT INTO audt.audit_logs_2026 SELECT NEW.*; UPDATE audt.audit_logs SET description = 'changed'; RETURN NULL; END$$;
+CREATE TRIGGER change BEFORE INSERT ON audt.audit_logs FOR EACH ROW EXECUTE FUNCTION audt.change()`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, migrated)
+			w.exec(trigger)
+			w.look()
+			w.record(1)
+			w.record(3)
+			if n := ask[int](w, `SELECT count(*) FROM audt.audit_logs WHERE description = 'changed'`); n != 4 {
+				t.Fatalf("the trigger changed %d rows", n)
+			}
+			if v := w.verify(""); !v.OK || v.Seals != 4 || v.Unsealed != 0 {
+				t.Errorf("%+v", v)
+			}
+		})
+	}
+}

@@ -5,12 +5,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
@@ -21,7 +23,7 @@ import (
 // nobody changes, deletes or inserts one unnoticed (reliability.md, "Tamper evidence").
 type sealer struct {
 	fields []sealedField
-	read   string // reads rows by id
+	list   string // the row's id and its fields, over the alias l
 	sweep  string // reads rows after a place in the order of time
 	has    bool   // the table has extra_data, which says what cxgctl wrote
 }
@@ -33,7 +35,7 @@ func newSealer(cat schema.Catalog) *sealer {
 		return nil
 	}
 	s := &sealer{fields: sealedFields(t), has: t.Has("extra_data")}
-	s.read = "SELECT l.id, " + selectList(s.fields) + " FROM audt.audit_logs l WHERE l.id = ANY ($1)"
+	s.list = "l.id, " + selectList(s.fields)
 	s.sweep = "SELECT l.created_at, " + s.claims() + ", EXISTS (SELECT FROM cxg_audit.seal s WHERE s.audit_id = l.id), l.id" +
 		" FROM audt.audit_logs l WHERE (l.created_at, l.id) > ($1, $2) AND l.created_at < $3 ORDER BY l.created_at, l.id LIMIT $4"
 	return s
@@ -89,6 +91,10 @@ type head struct {
 const (
 	lockHead = `SELECT h.seq, h.chain, h.swept_at, h.swept_id, h.looked_at FROM cxg_audit.head h WHERE h.id = 1 FOR UPDATE`
 
+	// askTriggers says whether something may change a row of the log behind the INSERT that wrote it. Nobody can add
+	// such a thing until the transaction has ended.
+	askTriggers = `SELECT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = 'audt.audit_logs'::regclass AND NOT t.tgisinternal)`
+
 	// the first seal of all makes the head; it is made anew nowhere else, so that one who deletes it is found out
 	beginHead = `
 INSERT INTO cxg_audit.head (id, seq, chain, created_at, swept_at, swept_id, looked_at)
@@ -97,139 +103,220 @@ SELECT 1, 0, $1, $2, '-infinity', '00000000-0000-0000-0000-000000000000', '-infi
 ON CONFLICT DO NOTHING`
 
 	moveHead = `UPDATE cxg_audit.head SET seq = $1, chain = $2, swept_at = $3, swept_id = $4, looked_at = $5 WHERE id = 1`
-
-	insertSeals = `
-INSERT INTO cxg_audit.seal (seq, audit_id, ver, origin, sealed_at, canon, leaf, chain)
-SELECT seq, audit_id, 1, origin, sealed_at, canon, leaf, chain
-  FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::timestamptz[], $5::bytea[], $6::bytea[], $7::bytea[])
-       AS s (seq, audit_id, origin, sealed_at, canon, leaf, chain)`
 )
 
 // atOnce is how many seals are held in memory.
 const atOnce = 5000
 
-// seal seals the rows of these ids, which this transaction has written, and a few of other software's. It is
-// the last thing that a transaction does before it commits: from here on nobody else can seal.
-func (s *sealer) seal(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, now time.Time) error {
-	if s == nil {
-		return nil
+// unsealed are audit rows that a transaction has written and not sealed yet.
+type unsealed struct {
+	ids   []uuid.UUID // to be read back
+	seals []seal      // of rows as their INSERT returned them, all but the place in the chain
+}
+
+// add counts more rows among those to be sealed.
+func (u *unsealed) add(more unsealed) {
+	u.ids, u.seals = append(u.ids, more.ids...), append(u.seals, more.seals...)
+}
+
+// readBack has rows read back before they are sealed.
+func (u *unsealed) readBack(entries []Entry) {
+	for _, e := range entries {
+		u.ids = append(u.ids, e.ID)
 	}
-	for some := range slices.Chunk(ids, atOnce) {
-		if err := s.sealSome(ctx, tx, some, now); err != nil {
-			return err
+}
+
+// unsealable is the error of a change whose audit row could not be sealed.
+func unsealable(err error) error {
+	return fault.From(db.Translate(err)).With("audit", "the change was rolled back, since its audit row could not be sealed")
+}
+
+// seal seals rows that this transaction has written, and a few of other software's. It is the last thing that a
+// transaction does: from here on nobody else can seal, and so the statements that are left to do are returned, to be
+// sent together with COMMIT.
+func (s *sealer) seal(ctx context.Context, tx *db.Write, rows unsealed, now time.Time) (last []db.Statement, err error) {
+	if s == nil {
+		return nil, nil
+	}
+	for some := range slices.Chunk(rows.ids, atOnce) {
+		if err := tx.Do(ctx, last...); err != nil {
+			return nil, err
+		}
+		seals, err := s.read(ctx, tx, some, originCLI, now)
+		if err != nil {
+			return nil, err
+		}
+		if last, err = s.chain(ctx, tx, seals, now); err != nil {
+			return nil, err
 		}
 	}
-	return nil
-}
-
-func (s *sealer) sealSome(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, now time.Time) error {
-	seals, err := s.prepare(ctx, tx, ids, originCLI, now)
-	if err != nil {
-		return err
+	if len(rows.seals) == 0 {
+		return last, nil
 	}
-	return s.chain(ctx, tx, seals, now)
+	if err := tx.Do(ctx, last...); err != nil {
+		return nil, err
+	}
+	return s.chain(ctx, tx, rows.seals, now)
 }
 
-// chain gives seals, and a few of other software's, their places in the chain.
-func (s *sealer) chain(ctx context.Context, tx pgx.Tx, seals []seal, now time.Time) error {
-	h, err := s.lock(ctx, tx, now)
-	if err != nil {
+// chain gives seals, and a few of other software's, their places in the chain, and returns the statements that are
+// left to do.
+func (s *sealer) chain(ctx context.Context, tx *db.Write, seals []seal, now time.Time) ([]db.Statement, error) {
+	triggers := false
+	h, err := s.lock(ctx, tx, now, tx.AskEarly(), db.Statement{Name: "cxg_ask_triggers", SQL: askTriggers, Read: func(rows pgx.Rows) error {
+		var err error
+		triggers, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
 		return err
+	}})
+	if err != nil {
+		return nil, err
+	}
+	if triggers {
+		ids := make([]uuid.UUID, len(seals))
+		for i := range seals {
+			ids[i] = seals[i].auditID
+		}
+		if seals, err = s.read(ctx, tx, ids, originCLI, now); err != nil {
+			return nil, err
+		}
 	}
 	if now.Sub(h.looked) > lookEvery {
 		found, err := s.backlog(ctx, tx, &h, now)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		seals = append(seals, found...)
 	}
 	return s.append(ctx, tx, h, seals)
 }
 
-// prepare reads rows back as the table holds them and makes their seals, all but the place in the chain.
-func (s *sealer) prepare(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, origin string, now time.Time) ([]seal, error) {
-	seals := make([]seal, len(ids))
+// read reads rows back as the table holds them and makes their seals, all but the place in the chain.
+func (s *sealer) read(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, origin string, now time.Time) ([]seal, error) {
+	rows, err := tx.Query(ctx, "SELECT "+s.list+" FROM audt.audit_logs l WHERE l.id = ANY ($1)", ids)
+	if err != nil {
+		return nil, err
+	}
+	made, err := s.prepare(rows, origin, now)
+	if err != nil {
+		return nil, err
+	}
+	if len(made) != len(ids) {
+		return nil, discarded(len(made), len(ids))
+	}
 	places := make(map[uuid.UUID]int, len(ids))
 	for i, id := range ids {
 		places[id] = i
 	}
-	rows, err := tx.Query(ctx, s.read, ids)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	c := canonizer{fields: s.fields}
-	p := packers.Get().(*packer)
-	defer packers.Put(p)
-	var canon []byte
-	n := 0
-	for rows.Next() {
-		values := rows.RawValues()
-		id := uuid.UUID(values[0])
-		canon, err = c.row(canon[:0], origin, now.UnixMicro(), values[1:], rows.FieldDescriptions()[1:])
-		if err != nil {
-			return nil, err
-		}
-		i, ok := places[id]
+	seals := make([]seal, len(ids))
+	for _, m := range made {
+		i, ok := places[m.auditID]
 		if !ok {
 			return nil, fault.New(fault.Database, "the audit log returned a row that was not asked for")
 		}
-		seals[i] = seal{auditID: id, origin: origin, sealedAt: now, canon: p.pack(nil, canon), leaf: leafOf(canon)}
-		n++
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	if n != len(ids) {
-		return nil, discarded(n, len(ids))
+		seals[i] = m
 	}
 	return seals, nil
 }
 
-// lock takes the head for the rest of the transaction.
-func (s *sealer) lock(ctx context.Context, tx pgx.Tx, now time.Time) (head, error) {
-	h, err := scanHead(tx.QueryRow(ctx, lockHead))
-	if !errors.Is(err, pgx.ErrNoRows) {
+// prepare makes the seals of rows as s.list has them, all but the place in the chain.
+func (s *sealer) prepare(rows pgx.Rows, origin string, now time.Time) ([]seal, error) {
+	defer rows.Close()
+	c := canonizer{fields: s.fields}
+	p := packers.Get().(*packer)
+	defer packers.Put(p)
+	var seals []seal
+	var canon []byte
+	for rows.Next() {
+		values := rows.RawValues()
+		var err error
+		canon, err = c.row(canon[:0], origin, now.UnixMicro(), values[1:], rows.FieldDescriptions()[1:])
+		if err != nil {
+			return nil, err
+		}
+		seals = append(seals, seal{auditID: uuid.UUID(values[0]), origin: origin, sealedAt: now, canon: p.pack(nil, canon), leaf: leafOf(canon)})
+	}
+	return seals, rows.Err()
+}
+
+// lock takes the head for the rest of the transaction, once the statements that come before are done.
+func (s *sealer) lock(ctx context.Context, tx *db.Write, now time.Time, before ...db.Statement) (h head, err error) {
+	found := false
+	look := db.Statement{Name: "cxg_lock_head", SQL: lockHead, Read: func(rows pgx.Rows) error {
+		var swept, looked db.Time
+		_, err := pgx.ForEachRow(rows, []any{&h.seq, &h.chain, &swept, &h.sweptID, &looked}, func() error {
+			h.sweptAt, h.looked, found = swept.Instant, looked.Instant, true
+			return nil
+		})
+		return err
+	}}
+	if err := tx.Do(ctx, append(before, look)...); err != nil || found {
 		return h, err
 	}
 	if _, err := tx.Exec(ctx, beginHead, make([]byte, sha256.Size), now); err != nil {
 		return h, err
 	}
-	h, err = scanHead(tx.QueryRow(ctx, lockHead))
-	if errors.Is(err, pgx.ErrNoRows) {
-		return h, fault.New(fault.Database, "cxg_audit.head has no row, so nothing can be sealed").
-			WithHint("no change goes unaudited; somebody deleted it: see cxgctl audit verify, and restore it from a backup")
+	if err := tx.Do(ctx, look); err != nil || found {
+		return h, err
 	}
-	return h, err
+	return h, fault.New(fault.Database, "cxg_audit.head has no row, so nothing can be sealed").
+		WithHint("no change goes unaudited; somebody deleted it: see cxgctl audit verify, and restore it from a backup")
 }
 
-func scanHead(row pgx.Row) (head, error) {
-	var h head
-	var swept, looked db.Time
-	err := row.Scan(&h.seq, &h.chain, &swept, &h.sweptID, &looked)
-	h.sweptAt, h.looked = swept.Instant, looked.Instant
-	return h, err
-}
-
-// append gives the seals their places at the chain's end.
-func (s *sealer) append(ctx context.Context, tx pgx.Tx, h head, seals []seal) error {
+// append gives the seals their places at the chain's end, and returns the statements that put them there.
+func (s *sealer) append(ctx context.Context, tx pgx.Tx, h head, seals []seal) ([]db.Statement, error) {
 	prev := h.chain
 	for i := range seals {
 		h.seq++
 		seals[i].seq, seals[i].chain = h.seq, link(prev, seals[i].leaf[:])
 		prev = seals[i].chain[:]
 	}
-	if len(seals) > copySealsFrom {
-		if err := copySeals(ctx, tx, seals); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, moveHead, h.seq, prev, h.sweptAt, h.sweptID, h.looked)
-		return err
+	move := db.Statement{
+		Name:  "cxg_move_head",
+		SQL:   moveHead,
+		Args:  [][]byte{binary.BigEndian.AppendUint64(nil, uint64(h.seq)), prev, appendTime(nil, h.sweptAt), h.sweptID[:], appendTime(nil, h.looked)},
+		Types: []uint32{pgtype.Int8OID, pgtype.ByteaOID, pgtype.TimestamptzOID, pgtype.UUIDOID, pgtype.TimestamptzOID},
 	}
-	batch := &pgx.Batch{}
-	batch.Queue(insertSeals, columnsOf(seals)...)
-	batch.Queue(moveHead, h.seq, prev, h.sweptAt, h.sweptID, h.looked)
-	return tx.SendBatch(ctx, batch).Close()
+	if len(seals) > copySealsFrom {
+		return []db.Statement{move}, copySeals(ctx, tx, seals)
+	}
+	return []db.Statement{insertSeals(seals), move}, nil
+}
+
+// The columns of a seal, and their types.
+var (
+	sealColumns = []string{"seq", "audit_id", "ver", "origin", "sealed_at", "canon", "leaf", "chain"}
+	sealTypes   = []uint32{
+		pgtype.Int8OID, pgtype.UUIDOID, pgtype.Int2OID, pgtype.VarcharOID, pgtype.TimestamptzOID, pgtype.ByteaOID, pgtype.ByteaOID, pgtype.ByteaOID,
+	}
+)
+
+// values are a seal's columns as the server takes them in binary.
+func (s *seal) values() [][]byte {
+	return [][]byte{
+		binary.BigEndian.AppendUint64(nil, uint64(s.seq)), s.auditID[:],
+		{0, canonVersion},
+		[]byte(s.origin), appendTime(nil, s.sealedAt),
+		s.canon, s.leaf[:], s.chain[:],
+	}
+}
+
+// insertSeals is the statement for a few seals.
+func insertSeals(seals []seal) db.Statement {
+	var st db.Statement
+	if len(seals) == 1 { // as of most changes
+		st.Name = "cxg_seal"
+	}
+	rows := make([]string, len(seals))
+	for i := range seals {
+		places := make([]string, len(sealColumns))
+		for j := range places {
+			places[j] = fmt.Sprintf("$%d", len(st.Args)+j+1)
+		}
+		rows[i] = "(" + strings.Join(places, ", ") + ")"
+		st.Args, st.Types = append(st.Args, seals[i].values()...), append(st.Types, sealTypes...)
+	}
+	st.SQL = "INSERT INTO cxg_audit.seal (" + strings.Join(sealColumns, ", ") + ") VALUES " + strings.Join(rows, ", ")
+	return st
 }
 
 // copySealsFrom is the number of seals from which on COPY pays.
@@ -245,26 +332,8 @@ func copySeals(ctx context.Context, tx pgx.Tx, seals []seal) error {
 	}
 	rows := append(make([]byte, 0, size), copyHeader()...)
 	for i := range seals {
-		s := &seals[i]
-		var seq, at [8]byte
-		binary.BigEndian.PutUint64(seq[:], uint64(s.seq))
-		rows = appendCopyRow(rows, seq[:], s.auditID[:], []byte{0, canonVersion}, []byte(s.origin), appendTime(at[:0], s.sealedAt),
-			s.canon, s.leaf[:], s.chain[:])
+		rows = appendCopyRow(rows, seals[i].values()...)
 	}
-	_, err := copyBinary(ctx, tx, schema.Seals, []string{"seq", "audit_id", "ver", "origin", "sealed_at", "canon", "leaf", "chain"},
-		bytes.NewReader(append(rows, copyTrailer()...)))
+	_, err := copyBinary(ctx, tx, schema.Seals, sealColumns, bytes.NewReader(append(rows, copyTrailer()...)))
 	return err
-}
-
-// columnsOf turns seals into an array per column.
-func columnsOf(seals []seal) []any {
-	n := len(seals)
-	seqs, ids, origins, times := make([]int64, n), make([]uuid.UUID, n), make([]string, n), make([]time.Time, n)
-	canons, leaves, chains := make([][]byte, n), make([][]byte, n), make([][]byte, n)
-	for i := range seals {
-		s := &seals[i]
-		seqs[i], ids[i], origins[i], times[i] = s.seq, s.auditID, s.origin, s.sealedAt
-		canons[i], leaves[i], chains[i] = s.canon, s.leaf[:], s.chain[:]
-	}
-	return []any{seqs, ids, origins, times, canons, leaves, chains}
 }

@@ -40,15 +40,11 @@ func (w *world) point() Checkpoint {
 func (w *world) reseal(seq int64) {
 	w.t.Helper()
 	ctx := w.t.Context()
-	conn, err := pgx.Connect(ctx, w.dsn)
+	tx, err := w.db.BeginWrite(ctx)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	defer func() { _ = conn.Close(context.Background()) }()
-	tx, err := conn.Begin(ctx)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
 	s := newSealer(w.cat)
 	rows, err := tx.Query(ctx, `SELECT audit_id FROM cxg_audit.seal WHERE seq >= $1 ORDER BY seq`, seq)
 	if err != nil {
@@ -62,15 +58,16 @@ func (w *world) reseal(seq int64) {
 	if seq > 1 {
 		h.chain = ask[[]byte](w, `SELECT chain FROM cxg_audit.seal WHERE seq = $1`, seq-1)
 	}
-	seals, err := s.prepare(ctx, tx, ids, originCLI, time.Now().UTC().Truncate(time.Microsecond))
+	seals, err := s.read(ctx, tx, ids, originCLI, time.Now().UTC().Truncate(time.Microsecond))
 	if err == nil {
 		_, err = tx.Exec(ctx, `DELETE FROM cxg_audit.seal WHERE seq >= $1`, seq)
 	}
+	var last []db.Statement
 	if err == nil {
-		err = s.append(ctx, tx, h, seals)
+		last, err = s.append(ctx, tx, h, seals)
 	}
 	if err == nil {
-		err = tx.Commit(ctx)
+		_, err = tx.CommitAfter(ctx, last...)
 	}
 	if err != nil {
 		w.t.Fatal(err)
@@ -258,17 +255,13 @@ var attacks = []struct {
 func (w *world) recanon(seq int64, leaf bool) {
 	w.t.Helper()
 	ctx := w.t.Context()
-	conn, err := pgx.Connect(ctx, w.dsn)
+	tx, err := w.db.BeginWrite(ctx)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	defer func() { _ = conn.Close(context.Background()) }()
-	tx, err := conn.Begin(ctx)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
 	at := ask[time.Time](w, `SELECT sealed_at FROM cxg_audit.seal WHERE seq = $1`, seq)
-	seals, err := newSealer(w.cat).prepare(ctx, tx, []uuid.UUID{w.rowAt(seq)}, originCLI, at)
+	seals, err := newSealer(w.cat).read(ctx, tx, []uuid.UUID{w.rowAt(seq)}, originCLI, at)
 	if err == nil {
 		_, err = tx.Exec(ctx, `UPDATE cxg_audit.seal SET canon = $2, leaf = CASE WHEN $3 THEN $4 ELSE leaf END WHERE seq = $1`, seq, seals[0].canon, leaf, seals[0].leaf[:])
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -69,7 +70,7 @@ func newWriter(t *schema.Table, rules schema.Rules, by Operator, from Origin, op
 		}
 	}
 	return &writer{
-		limits: limits, table: t, rules: rules, by: by, op: op, from: from, columns: columns, sql: t.Insert(columns),
+		limits: limits, table: t, rules: rules, by: by, op: op, from: from, columns: columns, sql: strings.Replace(t.Insert(columns), " (", " AS l (", 1),
 		userAgent: "cxgctl/" + from.Version + " (" + from.OSUser + "@" + from.Host + ")",
 	}
 }
@@ -151,20 +152,52 @@ func resourceColumn(noun string) string {
 	return "TABLE"
 }
 
-// insert writes the rows in one round trip, or, where they are many, by COPY.
-func (w *writer) insert(ctx context.Context, tx pgx.Tx, entries []Entry) error {
+// insert writes the rows in one round trip, or, where they are many, by COPY, and returns what there is to be sealed.
+func (w *writer) insert(ctx context.Context, tx pgx.Tx, s *sealer, entries []Entry, now time.Time) (rows unsealed, err error) {
 	if len(entries) >= copyRowsFrom {
-		return w.copy(ctx, tx, entries)
+		rows.readBack(entries)
+		return rows, w.copy(ctx, tx, entries)
+	}
+	sql := w.sql
+	if s != nil {
+		sql += " RETURNING " + s.list
 	}
 	batch := &pgx.Batch{}
 	for _, e := range entries {
 		args, err := w.args(e)
 		if err != nil {
-			return err
+			return rows, err
 		}
-		batch.Queue(w.sql, args)
+		batch.Queue(sql, args)
 	}
-	return tx.SendBatch(ctx, batch).Close()
+	results := tx.SendBatch(ctx, batch)
+	defer func() {
+		if failed := results.Close(); err == nil {
+			err = failed
+		}
+	}()
+	for range entries {
+		if s == nil {
+			if _, err := results.Exec(); err != nil {
+				return rows, err
+			}
+			continue
+		}
+		returned, err := results.Query()
+		if err != nil {
+			return rows, err
+		}
+		seals, err := s.prepare(returned, originCLI, now)
+		if err != nil {
+			return rows, err
+		}
+		rows.seals = append(rows.seals, seals...)
+	}
+	if s != nil && len(rows.seals) != len(entries) { // a trigger has sent one elsewhere
+		rows.seals = nil
+		rows.readBack(entries)
+	}
+	return rows, nil
 }
 
 // args are one row's values, each fitted to its column.

@@ -20,8 +20,8 @@ import (
 )
 
 // proxy stands between cxgctl and the server and lets one accident happen: when the client first
-// sends a message that has the text, it calls fate with both ends and the message instead of passing
-// it on. Everything else goes through, before and, on new connections, after.
+// sends a message that has the text, it calls fate with both ends and the message, and those that were sent with it,
+// instead of passing it on. Everything else goes through, before and, on new connections, after.
 type proxy struct {
 	text string
 	fate func(client, server net.Conn, message []byte)
@@ -115,6 +115,12 @@ func (p *proxy) serve(client net.Conn) {
 			return
 		}
 		if !startup && strings.Contains(string(message), p.text) && p.happened.CompareAndSwap(false, true) {
+			const query, sync = 'Q', 'S' // what the server answers; it keeps still at the others
+			for rest := message; rest[0] != query && rest[0] != sync; message = append(message, rest...) {
+				if rest, err = receive(client, false); err != nil {
+					return
+				}
+			}
 			cut.Store(true)
 			_ = server.SetReadDeadline(time.Now()) // end the other direction's reading
 			time.Sleep(20 * time.Millisecond)
@@ -268,14 +274,6 @@ func TestALostConnectionIsADatabaseError(t *testing.T) {
 		// so that the client meets the closed end when it writes its next statement
 		"after the answer": func(client, server net.Conn, message []byte) {
 			_, _ = server.Write(message)
-			const query, sync = 'Q', 'S' // what the server answers; it keeps still at the others
-			for message[0] != query && message[0] != sync {
-				var err error
-				if message, err = receive(client, false); err != nil {
-					return
-				}
-				_, _ = server.Write(message)
-			}
 			_ = server.SetReadDeadline(time.Now().Add(patience))
 			answer := make([]byte, 1<<16)
 			n, _ := server.Read(answer)

@@ -228,22 +228,6 @@ func (d *DB) snapshot(ctx context.Context, set string, fn func(Reader) error) er
 	return tx.Commit(ctx)
 }
 
-// BeginWrite opens the transaction that can change something. It belongs to the audit ledger, and a
-// linter keeps every other room away from it. Where the server turns out to be a standby, the primary is looked
-// for, once.
-func (d *DB) BeginWrite(ctx context.Context) (pgx.Tx, error) {
-	const isolation, access = pgx.ReadCommitted, pgx.ReadWrite
-	tx, err := d.begin(ctx, pgx.TxOptions{IsoLevel: isolation, AccessMode: access}, "")
-	if !isStandby(err) {
-		return tx, err
-	}
-	d.FindPrimary()
-	if tx, failed := d.begin(ctx, pgx.TxOptions{IsoLevel: isolation, AccessMode: access}, ""); failed == nil {
-		return tx, nil
-	}
-	return nil, readOnlyServer(err)
-}
-
 // FindPrimary has every session from now on be with a server that takes writes.
 func (d *DB) FindPrimary() {
 	d.strict.Store(true)

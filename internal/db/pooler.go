@@ -76,13 +76,18 @@ func bounds(timeout time.Duration) string {
 
 // begin opens a transaction, with what set adds to its beginning, in one round trip.
 func (d *DB) begin(ctx context.Context, o pgx.TxOptions, set string) (pgx.Tx, error) {
+	return d.pool.BeginTx(ctx, d.options(o, set))
+}
+
+// options are those of a transaction that begins with more statements, each after a semicolon.
+func (d *DB) options(o pgx.TxOptions, set string) pgx.TxOptions {
 	if d.pooled {
 		set = d.bounds + set
 	}
 	if set != "" {
 		o.BeginQuery = fmt.Sprintf("BEGIN ISOLATION LEVEL %s %s%s", o.IsoLevel, o.AccessMode, set)
 	}
-	return d.pool.BeginTx(ctx, o)
+	return o
 }
 
 // queryOnce runs a single query in a read-only transaction of its own.

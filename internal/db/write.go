@@ -1,0 +1,217 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Write is a transaction that can change something. It keeps its session until it has ended.
+type Write struct {
+	pgx.Tx
+	conn   *pgxpool.Conn // nil once it has ended
+	pooled bool
+	early  bool // see AskEarly
+}
+
+// BeginWrite opens the transaction that can change something. It belongs to the audit ledger, and a
+// linter keeps every other room away from it. Where the server turns out to be a standby, the primary is looked
+// for, once.
+func (d *DB) BeginWrite(ctx context.Context) (*Write, error) {
+	w, err := d.beginWrite(ctx)
+	if !isStandby(err) {
+		return w, err
+	}
+	d.FindPrimary()
+	if w, failed := d.beginWrite(ctx); failed == nil {
+		return w, nil
+	}
+	return nil, readOnlyServer(err)
+}
+
+func (d *DB) beginWrite(ctx context.Context) (*Write, error) {
+	conn, err := d.pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tx, err := conn.BeginTx(ctx, d.options(pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}, ""))
+	if err != nil {
+		conn.Release()
+		return nil, err
+	}
+	return &Write{Tx: tx, conn: conn, pooled: d.pooled}, nil
+}
+
+// Commit implements pgx.Tx.
+func (w *Write) Commit(ctx context.Context) error {
+	if w.conn == nil {
+		return pgx.ErrTxClosed
+	}
+	defer w.end()
+	return w.Tx.Commit(ctx)
+}
+
+// Rollback implements pgx.Tx: after the end it does nothing.
+func (w *Write) Rollback(ctx context.Context) error {
+	if w.conn == nil {
+		return pgx.ErrTxClosed
+	}
+	defer w.end()
+	return w.Tx.Rollback(ctx)
+}
+
+func (w *Write) end() {
+	w.conn.Release()
+	w.conn = nil
+}
+
+// Statement is one that is sent together with others.
+type Statement struct {
+	Name  string // what it stays prepared as in the session; empty for one that is not used again
+	SQL   string
+	Args  [][]byte             // in the server's binary form
+	Types []uint32             // their OIDs
+	Read  func(pgx.Rows) error // what becomes of its rows; nil where it has none
+}
+
+// Do runs the statements in one round trip.
+func (w *Write) Do(ctx context.Context, statements ...Statement) error {
+	if len(statements) == 0 {
+		return nil
+	}
+	_, err := w.send(ctx, statements)
+	return err
+}
+
+// toDisk returns once everything that was committed before it is where a commit's WAL has to be, on the standbys too
+// that commits wait for: it writes a message that nobody reads, and its own commit waits.
+const toDisk = `SELECT pg_logical_emit_message(true, 'cxgctl', '')`
+
+// AskEarly returns a statement that finds out whether toDisk can be had here. Where it can, and the statement was
+// among those that Do ran, CommitAfter gives up its locks early: as soon as the commit is written, before it is on the
+// disk. Others that wait for the locks then need not wait for the disk as well, and commits that follow one
+// another get there together.
+func (w *Write) AskEarly() Statement {
+	const sql = `
+SELECT coalesce(has_function_privilege(coalesce(to_regprocedure('pg_catalog.pg_logical_emit_message(boolean,text,text)'),
+                                                to_regprocedure('pg_catalog.pg_logical_emit_message(boolean,text,text,boolean)')), 'EXECUTE'), false)`
+	return Statement{Name: "cxg_early", SQL: sql, Read: func(rows pgx.Rows) (err error) {
+		w.early, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
+		return err
+	}}
+}
+
+// Early says whether CommitAfter gives up its locks early.
+func (w *Write) Early() bool { return w.early }
+
+// errNotOnDisk is the error of a commit that was made, and may be undone by a crash of the server. It is no answer of
+// the server's to the COMMIT, see Lost.
+var errNotOnDisk = errors.New("the commit is made, and perhaps not on the disk yet")
+
+// CommitAfter runs the statements and commits, all in one round trip, so that what the last of them lock is locked for
+// no longer than that takes. It returns how many of them were done, when the commit is on the disk: an error after the
+// last of them is the COMMIT's. One of them that fails leaves the transaction to be rolled back. Where the connection
+// breaks, see Lost, the transaction may have been committed.
+func (w *Write) CommitAfter(ctx context.Context, statements ...Statement) (done int, err error) {
+	if len(statements) == 0 {
+		return 0, w.Commit(ctx)
+	}
+	if w.conn == nil {
+		return 0, pgx.ErrTxClosed
+	}
+	commit := Statement{SQL: "commit"}
+	before, after := statements, []Statement(nil)
+	if w.early {
+		before = slices.Concat(statements, []Statement{{Name: "cxg_release", SQL: "SET LOCAL synchronous_commit = off"}})
+		after = []Statement{{Name: "cxg_to_disk", SQL: toDisk}}
+	}
+	committed := len(before)
+	tags, err := w.send(ctx, slices.Concat(before, []Statement{commit}, after))
+	done = min(len(tags), len(statements))
+	if err != nil && len(tags) <= committed {
+		return done, err
+	}
+	defer w.end()
+	if tags[committed].String() == "ROLLBACK" {
+		return done, pgx.ErrTxCommitRollback
+	}
+	if err != nil {
+		return done, errNotOnDisk
+	}
+	return done, nil
+}
+
+// ToDisk returns once every commit that can be seen is on the disk.
+func (d *DB) ToDisk(ctx context.Context) error {
+	w, err := d.beginWrite(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = w.Rollback(ctx) }()
+	if err := w.Do(ctx, Statement{SQL: toDisk}); err != nil {
+		return err
+	}
+	return w.Commit(ctx)
+}
+
+// send sends the statements together and returns the tags of those that were done. One with a name is prepared on the
+// way when it is first used: preparing it takes no round trip of its own, and spares the server its parsing and planning
+// from then on, but not behind a pooler, where the next transaction may have another session.
+func (w *Write) send(ctx context.Context, statements []Statement) (tags []pgconn.CommandTag, err error) {
+	conn := w.Conn().PgConn()
+	known := prepared(conn)
+	p := conn.StartPipeline(ctx)
+	for i, s := range statements {
+		formats := make([]int16, len(s.Args))
+		for i := range formats {
+			formats[i] = pgx.BinaryFormatCode
+		}
+		if s.Name == "" || w.pooled {
+			p.SendQueryParams(s.SQL, s.Args, s.Types, formats, nil)
+			continue
+		}
+		if !known[s.Name] && !slices.ContainsFunc(statements[:i], func(before Statement) bool { return before.Name == s.Name }) {
+			p.SendPrepare(s.Name, s.SQL, s.Types)
+		}
+		p.SendQueryPrepared(s.Name, s.Args, formats, nil)
+	}
+	err = p.Sync()
+	for err == nil && len(tags) < len(statements) {
+		s := statements[len(tags)]
+		var results any
+		switch results, err = p.GetResults(); r := results.(type) {
+		case *pgconn.StatementDescription:
+			known[s.Name] = true
+		case *pgconn.ResultReader:
+			if s.Read != nil {
+				err = s.Read(pgx.RowsFromResultReader(w.Conn().TypeMap(), r))
+			}
+			tag, failed := r.Close()
+			if err == nil {
+				err = failed
+			}
+			if err == nil {
+				tags = append(tags, tag)
+			}
+		}
+	}
+	if failed := p.Close(); err == nil {
+		err = failed
+	}
+	return tags, err
+}
+
+// prepared are the names of the statements that send has prepared in a session.
+func prepared(conn *pgconn.PgConn) map[string]bool {
+	const key = "prepared by send"
+	known, ok := conn.CustomData()[key].(map[string]bool)
+	if !ok {
+		known = map[string]bool{}
+		conn.CustomData()[key] = known
+	}
+	return known
+}

@@ -208,9 +208,12 @@ func (x *verifier) unsealed(ctx context.Context, out *Verdict) error {
 		if err := r.QueryRow(ctx, "SELECT set_config('statement_timeout', '0', true)").Scan(&ignored); err != nil {
 			return err
 		}
-		sql := x.unsealedRows("count(*) FILTER (WHERE NOT f.forged), min(l.created_at) FILTER (WHERE NOT f.forged), count(*) FILTER (WHERE f.forged)," +
-			" (array_agg(l.id ORDER BY l.created_at, l.id) FILTER (WHERE f.forged))[1]")
-		sql = strings.Replace(sql, "audt.audit_logs l", "audt.audit_logs l CROSS JOIN LATERAL (SELECT "+x.forged()+" AS forged) f", 1)
+		// The ids alone are read from both indexes, and then the few rows that are left: behind the fence that OFFSET 0 is,
+		// or the server would read the whole table for it, which took four times as long.
+		sql := "SELECT count(*) FILTER (WHERE NOT f.forged), min(l.created_at) FILTER (WHERE NOT f.forged), count(*) FILTER (WHERE f.forged)," +
+			" (array_agg(l.id ORDER BY l.created_at, l.id) FILTER (WHERE f.forged))[1]" +
+			" FROM (" + x.unsealedRows("l.id") + " OFFSET 0) u JOIN audt.audit_logs l ON l.id = u.id" +
+			" CROSS JOIN LATERAL (SELECT " + x.forged() + " AS forged) f"
 		var forged int64
 		var first *uuid.UUID
 		if err := r.QueryRow(ctx, sql).Scan(&out.Unsealed, &out.OldestUnsealed, &forged, &first); err != nil {

@@ -160,7 +160,7 @@ func (w *writer) insert(ctx context.Context, tx pgx.Tx, s *sealer, entries []Ent
 	}
 	sql := w.sql
 	if s != nil {
-		sql += " RETURNING " + s.list
+		sql += s.returning()
 	}
 	batch := &pgx.Batch{}
 	for _, e := range entries {
@@ -176,6 +176,7 @@ func (w *writer) insert(ctx context.Context, tx pgx.Tx, s *sealer, entries []Ent
 			err = failed
 		}
 	}()
+	again := false
 	for range entries {
 		if s == nil {
 			if _, err := results.Exec(); err != nil {
@@ -187,13 +188,14 @@ func (w *writer) insert(ctx context.Context, tx pgx.Tx, s *sealer, entries []Ent
 		if err != nil {
 			return rows, err
 		}
-		seals, err := s.prepare(returned, originCLI, now)
+		seals, open, err := s.prepare(returned, originCLI, now)
 		if err != nil {
 			return rows, err
 		}
 		rows.seals = append(rows.seals, seals...)
+		again = again || open || len(seals) != 1 // a trigger may have sent it elsewhere
 	}
-	if s != nil && len(rows.seals) != len(entries) { // a trigger has sent one elsewhere
+	if again {
 		rows.seals = nil
 		rows.readBack(entries)
 	}

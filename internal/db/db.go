@@ -41,8 +41,9 @@ type DB struct {
 	name   string
 	pool   *pgxpool.Pool
 	pooled bool
-	bounds string      // what every transaction behind a pooler begins with
-	strict atomic.Bool // new sessions are with a primary or not at all
+	bounds string               // what every transaction behind a pooler begins with
+	strict atomic.Bool          // new sessions are with a primary or not at all
+	early  atomic.Pointer[bool] // what AskEarly found out
 }
 
 // maxConns bounds what one command takes from the server; a command needs one session, and a second
@@ -231,6 +232,7 @@ func (d *DB) snapshot(ctx context.Context, set string, fn func(Reader) error) er
 // FindPrimary has every session from now on be with a server that takes writes.
 func (d *DB) FindPrimary() {
 	d.strict.Store(true)
+	d.early.Store(nil) // it may be another server
 	d.pool.Reset()
 }
 

@@ -13,9 +13,9 @@ import (
 // Write is a transaction that can change something. It keeps its session until it has ended.
 type Write struct {
 	pgx.Tx
-	conn   *pgxpool.Conn // nil once it has ended
-	pooled bool
-	early  bool // see AskEarly
+	db    *DB
+	conn  *pgxpool.Conn // nil once it has ended
+	early bool          // see AskEarly
 }
 
 // BeginWrite opens the transaction that can change something. It belongs to the audit ledger, and a
@@ -43,7 +43,7 @@ func (d *DB) beginWrite(ctx context.Context) (*Write, error) {
 		conn.Release()
 		return nil, err
 	}
-	return &Write{Tx: tx, conn: conn, pooled: d.pooled}, nil
+	return &Write{Tx: tx, db: d, conn: conn}, nil
 }
 
 // Commit implements pgx.Tx.
@@ -91,18 +91,26 @@ func (w *Write) Do(ctx context.Context, statements ...Statement) error {
 // that commits wait for: it writes a message that nobody reads, and its own commit waits.
 const toDisk = `SELECT pg_logical_emit_message(true, 'cxgctl', '')`
 
-// AskEarly returns a statement that finds out whether toDisk can be had here. Where it can, and the statement was
-// among those that Do ran, CommitAfter gives up its locks early: as soon as the commit is written, before it is on the
-// disk. Others that wait for the locks then need not wait for the disk as well, and commits that follow one
+// AskEarly returns the statement that finds out whether toDisk can be had here, and none once that is known. Where it
+// can, and Do has run the statement, CommitAfter gives up its locks early: as soon as the commit is written, before it is
+// on the disk. Others that wait for the locks then need not wait for the disk as well, and commits that follow one
 // another get there together.
-func (w *Write) AskEarly() Statement {
+func (w *Write) AskEarly() []Statement {
+	if known := w.db.early.Load(); known != nil {
+		w.early = *known
+		return nil
+	}
 	const sql = `
 SELECT coalesce(has_function_privilege(coalesce(to_regprocedure('pg_catalog.pg_logical_emit_message(boolean,text,text)'),
                                                 to_regprocedure('pg_catalog.pg_logical_emit_message(boolean,text,text,boolean)')), 'EXECUTE'), false)`
-	return Statement{Name: "cxg_early", SQL: sql, Read: func(rows pgx.Rows) (err error) {
-		w.early, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
+	return []Statement{{SQL: sql, Read: func(rows pgx.Rows) error {
+		early, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
+		if err == nil {
+			w.early = early
+			w.db.early.Store(&early)
+		}
 		return err
-	}}
+	}}}
 }
 
 // Early says whether CommitAfter gives up its locks early.
@@ -170,7 +178,7 @@ func (w *Write) send(ctx context.Context, statements []Statement) (tags []pgconn
 		for i := range formats {
 			formats[i] = pgx.BinaryFormatCode
 		}
-		if s.Name == "" || w.pooled {
+		if s.Name == "" || w.db.pooled {
 			p.SendQueryParams(s.SQL, s.Args, s.Types, formats, nil)
 			continue
 		}

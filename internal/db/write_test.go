@@ -68,7 +68,7 @@ func TestCommitAfter(t *testing.T) {
 				d := opened(t, Options{URL: url})
 				w, ask := writing(t, d)
 				if c.early {
-					if err := w.Do(t.Context(), w.AskEarly()); err != nil || !w.Early() {
+					if err := w.Do(t.Context(), w.AskEarly()...); err != nil || !w.Early() {
 						t.Fatalf("early %v: %v", w.Early(), err)
 					}
 				}
@@ -96,7 +96,7 @@ func TestAnEarlyCommitIsOnTheDisk(t *testing.T) {
 	d := opened(t, Options{URL: dbtest.New(t, items).Manager + "&synchronous_commit=on"})
 	for i := range 20 {
 		w, ask := writing(t, d)
-		if err := w.Do(t.Context(), w.AskEarly()); err != nil {
+		if err := w.Do(t.Context(), w.AskEarly()...); err != nil {
 			t.Fatal(err)
 		}
 		before := ask("SELECT pg_current_wal_insert_lsn()::text") // the commit comes behind it
@@ -124,7 +124,7 @@ func TestACommitThatMayNotBeEarly(t *testing.T) {
 	}
 	d := opened(t, Options{URL: pair.Manager + "&role=pg_monitor"})
 	w, ask := writing(t, d)
-	if err := w.Do(t.Context(), w.AskEarly()); err != nil || w.Early() {
+	if err := w.Do(t.Context(), w.AskEarly()...); err != nil || w.Early() {
 		t.Fatalf("early %v: %v", w.Early(), err)
 	}
 	if _, err := w.CommitAfter(t.Context(), add("", "a")); err != nil {

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"bytes"
-	"strings"
 	"testing"
 	"time"
 
@@ -15,10 +13,8 @@ const everyUser = `SELECT md5(string_agg((to_jsonb(u) - 'updated_at' - 'updated_
 
 // An undo of 5,000 rows leaves the table as it was before, and the undo of the undo brings everything back.
 func TestAnUndoOfFiveThousandRows(t *testing.T) {
+	t.Parallel()
 	pair := dbtest.New(t, migrated)
-	t.Setenv("CXGCTL_MANAGER_DATABASE_URL", pair.Manager)
-	t.Setenv("CXGCTL_OPERATOR", "admin")
-	t.Setenv("HOME", t.TempDir())
 	if _, err := query(t.Context(), pair.Manager, `INSERT INTO idam.users (id, username, email, full_name, user_type, phone, last_login_at, locked_until, last_login_ip, failed_login_attempts)
 		SELECT gen_random_uuid(), 'many' || i, 'many' || i || '@example.com', E'Many "\\\t' || i, 'TENANT', CASE WHEN i % 2 = 0 THEN i::text END, now(),
 		       CASE i % 3 WHEN 0 THEN 'infinity'::timestamptz WHEN 1 THEN now() + i * interval '1 second' END, '10.0.0.1', i FROM generate_series(1, 5000) i`); err != nil {
@@ -27,10 +23,7 @@ func TestAnUndoOfFiveThousandRows(t *testing.T) {
 	image := func() string { return ask(t, pair.Manager, everyUser) }
 	run := func(args ...string) {
 		t.Helper()
-		var out, errOut bytes.Buffer
-		if code := Main(t.Context(), append(args, "--yes", "-q", "--timeout", "5m", "-o", "id"), strings.NewReader(""), &out, &errOut); code != 0 {
-			t.Fatalf("%q exits with %d:\n%s", args, code, errOut.String())
-		}
+		cxgctl(t, pair, append(args, "--yes", "-q", "--timeout", "5m", "-o", "id")...).exits(t, 0)
 	}
 	undoLast := func() {
 		t.Helper()

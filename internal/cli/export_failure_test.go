@@ -96,7 +96,7 @@ var exports = map[string]string{"x.csv": "csv", "x.jsonl.gz": "jsonl", "x.json.z
 // the exit code says what happened.
 func TestAnExportThatEndsEarlyLeavesTheOldFile(t *testing.T) {
 	t.Parallel()
-	pair := withInvoices(t, 300_000)
+	pair := withInvoices(t, dbtest.Repeat(300_000, 150_000))
 	for accident, c := range map[string]struct {
 		code   int
 		strike func(t *testing.T, p *process)
@@ -177,7 +177,7 @@ func TestAServerThatRestartsUnderAnExport(t *testing.T) {
 	t.Parallel()
 	server := dbtest.NewMortal(t, migrated)
 	pair := server.Pair()
-	const rows = 200_000
+	rows := dbtest.Repeat(200_000, 100_000)
 	addInvoices(t, pair, rows)
 	dir := t.TempDir()
 	file := old(t, dir, "x.csv")

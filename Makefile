@@ -29,7 +29,7 @@ demo: postgres build ## Build, start a PostgreSQL, and do the main job before yo
 test: postgres pgbouncer ## Run every test, with the race detector where there is a C compiler
 	@set -e; race="$(RACE)"; \
 	[ -n "$$race" ] || echo 'make test: no C compiler here, so the race detector is off' >&2; \
-	set -x; GORACE=atexit_sleep_ms=10 $(GO) test $$race -timeout 40m -parallel 4 $$($(GO) list ./... | grep -v '/internal/cli$$'); \
+	export GOGC=400; set -x; GORACE=atexit_sleep_ms=10 $(GO) test $$race -timeout 40m -parallel 4 $$($(GO) list ./... | grep -v '/internal/cli$$'); \
 	$(GO) test -timeout 40m -parallel 4 ./internal/cli # its hundreds of processes are too slow under the detector on two cores
 
 build: ## Build bin/cxgctl

@@ -38,7 +38,7 @@ func written(t *testing.T, name, text string) string {
 func TestImportSurvivesKills(t *testing.T) {
 	t.Parallel()
 	const killed = -1
-	importThrough(t, dbtest.New(t, migrated), dbtest.Repeat(100, 15), killed, func(p *process) { _ = p.Process.Kill() })
+	importThrough(t, dbtest.New(t, migrated), dbtest.Repeat(100, 12), killed, func(p *process) { _ = p.Process.Kill() })
 }
 
 // The server is restarted under an import, at random points, as a crash would do it.

@@ -11,7 +11,7 @@ import (
 )
 
 // TestThroughPgBouncer runs the scripts through a pooler in transaction mode, whom no configuration names: all but
-// those on a dev database, before which none stands. A quick run takes every third.
+// those on a dev database, before which none stands. A quick run takes every fifth.
 func TestThroughPgBouncer(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil {
@@ -21,7 +21,7 @@ func TestThroughPgBouncer(t *testing.T) {
 		text, err := os.ReadFile(f)
 		return err == nil && strings.Contains(string(text), "\ndevhome\n")
 	})
-	every := dbtest.Repeat(1, 3)
+	every := dbtest.Repeat(1, 5)
 	var share []string
 	for i := 0; i < len(files); i += every {
 		share = append(share, files[i])

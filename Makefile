@@ -26,6 +26,9 @@ help: ## Say what there is to make
 demo: postgres build ## Build, start a PostgreSQL, and do the main job before your eyes
 	@.ci/demo
 
+# Without CI in the environment, tests that repeat do so less (internal/dbtest, Repeat). Many tests wait, for servers
+# and time-outs, so four run at once; a binary with the detector would sleep for a second at its end; and test
+# processes are short enough to let garbage lie.
 test: postgres pgbouncer ## Run every test, with the race detector where there is a C compiler
 	@set -e; race="$(RACE)"; \
 	[ -n "$$race" ] || echo 'make test: no C compiler here, so the race detector is off' >&2; \

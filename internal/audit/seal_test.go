@@ -69,20 +69,28 @@ func newWorld(t testing.TB, template dbtest.Template) *world {
 func (w *world) look() {
 	w.t.Helper()
 	var err error
-	if w.cat, err = schema.Read(w.t.Context(), w.db, schema.Users, schema.AuditLogs, schema.SealHead, schema.Seals); err != nil {
+	if w.cat, err = readShapes(w.t.Context(), w.db); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+func readShapes(ctx context.Context, d *db.DB) (schema.Catalog, error) {
+	return schema.Read(ctx, d, schema.Users, schema.AuditLogs, schema.SealHead, schema.Seals)
 }
 
 // ledger is one command of the operator's.
 func (w *world) ledger() *Ledger {
 	w.t.Helper()
-	by := Operator{ID: uuid.MustParse(generations.OperatorID), Name: "admin", AuthMethod: "claim", Claimed: "admin"}
-	l, err := Open(w.t.Context(), w.db, w.cat, by, Origin{OSUser: "root", Host: "host", PID: 1, Version: "1.0", Command: "users update"})
+	l, err := openLedger(w.t.Context(), w.db, w.cat)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return l
+}
+
+func openLedger(ctx context.Context, d *db.DB, cat schema.Catalog) (*Ledger, error) {
+	by := Operator{ID: uuid.MustParse(generations.OperatorID), Name: "admin", AuthMethod: "claim", Claimed: "admin"}
+	return Open(ctx, d, cat, by, Origin{OSUser: "root", Host: "host", PID: 1, Version: "1.0", Command: "users update"})
 }
 
 // exec runs statements as the databases' owner, past the ledger.
@@ -125,9 +133,16 @@ func account(i int) map[string]any {
 	}
 }
 
-// record makes audit rows of n created users and, for every second one, of an update.
+// record makes audit rows of n changes.
 func (w *world) record(n int) {
 	w.t.Helper()
+	if err := w.ledger().Record(w.t.Context(), changesOf(n)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// changesOf makes n users, and an update of every second one instead.
+func changesOf(n int) []Change {
 	changes := make([]Change, n)
 	for i := range changes {
 		a := account(i)
@@ -139,16 +154,14 @@ func (w *world) record(n int) {
 			changes[i] = Change{Subject: s, Action: Update, Before: a, After: b}
 		}
 	}
-	if err := w.ledger().Record(w.t.Context(), changes); err != nil {
-		w.t.Fatal(err)
-	}
+	return changes
 }
 
 // A seal costs no more than 600 bytes of the table and its indexes, whatever its row is.
 func TestASealIsSmall(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, migrated)
-	for range 4 {
+	for range dbtest.Repeat(4, 2) {
 		w.record(1000)
 	}
 	if n := ask[int](w, `SELECT pg_total_relation_size('cxg_audit.seal') / count(*) FROM cxg_audit.seal`); n > 600 {

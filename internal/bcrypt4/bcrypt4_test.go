@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
 // The digits that every implementation of Blowfish carries in a table.
@@ -36,7 +38,7 @@ func TestKnownAnswers(t *testing.T) {
 	}
 }
 
-// Every hash of a pool verifies, in order, whatever the number of passwords.
+// Every hash of a pool verifies, in order, whatever the number of passwords: a quick run leaves each remainder of four once.
 func TestPoolHashesAreVerifiedByTheReference(t *testing.T) {
 	for _, reference := range []bool{false, true} {
 		p, err := NewPool(bcrypt.MinCost, reference)
@@ -51,7 +53,7 @@ func TestPoolHashesAreVerifiedByTheReference(t *testing.T) {
 			t.Error("a password of more than 72 bytes is hashed")
 		}
 		passwords = passwords[:19]
-		for n := range passwords {
+		for n := 0; n < len(passwords); n += dbtest.Repeat(1, 5) {
 			hashes, err := p.Hash(t.Context(), passwords[:n])
 			if err != nil {
 				t.Fatal(err)

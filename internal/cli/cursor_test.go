@@ -56,7 +56,8 @@ func openPlanted(t *testing.T, g generations.Generation) (*db.DB, schema.Catalog
 // whole list, on every generation.
 func TestCursorsWalkEveryOrder(t *testing.T) {
 	t.Parallel()
-	for _, g := range generations.All {
+	every := dbtest.Repeat(1, len(generations.All)) // a quick run walks each order in one generation
+	for k, g := range generations.All {
 		t.Run(g.Name, func(t *testing.T) {
 			t.Parallel()
 			d, cat := openPlanted(t, g)
@@ -69,7 +70,10 @@ func TestCursorsWalkEveryOrder(t *testing.T) {
 			for _, f := range invoices.SortFields {
 				orders = append(orders, []string{f}, []string{f + ":desc"}, []string{"status", f + ":desc"}, []string{f + ":desc", "paid_at"})
 			}
-			for _, sort := range append(orders, nil) {
+			for i, sort := range append(orders, nil) {
+				if (i+k)%every != 0 {
+					continue
+				}
 				f := invoices.Filter{IncludeDeleted: true, Sort: sort}
 				s, err := it.Matching(ctx, d, f)
 				if err != nil {

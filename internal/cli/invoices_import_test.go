@@ -44,7 +44,8 @@ func billsFile(t *testing.T, name string, n int, number func(int) string) string
 // last digit of its total.
 func TestInvoicesImportSurvivesKills(t *testing.T) {
 	t.Parallel()
-	const rows, points = 6000, 12
+	const rows = 6000
+	points := dbtest.Repeat(12, 8)
 	pair := withTenant(t)
 	random := rand.New(rand.NewPCG(5, 12))
 	imports, midway := 0, 0

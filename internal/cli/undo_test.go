@@ -1,8 +1,7 @@
 package cli
 
 import (
-	"bytes"
-	"strings"
+	"fmt"
 	"testing"
 	"time"
 
@@ -13,31 +12,27 @@ import (
 const everyUser = `SELECT md5(string_agg((to_jsonb(u) - 'updated_at' - 'updated_by')::text, ',' ORDER BY u.id))
 	FROM idam.users u`
 
-// An undo of 5,000 rows leaves the table as it was before, and the undo of the undo brings everything back.
+// An undo of 5,000 rows (a fifth of them in a quick run) leaves the table as it was before, and the undo of the undo brings everything back.
 func TestAnUndoOfFiveThousandRows(t *testing.T) {
+	t.Parallel()
+	rows := dbtest.Repeat(5000, 1000)
 	pair := dbtest.New(t, migrated)
-	t.Setenv("CXGCTL_MANAGER_DATABASE_URL", pair.Manager)
-	t.Setenv("CXGCTL_OPERATOR", "admin")
-	t.Setenv("HOME", t.TempDir())
 	if _, err := query(t.Context(), pair.Manager, `INSERT INTO idam.users (id, username, email, full_name, user_type, phone, last_login_at, locked_until, last_login_ip, failed_login_attempts)
 		SELECT gen_random_uuid(), 'many' || i, 'many' || i || '@example.com', E'Many "\\\t' || i, 'TENANT', CASE WHEN i % 2 = 0 THEN i::text END, now(),
-		       CASE i % 3 WHEN 0 THEN 'infinity'::timestamptz WHEN 1 THEN now() + i * interval '1 second' END, '10.0.0.1', i FROM generate_series(1, 5000) i`); err != nil {
+		       CASE i % 3 WHEN 0 THEN 'infinity'::timestamptz WHEN 1 THEN now() + i * interval '1 second' END, '10.0.0.1', i FROM generate_series(1, `+fmt.Sprint(rows)+`) i`); err != nil {
 		t.Fatal(err)
 	}
 	image := func() string { return ask(t, pair.Manager, everyUser) }
 	run := func(args ...string) {
 		t.Helper()
-		var out, errOut bytes.Buffer
-		if code := Main(t.Context(), append(args, "--yes", "-q", "--timeout", "5m", "-o", "id"), strings.NewReader(""), &out, &errOut); code != 0 {
-			t.Fatalf("%q exits with %d:\n%s", args, code, errOut.String())
-		}
+		cxgctl(t, pair, append(args, "--yes", "-q", "--timeout", "5m", "-o", "id")...).exits(t, 0)
 	}
 	undoLast := func() {
 		t.Helper()
 		op := ask(t, pair.Manager, `SELECT extra_data->>'op_id' FROM audt.audit_logs ORDER BY created_at DESC, id DESC LIMIT 1`)
 		began := time.Now()
-		run("audit", "undo", "--op", op, "--expect", "5000")
-		t.Logf("5,000 rows in %s", time.Since(began).Round(time.Millisecond))
+		run("audit", "undo", "--op", op, "--expect", fmt.Sprint(rows))
+		t.Logf("%d rows in %s", rows, time.Since(began).Round(time.Millisecond))
 	}
 	for _, change := range [][]string{
 		{"users", "unlock", "--user-type", "TENANT"},

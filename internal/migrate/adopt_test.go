@@ -92,7 +92,11 @@ func take(t *testing.T, cfg *pgx.ConnConfig, columns map[string]string) (snapsho
 
 // missing returns the lines of a that b lacks.
 func missing(a, b []string) []string {
-	return slices.DeleteFunc(slices.Clone(a), func(l string) bool { return slices.Contains(b, l) })
+	has := make(map[string]bool, len(b))
+	for _, l := range b {
+		has[l] = true
+	}
+	return slices.DeleteFunc(slices.Clone(a), func(l string) bool { return has[l] })
 }
 
 // kept complains about everything of before that is not in after.

@@ -23,9 +23,13 @@ import (
 // nobody changes, deletes or inserts one unnoticed (reliability.md, "Tamper evidence").
 type sealer struct {
 	fields []sealedField
-	list   string // the row's id and its fields, over the alias l
+	byID   string // reads rows, their ids and then their fields
 	sweep  string // reads rows after a place in the order of time
 	has    bool   // the table has extra_data, which says what cxgctl wrote
+
+	// returning is what an INSERT into the log, under the alias l, returns for its seal: the row, and whether a trigger
+	// may change it yet. Nobody can add a trigger until the transaction has ended.
+	returning string
 }
 
 // newSealer returns nil where the database has no seals.
@@ -35,7 +39,9 @@ func newSealer(cat schema.Catalog) *sealer {
 		return nil
 	}
 	s := &sealer{fields: sealedFields(t), has: t.Has("extra_data")}
-	s.list = "l.id, " + selectList(s.fields)
+	list := "l.id, " + selectList(s.fields)
+	s.byID = "SELECT " + list + " FROM audt.audit_logs l WHERE l.id = ANY ($1)"
+	s.returning = " RETURNING " + list + ", EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = 'audt.audit_logs'::regclass AND NOT t.tgisinternal)"
 	s.sweep = "SELECT l.created_at, " + s.claims() + ", EXISTS (SELECT FROM cxg_audit.seal s WHERE s.audit_id = l.id), l.id" +
 		" FROM audt.audit_logs l WHERE (l.created_at, l.id) > ($1, $2) AND l.created_at < $3 ORDER BY l.created_at, l.id LIMIT $4"
 	return s
@@ -183,7 +189,7 @@ func (s *sealer) chain(ctx context.Context, tx *db.Write, seals []seal, now time
 
 // read reads rows back as the table holds them and makes their seals, all but the place in the chain.
 func (s *sealer) read(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, origin string, now time.Time) ([]seal, error) {
-	rows, err := tx.Query(ctx, "SELECT "+s.list+" FROM audt.audit_logs l WHERE l.id = ANY ($1)", ids)
+	rows, err := tx.Query(ctx, s.byID, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -209,13 +215,7 @@ func (s *sealer) read(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, origin st
 	return seals, nil
 }
 
-// returning is what an INSERT into the log, under the alias l, returns for its seals: the row, and whether a trigger
-// may change it yet. Nobody can add a trigger until the transaction has ended.
-func (s *sealer) returning() string {
-	return " RETURNING " + s.list + ", EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = 'audt.audit_logs'::regclass AND NOT t.tgisinternal)"
-}
-
-// prepare makes the seals of rows as s.list has them, all but the place in the chain; open says of those that an INSERT
+// prepare makes the seals of rows as s.byID reads them, all but the place in the chain; open says of those that an INSERT
 // returned that a trigger may change them yet.
 func (s *sealer) prepare(rows pgx.Rows, origin string, now time.Time) (seals []seal, open bool, err error) {
 	defer rows.Close()

@@ -152,7 +152,8 @@ func resourceColumn(noun string) string {
 	return "TABLE"
 }
 
-// insert writes the rows in one round trip, or, where they are many, by COPY, and returns what there is to be sealed.
+// insert writes the rows in one round trip, or, where they are many, by COPY, and returns what there is to be sealed
+// by s, if anybody is to.
 func (w *writer) insert(ctx context.Context, tx pgx.Tx, s *sealer, entries []Entry, now time.Time) (rows unsealed, err error) {
 	if len(entries) >= copyRowsFrom {
 		rows.readBack(entries)
@@ -160,7 +161,7 @@ func (w *writer) insert(ctx context.Context, tx pgx.Tx, s *sealer, entries []Ent
 	}
 	sql := w.sql
 	if s != nil {
-		sql += s.returning()
+		sql += s.returning
 	}
 	batch := &pgx.Batch{}
 	for _, e := range entries {
@@ -171,6 +172,9 @@ func (w *writer) insert(ctx context.Context, tx pgx.Tx, s *sealer, entries []Ent
 		batch.Queue(sql, args)
 	}
 	results := tx.SendBatch(ctx, batch)
+	if s == nil {
+		return rows, results.Close()
+	}
 	defer func() {
 		if failed := results.Close(); err == nil {
 			err = failed
@@ -178,12 +182,6 @@ func (w *writer) insert(ctx context.Context, tx pgx.Tx, s *sealer, entries []Ent
 	}()
 	again := false
 	for range entries {
-		if s == nil {
-			if _, err := results.Exec(); err != nil {
-				return rows, err
-			}
-			continue
-		}
 		returned, err := results.Query()
 		if err != nil {
 			return rows, err

@@ -62,18 +62,28 @@ func (x *exports) run(c contender) (took, []byte, error) {
 		cmd.Stdout = f
 	}
 	start := time.Now()
-	if err := cmd.Start(); err != nil {
-		return took{}, nil, err
-	}
-	peak := watchPeak(cmd.Process.Pid)
-	if err := cmd.Wait(); err != nil {
+	peak, err := watched(cmd)
+	if err != nil {
 		return took{}, nil, fmt.Errorf("%s: %w\n%s", c.name, err, stderr.String())
 	}
-	t := took{wall: time.Since(start), peak: peak(), client: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok && t.peak == 0 {
-		t.peak = usage.Maxrss << 10
-	}
+	t := took{wall: time.Since(start), peak: peak, client: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
 	return t, out.Bytes(), nil
+}
+
+// watched runs a command and returns the most memory, in bytes, that it had: as it was seen, or as the kernel says
+// where it ended before anybody looked.
+func watched(cmd *exec.Cmd) (peak int64, err error) {
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	seen := watchPeak(cmd.Process.Pid)
+	err = cmd.Wait()
+	if peak = seen(); peak == 0 {
+		if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+			peak = usage.Maxrss << 10
+		}
+	}
+	return peak, err
 }
 
 // settling is how long the end of a backend may take that nobody is connected to any more.

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -61,11 +60,11 @@ func imports(ctx context.Context, w *tabwriter.Writer, tool string, s devdb.Stat
 		var memory int64
 		for range rounds {
 			for i := range times {
-				if err := quietly(sql("postgres", "DROP DATABASE IF EXISTS bench_import;\nCREATE DATABASE bench_import TEMPLATE mgmt;\nCHECKPOINT;\n")); err != nil {
+				if _, err := quietly(sql("postgres", "DROP DATABASE IF EXISTS bench_import;\nCREATE DATABASE bench_import TEMPLATE mgmt;\nCHECKPOINT;\n")); err != nil {
 					return err
 				}
 				if i == 2 {
-					if err := quietly(sql("bench_import", "DROP SCHEMA cxg_audit CASCADE;\n")); err != nil {
+					if _, err := quietly(sql("bench_import", "DROP SCHEMA cxg_audit CASCADE;\n")); err != nil {
 						return err
 					}
 				}
@@ -76,17 +75,18 @@ func imports(ctx context.Context, w *tabwriter.Writer, tool string, s devdb.Stat
 					cmd.Dir = dir
 				}
 				start := time.Now()
-				if err := quietly(cmd); err != nil {
+				peak, err := quietly(cmd)
+				if err != nil {
 					return err
 				}
 				times[i] = append(times[i], time.Since(start))
-				if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok && i == 1 {
-					memory = max(memory, usage.Maxrss)
+				if i == 1 {
+					memory = max(memory, peak)
 				}
 			}
 		}
 		title := fmt.Sprintf("import of %d users", n)
-		names := []string{"psql: COPY, INSERT … SELECT twice, by hand", fmt.Sprintf("cxgctl users import (at most %d MB)", memory/1024), "… where there are no seals"}
+		names := []string{"psql: COPY, INSERT … SELECT twice, by hand", fmt.Sprintf("cxgctl users import (at most %d MB)", memory>>20), "… where there are no seals"}
 		plain := row(w, title, names, times[:], n, "≤ 1.0")
 		sealed := times[1][len(times[1])/2].Seconds()
 		_, _ = fmt.Fprintf(w, "\trows a second with seals, of those without\t\t\t%.2f\t≥ 0.9\n", plain/sealed)
@@ -105,7 +105,7 @@ func loop(ctx context.Context, w *tabwriter.Writer, psql string, s devdb.Status,
 		cmd := exec.CommandContext(ctx, psql, "-X", "-q", s.DSN("bench_import"), "-c", fmt.Sprintf(
 			`INSERT INTO idam.users (username, email, full_name, user_type, status, created_at) VALUES ('loop%[1]d', 'loop%[1]d@example.com', 'Loop', 'TENANT', 'ACTIVE', now());
 			 INSERT INTO audt.audit_logs (event_type, event_category, description, result, risk_level, status, deleted) VALUES ('ADMIN_ACTION', 'DATA_MODIFICATION', 'loop%[1]d', 'SUCCESS', 'LOW', 'ACTIVE', false)`, i))
-		if err := quietly(cmd); err != nil {
+		if _, err := quietly(cmd); err != nil {
 			return err
 		}
 	}
@@ -177,11 +177,12 @@ func people(n int) []byte {
 	return b.Bytes()
 }
 
-func quietly(cmd *exec.Cmd) error {
+// quietly is watched, with what the command says of a failure in the error.
+func quietly(cmd *exec.Cmd) (peak int64, err error) {
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", cmd.Path, err, stderr.String())
+	if peak, err = watched(cmd); err != nil {
+		err = fmt.Errorf("%s: %w\n%s", cmd.Path, err, stderr.String())
 	}
-	return nil
+	return peak, err
 }

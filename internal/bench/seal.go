@@ -255,29 +255,11 @@ func (s *sealing) run(ctx context.Context, args ...string) (memory float64, err 
 	cmd.Env = []string{"HOME=" + s.dir, "CXGCTL_MANAGER_DATABASE_URL=" + s.dsn, "CXGCTL_OPERATOR=admin"}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		return 0, err
+	peak, err := watched(cmd)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, out.Bytes())
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	// What the kernel says of a process that has ended counts in what this one had when it started it.
-	for tick := time.Tick(20 * time.Millisecond); ; {
-		select {
-		case err := <-ended:
-			if err != nil {
-				err = fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, out.Bytes())
-			}
-			return memory, err
-		case <-tick:
-			status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid)) // none any more: it has ended
-			if _, line, ok := strings.Cut(string(status), "VmHWM:"); ok {
-				var kib float64
-				if _, err := fmt.Sscan(line, &kib); err == nil {
-					memory = kib / 1024
-				}
-			}
-		}
-	}
+	return float64(peak) / (1 << 20), nil
 }
 
 // walk verifies n rows from a seal on.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -207,13 +205,7 @@ func silently(ctx context.Context, env []string, program, file string, args ...s
 	}
 	defer func() { _ = out.Close() }() // nobody reads it
 	cmd := exec.CommandContext(ctx, program, args...)
-	var stderr bytes.Buffer
-	cmd.Env, cmd.Stdout, cmd.Stderr = env, out, &stderr
-	if err := cmd.Run(); err != nil {
-		return 0, fmt.Errorf("%s: %w\n%s", filepath.Base(program), err, stderr.String())
-	}
-	if u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		return u.Maxrss, nil
-	}
-	return 0, nil
+	cmd.Env, cmd.Stdout = env, out
+	peak, err := quietly(cmd)
+	return peak >> 10, err
 }

@@ -113,13 +113,9 @@ func TestAnExportThatEndsEarlyLeavesTheOldFile(t *testing.T) {
 				file, manifest := old(t, dir, name), old(t, dir, "manifest.json")
 				p := cxgctl(t, pair, "invoices", "list", "--all", "-o", format, "--output-file", file, "--manifest", manifest, "--state", filepath.Join(dir, "s")).start(t)
 				underWay(t, dir, 100)
-				sent := time.Now()
 				c.strike(t, p)
 				if got := p.exit(t); got != c.code {
 					t.Errorf("%s: exit code %d, want %d: %s", name, got, c.code, p.err.String())
-				}
-				if took := time.Since(sent); took > 2*time.Second {
-					t.Errorf("%s: it ended after %s", name, took)
 				}
 				kept(t, dir, file, manifest)
 			}
@@ -152,12 +148,8 @@ func TestAnExportThatEndsEarlyLeavesTheOldFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = r.Close()
-			began := time.Now()
 			if code := p.exit(t); code != brokenPipe || p.err.Len() > 0 {
 				t.Errorf("%s: exit code %d: %s", format, code, p.err.String())
-			}
-			if took := time.Since(began); took > 2*time.Second {
-				t.Errorf("%s: it ended after %s", format, took)
 			}
 		}
 	})

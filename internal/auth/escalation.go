@@ -19,6 +19,7 @@ type done struct {
 	outranked []uuid.UUID // users whose way in was changed: password, e-mail, status, …
 	lost      []uuid.UUID // MASTERs who were able to act before it
 	granted   bool
+	given     []uuid.UUID // roles that were given or taken away
 	stripped  []uuid.UUID // users who lost SUPER_ADMIN
 }
 
@@ -38,6 +39,9 @@ func (g *Gate) Leave(ctx context.Context, tx *audit.Tx, changes []audit.Change) 
 		if err != nil {
 			return err
 		}
+	}
+	if err := g.stronger(ctx, tx, d.given); err != nil {
+		return err
 	}
 	if err := g.outranked(ctx, tx, d.outranked); err != nil {
 		return err
@@ -122,16 +126,10 @@ func (g *Gate) judgeGrant(c audit.Change, d *done) error {
 	if grant == nil {
 		grant = before
 	}
-	level := 0
-	if grant.Role != SuperAdmin && grant.Level != nil { // SUPER_ADMIN may do everything, whatever level it says
-		level = *grant.Level
-	}
-	switch {
-	case grant.UserID == g.who.ID:
+	if grant.UserID == g.who.ID {
 		return g.deny(c.ID, "operator %q may not change their own roles", g.who.Name).WithHint("another operator can")
-	case level < g.who.Level():
-		return g.deny(c.ID, "role %s is stronger than any of operator %q", grant.Role, g.who.Name).With("role", grant.Role)
 	}
+	d.given = append(d.given, grant.RoleID)
 	held := func(x *roles.Grant) bool { return x != nil && is(x.Status, "ACTIVE") }
 	switch {
 	case held(after):
@@ -145,8 +143,28 @@ func (g *Gate) judgeGrant(c audit.Change, d *done) error {
 const findOutranking = `
 SELECT o.username
   FROM idam.user_roles ur JOIN idam.roles r ON r.id = ur.role_id JOIN idam.users o ON o.id = ur.user_id
- WHERE ur.user_id = ANY ($1) AND {in force} AND {everywhere} AND (r.level < $2 OR {role} = 'SUPER_ADMIN')
+ WHERE ur.user_id = ANY ($1) AND {in force} AND {everywhere} AND {rank} < $2
  ORDER BY o.username LIMIT 1`
+
+// findStronger finds a role that is stronger than a rank. What the change says of the role is not asked: it may be
+// from another generation of the table.
+const findStronger = `SELECT {role}::text FROM idam.roles r WHERE r.id = ANY ($1) AND {rank} < $2 ORDER BY {role} LIMIT 1`
+
+// stronger refuses to give or take away a role that is above all of the operator's.
+func (g *Gate) stronger(ctx context.Context, tx *audit.Tx, ids []uuid.UUID) error {
+	if len(ids) == 0 || g.tables.holes == nil || g.who.Level() == 0 {
+		return nil
+	}
+	var role string
+	err := tx.QueryRow(ctx, g.tables.sql(findStronger), ids, min(int64(g.who.Level()), 1<<31-1)).Scan(&role)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return g.deny(uuid.Nil, "role %s is stronger than any of operator %q", role, g.who.Name).With("role", role)
+}
 
 // outranked refuses to change the way in of somebody with a stronger role: a new password of theirs would be
 // a way around their level.

@@ -15,6 +15,7 @@ import (
 // permission, and whether what was done would give somebody more than they may give.
 type Gate struct {
 	tables  grants
+	cat     schema.Catalog
 	who     Identity
 	code    string // the command's permission; "" for one that needs none
 	enforce bool   // what the profile says
@@ -23,7 +24,7 @@ type Gate struct {
 // Gate returns the gate of a command that needs the permission of this code.
 func (i Identity) Gate(cat schema.Catalog, code string, enforce bool) (*Gate, error) {
 	g, err := grantsIn(cat)
-	return &Gate{tables: g, who: i, code: code, enforce: enforce}, err
+	return &Gate{tables: g, cat: cat, who: i, code: code, enforce: enforce}, err
 }
 
 // The grants that count are locked against being taken away until the transaction ends. The operator's own
@@ -43,7 +44,7 @@ SELECT EXISTS (SELECT FROM u),
        EXISTS (SELECT FROM given) OR EXISTS (SELECT FROM held WHERE everywhere AND code = 'SUPER_ADMIN'),
        EXISTS (SELECT FROM held) OR ` + someoneHolds
 	stillInUse = `
-SELECT EXISTS (SELECT FROM {table} s WHERE s.id = $1 AND s.status = 'ACTIVE' AND (s.expires_at IS NULL OR s.expires_at > now()))`
+SELECT EXISTS (SELECT FROM {table} s WHERE s.id = $1 AND s.status = 'ACTIVE' AND (s.expires_at IS NULL OR s.expires_at > now()) AND {live})`
 )
 
 // Enter implements audit.Gate: the grants that the command rests on must still be there.
@@ -67,7 +68,12 @@ func (g *Gate) Enter(ctx context.Context, tx *audit.Tx) error {
 		if g.who.AuthMethod == MethodKey {
 			table = schema.APIKeys
 		}
-		if err := tx.QueryRow(ctx, strings.Replace(stillInUse, "{table}", table, 1), s.ID).Scan(&accepted); err != nil {
+		shape, err := g.cat.Table(table)
+		if err != nil {
+			return err
+		}
+		sql := strings.NewReplacer("{table}", table, "{live}", shape.Live("s")).Replace(stillInUse)
+		if err := tx.QueryRow(ctx, sql, s.ID).Scan(&accepted); err != nil {
 			return err
 		}
 		if !accepted {

@@ -33,16 +33,18 @@ func grantsIn(cat schema.Catalog) (grants, error) {
 			return g, nil
 		}
 	}
-	roles, permissions := cat[schema.Roles], cat[schema.Permissions]
+	roles, permissions, given, contents := cat[schema.Roles], cat[schema.Permissions], cat[schema.UserRoles], cat[schema.RolePermissions]
 	role, permission := roles.OneOf("code", "role_code"), permissions.OneOf("code", "permission_code")
 	if role == "" || permission == "" {
 		return g, nil
 	}
 	g.holes = strings.NewReplacer(
 		"{role}", "r."+role, "{permission}", "p."+permission,
-		"{in force}", "ur.status = 'ACTIVE' AND (ur.expires_at IS NULL OR ur.expires_at > now()) AND r.status = 'ACTIVE' AND "+roles.Live("r"),
+		"{in force}", "ur.status = 'ACTIVE' AND (ur.expires_at IS NULL OR ur.expires_at > now()) AND "+given.Live("ur")+
+			" AND r.status = 'ACTIVE' AND "+roles.Live("r"),
+		"{rank}", roles.RoleRank("r"),
 		"{everywhere}", "(ur.scope = 'GLOBAL' AND ur.tenant_context IS NULL)",
-		"{valid}", "p.status = 'ACTIVE' AND p.applies_to IN ('ALL', u.user_type) AND "+permissions.Live("p"),
+		"{valid}", "p.status = 'ACTIVE' AND p.applies_to IN ('ALL', u.user_type) AND "+permissions.Live("p")+" AND "+contents.Live("rp"),
 		"{operator o}", operator("o", users), "{operator u}", operator("u", users),
 	)
 	return g, nil
@@ -63,7 +65,7 @@ EXISTS (SELECT FROM idam.users o JOIN idam.user_roles ur ON ur.user_id = o.id JO
 type holding struct {
 	RoleID     *uuid.UUID // nil where there is none
 	Role       *string
-	Level      *int
+	Rank       *int // of the role: lower is stronger
 	Everywhere bool
 	Tenant     *uuid.UUID
 	Granted    bool // somebody was ever given a role here
@@ -80,17 +82,19 @@ type identified struct {
 // needs none. The predicates are {in force} and {everywhere}, in a statement that knows no columns yet.
 const (
 	noRoles   = `NULL::uuid, NULL::text, NULL::integer, false, NULL::uuid, `
-	ofRoles   = `h.id, h.role, h.level, coalesce(h.everywhere, false), h.tenant_context, `
+	ofRoles   = `h.id, h.role, h.rank, coalesce(h.everywhere, false), h.tenant_context, `
 	anyRoles  = `EXISTS (SELECT FROM idam.user_roles)`
 	heldRoles = `
-  LEFT JOIN LATERAL (SELECT r.id, r.role, r.level, ur.scope = 'GLOBAL' AND ur.tenant_context IS NULL AS everywhere, ur.tenant_context
-    FROM idam.user_roles ur,
+  LEFT JOIN LATERAL (SELECT r.id, r.role, r.rank, ur.scope = 'GLOBAL' AND ur.tenant_context IS NULL AS everywhere, ur.tenant_context
+    FROM (SELECT ` + schema.AbsentFlags + `) absent,
+ LATERAL (SELECT g.role_id, g.scope, g.tenant_context
+            FROM idam.user_roles g
+           WHERE g.user_id = u.id AND g.status = 'ACTIVE' AND (g.expires_at IS NULL OR g.expires_at > now()) AND ` + schema.LiveFlags + `) ur,
  LATERAL (SELECT x.*
-    FROM (SELECT NULL::text AS code, NULL::text AS role_code, true AS is_active, false AS is_deleted, false AS deleted) absent,
- LATERAL (SELECT g.id, coalesce(code, role_code, '')::text AS role, g.level
+    FROM (SELECT ` + schema.AbsentRoleColumns + `) absent,
+ LATERAL (SELECT g.id, coalesce(code, role_code, '')::text AS role, {any rank} AS rank
             FROM idam.roles g
-           WHERE g.id = ur.role_id AND g.status = 'ACTIVE' AND is_active IS NOT FALSE AND is_deleted IS NOT TRUE AND deleted IS NOT TRUE) x) r
-   WHERE ur.user_id = u.id AND ur.status = 'ACTIVE' AND (ur.expires_at IS NULL OR ur.expires_at > now())) h ON true`
+           WHERE g.id = ur.role_id AND g.status = 'ACTIVE' AND ` + schema.LiveFlags + `) x) r) h ON true`
 )
 
 // permissionsOf finds the permissions of roles, as far as they apply to users of a type.
@@ -109,8 +113,8 @@ func (i *Identity) find(ctx context.Context, r db.Reader, g grants, found []iden
 		i.Roles = append(i.Roles, *f.Role)
 		if f.Everywhere {
 			i.Super = i.Super || *f.Role == SuperAdmin
-			if f.Level != nil && (i.level == nil || *f.Level < *i.level) {
-				i.level = f.Level
+			if f.Rank != nil && (i.level == nil || *f.Rank < *i.level) {
+				i.level = f.Rank
 			}
 		}
 	}

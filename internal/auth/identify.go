@@ -58,7 +58,7 @@ type candidate struct {
 const (
 	noSession  = `NULL::uuid, NULL::text, NULL::timestamptz, NULL::boolean, NULL::boolean, NULL::boolean, NULL::text[]`
 	ofSession  = `s.id, s.status, s.expires_at, s.expires_at <= now(), s.last_activity_at < now() - interval '30 minutes', s.last_activity_at < now() - interval '1 minute', NULL::text[]`
-	ofKey      = `s.id, s.status, s.expires_at, s.expires_at <= now(), false, true, coalesce(s.scopes, '{}')`
+	ofKey      = `s.id, s.status, s.expires_at, s.expires_at <= now(), false, true, array_remove(coalesce(s.scopes, '{}'), NULL)`
 	ofAnAccess = `s.id, s.status, s.expires_at, s.expires_at <= now(), false, false, NULL::text[]`
 )
 
@@ -68,9 +68,23 @@ const (
 // which stands around that table and no other.
 const userWhere = `
 LATERAL (SELECT x.*
-   FROM (SELECT NULL::text AS user_type, NULL::text AS status, NULL::timestamptz AS locked_until, true AS is_active, false AS is_deleted, false AS deleted) absent,
-LATERAL (SELECT o.id, o.username, user_type, status, locked_until, is_active IS NOT FALSE AND is_deleted IS NOT TRUE AND deleted IS NOT TRUE AS live
+   FROM (SELECT NULL::text AS user_type, NULL::text AS status, NULL::timestamptz AS locked_until, ` + schema.AbsentFlags + `) absent,
+LATERAL (SELECT o.id, o.username, user_type, status, locked_until, ` + schema.LiveFlags + ` AS live
            FROM idam.users o WHERE {condition}) x) u`
+
+// A session or a key that is marked as deleted counts as revoked.
+const (
+	sessionWhere = `
+LATERAL (SELECT x.*
+   FROM (SELECT ` + schema.AbsentFlags + `) absent,
+LATERAL (SELECT o.id, o.user_id, CASE WHEN ` + schema.LiveFlags + ` THEN o.status ELSE 'REVOKED' END AS status, o.expires_at, o.last_activity_at
+           FROM idam.sessions o WHERE {condition}) x) s`
+	keyWhere = `
+LATERAL (SELECT x.*
+   FROM (SELECT ` + schema.AbsentFlags + `) absent,
+LATERAL (SELECT o.id, o.user_id, CASE WHEN ` + schema.LiveFlags + ` THEN o.status ELSE 'REVOKED' END AS status, o.expires_at, o.scopes
+           FROM idam.api_keys o WHERE {condition}) x) s`
+)
 
 // look is what the statement that finds the operator asks of roles.
 type look int
@@ -84,23 +98,24 @@ const (
 // statement returns the query that finds the proof's candidate, and its arguments.
 func (p Proof) statement(l look) (string, []string) {
 	user := func(condition string) string { return strings.Replace(userWhere, "{condition}", condition, 1) }
+	login := func(condition string) string { return strings.Replace(sessionWhere, "{condition}", condition, 1) }
 	session, from := noSession, user("o.username = $1")
 	args := []string{p.Name}
 	switch {
 	case p.DBRole:
 		from, args = user("o.username = session_user::text"), nil
 	case p.Access != nil:
-		session, from = ofAnAccess, user("o.id = $1::uuid")+" LEFT JOIN idam.sessions s ON s.session_id = $2 AND s.user_id = u.id"
+		session, from = ofAnAccess, user("o.id = $1::uuid")+" LEFT JOIN "+login("o.session_id = $2 AND o.user_id = u.id")+" ON true"
 		args = []string{p.Access.User.String(), p.Access.Session}
 	case isKey(p.Token):
 		id, _ := splitKey(p.Token)
-		session, from = ofKey, "(SELECT * FROM idam.api_keys WHERE key_id = $1 AND key_hash = $2) s, "+user("o.id = s.user_id")
+		session, from = ofKey, strings.Replace(keyWhere, "{condition}", "o.key_id = $1 AND o.key_hash = $2", 1)+", "+user("o.id = s.user_id")
 		args = []string{id, fingerprint(p.Token)}
 	case p.Token != "" && p.Spare:
-		session, from = ofSession, user("o.username = $1")+" LEFT JOIN idam.sessions s ON s.session_id = $2 AND s.user_id = u.id"
+		session, from = ofSession, user("o.username = $1")+" LEFT JOIN "+login("o.session_id = $2 AND o.user_id = u.id")+" ON true"
 		args = []string{p.Name, fingerprint(p.Token)}
 	case p.Token != "":
-		session, from = ofSession, "(SELECT * FROM idam.sessions WHERE session_id = $1) s, "+user("o.id = s.user_id")
+		session, from = ofSession, login("o.session_id = $1")+", "+user("o.id = s.user_id")
 		args = []string{fingerprint(p.Token)}
 	}
 	roles, held := noRoles+"false", ""
@@ -108,7 +123,7 @@ func (p Proof) statement(l look) (string, []string) {
 	case lookAny:
 		roles = noRoles + anyRoles
 	case lookRoles:
-		roles, held = ofRoles+anyRoles, heldRoles
+		roles, held = ofRoles+anyRoles, strings.Replace(heldRoles, "{any rank}", schema.AnyRoleRank, 1)
 	}
 	return "SELECT u.*, " + session + ", " + roles + " FROM " + from + held, args
 }

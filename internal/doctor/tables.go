@@ -205,7 +205,8 @@ func roles(ctx context.Context, s *subject) (Finding, error) {
 			remedied("cxgctl migrate up --database %s", s.Database), nil
 	}
 	var held int
-	sql := strings.NewReplacer("{live user}", s.catalog[schema.Users].Live("u"), "{live role}", s.catalog[schema.Roles].Live("r")).Replace(countOperators)
+	sql := strings.NewReplacer("{live user}", s.catalog[schema.Users].Live("u"), "{live role}", s.catalog[schema.Roles].Live("r"),
+		"{live grant}", s.catalog[schema.UserRoles].Live("g")).Replace(countOperators)
 	if err := s.db.QueryRow(ctx, sql).Scan(&held); err != nil {
 		return Finding{}, err
 	}
@@ -220,7 +221,7 @@ const countOperators = `
 SELECT count(DISTINCT u.id)
   FROM idam.users u JOIN idam.user_roles g ON g.user_id = u.id JOIN idam.roles r ON r.id = g.role_id
  WHERE u.user_type IN ('MASTER', 'SYSTEM') AND u.status = 'ACTIVE' AND {live user}
-   AND g.status = 'ACTIVE' AND (g.expires_at IS NULL OR g.expires_at > now()) AND r.status = 'ACTIVE' AND {live role}`
+   AND g.status = 'ACTIVE' AND (g.expires_at IS NULL OR g.expires_at > now()) AND r.status = 'ACTIVE' AND {live role} AND {live grant}`
 
 // right is what our role may do with a table that exists.
 type right struct {

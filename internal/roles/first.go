@@ -21,7 +21,7 @@ var superAdmin = append([][2]string{
 	{"role_name", "'Super administrator'"},
 	{"description", "'Everything, on the whole platform'"},
 	{"category", "'MANAGER_ADMIN'"},
-	{"role_type", "'MANAGER_ADMIN'"},
+	{"role_type", "'SYSTEM'"},
 	{"level", "1"},
 	{"scope", "'GLOBAL'"},
 	{"is_default", "false"},

@@ -51,10 +51,10 @@ const (
 	lockGrants = `
 SELECT {grant} FROM idam.user_roles g JOIN idam.roles r ON r.id = g.role_id JOIN idam.users u ON u.id = g.user_id
  WHERE g.user_id = @user AND g.role_id = @role AND g.tenant_context IS NOT DISTINCT FROM @tenant
- ORDER BY g.status = 'ACTIVE' DESC, g.id FOR UPDATE OF g`
+ ORDER BY {grant status} = 'ACTIVE' DESC, g.id FOR UPDATE OF g`
 	changeGrants = `
 WITH g AS (UPDATE idam.user_roles SET status = @status, expires_at = @expires, granted_at = @granted_at, granted_by = @granted_by,
-                  updated_at = @now, updated_by = @by WHERE id = @id RETURNING *)
+                  updated_at = @now, updated_by = @by{revived} WHERE id = @id RETURNING *)
 SELECT {grant} FROM g JOIN idam.roles r ON r.id = g.role_id JOIN idam.users u ON u.id = g.user_id`
 	returning = `
 SELECT {grant} FROM g JOIN idam.roles r ON r.id = g.role_id JOIN idam.users u ON u.id = g.user_id`

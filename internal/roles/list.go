@@ -20,8 +20,7 @@ const (
 	record = `{columns},
        coalesce((SELECT array_agg({permission}::text ORDER BY {permission}) FROM idam.role_permissions rp
                    JOIN idam.permissions p ON p.id = rp.permission_id WHERE rp.role_id = r.id AND {usable}), '{}') AS permissions,
-       (SELECT count(DISTINCT g.user_id) FROM idam.user_roles g WHERE g.role_id = r.id AND ` + inForce + `) AS holders`
-	inForce = `g.status = 'ACTIVE' AND (g.expires_at IS NULL OR g.expires_at > now())`
+       (SELECT count(DISTINCT g.user_id) FROM idam.user_roles g WHERE g.role_id = r.id AND {in force}) AS holders`
 )
 
 // Matching is the roles that the filter selects, the strongest first.
@@ -29,13 +28,13 @@ func (t *Table) Matching(f Filter) db.Selection[Role] {
 	var w db.Where
 	w.Add(t.sql("{live}"))
 	if f.User != uuid.Nil {
-		w.Bind("EXISTS (SELECT FROM idam.user_roles g WHERE g.role_id = r.id AND g.user_id = @user AND "+inForce+")", "user", f.User)
+		w.Bind(t.sql("EXISTS (SELECT FROM idam.user_roles g WHERE g.role_id = r.id AND g.user_id = @user AND {in force})"), "user", f.User)
 	}
 	if f.Search != "" {
 		w.Bind(t.sql("({code} ILIKE @search OR to_jsonb(r)->>'name' ILIKE @search OR to_jsonb(r)->>'role_name' ILIKE @search)"), "search", db.LikeSubstring(f.Search))
 	}
 	return db.Selection[Role]{Columns: t.sql(record), From: "idam.roles r", Where: w, Order: db.Order{
-		{Sort: db.Sort{Expr: "r.level", NotNull: true}}, {Sort: db.Sort{Expr: t.sql("{code}"), NotNull: true}}, {Sort: db.Sort{Expr: "r.id", NotNull: true}},
+		{Sort: db.Sort{Expr: t.sql("{rank}"), NotNull: true}}, {Sort: db.Sort{Expr: t.sql("{code}"), NotNull: true}}, {Sort: db.Sort{Expr: "r.id", NotNull: true}},
 	}}
 }
 

@@ -64,7 +64,7 @@ func In(cat schema.Catalog) (*Table, error) {
 		}
 		tables[i] = t
 	}
-	roles, permissions := tables[1], tables[2]
+	roles, permissions, contents, grants := tables[1], tables[2], tables[3], tables[4]
 	names := map[string]string{}
 	for field, columns := range map[string][]string{
 		"code": {"code", "role_code"}, "name": {"name", "role_name"}, "category": {"category", "role_type"},
@@ -86,13 +86,19 @@ func In(cat schema.Catalog) (*Table, error) {
 			list[i] = "NULL::" + f.Type + " AS " + f.Name
 		}
 	}
-	return &Table{shape: roles, grants: tables[4], holes: strings.NewReplacer(
+	level := "NULL::integer"
+	if roles.Has("level") {
+		level = "r.level"
+	}
+	return &Table{shape: roles, grants: grants, holes: strings.NewReplacer(
 		"{columns}", strings.Join(list, ", "), "{code}", "r."+names["code"],
 		"{live}", "("+roles.Live("r")+")", "{permission}", "p."+permission,
-		"{usable}", "p.status = 'ACTIVE' AND "+permissions.Live("p"),
+		"{usable}", "p.status = 'ACTIVE' AND "+permissions.Live("p")+" AND "+contents.Live("rp"),
+		"{in force}", "g.status = 'ACTIVE' AND (g.expires_at IS NULL OR g.expires_at > now()) AND "+grants.Live("g"),
+		"{rank}", roles.RoleRank("r"), "{revived}", grants.Revived(), "{grant status}", grants.LiveStatus("g", "INACTIVE"),
 		"{user live}", "("+tables[0].Live("u")+")",
-		"{grant}", "g.id, g.user_id, u.username, g.role_id, {code} AS role, r.level, g.scope, g.tenant_context AS tenant_id, "+
-			"g.status, g.granted_at, g.granted_by, g.expires_at",
+		"{grant}", "g.id, g.user_id, u.username, g.role_id, {code} AS role, "+level+" AS level, g.scope, g.tenant_context AS tenant_id, "+
+			"{grant status} AS status, g.granted_at, g.granted_by, g.expires_at",
 	)}, nil
 }
 

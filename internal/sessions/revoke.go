@@ -21,7 +21,7 @@ type Ended struct {
 const (
 	lockRows = `
 SELECT {columns} FROM {table} x LEFT JOIN idam.users u ON u.id = x.user_id
- WHERE x.status <> 'REVOKED' AND (x.id = ANY (@ids::uuid[])
+ WHERE x.status <> 'REVOKED' AND {live} AND (x.id = ANY (@ids::uuid[])
     OR x.status = 'ACTIVE' AND (x.user_id = @user OR @expired AND x.expires_at <= @now))
  ORDER BY x.id FOR UPDATE OF x`
 	endRows = `
@@ -47,7 +47,7 @@ func (t Table[T]) Revoke(ctx context.Context, l *audit.Ledger, e Ended) ([]T, er
 
 // End is Revoke inside a transaction. The rows stay, and say how they ended.
 func (t Table[T]) End(ctx context.Context, tx *audit.Tx, e Ended) ([]T, []audit.Change, error) {
-	holes := strings.NewReplacer("{table}", t.name, "{columns}", t.columns)
+	holes := strings.NewReplacer("{table}", t.name, "{columns}", t.columns, "{live}", t.live)
 	args := pgx.NamedArgs{"ids": append([]uuid.UUID{}, e.IDs...), "user": nil, "expired": e.Expired, "now": tx.Now, "by": tx.By.ID}
 	if e.User != uuid.Nil {
 		args["user"] = e.User

@@ -68,29 +68,37 @@ const (
        x.user_agent, x.created_at, x.last_activity_at, x.expires_at`
 	loginColumns = `x.id, x.created_at, x.user_id, x.username, x.user_type, x.attempt_type, x.success, x.failure_reason,
        host(x.ip_address) AS ip_address, x.user_agent, x.mfa_used`
-	keyColumns = `x.id, x.key_id, x.key_name, x.user_id, u.username, x.tenant_context AS tenant_id, x.service_account, x.scopes, x.status,
+	keyColumns = `x.id, x.key_id, x.key_name, x.user_id, u.username, x.tenant_context AS tenant_id, x.service_account, array_remove(x.scopes, NULL) AS scopes, x.status,
        x.expires_at, x.last_used_at, x.usage_count, x.created_at`
 )
 
 // Table is one of the three tables as it stands in a database.
-type Table[T any] struct{ name, columns, noun string }
+type Table[T any] struct {
+	name, columns, noun string
+	live                string // the predicate of rows that are not marked as deleted
+}
 
 // SessionsIn returns the sessions; a database without them gives a DATABASE_ERROR, as with the others below.
 func SessionsIn(cat schema.Catalog) (Table[Session], error) {
-	_, err := cat.Table(schema.Sessions)
-	return Table[Session]{schema.Sessions, sessionColumns, "session"}, err
+	return in[Session](cat, schema.Sessions, sessionColumns, "session")
 }
 
 // LoginsIn returns the log of logins.
 func LoginsIn(cat schema.Catalog) (Table[Login], error) {
-	_, err := cat.Table(schema.LoginLogs)
-	return Table[Login]{schema.LoginLogs, loginColumns, "login"}, err
+	return in[Login](cat, schema.LoginLogs, loginColumns, "login")
 }
 
 // KeysIn returns the keys.
 func KeysIn(cat schema.Catalog) (Table[Key], error) {
-	_, err := cat.Table(schema.APIKeys)
-	return Table[Key]{schema.APIKeys, keyColumns, "key"}, err
+	return in[Key](cat, schema.APIKeys, keyColumns, "key")
+}
+
+func in[T any](cat schema.Catalog, name, columns, noun string) (Table[T], error) {
+	shape, err := cat.Table(name)
+	if err != nil {
+		return Table[T]{}, err
+	}
+	return Table[T]{name, columns, noun, shape.Live("x")}, nil
 }
 
 // Filter selects rows; the zero value selects all. Not every field is of use for every table.
@@ -153,6 +161,7 @@ var newestFirst = db.Order{
 func (t Table[T]) Matching(f Filter) db.Selection[T] {
 	var problems fault.Problems
 	where := f.where(&problems, statuses[t.name])
+	where.Add(t.live)
 	return db.Selection[T]{
 		Refused: problems, Columns: t.columns, From: t.from(), Counted: t.name + " x", Where: where, Order: newestFirst,
 	}
@@ -174,7 +183,7 @@ func (t Table[T]) Find(ctx context.Context, r db.Reader, refs []string) ([]uuid.
 			return nil, fault.New(fault.Validation, "a session is named by its id").WithHint( // not quoted: it may be what lets somebody in
 				"ids are listed by: cxgctl sessions list")
 		}
-		rows, err := r.Query(ctx, "SELECT x.id FROM "+t.from()+" WHERE "+predicate, pgx.NamedArgs{"ref": arg})
+		rows, err := r.Query(ctx, "SELECT x.id FROM "+t.from()+" WHERE "+t.live+" AND "+predicate, pgx.NamedArgs{"ref": arg})
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package tenants
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -78,6 +79,7 @@ type Members struct {
 	shape   *schema.Table
 	columns string
 	join    string
+	status  string // the expression of a membership's status: one that is marked as deleted was LEFT
 	holes   *strings.Replacer
 }
 
@@ -91,9 +93,12 @@ func MembersIn(cat schema.Catalog) (*Members, error) {
 		return nil, err
 	}
 	join, codeExpr := Join(cat, "m.tenant_id")
+	fields := slices.Clone(memberFields)
+	status := slices.IndexFunc(fields, func(f schema.Field) bool { return f.Name == "status" })
+	fields[status].Expr = shape.LiveStatus("m", "LEFT")
 	m := &Members{
-		shape: shape, join: join + " LEFT JOIN idam.users u ON u.id = m.user_id",
-		columns: shape.Select("m", memberFields) + ", " + codeExpr + " AS tenant_code, u.username, u.full_name, u.email",
+		shape: shape, join: join + " LEFT JOIN idam.users u ON u.id = m.user_id", status: fields[status].Expr,
+		columns: shape.Select("m", fields) + ", " + codeExpr + " AS tenant_code, u.username, u.full_name, u.email",
 	}
 	m.holes = strings.NewReplacer("{table}", shape.Name, "{columns}", m.columns, "{join}", m.join)
 	return m, nil
@@ -120,9 +125,9 @@ func (m *Members) Matching(f MemberFilter) db.Selection[Member] {
 	var problems fault.Problems
 	w.Bind("m.tenant_id = @tenant", "tenant", f.Tenant)
 	if v := problems.Choices("status", f.Statuses, MemberStatuses); len(v) > 0 {
-		w.Bind("m.status = ANY (@statuses::text[])", "statuses", v)
+		w.Bind(m.status+" = ANY (@statuses::text[])", "statuses", v)
 	} else {
-		w.Add("m.status IS DISTINCT FROM 'LEFT'")
+		w.Add(m.status + " IS DISTINCT FROM 'LEFT'")
 	}
 	if f.Search != "" {
 		db.Search{Text: f.Search, Columns: []string{"u.username", "u.full_name", "u.email"}}.Bind(&w)

@@ -2,6 +2,7 @@ package tenants
 
 import (
 	"context"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -100,7 +101,7 @@ func (m *Members) Add(ctx context.Context, l *audit.Ledger, cat schema.Catalog, 
 			statement = m.shape.Insert(memberValues)
 		case is[0].left():
 			args["id"], change.Action, change.Before = is[0].ID, audit.Update, is[0]
-			statement = comeBack
+			statement = strings.NewReplacer("{revived}", m.shape.Revived(), "{status}", m.shape.LiveStatus("m", "LEFT")).Replace(comeBack)
 		default:
 			return nil, m.already(is[0], nil)
 		}
@@ -154,10 +155,10 @@ var memberValues = [][2]string{
 }
 
 const comeBack = `
-UPDATE tnnt.tenant_users SET role = @role, department = @department, position = @position, employee_id = @employee_id,
+UPDATE tnnt.tenant_users m SET role = @role, department = @department, position = @position, employee_id = @employee_id,
        start_date = @today, close_date = NULL, status = @status, is_primary = @is_primary, is_admin = @is_admin,
-       updated_at = @now, updated_by = @by
- WHERE id = @id AND status = 'LEFT'`
+       updated_at = @now, updated_by = @by{revived}
+ WHERE id = @id AND {status} = 'LEFT'`
 
 // Update changes a membership as it was seen. An empty one is a USAGE_ERROR.
 func (m *Members) Update(ctx context.Context, l *audit.Ledger, seen Member, x Membership) (Member, error) {

@@ -7,7 +7,7 @@ CREATE TABLE idam.roles (
     updated_by  uuid,
     role_code   varchar(100) NOT NULL UNIQUE,
     role_name   varchar(100) NOT NULL,
-    role_type   varchar(50) NOT NULL CHECK (role_type IN ('MANAGER_ADMIN', 'PLATFORM_SUPPORT', 'TENANT_ADMIN', 'TENANT_USER')),
+    role_type   varchar(50) NOT NULL CHECK (role_type IN ('SYSTEM', 'PLATFORM', 'ADMIN', 'MANAGER', 'USER', 'GUEST', 'MANAGER_ADMIN', 'PLATFORM_SUPPORT', 'TENANT_ADMIN', 'TENANT_USER')),
     description text,
     level       integer NOT NULL DEFAULT 100 CHECK (level >= 1 AND level <= 200),
     scope       varchar(20) NOT NULL CHECK (scope IN ('GLOBAL', 'TENANT')),

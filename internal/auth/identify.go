@@ -224,7 +224,13 @@ func (i *Identity) resolve(p Proof, found []identified, now time.Time) error {
 			return fault.New(fault.Unauthenticated, "the %s is of more than one user", p.noun())
 		}
 	}
-	if err := p.judge(u, now); err != nil {
+	if err := p.judgeSession(u); err != nil {
+		return err
+	}
+	if p.method() != MethodClaim && !p.Spare {
+		i.ID, i.Name = u.ID, u.Username // proved, so that a refusal is recorded under this name; Claimed keeps the other
+	}
+	if err := p.judgeUser(u, now); err != nil {
 		return err
 	}
 	if p.Spare && !u.proven() {

@@ -61,8 +61,8 @@ func (p Proof) again() string {
 	return "log in again: cxgctl auth login"
 }
 
-// judge says why a candidate is refused, nil where they are not.
-func (p Proof) judge(u candidate, now time.Time) error {
+// judgeSession returns why the session or key behind a proof is refused, nil if it is good.
+func (p Proof) judgeSession(u candidate) error {
 	if !p.Spare && u.Session != nil {
 		why := ""
 		switch {
@@ -78,9 +78,14 @@ func (p Proof) judge(u candidate, now time.Time) error {
 				WithHint("%s", p.again()).With("operator", u.Username)
 		}
 	}
+	return nil
+}
+
+// judgeUser returns why the user of a proof is refused, nil if they are an operator.
+func (p Proof) judgeUser(u candidate, now time.Time) error {
 	if p.Name != "" && p.Name != u.Username {
 		return fault.New(fault.Unauthenticated, "the operator is named %q, and the %s is of %q", p.Name, p.noun(), u.Username).
-			WithHint("name them alike, or nobody: --operator, CXGCTL_OPERATOR, operator: in the profile").With("operator", p.Name)
+			WithHint("leave out --operator and CXGCTL_OPERATOR, or name %q", u.Username).With("operator", p.Name)
 	}
 	switch {
 	case !u.Live:

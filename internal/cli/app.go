@@ -51,7 +51,6 @@ type app struct {
 	lend     func(context.Context, db.Options) (*db.DB, error) // sessions that outlive the command, in tests; nil opens new ones
 	notes    []string                                          // that wait for the end of a command
 	reveal   bool                                              // --reveal
-	spare    string                                            // an operator to claim where nothing else names one: see audit list
 	tenant   tenantFlags
 	devNoted bool // said once that the dev database is used
 }
@@ -116,8 +115,7 @@ func (a *app) configFlags(cmd *cobra.Command) config.Flags {
 		Output: a.out.format, Timeout: a.global.timeout, Stdin: a.stdin,
 		Changed: func(flag string) bool {
 			f := cmd.Flags().Lookup(flag)
-			// a local flag of the same name has a meaning of its own
-			return f != nil && f.Changed && cmd.LocalNonPersistentFlags().Lookup(flag) != f || flag == "output" && cmd.Flags().Changed(flag)
+			return f != nil && f.Changed
 		},
 	}
 }

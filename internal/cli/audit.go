@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,9 +32,9 @@ func (a *app) auditList() *cobra.Command {
 	var page pageFlags
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the audit log, newest first", Args: exactly(),
-		Example: "  cxgctl audit list --since 7d --operator admin\n  cxgctl audit list --resource user --action DELETE -o json\n  cxgctl audit list --result BLOCKED",
+		Example: "  cxgctl audit list --since 7d --actor admin\n  cxgctl audit list --resource user --action DELETE -o json\n  cxgctl audit list --result BLOCKED",
 	}
-	run := a.reading(list(a, auditView, &page, func(_ context.Context, s *session) (listing[audit.Entry], error) {
+	cmd.RunE = a.reading(list(a, auditView, &page, func(_ context.Context, s *session) (listing[audit.Entry], error) {
 		log, err := audit.LogIn(s.cat)
 		f.Since, f.Until = time.Time(since), time.Time(until)
 		return listing[audit.Entry]{
@@ -47,24 +45,8 @@ func (a *app) auditList() *cobra.Command {
 			},
 		}, err
 	}))
-	// The contract gives --operator two meanings here: before the command's name it says who asks, as
-	// everywhere, and after it whose rows are asked for. Where nothing else says who asks, that one does.
-	var operators []string
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		before := slices.Index(a.args, "audit")
-		if len(operators) > 0 && slices.ContainsFunc(a.args[:max(before, 0)], isOperatorFlag) {
-			a.global.operator, operators = operators[0], operators[1:]
-		}
-		if len(operators) > 0 {
-			if f.Operator = operators[len(operators)-1]; f.Operator == "" {
-				return emptyFilter("operator")
-			}
-			a.spare = f.Operator
-		}
-		return run(cmd, args)
-	}
 	fs := cmd.Flags()
-	fs.StringArrayVar(&operators, "operator", nil, "whose rows: a `user`, by username or id (before \"audit\": who you are)")
+	fs.StringVar(&f.Operator, "actor", "", "only what this `user` did, by username or id")
 	fs.StringVar(&f.Resource, "resource", "", "the `noun`: user, invoice, migration, …")
 	fs.StringVar(&f.ResourceID, "resource-id", "", "the changed row's `id`")
 	fs.StringVar(&f.Action, "action", "", "CREATE, UPDATE, DELETE, EXECUTE, READ, LOGIN or LOGOUT")
@@ -72,17 +54,14 @@ func (a *app) auditList() *cobra.Command {
 	fs.StringVar(&f.Op, "op", "", "`id` of the operation: everything that one command did")
 	fs.Var(&since, "since", "from this `time` on: RFC 3339, a date, or an age such as 7d")
 	fs.Var(&until, "until", "before this `time`")
-	narrowing(cmd, "resource", "resource-id", "action", "result", "op")
+	narrowing(cmd, "actor", "resource", "resource-id", "action", "result", "op")
+	must(cmd.RegisterFlagCompletionFunc("actor", userNoun.completion(a, true)))
 	must(cmd.RegisterFlagCompletionFunc("action", complete(audit.Actions...)))
 	must(cmd.RegisterFlagCompletionFunc("result", complete(audit.Results...)))
 	page.bindExport(cmd)
 	a.bindReveal(cmd)
 	needs(cmd, "AUDIT_LIST")
 	return records[audit.Entry](a, cmd)
-}
-
-func isOperatorFlag(arg string) bool {
-	return arg == "--operator" || strings.HasPrefix(arg, "--operator=")
 }
 
 func (a *app) auditGet() *cobra.Command {

@@ -21,25 +21,33 @@ func (a *app) keptLogin(s *session) keep.Place {
 	return keep.At(config.StateDir(a.getenv), a.cfg.Profile, s.db.Where(), a.getenv)
 }
 
-// proof gathers what this run offers to be taken for an operator, and refuses what is less than the
-// profile wants. A token file goes before the login that is kept, and that before a claim: where a claim is
-// enough, a login of the same name makes it stronger as long as it is good.
+// proof gathers what this run offers to prove the operator, and refuses what is weaker than the profile requires.
+// The strongest source decides: the database role, the token file, the kept login, a claimed name. The operator of the
+// profile is a default that each of them replaces. Only a name given for this run, by --operator or CXGCTL_OPERATOR, may
+// contradict a proof; where a claim is enough, it replaces a kept login of another user.
 func (a *app) proof(s *session) (auth.Proof, error) {
 	c := a.cfg
-	if c.Operator == "" {
-		c.Operator = a.spare
+	p := auth.Proof{}
+	named := c.Operator != "" && (c.Sources["operator"] == "--operator" || c.Sources["operator"] == "env CXGCTL_OPERATOR")
+	if named {
+		p.Name = c.Operator
 	}
-	p := auth.Proof{Name: c.Operator}
 	switch {
 	case c.AuthRequire == "db_role":
 		p.DBRole = true
 		return p, nil
 	case c.TokenFile != "":
 		return a.tokenProof(p)
-	case c.AuthRequire == "claim" && p.Name != "":
-		if l := a.keptLogin(s).Peek(); l == nil || l.Username != p.Name || !l.Expires.After(time.Now()) {
+	case c.AuthRequire == "claim" && c.Operator != "":
+		l := a.keptLogin(s).Peek()
+		if l == nil || !l.Expires.After(time.Now()) || named && l.Username != c.Operator {
+			p.Name = c.Operator
 			return p, nil
 		}
+		if l.Username != c.Operator {
+			break // the login replaces the operator of the profile
+		}
+		p.Name = c.Operator
 		if l, err := a.keptLogin(s).Get(); err == nil && l != nil {
 			p.Token, p.Spare = l.Token, true
 		}
@@ -104,6 +112,7 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 	s.who, s.cat, err = auth.Identify(ctx, s.db, p, tables(cmd), time.Now())
 	s.by = s.who.Operator
 	if fault.Is(err, fault.Unauthenticated) && s.by.Claimed != "" {
+		a.attribute(ctx, s, p)
 		a.blocked(ctx, s, cmd, audit.Subject{Resource: "user", Name: s.by.Claimed}, err)
 	}
 	if err != nil {
@@ -123,6 +132,24 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 	}
 	a.beginning(s, mark, p.Unenforced)
 	return s, nil
+}
+
+// attribute makes the owner of the kept login the operator of a refused claim: the login proves who asked, the claimed
+// name does not. The audit row keeps both.
+func (a *app) attribute(ctx context.Context, s *session, p auth.Proof) {
+	if p.Token != "" || p.Access != nil || p.DBRole {
+		return
+	}
+	l, err := a.keptLogin(s).Get()
+	if err != nil || l == nil {
+		return
+	}
+	who, _, err := auth.Identify(ctx, s.db, auth.Proof{Token: l.Token}, nil, time.Now())
+	if err == nil {
+		claimed := s.by.Claimed
+		s.by = who.Operator
+		s.by.Claimed = claimed
+	}
 }
 
 // readTables reads the shape of the named tables, each once.

@@ -43,9 +43,6 @@ func (l *Ledger) commit(ctx context.Context, tx *db.Write, auditID uuid.UUID, la
 		func(ctx context.Context) (made, known bool) {
 			found, gone, err := l.settled(ctx, auditID, process, tries > terminateAfter)
 			tries++
-			if found && err == nil && tx.Early() {
-				err = l.db.ToDisk(ctx) // or a crash may still undo what can be seen
-			}
 			return found, err == nil && (found || gone)
 		})
 }

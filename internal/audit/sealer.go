@@ -95,11 +95,6 @@ type head struct {
 }
 
 const (
-	// takeTurns has those who seal come one after the other. The head's own lock does that too, and for those who do
-	// not wait here; but of many who wait for a row several wake up each time, to find that it has changed, and wait
-	// anew. With 16 clients it is a tenth faster.
-	takeTurns = `SELECT pg_advisory_xact_lock(7167592466615722348)` // "cxg_seal", as a number
-
 	lockHead = `SELECT h.seq, h.chain, h.swept_at, h.swept_id, h.looked_at FROM cxg_audit.head h WHERE h.id = 1 FOR UPDATE`
 
 	// the first seal of all makes the head; it is made anew nowhere else, so that one who deletes it is found out
@@ -169,11 +164,7 @@ func (s *sealer) seal(ctx context.Context, tx *db.Write, rows unsealed, now time
 // chain gives seals, and a few of other software's, their places in the chain, and returns the statements that are
 // left to do.
 func (s *sealer) chain(ctx context.Context, tx *db.Write, seals []seal, now time.Time) ([]db.Statement, error) {
-	before := tx.AskEarly()
-	if tx.Early() { // a server of PostgreSQL's own kind, and the session not new
-		before = append(before, db.Statement{Name: "cxg_take_turns", SQL: takeTurns})
-	}
-	h, err := s.lock(ctx, tx, now, before...)
+	h, err := s.lock(ctx, tx, now)
 	if err != nil {
 		return nil, err
 	}
@@ -236,8 +227,8 @@ func (s *sealer) prepare(rows pgx.Rows, origin string, now time.Time) (seals []s
 	return seals, open, rows.Err()
 }
 
-// lock takes the head for the rest of the transaction, once the statements that come before are done.
-func (s *sealer) lock(ctx context.Context, tx *db.Write, now time.Time, before ...db.Statement) (h head, err error) {
+// lock takes the head for the rest of the transaction.
+func (s *sealer) lock(ctx context.Context, tx *db.Write, now time.Time) (h head, err error) {
 	found := false
 	look := db.Statement{Name: "cxg_lock_head", SQL: lockHead, Read: func(rows pgx.Rows) error {
 		var swept, looked db.Time
@@ -247,7 +238,7 @@ func (s *sealer) lock(ctx context.Context, tx *db.Write, now time.Time, before .
 		})
 		return err
 	}}
-	if err := tx.Do(ctx, append(before, look)...); err != nil || found {
+	if err := tx.Do(ctx, look); err != nil || found {
 		return h, err
 	}
 	if _, err := tx.Exec(ctx, beginHead, make([]byte, sha256.Size), now); err != nil {

@@ -125,10 +125,11 @@ type target struct {
 	url, password string
 	timeout       time.Duration
 	pooled        bool
+	filtered      bool // see db.Options
 }
 
 func (t target) options(name string) db.Options {
-	return db.Options{Name: name, URL: t.url, Password: t.password, Timeout: t.timeout, Pooled: t.pooled}
+	return db.Options{Name: name, URL: t.url, Password: t.password, Timeout: t.timeout, Pooled: t.pooled, Filtered: t.filtered}
 }
 
 // database finds out how to reach the manager or the tenants database: as configured, or in the dev
@@ -147,7 +148,7 @@ func (a *app) database(ctx context.Context, cmd *cobra.Command, name string) (ta
 		return target{}, fault.New(fault.Database, "every tenant has a database of its own").
 			WithHint("name tenants by --tenant, or all of them by --all-tenants; a command without these works on the one that CXGCTL_TENANTS_DATABASE_URL leads to")
 	}
-	t := target{url: url, timeout: c.Timeout}
+	t := target{url: url, timeout: c.Timeout, filtered: c.RowSecurity}
 	if url != "" {
 		t.pooled = c.Pooled
 		t.password, err = c.Password()
@@ -185,7 +186,7 @@ const devOperator = "admin"
 // session is a connection to the manager database on behalf of an operator.
 type session struct {
 	db      *db.DB
-	primary *db.DB // where db is a replica, else nil
+	primary *db.DB // what audit rows of readings are written to, where db is a replica or may be filtered; else nil
 	cat     schema.Catalog
 	by      audit.Operator
 	who     auth.Identity // by, with what they may do

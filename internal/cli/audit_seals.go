@@ -31,7 +31,7 @@ Every seal is compared with the row that it is of, with the seal before it, and 
 goes to standard output. Rows that have no seal yet, those of other software, are counted; audit seal seals them.`,
 		Example: "  cxgctl audit verify --checkpoints /mnt/worm/cxgctl\n  cxgctl audit verify --since 1000000 -o json",
 	}
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
+	cmd.RunE = a.strictly(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
 		switch {
 		case cmd.Flags().Changed("key") && dir == "":
 			return fault.New(fault.Usage, "--key says whose checkpoints to trust, and there are none").WithHint("add --checkpoints DIR")
@@ -114,7 +114,7 @@ What cxgctl changes is sealed in the same transaction. The rows of other softwar
 looks for them; from then on audit verify finds out if one is changed or deleted.`,
 		Example: "  */5 * * * * cxgctl audit seal --quiet",
 	}
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
+	cmd.RunE = a.strictly(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
 		if batch < 1 || batch > 100_000 {
 			return fault.New(fault.Validation, "--batch %d is refused, it is 1 to 100000", batch)
 		}
@@ -152,7 +152,7 @@ The folder belongs on storage that those who write the database cannot rewrite: 
 --checkpoints finds out if the log was sealed anew, or cut, up to the last checkpoint.`,
 		Example: "  0 * * * * cxgctl audit checkpoint --key /etc/cxgctl/audit.key --out /mnt/worm/cxgctl",
 	}
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
+	cmd.RunE = a.strictly(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
 		for flag, value := range map[string]string{"--key": key, "--out": out} {
 			if value == "" {
 				return fault.New(fault.Usage, "%s is missing", flag).WithHint("see: cxgctl audit checkpoint --help")

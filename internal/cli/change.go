@@ -41,7 +41,7 @@ type writer struct {
 // changing wraps a command that changes the platform's data as the operator. The ledger is the only
 // way to do so.
 func (a *app) changing(flags *changeFlags, fn func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
-	return a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+	return a.strictly(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
 		home := s.manager()
 		l, err := audit.Open(ctx, home.db, home.cat, s.by, a.origin(cmd))
 		if err != nil {

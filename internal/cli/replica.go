@@ -47,7 +47,18 @@ func (a *app) replicated(ctx context.Context, s *session, cmd *cobra.Command) *s
 		return s
 	}
 	other := *s
-	other.db, other.primary = d, s.db
+	other.db, other.primary = d.Filtered(), s.writable()
+	return &other
+}
+
+// filtered returns the session as a command reads the platform's data: row policies may filter it where the profile
+// says so. Who the operator is and what they may do is settled before, and audit rows are written as ever.
+func (s *session) filtered() *session {
+	other := *s
+	other.db, other.primary = s.db.Filtered(), s.writable()
+	if s.home != nil {
+		other.home = s.home.filtered()
+	}
 	return &other
 }
 
@@ -110,7 +121,7 @@ func (a *app) replica(ctx context.Context, s *session, cmd *cobra.Command) (d *d
 func (a *app) replicaOptions() (db.Options, error) {
 	password, err := a.cfg.Password()
 	return db.Options{
-		Name: "replica", URL: a.cfg.ReplicaURL, Password: password, Timeout: a.cfg.Timeout, Pooled: a.cfg.Pooled, Replica: true,
+		Name: "replica", URL: a.cfg.ReplicaURL, Password: password, Timeout: a.cfg.Timeout, Pooled: a.cfg.Pooled, Filtered: a.cfg.RowSecurity, Replica: true,
 	}, err
 }
 

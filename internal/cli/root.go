@@ -158,6 +158,13 @@ func must(err error) {
 
 // reading wraps a command that reads the platform's data as the operator.
 func (a *app) reading(fn func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+	return a.strictly(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+		return fn(ctx, s.filtered(), cmd, args)
+	})
+}
+
+// strictly is reading for commands that change or verify something: row policies never filter what they read.
+func (a *app) strictly(fn func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return a.run(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 		if err := a.printer(cmd); err != nil {
 			return err

@@ -88,7 +88,7 @@ func (a *app) placeOf(ctx context.Context, cmd *cobra.Command, t tenants.Named) 
 		p.target = *a.tenant.dev
 		return p
 	}
-	p.target = target{url: url, timeout: a.cfg.Timeout, pooled: a.cfg.Pooled}
+	p.target = target{url: url, timeout: a.cfg.Timeout, pooled: a.cfg.Pooled, filtered: a.cfg.RowSecurity}
 	if p.target.password, p.err = a.cfg.Password(); p.err == nil && !p.shared {
 		p.err = a.notReserved(p)
 	}

@@ -32,7 +32,7 @@ func (a *app) usersExport() *cobra.Command {
 		a.print.Secret = hashes
 		if hashes {
 			home := s.manager()
-			l, err := audit.Open(ctx, home.db, home.cat, s.by, a.origin(cmd))
+			l, err := audit.Open(ctx, home.writable(), home.cat, s.by, a.origin(cmd))
 			if err != nil {
 				return err
 			}

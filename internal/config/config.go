@@ -48,6 +48,8 @@ type Config struct {
 	// The servers themselves, for migrations, where the others lead through a pooler.
 	DirectURL, DirectTenantsURL string `json:"-" yaml:"-"`
 
+	RowSecurity bool // row policies may filter what lists and exports show
+
 	Pooled bool // a pooler in transaction mode stands before the servers; one that is not named is recognised
 
 	PasswordFile string // absolute; see Password
@@ -105,7 +107,7 @@ func Load(f Flags, getenv func(string) string, dir string) (Config, error) {
 		File: s.path, Profile: profile, Sources: sources,
 		Embedded:   of[bool](v, keyEmbedded),
 		ManagerURL: of[string](v, keyManager), TenantsURL: of[string](v, keyTenants), ReplicaURL: of[string](v, keyReplica),
-		DirectURL: of[string](v, keyDirect), DirectTenantsURL: of[string](v, keyDirectTen), Pooled: of[bool](v, keyPooled),
+		DirectURL: of[string](v, keyDirect), DirectTenantsURL: of[string](v, keyDirectTen), Pooled: of[bool](v, keyPooled), RowSecurity: of[bool](v, keyRows),
 		PasswordFile: of[string](v, keyPassword), Operator: of[string](v, keyOperator), AuthRequire: of[string](v, keyRequire),
 		JWTSecret: of[string](v, keyJWT), Enforce: of[bool](v, keyEnforce), LockAfter: of[int](v, keyFailures), LockFor: of[time.Duration](v, keyLock),
 		Protected: of[bool](v, keyProtected), Output: of[string](v, keyOutput), Timeout: of[time.Duration](v, keyTimeout),

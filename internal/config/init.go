@@ -30,6 +30,7 @@ profiles:
 #      acme: postgres://cxgctl@db4/acme
 #    replica_database_url: postgres://cxgctl@db2/mgmt    # lists and exports read here
 #    pooled: true                                        # PgBouncer; one that is not named is found out each time
+#    row_security: true                                  # let row policies filter lists; else they are refused
 #    direct_database_url: postgres://cxgctl@db1/mgmt     # the servers behind it, for migrations
 #    direct_tenants_database_url: postgres://cxgctl@db3/tnnt
 #    password_file: /run/secrets/cxgctl                  # one line, mode 0600

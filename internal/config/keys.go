@@ -51,6 +51,7 @@ const (
 	keyTenants   = "tenants_database_url"
 	keyReplica   = "replica_database_url"
 	keyPooled    = "pooled"
+	keyRows      = "row_security"
 	keyDirect    = "direct_database_url"
 	keyDirectTen = "direct_tenants_database_url"
 	keyPassword  = "password_file"
@@ -83,6 +84,7 @@ var settings = []setting{
 	{key: keyTenants, kind: dsn, env: "CXGCTL_TENANTS_DATABASE_URL", backend: "TENANTS_DATABASE_URL"},
 	{key: keyReplica, kind: dsn, env: "CXGCTL_REPLICA_DATABASE_URL"},
 	{key: keyPooled, kind: truth},
+	{key: keyRows, kind: truth},
 	{key: keyDirect, kind: dsn, env: "CXGCTL_DIRECT_DATABASE_URL"},
 	{key: keyDirectTen, kind: dsn, env: "CXGCTL_DIRECT_TENANTS_DATABASE_URL"},
 	{key: keyPassword, kind: path},

@@ -12,7 +12,7 @@ func View(c Config) []Setting {
 	values := map[string]any{
 		keyFile: c.File, keyProfile: c.Profile, keyEmbedded: c.Embedded, keyProtected: c.Protected,
 		keyManager: "set", keyTenants: "set", keyReplica: "set", keyDatabases: "set",
-		keyPooled: c.Pooled, keyDirect: "set", keyDirectTen: "set",
+		keyPooled: c.Pooled, keyRows: c.RowSecurity, keyDirect: "set", keyDirectTen: "set",
 		keyPassword: c.PasswordFile, keyToken: c.TokenFile, keyOperator: c.Operator,
 		keyRequire: c.AuthRequire, keyJWT: c.JWTSecret, keyEnforce: c.Enforce, keyFailures: c.LockAfter, keyLock: c.LockFor.String(),
 		keyOutput: c.Output, keyTimeout: c.Timeout.String(),

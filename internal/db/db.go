@@ -31,6 +31,7 @@ type Options struct {
 	Timeout  time.Duration // for connecting, for a statement and for a lock; 0 means none
 	Pooled   bool          // a pooler in transaction mode stands before the server; Open finds out where it is not said
 	Replica  bool          // of several servers a standby is wanted, not the primary
+	Filtered bool          // row policies may filter what the DB that Filtered returns reads
 
 	anyServer bool // there is no primary among several servers
 }
@@ -38,12 +39,13 @@ type Options struct {
 // DB is a small pool of sessions to one database. Its sessions are read-only by default, or each transaction
 // says that it is: only BeginWrite opens one that can change anything.
 type DB struct {
-	name   string
-	pool   *pgxpool.Pool
-	pooled bool
-	bounds string               // what every transaction behind a pooler begins with
-	strict atomic.Bool          // new sessions are with a primary or not at all
-	early  atomic.Pointer[bool] // what AskEarly found out
+	name     string
+	pool     *pgxpool.Pool
+	pooled   bool
+	begins   string       // statements that every transaction begins with, each after a semicolon
+	reads    string       // the same, of transactions that only read
+	filtered *DB          // what Filtered returns; nil for d itself
+	strict   *atomic.Bool // new sessions are with a primary or not at all
 }
 
 // maxConns bounds what one command takes from the server; a command needs one session, and a second
@@ -58,6 +60,7 @@ func Config(o Options) (*pgx.ConnConfig, error) {
 		return nil, malformed(o.Name)
 	}
 	cfg.BuildFrontend = frontend
+	cfg.Tracer = roleOf(cfg)
 	if o.Password != "" {
 		cfg.Password = o.Password
 	}
@@ -73,6 +76,8 @@ func Config(o Options) (*pgx.ConnConfig, error) {
 	}
 	cfg.ValidateConnect = which.validate(o.Pooled)
 	if o.Pooled {
+		unpin(cfg.RuntimeParams)                   // each transaction sets them
+		cfg.RuntimeParams[clientEncoding] = "UTF8" // every pooler knows this one
 		// What was prepared under a name would be in another server process; what is described is prepared anew
 		// with each execution. QueryExecModeDescribeExec binds values to whatever was prepared last by anybody.
 		cfg.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
@@ -86,7 +91,7 @@ func Config(o Options) (*pgx.ConnConfig, error) {
 		cfg.RuntimeParams["lock_timeout"] = strconv.FormatInt(lock, 10)
 	}
 	cfg.RuntimeParams["default_transaction_read_only"] = "on"
-	cfg.RuntimeParams["timezone"] = "UTC"
+	Pin(cfg.RuntimeParams)
 	cfg.RuntimeParams[canary] = "direct"
 	return cfg, nil
 }
@@ -138,7 +143,11 @@ func dial(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, malformed(o.Name)
 	}
-	d := &DB{name: o.Name, pooled: o.Pooled, bounds: bounds(o.Timeout)}
+	d := &DB{name: o.Name, pooled: o.Pooled, strict: new(atomic.Bool)}
+	if o.Pooled {
+		d.begins = setPinned() + bounds(o.Timeout)
+		d.reads = d.begins
+	}
 	pc.ConnConfig = cfg
 	pc.MaxConns = maxConns
 	pc.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
@@ -165,7 +174,22 @@ func dial(ctx context.Context, o Options) (*DB, error) {
 		return nil, err
 	}
 	conn.Release()
+	if o.Filtered {
+		f := *d
+		f.reads += filtered
+		d.filtered = &f
+	}
 	return d, nil
+}
+
+// Filtered returns a view of d for reading the platform's data, which row policies may filter where Options.Filtered
+// says so. Without it, and in everything that decides about identity, rights or the audit log, a statement whose rows a
+// policy would filter fails.
+func (d *DB) Filtered() *DB {
+	if d.filtered == nil {
+		return d
+	}
+	return d.filtered
 }
 
 // registerTypes makes times come back in UTC, whatever the machine's zone.
@@ -194,7 +218,7 @@ func (d *DB) Close() { d.pool.Close() }
 
 // Query implements Reader.
 func (d *DB) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	if d.pooled {
+	if d.reads != "" {
 		return d.queryOnce(ctx, sql, args...)
 	}
 	return d.pool.Query(ctx, sql, args...)
@@ -202,7 +226,7 @@ func (d *DB) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, erro
 
 // QueryRow implements Reader.
 func (d *DB) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	if d.pooled {
+	if d.reads != "" {
 		rows, err := d.queryOnce(ctx, sql, args...)
 		return onceRow{rows, err}
 	}
@@ -218,7 +242,7 @@ func (d *DB) Snapshot(ctx context.Context, fn func(Reader) error) error {
 // snapshot is Snapshot of a transaction that begins with more statements, each after a semicolon, in the same round
 // trip.
 func (d *DB) snapshot(ctx context.Context, set string, fn func(Reader) error) error {
-	tx, err := d.begin(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, set)
+	tx, err := d.begin(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, d.reads+set)
 	if err != nil {
 		return err
 	}
@@ -232,7 +256,6 @@ func (d *DB) snapshot(ctx context.Context, set string, fn func(Reader) error) er
 // FindPrimary has every session from now on be with a server that takes writes.
 func (d *DB) FindPrimary() {
 	d.strict.Store(true)
-	d.early.Store(nil) // it may be another server
 	d.pool.Reset()
 }
 

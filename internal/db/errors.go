@@ -1,11 +1,14 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
+	"regexp"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
@@ -141,6 +144,9 @@ func translatePg(pe *pgconn.PgError) *fault.Error {
 		return fault.New(fault.Database, "the database's schema is not what cxgctl expects: %s", pe.Message).
 			WithHint("see what is missing with: cxgctl doctor; add it with: cxgctl migrate up")
 	case insufficientRights:
+		if pe.Routine == checkRowSecurity {
+			return hidden(pe)
+		}
 		return fault.New(fault.Database, "the database role lacks a right: %s", pe.Message).
 			WithHint("grant it to the role in the connection string, or use another role")
 	case readOnlyTransaction:
@@ -149,6 +155,55 @@ func translatePg(pe *pgconn.PgError) *fault.Error {
 		return fault.New(fault.Database, "the database server's disk is full: %s", pe.Message)
 	}
 	return fault.New(fault.Database, "the database reports: %s (SQLSTATE %s)", pe.Message, pe.Code)
+}
+
+// checkRowSecurity is the server's function that refuses a statement whose rows a policy would filter. The message's
+// language depends on the server; this name does not.
+const checkRowSecurity = "check_enable_rls"
+
+// role is the database role of a session. As its tracer it completes the errors of statements.
+type role string
+
+func roleOf(cfg *pgx.ConnConfig) role { return role(cmp.Or(cfg.RuntimeParams["role"], cfg.User)) }
+
+type sqlKey struct{}
+
+// TraceQueryStart implements pgx.QueryTracer.
+func (r role) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	return context.WithValue(ctx, sqlKey{}, data.SQL)
+}
+
+// TraceQueryEnd implements pgx.QueryTracer.
+func (r role) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
+	if sql, ok := ctx.Value(sqlKey{}).(string); ok {
+		r.complete(data.Err, sql)
+	}
+}
+
+// complete puts into the error of a statement that row security refused what the server leaves out: the table as the
+// statement names it, and the role.
+func (r role) complete(err error, sql string) {
+	pe, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || pe.Routine != checkRowSecurity {
+		return
+	}
+	pe.Detail = string(r)
+	_, rest, _ := strings.Cut(pe.Message, `"`)
+	pe.TableName, _, _ = strings.Cut(rest, `"`)
+	if m := regexp.MustCompile(`(\w+)\.` + regexp.QuoteMeta(pe.TableName) + `\b`).FindStringSubmatch(sql); m != nil {
+		pe.SchemaName = m[1]
+	}
+}
+
+// hidden is the fault of a statement that row security refused.
+func hidden(pe *pgconn.PgError) *fault.Error {
+	if pe.Detail == "" {
+		return fault.New(fault.Database, "row security hides rows from the database role: %s", pe.Message)
+	}
+	table := strings.TrimPrefix(pe.SchemaName+"."+pe.TableName, ".")
+	return fault.New(fault.Database, "row security hides rows of %s from role %s", table, pe.Detail).
+		WithHint("ALTER ROLE %s BYPASSRLS lets it see them all; with row_security: true in the profile, lists and exports show what is left",
+			pgx.Identifier{pe.Detail}.Sanitize()).With("table", table).With("role", pe.Detail)
 }
 
 // connectFault says why a session could not be had, without the connection string.

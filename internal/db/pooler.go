@@ -15,7 +15,7 @@ import (
 
 // Behind a pooler in transaction mode a session is a server's process for one transaction: the next
 // transaction may run in another, which other programs have used in between. So nothing is left to the
-// session there. Each transaction, those of single reads too, sets its own bounds and its own time zone, and
+// session there. Each transaction, those of single reads too, sets its own bounds and the pinned settings, and
 // no statement is prepared under a name.
 
 // errPooler says that a session does not keep what it was asked to keep.
@@ -64,26 +64,22 @@ func Direct(err error) error {
 		WithHint("name the server itself in direct_database_url, and for the tenants in direct_tenants_database_url").Because(err)
 }
 
-// bounds returns the statements that give a transaction what a session of our own has from its start.
+// bounds returns the statements that set a transaction's time-outs.
 func bounds(timeout time.Duration) string {
-	set := "; SET LOCAL timezone = 'UTC'"
-	statement, lock := limits(timeout)
-	if timeout > 0 {
-		set += fmt.Sprintf("; SET LOCAL statement_timeout = %d; SET LOCAL lock_timeout = %d", statement, lock)
+	if timeout <= 0 {
+		return ""
 	}
-	return set
+	statement, lock := limits(timeout)
+	return fmt.Sprintf("; SET LOCAL statement_timeout = %d; SET LOCAL lock_timeout = %d", statement, lock)
 }
 
 // begin opens a transaction, with what set adds to its beginning, in one round trip.
 func (d *DB) begin(ctx context.Context, o pgx.TxOptions, set string) (pgx.Tx, error) {
-	return d.pool.BeginTx(ctx, d.options(o, set))
+	return d.pool.BeginTx(ctx, options(o, set))
 }
 
 // options are those of a transaction that begins with more statements, each after a semicolon.
-func (d *DB) options(o pgx.TxOptions, set string) pgx.TxOptions {
-	if d.pooled {
-		set = d.bounds + set
-	}
+func options(o pgx.TxOptions, set string) pgx.TxOptions {
 	if set != "" {
 		o.BeginQuery = fmt.Sprintf("BEGIN ISOLATION LEVEL %s %s%s", o.IsoLevel, o.AccessMode, set)
 	}
@@ -92,7 +88,7 @@ func (d *DB) options(o pgx.TxOptions, set string) pgx.TxOptions {
 
 // queryOnce runs a single query in a read-only transaction of its own.
 func (d *DB) queryOnce(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	tx, err := d.begin(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadOnly}, "")
+	tx, err := d.begin(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadOnly}, d.reads)
 	if err != nil {
 		return nil, err
 	}

@@ -113,7 +113,7 @@ func TestNothingIsLeftToAPooledSession(t *testing.T) {
 		if got := settings(tx); got != "UTC 2s 1800ms off read committed 2026-01-01 00:00:00+00" {
 			t.Errorf("a write runs with %s", got)
 		}
-		if _, err := tx.Exec(ctx, "INSERT INTO item VALUES ($1)", time.Now()); err != nil {
+		if _, err := tx.Exec(ctx, "INSERT INTO public.item VALUES ($1)", time.Now()); err != nil {
 			t.Error(err)
 		}
 		if err := tx.Commit(ctx); err != nil {
@@ -125,21 +125,21 @@ func TestNothingIsLeftToAPooledSession(t *testing.T) {
 			t.Errorf("somebody else's session has %s, %v", theirs, err)
 		}
 	}
-	if _, err := Collect[struct{ N int }](ctx, d, "INSERT INTO item VALUES (now()) RETURNING 1 AS n"); !ReadOnly(err) {
+	if _, err := Collect[struct{ N int }](ctx, d, "INSERT INTO public.item VALUES (now()) RETURNING 1 AS n"); !ReadOnly(err) {
 		t.Errorf("a write among reads: %v", err)
 	}
 	var n int
-	if err := d.QueryRow(ctx, "SELECT count(*) FROM item WHERE false HAVING false").Scan(&n); !errors.Is(err, pgx.ErrNoRows) {
+	if err := d.QueryRow(ctx, "SELECT count(*) FROM public.item WHERE false HAVING false").Scan(&n); !errors.Is(err, pgx.ErrNoRows) {
 		t.Errorf("no row: %v", err)
 	}
-	if err := d.QueryRow(ctx, "SELECT count(*)::text || 'x' FROM item").Scan(&n); err == nil {
+	if err := d.QueryRow(ctx, "SELECT count(*)::text || 'x' FROM public.item").Scan(&n); err == nil {
 		t.Error("text was read as a number")
 	}
 	if err := d.QueryRow(ctx, "SELECT 1/0").Scan(&n); err == nil {
 		t.Error("an error was not reported")
 	}
 	// after all that the one session there is can still be had
-	if err := d.QueryRow(ctx, "SELECT count(*) FROM item").Scan(&n); err != nil || n != 3 {
+	if err := d.QueryRow(ctx, "SELECT count(*) FROM public.item").Scan(&n); err != nil || n != 3 {
 		t.Errorf("%d rows, %v", n, err)
 	}
 }

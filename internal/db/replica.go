@@ -23,7 +23,7 @@ func ParsePosition(s string) (Position, error) {
 	return Position(high<<32 | low), nil
 }
 
-const readWritten = `SELECT pg_current_wal_insert_lsn()::text`
+const readWritten = `SELECT pg_catalog.pg_current_wal_insert_lsn()::text`
 
 // Written returns where a primary's log stands: everything that was committed before is before it.
 func Written(ctx context.Context, primary Reader) (Position, error) {

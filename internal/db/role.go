@@ -64,12 +64,15 @@ func (s standing) validate(behind bool) pgconn.ValidateConnectFunc {
 	case either:
 		return nil
 	case standbyBefore:
+		if behind {
+			return preferStandbyBehindPooler
+		}
 		return pgconn.ValidateConnectTargetSessionAttrsPreferStandby
 	}
 	return func(ctx context.Context, c *pgconn.PgConn) error {
 		is := c.ParameterStatus("in_hot_standby")
 		if is == "" || behind {
-			results, err := c.Exec(ctx, "SELECT CASE WHEN pg_is_in_recovery() THEN 'on' ELSE 'off' END").ReadAll()
+			results, err := c.Exec(ctx, "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'on' ELSE 'off' END").ReadAll()
 			if err != nil {
 				return err
 			}
@@ -83,6 +86,18 @@ func (s standing) validate(behind bool) pgconn.ValidateConnectFunc {
 		}
 		return nil
 	}
+}
+
+// preferStandbyBehindPooler asks by pgx's statement, which names no schema, in a transaction that pins its search path.
+func preferStandbyBehindPooler(ctx context.Context, c *pgconn.PgConn) error {
+	if _, err := c.Exec(ctx, "BEGIN READ ONLY"+setPinned()).ReadAll(); err != nil {
+		return err
+	}
+	preferred := pgconn.ValidateConnectTargetSessionAttrsPreferStandby(ctx, c)
+	if _, err := c.Exec(ctx, "ROLLBACK").ReadAll(); err != nil {
+		return err
+	}
+	return preferred
 }
 
 // isStandby says whether a server answers that it cannot write since it follows another: to the first

@@ -18,8 +18,8 @@ type Question struct {
 // Together asks all questions in one round trip, without preparing anything. The first that fails ends it: those
 // before it were read, those after it were not asked.
 func (d *DB) Together(ctx context.Context, questions ...Question) error {
-	if d.pooled {
-		tx, err := d.begin(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadOnly}, "")
+	if d.begins != "" {
+		tx, err := d.begin(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadOnly}, d.begins)
 		if err != nil {
 			return err
 		}
@@ -50,6 +50,9 @@ func together(ctx context.Context, conn *pgx.Conn, questions []Question) error {
 		failed = questions[i].Read(pgx.RowsFromResultReader(conn.TypeMap(), results.ResultReader()))
 	}
 	if err := results.Close(); err != nil {
+		for _, q := range questions {
+			roleOf(conn.Config()).complete(err, q.SQL)
+		}
 		return err
 	}
 	return failed

@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -13,9 +12,8 @@ import (
 // Write is a transaction that can change something. It keeps its session until it has ended.
 type Write struct {
 	pgx.Tx
-	db    *DB
-	conn  *pgxpool.Conn // nil once it has ended
-	early bool          // see AskEarly
+	db   *DB
+	conn *pgxpool.Conn // nil once it has ended
 }
 
 // BeginWrite opens the transaction that can change something. It belongs to the audit ledger, and a
@@ -38,7 +36,7 @@ func (d *DB) beginWrite(ctx context.Context) (*Write, error) {
 	if err != nil {
 		return nil, err
 	}
-	tx, err := conn.BeginTx(ctx, d.options(pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}, ""))
+	tx, err := conn.BeginTx(ctx, options(pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}, d.begins+synchronous))
 	if err != nil {
 		conn.Release()
 		return nil, err
@@ -87,42 +85,8 @@ func (w *Write) Do(ctx context.Context, statements ...Statement) error {
 	return err
 }
 
-// toDisk returns once everything that was committed before it is where a commit's WAL has to be, on the standbys too
-// that commits wait for: it writes a message that nobody reads, and its own commit waits.
-const toDisk = `SELECT pg_logical_emit_message(true, 'cxgctl', '')`
-
-// AskEarly returns the statement that finds out whether toDisk can be had here, and none once that is known. Where it
-// can, and Do has run the statement, CommitAfter gives up its locks early: as soon as the commit is written, before it is
-// on the disk. Others that wait for the locks then need not wait for the disk as well, and commits that follow one
-// another get there together.
-func (w *Write) AskEarly() []Statement {
-	if known := w.db.early.Load(); known != nil {
-		w.early = *known
-		return nil
-	}
-	const sql = `
-SELECT coalesce(has_function_privilege(coalesce(to_regprocedure('pg_catalog.pg_logical_emit_message(boolean,text,text)'),
-                                                to_regprocedure('pg_catalog.pg_logical_emit_message(boolean,text,text,boolean)')), 'EXECUTE'), false)`
-	return []Statement{{SQL: sql, Read: func(rows pgx.Rows) error {
-		early, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
-		if err == nil {
-			w.early = early
-			w.db.early.Store(&early)
-		}
-		return err
-	}}}
-}
-
-// Early says whether CommitAfter gives up its locks early.
-func (w *Write) Early() bool { return w.early }
-
-// errNotOnDisk is the error of a commit that was made, and may be undone by a crash of the server. It is no answer of
-// the server's to the COMMIT, see Lost.
-var errNotOnDisk = errors.New("the commit is made, and perhaps not on the disk yet")
-
 // CommitAfter runs the statements and commits, all in one round trip, so that what the last of them lock is locked for
-// no longer than that takes. It returns how many of them were done, when the commit is on the disk: an error after the
-// last of them is the COMMIT's. One of them that fails leaves the transaction to be rolled back. Where the connection
+// no longer than that takes. It returns how many of them were done: an error after the last of them is the COMMIT's. One of them that fails leaves the transaction to be rolled back. Where the connection
 // breaks, see Lost, the transaction may have been committed.
 func (w *Write) CommitAfter(ctx context.Context, statements ...Statement) (done int, err error) {
 	if len(statements) == 0 {
@@ -131,39 +95,16 @@ func (w *Write) CommitAfter(ctx context.Context, statements ...Statement) (done 
 	if w.conn == nil {
 		return 0, pgx.ErrTxClosed
 	}
-	commit := Statement{SQL: "commit"}
-	before, after := statements, []Statement(nil)
-	if w.early {
-		before = slices.Concat(statements, []Statement{{Name: "cxg_release", SQL: "SET LOCAL synchronous_commit = off"}})
-		after = []Statement{{Name: "cxg_to_disk", SQL: toDisk}}
-	}
-	committed := len(before)
-	tags, err := w.send(ctx, slices.Concat(before, []Statement{commit}, after))
+	tags, err := w.send(ctx, slices.Concat(statements, []Statement{{SQL: "commit"}}))
 	done = min(len(tags), len(statements))
-	if err != nil && len(tags) <= committed {
+	if err != nil {
 		return done, err
 	}
 	defer w.end()
-	if tags[committed].String() == "ROLLBACK" {
+	if tags[len(statements)].String() == "ROLLBACK" {
 		return done, pgx.ErrTxCommitRollback
 	}
-	if err != nil {
-		return done, errNotOnDisk
-	}
 	return done, nil
-}
-
-// ToDisk returns once every commit that can be seen is on the disk.
-func (d *DB) ToDisk(ctx context.Context) error {
-	w, err := d.beginWrite(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = w.Rollback(ctx) }()
-	if err := w.Do(ctx, Statement{SQL: toDisk}); err != nil {
-		return err
-	}
-	return w.Commit(ctx)
 }
 
 // send sends the statements together and returns the tags of those that were done. One with a name is prepared on the
@@ -209,6 +150,11 @@ func (w *Write) send(ctx context.Context, statements []Statement) (tags []pgconn
 	}
 	if failed := p.Close(); err == nil {
 		err = failed
+	}
+	if err != nil {
+		for _, s := range statements {
+			roleOf(w.Conn().Config()).complete(err, s.SQL)
+		}
 	}
 	return tags, err
 }

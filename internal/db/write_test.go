@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -31,7 +30,7 @@ func writing(t *testing.T, d *DB) (w *Write, ask func(sql string) string) {
 
 // add is the statement that adds items.
 func add(name string, items ...string) Statement {
-	return Statement{Name: name, SQL: "INSERT INTO item (name) SELECT unnest(string_to_array($1, ','))", Args: [][]byte{[]byte(strings.Join(items, ","))}, Types: []uint32{25}}
+	return Statement{Name: name, SQL: "INSERT INTO public.item (name) SELECT unnest(string_to_array($1, ','))", Args: [][]byte{[]byte(strings.Join(items, ","))}, Types: []uint32{25}}
 }
 
 func TestCommitAfter(t *testing.T) {
@@ -39,19 +38,16 @@ func TestCommitAfter(t *testing.T) {
 	bouncer := dbtest.NewBouncer(t)
 	for _, c := range []struct {
 		name  string
-		early bool
 		last  []Statement
 		done  int
 		fails string // what the error says
 		items string // what there is afterwards
 	}{
-		{"all is done", false, []Statement{add("", "a"), add("", "b")}, 2, "", "a,b"},
-		{"early", true, []Statement{add("", "a"), add("", "b")}, 2, "", "a,b"},
-		{"prepared twice", true, []Statement{add("add", "a"), add("add", "b")}, 2, "", "a,b"},
-		{"one fails", true, []Statement{add("add", "a"), add("add", "a"), add("add", "b")}, 1, "item_pkey", ""},
-		{"the first fails to be prepared", true, []Statement{{Name: "none", SQL: "INSERT INTO none VALUES (1)"}, add("add", "b")}, 0, "none", ""},
-		{"the commit fails", false, []Statement{add("", "bad")}, 1, "refused", ""},
-		{"the commit fails early", true, []Statement{add("", "bad")}, 1, "refused", ""},
+		{"all is done", []Statement{add("", "a"), add("", "b")}, 2, "", "a,b"},
+		{"prepared twice", []Statement{add("add", "a"), add("add", "b")}, 2, "", "a,b"},
+		{"one fails", []Statement{add("add", "a"), add("add", "a"), add("add", "b")}, 1, "item_pkey", ""},
+		{"the first fails to be prepared", []Statement{{Name: "none", SQL: "INSERT INTO public.none VALUES (1)"}, add("add", "b")}, 0, "none", ""},
+		{"the commit fails", []Statement{add("", "bad")}, 1, "refused", ""},
 	} {
 		for _, way := range []string{"direct", "pooled"} {
 			t.Run(c.name+"/"+way, func(t *testing.T) {
@@ -67,17 +63,12 @@ func TestCommitAfter(t *testing.T) {
 				}
 				d := opened(t, Options{URL: url})
 				w, ask := writing(t, d)
-				if c.early {
-					if err := w.Do(t.Context(), w.AskEarly()...); err != nil || !w.Early() {
-						t.Fatalf("early %v: %v", w.Early(), err)
-					}
-				}
 				done, err := w.CommitAfter(t.Context(), c.last...)
 				if done != c.done || (err == nil) != (c.fails == "") || err != nil && !strings.Contains(err.Error(), c.fails) || Lost(err) {
 					t.Errorf("%d done, %v; want %d, %q", done, err, c.done, c.fails)
 				}
 				_ = w.Rollback(t.Context())
-				if got := ask("SELECT coalesce(string_agg(name, ',' ORDER BY name), '') FROM item"); got != c.items {
+				if got := ask("SELECT coalesce(string_agg(name, ',' ORDER BY name), '') FROM public.item"); got != c.items {
 					t.Errorf("there is %q, want %q", got, c.items)
 				}
 				// the session is as good as new
@@ -90,56 +81,44 @@ func TestCommitAfter(t *testing.T) {
 	}
 }
 
-// What was committed early is on the disk when that is reported.
-func TestAnEarlyCommitIsOnTheDisk(t *testing.T) {
+// A commit is on the disk when it is reported as done, whatever the database or the connection string says (M7); a
+// setting that waits for more stays.
+func TestCommitIsSynchronous(t *testing.T) {
 	t.Parallel()
-	d := opened(t, Options{URL: dbtest.New(t, items).Manager + "&synchronous_commit=on"})
-	for i := range 20 {
-		w, ask := writing(t, d)
-		if err := w.Do(t.Context(), w.AskEarly()...); err != nil {
+	bouncer := dbtest.NewBouncer(t)
+	for setting, want := range map[string]string{"off": "on", "local": "on", "remote_write": "on", "on": "on", "remote_apply": "remote_apply"} {
+		pair := dbtest.New(t, items)
+		through, err := bouncer.Through(pair)
+		if err != nil {
 			t.Fatal(err)
 		}
-		before := ask("SELECT pg_current_wal_insert_lsn()::text") // the commit comes behind it
-		if _, err := w.CommitAfter(t.Context(), add("add", strconv.Itoa(i))); err != nil {
-			t.Fatal(err)
-		}
-		if ask("SELECT (pg_current_wal_flush_lsn() > '"+before+"')::text") != "true" {
-			t.Fatal("it is not")
+		set(t, pair.Manager, "synchronous_commit", setting)
+		for way, url := range map[string]string{"direct": pair.Manager, "pooled": through.Manager} {
+			w, _ := writing(t, opened(t, Options{URL: url}))
+			var got string
+			if err := w.QueryRow(t.Context(), "SHOW synchronous_commit").Scan(&got); err != nil || got != want {
+				t.Errorf("%s, %s: %q, %v; want %q", setting, way, got, err, want)
+			}
 		}
 	}
 }
 
-// Where nothing can be made to wait for the disk, the commit itself waits; where that fails once the commit is made,
-// the error says no more than that.
-func TestACommitThatMayNotBeEarly(t *testing.T) {
-	t.Parallel()
-	pair := dbtest.New(t, items)
-	conn, err := pgx.Connect(t.Context(), pair.Manager)
+// set sets a setting of a database.
+func set(t *testing.T, url, name, value string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(context.Background()) }()
-	if _, err := conn.Exec(t.Context(), "REVOKE EXECUTE ON FUNCTION pg_logical_emit_message(boolean, text, text) FROM public; GRANT ALL ON item TO pg_monitor"); err != nil {
+	sql := "ALTER DATABASE " + pgx.Identifier{conn.Config().Database}.Sanitize() + " SET " + name + " = "
+	if name == "search_path" { // a list
+		sql += value
+	} else {
+		sql += "'" + value + "'"
+	}
+	if _, err := conn.Exec(t.Context(), sql); err != nil {
 		t.Fatal(err)
-	}
-	d := opened(t, Options{URL: pair.Manager + "&role=pg_monitor"})
-	w, ask := writing(t, d)
-	if err := w.Do(t.Context(), w.AskEarly()...); err != nil || w.Early() {
-		t.Fatalf("early %v: %v", w.Early(), err)
-	}
-	if _, err := w.CommitAfter(t.Context(), add("", "a")); err != nil {
-		t.Error(err)
-	}
-	w, _ = writing(t, d)
-	w.early = true
-	if done, err := w.CommitAfter(t.Context(), add("", "b")); done != 1 || !Lost(err) {
-		t.Errorf("%d done, %v", done, err)
-	}
-	if got := ask("SELECT string_agg(name, ',' ORDER BY name) FROM item"); got != "a,b" {
-		t.Errorf("there is %q", got)
-	}
-	if d.ToDisk(t.Context()) == nil {
-		t.Error("it may not, and did")
 	}
 }
 

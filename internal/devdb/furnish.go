@@ -166,7 +166,12 @@ func list(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 func connect(ctx context.Context, s Status) (*pgx.Conn, error) {
 	dialing, cancel := context.WithTimeout(ctx, connectLimit)
 	defer cancel()
-	conn, err := pgx.Connect(dialing, s.DSN("postgres"))
+	cfg, err := pgx.ParseConfig(s.DSN("postgres"))
+	if err != nil {
+		return nil, refused(ctx, s, err)
+	}
+	cfg.RuntimeParams["search_path"] = "pg_catalog, pg_temp"
+	conn, err := pgx.ConnectConfig(dialing, cfg)
 	if err != nil {
 		return nil, refused(ctx, s, err)
 	}

@@ -222,7 +222,9 @@ func Status(ctx context.Context, cfg *pgx.ConnConfig, which Database) ([]Step, e
 	if err != nil {
 		return nil, err
 	}
-	conn, err := pgx.ConnectConfig(ctx, cfg)
+	pinnedCfg := cfg.Copy()
+	db.Pin(pinnedCfg.RuntimeParams)
+	conn, err := pgx.ConnectConfig(ctx, pinnedCfg)
 	if err != nil {
 		return nil, translate(err, which, "")
 	}

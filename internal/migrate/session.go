@@ -35,11 +35,14 @@ func open(cfg *pgx.ConnConfig, which Database) *sql.DB {
 	c.RuntimeParams["default_transaction_read_only"] = "on" // by which a pooler is known
 	c.RuntimeParams["lock_timeout"] = lockTimeout
 	c.RuntimeParams["statement_timeout"] = "0" // an index of a large table takes what it takes
-	c.RuntimeParams["timezone"] = "UTC"        // goose's version table has a timestamp without zone
+	db.Pin(c.RuntimeParams)                    // the time zone too: goose's version table has a timestamp without zone
 	d := stdlib.OpenDB(*c, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
 		err := db.CheckSession(ctx, conn.PgConn())
 		if err == nil {
 			_, err = conn.Exec(ctx, "SET default_transaction_read_only = off")
+		}
+		if err == nil {
+			_, err = conn.Exec(ctx, db.Synchronous)
 		}
 		if err == nil {
 			err = lock(ctx, conn, which)

@@ -1,0 +1,148 @@
+package db
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/dbtest"
+)
+
+// hostile has a value for each pinned setting that changes what statements find, read or print.
+var hostile = map[string]string{
+	"search_path":                 "public, pg_catalog",
+	"client_encoding":             "LATIN1",
+	"datestyle":                   "German, DMY",
+	"intervalstyle":               "iso_8601",
+	"timezone":                    "Asia/Seoul",
+	"bytea_output":                "escape",
+	"extra_float_digits":          "-15",
+	"quote_all_identifiers":       "on",
+	"standard_conforming_strings": "off",
+	"array_nulls":                 "off",
+	"transform_null_equals":       "on",
+	"gin_fuzzy_search_limit":      "1",
+	"row_security":                "on",
+}
+
+// Whatever sets a pinned setting, a session has cxgctl's own value (F02, F03, F04, D10).
+func TestSessionIsPinned(t *testing.T) {
+	t.Parallel()
+	bouncer := dbtest.NewBouncer(t)
+	var options []string
+	upper := url.Values{}
+	for name, value := range hostile {
+		options = append(options, "-c", name+"="+strings.ReplaceAll(value, " ", `\ `))
+		upper.Set(strings.ToUpper(name), value)
+	}
+	for _, c := range []struct {
+		name  string
+		alter bool   // the database has the settings
+		query string // what the connection string adds
+	}{
+		{"nothing", false, ""},
+		{"ALTER DATABASE", true, ""},
+		{"options", false, "&options=" + strings.ReplaceAll(url.QueryEscape(strings.Join(options, " ")), "+", "%20")},
+		{"start-up parameters in capitals", false, "&" + strings.ReplaceAll(upper.Encode(), "+", "%20")},
+	} {
+		pair := dbtest.New(t, dbtest.Template{Name: "empty"})
+		through, err := bouncer.Through(pair)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, value := range hostile {
+			if c.alter {
+				set(t, pair.Manager, name, value)
+			}
+		}
+		for way, dsn := range map[string]string{"direct": pair.Manager + c.query, "pooled": through.Manager} {
+			if way == "pooled" && c.query != "" {
+				continue // a pooler refuses them
+			}
+			t.Run(c.name+"/"+way, func(t *testing.T) {
+				d := opened(t, Options{URL: dsn, Timeout: time.Minute, Filtered: true})
+				w, _ := writing(t, d.Filtered()) // a change is never filtered
+				for _, p := range pinned {
+					for kind, r := range map[string]Reader{"read": d, "filtered read": d.Filtered(), "write": w} {
+						want := p.value
+						if p.name == rowSecurity && r == d.Filtered() {
+							want = "on"
+						}
+						var got string
+						if err := r.QueryRow(t.Context(), "SELECT current_setting($1)", p.name).Scan(&got); err != nil || got != want {
+							t.Errorf("%s in a %s is %q, %v; want %q", p.name, kind, got, err, want)
+						}
+					}
+				}
+			})
+		}
+	}
+	for _, p := range pinned {
+		if hostile[p.name] == "" {
+			t.Errorf("%s has no hostile value here", p.name)
+		}
+	}
+}
+
+// Together asks in one transaction, and pins it too.
+func TestTogetherIsPinned(t *testing.T) {
+	t.Parallel()
+	pair := dbtest.New(t, dbtest.Template{Name: "empty"})
+	through, err := dbtest.NewBouncer(t).Through(pair)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set(t, pair.Manager, "search_path", "public, pg_catalog")
+	for _, dsn := range []string{pair.Manager, through.Manager} {
+		d := opened(t, Options{URL: dsn})
+		err := d.Together(t.Context(), Question{SQL: "SHOW search_path", Read: func(rows pgx.Rows) error {
+			got, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
+			if got != "pg_catalog, pg_temp" {
+				t.Errorf("the search path is %q", got)
+			}
+			return err
+		}})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A read that a policy would filter is refused, and names the table and the role, unless the options allow it (F06).
+func TestFilteredReadIsRefused(t *testing.T) {
+	t.Parallel()
+	pair := dbtest.New(t, items)
+	conn, err := pgx.Connect(t.Context(), pair.Manager)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	if _, err := conn.Exec(t.Context(), `INSERT INTO item VALUES ('shown'), ('hidden')`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), `ALTER TABLE item ENABLE ROW LEVEL SECURITY;
+		CREATE POLICY a_part ON item USING (name = 'shown'); GRANT ALL ON item TO pg_monitor`); err != nil {
+		t.Fatal(err)
+	}
+	read := func(r Reader) (n int, err error) {
+		err = r.QueryRow(t.Context(), "SELECT count(*) FROM public.item").Scan(&n)
+		return n, err
+	}
+	d := opened(t, Options{URL: pair.Manager + "&role=pg_monitor", Filtered: true})
+	if n, err := read(d.Filtered()); n != 1 || err != nil {
+		t.Errorf("a filtered read: %d, %v", n, err)
+	}
+	for name, r := range map[string]Reader{
+		"a read of a session that may filter": d,
+		"any other":                           opened(t, Options{URL: pair.Manager + "&role=pg_monitor"}).Filtered(),
+	} {
+		n, err := read(r)
+		if err == nil || !strings.Contains(Translate(err).Error(), "row security hides rows of public.item from role pg_monitor") {
+			t.Errorf("%s: %d, %v", name, n, Translate(err))
+		}
+	}
+}

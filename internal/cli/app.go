@@ -53,6 +53,7 @@ type app struct {
 	reveal   bool                                              // --reveal
 	tenant   tenantFlags
 	devNoted bool // said once that the dev database is used
+	askedOn  string // the server and database that a question names
 }
 
 // open opens a database until the command's end.
@@ -249,6 +250,7 @@ func (a *app) reach(ctx context.Context, cmd *cobra.Command) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.askedOn = d.Where()
 	return &session{db: d, idle: t.timeout}, nil
 }
 

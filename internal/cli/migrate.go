@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
@@ -75,7 +76,11 @@ func (a *app) server(ctx context.Context, cmd *cobra.Command, which migrate.Data
 		t.url = direct
 	}
 	t.pooled = false // else it is found out, and refused
-	return db.Config(t.options(string(which)))
+	o := t.options(string(which))
+	if where := o.Where(); !strings.Contains(a.askedOn, where) {
+		a.askedOn = strings.TrimPrefix(a.askedOn+", "+where, ", ")
+	}
+	return db.Config(o)
 }
 
 // steps lists a database's migrations as records, each with what up would do about it.

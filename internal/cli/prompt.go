@@ -26,8 +26,8 @@ func (a *app) terminal() (fd int, ok bool) {
 	return int(in.Fd()), term.IsTerminal(int(in.Fd())) && term.IsTerminal(int(errOut.Fd()))
 }
 
-// confirm asks a yes-or-no question, with no as the default. --yes answers it; where nobody can be
-// asked it is refused.
+// confirm asks a yes-or-no question about the database and the profile in use, with no as the default. --yes answers
+// it. Without a terminal it is refused.
 func (a *app) confirm(ctx context.Context, question string) error {
 	if a.global.yes {
 		return nil
@@ -37,7 +37,7 @@ func (a *app) confirm(ctx context.Context, question string) error {
 		return fault.New(fault.ConfirmationRequired, "%s: needs a confirmation", question).
 			WithHint("nothing was changed; add --yes to go ahead without being asked")
 	}
-	a.ask(question + "? [y/N] ")
+	a.ask(question + a.askedAbout() + "? [y/N] ")
 	answer, err := a.interruptible(ctx, fd, func() (string, error) {
 		return bufio.NewReader(a.stdin).ReadString('\n')
 	})
@@ -48,7 +48,22 @@ func (a *app) confirm(ctx context.Context, question string) error {
 	case "y", "yes":
 		return nil
 	}
-	return fault.New(fault.ConfirmationRequired, "declined").WithHint("nothing was changed")
+	return fault.New(fault.ConfirmationRequired, "cancelled").WithHint("nothing was changed")
+}
+
+// askedAbout is the part of a question that names the database and the profile: " (db1:5432/mgmt, profile prod)".
+func (a *app) askedAbout() string {
+	var parts []string
+	if a.askedOn != "" {
+		parts = append(parts, a.askedOn)
+	}
+	if a.cfg != nil && a.cfg.Profile != "" {
+		parts = append(parts, "profile "+a.cfg.Profile)
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
 }
 
 // hidden asks for a secret without echo.

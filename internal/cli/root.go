@@ -179,6 +179,7 @@ func (a *app) strictly(fn func(ctx context.Context, s *session, cmd *cobra.Comma
 			s, err = a.enter(ctx, cmd, s)
 		}
 		if err == nil {
+			a.askedOn = s.db.Where()
 			err = fn(ctx, s, cmd, args)
 		}
 		return a.clock.verdict(err)

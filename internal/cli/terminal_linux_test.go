@@ -123,17 +123,17 @@ func TestDeletingAsksAPerson(t *testing.T) {
 	}{
 		{"y", "y\n", "1 row changed", 0, true},
 		{"YES", " YES \n", "1 row changed", 0, true},
-		{"n", "n\n", "declined", 10, false},
-		{"no answer", "\n", "declined", 10, false},
-		{"something else", "yo\n", "declined", 10, false},
-		{"end of input", "\x04", "declined", 10, false},
+		{"n", "n\n", "cancelled", 10, false},
+		{"no answer", "\n", "cancelled", 10, false},
+		{"something else", "yo\n", "cancelled", 10, false},
+		{"end of input", "\x04", "cancelled", 10, false},
 		{"Ctrl-C", "\x03", "interrupted", 130, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			pair := withAda(t)
 			p := sit(t, pair, "users", "delete", "ada")
-			p.awaits(t, "delete user ada? [y/N] ").types(t, c.keys, false).awaits(t, c.says)
+			p.awaits(t, "delete user ada (").awaits(t, "_mgmt)? [y/N] ").types(t, c.keys, false).awaits(t, c.says)
 			p.leaves(t, c.code)
 			if got := ask(t, pair.Manager, "SELECT NOT is_active FROM idam.users WHERE username = 'ada'"); (got == "t") != c.done {
 				t.Errorf("deleted: %s, want %t", got, c.done)
@@ -195,12 +195,12 @@ func TestAProtectedProfileShowsTheDifferenceFirst(t *testing.T) {
 		meanwhile, says string
 		code            int
 	}{
-		"agreed":               {[]string{"users", "update", "ada", "--phone", "new"}, "  phone: \x1b[31m\"old\"\x1b[0m → \x1b[32m\"new\"\x1b[0m", "update user ada? [y/N] ", "", "1 row changed", 0},
-		"a batch":              {[]string{"users", "status", "ada", "--set", "LOCKED"}, "\"LOCKED\"", "change the status of user ada? [y/N] ", "", "1 row changed", 0},
-		"a new row":            {[]string{"users", "create", "--username", "bob", "--email", "bob@example.com", "--full-name", "Bob", "--no-password"}, "  username: \x1b[32m\"bob\"", "create user bob? [y/N] ", "", "1 row changed", 0},
+		"agreed":               {[]string{"users", "update", "ada", "--phone", "new"}, "  phone: \x1b[31m\"old\"\x1b[0m → \x1b[32m\"new\"\x1b[0m", "update user ada (", "", "1 row changed", 0},
+		"a batch":              {[]string{"users", "status", "ada", "--set", "LOCKED"}, "\"LOCKED\"", "change the status of user ada (", "", "1 row changed", 0},
+		"a new row":            {[]string{"users", "create", "--username", "bob", "--email", "bob@example.com", "--full-name", "Bob", "--no-password"}, "  username: \x1b[32m\"bob\"", "create user bob (", "", "1 row changed", 0},
 		"changed meanwhile":    {[]string{"users", "update", "ada", "--phone", "new"}, "\"new\"", "[y/N] ", `UPDATE idam.users SET phone = 'theirs' WHERE username = 'ada'`, "nothing was changed", 4},
 		"taken meanwhile":      {[]string{"users", "update", "ada", "--email", "bob@example.com"}, "bob@example.com", "[y/N] ", `INSERT INTO idam.users (username, email, full_name) VALUES ('bob', 'bob@example.com', 'Bob')`, "is taken", 4},
-		"not locked meanwhile": {[]string{"users", "delete", "ada"}, "is_active", "delete user ada? [y/N] ", `SELECT FROM idam.users WHERE username = 'ada' FOR UPDATE NOWAIT`, "1 row changed", 0},
+		"not locked meanwhile": {[]string{"users", "delete", "ada"}, "is_active", "delete user ada (", `SELECT FROM idam.users WHERE username = 'ada' FOR UPDATE NOWAIT`, "1 row changed", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -219,11 +219,11 @@ func TestAProtectedProfileShowsTheDifferenceFirst(t *testing.T) {
 			}
 		})
 	}
-	t.Run("declined", func(t *testing.T) {
+	t.Run("cancelled", func(t *testing.T) {
 		t.Parallel()
 		pair := withAda(t)
 		p := sit(t, pair, "users", "update", "ada", "--phone", "new", "--config", protected(t))
-		p.awaits(t, "[y/N] ").types(t, "n\n", false).awaits(t, "declined")
+		p.awaits(t, "_mgmt, profile prod)? [y/N] ").types(t, "n\n", false).awaits(t, "cancelled")
 		p.leaves(t, 10)
 		untouched(t, pair.Manager)
 	})

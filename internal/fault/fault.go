@@ -51,7 +51,7 @@ var Exits = []Exit{
 	{7, []Code{PermissionDenied}, "the operator may not do this"},
 	{8, []Code{Database}, "unreachable, timed out, locked, schema not understood"},
 	{9, []Code{PartialFailure}, "some items of a batch failed; the rest is done"},
-	{10, []Code{ConfirmationRequired}, "declined, or a destructive command without --yes off a terminal"},
+	{10, []Code{ConfirmationRequired}, "cancelled, or a destructive command without --yes off a terminal"},
 	{75, []Code{Busy}, "another run holds the same lock"},
 	{130, []Code{Interrupted}, "interrupted; everything uncommitted rolled back"},
 	{143, []Code{Terminated}, "terminated; everything uncommitted rolled back"},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"reflect"
 	"time"
 
 	"github.com/cxgctl/cxgctl/internal/db"
@@ -13,10 +14,11 @@ import (
 // shownEntry is what a person agreed to of one audit row: which row changes, from what to what.
 type shownEntry struct {
 	action, id    string
-	before, after json.RawMessage
+	before, after map[string]any
+	now           db.Time // of the transaction; times are compared by how far they are from it
 }
 
-// confirmed shows what fn would change, if somebody is to be asked, and keeps what he agreed to.
+// confirmed shows what fn would change, if a person is to be asked, and keeps what the person agreed to.
 func (l *Ledger) confirmed(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) error {
 	if l.Confirm == nil || l.DryRun {
 		return nil
@@ -36,24 +38,68 @@ func (l *Ledger) confirmed(ctx context.Context, fn func(context.Context, *Tx) ([
 	}
 	l.shown = make([]shownEntry, len(entries))
 	for i, e := range entries {
-		l.shown[i] = shownOf(e, now)
+		if l.shown[i], err = shownOf(e, now); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// shownOf is an entry without what is another each time: the transaction's time, and the id of a new row.
-func shownOf(e Entry, now time.Time) shownEntry {
-	s := shownEntry{before: e.Before, after: e.After}
+func shownOf(e Entry, now time.Time) (shownEntry, error) {
+	s := shownEntry{now: db.At(now)}
 	if e.Action != nil {
 		s.action = *e.Action
 	}
-	s.after = bytes.ReplaceAll(s.after, []byte(db.At(now).String()), []byte("now"))
-	if e.ResourceID != nil && e.Before != nil {
+	if e.ResourceID != nil {
 		s.id = *e.ResourceID
-	} else if e.ResourceID != nil {
-		s.after = bytes.ReplaceAll(s.after, []byte(*e.ResourceID), []byte("id"))
 	}
-	return s
+	for doc, into := range map[*json.RawMessage]*map[string]any{&e.Before: &s.before, &e.After: &s.after} {
+		if len(*doc) == 0 {
+			continue
+		}
+		d := json.NewDecoder(bytes.NewReader(*doc))
+		d.UseNumber()
+		if err := d.Decode(into); err != nil {
+			return s, err
+		}
+		for _, field := range append(computed, "created_at") {
+			delete(*into, field) // a trigger may set them by its own clock
+		}
+	}
+	return s, nil
+}
+
+// is says whether an entry is what was shown.
+func (s shownEntry) is(o shownEntry) bool {
+	return s.action == o.action && s.id == o.id && s.same(o, s.before, o.before) && s.same(o, s.after, o.after)
+}
+
+// same compares two values of entries. Two times that are as far from their transactions' are the same.
+func (s shownEntry) same(o shownEntry, x, y any) bool {
+	switch a := x.(type) {
+	case map[string]any:
+		b, ok := y.(map[string]any)
+		if !ok || len(a) != len(b) {
+			return false
+		}
+		for k, v := range a {
+			if w, ok := b[k]; !ok || !s.same(o, v, w) {
+				return false
+			}
+		}
+		return true
+	case string:
+		b, ok := y.(string)
+		if !ok || a == b {
+			return ok
+		}
+		var t, u db.Time
+		if t.UnmarshalText([]byte(a)) != nil || u.UnmarshalText([]byte(b)) != nil {
+			return false
+		}
+		return t.Infinity == u.Infinity && t.Instant.Sub(s.now.Instant) == u.Instant.Sub(o.now.Instant)
+	}
+	return reflect.DeepEqual(x, y)
 }
 
 // asShown refuses a change that is not the one that was shown.
@@ -63,11 +109,14 @@ func (l *Ledger) asShown(entries []Entry, now time.Time) error {
 	}
 	same := len(entries) == len(l.shown)
 	for i := 0; same && i < len(entries); i++ {
-		have, want := shownOf(entries[i], now), l.shown[i]
-		same = have.action == want.action && have.id == want.id && SameJSON(have.before, want.before) && SameJSON(have.after, want.after)
+		have, err := shownOf(entries[i], now)
+		if err != nil {
+			return err
+		}
+		same = l.shown[i].is(have)
 	}
 	if !same {
-		return fault.New(fault.Conflict, "somebody changed the rows since the difference was shown").
+		return fault.New(fault.Conflict, "the rows were changed after the difference was shown").
 			WithHint("nothing was changed; run the command again to see the new difference")
 	}
 	return nil

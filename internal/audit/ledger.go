@@ -124,6 +124,7 @@ type Tx struct {
 	first    uuid.UUID // the first audit row that it wrote
 	written  int       // how many those are
 	unsealed unsealed
+	ids      int    // how many of the ledger's ids it has taken
 	draft    *Draft // nil where nothing was drafted
 	ready    []seal // of drafted rows
 	kept     []Entry
@@ -208,6 +209,7 @@ type Ledger struct {
 	by      Operator
 	op      uuid.UUID
 	now     func() time.Time
+	ids     []uuid.UUID // of new rows, see Tx.NewID
 	changes []Entry
 	changed bool         // a transaction was committed, or may have been
 	shown   []shownEntry // what Confirm agreed to; nil for anything
@@ -279,6 +281,7 @@ func (l *Ledger) Write(ctx context.Context, intent Intent, fn func(context.Conte
 	if l.away != nil {
 		l.away.about = intent
 	}
+	l.ids = nil
 	err := l.confirmed(ctx, fn)
 	if err == nil {
 		entries, err = l.again(ctx, fn)

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -55,8 +56,8 @@ var sessionValues = [][2]string{
 
 // open makes a session of a user.
 func (d *Door) open(ctx context.Context, tx *audit.Tx, user uuid.UUID, name, session string, life time.Duration) (audit.Change, error) {
-	id, expires := uuid.Must(uuid.NewV7()), tx.Now.Add(life)
-	_, err := tx.Exec(ctx, d.sessions.Insert(sessionValues), pgx.NamedArgs{
+	id, expires := tx.NewID(), tx.Now.Add(life)
+	err := tx.Insert(ctx, d.sessions, "a session of "+name, sessionValues, pgx.NamedArgs{
 		"id": id, "now": tx.Now, "user": user, "session": session, "agent": d.userAgent, "expires": expires,
 	})
 	return audit.Change{
@@ -64,6 +65,20 @@ func (d *Door) open(ctx context.Context, tx *audit.Tx, user uuid.UUID, name, ses
 		After: loginSession{id, user, "API", "ACTIVE", db.At(expires)},
 	}, err
 }
+
+// The columns of a user who logged in, and of one whose password was wrong.
+var (
+	admitted = [][2]string{
+		{"last_login_at", "@now"},
+		{"last_login_ip", "inet_client_addr()"},
+		{"failed_login_attempts", "0"},
+		{"locked_until", "NULL"},
+	}
+	turnedAway = [][2]string{
+		{"failed_login_attempts", "@attempts"},
+		{"locked_until", "@until"},
+	}
+)
 
 // admit makes the session, and resets what wrong passwords left. updated_at stays: nobody edited the user.
 func (d *Door) admit(ctx context.Context, tx *audit.Tx, a *account) (Entered, []audit.Change, error) {
@@ -73,8 +88,7 @@ func (d *Door) admit(ctx context.Context, tx *audit.Tx, a *account) (Entered, []
 		return in, nil, err
 	}
 	in.ID = opened.ID
-	_, err = tx.Exec(ctx, `UPDATE idam.users SET last_login_at = $2, last_login_ip = inet_client_addr(), failed_login_attempts = 0, locked_until = NULL WHERE id = $1`, a.ID, tx.Now)
-	if err != nil {
+	if err := tx.Update(ctx, d.users, fmt.Sprintf("user %q", a.Username), admitted, pgx.NamedArgs{"now": tx.Now}, a.ID); err != nil {
 		return in, nil, err
 	}
 	at := db.At(tx.Now)
@@ -108,8 +122,8 @@ func (d *Door) turnAway(ctx context.Context, tx *audit.Tx, username string, a *a
 		until := db.At(tx.Now.Add(d.lock.For))
 		after.LockedUntil, e.kind = &until, "LOCKED"
 	}
-	_, err := tx.Exec(ctx, `UPDATE idam.users SET failed_login_attempts = $2, locked_until = $3 WHERE id = $1`, a.ID, after.FailedLoginAttempts, after.LockedUntil)
-	if err != nil {
+	args := pgx.NamedArgs{"attempts": after.FailedLoginAttempts, "until": after.LockedUntil}
+	if err := tx.Update(ctx, d.users, fmt.Sprintf("user %q", a.Username), turnedAway, args, a.ID); err != nil {
 		return nil, nil, err
 	}
 	return []audit.Change{a.change(after)}, nil, d.note(ctx, tx, e)
@@ -144,8 +158,7 @@ func (d *Door) note(ctx context.Context, tx *audit.Tx, e entry) error {
 		return nil
 	}
 	e.at = tx.Now
-	_, err := tx.Exec(ctx, d.log.Insert(logValues), d.values(e))
-	return err
+	return tx.Insert(ctx, d.log, "a row of the log of logins", logValues, d.values(e))
 }
 
 func (d *Door) values(e entry) pgx.NamedArgs {
@@ -159,17 +172,25 @@ func (d *Door) values(e entry) pgx.NamedArgs {
 	return args
 }
 
-const endSessions = `
-UPDATE idam.sessions s SET status = 'REVOKED', updated_at = $3, updated_by = $2
- WHERE s.user_id = $2 AND s.status = 'ACTIVE' AND (s.id = $1 OR $1 IS NULL AND s.session_type = 'API')
-RETURNING s.id, s.session_id, s.expires_at`
+const lockSessions = `
+SELECT s.id, s.session_id, s.expires_at
+  FROM idam.sessions s
+ WHERE s.user_id = $2 AND s.status = 'ACTIVE' AND (s.id = $1::uuid OR $1::uuid IS NULL AND s.session_type = 'API')
+ ORDER BY s.id FOR UPDATE OF s`
+
+// left are the columns of a session whose user logged out.
+var left = [][2]string{
+	{"status", "'REVOKED'"},
+	{"updated_at", "@now"},
+	{"updated_by", "@by"},
+}
 
 // Leave ends the operator's login, or with a nil id all of their logins and those of API clients; the ledger's
 // Entries say which.
 func (d *Door) Leave(ctx context.Context, l *audit.Ledger, session *uuid.UUID) error {
 	intent := audit.Intent{Subject: audit.Subject{Resource: "session"}, Action: audit.Logout}
 	return l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
-		rows, err := tx.Query(ctx, endSessions, session, tx.By.ID, tx.Now)
+		rows, err := tx.Query(ctx, lockSessions, session, tx.By.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -184,6 +205,10 @@ func (d *Door) Leave(ctx context.Context, l *audit.Ledger, session *uuid.UUID) e
 		}
 		changes := make([]audit.Change, len(list))
 		for i, s := range list {
+			args := pgx.NamedArgs{"now": tx.Now, "by": tx.By.ID}
+			if err := tx.Update(ctx, d.sessions, "session "+s.ID.String(), left, args, s.ID); err != nil {
+				return nil, err
+			}
 			before := loginSession{s.ID, tx.By.ID, "API", "ACTIVE", s.Expires}
 			after := before
 			after.Status = "REVOKED"

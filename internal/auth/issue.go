@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -36,13 +37,13 @@ func (d *Door) Issue(ctx context.Context, l *audit.Ledger, who Identity, secret 
 		life, kind = RefreshLife, "refresh"
 	}
 	out := Issued{User: who.Name}
+	session := uuid.NewString()
 	intent := audit.Intent{Subject: audit.Subject{Resource: "session", Name: who.Name}, Action: audit.Create}
 	err := l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
 		var email string
 		if err := tx.QueryRow(ctx, `SELECT email FROM idam.users WHERE id = $1`, who.ID).Scan(&email); err != nil {
 			return nil, err
 		}
-		session := uuid.NewString()
 		change, err := d.open(ctx, tx, who.ID, who.Name, session, life)
 		if err != nil {
 			return nil, err
@@ -151,14 +152,14 @@ func (k *Keys) Make(ctx context.Context, l *audit.Ledger, who Identity, n NewKey
 	if err := k.known(ctx, l.Reader(), n.Scopes); err != nil {
 		return Issued{}, err
 	}
+	id, token := newKey()
 	var out Issued
 	err := l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
 		u, changes, err := k.account(ctx, tx, l.Reader(), "svc-"+n.Name)
 		if err != nil {
 			return nil, err
 		}
-		id, token := newKey()
-		out = Issued{Token: token, ID: uuid.Must(uuid.NewV7()), User: u.Username}
+		out = Issued{Token: token, ID: tx.NewID(), User: u.Username}
 		r := keyRecord{out.ID, id, n.Name, u.ID, u.Username, n.Scopes, "ACTIVE", nil}
 		var expires *time.Time
 		if n.TTL > 0 {
@@ -166,7 +167,7 @@ func (k *Keys) Make(ctx context.Context, l *audit.Ledger, who Identity, n NewKey
 			at := db.At(out.Expires)
 			expires, r.ExpiresAt = &out.Expires, &at
 		}
-		_, err = tx.Exec(ctx, k.keys.Insert(keyValues), pgx.NamedArgs{
+		err = tx.Insert(ctx, k.keys, fmt.Sprintf("key %q", n.Name), keyValues, pgx.NamedArgs{
 			"id": out.ID, "now": tx.Now, "by": tx.By.ID, "key_id": id, "hash": fingerprint(token), "name": n.Name,
 			"user": u.ID, "account": u.Username, "scopes": n.Scopes, "expires": expires,
 		})

@@ -24,7 +24,8 @@ type Edit[T any] struct {
 	Set     string        // assignments, constants over Args and the table's alias
 	Args    pgx.NamedArgs // by names other than ids, now and by
 	Needs   []string      // columns that the assignments name
-	Done    func(T) bool  // says that a row is as wanted already and is left alone; nil: none is
+	Done    func(T) bool  // says that a row is as wanted: it is left alone, and after the change each one has to be; nil: none is
+	Holds   string        // a predicate of rows that are as wanted, over what no field of the record shows; may be empty
 	Check   func(T) error // refuses a row, and with it the whole change
 	Beside  Beside[T]     // looks at other tables; nil: at none
 	Secrets []string      // fields of no record that change too
@@ -53,12 +54,10 @@ type Table[T any] struct {
 
 const (
 	lockRows = `SELECT {columns} FROM {table} {alias} {join} WHERE {alias}.id = ANY (@ids::uuid[]) ORDER BY {alias}.id FOR UPDATE OF {alias}`
-	// The new rows go through a second SELECT so that what stands in another table can be read beside them.
-	editRows = `
-WITH changed AS (
-    UPDATE {table} {alias} SET {set}, updated_at = @now, updated_by = @by WHERE {alias}.id = ANY (@ids::uuid[]) RETURNING {alias}.*
-)
-SELECT {columns} FROM changed {alias} {join} ORDER BY {alias}.id`
+	editRows = `UPDATE {table} {alias} SET {set}, updated_at = @now, updated_by = @by WHERE {alias}.id = ANY (@ids::uuid[])`
+	readRows = `SELECT {columns} FROM {table} {alias} {join} WHERE {alias}.id = ANY (@ids::uuid[]) ORDER BY {alias}.id`
+	// rows for which something that no field of the record shows is not as it is meant
+	otherRows = `SELECT {alias}.id FROM {table} {alias} WHERE {alias}.id = ANY (@ids::uuid[]) AND ({set}) IS NOT TRUE`
 )
 
 func (t Table[T]) sql(statement, set string) string {
@@ -115,6 +114,9 @@ func (t Table[T]) apply(ctx context.Context, l *audit.Ledger, subject audit.Subj
 		if rows, err = t.lock(ctx, tx, ids); err != nil {
 			return nil, err
 		}
+		if err := t.mayChange(ctx, tx, ids, rows); err != nil {
+			return nil, err
+		}
 		if err := approve(rows); err != nil {
 			return nil, err
 		}
@@ -130,11 +132,14 @@ func (t Table[T]) apply(ctx context.Context, l *audit.Ledger, subject audit.Subj
 		for k, v := range e.Args {
 			args[k] = v
 		}
-		after, err := db.Collect[T](ctx, tx, t.sql(editRows, e.Set), args)
+		after, err := t.write(ctx, tx, t.sql(editRows, e.Set), changed, e.Holds, args)
 		if err != nil {
 			if t.Explain != nil {
 				err = t.Explain(ctx, l.Reader(), err, e)
 			}
+			return nil, err
+		}
+		if err := t.stored(ctx, tx, pick(rows, changed), after, e.Done); err != nil {
 			return nil, err
 		}
 		changes := make([]audit.Change, len(after))

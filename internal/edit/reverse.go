@@ -20,13 +20,9 @@ var liveness = map[string]bool{"is_active": true, "is_deleted": false, "deleted"
 
 // The rows arrive as one JSON document, whose values PostgreSQL reads as the columns' own types.
 const reverseRows = `
-WITH changed AS (
-    UPDATE {table} {alias} SET {set}updated_at = @now, updated_by = @by
-      FROM jsonb_to_recordset(@rows::jsonb) AS back ({record})
-     WHERE {alias}.id = back.id
-    RETURNING {alias}.*
-)
-SELECT {columns} FROM changed {alias} {join} ORDER BY {alias}.id`
+UPDATE {table} {alias} SET {set}updated_at = @now, updated_by = @by
+  FROM jsonb_to_recordset(@rows::jsonb) AS back ({record})
+ WHERE {alias}.id = back.id`
 
 // Reverse implements audit.Reverser.
 func (t Table[T]) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal, force bool) ([]audit.Change, []audit.Drift, error) {
@@ -82,6 +78,21 @@ func (t Table[T]) drift(r audit.Reversal, name string, fields map[string]json.Ra
 		}
 	}
 	return list
+}
+
+// back says whether a row is as its reversal puts it.
+func (t Table[T]) back(r audit.Reversal, row T) bool {
+	now, err := audit.Fields(row)
+	if err != nil {
+		return false
+	}
+	for _, name := range t.fields(r) {
+		if have, known := now[name]; known && !audit.SameJSON(have, r.Was[name]) {
+			return false
+		}
+	}
+	is, concerned := live(r)
+	return !concerned || t.Noun.Live(row) == is
 }
 
 // live says whether a reversal brings a row back or marks it as deleted; concerned is false where it does neither.
@@ -142,8 +153,11 @@ func (t Table[T]) reverse(ctx context.Context, tx *audit.Tx, rows []audit.Revers
 		set += flags + ", "
 	}
 	docs := make([]map[string]any, len(rows))
+	ids := make([]uuid.UUID, len(rows))
 	undoes := make(map[uuid.UUID][]uuid.UUID, len(rows))
+	of := make(map[uuid.UUID]audit.Reversal, len(rows))
 	for i, r := range rows {
+		ids[i], of[r.ID] = r.ID, r
 		docs[i] = map[string]any{"id": r.ID}
 		for _, name := range names {
 			docs[i][name] = r.Was[name]
@@ -155,8 +169,11 @@ func (t Table[T]) reverse(ctx context.Context, tx *audit.Tx, rows []audit.Revers
 		return nil, err
 	}
 	sql := strings.NewReplacer("{set}", set, "{record}", record).Replace(reverseRows)
-	after, err := db.Collect[T](ctx, tx, t.sql(sql, ""), pgx.NamedArgs{"rows": string(doc), "now": tx.Now, "by": tx.By.ID})
+	after, err := t.write(ctx, tx, t.sql(sql, ""), ids, "", pgx.NamedArgs{"rows": string(doc), "now": tx.Now, "by": tx.By.ID})
 	if err != nil {
+		return nil, err
+	}
+	if err := t.stored(ctx, tx, pick(before, ids), after, func(row T) bool { return t.back(of[t.Noun.ID(row)], row) }); err != nil {
 		return nil, err
 	}
 	changes := make([]audit.Change, len(after))

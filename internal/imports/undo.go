@@ -131,11 +131,10 @@ func (u *undoing[T]) look(row T) error {
 	return err
 }
 
-// stays says whether a record that was looked at is left alone.
+// stays says whether a record that was looked at is left alone: it is deleted, or was touched.
 func (u *undoing[T]) stays(row T) bool {
-	id := u.table.Noun.ID(row)
-	_, touched := u.touched[id]
-	return touched || !u.live[id]
+	_, touched := u.touched[u.table.Noun.ID(row)]
+	return touched || !u.table.Noun.Live(row)
 }
 
 // differs returns the first of the fields in which a record is not as the image says; "" where there is none.

@@ -82,7 +82,9 @@ func (t *Table) Change(ctx context.Context, r db.Reader, seen Invoice, patch Pat
 		e.Beside = t.belongs(after)
 	}
 	e.Set = strings.Join(set, ", ")
-	e.Done = func(Invoice) bool { return len(changed) == 0 } // Apply sees to it that the row is as seen
+	e.Done = func(i Invoice) bool {
+		return !slices.ContainsFunc(differing(&i, &after), func(c column) bool { return slices.Contains(e.Needs, c.name) })
+	}
 	if patch.IfUpdatedAt != nil {
 		e.Check = edit.IfUpdatedAt(&Noun, *patch.IfUpdatedAt, func(i Invoice) (updated, created *db.Time) { return i.UpdatedAt, i.CreatedAt })
 	}

@@ -2,6 +2,7 @@ package invoices
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/google/uuid"
@@ -80,9 +81,6 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, v Values) (Invoice,
 	if err != nil {
 		return Invoice{}, err
 	}
-	if i.ID, err = uuid.NewV7(); err != nil {
-		return Invoice{}, err
-	}
 	var made Invoice
 	about := audit.Subject{Resource: Noun.Name, Name: i.InvoiceNo}
 	err = l.Write(ctx, audit.Intent{Subject: about, Action: audit.Create}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
@@ -94,11 +92,15 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, v Values) (Invoice,
 			return nil, err
 		}
 		i.TenantID = &tenant.ID
-		insert, args := t.insert(&i)
+		i.ID = tx.NewID()
+		values, args := newValues(&i)
 		args["now"], args["by"] = tx.Now, tx.By.ID
-		rows, err := db.Collect[Invoice](ctx, tx, t.sql("WITH i AS ("+insert+" RETURNING *) SELECT {columns} FROM i {tenant}"), args)
-		if err != nil {
+		if err := tx.Insert(ctx, t.shape, fmt.Sprintf("invoice %q", i.InvoiceNo), values, args); err != nil {
 			return nil, t.taken(ctx, l.Reader(), err, i.InvoiceNo)
+		}
+		rows, err := db.Collect[Invoice](ctx, tx, t.sql("SELECT {columns} FROM {table} i {tenant} WHERE i.id = @id"), args)
+		if err != nil {
+			return nil, err
 		}
 		made = rows[0]
 		change := audit.Change{Subject: about, Action: audit.Create, After: made}
@@ -108,15 +110,15 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, v Values) (Invoice,
 	return made, err
 }
 
-// insert is the statement that stores an invoice, with its arguments but @now and @by.
-func (t *Table) insert(i *Invoice) (string, pgx.NamedArgs) {
+// newValues are the columns of a new invoice, with their arguments but @now and @by.
+func newValues(i *Invoice) ([][2]string, pgx.NamedArgs) {
 	args := pgx.NamedArgs{"id": i.ID}
 	values := [][2]string{{"id", "@id"}, {"status", "'PENDING'"}, {"created_at", "@now"}, {"created_by", "@by"}}
 	for _, c := range written {
 		values = append(values, [2]string{c.name, "@" + c.name + "::" + c.kind})
 		args[c.name] = c.arg(i)
 	}
-	return t.shape.Insert(append(values, schema.LiveValues()...)), args
+	return append(values, schema.LiveValues()...), args
 }
 
 const findSubscriptions = `

@@ -3,7 +3,6 @@ package roles
 import (
 	"context"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
@@ -36,8 +35,8 @@ func (t *Table) First(ctx context.Context, tx *audit.Tx) (Role, *audit.Change, e
 	if !fault.Is(err, fault.NotFound) {
 		return role, nil, err
 	}
-	id := uuid.Must(uuid.NewV7())
-	if _, err := tx.Exec(ctx, t.shape.Insert(superAdmin), pgx.NamedArgs{"id": id, "now": tx.Now}); err != nil {
+	id := tx.NewID()
+	if err := tx.Insert(ctx, t.shape, "role SUPER_ADMIN", superAdmin, pgx.NamedArgs{"id": id, "now": tx.Now}); err != nil {
 		return role, nil, err
 	}
 	role, err = t.Get(ctx, tx, id.String())

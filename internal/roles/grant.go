@@ -10,6 +10,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 // Holder is the user that a role is given to or taken from.
@@ -52,12 +53,8 @@ const (
 SELECT {grant} FROM idam.user_roles g JOIN idam.roles r ON r.id = g.role_id JOIN idam.users u ON u.id = g.user_id
  WHERE g.user_id = @user AND g.role_id = @role AND g.tenant_context IS NOT DISTINCT FROM @tenant
  ORDER BY {grant status} = 'ACTIVE' DESC, g.id FOR UPDATE OF g`
-	changeGrants = `
-WITH g AS (UPDATE idam.user_roles SET status = @status, expires_at = @expires, granted_at = @granted_at, granted_by = @granted_by,
-                  updated_at = @now, updated_by = @by{revived} WHERE id = @id RETURNING *)
-SELECT {grant} FROM g JOIN idam.roles r ON r.id = g.role_id JOIN idam.users u ON u.id = g.user_id`
-	returning = `
-SELECT {grant} FROM g JOIN idam.roles r ON r.id = g.role_id JOIN idam.users u ON u.id = g.user_id`
+	readGrant = `
+SELECT {grant} FROM idam.user_roles g JOIN idam.roles r ON r.id = g.role_id JOIN idam.users u ON u.id = g.user_id WHERE g.id = $1`
 )
 
 // grantValues are the columns of a new grant.
@@ -73,6 +70,35 @@ var grantValues = [][2]string{
 	{"granted_by", "@by"},
 	{"expires_at", "@expires"},
 	{"status", "'ACTIVE'"},
+}
+
+// renewed are the columns of a grant that is given anew.
+var renewed = append([][2]string{
+	{"status", "'ACTIVE'"},
+	{"expires_at", "@expires"},
+	{"granted_at", "@now"},
+	{"granted_by", "@by"},
+	{"updated_at", "@now"},
+	{"updated_by", "@by"},
+}, schema.LiveValues()...)
+
+// revoked are the columns of a grant that is taken away.
+var revoked = [][2]string{
+	{"status", "'INACTIVE'"},
+	{"updated_at", "@now"},
+	{"updated_by", "@by"},
+}
+
+// read returns the grant of an id as the table has it.
+func (t *Table) read(ctx context.Context, r db.Reader, id uuid.UUID) (Grant, error) {
+	rows, err := db.Collect[Grant](ctx, r, t.sql(readGrant), id)
+	if err != nil {
+		return Grant{}, err
+	}
+	if len(rows) != 1 {
+		return Grant{}, fault.New(fault.Database, "grant %s cannot be read after it was written", id)
+	}
+	return rows[0], nil
 }
 
 // Grant gives a role; one that is held already, until the same time, is left alone. A grant that was
@@ -100,29 +126,34 @@ func (t *Table) Give(ctx context.Context, tx *audit.Tx, g Given) (Grant, *audit.
 		by = &tx.By.ID
 	}
 	args := pgx.NamedArgs{
-		"user": g.To.ID, "role": g.Role.ID, "tenant": g.Tenant, "expires": g.Expires, "now": tx.Now, "by": by, "status": "ACTIVE",
-		"granted_at": tx.Now, "granted_by": by,
+		"user": g.To.ID, "role": g.Role.ID, "tenant": g.Tenant, "expires": g.Expires, "now": tx.Now, "by": by,
 	}
 	held, err := t.lock(ctx, tx, g.To, args)
 	if err != nil {
 		return Grant{}, nil, err
 	}
 	change := audit.Change{Subject: g.subject(), Action: audit.Create, Event: audit.PermissionChange}
-	sql := t.sql("WITH g AS (" + t.grants.Insert(grantValues) + " RETURNING *)" + returning)
-	args["id"] = uuid.Must(uuid.NewV7())
+	var id uuid.UUID
 	if len(held) > 0 {
 		if h := held[0]; *h.Status == "ACTIVE" && same(h.ExpiresAt, g.Expires) {
 			return h, nil, nil
 		}
-		change.Action, change.Before = audit.Update, held[0]
-		sql, args["id"] = t.sql(changeGrants), held[0].ID
+		id, change.Action, change.Before = held[0].ID, audit.Update, held[0]
+		err = tx.Update(ctx, t.grants, "role "+change.Name, renewed, args, id)
+	} else {
+		id = tx.NewID()
+		args["id"] = id
+		err = tx.Insert(ctx, t.grants, "role "+change.Name, grantValues, args)
 	}
-	rows, err := db.Collect[Grant](ctx, tx, sql, args)
 	if err != nil {
 		return Grant{}, nil, err
 	}
-	change.ID, change.After = rows[0].ID, rows[0]
-	return rows[0], &change, nil
+	made, err := t.read(ctx, tx, id)
+	if err != nil {
+		return Grant{}, nil, err
+	}
+	change.ID, change.After = id, made
+	return made, &change, nil
 }
 
 func (t *Table) lock(ctx context.Context, tx *audit.Tx, to Holder, args pgx.NamedArgs) ([]Grant, error) {
@@ -149,7 +180,7 @@ func (t *Table) Revoke(ctx context.Context, l *audit.Ledger, g Given) ([]Grant, 
 	var gone []Grant
 	err := l.Write(ctx, audit.Intent{Subject: g.subject(), Action: audit.Delete}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
 		gone = nil
-		args := pgx.NamedArgs{"user": g.To.ID, "role": g.Role.ID, "tenant": g.Tenant, "now": tx.Now, "by": tx.By.ID, "status": "INACTIVE"}
+		args := pgx.NamedArgs{"user": g.To.ID, "role": g.Role.ID, "tenant": g.Tenant, "now": tx.Now, "by": tx.By.ID}
 		held, err := t.lock(ctx, tx, g.To, args)
 		if err != nil {
 			return nil, err
@@ -159,13 +190,15 @@ func (t *Table) Revoke(ctx context.Context, l *audit.Ledger, g Given) ([]Grant, 
 			if *h.Status != "ACTIVE" {
 				continue
 			}
-			args["id"], args["expires"], args["granted_at"], args["granted_by"] = h.ID, h.ExpiresAt, h.GrantedAt, h.GrantedBy
-			rows, err := db.Collect[Grant](ctx, tx, t.sql(changeGrants), args)
+			if err := tx.Update(ctx, t.grants, "role "+g.subject().Name, revoked, args, h.ID); err != nil {
+				return nil, err
+			}
+			after, err := t.read(ctx, tx, h.ID)
 			if err != nil {
 				return nil, err
 			}
-			gone = append(gone, rows[0])
-			change := audit.Change{Subject: g.subject(), Action: audit.Delete, Event: audit.PermissionChange, Before: h, After: rows[0]}
+			gone = append(gone, after)
+			change := audit.Change{Subject: g.subject(), Action: audit.Delete, Event: audit.PermissionChange, Before: h, After: after}
 			change.ID = h.ID
 			changes = append(changes, change)
 		}

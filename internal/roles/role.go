@@ -95,7 +95,7 @@ func In(cat schema.Catalog) (*Table, error) {
 		"{live}", "("+roles.Live("r")+")", "{permission}", "p."+permission,
 		"{usable}", "p.status = 'ACTIVE' AND "+permissions.Live("p")+" AND "+contents.Live("rp"),
 		"{in force}", "g.status = 'ACTIVE' AND (g.expires_at IS NULL OR g.expires_at > now()) AND "+grants.Live("g"),
-		"{rank}", roles.RoleRank("r"), "{revived}", grants.Revived(), "{grant status}", grants.LiveStatus("g", "INACTIVE"),
+		"{rank}", roles.RoleRank("r"), "{grant status}", grants.LiveStatus("g", "INACTIVE"),
 		"{user live}", "("+tables[0].Live("u")+")",
 		"{grant}", "g.id, g.user_id, u.username, g.role_id, {code} AS role, "+level+" AS level, g.scope, g.tenant_context AS tenant_id, "+
 			"{grant status} AS status, g.granted_at, g.granted_by, g.expires_at",

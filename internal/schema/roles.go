@@ -41,16 +41,6 @@ func (t *Table) RoleRank(alias string) string {
 	).Replace(roleRank)
 }
 
-// Revived returns the assignments, each after a comma, that take the mark of a deleted row away; "" where the table
-// has none.
-func (t *Table) Revived() string {
-	set, err := t.SetLive(true)
-	if err != nil {
-		return ""
-	}
-	return ", " + set
-}
-
 // LiveStatus returns the expression of the status of a row under the alias: a row that is marked as deleted has the
 // other one.
 func (t *Table) LiveStatus(alias, deleted string) string {

@@ -24,11 +24,16 @@ SELECT {columns} FROM {table} x LEFT JOIN idam.users u ON u.id = x.user_id
  WHERE x.status <> 'REVOKED' AND {live} AND (x.id = ANY (@ids::uuid[])
     OR x.status = 'ACTIVE' AND (x.user_id = @user OR @expired AND x.expires_at <= @now))
  ORDER BY x.id FOR UPDATE OF x`
-	endRows = `
-WITH x AS (UPDATE {table} t SET status = CASE WHEN @expired THEN 'EXPIRED' ELSE 'REVOKED' END, updated_at = @now, updated_by = @by
-            WHERE t.id = ANY (@ids::uuid[]) RETURNING t.*)
-SELECT {columns} FROM x LEFT JOIN idam.users u ON u.id = x.user_id ORDER BY x.id`
+	readRows = `
+SELECT {columns} FROM {table} x LEFT JOIN idam.users u ON u.id = x.user_id WHERE x.id = ANY (@ids::uuid[]) ORDER BY x.id`
 )
+
+// ended are the columns of a row that was ended.
+var ended = [][2]string{
+	{"status", "CASE WHEN @expired::boolean THEN 'EXPIRED' ELSE 'REVOKED' END"},
+	{"updated_at", "@now"},
+	{"updated_by", "@by"},
+}
 
 // Revoke ends sessions or keys, and returns those that it ended. What is REVOKED already stays as it is.
 func (t Table[T]) Revoke(ctx context.Context, l *audit.Ledger, e Ended) ([]T, error) {
@@ -62,8 +67,14 @@ func (t Table[T]) End(ctx context.Context, tx *audit.Tx, e Ended) ([]T, []audit.
 		changes[i] = about(t.noun, row)
 		ids[i] = changes[i].ID
 	}
-	args["ids"] = ids
-	after, err := db.Collect[T](ctx, tx, holes.Replace(endRows), args)
+	what := "the status of a " + t.noun
+	if len(before) == 1 {
+		what = t.noun + " " + ids[0].String()
+	}
+	if err := tx.Update(ctx, t.shape, what, ended, args, ids...); err != nil {
+		return nil, nil, err
+	}
+	after, err := db.Collect[T](ctx, tx, holes.Replace(readRows), pgx.NamedArgs{"ids": ids})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -76,6 +76,7 @@ const (
 type Table[T any] struct {
 	name, columns, noun string
 	live                string // the predicate of rows that are not marked as deleted
+	shape               *schema.Table
 }
 
 // SessionsIn returns the sessions; a database without them gives a DATABASE_ERROR, as with the others below.
@@ -98,7 +99,7 @@ func in[T any](cat schema.Catalog, name, columns, noun string) (Table[T], error)
 	if err != nil {
 		return Table[T]{}, err
 	}
-	return Table[T]{name, columns, noun, shape.Live("x")}, nil
+	return Table[T]{name, columns, noun, shape.Live("x"), shape}, nil
 }
 
 // Filter selects rows; the zero value selects all. Not every field is of use for every table.

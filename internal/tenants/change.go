@@ -75,17 +75,16 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (Tenant, err
 			values = append(values, [2]string{bizNoColumns[1], "@biz_no"})
 		}
 	}
-	insert := t.shape.Insert(append(values, schema.LiveValues()...))
+	values = append(values, schema.LiveValues()...)
 	about := audit.Subject{Resource: Noun.Name, Name: *n.Code}
 	err := l.Write(ctx, audit.Intent{Subject: about, Action: audit.Create}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
-		id, err := uuid.NewV7()
+		args["id"], args["now"], args["by"], args["status"] = tx.NewID(), tx.Now, tx.By.ID, n.Status
+		if err := tx.Insert(ctx, t.shape, fmt.Sprintf("tenant %q", *n.Code), values, args); err != nil {
+			return nil, t.taken(ctx, l.Reader(), err, n.args())
+		}
+		rows, err := db.Collect[Tenant](ctx, tx, t.sql("SELECT {columns} FROM {table} t WHERE t.id = @id"), args)
 		if err != nil {
 			return nil, err
-		}
-		args["id"], args["now"], args["by"], args["status"] = id, tx.Now, tx.By.ID, n.Status
-		rows, err := db.Collect[Tenant](ctx, tx, t.sql("WITH t AS ("+insert+" RETURNING *) SELECT {columns} FROM t"), args)
-		if err != nil {
-			return nil, t.taken(ctx, l.Reader(), err, n.args())
 		}
 		made = rows[0]
 		change := audit.Change{Subject: about, Action: audit.Create, After: made}

@@ -2,7 +2,6 @@ package tenants
 
 import (
 	"context"
-	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -88,27 +87,29 @@ func (m *Members) Add(ctx context.Context, l *audit.Ledger, cat schema.Catalog, 
 		if err != nil {
 			return nil, err
 		}
+		if len(is) > 0 && !is[0].left() {
+			return nil, m.already(is[0], nil)
+		}
 		change := audit.Change{Subject: about, Action: audit.Create}
 		args := pgx.NamedArgs{"tenant": tenant.ID, "user": user.ID, "now": tx.Now, "by": tx.By.ID, "today": db.On(tx.Now)}
 		for _, name := range []string{"role", "department", "position", "employee_id", "is_primary", "is_admin", "status"} {
 			args[name] = wanted[name]
 		}
 		defaults(args)
-		statement := ""
-		switch {
-		case len(is) == 0:
-			args["id"] = uuid.Must(uuid.NewV7())
-			statement = m.shape.Insert(memberValues)
-		case is[0].left():
+		if len(is) == 0 {
+			args["id"] = tx.NewID()
+			err = tx.Insert(ctx, m.shape, about.Name, memberValues, args)
+		} else {
 			args["id"], change.Action, change.Before = is[0].ID, audit.Update, is[0]
-			statement = strings.NewReplacer("{revived}", m.shape.Revived(), "{status}", m.shape.LiveStatus("m", "LEFT")).Replace(comeBack)
-		default:
-			return nil, m.already(is[0], nil)
+			err = tx.Update(ctx, m.shape, about.Name, comeBack, args, is[0].ID)
 		}
-		rows, err := db.Collect[Member](ctx, tx, m.holes.Replace("WITH m AS ("+statement+" RETURNING *) SELECT {columns} FROM m {join}"), args)
 		if db.UniqueViolation(err) != "" {
 			return nil, m.already(Member{UserID: user.ID, Username: &user.Name, TenantID: tenant.ID, TenantCode: tenant.Code}, err)
 		}
+		if err != nil {
+			return nil, err
+		}
+		rows, err := m.of(ctx, tx, tenant.ID, user.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -154,11 +155,20 @@ var memberValues = [][2]string{
 	{"is_admin", "@is_admin"},
 }
 
-const comeBack = `
-UPDATE tnnt.tenant_users m SET role = @role, department = @department, position = @position, employee_id = @employee_id,
-       start_date = @today, close_date = NULL, status = @status, is_primary = @is_primary, is_admin = @is_admin,
-       updated_at = @now, updated_by = @by{revived}
- WHERE id = @id AND {status} = 'LEFT'`
+// comeBack are the columns of the membership of a user who had left and comes back.
+var comeBack = append([][2]string{
+	{"role", "@role"},
+	{"department", "@department"},
+	{"position", "@position"},
+	{"employee_id", "@employee_id"},
+	{"start_date", "@today"},
+	{"close_date", "NULL"},
+	{"status", "@status"},
+	{"is_primary", "@is_primary"},
+	{"is_admin", "@is_admin"},
+	{"updated_at", "@now"},
+	{"updated_by", "@by"},
+}, schema.LiveValues()...)
 
 // Update changes a membership as it was seen. An empty one is a USAGE_ERROR.
 func (m *Members) Update(ctx context.Context, l *audit.Ledger, seen Member, x Membership) (Member, error) {

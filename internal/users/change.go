@@ -134,6 +134,7 @@ func (t *Table) SetPassword(hash string, force bool) (Edit, error) {
 	e := Edit{
 		Action: audit.Update, Event: audit.PasswordChange, Secrets: []string{"password"},
 		Set:   "password = nullif(@set_password, '')",
+		Holds: "u.password IS NOT DISTINCT FROM nullif(@set_password, '')",
 		Args:  pgx.NamedArgs{"set_password": hash},
 		Needs: []string{"password"},
 	}
@@ -145,6 +146,7 @@ func (t *Table) SetPassword(hash string, force bool) (Edit, error) {
 		return e, t.needsPassword(hash)
 	}
 	e.Set += ", password_changed_at = @now, force_password_change = @set_force"
+	e.Holds += " AND u.password_changed_at = @now AND u.force_password_change = @set_force"
 	e.Args["set_force"] = force
 	e.Needs = append(e.Needs, "password_changed_at", "force_password_change")
 	return e, nil

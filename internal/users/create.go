@@ -102,16 +102,12 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (User, error
 // Make is Create inside a transaction, of a user who has passed Check; beside reads outside of it.
 func (t *Table) Make(ctx context.Context, tx *audit.Tx, beside db.Reader, n New) (User, audit.Change, error) {
 	change := audit.Change{Subject: t.subject(n.Username), Action: audit.Create}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return User{}, change, err
-	}
 	var tenant *uuid.UUID
 	if t.tenant != nil {
 		tenant = &t.tenant.ID
 	}
-	insert := t.shape.Insert(n.values())
-	rows, err := db.Collect[User](ctx, tx, t.sql("WITH u AS ("+insert+" RETURNING *) SELECT {columns} FROM u"), pgx.NamedArgs{
+	id := tx.NewID()
+	err := tx.Insert(ctx, t.shape, fmt.Sprintf("user %q", n.Username), n.values(), pgx.NamedArgs{
 		"id": id, "username": n.Username, "email": n.Email, "full_name": n.FullName, "phone": n.Phone,
 		"user_type": n.UserType, "department": n.Department, "position": n.Position, "mfa": n.MFA,
 		"force": n.ForcePasswordChange, "password": n.PasswordHash, "timezone": n.Timezone, "locale": n.Locale,
@@ -119,6 +115,10 @@ func (t *Table) Make(ctx context.Context, tx *audit.Tx, beside db.Reader, n New)
 	})
 	if err != nil {
 		return User{}, change, t.taken(ctx, beside, err, n.Username, n.Email)
+	}
+	rows, err := db.Collect[User](ctx, tx, t.sql("SELECT {columns} FROM {table} u WHERE u.id = @id"), pgx.NamedArgs{"id": id})
+	if err != nil {
+		return User{}, change, err
 	}
 	change.ID, change.After = rows[0].ID, rows[0]
 	if image := t.image(); image != nil {

@@ -1,0 +1,97 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// NewID makes the id of a new row. A transaction that runs again gets the same ids in the same order, so that a
+// person agrees to the rows that are made afterwards.
+func (tx *Tx) NewID() uuid.UUID {
+	l := tx.ledger
+	if tx.ids == len(l.ids) {
+		l.ids = append(l.ids, uuid.Must(uuid.NewV7()))
+	}
+	tx.ids++
+	return l.ids[tx.ids-1]
+}
+
+// settleConstraints has deferred constraints and constraint triggers run now: what they refuse or change has to be
+// known before rows are read back.
+const settleConstraints = `SET CONSTRAINTS ALL IMMEDIATE`
+
+// Insert writes a row whose id is the argument id, and compares what the table holds afterwards with the values. A row
+// that a trigger, rule or row policy discarded, moved or rewrote is a DATABASE_ERROR; name is what messages call it.
+// Values whose column the table lacks are left out.
+func (tx *Tx) Insert(ctx context.Context, t *schema.Table, name string, values [][2]string, args pgx.NamedArgs) error {
+	return tx.store(ctx, t, db.Insert, t.Insert(values), name, values, args, []uuid.UUID{args["id"].(uuid.UUID)})
+}
+
+// Update gives the rows of the ids values that do not depend on what they held, and compares likewise.
+func (tx *Tx) Update(ctx context.Context, t *schema.Table, name string, values [][2]string, args pgx.NamedArgs, ids ...uuid.UUID) error {
+	var set []string
+	for _, v := range values {
+		if t.Has(v[0]) {
+			set = append(set, v[0]+" = "+v[1])
+		}
+	}
+	sql := "UPDATE " + t.Name + " x SET " + strings.Join(set, ", ") + " WHERE x.id = ANY (@ids::uuid[])"
+	return tx.store(ctx, t, db.Update, sql, name, values, args, ids)
+}
+
+func (tx *Tx) store(ctx context.Context, t *schema.Table, e db.Event, write, name string, values [][2]string, args pgx.NamedArgs, ids []uuid.UUID) error {
+	all := pgx.NamedArgs{}
+	maps.Copy(all, args)
+	all["ids"] = ids
+	var differ []string
+	for _, v := range values {
+		if t.Has(v[0]) {
+			differ = append(differ, fmt.Sprintf("CASE WHEN x.%s IS DISTINCT FROM (%s) THEN '%s' END", v[0], v[1], v[0]))
+		}
+	}
+	check := "SELECT coalesce(array_to_string(ARRAY[" + strings.Join(differ, ", ") + "], ', '), '') FROM " + t.Name + " x WHERE x.id = ANY (@ids::uuid[])"
+
+	batch := &pgx.Batch{}
+	batch.Queue(write, all)
+	batch.Queue(settleConstraints)
+	batch.Queue(check, all)
+	results := tx.SendBatch(ctx, batch)
+	defer func() { _ = results.Close() }()
+	for range 2 {
+		if _, err := results.Exec(); err != nil {
+			return err
+		}
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return err
+	}
+	stored, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	if err := results.Close(); err != nil {
+		return err
+	}
+	if len(stored) != len(ids) {
+		did := "kept " + name + " from being stored"
+		if e == db.Update {
+			did = "kept " + name + " from changing"
+		}
+		return db.NotStored(ctx, tx, t.Name, e, did)
+	}
+	for _, columns := range stored {
+		if columns != "" {
+			return db.NotStored(ctx, tx, t.Name, e, "stored "+name+" with other values than were sent: "+columns)
+		}
+	}
+	return nil
+}

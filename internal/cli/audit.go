@@ -54,7 +54,6 @@ func (a *app) auditList() *cobra.Command {
 	fs.StringVar(&f.Op, "op", "", "`id` of the operation: everything that one command did")
 	fs.Var(&since, "since", "from this `time` on: RFC 3339, a date, or an age such as 7d")
 	fs.Var(&until, "until", "before this `time`")
-	narrowing(cmd, "actor", "resource", "resource-id", "action", "result", "op")
 	must(cmd.RegisterFlagCompletionFunc("actor", userNoun.completion(a, true)))
 	must(cmd.RegisterFlagCompletionFunc("action", complete(audit.Actions...)))
 	must(cmd.RegisterFlagCompletionFunc("result", complete(audit.Results...)))
@@ -85,6 +84,7 @@ func (a *app) auditGet() *cobra.Command {
 		return output.One(a.print, auditView, e)
 	})
 	a.bindReveal(cmd)
+	audited(cmd, whenReading)
 	needs(cmd, "AUDIT_READ")
 	return records[audit.Entry](a, cmd)
 }

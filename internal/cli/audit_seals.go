@@ -104,7 +104,7 @@ type sealed struct {
 var sealedView = output.View{Table: []string{"sealed"}, Wide: []string{"sealed"}, ID: "sealed"}
 
 func (a *app) auditSeal() *cobra.Command {
-	var flags changeFlags
+	var dry bool
 	var batch int
 	cmd := &cobra.Command{
 		Use: "seal", Short: "Seal the audit rows that other software wrote; made for cron", Args: exactly(),
@@ -119,16 +119,16 @@ looks for them; from then on audit verify finds out if one is changed or deleted
 			return fault.New(fault.Validation, "--batch %d is refused, it is 1 to 100000", batch)
 		}
 		a.clock.stop() // batch after batch, each of which the server's time-outs bound
-		n, err := audit.Seal(ctx, s.db, s.cat, batch, flags.dryRun)
+		n, err := audit.Seal(ctx, s.db, s.cat, batch, dry)
 		if err != nil {
 			return err
 		}
-		if flags.dryRun {
+		if dry {
 			a.note("dry run: %s would be sealed, nothing was changed", plural(int(n), "row"))
 		}
 		return output.One(a.print, sealedView, sealed{n})
 	})
-	flags.bind(cmd)
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "count the rows that would be sealed, and seal none")
 	cmd.Flags().IntVar(&batch, "batch", 5000, "`rows` to seal in one transaction")
 	needs(cmd, "AUDIT_READ")
 	return records[sealed](a, cmd)

@@ -22,6 +22,7 @@ type changeFlags struct {
 }
 
 func (c *changeFlags) bind(cmd *cobra.Command) {
+	audited(cmd, always)
 	cmd.Flags().BoolVar(&c.dryRun, "dry-run", false, "run the real statements, show what would change, and roll back")
 }
 

@@ -75,7 +75,7 @@ func sameFile(a, b string) bool {
 // shaping are the flags of a list that do not select rows.
 var shaping = []string{
 	"output", "columns", "no-headers", "output-file", "jq", "csv-bom", "csv-safe", "page", "page-size", "all", "cursor",
-	"sort", "state", "manifest", "max-lag",
+	"sort", "state", "manifest", "max-lag", "reason", "ticket",
 }
 
 // selectedBy returns the flags that select rows, with their values as they were given.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -9,41 +10,138 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// narrows is the annotation of a flag that selects rows.
-const narrows = "narrows"
-
-// narrowing declares flags that select rows. Such a flag without a value is refused: it comes of a script's unset
-// variable, and would select everything.
-func narrowing(cmd *cobra.Command, names ...string) {
-	for _, name := range names {
-		must(cmd.Flags().SetAnnotation(name, narrows, nil))
+// strictFlags makes every flag of a command and of its children mean what it says: a single value is given once, a
+// list adds up, and no value is empty. Commands that write an audit row get --reason and --ticket. It runs over the
+// finished tree, so that a new command or flag needs no care of its own.
+func (a *app) strictFlags(cmd *cobra.Command) {
+	if when := cmd.Annotations[auditRow]; when != "" && cmd.Flags().Lookup("ticket") == nil {
+		a.bindReason(cmd)
+	}
+	completing := len(a.args) > 0 && strings.HasPrefix(a.args[0], cobra.ShellCompRequestCmd) // cobra then parses twice
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if _, done := f.Value.(*strictValue); done || completing {
+			return
+		}
+		switch f.DefValue { // pflag does not recognize the zero value of a type that it does not know
+		case "[]", "0s", "0":
+			f.DefValue = ""
+		}
+		f.Value = &strictValue{Value: f.Value, name: f.Name}
+	})
+	for _, child := range cmd.Commands() {
+		a.strictFlags(child)
 	}
 }
 
-// refuseEmpty returns a VALIDATION_ERROR that names the flags of narrowing that were given without a value.
-func refuseEmpty(cmd *cobra.Command) error {
-	var p fault.Problems
-	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if _, ok := f.Annotations[narrows]; !ok {
-			return
-		}
-		empty := f.Value.String() == ""
-		if list, ok := f.Value.(pflag.SliceValue); ok {
-			values := list.GetSlice()
-			empty = len(values) == 0 || slices.Contains(values, "")
-		}
-		if empty {
-			p.Add("--"+f.Name, selectsAll)
-		}
-	})
-	return p.Err()
+// strictValue is the value of a flag that refuses what would be dropped silently.
+type strictValue struct {
+	pflag.Value
+	name  string
+	given bool
 }
 
-const selectsAll = "it is empty, and would select everything"
+// Set refuses an empty value, and a second one where the flag takes one.
+func (v *strictValue) Set(s string) error {
+	list, many := v.Value.(pflag.SliceValue)
+	switch {
+	case s == "":
+		return emptyValue(v.name)
+	case v.given && !many:
+		return fault.New(fault.Usage, "--%s is given twice, and takes one value", v.name).With("flag", v.name)
+	}
+	v.given = true
+	if err := v.Value.Set(s); err != nil {
+		return err
+	}
+	if many && slices.ContainsFunc(list.GetSlice(), func(s string) bool { return strings.TrimSpace(s) == "" }) {
+		return emptyValue(v.name)
+	}
+	return nil
+}
 
-// emptyFilter is the error of one such flag.
-func emptyFilter(name string) error {
-	var p fault.Problems
-	p.Add("--"+name, selectsAll)
-	return p.Err()
+// emptyValue is the error of a flag without a value. An empty value usually means an unset shell variable, and an
+// empty filter would select everything.
+func emptyValue(name string) error {
+	return fault.New(fault.Usage, "--%s is empty", name).
+		WithHint("give it a value, or leave it out").With("flag", name)
+}
+
+// listFlag is a flag that takes a list: repeated, or with commas.
+type listFlag []string
+
+// String returns the values with commas between.
+func (l *listFlag) String() string { return strings.Join(*l, ",") }
+
+// Set adds the values.
+func (l *listFlag) Set(s string) error {
+	*l = append(*l, strings.Split(s, ",")...)
+	return nil
+}
+
+// Type names the flag's values in help.
+func (l *listFlag) Type() string { return "strings" }
+
+// Append implements pflag.SliceValue.
+func (l *listFlag) Append(s string) error { return l.Set(s) }
+
+// Replace implements pflag.SliceValue.
+func (l *listFlag) Replace(values []string) error {
+	*l = values
+	return nil
+}
+
+// GetSlice implements pflag.SliceValue.
+func (l *listFlag) GetSlice() []string { return *l }
+
+// listOfFlag returns the values of a flag that takes a list, or the one of any other flag.
+func listOfFlag(cmd *cobra.Command, name string) []string {
+	v := cmd.Flags().Lookup(name).Value
+	if strict, ok := v.(*strictValue); ok {
+		v = strict.Value
+	}
+	if list, many := v.(pflag.SliceValue); many {
+		return list.GetSlice()
+	}
+	return []string{v.String()}
+}
+
+// auditRow is the annotation of a command that writes an audit row: always, or only when it reads what it records.
+const auditRow = "audit row"
+
+const (
+	always      = "always"
+	whenReading = "when reading" // with --reveal, and for all rows of personal data
+)
+
+// audited declares that a command writes an audit row, so that it takes --reason and --ticket.
+func audited(cmd *cobra.Command, when string) {
+	if cmd.Annotations == nil {
+		cmd.Annotations = map[string]string{}
+	}
+	if cmd.Annotations[auditRow] != always {
+		cmd.Annotations[auditRow] = when
+	}
+}
+
+// bindReason adds the flags that an audit row repeats.
+func (a *app) bindReason(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&a.global.reason, "reason", "", "why, for the audit row")
+	cmd.Flags().StringVar(&a.global.ticket, "ticket", "", "`id` of the ticket that asks for it, for the audit row")
+}
+
+// refuseUnrecorded refuses --reason and --ticket where this run of a command writes no audit row.
+func (a *app) refuseUnrecorded(cmd *cobra.Command) error {
+	if cmd.Annotations[auditRow] != whenReading || a.reveal || a.tenant.many() {
+		return nil
+	}
+	if cmd.Flags().Changed("all") {
+		return nil
+	}
+	for _, name := range []string{"reason", "ticket"} {
+		if cmd.Flags().Changed(name) {
+			return fault.New(fault.Usage, "--%s is for an audit row, and this command writes none", name).
+				WithHint("%s writes one with --reveal", cmd.CommandPath())
+		}
+	}
+	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
@@ -34,11 +35,11 @@ const (
 // bindTenants adds the flags of commands that work in several tenants' databases.
 func (a *app) bindTenants(cmd *cobra.Command) *cobra.Command {
 	fs := cmd.Flags()
-	const usage = "in the database of this `tenant`, by its id or code, or of those of a pattern: 'acme-*'"
+	const usage = "in the databases of these `tenants`, by id, code or pattern: 'acme-*'"
 	if f := fs.Lookup("tenant"); f != nil {
 		f.Usage = usage
 	} else {
-		fs.Var(&a.tenant.ref, "tenant", usage)
+		fs.Var(&a.tenant.refs, "tenant", usage)
 		must(cmd.RegisterFlagCompletionFunc("tenant", tenantNoun.completion(a, true)))
 	}
 	fs.BoolVar(&a.tenant.all, "all-tenants", false, "in the databases of all tenants")
@@ -53,9 +54,6 @@ func (f tenantFlags) check() error {
 	var p fault.Problems
 	if f.parallel < 1 || f.parallel > mostAtOnce {
 		p.Add("parallel", "%d is refused, it is 1 to %d", f.parallel, mostAtOnce)
-	}
-	if f.ref.given && f.ref.text == "" {
-		p.Add("tenant", "it is empty")
 	}
 	if err := p.Err(); err != nil {
 		return err
@@ -73,6 +71,23 @@ func matches(pattern string) func(code string) bool {
 	return regexp.MustCompile("^" + text + "$").MatchString // quoted, so that it always compiles
 }
 
+// named returns the tenants that --tenant names by id or code, and what matches its patterns.
+func (f tenantFlags) named(ctx context.Context, s *session) (ids map[uuid.UUID]bool, patterns []func(code string) bool, err error) {
+	ids = map[uuid.UUID]bool{}
+	for _, text := range f.refs {
+		if isPattern(text) {
+			patterns = append(patterns, matches(text))
+			continue
+		}
+		t, err := tenants.Find(ctx, s.db, s.cat, text, false)
+		if err != nil {
+			return nil, nil, err
+		}
+		ids[t.ID] = true
+	}
+	return ids, patterns, nil
+}
+
 // places returns the live tenants that the flags name, in the order of their codes, with the ways to their databases.
 // None is a RESOURCE_NOT_FOUND.
 func (a *app) places(ctx context.Context, cmd *cobra.Command, s *session) ([]place, error) {
@@ -80,16 +95,16 @@ func (a *app) places(ctx context.Context, cmd *cobra.Command, s *session) ([]pla
 		return nil, err
 	}
 	if !a.tenant.many() {
-		t, err := tenants.Find(ctx, s.db, s.cat, a.tenant.ref.text, false)
+		t, err := tenants.Find(ctx, s.db, s.cat, a.tenant.refs[0], false)
 		return []place{a.placeOf(ctx, cmd, t)}, err
+	}
+	named, patterns, err := a.tenant.named(ctx, s)
+	if err != nil {
+		return nil, err
 	}
 	list, err := tenants.Codes(ctx, s.db, s.cat)
 	if err != nil {
 		return nil, err
-	}
-	fits := func(string) bool { return true }
-	if !a.tenant.all {
-		fits = matches(a.tenant.ref.text)
 	}
 	again, err := a.tenant.again()
 	if err != nil {
@@ -98,7 +113,8 @@ func (a *app) places(ctx context.Context, cmd *cobra.Command, s *session) ([]pla
 	var out []place
 	for _, t := range list {
 		name := t.Name()
-		if !fits(name) || again != nil && !again[name] {
+		fits := a.tenant.all || named[t.ID] || slices.ContainsFunc(patterns, func(fits func(string) bool) bool { return fits(name) })
+		if !fits || again != nil && !again[name] {
 			continue
 		}
 		delete(again, name)
@@ -109,8 +125,9 @@ func (a *app) places(ctx context.Context, cmd *cobra.Command, s *session) ([]pla
 			WithHint("it is a file that a command with the same tenants has written; without it, all of them are tried").With("file", a.tenant.retry)
 	}
 	if len(out) == 0 && again == nil && !a.tenant.all {
-		return nil, fault.New(fault.NotFound, "no tenant's code fits %q", a.tenant.ref.text).
-			WithHint("codes are listed by: cxgctl tenants list").With("tenant", a.tenant.ref.text)
+		refs := strings.Join(a.tenant.refs, ",")
+		return nil, fault.New(fault.NotFound, "no tenant's code fits %q", refs).
+			WithHint("codes are listed by: cxgctl tenants list").With("tenant", refs)
 	}
 	return out, nil
 }

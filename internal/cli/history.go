@@ -72,6 +72,7 @@ func (n noun[T]) history(a *app) *cobra.Command {
 	cmd.Flags().Var(&since, "since", "from this `time` on: RFC 3339, a date, or an age such as 7d")
 	cmd.Flags().Var(&until, "until", "before this `time`")
 	a.bindReveal(cmd)
+	audited(cmd, whenReading)
 	needs(cmd, n.permission("READ"))
 	return records[event](a, cmd)
 }

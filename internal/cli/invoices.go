@@ -49,14 +49,13 @@ func (a *app) invoicesCommand() *cobra.Command {
 // invoiceFilter are the flags that select invoices.
 type invoiceFilter struct {
 	invoices.Filter
-	tenant              typed
 	from, to, dueBefore dateFlag
 	minTotal, maxTotal  amountFlag
 }
 
 func (f *invoiceFilter) bind(cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.Var(&f.tenant, "tenant", "only those of this tenant, a `REF`: its id or code")
+	fs.Var((*listFlag)(&f.Tenants), "tenant", "only those of these `tenants`, by id or code")
 	fs.StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: PENDING, SENT, PAID, OVERDUE, CANCELED")
 	fs.StringSliceVar(&f.Currencies, "currency", nil, "only these `currencies`, such as KRW")
 	fs.StringVar(&f.Search, "search", "", "literal `text` in the invoice number")
@@ -66,14 +65,12 @@ func (f *invoiceFilter) bind(cmd *cobra.Command) {
 	fs.BoolVar(&f.Overdue, "overdue", false, "only those past due today (UTC) and neither PAID nor CANCELED")
 	fs.Var(&f.minTotal, "min-total", "total_amount of at least this `amount`, an exact decimal")
 	fs.Var(&f.maxTotal, "max-total", "total_amount of at most this `amount`")
-	narrowing(cmd, "status", "currency", "search")
 	must(cmd.RegisterFlagCompletionFunc("status", complete(invoices.Statuses...)))
 }
 
 // bindMethods adds the filter by payment method, which a command that sets one does without.
 func (f *invoiceFilter) bindMethods(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&f.PaymentMethods, "payment-method", nil, "only these `methods`: CREDIT_CARD, BANK_TRANSFER, PAYPAL, WIRE_TRANSFER, CHECK")
-	narrowing(cmd, "payment-method")
 	must(cmd.RegisterFlagCompletionFunc("payment-method", complete(invoices.PaymentMethods...)))
 }
 
@@ -81,9 +78,6 @@ func (f *invoiceFilter) bindMethods(cmd *cobra.Command) {
 func (f *invoiceFilter) filter() invoices.Filter {
 	out := f.Filter
 	p := &out.Refused
-	if out.Tenant = f.tenant.text; f.tenant.given && out.Tenant == "" {
-		p.Add("tenant", "it is empty") // a script's unset variable must not select every tenant
-	}
 	out.From, out.To = f.from.read("from", p), f.to.read("to", p)
 	out.DueBefore = f.dueBefore.read("due_before", p)
 	out.MinTotal, out.MaxTotal = f.minTotal.read("min_total", p), f.maxTotal.read("max_total", p)

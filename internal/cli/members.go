@@ -77,10 +77,10 @@ func (a *app) membersList() *cobra.Command {
 	})
 	cmd.Flags().StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: ACTIVE, INACTIVE, SUSPENDED, LEFT (default: all but LEFT)")
 	cmd.Flags().StringVar(&f.Search, "search", "", "literal `text` in username, full name or e-mail")
-	narrowing(cmd, "status", "search")
 	must(cmd.RegisterFlagCompletionFunc("status", complete(tenants.MemberStatuses...)))
 	page.bind(cmd)
 	a.bindReveal(cmd)
+	audited(cmd, whenReading)
 	needs(cmd, "TENANT_READ")
 	return records[tenants.Member](a, cmd)
 }

@@ -56,7 +56,7 @@ func ofTenantsToo[T any](a *app, cmd *cobra.Command) *cobra.Command {
 }
 
 // aboutTenants says whether tenants are named.
-func (a *app) aboutTenants() bool { return a.tenant.ref.given || a.tenant.all }
+func (a *app) aboutTenants() bool { return len(a.tenant.refs) > 0 || a.tenant.all }
 
 // estate finds the databases of the tenants that the flags name, each once, for a command without an operator.
 func (a *app) estate(ctx context.Context, cmd *cobra.Command, f *migrateFlags) (*session, []place, error) {

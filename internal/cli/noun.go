@@ -93,6 +93,7 @@ func (n noun[T]) get(a *app, short, example string) *cobra.Command {
 	name.bindDeleted(cmd, n.Name+"s")
 	needs(cmd, n.permission("READ"))
 	a.bindReveal(cmd)
+	audited(cmd, whenReading)
 	return records[T](a, cmd)
 }
 

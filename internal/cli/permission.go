@@ -70,11 +70,16 @@ func (s *session) permit(ctx context.Context, cmd *cobra.Command) error {
 	if refused == nil || len(s.who.Scoped) == 0 || !withinTenant[cmd.Name()] || !cmd.Flags().Changed("tenant") {
 		return refused
 	}
-	t, err := tenants.Find(ctx, s.db, s.cat, cmd.Flags().Lookup("tenant").Value.String(), false)
-	if err != nil {
-		return refused // it is nobody's who may not see which tenants there are
+	for _, name := range listOfFlag(cmd, "tenant") {
+		t, err := tenants.Find(ctx, s.db, s.cat, name, false)
+		if err != nil {
+			return refused // do not reveal whether the tenant exists
+		}
+		if err := s.who.Permit(need, &t.ID); err != nil {
+			return err
+		}
 	}
-	return s.who.Permit(need, &t.ID)
+	return nil
 }
 
 // withinTenant are the commands that read nothing but what --tenant names. Those that change rows are not

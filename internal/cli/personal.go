@@ -98,7 +98,7 @@ func recordReading(ctx context.Context, l *audit.Ledger, cmd *cobra.Command, abo
 	filter := map[string]string{}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		switch f.Name {
-		case "output", "columns", "no-headers", "jq", "csv-bom", "csv-safe", "max-lag":
+		case "output", "columns", "no-headers", "jq", "csv-bom", "csv-safe", "max-lag", "reason", "ticket":
 			return
 		}
 		if cmd.InheritedFlags().Lookup(f.Name) == nil {

@@ -54,7 +54,6 @@ func (a *app) rolesList() *cobra.Command {
 	})
 	cmd.Flags().StringVar(&user, "user", "", "only those that this `user` holds")
 	cmd.Flags().StringVar(&f.Search, "search", "", "literal `text` in code or name")
-	narrowing(cmd, "user", "search")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
 	page.bind(cmd)
 	needs(cmd, "ROLE_LIST")

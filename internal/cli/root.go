@@ -28,6 +28,9 @@ func (a *app) root() *cobra.Command {
 		RunE:              a.groupHelp,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if f, ok := errors.AsType[*fault.Error](err); ok {
+			return f
+		}
 		if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
 			return fault.New(fault.Validation, "--%s %q is refused: %s", bad.GetFlag().Name, bad.GetValue(), refusal(bad.GetFlag(), errors.Unwrap(bad)))
 		}
@@ -37,8 +40,6 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.global.config, "config", "", "configuration `file` (default: see cxgctl config path)")
 	f.StringVar(&a.global.profile, "profile", "", "`name` of the profile to use")
 	f.StringVar(&a.global.operator, "operator", "", "username of the operator, whom changes are attributed to")
-	f.StringVar(&a.global.reason, "reason", "", "why, for the audit row")
-	f.StringVar(&a.global.ticket, "ticket", "", "`id` of the ticket that asks for it, for the audit row")
 	f.DurationVar(&a.global.timeout, "timeout", 0, "how long to wait for the database (default 30s; for --all, between two rows)")
 	f.BoolVar(&a.global.noInput, "no-input", false, "never ask, even on a terminal")
 	f.BoolVarP(&a.global.yes, "yes", "y", false, "answer yes to every question")
@@ -56,6 +57,7 @@ func (a *app) root() *cobra.Command {
 	must(err)
 	help.Run, help.RunE = nil, a.help
 	open(help)
+	a.strictFlags(root)
 	return root
 }
 
@@ -169,7 +171,7 @@ func (a *app) strictly(fn func(ctx context.Context, s *session, cmd *cobra.Comma
 		if err := a.printer(cmd); err != nil {
 			return err
 		}
-		if err := refuseEmpty(cmd); err != nil {
+		if err := a.refuseUnrecorded(cmd); err != nil {
 			return err
 		}
 		ctx, cancel := a.clock.start(ctx, a.cfg.Timeout)

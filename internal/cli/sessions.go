@@ -61,7 +61,6 @@ func endingList[T any](a *app, short, permission string, view output.View, in fu
 	cmd.Flags().StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: ACTIVE, EXPIRED, INACTIVE, REVOKED")
 	cmd.Flags().BoolVar(&f.Live, "live", false, "only those that are good at this moment")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
-	narrowing(cmd, "user", "status")
 	page.bind(cmd)
 	needs(cmd, permission)
 	return records[T](a, cmd)
@@ -110,7 +109,6 @@ func (a *app) loginsList() *cobra.Command {
 	cmd.Flags().Var(&since, "since", "from this `time` on: RFC 3339, a date, or an age such as 7d")
 	cmd.Flags().Var(&until, "until", "before this `time`")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
-	narrowing(cmd, "user", "address")
 	page.bind(cmd)
 	needs(cmd, "AUDIT_LIST")
 	return records[sessions.Login](a, cmd)
@@ -142,7 +140,6 @@ func (a *app) sessionsRevoke() *cobra.Command {
 	cmd.Example = "  cxgctl sessions revoke --user ada --reason 'lost the laptop'\n  cxgctl sessions revoke --all-expired"
 	cmd.Flags().StringVar(&user, "user", "", "every ACTIVE session of this `user`")
 	cmd.Flags().BoolVar(&expired, "all-expired", false, "mark those as EXPIRED whose time is over and that still say ACTIVE")
-	narrowing(cmd, "user")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
 	return cmd
 }

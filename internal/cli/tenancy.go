@@ -17,7 +17,7 @@ import (
 
 // tenantFlags say in whose database a command works: one tenant's, those of a pattern, or all of them.
 type tenantFlags struct {
-	ref      typed
+	refs     listFlag
 	all      bool
 	parallel int
 	retry    string
@@ -38,14 +38,14 @@ func (a *app) bindTenant(cmd *cobra.Command) *cobra.Command {
 		cmd.Long = cmd.Short + "."
 	}
 	cmd.Long += tenantHelp
-	cmd.Flags().Var(&a.tenant.ref, "tenant", "the users of this `tenant`, by its id or code, in sys.users of its database")
+	cmd.Flags().Var(&a.tenant.refs, "tenant", "the users of this `tenant`, by its id or code, in sys.users of its database")
 	must(cmd.RegisterFlagCompletionFunc("tenant", tenantNoun.completion(a, true)))
 	return cmd
 }
 
 // inTenant says whether a command works in tenants' databases.
 func (a *app) inTenant(cmd *cobra.Command) bool {
-	return cmd.Flags().Lookup("tenant") != nil && cmd.Parent().Name() == "users" && (a.tenant.ref.given || a.tenant.all)
+	return cmd.Flags().Lookup("tenant") != nil && cmd.Parent().Name() == "users" && (len(a.tenant.refs) > 0 || a.tenant.all)
 }
 
 // tenancyTables are those of the manager database that a command in a tenant's needs.
@@ -152,19 +152,14 @@ func (a *app) enter(ctx context.Context, cmd *cobra.Command, s *session) (*sessi
 	if !a.inTenant(cmd) {
 		return s, nil
 	}
-	if a.tenant.ref.text == "" && !a.tenant.all {
-		var p fault.Problems
-		p.Add("tenant", "it is empty") // a script's unset variable must not lead to the platform's own users
-		return s, p.Err()
-	}
 	switch {
 	case several && a.tenant.many():
 		return s, nil // the command looks after that
 	case a.tenant.many():
-		return s, fault.New(fault.Usage, "%s works in one tenant's database, and --tenant %q may be several", cmd.CommandPath(), a.tenant.ref.text).
+		return s, fault.New(fault.Usage, "%s works in one tenant's database, and --tenant %q may be several", cmd.CommandPath(), strings.Join(a.tenant.refs, ",")).
 			WithHint("users list, get, unlock and status take a pattern")
 	}
-	t, err := tenants.Find(ctx, s.db, s.cat, a.tenant.ref.text, false)
+	t, err := tenants.Find(ctx, s.db, s.cat, a.tenant.refs[0], false)
 	if err != nil {
 		return s, err
 	}
@@ -172,7 +167,9 @@ func (a *app) enter(ctx context.Context, cmd *cobra.Command, s *session) (*sessi
 }
 
 // many says whether the flags may name several tenants.
-func (f tenantFlags) many() bool { return f.all || strings.ContainsAny(f.ref.text, "*?") }
+func (f tenantFlags) many() bool { return f.all || len(f.refs) > 1 || slices.ContainsFunc(f.refs, isPattern) }
+
+func isPattern(text string) bool { return strings.ContainsAny(text, "*?") }
 
 // manager is the session with the database that the operator and the audit log are in.
 func (s *session) manager() *session {

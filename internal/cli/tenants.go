@@ -48,7 +48,6 @@ func (f *tenantFilter) bind(cmd *cobra.Command) {
 	fs.StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: TRIAL, ACTIVE, SUSPENDED, TERMINATED")
 	fs.StringSliceVar(&f.Types, "type", nil, "only these `types`: TRIAL, STANDARD, PREMIUM, ENTERPRISE")
 	fs.StringVar(&f.Search, "search", "", "literal `text` in code, name or business number")
-	narrowing(cmd, "status", "type", "search")
 	must(cmd.RegisterFlagCompletionFunc("status", complete(tenants.Statuses...)))
 	must(cmd.RegisterFlagCompletionFunc("type", complete(tenants.Types...)))
 }

@@ -39,7 +39,7 @@ tenant_databases names those that stand elsewhere, by the tenant's code. No conn
 		Example: "  cxgctl tenants databases\n  cxgctl tenants databases --tenant 'acme-*' -o json --jq '.data.items[] | select(.reachable | not) | .tenant'",
 	}
 	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
-		a.tenant.all = !a.tenant.ref.given
+		a.tenant.all = len(a.tenant.refs) == 0
 		places, err := a.places(ctx, cmd, s)
 		if err != nil {
 			return err
@@ -77,7 +77,7 @@ tenant_databases names those that stand elsewhere, by the tenant's code. No conn
 		}
 		return missed.verdict(len(places))
 	})
-	cmd.Flags().Var(&a.tenant.ref, "tenant", "only this `tenant`, by its id or code, or those of a pattern: 'acme-*'")
+	cmd.Flags().Var(&a.tenant.refs, "tenant", "only these `tenants`, by id, code or pattern: 'acme-*'")
 	cmd.Flags().IntVar(&a.tenant.parallel, "parallel", atOnce, "how many databases to ask at once")
 	must(cmd.RegisterFlagCompletionFunc("tenant", tenantNoun.completion(a, true)))
 	needs(cmd, "TENANT_LIST")

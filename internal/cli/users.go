@@ -63,7 +63,6 @@ func (f *userFilter) bind(cmd *cobra.Command) {
 	fs.Var(&f.createdAfter, "created-after", "created after this `time`: RFC 3339, a date, or an age such as 30d or 12h")
 	fs.Var(&f.lastLoginBefore, "last-login-before", "last logged in before this `time`")
 	fs.BoolVar(&f.Locked, "locked", false, "only those who cannot log in for a lock")
-	narrowing(cmd, "status", "user-type", "search")
 	must(cmd.RegisterFlagCompletionFunc("status", complete(users.Statuses...)))
 	must(cmd.RegisterFlagCompletionFunc("user-type", complete(users.Types...)))
 }
@@ -112,6 +111,7 @@ func (a *app) usersList() *cobra.Command {
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted users too")
 	page.bindExport(cmd)
 	a.bindReveal(cmd)
+	audited(cmd, whenReading)
 	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
 	needs(cmd, "USER_LIST")
 	return records[users.User](a, cmd)

@@ -60,6 +60,8 @@ func (a *app) usersExport() *cobra.Command {
 	})
 	f.bind(cmd)
 	bindMaxLag(cmd)
+	a.bindReveal(cmd)
+	audited(cmd, always)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted users too")
 	cmd.Flags().BoolVar(&hashes, "with-hashes", false, "with the passwords' hashes, as password_hash; for a MASTER, and recorded in the audit log")
 	needs(cmd, "USER_LIST")

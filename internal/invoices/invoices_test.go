@@ -118,7 +118,7 @@ func TestABareTableOfAnotherGenerationIsRead(t *testing.T) {
 	if second.TenantID != nil || second.TenantCode != nil || second.TotalAmount != nil || second.Currency != nil || second.InvoiceDate.String() != "-infinity" {
 		t.Errorf("%+v", second)
 	}
-	page, err = list(t, table, d, Filter{Tenant: "acme", IncludeDeleted: true}, db.Paging{Page: 1, Size: 10})
+	page, err = list(t, table, d, Filter{Tenants: []string{"acme"}, IncludeDeleted: true}, db.Paging{Page: 1, Size: 10})
 	if err != nil || numbers(page.Items) != "A-1" {
 		t.Errorf("by the old tenant_code: %v, %v", page.Items, err)
 	}
@@ -132,7 +132,7 @@ func TestABareTableOfAnotherGenerationIsRead(t *testing.T) {
 	if err != nil || page.Total != 3 || page.Items[0].TenantCode != nil {
 		t.Errorf("without tenants: %v, %v", page.Items, err)
 	}
-	if _, err := list(t, table, d, Filter{Tenant: "acme"}, db.Paging{Page: 1, Size: 10}); !fault.Is(err, fault.Database) {
+	if _, err := list(t, table, d, Filter{Tenants: []string{"acme"}}, db.Paging{Page: 1, Size: 10}); !fault.Is(err, fault.Database) {
 		t.Errorf("a tenant's without tenants: %v", err)
 	}
 }
@@ -177,7 +177,7 @@ func TestAllTheProblemsOfAFilterAreReportedTogether(t *testing.T) {
 	f := Filter{
 		Statuses: []string{" paid ", "unpaid"}, PaymentMethods: []string{"CASH"}, Currencies: []string{"KRW", "", "WONS"},
 		Search: "\xff", From: day("2026-02-02"), To: day("2026-02-01"), MinTotal: amount(t, "1.01"), MaxTotal: amount(t, "1"),
-		Sort: []string{"invoice_no"}, Tenant: "never looked up",
+		Sort: []string{"invoice_no"}, Tenants: []string{"never looked up"},
 	}
 	f.Refused.Add("due_before", "it is no date")
 	_, err := list(t, table, nil, f, db.Paging{Page: 0, Size: 20})

@@ -13,7 +13,7 @@ import (
 
 // Filter selects invoices; the zero value selects all live ones.
 type Filter struct {
-	Tenant             string   // a tenant's id or code
+	Tenants            []string // ids or codes of tenants, any of them; empty means all
 	Statuses           []string // any of them; empty means all
 	PaymentMethods     []string // any of them; empty means all
 	Currencies         []string // any of them, see spellings; empty means all
@@ -34,7 +34,7 @@ type Filter struct {
 
 // Empty says whether the filter selects every live invoice.
 func (f Filter) Empty() bool {
-	return f.Tenant == "" && len(f.Statuses) == 0 && len(f.PaymentMethods) == 0 && len(f.Currencies) == 0 && f.Search == "" &&
+	return len(f.Tenants) == 0 && len(f.Statuses) == 0 && len(f.PaymentMethods) == 0 && len(f.Currencies) == 0 && f.Search == "" &&
 		f.From == nil && f.To == nil && f.DueBefore == nil && !f.Overdue && f.MinTotal == nil && f.MaxTotal == nil &&
 		f.Refused.Err() == nil
 }
@@ -97,13 +97,19 @@ func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems *fa
 	}
 	checkRanges(problems, f)
 	order := t.orderBy(f.Sort, problems)
-	if problems.Err() == nil && f.Tenant != "" {
-		tenant, err := tenants.Find(ctx, r, t.cat, f.Tenant, f.IncludeDeleted)
+	if problems.Err() != nil {
+		return w, order, nil
+	}
+	var ids []string
+	for _, name := range f.Tenants {
+		tenant, err := tenants.Find(ctx, r, t.cat, name, f.IncludeDeleted)
 		if err != nil {
 			return w, order, err
 		}
-		w.Bind("i.tenant_id = @tenant_id", "tenant_id", tenant.ID)
+		ids = append(ids, tenant.ID.String())
 	}
+	id, _ := t.shape.Column("tenant_id")
+	anyOf(&w, "i.tenant_id", "tenant_ids", id.Type, ids)
 	return w, order, nil
 }
 

@@ -1,0 +1,84 @@
+package cli
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// sampleOf is a value that a flag takes.
+func sampleOf(f *pflag.Flag) string {
+	switch f.Value.Type() {
+	case "bool":
+		return "true"
+	case "int", "int64", "n", "amount":
+		return "1"
+	case "duration":
+		return "90s"
+	case "time", "date":
+		return "2026-11-28"
+	}
+	return "x"
+}
+
+// TestFlags_SaidOnceAndNotEmpty walks the command tree.
+// T2, H22: a second value of a single-valued flag, and an empty value of any flag, are exit 2; a list adds up.
+func TestFlags_SaidOnceAndNotEmpty(t *testing.T) {
+	leaves((&app{getenv: os.Getenv}).root(), func(cmd *cobra.Command) {
+		_ = cmd.ParseFlags(nil) // takes in the global flags
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if f.Name == "help" {
+				return
+			}
+			value := f.Value.(*strictValue)
+			list, many := value.Value.(pflag.SliceValue)
+			parse := func(args ...string) error {
+				value.given = false
+				if many {
+					_ = list.Replace(nil)
+				}
+				return cmd.ParseFlags(args)
+			}
+			one := "--" + f.Name + "=" + sampleOf(f)
+			err := parse(one, one)
+			switch {
+			case many && (err != nil || len(list.GetSlice()) != 2):
+				t.Errorf("%s %s, twice, does not add up: %v", cmd.CommandPath(), one, err)
+			case !many && !isUsage(err):
+				t.Errorf("%s %s, twice: %v", cmd.CommandPath(), one, err)
+			}
+			if err := parse("--" + f.Name + "="); !isUsage(err) {
+				t.Errorf("%s --%s= : %v", cmd.CommandPath(), f.Name, err)
+			}
+			if many && f.Value.Type() != "stringArray" && !isUsage(parse(one+",")) {
+				t.Errorf("%s %s, takes an empty element", cmd.CommandPath(), one)
+			}
+		})
+	})
+}
+
+func isUsage(err error) bool {
+	f, ok := errors.AsType[*fault.Error](err)
+	return ok && f.Code == fault.Usage
+}
+
+// N2: --reason and --ticket are registered where an audit row is written, and nowhere else.
+func TestFlags_ReasonOnlyWhereAnAuditRowIsWritten(t *testing.T) {
+	reading := []string{ // with --reveal, or for all rows of personal data
+		"cxgctl users get", "cxgctl users list", "cxgctl users export", "cxgctl users history", "cxgctl invoices get", "cxgctl invoices history",
+		"cxgctl tenants history", "cxgctl tenants members list", "cxgctl audit get",
+	}
+	leaves((&app{getenv: os.Getenv}).root(), func(cmd *cobra.Command) {
+		_ = cmd.ParseFlags(nil)
+		writes := cmd.Flags().Lookup("dry-run") != nil && cmd.CommandPath() != "cxgctl audit seal" || slices.Contains(reading, cmd.CommandPath())
+		if has := cmd.Flags().Lookup("reason") != nil; has != writes {
+			t.Errorf("%s: --reason is registered: %t, and an audit row is written: %t", cmd.CommandPath(), has, writes)
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -123,6 +124,7 @@ type Tx struct {
 	ledger   *Ledger
 	first    uuid.UUID // the first audit row that it wrote
 	written  int       // how many those are
+	entailed int       // how many of those are of changes that Follow made
 	unsealed unsealed
 	ids      int    // how many of the ledger's ids it has taken
 	draft    *Draft // nil where nothing was drafted
@@ -161,6 +163,14 @@ func (tx *Tx) Log(ctx context.Context, changes []Change) error {
 			return err
 		}
 	}
+	if l.Follow != nil {
+		entailed, err := l.Follow(ctx, tx, changes)
+		if err != nil {
+			return err
+		}
+		tx.entailed += len(entailed)
+		changes = slices.Concat(changes, entailed)
+	}
 	changes, err := tx.logDrafted(ctx, changes)
 	if err != nil {
 		return unwritten(err)
@@ -198,6 +208,9 @@ type Ledger struct {
 	Brief  bool // keep no Entries: of a million changes nobody wants them
 	Guard  Guard
 	Gate   Gate // nil where no user of the platform acts
+	// Follow makes, in the same transaction, the changes that others entail, such as the end of the sessions of an
+	// account that is closed. They have audit rows of their own, and the Guard does not count them. May be nil.
+	Follow func(ctx context.Context, tx *Tx, changes []Change) ([]Change, error)
 	// Confirm, where it is set, is asked before a change is made: with the audit rows of a run of the same
 	// statements that was rolled back, so that nothing is locked while a person thinks. What is done after that is
 	// what was shown, or a CONFLICT.
@@ -211,6 +224,7 @@ type Ledger struct {
 	now     func() time.Time
 	ids     []uuid.UUID // of new rows, see Tx.NewID
 	changes []Entry
+	entailed int // how many committed changes Follow made
 	changed bool         // a transaction was committed, or may have been
 	shown   []shownEntry // what Confirm agreed to; nil for anything
 	away    *away        // where the changes are made, if not in the database of the audit log
@@ -245,6 +259,9 @@ func (l *Ledger) Changed() bool { return l.changed }
 
 // Entries returns the audit rows of this command's changes: committed or, in a dry run, rolled back.
 func (l *Ledger) Entries() []Entry { return l.changes }
+
+// Entailed returns how many committed changes Follow made.
+func (l *Ledger) Entailed() int { return l.entailed }
 
 // Adopt counts the audit rows of another ledger of the same command, see In, among this one's.
 func (l *Ledger) Adopt(entries []Entry) { l.changes = append(l.changes, entries...) }
@@ -339,7 +356,7 @@ func (l *Ledger) try(ctx context.Context, fn func(context.Context, *Tx) ([]Chang
 	if err != nil {
 		return nil, err
 	}
-	if err := l.Guard.Check(tx.written + len(changes)); err != nil {
+	if err := l.Guard.Check(tx.written - tx.entailed + len(changes)); err != nil {
 		return nil, err
 	}
 	if err := tx.Log(ctx, changes); err != nil {
@@ -362,7 +379,11 @@ func (l *Ledger) try(ctx context.Context, fn func(context.Context, *Tx) ([]Chang
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return tx.kept, l.commit(ctx, raw, tx.first, last)
+	if err := l.commit(ctx, raw, tx.first, last); err != nil {
+		return tx.kept, err
+	}
+	l.entailed += tx.entailed
+	return tx.kept, nil
 }
 
 // Keep runs fn in a transaction, of the database that changes are made in, that changes cxgctl's own tables alone, which are no data of the

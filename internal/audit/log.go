@@ -112,6 +112,20 @@ func LogIn(cat schema.Catalog) (*Log, error) {
 	return g, nil
 }
 
+// BeforeDeletion returns an expression for what a field of a row had before the row was last deleted, as text; the
+// row is that of alias. It is NULL where the log does not say, or no seal vouches for the audit row.
+func (g *Log) BeforeDeletion(alias, field string) string {
+	if !g.shape.Has("extra_data") {
+		return "NULL::text"
+	}
+	sealed := ""
+	if g.exprs["seal_seq"] != "NULL" {
+		sealed = " AND EXISTS (SELECT FROM cxg_audit.seal s WHERE s.audit_id = l.id AND s.origin = 'cli')"
+	}
+	return "(SELECT l.extra_data->'before'->>'" + field + "' FROM audt.audit_logs l WHERE " + g.exprs["resource_id"] + " = " + alias + ".id::text AND " +
+		g.exprs["action"] + " = 'DELETE' AND " + g.exprs["result"] + " = 'SUCCESS'" + sealed + " ORDER BY l.created_at DESC, l.id DESC LIMIT 1)"
+}
+
 // entries are the rows of the log and who their operators are.
 const entries = "audt.audit_logs l LEFT JOIN idam.users o ON o.id = l.user_id"
 

@@ -146,12 +146,17 @@ type Undoing struct {
 	nouns []string
 }
 
-// PlanUndo works out from audit rows, newest first, what is to go back to what. Rows of attempts that
-// changed nothing are passed over where lenient is set; any other that cannot be undone is a VALIDATION_ERROR.
+// PlanUndo works out from audit rows, newest first, what is to go back to what. Where lenient is set, it passes over rows
+// of attempts that changed nothing, and over sessions that the change of their user ended: no undo revives a session. Any
+// other row that cannot be undone is a VALIDATION_ERROR.
 func PlanUndo(entries []Entry, lenient bool) (Undoing, error) {
 	u := Undoing{rows: map[string][]Reversal{}}
 	places := map[uuid.UUID]int{}
+	ofUsers := slices.ContainsFunc(entries, func(e Entry) bool { return e.Resource != nil && *e.Resource == "user" })
 	for _, e := range entries {
+		if lenient && ofUsers && e.Resource != nil && *e.Resource == "session" {
+			continue
+		}
 		if lenient && (e.Result != nil && *e.Result != "SUCCESS" || e.Action != nil && *e.Action == string(Read)) {
 			continue
 		}

@@ -38,7 +38,6 @@ var authTables = map[string][]string{
 	"logins list":     {schema.LoginLogs},
 	"keys list":       {schema.APIKeys},
 	"keys revoke":     {schema.APIKeys},
-	"users password":  {schema.Sessions},
 }
 
 // loginRecord is what a login prints.

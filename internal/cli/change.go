@@ -12,6 +12,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/sessions"
 )
 
 // changeFlags are the flags of commands that change the platform's data.
@@ -51,6 +52,7 @@ func (a *app) changing(flags *changeFlags, fn func(ctx context.Context, w *write
 		if err := a.gate(home, l, cmd); err != nil {
 			return err
 		}
+		l.Follow = sessions.EndOfClosed
 		l.DryRun = flags.dryRun
 		if cmd.Flags().Changed("expect") {
 			l.Guard.Expect = &flags.expect
@@ -154,11 +156,19 @@ func (a *app) finish(l *audit.Ledger, print func() error) error {
 	}
 	n := len(l.Entries())
 	a.note("%s changed (operation %s)", plural(n, "row"), l.Op())
+	a.noteEnded(l)
 	err := print()
 	if n > 0 {
 		return committed(err)
 	}
 	return err
+}
+
+// noteEnded says how many sessions a change of accounts ended.
+func (a *app) noteEnded(l *audit.Ledger) {
+	if n := l.Entailed(); n > 0 {
+		a.note("%s ended", plural(n, "session"))
+	}
 }
 
 // protect names a protected profile before a write, and asks.

@@ -239,3 +239,14 @@ func TestAdoptedDatabases(t *testing.T) {
 		t.Run(g.Name, func(t *testing.T) { runScripts(t, adopted(g), share) })
 	}
 }
+
+// TestClosedAccounts runs every way to close an account on every generation, as other software left it and after
+// migrate up.
+func TestClosedAccounts(t *testing.T) {
+	scripts := []string{"testdata/generation/accounts.txtar", "testdata/generation/accounts_import.txtar"}
+	t.Run("ours", func(t *testing.T) { runScripts(t, ours(), scripts) })
+	for _, g := range generations.All {
+		t.Run(g.Name+"/found", func(t *testing.T) { runScripts(t, found(g), scripts[:1]) }) // an import needs migrate up
+		t.Run(g.Name+"/adopted", func(t *testing.T) { runScripts(t, adopted(g), scripts) })
+	}
+}

@@ -187,6 +187,7 @@ func (a *app) importFile(ctx context.Context, w *writer, file *intake.File, f *i
 		}
 		return err
 	}
+	a.noteEnded(w.Ledger)
 	return a.printImport(report, failures, f.errors)
 }
 

@@ -132,7 +132,7 @@ func (a *app) sessionsRevoke() *cobra.Command {
 			}
 			if user != "" {
 				u, err := userNoun.one(ctx, s, refFlags{}, user)
-				e.User = u.ID
+				e.Users = []uuid.UUID{u.ID}
 				return e, err
 			}
 			return e, nil
@@ -216,23 +216,4 @@ func ending(cmd *cobra.Command, named []string) string {
 func (a *app) failedOn(ctx context.Context, w *writer, resource, name string, err error) error {
 	w.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: resource, Name: name}, Action: audit.Update}, err)
 	return err
-}
-
-// endSessions ends every session of users whose password changes, in the same transaction.
-func endSessions(cat schema.Catalog) func(context.Context, *audit.Tx, []uuid.UUID) ([]audit.Change, error) {
-	t, err := sessions.SessionsIn(cat)
-	if err != nil {
-		return nil // a database without sessions has none to end
-	}
-	return func(ctx context.Context, tx *audit.Tx, ids []uuid.UUID) ([]audit.Change, error) {
-		var all []audit.Change
-		for _, id := range ids {
-			_, changes, err := t.End(ctx, tx, sessions.Ended{User: id})
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, changes...)
-		}
-		return all, nil
-	}
 }

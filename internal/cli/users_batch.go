@@ -38,14 +38,22 @@ func (a *app) usersDelete() *cobra.Command {
 	b := a.userBatch("delete")
 	b.destructive = true
 	b.edit = func(t editable[users.User]) (users.Edit, error) { return t.SetDeleted(true) }
-	return b.command("delete REF…", "Delete users; restore brings them back", "  cxgctl users delete ada bob --yes")
+	cmd := b.command("delete REF…", "Delete users; restore brings them back", "  cxgctl users delete ada bob --yes")
+	cmd.Long = `Delete users: mark them as deleted, set their status INACTIVE and end their sessions.
+
+The platform lets a user in by the status alone, and honours a session until it is revoked. cxgctl users restore
+brings a user back with the status from before the deletion. Sessions stay ended.`
+	return cmd
 }
 
 func (a *app) usersRestore() *cobra.Command {
 	b := a.userBatch("restore")
 	b.deleted = true
 	b.edit = func(t editable[users.User]) (users.Edit, error) { return t.SetDeleted(false) }
-	return b.command("restore REF…", "Bring deleted users back", "  cxgctl users restore ada")
+	cmd := b.command("restore REF…", "Bring deleted users back", "  cxgctl users restore ada")
+	cmd.Long = `Bring deleted users back, with the status from before the deletion, which its audit row holds. Sessions that the
+deletion ended stay ended.`
+	return cmd
 }
 
 func (a *app) usersUnlock() *cobra.Command {
@@ -68,6 +76,9 @@ func (a *app) usersStatus() *cobra.Command {
 	}
 	cmd := b.command("status REF… --set STATUS", "Set the status of users",
 		"  cxgctl users status ada --set SUSPENDED --reason 'left the company'\n  cut -d, -f1 leavers.csv | cxgctl users status --stdin --set INACTIVE --expect 12")
+	cmd.Long = `Set the status of users. The platform lets in users with the status ACTIVE and no others. Any other status also ends
+the sessions of the users, which stay ended when they become ACTIVE again. LOCKED lasts until cxgctl users unlock, or
+until the status is set anew.`
 	cmd.Flags().StringVar(&status, "set", "", "ACTIVE, INACTIVE, LOCKED or SUSPENDED")
 	must(cmd.RegisterFlagCompletionFunc("set", complete(users.Statuses...)))
 	return cmd

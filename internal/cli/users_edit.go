@@ -183,9 +183,6 @@ func (a *app) usersPassword() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if w.place == nil { // sessions are the platform's
-			edit.Also = endSessions(w.cat)
-		}
 		return pw.around(w.Ledger, s, func() error {
 			return userNoun.edit(ctx, a, w, name, args[0], "change the password of", edit,
 				func(u users.User) error { return a.printUser(u, pw.shown(s)) })

@@ -29,10 +29,6 @@ type Edit[T any] struct {
 	Check   func(T) error // refuses a row, and with it the whole change
 	Beside  Beside[T]     // looks at other tables; nil: at none
 	Secrets []string      // fields of no record that change too
-
-	// Also does what else the change of these rows brings about, in the same transaction: what other nouns
-	// keep of them. May be nil.
-	Also func(ctx context.Context, tx *audit.Tx, ids []uuid.UUID) ([]audit.Change, error)
 }
 
 // Beside looks at rows of other tables, in the transaction that changes the given ones and before it does,
@@ -48,6 +44,7 @@ type Table[T any] struct {
 	Join    string                                                 // what Columns needs beside the table; may be empty
 	Called  map[string]string                                      // columns that are called otherwise than the record's field, by the field's name
 	Tenant  func(T) *uuid.UUID                                     // whom a row belongs to, for the audit row; nil: nobody
+	Closed  [][2]string                                            // columns that a deletion sets beside the flags, and to what
 	Image   func(T) any                                            // a row as audit rows show it; nil: as it is
 	Explain func(context.Context, db.Reader, error, Edit[T]) error // puts a statement's error in the noun's words; may be nil
 }
@@ -150,11 +147,7 @@ func (t Table[T]) apply(ctx context.Context, l *audit.Ledger, subject audit.Subj
 			}
 			rows[id] = row
 		}
-		if e.Also == nil {
-			return changes, nil
-		}
-		more, err := e.Also(ctx, tx, ids)
-		return append(changes, more...), err
+		return changes, nil
 	})
 	return rows, changed, err
 }

@@ -151,6 +151,11 @@ func (t Table[T]) reverse(ctx context.Context, tx *audit.Tx, rows []audit.Revers
 			return nil, err
 		}
 		set += flags + ", "
+		for _, c := range t.Closed {
+			if !is && !slices.Contains(names, c[0]) {
+				set += c[0] + " = " + c[1] + ", "
+			}
+		}
 	}
 	docs := make([]map[string]any, len(rows))
 	ids := make([]uuid.UUID, len(rows))

@@ -36,6 +36,9 @@ func Undo[T any](ctx context.Context, l *audit.Ledger, cat schema.Catalog, t edi
 	if err != nil {
 		return done, err
 	}
+	for _, c := range t.Closed {
+		dead += ", " + c[0] + " = " + c[1]
+	}
 	log, err := audit.LogIn(cat)
 	if err != nil {
 		return done, err

@@ -14,7 +14,7 @@ import (
 // Ended says which rows are to be ended, and how they then stand.
 type Ended struct {
 	IDs     []uuid.UUID // these
-	User    uuid.UUID   // all of this user's that are ACTIVE
+	Users   []uuid.UUID // all of these users' that are ACTIVE
 	Expired bool        // all whose time is over and that still say ACTIVE
 }
 
@@ -22,7 +22,7 @@ const (
 	lockRows = `
 SELECT {columns} FROM {table} x LEFT JOIN idam.users u ON u.id = x.user_id
  WHERE x.status <> 'REVOKED' AND {live} AND (x.id = ANY (@ids::uuid[])
-    OR x.status = 'ACTIVE' AND (x.user_id = @user OR @expired AND x.expires_at <= @now))
+    OR x.status = 'ACTIVE' AND (x.user_id = ANY (@users::uuid[]) OR @expired AND x.expires_at <= @now))
  ORDER BY x.id FOR UPDATE OF x`
 	readRows = `
 SELECT {columns} FROM {table} x LEFT JOIN idam.users u ON u.id = x.user_id WHERE x.id = ANY (@ids::uuid[]) ORDER BY x.id`
@@ -53,9 +53,8 @@ func (t Table[T]) Revoke(ctx context.Context, l *audit.Ledger, e Ended) ([]T, er
 // End is Revoke inside a transaction. The rows stay, and say how they ended.
 func (t Table[T]) End(ctx context.Context, tx *audit.Tx, e Ended) ([]T, []audit.Change, error) {
 	holes := strings.NewReplacer("{table}", t.name, "{columns}", t.columns, "{live}", t.live)
-	args := pgx.NamedArgs{"ids": append([]uuid.UUID{}, e.IDs...), "user": nil, "expired": e.Expired, "now": tx.Now, "by": tx.By.ID}
-	if e.User != uuid.Nil {
-		args["user"] = e.User
+	args := pgx.NamedArgs{
+		"ids": append([]uuid.UUID{}, e.IDs...), "users": append([]uuid.UUID{}, e.Users...), "expired": e.Expired, "now": tx.Now, "by": tx.ByID(),
 	}
 	before, err := db.Collect[T](ctx, tx, holes.Replace(lockRows), args)
 	if err != nil || len(before) == 0 {

@@ -152,14 +152,29 @@ func (t *Table) SetPassword(hash string, force bool) (Edit, error) {
 	return e, nil
 }
 
-// SetDeleted returns the edit that marks users as deleted, or brings them back. A table without a
-// column for that gives a DATABASE_ERROR: no row is ever deleted physically.
+// closed are the columns that a deletion sets beside the flag: the platform lets a user in by the status alone.
+var closed = [][2]string{{"status", "'INACTIVE'"}}
+
+// SetDeleted returns the edit that marks users as deleted, or brings them back. A deletion sets the status INACTIVE; a
+// restored user has the status from before, as the audit row of the deletion has it. A table without a column that marks
+// rows as deleted gives a DATABASE_ERROR: no row is ever deleted physically.
 func (t *Table) SetDeleted(deleted bool) (Edit, error) {
 	e, err := edit.SetDeleted(t.shape, deleted, func(u User) bool { return u.Deleted })
-	if t.tenant != nil { // is_active is the status there
+	switch {
+	case t.tenant != nil: // is_active is the status there
 		e.Set, e.Needs, err = "is_deleted = "+strconv.FormatBool(deleted), []string{"is_deleted"}, nil
+	case deleted:
+		e.Set += ", status = " + closed[0][1]
+		e.Done = func(u User) bool { return u.Deleted && (u.Status == nil || *u.Status != "ACTIVE") }
+	default:
+		e.Set += ", status = " + t.reopened("u.status")
 	}
 	return e, err
+}
+
+// reopened is the status of a row that is restored: the former one if the deletion closed it, else status.
+func (t *Table) reopened(status string) string {
+	return "CASE WHEN u.status = " + closed[0][1] + " THEN coalesce(" + t.former + ", " + status + ") ELSE " + status + " END"
 }
 
 // Apply makes the edit on the users as the caller saw them, in one transaction, and returns them as they
@@ -174,7 +189,7 @@ func (t *Table) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal
 }
 
 func (t *Table) rows() edit.Table[User] {
-	return edit.Table[User]{
+	rows := edit.Table[User]{
 		Noun: &Noun, Shape: t.shape, Alias: "u", Columns: t.columns, Image: t.image(),
 		Tenant: func(User) *uuid.UUID { return t.subject("").TenantID },
 		Explain: func(ctx context.Context, r db.Reader, err error, e Edit) error {
@@ -182,4 +197,8 @@ func (t *Table) rows() edit.Table[User] {
 			return t.taken(ctx, r, err, "", email)
 		},
 	}
+	if t.tenant == nil {
+		rows.Closed = closed
+	}
+	return rows
 }

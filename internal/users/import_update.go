@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -134,6 +135,19 @@ func (im *importer) updateRows(ctx context.Context, tx *audit.Tx, save pgx.Tx, l
 	}
 	if live != "" {
 		set = append(set, live)
+	}
+	if live != "" && im.t.tenant == nil {
+		former := make([]bool, len(list)) // the row is restored, and the file does not say its status
+		for i, in := range list {
+			former[i] = !in.holder.IsActive && !in.given["status"]
+		}
+		args["former"] = former
+		names, arrays = append(names, "former"), append(arrays, "@former::boolean[]")
+		status, given := "u.status", "status = v.new_status"
+		if i := slices.Index(set, given); i >= 0 {
+			status, set = "v.new_status", slices.Delete(set, i, i+1)
+		}
+		set = append(set, "status = CASE WHEN v.former THEN "+im.t.reopened("u.status")+" ELSE "+status+" END")
 	}
 	set = append(set, "password = coalesce(v.new_password, u.password)",
 		"password_changed_at = CASE WHEN v.new_password IS NULL THEN u.password_changed_at ELSE @now END",

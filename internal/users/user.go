@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
@@ -43,6 +44,20 @@ type User struct {
 
 	Deleted bool `json:"-" db:"deleted"` // is_active is false then too, but of a tenant's user may be so without
 }
+
+// Standing is what decides whether the platform lets a user in: the status, "DELETED" where the row is marked as deleted.
+func (u *User) Standing() string {
+	switch {
+	case !u.IsActive:
+		return "DELETED"
+	case u.Status == nil:
+		return ""
+	}
+	return *u.Status
+}
+
+// CanSignIn reports whether the platform should let the user in.
+func (u *User) CanSignIn() bool { return u.Standing() == "ACTIVE" }
 
 // The values of user_type and status that the tables' CHECKs allow.
 var (
@@ -88,6 +103,7 @@ type Table struct {
 	live    string // the predicate of is_active
 	gone    string // the predicate of rows that are deleted
 	tenant  *Tenancy
+	former  string // the status that a deleted row had before the deletion, NULL where that is unknown
 	holes   *strings.Replacer
 }
 
@@ -98,7 +114,10 @@ func In(cat schema.Catalog) (*Table, error) {
 		return nil, err
 	}
 	live := shape.Live("u")
-	t := &Table{shape: shape, fields: fields, live: live, gone: "NOT (" + live + ")"}
+	t := &Table{shape: shape, fields: fields, live: live, gone: "NOT (" + live + ")", former: "NULL::text"}
+	if log, err := audit.LogIn(cat); err == nil {
+		t.former = log.BeforeDeletion("u", "status")
+	}
 	return t.fill("true", "true", "u.status"), nil
 }
 

@@ -1,0 +1,59 @@
+package sessions
+
+import (
+	"context"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/users"
+)
+
+// EndOfClosed ends every session of the accounts that changes close: a deletion, a status other than ACTIVE, a new
+// password. The platform honours a session until its row says REVOKED, whatever became of its user. It implements
+// audit.Ledger's Follow, so that no command can close an account and leave its sessions.
+func EndOfClosed(ctx context.Context, tx *audit.Tx, changes []audit.Change) ([]audit.Change, error) {
+	var closed []uuid.UUID
+	for _, c := range changes {
+		if closes(c) {
+			closed = append(closed, c.ID)
+		}
+	}
+	if len(closed) == 0 {
+		return nil, nil
+	}
+	cat, err := schema.Read(ctx, tx, schema.Sessions)
+	if err != nil || cat[schema.Sessions] == nil {
+		return nil, err // a database without the table has no sessions
+	}
+	t, err := SessionsIn(cat)
+	if err != nil {
+		return nil, err
+	}
+	_, ended, err := t.End(ctx, tx, Ended{Users: closed})
+	return ended, err
+}
+
+// closes reports whether a change closes an account of the platform. Users in a tenant's database have no sessions.
+func closes(c audit.Change) bool {
+	before, after := user(c.Before), user(c.After)
+	if c.Resource != users.Noun.Name || c.TenantID != nil || before == nil || after == nil {
+		return false
+	}
+	if slices.Contains(c.Secrets, "password") {
+		return true
+	}
+	return after.Standing() != before.Standing() && !after.CanSignIn()
+}
+
+func user(image any) *users.User {
+	switch u := image.(type) {
+	case users.User:
+		return &u
+	case *users.User:
+		return u
+	}
+	return nil
+}

@@ -216,18 +216,18 @@ type Ledger struct {
 	// what was shown, or a CONFLICT.
 	Confirm func(context.Context, []Entry) error
 
-	db      *db.DB
-	writer  *writer
-	sealer  *sealer // nil where the database has no seals
-	by      Operator
-	op      uuid.UUID
-	now     func() time.Time
-	ids     []uuid.UUID // of new rows, see Tx.NewID
-	changes []Entry
-	entailed int // how many committed changes Follow made
-	changed bool         // a transaction was committed, or may have been
-	shown   []shownEntry // what Confirm agreed to; nil for anything
-	away    *away        // where the changes are made, if not in the database of the audit log
+	db       *db.DB
+	writer   *writer
+	sealer   *sealer // nil where the database has no seals
+	by       Operator
+	op       uuid.UUID
+	now      func() time.Time
+	ids      []uuid.UUID // of new rows, see Tx.NewID
+	changes  []Entry
+	entailed int          // how many committed changes Follow made
+	changed  bool         // a transaction was committed, or may have been
+	shown    []shownEntry // what Confirm agreed to; nil for anything
+	away     *away        // where the changes are made, if not in the database of the audit log
 }
 
 // Open makes a ledger over the manager database for one command of one operator. It fails where the

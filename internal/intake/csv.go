@@ -15,6 +15,8 @@ import (
 // (reliability.md, threat 11).
 type csvDecoder struct {
 	lines  *lines
+	comma  byte
+	stops  string // what ends a field without quotes
 	header []string
 	record []byte // the raw text of the record, from its first line on
 	text   []byte // the fields without their quotes
@@ -24,8 +26,8 @@ type csvDecoder struct {
 	quoted bool   // at is inside quotes
 }
 
-func newCSV(l *lines) (*csvDecoder, error) {
-	d := &csvDecoder{lines: l}
+func newCSV(l *lines, comma byte) (*csvDecoder, error) {
+	d := &csvDecoder{lines: l, comma: comma, stops: string(comma) + "\n\r\""}
 	row, err := d.next()
 	return d, d.readHeader(row, err, "csv")
 }
@@ -93,7 +95,7 @@ func (d *csvDecoder) next() (Row, error) {
 	}
 	row.Values = d.values()
 	if i, what := flaw(d.record, d.lines.charset); i >= 0 {
-		row.Err = &Broken{Field: d.name(d.fieldAt(i)), Column: column(d.record, i), Message: what}
+		row.Err = &Broken{Field: d.name(d.fieldAt(i)), Column: column(d.record, i), Message: what, Charset: what != aNUL}
 		for j, v := range row.Values {
 			row.Values[j] = legible([]byte(v))
 		}
@@ -101,14 +103,15 @@ func (d *csvDecoder) next() (Row, error) {
 	}
 	for i, v := range row.Values {
 		if len(v) > MaxField {
-			row.Err = &Broken{
-				Field: d.name(i), Column: column(d.record, d.starts[i]),
-				Message: fmt.Sprintf("it has %d bytes, a field takes at most %d", len(v), MaxField),
-			}
+			row.Err = fieldTooLong(d.name(i), column(d.record, d.starts[i]), len(v))
 			break
 		}
 	}
 	return row, nil
+}
+
+func fieldTooLong(field string, column, length int) *Broken {
+	return &Broken{Field: field, Column: column, Message: fmt.Sprintf("it has %d bytes, a field takes at most %d", length, MaxField)}
 }
 
 var tooLong = fmt.Sprintf("it is longer than a record may be, %d bytes", MaxRecord)
@@ -148,11 +151,11 @@ func (d *csvDecoder) parse() *Broken {
 				}
 				d.quoted = false
 			}
-			if i < len(b) && b[i] != ',' && b[i] != '\n' && b[i] != '\r' {
+			if i < len(b) && b[i] != d.comma && b[i] != '\n' && b[i] != '\r' {
 				return &Broken{Field: d.name(len(d.ends)), Column: column(b, i), Message: "text follows a closing quote; a quote inside a quoted field is doubled"}
 			}
 		} else {
-			n := bytes.IndexAny(b[i:], ",\n\r\"")
+			n := bytes.IndexAny(b[i:], d.stops)
 			if n < 0 {
 				n = len(b) - i
 			}
@@ -166,13 +169,15 @@ func (d *csvDecoder) parse() *Broken {
 		switch {
 		case i == len(b), b[i] == '\n', bytes.Equal(b[i:], []byte("\r\n")), bytes.Equal(b[i:], []byte("\r")):
 			return nil
-		case b[i] == ',':
+		case b[i] == d.comma:
 			i++
 		default:
-			return &Broken{Field: d.name(len(d.ends) - 1), Column: column(b, i), Message: "a carriage return stands alone; lines end with LF or CRLF"}
+			return &Broken{Field: d.name(len(d.ends) - 1), Column: column(b, i), Message: loneCR}
 		}
 	}
 }
+
+const loneCR = "a carriage return stands alone; lines end with LF or CRLF"
 
 // values cuts the fields out of one string.
 func (d *csvDecoder) values() []string {
@@ -231,19 +236,22 @@ func (d *tsvDecoder) next() (Row, error) {
 	line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
 	flawAt, what := flaw(line, d.lines.charset)
 	if i := bytes.IndexByte(line, '\r'); i >= 0 && flawAt < 0 {
-		flawAt, what = i, "a carriage return stands alone; lines end with LF or CRLF"
+		flawAt, what = i, loneCR
 	}
 	at := 0
 	for i, cell := range bytes.Split(line, []byte("\t")) {
 		if flawAt >= at && flawAt <= at+len(cell) && row.Err == nil && flawAt >= 0 {
-			row.Err = &Broken{Field: d.name(i), Column: column(line, flawAt), Message: what}
+			row.Err = &Broken{Field: d.name(i), Column: column(line, flawAt), Message: what, Charset: what != aNUL && what != loneCR}
 		}
 		if len(cell) > MaxField && row.Err == nil {
-			row.Err = &Broken{Field: d.name(i), Column: column(line, at), Message: fmt.Sprintf("it has %d bytes, a field takes at most %d", len(cell), MaxField)}
+			row.Err = fieldTooLong(d.name(i), column(line, at), len(cell))
 		}
 		text := string(cell)
 		if row.Err != nil {
 			text = legible(cell)
+		}
+		if text == `\N` { // PostgreSQL's NULL
+			text = ""
 		}
 		row.Values = append(row.Values, unescape.Replace(text))
 		at += len(cell) + 1

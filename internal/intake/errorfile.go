@@ -15,6 +15,7 @@ type ErrorFile struct {
 	w       *bufio.Writer
 	end     io.Closer // flushes the encoder, or nil
 	format  Format
+	comma   string // between the fields of csv and tsv
 	headers []string
 	skip    int // the column of an earlier error, or -1
 	rows    int64
@@ -22,7 +23,15 @@ type ErrorFile struct {
 
 // NewErrorFile begins an error file for what r reads.
 func NewErrorFile(w io.Writer, r *Reader, encodingName string) (*ErrorFile, error) {
-	e := &ErrorFile{format: r.Format, headers: r.headers, skip: -1}
+	e := &ErrorFile{format: r.Format, comma: ",", headers: r.headers, skip: -1}
+	switch {
+	case r.Format == XLSX:
+		e.format, encodingName = CSV, "" // a workbook's rows come back as csv
+	case r.Format == TSV:
+		e.comma = "\t"
+	case r.comma != 0:
+		e.comma = string(r.comma)
+	}
 	enc, err := charset(encodingName)
 	if err != nil {
 		return nil, err
@@ -74,11 +83,11 @@ func (e *ErrorFile) line(cells []string, reason string) {
 			cell = cells[i]
 		}
 		if i == n-1 && len(cells) > n {
-			cell = strings.Join(cells[i:], ",")
+			cell = strings.Join(cells[i:], e.comma)
 		}
 		if i != e.skip {
 			e.cell(cell)
-			_, _ = e.w.WriteString(map[Format]string{CSV: ",", TSV: "\t"}[e.format])
+			_, _ = e.w.WriteString(e.comma)
 		}
 	}
 	e.cell(reason)
@@ -91,7 +100,7 @@ func (e *ErrorFile) cell(s string) {
 	switch {
 	case e.format == TSV:
 		s = escape.Replace(s)
-	case strings.ContainsAny(s, ",\"\r\n"):
+	case strings.ContainsAny(s, e.comma+"\"\r\n"):
 		s = `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
 	}
 	_, _ = e.w.WriteString(s)

@@ -8,9 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
@@ -140,31 +137,6 @@ func (w watched) Read(b []byte) (int, error) {
 		w.file.read(n)
 	}
 	return n, err
-}
-
-// format is the one that was asked for, else the one that the name's ending says.
-func (f *File) format(asked Format) (Format, error) {
-	names := make([]string, len(Formats))
-	for i, x := range Formats {
-		names[i] = string(x)
-	}
-	if asked != "" {
-		if !slices.Contains(Formats, asked) {
-			return "", fault.New(fault.Validation, "unknown format %q", asked).WithHint("valid formats: %s", strings.Join(names, ", ")).With("valid", names)
-		}
-		return asked, nil
-	}
-	name := strings.ToLower(f.Name)
-	for _, z := range []string{".gz", ".zst"} {
-		name = strings.TrimSuffix(name, z)
-	}
-	switch ext := filepath.Ext(name); ext {
-	case ".csv", ".tsv", ".jsonl", ".json":
-		return Format(ext[1:]), nil
-	case ".txt":
-		return TSV, nil
-	}
-	return "", fault.New(fault.Usage, "what format %s has is not known", f.Name).WithHint("add --format %s", strings.Join(names, "|"))
 }
 
 // SumText is the fingerprint in hexadecimal digits.

@@ -156,11 +156,24 @@ func TestJSONLines(t *testing.T) {
 	}
 }
 
-func TestJSONThatBreaksOffLosesNothingBefore(t *testing.T) {
+func TestJSONThatBreaksOffIsRefused(t *testing.T) {
 	t.Parallel()
-	got := told(t, opened(t, "x.json", `[{"a":"1"},{"a":"2"},{"a"`), Options{Fields: []string{"a"}})
-	if len(got) != 3 || got[1] != `2 ["2"]` || !strings.HasPrefix(got[2], "3! : the document is no JSON: ") {
-		t.Errorf("got\n%s", strings.Join(got, "\n"))
+	for name, c := range map[string]struct{ content, want string }{
+		"in a record":    {`[{"a":"1"},{"a":"2"},{"a"`, "the document is no JSON: it is cut off at line 1, byte 26"},
+		"in the list":    {"[{\"a\":\"1\"},\n", "the document is no JSON: it is cut off at line 2, byte 1"},
+		"behind it":      {`{"data":{"items":[{"a":"1"}],"total":1}`, "the document is no JSON: it is cut off at line 1, byte 40"},
+		"a comma lacks":  {"[{\"a\":\"1\"},\n{\"a\" \"1\"}]", "the document is no JSON: in what begins at line 2, byte 1: invalid character"},
+		"a second one":   {`[{"a":"1"}] [{"a":"2"}]`, "something follows the document, at line 1, byte 14"},
+		"a long value":   {"[\n{\"a\":\"" + strings.Repeat("x", 4*MaxRecord) + `"}]`, "line 2, byte 1: a value is longer than a record may be"},
+		"a long preface": {`{"x":"` + strings.Repeat("x", 4*MaxRecord) + `","data":[]}`, "line 1, byte 6: a value is longer than a record may be"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := opened(t, "x.json", c.content)
+			if _, err := f.Survey(t.Context(), Options{Fields: []string{"a"}}); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+				t.Errorf("got %.200v", err)
+			}
+		})
 	}
 }
 

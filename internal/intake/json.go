@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
@@ -69,6 +72,7 @@ func (n names) object(row *Row, text []byte, charset string) {
 	}
 	if i, what := flaw(text, charset); i >= 0 {
 		fail("", i, "%s", what)
+		row.Err.Charset = what != aNUL
 		return
 	}
 	members, at, err := parseObject(text)
@@ -76,12 +80,16 @@ func (n names) object(row *Row, text []byte, charset string) {
 		fail("", at, "it is no JSON object: %s", err)
 		return
 	}
+	if i := halfPair(text); i >= 0 {
+		fail("", i, "the escape \\u%s is half of a character", text[i+2:i+6])
+		return
+	}
 	row.object = members
 	seen := make([]bool, len(n.fields))
-	for _, m := range members {
+	for k, m := range members {
 		field, known := n.field(m.name)
 		if !known {
-			fail(m.name, -1, "%q is unknown; valid names: %s", m.name, strings.Join(n.fields, ", "))
+			fail("", -1, "name %d of the object is unknown; valid names: %s", k+1, strings.Join(n.fields, ", "))
 			return
 		}
 		if field == "" {
@@ -161,6 +169,41 @@ func parseObject(text []byte) ([]member, int, error) {
 	return list, 0, nil
 }
 
+// halfPair returns the offset of the first escape in valid JSON that is one half of a surrogate pair without the other,
+// or -1. encoding/json reads it as U+FFFD.
+func halfPair(text []byte) int {
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' {
+			continue
+		}
+		r := unit(text[i:])
+		if r < 0 {
+			i++ // the character that is escaped
+			continue
+		}
+		if utf16.IsSurrogate(r) {
+			if utf16.DecodeRune(r, unit(text[i+6:])) == utf8.RuneError {
+				return i
+			}
+			i += 6
+		}
+		i += 5
+	}
+	return -1
+}
+
+// unit is the value of the escape \uXXXX that text begins with, or -1.
+func unit(text []byte) rune {
+	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
+		return -1
+	}
+	v, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	if err != nil {
+		return -1
+	}
+	return rune(v)
+}
+
 // scalar is a value as csv would have it: null is the empty text, a list of texts is joined by commas.
 func scalar(raw json.RawMessage) (string, error) {
 	switch raw[0] {
@@ -186,32 +229,91 @@ func scalar(raw json.RawMessage) (string, error) {
 // cxgctl and the backend's API print.
 type jsonArray struct {
 	dec     *json.Decoder
+	text    *bounded
 	charset string
 	names   names
 	n       int64
+	depth   int // of objects around the list
 	ended   bool
 }
 
+// bounded keeps json.Decoder, which holds a whole value in memory, from reading more than a record may have. It also
+// knows the lines, for messages.
+type bounded struct {
+	r     io.Reader
+	left  int     // bytes that may be read before the next record begins
+	read  int64   // bytes so far
+	lines int64   // that ended before the record
+	start int64   // offset of the first line that did not
+	ends  []int64 // offsets behind the line ends since
+}
+
+// allowance is what may be read for one record: itself, and what the decoder reads ahead.
+const allowance = 2*MaxRecord + 64<<10
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errTooLong
+	}
+	n, err := b.r.Read(p[:min(len(p), b.left)])
+	for i, c := range p[:n] {
+		if c == '\n' {
+			b.ends = append(b.ends, b.read+int64(i)+1)
+		}
+	}
+	b.read += int64(n)
+	b.left -= n
+	return n, err
+}
+
+// record begins the record at an offset.
+func (b *bounded) record(offset int64) {
+	b.left = allowance
+	passed := 0
+	for passed < len(b.ends) && b.ends[passed] <= offset {
+		passed++
+	}
+	if passed > 0 {
+		b.lines += int64(passed)
+		b.start = b.ends[passed-1]
+		b.ends = append(b.ends[:0], b.ends[passed:]...)
+	}
+}
+
+// place is an offset in the record as a line and a byte of it, from 1.
+func (b *bounded) place(offset int64) (line, at int64) {
+	line, start := b.lines, b.start
+	for _, end := range b.ends {
+		if end > offset {
+			break
+		}
+		line, start = line+1, end
+	}
+	return line + 1, offset - start + 1
+}
+
 func newJSON(r io.Reader, charset string, n names) (*jsonArray, error) {
-	d := &jsonArray{dec: json.NewDecoder(r), charset: charset, names: n}
-	for _, path := range [][]string{{"data"}, {"items"}} {
+	text := &bounded{r: r, left: allowance}
+	d := &jsonArray{dec: json.NewDecoder(text), text: text, charset: charset, names: n}
+	for _, name := range []string{"data", "items"} {
 		t, err := d.dec.Token()
 		if err != nil {
-			return nil, d.syntax(err)
+			return nil, d.broken(err)
 		}
 		if t == json.Delim('[') {
 			return d, nil
 		}
 		if t != json.Delim('{') {
-			return nil, fault.New(fault.Validation, "the document is no list of objects")
+			return nil, fault.New(fault.Validation, "the document is not a list of objects")
 		}
-		if err := d.find(path[0]); err != nil {
+		d.depth++
+		if err := d.find(name); err != nil {
 			return nil, err
 		}
 	}
 	t, err := d.dec.Token()
 	if err != nil || t != json.Delim('[') {
-		return nil, fault.New(fault.Validation, "the document's data.items is no list")
+		return nil, fault.New(fault.Validation, "the document's data.items is not a list")
 	}
 	return d, nil
 }
@@ -221,24 +323,52 @@ func (d *jsonArray) find(name string) error {
 	for d.dec.More() {
 		t, err := d.dec.Token()
 		if err != nil {
-			return d.syntax(err)
+			return d.broken(err)
 		}
 		if t == name {
 			return nil
 		}
 		var over json.RawMessage
-		if err := d.dec.Decode(&over); err != nil {
-			return d.syntax(err)
+		if err := d.value(&over); err != nil {
+			return err
 		}
 	}
-	return fault.New(fault.Validation, "the document is no list of objects, and has no %q", name)
+	return fault.New(fault.Validation, "the document is not a list of objects and has no %q", name)
 }
 
-func (d *jsonArray) syntax(err error) error {
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
+// value reads the next value, of a bounded size.
+func (d *jsonArray) value(into *json.RawMessage) error {
+	d.text.record(d.dec.InputOffset())
+	if err := d.dec.Decode(into); err != nil {
+		return d.broken(err)
 	}
-	return fault.New(fault.Validation, "the document is no JSON: byte %d: %s", d.dec.InputOffset()+1, err).Because(err)
+	if len(*into) > MaxRecord {
+		return d.broken(errTooLong)
+	}
+	return nil
+}
+
+// broken says what is wrong with the document, and where. Where the next record would begin is then unknown.
+func (d *jsonArray) broken(err error) error {
+	offset := d.dec.InputOffset()
+	for _, end := range d.text.ends {
+		if end == offset+1 {
+			offset = end // the value begins on the line below a comma
+		}
+	}
+	syntax, isSyntax := errors.AsType[*json.SyntaxError](err)
+	switch {
+	case errors.Is(err, errTooLong):
+		line, at := d.text.place(offset)
+		return fault.New(fault.Validation, "line %d, byte %d: a value is longer than a record may be, %d bytes", line, at, MaxRecord)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		line, at := d.text.place(d.text.read)
+		return fault.New(fault.Validation, "the document is no JSON: it is cut off at line %d, byte %d", line, at)
+	case !isSyntax:
+		return err // the file's own
+	}
+	line, at := d.text.place(offset)
+	return fault.New(fault.Validation, "the document is no JSON: in what begins at line %d, byte %d: %s", line, at, syntax).Because(err)
 }
 
 func (d *jsonArray) columns() []string { return nil }
@@ -247,34 +377,44 @@ func (d *jsonArray) next() (Row, error) {
 	if d.ended {
 		return Row{}, io.EOF
 	}
+	if !d.dec.More() {
+		d.ended = true
+		if _, err := d.dec.Token(); err != nil { // the end of the list
+			return Row{}, d.broken(err)
+		}
+		return Row{}, d.rest()
+	}
 	d.n++
 	row := Row{Line: d.n}
 	var raw json.RawMessage
-	more := d.dec.More()
-	var err error
-	if more {
-		err = d.dec.Decode(&raw)
-	} else {
-		_, err = d.dec.Token()
-	}
-	if err != nil {
-		// where the next object begins is anybody's guess
+	if err := d.value(&raw); err != nil {
 		d.ended = true
-		row.Err = &Broken{Message: d.syntax(err).Error() + "; nothing after it is read"}
-		row.Values = make([]string, len(d.names.fields))
-		return row, nil
-	}
-	if !more {
-		d.ended = true
-		return Row{}, io.EOF
-	}
-	if len(raw) > MaxRecord {
-		row.Err, row.Values = &Broken{Message: tooLong}, make([]string, len(d.names.fields))
-		return row, nil
+		return row, err
 	}
 	d.names.object(&row, raw, d.charset)
 	if row.Err != nil {
 		row.Err.Column = 0 // there are no lines to count in
 	}
 	return row, nil
+}
+
+// rest reads what follows the list: a document that breaks off there was cut.
+func (d *jsonArray) rest() error {
+	for {
+		d.text.record(d.dec.InputOffset())
+		t, err := d.dec.Token()
+		switch {
+		case errors.Is(err, io.EOF) && d.depth == 0:
+			return io.EOF
+		case err != nil:
+			return d.broken(err)
+		case d.depth == 0:
+			line, at := d.text.place(d.dec.InputOffset())
+			return fault.New(fault.Validation, "something follows the document, at line %d, byte %d", line, at)
+		case t == json.Delim('{'), t == json.Delim('['):
+			d.depth++
+		case t == json.Delim('}'), t == json.Delim(']'):
+			d.depth--
+		}
+	}
 }

@@ -134,6 +134,9 @@ func (l *lines) read(buf []byte) ([]byte, error) {
 		case errors.Is(err, bufio.ErrBufferFull):
 			continue
 		case err != nil && !errors.Is(err, io.EOF):
+			if errors.Is(err, io.ErrUnexpectedEOF) {
+				return nil, fault.New(fault.Validation, "the compressed file is cut off, after line %d", l.line).Because(err)
+			}
 			return nil, fault.New(fault.Validation, "the file cannot be read beyond line %d: %s", l.line, err).Because(err)
 		case len(l.buf) == 0:
 			return nil, io.EOF
@@ -158,7 +161,7 @@ func flaw(b []byte, charset string) (int, string) {
 	nul := bytes.IndexByte(b, 0)
 	if charset != "" {
 		if i := bytes.Index(b, []byte("\uFFFD")); i >= 0 && (nul < 0 || i < nul) {
-			return i, "a byte here is no character in " + charset
+			return i, "a byte here is not a character in " + charset
 		}
 	} else if !utf8.Valid(b) {
 		i := 0
@@ -174,10 +177,12 @@ func flaw(b []byte, charset string) (int, string) {
 		}
 	}
 	if nul >= 0 {
-		return nul, "a NUL character"
+		return nul, aNUL
 	}
 	return -1, ""
 }
+
+const aNUL = "a NUL character"
 
 // column is the number of the character at offset i of a record, counted in its own line.
 func column(record []byte, i int) int {

@@ -11,9 +11,11 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// Normal is how text is stored: in NFC, without white space around it, so that what looks the same
-// is the same.
-func Normal(s string) string { return norm.NFC.String(strings.TrimSpace(s)) }
+// Decode brings text from outside into the one form that it is compared and stored in: NFC, without a byte order mark.
+func Decode(s string) string { return norm.NFC.String(strings.TrimPrefix(s, "\ufeff")) }
+
+// Normal is Decode without white space around the text.
+func Normal(s string) string { return strings.TrimSpace(Decode(strings.TrimSpace(s))) }
 
 // Check adds to problems what no name may hold and lengths outside the bounds, in characters.
 func Check(p *fault.Problems, field, value string, least, most int) {

@@ -2,6 +2,9 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -20,6 +23,7 @@ import (
 type importFlags struct {
 	changeFlags
 	format, encoding, onConflict, errors string
+	delimiter                            string
 	rename                               []string
 	atomic, status                       bool
 	maxErrors                            int
@@ -41,8 +45,9 @@ type importNoun struct {
 
 // importRun is an import that only has to be told its file, and what else to close at its end.
 type importRun struct {
-	do  func(context.Context, *intake.File, imports.Options) (imports.Report, error)
-	end func()
+	do   func(context.Context, *intake.File, imports.Options) (imports.Report, error)
+	end  func()
+	slow func(intake.Survey) string // says beforehand what takes long, or ""; nil: nothing does
 }
 
 // importReport is the record of an import: what was done, and the first rows that failed.
@@ -78,7 +83,8 @@ func (a *app) importing(cmd *cobra.Command, f *importFlags, n importNoun) *cobra
 		return a.importFile(ctx, w, file, f, n)
 	})
 	fs := cmd.Flags()
-	fs.StringVar(&f.format, "format", "", "csv, tsv, jsonl or json (default: by the file's ending)")
+	fs.StringVar(&f.format, "format", "", "csv, tsv, jsonl, json or xlsx (default: by the file's ending, else by its content)")
+	fs.StringVar(&f.delimiter, "delimiter", "", "`character` between the fields of csv, or tab (default: by the content)")
 	fs.StringVar(&f.encoding, "encoding", "", "the file's encoding: utf-8, utf-16, cp949, … (default utf-8)")
 	fs.StringArrayVar(&f.rename, "map", nil, "a column of another name, as `HEADER=FIELD`; HEADER=- leaves it out")
 	fs.StringVar(&f.onConflict, "on-conflict", imports.Fail, "a row whose "+n.claims+" is taken: "+listed(n.conflicts, "or"))
@@ -135,6 +141,9 @@ func (f *importFlags) options(n importNoun) (imports.Options, error) {
 		return o, err
 	}
 	var err error
+	if o.Read.Delimiter, err = intake.ParseDelimiter(f.delimiter); err != nil {
+		return o, err
+	}
 	o.Read.Map, err = intake.ParseMap(f.rename, n.fields)
 	return o, err
 }
@@ -159,11 +168,20 @@ func (a *app) importFile(ctx context.Context, w *writer, file *intake.File, f *i
 		return err
 	}
 	defer run.end()
+	survey, err := file.Survey(ctx, n.reading(o))
+	if err != nil {
+		return err
+	}
 	failures, err := a.openFailures(file, f, n.reading(o))
 	if err != nil {
 		return err
 	}
 	o.Failed = failures.add
+	if run.slow != nil && !w.DryRun {
+		if words := run.slow(survey); words != "" {
+			a.note("%s", words)
+		}
+	}
 	if a.cfg.Protected && !w.DryRun { // a file is looked at by --dry-run, not as a difference before the question
 		a.printf("profile %s is protected", a.cfg.Profile)
 		if err := a.confirm(ctx, "import "+n.resource+"s from "+file.Name); err != nil {
@@ -174,35 +192,51 @@ func (a *app) importFile(ctx context.Context, w *writer, file *intake.File, f *i
 	// Most of what is alive holds no pointers, so that looking for garbage more often costs little, and a million rows
 	// stay below 64 MB.
 	defer debug.SetGCPercent(debug.SetGCPercent(importGC))
-	meter := a.newMeter(file)
+	meter := a.newMeter(survey.Rows)
 	o.Progress = meter.report
 	report, err := run.do(ctx, file, o)
 	meter.end()
 	if kept := failures.close(err == nil); err == nil {
 		err = kept
 	}
+	failures.tell()
 	if err != nil {
-		if n := report.Created + report.Updated; n > 0 && !o.Atomic {
-			a.note("%s applied before that; the same command goes on from there", plural(int(n), "row"))
-		}
-		return err
+		return brokenOff(ctx, err, report, o, n)
 	}
 	a.noteEnded(w.Ledger)
 	return a.printImport(report, failures, f.errors)
 }
 
+// brokenOff is the error of an import that did not come to its end, with its operation and how to go on.
+func brokenOff(ctx context.Context, err error, r imports.Report, o imports.Options, n importNoun) error {
+	if cause, ok := errors.AsType[*fault.Error](context.Cause(ctx)); ok {
+		err = cause
+	}
+	applied := r.Created + r.Updated + r.Same
+	if r.DryRun || o.Atomic || applied == 0 && !fault.Is(err, fault.Interrupted) && !fault.Is(err, fault.Terminated) {
+		return err
+	}
+	f := *fault.From(err)
+	f.Detail = maps.Clone(f.Detail)
+	hint := fmt.Sprintf("%s applied by operation %s; run the same command again to go on, or take them back with: cxgctl %ss import --undo %s",
+		plural(int(applied), "row"), r.OpID, n.resource, r.OpID)
+	if f.Hint != "" {
+		hint = f.Hint + "; " + hint
+	}
+	return f.With("op_id", r.OpID.String()).With("applied", applied).WithHint("%s", hint)
+}
+
 // printImport ends an import: a summary for people, the report as a record where one is asked for.
 func (a *app) printImport(r imports.Report, failures *failures, errorFile string) error {
-	what := ""
-	if r.DryRun {
-		what = "dry run, nothing was changed: "
-	}
 	if r.Before > 0 {
 		a.note("%s applied by earlier runs", plural(int(r.Before), "row"))
 	}
-	a.note("%s%s created, %s updated, %s unchanged, %s skipped, %s failed in %s (operation %s)", what,
-		output.Thousands(r.Created), output.Thousands(r.Updated), output.Thousands(r.Same), output.Thousands(r.Skipped), output.Thousands(r.Failed),
-		elapsed(r.Elapsed), r.OpID)
+	counts := "%s created, %s updated, %s unchanged, %s skipped, %s failed in %s (operation %s)"
+	if r.DryRun {
+		counts = "dry run, nothing was changed: %s would be created, %s would be updated, %s unchanged, %s skipped, %s would fail in %s (operation %s)"
+	}
+	a.note(counts, output.Thousands(r.Created), output.Thousands(r.Updated), output.Thousands(r.Same), output.Thousands(r.Skipped),
+		output.Thousands(r.Failed), elapsed(r.Elapsed), r.OpID)
 	if a.print.Format != output.Table && a.print.Format != output.Wide || a.print.File != "" {
 		err := output.One(a.print, output.View{ID: "op_id"}, importReport{r, r.Elapsed.Seconds(), failures.list})
 		if err = committed(err); err != nil {
@@ -221,10 +255,17 @@ func (a *app) printImport(r imports.Report, failures *failures, errorFile string
 	case r.Stopped:
 		rest = "stopped there; what came before is done"
 	}
-	fail := fault.New(fault.PartialFailure, "%s of %s failed; %s", output.Thousands(r.Failed), plural(int(r.Rows), "row"), rest).
+	failed := "failed"
+	if r.DryRun {
+		failed = "would fail"
+	}
+	fail := fault.New(fault.PartialFailure, "%s of %s %s; %s", output.Thousands(r.Failed), plural(int(r.Rows), "row"), failed, rest).
 		With("failed", r.Failed).With("op_id", r.OpID.String())
 	if errorFile == "" {
-		return fail.WithHint("--errors F writes the rows that fail to a file, which imports again once they are mended")
+		return fail.WithHint("--errors F writes the rows that fail to a file, to be fixed and imported again")
 	}
-	return fail.WithHint("mend %s, and import that", errorFile)
+	if r.DryRun || r.Created+r.Updated+r.Same+r.Skipped+r.Before == 0 { // the rows that did not fail are still to come
+		return fail.WithHint("fix the file and import it again; %s has the rows to fix and why", errorFile)
+	}
+	return fail.WithHint("fix the rows in %s and import that file", errorFile)
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -23,10 +22,10 @@ import (
 // of them looks at the first, or takes --errors.
 const reportedFailures = 10_000
 
-// failures are told to a person as they come, the first of them kept for the report, and written to --errors.
+// failures are grouped for a person, the first of them kept for the report, and all written to --errors.
 type failures struct {
 	a       *app
-	unit    string // what Line counts
+	causes  causes
 	list    []imports.Failure
 	pending *renameio.PendingFile // nil without --errors
 	rows    *intake.ErrorFile
@@ -35,14 +34,14 @@ type failures struct {
 // openFailures makes --errors ready. The file holds what the rows hold, passwords included, so it is
 // for its owner alone, and is put in place when it is whole.
 func (a *app) openFailures(file *intake.File, f *importFlags, reading intake.Options) (*failures, error) {
-	x := &failures{a: a, unit: "line", list: []imports.Failure{}}
+	x := &failures{a: a, causes: causes{unit: "line"}, list: []imports.Failure{}}
 	in, err := file.Rows(reading)
 	if err != nil {
 		return nil, err
 	}
 	defer in.Close()
 	if in.Format == intake.JSON {
-		x.unit = "object"
+		x.causes.unit = "object"
 	}
 	if f.errors == "" {
 		return x, nil
@@ -52,6 +51,10 @@ func (a *app) openFailures(file *intake.File, f *importFlags, reading intake.Opt
 	}
 	if info, err := os.Stat(f.errors); err == nil && !info.Mode().IsRegular() {
 		return nil, fault.New(fault.Validation, "--errors %s is no regular file", f.errors)
+	} else if err == nil { // of an earlier run: whatever ends this one, it says nothing about it
+		if err := os.Remove(f.errors); err != nil {
+			return nil, unwritableFlag("--errors", f.errors, err)
+		}
 	}
 	x.pending, err = renameio.NewPendingFile(f.errors, renameio.WithTempDir(filepath.Dir(f.errors)), renameio.WithStaticPermissions(0o600))
 	if err != nil {
@@ -75,13 +78,7 @@ func (x *failures) add(f imports.Failure, row intake.Row) error {
 	if len(x.list) < reportedFailures {
 		x.list = append(x.list, f)
 	}
-	if !structured(x.a.print.Format) {
-		where := fmt.Sprintf("%s %d", x.unit, f.Line)
-		if f.Field != "" && !strings.HasPrefix(f.Message, f.Field) {
-			where += ", " + f.Field
-		}
-		x.a.printf("cxgctl: error: %s: %s", where, f.Message)
-	}
+	x.causes.add(f)
 	if x.rows == nil {
 		return nil
 	}
@@ -89,6 +86,16 @@ func (x *failures) add(f imports.Failure, row intake.Row) error {
 		return unwritableFlag("--errors", x.pending.Name(), err)
 	}
 	return nil
+}
+
+// tell says what went wrong with the rows, unless the report says so.
+func (x *failures) tell() {
+	if structured(x.a.print.Format) {
+		return
+	}
+	for _, line := range x.causes.lines() {
+		x.a.printf("cxgctl: error: %s", line)
+	}
 }
 
 // close puts the file in place, unless the import did not come to its end.
@@ -120,14 +127,12 @@ type meter struct {
 	last     time.Time
 	terminal bool
 	shown    bool
-	total    int64 // bytes
-	read     atomic.Int64
+	total    int64 // rows
 }
 
-func (a *app) newMeter(file *intake.File) *meter {
-	m := &meter{a: a, began: time.Now(), last: time.Now(), total: file.Size}
+func (a *app) newMeter(rows int64) *meter {
+	m := &meter{a: a, began: time.Now(), last: time.Now(), total: rows}
 	m.terminal = output.DetectTerminal(a.stderr, a.getenv).IsTTY && a.getenv("TERM") != "dumb"
-	file.Watch(func(n int) { m.read.Add(int64(n)) })
 	return m
 }
 
@@ -141,24 +146,33 @@ func (m *meter) report(r imports.Report) {
 		return
 	}
 	m.last = time.Now()
-	took := time.Since(m.began).Seconds()
-	rate := float64(r.Rows) / took
-	line := fmt.Sprintf("%s rows, %s/s, %s failed", output.Thousands(r.Rows), output.Thousands(int64(rate)), output.Thousands(r.Failed))
-	if part := float64(m.read.Load()) / float64(max(m.total, 1)); part > 0 && part <= 1 {
-		left := time.Duration(took * (1 - part) / part * float64(time.Second))
-		line = fmt.Sprintf("%3.0f %%  %s, %s left", part*100, line, left.Round(time.Second))
-		if m.terminal {
-			const width = 30
-			full := int(part * width)
-			line = strings.Repeat("█", full) + strings.Repeat("░", width-full) + " " + line
-		}
-	}
+	line := progressLine(r, m.total, time.Since(m.began), m.terminal)
 	if !m.terminal {
 		m.a.printf("%s", line)
 		return
 	}
 	m.shown = true
 	_, _ = io.WriteString(m.a.stderr, "\r"+line+"\x1b[K")
+}
+
+// progressLine is how far an import is after some time: rows that are settled, of all that the file has. What earlier
+// runs applied takes no time.
+func progressLine(r imports.Report, total int64, took time.Duration, bar bool) string {
+	done := r.Rows - r.Before
+	rate := float64(done) / max(took.Seconds(), 0.001)
+	line := fmt.Sprintf("%s of %s rows, %s/s, %s failed", output.Thousands(r.Rows), output.Thousands(total), output.Thousands(int64(rate)), output.Thousands(r.Failed))
+	part := float64(r.Rows) / float64(max(total, 1))
+	if done > 0 && part <= 1 {
+		left := time.Duration(float64(total-r.Rows) / rate * float64(time.Second))
+		line += fmt.Sprintf(", %s left", left.Round(time.Second))
+	}
+	line = fmt.Sprintf("%3.0f %%  %s", part*100, line)
+	if bar {
+		const width = 30
+		full := min(int(part*width), width)
+		line = strings.Repeat("█", full) + strings.Repeat("░", width-full) + " " + line
+	}
+	return line
 }
 
 // end wipes the bar.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/google/uuid"
@@ -10,6 +11,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/imports"
 	"github.com/cxgctl/cxgctl/internal/intake"
+	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
@@ -56,6 +58,9 @@ func (a *app) usersImport() *cobra.Command {
 	return cmd
 }
 
+// slowHashes is how many passwords are worth a note that hashing takes its time.
+const slowHashes = 250
+
 // begin makes ready what users need beyond every import: how passwords are hashed, and where those that are
 // made up go.
 func (f *usersImportFlags) begin(w *writer, o imports.Options) (importRun, error) {
@@ -94,6 +99,16 @@ func (f *usersImportFlags) begin(w *writer, o imports.Options) (importRun, error
 			return run, err
 		}
 		mine.Passwords, run.end = passwords, passwords.Close
+	}
+	run.slow = func(s intake.Survey) string {
+		n := s.Filled["password"]
+		if f.generate {
+			n = s.Rows - s.Filled["password_hash"]
+		}
+		if n < slowHashes {
+			return ""
+		}
+		return fmt.Sprintf("%s passwords are hashed, which takes minutes; an interrupted import goes on with the same command", output.Thousands(n))
 	}
 	run.do = func(ctx context.Context, file *intake.File, o imports.Options) (imports.Report, error) {
 		mine.Options = o

@@ -64,11 +64,12 @@ type Error struct {
 	Hint    string         // what to do about it; may be empty
 	Detail  map[string]any // for scripts; never a secret
 	Cause   error          // for errors.Is and --verbose; its text is never printed otherwise
+	Kind    string         // the same for errors that differ in the values they name only
 }
 
 // New makes an Error; format and args as in fmt.Sprintf.
 func New(code Code, format string, args ...any) *Error {
-	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Kind: format}
 }
 
 // Error returns the message alone.
@@ -136,6 +137,7 @@ func Status(err error) int {
 type Problem struct {
 	Field   string `json:"field"`
 	Message string `json:"message"`
+	kind    string
 }
 
 // Problems collects every refused value of one command, so that a person mends them all at once.
@@ -144,7 +146,7 @@ type Problems struct{ list []Problem }
 
 // Add notes that the value of field is refused; the message names the field's value and the rule.
 func (p *Problems) Add(field, format string, args ...any) {
-	p.list = append(p.list, Problem{field, fmt.Sprintf(format, args...)})
+	p.list = append(p.list, Problem{field, fmt.Sprintf(format, args...), format})
 }
 
 // Has says whether the value of field is refused already.
@@ -169,9 +171,12 @@ func (p *Problems) Err() error {
 	if len(p.list) == 0 {
 		return nil
 	}
-	parts := make([]string, len(p.list))
+	parts, kinds := make([]string, len(p.list)), make([]string, len(p.list))
 	for i, x := range p.list {
 		parts[i] = x.Field + ": " + x.Message
+		kinds[i] = x.Field + ": " + x.kind
 	}
-	return New(Validation, "%s", strings.Join(parts, "; ")).With("fields", p.list)
+	err := New(Validation, "%s", strings.Join(parts, "; ")).With("fields", p.list)
+	err.Kind = strings.Join(kinds, "; ")
+	return err
 }

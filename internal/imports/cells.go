@@ -1,6 +1,7 @@
 package imports
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -112,14 +113,24 @@ func (c *Cells) ID(field string) *uuid.UUID {
 	return &id
 }
 
-// Refuse fails a row for an error that names fields, with the first of them, or for any other.
+// quoted is a value that a message repeats.
+var quoted = regexp.MustCompile(`"(\\.|[^"\\])*"`)
+
+// Refuse fails a row for an error that names fields, with the first of them, or for any other. Of a file that has
+// secrets no value is repeated: where cells have slid, a secret is in another column.
 func (c *Cells) Refuse(r *Row, err error) {
+	secret := slices.ContainsFunc(c.src.opts.Verbatim, c.src.Has)
 	field, value := "", ""
 	if list, ok := fault.From(err).Detail["fields"].([]fault.Problem); ok {
 		field = list[0].Field
-		if !slices.Contains(c.src.opts.Verbatim, field) { // no message repeats those
+		if !secret {
 			value = c.Text(field)
 		}
+	}
+	if secret && !c.src.Objects {
+		f := *fault.From(err)
+		f.Message = quoted.ReplaceAllString(f.Message, `"…"`)
+		err = &f
 	}
 	r.Fail(field, value, err, nil)
 }

@@ -51,7 +51,15 @@ func (r *Row) Fail(field, value string, err error, holder *uuid.UUID) {
 		return
 	}
 	f := fault.From(err)
-	r.Failure = &Failure{Line: r.Raw.Line, Field: field, Value: value, Code: f.Code, Message: f.Message, Holder: holder}
+	r.Failure = &Failure{
+		Line:    r.Raw.Line,
+		Field:   field,
+		Value:   value,
+		Code:    f.Code,
+		Message: f.Message,
+		Kind:    string(f.Code) + field + f.Kind,
+		Holder:  holder,
+	}
 	if f.Hint != "" {
 		r.Failure.Message += " (" + f.Hint + ")"
 	}

@@ -29,7 +29,7 @@ type run[R Incoming] struct {
 const batchRows = 2000
 
 // slowRows is how many Slow rows make a batch: preparing one takes seconds.
-const slowRows = 128
+const slowRows = 32
 
 // batch is rows that commit together.
 type batch[R Incoming] struct {
@@ -146,7 +146,9 @@ func (r *run[R]) each(ctx context.Context, fn func(R) error) error {
 	return r.source.each(ctx, func(raw intake.Row, ordinal int64) error {
 		row := Row{Raw: raw, Ordinal: ordinal, Done: r.lease.done(raw.Line)}
 		if raw.Err != nil {
-			row.Fail(raw.Err.Field, "", fault.New(fault.Validation, "%s", raw.Err), nil)
+			err := fault.New(fault.Validation, "%s", raw.Err)
+			err.Kind = raw.Err.Message
+			row.Fail(raw.Err.Field, "", err, nil)
 		}
 		return fn(r.kind.Read(row, &Cells{src: r.source, row: raw}))
 	})

@@ -22,7 +22,6 @@ type File struct {
 	file    *os.File    // nil for standard input and for a pipe
 	info    fs.FileInfo // of file, when its fingerprint was taken
 	close   func() error
-	read    func(int) // told of the bytes that are read
 }
 
 // spoolMemory is how much of a pipe is kept in memory. What is longer goes to a file that has no name,
@@ -102,9 +101,6 @@ func (f *File) spool(r io.Reader) error {
 // Close ends the use of the file.
 func (f *File) Close() { _ = f.close() }
 
-// Watch has fn told of the bytes that are read from now on, for a progress bar.
-func (f *File) Watch(fn func(bytes int)) { f.read = fn }
-
 // Is says whether path is this very file, so that it is not written over while it is read.
 func (f *File) Is(path string) bool {
 	info, err := os.Stat(path)
@@ -123,20 +119,7 @@ func (f *File) open() (io.Reader, error) {
 			return nil, fault.New(fault.Conflict, "%s was changed while it was read", f.Name).WithHint("run the command again once nobody writes to it")
 		}
 	}
-	return watched{io.NewSectionReader(f.content, 0, f.Size), f}, nil
-}
-
-type watched struct {
-	io.Reader
-	file *File
-}
-
-func (w watched) Read(b []byte) (int, error) {
-	n, err := w.Reader.Read(b)
-	if w.file.read != nil {
-		w.file.read(n)
-	}
-	return n, err
+	return io.NewSectionReader(f.content, 0, f.Size), nil
 }
 
 // SumText is the fingerprint in hexadecimal digits.

@@ -193,39 +193,57 @@ func (r *Reader) begin(f *File, plain *bufio.Reader, o Options) error {
 	return err
 }
 
+// Survey is what a first reading of a file finds.
+type Survey struct {
+	Rows   int64
+	Filled map[string]int64 // how many records have a value, by field
+}
+
 // Survey reads the whole file and counts its records, so that a file which is cut off, damaged, or in another encoding
 // is refused before its first record is applied.
-func (f *File) Survey(ctx context.Context, o Options) (rows int64, err error) {
+func (f *File) Survey(ctx context.Context, o Options) (Survey, error) {
+	s := Survey{Filled: map[string]int64{}}
 	r, err := f.Rows(o)
 	if err != nil {
-		return 0, f.otherEncoding(err, o)
+		return s, f.otherEncoding(err, o)
 	}
 	defer r.Close()
-	var garbled *Row
-	plain := true // no record has a character beyond ASCII that could be read
+	filled := make([]int64, len(r.Columns))
+	var garbled *Row             // the first
+	var unreadable, foreign int64 // records that hold bytes which are not UTF-8, or characters beyond ASCII
 	for {
 		row, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err == nil && rows%1024 == 0 {
+		if err == nil && s.Rows%1024 == 0 {
 			err = context.Cause(ctx)
 		}
 		if err != nil {
-			return rows, f.unreadable(err)
+			return s, f.unreadable(err)
 		}
-		rows++
+		s.Rows++
+		for i, v := range row.Values {
+			if v != "" && i < len(filled) {
+				filled[i]++
+			}
+		}
 		switch {
-		case row.Err != nil && row.Err.Charset && garbled == nil:
-			garbled = &row
-		case row.Err == nil && plain:
-			plain = isASCII(row.Values)
+		case row.Err != nil && row.Err.Charset:
+			if unreadable++; garbled == nil {
+				garbled = &row
+			}
+		case row.Err == nil && !isASCII(row.Values):
+			foreign++
 		}
 	}
-	if garbled != nil && plain && r.Format != XLSX {
-		return rows, f.otherEncoding(fault.New(fault.Validation, "%s: line %d, %s", f.Name, garbled.Line, garbled.Err), o)
+	if unreadable > foreign {
+		return s, f.otherEncoding(fault.New(fault.Validation, "%s: line %d, %s", f.Name, garbled.Line, garbled.Err), o)
 	}
-	return rows, nil
+	for i, c := range r.Columns {
+		s.Filled[c] += filled[i]
+	}
+	return s, nil
 }
 
 func isASCII(values []string) bool {

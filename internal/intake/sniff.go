@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode"
 
+	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/japanese"
 	"golang.org/x/text/encoding/korean"
 
@@ -152,16 +153,19 @@ func guessEncoding(sample []byte) string {
 	if i := bytes.LastIndexByte(sample, '\n'); i > 0 {
 		sample = sample[:i] // no half character
 	}
-	as := func(decoded []byte, err error, letters ...*unicode.RangeTable) bool {
-		return err == nil && !bytes.ContainsRune(decoded, '\uFFFD') && bytes.ContainsFunc(decoded, func(r rune) bool { return unicode.In(r, letters...) })
-	}
-	if text, err := japanese.ShiftJIS.NewDecoder().Bytes(sample); as(text, err, unicode.Hiragana, unicode.Katakana) {
-		if korean, err := korean.EUCKR.NewDecoder().Bytes(sample); !as(korean, err, unicode.Hangul) {
-			return "shift_jis"
-		}
-	}
-	if text, err := korean.EUCKR.NewDecoder().Bytes(sample); as(text, err, unicode.Hangul) {
+	hangul := func(r rune) bool { return unicode.Is(unicode.Hangul, r) }
+	kana := func(r rune) bool { return r >= '\u3040' && r <= '\u30ff' }
+	switch {
+	case isIn(korean.EUCKR, sample, hangul):
 		return "cp949"
+	case isIn(japanese.ShiftJIS, sample, kana):
+		return "shift_jis"
 	}
 	return "windows-1252"
+}
+
+// isIn says whether text can be read in an encoding and has some of its letters.
+func isIn(e encoding.Encoding, text []byte, letter func(rune) bool) bool {
+	decoded, err := e.NewDecoder().Bytes(text)
+	return err == nil && !bytes.ContainsRune(decoded, '\uFFFD') && bytes.ContainsFunc(decoded, letter)
 }

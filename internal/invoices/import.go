@@ -147,6 +147,7 @@ func (in *incoming) takenBy(number, id *holder) {
 		parts = append(parts, fmt.Sprintf("id %s is taken by invoice %q", id.ID, id.InvoiceNo))
 	}
 	f := fault.New(fault.AlreadyExists, "%s", strings.Join(parts, "; "))
+	f.Kind = fmt.Sprint("taken", field, len(parts), first.Deleted)
 	if first.Deleted {
 		f.WithHint("that invoice is deleted; cxgctl invoices restore %s brings it back", first.ID)
 	}

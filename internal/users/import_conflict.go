@@ -128,6 +128,7 @@ func (in *incoming) takenBy(byID, byName, byEmail *User) {
 		}
 	}
 	f := fault.New(fault.AlreadyExists, "%s", strings.Join(parts, "; "))
+	f.Kind = fmt.Sprint("taken", field, len(parts), deleted != "")
 	if deleted != "" {
 		f.WithHint("that user is deleted; cxgctl users restore %s brings it back", deleted)
 	}

@@ -80,7 +80,7 @@ type Failure struct {
 	Value   string     `json:"value"` // never a password
 	Code    fault.Code `json:"code"`
 	Message string     `json:"message"`
-	Kind    string     `json:"-"` // the same for failures of one cause
+	Kind    string     `json:"-"`      // the same for failures of one cause
 	Holder  *uuid.UUID `json:"holder"` // the record that has the value already
 }
 

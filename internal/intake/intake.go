@@ -209,7 +209,7 @@ func (f *File) Survey(ctx context.Context, o Options) (Survey, error) {
 	}
 	defer r.Close()
 	filled := make([]int64, len(r.Columns))
-	var garbled *Row             // the first
+	var garbled *Row              // the first
 	var unreadable, foreign int64 // records that hold bytes which are not UTF-8, or characters beyond ASCII
 	for {
 		row, err := r.Next()

@@ -135,7 +135,7 @@ func (l *Ledger) announce(ctx context.Context, now time.Time) (uuid.UUID, error)
 	}
 	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
 	if l.Gate != nil {
-		if err := l.Gate.Enter(ctx, &Tx{Write: raw, By: l.by, Now: now, ledger: l}); err != nil {
+		if _, err := l.Gate.Enter(ctx, &Tx{Write: raw, By: l.by, Now: now, ledger: l}); err != nil {
 			return id, err
 		}
 	}

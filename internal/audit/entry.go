@@ -77,6 +77,9 @@ func (w *writer) entry(c Change, now time.Time) (Entry, error) {
 	case c.Action == Delete, c.Event == PasswordChange, c.Event == PermissionChange, c.Event == SystemChange, c.Event == DataAccess:
 		risk = "MEDIUM"
 	}
+	if c.Risk != "" {
+		risk = c.Risk
+	}
 	description := fmt.Sprintf("%s: %s %s", w.from.Command, c.Resource, c.Name)
 	e.Result, e.RiskLevel, e.Description = &result, &risk, &description
 	e.Before, e.After, e.undoes = before, after, c.Undoes

@@ -54,11 +54,16 @@ func (g Guard) Check(n int) error {
 	return nil
 }
 
-// Gate decides, inside every transaction of a ledger, whether the operator may do what it does: Enter
-// before any work, Leave when the work is done and can still be taken back. Their errors roll it back.
+// Gate decides whether the operator may do what the transactions of a ledger do. Enter is called in each before any
+// work, and returns what judges it. An error of either rolls the transaction back.
 type Gate interface {
-	Enter(ctx context.Context, tx *Tx) error
-	Leave(ctx context.Context, tx *Tx, changes []Change) error
+	Enter(ctx context.Context, tx *Tx) (Judge, error)
+}
+
+// Judge is a Gate in one transaction.
+type Judge interface {
+	Changes(ctx context.Context, tx *Tx, changes []Change) error // of changes that were made and can still be taken back
+	Close(ctx context.Context, tx *Tx) error                     // before the transaction commits
 }
 
 // Action is what was done to a row, as the action_performed column's CHECK spells it.
@@ -107,6 +112,7 @@ type Change struct {
 	Before, After any
 	Secrets       []string    // fields of no record that changed too; their images say "changed"
 	Undoes        []uuid.UUID // the audit rows whose changes it takes back
+	Risk          string      // LOW, MEDIUM or HIGH; "" means what the event has
 }
 
 // Intent is what a command is about to do, for the audit row of an attempt that fails.
@@ -122,6 +128,7 @@ type Tx struct {
 	Now time.Time // one for all that the transaction writes
 
 	ledger   *Ledger
+	judge    Judge     // nil where no user of the platform acts
 	first    uuid.UUID // the first audit row that it wrote
 	written  int       // how many those are
 	entailed int       // how many of those are of changes that Follow made
@@ -158,8 +165,8 @@ func (tx *Tx) Log(ctx context.Context, changes []Change) error {
 	if l.away != nil {
 		return l.away.log(tx, changes)
 	}
-	if l.Gate != nil {
-		if err := l.Gate.Leave(ctx, tx, changes); err != nil {
+	if tx.judge != nil {
+		if err := tx.judge.Changes(ctx, tx, changes); err != nil {
 			return err
 		}
 	}
@@ -348,7 +355,7 @@ func (l *Ledger) try(ctx context.Context, fn func(context.Context, *Tx) ([]Chang
 	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
 	tx := &Tx{Write: raw, By: l.by, Now: l.now().UTC().Truncate(time.Microsecond), ledger: l}
 	if l.Gate != nil {
-		if err := l.Gate.Enter(ctx, tx); err != nil {
+		if tx.judge, err = l.Gate.Enter(ctx, tx); err != nil {
 			return nil, err
 		}
 	}
@@ -371,6 +378,11 @@ func (l *Ledger) try(ctx context.Context, fn func(context.Context, *Tx) ([]Chang
 	}
 	if err := l.asShown(tx.kept, tx.Now); err != nil {
 		return nil, err
+	}
+	if tx.judge != nil {
+		if err := tx.judge.Close(ctx, tx); err != nil {
+			return nil, err
+		}
 	}
 	last, err := tx.seal(ctx)
 	if err != nil {

@@ -3,6 +3,8 @@ package auth
 import (
 	"context"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
@@ -31,35 +33,66 @@ func FirstIn(cat schema.Catalog) (*First, error) {
 		return nil, err
 	}
 	f.tables, err = grantsIn(cat)
+	if err == nil && f.tables.missing != "" {
+		err = fault.New(fault.Database, "%s is missing", f.tables.missing).WithHint("cxgctl doctor shows what is missing")
+	}
 	return f, err
 }
 
-// Look returns the MASTER of that name who is to be the first operator, or nil if there is nobody of that
-// name yet. Anybody else of that name is RESOURCE_ALREADY_EXISTS, and so is an operator with a role.
-func (f *First) Look(ctx context.Context, r db.Reader, username string) (*users.User, error) {
-	var held bool
-	if err := r.QueryRow(ctx, "SELECT "+f.tables.sql(someoneHolds)).Scan(&held); err != nil {
-		return nil, err
+// readBeginning asks whether permissions are enforced, whether an operator holds SUPER_ADMIN, and whether the
+// connection's role owns the grants.
+const readBeginning = `
+SELECT {begun},
+       EXISTS (SELECT FROM idam.users o JOIN idam.user_roles ur ON ur.user_id = o.id JOIN idam.roles r ON r.id = ur.role_id
+                WHERE {operator o} AND {in force} AND {everywhere} AND {role} = 'SUPER_ADMIN'),
+       (SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class c WHERE c.oid = 'idam.user_roles'::regclass)`
+
+// Look returns the MASTER of that name who is to be the first operator, or nil if there is no user of that
+// name yet. Any other user of that name is RESOURCE_ALREADY_EXISTS, and so is an operator who holds SUPER_ADMIN. Once
+// permissions are enforced it is the way back after the last SUPER_ADMIN, for the owner of the grants alone; again says
+// that it is that.
+func (f *First) Look(ctx context.Context, r db.Reader, username string) (there *users.User, again bool, err error) {
+	var super, owner bool
+	if err := r.QueryRow(ctx, f.tables.sql(readBeginning)).Scan(&again, &super, &owner); err != nil {
+		return nil, false, err
 	}
-	if held {
-		return nil, fault.New(fault.AlreadyExists, "an operator holds a role already, so there is no first one to make").
+	switch {
+	case super:
+		return nil, again, fault.New(fault.AlreadyExists, "an operator holds a role already, so there is no first one to make").
 			WithHint("an operator with PERMISSION_MANAGE gives roles: cxgctl roles grant")
+	case again && !owner:
+		return nil, again, fault.New(fault.PermissionDenied, "permissions are enforced, and this connection's role does not own idam.user_roles").
+			WithHint("no operator holds SUPER_ADMIN any more; the owner of the manager database can run: cxgctl auth bootstrap")
 	}
 	found, err := f.users.Find(ctx, r, []string{username}, "username", true)
 	if err != nil {
-		return nil, err
+		return nil, again, err
 	}
 	u, err := ref.One(found)
 	switch {
 	case fault.Is(err, fault.NotFound):
-		return nil, nil
+		return nil, again, nil
 	case err != nil:
-		return nil, err
+		return nil, again, err
 	case !canAct(&u):
-		return nil, fault.New(fault.AlreadyExists, "user %q exists and is no live, ACTIVE MASTER", username).
+		return nil, again, fault.New(fault.AlreadyExists, "user %q exists and is not a live, ACTIVE MASTER", username).
 			WithHint("name another, or make it one first").With("username", username).With("holder", u.ID.String())
 	}
-	return &u, nil
+	return &u, again, nil
+}
+
+// Powerless lists the operators who hold no role and so may do nothing once permissions are enforced. Services, whose
+// keys list what they may do, are not among them.
+func (f *First) Powerless(ctx context.Context, r db.Reader) ([]string, error) {
+	rows, err := r.Query(ctx, f.tables.sql(`
+SELECT o.username FROM idam.users o
+ WHERE {operator o} AND o.username NOT LIKE 'svc-%'
+   AND NOT EXISTS (SELECT FROM idam.user_roles ur JOIN idam.roles r ON r.id = ur.role_id WHERE ur.user_id = o.id AND {in force})
+ ORDER BY o.username`))
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
 // Bootstrap makes the first operator: a MASTER with SUPER_ADMIN. A MASTER of that name who exists already is
@@ -69,11 +102,11 @@ func (f *First) Bootstrap(ctx context.Context, l *audit.Ledger, n users.New) (us
 	var first users.User
 	intent := audit.Intent{Subject: audit.Subject{Resource: "user", Name: n.Username}, Action: audit.Create}
 	err := l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
-		if _, err := tx.Exec(ctx, chairLock); err != nil {
+		if _, err := tx.Exec(ctx, lastMasterLock); err != nil {
 			return nil, err
 		}
 		var changes []audit.Change
-		u, err := f.Look(ctx, tx, n.Username)
+		u, again, err := f.Look(ctx, tx, n.Username)
 		if err != nil {
 			return nil, err
 		}
@@ -99,7 +132,12 @@ func (f *First) Bootstrap(ctx context.Context, l *audit.Ledger, n users.New) (us
 		if change != nil {
 			changes = append(changes, *change)
 		}
-		return changes, nil
+		for i := range changes {
+			if again {
+				changes[i].Risk = "HIGH"
+			}
+		}
+		return changes, f.tables.mark(ctx, tx)
 	})
 	return first, err
 }

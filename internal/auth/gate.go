@@ -2,7 +2,9 @@ package auth
 
 import (
 	"context"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/google/uuid"
 
@@ -11,86 +13,105 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Gate decides inside a ledger's transactions what an operator may do there: whether they still hold the
-// permission, and whether what was done would give somebody more than they may give.
+// Gate decides inside a ledger's transactions what an operator may do there. It reads the operator's rights anew in
+// each of them: what was read before a question or an earlier transaction counts for nothing.
 type Gate struct {
-	tables  grants
-	cat     schema.Catalog
-	who     Identity
-	code    string // the command's permission; "" for one that needs none
-	enforce bool   // what the profile says
+	tables grants
+	cat    schema.Catalog
+
+	mu    sync.Mutex
+	who   Identity // as it was last read
+	needs []string // the permissions without which no transaction goes on
 }
 
-// Gate returns the gate of a command that needs the permission of this code.
-func (i Identity) Gate(cat schema.Catalog, code string, enforce bool) (*Gate, error) {
+// Gate returns the gate of a command that needs these permissions.
+func (i Identity) Gate(cat schema.Catalog, codes ...string) (*Gate, error) {
 	g, err := grantsIn(cat)
-	return &Gate{tables: g, cat: cat, who: i, code: code, enforce: enforce}, err
+	return &Gate{tables: g, cat: cat, who: i, needs: codes}, err
 }
 
-// The grants that count are locked against being taken away until the transaction ends. The operator's own
-// row is only looked at: its lock would hold up their other commands.
-const (
-	stillMay = `
-WITH u AS (SELECT u.id, u.user_type FROM idam.users u WHERE u.id = $1 AND {operator u}),
-held AS MATERIALIZED (
-    SELECT ur.role_id, {role} AS code, {everywhere} AS everywhere
-      FROM idam.user_roles ur JOIN idam.roles r ON r.id = ur.role_id
-     WHERE ur.user_id = $1 AND {in force} FOR SHARE OF ur, r),
-given AS MATERIALIZED (
-    SELECT rp.id
-      FROM u CROSS JOIN held JOIN idam.role_permissions rp ON rp.role_id = held.role_id JOIN idam.permissions p ON p.id = rp.permission_id
-     WHERE held.everywhere AND {permission} = $2 AND {valid} FOR SHARE OF rp)
-SELECT EXISTS (SELECT FROM u),
-       EXISTS (SELECT FROM given) OR EXISTS (SELECT FROM held WHERE everywhere AND code = 'SUPER_ADMIN'),
-       EXISTS (SELECT FROM held) OR ` + someoneHolds
-	stillInUse = `
-SELECT EXISTS (SELECT FROM {table} s WHERE s.id = $1 AND s.status = 'ACTIVE' AND (s.expires_at IS NULL OR s.expires_at > now()) AND {live})`
-)
+// Need adds permissions to those that the command needs, once its flags or its input say so. All that are missing by
+// what was last read are one PERMISSION_DENIED.
+func (g *Gate) Need(codes ...string) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, code := range codes {
+		if !slices.Contains(g.needs, code) {
+			g.needs = append(g.needs, code)
+		}
+	}
+	return g.who.Permit(nil, codes...)
+}
 
-// Enter implements audit.Gate: the grants that the command rests on must still be there.
-func (g *Gate) Enter(ctx context.Context, tx *audit.Tx) error {
-	var accepted, may, enforced bool
-	var err error
-	if g.tables.holes == nil {
-		err = tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM idam.users u WHERE u.id = $1 AND "+operator("u", g.tables.users)+")", g.who.ID).Scan(&accepted)
-	} else {
-		err = tx.QueryRow(ctx, g.tables.sql(stillMay), g.who.ID, g.code).Scan(&accepted, &may, &enforced)
-	}
-	switch {
-	case err != nil:
+// Enter implements audit.Gate. The grants that the transaction rests on are locked until it ends.
+func (g *Gate) Enter(ctx context.Context, tx *audit.Tx) (audit.Judge, error) {
+	j := &judge{gate: g}
+	return j, j.admit(ctx, tx, lockGrants)
+}
+
+// judge is a Gate in one transaction.
+type judge struct {
+	gate *Gate
+	who  Identity // as the transaction reads it
+
+	ended bool // the transaction itself ends the operator's login
+}
+
+// Close implements audit.Judge: what the transaction rests on is still there, and stays until it has ended.
+func (j *judge) Close(ctx context.Context, tx *audit.Tx) error { return j.admit(ctx, tx, lockAll) }
+
+const stillInUse = `
+SELECT EXISTS (SELECT FROM {table} s WHERE s.id = $1 AND s.status = 'ACTIVE' AND (s.expires_at IS NULL OR s.expires_at > statement_timestamp()) AND {live})`
+
+// admit reads the operator's rights and refuses one who may not do what the command does, or no longer may.
+func (j *judge) admit(ctx context.Context, tx *audit.Tx, l lock) error {
+	g := j.gate
+	g.mu.Lock()
+	who, needs := g.who, slices.Clone(g.needs)
+	g.mu.Unlock()
+	rights, err := g.tables.read(ctx, tx, who.ID, l)
+	if err != nil {
 		return err
-	case !accepted:
-		return fault.New(fault.Unauthenticated, "operator %q is no operator any more", g.who.Name).
-			WithHint("nothing was changed; somebody changed the account at this moment").With("operator", g.who.Name)
 	}
-	if s := g.who.Session; s != nil {
-		table := schema.Sessions
-		if g.who.AuthMethod == MethodKey {
-			table = schema.APIKeys
-		}
-		shape, err := g.cat.Table(table)
-		if err != nil {
-			return err
-		}
-		sql := strings.NewReplacer("{table}", table, "{live}", shape.Live("s")).Replace(stillInUse)
-		if err := tx.QueryRow(ctx, sql, s.ID).Scan(&accepted); err != nil {
-			return err
-		}
-		if !accepted {
-			return fault.New(fault.Unauthenticated, "the login of %q was revoked at this moment", g.who.Name).WithHint("nothing was changed")
-		}
+	who.Rights = rights
+	if !who.accepted {
+		return who.notAccepted()
 	}
-	if g.code == "" || g.who.Scopes != nil || !g.enforce || !enforced || may {
+	if err := j.loggedIn(ctx, tx, who); err != nil {
+		return err
+	}
+	j.who = who
+	g.mu.Lock()
+	g.who = who
+	g.mu.Unlock()
+	return who.Permit(nil, needs...)
+}
+
+// loggedIn refuses an operator whose login or key was revoked since the command began.
+func (j *judge) loggedIn(ctx context.Context, tx *audit.Tx, who Identity) error {
+	s := who.Session
+	if s == nil || j.ended {
 		return nil
 	}
-	now := g.who // as it was when the command began, but enforced
-	now.Enforced, now.Super, now.Codes, now.Scoped = true, false, nil, nil
-	return now.Permit(g.code, nil)
+	table := schema.Sessions
+	if who.AuthMethod == MethodKey {
+		table = schema.APIKeys
+	}
+	shape, err := j.gate.cat.Table(table)
+	if err != nil {
+		return err
+	}
+	var good bool
+	sql := strings.NewReplacer("{table}", table, "{live}", shape.Live("s")).Replace(stillInUse)
+	if err := tx.QueryRow(ctx, sql, s.ID).Scan(&good); err != nil || good {
+		return err
+	}
+	return fault.New(fault.Unauthenticated, "the login of %q was revoked at this moment", who.Name).WithHint("nothing was changed")
 }
 
 // deny is a refusal of an escalation.
-func (g *Gate) deny(id uuid.UUID, format string, args ...any) *fault.Error {
-	f := fault.New(fault.PermissionDenied, format, args...).With("operator", g.who.Name)
+func (j *judge) deny(id uuid.UUID, format string, args ...any) *fault.Error {
+	f := fault.New(fault.PermissionDenied, format, args...).With("operator", j.who.Name)
 	if id != uuid.Nil {
 		f.With("id", id.String())
 	}

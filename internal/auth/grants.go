@@ -8,46 +8,78 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// grants are the tables that permissions rest on, as they stand in one database, and the predicates over
+// Tables are those that an identity is found in, besides the one of its proof.
+var Tables = append([]string{schema.Users, schema.Enforcement}, schema.Grants...)
+
+// grants are the tables that permissions rest on, as they are in one database, and the predicates over
 // them: ur is a grant of a role to a user, r the role, p a permission.
 type grants struct {
-	users *schema.Table
-	holes *strings.Replacer // nil where a table is missing: then nothing is enforced
+	users   *schema.Table
+	holes   *strings.Replacer
+	marks   bool   // there is a table for the mark of enforcement
+	missing string // a table or column without which nothing can be permitted; "" where all are there
+	unsure  bool   // and without which it cannot be told whether permissions are enforced
 }
-
-// Tables are those that an identity is found in, besides the one of its proof.
-var Tables = append([]string{schema.Users}, schema.Grants...)
 
 func grantsIn(cat schema.Catalog) (grants, error) {
 	users, err := cat.Table(schema.Users)
-	g := grants{users: users}
 	if err != nil {
-		return g, err
+		return grants{}, err
+	}
+	g := grants{users: users, marks: cat[schema.Enforcement] != nil}
+	unlocked := "true"
+	if users.Has("locked_until") {
+		unlocked = "(u.locked_until IS NULL OR u.locked_until <= statement_timestamp())"
+	}
+	marked, begun := "false", "false"
+	if g.marks {
+		marked = "EXISTS (SELECT FROM cxg_audit.enforcement)"
+	}
+	if cat[schema.UserRoles] != nil {
+		begun = "EXISTS (SELECT FROM idam.users o JOIN idam.user_roles g ON g.user_id = o.id WHERE o.user_type IN ('MASTER', 'SYSTEM'))"
+	}
+	holes := []string{
+		"{operator o}", operator("o", users), "{operator u}", operator("u", users), "{unlocked u}", unlocked,
+		"{marked}", marked, "{begun}", "(" + marked + " OR " + begun + ")",
 	}
 	for _, name := range schema.Grants {
 		if cat[name] == nil {
-			return g, nil
+			g.missing = "table " + name
+		} else if cat[schema.UserRoles] == nil {
+			g.unsure = true
 		}
 	}
+	if g.missing == "" {
+		holes = append(holes, g.predicates(cat)...)
+	}
+	g.holes = strings.NewReplacer(holes...)
+	return g, nil
+}
+
+// predicates are those over the four tables.
+func (g *grants) predicates(cat schema.Catalog) []string {
 	roles, permissions, given, contents := cat[schema.Roles], cat[schema.Permissions], cat[schema.UserRoles], cat[schema.RolePermissions]
 	role, permission := roles.OneOf("code", "role_code"), permissions.OneOf("code", "permission_code")
-	if role == "" || permission == "" {
-		return g, nil
+	switch {
+	case role == "":
+		g.missing = "the code of " + schema.Roles
+	case permission == "":
+		g.missing = "the code of " + schema.Permissions
 	}
-	g.holes = strings.NewReplacer(
-		"{role}", "r."+role, "{permission}", "p."+permission,
-		"{in force}", "ur.status = 'ACTIVE' AND (ur.expires_at IS NULL OR ur.expires_at > now()) AND "+given.Live("ur")+
-			" AND r.status = 'ACTIVE' AND "+roles.Live("r"),
-		"{rank}", roles.RoleRank("r"),
+	usable := "p.status = 'ACTIVE' AND " + permissions.Live("p") + " AND " + contents.Live("rp")
+	return []string{
+		"{role}", "r." + role, "{permission}", "p." + permission, "{rank}", roles.RoleRank("r"),
+		"{in force}", "ur.status = 'ACTIVE' AND (ur.expires_at IS NULL OR ur.expires_at > statement_timestamp()) AND " + given.Live("ur") +
+			" AND r.status = 'ACTIVE' AND " + roles.Live("r"),
 		"{everywhere}", "(ur.scope = 'GLOBAL' AND ur.tenant_context IS NULL)",
-		"{valid}", "p.status = 'ACTIVE' AND p.applies_to IN ('ALL', u.user_type) AND "+permissions.Live("p")+" AND "+contents.Live("rp"),
-		"{operator o}", operator("o", users), "{operator u}", operator("u", users),
-	)
-	return g, nil
+		"{usable}", usable, "{valid}", "p.applies_to IN ('ALL', u.user_type) AND " + usable,
+	}
 }
 
 // operator is the predicate that holds for live, ACTIVE users of an operator's type.
@@ -55,134 +87,147 @@ func operator(alias string, users *schema.Table) string {
 	return alias + ".user_type IN ('MASTER', 'SYSTEM') AND " + alias + ".status = 'ACTIVE' AND " + users.Live(alias)
 }
 
-// someoneHolds is true where any live operator holds a role. It begins with the operators, who are few
-// and have an index.
-const someoneHolds = `
-EXISTS (SELECT FROM idam.users o JOIN idam.user_roles ur ON ur.user_id = o.id JOIN idam.roles r ON r.id = ur.role_id
-         WHERE {operator o} AND {in force})`
+// sql fills the holes of a statement.
+func (g grants) sql(statement string) string { return g.holes.Replace(statement) }
 
-// holding is a role that somebody was granted and that is in force.
-type holding struct {
-	RoleID     *uuid.UUID // nil where there is none
-	Role       *string
-	Rank       *int // of the role: lower is stronger
-	Everywhere bool
-	Tenant     *uuid.UUID
-	Granted    bool // somebody was ever given a role here
+// Rights are what the database says about an operator at one moment.
+type Rights struct {
+	Enforced bool // permissions count; once they do, they always will
+	Super    bool // holds SUPER_ADMIN, and so every permission
+	Roles    []string
+	Codes    []string // permissions everywhere
+	Scoped   []string // permissions in one tenant each: CODE, a space, the tenant's id
+
+	accepted bool // a live, ACTIVE user of an operator's type who is not locked
+	marked   bool // the mark of enforcement is there
+	level    *int // the strongest rank of a role held everywhere
 }
 
-// identified is a row of what a proof leads to: the user, who is the same in all of them, and one of their roles.
-type identified struct {
-	candidate
-	holding
-}
-
-// The roles come with the user, and the permissions do not: a new session reads the catalog for every table that
-// a statement names and for its indexes, which takes longer than anything else here, and who holds SUPER_ADMIN
-// needs none. The predicates are {in force} and {everywhere}, in a statement that knows no columns yet.
+// The holes {lock …} are empty, or lock the rows until the transaction ends, so that nothing that was counted can be
+// taken away meanwhile. Times are compared with the statement's, since a transaction may outlast a grant.
 const (
-	noRoles   = `NULL::uuid, NULL::text, NULL::integer, false, NULL::uuid, `
-	ofRoles   = `h.id, h.role, h.rank, coalesce(h.everywhere, false), h.tenant_context, `
-	anyRoles  = `EXISTS (SELECT FROM idam.user_roles)`
-	heldRoles = `
-  LEFT JOIN LATERAL (SELECT r.id, r.role, r.rank, ur.scope = 'GLOBAL' AND ur.tenant_context IS NULL AS everywhere, ur.tenant_context
-    FROM (SELECT ` + schema.AbsentFlags + `) absent,
- LATERAL (SELECT g.role_id, g.scope, g.tenant_context
-            FROM idam.user_roles g
-           WHERE g.user_id = u.id AND g.status = 'ACTIVE' AND (g.expires_at IS NULL OR g.expires_at > now()) AND ` + schema.LiveFlags + `) ur,
- LATERAL (SELECT x.*
-    FROM (SELECT ` + schema.AbsentRoleColumns + `) absent,
- LATERAL (SELECT g.id, coalesce(code, role_code, '')::text AS role, {any rank} AS rank
-            FROM idam.roles g
-           WHERE g.id = ur.role_id AND g.status = 'ACTIVE' AND ` + schema.LiveFlags + `) x) r) h ON true`
+	readOperator = `
+WITH u AS (SELECT u.user_type FROM idam.users u WHERE u.id = $1 AND {operator u} AND {unlocked u} {lock u})
+SELECT EXISTS (SELECT FROM u), {begun}, {marked}, NULL::text, NULL::integer, false, NULL::uuid, NULL::text[]`
+	readRights = `
+WITH u AS MATERIALIZED (SELECT u.user_type FROM idam.users u WHERE u.id = $1 AND {operator u} AND {unlocked u} {lock u}),
+held AS MATERIALIZED (
+    SELECT ur.role_id, {role}::text AS code, {rank} AS rank, {everywhere} AS everywhere, ur.tenant_context AS tenant
+      FROM idam.user_roles ur JOIN idam.roles r ON r.id = ur.role_id
+     WHERE ur.user_id = $1 AND {in force} {lock held}),
+given AS MATERIALIZED (
+    SELECT rp.role_id, {permission}::text AS code
+      FROM u CROSS JOIN held JOIN idam.role_permissions rp ON rp.role_id = held.role_id JOIN idam.permissions p ON p.id = rp.permission_id
+     WHERE {valid} {lock given})
+SELECT EXISTS (SELECT FROM u), {begun}, {marked}, h.code, h.rank, coalesce(h.everywhere, false), h.tenant,
+       ARRAY (SELECT g.code FROM given g WHERE g.role_id = h.role_id)
+  FROM (VALUES (0)) AS one LEFT JOIN held h ON true`
 )
 
-// permissionsOf finds the permissions of roles, as far as they apply to users of a type.
-const permissionsOf = `
-SELECT rp.role_id, {permission}::text
-  FROM (SELECT $2::text AS user_type) u CROSS JOIN idam.role_permissions rp JOIN idam.permissions p ON p.id = rp.permission_id
- WHERE rp.role_id = ANY ($1::text[]::uuid[]) AND {valid}`
+// lock is what a reading of rights locks.
+type lock int
 
-// find fills in what the operator holds, and whether that matters.
-func (i *Identity) find(ctx context.Context, r db.Reader, g grants, found []identified) error {
-	for _, f := range found {
-		if f.RoleID == nil {
-			continue
-		}
-		i.held = append(i.held, f.holding)
-		i.Roles = append(i.Roles, *f.Role)
-		if f.Everywhere {
-			i.Super = i.Super || *f.Role == SuperAdmin
-			if f.Rank != nil && (i.level == nil || *f.Rank < *i.level) {
-				i.level = f.Rank
-			}
-		}
+const (
+	lockNothing lock = iota
+	lockGrants       // the grants and what they give
+	lockAll          // the operator's own row too, which holds up their logins: for the end of a transaction
+)
+
+func (l lock) fill(statement string) string {
+	u, held, given := "", "", ""
+	if l >= lockGrants {
+		held, given = "FOR SHARE OF ur, r", "FOR SHARE OF rp, p"
 	}
-	slices.Sort(i.Roles)
-	i.Roles = slices.Compact(i.Roles)
-	switch {
-	case len(i.held) > 0:
-		i.Enforced = true
-		if !i.Super {
-			return i.permissions(ctx, r, g)
-		}
-	case found[0].Granted:
-		return r.QueryRow(ctx, g.sql("SELECT "+someoneHolds), pgx.QueryExecModeExec).Scan(&i.Enforced)
+	if l == lockAll {
+		u = "FOR SHARE OF u"
 	}
-	return nil
+	return strings.NewReplacer("{lock u}", u, "{lock held}", held, "{lock given}", given).Replace(statement)
 }
 
-// List fills in Codes and Scoped of somebody whose SUPER_ADMIN allows everything, for a command that shows them.
-func (i *Identity) List(ctx context.Context, r db.Reader, cat schema.Catalog) error {
-	g, err := grantsIn(cat)
-	if err != nil || !i.Super {
-		return err
+// read returns the rights of an operator. Every decision about rights and their enforcement rests on it. A table
+// that is missing is a DATABASE_ERROR once permissions are enforced, and never a permission.
+func (g grants) read(ctx context.Context, r db.Reader, id uuid.UUID, l lock) (Rights, error) {
+	statement := readRights
+	if g.missing != "" {
+		statement = readOperator
 	}
-	return i.permissions(ctx, r, g)
-}
-
-func (i *Identity) permissions(ctx context.Context, r db.Reader, g grants) error {
-	ids := make([]string, len(i.held))
-	for n, h := range i.held {
-		ids[n] = h.RoleID.String()
-	}
-	rows, err := r.Query(ctx, g.sql(permissionsOf), pgx.QueryExecModeExec, ids, i.Type)
+	rows, err := r.Query(ctx, l.fill(g.sql(statement)), pgx.QueryExecModeExec, id.String())
 	if err != nil {
-		return err
+		return Rights{}, err
 	}
-	var role uuid.UUID
-	var code string
-	_, err = pgx.ForEachRow(rows, []any{&role, &code}, func() error {
-		for _, h := range i.held {
-			switch {
-			case *h.RoleID != role:
-			case h.Everywhere:
-				i.Codes = append(i.Codes, code)
-			case h.Tenant != nil:
-				i.Scoped = append(i.Scoped, code+" "+h.Tenant.String())
+	var found Rights
+	var role *string
+	var rank *int
+	var everywhere bool
+	var tenant *uuid.UUID
+	var codes []string
+	_, err = pgx.ForEachRow(rows, []any{&found.accepted, &found.Enforced, &found.marked, &role, &rank, &everywhere, &tenant, &codes}, func() error {
+		if role == nil {
+			return nil
+		}
+		found.Roles = append(found.Roles, *role)
+		switch {
+		case everywhere:
+			found.Super = found.Super || *role == SuperAdmin
+			found.Codes = append(found.Codes, codes...)
+			if rank != nil && (found.level == nil || *rank < *found.level) {
+				strongest := *rank
+				found.level = &strongest
+			}
+		case tenant != nil:
+			for _, code := range codes {
+				found.Scoped = append(found.Scoped, code+" "+tenant.String())
 			}
 		}
 		return nil
 	})
-	for _, list := range []*[]string{&i.Codes, &i.Scoped} {
+	if err != nil {
+		return Rights{}, err
+	}
+	for _, list := range []*[]string{&found.Roles, &found.Codes, &found.Scoped} {
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
 	}
+	if g.unsure || found.Enforced && g.missing != "" {
+		return Rights{}, fault.New(fault.Database, "%s is missing, and permissions are enforced", g.missing).
+			WithHint("nothing is permitted without it; cxgctl doctor shows what is missing, cxgctl migrate up --database manager creates it")
+	}
+	return found, nil
+}
+
+// Mark records that permissions are enforced, unless that is recorded. Without the record, enforcement would rest on
+// grants, which other software may delete. A role or a standby that cannot write leaves it to others.
+func (i Identity) Mark(ctx context.Context, d *db.DB, cat schema.Catalog) {
+	if i.Enforced && !i.marked && cat[schema.Enforcement] != nil {
+		_ = audit.Trace(ctx, d, insertMark)
+	}
+}
+
+const insertMark = `INSERT INTO cxg_audit.enforcement (id, since) VALUES (1, now()) ON CONFLICT DO NOTHING`
+
+// markable says whether the mark can be written in a transaction that must not fail for it.
+const markable = `SELECT has_table_privilege('cxg_audit.enforcement', 'INSERT')`
+
+// mark is Mark inside a transaction that brings permissions into force.
+func (g grants) mark(ctx context.Context, tx *audit.Tx) error {
+	if !g.marks {
+		return nil
+	}
+	var may bool
+	if err := tx.QueryRow(ctx, markable).Scan(&may); err != nil || !may {
+		return err
+	}
+	_, err := tx.Exec(ctx, insertMark)
 	return err
 }
 
-// sql fills the holes of a statement.
-func (g grants) sql(statement string) string { return g.holes.Replace(statement) }
-
-// Operators lists the usernames of all operators who come in by themselves: services have keys. A name that
-// no database role can have, for its length, is left out.
+// Operators lists the usernames of all operators who come in by themselves: services have keys.
 func Operators(ctx context.Context, r db.Reader, cat schema.Catalog) ([]string, error) {
 	users, err := cat.Table(schema.Users)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := r.Query(ctx, "SELECT u.username FROM idam.users u WHERE "+operator("u", users)+
-		" AND u.username NOT LIKE 'svc-%' AND octet_length(u.username) < 64 ORDER BY u.username")
+	rows, err := r.Query(ctx, "SELECT u.username FROM idam.users u WHERE "+operator("u", users)+" AND u.username NOT LIKE 'svc-%' ORDER BY u.username")
 	if err != nil {
 		return nil, err
 	}

@@ -23,9 +23,6 @@ type Proof struct {
 	Access *Access // an access token of the backend, checked
 	DBRole bool    // the database's session_user is the operator's name
 	Spare  bool    // the token is only a better proof of the name: where it is no longer good, the claim stands
-	// Unenforced is the guess, from an earlier run, that nobody was given a role here. It decides what is asked
-	// first and nothing else.
-	Unenforced bool
 }
 
 // possibleTables are the tables that a proof is looked up in, besides Tables.
@@ -86,17 +83,8 @@ LATERAL (SELECT o.id, o.user_id, CASE WHEN ` + schema.LiveFlags + ` THEN o.statu
            FROM idam.api_keys o WHERE {condition}) x) s`
 )
 
-// look is what the statement that finds the operator asks of roles.
-type look int
-
-const (
-	lookAway  look = iota // nothing
-	lookAny               // whether anybody was ever given one: it reads one table less, which a new session takes 5 ms for
-	lookRoles             // those that the operator holds, too
-)
-
 // statement returns the query that finds the proof's candidate, and its arguments.
-func (p Proof) statement(l look) (string, []string) {
+func (p Proof) statement() (string, []string) {
 	user := func(condition string) string { return strings.Replace(userWhere, "{condition}", condition, 1) }
 	login := func(condition string) string { return strings.Replace(sessionWhere, "{condition}", condition, 1) }
 	session, from := noSession, user("o.username = $1")
@@ -118,21 +106,13 @@ func (p Proof) statement(l look) (string, []string) {
 		session, from = ofSession, login("o.session_id = $1")+", "+user("o.id = s.user_id")
 		args = []string{fingerprint(p.Token)}
 	}
-	roles, held := noRoles+"false", ""
-	switch l {
-	case lookAny:
-		roles = noRoles + anyRoles
-	case lookRoles:
-		roles, held = ofRoles+anyRoles, strings.Replace(heldRoles, "{any rank}", schema.AnyRoleRank, 1)
-	}
-	return "SELECT u.*, " + session + ", " + roles + " FROM " + from + held, args
+	return "SELECT u.*, " + session + " FROM " + from, args
 }
 
 // Identify reads the shape of the tables, and those of Tables with them, and resolves a proof to an operator, in
-// one round trip; where roles are in use and SUPER_ADMIN is none of the operator's, it takes a second to find what
-// they may do. An operator is a live, ACTIVE user of type MASTER or SYSTEM
+// one round trip; a second reads what they may do. An operator is a live, ACTIVE user of type MASTER or SYSTEM
 // who is not locked at this moment, by the username alone where one is claimed, so that a name cannot be
-// claimed through somebody's id or e-mail. Anything else is AUTHENTICATION_REQUIRED and names the reason;
+// claimed through another user's id or e-mail. Anything else is AUTHENTICATION_REQUIRED and names the reason;
 // the identity then says who was claimed.
 func Identify(ctx context.Context, d *db.DB, p Proof, tables []string, now time.Time) (Identity, schema.Catalog, error) {
 	who := Identity{Operator: audit.Operator{Name: p.Name, Claimed: p.Name, AuthMethod: p.method()}}
@@ -147,14 +127,8 @@ func Identify(ctx context.Context, d *db.DB, p Proof, tables []string, now time.
 		return who, cat, fault.New(fault.Unauthenticated, "no operator is named").
 			WithHint("say who you are: --operator NAME, CXGCTL_OPERATOR, or operator: in the profile")
 	}
-	var found []identified
-	ask := func(l look) db.Question {
-		sql, args := p.statement(l)
-		return db.Question{SQL: sql, Args: args, Read: func(rows pgx.Rows) (err error) {
-			found, err = pgx.CollectRows(rows, pgx.RowToStructByPos[identified])
-			return err
-		}}
-	}
+	var found []candidate
+	sql, args := p.statement()
 	known := false
 	readShape := shape.Read
 	shape.Read = func(rows pgx.Rows) error {
@@ -162,11 +136,10 @@ func Identify(ctx context.Context, d *db.DB, p Proof, tables []string, now time.
 		known = err == nil
 		return err
 	}
-	first := lookRoles
-	if p.Unenforced {
-		first = lookAny
-	}
-	failed := d.Together(ctx, shape, ask(first))
+	failed := d.Together(ctx, shape, db.Question{SQL: sql, Args: args, Read: func(rows pgx.Rows) (err error) {
+		found, err = pgx.CollectRows(rows, pgx.RowToStructByPos[candidate])
+		return err
+	}})
 	if !known {
 		return who, cat, failed
 	}
@@ -179,30 +152,33 @@ func Identify(ctx context.Context, d *db.DB, p Proof, tables []string, now time.
 	if err != nil {
 		return who, cat, err
 	}
-	if failed != nil && g.holes == nil { // for want of a table of roles
-		failed = d.Together(ctx, ask(lookAway))
-	}
-	if failed == nil && first == lookAny && len(found) > 0 && found[0].Granted { // by now somebody was given one
-		failed = d.Together(ctx, ask(lookRoles))
-	}
 	if failed != nil {
 		return who, cat, failed
 	}
-	if err := who.resolve(p, found, now); err != nil || g.holes == nil {
+	if err := who.resolve(p, found, now); err != nil {
 		return who, cat, err
 	}
-	return who, cat, who.find(ctx, d, g, found)
+	if who.Rights, err = g.read(ctx, d, who.ID, lockNothing); err == nil && !who.accepted {
+		err = who.notAccepted()
+	}
+	return who, cat, err
+}
+
+// notAccepted is the error of an operator who was one a moment ago.
+func (i Identity) notAccepted() error {
+	return fault.New(fault.Unauthenticated, "operator %q was locked, deleted or demoted at this moment", i.Name).
+		WithHint("nothing was changed").With("operator", i.Name)
 }
 
 // Claim returns nil where a claimed name is taken for an operator's, whatever they may do.
 func Claim(ctx context.Context, r db.Reader, name string, now time.Time) error {
 	p := Proof{Name: name}
-	sql, args := p.statement(lookAway)
+	sql, args := p.statement()
 	rows, err := r.Query(ctx, sql, pgx.QueryExecModeExec, args[0])
 	if err != nil {
 		return err
 	}
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[identified])
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[candidate])
 	if err != nil {
 		return err
 	}
@@ -211,11 +187,11 @@ func Claim(ctx context.Context, r db.Reader, name string, now time.Time) error {
 }
 
 // resolve takes the proof for one of the users that it led to, of whom there is at most one.
-func (i *Identity) resolve(p Proof, found []identified, now time.Time) error {
+func (i *Identity) resolve(p Proof, found []candidate, now time.Time) error {
 	if len(found) == 0 {
 		return p.unknown()
 	}
-	u := found[0].candidate
+	u := found[0]
 	if i.Name == "" {
 		i.Name, i.Claimed = u.Username, u.Username
 	}

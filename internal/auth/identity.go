@@ -3,6 +3,7 @@ package auth
 import (
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,17 +25,10 @@ const (
 // Identity is an operator, how they are known, and what they may do.
 type Identity struct {
 	audit.Operator
-	Type     string // MASTER or SYSTEM
-	Enforced bool   // some operator holds a role, so that permissions count
-	Super    bool   // holds SUPER_ADMIN, and so every permission
-	Roles    []string
-	Codes    []string // permissions everywhere; of a Super after List alone, and so with Scoped
-	Scoped   []string // permissions in one tenant each: CODE, a space, the tenant's id
-	Scopes   []string // of a service's key: all that it may do; nil for everybody else
-	Session  *Session // the login or key that proved it; nil for a claim and a database role
-
-	level *int
-	held  []holding
+	Rights
+	Type    string   // MASTER or SYSTEM
+	Scopes  []string // of a service's key: all that it may do; nil for everybody else
+	Session *Session // the login or key that proved it; nil for a claim and a database role
 }
 
 // Session is the login or the key behind an identity.
@@ -48,44 +42,64 @@ type Session struct {
 const SuperAdmin = "SUPER_ADMIN"
 
 // May says whether the operator holds a permission: everywhere, or in the tenant that a command is about.
-// Until some operator holds a role nothing is enforced; what a key lacks it may never do.
+// SuperAdmin is taken for a permission that the role of that code gives, and that a MASTER has while permissions are
+// not enforced. A key has its own permissions and no other, enforced or not.
 func (i Identity) May(code string, tenant *uuid.UUID) bool {
 	switch {
 	case i.Scopes != nil:
-		return slices.Contains(i.Scopes, code)
-	case !i.Enforced, i.Super, slices.Contains(i.Codes, code):
+		return slices.Contains(i.Scopes, code) && code != SuperAdmin
+	case i.Super:
+		return true
+	case code == SuperAdmin:
+		return !i.Enforced && i.Type == "MASTER"
+	case !i.Enforced, slices.Contains(i.Codes, code):
 		return true
 	}
 	return tenant != nil && slices.Contains(i.Scoped, code+" "+tenant.String())
 }
 
-// Permit returns nil where May is true, else a PERMISSION_DENIED that names the missing code.
-func (i Identity) Permit(code string, tenant *uuid.UUID) error {
-	if i.May(code, tenant) {
+// Lacks returns those of the permissions that May denies.
+func (i Identity) Lacks(tenant *uuid.UUID, codes ...string) []string {
+	return slices.DeleteFunc(slices.Clone(codes), func(code string) bool { return i.May(code, tenant) })
+}
+
+// Permit returns nil where May is true of all codes, else a PERMISSION_DENIED that names all that are missing.
+func (i Identity) Permit(tenant *uuid.UUID, codes ...string) error {
+	missing := i.Lacks(tenant, codes...)
+	if len(missing) == 0 {
 		return nil
 	}
-	f := fault.New(fault.PermissionDenied, "operator %q lacks the permission %s", i.Name, code).
-		With("operator", i.Name).With("permission", code)
+	what := "permission"
+	switch {
+	case len(missing) > 1:
+		what = "permissions"
+	case missing[0] == SuperAdmin:
+		what = "role"
+	}
+	f := fault.New(fault.PermissionDenied, "operator %q lacks the %s %s", i.Name, what, strings.Join(missing, ", ")).
+		With("operator", i.Name).With("permission", missing[0])
+	if len(missing) > 1 {
+		f.With("permissions", missing)
+	}
 	if i.Scopes != nil {
 		return f.WithHint("the key was made without it; a key's permissions do not change: cxgctl auth token --create makes another")
 	}
-	return f.WithHint("someone with PERMISSION_MANAGE can grant a role that has it: cxgctl roles grant ROLE %s", i.Name)
+	return f.WithHint("someone with PERMISSION_MANAGE can grant a role that has it: cxgctl roles grant ROLE %s", fault.Word(i.Name))
 }
 
-// Level is the strongest level of the operator's roles; lower is stronger, and 0 is above all roles: a
-// MASTER's while nothing is enforced. Who holds no role has the weakest there is.
+// Level is the strongest rank of the operator's roles; lower is stronger, and 0 is above all roles: a
+// MASTER's while nothing is enforced. An operator without a role has the weakest there is, as has a key whose
+// service holds none.
 func (i Identity) Level() int {
 	switch {
-	case i.Scopes != nil:
-		return math.MaxInt
-	case i.Super:
+	case i.Super && i.Scopes == nil:
 		return 0
 	case i.level != nil:
-		return *i.level
-	case !i.Enforced && i.Type == "MASTER":
+		return max(*i.level, 1)
+	case !i.Enforced && i.Type == "MASTER" && i.Scopes == nil:
 		return 0
 	}
-	return math.MaxInt
+	return math.MaxInt32
 }
 
 // idle is how long a login lasts without use, Life how long at all; stale is how old its last use may look.

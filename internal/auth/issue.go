@@ -89,10 +89,8 @@ func (n *NewKey) check(who Identity) error {
 	if err := p.Err(); err != nil {
 		return err
 	}
-	for _, code := range n.Scopes {
-		if err := who.Permit(code, nil); err != nil {
-			return fault.From(err).WithHint("nobody gives a key what they do not hold themselves")
-		}
+	if err := who.Permit(nil, n.Scopes...); err != nil {
+		return fault.From(err).WithHint("nobody gives a key what they do not hold themselves")
 	}
 	return nil
 }

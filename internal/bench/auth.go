@@ -93,7 +93,7 @@ func known(ctx context.Context, dsn string) error {
 	return get(ctx, dsn, func(d *db.DB) (schema.Catalog, error) {
 		who, cat, err := auth.Identify(ctx, d, auth.Proof{Name: "admin"}, []string{schema.Users}, time.Now())
 		if err == nil {
-			err = who.Permit("USER_READ", nil)
+			err = who.Permit(nil, "USER_READ")
 		}
 		return cat, err
 	})

@@ -193,6 +193,8 @@ type session struct {
 	who     auth.Identity // by, with what they may do
 	idle    time.Duration // how long a stream waits for its next row
 
+	narrowed []string // the permissions that the operator has in the one tenant of --tenant only; nil for everywhere
+
 	// of a session with a tenant's database: which, and the one with the manager's
 	place *place
 	home  *session

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -83,27 +84,31 @@ cannot be put back, since the audit log does not keep them.`,
 	cmd.Flags().BoolVar(&force, "force", false, "put rows back also where others changed them since; wants a --reason")
 	flags.bindBatch(cmd)
 	needs(cmd, "AUDIT_READ")
+	var undone []string
+	for noun := range reversers {
+		undone = append(undone, strings.ToUpper(noun)+"_UPDATE", strings.ToUpper(noun)+"_DELETE")
+	}
+	slices.Sort(undone)
+	mayNeed(cmd, undone...)
 	return records[audit.Entry](a, cmd)
 }
 
-// mayUndo refuses an operator who could not do by hand what an undo does: change the rows, and delete those
-// that were made.
+// mayUndo demands what an operator needs to do by hand what an undo does: change the rows, and delete those that were
+// made.
 func (w *writer) mayUndo(entries []audit.Entry) error {
+	var need []string
 	for _, e := range entries {
 		if e.Resource == nil {
 			continue
 		}
 		noun := strings.ToUpper(*e.Resource)
-		if err := w.who.Permit(noun+"_UPDATE", nil); err != nil {
-			return err
-		}
+		need = append(need, noun+"_UPDATE")
 		if e.Action != nil && *e.Action == string(audit.Create) {
-			if err := w.who.Permit(noun+"_DELETE", nil); err != nil {
-				return err
-			}
+			need = append(need, noun+"_DELETE")
 		}
 	}
-	return nil
+	slices.Sort(need)
+	return w.demand(slices.Compact(need)...)
 }
 
 // undone reads the audit rows to be undone: those of the ids, or of an operation.

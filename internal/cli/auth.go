@@ -271,9 +271,6 @@ func (a *app) authWhoami() *cobra.Command {
 		Example: "  cxgctl auth whoami\n  cxgctl auth whoami --jq '.data.permissions[]'",
 	}
 	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
-		if err := s.who.List(ctx, s.db, s.cat); err != nil {
-			return err
-		}
 		w := whoami{
 			ID: s.who.ID, Username: s.who.Name, UserType: s.who.Type, Method: s.who.AuthMethod, Database: s.db.Where(),
 			PermissionsEnforced: s.who.Enforced, Roles: append([]string{}, s.who.Roles...), Permissions: s.who.Holds(),

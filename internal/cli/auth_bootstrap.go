@@ -20,8 +20,11 @@ func (a *app) authBootstrap() *cobra.Command {
 		Long: `Make the first operator: a MASTER with SUPER_ADMIN.
 
 A MASTER of that name who exists already is given the role instead, and keeps everything else, the password
-included. From then on permissions are enforced. It works only as long as no live operator holds a role, and is
-recorded under the OS user's name.`,
+included. From then on permissions are enforced, and operators without a role are named. It is recorded under the OS
+user's name.
+
+Once permissions are enforced it works only while no operator holds SUPER_ADMIN, and only over a connection whose
+database role owns idam.user_roles: it is the way back.`,
 		Example: "  cxgctl auth bootstrap --username ada --email ada@example.com --full-name 'Ada Lovelace'\n  cxgctl auth bootstrap --username admin",
 	}
 	cmd.RunE = a.apart(func(ctx context.Context, cmd *cobra.Command) error {
@@ -42,7 +45,7 @@ recorded under the OS user's name.`,
 			return err
 		}
 		l.DryRun = flags.dryRun
-		there, err := first.Look(ctx, s.db, n.Username)
+		there, _, err := first.Look(ctx, s.db, n.Username)
 		if err != nil {
 			l.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: "user", Name: n.Username}, Action: audit.Create}, err)
 			return err
@@ -75,6 +78,13 @@ recorded under the OS user's name.`,
 		if len(l.Entries()) > 0 && !l.DryRun {
 			a.clock.done()
 			a.note("permissions are enforced from now on")
+			powerless, err := first.Powerless(ctx, s.db)
+			if err != nil {
+				return committed(err)
+			}
+			for _, name := range powerless {
+				a.note("operator %s holds no role and may do nothing: cxgctl roles grant ROLE %s --operator %s", name, fault.Word(name), fault.Word(u.Username))
+			}
 		}
 		return a.finish(l, func() error { return a.printUser(u, pw.shown(made)) })
 	})

@@ -15,7 +15,7 @@ func (a *app) beginning(s *session, mark string, told bool) {
 	switch {
 	case s.who.Enforced && told: // they have come
 		_ = os.Remove(mark)
-	case s.who.Enforced || told || s.who.Scopes != nil || !a.cfg.Enforce || a.global.quiet:
+	case s.who.Enforced || told || s.who.Scopes != nil || a.global.quiet:
 	default:
 		a.note("permissions are not enforced here, since no operator holds a role; begin with: cxgctl auth bootstrap, then cxgctl roles grant")
 		if mark == "" || os.MkdirAll(filepath.Dir(mark), 0o700) != nil {

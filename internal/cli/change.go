@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/auth"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/sessions"
 )
@@ -38,6 +39,7 @@ func (c *changeFlags) bindBatch(cmd *cobra.Command) {
 type writer struct {
 	*session
 	*audit.Ledger
+	gate *auth.Gate
 }
 
 // changing wraps a command that changes the platform's data as the operator. The ledger is the only
@@ -49,7 +51,8 @@ func (a *app) changing(flags *changeFlags, fn func(ctx context.Context, w *write
 		if err != nil {
 			return err
 		}
-		if err := a.gate(home, l, cmd); err != nil {
+		gate, err := a.gate(home, l, cmd)
+		if err != nil {
 			return err
 		}
 		l.Follow = sessions.EndOfClosed
@@ -61,7 +64,7 @@ func (a *app) changing(flags *changeFlags, fn func(ctx context.Context, w *write
 			l.Guard.MaxAffected = &flags.maxAffected
 		}
 		l = s.ledger(l)
-		err = fn(ctx, &writer{s, l}, cmd, args)
+		err = fn(ctx, &writer{s, l, gate}, cmd, args)
 		if len(l.Entries()) > 0 && !l.DryRun {
 			a.clock.done()
 		}

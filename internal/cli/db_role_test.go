@@ -1,14 +1,103 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 )
+
+// asPsql runs a script as psql does: what the query before \gexec returns is run too.
+func asPsql(t *testing.T, dsn, script string) {
+	t.Helper()
+	exec := func(sql string) [][]string {
+		t.Helper()
+		rows, err := query(t.Context(), dsn, sql)
+		if err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+		return rows
+	}
+	for line := range strings.Lines(script) {
+		sql, generates := strings.CutSuffix(strings.TrimSpace(line), `\gexec`)
+		switch {
+		case strings.HasPrefix(line, `\set`), sql == "BEGIN;", sql == "COMMIT;":
+		case generates:
+			for _, row := range exec(sql) {
+				exec(row[0])
+			}
+		default:
+			exec(sql)
+		}
+	}
+}
+
+// C2: whatever users are called, the script has the statements that it should, and no more.
+func TestRolesScriptOfHostileNames(t *testing.T) {
+	t.Parallel()
+	pair := withAda(t)
+	hostile := []string{
+		"a$$$;ROLLBACK;ALTER/**/ROLE/**/lowly/**/SUPERUSER;--", "$$", "$a$", "a'b", `a\'b`, `a"b`, `a\`, "a\nDROP TABLE x;", "a\r\\! id", "a/*b", "a;b",
+		":name", `\gexec`, "%I", "pg_read_all_data", "public", "none", "cxgctl_operators", "a b", "ä", strings.Repeat("x", 64),
+	}
+	plain := []string{"eve", "a--b", "e.v-e+1@example_1", "-e", "..", strings.Repeat("y", 63)}
+	for i, name := range append(hostile, plain...) {
+		sql := fmt.Sprintf(`INSERT INTO idam.users (username, email, full_name, user_type) VALUES (%s, 'h%d@example.com', 'X', 'SYSTEM')`, "E'"+strings.NewReplacer(`\`, `\\`, "'", `\'`, "\n", `\n`, "\r", `\r`).Replace(name)+"'", i)
+		if _, err := query(t.Context(), pair.Manager, sql); err != nil {
+			t.Fatalf("%q: %v", name, err)
+		}
+	}
+	home := t.TempDir()
+	var out, notes bytes.Buffer
+	a := &app{
+		ctx: t.Context(), args: []string{"migrate", "roles"}, stdin: strings.NewReader(""), stdout: &out, stderr: &notes,
+		getenv: func(name string) string {
+			return map[string]string{"HOME": home, "CXGCTL_MANAGER_DATABASE_URL": pair.Manager}[name]
+		},
+		lend: running.lend,
+	}
+	t.Cleanup(func() { running.recall(pair.Manager) })
+	if code := a.main(); code != 0 {
+		t.Fatalf("exit code %d: %s", code, notes.String())
+	}
+	const word = `[A-Za-z0-9_.@+-]{1,63}`
+	statement := regexp.MustCompile(`^(--[^\n]*|\\set ON_ERROR_STOP on|BEGIN;|COMMIT;|(GRANT|REVOKE) [A-Za-z0-9_ ,().*"]+;` +
+		`|SELECT pg_catalog\.format\('CREATE ROLE %I (NO)?LOGIN', '(` + word + `)'\) WHERE NOT EXISTS \(SELECT FROM pg_catalog\.pg_roles WHERE rolname = '(` + word + `)'\) \\gexec` +
+		`|SELECT pg_catalog\.format\('GRANT cxgctl_operators TO %I', '(` + word + `)'\) \\gexec)$`)
+	made := map[string]bool{}
+	for line := range strings.Lines(out.String()) {
+		m := statement.FindStringSubmatch(strings.TrimSuffix(line, "\n"))
+		if m == nil {
+			t.Errorf("a line that is not a statement of the script: %q", line)
+			continue
+		}
+		if m[4] != m[5] {
+			t.Errorf("two names: %q", line)
+		}
+		made[m[6]] = true
+	}
+	for _, name := range hostile {
+		if made[name] || !strings.Contains(notes.String(), "is left out") {
+			t.Errorf("%q is in the script, or not named", name)
+		}
+	}
+	for _, name := range plain {
+		if !made[name] {
+			t.Errorf("%q is not in the script", name)
+		}
+	}
+	if n := strings.Count(notes.String(), "is left out"); n != len(hostile) {
+		t.Errorf("%d names are left out, want %d: %s", n, len(hostile), notes.String())
+	}
+}
 
 // The script that migrate roles prints makes roles that operators are known by, that can do their work, and
 // that cannot touch what the audit log holds.
@@ -31,8 +120,8 @@ func TestOperatorsByDatabaseRole(t *testing.T) {
 	t.Cleanup(func() {
 		_, _ = query(context.Background(), pair.Manager, `DROP OWNED BY cxgctl_operators; DROP ROLE "`+name+`"`)
 	})
-	exec(script)
-	exec(script) // it may run again
+	asPsql(t, pair.Manager, script)
+	asPsql(t, pair.Manager, script) // it may run again
 	dir := t.TempDir()
 	profile := filepath.Join(dir, "c.yaml")
 	if err := os.WriteFile(profile, []byte("profile: p\nprofiles:\n  p:\n    auth: {require: db_role}\n"), 0o600); err != nil {
@@ -65,6 +154,16 @@ func TestOperatorsByDatabaseRole(t *testing.T) {
 			t.Errorf("the operator's role may %s", sql)
 		}
 	}
+	// D24: whatever a command reads or changes, the role may.
+	exec(`INSERT INTO idam.user_roles (user_id, role_id) SELECT u.id, r.id FROM idam.users u, idam.roles r WHERE u.username = '` + name + `' AND r.code = 'SUPER_ADMIN'`)
+	leaves((&app{getenv: os.Getenv}).root(), func(cmd *cobra.Command) {
+		if what := declared(cmd); what == "" || what == noOperator && cmd.CommandPath() != "cxgctl migrate status" {
+			return
+		}
+		if got, out := within(t, pair, as, append(invocation(cmd), "--config", profile)...); got == 8 && strings.Contains(out, "lacks a right") {
+			t.Errorf("%s: %s", cmd.CommandPath(), out)
+		}
+	})
 	exec(`UPDATE idam.users SET status = 'SUSPENDED' WHERE username = '` + name + `'`)
 	run(6, "has status SUSPENDED", "users", "list")
 	delete(as, "CXGCTL_MANAGER_DATABASE_URL")

@@ -38,7 +38,7 @@ func (a *app) undoImport(ctx context.Context, w *writer, operation string, n imp
 	if w.place != nil {
 		return fault.New(fault.Usage, "--undo does not go with --tenant").WithHint("cxgctl audit list --op %s names the users; users delete --tenant takes them away", op)
 	}
-	if err := w.who.Permit(n.undoes, nil); err != nil {
+	if err := w.demand(n.undoes); err != nil {
 		return err
 	}
 	if !w.DryRun {

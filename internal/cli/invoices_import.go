@@ -33,7 +33,7 @@ func (a *app) invoicesImport() *cobra.Command {
 		begin: func(w *writer, _ imports.Options) (importRun, error) {
 			t, err := invoices.In(w.cat)
 			return importRun{end: func() {}, do: func(ctx context.Context, file *intake.File, o imports.Options) (imports.Report, error) {
-				return t.Import(ctx, w.Ledger, file, invoices.ImportOptions{Options: o, Moves: w.who.Permit("INVOICE_UPDATE", nil)})
+				return t.Import(ctx, w.Ledger, file, invoices.ImportOptions{Options: o, Need: w.demand})
 			}}, err
 		},
 		undo: func(ctx context.Context, w *writer, op uuid.UUID) (imports.Undone, error) {
@@ -45,5 +45,6 @@ func (a *app) invoicesImport() *cobra.Command {
 		},
 	})
 	needs(cmd, "INVOICE_CREATE")
+	mayNeed(cmd, "INVOICE_UPDATE", "INVOICE_DELETE")
 	return cmd
 }

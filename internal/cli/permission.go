@@ -7,13 +7,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/auth"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/tenants"
 )
 
-// permission is the annotation of a command with what its operator must hold.
-const permission = "permission"
+// The annotations of a command with the permissions that its operator must hold, and with those that some uses of it
+// need too. Both are codes with commas between.
+const (
+	permission = "permission"
+	perhaps    = "perhaps"
+)
 
 // What a command declares where it needs no permission code.
 const (
@@ -21,14 +26,50 @@ const (
 	noOperator  = "no operator"  // nobody: it does not touch the platform's data, or makes the first operator
 )
 
-// needs declares the permission that a command's operator must hold. Every command that does something
+// needs declares the permissions that a command's operator must hold. Every command that does something
 // declares one, or that it needs none; a test walks the tree for those that forgot, and a session is
 // refused to them.
-func needs(cmd *cobra.Command, code string) {
+func needs(cmd *cobra.Command, codes ...string) { annotate(cmd, permission, codes) }
+
+// mayNeed declares permissions that some uses of a command need beside its own. The command asks for them by demand,
+// once its flags or its input say so.
+func mayNeed(cmd *cobra.Command, codes ...string) { annotate(cmd, perhaps, codes) }
+
+func annotate(cmd *cobra.Command, key string, codes []string) {
 	if cmd.Annotations == nil {
 		cmd.Annotations = map[string]string{}
 	}
-	cmd.Annotations[permission] = code
+	cmd.Annotations[key] = strings.Join(codes, ",")
+}
+
+// possible are the permissions that some uses of a command need beside its own.
+func possible(cmd *cobra.Command) []string {
+	return strings.FieldsFunc(cmd.Annotations[perhaps], func(r rune) bool { return r == ',' })
+}
+
+// permissionHelp is the line of a command's help that names its permissions.
+func permissionHelp(cmd *cobra.Command) string {
+	what := declared(cmd)
+	if !cmd.Runnable() || cmd.HasSubCommands() || what == "" || what == noOperator {
+		return ""
+	}
+	list := strings.Split(what, ",")
+	if what == anyOperator {
+		list = nil
+	}
+	text := strings.Join(list, ", ")
+	if more := possible(cmd); len(more) > 0 {
+		if text != "" {
+			text += ", and for some uses "
+		} else {
+			text = "for some uses "
+		}
+		text += strings.Join(more, ", ")
+	}
+	if text == "" {
+		text = "none, for any operator"
+	}
+	return text
 }
 
 // open declares that a command, and those that it holds, need no operator.
@@ -47,39 +88,63 @@ func declared(cmd *cobra.Command) string {
 	return ""
 }
 
-// code is the permission code that a command declares, "" for one that any operator may run.
-func code(cmd *cobra.Command) (string, error) {
+// codes are the permissions that a command declares, none for one that any operator may run.
+func codes(cmd *cobra.Command) ([]string, error) {
 	switch what := declared(cmd); what {
 	case "", noOperator:
-		return "", fault.New(fault.Internal, "%q declares no permission, so nobody may run it as an operator", cmd.CommandPath())
+		return nil, fault.New(fault.Internal, "%q declares no permission, so nobody may run it as an operator", cmd.CommandPath())
 	case anyOperator:
-		return "", nil
+		return nil, nil
 	default:
-		return what, nil
+		return strings.Split(what, ","), nil
 	}
 }
 
-// permit refuses a command whose permission the operator lacks: everywhere, or in the one tenant that a
-// command of withinTenant is narrowed to.
+// permit refuses a command whose permissions the operator lacks: everywhere, or in the one tenant that a
+// command of withinTenant is narrowed to. All that are missing are named, those that only some uses need as well.
 func (s *session) permit(ctx context.Context, cmd *cobra.Command) error {
-	need, err := code(cmd)
-	if err != nil || need == "" {
+	need, err := codes(cmd)
+	if err != nil || len(need) == 0 {
 		return err
 	}
-	refused := s.who.Permit(need, nil)
-	if refused == nil || len(s.who.Scoped) == 0 || !withinTenant[cmd.Name()] || !cmd.Flags().Changed("tenant") {
+	refused := s.who.Permit(nil, need...)
+	if refused == nil {
+		return nil
+	}
+	if more := s.who.Lacks(nil, possible(cmd)...); len(more) > 0 {
+		f := fault.From(refused)
+		f.Message += "; some uses of the command need what is missing too: " + strings.Join(more, ", ")
+	}
+	if len(s.who.Scoped) == 0 || !withinTenant[cmd.Name()] || !cmd.Flags().Changed("tenant") {
 		return refused
 	}
 	for _, name := range listOfFlag(cmd, "tenant") {
 		t, err := tenants.Find(ctx, s.db, s.cat, name, false)
-		if err != nil {
+		if err != nil || s.who.Permit(&t.ID, need...) != nil {
 			return refused // do not reveal whether the tenant exists
 		}
-		if err := s.who.Permit(need, &t.ID); err != nil {
-			return err
-		}
 	}
+	s.narrowed = need
 	return nil
+}
+
+// demand asks for permissions that a use of the command needs beside its own: now, and from now on in each transaction
+// of the ledger. All that are missing are one error.
+func (w *writer) demand(codes ...string) error { return w.gate.Need(codes...) }
+
+// tellApart refuses a command that a permission in one tenant lets in, where rows of other tenants cannot be told from
+// that one's.
+func (s *session) tellApart() error {
+	if len(s.narrowed) == 0 || s.place == nil {
+		return nil
+	}
+	t, err := s.users()
+	if err != nil || t.Split() {
+		return err
+	}
+	list := strings.Join(s.narrowed, ", ")
+	return fault.New(fault.PermissionDenied, "tenants share sys.users without tenant_id here; %s is needed in all of them", list).
+		With("operator", s.who.Name).With("permission", list)
 }
 
 // withinTenant are the commands that read nothing but what --tenant names. Those that change rows are not
@@ -109,12 +174,13 @@ func (a *app) blocked(ctx context.Context, s *session, cmd *cobra.Command, about
 	}
 }
 
-// gate has a ledger ask, inside its transactions, whether the operator may still do what the command does.
-func (a *app) gate(s *session, l *audit.Ledger, cmd *cobra.Command) error {
-	need, err := code(cmd)
+// gate has a ledger ask, inside its transactions, whether the operator may do what the command does.
+func (a *app) gate(s *session, l *audit.Ledger, cmd *cobra.Command) (*auth.Gate, error) {
+	need, err := codes(cmd)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	l.Gate, err = s.who.Gate(s.cat, need, a.cfg.Enforce)
-	return err
+	g, err := s.who.Gate(s.cat, need...)
+	l.Gate = g
+	return g, err
 }

@@ -86,7 +86,7 @@ func invocation(cmd *cobra.Command) []string {
 		case "ID":
 			args = append(args, "00000000-0000-4000-8000-0000000000ad")
 		case "ROLE":
-			args = append(args, "PLATFORM_SUPPORT")
+			args = append(args, "EMPTY")
 		default:
 			args = append(args, "ada")
 		}
@@ -111,6 +111,7 @@ SELECT md5(k || p.code)::uuid, k || '.' || p.code, k || '.' || p.code || '@examp
 INSERT INTO idam.roles (id, code, name, category, level, scope)
 SELECT md5('role' || k || p.code)::uuid, upper(k) || ' ' || p.code, 'X', 'PLATFORM_SUPPORT', 50, 'GLOBAL'
   FROM idam.permissions p CROSS JOIN (VALUES ('lacks'), ('only')) AS v (k);
+INSERT INTO idam.roles (code, name, category, level, scope) VALUES ('EMPTY', 'X', 'PLATFORM_SUPPORT', 60, 'GLOBAL');
 INSERT INTO idam.role_permissions (role_id, permission_id)
 SELECT md5('role' || k || p.code)::uuid, q.id
   FROM idam.permissions p CROSS JOIN (VALUES ('lacks'), ('only')) AS v (k) JOIN idam.permissions q ON (q.code = p.code) = (k = 'only');

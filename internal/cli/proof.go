@@ -108,7 +108,6 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 	}
 	mark := beginningMark(a.getenv, s.db.Where())
 	_, missing := os.Stat(mark)
-	p.Unenforced = missing == nil // at the last run nothing was
 	s.who, s.cat, err = auth.Identify(ctx, s.db, p, tables(cmd), time.Now())
 	s.by = s.who.Operator
 	if fault.Is(err, fault.Unauthenticated) && s.by.Claimed != "" {
@@ -118,7 +117,11 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 	if err != nil {
 		return s, err
 	}
-	s.who.Enforced = s.who.Enforced && a.cfg.Enforce
+	if s.who.Enforced && !a.cfg.Enforce {
+		return s, fault.New(fault.Validation, "%s:%d: auth.enforce_permissions: false is refused, since permissions are enforced in this database", a.cfg.File, a.cfg.EnforceLine).
+			WithHint("remove the key; enforcement does not end").With("file", a.cfg.File).With("line", a.cfg.EnforceLine)
+	}
+	s.who.Mark(ctx, s.db, s.cat)
 	if err := s.permit(ctx, cmd); err != nil {
 		about := audit.Subject{Resource: nounOf(cmd)}
 		if len(args) > 0 {
@@ -130,7 +133,7 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 	if err := s.who.Touch(ctx, s.db); err != nil && ctx.Err() != nil {
 		return s, err
 	}
-	a.beginning(s, mark, p.Unenforced)
+	a.beginning(s, mark, missing == nil)
 	return s, nil
 }
 

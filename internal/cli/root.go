@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
@@ -182,6 +183,11 @@ func (a *app) strictly(fn func(ctx context.Context, s *session, cmd *cobra.Comma
 		}
 		if err == nil {
 			a.askedOn = s.db.Where()
+			if err = s.tellApart(); err != nil {
+				a.blocked(ctx, s.manager(), cmd, audit.Subject{Resource: nounOf(cmd)}, err)
+			}
+		}
+		if err == nil {
 			err = fn(ctx, s, cmd, args)
 		}
 		return a.clock.verdict(err)

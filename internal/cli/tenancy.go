@@ -138,7 +138,7 @@ func (p place) open(ctx context.Context, a *app, home *session) (*session, error
 
 // session is the one in a tenant's database, d, of the operator of home.
 func (p place) session(home *session, d *db.DB, cat schema.Catalog) *session {
-	return &session{db: d, cat: cat, by: home.by, who: home.who, idle: home.idle, home: home, place: &p}
+	return &session{db: d, cat: cat, by: home.by, who: home.who, idle: home.idle, narrowed: home.narrowed, home: home, place: &p}
 }
 
 // enter leads a command into the database of the tenant that --tenant names; one that is not about a tenant stays.

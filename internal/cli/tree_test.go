@@ -10,16 +10,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// leaves calls fn for every command that does something.
-func leaves(cmd *cobra.Command, fn func(*cobra.Command)) {
-	for _, c := range cmd.Commands() {
-		leaves(c, fn)
-	}
-	if cmd.Runnable() && !cmd.HasSubCommands() {
-		fn(cmd)
-	}
-}
-
 func TestEveryCommandHasAScript(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil {

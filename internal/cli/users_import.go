@@ -55,6 +55,7 @@ func (a *app) usersImport() *cobra.Command {
 	must(cmd.RegisterFlagCompletionFunc("bcrypt", complete("fast", "reference")))
 	cmd.MarkFlagsMutuallyExclusive("no-passwords", "generate-passwords")
 	needs(cmd, "USER_CREATE")
+	mayNeed(cmd, "USER_UPDATE", "USER_DELETE", "TENANT_UPDATE", "PERMISSION_MANAGE")
 	return cmd
 }
 
@@ -76,11 +77,6 @@ func (f *usersImportFlags) begin(w *writer, o imports.Options) (importRun, error
 		return run, fault.New(fault.Usage, "--generate-passwords and --passwords-out go together").
 			WithHint("a made-up password that is written nowhere helps nobody")
 	}
-	if o.OnConflict == imports.Update {
-		if err := w.who.Permit("USER_UPDATE", nil); err != nil {
-			return run, err
-		}
-	}
 	t, err := w.users()
 	if err != nil {
 		return run, err
@@ -91,7 +87,7 @@ func (f *usersImportFlags) begin(w *writer, o imports.Options) (importRun, error
 	}
 	mine := users.ImportOptions{
 		Restore: f.restore, NoPasswords: f.noPasswords, Hash: hash,
-		Joins: w.who.Permit("TENANT_UPDATE", nil), Grants: w.who.Permit("PERMISSION_MANAGE", nil),
+		Need: w.demand,
 	}
 	if f.generate {
 		passwords, err := openPasswords(f.passwordsOut, w.DryRun)

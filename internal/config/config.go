@@ -57,7 +57,8 @@ type Config struct {
 	Operator     string
 	AuthRequire  string        // the least proof of identity: claim, login or db_role
 	JWTSecret    string        // absolute: the file with the secret that the backend signs its tokens with
-	Enforce      bool          // permissions count once an operator holds a role
+	Enforce      bool          // false has no effect, and is refused once permissions are enforced
+	EnforceLine  int           // of File, where it says Enforce; 0 for nowhere
 	LockAfter    int           // wrong passwords until an account is locked
 	LockFor      time.Duration // how long it then is
 	Protected    bool          // ask, and name the profile, before every write
@@ -112,6 +113,7 @@ func Load(f Flags, getenv func(string) string, dir string) (Config, error) {
 		JWTSecret: of[string](v, keyJWT), Enforce: of[bool](v, keyEnforce), LockAfter: of[int](v, keyFailures), LockFor: of[time.Duration](v, keyLock),
 		Protected: of[bool](v, keyProtected), Output: of[string](v, keyOutput), Timeout: of[time.Duration](v, keyTimeout),
 	}
+	c.EnforceLine = doc.profiles[profile][keyEnforce].line
 	if c.TenantDatabases = databasesOf(doc.profiles[profile]); c.TenantDatabases != nil {
 		sources[keyDatabases] = "profile " + profile
 	}

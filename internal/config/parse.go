@@ -98,7 +98,7 @@ func guarded(s source, root ast.Node) error {
 	}
 	e := fault.New(fault.Validation, "configuration %s holds a password and %s", s.path, why).With("file", s.path)
 	if chmod {
-		return e.WithHint("chmod 600 %s", quote(s.path))
+		return e.WithHint("chmod 600 %s", fault.Word(s.path))
 	}
 	return e.WithHint("use a copy of your own with mode 0600")
 }

@@ -26,16 +26,6 @@ func exposed(info fs.FileInfo) (why string, chmod bool) {
 	return "", false
 }
 
-// quote makes a path safe to paste into a shell.
-func quote(path string) string {
-	if path != "" && !strings.ContainsFunc(path, func(r rune) bool {
-		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+:@%", r)
-	}) {
-		return path
-	}
-	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
-}
-
 // Password reads the password file of the chosen profile; "" when the profile names none.
 func (c Config) Password() (string, error) {
 	if c.PasswordFile == "" {
@@ -72,7 +62,7 @@ func ReadSecret(what, path string) (string, error) {
 		return "", refuse("is no plain file")
 	}
 	if why, chmod := exposed(info); chmod {
-		return "", refuse(why).WithHint("chmod 600 %s", quote(path))
+		return "", refuse(why).WithHint("chmod 600 %s", fault.Word(path))
 	} else if why != "" {
 		return "", refuse(why)
 	}

@@ -27,13 +27,13 @@ const importCommand = "cxgctl invoices import"
 // ImportOptions say how a file of invoices is imported.
 type ImportOptions struct {
 	imports.Options
-	Moves error // why no row may have another status than PENDING, or nil; it ends the import
+	Need func(codes ...string) error // asks for the permission that a row with another status than PENDING needs
 }
 
 // importer is one run of Import.
 type importer struct {
 	t      *Table
-	moves  error
+	need   func(codes ...string) error
 	skip   bool
 	scales map[string]int // digits after the point, of amounts whose column bounds them
 }
@@ -41,7 +41,7 @@ type importer struct {
 // Import reads a file of invoices and makes them: see imports.Run. Each is held to what Create holds one to; a row
 // may also say what became of it since: its status and payment, deletion and stamps.
 func (t *Table) Import(ctx context.Context, l *audit.Ledger, f *intake.File, o ImportOptions) (imports.Report, error) {
-	im := &importer{t: t, moves: o.Moves, skip: o.OnConflict == imports.Skip, scales: map[string]int{}}
+	im := &importer{t: t, need: o.Need, skip: o.OnConflict == imports.Skip, scales: map[string]int{}}
 	for _, c := range t.shape.Columns {
 		if _, scale, ok := c.Numeric(); ok {
 			im.scales[c.Name] = scale

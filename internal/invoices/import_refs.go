@@ -22,8 +22,10 @@ func (im *importer) resolve(ctx context.Context, tx *audit.Tx, rows []*incoming)
 	seen := map[string]bool{}
 	seenID := map[uuid.UUID]bool{}
 	for _, in := range rows {
-		if !in.invoice.is("PENDING") && im.moves != nil {
-			return im.moves
+		if !in.invoice.is("PENDING") && im.need != nil {
+			if err := im.need("INVOICE_UPDATE"); err != nil {
+				return err
+			}
 		}
 		for _, c := range in.tenant {
 			if !seen[c.value] {

@@ -88,6 +88,7 @@ var managerTables = []declaration{
 	{Seals, `seq bigint; audit_id uuid; ver smallint; origin varchar(10); sealed_at timestamptz; canon bytea; leaf bytea; chain bytea`},
 	{Intents, `id uuid; op_id uuid; created_at timestamptz; created_by uuid; tenant_id uuid; tenant_code varchar(20);
 		action varchar(20); resource varchar(50); resource_id uuid; name text; origin jsonb; outcome varchar(10); settled_at timestamptz`},
+	{Enforcement, `id integer; since timestamptz`},
 }
 
 var tenantTables = []declaration{

@@ -39,6 +39,7 @@ const (
 	SealHead    = "cxg_audit.head"
 	Seals       = "cxg_audit.seal"
 	Intents     = "cxg_audit.intent"
+	Enforcement = "cxg_audit.enforcement"
 )
 
 // Tables of a tenant's database.
@@ -175,6 +176,8 @@ type Field struct {
 	Name string
 	Type string
 	Expr string // %s stands for the qualified column; "" means the column itself
+	// WayIn says that the field decides who can sign in as a user.
+	WayIn bool
 	// Also are the names that the column has in other generations.
 	Also []string
 	// Binary is the kind of types (see wire.Reads) whose bare column a binary stream reads in place of

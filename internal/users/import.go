@@ -27,9 +27,8 @@ type ImportOptions struct {
 	Passwords   PasswordFile // where made-up passwords go; nil makes none up
 	Hash        Hasher
 
-	// Why no row may name a tenant, or roles; nil where rows may. A file whose header has the column is refused for
-	// it, and of objects the first that has the field ends the import.
-	Joins, Grants error
+	// Need asks for permissions that the file's columns, or an object's fields, turn out to need.
+	Need func(codes ...string) error
 }
 
 // Hasher hashes passwords on all cores, in order.
@@ -74,18 +73,41 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, cat schema.Catalog,
 	}
 	has := im.reader.source.Has
 	im.update, im.tenancy = t.updateColumns(has), newTenancy(cat, has)
-	if im.tenancy.joins, im.tenancy.granting = o.Joins, o.Grants; !im.reader.source.Objects {
-		if err := im.tenancy.refuse(has("tenant"), has("roles")); err != nil {
-			l.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: Noun.Name, Name: f.Name}, Action: audit.Create}, err)
-			return imports.Report{}, err
+	objects := im.reader.source.Objects
+	if err := im.need(!objects && has("tenant"), !objects && has("roles")); err != nil {
+		action := audit.Create
+		if o.OnConflict == imports.Update {
+			action = audit.Update
 		}
+		l.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: Noun.Name, Name: f.Name}, Action: action}, err)
+		return imports.Report{}, err
 	}
+	im.tenancy.need = func(tenant, roles bool) error { return im.need(tenant, roles) }
 	return imports.Run(ctx, l, cat, im.reader.source, imports.Kind[*incoming]{
 		Resource: Noun.Name, Command: importCommand, Home: t.importHome(),
 		Read: im.reader.read, Claims: claims, Slow: im.slow, Prepare: im.hash,
 		Resolve: im.tenancy.resolve, Conflicts: im.conflicts, Born: im.born, Made: made, Finish: im.finish,
 		Table: t.shape.Name, Columns: t.copyColumns(),
 	}, o.Options)
+}
+
+// need asks for what rows that name a tenant, or roles, need. A file whose header has the columns is refused for
+// them, and of objects the first that has the fields ends the import.
+func (im *importer) need(tenant, roles bool) error {
+	var codes []string
+	if im.OnConflict == imports.Update {
+		codes = append(codes, "USER_UPDATE")
+	}
+	if tenant {
+		codes = append(codes, "TENANT_UPDATE")
+	}
+	if roles {
+		codes = append(codes, "PERMISSION_MANAGE")
+	}
+	if im.Need == nil || len(codes) == 0 {
+		return nil
+	}
+	return im.Need(codes...)
 }
 
 // UndoImport deletes, as users delete does, those whom a run created: see imports.Undo.

@@ -28,18 +28,7 @@ type tenancy struct {
 	grants  *schema.Table
 	rolesIn *schema.Table
 
-	joins, granting error // why no row may name a tenant, or roles
-}
-
-// refuse says why a row may not have what it has.
-func (x *tenancy) refuse(tenant, roles bool) error {
-	switch {
-	case tenant && x.joins != nil:
-		return x.joins
-	case roles:
-		return x.granting
-	}
-	return nil
+	need func(tenant, roles bool) error // refuses a row that has what the operator may not give
 }
 
 // role is a role as a grant needs to know it.
@@ -96,7 +85,7 @@ func (x *tenancy) resolve(ctx context.Context, tx *audit.Tx, rows []*incoming) e
 	}
 	for _, in := range rows {
 		in.links = links{}
-		if err := x.refuse(in.tenant != "", len(in.roles) > 0); err != nil {
+		if err := x.need(in.tenant != "", len(in.roles) > 0); err != nil {
 			f := fault.From(err)
 			return fault.New(f.Code, "line %d: %s", in.Raw.Line, f.Message).WithHint("%s", f.Hint).With("line", in.Raw.Line).Because(err)
 		}

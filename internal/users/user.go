@@ -3,6 +3,8 @@
 package users
 
 import (
+	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -69,22 +71,22 @@ var (
 // is whatever this database's soft-delete flags say.
 var fields = []schema.Field{
 	{Name: "id", Type: "uuid"},
-	{Name: "username", Type: "text"},
+	{Name: "username", Type: "text", WayIn: true},
 	{Name: "full_name", Type: "text"},
-	{Name: "email", Type: "text"},
-	{Name: "phone", Type: "text"},
-	{Name: "user_type", Type: "text"},
-	{Name: "status", Type: "text"},
-	{Name: "mfa_enabled", Type: "boolean"},
-	{Name: "sso_provider", Type: "text"},
-	{Name: "email_verified", Type: "boolean"},
-	{Name: "phone_verified", Type: "boolean"},
+	{Name: "email", Type: "text", WayIn: true},
+	{Name: "phone", Type: "text", WayIn: true},
+	{Name: "user_type", Type: "text", WayIn: true},
+	{Name: "status", Type: "text", WayIn: true},
+	{Name: "mfa_enabled", Type: "boolean", WayIn: true},
+	{Name: "sso_provider", Type: "text", WayIn: true},
+	{Name: "email_verified", Type: "boolean", WayIn: true},
+	{Name: "phone_verified", Type: "boolean", WayIn: true},
 	{Name: "last_login_at", Type: "timestamptz"},
 	{Name: "last_login_ip", Type: "text", Expr: "host(%s)"},
-	{Name: "failed_login_attempts", Type: "integer"},
-	{Name: "locked_until", Type: "timestamptz"},
+	{Name: "failed_login_attempts", Type: "integer", WayIn: true},
+	{Name: "locked_until", Type: "timestamptz", WayIn: true},
 	{Name: "password_changed_at", Type: "timestamptz"},
-	{Name: "force_password_change", Type: "boolean"},
+	{Name: "force_password_change", Type: "boolean", WayIn: true},
 	{Name: "timezone", Type: "text"},
 	{Name: "locale", Type: "text"},
 	{Name: "department", Type: "text"},
@@ -93,6 +95,26 @@ var fields = []schema.Field{
 	{Name: "updated_at", Type: "timestamptz"},
 	{Name: "created_by", Type: "uuid"},
 	{Name: "updated_by", Type: "uuid"},
+}
+
+// WayIn returns the fields that differ between two records of a user and that decide who can sign in as them. Secrets,
+// which are fields of no record, all do.
+func WayIn(before, after User) ([]string, error) {
+	was, err := audit.Fields(before)
+	if err != nil {
+		return nil, err
+	}
+	is, err := audit.Fields(after)
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for _, f := range append(slices.Clone(fields), schema.Field{Name: "is_active", WayIn: true}) {
+		if f.WayIn && !bytes.Equal(was[f.Name], is[f.Name]) {
+			list = append(list, f.Name)
+		}
+	}
+	return list, nil
 }
 
 // Table is a users table as it stands in one database: the manager's, or a tenant's. The verbs are its methods.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -51,7 +52,14 @@ func UniqueViolation(err error) string {
 // OfRow says whether the server refuses a row for its values: the transaction can go on without it.
 func OfRow(err error) bool {
 	pe, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (strings.HasPrefix(pe.Code, "22") || strings.HasPrefix(pe.Code, "23"))
+	return ok && (strings.HasPrefix(pe.Code, "22") || strings.HasPrefix(pe.Code, "23") || strings.HasPrefix(pe.Code, "P0"))
+}
+
+// MayBeOfRow says whether an error that is not OfRow can be about one row all the same: a trigger raises what it
+// likes. An error of the connection, the server's resources, a lock or the whole transaction cannot.
+func MayBeOfRow(err error) bool {
+	pe, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pe.Code != lockNotAvailable && !slices.Contains([]string{"08", "25", "40", "53", "57", "58"}, pe.Code[:min(2, len(pe.Code))])
 }
 
 // Retryable says whether the server asks for the whole transaction to be run again.

@@ -57,6 +57,6 @@ func NotStored(ctx context.Context, r Reader, table string, e Event, did string)
 		who = strings.Join(names, " or ") + " on " + table
 	}
 	return fault.New(fault.Database, "%s %s", who, did).
-		WithHint("nothing was changed; the owner of %s decides over its triggers, rules and row policies", table).
+		WithHint("the owner of %s decides over its triggers, rules and row policies", table).
 		With("table", table).With("causes", names)
 }

@@ -2,6 +2,8 @@ package imports
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -80,20 +82,40 @@ func (r *run[R]) apply(ctx context.Context, tx *audit.Tx, b *batch[R]) ([]audit.
 	if err := r.kind.Resolve(ctx, tx, rows); err != nil {
 		return nil, err
 	}
-	rows = Undecided(rows)
-	if r.look && len(rows) > 0 {
-		if _, err := r.conflicts(ctx, tx, rows); err != nil {
+	for rows = Undecided(rows); ; {
+		changes, err := r.attempt(ctx, tx, rows)
+		if errors.Is(err, ErrAgain) {
+			rows = slices.DeleteFunc(rows, func(in R) bool { return in.Base().Failure != nil })
+			for _, in := range rows {
+				in.Base().Outcome = Pending
+			}
+			continue
+		}
+		if err != nil || len(changes) == 0 {
 			return nil, err
 		}
+		return changes, r.lease.record(ctx, tx, spans(b.rows))
 	}
-	if err := r.insert(ctx, tx, Undecided(rows)); err != nil {
-		return nil, err
-	}
-	changes, err := r.kind.Finish(ctx, tx, rows)
-	if err != nil || len(changes) == 0 {
-		return nil, err
-	}
-	return changes, r.lease.record(ctx, tx, spans(b.rows))
+}
+
+// ErrAgain says that rows failed after a part of them was written: the others are written once more without them.
+var ErrAgain = errors.New("rows failed after they were written")
+
+// attempt writes the rows, or with an error none of them.
+func (r *run[R]) attempt(ctx context.Context, tx *audit.Tx, rows []R) (changes []audit.Change, err error) {
+	err = pgx.BeginFunc(ctx, tx, func(pgx.Tx) error {
+		if r.look && len(rows) > 0 {
+			if _, err := r.conflicts(ctx, tx, rows); err != nil {
+				return err
+			}
+		}
+		if err := r.insert(ctx, tx, Undecided(rows)); err != nil {
+			return err
+		}
+		changes, err = r.kind.Finish(ctx, tx, rows)
+		return err
+	})
+	return changes, err
 }
 
 // conflicts has the noun decide about rows whose claims are held, and remembers whether there were any.
@@ -104,7 +126,9 @@ func (r *run[R]) conflicts(ctx context.Context, tx *audit.Tx, rows []R) (int, er
 }
 
 // insert makes the records of the rows. COPY fails as a whole on the first row that the server refuses;
-// then the rows at fault are found: by looking for who has their values, else by halving.
+// then the rows at fault are found: by looking for who has their values, else by halving. Rows that the database
+// did not store are found by reading them back; the others are sent once more without them, so that nothing of a
+// row that fails is left.
 func (r *run[R]) insert(ctx context.Context, tx *audit.Tx, rows []R) error {
 	for len(rows) > 0 {
 		err := r.copyIn(ctx, tx, rows)
@@ -114,7 +138,15 @@ func (r *run[R]) insert(ctx context.Context, tx *audit.Tx, rows []R) error {
 			}
 			return nil
 		}
-		if !db.OfRow(err) {
+		if errors.Is(err, ErrAgain) {
+			rows = Undecided(rows)
+			continue
+		}
+		of, failed := OfRow(ctx, tx, err, func(save pgx.Tx) error { return r.send(ctx, save, nil) })
+		if failed != nil {
+			return failed
+		}
+		if !of {
 			return err
 		}
 		if db.UniqueViolation(err) != "" {
@@ -140,6 +172,22 @@ func (r *run[R]) insert(ctx context.Context, tx *audit.Tx, rows []R) error {
 	return nil
 }
 
+// OfRow says whether the server refuses a row rather than the statement: where the error does not tell, the
+// statement is tried without any rows.
+func OfRow(ctx context.Context, tx pgx.Tx, err error, without func(pgx.Tx) error) (bool, error) {
+	if db.OfRow(err) || !db.MayBeOfRow(err) {
+		return db.OfRow(err), nil
+	}
+	switch failed := pgx.BeginFunc(ctx, tx, without); {
+	case failed == nil:
+		return true, nil
+	case db.MayBeOfRow(failed) || db.OfRow(failed):
+		return false, nil
+	default:
+		return false, failed
+	}
+}
+
 // refused fails a row for what the server says of it.
 func refused(row *Row, err error) {
 	field := ""
@@ -150,30 +198,47 @@ func refused(row *Row, err error) {
 	row.Fail(field, "", f, nil)
 }
 
-// copyIn sends the rows by COPY behind a savepoint.
+// copyIn sends the rows by COPY behind a savepoint, and reads them back.
 func (r *run[R]) copyIn(ctx context.Context, tx *audit.Tx, rows []R) error {
-	names := make([]string, len(r.kind.Columns))
-	for i, c := range r.kind.Columns {
-		names[i] = c.Name
-	}
 	for _, in := range rows {
 		if err := r.kind.Born(in, tx.Now, tx.ByID()); err != nil {
 			return err
 		}
 	}
 	return pgx.BeginFunc(ctx, tx, func(save pgx.Tx) error {
-		i := 0
-		values := make([]any, len(names))
-		_, err := save.CopyFrom(ctx, pgx.Identifier(strings.Split(r.kind.Table, ".")), names, pgx.CopyFromFunc(func() ([]any, error) {
-			if i == len(rows) {
-				return nil, nil
-			}
-			for j, c := range r.kind.Columns {
-				values[j] = c.Value(rows[i])
-			}
-			i++
-			return values, nil
-		}))
-		return err
+		if err := r.send(ctx, save, rows); err != nil {
+			return err
+		}
+		if err := r.kind.Stored(ctx, save, rows); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(rows, func(in R) bool { return in.Base().Failure != nil }) {
+			return ErrAgain
+		}
+		return nil
 	})
+}
+
+// send is the COPY. Deferred constraints are checked at once, so that what they refuse is brought down to a row.
+func (r *run[R]) send(ctx context.Context, tx pgx.Tx, rows []R) error {
+	names := make([]string, len(r.kind.Columns))
+	for i, c := range r.kind.Columns {
+		names[i] = c.Name
+	}
+	i := 0
+	values := make([]any, len(names))
+	_, err := tx.CopyFrom(ctx, pgx.Identifier(strings.Split(r.kind.Table, ".")), names, pgx.CopyFromFunc(func() ([]any, error) {
+		if i == len(rows) {
+			return nil, nil
+		}
+		for j, c := range r.kind.Columns {
+			values[j] = c.Value(rows[i])
+		}
+		i++
+		return values, nil
+	}))
+	if err == nil {
+		_, err = tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE")
+	}
+	return err
 }

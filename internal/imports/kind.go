@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
@@ -38,8 +39,11 @@ type Kind[R Incoming] struct {
 	// Made is the change of a record that the import made, where nothing but Prepare and Born alters what Read made:
 	// then its audit row is made ahead of the transaction. nil where Resolve has a part in it.
 	Made func(R) audit.Change
+	// Stored reads back rows that were inserted. It fails those that the database did not store, and notes of the
+	// others what it did store.
+	Stored func(context.Context, pgx.Tx, []R) error
 	// Finish changes the records of Matched rows, does what else rows ask for, and returns a change for each
-	// row that it or the import wrote.
+	// row that it or the import wrote. Where it fails rows that were applied already, it returns ErrAgain.
 	Finish func(context.Context, *audit.Tx, []R) ([]audit.Change, error)
 
 	Table   string      // where new records go, with its schema

@@ -32,21 +32,15 @@ type ImportOptions struct {
 
 // importer is one run of Import.
 type importer struct {
-	t      *Table
-	need   func(codes ...string) error
-	skip   bool
-	scales map[string]int // digits after the point, of amounts whose column bounds them
+	t    *Table
+	need func(codes ...string) error
+	skip bool
 }
 
 // Import reads a file of invoices and makes them: see imports.Run. Each is held to what Create holds one to; a row
 // may also say what became of it since: its status and payment, deletion and stamps.
 func (t *Table) Import(ctx context.Context, l *audit.Ledger, f *intake.File, o ImportOptions) (imports.Report, error) {
-	im := &importer{t: t, need: o.Need, skip: o.OnConflict == imports.Skip, scales: map[string]int{}}
-	for _, c := range t.shape.Columns {
-		if _, scale, ok := c.Numeric(); ok {
-			im.scales[c.Name] = scale
-		}
-	}
+	im := &importer{t: t, need: o.Need, skip: o.OnConflict == imports.Skip}
 	if err := t.shape.Need(columnNames()); err != nil {
 		return imports.Report{}, err
 	}
@@ -60,7 +54,7 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, f *intake.File, o I
 	return imports.Run(ctx, l, t.cat, source, imports.Kind[*incoming]{
 		Resource: Noun.Name, Command: importCommand,
 		Read: im.read, Claims: claims,
-		Resolve: im.resolve, Conflicts: im.conflicts, Born: born, Finish: finish,
+		Resolve: im.resolve, Conflicts: im.conflicts, Born: born, Stored: im.readBack, Finish: finish,
 		Table: t.shape.Name, Columns: t.copyColumns(),
 	}, o.Options)
 }
@@ -174,12 +168,39 @@ func born(in *incoming, at time.Time, by *uuid.UUID) error {
 	return nil
 }
 
+// readBack reads back invoices that were inserted. A trigger may have skipped, moved or rewritten some.
+func (im *importer) readBack(ctx context.Context, tx pgx.Tx, rows []*incoming) error {
+	ids := make([]uuid.UUID, len(rows))
+	for k, in := range rows {
+		ids[k] = in.invoice.ID
+	}
+	found, err := db.Collect[Invoice](ctx, tx, im.t.sql("SELECT {columns} FROM {table} i {tenant} WHERE i.id = ANY ($1::uuid[])"), ids)
+	if err != nil {
+		return err
+	}
+	now := make(map[uuid.UUID]*Invoice, len(found))
+	for k := range found {
+		now[found[k].ID] = &found[k]
+	}
+	var refused error
+	for _, in := range rows {
+		if in.stored = now[in.invoice.ID]; in.stored != nil {
+			continue
+		}
+		if refused == nil {
+			refused = db.NotStored(ctx, tx, im.t.shape.Name, db.Insert, "kept the row from being stored")
+		}
+		in.Fail("invoice_no", in.invoice.InvoiceNo, refused, nil)
+	}
+	return nil
+}
+
 // finish is the audit rows' content for the invoices that were made.
 func finish(_ context.Context, _ *audit.Tx, rows []*incoming) ([]audit.Change, error) {
 	list := make([]audit.Change, 0, len(rows))
 	for _, in := range rows {
 		if in.Outcome == imports.Created {
-			i := &in.invoice
+			i := in.stored
 			list = append(list, audit.Change{
 				Subject: audit.Subject{Resource: Noun.Name, ID: i.ID, Name: i.InvoiceNo, TenantID: i.TenantID},
 				Action:  audit.Create, After: i,

@@ -31,7 +31,8 @@ type incoming struct {
 	invoice      Invoice // as it would be made
 	tenant       []cell  // all that name the tenant
 	subscription cell
-	bornNow      bool // created_at is the transaction's time
+	bornNow      bool     // created_at is the transaction's time
+	stored       *Invoice // what the database made of it
 }
 
 // cell is a value, and the field that it stands in.
@@ -103,7 +104,7 @@ func (im *importer) read(row imports.Row, c *imports.Cells) *incoming {
 		in.called("subscription", in.subscription)
 		return in
 	}
-	in.invoice = im.stored(drafted)
+	in.invoice = drafted
 	i := &in.invoice
 	i.ID, i.Status, i.PaidAt, i.Deleted = after.ID, after.Status, after.PaidAt, after.Deleted
 	i.CreatedAt, i.UpdatedAt, i.CreatedBy, i.UpdatedBy = after.CreatedAt, after.UpdatedAt, after.CreatedBy, after.UpdatedBy
@@ -128,27 +129,6 @@ func checkPaid(p *fault.Problems, i *Invoice, method *string) {
 	case method == nil:
 		p.Add("payment_method", "it is missing, and the invoice is PAID")
 	}
-}
-
-// stored is an invoice as the table gives it back: amounts have their column's scale.
-func (im *importer) stored(i Invoice) Invoice {
-	for _, a := range []struct {
-		field string
-		value **money.Amount
-	}{
-		{"base_amount", &i.BaseAmount},
-		{"usage_amount", &i.UsageAmount},
-		{"discount_amount", &i.DiscountAmount},
-		{"tax_amount", &i.TaxAmount},
-		{"total_amount", &i.TotalAmount},
-		{"used_storage", &i.UsedStorage},
-	} {
-		if scale, ok := im.scales[a.field]; ok && *a.value != nil {
-			v := (*a.value).Fixed(scale)
-			*a.value = &v
-		}
-	}
-	return i
 }
 
 // cells are those of the fields that the row has a value for.

@@ -105,15 +105,6 @@ func (a Amount) Sub(b Amount) Amount {
 	return Amount{d: a.d.Sub(b.d)}
 }
 
-// Fixed returns the amount with so many digits after the point, as a column of that scale gives it back. One
-// that has more is rounded, half away from zero, as numeric does.
-func (a Amount) Fixed(places int) Amount {
-	if a.special == "" {
-		a.d = a.d.Round(int32(places))
-	}
-	return a
-}
-
 // NumericValue implements pgtype.NumericValuer, exactly and with the scale.
 func (a Amount) NumericValue() (pgtype.Numeric, error) {
 	switch a.special {

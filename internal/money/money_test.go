@@ -174,32 +174,6 @@ func TestPlacesCountWhatNumericKeeps(t *testing.T) {
 	}
 }
 
-func TestFixedIsWhatAColumnOfThatScaleGivesBack(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct{ amount, want string }{
-		{"10", "10.0000"},
-		{"0", "0.0000"},
-		{"0.1", "0.1000"},
-		{"1.00000", "1.0000"},
-		{"-0.5", "-0.5000"},
-		{"99999999999999.9999", "99999999999999.9999"},
-		{"0.00005", "0.0001"},
-		{"-0.00005", "-0.0001"},
-		{"0.00004", "0.0000"},
-	} {
-		a, err := Parse(c.amount)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := a.Fixed(4); got.String() != c.want {
-			t.Errorf("%s with four digits is %s, want %s", c.amount, got, c.want)
-		}
-		if a.String() != c.amount {
-			t.Errorf("%s has become %s", c.amount, a)
-		}
-	}
-}
-
 func TestNumericValueIsExact(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -86,7 +86,7 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, cat schema.Catalog,
 	return imports.Run(ctx, l, cat, im.reader.source, imports.Kind[*incoming]{
 		Resource: Noun.Name, Command: importCommand, Home: t.importHome(),
 		Read: im.reader.read, Claims: claims, Slow: im.slow, Prepare: im.hash,
-		Resolve: im.tenancy.resolve, Conflicts: im.conflicts, Born: im.born, Made: made, Finish: im.finish,
+		Resolve: im.tenancy.resolve, Conflicts: im.conflicts, Born: im.born, Made: made, Stored: im.stored, Finish: im.finish,
 		Table: t.shape.Name, Columns: t.copyColumns(),
 	}, o.Options)
 }

@@ -42,6 +42,7 @@ type incoming struct {
 	roles      []string
 	links      links // what tenant and roles lead to
 	holder     *User // whom a matched row changes
+	stored     *User // what the database made of user, where that is something else
 
 	bornNow, changedNow bool // created_at, password_changed_at are the transaction's time
 }

@@ -196,8 +196,7 @@ func (x *tenancy) link(ctx context.Context, tx *audit.Tx, rows []*incoming) ([]a
 	if !x.named {
 		return nil, nil
 	}
-	send := &pgx.Batch{}
-	var about []audit.Change
+	var list []linked
 	for _, in := range rows {
 		if !in.Applied() {
 			continue
@@ -207,13 +206,12 @@ func (x *tenancy) link(ctx context.Context, tx *audit.Tx, rows []*incoming) ([]a
 			if in.tenantRole != "" {
 				m.Role = &in.tenantRole
 			}
-			send.Queue(x.insertMember(), pgx.NamedArgs{
-				"id": m.ID, "tenant": m.TenantID, "user": m.UserID, "role": m.Role, "now": tx.Now, "by": tx.By.ID,
-			})
-			about = append(about, audit.Change{
+			args := pgx.NamedArgs{"id": m.ID, "tenant": m.TenantID, "user": m.UserID, "role": m.Role, "now": tx.Now, "by": tx.By.ID}
+			change := audit.Change{
 				Subject: audit.Subject{Resource: "member", ID: m.ID, Name: in.user.Username + " of " + in.tenant, TenantID: &m.TenantID},
 				Action:  audit.Create, After: m,
-			})
+			}
+			list = append(list, linked{in: in, of: t.ID, sql: x.insertMember(), args: args, change: change})
 		}
 		for _, r := range in.links.roles {
 			g := grant{
@@ -223,31 +221,17 @@ func (x *tenancy) link(ctx context.Context, tx *audit.Tx, rows []*incoming) ([]a
 			if r.Scope == "TENANT" {
 				g.TenantID = &in.links.tenant.ID
 			}
-			send.Queue(x.insertGrant(), pgx.NamedArgs{
+			args := pgx.NamedArgs{
 				"id": g.ID, "user": g.UserID, "role": g.RoleID, "scope": g.Scope, "tenant": g.TenantID, "now": tx.Now, "by": tx.By.ID,
-			})
-			about = append(about, audit.Change{
+			}
+			change := audit.Change{
 				Subject: audit.Subject{Resource: "role", ID: g.ID, Name: r.Code + " of " + in.user.Username, TenantID: g.TenantID},
 				Action:  audit.Create, Event: audit.PermissionChange, After: g,
-			})
+			}
+			list = append(list, linked{in: in, of: r.ID, within: g.TenantID, sql: x.insertGrant(), args: args, change: change})
 		}
 	}
-	if send.Len() == 0 {
-		return nil, nil
-	}
-	results := tx.SendBatch(ctx, send)
-	var made []audit.Change
-	for _, c := range about {
-		tag, err := results.Exec()
-		if err != nil {
-			_ = results.Close() // says the same
-			return nil, err
-		}
-		if tag.RowsAffected() > 0 {
-			made = append(made, c)
-		}
-	}
-	return made, results.Close()
+	return x.write(ctx, tx, list)
 }
 
 // insertMember makes a membership unless the user is a member; one that has LEFT is not made to come back.

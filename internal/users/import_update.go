@@ -2,6 +2,7 @@ package users
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -86,8 +87,18 @@ func (im *importer) updateAll(ctx context.Context, tx *audit.Tx, list []*incomin
 		return nil
 	}
 	err := pgx.BeginFunc(ctx, tx, func(save pgx.Tx) error { return im.updateRows(ctx, tx, save, list) })
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, imports.ErrAgain) {
+		return im.updateAll(ctx, tx, slices.DeleteFunc(list, func(in *incoming) bool { return in.Failure != nil }))
+	}
+	of, failed := imports.OfRow(ctx, tx, err, func(save pgx.Tx) error { return im.updateRows(ctx, tx, save, nil) })
+	if failed != nil {
+		return failed
+	}
 	switch {
-	case err == nil || !db.OfRow(err):
+	case !of:
 		return err
 	case len(list) == 1:
 		in := list[0]
@@ -154,17 +165,30 @@ func (im *importer) updateRows(ctx context.Context, tx *audit.Tx, save pgx.Tx, l
 		"updated_at = @now", "updated_by = @by")
 	sql := "UPDATE {table} u SET " + strings.Join(set, ", ") +
 		" FROM unnest(" + strings.Join(arrays, ", ") + ") AS v (" + strings.Join(names, ", ") + ")" +
-		" WHERE u.id = v.id RETURNING {columns}"
-	after, err := db.Collect[User](ctx, save, im.t.sql(sql), args)
+		" WHERE u.id = v.id"
+	if _, err := save.Exec(ctx, im.t.sql(sql), args); err != nil {
+		return err
+	}
+	if _, err := save.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
+		return err
+	}
+	now, err := im.readBack(ctx, save, db.Update, list)
 	if err != nil {
 		return err
 	}
-	byID := make(map[uuid.UUID]User, len(after))
-	for _, u := range after {
-		byID[u.ID] = u
+	again := false
+	for _, in := range list {
+		if in.Failure == nil && reflect.DeepEqual(*now[in.user.ID], *in.holder) {
+			refused := db.NotStored(ctx, save, im.t.shape.Name, db.Update, "kept the row from being stored as it was sent")
+			in.Fail("username", in.user.Username, refused, nil)
+		}
+		again = again || in.Failure != nil
+	}
+	if again {
+		return imports.ErrAgain
 	}
 	for _, in := range list {
-		in.user, in.Outcome = byID[in.user.ID], imports.Updated
+		in.user, in.Outcome = *now[in.user.ID], imports.Updated
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package users
 
 import (
 	"context"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/imports"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
@@ -89,9 +91,86 @@ func (im *importer) born(in *incoming, at time.Time, by *uuid.UUID) error {
 	return nil
 }
 
+// stored reads back users who were inserted. A trigger may have skipped, moved or rewritten some.
+func (im *importer) stored(ctx context.Context, tx pgx.Tx, rows []*incoming) error {
+	now, err := im.readBack(ctx, tx, db.Insert, rows)
+	if err != nil {
+		return err
+	}
+	for _, in := range rows {
+		in.stored = nil
+		is := now[in.user.ID]
+		if is == nil {
+			continue
+		}
+		sent := in.user
+		sent.Deleted = is.Deleted // no field of a row
+		if !reflect.DeepEqual(sent, *is) {
+			in.stored = is
+		}
+	}
+	return nil
+}
+
+// readBack returns the users of rows as the database has them, by id. It fails rows whose user is not there, or does
+// not have the row's password.
+func (im *importer) readBack(ctx context.Context, tx pgx.Tx, e db.Event, rows []*incoming) (map[uuid.UUID]*User, error) {
+	ids := make([]uuid.UUID, len(rows))
+	var hashed []uuid.UUID
+	var hashes []string
+	for i, in := range rows {
+		if ids[i] = in.user.ID; in.hash != "" {
+			hashed, hashes = append(hashed, in.user.ID), append(hashes, in.hash)
+		}
+	}
+	found, err := db.Collect[User](ctx, tx, im.t.sql("SELECT {columns} FROM {table} u WHERE u.id = ANY ($1::uuid[])"), ids)
+	if err != nil {
+		return nil, err
+	}
+	now := make(map[uuid.UUID]*User, len(found))
+	for i := range found {
+		now[found[i].ID] = &found[i]
+	}
+	if len(hashed) > 0 {
+		sql := "SELECT v.id FROM unnest($1::uuid[], $2::text[]) AS v (id, hash) JOIN {table} u ON u.id = v.id WHERE u.{password} IS DISTINCT FROM v.hash"
+		sql = strings.ReplaceAll(sql, "{password}", im.t.shape.OneOf("password", "password_hash"))
+		rows, err := tx.Query(ctx, im.t.sql(sql), hashed, hashes)
+		if err != nil {
+			return nil, err
+		}
+		others, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range others {
+			delete(now, id)
+		}
+	}
+	if len(now) == len(rows) {
+		return now, nil
+	}
+	refused := db.NotStored(ctx, tx, im.t.shape.Name, e, "kept the row from being stored as it was sent")
+	if f := fault.From(refused); f.Code != fault.Database {
+		return nil, refused
+	}
+	for _, in := range rows {
+		if now[in.user.ID] == nil {
+			in.Fail("username", in.user.Username, refused, nil)
+		}
+	}
+	return now, nil
+}
+
 // made is the change of a user who was made.
 func made(in *incoming) audit.Change {
-	c := audit.Change{Subject: audit.Subject{Resource: Noun.Name, ID: in.user.ID, Name: in.user.Username}, Action: audit.Create, After: &in.user}
+	if in.stored != nil {
+		return madeAs(in, in.stored)
+	}
+	return madeAs(in, &in.user)
+}
+
+func madeAs(in *incoming, u *User) audit.Change {
+	c := audit.Change{Subject: audit.Subject{Resource: Noun.Name, ID: u.ID, Name: u.Username}, Action: audit.Create, After: u}
 	if in.hash != "" {
 		c.Secrets = []string{"password"}
 	}

@@ -1,0 +1,173 @@
+package users
+
+import (
+	"context"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/imports"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// linked is a membership or a grant that a row asks for.
+type linked struct {
+	in     *incoming
+	of     uuid.UUID // the tenant or the role
+	within *uuid.UUID
+	sql    string
+	args   pgx.NamedArgs
+	change audit.Change
+}
+
+// write makes memberships and grants, and returns a change for each that was not there before, as the database has
+// it. Rows whose link the server refuses, or did not store, fail.
+func (x *tenancy) write(ctx context.Context, tx *audit.Tx, list []linked) ([]audit.Change, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	err := pgx.BeginFunc(ctx, tx, func(save pgx.Tx) error { return send(ctx, save, list) })
+	if err != nil {
+		if err = x.refusals(ctx, tx, list, err); err == nil {
+			err = imports.ErrAgain
+		}
+		return nil, err
+	}
+	made, err := x.readBack(ctx, tx, list)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(list, func(l linked) bool { return l.in.Failure != nil }) {
+		return nil, imports.ErrAgain
+	}
+	return made, nil
+}
+
+func send(ctx context.Context, tx pgx.Tx, list []linked) error {
+	batch := &pgx.Batch{}
+	for _, l := range list {
+		batch.Queue(l.sql, l.args)
+	}
+	batch.Queue("SET CONSTRAINTS ALL IMMEDIATE")
+	return tx.SendBatch(ctx, batch).Close()
+}
+
+// refusals fails the rows whose link the server refuses; it returns cause where that is about no row.
+func (x *tenancy) refusals(ctx context.Context, tx *audit.Tx, list []linked, cause error) error {
+	of, err := imports.OfRow(ctx, tx, cause, func(save pgx.Tx) error { return send(ctx, save, nil) })
+	if err != nil {
+		return err
+	}
+	if !of {
+		return cause
+	}
+	failed := false
+	for i, l := range list {
+		err := pgx.BeginFunc(ctx, tx, func(save pgx.Tx) error { return send(ctx, save, list[i:i+1]) })
+		if err == nil {
+			continue
+		}
+		if !db.MayBeOfRow(err) && !db.OfRow(err) {
+			return err
+		}
+		field, value := "tenant", l.in.tenant
+		if l.change.Resource == "role" {
+			field, value = "roles", l.change.Name
+		}
+		l.in.Fail(field, value, fault.From(db.Translate(err)), nil)
+		failed = true
+	}
+	if !failed {
+		return cause
+	}
+	return nil
+}
+
+const (
+	readMembers = `
+SELECT m.id, m.tenant_id AS of, m.user_id, NULL::uuid AS within, m.role, m.status
+  FROM tnnt.tenant_users m
+ WHERE (m.tenant_id, m.user_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))`
+	readGrants = `
+SELECT g.id, g.role_id AS of, g.user_id, g.tenant_context AS within, NULL::text AS role, g.status
+  FROM idam.user_roles g
+ WHERE (g.role_id, g.user_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))`
+)
+
+// there is a membership or a grant as the database has it.
+type there struct {
+	ID     uuid.UUID  `db:"id"`
+	Of     uuid.UUID  `db:"of"`
+	UserID uuid.UUID  `db:"user_id"`
+	Within *uuid.UUID `db:"within"`
+	Role   *string    `db:"role"`
+	Status string     `db:"status"`
+}
+
+// readBack returns a change for each of the links that is there under its id, and fails the rows of those that are
+// not there at all.
+func (x *tenancy) readBack(ctx context.Context, tx *audit.Tx, list []linked) ([]audit.Change, error) {
+	var of, who [2][]uuid.UUID // of memberships, and of grants
+	kind := func(l linked) int {
+		if l.change.Resource == "role" {
+			return 1
+		}
+		return 0
+	}
+	for _, l := range list {
+		k := kind(l)
+		of[k], who[k] = append(of[k], l.of), append(who[k], l.in.user.ID)
+	}
+	type link struct {
+		kind     int
+		of, user uuid.UUID
+		within   uuid.UUID
+	}
+	ids := map[uuid.UUID]there{}
+	links := map[link]bool{}
+	for k, sql := range []string{readMembers, readGrants} {
+		if len(of[k]) == 0 {
+			continue
+		}
+		found, err := db.Collect[there](ctx, tx, sql, of[k], who[k])
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range found {
+			ids[f.ID] = f
+			links[link{k, f.Of, f.UserID, orZero(f.Within)}] = true
+		}
+	}
+	var made []audit.Change
+	for _, l := range list {
+		is, mine := ids[l.change.ID]
+		switch {
+		case mine:
+			switch record := l.change.After.(type) {
+			case member:
+				record.Role, record.Status = is.Role, is.Status
+				l.change.After = record
+			case grant:
+				record.Status = is.Status
+				l.change.After = record
+			}
+			made = append(made, l.change)
+		case !links[link{kind(l), l.of, l.in.user.ID, orZero(l.within)}]:
+			table := [...]string{schema.TenantUsers, schema.UserRoles}[kind(l)]
+			l.in.Fail([...]string{"tenant", "roles"}[kind(l)], l.change.Name,
+				db.NotStored(ctx, tx, table, db.Insert, "kept "+l.change.Resource+" "+l.change.Name+" from being stored"), nil)
+		}
+	}
+	return made, nil
+}
+
+func orZero(id *uuid.UUID) uuid.UUID {
+	if id == nil {
+		return uuid.Nil
+	}
+	return *id
+}

@@ -52,7 +52,7 @@ type app struct {
 	notes    []string                                          // that wait for the end of a command
 	reveal   bool                                              // --reveal
 	tenant   tenantFlags
-	devNoted bool // said once that the dev database is used
+	devNoted bool   // said once that the dev database is used
 	askedOn  string // the server and database that a question names
 }
 

@@ -124,7 +124,7 @@ var recorded = map[string]bool{
 	"force": true, "paid-at": true, "payment-method": true, "tenant": true, "currency": true, "from": true, "to": true,
 	"due-before": true, "overdue": true, "min-total": true, "max-total": true,
 	"on-conflict": true, "restore": true, "atomic": true, "undo": true, "no-passwords": true, "generate-passwords": true,
-	"max-errors": true, "format": true, "encoding": true, "bcrypt": true, "with-hashes": true,
+	"max-errors": true, "format": true, "encoding": true, "with-hashes": true,
 	"user": true, "expires": true, "all-expired": true, "all": true, "success": true, "address": true,
 	"create": true, "access": true, "refresh": true, "name": true, "ttl": true, "permissions": true, "force-change": true,
 	"with": true,

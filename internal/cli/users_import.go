@@ -12,6 +12,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/imports"
 	"github.com/cxgctl/cxgctl/internal/intake"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/password"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
@@ -19,7 +20,7 @@ import (
 type usersImportFlags struct {
 	importFlags
 	restore, noPasswords, generate bool
-	passwordsOut, bcrypt           string
+	passwordsOut                   string
 }
 
 func (a *app) usersImport() *cobra.Command {
@@ -51,8 +52,6 @@ func (a *app) usersImport() *cobra.Command {
 	fs.BoolVar(&f.noPasswords, "no-passwords", false, "accounts without a password")
 	fs.BoolVar(&f.generate, "generate-passwords", false, "make a password up for each row; a new one is due at the first login")
 	fs.StringVar(&f.passwordsOut, "passwords-out", "", "the `file` for the made-up passwords (0600)")
-	fs.StringVar(&f.bcrypt, "bcrypt", "fast", "fast hashes four passwords at once on each core; reference uses golang.org/x/crypto")
-	must(cmd.RegisterFlagCompletionFunc("bcrypt", complete("fast", "reference")))
 	cmd.MarkFlagsMutuallyExclusive("no-passwords", "generate-passwords")
 	needs(cmd, "USER_CREATE")
 	mayNeed(cmd, "USER_UPDATE", "USER_DELETE", "TENANT_UPDATE", "PERMISSION_MANAGE")
@@ -67,10 +66,6 @@ const slowHashes = 250
 func (f *usersImportFlags) begin(w *writer, o imports.Options) (importRun, error) {
 	run := importRun{end: func() {}}
 	switch {
-	case f.bcrypt != "fast" && f.bcrypt != "reference":
-		var p fault.Problems
-		p.Add("bcrypt", "%q is refused, it is fast or reference", f.bcrypt)
-		return run, p.Err()
 	case f.restore && o.OnConflict != imports.Update:
 		return run, fault.New(fault.Usage, "--restore goes with --on-conflict update")
 	case f.generate != (f.passwordsOut != ""):
@@ -81,13 +76,11 @@ func (f *usersImportFlags) begin(w *writer, o imports.Options) (importRun, error
 	if err != nil {
 		return run, err
 	}
-	hash, err := hasher(f.bcrypt)
-	if err != nil {
-		return run, err
-	}
 	mine := users.ImportOptions{
-		Restore: f.restore, NoPasswords: f.noPasswords, Hash: hash,
-		Need: w.demand,
+		Restore: f.restore, NoPasswords: f.noPasswords, Need: w.demand,
+		Hash: func(ctx context.Context, passwords []string) ([]string, error) {
+			return password.HashAll(ctx, passwords, hashCost)
+		},
 	}
 	if f.generate {
 		passwords, err := openPasswords(f.passwordsOut, w.DryRun)

@@ -1,0 +1,29 @@
+package password
+
+import (
+	"context"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// HashAll returns the bcrypt hashes of passwords, in their order, made by one worker per processor. Each must have passed
+// Check. It ends early with the context's cause.
+func HashAll(ctx context.Context, passwords []string, cost int) ([]string, error) {
+	hashes := make([]string, len(passwords))
+	workers, ctx := errgroup.WithContext(ctx)
+	workers.SetLimit(runtime.GOMAXPROCS(0))
+	for i, pw := range passwords {
+		workers.Go(func() (err error) {
+			if err := context.Cause(ctx); err != nil {
+				return err
+			}
+			hashes[i], err = Hash(pw, cost)
+			return err
+		})
+	}
+	if err := workers.Wait(); err != nil {
+		return nil, err
+	}
+	return hashes, nil
+}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 // answerGrace is how long the answer to a COMMIT is waited for when the command's time is over.
@@ -34,7 +35,7 @@ func (l *Ledger) commit(ctx context.Context, tx *db.Write, auditID uuid.UUID, la
 	case err == nil:
 		return nil
 	case !db.Lost(err) && done < len(last):
-		return unsealable(err)
+		return unsealable(l.notKept(answer, err))
 	case !db.Lost(err):
 		return err
 	}
@@ -46,6 +47,24 @@ func (l *Ledger) commit(ctx context.Context, tx *db.Write, auditID uuid.UUID, la
 			return found, err == nil && (found || gone)
 		})
 }
+
+// notKept puts the error of keptRows in words; others pass.
+func (l *Ledger) notKept(ctx context.Context, err error) error {
+	if state, _ := db.State(err); state != divisionByZero {
+		return err
+	}
+	for _, table := range []string{schema.AuditLogs, schema.Seals, schema.SealHead} {
+		refused := db.NotStored(ctx, l.db, table, db.Insert, "kept the change's audit row or its seal from being stored")
+		f := fault.From(refused)
+		if causes, _ := f.Detail["causes"].([]string); len(causes) > 0 {
+			return f
+		}
+	}
+	return fault.New(fault.Database, "the database kept the change's audit row or its seal from being stored").
+		WithHint("nothing was changed; no change goes unaudited")
+}
+
+const divisionByZero = "22012"
 
 // answering returns the context of a COMMIT and its answer, and what ends it. From there on a signal must not
 // tear the connection: the commit takes place or not, and we say which. It may hang, though, and then whoever

@@ -250,6 +250,9 @@ SELECT NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = to_regclass($1) AN
 
 // seal seals the rows that the transaction has written, and returns the statements that are left to do.
 func (tx *Tx) seal(ctx context.Context) ([]db.Statement, error) {
+	if _, err := tx.Exec(ctx, settleConstraints); err != nil { // so that rows are sealed as they stay
+		return nil, err
+	}
 	s := tx.ledger.sealer
 	if s == nil {
 		return nil, nil

@@ -196,10 +196,31 @@ func (tx *Tx) Log(ctx context.Context, changes []Change) error {
 	if err != nil {
 		return unwritten(err)
 	}
+	if err := tx.logged(ctx, ids); err != nil {
+		return unwritten(err)
+	}
 	tx.note(ids)
 	tx.unsealed.add(written)
 	if !l.Brief {
 		tx.kept = append(tx.kept, entries...)
+	}
+	return nil
+}
+
+// logged counts rows that were written to a log without seals; with seals, keptRows does.
+func (tx *Tx) logged(ctx context.Context, ids []uuid.UUID) error {
+	if tx.ledger.sealer != nil {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, settleConstraints); err != nil {
+		return err
+	}
+	var n int
+	if err := tx.QueryRow(ctx, `SELECT count(*) FROM audt.audit_logs l WHERE l.id = ANY ($1::uuid[])`, ids).Scan(&n); err != nil {
+		return err
+	}
+	if n != len(ids) {
+		return db.NotStored(ctx, tx, schema.AuditLogs, db.Insert, "kept the change's audit row from being stored")
 	}
 	return nil
 }
@@ -306,6 +327,11 @@ func (l *Ledger) Write(ctx context.Context, intent Intent, fn func(context.Conte
 		l.away.about = intent
 	}
 	l.ids = nil
+	if intent.Action != Read {
+		if err := l.writer.table.Need([]string{"id", "created_at", "extra_data"}); err != nil {
+			return fault.From(err).WithHint("no change goes unaudited, and an audit row without it does not say who changed what; restore the column")
+		}
+	}
 	err := l.confirmed(ctx, fn)
 	if err == nil {
 		entries, err = l.again(ctx, fn)

@@ -265,11 +265,26 @@ func (s *sealer) append(ctx context.Context, tx pgx.Tx, h head, seals []seal) ([
 		Args:  [][]byte{binary.BigEndian.AppendUint64(nil, uint64(h.seq)), prev, appendTime(nil, h.sweptAt), h.sweptID[:], appendTime(nil, h.looked)},
 		Types: []uint32{pgtype.Int8OID, pgtype.ByteaOID, pgtype.TimestamptzOID, pgtype.UUIDOID, pgtype.TimestamptzOID},
 	}
-	if len(seals) > copySealsFrom {
-		return []db.Statement{move}, copySeals(ctx, tx, seals)
+	kept := db.Statement{
+		Name:  "cxg_kept",
+		SQL:   keptRows,
+		Args:  [][]byte{binary.BigEndian.AppendUint64(nil, uint64(h.seq)-uint64(len(seals))), binary.BigEndian.AppendUint64(nil, uint64(h.seq))},
+		Types: []uint32{pgtype.Int8OID, pgtype.Int8OID},
 	}
-	return []db.Statement{insertSeals(seals), move}, nil
+	last := []db.Statement{move, {SQL: settleConstraints}, kept}
+	if len(seals) > copySealsFrom {
+		return last, copySeals(ctx, tx, seals)
+	}
+	return slices.Insert(last, 0, insertSeals(seals)), nil
 }
+
+// keptRows fails, by a division by zero, unless the log has a row for each of the seals after $1 and up to $2, and the
+// head is at $2. It is sent with COMMIT, which then does not take place.
+const keptRows = `
+SELECT 1 / (CASE WHEN (SELECT count(*)
+                         FROM cxg_audit.seal s JOIN audt.audit_logs l ON l.id = s.audit_id
+                        WHERE s.seq > $1 AND s.seq <= $2) = $2 - $1
+                  AND (SELECT h.seq FROM cxg_audit.head h WHERE h.id = 1) = $2 THEN 1 ELSE 0 END)`
 
 // The columns of a seal, and their types.
 var (

@@ -14,7 +14,19 @@ var unsealable = map[string]string{
 		CREATE CONSTRAINT TRIGGER no AFTER INSERT ON cxg_audit.seal DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION no()`,
 	"audit row discarded": `CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$;
 		CREATE TRIGGER no BEFORE INSERT ON audt.audit_logs FOR EACH ROW EXECUTE FUNCTION no()`,
-	"audit row discarded by a rule": `CREATE RULE no AS ON INSERT TO audt.audit_logs DO INSTEAD NOTHING`,
+	"audit row discarded by a rule":    `CREATE RULE no AS ON INSERT TO audt.audit_logs DO INSTEAD NOTHING`,
+	"M20: audit row deleted by a rule": `CREATE RULE no AS ON INSERT TO audt.audit_logs DO ALSO DELETE FROM audt.audit_logs WHERE id = new.id`,
+	"M20: audit row deleted at commit": `CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN DELETE FROM audt.audit_logs WHERE id = new.id; RETURN NULL; END$$;
+		CREATE CONSTRAINT TRIGGER no AFTER INSERT ON audt.audit_logs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION no()`,
+	"M20: seal discarded": `CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$;
+		CREATE TRIGGER no BEFORE INSERT ON cxg_audit.seal FOR EACH ROW EXECUTE FUNCTION no()`,
+	"M20: seal deleted at commit": `CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN DELETE FROM cxg_audit.seal WHERE seq = new.seq; RETURN NULL; END$$;
+		CREATE CONSTRAINT TRIGGER no AFTER INSERT ON cxg_audit.seal DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION no()`,
+	"M20: head kept": `CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$;
+		CREATE TRIGGER no BEFORE UPDATE ON cxg_audit.head FOR EACH ROW EXECUTE FUNCTION no()`,
+	"M20: audit row deleted, and no seals": `DROP SCHEMA cxg_audit CASCADE;
+		CREATE RULE no AS ON INSERT TO audt.audit_logs DO ALSO DELETE FROM audt.audit_logs WHERE id = new.id`,
+	"L13: no extra_data": `ALTER TABLE audt.audit_logs DROP COLUMN extra_data`,
 }
 
 func TestNoChangeThatCannotBeSealed(t *testing.T) {

@@ -15,9 +15,10 @@ import (
 type Access struct {
 	User    uuid.UUID
 	Session string
+	Expires time.Time
 }
 
-// The backend's tokens: how long they live, and how far its clock may be from ours.
+// The backend's tokens: how long they live, and how far ahead its clock may be.
 const (
 	AccessLife  = 15 * time.Minute
 	RefreshLife = 7 * 24 * time.Hour
@@ -38,18 +39,18 @@ func IsJWT(token string) bool {
 	return strings.Count(token, ".") == 2 && !strings.HasPrefix(token, loginPrefix) && !isKey(token)
 }
 
-// ReadAccess checks a backend's access token: signed by HS256 with the secret and by nothing else, not
-// expired by more than a minute, of type access, with exp and sub. Anything else is
-// AUTHENTICATION_REQUIRED, and says what is wrong without a part of the token.
+// ReadAccess checks a backend's access token: signed by HS256 with the secret and by nothing else, without extensions that
+// it calls critical (RFC 7515), not expired, of type access, with exp, sub and session_id, with nbf and iat at most a minute
+// ahead. Anything else is AUTHENTICATION_REQUIRED, and says what is wrong without a part of the token.
 func ReadAccess(secret, token string, now time.Time) (Access, error) {
 	refused := func(why string, cause error) (Access, error) {
 		return Access{}, fault.New(fault.Unauthenticated, "the access token in CXGCTL_TOKEN_FILE %s", why).
 			WithHint("get another from the backend, or by: cxgctl auth token --access").Because(cause)
 	}
 	var c claims
-	_, err := jwt.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return []byte(secret), nil },
+	parsed, err := jwt.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return []byte(secret), nil },
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithExpirationRequired(),
-		jwt.WithLeeway(leeway), jwt.WithTimeFunc(func() time.Time { return now }))
+		jwt.WithIssuedAt(), jwt.WithLeeway(leeway), jwt.WithTimeFunc(func() time.Time { return now }))
 	switch {
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return refused("has expired", err)
@@ -63,6 +64,12 @@ func ReadAccess(secret, token string, now time.Time) (Access, error) {
 		return refused("is not signed with the backend's secret by HS256", err)
 	case err != nil:
 		return refused("is not valid", err)
+	case parsed.Header["crit"] != nil:
+		return refused("demands an extension that is not supported", nil)
+	case !c.ExpiresAt.After(now): // the leeway is for the other times
+		return refused("has expired", nil)
+	case c.Session == "":
+		return refused("names no session", nil)
 	case c.Type != "access":
 		return refused("is no access token", nil)
 	}
@@ -70,5 +77,5 @@ func ReadAccess(secret, token string, now time.Time) (Access, error) {
 	if err != nil {
 		return refused("names no user", err)
 	}
-	return Access{user, c.Session}, nil
+	return Access{user, c.Session, c.ExpiresAt.Time}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/crypto/bcrypt"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
@@ -38,9 +39,16 @@ func TestReadAccess(t *testing.T) {
 	if err != nil || got.User.String() != user || got.Session != "s" {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	// a minute of difference between the clocks is borne, and no more
-	if _, err := ReadAccess(secret, sign(t, jwt.SigningMethodHS256, []byte(secret), good(now)), now.Add(119*time.Second)); err != nil {
-		t.Errorf("59 seconds after its end: %v", err)
+	// D22: a minute of difference between the clocks is allowed for the beginning, and none for the end
+	if _, err := ReadAccess(secret, sign(t, jwt.SigningMethodHS256, []byte(secret), good(now)), now.Add(61*time.Second)); err == nil {
+		t.Error("accepted a second after its end")
+	}
+	for _, claim := range []string{"nbf", "iat"} {
+		c := good(now)
+		c[claim] = now.Add(59 * time.Second).Unix()
+		if _, err := ReadAccess(secret, sign(t, jwt.SigningMethodHS256, []byte(secret), c), now); err != nil {
+			t.Errorf("%s 59 seconds ahead: %v", claim, err)
+		}
 	}
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -63,6 +71,10 @@ func TestReadAccess(t *testing.T) {
 		"expired":            {hs(with("exp", now.Add(-61*time.Second).Unix())), "has expired"},
 		"without end":        {hs(with("exp", nil)), "never expires"},
 		"not yet":            {hs(with("nbf", now.Add(2*time.Minute).Unix())), "is not valid yet"},
+		"issued later":       {hs(with("iat", now.Add(61*time.Second).Unix())), "is not valid yet"},  // M2
+		"critical":           {critical(t, good(now)), "demands an extension that is not supported"}, // M2
+		"without session":    {hs(with("session_id", nil)), "names no session"},                      // M2
+		"of session \"\"":    {hs(with("session_id", "")), "names no session"},                       // M2
 		"refresh as access":  {hs(with("type", "refresh")), "is no access token"},
 		"of no type":         {hs(with("type", nil)), "is no access token"},
 		"of another type":    {hs(with("type", 7)), "is malformed"},
@@ -105,6 +117,11 @@ func TestMatches(t *testing.T) {
 	hash := func(h string) *account { return &account{Hash: &h} }
 	// of "U*U", by Openwall's crypt_blowfish
 	const known = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"
+	b, err := bcrypt.GenerateFromPassword([]byte(strings.Repeat("가", 24)), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := string(b)
 	for name, c := range map[string]struct {
 		a        *account
 		password string
@@ -120,10 +137,25 @@ func TestMatches(t *testing.T) {
 		"empty hash":   {hash(""), "", false},
 		"junk":         {hash("junk"), "junk", false},
 		"over 72":      {hash(known), strings.Repeat("a", 73), false},
+		"cut at 72":    {hash(cut), strings.Repeat("가", 25), true}, // D11: the platform cuts it too
+		"72 of it":     {hash(cut), strings.Repeat("가", 24), true},
+		"71 of it":     {hash(cut), strings.Repeat("가", 24)[:71], false},
 		"empty answer": {hash(known), "", false},
 	} {
-		if got := matches(c.a, c.password, 4); got != c.want {
+		if got := matches(c.a, c.password); got != c.want {
 			t.Errorf("%s: %t", name, got)
 		}
 	}
+}
+
+// critical is a token whose header calls an unknown extension critical.
+func critical(t *testing.T, c jwt.MapClaims) string {
+	t.Helper()
+	token := jwt.NewWithClaims(jwt.SigningMethodHS256, c)
+	token.Header["crit"] = []string{"exp"}
+	signed, err := token.SignedString([]byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
 }

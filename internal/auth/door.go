@@ -51,14 +51,15 @@ var sessionValues = [][2]string{
 	{"status", "'ACTIVE'"},
 	{"expires_at", "@expires"},
 	{"last_activity_at", "@now"},
-	{"mfa_verified", "false"},
+	{"mfa_verified", "@verified"},
+	{"mfa_verified_at", "CASE WHEN @verified THEN @now::timestamptz END"},
 }
 
-// open makes a session of a user.
-func (d *Door) open(ctx context.Context, tx *audit.Tx, user uuid.UUID, name, session string, life time.Duration) (audit.Change, error) {
+// open makes a session of a user; verified says that the second factor was checked.
+func (d *Door) open(ctx context.Context, tx *audit.Tx, user uuid.UUID, name, session string, life time.Duration, verified bool) (audit.Change, error) {
 	id, expires := tx.NewID(), tx.Now.Add(life)
 	err := tx.Insert(ctx, d.sessions, "a session of "+name, sessionValues, pgx.NamedArgs{
-		"id": id, "now": tx.Now, "user": user, "session": session, "agent": d.userAgent, "expires": expires,
+		"id": id, "now": tx.Now, "user": user, "session": session, "agent": d.userAgent, "expires": expires, "verified": verified,
 	})
 	return audit.Change{
 		Subject: audit.Subject{Resource: "session", ID: id, Name: name}, Action: audit.Login, Event: audit.LoggedIn,
@@ -80,19 +81,50 @@ var (
 	}
 )
 
-// admit makes the session, and resets what wrong passwords left. updated_at stays: nobody edited the user.
-func (d *Door) admit(ctx context.Context, tx *audit.Tx, a *account) (Entered, []audit.Change, error) {
-	in := Entered{Token: newLogin(), UserID: a.ID, Username: a.Username, Expires: tx.Now.Add(Life), MustChange: truth(a.MustChange)}
-	opened, err := d.open(ctx, tx, a.ID, a.Username, fingerprint(in.Token), Life)
+// The columns of a user who used up a backup code, and of one who set another password.
+var (
+	usedCode    = [][2]string{{"backup_codes", "@codes"}}
+	newPassword = [][2]string{
+		{"password", "@hash"},
+		{"password_changed_at", "@now"},
+		{"force_password_change", "false"},
+	}
+)
+
+// admit makes the session, and resets what wrong passwords left. updated_at stays: nobody edited the user. A password that
+// the user set is stored before the session is made, since it ends all sessions.
+func (d *Door) admit(ctx context.Context, tx *audit.Tx, a *account, at Attempt) (Entered, []audit.Change, error) {
+	name := fmt.Sprintf("user %q", a.Username)
+	in := Entered{Token: newLogin(), UserID: a.ID, Username: a.Username, Expires: tx.Now.Add(Life)}
+	if at.newHash != "" {
+		args := pgx.NamedArgs{"hash": at.newHash, "now": tx.Now}
+		if err := tx.Update(ctx, d.users, name, newPassword, args, a.ID); err != nil {
+			return in, nil, err
+		}
+		set := a.change(a.standing())
+		set.Event, set.Secrets = audit.PasswordChange, []string{"password"}
+		if err := tx.Log(ctx, []audit.Change{set}); err != nil {
+			return in, nil, err
+		}
+	}
+	opened, err := d.open(ctx, tx, a.ID, a.Username, fingerprint(in.Token), Life, truth(a.MFA))
 	if err != nil {
 		return in, nil, err
 	}
 	in.ID = opened.ID
-	if err := tx.Update(ctx, d.users, fmt.Sprintf("user %q", a.Username), admitted, pgx.NamedArgs{"now": tx.Now}, a.ID); err != nil {
+	if err := tx.Update(ctx, d.users, name, admitted, pgx.NamedArgs{"now": tx.Now}, a.ID); err != nil {
 		return in, nil, err
 	}
-	at := db.At(tx.Now)
-	return in, []audit.Change{opened, a.change(standing{LastLoginAt: &at})}, d.note(ctx, tx, entry{user: a, username: a.Username, kind: "LOGIN", success: true, session: fingerprint(in.Token)})
+	now := db.At(tx.Now)
+	admitted := a.change(standing{LastLoginAt: &now})
+	if left, used := a.usedBackup(at, tx.Now); used {
+		if err := tx.Update(ctx, d.users, name, usedCode, pgx.NamedArgs{"codes": left}, a.ID); err != nil {
+			return in, nil, err
+		}
+		admitted.Secrets = []string{"backup_codes"}
+	}
+	e := entry{user: a, username: a.Username, kind: "LOGIN", success: true, session: fingerprint(in.Token), mfa: truth(a.MFA)}
+	return in, []audit.Change{opened, admitted}, d.note(ctx, tx, e)
 }
 
 func (a *account) change(after standing) audit.Change {
@@ -102,16 +134,16 @@ func (a *account) change(after standing) audit.Change {
 	}
 }
 
-// turnAway counts a wrong password and locks the account after too many; a lock that is over begins a new
+// turnAway counts a wrong password or code and locks the account after too many; a lock that is over begins a new
 // count. Where nothing is counted, for an attempt on a locked account or with a right password, the entry
 // for the log of logins is returned instead of written.
-func (d *Door) turnAway(ctx context.Context, tx *audit.Tx, username string, a *account, right bool, why *fault.Error) ([]audit.Change, *entry, error) {
+func (d *Door) turnAway(ctx context.Context, tx *audit.Tx, username string, a *account, counts bool, why *fault.Error) ([]audit.Change, *entry, error) {
 	e := entry{user: a, username: username, kind: "FAILED_LOGIN", reason: why.Message, at: tx.Now}
-	locked := a != nil && a.LockedUntil != nil && a.LockedUntil.After(tx.Now)
+	locked := a != nil && a.locked(tx.Now)
 	if locked {
 		e.kind = "LOCKED"
 	}
-	if a == nil || locked || right || !a.Live {
+	if a == nil || locked || !counts || !a.Live {
 		return nil, &e, nil
 	}
 	after := a.standing()
@@ -133,7 +165,7 @@ func (d *Door) turnAway(ctx context.Context, tx *audit.Tx, username string, a *a
 type entry struct {
 	user                            *account
 	username, kind, reason, session string
-	success                         bool
+	success, mfa                    bool
 	at                              time.Time
 }
 
@@ -149,7 +181,7 @@ var logValues = [][2]string{
 	{"session_id", "nullif(@session, '')"},
 	{"ip_address", "coalesce(inet_client_addr(), '127.0.0.1')"},
 	{"user_agent", "@agent"},
-	{"mfa_used", "false"},
+	{"mfa_used", "@mfa"},
 }
 
 // note writes a row of the log of logins, where the database keeps one.
@@ -164,7 +196,7 @@ func (d *Door) note(ctx context.Context, tx *audit.Tx, e entry) error {
 func (d *Door) values(e entry) pgx.NamedArgs {
 	args := pgx.NamedArgs{
 		"id": uuid.Must(uuid.NewV7()), "now": e.at, "user": nil, "type": nil, "username": e.username, "kind": e.kind,
-		"success": e.success, "reason": e.reason, "session": e.session, "agent": d.userAgent,
+		"success": e.success, "reason": e.reason, "session": e.session, "agent": d.userAgent, "mfa": e.mfa,
 	}
 	if e.user != nil {
 		args["user"], args["type"] = e.user.ID, e.user.Type

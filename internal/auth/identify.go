@@ -42,21 +42,23 @@ type candidate struct {
 	Username     string
 	Type, Status *string
 	LockedUntil  *db.Time
+	MFA          *bool
 	Live         bool
 
 	Session              *uuid.UUID
 	SessionStatus        *string
 	Expires              *db.Time
 	Expired, Idle, Stale *bool
+	Verified             *bool // the second factor was checked
 	Scopes               []string
 }
 
 // Columns of candidate's that say of what kind the proof is.
 const (
-	noSession  = `NULL::uuid, NULL::text, NULL::timestamptz, NULL::boolean, NULL::boolean, NULL::boolean, NULL::text[]`
-	ofSession  = `s.id, s.status, s.expires_at, s.expires_at <= now(), s.last_activity_at < now() - interval '30 minutes', s.last_activity_at < now() - interval '1 minute', NULL::text[]`
-	ofKey      = `s.id, s.status, s.expires_at, s.expires_at <= now(), false, true, array_remove(coalesce(s.scopes, '{}'), NULL)`
-	ofAnAccess = `s.id, s.status, s.expires_at, s.expires_at <= now(), false, false, NULL::text[]`
+	noSession  = `NULL::uuid, NULL::text, NULL::timestamptz, NULL::boolean, NULL::boolean, NULL::boolean, NULL::boolean, NULL::text[]`
+	ofSession  = `s.id, s.status, s.expires_at, s.expires_at <= now(), s.last_activity_at < now() - interval '30 minutes', s.last_activity_at < now() - interval '1 minute', s.mfa_verified, NULL::text[]`
+	ofKey      = `s.id, s.status, s.expires_at, s.expires_at <= now(), false, true, true, array_remove(coalesce(s.scopes, '{}'), NULL)`
+	ofAnAccess = `s.id, s.status, s.expires_at, s.expires_at <= now(), false, false, s.mfa_verified, NULL::text[]`
 )
 
 // Every command pays for the statement that finds the operator, so it is sent together with the question what
@@ -65,16 +67,17 @@ const (
 // which stands around that table and no other.
 const userWhere = `
 LATERAL (SELECT x.*
-   FROM (SELECT NULL::text AS user_type, NULL::text AS status, NULL::timestamptz AS locked_until, ` + schema.AbsentFlags + `) absent,
-LATERAL (SELECT o.id, o.username, user_type, status, locked_until, ` + schema.LiveFlags + ` AS live
+   FROM (SELECT NULL::text AS user_type, NULL::text AS status, NULL::timestamptz AS locked_until, false AS mfa_enabled, ` + schema.AbsentFlags + `) absent,
+LATERAL (SELECT o.id, o.username, user_type, status, locked_until, mfa_enabled, ` + schema.LiveFlags + ` AS live
            FROM idam.users o WHERE {condition}) x) u`
 
 // A session or a key that is marked as deleted counts as revoked.
 const (
 	sessionWhere = `
 LATERAL (SELECT x.*
-   FROM (SELECT ` + schema.AbsentFlags + `) absent,
-LATERAL (SELECT o.id, o.user_id, CASE WHEN ` + schema.LiveFlags + ` THEN o.status ELSE 'REVOKED' END AS status, o.expires_at, o.last_activity_at
+   FROM (SELECT false AS mfa_verified, ` + schema.AbsentFlags + `) absent,
+LATERAL (SELECT o.id, o.user_id, CASE WHEN ` + schema.LiveFlags + ` THEN o.status ELSE 'REVOKED' END AS status, o.expires_at, o.last_activity_at,
+                mfa_verified
            FROM idam.sessions o WHERE {condition}) x) s`
 	keyWhere = `
 LATERAL (SELECT x.*
@@ -214,14 +217,15 @@ func (i *Identity) resolve(p Proof, found []candidate, now time.Time) error {
 	}
 	i.ID, i.Name, i.Type, i.Scopes = u.ID, u.Username, *u.Type, u.Scopes
 	if u.Session != nil && i.AuthMethod != MethodClaim {
-		i.Session = &Session{ID: *u.Session, Expires: u.Expires, stale: truth(u.Stale)}
+		i.Session = &Session{ID: *u.Session, Expires: u.Expires, stale: truth(u.Stale), verified: truth(u.Verified)}
 	}
 	return nil
 }
 
 // proven says whether there is a session, and it is good.
 func (u candidate) proven() bool {
-	return u.Session != nil && u.SessionStatus != nil && *u.SessionStatus == "ACTIVE" && !truth(u.Expired) && !truth(u.Idle)
+	return u.Session != nil && u.SessionStatus != nil && *u.SessionStatus == "ACTIVE" && !truth(u.Expired) && !truth(u.Idle) &&
+		(!truth(u.MFA) || truth(u.Verified))
 }
 
 func truth(b *bool) bool { return b != nil && *b }

@@ -36,6 +36,8 @@ type Session struct {
 	ID      uuid.UUID
 	Expires *db.Time // nil for a key without end
 	stale   bool     // its last use is to be written down
+
+	verified bool // the second factor was checked
 }
 
 // SuperAdmin is the code of the role that may do everything.

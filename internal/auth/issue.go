@@ -44,7 +44,7 @@ func (d *Door) Issue(ctx context.Context, l *audit.Ledger, who Identity, secret 
 		if err := tx.QueryRow(ctx, `SELECT email FROM idam.users WHERE id = $1`, who.ID).Scan(&email); err != nil {
 			return nil, err
 		}
-		change, err := d.open(ctx, tx, who.ID, who.Name, session, life)
+		change, err := d.open(ctx, tx, who.ID, who.Name, session, life, who.Session != nil && who.Session.verified)
 		if err != nil {
 			return nil, err
 		}

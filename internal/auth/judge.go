@@ -63,6 +63,9 @@ func (p Proof) again() string {
 
 // judgeSession returns why the session or key behind a proof is refused, nil if it is good.
 func (p Proof) judgeSession(u candidate) error {
+	if p.Access != nil && u.Session == nil {
+		return fault.New(fault.Unauthenticated, "the session of the access token is not known").WithHint("%s", p.again())
+	}
 	if !p.Spare && u.Session != nil {
 		why := ""
 		switch {
@@ -72,6 +75,10 @@ func (p Proof) judgeSession(u candidate) error {
 			why = "has expired"
 		case truth(u.Idle):
 			why = "was not used for " + idle.String() + " and has ended"
+		case truth(u.MFA) && !truth(u.Verified):
+			why = "was made without the second factor"
+		case p.Access != nil && u.Expires != nil && p.Access.Expires.After(u.Expires.Instant.Add(AccessLife)) && !u.Expires.After(p.Access.Expires):
+			why = "ends after its session" // one is made while the session is good, and so ends AccessLife later at most
 		}
 		if why != "" {
 			return fault.New(fault.Unauthenticated, "the %s of %q %s", p.noun(), u.Username, why).

@@ -52,6 +52,9 @@ type account struct {
 	Attempts     *int
 	LastLogin    *db.Time
 	MustChange   *bool
+	MFA          *bool
+	Secret       *string
+	Backup       []string
 	Live         bool
 }
 
@@ -65,6 +68,9 @@ var accountFields = []schema.Field{
 	{Name: "failed_login_attempts", Type: "integer"},
 	{Name: "last_login_at", Type: "timestamptz"},
 	{Name: "force_password_change", Type: "boolean"},
+	{Name: "mfa_enabled", Type: "boolean"},
+	{Name: "mfa_secret", Type: "text"},
+	{Name: "backup_codes", Type: "text[]", Expr: "array_remove(%s, NULL)"},
 }
 
 func (d *Door) account(ctx context.Context, r db.Reader, username, lock string) (*account, error) {
@@ -80,42 +86,30 @@ func (d *Door) account(ctx context.Context, r db.Reader, username, lock string) 
 	return &a, err
 }
 
-// maxBytes is how much of a password bcrypt reads: what is longer is nobody's password.
+// maxBytes is how much of a password the platform reads: it cuts what is longer, and so does every check here.
 const maxBytes = 72
 
-// matches checks a password in about the same time whether there is an account or not, so that the time
-// tells nobody which names exist. cost is that of the hash that stands in for one that is not there.
-func matches(a *account, password string, cost int) bool {
-	valid := len(password) <= maxBytes && !strings.ContainsRune(password, 0)
-	if a != nil && a.Hash != nil && valid {
-		if err := bcrypt.CompareHashAndPassword([]byte(*a.Hash), []byte(password)); err == nil || errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
-			return err == nil
-		}
+// matches reports whether a password is that of an account.
+func matches(a *account, password string) bool {
+	if a == nil || a.Hash == nil || strings.ContainsRune(password, 0) { // Go's hash of x also fits x followed by NUL
+		return false
 	}
-	_, _ = bcrypt.GenerateFromPassword([]byte(password[:min(len(password), maxBytes)]), cost)
-	return false
+	return bcrypt.CompareHashAndPassword([]byte(*a.Hash), []byte(password[:min(len(password), maxBytes)])) == nil
 }
 
-// errWrong is all that a wrong password or an unknown name is told.
-func errWrong() *fault.Error {
-	return fault.New(fault.Unauthenticated, "the username or the password is wrong")
+// errWrong is the one refusal of an unknown name, a wrong password and a locked account, so that a guesser cannot tell
+// them apart.
+func (d *Door) errWrong(username string) *fault.Error {
+	return fault.New(fault.Unauthenticated, "wrong username or password, or the account is locked").
+		WithHint("after %d wrong passwords cxgctl refuses an account for %s, and the platform does not; another operator can end that: cxgctl users unlock %s",
+			d.lock.After, d.lock.For, username)
 }
 
-func errLocked(a *account) *fault.Error {
-	return fault.New(fault.Unauthenticated, "user %q is locked until %s", a.Username, a.LockedUntil).
-		WithHint("wait, or have another operator run: cxgctl users unlock %s", a.Username).With("locked_until", a.LockedUntil)
-}
-
-// refusal says why an account may not log in, nil if it may. Only who knows the password hears of
-// anything but a lock.
-func (a *account) refusal(right bool, now time.Time) *fault.Error {
+// refusal returns why an account may not log in, nil if it may. Anything but errWrong is told only with the right password.
+func (d *Door) refusal(a *account, username string, right bool, now time.Time) *fault.Error {
 	switch {
-	case a == nil:
-		return errWrong()
-	case a.LockedUntil != nil && a.LockedUntil.After(now):
-		return errLocked(a) // whatever the password was, so that a locked account cannot be guessed at
-	case !right:
-		return errWrong()
+	case a == nil, a.locked(now), !right:
+		return d.errWrong(username)
 	case !a.Live:
 		return refuse(a.Username, "is deleted")
 	case !is(a.Type, "MASTER") && !is(a.Type, "SYSTEM"):
@@ -126,24 +120,36 @@ func (a *account) refusal(right bool, now time.Time) *fault.Error {
 	return nil
 }
 
-// Attempt is somebody at the door: a name, and whether the password fits.
+// locked reports whether wrong passwords have locked an account.
+func (a *account) locked(now time.Time) bool { return a.LockedUntil != nil && a.LockedUntil.After(now) }
+
+// Attempt is an attempt to log in: a name, and what was typed to prove it.
 type Attempt struct {
 	Username string
 	DryRun   bool // lets nobody in: what a right password would do is rolled back, and a wrong one counts all the same
+	door     *Door
 	seen     *account
 	right    bool
+	code     *string // of the second factor; nil where none was typed
+	backup   string  // the stored form of the backup code that was typed, if it was one
+	newHash  string  // of the password that the user set; "" for none
 }
 
-// Attempt checks a password. What comes of it is Enter's to say.
-func (d *Door) Attempt(ctx context.Context, r db.Reader, username, password string, cost int) (Attempt, error) {
+// Attempt looks an account up. What comes of it is Enter's to say.
+func (d *Door) Attempt(ctx context.Context, r db.Reader, username string) (Attempt, error) {
 	a, err := d.account(ctx, r, username, "")
-	if err != nil {
-		return Attempt{}, err
-	}
-	return Attempt{Username: username, seen: a, right: matches(a, password, cost)}, nil
+	return Attempt{Username: username, door: d, seen: a}, err
 }
 
-// By is whom the attempt's audit rows are attributed to: a name without an id unless the password fits.
+// Password takes the password that was typed. It takes as long as its hash was made to take.
+func (a *Attempt) Password(password string) { a.right = matches(a.seen, password) }
+
+// admissible reports whether the account may log in as far as the password goes.
+func (a Attempt) admissible() bool {
+	return a.door.refusal(a.seen, a.Username, a.right, time.Now()) == nil
+}
+
+// By is the operator that the attempt's audit rows are attributed to: a name without an id unless the password fits.
 func (a Attempt) By() audit.Operator {
 	by := audit.Operator{Name: a.Username, Claimed: a.Username, AuthMethod: MethodLogin}
 	if a.right && a.seen != nil {
@@ -154,12 +160,11 @@ func (a Attempt) By() audit.Operator {
 
 // Entered is a login that was let in.
 type Entered struct {
-	Token      string // its only copy
-	ID         uuid.UUID
-	UserID     uuid.UUID
-	Username   string
-	Expires    time.Time
-	MustChange bool // the user is to set another password
+	Token    string // its only copy
+	ID       uuid.UUID
+	UserID   uuid.UUID
+	Username string
+	Expires  time.Time
 }
 
 // Enter lets an attempt in or turns it away, and writes down either: the counter, the lock, the log of
@@ -176,14 +181,21 @@ func (d *Door) Enter(ctx context.Context, pool *db.DB, l *audit.Ledger, a Attemp
 			return nil, err
 		}
 		right := a.right && now != nil && a.seen.Hash != nil && now.Hash != nil && *now.Hash == *a.seen.Hash
-		if refused = now.refusal(right, tx.Now); refused == nil {
-			l.DryRun = a.DryRun
-			var changes []audit.Change
-			in, changes, err = d.admit(ctx, tx, now)
-			return changes, err
+		counts := !right
+		if refused = d.refusal(now, a.Username, right, tx.Now); refused == nil {
+			refused, counts = now.errCode(a, tx.Now)
+		}
+		if refused == nil && truth(now.MustChange) && a.newHash == "" {
+			refused = fault.New(fault.Unauthenticated, "user %q has to set a new password first", a.Username).
+				WithHint("log in on a terminal, or have another operator run: cxgctl users password %s", a.Username)
 		}
 		var changes []audit.Change
-		changes, only, err = d.turnAway(ctx, tx, a.Username, now, right, refused)
+		if refused != nil {
+			changes, only, err = d.turnAway(ctx, tx, a.Username, now, counts, refused)
+			return changes, err
+		}
+		l.DryRun = a.DryRun
+		in, changes, err = d.admit(ctx, tx, now, a)
 		return changes, err
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -50,6 +51,7 @@ type app struct {
 	opened   []*db.DB
 	lend     func(context.Context, db.Options) (*db.DB, error) // sessions that outlive the command, in tests; nil opens new ones
 	notes    []string                                          // that wait for the end of a command
+	secrets  *bufio.Reader                                     // standard input, where it holds secrets, a line each
 	reveal   bool                                              // --reveal
 	tenant   tenantFlags
 	devNoted bool   // said once that the dev database is used

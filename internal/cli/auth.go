@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -16,7 +17,9 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/keep"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/password"
 	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/sessions"
 )
 
 func (a *app) authCommand() *cobra.Command {
@@ -52,16 +55,25 @@ var loginView = output.View{Table: []string{"username", "expires_at", "kept_in"}
 
 func (a *app) authLogin() *cobra.Command {
 	var username string
-	var stdin bool
+	var stdin, otpStdin bool
 	var flags changeFlags
 	cmd := &cobra.Command{
 		Use: "login [--username U]", Short: "Log in with a password; the login lasts 8 hours, or 30 minutes without use", Args: exactly(),
 		Long: `Log in with a password; the login lasts 8 hours, or 30 minutes without use.
 
-The token is kept in the desktop's keyring, or where there is none in a file that only you can read. Wrong
-passwords are counted, and lock the account for a while. With --dry-run a right password logs nobody in, and a
-wrong one counts all the same: else it would be a way to guess.`,
-		Example: "  cxgctl auth login --username ada\n  pass show cxg/ada | cxgctl auth login --username ada --password-stdin",
+The token is kept in the desktop's keyring, or where there is none in a file that only you can read. A login that
+was kept for the same profile and database ends.
+
+Where the user has a second factor, the code of the authenticator app or a backup code is asked for; a backup code
+is good once. --otp-stdin reads it from standard input, from the line after the password's. Where a new password is
+due, a terminal asks for it first.
+
+After 5 wrong passwords or codes cxgctl refuses the account for 15 minutes; auth.lock_after in the profile can lower
+that number. The platform's own login is not affected: cxgctl users status --set LOCKED locks an account there too. A
+refusal takes 2 seconds and is the same for an unknown name, a wrong password and a locked account. With --dry-run
+nobody is logged in, and a wrong password counts all the same.`,
+		Example: "  cxgctl auth login --username ada\n  pass show cxg/ada | cxgctl auth login --username ada --password-stdin\n" +
+			"  { pass show cxg/ada; pass otp cxg/ada; } | cxgctl auth login --username ada --password-stdin --otp-stdin",
 	}
 	cmd.RunE = a.apart(func(ctx context.Context, cmd *cobra.Command) error {
 		if username == "" {
@@ -79,16 +91,35 @@ wrong one counts all the same: else it would be a way to guess.`,
 		if err != nil {
 			return err
 		}
-		attempt, err := door.Attempt(ctx, s.db, username, password, hashCost)
+		since := time.Now()
+		attempt, err := door.Attempt(ctx, s.db, username)
 		if err != nil {
 			return err
+		}
+		a.clock.pause() // a time-out would tell how long the hash takes
+		attempt.Password(password)
+		a.clock.resume()
+		if attempt.NeedsCode() {
+			if err := a.code(ctx, &attempt, otpStdin); err != nil {
+				return err
+			}
+			since = time.Now()
+		}
+		if attempt.NeedsPassword() {
+			if err := a.replacePassword(ctx, &attempt); err != nil {
+				return err
+			}
 		}
 		attempt.DryRun = flags.dryRun
 		l, err := audit.Open(ctx, s.db, s.cat, attempt.By(), a.origin(cmd))
 		if err != nil {
 			return err
 		}
+		l.Follow = sessions.EndOfClosed
 		in, err := door.Enter(ctx, s.db, l, attempt)
+		if fault.Is(err, fault.Unauthenticated) {
+			a.rest(since)
+		}
 		if err != nil {
 			return err
 		}
@@ -101,8 +132,74 @@ wrong one counts all the same: else it would be a way to guess.`,
 	flags.bind(cmd)
 	cmd.Flags().StringVar(&username, "username", "", "who (default: the operator that is named otherwise, else a prompt)")
 	cmd.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from the first line of standard input")
+	cmd.Flags().BoolVar(&otpStdin, "otp-stdin", false, "read the code of the second factor from the next line of standard input")
 	open(cmd)
 	return records[loginRecord](a, cmd)
+}
+
+// refusalTime is how long the refusal of a login takes, so that the time tells nothing about the name, the cost of its hash
+// or the state of its account. Tests lower it.
+var refusalTime = 2 * time.Second
+
+// rest waits after a refused login until refusalTime is over, or a multiple of it where the work took longer.
+func (a *app) rest(since time.Time) {
+	a.clock.pause()
+	defer a.clock.resume()
+	select {
+	case <-time.After(remaining(time.Since(since), refusalTime)):
+	case <-a.ctx.Done():
+	}
+}
+
+// remaining is how much is missing to the next multiple of a span.
+func remaining(elapsed, span time.Duration) time.Duration {
+	if span <= 0 {
+		return 0
+	}
+	return span - elapsed%span
+}
+
+// code gets the code of the second factor. Without a way to get one the attempt goes on, and is refused.
+func (a *app) code(ctx context.Context, attempt *auth.Attempt, stdin bool) error {
+	var code string
+	var err error
+	fd, ok := a.terminal()
+	switch {
+	case stdin:
+		code, err = a.firstLine()
+	case ok:
+		code, err = a.hidden(ctx, fd, "code of the authenticator app: ")
+	default:
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	a.clock.pause()
+	defer a.clock.resume()
+	attempt.Code(code)
+	return nil
+}
+
+// replacePassword asks for the new password that is due. Off a terminal the attempt goes on, and is refused.
+func (a *app) replacePassword(ctx context.Context, attempt *auth.Attempt) error {
+	if _, ok := a.terminal(); !ok {
+		return nil
+	}
+	a.printf("%s has to set a new password first", attempt.Username)
+	pw, err := a.askPassword(ctx)
+	if err != nil {
+		return err
+	}
+	if attempt.Uses(pw) {
+		return fault.New(fault.Validation, "the new password is the old one")
+	}
+	if err := password.Check(pw); err != nil {
+		return err
+	}
+	hash, err := password.Hash(pw, hashCost)
+	attempt.NewPassword(hash)
+	return err
 }
 
 // apart wraps a command that runs without an operator, or before there is one.
@@ -127,9 +224,6 @@ func (a *app) keepLogin(s *session, in auth.Entered) error {
 	if !kept.Keyring {
 		where = a.keptLogin(s).File()
 		a.note("there is no keyring here: the login is kept in %s, which only you can read", where)
-	}
-	if in.MustChange {
-		a.note("%s is to set another password", in.Username)
 	}
 	return output.One(a.print, loginView, loginRecord{in.ID, in.Username, db.At(in.Expires), where})
 }
@@ -161,11 +255,14 @@ func (a *app) credentials(ctx context.Context, username string, stdin bool) (nam
 	return username, password, err
 }
 
-// firstLine reads a secret from standard input.
+// firstLine reads a secret from the next line of standard input.
 func (a *app) firstLine() (string, error) {
 	in, resume := a.input()
 	defer resume()
-	text, err := bufio.NewReader(io.LimitReader(in, maxPasswordInput)).ReadString('\n')
+	if a.secrets == nil {
+		a.secrets = bufio.NewReader(io.LimitReader(in, maxPasswordInput))
+	}
+	text, err := a.secrets.ReadString('\n')
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}

@@ -205,6 +205,7 @@ func runScripts(t *testing.T, w world, files []string) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"cxgctl": runCxgctl, "input": setInput, "exits": runExits,
 			"sql": w.runSQL, "devhome": makeDevHome, "replace": replaceInFile, "bcrypt": checkBcrypt,
+			"totp": writeTOTP,
 		},
 	})
 }

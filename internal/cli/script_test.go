@@ -16,8 +16,10 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/pquerna/otp/totp"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/crypto/bcrypt"
 
@@ -27,7 +29,7 @@ import (
 // TestMain makes the test binary double as a cxgctl, so that signals, terminals, working folders and the
 // environment are real where a test starts it as a process.
 func TestMain(m *testing.M) {
-	hashCost = bcrypt.MinCost // what is slow on purpose stays out of the scripts
+	hashCost, refusalTime = bcrypt.MinCost, 0 // what is slow on purpose stays out of the scripts
 	if filepath.Base(os.Args[0]) == "cxgctl" {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		signals := make(chan os.Signal, 1)
@@ -188,6 +190,16 @@ func exitCode(ts *testscript.TestScript, args []string) int {
 	ts.Check(err)
 	*input = ""
 	return status
+}
+
+// writeTOTP writes a password and the code that an authenticator app shows now to a file, a line each: totp SECRET password file.
+func writeTOTP(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: totp secret password file")
+	}
+	code, err := totp.GenerateCode(args[0], time.Now())
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(args[1]+"\n"+code+"\n"), 0o600))
 }
 
 // shared is a stream that goroutines may write to at once, as they may to a file.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pquerna/otp/totp"
 	"golang.org/x/crypto/bcrypt"
 	"golang.org/x/sys/unix"
 
@@ -280,5 +281,51 @@ func TestATableOnATerminalIsForPeople(t *testing.T) {
 		if !strings.Contains(p.sees(), want) {
 			t.Errorf("the screen lacks %q:\n%s", want, p.sees())
 		}
+	}
+}
+
+// M8: on a terminal auth login asks for the code of the second factor, then for the password that is due.
+func TestLogin_AsksForCodeAndNewPassword(t *testing.T) {
+	t.Parallel()
+	const old, pw = "Canary-Horse-1", "Canary-Horse-9"
+	pair := withAda(t)
+	hash, err := bcrypt.GenerateFromPassword([]byte(old), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask(t, pair.Manager, "UPDATE idam.users SET user_type = 'MASTER', mfa_enabled = true, mfa_secret = 'JBSWY3DPEHPK3PXP', force_password_change = true, password = '"+
+		string(hash)+"' WHERE username = 'ada' RETURNING 1")
+	ask(t, pair.Manager, "INSERT INTO idam.sessions (session_id, user_id, session_type, ip_address, status, expires_at, last_activity_at, mfa_verified) "+
+		"SELECT 's', id, 'WEB', '192.0.2.7', 'ACTIVE', now() + interval '1 day', now(), false FROM idam.users WHERE username = 'ada' RETURNING 1")
+	login := func() *person {
+		p := sit(t, pair, "auth", "login", "--username", "ada")
+		p.awaits(t, "password of ada: ").types(t, old+"\n", true)
+		code, err := totp.GenerateCode("JBSWY3DPEHPK3PXP", time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.awaits(t, "code of the authenticator app: ").types(t, code+"\n", true)
+		p.awaits(t, "ada has to set a new password first")
+		return p
+	}
+	p := login()
+	p.awaits(t, "new password: ").types(t, old+"\n", true).awaits(t, "once more: ").types(t, old+"\n", true)
+	p.awaits(t, "the new password is the old one").leaves(t, 5)
+	p = login()
+	p.awaits(t, "new password: ").types(t, pw+"\n", true).awaits(t, "once more: ").types(t, pw+"\n", true)
+	p.leaves(t, 0)
+	if strings.Contains(strings.ToLower(p.sees()), "canary") {
+		t.Errorf("the screen shows the password:\n%s", p.sees())
+	}
+	stored := ask(t, pair.Manager, "SELECT password FROM idam.users WHERE username = 'ada' AND NOT force_password_change AND password_changed_at IS NOT NULL")
+	if err := bcrypt.CompareHashAndPassword([]byte(stored), []byte(pw)); err != nil {
+		t.Error(err)
+	}
+	// the new password ended the other session and not the login
+	if got := ask(t, pair.Manager, "SELECT string_agg(session_type || ' ' || status, ', ' ORDER BY session_type) FROM idam.sessions"); got != "API ACTIVE, WEB REVOKED" {
+		t.Errorf("sessions: %s", got)
+	}
+	if got := ask(t, pair.Manager, "SELECT count(*) FROM audt.audit_logs WHERE event_type = 'PASSWORD_CHANGE' AND extra_data->'after'->>'password' = 'changed'"); got != "1" {
+		t.Errorf("%s audit rows of a password", got)
 	}
 }

@@ -39,10 +39,12 @@ var Formats = []string{"table", "wide", "json", "jsonl", "csv", "tsv", "yaml", "
 // DefaultTimeout limits a one-off command that no flag and no profile limits.
 const DefaultTimeout = 30 * time.Second
 
-// DefaultLockAfter is how many wrong passwords lock an account, and DefaultLock for how long.
+// DefaultLockAfter is how many wrong passwords lock an account, and DefaultLock for how long. A profile can belong to the
+// user who guesses, so it cannot raise the number, nor lower the time below MinLock.
 const (
 	DefaultLockAfter = 5
 	DefaultLock      = 15 * time.Minute
+	MinLock          = time.Minute
 )
 
 const (
@@ -116,11 +118,17 @@ func (s setting) parse(text string) (value any, problem string) {
 		if d < 0 {
 			return nil, "must not be negative"
 		}
+		if s.key == keyLock && d < MinLock {
+			return nil, fmt.Sprintf("must be at least %s", MinLock)
+		}
 		return d, ""
 	case number:
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {
 			return nil, "must be a whole number above 0"
+		}
+		if s.key == keyFailures && n > DefaultLockAfter {
+			return nil, fmt.Sprintf("must be from 1 to %d", DefaultLockAfter)
 		}
 		return n, ""
 	case dsn:

@@ -165,11 +165,6 @@ func (tx *Tx) Log(ctx context.Context, changes []Change) error {
 	if l.away != nil {
 		return l.away.log(tx, changes)
 	}
-	if tx.judge != nil {
-		if err := tx.judge.Changes(ctx, tx, changes); err != nil {
-			return err
-		}
-	}
 	if l.Follow != nil {
 		entailed, err := l.Follow(ctx, tx, changes)
 		if err != nil {
@@ -177,6 +172,11 @@ func (tx *Tx) Log(ctx context.Context, changes []Change) error {
 		}
 		tx.entailed += len(entailed)
 		changes = slices.Concat(changes, entailed)
+	}
+	if tx.judge != nil {
+		if err := tx.judge.Changes(ctx, tx, changes); err != nil {
+			return err
+		}
 	}
 	changes, err := tx.logDrafted(ctx, changes)
 	if err != nil {

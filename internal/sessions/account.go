@@ -38,14 +38,14 @@ func EndOfClosed(ctx context.Context, tx *audit.Tx, changes []audit.Change) ([]a
 
 // closes reports whether a change closes an account of the platform. Users in a tenant's database have no sessions.
 func closes(c audit.Change) bool {
-	before, after := user(c.Before), user(c.After)
-	if c.Resource != users.Noun.Name || c.TenantID != nil || before == nil || after == nil {
+	if c.Resource != users.Noun.Name || c.TenantID != nil || c.Before == nil {
 		return false
 	}
 	if slices.Contains(c.Secrets, "password") {
 		return true
 	}
-	return after.Standing() != before.Standing() && !after.CanSignIn()
+	before, after := user(c.Before), user(c.After)
+	return before != nil && after != nil && after.Standing() != before.Standing() && !after.CanSignIn()
 }
 
 func user(image any) *users.User {

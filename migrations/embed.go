@@ -11,6 +11,7 @@
 //	CREATE TABLE IF NOT EXISTS …          with every constraint named: errors are translated by name
 //	CREATE [UNIQUE] INDEX IF NOT EXISTS … UNIQUE only for a table that the same file creates; USING gin or nothing
 //	ALTER TABLE … ADD COLUMN IF NOT EXISTS …
+//	ALTER TABLE … ADD CONSTRAINT … CHECK (…) NOT VALID
 //	INSERT INTO … ON CONFLICT DO NOTHING  into tables with an id
 //
 // Each ends with a semicolon at a line's end, and comments have lines of their own. A column that is

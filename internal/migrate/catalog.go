@@ -18,6 +18,8 @@ type catalog struct {
 	schemas map[string]bool
 	tables  map[string]*relation // by qualified name; also views and whatever else has columns
 	indexes map[string]*index    // by qualified name: every index in the schemas
+
+	constraints map[string]bool // by the table's qualified name and their own
 }
 
 // relation is something that has columns.
@@ -89,9 +91,16 @@ SELECT n.nspname || '.' || c.relname, tn.nspname || '.' || t.relname, x.indisval
   JOIN pg_namespace tn ON tn.oid = t.relnamespace
  WHERE n.nspname = ANY ($1)`
 
+const readConstraints = `
+SELECT n.nspname || '.' || c.relname || '.' || k.conname
+  FROM pg_constraint k
+  JOIN pg_class c ON c.oid = k.conrelid
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY ($1) AND n.nspname || '.' || c.relname = ANY ($2)`
+
 // readCatalog reads what the statements are about.
 func readCatalog(ctx context.Context, r reader, statements []*statement) (*catalog, error) {
-	c := &catalog{schemas: map[string]bool{}, tables: map[string]*relation{}, indexes: map[string]*index{}}
+	c := &catalog{schemas: map[string]bool{}, tables: map[string]*relation{}, indexes: map[string]*index{}, constraints: map[string]bool{}}
 	var schemas, tables []string
 	for _, s := range statements {
 		schema, _, _ := strings.Cut(s.object, ".")
@@ -118,6 +127,9 @@ func readCatalog(ctx context.Context, r reader, statements []*statement) (*catal
 		c.tables[name].columns = append(c.tables[name].columns, a)
 	})
 	if err != nil {
+		return nil, err
+	}
+	if err := each(ctx, r, readConstraints, []any{schemas, tables}, []any{&name}, func() { c.constraints[name] = true }); err != nil {
 		return nil, err
 	}
 	var x index
@@ -168,6 +180,8 @@ func (c *catalog) note(s *statement) {
 			x.plain = s.needs
 		}
 		c.indexes[s.object] = x
+	case KindConstraint:
+		c.constraints[s.object] = true
 	case KindRows:
 	}
 }

@@ -43,6 +43,10 @@ func (m *migration) decide(c *catalog, s *statement) Item {
 		item.Action, item.Detail = Leave, s.table+" does not exist"
 	case s.kind == KindColumn:
 		item.Action, item.Detail = s.decideColumn(t)
+	case s.kind == KindConstraint && t.kind != "r" && t.kind != "p":
+		item.Action, item.Detail = Leave, s.table+" is no table"
+	case s.kind == KindConstraint && !c.constraints[s.object]:
+		item.Action = Add
 	case s.kind == KindIndex:
 		item.Action, item.Detail = s.decideIndex(c, t)
 	case s.kind == KindRows:

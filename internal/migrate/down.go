@@ -84,6 +84,8 @@ func (m *migration) recorded(ctx context.Context, r reader) ([]*statement, error
 			return c.indexes[s.object] == nil || c.indexes[s.object].table != s.table
 		case KindColumn:
 			return t == nil || !t.has(s.columns[0].name)
+		case KindConstraint:
+			return !c.constraints[s.object]
 		default:
 			return t == nil
 		}
@@ -130,7 +132,7 @@ func (m *migration) losses(ctx context.Context, r reader, recorded []*statement)
 				`SELECT count(*) FROM `+s.table+` WHERE `+d.name+` IS DISTINCT FROM `+cmp.Or(d.fallback, "NULL"))
 		case KindRows:
 			err = m.rowLosses(ctx, r, s, filled, count)
-		case KindSchema, KindIndex:
+		case KindSchema, KindIndex, KindConstraint:
 		}
 		if err != nil {
 			return nil, err
@@ -229,7 +231,7 @@ func Refusal(which Database, name string, losses []Loss) error {
 func (m *migration) hold(ctx context.Context, tx *sql.Tx, s *statement) error {
 	var err error
 	switch s.kind {
-	case KindTable, KindColumn:
+	case KindTable, KindColumn, KindConstraint:
 		_, err = tx.ExecContext(ctx, `LOCK TABLE `+s.table+` IN ACCESS EXCLUSIVE MODE`)
 	case KindRows:
 		// conflicts with the lock that a new row takes on the one that it refers to
@@ -249,6 +251,9 @@ func (m *migration) takeBack(ctx context.Context, tx *sql.Tx, s *statement) erro
 		_, err = tx.ExecContext(ctx, `DROP INDEX `+s.object)
 	case KindColumn:
 		_, err = tx.ExecContext(ctx, `ALTER TABLE `+s.table+` DROP COLUMN `+s.columns[0].name)
+	case KindConstraint:
+		_, name, _ := strings.Cut(s.object, s.table+".")
+		_, err = tx.ExecContext(ctx, `ALTER TABLE `+s.table+` DROP CONSTRAINT `+name)
 	case KindTable:
 		_, err = tx.ExecContext(ctx, `DROP TABLE `+s.object)
 	case KindSchema:

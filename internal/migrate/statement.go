@@ -31,12 +31,14 @@ const (
 	KindColumn Kind = "column"
 	KindIndex  Kind = "index"
 	KindRows   Kind = "rows"
+
+	KindConstraint Kind = "constraint"
 )
 
 // statement is one statement of a file, and what it would add.
 type statement struct {
 	kind   Kind
-	object string // qualified: idam, idam.users, idam.users.is_active, idam.users_pkey; of rows, their table
+	object string // qualified: idam, idam.users, idam.users.is_active, idam.users_pkey; of rows, their table; of a constraint, its table and name
 	table  string // the table that it is for; "" of a schema
 	text   string // without the semicolon
 
@@ -63,7 +65,9 @@ var (
 	tableForm  = lazily(`(?s)^CREATE TABLE IF NOT EXISTS (\w+\.\w+) \((.+)\)$`)
 	indexForm  = lazily(`(?s)^CREATE (UNIQUE )?INDEX IF NOT EXISTS (\w+) ON (\w+\.\w+) ((?:USING gin )?\(.+)$`)
 	columnForm = lazily(`^ALTER TABLE (\w+\.\w+) ADD COLUMN IF NOT EXISTS (.+)$`)
-	rowsForm   = lazily(`(?s)^INSERT INTO (\w+\.\w+) \(([\w\s,]+)\)\s.+ ON CONFLICT DO NOTHING$`)
+	// not validated, so that rows which break it do not keep the migration from being applied
+	constraintForm = lazily(`^ALTER TABLE (\w+\.\w+) ADD CONSTRAINT (\w+) CHECK \(.+\) NOT VALID$`)
+	rowsForm       = lazily(`(?s)^INSERT INTO (\w+\.\w+) \(([\w\s,]+)\)\s.+ ON CONFLICT DO NOTHING$`)
 
 	definitionForm = lazily(`^(\w+)\s+(.+?)(\s+NOT NULL)?(?:\s+DEFAULT\s+(.+))?$`)
 	plainForm      = lazily(`^\(\w+(, \w+)*\)$`)
@@ -214,6 +218,10 @@ func understand(text string) (*statement, error) {
 		d, err := define(m[2])
 		s.kind, s.object, s.table, s.columns = KindColumn, m[1]+"."+d.name, m[1], []definition{d}
 		return s, err
+	}
+	if m := constraintForm().FindStringSubmatch(text); m != nil {
+		s.kind, s.object, s.table = KindConstraint, m[1]+"."+m[2], m[1]
+		return s, nil
 	}
 	if m := rowsForm().FindStringSubmatch(strings.ReplaceAll(text, "\nON CONFLICT", " ON CONFLICT")); m != nil {
 		s.kind, s.object, s.table = KindRows, m[1], m[1]

@@ -33,6 +33,8 @@ type away struct {
 	db    *db.DB
 	about Intent
 	ready error // why nothing can be changed there; nil if it can
+
+	digests bool // the manager database's intents have a digest
 }
 
 // In returns a ledger of the same command whose changes are made in a tenant's database. Reading works
@@ -43,6 +45,7 @@ func (l *Ledger) In(t Tenant, manager, there schema.Catalog) *Ledger {
 		DryRun: l.DryRun, Guard: l.Guard, Gate: l.Gate, Confirm: l.Confirm,
 		db: l.db, writer: &w, sealer: l.sealer, by: l.by, op: l.op, now: l.now, away: &away{Tenant: t, db: t.DB},
 	}
+	own.away.digests = manager[schema.Intents] != nil && manager[schema.Intents].Has("digest")
 	switch {
 	case manager[schema.Intents] == nil:
 		own.away.ready = lacking(schema.Intents, "manager", "--database manager")
@@ -83,6 +86,9 @@ const (
 	insertIntent = `
 INSERT INTO cxg_audit.intent (id, op_id, created_at, created_by, tenant_id, tenant_code, action, resource, resource_id, name, origin)
 VALUES (@id, @op, @now, @by, @tenant, @code, @action, @resource, @resource_id, @name, @origin)`
+	// no change is made before its digest is known, so that none is to be found with an empty one
+	emptyDigest   = `UPDATE cxg_audit.intent SET digest = '' WHERE id = $1`
+	setDigest     = `UPDATE cxg_audit.intent SET digest = $2 WHERE id = $1 AND outcome IS NULL`
 	insertApplied = `
 INSERT INTO cxg_audit.applied (intent_id, op_id, applied_at, outcome, changes) VALUES ($1, $2, $3, 'applied', $4)`
 	settleIntent = `
@@ -160,6 +166,11 @@ func (l *Ledger) announce(ctx context.Context, now time.Time) (uuid.UUID, error)
 	if _, err := raw.Exec(ctx, insertIntent, args); err != nil {
 		return id, err
 	}
+	if a.digests {
+		if _, err := raw.Exec(ctx, emptyDigest, id); err != nil {
+			return id, err
+		}
+	}
 	return id, raw.Commit(ctx)
 }
 
@@ -205,6 +216,9 @@ func (l *Ledger) changeAway(ctx context.Context, intent uuid.UUID, now time.Time
 		}
 		return nil, err
 	}
+	if err := l.putDigest(ctx, intent, doc); err != nil {
+		return nil, err
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -214,23 +228,49 @@ func (l *Ledger) changeAway(ctx context.Context, intent uuid.UUID, now time.Time
 	if err == nil || !db.Lost(err) {
 		return tx.kept, err
 	}
-	return l.askAway(ctx, intent, err)
+	if err := l.askAway(ctx, intent, doc, err); err != nil {
+		return nil, err
+	}
+	return tx.kept, nil
+}
+
+// putDigest has the intent say what the change is about to say of itself, before the change is committed.
+func (l *Ledger) putDigest(ctx context.Context, intent uuid.UUID, doc []byte) error {
+	if !l.away.digests {
+		return nil
+	}
+	sum, err := digestOf(doc)
+	if err != nil {
+		return err
+	}
+	raw, err := l.db.BeginWrite(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
+	if _, err := raw.Exec(ctx, setDigest, intent, sum); err != nil {
+		return err
+	}
+	return raw.Commit(ctx)
 }
 
 // askAway finds out whether a COMMIT without an answer took place: either its row of applied is there, or one that
-// says void is put in its place, and then it cannot take place any more.
-func (l *Ledger) askAway(ctx context.Context, intent uuid.UUID, cause error) ([]Entry, error) {
-	var entries []Entry
+// says void is put in its place, and then it cannot take place any more. A row of applied that says something else than
+// the change did is an error, and leaves the intent open.
+func (l *Ledger) askAway(ctx context.Context, intent uuid.UUID, doc []byte, cause error) error {
+	var found json.RawMessage
 	err := l.findOut(ctx, cause, "once the server is back: cxgctl audit reconcile finds out, and records it",
 		func(ctx context.Context) (made, known bool) {
 			var err error
-			entries, made, err = decide(ctx, l.away.db, intent, l.op, l.now())
-			return made, err == nil
+			found, err = decide(ctx, l.away.db, intent, l.op, l.now())
+			return found != nil, err == nil
 		})
-	if err != nil {
-		return nil, err
+	if err != nil || SameJSON(found, doc) {
+		return err
 	}
-	return entries, nil
+	err = forged(l.away.Code, intent, "its content").With("op_id", l.op.String()).Because(errors.Join(errUnknown, errForged))
+	l.recordForged(ctx, l.away.ID, intent, err)
+	return err
 }
 
 // conclude writes the audit rows into the log and settles the intent, unless somebody else did so meanwhile.

@@ -6,8 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -16,11 +21,11 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// The canonical form of an audit row, version 1, is what its seal vouches for. It is
+// The canonical form of an audit row is what its seal covers. It is
 //
 //	version, one byte; origin, one byte: 'c' for cli, 'f' for foreign
 //	sealed_at, eight bytes
-//	the number of fields, then of every column of the table, in the order of their names:
+//	the number of fields, then of every sealed column of the table, in the order of their names:
 //	  its name's length and its name; 0 for NULL, or 1, the value's length and the value
 //
 // Numbers of things and lengths are unsigned varints. A uuid is its 16 bytes, a boolean one byte, a
@@ -28,7 +33,13 @@ import (
 // infinities; jsonb is canonical (appendCanonicalJSON); text is its bytes, and so is the text form of
 // any other type. What a setting of the session may change, or another release print otherwise, is never
 // part of it.
-const canonVersion = 1
+//
+// Version 1 has every column of the table. Version 2 leaves out the life-cycle columns, which the platform
+// changes when it archives a row. Both are compared without them.
+const canonVersion = 2
+
+// lifeCycle are the columns of the log that change lawfully after a row is written.
+var lifeCycle = []string{"status", "deleted", "is_deleted", "updated_at", "updated_by"}
 
 // Origins of a seal: cli for the rows that cxgctl wrote, sealed in the same transaction; foreign for those
 // that others wrote, sealed when they were found.
@@ -55,29 +66,36 @@ type sealedField struct {
 	expr string // over the alias l
 }
 
-// sealedFields are the table's columns in the order of their names.
+// sealedFields are the table's sealed columns in the order of their names.
 func sealedFields(t *schema.Table) []sealedField {
-	fields := make([]sealedField, len(t.Columns))
-	for i, c := range t.Columns {
-		f := sealedField{name: c.Name, expr: "l." + pgx.Identifier{c.Name}.Sanitize()}
-		typ, _, _ := strings.Cut(c.Type, "(")
-		switch typ {
-		case "uuid":
-			f.kind = kindUUID
-		case "timestamp with time zone":
-			f.kind = kindTime
-		case "boolean":
-			f.kind = kindBool
-		case "jsonb", "json":
-			f.kind = kindJSON
-		case "text", "character varying", "character":
-		default:
-			f.expr += "::text"
+	fields := make([]sealedField, 0, len(t.Columns))
+	for _, c := range t.Columns {
+		if !slices.Contains(lifeCycle, c.Name) {
+			fields = append(fields, fieldOf(c))
 		}
-		fields[i] = f
 	}
 	slices.SortFunc(fields, func(a, b sealedField) int { return strings.Compare(a.name, b.name) })
 	return fields
+}
+
+// fieldOf is a column as seals cover it.
+func fieldOf(c schema.Column) sealedField {
+	f := sealedField{name: c.Name, expr: "l." + pgx.Identifier{c.Name}.Sanitize()}
+	typ, _, _ := strings.Cut(c.Type, "(")
+	switch typ {
+	case "uuid":
+		f.kind = kindUUID
+	case "timestamp with time zone":
+		f.kind = kindTime
+	case "boolean":
+		f.kind = kindBool
+	case "jsonb", "json":
+		f.kind = kindJSON
+	case "text", "character varying", "character":
+	default:
+		f.expr += "::text"
+	}
+	return f
 }
 
 // selectList reads the fields.
@@ -217,7 +235,7 @@ var errCanon = errors.New("no canonical form")
 // parseCanon takes a canonical form apart, to say how it differs from another.
 func parseCanon(b []byte) (parsedCanon, error) {
 	p := parsedCanon{fields: map[string][]byte{}}
-	if len(b) < 10 || b[0] != canonVersion {
+	if len(b) < 10 || b[0] < 1 || b[0] > canonVersion {
 		return p, errCanon
 	}
 	p.origin, p.sealedAt = b[1], int64(binary.BigEndian.Uint64(b[2:10]))
@@ -264,18 +282,18 @@ func parseCanon(b []byte) (parsedCanon, error) {
 	return p, nil
 }
 
-// changed names what differs between a row's canonical form and the sealed one. A column that the table
-// got since, and a sealed one without a value that it lost, change nothing.
-func changed(sealed, now []byte) ([]string, error) {
+// changed names what differs between a row's canonical form and the sealed one. The life-cycle columns and a
+// column that the table got since are not compared. A sealed column that the table no longer has cannot be
+// compared: dropped names those that held a value.
+func changed(sealed, now []byte) (names, dropped []string, err error) {
 	was, err := parseCanon(sealed)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	is, err := parseCanon(now)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var names []string
 	if was.origin != is.origin {
 		names = append(names, "the seal's origin")
 	}
@@ -284,12 +302,72 @@ func changed(sealed, now []byte) ([]string, error) {
 	}
 	for _, name := range was.names {
 		v, there := is.fields[name]
-		if !there && was.fields[name][0] == 0 {
-			continue
-		}
-		if !there || !bytes.Equal(v, was.fields[name]) {
+		switch {
+		case slices.Contains(lifeCycle, name):
+		case !there && was.fields[name][0] == 1:
+			dropped = append(dropped, name)
+		case there && !sameField(was.fields[name], v):
 			names = append(names, name)
 		}
 	}
-	return names, nil
+	return names, dropped, nil
+}
+
+// sameField compares two fields, each from its marker on. A column whose type was changed holds the same value in
+// another form: the text of what was a uuid, a time, a boolean, JSON or an address, or the reverse.
+func sameField(was, is []byte) bool {
+	if bytes.Equal(was, is) {
+		return true
+	}
+	if was[0] == 0 || is[0] == 0 {
+		return false
+	}
+	a, b := fieldValue(was), fieldValue(is)
+	return sameAsText(a, b) || sameAsText(b, a)
+}
+
+// fieldValue is the value of a field that has one.
+func fieldValue(field []byte) []byte {
+	_, size := binary.Uvarint(field[1:])
+	return field[1+size:]
+}
+
+// timeLayouts are how the server prints times and dates in a session that cxgctl has pinned.
+var timeLayouts = []string{"2006-01-02 15:04:05.999999Z07", "2006-01-02 15:04:05.999999Z07:00", "2006-01-02 15:04:05.999999", "2006-01-02"}
+
+// sameAsText says whether text spells value, the canonical form of a value of another type.
+func sameAsText(text, value []byte) bool {
+	s := string(text)
+	isText := utf8.Valid(value) && !bytes.ContainsFunc(value, unicode.IsControl)
+	switch n := len(value); {
+	case isText:
+	case n == 16:
+		if id, err := uuid.Parse(s); err == nil && bytes.Equal(id[:], value) {
+			return true
+		}
+	case n == 8:
+		for _, layout := range timeLayouts {
+			if t, err := time.Parse(layout, s); err == nil && t.UnixMicro() == int64(binary.BigEndian.Uint64(value)) {
+				return true
+			}
+		}
+	case n == 1:
+		if is, err := strconv.ParseBool(s); err == nil && (value[0] == 1) == is && value[0] <= 1 {
+			return true
+		}
+	}
+	if form, err := new(jsonSorter).canonical(nil, text); err == nil && bytes.Equal(form, value) {
+		return true
+	}
+	address, prefix := parseAddress(s), parseAddress(string(value))
+	return address.IsValid() && address == prefix
+}
+
+// parseAddress reads an address as text, or as inet prints it with its netmask.
+func parseAddress(s string) netip.Prefix {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(a, a.BitLen())
+	}
+	p, _ := netip.ParsePrefix(s) // the zero Prefix is not valid
+	return p
 }

@@ -32,9 +32,13 @@ type member struct {
 	start, end int    // of the member in the output
 }
 
-var errJSON = errors.New("malformed JSON")
-
+// deepest bounds how deep a document may be nested.
 const deepest = 10_000
+
+var (
+	errJSON = errors.New("malformed JSON")
+	errDeep = fmt.Errorf("JSON nested deeper than %d", deepest)
+)
 
 // canonical appends the canonical form of a document to b.
 func (s *jsonSorter) canonical(b, doc []byte) ([]byte, error) {
@@ -55,8 +59,11 @@ func skipSpace(b []byte) []byte {
 
 // value appends the value that src begins with, and returns what follows it.
 func (s *jsonSorter) value(b, src []byte, depth int) (out, rest []byte, err error) {
-	if len(src) == 0 || depth > deepest {
+	switch {
+	case len(src) == 0:
 		return b, src, errJSON
+	case depth > deepest:
+		return b, src, errDeep
 	}
 	switch c := src[0]; {
 	case c == '{':

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -163,6 +164,9 @@ func WriteCheckpoint(ctx context.Context, r db.Reader, cat schema.Catalog, keyFi
 	if err != nil {
 		return c, "", err
 	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return c, "", unwritable(dir, err)
+	}
 	pub := filepath.Join(dir, fmt.Sprintf("%s-%08x.pub", keyName, signer.KeyHash()))
 	if err := writeNew(pub, string(public), 0o644); err != nil && !fault.Is(err, fault.AlreadyExists) {
 		return c, "", err
@@ -171,12 +175,13 @@ func WriteCheckpoint(ctx context.Context, r db.Reader, cat schema.Catalog, keyFi
 	return c, file, writeNew(file, string(signed), 0o444)
 }
 
-// ReadCheckpoints reads every checkpoint in a folder, in the order of time. The keys that may have signed
-// them are the public key in keyFile or, where that is "", those in the folder. A checkpoint that nobody
-// trusted has signed is a VALIDATION_ERROR, and so is a folder without any.
-func ReadCheckpoints(dir, keyFile string) ([]Checkpoint, error) {
-	keys := []string{keyFile}
-	if keyFile == "" {
+// ReadKeys reads the public keys to trust: the one in keyFile or, where that is "", those in the folder dir.
+func ReadKeys(dir, keyFile string) ([]note.Verifier, error) {
+	var keys []string
+	switch {
+	case keyFile != "":
+		keys = []string{keyFile}
+	case dir != "":
 		var err error
 		if keys, err = filepath.Glob(filepath.Join(dir, "*.pub")); err != nil {
 			return nil, err
@@ -194,6 +199,12 @@ func ReadCheckpoints(dir, keyFile string) ([]Checkpoint, error) {
 		}
 		known = append(known, v)
 	}
+	return known, nil
+}
+
+// ReadCheckpoints reads every checkpoint in a folder, in the order of size. One that none of the keys has signed is a
+// VALIDATION_ERROR, and so is a folder without any.
+func ReadCheckpoints(dir string, known []note.Verifier) ([]Checkpoint, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "checkpoint-*.txt"))
 	if err != nil {
 		return nil, err
@@ -213,7 +224,9 @@ func ReadCheckpoints(dir, keyFile string) ([]Checkpoint, error) {
 				WithHint("is it signed by another key? --key FILE.pub says which to trust")
 		}
 	}
-	slices.SortStableFunc(list, func(a, b Checkpoint) int { return a.Time.Instant.Compare(b.Time.Instant) })
+	slices.SortStableFunc(list, func(a, b Checkpoint) int {
+		return cmp.Or(cmp.Compare(a.Size, b.Size), a.Time.Instant.Compare(b.Time.Instant))
+	})
 	return list, nil
 }
 

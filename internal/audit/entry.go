@@ -2,6 +2,7 @@ package audit
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -89,8 +90,11 @@ func (w *writer) entry(c Change, now time.Time) (Entry, error) {
 // failure makes the row of an attempt that changed nothing.
 func (w *writer) failure(i Intent, cause *fault.Error, now time.Time) Entry {
 	ev, result, risk := DataModification, "FAILURE", "MEDIUM"
-	if cause.Code == fault.PermissionDenied || cause.Code == fault.Unauthenticated {
+	switch {
+	case cause.Code == fault.PermissionDenied, cause.Code == fault.Unauthenticated:
 		ev, result, risk = violation, "BLOCKED", "HIGH"
+	case errors.Is(cause, errForged):
+		ev, risk = violation, "HIGH"
 	}
 	e := w.base(i.Subject, i.Action, ev, now)
 	reason := string(cause.Code) + ": " + cause.Message

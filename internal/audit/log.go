@@ -39,7 +39,8 @@ type Log struct {
 	shape   *schema.Table
 	exprs   map[string]string // what each field is read from
 	columns string
-	kind    string // what holds USER_ACCOUNT, TABLE and their like
+	kind    string  // what holds USER_ACCOUNT, TABLE and their like
+	sealer  *sealer // nil where the database has no seals
 }
 
 // fields are Entry's fields, in order, each with the columns that it is read from: the first that the
@@ -83,7 +84,7 @@ func LogIn(cat schema.Catalog) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Log{shape: t, exprs: map[string]string{}}
+	g := &Log{shape: t, exprs: map[string]string{}, sealer: newSealer(cat)}
 	list := make([]string, len(fields))
 	for i, f := range fields {
 		from := "(l.extra_data->>'" + f.name + "')::" + f.kind

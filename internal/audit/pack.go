@@ -2,6 +2,7 @@ package audit
 
 import (
 	_ "embed" // for the dictionary
+	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -40,9 +41,13 @@ type unpacker struct{ d *zstd.Decoder }
 const maxCanon = 1 << 29
 
 func newUnpacker() (*unpacker, error) {
-	d, err := zstd.NewReader(nil, zstd.WithDecoderDictRaw(1, dictionary1), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxCanon))
+	d, err := zstd.NewReader(nil, zstd.WithDecoderDictRaw(1, dictionary1), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxCanon),
+		zstd.WithDecodeAllCapLimit(true))
 	return &unpacker{d}, err
 }
 
-func (u *unpacker) unpack(b, stored []byte) ([]byte, error) { return u.d.DecodeAll(stored, b) }
-func (u *unpacker) close()                                  { u.d.Close() }
+// unpack unpacks a stored form into b's memory. One that takes more than limit bytes is an error.
+func (u *unpacker) unpack(b, stored []byte, limit int) ([]byte, error) {
+	return u.d.DecodeAll(stored, slices.Grow(b[:0], limit)[:0:limit])
+}
+func (u *unpacker) close() { u.d.Close() }

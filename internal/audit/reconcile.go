@@ -1,9 +1,12 @@
 package audit
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -26,6 +29,7 @@ type Unsettled struct {
 	ResourceID *uuid.UUID      `db:"resource_id"`
 	Name       string          `db:"name"`
 	Origin     json.RawMessage `db:"origin"`
+	Digest     []byte          `db:"digest"` // of what the change was about to say of itself; nil of an older client
 }
 
 // Operator is whom the command was for.
@@ -36,7 +40,7 @@ func (u Unsettled) Operator() string {
 }
 
 const readUnsettled = `
-SELECT i.id, i.op_id, i.created_at, i.tenant_id, i.tenant_code, i.action, i.resource, i.resource_id, i.name, i.origin
+SELECT i.id, i.op_id, i.created_at, i.tenant_id, i.tenant_code, i.action, i.resource, i.resource_id, i.name, i.origin, {digest} AS digest
   FROM cxg_audit.intent i
  WHERE i.outcome IS NULL AND i.created_at <= @until
  ORDER BY i.created_at, i.id`
@@ -47,7 +51,11 @@ func ReadUnsettled(ctx context.Context, r db.Reader, cat schema.Catalog, until t
 	if cat[schema.Intents] == nil {
 		return nil, nil
 	}
-	return db.Collect[Unsettled](ctx, r, readUnsettled, pgx.NamedArgs{"until": until})
+	digest := "NULL::bytea"
+	if cat[schema.Intents].Has("digest") {
+		digest = "i.digest"
+	}
+	return db.Collect[Unsettled](ctx, r, strings.Replace(readUnsettled, "{digest}", digest, 1), pgx.NamedArgs{"until": until})
 }
 
 // The outcomes of an intent.
@@ -65,75 +73,159 @@ ON CONFLICT DO NOTHING`
 
 // decide settles in the tenant's database whether a change took place. Where its row of applied is missing, one that
 // says void takes the place: a command that is still on its way then fails. One that is just committing is waited for.
-func decide(ctx context.Context, d *db.DB, intent, op uuid.UUID, now time.Time) (entries []Entry, applied bool, err error) {
+func decide(ctx context.Context, d *db.DB, intent, op uuid.UUID, now time.Time) (doc json.RawMessage, err error) {
 	tx, err := d.BeginWrite(ctx)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 	if _, err := tx.Exec(ctx, preventLater, intent, op, now.UTC()); err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	if entries, applied, err = lookAway(ctx, tx, intent); err != nil {
-		return nil, false, err
+	if doc, err = lookAway(ctx, tx, intent); err != nil {
+		return nil, err
 	}
-	return entries, applied, tx.Commit(ctx)
+	return doc, tx.Commit(ctx)
 }
 
-// lookAway reads the row of applied.
-func lookAway(ctx context.Context, r db.Reader, intent uuid.UUID) ([]Entry, bool, error) {
+// lookAway reads what the row of applied says of the change, nil where the change was not made.
+func lookAway(ctx context.Context, r db.Reader, intent uuid.UUID) (json.RawMessage, error) {
 	var outcome string
 	var doc json.RawMessage
 	err := r.QueryRow(ctx, readApplied, intent).Scan(&outcome, &doc)
 	if errors.Is(err, pgx.ErrNoRows) || err == nil && outcome == Void {
-		return nil, false, nil
+		return nil, nil
 	}
+	return doc, err
+}
+
+// digestOf hashes the canonical form of what a change says of itself. The server may print JSON with other spaces.
+func digestOf(doc []byte) ([]byte, error) {
+	form, err := canonicalJSON(doc)
 	if err != nil {
-		return nil, false, err
+		return nil, err
+	}
+	sum := sha256.Sum256(form)
+	return sum[:], nil
+}
+
+// accept reads the audit rows that a tenant's database keeps of a change, and refuses those that the intent in the manager
+// database does not answer for. The tenant's database is not trusted with the log: who, where, what and when are the
+// intent's, and the intent has the digest of all of it unless an older client wrote it.
+func (u Unsettled) accept(doc []byte, o intentOrigin, now time.Time) ([]Entry, error) {
+	refused := func(what string) ([]Entry, error) {
+		return nil, forged(u.TenantCode, u.ID, what)
 	}
 	var entries []Entry
 	if err := json.Unmarshal(doc, &entries); err != nil || len(entries) == 0 {
-		return nil, false, fault.New(fault.Database, "the row of cxg_audit.applied of intent %s cannot be read", intent).Because(err)
+		return refused("its form")
 	}
-	for i := range entries { // null is no image
-		for _, image := range []*json.RawMessage{&entries[i].Before, &entries[i].After} {
+	if u.Digest != nil {
+		sum, err := digestOf(doc)
+		if err != nil || !bytes.Equal(sum, u.Digest) {
+			return refused("its digest")
+		}
+	}
+	var operator *uuid.UUID
+	if o.Operator.ID != uuid.Nil {
+		operator = &o.Operator.ID
+	}
+	text := func(s *string) string {
+		if s == nil {
+			return ""
+		}
+		return *s
+	}
+	for i := range entries {
+		e := &entries[i]
+		for _, image := range []*json.RawMessage{&e.Before, &e.After} { // null is no image
 			if string(*image) == "null" {
 				*image = nil
 			}
 		}
+		if u.Digest != nil {
+			continue
+		}
+		for _, c := range []struct {
+			what string
+			same bool
+		}{
+			{"id", e.ID != uuid.Nil},
+			{"op_id", text(e.OpID) == u.OpID.String()},
+			{"operator", text(e.Operator) == o.Operator.Name},
+			{"operator_id", same(e.OperatorID, operator)},
+			{"tenant_id", same(e.TenantID, &u.TenantID)},
+			{"resource", text(e.Resource) == u.Resource},
+			{"resource_id", e.ResourceID != nil && (u.ResourceID == nil || text(e.ResourceID) == u.ResourceID.String())},
+			{"action", text(e.Action) == u.Action},
+			{"result", text(e.Result) == "SUCCESS"},
+			{"reason", text(e.Reason) == o.From.Reason},
+			{"ticket", text(e.Ticket) == o.From.Ticket},
+			{"event_type", e.EventType != nil},
+			{"event_category", e.EventCategory != nil},
+			{"risk_level", e.RiskLevel != nil},
+			{"created_at", e.CreatedAt != nil && !e.CreatedAt.Instant.Before(u.CreatedAt.Instant) && !e.CreatedAt.Instant.After(now)},
+			{"number of rows", u.ResourceID == nil || len(entries) == 1},
+		} {
+			if !c.same {
+				return refused(c.what)
+			}
+		}
 	}
-	return entries, true, nil
+	return entries, nil
+}
+
+// same compares ids that may be absent.
+func same(a, b *uuid.UUID) bool { return a == b || a != nil && b != nil && *a == *b }
+
+// errForged is the cause of a refusal of what a tenant's database says.
+var errForged = errors.New("a tenant's database claims a change that its intent does not answer for")
+
+// forged is the error of a row of cxg_audit.applied that its intent does not answer for.
+func forged(tenant string, intent uuid.UUID, what string) *fault.Error {
+	return fault.New(fault.PartialFailure, "cxg_audit.applied of tenant %s is not what the change of intent %s wrote: %s differs", tenant, intent, what).
+		WithHint("nothing was recorded of it, and the intent stays open; find out who writes to that table").
+		With("intent", intent.String()).With("tenant", tenant).Because(errForged)
+}
+
+// recordForged leaves the audit row of risk HIGH, in the name of the operator who found it.
+func (l *Ledger) recordForged(ctx context.Context, tenant, intent uuid.UUID, err error) {
+	l.Failed(ctx, Intent{Subject: Subject{Resource: "intent", ID: intent, Name: intent.String(), TenantID: &tenant}, Action: Execute}, err)
 }
 
 // Settle finds out what became of an intent by looking into the tenant's database, and writes what the command did
 // not come to: the audit rows of the change, or of an attempt that changed nothing. They are the command's own, with who
 // reconciled them. A dry run only looks. It returns the outcome.
 func (l *Ledger) Settle(ctx context.Context, u Unsettled, tenant *db.DB) (string, error) {
-	var entries []Entry
-	var applied bool
+	var doc json.RawMessage
 	var err error
 	if l.DryRun {
-		entries, applied, err = lookAway(ctx, tenant, u.ID)
+		doc, err = lookAway(ctx, tenant, u.ID)
 	} else {
-		entries, applied, err = decide(ctx, tenant, u.ID, u.OpID, l.now())
+		doc, err = decide(ctx, tenant, u.ID, u.OpID, l.now())
 	}
 	if err != nil {
 		return "", db.Translate(err)
-	}
-	outcome := Void
-	if applied {
-		outcome = Applied
-	}
-	if l.DryRun {
-		return outcome, nil
 	}
 	var o intentOrigin
 	if err := json.Unmarshal(u.Origin, &o); err != nil {
 		return "", fault.New(fault.Database, "the origin of intent %s cannot be read", u.ID).Because(err)
 	}
 	now := l.now().UTC().Truncate(time.Microsecond)
+	outcome := Void
+	var entries []Entry
+	if doc != nil {
+		outcome = Applied
+		if entries, err = u.accept(doc, o, now); err != nil {
+			l.recordForged(ctx, u.TenantID, u.ID, err)
+			return "", err
+		}
+	}
+	if l.DryRun {
+		return outcome, nil
+	}
 	w := newWriter(l.writer.table, l.writer.rules, o.Operator, o.From, u.OpID)
-	if !applied {
+	if outcome == Void {
 		about := Intent{Subject: Subject{Resource: u.Resource, Name: u.Name, TenantID: &u.TenantID}, Action: Action(u.Action)}
 		if u.ResourceID != nil {
 			about.ID = *u.ResourceID

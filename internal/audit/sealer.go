@@ -24,7 +24,7 @@ import (
 type sealer struct {
 	fields []sealedField
 	byID   string // reads rows, their ids and then their fields
-	sweep  string // reads rows after a place in the order of time
+	stored string // the expression of how many bytes a row takes as it is stored
 	has    bool   // the table has extra_data, which says what cxgctl wrote
 
 	// returning is what an INSERT into the log, under the alias l, returns for its seal: the row, and whether a trigger
@@ -42,8 +42,11 @@ func newSealer(cat schema.Catalog) *sealer {
 	list := "l.id, " + selectList(s.fields)
 	s.byID = "SELECT " + list + " FROM audt.audit_logs l WHERE l.id = ANY ($1)"
 	s.returning = " RETURNING " + list + ", EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = 'audt.audit_logs'::regclass AND NOT t.tgisinternal)"
-	s.sweep = "SELECT l.created_at, " + s.claims() + ", EXISTS (SELECT FROM cxg_audit.seal s WHERE s.audit_id = l.id), l.id" +
-		" FROM audt.audit_logs l WHERE (l.created_at, l.id) > ($1, $2) AND l.created_at < $3 ORDER BY l.created_at, l.id LIMIT $4"
+	sizes := make([]string, len(s.fields))
+	for i, f := range s.fields {
+		sizes[i] = "coalesce(pg_column_size(l." + pgx.Identifier{f.name}.Sanitize() + "), 0)"
+	}
+	s.stored = "(" + strings.Join(sizes, " + ") + ")"
 	return s
 }
 
@@ -113,6 +116,7 @@ const atOnce = 5000
 // unsealed are audit rows that a transaction has written and not sealed yet.
 type unsealed struct {
 	ids   []uuid.UUID // to be read back
+	older []uuid.UUID // of rows that were there before, see SealOlder
 	seals []seal      // of rows as their INSERT returned them, all but the place in the chain
 }
 
@@ -133,12 +137,23 @@ func unsealable(err error) error {
 	return fault.From(db.Translate(err)).With("audit", "the change was rolled back, since its audit row could not be sealed")
 }
 
-// seal seals rows that this transaction has written, and a few of other software's. It is the last thing that a
-// transaction does: from here on nobody else can seal, and so the statements that are left to do are returned, to be
+// seal seals rows that this transaction has written. It is the last thing that a transaction does: from here on nobody else can seal, and so the statements that are left to do are returned, to be
 // sent together with COMMIT.
 func (s *sealer) seal(ctx context.Context, tx *db.Write, rows unsealed, now time.Time) (last []db.Statement, err error) {
 	if s == nil {
 		return nil, nil
+	}
+	for some := range slices.Chunk(rows.older, atOnce) {
+		if err := tx.Do(ctx, last...); err != nil {
+			return nil, err
+		}
+		seals, _, err := s.readForeign(ctx, tx, some, now)
+		if err != nil {
+			return nil, err
+		}
+		if last, err = s.chain(ctx, tx, seals, now); err != nil {
+			return nil, err
+		}
 	}
 	for some := range slices.Chunk(rows.ids, atOnce) {
 		if err := tx.Do(ctx, last...); err != nil {
@@ -161,19 +176,11 @@ func (s *sealer) seal(ctx context.Context, tx *db.Write, rows unsealed, now time
 	return s.chain(ctx, tx, rows.seals, now)
 }
 
-// chain gives seals, and a few of other software's, their places in the chain, and returns the statements that are
-// left to do.
+// chain gives seals their places in the chain, and returns the statements that are left to do.
 func (s *sealer) chain(ctx context.Context, tx *db.Write, seals []seal, now time.Time) ([]db.Statement, error) {
 	h, err := s.lock(ctx, tx, now)
 	if err != nil {
 		return nil, err
-	}
-	if now.Sub(h.looked) > lookEvery {
-		found, err := s.backlog(ctx, tx, &h, now)
-		if err != nil {
-			return nil, err
-		}
-		seals = append(seals, found...)
 	}
 	return s.append(ctx, tx, h, seals)
 }
@@ -184,9 +191,12 @@ func (s *sealer) read(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, origin st
 	if err != nil {
 		return nil, err
 	}
-	made, _, err := s.prepare(rows, origin, now)
+	made, _, skipped, err := s.prepare(rows, origin, now)
 	if err != nil {
 		return nil, err
+	}
+	if len(skipped) > 0 {
+		return nil, fmt.Errorf("audit row %s cannot be sealed: %s", skipped[0].ID, skipped[0].Reason)
 	}
 	if len(made) != len(ids) {
 		return nil, discarded(len(made), len(ids))
@@ -206,9 +216,9 @@ func (s *sealer) read(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, origin st
 	return seals, nil
 }
 
-// prepare makes the seals of rows as s.byID reads them, all but the place in the chain; open says of those that an INSERT
-// returned that a trigger may change them yet.
-func (s *sealer) prepare(rows pgx.Rows, origin string, now time.Time) (seals []seal, open bool, err error) {
+// prepare makes the seals of rows as s.byID reads them, all but the place in the chain. Rows that have no canonical form
+// are skipped. open says of those that an INSERT returned that a trigger may change them yet.
+func (s *sealer) prepare(rows pgx.Rows, origin string, now time.Time) (seals []seal, open bool, skipped []Skipped, err error) {
 	defer rows.Close()
 	c := canonizer{fields: s.fields}
 	p := packers.Get().(*packer)
@@ -217,14 +227,16 @@ func (s *sealer) prepare(rows pgx.Rows, origin string, now time.Time) (seals []s
 	var canon []byte
 	for rows.Next() {
 		values, formats := rows.RawValues(), rows.FieldDescriptions()
-		canon, err = c.row(canon[:0], origin, now.UnixMicro(), values[1:n], formats[1:n])
-		if err != nil {
-			return nil, false, err
+		form, failed := c.row(canon[:0], origin, now.UnixMicro(), values[1:n], formats[1:n])
+		if failed != nil {
+			skipped = append(skipped, Skipped{uuid.UUID(values[0]), failed.Error()})
+			continue
 		}
+		canon = form
 		seals = append(seals, seal{auditID: uuid.UUID(values[0]), origin: origin, sealedAt: now, canon: p.pack(nil, canon), leaf: leafOf(canon)})
 		open = open || len(values) > n && (values[n][0] == 1 || values[n][0] == 't') // in binary or as text
 	}
-	return seals, open, rows.Err()
+	return seals, open, skipped, rows.Err()
 }
 
 // lock takes the head for the rest of the transaction.
@@ -264,6 +276,9 @@ func (s *sealer) append(ctx context.Context, tx pgx.Tx, h head, seals []seal) ([
 		SQL:   moveHead,
 		Args:  [][]byte{binary.BigEndian.AppendUint64(nil, uint64(h.seq)), prev, appendTime(nil, h.sweptAt), h.sweptID[:], appendTime(nil, h.looked)},
 		Types: []uint32{pgtype.Int8OID, pgtype.ByteaOID, pgtype.TimestamptzOID, pgtype.UUIDOID, pgtype.TimestamptzOID},
+	}
+	if len(seals) == 0 {
+		return []db.Statement{move}, nil
 	}
 	kept := db.Statement{
 		Name:  "cxg_kept",

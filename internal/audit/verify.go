@@ -7,16 +7,20 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
@@ -33,12 +37,18 @@ type Verdict struct {
 	FirstBad       *uuid.UUID `json:"first_bad"`       // the audit row; null where there is none any more
 	FirstBadSeq    *int64     `json:"first_bad_seq"`   // its place in the chain; null where it has none
 	Problem        *string    `json:"problem"`         // what is wrong with it
+	Pruned         int64      `json:"pruned"`          // seals whose rows audit prune has moved to archives
+	Archives       int        `json:"archives"`        // how many of audit prune were compared
+	Notes          []string   `json:"-"`               // what a person should know although nothing is wrong
 }
 
 // Verification says what to verify.
 type Verification struct {
 	Since       int64        // begin at this seal, and trust the one before it; 0 means the first
-	Checkpoints []Checkpoint // in the order of time
+	Checkpoints []Checkpoint // in the order of size
+	Archives    []string     // files that audit prune wrote
+	AllArchives bool         // every prune has to have its archive among them
+	Keys        []note.Verifier
 	Progress    func(done, of int64)
 }
 
@@ -53,6 +63,8 @@ const (
 	checkCheckpoint = "checkpoint" // the chain is the one that checkpoints saw
 	checkSize       = "size"       // the chain is no shorter than checkpoints saw it
 	checkForged     = "forged"     // what says cxgctl wrote it has a seal
+	checkOutside    = "outside"    // every seal has a number between 1 and the head's
+	checkPrune      = "prune"      // a seal without its row is one that a signed record in the chain took
 )
 
 // verifier walks the chain.
@@ -62,10 +74,12 @@ type verifier struct {
 	v    Verification
 	skip string // the check that a test leaves out
 
-	done  atomic.Int64
-	mu    sync.Mutex
-	bad   int64
-	first problem
+	done    atomic.Int64
+	mu      sync.Mutex
+	bad     int64
+	first   problem
+	dropped map[string]bool         // columns that sealed rows had values in and the table no longer has
+	pruned  map[uuid.UUID]*prunedBy // by the operation that pruned
 }
 
 // problem is one thing that is wrong.
@@ -86,10 +100,14 @@ func verify(ctx context.Context, d *db.DB, cat schema.Catalog, v Verification, s
 	if s == nil {
 		return Verdict{}, NoSeals()
 	}
-	x := &verifier{sealer: s, db: d, v: v, skip: skip}
+	x := &verifier{sealer: s, db: d, v: v, skip: skip, dropped: map[string]bool{}, pruned: map[uuid.UUID]*prunedBy{}}
 	x.v.Since = max(x.v.Since, 1)
 	var out Verdict
 	err := x.walk(ctx, &out)
+	if len(x.dropped) > 0 {
+		out.Notes = append(out.Notes, "sealed rows had values in columns that the table no longer has, which cannot be compared: "+
+			strings.Join(slices.Sorted(maps.Keys(x.dropped)), ", "))
+	}
 	out.Seals, out.Bad, out.OK = x.done.Load(), x.bad, x.bad == 0
 	if x.bad > 0 {
 		out.Problem = &x.first.what
@@ -116,21 +134,40 @@ func (x *verifier) found(check string, p problem) {
 	}
 }
 
+// The chain is the seals from 1 to the head's number. Without a head, all that count from 1 are taken for it.
 const readHead = `
-SELECT coalesce(h.seq, 0), coalesce(h.chain, ''), h.id IS NOT NULL, coalesce((SELECT max(s.seq) FROM cxg_audit.seal s), 0)
-  FROM (SELECT) AS one LEFT JOIN cxg_audit.head h ON h.id = 1`
+SELECT coalesce(h.seq, 0), coalesce(h.chain, ''), h.id IS NOT NULL, s.last, s.within, s.outside, o.seq, o.audit_id
+  FROM (SELECT) AS one
+  LEFT JOIN cxg_audit.head h ON h.id = 1
+ CROSS JOIN LATERAL (SELECT coalesce(max(s.seq) FILTER (WHERE s.seq <= coalesce(h.seq, s.seq)), 0) AS last,
+                            count(*) FILTER (WHERE s.seq BETWEEN 1 AND coalesce(h.seq, s.seq)) AS within,
+                            count(*) FILTER (WHERE s.seq NOT BETWEEN 1 AND coalesce(h.seq, s.seq)) AS outside
+                       FROM cxg_audit.seal s) s
+  LEFT JOIN LATERAL (SELECT s.seq, s.audit_id FROM cxg_audit.seal s WHERE s.seq NOT BETWEEN 1 AND coalesce(h.seq, s.seq)
+                      ORDER BY s.seq < 1, s.seq LIMIT 1) o ON true`
 
 func (x *verifier) walk(ctx context.Context, out *Verdict) error {
 	var chain []byte
 	var there bool
-	var last int64
-	if err := x.db.QueryRow(ctx, readHead).Scan(&out.HeadSeq, &chain, &there, &last); err != nil {
+	var last, within, outside int64
+	var strange *int64
+	var strangeID *uuid.UUID
+	if err := x.db.QueryRow(ctx, readHead).Scan(&out.HeadSeq, &chain, &there, &last, &within, &outside, &strange, &strangeID); err != nil {
 		return err
+	}
+	if x.v.Since > max(out.HeadSeq, last, 1) {
+		return fault.New(fault.Validation, "--since %d: the chain has %d seals", x.v.Since, out.HeadSeq).With("seals", out.HeadSeq)
 	}
 	out.Chain = hex.EncodeToString(chain)
 	if !there && last > 0 {
 		x.found(checkHead, problem{seq: last + 1, what: "cxg_audit.head has no row, and there are seals"})
 	}
+	if outside > 0 {
+		x.found(checkOutside, problem{*strange, *strangeID, fmt.Sprintf("seal %d is not part of the chain, which has the seals 1 to %d", *strange, out.HeadSeq)})
+		x.more(checkOutside, outside-1)
+	}
+	// A number far beyond the others would be looked for through all the missing ones.
+	last = max(min(last, within+chunk), 0)
 	if err := x.seals(ctx, last); err != nil {
 		return err
 	}
@@ -142,7 +179,17 @@ func (x *verifier) walk(ctx context.Context, out *Verdict) error {
 	if err := x.checkpoints(ctx, out, last); err != nil {
 		return err
 	}
-	return x.unsealed(ctx, out)
+	if err := x.prunes(ctx, out); err != nil {
+		return err
+	}
+	return x.unsealed(ctx, out, there, outside > 0)
+}
+
+// more counts n more of the things that a check found.
+func (x *verifier) more(check string, n int64) {
+	if check != x.skip {
+		x.bad += n
+	}
 }
 
 const readChain = `SELECT s.chain, s.audit_id FROM cxg_audit.seal s WHERE s.seq = $1`
@@ -158,10 +205,6 @@ func (x *verifier) at(ctx context.Context, seq int64) (chain []byte, id uuid.UUI
 
 // compareHead compares the head, as it was at the beginning, with the last seal.
 func (x *verifier) compareHead(ctx context.Context, seq, last int64, chain []byte) error {
-	if last > seq {
-		x.found(checkHead, problem{seq: seq + 1, what: fmt.Sprintf("the head says that the chain ends at seal %d, and it ends at %d", seq, last)})
-		return nil
-	}
 	have, id, err := x.at(ctx, seq)
 	switch {
 	case err != nil || seq == 0:
@@ -180,8 +223,8 @@ func (x *verifier) checkpoints(ctx context.Context, out *Verdict, last int64) er
 	for _, c := range x.v.Checkpoints {
 		out.Checkpoints++
 		when := c.Time.String()
-		if c.Size < before.Size {
-			x.found(checkSize, problem{seq: c.Size + 1, what: fmt.Sprintf("the chain shrank: it had %d seals at %s, and %d at %s", before.Size, before.Time, c.Size, when)})
+		if c.Time.Instant.Before(before.Time.Instant) {
+			out.Notes = append(out.Notes, fmt.Sprintf("the checkpoint of %d seals is of %s, earlier than the one of %d seals: a clock was wrong", c.Size, when, before.Size))
 		}
 		if c.Size > last {
 			x.found(checkSize, problem{seq: last + 1, what: fmt.Sprintf("the chain shrank: it had %d seals at %s, and has %d now", c.Size, when, last)})
@@ -202,7 +245,14 @@ func (x *verifier) checkpoints(ctx context.Context, out *Verdict, last int64) er
 }
 
 // unsealed looks at the rows that have no seal. The whole table is read for it, so it is given time.
-func (x *verifier) unsealed(ctx context.Context, out *Verdict) error {
+func (x *verifier) unsealed(ctx context.Context, out *Verdict, there, outside bool) error {
+	var begun *time.Time // nil: whatever a row's time is
+	if !there {
+		var err error
+		if begun, err = x.sealsBegan(ctx); err != nil {
+			return err
+		}
+	}
 	return x.db.Snapshot(ctx, func(r db.Reader) error {
 		var ignored string
 		if err := r.QueryRow(ctx, "SELECT set_config('statement_timeout', '0', true)").Scan(&ignored); err != nil {
@@ -212,21 +262,33 @@ func (x *verifier) unsealed(ctx context.Context, out *Verdict) error {
 		// or the server would read the whole table for it, which took four times as long.
 		sql := "SELECT count(*) FILTER (WHERE NOT f.forged), min(l.created_at) FILTER (WHERE NOT f.forged), count(*) FILTER (WHERE f.forged)," +
 			" (array_agg(l.id ORDER BY l.created_at, l.id) FILTER (WHERE f.forged))[1]" +
-			" FROM (" + x.unsealedRows("l.id") + " OFFSET 0) u JOIN audt.audit_logs l ON l.id = u.id" +
-			" CROSS JOIN LATERAL (SELECT " + x.forged() + " AS forged) f"
+			" FROM (" + x.unsealedRows("l.id", outside) + " OFFSET 0) u JOIN audt.audit_logs l ON l.id = u.id" +
+			" CROSS JOIN LATERAL (SELECT " + x.claims() + " AND ($1::timestamptz IS NULL OR l.created_at > $1) AS forged) f"
 		var forged int64
 		var first *uuid.UUID
-		if err := r.QueryRow(ctx, sql).Scan(&out.Unsealed, &out.OldestUnsealed, &forged, &first); err != nil {
+		if err := r.QueryRow(ctx, sql, begun).Scan(&out.Unsealed, &out.OldestUnsealed, &forged, &first); err != nil {
 			return err
 		}
 		if forged > 0 {
 			x.found(checkForged, problem{id: *first, what: "the row says that cxgctl wrote it, and has no seal"})
-			if x.skip != checkForged {
-				x.bad += forged - 1
-			}
+			x.more(checkForged, forged-1)
 		}
 		return nil
 	})
+}
+
+const readSealsBegan = `SELECT min(m.tstamp) FROM public.cxgctl_migrations m WHERE m.version_id = 13 AND m.is_applied`
+
+// sealsBegan returns when the migration that made the seals was applied, nil where that cannot be read. Rows of a
+// database without any seal that are older were written before there were seals.
+func (x *verifier) sealsBegan(ctx context.Context) (*time.Time, error) {
+	var readable bool
+	err := x.db.QueryRow(ctx, `SELECT coalesce(has_table_privilege(to_regclass('public.cxgctl_migrations'), 'SELECT'), false)`).Scan(&readable)
+	if err != nil || !readable {
+		return nil, err
+	}
+	var at *time.Time
+	return at, x.db.QueryRow(ctx, readSealsBegan).Scan(&at)
 }
 
 // chunk is how many seals one query reads: enough to be quick, few enough to need no memory.
@@ -246,11 +308,11 @@ func (x *verifier) seals(ctx context.Context, last int64) error {
 			if err == nil {
 				defer u.close()
 			}
-			w := &walker{verifier: x, canonizer: canonizer{fields: x.fields}, unpacker: u}
+			w := &walker{verifier: x, canonizer: canonizer{fields: x.fields}, unpacker: u, pruned: map[uuid.UUID][]int64{}}
 			for err == nil && ctx.Err() == nil {
 				from := next.Add(chunk) - chunk
 				if from > last {
-					return
+					break
 				}
 				if err = w.walk(ctx, from, min(from+chunk-1, last)); err == nil && x.v.Progress != nil {
 					x.v.Progress(x.done.Load(), last-x.v.Since+1)
@@ -258,6 +320,11 @@ func (x *verifier) seals(ctx context.Context, last int64) error {
 			}
 			if err != nil {
 				cancel(err)
+			}
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			for op, seqs := range w.pruned {
+				x.prunedBy(op).seqs = append(x.prunedBy(op).seqs, seqs...)
 			}
 		})
 	}
@@ -271,7 +338,8 @@ type walker struct {
 	canonizer
 	*unpacker
 	stored, now []byte
-	prev        []byte // the chain's hash before the seal
+	prev        []byte                // the chain's hash before the seal
+	pruned      map[uuid.UUID][]int64 // seals without their rows, by the operation that pruned
 }
 
 const readSeals = `
@@ -283,19 +351,24 @@ SELECT s.seq, s.audit_id, s.ver, s.origin, s.sealed_at, s.canon, s.leaf, s.chain
 // own is how many columns of readSeals stand before the row's fields.
 const own = 9
 
-// byIndex makes the server look rows up one by one: whatever the statistics say, a chunk is small.
-const byIndex = `
-SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_sort', 'off', true)`
-
-func (w *walker) walk(ctx context.Context, from, to int64) error {
+// sealFormats are the formats of readSeals' columns, and of more that follow.
+func sealFormats(fields []sealedField, more ...int16) pgx.QueryResultFormats {
 	formats := pgx.QueryResultFormats{1, 1, 1, 0, 1, 1, 1, 1, 1}
-	for _, f := range w.verifier.fields {
+	for _, f := range fields {
 		binary := int16(pgx.TextFormatCode)
 		if f.kind == kindUUID || f.kind == kindTime || f.kind == kindBool {
 			binary = pgx.BinaryFormatCode
 		}
 		formats = append(formats, binary)
 	}
+	return append(formats, more...)
+}
+
+// byIndex makes the server look rows up one by one: whatever the statistics say, a chunk is small.
+const byIndex = `
+SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_sort', 'off', true)`
+
+func (w *walker) walk(ctx context.Context, from, to int64) error {
 	w.prev = make([]byte, 32)
 	if from > 1 {
 		chain, _, err := w.at(ctx, from-1)
@@ -309,7 +382,7 @@ func (w *walker) walk(ctx context.Context, from, to int64) error {
 		if err := r.QueryRow(ctx, byIndex).Scan(&a, &b, &c); err != nil {
 			return err
 		}
-		rows, err := r.Query(ctx, strings.Replace(readSeals, "{fields}", selectList(w.verifier.fields), 1), formats, from, to)
+		rows, err := r.Query(ctx, w.expand(readSeals), sealFormats(w.verifier.fields), from, to)
 		if err != nil {
 			return err
 		}
@@ -358,36 +431,66 @@ func (w *walker) check(seq int64, v [][]byte, rows pgx.Rows) error {
 		}
 	}
 	w.prev = append(w.prev[:0], chain...)
-	var err error
-	if ver := binary.BigEndian.Uint16(v[2]); ver != canonVersion {
+	rowThere := v[own-1][0] == 1
+	switch ver := binary.BigEndian.Uint16(v[2]); {
+	case ver == prunedVersion:
+		op, err := uuid.FromBytes(v[5])
+		switch {
+		case err != nil:
+			found(checkLeaf, "what the seal stored cannot be read")
+		case rowThere:
+			found(checkRow, "the row was pruned, and is in the log again")
+		default:
+			w.pruned[op] = append(w.pruned[op], seq)
+		}
+		return nil
+	case ver > canonVersion:
 		found(checkLeaf, "the seal is of version %d, which this cxgctl does not know", ver)
 		return nil
 	}
-	w.stored, err = w.unpack(w.stored[:0], v[5])
-	if err != nil {
-		found(checkLeaf, "what the seal stored cannot be read")
+	var unreadable error
+	w.now = w.now[:0]
+	if rowThere {
+		sealedAt := unixMicros(int64(binary.BigEndian.Uint64(v[4])))
+		w.now, unreadable = w.row(w.now, origin, sealedAt, v[own:], rows.FieldDescriptions()[own:])
+	}
+	var err error
+	if w.stored, err = w.unpack(w.stored, v[5], 2*len(w.now)+sealSlack); err != nil {
+		if !rowThere {
+			found(checkRow, "the row was deleted")
+		} else {
+			found(checkLeaf, "what the seal stored cannot be read")
+		}
 		return nil //nolint:nilerr // that is what was looked for
 	}
 	if want := leafOf(w.stored); !bytes.Equal(want[:], leaf) {
 		found(checkLeaf, "what the seal stored was changed")
 	}
-	if v[own-1][0] == 0 {
+	switch {
+	case !rowThere:
 		found(checkRow, "the row was deleted")
 		return nil
-	}
-	sealedAt := unixMicros(int64(binary.BigEndian.Uint64(v[4])))
-	if w.now, err = w.row(w.now[:0], origin, sealedAt, v[own:], rows.FieldDescriptions()[own:]); err != nil {
-		return err
-	}
-	if bytes.Equal(w.now, w.stored) {
+	case unreadable != nil:
+		found(checkCanon, "the row cannot be read any more: %s", unreadable)
+		return nil
+	case bytes.Equal(w.now, w.stored):
 		return nil
 	}
-	names, err := changed(w.stored, w.now)
+	names, dropped, err := changed(w.stored, w.now)
 	switch {
 	case err != nil:
 		found(checkLeaf, "what the seal stored cannot be read")
 	case len(names) > 0:
 		found(checkCanon, "the row was changed since it was sealed: %s", strings.Join(names, ", "))
 	}
+	for _, name := range dropped {
+		w.mu.Lock()
+		w.dropped[name] = true
+		w.mu.Unlock()
+	}
 	return nil
 }
+
+// sealSlack is how much longer than its row, as the table has it now, a sealed form may be beyond twice as long: a
+// column with values may have been dropped. A compressed form that unpacks to more is a bad seal.
+const sealSlack = 1 << 20

@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -186,9 +187,12 @@ func (w *writer) insert(ctx context.Context, tx pgx.Tx, s *sealer, entries []Ent
 		if err != nil {
 			return rows, err
 		}
-		seals, open, err := s.prepare(returned, originCLI, now)
+		seals, open, skipped, err := s.prepare(returned, originCLI, now)
 		if err != nil {
 			return rows, err
+		}
+		if len(skipped) > 0 {
+			return rows, fmt.Errorf("the audit row cannot be sealed: %s", skipped[0].Reason)
 		}
 		rows.seals = append(rows.seals, seals...)
 		again = again || open || len(seals) != 1 // a trigger may have sent it elsewhere

@@ -23,7 +23,8 @@ var auditView = output.View{
 func (a *app) auditCommand() *cobra.Command {
 	return a.group("audit", "The audit log",
 		child{"list", a.auditList}, child{"get", a.auditGet}, child{"undo", a.auditUndo}, child{"verify", a.auditVerify},
-		child{"seal", a.auditSeal}, child{"checkpoint", a.auditCheckpoint}, child{"keygen", a.auditKeygen}, child{"reconcile", a.auditReconcile})
+		child{"seal", a.auditSeal}, child{"checkpoint", a.auditCheckpoint}, child{"keygen", a.auditKeygen}, child{"reconcile", a.auditReconcile},
+		child{"prune", a.auditPrune})
 }
 
 func (a *app) auditList() *cobra.Command {

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,7 +16,8 @@ import (
 var verdictView = output.View{
 	Table: []string{"ok", "seals", "head_seq", "chain", "checkpoints", "unsealed", "oldest_unsealed"},
 	Wide: []string{
-		"ok", "seals", "head_seq", "chain", "checkpoints", "unsealed", "oldest_unsealed", "bad", "first_bad", "first_bad_seq", "problem",
+		"ok", "seals", "head_seq", "chain", "checkpoints", "archives", "unsealed", "oldest_unsealed", "bad", "first_bad", "first_bad_seq",
+		"problem", "pruned",
 	},
 	ID: "first_bad",
 }
@@ -22,27 +25,45 @@ var verdictView = output.View{
 func (a *app) auditVerify() *cobra.Command {
 	var v audit.Verification
 	var dir, key string
+	var archives []string
 	cmd := &cobra.Command{
 		Use: "verify", Short: "Verify that no sealed audit row was changed, deleted or put in", Args: exactly(),
 		Long: `Verify that no sealed audit row was changed, deleted or put in.
 
 Every seal is compared with the row that it is of, with the seal before it, and with the checkpoints in
 --checkpoints. The exit code is 0 where nothing is wrong, and 9 where something is: then the first bad row's id
-goes to standard output. Rows that have no seal yet, those of other software, are counted; audit seal seals them.`,
-		Example: "  cxgctl audit verify --checkpoints /mnt/worm/cxgctl\n  cxgctl audit verify --since 1000000 -o json",
+goes to standard output. Rows that have no seal yet, those of other software, are counted; audit seal seals them.
+A row without a seal that says cxgctl wrote it is wrong.
+
+The columns status, deleted, is_deleted, updated_at and updated_by may change. So may the table's other columns be
+added, dropped and get another type that holds their values. Rows that audit prune removed are accounted for by its
+signed record; --archive compares their archives with it.`,
+		Example: "  cxgctl audit verify --checkpoints /mnt/worm/cxgctl\n  cxgctl audit verify --archive /mnt/worm/audit --key audit.key.pub\n" +
+			"  cxgctl audit verify --since 1000000 -o json",
 	}
 	cmd.RunE = a.strictly(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
 		switch {
-		case cmd.Flags().Changed("key") && dir == "":
-			return fault.New(fault.Usage, "--key says whose checkpoints to trust, and there are none").WithHint("add --checkpoints DIR")
+		case cmd.Flags().Changed("key") && dir == "" && len(archives) == 0:
+			return fault.New(fault.Usage, "--key says whose checkpoints and archives to trust, and there are none").
+				WithHint("add --checkpoints DIR or --archive FILE")
 		case v.Since < 0:
 			return fault.New(fault.Validation, "--since %d is refused: seals count from 1", v.Since)
 		}
+		var err error
+		if v.Keys, err = audit.ReadKeys(dir, key); err != nil {
+			return err
+		}
 		if dir != "" {
-			var err error
-			if v.Checkpoints, err = audit.ReadCheckpoints(dir, key); err != nil {
+			if v.Checkpoints, err = audit.ReadCheckpoints(dir, v.Keys); err != nil {
 				return err
 			}
+		}
+		for _, path := range archives {
+			files, folder, err := audit.FindArchives(path)
+			if err != nil {
+				return err
+			}
+			v.Archives, v.AllArchives = append(v.Archives, files...), v.AllArchives || folder
 		}
 		a.clock.stop() // however many rows there are
 		verdict, err := audit.Verify(ctx, s.db, s.cat, v)
@@ -54,6 +75,7 @@ goes to standard output. Rows that have no seal yet, those of other software, ar
 	cmd.Flags().Int64Var(&v.Since, "since", 0, "begin at this `seal`, and trust the one before it")
 	cmd.Flags().StringVar(&dir, "checkpoints", "", "compare with the checkpoints in this `folder`")
 	cmd.Flags().StringVar(&key, "key", "", "`file` with the public key to trust (default: those beside the checkpoints)")
+	cmd.Flags().StringSliceVar(&archives, "archive", nil, "compare with these archives of audit prune: a `file`, or a folder with all of them")
 	needs(cmd, "AUDIT_READ")
 	return records[audit.Verdict](a, cmd)
 }
@@ -61,9 +83,15 @@ goes to standard output. Rows that have no seal yet, those of other software, ar
 // printVerdict prints the verdict; where something is wrong, people and scripts get the first bad row's id.
 func (a *app) printVerdict(v audit.Verdict) error {
 	forPeople := a.print.Format == output.Table || a.print.Format == output.Wide
+	for _, n := range v.Notes {
+		a.note("%s", n)
+	}
 	if v.OK {
 		if v.Unsealed > 0 {
 			a.note("%s no seal yet, the first of %s; cxgctl audit seal seals them", have(int(v.Unsealed), "row"), v.OldestUnsealed)
+		}
+		if a.print.Format == output.ID { // there is no first bad row
+			return nil
 		}
 		return output.One(a.print, verdictView, v)
 	}
@@ -96,11 +124,6 @@ func verb(n int, one, many string) string {
 	return many
 }
 
-// sealed is the record of audit seal.
-type sealed struct {
-	Sealed int64 `json:"sealed"`
-}
-
 var sealedView = output.View{Table: []string{"sealed"}, Wide: []string{"sealed"}, ID: "sealed"}
 
 func (a *app) auditSeal() *cobra.Command {
@@ -110,8 +133,9 @@ func (a *app) auditSeal() *cobra.Command {
 		Use: "seal", Short: "Seal the audit rows that other software wrote; made for cron", Args: exactly(),
 		Long: `Seal the audit rows that other software wrote; made for cron.
 
-What cxgctl changes is sealed in the same transaction. The rows of other software have no seal until somebody
-looks for them; from then on audit verify finds out if one is changed or deleted.`,
+What cxgctl changes is sealed in the same transaction. The rows of other software are sealed by this command, and a
+few of them after each change; from then on audit verify finds out if one is changed or deleted. A row that cannot
+be read, such as JSON nested too deep, is skipped and named, and the exit code is 9.`,
 		Example: "  */5 * * * * cxgctl audit seal --quiet",
 	}
 	cmd.RunE = a.strictly(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
@@ -119,19 +143,36 @@ looks for them; from then on audit verify finds out if one is changed or deleted
 			return fault.New(fault.Validation, "--batch %d is refused, it is 1 to 100000", batch)
 		}
 		a.clock.stop() // batch after batch, each of which the server's time-outs bound
-		n, err := audit.Seal(ctx, s.db, s.cat, batch, dry)
+		done, err := audit.Seal(ctx, s.db, s.cat, batch, dry)
 		if err != nil {
 			return err
 		}
 		if dry {
-			a.note("dry run: %s would be sealed, nothing was changed", plural(int(n), "row"))
+			a.note("dry run: %s would be sealed, nothing was changed", plural(int(done.Sealed), "row"))
 		}
-		return output.One(a.print, sealedView, sealed{n})
+		if err := output.One(a.print, sealedView, done); err != nil || len(done.Skipped) == 0 {
+			return err
+		}
+		return skippedRows(done)
 	})
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "count the rows that would be sealed, and seal none")
 	cmd.Flags().IntVar(&batch, "batch", 5000, "`rows` to seal in one transaction")
 	needs(cmd, "AUDIT_READ")
-	return records[sealed](a, cmd)
+	return records[audit.Sealed](a, cmd)
+}
+
+// skippedRows is the error of rows that could not be sealed.
+func skippedRows(done audit.Sealed) error {
+	const most = 10
+	names := make([]string, min(len(done.Skipped), most))
+	for i := range names {
+		names[i] = done.Skipped[i].ID.String() + " (" + done.Skipped[i].Reason + ")"
+	}
+	if more := len(done.Skipped) - most; more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
+	}
+	return fault.New(fault.PartialFailure, "%s could not be sealed: %s", plural(len(done.Skipped), "row"), strings.Join(names, ", ")).
+		WithHint("the rest is sealed; these rows are of other software").With("skipped", done.Skipped)
 }
 
 // checkpoint is the record of audit checkpoint.

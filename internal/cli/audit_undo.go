@@ -59,6 +59,10 @@ cannot be put back, since the audit log does not keep them.`,
 		if err != nil {
 			return err
 		}
+		if err := log.Check(ctx, w.db, plan); err != nil {
+			return err
+		}
+		a.noteUnsealedUndo(log)
 		tables := map[string]audit.Reverser{}
 		for _, noun := range plan.Nouns() {
 			open, known := reversers[noun]
@@ -91,6 +95,13 @@ cannot be put back, since the audit log does not keep them.`,
 	slices.Sort(undone)
 	mayNeed(cmd, undone...)
 	return records[audit.Entry](a, cmd)
+}
+
+// noteUnsealedUndo says that an undo goes by a log that nothing protects.
+func (a *app) noteUnsealedUndo(log *audit.Log) {
+	if !log.Sealed() {
+		a.note("the database has no seals, so the undo trusts the audit log as it is; cxgctl migrate up adds them")
+	}
 }
 
 // mayUndo demands what an operator needs to do by hand what an undo does: change the rows, and delete those that were

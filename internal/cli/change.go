@@ -12,6 +12,8 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/auth"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/sessions"
 )
@@ -68,11 +70,24 @@ func (a *app) changing(flags *changeFlags, fn func(ctx context.Context, w *write
 		if len(l.Entries()) > 0 && !l.DryRun {
 			a.clock.done()
 		}
+		a.sealOthers(ctx, l)
 		if l.Changed() {
 			a.wrote(ctx, l, s.db.Where())
 		}
 		return err
 	})
+}
+
+// sealOthers seals a few audit rows of other software once a change is committed. What becomes of them does not concern
+// the change.
+func (a *app) sealOthers(ctx context.Context, l *audit.Ledger) {
+	skipped, err := l.SealOthers(ctx)
+	switch {
+	case err != nil:
+		a.note("warning: audit rows of other software are not sealed yet (%s); cxgctl audit seal seals them", fault.From(db.Translate(err)).Message)
+	case len(skipped) > 0:
+		a.note("warning: %s of other software cannot be sealed; cxgctl audit seal names them", plural(len(skipped), "audit row"))
+	}
 }
 
 // plannedChange is one row of a dry run.

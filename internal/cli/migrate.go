@@ -318,7 +318,23 @@ func (a *app) recordMigrations(ctx context.Context, cmd *cobra.Command, which mi
 		a.note("no audit log to record the migrations in: %s", fault.From(err).Message)
 		return nil
 	}
-	return l.Record(ctx, migrationsOf(which, results, nil))
+	changes := migrationsOf(which, results, nil)
+	begin := slices.IndexFunc(results, beginsSeals)
+	if which != migrate.Manager || begin < 0 {
+		return l.Record(ctx, changes)
+	}
+	return l.Write(ctx, audit.Intent{Subject: changes[0].Subject, Action: changes[0].Action}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
+		n, err := tx.SealOlder(ctx)
+		if n > 0 {
+			changes[begin].After.(map[string]any)["older_rows_sealed"] = n
+		}
+		return changes, err
+	})
+}
+
+// beginsSeals says whether a migration that was applied is one after which rows of cxgctl's have their seal always.
+func beginsSeals(r migrate.Result) bool {
+	return r.Direction != "down" && (r.Version == 13 || r.Version == 20)
 }
 
 // migrationsOf are the changes that migrations made, of a tenant's database where of is one.

@@ -1,0 +1,593 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// asAttacker runs statements as one who may only insert into the log and the seals, as migrate roles lets every operator.
+func (w *world) asAttacker(sql string) {
+	w.t.Helper()
+	w.exec(`BEGIN; SET LOCAL ROLE NONE;
+		DO $$ BEGIN CREATE ROLE cxg_attacker; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$; COMMIT;
+		GRANT USAGE ON SCHEMA audt, cxg_audit TO cxg_attacker; GRANT SELECT, INSERT ON audt.audit_logs, cxg_audit.seal TO cxg_attacker;
+		GRANT SELECT ON cxg_audit.head TO cxg_attacker`)
+	w.exec(`BEGIN; SET LOCAL ROLE cxg_attacker; ` + sql + `; COMMIT`)
+}
+
+// planted is the id of the row that an attack puts in.
+const planted = "00000000-0000-4000-8000-00000000dead"
+
+// forge copies the row of seal 1, with another id and these members changed.
+func forge(changes string) string {
+	return `INSERT INTO audt.audit_logs SELECT (jsonb_populate_record(l, jsonb_build_object('id', '` + planted + `') || ` + changes + `)).*
+		FROM audt.audit_logs l JOIN cxg_audit.seal s ON s.audit_id = l.id WHERE s.seq = 1`
+}
+
+// claimSeal gives the planted row a seal of this number, a copy of the first.
+func claimSeal(seq string) string {
+	return `; INSERT INTO cxg_audit.seal SELECT ` + seq + `, '` + planted + `', ver, origin, sealed_at, canon, leaf, chain FROM cxg_audit.seal WHERE seq = 1`
+}
+
+// H5, M4: what one who can only insert puts into the log and the seals is found, whatever its time and number, and
+// audit seal does not seal it.
+func TestRowsPutInByInsertAloneAreFound(t *testing.T) {
+	t.Parallel()
+	for name, attack := range map[string]string{
+		"H5: a seal below the chain":        forge(`jsonb_build_object('created_at', now())`) + claimSeal("-5"),
+		"H5: a seal of number 0":            forge(`jsonb_build_object('created_at', now())`) + claimSeal("0"),
+		"H5: a seal behind the chain":       forge(`jsonb_build_object('created_at', now())`) + claimSeal("12"),
+		"H5: a seal of the largest number":  forge(`jsonb_build_object('created_at', now())`) + claimSeal("9223372036854775807"),
+		"H5: a seal of the smallest number": forge(`jsonb_build_object('created_at', now())`) + claimSeal("-9223372036854775808"),
+		"M4: a row from before the seals":   forge(`jsonb_build_object('created_at', '2020-01-01T00:00:00Z')`),
+		"M4: a row of the beginning":        forge(`jsonb_build_object('created_at', '-infinity')`),
+		"M4: a row of the future":           forge(`jsonb_build_object('created_at', 'infinity')`),
+		"a row of now":                      forge(`jsonb_build_object('created_at', now())`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, migrated)
+			w.exec(`ALTER TABLE cxg_audit.seal DROP CONSTRAINT seal_seq_check`)
+			w.record(10)
+			point := w.point()
+			w.asAttacker(attack)
+			if _, err := Seal(t.Context(), w.db, w.cat, 100, false); err != nil {
+				t.Fatal(err)
+			}
+			v := w.verify("", point)
+			if v.OK || v.FirstBad == nil || v.FirstBad.String() != planted {
+				t.Errorf("%+v", v)
+			}
+			if n := ask[int](w, `SELECT count(*) FROM cxg_audit.seal WHERE origin = 'foreign'`); n != 0 {
+				t.Errorf("%d rows were sealed", n)
+			}
+		})
+	}
+}
+
+// H5: the database refuses numbers below 1, and M4: no column of the head decides what is forged.
+func TestTheHeadAndTheNumbersDecideNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, migrated)
+	w.record(3)
+	if def := ask[string](w, `SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'seal_seq_check'`); !strings.Contains(def, "seq > 0") {
+		t.Errorf("the constraint is %s", def)
+	}
+	w.exec(`UPDATE cxg_audit.head SET created_at = 'infinity'`)
+	w.asAttacker(forge(`'{}'`))
+	if v := w.verify(""); v.OK || v.FirstBad == nil || v.FirstBad.String() != planted {
+		t.Errorf("%+v", v)
+	}
+}
+
+// L3: a log whose seals are all gone is found by the time of the migration that made them.
+func TestAllSealsGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, migrated)
+	w.record(3)
+	w.exec(`DELETE FROM cxg_audit.seal; DELETE FROM cxg_audit.head`)
+	if v := w.verify(""); v.OK || v.Bad != 3 {
+		t.Errorf("%+v", v)
+	}
+	w.exec(`UPDATE audt.audit_logs SET created_at = '2020-01-01'`)
+	if v := w.verify(""); !v.OK || v.Unsealed != 3 {
+		t.Errorf("rows from before the seals: %+v", v)
+	}
+}
+
+// M4: rows of cxgctl's from before the seals are sealed once, by the migration, as rows that were found.
+func TestOlderRowsAreSealedOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, migrated)
+	w.record(5)
+	w.exec(`DELETE FROM cxg_audit.seal; DELETE FROM cxg_audit.head`)
+	l := w.ledger()
+	changes := changesOf(1)
+	err := l.Write(t.Context(), Intent{changes[0].Subject, Execute}, func(ctx context.Context, tx *Tx) ([]Change, error) {
+		n, err := tx.SealOlder(ctx)
+		if n != 5 {
+			t.Errorf("%d rows", n)
+		}
+		return changes, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := w.verify(""); !v.OK || v.Seals != 6 || v.Unsealed != 0 {
+		t.Errorf("%+v", v)
+	}
+	if got := ask[string](w, `SELECT string_agg(origin, ' ' ORDER BY seq) FROM cxg_audit.seal`); got != strings.Repeat("foreign ", 5)+"cli" {
+		t.Errorf("the seals are %s", got)
+	}
+}
+
+// L2: the checkpoint of a signer whose clock was slow is no sign that the chain shrank.
+func TestACheckpointOfASlowClock(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, migrated)
+	w.record(3)
+	first := w.point()
+	w.record(3)
+	second := w.point()
+	second.Time = db.At(first.Time.Instant.Add(-time.Hour))
+	v := w.verify("", first, second)
+	if !v.OK || v.Checkpoints != 2 || len(v.Notes) != 1 || !strings.Contains(v.Notes[0], "clock") {
+		t.Errorf("%+v", v)
+	}
+}
+
+// L4: what a seal stored unpacks to no more than its row is worth.
+func TestABombInASeal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, migrated)
+	w.record(3)
+	p := packers.Get().(*packer)
+	defer packers.Put(p)
+	bomb := p.pack(nil, make([]byte, 256<<20))
+	w.exec(`UPDATE cxg_audit.seal SET canon = $1 WHERE seq = 2`, bomb)
+	if v := w.verify(""); v.OK || v.Bad != 1 || *v.FirstBadSeq != 2 {
+		t.Errorf("%+v", v)
+	}
+	u, err := newUnpacker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.close()
+	for name, packed := range map[string][]byte{"one frame": bomb, "many frames": slices.Repeat(p.pack(nil, make([]byte, 1<<20)), 100)} {
+		if b, err := u.unpack(nil, packed, 1<<20); err == nil || cap(b) > 4<<20 {
+			t.Errorf("%s: %d bytes, %v", name, cap(b), err)
+		}
+	}
+}
+
+// F40: what the platform and its administrators lawfully do to the table is no tampering.
+func TestLawfulChangesOfTheTable(t *testing.T) {
+	t.Parallel()
+	for name, sql := range map[string]string{
+		"archived":                  `UPDATE audt.audit_logs SET status = 'ARCHIVED', updated_at = now(), updated_by = gen_random_uuid(), deleted = true`,
+		"a column with a default":   `ALTER TABLE audt.audit_logs ADD COLUMN a_new_one text DEFAULT 'x'`,
+		"rewritten":                 `CLUSTER audt.audit_logs USING audit_logs_pkey`,
+		"vacuumed":                  `VACUUM FULL audt.audit_logs`,
+		"a column dropped":          `ALTER TABLE audt.audit_logs DROP COLUMN user_agent`,
+		"uuid to text":              `ALTER TABLE audt.audit_logs ALTER user_id TYPE text`,
+		"uuid to varchar":           `ALTER TABLE audt.audit_logs ALTER created_by TYPE varchar(40)`,
+		"varchar to text":           `ALTER TABLE audt.audit_logs ALTER resource_id TYPE text`,
+		"text to varchar":           `ALTER TABLE audt.audit_logs ALTER user_agent TYPE varchar(500)`,
+		"text to uuid":              `ALTER TABLE audt.audit_logs ALTER resource_id TYPE uuid USING resource_id::uuid`,
+		"varchar to inet":           `ALTER TABLE audt.audit_logs ALTER source_ip TYPE inet USING source_ip::inet`,
+		"jsonb to json":             `ALTER TABLE audt.audit_logs ALTER extra_data TYPE json`,
+		"timestamptz to timestamp":  `SET TimeZone = 'UTC'; ALTER TABLE audt.audit_logs ALTER created_at TYPE timestamp`,
+		"timestamptz of six digits": `ALTER TABLE audt.audit_logs ALTER created_at TYPE timestamptz(6)`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, migrated)
+			w.exec(`DROP INDEX IF EXISTS audt.audit_logs_resource_id_created_at_idx`)
+			w.record(10)
+			for _, one := range strings.Split(sql, "; ") {
+				w.exec(one)
+			}
+			w.look()
+			if v := w.verify(""); !v.OK || v.Seals != 10 {
+				t.Errorf("%+v %v", v, v.Problem)
+			}
+		})
+	}
+}
+
+// M4: a column with a default, a change, and the column dropped again.
+func TestAColumnThatComesAndGoes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, migrated)
+	w.record(3)
+	w.exec(`ALTER TABLE audt.audit_logs ADD COLUMN a_new_one text DEFAULT 'x'`)
+	w.look()
+	w.record(3)
+	w.exec(`ALTER TABLE audt.audit_logs DROP COLUMN a_new_one`)
+	w.look()
+	w.record(3)
+	if v := w.verify(""); !v.OK || v.Seals != 9 {
+		t.Errorf("%+v", v)
+	}
+}
+
+// A seal of version 1, which covers the life-cycle columns too, goes on being verified.
+func TestSealsOfVersion1(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, migrated)
+	w.record(1)
+	old := *newSealer(w.cat)
+	old.fields = nil
+	for _, c := range w.cat["audt.audit_logs"].Columns {
+		old.fields = append(old.fields, fieldOf(c))
+	}
+	slices.SortFunc(old.fields, func(a, b sealedField) int { return strings.Compare(a.name, b.name) })
+	old.byID = "SELECT l.id, " + selectList(old.fields) + " FROM audt.audit_logs l WHERE l.id = ANY ($1)"
+	tx, err := w.db.BeginWrite(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	at := ask[time.Time](w, `SELECT sealed_at FROM cxg_audit.seal WHERE seq = 1`)
+	rows, err := tx.Query(t.Context(), old.byID, []uuid.UUID{w.rowAt(1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seals, _, _, err := old.prepare(rows, originCLI, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := newUnpacker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.close()
+	canon, err := u.unpack(nil, seals[0].canon, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	canon[0] = 1
+	p := packers.Get().(*packer)
+	defer packers.Put(p)
+	leaf := leafOf(canon)
+	chain := link(make([]byte, 32), leaf[:])
+	w.exec(`UPDATE cxg_audit.seal SET ver = 1, canon = $1, leaf = $2, chain = $3`, p.pack(nil, canon), leaf[:], chain[:])
+	w.exec(`UPDATE cxg_audit.head SET chain = $1`, chain[:])
+	if v := w.verify(""); !v.OK {
+		t.Fatalf("%+v", v)
+	}
+	w.record(2)
+	w.exec(`UPDATE audt.audit_logs SET status = 'ARCHIVED'`)
+	if v := w.verify(""); !v.OK || v.Seals != 3 {
+		t.Errorf("%+v", v)
+	}
+	w.exec(`UPDATE audt.audit_logs SET description = 'other' WHERE id = $1`, w.rowAt(1))
+	if v := w.verify(""); v.OK || *v.FirstBadSeq != 1 || !strings.Contains(*v.Problem, "description") {
+		t.Errorf("%+v", v)
+	}
+}
+
+// H4a, H4b: rows of other software that are deep, huge or many stop no change, and audit seal names those that it cannot read.
+func TestRowsOfOtherSoftwareStopNothing(t *testing.T) {
+	t.Parallel()
+	const row = `INSERT INTO audt.audit_logs (id, created_at, event_type, event_category, description, extra_data)
+		SELECT %id%, now() - interval '2 min', 'API_CALL', 'DATA_MODIFICATION', 'x', %extra% FROM generate_series(1, %n%)`
+	insert := func(id, extra, n string) string {
+		return strings.NewReplacer("%id%", id, "%extra%", extra, "%n%", n).Replace(row)
+	}
+	for name, step := range map[string]struct {
+		sql             string
+		sealed, skipped int64
+	}{
+		"deep": {insert("'"+planted+"'", `(repeat('[',12000)||repeat(']',12000))::jsonb`, "1"), 0, 1},
+		"huge": {insert("gen_random_uuid()", `to_jsonb(repeat('x', 4000000))`, "3"), 3, 0},
+		"many": {insert("gen_random_uuid()", `'{}'`, "2000"), 1900, 0}, // 100 after the change
+		"deep among others": {
+			insert("'"+planted+"'", `(repeat('[',12000)||repeat(']',12000))::jsonb`, "1") + "; " + insert("gen_random_uuid()", `'{}'`, "10"), 0, 1,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, migrated)
+			w.exec(step.sql)
+			l := w.ledger()
+			if err := l.Record(t.Context(), changesOf(1)); err != nil {
+				t.Fatal(err)
+			}
+			if n := ask[int](w, `SELECT count(*) FROM cxg_audit.seal`); n != 1 {
+				t.Errorf("the change sealed %d rows", n)
+			}
+			if _, err := l.SealOthers(t.Context()); err != nil {
+				t.Error(err)
+			}
+			done, err := Seal(t.Context(), w.db, w.cat, 5000, false)
+			if err != nil || done.Sealed != step.sealed || int64(len(done.Skipped)) != step.skipped {
+				t.Errorf("%d rows sealed, %v skipped, %v", done.Sealed, done.Skipped, err)
+			}
+			if step.skipped > 0 && done.Skipped[0].ID.String() != planted {
+				t.Errorf("%v is named", done.Skipped)
+			}
+			if v := w.verify(""); !v.OK || v.Unsealed != step.skipped {
+				t.Errorf("%+v", v)
+			}
+			l = w.ledger()
+			if err := l.Record(t.Context(), changesOf(1)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A row that was sealed and is then made unreadable is a bad row, not an error of verify.
+func TestARowMadeUnreadable(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, migrated)
+	w.record(3)
+	w.exec(`UPDATE audt.audit_logs SET extra_data = (repeat('[',12000)||repeat(']',12000))::jsonb WHERE id = $1`, w.rowAt(2))
+	if v := w.verify(""); v.OK || *v.FirstBadSeq != 2 {
+		t.Errorf("%+v", v)
+	}
+}
+
+// M3: an undo goes by rows that cxgctl sealed, each as its seal says.
+func TestUndoGoesBySealedRows(t *testing.T) {
+	t.Parallel()
+	for name, attack := range map[string]func(w *world) uuid.UUID{
+		"": nil,
+		"a row put in": func(w *world) uuid.UUID {
+			w.asAttacker(forge(`'{}'`))
+			return uuid.MustParse(planted)
+		},
+		"a row put in, with a seal behind the chain": func(w *world) uuid.UUID {
+			w.asAttacker(forge(`'{}'`) + claimSeal("12"))
+			return uuid.MustParse(planted)
+		},
+		"a row changed": func(w *world) uuid.UUID {
+			w.exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, w.rowAt(5))
+			return w.rowAt(5)
+		},
+		"a row that other software wrote, and cxgctl found": func(w *world) uuid.UUID {
+			w.exec(`UPDATE cxg_audit.seal SET origin = 'foreign' WHERE seq = 5`)
+			return w.rowAt(5)
+		},
+		"a seal that is not linked": func(w *world) uuid.UUID {
+			w.exec(`UPDATE cxg_audit.seal SET chain = decode(repeat('00', 32), 'hex') WHERE seq = 5`)
+			return w.rowAt(5)
+		},
+		"the last seal, and the head has another hash": func(w *world) uuid.UUID {
+			w.exec(`UPDATE cxg_audit.head SET chain = decode(repeat('00', 32), 'hex')`)
+			return w.rowAt(10)
+		},
+	} {
+		t.Run("M3: "+name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, migrated)
+			w.record(10)
+			log, err := LogIn(w.cat)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var all []uuid.UUID
+			for seq := range int64(10) {
+				all = append(all, w.rowAt(seq+1))
+			}
+			if attack == nil {
+				if err := log.checkSeals(t.Context(), w.db, all); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			id := attack(w)
+			err = log.checkSeals(t.Context(), w.db, append(all[:3], id))
+			if !fault.Is(err, fault.Validation) || !strings.Contains(err.Error(), id.String()) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// H6: of what a tenant's database says of a change, nothing is taken that its intent does not answer for.
+func TestAClaimOfATenantsDatabaseIsHeldAgainstItsIntent(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
+	id, op, tenant, boss := uuid.New(), uuid.New(), uuid.New(), uuid.New()
+	o := intentOrigin{Operator{ID: boss, Name: "boss"}, Origin{Reason: "moved", Ticket: "T-1"}}
+	honest := func() map[string]any {
+		return map[string]any{
+			"id": id, "created_at": "2026-02-01T00:00:01Z", "operator_id": boss, "operator": "boss", "event_type": "ADMIN_ACTION",
+			"event_category": "DATA_MODIFICATION", "action": "UPDATE", "resource": "user", "resource_id": id.String(), "tenant_id": tenant,
+			"result": "SUCCESS", "risk_level": "LOW", "op_id": op.String(), "reason": "moved", "ticket": "T-1",
+			"before": map[string]any{"phone": "1"}, "after": map[string]any{"phone": "2"},
+		}
+	}
+	of := func(entries ...map[string]any) []byte {
+		doc, err := json.Marshal(entries)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return doc
+	}
+	older := Unsettled{ID: uuid.New(), OpID: op, CreatedAt: db.At(at), TenantID: tenant, TenantCode: "acme", Action: "UPDATE", Resource: "user", ResourceID: &id}
+	sum, err := digestOf(of(honest()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	digested := older
+	digested.Digest = sum
+	empty := older
+	empty.Digest = []byte{}
+	now := at.Add(time.Hour)
+	for name, u := range map[string]Unsettled{"with a digest": digested, "of an older client": older} {
+		if list, err := u.accept(of(honest()), o, now); err != nil || len(list) != 1 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := empty.accept(of(honest()), o, now); !fault.Is(err, fault.PartialFailure) {
+		t.Errorf("before the change was ready: %v", err)
+	}
+	forged := map[string]any{
+		"id": uuid.Nil, "created_at": "2020-01-01T00:00:00Z", "operator_id": uuid.New(), "operator": "boss2", "event_type": nil, "event_category": nil,
+		"action": "DELETE", "resource": "tenant", "resource_id": uuid.NewString(), "tenant_id": nil, "result": "FAILURE", "risk_level": nil,
+		"op_id": uuid.NewString(), "reason": "x", "ticket": "x",
+	}
+	for field, value := range forged {
+		entry := honest()
+		entry[field] = value
+		for name, u := range map[string]Unsettled{"with a digest": digested, "of an older client": older} {
+			if _, err := u.accept(of(entry), o, now); !fault.Is(err, fault.PartialFailure) {
+				t.Errorf("%s, another %s: %v", name, field, err)
+			}
+		}
+	}
+	for name, doc := range map[string][]byte{
+		"in the future": func() []byte { e := honest(); e["created_at"] = "2026-02-02T00:00:00Z"; return of(e) }(),
+		"two entries":   of(honest(), honest()), "none": []byte("[]"), "no list": []byte("{}"),
+	} {
+		for _, u := range []Unsettled{digested, older} {
+			if _, err := u.accept(doc, o, now); !fault.Is(err, fault.PartialFailure) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	image := honest()
+	image["after"] = map[string]any{"phone": "3"}
+	if _, err := digested.accept(of(image), o, now); !fault.Is(err, fault.PartialFailure) {
+		t.Errorf("another image: %v", err)
+	}
+}
+
+// F40: pruned rows are in the archive, the record is signed and chained, and verify goes on from there.
+func TestPrune(t *testing.T) {
+	t.Parallel()
+	for _, ending := range []string{".jsonl.gz", ".jsonl.zst"} {
+		t.Run(ending, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, migrated)
+			dir := t.TempDir()
+			key := filepath.Join(dir, "key")
+			if _, err := Keygen(key); err != nil {
+				t.Fatal(err)
+			}
+			keys, err := ReadKeys("", key+".pub")
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.record(20)
+			w.exec(backendRows(w.cat))
+			if _, err := Seal(t.Context(), w.db, w.cat, 1000, false); err != nil {
+				t.Fatal(err)
+			}
+			point := w.point()
+			prune := func(before time.Time, name string) (PruneRecord, error) {
+				plan, err := PlanPrune(t.Context(), w.db, w.cat, Pruning{before, filepath.Join(dir, name), key})
+				if err != nil {
+					return PruneRecord{}, err
+				}
+				return Prune(t.Context(), w.ledger(), plan)
+			}
+			first, second := "a"+ending, "b"+ending
+			r, err := prune(time.Date(2026, 1, 1, 1, 0, 0, 0, time.UTC), first)
+			if err != nil || r.Rows != 59 {
+				t.Fatalf("%+v %v", r, err)
+			}
+			w.record(1)
+			if r, err = prune(time.Now().Add(time.Hour), second); err != nil || r.Rows != 62 {
+				t.Fatalf("%+v %v", r, err)
+			}
+			if _, err := prune(time.Now(), second); !fault.Is(err, fault.AlreadyExists) {
+				t.Errorf("an archive was overwritten: %v", err)
+			}
+			w.record(1)
+			check := func(v Verification) Verdict {
+				t.Helper()
+				verdict, err := Verify(t.Context(), w.db, w.cat, v)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return verdict
+			}
+			files, folder, err := FindArchives(dir)
+			if err != nil || !folder || len(files) != 2 {
+				t.Fatal(files, err)
+			}
+			all := Verification{Checkpoints: []Checkpoint{point}, Archives: files, AllArchives: true, Keys: keys}
+			if v := check(all); !v.OK || v.Pruned != 121 || v.Archives != 2 || len(v.Notes) > 0 {
+				t.Fatalf("%+v", v)
+			}
+			if v := check(Verification{}); !v.OK || len(v.Notes) == 0 {
+				t.Errorf("without keys and archives: %+v", v)
+			}
+			other := filepath.Join(dir, "other")
+			if _, err := Keygen(other); err != nil {
+				t.Fatal(err)
+			}
+			strange, err := ReadKeys("", other+".pub")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v := check(Verification{Keys: []note.Verifier{strange[0]}}); v.OK {
+				t.Error("a record that another key signed is trusted")
+			}
+			// a changed archive, by itself and in its folder
+			text, err := os.ReadFile(files[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(files[0], append(text, 0), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if v := check(all); v.OK || !strings.Contains(*v.Problem, "missing") {
+				t.Errorf("a changed archive in the folder: %+v", v)
+			}
+			if v := check(Verification{Archives: files[:1]}); v.OK || !strings.Contains(*v.Problem, "was changed") {
+				t.Errorf("a changed archive: %+v", v)
+			}
+			// one more row goes the same way
+			id := ask[uuid.UUID](w, `SELECT audit_id FROM cxg_audit.seal WHERE ver > 0 AND NOT EXISTS (
+				SELECT FROM audt.audit_logs l WHERE l.id = audit_id AND l.extra_data->>'resource' = 'audit') ORDER BY seq LIMIT 1`)
+			w.exec(`UPDATE cxg_audit.seal SET ver = 0, canon = (SELECT canon FROM cxg_audit.seal WHERE seq = 1) WHERE audit_id = $1`, id)
+			w.exec(`DELETE FROM audt.audit_logs WHERE id = $1`, id)
+			if v := check(Verification{}); v.OK {
+				t.Error("a row more than the record says is not found")
+			}
+		})
+	}
+}
+
+// A row that is not as its seal says keeps a prune from taking any.
+func TestPruneTakesNoBadRow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, migrated)
+	dir := t.TempDir()
+	if _, err := Keygen(filepath.Join(dir, "key")); err != nil {
+		t.Fatal(err)
+	}
+	w.record(5)
+	id := w.rowAt(3)
+	w.exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, id)
+	plan, err := PlanPrune(t.Context(), w.db, w.cat, Pruning{time.Now().Add(time.Hour), filepath.Join(dir, "a.gz"), filepath.Join(dir, "key")})
+	if err != nil || plan.Rows != 5 {
+		t.Fatalf("%+v %v", plan, err)
+	}
+	if _, err := Prune(t.Context(), w.ledger(), plan); !fault.Is(err, fault.PartialFailure) || !strings.Contains(err.Error(), id.String()) {
+		t.Errorf("%v", err)
+	}
+	if n := ask[int](w, `SELECT count(*) FROM audt.audit_logs WHERE result = 'SUCCESS'`); n != 5 {
+		t.Errorf("%d rows are left", n)
+	}
+	if list, err := os.ReadDir(dir); err != nil || len(list) != 2 {
+		t.Errorf("the folder holds %v, %v", list, err)
+	}
+}

@@ -1,0 +1,470 @@
+package audit
+
+import (
+	"bufio"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// Pruning removes old rows of the log. The rows and their seals go to an archive. In the table a seal keeps its number,
+// its leaf and its place in the chain, so that the chain and its checkpoints go on holding; in place of the canonical form
+// it has the id of the operation that pruned. An audit row of that operation, sealed like any other, is the prune record:
+// which seals lost their rows, the archive's hash, and both signed. It is never pruned itself.
+
+// prunedVersion is the version of a seal without its row.
+const prunedVersion = 0
+
+// PruneRecord is what the prune record holds.
+type PruneRecord struct {
+	Before        db.Time `json:"before"`
+	Rows          int64   `json:"rows"`
+	Seals         string  `json:"seals_sha256"` // of the seals' numbers in their order, eight bytes each
+	Archive       string  `json:"archive"`      // the file's name
+	ArchiveSHA256 string  `json:"archive_sha256"`
+	Signature     string  `json:"signature"` // a signed note over all of these and the operation
+}
+
+// text is what is signed.
+func (r PruneRecord) text(op uuid.UUID) string {
+	return fmt.Sprintf("cxgctl audit prune v1\n%s\n%s\n%d\n%s\n%s\n", op, r.Before, r.Rows, r.Seals, r.ArchiveSHA256)
+}
+
+// sealNumbers hashes the numbers of seals.
+func sealNumbers(seqs []int64) string {
+	h := sha256.New()
+	for _, n := range seqs {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(n)))
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Pruning says what to prune.
+type Pruning struct {
+	Before  time.Time
+	Archive string // a new file, whose name ends in .gz or .zst
+	Key     string // the file with the private key
+}
+
+// archived is one line of an archive.
+type archived struct {
+	Seq      int64           `json:"seq"`
+	AuditID  uuid.UUID       `json:"audit_id"`
+	Ver      int             `json:"ver"`
+	Origin   string          `json:"origin"`
+	SealedAt db.Time         `json:"sealed_at"`
+	Canon    []byte          `json:"canon"`
+	Leaf     []byte          `json:"leaf"`
+	Chain    []byte          `json:"chain"`
+	Row      json.RawMessage `json:"row"`
+}
+
+// The rows to prune: those older than @before whose seal is in the chain, up to the head's number when the command
+// began, but for prune records.
+const (
+	toPrune = `
+       s.seq BETWEEN 1 AND $1 AND s.ver > 0 AND l.created_at < $2
+   AND NOT coalesce(l.extra_data->>'resource' = 'audit' AND l.extra_data->'after'->>'archive_sha256' IS NOT NULL, false)`
+	countPrune = `SELECT count(*) FROM cxg_audit.seal s JOIN audt.audit_logs l ON l.id = s.audit_id WHERE` + toPrune
+	readPrune  = `
+SELECT s.seq, s.audit_id, s.ver, s.origin, s.sealed_at, s.canon, s.leaf, s.chain, true, {fields}, to_jsonb(l)::text
+  FROM cxg_audit.seal s JOIN audt.audit_logs l ON l.id = s.audit_id
+ WHERE` + toPrune + `
+ ORDER BY s.seq FOR UPDATE OF l`
+	stripSeals = `
+UPDATE cxg_audit.seal s SET ver = 0, canon = $3 FROM audt.audit_logs l WHERE l.id = s.audit_id AND` + toPrune
+	deleteRows = `
+DELETE FROM audt.audit_logs l USING cxg_audit.seal s WHERE s.audit_id = l.id AND s.ver = 0 AND s.canon = $1`
+)
+
+// PrunePlan is what is known of a pruning before it begins.
+type PrunePlan struct {
+	Pruning
+	Rows     int64 // that would be pruned
+	Unsealed int64 // rows from before the time that stay, since they have no seal
+
+	sealer *sealer
+	signer note.Signer
+	head   int64 // up to which seals are considered
+}
+
+// PlanPrune checks what a pruning needs, and counts its rows.
+func PlanPrune(ctx context.Context, r db.Reader, cat schema.Catalog, p Pruning) (PrunePlan, error) {
+	plan := PrunePlan{Pruning: p, sealer: newSealer(cat)}
+	switch {
+	case plan.sealer == nil:
+		return plan, NoSeals()
+	case !plan.sealer.has:
+		return plan, cat[schema.AuditLogs].Need([]string{"extra_data"})
+	case !strings.HasSuffix(p.Archive, ".gz") && !strings.HasSuffix(p.Archive, ".zst"):
+		return plan, fault.New(fault.Validation, "--archive %s: the name must end in .jsonl.gz or .jsonl.zst", p.Archive)
+	}
+	if _, err := os.Lstat(p.Archive); err == nil {
+		return plan, fault.New(fault.AlreadyExists, "%s exists", p.Archive).WithHint("it is left as it is; name another file").With("file", p.Archive)
+	}
+	var err error
+	if plan.signer, err = readSigner(p.Key); err != nil {
+		return plan, err
+	}
+	if err := r.QueryRow(ctx, `SELECT coalesce(max(h.seq), 0) FROM cxg_audit.head h`).Scan(&plan.head); err != nil {
+		return plan, err
+	}
+	if err := r.QueryRow(ctx, countPrune, plan.head, p.Before).Scan(&plan.Rows); err != nil {
+		return plan, err
+	}
+	return plan, r.QueryRow(ctx, plan.sealer.unsealedRows("count(*)", true)+" AND l.created_at < $1", p.Before).Scan(&plan.Unsealed)
+}
+
+// Prune moves the rows of the plan to the archive, and returns the prune record.
+func Prune(ctx context.Context, l *Ledger, p PrunePlan) (PruneRecord, error) {
+	r := PruneRecord{Before: db.At(p.Before), Archive: filepath.Base(p.Archive)}
+	s, h, signer := p.sealer, p.head, p.signer
+	file, err := os.CreateTemp(filepath.Dir(p.Archive), "."+r.Archive+".*")
+	if err != nil {
+		return r, unwritable(p.Archive, err)
+	}
+	defer func() { _ = errors.Join(file.Close(), os.Remove(file.Name())) }() // it has another name by then
+	placed := false
+	intent := Intent{Subject: Subject{Resource: "audit", Name: "rows before " + r.Before.String()}, Action: Delete}
+	err = l.Write(ctx, intent, func(ctx context.Context, tx *Tx) ([]Change, error) {
+		if placed {
+			if err := os.Remove(p.Archive); err != nil {
+				return nil, err
+			}
+			placed = false
+		}
+		if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = 0"); err != nil {
+			return nil, err
+		}
+		seqs, sum, err := s.archive(ctx, tx, file, h, p.Pruning)
+		if err != nil || len(seqs) == 0 {
+			return nil, err
+		}
+		r.Rows, r.Seals, r.ArchiveSHA256 = int64(len(seqs)), sealNumbers(seqs), sum
+		signed, err := note.Sign(&note.Note{Text: r.text(l.op)}, signer)
+		if err != nil {
+			return nil, err
+		}
+		r.Signature = string(signed)
+		op := l.op
+		stripped, err := tx.Exec(ctx, stripSeals, h, p.Before, op[:])
+		if err != nil {
+			return nil, err
+		}
+		deleted, err := tx.Exec(ctx, deleteRows, op[:])
+		if err != nil {
+			return nil, err
+		}
+		if stripped.RowsAffected() != r.Rows || deleted.RowsAffected() != r.Rows {
+			return nil, fault.New(fault.Database, "%d rows were archived, and %d of them deleted", r.Rows, deleted.RowsAffected()).
+				WithHint("nothing was changed; a trigger or a rule on audt.audit_logs or cxg_audit.seal keeps rows")
+		}
+		if err := place(file.Name(), p.Archive); err != nil {
+			return nil, err
+		}
+		placed = true
+		return []Change{{Subject: intent.Subject, Action: Delete, Event: SystemChange, After: r}}, nil
+	})
+	if err != nil && placed && !Unknown(err) {
+		_ = os.Remove(p.Archive) // the rows are in the log still
+	}
+	return r, err
+}
+
+// place gives the archive its name, unless there is a file of that name, and has it on the disk.
+func place(from, to string) error {
+	if err := os.Link(from, to); err != nil {
+		return unwritable(to, err)
+	}
+	dir, err := os.Open(filepath.Dir(to))
+	if err != nil {
+		return unwritable(to, err)
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+func unwritable(file string, err error) error {
+	return fault.New(fault.Validation, "%s cannot be written: %s", file, cause(err)).Because(err)
+}
+
+// archive writes the rows to prune and their seals, and returns the seals' numbers and the file's hash. A row that is not
+// as its seal says is not pruned, and nothing is.
+func (s *sealer) archive(ctx context.Context, tx *Tx, file *os.File, head int64, p Pruning) (seqs []int64, sum string, err error) {
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return nil, "", unwritable(p.Archive, err)
+	}
+	if err := file.Truncate(0); err != nil {
+		return nil, "", unwritable(p.Archive, err)
+	}
+	hash := sha256.New()
+	buffered := bufio.NewWriterSize(io.MultiWriter(file, hash), 1<<16)
+	var pack io.WriteCloser = gzip.NewWriter(buffered)
+	if strings.HasSuffix(p.Archive, ".zst") {
+		if pack, err = zstd.NewWriter(buffered); err != nil {
+			return nil, "", err
+		}
+	}
+	u, err := newUnpacker()
+	if err != nil {
+		return nil, "", err
+	}
+	defer u.close()
+	x := &verifier{sealer: s, dropped: map[string]bool{}}
+	w := &walker{verifier: x, canonizer: canonizer{fields: s.fields}, unpacker: u}
+	rows, err := tx.Query(ctx, s.expand(readPrune), sealFormats(s.fields, pgx.TextFormatCode), head, p.Before)
+	if err != nil {
+		return nil, "", err
+	}
+	defer rows.Close()
+	lines := json.NewEncoder(pack)
+	lines.SetEscapeHTML(false)
+	for rows.Next() {
+		v := rows.RawValues()
+		seq := int64(binary.BigEndian.Uint64(v[0]))
+		w.prev = nil
+		if err := w.check(seq, v, rows); err != nil {
+			return nil, "", err
+		}
+		if x.bad > 0 {
+			return nil, "", fault.New(fault.PartialFailure, "audit row %s is not as its seal says: %s", x.first.id, x.first.what).
+				WithHint("nothing was pruned; cxgctl audit verify names all that is wrong").With("id", x.first.id.String())
+		}
+		line := archived{
+			Seq: seq, AuditID: uuid.UUID(v[1]), Ver: int(binary.BigEndian.Uint16(v[2])), Origin: string(v[3]),
+			SealedAt: db.At(time.UnixMicro(unixMicros(int64(binary.BigEndian.Uint64(v[4]))))),
+			Canon:    v[5], Leaf: v[6], Chain: v[7], Row: v[len(v)-1],
+		}
+		if err := lines.Encode(line); err != nil {
+			return nil, "", unwritable(p.Archive, err)
+		}
+		seqs = append(seqs, seq)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, "", err
+	}
+	if err := errors.Join(pack.Close(), buffered.Flush(), file.Sync()); err != nil {
+		return nil, "", unwritable(p.Archive, err)
+	}
+	return seqs, hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+// prunedBy is a prune as verify finds it.
+type prunedBy struct {
+	seqs    []int64 // the seals that name it
+	records []pruneFound
+}
+
+// pruneFound is a prune record in the chain.
+type pruneFound struct {
+	id  uuid.UUID
+	seq int64
+	PruneRecord
+}
+
+// prunedBy returns the prune of an operation; the caller holds the lock.
+func (x *verifier) prunedBy(op uuid.UUID) *prunedBy {
+	if x.pruned[op] == nil {
+		x.pruned[op] = &prunedBy{}
+	}
+	return x.pruned[op]
+}
+
+const readPruneRecords = `
+SELECT l.id, s.seq, (l.extra_data->>'op_id')::uuid, l.extra_data->'after'
+  FROM cxg_audit.head h
+  JOIN cxg_audit.seal s ON s.seq BETWEEN 1 AND h.seq AND s.origin = 'cli' AND s.ver > 0
+  JOIN audt.audit_logs l ON l.id = s.audit_id
+ WHERE l.extra_data->>'resource' = 'audit' AND l.extra_data->'after'->>'archive_sha256' IS NOT NULL AND {claims}
+ ORDER BY s.seq`
+
+// prunes compares the seals that have lost their rows with the prune records, and these with their archives.
+func (x *verifier) prunes(ctx context.Context, out *Verdict) error {
+	if x.has {
+		rows, err := x.db.Query(ctx, x.expand(readPruneRecords))
+		if err != nil {
+			return err
+		}
+		var f pruneFound
+		var op uuid.UUID
+		var doc []byte
+		_, err = pgx.ForEachRow(rows, []any{&f.id, &f.seq, &op, &doc}, func() error {
+			found := f
+			if err := json.Unmarshal(doc, &found.PruneRecord); err != nil {
+				x.found(checkPrune, problem{f.seq, f.id, "the prune record cannot be read"})
+				return nil //nolint:nilerr // that is what was looked for
+			}
+			x.prunedBy(op).records = append(x.prunedBy(op).records, found)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	unsigned := 0
+	for _, op := range slices.SortedFunc(maps.Keys(x.pruned), func(a, b uuid.UUID) int { return strings.Compare(a.String(), b.String()) }) {
+		p := x.pruned[op]
+		slices.Sort(p.seqs)
+		out.Pruned += int64(len(p.seqs))
+		if len(p.records) != 1 {
+			if len(p.seqs) > 0 {
+				x.found(checkPrune, problem{seq: p.seqs[0], what: fmt.Sprintf("%d rows are missing, and no prune record says so", len(p.seqs))})
+			}
+			continue
+		}
+		r := p.records[0]
+		if x.v.Since <= 1 && (int64(len(p.seqs)) != r.Rows || sealNumbers(p.seqs) != r.Seals) {
+			x.found(checkPrune, problem{r.seq, r.id, fmt.Sprintf("the prune record is of %d rows, and %d seals or others are without their rows", r.Rows, len(p.seqs))})
+		}
+		unsigned += x.signature(op, r)
+	}
+	if unsigned > 0 {
+		out.Notes = append(out.Notes, fmt.Sprintf("the signatures of %d prune records were not checked: name the public key with --key FILE.pub", unsigned))
+	}
+	return x.archives(out)
+}
+
+// signature checks a prune record's signature, and returns 1 where no key is there to do so.
+func (x *verifier) signature(op uuid.UUID, r pruneFound) int {
+	bad := problem{r.seq, r.id, "the prune record is not signed by a trusted key"}
+	if len(x.v.Keys) == 0 {
+		if !strings.HasPrefix(r.Signature, r.text(op)) {
+			x.found(checkPrune, bad)
+		}
+		return 1
+	}
+	if n, err := note.Open([]byte(r.Signature), note.VerifierList(x.v.Keys...)); err != nil || n.Text != r.text(op) {
+		x.found(checkPrune, bad)
+	}
+	return 0
+}
+
+// archives compares archives with the prune records that have their hash.
+func (x *verifier) archives(out *Verdict) error {
+	known := map[string]pruneFound{}
+	for _, p := range x.pruned {
+		for _, r := range p.records {
+			known[r.ArchiveSHA256] = r
+		}
+	}
+	for _, name := range x.v.Archives {
+		sum, err := hashArchive(name)
+		if err != nil {
+			return err
+		}
+		r, ok := known[sum]
+		switch {
+		case ok && archivedNumbers(name) != r.Seals:
+			x.found(checkPrune, problem{r.seq, r.id, fmt.Sprintf("the archive %s does not hold the rows that its prune record names", name)})
+		case !ok && !x.v.AllArchives: // a folder may hold other files, and lacks the archive then
+			x.found(checkPrune, problem{what: fmt.Sprintf("the archive %s was changed: no prune record has its hash", name)})
+		}
+		if ok {
+			out.Archives++
+			delete(known, sum)
+		}
+	}
+	for _, sum := range slices.Sorted(maps.Keys(known)) {
+		r := known[sum]
+		missing := fmt.Sprintf("the archive %s of %d rows before %s", r.Archive, r.Rows, r.Before)
+		switch {
+		case x.v.AllArchives:
+			x.found(checkPrune, problem{r.seq, r.id, missing + " is missing"})
+		case len(x.v.Archives) == 0:
+			out.Notes = append(out.Notes, missing+" was not checked: name it, or its folder, with --archive")
+		}
+	}
+	return nil
+}
+
+// hashArchive returns an archive's hash.
+func hashArchive(name string) (string, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return "", unreadableArchive(name, err)
+	}
+	defer file.Close() //nolint:errcheck // it was only read
+	hash := sha256.New()
+	if _, err := io.Copy(hash, file); err != nil {
+		return "", unreadableArchive(name, err)
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+func unreadableArchive(name string, err error) error {
+	return fault.New(fault.Validation, "the archive %s cannot be read: %s", name, cause(err)).Because(err)
+}
+
+// archivedNumbers hashes the numbers of the seals in an archive, "" where it cannot be read. Only one whose hash a prune
+// record has is unpacked.
+func archivedNumbers(name string) string {
+	file, err := os.Open(name)
+	if err != nil {
+		return ""
+	}
+	defer file.Close() //nolint:errcheck // it was only read
+	var lines io.Reader
+	if strings.HasSuffix(name, ".zst") {
+		z, err := zstd.NewReader(file, zstd.WithDecoderConcurrency(1))
+		if err != nil {
+			return ""
+		}
+		defer z.Close()
+		lines = z
+	} else if lines, err = gzip.NewReader(file); err != nil {
+		return ""
+	}
+	var seqs []int64
+	for d := json.NewDecoder(lines); ; {
+		var line struct {
+			Seq int64 `json:"seq"`
+		}
+		switch err := d.Decode(&line); {
+		case errors.Is(err, io.EOF):
+			return sealNumbers(seqs)
+		case err != nil:
+			return ""
+		}
+		seqs = append(seqs, line.Seq)
+	}
+}
+
+// FindArchives returns the archives that a path names: the file, or those in the folder.
+func FindArchives(path string) (files []string, folder bool, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, false, fault.New(fault.Validation, "--archive %s cannot be read: %s", path, cause(err)).Because(err)
+	}
+	if !info.IsDir() {
+		return []string{path}, false, nil
+	}
+	for _, pattern := range []string{"*.gz", "*.zst"} {
+		found, err := filepath.Glob(filepath.Join(path, pattern))
+		if err != nil {
+			return nil, true, err
+		}
+		files = append(files, found...)
+	}
+	slices.Sort(files)
+	return files, true, nil
+}

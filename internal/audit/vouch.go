@@ -1,0 +1,90 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// A seal counts if the seals beside it are linked to it, or it is the first or the head's. Numbers within the chain are
+// all taken, so that one who can only insert cannot put a seal there.
+const readSealOf = `
+SELECT s.seq, s.audit_id, s.ver, s.origin, s.sealed_at, s.canon, s.leaf, s.chain, true, {fields},
+       p.chain, n.leaf, coalesce(n.chain, h.chain), n.seq IS NULL AND s.seq = h.seq
+  FROM cxg_audit.head h
+  JOIN cxg_audit.seal s ON s.seq BETWEEN 1 AND h.seq
+  JOIN audt.audit_logs l ON l.id = s.audit_id
+  LEFT JOIN cxg_audit.seal p ON p.seq = s.seq - 1
+  LEFT JOIN cxg_audit.seal n ON n.seq = s.seq + 1 AND n.seq <= h.seq
+ WHERE h.id = 1 AND l.id = ANY ($1) AND s.origin = 'cli'`
+
+// Sealed says whether the database has seals. Where it has none, an undo trusts the log.
+func (g *Log) Sealed() bool { return g.sealer != nil }
+
+// Check refuses an undo by audit rows that cxgctl did not seal, or that are not as their seal says.
+func (g *Log) Check(ctx context.Context, r db.Reader, u Undoing) error {
+	var ids []uuid.UUID
+	for _, rows := range u.rows {
+		for _, row := range rows {
+			ids = append(ids, row.Undoes...)
+		}
+	}
+	return g.checkSeals(ctx, r, ids)
+}
+
+// checkSeals refuses audit rows unless each has a seal of cxgctl's in the chain and is as that seal says.
+func (g *Log) checkSeals(ctx context.Context, r db.Reader, ids []uuid.UUID) error {
+	if g.sealer == nil || len(ids) == 0 {
+		return nil
+	}
+	u, err := newUnpacker()
+	if err != nil {
+		return err
+	}
+	defer u.close()
+	x := &verifier{sealer: g.sealer, dropped: map[string]bool{}, pruned: map[uuid.UUID]*prunedBy{}}
+	w := &walker{verifier: x, canonizer: canonizer{fields: g.sealer.fields}, unpacker: u}
+	sound := make(map[uuid.UUID]bool, len(ids))
+	rows, err := r.Query(ctx, g.sealer.expand(readSealOf), sealFormats(g.sealer.fields, 1, 1, 1, 1), ids)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		v := rows.RawValues()
+		beside := v[len(v)-4:]
+		seq := int64(binary.BigEndian.Uint64(v[0]))
+		w.prev = slices.Clone(beside[0])
+		if seq == 1 {
+			w.prev = make([]byte, 32)
+		}
+		x.bad = 0
+		if err := w.check(seq, v, rows); err != nil {
+			return err
+		}
+		linked := seq == 1 || beside[0] != nil
+		if chain := v[7]; beside[3][0] == 1 {
+			linked = linked && bytes.Equal(chain, beside[2])
+		} else {
+			next := link(chain, beside[1])
+			linked = linked && beside[1] != nil && bytes.Equal(next[:], beside[2])
+		}
+		sound[uuid.UUID(v[1])] = x.bad == 0 && linked
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if !sound[id] {
+			return fault.New(fault.Validation, "audit row %s cannot be undone: no seal of cxgctl's covers it as it is", id).
+				WithHint("nothing was changed; see what is wrong with: cxgctl audit verify").With("id", id.String())
+		}
+	}
+	return nil
+}

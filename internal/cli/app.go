@@ -126,13 +126,14 @@ func (a *app) configFlags(cmd *cobra.Command) config.Flags {
 // target is a database that a command is to reach.
 type target struct {
 	url, password string
+	from          string // see db.Options
 	timeout       time.Duration
 	pooled        bool
 	filtered      bool // see db.Options
 }
 
 func (t target) options(name string) db.Options {
-	return db.Options{Name: name, URL: t.url, Password: t.password, Timeout: t.timeout, Pooled: t.pooled, Filtered: t.filtered}
+	return db.Options{Name: name, From: t.from, URL: t.url, Password: t.password, Timeout: t.timeout, Pooled: t.pooled, Filtered: t.filtered}
 }
 
 // database finds out how to reach the manager or the tenants database: as configured, or in the dev
@@ -151,7 +152,7 @@ func (a *app) database(ctx context.Context, cmd *cobra.Command, name string) (ta
 		return target{}, fault.New(fault.Database, "every tenant has a database of its own").
 			WithHint("name tenants by --tenant, or all of them by --all-tenants; a command without these works on the one that CXGCTL_TENANTS_DATABASE_URL leads to")
 	}
-	t := target{url: url, timeout: c.Timeout, filtered: c.RowSecurity}
+	t := target{url: url, from: c.From(name + "_database_url"), timeout: c.Timeout, filtered: c.RowSecurity}
 	if url != "" {
 		t.pooled = c.Pooled
 		t.password, err = c.Password()

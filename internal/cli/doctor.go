@@ -104,18 +104,21 @@ func (a *app) toExamine(unread error) doctor.Input {
 	if filepath.IsAbs(a.cfg.File) { // else it is standard input
 		in.Config.File = a.cfg.File
 	}
-	for _, f := range []doctor.File{{Name: "password_file", Path: a.cfg.PasswordFile}, {Name: "CXGCTL_TOKEN_FILE", Path: a.cfg.TokenFile}} {
+	for _, f := range []doctor.File{
+		{Name: "password_file", Path: a.cfg.PasswordFile}, {Name: "CXGCTL_TOKEN_FILE", Path: a.cfg.TokenFile},
+		{Name: "auth.jwt_secret_file", Path: a.cfg.JWTSecret},
+	} {
 		if f.Path != "" {
+			f.Err = config.CheckSecret(f.Name, f.Path, a.getenv("CREDENTIALS_DIRECTORY"))
 			in.Secrets = append(in.Secrets, f)
 		}
 	}
-	// pgx reads it, and unlike libpq does not mind who else can
 	passfile := a.getenv("PGPASSFILE")
 	if passfile == "" && a.getenv("HOME") != "" {
 		passfile = filepath.Join(a.getenv("HOME"), ".pgpass")
 	}
 	if _, err := os.Stat(passfile); err == nil {
-		in.Secrets = append(in.Secrets, doctor.File{Name: ".pgpass", Path: passfile})
+		in.Secrets = append(in.Secrets, doctor.File{Name: ".pgpass", Path: passfile, Err: db.CheckPassfile(passfile)})
 	}
 	return in
 }

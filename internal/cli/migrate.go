@@ -68,12 +68,12 @@ func (a *app) server(ctx context.Context, cmd *cobra.Command, which migrate.Data
 	if err != nil {
 		return nil, err
 	}
-	direct := a.cfg.DirectURL
+	direct, key := a.cfg.DirectURL, "direct_database_url"
 	if which == migrate.Tenants {
-		direct = a.cfg.DirectTenantsURL
+		direct, key = a.cfg.DirectTenantsURL, "direct_tenants_database_url"
 	}
 	if direct != "" {
-		t.url = direct
+		t.url, t.from = direct, a.cfg.From(key)
 	}
 	t.pooled = false // else it is found out, and refused
 	o := t.options(string(which))

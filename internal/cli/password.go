@@ -57,7 +57,7 @@ func (a *app) password(ctx context.Context, p passwordFlags) (secret, error) {
 	case p.stdin, p.file == "-":
 		pw, err = a.firstLine()
 	case p.file != "":
-		pw, err = config.ReadSecret("--password-file", p.file)
+		pw, err = config.ReadSecret("--password-file", p.file, a.getenv("CREDENTIALS_DIRECTORY"))
 	default:
 		pw, err = a.askPassword(ctx)
 	}

@@ -68,7 +68,7 @@ func (a *app) proof(s *session) (auth.Proof, error) {
 
 // tokenProof reads the token file: a service's key, a login, or an access token of the backend.
 func (a *app) tokenProof(p auth.Proof) (auth.Proof, error) {
-	token, err := config.ReadSecret("CXGCTL_TOKEN_FILE", a.cfg.TokenFile)
+	token, err := config.ReadSecret("CXGCTL_TOKEN_FILE", a.cfg.TokenFile, a.getenv("CREDENTIALS_DIRECTORY"))
 	if err != nil {
 		return p, err
 	}
@@ -91,7 +91,7 @@ func (a *app) jwtSecret() (string, error) {
 		return "", fault.New(fault.Unauthenticated, "tokens of the backend are not taken here, since auth.jwt_secret_file names no secret").
 			WithHint("name the file with the backend's secret in the profile: auth: {jwt_secret_file: F}")
 	}
-	return config.ReadSecret("auth.jwt_secret_file", a.cfg.JWTSecret)
+	return config.ReadSecret("auth.jwt_secret_file", a.cfg.JWTSecret, a.getenv("CREDENTIALS_DIRECTORY"))
 }
 
 // session connects, resolves the operator and refuses a command whose permission

@@ -121,7 +121,7 @@ func (a *app) replica(ctx context.Context, s *session, cmd *cobra.Command) (d *d
 func (a *app) replicaOptions() (db.Options, error) {
 	password, err := a.cfg.Password()
 	return db.Options{
-		Name: "replica", URL: a.cfg.ReplicaURL, Password: password, Timeout: a.cfg.Timeout, Pooled: a.cfg.Pooled, Filtered: a.cfg.RowSecurity, Replica: true,
+		Name: "replica", From: a.cfg.From("replica_database_url"), URL: a.cfg.ReplicaURL, Password: password, Timeout: a.cfg.Timeout, Pooled: a.cfg.Pooled, Filtered: a.cfg.RowSecurity, Replica: true,
 	}, err
 }
 

@@ -88,7 +88,11 @@ func (a *app) placeOf(ctx context.Context, cmd *cobra.Command, t tenants.Named) 
 		p.target = *a.tenant.dev
 		return p
 	}
-	p.target = target{url: url, timeout: a.cfg.Timeout, pooled: a.cfg.Pooled, filtered: a.cfg.RowSecurity}
+	key := "tenants_database_url"
+	if _, named := a.cfg.TenantDatabases[p.code]; named {
+		key = "tenant_databases"
+	}
+	p.target = target{url: url, from: a.cfg.From(key), timeout: a.cfg.Timeout, pooled: a.cfg.Pooled, filtered: a.cfg.RowSecurity}
 	if p.target.password, p.err = a.cfg.Password(); p.err == nil && !p.shared {
 		p.err = a.notReserved(p)
 	}

@@ -65,6 +65,9 @@ type Config struct {
 	Output       string        // one of Formats
 	Timeout      time.Duration // of a one-off command; 0 is none
 
+	credentials string         // $CREDENTIALS_DIRECTORY
+	lines       map[string]int // of the keys that the chosen profile has in File
+
 	// Sources tells for each key where its value came from: "--operator", "env CXGCTL_OPERATOR",
 	// "profile dev" or "built-in". A key without a value has no entry.
 	Sources map[string]string
@@ -105,7 +108,7 @@ func Load(f Flags, getenv func(string) string, dir string) (Config, error) {
 		return Config{}, err
 	}
 	c := Config{
-		File: s.path, Profile: profile, Sources: sources,
+		File: s.path, Profile: profile, Sources: sources, lines: map[string]int{},
 		Embedded:   of[bool](v, keyEmbedded),
 		ManagerURL: of[string](v, keyManager), TenantsURL: of[string](v, keyTenants), ReplicaURL: of[string](v, keyReplica),
 		DirectURL: of[string](v, keyDirect), DirectTenantsURL: of[string](v, keyDirectTen), Pooled: of[bool](v, keyPooled), RowSecurity: of[bool](v, keyRows),
@@ -123,6 +126,10 @@ func Load(f Flags, getenv func(string) string, dir string) (Config, error) {
 	if profile != "" {
 		sources[keyProfile] = from
 	}
+	c.credentials = getenv(envCredentials)
+	for key, e := range doc.profiles[profile] {
+		c.lines[key] = e.line
+	}
 	c.settleDatabase()
 	base := dir
 	if s.info != nil {
@@ -133,6 +140,15 @@ func Load(f Flags, getenv func(string) string, dir string) (Config, error) {
 		sources[keyToken] = "env " + envToken
 	}
 	return c, nil
+}
+
+// From says for messages where the value of a key comes from, such as "profile prod, manager_database_url in c.yaml:4".
+func (c Config) From(key string) string {
+	source := c.Sources[key]
+	if strings.HasPrefix(source, "profile ") && c.lines[key] > 0 {
+		return fmt.Sprintf("%s, %s in %s:%d", source, key, c.File, c.lines[key])
+	}
+	return source
 }
 
 // choose gives the name of the profile, the flag's, the environment's, the file's or none, and whose it is.

@@ -111,7 +111,10 @@ func TestProfiles(t *testing.T) {
 	}
 	// Config prints nothing of itself, so the structs are compared by a twin that does.
 	type twin Config
-	prod.Sources, want.Sources = nil, nil
+	if from := prod.From(keyTimeout); from != "profile prod, timeout in "+prod.File+":14" {
+		t.Errorf("the time-out is from %q", from)
+	}
+	prod.Sources, want.Sources, prod.lines = nil, nil, nil
 	if got, want := fmt.Sprintf("%+v", twin(prod)), fmt.Sprintf("%+v", twin(want)); got != want {
 		t.Errorf("prod\n got %s\nwant %s", got, want)
 	}

@@ -28,11 +28,39 @@ func normalize(text string) (value any, problem string) {
 	}
 	switch strings.ToLower(head) {
 	case "postgres", "postgresql":
-		return "postgresql://" + rest, ""
 	case "postgres+asyncpg", "postgresql+asyncpg":
-		return "postgresql://" + fromAsyncpg(rest), ""
+		rest = fromAsyncpg(rest)
+	default:
+		return nil, wrong
 	}
-	return nil, wrong
+	if misread(rest) {
+		return nil, "is malformed: special characters in the user and the password, such as @ : / ? #, must be percent-encoded"
+	}
+	return "postgresql://" + rest, ""
+}
+
+// hosts are the hosts of an address with their ports: names, addresses, folders of sockets with %2F, and {code}.
+var hosts = sync.OnceValue(func() *regexp.Regexp {
+	const host = `(\[[0-9A-Fa-f:.]+(%25[0-9A-Za-z._-]+)?\]|([\pL\pN._~{}-]|%2[Ff]|%40)*)(:[0-9]*)?`
+	return regexp.MustCompile("^" + host + "(," + host + ")*$")
+})
+
+// misread says whether an address, all behind its scheme, would be split in the middle of a password with special
+// characters: what follows these would then be taken for a host, a port or a database, which messages name.
+func misread(rest string) bool {
+	if strings.Contains(rest, "#") {
+		return true
+	}
+	authority, tail := rest, ""
+	if end := strings.IndexAny(rest, "/?"); end >= 0 {
+		authority, tail = rest[:end], rest[end:]
+	}
+	at := strings.LastIndexByte(authority, '@')
+	if at < 0 && strings.Contains(tail, "@") {
+		return true // the user ends behind the first slash
+	}
+	path, _, _ := strings.Cut(tail, "?")
+	return strings.Contains(path, "@") || !hosts().MatchString(authority[at+1:])
 }
 
 // asyncpgOnly are settings of the backend's driver, which a server would refuse as unknown.

@@ -1,47 +1,53 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// maxFile is above a configuration for a thousand tenants, and small enough that the YAML parser, whose
-// time grows with the square of the size, is done in seconds whatever the file holds.
-const maxFile = 256 << 10
+// The YAML parser's time grows with the square of the size and of the lines. Within these bounds it takes less than a
+// second, whatever the file holds.
+const (
+	maxFile  = 64 << 10
+	maxLines = 5000
+)
 
 // Candidate is one place where the configuration may stand.
 type Candidate struct {
 	Path   string `json:"path"`
 	Origin string `json:"origin"` // what makes us look there
-	State  string `json:"state"`  // read, shadowed by one that is read, or missing
+	State  string `json:"state"`  // read, refused, shadowed by one that is read, or missing
 }
 
 // place is a candidate before anyone looked.
 type place struct {
 	path, origin string
 	named        bool // by the operator, so that it has to be there
+	working      bool // it is in the working folder, which may be anyone's
 }
 
 // places lists where a configuration may stand, in the order of the search. One that was named
 // ends the search: it is read or it is an error.
 func places(f Flags, getenv func(string) string, dir string) []place {
 	if f.ConfigFile != "" || f.given("config") {
-		return []place{{absolute(f.ConfigFile, dir), "--config", true}}
+		return []place{{absolute(f.ConfigFile, dir), "--config", true, false}}
 	}
 	if named := getenv(envConfig); named != "" {
-		return []place{{absolute(named, dir), envConfig, true}}
+		return []place{{absolute(named, dir), envConfig, true, false}}
 	}
-	list := []place{{filepath.Join(dir, ".cxgctl.yaml"), "working folder", false}}
+	list := []place{{filepath.Join(dir, ".cxgctl.yaml"), "working folder", false, true}}
 	if p := userFile(getenv); p.path != "" {
 		list = append(list, p)
 	}
 	if home := getenv("HOME"); home != "" {
-		list = append(list, place{filepath.Join(home, ".cxgctl.yaml"), "home folder", false})
+		list = append(list, place{filepath.Join(home, ".cxgctl.yaml"), "home folder", false, false})
 	}
 	return list
 }
@@ -49,10 +55,10 @@ func places(f Flags, getenv func(string) string, dir string) []place {
 // userFile is the file of the XDG rules; a relative XDG_CONFIG_HOME is ignored, as they demand.
 func userFile(getenv func(string) string) place {
 	if xdg := getenv("XDG_CONFIG_HOME"); filepath.IsAbs(xdg) {
-		return place{filepath.Join(xdg, "cxgctl", "config.yaml"), "XDG_CONFIG_HOME", false}
+		return place{filepath.Join(xdg, "cxgctl", "config.yaml"), "XDG_CONFIG_HOME", false, false}
 	}
 	if home := getenv("HOME"); home != "" {
-		return place{filepath.Join(home, ".config", "cxgctl", "config.yaml"), "home folder", false}
+		return place{filepath.Join(home, ".config", "cxgctl", "config.yaml"), "home folder", false, false}
 	}
 	return place{}
 }
@@ -73,6 +79,12 @@ func Path(f Flags, getenv func(string) string, dir string) (used string, searche
 			c.State = "shadowed"
 			if used == "" {
 				used, c.State = p.path, "read"
+				if file, info, err := p.open(); err == nil {
+					_ = file.Close()
+					if p.distrusted(info, getenv) != nil {
+						c.State = "refused"
+					}
+				}
 			}
 		}
 		searched = append(searched, c)
@@ -98,7 +110,7 @@ func open(f Flags, getenv func(string) string, dir string) (source, error) {
 			text, err := limited(f.Stdin, "standard input")
 			return source{path: "standard input", origin: p.origin, text: text}, err
 		}
-		file, err := os.Open(p.path)
+		file, info, err := p.open()
 		if err != nil {
 			// A link that leads nowhere and a file that we may not read are there; whatever stands in
 			// a folder that we may not enter is, for all we know, not.
@@ -107,22 +119,66 @@ func open(f Flags, getenv func(string) string, dir string) (source, error) {
 			}
 			return source{}, unreadable(p, err)
 		}
-		return slurp(file, p)
+		return slurp(file, info, p, getenv)
 	}
 	return source{}, nil
 }
 
-func slurp(file *os.File, p place) (source, error) {
-	defer file.Close() //nolint:errcheck // nothing was written to it
+// open opens the file. In the working folder it does not wait for the writer of a pipe, which anyone may have put there.
+func (p place) open() (*os.File, fs.FileInfo, error) {
+	flags := os.O_RDONLY
+	if p.working {
+		flags |= syscall.O_NONBLOCK
+	}
+	file, err := os.OpenFile(p.path, flags, 0)
+	if err != nil {
+		return nil, nil, err
+	}
 	info, err := file.Stat()
 	if err != nil {
-		return source{}, unreadable(p, err)
+		_ = file.Close()
 	}
+	return file, info, err
+}
+
+func slurp(file *os.File, info fs.FileInfo, p place, getenv func(string) string) (source, error) {
+	defer file.Close() //nolint:errcheck // nothing was written to it
 	if info.IsDir() {
 		return source{}, fault.New(fault.Validation, "configuration %s is a folder, not a file", p.path)
 	}
+	if err := p.distrusted(info, getenv); err != nil {
+		return source{}, err
+	}
 	text, err := limited(file, p.path)
 	return source{path: p.path, origin: p.origin, text: text, info: info}, err
+}
+
+// distrusted refuses a file of the working folder that another user may have written: a configuration decides where
+// passwords are sent and which programs run.
+func (p place) distrusted(info fs.FileInfo, getenv func(string) string) error {
+	if !p.working {
+		return nil
+	}
+	why := p.whyDistrusted(info, getenv)
+	if why == "" {
+		return nil
+	}
+	return fault.New(fault.Validation, "configuration %s %s", p.path, why).With("file", p.path).
+		WithHint("if it is to be trusted, name it: --config %s; else remove it, or work in another folder", fault.Word(p.path))
+}
+
+func (p place) whyDistrusted(info fs.FileInfo, getenv func(string) string) string {
+	link, err := os.Lstat(p.path)
+	if err != nil {
+		return "cannot be examined"
+	}
+	folder, err := os.Stat(filepath.Dir(p.path))
+	if err != nil {
+		return "is in a folder that cannot be examined"
+	}
+	return user(getenv).whyDistrusts(ownership{
+		owner: ownerOf(info), link: ownerOf(link), group: groupOf(info), mode: info.Mode(), folder: folder.Mode(),
+	})
 }
 
 func limited(r io.Reader, what string) ([]byte, error) {
@@ -131,7 +187,10 @@ func limited(r io.Reader, what string) ([]byte, error) {
 		return nil, fault.New(fault.Validation, "configuration %s cannot be read", what).Because(err)
 	}
 	if len(text) > maxFile {
-		return nil, fault.New(fault.Validation, "configuration %s is larger than 256 KiB", what)
+		return nil, fault.New(fault.Validation, "configuration %s is larger than %d KiB", what, maxFile>>10)
+	}
+	if bytes.Count(text, []byte("\n")) > maxLines {
+		return nil, fault.New(fault.Validation, "configuration %s has more than %d lines", what, maxLines)
 	}
 	return text, nil
 }

@@ -81,9 +81,10 @@ func TestBadFiles(t *testing.T) {
 		{"second document", "profiles:\n---\nprofile: x\n", "F:3: a second document has no place here", ""},
 		{"not UTF-8", "profiles:\n  dev:\n    operator: \xff\n", "F:3: not text in UTF-8", ""},
 		{"NUL", "profiles:\n\x00", "F:2: not text in UTF-8", ""},
-		{"deep brackets", strings.Repeat("[", 1<<16), "F:1: nested too deeply", ""},
-		{"deep dashes", strings.Repeat("- ", 1<<16), "F:1: nested too deeply", ""},
-		{"huge", strings.Repeat("# x\n", 1<<16+1), "configuration F is larger than 256 KiB", ""},
+		{"deep brackets", strings.Repeat("[", 1<<15), "F:1: nested too deeply", ""},
+		{"deep dashes", strings.Repeat("- ", 1<<14), "F:1: nested too deeply", ""},
+		{"huge", strings.Repeat("#", 1<<16+1), "configuration F is larger than 64 KiB", ""},
+		{"newlines in a literal block (L5)", dev + "    operator: |\n" + strings.Repeat("\n", 60000), "configuration F has more than 5000 lines", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -77,6 +77,8 @@ const (
 	envConfig  = "CXGCTL_CONFIG"
 	envProfile = "CXGCTL_PROFILE"
 	envToken   = "CXGCTL_TOKEN_FILE"
+
+	envCredentials = "CREDENTIALS_DIRECTORY" // systemd's
 )
 
 // settings are the keys of a profile, in the order in which View shows them.
@@ -157,9 +159,9 @@ func checkText(text string) (problem string) {
 	return ""
 }
 
-// within lists the keys that may stand in a section of a profile ("" is the profile itself), and says
+// keysIn lists the keys that may stand in a section of a profile ("" is the profile itself), and says
 // of each whether it is a section in turn.
-func within(section string) (keys []string, sections map[string]bool) {
+func keysIn(section string) (keys []string, sections map[string]bool) {
 	sections = map[string]bool{}
 	for _, s := range settings {
 		rest := s.key

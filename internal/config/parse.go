@@ -173,7 +173,7 @@ func (d *document) readProfiles(n ast.Node) error {
 
 // readSection reads a profile (section "") or a part of one into entries.
 func (d *document) readSection(n ast.Node, profile, section string, into map[string]entry) error {
-	keys, sections := within(section)
+	keys, sections := keysIn(section)
 	what := strings.TrimSuffix("profile "+profile+", "+section, ", ")
 	pairs, err := d.mapping(n, what)
 	if err != nil {
@@ -270,7 +270,7 @@ func (d *document) unknownKey(p pair, where string, valid []string) *fault.Error
 	if strings.Contains(strings.ToLower(p.key), "passw") {
 		return e.WithHint("put the password in a file of mode 0600 and name that in password_file")
 	}
-	if keys, _ := within(""); where == "" && slices.Contains(keys, p.key) {
+	if keys, _ := keysIn(""); where == "" && slices.Contains(keys, p.key) {
 		return e.WithHint("%s belongs in a profile, under profiles", p.key)
 	}
 	return e.WithHint("%s", suggest(p.key, "valid here", valid))

@@ -2,9 +2,11 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -31,53 +33,106 @@ func (c Config) Password() (string, error) {
 	if c.PasswordFile == "" {
 		return "", nil
 	}
-	return ReadSecret(keyPassword, c.PasswordFile)
+	return ReadSecret(keyPassword, c.PasswordFile, c.credentials)
 }
 
-// ReadSecret reads a password from a file; what is how messages call it, a key or a flag. The file must
-// be a plain one of the current user or root, closed to everybody else, with one line; the line's end
-// is no part of the password.
-func ReadSecret(what, path string) (string, error) {
-	refuse := func(why string) *fault.Error {
-		return fault.New(fault.Validation, "%s %s %s", what, path, why)
-	}
-	// O_NONBLOCK, so that a pipe is refused below instead of waited for.
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	switch {
-	case errors.Is(err, syscall.ELOOP):
-		return "", refuse("is a symbolic link").WithHint("name the file that it leads to")
-	case errors.Is(err, fs.ErrNotExist):
-		return "", refuse("does not exist").Because(err)
-	case errors.Is(err, fs.ErrPermission):
-		return "", refuse("cannot be read: permission denied").Because(err)
-	case err != nil:
-		return "", refuse("cannot be read").Because(err)
+// maxSecret is the size of a secret file, in bytes, from which on it is not one.
+const maxSecret = 4096
+
+// ReadSecret reads a password from a file of one line, without the line's end and a byte order mark. The file may be a
+// link or a pipe; see CheckSecret for who else may read it. what is how messages call it, a key or a flag; credentials is
+// $CREDENTIALS_DIRECTORY.
+func ReadSecret(what, path, credentials string) (string, error) {
+	file, err := openSecret(what, path, credentials)
+	if err != nil {
+		return "", err
 	}
 	defer file.Close() //nolint:errcheck // nothing was written to it
-	info, err := file.Stat()
+	refuse := func(why string) error { return fault.New(fault.Validation, "%s %s %s", what, path, why) }
+	text, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
 	if err != nil {
-		return "", refuse("cannot be read").Because(err)
+		return "", fault.New(fault.Validation, "%s %s cannot be read", what, path).Because(err)
 	}
-	if !info.Mode().IsRegular() {
-		return "", refuse("is no plain file")
-	}
-	if why, chmod := exposed(info); chmod {
-		return "", refuse(why).WithHint("chmod 600 %s", fault.Word(path))
-	} else if why != "" {
-		return "", refuse(why)
-	}
-	text, err := io.ReadAll(io.LimitReader(file, 4097))
-	if err != nil {
-		return "", refuse("cannot be read").Because(err)
-	}
-	password := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
+	password := strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(string(text), "\ufeff"), "\n"), "\r")
 	switch {
 	case password == "":
 		return "", refuse("is empty")
-	case len(text) > 4096:
+	case len(text) > maxSecret:
 		return "", refuse("is larger than 4 KiB")
 	case strings.ContainsAny(password, "\n\r\x00"):
 		return "", refuse("must hold one line, the password")
 	}
 	return password, nil
+}
+
+// CheckSecret says whether ReadSecret would accept the file, all but its contents. It must belong to the current user or
+// root, and others must not be able to read it; a group may. In /run/secrets and $CREDENTIALS_DIRECTORY owner and mode
+// are the orchestrator's, and any will do.
+func CheckSecret(what, path, credentials string) error {
+	file, err := openSecret(what, path, credentials)
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+func openSecret(what, path, credentials string) (*os.File, error) {
+	refuse := func(why string) *fault.Error { return fault.New(fault.Validation, "%s %s %s", what, path, why) }
+	// O_NONBLOCK, so that a pipe without a writer is empty instead of waited for. One of a process that has not written
+	// yet is waited for.
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	switch {
+	case errors.Is(err, syscall.ELOOP):
+		return nil, refuse("is a link that leads to itself").Because(err)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, refuse("does not exist").Because(err)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, refuse("cannot be read: permission denied").Because(err)
+	case err != nil:
+		return nil, refuse("cannot be read").Because(err)
+	}
+	info, err := file.Stat()
+	if err == nil {
+		err = judgeSecret(refuse, path, info, credentials)
+	} else {
+		err = refuse("cannot be read").Because(err)
+	}
+	if err != nil {
+		_ = file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// judgeSecret judges the open file, so that it cannot be another one than the one that is read.
+func judgeSecret(refuse func(string) *fault.Error, path string, info fs.FileInfo, credentials string) error {
+	owner, mode := ownerOf(info), info.Mode()
+	switch {
+	case !mode.IsRegular() && mode.Type() != fs.ModeNamedPipe:
+		return refuse("is neither a regular file nor a pipe")
+	case within(path, "/run/secrets") || within(path, credentials):
+		return nil
+	case owner != 0 && owner != os.Geteuid():
+		return refuse("belongs to another user (" + username(owner) + ")").WithHint("chown it, or use a copy of your own with mode 0600")
+	case mode.Perm()&0o007 != 0:
+		return refuse(fmt.Sprintf("is open to others (mode %04o)", mode.Perm())).WithHint("chmod 600 %s", fault.Word(path))
+	case mode.Perm()&0o020 != 0 && groupOf(info) != os.Getegid():
+		return refuse("can be changed by a group that is not your own").WithHint("chmod g-w %s", fault.Word(path))
+	}
+	return nil
+}
+
+// within says whether path, its links followed, is inside of a folder.
+func within(path, folder string) bool {
+	if folder == "" {
+		return false
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return false
+	}
+	if folder, err = filepath.EvalSymlinks(folder); err != nil || folder == "/" {
+		return false
+	}
+	return strings.HasPrefix(real, folder+string(filepath.Separator))
 }

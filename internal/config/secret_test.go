@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
+// F20, F53: links, pipes and what a group may read are accepted; what others may read or another user owns is not.
 func TestPassword(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -20,33 +22,56 @@ func TestPassword(t *testing.T) {
 		write(t, filepath.Join(dir, name), text, mode)
 		return filepath.Join(dir, name)
 	}
-	link := filepath.Join(dir, "link")
-	if err := os.Symlink(file("target", "x", 0o600), link); err != nil {
-		t.Fatal(err)
+	link := func(name, to string) string {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		return filepath.Join(dir, name)
 	}
 	pipe := filepath.Join(dir, "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Mkdir(filepath.Join(dir, "..2026_11_28"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	file("..2026_11_28/db", canary, 0o440)
+	link("..data", "..2026_11_28")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	go func() { // as a process substitution does
+		_, _ = w.WriteString(canary + "\n")
+		_ = w.Close()
+	}()
 	for path, want := range map[string]string{
-		file("plain", canary, 0o600):            canary,
-		file("newline", canary+"\n", 0o400):     canary,
-		file("crlf", canary+"\r\n", 0o600):      canary,
-		file("spaces", " a b ", 0o600):          " a b ",
-		file("group", canary, 0o640):            "! is open to group or others | chmod 600",
-		file("others", canary, 0o604):           "! is open to group or others | chmod 600",
-		file("writable", canary, 0o620):         "! is open to group or others | chmod 600",
-		file("empty", "", 0o600):                "! is empty",
-		file("newlines", "\n", 0o600):           "! is empty",
-		file("two", canary+"\n\n", 0o600):       "! must hold one line",
-		file("lines", canary+"\nx", 0o600):      "! must hold one line",
-		file("nul", canary+"\x00", 0o600):       "! must hold one line",
-		file("huge", canary+big, 0o600):         "! is larger than 4 KiB",
-		link:                                    "! is a symbolic link",
-		pipe:                                    "! is no plain file",
-		dir:                                     "! is no plain file",
-		filepath.Join(dir, "missing"):           "! does not exist",
-		filepath.Join(dir, "plain", "nonsense"): "! cannot be read",
+		file("plain", canary, 0o600):              canary,
+		file("newline", canary+"\n", 0o400):       canary,
+		file("crlf", canary+"\r\n", 0o600):        canary,
+		file("mark", "\ufeff"+canary, 0o600):      canary,
+		file("spaces", " a b ", 0o600):            " a b ",
+		file("group", canary, 0o440):              canary,
+		link("link", file("target", "x", 0o600)):  "x",
+		link("mounted", "..data/db"):              canary,
+		link("to open", file("o", canary, 0o644)): "! is open to others",
+		link("loop", "loop"):                      "! is a link that leads to itself",
+		fmt.Sprintf("/dev/fd/%d", r.Fd()):         canary,
+		file("others", canary, 0o604):             "! is open to others | chmod 600 ",
+		file("everyone", canary, 0o666):           "! is open to others | chmod 600 ",
+		file("executable", canary, 0o601):         "! is open to others",
+		file("empty", "", 0o600):                  "! is empty",
+		file("newlines", "\n", 0o600):             "! is empty",
+		file("two", canary+"\n\n", 0o600):         "! must hold one line",
+		file("lines", canary+"\nx", 0o600):        "! must hold one line",
+		file("nul", canary+"\x00", 0o600):         "! must hold one line",
+		file("huge", canary+big, 0o600):           "! is larger than 4 KiB",
+		pipe:                                      "! is empty",
+		dir:                                       "! is neither a regular file nor a pipe",
+		"/dev/null":                               "! is neither a regular file nor a pipe",
+		filepath.Join(dir, "missing"):             "! does not exist",
+		filepath.Join(dir, "plain", "nonsense"):   "! cannot be read",
 	} {
 		got, err := Config{PasswordFile: path}.Password()
 		if message, refused := strings.CutPrefix(want, "!"); refused {
@@ -62,12 +87,28 @@ func TestPassword(t *testing.T) {
 			t.Errorf("%s: %q, %v", path, got, err)
 		}
 	}
+	// $CREDENTIALS_DIRECTORY is systemd's, which sets owner and mode
+	inside := Config{PasswordFile: file("set by systemd", canary, 0o444), credentials: dir}
+	if got, err := inside.Password(); got != canary || err != nil {
+		t.Errorf("a credential: %q, %v", got, err)
+	}
+	outside := Config{PasswordFile: inside.PasswordFile, credentials: t.TempDir()}
+	if _, err := outside.Password(); !fault.Is(err, fault.Validation) {
+		t.Errorf("another folder's: %v", err)
+	}
+	escaped := t.TempDir()
+	if err := os.Symlink(inside.PasswordFile, filepath.Join(escaped, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (Config{PasswordFile: filepath.Join(escaped, "link"), credentials: escaped}).Password(); !fault.Is(err, fault.Validation) {
+		t.Errorf("a link that leads out: %v", err)
+	}
 	if os.Geteuid() == 0 { // nobody else may give a file away
 		path := file("foreign", canary, 0o600)
-		if err := os.Chown(path, 65534, -1); err != nil {
+		if err := os.Chown(path, 12345, -1); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := (Config{PasswordFile: path}).Password(); err == nil || !strings.HasSuffix(err.Error(), "belongs to another user") {
+		if _, err := (Config{PasswordFile: path}).Password(); err == nil || !strings.HasSuffix(err.Error(), "belongs to another user (uid 12345)") {
 			t.Errorf("foreign: %v", err)
 		}
 	}
@@ -115,6 +156,31 @@ func TestNoPassword(t *testing.T) {
 	} {
 		if holdsPassword(text) {
 			t.Errorf("%q holds no password", text)
+		}
+	}
+}
+
+// F15: of a connection string that would be split within the password nothing is taken for a host, a port or a database.
+func TestMalformedAddresses(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"postgres://app:Tr0ub@dor#3x@127.0.0.1/mgmt", "postgres://app:Tr0ub#dor@127.0.0.1/mgmt", "postgres://app:12#dor@127.0.0.1/mgmt",
+		"postgres://app:12/dor@127.0.0.1/mgmt", "postgres://app:Tr0ub/dor@127.0.0.1/mgmt", "postgres://app:12?dor@127.0.0.1/mgmt",
+		"postgres://app:Tr0ub dor@127.0.0.1/mg mt@x", "postgres://app@127.0.0.1/mgmt@dor", "postgres://app@dor:Tr0ub:12/mgmt",
+		"postgres://app@dor Tr0ub/mgmt", "postgres://app@dor$3x/mgmt", "postgres://app@h1,dor!:5432/mgmt",
+		"postgresql+asyncpg://app:Tr0ub@dor#3x@127.0.0.1/mgmt",
+	} {
+		if _, problem := normalize(text); !strings.HasPrefix(problem, "is malformed") || strings.Contains(problem, "dor") {
+			t.Errorf("%q: %q", text, problem)
+		}
+	}
+	for _, text := range []string{
+		"postgres://", "postgres:///db", "postgres://h", "postgres://u@h1:1,h2:2,h3/db?x=y", "postgres://u@[::1]:5432/db", "postgres://u@[fe80::1%25eth0]/db",
+		"postgres://%2Fvar%2Frun/db", "postgres://u@%2Fvar%2Frun:5432/db", "postgres://u:p%40%23%2F@h/db", "postgres://u:a@b@h/db", "postgres://u:a:b@h/db",
+		"postgres://u@db-{code}.x/tnnt_{code}", "postgres://u@호스트/db", "postgres://u@h/db?user=a@b", "postgres:///db?host=/run/x",
+	} {
+		if _, problem := normalize(text); problem != "" {
+			t.Errorf("%q: %q", text, problem)
 		}
 	}
 }

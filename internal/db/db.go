@@ -5,7 +5,9 @@ package db
 import (
 	"context"
 	"errors"
+	"regexp"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +28,7 @@ type Reader interface {
 // Options say where a database is and how long to wait for it.
 type Options struct {
 	Name     string        // how messages call it: "manager", "tenants"
+	From     string        // what names it, for messages: "profile prod, manager_database_url in c.yaml:4"
 	URL      string        // postgres:// URL or keyword/value string; never printed
 	Password string        // from a file or a terminal; "" leaves what the URL or .pgpass says
 	Timeout  time.Duration // for connecting, for a statement and for a lock; 0 means none
@@ -56,14 +59,19 @@ const maxConns = 4
 // quotes the URL: pgx's own parse errors leak passwords (reliability.md, threat 1).
 func Config(o Options) (*pgx.ConnConfig, error) {
 	cfg, err := pgx.ParseConfig(o.URL)
-	if err != nil {
-		return nil, malformed(o.Name)
+	if err != nil || !plausible(cfg) {
+		return nil, malformed(o)
 	}
-	cfg.BuildFrontend = frontend
-	cfg.Tracer = roleOf(cfg)
 	if o.Password != "" {
 		cfg.Password = o.Password
+	} else if err := refusePassfile(cfg, o.URL); err != nil {
+		return nil, err
 	}
+	cfg.BuildFrontend = frontend
+	if cfg.RequireAuth == "" {
+		cfg.BuildFrontend = guardPassword
+	}
+	cfg.Tracer = roleOf(cfg)
 	if o.Timeout > 0 {
 		cfg.ConnectTimeout = o.Timeout
 	}
@@ -103,9 +111,39 @@ func limits(timeout time.Duration) (statement, lock int64) {
 	return max(ms, 1), max(ms*9/10, 1)
 }
 
-func malformed(name string) error {
-	return fault.New(fault.Validation, "the %s database's connection string is malformed", name).
+func malformed(o Options) error {
+	from := ""
+	if o.From != "" {
+		from = " (" + o.From + ")"
+	}
+	return fault.New(fault.Validation, "the %s database's connection string is malformed%s", o.Name, from).
 		WithHint("it reads like postgres://user@host:5432/database; special characters in it are percent-encoded, and the password belongs in password_file")
+}
+
+var (
+	hostName      = regexp.MustCompile(`^[\pL\pN._:%/@-]+$`)
+	parameterName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
+)
+
+// plausible says whether hosts and parameters look like such. In a malformed connection string a piece of the password may
+// be in their place, and errors name them.
+func plausible(cfg *pgx.ConnConfig) bool {
+	hosts := []string{cfg.Host}
+	for _, f := range cfg.Fallbacks {
+		hosts = append(hosts, f.Host)
+	}
+	for _, host := range hosts {
+		// a folder may have any name, an abstract socket begins with @
+		if !strings.HasPrefix(host, "/") && (!hostName.MatchString(host) || strings.LastIndexByte(host, '@') > 0) {
+			return false
+		}
+	}
+	for name := range cfg.RuntimeParams {
+		if !parameterName.MatchString(name) {
+			return false
+		}
+	}
+	return true
 }
 
 // Open connects to the database and returns its pool; a server that cannot be reached or refuses us
@@ -130,7 +168,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return nil, f
 	}
-	return nil, connectFault(o.Name, err)
+	return nil, connectFault(o, err)
 }
 
 // dial makes the pool with its first session.
@@ -141,7 +179,7 @@ func dial(ctx context.Context, o Options) (*DB, error) {
 	}
 	pc, err := pgxpool.ParseConfig("")
 	if err != nil {
-		return nil, malformed(o.Name)
+		return nil, malformed(o)
 	}
 	d := &DB{name: o.Name, pooled: o.Pooled, strict: new(atomic.Bool)}
 	if o.Pooled {
@@ -164,7 +202,7 @@ func dial(ctx context.Context, o Options) (*DB, error) {
 		return CheckSession(ctx, c.PgConn())
 	}
 	if d.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
-		return nil, malformed(o.Name)
+		return nil, malformed(o)
 	}
 	// The first map of types takes 2 ms, which the server's forking of a process hides.
 	go pgtype.NewMap()

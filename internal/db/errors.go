@@ -7,6 +7,7 @@ import (
 	"net"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -30,6 +31,7 @@ const (
 	queryCanceled        = "57014"
 	undefinedTable       = "42P01"
 	undefinedColumn      = "42703"
+	undefinedObject      = "42704"
 	invalidSchema        = "3F000"
 	insufficientRights   = "42501"
 	readOnlyTransaction  = "25006"
@@ -105,11 +107,15 @@ func Translate(err error) error {
 		return fault.New(fault.Interrupted, "interrupted").Because(err)
 	}
 	if ce, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-		return connectFault("", ce)
+		return connectFault(Options{}, ce)
 	}
 	// Not net.Error: a bare errno satisfies that too, and a full disk is no lost connection.
 	if ne, ok := errors.AsType[*net.OpError](err); ok {
-		return fault.New(fault.Database, "lost the connection to the database: %s", reason(ne)).Because(err)
+		at := ""
+		if ne.Addr != nil {
+			at = " at " + ne.Addr.String()
+		}
+		return fault.New(fault.Database, "lost the connection to the database%s: %s", at, reason(ne)).Because(err)
 	}
 	if strings.Contains(err.Error(), "conn closed") || strings.Contains(err.Error(), "unexpected EOF") {
 		return fault.New(fault.Database, "lost the connection to the database").Because(err)
@@ -214,16 +220,36 @@ func hidden(pe *pgconn.PgError) *fault.Error {
 			pgx.Identifier{pe.Detail}.Sanitize()).With("table", table).With("role", pe.Detail)
 }
 
-// connectFault says why a session could not be had, without the connection string.
-func connectFault(name string, err error) *fault.Error {
+// connectFault says why a session could not be had, where, and what names the place; never the connection string.
+func connectFault(o Options, err error) *fault.Error {
 	which := "the database"
-	if name != "" {
-		which = "the " + name + " database"
+	if o.Name != "" {
+		which = "the " + o.Name + " database"
 	}
 	if errors.Is(err, context.Canceled) {
 		return fault.New(fault.Interrupted, "interrupted").Because(err)
 	}
-	f := fault.New(fault.Database, "cannot connect to %s: %s", which, reason(err)).Because(err)
+	about := []string{}
+	hosts, database := addresses(o, err)
+	if hosts != "" {
+		about = append(about, hosts+", database "+database)
+	}
+	if o.From != "" {
+		about = append(about, o.From)
+	}
+	message := "cannot connect to " + which + ": " + reason(err)
+	if len(about) > 0 {
+		message += " (" + strings.Join(about, "; ") + ")"
+	}
+	f := fault.New(fault.Database, "%s", message).Because(err)
+	if hosts != "" {
+		f.With("hosts", hosts).With("database", database)
+	}
+	switch {
+	case errors.Is(err, errCleartext), errors.Is(err, errMD5):
+		way := map[bool]string{true: "md5", false: "password"}[errors.Is(err, errMD5)]
+		return f.WithHint("use TLS (sslmode=verify-full in the connection string) or SCRAM on the server; require_auth=%s in the connection string sends it all the same", way)
+	}
 	pe, ok := errors.AsType[*pgconn.PgError](err)
 	switch {
 	case ok && (pe.Code == invalidPassword || pe.Code == invalidAuthorization):
@@ -240,11 +266,41 @@ func connectFault(name string, err error) *fault.Error {
 	return f.WithHint("is the server up, and are host and port right? cxgctl doctor checks the connection")
 }
 
+// addresses returns where a session was wanted: host:port of every server, and the database.
+func addresses(o Options, err error) (hosts, database string) {
+	var cfg *pgconn.Config
+	if ce, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		cfg = ce.Config
+	} else if parsed, failed := Config(o); failed == nil && o.URL != "" {
+		cfg = &parsed.Config
+	}
+	if cfg == nil {
+		return "", ""
+	}
+	list := []string{hostPort(cfg.Host, cfg.Port)}
+	for _, f := range cfg.Fallbacks {
+		if at := hostPort(f.Host, f.Port); !slices.Contains(list, at) {
+			list = append(list, at)
+		}
+	}
+	return strings.Join(list, ", "), cmp.Or(cfg.Database, cfg.User)
+}
+
+func hostPort(host string, port uint16) string { return host + ":" + strconv.Itoa(int(port)) }
+
 // reason is the innermost cause of a connection failure. The outer layers repeat the connection
 // string's parts; the innermost says what happened.
 func reason(err error) string {
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
+		if pe.Code == undefinedObject { // the name may be a piece of a password that holds a blank
+			return "the server does not know a parameter of the connection string"
+		}
 		return pe.Message
+	}
+	for _, asked := range []error{errCleartext, errMD5} {
+		if errors.Is(err, asked) {
+			return asked.Error()
+		}
 	}
 	if errors.Is(err, errStandby) {
 		return errStandby.Error() // whatever became of the others

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
 // Config says which configuration is in force.
@@ -21,6 +23,7 @@ type Config struct {
 type File struct {
 	Name string // how findings call it: password_file
 	Path string
+	Err  error // why commands refuse it; nil where they do not
 }
 
 // Dev describes the dev database where commands use it.
@@ -87,34 +90,20 @@ func secretFiles(in *Input) Finding {
 	}
 	var good, bad, remedies []string
 	for _, f := range in.Secrets {
-		problem, remedy := f.problem()
-		if problem == "" {
+		if f.Err == nil {
 			good = append(good, f.Name+" "+f.Path)
 			continue
 		}
-		bad = append(bad, f.Name+" "+f.Path+" "+problem)
-		remedies = append(remedies, remedy)
+		refused := fault.From(f.Err)
+		bad = append(bad, refused.Message)
+		if refused.Hint != "" {
+			remedies = append(remedies, refused.Hint)
+		}
 	}
 	if len(bad) > 0 {
 		return wrong(Fail, "%s", strings.Join(bad, "; ")).of(bad).remedied("%s", strings.Join(remedies, "; "))
 	}
 	return fine("closed to everybody else: %s", strings.Join(good, ", "))
-}
-
-// problem says what is wrong with the file, and what mends it.
-func (f File) problem() (problem, remedy string) {
-	info, err := os.Stat(f.Path)
-	switch {
-	case err != nil:
-		return "cannot be looked at: " + cause(err), "write it, or name another as " + f.Name
-	case !info.Mode().IsRegular():
-		return "is no plain file", "name a plain file as " + f.Name
-	case foreign(info):
-		return "belongs to another user", "write one of your own, and name it as " + f.Name
-	case info.Mode().Perm()&0o077 != 0:
-		return fmt.Sprintf("is open to group or others (mode %04o)", info.Mode().Perm()), "chmod 600 " + quote(f.Path)
-	}
-	return "", ""
 }
 
 func (d *Dev) check() Finding {

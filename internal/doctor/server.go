@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,7 +55,7 @@ func connection(ctx context.Context, s *subject) (Finding, error) {
 	}
 	s.db, s.session = d, rows[0]
 	s.Options.Pooled = d.Pooled()
-	f := fine("connected as %s to %s, %s, in %s%s", s.session.User, s.session.Database, s.session.way(), span(time.Since(began)), s.named())
+	f := fine("connected as %s to %s, %s, in %s%s", s.session.User, d.Where(), s.session.way(), span(time.Since(began)), s.named())
 	switch {
 	case s.session.Standby:
 		f.Status, f.Count = Warn, 1
@@ -70,7 +71,9 @@ func connection(ctx context.Context, s *subject) (Finding, error) {
 func (s *subject) refused(err error) Finding {
 	s.Err = err
 	f := failure(err)
-	f.Found += s.named()
+	if s.Options.From == "" {
+		f.Found += s.named()
+	}
 	if _, answered := errors.AsType[*pgconn.PgError](err); !answered && fault.Is(err, fault.Database) {
 		f.Remedy = "see that the server runs and listens where the connection string says, and that no firewall stands between"
 	}
@@ -79,10 +82,11 @@ func (s *subject) refused(err error) Finding {
 
 // named says where the connection string comes from, which itself is never printed.
 func (s *subject) named() string {
-	if s.Source == "" {
+	source := cmp.Or(s.Options.From, s.Source)
+	if source == "" {
 		return ""
 	}
-	return " (" + s.Source + ")"
+	return " (" + source + ")"
 }
 
 // way is how the session reaches the server, and what kind of server that is.

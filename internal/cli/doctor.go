@@ -105,7 +105,8 @@ func (a *app) toExamine(unread error) doctor.Input {
 		in.Config.File = a.cfg.File
 	}
 	for _, f := range []doctor.File{
-		{Name: "password_file", Path: a.cfg.PasswordFile}, {Name: "CXGCTL_TOKEN_FILE", Path: a.cfg.TokenFile},
+		{Name: "password_file", Path: a.cfg.PasswordFile},
+		{Name: "CXGCTL_TOKEN_FILE", Path: a.cfg.TokenFile},
 		{Name: "auth.jwt_secret_file", Path: a.cfg.JWTSecret},
 	} {
 		if f.Path != "" {

@@ -171,7 +171,9 @@ func (a *app) enter(ctx context.Context, cmd *cobra.Command, s *session) (*sessi
 }
 
 // many says whether the flags may name several tenants.
-func (f tenantFlags) many() bool { return f.all || len(f.refs) > 1 || slices.ContainsFunc(f.refs, isPattern) }
+func (f tenantFlags) many() bool {
+	return f.all || len(f.refs) > 1 || slices.ContainsFunc(f.refs, isPattern)
+}
 
 func isPattern(text string) bool { return strings.ContainsAny(text, "*?") }
 

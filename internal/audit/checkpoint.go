@@ -18,6 +18,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/outfile"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
@@ -64,7 +65,7 @@ func parseCheckpoint(text string) (Checkpoint, error) {
 // Keygen makes a pair of keys: the private one in a new file that only its owner reads, the public one in
 // that file's name with .pub behind it. A file that exists is left alone.
 func Keygen(file string) (public string, err error) {
-	private, public, err := note.GenerateKey(rand.Reader, keyName)
+	private, public, err := NewKeys()
 	if err != nil {
 		return "", err
 	}
@@ -77,24 +78,30 @@ func Keygen(file string) (public string, err error) {
 	return public, nil
 }
 
+// NewKeys makes a pair of keys.
+func NewKeys() (private, public string, err error) { return note.GenerateKey(rand.Reader, keyName) }
+
 // writeNew writes a file that does not exist yet, and has it on the disk before it returns.
 func writeNew(file, text string, mode os.FileMode) error {
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	place, err := outfile.Locate(file)
+	var f *os.File
+	if err == nil {
+		defer place.Close()
+		f, err = place.Create(mode)
+	}
 	switch {
 	case errors.Is(err, os.ErrExist):
 		return fault.New(fault.AlreadyExists, "%s exists", file).WithHint("it is left as it is; name another file").With("file", file)
+	case fault.Is(err, fault.Validation):
+		return err
 	case err != nil:
 		return fault.New(fault.Validation, "%s cannot be written: %s", file, cause(err)).Because(err)
 	}
 	_, err = f.WriteString(text)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fault.New(fault.Internal, "%s cannot be written: %s", file, cause(err)).Because(errors.Join(err, os.Remove(file)))
+		return fault.New(fault.Internal, "%s cannot be written: %s", file, cause(err)).Because(errors.Join(err, place.Remove()))
 	}
-	dir, err := os.Open(filepath.Dir(file))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return place.Sync()
 }
 
 // cause is what a file's error says without the name, which the message has already.

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -76,6 +77,9 @@ signed record; --archive compares their archives with it.`,
 	cmd.Flags().StringVar(&dir, "checkpoints", "", "compare with the checkpoints in this `folder`")
 	cmd.Flags().StringVar(&key, "key", "", "`file` with the public key to trust (default: those beside the checkpoints)")
 	cmd.Flags().StringSliceVar(&archives, "archive", nil, "compare with these archives of audit prune: a `file`, or a folder with all of them")
+	names(cmd, "key", fileRead)
+	names(cmd, "checkpoints", fileFolder)
+	names(cmd, "archive", fileRead)
 	needs(cmd, "AUDIT_READ")
 	return records[audit.Verdict](a, cmd)
 }
@@ -207,6 +211,8 @@ The folder belongs on storage that those who write the database cannot rewrite: 
 	})
 	cmd.Flags().StringVar(&key, "key", "", "`file` with the private key, from audit keygen")
 	cmd.Flags().StringVar(&out, "out", "", "`folder` to write to")
+	names(cmd, "key", fileRead, ".pub")
+	names(cmd, "out", fileFolder)
 	needs(cmd, "AUDIT_READ")
 	return records[checkpoint](a, cmd)
 }
@@ -222,6 +228,22 @@ var keypairView = output.View{
 	Table: []string{"file", "public_file", "public_key"}, Wide: []string{"file", "public_file", "public_key"}, ID: "public_key",
 }
 
+// printKeys prints a new private key, and the public one as a record where an output for it is named, else as a note.
+func (a *app) printKeys() error {
+	private, public, err := audit.NewKeys()
+	if err != nil {
+		return err
+	}
+	if _, err := io.WriteString(interruptibleWriter{a.ctx, a.stdout}, private+"\n"); err != nil {
+		return err
+	}
+	if a.print.File == "" {
+		a.note("public key: %s", public)
+		return nil
+	}
+	return output.One(a.print, keypairView, keypair{standardStream, standardStream, public})
+}
+
 func (a *app) auditKeygen() *cobra.Command {
 	var out string
 	cmd := &cobra.Command{
@@ -235,13 +257,24 @@ func (a *app) auditKeygen() *cobra.Command {
 		if out == "" {
 			return fault.New(fault.Usage, "--out is missing").WithHint("see: cxgctl audit keygen --help")
 		}
+		if out == standardStream {
+			return a.printKeys()
+		}
 		public, err := audit.Keygen(out)
 		if err != nil {
 			return err
 		}
 		return output.One(a.print, keypairView, keypair{out, out + ".pub", public})
 	})
-	cmd.Flags().StringVar(&out, "out", "", "new `file` for the private key; the public one goes to FILE.pub")
+	cmd.Flags().StringVar(&out, "out", "", "new `file` for the private key, or - ; the public one goes to FILE.pub")
+	names(cmd, "out", fileWritten, ".pub")
 	needs(cmd, noOperator)
-	return records[keypair](a, cmd)
+	cmd = records[keypair](a, cmd)
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		if out == standardStream { // the private key takes the record's place
+			cmd.Annotations[emptyTable] = "yes"
+		}
+		return output.CheckColumns[keypair](a.out.columns)
+	}
+	return cmd
 }

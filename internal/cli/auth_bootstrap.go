@@ -68,7 +68,7 @@ database role owns idam.user_roles: it is the way back.`,
 		}
 		n.PasswordHash = made.hash
 		var u users.User
-		err = pw.around(l, made, func() error {
+		err = pw.around(a, l, made, func() error {
 			u, err = first.Bootstrap(ctx, l, n)
 			return err
 		})

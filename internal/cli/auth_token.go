@@ -2,11 +2,10 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/auth"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/outfile"
 	"github.com/cxgctl/cxgctl/internal/output"
 )
 
@@ -68,7 +68,7 @@ in auth.jwt_secret_file. In the format table it is printed alone, for scripts.`,
 		if err := a.protect(ctx, w.Ledger, "make a token"); err != nil {
 			return err
 		}
-		if err := refuseExisting("--token-out", out); err != nil {
+		if err := a.refuseExisting("--token-out", out); err != nil {
 			return err
 		}
 		if err := issue(); err != nil {
@@ -77,6 +77,9 @@ in auth.jwt_secret_file. In the format table it is printed alone, for scripts.`,
 		return a.finish(w.Ledger, func() error { return a.printToken(made, kind, out) })
 	})
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if shown := out == "" || out == standardStream; shown && (a.printsID(cmd) || len(a.out.columns) > 0 && !slices.Contains(a.out.columns, "token")) {
+			return fault.New(fault.Usage, "the token would not be printed").WithHint("add --token-out F, or print the field token")
+		}
 		if create {
 			needs(cmd, "API_KEY_CREATE")
 		}
@@ -90,6 +93,7 @@ in auth.jwt_secret_file. In the format table it is printed alone, for scripts.`,
 	f.Var(&ttl, "ttl", "how `long` the key is good: 90d, 12h (default: until it is revoked)")
 	f.StringSliceVar(&n.Scopes, "permissions", nil, "the `codes` of what the key may do")
 	f.StringVar(&out, "token-out", "", "write the token to `file` (0600, must not exist) instead of printing it")
+	names(cmd, "token-out", fileField)
 	cmd.MarkFlagsOneRequired("create", "access", "refresh")
 	cmd.MarkFlagsMutuallyExclusive("create", "access", "refresh")
 	cmd.MarkFlagsRequiredTogether("create", "name", "permissions")
@@ -126,8 +130,8 @@ func (a *app) printToken(made auth.Issued, kind, file string) error {
 		at := db.At(made.Expires)
 		r.ExpiresAt = &at
 	}
-	if file != "" && file != "-" {
-		if _, err := storeSecret("--token-out", file, made.Token); err != nil {
+	if file != "" && file != standardStream {
+		if _, err := a.storeSecret("--token-out", file, made.Token); err != nil {
 			return err
 		}
 		r.Token = nil
@@ -142,12 +146,17 @@ func (a *app) printToken(made auth.Issued, kind, file string) error {
 }
 
 // refuseExisting refuses a file that a secret is to be written to and that is there already.
-func refuseExisting(flag, path string) error {
-	if path == "" || path == "-" {
+func (a *app) refuseExisting(flag, path string) error {
+	if path == "" || path == standardStream {
 		return nil
 	}
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		return fault.New(fault.Validation, "%s %s exists already", flag, path).WithHint("name a new file; an old one is not overwritten")
+	place, err := outfile.Locate(path)
+	if err != nil {
+		return unwritable(flag, path, err)
+	}
+	defer place.Close()
+	if place.Exists() && !place.IsPipe() {
+		return unwritable(flag, path, fs.ErrExist)
 	}
 	return nil
 }

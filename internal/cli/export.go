@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"iter"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +18,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/outfile"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/wire"
 )
@@ -26,6 +27,7 @@ import (
 type exportFlags struct {
 	changedSince    timeFlag
 	state, manifest string
+	overwrite       bool
 }
 
 func (x *exportFlags) bind(cmd *cobra.Command) {
@@ -33,49 +35,45 @@ func (x *exportFlags) bind(cmd *cobra.Command) {
 	f.Var(&x.changedSince, "changed-since", "created or changed from this `time` on, by the rows' own times")
 	f.StringVar(&x.state, "state", "", "with --all: only what was created or changed since the last run with this `file`, by transactions, so that late commits are not missed; then move it on")
 	f.StringVar(&x.manifest, "manifest", "", "with --all and --output-file: write rows, bytes, SHA-256, snapshot time and filter to `file` afterwards")
+	f.BoolVar(&x.overwrite, "overwrite", false, "with --state: replace an --output-file that holds rows, which may be the last increment's")
+	names(cmd, "state", fileKept, ".lock")
+	names(cmd, "manifest", fileWritten)
 	cmd.MarkFlagsMutuallyExclusive("state", "changed-since")
 }
 
 // check refuses flags that ask for what there will not be, and files that would overwrite one another.
 func (x *exportFlags) check(cmd *cobra.Command, all bool, file string) error {
-	for name, value := range map[string]string{"state": x.state, "manifest": x.manifest} {
-		if value == "" && cmd.Flags().Changed(name) { // a script's unset variable must not export everything, or prove nothing
-			return fault.New(fault.Validation, "--%s is empty", name).WithHint("it names a file")
-		}
-	}
 	switch {
 	case x.state != "" && !all:
 		return fault.New(fault.Usage, "--state needs --all").WithHint("an increment is always exported as a whole")
 	case x.manifest != "" && (!all || file == ""):
 		return fault.New(fault.Usage, "--manifest needs --all and --output-file").WithHint("it says what the file holds")
-	case x.state == standardStream:
-		return fault.New(fault.Validation, "--state cannot be %s: the next run reads it again", standardStream)
-	case sameFile(file, x.state) || sameFile(file, x.manifest) || sameFile(x.state, x.manifest):
-		return fault.New(fault.Validation, "--output-file, --manifest and --state need a file each").WithHint("one would overwrite the other")
+	case x.overwrite && x.state == "":
+		return fault.New(fault.Usage, "--overwrite goes with --state")
+	case x.state != "" && !x.overwrite && file != "" && holdsRows(file):
+		return fault.New(fault.Usage, "--output-file %s holds rows, which this increment would replace", file).
+			WithHint("name a new file in every run, such as changes-$(date +%%Y%%m%%dT%%H%%M%%S).jsonl, or add --overwrite").With("file", file)
 	}
 	return nil
+}
+
+// holdsRows says whether a file is there that is not empty.
+func holdsRows(file string) bool {
+	place, err := outfile.Locate(file)
+	if err != nil {
+		return false // opening it says why
+	}
+	defer place.Close()
+	return !place.Empty()
 }
 
 // standardStream is what a file is called that is standard input or output.
 const standardStream = "-"
 
-// sameFile says whether two names, neither of them empty, lead to one file.
-func sameFile(a, b string) bool {
-	if a == "" || b == "" {
-		return false
-	}
-	one, err := os.Stat(a)
-	other, missing := os.Stat(b)
-	if err == nil && missing == nil {
-		return os.SameFile(one, other) && one.Mode().IsRegular() // any number of files may be /dev/null
-	}
-	return filepath.Clean(a) == filepath.Clean(b)
-}
-
 // shaping are the flags of a list that do not select rows.
 var shaping = []string{
 	"output", "columns", "no-headers", "output-file", "jq", "csv-bom", "csv-safe", "page", "page-size", "all", "cursor",
-	"sort", "state", "manifest", "max-lag", "reason", "ticket",
+	"sort", "state", "manifest", "max-lag", "overwrite", "reason", "ticket",
 }
 
 // selectedBy returns the flags that select rows, with their values as they were given.
@@ -202,7 +200,7 @@ func (x *export) prepare(ctx context.Context, s *session) (err error) {
 	if x.state, err = lockState(x.flags.state); err != nil {
 		return err
 	}
-	last, err := x.state.read(x.command, x.filter)
+	last, err := x.state.read(x.command, x.filter, x.shape())
 	if err == nil {
 		x.server, err = db.Server(ctx, s.db)
 	}
@@ -219,6 +217,14 @@ func (x *export) prepare(ctx context.Context, s *session) (err error) {
 		x.note("the server was restored, failed over or is another one since the last run: exporting everything")
 	}
 	return err
+}
+
+// shape is what a file of rows is written as, nil for standard output, whose reader is not known.
+func (x *export) shape() *outputShape {
+	if x.print.File == "" {
+		return nil
+	}
+	return &outputShape{x.print.Format, strings.Join(x.print.Columns, ","), x.print.JQ}
 }
 
 // markOf returns what the export's snapshot sees.
@@ -263,7 +269,7 @@ func (x *export) settle(n int64) error {
 	if x.state == nil {
 		return nil
 	}
-	return x.state.write(x.command, x.filter, x.mark)
+	return x.state.write(x.command, x.filter, x.shape(), x.mark)
 }
 
 // tell puts the manifest in place, or on standard output, which the rows leave free.

@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"iter"
 	"maps"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,6 +18,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/fleet"
+	"github.com/cxgctl/cxgctl/internal/outfile"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/tenants"
@@ -45,6 +44,7 @@ func (a *app) bindTenants(cmd *cobra.Command) *cobra.Command {
 	fs.BoolVar(&a.tenant.all, "all-tenants", false, "in the databases of all tenants")
 	fs.IntVar(&a.tenant.parallel, "parallel", atOnce, "how many tenants' databases to ask at once")
 	fs.StringVar(&a.tenant.retry, "retry-failed", "", "with several tenants: only those that `file` lists, if it is there; then keep in it those that failed")
+	names(cmd, "retry-failed", fileKept)
 	cmd.MarkFlagsMutuallyExclusive("tenant", "all-tenants")
 	return cmd
 }
@@ -137,16 +137,17 @@ func (f tenantFlags) again() (map[string]bool, error) {
 	if f.retry == "" {
 		return nil, nil
 	}
-	text, err := os.ReadFile(f.retry)
+	place, err := outfile.Locate(f.retry) // what failed needs a folder to be written down in before anything is changed
+	if err != nil {
+		return nil, unreadable(f.retry, err)
+	}
+	defer place.Close()
+	text, err := place.Read()
 	if errors.Is(err, fs.ErrNotExist) {
-		// what failed is to have somewhere to be written down before anything is changed
-		_, err = os.Stat(filepath.Dir(f.retry))
-		if err == nil {
-			return nil, nil
-		}
+		return nil, nil
 	}
 	if err != nil {
-		return nil, fault.New(fault.Validation, "--retry-failed %s cannot be read", f.retry).Because(err)
+		return nil, unreadable(f.retry, err)
 	}
 	codes := map[string]bool{}
 	for line := range strings.Lines(string(text)) {
@@ -158,6 +159,14 @@ func (f tenantFlags) again() (map[string]bool, error) {
 		return nil, nil // the last run was whole
 	}
 	return codes, nil
+}
+
+// unreadable is the error of a --retry-failed that is not read.
+func unreadable(path string, err error) error {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return f
+	}
+	return fault.New(fault.Validation, "--retry-failed %s cannot be read", path).Because(err)
 }
 
 // misses are the tenants whose databases failed, in order.

@@ -89,6 +89,7 @@ func (a *app) importing(cmd *cobra.Command, f *importFlags, n importNoun) *cobra
 	fs.StringArrayVar(&f.rename, "map", nil, "a column of another name, as `HEADER=FIELD`; HEADER=- leaves it out")
 	fs.StringVar(&f.onConflict, "on-conflict", imports.Fail, "a row whose "+n.claims+" is taken: "+listed(n.conflicts, "or"))
 	fs.StringVar(&f.errors, "errors", "", "write the rows that failed to `file` (0600), to be mended and imported")
+	names(cmd, "errors", fileWritten)
 	fs.IntVar(&f.maxErrors, "max-errors", 0, "stop once `n` rows have failed (default: never)")
 	fs.BoolVar(&f.atomic, "atomic", false, "all rows in one transaction, or none; so do --expect and --max-affected")
 	fs.BoolVar(&f.status, "status", false, "say how far the import of FILE is")
@@ -98,6 +99,7 @@ func (a *app) importing(cmd *cobra.Command, f *importFlags, n importNoun) *cobra
 	cmd.MarkFlagsMutuallyExclusive("status", "undo")
 	f.bindBatch(cmd)
 	records[importReport](a, cmd)
+	cmd.Annotations[fileUse], cmd.Annotations[emptyTable] = "FILE", "yes"
 	cmd.PreRunE = func(*cobra.Command, []string) error {
 		switch {
 		case f.status:

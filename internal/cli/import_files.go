@@ -4,17 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
-
-	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/imports"
 	"github.com/cxgctl/cxgctl/internal/intake"
+	"github.com/cxgctl/cxgctl/internal/outfile"
 	"github.com/cxgctl/cxgctl/internal/output"
 )
 
@@ -24,17 +19,18 @@ const reportedFailures = 10_000
 
 // failures are grouped for a person, the first of them kept for the report, and all written to --errors.
 type failures struct {
-	a       *app
-	causes  causes
-	list    []imports.Failure
-	pending *renameio.PendingFile // nil without --errors
-	rows    *intake.ErrorFile
+	a      *app
+	causes causes
+	list   []imports.Failure
+	name   string       // of --errors
+	to     *errorOutput // nil without --errors
+	rows   *intake.ErrorFile
 }
 
 // openFailures makes --errors ready. The file holds what the rows hold, passwords included, so it is
 // for its owner alone, and is put in place when it is whole.
 func (a *app) openFailures(file *intake.File, f *importFlags, reading intake.Options) (*failures, error) {
-	x := &failures{a: a, causes: causes{unit: "line"}, list: []imports.Failure{}}
+	x := &failures{a: a, causes: causes{unit: "line"}, name: f.errors, list: []imports.Failure{}}
 	in, err := file.Rows(reading)
 	if err != nil {
 		return nil, err
@@ -46,32 +42,61 @@ func (a *app) openFailures(file *intake.File, f *importFlags, reading intake.Opt
 	if f.errors == "" {
 		return x, nil
 	}
-	if file.Is(f.errors) {
-		return nil, fault.New(fault.Validation, "--errors %s is the file that is imported", f.errors)
+	if x.to, err = a.openErrors(f.errors); err != nil {
+		return nil, unwritable("--errors", f.errors, err)
 	}
-	if info, err := os.Stat(f.errors); err == nil && !info.Mode().IsRegular() {
-		return nil, fault.New(fault.Validation, "--errors %s is no regular file", f.errors)
-	} else if err == nil { // of an earlier run: whatever ends this one, it says nothing about it
-		if err := os.Remove(f.errors); err != nil {
-			return nil, unwritableFlag("--errors", f.errors, err)
-		}
-	}
-	x.pending, err = renameio.NewPendingFile(f.errors, renameio.WithTempDir(filepath.Dir(f.errors)), renameio.WithStaticPermissions(0o600))
-	if err != nil {
-		return nil, unwritableFlag("--errors", f.errors, err)
-	}
-	if x.rows, err = intake.NewErrorFile(x.pending, in, f.encoding); err != nil {
-		_ = x.pending.Cleanup()
+	if x.rows, err = intake.NewErrorFile(x.to, in, f.encoding); err != nil {
+		x.to.abort()
 		return nil, err
 	}
 	return x, nil
 }
 
-func unwritableFlag(flag, path string, err error) error {
-	if pe, ok := errors.AsType[*fs.PathError](err); ok {
-		err = pe.Err
+// errorOutput is where failed rows go: a file that is put in place when it is whole, a pipe, or standard output.
+type errorOutput struct {
+	io.Writer
+	file  *outfile.Pending // nil for a stream
+	place *outfile.Place   // nil for standard output
+}
+
+func (a *app) openErrors(path string) (*errorOutput, error) {
+	stdout := &errorOutput{Writer: interruptibleWriter{a.ctx, a.stdout}}
+	if path == standardStream {
+		return stdout, nil
 	}
-	return fault.New(fault.Validation, "%s %s cannot be written: %s", flag, path, err)
+	place, err := outfile.Locate(path)
+	if err != nil {
+		return nil, err
+	}
+	if place.Is(a.stdout) {
+		place.Close()
+		return stdout, nil
+	}
+	if place.IsDevice() {
+		f, err := place.Device()
+		return &errorOutput{Writer: f, place: place}, err
+	}
+	f, err := place.Pending(true)
+	if err == nil && place.Exists() { // of an earlier run: whatever ends this one, it says nothing about it
+		err = place.Remove()
+	}
+	return &errorOutput{f, f, place}, err
+}
+
+func (e *errorOutput) abort() {
+	if e.file != nil {
+		e.file.Abort()
+	}
+}
+
+func (e *errorOutput) commit() error {
+	if e.file != nil {
+		return e.file.Commit()
+	}
+	if f, ok := e.Writer.(io.Closer); ok {
+		return f.Close()
+	}
+	return nil
 }
 
 func (x *failures) add(f imports.Failure, row intake.Row) error {
@@ -83,7 +108,7 @@ func (x *failures) add(f imports.Failure, row intake.Row) error {
 		return nil
 	}
 	if err := x.rows.Add(row, f.Message); err != nil {
-		return unwritableFlag("--errors", x.pending.Name(), err)
+		return unwritable("--errors", x.name, err)
 	}
 	return nil
 }
@@ -103,13 +128,15 @@ func (x *failures) close(whole bool) error {
 	if x.rows == nil {
 		return nil
 	}
-	if !whole {
-		return x.pending.Cleanup()
+	if !whole && x.to.file != nil {
+		x.to.abort()
+		return nil
 	}
-	if err := x.rows.Close(); err != nil {
-		return errors.Join(unwritableFlag("--errors", x.pending.Name(), err), x.pending.Cleanup())
+	if err := errors.Join(x.rows.Close(), x.to.commit()); err != nil {
+		x.to.abort()
+		return unwritable("--errors", x.name, err)
 	}
-	return x.pending.CloseAtomicallyReplace()
+	return nil
 }
 
 // elapsed is a duration as a person reads it.

@@ -3,8 +3,8 @@ package cli
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -28,6 +28,8 @@ func (p *passwordFlags) bind(cmd *cobra.Command) {
 	f.BoolVar(&p.generate, "generate-password", false, "make one up; it is printed once, as the record's field password")
 	f.StringVar(&p.out, "password-out", "", "write the made-up password to `file` (0600, must not exist) instead of printing it")
 	f.BoolVar(&p.none, "no-password", false, "an account without a password")
+	names(cmd, "password-file", fileRead)
+	names(cmd, "password-out", fileField)
 	cmd.MarkFlagsMutuallyExclusive("password-stdin", "password-file", "generate-password", "no-password")
 	cmd.MarkFlagsMutuallyExclusive("password-out", "password-stdin")
 	cmd.MarkFlagsMutuallyExclusive("password-out", "password-file")
@@ -90,11 +92,11 @@ func (a *app) askPassword(ctx context.Context) (string, error) {
 
 // around runs the change with the made-up password's file in place, and takes the file away again if
 // the change fails or was a dry run.
-func (p passwordFlags) around(l *audit.Ledger, s secret, change func() error) error {
+func (p passwordFlags) around(a *app, l *audit.Ledger, s secret, change func() error) error {
 	if s.generated == nil || l.DryRun {
 		return change()
 	}
-	undo, err := p.store(s)
+	undo, err := p.store(a, s)
 	if err != nil {
 		return err
 	}
@@ -109,35 +111,39 @@ func (p passwordFlags) around(l *audit.Ledger, s secret, change func() error) er
 
 // store writes a made-up password to --password-out before the change, so that no account is left with
 // a password that nobody knows; undo removes the file again if the change fails.
-func (p passwordFlags) store(s secret) (undo func(), err error) {
+func (p passwordFlags) store(a *app, s secret) (undo func(), err error) {
 	if p.out == "" || p.out == "-" {
 		return func() {}, nil
 	}
-	return storeSecret("--password-out", p.out, *s.generated)
+	return a.storeSecret("--password-out", p.out, *s.generated)
 }
 
 // storeSecret writes a secret to a new file that only its owner can read; undo removes it again.
-func storeSecret(flag, path, text string) (undo func(), err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return nil, fault.New(fault.Validation, "%s %s exists already", flag, path).WithHint("name a new file; an old one is not overwritten")
-	}
+func (a *app) storeSecret(flag, path, text string) (undo func(), err error) {
+	f, err := a.openSecret(flag, path)
 	if err != nil {
+		return nil, err
+	}
+	if _, err := io.WriteString(f, text+"\n"); err != nil {
+		return nil, unwritable(flag, path, errors.Join(err, f.end(false)))
+	}
+	if err := f.close(); err != nil {
 		return nil, unwritable(flag, path, err)
 	}
-	undo = func() { _ = os.Remove(path) }
-	_, err = f.WriteString(text + "\n")
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		undo()
-		return nil, unwritable(flag, path, err)
-	}
-	return undo, nil
+	return func() { _ = f.remove() }, nil
 }
 
 // given says whether any of the flags is there.
 func (p passwordFlags) given() bool { return p != passwordFlags{} }
 
 func unwritable(flag, path string, err error) error {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		f.Message = flag + ": " + f.Message
+		return f
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return fault.New(fault.Validation, "%s %s exists already", flag, path).WithHint("name a new file; an old one is not overwritten")
+	}
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pe.Err
 	}

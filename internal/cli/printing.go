@@ -28,7 +28,8 @@ func records[T any](a *app, cmd *cobra.Command) *cobra.Command {
 	f.StringVarP(&a.out.format, "output", "o", "", "`format`: table, wide, json, jsonl, csv, tsv, yaml, id or xlsx (default table; CXGCTL_OUTPUT)")
 	f.StringSliceVar(&a.out.columns, "columns", nil, "the `fields` to print, in this order")
 	f.BoolVar(&a.out.noHeaders, "no-headers", false, "no header row")
-	f.StringVar(&a.out.file, "output-file", "", "write to `file`, put in place when it is whole; .gz and .zst compress")
+	f.StringVar(&a.out.file, "output-file", "", "write to `file`, put in place when it is whole; its ending decides the format, and .gz and .zst compress")
+	names(cmd, "output-file", fileRecord)
 	f.StringVar(&a.out.jq, "jq", "", "run a jq `expression` on the json document")
 	f.BoolVar(&a.out.bom, "csv-bom", false, "begin csv with a byte order mark, for Excel")
 	f.BoolVar(&a.out.safe, "csv-safe", false, "prefix csv cells that a spreadsheet would run with '")
@@ -51,19 +52,24 @@ func (a *app) printer(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if a.out.file == "" && cmd.Flags().Changed("output-file") { // a script's unset variable
-		return fault.New(fault.Validation, "--output-file is empty").WithHint("it names a file, or - for standard output")
-	}
 	format := output.Format(c.Output)
-	if a.out.jq != "" && a.out.format == "" {
-		format = "" // the default gives way to what --jq needs
+	if a.out.format == "" {
+		if ending := output.FormatOf(a.out.file); ending != "" {
+			format = ending
+		}
+		if a.out.jq != "" && format != output.JSONL {
+			format = "" // gives way to what --jq needs
+		}
 	}
 	a.print, err = output.New(output.Options{
 		Format: format, Columns: a.out.columns, NoHeaders: a.out.noHeaders, File: a.out.file, JQ: a.out.jq,
-		CSVBOM: a.out.bom, CSVSafe: a.out.safe, Stdout: interruptibleWriter{a.ctx, a.stdout},
+		CSVBOM: a.out.bom, CSVSafe: a.out.safe, Stdout: interruptibleWriter{a.ctx, a.stdout}, Standard: a.stdout,
 		Terminal: output.DetectTerminal(a.stdout, a.getenv), Mask: c.Protected && !a.reveal,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return a.checkFiles(cmd)
 }
 
 // printPage prints one page and, for people, says how much of the whole it is.
@@ -79,6 +85,20 @@ func printPage[T any](a *app, v output.View, page db.Page[T], p db.Paging) error
 	}
 	a.note("showing %s of %s%s", output.Thousands(n), output.Thousands(page.Total), more)
 	return nil
+}
+
+// refusePart refuses to write a part of a list to a file where nothing asks for a page: a file is never silently a part.
+func (a *app) refusePart(cmd *cobra.Command, rows, total int64) error {
+	if a.print.File == "" || rows == total {
+		return nil
+	}
+	for _, name := range []string{"page", "page-size", "cursor"} {
+		if cmd.Flags().Changed(name) {
+			return nil
+		}
+	}
+	return fault.New(fault.Usage, "%s of %s rows would be written to %s", output.Thousands(rows), output.Thousands(total), a.print.File).
+		WithHint("add --all, or --page 1 for the first page alone")
 }
 
 // printSlice prints the page behind a cursor and says where the next begins.
@@ -138,6 +158,9 @@ func list[T any](a *app, v output.View, flags *pageFlags, open func(context.Cont
 		}
 		page, err := selection.Page(ctx, s.db, flags.paging())
 		if err != nil {
+			return err
+		}
+		if err := a.refusePart(cmd, int64(len(page.Items)), page.Total); err != nil {
 			return err
 		}
 		if err := a.accessed(ctx, s, cmd, l.noun, int64(len(page.Items)), uuid.Nil); err != nil {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -13,13 +14,18 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/outfile"
+	"github.com/cxgctl/cxgctl/internal/output"
 )
 
 // stateFile is where the runs of an incremental export leave word for the next one. The lock stands
 // beside it, in a file that is never replaced, and ends with the process that holds it, however that ends.
 type stateFile struct {
-	path string
-	lock *os.File
+	path  string
+	place *outfile.Place
+	lock  *os.File
+
+	output *outputShape // of the last run that wrote a file
 }
 
 // content is what a state file holds. What selects the rows is part of it: with another filter, rows that
@@ -28,21 +34,45 @@ type content struct {
 	Version int               `json:"version"` // 1
 	Command string            `json:"command"`
 	Filter  map[string]string `json:"filter"`
+	Output  *outputShape      `json:"output,omitempty"` // nil where no run has named a file
 	db.Mark
 }
 
 const stateVersion = 1
 
+// outputShape is what an increment is written as. A state whose rows went to a file belongs to that kind of file.
+type outputShape struct {
+	Format  output.Format `json:"format"`
+	Columns string        `json:"columns,omitempty"`
+	JQ      string        `json:"jq,omitempty"`
+}
+
+func (o outputShape) asked() string {
+	text := string(o.Format)
+	if o.Columns != "" {
+		text += " --columns " + o.Columns
+	}
+	if o.JQ != "" {
+		text += " --jq " + o.JQ
+	}
+	return text
+}
+
 // lockState takes the lock of a state file; that another run holds it is BUSY, at once.
 func lockState(path string) (*stateFile, error) {
-	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o644)
+	place, err := outfile.Locate(path)
 	if err != nil {
+		return nil, stateFault(path, "cannot lock", err)
+	}
+	f, err := place.Beside(".lock").Lock()
+	if err != nil {
+		place.Close()
 		return nil, stateFault(path, "cannot lock", err)
 	}
 	for {
 		switch err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
 		case err == nil:
-			return &stateFile{path, f}, nil
+			return &stateFile{path: path, place: place, lock: f}, nil
 		case errors.Is(err, unix.EINTR):
 			continue
 		case errors.Is(err, unix.EWOULDBLOCK):
@@ -57,6 +87,9 @@ func lockState(path string) (*stateFile, error) {
 }
 
 func stateFault(path, what string, err error) error {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return f
+	}
 	reason := err
 	if inner := errors.Unwrap(err); inner != nil {
 		reason = inner // without the path once more
@@ -68,13 +101,14 @@ func stateFault(path, what string, err error) error {
 func (f *stateFile) unlock() {
 	if f != nil {
 		_ = f.lock.Close()
+		f.place.Close()
 	}
 }
 
 // read returns the mark of the last run, nil where there was none. A file that is no state file, or one of
 // another command or filter, is a VALIDATION_ERROR.
-func (f *stateFile) read(command string, filter map[string]string) (*db.Mark, error) {
-	b, err := os.ReadFile(f.path)
+func (f *stateFile) read(command string, filter map[string]string, shape *outputShape) (*db.Mark, error) {
+	b, err := f.place.Read()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -90,6 +124,10 @@ func (f *stateFile) read(command string, filter map[string]string) (*db.Mark, er
 		return nil, fault.New(fault.Validation, "the state file %q is of another selection: %s", f.path, asked(c.Command, c.Filter)).
 			WithHint("each selection needs a state file of its own; ages such as 30d select something else in every run").With("file", f.path)
 	}
+	if f.output = c.Output; c.Output != nil && shape != nil && *c.Output != *shape {
+		return nil, fault.New(fault.Validation, "the state file %q is of another output: -o %s", f.path, c.Output.asked()).
+			WithHint("each output needs a state file of its own; a second one would miss what the first has had").With("file", f.path)
+	}
 	return &c.Mark, nil
 }
 
@@ -102,6 +140,6 @@ func asked(command string, filter map[string]string) string {
 }
 
 // write moves the state on.
-func (f *stateFile) write(command string, filter map[string]string, m db.Mark) error {
-	return writeJSON(f.path, content{stateVersion, command, filter, m})
+func (f *stateFile) write(command string, filter map[string]string, shape *outputShape, m db.Mark) error {
+	return writeJSON(f.path, content{stateVersion, command, filter, cmp.Or(shape, f.output), m})
 }

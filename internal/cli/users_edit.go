@@ -24,7 +24,7 @@ func (a *app) passwordRecords(cmd *cobra.Command, pw *passwordFlags) *cobra.Comm
 	plain := cmd.PreRunE
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
 		if pw.shows() {
-			if a.out.format == string(output.ID) || len(a.out.columns) > 0 && !slices.Contains(a.out.columns, "password") {
+			if a.printsID(cmd) || len(a.out.columns) > 0 && !slices.Contains(a.out.columns, "password") {
 				return fault.New(fault.Usage, "the made-up password would not be printed").
 					WithHint("add --password-out F, or print the field password")
 			}
@@ -33,6 +33,12 @@ func (a *app) passwordRecords(cmd *cobra.Command, pw *passwordFlags) *cobra.Comm
 		return plain(cmd, args)
 	}
 	return cmd
+}
+
+// printsID says whether the format is id, whatever chose it.
+func (a *app) printsID(cmd *cobra.Command) bool {
+	c, err := a.config(cmd)
+	return err == nil && c.Output == string(output.ID) && output.FormatOf(a.out.file) == "" && a.out.jq == ""
 }
 
 // printUser prints a user, with its made-up password where there is one to show.
@@ -73,7 +79,7 @@ func (a *app) usersCreate() *cobra.Command {
 		}
 		n.PasswordHash = s.hash
 		var made users.User
-		err = pw.around(w.Ledger, s, func() error {
+		err = pw.around(a, w.Ledger, s, func() error {
 			made, err = t.Create(ctx, w.Ledger, n)
 			return err
 		})
@@ -183,7 +189,7 @@ func (a *app) usersPassword() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return pw.around(w.Ledger, s, func() error {
+		return pw.around(a, w.Ledger, s, func() error {
 			return userNoun.edit(ctx, a, w, name, args[0], "change the password of", edit,
 				func(u users.User) error { return a.printUser(u, pw.shown(s)) })
 		})

@@ -24,7 +24,7 @@ func (a *app) usersExport() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if a.out.format == "" && a.out.jq == "" {
+		if a.out.format == "" && a.out.jq == "" && output.FormatOf(a.print.File) == "" {
 			a.print.Format = output.CSV
 		}
 		filter := f.filter()

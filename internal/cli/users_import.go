@@ -38,7 +38,7 @@ func (a *app) usersImport() *cobra.Command {
 	}, &f.importFlags, importNoun{
 		resource: users.Noun.Name, fields: users.ImportFields, conflicts: users.Conflicts, claims: "username, e-mail or id", undoes: "USER_DELETE",
 		reading: func(o imports.Options) intake.Options { return users.ImportOptions{Options: o}.Reading() },
-		begin:   f.begin,
+		begin:   func(w *writer, o imports.Options) (importRun, error) { return f.begin(a, w, o) },
 		undo: func(ctx context.Context, w *writer, op uuid.UUID) (imports.Undone, error) {
 			t, err := users.In(w.cat)
 			if err != nil {
@@ -52,6 +52,7 @@ func (a *app) usersImport() *cobra.Command {
 	fs.BoolVar(&f.noPasswords, "no-passwords", false, "accounts without a password")
 	fs.BoolVar(&f.generate, "generate-passwords", false, "make a password up for each row; a new one is due at the first login")
 	fs.StringVar(&f.passwordsOut, "passwords-out", "", "the `file` for the made-up passwords (0600)")
+	names(cmd, "passwords-out", fileWritten)
 	cmd.MarkFlagsMutuallyExclusive("no-passwords", "generate-passwords")
 	needs(cmd, "USER_CREATE")
 	mayNeed(cmd, "USER_UPDATE", "USER_DELETE", "TENANT_UPDATE", "PERMISSION_MANAGE")
@@ -63,7 +64,7 @@ const slowHashes = 250
 
 // begin makes ready what users need beyond every import: how passwords are hashed, and where those that are
 // made up go.
-func (f *usersImportFlags) begin(w *writer, o imports.Options) (importRun, error) {
+func (f *usersImportFlags) begin(a *app, w *writer, o imports.Options) (importRun, error) {
 	run := importRun{end: func() {}}
 	switch {
 	case f.restore && o.OnConflict != imports.Update:
@@ -83,7 +84,7 @@ func (f *usersImportFlags) begin(w *writer, o imports.Options) (importRun, error
 		},
 	}
 	if f.generate {
-		passwords, err := openPasswords(f.passwordsOut, w.DryRun)
+		passwords, err := openPasswords(a, f.passwordsOut, w.DryRun)
 		if err != nil {
 			return run, err
 		}

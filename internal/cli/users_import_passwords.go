@@ -1,21 +1,25 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"strings"
 	"sync"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/outfile"
+	"github.com/cxgctl/cxgctl/internal/password"
 )
 
 // passwordsFile is --passwords-out: a csv of usernames and the passwords that were made up for them.
 type passwordsFile struct {
-	file  *os.File   // nil in a dry run
+	name  string
+	to    io.Writer // nil in a dry run
+	sync  func() error
+	close func() error
 	mu    sync.Mutex // the reader asks while the writer stores
 	known map[string]string
 }
@@ -23,54 +27,76 @@ type passwordsFile struct {
 const passwordsHeader = "username,password\n"
 
 // openPasswords opens or makes the file. One that a run of the same command left behind is read, so that
-// who was to get a password gets that one.
-func openPasswords(path string, dry bool) (*passwordsFile, error) {
-	p := &passwordsFile{known: map[string]string{}}
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if dry {
-			return p, nil
+// who was to get a password gets that one. It must be the caller's own, and no password in it may break the rules:
+// another user may have put it there.
+func openPasswords(a *app, path string, dry bool) (*passwordsFile, error) {
+	const flag = "--passwords-out"
+	p := &passwordsFile{known: map[string]string{}, name: path}
+	var place *outfile.Place
+	if path != standardStream {
+		var err error
+		if place, err = outfile.Locate(path); err != nil {
+			return nil, unwritable(flag, path, err)
 		}
-		if p.file, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
-			_, err = p.file.WriteString(passwordsHeader)
-		}
-		if err != nil {
-			return nil, unwritableFlag("--passwords-out", path, err)
-		}
-		return p, nil
+		defer place.Close()
 	}
-	if err != nil {
-		return nil, unwritableFlag("--passwords-out", path, err)
-	}
-	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 {
-		return nil, fault.New(fault.Validation, "--passwords-out %s exists, and is no file that only you can read", path).WithHint("name a new file")
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, unwritableFlag("--passwords-out", path, err)
-	}
-	if !strings.HasPrefix(string(text), passwordsHeader) {
-		return nil, fault.New(fault.Validation, "--passwords-out %s exists, and holds no passwords of an import", path).
-			WithHint("name a new file; nothing is overwritten")
-	}
-	whole := text[:strings.LastIndexByte(string(text), '\n')+1] // a killed run may have left half a line
-	rows, err := csv.NewReader(strings.NewReader(string(whole))).ReadAll()
-	if err != nil {
-		return nil, fault.New(fault.Validation, "--passwords-out %s cannot be read", path).WithHint("name a new file")
-	}
-	for _, r := range rows[1:] {
-		p.known[r[0]] = r[1]
+	if place != nil && place.Exists() && !place.IsPipe() && !place.Is(a.stdout) {
+		return p, p.resume(place, dry)
 	}
 	if dry {
 		return p, nil
 	}
-	if p.file, err = os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0); err == nil {
-		err = p.file.Truncate(int64(len(whole)))
-	}
+	f, err := a.openSecret(flag, path)
 	if err != nil {
-		return nil, unwritableFlag("--passwords-out", path, err)
+		return nil, err
 	}
+	if _, err := io.WriteString(f, passwordsHeader); err != nil {
+		return nil, unwritable(flag, path, err)
+	}
+	p.to, p.sync, p.close = f, f.sync, f.close
 	return p, nil
+}
+
+// resume takes up a file of an earlier run.
+func (p *passwordsFile) resume(place *outfile.Place, dry bool) error {
+	const flag = "--passwords-out"
+	f, err := place.Resume()
+	if err != nil {
+		return unwritable(flag, p.name, err)
+	}
+	text, err := io.ReadAll(f)
+	if err != nil {
+		return errors.Join(unwritable(flag, p.name, err), f.Close())
+	}
+	whole := text[:bytes.LastIndexByte(text, '\n')+1] // a killed run may have left half a line
+	if err := p.takeUp(whole); err != nil || dry {
+		return errors.Join(err, f.Close())
+	}
+	if err := f.Truncate(int64(len(whole))); err != nil {
+		return errors.Join(unwritable(flag, p.name, err), f.Close())
+	}
+	p.to, p.sync, p.close = f, f.Sync, f.Close
+	return nil
+}
+
+// takeUp reads the passwords of an earlier run.
+func (p *passwordsFile) takeUp(text []byte) error {
+	if !bytes.HasPrefix(text, []byte(passwordsHeader)) {
+		return fault.New(fault.Validation, "--passwords-out %s exists, and does not hold passwords of an import", p.name).
+			WithHint("name a new file; nothing is overwritten")
+	}
+	rows, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
+	if err != nil {
+		return fault.New(fault.Validation, "--passwords-out %s cannot be read", p.name).WithHint("name a new file")
+	}
+	for i, r := range rows[1:] {
+		if password.Check(r[1]) != nil {
+			return fault.New(fault.Validation, "--passwords-out %s, line %d: the password breaks the rules for passwords", p.name, i+2).
+				WithHint("name a new file")
+		}
+		p.known[r[0]] = r[1]
+	}
+	return nil
 }
 
 // Known implements users.PasswordFile.
@@ -92,15 +118,15 @@ func (p *passwordsFile) Store(usernames, made []string) error {
 		fmt.Fprintf(&b, "%s,%s\n", name, made[i])
 		p.known[name] = made[i]
 	}
-	if _, err := io.WriteString(p.file, b.String()); err != nil {
-		return unwritableFlag("--passwords-out", p.file.Name(), err)
+	if _, err := io.WriteString(p.to, b.String()); err != nil {
+		return unwritable("--passwords-out", p.name, err)
 	}
-	return p.file.Sync()
+	return p.sync()
 }
 
 // Close ends the writing.
 func (p *passwordsFile) Close() {
-	if p.file != nil {
-		_ = p.file.Close() // what counts was synced
+	if p.close != nil {
+		_ = p.close() // what counts was synced
 	}
 }

@@ -6,6 +6,7 @@ package output
 import (
 	"io"
 	"iter"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,6 +49,21 @@ func ParseFormat(s string) (Format, error) {
 		WithHint("valid formats: %s", strings.Join(names, ", ")).With("valid", names)
 }
 
+// FormatOf returns the format that a file's ending names, before .gz or .zst; "" for none.
+func FormatOf(file string) Format {
+	ext := strings.ToLower(filepath.Ext(file))
+	if compressors[ext] != nil {
+		ext = strings.ToLower(filepath.Ext(strings.TrimSuffix(file, filepath.Ext(file))))
+	}
+	switch f := Format(strings.TrimPrefix(ext, ".")); f {
+	case CSV, TSV, JSON, JSONL, YAML, XLSX:
+		return f
+	case "yml":
+		return YAML
+	}
+	return ""
+}
+
 // isLines says whether each row of f stands for itself, so that the rows before a failure are whole.
 func (f Format) isLines() bool { return f == JSONL || f == CSV || f == TSV || f == ID }
 
@@ -66,7 +82,8 @@ type Options struct {
 	Secret bool    // what is printed holds secrets: an output file is for its owner's eyes alone
 
 	Stdout   io.Writer
-	Terminal Terminal // what Stdout is; the zero value is no terminal
+	Standard io.Writer // what Stdout leads to in the end, to recognize its file; nil is Stdout
+	Terminal Terminal  // what Stdout is; the zero value is no terminal
 }
 
 // View says how a kind of record is shown.
@@ -119,14 +136,16 @@ func New(o Options) (*Printer, error) {
 	if p.File == "-" {
 		p.File = ""
 	}
+	if p.File != "" {
+		if err := p.locate(); err != nil {
+			return nil, err
+		}
+	}
 	if p.Format == XLSX && p.File == "" {
-		return nil, fault.New(fault.Usage, "--output xlsx needs --output-file").WithHint("a spreadsheet is nothing to read in a stream")
+		return nil, fault.New(fault.Usage, "xlsx cannot be written to standard output").WithHint("name a file: --output-file list.xlsx")
 	}
 	if p.File != "" {
 		p.Terminal = Terminal{} // a file is read later, elsewhere, by something else
-		if err := checkTarget(p.File); err != nil {
-			return nil, err
-		}
 	}
 	if p.Terminal.IsTTY && p.Terminal.Now.IsZero() {
 		p.Terminal.Now = time.Now()

@@ -2,20 +2,18 @@ package output
 
 import (
 	"bufio"
-	"cmp"
 	"errors"
 	"hash"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
 
-	"github.com/google/renameio/v2"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/outfile"
 )
 
 // bufferSize is the fixed buffer between encoder and stream.
@@ -24,13 +22,13 @@ const bufferSize = 64 << 10
 // sink is where one result goes. Nothing counts as written until commit returns nil.
 type sink struct {
 	w          *bufio.Writer
-	compressor io.WriteCloser        // nil for plain
-	squeezed   *bufio.Writer         // what it writes into: gzip's writes are of some 200 bytes each
-	aside      *aside                // writes into it
-	pending    *renameio.PendingFile // the temporary file, or nil
-	device     *os.File              // a pipe or device that cannot be replaced, or nil
-	name       string                // of the file, or ""
-	target     string                // its place, symbolic links followed
+	compressor io.WriteCloser   // nil for plain
+	squeezed   *bufio.Writer    // what it writes into: gzip's writes are of some 200 bytes each
+	aside      *aside           // writes into it
+	place      *outfile.Place   // of the file, or nil
+	pending    *outfile.Pending // the temporary file, or nil
+	device     *os.File         // a pipe or device that cannot be replaced, or nil
+	name       string           // of the file, or ""
 }
 
 // open makes the sink ready: standard output, or a temporary file in the folder of the target. A
@@ -74,28 +72,16 @@ var compressors = map[string]func(io.Writer) (io.WriteCloser, error){
 	},
 }
 
-func (s *sink) openFile(secret bool) (io.Writer, error) {
-	info, err := os.Stat(s.name)
-	if err == nil && info.IsDir() {
-		return nil, syscall.EISDIR
+func (s *sink) openFile(secret bool) (_ io.Writer, err error) {
+	if s.place, err = outfile.Locate(s.name); err != nil {
+		return nil, err
 	}
-	if err == nil && !info.Mode().IsRegular() {
-		s.device, err = os.OpenFile(s.name, os.O_WRONLY, 0)
+	if s.place.IsDevice() {
+		s.device, err = s.place.Device()
 		return s.device, err
 	}
-	if s.target, err = followLinks(s.name); err != nil {
+	if s.pending, err = s.place.Pending(secret); err != nil {
 		return nil, err
-	}
-	mode := []renameio.Option{renameio.WithPermissions(0o644), renameio.WithExistingPermissions()}
-	if secret {
-		mode = []renameio.Option{renameio.WithStaticPermissions(0o600)}
-	}
-	s.pending, err = renameio.NewPendingFile(s.target, append(mode, renameio.WithTempDir(filepath.Dir(s.target)))...)
-	if err != nil {
-		return nil, err
-	}
-	if !secret {
-		keepOwner(s.pending.File, info)
 	}
 	return hastened(s.pending.File), nil
 }
@@ -126,14 +112,12 @@ func (s *sink) commit() error {
 			return s.fault(err)
 		}
 	case s.pending != nil:
-		if err := s.pending.CloseAtomicallyReplace(); err != nil {
+		if err := s.pending.Commit(); err != nil {
 			s.abort(false)
 			return s.fault(err)
 		}
-		if err := syncFolder(filepath.Dir(s.target)); err != nil {
-			return s.fault(err)
-		}
 	}
+	s.leave()
 	return nil
 }
 
@@ -150,7 +134,15 @@ func (s *sink) abort(keep bool) {
 		_ = s.device.Close()
 	}
 	if s.pending != nil {
-		_ = s.pending.Cleanup()
+		s.pending.Abort()
+	}
+	s.leave()
+}
+
+// leave lets the file's folder go.
+func (s *sink) leave() {
+	if s.place != nil {
+		s.place.Close()
 	}
 }
 
@@ -225,66 +217,17 @@ func (s *sink) fault(err error) error {
 	return fault.New(code, "cannot write %q: %s", s.name, reason).With("file", s.name).Because(err)
 }
 
-// checkTarget refuses at once a file that cannot be written: a folder, or one in a folder that is not there.
-func checkTarget(file string) error {
-	s := sink{name: file}
-	if info, err := os.Stat(file); err == nil && info.IsDir() {
-		return s.fault(syscall.EISDIR)
-	}
-	if _, err := followLinks(file); err != nil {
+// locate finds the file's place, and refuses at once one that cannot be written. What leads to standard output, such as
+// /dev/stdout, is standard output: appended to, never replaced.
+func (p *Printer) locate() error {
+	place, err := outfile.Locate(p.File)
+	if err != nil {
+		s := sink{name: p.File}
 		return s.fault(err)
 	}
-	return nil
-}
-
-// followLinks returns the path that file stands for once no part of it is a symbolic link; the file
-// itself need not exist, its folder must.
-func followLinks(file string) (string, error) {
-	for range 40 { // as many as Linux follows
-		dir, base := filepath.Split(file)
-		dir, err := filepath.EvalSymlinks(cmp.Or(dir, "."))
-		if err != nil {
-			return "", err
-		}
-		file = filepath.Join(dir, base)
-		link, err := os.Readlink(file)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EINVAL) {
-			return file, nil // nothing there, or no link
-		}
-		if err != nil {
-			return "", err
-		}
-		if !filepath.IsAbs(link) {
-			link = dir + string(filepath.Separator) + link // not Join, which would cancel link/.. unread
-		}
-		file = link
-	}
-	return "", syscall.ELOOP
-}
-
-// keepOwner gives f the owner of the file that it will replace, so that who could read the old one
-// can read the new one. Only root may, and for anyone else the file is their own, as is usual.
-func keepOwner(f *os.File, old fs.FileInfo) {
-	if old == nil || os.Geteuid() != 0 {
-		return
-	}
-	if st, ok := old.Sys().(*syscall.Stat_t); ok {
-		_ = f.Chown(int(st.Uid), int(st.Gid))
-	}
-}
-
-// syncFolder makes a rename last. Some file systems have no fsync for folders and say so.
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if errors.Is(err, fs.ErrPermission) {
-		return nil // a folder that we may write in but not read
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { _ = d.Close() }()
-	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
-		return err
+	defer place.Close()
+	if place.Is(p.Standard) {
+		p.File = ""
 	}
 	return nil
 }

@@ -1,0 +1,193 @@
+package cli
+
+import (
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/outfile"
+)
+
+// fileUse is the annotation of a flag that names a file, with what the command does with it. A command that reads a
+// file which its first argument names has it too.
+const fileUse = "file"
+
+const (
+	fileRead    = "read"
+	fileWritten = "written" // - is standard output
+	fileKept    = "kept"    // read, and written for the next run; it cannot be a stream
+	fileField   = "field"   // written; with - it is a field of the record
+	fileRecord  = "record"  // --output-file
+	fileFolder  = "folder"  // a folder, in which new files are made
+)
+
+// emptyTable is the annotation of a command that prints no record in the format table.
+const emptyTable = "no table"
+
+// names declares that a flag names a file, and beside it files with the suffixes.
+func names(cmd *cobra.Command, flag, use string, suffixes ...string) {
+	must(cmd.Flags().SetAnnotation(flag, fileUse, append([]string{use}, suffixes...)))
+}
+
+// usedFile is one file that a command uses, under the name of its flag.
+type usedFile struct {
+	flag, path string
+	read       bool
+	stdout     bool
+	place      *outfile.Place // nil for standard output
+}
+
+// checkFiles refuses two outputs of a command, or an input and an output, that are one file, before any work is done.
+func (a *app) checkFiles(cmd *cobra.Command) error {
+	var list []usedFile
+	defer func() {
+		for _, u := range list {
+			if u.place != nil {
+				u.place.Close()
+			}
+		}
+	}()
+	add := func(flag, path, use string) error {
+		u := usedFile{flag: flag, path: path, read: use == fileRead}
+		switch {
+		case path == standardStream && use == fileKept:
+			return fault.New(fault.Validation, "%s cannot be %s: the next run reads it again", flag, standardStream)
+		case path == standardStream && (u.read || use == fileField || use == fileRecord):
+			return nil // standard input, or the record
+		case path == standardStream:
+			u.stdout = true
+		default:
+			var err error
+			u.place, err = outfile.Locate(path)
+			if _, judged := errors.AsType[*fault.Error](err); judged && !u.read {
+				return err
+			}
+			if err != nil {
+				return nil // opening it says why
+			}
+			u.stdout = u.place.Is(a.stdout)
+			if u.stdout && (use == fileField || use == fileRecord) {
+				u.place.Close()
+				return cmd.Flags().Lookup(strings.TrimPrefix(flag, "--")).Value.(*strictValue).Value.Set(standardStream)
+			}
+		}
+		list = append(list, u)
+		return nil
+	}
+	var err error
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		use := f.Annotations[fileUse]
+		if len(use) == 0 || use[0] == fileFolder || err != nil {
+			return
+		}
+		for _, path := range listOfFlag(cmd, f.Name) {
+			err = errors.Join(err, add("--"+f.Name, path, use[0]))
+			for _, suffix := range use[1:] {
+				if path != standardStream {
+					err = errors.Join(err, add("--"+f.Name, path+suffix, use[0]))
+				}
+			}
+		}
+	})
+	if err != nil {
+		return fault.From(err)
+	}
+	if args := cmd.Flags().Args(); cmd.Annotations[fileUse] != "" && len(args) > 0 {
+		_ = add(cmd.Annotations[fileUse], args[0], fileRead)
+	}
+	if a.printsRecord(cmd) {
+		list = append(list, usedFile{flag: "the record", stdout: true})
+	}
+	for i, u := range list {
+		for _, v := range list[:i] {
+			if err := collision(v, u); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// printsRecord says whether a command's own record goes to standard output.
+func (a *app) printsRecord(cmd *cobra.Command) bool {
+	return a.print.File == "" && (cmd.Annotations[emptyTable] == "" || !a.forPeople())
+}
+
+// collision is the error of two uses of one file.
+func collision(one, other usedFile) error {
+	switch {
+	case one.read && other.read:
+		return nil
+	case one.stdout && other.stdout:
+		return fault.New(fault.Usage, "%s and %s both go to standard output", one.flag, other.flag).
+			WithHint("name a file for one of them, such as --output-file F for the record")
+	case one.stdout || other.stdout || !one.place.Same(other.place):
+		return nil
+	}
+	return fault.New(fault.Usage, "%s and %s name the same file, %s", one.flag, other.flag, one.path).
+		WithHint("give each a file of its own; one would overwrite the other").With("file", one.path)
+}
+
+// secretFile is a file, a pipe or standard output that takes secrets.
+type secretFile struct {
+	io.Writer
+	place *outfile.Place // nil for standard output
+	sync  func() error
+	close func() error
+}
+
+// openSecret makes a new file for secrets, which its owner alone can read, or opens a pipe. What is there already is
+// refused. - is standard output.
+func (a *app) openSecret(flag, path string) (*secretFile, error) {
+	if path == standardStream {
+		return a.secretStream(), nil
+	}
+	place, err := outfile.Locate(path)
+	if err != nil {
+		return nil, unwritable(flag, path, err)
+	}
+	if place.Is(a.stdout) {
+		place.Close()
+		return a.secretStream(), nil
+	}
+	if place.IsPipe() {
+		f, err := place.Device()
+		if err != nil {
+			place.Close()
+			return nil, unwritable(flag, path, err)
+		}
+		return &secretFile{f, place, func() error { return nil }, f.Close}, nil
+	}
+	f, err := place.Create(0o600)
+	if err != nil {
+		place.Close()
+		return nil, unwritable(flag, path, err)
+	}
+	return &secretFile{f, place, f.Sync, func() error { return errors.Join(f.Sync(), f.Close(), place.Sync()) }}, nil
+}
+
+func (a *app) secretStream() *secretFile {
+	nothing := func() error { return nil }
+	return &secretFile{interruptibleWriter{a.ctx, a.stdout}, nil, nothing, nothing}
+}
+
+// end closes the file; keep says whether it stays.
+func (s *secretFile) end(keep bool) error {
+	err := s.close()
+	if keep {
+		return err
+	}
+	return errors.Join(err, s.remove())
+}
+
+// remove takes the file away again.
+func (s *secretFile) remove() error {
+	if s.place == nil || s.place.IsDevice() {
+		return nil
+	}
+	return s.place.Remove()
+}

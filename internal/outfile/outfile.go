@@ -1,0 +1,403 @@
+// Package outfile opens every file that a flag names as an output. A path is walked folder by folder, and links and
+// files are judged by descriptor, so that nothing is checked by name and opened later.
+package outfile
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// Place is where a file is written. Its folder is open until Close.
+type Place struct {
+	name   string
+	dir    int
+	base   string
+	old    *unix.Stat_t // what is there, nil for nothing
+	magic  bool         // a descriptor of a process, such as /dev/fd/63
+	judged error        // why what is there is not replaced
+	linked bool         // the name itself is a link
+}
+
+// maxLinks is as many as Linux follows.
+const maxLinks = 40
+
+// Locate walks to the place of a file, which need not exist. Trustworthy links are followed.
+func Locate(name string) (*Place, error) {
+	p := &Place{name: name, dir: unix.AT_FDCWD}
+	if name == "" {
+		return nil, unix.ENOENT
+	}
+	rest := p.enter(name)
+	for links := 0; ; {
+		if p.dir < 0 && p.dir != unix.AT_FDCWD {
+			return nil, unix.ENOENT
+		}
+		if len(rest) == 0 {
+			return nil, p.fail(unix.EISDIR)
+		}
+		part := rest[0]
+		rest = rest[1:]
+		if part == "" || part == "." {
+			continue
+		}
+		var st unix.Stat_t
+		err := unix.Fstatat(p.dir, part, &st, unix.AT_SYMLINK_NOFOLLOW)
+		last := len(rest) == 0
+		switch {
+		case errors.Is(err, unix.ENOENT) && last:
+			p.base = part
+			return p, nil
+		case err != nil:
+			return nil, p.fail(err)
+		case st.Mode&unix.S_IFMT == unix.S_IFLNK:
+			if links++; links > maxLinks {
+				return nil, p.fail(unix.ELOOP)
+			}
+			if last && p.inProc() {
+				p.base, p.magic, p.old = part, true, &unix.Stat_t{}
+				return p, p.fail(unix.Fstatat(p.dir, part, p.old, 0))
+			}
+			p.linked = p.linked || last
+			if rest, err = p.follow(part, st, rest); err != nil {
+				return nil, p.fail(err)
+			}
+		case last && st.Mode&unix.S_IFMT == unix.S_IFDIR:
+			return nil, p.fail(unix.EISDIR)
+		case last:
+			p.base, p.old = part, &st
+			p.judged = p.judge(st, "file")
+			return p, nil
+		default:
+			if err := p.step(part); err != nil {
+				return nil, p.fail(err)
+			}
+		}
+	}
+}
+
+// enter begins a walk: at the root where the path is absolute, else where it stands.
+func (p *Place) enter(path string) []string {
+	if strings.HasPrefix(path, "/") {
+		p.Close()
+		p.dir, _ = unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) // step and stat report a failure
+	}
+	return strings.Split(path, "/")
+}
+
+// step goes into a folder.
+func (p *Place) step(part string) error {
+	fd, err := unix.Openat(p.dir, part, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	p.Close()
+	p.dir = fd
+	return nil
+}
+
+// follow reads a link that may be trusted and returns the rest of the path from there.
+func (p *Place) follow(part string, st unix.Stat_t, rest []string) ([]string, error) {
+	if err := p.judge(st, "link"); err != nil {
+		return nil, err
+	}
+	buf := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(p.dir, part, buf)
+	if err != nil {
+		return nil, err
+	}
+	return append(p.enter(string(buf[:n])), rest...), nil
+}
+
+// judge refuses a link or a file of another user in a folder that others can write: it may be a trap.
+func (p *Place) judge(st unix.Stat_t, what string) error {
+	var dir unix.Stat_t
+	if err := unix.Fstatat(p.dir, ".", &dir, 0); err != nil {
+		return err
+	}
+	if !foreign(st.Uid) || !othersCanWrite(dir) {
+		return nil
+	}
+	return fault.New(fault.Validation, "%s: a %s there belongs to another user (%s), in a folder that others can write", p.name, what, owner(st.Uid)).
+		WithHint("name a file in a folder of your own, or write to standard output").With("file", p.name)
+}
+
+// foreign says whether a uid is neither the caller's nor root's.
+func foreign(uid uint32) bool { return uid != 0 && int(uid) != os.Geteuid() }
+
+// othersCanWrite says whether users other than the caller and root can put files into a folder.
+func othersCanWrite(dir unix.Stat_t) bool {
+	return dir.Mode&0o002 != 0 || dir.Mode&0o020 != 0 && int(dir.Gid) != os.Getegid() || foreign(dir.Uid)
+}
+
+// owner is the name of a user, or the number where there is no name.
+func owner(uid uint32) string {
+	id := strconv.FormatUint(uint64(uid), 10)
+	if u, err := user.LookupId(id); err == nil {
+		return u.Username
+	}
+	return "uid " + id
+}
+
+// inProc says whether the folder is one of /proc, whose links lead to open descriptors.
+func (p *Place) inProc() bool {
+	var st unix.Statfs_t
+	fd, err := unix.Openat(p.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = unix.Close(fd) }()
+	return unix.Fstatfs(fd, &st) == nil && st.Type == unix.PROC_SUPER_MAGIC
+}
+
+// fail closes the folder after an error.
+func (p *Place) fail(err error) error {
+	if err != nil {
+		p.Close()
+	}
+	return err
+}
+
+// Close lets the folder go.
+func (p *Place) Close() {
+	if p.dir >= 0 {
+		_ = unix.Close(p.dir)
+	}
+	p.dir = -1
+}
+
+// IsDevice says whether a pipe, a device or an open descriptor is there, which is written to as it is.
+func (p *Place) IsDevice() bool {
+	return p.old != nil && (p.magic || p.old.Mode&unix.S_IFMT != unix.S_IFREG)
+}
+
+// IsPipe says whether what is written there is read by another process: a pipe, by name or by descriptor.
+func (p *Place) IsPipe() bool { return p.old != nil && p.old.Mode&unix.S_IFMT == unix.S_IFIFO }
+
+// Empty says whether no file is there, or an empty one.
+func (p *Place) Empty() bool { return p.old == nil || p.IsDevice() || p.old.Size == 0 }
+
+// Exists says whether anything is there.
+func (p *Place) Exists() bool { return p.old != nil }
+
+// Is says whether the place is that of f, the standard output: /dev/stdout, or the file that it was sent to.
+func (p *Place) Is(f io.Writer) bool {
+	switch filepath.Clean(p.name) {
+	case "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1":
+		return true
+	}
+	file, ok := f.(interface{ Stat() (fs.FileInfo, error) })
+	if !ok || p.old == nil {
+		return false
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && st.Dev == p.old.Dev && st.Ino == p.old.Ino && (p.magic || !p.IsDevice())
+}
+
+// Same says whether two places are one file. Any number of outputs may be one device, such as /dev/null.
+func (p *Place) Same(q *Place) bool {
+	if p.old != nil && q.old != nil {
+		return p.old.Dev == q.old.Dev && p.old.Ino == q.old.Ino && (p.old.Mode&unix.S_IFMT == unix.S_IFREG || p.magic || q.magic)
+	}
+	if p.old != nil || q.old != nil {
+		return false
+	}
+	var one, other unix.Stat_t
+	return unix.Fstatat(p.dir, ".", &one, 0) == nil && unix.Fstatat(q.dir, ".", &other, 0) == nil &&
+		one.Dev == other.Dev && one.Ino == other.Ino && p.base == q.base
+}
+
+// Beside is the place of another file in the same folder, such as a lock. The folder stays p's: close p last.
+func (p *Place) Beside(suffix string) *Place {
+	q := &Place{name: p.name + suffix, dir: p.dir, base: p.base + suffix}
+	var st unix.Stat_t
+	if unix.Fstatat(p.dir, q.base, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+		q.old = &st
+	}
+	return q
+}
+
+// open opens what is at the place, which must not be a link.
+func (p *Place) open(flags int, mode uint32) (*os.File, error) {
+	if !p.magic {
+		flags |= unix.O_NOFOLLOW
+	}
+	fd, err := unix.Openat(p.dir, p.base, flags|unix.O_CLOEXEC, mode)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), p.name), nil
+}
+
+// Device opens a pipe, a device or a descriptor for writing.
+func (p *Place) Device() (*os.File, error) {
+	if p.judged != nil {
+		return nil, p.judged
+	}
+	return p.open(unix.O_WRONLY|unix.O_APPEND, 0)
+}
+
+// Read returns what a file holds that an earlier run wrote; fs.ErrNotExist where there is none.
+func (p *Place) Read() ([]byte, error) {
+	if p.old == nil {
+		return nil, fs.ErrNotExist
+	}
+	if p.judged != nil {
+		return nil, p.judged
+	}
+	f, err := p.open(unix.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return io.ReadAll(f)
+}
+
+// Lock opens, or makes, a file that is held as a lock and never replaced.
+func (p *Place) Lock() (*os.File, error) {
+	f, err := p.open(unix.O_RDWR|unix.O_CREAT, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	return p.owned(f, false)
+}
+
+// Create makes a new file for a secret, which only its owner can read; fs.ErrExist where something is there.
+func (p *Place) Create(mode fs.FileMode) (*os.File, error) {
+	if p.linked {
+		return nil, p.throughLink()
+	}
+	return p.open(unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, uint32(mode.Perm()))
+}
+
+func (p *Place) throughLink() error {
+	return fault.New(fault.Validation, "%s is a symbolic link", p.name).WithHint("name the file itself; secrets are not written through a link")
+}
+
+// Remove takes away the file at the place.
+func (p *Place) Remove() error { return unix.Unlinkat(p.dir, p.base, 0) }
+
+// Resume opens a file with secrets that an earlier run of the caller's made, to read it and to append to it.
+func (p *Place) Resume() (*os.File, error) {
+	if p.linked {
+		return nil, p.throughLink()
+	}
+	f, err := p.open(unix.O_RDWR|unix.O_APPEND|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	return p.owned(f, true)
+}
+
+// owned judges an open file as Locate does; one with secrets must be the caller's own and closed to all others.
+func (p *Place) owned(f *os.File, secret bool) (*os.File, error) {
+	var st unix.Stat_t
+	err := unix.Fstat(int(f.Fd()), &st)
+	switch {
+	case err != nil:
+	case !secret:
+		err = p.judge(st, "file")
+	case int(st.Uid) != os.Geteuid():
+		err = fault.New(fault.Validation, "%s belongs to another user (%s)", p.name, owner(st.Uid)).WithHint("name a new file")
+	case st.Mode&unix.S_IFMT != unix.S_IFREG, st.Mode&0o077 != 0, st.Nlink != 1:
+		err = fault.New(fault.Validation, "%s exists, and is not a file that only you can read", p.name).WithHint("name a new file")
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Pending is a file on its way: a temporary one beside the place, until Commit.
+type Pending struct {
+	*os.File
+	place *Place
+	temp  string
+	done  bool
+}
+
+// Pending begins to replace what is at the place. An existing file's mode and, for root, owner are kept; a new one
+// has 0644 less the umask. A secret one has 0600 and is the caller's.
+func (p *Place) Pending(secret bool) (*Pending, error) {
+	if p.judged != nil {
+		return nil, p.judged
+	}
+	random := make([]byte, 8)
+	_, _ = rand.Read(random) // it does not fail
+	x := &Pending{place: p, temp: "." + p.base[:min(len(p.base), 100)] + hex.EncodeToString(random)}
+	mode := uint32(0o644)
+	if secret {
+		mode = 0o600
+	}
+	fd, err := unix.Openat(p.dir, x.temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
+	if err != nil {
+		return nil, err
+	}
+	x.File = os.NewFile(uintptr(fd), p.name)
+	if p.old == nil || secret {
+		return x, nil
+	}
+	if os.Geteuid() == 0 {
+		_ = x.Chown(int(p.old.Uid), int(p.old.Gid)) // so that who could read the old file can read the new one
+	}
+	if err := x.Chmod(fs.FileMode(p.old.Mode).Perm()); err != nil {
+		x.Abort()
+		return nil, err
+	}
+	return x, nil
+}
+
+// Commit puts the file in place: fsync, rename, fsync of the folder.
+func (x *Pending) Commit() error {
+	if err := errors.Join(x.Sync(), x.Close()); err != nil {
+		return err
+	}
+	if err := unix.Renameat(x.place.dir, x.temp, x.place.dir, x.place.base); err != nil {
+		return err
+	}
+	x.done = true
+	return x.place.Sync()
+}
+
+// Abort takes the temporary file away.
+func (x *Pending) Abort() {
+	if !x.done {
+		_ = x.Close()
+		_ = unix.Unlinkat(x.place.dir, x.temp, 0)
+	}
+	x.done = true
+}
+
+// Sync makes what was done in the folder last. Some file systems have no fsync for folders and say so.
+func (p *Place) Sync() error {
+	fd, err := unix.Openat(p.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.EACCES) {
+		return nil // a folder that the caller may write in but not read
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	if err := unix.Fsync(fd); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOTSUP) {
+		return fmt.Errorf("fsync of the folder: %w", err)
+	}
+	return nil
+}

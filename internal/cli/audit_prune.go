@@ -80,6 +80,8 @@ The command deletes rows of the audit log, so its database role must own the tab
 	cmd.Flags().Var(&before, "before", "rows from before this `time`: RFC 3339, a date, or an age such as 2y")
 	cmd.Flags().StringVar(&p.Archive, "archive", "", "new `file` for the rows, .jsonl.gz or .jsonl.zst")
 	cmd.Flags().StringVar(&p.Key, "key", "", "`file` with the private key, from audit keygen")
+	names(cmd, "archive", fileWritten)
+	names(cmd, "key", fileRead, ".pub")
 	flags.bind(cmd)
 	needs(cmd, "SYSTEM_MANAGE")
 	return records[pruned](a, cmd)

@@ -82,3 +82,16 @@ func TestFlags_ReasonOnlyWhereAnAuditRowIsWritten(t *testing.T) {
 		}
 	})
 }
+
+// F12: a flag that names a file declares what the command does with it, so that its outputs are compared.
+func TestFlags_FilesAreDeclared(t *testing.T) {
+	leaves((&app{getenv: os.Getenv}).root(), func(cmd *cobra.Command) {
+		_ = cmd.ParseFlags(nil)
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			kind, _ := pflag.UnquoteUsage(f)
+			if named := kind == "file" || kind == "folder"; named != (f.Annotations[fileUse] != nil) {
+				t.Errorf("%s --%s takes a %s, and declares %v", cmd.CommandPath(), f.Name, kind, f.Annotations[fileUse])
+			}
+		})
+	})
+}

@@ -39,6 +39,7 @@ func (a *app) root() *cobra.Command {
 	})
 	f := root.PersistentFlags()
 	f.StringVar(&a.global.config, "config", "", "configuration `file` (default: see cxgctl config path)")
+	must(f.SetAnnotation("config", fileUse, []string{fileRead}))
 	f.StringVar(&a.global.profile, "profile", "", "`name` of the profile to use")
 	f.StringVar(&a.global.operator, "operator", "", "username of the operator, whom changes are attributed to")
 	f.DurationVar(&a.global.timeout, "timeout", 0, "how long to wait for the database (default 30s; for --all, between two rows)")

@@ -9,15 +9,15 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 )
 
-// Created returns up to limit entries of an operation that made rows of a noun, in the order of their
-// ids, from the one after an id on. One that no seal covers as it is, is a VALIDATION_ERROR.
-func (g *Log) Created(ctx context.Context, r db.Reader, op uuid.UUID, resource string, after uuid.UUID, limit int) ([]Entry, error) {
+// Done returns up to limit entries of an operation that made or changed rows, the newest first, from the one before an
+// id on; uuid.Max begins with the newest. One that no seal covers as it is, is a VALIDATION_ERROR.
+func (g *Log) Done(ctx context.Context, r db.Reader, op, before uuid.UUID, limit int) ([]Entry, error) {
 	sql := "SELECT " + g.columns + `
   FROM audt.audit_logs l LEFT JOIN idam.users o ON o.id = l.user_id
- WHERE l.extra_data ->> 'op_id' IS NOT NULL AND ` + g.exprs["op_id"] + ` = @op AND l.id > @after
-   AND ` + g.exprs["resource"] + ` = @resource AND ` + g.exprs["action"] + ` = 'CREATE' AND ` + g.exprs["result"] + ` = 'SUCCESS'
- ORDER BY l.id LIMIT @limit`
-	rows, err := db.Collect[Entry](ctx, r, sql, pgx.NamedArgs{"op": op.String(), "after": after, "resource": resource, "limit": limit})
+ WHERE l.extra_data ->> 'op_id' IS NOT NULL AND ` + g.exprs["op_id"] + ` = @op AND l.id < @before
+   AND ` + g.exprs["action"] + ` IN ('CREATE', 'UPDATE') AND ` + g.exprs["result"] + ` = 'SUCCESS'
+ ORDER BY l.id DESC LIMIT @limit`
+	rows, err := db.Collect[Entry](ctx, r, sql, pgx.NamedArgs{"op": op.String(), "before": before, "limit": limit})
 	if err != nil {
 		return nil, err
 	}

@@ -68,8 +68,8 @@ func canonicalJSON(v json.RawMessage) ([]byte, error) {
 	return new(jsonSorter).canonical(nil, v)
 }
 
-// reversible turns an audit row into the reversal of what it recorded, or says why it has none.
-func reversible(e Entry) (Reversal, error) {
+// Reversible turns an audit row into the reversal of what it recorded, or says why it has none.
+func Reversible(e Entry) (Reversal, error) {
 	r := Reversal{Undoes: []uuid.UUID{e.ID}}
 	cannot := func(format string, args ...any) (Reversal, error) {
 		return r, fault.New(fault.Validation, "audit row %s cannot be undone: %s", e.ID, fmt.Sprintf(format, args...)).With("id", e.ID.String())
@@ -160,7 +160,7 @@ func PlanUndo(entries []Entry, lenient bool) (Undoing, error) {
 		if lenient && (e.Result != nil && *e.Result != "SUCCESS" || e.Action != nil && *e.Action == string(Read)) {
 			continue
 		}
-		r, err := reversible(e)
+		r, err := Reversible(e)
 		if err != nil {
 			return u, err
 		}

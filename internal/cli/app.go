@@ -231,12 +231,15 @@ func tables(cmd *cobra.Command) []string {
 	switch cmd.CommandPath() {
 	case "cxgctl users import":
 		list = append(append(list, users.ImportTables...), imports.Tables...)
+		if cmd.Flags().Changed("undo") {
+			list = append(list, schema.Grants...)
+		}
 	case "cxgctl invoices import":
 		list = append(append(list, schema.Subscriptions), imports.Tables...)
 	case "cxgctl audit reconcile":
 		list = append(list, schema.Intents)
 	case "cxgctl audit undo":
-		list = append(list, schema.Invoices, schema.Tenants)
+		list = append(append(list, schema.Invoices, schema.Tenants, schema.TenantUsers), schema.Grants...)
 	}
 	noun := cmd.Parent().Name()
 	if noun == "audit" || noun == "migrate" || cmd.Name() == "history" || cmd.Flags().Lookup("dry-run") != nil || cmd.Flags().Lookup("with-hashes") != nil {

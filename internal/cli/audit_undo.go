@@ -11,6 +11,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/invoices"
+	"github.com/cxgctl/cxgctl/internal/roles"
 	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/tenants"
 	"github.com/cxgctl/cxgctl/internal/users"
@@ -20,6 +21,8 @@ import (
 var reversers = map[string]func(schema.Catalog) (audit.Reverser, error){
 	invoices.Noun.Name: func(cat schema.Catalog) (audit.Reverser, error) { return invoices.In(cat) },
 	tenants.Noun.Name:  func(cat schema.Catalog) (audit.Reverser, error) { return tenants.In(cat) },
+	"member":           func(cat schema.Catalog) (audit.Reverser, error) { return tenants.MembersIn(cat) },
+	"role":             func(cat schema.Catalog) (audit.Reverser, error) { return roles.In(cat) },
 	users.Noun.Name:    func(cat schema.Catalog) (audit.Reverser, error) { return users.In(cat) },
 }
 
@@ -90,7 +93,7 @@ cannot be put back, since the audit log does not keep them.`,
 	needs(cmd, "AUDIT_READ")
 	var undone []string
 	for noun := range reversers {
-		undone = append(undone, strings.ToUpper(noun)+"_UPDATE", strings.ToUpper(noun)+"_DELETE")
+		undone = append(undone, reversing(noun, true)...)
 	}
 	slices.Sort(undone)
 	mayNeed(cmd, undone...)
@@ -112,14 +115,30 @@ func (w *writer) mayUndo(entries []audit.Entry) error {
 		if e.Resource == nil {
 			continue
 		}
-		noun := strings.ToUpper(*e.Resource)
-		need = append(need, noun+"_UPDATE")
-		if e.Action != nil && *e.Action == string(audit.Create) {
-			need = append(need, noun+"_DELETE")
-		}
+		need = append(need, reversing(*e.Resource, e.Action != nil && *e.Action == string(audit.Create))...)
 	}
 	slices.Sort(need)
 	return w.demand(slices.Compact(need)...)
+}
+
+// reversing are the permissions that putting back a row of a noun needs; one that was made is taken away.
+func reversing(noun string, made bool) []string {
+	switch noun {
+	case "member":
+		return []string{"TENANT_UPDATE"}
+	case "role":
+		return []string{"PERMISSION_MANAGE"}
+	}
+	need := []string{strings.ToUpper(noun) + "_UPDATE"}
+	if made {
+		need = append(need, strings.ToUpper(noun)+"_DELETE")
+	}
+	return need
+}
+
+// mayReverse demands what an operator needs to take back by hand such a change of an import.
+func (w *writer) mayReverse(noun string, a audit.Action) error {
+	return w.demand(reversing(noun, a == audit.Create)...)
 }
 
 // undone reads the audit rows to be undone: those of the ids, or of an operation.

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -25,7 +26,7 @@ type importFlags struct {
 	format, encoding, onConflict, errors string
 	delimiter                            string
 	rename                               []string
-	atomic, status                       bool
+	atomic, status, again                bool
 	maxErrors                            int
 	undo                                 string
 }
@@ -40,7 +41,7 @@ type importNoun struct {
 
 	reading func(imports.Options) intake.Options
 	begin   func(w *writer, o imports.Options) (importRun, error)
-	undo    func(ctx context.Context, w *writer, op uuid.UUID) (imports.Undone, error)
+	undo    func(ctx context.Context, w *writer, ops []uuid.UUID) (imports.Undone, error)
 }
 
 // importRun is an import that only has to be told its file, and what else to close at its end.
@@ -62,8 +63,9 @@ func (a *app) importing(cmd *cobra.Command, f *importFlags, n importNoun) *cobra
 	cmd.Use, cmd.Args = "import FILE|-", cobra.ArbitraryArgs
 	cmd.RunE = a.changing(&f.changeFlags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
 		if f.undo != "" {
-			if err := exactly()(cmd, args); err != nil {
-				return err
+			if len(args) > 0 {
+				return fault.New(fault.Usage, "--undo takes the file or the operation itself, and no other argument").
+					WithHint("cxgctl %ss import --undo %s takes back all that the file made", n.resource, args[0])
 			}
 			return a.undoImport(ctx, w, f.undo, n)
 		}
@@ -92,11 +94,12 @@ func (a *app) importing(cmd *cobra.Command, f *importFlags, n importNoun) *cobra
 	names(cmd, "errors", fileWritten)
 	fs.IntVar(&f.maxErrors, "max-errors", 0, "stop once `n` rows have failed (default: never)")
 	fs.BoolVar(&f.atomic, "atomic", false, "all rows in one transaction, or none; so do --expect and --max-affected")
-	fs.BoolVar(&f.status, "status", false, "say how far the import of FILE is")
-	fs.StringVar(&f.undo, "undo", "", "delete the "+n.resource+"s that the run `OP` created, unless somebody has changed them since")
+	fs.BoolVar(&f.again, "again", false, "apply the file anew, the rows included that earlier runs applied")
+	fs.BoolVar(&f.status, "status", false, "show how far the import of FILE is, and its operations")
+	fs.StringVar(&f.undo, "undo", "", "take back all that `FILE|OP` made and changed, over all its runs, unless it was changed since")
 	must(cmd.RegisterFlagCompletionFunc("format", complete(formatNames()...)))
 	must(cmd.RegisterFlagCompletionFunc("on-conflict", complete(n.conflicts...)))
-	cmd.MarkFlagsMutuallyExclusive("status", "undo")
+	cmd.MarkFlagsMutuallyExclusive("status", "undo", "again")
 	f.bindBatch(cmd)
 	records[importReport](a, cmd)
 	cmd.Annotations[fileUse], cmd.Annotations[emptyTable] = "FILE", "yes"
@@ -130,7 +133,7 @@ func listed(words []string, and string) string {
 func (f *importFlags) options(n importNoun) (imports.Options, error) {
 	o := imports.Options{
 		Read:       intake.Options{Format: intake.Format(f.format), Encoding: f.encoding},
-		OnConflict: f.onConflict, Atomic: f.atomic, MaxErrors: f.maxErrors,
+		OnConflict: f.onConflict, Atomic: f.atomic, MaxErrors: f.maxErrors, Again: f.again,
 	}
 	var p fault.Problems
 	if !slices.Contains(n.conflicts, f.onConflict) {
@@ -230,7 +233,15 @@ func brokenOff(ctx context.Context, err error, r imports.Report, o imports.Optio
 
 // printImport ends an import: a summary for people, the report as a record where one is asked for.
 func (a *app) printImport(r imports.Report, failures *failures, errorFile string) error {
-	if r.Before > 0 {
+	switch {
+	case r.Before > 0 && r.Before == r.Rows && r.Last != nil:
+		by := ""
+		if r.Last.Operator != nil {
+			by = " by " + *r.Last.Operator
+		}
+		a.note("all %s rows were applied on %s%s (operation %s); --again applies the file anew",
+			output.Thousands(r.Rows), r.Last.At.Instant.UTC().Format(time.DateOnly), by, r.Last.OpID)
+	case r.Before > 0:
 		a.note("%s applied by earlier runs", plural(int(r.Before), "row"))
 	}
 	counts := "%s created, %s updated, %s unchanged, %s skipped, %s failed in %s (operation %s)"

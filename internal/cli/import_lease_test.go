@@ -23,7 +23,7 @@ func TestImportIsSingleFlight(t *testing.T) {
 			t.Errorf("exit %d\n%s", code, p.err.String())
 		}
 	}
-	cxgctl(t, pair, "users", "import", path, "--no-passwords").exits(t, 0).says(t, "3,000 rows applied by earlier runs")
+	cxgctl(t, pair, "users", "import", path, "--no-passwords").exits(t, 0).says(t, "all 3,000 rows were applied on ")
 	if got := ask(t, pair.Manager, `SELECT concat_ws(' ', count(*), (SELECT count(*) FROM audt.audit_logs WHERE result = 'SUCCESS')) FROM idam.users WHERE username LIKE 'crowd%'`); got != "3000 3000" {
 		t.Errorf("users and audit rows: %s", got)
 	}

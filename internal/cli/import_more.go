@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/google/uuid"
 
@@ -28,35 +29,60 @@ func (s *session) importHome() imports.Home {
 	return imports.Home{Tenant: s.place.ID, Code: s.place.code}
 }
 
-// undoImport is --undo.
-func (a *app) undoImport(ctx context.Context, w *writer, operation string, n importNoun) error {
-	op, err := uuid.Parse(operation)
-	if err != nil {
-		return fault.New(fault.Validation, "--undo %q is no operation's id", operation).
-			WithHint("cxgctl %ss import prints it at its end", n.resource)
+// importOps are the operations that --undo names, the latest first: an operation stands for all of its file.
+func (a *app) importOps(ctx context.Context, w *writer, what string, n importNoun) ([]uuid.UUID, error) {
+	if op, err := uuid.Parse(what); err == nil {
+		return imports.RunsWith(ctx, w.db, w.cat, op)
 	}
+	in, resume := a.input()
+	file, err := intake.Open(what, in)
+	resume()
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return imports.RunsOfFile(ctx, w.db, w.cat, file, w.importHome(), n.resource)
+}
+
+// undoImport is --undo.
+func (a *app) undoImport(ctx context.Context, w *writer, what string, n importNoun) error {
 	if w.place != nil {
-		return fault.New(fault.Usage, "--undo does not go with --tenant").WithHint("cxgctl audit list --op %s names the users; users delete --tenant takes them away", op)
+		return fault.New(fault.Usage, "--undo does not go with --tenant").WithHint("cxgctl audit list --op OP names the users; users delete --tenant takes them away")
 	}
 	if err := w.demand(n.undoes); err != nil {
 		return err
 	}
+	ops, err := a.importOps(ctx, w, what, n)
+	if err != nil {
+		return err
+	}
 	if !w.DryRun {
-		if err := a.confirm(ctx, "delete the "+n.resource+"s that operation "+op.String()+" created"); err != nil {
+		question := "take back the " + n.resource + "s that operation " + ops[0].String() + " created"
+		if len(ops) > 1 {
+			question = fmt.Sprintf("take back the %ss that %d operations created, the last %s", n.resource, len(ops), ops[0])
+		}
+		if err := a.confirm(ctx, question); err != nil {
 			return err
 		}
 	}
 	a.clock.stop()
-	done, err := n.undo(ctx, w, op)
+	done, err := n.undo(ctx, w, ops)
 	if err != nil {
 		return err
 	}
-	what := ""
+	words := "%s deleted, %s deleted before, %s changed since and left"
 	if w.DryRun {
-		what = "dry run, nothing was changed: "
+		words = "dry run, nothing was changed: %s would be deleted, %s deleted before, %s changed since and left"
 	}
-	a.note("%s%s deleted, %s deleted before, %s changed since and left (operation %s)", what,
-		output.Thousands(int64(done.Deleted)), output.Thousands(int64(done.Before)), output.Thousands(int64(len(done.Touched))), w.Op())
+	words = fmt.Sprintf(words, output.Thousands(int64(done.Deleted)), output.Thousands(int64(done.Before)), output.Thousands(int64(len(done.Touched))))
+	if done.Restored+done.Links > 0 {
+		back := "taken back"
+		if w.DryRun {
+			back = "would be taken back"
+		}
+		words += fmt.Sprintf("; changes: %s, memberships and roles: %s %s", output.Thousands(int64(done.Restored)), output.Thousands(int64(done.Links)), back)
+	}
+	a.note("%s (operation %s)", words, w.Op())
 	if a.print.Format != output.Table && a.print.Format != output.Wide {
 		if err := committed(output.One(a.print, output.View{ID: "op_id"}, done)); err != nil {
 			return err

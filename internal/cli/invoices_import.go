@@ -26,7 +26,7 @@ func (a *app) invoicesImport() *cobra.Command {
 		Example: "  cxgctl invoices import november.csv --dry-run\n" +
 			"  cxgctl invoices import november.csv --errors failed.csv\n" +
 			"  cxgctl invoices import ledger.jsonl.gz --on-conflict skip --reason 'taken over from SAP'\n" +
-			"  cxgctl invoices import --status november.csv\n  cxgctl invoices import --undo 0192…",
+			"  cxgctl invoices import --status november.csv\n  cxgctl invoices import --undo november.csv",
 	}, &f, importNoun{
 		resource: invoices.Noun.Name, fields: invoices.ImportFields, conflicts: invoices.Conflicts, claims: "invoice_no or id", undoes: "INVOICE_DELETE",
 		reading: func(o imports.Options) intake.Options { return invoices.ImportOptions{Options: o}.Reading() },
@@ -36,12 +36,12 @@ func (a *app) invoicesImport() *cobra.Command {
 				return t.Import(ctx, w.Ledger, file, invoices.ImportOptions{Options: o, Need: w.demand})
 			}}, err
 		},
-		undo: func(ctx context.Context, w *writer, op uuid.UUID) (imports.Undone, error) {
+		undo: func(ctx context.Context, w *writer, ops []uuid.UUID) (imports.Undone, error) {
 			t, err := invoices.In(w.cat)
 			if err != nil {
 				return imports.Undone{}, err
 			}
-			return t.UndoImport(ctx, w.Ledger, op)
+			return t.UndoImport(ctx, w.Ledger, ops, w.mayReverse)
 		},
 	})
 	needs(cmd, "INVOICE_CREATE")

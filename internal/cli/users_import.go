@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/imports"
 	"github.com/cxgctl/cxgctl/internal/intake"
@@ -34,17 +35,23 @@ func (a *app) usersImport() *cobra.Command {
 		Example: "  cxgctl users import new.csv --dry-run\n" +
 			"  cxgctl users import new.csv --generate-passwords --passwords-out passwords.csv --errors failed.csv\n" +
 			"  cxgctl users import staff.csv --encoding cp949 --map '이름=full_name' --on-conflict update\n" +
-			"  cxgctl users import --status new.csv\n  cxgctl users import --undo 0192…",
+			"  cxgctl users import --status new.csv\n  cxgctl users import --undo new.csv",
 	}, &f.importFlags, importNoun{
 		resource: users.Noun.Name, fields: users.ImportFields, conflicts: users.Conflicts, claims: "username, e-mail or id", undoes: "USER_DELETE",
 		reading: func(o imports.Options) intake.Options { return users.ImportOptions{Options: o}.Reading() },
-		begin:   func(w *writer, o imports.Options) (importRun, error) { return f.begin(a, w, o) },
-		undo: func(ctx context.Context, w *writer, op uuid.UUID) (imports.Undone, error) {
+begin:   func(w *writer, o imports.Options) (importRun, error) { return f.begin(a, w, o) },
+		undo: func(ctx context.Context, w *writer, ops []uuid.UUID) (imports.Undone, error) {
 			t, err := users.In(w.cat)
 			if err != nil {
 				return imports.Undone{}, err
 			}
-			return t.UndoImport(ctx, w.Ledger, w.cat, op)
+			links := map[string]audit.Reverser{}
+			for _, noun := range []string{"member", "role"} {
+				if r, err := reversers[noun](w.cat); err == nil { // without the table no import made any
+					links[noun] = r
+				}
+			}
+			return t.UndoImport(ctx, w.Ledger, w.cat, ops, links, w.mayReverse)
 		},
 	})
 	fs := cmd.Flags()

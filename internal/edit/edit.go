@@ -46,6 +46,8 @@ type Table[T any] struct {
 	Tenant  func(T) *uuid.UUID                                     // whom a row belongs to, for the audit row; nil: nobody
 	Closed  [][2]string                                            // columns that a deletion sets beside the flags, and to what
 	Image   func(T) any                                            // a row as audit rows show it; nil: as it is
+	Gone    string                                                 // assignments that take back a row that was made; "" marks it as deleted
+	Event   audit.Event                                            // of reversals; the zero value means audit.DataModification
 	Explain func(context.Context, db.Reader, error, Edit[T]) error // puts a statement's error in the noun's words; may be nil
 }
 

@@ -131,7 +131,7 @@ func (t Table[T]) column(field string) string {
 // written is the same for reversals that one statement can make.
 func (t Table[T]) written(r audit.Reversal) string {
 	is, concerned := live(r)
-	return fmt.Sprint(t.fields(r), is, concerned)
+	return fmt.Sprint(t.fields(r), is, concerned, r.Created)
 }
 
 // reverse puts rows back that write the same columns.
@@ -145,7 +145,9 @@ func (t Table[T]) reverse(ctx context.Context, tx *audit.Tx, rows []audit.Revers
 		record += ", " + field + " " + c.Type
 	}
 	is, concerned := live(rows[0])
-	if concerned {
+	if concerned && rows[0].Created && t.Gone != "" {
+		set += t.Gone + ", "
+	} else if concerned {
 		flags, err := t.Shape.SetLive(is)
 		if err != nil {
 			return nil, err
@@ -184,7 +186,7 @@ func (t Table[T]) reverse(ctx context.Context, tx *audit.Tx, rows []audit.Revers
 	changes := make([]audit.Change, len(after))
 	for i, row := range after {
 		id := t.Noun.ID(row)
-		changes[i] = audit.Change{Subject: t.subject(row), Action: audit.Update, Before: before[id], After: row, Undoes: undoes[id]}
+		changes[i] = audit.Change{Subject: t.subject(row), Action: audit.Update, Event: t.Event, Before: before[id], After: row, Undoes: undoes[id]}
 		if concerned && !is {
 			changes[i].Action = audit.Delete
 		}

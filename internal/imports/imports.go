@@ -68,6 +68,7 @@ type Options struct {
 	OnConflict string         // "" is Fail
 	Atomic     bool           // all rows or none, in one transaction
 	MaxErrors  int            // stop once so many rows have failed; 0 never does
+	Again      bool           // apply rows anew that earlier runs applied
 
 	Failed   func(Failure, intake.Row) error // told of each row that failed, in the order of lines within a batch
 	Progress func(Report)                    // told after every batch
@@ -99,4 +100,5 @@ type Report struct {
 	Failed  int64         `json:"failed"`
 	Elapsed time.Duration `json:"-"`
 	Stopped bool          `json:"stopped"` // by --max-errors
+	Last    *Operation    `json:"-"`       // the latest of the earlier runs
 }

@@ -29,8 +29,11 @@ type lease struct {
 	command string // that shows how far it is
 	host    string
 	process string
+	home    Home
+	again   bool // forget what was applied
 	applied []span
-	next    int // the span that the reading has come to
+	last    *Operation // of an earlier run, or nil
+	next    int        // the span that the reading has come to
 }
 
 // span is lines that were applied.
@@ -38,13 +41,39 @@ type span struct {
 	From    int64 `db:"line"`
 	To      int64 `db:"last_line"`
 	Records int64 `db:"records"`
+	created int64
+	updated int64
+}
+
+// Operation is a run that applied rows of a file.
+type Operation struct {
+	OpID     uuid.UUID `json:"op_id" db:"op_id"`
+	Rows     int64     `json:"rows" db:"records"`
+	At       db.Time   `json:"applied_at" db:"applied_at"` // the last of them
+	Operator *string   `json:"operator" db:"operator"`     // of the manager's users; null for a tenant's import
+}
+
+const readOperations = `
+SELECT r.op_id, sum(r.records)::bigint AS records, max(r.created_at) AS applied_at, (SELECT u.username::text FROM idam.users u WHERE u.id = r.created_by) AS operator
+  FROM cxg_import.rows r
+ WHERE r.sha256 = $1
+ GROUP BY r.op_id, r.created_by
+ ORDER BY max(r.created_at), r.op_id`
+
+// operations are the runs that applied rows of the file of a key, in the order of time.
+func (h Home) operations(ctx context.Context, r db.Reader, key []byte) ([]Operation, error) {
+	sql := readOperations
+	if h != (Home{}) {
+		sql = strings.Replace(sql, "(SELECT u.username::text FROM idam.users u WHERE u.id = r.created_by)", "NULL::text", 1)
+	}
+	return db.Collect[Operation](ctx, r, sql, key)
 }
 
 // leaseTime is how long a run that is not heard of keeps its hold, where nobody can tell whether its
 // process is still there. It is more than a batch takes, hashing included.
 const leaseTime = "120 seconds"
 
-func newLease(cat schema.Catalog, l *audit.Ledger, f *intake.File, home Home, resource, command string) (*lease, error) {
+func newLease(cat schema.Catalog, l *audit.Ledger, f *intake.File, home Home, resource, command string, again bool) (*lease, error) {
 	if err := home.lacks(cat); err != nil {
 		return nil, err
 	}
@@ -53,7 +82,14 @@ func newLease(cat schema.Catalog, l *audit.Ledger, f *intake.File, home Home, re
 		return nil, err
 	}
 	return &lease{
-		ledger: l, file: f, key: home.key(f, resource), command: command, host: host, process: processName(os.Getpid()),
+		ledger:  l,
+		file:    f,
+		key:     home.key(f, resource),
+		command: command,
+		host:    host,
+		process: processName(os.Getpid()),
+		home:    home,
+		again:   again,
 	}, nil
 }
 
@@ -96,11 +132,13 @@ SELECT op_id, host, process, coalesce(leased_until > now(), false) AS held
   FROM cxg_import.files WHERE sha256 = @sha256 FOR UPDATE`
 	takeFile = `
 UPDATE cxg_import.files
-   SET op_id = @op, host = @host, process = @process, name = @name, started_at = now(), finished_at = NULL,
+   SET op_id = @op, host = @host, process = @process, name = @name, started_at = now(), finished_at = NULL, failed = 0,
        leased_until = now() + @time::interval, updated_at = now(), updated_by = @by
  WHERE sha256 = @sha256`
-	readSpans = `SELECT line, last_line, records FROM cxg_import.rows WHERE sha256 = $1 ORDER BY line`
-	claimFile = `
+	forgetFile = `DELETE FROM cxg_import.rows WHERE sha256 = @sha256`
+	countFile  = `UPDATE cxg_import.files SET created = created + $2, updated = updated + $3 WHERE sha256 = $1`
+	readSpans  = `SELECT line, last_line, records FROM cxg_import.rows WHERE sha256 = $1 ORDER BY line`
+	claimFile  = `
 UPDATE cxg_import.files SET leased_until = now() + @time::interval
  WHERE sha256 = @sha256 AND op_id = @op`
 	insertSpan = `
@@ -109,7 +147,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 	releaseFile = `
 UPDATE cxg_import.files
    SET leased_until = NULL, finished_at = CASE WHEN @finished THEN now() END, updated_at = now(),
-       created = created + @created, updated = updated + @updated, skipped = @skipped, failed = @failed
+       skipped = @skipped, failed = @failed
  WHERE sha256 = @sha256 AND op_id = @op`
 )
 
@@ -145,7 +183,10 @@ func (l *lease) take(ctx context.Context) error {
 		if held && (host != l.host || !gone(process)) {
 			return l.busy(op).With("host", host).With("process", process)
 		}
-		_, err := tx.Exec(ctx, takeFile, args)
+		if _, err := tx.Exec(ctx, takeFile, args); err != nil || !l.again {
+			return err
+		}
+		_, err := tx.Exec(ctx, forgetFile, args)
 		return err
 	})
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok && pe.Code == "55P03" {
@@ -154,7 +195,16 @@ func (l *lease) take(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.applied, err = db.Collect[span](ctx, l.ledger.Reader(), readSpans, l.key)
+	if l.again { // a dry run has not forgotten them
+		return nil
+	}
+	if l.applied, err = db.Collect[span](ctx, l.ledger.Reader(), readSpans, l.key); err != nil || len(l.applied) == 0 {
+		return err
+	}
+	ops, err := l.home.operations(ctx, l.ledger.Reader(), l.key)
+	if err == nil && len(ops) > 0 {
+		l.last = &ops[len(ops)-1]
+	}
 	return err
 }
 
@@ -206,6 +256,13 @@ func spans[R Incoming](rows []R) []span {
 		last = row.Ordinal
 		open := &list[len(list)-1]
 		open.To, open.Records = row.Raw.Line, open.Records+1
+		switch row.Outcome {
+		case Created:
+			open.created++
+		case Updated:
+			open.updated++
+		default:
+		}
 	}
 	return list
 }
@@ -216,9 +273,12 @@ func (l *lease) record(ctx context.Context, tx *audit.Tx, applied []span) error 
 		return nil
 	}
 	sends := &pgx.Batch{}
+	var created, updated int64
 	for _, s := range applied {
+		created, updated = created+s.created, updated+s.updated
 		sends.Queue(insertSpan, uuid.Must(uuid.NewV7()), tx.Now, tx.ByID(), l.key, s.From, s.To, s.Records, l.ledger.Op())
 	}
+	sends.Queue(countFile, l.key, created, updated)
 	return tx.SendBatch(ctx, sends).Close()
 }
 
@@ -230,8 +290,7 @@ func (l *lease) release(ctx context.Context, finished bool, r Report) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
 	defer cancel()
 	args := l.args()
-	args["finished"], args["created"], args["updated"] = finished, r.Created, r.Updated
-	args["skipped"], args["failed"] = r.Skipped, r.Failed
+	args["finished"], args["skipped"], args["failed"] = finished, r.Skipped, r.Failed
 	_ = l.ledger.Keep(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, releaseFile, args)
 		return err

@@ -49,12 +49,13 @@ func Run[R Incoming](ctx context.Context, l *audit.Ledger, cat schema.Catalog, s
 	}
 	l.Brief = true
 	var err error
-	if r.lease, err = newLease(cat, l, s.file, kind.Home, kind.Resource, kind.Command); err != nil {
+	if r.lease, err = newLease(cat, l, s.file, kind.Home, kind.Resource, kind.Command, o.Again); err != nil {
 		return Report{}, err
 	}
 	if err := r.lease.take(ctx); err != nil {
 		return r.report, err
 	}
+	r.report.Last = r.lease.last
 	if o.Atomic {
 		err = r.whole(ctx)
 	} else if r.draft, err = l.Drafter(ctx); err == nil {
@@ -64,8 +65,7 @@ func Run[R Incoming](ctx context.Context, l *audit.Ledger, cat schema.Catalog, s
 		l.Failed(ctx, r.intent(), r.someFailed())
 	}
 	r.report.Elapsed = time.Since(began)
-	finished := err == nil && r.report.Failed == 0 && !r.report.Stopped
-	r.lease.release(ctx, finished, r.report)
+	r.lease.release(ctx, err == nil && !r.report.Stopped, r.report)
 	return r.report, err
 }
 

@@ -59,9 +59,15 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, f *intake.File, o I
 	}, o.Options)
 }
 
-// UndoImport marks as deleted what a run created: see imports.Undo.
-func (t *Table) UndoImport(ctx context.Context, l *audit.Ledger, op uuid.UUID) (imports.Undone, error) {
-	return imports.Undo(ctx, l, t.cat, t.rows(), columnNames(), importCommand, op)
+// UndoImport marks as deleted what runs created: see imports.Undo.
+func (t *Table) UndoImport(ctx context.Context, l *audit.Ledger, ops []uuid.UUID, may func(string, audit.Action) error) (imports.Undone, error) {
+	gone, err := t.SetDeleted(true)
+	if err != nil {
+		return imports.Undone{}, err
+	}
+	return imports.Undo(ctx, l, t.cat, imports.Undoing[Invoice]{
+		Table: t.rows(), Delete: gone, Fields: columnNames(), Command: importCommand, May: may,
+	}, ops)
 }
 
 // columnNames are the record's fields that the invoices table has itself.

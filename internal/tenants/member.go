@@ -67,6 +67,7 @@ var memberFields = []schema.Field{
 var memberNoun = ref.Noun[Member]{
 	Name: "member",
 	ID:   func(m Member) uuid.UUID { return m.ID },
+	Live: func(m Member) bool { return !m.left() },
 	Call: func(m Member) string { return orID(m.Username, m.UserID) + " of " + orID(m.TenantCode, m.TenantID) },
 	Keys: []ref.Key[Member]{
 		{Name: "id", Of: func(m Member) string { return m.ID.String() }},

@@ -191,12 +191,21 @@ func (m *Members) Remove(ctx context.Context, l *audit.Ledger, seen Member, toda
 	})
 }
 
-func (m *Members) apply(ctx context.Context, l *audit.Ledger, seen Member, e edit.Edit[Member]) (Member, error) {
-	t := edit.Table[Member]{
+// Reverse puts memberships back: see audit.Undo. One that was made ends as Remove ends it.
+func (m *Members) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal, force bool) ([]audit.Change, []audit.Drift, error) {
+	return m.rows().Reverse(ctx, tx, rows, force)
+}
+
+func (m *Members) rows() edit.Table[Member] {
+	return edit.Table[Member]{
 		Noun: &memberNoun, Shape: m.shape, Alias: "m", Columns: m.columns, Join: m.join,
 		Tenant: func(x Member) *uuid.UUID { return &x.TenantID },
+		Gone:   "status = 'LEFT', close_date = @now::timestamptz::date, is_primary = false, is_admin = false",
 	}
-	after, err := t.Apply(ctx, l, []Member{seen}, e)
+}
+
+func (m *Members) apply(ctx context.Context, l *audit.Ledger, seen Member, e edit.Edit[Member]) (Member, error) {
+	after, err := m.rows().Apply(ctx, l, []Member{seen}, e)
 	if err != nil {
 		return seen, err
 	}

@@ -110,9 +110,17 @@ func (im *importer) need(tenant, roles bool) error {
 	return im.Need(codes...)
 }
 
-// UndoImport deletes, as users delete does, those whom a run created: see imports.Undo.
-func (t *Table) UndoImport(ctx context.Context, l *audit.Ledger, cat schema.Catalog, op uuid.UUID) (imports.Undone, error) {
-	return imports.Undo(ctx, l, cat, t.rows(), ImportFields, importCommand, op)
+// UndoImport takes back what runs did, and deletes as users delete does those whom they created: see imports.Undo.
+func (t *Table) UndoImport(ctx context.Context, l *audit.Ledger, cat schema.Catalog, ops []uuid.UUID, links map[string]audit.Reverser,
+	may func(string, audit.Action) error,
+) (imports.Undone, error) {
+	gone, err := t.SetDeleted(true)
+	if err != nil {
+		return imports.Undone{}, err
+	}
+	return imports.Undo(ctx, l, cat, imports.Undoing[User]{
+		Table: t.rows(), Delete: gone, Fields: ImportFields, Command: importCommand, Links: links, May: may,
+	}, ops)
 }
 
 // claims are what only one user may have, as a row names them.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/imports"
 	"github.com/cxgctl/cxgctl/internal/intake"
@@ -43,6 +44,9 @@ type incoming struct {
 	links      links // what tenant and roles lead to
 	holder     *User // whom a matched row changes
 	stored     *User // what the database made of user, where that is something else
+
+	stamp   *db.Time // updated_at as the row has it
+	stamped bool     // the row says when the record was last updated, if only by an empty updated_at beside its created_at
 
 	bornNow, changedNow bool // created_at, password_changed_at are the transaction's time
 }
@@ -173,6 +177,8 @@ func (r *rowReader) read(row imports.Row, c *imports.Cells) *incoming {
 	}
 	u.CreatedAt, u.UpdatedAt = c.Time("created_at"), c.Time("updated_at")
 	u.CreatedBy, u.UpdatedBy = c.ID("created_by"), c.ID("updated_by")
+	in.stamp = u.UpdatedAt
+	in.stamped = in.stamp != nil || r.names(c, "updated_at") && u.CreatedAt != nil
 	r.secrets(c, in)
 	in.tenant, in.tenantRole = c.Text("tenant"), c.Text("tenant_role")
 	checkText(&c.Problems, "tenant_role", in.tenantRole, 0, 50)
@@ -184,6 +190,11 @@ func (r *rowReader) read(row imports.Row, c *imports.Cells) *incoming {
 		c.Refuse(&in.Row, err)
 	}
 	return in
+}
+
+// names says whether a row has the field, if only without a value.
+func (r *rowReader) names(c *imports.Cells, field string) bool {
+	return r.source.Has(field) && (!r.source.Objects || c.Named(field))
 }
 
 // identity reads who a row is about. A row that may be an update need not name everything.

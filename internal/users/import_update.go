@@ -72,8 +72,14 @@ func (im *importer) change(ctx context.Context, tx *audit.Tx, rows []*incoming) 
 		}
 		before[in.holder.ID] = *in.holder
 		in.user = next
+		stored := in.holder.UpdatedAt
 		if reflect.DeepEqual(next, *in.holder) && in.hash == "" && in.holder.IsActive {
 			in.Outcome = imports.Unchanged
+			continue
+		}
+		if in.stamped && stored != nil && (in.stamp == nil || stored.Instant.After(in.stamp.Instant)) {
+			in.Fail("updated_at", "", fault.New(fault.Conflict, "user %q was changed at %s, after the row's updated_at", in.holder.Username, stored).
+				WithHint("export the user again and repeat the edit"), &in.holder.ID)
 			continue
 		}
 		list = append(list, in)

@@ -28,9 +28,12 @@ func (a *app) usersImport() *cobra.Command {
 	var f usersImportFlags
 	cmd := a.importing(&cobra.Command{
 		Short: "Create or update users from a file, each row once",
-		Long: "Reads csv, tsv, jsonl or json (.gz and .zst too) whose columns are the record's fields, and password,\n" +
+		Long: "Reads csv, tsv, jsonl, json or xlsx (.gz and .zst too) whose columns are the record's fields, and password,\n" +
 			"password_hash, sso_subject, tenant, tenant_role, roles. A row that fails is reported with its line, and the\n" +
 			"others go ahead. Running the same command again goes on where it stopped: no row is applied twice.\n\n" +
+			"tenant is a tenant's code or id, whose member the user becomes; tenant_role is the role of that membership, any\n" +
+			"text. roles are codes of platform roles with ; , or a space between, as in A;B: one of scope TENANT counts in the\n" +
+			"row's tenant, one of scope GLOBAL everywhere.\n\n" +
 			"Fields: " + strings.Join(users.ImportFields, ", "),
 		Example: "  cxgctl users import new.csv --dry-run\n" +
 			"  cxgctl users import new.csv --generate-passwords --passwords-out passwords.csv --errors failed.csv\n" +

@@ -193,10 +193,29 @@ func (l *Ledger) recordForged(ctx context.Context, tenant, intent uuid.UUID, err
 	l.Failed(ctx, Intent{Subject: Subject{Resource: "intent", ID: intent, Name: intent.String(), TenantID: &tenant}, Action: Execute}, err)
 }
 
+// permitted asks the gate, in a transaction of its own, whether the operator may go on.
+func (l *Ledger) permitted(ctx context.Context) error {
+	if l.Gate == nil {
+		return nil
+	}
+	raw, err := l.db.BeginWrite(ctx)
+	if err != nil {
+		return db.Translate(err)
+	}
+	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
+	_, err = l.Gate.Enter(ctx, &Tx{Write: raw, By: l.by, Now: l.now().UTC(), ledger: l})
+	return db.Translate(err)
+}
+
 // Settle finds out what became of an intent by looking into the tenant's database, and writes what the command did
 // not come to: the audit rows of the change, or of an attempt that changed nothing. They are the command's own, with who
 // reconciled them. A dry run only looks. It returns the outcome.
 func (l *Ledger) Settle(ctx context.Context, u Unsettled, tenant *db.DB) (string, error) {
+	if !l.DryRun {
+		if err := l.permitted(ctx); err != nil {
+			return "", err
+		}
+	}
 	var doc json.RawMessage
 	var err error
 	if l.DryRun {

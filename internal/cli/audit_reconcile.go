@@ -35,7 +35,7 @@ var reconciledView = output.View{
 
 func (a *app) auditReconcile() *cobra.Command {
 	var flags changeFlags
-	var age lifeFlag
+	age := lifeFlag(10 * time.Minute)
 	cmd := &cobra.Command{
 		Use: "reconcile", Short: "Settle the changes in tenants' databases that a crash left open", Args: exactly(),
 		Long: `Settle the changes in tenants' databases that a crash left open.
@@ -44,10 +44,18 @@ A change in a tenant's database is announced in the manager database, made, and 
 command that was killed, or lost a server, in between leaves an announcement without an outcome. This command looks
 in the tenant's database: a change that took place there gets the audit rows that it is owed, in the name of its
 operator; one that did not, is recorded as an attempt that failed, and can no longer take place. Nothing is guessed:
-where a database cannot be reached, the announcement stays (exit 9). A dry run only looks.`,
-		Example: "  cxgctl audit reconcile --dry-run\n  cxgctl audit reconcile --older-than 10m -o json",
+where a database cannot be reached, the announcement stays (exit 9). A dry run only looks.
+
+A change that is under way looks like one that was interrupted, and fails when it is settled. So announcements younger
+than 10 minutes are left alone, unless --older-than says less.`,
+		Example: "  cxgctl audit reconcile --dry-run\n  cxgctl audit reconcile --older-than 1h -o json",
 	}
 	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, _ []string) error {
+		if !flags.dryRun {
+			if err := w.demand("SYSTEM_MANAGE"); err != nil {
+				return a.failedOn(ctx, w, "change", "", err)
+			}
+		}
 		open, err := audit.ReadUnsettled(ctx, w.db, w.cat, time.Now().Add(-time.Duration(age)))
 		if err != nil {
 			return err
@@ -88,9 +96,10 @@ where a database cannot be reached, the announcement stays (exit 9). A dry run o
 		}
 		return nil
 	})
-	cmd.Flags().Var(&age, "older-than", "only those announced at least this `long` ago: 10m, 2h (default: all; one that is on its way fails then)")
+	cmd.Flags().Var(&age, "older-than", "only those announced at least this `long` ago; a change that is under way fails when it is settled")
 	flags.bind(cmd)
 	needs(cmd, "AUDIT_READ")
+	mayNeed(cmd, "SYSTEM_MANAGE")
 	return records[reconciled](a, cmd)
 }
 

@@ -99,6 +99,7 @@ in auth.jwt_secret_file. In the format table it is printed alone, for scripts.`,
 	cmd.MarkFlagsRequiredTogether("create", "name", "permissions")
 	flags.bind(cmd)
 	needs(cmd, anyOperator)
+	mayNeed(cmd, "API_KEY_CREATE")
 	return records[tokenRecord](a, cmd)
 }
 

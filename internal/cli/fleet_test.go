@@ -225,7 +225,7 @@ func TestFiftyTenants(t *testing.T) {
 		t.Errorf("after the second time: %s", got)
 	}
 	e.run(t, "users", "status", "ann", "--tenant", "t-4*", "--set", "INACTIVE", "--expect", "10", "-q").exits(t, 0)
-	e.run(t, "audit", "reconcile", "--timeout", "2s").exits(t, 0)
+	e.run(t, "audit", "reconcile", "--older-than", "1ms", "--timeout", "2s").exits(t, 0)
 	e.run(t, "audit", "verify").exits(t, 0)
 
 	// where each one lives

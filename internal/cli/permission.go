@@ -47,6 +47,8 @@ func possible(cmd *cobra.Command) []string {
 	return strings.FieldsFunc(cmd.Annotations[perhaps], func(r rune) bool { return r == ',' })
 }
 
+func init() { cobra.AddTemplateFunc("permissions", permissionHelp) }
+
 // permissionHelp is the line of a command's help that names its permissions.
 func permissionHelp(cmd *cobra.Command) string {
 	what := declared(cmd)

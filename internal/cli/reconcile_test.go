@@ -92,12 +92,12 @@ func TestKillsBetweenTheStepsOfATenantsChange(t *testing.T) {
 			if got := away3(t, pair); got != step.left {
 				t.Errorf("after the kill: %s, want %s", got, step.left)
 			}
-			cxgctl(t, pair, "audit", "reconcile", "--dry-run").exits(t, 0)
+			cxgctl(t, pair, "audit", "reconcile", "--older-than", "1ms", "--dry-run").exits(t, 0)
 			if got := away3(t, pair); got != step.left {
 				t.Errorf("a dry run changed something: %s, want %s", got, step.left)
 			}
 			for range 2 { // the second has nothing to do
-				cxgctl(t, pair, "audit", "reconcile").exits(t, 0)
+				cxgctl(t, pair, "audit", "reconcile", "--older-than", "1ms").exits(t, 0)
 				if got := away3(t, pair); got != step.settled {
 					t.Errorf("reconciled: %s, want %s", got, step.settled)
 				}
@@ -120,7 +120,7 @@ func TestReconcileOvertakesACommand(t *testing.T) {
 	release := hold(t, pair.Tenants, `SELECT FROM sys.users FOR UPDATE`)
 	p := cxgctl(t, pair, "users", "update", "ada", "--tenant", "acme", "--phone", "03 9999").start(t)
 	eventually(t, pair.Tenants, waits)
-	cxgctl(t, pair, "audit", "reconcile").exits(t, 0)
+	cxgctl(t, pair, "audit", "reconcile", "--older-than", "1ms").exits(t, 0)
 	release()
 	if code := p.exit(t); code != 4 {
 		t.Errorf("exit code %d, want 4: %s", code, p.err.String())
@@ -145,11 +145,11 @@ func TestTheLogIsAwayAfterATenantsChange(t *testing.T) {
 	// a tenant's database that is away is no reason to guess
 	elsewhere := strings.Replace(pair.Tenants, database(pair.Tenants), "/no_such_database", 1)
 	release()
-	cxgctl(t, pair, "audit", "reconcile").env("CXGCTL_TENANTS_DATABASE_URL="+elsewhere).exits(t, 9)
+	cxgctl(t, pair, "audit", "reconcile", "--older-than", "1ms").env("CXGCTL_TENANTS_DATABASE_URL="+elsewhere).exits(t, 9)
 	if got, want := away3(t, pair), "03 9999 applied applied audit - intent open"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	cxgctl(t, pair, "audit", "reconcile").exits(t, 0)
+	cxgctl(t, pair, "audit", "reconcile", "--older-than", "1ms").exits(t, 0)
 	if got, want := away3(t, pair), "03 9999 applied applied audit SUCCESS 03 9999 admin intent applied"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}

@@ -37,6 +37,7 @@ func (a *app) root() *cobra.Command {
 		}
 		return fault.New(fault.Usage, "%s", err.Error()).WithHint("see: %s --help", cmd.CommandPath())
 	})
+	root.SetUsageTemplate(root.UsageTemplate() + "{{with permissions .}}\nPermissions: {{.}}\n{{end}}")
 	f := root.PersistentFlags()
 	f.StringVar(&a.global.config, "config", "", "configuration `file` (default: see cxgctl config path)")
 	must(f.SetAnnotation("config", fileUse, []string{fileRead}))

@@ -145,14 +145,14 @@ func (a *app) sessionsRevoke() *cobra.Command {
 }
 
 func (a *app) keysRevoke() *cobra.Command {
-	cmd := revocation(a, "revoke ID…", "End keys", keyView, sessions.KeysIn,
+	cmd := revocation(a, "revoke KEY…", "End keys, named by id, key id or name", keyView, sessions.KeysIn,
 		func(_ context.Context, _ *session, refs []string) (sessions.Ended, error) {
 			if len(refs) == 0 {
 				return sessions.Ended{}, fault.New(fault.Usage, "no key is named").WithHint("ids are listed by: cxgctl keys list")
 			}
 			return sessions.Ended{}, nil
 		})
-	cmd.Example = "  cxgctl keys revoke 3f2a9c1d00b4e6f7 --reason 'the job is gone'"
+	cmd.Example = "  cxgctl keys revoke nightly-export --reason 'the job is gone'\n  cxgctl keys revoke 3f2a9c1d00b4e6f7"
 	return cmd
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/auth"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/users"
@@ -36,11 +37,12 @@ func (a *app) usersExport() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			accounts, err := users.In(home.cat)
+			gate, err := a.gate(home, l, cmd)
 			if err != nil {
 				return err
 			}
-			if err := accounts.MayExportHashes(ctx, l); err != nil {
+			_ = gate.Need(auth.SuperAdmin) // the transaction below says what is missing
+			if err := users.RecordHashes(ctx, l); err != nil {
 				return err
 			}
 		}
@@ -63,8 +65,9 @@ func (a *app) usersExport() *cobra.Command {
 	a.bindReveal(cmd)
 	audited(cmd, always)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted users too")
-	cmd.Flags().BoolVar(&hashes, "with-hashes", false, "with the passwords' hashes, as password_hash; for a MASTER, and recorded in the audit log")
+	cmd.Flags().BoolVar(&hashes, "with-hashes", false, "with the passwords' hashes, as password_hash; for SUPER_ADMIN, and recorded in the audit log")
 	needs(cmd, "USER_LIST")
+	mayNeed(cmd, auth.SuperAdmin)
 	return records[users.WithHash](a, cmd)
 }
 

@@ -4,7 +4,9 @@ package sessions
 
 import (
 	"context"
+	"errors"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -170,32 +172,58 @@ func (t Table[T]) Matching(f Filter) db.Selection[T] {
 
 func (t Table[T]) from() string { return t.name + " x LEFT JOIN idam.users u ON u.id = x.user_id" }
 
-// Find returns the rows of these ids, of keys also those of these key ids; one that is not there is a
-// RESOURCE_NOT_FOUND.
+// Find returns the rows of these ids, of keys also those of these key ids and names; one that is not there is a
+// RESOURCE_NOT_FOUND, and a name that several keys have which are not revoked a VALIDATION_ERROR.
 func (t Table[T]) Find(ctx context.Context, r db.Reader, refs []string) ([]uuid.UUID, error) {
 	list := make([]uuid.UUID, len(refs))
 	for i, text := range refs {
-		predicate, arg := "x.id = @ref", any(text)
-		if id, err := uuid.Parse(text); err == nil {
-			arg = id
-		} else if t.name == schema.APIKeys {
-			predicate = "x.key_id = @ref"
-		} else {
-			return nil, fault.New(fault.Validation, "a session is named by its id").WithHint( // not quoted: it may be what lets somebody in
+		id, err := uuid.Parse(text)
+		switch {
+		case err == nil:
+			list[i], err = t.findID(ctx, r, id)
+		case t.name == schema.APIKeys:
+			list[i], err = t.findKey(ctx, r, text)
+		default:
+			err = fault.New(fault.Validation, "a session is named by its id").WithHint( // not quoted: it may be what lets somebody in
 				"ids are listed by: cxgctl sessions list")
 		}
-		rows, err := r.Query(ctx, "SELECT x.id FROM "+t.from()+" WHERE "+t.live+" AND "+predicate, pgx.NamedArgs{"ref": arg})
 		if err != nil {
 			return nil, err
 		}
-		ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-		if err != nil {
-			return nil, err
-		}
-		if len(ids) == 0 {
-			return nil, fault.New(fault.NotFound, "%s %q not found", t.noun, text).With("id", text)
-		}
-		list[i] = ids[0]
 	}
 	return list, nil
+}
+
+func (t Table[T]) findID(ctx context.Context, r db.Reader, id uuid.UUID) (uuid.UUID, error) {
+	err := r.QueryRow(ctx, "SELECT x.id FROM "+t.from()+" WHERE "+t.live+" AND x.id = $1", id).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = fault.New(fault.NotFound, "%s %q not found", t.noun, id).With("id", id.String())
+	}
+	return id, err
+}
+
+// findKey finds a key by its key id, or by its name: of those that are revoked the newest, where no other has it.
+func (t Table[T]) findKey(ctx context.Context, r db.Reader, ref string) (uuid.UUID, error) {
+	type found struct {
+		ID      uuid.UUID
+		KeyID   string
+		Revoked bool
+	}
+	rows, err := r.Query(ctx, "SELECT x.id, x.key_id, x.status = 'REVOKED' FROM "+t.from()+" WHERE "+t.live+
+		" AND (x.key_id = @ref OR x.key_name = @name) ORDER BY x.key_id = @ref DESC, x.status = 'REVOKED', x.created_at DESC LIMIT 2",
+		pgx.NamedArgs{"ref": ref, "name": strings.TrimPrefix(ref, "svc-")})
+	if err != nil {
+		return uuid.Nil, err
+	}
+	keys, err := pgx.CollectRows(rows, pgx.RowToStructByPos[found])
+	switch {
+	case err != nil:
+		return uuid.Nil, err
+	case len(keys) == 0:
+		return uuid.Nil, fault.New(fault.NotFound, "key %q not found", ref).WithHint("ids and names are listed by: cxgctl keys list").With("id", ref)
+	case len(keys) == 2 && keys[0].KeyID != ref && !keys[1].Revoked:
+		return uuid.Nil, fault.New(fault.Validation, "%q fits more than one key: %s and %s", ref, keys[0].KeyID, keys[1].KeyID).
+			WithHint("name one by its key id: cxgctl keys revoke %s", keys[0].KeyID)
+	}
+	return keys[0].ID, nil
 }

@@ -276,3 +276,66 @@ func TestEnforcementAsAnotherRole(t *testing.T) {
 	exec(`ALTER TABLE idam.user_roles ENABLE ROW LEVEL SECURITY; ALTER TABLE cxg_audit.enforcement ENABLE ROW LEVEL SECURITY`)
 	run(8, "", "users", "delete", "plain", "-y", "--config", profile)
 }
+
+// Kind 44 (H2b): an import stops at the first batch without a right that it needs, says how many rows are in, and goes
+// on with the same command once the right is back.
+func TestAnImportThatLosesARightBetweenBatches(t *testing.T) {
+	t.Parallel()
+	pair := withCast(t)
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := query(t.Context(), pair.Manager, sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	// The second batch waits in its transaction, with the right that it was let in by.
+	exec(`CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		IF EXISTS (SELECT FROM idam.users WHERE username = 'user200') THEN PERFORM pg_advisory_xact_lock(4711); END IF; RETURN NULL; END $$;
+		CREATE TRIGGER wait AFTER INSERT ON idam.users FOR EACH STATEMENT EXECUTE FUNCTION wait()`)
+	var b strings.Builder
+	b.WriteString("username,email,full_name,password,roles\n")
+	for i := range 640 {
+		fmt.Fprintf(&b, "user%d,user%d@example.com,U,Canary-Horse-1,R_WEAK\n", i, i)
+	}
+	file := filepath.Join(t.TempDir(), "new.csv")
+	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), pair.Manager)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	if _, err := conn.Exec(t.Context(), `SELECT pg_advisory_lock(4711)`); err != nil {
+		t.Fatal(err)
+	}
+	p := cxgctl(t, pair, "users", "import", file).env("CXGCTL_OPERATOR=mid").start(t)
+	eventually(t, pair.Manager, waits)
+	taken := make(chan error)
+	go func() {
+		_, err := query(t.Context(), pair.Manager, `DELETE FROM idam.role_permissions rp USING idam.permissions p WHERE p.id = rp.permission_id AND p.code = 'PERMISSION_MANAGE' AND rp.role_id = md5('R_ALL')::uuid`)
+		taken <- err
+	}()
+	eventually(t, pair.Manager, `SELECT count(*) >= 2 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)
+	if _, err := conn.Exec(t.Context(), `SELECT pg_advisory_unlock(4711)`); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.exit(t); got != 7 {
+		t.Errorf("exit code %d: %s", got, p.err.String())
+	}
+	p.says(t, "lacks the permission PERMISSION_MANAGE")
+	p.says(t, "rows applied by operation")
+	if err := <-taken; err != nil {
+		t.Fatal(err)
+	}
+	const done = `SELECT (SELECT count(*) FROM idam.users WHERE username ~ '^user[0-9]+$') || ' ' || (SELECT count(*) FROM idam.user_roles WHERE role_id = md5('R_WEAK')::uuid AND user_id <> md5('plain2')::uuid)`
+	got := ask(t, pair.Manager, done)
+	if made, granted, _ := strings.Cut(got, " "); made != granted || made == "0" || made == "640" {
+		t.Errorf("users and grants: %s, want those of whole batches", got)
+	}
+	exec(`INSERT INTO idam.role_permissions (role_id, permission_id) SELECT md5('R_ALL')::uuid, id FROM idam.permissions WHERE code = 'PERMISSION_MANAGE'`)
+	cxgctl(t, pair, "users", "import", file).env("CXGCTL_OPERATOR=mid").exits(t, 0)
+	if got := ask(t, pair.Manager, done); got != "640 640" {
+		t.Errorf("users and grants: %s, want 640 640", got)
+	}
+}

@@ -21,8 +21,9 @@ import (
 type Operator struct {
 	ID         uuid.UUID // uuid.Nil where no user of the platform acts (migrations)
 	Name       string
-	AuthMethod string // claim, login, key, jwt, db_role, or os for commands that run without an operator
-	Claimed    string // the name as it was given
+	AuthMethod string    // claim, login, key, jwt, db_role, or os for commands that run without an operator
+	Claimed    string    // the name as it was given
+	Proof      uuid.UUID // the row of the session or key that proved it; uuid.Nil for none
 }
 
 // Origin is where a command came from. Every audit row records it (reliability.md, "Operator identity").

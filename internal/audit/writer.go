@@ -91,6 +91,7 @@ type extra struct {
 	Operator   string `json:"operator,omitempty"`
 	AuthMethod string `json:"auth_method"`
 	Claimed    string `json:"claimed,omitempty"`
+	ProofID    string `json:"proof_id,omitempty"` // the row of the session or key, never its secret
 	Origin
 }
 
@@ -98,9 +99,13 @@ type extra struct {
 func (w *writer) document(e Entry, moved map[string]any) ([]byte, error) {
 	if w.common == nil {
 		var err error
-		w.common, err = json.Marshal(extra{
+		doc := extra{
 			Tool: "cxgctl", OpID: w.op.String(), Operator: w.by.Name, AuthMethod: w.by.AuthMethod, Claimed: w.by.Claimed, Origin: w.from,
-		})
+		}
+		if w.by.Proof != uuid.Nil {
+			doc.ProofID = w.by.Proof.String()
+		}
+		w.common, err = json.Marshal(doc)
 		if err != nil {
 			return nil, err
 		}

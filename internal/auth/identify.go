@@ -208,6 +208,9 @@ func (i *Identity) resolve(p Proof, found []candidate, now time.Time) error {
 	}
 	if p.method() != MethodClaim && !p.Spare {
 		i.ID, i.Name = u.ID, u.Username // proved, so that a refusal is recorded under this name; Claimed keeps the other
+		if u.Session != nil {
+			i.Proof = *u.Session
+		}
 	}
 	if err := p.judgeUser(u, now); err != nil {
 		return err
@@ -217,6 +220,7 @@ func (i *Identity) resolve(p Proof, found []candidate, now time.Time) error {
 	}
 	i.ID, i.Name, i.Type, i.Scopes = u.ID, u.Username, *u.Type, u.Scopes
 	if u.Session != nil && i.AuthMethod != MethodClaim {
+		i.Proof = *u.Session
 		i.Session = &Session{ID: *u.Session, Expires: u.Expires, stale: truth(u.Stale), verified: truth(u.Verified)}
 	}
 	return nil

@@ -12,11 +12,13 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/ref"
+	"github.com/cxgctl/cxgctl/internal/roles"
 	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
@@ -27,6 +29,7 @@ type Issued struct {
 	ID      uuid.UUID // of the session or the key
 	User    string
 	Expires time.Time
+	Bounded bool // the key ends with the grant or the key that it was made under
 }
 
 // Issue makes a token of the backend's for the operator: an access token, or with refresh a refresh token.
@@ -100,6 +103,7 @@ type Keys struct {
 	keys        *schema.Table
 	permissions *schema.Table // nil where there is none to look codes up in
 	users       *users.Table
+	grants      grants
 }
 
 // KeysIn returns what makes keys in a database; one without users or keys gives a DATABASE_ERROR.
@@ -109,7 +113,11 @@ func KeysIn(cat schema.Catalog) (*Keys, error) {
 		return nil, err
 	}
 	k, err := cat.Table(schema.APIKeys)
-	return &Keys{k, cat[schema.Permissions], u}, err
+	if err != nil {
+		return nil, err
+	}
+	g, err := grantsIn(cat)
+	return &Keys{k, cat[schema.Permissions], u, g}, err
 }
 
 // keyRecord is a key as audit rows show it.
@@ -162,6 +170,15 @@ func (k *Keys) Make(ctx context.Context, l *audit.Ledger, who Identity, n NewKey
 		var expires *time.Time
 		if n.TTL > 0 {
 			out.Expires = tx.Now.Add(n.TTL)
+		}
+		end, err := k.end(ctx, tx, who, n.Scopes)
+		if err != nil {
+			return nil, err
+		}
+		if end != nil && end.Infinity == pgtype.Finite && (out.Expires.IsZero() || end.Instant.Before(out.Expires)) {
+			out.Expires, out.Bounded = end.Instant, true
+		}
+		if !out.Expires.IsZero() {
 			at := db.At(out.Expires)
 			expires, r.ExpiresAt = &out.Expires, &at
 		}
@@ -175,6 +192,97 @@ func (k *Keys) Make(ctx context.Context, l *audit.Ledger, who Identity, n NewKey
 		}), err
 	})
 	return out, err
+}
+
+// A key ends at the latest with the grants that its maker holds its permissions by: for each permission the last of them,
+// of all permissions the first to end.
+const endOfGrants = `
+SELECT min(g.ends)
+  FROM (SELECT c.code, max(coalesce(ur.expires_at, 'infinity')) AS ends
+          FROM idam.users u CROSS JOIN unnest($2::text[]) AS c (code)
+          JOIN idam.user_roles ur ON ur.user_id = u.id JOIN idam.roles r ON r.id = ur.role_id
+         WHERE u.id = $1 AND {in force} AND {everywhere}
+           AND ({role} = 'SUPER_ADMIN' OR EXISTS (
+                   SELECT FROM idam.role_permissions rp JOIN idam.permissions p ON p.id = rp.permission_id
+                    WHERE rp.role_id = r.id AND {permission} = c.code AND {valid}))
+         GROUP BY c.code) g`
+
+// end returns when the rights end that a key is made under; nil for never.
+func (k *Keys) end(ctx context.Context, tx *audit.Tx, who Identity, scopes []string) (*db.Time, error) {
+	switch {
+	case who.AuthMethod == MethodKey && who.Session != nil:
+		return who.Session.Expires, nil
+	case k.grants.missing != "":
+		return nil, nil
+	}
+	var end *db.Time
+	return end, tx.QueryRow(ctx, k.grants.sql(endOfGrants), who.ID, scopes).Scan(&end)
+}
+
+// Orphan is a key whose maker does not hold all of its permissions any more.
+type Orphan struct {
+	ID      uuid.UUID
+	KeyName string
+	Maker   string
+	Lacks   []string
+}
+
+// A maker that is a service holds what its own keys allow.
+const findOrphans = `
+SELECT x.id, coalesce(x.key_name, x.id::text), u.username, array_agg(DISTINCT c.code ORDER BY c.code)
+  FROM idam.api_keys x JOIN idam.users u ON u.id = x.created_by CROSS JOIN unnest(array_remove(x.scopes, NULL)) AS c (code)
+ WHERE x.status = 'ACTIVE' AND (x.expires_at IS NULL OR x.expires_at > statement_timestamp()) AND {live key}
+   AND ($1::uuid[] IS NULL OR x.created_by = ANY ($1))
+   AND NOT ({operator u} AND (NOT {begun} OR EXISTS (
+           SELECT FROM idam.user_roles ur JOIN idam.roles r ON r.id = ur.role_id
+            WHERE ur.user_id = u.id AND {in force} AND {everywhere}
+              AND ({role} = 'SUPER_ADMIN' OR EXISTS (
+                      SELECT FROM idam.role_permissions rp JOIN idam.permissions p ON p.id = rp.permission_id
+                       WHERE rp.role_id = r.id AND {permission} = c.code AND {valid})))
+        OR EXISTS (SELECT FROM idam.api_keys o
+                    WHERE o.user_id = u.id AND o.status = 'ACTIVE' AND (o.expires_at IS NULL OR o.expires_at > statement_timestamp())
+                      AND c.code = ANY (o.scopes))))
+ GROUP BY x.id, x.key_name, u.username
+ ORDER BY 2, 1`
+
+// OrphanTables are those that Orphans reads.
+var OrphanTables = append([]string{schema.APIKeys}, Tables...)
+
+// Orphans lists the keys that are good although their maker, one of makers or any where that is nil, no longer holds all
+// of their permissions. A database that lacks a table for that has none.
+func Orphans(ctx context.Context, r db.Reader, cat schema.Catalog, makers []uuid.UUID) ([]Orphan, error) {
+	keys := cat[schema.APIKeys]
+	if keys == nil || cat[schema.Users] == nil {
+		return nil, nil
+	}
+	g, err := grantsIn(cat)
+	if err != nil || g.missing != "" {
+		return nil, err
+	}
+	rows, err := r.Query(ctx, g.sql(strings.ReplaceAll(findOrphans, "{live key}", keys.Live("x"))), makers)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Orphan])
+}
+
+// Weakened lists the users whom changes may have cost a permission: their status, type, deletion or roles changed.
+func Weakened(changes []audit.Change) (list []uuid.UUID) {
+	for _, c := range changes {
+		switch {
+		case c.Before == nil, c.TenantID != nil && c.Resource == users.Noun.Name:
+		case c.Resource == "role":
+			if _, grant, err := sides[roles.Grant](c); err == nil && grant != nil {
+				list = append(list, grant.UserID)
+			}
+		case c.Resource == users.Noun.Name:
+			before, after, err := sides[users.User](c)
+			if err == nil && before != nil && after != nil && (before.Standing() != after.Standing() || !is(after.UserType, text(before.UserType))) {
+				list = append(list, c.ID)
+			}
+		}
+	}
+	return list
 }
 
 // known refuses codes that are no permission's, in databases that have any.

@@ -43,7 +43,7 @@ func (a *app) authToken() *cobra.Command {
 
 --create makes a key for jobs that run by themselves, named by CXGCTL_TOKEN_FILE. It belongs to the SYSTEM user
 svc-NAME, who is made where there is none, and may do what --permissions says and nothing else: nothing that
-you may not do yourself. cxgctl keys list and keys revoke are about these.
+you may not do yourself, and no longer than your roles last that allow it. cxgctl keys list and keys revoke are about these.
 
 --access and --refresh make a token as the backend makes them, for 15 minutes or 7 days, signed with the secret
 in auth.jwt_secret_file. In the format table it is printed alone, for scripts.`,
@@ -73,6 +73,9 @@ in auth.jwt_secret_file. In the format table it is printed alone, for scripts.`,
 		}
 		if err := issue(); err != nil {
 			return err
+		}
+		if made.Bounded {
+			a.note("the key ends with the role that its permissions come from: %s", db.At(made.Expires))
 		}
 		return a.finish(w.Ledger, func() error { return a.printToken(made, kind, out) })
 	})

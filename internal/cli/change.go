@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
@@ -57,7 +58,11 @@ func (a *app) changing(flags *changeFlags, fn func(ctx context.Context, w *write
 		if err != nil {
 			return err
 		}
-		l.Follow = sessions.EndOfClosed
+		var weakened []uuid.UUID
+		l.Follow = func(ctx context.Context, tx *audit.Tx, changes []audit.Change) ([]audit.Change, error) {
+			weakened = append(weakened, auth.Weakened(changes)...)
+			return sessions.EndOfClosed(ctx, tx, changes)
+		}
 		l.DryRun = flags.dryRun
 		if cmd.Flags().Changed("expect") {
 			l.Guard.Expect = &flags.expect
@@ -71,6 +76,9 @@ func (a *app) changing(flags *changeFlags, fn func(ctx context.Context, w *write
 			a.clock.done()
 		}
 		a.sealOthers(ctx, l)
+		if len(weakened) > 0 && !l.DryRun && l.Changed() {
+			a.noteOrphans(ctx, home, weakened)
+		}
 		if l.Changed() {
 			a.wrote(ctx, l, s.db.Where())
 		}
@@ -180,6 +188,22 @@ func (a *app) finish(l *audit.Ledger, print func() error) error {
 		return committed(err)
 	}
 	return err
+}
+
+// noteOrphans names the keys that go on although their maker no longer holds their permissions. It may fail, since the
+// change is made: doctor names them too.
+func (a *app) noteOrphans(ctx context.Context, s *session, makers []uuid.UUID) {
+	cat, err := readTables(ctx, s, auth.OrphanTables)
+	if err != nil {
+		return
+	}
+	orphans, err := auth.Orphans(ctx, s.db, cat, makers)
+	if err != nil {
+		return
+	}
+	for _, o := range orphans {
+		a.note("key %s was made by %s, who no longer holds %s; end it: cxgctl keys revoke %s", o.KeyName, o.Maker, strings.Join(o.Lacks, ", "), o.ID)
+	}
 }
 
 // noteEnded says how many sessions a change of accounts ended.

@@ -98,7 +98,7 @@ func (a *app) printFindings(results []doctor.Result) error {
 // toExamine gathers what doctor looks at beside the databases.
 func (a *app) toExamine(unread error) doctor.Input {
 	in := doctor.Input{
-		Client: "cxgctl " + version(),
+		Client: "cxgctl " + version(), LockFor: a.cfg.LockFor,
 		Config: doctor.Config{Profile: a.cfg.Profile, Err: unread},
 	}
 	if filepath.IsAbs(a.cfg.File) { // else it is standard input

@@ -83,10 +83,37 @@ func (a *app) rolesGet() *cobra.Command {
 // grantFlags say what is given, or taken away, and where.
 type grantFlags struct {
 	tenant  string
-	expires futureFlag
+	expires expiryFlag
 	ref     refFlags
 	changeFlags
 }
+
+// expiryFlag is when a grant ends: a time to come, or never.
+type expiryFlag struct {
+	at    futureFlag
+	never bool
+}
+
+func (e *expiryFlag) String() string {
+	if e.never {
+		return never
+	}
+	return e.at.String()
+}
+
+// Type names the flag's values in help.
+func (e *expiryFlag) Type() string { return "time" }
+
+// Set reads a time to come, or never.
+func (e *expiryFlag) Set(s string) error {
+	if e.never = s == never || s == "infinity"; e.never {
+		return nil
+	}
+	return e.at.Set(s)
+}
+
+const never = "never"
+
 
 // given finds the role and the user that a command names.
 func (f *grantFlags) given(ctx context.Context, s *session, args []string) (*roles.Table, roles.Given, error) {
@@ -103,9 +130,10 @@ func (f *grantFlags) given(ctx context.Context, s *session, args []string) (*rol
 		return t, g, err
 	}
 	g.To = roles.Holder{ID: u.ID, Name: u.Username}
-	if at := time.Time(f.expires); !at.IsZero() {
+	if at := time.Time(f.expires.at); !at.IsZero() && !f.expires.never {
 		g.Expires = &at
 	}
+	g.Keep = g.Expires == nil && !f.expires.never
 	if f.tenant == "" {
 		return t, g, nil
 	}
@@ -132,7 +160,8 @@ func (a *app) rolesGrant() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "grant ROLE USER", Short: "Give a user a role", Args: exactly("ROLE", "USER"),
 		Long: `Give a user a role, everywhere or in one tenant, for ever or until a time. Nobody gives a role that is
-stronger than their own, or one to themselves. A grant that is there already is left alone.`,
+stronger than their own, or one to themselves. A grant that is in force is left as it is, unless --expires gives it
+another end; --expires never gives it none.`,
 		Example: "  cxgctl roles grant PLATFORM_SUPPORT ada --expires 90d\n  cxgctl roles grant TENANT_ADMIN bob --tenant acme",
 	}
 	cmd.RunE = a.changing(&f.changeFlags, func(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
@@ -150,7 +179,7 @@ stronger than their own, or one to themselves. A grant that is there already is 
 		return a.finish(w.Ledger, func() error { return output.One(a.print, grantView, made) })
 	})
 	f.bind(a, cmd)
-	cmd.Flags().Var(&f.expires, "expires", "until this `time`: RFC 3339, a date, or how long from now: 90d, 12h")
+	cmd.Flags().Var(&f.expires, "expires", "until this `time`: RFC 3339, a date, how long from now such as 90d or 12h, or never")
 	return records[roles.Grant](a, cmd)
 }
 

@@ -68,6 +68,7 @@ type Input struct {
 	Secrets  []File
 	Dev      *Dev // nil where the dev database is not in use
 	Operator Operator
+	LockFor  time.Duration // how long wrong passwords lock an account
 	Targets  []Target
 }
 
@@ -121,13 +122,13 @@ var checks = []check{
 	{name: "audit-cascade", run: auditCascade, only: migrate.Manager, catalog: true},
 	{name: "audit-references", run: auditReferences, only: migrate.Manager, catalog: true},
 	{name: "roles", run: roles, only: migrate.Manager, catalog: true},
+	{name: "keys", run: keys, only: migrate.Manager, catalog: true},
 	{name: "operator", run: operator, only: migrate.Manager, catalog: true},
 	{name: "user-type-default", run: userTypeDefault, only: migrate.Manager, catalog: true},
 	{name: "user-type", run: rowsWith(&unknownUserType), only: migrate.Manager, catalog: true, rows: true},
 	{name: "username-case", run: usernameTwins, catalog: true, rows: true},
 	{name: "user-status", run: rowsWith(&unknownUserStatus), only: migrate.Manager, catalog: true, rows: true},
 	{name: "active-locked", run: rowsWith(&activeLocked), only: migrate.Manager, catalog: true, rows: true},
-	{name: "locked-without-lock", run: rowsWith(&lockedWithoutLock), only: migrate.Manager, catalog: true, rows: true},
 	{name: "empty-password", run: rowsWith(&emptyPassword), catalog: true, rows: true},
 	{name: "email-case", run: emailTwins, catalog: true, rows: true},
 	{name: "ambiguous-username", run: ambiguous, catalog: true, rows: true},

@@ -76,7 +76,6 @@ var reporters = map[generations.Defect]string{
 	generations.UsernameIsID:           "manager ambiguous-username",
 	generations.EmptyPassword:          "manager empty-password",
 	generations.ActiveLocked:           "manager active-locked",
-	generations.LockedWithoutLock:      "manager locked-without-lock",
 	generations.UnknownUserType:        "manager user-type",
 	generations.UnknownStatus:          "manager user-status",
 	generations.DanglingUserCreator:    "manager created-by",

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 
@@ -27,13 +28,8 @@ type defect struct {
 var (
 	activeLocked = defect{
 		schema.Users, "ACTIVE users with a lock in the future", "username status locked_until",
-		"r.status::text = 'ACTIVE' AND r.locked_until > now()", "r.username::text",
+		"r.status::text = 'ACTIVE' AND r.locked_until > now() + {lock for}", "r.username::text", // the others are of auth login
 		"only the status blocks a login: cxgctl users status REF --set LOCKED makes the lock hold, cxgctl users unlock REF ends it",
-	}
-	lockedWithoutLock = defect{
-		schema.Users, "LOCKED users without a lock in the future", "username status locked_until",
-		"r.status::text = 'LOCKED' AND (r.locked_until IS NULL OR r.locked_until <= now())", "r.username::text",
-		"nothing ends such a lock by itself: cxgctl users unlock REF, or cxgctl users status REF --set SUSPENDED where it is meant to stay",
 	}
 	emptyPassword = defect{
 		schema.Users, "users with an empty password", "username password",
@@ -77,7 +73,7 @@ const sum = "(r.base_amount + coalesce(r.usage_amount, 0) - coalesce(r.discount_
 
 // defects are all of them. Each has its line among the checks.
 var defects = []*defect{
-	&activeLocked, &lockedWithoutLock, &emptyPassword, &unknownUserType, &unknownUserStatus,
+	&activeLocked, &emptyPassword, &unknownUserType, &unknownUserStatus,
 	&wrongTotal, &paidWithoutDate, &paidWithoutMethod, &unknownInvoiceStatus,
 }
 
@@ -156,10 +152,11 @@ func (s *subject) pass(ctx context.Context, t *schema.Table, table string) pass 
 	p := pass{counts: map[*defect]int{}, examples: map[*defect][]string{}}
 	var looked, found []*defect
 	var counts []string
+	lockFor := fmt.Sprintf("interval '%d microseconds'", s.in.LockFor.Microseconds())
 	for _, d := range defects {
 		if _, lacking := s.lookup(d.table, d.columns); d.table == table && lacking == "" {
 			looked = append(looked, d)
-			counts = append(counts, "count(*) FILTER (WHERE "+d.wrong+")")
+			counts = append(counts, strings.ReplaceAll("count(*) FILTER (WHERE "+d.wrong+")", "{lock for}", lockFor))
 		}
 	}
 	from := " FROM " + t.Name + " r WHERE " + t.Live("r")
@@ -176,7 +173,7 @@ func (s *subject) pass(ctx context.Context, t *schema.Table, table string) pass 
 	if len(found) == 0 {
 		return p
 	}
-	lists, err := readRow[[]string](ctx, s.db, examplesOf(found, p.counts, from), len(found))
+	lists, err := readRow[[]string](ctx, s.db, strings.ReplaceAll(examplesOf(found, p.counts, from), "{lock for}", lockFor), len(found))
 	p.err = err
 	for i, d := range found {
 		if err == nil {

@@ -360,6 +360,10 @@ func TestRelativeTime(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "just now", time.Minute: "1 minute ago", -2 * time.Hour: "in 2 hours", 24 * time.Hour: "1 day ago",
 		65 * 24 * time.Hour: "2 months ago", 800 * 24 * time.Hour: "2 years ago", -30 * time.Second: "just now",
+		// N27: rounded, so that a second makes no hour's difference
+		-8 * time.Hour: "in 8 hours", -8*time.Hour + time.Second: "in 8 hours", -90 * 24 * time.Hour: "in 3 months",
+		-90*24*time.Hour + time.Second: "in 3 months", -30*time.Minute + time.Second: "in 30 minutes",
+		-time.Hour + time.Second: "in 1 hour", -24*time.Hour + time.Second: "in 1 day", 364 * 24 * time.Hour: "1 year ago",
 	} {
 		if got := relativeTime(epoch.Add(-d), epoch); got != want {
 			t.Errorf("%s: %s, want %s", d, got, want)

@@ -79,26 +79,25 @@ func statusColor(status string) string {
 	return ""
 }
 
-// relativeTime returns how long before or after now t is, in the largest whole unit.
+// relativeTime returns how long before or after now t is, rounded, in the largest unit of which it is one at least.
 func relativeTime(t, now time.Time) string {
 	d := now.Sub(t)
 	future := d < 0
-	d = d.Abs()
-	var n int64
-	var unit string
-	switch day := 24 * time.Hour; {
-	case d < time.Minute:
+	if d = d.Abs(); d < time.Minute {
 		return "just now"
-	case d < time.Hour:
-		n, unit = int64(d/time.Minute), "minute"
-	case d < day:
-		n, unit = int64(d/time.Hour), "hour"
-	case d < 30*day:
-		n, unit = int64(d/day), "day"
-	case d < 365*day:
-		n, unit = int64(d/(30*day)), "month"
-	default:
-		n, unit = int64(d/(365*day)), "year"
+	}
+	const day, year = 24 * time.Hour, 8766 * time.Hour // on average
+	var n time.Duration
+	var unit string
+	for _, u := range []struct {
+		name string
+		span time.Duration
+		next time.Duration // how many make the next unit
+	}{{"minute", time.Minute, 60}, {"hour", time.Hour, 24}, {"day", day, 30}, {"month", year / 12, 12}, {"year", year, 0}} {
+		n, unit = d.Round(u.span)/u.span, u.name
+		if u.next == 0 || n < u.next {
+			break
+		}
 	}
 	if n > 1 {
 		unit += "s"

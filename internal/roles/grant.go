@@ -25,6 +25,7 @@ type Given struct {
 	To      Holder
 	Tenant  *uuid.UUID
 	Expires *time.Time
+	Keep    bool // one that is held keeps its end, whatever Expires says
 }
 
 // check refuses what the tables would take and no one could make sense of.
@@ -101,8 +102,8 @@ func (t *Table) read(ctx context.Context, r db.Reader, id uuid.UUID) (Grant, err
 	return rows[0], nil
 }
 
-// Grant gives a role; one that is held already, until the same time, is left alone. A grant that was
-// revoked or has another end is renewed.
+// Grant gives a role. One that is held is left alone if it has the same end, or if g keeps its end. A grant that has
+// expired, was revoked or has another end is renewed.
 func (t *Table) Grant(ctx context.Context, l *audit.Ledger, g Given) (Grant, error) {
 	var made Grant
 	if err := g.check(time.Now()); err != nil {
@@ -135,7 +136,8 @@ func (t *Table) Give(ctx context.Context, tx *audit.Tx, g Given) (Grant, *audit.
 	change := audit.Change{Subject: g.subject(), Action: audit.Create, Event: audit.PermissionChange}
 	var id uuid.UUID
 	if len(held) > 0 {
-		if h := held[0]; *h.Status == "ACTIVE" && same(h.ExpiresAt, g.Expires) {
+		inForce := *held[0].Status == "ACTIVE" && (held[0].ExpiresAt == nil || held[0].ExpiresAt.After(tx.Now))
+		if h := held[0]; *h.Status == "ACTIVE" && same(h.ExpiresAt, g.Expires) || inForce && g.Keep {
 			return h, nil, nil
 		}
 		id, change.Action, change.Before = held[0].ID, audit.Update, held[0]

@@ -125,7 +125,7 @@ func (f Filter) where(p *fault.Problems, valid []string) db.Where {
 		w.Bind("x.username = @username", "username", f.Username)
 	}
 	if v := p.Choices("status", f.Statuses, valid); len(v) > 0 {
-		w.Bind("x.status = ANY (@statuses::text[])", "statuses", v)
+		w.Bind(derived+" = ANY (@statuses::text[])", "statuses", v)
 	}
 	if f.Success != nil {
 		w.Bind("x.success = @success", "success", *f.Success)
@@ -150,9 +150,9 @@ func (f Filter) where(p *fault.Problems, valid []string) db.Where {
 	return w
 }
 
-// statuses are the values of status that each table's CHECK allows.
+// statuses are the values of status that lists show of each table.
 var statuses = map[string][]string{
-	schema.Sessions: {"ACTIVE", "EXPIRED", "REVOKED"}, schema.APIKeys: {"ACTIVE", "INACTIVE", "REVOKED"},
+	schema.Sessions: {"ACTIVE", "EXPIRED", "REVOKED"}, schema.APIKeys: {"ACTIVE", "EXPIRED", "INACTIVE", "REVOKED"},
 }
 
 var newestFirst = db.Order{
@@ -160,13 +160,17 @@ var newestFirst = db.Order{
 	{Sort: db.Sort{Expr: "x.id", NotNull: true}, Desc: true},
 }
 
+// derived is the status of a session or a key as lists show it. A row whose time is over may say ACTIVE until it is used or
+// swept; it is EXPIRED all the same.
+const derived = "CASE WHEN x.status = 'ACTIVE' AND x.expires_at <= now() THEN 'EXPIRED' ELSE x.status END"
+
 // Matching is the rows that the filter selects, newest first.
 func (t Table[T]) Matching(f Filter) db.Selection[T] {
 	var problems fault.Problems
 	where := f.where(&problems, statuses[t.name])
 	where.Add(t.live)
 	return db.Selection[T]{
-		Refused: problems, Columns: t.columns, From: t.from(), Counted: t.name + " x", Where: where, Order: newestFirst,
+		Refused: problems, Columns: strings.Replace(t.columns, "x.status,", derived+" AS status,", 1), From: t.from(), Counted: t.name + " x", Where: where, Order: newestFirst,
 	}
 }
 

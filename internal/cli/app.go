@@ -44,18 +44,17 @@ type app struct {
 		timeout                                   time.Duration
 		noInput, yes, quiet, verbose              bool
 	}
-	out      outputFlags
-	cfg      *config.Config
-	print    *output.Printer
-	clock    clock
-	opened   []*db.DB
-	lend     func(context.Context, db.Options) (*db.DB, error) // sessions that outlive the command, in tests; nil opens new ones
-	notes    []string                                          // that wait for the end of a command
-	secrets  *bufio.Reader                                     // standard input, where it holds secrets, a line each
-	reveal   bool                                              // --reveal
-	tenant   tenantFlags
-	devNoted bool   // said once that the dev database is used
-	askedOn  string // the server and database that a question names
+	out     outputFlags
+	cfg     *config.Config
+	print   *output.Printer
+	clock   clock
+	opened  []*db.DB
+	lend    func(context.Context, db.Options) (*db.DB, error) // sessions that outlive the command, in tests; nil opens new ones
+	notes   []string                                          // that wait for the end of a command
+	secrets *bufio.Reader                                     // standard input, where it holds secrets, a line each
+	reveal  bool                                              // --reveal
+	tenant  tenantFlags
+	askedOn string // the server and database that a question names
 }
 
 // open opens a database until the command's end.
@@ -137,8 +136,8 @@ func (t target) options(name string) db.Options {
 }
 
 // database finds out how to reach the manager or the tenants database: as configured, or in the dev
-// database, which is started where a profile says embedded, or where nothing is configured and one
-// was made before.
+// database, which is started where a profile says embedded, and nowhere else: what lost its configuration must
+// not show demo data.
 func (a *app) database(ctx context.Context, cmd *cobra.Command, name string) (target, error) {
 	c, err := a.config(cmd)
 	if err != nil {
@@ -158,12 +157,11 @@ func (a *app) database(ctx context.Context, cmd *cobra.Command, name string) (ta
 		t.password, err = c.Password()
 		return t, err
 	}
-	fallback := c.ManagerURL == "" && c.TenantsURL == "" && !c.Embedded && c.File == ""
-	dev := a.devOptions()
-	if !c.Embedded && (!fallback || !devdb.Exists(dev)) {
+	if !c.Embedded {
 		return t, fault.New(fault.Database, "no %s database is configured", name).
-			WithHint("set CXGCTL_%s_DATABASE_URL, write a profile (cxgctl config init), or try things out with: cxgctl dev up", strings.ToUpper(name))
+			WithHint("set CXGCTL_%s_DATABASE_URL, or write a profile (cxgctl config init); to try things out: cxgctl dev up, and embedded: true in the profile", strings.ToUpper(name))
 	}
+	dev := a.devOptions()
 	if !devdb.Exists(dev) && cmd.Parent().Name() != "migrate" {
 		return t, fault.New(fault.Database, "the dev database has not been made yet").WithHint("make it, with demo data in it: cxgctl dev up")
 	}
@@ -171,21 +169,9 @@ func (a *app) database(ctx context.Context, cmd *cobra.Command, name string) (ta
 	if err != nil {
 		return t, err
 	}
-	if fallback {
-		if !a.devNoted {
-			a.note("nothing is configured: using the dev database in %s", status.Dir)
-		}
-		a.devNoted = true
-		if c.Operator == "" {
-			c.Operator = devOperator
-		}
-	}
 	t.url = status.DSN(devName(name))
 	return t, nil
 }
-
-// devOperator is the operator that the dev database's demo data has.
-const devOperator = "admin"
 
 // session is a connection to the manager database on behalf of an operator.
 type session struct {

@@ -46,6 +46,9 @@ func (a *app) devCommand() *cobra.Command {
 
 func (a *app) devOptions() devdb.Options { return devdb.Options{Getenv: a.getenv} }
 
+// devOperator is the operator that the dev database's demo data has.
+const devOperator = "admin"
+
 // Where dev up is given no sizes, it loads these.
 const (
 	devUsers    = 1000

@@ -135,7 +135,7 @@ func (a *app) findTargets(ctx context.Context, cmd *cobra.Command, in *doctor.In
 			url, source = a.cfg.TenantsURL, a.cfg.Sources["tenants_database_url"]
 		}
 		t := doctor.Target{Database: w, Source: source, Required: asked || w == migrate.Manager}
-		fromDev := url == "" && a.usesDev()
+		fromDev := url == "" && a.cfg.Embedded
 		switch {
 		case w == migrate.Tenants && a.cfg.EachTenantItsOwn():
 			t.Absent = "every tenant has a database of its own; look at them with --tenant or --all-tenants"
@@ -164,9 +164,4 @@ func (a *app) findTargets(ctx context.Context, cmd *cobra.Command, in *doctor.In
 		Name: a.cfg.Operator, Source: a.cfg.Sources["operator"],
 		Accept: func(ctx context.Context, r db.Reader) error { return auth.Claim(ctx, r, a.cfg.Operator, time.Now()) },
 	}
-}
-
-// usesDev says whether commands reach the dev database where no address is given: see database.
-func (a *app) usesDev() bool {
-	return a.cfg.Embedded || a.cfg.ManagerURL == "" && a.cfg.File == "" && devdb.Exists(a.devOptions())
 }

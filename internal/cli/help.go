@@ -62,7 +62,9 @@ DBUS_SESSION_BUS_ADDRESS      where it is set, a login is kept in the keyring
 XDG_DATA_HOME                 folder of the dev database (default ~/.local/share; as root /var/lib)
 NO_COLOR, CLICOLOR_FORCE      no colour; colour even off a terminal
 TERM                          dumb means no colour
-PGSSLMODE, PGPASSFILE, …      as libpq reads them, where the connection string does not say
+PGHOST, PGPORT, PGUSER, PGDATABASE, PGSERVICE, PGPASSFILE, PGSSLMODE, …
+                              as libpq reads them, where the connection string does not say; where there is none, PGHOST,
+                              PGDATABASE or PGSERVICE name the manager database
 
 A flag beats the environment, the environment the profile, the profile what is built in.
 A connection string may begin with postgres://, postgresql:// or postgresql+asyncpg://.`

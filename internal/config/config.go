@@ -131,6 +131,7 @@ func Load(f Flags, getenv func(string) string, dir string) (Config, error) {
 		c.lines[key] = e.line
 	}
 	c.settleDatabase()
+	c.byLibpq(getenv)
 	base := dir
 	if s.info != nil {
 		base = filepath.Dir(s.path)
@@ -273,6 +274,20 @@ func (c *Config) settleDatabase() {
 	if c.Sources[keyTenants] == "env "+find(keyTenants).env {
 		c.TenantDatabases = nil
 		delete(c.Sources, keyDatabases)
+	}
+}
+
+// byLibpq takes the variables of libpq for the address of the manager database where nothing else gives one. pgx reads
+// them, and completes other connection strings by them too.
+func (c *Config) byLibpq(getenv func(string) string) {
+	if c.ManagerURL != "" || c.Embedded {
+		return
+	}
+	for _, name := range []string{"PGSERVICE", "PGHOST", "PGDATABASE"} {
+		if getenv(name) != "" {
+			c.ManagerURL, c.Sources[keyManager] = "postgresql://", "env "+name
+			return
+		}
 	}
 }
 

@@ -102,7 +102,7 @@ func matches(a *account, password string) bool {
 func (d *Door) errWrong(username string) *fault.Error {
 	return fault.New(fault.Unauthenticated, "wrong username or password, or the account is locked").
 		WithHint("after %d wrong passwords cxgctl refuses an account for %s, and the platform does not; another operator can end that: cxgctl users unlock %s",
-			d.lock.After, d.lock.For, username)
+			d.lock.After, d.lock.For, fault.Word(username))
 }
 
 // refusal returns why an account may not log in, nil if it may. Anything but errWrong is told only with the right password.
@@ -187,7 +187,7 @@ func (d *Door) Enter(ctx context.Context, pool *db.DB, l *audit.Ledger, a Attemp
 		}
 		if refused == nil && truth(now.MustChange) && a.newHash == "" {
 			refused = fault.New(fault.Unauthenticated, "user %q has to set a new password first", a.Username).
-				WithHint("log in on a terminal, or have another operator run: cxgctl users password %s", a.Username)
+				WithHint("log in on a terminal, or have another operator run: cxgctl users password %s", fault.Word(a.Username))
 		}
 		var changes []audit.Change
 		if refused != nil {

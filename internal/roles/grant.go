@@ -210,7 +210,7 @@ func (t *Table) Revoke(ctx context.Context, l *audit.Ledger, g Given) ([]Grant, 
 				where = " everywhere"
 			}
 			return nil, fault.New(fault.NotFound, "user %q does not hold %s%s", g.To.Name, g.Role.Code, where).
-				WithHint("grants in one tenant are named with --tenant; see: cxgctl roles list --user %s", g.To.Name).
+				WithHint("grants in one tenant are named with --tenant; see: cxgctl roles list --user %s", fault.Word(g.To.Name)).
 				With("username", g.To.Name).With("code", g.Role.Code)
 		}
 		return changes, nil

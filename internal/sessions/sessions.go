@@ -227,7 +227,7 @@ func (t Table[T]) findKey(ctx context.Context, r db.Reader, ref string) (uuid.UU
 		return uuid.Nil, fault.New(fault.NotFound, "key %q not found", ref).WithHint("ids and names are listed by: cxgctl keys list").With("id", ref)
 	case len(keys) == 2 && keys[0].KeyID != ref && !keys[1].Revoked:
 		return uuid.Nil, fault.New(fault.Validation, "%q fits more than one key: %s and %s", ref, keys[0].KeyID, keys[1].KeyID).
-			WithHint("name one by its key id: cxgctl keys revoke %s", keys[0].KeyID)
+			WithHint("name one by its key id: cxgctl keys revoke %s", fault.Word(keys[0].KeyID))
 	}
 	return keys[0].ID, nil
 }

@@ -102,6 +102,7 @@ func TestAnExportThatEndsEarlyLeavesTheOldFile(t *testing.T) {
 		strike func(t *testing.T, p *process)
 	}{
 		"interrupted": {130, func(t *testing.T, p *process) { signalTo(t, p, syscall.SIGINT) }},
+		"hung up":     {129, func(t *testing.T, p *process) { signalTo(t, p, syscall.SIGHUP) }}, // L6
 		"terminated":  {143, func(t *testing.T, p *process) { signalTo(t, p, syscall.SIGTERM) }},
 		"server gone": {8, func(t *testing.T, _ *process) {
 			ask(t, pair.Manager, `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'cxgctl'`)

@@ -3,6 +3,7 @@ package cli
 import (
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -92,6 +93,26 @@ func (l *listFlag) Replace(values []string) error {
 
 // GetSlice implements pflag.SliceValue.
 func (l *listFlag) GetSlice() []string { return *l }
+
+// searchFlag is a text to search for. A long one costs the server minutes.
+type searchFlag string
+
+const maxSearch = 200 // characters
+
+// String returns the text.
+func (t *searchFlag) String() string { return string(*t) }
+
+// Set refuses a text that is too long.
+func (t *searchFlag) Set(s string) error {
+	if n := utf8.RuneCountInString(s); n > maxSearch {
+		return fault.New(fault.Validation, "--search is %d characters long; at most %d are searched for", n, maxSearch).With("flag", "search")
+	}
+	*t = searchFlag(s)
+	return nil
+}
+
+// Type names the flag's values in help.
+func (t *searchFlag) Type() string { return "text" }
 
 // listOfFlag returns the values of a flag that takes a list, or the one of any other flag.
 func listOfFlag(cmd *cobra.Command, name string) []string {

@@ -218,7 +218,7 @@ func brokenOff(ctx context.Context, err error, r imports.Report, o imports.Optio
 		err = cause
 	}
 	applied := r.Created + r.Updated + r.Same
-	if r.DryRun || o.Atomic || applied == 0 && !fault.Is(err, fault.Interrupted) && !fault.Is(err, fault.Terminated) {
+	if r.DryRun || o.Atomic || applied == 0 && !fault.Is(err, fault.Interrupted) && !fault.Is(err, fault.Terminated) && !fault.Is(err, fault.HungUp) {
 		return err
 	}
 	f := *fault.From(err)

@@ -159,8 +159,11 @@ func (a *app) run(fn func(ctx context.Context, cmd *cobra.Command, args []string
 
 // Stopped is the cause to cancel Main's context with when a signal arrives.
 func Stopped(s os.Signal) error {
-	if s == syscall.SIGTERM {
+	switch s {
+	case syscall.SIGTERM:
 		return fault.New(fault.Terminated, "terminated")
+	case syscall.SIGHUP:
+		return fault.New(fault.HungUp, "hung up")
 	}
 	return fault.New(fault.Interrupted, "interrupted")
 }

@@ -76,7 +76,7 @@ func (a *app) membersList() *cobra.Command {
 		})(ctx, s, cmd, args)
 	})
 	cmd.Flags().StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: ACTIVE, INACTIVE, SUSPENDED, LEFT (default: all but LEFT)")
-	cmd.Flags().StringVar(&f.Search, "search", "", "literal `text` in username, full name or e-mail")
+	cmd.Flags().Var((*searchFlag)(&f.Search), "search", "literal `text` in username, full name or e-mail")
 	must(cmd.RegisterFlagCompletionFunc("status", complete(tenants.MemberStatuses...)))
 	page.bind(cmd)
 	a.bindReveal(cmd)

@@ -19,7 +19,7 @@ import (
 
 // bindReveal adds --reveal.
 func (a *app) bindReveal(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&a.reveal, "reveal", false, "show phone and e-mail, which a protected profile masks in tables; leaves an audit row")
+	cmd.Flags().BoolVar(&a.reveal, "reveal", false, "show phone and e-mail, which a protected profile masks; leaves an audit row")
 }
 
 // forPeople says whether a person reads what is printed.

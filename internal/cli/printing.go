@@ -32,7 +32,7 @@ func records[T any](a *app, cmd *cobra.Command) *cobra.Command {
 	names(cmd, "output-file", fileRecord)
 	f.StringVar(&a.out.jq, "jq", "", "run a jq `expression` on the json document")
 	f.BoolVar(&a.out.bom, "csv-bom", false, "begin csv with a byte order mark, for Excel")
-	f.BoolVar(&a.out.safe, "csv-safe", false, "prefix csv cells that a spreadsheet would run with '")
+	f.BoolVar(&a.out.safe, "csv-safe", false, "prefix csv cells that a spreadsheet would run with ', and quote those with ;")
 	formats := make([]string, len(output.Formats))
 	for i, x := range output.Formats {
 		formats[i] = string(x)
@@ -64,6 +64,7 @@ func (a *app) printer(cmd *cobra.Command) error {
 	a.print, err = output.New(output.Options{
 		Format: format, Columns: a.out.columns, NoHeaders: a.out.noHeaders, File: a.out.file, JQ: a.out.jq,
 		CSVBOM: a.out.bom, CSVSafe: a.out.safe, Stdout: interruptibleWriter{a.ctx, a.stdout}, Standard: a.stdout,
+		Context: a.ctx, Timeout: c.Timeout,
 		Terminal: output.DetectTerminal(a.stdout, a.getenv), Mask: c.Protected && !a.reveal,
 	})
 	if err != nil {

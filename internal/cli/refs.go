@@ -2,9 +2,12 @@ package cli
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/output"
 )
 
 // refFlags say how a REF is read.
@@ -36,5 +39,6 @@ func (a *app) completeLive(cmd *cobra.Command, find func(context.Context, *sessi
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return words, cobra.ShellCompDirectiveNoFileComp
+	hostile := func(word string) bool { return output.Sanitize(word) != word || strings.ContainsAny(word, "\t\n") }
+	return slices.DeleteFunc(words, hostile), cobra.ShellCompDirectiveNoFileComp
 }

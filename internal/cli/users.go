@@ -59,7 +59,7 @@ func (f *userFilter) bind(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: ACTIVE, INACTIVE, LOCKED, SUSPENDED")
 	fs.StringSliceVar(&f.Types, "user-type", nil, "only these `types`: MASTER, TENANT, SYSTEM")
-	fs.StringVar(&f.Search, "search", "", "literal `text` in username, full name or e-mail")
+	fs.Var((*searchFlag)(&f.Search), "search", "literal `text` in username, full name or e-mail")
 	fs.Var(&f.createdAfter, "created-after", "created after this `time`: RFC 3339, a date, or an age such as 30d or 12h")
 	fs.Var(&f.lastLoginBefore, "last-login-before", "last logged in before this `time`")
 	fs.BoolVar(&f.Locked, "locked", false, "only those who cannot log in for a lock")

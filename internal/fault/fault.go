@@ -28,6 +28,7 @@ const (
 	Busy                 Code = "BUSY"
 	Interrupted          Code = "INTERRUPTED"
 	Terminated           Code = "TERMINATED"
+	HungUp               Code = "HUNG_UP"
 )
 
 // Exit is one row of the exit code table: the process's exit code, the semantic codes that lead to it
@@ -53,6 +54,7 @@ var Exits = []Exit{
 	{9, []Code{PartialFailure}, "some items of a batch failed; the rest is done"},
 	{10, []Code{ConfirmationRequired}, "cancelled, or a destructive command without --yes off a terminal"},
 	{75, []Code{Busy}, "another run holds the same lock"},
+	{129, []Code{HungUp}, "hung up; everything uncommitted rolled back"},
 	{130, []Code{Interrupted}, "interrupted; everything uncommitted rolled back"},
 	{143, []Code{Terminated}, "terminated; everything uncommitted rolled back"},
 }

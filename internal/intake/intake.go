@@ -320,7 +320,7 @@ func (r *Reader) Next() (Row, error) {
 		r.fit(&row)
 	}
 	for i, v := range row.Values {
-		if i < len(r.prefix) && r.prefix[i] && len(v) > 1 && v[0] == '\'' && strings.IndexByte("=+-@\t\r", v[1]) >= 0 {
+		if i < len(r.prefix) && r.prefix[i] && len(v) > 1 && v[0] == '\'' && strings.IndexAny(v[1:], "=+-@\t\r\n＝＋－＠") == 0 {
 			row.Values[i] = v[1:]
 		}
 	}

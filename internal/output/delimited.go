@@ -39,7 +39,7 @@ func (d *delimited) row(rec reflect.Value) (err error) {
 		if d.cell, err = c.appendText(d.cell[:0], rec); err != nil {
 			return err
 		}
-		if d.printer.CSVSafe && c.kind == text {
+		if d.printer.CSVSafe && c.typed(rec) {
 			d.cell = safe(d.cell)
 		}
 		if d.printer.Terminal.IsTTY {
@@ -52,9 +52,15 @@ func (d *delimited) row(rec reflect.Value) (err error) {
 	return err
 }
 
-// safe prefixes a cell that a spreadsheet would run.
+// typed says whether a person may have typed the text of a cell.
+func (c *column) typed(rec reflect.Value) bool {
+	v, present := c.value(rec)
+	return c.kind == text || present && v.Kind() == reflect.Interface && v.Elem().Kind() == reflect.String
+}
+
+// safe prefixes a cell that a spreadsheet would run; a Korean or Japanese one runs full-width signs as well.
 func safe(cell []byte) []byte {
-	if len(cell) == 0 || strings.IndexByte("=+-@\t\r", cell[0]) < 0 {
+	if first, _ := utf8.DecodeRune(cell); len(cell) == 0 || !strings.ContainsRune(formulaSigns, first) {
 		return cell
 	}
 	cell = append(cell, 0)
@@ -63,6 +69,9 @@ func safe(cell []byte) []byte {
 	return cell
 }
 
+// formulaSigns begin a cell that a spreadsheet runs.
+const formulaSigns = "=+-@\t\r\n＝＋－＠"
+
 func (d *delimited) end(envelope) error { return nil }
 
 func (d *delimited) appendCell(i int, cell []byte) {
@@ -70,7 +79,7 @@ func (d *delimited) appendCell(i int, cell []byte) {
 		if i > 0 {
 			d.line = append(d.line, ',')
 		}
-		d.line = appendCSV(d.line, cell, len(d.cols) == 1)
+		d.line = d.printer.appendCSV(d.line, cell, len(d.cols) == 1)
 		return
 	}
 	if i > 0 {
@@ -82,7 +91,9 @@ func (d *delimited) appendCell(i int, cell []byte) {
 // appendCSV appends one cell, quoted where RFC 4180 asks for it. An outer space is quoted too, since
 // readers differ over it; so is \. which ends psql's \copy, and the empty cell that is alone in its
 // row, since readers skip an empty line.
-func appendCSV(b, cell []byte, alone bool) []byte {
+//
+// With --csv-safe a cell with ; is quoted as well: spreadsheets in many languages separate by it.
+func (p *Printer) appendCSV(b, cell []byte, alone bool) []byte {
 	cell = validUTF8(cell)
 	if len(cell) == 0 {
 		if alone {
@@ -91,7 +102,8 @@ func appendCSV(b, cell []byte, alone bool) []byte {
 		return b
 	}
 	first, last := cell[0], cell[len(cell)-1]
-	if first != ' ' && first != '\t' && last != ' ' && last != '\t' && !bytes.ContainsAny(cell, ",\"\r\n") && string(cell) != `\.` {
+	if first != ' ' && first != '\t' && last != ' ' && last != '\t' && !bytes.ContainsAny(cell, ",\"\r\n") &&
+		(!p.CSVSafe || !bytes.ContainsRune(cell, ';')) && string(cell) != `\.` {
 		return append(b, cell...)
 	}
 	b = append(b, '"')

@@ -58,15 +58,21 @@ func Export[T any](p *Printer, v View, rows Rows) (n int64, err error) {
 	}()
 
 	var enc rowEncoder
+	var columns []wire.Column
 	err = rows(func(sent []wire.Column) error {
 		if len(sent) != len(cols) {
 			return fault.New(fault.Internal, "the query returns %d columns where %d are printed", len(sent), len(cols))
 		}
-		enc = p.rowEncoder(out.w, cols, sent)
+		enc, columns = p.rowEncoder(out.w, cols, sent), sent
 		var err error
 		buf, err = enc.begin(buf)
 		return err
 	}, func(values [][]byte) error {
+		for i, v := range values {
+			if v != nil && cols[i].mask {
+				values[i] = maskSent(cols[i].name, &columns[i], v)
+			}
+		}
 		whole := len(buf)
 		var err error
 		if buf, err = enc.row(buf, values); err != nil {
@@ -107,6 +113,21 @@ func (p *Printer) rowEncoder(w io.Writer, cols []column, sent []wire.Column) row
 		return &tableRows{table: newTable(p, w, cols), sent: sent}
 	}
 	return newDelimitedRows(p, s, cols, sent)
+}
+
+// maskSent masks a value in the form that the server sent it in: text as it is, a document behind its version.
+func maskSent(name string, c *wire.Column, v []byte) []byte {
+	switch c.Form {
+	case wire.Text:
+		return []byte(mask(name, string(v)))
+	case wire.Document:
+		doc := c.Append(nil, v)
+		var compact bytes.Buffer
+		if json.Compact(&compact, doc) == nil {
+			return append(bytes.Clone(v[:len(v)-len(doc)]), MaskJSON(name, compact.Bytes())...)
+		}
+	}
+	return v
 }
 
 // straight is the part of an encoder whose bytes go out as they were appended.
@@ -173,7 +194,7 @@ func (d *delimitedRows) row(b []byte, values [][]byte) (_ []byte, err error) {
 			}
 		}
 		if d.comma == ',' {
-			b = appendCSV(b, d.cell, len(d.sent) == 1)
+			b = d.printer.appendCSV(b, d.cell, len(d.sent) == 1)
 		} else {
 			b = appendTSV(b, d.cell)
 		}
@@ -187,7 +208,7 @@ func (d *delimitedRows) end(b []byte, _ envelope) error { return d.write(b) }
 // at an end, and nothing outside ASCII.
 var plain = func() (is [256]bool) {
 	for c := ' '; c <= '~'; c++ {
-		is[c] = c != ',' && c != '"' && c != '\\'
+		is[c] = c != ',' && c != '"' && c != ';' && c != '\\'
 	}
 	return is
 }()

@@ -2,6 +2,8 @@ package output
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"errors"
 	"io"
 	"reflect"
@@ -24,6 +26,9 @@ func compileJQ(expr string) (*gojq.Code, error) {
 	return code, nil
 }
 
+// errSlowJQ is the cause of an expression that was stopped.
+var errSlowJQ = errors.New("time-out of --jq")
+
 // runJQ writes what the expression makes of a JSON document, one result a line: strings raw, the rest
 // as compact JSON with its numbers as exact as they came.
 func (p *Printer) runJQ(w io.Writer, doc []byte) error {
@@ -31,7 +36,13 @@ func (p *Printer) runJQ(w io.Writer, doc []byte) error {
 	if err := decoder(doc).Decode(&in); err != nil {
 		return fault.New(fault.Internal, "cannot read back the document for --jq: %s", err).Because(err)
 	}
-	results := p.jq.Run(in)
+	ctx := cmp.Or(p.Context, context.Background())
+	if p.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, p.Timeout, errSlowJQ)
+		defer cancel()
+	}
+	results := p.jq.RunWithContext(ctx, in)
 	for {
 		result, more := results.Next()
 		if !more {
@@ -40,6 +51,12 @@ func (p *Printer) runJQ(w io.Writer, doc []byte) error {
 		var line []byte
 		switch v := result.(type) {
 		case error:
+			if cause := context.Cause(ctx); errors.Is(cause, errSlowJQ) {
+				return fault.New(fault.Validation, "--jq did not end within %s", p.Timeout).
+					WithHint("check the expression for a loop, or raise --timeout").Because(errSlowJQ)
+			} else if cause != nil {
+				return cause // a signal
+			}
 			if _, halted := errors.AsType[*gojq.HaltError](v); halted {
 				return fault.New(fault.Validation, "--jq failed: halt cannot be used here")
 			}

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// Personal are the fields that Options.Mask masks in tables.
+// Personal are the fields that Options.Mask masks.
 var Personal = map[string]bool{"email": true, "phone": true}
 
 // mask leaves of a value what tells it from others: of an e-mail the first letter and the domain, of a
@@ -32,6 +32,15 @@ func MaskJSON(field string, v json.RawMessage) json.RawMessage {
 	if Personal[field] && json.Unmarshal(v, &s) == nil && string(v) != "null" {
 		masked, err := json.Marshal(mask(field, s))
 		if err == nil {
+			return masked
+		}
+	}
+	var list []json.RawMessage
+	if len(v) > 0 && v[0] == '[' && json.Unmarshal(v, &list) == nil {
+		for i := range list {
+			list[i] = MaskJSON(field, list[i])
+		}
+		if masked, err := json.Marshal(list); err == nil {
 			return masked
 		}
 	}

@@ -4,6 +4,7 @@
 package output
 
 import (
+	"context"
 	"io"
 	"iter"
 	"path/filepath"
@@ -78,8 +79,11 @@ type Options struct {
 	CSVSafe   bool     // --csv-safe, for csv and tsv
 
 	Digest *Digest // if given, it takes note of what an output file holds
-	Mask   bool    // personal data is masked where people read it: in Table and Wide
+	Mask   bool    // personal data is masked, in every format
 	Secret bool    // what is printed holds secrets: an output file is for its owner's eyes alone
+
+	Context context.Context // ends --jq; nil never does
+	Timeout time.Duration   // the longest that --jq may take for one document; 0 is without end
 
 	Stdout   io.Writer
 	Standard io.Writer // what Stdout leads to in the end, to recognize its file; nil is Stdout

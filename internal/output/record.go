@@ -37,6 +37,7 @@ type column struct {
 	name  string
 	index []int
 	kind  kind
+	mask  bool // personal data in it is masked
 }
 
 // columnsOf returns the fields of t in their order; an embedded struct's fields stand in its place,
@@ -110,6 +111,9 @@ func (c *column) appendText(b []byte, rec reflect.Value) ([]byte, error) {
 	if !present {
 		return b, nil
 	}
+	if c.mask && c.kind == text {
+		return append(b, mask(c.name, v.String())...), nil
+	}
 	switch c.kind {
 	case text:
 		return append(b, v.String()...), nil
@@ -147,6 +151,9 @@ func (c *column) appendJSON(b []byte, rec reflect.Value) ([]byte, error) {
 	}
 	switch c.kind {
 	case text:
+		if c.mask {
+			return appendJSONString(b, mask(c.name, v.String())), nil
+		}
 		return appendJSONString(b, v.String()), nil
 	case marshaled, instant:
 		t, err := c.appendText(nil, rec)
@@ -155,9 +162,13 @@ func (c *column) appendJSON(b []byte, rec reflect.Value) ([]byte, error) {
 		}
 		return appendJSONString(b, string(t)), nil
 	case composite:
+		n := len(b)
 		b, err := appendJSONAny(b, v.Interface())
 		if err != nil {
 			return b, c.failed(err)
+		}
+		if c.mask {
+			b = appendJSONEscaped(b[:n], MaskJSON(c.name, bytes.Clone(b[n:])))
 		}
 		return b, nil
 	}

@@ -123,14 +123,6 @@ func (t *table) show(i int, rec reflect.Value) (err error) {
 // and with nothing hidden.
 func (t *table) dress(i int) {
 	c, at := &t.cols[i], &t.cells[i]
-	if t.printer.Mask {
-		switch {
-		case Personal[c.name]:
-			at.text = append(at.text[:0], mask(c.name, string(at.text))...)
-		case c.kind == composite && len(at.text) > 0:
-			at.text = append(at.text[:0], MaskJSON(c.name, bytes.Clone(at.text))...)
-		}
-	}
 	if t.relative {
 		if then, ok := c.time(at.text); ok {
 			at.text = append(at.text[:0], relativeTime(then, t.printer.Terminal.Now)...)

@@ -82,8 +82,17 @@ func (p *Printer) encoder(w io.Writer, cols []column, single bool) encoder {
 	return newTable(p, w, cols)
 }
 
-// columns decides which fields are printed: those asked for, else those of the view.
+// columns decides which fields are printed, and which of them are masked, whatever the format.
 func (p *Printer) columns(t reflect.Type, v View, single bool) ([]column, error) {
+	cols, err := p.chosen(t, v, single)
+	for i := range cols {
+		cols[i].mask = p.Mask && (Personal[cols[i].name] && cols[i].kind == text || cols[i].kind == composite)
+	}
+	return cols, err
+}
+
+// chosen returns the fields asked for, else those of the view.
+func (p *Printer) chosen(t reflect.Type, v View, single bool) ([]column, error) {
 	all, err := columnsOf(t)
 	if err != nil {
 		return nil, err

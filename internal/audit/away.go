@@ -43,7 +43,7 @@ func (l *Ledger) In(t Tenant, manager, there schema.Catalog) *Ledger {
 	w := *l.writer
 	own := &Ledger{
 		DryRun: l.DryRun, Guard: l.Guard, Gate: l.Gate, Confirm: l.Confirm,
-		db: l.db, writer: &w, sealer: l.sealer, by: l.by, op: l.op, now: l.now, away: &away{Tenant: t, db: t.DB},
+		db: l.db, writer: &w, sealer: l.sealer, by: l.by, op: l.op, away: &away{Tenant: t, db: t.DB},
 	}
 	own.away.digests = manager[schema.Intents] != nil && manager[schema.Intents].Has("digest")
 	switch {
@@ -100,8 +100,7 @@ func (l *Ledger) tryAway(ctx context.Context, fn func(context.Context, *Tx) ([]C
 	if l.away.ready != nil {
 		return nil, l.away.ready
 	}
-	now := l.now().UTC().Truncate(time.Microsecond)
-	intent, err := l.announce(ctx, now)
+	intent, now, err := l.announce(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -132,25 +131,27 @@ func (l *Ledger) unlessBrief(entries []Entry) []Entry {
 	return entries
 }
 
-// announce asks the gate and, unless it is a dry run, commits the intent; it returns its id.
-func (l *Ledger) announce(ctx context.Context, now time.Time) (uuid.UUID, error) {
-	id := uuid.Must(uuid.NewV7())
+// announce asks the gate and, unless it is a dry run, commits the intent; it returns its id and time, which is that
+// of the change: of the two databases' clocks, the log goes by its own.
+func (l *Ledger) announce(ctx context.Context) (id uuid.UUID, now time.Time, err error) {
+	id = uuid.Must(uuid.NewV7())
 	raw, err := l.db.BeginWrite(ctx)
 	if err != nil {
-		return id, err
+		return id, now, err
 	}
+	now = raw.Now
 	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
 	if l.Gate != nil {
 		if _, err := l.Gate.Enter(ctx, &Tx{Write: raw, By: l.by, Now: now, ledger: l}); err != nil {
-			return id, err
+			return id, now, err
 		}
 	}
 	if l.DryRun {
-		return id, nil
+		return id, now, nil
 	}
 	origin, err := json.Marshal(intentOrigin{l.by, l.writer.from})
 	if err != nil {
-		return id, err
+		return id, now, err
 	}
 	a := l.away
 	args := pgx.NamedArgs{
@@ -164,14 +165,14 @@ func (l *Ledger) announce(ctx context.Context, now time.Time) (uuid.UUID, error)
 		args["resource_id"] = a.about.ID
 	}
 	if _, err := raw.Exec(ctx, insertIntent, args); err != nil {
-		return id, err
+		return id, now, err
 	}
 	if a.digests {
 		if _, err := raw.Exec(ctx, emptyDigest, id); err != nil {
-			return id, err
+			return id, now, err
 		}
 	}
-	return id, raw.Commit(ctx)
+	return id, now, raw.Commit(ctx)
 }
 
 // changeAway makes the change with its row of applied, in one transaction of the tenant's database.
@@ -262,7 +263,7 @@ func (l *Ledger) askAway(ctx context.Context, intent uuid.UUID, doc []byte, caus
 	err := l.findOut(ctx, cause, "once the server is back: cxgctl audit reconcile finds out, and records it",
 		func(ctx context.Context) (made, known bool) {
 			var err error
-			found, err = decide(ctx, l.away.db, intent, l.op, l.now())
+			found, err = decide(ctx, l.away.db, intent, l.op)
 			return found != nil, err == nil
 		})
 	if err != nil || SameJSON(found, doc) {
@@ -289,13 +290,12 @@ func (l *Ledger) conclude(ctx context.Context, intent uuid.UUID, entries []Entry
 }
 
 func (l *Ledger) concludeOnce(ctx context.Context, intent uuid.UUID, entries []Entry) error {
-	now := l.now().UTC().Truncate(time.Microsecond)
 	raw, err := l.db.BeginWrite(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = raw.Rollback(ctx) }()
-	return l.writeOutcome(ctx, raw, intent, Applied, l.writer, entries, now)
+	return l.writeOutcome(ctx, raw, intent, Applied, l.writer, entries, raw.Now)
 }
 
 // writeOutcome settles an intent and writes the audit rows of its outcome with the writer, in a transaction that it
@@ -325,7 +325,7 @@ func (l *Ledger) withdraw(ctx context.Context, intent uuid.UUID) {
 		return
 	}
 	defer func() { _ = raw.Rollback(ctx) }()
-	if _, err := raw.Exec(ctx, settleIntent, intent, Void, l.now().UTC()); err == nil {
+	if _, err := raw.Exec(ctx, settleIntent, intent, Void, raw.Now); err == nil {
 		_ = raw.Commit(ctx)
 	}
 }

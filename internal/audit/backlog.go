@@ -263,10 +263,7 @@ func (s *sealer) sealForeign(ctx context.Context, d *db.DB, ids []uuid.UUID) (in
 		return 0, nil, err
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	var now time.Time
-	if err := tx.QueryRow(ctx, readNow).Scan(&now); err != nil {
-		return 0, nil, err
-	}
+	now := tx.Now
 	made, skipped, err := s.readForeign(ctx, tx, ids, now)
 	if err != nil || len(made) == 0 {
 		return 0, skipped, err

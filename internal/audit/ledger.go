@@ -28,7 +28,8 @@ type Operator struct {
 
 // Origin is where a command came from. Every audit row records it (reliability.md, "Operator identity").
 type Origin struct {
-	OSUser   string `json:"os_user"`
+	OSUser   string `json:"os_user"` // the name that the system's user database has for UID
+	UID      int    `json:"os_uid"`
 	LoginUID string `json:"login_uid,omitempty"`
 	SudoUser string `json:"sudo_user,omitempty"`
 	Host     string `json:"host"`
@@ -250,7 +251,6 @@ type Ledger struct {
 	sealer   *sealer // nil where the database has no seals
 	by       Operator
 	op       uuid.UUID
-	now      func() time.Time
 	ids      []uuid.UUID // of new rows, see Tx.NewID
 	changes  []Entry
 	entailed int          // how many committed changes Follow made
@@ -274,7 +274,7 @@ func Open(ctx context.Context, d *db.DB, cat schema.Catalog, by Operator, from O
 	if err != nil {
 		return nil, err
 	}
-	return &Ledger{db: d, writer: newWriter(t, rules, by, from, op), sealer: newSealer(cat), by: by, op: op, now: time.Now}, nil
+	return &Ledger{db: d, writer: newWriter(t, rules, by, from, op), sealer: newSealer(cat), by: by, op: op}, nil
 }
 
 // Op returns the id that all audit rows of this command share.
@@ -301,6 +301,12 @@ func (l *Ledger) Reader() db.Reader {
 		return l.away.db
 	}
 	return l.db
+}
+
+// Now returns the time by the server's clock.
+func (l *Ledger) Now(ctx context.Context) (now time.Time, err error) {
+	err = l.db.QueryRow(ctx, `SELECT now()`).Scan(&now)
+	return now.UTC(), err
 }
 
 // attempts bounds how often a transaction that the server asks to run again is run. Two imports of the same names in
@@ -380,7 +386,7 @@ func (l *Ledger) try(ctx context.Context, fn func(context.Context, *Tx) ([]Chang
 	// A rollback after a commit does nothing; one whose context is gone closes the connection, and
 	// the server rolls back.
 	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
-	tx := &Tx{Write: raw, By: l.by, Now: l.now().UTC().Truncate(time.Microsecond), ledger: l}
+	tx := &Tx{Write: raw, By: l.by, Now: raw.Now, ledger: l}
 	if l.Gate != nil {
 		if tx.judge, err = l.Gate.Enter(ctx, tx); err != nil {
 			return nil, err
@@ -462,13 +468,13 @@ func (l *Ledger) Failed(ctx context.Context, intent Intent, cause error) {
 	if l.away != nil && intent.TenantID == nil {
 		intent.TenantID = &l.away.ID
 	}
-	now := l.now().UTC().Truncate(time.Microsecond)
-	e := l.writer.failure(intent, fault.From(cause), now)
 	raw, err := l.db.BeginWrite(ctx)
 	if err != nil {
 		return
 	}
 	defer func() { _ = raw.Rollback(ctx) }()
+	now := raw.Now
+	e := l.writer.failure(intent, fault.From(cause), now)
 	if _, err := raw.Exec(ctx, "SET LOCAL lock_timeout = '100ms'"); err != nil {
 		return
 	}

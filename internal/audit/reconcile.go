@@ -73,13 +73,13 @@ ON CONFLICT DO NOTHING`
 
 // decide settles in the tenant's database whether a change took place. Where its row of applied is missing, one that
 // says void takes the place: a command that is still on its way then fails. One that is just committing is waited for.
-func decide(ctx context.Context, d *db.DB, intent, op uuid.UUID, now time.Time) (doc json.RawMessage, err error) {
+func decide(ctx context.Context, d *db.DB, intent, op uuid.UUID) (doc json.RawMessage, err error) {
 	tx, err := d.BeginWrite(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	if _, err := tx.Exec(ctx, preventLater, intent, op, now.UTC()); err != nil {
+	if _, err := tx.Exec(ctx, preventLater, intent, op, tx.Now); err != nil {
 		return nil, err
 	}
 	if doc, err = lookAway(ctx, tx, intent); err != nil {
@@ -203,7 +203,7 @@ func (l *Ledger) permitted(ctx context.Context) error {
 		return db.Translate(err)
 	}
 	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
-	_, err = l.Gate.Enter(ctx, &Tx{Write: raw, By: l.by, Now: l.now().UTC(), ledger: l})
+	_, err = l.Gate.Enter(ctx, &Tx{Write: raw, By: l.by, Now: raw.Now, ledger: l})
 	return db.Translate(err)
 }
 
@@ -221,7 +221,7 @@ func (l *Ledger) Settle(ctx context.Context, u Unsettled, tenant *db.DB) (string
 	if l.DryRun {
 		doc, err = lookAway(ctx, tenant, u.ID)
 	} else {
-		doc, err = decide(ctx, tenant, u.ID, u.OpID, l.now())
+		doc, err = decide(ctx, tenant, u.ID, u.OpID)
 	}
 	if err != nil {
 		return "", db.Translate(err)
@@ -230,7 +230,10 @@ func (l *Ledger) Settle(ctx context.Context, u Unsettled, tenant *db.DB) (string
 	if err := json.Unmarshal(u.Origin, &o); err != nil {
 		return "", fault.New(fault.Database, "the origin of intent %s cannot be read", u.ID).Because(err)
 	}
-	now := l.now().UTC().Truncate(time.Microsecond)
+	now, err := l.Now(ctx)
+	if err != nil {
+		return "", db.Translate(err)
+	}
 	outcome := Void
 	var entries []Entry
 	if doc != nil {
@@ -243,6 +246,11 @@ func (l *Ledger) Settle(ctx context.Context, u Unsettled, tenant *db.DB) (string
 	if l.DryRun {
 		return outcome, nil
 	}
+	raw, err := l.db.BeginWrite(ctx)
+	if err != nil {
+		return "", db.Translate(err)
+	}
+	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
 	w := newWriter(l.writer.table, l.writer.rules, o.Operator, o.From, u.OpID)
 	if outcome == Void {
 		about := Intent{Subject: Subject{Resource: u.Resource, Name: u.Name, TenantID: &u.TenantID}, Action: Action(u.Action)}
@@ -254,10 +262,5 @@ func (l *Ledger) Settle(ctx context.Context, u Unsettled, tenant *db.DB) (string
 	for i := range entries {
 		entries[i].reconciled = l.by.Name
 	}
-	raw, err := l.db.BeginWrite(ctx)
-	if err != nil {
-		return "", db.Translate(err)
-	}
-	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
 	return outcome, db.Translate(l.writeOutcome(ctx, raw, u.ID, outcome, w, entries, now))
 }

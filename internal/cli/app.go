@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/user"
+	"strconv"
 	"strings"
 	"time"
 
@@ -54,7 +55,8 @@ type app struct {
 	secrets *bufio.Reader                                     // standard input, where it holds secrets, a line each
 	reveal  bool                                              // --reveal
 	tenant  tenantFlags
-	askedOn string // the server and database that a question names
+	askedOn string        // the server and database that a question names
+	skew    time.Duration // how far the server's clock is ahead
 }
 
 // open opens a database until the command's end.
@@ -179,8 +181,9 @@ type session struct {
 	primary *db.DB // what audit rows of readings are written to, where db is a replica or may be filtered; else nil
 	cat     schema.Catalog
 	by      audit.Operator
-	who     auth.Identity // by, with what they may do
-	idle    time.Duration // how long a stream waits for its next row
+	who     auth.Identity    // by, with what they may do
+	now     func() time.Time // by the server's clock
+	idle    time.Duration    // how long a stream waits for its next row
 
 	narrowed []string // the permissions that the operator has in the one tenant of --tenant only; nil for everywhere
 
@@ -245,7 +248,10 @@ func (a *app) reach(ctx context.Context, cmd *cobra.Command) (*session, error) {
 		return nil, err
 	}
 	a.askedOn = d.Where()
-	return &session{db: d, idle: t.timeout}, nil
+	if err := a.setClock(ctx, d); err != nil {
+		return nil, err
+	}
+	return &session{db: d, idle: t.timeout, now: a.now}, nil
 }
 
 // connect opens the manager database without an operator and reads the shape of the tables that the
@@ -258,15 +264,43 @@ func (a *app) connect(ctx context.Context, cmd *cobra.Command, more ...string) (
 	return s, err
 }
 
+// maxSkew is from which difference of the two clocks on --verbose says so.
+const maxSkew = 5 * time.Second
+
+// setClock finds out how far the server's clock is from this machine's, whose clock decides nothing that is stored.
+func (a *app) setClock(ctx context.Context, d *db.DB) error {
+	var theirs time.Time
+	began := time.Now()
+	if err := d.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&theirs); err != nil {
+		return db.Translate(err)
+	}
+	a.skew = theirs.Sub(began.Add(time.Since(began) / 2))
+	if a.global.verbose && a.skew.Abs() > maxSkew {
+		a.note("the server's clock is %s from this machine's, and is the one that counts", a.skew.Round(time.Second))
+	}
+	return nil
+}
+
+// now is the time by the server's clock, once the database was reached.
+func (a *app) now() time.Time { return time.Now().Add(a.skew) }
+
+// osUser is the name that the system's user database has for a uid, or uid:N. The environment is not asked: user.Current
+// believes USER where the database does not know the uid.
+func osUser(uid int) string {
+	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+		return u.Username
+	}
+	return "uid:" + strconv.Itoa(uid)
+}
+
 // origin is what an audit row records of where the command came from.
 func (a *app) origin(cmd *cobra.Command) audit.Origin {
 	o := audit.Origin{
 		PID: os.Getpid(), Version: version(), Command: commandLine(cmd),
 		Reason: a.global.reason, Ticket: a.global.ticket, SudoUser: a.getenv("SUDO_USER"),
 	}
-	if u, err := user.Current(); err == nil {
-		o.OSUser = u.Username
-	}
+	o.UID = os.Getuid()
+	o.OSUser = osUser(o.UID)
 	o.Host, _ = os.Hostname()
 	// The login uid survives su and sudo: it says who logged in to the machine. 4294967295 means unset.
 	if uid, err := os.ReadFile("/proc/self/loginuid"); err == nil && string(uid) != "4294967295" {

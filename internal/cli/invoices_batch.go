@@ -68,7 +68,7 @@ func (a *app) invoicesStatus() *cobra.Command {
 		if move.Force, err = force.given(a); err != nil {
 			return invoices.Edit{}, err
 		}
-		move.PaymentMethod, move.Today = method.value(), today()
+		move.PaymentMethod, move.Today = method.value(), a.today()
 		return move.Edit()
 	}
 	cmd = b.command("status REF… --set STATUS", "Set the status of invoices",

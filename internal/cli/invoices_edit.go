@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -148,4 +147,4 @@ func (f *forceFlag) given(a *app) (bool, error) {
 }
 
 // today is the day in UTC.
-func today() db.Date { return db.On(time.Now()) }
+func (a *app) today() db.Date { return db.On(a.now()) }

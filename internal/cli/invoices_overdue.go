@@ -32,7 +32,7 @@ func (a *app) invoicesOverdue() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		due, err := t.PastDue(ctx, s.db, today())
+		due, err := t.PastDue(ctx, s.db, a.today())
 		if err != nil {
 			return err
 		}
@@ -59,7 +59,7 @@ func (a *app) markOverdue(ctx context.Context, w *writer, _ *cobra.Command, _ []
 	if err != nil {
 		return err
 	}
-	day := today()
+	day := a.today()
 	ids, err := t.PastDueIDs(ctx, w.db, day)
 	if err != nil {
 		return err

@@ -154,7 +154,7 @@ func (a *app) membersUpdate() *cobra.Command {
 func (a *app) membersRemove() *cobra.Command {
 	cmd := a.onMember("remove TENANT USER", "End a membership; the row stays, as one that LEFT", "remove", a.question,
 		func(ctx context.Context, w *writer, m *tenants.Members, _ *cobra.Command, seen tenants.Member) (tenants.Member, error) {
-			return m.Remove(ctx, w.Ledger, seen, today())
+			return m.Remove(ctx, w.Ledger, seen, a.today())
 		})
 	cmd.Example = "  cxgctl tenants members remove acme ada --reason 'left the company'"
 	return cmd

@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -40,7 +39,7 @@ func (a *app) proof(s *session) (auth.Proof, error) {
 		return a.tokenProof(p)
 	case c.AuthRequire == "claim" && c.Operator != "":
 		l := a.keptLogin(s).Peek()
-		if l == nil || !l.Expires.After(time.Now()) || named && l.Username != c.Operator {
+		if l == nil || !l.Expires.After(a.now()) || named && l.Username != c.Operator {
 			p.Name = c.Operator
 			return p, nil
 		}
@@ -80,7 +79,7 @@ func (a *app) tokenProof(p auth.Proof) (auth.Proof, error) {
 	if err != nil {
 		return p, err
 	}
-	access, err := auth.ReadAccess(secret, token, time.Now())
+	access, err := auth.ReadAccess(secret, token, a.now())
 	p.Access = &access
 	return p, err
 }
@@ -108,7 +107,7 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 	}
 	mark := beginningMark(a.getenv, s.db.Where())
 	_, missing := os.Stat(mark)
-	s.who, s.cat, err = auth.Identify(ctx, s.db, p, tables(cmd), time.Now())
+	s.who, s.cat, err = auth.Identify(ctx, s.db, p, tables(cmd), a.now())
 	s.by = s.who.Operator
 	if fault.Is(err, fault.Unauthenticated) && s.by.Claimed != "" {
 		a.attribute(ctx, s, p)
@@ -147,7 +146,7 @@ func (a *app) attribute(ctx context.Context, s *session, p auth.Proof) {
 	if err != nil || l == nil {
 		return
 	}
-	who, _, err := auth.Identify(ctx, s.db, auth.Proof{Token: l.Token}, nil, time.Now())
+	who, _, err := auth.Identify(ctx, s.db, auth.Proof{Token: l.Token}, nil, a.now())
 	if err == nil {
 		claimed := s.by.Claimed
 		s.by = who.Operator

@@ -114,7 +114,6 @@ func (e *expiryFlag) Set(s string) error {
 
 const never = "never"
 
-
 // given finds the role and the user that a command names.
 func (f *grantFlags) given(ctx context.Context, s *session, args []string) (*roles.Table, roles.Given, error) {
 	var g roles.Given
@@ -130,8 +129,8 @@ func (f *grantFlags) given(ctx context.Context, s *session, args []string) (*rol
 		return t, g, err
 	}
 	g.To = roles.Holder{ID: u.ID, Name: u.Username}
-	if at := time.Time(f.expires.at); !at.IsZero() && !f.expires.never {
-		g.Expires = &at
+	if !f.expires.never {
+		g.Expires = f.expires.at.value(s.now)
 	}
 	g.Keep = g.Expires == nil && !f.expires.never
 	if f.tenant == "" {
@@ -224,19 +223,29 @@ func (a *app) completeRole(cmd *cobra.Command, _ []string, _ string) ([]string, 
 }
 
 // futureFlag is a flag that takes a point in time to come: RFC 3339, a date, or how long from now.
-type futureFlag time.Time
-
-func (t *futureFlag) String() string { return (*timeFlag)(t).String() }
-
-// Type names the flag's values in help.
-func (t *futureFlag) Type() string { return "time" }
+type futureFlag struct {
+	timeFlag
+	in lifeFlag
+}
 
 // Set reads one of the three forms.
 func (t *futureFlag) Set(s string) error {
-	var life lifeFlag
-	if strings.ContainsAny(s, "dhms") && life.Set(s) == nil {
-		*t = futureFlag(time.Now().Add(time.Duration(life)))
+	*t = futureFlag{}
+	if strings.ContainsAny(s, "dhms") && t.in.Set(s) == nil {
+		t.timeFlag = timeFlag(time.Now().Add(time.Duration(t.in))) // for String; value counts by the server's clock
 		return nil
 	}
-	return (*timeFlag)(t).Set(s)
+	return t.timeFlag.Set(s)
+}
+
+// value is the time that was given, or nil. What is counted from now on is counted by the server's clock.
+func (t *futureFlag) value(now func() time.Time) *time.Time {
+	at := time.Time(t.timeFlag)
+	if t.in > 0 {
+		at = now().Add(time.Duration(t.in))
+	}
+	if at.IsZero() {
+		return nil
+	}
+	return &at
 }

@@ -120,7 +120,7 @@ func (a *app) tenantsStatus() *cobra.Command {
 		if status == "" {
 			return tenants.Edit{}, fault.New(fault.Usage, "--set is missing").WithHint("--set TRIAL, ACTIVE, SUSPENDED or TERMINATED")
 		}
-		return tenants.SetStatus(status, a.global.reason, today())
+		return tenants.SetStatus(status, a.global.reason, a.today())
 	}
 	cmd := b.command("status REF… --set STATUS", "Set the status of tenants",
 		"  cxgctl tenants status acme --set SUSPENDED --reason 'three invoices overdue'\n  cxgctl tenants status acme --set ACTIVE")

@@ -71,7 +71,7 @@ func (a *app) tenantsCreate() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		n := tenants.New{Status: status, Today: today()}
+		n := tenants.New{Status: status, Today: a.today()}
 		n.Values = values.read(&n.Refused)
 		n.Code = code.value()
 		if err := n.Check(); err != nil {
@@ -110,7 +110,7 @@ func (a *app) tenantsUpdate() *cobra.Command {
 		Example: "  cxgctl tenants update acme --phone-no '+82 2 1234 5678'\n  cxgctl tenants update acme --type ENTERPRISE --unset close_date",
 	}
 	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
-		patch.Today = today()
+		patch.Today = a.today()
 		patch.Values = values.read(&patch.Refused)
 		patch.IfUpdatedAt = since.value(cmd)
 		if patch.Empty() {

@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -12,6 +13,7 @@ import (
 // Write is a transaction that can change something. It keeps its session until it has ended.
 type Write struct {
 	pgx.Tx
+	Now  time.Time // when it began, by the server's clock: the client's is not to be trusted
 	db   *DB
 	conn *pgxpool.Conn // nil once it has ended
 }
@@ -41,7 +43,13 @@ func (d *DB) beginWrite(ctx context.Context) (*Write, error) {
 		conn.Release()
 		return nil, err
 	}
-	return &Write{Tx: tx, db: d, conn: conn}, nil
+	w := &Write{Tx: tx, db: d, conn: conn}
+	if err := tx.QueryRow(ctx, `SELECT now()`).Scan(&w.Now); err != nil {
+		_ = w.Rollback(ctx) // the query's error says more
+		return nil, err
+	}
+	w.Now = w.Now.UTC()
+	return w, nil
 }
 
 // Commit implements pgx.Tx.

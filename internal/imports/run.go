@@ -201,16 +201,20 @@ func (r *run[R]) prepare(ctx context.Context, b *batch[R]) error {
 			return err
 		}
 	}
-	return r.drafts(b, fit)
+	return r.drafts(ctx, b, fit)
 }
 
 // drafts makes the audit rows that a batch will have if all of its rows become new records, so that its transaction
 // does not wait for them. Which rows do not is known only in the transaction.
-func (r *run[R]) drafts(b *batch[R], fit []R) error {
+func (r *run[R]) drafts(ctx context.Context, b *batch[R], fit []R) error {
 	if r.draft == nil || r.kind.Made == nil || r.OnConflict == Update || len(fit) == 0 {
 		return nil
 	}
-	now, by := time.Now().UTC().Truncate(time.Microsecond), r.ledger.By().ID
+	now, err := r.ledger.Now(ctx)
+	if err != nil {
+		return err
+	}
+	by := r.ledger.By().ID
 	made := make([]audit.Change, len(fit))
 	for i, in := range fit {
 		if err := r.kind.Born(in, now, &by); err != nil {
@@ -218,7 +222,6 @@ func (r *run[R]) drafts(b *batch[R], fit []R) error {
 		}
 		made[i] = r.kind.Made(in)
 	}
-	var err error
 	b.draft, err = r.draft.Draft(made, now)
 	return err
 }

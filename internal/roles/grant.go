@@ -106,10 +106,14 @@ func (t *Table) read(ctx context.Context, r db.Reader, id uuid.UUID) (Grant, err
 // expired, was revoked or has another end is renewed.
 func (t *Table) Grant(ctx context.Context, l *audit.Ledger, g Given) (Grant, error) {
 	var made Grant
-	if err := g.check(time.Now()); err != nil {
+	now, err := l.Now(ctx)
+	if err != nil {
 		return made, err
 	}
-	err := l.Write(ctx, audit.Intent{Subject: g.subject(), Action: audit.Create}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
+	if err := g.check(now); err != nil {
+		return made, err
+	}
+	err = l.Write(ctx, audit.Intent{Subject: g.subject(), Action: audit.Create}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
 		grant, change, err := t.Give(ctx, tx, g)
 		made = grant
 		if err != nil || change == nil {

@@ -1,0 +1,16 @@
+package cli
+
+import "testing"
+
+// M6: a uid that the user database lacks is not given the name that the environment has.
+func TestOSUser_UnknownUIDHasNoName(t *testing.T) {
+	t.Setenv("USER", "root")
+	t.Setenv("LOGNAME", "root")
+	t.Setenv("HOME", "/root")
+	if got := osUser(34567); got != "uid:34567" {
+		t.Errorf("uid 34567 is called %q", got)
+	}
+	if got := osUser(0); got != "root" {
+		t.Errorf("uid 0 is called %q", got)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
@@ -28,9 +29,10 @@ type writer struct {
 	userAgent string
 	columns   [][2]string // each column and the expression for it
 	sql       string
-	common    []byte         // what extra_data holds in every row, encoded; nil until it is needed
-	limits    map[string]int // how many characters a column takes, where that is bounded
-	server    *server        // what COPY needs to know; nil until it is asked for
+	common    []byte             // what extra_data holds in every row, encoded; nil until it is needed
+	limits    map[string]int     // how many characters a column takes, where that is bounded
+	dangling  map[uuid.UUID]bool // of tenants that were looked for: those that do not exist
+	server    *server            // what COPY needs to know; nil until it is asked for
 }
 
 func newWriter(t *schema.Table, rules schema.Rules, by Operator, from Origin, op uuid.UUID) *writer {
@@ -161,6 +163,9 @@ func resourceColumn(noun string) string {
 // insert writes the rows in one round trip, or, where they are many, by COPY, and returns what there is to be sealed
 // by s, if anybody is to.
 func (w *writer) insert(ctx context.Context, tx pgx.Tx, s *sealer, entries []Entry, now time.Time) (rows unsealed, err error) {
+	if err := w.lookForTenants(ctx, tx, entries); err != nil {
+		return rows, err
+	}
 	if len(entries) >= copyRowsFrom {
 		rows.readBack(entries)
 		return rows, w.copy(ctx, tx, entries)
@@ -208,6 +213,47 @@ func (w *writer) insert(ctx context.Context, tx pgx.Tx, s *sealer, entries []Ent
 	}
 	return rows, nil
 }
+
+// lookForTenants finds out which of the entries' tenants do not exist. Sessions, grants and logins keep a tenant
+// without a foreign key, and a deleted tenant leaves them behind; the log's column may have one. A role that may not look
+// has all of them in extra_data.
+func (w *writer) lookForTenants(ctx context.Context, tx pgx.Tx, entries []Entry) error {
+	if w.rules.References["tenant_id"] != schema.Tenants || !w.table.Has("tenant_id") {
+		return nil
+	}
+	var ids []uuid.UUID
+	for _, e := range entries {
+		if e.TenantID == nil {
+			continue
+		}
+		if _, known := w.dangling[*e.TenantID]; !known && !slices.Contains(ids, *e.TenantID) {
+			ids = append(ids, *e.TenantID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	var found []uuid.UUID
+	err := pgx.BeginFunc(ctx, tx, func(save pgx.Tx) error {
+		rows, err := save.Query(ctx, `SELECT t.id FROM tnnt.tenants t WHERE t.id = ANY ($1::uuid[])`, ids)
+		if err == nil {
+			found, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+		}
+		return err
+	})
+	if state, _ := db.State(err); err != nil && state != insufficientPrivilege {
+		return err
+	}
+	if w.dangling == nil {
+		w.dangling = map[uuid.UUID]bool{}
+	}
+	for _, id := range ids {
+		w.dangling[id] = !slices.Contains(found, id)
+	}
+	return nil
+}
+
+const insufficientPrivilege = "42501"
 
 // args are one row's values, each fitted to its column.
 func (w *writer) args(e Entry) (pgx.NamedArgs, error) {
@@ -282,7 +328,7 @@ func (w *writer) first(column string, values ...string) *string {
 // the one that the id is of: then the id goes to extra_data.
 func (w *writer) reference(column, field, table string, id *uuid.UUID, moved map[string]any) *uuid.UUID {
 	target, bound := w.rules.References[column]
-	if id == nil || w.table.Has(column) && (!bound || target == table) {
+	if id == nil || w.table.Has(column) && (!bound || target == table) && !(field == "tenant_id" && w.dangling[*id]) {
 		return id
 	}
 	moved[field] = id

@@ -107,6 +107,13 @@ func (d *Door) admit(ctx context.Context, tx *audit.Tx, a *account, at Attempt) 
 			return in, nil, err
 		}
 	}
+	replaced, err := d.leave(ctx, tx, lockKept, fingerprint(at.Replaces))
+	if err != nil {
+		return in, nil, err
+	}
+	if len(replaced) > 0 {
+		in.Replaced = replaced[0].Name
+	}
 	opened, err := d.open(ctx, tx, a.ID, a.Username, fingerprint(in.Token), Life, truth(a.MFA))
 	if err != nil {
 		return in, nil, err
@@ -124,7 +131,7 @@ func (d *Door) admit(ctx context.Context, tx *audit.Tx, a *account, at Attempt) 
 		admitted.Secrets = []string{"backup_codes"}
 	}
 	e := entry{user: a, username: a.Username, kind: "LOGIN", success: true, session: fingerprint(in.Token), mfa: truth(a.MFA)}
-	return in, []audit.Change{opened, admitted}, d.note(ctx, tx, e)
+	return in, append(replaced, opened, admitted), d.note(ctx, tx, e)
 }
 
 func (a *account) change(after standing) audit.Change {
@@ -204,11 +211,26 @@ func (d *Door) values(e entry) pgx.NamedArgs {
 	return args
 }
 
-const lockSessions = `
-SELECT s.id, s.session_id, s.expires_at
-  FROM idam.sessions s
+const (
+	lockSessions = `
+SELECT s.id, s.user_id, coalesce(u.username, ''), s.session_id, s.session_type, s.expires_at
+  FROM idam.sessions s LEFT JOIN idam.users u ON u.id = s.user_id
  WHERE s.user_id = $2 AND s.status = 'ACTIVE' AND (s.id = $1::uuid OR $1::uuid IS NULL AND s.session_type = 'API')
  ORDER BY s.id FOR UPDATE OF s`
+	lockKept = `
+SELECT s.id, s.user_id, coalesce(u.username, ''), s.session_id, s.session_type, s.expires_at
+  FROM idam.sessions s LEFT JOIN idam.users u ON u.id = s.user_id
+ WHERE s.session_id = $1 AND s.status = 'ACTIVE' FOR UPDATE OF s`
+	countSessions = `SELECT count(*) FROM idam.sessions s WHERE s.user_id = $1 AND s.status = 'ACTIVE' AND s.session_type = 'API'`
+)
+
+// leaving is a session that a logout ends.
+type leaving struct {
+	ID, UserID    uuid.UUID
+	Username      string
+	Session, Type string
+	Expires       db.Time
+}
 
 // left are the columns of a session whose user logged out.
 var left = [][2]string{
@@ -217,42 +239,46 @@ var left = [][2]string{
 	{"updated_by", "@by"},
 }
 
+// Logins counts what Leave with a nil id ends.
+func (d *Door) Logins(ctx context.Context, r db.Reader, user uuid.UUID) (n int, err error) {
+	return n, r.QueryRow(ctx, countSessions, user).Scan(&n)
+}
+
 // Leave ends the operator's login, or with a nil id all of their logins and those of API clients; the ledger's
 // Entries say which.
 func (d *Door) Leave(ctx context.Context, l *audit.Ledger, session *uuid.UUID) error {
 	intent := audit.Intent{Subject: audit.Subject{Resource: "session"}, Action: audit.Logout}
 	return l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
-		rows, err := tx.Query(ctx, lockSessions, session, tx.By.ID)
-		if err != nil {
-			return nil, err
-		}
-		type ended struct {
-			ID      uuid.UUID
-			Session string
-			Expires db.Time
-		}
-		list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[ended])
-		if err != nil {
-			return nil, err
-		}
-		changes := make([]audit.Change, len(list))
-		for i, s := range list {
-			args := pgx.NamedArgs{"now": tx.Now, "by": tx.By.ID}
-			if err := tx.Update(ctx, d.sessions, "session "+s.ID.String(), left, args, s.ID); err != nil {
-				return nil, err
-			}
-			before := loginSession{s.ID, tx.By.ID, "API", "ACTIVE", s.Expires}
-			after := before
-			after.Status = "REVOKED"
-			changes[i] = audit.Change{
-				Subject: audit.Subject{Resource: "session", ID: s.ID, Name: tx.By.Name}, Action: audit.Logout, Event: audit.LoggedOut,
-				Before: before, After: after,
-			}
-			e := entry{user: &account{ID: tx.By.ID}, username: tx.By.Name, kind: "LOGOUT", success: true, session: s.Session}
-			if err := d.note(ctx, tx, e); err != nil {
-				return nil, err
-			}
-		}
-		return changes, nil
+		return d.leave(ctx, tx, lockSessions, session, tx.By.ID)
 	})
+}
+
+// leave ends the sessions that a query locks.
+func (d *Door) leave(ctx context.Context, tx *audit.Tx, query string, args ...any) ([]audit.Change, error) {
+	rows, err := tx.Query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[leaving])
+	if err != nil {
+		return nil, err
+	}
+	changes := make([]audit.Change, len(list))
+	for i, s := range list {
+		if err := tx.Update(ctx, d.sessions, "session "+s.ID.String(), left, pgx.NamedArgs{"now": tx.Now, "by": tx.ByID()}, s.ID); err != nil {
+			return nil, err
+		}
+		before := loginSession{s.ID, s.UserID, s.Type, "ACTIVE", s.Expires}
+		after := before
+		after.Status = "REVOKED"
+		changes[i] = audit.Change{
+			Subject: audit.Subject{Resource: "session", ID: s.ID, Name: s.Username}, Action: audit.Logout, Event: audit.LoggedOut,
+			Before: before, After: after,
+		}
+		e := entry{user: &account{ID: s.UserID}, username: s.Username, kind: "LOGOUT", success: true, session: s.Session}
+		if err := d.note(ctx, tx, e); err != nil {
+			return nil, err
+		}
+	}
+	return changes, nil
 }

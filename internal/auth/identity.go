@@ -104,6 +104,9 @@ func (i Identity) Level() int {
 	return math.MaxInt32
 }
 
+// IdleLimit is how long a login lasts without use, as people read it.
+const IdleLimit = "30m"
+
 // idle is how long a login lasts without use, Life how long at all; stale is how old its last use may look.
 const (
 	idle  = 30 * time.Minute

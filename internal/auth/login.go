@@ -126,7 +126,8 @@ func (a *account) locked(now time.Time) bool { return a.LockedUntil != nil && a.
 // Attempt is an attempt to log in: a name, and what was typed to prove it.
 type Attempt struct {
 	Username string
-	DryRun   bool // lets nobody in: what a right password would do is rolled back, and a wrong one counts all the same
+	Replaces string // the token of a login that ends with this one; "" for none
+	DryRun   bool   // lets nobody in: what a right password would do is rolled back, and a wrong one counts all the same
 	door     *Door
 	seen     *account
 	right    bool
@@ -165,6 +166,7 @@ type Entered struct {
 	UserID   uuid.UUID
 	Username string
 	Expires  time.Time
+	Replaced string // the user of the login that it ended; "" for none
 }
 
 // Enter lets an attempt in or turns it away, and writes down either: the counter, the lock, the log of

@@ -48,10 +48,13 @@ type loginRecord struct {
 	ID        uuid.UUID `json:"id"` // of the session
 	Username  string    `json:"username"`
 	ExpiresAt db.Time   `json:"expires_at"`
-	KeptIn    string    `json:"kept_in"` // keyring, or the file
+	KeptIn    string    `json:"kept_in"`    // keyring, or the file
+	IdleLimit string    `json:"idle_limit"` // without use it ends sooner
 }
 
-var loginView = output.View{Table: []string{"username", "expires_at", "kept_in"}, Wide: []string{"id", "username", "expires_at", "kept_in"}}
+var loginView = output.View{
+	Table: []string{"username", "expires_at", "idle_limit", "kept_in"}, Wide: []string{"id", "username", "expires_at", "idle_limit", "kept_in"},
+}
 
 func (a *app) authLogin() *cobra.Command {
 	var username string
@@ -111,6 +114,9 @@ nobody is logged in, and a wrong password counts all the same.`,
 			}
 		}
 		attempt.DryRun = flags.dryRun
+		if kept, err := a.keptLogin(s).Get(); err == nil && kept != nil {
+			attempt.Replaces = kept.Token
+		}
 		l, err := audit.Open(ctx, s.db, s.cat, attempt.By(), a.origin(cmd))
 		if err != nil {
 			return err
@@ -225,7 +231,10 @@ func (a *app) keepLogin(s *session, in auth.Entered) error {
 		where = a.keptLogin(s).File()
 		a.note("there is no keyring here: the login is kept in %s, which only you can read", where)
 	}
-	return output.One(a.print, loginView, loginRecord{in.ID, in.Username, db.At(in.Expires), where})
+	if in.Replaced != "" {
+		a.note("the login of %s that was kept here has ended", in.Replaced)
+	}
+	return output.One(a.print, loginView, loginRecord{in.ID, in.Username, db.At(in.Expires), where, auth.IdleLimit})
 }
 
 // credentials asks for what is not given.
@@ -337,6 +346,11 @@ func (a *app) endLogins(ctx context.Context, s *session, cmd *cobra.Command, all
 	if !all {
 		return l, door.Leave(ctx, l, &s.who.Session.ID)
 	}
+	n, err := door.Logins(ctx, s.db, s.by.ID)
+	if err != nil {
+		return nil, err
+	}
+	a.note("%s has %s, tokens that auth token made included", s.by.Name, plural(n, "login"))
 	if err := a.question(ctx, l, "end every login of "+s.by.Name); err != nil {
 		return nil, err
 	}
@@ -355,11 +369,12 @@ type whoami struct {
 	Roles               []string  `json:"roles"`
 	Permissions         []string  `json:"permissions"`
 	SessionExpiresAt    *db.Time  `json:"session_expires_at"`
+	SessionIdleLimit    *string   `json:"session_idle_limit"` // of a login, which ends sooner without use
 }
 
 var whoamiView = output.View{
-	Table: []string{"username", "user_type", "method", "profile", "database", "roles", "session_expires_at"},
-	Wide:  []string{"id", "username", "user_type", "method", "profile", "database", "permissions_enforced", "roles", "permissions", "session_expires_at"},
+	Table: []string{"username", "user_type", "method", "profile", "database", "roles", "session_expires_at", "session_idle_limit"},
+	Wide:  []string{"id", "username", "user_type", "method", "profile", "database", "permissions_enforced", "roles", "permissions", "session_expires_at", "session_idle_limit"},
 }
 
 func (a *app) authWhoami() *cobra.Command {
@@ -377,6 +392,9 @@ func (a *app) authWhoami() *cobra.Command {
 		}
 		if s.who.Session != nil {
 			w.SessionExpiresAt = s.who.Session.Expires
+			if limit := auth.IdleLimit; s.who.AuthMethod == auth.MethodLogin {
+				w.SessionIdleLimit = &limit
+			}
 		}
 		return output.One(a.print, whoamiView, w)
 	})

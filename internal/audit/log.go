@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -20,8 +21,10 @@ type Filter struct {
 	Operator   string // a username or a user's id
 	Resource   string // a noun (user, invoice), or a value of the column (USER_ACCOUNT, TABLE)
 	ResourceID string
-	Action     string
+	Actions    []string
 	Result     string
+	Ticket     string
+	ReasonLike string // a literal text in the reason
 	Op         string
 	Since      time.Time // inclusive
 	Until      time.Time // exclusive
@@ -33,6 +36,14 @@ var (
 	Actions = []string{"CREATE", "READ", "UPDATE", "DELETE", "EXECUTE", "LOGIN", "LOGOUT"}
 	Results = []string{"SUCCESS", "FAILURE", "BLOCKED"}
 )
+
+// Nouns are what audit rows of cxgctl are about.
+var Nouns = []string{
+	"user", "invoice", "tenant", "member", "subscription", "role", "session", "key", "login", "migration", "audit", "auth", "intent",
+}
+
+// Kinds are what the resource column's CHECK allows.
+var Kinds = []string{"TABLE", "API_ENDPOINT", "FILE", "CONFIGURATION", "USER_ACCOUNT", "TENANT_SETTINGS"}
 
 // Log is the audit log as it stands in one database.
 type Log struct {
@@ -159,6 +170,8 @@ func (g *Log) where(ctx context.Context, r db.Reader, f Filter, p *fault.Problem
 	}
 	switch {
 	case f.Resource == "":
+	case !slices.Contains(Kinds, f.Resource) && !slices.Contains(Nouns, strings.ToLower(f.Resource)):
+		p.Add("resource", "%q is not a noun of the audit log; the nouns are %s", f.Resource, strings.Join(Nouns, ", "))
 	case f.Resource == strings.ToUpper(f.Resource):
 		w.Bind(g.kind+" = @resource", "resource", f.Resource)
 	default:
@@ -167,18 +180,29 @@ func (g *Log) where(ctx context.Context, r db.Reader, f Filter, p *fault.Problem
 	if f.ResourceID != "" {
 		w.Bind(g.exprs["resource_id"]+" = @resource_id", "resource_id", f.ResourceID)
 	}
-	choice := func(predicate, name, value string, valid []string) {
-		if value == "" {
-			return
+	choices := func(predicate, name string, values, valid []string) {
+		list := make([]string, len(values))
+		for i, value := range values {
+			if list[i] = strings.ToUpper(strings.TrimSpace(value)); !slices.Contains(valid, list[i]) {
+				p.Add(name, "%q is refused, it is one of %s", value, strings.Join(valid, ", "))
+			}
 		}
-		v := strings.ToUpper(value)
-		if !slices.Contains(valid, v) {
-			p.Add(name, "%q is refused, it is one of %s", value, strings.Join(valid, ", "))
+		if len(list) == 1 { // which an index serves in the order of time
+			w.Bind(predicate+" = @"+name, name, list[0])
+		} else if len(list) > 1 {
+			w.Bind(predicate+" = ANY (@"+name+"::text[])", name, list)
 		}
-		w.Bind(predicate, name, v)
 	}
-	choice(g.exprs["action"]+" = @action", "action", f.Action, Actions)
-	choice(g.exprs["result"]+" = @result", "result", f.Result, Results)
+	choices(g.exprs["action"], "action", f.Actions, Actions)
+	if f.Result != "" {
+		choices(g.exprs["result"], "result", []string{f.Result}, Results)
+	}
+	if f.Ticket != "" {
+		w.Bind(g.exprs["ticket"]+" = @ticket", "ticket", f.Ticket)
+	}
+	if f.ReasonLike != "" {
+		w.Bind(g.exprs["reason"]+" ILIKE @reason_like", "reason_like", db.LikeSubstring(f.ReasonLike))
+	}
 	if f.Op != "" {
 		if _, err := uuid.Parse(f.Op); err != nil {
 			p.Add("op", "%q is no operation id", f.Op)
@@ -229,14 +253,51 @@ func (g *Log) All(ctx context.Context, d *db.DB, idle time.Duration, f Filter) (
 	return db.Gather(ctx, d, idle, q, func(Entry) bool { return true })
 }
 
-// Get returns one row of the log.
-func (g *Log) Get(ctx context.Context, r db.Reader, id uuid.UUID) (Entry, error) {
-	rows, err := db.Collect[Entry](ctx, r, "SELECT "+g.columns+" FROM "+entries+" WHERE l.id = @id", pgx.NamedArgs{"id": id})
+// Origins returns who sealed rows: cli in the transaction that wrote the row, foreign where it was found later.
+func (g *Log) Origins(ctx context.Context, r db.Reader, ids []uuid.UUID) (map[uuid.UUID]string, error) {
+	origins := map[uuid.UUID]string{}
+	if g.sealer == nil {
+		return origins, nil
+	}
+	rows, err := r.Query(ctx, `SELECT s.audit_id, s.origin FROM cxg_audit.seal s WHERE s.audit_id = ANY ($1)`, ids)
 	if err != nil {
-		return Entry{}, err
+		return nil, err
 	}
-	if len(rows) == 0 {
-		return Entry{}, fault.New(fault.NotFound, "audit row %s not found", id).With("id", id.String())
+	var id uuid.UUID
+	var origin string
+	_, err = pgx.ForEachRow(rows, []any{&id, &origin}, func() error {
+		origins[id] = origin
+		return nil
+	})
+	return origins, err
+}
+
+// ByIDs returns the rows that ids name: audit rows, or all those of operations. operation says that one of the ids is an
+// operation's. One that is neither is a RESOURCE_NOT_FOUND.
+func (g *Log) ByIDs(ctx context.Context, d *db.DB, idle time.Duration, ids []uuid.UUID) (list []Entry, operation bool, err error) {
+	rows, err := db.Collect[Entry](ctx, d, "SELECT "+g.columns+" FROM "+entries+" WHERE l.id = ANY (@ids::uuid[])", pgx.NamedArgs{"ids": ids})
+	if err != nil {
+		return nil, false, err
 	}
-	return rows[0], nil
+	for _, id := range ids {
+		if slices.ContainsFunc(rows, func(e Entry) bool { return e.ID == id }) {
+			continue
+		}
+		of, err := g.All(ctx, d, idle, Filter{Op: id.String()})
+		if err != nil {
+			return nil, false, err
+		}
+		if len(of) == 0 {
+			return nil, false, fault.New(fault.NotFound, "audit row %s not found", id).
+				WithHint("rows and operations are listed by: cxgctl audit list -o wide").With("id", id.String())
+		}
+		rows, operation = append(rows, of...), true
+	}
+	slices.SortFunc(rows, func(a, b Entry) int {
+		if a.CreatedAt == nil || b.CreatedAt == nil || a.CreatedAt.Instant.Equal(b.CreatedAt.Instant) {
+			return bytes.Compare(b.ID[:], a.ID[:])
+		}
+		return b.CreatedAt.Instant.Compare(a.CreatedAt.Instant)
+	})
+	return slices.CompactFunc(rows, func(a, b Entry) bool { return a.ID == b.ID }), operation, nil
 }

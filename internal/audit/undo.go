@@ -283,17 +283,3 @@ func (g *Log) ByOp(ctx context.Context, d *db.DB, idle time.Duration, op string)
 	}
 	return list, nil
 }
-
-// ByID returns audit rows by their ids, newest first; one that does not exist is a RESOURCE_NOT_FOUND.
-func (g *Log) ByID(ctx context.Context, r db.Reader, ids []uuid.UUID) ([]Entry, error) {
-	rows, err := db.Collect[Entry](ctx, r, "SELECT "+g.columns+" FROM "+entries+" WHERE l.id = ANY (@ids::uuid[]) ORDER BY "+newestFirst.String(), pgx.NamedArgs{"ids": ids})
-	if err != nil {
-		return nil, err
-	}
-	for _, id := range ids {
-		if !slices.ContainsFunc(rows, func(e Entry) bool { return e.ID == id }) {
-			return nil, fault.New(fault.NotFound, "audit row %s not found", id).With("id", id.String())
-		}
-	}
-	return rows, nil
-}

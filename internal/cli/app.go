@@ -227,6 +227,10 @@ func tables(cmd *cobra.Command) []string {
 		list = append(append(list, schema.Subscriptions), imports.Tables...)
 	case "cxgctl audit reconcile":
 		list = append(list, schema.Intents)
+	case "cxgctl audit list":
+		if cmd.Flags().Changed("ref") {
+			list = append(list, schema.Invoices, schema.Tenants)
+		}
 	case "cxgctl audit undo":
 		list = append(append(list, schema.Invoices, schema.Tenants, schema.TenantUsers), schema.Grants...)
 	}

@@ -2,14 +2,21 @@ package cli
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/invoices"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/tenants"
+	"github.com/cxgctl/cxgctl/internal/users"
 )
 
 var auditView = output.View{
@@ -29,13 +36,26 @@ func (a *app) auditCommand() *cobra.Command {
 
 func (a *app) auditList() *cobra.Command {
 	var f audit.Filter
+	var ref string
 	var since, until timeFlag
 	var page pageFlags
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the audit log, newest first", Args: exactly(),
 		Example: "  cxgctl audit list --since 7d --actor admin\n  cxgctl audit list --resource user --action DELETE -o json\n  cxgctl audit list --result BLOCKED",
 	}
-	cmd.RunE = a.reading(list(a, auditView, &page, func(_ context.Context, s *session) (listing[audit.Entry], error) {
+	cmd.RunE = a.reading(list(a, auditView, &page, func(ctx context.Context, s *session) (listing[audit.Entry], error) {
+		if f.ResourceID != "" {
+			if _, err := uuid.Parse(f.ResourceID); err != nil {
+				return listing[audit.Entry]{}, fault.New(fault.Validation, "--resource-id: %q is not an id", f.ResourceID).
+					WithHint("name it by --ref %s", f.ResourceID).With("resource_id", f.ResourceID)
+			}
+		}
+		if ref != "" {
+			var err error
+			if f.ResourceID, err = referred(ctx, s, f.Resource, ref); err != nil {
+				return listing[audit.Entry]{}, err
+			}
+		}
 		log, err := audit.LogIn(s.cat)
 		f.Since, f.Until = time.Time(since), time.Time(until)
 		return listing[audit.Entry]{
@@ -50,11 +70,16 @@ func (a *app) auditList() *cobra.Command {
 	fs.StringVar(&f.Operator, "actor", "", "only what this `user` did, by username or id")
 	fs.StringVar(&f.Resource, "resource", "", "the `noun`: user, invoice, migration, …")
 	fs.StringVar(&f.ResourceID, "resource-id", "", "the changed row's `id`")
-	fs.StringVar(&f.Action, "action", "", "CREATE, UPDATE, DELETE, EXECUTE, READ, LOGIN or LOGOUT")
+	fs.StringVar(&ref, "ref", "", "the changed user, invoice or tenant, by any `REF`; --resource says which where it fits several")
+	fs.StringSliceVar(&f.Actions, "action", nil, "only these `actions`: CREATE, UPDATE, DELETE, EXECUTE, READ, LOGIN, LOGOUT")
+	fs.StringVar(&f.Ticket, "ticket", "", "the `id` of the ticket that a change was made for")
+	fs.StringVar(&f.ReasonLike, "reason-like", "", "literal `text` in the reason")
 	fs.StringVar(&f.Result, "result", "", "SUCCESS, FAILURE or BLOCKED")
 	fs.StringVar(&f.Op, "op", "", "`id` of the operation: everything that one command did")
 	fs.Var(&since, "since", "from this `time` on: RFC 3339, a date, or an age such as 7d")
 	fs.Var(&until, "until", "before this `time`")
+	cmd.MarkFlagsMutuallyExclusive("ref", "resource-id")
+	must(cmd.RegisterFlagCompletionFunc("resource", complete(audit.Nouns...)))
 	must(cmd.RegisterFlagCompletionFunc("actor", userNoun.completion(a, true)))
 	must(cmd.RegisterFlagCompletionFunc("action", complete(audit.Actions...)))
 	must(cmd.RegisterFlagCompletionFunc("result", complete(audit.Results...)))
@@ -64,8 +89,65 @@ func (a *app) auditList() *cobra.Command {
 	return records[audit.Entry](a, cmd)
 }
 
+// referred is the id of the one row that a REF names: of a noun, or of any that has REFs.
+func referred(ctx context.Context, s *session, noun, text string) (string, error) {
+	finders := []struct {
+		noun string
+		find func() (uuid.UUID, error)
+	}{
+		{users.Noun.Name, func() (uuid.UUID, error) { return idOf(ctx, s, userNoun, text) }},
+		{invoices.Noun.Name, func() (uuid.UUID, error) { return idOf(ctx, s, invoiceNoun, text) }},
+		{tenants.Noun.Name, func() (uuid.UUID, error) { return idOf(ctx, s, tenantNoun, text) }},
+	}
+	var found []string
+	var id uuid.UUID
+	known := false
+	for _, f := range finders {
+		if noun != "" && !strings.EqualFold(noun, f.noun) {
+			continue
+		}
+		known = true
+		switch one, err := f.find(); {
+		case fault.Is(err, fault.NotFound):
+		case err != nil:
+			return "", err
+		case !slices.Contains(found, f.noun):
+			id, found = one, append(found, f.noun)
+		}
+	}
+	switch {
+	case !known:
+		return "", fault.New(fault.Validation, "--ref names users, invoices and tenants, not a %s", noun).WithHint("use --resource-id")
+	case len(found) == 0:
+		return "", fault.New(fault.NotFound, "no user, invoice or tenant is named %q", text).
+			WithHint("deleted rows are found too; a row that is gone is found by --resource-id").With("ref", text)
+	case len(found) > 1:
+		return "", fault.New(fault.Validation, "%q names a %s", text, strings.Join(found, " and a ")).
+			WithHint("say which with --resource %s", found[0]).With("ref", text)
+	}
+	return id.String(), nil
+}
+
+// idOf is the id of the row that a REF names, deleted or not.
+func idOf[T any](ctx context.Context, s *session, n noun[T], text string) (uuid.UUID, error) {
+	row, err := n.one(ctx, s, refFlags{deleted: true}, text)
+	return n.ID(row), err
+}
+
+// auditRecord is an audit row as audit get shows it.
+type auditRecord struct {
+	Origin *string `json:"origin"` // of its seal: cli or foreign
+	audit.Entry
+}
+
 func (a *app) auditGet() *cobra.Command {
-	cmd := &cobra.Command{Use: "get ID", Short: "Show an audit row, with the fields before and after", Args: exactly("ID")}
+	cmd := &cobra.Command{
+		Use: "get ID", Short: "Show an audit row, or all that an operation did, with the fields before and after", Args: exactly("ID"),
+		Long: `Show an audit row, or all that an operation did, with the fields before and after.
+
+The origin is that of the row's seal: cli where cxgctl sealed it in the transaction that wrote it, foreign where it was
+found later, and empty where it has no seal.`,
+	}
 	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
 		id, err := auditID(args[0])
 		if err != nil {
@@ -75,17 +157,35 @@ func (a *app) auditGet() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		e, err := log.Get(ctx, s.db, id)
+		entries, operation, err := log.ByIDs(ctx, s.db, s.idle, []uuid.UUID{id})
 		if err != nil {
 			return err
 		}
-		if err := a.accessed(ctx, s, cmd, "audit", 1, id); err != nil {
+		if err := a.accessed(ctx, s, cmd, "audit", int64(len(entries)), id); err != nil {
 			return err
 		}
-		return output.One(a.print, auditView, e)
+		ids := make([]uuid.UUID, len(entries))
+		for i, e := range entries {
+			ids[i] = e.ID
+		}
+		origins, err := log.Origins(ctx, s.db, ids)
+		if err != nil {
+			return err
+		}
+		list := make([]auditRecord, len(entries))
+		for i, e := range entries {
+			list[i].Entry = e
+			if o, ok := origins[e.ID]; ok {
+				list[i].Origin = &o
+			}
+		}
+		if operation {
+			return printWhole(a, auditView, list)
+		}
+		return output.One(a.print, auditView, list[0])
 	})
 	a.bindReveal(cmd)
 	audited(cmd, whenReading)
 	needs(cmd, "AUDIT_READ")
-	return records[audit.Entry](a, cmd)
+	return records[auditRecord](a, cmd)
 }

@@ -84,5 +84,6 @@ The command deletes rows of the audit log, so its database role must own the tab
 	names(cmd, "key", fileRead, ".pub")
 	flags.bind(cmd)
 	needs(cmd, "SYSTEM_MANAGE")
+	tries(cmd, audit.Delete)
 	return records[pruned](a, cmd)
 }

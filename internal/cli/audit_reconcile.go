@@ -100,6 +100,7 @@ than 10 minutes are left alone, unless --older-than says less.`,
 	flags.bind(cmd)
 	needs(cmd, "AUDIT_READ")
 	mayNeed(cmd, "SYSTEM_MANAGE")
+	tries(cmd, audit.Execute)
 	return records[reconciled](a, cmd)
 }
 

@@ -32,7 +32,7 @@ func (a *app) auditUndo() *cobra.Command {
 	var flags changeFlags
 	cmd := &cobra.Command{
 		Use: "undo [ID…]", Short: "Take back what audit rows record, or all that one command did", Args: cobra.ArbitraryArgs,
-		Long: `Take back what audit rows record, or all that one command did.
+		Long: `Take back what audit rows record, or all that one command did. An ID is a row's or an operation's.
 
 Every row gets back the values that it had before, in one transaction, if it is still as the change left it;
 otherwise nothing is changed, and the fields that were changed since are named, with who changed them. A row that
@@ -48,7 +48,7 @@ cannot be put back, since the audit log does not keep them.`,
 		if err != nil {
 			return err
 		}
-		entries, err := undone(ctx, w, log, op, args)
+		entries, operation, err := undone(ctx, w, log, op, args)
 		if err != nil {
 			return err
 		}
@@ -58,7 +58,7 @@ cannot be put back, since the audit log does not keep them.`,
 					WithHint("cxgctl users history --tenant %s shows what the fields were; users update --tenant sets them", e.TenantID).With("id", e.ID.String())
 			}
 		}
-		plan, err := audit.PlanUndo(entries, op != "")
+		plan, err := audit.PlanUndo(entries, operation)
 		if err != nil {
 			return err
 		}
@@ -91,6 +91,7 @@ cannot be put back, since the audit log does not keep them.`,
 	cmd.Flags().BoolVar(&force, "force", false, "put rows back also where others changed them since; wants a --reason")
 	flags.bindBatch(cmd)
 	needs(cmd, "AUDIT_READ")
+	tries(cmd, audit.Update)
 	var undone []string
 	for noun := range reversers {
 		undone = append(undone, reversing(noun, true)...)
@@ -141,24 +142,26 @@ func (w *writer) mayReverse(noun string, a audit.Action) error {
 	return w.demand(reversing(noun, a == audit.Create)...)
 }
 
-// undone reads the audit rows to be undone: those of the ids, or of an operation.
-func undone(ctx context.Context, w *writer, log *audit.Log, op string, args []string) ([]audit.Entry, error) {
+// undone reads the audit rows to be undone: those of the ids, which may be operations', or of one operation. operation
+// says that there is one, whose failed attempts are passed over.
+func undone(ctx context.Context, w *writer, log *audit.Log, op string, args []string) (list []audit.Entry, operation bool, err error) {
 	switch {
 	case op == "" && len(args) == 0:
-		return nil, fault.New(fault.Usage, "nothing is named to undo").WithHint("name audit rows by id, or an operation with --op; cxgctl audit list -o wide has both")
+		return nil, false, fault.New(fault.Usage, "nothing is named to undo").WithHint("name audit rows by id, or an operation with --op; cxgctl audit list -o wide has both")
 	case op != "" && len(args) > 0:
-		return nil, fault.New(fault.Usage, "ids and --op exclude each other")
+		return nil, false, fault.New(fault.Usage, "ids and --op exclude each other")
 	case op != "":
-		return log.ByOp(ctx, w.db, w.idle, op)
+		list, err = log.ByOp(ctx, w.db, w.idle, op)
+		return list, true, err
 	}
 	ids := make([]uuid.UUID, len(args))
 	for i, arg := range args {
 		var err error
 		if ids[i], err = auditID(arg); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
-	return log.ByID(ctx, w.db, ids)
+	return log.ByIDs(ctx, w.db, w.idle, ids)
 }
 
 // auditID reads an audit row's id.

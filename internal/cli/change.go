@@ -42,7 +42,8 @@ func (c *changeFlags) bindBatch(cmd *cobra.Command) {
 type writer struct {
 	*session
 	*audit.Ledger
-	gate *auth.Gate
+	gate  *auth.Gate
+	tried audit.Action // what the command is about to do
 }
 
 // changing wraps a command that changes the platform's data as the operator. The ledger is the only
@@ -71,7 +72,7 @@ func (a *app) changing(flags *changeFlags, fn func(ctx context.Context, w *write
 			l.Guard.MaxAffected = &flags.maxAffected
 		}
 		l = s.ledger(l)
-		err = fn(ctx, &writer{s, l, gate}, cmd, args)
+		err = fn(ctx, &writer{s, l, gate, tried(cmd)}, cmd, args)
 		if len(l.Entries()) > 0 && !l.DryRun {
 			a.clock.done()
 		}

@@ -17,23 +17,23 @@ import (
 
 // event is one field's part in what befell a row. What says nothing of fields, such as a login, is one too.
 type event struct {
-	ID            uuid.UUID       `json:"id"` // the audit row's
-	CreatedAt     *db.Time        `json:"created_at"`
-	Operator      *string         `json:"operator"`
-	Action        *string         `json:"action"`
-	Result        *string         `json:"result"`
-	Field         *string         `json:"field"`
-	Before        json.RawMessage `json:"before"`
-	After         json.RawMessage `json:"after"`
-	Reason        *string         `json:"reason"`
-	Ticket        *string         `json:"ticket"`
-	Description   *string         `json:"description"`
-	FailureReason *string         `json:"failure_reason"`
-	OpID          *string         `json:"op_id"`
+	ID            uuid.UUID `json:"id"` // the audit row's
+	CreatedAt     *db.Time  `json:"created_at"`
+	Operator      *string   `json:"operator"`
+	Action        *string   `json:"action"`
+	Result        *string   `json:"result"`
+	Field         *string   `json:"field"`
+	Before        any       `json:"before"`
+	After         any       `json:"after"`
+	Reason        *string   `json:"reason"`
+	Ticket        *string   `json:"ticket"`
+	Description   *string   `json:"description"`
+	FailureReason *string   `json:"failure_reason"`
+	OpID          *string   `json:"op_id"`
 }
 
 var eventView = output.View{
-	Table: []string{"created_at", "operator", "action", "field", "before", "after", "reason"},
+	Table: []string{"created_at", "operator", "action", "result", "field", "before", "after", "reason"},
 	Wide:  []string{"id", "created_at", "operator", "action", "result", "field", "before", "after", "reason", "ticket", "op_id"},
 }
 
@@ -98,7 +98,7 @@ func (a *app) printHistory(entries []audit.Entry) error {
 	}
 	events := []event{}
 	for _, e := range entries {
-		diffs, err := e.Differences()
+		diffs, err := changedFields(e)
 		if err != nil {
 			return err
 		}
@@ -110,7 +110,7 @@ func (a *app) printHistory(entries []audit.Entry) error {
 			if audit.Computed(d.Field) || e.Before == nil && string(d.After) == "null" {
 				continue
 			}
-			one.Field, one.Before, one.After = &d.Field, a.masked(d.Field, d.Before), a.masked(d.Field, d.After)
+			one.Field, one.Before, one.After = &d.Field, plain(a.masked(d.Field, d.Before)), plain(a.masked(d.Field, d.After))
 			events = append(events, one)
 		}
 		if one.Field == nil {
@@ -118,6 +118,26 @@ func (a *app) printHistory(entries []audit.Entry) error {
 		}
 	}
 	return printWhole(a, eventView, events)
+}
+
+// changedFields are the fields that an audit row says were changed. One of something that was read has none.
+func changedFields(e audit.Entry) ([]audit.Difference, error) {
+	if e.Action != nil && *e.Action == string(audit.Read) {
+		return nil, nil
+	}
+	return e.Differences()
+}
+
+// plain is a value that prints as text where it is a string, and as JSON where it is not.
+func plain(v json.RawMessage) any {
+	var s string
+	switch {
+	case len(v) == 0 || string(v) == "null":
+		return nil
+	case json.Unmarshal(v, &s) == nil:
+		return s
+	}
+	return v
 }
 
 // tell writes what befell a row as lines: when, who, what and why, then field: before → after.
@@ -134,7 +154,8 @@ func (a *app) tell(b *strings.Builder, e audit.Entry) error {
 			words = append(words, *e.FailureReason)
 		}
 	}
-	if e.Before == nil && e.After == nil && e.Description != nil && e.FailureReason == nil {
+	read := e.Action != nil && *e.Action == string(audit.Read)
+	if (read || e.Before == nil && e.After == nil) && e.Description != nil && e.FailureReason == nil {
 		words = append(words, *e.Description)
 	}
 	if e.Reason != nil {
@@ -144,6 +165,12 @@ func (a *app) tell(b *strings.Builder, e audit.Entry) error {
 		words = append(words, *e.Ticket)
 	}
 	b.WriteString(output.Sanitize(strings.Join(words, "  ")) + "\n")
+	if e.OpID != nil {
+		b.WriteString("  operation " + output.Sanitize(*e.OpID) + "\n")
+	}
+	if read {
+		return nil
+	}
 	return differences(b, e, a.print.Terminal, func(d audit.Difference) bool { return !audit.Computed(d.Field) }, a.masked)
 }
 

@@ -167,7 +167,7 @@ func (a *app) importFile(ctx context.Context, w *writer, file *intake.File, f *i
 	}
 	run, err := n.begin(w, o)
 	if fault.Is(err, fault.PermissionDenied) {
-		w.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: n.resource, Name: file.Name}, Action: audit.Update}, err)
+		w.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: n.resource, Name: file.Name}, Action: w.tried}, err)
 	}
 	if err != nil {
 		return err

@@ -156,6 +156,7 @@ func (a *app) membersRemove() *cobra.Command {
 		func(ctx context.Context, w *writer, m *tenants.Members, _ *cobra.Command, seen tenants.Member) (tenants.Member, error) {
 			return m.Remove(ctx, w.Ledger, seen, a.today())
 		})
+	tries(cmd, audit.Delete)
 	cmd.Example = "  cxgctl tenants members remove acme ada --reason 'left the company'"
 	return cmd
 }

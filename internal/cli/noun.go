@@ -143,6 +143,6 @@ func (n noun[T]) editable(s *session) (editable[T], error) {
 // failed leaves the audit row of an attempt on a row that was not found, the zero T, or that is not to be
 // changed, and passes the error on.
 func (n noun[T]) failed(ctx context.Context, w *writer, ref string, row T, err error) error {
-	w.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: n.Name, ID: n.ID(row), Name: ref}, Action: audit.Update}, err)
+	w.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: n.Name, ID: n.ID(row), Name: ref}, Action: w.tried}, err)
 	return err
 }

@@ -161,9 +161,34 @@ func nounOf(cmd *cobra.Command) string {
 	return cmd.Name()
 }
 
+// action is the annotation of a command with the action that its audit rows record, where its permission does not say so.
+const action = "action"
+
+// tries declares the action that the audit rows of a command's attempts record.
+func tries(cmd *cobra.Command, what audit.Action) { annotate(cmd, action, []string{string(what)}) }
+
+// tried is the action that an attempt to run the command is recorded with, whatever comes of it.
+func tried(cmd *cobra.Command) audit.Action {
+	if what := cmd.Annotations[action]; what != "" {
+		return audit.Action(what)
+	}
+	code := declared(cmd)
+	switch code[strings.LastIndexByte(code, '_')+1:] {
+	case "CREATE":
+		return audit.Create
+	case "READ", "LIST":
+		return audit.Read
+	case "UPDATE", "MANAGE":
+		return audit.Update
+	case "DELETE":
+		return audit.Delete
+	}
+	return audit.Execute
+}
+
 // blocked leaves the audit row of an attempt that was refused for who the operator is, as well as that
 // can be done.
-func (a *app) blocked(ctx context.Context, s *session, cmd *cobra.Command, about audit.Subject, cause error) {
+func (a *app) blocked(ctx context.Context, s *session, cmd *cobra.Command, about audit.Intent, cause error) {
 	if a.completing {
 		return
 	}
@@ -172,7 +197,7 @@ func (a *app) blocked(ctx context.Context, s *session, cmd *cobra.Command, about
 		return
 	}
 	if l, err := audit.Open(ctx, s.db, cat, s.by, a.origin(cmd)); err == nil {
-		l.Failed(ctx, audit.Intent{Subject: about, Action: audit.Execute}, cause)
+		l.Failed(ctx, about, cause)
 	}
 }
 

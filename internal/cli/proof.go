@@ -111,7 +111,8 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 	s.by = s.who.Operator
 	if fault.Is(err, fault.Unauthenticated) && s.by.Claimed != "" {
 		a.attribute(ctx, s, p)
-		a.blocked(ctx, s, cmd, audit.Subject{Resource: "user", Name: s.by.Claimed}, err)
+		about := audit.Subject{Resource: "user", Name: s.by.Claimed} // the attempt is to act as that user
+		a.blocked(ctx, s, cmd, audit.Intent{Subject: about, Action: audit.Execute}, err)
 	}
 	if err != nil {
 		return s, err
@@ -126,7 +127,7 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 		if len(args) > 0 {
 			about.Name = args[0]
 		}
-		a.blocked(ctx, s, cmd, about, err)
+		a.blocked(ctx, s, cmd, audit.Intent{Subject: about, Action: tried(cmd)}, err)
 		return s, err
 	}
 	if err := s.who.Touch(ctx, s.db); err != nil && ctx.Err() != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/roles"
@@ -178,6 +179,7 @@ another end; --expires never gives it none.`,
 		return a.finish(w.Ledger, func() error { return output.One(a.print, grantView, made) })
 	})
 	f.bind(a, cmd)
+	tries(cmd, audit.Create)
 	cmd.Flags().Var(&f.expires, "expires", "until this `time`: RFC 3339, a date, how long from now such as 90d or 12h, or never")
 	return records[roles.Grant](a, cmd)
 }
@@ -208,6 +210,7 @@ func (a *app) rolesRevoke() *cobra.Command {
 		})
 	})
 	f.bind(a, cmd)
+	tries(cmd, audit.Delete)
 	return records[roles.Grant](a, cmd)
 }
 

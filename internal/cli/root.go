@@ -186,7 +186,7 @@ func (a *app) strictly(fn func(ctx context.Context, s *session, cmd *cobra.Comma
 		if err == nil {
 			a.askedOn = s.db.Where()
 			if err = s.tellApart(); err != nil {
-				a.blocked(ctx, s.manager(), cmd, audit.Subject{Resource: nounOf(cmd)}, err)
+				a.blocked(ctx, s.manager(), cmd, audit.Intent{Subject: audit.Subject{Resource: nounOf(cmd)}, Action: tried(cmd)}, err)
 			}
 		}
 		if err == nil {

@@ -168,7 +168,9 @@ func revocation[T any](a *app, use, short string, view output.View, in func(sche
 			return err
 		}
 		e, err := more(ctx, w.session, args)
-		if err != nil {
+		if fault.Is(err, fault.NotFound) {
+			return a.failedOn(ctx, w, nounOf(cmd), cmd.Flag("user").Value.String(), err)
+		} else if err != nil {
 			return err
 		}
 		if len(args) > 0 {
@@ -198,6 +200,7 @@ func revocation[T any](a *app, use, short string, view output.View, in func(sche
 	})
 	flags.bindBatch(cmd)
 	needs(cmd, "API_KEY_DELETE")
+	tries(cmd, audit.Update)
 	return records[T](a, cmd)
 }
 
@@ -214,6 +217,6 @@ func ending(cmd *cobra.Command, named []string) string {
 
 // failedOn leaves the audit row of an attempt on something that was not found, and passes the error on.
 func (a *app) failedOn(ctx context.Context, w *writer, resource, name string, err error) error {
-	w.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: resource, Name: name}, Action: audit.Update}, err)
+	w.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: resource, Name: name}, Action: w.tried}, err)
 	return err
 }

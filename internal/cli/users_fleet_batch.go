@@ -52,7 +52,7 @@ func (a *app) changeInTenants(ctx context.Context, w *writer, b *batch[users.Use
 		lost = nil // it may be in one of those
 	}
 	for _, r := range lost {
-		w.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: users.Noun.Name, Name: r}, Action: audit.Update}, notInAny(r, places))
+		w.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: users.Noun.Name, Name: r}, Action: w.tried}, notInAny(r, places))
 	}
 	if total == 0 && len(lost) > 0 {
 		return notInAny(lost[0], places)

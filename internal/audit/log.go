@@ -69,7 +69,7 @@ var fields = []struct {
 	{"event_type", "text", []string{"event_type"}, "%s"},
 	{"event_category", "text", []string{"event_category"}, "%s"},
 	{"action", "text", []string{"action_performed", "action"}, "%s"},
-	{"resource", "text", []string{"resource", "target_entity"}, "coalesce(l.extra_data->>'resource', %s)"},
+	{"resource", "text", []string{"resource", "resource_type", "target_entity"}, "coalesce(l.extra_data->>'resource', %s)"},
 	{"resource_id", "text", []string{"resource_id", "target_id"}, "%s::text"},
 	{"tenant_id", "uuid", []string{"tenant_id"}, "coalesce(%s, (l.extra_data->>'tenant_id')::uuid)"},
 	{"result", "text", []string{"result"}, "%s"},
@@ -118,8 +118,11 @@ func LogIn(cat schema.Catalog) (*Log, error) {
 		list[i] = "(" + expr + ")::" + f.kind + " AS " + f.name
 	}
 	g.columns = strings.Join(list, ", ")
-	if g.kind = "l.resource"; !t.Has("resource") {
+	switch column := t.OneOf("resource", "resource_type"); column {
+	case "":
 		g.kind = g.exprs["resource"]
+	default:
+		g.kind = "l." + column
 	}
 	return g, nil
 }

@@ -49,6 +49,7 @@ func newWriter(t *schema.Table, rules schema.Rules, by Operator, from Origin, op
 		{"source_ip", "host(inet_client_addr())"},
 		{"user_agent", "@user_agent"},
 		{"resource", "@resource"},
+		{"resource_type", "@resource_type"}, // Gx
 		{"resource_id", "@resource_id"},
 		{"action_performed", "@action_performed"},
 		{"result", "@result"},
@@ -82,7 +83,7 @@ func newWriter(t *schema.Table, rules schema.Rules, by Operator, from Origin, op
 // others are NULL in some rows: source_ip is, over a unix socket.
 var Filled = []string{
 	"id", "created_at", "created_by", "user_id", "event_type", "event_category", "description", "user_agent",
-	"resource", "resource_id", "action_performed", "result", "risk_level", "extra_data", "status", "deleted", "is_deleted",
+	"resource", "resource_type", "resource_id", "action_performed", "result", "risk_level", "extra_data", "status", "deleted", "is_deleted",
 	"action", "target_entity", "target_id", "request_path", "request_method", "ip_address",
 }
 
@@ -267,6 +268,7 @@ func (w *writer) args(e Entry) (pgx.NamedArgs, error) {
 		"action": e.Action, "description": w.text("description", "description", e.Description, moved),
 		"failure_reason": w.text("failure_reason", "failure_reason", e.FailureReason, moved),
 		"resource":       w.first("resource", resourceColumn(*e.Resource), "TABLE"),
+		"resource_type":  w.first("resource_type", resourceColumn(*e.Resource), "TABLE"),
 	}
 	for _, f := range []struct {
 		column, field string

@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,9 +22,9 @@ import (
 type world struct {
 	name     string
 	template dbtest.Template
-	macros   *strings.Replacer // what scripts' SQL calls by a neutral name, as it is here
-	facts    map[string]bool   // conditions of scripts: [flag], [audit], …
-	bouncer  *dbtest.Bouncer   // what commands reach the databases through; nil for nothing
+	macros   macros          // what scripts' SQL calls by a neutral name, as it is here
+	facts    map[string]bool // conditions of scripts: [flag], [audit], …
+	bouncer  *dbtest.Bouncer // what commands reach the databases through; nil for nothing
 }
 
 // ours is a freshly migrated pair of databases with one operator, admin.
@@ -40,11 +43,32 @@ func ours() world {
 				return err
 			},
 		},
-		macros: macros(generations.Generation{
-			UserFlag: "is_active", UserLive: true, InvoiceFlag: "deleted", TenantFlag: "is_deleted", TenantCode: "code",
-			RoleCode: "code", RoleName: "name", RoleKind: "category",
-		}),
-		facts: map[string]bool{"flag": true, "audit": true, "alternative": false, "split": true, "pooled": false},
+		macros: newMacros(ownTables),
+		facts:  facts(ownTables),
+	}
+}
+
+// ownTables are our own tables in the terms of generations.
+var ownTables = generations.Generation{
+	UserFlag: "is_active", UserLive: true, InvoiceFlag: "deleted", TenantFlag: "is_deleted", TenantCode: "code", TenantName: "name",
+	TenantType: "type", BizNo: "biz_no", SuspendedDate: "suspended_date", RoleCode: "code", RoleName: "name", RoleKind: "category",
+	PermissionCode: "code", PermissionName: "name", PermissionResource: "resource", AuditResource: "resource",
+	Suspends: true, SharedTenants: true, Audit: generations.EventAudit,
+}
+
+// facts are the conditions that scripts may ask for: [flag], [!level], …
+func facts(g generations.Generation) map[string]bool {
+	return map[string]bool{
+		"flag":        g.UserFlag != "",
+		"audit":       g.Audit != "",
+		"alternative": g.Audit == generations.ActionAudit,
+		"split":       g.SharedTenants, // sys.users has tenant_id
+		"suspends":    g.Suspends,      // tnnt.tenants has is_suspended and suspended_reason
+		"suspended":   g.SuspendedDate != "",
+		"level":       !g.Ranked,     // idam.roles has a level
+		"locks":       !g.OldTenants, // sys.users has locked_until, full_name and password
+		"model":       g.Model,       // no amount of an invoice is NULL, none has a default
+		"pooled":      false,
 	}
 }
 
@@ -74,34 +98,73 @@ const alternative = `(SELECT a.*, a.action AS action_performed, a.target_id::tex
 	FROM audt.audit_logs a)`
 
 // macros replaces what scripts' SQL calls by a neutral name, in braces, by its name in a generation.
-func macros(g generations.Generation) *strings.Replacer {
+type macros struct {
+	names  *strings.Replacer
+	ranked bool
+}
+
+// leveled finds the kind of a role beside its level.
+var leveled = regexp.MustCompile(`'(MANAGER_ADMIN|PLATFORM_SUPPORT|TENANT_ADMIN|TENANT_USER)', (\d)`)
+
+// Replace returns the SQL as it is meant in the generation. Where roles have no level, the priority takes its place.
+func (m macros) Replace(sql string) string {
+	if m.ranked {
+		sql = leveled.ReplaceAllStringFunc(sql, func(s string) string {
+			found := leveled.FindStringSubmatch(s)
+			return "'" + kinds[found[1]] + "', " + found[2]
+		})
+	}
+	return m.names.Replace(sql)
+}
+
+// kinds are what Gx calls the kinds of roles.
+var kinds = map[string]string{"MANAGER_ADMIN": "SYSTEM", "PLATFORM_SUPPORT": "PLATFORM", "TENANT_ADMIN": "ADMIN", "TENANT_USER": "USER"}
+
+func newMacros(g generations.Generation) macros {
 	key := "invoices_tenant_id_fkey"
 	if strings.Contains(g.Manager, "'fk_'") { // SQLAlchemy named it
 		key = "fk_invoices_tenant_id_tenants"
 	}
 	list := []string{
+		"{tenant_code}, name, type", g.TenantCode + ", " + g.TenantName + ", " + g.TenantType,
+		"{tenant_code}, name", g.TenantCode + ", " + g.TenantName,
+		"{tenant_name}", g.TenantName, "{tenant_type}", g.TenantType, "{suspended_date}", g.SuspendedDate,
 		"{is_active}", g.UserFlag, "{live}", fmt.Sprint(g.UserLive), "{dead}", fmt.Sprint(!g.UserLive),
 		"{invoice_deleted}", g.InvoiceFlag, "{tenant_deleted}", g.TenantFlag, "{tenant_code}", g.TenantCode,
-		"{invoice_tenant_fkey}", key, "{biz_no}", map[bool]string{true: "business_no", false: "biz_no"}[g.TenantCode == "tenant_code"],
-		"{role_code}", g.RoleCode, "{role_name}", g.RoleName, "{role_kind}", g.RoleKind, "{permission_code}", permissionCode(g),
+		"{invoice_tenant_fkey}", key, "{biz_no}", g.BizNo,
+		"{role_code}", g.RoleCode, "{role_name}", g.RoleName, "{role_kind}", g.RoleKind, "{permission_code}", g.PermissionCode,
+		"{audit_resource}", g.AuditResource,
+	}
+	for ours, theirs := range kinds {
+		if !g.Ranked {
+			theirs = ours
+		}
+		list = append(list, "{"+ours+"}", theirs)
+	}
+	if g.Ranked {
+		list = append(list, "{role_kind}, level", g.RoleKind+", priority")
+	}
+	if g.OldTenants {
+		list = append(list, "sys.users (username, password, email, full_name,", "sys.users (user_code, password_hash, email, username,")
+	}
+	if g.AuditResource != "resource" {
+		list = append(list, ", resource,", ", "+g.AuditResource+",")
 	}
 	if g.Audit == generations.ActionAudit {
 		list = append(list, "FROM audt.audit_logs l", "FROM "+alternative+" l", "FROM audt.audit_logs", "FROM "+alternative+" AS audit_logs")
 	}
-	return strings.NewReplacer(list...)
-}
-
-// permissionCode is the column of idam.permissions that has the code.
-func permissionCode(g generations.Generation) string {
-	return strings.Replace(g.RoleCode, "role_", "permission_", 1)
+	// of two names that begin alike the longer one counts
+	pairs := slices.Collect(slices.Chunk(list, 2))
+	slices.SortStableFunc(pairs, func(a, b []string) int { return cmp.Compare(len(b[0]), len(a[0])) })
+	return macros{names: strings.NewReplacer(slices.Concat(pairs...)...), ranked: g.Ranked}
 }
 
 // found is a generation as other software left it, nasty rows included.
 func found(g generations.Generation) world {
 	w := world{
 		name: g.Name, template: g.With(g.Rows, "").With(g.NastyRows()).Template(),
-		macros: macros(g),
-		facts:  map[string]bool{"flag": g.UserFlag != "", "audit": g.Audit != "", "alternative": g.Audit == generations.ActionAudit, "split": g.SharedTenants, "pooled": false},
+		macros: newMacros(g),
+		facts:  facts(g),
 	}
 	return w
 }
@@ -114,6 +177,8 @@ func adopted(g generations.Generation) world {
 	if g.UserFlag == "" { // adoption adds the design's
 		g.UserFlag, g.UserLive = "is_active", true
 	}
+	known := facts(g)
+	known["audit"] = true
 	return world{
 		name: g.Name,
 		template: dbtest.Template{
@@ -123,14 +188,14 @@ func adopted(g generations.Generation) world {
 				if err := base.Build(ctx, manager, tenants); err != nil {
 					return err
 				}
-				if err := adopt(ctx, manager, tenants); err != nil || g.RoleCode == "code" {
+				if err := adopt(ctx, manager, tenants); err != nil || !g.Ranked {
 					return err
 				}
 				return fillRoles(ctx, manager, g)
 			},
 		},
-		macros: macros(g),
-		facts:  map[string]bool{"flag": true, "audit": true, "alternative": g.Audit == generations.ActionAudit, "split": g.SharedTenants, "pooled": false},
+		macros: newMacros(g),
+		facts:  known,
 	}
 }
 
@@ -149,15 +214,18 @@ func fillRoles(ctx context.Context, manager string, g generations.Generation) er
 	}
 	defer looks.leave(manager)
 	_, err = query(ctx, manager, strings.NewReplacer(
-		"{role_code}", g.RoleCode, "{role_name}", g.RoleName, "{role_kind}", g.RoleKind, "{permission_code}", permissionCode(g),
+		"{role_code}", g.RoleCode, "{role_name}", g.RoleName, "{role_kind}", g.RoleKind, "{permission_code}", g.PermissionCode,
+		"{permission_name}", g.PermissionName, "{permission_resource}", g.PermissionResource,
 	).Replace(`
 CREATE TEMPORARY TABLE ours AS SELECT $$`+rows[0][0]+`$$::jsonb AS j;
-INSERT INTO idam.roles (id, {role_code}, {role_name}, {role_kind}, level, scope, is_default, priority, status)
-SELECT id, code, name, category, level, scope, is_default, priority, status FROM ours, jsonb_to_recordset(j->'roles')
+DELETE FROM idam.permissions;
+INSERT INTO idam.roles (id, {role_code}, {role_name}, {role_kind}, scope, is_default, priority, status)
+SELECT id, code, name, CASE category WHEN 'MANAGER_ADMIN' THEN 'SYSTEM' WHEN 'PLATFORM_SUPPORT' THEN 'PLATFORM' WHEN 'TENANT_ADMIN' THEN 'ADMIN' ELSE 'USER' END,
+       scope, is_default, priority, status FROM ours, jsonb_to_recordset(j->'roles')
     AS r (id uuid, code text, name text, category text, level integer, scope text, is_default boolean, priority integer, status text);
-INSERT INTO idam.permissions (id, {permission_code}, permission_name, resource_type, category, action, scope, applies_to, is_system, is_hidden, status)
-SELECT id, code, name, resource, category, action, scope, applies_to, is_system, is_hidden, status FROM ours, jsonb_to_recordset(j->'permissions')
-    AS p (id uuid, code text, name text, resource text, category text, action text, scope text, applies_to text, is_system boolean, is_hidden boolean, status text);
+INSERT INTO idam.permissions (id, {permission_code}, {permission_name}, {permission_resource}, category, action, scope, applies_to, is_system, status)
+SELECT id, code, name, resource, category, action, scope, applies_to, is_system, status FROM ours, jsonb_to_recordset(j->'permissions')
+    AS p (id uuid, code text, name text, resource text, category text, action text, scope text, applies_to text, is_system boolean, status text);
 INSERT INTO idam.role_permissions (role_id, permission_id)
 SELECT role_id, permission_id FROM ours, jsonb_to_recordset(j->'filled') AS f (role_id uuid, permission_id uuid);
 DROP TABLE ours`))
@@ -167,14 +235,21 @@ DROP TABLE ours`))
 // lenient gives the tables that scripts fill the defaults of our own.
 func lenient(g generations.Generation) string {
 	sql := `ALTER TABLE idam.users ALTER COLUMN user_type SET DEFAULT 'TENANT';
-ALTER TABLE tnnt.tenants ALTER COLUMN type SET DEFAULT 'STANDARD', ALTER COLUMN start_date SET DEFAULT '2026-01-01',
-  ALTER COLUMN status SET DEFAULT 'ACTIVE', ALTER COLUMN is_suspended SET DEFAULT false, ALTER COLUMN ` + g.TenantFlag + ` SET DEFAULT false;
+ALTER TABLE tnnt.tenants ALTER COLUMN ` + g.TenantType + ` SET DEFAULT 'STANDARD', ALTER COLUMN start_date SET DEFAULT '2026-01-01',
+  ALTER COLUMN status SET DEFAULT 'ACTIVE', ALTER COLUMN ` + g.TenantFlag + ` SET DEFAULT false;
 ALTER TABLE bill.plans ALTER COLUMN billing_cycle SET DEFAULT 'MONTHLY', ALTER COLUMN currency SET DEFAULT 'KRW',
   ALTER COLUMN status SET DEFAULT 'ACTIVE', ALTER COLUMN deleted SET DEFAULT false;
 ALTER TABLE tnnt.subscriptions ALTER COLUMN billing_cycle SET DEFAULT 'MONTHLY', ALTER COLUMN currency SET DEFAULT 'KRW',
   ALTER COLUMN status SET DEFAULT 'ACTIVE', ALTER COLUMN is_deleted SET DEFAULT false;
 ALTER TABLE bill.invoices ALTER COLUMN ` + g.InvoiceFlag + ` SET DEFAULT false;
 ALTER TABLE idam.roles ALTER COLUMN is_default SET DEFAULT false, ALTER COLUMN status SET DEFAULT 'ACTIVE';`
+	if g.Suspends {
+		sql += "ALTER TABLE tnnt.tenants ALTER COLUMN is_suspended SET DEFAULT false;"
+	}
+	if g.Model { // scripts insert invoices that say less
+		sql += `ALTER TABLE bill.invoices ALTER COLUMN usage_amount SET DEFAULT 0, ALTER COLUMN discount_amount SET DEFAULT 0,
+  ALTER COLUMN tax_amount SET DEFAULT 0, ALTER COLUMN used_storage SET DEFAULT 0, ALTER COLUMN api_calls SET DEFAULT 0;`
+	}
 	if g.RoleFlag != "" {
 		sql += "ALTER TABLE idam.roles ALTER COLUMN " + g.RoleFlag + " SET DEFAULT false;"
 	}

@@ -121,7 +121,7 @@ func (a *app) invoicesUpdate() *cobra.Command {
 	})
 	values.bind(cmd)
 	f := cmd.Flags()
-	f.StringSliceVar(&patch.Unset, "unset", nil, "`fields` that lose their value: used_storage, api_calls, payment_method")
+	f.StringSliceVar(&patch.Unset, "unset", nil, "`fields` that lose their value: used_storage and api_calls become 0, payment_method empty")
 	since.bind(cmd)
 	must(cmd.RegisterFlagCompletionFunc("unset", complete(invoices.Unsettable...)))
 	force.bind(cmd, "change what a PAID invoice amounts to; needs --reason")

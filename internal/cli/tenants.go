@@ -116,16 +116,16 @@ func (a *app) tenantsGet() *cobra.Command {
 func (a *app) tenantsStatus() *cobra.Command {
 	var status string
 	b := &batch[tenants.Tenant]{a: a, noun: tenantNoun, verb: "change the status of", filter: &tenantFilter{}}
-	b.edit = func(editable[tenants.Tenant]) (tenants.Edit, error) {
+	b.edit = func(t editable[tenants.Tenant]) (tenants.Edit, error) {
 		if status == "" {
 			return tenants.Edit{}, fault.New(fault.Usage, "--set is missing").WithHint("--set TRIAL, ACTIVE, SUSPENDED or TERMINATED")
 		}
-		return tenants.SetStatus(status, a.global.reason, a.today())
+		return t.(*tenants.Table).SetStatus(status, a.global.reason)
 	}
 	cmd := b.command("status REF… --set STATUS", "Set the status of tenants",
 		"  cxgctl tenants status acme --set SUSPENDED --reason 'three invoices overdue'\n  cxgctl tenants status acme --set ACTIVE")
 	cmd.Long = "Set the status of tenants. SUSPENDED needs --reason, which is kept with the tenant, as suspended_reason, beside the\n" +
-		"day, in UTC, as suspended_date. Every other status clears both."
+		"time, as suspended_date. Every other status clears both."
 	cmd.Flags().StringVar(&status, "set", "", "TRIAL, ACTIVE, SUSPENDED or TERMINATED")
 	must(cmd.RegisterFlagCompletionFunc("set", complete(tenants.Statuses...)))
 	return cmd

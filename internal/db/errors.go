@@ -156,7 +156,7 @@ func translatePg(pe *pgconn.PgError) *fault.Error {
 			WithHint("nothing was changed; raise --timeout if the database is slow")
 	case undefinedTable, invalidSchema, undefinedColumn:
 		return fault.New(fault.Database, "the database's schema is not what cxgctl expects: %s", pe.Message).
-			WithHint("see what is missing with: cxgctl doctor; add it with: cxgctl migrate up")
+			WithHint("see what is missing with: cxgctl doctor")
 	case insufficientRights:
 		if pe.Routine == checkRowSecurity {
 			return hidden(pe)

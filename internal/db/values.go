@@ -123,3 +123,35 @@ func (d Date) Cmp(e Date) int {
 	}
 	return d.Day.Compare(e.Day)
 }
+
+// DateOrTime is a value of a column that is a date in some databases and a timestamptz in others.
+type DateOrTime struct {
+	Time
+	Day *Date // not nil where the column is a date
+}
+
+// ScanDate implements pgtype.DateScanner.
+func (v *DateOrTime) ScanDate(d pgtype.Date) error {
+	v.Day = &Date{}
+	return v.Day.ScanDate(d)
+}
+
+// String returns the date, or the instant as Time does.
+func (v DateOrTime) String() string {
+	if v.Day != nil {
+		return v.Day.String()
+	}
+	return v.Time.String()
+}
+
+// MarshalText implements encoding.TextMarshaler with String.
+func (v DateOrTime) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (v *DateOrTime) UnmarshalText(b []byte) error {
+	if day, err := time.Parse(time.DateOnly, string(b)); err == nil {
+		v.Day = &Date{Day: day}
+		return nil
+	}
+	return v.Time.UnmarshalText(b)
+}

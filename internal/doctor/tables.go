@@ -39,7 +39,7 @@ var needs = map[migrate.Database][]need{
 				"payment_method created_at created_by updated_at updated_by", []string{"INSERT", "UPDATE"}, true,
 		},
 		{
-			schema.Tenants, "id code|tenant_code name type status is_suspended suspended_reason suspended_date start_date close_date " +
+			schema.Tenants, "id code|tenant_code name|tenant_name type|tenant_type status start_date close_date " +
 				"created_at updated_at updated_by", []string{"INSERT", "UPDATE"}, true,
 		},
 		// its columns have a check of their own
@@ -115,19 +115,23 @@ func tables(ctx context.Context, s *subject) (Finding, error) {
 // way that one is ever deleted.
 func softDelete(_ context.Context, s *subject) (Finding, error) {
 	var marked, lacking []string
+	addable := true
 	for _, n := range needs[s.Database] {
 		t := s.catalog[n.table]
 		switch {
 		case t == nil || !n.marks:
 		case t.Live("") == "true":
-			lacking = append(lacking, n.table)
+			lacking, addable = append(lacking, n.table), addable && t.CanBeMarked()
 		default:
 			marked = append(marked, n.table)
 		}
 	}
 	if len(lacking) > 0 {
-		return wrong(Warn, "no column marks a deleted row, so that delete and restore are refused: %s", abridged(lacking)).of(lacking).
-			remedied("cxgctl migrate up --database %s", s.Database), nil
+		f := wrong(Warn, "no column marks a deleted row, so that delete and restore are refused: %s", abridged(lacking)).of(lacking)
+		if !addable {
+			return f.remedied("add a column to each: ALTER TABLE … ADD COLUMN is_deleted boolean NOT NULL DEFAULT false"), nil
+		}
+		return f.remedied("cxgctl migrate up --database %s", s.Database), nil
 	}
 	if len(marked) == 0 {
 		return skipped("there is no table to look at"), nil

@@ -12,6 +12,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/edit"
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/money"
 	"github.com/cxgctl/cxgctl/internal/tenants"
 )
 
@@ -21,7 +22,7 @@ type Edit = edit.Edit[Invoice]
 // Patch is a partial change of one invoice.
 type Patch struct {
 	Values
-	Unset       []string // optional fields that become NULL
+	Unset       []string // optional fields that become NULL, or 0 where the backend wants a number
 	IfUpdatedAt *db.Time // the updated_at that the caller saw
 	Force       bool     // change the amounts of a paid invoice too
 
@@ -29,7 +30,7 @@ type Patch struct {
 	Refused fault.Problems
 }
 
-// Unsettable are the fields that may be NULL.
+// Unsettable are the fields that may lose their value.
 var Unsettable = []string{"used_storage", "api_calls", "payment_method"}
 
 // amounts are the columns that say what is to be paid.
@@ -117,9 +118,9 @@ func (p Patch) unset(i *Invoice, problems *fault.Problems) {
 	edit.Unset(problems, p.Unset, Unsettable, func(name string) bool { return set[name] }, func(name string) {
 		switch {
 		case name == "used_storage":
-			i.UsedStorage = nil
+			i.UsedStorage = &money.Amount{}
 		case name == "api_calls":
-			i.APICalls = nil
+			i.APICalls = new(int64)
 		case i.is("PAID") && i.PaymentMethod != nil:
 			problems.Add("unset", "the invoice is PAID, so it keeps its payment_method")
 		default:

@@ -49,11 +49,14 @@ func (t *Table) draft(v Values, p fault.Problems) (Values, Invoice, error) {
 		given = append(given, c.name)
 	}
 	checkDates(&p, &i, given)
-	// every part gets a number, so that nobody has to guess what NULL adds to a total
-	for _, part := range []**money.Amount{&i.UsageAmount, &i.DiscountAmount, &i.TaxAmount} {
+	// The backend's API fails on NULL in any of these, and tables that its model made refuse it.
+	for _, part := range []**money.Amount{&i.UsageAmount, &i.DiscountAmount, &i.TaxAmount, &i.UsedStorage} {
 		if *part == nil {
 			*part = &money.Amount{}
 		}
+	}
+	if i.APICalls == nil {
+		i.APICalls = new(int64)
 	}
 	t.total(&p, &i, v.TotalAmount)
 	if i.Currency == nil {

@@ -115,7 +115,7 @@ func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems *fa
 
 // orderBy turns the specs into an ORDER BY list over the fields that this database has.
 func (t *Table) orderBy(specs []string, problems *fault.Problems) db.Order {
-	sortable, names := t.shape.Sortable("i", SortFields)
+	sortable, names := t.shape.Sortable("i", SortFields, nil)
 	sortable["tenant_code"] = db.Sort{Expr: t.tenantCode, Type: "text"}
 	names = append(names, "tenant_code")
 	return sortable.OrderBy(specs, newestFirst, "id", names, problems)

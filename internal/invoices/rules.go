@@ -40,6 +40,9 @@ func (t *Table) check(v *Values, p *fault.Problems) {
 	} {
 		t.checkAmount(p, a.field, a.value)
 	}
+	if v.BaseAmount != nil && v.BaseAmount.Cmp(money.Amount{}) == 0 {
+		p.Add("base_amount", "it is 0; the platform requires more than 0")
+	}
 	if v.Currency != nil {
 		code := strings.ToUpper(*v.Currency)
 		if unit, err := currency.ParseISO(code); err != nil || unit.String() != code {

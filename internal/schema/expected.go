@@ -57,11 +57,12 @@ var managerTables = []declaration{
 		service_account varchar(100); scopes text[]; allowed_ips inet[]; rate_limit_per_minute integer;
 		rate_limit_per_hour integer; rate_limit_per_day integer; status varchar(20); expires_at timestamptz;
 		last_used_at timestamptz; last_used_ip inet; usage_count bigint`},
-	{Tenants, `code|tenant_code varchar(20); name varchar(100); type varchar(20); biz_no|business_no varchar(20);
-		biz_name varchar(100); biz_type char(1); ceo_name varchar(100); biz_kind varchar(100); biz_item varchar(100);
+	{Tenants, `code|tenant_code varchar(20); name|tenant_name varchar(100); type|tenant_type varchar(20);
+		biz_no|business_no varchar(20); biz_name|business_name varchar(100); biz_type|business_type char(1); ceo_name varchar(100);
+		biz_kind|business_kind varchar(100); biz_item|business_item varchar(100);
 		postcode varchar(10); address1 varchar(255); address2 varchar(255); phone_no varchar(20); employee_count integer;
 		start_date date; close_date date; timezone varchar(50); locale varchar(10); currency char(3); extra_data jsonb;
-		status varchar(20); is_suspended boolean; suspended_reason text; suspended_date date; is_deleted|deleted boolean`},
+		status varchar(20); is_suspended boolean; suspended_reason text; suspended_date|suspension_date date; is_deleted|deleted boolean`},
 	{"tnnt.tenant_users", `tenant_id uuid; user_id uuid; role varchar(50); department varchar(100); position varchar(100);
 		employee_id varchar(50); start_date date; close_date date; status varchar(20); is_primary boolean; is_admin boolean`},
 	{Subscriptions, `tenant_id uuid; plan_id uuid; start_date date; close_date date; billing_cycle varchar(20);
@@ -78,7 +79,7 @@ var managerTables = []declaration{
 		payment_method varchar(50); gateway varchar(50); gateway_ref varchar(255); processed_at timestamptz;
 		failure_reason text; status varchar(20); deleted|is_deleted boolean`},
 	{AuditLogs, `tenant_id uuid; user_id uuid; event_type varchar(50); event_category varchar(50); description text;
-		source_ip varchar(45); user_agent text; session_id varchar(255); resource varchar(50); resource_id varchar(255);
+		source_ip varchar(45); user_agent text; session_id varchar(255); resource|resource_type varchar(50); resource_id varchar(255);
 		action_performed varchar(50); result varchar(20); failure_reason text; risk_level varchar(20); extra_data jsonb;
 		status varchar(20); deleted|is_deleted boolean`},
 	{ImportFiles, `sha256 bytea; name text; bytes bigint; op_id uuid; host text; process text; leased_until timestamptz;

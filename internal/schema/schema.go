@@ -15,6 +15,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/wire"
+	"github.com/cxgctl/cxgctl/migrations"
 )
 
 // Tables that commands ask for, by qualified name.
@@ -142,8 +143,11 @@ func (t *Table) Has(column string) bool {
 func (t *Table) Need(columns []string) error {
 	for _, column := range columns {
 		if !t.Has(column) {
-			return fault.New(fault.Database, "table %s has no column %s", t.Name, column).
-				WithHint("cxgctl migrate up --database manager adds it").With("column", column)
+			f := fault.New(fault.Database, "table %s has no column %s", t.Name, column).With("column", column)
+			if migrations.AddsColumn(t.Name, column) {
+				f.WithHint("add it with: cxgctl migrate up --database manager")
+			}
+			return f
 		}
 	}
 	return nil
@@ -191,6 +195,17 @@ func (t *Table) of(f Field) string {
 		return f.Name
 	}
 	return t.OneOf(f.Also...)
+}
+
+// Called returns the columns of those of the fields that are called otherwise in this table, by the fields' names.
+func (t *Table) Called(fields []Field) map[string]string {
+	called := map[string]string{}
+	for _, f := range fields {
+		if name := t.of(f); name != "" && name != f.Name {
+			called[f.Name] = name
+		}
+	}
+	return called
 }
 
 // Select returns the select list that reads the fields from the table under the alias, in order;
@@ -278,6 +293,11 @@ func (t *Table) Live(alias string) string {
 	return strings.Join(parts, " AND ")
 }
 
+// CanBeMarked says whether a migration adds a soft-delete column to the table.
+func (t *Table) CanBeMarked() bool {
+	return slices.ContainsFunc(flags, func(f flag) bool { return migrations.AddsColumn(t.Name, f.column) })
+}
+
 // LiveValues returns the soft-delete columns of every generation with the values of a live row, for Insert.
 func LiveValues() [][2]string {
 	list := make([][2]string, len(flags))
@@ -297,20 +317,24 @@ func (t *Table) SetLive(live bool) (string, error) {
 		}
 	}
 	if len(parts) == 0 {
-		return "", fault.New(fault.Database, "table %s has no column that marks a row as deleted", t.Name).
-			WithHint("cxgctl migrate up --database manager adds it").With("table", t.Name)
+		f := fault.New(fault.Database, "table %s has no column that marks a row as deleted", t.Name).With("table", t.Name)
+		if t.CanBeMarked() {
+			f.WithHint("add it with: cxgctl migrate up --database manager")
+		}
+		return "", f
 	}
 	return strings.Join(parts, ", "), nil
 }
 
-// Sortable returns those of the names that are columns of the table, with what they stand for under the
-// alias, and the list of them.
-func (t *Table) Sortable(alias string, names []string) (db.Sortable, []string) {
+// Sortable returns those of the names that have a column in the table, with its expression under the alias, and the
+// list of them. called has the names of columns that are called otherwise.
+func (t *Table) Sortable(alias string, names []string, called map[string]string) (db.Sortable, []string) {
 	sortable := db.Sortable{}
 	var known []string
 	for _, n := range names {
-		if c, ok := t.Column(n); ok {
-			sortable[n] = db.Sort{Expr: alias + "." + n, Type: c.Type, NotNull: c.NotNull}
+		column := cmp.Or(called[n], n)
+		if c, ok := t.Column(column); ok {
+			sortable[n] = db.Sort{Expr: alias + "." + column, Type: c.Type, NotNull: c.NotNull}
 			known = append(known, n)
 		}
 	}
@@ -327,6 +351,15 @@ func (c Column) MaxLength() int {
 		return n
 	}
 	return 0
+}
+
+// Kind returns the type as fields name it, without its length.
+func (c Column) Kind() string {
+	if c.Type == "timestamp with time zone" {
+		return "timestamptz"
+	}
+	name, _, _ := strings.Cut(c.Type, "(")
+	return name
 }
 
 // Numeric returns p and s of numeric(p,s): how many digits the column keeps, and how many of them after the

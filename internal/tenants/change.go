@@ -67,13 +67,13 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (Tenant, err
 		{"created_by", "@by"},
 		{"status", "@status"},
 		{"is_suspended", "false"},
-		{"tenant_code", "@code"},
 	}
 	for _, name := range slices.Sorted(maps.Keys(args)) {
-		values = append(values, [2]string{name, "@" + name})
-		if name == "biz_no" {
-			values = append(values, [2]string{bizNoColumns[1], "@biz_no"})
+		column := t.column(name)
+		if err := t.shape.Need([]string{column}); err != nil {
+			return made, err
 		}
+		values = append(values, [2]string{column, "@" + name})
 	}
 	values = append(values, schema.LiveValues()...)
 	about := audit.Subject{Resource: Noun.Name, Name: *n.Code}
@@ -157,37 +157,50 @@ func (t *Table) Change(seen Tenant, patch Patch) (Edit, error) {
 	if len(wanted) == 0 {
 		return Edit{}, edit.Nothing("tenants update")
 	}
-	e := edit.To[Tenant](wanted, t.called())
+	e := edit.To[Tenant](wanted, t.called)
 	if patch.IfUpdatedAt != nil {
 		e.Check = edit.IfUpdatedAt(&Noun, *patch.IfUpdatedAt, func(x Tenant) (updated, created *db.Time) { return x.UpdatedAt, x.CreatedAt })
 	}
 	return e, nil
 }
 
-// SetStatus returns the edit that gives tenants a status, or why it is refused. SUSPENDED needs a reason, and
-// is dated; whatever else a tenant becomes, what says why it was suspended goes.
-func SetStatus(status, reason string, today db.Date) (Edit, error) {
+// SetStatus returns the edit that gives tenants a status, or why it is refused. SUSPENDED needs a reason and has a
+// date; every other status clears both. Of the columns that say more than the status, it sets those that are there.
+func (t *Table) SetStatus(status, reason string) (Edit, error) {
 	var p fault.Problems
 	v := p.Choices("set", []string{status}, Statuses)[0]
 	if err := p.Err(); err != nil {
 		return Edit{}, err
 	}
-	e := Edit{
-		Action: audit.Update, Args: pgx.NamedArgs{"set_status": v},
-		Set:   "status = @set_status, is_suspended = false, suspended_reason = NULL, suspended_date = NULL",
-		Needs: []string{"status", "is_suspended", "suspended_reason", "suspended_date"},
-	}
 	suspended := v == "SUSPENDED"
-	if suspended {
-		if strings.TrimSpace(reason) == "" {
-			return e, fault.New(fault.Usage, "SUSPENDED needs --reason").WithHint("it is kept with the tenant, as suspended_reason")
+	if suspended && strings.TrimSpace(reason) == "" {
+		return Edit{}, fault.New(fault.Usage, "SUSPENDED needs --reason").WithHint("it is kept with the tenant, as suspended_reason")
+	}
+	e := Edit{Action: audit.Update, Set: "status = @set_status", Args: pgx.NamedArgs{"set_status": v}, Needs: []string{"status"}}
+	set := func(field, whenSuspended, otherwise string) bool {
+		column := t.column(field)
+		if !t.shape.Has(column) {
+			return false
 		}
-		e.Set = "status = @set_status, is_suspended = true, suspended_reason = @set_reason, suspended_date = @set_date"
-		e.Args["set_reason"], e.Args["set_date"] = reason, today
+		if !suspended {
+			whenSuspended = otherwise
+		}
+		e.Set += ", " + column + " = " + whenSuspended
+		return true
+	}
+	now := "@now"
+	if c, _ := t.shape.Column(t.column("suspended_date")); c.Kind() == "date" {
+		now = "(@now AT TIME ZONE 'UTC')::date"
+	}
+	set("suspended_date", now, "NULL")
+	flag := set("is_suspended", "true", "false")
+	kept := set("suspended_reason", "@set_reason", "NULL")
+	if kept && suspended {
+		e.Args["set_reason"] = reason
 	}
 	e.Done = func(x Tenant) bool {
-		return x.Status != nil && *x.Status == v && x.IsSuspended != nil && *x.IsSuspended == suspended &&
-			(!suspended || x.SuspendedReason != nil && *x.SuspendedReason == reason)
+		return x.Status != nil && *x.Status == v && (!flag || x.IsSuspended != nil && *x.IsSuspended == suspended) &&
+			(!suspended || !kept || x.SuspendedReason != nil && *x.SuspendedReason == reason)
 	}
 	return e, nil
 }
@@ -209,20 +222,9 @@ func (t *Table) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal
 	return t.rows().Reverse(ctx, tx, rows, force)
 }
 
-// called names the columns of fields that have had several.
-func (t *Table) called() map[string]string {
-	called := map[string]string{}
-	for field, column := range map[string]string{"code": t.code, "biz_no": t.bizNo} {
-		if column != "" {
-			called[field] = column
-		}
-	}
-	return called
-}
-
 func (t *Table) rows() edit.Table[Tenant] {
 	return edit.Table[Tenant]{
-		Noun: &Noun, Shape: t.shape, Alias: "t", Columns: t.columns, Called: t.called(),
+		Noun: &Noun, Shape: t.shape, Alias: "t", Columns: t.columns, Called: t.called,
 		Tenant: func(x Tenant) *uuid.UUID { return &x.ID },
 		Explain: func(ctx context.Context, r db.Reader, err error, e Edit) error {
 			return t.taken(ctx, r, err, map[string]any{"biz_no": e.Args["set_biz_no"]})

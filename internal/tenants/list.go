@@ -53,22 +53,16 @@ func (t *Table) Matching(f Filter) db.Selection[Tenant] {
 		w.Bind("t.status = ANY (@statuses::text[])", "statuses", v)
 	}
 	if v := problems.Choices("type", f.Types, Types); len(v) > 0 {
-		w.Bind("t.type = ANY (@types::text[])", "types", v)
+		w.Bind("{type} = ANY (@types::text[])", "types", v)
 	}
 	t.shape.Changed(&w, "t", f.Changed)
 	if f.Search != "" {
-		db.Search{Text: f.Search, Columns: []string{"{code}", "t.name", "{biz_no}"}}.Bind(&w)
+		db.Search{Text: f.Search, Columns: []string{"{code}", "{name}", "{biz_no}"}}.Bind(&w)
 	}
-	sortable, names := t.shape.Sortable("t", SortFields)
-	for name, column := range map[string]string{"code": t.code, "biz_no": t.bizNo} {
-		if c, ok := t.shape.Column(column); ok && column != name {
-			sortable[name] = db.Sort{Expr: "t." + column, Type: c.Type, NotNull: c.NotNull}
-			names = append(names, name)
-		}
-	}
+	sortable, names := t.shape.Sortable("t", SortFields, t.called)
 	w.Replace(t.sql)
 	order := sortable.OrderBy(f.Sort, newestFirst, "id", names, &problems)
-	binary, ok := t.shape.Binary("t", fields)
+	binary, ok := t.shape.Binary("t", t.fields)
 	if ok {
 		binary["deleted"] = "NOT (" + t.live + ")"
 	}
@@ -83,7 +77,7 @@ func (t *Table) Matching(f Filter) db.Selection[Tenant] {
 // where deleted is set.
 func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filter, deleted bool) ([]Tenant, error) {
 	f.IncludeDeleted, f.Sort = deleted, []string{"id"}
-	if t.code != "" {
+	if t.shape.Has(t.column("code")) {
 		f.Sort = []string{"code"}
 	}
 	q, err := t.Matching(f).All()

@@ -2,6 +2,7 @@ package tenants
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -37,7 +38,7 @@ type Tenant struct {
 	Status          *string         `json:"status" db:"status"`
 	IsSuspended     *bool           `json:"is_suspended" db:"is_suspended"`
 	SuspendedReason *string         `json:"suspended_reason" db:"suspended_reason"`
-	SuspendedDate   *db.Date        `json:"suspended_date" db:"suspended_date"`
+	SuspendedDate   *db.DateOrTime  `json:"suspended_date" db:"suspended_date"`
 	Deleted         bool            `json:"deleted" db:"deleted"`
 	CreatedAt       *db.Time        `json:"created_at" db:"created_at"`
 	UpdatedAt       *db.Time        `json:"updated_at" db:"updated_at"`
@@ -51,22 +52,19 @@ var (
 	Statuses = []string{"TRIAL", "ACTIVE", "SUSPENDED", "TERMINATED"}
 )
 
-// bizNoColumns are the names that the business number's column has had, the current one first.
-var bizNoColumns = []string{"biz_no", "business_no"}
-
 // fields are the record's fields as they are read, in Tenant's order. deleted is not among them: it is
 // whatever this database's soft-delete flags say.
 var fields = []schema.Field{
 	{Name: "id", Type: "uuid"},
 	{Name: "code", Type: "text", Also: codeColumns[1:]},
-	{Name: "name", Type: "text"},
-	{Name: "type", Type: "text"},
-	{Name: "biz_no", Type: "text", Also: bizNoColumns[1:]},
-	{Name: "biz_name", Type: "text"},
-	{Name: "biz_type", Type: "text", Expr: "rtrim(%s)", Binary: "character"},
+	{Name: "name", Type: "text", Also: []string{"tenant_name"}},
+	{Name: "type", Type: "text", Also: []string{"tenant_type"}},
+	{Name: "biz_no", Type: "text", Also: []string{"business_no"}},
+	{Name: "biz_name", Type: "text", Also: []string{"business_name"}},
+	{Name: "biz_type", Type: "text", Also: []string{"business_type"}, Expr: "rtrim(%s)", Binary: "character"},
 	{Name: "ceo_name", Type: "text"},
-	{Name: "biz_kind", Type: "text"},
-	{Name: "biz_item", Type: "text"},
+	{Name: "biz_kind", Type: "text", Also: []string{"business_kind"}},
+	{Name: "biz_item", Type: "text", Also: []string{"business_item"}},
 	{Name: "postcode", Type: "text"},
 	{Name: "address1", Type: "text"},
 	{Name: "address2", Type: "text"},
@@ -81,7 +79,7 @@ var fields = []schema.Field{
 	{Name: "status", Type: "text"},
 	{Name: "is_suspended", Type: "boolean"},
 	{Name: "suspended_reason", Type: "text"},
-	{Name: "suspended_date", Type: "date"},
+	{Name: "suspended_date", Type: "timestamptz", Also: []string{"suspension_date"}},
 	{Name: "created_at", Type: "timestamptz"},
 	{Name: "updated_at", Type: "timestamptz"},
 	{Name: "created_by", Type: "uuid"},
@@ -119,11 +117,12 @@ func orID(code *string, id uuid.UUID) string {
 
 // Table is the tenants table as it stands in one database. The verbs are its methods.
 type Table struct {
-	shape       *schema.Table
-	columns     string
-	live        string
-	code, bizNo string // the columns' names here; "" where there is none
-	holes       *strings.Replacer
+	shape   *schema.Table
+	fields  []schema.Field
+	called  map[string]string // columns that are called otherwise than their fields, by the fields' names
+	columns string
+	live    string
+	holes   *strings.Replacer
 }
 
 // In returns the manager database's tenants table; a database without it gives a DATABASE_ERROR.
@@ -133,15 +132,34 @@ func In(cat schema.Catalog) (*Table, error) {
 		return nil, err
 	}
 	live := shape.Live("t")
-	t := &Table{
-		shape: shape, live: live, code: shape.OneOf(codeColumns...), bizNo: shape.OneOf(bizNoColumns...),
-		columns: shape.Select("t", fields) + ", NOT (" + live + ") AS deleted",
+	t := &Table{shape: shape, live: live, fields: slices.Clone(fields), called: shape.Called(fields)}
+	for i := range t.fields {
+		if c, ok := shape.Column(t.column("suspended_date")); ok && t.fields[i].Name == "suspended_date" {
+			t.fields[i].Type = c.Kind()
+		}
 	}
+	t.columns = shape.Select("t", t.fields) + ", NOT (" + live + ") AS deleted"
 	t.holes = strings.NewReplacer(
 		"{table}", shape.Name, "{columns}", t.columns, "{live}", "("+live+")",
-		"{code}", code(shape), "{biz_no}", expression(t.bizNo),
+		"{code}", code(shape), "{name}", t.expression("name"), "{type}", t.expression("type"), "{biz_no}", t.expression("biz_no"),
 	)
 	return t, nil
+}
+
+// column returns the name of a field's column; it may be missing.
+func (t *Table) column(field string) string {
+	if c, other := t.called[field]; other {
+		return c
+	}
+	return field
+}
+
+// expression reads a field under the alias t, whose column may be missing.
+func (t *Table) expression(field string) string {
+	if c := t.column(field); t.shape.Has(c) {
+		return expression(c)
+	}
+	return expression("")
 }
 
 // expression reads a column under the alias t, which may not be there.

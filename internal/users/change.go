@@ -1,6 +1,7 @@
 package users
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -36,7 +37,7 @@ func (t *Table) Change(patch Patch) (Edit, error) {
 	var p fault.Problems
 	given := map[string]bool{
 		"department": patch.Department != nil, "position": patch.Position != nil, "timezone": patch.Timezone != nil,
-		"locale": patch.Locale != nil, "mfa_enabled": patch.MFA != nil,
+		"locale": patch.Locale != nil, "mfa_enabled": patch.MFA != nil, "full_name": patch.FullName != nil,
 	}
 	for _, name := range patch.Unset {
 		given[strings.TrimSpace(name)] = true
@@ -131,12 +132,13 @@ func (t *Table) Unlock() Edit {
 // SetPassword returns the edit that stores a bcrypt hash, or none at all where hash is empty; force says that a new
 // one is due at the next login. A tenant's users have a password, and nothing to force another by.
 func (t *Table) SetPassword(hash string, force bool) (Edit, error) {
+	column := t.passwordColumn()
 	e := Edit{
 		Action: audit.Update, Event: audit.PasswordChange, Secrets: []string{"password"},
-		Set:   "password = nullif(@set_password, '')",
-		Holds: "u.password IS NOT DISTINCT FROM nullif(@set_password, '')",
+		Set:   column + " = nullif(@set_password, '')",
+		Holds: "u." + column + " IS NOT DISTINCT FROM nullif(@set_password, '')",
 		Args:  pgx.NamedArgs{"set_password": hash},
-		Needs: []string{"password"},
+		Needs: []string{cmp.Or(column, "password")},
 	}
 	if t.tenant != nil {
 		var p fault.Problems

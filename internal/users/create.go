@@ -29,19 +29,21 @@ type New struct {
 // Check normalises the texts and refuses values, all at once.
 func (n *New) Check() error {
 	var p fault.Problems
-	n.check(&p)
+	n.check(&p, false)
 	n.UserType = p.Choices("user_type", []string{n.UserType}, Types)[0]
 	return p.Err()
 }
 
 // check is Check of what the users of every table have.
-func (n *New) check(p *fault.Problems) {
+func (n *New) check(p *fault.Problems, namesInParts bool) {
 	for _, s := range []*string{&n.Username, &n.Email, &n.FullName, &n.Phone, &n.Department, &n.Position, &n.Timezone, &n.Locale} {
 		*s = normal(*s)
 	}
 	checkUsername(p, n.Username)
 	checkEmail(p, n.Email)
-	checkText(p, "full_name", n.FullName, 1, 100)
+	if !namesInParts {
+		checkText(p, "full_name", n.FullName, 1, 100)
+	}
 	checkText(p, "phone", n.Phone, 0, 20)
 	checkText(p, "department", n.Department, 0, 100)
 	checkText(p, "position", n.Position, 0, 100)
@@ -65,6 +67,8 @@ func (n New) values() [][2]string {
 		{"force_password_change", "@force"},
 		{"failed_login_attempts", "0"},
 		{"password", "nullif(@password, '')"},
+		{"password_hash", "nullif(@password, '')"},
+		{"user_code", "@username"},
 		{"password_changed_at", "CASE WHEN @password <> '' THEN @now::timestamptz END"},
 		{"created_at", "@now"},
 		{"created_by", "@by"},

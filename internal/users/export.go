@@ -27,8 +27,8 @@ func (t *Table) exportColumns(hashes bool) string {
 	if !hashes {
 		return columns
 	}
-	if t.shape.Has("password") {
-		return columns + ", nullif(u.password, '') AS password_hash"
+	if column := t.passwordColumn(); column != "" {
+		return columns + ", nullif(u." + column + ", '') AS password_hash"
 	}
 	return columns + ", NULL::text AS password_hash"
 }

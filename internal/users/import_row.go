@@ -2,6 +2,7 @@ package users
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -70,7 +71,11 @@ func (o ImportOptions) Reading() intake.Options {
 }
 
 func newRowReader(t *Table, f *intake.File, o ImportOptions, defaults map[string]*string) (*rowReader, error) {
-	source, err := imports.Open(f, o.Reading(), t.shape)
+	reading := o.Reading()
+	if t.namesInParts() {
+		reading.Required = slices.DeleteFunc(reading.Required, func(f string) bool { return f == "full_name" })
+	}
+	source, err := imports.Open(f, reading, t.shape)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +178,7 @@ func (r *rowReader) read(row imports.Row, c *imports.Cells) *incoming {
 	u.Position = r.optional(c, "position", 100)
 	u.IsActive = c.Bool("is_active", true)
 	if r.t.tenant != nil {
-		tenantStatus(c, u)
+		tenantStatus(c, u, r.t.statuses())
 	}
 	u.CreatedAt, u.UpdatedAt = c.Time("created_at"), c.Time("updated_at")
 	u.CreatedBy, u.UpdatedBy = c.ID("created_by"), c.ID("updated_by")
@@ -207,13 +212,17 @@ func (r *rowReader) identity(c *imports.Cells, in *incoming) {
 	u.Username, u.Email = c.Text("username"), c.Text("email")
 	name := c.Text("full_name")
 	u.FullName = &name
+	if r.t.namesInParts() {
+		c.Fits("full_name", name)
+		u.FullName = nil
+	}
 	if u.Username != "" || !partial || u.ID == uuid.Nil {
 		checkUsername(&c.Problems, u.Username)
 	}
 	if u.Email != "" || !partial {
 		checkEmail(&c.Problems, u.Email)
 	}
-	if name != "" || !partial {
+	if (name != "" || !partial) && !r.t.namesInParts() {
 		checkText(&c.Problems, "full_name", name, 1, 100)
 	}
 }

@@ -59,7 +59,7 @@ func (t *Table) tenantColumns() []imports.Column[*incoming] {
 
 // tenantStatus refuses what a tenant's user does not have, and reads the status, which two columns hold: INACTIVE is is_active false, LOCKED a
 // locked_until to come.
-func tenantStatus(p *imports.Cells, u *User) {
+func tenantStatus(p *imports.Cells, u *User, statuses []string) {
 	for _, field := range notOfTenants {
 		if p.Text(field) != "" {
 			p.Add(field, "a tenant's users have no such field")
@@ -67,8 +67,8 @@ func tenantStatus(p *imports.Cells, u *User) {
 	}
 	v := strings.ToUpper(p.Text("status"))
 	switch {
-	case v != "" && !slices.Contains(TenantStatuses, v):
-		p.Choices("status", []string{v}, TenantStatuses)
+	case v != "" && !slices.Contains(statuses, v):
+		p.Choices("status", []string{v}, statuses)
 	case v == "LOCKED" && u.LockedUntil == nil:
 		u.LockedUntil = &db.Time{Infinity: pgtype.Infinity}
 	}

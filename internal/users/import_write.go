@@ -38,6 +38,8 @@ func (t *Table) copyColumns() []imports.Column[*incoming] {
 		col("failed_login_attempts", func(in *incoming) any { return in.user.FailedLoginAttempts }),
 		col("locked_until", func(in *incoming) any { return in.user.LockedUntil }),
 		col("password", func(in *incoming) any { return orNil(in.hash) }),
+		col("password_hash", func(in *incoming) any { return orNil(in.hash) }),
+		col("user_code", func(in *incoming) any { return in.user.Username }),
 		col("password_changed_at", func(in *incoming) any { return in.user.PasswordChangedAt }),
 		col("force_password_change", func(in *incoming) any { return in.user.ForcePasswordChange }),
 		col("timezone", func(in *incoming) any { return imports.Text(in.user.Timezone) }),

@@ -2,6 +2,7 @@ package users
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -31,6 +32,14 @@ func (f Filter) Empty() bool {
 
 // searched are the columns that a search looks in.
 var searched = []string{"u.username", "u.full_name", "u.email"}
+
+// searched are the columns that a search looks at.
+func (t *Table) searched() []string {
+	if !t.namesInParts() {
+		return searched
+	}
+	return slices.DeleteFunc([]string{"u.username", joinedName(t.shape), "u.email"}, func(c string) bool { return c == "" })
+}
 
 // Grams returns the size of the smallest grams of the searched columns that an index has, 0 where the
 // optional migration is not applied.
@@ -71,7 +80,7 @@ func (t *Table) Matching(f Filter) db.Selection[User] {
 	}
 	t.shape.Changed(&w, "u", f.Changed)
 	if f.Search != "" {
-		db.Search{Text: f.Search, Columns: searched, Grams: f.Grams}.Bind(&w)
+		db.Search{Text: f.Search, Columns: t.searched(), Grams: f.Grams}.Bind(&w)
 	}
 	if !f.CreatedAfter.IsZero() {
 		w.Bind("u.created_at > @created_after", "created_after", f.CreatedAfter)
@@ -80,15 +89,21 @@ func (t *Table) Matching(f Filter) db.Selection[User] {
 		w.Bind("u.last_login_at < @last_login_before", "last_login_before", f.LastLoginBefore)
 	}
 	switch {
+	case f.Locked && t.tenant != nil && !t.shape.Has("locked_until"):
+		problems.Add("locked", "users of tenant %s cannot be locked: %s has no locked_until", t.tenant.Code, t.shape.Name)
 	case f.Locked && t.tenant != nil:
 		w.Add("u.locked_until > now()")
 	case f.Locked:
 		w.Add("(u.status = 'LOCKED' OR u.locked_until > now())")
 	}
-	sortable, names := t.shape.Sortable("u", sortNames)
+	sortable, names := t.shape.Sortable("u", sortNames, nil)
 	if t.tenant != nil {
 		sortable["status"] = db.Sort{Expr: t.sql("{status}"), Type: "text", NotNull: true}
 		names = append(names, "status")
+	}
+	if name := joinedName(t.shape); t.namesInParts() && name != "" {
+		sortable["full_name"] = db.Sort{Expr: name, Type: "text"}
+		names = append(names, "full_name")
 	}
 	w.Replace(t.sql)
 	order := sortable.OrderBy(f.Sort, newestFirst, "id", names, &problems)

@@ -1,6 +1,8 @@
 package users
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -24,24 +26,43 @@ type Tenancy struct {
 // TenantStatuses are the values that the status of a tenant's user can have.
 var TenantStatuses = []string{"ACTIVE", "INACTIVE", "LOCKED"}
 
-// statusOfTenants is the status as two columns have it, under the alias u; %s is is_active.
-const statusOfTenants = "CASE WHEN u.locked_until > now() THEN 'LOCKED' WHEN %s IS FALSE THEN 'INACTIVE' ELSE 'ACTIVE' END"
+// statusOfTenants returns the status as two columns have it, under the alias u. Old tenants have no locked_until.
+func statusOfTenants(shape *schema.Table) string {
+	active := "CASE WHEN u.is_active IS FALSE THEN 'INACTIVE' ELSE 'ACTIVE' END"
+	if !shape.Has("is_active") {
+		active = "'ACTIVE'"
+	}
+	if !shape.Has("locked_until") {
+		return active
+	}
+	return "CASE WHEN u.locked_until > now() THEN 'LOCKED' ELSE " + active + " END"
+}
 
-// setTenantStatus are the assignments that give a tenant's user a status.
-var setTenantStatus = map[string]string{
-	"ACTIVE":   "is_active = true, locked_until = NULL",
-	"INACTIVE": "is_active = false, locked_until = NULL",
-	"LOCKED":   "locked_until = 'infinity'",
+// joinedName returns the full name of users whose table has its parts, under the alias u; "" where it has neither.
+func joinedName(shape *schema.Table) string {
+	var parts []string
+	for _, c := range []string{"first_name", "last_name"} {
+		if shape.Has(c) {
+			parts = append(parts, "nullif(u."+c+", '')")
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "nullif(concat_ws(' ', " + strings.Join(parts, ", ") + "), '')"
 }
 
 // tenantFields are fields as they are read from sys.users.
-func tenantFields() []schema.Field {
-	list := make([]schema.Field, len(fields))
-	copy(list, fields)
+func tenantFields(shape *schema.Table) []schema.Field {
+	list := slices.Clone(fields)
 	for i := range list {
 		switch list[i].Name {
 		case "status":
-			list[i].Also, list[i].Expr = []string{"is_active"}, statusOfTenants
+			list[i].Also, list[i].Expr = []string{"is_active"}, statusOfTenants(shape)
+		case "full_name":
+			if !shape.Has("full_name") {
+				list[i].Also, list[i].Expr = []string{"first_name", "last_name"}, joinedName(shape)
+			}
 		case "last_login_ip":
 			list[i].Expr = ""
 		}
@@ -68,16 +89,16 @@ func InTenant(cat schema.Catalog, of Tenancy) (*Table, error) {
 	case shape.Has("tenant_id"): // in a database of its own the column may have been left empty
 		mine = "(u.tenant_id IS NULL OR u.tenant_id = '" + of.ID.String() + "'::uuid)"
 	}
-	t := &Table{shape: shape, fields: tenantFields(), live: shape.Live("u"), gone: gone, tenant: &of}
-	return t.fill(mine, "NOT ("+gone+")", "("+strings.ReplaceAll(statusOfTenants, "%s", "u.is_active")+")"), nil
+	t := &Table{shape: shape, fields: tenantFields(shape), live: shape.Live("u"), gone: gone, tenant: &of}
+	return t.fill(mine, "NOT ("+gone+")", "("+statusOfTenants(shape)+")"), nil
 }
 
 // Split says whether the rows of a database that tenants share can be told apart.
 func (t *Table) Split() bool { return t.tenant == nil || !t.tenant.Shared || t.shape.Has("tenant_id") }
 
-// lacks are the fields that users of a tenant do not have.
+// lacks are the fields that users of a tenant do not have, those of old tenants at least.
 var lacks = []string{
-	"user_type", "mfa_enabled", "department", "position", "timezone", "locale", "force_password_change",
+	"user_type", "full_name", "mfa_enabled", "department", "position", "timezone", "locale", "force_password_change",
 }
 
 // refuse adds those of the fields that this table's users do not have to problems.
@@ -92,12 +113,21 @@ func (t *Table) refuse(p *fault.Problems, given map[string]bool) {
 	}
 }
 
+// namesInParts says whether users have a first and a last name in place of a full one.
+func (t *Table) namesInParts() bool { return t.tenant != nil && !t.shape.Has("full_name") }
+
+// passwordColumn is the column of the password's hash; "" for none.
+func (t *Table) passwordColumn() string { return t.shape.OneOf("password", "password_hash") }
+
 // statuses are those that users of this table can have.
 func (t *Table) statuses() []string {
-	if t.tenant != nil {
-		return TenantStatuses
+	switch {
+	case t.tenant == nil:
+		return Statuses
+	case !t.shape.Has("locked_until"):
+		return TenantStatuses[:2]
 	}
-	return Statuses
+	return TenantStatuses
 }
 
 // Check normalises a new user and refuses values, and fields that this table's users do not have.
@@ -107,16 +137,16 @@ func (t *Table) Check(n *New) error {
 	}
 	var p fault.Problems
 	t.refuse(&p, map[string]bool{
-		"user_type": n.UserType != "", "mfa_enabled": n.MFA, "department": n.Department != "", "position": n.Position != "",
+		"user_type": n.UserType != "", "full_name": n.FullName != "", "mfa_enabled": n.MFA, "department": n.Department != "", "position": n.Position != "",
 		"timezone": n.Timezone != "", "locale": n.Locale != "", "force_password_change": n.ForcePasswordChange,
 	})
-	n.check(&p)
+	n.check(&p, t.namesInParts())
 	return p.Err()
 }
 
 // needsPassword refuses a user without a password where the table wants one.
 func (t *Table) needsPassword(hash string) error {
-	if c, ok := t.shape.Column("password"); ok && c.NotNull && hash == "" {
+	if c, ok := t.shape.Column(t.passwordColumn()); ok && c.NotNull && hash == "" {
 		var p fault.Problems
 		p.Add("password", "a tenant's user has one")
 		return p.Err()
@@ -149,7 +179,14 @@ func (t *Table) image() func(User) any {
 // assignStatus returns the assignments that give a status, with the columns that they name.
 func (t *Table) assignStatus(status string, args pgx.NamedArgs) (set string, needs []string) {
 	if t.tenant != nil {
-		return setTenantStatus[status], []string{"is_active", "locked_until"}
+		if status == "LOCKED" {
+			return "locked_until = 'infinity'", []string{"locked_until"}
+		}
+		set = "is_active = " + strconv.FormatBool(status == "ACTIVE")
+		if t.shape.Has("locked_until") {
+			set += ", locked_until = NULL"
+		}
+		return set, []string{"is_active"}
 	}
 	args["set_status"] = status
 	return "status = @set_status", []string{"status"}

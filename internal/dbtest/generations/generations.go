@@ -36,18 +36,29 @@ type Generation struct {
 	Manager, Tenants string // SQL that makes the tables in empty databases
 	Rows             string // SQL that adds the operator to the manager database; may run twice
 
-	UserFlag      string // the column of idam.users that marks deletion; "" for none
-	UserLive      bool   // its value in a live row
-	InvoiceFlag   string // the same of bill.invoices, true for a deleted row
-	TenantFlag    string // of tnnt.tenants
-	RoleFlag      string // of idam.roles and idam.permissions; "" for none
-	TenantCode    string // the columns of tnnt.tenants and idam.roles that go by several names
-	RoleCode      string
-	RoleName      string
-	RoleKind      string
-	Audit         string // EventAudit, ActionAudit, or "" where there is no table
-	Unguarded     bool   // no CHECK guards user_type and status of idam.users
-	SharedTenants bool   // sys.users has tenant_id
+	UserFlag                                           string // the column of idam.users that marks deletion; "" for none
+	UserLive                                           bool   // its value in a live row
+	InvoiceFlag                                        string // the same of bill.invoices, true for a deleted row
+	TenantFlag                                         string // of tnnt.tenants
+	RoleFlag                                           string // of idam.roles and idam.permissions; "" for none
+	TenantCode                                         string // the columns that go by several names
+	TenantName                                         string
+	TenantType                                         string
+	BizNo                                              string
+	SuspendedDate                                      string // "" for none
+	RoleCode                                           string
+	RoleName                                           string
+	RoleKind                                           string
+	PermissionCode, PermissionName, PermissionResource string
+	AuditResource                                      string
+	Suspends                                           bool   // tnnt.tenants has is_suspended and suspended_reason
+	Ranked                                             bool   // roles have a kind in place of a level
+	SoftGrants                                         bool   // idam.user_roles has is_deleted
+	Model                                              bool   // the backend's model made bill.invoices: no amount is NULL, none has a default
+	OldTenants                                         bool   // sys.users has user_code, password_hash, first_name and last_name, and no lock
+	Audit                                              string // EventAudit, ActionAudit, or "" where there is no table
+	Unguarded                                          bool   // no CHECK guards user_type and status of idam.users
+	SharedTenants                                      bool   // sys.users has tenant_id
 
 	// Defects counts what is wrong with the tables and, once NastyRows are in, with the rows.
 	Defects map[Defect]int
@@ -88,6 +99,11 @@ const (
 	PaidWithoutMethod      Defect = "paid-without-method"      // PAID invoices whose payment_method is NULL
 	DeletedInvoice         Defect = "deleted-invoice"          // invoices whose flag says so
 	DanglingInvoiceCreator Defect = "dangling-invoice-creator" // invoices whose created_by is nobody
+	SuspendedTenant        Defect = "suspended-tenant"         // live tenants that are SUSPENDED
+	DanglingContext        Defect = "dangling-context"         // sessions whose tenant does not exist
+	NullScope              Defect = "null-scope"               // keys with a NULL among their scopes
+	DeletedGrant           Defect = "deleted-grant"            // ACTIVE grants that are marked as deleted
+	DeletedMember          Defect = "deleted-member"           // ACTIVE memberships that are marked as deleted
 	BackendAudit           Defect = "backend-audit"            // audit rows that the backend wrote, extra_data NULL
 )
 
@@ -116,13 +132,27 @@ var All = []Generation{
 		"schemas users roles access tenants billing audit_alt", "tenant"),
 	made(Generation{Name: "g1noaudit"},
 		"schemas users roles access tenants billing", "tenant"),
-	made(Generation{Name: "g2", UserFlag: "is_deleted", InvoiceFlag: "is_deleted", Audit: EventAudit},
+	made(Generation{Name: "g2", UserFlag: "is_deleted", InvoiceFlag: "is_deleted", Audit: EventAudit, SoftGrants: true},
 		"schemas users roles access tenants billing audit g2", "tenant"),
 	made(Generation{
-		Name: "gx", TenantFlag: "deleted", TenantCode: "tenant_code", Unguarded: true, Audit: EventAudit,
-		RoleFlag: none, RoleCode: "role_code", RoleName: "role_name", RoleKind: "role_type",
+		Name: "gx", TenantFlag: "deleted", TenantCode: "tenant_code", TenantName: "tenant_name", TenantType: "tenant_type",
+		BizNo: "business_no", SuspendedDate: none, Ranked: true, OldTenants: true,
+		RoleFlag: none, RoleCode: "role_code", RoleName: "role_name", RoleKind: "role_type", Unguarded: true,
+		PermissionCode: "permission_code", PermissionName: "permission_name", PermissionResource: "resource_type",
+		Audit: EventAudit, AuditResource: "resource_type",
 	},
-		"schemas users roles_gx access tenants_gx billing audit gx sqlalchemy_names", "tenant sqlalchemy_names"),
+		"schemas users roles_gx access tenants_gx billing audit gx sqlalchemy_names", "tenant_old sqlalchemy_names"),
+	made(Generation{
+		Name: "gxbetween", TenantFlag: "deleted", TenantCode: "tenant_code", TenantName: "tenant_name", SuspendedDate: "suspension_date",
+		Ranked: true, RoleFlag: none, RoleCode: "role_code", RoleName: "role_name", RoleKind: "role_type", Unguarded: true,
+		PermissionResource: "resource_type", Audit: EventAudit, AuditResource: "resource_type",
+	},
+		"schemas users roles_gx access tenants_gx billing audit gx gx_between", "tenant"),
+	made(Generation{
+		Name: "gxafter", TenantFlag: "deleted", Ranked: true, SoftGrants: true, Model: true, RoleFlag: none, RoleKind: "role_type",
+		Unguarded: true, Suspends: true, OldTenants: true, Audit: EventAudit,
+	},
+		"schemas users roles_gx access tenants_gx billing billing_model audit gx gx_between gx_after", "tenant_old"),
 }
 
 // Named returns the generation of that name, and panics if there is none.
@@ -163,6 +193,9 @@ func (g Generation) Template() dbtest.Template {
 // NastyRows returns the SQL that plants the defects of rows in the two databases. It needs no other
 // rows, gets along with the operator, and may run twice.
 func (g Generation) NastyRows() (manager, tenants string) {
+	if g.OldTenants {
+		return g.render("nasty_manager"), g.render("nasty_tenants_old")
+	}
 	return g.render("nasty_manager"), g.render("nasty_tenants")
 }
 
@@ -173,7 +206,9 @@ const none = "-"
 func made(g Generation, manager, tenants string) Generation {
 	for field, g1 := range map[*string]string{
 		&g.InvoiceFlag: "deleted", &g.TenantFlag: "is_deleted", &g.RoleFlag: "is_deleted",
-		&g.TenantCode: "code", &g.RoleCode: "code", &g.RoleName: "name", &g.RoleKind: "category",
+		&g.TenantCode: "code", &g.TenantName: "name", &g.TenantType: "type", &g.BizNo: "biz_no", &g.SuspendedDate: "suspended_date",
+		&g.RoleCode: "code", &g.RoleName: "name", &g.RoleKind: "category",
+		&g.PermissionCode: "code", &g.PermissionName: "name", &g.PermissionResource: "resource", &g.AuditResource: "resource",
 	} {
 		switch *field {
 		case "":
@@ -182,6 +217,7 @@ func made(g Generation, manager, tenants string) Generation {
 			*field = ""
 		}
 	}
+	g.Suspends = g.Suspends || !g.Ranked
 	g.Manager, g.Tenants = read(manager), read(tenants)
 	g.Rows = g.render("rows")
 	nastyManager, nastyTenants := g.NastyRows()

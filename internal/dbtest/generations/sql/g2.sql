@@ -6,6 +6,12 @@ ALTER TABLE idam.users
 
 ALTER TABLE bill.invoices RENAME COLUMN deleted TO is_deleted;
 
+ALTER TABLE idam.user_roles ADD COLUMN is_deleted boolean DEFAULT false;
+ALTER TABLE idam.role_permissions ADD COLUMN is_deleted boolean DEFAULT false;
+ALTER TABLE idam.api_keys ADD COLUMN is_deleted boolean DEFAULT false;
+ALTER TABLE idam.sessions ADD COLUMN is_deleted boolean DEFAULT false;
+ALTER TABLE tnnt.tenant_users ADD COLUMN is_deleted boolean DEFAULT false;
+
 -- The DBA repaired the audit log's reference to a table that never existed, and made it worse.
 ALTER TABLE audt.audit_logs ADD FOREIGN KEY (tenant_id) REFERENCES tnnt.tenants (id) ON DELETE CASCADE; -- nasty: audit-cascade
 ALTER TABLE audt.audit_logs ADD FOREIGN KEY (user_id) REFERENCES idam.users (id) ON DELETE CASCADE; -- nasty: audit-cascade

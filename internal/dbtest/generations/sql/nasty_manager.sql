@@ -50,8 +50,8 @@ UPDATE idam.users
 {{- end}}
 
 INSERT INTO idam.roles (id, {{.RoleCode}}, {{.RoleName}}, {{.RoleKind}}, scope, is_default, status{{with .RoleFlag}}, {{.}}{{end}}) VALUES
-('bad00000-0000-4000-8000-000000000601', 'NASTY_SUPPORT', 'Support', 'PLATFORM_SUPPORT', 'GLOBAL', false, 'ACTIVE'{{if .RoleFlag}}, false{{end}}),
-('bad00000-0000-4000-8000-000000000602', 'NASTY_USER', 'User', 'TENANT_USER', 'TENANT', false, 'ACTIVE'{{if .RoleFlag}}, false{{end}})
+('bad00000-0000-4000-8000-000000000601', 'NASTY_SUPPORT', 'Support', {{if .Ranked}}'PLATFORM'{{else}}'PLATFORM_SUPPORT'{{end}}, 'GLOBAL', false, 'ACTIVE'{{if .RoleFlag}}, false{{end}}),
+('bad00000-0000-4000-8000-000000000602', 'NASTY_USER', 'User', {{if .Ranked}}'USER'{{else}}'TENANT_USER'{{end}}, 'TENANT', false, 'ACTIVE'{{if .RoleFlag}}, false{{end}})
 ON CONFLICT (id) DO NOTHING;
 
 INSERT INTO idam.user_roles (id, user_id, role_id, tenant_context, status) VALUES
@@ -63,11 +63,39 @@ INSERT INTO idam.user_roles (id, user_id, role_id, tenant_context, status) VALUE
 ('bad00000-0000-4000-8000-000000000706', 'bad00000-0000-4000-8000-000000000102', 'bad00000-0000-4000-8000-000000000602', 'bad00000-0000-4000-8000-000000000202', 'ACTIVE')
 ON CONFLICT (id) DO NOTHING;
 
-INSERT INTO tnnt.tenants (id, {{.TenantCode}}, name, type, start_date, status, is_suspended, {{.TenantFlag}}) VALUES
-('bad00000-0000-4000-8000-000000000201', 'nasty-1', E'Nasty\t\u202E\U0001F4A5', 'STANDARD', '2025-01-01', 'ACTIVE', false, false),
-('bad00000-0000-4000-8000-000000000202', 'nasty-2', '=cmd', 'TRIAL', '2025-01-01', 'TRIAL', false, false),
-('bad00000-0000-4000-8000-000000000203', 'nasty-1', 'Had The Code Before', 'STANDARD', '2024-01-01', 'TERMINATED', false, true) -- nasty: reused-tenant-code
+INSERT INTO tnnt.tenants (id, {{.TenantCode}}, {{.TenantName}}, {{.TenantType}}, start_date, status, {{if .Suspends}}is_suspended, {{end}}{{.TenantFlag}}) VALUES
+('bad00000-0000-4000-8000-000000000201', 'nasty-1', E'Nasty\t\u202E\U0001F4A5', 'STANDARD', '2025-01-01', 'ACTIVE', {{if .Suspends}}false, {{end}}false),
+('bad00000-0000-4000-8000-000000000202', 'nasty-2', '=cmd', 'TRIAL', '2025-01-01', 'TRIAL', {{if .Suspends}}false, {{end}}false),
+('bad00000-0000-4000-8000-000000000203', 'nasty-1', 'Had The Code Before', 'STANDARD', '2024-01-01', 'TERMINATED', {{if .Suspends}}false, {{end}}true) -- nasty: reused-tenant-code
 ON CONFLICT (id) DO NOTHING;
+
+INSERT INTO tnnt.tenants (id, {{.TenantCode}}, {{.TenantName}}, {{.TenantType}}, start_date, status{{with .SuspendedDate}}, {{.}}{{end}}{{if .Suspends}}, is_suspended, suspended_reason{{end}}, {{.TenantFlag}}) VALUES
+('bad00000-0000-4000-8000-000000000204', 'nasty-late', 'Does Not Pay', 'PREMIUM', '2025-01-01', 'SUSPENDED'{{if .SuspendedDate}}, '2026-03-04T05:06:07.89Z'{{end}}{{if .Suspends}}, true, 'unpaid'{{end}}, false) -- nasty: suspended-tenant
+ON CONFLICT (id) DO NOTHING;
+
+UPDATE idam.users SET last_login_ip = '192.0.2.0/24' WHERE username = 'nasty-creator';
+
+INSERT INTO idam.sessions (id, session_id, user_id, tenant_context, session_type, ip_address, status, expires_at, last_activity_at, mfa_verified) VALUES
+('bad00000-0000-4000-8000-000000000901', 'nasty-session', 'bad00000-0000-4000-8000-000000000103', 'dead0000-0000-4000-8000-000000000003', 'WEB', '192.0.2.0/24', 'ACTIVE', '2999-01-01', now(), false) -- nasty: dangling-context
+ON CONFLICT (id) DO NOTHING;
+
+INSERT INTO idam.api_keys (id, key_id, key_hash, key_name, user_id, scopes, status, usage_count) VALUES
+('bad00000-0000-4000-8000-000000000911', 'nasty-key', 'none', 'nasty', 'bad00000-0000-4000-8000-000000000103', '{USER_LIST,NULL}', 'ACTIVE', 0) -- nasty: null-scope
+ON CONFLICT (id) DO NOTHING;
+
+INSERT INTO tnnt.tenant_users (id, tenant_id, user_id, start_date, status, is_primary, is_admin) VALUES
+('bad00000-0000-4000-8000-000000000921', 'bad00000-0000-4000-8000-000000000201', 'bad00000-0000-4000-8000-000000000102', '2025-01-01', 'ACTIVE', false, false),
+('bad00000-0000-4000-8000-000000000922', 'bad00000-0000-4000-8000-000000000201', 'bad00000-0000-4000-8000-000000000103', '2025-01-01', 'ACTIVE', false, false)
+ON CONFLICT (id) DO NOTHING;
+{{- if .SoftGrants}}
+
+UPDATE idam.user_roles SET is_deleted = true WHERE id = 'bad00000-0000-4000-8000-000000000705'; -- nasty: deleted-grant
+{{- end}}
+{{- if eq .UserFlag "is_deleted"}}
+UPDATE tnnt.tenant_users SET is_deleted = true WHERE id = 'bad00000-0000-4000-8000-000000000922'; -- nasty: deleted-member
+UPDATE idam.sessions SET is_deleted = true WHERE id = 'bad00000-0000-4000-8000-000000000901';
+UPDATE idam.api_keys SET is_deleted = true WHERE id = 'bad00000-0000-4000-8000-000000000911';
+{{- end}}
 
 INSERT INTO bill.plans (id, code, name, billing_cycle, base_amount, currency, status, deleted) VALUES
 ('bad00000-0000-4000-8000-000000000301', 'NASTY', 'Nasty', 'MONTHLY', 10, 'KRW', 'ACTIVE', false)
@@ -77,21 +105,27 @@ INSERT INTO tnnt.subscriptions (id, tenant_id, plan_id, start_date, billing_cycl
 ('bad00000-0000-4000-8000-000000000401', 'bad00000-0000-4000-8000-000000000201', 'bad00000-0000-4000-8000-000000000301', '2025-01-01', 'MONTHLY', 10, 'KRW', 'ACTIVE', false)
 ON CONFLICT (id) DO NOTHING;
 
-INSERT INTO bill.invoices (id, tenant_id, subscription_id, invoice_date, due_date, start_date, close_date, user_count,
+INSERT INTO bill.invoices (id, tenant_id, subscription_id, invoice_date, due_date, start_date, close_date, user_count,{{if .Model}} used_storage, api_calls,{{end}}
                            created_by, invoice_no, base_amount, usage_amount, discount_amount, tax_amount, total_amount,
                            currency, paid_at, payment_method, status, {{.InvoiceFlag}})
 SELECT v.id::uuid, 'bad00000-0000-4000-8000-000000000201', 'bad00000-0000-4000-8000-000000000401',
-       '2026-01-31', '2026-02-28', '2026-01-01', '2026-01-31', 3,
+       '2026-01-31', '2026-02-28', '2026-01-01', '2026-01-31', 3,{{if .Model}} 0, 0,{{end}}
        v.created_by::uuid, v.invoice_no, v.base, v.usage, v.discount, v.tax, v.total,
        v.currency, v.paid_at::timestamptz, v.payment_method, v.status, v.deleted
   FROM (VALUES
 ('bad00000-0000-4000-8000-000000000501', NULL, 'NASTY-SOUND', 100000.0000, 2500.5000, 1000.0000, 10150.0500, 111650.5500, 'KRW', NULL, NULL, 'PENDING', false),
+{{- if not .Model}}
 ('bad00000-0000-4000-8000-000000000502', NULL, 'NASTY-NULL-1', 10.0000, NULL, 1.0000, 2.0000, 11.0000, 'USD', NULL, NULL, 'SENT', false), -- nasty: null-amount
+{{- end}}
+{{- if not .Model}}
 ('bad00000-0000-4000-8000-000000000503', NULL, 'NASTY-NULL-3', 10.0000, NULL, NULL, NULL, 10.0000, 'USD', NULL, NULL, 'OVERDUE', false), -- nasty: null-amount
+{{- end}}
 ('bad00000-0000-4000-8000-000000000504', NULL, 'NASTY-LOWER', 10.0000, 0, 0, 0, 10.0000, 'usd', NULL, NULL, 'PENDING', false), -- nasty: odd-currency
 ('bad00000-0000-4000-8000-000000000505', NULL, 'NASTY-PADDED', 10.0000, 0, 0, 0, 10.0000, 'US ', NULL, NULL, 'PENDING', false), -- nasty: odd-currency
 ('bad00000-0000-4000-8000-000000000506', NULL, 'NASTY-TOTAL-1', 10.0000, 5.0000, 0, 1.5000, 16.5001, 'USD', NULL, NULL, 'PENDING', false), -- nasty: wrong-total
+{{- if not .Model}}
 ('bad00000-0000-4000-8000-000000000507', NULL, 'NASTY-TOTAL-2', 10.0000, NULL, 3.0000, NULL, 10.0000, 'USD', NULL, NULL, 'CANCELED', false), -- nasty: wrong-total, null-amount
+{{- end}}
 ('bad00000-0000-4000-8000-000000000508', NULL, 'NASTY-HUGE', 99999999999999.9999, 0, 0, 0, 99999999999999.9999, 'KRW', NULL, NULL, 'PENDING', false), -- nasty: huge-amount
 ('bad00000-0000-4000-8000-000000000509', NULL, 'NASTY-PAID-1', 10.0000, 0, 0, 0, 10.0000, 'KRW', NULL, NULL, 'PAID', false), -- nasty: paid-without-date, paid-without-method
 ('bad00000-0000-4000-8000-000000000510', NULL, 'NASTY-PAID-2', 10.0000, 0, 0, 0, 10.0000, 'KRW', NULL, 'PAYPAL', 'PAID', false), -- nasty: paid-without-date
@@ -105,7 +139,7 @@ ON CONFLICT (id) DO NOTHING;
 {{- if eq .Audit "event"}}
 
 INSERT INTO audt.audit_logs (id, created_at, tenant_id, user_id, event_type, event_category, description, source_ip, user_agent, session_id,
-                             resource, resource_id, action_performed, result, failure_reason, risk_level, extra_data, status, deleted) VALUES
+                             {{.AuditResource}}, resource_id, action_performed, result, failure_reason, risk_level, extra_data, status, deleted) VALUES
 ('bad00000-0000-4000-8000-000000000801', '2026-01-05T00:00:00Z', 'bad00000-0000-4000-8000-000000000201', 'bad00000-0000-4000-8000-000000000101', 'LOGIN', 'AUTHENTICATION', 'User logged in', '192.0.2.7', 'Mozilla/5.0', 'session-1',
  'API_ENDPOINT', '/api/v1/auth/login', 'LOGIN', 'SUCCESS', NULL, 'LOW', NULL, 'ACTIVE', false), -- nasty: backend-audit
 ('bad00000-0000-4000-8000-000000000802', '2026-01-05T00:01:00Z', 'bad00000-0000-4000-8000-000000000201', 'bad00000-0000-4000-8000-000000000101', 'DATA_ACCESS', 'DATA_MODIFICATION', E'Renamed to Tab\there\u202E', '2001:db8::7', NULL, NULL,

@@ -1,4 +1,4 @@
--- Gx: other names for the code, the name and the kind, and no flag for deletion.
+-- Gx: other names for the code, the name and the kind, no level, and no flag for deletion.
 CREATE TABLE idam.roles (
     id          uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     created_at  timestamptz NOT NULL DEFAULT now(),
@@ -7,9 +7,8 @@ CREATE TABLE idam.roles (
     updated_by  uuid,
     role_code   varchar(100) NOT NULL UNIQUE,
     role_name   varchar(100) NOT NULL,
-    role_type   varchar(50) NOT NULL CHECK (role_type IN ('SYSTEM', 'PLATFORM', 'ADMIN', 'MANAGER', 'USER', 'GUEST', 'MANAGER_ADMIN', 'PLATFORM_SUPPORT', 'TENANT_ADMIN', 'TENANT_USER')),
+    role_type   varchar(50) NOT NULL DEFAULT 'USER' CHECK (role_type IN ('SYSTEM', 'PLATFORM', 'ADMIN', 'MANAGER', 'USER', 'GUEST')),
     description text,
-    level       integer NOT NULL DEFAULT 100 CHECK (level >= 1 AND level <= 200),
     scope       varchar(20) NOT NULL CHECK (scope IN ('GLOBAL', 'TENANT')),
     is_default  boolean NOT NULL,
     priority    integer NOT NULL DEFAULT 100,
@@ -31,6 +30,5 @@ CREATE TABLE idam.permissions (
     scope           varchar(20) NOT NULL,
     applies_to      varchar(20) NOT NULL CHECK (applies_to IN ('ALL', 'MASTER', 'TENANT', 'SYSTEM')),
     is_system       boolean NOT NULL,
-    is_hidden       boolean NOT NULL,
     status          varchar(20) NOT NULL
 );

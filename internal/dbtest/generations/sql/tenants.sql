@@ -27,7 +27,7 @@ CREATE TABLE tnnt.tenants (
     status           varchar(20) NOT NULL CHECK (status IN ('TRIAL', 'ACTIVE', 'SUSPENDED', 'TERMINATED')),
     is_suspended     boolean NOT NULL,
     suspended_reason text,
-    suspended_date   date,
+    suspended_date   timestamptz,
     is_deleted       boolean NOT NULL,
     CHECK (is_suspended = false OR suspended_date IS NOT NULL)
 );

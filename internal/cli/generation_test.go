@@ -148,7 +148,9 @@ func newMacros(g generations.Generation) macros {
 		list = append(list, "sys.users (username, password, email, full_name,", "sys.users (user_code, password_hash, email, username,")
 	}
 	if g.AuditResource != "resource" {
-		list = append(list, ", resource,", ", "+g.AuditResource+",")
+		list = append(list, ", description, resource, action_performed)", ", description, "+g.AuditResource+", action_performed)")
+		renamed := "(SELECT a.*, a." + g.AuditResource + " AS resource FROM audt.audit_logs a)"
+		list = append(list, "FROM audt.audit_logs l", "FROM "+renamed+" l", "FROM audt.audit_logs", "FROM "+renamed+" AS audit_logs")
 	}
 	if g.Audit == generations.ActionAudit {
 		list = append(list, "FROM audt.audit_logs l", "FROM "+alternative+" l", "FROM audt.audit_logs", "FROM "+alternative+" AS audit_logs")
@@ -246,9 +248,13 @@ ALTER TABLE idam.roles ALTER COLUMN is_default SET DEFAULT false, ALTER COLUMN s
 	if g.Suspends {
 		sql += "ALTER TABLE tnnt.tenants ALTER COLUMN is_suspended SET DEFAULT false;"
 	}
+	if !g.Model { // ours have none, and NULL is among what scripts are about
+		sql += "ALTER TABLE bill.invoices ALTER COLUMN used_storage DROP DEFAULT, ALTER COLUMN api_calls DROP DEFAULT;"
+	}
 	if g.Model { // scripts insert invoices that say less
-		sql += `ALTER TABLE bill.invoices ALTER COLUMN usage_amount SET DEFAULT 0, ALTER COLUMN discount_amount SET DEFAULT 0,
-  ALTER COLUMN tax_amount SET DEFAULT 0, ALTER COLUMN used_storage SET DEFAULT 0, ALTER COLUMN api_calls SET DEFAULT 0;`
+		sql += `ALTER TABLE bill.invoices ALTER COLUMN usage_amount DROP NOT NULL, ALTER COLUMN discount_amount DROP NOT NULL,
+  ALTER COLUMN tax_amount DROP NOT NULL, ALTER COLUMN tax_amount SET DEFAULT 0,
+  ALTER COLUMN used_storage DROP NOT NULL, ALTER COLUMN api_calls DROP NOT NULL;`
 	}
 	if g.RoleFlag != "" {
 		sql += "ALTER TABLE idam.roles ALTER COLUMN " + g.RoleFlag + " SET DEFAULT false;"

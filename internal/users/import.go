@@ -22,6 +22,7 @@ const importCommand = "cxgctl users import"
 // ImportOptions say how a file of users is imported.
 type ImportOptions struct {
 	imports.Options
+	OfTenant    bool         // the users are a tenant's
 	Restore     bool         // imports.Update brings deleted users back
 	NoPasswords bool         // accounts without one
 	Passwords   PasswordFile // where made-up passwords go; nil makes none up

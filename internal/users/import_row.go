@@ -67,13 +67,16 @@ func (o ImportOptions) Reading() intake.Options {
 	if o.OnConflict != imports.Update { // whoever is there already has them
 		r.Required = []string{"username", "email", "full_name"}
 	}
+	if o.OfTenant { // whose table may have its parts instead
+		r.Required = slices.DeleteFunc(r.Required, func(f string) bool { return f == "full_name" })
+	}
 	return r
 }
 
 func newRowReader(t *Table, f *intake.File, o ImportOptions, defaults map[string]*string) (*rowReader, error) {
 	reading := o.Reading()
-	if t.namesInParts() {
-		reading.Required = slices.DeleteFunc(reading.Required, func(f string) bool { return f == "full_name" })
+	if o.OfTenant && len(reading.Required) > 0 && !t.namesInParts() {
+		reading.Required = append(reading.Required, "full_name")
 	}
 	source, err := imports.Open(f, reading, t.shape)
 	if err != nil {

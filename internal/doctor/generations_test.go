@@ -105,6 +105,10 @@ func TestEveryGeneration(t *testing.T) {
 		"gx": "idam.users G1 or Gx; bill.invoices G1 or Gx (deleted); tnnt.tenants Gx (tenant_code, business_no, deleted); " +
 			"idam.roles Gx (role_code, role_name, role_type); audt.audit_logs G1 to Gx (event_type, deleted)",
 	}
+	found["gxbetween"] = "idam.users G1 or Gx; bill.invoices G1 or Gx (deleted); tnnt.tenants Gx (tenant_code, deleted); " +
+		"idam.roles Gx (role_code, role_name, role_type); audt.audit_logs G1 to Gx (event_type, deleted)"
+	found["gxafter"] = "idam.users G1 or Gx; bill.invoices G1 or Gx (deleted); tnnt.tenants G1 or G2 (code, deleted); " +
+		"idam.roles G1 or G2 (code, role_type); audt.audit_logs G1 to Gx (event_type, deleted)"
 	for _, g := range generations.All {
 		t.Run(g.Name, func(t *testing.T) {
 			t.Parallel()

@@ -116,12 +116,15 @@ func (s *subject) lookup(table, columns string) (t *schema.Table, lacking string
 		return nil, table
 	}
 	for c := range strings.FieldsSeq(columns) {
-		if !t.Has(c) {
+		if !t.Has(c) && !(c == "password" && hashed(t)) {
 			return nil, table + "." + c
 		}
 	}
 	return t, ""
 }
+
+// hashed says whether the users are those of an old tenant, whose password is password_hash.
+func hashed(t *schema.Table) bool { return !t.Has("password") && t.Has("password_hash") }
 
 // closed is the finding where rows could not be read. That our role may not read them the rights check
 // reports.
@@ -160,6 +163,9 @@ func (s *subject) pass(ctx context.Context, t *schema.Table, table string) pass 
 		}
 	}
 	from := " FROM " + t.Name + " r WHERE " + t.Live("r")
+	if hashed(t) {
+		from = " FROM (SELECT x.*, x.password_hash AS password FROM " + t.Name + " x) r WHERE " + t.Live("r")
+	}
 	numbers, err := readRow[int](ctx, s.db, "SELECT "+strings.Join(counts, ", ")+from, len(looked))
 	if err != nil {
 		p.err = err

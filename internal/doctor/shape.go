@@ -41,7 +41,7 @@ var shapes = []struct {
 		[]sign{{"request_path", "as the backend's ORM expects it"}, {"event_type", "G1 to Gx"}, {"", "of no known generation"}},
 		"action deleted is_deleted",
 	},
-	{sysUsers, []sign{{"tenant_id", "G0, shared by tenants"}, {"", "G1 or later, without tenant_id"}}, ""},
+	{sysUsers, []sign{{"tenant_id", "G0, shared by tenants"}, {"password_hash", "of old tenants"}, {"", "G1 or later, without tenant_id"}}, ""},
 }
 
 // generation names the generation of each table, since a database may hold tables of several.
@@ -116,7 +116,7 @@ func drift(ctx context.Context, s *subject) (Finding, error) {
 			written = append(written, t.Name)
 		}
 		for _, c := range t.Columns {
-			if !slices.Contains(d.has, c.Name) || isFlag(c.Name) {
+			if !slices.Contains(d.has, c.Name) || isFlag(c.Name) || t.Name == sysUsers && c.Name == "user_code" {
 				known = append(known, t.Name+"."+c.Name)
 			}
 		}
@@ -172,7 +172,7 @@ func compare(t *schema.Table, e schema.Expectation) difference {
 			continue
 		}
 		met = append(met, c.Name)
-		if c.Type != want.Type {
+		if c.Type != want.Type && !(want.Names[0] == "suspended_date" && c.Kind() == "timestamptz") {
 			d.retyped = append(d.retyped, retyped{c.Name + " is " + c.Type + ", not " + want.Type, !compatible(c.Type, want.Type)})
 		}
 	}

@@ -47,7 +47,7 @@ var needs = map[migrate.Database][]need{
 	},
 	migrate.Tenants: {
 		{
-			sysUsers, "id username password full_name email phone last_login_at last_login_ip failed_login_attempts locked_until " +
+			sysUsers, "id username password|password_hash full_name|first_name|last_name email phone last_login_at " +
 				"created_at created_by updated_at updated_by", []string{"INSERT", "UPDATE"}, true,
 		},
 	},

@@ -141,13 +141,13 @@ func TestEveryGenerationIsAdopted(t *testing.T) {
 			t.Parallel()
 			cfgs := adoptable(t, g)
 			for _, which := range Databases {
-				adopt(t, cfgs[which], which)
+				adopt(t, cfgs[which], which, g)
 			}
 		})
 	}
 }
 
-func adopt(t *testing.T, cfg *pgx.ConnConfig, which Database) {
+func adopt(t *testing.T, cfg *pgx.ConnConfig, which Database, g generations.Generation) {
 	ctx := t.Context()
 	before, columns := take(t, cfg, nil)
 	plan, err := PlanUp(ctx, cfg, which)
@@ -191,7 +191,11 @@ func adopt(t *testing.T, cfg *pgx.ConnConfig, which Database) {
 	same(t, "after up twice", after, again)
 
 	conn := session(t, cfg)
-	if _, err := conn.Exec(ctx, backendInserts[which]); err != nil {
+	insert := backendInserts[which]
+	if which == Tenants && g.OldTenants {
+		insert = "INSERT INTO sys.users (user_code, username, email, password_hash) VALUES ('N', 'new', 'new@cxg.example', 'x')"
+	}
+	if _, err := conn.Exec(ctx, insert); err != nil {
 		t.Errorf("the backend's INSERT: %v", err)
 	}
 	if _, err := conn.Exec(ctx, `DELETE FROM `+users[which]+` WHERE username = 'new'`); err != nil {

@@ -93,7 +93,7 @@ var managerTables = []declaration{
 }
 
 var tenantTables = []declaration{
-	{SysUsers, `tenant_id uuid; username varchar(100); password varchar(255); full_name varchar(100); email varchar(255);
+	{SysUsers, `tenant_id uuid; username varchar(100); password|password_hash varchar(255); full_name varchar(100); email varchar(255);
 		phone varchar(50); role_id uuid; default_conflict_resolution_policy_id uuid; is_system_user boolean;
 		last_login_at timestamptz; last_login_ip varchar(45); failed_login_attempts integer; locked_until timestamptz;
 		is_active boolean; is_deleted boolean`},

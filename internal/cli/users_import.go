@@ -41,8 +41,10 @@ func (a *app) usersImport() *cobra.Command {
 			"  cxgctl users import --status new.csv\n  cxgctl users import --undo new.csv",
 	}, &f.importFlags, importNoun{
 		resource: users.Noun.Name, fields: users.ImportFields, conflicts: users.Conflicts, claims: "username, e-mail or id", undoes: "USER_DELETE",
-		reading: func(o imports.Options) intake.Options { return users.ImportOptions{Options: o, OfTenant: len(a.tenant.refs) > 0}.Reading() },
-begin:   func(w *writer, o imports.Options) (importRun, error) { return f.begin(a, w, o) },
+		reading: func(o imports.Options) intake.Options {
+			return users.ImportOptions{Options: o, OfTenant: len(a.tenant.refs) > 0}.Reading()
+		},
+		begin: func(w *writer, o imports.Options) (importRun, error) { return f.begin(a, w, o) },
 		undo: func(ctx context.Context, w *writer, ops []uuid.UUID) (imports.Undone, error) {
 			t, err := users.In(w.cat)
 			if err != nil {

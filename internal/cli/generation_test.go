@@ -25,6 +25,7 @@ type world struct {
 	macros   macros          // what scripts' SQL calls by a neutral name, as it is here
 	facts    map[string]bool // conditions of scripts: [flag], [audit], …
 	bouncer  *dbtest.Bouncer // what commands reach the databases through; nil for nothing
+	hostile  bool            // the role and the databases have hostile settings, and planted objects are ahead of pg_catalog
 }
 
 // ours is a freshly migrated pair of databases with one operator, admin.

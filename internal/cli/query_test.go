@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/cxgctl/cxgctl/internal/db"
 )
 
 // query runs statements as the databases' owner and returns the last one's rows, their cells in
@@ -58,7 +60,13 @@ func (s *queriers) take(ctx context.Context, dsn string) (*pgconn.PgConn, error)
 		i := slices.IndexFunc(s.idle, func(one resting) bool { return one.dsn == dsn })
 		if i < 0 {
 			s.mu.Unlock()
-			return pgconn.Connect(ctx, dsn)
+			cfg, err := pgconn.ParseConfig(dsn)
+			if err != nil {
+				return nil, err
+			}
+			db.Pin(cfg.RuntimeParams) // so that scripts see the same in a world of hostile settings
+			cfg.RuntimeParams["default_transaction_read_only"], cfg.RuntimeParams["default_transaction_isolation"] = "off", "read committed"
+			return pgconn.ConnectConfig(ctx, cfg)
 		}
 		conn := s.idle[i].conn
 		s.idle = slices.Delete(s.idle, i, i+1)

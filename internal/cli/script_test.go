@@ -70,6 +70,11 @@ func (w world) setup(env *testscript.Env) error {
 	env.Defer(pair.Drop)
 	env.Defer(func() { running.recall(pair.Manager) })
 	env.Values[inputKey] = new(string)
+	if w.hostile {
+		if pair, err = turnHostile(context.Background(), pair); err != nil {
+			return err
+		}
+	}
 	direct := pair
 	if w.bouncer != nil {
 		if pair, err = w.bouncer.Through(pair); err != nil {

@@ -98,6 +98,7 @@ func (a *app) usersCreate() *cobra.Command {
 	f.StringVar(&n.Position, "position", "", "at most 100 characters")
 	f.StringVar(&n.Timezone, "timezone", "", "time zone (default UTC)")
 	f.StringVar(&n.Locale, "locale", "", "locale (default ko-KR)")
+	f.BoolVar(&n.AllowVariant, "allow-variant", false, "store a username or e-mail that differs from another user's in case or Unicode form only")
 	f.BoolVar(&n.MFA, "mfa", false, "multi-factor authentication is on")
 	f.BoolVar(&n.ForcePasswordChange, "force-password-change", false, "a new password is due at the first login")
 	must(cmd.RegisterFlagCompletionFunc("user-type", complete(users.Types...)))
@@ -109,7 +110,7 @@ func (a *app) usersCreate() *cobra.Command {
 
 func (a *app) usersUpdate() *cobra.Command {
 	var values struct{ fullName, email, phone, status, department, position, timezone, locale string }
-	var mfa bool
+	var mfa, variant bool
 	var unset []string
 	var since seenFlag
 	var name refFlags
@@ -134,7 +135,7 @@ func (a *app) usersUpdate() *cobra.Command {
 		if cmd.Flags().Changed("mfa") {
 			patch.MFA = &mfa
 		}
-		patch.IfUpdatedAt = since.value(cmd)
+		patch.IfUpdatedAt, patch.AllowVariant = since.value(cmd), variant
 		t, err := w.users()
 		if err != nil {
 			return err
@@ -154,6 +155,7 @@ func (a *app) usersUpdate() *cobra.Command {
 	f.StringVar(&values.position, "position", "", "at most 100 characters")
 	f.StringVar(&values.timezone, "timezone", "", "time zone")
 	f.StringVar(&values.locale, "locale", "", "locale")
+	f.BoolVar(&variant, "allow-variant", false, "store an e-mail that differs from another user's in case or Unicode form only")
 	f.BoolVar(&mfa, "mfa", false, "--mfa=true or --mfa=false")
 	f.StringSliceVar(&unset, "unset", nil, "`fields` that lose their value: phone, department, position, timezone, locale")
 	since.bind(cmd)

@@ -21,6 +21,7 @@ import (
 type usersImportFlags struct {
 	importFlags
 	restore, noPasswords, generate bool
+	variant                        bool
 	passwordsOut                   string
 }
 
@@ -61,6 +62,7 @@ func (a *app) usersImport() *cobra.Command {
 	})
 	fs := cmd.Flags()
 	fs.BoolVar(&f.restore, "restore", false, "with --on-conflict update: bring deleted users back")
+	fs.BoolVar(&f.variant, "allow-variant", false, "create users whose username or e-mail differs from another's in case or Unicode form only")
 	fs.BoolVar(&f.noPasswords, "no-passwords", false, "accounts without a password")
 	fs.BoolVar(&f.generate, "generate-passwords", false, "make a password up for each row; a new one is due at the first login")
 	fs.StringVar(&f.passwordsOut, "passwords-out", "", "the `file` for the made-up passwords (0600)")
@@ -90,7 +92,7 @@ func (f *usersImportFlags) begin(a *app, w *writer, o imports.Options) (importRu
 		return run, err
 	}
 	mine := users.ImportOptions{
-		OfTenant: w.place != nil, Restore: f.restore, NoPasswords: f.noPasswords, Need: w.demand,
+		OfTenant: w.place != nil, Restore: f.restore, NoPasswords: f.noPasswords, AllowVariant: f.variant, Need: w.demand,
 		Hash: func(ctx context.Context, passwords []string) ([]string, error) {
 			return password.HashAll(ctx, passwords, hashCost)
 		},

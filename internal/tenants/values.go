@@ -20,25 +20,26 @@ type Values struct {
 	StartDate, CloseDate                  *db.Date
 }
 
-// textual are the fields that are texts: how long each is at most, and where it stands.
+// textual are the fields that are texts: how long each is at most, what else is checked, and where it stands.
 var textual = []struct {
 	name string
 	most int
+	kind func(p *fault.Problems, field, value string)
 	of   func(*Values) **string
 }{
-	{"name", 100, func(v *Values) **string { return &v.Name }},
-	{"biz_no", 20, func(v *Values) **string { return &v.BizNo }},
-	{"biz_name", 100, func(v *Values) **string { return &v.BizName }},
-	{"biz_type", 1, func(v *Values) **string { return &v.BizType }},
-	{"ceo_name", 100, func(v *Values) **string { return &v.CEOName }},
-	{"biz_kind", 100, func(v *Values) **string { return &v.BizKind }},
-	{"biz_item", 100, func(v *Values) **string { return &v.BizItem }},
-	{"postcode", 10, func(v *Values) **string { return &v.Postcode }},
-	{"address1", 255, func(v *Values) **string { return &v.Address1 }},
-	{"address2", 255, func(v *Values) **string { return &v.Address2 }},
-	{"phone_no", 20, func(v *Values) **string { return &v.PhoneNo }},
-	{"timezone", 50, func(v *Values) **string { return &v.Timezone }},
-	{"locale", 10, func(v *Values) **string { return &v.Locale }},
+	{"name", 100, nil, func(v *Values) **string { return &v.Name }},
+	{"biz_no", 20, nil, func(v *Values) **string { return &v.BizNo }},
+	{"biz_name", 100, nil, func(v *Values) **string { return &v.BizName }},
+	{"biz_type", 1, nil, func(v *Values) **string { return &v.BizType }},
+	{"ceo_name", 100, nil, func(v *Values) **string { return &v.CEOName }},
+	{"biz_kind", 100, nil, func(v *Values) **string { return &v.BizKind }},
+	{"biz_item", 100, nil, func(v *Values) **string { return &v.BizItem }},
+	{"postcode", 10, nil, func(v *Values) **string { return &v.Postcode }},
+	{"address1", 255, nil, func(v *Values) **string { return &v.Address1 }},
+	{"address2", 255, nil, func(v *Values) **string { return &v.Address2 }},
+	{"phone_no", 20, text.CheckPhone, func(v *Values) **string { return &v.PhoneNo }},
+	{"timezone", 50, text.CheckZone, func(v *Values) **string { return &v.Timezone }},
+	{"locale", 10, text.CheckLocale, func(v *Values) **string { return &v.Locale }},
 }
 
 // Unsettable are the fields that may be NULL.
@@ -53,6 +54,9 @@ func (v *Values) check(p *fault.Problems) {
 		if field := f.of(v); *field != nil {
 			s := text.Normal(**field)
 			text.Check(p, f.name, s, 1, f.most)
+			if f.kind != nil && !p.Has(f.name) {
+				f.kind(p, f.name, s)
+			}
 			*field = &s
 		}
 	}

@@ -26,6 +26,7 @@ type Patch struct {
 	Department, Position, Timezone, Locale *string
 	MFA                                    *bool
 	Unset                                  []string
+	AllowVariant                           bool     // of another user's e-mail
 	IfUpdatedAt                            *db.Time // the updated_at that the caller saw
 }
 
@@ -61,11 +62,11 @@ func (t *Table) Change(patch Patch) (Edit, error) {
 	}{
 		{"full_name", patch.FullName, func(v string) { checkText(&p, "full_name", v, 1, 100) }},
 		{"email", patch.Email, func(v string) { checkEmail(&p, v) }},
-		{"phone", patch.Phone, func(v string) { checkText(&p, "phone", v, 1, 20) }},
-		{"department", patch.Department, func(v string) { checkText(&p, "department", v, 1, 100) }},
-		{"position", patch.Position, func(v string) { checkText(&p, "position", v, 1, 100) }},
-		{"timezone", patch.Timezone, func(v string) { checkText(&p, "timezone", v, 1, 50) }},
-		{"locale", patch.Locale, func(v string) { checkText(&p, "locale", v, 1, 10) }},
+		{"phone", patch.Phone, func(v string) { checkOptional(&p, "phone", v, 1, 20) }},
+		{"department", patch.Department, func(v string) { checkOptional(&p, "department", v, 1, 100) }},
+		{"position", patch.Position, func(v string) { checkOptional(&p, "position", v, 1, 100) }},
+		{"timezone", patch.Timezone, func(v string) { checkOptional(&p, "timezone", v, 1, 50) }},
+		{"locale", patch.Locale, func(v string) { checkOptional(&p, "locale", v, 1, 10) }},
 	}
 	for _, f := range texts {
 		if f.value == nil {
@@ -96,6 +97,16 @@ func (t *Table) Change(patch Patch) (Edit, error) {
 	}
 	e.Set = strings.Join(set, ", ")
 	e.Done = func(u User) bool { return edit.Has(u, wanted) }
+	if email, given := wanted["email"].(string); given {
+		e.Beside = func(ctx context.Context, tx db.Reader, rows []User) error {
+			for _, u := range rows {
+				if err := t.distinct(ctx, tx, identity{ID: u.ID, Email: email}, patch.AllowVariant); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
 	if want := patch.IfUpdatedAt; want != nil {
 		e.Check = edit.IfUpdatedAt(&Noun, *want, func(u User) (updated, created *db.Time) { return u.UpdatedAt, u.CreatedAt })
 	}

@@ -24,6 +24,7 @@ type New struct {
 	Timezone, Locale          string
 	MFA, ForcePasswordChange  bool
 	PasswordHash              string
+	AllowVariant              bool // of the e-mail or username of another user
 }
 
 // Check normalises the texts and refuses values, all at once.
@@ -44,11 +45,11 @@ func (n *New) check(p *fault.Problems, namesInParts bool) {
 	if !namesInParts {
 		checkText(p, "full_name", n.FullName, 1, 100)
 	}
-	checkText(p, "phone", n.Phone, 0, 20)
-	checkText(p, "department", n.Department, 0, 100)
-	checkText(p, "position", n.Position, 0, 100)
-	checkText(p, "timezone", n.Timezone, 0, 50)
-	checkText(p, "locale", n.Locale, 0, 10)
+	checkOptional(p, "phone", n.Phone, 0, 20)
+	checkOptional(p, "department", n.Department, 0, 100)
+	checkOptional(p, "position", n.Position, 0, 100)
+	checkOptional(p, "timezone", n.Timezone, 0, 50)
+	checkOptional(p, "locale", n.Locale, 0, 10)
 }
 
 // values are the columns of a new user; Insert leaves out those that this database lacks.
@@ -111,6 +112,9 @@ func (t *Table) Make(ctx context.Context, tx *audit.Tx, beside db.Reader, n New)
 		tenant = &t.tenant.ID
 	}
 	id := tx.NewID()
+	if err := t.distinct(ctx, tx, identity{id, n.Username, n.Email}, n.AllowVariant); err != nil {
+		return User{}, change, err
+	}
 	err := tx.Insert(ctx, t.shape, fmt.Sprintf("user %q", n.Username), n.values(), pgx.NamedArgs{
 		"id": id, "username": n.Username, "email": n.Email, "full_name": n.FullName, "phone": n.Phone,
 		"user_type": n.UserType, "department": n.Department, "position": n.Position, "mfa": n.MFA,

@@ -2,6 +2,7 @@ package users
 
 import (
 	"context"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -22,11 +23,12 @@ const importCommand = "cxgctl users import"
 // ImportOptions say how a file of users is imported.
 type ImportOptions struct {
 	imports.Options
-	OfTenant    bool         // the users are a tenant's
-	Restore     bool         // imports.Update brings deleted users back
-	NoPasswords bool         // accounts without one
-	Passwords   PasswordFile // where made-up passwords go; nil makes none up
-	Hash        Hasher
+	OfTenant     bool         // the users are a tenant's
+	Restore      bool         // imports.Update brings deleted users back
+	NoPasswords  bool         // accounts without one
+	AllowVariant bool         // of the e-mail or username of another user
+	Passwords    PasswordFile // where made-up passwords go; nil makes none up
+	Hash         Hasher
 
 	// Need asks for permissions that the file's columns, or an object's fields, turn out to need.
 	Need func(codes ...string) error
@@ -50,6 +52,7 @@ type importer struct {
 	reader  *rowReader
 	update  []updateColumn
 	tenancy *tenancy
+	names   *names
 	hashed  map[int64]hashedPassword // by the row's ordinal, where the file is read twice
 }
 
@@ -64,6 +67,9 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, cat schema.Catalog,
 	}
 	defaults, err := t.defaults(ctx, l.Reader())
 	if err != nil {
+		return imports.Report{}, err
+	}
+	if im.names, err = t.names(ctx, l.Reader()); err != nil {
 		return imports.Report{}, err
 	}
 	if im.reader, err = newRowReader(t, f, o, defaults); err != nil {
@@ -86,8 +92,8 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, cat schema.Catalog,
 	im.tenancy.need = func(tenant, roles bool) error { return im.need(tenant, roles) }
 	return imports.Run(ctx, l, cat, im.reader.source, imports.Kind[*incoming]{
 		Resource: Noun.Name, Command: importCommand, Home: t.importHome(),
-		Read: im.reader.read, Claims: claims, Slow: im.slow, Prepare: im.hash,
-		Resolve: im.tenancy.resolve, Conflicts: im.conflicts, Born: im.born, Made: made, Stored: im.stored, Finish: im.finish,
+		Read: im.reader.read, Claims: im.claims, Slow: im.slow, Prepare: im.hash,
+		Resolve: im.resolve, Conflicts: im.conflicts, Born: im.born, Made: made, Stored: im.stored, Finish: im.finish,
 		Table: t.shape.Name, Columns: t.copyColumns(),
 	}, o.Options)
 }
@@ -124,17 +130,32 @@ func (t *Table) UndoImport(ctx context.Context, l *audit.Ledger, cat schema.Cata
 	}, ops)
 }
 
-// claims are what only one user may have, as a row names them.
-func claims(in *incoming, list []imports.Claim) []imports.Claim {
+// resolve finds what rows name in other tables, and fails those that are too like a user.
+func (im *importer) resolve(ctx context.Context, tx *audit.Tx, rows []*incoming) error {
+	if err := im.tenancy.resolve(ctx, tx, rows); err != nil {
+		return err
+	}
+	return im.distinct(ctx, tx, rows)
+}
+
+// claims are what only one user may have, as a row names them: variants of an e-mail or a username are one claim.
+func (im *importer) claims(in *incoming, list []imports.Claim) []imports.Claim {
 	u := &in.user
+	key := folded
+	if im.AllowVariant {
+		key = func(s string) string { return s }
+	}
 	if u.ID != uuid.Nil {
 		list = append(list, imports.Claim{Field: "id", Value: u.ID.String()})
 	}
 	if u.Username != "" {
-		list = append(list, imports.Claim{Field: "username", Value: u.Username})
+		list = append(list, imports.Claim{Field: "username", Value: u.Username, Key: key(u.Username)})
+		if strings.Contains(u.Username, "@") && key(u.Username) != key(u.Email) { // nor may it be another user's e-mail
+			list = append(list, imports.Claim{Field: "email", Value: u.Username, Key: key(u.Username)})
+		}
 	}
 	if u.Email != "" {
-		list = append(list, imports.Claim{Field: "email", Value: u.Email})
+		list = append(list, imports.Claim{Field: "email", Value: u.Email, Key: key(u.Email)})
 	}
 	if u.SSOProvider != nil && in.sso != "" {
 		list = append(list, imports.Claim{Field: "sso_subject", Value: in.sso, Key: *u.SSOProvider + "\x00" + in.sso})

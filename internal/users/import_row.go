@@ -115,7 +115,7 @@ func (r *rowReader) optional(c *imports.Cells, field string, most int) *string {
 	if v == "" {
 		return r.defaults[field]
 	}
-	checkText(&c.Problems, field, v, 0, most)
+	checkOptional(&c.Problems, field, v, 0, most)
 	return &v
 }
 

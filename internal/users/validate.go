@@ -26,6 +26,22 @@ func checkUsername(p *fault.Problems, v string) {
 	checkText(p, "username", v, 3, 100)
 }
 
+// checkOptional checks a text that a user may have, by what its field holds.
+func checkOptional(p *fault.Problems, field, v string, least, most int) {
+	checkText(p, field, v, least, most)
+	if v == "" || p.Has(field) {
+		return
+	}
+	switch field {
+	case "phone":
+		text.CheckPhone(p, field, v)
+	case "timezone":
+		text.CheckZone(p, field, v)
+	case "locale":
+		text.CheckLocale(p, field, v)
+	}
+}
+
 // checkEmail holds an address to net/mail's rules, RFC 5322's, bare: without a display name.
 func checkEmail(p *fault.Problems, v string) {
 	if v == "" {

@@ -1,0 +1,237 @@
+package users
+
+import (
+	"context"
+	"hash/maphash"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/imports"
+)
+
+// identity is what a user is told apart by. Of one that is to be stored an empty text does not change.
+type identity struct {
+	ID       uuid.UUID `db:"id"`
+	Username string    `db:"username"`
+	Email    string    `db:"email"`
+}
+
+// folded is a name in the form in which variants of it are the same: NFKC, without case.
+func folded(s string) string {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return cases.Fold().String(norm.NFKC.String(s))
+		}
+	}
+	return strings.ToLower(s)
+}
+
+// keys are the forms under which the database finds who has a variant of the identity's names.
+func (of identity) keys() []string {
+	var list []string
+	for _, s := range []string{of.Username, of.Email} {
+		if s != "" {
+			list = append(list, strings.ToLower(s), folded(s))
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// Names beyond ASCII are few, and PostgreSQL does not fold them as we do: all of them are compared here.
+const findVariants = `
+SELECT u.id, u.username::text AS username, u.email::text AS email
+  FROM {table} u
+ WHERE (lower(u.username::text) = ANY (@keys::text[]) OR lower(u.email::text) = ANY (@keys::text[]) OR u.id::text = ANY (@keys::text[])
+        OR octet_length(u.email::text) <> char_length(u.email::text))
+   AND {holding}
+ ORDER BY u.id`
+
+// distinct refuses names that would be taken for another user's. Who has the very same name the unique indexes say.
+func (t *Table) distinct(ctx context.Context, r db.Reader, of identity, allowVariant bool) error {
+	if err := of.check(allowVariant); err != nil {
+		return err
+	}
+	others, err := db.Collect[identity](ctx, r, t.sql(findVariants), pgx.NamedArgs{"keys": of.keys()})
+	if err != nil {
+		return err
+	}
+	return of.against(others, allowVariant)
+}
+
+// check refuses an address that mixes scripts, as one that is to look like another does.
+func (of identity) check(allowVariant bool) error {
+	if allowVariant || !mixesScripts(of.Email) {
+		return nil
+	}
+	return clash("email", of.Email, nil, "e-mail %q mixes letters of several scripts, which look alike", of.Email).
+		WithHint("--allow-variant stores it all the same")
+}
+
+// against refuses names that are too like those of others.
+func (of identity) against(others []identity, allowVariant bool) error {
+	for _, o := range others {
+		if o.ID == of.ID || o.Username == of.Username || o.Email == of.Email {
+			continue
+		}
+		switch {
+		case of.Username != "" && strings.EqualFold(o.ID.String(), of.Username):
+			return clash("username", of.Username, &o, "username %q is the id of user %q", of.Username, o.Username)
+		case of.Username != "" && folded(o.Email) == folded(of.Username):
+			return clash("username", of.Username, &o, "username %q is the e-mail of user %q", of.Username, o.Username)
+		case of.Email != "" && folded(o.Username) == folded(of.Email):
+			return clash("email", of.Email, &o, "e-mail %q is the username of another user", of.Email)
+		case allowVariant:
+		case of.Username != "" && folded(o.Username) == folded(of.Username):
+			return clash("username", of.Username, &o, "username %q differs in case only from user %q", of.Username, o.Username).
+				WithHint("--allow-variant stores it all the same")
+		case of.Email != "" && folded(o.Email) == folded(of.Email):
+			return clash("email", of.Email, &o, "e-mail %q differs only in case or Unicode form from %q of user %q", of.Email, o.Email, o.Username).
+				WithHint("--allow-variant stores it all the same")
+		}
+	}
+	return nil
+}
+
+func clash(field, value string, holder *identity, format string, args ...any) *fault.Error {
+	f := fault.New(fault.AlreadyExists, format, args...).With("field", field).With("value", value)
+	if holder != nil {
+		f.With("holder", holder.ID.String())
+	}
+	return f
+}
+
+// together are scripts that are written in one word.
+var together = []map[string]bool{
+	{"Hangul": true, "Han": true, "Latin": true},
+	{"Hiragana": true, "Katakana": true, "Han": true, "Latin": true},
+	{"Bopomofo": true, "Han": true, "Latin": true},
+}
+
+// mixesScripts says whether a part of an address, between @ and dots, has letters of scripts that are not written
+// together.
+func mixesScripts(email string) bool {
+	for _, part := range strings.FieldsFunc(email, func(r rune) bool { return r == '@' || r == '.' }) {
+		found := map[string]bool{}
+		for _, r := range norm.NFKC.String(part) {
+			if !unicode.IsLetter(r) {
+				continue
+			}
+			if r <= unicode.MaxASCII {
+				found["Latin"] = true
+				continue
+			}
+			for name, table := range unicode.Scripts {
+				if name != "Common" && name != "Inherited" && unicode.Is(table, r) {
+					found[name] = true
+				}
+			}
+		}
+		if len(found) > 1 && !slices.ContainsFunc(together, func(set map[string]bool) bool {
+			for name := range found {
+				if !set[name] {
+					return false
+				}
+			}
+			return true
+		}) {
+			return true
+		}
+	}
+	return false
+}
+
+// names are the hashes of names that users of a table have, so that an import asks the database about those rows alone
+// that may be variants.
+type names struct {
+	seed          maphash.Seed
+	exact, folded []uint64 // sorted
+}
+
+const readNames = `SELECT u.username::text, u.email::text, u.id::text FROM {table} u WHERE {holding}`
+
+func (t *Table) names(ctx context.Context, r db.Reader) (*names, error) {
+	n := &names{seed: maphash.MakeSeed()}
+	rows, err := r.Query(ctx, t.sql(readNames))
+	if err != nil {
+		return nil, err
+	}
+	var username, email, id string
+	_, err = pgx.ForEachRow(rows, []any{&username, &email, &id}, func() error {
+		n.exact = append(n.exact, n.hash("username\x00"+username), n.hash("email\x00"+email))
+		n.folded = append(n.folded, n.hash(folded(username)), n.hash(folded(email)), n.hash(id))
+		return nil
+	})
+	slices.Sort(n.exact)
+	slices.Sort(n.folded)
+	return n, err
+}
+
+func (n *names) hash(s string) uint64 { return maphash.String(n.seed, s) }
+
+// suspect says whether the name in a field may be a variant of one that a user has: one that is the same but for its
+// form, or is in the other field.
+func (n *names) suspect(field, s string) bool {
+	if s == "" {
+		return false
+	}
+	if _, same := slices.BinarySearch(n.folded, n.hash(folded(s))); !same {
+		return false
+	}
+	_, same := slices.BinarySearch(n.exact, n.hash(field+"\x00"+s))
+	return !same
+}
+
+// distinct fails rows whose names would be taken for another user's.
+func (im *importer) distinct(ctx context.Context, r db.Reader, rows []*incoming) error {
+	var list []*incoming
+	var keys []string
+	for _, in := range imports.Undecided(rows) {
+		of := in.identity()
+		if err := of.check(im.AllowVariant); err != nil {
+			in.Fail("email", of.Email, err, nil)
+			continue
+		}
+		if im.names.suspect("username", of.Username) || im.names.suspect("email", of.Email) {
+			list, keys = append(list, in), append(keys, of.keys()...)
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	others, err := db.Collect[identity](ctx, r, im.t.sql(findVariants), pgx.NamedArgs{"keys": keys})
+	if err != nil {
+		return err
+	}
+	for _, in := range list {
+		if err := in.identity().against(others, im.AllowVariant); err != nil {
+			f := fault.From(err)
+			field, _ := f.Detail["field"].(string)
+			value, _ := f.Detail["value"].(string)
+			var holder *uuid.UUID
+			if id, err := uuid.Parse(detailText(f, "holder")); err == nil {
+				holder = &id
+			}
+			in.Fail(field, value, err, holder)
+		}
+	}
+	return nil
+}
+
+func detailText(f *fault.Error, key string) string {
+	s, _ := f.Detail[key].(string)
+	return s
+}
+
+func (in *incoming) identity() identity {
+	return identity{ID: in.user.ID, Username: in.user.Username, Email: in.user.Email}
+}

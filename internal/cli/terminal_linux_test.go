@@ -30,6 +30,12 @@ type person struct {
 // sit starts cxgctl with a pseudo-terminal of its own for all its streams.
 func sit(t *testing.T, pair dbtest.Pair, args ...string) *person {
 	t.Helper()
+	return cxgctl(t, pair, args...).onTerminal(t)
+}
+
+// onTerminal starts the process with a pseudo-terminal of its own for all its streams.
+func (p *process) onTerminal(t *testing.T) *person {
+	t.Helper()
 	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -46,25 +52,25 @@ func sit(t *testing.T, pair dbtest.Pair, args ...string) *person {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &person{process: cxgctl(t, pair, args...), keyboard: keyboard, dark: make(chan struct{})}
+	sitting := &person{process: p, keyboard: keyboard, dark: make(chan struct{})}
 	p.Stdin, p.Stdout, p.Stderr = tty, tty, tty
 	p.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	p.start(t)
 	_ = tty.Close()
 	go func() {
-		defer close(p.dark)
+		defer close(sitting.dark)
 		buf := make([]byte, 1<<12)
 		for {
 			n, err := keyboard.Read(buf)
-			p.mu.Lock()
-			p.screen.Write(buf[:n])
-			p.mu.Unlock()
+			sitting.mu.Lock()
+			sitting.screen.Write(buf[:n])
+			sitting.mu.Unlock()
 			if err != nil {
-				return // EIO: nobody has the terminal open any more
+				return // EIO: no process has the terminal open any more
 			}
 		}
 	}()
-	return p
+	return sitting
 }
 
 func (p *person) sees() string {

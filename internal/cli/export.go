@@ -114,7 +114,7 @@ type export struct {
 // the manifest and the state, in this order, so that the state never runs ahead of what was delivered.
 func everything[T any](ctx context.Context, a *app, cmd *cobra.Command, v output.View, s *session, l listing[T], flags *exportFlags) error {
 	x := &export{app: a, flags: flags, command: cmd.CommandPath()[len("cxgctl "):], filter: selectedBy(cmd)}
-	if err := x.prepare(ctx, s); err != nil {
+	if err := x.prepare(ctx, s, l.table); err != nil {
 		return err
 	}
 	defer x.state.unlock()
@@ -186,7 +186,7 @@ func stream[T any](within func(func(context.Context, db.Reader, *db.Watch) error
 }
 
 // prepare takes the state's lock and finds out where the last run with it stood.
-func (x *export) prepare(ctx context.Context, s *session) (err error) {
+func (x *export) prepare(ctx context.Context, s *session, table string) (err error) {
 	x.since.Since = time.Time(x.flags.changedSince)
 	if x.flags.manifest != "" {
 		x.print.Digest = &output.Digest{Hash: sha256.New()}
@@ -204,13 +204,18 @@ func (x *export) prepare(ctx context.Context, s *session) (err error) {
 	if err == nil {
 		x.server, err = db.Server(ctx, s.db)
 	}
-	reached := false
+	reached, rewritten := false, false
 	if err == nil && last != nil {
 		reached, err = last.Reaches(ctx, s.db, x.server)
+	}
+	if err == nil && reached {
+		rewritten, err = last.Rewritten(ctx, s.db, table)
 	}
 	switch {
 	case err != nil:
 		x.state.unlock()
+	case rewritten:
+		x.note("the table %s was rewritten since the last run, so that all its rows look new: exporting everything", table)
 	case reached:
 		x.since.After = last
 	case last != nil:

@@ -26,7 +26,8 @@ type Mark struct {
 	At      time.Time `json:"snapshot_at"` // when the export began, by the server's clock
 	Server  string    `json:"server"`      // whose ids these are: cluster, timeline and database
 	Horizon uint64    `json:"horizon"`
-	Seen    []string  `json:"seen"` // in their 32-bit form
+	Seen    []string  `json:"seen"`            // in their 32-bit form
+	Files   string    `json:"files,omitempty"` // the files of the table, which are others after a rewrite
 }
 
 // Increment selects what was created or changed since some moment; the zero value selects everything.
@@ -75,7 +76,10 @@ func MarkOf(ctx context.Context, r Reader, server, table string, transactions bo
 	if !transactions {
 		return m, nil
 	}
-	var err error
+	err := r.QueryRow(ctx, readFiles, pgx.QueryExecModeExec, table).Scan(&m.Files)
+	if err != nil {
+		return m, err
+	}
 	if m.Horizon, err = strconv.ParseUint(low, 10, 64); err != nil || low == high {
 		return m, err // nothing is under way, so nothing beyond the horizon can be seen
 	}
@@ -86,6 +90,34 @@ func MarkOf(ctx context.Context, r Reader, server, table string, transactions bo
 	seen, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	m.Seen = append(m.Seen, seen...)
 	return m, err
+}
+
+// Of the table and of those that inherit from it or are its partitions; "" of what has no files, such as a view.
+const readFiles = `
+WITH RECURSIVE part (oid) AS (
+    SELECT pg_catalog.to_regclass($1)::oid
+    UNION SELECT i.inhrelid FROM part p JOIN pg_catalog.pg_inherits i ON i.inhparent = p.oid
+)
+SELECT coalesce(string_agg(pg_relation_filenode(p.oid)::text, ',' ORDER BY p.oid), '') FROM part p`
+
+// hasOlder looks for a row that an export with the mark had: one from before the horizon, or of a transaction that it saw.
+const hasOlder = `
+SELECT EXISTS (SELECT FROM %s r WHERE r.xmin::text = ANY ($2::text[]) OR NOT age(r.xmin) BETWEEN 0 AND age($1::text::xid)),
+       EXISTS (SELECT FROM %[1]s)`
+
+// Rewritten says whether the table was rewritten since the mark, by an ALTER TABLE or a copy into another table, so that
+// all its rows look new. VACUUM FULL and CLUSTER move the rows to other files too, but keep the ids of their transactions.
+func (m Mark) Rewritten(ctx context.Context, r Reader, table string) (bool, error) {
+	if m.Files == "" {
+		return false, nil // an older state, or not a table
+	}
+	var files string
+	if err := r.QueryRow(ctx, readFiles, pgx.QueryExecModeExec, table).Scan(&files); err != nil || files == m.Files {
+		return false, err
+	}
+	var older, rows bool
+	err := r.QueryRow(ctx, fmt.Sprintf(hasOlder, table), pgx.QueryExecModeExec, m.horizon(), m.Seen).Scan(&older, &rows)
+	return rows && !older, err
 }
 
 // horizon is the 32-bit form that rows have of ids.

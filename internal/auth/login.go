@@ -13,6 +13,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
+	passwords "github.com/cxgctl/cxgctl/internal/password"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
@@ -89,12 +90,17 @@ func (d *Door) account(ctx context.Context, r db.Reader, username, lock string) 
 // maxBytes is how much of a password the platform reads: it cuts what is longer, and so does every check here.
 const maxBytes = 72
 
-// matches reports whether a password is that of an account.
+// matches reports whether a password is that of an account, in the form that cxgctl stores or, for one that another program
+// set, as it was typed.
 func matches(a *account, password string) bool {
 	if a == nil || a.Hash == nil || strings.ContainsRune(password, 0) { // Go's hash of x also fits x followed by NUL
 		return false
 	}
-	return bcrypt.CompareHashAndPassword([]byte(*a.Hash), []byte(password[:min(len(password), maxBytes)])) == nil
+	fits := func(password string) bool {
+		return bcrypt.CompareHashAndPassword([]byte(*a.Hash), []byte(password[:min(len(password), maxBytes)])) == nil
+	}
+	normal := passwords.Normal(password)
+	return fits(normal) || normal != password && fits(password)
 }
 
 // errWrong is the one refusal of an unknown name, a wrong password and a locked account, so that a guesser cannot tell

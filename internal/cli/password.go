@@ -66,6 +66,7 @@ func (a *app) password(ctx context.Context, p passwordFlags) (secret, error) {
 	if err != nil {
 		return secret{}, err
 	}
+	pw = password.Normal(pw)
 	if err := password.Check(pw); err != nil {
 		return secret{}, err
 	}

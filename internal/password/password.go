@@ -15,6 +15,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/text"
 )
 
 // Cost is bcrypt's cost as the backend uses it.
@@ -27,6 +28,10 @@ const (
 	maxChars = 100
 	maxBytes = 72
 )
+
+// Normal is a password as it is stored and compared: in NFC and without a byte order mark, so that the same password is
+// typed on every system.
+func Normal(pw string) string { return text.Decode(pw) }
 
 // Check refuses a password, naming every rule that it breaks and never the password itself.
 func Check(pw string) error {

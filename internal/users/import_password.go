@@ -10,7 +10,7 @@ import (
 
 // secrets reads the password, or its hash.
 func (r *rowReader) secrets(c *imports.Cells, in *incoming) {
-	in.password, in.hash = c.Text("password"), c.Text("password_hash")
+	in.password, in.hash = password.Normal(c.Text("password")), c.Text("password_hash")
 	switch {
 	case in.password != "" && in.hash != "":
 		c.Add("password", "a row has a password or a password_hash, not both")

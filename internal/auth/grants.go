@@ -22,7 +22,6 @@ var Tables = append([]string{schema.Users, schema.Enforcement}, schema.Grants...
 type grants struct {
 	users   *schema.Table
 	holes   *strings.Replacer
-	marks   bool   // there is a table for the mark of enforcement
 	missing string // a table or column without which nothing can be permitted; "" where all are there
 	unsure  bool   // and without which it cannot be told whether permissions are enforced
 }
@@ -32,21 +31,22 @@ func grantsIn(cat schema.Catalog) (grants, error) {
 	if err != nil {
 		return grants{}, err
 	}
-	g := grants{users: users, marks: cat[schema.Enforcement] != nil}
+	g := grants{users: users}
 	unlocked := "true"
 	if users.Has("locked_until") {
 		unlocked = "(u.locked_until IS NULL OR u.locked_until <= statement_timestamp())"
 	}
-	marked, begun := "false", "false"
-	if g.marks {
+	marked, unmarked, begun := "false", "false", "false"
+	if cat[schema.Enforcement] != nil {
 		marked = "EXISTS (SELECT FROM cxg_audit.enforcement)"
+		unmarked = "(NOT " + marked + " AND has_table_privilege('cxg_audit.enforcement', 'INSERT'))"
 	}
 	if cat[schema.UserRoles] != nil {
 		begun = "EXISTS (SELECT FROM idam.users o JOIN idam.user_roles g ON g.user_id = o.id WHERE o.user_type IN ('MASTER', 'SYSTEM'))"
 	}
 	holes := []string{
 		"{operator o}", operator("o", users), "{operator u}", operator("u", users), "{unlocked u}", unlocked,
-		"{marked}", marked, "{begun}", "(" + marked + " OR " + begun + ")",
+		"{unmarked}", unmarked, "{begun}", "(" + marked + " OR " + begun + ")",
 	}
 	for _, name := range schema.Grants {
 		if cat[name] == nil {
@@ -99,7 +99,7 @@ type Rights struct {
 	Scoped   []string // permissions in one tenant each: CODE, a space, the tenant's id
 
 	accepted bool // a live, ACTIVE user of an operator's type who is not locked
-	marked   bool // the mark of enforcement is there
+	unmarked bool // the mark of enforcement is missing, and can be written
 	level    *int // the strongest rank of a role held everywhere
 }
 
@@ -108,7 +108,7 @@ type Rights struct {
 const (
 	readOperator = `
 WITH u AS (SELECT u.user_type FROM idam.users u WHERE u.id = $1 AND {operator u} AND {unlocked u} {lock u})
-SELECT EXISTS (SELECT FROM u), {begun}, {marked}, NULL::text, NULL::integer, false, NULL::uuid, NULL::text[]`
+SELECT EXISTS (SELECT FROM u), {begun}, {unmarked}, NULL::text, NULL::integer, false, NULL::uuid, NULL::text[]`
 	readRights = `
 WITH u AS MATERIALIZED (SELECT u.user_type FROM idam.users u WHERE u.id = $1 AND {operator u} AND {unlocked u} {lock u}),
 held AS MATERIALIZED (
@@ -119,7 +119,7 @@ given AS MATERIALIZED (
     SELECT rp.role_id, {permission}::text AS code
       FROM u CROSS JOIN held JOIN idam.role_permissions rp ON rp.role_id = held.role_id JOIN idam.permissions p ON p.id = rp.permission_id
      WHERE {valid} {lock given})
-SELECT EXISTS (SELECT FROM u), {begun}, {marked}, h.code, h.rank, coalesce(h.everywhere, false), h.tenant,
+SELECT EXISTS (SELECT FROM u), {begun}, {unmarked}, h.code, h.rank, coalesce(h.everywhere, false), h.tenant,
        ARRAY (SELECT g.code FROM given g WHERE g.role_id = h.role_id)
   FROM (VALUES (0)) AS one LEFT JOIN held h ON true`
 )
@@ -161,7 +161,7 @@ func (g grants) read(ctx context.Context, r db.Reader, id uuid.UUID, l lock) (Ri
 	var everywhere bool
 	var tenant *uuid.UUID
 	var codes []string
-	_, err = pgx.ForEachRow(rows, []any{&found.accepted, &found.Enforced, &found.marked, &role, &rank, &everywhere, &tenant, &codes}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&found.accepted, &found.Enforced, &found.unmarked, &role, &rank, &everywhere, &tenant, &codes}, func() error {
 		if role == nil {
 			return nil
 		}
@@ -197,24 +197,18 @@ func (g grants) read(ctx context.Context, r db.Reader, id uuid.UUID, l lock) (Ri
 
 // Mark records that permissions are enforced, unless that is recorded. Without the record, enforcement would rest on
 // grants, which other software may delete. A role or a standby that cannot write leaves it to others.
-func (i Identity) Mark(ctx context.Context, d *db.DB, cat schema.Catalog) {
-	if i.Enforced && !i.marked && cat[schema.Enforcement] != nil {
+func (i Identity) Mark(ctx context.Context, d *db.DB) {
+	if i.Enforced && i.unmarked {
 		_ = audit.Trace(ctx, d, insertMark)
 	}
 }
 
 const insertMark = `INSERT INTO cxg_audit.enforcement (id, since) VALUES (1, now()) ON CONFLICT DO NOTHING`
 
-// markable says whether the mark can be written in a transaction that must not fail for it.
-const markable = `SELECT has_table_privilege('cxg_audit.enforcement', 'INSERT')`
-
 // mark is Mark inside a transaction that brings permissions into force.
 func (g grants) mark(ctx context.Context, tx *audit.Tx) error {
-	if !g.marks {
-		return nil
-	}
-	var may bool
-	if err := tx.QueryRow(ctx, markable).Scan(&may); err != nil || !may {
+	var missing bool
+	if err := tx.QueryRow(ctx, g.sql("SELECT {unmarked}")).Scan(&missing); err != nil || !missing {
 		return err
 	}
 	_, err := tx.Exec(ctx, insertMark)

@@ -97,7 +97,7 @@ cannot be put back, since the audit log does not keep them.`,
 		undone = append(undone, reversing(noun, true)...)
 	}
 	slices.Sort(undone)
-	mayNeed(cmd, undone...)
+	mayNeed(cmd, slices.Compact(undone)...)
 	return records[audit.Entry](a, cmd)
 }
 

@@ -121,7 +121,7 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 		return s, fault.New(fault.Validation, "%s:%d: auth.enforce_permissions: false is refused, since permissions are enforced in this database", a.cfg.File, a.cfg.EnforceLine).
 			WithHint("remove the key; enforcement does not end").With("file", a.cfg.File).With("line", a.cfg.EnforceLine)
 	}
-	s.who.Mark(ctx, s.db, s.cat)
+	s.who.Mark(ctx, s.db)
 	if err := s.permit(ctx, cmd); err != nil {
 		about := audit.Subject{Resource: nounOf(cmd)}
 		if len(args) > 0 {

@@ -10,20 +10,11 @@ const roleRank = `CASE WHEN {code} = 'SUPER_ADMIN' THEN 0 ELSE coalesce({level},
          WHEN 'GUEST' THEN 6000 END + CASE WHEN {priority} < 0 THEN 0 WHEN {priority} > 999 THEN 999 ELSE {priority} END,
     2147483647) END`
 
-// AbsentRoleColumns is a select list of the columns that RoleRank and the liveness of a role need, as a table that
-// lacks them would have them.
-const AbsentRoleColumns = `NULL::text AS code, NULL::text AS role_code, NULL::integer AS level, NULL::text AS role_type,
-    NULL::text AS category, 100 AS priority, ` + AbsentFlags
-
 // AbsentFlags is a select list of the soft-delete columns of every generation with the values of a live row.
 const AbsentFlags = `true AS is_active, false AS is_deleted, false AS deleted`
 
 // LiveFlags is the predicate over AbsentFlags or the columns of that name that hide them.
 const LiveFlags = `is_active IS NOT FALSE AND is_deleted IS NOT TRUE AND deleted IS NOT TRUE`
-
-// AnyRoleRank is RoleRank over the columns in AbsentRoleColumns or those of a role that hide them.
-var AnyRoleRank = strings.NewReplacer("{code}", "coalesce(code, role_code)", "{level}", "level", "{kind}", "coalesce(role_type, category)",
-	"{priority}", "coalesce(priority, 100)").Replace(roleRank)
 
 // RoleRank returns the SQL expression of the rank of a role under the alias.
 func (t *Table) RoleRank(alias string) string {

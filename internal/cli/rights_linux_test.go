@@ -18,7 +18,7 @@ func TestRightsThatGoDuringAQuestion(t *testing.T) {
 	if _, err := query(t.Context(), pair.Manager, `INSERT INTO idam.user_roles (user_id, role_id) SELECT md5('mid')::uuid, id FROM idam.roles WHERE code = 'SUPER_ADMIN'`); err != nil {
 		t.Fatal(err)
 	}
-	p := sit(t, pair, "roles", "grant", "SUPER_ADMIN", "plain2", "--config", file).awaits(t, "[y/N] ")
+	p := sit(t, pair, "roles", "grant", "SUPER_ADMIN", "plain2", "--operator", "mid", "--config", file).awaits(t, "[y/N] ")
 	if code, out := within(t, pair, map[string]string{"CXGCTL_OPERATOR": "boss"}, "roles", "revoke", "SUPER_ADMIN", "mid", "--yes"); code != 0 {
 		t.Fatalf("exit code %d: %s", code, out)
 	}

@@ -39,6 +39,9 @@ type Kind[R Incoming] struct {
 	// Made is the change of a record that the import made, where nothing but Prepare and Born alters what Read made:
 	// then its audit row is made ahead of the transaction. nil where Resolve has a part in it.
 	Made func(R) audit.Change
+	// Held says that a record most likely exists which has what the row claims, so that no audit row is made ahead for it;
+	// nil: none does.
+	Held func(R) bool
 	// Stored reads back rows that were inserted. It fails those that the database did not store, and notes of the
 	// others what it did store.
 	Stored func(context.Context, pgx.Tx, []R) error

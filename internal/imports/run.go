@@ -44,7 +44,7 @@ type batch[R Incoming] struct {
 func Run[R Incoming](ctx context.Context, l *audit.Ledger, cat schema.Catalog, s *Source, kind Kind[R], o Options) (Report, error) {
 	began := time.Now()
 	r := &run[R]{
-		Options: o, kind: kind, ledger: l, source: s, look: o.OnConflict == Update,
+		Options: o, kind: kind, ledger: l, source: s, look: o.OnConflict != Fail,
 		report: Report{File: s.file.Name, SHA256: s.file.SumText(), OpID: l.Op(), DryRun: l.DryRun},
 	}
 	l.Brief = true
@@ -215,12 +215,18 @@ func (r *run[R]) drafts(ctx context.Context, b *batch[R], fit []R) error {
 		return err
 	}
 	by := r.ledger.By().ID
-	made := make([]audit.Change, len(fit))
-	for i, in := range fit {
+	made := make([]audit.Change, 0, len(fit))
+	for _, in := range fit {
+		if r.kind.Held != nil && r.kind.Held(in) {
+			continue
+		}
 		if err := r.kind.Born(in, now, &by); err != nil {
 			return err
 		}
-		made[i] = r.kind.Made(in)
+		made = append(made, r.kind.Made(in))
+	}
+	if len(made) == 0 {
+		return nil
 	}
 	b.draft, err = r.draft.Draft(made, now)
 	return err

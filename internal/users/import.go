@@ -93,7 +93,7 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, cat schema.Catalog,
 	return imports.Run(ctx, l, cat, im.reader.source, imports.Kind[*incoming]{
 		Resource: Noun.Name, Command: importCommand, Home: t.importHome(),
 		Read: im.reader.read, Claims: im.claims, Slow: im.slow, Prepare: im.hash,
-		Resolve: im.resolve, Conflicts: im.conflicts, Born: im.born, Made: made, Stored: im.stored, Finish: im.finish,
+		Resolve: im.resolve, Conflicts: im.conflicts, Born: im.born, Made: made, Held: im.held, Stored: im.stored, Finish: im.finish,
 		Table: t.shape.Name, Columns: t.copyColumns(),
 	}, o.Options)
 }

@@ -65,6 +65,9 @@ func (a *app) changing(flags *changeFlags, fn func(ctx context.Context, w *write
 			return sessions.EndOfClosed(ctx, tx, changes)
 		}
 		l.DryRun = flags.dryRun
+		if err := flags.checkCounts(); err != nil {
+			return err
+		}
 		if cmd.Flags().Changed("expect") {
 			l.Guard.Expect = &flags.expect
 		}
@@ -270,4 +273,16 @@ func unique(refs []string) []string {
 		seen[r] = true
 		return was
 	})
+}
+
+// checkCounts refuses numbers of rows that there cannot be.
+func (c *changeFlags) checkCounts() error {
+	var p fault.Problems
+	if c.expect < 0 {
+		p.Add("expect", "%d is out of range; it is 0 or more", c.expect)
+	}
+	if c.maxAffected < 0 {
+		p.Add("max-affected", "%d is out of range; it is 0 or more", c.maxAffected)
+	}
+	return p.Err()
 }

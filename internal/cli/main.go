@@ -67,6 +67,7 @@ func (a *app) main() (status int) {
 		}
 	}
 	f := a.fault(err)
+	a.nameFlag(f)
 	// The server's end of a connection is a pipe too; that one is worth words.
 	if errors.Is(err, syscall.EPIPE) && f.Code != fault.Database {
 		return brokenPipe
@@ -76,6 +77,30 @@ func (a *app) main() (status int) {
 		a.explain(f)
 	}
 	return fault.Status(f)
+}
+
+// nameFlag puts the flag before the message of an error about a character of its value.
+func (a *app) nameFlag(f *fault.Error) {
+	character, ok := f.Detail["character"].(string)
+	if !ok || character == "" {
+		return
+	}
+	flag := ""
+	for _, arg := range a.args {
+		name, value, assigned := strings.Cut(arg, "=")
+		if strings.HasPrefix(arg, "--") {
+			flag = name
+			arg = value
+			if !assigned {
+				continue
+			}
+		}
+		if flag != "" && strings.Contains(arg, character) {
+			f.Message = flag + ": " + f.Message
+			f.With("field", strings.ReplaceAll(strings.TrimPrefix(flag, "--"), "-", "_"))
+			return
+		}
+	}
 }
 
 // remembering keeps the first error of its writer, for cobra, which prints help and completions and

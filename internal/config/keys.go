@@ -39,6 +39,9 @@ var Formats = []string{"table", "wide", "json", "jsonl", "csv", "tsv", "yaml", "
 // DefaultTimeout limits a one-off command that no flag and no profile limits.
 const DefaultTimeout = 30 * time.Second
 
+// maxTimeout is the longest time-out: the server counts milliseconds in 32 bits.
+const maxTimeout = 24 * time.Hour
+
 // DefaultLockAfter is how many wrong passwords lock an account, and DefaultLock for how long. A profile can belong to the
 // user who guesses, so it cannot raise the number, nor lower the time below MinLock.
 const (
@@ -119,6 +122,9 @@ func (s setting) parse(text string) (value any, problem string) {
 		}
 		if d < 0 {
 			return nil, "must not be negative"
+		}
+		if s.key == keyTimeout && d != 0 && (d < time.Millisecond || d > maxTimeout) {
+			return nil, "must be 1ms to 24h, or 0 for none"
 		}
 		if s.key == keyLock && d < MinLock {
 			return nil, fmt.Sprintf("must be at least %s", MinLock)

@@ -3,6 +3,7 @@ package db
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
 	"net"
 	"regexp"
@@ -29,6 +30,7 @@ const (
 	deadlockDetected     = "40P01"
 	lockNotAvailable     = "55P03"
 	queryCanceled        = "57014"
+	untranslatable       = "22P05"
 	undefinedTable       = "42P01"
 	undefinedColumn      = "42703"
 	undefinedObject      = "42704"
@@ -143,7 +145,12 @@ func translatePg(pe *pgconn.PgError) *fault.Error {
 			With("column", pe.ColumnName)
 	case stringTooLong:
 		return fault.New(fault.Validation, "a value is too long for its column: %s", pe.Message)
+	case untranslatable:
+		return untranslated(pe)
 	case invalidText:
+		if !strings.Contains(pe.Message, "0x00") { // what is sent is UTF-8, so this was stored
+			return fault.New(fault.Database, "%s holds text that is not UTF-8", pe.TableName)
+		}
 		return fault.New(fault.Validation, "a value is no valid text: %s", pe.Message)
 	case serializationFailure, deadlockDetected:
 		return fault.New(fault.Conflict, "other sessions kept changing the same rows").
@@ -198,7 +205,15 @@ func (r role) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceQuer
 // statement names it, and the role.
 func (r role) complete(err error, sql string) {
 	pe, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok || pe.Routine != checkRowSecurity {
+	if !ok {
+		return
+	}
+	if pe.Code == untranslatable || pe.Code == invalidText {
+		if m := regexp.MustCompile(`(?i)\b(?:FROM|INTO|UPDATE|COPY)\s+(\w+\.\w+)`).FindStringSubmatch(sql); m != nil {
+			pe.TableName = m[1]
+		}
+	}
+	if pe.Routine != checkRowSecurity {
 		return
 	}
 	pe.Detail = string(r)
@@ -207,6 +222,23 @@ func (r role) complete(err error, sql string) {
 	if m := regexp.MustCompile(`(\w+)\.` + regexp.QuoteMeta(pe.TableName) + `\b`).FindStringSubmatch(sql); m != nil {
 		pe.SchemaName = m[1]
 	}
+}
+
+var untranslatedText = regexp.MustCompile(`((?:0x[0-9a-f]{2} ?)+)[^"]*"(\w+)"[^"]*"(\w+)"`)
+
+// untranslated is the fault of a character that only one of the encodings has, the database's or UTF8, whatever the
+// language of the server's message.
+func untranslated(pe *pgconn.PgError) *fault.Error {
+	m := untranslatedText.FindStringSubmatch(pe.Message)
+	if m == nil {
+		return fault.New(fault.Database, "the database reports: %s (SQLSTATE %s)", pe.Message, pe.Code)
+	}
+	if m[2] != "UTF8" {
+		return fault.New(fault.Database, "%s holds text in the database's encoding %s that has no form in UTF-8", cmp.Or(pe.TableName, "a table"), m[2])
+	}
+	character, _ := hex.DecodeString(strings.NewReplacer("0x", "", " ", "").Replace(m[1]))
+	return fault.New(fault.Validation, "the database's encoding %s has no character %q", m[3], string(character)).
+		With("character", string(character)).With("encoding", m[3])
 }
 
 // hidden is the fault of a statement that row security refused.

@@ -3,11 +3,15 @@ package db
 import (
 	"context"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
 // Write is a transaction that can change something. It keeps its session until it has ended.
@@ -38,6 +42,10 @@ func (d *DB) beginWrite(ctx context.Context) (*Write, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := TooOld(conn.Conn().PgConn()); err != nil {
+		conn.Release()
+		return nil, err
+	}
 	tx, err := conn.BeginTx(ctx, options(pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}, d.begins+synchronous))
 	if err != nil {
 		conn.Release()
@@ -50,6 +58,21 @@ func (d *DB) beginWrite(ctx context.Context) (*Write, error) {
 	}
 	w.Now = w.Now.UTC()
 	return w, nil
+}
+
+// oldest is the first PostgreSQL with gen_random_uuid() built in, which changes and migrations need.
+const oldest = 13
+
+// TooOld refuses a server that changes cannot be made on.
+func TooOld(c *pgconn.PgConn) error { return tooOld(c.ParameterStatus("server_version")) }
+
+func tooOld(version string) error {
+	major, _, _ := strings.Cut(version, ".")
+	if n, err := strconv.Atoi(major); err != nil || n >= oldest {
+		return nil
+	}
+	return fault.New(fault.Database, "PostgreSQL %s is too old for changes, which need PostgreSQL %d or later", version, oldest).
+		WithHint("nothing was changed; upgrade the server, see: cxgctl doctor")
 }
 
 // Commit implements pgx.Tx.

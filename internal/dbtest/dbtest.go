@@ -40,6 +40,8 @@ type Template struct {
 	Key string
 	// Build fills two empty databases and closes its connections. A nil Build leaves them empty.
 	Build func(ctx context.Context, managerDSN, tenantDSN string) error
+	// Encoding is the databases' encoding, with locale C; "" for the server's own.
+	Encoding string
 }
 
 // Pair has the connection strings of two databases that nobody else uses.
@@ -147,7 +149,7 @@ func (s *server) copy(ctx context.Context, from, to string) error {
 
 // template returns t's databases, built by whichever process comes first.
 func (s *server) template(ctx context.Context, t Template) (names, error) {
-	sum := sha256.Sum256([]byte(t.Name + "\x00" + t.Key))
+	sum := sha256.Sum256([]byte(t.Name + "\x00" + t.Key + "\x00" + t.Encoding))
 	n := names{"tmpl_" + hex.EncodeToString(sum[:8])}
 	// The test that happens to come first may end early; the others still want the template.
 	ctx = context.WithoutCancel(ctx)
@@ -172,6 +174,10 @@ func (s *server) build(ctx context.Context, n names, lock int64, t Template) (er
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", lock); err != nil {
 		return err
 	}
+	encoding := ""
+	if t.Encoding != "" {
+		encoding = " LOCALE 'C' ENCODING '" + t.Encoding + "'"
+	}
 	pair := []string{n.manager(), n.tenants()}
 	var finished int
 	err = conn.QueryRow(ctx, "SELECT count(*) FROM pg_database WHERE datname = ANY($1) AND datistemplate", pair).Scan(&finished)
@@ -183,7 +189,7 @@ func (s *server) build(ctx context.Context, n names, lock int64, t Template) (er
 			// The first fails where there is none, and is needed where only one of the two was finished.
 			"ALTER DATABASE " + name + " IS_TEMPLATE false",
 			"DROP DATABASE IF EXISTS " + name + " WITH (FORCE)",
-			"CREATE DATABASE " + name + " TEMPLATE template0",
+			"CREATE DATABASE " + name + " TEMPLATE template0" + encoding,
 		} {
 			if _, err := conn.Exec(ctx, sql); err != nil && !strings.HasPrefix(sql, "ALTER") {
 				return err

@@ -28,6 +28,8 @@ type session struct {
 	Engine   string  `db:"engine"`
 	Version  string  `db:"version"`
 	Number   int     `db:"number"`
+	Encoding string  `db:"encoding"`
+	Commit   *string `db:"commit"` // synchronous_commit where the database or the role sets it
 }
 
 const readSession = `
@@ -35,7 +37,9 @@ SELECT current_user::text AS role, current_database()::text AS database,
        host(inet_server_addr()) AS address,
        (SELECT s.version FROM pg_stat_ssl s WHERE s.pid = pg_backend_pid() AND s.ssl) AS tls,
        pg_is_in_recovery() AS standby, version() AS engine,
-       current_setting('server_version') AS version, current_setting('server_version_num')::integer AS number`
+       current_setting('server_version') AS version, current_setting('server_version_num')::integer AS number,
+       getdatabaseencoding()::text AS encoding,
+       (SELECT s.setting FROM pg_settings s WHERE s.name = 'synchronous_commit' AND s.source IN ('database', 'user', 'database user')) AS commit`
 
 // connection opens the database for itself and for every check after it.
 func connection(ctx context.Context, s *subject) (Finding, error) {
@@ -126,6 +130,12 @@ func version(_ context.Context, s *subject) (Finding, error) {
 	case engine != "PostgreSQL":
 		return wrong(Warn, "%s, which calls itself PostgreSQL %s; %s is tested with PostgreSQL only", engine, x.Version, s.in.Client).
 			remedied("try changes out with --dry-run first"), nil
+	case x.Encoding != "UTF8":
+		return wrong(Warn, "PostgreSQL %s; the database's encoding is %s, which lacks characters that UTF8 has", x.Version, x.Encoding).
+			remedied("values with such characters are refused; a database with ENCODING 'UTF8' takes them all"), nil
+	case x.Commit != nil && (*x.Commit == "off" || *x.Commit == "local"):
+		return wrong(Warn, "PostgreSQL %s; synchronous_commit is %s here: cxgctl's changes are durable all the same, those of other software may be lost", x.Version, *x.Commit).
+			remedied("ALTER DATABASE or ALTER ROLE … RESET synchronous_commit"), nil
 	}
 	return fine("PostgreSQL %s, %s", x.Version, s.in.Client), nil
 }

@@ -39,6 +39,9 @@ func open(cfg *pgx.ConnConfig, which Database) *sql.DB {
 	d := stdlib.OpenDB(*c, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
 		err := db.CheckSession(ctx, conn.PgConn())
 		if err == nil {
+			err = db.TooOld(conn.PgConn())
+		}
+		if err == nil {
 			_, err = conn.Exec(ctx, "SET default_transaction_read_only = off")
 		}
 		if err == nil {

@@ -34,6 +34,10 @@ type batch[T any] struct {
 	deleted     bool   // looks at deleted rows: restore
 	edit        func(t editable[T]) (edit.Edit[T], error)
 	filter      selection[T] // nil where the command takes REFs alone
+	// holds says of a row that is as wanted already what it is, such as "is not deleted"; nil for no words of its own
+	holds func(ctx context.Context, w *writer, row T) string
+	// remark says what the command leaves as it is in a row, and how to change that; may be nil
+	remark func(row T) (note, hint string)
 	// across changes rows in several tenants' databases; nil where the command works in one alone
 	across func(ctx context.Context, w *writer, refs []string) error
 
@@ -83,14 +87,23 @@ func (b *batch[T]) run(ctx context.Context, w *writer, _ *cobra.Command, args []
 	}
 	targets, refused := b.admit(targets, edit)
 	failures = append(failures, refused...)
+	due, held := split(targets, edit)
 	var after []T
 	if len(targets) > 0 || len(failures) == 0 {
-		if err := b.ask(ctx, w.Ledger, targets); err != nil {
+		if err := w.Guard.Check(len(due)); err != nil {
+			w.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: b.noun.Name}, Action: edit.Action}, err)
 			return err
+		}
+		if len(due) > 0 || b.a.cfg.Protected {
+			if err := b.ask(ctx, w.Ledger, targets); err != nil {
+				return err
+			}
 		}
 		if after, err = t.Apply(ctx, w.Ledger, targets, edit); err != nil {
 			return err
 		}
+		b.noteHeld(ctx, w, held)
+		b.noteRemarks(targets)
 	}
 	for _, f := range failures {
 		_ = b.noun.failed(ctx, w, f.Ref, f.Row, f.Err)
@@ -108,6 +121,50 @@ func (b *batch[T]) run(ctx context.Context, w *writer, _ *cobra.Command, args []
 		}
 	}
 	return b.verdict(failures, len(after))
+}
+
+// split parts the rows that the edit changes from those that are as it wants them.
+func split[T any](rows []T, e edit.Edit[T]) (due, held []T) {
+	for _, row := range rows {
+		if e.Done != nil && e.Done(row) {
+			held = append(held, row)
+		} else {
+			due = append(due, row)
+		}
+	}
+	return due, held
+}
+
+// noteHeld says of rows that are as wanted already what they are.
+func (b *batch[T]) noteHeld(ctx context.Context, w *writer, held []T) {
+	if b.byFilter() || len(held) > shownRows {
+		if len(held) > 0 {
+			b.a.note("%s already as wanted", plural(len(held), b.noun.Name))
+		}
+		return
+	}
+	for _, row := range held {
+		what := "is already as wanted"
+		if b.holds != nil {
+			what = b.holds(ctx, w, row)
+		}
+		if what != "" {
+			b.a.note("%s %s; nothing changed", b.noun.Call(row), what)
+		}
+	}
+}
+
+// noteRemarks says what the command leaves as it is.
+func (b *batch[T]) noteRemarks(rows []T) {
+	if b.remark == nil || b.byFilter() {
+		return
+	}
+	for _, row := range rows[:min(len(rows), shownRows)] {
+		if note, hint := b.remark(row); note != "" {
+			b.a.note("%s %s", b.noun.Call(row), note)
+			b.a.note("cxgctl: hint: %s", hint)
+		}
+	}
 }
 
 // named returns the REFs that the command is given, none where a filter selects the rows or standard input is empty.
@@ -154,6 +211,11 @@ func (b *batch[T]) targets(ctx context.Context, w *writer, t editable[T], args [
 	if err != nil {
 		return nil, nil, err
 	}
+	if b.destructive {
+		if err := b.findDeleted(ctx, w, t, found, by); err != nil {
+			return nil, nil, err
+		}
+	}
 	seen := map[uuid.UUID]bool{}
 	for _, f := range found {
 		switch {
@@ -165,6 +227,30 @@ func (b *batch[T]) targets(ctx context.Context, w *writer, t editable[T], args [
 		}
 	}
 	return targets, failures, nil
+}
+
+// findDeleted looks for deleted rows under the REFs that no live row has: to delete one again changes nothing.
+func (b *batch[T]) findDeleted(ctx context.Context, w *writer, t editable[T], found []ref.Found[T], by string) error {
+	var refs []string
+	var places []int
+	for i, f := range found {
+		if fault.Is(f.Err, fault.NotFound) {
+			refs, places = append(refs, f.Ref), append(places, i)
+		}
+	}
+	if len(refs) == 0 {
+		return nil
+	}
+	deleted, err := t.Find(ctx, w.db, refs, by, true)
+	if err != nil {
+		return err
+	}
+	for i, f := range deleted {
+		if f.Err == nil {
+			found[places[i]] = f
+		}
+	}
+	return nil
 }
 
 // admit parts the rows that the edit may be made on from those that it refuses: these fail alone, as REFs
@@ -224,10 +310,21 @@ func (b *batch[T]) verdict(failures []ref.Found[T], done int) error {
 	if done == 0 && !slices.ContainsFunc(failures, func(f ref.Found[T]) bool {
 		return fault.From(f.Err).Code != fault.From(failures[0].Err).Code
 	}) {
-		return fault.New(fault.From(failures[0].Err).Code, "all %d failed; nothing was changed", len(failures)).With("failed", items)
+		verb := "failed"
+		if b.flags.dryRun {
+			verb = "would fail"
+		}
+		return fault.New(fault.From(failures[0].Err).Code, "all %d %s; nothing was changed", len(failures), verb).With("failed", items)
 	}
-	return fault.New(fault.PartialFailure, "%d of %d failed; the rest is done", len(failures), len(failures)+done).
-		With("failed", items)
+	return b.a.partly(b.flags.dryRun, len(failures), len(failures)+done).With("failed", items)
+}
+
+// partly is the error of a batch of which a part failed, or would fail.
+func (a *app) partly(dryRun bool, failed, of int) *fault.Error {
+	if dryRun {
+		return fault.New(fault.PartialFailure, "%d of %d would fail; nothing was changed", failed, of)
+	}
+	return fault.New(fault.PartialFailure, "%d of %d failed; the rest is done", failed, of)
 }
 
 // lines reads standard input's lines that are not empty.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -114,7 +115,7 @@ type plannedChange struct {
 // printDryRun shows what a dry run would have changed: field by field for people, as objects otherwise.
 func (a *app) printDryRun(l *audit.Ledger) error {
 	entries := l.Entries()
-	a.note("dry run: %s would change, nothing was changed", plural(len(entries), "row"))
+	defer func() { a.note("dry run: %s would change, nothing was changed", plural(len(entries), "row")) }()
 	if a.forPeople() {
 		var b strings.Builder
 		for _, e := range entries {
@@ -141,7 +142,23 @@ func describe(b *strings.Builder, e audit.Entry, t output.Terminal) error {
 		id = *e.ResourceID
 	}
 	fmt.Fprintf(b, "%s %s %s\n", *e.Action, *e.Resource, id)
+	if name := named(e); name != "" {
+		fmt.Fprintf(b, "  %s\n", output.Sanitize(name))
+	}
 	return differences(b, e, t, func(audit.Difference) bool { return true }, func(_ string, v json.RawMessage) json.RawMessage { return v })
+}
+
+// named is what a person calls the row of an audit row: the description has it behind the command. It is empty for a new
+// row, all of whose fields are shown.
+func named(e audit.Entry) string {
+	if e.Description == nil || e.Before == nil {
+		return ""
+	}
+	_, what, _ := strings.Cut(*e.Description, ": ")
+	if name, found := strings.CutPrefix(what, *e.Resource+" "); !found || name == "" {
+		return ""
+	}
+	return what
 }
 
 // differences writes those of an audit row's fields that are wanted as lines of field: before → after.
@@ -185,13 +202,34 @@ func (a *app) finish(l *audit.Ledger, print func() error) error {
 		return a.printDryRun(l)
 	}
 	n := len(l.Entries())
+	if n == 0 {
+		a.note("0 rows changed")
+		if a.forPeople() {
+			return nil // what there is to say has been said
+		}
+		return print()
+	}
 	a.note("%s changed (operation %s)", plural(n, "row"), l.Op())
 	a.noteEnded(l)
 	err := print()
-	if n > 0 {
-		return committed(err)
+	return committed(err)
+}
+
+// lastChange says when a row was changed last, and by whom: " (2026-11-28 by admin)". It is empty where the row does not
+// say when.
+func lastChange(ctx context.Context, w *writer, at *db.Time, by *uuid.UUID) string {
+	if at == nil {
+		return ""
 	}
-	return err
+	when := at.Instant.Format(time.DateOnly)
+	if by == nil || w.place != nil {
+		return " (" + when + ")"
+	}
+	u, err := userNoun.one(ctx, w.session, refFlags{by: "id", deleted: true}, by.String())
+	if err != nil {
+		return " (" + when + ")"
+	}
+	return " (" + when + " by " + u.Username + ")"
 }
 
 // noteOrphans names the keys that go on although their maker no longer holds their permissions. It may fail, since the

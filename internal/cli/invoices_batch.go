@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -38,6 +39,9 @@ func (a *app) invoicesDelete() *cobra.Command {
 	b := a.invoiceBatch("delete")
 	b.destructive = true
 	b.edit = func(t editable[invoices.Invoice]) (invoices.Edit, error) { return t.SetDeleted(true) }
+	b.holds = func(ctx context.Context, w *writer, i invoices.Invoice) string {
+		return "is already deleted" + lastChange(ctx, w, i.UpdatedAt, i.UpdatedBy)
+	}
 	return b.command("delete REF…", "Delete invoices; restore brings them back", "  cxgctl invoices delete INV-202612-0001 --yes --reason 'entered twice'")
 }
 
@@ -45,6 +49,7 @@ func (a *app) invoicesRestore() *cobra.Command {
 	b := a.invoiceBatch("restore")
 	b.deleted = true
 	b.edit = func(t editable[invoices.Invoice]) (invoices.Edit, error) { return t.SetDeleted(false) }
+	b.holds = func(context.Context, *writer, invoices.Invoice) string { return "is not deleted" }
 	return b.command("restore REF…", "Bring deleted invoices back", "  cxgctl invoices restore INV-202612-0001")
 }
 
@@ -70,6 +75,9 @@ func (a *app) invoicesStatus() *cobra.Command {
 		}
 		move.PaymentMethod, move.Today = method.value(), a.today()
 		return move.Edit()
+	}
+	b.holds = func(context.Context, *writer, invoices.Invoice) string {
+		return "is already " + strings.ToUpper(move.To)
 	}
 	cmd = b.command("status REF… --set STATUS", "Set the status of invoices",
 		"  cxgctl invoices status INV-202612-0001 --set PAID --payment-method BANK_TRANSFER --paid-at 2026-12-20\n"+

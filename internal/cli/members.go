@@ -2,11 +2,13 @@ package cli
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/tenants"
 )
@@ -127,6 +129,9 @@ func (a *app) membersAdd() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if len(w.Entries()) == 0 {
+			a.note("%s is already a member of %s; nothing changed", u.Name, tenants.Noun.Call(t))
+		}
 		return a.finish(w.Ledger, func() error { return a.printMember(made) })
 	})
 	values.bind(cmd)
@@ -167,6 +172,7 @@ func (a *app) onMember(use, short, verb string, ask func(context.Context, *audit
 ) *cobra.Command {
 	var name refFlags
 	var flags changeFlags
+	remove := strings.HasPrefix(use, "remove ")
 	cmd := &cobra.Command{Use: use, Short: short, Args: exactly("TENANT", "USER"), ValidArgsFunction: a.completeMember}
 	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
 		m, err := tenants.MembersIn(w.cat)
@@ -178,6 +184,14 @@ func (a *app) onMember(use, short, verb string, ask func(context.Context, *audit
 			return err
 		}
 		seen, err := m.Get(ctx, w.db, t, u.ID, u.Name)
+		if remove && fault.Is(err, fault.NotFound) {
+			a.note("%s is not a member of %s; nothing changed", u.Name, tenants.Noun.Call(t))
+			return a.finish(w.Ledger, func() error { return nil })
+		}
+		if remove && err == nil && seen.Status != nil && *seen.Status == "LEFT" {
+			a.note("%s has already left %s%s; nothing changed", u.Name, tenants.Noun.Call(t), lastChange(ctx, w, seen.UpdatedAt, seen.UpdatedBy))
+			return a.finish(w.Ledger, func() error { return a.printMember(seen) })
+		}
 		if err != nil {
 			return a.failedOn(ctx, w, "member", u.Name+" of "+tenants.Noun.Call(t), err)
 		}
@@ -187,6 +201,9 @@ func (a *app) onMember(use, short, verb string, ask func(context.Context, *audit
 		after, err := change(ctx, w, m, cmd, seen)
 		if err != nil {
 			return err
+		}
+		if len(w.Entries()) == 0 {
+			a.note("%s already has these values in %s; nothing changed", u.Name, tenants.Noun.Call(t))
 		}
 		return a.finish(w.Ledger, func() error { return a.printMember(after) })
 	})

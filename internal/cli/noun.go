@@ -128,6 +128,9 @@ func (n noun[T]) editSeen(ctx context.Context, a *app, w *writer, how refFlags, 
 	if err != nil {
 		return err
 	}
+	if e.Done != nil && e.Done(row) {
+		a.note("%s already has these values; nothing changed", n.Call(row))
+	}
 	return a.finish(w.Ledger, func() error { return print(after[0]) })
 }
 

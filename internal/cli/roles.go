@@ -89,6 +89,14 @@ type grantFlags struct {
 	changeFlags
 }
 
+// where says where a grant counts.
+func (f *grantFlags) where() string {
+	if f.tenant == "" {
+		return " everywhere"
+	}
+	return " in " + f.tenant
+}
+
 // expiryFlag is when a grant ends: a time to come, or never.
 type expiryFlag struct {
 	at    futureFlag
@@ -194,6 +202,17 @@ func (a *app) rolesRevoke() *cobra.Command {
 		t, g, err := f.given(ctx, w.session, args)
 		if err != nil {
 			return a.failedOn(ctx, w, "role", args[0], err)
+		}
+		held, err := t.Holds(ctx, w.db, g)
+		if err != nil {
+			return err
+		}
+		if !held {
+			a.note("user %q does not hold %s%s; nothing changed", g.To.Name, g.Role.Code, f.where())
+			if f.tenant == "" {
+				a.note("cxgctl: hint: grants in one tenant are named with --tenant")
+			}
+			return a.finish(w.Ledger, func() error { return printWhole(a, grantView, []roles.Grant{}) })
 		}
 		if err := a.question(ctx, w.Ledger, "revoke "+g.Role.Code+" from "+g.To.Name); err != nil {
 			return err

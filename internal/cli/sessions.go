@@ -180,6 +180,17 @@ func revocation[T any](a *app, use, short string, view output.View, in func(sche
 				return err
 			}
 		}
+		due, err := t.Due(ctx, w.db, e)
+		if err != nil {
+			return err
+		}
+		if err := w.Guard.Check(due); err != nil {
+			return a.failedOn(ctx, w, nounOf(cmd), "", err)
+		}
+		if due == 0 {
+			a.note("%s", nothingToEnd(cmd, args))
+			return a.finish(w.Ledger, func() error { return printWhole(a, view, []T{}) })
+		}
 		ask := a.question
 		if e.Expired {
 			ask = a.protect // what is over already is nobody's loss
@@ -202,6 +213,17 @@ func revocation[T any](a *app, use, short string, view output.View, in func(sche
 	needs(cmd, "API_KEY_DELETE")
 	tries(cmd, audit.Update)
 	return records[T](a, cmd)
+}
+
+// nothingToEnd says that there is nothing to be ended.
+func nothingToEnd(cmd *cobra.Command, named []string) string {
+	if len(named) == 1 {
+		return nounOf(cmd) + " " + named[0] + " has already ended; nothing changed"
+	}
+	if len(named) > 1 {
+		return "all " + plural(len(named), nounOf(cmd)) + " have already ended; nothing changed"
+	}
+	return "there is no " + nounOf(cmd) + " to end; nothing changed"
 }
 
 // ending says in a question what a revocation ends.

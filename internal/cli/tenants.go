@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -122,6 +123,7 @@ func (a *app) tenantsStatus() *cobra.Command {
 		}
 		return t.(*tenants.Table).SetStatus(status, a.global.reason)
 	}
+	b.holds = func(context.Context, *writer, tenants.Tenant) string { return "is already " + strings.ToUpper(status) }
 	cmd := b.command("status REF… --set STATUS", "Set the status of tenants",
 		"  cxgctl tenants status acme --set SUSPENDED --reason 'three invoices overdue'\n  cxgctl tenants status acme --set ACTIVE")
 	cmd.Long = "Set the status of tenants. SUSPENDED needs --reason, which is kept with the tenant, as suspended_reason, beside the\n" +

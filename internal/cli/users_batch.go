@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -38,6 +39,9 @@ func (a *app) usersDelete() *cobra.Command {
 	b := a.userBatch("delete")
 	b.destructive = true
 	b.edit = func(t editable[users.User]) (users.Edit, error) { return t.SetDeleted(true) }
+	b.holds = func(ctx context.Context, w *writer, u users.User) string {
+		return "is already deleted" + lastChange(ctx, w, u.UpdatedAt, u.UpdatedBy)
+	}
 	cmd := b.command("delete REF…", "Delete users; restore brings them back", "  cxgctl users delete ada bob --yes")
 	cmd.Long = `Delete users: mark them as deleted, set their status INACTIVE and end their sessions.
 
@@ -50,6 +54,7 @@ func (a *app) usersRestore() *cobra.Command {
 	b := a.userBatch("restore")
 	b.deleted = true
 	b.edit = func(t editable[users.User]) (users.Edit, error) { return t.SetDeleted(false) }
+	b.holds = func(context.Context, *writer, users.User) string { return "is not deleted" }
 	cmd := b.command("restore REF…", "Bring deleted users back", "  cxgctl users restore ada")
 	cmd.Long = `Bring deleted users back, with the status from before the deletion, which its audit row holds. Sessions that the
 deletion ended stay ended.`
@@ -60,6 +65,13 @@ func (a *app) usersUnlock() *cobra.Command {
 	b := a.userBatch("unlock")
 	b.across = a.acrossTenants(b)
 	b.edit = func(t editable[users.User]) (users.Edit, error) { return t.(*users.Table).Unlock(), nil }
+	b.holds = func(context.Context, *writer, users.User) string { return "is not locked" }
+	b.remark = func(u users.User) (note, hint string) {
+		if u.Status == nil || *u.Status == "ACTIVE" || *u.Status == "LOCKED" {
+			return "", ""
+		}
+		return "is " + *u.Status + ", which unlock does not lift", "cxgctl users status " + u.Username + " --set ACTIVE"
+	}
 	return b.command("unlock REF…", "Let users log in again: status, failure counter and lock together",
 		"  cxgctl users unlock ada\n  cxgctl users unlock --locked --search @example.com --max-affected 10")
 }
@@ -74,6 +86,7 @@ func (a *app) usersStatus() *cobra.Command {
 		}
 		return t.(*users.Table).SetStatus(status)
 	}
+	b.holds = func(context.Context, *writer, users.User) string { return "is already " + strings.ToUpper(status) }
 	cmd := b.command("status REF… --set STATUS", "Set the status of users",
 		"  cxgctl users status ada --set SUSPENDED --reason 'left the company'\n  cut -d, -f1 leavers.csv | cxgctl users status --stdin --set INACTIVE --expect 12")
 	cmd.Long = `Set the status of users. The platform lets in users with the status ACTIVE and no others. Any other status also ends

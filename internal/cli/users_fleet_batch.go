@@ -99,7 +99,7 @@ func (a *app) changeInTenants(ctx context.Context, w *writer, b *batch[users.Use
 	}
 	err := failed.verdict(len(places))
 	if err == nil && len(lost) > 0 {
-		err = fault.New(fault.PartialFailure, "%d of %d failed; the rest is done", len(lost), len(refs)).With("failed", lost)
+		err = a.partly(w.DryRun, len(lost), len(refs)).With("failed", lost)
 	}
 	return err
 }

@@ -180,8 +180,17 @@ func same(a *db.Time, b *time.Time) bool {
 	return a.Equal(db.At(*b))
 }
 
+// Holds says whether a user holds a role where g says.
+func (t *Table) Holds(ctx context.Context, r db.Reader, g Given) (holds bool, err error) {
+	const sql = `
+SELECT EXISTS (SELECT FROM idam.user_roles g
+                WHERE g.user_id = $1 AND g.role_id = $2 AND g.tenant_context IS NOT DISTINCT FROM $3::uuid AND {grant status} = 'ACTIVE')`
+	err = r.QueryRow(ctx, t.sql(sql), g.To.ID, g.Role.ID, g.Tenant).Scan(&holds)
+	return holds, err
+}
+
 // Revoke takes a role away: every grant of it that is in force where g says, since the same may be there
-// twice. Who does not hold it is a RESOURCE_NOT_FOUND.
+// twice. It returns those that it took away.
 func (t *Table) Revoke(ctx context.Context, l *audit.Ledger, g Given) ([]Grant, error) {
 	var gone []Grant
 	err := l.Write(ctx, audit.Intent{Subject: g.subject(), Action: audit.Delete}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
@@ -207,15 +216,6 @@ func (t *Table) Revoke(ctx context.Context, l *audit.Ledger, g Given) ([]Grant, 
 			change := audit.Change{Subject: g.subject(), Action: audit.Delete, Event: audit.PermissionChange, Before: h, After: after}
 			change.ID = h.ID
 			changes = append(changes, change)
-		}
-		if len(changes) == 0 {
-			where := ""
-			if g.Tenant == nil {
-				where = " everywhere"
-			}
-			return nil, fault.New(fault.NotFound, "user %q does not hold %s%s", g.To.Name, g.Role.Code, where).
-				WithHint("grants in one tenant are named with --tenant; see: cxgctl roles list --user %s", fault.Word(g.To.Name)).
-				With("username", g.To.Name).With("code", g.Role.Code)
 		}
 		return changes, nil
 	})

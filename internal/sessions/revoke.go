@@ -19,14 +19,23 @@ type Ended struct {
 }
 
 const (
+	due = `x.status <> 'REVOKED' AND {live} AND (x.id = ANY (@ids::uuid[])
+    OR x.status = 'ACTIVE' AND (x.user_id = ANY (@users::uuid[]) OR @expired AND x.expires_at <= @now))`
 	lockRows = `
 SELECT {columns} FROM {table} x LEFT JOIN idam.users u ON u.id = x.user_id
- WHERE x.status <> 'REVOKED' AND {live} AND (x.id = ANY (@ids::uuid[])
-    OR x.status = 'ACTIVE' AND (x.user_id = ANY (@users::uuid[]) OR @expired AND x.expires_at <= @now))
+ WHERE ` + due + `
  ORDER BY x.id FOR UPDATE OF x`
 	readRows = `
 SELECT {columns} FROM {table} x LEFT JOIN idam.users u ON u.id = x.user_id WHERE x.id = ANY (@ids::uuid[]) ORDER BY x.id`
 )
+
+// Due returns how many rows there are to be ended.
+func (t Table[T]) Due(ctx context.Context, r db.Reader, e Ended) (n int, err error) {
+	sql := strings.NewReplacer("{table}", t.name, "{live}", t.live).Replace("SELECT count(*) FROM {table} x WHERE " + due)
+	args := pgx.NamedArgs{"ids": append([]uuid.UUID{}, e.IDs...), "users": append([]uuid.UUID{}, e.Users...), "expired": e.Expired}
+	err = r.QueryRow(ctx, strings.ReplaceAll(sql, "@now", "now()"), args).Scan(&n)
+	return n, err
+}
 
 // ended are the columns of a row that was ended.
 var ended = [][2]string{

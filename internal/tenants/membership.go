@@ -70,8 +70,8 @@ type User struct {
 	Name string
 }
 
-// Add makes a user a member of a tenant; one who has LEFT comes back, as a new member would. Who is a member is
-// RESOURCE_ALREADY_EXISTS.
+// Add makes a user a member of a tenant; one who has LEFT comes back, as a new member would. A member who has the
+// values already is left alone; one who has others is RESOURCE_ALREADY_EXISTS.
 func (m *Members) Add(ctx context.Context, l *audit.Ledger, cat schema.Catalog, tenant Tenant, user User, x Membership) (Member, error) {
 	var made Member
 	wanted, err := x.wanted(Member{})
@@ -88,11 +88,19 @@ func (m *Members) Add(ctx context.Context, l *audit.Ledger, cat schema.Catalog, 
 			return nil, err
 		}
 		if len(is) > 0 && !is[0].left() {
+			whole := pgx.NamedArgs{}
+			for _, name := range saidOfMember {
+				whole[name] = wanted[name]
+			}
+			if defaults(whole); edit.Has(is[0], whole) {
+				made = is[0]
+				return nil, nil
+			}
 			return nil, m.already(is[0], nil)
 		}
 		change := audit.Change{Subject: about, Action: audit.Create}
 		args := pgx.NamedArgs{"tenant": tenant.ID, "user": user.ID, "now": tx.Now, "by": tx.By.ID, "today": db.On(tx.Now)}
-		for _, name := range []string{"role", "department", "position", "employee_id", "is_primary", "is_admin", "status"} {
+		for _, name := range saidOfMember {
 			args[name] = wanted[name]
 		}
 		defaults(args)
@@ -137,6 +145,9 @@ func defaults(args pgx.NamedArgs) {
 		}
 	}
 }
+
+// saidOfMember are what can be said of a membership.
+var saidOfMember = []string{"role", "department", "position", "employee_id", "is_primary", "is_admin", "status"}
 
 // memberValues are the columns of a new membership.
 var memberValues = [][2]string{

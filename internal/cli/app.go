@@ -41,9 +41,9 @@ type app struct {
 	completing     bool // a shell asks what could stand next
 
 	global struct {
-		config, profile, operator, reason, ticket string
-		timeout                                   time.Duration
-		noInput, yes, quiet, verbose              bool
+		config, profile, operator, reason, ticket, tz string
+		timeout                                       time.Duration
+		noInput, yes, quiet, verbose                  bool
 	}
 	out     outputFlags
 	cfg     *config.Config
@@ -55,6 +55,7 @@ type app struct {
 	secrets *bufio.Reader                                     // standard input, where it holds secrets, a line each
 	reveal  bool                                              // --reveal
 	tenant  tenantFlags
+	timing  timing
 	askedOn string        // the server and database that a question names
 	skew    time.Duration // how far the server's clock is ahead
 }
@@ -110,13 +111,14 @@ func (a *app) config(cmd *cobra.Command) (*config.Config, error) {
 		return nil, err
 	}
 	a.cfg = &c
+	a.timing.zone, a.timing.now = c.Zone, a.now
 	return a.cfg, nil
 }
 
 func (a *app) configFlags(cmd *cobra.Command) config.Flags {
 	return config.Flags{
 		ConfigFile: a.global.config, Profile: a.global.profile, Operator: a.global.operator,
-		Output: a.out.format, Timeout: a.global.timeout, Stdin: a.stdin,
+		Output: a.out.format, TimeZone: a.global.tz, Timeout: a.global.timeout, Stdin: a.stdin,
 		Changed: func(flag string) bool {
 			f := cmd.Flags().Lookup(flag)
 			return f != nil && f.Changed

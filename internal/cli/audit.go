@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -57,7 +56,7 @@ func (a *app) auditList() *cobra.Command {
 			}
 		}
 		log, err := audit.LogIn(s.cat)
-		f.Since, f.Until = time.Time(since), time.Time(until)
+		f.Since, f.Until = since.Time(), until.Time()
 		return listing[audit.Entry]{
 			noun: "audit", table: schema.AuditLogs,
 			matching: func(ctx context.Context, since db.Increment) (db.Selection[audit.Entry], error) {
@@ -76,7 +75,7 @@ func (a *app) auditList() *cobra.Command {
 	fs.StringVar(&f.ReasonLike, "reason-like", "", "literal `text` in the reason")
 	fs.StringVar(&f.Result, "result", "", "SUCCESS, FAILURE or BLOCKED")
 	fs.StringVar(&f.Op, "op", "", "`id` of the operation: everything that one command did")
-	fs.Var(&since, "since", "from this `time` on: RFC 3339, a date, or an age such as 7d")
+	fs.Var(&since, "since", "from this `time` on: "+shortForms)
 	fs.Var(&until, "until", "before this `time`")
 	cmd.MarkFlagsMutuallyExclusive("ref", "resource-id")
 	must(cmd.RegisterFlagCompletionFunc("resource", complete(audit.Nouns...)))

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -48,7 +47,7 @@ The command deletes rows of the audit log, so its database role must own the tab
 				return fault.New(fault.Usage, "--%s is missing", name).WithHint("see: cxgctl audit prune --help")
 			}
 		}
-		p.Before = time.Time(before)
+		p.Before = before.Time()
 		plan, err := audit.PlanPrune(ctx, w.db, w.cat, p)
 		if err != nil {
 			return err

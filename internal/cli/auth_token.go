@@ -2,12 +2,9 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"io/fs"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -93,7 +90,7 @@ in auth.jwt_secret_file. In the format table it is printed alone, for scripts.`,
 	f.BoolVar(&access, "access", false, "an access token of the backend, for 15 minutes")
 	f.BoolVar(&refresh, "refresh", false, "a refresh token of the backend, for 7 days")
 	f.StringVar(&n.Name, "name", "", "of the service: its user is svc-`NAME`")
-	f.Var(&ttl, "ttl", "how `long` the key is good: 90d, 12h (default: until it is revoked)")
+	f.Var(&ttl, "ttl", "how `long` the key is good: 90d, 2w, 3mo (default: until it is revoked)")
 	f.StringSliceVar(&n.Scopes, "permissions", nil, "the `codes` of what the key may do")
 	f.StringVar(&out, "token-out", "", "write the token to `file` (0600, must not exist) instead of printing it")
 	names(cmd, "token-out", fileField)
@@ -168,23 +165,23 @@ func (a *app) refuseExisting(flag, path string) error {
 // lifeFlag is how long something lasts: 90d, 12h, 30m.
 type lifeFlag time.Duration
 
-func (l *lifeFlag) String() string { return time.Duration(*l).String() }
+func (l *lifeFlag) String() string {
+	if *l == 0 {
+		return ""
+	}
+	return time.Duration(*l).String()
+}
 
 // Type names the flag's values in help.
-func (l *lifeFlag) Type() string { return "duration" }
+func (l *lifeFlag) Type() string { return "span" }
 
-// Set reads a number of days, or what Go reads.
+// Set reads a length of time; months and years are those from now on.
 func (l *lifeFlag) Set(s string) error {
-	if days, found := strings.CutSuffix(s, "d"); found {
-		if n, err := strconv.ParseUint(days, 10, 16); err == nil && n > 0 {
-			*l = lifeFlag(time.Duration(n) * 24 * time.Hour)
-			return nil
-		}
+	months, span, err := parseSpan(s)
+	if err != nil {
+		return err
 	}
-	d, err := time.ParseDuration(s)
-	if err != nil || d <= 0 {
-		return fmt.Errorf("it is a number of days, hours or minutes: 90d, 12h, 30m")
-	}
-	*l = lifeFlag(d)
+	now := time.Now()
+	*l = lifeFlag(addMonths(now, months).Add(span).Sub(now))
 	return nil
 }

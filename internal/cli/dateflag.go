@@ -35,23 +35,32 @@ func (t *typed) value() *string {
 	return &t.text
 }
 
-// dateFlag is a flag that takes a calendar day, YYYY-MM-DD.
-type dateFlag struct{ typed }
+// dateFlag is a flag that takes a calendar day, in any form of parseTime: the day in the command's zone.
+type dateFlag struct{ timeFlag }
 
 // Type names the flag's values in help.
 func (d *dateFlag) Type() string { return "date" }
+
+// String is the text that was given.
+func (d *dateFlag) String() string { return d.text }
+
+// Set keeps the text.
+func (d *dateFlag) Set(s string) error { return d.typed.Set(s) }
 
 // read returns the day, nil when the flag was not given; a text that is no day is added to problems.
 func (d *dateFlag) read(field string, problems *fault.Problems) *db.Date {
 	if !d.given {
 		return nil
 	}
-	day, err := time.Parse(time.DateOnly, d.text)
-	if err != nil {
+	if day, err := db.ParseDate(d.text); err == nil {
+		return &day
+	}
+	if _, err := parseTime(d.text, time.Now(), time.UTC, false); err != nil {
 		problems.Add(field, "%.60q is no date, one reads like 2026-11-23", d.text)
 		return nil
 	}
-	return &db.Date{Day: day}
+	day := dayOf(d.exact().Instant, d.timing.location())
+	return &day
 }
 
 // amountFlag is a flag that takes an exact decimal amount.

@@ -187,7 +187,7 @@ func stream[T any](within func(func(context.Context, db.Reader, *db.Watch) error
 
 // prepare takes the state's lock and finds out where the last run with it stood.
 func (x *export) prepare(ctx context.Context, s *session, table string) (err error) {
-	x.since.Since = time.Time(x.flags.changedSince)
+	x.since.Since = x.flags.changedSince.Time()
 	if x.flags.manifest != "" {
 		x.print.Digest = &output.Digest{Hash: sha256.New()}
 		if x.watermark, err = db.Watermark(ctx, s.db); err != nil {

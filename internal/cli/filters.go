@@ -20,6 +20,9 @@ func (a *app) strictFlags(cmd *cobra.Command) {
 	}
 	completing := len(a.args) > 0 && strings.HasPrefix(a.args[0], cobra.ShellCompRequestCmd) // cobra then parses twice
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if t, ok := f.Value.(timed); ok {
+			t.follow(&a.timing)
+		}
 		if _, done := f.Value.(*strictValue); done || completing {
 			return
 		}

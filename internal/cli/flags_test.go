@@ -19,7 +19,7 @@ func sampleOf(f *pflag.Flag) string {
 		return "true"
 	case "int", "int64", "n", "amount":
 		return "1"
-	case "duration":
+	case "duration", "span":
 		return "90s"
 	case "time", "date":
 		return "2026-11-28"

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -57,7 +56,7 @@ func (n noun[T]) history(a *app) *cobra.Command {
 			return err
 		}
 		entries, err := log.All(ctx, home.db, s.idle, audit.Filter{
-			ResourceID: n.ID(row).String(), Since: time.Time(since), Until: time.Time(until),
+			ResourceID: n.ID(row).String(), Since: since.Time(), Until: until.Time(),
 		})
 		if err != nil {
 			return err
@@ -69,7 +68,7 @@ func (n noun[T]) history(a *app) *cobra.Command {
 	})
 	name.bind(cmd, n.KeyNames()...)
 	name.bindDeleted(cmd, n.Name+"s")
-	cmd.Flags().Var(&since, "since", "from this `time` on: RFC 3339, a date, or an age such as 7d")
+	cmd.Flags().Var(&since, "since", "from this `time` on: "+shortForms)
 	cmd.Flags().Var(&until, "until", "before this `time`")
 	a.bindReveal(cmd)
 	audited(cmd, whenReading)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/spf13/cobra"
@@ -49,8 +50,8 @@ func (a *app) invoicesCommand() *cobra.Command {
 // invoiceFilter are the flags that select invoices.
 type invoiceFilter struct {
 	invoices.Filter
-	from, to, dueBefore dateFlag
-	minTotal, maxTotal  amountFlag
+	from, to, since, until, month, dueBefore dateFlag
+	minTotal, maxTotal                       amountFlag
 }
 
 func (f *invoiceFilter) bind(cmd *cobra.Command) {
@@ -61,8 +62,13 @@ func (f *invoiceFilter) bind(cmd *cobra.Command) {
 	fs.Var((*searchFlag)(&f.Search), "search", "literal `text` in the invoice number")
 	fs.Var(&f.from, "from", "invoice_date on or after this `date`, YYYY-MM-DD")
 	fs.Var(&f.to, "to", "invoice_date before this `date`")
+	fs.Var(&f.since, "since", "as --from: "+shortForms)
+	fs.Var(&f.until, "until", "as --to")
+	fs.Var(&f.month, "month", "invoice_date in this `month`: 2026-11, this-month, last-month")
+	cmd.MarkFlagsMutuallyExclusive("from", "since", "month")
+	cmd.MarkFlagsMutuallyExclusive("to", "until", "month")
 	fs.Var(&f.dueBefore, "due-before", "due_date before this `date`")
-	fs.BoolVar(&f.Overdue, "overdue", false, "only those past due today (UTC) and neither PAID nor CANCELED")
+	fs.BoolVar(&f.Overdue, "overdue", false, "only those past due today and neither PAID nor CANCELED")
 	fs.Var(&f.minTotal, "min-total", "total_amount of at least this `amount`, an exact decimal")
 	fs.Var(&f.maxTotal, "max-total", "total_amount of at most this `amount`")
 	must(cmd.RegisterFlagCompletionFunc("status", complete(invoices.Statuses...)))
@@ -78,7 +84,13 @@ func (f *invoiceFilter) bindMethods(cmd *cobra.Command) {
 func (f *invoiceFilter) filter() invoices.Filter {
 	out := f.Filter
 	p := &out.Refused
-	out.From, out.To = f.from.read("from", p), f.to.read("to", p)
+	out.From, out.To = cmp.Or(f.from.read("from", p), f.since.read("since", p)), cmp.Or(f.to.read("to", p), f.until.read("until", p))
+	if first := f.month.read("month", p); first != nil {
+		begin := db.Date{Day: first.Day.AddDate(0, 0, 1-first.Day.Day())}
+		end := db.Date{Day: begin.Day.AddDate(0, 1, 0)}
+		out.From, out.To = &begin, &end
+	}
+	out.Today = f.from.timing.day()
 	out.DueBefore = f.dueBefore.read("due_before", p)
 	out.MinTotal, out.MaxTotal = f.minTotal.read("min_total", p), f.maxTotal.read("max_total", p)
 	return out

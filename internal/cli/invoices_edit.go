@@ -5,8 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/edit"
+	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/invoices"
 	"github.com/cxgctl/cxgctl/internal/output"
@@ -146,5 +146,5 @@ func (f *forceFlag) given(a *app) (bool, error) {
 	return bool(*f), nil
 }
 
-// today is the day in UTC.
-func (a *app) today() db.Date { return db.On(a.now()) }
+// today is the day in the zone, by the server's clock.
+func (a *app) today() db.Date { return a.timing.day() }

@@ -22,7 +22,7 @@ func (a *app) invoicesOverdue() *cobra.Command {
 	var flags changeFlags
 	cmd := &cobra.Command{
 		Use: "overdue [--set]", Short: "List the invoices that are past due and not marked, or mark them OVERDUE", Args: exactly(),
-		Long: "Live invoices that are PENDING or SENT although the day on which they were due is over (UTC). With --set they become\n" +
+		Long: "Live invoices that are PENDING or SENT although the day on which they were due is over, in the zone of --tz. With --set they become\n" +
 			"OVERDUE. That is made for cron: it asks nothing, a second run finds nothing left, and it goes by transactions of " + plural(overdueBatch, "invoice") + ",\n" +
 			"so that a run which ends early has done a part wholly; with --expect or --max-affected it is one transaction.",
 		Example: "  cxgctl invoices overdue\n  5 0 * * * cxgctl invoices overdue --set -q -o id --reason 'nightly run'",
@@ -43,8 +43,11 @@ func (a *app) invoicesOverdue() *cobra.Command {
 		switch {
 		case set:
 			return mark(cmd, args)
-		case cmd.Flags().Changed("expect"), cmd.Flags().Changed("max-affected"):
-			return fault.New(fault.Usage, "--expect and --max-affected go with --set")
+		}
+		for _, name := range []string{"expect", "max-affected", "dry-run", "reason", "ticket"} {
+			if cmd.Flags().Changed(name) {
+				return fault.New(fault.Usage, "--%s goes with --set", name)
+			}
 		}
 		return list(cmd, args)
 	}

@@ -30,7 +30,7 @@ func (a *app) invoicesSummary() *cobra.Command {
 		Use: "summary", Short: "Add invoices up: how much, how much of it paid, how old the rest", Args: exactly(),
 		Long: "Add invoices up, by month of the invoice date, status, currency, tenant or payment method, and always by currency:\n" +
 			"two currencies are never added. total is paid + unpaid + canceled; paid_rate is paid / (paid + unpaid). What is unpaid,\n" +
-			"neither PAID nor CANCELED, stands once more by its age: not yet due, and 1-30, 31-60, 61-90 and more days past due (UTC).",
+			"neither PAID nor CANCELED, stands once more by its age: not yet due, and 1-30, 31-60, 61-90 and more days past due, in the zone of --tz.",
 		Example: "  cxgctl invoices summary --by month --from 2026-01-01 --to 2027-01-01\n  cxgctl invoices summary --by tenant --currency KRW -o csv --output-file receivables.csv",
 	}
 	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
@@ -54,7 +54,7 @@ func (a *app) invoicesReport() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "report", Short: "Report who owes what, and for how long", Args: exactly(),
 		Long: "The ageing report: one line per tenant and currency that has unpaid invoices, neither PAID nor CANCELED, with what is\n" +
-			"owed, what of it is overdue, and how old it is: not yet due, and 1-30, 31-60, 61-90 and more days past due (UTC).",
+			"owed, what of it is overdue, and how old it is: not yet due, and 1-30, 31-60, 61-90 and more days past due, in the zone of --tz.",
 		Example: "  cxgctl invoices report\n  cxgctl invoices report --tenant acme -o json\n  cxgctl invoices report --overdue -o csv --columns tenant_code,currency,overdue",
 	}
 	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {

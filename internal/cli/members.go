@@ -57,6 +57,7 @@ func (a *app) printMember(m tenants.Member) error { return output.One(a.print, m
 
 func (a *app) membersList() *cobra.Command {
 	var f tenants.MemberFilter
+	var added rangeFlags
 	var page pageFlags
 	cmd := &cobra.Command{
 		Use: "list TENANT", Short: "List the members of a tenant, the primary one first", Args: exactly("TENANT"),
@@ -68,7 +69,7 @@ func (a *app) membersList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		f.Tenant = t.ID
+		f.Tenant, f.Since, f.Until = t.ID, added.since.Time(), added.until.Time()
 		return list(a, memberView, &page, func(_ context.Context, s *session) (listing[tenants.Member], error) {
 			m, err := tenants.MembersIn(s.cat)
 			return listing[tenants.Member]{
@@ -80,6 +81,7 @@ func (a *app) membersList() *cobra.Command {
 	cmd.Flags().StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: ACTIVE, INACTIVE, SUSPENDED, LEFT (default: all but LEFT)")
 	cmd.Flags().Var((*searchFlag)(&f.Search), "search", "literal `text` in username, full name or e-mail")
 	must(cmd.RegisterFlagCompletionFunc("status", complete(tenants.MemberStatuses...)))
+	added.bind(cmd, "added")
 	page.bind(cmd)
 	a.bindReveal(cmd)
 	audited(cmd, whenReading)

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -61,11 +60,13 @@ func (a *app) printer(cmd *cobra.Command) error {
 			format = "" // gives way to what --jq needs
 		}
 	}
+	terminal := output.DetectTerminal(a.stdout, a.getenv)
+	terminal.Zone = c.Zone
 	a.print, err = output.New(output.Options{
 		Format: format, Columns: a.out.columns, NoHeaders: a.out.noHeaders, File: a.out.file, JQ: a.out.jq,
 		CSVBOM: a.out.bom, CSVSafe: a.out.safe, Stdout: interruptibleWriter{a.ctx, a.stdout}, Standard: a.stdout,
 		Context: a.ctx, Timeout: c.Timeout,
-		Terminal: output.DetectTerminal(a.stdout, a.getenv), Mask: c.Protected && !a.reveal,
+		Terminal: terminal, Mask: c.Protected && !a.reveal,
 	})
 	if err != nil {
 		return err
@@ -145,7 +146,7 @@ func list[T any](a *app, v output.View, flags *pageFlags, open func(context.Cont
 		if flags.all {
 			return everything(ctx, a, cmd, v, s, l, &flags.exportFlags)
 		}
-		selection, err := l.matching(ctx, db.Increment{Since: time.Time(flags.changedSince)})
+		selection, err := l.matching(ctx, db.Increment{Since: flags.changedSince.Time()})
 		if err != nil {
 			return err
 		}

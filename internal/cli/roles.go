@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -99,7 +97,7 @@ func (f *grantFlags) where() string {
 
 // expiryFlag is when a grant ends: a time to come, or never.
 type expiryFlag struct {
-	at    futureFlag
+	at    timeFlag
 	never bool
 }
 
@@ -110,6 +108,8 @@ func (e *expiryFlag) String() string {
 	return e.at.String()
 }
 
+func (e *expiryFlag) follow(when *timing) { e.at.follow(when) }
+
 // Type names the flag's values in help.
 func (e *expiryFlag) Type() string { return "time" }
 
@@ -118,6 +118,7 @@ func (e *expiryFlag) Set(s string) error {
 	if e.never = s == never || s == "infinity"; e.never {
 		return nil
 	}
+	e.at.ahead = true
 	return e.at.Set(s)
 }
 
@@ -138,8 +139,8 @@ func (f *grantFlags) given(ctx context.Context, s *session, args []string) (*rol
 		return t, g, err
 	}
 	g.To = roles.Holder{ID: u.ID, Name: u.Username}
-	if !f.expires.never {
-		g.Expires = f.expires.at.value(s.now)
+	if at := f.expires.at.Time(); !at.IsZero() && !f.expires.never {
+		g.Expires = &at
 	}
 	g.Keep = g.Expires == nil && !f.expires.never
 	if f.tenant == "" {
@@ -242,32 +243,4 @@ func (a *app) completeRole(cmd *cobra.Command, _ []string, _ string) ([]string, 
 		}
 		return t.Codes(ctx, s.db)
 	})
-}
-
-// futureFlag is a flag that takes a point in time to come: RFC 3339, a date, or how long from now.
-type futureFlag struct {
-	timeFlag
-	in lifeFlag
-}
-
-// Set reads one of the three forms.
-func (t *futureFlag) Set(s string) error {
-	*t = futureFlag{}
-	if strings.ContainsAny(s, "dhms") && t.in.Set(s) == nil {
-		t.timeFlag = timeFlag(time.Now().Add(time.Duration(t.in))) // for String; value counts by the server's clock
-		return nil
-	}
-	return t.timeFlag.Set(s)
-}
-
-// value is the time that was given, or nil. What is counted from now on is counted by the server's clock.
-func (t *futureFlag) value(now func() time.Time) *time.Time {
-	at := time.Time(t.timeFlag)
-	if t.in > 0 {
-		at = now().Add(time.Duration(t.in))
-	}
-	if at.IsZero() {
-		return nil
-	}
-	return &at
 }

@@ -43,6 +43,7 @@ func (a *app) root() *cobra.Command {
 	must(f.SetAnnotation("config", fileUse, []string{fileRead}))
 	f.StringVar(&a.global.profile, "profile", "", "`name` of the profile to use")
 	f.StringVar(&a.global.operator, "operator", "", "username of the operator, whom changes are attributed to")
+	f.StringVar(&a.global.tz, "tz", "", "time `zone` of days, months and ages, and of times in tables on a terminal, such as Asia/Seoul (default UTC; CXGCTL_TZ)")
 	f.DurationVar(&a.global.timeout, "timeout", 0, "how long to wait for the database (default 30s; for --all, between two rows)")
 	f.BoolVar(&a.global.noInput, "no-input", false, "never ask, even on a terminal")
 	f.BoolVarP(&a.global.yes, "yes", "y", false, "answer yes to every question")

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -56,9 +55,15 @@ func endingList[T any](a *app, short, permission string, view output.View, in fu
 	var user string
 	var page pageFlags
 	cmd := &cobra.Command{Use: "list", Short: short, Args: exactly()}
-	cmd.RunE = a.reading(listOf(a, view, &page, &f, &user, in))
+	var made rangeFlags
+	run := listOf(a, view, &page, &f, &user, in)
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+		f.Since, f.Until = made.since.Time(), made.until.Time()
+		return run(ctx, s, cmd, args)
+	})
 	cmd.Flags().StringVar(&user, "user", "", "only this `user`'s")
 	cmd.Flags().StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: ACTIVE, EXPIRED, INACTIVE, REVOKED")
+	made.bind(cmd, "made")
 	cmd.Flags().BoolVar(&f.Live, "live", false, "only those that are good at this moment")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
 	page.bind(cmd)
@@ -89,7 +94,7 @@ func (a *app) loginsList() *cobra.Command {
 	var f sessions.Filter
 	var user string
 	var success bool
-	var since, until timeFlag
+	var made rangeFlags
 	var page pageFlags
 	cmd := &cobra.Command{
 		Use: "list", Short: "List attempts to log in and out, newest first", Args: exactly(),
@@ -97,7 +102,7 @@ func (a *app) loginsList() *cobra.Command {
 	}
 	run := listOf(a, loginLogView, &page, &f, new(string), sessions.LoginsIn)
 	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
-		f.Username, f.Since, f.Until = user, time.Time(since), time.Time(until)
+		f.Username, f.Since, f.Until = user, made.since.Time(), made.until.Time()
 		if cmd.Flags().Changed("success") {
 			f.Success = &success
 		}
@@ -106,8 +111,7 @@ func (a *app) loginsList() *cobra.Command {
 	cmd.Flags().StringVar(&user, "user", "", "the `username` that was given, whether there is such a user or not")
 	cmd.Flags().BoolVar(&success, "success", false, "--success or --success=false: only those that succeeded, or failed")
 	cmd.Flags().StringVar(&f.Address, "address", "", "only from this `address` or network: 192.0.2.7, 192.0.2.0/24")
-	cmd.Flags().Var(&since, "since", "from this `time` on: RFC 3339, a date, or an age such as 7d")
-	cmd.Flags().Var(&until, "until", "before this `time`")
+	made.bind(cmd, "made")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
 	page.bind(cmd)
 	needs(cmd, "AUDIT_LIST")

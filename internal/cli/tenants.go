@@ -42,7 +42,17 @@ func (a *app) tenantsCommand() *cobra.Command {
 }
 
 // tenantFilter are the flags that select tenants, of list and of status.
-type tenantFilter struct{ tenants.Filter }
+type tenantFilter struct {
+	tenants.Filter
+	created rangeFlags
+}
+
+// filter returns what the flags select.
+func (f *tenantFilter) filter() tenants.Filter {
+	out := f.Filter
+	out.Since, out.Until = f.created.since.Time(), f.created.until.Time()
+	return out
+}
 
 func (f *tenantFilter) bind(cmd *cobra.Command) {
 	fs := cmd.Flags()
@@ -50,13 +60,14 @@ func (f *tenantFilter) bind(cmd *cobra.Command) {
 	fs.StringSliceVar(&f.Types, "type", nil, "only these `types`: TRIAL, STANDARD, PREMIUM, ENTERPRISE")
 	fs.Var((*searchFlag)(&f.Search), "search", "literal `text` in code, name or business number")
 	must(cmd.RegisterFlagCompletionFunc("status", complete(tenants.Statuses...)))
+	f.created.bind(cmd, "created")
 	must(cmd.RegisterFlagCompletionFunc("type", complete(tenants.Types...)))
 }
 
-func (f *tenantFilter) empty() bool { return f.Empty() }
+func (f *tenantFilter) empty() bool { return f.filter().Empty() }
 
 func (f *tenantFilter) rows(ctx context.Context, s *session, t table[tenants.Tenant], deleted bool) ([]tenants.Tenant, error) {
-	return t.(*tenants.Table).Select(ctx, s.db, s.idle, f.Filter, deleted)
+	return t.(*tenants.Table).Select(ctx, s.db, s.idle, f.filter(), deleted)
 }
 
 func (a *app) tenantsList() *cobra.Command {
@@ -72,7 +83,7 @@ func (a *app) tenantsList() *cobra.Command {
 			table: schema.Tenants,
 			matching: func(_ context.Context, since db.Increment) (db.Selection[tenants.Tenant], error) {
 				f.Changed, f.Sort = since, page.sort
-				return t.Matching(f.Filter), nil
+				return t.Matching(f.filter()), nil
 			},
 		}, err
 	}))

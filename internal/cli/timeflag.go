@@ -2,54 +2,192 @@ package cli
 
 import (
 	"errors"
+	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/db"
 )
 
-// timeFlag is a flag that takes a point in time: RFC 3339, a date (midnight UTC), or an age such as
-// 30d, 12h or 90m, counted back from now.
-type timeFlag time.Time
+// timing is the one clock and the one zone that the times of a command follow. The flags are parsed before either is
+// known.
+type timing struct {
+	zone *time.Location   // --tz, CXGCTL_TZ or the profile's; nil is UTC
+	now  func() time.Time // the server's, once it was reached
+}
 
-func (t *timeFlag) String() string {
-	if time.Time(*t).IsZero() {
-		return ""
+// location is the zone.
+func (t *timing) location() *time.Location {
+	if t == nil || t.zone == nil {
+		return time.UTC
 	}
-	return time.Time(*t).UTC().Format(time.RFC3339Nano)
+	return t.zone
+}
+
+// time is now by the clock.
+func (t *timing) time() time.Time {
+	if t == nil || t.now == nil {
+		return time.Now()
+	}
+	return t.now()
+}
+
+// day is today in the zone.
+func (t *timing) day() db.Date { return dayOf(t.time(), t.location()) }
+
+// dayOf is the day that an instant is on in a zone.
+func dayOf(at time.Time, zone *time.Location) db.Date {
+	year, month, day := at.In(zone).Date()
+	return db.Date{Day: time.Date(year, month, day, 0, 0, 0, 0, time.UTC)}
+}
+
+// timeForms is what a flag that takes a time says of a text that is none.
+const timeForms = "a time is RFC 3339 (2026-11-23T08:00:00Z), a date (2026-11-23), a month (2026-11), an age (30d, 12h, 2w, 3mo, 1y), " +
+	"now, today, yesterday, this-month, last-month or infinity"
+
+// parseTime reads every form of a time. Dates and words are of the zone, ages count back from now, or on where ahead
+// is set.
+func parseTime(s string, now time.Time, zone *time.Location, ahead bool) (db.Time, error) {
+	if at, err := db.ParseTime(s); err == nil {
+		return at, nil
+	}
+	now = now.In(zone)
+	day := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, zone)
+	month := day.AddDate(0, 0, 1-day.Day())
+	switch s {
+	case "now":
+		return db.At(now), nil
+	case "today":
+		return db.At(day), nil
+	case "yesterday":
+		return db.At(day.AddDate(0, 0, -1)), nil
+	case "this-month":
+		return db.At(month), nil
+	case "last-month":
+		return db.At(month.AddDate(0, -1, 0)), nil
+	}
+	if t, err := time.ParseInLocation("2006-01", s, zone); err == nil {
+		return db.At(t), nil
+	}
+	if d, err := db.ParseDate(s); err == nil {
+		y, m, n := d.Day.Date()
+		return db.At(time.Date(y, m, n, 0, 0, 0, 0, zone)), nil
+	}
+	months, span, err := parseSpan(s)
+	if err != nil {
+		return db.Time{}, errors.New(timeForms)
+	}
+	if !ahead {
+		months, span = -months, -span
+	}
+	return db.At(addMonths(now, months).Add(span)), nil
+}
+
+// addMonths adds months; where the day does not exist it is the month's last.
+func addMonths(t time.Time, months int) time.Time {
+	moved := t.AddDate(0, months, 0)
+	if moved.Day() != t.Day() {
+		moved = moved.AddDate(0, 0, -moved.Day())
+	}
+	return moved
+}
+
+var spanParts = regexp.MustCompile(`^(\d{1,5})(y|mo|w|d)`)
+
+// parseSpan reads a length of time: 30d, 12h, 2w, 3mo, 1y, 1h30m. Months have no fixed length.
+func parseSpan(s string) (months int, span time.Duration, err error) {
+	rest := s
+	for {
+		m := spanParts.FindStringSubmatch(rest)
+		if m == nil {
+			break
+		}
+		n, _ := strconv.Atoi(m[1]) // digits
+		switch m[2] {
+		case "y":
+			months += 12 * n
+		case "mo":
+			months += n
+		case "w":
+			span += time.Duration(n) * 7 * 24 * time.Hour
+		case "d":
+			span += time.Duration(n) * 24 * time.Hour
+		}
+		rest = rest[len(m[0]):]
+	}
+	if rest != "" {
+		d, err := time.ParseDuration(rest)
+		if err != nil || d < 0 || strings.HasPrefix(rest, "+") {
+			return 0, 0, fmt.Errorf("%.40q is not a length of time such as 30d, 12h, 2w, 3mo or 1y", s)
+		}
+		span += d
+	}
+	if s == "" || months == 0 && span == 0 {
+		return 0, 0, fmt.Errorf("%.40q is not a length of time such as 30d, 12h, 2w, 3mo or 1y", s)
+	}
+	return months, span, nil
+}
+
+// timeFlag is a flag that takes a point in time, in any form of parseTime.
+type timeFlag struct {
+	typed
+	ahead  bool // spans count from now on, not back
+	timing *timing
+}
+
+// String is the instant, as soon as the zone is known.
+func (t *timeFlag) String() string {
+	if !t.given || t.timing == nil || t.timing.zone == nil {
+		return t.text
+	}
+	return t.exact().String()
 }
 
 // Type names the flag's values in help.
 func (t *timeFlag) Type() string { return "time" }
 
-// Set reads one of the three forms.
+// Set checks the form.
 func (t *timeFlag) Set(s string) error {
-	if v, err := time.Parse(time.RFC3339Nano, s); err == nil {
-		*t = timeFlag(v)
-		return nil
+	if _, err := parseTime(s, time.Now(), time.UTC, t.ahead); err != nil {
+		return err
 	}
-	if v, err := time.Parse(time.DateOnly, s); err == nil {
-		*t = timeFlag(v)
-		return nil
-	}
-	if days, found := strings.CutSuffix(s, "d"); found {
-		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
-			*t = timeFlag(time.Now().Add(-time.Duration(n) * 24 * time.Hour))
-			return nil
-		}
-	}
-	if d, err := time.ParseDuration(s); err == nil && d > 0 {
-		*t = timeFlag(time.Now().Add(-d))
-		return nil
-	}
-	return errors.New("a time is RFC 3339 (2026-11-23T08:00:00Z), a date (2026-11-23), or an age (30d, 12h)")
+	return t.typed.Set(s)
 }
 
 // exact is the time as the database compares it.
-func (t timeFlag) exact() db.Time { return db.At(time.Time(t)) }
+func (t *timeFlag) exact() db.Time {
+	at, _ := parseTime(t.text, t.timing.time(), t.timing.location(), t.ahead) // Set checked it
+	return at
+}
+
+// lastInstant stands in for infinity where a time is compared with.
+var lastInstant = time.Date(294276, 12, 31, 23, 59, 59, 999999000, time.UTC)
+
+// Time is the instant, the zero time where the flag was not given.
+func (t *timeFlag) Time() time.Time {
+	if !t.given {
+		return time.Time{}
+	}
+	switch at := t.exact(); at.Infinity {
+	case pgtype.Infinity:
+		return lastInstant
+	case pgtype.NegativeInfinity:
+		return time.Date(-4712, 1, 1, 0, 0, 0, 0, time.UTC)
+	default:
+		return at.Instant
+	}
+}
+
+// follow has the flag go by the command's clock and zone.
+func (t *timeFlag) follow(when *timing) { t.timing = when }
+
+// timed is a flag that goes by a clock and a zone.
+type timed interface{ follow(*timing) }
 
 // seenFlag is --if-updated-at.
 type seenFlag struct{ timeFlag }
@@ -66,3 +204,14 @@ func (s *seenFlag) value(cmd *cobra.Command) *db.Time {
 	at := s.exact()
 	return &at
 }
+
+// rangeFlags are --since and --until of a list.
+type rangeFlags struct{ since, until timeFlag }
+
+func (r *rangeFlags) bind(cmd *cobra.Command, what string) {
+	cmd.Flags().Var(&r.since, "since", what+" from this `time` on: "+shortForms)
+	cmd.Flags().Var(&r.until, "until", what+" before this `time`")
+}
+
+// shortForms are the forms of a time, for help.
+const shortForms = "RFC 3339, a date or month in the zone of --tz, an age such as 7d, today, last-month, …"

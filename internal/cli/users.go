@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -53,6 +52,7 @@ func (a *app) ofTenant(build func() *cobra.Command) func() *cobra.Command {
 type userFilter struct {
 	users.Filter
 	createdAfter, lastLoginBefore timeFlag
+	created                       rangeFlags
 }
 
 func (f *userFilter) bind(cmd *cobra.Command) {
@@ -60,8 +60,9 @@ func (f *userFilter) bind(cmd *cobra.Command) {
 	fs.StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: ACTIVE, INACTIVE, LOCKED, SUSPENDED")
 	fs.StringSliceVar(&f.Types, "user-type", nil, "only these `types`: MASTER, TENANT, SYSTEM")
 	fs.Var((*searchFlag)(&f.Search), "search", "literal `text` in username, full name or e-mail")
-	fs.Var(&f.createdAfter, "created-after", "created after this `time`: RFC 3339, a date, or an age such as 30d or 12h")
+	fs.Var(&f.createdAfter, "created-after", "created after this `time`: "+shortForms)
 	fs.Var(&f.lastLoginBefore, "last-login-before", "last logged in before this `time`")
+	f.created.bind(cmd, "created")
 	fs.BoolVar(&f.Locked, "locked", false, "only those who cannot log in for a lock")
 	must(cmd.RegisterFlagCompletionFunc("status", complete(users.Statuses...)))
 	must(cmd.RegisterFlagCompletionFunc("user-type", complete(users.Types...)))
@@ -70,7 +71,8 @@ func (f *userFilter) bind(cmd *cobra.Command) {
 // filter returns what the flags select; ages count from now.
 func (f userFilter) filter() users.Filter {
 	out := f.Filter
-	out.CreatedAfter, out.LastLoginBefore = time.Time(f.createdAfter), time.Time(f.lastLoginBefore)
+	out.CreatedAfter, out.LastLoginBefore = f.createdAfter.Time(), f.lastLoginBefore.Time()
+	out.Since, out.Until = f.created.since.Time(), f.created.until.Time()
 	return out
 }
 
@@ -104,7 +106,7 @@ func (a *app) usersList() *cobra.Command {
 			return one(ctx, s, cmd, args)
 		}
 		filter := f.filter()
-		filter.Sort, filter.Changed.Since = page.sort, time.Time(page.changedSince)
+		filter.Sort, filter.Changed.Since = page.sort, page.changedSince.Time()
 		return a.listInTenants(ctx, s, cmd, filter)
 	})
 	f.bind(cmd)

@@ -6,6 +6,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -22,6 +23,7 @@ type Flags struct {
 	Operator   string
 	Output     string
 	Timeout    time.Duration
+	TimeZone   string // --tz
 
 	// Changed says whether the flag of this name was given at all (pflag's FlagSet.Changed fits), so that
 	// an empty --operator is refused instead of overlooked. Without it, what is empty was not given.
@@ -55,15 +57,16 @@ type Config struct {
 	PasswordFile string // absolute; see Password
 	TokenFile    string // absolute
 	Operator     string
-	AuthRequire  string        // the least proof of identity: claim, login or db_role
-	JWTSecret    string        // absolute: the file with the secret that the backend signs its tokens with
-	Enforce      bool          // false has no effect, and is refused once permissions are enforced
-	EnforceLine  int           // of File, where it says Enforce; 0 for nowhere
-	LockAfter    int           // wrong passwords until an account is locked
-	LockFor      time.Duration // how long it then is
-	Protected    bool          // ask, and name the profile, before every write
-	Output       string        // one of Formats
-	Timeout      time.Duration // of a one-off command; 0 is none
+	AuthRequire  string         // the least proof of identity: claim, login or db_role
+	JWTSecret    string         // absolute: the file with the secret that the backend signs its tokens with
+	Enforce      bool           // false has no effect, and is refused once permissions are enforced
+	EnforceLine  int            // of File, where it says Enforce; 0 for nowhere
+	LockAfter    int            // wrong passwords until an account is locked
+	LockFor      time.Duration  // how long it then is
+	Protected    bool           // ask, and name the profile, before every write
+	Output       string         // one of Formats
+	Timeout      time.Duration  // of a one-off command; 0 is none
+	Zone         *time.Location // of days, months, ages, and of times on a terminal; never nil
 
 	credentials string         // $CREDENTIALS_DIRECTORY
 	lines       map[string]int // of the keys that the chosen profile has in File
@@ -114,7 +117,7 @@ func Load(f Flags, getenv func(string) string, dir string) (Config, error) {
 		DirectURL: of[string](v, keyDirect), DirectTenantsURL: of[string](v, keyDirectTen), Pooled: of[bool](v, keyPooled), RowSecurity: of[bool](v, keyRows),
 		PasswordFile: of[string](v, keyPassword), Operator: of[string](v, keyOperator), AuthRequire: of[string](v, keyRequire),
 		JWTSecret: of[string](v, keyJWT), Enforce: of[bool](v, keyEnforce), LockAfter: of[int](v, keyFailures), LockFor: of[time.Duration](v, keyLock),
-		Protected: of[bool](v, keyProtected), Output: of[string](v, keyOutput), Timeout: of[time.Duration](v, keyTimeout),
+		Protected: of[bool](v, keyProtected), Output: of[string](v, keyOutput), Zone: cmp.Or(of[*time.Location](v, keyZone), time.UTC), Timeout: of[time.Duration](v, keyTimeout),
 	}
 	c.EnforceLine = doc.profiles[profile][keyEnforce].line
 	if c.TenantDatabases = databasesOf(doc.profiles[profile]); c.TenantDatabases != nil {
@@ -202,7 +205,11 @@ func layers(f Flags, getenv func(string) string, profile string, entries map[str
 			where, text, sources[s.key] = s.env, t, "env "+s.env
 		}
 		if t, given := f.value(s.key); given {
-			where, text, sources[s.key] = "--"+s.key, t, "--"+s.key
+			flag := "--" + s.key
+			if s.key == keyZone {
+				flag = "--tz"
+			}
+			where, text, sources[s.key] = flag, t, flag
 		}
 		if where == "" {
 			continue
@@ -223,6 +230,8 @@ func (f Flags) value(key string) (text string, given bool) {
 		text = f.Operator
 	case keyOutput:
 		text = f.Output
+	case keyZone:
+		return f.TimeZone, f.TimeZone != ""
 	case keyTimeout:
 		if f.Timeout != 0 || f.given(key) {
 			return f.Timeout.String(), true

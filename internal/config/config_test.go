@@ -341,6 +341,7 @@ auth.lock_after=5 (built-in)
 auth.lock_for=15m0s (built-in)
 protected=true (profile prod)
 output=csv (profile prod)
+timezone=<nil> ()
 timeout=2m0s (profile prod)
 token_file=<nil> ()`
 	if got != want {

@@ -20,6 +20,7 @@ const (
 	dsn                // how to reach a database: a secret, whole
 	path               // a file
 	number             // a whole number above 0
+	zone               // a time zone by its name
 )
 
 // setting is one key of a profile: what it may hold and where else it may come from. Adding a key to
@@ -69,6 +70,7 @@ const (
 	keyProtected = "protected"
 	keyOutput    = "output"
 	keyTimeout   = "timeout"
+	keyZone      = "timezone"
 
 	keyProfile  = "profile"
 	keyProfiles = "profiles"
@@ -103,6 +105,7 @@ var settings = []setting{
 	{key: keyLock, kind: span, builtin: DefaultLock},
 	{key: keyProtected, kind: truth, builtin: false},
 	{key: keyOutput, kind: choice, env: "CXGCTL_OUTPUT", builtin: "table", choices: Formats},
+	{key: keyZone, kind: zone, env: "CXGCTL_TZ"},
 	{key: keyTimeout, kind: span, builtin: DefaultTimeout},
 }
 
@@ -130,6 +133,12 @@ func (s setting) parse(text string) (value any, problem string) {
 			return nil, fmt.Sprintf("must be at least %s", MinLock)
 		}
 		return d, ""
+	case zone:
+		location, err := time.LoadLocation(text)
+		if err != nil || text == "Local" {
+			return nil, "must be the name of a time zone such as Asia/Seoul"
+		}
+		return location, ""
 	case number:
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {

@@ -15,7 +15,7 @@ func View(c Config) []Setting {
 		keyPooled: c.Pooled, keyRows: c.RowSecurity, keyDirect: "set", keyDirectTen: "set",
 		keyPassword: c.PasswordFile, keyToken: c.TokenFile, keyOperator: c.Operator,
 		keyRequire: c.AuthRequire, keyJWT: c.JWTSecret, keyEnforce: c.Enforce, keyFailures: c.LockAfter, keyLock: c.LockFor.String(),
-		keyOutput: c.Output, keyTimeout: c.Timeout.String(),
+		keyOutput: c.Output, keyZone: c.Zone.String(), keyTimeout: c.Timeout.String(),
 	}
 	keys := []string{keyFile, keyProfile}
 	for _, s := range settings {

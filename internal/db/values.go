@@ -60,19 +60,11 @@ func (t Time) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
 // UnmarshalText reads what MarshalText wrote.
 func (t *Time) UnmarshalText(b []byte) error {
-	switch string(b) {
-	case "infinity":
-		*t = Time{Infinity: pgtype.Infinity}
-		return nil
-	case "-infinity":
-		*t = Time{Infinity: pgtype.NegativeInfinity}
-		return nil
-	}
-	v, err := time.Parse(time.RFC3339Nano, string(b))
+	v, err := ParseTime(string(b))
 	if err != nil {
 		return err
 	}
-	*t = At(v)
+	*t = v
 	return nil
 }
 

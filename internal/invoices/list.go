@@ -22,7 +22,8 @@ type Filter struct {
 	From               *db.Date // invoice_date, inclusive
 	To                 *db.Date // invoice_date, exclusive
 	DueBefore          *db.Date // due_date, exclusive
-	Overdue            bool     // past due in UTC and neither PAID nor CANCELED, whether marked OVERDUE or not
+	Today              db.Date  // the day that Overdue is about
+	Overdue            bool     // past due on Today and neither PAID nor CANCELED, whether marked OVERDUE or not
 	MinTotal, MaxTotal *money.Amount
 	IncludeDeleted     bool
 	Changed            db.Increment
@@ -87,7 +88,7 @@ func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems *fa
 		w.Bind("i.due_date < @due_before", "due_before", *f.DueBefore)
 	}
 	if f.Overdue {
-		w.Add("i.due_date < (now() AT TIME ZONE 'UTC')::date AND i.status NOT IN ('PAID', 'CANCELED')")
+		w.Bind("i.due_date < @overdue_on::date AND i.status NOT IN ('PAID', 'CANCELED')", "overdue_on", f.Today)
 	}
 	if f.MinTotal != nil {
 		w.Bind("i.total_amount >= @min_total::numeric", "min_total", f.MinTotal.String())

@@ -47,7 +47,7 @@ type Ageing struct {
 type grouping struct{ key, label string }
 
 var groupings = map[string]grouping{
-	"month":    {"date_trunc('month', i.invoice_date::timestamp)", "CASE WHEN isfinite(p.key) THEN to_char(p.key, 'YYYY-MM') ELSE p.key::text END"},
+	"month":    {"date_trunc('month', i.invoice_date::timestamp)", "CASE WHEN isfinite(p.key) THEN to_char(p.key, 'YYYY-MM') || CASE WHEN p.key < '0001-01-01' THEN ' BC' ELSE '' END ELSE p.key::text END"},
 	"status":   {"i.status", "p.key"},
 	"currency": {"NULL::text", "upper(rtrim(p.currency))"},
 	"tenant":   {"i.tenant_id", "coalesce({code}, p.key::text)"},

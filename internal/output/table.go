@@ -2,6 +2,7 @@ package output
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"io"
 	"reflect"
@@ -123,6 +124,12 @@ func (t *table) show(i int, rec reflect.Value) (err error) {
 // and with nothing hidden.
 func (t *table) dress(i int) {
 	c, at := &t.cols[i], &t.cells[i]
+	if t.printer.Terminal.IsTTY && !t.relative {
+		if then, ok := c.time(at.text); ok {
+			zone := cmp.Or(t.printer.Terminal.Zone, time.UTC)
+			at.text = append(at.text[:0], then.In(zone).Format(time.RFC3339)...)
+		}
+	}
 	if t.relative {
 		if then, ok := c.time(at.text); ok {
 			at.text = append(at.text[:0], relativeTime(then, t.printer.Terminal.Now)...)

@@ -14,9 +14,10 @@ import (
 // Terminal is what a stream is connected to. The zero value is no terminal: plain, whole and exact.
 type Terminal struct {
 	IsTTY bool
-	Width int       // columns; 0 is unknown, and nothing is cut
-	Color bool      // may be forced off a terminal by CLICOLOR_FORCE
-	Now   time.Time // what relative times are relative to
+	Width int            // columns; 0 is unknown, and nothing is cut
+	Color bool           // may be forced off a terminal by CLICOLOR_FORCE
+	Now   time.Time      // what relative times are relative to
+	Zone  *time.Location // of times; nil is UTC
 }
 
 // DetectTerminal looks at w and at the environment: NO_COLOR before CLICOLOR_FORCE before TERM=dumb.

@@ -17,11 +17,14 @@ type Filter struct {
 	Search          string   // literal text in code, name or business number, case-insensitive
 	IncludeDeleted  bool
 	Changed         db.Increment
-	Sort            []string // FIELD or FIELD:desc
+	Sort            []string  // FIELD or FIELD:desc
+	Since, Until    time.Time // created_at, inclusive and exclusive
 }
 
 // Empty says whether the filter selects every live tenant.
-func (f Filter) Empty() bool { return len(f.Statuses) == 0 && len(f.Types) == 0 && f.Search == "" }
+func (f Filter) Empty() bool {
+	return len(f.Statuses) == 0 && len(f.Types) == 0 && f.Search == "" && f.Since.IsZero() && f.Until.IsZero()
+}
 
 // SortFields are the fields that a list may be sorted by, in a database that has them all.
 var SortFields = []string{
@@ -56,6 +59,7 @@ func (t *Table) Matching(f Filter) db.Selection[Tenant] {
 		w.Bind("{type} = ANY (@types::text[])", "types", v)
 	}
 	t.shape.Changed(&w, "t", f.Changed)
+	w.Between("t.created_at", f.Since, f.Until)
 	if f.Search != "" {
 		db.Search{Text: f.Search, Columns: []string{"{code}", "{name}", "{biz_no}"}}.Bind(&w)
 	}

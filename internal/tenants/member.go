@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -109,7 +110,9 @@ func MembersIn(cat schema.Catalog) (*Members, error) {
 type MemberFilter struct {
 	Tenant   uuid.UUID
 	Statuses []string
-	Search   string // literal text in username, full name or e-mail
+	Search   string    // literal text in username, full name or e-mail
+	Since    time.Time // created_at, inclusive
+	Until    time.Time // exclusive
 }
 
 // primaryFirst is the one order of memberships.
@@ -130,6 +133,7 @@ func (m *Members) Matching(f MemberFilter) db.Selection[Member] {
 	} else {
 		w.Add(m.status + " IS DISTINCT FROM 'LEFT'")
 	}
+	w.Between("m.created_at", f.Since, f.Until)
 	if f.Search != "" {
 		db.Search{Text: f.Search, Columns: []string{"u.username", "u.full_name", "u.email"}}.Bind(&w)
 	}

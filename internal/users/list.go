@@ -17,6 +17,7 @@ type Filter struct {
 	Search          string   // literal text in username, full_name or email, case-insensitive
 	Grams           int      // what Grams returns; 0 finds the same without the optional indexes
 	CreatedAfter    time.Time
+	Since, Until    time.Time // created_at, inclusive and exclusive
 	LastLoginBefore time.Time // users who never logged in are not selected
 	Locked          bool      // locked by status, or until a time to come
 	IncludeDeleted  bool
@@ -27,7 +28,7 @@ type Filter struct {
 // Empty says whether the filter selects every live user.
 func (f Filter) Empty() bool {
 	return len(f.Statuses) == 0 && len(f.Types) == 0 && f.Search == "" && f.CreatedAfter.IsZero() &&
-		f.LastLoginBefore.IsZero() && !f.Locked
+		f.LastLoginBefore.IsZero() && f.Since.IsZero() && f.Until.IsZero() && !f.Locked
 }
 
 // searched are the columns that a search looks in.
@@ -85,6 +86,7 @@ func (t *Table) Matching(f Filter) db.Selection[User] {
 	if !f.CreatedAfter.IsZero() {
 		w.Bind("u.created_at > @created_after", "created_after", f.CreatedAfter)
 	}
+	w.Between("u.created_at", f.Since, f.Until)
 	if !f.LastLoginBefore.IsZero() {
 		w.Bind("u.last_login_at < @last_login_before", "last_login_before", f.LastLoginBefore)
 	}

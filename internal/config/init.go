@@ -42,6 +42,7 @@ profiles:
 #      jwt_secret_file: /run/secrets/jwt                 # what the backend signs its tokens with, mode 0600
 #    protected: true                                     # ask before every write
 #    output: table                                       # table, wide, json, jsonl, csv, tsv, yaml, id or xlsx
+#    timezone: Asia/Seoul                                # of days, months and ages, and of times on a terminal
 #    timeout: 30s                                        # of a one-off command; 0s is none
 `
 

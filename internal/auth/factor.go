@@ -113,7 +113,8 @@ func (a *account) errCode(at Attempt, now time.Time) (refused *fault.Error, coun
 	case !truth(a.MFA):
 		return nil, false
 	case !readableSecret(a.Secret):
-		return fault.New(fault.Unauthenticated, "the second factor of %q cannot be checked: its secret is not one of an authenticator app", a.Username).
+		return fault.New(fault.Unauthenticated,
+			"the second factor of %q cannot be checked: its secret is not one of an authenticator app", a.Username).
 			WithHint("use an access token of the platform, whose session has the second factor verified, in CXGCTL_TOKEN_FILE"), false
 	case at.code == nil:
 		return fault.New(fault.Unauthenticated, "user %q has a second factor, and no code was given", a.Username).

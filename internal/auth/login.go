@@ -107,7 +107,8 @@ func matches(a *account, password string) bool {
 // them apart.
 func (d *Door) errWrong(username string) *fault.Error {
 	return fault.New(fault.Unauthenticated, "wrong username or password, or the account is locked").
-		WithHint("after %d wrong passwords cxgctl refuses an account for %s, and the platform does not; another operator can end that: cxgctl users unlock %s",
+		WithHint("after %d wrong passwords cxgctl refuses an account for %s, and the platform does not; "+
+			"another operator can end that: cxgctl users unlock %s",
 			d.lock.After, d.lock.For, fault.Word(username))
 }
 

@@ -53,7 +53,8 @@ type loginRecord struct {
 }
 
 var loginView = output.View{
-	Table: []string{"username", "expires_at", "idle_limit", "kept_in"}, Wide: []string{"id", "username", "expires_at", "idle_limit", "kept_in"},
+	Table: []string{"username", "expires_at", "idle_limit", "kept_in"},
+	Wide:  []string{"id", "username", "expires_at", "idle_limit", "kept_in"},
 }
 
 func (a *app) authLogin() *cobra.Command {

@@ -5,8 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/cxgctl/cxgctl/internal/edit"
 	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/edit"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/invoices"
 	"github.com/cxgctl/cxgctl/internal/output"

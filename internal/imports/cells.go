@@ -40,6 +40,15 @@ func (c *Cells) Text(field string) string {
 	return v
 }
 
+// Stored returns the row's value of a field as it is, for a record that is restored as it was stored.
+func (c *Cells) Stored(field string) string {
+	v := c.Text(field)
+	if i, ok := c.src.columns[field]; ok && i < len(c.row.Values) && v != "" {
+		return c.row.Values[i]
+	}
+	return v
+}
+
 // Named says whether a row, of those that name their fields, names this one.
 func (c *Cells) Named(field string) bool { return c.row.Names(field) }
 

@@ -34,6 +34,13 @@ func Check(p *fault.Problems, field, value string, least, most int) {
 	}
 }
 
+// CheckStored adds to problems what no database holds, and lengths outside the bounds.
+func CheckStored(p *fault.Problems, field, value string, least, most int) {
+	if n := utf8.RuneCountInString(value); n < least || n > most {
+		p.Add(field, "%.60q is %d characters long; %d to %d are allowed", value, n, least, most)
+	}
+}
+
 // Hidden says whether a character has no place in a name: controls, and format characters such as
 // bidirectional overrides, which make one name look like another. Joiners are part of emoji.
 func Hidden(r rune) bool {

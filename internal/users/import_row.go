@@ -12,6 +12,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/imports"
 	"github.com/cxgctl/cxgctl/internal/intake"
+	"github.com/cxgctl/cxgctl/internal/text"
 )
 
 // ImportFields are the headers that an import knows: the record's fields, and what a record does not
@@ -115,6 +116,11 @@ func (r *rowReader) optional(c *imports.Cells, field string, most int) *string {
 	if v == "" {
 		return r.defaults[field]
 	}
+	if restored(c) {
+		v = c.Stored(field)
+		text.CheckStored(&c.Problems, field, v, 0, most)
+		return &v
+	}
 	checkOptional(&c.Problems, field, v, 0, most)
 	return &v
 }
@@ -205,6 +211,10 @@ func (r *rowReader) names(c *imports.Cells, field string) bool {
 	return r.source.Has(field) && (!r.source.Objects || c.Named(field))
 }
 
+// restored says whether a row is a record that an export wrote: it has its id and the time of its creation. Its texts are
+// taken as they were stored, whatever new ones are held to.
+func restored(c *imports.Cells) bool { return c.Text("id") != "" && c.Text("created_at") != "" }
+
 // identity reads who a row is about. A row that may be an update need not name everything.
 func (r *rowReader) identity(c *imports.Cells, in *incoming) {
 	u := &in.user
@@ -214,6 +224,9 @@ func (r *rowReader) identity(c *imports.Cells, in *incoming) {
 	partial := r.opts.OnConflict == imports.Update
 	u.Username, u.Email = c.Text("username"), c.Text("email")
 	name := c.Text("full_name")
+	if restored(c) {
+		name = c.Stored("full_name")
+	}
 	u.FullName = &name
 	if r.t.namesInParts() {
 		c.Fits("full_name", name)
@@ -225,7 +238,11 @@ func (r *rowReader) identity(c *imports.Cells, in *incoming) {
 	if u.Email != "" || !partial {
 		checkEmail(&c.Problems, u.Email)
 	}
-	if (name != "" || !partial) && !r.t.namesInParts() {
+	switch {
+	case r.t.namesInParts():
+	case name != "" && restored(c):
+		text.CheckStored(&c.Problems, "full_name", name, 1, 100)
+	case name != "" || !partial:
 		checkText(&c.Problems, "full_name", name, 1, 100)
 	}
 }

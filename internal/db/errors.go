@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -148,7 +150,7 @@ func translatePg(pe *pgconn.PgError) *fault.Error {
 	case untranslatable:
 		return untranslated(pe)
 	case invalidText:
-		if !strings.Contains(pe.Message, "0x00") { // what is sent is UTF-8, so this was stored
+		if pe.TableName != "" {
 			return fault.New(fault.Database, "%s holds text that is not UTF-8", pe.TableName)
 		}
 		return fault.New(fault.Validation, "a value is no valid text: %s", pe.Message)
@@ -187,28 +189,28 @@ type role string
 
 func roleOf(cfg *pgx.ConnConfig) role { return role(cmp.Or(cfg.RuntimeParams["role"], cfg.User)) }
 
-type sqlKey struct{}
+type queryKey struct{}
 
 // TraceQueryStart implements pgx.QueryTracer.
 func (r role) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
-	return context.WithValue(ctx, sqlKey{}, data.SQL)
+	return context.WithValue(ctx, queryKey{}, data)
 }
 
 // TraceQueryEnd implements pgx.QueryTracer.
 func (r role) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
-	if sql, ok := ctx.Value(sqlKey{}).(string); ok {
-		r.complete(data.Err, sql)
+	if asked, ok := ctx.Value(queryKey{}).(pgx.TraceQueryStartData); ok && data.Err != nil {
+		r.complete(data.Err, asked.SQL, asked.Args...)
 	}
 }
 
-// complete puts into the error of a statement that row security refused what the server leaves out: the table as the
-// statement names it, and the role.
-func (r role) complete(err error, sql string) {
+// complete puts into an error what the server leaves out. For a statement that row security refused that is the table, as
+// the statement names it, and the role; for stored text that cannot be shown, the table.
+func (r role) complete(err error, sql string, args ...any) {
 	pe, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		return
 	}
-	if pe.Code == untranslatable || pe.Code == invalidText {
+	if pe.Code == untranslatable || pe.Code == invalidText && sendable(fmt.Sprint(args...)) {
 		if m := regexp.MustCompile(`(?i)\b(?:FROM|INTO|UPDATE|COPY)\s+(\w+\.\w+)`).FindStringSubmatch(sql); m != nil {
 			pe.TableName = m[1]
 		}
@@ -223,6 +225,9 @@ func (r role) complete(err error, sql string) {
 		pe.SchemaName = m[1]
 	}
 }
+
+// sendable says whether a server in any encoding takes the text for such.
+func sendable(text string) bool { return utf8.ValidString(text) && !strings.Contains(text, "\x00") }
 
 var untranslatedText = regexp.MustCompile(`((?:0x[0-9a-f]{2} ?)+)[^"]*"(\w+)"[^"]*"(\w+)"`)
 

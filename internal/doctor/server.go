@@ -134,8 +134,8 @@ func version(_ context.Context, s *subject) (Finding, error) {
 		return wrong(Warn, "PostgreSQL %s; the database's encoding is %s, which lacks characters that UTF8 has", x.Version, x.Encoding).
 			remedied("values with such characters are refused; a database with ENCODING 'UTF8' takes them all"), nil
 	case x.Commit != nil && (*x.Commit == "off" || *x.Commit == "local"):
-		return wrong(Warn, "PostgreSQL %s; synchronous_commit is %s here: cxgctl's changes are durable all the same, those of other software may be lost", x.Version, *x.Commit).
-			remedied("ALTER DATABASE or ALTER ROLE … RESET synchronous_commit"), nil
+		return fine("PostgreSQL %s, %s; synchronous_commit is %s here, so that a crash of the server may lose changes of other software, but none of %s's",
+			x.Version, s.in.Client, *x.Commit, Local), nil
 	}
 	return fine("PostgreSQL %s, %s", x.Version, s.in.Client), nil
 }

@@ -214,6 +214,11 @@ func tables(cmd *cobra.Command) []string {
 		if cmd.Name() == "get" {
 			list = append(list, schema.Subscriptions)
 		}
+	case "subscriptions":
+		list = append(list, schema.Subscriptions)
+	}
+	if cmd.Flags().Changed("member-of") {
+		list = append(list, tenants.MemberTables...)
 	}
 	if cmd.Parent().Name() == "users" && cmd.Flags().Changed("tenant") || cmd.Flags().Changed("all-tenants") {
 		list = append(list, tenancyTables...)

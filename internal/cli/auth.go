@@ -35,6 +35,7 @@ var authTables = map[string][]string{
 	"auth logout":     schema.AuditTables,
 	"auth token":      {schema.APIKeys, schema.Sessions, schema.LoginLogs},
 	"roles grant":     {schema.Tenants},
+	"roles grants":    {schema.Tenants},
 	"roles revoke":    {schema.Tenants},
 	"sessions list":   {schema.Sessions},
 	"sessions revoke": {schema.Sessions},

@@ -45,6 +45,9 @@ func plant(t *testing.T, dsn string, g generations.Generation) {
 			[]string{"infinity", "-infinity", "10000-01-01T00:00:00Z", "2026-01-01T00:00:00.000001Z"}[i%4])
 	}
 	exec(`ALTER TABLE bill.invoices ALTER used_storage TYPE numeric`)
+	for _, c := range []string{"usage_amount", "discount_amount", "tax_amount", "used_storage", "api_calls"} {
+		exec(`ALTER TABLE bill.invoices ALTER ` + c + ` DROP NOT NULL`)
+	}
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for i := range 60 {
 		exec(`INSERT INTO bill.invoices (tenant_id, subscription_id, invoice_no, invoice_date, due_date, start_date, close_date, base_amount,

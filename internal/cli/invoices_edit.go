@@ -62,7 +62,7 @@ func (a *app) invoicesCreate() *cobra.Command {
 	var values invoiceValues
 	var flags changeFlags
 	cmd := &cobra.Command{
-		Use: "create --tenant REF --subscription ID --invoice-no N …", Short: "Create an invoice, PENDING", Args: exactly(),
+		Use: "create --tenant REF [--subscription ID] --invoice-no N …", Short: "Create an invoice, PENDING", Args: exactly(),
 		Example: "  cxgctl invoices create --tenant acme --subscription 5c1e… --invoice-no INV-202612-0001 --invoice-date 2026-12-01 \\\n" +
 			"    --due-date 2026-12-31 --start-date 2026-11-01 --close-date 2026-11-30 --base-amount 99000 --tax-amount 9900 --user-count 12",
 	}
@@ -73,6 +73,7 @@ func (a *app) invoicesCreate() *cobra.Command {
 		}
 		var p fault.Problems
 		v := values.read(&p)
+		v.OnlySubscription = true
 		if err := t.Check(v, p); err != nil {
 			return err
 		}
@@ -86,6 +87,7 @@ func (a *app) invoicesCreate() *cobra.Command {
 		return a.finish(w.Ledger, func() error { return a.printInvoice(made) })
 	})
 	values.bind(cmd)
+	cmd.Flags().Lookup("subscription").Usage += " (default the tenant's one live subscription)"
 	cmd.Flags().Lookup("currency").Usage += " (default " + invoices.DefaultCurrency + ")"
 	flags.bind(cmd)
 	needs(cmd, "INVOICE_CREATE")

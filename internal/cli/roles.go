@@ -25,7 +25,7 @@ var grantView = output.View{
 
 func (a *app) rolesCommand() *cobra.Command {
 	return a.group("roles", "Roles, and who holds them",
-		child{"list", a.rolesList}, child{"get", a.rolesGet}, child{"grant", a.rolesGrant}, child{"revoke", a.rolesRevoke})
+		child{"list", a.rolesList}, child{"get", a.rolesGet}, child{"grants", a.rolesGrants}, child{"grant", a.rolesGrant}, child{"revoke", a.rolesRevoke})
 }
 
 func (a *app) rolesList() *cobra.Command {
@@ -57,6 +57,57 @@ func (a *app) rolesList() *cobra.Command {
 	page.bind(cmd)
 	needs(cmd, "ROLE_LIST")
 	return records[roles.Role](a, cmd)
+}
+
+func (a *app) rolesGrants() *cobra.Command {
+	var user, role, tenant string
+	var page pageFlags
+	cmd := &cobra.Command{
+		Use: "grants", Short: "List who holds which role, where and until when", Args: exactly(),
+		Example: "  cxgctl roles grants --user ada\n  cxgctl roles grants --role SUPER_ADMIN\n  cxgctl roles grants --tenant acme -o csv",
+	}
+	cmd.RunE = a.reading(list(a, grantView, &page, func(ctx context.Context, s *session) (listing[roles.Grant], error) {
+		var none listing[roles.Grant]
+		t, err := roles.In(s.cat)
+		if err != nil {
+			return none, err
+		}
+		var f roles.GrantFilter
+		if user != "" {
+			u, err := userNoun.one(ctx, s, refFlags{}, user)
+			if err != nil {
+				return none, err
+			}
+			f.User = u.ID
+		}
+		if role != "" {
+			r, err := t.Get(ctx, s.db, role)
+			if err != nil {
+				return none, err
+			}
+			f.Role = r.ID
+		}
+		if tenant != "" {
+			found, err := tenants.Find(ctx, s.db, s.cat, tenant, true)
+			if err != nil {
+				return none, err
+			}
+			f.Tenant = &found.ID
+		}
+		return listing[roles.Grant]{
+			matching: func(context.Context, db.Increment) (db.Selection[roles.Grant], error) { return t.Grants(f), nil },
+		}, nil
+	}))
+	fs := cmd.Flags()
+	fs.StringVar(&user, "user", "", "only what this `user` holds")
+	fs.StringVar(&role, "role", "", "only this `role`, by its code or id")
+	fs.StringVar(&tenant, "tenant", "", "only grants in this `tenant`, by its id or code")
+	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
+	must(cmd.RegisterFlagCompletionFunc("role", a.completeRole))
+	must(cmd.RegisterFlagCompletionFunc("tenant", tenantNoun.completion(a, true)))
+	page.bind(cmd)
+	needs(cmd, "ROLE_LIST")
+	return records[roles.Grant](a, cmd)
 }
 
 func (a *app) rolesGet() *cobra.Command {

@@ -37,7 +37,7 @@ var tenantNoun = noun[tenants.Tenant]{
 func (a *app) tenantsCommand() *cobra.Command {
 	return a.group("tenants", "Tenants, their members and their databases",
 		child{"list", a.tenantsList}, child{"get", a.tenantsGet}, child{"create", a.tenantsCreate}, child{"update", a.tenantsUpdate},
-		child{"status", a.tenantsStatus}, child{"members", a.membersCommand}, child{"databases", a.tenantsDatabases},
+		child{"status", a.tenantsStatus}, child{"members", a.membersCommand}, child{"subscriptions", a.subscriptionsCommand}, child{"databases", a.tenantsDatabases},
 		child{"history", func() *cobra.Command { return tenantNoun.history(a) }})
 }
 
@@ -123,6 +123,38 @@ func (a *app) tenantsGet() *cobra.Command {
 	name.bindDeleted(cmd, "tenants")
 	needs(cmd, "TENANT_READ")
 	return records[shownTenant](a, cmd)
+}
+
+var subscriptionView = output.View{
+	Table: []string{"id", "status", "billing_cycle", "base_amount", "currency", "start_date", "close_date"},
+}
+
+func (a *app) subscriptionsCommand() *cobra.Command {
+	return a.group("subscriptions", "What a tenant subscribes to", child{"list", a.subscriptionsList})
+}
+
+func (a *app) subscriptionsList() *cobra.Command {
+	var page pageFlags
+	cmd := &cobra.Command{
+		Use: "list TENANT", Short: "List the live subscriptions of a tenant, the latest first", Args: exactly("TENANT"),
+		ValidArgsFunction: tenantNoun.completion(a, true),
+		Example:           "  cxgctl tenants subscriptions list acme\n  cxgctl tenants subscriptions list acme -o id",
+	}
+	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+		t, err := tenantNoun.one(ctx, s, refFlags{}, args[0])
+		if err != nil {
+			return err
+		}
+		return list(a, subscriptionView, &page, func(_ context.Context, s *session) (listing[tenants.Subscription], error) {
+			q, err := tenants.MatchingSubscriptions(s.cat, t.ID)
+			return listing[tenants.Subscription]{
+				matching: func(context.Context, db.Increment) (db.Selection[tenants.Subscription], error) { return q, nil },
+			}, err
+		})(ctx, s, cmd, args)
+	})
+	page.bind(cmd)
+	needs(cmd, "TENANT_READ")
+	return records[tenants.Subscription](a, cmd)
 }
 
 func (a *app) tenantsStatus() *cobra.Command {

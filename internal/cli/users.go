@@ -7,6 +7,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/tenants"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
@@ -81,14 +82,20 @@ func (a *app) usersList() *cobra.Command {
 	var page pageFlags
 	cmd := &cobra.Command{
 		Use: "list", Short: "List users, newest first", Args: exactly(),
-		Example: "  cxgctl users list --status LOCKED,SUSPENDED\n  cxgctl users list --search kim --sort username -o csv\n  cxgctl users list --all -o jsonl --output-file users.jsonl.gz",
+		Example: "  cxgctl users list --status LOCKED,SUSPENDED\n  cxgctl users list --search kim --sort username -o csv\n  cxgctl users list --member-of acme\n  cxgctl users list --all -o jsonl --output-file users.jsonl.gz",
 	}
+	var memberOf string
 	one := list(a, userView, &page, func(ctx context.Context, s *session) (listing[users.User], error) {
 		t, err := s.users()
 		if err != nil {
 			return listing[users.User]{}, err
 		}
 		filter := f.filter()
+		if memberOf != "" {
+			if filter.MemberOf, err = membership(ctx, s, memberOf); err != nil {
+				return listing[users.User]{}, err
+			}
+		}
 		filter.Sort = page.sort
 		if filter.Search != "" {
 			filter.Grams, err = t.Grams(ctx, s.db)
@@ -110,6 +117,8 @@ func (a *app) usersList() *cobra.Command {
 		return a.listInTenants(ctx, s, cmd, filter)
 	})
 	f.bind(cmd)
+	cmd.Flags().StringVar(&memberOf, "member-of", "", "only members of this `tenant`, by its id or code")
+	must(cmd.RegisterFlagCompletionFunc("member-of", tenantNoun.completion(a, true)))
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted users too")
 	page.bindExport(cmd)
 	a.bindReveal(cmd)
@@ -117,4 +126,17 @@ func (a *app) usersList() *cobra.Command {
 	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
 	needs(cmd, "USER_LIST")
 	return records[users.User](a, cmd)
+}
+
+// membership returns the predicate of users who are members of a tenant.
+func membership(ctx context.Context, s *session, tenant string) (string, error) {
+	t, err := tenants.Find(ctx, s.db, s.cat, tenant, false)
+	if err != nil {
+		return "", err
+	}
+	m, err := tenants.MembersIn(s.cat)
+	if err != nil {
+		return "", err
+	}
+	return m.Membership(t.ID), nil
 }

@@ -30,7 +30,7 @@ func (t *Table) draft(v Values, p fault.Problems) (Values, Invoice, error) {
 		given bool
 	}{
 		{"tenant", v.Tenant != nil},
-		{"subscription", v.Subscription != nil},
+		{"subscription", v.Subscription != nil || v.OnlySubscription},
 		{"invoice_no", v.InvoiceNo != nil},
 		{"invoice_date", v.InvoiceDate != nil},
 		{"due_date", v.DueDate != nil},
@@ -90,6 +90,11 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, v Values) (Invoice,
 		tenant, err := tenants.Hold(ctx, tx, t.cat, *v.Tenant)
 		if err != nil {
 			return nil, err
+		}
+		if i.SubscriptionID == nil {
+			if i.SubscriptionID, err = t.onlySubscription(ctx, tx, tenant); err != nil {
+				return nil, err
+			}
 		}
 		if err := t.holdSubscription(ctx, tx, *i.SubscriptionID, tenant.ID); err != nil {
 			return nil, err
@@ -178,6 +183,36 @@ func (t *Table) holdSubscription(ctx context.Context, tx db.Reader, id, tenant u
 		return err
 	}
 	return held[id].of(id, tenant)
+}
+
+const findLiveSubscriptions = `
+SELECT s.id FROM {table} s WHERE s.tenant_id = $1 AND s.status = 'ACTIVE' AND {live} ORDER BY s.id LIMIT 2`
+
+// onlySubscription returns the one live, ACTIVE subscription of a tenant; none or several is a VALIDATION_ERROR.
+func (t *Table) onlySubscription(ctx context.Context, tx db.Reader, tenant tenants.Named) (*uuid.UUID, error) {
+	shape, err := t.cat.Table(schema.Subscriptions)
+	if err != nil {
+		return nil, err
+	}
+	sql := strings.NewReplacer("{table}", shape.Name, "{live}", shape.Live("s")).Replace(findLiveSubscriptions)
+	rows, err := tx.Query(ctx, sql, tenant.ID)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return nil, err
+	}
+	if len(ids) != 1 {
+		var p fault.Problems
+		has := "no live subscription"
+		if len(ids) > 1 {
+			has = "several live subscriptions"
+		}
+		p.Add("subscription", "tenant %q has %s; name one", tenant.Name(), has)
+		return nil, fault.From(p.Err()).WithHint("see: cxgctl tenants subscriptions list %s", fault.Word(tenant.Name()))
+	}
+	return &ids[0], nil
 }
 
 const findHolder = `SELECT {columns} FROM {table} i {tenant} WHERE i.invoice_no = $1 ORDER BY i.id`

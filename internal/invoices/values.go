@@ -54,6 +54,7 @@ func (c column) arg(i *Invoice) any {
 type Values struct {
 	Tenant                                 *string // a tenant's id or code
 	Subscription                           *string // an id
+	OnlySubscription                       bool    // where none is given, a new invoice has the tenant's one live subscription
 	InvoiceNo                              *string
 	InvoiceDate, DueDate                   *db.Date
 	StartDate, CloseDate                   *db.Date

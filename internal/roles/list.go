@@ -70,3 +70,30 @@ func (t *Table) Codes(ctx context.Context, r db.Reader) ([]string, error) {
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
+
+// GrantFilter selects grants that are in force; the zero value selects all of them.
+type GrantFilter struct {
+	User   uuid.UUID
+	Role   uuid.UUID
+	Tenant *uuid.UUID // only those in this tenant
+}
+
+// Grants is who holds what, where and until when: the grants in force that the filter selects.
+func (t *Table) Grants(f GrantFilter) db.Selection[Grant] {
+	var w db.Where
+	w.Add(t.sql("{in force}"))
+	w.Add(t.sql("{live}"))
+	w.Add(t.sql("{user live}"))
+	if f.User != uuid.Nil {
+		w.Bind("g.user_id = @user", "user", f.User)
+	}
+	if f.Role != uuid.Nil {
+		w.Bind("g.role_id = @role", "role", f.Role)
+	}
+	if f.Tenant != nil {
+		w.Bind("g.tenant_context = @tenant", "tenant", *f.Tenant)
+	}
+	return db.Selection[Grant]{Columns: t.sql("{grant}"), From: t.sql("{from}"), Where: w, Order: db.Order{
+		{Sort: db.Sort{Expr: "u.username", NotNull: true}}, {Sort: db.Sort{Expr: t.sql("{rank}"), NotNull: true}}, {Sort: db.Sort{Expr: "g.id", NotNull: true}},
+	}}
+}

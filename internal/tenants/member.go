@@ -157,3 +157,10 @@ func (m *Members) of(ctx context.Context, r db.Reader, tenant, user uuid.UUID) (
 	return db.Collect[Member](ctx, r, m.holes.Replace("SELECT {columns} FROM {table} m {join} WHERE m.tenant_id = @tenant AND m.user_id = @user ORDER BY m.id"),
 		pgx.NamedArgs{"tenant": tenant, "user": user})
 }
+
+// Membership returns the predicate that holds for users, under the alias u, who are members of the tenant and have not
+// left it.
+func (m *Members) Membership(tenant uuid.UUID) string {
+	return "EXISTS (SELECT FROM " + m.shape.Name + " m WHERE m.user_id = u.id AND m.tenant_id = '" + tenant.String() + "'::uuid AND " +
+		m.status + " IS DISTINCT FROM 'LEFT')"
+}

@@ -46,6 +46,27 @@ var subscriptionFields = []schema.Field{
 	{Name: "status", Type: "text"},
 }
 
+// latestFirst is the one order of subscriptions.
+var latestFirst = db.Order{
+	{Sort: db.Sort{Expr: "s.start_date", NotNull: true}, Desc: true},
+	{Sort: db.Sort{Expr: "s.id", NotNull: true}},
+}
+
+// MatchingSubscriptions is the live subscriptions of a tenant, the latest first; a database without the table gives a
+// DATABASE_ERROR.
+func MatchingSubscriptions(cat schema.Catalog, tenant uuid.UUID) (db.Selection[Subscription], error) {
+	shape, err := cat.Table(schema.Subscriptions)
+	if err != nil {
+		return db.Selection[Subscription]{}, err
+	}
+	var w db.Where
+	w.Bind("s.tenant_id = @tenant", "tenant", tenant)
+	w.Add(shape.Live("s"))
+	return db.Selection[Subscription]{
+		Columns: shape.Select("s", subscriptionFields), From: shape.Name + " s", Where: w, Order: latestFirst,
+	}, nil
+}
+
 // Subscriptions returns the live subscriptions of a tenant, the latest first; none in a database that has no
 // table for them.
 func Subscriptions(ctx context.Context, r db.Reader, cat schema.Catalog, tenant uuid.UUID) ([]Subscription, error) {

@@ -20,6 +20,7 @@ type Filter struct {
 	Since, Until    time.Time // created_at, inclusive and exclusive
 	LastLoginBefore time.Time // users who never logged in are not selected
 	Locked          bool      // locked by status, or until a time to come
+	MemberOf        string   // predicate over the alias u: see tenants.Membership; "" selects members of any tenant, or none
 	IncludeDeleted  bool
 	Changed         db.Increment
 	Sort            []string // FIELD or FIELD:desc
@@ -28,7 +29,7 @@ type Filter struct {
 // Empty says whether the filter selects every live user.
 func (f Filter) Empty() bool {
 	return len(f.Statuses) == 0 && len(f.Types) == 0 && f.Search == "" && f.CreatedAfter.IsZero() &&
-		f.LastLoginBefore.IsZero() && f.Since.IsZero() && f.Until.IsZero() && !f.Locked
+		f.LastLoginBefore.IsZero() && f.Since.IsZero() && f.Until.IsZero() && !f.Locked && f.MemberOf == ""
 }
 
 // searched are the columns that a search looks in.
@@ -78,6 +79,9 @@ func (t *Table) Matching(f Filter) db.Selection[User] {
 	}
 	if v := problems.Choices("user_type", f.Types, Types); len(v) > 0 {
 		w.Bind("u.user_type = ANY (@types::text[])", "types", v)
+	}
+	if f.MemberOf != "" {
+		w.Add(f.MemberOf)
 	}
 	t.shape.Changed(&w, "u", f.Changed)
 	if f.Search != "" {

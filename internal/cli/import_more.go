@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/imports"
 	"github.com/cxgctl/cxgctl/internal/intake"
@@ -56,6 +57,11 @@ func (a *app) undoImport(ctx context.Context, w *writer, what string, n importNo
 	if err != nil {
 		return err
 	}
+	log, err := audit.LogIn(w.cat)
+	if err != nil {
+		return err
+	}
+	a.noteUnsealedUndo(log)
 	if !w.DryRun {
 		question := "take back the " + n.resource + "s that operation " + ops[0].String() + " created"
 		if len(ops) > 1 {

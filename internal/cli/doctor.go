@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/auth"
@@ -15,6 +16,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/doctor"
 	"github.com/cxgctl/cxgctl/internal/migrate"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/users"
 )
 
 func (a *app) doctorCommand() *cobra.Command {
@@ -59,6 +62,7 @@ func (a *app) doctorCommand() *cobra.Command {
 				in.Targets = append(in.Targets, doctor.Target{Database: w})
 			}
 		}
+		in.Names = unread == nil && !compat && a.mayNameUsers(ctx, cmd)
 		results, verdict := doctor.Run(ctx, in)
 		if results == nil {
 			return verdict
@@ -71,6 +75,26 @@ func (a *app) doctorCommand() *cobra.Command {
 	f.bind(cmd)
 	cmd.Flags().BoolVar(&compat, "compat", false, "try what cxgctl needs of a server, item by item, and say what goes without it")
 	return ofTenantsToo[tenantResult](a, records[doctor.Result](a, cmd))
+}
+
+// mayNameUsers says whether the report may name users: for an operator with USER_LIST, which is recorded as a read.
+// Without one it has their ids.
+func (a *app) mayNameUsers(ctx context.Context, cmd *cobra.Command) bool {
+	s, err := a.reach(ctx, cmd)
+	if err != nil {
+		return false // the report says why
+	}
+	p, err := a.proof(s)
+	if err != nil {
+		return false
+	}
+	s.who, s.cat, err = auth.Identify(ctx, s.db, p, schema.AuditTables, time.Now())
+	if err != nil || s.who.Permit(nil, "USER_LIST") != nil {
+		return false
+	}
+	s.by = s.who.Operator
+	l, err := a.readingLedger(ctx, s, cmd)
+	return err == nil && l != nil && recordReading(ctx, l, cmd, s.about(users.Noun.Name, uuid.Nil), 0) == nil
 }
 
 // printFindings prints the report. A terminal's table cuts what is longer than a line, so there the

@@ -194,7 +194,7 @@ func TestATableThatIsLockedIsWaitedForOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	const patience = 1500 * time.Millisecond
-	results, err := Run(t.Context(), Input{Operator: Operator{Name: "admin", Accept: accept}, Targets: []Target{
+	results, err := Run(t.Context(), Input{Names: true, Operator: Operator{Name: "admin", Accept: accept}, Targets: []Target{
 		{Database: migrate.Manager, Required: true, Options: db.Options{Name: "manager", URL: pair.Manager, Timeout: patience}},
 	}})
 	if !fault.Is(err, fault.PartialFailure) {

@@ -70,6 +70,7 @@ type Input struct {
 	Operator Operator
 	LockFor  time.Duration // how long wrong passwords lock an account
 	Targets  []Target
+	Names    bool // examples name users; otherwise they have their ids
 }
 
 // Operator is whom commands would be run for.

@@ -37,7 +37,7 @@ var migrated = dbtest.Template{
 // examine runs every check on a pair of databases.
 func examine(t *testing.T, pair dbtest.Pair) []Result {
 	t.Helper()
-	results, err := Run(t.Context(), Input{Operator: Operator{Name: "admin", Accept: accept}, Targets: []Target{
+	results, err := Run(t.Context(), Input{Names: true, Operator: Operator{Name: "admin", Accept: accept}, Targets: []Target{
 		{Database: migrate.Manager, Required: true, Options: db.Options{Name: "manager", URL: pair.Manager, Timeout: 30 * time.Second}},
 		{Database: migrate.Tenants, Options: db.Options{Name: "tenants", URL: pair.Tenants, Timeout: 30 * time.Second}},
 	}})

@@ -32,7 +32,7 @@ func (s *subject) hits(ctx context.Context, what, remedy, sql string) (Finding, 
 // spellings apart from names that were used again. Tenants that share a table have names of their own.
 const findTwins = `
 SELECT count(*) OVER () AS count, t.low || ' and ' || t.high AS example
-  FROM (SELECT min(u.{column}::text COLLATE "C") AS low, max(u.{column}::text COLLATE "C") AS high
+  FROM (SELECT min(u.{shown}::text COLLATE "C") AS low, max(u.{shown}::text COLLATE "C") AS high
           FROM {table} u
          WHERE {live}
          GROUP BY {scope}, lower(u.{column}::text)
@@ -55,7 +55,11 @@ func (s *subject) twins(ctx context.Context, column, what, remedy string) (Findi
 	if lacking != "" {
 		return skipped("there is no %s to look at", lacking), nil
 	}
-	return s.hits(ctx, what, remedy, strings.NewReplacer("{column}", column, "{table}", t.Name, "{scope}", scope(t, "u"), "{live}", t.Live("u")).Replace(findTwins))
+	shown := "id"
+	if s.in.Names {
+		shown = column
+	}
+	return s.hits(ctx, what, remedy, strings.NewReplacer("{column}", column, "{shown}", shown, "{table}", t.Name, "{scope}", scope(t, "u"), "{live}", t.Live("u")).Replace(findTwins))
 }
 
 // scope is the expression for whose a name is under the alias, in a table that tenants share.
@@ -74,12 +78,12 @@ WITH name AS MATERIALIZED (
          FROM {table} u
         WHERE {live_u} AND (length(u.username) = 36 OR strpos(u.username, '@') > 0)),
      clash AS (
-       SELECT n.username || ' is the id of ' || o.username AS example
+       SELECT n.{shown} || ' is the id of ' || o.{shown} AS example
          FROM name n
          JOIN {table} o ON o.id = n.meant
         WHERE {live_o} AND o.id <> n.id AND {scope_o} IS NOT DISTINCT FROM n.scope
         UNION ALL
-       SELECT n.username || ' is the e-mail of ' || o.username
+       SELECT n.{shown} || ' is the e-mail of ' || o.{shown}
          FROM name n
          JOIN {table} o ON o.email = n.username
         WHERE {live_o} AND o.id <> n.id AND {scope_o} IS NOT DISTINCT FROM n.scope)
@@ -94,8 +98,12 @@ func ambiguous(ctx context.Context, s *subject) (Finding, error) {
 	if lacking != "" {
 		return skipped("there is no %s to look at", lacking), nil
 	}
+	shown := "id"
+	if s.in.Names {
+		shown = "username"
+	}
 	return s.hits(ctx, "usernames that are another user's id or e-mail", "name these users with --by id, --by username or --by email",
-		strings.NewReplacer("{table}", t.Name, "{live_u}", t.Live("u"), "{live_o}", t.Live("o"), "{scope_u}", scope(t, "u"), "{scope_o}", scope(t, "o")).
+		strings.NewReplacer("{shown}", shown, "{table}", t.Name, "{live_u}", t.Live("u"), "{live_o}", t.Live("o"), "{scope_u}", scope(t, "u"), "{scope_o}", scope(t, "o")).
 			Replace(findAmbiguous))
 }
 
@@ -114,7 +122,7 @@ func repeatedGrants(ctx context.Context, s *subject) (Finding, error) {
 		return skipped("there is no %s to look at", lacking), nil
 	}
 	user, role := "NULL::text", "NULL::text"
-	if _, lacking := s.lookup(schema.Users, "id username"); lacking == "" {
+	if _, lacking := s.lookup(schema.Users, "id username"); lacking == "" && s.in.Names {
 		user = "(SELECT u.username::text FROM idam.users u WHERE u.id = g.user_id)"
 	}
 	for _, code := range []string{"code", "role_code"} {

@@ -179,7 +179,7 @@ func (s *subject) pass(ctx context.Context, t *schema.Table, table string) pass 
 	if len(found) == 0 {
 		return p
 	}
-	lists, err := readRow[[]string](ctx, s.db, strings.ReplaceAll(examplesOf(found, p.counts, from), "{lock for}", lockFor), len(found))
+	lists, err := readRow[[]string](ctx, s.db, strings.ReplaceAll(examplesOf(found, p.counts, from, s.in.Names), "{lock for}", lockFor), len(found))
 	p.err = err
 	for i, d := range found {
 		if err == nil {
@@ -194,11 +194,14 @@ const rare = 10_000
 
 // examplesOf is the query for three examples of each defect. The rows with rare ones are gathered in one
 // more scan; three with a common one are met soon after its beginning.
-func examplesOf(found []*defect, counts map[*defect]int, from string) string {
+func examplesOf(found []*defect, counts map[*defect]int, from string, names bool) string {
 	list := make([]string, len(found))
 	wrong := []string{"false"}
 	for i, d := range found {
 		example := "coalesce(" + d.example + ", 'NULL')"
+		if !names {
+			example = strings.ReplaceAll(example, "r.username", "r.id")
+		}
 		if counts[d] > rare {
 			list[i] = "ARRAY(SELECT " + example + from + " AND " + d.wrong + " LIMIT 3)"
 			continue

@@ -88,7 +88,7 @@ var managerTables = []declaration{
 	{SealHead, `id integer; seq bigint; chain bytea; created_at timestamptz; swept_at timestamptz; swept_id uuid; looked_at timestamptz`},
 	{Seals, `seq bigint; audit_id uuid; ver smallint; origin varchar(10); sealed_at timestamptz; canon bytea; leaf bytea; chain bytea`},
 	{Intents, `id uuid; op_id uuid; created_at timestamptz; created_by uuid; tenant_id uuid; tenant_code varchar(20);
-		action varchar(20); resource varchar(50); resource_id uuid; name text; origin jsonb; outcome varchar(10); settled_at timestamptz`},
+		action varchar(20); resource varchar(50); resource_id uuid; name text; origin jsonb; outcome varchar(10); settled_at timestamptz; digest bytea`},
 	{Enforcement, `id integer; since timestamptz`},
 }
 

@@ -112,7 +112,7 @@ func TestAnExportThatEndsEarlyLeavesTheOldFile(t *testing.T) {
 			for name, format := range exports {
 				dir := t.TempDir()
 				file, manifest := old(t, dir, name), old(t, dir, "manifest.json")
-				p := cxgctl(t, pair, "invoices", "list", "--all", "-o", format, "--output-file", file, "--manifest", manifest, "--state", filepath.Join(dir, "s")).start(t)
+				p := cxgctl(t, pair, "invoices", "list", "--all", "-o", format, "--output-file", file, "--manifest", manifest, "--state", filepath.Join(dir, "s"), "--overwrite").start(t)
 				underWay(t, dir, 100)
 				c.strike(t, p)
 				if got := p.exit(t); got != c.code {

@@ -156,6 +156,7 @@ func TestJSONLines(t *testing.T) {
 	}
 }
 
+// M11: the reader stops at its bound, inside a record or before the records.
 func TestJSONThatBreaksOffIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ content, want string }{

@@ -29,7 +29,7 @@ import (
 // urlVariable names the environment variable with the server to use instead of a private one.
 const urlVariable = "CXGCTL_TEST_DATABASE_URL"
 
-// dropLimit bounds the removal of a pair from a given server.
+// dropLimit bounds the removal of a pair.
 const dropLimit = 30 * time.Second
 
 // Template says how a pair of databases is made that tests then get copies of.
@@ -51,8 +51,7 @@ type Pair struct {
 	drop    func()
 }
 
-// Drop removes the pair where the server is a given one. In the private cluster it does nothing: the
-// whole cluster goes, and dropping costs more than the test.
+// Drop removes the pair. The private cluster is in memory, which a run over all generations would fill.
 func (p Pair) Drop() {
 	if p.drop != nil {
 		p.drop()
@@ -94,14 +93,12 @@ func (s *server) create(ctx context.Context, t Template) (Pair, error) {
 		return Pair{}, err
 	}
 	pair := Pair{Manager: s.dsn(copied.manager()), Tenants: s.dsn(copied.tenants())}
-	if s.given {
-		pair.drop = func() {
-			ctx, cancel := context.WithTimeout(context.Background(), dropLimit)
-			defer cancel()
-			for _, name := range []string{copied.manager(), copied.tenants()} {
-				// A database that stays is the given server's owner's to see; no test is wrong for it.
-				_, _ = s.pool.Exec(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
-			}
+	pair.drop = func() {
+		ctx, cancel := context.WithTimeout(context.Background(), dropLimit)
+		defer cancel()
+		for _, name := range []string{copied.manager(), copied.tenants()} {
+			// A database that stays makes no test wrong.
+			_, _ = s.pool.Exec(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
 		}
 	}
 	return pair, nil

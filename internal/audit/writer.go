@@ -330,7 +330,7 @@ func (w *writer) first(column string, values ...string) *string {
 // the one that the id is of: then the id goes to extra_data.
 func (w *writer) reference(column, field, table string, id *uuid.UUID, moved map[string]any) *uuid.UUID {
 	target, bound := w.rules.References[column]
-	if id == nil || w.table.Has(column) && (!bound || target == table) && !(field == "tenant_id" && w.dangling[*id]) {
+	if id == nil || w.table.Has(column) && (!bound || target == table) && (field != "tenant_id" || !w.dangling[*id]) {
 		return id
 	}
 	moved[field] = id

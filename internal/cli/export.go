@@ -42,7 +42,7 @@ func (x *exportFlags) bind(cmd *cobra.Command) {
 }
 
 // check refuses flags that ask for what there will not be, and files that would overwrite one another.
-func (x *exportFlags) check(cmd *cobra.Command, all bool, file string) error {
+func (x *exportFlags) check(all bool, file string) error {
 	switch {
 	case x.state != "" && !all:
 		return fault.New(fault.Usage, "--state needs --all").WithHint("an increment is always exported as a whole")

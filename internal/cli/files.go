@@ -67,7 +67,7 @@ func (a *app) checkFiles(cmd *cobra.Command) error {
 				return err
 			}
 			if err != nil {
-				return nil // opening it says why
+				return nil //nolint:nilerr // opening it says why
 			}
 			u.stdout = u.place.Is(a.stdout)
 			if u.stdout && (use == fileField || use == fileRecord) {

@@ -40,8 +40,7 @@ func (a *app) invoicesOverdue() *cobra.Command {
 	})
 	mark := a.changing(&flags, a.markOverdue)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		switch {
-		case set:
+		if set {
 			return mark(cmd, args)
 		}
 		for _, name := range []string{"expect", "max-affected", "dry-run", "reason", "ticket"} {

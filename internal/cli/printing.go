@@ -133,7 +133,7 @@ type listing[T any] struct {
 // list runs a list command over the listing that open makes.
 func list[T any](a *app, v output.View, flags *pageFlags, open func(context.Context, *session) (listing[T], error)) func(context.Context, *session, *cobra.Command, []string) error {
 	return func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
-		if err := flags.check(cmd, flags.all, a.print.File); err != nil {
+		if err := flags.check(flags.all, a.print.File); err != nil {
 			return err
 		}
 		if flags.state == "" && flags.manifest == "" { // marks are of the primary's transactions

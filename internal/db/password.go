@@ -112,7 +112,7 @@ func refusePassfile(cfg *pgx.ConnConfig, dsn string) error {
 	}
 	file, err := pgpassfile.ReadPassfile(path)
 	if err != nil {
-		return nil
+		return nil //nolint:nilerr // a file that cannot be read gives no password
 	}
 	for _, e := range file.Entries {
 		if e.Password == cfg.Password {
@@ -126,7 +126,7 @@ func refusePassfile(cfg *pgx.ConnConfig, dsn string) error {
 func CheckPassfile(path string) error {
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm()&0o077 == 0 || !info.Mode().IsRegular() {
-		return nil
+		return nil //nolint:nilerr // a file that is not there gives no password
 	}
 	return fault.New(fault.Validation, ".pgpass %s is open to group or others (mode %04o)", path, info.Mode().Perm()).WithHint("chmod 600 %s", path)
 }

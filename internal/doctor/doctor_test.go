@@ -144,10 +144,10 @@ func TestVersion(t *testing.T) {
 		session
 		want Status
 	}{
-		{"as old as can be", session{Engine: "PostgreSQL 13.0 on x86_64", Version: "13.0", Number: 130000}, OK},
-		{"newer than this program", session{Engine: "PostgreSQL 42.1 on x86_64", Version: "42.1", Number: 420001}, OK},
-		{"too old", session{Engine: "PostgreSQL 12.22 on x86_64", Version: "12.22", Number: 120022}, Fail},
-		{"another engine", session{Engine: "CockroachDB CCL v25.1", Version: "13.0.0", Number: 130000}, Warn},
+		{"as old as can be", session{Engine: "PostgreSQL 13.0 on x86_64", Version: "13.0", Number: 130000, Encoding: "UTF8"}, OK},
+		{"newer than this program", session{Engine: "PostgreSQL 42.1 on x86_64", Version: "42.1", Number: 420001, Encoding: "UTF8"}, OK},
+		{"too old", session{Engine: "PostgreSQL 12.22 on x86_64", Version: "12.22", Number: 120022, Encoding: "UTF8"}, Fail},
+		{"another engine", session{Engine: "CockroachDB CCL v25.1", Version: "13.0.0", Number: 130000, Encoding: "UTF8"}, Warn},
 	} {
 		f, err := version(t.Context(), &subject{in: &Input{Client: "cxgctl 1"}, session: c.session})
 		if err != nil || f.Status != c.want || f.Bad() != (f.Remedy != "") {

@@ -116,7 +116,7 @@ func (s *subject) lookup(table, columns string) (t *schema.Table, lacking string
 		return nil, table
 	}
 	for c := range strings.FieldsSeq(columns) {
-		if !t.Has(c) && !(c == "password" && hashed(t)) {
+		if !t.Has(c) && (c != "password" || !hashed(t)) {
 			return nil, table + "." + c
 		}
 	}

@@ -122,7 +122,7 @@ func TestSpansHoldWhatWasAppliedAlone(t *testing.T) {
 	rows[6].Done = true // by an earlier run, which has it on record
 	rows[7].Ordinal++   // one was put off between
 	list := spans(rows)
-	if got, want := fmt.Sprint(list), "[{10 20 2} {40 40 1} {60 60 1} {80 80 1}]"; got != want {
+	if got, want := fmt.Sprint(list), "[{10 20 2 2 0} {40 40 1 0 1} {60 60 1 0 0} {80 80 1 1 0}]"; got != want {
 		t.Errorf("spans %s, want %s", got, want)
 	}
 	l := lease{applied: list}

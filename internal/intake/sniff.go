@@ -100,7 +100,7 @@ func ParseDelimiter(s string) (byte, error) {
 	case "pipe":
 		return '|', nil
 	}
-	if len(s) == 1 && (s[0] > ' ' && s[0] < 0x7f || s[0] == '\t') && !strings.Contains(`"'`, s) && !isAlphanumeric(s[0]) {
+	if len(s) == 1 && (s[0] > ' ' && s[0] < 0x7f || s[0] == '\t') && s != `"` && s != "'" && !isAlphanumeric(s[0]) {
 		return s[0], nil
 	}
 	return 0, fault.New(fault.Validation, "--delimiter: %q is not a delimiter", s).WithHint("such as ';', '|' or tab")

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"errors"
 	"io"
 	"regexp"
 	"slices"
@@ -66,7 +67,7 @@ func (d *xlsxDecoder) nextSheet() (header []string, err error) {
 	for err == nil && isBlank(header) {
 		header, err = d.row()
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return nil, nil
 	}
 	return header, err
@@ -105,7 +106,7 @@ func (d *xlsxDecoder) columns() []string { return d.header }
 
 func (d *xlsxDecoder) next() (Row, error) {
 	cells, err := d.row()
-	for err == io.EOF && len(d.sheets) > 0 {
+	for errors.Is(err, io.EOF) && len(d.sheets) > 0 {
 		var header []string
 		if header, err = d.nextSheet(); err == nil && slices.Equal(header, d.header) {
 			cells, err = d.row()

@@ -99,7 +99,7 @@ func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems *fa
 	checkRanges(problems, f)
 	order := t.orderBy(f.Sort, problems)
 	if problems.Err() != nil {
-		return w, order, nil
+		return w, order, nil //nolint:nilerr // the caller reports the problems
 	}
 	var ids []string
 	for _, name := range f.Tenants {

@@ -20,7 +20,7 @@ type Filter struct {
 	Since, Until    time.Time // created_at, inclusive and exclusive
 	LastLoginBefore time.Time // users who never logged in are not selected
 	Locked          bool      // locked by status, or until a time to come
-	MemberOf        string   // predicate over the alias u: see tenants.Membership; "" selects members of any tenant, or none
+	MemberOf        string    // predicate over the alias u: see tenants.Membership; "" selects members of any tenant, or none
 	IncludeDeleted  bool
 	Changed         db.Increment
 	Sort            []string // FIELD or FIELD:desc

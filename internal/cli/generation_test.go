@@ -244,7 +244,8 @@ ALTER TABLE bill.plans ALTER COLUMN billing_cycle SET DEFAULT 'MONTHLY', ALTER C
   ALTER COLUMN status SET DEFAULT 'ACTIVE', ALTER COLUMN deleted SET DEFAULT false;
 ALTER TABLE tnnt.subscriptions ALTER COLUMN billing_cycle SET DEFAULT 'MONTHLY', ALTER COLUMN currency SET DEFAULT 'KRW',
   ALTER COLUMN status SET DEFAULT 'ACTIVE', ALTER COLUMN is_deleted SET DEFAULT false;
-ALTER TABLE bill.invoices ALTER COLUMN ` + g.InvoiceFlag + ` SET DEFAULT false;
+ALTER TABLE bill.invoices ALTER COLUMN ` + g.InvoiceFlag + ` SET DEFAULT false, ALTER COLUMN usage_amount SET DEFAULT 0,
+  ALTER COLUMN discount_amount SET DEFAULT 0;
 ALTER TABLE idam.roles ALTER COLUMN is_default SET DEFAULT false, ALTER COLUMN status SET DEFAULT 'ACTIVE';`
 	if g.Suspends {
 		sql += "ALTER TABLE tnnt.tenants ALTER COLUMN is_suspended SET DEFAULT false;"

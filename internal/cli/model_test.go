@@ -18,6 +18,7 @@ const modelCommands = 250
 
 // account is a user as the model knows him.
 type account struct {
+	before        string // the status that a deletion replaced
 	phone, status string
 	live          bool
 }
@@ -55,10 +56,13 @@ func (m *model) command(r *rand.Rand) (args []string, code int, effect func()) {
 		return args, 0, changed(1, func() { u.phone = phone })
 	case 4:
 		args := []string{"users", "delete", name, "--yes"}
-		if !there {
+		if u == nil {
 			return missing(args...)
 		}
-		return args, 0, changed(1, func() { u.live = false })
+		if !u.live {
+			return args, 0, nothing
+		}
+		return args, 0, changed(1, func() { u.live, u.status, u.before = false, "INACTIVE", u.status })
 	case 5:
 		args := []string{"users", "restore", name}
 		if u == nil {
@@ -67,7 +71,7 @@ func (m *model) command(r *rand.Rand) (args []string, code int, effect func()) {
 		if u.live {
 			return args, 0, nothing
 		}
-		return args, 0, changed(1, func() { u.live = true })
+		return args, 0, changed(1, func() { u.live, u.status = true, u.before })
 	case 6: // a batch by filter
 		from, to := "ACTIVE", "LOCKED"
 		if r.IntN(2) == 0 {

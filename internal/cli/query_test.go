@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 
@@ -66,7 +67,11 @@ func (s *queriers) take(ctx context.Context, dsn string) (*pgconn.PgConn, error)
 			}
 			db.Pin(cfg.RuntimeParams) // so that scripts see the same in a world of hostile settings
 			cfg.RuntimeParams["default_transaction_read_only"], cfg.RuntimeParams["default_transaction_isolation"] = "off", "read committed"
-			return pgconn.ConnectConfig(ctx, cfg)
+			conn, err := pgconn.ConnectConfig(ctx, cfg)
+			if pe, ok := errors.AsType[*pgconn.PgError](err); ok && pe.Code == "08P01" { // a pooler refuses start-up parameters
+				return pgconn.Connect(ctx, dsn)
+			}
+			return conn, err
 		}
 		conn := s.idle[i].conn
 		s.idle = slices.Delete(s.idle, i, i+1)

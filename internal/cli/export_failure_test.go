@@ -175,7 +175,7 @@ func TestAServerThatRestartsUnderAnExport(t *testing.T) {
 	dir := t.TempDir()
 	file := old(t, dir, "x.csv")
 	run := func() *process {
-		return cxgctl(t, pair, "invoices", "list", "--all", "-o", "csv", "--no-headers", "--output-file", file, "--state", filepath.Join(dir, "s"))
+		return cxgctl(t, pair, "invoices", "list", "--all", "-o", "csv", "--no-headers", "--output-file", file, "--overwrite", "--state", filepath.Join(dir, "s"))
 	}
 	p := run().start(t)
 	underWay(t, dir, 100)

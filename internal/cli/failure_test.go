@@ -59,7 +59,7 @@ func TestASignalDuringAWaitChangesNothingAndEndsSoon(t *testing.T) {
 				t.Parallel()
 				pair := withAda(t)
 				release := hold(t, pair.Manager, lock)
-				p := cxgctl(t, pair, "users", "update", "ada", "--phone", "new").start(t)
+				p := cxgctl(t, pair, "users", "update", "ada", "--phone", newPhone).start(t)
 				eventually(t, pair.Manager, waits)
 				if err := p.Process.Signal(sig); err != nil {
 					t.Fatal(err)
@@ -83,7 +83,7 @@ func TestALockedTableTimesOutByItself(t *testing.T) {
 			pair := withAda(t)
 			release := hold(t, pair.Manager, lock)
 			const limit = 2 * time.Second
-			p := cxgctl(t, pair, "users", "update", "ada", "--phone", "new", "--timeout", limit.String()).exits(t, 8)
+			p := cxgctl(t, pair, "users", "update", "ada", "--phone", newPhone, "--timeout", limit.String()).exits(t, 8)
 			// the server's time-out, or ours where it took a while to come to the lock
 			if said := p.err.String(); !strings.Contains(said, "timed out waiting for a lock that another session holds") &&
 				!strings.Contains(said, "the database did not answer within 2s") {
@@ -109,13 +109,13 @@ func TestNoChangeWithoutItsAuditRow(t *testing.T) {
 		"refused at commit": `CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'no'; END$$; CREATE CONSTRAINT TRIGGER no AFTER INSERT ON audt.audit_logs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION no()`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			nothingChanges(t, sabotage, append(slices.Clone(changes), []string{"users", "update", "ada", "--phone", "new", "--dry-run"}))
+			nothingChanges(t, sabotage, append(slices.Clone(changes), []string{"users", "update", "ada", "--phone", newPhone, "--dry-run"}))
 		})
 	}
 }
 
 // changes are commands that would change ada.
-var changes = [][]string{{"users", "update", "ada", "--phone", "new"}, {"users", "delete", "ada", "--yes"}}
+var changes = [][]string{{"users", "update", "ada", "--phone", newPhone}, {"users", "delete", "ada", "--yes"}}
 
 // nothingChanges checks that the commands fail and change nothing where sabotage keeps the audit log from its rows.
 func nothingChanges(t *testing.T, sabotage string, commands [][]string) {
@@ -146,7 +146,7 @@ func TestARoleThatMayNotAuditMayNotChange(t *testing.T) {
 		"CREATE ROLE " + role,
 		"GRANT USAGE ON SCHEMA idam, audt, bill, tnnt, cxg_audit TO " + role,
 		"GRANT SELECT, INSERT, UPDATE ON idam.users, idam.roles, idam.permissions, idam.role_permissions, idam.user_roles TO " + role,
-		"GRANT SELECT ON audt.audit_logs TO " + role,
+		"GRANT SELECT ON audt.audit_logs, cxg_audit.enforcement TO " + role,
 	} {
 		if _, err := query(t.Context(), pair.Manager, sql); err != nil {
 			t.Fatal(err)
@@ -155,7 +155,7 @@ func TestARoleThatMayNotAuditMayNotChange(t *testing.T) {
 	t.Cleanup(func() {
 		_, _ = query(context.Background(), pair.Manager, "DROP OWNED BY "+role+"; DROP ROLE "+role)
 	})
-	p := cxgctl(t, pair, "users", "update", "ada", "--phone", "new")
+	p := cxgctl(t, pair, "users", "update", "ada", "--phone", newPhone)
 	p.env("CXGCTL_MANAGER_DATABASE_URL="+withOption(t, pair.Manager, "options", "-c role="+role)).exits(t, 8)
 	p.says(t, "the database role lacks a right: permission denied for table audit_logs")
 	untouched(t, pair.Manager)
@@ -205,7 +205,7 @@ func TestAReaderWhoGoesAwayEndsAListQuietly(t *testing.T) {
 		}
 	}
 	// a change is done, whoever reads of it
-	p := cxgctl(t, pair, "users", "update", "ada", "--phone", "new")
+	p := cxgctl(t, pair, "users", "update", "ada", "--phone", newPhone)
 	p.Stdout = gone(t)
 	p.exits(t, 0)
 	changed(t, pair.Manager)
@@ -225,7 +225,7 @@ func TestAFullDiskIsAnError(t *testing.T) {
 	for _, args := range [][]string{
 		{"users", "list"},
 		{"users", "list", "--all", "-o", "csv"},
-		{"users", "update", "ada", "--phone", "new", "--dry-run"},
+		{"users", "update", "ada", "--phone", newPhone, "--dry-run"},
 		{"version"},
 		{"help", "exit-codes"},
 		{"users", "--help"},
@@ -237,7 +237,7 @@ func TestAFullDiskIsAnError(t *testing.T) {
 		p.exits(t, 1).says(t, "cxgctl: error: ")
 	}
 	untouched(t, pair.Manager)
-	p := cxgctl(t, pair, "users", "update", "ada", "--phone", "new")
+	p := cxgctl(t, pair, "users", "update", "ada", "--phone", newPhone)
 	p.Stdout = full()
 	p.exits(t, 1).says(t, "the change was made, but its record cannot be printed: cannot write to standard output: no space left on device")
 	changed(t, pair.Manager)

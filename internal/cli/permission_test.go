@@ -266,7 +266,7 @@ func TestAGrantThatGoesWhileACommandWaits(t *testing.T) {
 			if _, err := conn.Exec(t.Context(), `BEGIN; UPDATE idam.user_roles g SET status = 'INACTIVE' FROM idam.users u WHERE u.id = g.user_id AND u.username = 'admin'`); err != nil {
 				t.Fatal(err)
 			}
-			p := cxgctl(t, pair, "users", "update", "ada", "--phone", "new").start(t)
+			p := cxgctl(t, pair, "users", "update", "ada", "--phone", newPhone).start(t)
 			eventually(t, pair.Manager, waits) // for the grant that it rests on
 			if _, err := conn.Exec(t.Context(), end); err != nil {
 				t.Fatal(err)

@@ -15,6 +15,9 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
+// newPhone is what the tests of failures change ada's phone to.
+const newPhone = "+82 2 555 0100"
+
 // insertAda is the user whom the tests of failures change.
 const insertAda = `
 INSERT INTO idam.users (id, username, email, full_name, phone, created_at)
@@ -172,8 +175,8 @@ func changed(t *testing.T, dsn string) {
 	t.Helper()
 	got := ask(t, dsn, `SELECT concat_ws(' ', u.phone, (SELECT count(*) FROM audt.audit_logs l WHERE l.result = 'SUCCESS'
 		AND l.resource_id = u.id::text AND l.extra_data->'after'->>'phone' = u.phone)) FROM idam.users u WHERE u.username = 'ada'`)
-	if got != "new 1" {
-		t.Errorf("ada's phone and the audit rows of it: %q, want %q", got, "new 1")
+	if want := newPhone + " 1"; got != want {
+		t.Errorf("ada's phone and the audit rows of it: %q, want %q", got, want)
 	}
 }
 

@@ -192,7 +192,7 @@ func TestALostAnswerToCommitIsSettled(t *testing.T) {
 					}
 				}
 				proxy, dsn := between(t, target, "tcp", "commit\x00", c.fate)
-				p := cxgctl(t, pair, "users", "update", "ada", "--phone", "new", "--timeout", "2s").env("CXGCTL_MANAGER_DATABASE_URL=" + dsn)
+				p := cxgctl(t, pair, "users", "update", "ada", "--phone", newPhone, "--timeout", "2s").env("CXGCTL_MANAGER_DATABASE_URL=" + dsn)
 				if c.done {
 					p.exits(t, 0)
 					changed(t, pair.Manager)
@@ -244,7 +244,7 @@ func TestACommitIsSettledAfterAFailover(t *testing.T) {
 			q.Set("host", q.Get("host")+","+standby.Host)
 			q.Set("port", q.Get("port")+",5432")
 			u.RawQuery = q.Encode()
-			p := cxgctl(t, r.Primary(), "users", "update", "ada", "--phone", "new", "--timeout", "5s").env("CXGCTL_MANAGER_DATABASE_URL=" + u.String())
+			p := cxgctl(t, r.Primary(), "users", "update", "ada", "--phone", newPhone, "--timeout", "5s").env("CXGCTL_MANAGER_DATABASE_URL=" + u.String())
 			want := 0
 			if !done {
 				want = 8
@@ -282,12 +282,12 @@ func TestALostConnectionIsADatabaseError(t *testing.T) {
 		},
 	}
 	for when, fate := range fates {
-		for i, text := range []string{"begin", "FOR UPDATE", "UPDATE idam.users", "INSERT INTO audt.audit_logs"} {
+		for i, text := range []string{"read write", "FOR UPDATE", "UPDATE idam.users", "INSERT INTO audt.audit_logs"} {
 			t.Run(when+"/"+strconv.Itoa(i), func(t *testing.T) {
 				t.Parallel()
 				pair := withAda(t)
 				proxy, dsn := between(t, pair, "unix", text, fate)
-				p := cxgctl(t, pair, "users", "update", "ada", "--phone", "new").env("CXGCTL_MANAGER_DATABASE_URL=" + dsn).start(t)
+				p := cxgctl(t, pair, "users", "update", "ada", "--phone", newPhone).env("CXGCTL_MANAGER_DATABASE_URL=" + dsn).start(t)
 				code := p.exit(t)
 				if !proxy.happened.Load() {
 					t.Fatalf("no message has %q", text)

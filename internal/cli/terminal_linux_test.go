@@ -202,10 +202,10 @@ func TestAProtectedProfileShowsTheDifferenceFirst(t *testing.T) {
 		meanwhile, says string
 		code            int
 	}{
-		"agreed":               {[]string{"users", "update", "ada", "--phone", "new"}, "  phone: \x1b[31m\"old\"\x1b[0m → \x1b[32m\"new\"\x1b[0m", "update user ada (", "", "1 row changed", 0},
+		"agreed":               {[]string{"users", "update", "ada", "--phone", newPhone}, "  phone: \x1b[31m\"old\"\x1b[0m → \x1b[32m\"" + newPhone + "\"\x1b[0m", "update user ada (", "", "1 row changed", 0},
 		"a batch":              {[]string{"users", "status", "ada", "--set", "LOCKED"}, "\"LOCKED\"", "change the status of user ada (", "", "1 row changed", 0},
 		"a new row":            {[]string{"users", "create", "--username", "bob", "--email", "bob@example.com", "--full-name", "Bob", "--no-password"}, "  username: \x1b[32m\"bob\"", "create user bob (", "", "1 row changed", 0},
-		"changed meanwhile":    {[]string{"users", "update", "ada", "--phone", "new"}, "\"new\"", "[y/N] ", `UPDATE idam.users SET phone = 'theirs' WHERE username = 'ada'`, "nothing was changed", 4},
+		"changed meanwhile":    {[]string{"users", "update", "ada", "--phone", newPhone}, newPhone, "[y/N] ", `UPDATE idam.users SET phone = 'theirs' WHERE username = 'ada'`, "nothing was changed", 4},
 		"taken meanwhile":      {[]string{"users", "update", "ada", "--email", "bob@example.com"}, "bob@example.com", "[y/N] ", `INSERT INTO idam.users (username, email, full_name) VALUES ('bob', 'bob@example.com', 'Bob')`, "is taken", 4},
 		"not locked meanwhile": {[]string{"users", "delete", "ada"}, "is_active", "delete user ada (", `SELECT FROM idam.users WHERE username = 'ada' FOR UPDATE NOWAIT`, "1 row changed", 0},
 	} {
@@ -229,7 +229,7 @@ func TestAProtectedProfileShowsTheDifferenceFirst(t *testing.T) {
 	t.Run("cancelled", func(t *testing.T) {
 		t.Parallel()
 		pair := withAda(t)
-		p := sit(t, pair, "users", "update", "ada", "--phone", "new", "--config", protected(t))
+		p := sit(t, pair, "users", "update", "ada", "--phone", newPhone, "--config", protected(t))
 		p.awaits(t, "_mgmt, profile prod)? [y/N] ").types(t, "n\n", false).awaits(t, "cancelled")
 		p.leaves(t, 10)
 		untouched(t, pair.Manager)

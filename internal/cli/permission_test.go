@@ -66,7 +66,8 @@ func within(t *testing.T, pair dbtest.Pair, env map[string]string, args ...strin
 // usable are arguments and flags that get a command past its own checks of them; the others' follow from
 // their usage line.
 var usable = map[string][]string{
-	"auth token": {"--create", "--name", "x", "--permissions", "API_KEY_CREATE"},
+	"auth token":       {"--create", "--name", "x", "--permissions", "API_KEY_CREATE"},
+	"invoices overdue": {"--set"},
 }
 
 // invocation is a command line that reaches the database: as a dry run where there is one.
@@ -78,7 +79,7 @@ func invocation(cmd *cobra.Command) []string {
 		if w == "|" {
 			break
 		}
-		if i > 0 && strings.HasPrefix(words[i-1], "--") || w != strings.ToUpper(w) || strings.ContainsAny(w, "-[") {
+		if i > 0 && strings.HasPrefix(strings.TrimLeft(words[i-1], "["), "--") || w != strings.ToUpper(w) || strings.ContainsAny(w, "-[") {
 			continue
 		}
 		switch strings.Trim(w, "…|-") {

@@ -111,10 +111,18 @@ func date(text string) *db.Date {
 func pointer[T any](v T) *T { return &v }
 
 // values are those of an invoice that nothing is wrong with.
+func one() *money.Amount {
+	a, err := money.Parse("1")
+	if err != nil {
+		panic(err)
+	}
+	return &a
+}
+
 func values(number string) Values {
 	return Values{
 		Tenant: pointer("acme"), Subscription: pointer(subscription), InvoiceNo: &number, InvoiceDate: date("2026-02-01"), DueDate: date("2026-03-03"),
-		StartDate: date("2026-01-01"), CloseDate: date("2026-01-31"), BaseAmount: &money.Amount{}, UserCount: pointer(int64(1)),
+		StartDate: date("2026-01-01"), CloseDate: date("2026-01-31"), BaseAmount: one(), UserCount: pointer(int64(1)),
 	}
 }
 
@@ -294,7 +302,11 @@ func TestNoInvoiceForWhatIsDeletedMeanwhile(t *testing.T) {
 			done <- err
 		}()
 		for k.ask(t, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == "0" {
-			time.Sleep(5 * time.Millisecond)
+			select {
+			case err := <-done:
+				t.Fatalf("%s: the invoice did not wait: %v", table, err)
+			case <-time.After(5 * time.Millisecond):
+			}
 		}
 		if err := tx.Commit(t.Context()); err != nil {
 			t.Fatal(err)
@@ -314,7 +326,7 @@ func TestTotalsAreThoseOfTheDatabase(t *testing.T) {
 	k := newDesk(t, "")
 	rnd := rand.New(rand.NewPCG(3, 4))
 	draw := func() *money.Amount {
-		n := rnd.Int64N(300_000_000_000_000_000) >> rnd.IntN(60)
+		n := rnd.Int64N(300_000_000_000_000_000)>>rnd.IntN(60) | 1
 		return amount(t, fmt.Sprintf("%d.%04d", n/10_000, n%10_000))
 	}
 	// more discount than all the rest

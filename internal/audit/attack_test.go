@@ -133,7 +133,7 @@ func TestOlderRowsAreSealedOnce(t *testing.T) {
 	}
 }
 
-// L2: the checkpoint of a signer whose clock was slow is no sign that the chain shrank.
+// L2: the checkpoint of a signer whose clock was slow does not mean that the chain shrank.
 func TestACheckpointOfASlowClock(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, migrated)
@@ -172,7 +172,7 @@ func TestABombInASeal(t *testing.T) {
 	}
 }
 
-// F40: what the platform and its administrators lawfully do to the table is no tampering.
+// F40: what the platform and its administrators lawfully do to the table is not tampering.
 func TestLawfulChangesOfTheTable(t *testing.T) {
 	t.Parallel()
 	for name, sql := range map[string]string{

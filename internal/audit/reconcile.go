@@ -138,7 +138,7 @@ func (u Unsettled) accept(doc []byte, o intentOrigin, now time.Time) ([]Entry, e
 	}
 	for i := range entries {
 		e := &entries[i]
-		for _, image := range []*json.RawMessage{&e.Before, &e.After} { // null is no image
+		for _, image := range []*json.RawMessage{&e.Before, &e.After} { // null is not an image
 			if string(*image) == "null" {
 				*image = nil
 			}

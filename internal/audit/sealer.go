@@ -137,7 +137,7 @@ func unsealable(err error) error {
 	return fault.From(db.Translate(err)).With("audit", "the change was rolled back, since its audit row could not be sealed")
 }
 
-// seal seals rows that this transaction has written. It is the last thing that a transaction does: from here on nobody else can seal, and so the statements that are left to do are returned, to be
+// seal seals rows that this transaction has written. It is the last thing that a transaction does: from here on no other session can seal, and so the statements that are left to do are returned, to be
 // sent together with COMMIT.
 func (s *sealer) seal(ctx context.Context, tx *db.Write, rows unsealed, now time.Time) (last []db.Statement, err error) {
 	if s == nil {

@@ -91,7 +91,7 @@ var (
 	}
 )
 
-// admit makes the session, and resets what wrong passwords left. updated_at stays: nobody edited the user. A password that
+// admit makes the session, and resets what wrong passwords left. updated_at stays: the user was not edited. A password that
 // the user set is stored before the session is made, since it ends all sessions.
 func (d *Door) admit(ctx context.Context, tx *audit.Tx, a *account, at Attempt) (Entered, []audit.Change, error) {
 	name := fmt.Sprintf("user %q", a.Username)

@@ -163,7 +163,7 @@ func (j *judge) judgeCredential(c audit.Change, d *done) error {
 	}
 	if c.Resource == "key" && row.Status == "ACTIVE" {
 		if err := j.who.Permit(nil, row.Scopes...); err != nil {
-			return fault.From(err).WithHint("nobody gives a key what they do not hold themselves")
+			return fault.From(err).WithHint("a key may only have permissions that its maker holds")
 		}
 	}
 	return nil
@@ -228,7 +228,7 @@ func (j *judge) onlyWhatTheyHold(ctx context.Context, tx *audit.Tx, d done) erro
 			level = max(min(level, *maker), 1)
 		}
 		if !j.who.Enforced {
-			level = 1 // nobody holds a role yet
+			level = 1 // no operator holds a role yet
 		}
 	}
 	var role string

@@ -93,7 +93,7 @@ func (n *NewKey) check(who Identity) error {
 		return err
 	}
 	if err := who.Permit(nil, n.Scopes...); err != nil {
-		return fault.From(err).WithHint("nobody gives a key what they do not hold themselves")
+		return fault.From(err).WithHint("a key may only have permissions that its maker holds")
 	}
 	return nil
 }

@@ -134,7 +134,7 @@ func (a *account) locked(now time.Time) bool { return a.LockedUntil != nil && a.
 type Attempt struct {
 	Username string
 	Replaces string // the token of a login that ends with this one; "" for none
-	DryRun   bool   // lets nobody in: what a right password would do is rolled back, and a wrong one counts all the same
+	DryRun   bool   // opens no session: what a right password would do is rolled back, and a wrong one counts all the same
 	door     *Door
 	seen     *account
 	right    bool

@@ -76,7 +76,7 @@ due, a terminal asks for it first.
 After 5 wrong passwords or codes cxgctl refuses the account for 15 minutes; auth.lock_after in the profile can lower
 that number. The platform's own login is not affected: cxgctl users status --set LOCKED locks an account there too. A
 refusal takes 2 seconds and is the same for an unknown name, a wrong password and a locked account. With --dry-run
-nobody is logged in, and a wrong password counts all the same.`,
+no session is opened, and a wrong password counts all the same.`,
 		Example: "  cxgctl auth login --username ada\n  pass show cxg/ada | cxgctl auth login --username ada --password-stdin\n" +
 			"  { pass show cxg/ada; pass otp cxg/ada; } | cxgctl auth login --username ada --password-stdin --otp-stdin",
 	}

@@ -30,7 +30,7 @@ func (s *session) importHome() imports.Home {
 	return imports.Home{Tenant: s.place.ID, Code: s.place.code}
 }
 
-// importOps are the operations that --undo names, the latest first: an operation stands for all of its file.
+// importOps are the operations that --undo names, the latest first: an operation means all of its file.
 func (a *app) importOps(ctx context.Context, w *writer, what string, n importNoun) ([]uuid.UUID, error) {
 	if op, err := uuid.Parse(what); err == nil {
 		return imports.RunsWith(ctx, w.db, w.cat, op)

@@ -30,7 +30,7 @@ func (a *app) invoicesSummary() *cobra.Command {
 		Use: "summary", Short: "Add invoices up: how much, how much of it paid, how old the rest", Args: exactly(),
 		Long: "Add invoices up, by month of the invoice date, status, currency, tenant or payment method, and always by currency:\n" +
 			"two currencies are never added. total is paid + unpaid + canceled; paid_rate is paid / (paid + unpaid). What is unpaid,\n" +
-			"neither PAID nor CANCELED, stands once more by its age: not yet due, and 1-30, 31-60, 61-90 and more days past due, in the zone of --tz.",
+			"neither PAID nor CANCELED, is also split by its age: not yet due, and 1-30, 31-60, 61-90 and more days past due, in the zone of --tz.",
 		Example: "  cxgctl invoices summary --by month --from 2026-01-01 --to 2027-01-01\n  cxgctl invoices summary --by tenant --currency KRW -o csv --output-file receivables.csv",
 	}
 	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {

@@ -17,26 +17,34 @@ import (
 // devServer is the record of the dev commands.
 type devServer struct {
 	Running   bool     `json:"running"`
-	Version   string   `json:"version"`
-	PID       int      `json:"pid"`
+	Version   *string  `json:"version"`
+	PID       *int     `json:"pid"`
 	StartedAt *db.Time `json:"started_at"`
 	Databases []string `json:"databases"`
 	Folder    string   `json:"folder"`
-	Socket    string   `json:"socket"`
-	Port      int      `json:"port"`
+	Socket    *string  `json:"socket"`
+	Port      *int     `json:"port"` // null where the server has its socket alone
 	LogFile   string   `json:"log_file"`
 }
 
 func (a *app) printDev(s devdb.Status) error {
 	r := devServer{
-		Running: s.Running, Version: s.Version, PID: s.PID, Databases: s.Databases,
-		Folder: s.Dir, Socket: s.SocketDir, Port: s.Port, LogFile: s.LogFile,
+		Running: s.Running, Version: present(s.Version), PID: present(s.PID), Databases: s.Databases,
+		Folder: s.Dir, Socket: present(s.SocketDir), Port: present(s.Port), LogFile: s.LogFile,
 	}
 	if !s.StartedAt.IsZero() {
 		at := db.At(s.StartedAt.Truncate(time.Second))
 		r.StartedAt = &at
 	}
 	return output.One(a.print, output.View{ID: "folder"}, r)
+}
+
+// present returns where v is, nil for the zero value.
+func present[T comparable](v T) *T {
+	if v == *new(T) {
+		return nil
+	}
+	return &v
 }
 
 func (a *app) devCommand() *cobra.Command {
@@ -105,7 +113,13 @@ func (a *app) devUp() *cobra.Command {
 }
 
 func (a *app) devStatus() *cobra.Command {
-	cmd := &cobra.Command{Use: "status", Short: "Show whether the dev database runs, and where", Args: exactly()}
+	cmd := &cobra.Command{
+		Use: "status", Short: "Show whether the dev database runs, and where", Args: exactly(),
+		Long: `Show whether the dev database runs, and where.
+
+Exits 0 when it runs and 3 when it does not, as pg_ctl status does. The record is printed in both cases; port is null
+unless dev up was given --port.`,
+	}
 	cmd.RunE = a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 		if err := a.printer(cmd); err != nil {
 			return err
@@ -114,7 +128,10 @@ func (a *app) devStatus() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.printDev(s)
+		if err := a.printDev(s); err != nil || s.Running {
+			return err
+		}
+		return fault.New(fault.NotFound, "the dev database is not running").WithHint("start it: cxgctl dev up").With("folder", s.Dir)
 	})
 	return records[devServer](a, cmd)
 }

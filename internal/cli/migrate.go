@@ -23,15 +23,16 @@ type migration struct {
 	Name      string        `json:"name"`
 	Applied   bool          `json:"applied"`
 	AppliedAt *db.Time      `json:"applied_at"`
-	Plan      []plannedItem `json:"plan"` // what up would do about it; none when there is nothing to do
+	Plan      []plannedItem `json:"plan"`  // what up would do about it; none when there is nothing to do
+	State     string        `json:"state"` // see migrate.Step.State
 
 	optional string // what it is asked for by, see migrate.Step
 }
 
 var migrationView = output.View{
 	ID:    "version",
-	Table: []string{"database", "version", "name", "applied", "applied_at"},
-	Wide:  []string{"database", "version", "name", "applied", "applied_at"},
+	Table: []string{"database", "version", "name", "applied", "applied_at", "state"},
+	Wide:  []string{"database", "version", "name", "applied", "applied_at", "state"},
 }
 
 // migrateFlags choose the databases.
@@ -104,7 +105,9 @@ func stepsOf(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database, w
 	}
 	out := make([]migration, len(list))
 	for i, s := range list {
-		out[i] = migration{Database: string(which), Version: s.Version, Name: s.Name, Applied: s.Applied, optional: s.Optional}
+		out[i] = migration{
+			Database: string(which), Version: s.Version, Name: s.Name, State: s.State(), Applied: s.Applied, optional: s.Optional,
+		}
 		if s.Applied {
 			at := db.At(s.AppliedAt)
 			out[i].AppliedAt = &at
@@ -118,6 +121,10 @@ func (a *app) migrateStatus() *cobra.Command {
 	var f migrateFlags
 	cmd := &cobra.Command{
 		Use: "status", Short: "List the migrations, which are applied, and what up would do; changes nothing", Args: exactly(),
+		Long: `List the migrations, which are applied, and what up would do; changes nothing.
+
+STATE is applied, pending, "optional: --with NAME" for one that migrate up applies only when asked by that name, or
+unknown for one that a newer cxgctl applied; migrate up then exits 8. Version numbers may have gaps.`,
 	}
 	cmd.RunE = a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 		if a.aboutTenants() {
@@ -242,14 +249,22 @@ func (a *app) migrate(ctx context.Context, cmd *cobra.Command, f *migrateFlags,
 		return err
 	}
 	down := cmd.Name() == "down"
-	var plan []migration
+	var plan, waiting []migration
 	for _, w := range which {
 		list, up, err := a.steps(ctx, cmd, w, f.with)
 		if err != nil {
 			return err
 		}
 		if !down {
+			if up.Newer != nil {
+				return up.Newer
+			}
 			a.notePlan(up)
+		}
+		for _, m := range list {
+			if !m.Applied && m.optional != "" && !slices.Contains(f.with, m.optional) {
+				waiting = append(waiting, m)
+			}
 		}
 		plan = append(plan, planned(list)...)
 	}
@@ -287,7 +302,7 @@ func (a *app) migrate(ctx context.Context, cmd *cobra.Command, f *migrateFlags,
 		}
 		results, err := run(ctx, cfg, w)
 		for _, r := range results {
-			done = append(done, migration{Database: string(w), Version: r.Version, Name: r.Name, Applied: !down})
+			done = append(done, migrationDone(w, r))
 		}
 		if rerr := a.recordMigrations(ctx, cmd, w, results); err == nil {
 			err = rerr
@@ -297,7 +312,22 @@ func (a *app) migrate(ctx context.Context, cmd *cobra.Command, f *migrateFlags,
 		}
 	}
 	a.note("%s", plural(len(done), "migration")+" done")
+	if !down {
+		for _, m := range waiting {
+			a.note("not applied: %s/%s (%s)", m.Database, m.Name, m.State)
+		}
+	}
 	return committed(printWhole(a, migrationView, done))
+}
+
+// migrationDone is the record of a migration that was applied or taken back.
+func migrationDone(which migrate.Database, r migrate.Result) migration {
+	m := migration{Database: string(which), Version: r.Version, Name: r.Name, Applied: r.Direction != "down", State: "taken back"}
+	if m.Applied {
+		at := db.At(r.AppliedAt)
+		m.AppliedAt, m.State = &at, "applied"
+	}
+	return m
 }
 
 // recordMigrations leaves an audit row per migration, under the OS user's name: a database may have no

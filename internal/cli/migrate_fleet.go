@@ -27,8 +27,8 @@ type tenantMigration struct {
 
 var tenantMigrationView = output.View{
 	ID:    "version",
-	Table: []string{"tenant", "version", "name", "applied", "applied_at"},
-	Wide:  []string{"tenant", "database", "version", "name", "applied", "applied_at"},
+	Table: []string{"tenant", "version", "name", "applied", "applied_at", "state"},
+	Wide:  []string{"tenant", "database", "version", "name", "applied", "applied_at", "state"},
 }
 
 // rollout are the flags of migrate up over several tenants.
@@ -92,9 +92,12 @@ func (p place) steps(ctx context.Context, with []string, all bool) ([]migration,
 	if err != nil {
 		return nil, err
 	}
-	list, _, err := stepsOf(ctx, cfg, migrate.Tenants, with)
+	list, plan, err := stepsOf(ctx, cfg, migrate.Tenants, with)
 	if err != nil || all {
 		return list, err
+	}
+	if plan.Newer != nil {
+		return nil, plan.Newer
 	}
 	return pending(list, with), nil
 }
@@ -213,7 +216,7 @@ func (p place) up(ctx context.Context, with []string, record func([]migrate.Resu
 	results, err := migrate.UpWith(ctx, cfg, migrate.Tenants, with)
 	var done []migration
 	for _, r := range results {
-		done = append(done, migration{Database: string(migrate.Tenants), Version: r.Version, Name: r.Name, Applied: true})
+		done = append(done, migrationDone(migrate.Tenants, r))
 	}
 	if len(results) > 0 {
 		if rerr := record(results); err == nil {

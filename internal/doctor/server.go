@@ -196,21 +196,24 @@ func migrations(ctx context.Context, s *subject) (Finding, error) {
 }
 
 func judgeMigrations(steps []migrate.Step, which migrate.Database) Finding {
-	var pending, unknown []string
-	known := 0
+	var pending, unknown, optional []string
+	applied := 0
 	for _, step := range steps {
-		switch {
-		case step.Name == "":
+		switch state := step.State(); state {
+		case "unknown":
 			unknown = append(unknown, fmt.Sprintf("version %d", step.Version))
-			continue
-		case !step.Applied && step.Optional != "":
-			continue
-		case !step.Applied:
+		case "applied":
+			applied++
+		case "pending":
 			pending = append(pending, step.Name)
+		default:
+			optional = append(optional, step.Name+" ("+state+")")
 		}
-		known++
 	}
-	f := fine("%d of %d migrations applied", known-len(pending), known)
+	f := fine("%d of %d migrations applied", applied, applied+len(pending))
+	if len(optional) > 0 {
+		f.Found += "; not applied: " + strings.Join(optional, ", ")
+	}
 	if len(unknown) > 0 {
 		f.Found += fmt.Sprintf(", and %d that this cxgctl does not know", len(unknown))
 		f = f.of(unknown)

@@ -50,12 +50,27 @@ type Step struct {
 	AppliedAt time.Time // UTC; zero when not applied
 }
 
+// State says in words where a step is: "applied", "pending", "optional: --with NAME" for one that waits to be
+// asked for, or "unknown" for one that a newer cxgctl applied.
+func (s Step) State() string {
+	switch {
+	case s.Name == "":
+		return "unknown"
+	case s.Applied:
+		return "applied"
+	case s.Optional != "":
+		return "optional: --with " + s.Optional
+	}
+	return "pending"
+}
+
 // Result is one migration that a run carried out.
 type Result struct {
 	Version   int64
 	Name      string // the file's name
 	Direction string // "up" or "down"
 	Duration  time.Duration
+	AppliedAt time.Time // UTC; zero after "down"
 }
 
 // Up is UpWith without anything optional.
@@ -64,7 +79,8 @@ func Up(ctx context.Context, cfg *pgx.ConnConfig, which Database, building ...fu
 }
 
 // UpWith applies everything that is pending, and the optional migrations that with names, in order, each migration in a transaction of its own, and
-// returns what it applied. It only adds, and only what is missing: PlanUp says what that is in a
+// returns what it applied. A database that has a migration which this cxgctl does not know is refused with a
+// DATABASE_ERROR. It only adds, and only what is missing: PlanUp says what that is in a
 // database that other software made. Indexes of tables with rows are built last and CONCURRENTLY, and
 // anew where an earlier run was interrupted. A run that finds another under way waits for it until ctx
 // ends (BUSY when ctx's deadline passes meanwhile). A migration that fails, or that waits for a lock
@@ -81,6 +97,9 @@ func UpWith(ctx context.Context, cfg *pgx.ConnConfig, which Database, with []str
 	}
 	defer r.end()
 	done, err := r.outcome(r.provider.Up(ctx))
+	if terr := readTimes(context.WithoutCancel(ctx), r.db, done); err == nil {
+		err = translate(terr, which, "")
+	}
 	if err != nil {
 		return done, err
 	}
@@ -157,6 +176,10 @@ func begin(ctx context.Context, cfg *pgx.ConnConfig, which Database, with []stri
 		r.end()
 		return nil, translate(err, which, "")
 	}
+	if err := newer(which, list, state.applied); err != nil {
+		r.end()
+		return nil, err
+	}
 	list = wanted(list, with, state.applied)
 	r.list = list
 	// Go migrations, since what a file's statements come to depends on the database.
@@ -190,17 +213,13 @@ func (r *run) outcome(done []*goose.MigrationResult, err error) ([]Result, error
 	if errors.Is(err, goose.ErrNoNextVersion) {
 		return nil, nil
 	}
-	if errors.Is(err, goose.ErrVersionNotFound) {
-		return nil, fault.New(fault.Database, "the last migration of the %s database is not known to this cxgctl", r.which).
-			WithHint("use the newer cxgctl that applied it; see which with: cxgctl migrate status").Because(err)
-	}
 	return r.results(done), translate(err, r.which, "")
 }
 
 func (r *run) results(in []*goose.MigrationResult) []Result {
 	out := make([]Result, len(in))
 	for i, x := range in {
-		out[i] = Result{x.Source.Version, r.name(x.Source.Version), x.Direction, x.Duration}
+		out[i] = Result{Version: x.Source.Version, Name: r.name(x.Source.Version), Direction: x.Direction, Duration: x.Duration}
 	}
 	return out
 }

@@ -16,6 +16,8 @@ type Plan struct {
 	// Adopts says that pending migrations find tables that are there already: other software made them.
 	Adopts bool
 	Items  []Item // in the order in which up gets to them
+	// Newer is the error with which up refuses a database that a newer cxgctl migrated; else nil.
+	Newer error
 }
 
 // Unfinished returns how many indexes there are whose build was interrupted.
@@ -48,6 +50,7 @@ func PlanUp(ctx context.Context, cfg *pgx.ConnConfig, which Database, with ...st
 		if err != nil {
 			return err
 		}
+		plan.Newer = newer(which, list, state.applied)
 		plan.Items, err = planned(ctx, tx, wanted(list, with, state.applied), state)
 		return err
 	})

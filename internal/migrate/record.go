@@ -3,9 +3,14 @@ package migrate
 import (
 	"context"
 	"database/sql"
+	"maps"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/pressly/goose/v3/database"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
 // Added is where a database records what up added to it, so that down takes back nothing else.
@@ -100,6 +105,34 @@ func readState(ctx context.Context, r reader) (*state, error) {
 		}
 	}
 	return s, nil
+}
+
+// newer refuses a database that has a migration which is not among the known ones.
+func newer(which Database, known []*migration, applied map[int64]bool) error {
+	unknown := maps.Clone(applied)
+	for _, m := range known {
+		delete(unknown, m.version)
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	last := slices.Max(slices.Collect(maps.Keys(unknown)))
+	return fault.New(fault.Database, "the %s database has migration %d, which this cxgctl does not know", which, last).
+		WithHint("use the newer cxgctl that applied it; what is applied is shown by: cxgctl migrate status").
+		With("database", string(which)).With("version", last)
+}
+
+// readTimes sets when the migrations of results were applied.
+func readTimes(ctx context.Context, r reader, results []Result) error {
+	var v int64
+	var at time.Time
+	return each(ctx, r, `SELECT version_id, tstamp FROM `+Table+` WHERE is_applied`, nil, []any{&v, &at}, func() {
+		for i := range results {
+			if results[i].Version == v {
+				results[i].AppliedAt = at.UTC()
+			}
+		}
+	})
 }
 
 // up adds what is missing of that which the migration is about.

@@ -180,11 +180,7 @@ const insufficientRights = "42501"
 
 // migrations compares what the database has with what this program brings.
 func migrations(ctx context.Context, s *subject) (Finding, error) {
-	cfg, err := db.Config(s.Options)
-	if err != nil {
-		return Finding{}, err
-	}
-	steps, err := migrate.Status(ctx, cfg, s.Database)
+	steps, err := migrate.StatusIn(ctx, s.db, s.Database)
 	if state, _ := db.State(err); state == insufficientRights {
 		return wrong(Warn, "%s may not read what was applied", s.session.User).
 			remedied("GRANT SELECT ON %s TO %s", migrate.Table, pgx.Identifier{s.session.User}.Sanitize()), nil

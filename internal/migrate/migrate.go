@@ -237,37 +237,38 @@ func (r *run) name(version int64) string {
 // Status lists the migrations in order of version. It changes nothing, takes no lock, and creates no
 // version table.
 func Status(ctx context.Context, cfg *pgx.ConnConfig, which Database) ([]Step, error) {
-	steps, err := known(which)
-	if err != nil {
-		return nil, err
-	}
-	pinnedCfg := cfg.Copy()
-	db.Pin(pinnedCfg.RuntimeParams)
-	conn, err := pgx.ConnectConfig(ctx, pinnedCfg)
+	pinned := cfg.Copy()
+	db.Pin(pinned.RuntimeParams)
+	conn, err := pgx.ConnectConfig(ctx, pinned)
 	if err != nil {
 		return nil, translate(err, which, "")
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	var applied []Step
-	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		var exists bool
-		if err := tx.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, Table).Scan(&exists); err != nil || !exists {
-			return err
-		}
-		rows, err := tx.Query(ctx, `SELECT version_id, tstamp AT TIME ZONE 'UTC'
+	return StatusIn(ctx, conn, which)
+}
+
+// StatusIn is Status in a session that is there, which a pooler may share.
+func StatusIn(ctx context.Context, r db.Reader, which Database) ([]Step, error) {
+	steps, err := known(which)
+	if err != nil {
+		return nil, err
+	}
+	var exists bool
+	if err := r.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, Table).Scan(&exists); err != nil || !exists {
+		return steps, translate(err, which, "")
+	}
+	rows, err := r.Query(ctx, `SELECT version_id, tstamp AT TIME ZONE 'UTC'
   FROM `+Table+`
  WHERE version_id > 0 AND is_applied
  ORDER BY version_id`)
-		if err != nil {
-			return err
-		}
-		applied, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (Step, error) {
-			s := Step{Applied: true}
-			err := r.Scan(&s.Version, &s.AppliedAt)
-			s.AppliedAt = s.AppliedAt.UTC()
-			return s, err
-		})
-		return err
+	if err != nil {
+		return nil, translate(err, which, "")
+	}
+	applied, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (Step, error) {
+		s := Step{Applied: true}
+		err := r.Scan(&s.Version, &s.AppliedAt)
+		s.AppliedAt = s.AppliedAt.UTC()
+		return s, err
 	})
 	if err != nil {
 		return nil, translate(err, which, "")

@@ -60,18 +60,17 @@ func PlanUp(ctx context.Context, cfg *pgx.ConnConfig, which Database, with ...st
 
 // look runs fn in a read-only transaction that sees one state of the database.
 func look(ctx context.Context, cfg *pgx.ConnConfig, fn func(*sql.Tx) error) error {
-	c := cfg.Copy()
-	if c.RuntimeParams == nil {
-		c.RuntimeParams = map[string]string{}
-	}
-	c.RuntimeParams["lock_timeout"] = lockTimeout
-	d := stdlib.OpenDB(*c)
+	d := stdlib.OpenDB(*cfg)
 	defer func() { _ = d.Close() }() // what the transaction said counts
 	tx, err := d.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // there is nothing to commit
+	// Not a parameter of the session: a pooler would refuse it, and what only reads may go through one.
+	if _, err := tx.ExecContext(ctx, `SET LOCAL lock_timeout = '`+lockTimeout+`'`); err != nil {
+		return err
+	}
 	return fn(tx)
 }
 

@@ -26,6 +26,11 @@ func (r *run[R]) write(ctx context.Context, b *batch[R]) error {
 		return err
 	}
 	b.draft.Done()
+	if !b.recorded {
+		if err := r.lease.recordUnchanged(ctx, spans(b.rows)); err != nil {
+			return err
+		}
+	}
 	return r.count(b)
 }
 
@@ -70,6 +75,7 @@ func (r *run[R]) tally(b *batch[R]) {
 
 // apply does the work of a batch. It may be called again for the same batch, after a rollback.
 func (r *run[R]) apply(ctx context.Context, tx *audit.Tx, b *batch[R]) ([]audit.Change, error) {
+	b.recorded = false
 	var rows []R
 	for _, in := range b.rows {
 		row := in.Base()
@@ -94,6 +100,7 @@ func (r *run[R]) apply(ctx context.Context, tx *audit.Tx, b *batch[R]) ([]audit.
 		if err != nil || len(changes) == 0 {
 			return nil, err
 		}
+		b.recorded = true
 		return changes, r.lease.record(ctx, tx, spans(b.rows))
 	}
 }

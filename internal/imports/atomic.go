@@ -22,9 +22,10 @@ func (r *run[R]) whole(ctx context.Context) error {
 	}
 	r.report = clean
 	var refused []*Row
-	var verdict error // on rows that failed
+	var verdict error    // on rows that failed
+	var unchanged []span // of batches that changed nothing
 	err := r.ledger.Write(ctx, r.intent(), func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
-		r.report, refused, verdict = clean, nil, nil
+		r.report, refused, verdict, unchanged = clean, nil, nil, nil
 		if err := r.lease.claim(ctx, tx); err != nil {
 			return nil, err
 		}
@@ -41,6 +42,9 @@ func (r *run[R]) whole(ctx context.Context) error {
 			if err := tx.Log(ctx, changes); err != nil {
 				return err
 			}
+			if !b.recorded {
+				unchanged = append(unchanged, spans(b.rows)...)
+			}
 			r.tally(b)
 			return nil
 		})
@@ -50,7 +54,10 @@ func (r *run[R]) whole(ctx context.Context) error {
 		}
 		return nil, err
 	})
-	if err == nil || !errors.Is(err, verdict) {
+	if err == nil {
+		return r.lease.recordUnchanged(ctx, unchanged)
+	}
+	if !errors.Is(err, verdict) {
 		return err
 	}
 	r.told = true

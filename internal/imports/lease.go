@@ -30,7 +30,7 @@ type lease struct {
 	host    string
 	process string
 	home    Home
-	again   bool // forget what was applied
+	again   bool // set aside what was applied
 	applied []span
 	last    *Operation // of an earlier run, or nil
 	next    int        // the span that the reading has come to
@@ -135,9 +135,13 @@ UPDATE cxg_import.files
    SET op_id = @op, host = @host, process = @process, name = @name, started_at = now(), finished_at = NULL, failed = 0,
        leased_until = now() + @time::interval, updated_at = now(), updated_by = @by
  WHERE sha256 = @sha256`
-	forgetFile = `DELETE FROM cxg_import.rows WHERE sha256 = @sha256`
+	// Lines below 1 are of runs before the last --again: they count as not applied, and an undo finds their operations.
+	setAside = `
+UPDATE cxg_import.rows r SET line = r.line + s.shift, last_line = r.last_line + s.shift
+  FROM (SELECT least(min(line), 0) - max(last_line) - 1 AS shift FROM cxg_import.rows WHERE sha256 = @sha256) s
+ WHERE r.sha256 = @sha256 AND r.line > 0`
 	countFile  = `UPDATE cxg_import.files SET created = created + $2, updated = updated + $3 WHERE sha256 = $1`
-	readSpans  = `SELECT line, last_line, records FROM cxg_import.rows WHERE sha256 = $1 ORDER BY line`
+	readSpans  = `SELECT line, last_line, records FROM cxg_import.rows WHERE sha256 = $1 AND line > 0 ORDER BY line`
 	claimFile  = `
 UPDATE cxg_import.files SET leased_until = now() + @time::interval
  WHERE sha256 = @sha256 AND op_id = @op`
@@ -186,7 +190,7 @@ func (l *lease) take(ctx context.Context) error {
 		if _, err := tx.Exec(ctx, takeFile, args); err != nil || !l.again {
 			return err
 		}
-		_, err := tx.Exec(ctx, forgetFile, args)
+		_, err := tx.Exec(ctx, setAside, args)
 		return err
 	})
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok && pe.Code == "55P03" {
@@ -195,7 +199,7 @@ func (l *lease) take(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if l.again { // a dry run has not forgotten them
+	if l.again { // a dry run has not set them aside
 		return nil
 	}
 	if l.applied, err = db.Collect[span](ctx, l.ledger.Reader(), readSpans, l.key); err != nil || len(l.applied) == 0 {
@@ -272,11 +276,37 @@ func (l *lease) record(ctx context.Context, tx *audit.Tx, applied []span) error 
 	if l.ledger.DryRun || len(applied) == 0 {
 		return nil
 	}
+	return l.insert(ctx, tx, tx.Now, tx.ByID(), applied)
+}
+
+// recordUnchanged notes rows that were applied without a change, and so without a transaction of the ledger.
+func (l *lease) recordUnchanged(ctx context.Context, applied []span) error {
+	if len(applied) == 0 {
+		return nil
+	}
+	now, err := l.ledger.Now(ctx)
+	if err != nil {
+		return err
+	}
+	return l.ledger.Keep(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		args := l.args()
+		tag, err := tx.Exec(ctx, claimFile, args)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() != 1 {
+			return l.busy(uuid.Nil)
+		}
+		return l.insert(ctx, tx, now, args["by"], applied)
+	})
+}
+
+func (l *lease) insert(ctx context.Context, tx pgx.Tx, now time.Time, by any, applied []span) error {
 	sends := &pgx.Batch{}
 	var created, updated int64
 	for _, s := range applied {
 		created, updated = created+s.created, updated+s.updated
-		sends.Queue(insertSpan, uuid.Must(uuid.NewV7()), tx.Now, tx.ByID(), l.key, s.From, s.To, s.Records, l.ledger.Op())
+		sends.Queue(insertSpan, uuid.Must(uuid.NewV7()), now, by, l.key, s.From, s.To, s.Records, l.ledger.Op())
 	}
 	sends.Queue(countFile, l.key, created, updated)
 	return tx.SendBatch(ctx, sends).Close()

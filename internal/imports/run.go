@@ -33,9 +33,10 @@ const slowRows = 32
 
 // batch is rows that commit together.
 type batch[R Incoming] struct {
-	rows  []R
-	slow  int
-	draft *audit.Draft // of the audit rows, should all go well; nil for none
+	rows     []R
+	slow     int
+	draft    *audit.Draft // of the audit rows, should all go well; nil for none
+	recorded bool         // as applied, in the transaction that changed rows
 }
 
 // Run applies a file, in transactions of many rows. A row that fails is reported, and the others go ahead. What

@@ -166,7 +166,7 @@ func TestABombInASeal(t *testing.T) {
 	}
 	defer u.close()
 	for name, packed := range map[string][]byte{"one frame": bomb, "many frames": slices.Repeat(p.pack(nil, make([]byte, 1<<20)), 100)} {
-		if b, err := u.unpack(nil, packed, 1<<20); err == nil || cap(b) > 4<<20 {
+		if b, err := u.unpack(packed, 1<<20); err == nil || cap(b) > 4<<20 {
 			t.Errorf("%s: %d bytes, %v", name, cap(b), err)
 		}
 	}
@@ -254,7 +254,7 @@ func TestSealsOfVersion1(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer u.close()
-	canon, err := u.unpack(nil, seals[0].canon, 1<<20)
+	canon, err := u.unpack(seals[0].canon, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -106,7 +106,7 @@ func FuzzUnpack(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer u.close()
-		_, _ = u.unpack(nil, b, 1<<20)
+		_, _ = u.unpack(b, 1<<20)
 	})
 }
 

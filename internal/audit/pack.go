@@ -2,7 +2,6 @@ package audit
 
 import (
 	_ "embed" // for the dictionary
-	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -34,8 +33,11 @@ var packers = sync.Pool{New: func() any {
 // pack appends the packed form to b.
 func (p *packer) pack(b, canon []byte) []byte { return p.e.EncodeAll(canon, b) }
 
-// unpacker is a packer's opposite.
-type unpacker struct{ d *zstd.Decoder }
+// unpacker decompresses what a packer made.
+type unpacker struct {
+	d   *zstd.Decoder
+	buf []byte
+}
 
 // maxCanon bounds what an unpacked form takes of memory: jsonb holds no more than 256 MiB.
 const maxCanon = 1 << 29
@@ -43,11 +45,15 @@ const maxCanon = 1 << 29
 func newUnpacker() (*unpacker, error) {
 	d, err := zstd.NewReader(nil, zstd.WithDecoderDictRaw(1, dictionary1), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxCanon),
 		zstd.WithDecodeAllCapLimit(true))
-	return &unpacker{d}, err
+	return &unpacker{d: d}, err
 }
 
-// unpack unpacks a stored form into b's memory. One that takes more than limit bytes is an error.
-func (u *unpacker) unpack(b, stored []byte, limit int) ([]byte, error) {
-	return u.d.DecodeAll(stored, slices.Grow(b[:0], limit)[:0:limit])
+// unpack decompresses a stored form. The result is valid until the next call. More than limit bytes are an error.
+func (u *unpacker) unpack(stored []byte, limit int) ([]byte, error) {
+	if cap(u.buf) < limit {
+		u.buf = make([]byte, 0, limit+limit/4) // rows differ a little in length
+	}
+	return u.d.DecodeAll(stored, u.buf[:0:limit])
 }
+
 func (u *unpacker) close() { u.d.Close() }

@@ -455,7 +455,7 @@ func (w *walker) check(seq int64, v [][]byte, rows pgx.Rows) error {
 		w.now, unreadable = w.row(w.now, origin, sealedAt, v[own:], rows.FieldDescriptions()[own:])
 	}
 	var err error
-	if w.stored, err = w.unpack(w.stored, v[5], 2*len(w.now)+sealSlack); err != nil {
+	if w.stored, err = w.unpack(v[5], 2*len(w.now)+sealSlack); err != nil {
 		if !rowThere {
 			found(checkRow, "the row was deleted")
 		} else {

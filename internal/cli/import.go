@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -231,6 +232,20 @@ func brokenOff(ctx context.Context, err error, r imports.Report, o imports.Optio
 	return f.With("op_id", r.OpID.String()).With("applied", applied).WithHint("%s", hint)
 }
 
+// noteAltered says what of an import is stored otherwise than the file has it.
+func (a *app) noteAltered(r imports.Report) {
+	stored := "stored"
+	if r.DryRun {
+		stored = "would be stored"
+	}
+	order := func(x, y imports.Alteration) int {
+		return cmp.Or(cmp.Compare(x.Field, y.Field), cmp.Compare(x.How, y.How))
+	}
+	for _, how := range slices.SortedFunc(maps.Keys(r.Altered), order) {
+		a.note("%s: %s %s %s", how.Field, plural(int(r.Altered[how]), "row"), stored, how.How)
+	}
+}
+
 // printImport ends an import: a summary for people, the report as a record where one is asked for.
 func (a *app) printImport(r imports.Report, failures *failures, errorFile string) error {
 	switch {
@@ -244,6 +259,7 @@ func (a *app) printImport(r imports.Report, failures *failures, errorFile string
 	case r.Before > 0:
 		a.note("%s applied by earlier runs", plural(int(r.Before), "row"))
 	}
+	a.noteAltered(r)
 	counts := "%s created, %s updated, %s unchanged, %s skipped, %s failed in %s (operation %s)"
 	if r.DryRun {
 		counts = "dry run, nothing was changed: %s would be created, %s would be updated, %s unchanged, %s skipped, %s would fail in %s (operation %s)"

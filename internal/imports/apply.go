@@ -60,8 +60,11 @@ func (r *run[R]) tally(b *batch[R]) {
 			r.report.Failed++
 		case row.Outcome == Created:
 			r.report.Created++
+			r.alter(row.Altered)
+			r.alter(row.Filled)
 		case row.Outcome == Updated:
 			r.report.Updated++
+			r.alter(row.Altered)
 		case row.Outcome == Unchanged:
 			r.report.Same++
 		case row.Outcome == Skipped:
@@ -70,6 +73,16 @@ func (r *run[R]) tally(b *batch[R]) {
 	}
 	if r.Progress != nil {
 		r.Progress(r.report)
+	}
+}
+
+// alter counts a row that was stored otherwise than it came.
+func (r *run[R]) alter(how []Alteration) {
+	for _, a := range how {
+		if r.report.Altered == nil {
+			r.report.Altered = map[Alteration]int64{}
+		}
+		r.report.Altered[a]++
 	}
 }
 

@@ -3,6 +3,7 @@ package imports
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,40 +18,92 @@ import (
 // Cells reads the fields of one row, and collects what is wrong with them.
 type Cells struct {
 	fault.Problems
-	Given map[string]bool // where it is not nil: the fields that were read and have a value
+	Given   map[string]bool // where it is not nil: the fields that were read and have a value
+	Altered []Alteration    // how values that were read are stored otherwise than they came
+	Filled  []Alteration    // what a new record gets for empty values
 
 	src *Source
 	row intake.Row
 }
 
+// value returns the row's value of a field as the file has it, and in the form that text is stored in. The two are
+// the same for a field that is read verbatim.
+func (c *Cells) value(field string) (raw, normal string) {
+	i, ok := c.src.columns[field]
+	if !ok || i >= len(c.row.Values) {
+		return "", ""
+	}
+	raw = c.row.Values[i]
+	normal = raw
+	if !slices.Contains(c.src.opts.Verbatim, field) {
+		normal = text.Normal(raw)
+	}
+	if normal != "" && c.Given != nil {
+		c.Given[field] = true
+	}
+	return raw, normal
+}
+
 // Text returns the row's value of a field, in the form that text is stored in; one that is read verbatim, as
 // it is.
 func (c *Cells) Text(field string) string {
-	i, ok := c.src.columns[field]
-	if !ok || i >= len(c.row.Values) {
+	raw, v := c.value(field)
+	switch {
+	case raw == v || v == "" || !c.src.shape.Has(field):
+	case strings.TrimSpace(raw) != raw:
+		c.Alter(field, "without the blanks around the text")
+	default:
+		c.Alter(field, "in Unicode form NFC")
+	}
+	return v
+}
+
+// Stored returns the row's value of a field as it is, for a record that is restored as it was stored. A blank one is "".
+func (c *Cells) Stored(field string) string {
+	raw, v := c.value(field)
+	if v == "" {
 		return ""
 	}
-	v := c.row.Values[i]
-	if !slices.Contains(c.src.opts.Verbatim, field) {
-		v = text.Normal(v)
-	}
-	if v != "" && c.Given != nil {
-		c.Given[field] = true
-	}
-	return v
+	return raw
 }
 
-// Stored returns the row's value of a field as it is, for a record that is restored as it was stored.
-func (c *Cells) Stored(field string) string {
-	v := c.Text(field)
-	if i, ok := c.src.columns[field]; ok && i < len(c.row.Values) && v != "" {
-		return c.row.Values[i]
-	}
-	return v
+// Names says whether the row has a value of the field, if only an empty one.
+func (c *Cells) Names(field string) bool {
+	return c.src.Has(field) && (!c.src.Objects || c.row.Names(field))
 }
 
-// Named says whether a row, of those that name their fields, names this one.
-func (c *Cells) Named(field string) bool { return c.row.Names(field) }
+// Alter notes how the value of a field is stored otherwise than it came.
+func (c *Cells) Alter(field, how string) { c.Altered = noted(c.Altered, Alteration{field, how}) }
+
+// Fill notes what a new record gets for a value that is empty, if it is.
+func (c *Cells) Fill(field, as string) {
+	if _, v := c.value(field); v == "" && c.Names(field) && c.src.shape.Has(field) {
+		c.Filled = noted(c.Filled, Alteration{field, "with " + as + " for an empty value"})
+	}
+}
+
+// FillBirth notes what a new record gets where the row does not say which id it has, and when and by whom it was made.
+func (c *Cells) FillBirth() {
+	c.Fill("id", "a new id")
+	c.Fill("created_at", "the time of the import")
+	c.Fill("created_by", "the operator")
+}
+
+// FillNull notes that a text which is blank, or empty and not null, is stored as null. Only json can tell the latter two
+// apart.
+func (c *Cells) FillNull(field string) {
+	raw, v := c.value(field)
+	if v == "" && (raw != "" || c.row.HasEmpty(field)) && c.src.shape.Has(field) {
+		c.Filled = noted(c.Filled, Alteration{field, "with null for an empty text"})
+	}
+}
+
+func noted(list []Alteration, a Alteration) []Alteration {
+	if slices.Contains(list, a) {
+		return list
+	}
+	return append(list, a)
+}
 
 // Fits says whether the table has the column, and refuses a value that would have no place.
 func (c *Cells) Fits(field, value string) bool {
@@ -70,12 +123,17 @@ func (c *Cells) Choice(field, fallback string, valid []string) *string {
 		return nil
 	}
 	if v == "" {
+		c.Fill(field, fallback)
 		return &fallback
 	}
-	if v = strings.ToUpper(v); !slices.Contains(valid, v) {
-		c.Choices(field, []string{v}, valid)
+	upper := strings.ToUpper(v)
+	switch {
+	case !slices.Contains(valid, upper):
+		c.Choices(field, []string{upper}, valid)
+	case upper != v:
+		c.Alter(field, "in upper case")
 	}
-	return &v
+	return &upper
 }
 
 // Bool returns a yes or no.
@@ -83,6 +141,7 @@ func (c *Cells) Bool(field string, fallback bool) bool {
 	v := c.Text(field)
 	switch strings.ToLower(v) {
 	case "":
+		c.Fill(field, strconv.FormatBool(fallback))
 		return fallback
 	case "true", "t", "yes", "y", "1":
 		return true
@@ -104,7 +163,11 @@ func (c *Cells) Time(field string) *db.Time {
 		c.Add(field, "%.60q is no time, it reads like 2026-01-31T09:30:00Z", v)
 		return nil
 	}
-	at.Instant = at.Instant.UTC().Truncate(time.Microsecond)
+	exact := at.Instant
+	at.Instant = exact.UTC().Truncate(time.Microsecond)
+	if !at.Instant.Equal(exact) {
+		c.Alter(field, "to the microsecond")
+	}
 	return &at
 }
 

@@ -101,4 +101,6 @@ type Report struct {
 	Elapsed time.Duration `json:"-"`
 	Stopped bool          `json:"stopped"` // by --max-errors
 	Last    *Operation    `json:"-"`       // the latest of the earlier runs
+
+	Altered map[Alteration]int64 `json:"-"` // how many rows were stored otherwise than they came, by how
 }

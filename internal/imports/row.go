@@ -14,6 +14,8 @@ type Row struct {
 	Done    bool  // by an earlier run
 	Outcome Outcome
 	Failure *Failure
+	Altered []Alteration // how values are stored otherwise than they came
+	Filled  []Alteration // what a new record gets for empty values
 
 	unfit bool // failed before any transaction
 }
@@ -23,6 +25,9 @@ type Incoming interface{ Base() *Row }
 
 // Base returns the row itself.
 func (r *Row) Base() *Row { return r }
+
+// Alteration is a way in which a value of a field is stored otherwise than the file has it: "in upper case".
+type Alteration struct{ Field, How string }
 
 // Outcome is what became of a row in its transaction.
 type Outcome uint8

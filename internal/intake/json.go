@@ -30,6 +30,16 @@ func (r Row) Names(name string) bool {
 	return false
 }
 
+// HasEmpty says whether an object of json or jsonl has the name with an empty text, which Values cannot tell from null.
+func (r Row) HasEmpty(name string) bool {
+	for _, m := range r.object {
+		if m.name == name {
+			return string(m.value) == `""`
+		}
+	}
+	return false
+}
+
 // jsonLines reads one object a line.
 type jsonLines struct {
 	lines *lines

@@ -108,7 +108,23 @@ func (im *importer) read(row imports.Row, c *imports.Cells) *incoming {
 	i := &in.invoice
 	i.ID, i.Status, i.PaidAt, i.Deleted = after.ID, after.Status, after.PaidAt, after.Deleted
 	i.CreatedAt, i.UpdatedAt, i.CreatedBy, i.UpdatedBy = after.CreatedAt, after.UpdatedAt, after.CreatedBy, after.UpdatedBy
+	noteAltered(c, i)
+	in.Altered, in.Filled = c.Altered, c.Filled
 	return in
+}
+
+// noteAltered notes what of an invoice differs from the row.
+func noteAltered(c *imports.Cells, i *Invoice) {
+	for _, field := range []string{"usage_amount", "discount_amount", "tax_amount", "used_storage", "api_calls"} {
+		c.Fill(field, "0")
+	}
+	c.Fill("total_amount", "the computed total")
+	c.Fill("currency", *i.Currency)
+	if v := c.Text("currency"); v != "" && v != *i.Currency {
+		c.Alter("currency", "in upper case")
+	}
+	c.FillNull("payment_method")
+	c.FillBirth()
 }
 
 // called puts a failure that speaks of a field in terms of the column that the file has for it.

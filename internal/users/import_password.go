@@ -24,7 +24,7 @@ func (r *rowReader) secrets(c *imports.Cells, in *incoming) {
 		}
 	case !r.opts.NoPasswords && r.opts.Passwords == nil && r.opts.OnConflict != imports.Update:
 		// an account that had no password when it was exported has none now
-		if !r.source.Has("password_hash") || r.source.Objects && !c.Named("password_hash") {
+		if !c.Names("password_hash") {
 			c.Add("password", "it is missing")
 		}
 	}

@@ -109,15 +109,25 @@ func (r *rowReader) checkHeader() error {
 // optional returns a text of at most so many characters, else the table's default; nil where there is
 // neither, or no such column.
 func (r *rowReader) optional(c *imports.Cells, field string, most int) *string {
-	v := c.Text(field)
+	old := restored(c)
+	v := ""
+	if old {
+		v = c.Stored(field)
+	} else {
+		v = c.Text(field)
+	}
 	if !c.Fits(field, v) {
 		return nil
 	}
 	if v == "" {
-		return r.defaults[field]
+		if d := r.defaults[field]; d != nil {
+			c.Fill(field, *d)
+			return d
+		}
+		c.FillNull(field)
+		return nil
 	}
-	if restored(c) {
-		v = c.Stored(field)
+	if old {
 		text.CheckStored(&c.Problems, field, v, 0, most)
 		return &v
 	}
@@ -166,8 +176,10 @@ func (r *rowReader) read(row imports.Row, c *imports.Cells) *incoming {
 		if a, err := netip.ParseAddr(v); err != nil || a.Zone() != "" {
 			c.Add("last_login_ip", "%.60q is no IP address", v)
 		} else {
-			v = a.String()
-			u.LastLoginIP = &v
+			u.LastLoginIP = new(a.String())
+			if *u.LastLoginIP != v {
+				c.Alter("last_login_ip", "in the usual form of an address")
+			}
 		}
 	}
 	if v := c.Text("failed_login_attempts"); c.Fits("failed_login_attempts", v) {
@@ -177,6 +189,7 @@ func (r *rowReader) read(row imports.Row, c *imports.Cells) *incoming {
 		}
 		attempts := int(n)
 		u.FailedLoginAttempts = &attempts
+		c.Fill("failed_login_attempts", "0")
 	}
 	u.LockedUntil = c.Time("locked_until")
 	u.PasswordChangedAt = c.Time("password_changed_at")
@@ -192,7 +205,8 @@ func (r *rowReader) read(row imports.Row, c *imports.Cells) *incoming {
 	u.CreatedAt, u.UpdatedAt = c.Time("created_at"), c.Time("updated_at")
 	u.CreatedBy, u.UpdatedBy = c.ID("created_by"), c.ID("updated_by")
 	in.stamp = u.UpdatedAt
-	in.stamped = in.stamp != nil || r.names(c, "updated_at") && u.CreatedAt != nil
+	in.stamped = in.stamp != nil || c.Names("updated_at") && u.CreatedAt != nil
+	c.FillBirth()
 	r.secrets(c, in)
 	in.tenant, in.tenantRole = c.Text("tenant"), c.Text("tenant_role")
 	checkText(&c.Problems, "tenant_role", in.tenantRole, 0, 50)
@@ -200,15 +214,11 @@ func (r *rowReader) read(row imports.Row, c *imports.Cells) *incoming {
 		c.Add("tenant", "it is missing, and tenant_role needs it")
 	}
 	in.roles = strings.FieldsFunc(c.Text("roles"), func(x rune) bool { return x == ',' || x == ';' || x == ' ' })
+	in.Altered, in.Filled = c.Altered, c.Filled
 	if err := c.Err(); err != nil {
 		c.Refuse(&in.Row, err)
 	}
 	return in
-}
-
-// names says whether a row has the field, if only without a value.
-func (r *rowReader) names(c *imports.Cells, field string) bool {
-	return r.source.Has(field) && (!r.source.Objects || c.Named(field))
 }
 
 // restored says whether a row is a record that an export wrote: it has its id and the time of its creation. Its texts are
@@ -223,9 +233,11 @@ func (r *rowReader) identity(c *imports.Cells, in *incoming) {
 	}
 	partial := r.opts.OnConflict == imports.Update
 	u.Username, u.Email = c.Text("username"), c.Text("email")
-	name := c.Text("full_name")
+	var name string
 	if restored(c) {
 		name = c.Stored("full_name")
+	} else {
+		name = c.Text("full_name")
 	}
 	u.FullName = &name
 	if r.t.namesInParts() {

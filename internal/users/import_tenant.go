@@ -83,4 +83,5 @@ func tenantStatus(p *imports.Cells, u *User, statuses []string) {
 		v = "ACTIVE"
 	}
 	u.Status = &v
+	p.Fill("status", v)
 }

@@ -76,7 +76,7 @@ func (a *app) changing(flags *changeFlags, fn func(ctx context.Context, w *write
 			l.Guard.MaxAffected = &flags.maxAffected
 		}
 		l = s.ledger(l)
-		err = fn(ctx, &writer{s, l, gate, tried(cmd)}, cmd, args)
+		err = db.MayNotChange(fn(ctx, &writer{s, l, gate, tried(cmd)}, cmd, args))
 		if len(l.Entries()) > 0 && !l.DryRun {
 			a.clock.done()
 		}

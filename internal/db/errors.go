@@ -189,7 +189,10 @@ type role string
 
 func roleOf(cfg *pgx.ConnConfig) role { return role(cmp.Or(cfg.RuntimeParams["role"], cfg.User)) }
 
-type queryKey struct{}
+type (
+	queryKey   struct{}
+	prepareKey struct{}
+)
 
 // TraceQueryStart implements pgx.QueryTracer.
 func (r role) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
@@ -200,6 +203,18 @@ func (r role) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQu
 func (r role) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
 	if asked, ok := ctx.Value(queryKey{}).(pgx.TraceQueryStartData); ok && data.Err != nil {
 		r.complete(data.Err, asked.SQL, asked.Args...)
+	}
+}
+
+// TracePrepareStart implements pgx.PrepareTracer. CopyFrom prepares a statement to learn the columns' types.
+func (r role) TracePrepareStart(ctx context.Context, _ *pgx.Conn, data pgx.TracePrepareStartData) context.Context {
+	return context.WithValue(ctx, prepareKey{}, data.SQL)
+}
+
+// TracePrepareEnd implements pgx.PrepareTracer.
+func (r role) TracePrepareEnd(ctx context.Context, _ *pgx.Conn, data pgx.TracePrepareEndData) {
+	if sql, ok := ctx.Value(prepareKey{}).(string); ok && data.Err != nil {
+		r.complete(data.Err, strings.ReplaceAll(sql, `"`, ""))
 	}
 }
 
@@ -255,6 +270,21 @@ func hidden(pe *pgconn.PgError) *fault.Error {
 	return fault.New(fault.Database, "row security hides rows of %s from role %s", table, pe.Detail).
 		WithHint("ALTER ROLE %s BYPASSRLS lets it see them all; with row_security: true in the profile, lists and exports show what is left",
 			pgx.Identifier{pe.Detail}.Sanitize()).With("table", table).With("role", pe.Detail)
+}
+
+// MayNotChange makes the error of a command that changes rows say so where row security refused it: such a command reads and
+// writes only what no row policy filters, whatever the profile says. Other errors pass.
+func MayNotChange(err error) error {
+	pe, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || pe.Routine != checkRowSecurity {
+		return err
+	}
+	f := *hidden(pe)
+	f.Message += ": the database role may not change this row"
+	if pe.Detail == "" {
+		return &f
+	}
+	return f.WithHint("ALTER ROLE %s BYPASSRLS lets it see and change all rows", pgx.Identifier{pe.Detail}.Sanitize()).Because(err)
 }
 
 // connectFault says why a session could not be had, where, and what names the place; never the connection string.

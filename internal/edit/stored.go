@@ -91,22 +91,3 @@ func (t Table[T]) notStored(ctx context.Context, tx *audit.Tx, did string, row T
 
 // called is what messages call a row: user "ada".
 func (t Table[T]) called(row T) string { return fmt.Sprintf("%s %q", t.Noun.Name, t.Noun.Call(row)) }
-
-// mayChange refuses rows that the database lets the role read and not lock: a row policy of UPDATE hides them from
-// FOR UPDATE, and would keep them from changing.
-func (t Table[T]) mayChange(ctx context.Context, tx *audit.Tx, ids []uuid.UUID, locked map[uuid.UUID]T) error {
-	var missing []uuid.UUID
-	for _, id := range ids {
-		if _, ok := locked[id]; !ok {
-			missing = append(missing, id)
-		}
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	rows, err := db.Collect[T](ctx, tx, t.sql(readRows, ""), pgx.NamedArgs{"ids": missing})
-	if err != nil || len(rows) == 0 {
-		return err
-	}
-	return t.notStored(ctx, tx, "keeps %s from changing: the database role may not change this row", rows[0])
-}

@@ -227,9 +227,6 @@ func tables(cmd *cobra.Command) []string {
 	switch cmd.CommandPath() {
 	case "cxgctl users import":
 		list = append(append(list, users.ImportTables...), imports.Tables...)
-		if cmd.Flags().Changed("undo") {
-			list = append(list, schema.Grants...)
-		}
 	case "cxgctl invoices import":
 		list = append(append(list, schema.Subscriptions), imports.Tables...)
 	case "cxgctl audit reconcile":

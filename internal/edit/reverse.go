@@ -159,6 +159,11 @@ func (t Table[T]) reverse(ctx context.Context, tx *audit.Tx, rows []audit.Revers
 			}
 		}
 	}
+	if t.Gone != "" && slices.Contains(names, "status") { // marked as deleted, a row would not have the status
+		if flags, err := t.Shape.SetLive(true); err == nil {
+			set += flags + ", "
+		}
+	}
 	docs := make([]map[string]any, len(rows))
 	ids := make([]uuid.UUID, len(rows))
 	undoes := make(map[uuid.UUID][]uuid.UUID, len(rows))

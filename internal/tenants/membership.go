@@ -98,34 +98,62 @@ func (m *Members) Add(ctx context.Context, l *audit.Ledger, cat schema.Catalog, 
 			}
 			return nil, m.already(is[0], nil)
 		}
-		change := audit.Change{Subject: about, Action: audit.Create}
-		args := pgx.NamedArgs{"tenant": tenant.ID, "user": user.ID, "now": tx.Now, "by": tx.By.ID, "today": db.On(tx.Now)}
-		for _, name := range saidOfMember {
-			args[name] = wanted[name]
-		}
-		defaults(args)
-		if len(is) == 0 {
-			args["id"] = tx.NewID()
-			err = tx.Insert(ctx, m.shape, about.Name, memberValues, args)
-		} else {
-			args["id"], change.Action, change.Before = is[0].ID, audit.Update, is[0]
-			err = tx.Update(ctx, m.shape, about.Name, comeBack, args, is[0].ID)
-		}
+		var change audit.Change
+		made, change, err = m.enroll(ctx, tx, about, is, tenant.ID, user, wanted)
 		if db.UniqueViolation(err) != "" {
 			return nil, m.already(Member{UserID: user.ID, Username: &user.Name, TenantID: tenant.ID, TenantCode: tenant.Code}, err)
 		}
 		if err != nil {
 			return nil, err
 		}
-		rows, err := m.of(ctx, tx, tenant.ID, user.ID)
-		if err != nil {
-			return nil, err
-		}
-		made = rows[0]
-		change.ID, change.After = made.ID, made
 		return []audit.Change{change}, nil
 	})
 	return made, err
+}
+
+// enroll makes a user a member who is not one, or who has LEFT: is holds that membership.
+func (m *Members) enroll(ctx context.Context, tx *audit.Tx, about audit.Subject, is []Member, tenant uuid.UUID, user User,
+	wanted map[string]any,
+) (Member, audit.Change, error) {
+	change := audit.Change{Subject: about, Action: audit.Create}
+	args := pgx.NamedArgs{"tenant": tenant, "user": user.ID, "now": tx.Now, "by": tx.By.ID, "today": db.On(tx.Now)}
+	for _, name := range saidOfMember {
+		args[name] = wanted[name]
+	}
+	defaults(args)
+	var err error
+	if len(is) == 0 {
+		args["id"] = tx.NewID()
+		err = tx.Insert(ctx, m.shape, about.Name, memberValues, args)
+	} else {
+		args["id"], change.Action, change.Before = is[0].ID, audit.Update, is[0]
+		err = tx.Update(ctx, m.shape, about.Name, comeBack, args, is[0].ID)
+	}
+	if err != nil {
+		return Member{}, change, err
+	}
+	rows, err := m.of(ctx, tx, tenant, user.ID)
+	if err != nil {
+		return Member{}, change, err
+	}
+	change.ID, change.After = rows[0].ID, rows[0]
+	return rows[0], change, nil
+}
+
+// Rejoin is Add for a user who has LEFT, inside a transaction. The change is nil where the membership is not LEFT.
+func (m *Members) Rejoin(ctx context.Context, tx *audit.Tx, about audit.Subject, tenant uuid.UUID, user User,
+	x Membership,
+) (*audit.Change, error) {
+	wanted, err := x.wanted(Member{})
+	if err != nil {
+		return nil, err
+	}
+	is, err := m.of(ctx, tx, tenant, user.ID)
+	if err != nil || len(is) == 0 || !is[0].left() {
+		return nil, err
+	}
+	_, change, err := m.enroll(ctx, tx, about, is, tenant, user, wanted)
+	return &change, err
 }
 
 func (m *Members) already(is Member, cause error) error {
@@ -190,7 +218,11 @@ func (m *Members) Update(ctx context.Context, l *audit.Ledger, seen Member, x Me
 	if len(wanted) == 0 {
 		return seen, edit.Nothing("tenants members update")
 	}
-	return m.apply(ctx, l, seen, edit.To[Member](wanted, nil))
+	e := edit.To[Member](wanted, nil)
+	if live, err := m.shape.SetLive(true); err == nil && x.Status != nil {
+		e.Set += ", " + live // the status of a membership that is marked as deleted is LEFT, whatever the column says
+	}
+	return m.apply(ctx, l, seen, e)
 }
 
 // Remove ends a membership as it was seen: the row stays, as one that LEFT, and is neither primary nor admin.

@@ -2,7 +2,9 @@ package users
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -11,13 +13,16 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/imports"
+	"github.com/cxgctl/cxgctl/internal/roles"
 	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/tenants"
 )
 
 // linked is a membership or a grant that a row asks for.
 type linked struct {
 	in     *incoming
 	of     uuid.UUID // the tenant or the role
+	code   string    // of the role
 	within *uuid.UUID
 	sql    string
 	args   pgx.NamedArgs
@@ -89,11 +94,12 @@ func (x *tenancy) refusals(ctx context.Context, tx *audit.Tx, list []linked, cau
 
 const (
 	readMembers = `
-SELECT m.id, m.tenant_id AS of, m.user_id, NULL::uuid AS within, m.role, m.status
+SELECT m.id, m.tenant_id AS of, m.user_id, NULL::uuid AS within, m.role, m.status, {status} IS DISTINCT FROM 'LEFT' AS counts
   FROM tnnt.tenant_users m
  WHERE (m.tenant_id, m.user_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))`
 	readGrants = `
-SELECT g.id, g.role_id AS of, g.user_id, g.tenant_context AS within, NULL::text AS role, g.status
+SELECT g.id, g.role_id AS of, g.user_id, g.tenant_context AS within, NULL::text AS role, g.status,
+       {status} = 'ACTIVE' AND (g.expires_at IS NULL OR g.expires_at > now()) AS counts
   FROM idam.user_roles g
  WHERE (g.role_id, g.user_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))`
 )
@@ -106,10 +112,11 @@ type there struct {
 	Within *uuid.UUID `db:"within"`
 	Role   *string    `db:"role"`
 	Status string     `db:"status"`
+	Counts bool       `db:"counts"` // it is in force: not LEFT, revoked, expired or marked as deleted
 }
 
-// readBack returns a change for each of the links that is there under its id, and fails the rows of those that are
-// not there at all.
+// readBack returns a change for each of the links that is there under its id, revives those that were there before
+// and do not count, and fails the rows of those that are not there at all.
 func (x *tenancy) readBack(ctx context.Context, tx *audit.Tx, list []linked) ([]audit.Change, error) {
 	var of, who [2][]uuid.UUID // of memberships, and of grants
 	kind := func(l linked) int {
@@ -128,23 +135,35 @@ func (x *tenancy) readBack(ctx context.Context, tx *audit.Tx, list []linked) ([]
 		within   uuid.UUID
 	}
 	ids := map[uuid.UUID]there{}
-	links := map[link]bool{}
+	links := map[link]bool{} // whether one counts
 	for k, sql := range []string{readMembers, readGrants} {
 		if len(of[k]) == 0 {
 			continue
 		}
+		status := [...]func() string{
+			func() string { return x.members.LiveStatus("m", "LEFT") }, func() string { return x.grants.LiveStatus("g", "INACTIVE") },
+		}[k]()
+		sql = strings.Replace(sql, "{status}", status, 1)
 		found, err := db.Collect[there](ctx, tx, sql, of[k], who[k])
 		if err != nil {
 			return nil, err
 		}
 		for _, f := range found {
 			ids[f.ID] = f
-			links[link{k, f.Of, f.UserID, orZero(f.Within)}] = true
+			key := link{k, f.Of, f.UserID, orZero(f.Within)}
+			links[key] = links[key] || f.Counts
 		}
 	}
 	var made []audit.Change
+	done := func(l linked, change audit.Change) {
+		made = append(made, change)
+		if l.in.Outcome == imports.Unchanged {
+			l.in.Outcome = imports.Updated
+		}
+	}
 	for _, l := range list {
 		is, mine := ids[l.change.ID]
+		counts, there := links[link{kind(l), l.of, l.in.user.ID, orZero(l.within)}]
 		switch {
 		case mine:
 			switch record := l.change.After.(type) {
@@ -155,14 +174,58 @@ func (x *tenancy) readBack(ctx context.Context, tx *audit.Tx, list []linked) ([]
 				record.Status = is.Status
 				l.change.After = record
 			}
-			made = append(made, l.change)
-		case !links[link{kind(l), l.of, l.in.user.ID, orZero(l.within)}]:
+			done(l, l.change)
+		case there && !counts:
+			change, err := x.revive(ctx, tx, l)
+			if err != nil {
+				return nil, err
+			}
+			if change != nil {
+				done(l, *change)
+			}
+		case !there:
 			table := [...]string{schema.TenantUsers, schema.UserRoles}[kind(l)]
 			l.in.Fail([...]string{"tenant", "roles"}[kind(l)], l.change.Name,
 				db.NotStored(ctx, tx, table, db.Insert, "kept "+l.change.Resource+" "+l.change.Name+" from being stored"), nil)
 		}
 	}
 	return made, nil
+}
+
+// revive gives a role again that was revoked, has expired or is marked as deleted, or brings a member back who has
+// LEFT, as roles grant and tenants members add do. It fails the row where that is refused, or is not stored.
+func (x *tenancy) revive(ctx context.Context, tx *audit.Tx, l linked) (change *audit.Change, err error) {
+	user := &l.in.user
+	field, value := "tenant", l.in.tenant
+	err = pgx.BeginFunc(ctx, tx, func(pgx.Tx) error {
+		if l.change.Resource == "role" {
+			field, value = "roles", l.change.Name
+			table, err := roles.In(x.cat)
+			if err != nil {
+				return err
+			}
+			_, change, err = table.Give(ctx, tx, roles.Given{
+				Role: roles.Role{ID: l.of, Code: l.code}, To: roles.Holder{ID: user.ID, Name: user.Username}, Tenant: l.within, Keep: true,
+			})
+			return err
+		}
+		table, err := tenants.MembersIn(x.cat)
+		if err != nil {
+			return err
+		}
+		var said tenants.Membership
+		if l.in.tenantRole != "" {
+			said.Role = &l.in.tenantRole
+		}
+		change, err = table.Rejoin(ctx, tx, l.change.Subject, l.of, tenants.User{ID: user.ID, Name: user.Username}, said)
+		return err
+	})
+	_, ours := errors.AsType[*fault.Error](err)
+	if err != nil && (ours || db.OfRow(err) || db.MayBeOfRow(err)) {
+		l.in.Fail(field, value, fault.From(db.Translate(err)), nil)
+		return nil, nil
+	}
+	return change, err
 }
 
 func orZero(id *uuid.UUID) uuid.UUID {

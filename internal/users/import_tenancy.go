@@ -15,7 +15,7 @@ import (
 )
 
 // ImportTables are those that an import looks at beside the users, the audit log and what every import needs.
-var ImportTables = []string{schema.Tenants, schema.TenantUsers, schema.Roles, schema.UserRoles}
+var ImportTables = append([]string{schema.Tenants, schema.TenantUsers}, schema.Grants...)
 
 // tenancy is what the columns tenant, tenant_role and roles lead to.
 type tenancy struct {
@@ -228,13 +228,13 @@ func (x *tenancy) link(ctx context.Context, tx *audit.Tx, rows []*incoming) ([]a
 				Subject: audit.Subject{Resource: "role", ID: g.ID, Name: r.Code + " of " + in.user.Username, TenantID: g.TenantID},
 				Action:  audit.Create, Event: audit.PermissionChange, After: g,
 			}
-			list = append(list, linked{in: in, of: r.ID, within: g.TenantID, sql: x.insertGrant(), args: args, change: change})
+			list = append(list, linked{in: in, of: r.ID, code: r.Code, within: g.TenantID, sql: x.insertGrant(), args: args, change: change})
 		}
 	}
 	return x.write(ctx, tx, list)
 }
 
-// insertMember makes a membership unless the user is a member; one that has LEFT is not made to come back.
+// insertMember makes a membership unless there is one; see tenancy.revive about one that was LEFT.
 func (x *tenancy) insertMember() string {
 	return x.members.InsertWhere([][2]string{
 		{"id", "@id::uuid"},
@@ -250,7 +250,7 @@ func (x *tenancy) insertMember() string {
 	}, "NOT EXISTS (SELECT FROM tnnt.tenant_users m WHERE m.tenant_id = @tenant AND m.user_id = @user)")
 }
 
-// insertGrant makes a grant unless the user has it: a NULL context lets the same one in twice.
+// insertGrant makes a grant unless there is one: a NULL context lets the same one in twice.
 func (x *tenancy) insertGrant() string {
 	return x.grants.InsertWhere([][2]string{
 		{"id", "@id::uuid"},

@@ -92,6 +92,23 @@ func TestTheHeadAndTheNumbersDecideNothing(t *testing.T) {
 	}
 }
 
+// H5: a seal in the place of the next one stops changes, since nothing goes unsealed; the error says that it is no conflict.
+func TestSealPutInThePlaceOfTheNext(t *testing.T) {
+	t.Parallel()
+	for _, changes := range []int{1, 1 + copySealsFrom} {
+		w := newWorld(t, migrated)
+		w.record(3)
+		w.asAttacker(forge(`'{}'`) + claimSeal("4"))
+		err := w.ledger().Record(t.Context(), changesOf(changes))
+		if !fault.Is(err, fault.Database) || !strings.Contains(err.Error(), "cxg_audit.seal holds a seal that is not part of the chain") {
+			t.Errorf("%d changes: %v", changes, err)
+		}
+		if n := ask[int](w, `SELECT count(*) FROM audt.audit_logs`); n != 4 {
+			t.Errorf("%d changes: %d rows in the log", changes, n)
+		}
+	}
+}
+
 // L3: a log whose seals are all gone is found by the time of the migration that made them.
 func TestAllSealsGone(t *testing.T) {
 	t.Parallel()

@@ -134,7 +134,12 @@ func (u *unsealed) readBack(entries []Entry) {
 
 // unsealable is the error of a change whose audit row could not be sealed.
 func unsealable(err error) error {
-	return fault.From(db.Translate(err)).With("audit", "the change was rolled back, since its audit row could not be sealed")
+	f := fault.From(db.Translate(err))
+	if strings.HasPrefix(db.UniqueViolation(err), "seal_") { // only the holder of the head adds seals, each with the next number
+		f = fault.New(fault.Database, "cxg_audit.seal holds a seal that is not part of the chain").
+			WithHint("nothing was changed; cxgctl audit verify names it, and the owner of the table can delete it").Because(err)
+	}
+	return f.With("audit", "the change was rolled back, since its audit row could not be sealed")
 }
 
 // seal seals rows that this transaction has written. It is the last thing that a transaction does: from here on no other session can seal, and so the statements that are left to do are returned, to be

@@ -23,6 +23,7 @@ type done struct {
 	lost     []uuid.UUID // MASTERs who were able to act before it
 	granted  bool
 	given    []roles.Grant // in force now, and not before or for less long
+	fresh    []uuid.UUID   // those of given that were not in force before
 	moved    []uuid.UUID   // roles that were given or taken away
 	stripped []uuid.UUID   // users who lost SUPER_ADMIN, or hold it no longer without an end
 }
@@ -189,6 +190,9 @@ func (j *judge) judgeGrant(c audit.Change, d *done) error {
 	if held(after) {
 		d.granted = true
 		d.given = append(d.given, *after)
+		if !held(before) {
+			d.fresh = append(d.fresh, after.ID)
+		}
 	}
 	forGood := func(x *roles.Grant) bool { return held(x) && x.ExpiresAt == nil }
 	if held(before) && (!held(after) || forGood(before) && !forGood(after)) && grant.Role == SuperAdmin && grant.TenantID == nil {
@@ -281,17 +285,17 @@ func ignoreNoRows(err error) error {
 const findOutranking = `
 SELECT o.username
   FROM idam.user_roles ur JOIN idam.roles r ON r.id = ur.role_id JOIN idam.users o ON o.id = ur.user_id
- WHERE ur.user_id = ANY ($1) AND {in force} AND {everywhere} AND {rank} < $2
+ WHERE ur.user_id = ANY ($1) AND {in force} AND {everywhere} AND {rank} < $2 AND ur.id <> ALL ($3::uuid[])
  ORDER BY o.username LIMIT 1`
 
 // notTheStronger refuses to change what lets an account with a stronger role in: a new password, or no second factor,
-// would be a way around its level.
+// would be a way around its level. Roles that the transaction itself gives do not count; onlyWhatTheyHold judges them.
 func (j *judge) notTheStronger(ctx context.Context, tx *audit.Tx, d done) error {
 	if len(d.touched) == 0 || j.gate.tables.missing != "" || !j.who.Enforced || j.who.Level() == 0 {
 		return nil
 	}
 	var name string
-	err := tx.QueryRow(ctx, j.gate.tables.sql(findOutranking), d.touched, j.who.Level()).Scan(&name)
+	err := tx.QueryRow(ctx, j.gate.tables.sql(findOutranking), d.touched, j.who.Level(), append([]uuid.UUID{}, d.fresh...)).Scan(&name)
 	if err != nil {
 		return ignoreNoRows(err)
 	}

@@ -51,14 +51,15 @@ type candidate struct {
 	Expired, Idle, Stale *bool
 	Verified             *bool // the second factor was checked
 	Scopes               []string
+	Elsewhere            *bool // the key is not for the address that it is used from
 }
 
 // Columns of candidate's that say of what kind the proof is.
 const (
-	noSession  = `NULL::uuid, NULL::text, NULL::timestamptz, NULL::boolean, NULL::boolean, NULL::boolean, NULL::boolean, NULL::text[]`
-	ofSession  = `s.id, s.status, s.expires_at, s.expires_at <= now(), s.last_activity_at < now() - interval '30 minutes', s.last_activity_at < now() - interval '1 minute', s.mfa_verified, NULL::text[]`
-	ofKey      = `s.id, s.status, s.expires_at, s.expires_at <= now(), false, true, true, array_remove(coalesce(s.scopes, '{}'), NULL)`
-	ofAnAccess = `s.id, s.status, s.expires_at, s.expires_at <= now(), false, false, s.mfa_verified, NULL::text[]`
+	noSession  = `NULL::uuid, NULL::text, NULL::timestamptz, NULL::boolean, NULL::boolean, NULL::boolean, NULL::boolean, NULL::text[], false`
+	ofSession  = `s.id, s.status, s.expires_at, s.expires_at <= now(), s.last_activity_at < now() - interval '30 minutes', s.last_activity_at < now() - interval '1 minute', s.mfa_verified, NULL::text[], false`
+	ofKey      = `s.id, s.status, s.expires_at, s.expires_at <= now(), false, true, true, array_remove(coalesce(s.scopes, '{}'), NULL), s.elsewhere`
+	ofAnAccess = `s.id, s.status, s.expires_at, s.expires_at <= now(), false, false, s.mfa_verified, NULL::text[], false`
 )
 
 // Every command pays for the statement that finds the operator, so it is sent together with the question what
@@ -81,8 +82,9 @@ LATERAL (SELECT o.id, o.user_id, CASE WHEN ` + schema.LiveFlags + ` THEN o.statu
            FROM idam.sessions o WHERE {condition}) x) s`
 	keyWhere = `
 LATERAL (SELECT x.*
-   FROM (SELECT ` + schema.AbsentFlags + `) absent,
-LATERAL (SELECT o.id, o.user_id, CASE WHEN ` + schema.LiveFlags + ` THEN o.status ELSE 'REVOKED' END AS status, o.expires_at, o.scopes
+   FROM (SELECT NULL::inet[] AS allowed_ips, ` + schema.AbsentFlags + `) absent,
+LATERAL (SELECT o.id, o.user_id, CASE WHEN ` + schema.LiveFlags + ` THEN o.status ELSE 'REVOKED' END AS status, o.expires_at, o.scopes,
+                allowed_ips <> '{}' AND (coalesce(inet_client_addr(), '127.0.0.1') <<= ANY (allowed_ips)) IS NOT TRUE AS elsewhere
            FROM idam.api_keys o WHERE {condition}) x) s`
 )
 

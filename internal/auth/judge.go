@@ -73,6 +73,8 @@ func (p Proof) judgeSession(u candidate) error {
 			why = "was revoked"
 		case *u.SessionStatus == "EXPIRED", truth(u.Expired):
 			why = "has expired"
+		case truth(u.Elsewhere):
+			why = "may not be used from this address, by its allowed_ips"
 		case truth(u.Idle):
 			why = "was not used for " + idle.String() + " and has ended"
 		case truth(u.MFA) && !truth(u.Verified):

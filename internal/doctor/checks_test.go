@@ -26,7 +26,7 @@ func TestWhatTheFindingsSay(t *testing.T) {
 	t.Parallel()
 	results := examine(t, dbtest.New(t, nasty()))
 	for check, want := range map[string]string{
-		"email-case":         "e-mails that differ in case only (1): Case.Mail@nasty.example and case.mail@nasty.example",
+		"email-case":         "e-mails that differ only in case or Unicode form (1): Case.Mail@nasty.example and case.mail@nasty.example",
 		"active-locked":      "ACTIVE users with a lock in the future (2): nasty-active-1, nasty-active-2",
 		"ambiguous-username": "usernames that are another user's id or e-mail (1): bad00000-0000-4000-8000-000000000101 is the id of nasty-creator",
 		"repeated-grant":     "role grants that repeat another (2): nasty-creator has NASTY_SUPPORT 2 times, nasty-mail-1 has NASTY_USER 2 times",

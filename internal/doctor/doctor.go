@@ -133,6 +133,8 @@ var checks = []check{
 	{name: "empty-password", run: rowsWith(&emptyPassword), catalog: true, rows: true},
 	{name: "email-case", run: emailTwins, catalog: true, rows: true},
 	{name: "ambiguous-username", run: ambiguous, catalog: true, rows: true},
+	{name: "user-values", run: userValues, catalog: true, rows: true},
+	{name: "tenant-values", run: tenantValues, only: migrate.Manager, catalog: true, rows: true},
 	{name: "repeated-grant", run: repeatedGrants, only: migrate.Manager, catalog: true, rows: true},
 	{name: "created-by", run: creators, only: migrate.Manager, catalog: true, rows: true},
 	{name: "invoice-status", run: rowsWith(&unknownInvoiceStatus), only: migrate.Manager, catalog: true, rows: true},

@@ -27,39 +27,14 @@ func (s *subject) hits(ctx context.Context, what, remedy, sql string) (Finding, 
 	return judgeRows(what, count, examples, remedy), nil
 }
 
-// One hash aggregate over the table, which takes as long whatever is in it. To group only the names that
-// have capitals is faster where few have, and five times slower where all have. Comparing bytes tells
-// spellings apart from names that were used again. Tenants that share a table have names of their own.
-const findTwins = `
-SELECT count(*) OVER () AS count, t.low || ' and ' || t.high AS example
-  FROM (SELECT min(u.{shown}::text COLLATE "C") AS low, max(u.{shown}::text COLLATE "C") AS high
-          FROM {table} u
-         WHERE {live}
-         GROUP BY {scope}, lower(u.{column}::text)
-        HAVING min(u.{column}::text COLLATE "C") <> max(u.{column}::text COLLATE "C")) t
- ORDER BY t.low
- LIMIT 3`
-
 func usernameTwins(ctx context.Context, s *subject) (Finding, error) {
-	return s.twins(ctx, "username", "usernames that differ in case only",
+	return s.twins(ctx, "username", "usernames that differ only in case or Unicode form",
 		"see that they are different people; the case counts, here and at login, so that each is found by its exact spelling")
 }
 
 func emailTwins(ctx context.Context, s *subject) (Finding, error) {
-	return s.twins(ctx, "email", "e-mails that differ in case only",
+	return s.twins(ctx, "email", "e-mails that differ only in case or Unicode form",
 		"they lead to one mailbox: see that they are different people, and change one by cxgctl users update REF --email")
-}
-
-func (s *subject) twins(ctx context.Context, column, what, remedy string) (Finding, error) {
-	t, lacking := s.lookup(schema.Users, column)
-	if lacking != "" {
-		return skipped("there is no %s to look at", lacking), nil
-	}
-	shown := "id"
-	if s.in.Names {
-		shown = column
-	}
-	return s.hits(ctx, what, remedy, strings.NewReplacer("{column}", column, "{shown}", shown, "{table}", t.Name, "{scope}", scope(t, "u"), "{live}", t.Live("u")).Replace(findTwins))
 }
 
 // scope is the expression for whose a name is under the alias, in a table that tenants share.

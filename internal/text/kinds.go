@@ -76,6 +76,19 @@ func CheckPhone(p *fault.Problems, field, value string) {
 	}
 }
 
+// CheckKind adds a value that is not what its field holds to problems, for fields that hold a phone number, a time zone or a
+// locale.
+func CheckKind(p *fault.Problems, field, value string) {
+	switch field {
+	case "phone", "phone_no":
+		CheckPhone(p, field, value)
+	case "timezone":
+		CheckZone(p, field, value)
+	case "locale":
+		CheckLocale(p, field, value)
+	}
+}
+
 // spoilt are what a spreadsheet or a database prints in place of a value.
 var spoilt = []string{
 	"#REF!", "#NAME?", "#N/A", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!", "#SPILL!", "#CALC!", "#FIELD!", "#BLOCKED!", "#UNKNOWN!", "#CONNECT!",

@@ -11,6 +11,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/imports"
 	"github.com/cxgctl/cxgctl/internal/intake"
 	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/text"
 )
 
 // Conflicts lists the values of ImportOptions.OnConflict, for help and completion. What a row claims is its
@@ -141,7 +142,7 @@ func (im *importer) resolve(ctx context.Context, tx *audit.Tx, rows []*incoming)
 // claims are what only one user may have, as a row names them: variants of an e-mail or a username are one claim.
 func (im *importer) claims(in *incoming, list []imports.Claim) []imports.Claim {
 	u := &in.user
-	key := folded
+	key := text.Folded
 	if im.AllowVariant {
 		key = func(s string) string { return s }
 	}

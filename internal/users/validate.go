@@ -32,14 +32,7 @@ func checkOptional(p *fault.Problems, field, v string, least, most int) {
 	if v == "" || p.Has(field) {
 		return
 	}
-	switch field {
-	case "phone":
-		text.CheckPhone(p, field, v)
-	case "timezone":
-		text.CheckZone(p, field, v)
-	case "locale":
-		text.CheckLocale(p, field, v)
-	}
+	text.CheckKind(p, field, v)
 }
 
 // checkEmail holds an address to net/mail's rules, RFC 5322's, bare: without a display name.

@@ -6,16 +6,15 @@ import (
 	"slices"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/imports"
+	"github.com/cxgctl/cxgctl/internal/text"
 )
 
 // identity is what a user is told apart by. Of one that is to be stored an empty text does not change.
@@ -25,22 +24,12 @@ type identity struct {
 	Email    string    `db:"email"`
 }
 
-// folded is a name in the form in which variants of it are the same: NFKC, without case.
-func folded(s string) string {
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			return cases.Fold().String(norm.NFKC.String(s))
-		}
-	}
-	return strings.ToLower(s)
-}
-
 // keys are the forms under which the database finds who has a variant of the identity's names.
 func (of identity) keys() []string {
 	var list []string
 	for _, s := range []string{of.Username, of.Email} {
 		if s != "" {
-			list = append(list, strings.ToLower(s), folded(s))
+			list = append(list, strings.ToLower(s), text.Folded(s))
 		}
 	}
 	slices.Sort(list)
@@ -86,15 +75,15 @@ func (of identity) against(others []identity, allowVariant bool) error {
 		switch {
 		case of.Username != "" && strings.EqualFold(o.ID.String(), of.Username):
 			return clash("username", of.Username, &o, "username %q is the id of user %q", of.Username, o.Username)
-		case of.Username != "" && folded(o.Email) == folded(of.Username):
+		case of.Username != "" && text.Folded(o.Email) == text.Folded(of.Username):
 			return clash("username", of.Username, &o, "username %q is the e-mail of user %q", of.Username, o.Username)
-		case of.Email != "" && folded(o.Username) == folded(of.Email):
+		case of.Email != "" && text.Folded(o.Username) == text.Folded(of.Email):
 			return clash("email", of.Email, &o, "e-mail %q is the username of another user", of.Email)
 		case allowVariant:
-		case of.Username != "" && folded(o.Username) == folded(of.Username):
+		case of.Username != "" && text.Folded(o.Username) == text.Folded(of.Username):
 			return clash("username", of.Username, &o, "username %q differs in case only from user %q", of.Username, o.Username).
 				WithHint("--allow-variant stores it all the same")
-		case of.Email != "" && folded(o.Email) == folded(of.Email):
+		case of.Email != "" && text.Folded(o.Email) == text.Folded(of.Email):
 			return clash("email", of.Email, &o, "e-mail %q differs only in case or Unicode form from %q of user %q", of.Email, o.Email, o.Username).
 				WithHint("--allow-variant stores it all the same")
 		}
@@ -168,7 +157,7 @@ func (t *Table) names(ctx context.Context, r db.Reader) (*names, error) {
 	var username, email, id string
 	_, err = pgx.ForEachRow(rows, []any{&username, &email, &id}, func() error {
 		n.exact = append(n.exact, n.hash("username\x00"+username), n.hash("email\x00"+email))
-		n.folded = append(n.folded, n.hash(folded(username)), n.hash(folded(email)), n.hash(id))
+		n.folded = append(n.folded, n.hash(text.Folded(username)), n.hash(text.Folded(email)), n.hash(id))
 		return nil
 	})
 	slices.Sort(n.exact)
@@ -184,7 +173,7 @@ func (n *names) suspect(field, s string) bool {
 	if s == "" {
 		return false
 	}
-	if _, same := slices.BinarySearch(n.folded, n.hash(folded(s))); !same {
+	if _, same := slices.BinarySearch(n.folded, n.hash(text.Folded(s))); !same {
 		return false
 	}
 	_, same := slices.BinarySearch(n.exact, n.hash(field+"\x00"+s))

@@ -1,0 +1,114 @@
+package doctor
+
+import (
+	"cmp"
+	"context"
+	"hash/maphash"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/text"
+)
+
+const readNames = `
+SELECT {scope}::text, u.{column}::text, u.{shown}::text
+  FROM {table} u
+ WHERE {live} AND u.{column} IS NOT NULL`
+
+// name is a name of a user: whose it is in a table that tenants share, and what the report shows of the user.
+type name struct{ scope, text, shown string }
+
+// twins looks for names that commands take for variants of each other. PostgreSQL does not fold as they do, so that the
+// names are read; of those that have no variant only hashes are kept. One that was used again is not a variant.
+func (s *subject) twins(ctx context.Context, column, what, remedy string) (Finding, error) {
+	t, lacking := s.lookup(schema.Users, column)
+	if lacking != "" {
+		return skipped("there is no %s to look at", lacking), nil
+	}
+	shown := "id"
+	if s.in.Names {
+		shown = column
+	}
+	sql := strings.NewReplacer("{column}", column, "{shown}", shown, "{table}", t.Name, "{scope}", scope(t, "u"), "{live}", t.Live("u")).Replace(readNames)
+	repeated, err := s.repeated(ctx, sql)
+	if err != nil {
+		return closed(err)
+	}
+	var names []name
+	if len(repeated.hashes) > 0 {
+		err = s.names(ctx, sql, func(n name) {
+			if _, ok := slices.BinarySearch(repeated.hashes, repeated.folded(n)); ok {
+				names = append(names, n)
+			}
+		})
+	}
+	if err != nil {
+		return closed(err)
+	}
+	return judgeTwins(names, what, remedy), nil
+}
+
+// judgeTwins is the finding of names, some of which are variants of each other.
+func judgeTwins(names []name, what, remedy string) Finding {
+	groups := map[name][]name{}
+	for _, n := range names {
+		key := name{scope: n.scope, text: text.Folded(n.text)}
+		groups[key] = append(groups[key], n)
+	}
+	var examples []string
+	for _, group := range groups {
+		if !slices.ContainsFunc(group, func(n name) bool { return n.text != group[0].text }) {
+			continue
+		}
+		slices.SortFunc(group, func(a, b name) int { return cmp.Compare(a.shown, b.shown) })
+		examples = append(examples, group[0].shown+" and "+group[len(group)-1].shown)
+	}
+	slices.Sort(examples)
+	return judgeRows(what, len(examples), examples[:min(len(examples), 3)], remedy)
+}
+
+// repeats are the hashes of folded names that were met in more than one spelling, sorted.
+type repeats struct {
+	seed   maphash.Seed
+	hashes []uint64
+}
+
+func (r *repeats) hash(n name, form string) uint64 { return maphash.String(r.seed, n.scope+"\x00"+form) }
+
+func (r *repeats) folded(n name) uint64 { return r.hash(n, text.Folded(n.text)) }
+
+func (s *subject) repeated(ctx context.Context, sql string) (*repeats, error) {
+	r := &repeats{seed: maphash.MakeSeed()}
+	type seen struct{ folded, exact uint64 }
+	var all []seen
+	err := s.names(ctx, sql, func(n name) { all = append(all, seen{r.folded(n), r.hash(n, n.text)}) })
+	slices.SortFunc(all, func(a, b seen) int { return cmp.Or(cmp.Compare(a.folded, b.folded), cmp.Compare(a.exact, b.exact)) })
+	for i := range all {
+		if i > 0 && all[i].folded == all[i-1].folded && all[i].exact != all[i-1].exact {
+			r.hashes = append(r.hashes, all[i].folded)
+		}
+	}
+	return r, err
+}
+
+// names calls fn for every name that a query returns.
+func (s *subject) names(ctx context.Context, sql string, fn func(name)) error {
+	rows, err := s.db.Query(ctx, sql)
+	if err != nil {
+		return err
+	}
+	var scope *string
+	var n name
+	_, err = pgx.ForEachRow(rows, []any{&scope, &n.text, &n.shown}, func() error {
+		n.scope = ""
+		if scope != nil {
+			n.scope = *scope
+		}
+		fn(n)
+		return nil
+	})
+	return err
+}

@@ -14,6 +14,9 @@
 //	ALTER TABLE … ADD CONSTRAINT … CHECK (…) NOT VALID
 //	INSERT INTO … ON CONFLICT DO NOTHING  into tables with an id
 //
+// An INSERT names the columns that it needs, or selects from jsonb_populate_record with a key on a line of its own for
+// each name that a column may have. It is left out where a column that must have a value gets none.
+//
 // Each ends with a semicolon at a line's end, and comments have lines of their own. A column that is
 // added is nullable or has a constant default. The line
 //

@@ -202,8 +202,8 @@ func adopted(g generations.Generation) world {
 	}
 }
 
-// fillRoles gives a generation whose columns have other names the roles and permissions that migrations fill the
-// others with: there it is the DBA who does.
+// fillRoles gives a generation whose columns have other names the roles and permissions that migrations add to the
+// others. There the platform's own seeds load them; migrations add the invoice permissions alone.
 func fillRoles(ctx context.Context, manager string, g generations.Generation) error {
 	own, err := dbtest.Create(ctx, ours().template)
 	if err != nil {

@@ -16,7 +16,59 @@ import (
 func adoptable(t *testing.T, g generations.Generation) map[Database]*pgx.ConnConfig {
 	t.Helper()
 	manager, tenants := g.NastyRows()
-	return databases(t, g.With(g.Rows+"\n"+manager, tenants).Template())
+	return databases(t, g.With(g.Rows+"\n"+manager+seeds(g), tenants).Template())
+}
+
+// seeds are permissions of tenants, and who has them, as the platform's own seeds load them into Gx.
+func seeds(g generations.Generation) string {
+	if !g.Ranked {
+		return ""
+	}
+	return strings.NewReplacer("{role}", g.RoleCode, "{code}", g.PermissionCode, "{name}", g.PermissionName, "{resource}", g.PermissionResource).Replace(`
+INSERT INTO idam.permissions ({code}, {name}, {resource}, category, action, scope, applies_to, is_system, status)
+SELECT 'TENANT_' || action, action, 'TENANT', 'TENANT', action, 'GLOBAL', 'ALL', true, 'ACTIVE' FROM unnest(ARRAY['READ', 'LIST']) AS action;
+INSERT INTO idam.role_permissions (role_id, permission_id)
+SELECT r.id, p.id FROM idam.roles r, idam.permissions p WHERE r.{role} IN ('NASTY_SUPPORT', 'NASTY_USER');`)
+}
+
+// D9: the invoice permissions are made under the names that a generation has for their columns, and given to the roles
+// of the whole platform that may do the same with tenants.
+func TestInvoicePermissionsOfEveryGeneration(t *testing.T) {
+	t.Parallel()
+	for _, g := range generations.All {
+		t.Run(g.Name, func(t *testing.T) {
+			t.Parallel()
+			cfg := adoptable(t, g)[Manager]
+			if g.Ranked { // one that is there before stays as it is, and is not given
+				sql := strings.NewReplacer("{code}", g.PermissionCode, "{name}", g.PermissionName, "{resource}", g.PermissionResource).Replace(`
+INSERT INTO idam.permissions ({code}, {name}, {resource}, category, action, scope, applies_to, is_system, status)
+VALUES ('INVOICE_LIST', 'theirs', 'INVOICE', 'BILLING', 'LIST', 'GLOBAL', 'ALL', true, 'INACTIVE')`)
+				if _, err := session(t, cfg).Exec(t.Context(), sql); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := Up(t.Context(), cfg, Manager); err != nil {
+				t.Fatal(err)
+			}
+			have := query[string](t, cfg, `SELECT string_agg(concat_ws(' ', p.`+g.PermissionCode+`, p.`+g.PermissionName+`, p.`+g.PermissionResource+`, p.status), ', ' ORDER BY p.action)
+  FROM idam.permissions p WHERE p.`+g.PermissionCode+` LIKE 'INVOICE%'`)
+			list := "INVOICE_LIST List invoices INVOICE ACTIVE"
+			if g.Ranked {
+				list = "INVOICE_LIST theirs INVOICE INACTIVE"
+			}
+			want := "INVOICE_CREATE Create invoices INVOICE ACTIVE, INVOICE_DELETE Delete invoices INVOICE ACTIVE, " + list +
+				", INVOICE_READ Read invoices INVOICE ACTIVE, INVOICE_UPDATE Update invoices INVOICE ACTIVE"
+			if have != want {
+				t.Errorf("the permissions are\n%s, want\n%s", have, want)
+			}
+			given := query[string](t, cfg, `SELECT coalesce(string_agg(r.`+g.RoleCode+` || ' ' || p.`+g.PermissionCode+`, ', '), '')
+  FROM idam.role_permissions rp JOIN idam.roles r ON r.id = rp.role_id JOIN idam.permissions p ON p.id = rp.permission_id
+ WHERE p.`+g.PermissionCode+` LIKE 'INVOICE%' AND r.`+g.RoleCode+` LIKE 'NASTY%'`)
+			if want := map[bool]string{true: "NASTY_SUPPORT INVOICE_READ"}[g.Ranked]; given != want {
+				t.Errorf("roles were given %q, want %q", given, want)
+			}
+		})
+	}
 }
 
 // snapshot is everything about a database that a run could change, a line each.

@@ -131,8 +131,9 @@ func (m *migration) decideRows(c *catalog) (Action, string) {
 			return Leave, s.table + " has no " + strings.Join(lacks, ", ")
 		}
 		for _, a := range t.columns {
-			if a.notNull && a.fallback == "" && !slices.Contains(s.needs, a.name) {
-				return Leave, fmt.Sprintf("%s wants a value for %s", s.table, a.name)
+			given := slices.Contains(s.needs, a.name) || slices.Contains(s.keys, a.name)
+			if a.notNull && !given && (a.fallback == "" || s.keys != nil) { // a record has no defaults
+				return Leave, fmt.Sprintf("%s requires a value for %s", s.table, a.name)
 			}
 		}
 	}

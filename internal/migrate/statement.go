@@ -45,6 +45,7 @@ type statement struct {
 	columns []definition // of a table all, of a column itself, of an index those that it names
 	unless  []string     // of a column: those in whose place it would stand
 	needs   []string     // of an index or of rows: the names of the columns that the table must have
+	keys    []string     // of rows made by jsonb_populate_record: the names under which they have values
 	unique  bool         // of an index
 	plain   bool         // of an index: bare columns, in their default order, of every row
 }
@@ -68,6 +69,8 @@ var (
 	// not validated, so that rows which break it do not keep the migration from being applied
 	constraintForm = lazily(`^ALTER TABLE (\w+\.\w+) ADD CONSTRAINT (\w+) CHECK \(.+\) NOT VALID$`)
 	rowsForm       = lazily(`(?s)^INSERT INTO (\w+\.\w+) \(([\w\s,]+)\)\s.+ ON CONFLICT DO NOTHING$`)
+	recordsForm    = lazily(`(?s)^INSERT INTO (\w+\.\w+)\s+SELECT .+ jsonb_populate_record\(.+ ON CONFLICT DO NOTHING$`)
+	keyForm        = lazily(`(?m)^\s*'(\w+)', `)
 
 	definitionForm = lazily(`^(\w+)\s+(.+?)(\s+NOT NULL)?(?:\s+DEFAULT\s+(.+))?$`)
 	plainForm      = lazily(`^\(\w+(, \w+)*\)$`)
@@ -223,9 +226,17 @@ func understand(text string) (*statement, error) {
 		s.kind, s.object, s.table = KindConstraint, m[1]+"."+m[2], m[1]
 		return s, nil
 	}
-	if m := rowsForm().FindStringSubmatch(strings.ReplaceAll(text, "\nON CONFLICT", " ON CONFLICT")); m != nil {
+	flat := strings.ReplaceAll(text, "\nON CONFLICT", " ON CONFLICT")
+	if m := rowsForm().FindStringSubmatch(flat); m != nil {
 		s.kind, s.object, s.table = KindRows, m[1], m[1]
 		s.needs = word().FindAllString(m[2], -1)
+		return s, nil
+	}
+	if m := recordsForm().FindStringSubmatch(flat); m != nil {
+		s.kind, s.object, s.table = KindRows, m[1], m[1]
+		for _, key := range keyForm().FindAllStringSubmatch(text, -1) {
+			s.keys = append(s.keys, key[1])
+		}
 		return s, nil
 	}
 	return nil, fmt.Errorf("a statement of no known form: %.60q", text)

@@ -140,9 +140,9 @@ UPDATE cxg_import.files
 UPDATE cxg_import.rows r SET line = r.line + s.shift, last_line = r.last_line + s.shift
   FROM (SELECT least(min(line), 0) - max(last_line) - 1 AS shift FROM cxg_import.rows WHERE sha256 = @sha256) s
  WHERE r.sha256 = @sha256 AND r.line > 0`
-	countFile  = `UPDATE cxg_import.files SET created = created + $2, updated = updated + $3 WHERE sha256 = $1`
-	readSpans  = `SELECT line, last_line, records FROM cxg_import.rows WHERE sha256 = $1 AND line > 0 ORDER BY line`
-	claimFile  = `
+	countFile = `UPDATE cxg_import.files SET created = created + $2, updated = updated + $3 WHERE sha256 = $1`
+	readSpans = `SELECT line, last_line, records FROM cxg_import.rows WHERE sha256 = $1 AND line > 0 ORDER BY line`
+	claimFile = `
 UPDATE cxg_import.files SET leased_until = now() + @time::interval
  WHERE sha256 = @sha256 AND op_id = @op`
 	insertSpan = `

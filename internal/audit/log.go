@@ -155,6 +155,17 @@ func operatorID(ctx context.Context, r db.Reader, ref string) (uuid.UUID, error)
 	return id, err
 }
 
+// actedAs refuses a name that is in no row: a filter that cannot match is an error.
+func (g *Log) actedAs(ctx context.Context, r db.Reader, name string) error {
+	var known bool
+	err := r.QueryRow(ctx, "SELECT EXISTS (SELECT FROM audt.audit_logs l WHERE l.user_id IS NULL AND l.extra_data->>'operator' = $1)",
+		pgx.QueryExecModeExec, name).Scan(&known)
+	if err == nil && !known {
+		err = fault.New(fault.NotFound, "user %q not found", name).With("actor", name)
+	}
+	return err
+}
+
 // where turns the filter into predicates that the indexes of the audit log serve; what is wrong with it is added
 // to p.
 func (g *Log) where(ctx context.Context, r db.Reader, f Filter, p *fault.Problems) (db.Where, error) {
@@ -164,6 +175,9 @@ func (g *Log) where(ctx context.Context, r db.Reader, f Filter, p *fault.Problem
 		id, err := operatorID(ctx, r, f.Operator)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows): // a name that was refused, or the OS user's
+			if err := g.actedAs(ctx, r, f.Operator); err != nil {
+				return w, err
+			}
 			w.Bind("l.user_id IS NULL AND l.extra_data->>'operator' = @operator", "operator", f.Operator)
 		case err != nil:
 			return w, err

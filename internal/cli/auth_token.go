@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"io/fs"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/auth"
 	"github.com/cxgctl/cxgctl/internal/db"
-	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/outfile"
 	"github.com/cxgctl/cxgctl/internal/output"
 )
@@ -77,8 +75,10 @@ in auth.jwt_secret_file. In the format table it is printed alone, for scripts.`,
 		return a.finish(w.Ledger, func() error { return a.printToken(made, kind, out) })
 	})
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if shown := out == "" || out == standardStream; shown && (a.printsID(cmd) || len(a.out.columns) > 0 && !slices.Contains(a.out.columns, "token")) {
-			return fault.New(fault.Usage, "the token would not be printed").WithHint("add --token-out F, or print the field token")
+		if out == "" || out == standardStream {
+			if err := a.checkPrinted(cmd, "token", "the token", "--token-out F"); err != nil {
+				return err
+			}
 		}
 		if create {
 			needs(cmd, "API_KEY_CREATE")

@@ -46,6 +46,10 @@ func (a *app) bindTenants(cmd *cobra.Command) *cobra.Command {
 	fs.StringVar(&a.tenant.retry, "retry-failed", "", "with several tenants: only those that `file` lists, if it is there; then keep in it those that failed")
 	names(cmd, "retry-failed", fileKept)
 	cmd.MarkFlagsMutuallyExclusive("tenant", "all-tenants")
+	if cmd.Flags().Lookup("member-of") != nil { // memberships are of the manager's users
+		cmd.MarkFlagsMutuallyExclusive("tenant", "member-of")
+		cmd.MarkFlagsMutuallyExclusive("all-tenants", "member-of")
+	}
 	return cmd
 }
 

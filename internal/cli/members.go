@@ -137,6 +137,7 @@ func (a *app) membersAdd() *cobra.Command {
 		return a.finish(w.Ledger, func() error { return a.printMember(made) })
 	})
 	values.bind(cmd)
+	tries(cmd, audit.Create)
 	return a.membership(cmd, &name, &flags)
 }
 

@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+	"os"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -72,6 +74,28 @@ func (a *app) printer(cmd *cobra.Command) error {
 		return err
 	}
 	return a.checkFiles(cmd)
+}
+
+// checkPrinted refuses output flags that would lose a secret that the command makes up: the record's field has to be
+// printed, or the secret has to go to a file of its own.
+func (a *app) checkPrinted(cmd *cobra.Command, field, what, elsewhere string) error {
+	lost := a.printsID(cmd) || len(a.out.columns) > 0 && !slices.Contains(a.out.columns, field)
+	if info, err := os.Stat(a.out.file); a.out.file != "" && err == nil {
+		null, err := os.Stat(os.DevNull)
+		lost = lost || err == nil && os.SameFile(info, null)
+	}
+	if a.out.jq != "" && !lost {
+		prints, err := output.PrintsField(a.out.jq, field)
+		if err != nil {
+			return err
+		}
+		lost = !prints
+	}
+	if lost {
+		return fault.New(fault.Usage, "%s would not be printed", what).
+			WithHint("add %s, or print the field %s", elsewhere, field)
+	}
+	return nil
 }
 
 // printPage prints one page and, for people, says how much of the whole it is.

@@ -236,6 +236,9 @@ another end; --expires never gives it none.`,
 		if err != nil {
 			return err
 		}
+		if len(w.Entries()) == 0 {
+			a.note("user %q already holds %s%s; nothing changed", g.To.Name, g.Role.Code, f.where())
+		}
 		return a.finish(w.Ledger, func() error { return output.One(a.print, grantView, made) })
 	})
 	f.bind(a, cmd)

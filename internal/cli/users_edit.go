@@ -2,11 +2,9 @@ package cli
 
 import (
 	"context"
-	"slices"
 
 	"github.com/spf13/cobra"
 
-	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
@@ -24,9 +22,8 @@ func (a *app) passwordRecords(cmd *cobra.Command, pw *passwordFlags) *cobra.Comm
 	plain := cmd.PreRunE
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
 		if pw.shows() {
-			if a.printsID(cmd) || len(a.out.columns) > 0 && !slices.Contains(a.out.columns, "password") {
-				return fault.New(fault.Usage, "the made-up password would not be printed").
-					WithHint("add --password-out F, or print the field password")
+			if err := a.checkPrinted(cmd, "password", "the made-up password", "--password-out F"); err != nil {
+				return err
 			}
 			return output.CheckColumns[newPassword](a.out.columns)
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"time"
 
 	"github.com/itchyny/gojq"
 
@@ -24,6 +25,30 @@ func compileJQ(expr string) (*gojq.Code, error) {
 		return nil, fault.New(fault.Validation, "--jq cannot be compiled: %s", err).Because(err)
 	}
 	return code, nil
+}
+
+// PrintsField says whether the expression prints a field of the record that it is given, alone or in an envelope.
+func PrintsField(expr, field string) (bool, error) {
+	code, err := compileJQ(expr)
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	const sample = "a value that no expression makes"
+	record := map[string]any{field: sample}
+	for _, doc := range []map[string]any{{"success": true, "data": record, "error": nil}, record} {
+		results := code.RunWithContext(ctx, doc)
+		for result, more := results.Next(); more; result, more = results.Next() {
+			if _, failed := result.(error); failed {
+				break
+			}
+			if text, err := gojq.Marshal(result); err == nil && bytes.Contains(text, []byte(sample)) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
 }
 
 // errSlowJQ is the cause of an expression that was stopped.

@@ -76,7 +76,9 @@ type repeats struct {
 	hashes []uint64
 }
 
-func (r *repeats) hash(n name, form string) uint64 { return maphash.String(r.seed, n.scope+"\x00"+form) }
+func (r *repeats) hash(n name, form string) uint64 {
+	return maphash.String(r.seed, n.scope+"\x00"+form)
+}
 
 func (r *repeats) folded(n name) uint64 { return r.hash(n, text.Folded(n.text)) }
 

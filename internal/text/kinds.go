@@ -96,4 +96,9 @@ var spoilt = []string{
 }
 
 // isSpoilt says whether a text is not a value but a sign that there was none.
-func isSpoilt(value string) bool { return slices.Contains(spoilt, value) }
+func isSpoilt(value string) bool { return slices.Contains(spoilt, value) || narrow.MatchString(value) }
+
+var (
+	narrow  = regexp.MustCompile(`^#{2,}$`)                                // the width of a column that is too narrow for its number
+	rounded = regexp.MustCompile(`^[+-]?[0-9](\.[0-9]+)?E[+-][0-9]{2,3}$`) // a long number as a spreadsheet prints it
+)

@@ -27,6 +27,8 @@ func Check(p *fault.Problems, field, value string, least, most int) {
 		p.Add(field, "%q holds a control or invisible formatting character", value)
 	case isSpoilt(value):
 		p.Add(field, "%q is what a program prints for a value that is missing", value)
+	case rounded.MatchString(value):
+		p.Add(field, "%.60q is a number that a spreadsheet rounded; format the column as text", value)
 	case n < least && n == 0:
 		p.Add(field, "it is missing")
 	case n < least || n > most:

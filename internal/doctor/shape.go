@@ -84,7 +84,7 @@ func drift(ctx context.Context, s *subject) (Finding, error) {
 	if len(s.catalog) == 0 {
 		return skipped("there is no table to look at"), nil
 	}
-	reported := slices.Concat(missing(s.catalog, needs[s.Database]), roleTables)
+	reported := slices.Concat(missing(s.catalog, s.needed()), roleTables)
 	var harmless, minded, known, written []string
 	differences := 0
 	for _, e := range s.expected() {

@@ -56,16 +56,30 @@ var needs = map[migrate.Database][]need{
 // roleTables are what permissions rest on.
 var roleTables = schema.Grants
 
-// grantNeeds are the rights on them: a grant that a change rests on is locked meanwhile, and that takes the
-// right to update.
-var grantNeeds = []need{
-	{table: schema.Roles, writes: []string{"UPDATE"}},
-	{table: schema.Permissions},
-	{table: schema.RolePermissions, writes: []string{"UPDATE"}},
-	{table: schema.UserRoles, writes: []string{"INSERT", "UPDATE"}},
-	{table: schema.Sessions, writes: []string{"INSERT", "UPDATE"}},
-	{table: schema.LoginLogs, writes: []string{"INSERT"}},
-	{table: schema.APIKeys, writes: []string{"INSERT", "UPDATE"}},
+// otherNeeds are the tables that some commands cannot do without. A grant that a change rests on is locked meanwhile,
+// and that takes the right to update.
+var otherNeeds = []need{
+	{schema.Subscriptions, "id tenant_id status", nil, false},
+	{schema.TenantUsers, "id tenant_id user_id status", []string{"INSERT", "UPDATE"}, false},
+	{schema.Roles, "id code|role_code status", []string{"UPDATE"}, false},
+	{schema.Permissions, "id code|permission_code status", nil, false},
+	{schema.RolePermissions, "role_id permission_id", []string{"UPDATE"}, false},
+	{schema.UserRoles, "id user_id role_id tenant_context scope status granted_at granted_by expires_at", []string{"INSERT", "UPDATE"}, false},
+	{schema.Sessions, "id session_id user_id status expires_at", []string{"INSERT", "UPDATE"}, false},
+	{schema.LoginLogs, "id created_at", []string{"INSERT"}, false},
+	{schema.APIKeys, "id key_hash user_id status", []string{"INSERT", "UPDATE"}, false},
+}
+
+// needed are the tables that the schema check asks for. Of those that permissions rest on it asks for columns alone:
+// the roles check tells which of them are missing.
+func (s *subject) needed() []need {
+	list := needs[s.Database]
+	if s.Database != migrate.Manager {
+		return list
+	}
+	return append(slices.Clone(list), slices.DeleteFunc(slices.Clone(otherNeeds), func(n need) bool {
+		return s.catalog[n.table] == nil && slices.Contains(roleTables, n.table)
+	})...)
 }
 
 // missing are the tables and columns of which a database has not enough.
@@ -102,7 +116,7 @@ func tables(ctx context.Context, s *subject) (Finding, error) {
 		return Finding{}, err
 	}
 	s.catalog = cat
-	lacking := missing(cat, list)
+	lacking := missing(cat, s.needed())
 	if len(lacking) == 0 {
 		return fine("there, with the columns that commands need: %s", strings.Join(names, ", ")), nil
 	}
@@ -251,7 +265,7 @@ SELECT n.nspname || '.' || c.relname AS name, n.nspname::text AS schema, has_sch
 func rights(ctx context.Context, s *subject) (Finding, error) {
 	list := needs[s.Database]
 	if s.Database == migrate.Manager {
-		list = slices.Concat(list, grantNeeds)
+		list = slices.Concat(list, otherNeeds)
 	}
 	names := make([]string, len(list))
 	for i, n := range list {

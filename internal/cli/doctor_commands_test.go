@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cxgctl/cxgctl/internal/dbtest"
+	"github.com/cxgctl/cxgctl/internal/dbtest/generations"
+)
+
+// doctored are the commands whose fate doctor foretells: each reads or writes tables of its own. They change nothing.
+var doctored = []string{
+	"users list", "users create --username new --email new@example.com --full-name New --no-password --dry-run",
+	"invoices list", "invoices list --search x", "tenants list", "tenants members list acme", "tenants subscriptions list acme", "audit list",
+	"roles list", "roles grants", "sessions list", "keys list", "logins list",
+}
+
+// doctorFinds are the checks that say why commands fail.
+var doctorFinds = []string{"schema", "generation", "rights", "audit-log", "roles"}
+
+// What commands accept doctor accepts, and where one fails doctor says so, on every generation as it was found and
+// after migrate up, and with what a repair or a hand-made copy lacks.
+func TestDoctorSaysWhatCommandsDo(t *testing.T) {
+	worlds := []world{ours()}
+	for _, g := range generations.All {
+		worlds = append(worlds, found(g), adopted(g))
+	}
+	broken := []struct{ name, sql string }{
+		{"whole", "SELECT"},
+		{"no users.username", "ALTER TABLE idam.users DROP COLUMN username CASCADE"},
+		{"no users.status", "ALTER TABLE idam.users DROP COLUMN status CASCADE"},
+		{"no invoices", "DROP TABLE bill.invoices CASCADE"},
+		{"no invoices.invoice_no", "ALTER TABLE bill.invoices DROP COLUMN invoice_no CASCADE"},
+		{"no tenants", "DROP TABLE tnnt.tenants CASCADE"},
+		{"no tenant code", "ALTER TABLE tnnt.tenants DROP COLUMN {tenant_code} CASCADE"},
+		{"no subscriptions", "DROP TABLE tnnt.subscriptions CASCADE"},
+		{"no memberships", "DROP TABLE tnnt.tenant_users CASCADE"},
+		{"no sessions", "DROP TABLE idam.sessions CASCADE"},
+		{"no keys", "DROP TABLE idam.api_keys CASCADE"},
+		{"no logins", "DROP TABLE idam.login_logs CASCADE"},
+		{"no role code", "ALTER TABLE idam.roles DROP COLUMN {role_code} CASCADE"},
+		{"no permission code", "ALTER TABLE idam.permissions DROP COLUMN {permission_code} CASCADE"},
+		{"no role_permissions", "DROP TABLE idam.role_permissions CASCADE"},
+		{"no grant status", "ALTER TABLE idam.user_roles DROP COLUMN status CASCADE"},
+		{"no audit log", "DROP TABLE IF EXISTS audt.audit_logs CASCADE"},
+		{"no suspended_date", "ALTER TABLE tnnt.tenants DROP COLUMN IF EXISTS suspended_date CASCADE"},
+		{"a column more", "ALTER TABLE idam.users ADD COLUMN nickname text"},
+	}
+	every := dbtest.Repeat(1, len(broken)/2)
+	for i, w := range worlds {
+		for j, b := range broken {
+			if (i+j)%every != 0 && j > 0 && i > 0 {
+				continue
+			}
+			name := w.name + "/" + b.name
+			if strings.HasPrefix(w.template.Name, "adopted") {
+				name = w.name + "/adopted/" + b.name
+			}
+			t.Run(name, func(t *testing.T) {
+				pair := dbtest.New(t, w.template)
+				acme := `INSERT INTO tnnt.tenants ({tenant_code}, {tenant_name}, {tenant_type}, start_date, status, {tenant_deleted}) VALUES ('acme', 'Acme', 'STANDARD', '2026-01-01', 'ACTIVE', false)`
+				if w.facts["suspends"] {
+					acme = strings.NewReplacer("{tenant_deleted})", "{tenant_deleted}, is_suspended)", "false)", "false, false)").Replace(acme)
+				}
+				acme += `; DELETE FROM idam.user_roles` // one of the nasty rows has permissions enforced
+				if _, err := query(t.Context(), pair.Manager, w.macros.Replace(acme)); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := query(t.Context(), pair.Manager, w.macros.Replace(b.sql)); err != nil {
+					t.Fatal(err)
+				}
+				doctorAgrees(t, pair)
+			})
+		}
+	}
+}
+
+// doctorAgrees compares what doctor finds in a manager database with what becomes of commands.
+func doctorAgrees(t *testing.T, pair dbtest.Pair) {
+	t.Helper()
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("CXGCTL_MANAGER_DATABASE_URL", pair.Manager)
+	t.Setenv("CXGCTL_OPERATOR", "admin")
+	var refused []string
+	for _, command := range doctored {
+		var out, errOut bytes.Buffer
+		if Main(t.Context(), strings.Fields(command), strings.NewReader(""), &out, &errOut) != 0 {
+			refused = append(refused, command+": "+errOut.String())
+		}
+	}
+	var out, errOut bytes.Buffer
+	Main(t.Context(), []string{"doctor", "-o", "json"}, strings.NewReader(""), &out, &errOut)
+	var document struct {
+		Data struct {
+			Items []struct{ Check, Target, Status, Found string }
+		}
+	}
+	if err := json.Unmarshal(out.Bytes(), &document); err != nil {
+		t.Fatalf("doctor: %v\n%s%s", err, out.String(), errOut.String())
+	}
+	var said []string
+	for _, r := range document.Data.Items {
+		if r.Target == "manager" && slices.Contains(doctorFinds, r.Check) && (r.Status == "FAIL" || r.Status == "WARN") {
+			said = append(said, r.Check+": "+r.Found)
+		}
+	}
+	if (len(said) > 0) != (len(refused) > 0) {
+		t.Errorf("doctor finds %q, and commands are refused: %q", said, refused)
+	}
+}

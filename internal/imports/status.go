@@ -18,7 +18,7 @@ type Status struct {
 	SHA256     string      `json:"sha256"`
 	State      string      `json:"state" db:"state"` // new, running, unfinished, finished, or done with the number that failed
 	Applied    int64       `json:"applied" db:"applied"`
-	LastLine   *int64      `json:"last_line" db:"last_line"` // the last that was applied
+	LastLine   *int64      `json:"last_line" db:"last_line"` // the last that was applied, since --again where that was given
 	Created    int64       `json:"created" db:"created"`     // by all its runs
 	Updated    int64       `json:"updated" db:"updated"`
 	Failed     int64       `json:"failed" db:"failed"` // in the last run
@@ -35,7 +35,7 @@ const readStatus = `
 SELECT CASE WHEN f.leased_until > now() THEN 'running' WHEN f.finished_at IS NULL THEN 'unfinished'
             WHEN f.failed > 0 THEN 'done, ' || f.failed || ' failed' ELSE 'finished' END AS state,
        (SELECT coalesce(sum(r.records), 0)::bigint FROM cxg_import.rows r WHERE r.sha256 = f.sha256) AS applied,
-       (SELECT max(r.last_line) FROM cxg_import.rows r WHERE r.sha256 = f.sha256) AS last_line,
+       (SELECT max(r.last_line) FROM cxg_import.rows r WHERE r.sha256 = f.sha256 AND r.line > 0) AS last_line,
        f.created, f.updated, f.failed, f.op_id, f.started_at, f.finished_at, f.host, f.process
   FROM cxg_import.files f WHERE f.sha256 = $1`
 

@@ -335,3 +335,30 @@ func TestLogin_AsksForCodeAndNewPassword(t *testing.T) {
 		t.Errorf("%s audit rows of a password", got)
 	}
 }
+
+// N11: on a terminal an import says how many of the file's rows are settled.
+func TestImport_ProgressCountsRows(t *testing.T) {
+	t.Parallel()
+	pair := withAda(t)
+	// a batch takes longer than the time between two reports
+	if _, err := query(t.Context(), pair.Manager, `CREATE FUNCTION public.slowly() RETURNS trigger LANGUAGE plpgsql AS
+		'BEGIN PERFORM pg_catalog.pg_sleep(0.3); RETURN NULL; END'`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := query(t.Context(), pair.Manager,
+		`CREATE TRIGGER slowly BEFORE INSERT ON idam.users FOR EACH STATEMENT EXECUTE FUNCTION public.slowly()`); err != nil {
+		t.Fatal(err)
+	}
+	var rows strings.Builder
+	rows.WriteString("username,email,full_name\n")
+	for i := range 5000 {
+		fmt.Fprintf(&rows, "user%d,user%d@example.com,User\n", i, i)
+	}
+	file := filepath.Join(t.TempDir(), "many.csv")
+	if err := os.WriteFile(file, []byte(rows.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := sit(t, pair, "users", "import", file, "--no-passwords")
+	p.awaits(t, " 40 %  2,000 of 5,000 rows, ").awaits(t, "/s, 0 failed, ").awaits(t, " left")
+	p.awaits(t, " 80 %  4,000 of 5,000 rows, ").awaits(t, "5,000 created").leaves(t, 0)
+}

@@ -352,6 +352,10 @@ func (a *app) endLogins(ctx context.Context, s *session, cmd *cobra.Command, all
 	if err != nil {
 		return nil, err
 	}
+	if n == 0 {
+		a.note("%s has no login to end; nothing changed", s.by.Name)
+		return l, nil
+	}
 	a.note("%s has %s, tokens that auth token made included", s.by.Name, plural(n, "login"))
 	if err := a.question(ctx, l, "end every login of "+s.by.Name); err != nil {
 		return nil, err

@@ -237,6 +237,9 @@ another end; --expires never gives it none.`,
 			return err
 		}
 		if len(w.Entries()) == 0 {
+			a.note("user %q already holds %s%s%s; nothing changed", g.To.Name, g.Role.Code, f.where(), until(made.ExpiresAt))
+		}
+		if len(w.Entries()) == 0 {
 			a.note("user %q already holds %s%s; nothing changed", g.To.Name, g.Role.Code, f.where())
 		}
 		return a.finish(w.Ledger, func() error { return output.One(a.print, grantView, made) })
@@ -245,6 +248,14 @@ another end; --expires never gives it none.`,
 	tries(cmd, audit.Create)
 	cmd.Flags().Var(&f.expires, "expires", "until this `time`: RFC 3339, a date, how long from now such as 90d or 12h, or never")
 	return records[roles.Grant](a, cmd)
+}
+
+// until says when a grant ends, for a note.
+func until(end *db.Time) string {
+	if end == nil {
+		return ""
+	}
+	return " until " + end.String()
 }
 
 func (a *app) rolesRevoke() *cobra.Command {

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/text/unicode/norm"
 )
 
 // Search is literal text looked for in some columns, without regard to case, and how to find it fastest.
@@ -21,6 +22,9 @@ type Search struct {
 func (s Search) Bind(w *Where) {
 	text, folded := s.compared()
 	w.Bind(text, "search", LikeSubstring(s.Text))
+	if nfc := norm.NFC.String(s.Text); nfc != s.Text {
+		w.Args["search_nfc"] = LikeSubstring(nfc)
+	}
 	// Grams never contain the sign that separates them.
 	size := min(utf8.RuneCountInString(s.Text), maxGram)
 	if s.Grams == 0 || !folded || size < s.Grams || strings.Contains(s.Text, gramEnd) {
@@ -32,7 +36,18 @@ func (s Search) Bind(w *Where) {
 // compared is the predicate that compares the columns with @search, and whether the text's case, if any, is that of
 // a to z. ILIKE in a collation that knows all languages costs four times what LIKE does, and twice what it costs where
 // only a to z have a case; so each text gets the cheapest of the three that finds the same rows.
+// Decomposed text, as macOS has it, is looked for as it came and as @search_nfc, the form that cxgctl stores.
 func (s Search) compared() (predicate string, folded bool) {
+	predicate, folded = s.over("@search")
+	nfc := norm.NFC.String(s.Text)
+	if nfc == s.Text {
+		return predicate, folded
+	}
+	composed, _ := Search{Text: nfc, Columns: s.Columns}.over("@search_nfc")
+	return "(" + predicate + " OR " + composed + ")", false
+}
+
+func (s Search) over(parameter string) (predicate string, folded bool) {
 	operator := ` COLLATE "C" LIKE `
 	folded = true
 	for _, r := range s.Text {
@@ -49,7 +64,7 @@ func (s Search) compared() (predicate string, folded bool) {
 	}
 	parts := make([]string, len(s.Columns))
 	for i, c := range s.Columns {
-		parts[i] = c + operator + "@search"
+		parts[i] = c + operator + parameter
 	}
 	return "(" + strings.Join(parts, " OR ") + ")", folded
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"net"
 	"strings"
 	"testing"
@@ -186,6 +187,34 @@ func TestALostCommitInATenantsDatabase(t *testing.T) {
 				t.Errorf("%s, want %s", got, step.want)
 			}
 		})
+	}
+}
+
+// Kind 45: a tenant's database that puts a row of its own in the place of a change whose COMMIT was lost is not believed:
+// the command fails, no audit row says SUCCESS, and the intent stays open.
+func TestALostCommitInATenantsDatabase_ForgedRow(t *testing.T) {
+	t.Parallel()
+	pair := inTenantsDatabase(t)
+	_, through := between(t, dbtest.Pair{Manager: pair.Tenants}, "tcp", "commit\x00", func(client, server net.Conn, _ []byte) {
+		_ = server.Close()
+		rows, err := query(context.Background(), pair.Manager, `SELECT id, op_id FROM cxg_audit.intent WHERE outcome IS NULL`)
+		if err != nil || len(rows) != 1 {
+			t.Errorf("intents: %v, %v", rows, err)
+		} else if _, err := query(context.Background(), pair.Tenants, `INSERT INTO cxg_audit.applied (intent_id, op_id, applied_at, outcome, changes)
+			VALUES ('`+rows[0][0]+`', '`+rows[0][1]+`', now(), 'applied', '[{"action": "UPDATE", "after": {"phone": "forged"}}]')`); err != nil {
+			t.Error(err)
+		}
+		_ = client.Close()
+	})
+	p := cxgctl(t, pair, "users", "update", "ada", "--tenant", "acme", "--phone", "03 9999").env("CXGCTL_TENANTS_DATABASE_URL=" + through).start(t)
+	if code := p.exit(t); code != 9 {
+		t.Errorf("exit code %d: %s", code, p.err.String())
+	}
+	p.says(t, "its content differs")
+	got := ask(t, pair.Manager, `SELECT (SELECT count(*) FROM audt.audit_logs WHERE result = 'SUCCESS' AND event_type <> 'DATA_ACCESS') || ' ' ||
+		(SELECT count(*) FROM cxg_audit.intent WHERE outcome IS NULL) || ' ' || (SELECT count(*) FROM audt.audit_logs WHERE extra_data::text LIKE '%forged"%')`)
+	if got != "0 1 0" {
+		t.Errorf("audit rows, open intents and rows of the forgery: %s\n%s", got, p.err.String())
 	}
 }
 

@@ -72,7 +72,7 @@ func (a *app) auditList() *cobra.Command {
 	fs.StringVar(&ref, "ref", "", "the changed user, invoice or tenant, by any `REF`; --resource says which where it fits several")
 	fs.StringSliceVar(&f.Actions, "action", nil, "only these `actions`: CREATE, UPDATE, DELETE, EXECUTE, READ, LOGIN, LOGOUT")
 	fs.StringVar(&f.Ticket, "ticket", "", "the `id` of the ticket that a change was made for")
-	fs.StringVar(&f.ReasonLike, "reason-like", "", "literal `text` in the reason")
+	searchVar(fs, &f.ReasonLike, "reason-like", "literal `text` in the reason")
 	fs.StringVar(&f.Result, "result", "", "SUCCESS, FAILURE or BLOCKED")
 	fs.StringVar(&f.Op, "op", "", "`id` of the operation: everything that one command did")
 	fs.Var(&since, "since", "from this `time` on: "+shortForms)

@@ -98,19 +98,32 @@ func (l *listFlag) Replace(values []string) error {
 func (l *listFlag) GetSlice() []string { return *l }
 
 // searchFlag is a text to search for. A long one costs the server minutes.
-type searchFlag string
+type searchFlag struct {
+	name string
+	text *string
+}
 
 const maxSearch = 200 // characters
 
+// searchVar adds a searchFlag.
+func searchVar(fs *pflag.FlagSet, text *string, name, usage string) {
+	fs.Var(&searchFlag{name, text}, name, usage)
+}
+
 // String returns the text.
-func (t *searchFlag) String() string { return string(*t) }
+func (t *searchFlag) String() string {
+	if t.text == nil {
+		return ""
+	}
+	return *t.text
+}
 
 // Set refuses a text that is too long.
 func (t *searchFlag) Set(s string) error {
 	if n := utf8.RuneCountInString(s); n > maxSearch {
-		return fault.New(fault.Validation, "--search is %d characters long; at most %d are searched for", n, maxSearch).With("flag", "search")
+		return fault.New(fault.Validation, "--%s is %d characters long; at most %d are searched for", t.name, n, maxSearch).With("flag", t.name)
 	}
-	*t = searchFlag(s)
+	*t.text = s
 	return nil
 }
 

@@ -59,7 +59,7 @@ func (f *invoiceFilter) bind(cmd *cobra.Command) {
 	fs.Var((*listFlag)(&f.Tenants), "tenant", "only those of these `tenants`, by id or code")
 	fs.StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: PENDING, SENT, PAID, OVERDUE, CANCELED")
 	fs.StringSliceVar(&f.Currencies, "currency", nil, "only these `currencies`, such as KRW")
-	fs.Var((*searchFlag)(&f.Search), "search", "literal `text` in the invoice number")
+	searchVar(fs, &f.Search, "search", "literal `text` in the invoice number")
 	fs.Var(&f.from, "from", "invoice_date on or after this `date`, YYYY-MM-DD")
 	fs.Var(&f.to, "to", "invoice_date before this `date`")
 	fs.Var(&f.since, "since", "as --from: "+shortForms)

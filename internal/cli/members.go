@@ -79,7 +79,7 @@ func (a *app) membersList() *cobra.Command {
 		})(ctx, s, cmd, args)
 	})
 	cmd.Flags().StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: ACTIVE, INACTIVE, SUSPENDED, LEFT (default: all but LEFT)")
-	cmd.Flags().Var((*searchFlag)(&f.Search), "search", "literal `text` in username, full name or e-mail")
+	searchVar(cmd.Flags(), &f.Search, "search", "literal `text` in username, full name or e-mail")
 	must(cmd.RegisterFlagCompletionFunc("status", complete(tenants.MemberStatuses...)))
 	added.bind(cmd, "added")
 	page.bind(cmd)

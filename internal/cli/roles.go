@@ -52,7 +52,7 @@ func (a *app) rolesList() *cobra.Command {
 		})(ctx, s, cmd, args)
 	})
 	cmd.Flags().StringVar(&user, "user", "", "only those that this `user` holds")
-	cmd.Flags().Var((*searchFlag)(&f.Search), "search", "literal `text` in code or name")
+	searchVar(cmd.Flags(), &f.Search, "search", "literal `text` in code or name")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
 	page.bind(cmd)
 	needs(cmd, "ROLE_LIST")

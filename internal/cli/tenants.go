@@ -58,7 +58,7 @@ func (f *tenantFilter) bind(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: TRIAL, ACTIVE, SUSPENDED, TERMINATED")
 	fs.StringSliceVar(&f.Types, "type", nil, "only these `types`: TRIAL, STANDARD, PREMIUM, ENTERPRISE")
-	fs.Var((*searchFlag)(&f.Search), "search", "literal `text` in code, name or business number")
+	searchVar(fs, &f.Search, "search", "literal `text` in code, name or business number")
 	must(cmd.RegisterFlagCompletionFunc("status", complete(tenants.Statuses...)))
 	f.created.bind(cmd, "created")
 	must(cmd.RegisterFlagCompletionFunc("type", complete(tenants.Types...)))

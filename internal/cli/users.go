@@ -60,7 +60,7 @@ func (f *userFilter) bind(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: ACTIVE, INACTIVE, LOCKED, SUSPENDED")
 	fs.StringSliceVar(&f.Types, "user-type", nil, "only these `types`: MASTER, TENANT, SYSTEM")
-	fs.Var((*searchFlag)(&f.Search), "search", "literal `text` in username, full name or e-mail")
+	searchVar(fs, &f.Search, "search", "literal `text` in username, full name or e-mail")
 	fs.Var(&f.createdAfter, "created-after", "created after this `time`: "+shortForms)
 	fs.Var(&f.lastLoginBefore, "last-login-before", "last logged in before this `time`")
 	f.created.bind(cmd, "created")

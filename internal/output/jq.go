@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"runtime/metrics"
 	"time"
 
 	"github.com/itchyny/gojq"
@@ -51,8 +52,39 @@ func PrintsField(expr, field string) (bool, error) {
 	return false, nil
 }
 
-// errSlowJQ is the cause of an expression that was stopped.
-var errSlowJQ = errors.New("time-out of --jq")
+// The causes of an expression that was stopped.
+var (
+	errSlowJQ = errors.New("time-out of --jq")
+	errBigJQ  = errors.New("--jq needs too much memory")
+)
+
+// An expression may hold jqMemory, and jqPerByte for each byte of its document.
+const (
+	jqMemory  = 64 << 20
+	jqPerByte = 16
+)
+
+// boundMemory cancels a context once the heap holds more than size, as the garbage collector last found it. The function
+// that it returns ends the watch.
+func boundMemory(ctx context.Context, size uint64) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	go func() {
+		ticker := time.NewTicker(10 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				if metrics.Read(live); live[0].Value.Uint64() > size {
+					cancel(errBigJQ)
+				}
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
 
 // runJQ writes what the expression makes of a JSON document, one result a line: strings raw, the rest
 // as compact JSON with its numbers as exact as they came.
@@ -67,6 +99,8 @@ func (p *Printer) runJQ(w io.Writer, doc []byte) error {
 		ctx, cancel = context.WithTimeoutCause(ctx, p.Timeout, errSlowJQ)
 		defer cancel()
 	}
+	ctx, done := boundMemory(ctx, jqMemory+jqPerByte*uint64(len(doc)))
+	defer done()
 	results := p.jq.RunWithContext(ctx, in)
 	for {
 		result, more := results.Next()
@@ -79,6 +113,9 @@ func (p *Printer) runJQ(w io.Writer, doc []byte) error {
 			if cause := context.Cause(ctx); errors.Is(cause, errSlowJQ) {
 				return fault.New(fault.Validation, "--jq did not end within %s", p.Timeout).
 					WithHint("check the expression for a loop, or raise --timeout").Because(errSlowJQ)
+			} else if errors.Is(cause, errBigJQ) {
+				return fault.New(fault.Validation, "--jq needs more memory than an expression may use").
+					WithHint("check the expression for a loop, or pipe -o json into jq").Because(errBigJQ)
 			} else if cause != nil {
 				return cause // a signal
 			}

@@ -300,6 +300,41 @@ func TestFoundDatabases(t *testing.T) {
 	}
 }
 
+// foundScripts are the scripts that need nothing that migrate up adds: no seals, no record of imports, no roles and,
+// but for those in flagged, no column that marks a deleted user.
+var (
+	foundScripts = []string{
+		"auth_lock", "auth_login", "auth_otp", "invoices_create", "invoices_delete", "invoices_export", "invoices_get", "invoices_history",
+		"invoices_list", "invoices_overdue", "invoices_report", "invoices_restore", "invoices_status", "invoices_summary", "invoices_update",
+		"invoices_zone", "logins_list", "sessions_list", "tenants_list", "tenants_members", "tenants_status", "tenants_update",
+		"users_password", "users_status", "users_unlock",
+	}
+	flagged = []string{"audit_list", "auth_keys", "operator", "users_create", "users_delete", "users_history", "users_list", "users_restore", "users_update"}
+)
+
+// TestFoundDatabasesRunScripts runs scripts of commands on every generation with an audit log as other software left
+// it. In a quick run each generation has a share of them.
+func TestFoundDatabasesRunScripts(t *testing.T) {
+	every := dbtest.Repeat(1, len(generations.All))
+	for k, g := range generations.All {
+		if g.Audit == "" { // every change is refused there: see as_found
+			continue
+		}
+		names := foundScripts
+		if g.UserFlag != "" {
+			names = slices.Concat(foundScripts, flagged)
+		}
+		var share []string
+		for i, name := range names {
+			if (i+k)%every == 0 {
+				share = append(share, "testdata/script/"+name+".txtar")
+			}
+		}
+		w := world{name: g.Name, template: g.With(g.Rows, "").With(lenient(g), "").Template(), macros: newMacros(g), facts: facts(g)}
+		t.Run(g.Name, func(t *testing.T) { runScripts(t, w, share) })
+	}
+}
+
 // TestAdoptedDatabases runs the scripts of the commands on every generation after migrate up: those of
 // the nouns. What the others are about is no matter of the tables. In a quick run each script is on one generation,
 // and each generation has a share of every noun's.

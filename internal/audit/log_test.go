@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -57,5 +58,26 @@ func TestEveryFilterReadsAnIndex(t *testing.T) {
 		if strings.Contains(plan, "Seq Scan on audit_logs") || !few && strings.Contains(plan, "Sort") {
 			t.Errorf("%s:\n%s", name, plan)
 		}
+	}
+}
+
+// An undo checks the seals of the rows that an import has just written, with statistics from before it.
+func TestSealsOfRows_ReadByKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, migrated)
+	w.record(10)
+	w.exec("ANALYZE audt.audit_logs; ANALYZE cxg_audit.seal")
+	w.record(3000)
+	ids := ask[[]uuid.UUID](w, `SELECT array_agg(id) FROM audt.audit_logs`)
+	rows, err := w.db.Query(t.Context(), "EXPLAIN "+newSealer(w.cat).expand(readSealOf), ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plan := strings.Join(lines, "\n"); strings.Count(plan, "Seq Scan") > 0 || strings.Count(plan, "Index Scan") < 4 {
+		t.Errorf("each row is looked up by its key:\n%s", plan)
 	}
 }

@@ -13,16 +13,18 @@ import (
 )
 
 // A seal counts if the seals beside it are linked to it, or it is the first or the head's. Numbers within the chain are
-// all taken, so that one who can only insert cannot put a seal there.
+// all taken, so that one who can only insert cannot put a seal there. LIMIT 1 makes the planner look each row up by its
+// key: with statistics from before an import it would walk the whole log for each row instead.
 const readSealOf = `
 SELECT s.seq, s.audit_id, s.ver, s.origin, s.sealed_at, s.canon, s.leaf, s.chain, true, {fields},
        p.chain, n.leaf, coalesce(n.chain, h.chain), n.seq IS NULL AND s.seq = h.seq
   FROM cxg_audit.head h
-  JOIN cxg_audit.seal s ON s.seq BETWEEN 1 AND h.seq
-  JOIN audt.audit_logs l ON l.id = s.audit_id
-  LEFT JOIN cxg_audit.seal p ON p.seq = s.seq - 1
-  LEFT JOIN cxg_audit.seal n ON n.seq = s.seq + 1 AND n.seq <= h.seq
- WHERE h.id = 1 AND l.id = ANY ($1) AND s.origin = 'cli'`
+ CROSS JOIN unnest($1::uuid[]) AS wanted (id)
+  JOIN LATERAL (SELECT x.* FROM cxg_audit.seal x WHERE x.audit_id = wanted.id LIMIT 1) s ON s.seq BETWEEN 1 AND h.seq
+  JOIN LATERAL (SELECT x.* FROM audt.audit_logs x WHERE x.id = wanted.id LIMIT 1) l ON true
+  LEFT JOIN LATERAL (SELECT x.chain FROM cxg_audit.seal x WHERE x.seq = s.seq - 1 LIMIT 1) p ON true
+  LEFT JOIN LATERAL (SELECT x.seq, x.leaf, x.chain FROM cxg_audit.seal x WHERE x.seq = s.seq + 1 LIMIT 1) n ON n.seq <= h.seq
+ WHERE h.id = 1 AND s.origin = 'cli'`
 
 // Sealed says whether the database has seals. Where it has none, an undo trusts the log.
 func (g *Log) Sealed() bool { return g.sealer != nil }

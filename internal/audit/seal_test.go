@@ -161,7 +161,11 @@ func changesOf(n int) []Change {
 func TestASealIsSmall(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, migrated)
-	for range dbtest.Repeat(4, 2) {
+	rounds := 4
+	if testing.Short() {
+		rounds = 2
+	}
+	for range rounds {
 		w.record(1000)
 	}
 	if n := ask[int](w, `SELECT pg_total_relation_size('cxg_audit.seal') / count(*) FROM cxg_audit.seal`); n > 600 {

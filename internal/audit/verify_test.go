@@ -195,7 +195,7 @@ func other(column, typ string) string {
 	return "CASE WHEN " + column + " IS NULL THEN '' ELSE left(" + column + ", -1) END"
 }
 
-// Every column of every table is tampered with, in the middle of the log and at both its ends; in a quick run at one of
+// Every column of every table is tampered with, in the middle of the log and at both its ends; in a short run at one of
 // them, the next column at the next.
 func TestTamperingWithAnyColumnIsFound(t *testing.T) {
 	t.Parallel()
@@ -206,7 +206,10 @@ func TestTamperingWithAnyColumnIsFound(t *testing.T) {
 			w.exec(dropChecks)
 			tried, columns := 0, 0
 			places := []int64{1, 517, 1000}
-			each := dbtest.Repeat(len(places), 1)
+			each := len(places)
+			if testing.Short() {
+				each = 1
+			}
 			for _, table := range []string{"audt.audit_logs", "cxg_audit.seal"} {
 				key := map[string]string{"audt.audit_logs": "id", "cxg_audit.seal": "audit_id"}[table]
 				for _, c := range w.cat[table].Columns {

@@ -96,7 +96,11 @@ var exports = map[string]string{"x.csv": "csv", "x.jsonl.gz": "jsonl", "x.json.z
 // the exit code says what happened.
 func TestAnExportThatEndsEarlyLeavesTheOldFile(t *testing.T) {
 	t.Parallel()
-	pair := withInvoices(t, dbtest.Repeat(300_000, 150_000))
+	rows := 300_000
+	if testing.Short() {
+		rows = 150_000
+	}
+	pair := withInvoices(t, rows)
 	for accident, c := range map[string]struct {
 		code   int
 		strike func(t *testing.T, p *process)
@@ -170,7 +174,10 @@ func TestAServerThatRestartsUnderAnExport(t *testing.T) {
 	t.Parallel()
 	server := dbtest.NewMortal(t, migrated)
 	pair := server.Pair()
-	rows := dbtest.Repeat(200_000, 100_000)
+	rows := 200_000
+	if testing.Short() {
+		rows = 100_000
+	}
 	addInvoices(t, pair, rows)
 	dir := t.TempDir()
 	file := old(t, dir, "x.csv")

@@ -336,7 +336,7 @@ func TestFoundDatabasesRunScripts(t *testing.T) {
 }
 
 // TestAdoptedDatabases runs the scripts of the commands on every generation after migrate up: those of
-// the nouns. What the others are about is no matter of the tables. In a quick run each script is on one generation,
+// the nouns. What the others are about is no matter of the tables. In a short run each script is on one generation,
 // and each generation has a share of every noun's.
 func TestAdoptedDatabases(t *testing.T) {
 	var files []string
@@ -347,7 +347,10 @@ func TestAdoptedDatabases(t *testing.T) {
 		}
 		files = append(files, matches...)
 	}
-	every := dbtest.Repeat(1, len(generations.All))
+	every := 1
+	if testing.Short() {
+		every = len(generations.All)
+	}
 	for k, g := range generations.All {
 		var share []string
 		for i, f := range files {

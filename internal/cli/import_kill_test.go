@@ -38,14 +38,22 @@ func written(t *testing.T, name, text string) string {
 func TestImportSurvivesKills(t *testing.T) {
 	t.Parallel()
 	const killed = -1
-	importThrough(t, dbtest.New(t, migrated), dbtest.Repeat(100, 12), killed, func(p *process) { _ = p.Process.Kill() })
+	kills := 100
+	if testing.Short() {
+		kills = 12
+	}
+	importThrough(t, dbtest.New(t, migrated), kills, killed, func(p *process) { _ = p.Process.Kill() })
 }
 
 // The server is restarted under an import, at random points, as a crash would do it.
 func TestImportSurvivesRestarts(t *testing.T) {
 	t.Parallel()
 	server := dbtest.NewMortal(t, migrated)
-	importThrough(t, server.Pair(), dbtest.Repeat(20, 10), 8, func(*process) {
+	restarts := 20
+	if testing.Short() {
+		restarts = 10
+	}
+	importThrough(t, server.Pair(), restarts, 8, func(*process) {
 		server.Stop()
 		server.Start(t)
 	})

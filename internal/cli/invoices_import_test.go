@@ -45,7 +45,10 @@ func billsFile(t *testing.T, name string, n int, number func(int) string) string
 func TestInvoicesImportSurvivesKills(t *testing.T) {
 	t.Parallel()
 	const rows = 6000
-	points := dbtest.Repeat(12, 8)
+	points := 12
+	if testing.Short() {
+		points = 8
+	}
 	pair := withTenant(t)
 	random := rand.New(rand.NewPCG(5, 12))
 	imports, midway := 0, 0

@@ -11,7 +11,7 @@ import (
 )
 
 // TestThroughPgBouncer runs the scripts through a pooler in transaction mode, whom no configuration names: all but
-// those on a dev database, before which none stands. A quick run takes every fifth.
+// those on a dev database, before which none stands. A short run takes every fifth.
 func TestThroughPgBouncer(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil {
@@ -22,7 +22,10 @@ func TestThroughPgBouncer(t *testing.T) {
 		// A server of its own has no pooler; and PgBouncer passes no role on.
 		return err == nil && (strings.Contains(string(text), "\ndevhome\n") || strings.Contains(string(text), "&role="))
 	})
-	every := dbtest.Repeat(1, 5)
+	every := 1
+	if testing.Short() {
+		every = 5
+	}
 	var share []string
 	for i := 0; i < len(files); i += every {
 		share = append(share, files[i])

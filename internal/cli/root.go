@@ -22,6 +22,7 @@ func (a *app) root() *cobra.Command {
 		Short: "Administer the CXG platform's databases",
 		Long: "cxgctl administers the CXG platform: users, invoices and the audit log, straight in its PostgreSQL\n" +
 			"databases. Every change carries an audit row under the operator's name, in the same transaction.",
+		Version:           version(),
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
@@ -37,6 +38,7 @@ func (a *app) root() *cobra.Command {
 		}
 		return fault.New(fault.Usage, "%s", err.Error()).WithHint("see: %s --help", cmd.CommandPath())
 	})
+	root.SetVersionTemplate(versionLine())
 	root.SetUsageTemplate(root.UsageTemplate() + "{{with permissions .}}\nPermissions: {{.}}\n{{end}}")
 	f := root.PersistentFlags()
 	f.StringVar(&a.global.config, "config", "", "configuration `file` (default: see cxgctl config path)")

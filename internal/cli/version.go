@@ -3,14 +3,15 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
 )
 
-// Version is set by the linker (-X) in builds of the Makefile.
-var Version = ""
+// Version, Commit and Date (RFC 3339, of the commit) are set by the linker (-X) in builds of the Makefile.
+var Version, Commit, Date string
 
 // version is this program's version: the linker's, else the module's, else devel.
 func version() string {
@@ -23,11 +24,21 @@ func version() string {
 	return "devel"
 }
 
+// versionLine is what version and --version print, such as
+// "cxgctl v1.2.0 (commit 1a2b3c4, 2026-11-28T16:00:00Z) linux/amd64 go1.26.0".
+func versionLine() string {
+	built := ""
+	if Commit != "" {
+		built = fmt.Sprintf(" (commit %s, %s)", Commit, Date)
+	}
+	return fmt.Sprintf("cxgctl %s%s %s/%s %s\n", version(), built, runtime.GOOS, runtime.GOARCH, runtime.Version())
+}
+
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: exactly(),
+		Use: "version", Short: "Print the version, the commit and its date", Args: exactly(),
 		RunE: a.run(func(context.Context, *cobra.Command, []string) error {
-			_, err := fmt.Fprintf(a.stdout, "cxgctl %s %s/%s %s\n", version(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+			_, err := io.WriteString(a.stdout, versionLine())
 			return err
 		}),
 	}

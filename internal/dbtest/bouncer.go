@@ -41,16 +41,13 @@ query_wait_timeout = 60
 %s
 `
 
-// NewBouncer starts PgBouncer for the life of the test, with further lines of its configuration. Where there is
-// no PgBouncer the test fails in CI, and is skipped elsewhere: .ci/pgbouncer installs it.
+// NewBouncer starts PgBouncer for the life of the test, with further lines of its configuration. Without
+// PgBouncer the test fails; .ci/pgbouncer installs it.
 func NewBouncer(tb testing.TB, settings ...string) *Bouncer {
 	tb.Helper()
 	program, err := findBouncer()
-	if err != nil && os.Getenv("CI") == "" {
-		tb.Skip("dbtest: PgBouncer is not installed here: .ci/pgbouncer")
-	}
 	if err != nil {
-		tb.Fatalf("dbtest: %v", err)
+		tb.Fatalf("dbtest: %v; .ci/pgbouncer installs it", err)
 	}
 	b, err := startBouncer(tb, program, settings)
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/schema"
-	"github.com/cxgctl/cxgctl/internal/users"
 )
 
 // EndOfClosed ends every session of the accounts that changes close: a deletion, a status other than ACTIVE, a new
@@ -36,24 +35,21 @@ func EndOfClosed(ctx context.Context, tx *audit.Tx, changes []audit.Change) ([]a
 	return ended, err
 }
 
+// account is the image of a user in an audited change.
+type account interface {
+	Standing() string
+	CanSignIn() bool
+}
+
 // closes reports whether a change closes an account of the platform. Users in a tenant's database have no sessions.
 func closes(c audit.Change) bool {
-	if c.Resource != users.Noun.Name || c.TenantID != nil || c.Before == nil {
+	before, ok := c.Before.(account)
+	if !ok || c.TenantID != nil {
 		return false
 	}
 	if slices.Contains(c.Secrets, "password") {
 		return true
 	}
-	before, after := user(c.Before), user(c.After)
-	return before != nil && after != nil && after.Standing() != before.Standing() && !after.CanSignIn()
-}
-
-func user(image any) *users.User {
-	switch u := image.(type) {
-	case users.User:
-		return &u
-	case *users.User:
-		return u
-	}
-	return nil
+	after, ok := c.After.(account)
+	return ok && after.Standing() != before.Standing() && !after.CanSignIn()
 }

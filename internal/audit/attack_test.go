@@ -392,7 +392,7 @@ func TestUndoGoesBySealedRows(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, migrated)
 			w.record(10)
-			log, err := LogIn(w.cat)
+			log, err := NewLog(w.cat)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -28,7 +28,7 @@ type Tenant struct {
 }
 
 // away is a tenant as a ledger works in it.
-type away struct {
+type tenantTarget struct {
 	Tenant
 	db    *db.DB
 	about Intent
@@ -39,29 +39,29 @@ type away struct {
 
 // In returns a ledger of the same command whose changes are made in a tenant's database. Reading works
 // anyway; what the two databases lack for a change is said when one is tried. manager and there are their tables.
-func (l *Ledger) In(t Tenant, manager, there schema.Catalog) *Ledger {
+func (l *Ledger) ForTenant(t Tenant, manager, there schema.Catalog) *Ledger {
 	w := *l.writer
 	own := &Ledger{
 		DryRun: l.DryRun, Guard: l.Guard, Gate: l.Gate, Confirm: l.Confirm,
-		db: l.db, writer: &w, sealer: l.sealer, by: l.by, op: l.op, away: &away{Tenant: t, db: t.DB},
+		db: l.db, writer: &w, sealer: l.sealer, by: l.by, op: l.op, tenantTarget: &tenantTarget{Tenant: t, db: t.DB},
 	}
-	own.away.digests = manager[schema.Intents] != nil && manager[schema.Intents].Has("digest")
+	own.tenantTarget.digests = manager[schema.Intents] != nil && manager[schema.Intents].Has("digest")
 	switch {
 	case manager[schema.Intents] == nil:
-		own.away.ready = lacking(schema.Intents, "manager", "--database manager")
+		own.tenantTarget.ready = errMissingTable(schema.Intents, "manager", "--database manager")
 	case there[schema.Applied] == nil:
-		own.away.ready = lacking(schema.Applied, "tenant's", "--tenant "+t.Code)
+		own.tenantTarget.ready = errMissingTable(schema.Applied, "tenant's", "--tenant "+t.Code)
 	}
 	return own
 }
 
-func lacking(table, which, flag string) error {
+func errMissingTable(table, which, flag string) error {
 	return fault.New(fault.Database, "table %s does not exist in the %s database, and without it a change could be lost to the audit log", table, which).
 		WithHint("cxgctl migrate up %s creates it", flag).With("table", table)
 }
 
 // log keeps the audit rows of changes until they are written, with the change, as a row of applied.
-func (a *away) log(tx *Tx, changes []Change) error {
+func (a *tenantTarget) log(tx *Tx, changes []Change) error {
 	for _, c := range changes {
 		if c.TenantID == nil {
 			c.TenantID = &a.ID
@@ -96,9 +96,9 @@ UPDATE cxg_audit.intent SET outcome = $2, settled_at = $3 WHERE id = $1 AND outc
 )
 
 // tryAway is try in a tenant's database.
-func (l *Ledger) tryAway(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) ([]Entry, error) {
-	if l.away.ready != nil {
-		return nil, l.away.ready
+func (l *Ledger) attemptTenant(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) ([]Entry, error) {
+	if l.tenantTarget.ready != nil {
+		return nil, l.tenantTarget.ready
 	}
 	intent, now, err := l.announce(ctx)
 	if err != nil {
@@ -106,7 +106,7 @@ func (l *Ledger) tryAway(ctx context.Context, fn func(context.Context, *Tx) ([]C
 	}
 	entries, err := l.changeAway(ctx, intent, now, fn)
 	switch {
-	case Unknown(err):
+	case OutcomeUnknown(err):
 		return nil, err
 	case l.DryRun:
 		return l.unlessBrief(entries), err
@@ -114,9 +114,9 @@ func (l *Ledger) tryAway(ctx context.Context, fn func(context.Context, *Tx) ([]C
 		l.withdraw(ctx, intent)
 		return nil, err
 	}
-	if err := l.conclude(ctx, intent, entries); err != nil {
+	if err := l.recordOutcome(ctx, intent, entries); err != nil {
 		f := fault.From(db.Translate(err))
-		return nil, fault.New(fault.Database, "the change was made in the database of tenant %s, but the audit log does not say so yet: %s", l.away.Code, f.Message).
+		return nil, fault.New(fault.Database, "the change was made in the database of tenant %s, but the audit log does not say so yet: %s", l.tenantTarget.Code, f.Message).
 			WithHint("once the manager database is well: cxgctl audit reconcile writes what is missing").
 			With("op_id", l.op.String()).Because(errors.Join(errUnknown, err))
 	}
@@ -125,7 +125,7 @@ func (l *Ledger) tryAway(ctx context.Context, fn func(context.Context, *Tx) ([]C
 
 // unlessBrief are the audit rows that a command is told of: of a million changes nobody wants them.
 func (l *Ledger) unlessBrief(entries []Entry) []Entry {
-	if l.Brief {
+	if l.DiscardEntries {
 		return nil
 	}
 	return entries
@@ -142,7 +142,7 @@ func (l *Ledger) announce(ctx context.Context) (id uuid.UUID, now time.Time, err
 	now = raw.Now
 	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
 	if l.Gate != nil {
-		if _, err := l.Gate.Enter(ctx, &Tx{Write: raw, By: l.by, Now: now, ledger: l}); err != nil {
+		if _, err := l.Gate.Before(ctx, &Tx{Write: raw, By: l.by, Now: now, ledger: l}); err != nil {
 			return id, now, err
 		}
 	}
@@ -153,7 +153,7 @@ func (l *Ledger) announce(ctx context.Context) (id uuid.UUID, now time.Time, err
 	if err != nil {
 		return id, now, err
 	}
-	a := l.away
+	a := l.tenantTarget
 	args := pgx.NamedArgs{
 		"id": id, "op": l.op, "now": now, "by": nil, "tenant": a.ID, "code": a.Code, "action": string(a.about.Action),
 		"resource": a.about.Resource, "resource_id": nil, "name": a.about.Name, "origin": string(origin),
@@ -177,7 +177,7 @@ func (l *Ledger) announce(ctx context.Context) (id uuid.UUID, now time.Time, err
 
 // changeAway makes the change with its row of applied, in one transaction of the tenant's database.
 func (l *Ledger) changeAway(ctx context.Context, intent uuid.UUID, now time.Time, fn func(context.Context, *Tx) ([]Change, error)) ([]Entry, error) {
-	raw, err := l.away.db.BeginWrite(ctx)
+	raw, err := l.tenantTarget.db.BeginWrite(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +193,7 @@ func (l *Ledger) changeAway(ctx context.Context, intent uuid.UUID, now time.Time
 	if err := l.Guard.Check(tx.written + len(changes)); err != nil {
 		return nil, err
 	}
-	if err := l.away.log(tx, changes); err != nil {
+	if err := l.tenantTarget.log(tx, changes); err != nil {
 		return nil, err
 	}
 	if len(tx.kept) == 0 {
@@ -223,13 +223,13 @@ func (l *Ledger) changeAway(ctx context.Context, intent uuid.UUID, now time.Time
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	answer, done := answering(ctx)
+	answer, done := commitContext(ctx)
 	defer done()
 	err = raw.Commit(answer)
 	if err == nil || !db.Lost(err) {
 		return tx.kept, err
 	}
-	if err := l.askAway(ctx, intent, doc, err); err != nil {
+	if err := l.resolveTenantCommit(ctx, intent, doc, err); err != nil {
 		return nil, err
 	}
 	return tx.kept, nil
@@ -237,7 +237,7 @@ func (l *Ledger) changeAway(ctx context.Context, intent uuid.UUID, now time.Time
 
 // putDigest has the intent say what the change is about to say of itself, before the change is committed.
 func (l *Ledger) putDigest(ctx context.Context, intent uuid.UUID, doc []byte) error {
-	if !l.away.digests {
+	if !l.tenantTarget.digests {
 		return nil
 	}
 	sum, err := digestOf(doc)
@@ -258,30 +258,30 @@ func (l *Ledger) putDigest(ctx context.Context, intent uuid.UUID, doc []byte) er
 // askAway finds out whether a COMMIT without an answer took place: either its row of applied is there, or one that
 // says void is put in its place, and then it cannot take place any more. A row of applied that says something else than
 // the change did is an error, and leaves the intent open.
-func (l *Ledger) askAway(ctx context.Context, intent uuid.UUID, doc []byte, cause error) error {
+func (l *Ledger) resolveTenantCommit(ctx context.Context, intent uuid.UUID, doc []byte, cause error) error {
 	var found json.RawMessage
-	err := l.findOut(ctx, cause, "once the server is back: cxgctl audit reconcile finds out, and records it",
+	err := l.resolveCommit(ctx, cause, "once the server is back: cxgctl audit reconcile finds out, and records it",
 		func(ctx context.Context) (made, known bool) {
 			var err error
-			found, err = decide(ctx, l.away.db, intent, l.op)
+			found, err = decide(ctx, l.tenantTarget.db, intent, l.op)
 			return found != nil, err == nil
 		})
 	if err != nil || SameJSON(found, doc) {
 		return err
 	}
-	err = forged(l.away.Code, intent, "its content").With("op_id", l.op.String()).Because(errors.Join(errUnknown, errForged))
-	l.recordForged(ctx, l.away.ID, intent, err)
+	err = forged(l.tenantTarget.Code, intent, "its content").With("op_id", l.op.String()).Because(errors.Join(errUnknown, errForged))
+	l.recordForged(ctx, l.tenantTarget.ID, intent, err)
 	return err
 }
 
 // conclude writes the audit rows into the log and settles the intent, unless somebody else did so meanwhile.
-func (l *Ledger) conclude(ctx context.Context, intent uuid.UUID, entries []Entry) error {
+func (l *Ledger) recordOutcome(ctx context.Context, intent uuid.UUID, entries []Entry) error {
 	// The change is made: no signal and no time-out of the command keeps it out of the log.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	var err error
-	for attempt := range attempts {
-		rest(ctx, attempt)
+	for attempt := range maxAttempts {
+		backoff(ctx, attempt)
 		if err = l.concludeOnce(ctx, intent, entries); !db.Retryable(err) {
 			break
 		}
@@ -325,7 +325,7 @@ func (l *Ledger) withdraw(ctx context.Context, intent uuid.UUID) {
 		return
 	}
 	defer func() { _ = raw.Rollback(ctx) }()
-	if _, err := raw.Exec(ctx, settleIntent, intent, Void, raw.Now); err == nil {
+	if _, err := raw.Exec(ctx, settleIntent, intent, Aborted, raw.Now); err == nil {
 		_ = raw.Commit(ctx)
 	}
 }

@@ -23,7 +23,7 @@ const settleTimeout = 15 * time.Second
 // the audit row's id was made by us, so its presence settles it. The old server process must be gone
 // first, or it might still commit after we looked.
 func (l *Ledger) commit(ctx context.Context, tx *db.Write, auditID uuid.UUID, last []db.Statement) error {
-	answer, end := answering(ctx)
+	answer, end := commitContext(ctx)
 	defer end()
 	process, err := l.processOf(answer, tx)
 	if err != nil {
@@ -35,14 +35,14 @@ func (l *Ledger) commit(ctx context.Context, tx *db.Write, auditID uuid.UUID, la
 	case err == nil:
 		return nil
 	case !db.Lost(err) && done < len(last):
-		return unsealable(l.notKept(answer, err))
+		return errNotSealed(l.notKept(answer, err))
 	case !db.Lost(err):
 		return err
 	}
 	tries := 0
-	return l.findOut(ctx, err, "once the server is back: cxgctl audit list --op "+l.op.String()+" shows the change if it was made",
+	return l.resolveCommit(ctx, err, "once the server is back: cxgctl audit list --op "+l.op.String()+" shows the change if it was made",
 		func(ctx context.Context) (made, known bool) {
-			found, gone, err := l.settled(ctx, auditID, process, tries > terminateAfter)
+			found, gone, err := l.commitOutcome(ctx, auditID, process, tries > terminateAfter)
 			tries++
 			return found, err == nil && (found || gone)
 		})
@@ -69,7 +69,7 @@ const divisionByZero = "22012"
 // answering returns the context of a COMMIT and its answer, and what ends it. From there on a signal must not
 // tear the connection: the commit takes place or not, and we say which. It may hang, though, and then whoever
 // sent the signal, or ran out of time, has waited enough.
-func answering(ctx context.Context) (answer context.Context, done func()) {
+func commitContext(ctx context.Context) (answer context.Context, done func()) {
 	answer, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(answerGrace, giveUp) })
 	return answer, func() {
@@ -80,7 +80,7 @@ func answering(ctx context.Context) (answer context.Context, done func()) {
 
 // findOut looks until it is known whether a COMMIT without an answer took place, and returns nil if it did. cause
 // is why there was none, hint what to do where it cannot be found out.
-func (l *Ledger) findOut(ctx context.Context, cause error, hint string, look func(context.Context) (made, known bool)) error {
+func (l *Ledger) resolveCommit(ctx context.Context, cause error, hint string, look func(context.Context) (made, known bool)) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	for ctx.Err() == nil {
@@ -103,7 +103,7 @@ func (l *Ledger) findOut(ctx context.Context, cause error, hint string, look fun
 var errUnknown = errors.New("the outcome of a commit is not known")
 
 // Unknown says whether err leaves open whether a change was made: then nobody may act as if it was not.
-func Unknown(err error) bool { return errors.Is(err, errUnknown) }
+func OutcomeUnknown(err error) bool { return errors.Is(err, errUnknown) }
 
 // terminateAfter is how many looks an old server process gets to end by itself. One whose client went
 // away without a word would wait for it for hours.
@@ -140,7 +140,7 @@ SELECT count(pg_terminate_backend(a.pid))
 // settled looks whether the old process is gone, and only then for the audit row: in one statement the
 // row would be looked for in a snapshot from before the process ended. A standby that is about to become the
 // primary may not have read the commit yet: it is no witness.
-func (l *Ledger) settled(ctx context.Context, auditID uuid.UUID, p process, end bool) (found, gone bool, err error) {
+func (l *Ledger) commitOutcome(ctx context.Context, auditID uuid.UUID, p process, end bool) (found, gone bool, err error) {
 	standby := false
 	if err := l.db.QueryRow(ctx, lookForProcess+p.predicate+")", p.id).Scan(&standby, &gone); err != nil {
 		return false, false, err

@@ -25,7 +25,7 @@ func (l *Ledger) confirmed(ctx context.Context, fn func(context.Context, *Tx) ([
 	}
 	var now time.Time
 	l.DryRun, l.shown = true, nil
-	entries, err := l.again(ctx, func(ctx context.Context, tx *Tx) ([]Change, error) {
+	entries, err := l.withRetry(ctx, func(ctx context.Context, tx *Tx) ([]Change, error) {
 		now = tx.Now
 		return fn(ctx, tx)
 	})

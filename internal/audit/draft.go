@@ -35,7 +35,7 @@ type Drafter struct {
 // another database than the log's, or the log has columns whose values the server may keep otherwise than they were
 // sent.
 func (l *Ledger) Drafter(ctx context.Context) (*Drafter, error) {
-	if l.away != nil || !l.Brief {
+	if l.tenantTarget != nil || !l.DiscardEntries {
 		return nil, nil
 	}
 	w := *l.writer
@@ -233,7 +233,7 @@ func (tx *Tx) logDrafted(ctx context.Context, changes []Change) ([]Change, error
 	rows = append(rows, copyTrailer())
 	n, err := copyBinary(ctx, tx, tx.ledger.writer.table.Name, tx.draft.drafter.columns, &rows)
 	if err == nil && n != int64(len(ids)) {
-		err = discarded(int(n), len(ids))
+		err = errRowsDropped(int(n), len(ids))
 	}
 	return rest, err
 }
@@ -274,7 +274,7 @@ func (tx *Tx) seal(ctx context.Context) ([]db.Statement, error) {
 }
 
 // discarded is the error of a log that keeps fewer rows than it was given.
-func discarded(kept, of int) error {
+func errRowsDropped(kept, of int) error {
 	return fault.New(fault.Database, "the audit log kept %d of %d rows", kept, of).
 		WithHint("no change goes unaudited; something discards rows of audt.audit_logs, a trigger or a rule")
 }

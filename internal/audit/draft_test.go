@@ -38,7 +38,7 @@ func draftees() []*draftee {
 func (w *world) drafted(list []*draftee) (*Draft, error) {
 	w.t.Helper()
 	l := w.ledger()
-	l.Brief = true
+	l.DiscardEntries = true
 	d, err := l.Drafter(w.t.Context())
 	if err != nil {
 		w.t.Fatal(err)

@@ -58,8 +58,8 @@ func (g Guard) Check(n int) error {
 
 // Gate decides whether the operator may do what the transactions of a ledger do. Enter is called in each before any
 // work, and returns what judges it. An error of either rolls the transaction back.
-type Gate interface {
-	Enter(ctx context.Context, tx *Tx) (Judge, error)
+type Authorizer interface {
+	Before(ctx context.Context, tx *Tx) (Judge, error)
 }
 
 // Judge is a Gate in one transaction.
@@ -164,8 +164,8 @@ func (tx *Tx) Log(ctx context.Context, changes []Change) error {
 		return nil
 	}
 	l := tx.ledger
-	if l.away != nil {
-		return l.away.log(tx, changes)
+	if l.tenantTarget != nil {
+		return l.tenantTarget.log(tx, changes)
 	}
 	if l.Follow != nil {
 		entailed, err := l.Follow(ctx, tx, changes)
@@ -182,7 +182,7 @@ func (tx *Tx) Log(ctx context.Context, changes []Change) error {
 	}
 	changes, err := tx.logDrafted(ctx, changes)
 	if err != nil {
-		return unwritten(err)
+		return errNotWritten(err)
 	}
 	if len(changes) == 0 {
 		return nil
@@ -196,14 +196,14 @@ func (tx *Tx) Log(ctx context.Context, changes []Change) error {
 	}
 	written, err := l.writer.insert(ctx, tx, l.sealer, entries, tx.Now)
 	if err != nil {
-		return unwritten(err)
+		return errNotWritten(err)
 	}
 	if err := tx.logged(ctx, ids); err != nil {
-		return unwritten(err)
+		return errNotWritten(err)
 	}
 	tx.note(ids)
 	tx.unsealed.add(written)
-	if !l.Brief {
+	if !l.DiscardEntries {
 		tx.kept = append(tx.kept, entries...)
 	}
 	return nil
@@ -228,16 +228,16 @@ func (tx *Tx) logged(ctx context.Context, ids []uuid.UUID) error {
 }
 
 // unwritten is the error of a change whose audit row could not be written.
-func unwritten(err error) error {
+func errNotWritten(err error) error {
 	return fault.From(db.Translate(err)).With("audit", "the change was rolled back with its audit row")
 }
 
 // Ledger opens the transactions that may change something and writes their audit rows.
 type Ledger struct {
-	DryRun bool // run every statement, then roll back
-	Brief  bool // keep no Entries: of a million changes nobody wants them
-	Guard  Guard
-	Gate   Gate // nil where no user of the platform acts
+	DryRun         bool // run every statement, then roll back
+	DiscardEntries bool // keep no Entries: of a million changes nobody wants them
+	Guard          Guard
+	Gate           Authorizer // nil where no user of the platform acts
 	// Follow makes, in the same transaction, the changes that others entail, such as the end of the sessions of an
 	// account that is closed. They have audit rows of their own, and the Guard does not count them. May be nil.
 	Follow func(ctx context.Context, tx *Tx, changes []Change) ([]Change, error)
@@ -246,17 +246,17 @@ type Ledger struct {
 	// what was shown, or a CONFLICT.
 	Confirm func(context.Context, []Entry) error
 
-	db       *db.DB
-	writer   *writer
-	sealer   *sealer // nil where the database has no seals
-	by       Operator
-	op       uuid.UUID
-	ids      []uuid.UUID // of new rows, see Tx.NewID
-	changes  []Entry
-	entailed int          // how many committed changes Follow made
-	changed  bool         // a transaction was committed, or may have been
-	shown    []shownEntry // what Confirm agreed to; nil for anything
-	away     *away        // where the changes are made, if not in the database of the audit log
+	db           *db.DB
+	writer       *writer
+	sealer       *sealer // nil where the database has no seals
+	by           Operator
+	op           uuid.UUID
+	ids          []uuid.UUID // of new rows, see Tx.NewID
+	changes      []Entry
+	entailed     int           // how many committed changes Follow made
+	changed      bool          // a transaction was committed, or may have been
+	shown        []shownEntry  // what Confirm agreed to; nil for anything
+	tenantTarget *tenantTarget // where the changes are made, if not in the database of the audit log
 }
 
 // Open makes a ledger over the manager database for one command of one operator. It fails where the
@@ -293,12 +293,12 @@ func (l *Ledger) Entries() []Entry { return l.changes }
 func (l *Ledger) Entailed() int { return l.entailed }
 
 // Adopt counts the audit rows of another ledger of the same command, see In, among this one's.
-func (l *Ledger) Adopt(entries []Entry) { l.changes = append(l.changes, entries...) }
+func (l *Ledger) Merge(entries []Entry) { l.changes = append(l.changes, entries...) }
 
 // Reader returns the database for the reading that a mutating command does before its transaction.
 func (l *Ledger) Reader() db.Reader {
-	if l.away != nil {
-		return l.away.db
+	if l.tenantTarget != nil {
+		return l.tenantTarget.db
 	}
 	return l.db
 }
@@ -311,11 +311,11 @@ func (l *Ledger) Now(ctx context.Context) (now time.Time, err error) {
 
 // attempts bounds how often a transaction that the server asks to run again is run. Two imports of the same names in
 // opposite orders meet in a deadlock as often as they have batches, and one of them may lose each time.
-const attempts = 6
+const maxAttempts = 6
 
 // rest waits before another attempt, longer each time and hardly as long as the one we collided with: two that run
 // again at once collide again. It does not wait before the first, which has the number 0.
-func rest(ctx context.Context, attempt int) {
+func backoff(ctx context.Context, attempt int) {
 	if attempt == 0 {
 		return
 	}
@@ -330,26 +330,26 @@ func rest(ctx context.Context, attempt int) {
 // failed attempt leaves an audit row of its own. No change at all commits nothing.
 func (l *Ledger) Write(ctx context.Context, intent Intent, fn func(context.Context, *Tx) ([]Change, error)) error {
 	var entries []Entry
-	if l.away != nil {
-		l.away.about = intent
+	if l.tenantTarget != nil {
+		l.tenantTarget.about = intent
 	}
 	l.ids = nil
 	if intent.Action != Read {
-		if err := l.writer.table.Need([]string{"id", "created_at", "extra_data"}); err != nil {
+		if err := l.writer.table.RequireColumns([]string{"id", "created_at", "extra_data"}); err != nil {
 			return fault.From(err).WithHint("no change goes unaudited, and an audit row without it does not say who changed what; restore the column")
 		}
 	}
 	err := l.confirmed(ctx, fn)
 	if err == nil {
-		entries, err = l.again(ctx, fn)
+		entries, err = l.withRetry(ctx, fn)
 	}
 	if fault.Is(err, fault.ConfirmationRequired) {
 		return err
 	}
 	if err != nil {
 		err = db.Translate(err)
-		if !Unknown(err) {
-			l.Failed(ctx, intent, err)
+		if !OutcomeUnknown(err) {
+			l.RecordFailure(ctx, intent, err)
 		}
 		return err
 	}
@@ -358,27 +358,27 @@ func (l *Ledger) Write(ctx context.Context, intent Intent, fn func(context.Conte
 }
 
 // again runs fn in a transaction until the server does not ask for another one.
-func (l *Ledger) again(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) (entries []Entry, err error) {
-	try := l.try
-	if l.away != nil {
-		try = l.tryAway
+func (l *Ledger) withRetry(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) (entries []Entry, err error) {
+	try := l.attempt
+	if l.tenantTarget != nil {
+		try = l.attemptTenant
 	}
 	found := false // the primary was looked for
-	for attempt := range attempts {
-		rest(ctx, attempt)
+	for attempt := range maxAttempts {
+		backoff(ctx, attempt)
 		entries, err = try(ctx, fn)
 		switch {
 		case db.ReadOnly(err) && !found:
 			found = true
 			l.db.FindPrimary()
-		case !db.Retryable(err) || Unknown(err):
+		case !db.Retryable(err) || OutcomeUnknown(err):
 			return entries, err // what may have been made is not made again
 		}
 	}
 	return entries, err
 }
 
-func (l *Ledger) try(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) ([]Entry, error) {
+func (l *Ledger) attempt(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) ([]Entry, error) {
 	raw, err := l.db.BeginWrite(ctx)
 	if err != nil {
 		return nil, err
@@ -388,7 +388,7 @@ func (l *Ledger) try(ctx context.Context, fn func(context.Context, *Tx) ([]Chang
 	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
 	tx := &Tx{Write: raw, By: l.by, Now: raw.Now, ledger: l}
 	if l.Gate != nil {
-		if tx.judge, err = l.Gate.Enter(ctx, tx); err != nil {
+		if tx.judge, err = l.Gate.Before(ctx, tx); err != nil {
 			return nil, err
 		}
 	}
@@ -419,7 +419,7 @@ func (l *Ledger) try(ctx context.Context, fn func(context.Context, *Tx) ([]Chang
 	}
 	last, err := tx.seal(ctx)
 	if err != nil {
-		return nil, unsealable(err)
+		return nil, errNotSealed(err)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -433,13 +433,13 @@ func (l *Ledger) try(ctx context.Context, fn func(context.Context, *Tx) ([]Chang
 
 // Keep runs fn in a transaction, of the database that changes are made in, that changes cxgctl's own tables alone, which are no data of the
 // platform: no audit row speaks of it. A dry run leaves it out.
-func (l *Ledger) Keep(ctx context.Context, fn func(context.Context, pgx.Tx) error) error {
+func (l *Ledger) WriteUnaudited(ctx context.Context, fn func(context.Context, pgx.Tx) error) error {
 	if l.DryRun {
 		return nil
 	}
 	d := l.db
-	if l.away != nil {
-		d = l.away.db
+	if l.tenantTarget != nil {
+		d = l.tenantTarget.db
 	}
 	raw, err := d.BeginWrite(ctx)
 	if err != nil {
@@ -459,14 +459,14 @@ const failureTimeout = 1500 * time.Millisecond
 // Failed leaves an audit row of an attempt that changed nothing: BLOCKED where it was refused for who
 // the operator is, FAILURE otherwise. Dry runs leave none. An attempt that failed because the
 // database is away can leave no row; its error is what the caller sees either way.
-func (l *Ledger) Failed(ctx context.Context, intent Intent, cause error) {
+func (l *Ledger) RecordFailure(ctx context.Context, intent Intent, cause error) {
 	if l.DryRun {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), failureTimeout)
 	defer cancel()
-	if l.away != nil && intent.TenantID == nil {
-		intent.TenantID = &l.away.ID
+	if l.tenantTarget != nil && intent.TenantID == nil {
+		intent.TenantID = &l.tenantTarget.ID
 	}
 	raw, err := l.db.BeginWrite(ctx)
 	if err != nil {

@@ -90,7 +90,7 @@ var fields = []struct {
 const sealSeq = "(SELECT s.seq FROM cxg_audit.seal s WHERE s.audit_id = l.id)"
 
 // LogIn returns the manager database's audit log; a database without one gives a DATABASE_ERROR.
-func LogIn(cat schema.Catalog) (*Log, error) {
+func NewLog(cat schema.Catalog) (*Log, error) {
 	t, err := cat.Table(schema.AuditLogs)
 	if err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ func LogIn(cat schema.Catalog) (*Log, error) {
 		list[i] = "(" + expr + ")::" + f.kind + " AS " + f.name
 	}
 	g.columns = strings.Join(list, ", ")
-	switch column := t.OneOf("resource", "resource_type"); column {
+	switch column := t.FirstOf("resource", "resource_type"); column {
 	case "":
 		g.kind = g.exprs["resource"]
 	default:
@@ -244,16 +244,16 @@ var newestFirst = db.Order{
 }
 
 // Matching is the rows of the log that the filter selects, newest first.
-func (g *Log) Matching(ctx context.Context, r db.Reader, f Filter) (db.Selection[Entry], error) {
+func (g *Log) Matching(ctx context.Context, r db.Reader, f Filter) (db.ListQuery[Entry], error) {
 	var problems fault.Problems
 	w, err := g.where(ctx, r, f, &problems)
 	binary := map[string]string{}
 	for _, f := range fields {
 		binary[f.name] = "(" + g.exprs[f.name] + ")::" + f.kind
 	}
-	return db.Selection[Entry]{
-		Refused: problems, ID: func(e Entry) uuid.UUID { return e.ID }, Binary: binary,
-		Columns: g.columns, From: entries, Counted: "audt.audit_logs l", Key: "l.id", Where: w, Order: newestFirst,
+	return db.ListQuery[Entry]{
+		Problems: problems, ID: func(e Entry) uuid.UUID { return e.ID }, Binary: binary,
+		Columns: g.columns, From: entries, CountFrom: "audt.audit_logs l", Key: "l.id", Where: w, Order: newestFirst,
 	}, err
 }
 
@@ -267,7 +267,7 @@ func (g *Log) All(ctx context.Context, d *db.DB, idle time.Duration, f Filter) (
 	if err != nil {
 		return nil, err
 	}
-	return db.Gather(ctx, d, idle, q, func(Entry) bool { return true })
+	return db.CollectWhere(ctx, d, idle, q, func(Entry) bool { return true })
 }
 
 // Origins returns who sealed rows: cli in the transaction that wrote the row, foreign where it was found later.

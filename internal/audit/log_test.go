@@ -25,7 +25,7 @@ func TestEveryFilterReadsAnIndex(t *testing.T) {
 	w := newWorld(t, migrated)
 	w.exec(fillLog)
 	w.exec("ANALYZE audt.audit_logs")
-	log, err := LogIn(w.cat)
+	log, err := NewLog(w.cat)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -116,7 +116,7 @@ func PlanPrune(ctx context.Context, r db.Reader, cat schema.Catalog, p Pruning) 
 	case plan.sealer == nil:
 		return plan, NoSeals()
 	case !plan.sealer.has:
-		return plan, cat[schema.AuditLogs].Need([]string{"extra_data"})
+		return plan, cat[schema.AuditLogs].RequireColumns([]string{"extra_data"})
 	case !strings.HasSuffix(p.Archive, ".gz") && !strings.HasSuffix(p.Archive, ".zst"):
 		return plan, fault.New(fault.Validation, "--archive %s: the name must end in .jsonl.gz or .jsonl.zst", p.Archive)
 	}
@@ -186,7 +186,7 @@ func Prune(ctx context.Context, l *Ledger, p PrunePlan) (PruneRecord, error) {
 		placed = true
 		return []Change{{Subject: intent.Subject, Action: Delete, Event: SystemChange, After: r}}, nil
 	})
-	if err != nil && placed && !Unknown(err) {
+	if err != nil && placed && !OutcomeUnknown(err) {
 		_ = os.Remove(p.Archive) // the rows are in the log still
 	}
 	return r, err

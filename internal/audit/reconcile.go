@@ -61,7 +61,7 @@ func ReadUnsettled(ctx context.Context, r db.Reader, cat schema.Catalog, until t
 // The outcomes of an intent.
 const (
 	Applied = "applied" // the change was made
-	Void    = "void"    // it was not, and cannot be any more
+	Aborted = "void"    // it was not, and cannot be any more
 )
 
 const (
@@ -93,7 +93,7 @@ func lookAway(ctx context.Context, r db.Reader, intent uuid.UUID) (json.RawMessa
 	var outcome string
 	var doc json.RawMessage
 	err := r.QueryRow(ctx, readApplied, intent).Scan(&outcome, &doc)
-	if errors.Is(err, pgx.ErrNoRows) || err == nil && outcome == Void {
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && outcome == Aborted {
 		return nil, nil
 	}
 	return doc, err
@@ -190,7 +190,7 @@ func forged(tenant string, intent uuid.UUID, what string) *fault.Error {
 
 // recordForged leaves the audit row of risk HIGH, in the name of the operator who found it.
 func (l *Ledger) recordForged(ctx context.Context, tenant, intent uuid.UUID, err error) {
-	l.Failed(ctx, Intent{Subject: Subject{Resource: "intent", ID: intent, Name: intent.String(), TenantID: &tenant}, Action: Execute}, err)
+	l.RecordFailure(ctx, Intent{Subject: Subject{Resource: "intent", ID: intent, Name: intent.String(), TenantID: &tenant}, Action: Execute}, err)
 }
 
 // permitted asks the gate, in a transaction of its own, whether the operator may go on.
@@ -203,7 +203,7 @@ func (l *Ledger) permitted(ctx context.Context) error {
 		return db.Translate(err)
 	}
 	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
-	_, err = l.Gate.Enter(ctx, &Tx{Write: raw, By: l.by, Now: raw.Now, ledger: l})
+	_, err = l.Gate.Before(ctx, &Tx{Write: raw, By: l.by, Now: raw.Now, ledger: l})
 	return db.Translate(err)
 }
 
@@ -234,7 +234,7 @@ func (l *Ledger) Settle(ctx context.Context, u Unsettled, tenant *db.DB) (string
 	if err != nil {
 		return "", db.Translate(err)
 	}
-	outcome := Void
+	outcome := Aborted
 	var entries []Entry
 	if doc != nil {
 		outcome = Applied
@@ -252,7 +252,7 @@ func (l *Ledger) Settle(ctx context.Context, u Unsettled, tenant *db.DB) (string
 	}
 	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
 	w := newWriter(l.writer.table, l.writer.rules, o.Operator, o.From, u.OpID)
-	if outcome == Void {
+	if outcome == Aborted {
 		about := Intent{Subject: Subject{Resource: u.Resource, Name: u.Name, TenantID: &u.TenantID}, Action: Action(u.Action)}
 		if u.ResourceID != nil {
 			about.ID = *u.ResourceID

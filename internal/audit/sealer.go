@@ -133,7 +133,7 @@ func (u *unsealed) readBack(entries []Entry) {
 }
 
 // unsealable is the error of a change whose audit row could not be sealed.
-func unsealable(err error) error {
+func errNotSealed(err error) error {
 	f := fault.From(db.Translate(err))
 	if strings.HasPrefix(db.UniqueViolation(err), "seal_") { // only the holder of the head adds seals, each with the next number
 		f = fault.New(fault.Database, "cxg_audit.seal holds a seal that is not part of the chain").
@@ -204,7 +204,7 @@ func (s *sealer) read(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, origin st
 		return nil, fmt.Errorf("audit row %s cannot be sealed: %s", skipped[0].ID, skipped[0].Reason)
 	}
 	if len(made) != len(ids) {
-		return nil, discarded(len(made), len(ids))
+		return nil, errRowsDropped(len(made), len(ids))
 	}
 	places := make(map[uuid.UUID]int, len(ids))
 	for i, id := range ids {

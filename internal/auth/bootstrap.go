@@ -23,13 +23,13 @@ type First struct {
 
 // FirstIn returns what makes the first operator; a database without one of the tables gives a
 // DATABASE_ERROR.
-func FirstIn(cat schema.Catalog) (*First, error) {
+func NewFirst(cat schema.Catalog) (*First, error) {
 	f := &First{}
 	var err error
-	if f.users, err = users.In(cat); err != nil {
+	if f.users, err = users.NewTable(cat); err != nil {
 		return nil, err
 	}
-	if f.roles, err = roles.In(cat); err != nil {
+	if f.roles, err = roles.NewTable(cat); err != nil {
 		return nil, err
 	}
 	f.tables, err = grantsIn(cat)
@@ -68,7 +68,7 @@ func (f *First) Look(ctx context.Context, r db.Reader, username string) (there *
 	if err != nil {
 		return nil, again, err
 	}
-	u, err := ref.One(found)
+	u, err := ref.Single(found)
 	switch {
 	case fault.Is(err, fault.NotFound):
 		return nil, again, nil
@@ -111,7 +111,7 @@ func (f *First) Bootstrap(ctx context.Context, l *audit.Ledger, n users.New) (us
 			return nil, err
 		}
 		if u == nil {
-			made, change, err := f.users.Make(ctx, tx, l.Reader(), n)
+			made, change, err := f.users.CreateTx(ctx, tx, l.Reader(), n)
 			if err != nil {
 				return nil, err
 			}

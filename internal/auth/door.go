@@ -14,14 +14,14 @@ import (
 )
 
 // standing is what a login changes of a user, as audit rows show it.
-type standing struct {
+type lockState struct {
 	FailedLoginAttempts int      `json:"failed_login_attempts"`
 	LockedUntil         *db.Time `json:"locked_until"`
 	LastLoginAt         *db.Time `json:"last_login_at"`
 }
 
-func (a *account) standing() standing {
-	s := standing{LockedUntil: a.LockedUntil, LastLoginAt: a.LastLogin}
+func (a *account) standing() lockState {
+	s := lockState{LockedUntil: a.LockedUntil, LastLoginAt: a.LastLogin}
 	if a.Attempts != nil {
 		s.FailedLoginAttempts = *a.Attempts
 	}
@@ -56,7 +56,7 @@ var sessionValues = [][2]string{
 }
 
 // open makes a session of a user; verified says that the second factor was checked.
-func (d *Door) open(ctx context.Context, tx *audit.Tx, user uuid.UUID, name, session string, life time.Duration, verified bool) (audit.Change, error) {
+func (d *Login) open(ctx context.Context, tx *audit.Tx, user uuid.UUID, name, session string, life time.Duration, verified bool) (audit.Change, error) {
 	id, expires := tx.NewID(), tx.Now.Add(life)
 	err := tx.Insert(ctx, d.sessions, "a session of "+name, sessionValues, pgx.NamedArgs{
 		"id": id, "now": tx.Now, "user": user, "session": session, "agent": d.userAgent, "expires": expires, "verified": verified,
@@ -93,7 +93,7 @@ var (
 
 // admit makes the session, and resets what wrong passwords left. updated_at stays: the user was not edited. A password that
 // the user set is stored before the session is made, since it ends all sessions.
-func (d *Door) admit(ctx context.Context, tx *audit.Tx, a *account, at Attempt) (Entered, []audit.Change, error) {
+func (d *Login) openSession(ctx context.Context, tx *audit.Tx, a *account, at Attempt) (Entered, []audit.Change, error) {
 	name := fmt.Sprintf("user %q", a.Username)
 	in := Entered{Token: newLogin(), UserID: a.ID, Username: a.Username, Expires: tx.Now.Add(Life)}
 	if at.newHash != "" {
@@ -123,7 +123,7 @@ func (d *Door) admit(ctx context.Context, tx *audit.Tx, a *account, at Attempt) 
 		return in, nil, err
 	}
 	now := db.At(tx.Now)
-	admitted := a.change(standing{LastLoginAt: &now})
+	admitted := a.change(lockState{LastLoginAt: &now})
 	if left, used := a.usedBackup(at, tx.Now); used {
 		if err := tx.Update(ctx, d.users, name, usedCode, pgx.NamedArgs{"codes": left}, a.ID); err != nil {
 			return in, nil, err
@@ -131,10 +131,10 @@ func (d *Door) admit(ctx context.Context, tx *audit.Tx, a *account, at Attempt) 
 		admitted.Secrets = []string{"backup_codes"}
 	}
 	e := entry{user: a, username: a.Username, kind: "LOGIN", success: true, session: fingerprint(in.Token), mfa: truth(a.MFA)}
-	return in, append(replaced, opened, admitted), d.note(ctx, tx, e)
+	return in, append(replaced, opened, admitted), d.logAttempt(ctx, tx, e)
 }
 
-func (a *account) change(after standing) audit.Change {
+func (a *account) change(after lockState) audit.Change {
 	return audit.Change{
 		Subject: audit.Subject{Resource: "user", ID: a.ID, Name: a.Username}, Action: audit.Update, Event: audit.LoggedIn,
 		Before: a.standing(), After: after,
@@ -144,7 +144,7 @@ func (a *account) change(after standing) audit.Change {
 // turnAway counts a wrong password or code and locks the account after too many; a lock that is over begins a new
 // count. Where nothing is counted, for an attempt on a locked account or with a right password, the entry
 // for the log of logins is returned instead of written.
-func (d *Door) turnAway(ctx context.Context, tx *audit.Tx, username string, a *account, counts bool, why *fault.Error) ([]audit.Change, *entry, error) {
+func (d *Login) recordFailure(ctx context.Context, tx *audit.Tx, username string, a *account, counts bool, why *fault.Error) ([]audit.Change, *entry, error) {
 	e := entry{user: a, username: username, kind: "FAILED_LOGIN", reason: why.Message, at: tx.Now}
 	locked := a != nil && a.locked(tx.Now)
 	if locked {
@@ -165,7 +165,7 @@ func (d *Door) turnAway(ctx context.Context, tx *audit.Tx, username string, a *a
 	if err := tx.Update(ctx, d.users, fmt.Sprintf("user %q", a.Username), turnedAway, args, a.ID); err != nil {
 		return nil, nil, err
 	}
-	return []audit.Change{a.change(after)}, nil, d.note(ctx, tx, e)
+	return []audit.Change{a.change(after)}, nil, d.logAttempt(ctx, tx, e)
 }
 
 // entry is a row of the log of logins.
@@ -192,7 +192,7 @@ var logValues = [][2]string{
 }
 
 // note writes a row of the log of logins, where the database keeps one.
-func (d *Door) note(ctx context.Context, tx *audit.Tx, e entry) error {
+func (d *Login) logAttempt(ctx context.Context, tx *audit.Tx, e entry) error {
 	if d.log == nil {
 		return nil
 	}
@@ -200,7 +200,7 @@ func (d *Door) note(ctx context.Context, tx *audit.Tx, e entry) error {
 	return tx.Insert(ctx, d.log, "a row of the log of logins", logValues, d.values(e))
 }
 
-func (d *Door) values(e entry) pgx.NamedArgs {
+func (d *Login) values(e entry) pgx.NamedArgs {
 	args := pgx.NamedArgs{
 		"id": uuid.Must(uuid.NewV7()), "now": e.at, "user": nil, "type": nil, "username": e.username, "kind": e.kind,
 		"success": e.success, "reason": e.reason, "session": e.session, "agent": d.userAgent, "mfa": e.mfa,
@@ -240,13 +240,13 @@ var left = [][2]string{
 }
 
 // Logins counts what Leave with a nil id ends.
-func (d *Door) Logins(ctx context.Context, r db.Reader, user uuid.UUID) (n int, err error) {
+func (d *Login) Logins(ctx context.Context, r db.Reader, user uuid.UUID) (n int, err error) {
 	return n, r.QueryRow(ctx, countSessions, user).Scan(&n)
 }
 
 // Leave ends the operator's login, or with a nil id all of their logins and those of API clients; the ledger's
 // Entries say which.
-func (d *Door) Leave(ctx context.Context, l *audit.Ledger, session *uuid.UUID) error {
+func (d *Login) LogOut(ctx context.Context, l *audit.Ledger, session *uuid.UUID) error {
 	intent := audit.Intent{Subject: audit.Subject{Resource: "session"}, Action: audit.Logout}
 	return l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
 		return d.leave(ctx, tx, lockSessions, session, tx.By.ID)
@@ -254,7 +254,7 @@ func (d *Door) Leave(ctx context.Context, l *audit.Ledger, session *uuid.UUID) e
 }
 
 // leave ends the sessions that a query locks.
-func (d *Door) leave(ctx context.Context, tx *audit.Tx, query string, args ...any) ([]audit.Change, error) {
+func (d *Login) leave(ctx context.Context, tx *audit.Tx, query string, args ...any) ([]audit.Change, error) {
 	rows, err := tx.Query(ctx, query, args...)
 	if err != nil {
 		return nil, err
@@ -276,7 +276,7 @@ func (d *Door) leave(ctx context.Context, tx *audit.Tx, query string, args ...an
 			Before: before, After: after,
 		}
 		e := entry{user: &account{ID: s.UserID}, username: s.Username, kind: "LOGOUT", success: true, session: s.Session}
-		if err := d.note(ctx, tx, e); err != nil {
+		if err := d.logAttempt(ctx, tx, e); err != nil {
 			return nil, err
 		}
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 // done is what a transaction did that these rules are about.
-type done struct {
+type changeSummary struct {
 	touched  []uuid.UUID // users whose way in was changed: a field of the account, or a session, key or role
 	lost     []uuid.UUID // MASTERs who were able to act before it
 	granted  bool
@@ -32,7 +32,7 @@ type done struct {
 // in, and neither their own roles nor their own status. Only a MASTER makes a MASTER, and the last MASTER stays.
 // Whatever way a change came about, it passes here.
 func (j *judge) Changes(ctx context.Context, tx *audit.Tx, changes []audit.Change) error {
-	var d done
+	var d changeSummary
 	for _, c := range changes {
 		var err error
 		switch {
@@ -47,7 +47,7 @@ func (j *judge) Changes(ctx context.Context, tx *audit.Tx, changes []audit.Chang
 			return err
 		}
 	}
-	for _, rule := range []func(context.Context, *audit.Tx, done) error{j.onlyWhatTheyHold, j.notTheStronger, j.keepLastMaster} {
+	for _, rule := range []func(context.Context, *audit.Tx, changeSummary) error{j.onlyWhatTheyHold, j.notTheStronger, j.keepLastMaster} {
 		if err := rule(ctx, tx, d); err != nil {
 			return err
 		}
@@ -94,7 +94,7 @@ func canAct(u *users.User) bool {
 // and a SYSTEM operator those of a MASTER too.
 var standingFields = []string{"status", "user_type", "is_active", "locked_until", "failed_login_attempts"}
 
-func (j *judge) judgeUser(c audit.Change, d *done) error {
+func (j *judge) judgeUser(c audit.Change, d *changeSummary) error {
 	before, after, err := sides[users.User](c)
 	if err != nil {
 		return err
@@ -147,7 +147,7 @@ type credential struct {
 
 // judgeCredential refuses a key that may do more than its maker. A session that has expired and is marked so loses
 // nothing.
-func (j *judge) judgeCredential(c audit.Change, d *done) error {
+func (j *judge) judgeCredential(c audit.Change, d *changeSummary) error {
 	before, after, err := sides[credential](c)
 	if err != nil {
 		return err
@@ -163,14 +163,14 @@ func (j *judge) judgeCredential(c audit.Change, d *done) error {
 		d.touched = append(d.touched, row.UserID)
 	}
 	if c.Resource == "key" && row.Status == "ACTIVE" {
-		if err := j.who.Permit(nil, row.Scopes...); err != nil {
+		if err := j.who.Require(nil, row.Scopes...); err != nil {
 			return fault.From(err).WithHint("a key may only have permissions that its maker holds")
 		}
 	}
 	return nil
 }
 
-func (j *judge) judgeGrant(c audit.Change, d *done) error {
+func (j *judge) judgeGrant(c audit.Change, d *changeSummary) error {
 	before, after, err := sides[roles.Grant](c)
 	if err != nil {
 		return err
@@ -217,7 +217,7 @@ SELECT min({rank})
 // onlyWhatTheyHold refuses to give or take away a role that is above all of the operator's, or to give one with a
 // permission that they do not hold in the same scope. A key gives roles whose permissions it lists, up to the rank of
 // the operator who made it.
-func (j *judge) onlyWhatTheyHold(ctx context.Context, tx *audit.Tx, d done) error {
+func (j *judge) onlyWhatTheyHold(ctx context.Context, tx *audit.Tx, d changeSummary) error {
 	tables := j.gate.tables
 	if len(d.moved) == 0 || tables.missing != "" || j.who.Level() == 0 {
 		return nil
@@ -290,7 +290,7 @@ SELECT o.username
 
 // notTheStronger refuses to change what lets an account with a stronger role in: a new password, or no second factor,
 // would be a way around its level. Roles that the transaction itself gives do not count; onlyWhatTheyHold judges them.
-func (j *judge) notTheStronger(ctx context.Context, tx *audit.Tx, d done) error {
+func (j *judge) notTheStronger(ctx context.Context, tx *audit.Tx, d changeSummary) error {
 	if len(d.touched) == 0 || j.gate.tables.missing != "" || !j.who.Enforced || j.who.Level() == 0 {
 		return nil
 	}
@@ -317,7 +317,7 @@ SELECT EXISTS (SELECT FROM idam.users o JOIN idam.user_roles ur ON ur.user_id = 
 // keepLastMaster rejects changes that would leave no active MASTER, or none with SUPER_ADMIN where one had it or where
 // the first role ever given would make every other operator powerless. It runs after the change, under an advisory
 // lock, so that two concurrent demotions cannot both succeed.
-func (j *judge) keepLastMaster(ctx context.Context, tx *audit.Tx, d done) error {
+func (j *judge) keepLastMaster(ctx context.Context, tx *audit.Tx, d changeSummary) error {
 	starts := d.granted && !j.who.Enforced
 	if len(d.lost) == 0 && len(d.stripped) == 0 && !starts {
 		return nil

@@ -15,7 +15,7 @@ import (
 
 // Gate decides inside a ledger's transactions what an operator may do there. It reads the operator's rights anew in
 // each of them: what was read before a question or an earlier transaction counts for nothing.
-type Gate struct {
+type Authorizer struct {
 	tables grants
 	cat    schema.Catalog
 
@@ -25,14 +25,14 @@ type Gate struct {
 }
 
 // Gate returns the gate of a command that needs these permissions.
-func (i Identity) Gate(cat schema.Catalog, codes ...string) (*Gate, error) {
+func (i Identity) Gate(cat schema.Catalog, codes ...string) (*Authorizer, error) {
 	g, err := grantsIn(cat)
-	return &Gate{tables: g, cat: cat, who: i, needs: codes}, err
+	return &Authorizer{tables: g, cat: cat, who: i, needs: codes}, err
 }
 
 // Need adds permissions to those that the command needs, once its flags or its input say so. All that are missing by
 // what was last read are one PERMISSION_DENIED.
-func (g *Gate) Need(codes ...string) error {
+func (g *Authorizer) Require(codes ...string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, code := range codes {
@@ -40,18 +40,18 @@ func (g *Gate) Need(codes ...string) error {
 			g.needs = append(g.needs, code)
 		}
 	}
-	return g.who.Permit(nil, codes...)
+	return g.who.Require(nil, codes...)
 }
 
 // Enter implements audit.Gate. The grants that the transaction rests on are locked until it ends.
-func (g *Gate) Enter(ctx context.Context, tx *audit.Tx) (audit.Judge, error) {
+func (g *Authorizer) Before(ctx context.Context, tx *audit.Tx) (audit.Judge, error) {
 	j := &judge{gate: g}
 	return j, j.admit(ctx, tx, lockGrants)
 }
 
 // judge is a Gate in one transaction.
 type judge struct {
-	gate *Gate
+	gate *Authorizer
 	who  Identity // as the transaction reads it
 
 	ended bool // the transaction itself ends the operator's login
@@ -84,7 +84,7 @@ func (j *judge) admit(ctx context.Context, tx *audit.Tx, l lock) error {
 	g.mu.Lock()
 	g.who = who
 	g.mu.Unlock()
-	return who.Permit(nil, needs...)
+	return who.Require(nil, needs...)
 }
 
 // loggedIn refuses an operator whose login or key was revoked since the command began.
@@ -102,7 +102,7 @@ func (j *judge) loggedIn(ctx context.Context, tx *audit.Tx, who Identity) error 
 		return err
 	}
 	var good bool
-	sql := strings.NewReplacer("{table}", table, "{live}", shape.Live("s")).Replace(stillInUse)
+	sql := strings.NewReplacer("{table}", table, "{live}", shape.NotDeleted("s")).Replace(stillInUse)
 	if err := tx.QueryRow(ctx, sql, s.ID).Scan(&good); err != nil || good {
 		return err
 	}

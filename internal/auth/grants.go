@@ -20,10 +20,10 @@ var Tables = append([]string{schema.Users, schema.Enforcement}, schema.Grants...
 // grants are the tables that permissions rest on, as they are in one database, and the predicates over
 // them: ur is a grant of a role to a user, r the role, p a permission.
 type grants struct {
-	users   *schema.Table
-	holes   *strings.Replacer
-	missing string // a table or column without which nothing can be permitted; "" where all are there
-	unsure  bool   // and without which it cannot be told whether permissions are enforced
+	users        *schema.Table
+	placeholders *strings.Replacer
+	missing      string // a table or column without which nothing can be permitted; "" where all are there
+	unsure       bool   // and without which it cannot be told whether permissions are enforced
 }
 
 func grantsIn(cat schema.Catalog) (grants, error) {
@@ -58,25 +58,25 @@ func grantsIn(cat schema.Catalog) (grants, error) {
 	if g.missing == "" {
 		holes = append(holes, g.predicates(cat)...)
 	}
-	g.holes = strings.NewReplacer(holes...)
+	g.placeholders = strings.NewReplacer(holes...)
 	return g, nil
 }
 
 // predicates are those over the four tables.
 func (g *grants) predicates(cat schema.Catalog) []string {
 	roles, permissions, given, contents := cat[schema.Roles], cat[schema.Permissions], cat[schema.UserRoles], cat[schema.RolePermissions]
-	role, permission := roles.OneOf("code", "role_code"), permissions.OneOf("code", "permission_code")
+	role, permission := roles.FirstOf("code", "role_code"), permissions.FirstOf("code", "permission_code")
 	switch {
 	case role == "":
 		g.missing = "the code of " + schema.Roles
 	case permission == "":
 		g.missing = "the code of " + schema.Permissions
 	}
-	usable := "p.status = 'ACTIVE' AND " + permissions.Live("p") + " AND " + contents.Live("rp")
+	usable := "p.status = 'ACTIVE' AND " + permissions.NotDeleted("p") + " AND " + contents.NotDeleted("rp")
 	return []string{
 		"{role}", "r." + role, "{permission}", "p." + permission, "{rank}", roles.RoleRank("r"),
-		"{in force}", "ur.status = 'ACTIVE' AND (ur.expires_at IS NULL OR ur.expires_at > statement_timestamp()) AND " + given.Live("ur") +
-			" AND r.status = 'ACTIVE' AND " + roles.Live("r"),
+		"{in force}", "ur.status = 'ACTIVE' AND (ur.expires_at IS NULL OR ur.expires_at > statement_timestamp()) AND " + given.NotDeleted("ur") +
+			" AND r.status = 'ACTIVE' AND " + roles.NotDeleted("r"),
 		"{everywhere}", "(ur.scope = 'GLOBAL' AND ur.tenant_context IS NULL)",
 		"{usable}", usable, "{valid}", "p.applies_to IN ('ALL', u.user_type) AND " + usable,
 	}
@@ -84,11 +84,11 @@ func (g *grants) predicates(cat schema.Catalog) []string {
 
 // operator is the predicate that holds for live, ACTIVE users of an operator's type.
 func operator(alias string, users *schema.Table) string {
-	return alias + ".user_type IN ('MASTER', 'SYSTEM') AND " + alias + ".status = 'ACTIVE' AND " + users.Live(alias)
+	return alias + ".user_type IN ('MASTER', 'SYSTEM') AND " + alias + ".status = 'ACTIVE' AND " + users.NotDeleted(alias)
 }
 
 // sql fills the holes of a statement.
-func (g grants) sql(statement string) string { return g.holes.Replace(statement) }
+func (g grants) sql(statement string) string { return g.placeholders.Replace(statement) }
 
 // Rights are what the database says about an operator at one moment.
 type Rights struct {

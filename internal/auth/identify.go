@@ -17,16 +17,16 @@ import (
 
 // Proof is what somebody offers to be taken for an operator. A name alone is a claim; with anything else
 // it only says whom the caller expects.
-type Proof struct {
-	Name   string  // "" where none is named
-	Token  string  // of a login, or a service's key
-	Access *Access // an access token of the backend, checked
-	DBRole bool    // the database's session_user is the operator's name
-	Spare  bool    // the token is only a better proof of the name: where it is no longer good, the claim stands
+type Credential struct {
+	Name     string  // "" where none is named
+	Token    string  // of a login, or a service's key
+	Access   *Access // an access token of the backend, checked
+	DBRole   bool    // the database's session_user is the operator's name
+	Optional bool    // the token is only a better proof of the name: where it is no longer good, the claim stands
 }
 
 // possibleTables are the tables that a proof is looked up in, besides Tables.
-func (p Proof) possibleTables() []string {
+func (p Credential) possibleTables() []string {
 	switch {
 	case isKey(p.Token):
 		return []string{schema.APIKeys}
@@ -89,7 +89,7 @@ LATERAL (SELECT o.id, o.user_id, CASE WHEN ` + schema.LiveFlags + ` THEN o.statu
 )
 
 // statement returns the query that finds the proof's candidate, and its arguments.
-func (p Proof) statement() (string, []string) {
+func (p Credential) statement() (string, []string) {
 	user := func(condition string) string { return strings.Replace(userWhere, "{condition}", condition, 1) }
 	login := func(condition string) string { return strings.Replace(sessionWhere, "{condition}", condition, 1) }
 	session, from := noSession, user("o.username = $1")
@@ -104,7 +104,7 @@ func (p Proof) statement() (string, []string) {
 		id, _ := splitKey(p.Token)
 		session, from = ofKey, strings.Replace(keyWhere, "{condition}", "o.key_id = $1 AND o.key_hash = $2", 1)+", "+user("o.id = s.user_id")
 		args = []string{id, fingerprint(p.Token)}
-	case p.Token != "" && p.Spare:
+	case p.Token != "" && p.Optional:
 		session, from = ofSession, user("o.username = $1")+" LEFT JOIN "+login("o.session_id = $2 AND o.user_id = u.id")+" ON true"
 		args = []string{p.Name, fingerprint(p.Token)}
 	case p.Token != "":
@@ -119,7 +119,7 @@ func (p Proof) statement() (string, []string) {
 // who is not locked at this moment, by the username alone where one is claimed, so that a name cannot be
 // claimed through another user's id or e-mail. Anything else is AUTHENTICATION_REQUIRED and names the reason;
 // the identity then says who was claimed.
-func Identify(ctx context.Context, d *db.DB, p Proof, tables []string, now time.Time) (Identity, schema.Catalog, error) {
+func Identify(ctx context.Context, d *db.DB, p Credential, tables []string, now time.Time) (Identity, schema.Catalog, error) {
 	who := Identity{Operator: audit.Operator{Name: p.Name, Claimed: p.Name, AuthMethod: p.method()}}
 	cat := schema.Catalog{}
 	tables = slices.Concat(tables, p.possibleTables(), Tables)
@@ -141,7 +141,7 @@ func Identify(ctx context.Context, d *db.DB, p Proof, tables []string, now time.
 		known = err == nil
 		return err
 	}
-	failed := d.Together(ctx, shape, db.Question{SQL: sql, Args: args, Read: func(rows pgx.Rows) (err error) {
+	failed := d.Together(ctx, shape, db.PipelineQuery{SQL: sql, Args: args, Read: func(rows pgx.Rows) (err error) {
 		found, err = pgx.CollectRows(rows, pgx.RowToStructByPos[candidate])
 		return err
 	}})
@@ -177,7 +177,7 @@ func (i Identity) notAccepted() error {
 
 // Claim returns nil where a claimed name is taken for an operator's, whatever they may do.
 func Claim(ctx context.Context, r db.Reader, name string, now time.Time) error {
-	p := Proof{Name: name}
+	p := Credential{Name: name}
 	sql, args := p.statement()
 	rows, err := r.Query(ctx, sql, pgx.QueryExecModeExec, args[0])
 	if err != nil {
@@ -192,7 +192,7 @@ func Claim(ctx context.Context, r db.Reader, name string, now time.Time) error {
 }
 
 // resolve takes the proof for one of the users that it led to, of whom there is at most one.
-func (i *Identity) resolve(p Proof, found []candidate, now time.Time) error {
+func (i *Identity) resolve(p Credential, found []candidate, now time.Time) error {
 	if len(found) == 0 {
 		return p.unknown()
 	}
@@ -202,13 +202,13 @@ func (i *Identity) resolve(p Proof, found []candidate, now time.Time) error {
 	}
 	for _, other := range found {
 		if other.ID != u.ID {
-			return fault.New(fault.Unauthenticated, "the %s is of more than one user", p.noun())
+			return fault.New(fault.Unauthenticated, "the %s is of more than one user", p.kindName())
 		}
 	}
 	if err := p.judgeSession(u); err != nil {
 		return err
 	}
-	if p.method() != MethodClaim && !p.Spare {
+	if p.method() != MethodClaim && !p.Optional {
 		i.ID, i.Name = u.ID, u.Username // proved, so that a refusal is recorded under this name; Claimed keeps the other
 		if u.Session != nil {
 			i.Proof = *u.Session
@@ -217,7 +217,7 @@ func (i *Identity) resolve(p Proof, found []candidate, now time.Time) error {
 	if err := p.judgeUser(u, now); err != nil {
 		return err
 	}
-	if p.Spare && !u.proven() {
+	if p.Optional && !u.proven() {
 		i.AuthMethod = MethodClaim
 	}
 	i.ID, i.Name, i.Type, i.Scopes = u.ID, u.Username, *u.Type, u.Scopes

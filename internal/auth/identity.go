@@ -46,7 +46,7 @@ const SuperAdmin = "SUPER_ADMIN"
 // May says whether the operator holds a permission: everywhere, or in the tenant that a command is about.
 // SuperAdmin is taken for a permission that the role of that code gives, and that a MASTER has while permissions are
 // not enforced. A key has its own permissions and no other, enforced or not.
-func (i Identity) May(code string, tenant *uuid.UUID) bool {
+func (i Identity) Can(code string, tenant *uuid.UUID) bool {
 	switch {
 	case i.Scopes != nil:
 		return slices.Contains(i.Scopes, code) && code != SuperAdmin
@@ -62,11 +62,11 @@ func (i Identity) May(code string, tenant *uuid.UUID) bool {
 
 // Lacks returns those of the permissions that May denies.
 func (i Identity) Lacks(tenant *uuid.UUID, codes ...string) []string {
-	return slices.DeleteFunc(slices.Clone(codes), func(code string) bool { return i.May(code, tenant) })
+	return slices.DeleteFunc(slices.Clone(codes), func(code string) bool { return i.Can(code, tenant) })
 }
 
 // Permit returns nil where May is true of all codes, else a PERMISSION_DENIED that names all that are missing.
-func (i Identity) Permit(tenant *uuid.UUID, codes ...string) error {
+func (i Identity) Require(tenant *uuid.UUID, codes ...string) error {
 	missing := i.Lacks(tenant, codes...)
 	if len(missing) == 0 {
 		return nil
@@ -115,7 +115,7 @@ const (
 )
 
 // Holds lists the permissions that the operator has everywhere, sorted; never nil.
-func (i Identity) Holds() []string {
+func (i Identity) Permissions() []string {
 	if i.Scopes != nil {
 		return i.Scopes
 	}

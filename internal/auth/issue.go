@@ -34,7 +34,7 @@ type Issued struct {
 
 // Issue makes a token of the backend's for the operator: an access token, or with refresh a refresh token.
 // Its session stands in the database, where it can be revoked.
-func (d *Door) Issue(ctx context.Context, l *audit.Ledger, who Identity, secret string, refresh bool) (Issued, error) {
+func (d *Login) Issue(ctx context.Context, l *audit.Ledger, who Identity, secret string, refresh bool) (Issued, error) {
 	life, kind := AccessLife, "access"
 	if refresh {
 		life, kind = RefreshLife, "refresh"
@@ -92,7 +92,7 @@ func (n *NewKey) check(who Identity) error {
 	if err := p.Err(); err != nil {
 		return err
 	}
-	if err := who.Permit(nil, n.Scopes...); err != nil {
+	if err := who.Require(nil, n.Scopes...); err != nil {
 		return fault.From(err).WithHint("a key may only have permissions that its maker holds")
 	}
 	return nil
@@ -108,7 +108,7 @@ type Keys struct {
 
 // KeysIn returns what makes keys in a database; one without users or keys gives a DATABASE_ERROR.
 func KeysIn(cat schema.Catalog) (*Keys, error) {
-	u, err := users.In(cat)
+	u, err := users.NewTable(cat)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +152,7 @@ var keyValues = [][2]string{
 func (k *Keys) Make(ctx context.Context, l *audit.Ledger, who Identity, n NewKey) (Issued, error) {
 	intent := audit.Intent{Subject: audit.Subject{Resource: "key", Name: n.Name}, Action: audit.Create}
 	if err := n.check(who); err != nil {
-		l.Failed(ctx, intent, err)
+		l.RecordFailure(ctx, intent, err)
 		return Issued{}, err
 	}
 	if err := k.known(ctx, l.Reader(), n.Scopes); err != nil {
@@ -259,7 +259,7 @@ func Orphans(ctx context.Context, r db.Reader, cat schema.Catalog, makers []uuid
 	if err != nil || g.missing != "" {
 		return nil, err
 	}
-	rows, err := r.Query(ctx, g.sql(strings.ReplaceAll(findOrphans, "{live key}", keys.Live("x"))), makers)
+	rows, err := r.Query(ctx, g.sql(strings.ReplaceAll(findOrphans, "{live key}", keys.NotDeleted("x"))), makers)
 	if err != nil {
 		return nil, err
 	}
@@ -270,12 +270,12 @@ func Orphans(ctx context.Context, r db.Reader, cat schema.Catalog, makers []uuid
 func Weakened(changes []audit.Change) (list []uuid.UUID) {
 	for _, c := range changes {
 		switch {
-		case c.Before == nil, c.TenantID != nil && c.Resource == users.Noun.Name:
+		case c.Before == nil, c.TenantID != nil && c.Resource == users.Kind.Name:
 		case c.Resource == "role":
 			if _, grant, err := sides[roles.Grant](c); err == nil && grant != nil {
 				list = append(list, grant.UserID)
 			}
-		case c.Resource == users.Noun.Name:
+		case c.Resource == users.Kind.Name:
 			before, after, err := sides[users.User](c)
 			if err == nil && before != nil && after != nil && (before.Standing() != after.Standing() || !is(after.UserType, text(before.UserType))) {
 				list = append(list, c.ID)
@@ -290,7 +290,7 @@ func (k *Keys) known(ctx context.Context, r db.Reader, codes []string) error {
 	if k.permissions == nil {
 		return nil
 	}
-	column := k.permissions.OneOf("code", "permission_code")
+	column := k.permissions.FirstOf("code", "permission_code")
 	rows, err := r.Query(ctx, "SELECT c FROM unnest($1::text[]) AS c WHERE EXISTS (SELECT FROM idam.permissions) AND NOT EXISTS (SELECT FROM idam.permissions p WHERE p."+column+" = c)", codes)
 	if err != nil {
 		return err
@@ -309,10 +309,10 @@ func (k *Keys) account(ctx context.Context, tx *audit.Tx, beside db.Reader, name
 	if err != nil {
 		return users.User{}, nil, err
 	}
-	u, err := ref.One(found)
+	u, err := ref.Single(found)
 	switch {
 	case fault.Is(err, fault.NotFound):
-		made, change, err := k.users.Make(ctx, tx, beside, users.New{
+		made, change, err := k.users.CreateTx(ctx, tx, beside, users.New{
 			Username: name, Email: name + "@service.invalid", FullName: "Service " + strings.TrimPrefix(name, "svc-"), UserType: "SYSTEM",
 		})
 		return made, []audit.Change{change}, err

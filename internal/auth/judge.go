@@ -7,7 +7,7 @@ import (
 )
 
 // method is how the proof would make an operator known.
-func (p Proof) method() string {
+func (p Credential) method() string {
 	switch {
 	case p.DBRole:
 		return MethodDBRole
@@ -22,7 +22,7 @@ func (p Proof) method() string {
 }
 
 // unknown is the refusal where the proof leads to nobody.
-func (p Proof) unknown() error {
+func (p Credential) unknown() error {
 	switch p.method() {
 	case MethodDBRole:
 		return fault.New(fault.Unauthenticated, "the database role is no operator's name").
@@ -30,15 +30,15 @@ func (p Proof) unknown() error {
 	case MethodJWT:
 		return fault.New(fault.Unauthenticated, "the access token is of no user that exists")
 	case MethodKey, MethodLogin:
-		if !p.Spare {
-			return fault.New(fault.Unauthenticated, "the %s is not known", p.noun()).WithHint("%s", p.again())
+		if !p.Optional {
+			return fault.New(fault.Unauthenticated, "the %s is not known", p.kindName()).WithHint("%s", p.retryHint())
 		}
 	}
 	return refuse(p.Name, "does not exist")
 }
 
 // noun is what the proof is called.
-func (p Proof) noun() string {
+func (p Credential) kindName() string {
 	switch p.method() {
 	case MethodKey:
 		return "key"
@@ -51,7 +51,7 @@ func (p Proof) noun() string {
 }
 
 // again is the hint for a proof that is no longer good.
-func (p Proof) again() string {
+func (p Credential) retryHint() string {
 	switch p.method() {
 	case MethodKey:
 		return "make another: cxgctl auth token --create"
@@ -62,11 +62,11 @@ func (p Proof) again() string {
 }
 
 // judgeSession returns why the session or key behind a proof is refused, nil if it is good.
-func (p Proof) judgeSession(u candidate) error {
+func (p Credential) judgeSession(u candidate) error {
 	if p.Access != nil && u.Session == nil {
-		return fault.New(fault.Unauthenticated, "the session of the access token is not known").WithHint("%s", p.again())
+		return fault.New(fault.Unauthenticated, "the session of the access token is not known").WithHint("%s", p.retryHint())
 	}
-	if !p.Spare && u.Session != nil {
+	if !p.Optional && u.Session != nil {
 		why := ""
 		switch {
 		case u.SessionStatus == nil || *u.SessionStatus != "ACTIVE" && *u.SessionStatus != "EXPIRED":
@@ -83,17 +83,17 @@ func (p Proof) judgeSession(u candidate) error {
 			why = "ends after its session" // one is made while the session is good, and so ends AccessLife later at most
 		}
 		if why != "" {
-			return fault.New(fault.Unauthenticated, "the %s of %q %s", p.noun(), u.Username, why).
-				WithHint("%s", p.again()).With("operator", u.Username)
+			return fault.New(fault.Unauthenticated, "the %s of %q %s", p.kindName(), u.Username, why).
+				WithHint("%s", p.retryHint()).With("operator", u.Username)
 		}
 	}
 	return nil
 }
 
 // judgeUser returns why the user of a proof is refused, nil if they are an operator.
-func (p Proof) judgeUser(u candidate, now time.Time) error {
+func (p Credential) judgeUser(u candidate, now time.Time) error {
 	if p.Name != "" && p.Name != u.Username {
-		return fault.New(fault.Unauthenticated, "the operator is named %q, and the %s is of %q", p.Name, p.noun(), u.Username).
+		return fault.New(fault.Unauthenticated, "the operator is named %q, and the %s is of %q", p.Name, p.kindName(), u.Username).
 			WithHint("leave out --operator and CXGCTL_OPERATOR, or name %q", u.Username).With("operator", p.Name)
 	}
 	switch {

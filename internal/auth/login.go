@@ -24,7 +24,7 @@ type Lock struct {
 }
 
 // Door is where operators log in and out.
-type Door struct {
+type Login struct {
 	users, sessions, log *schema.Table // log is nil where the database keeps none
 	userAgent            string
 	lock                 Lock
@@ -34,13 +34,13 @@ type Door struct {
 var DoorTables = []string{schema.Users, schema.Sessions, schema.LoginLogs}
 
 // DoorIn returns the door of a database; one without users or sessions gives a DATABASE_ERROR.
-func DoorIn(cat schema.Catalog, userAgent string, lock Lock) (*Door, error) {
+func NewLogin(cat schema.Catalog, userAgent string, lock Lock) (*Login, error) {
 	users, err := cat.Table(schema.Users)
 	if err != nil {
 		return nil, err
 	}
 	sessions, err := cat.Table(schema.Sessions)
-	return &Door{users: users, sessions: sessions, log: cat[schema.LoginLogs], userAgent: userAgent, lock: lock}, err
+	return &Login{users: users, sessions: sessions, log: cat[schema.LoginLogs], userAgent: userAgent, lock: lock}, err
 }
 
 // account is what a login is judged by.
@@ -74,8 +74,8 @@ var accountFields = []schema.Field{
 	{Name: "backup_codes", Type: "text[]", Expr: "array_remove(%s, NULL)"},
 }
 
-func (d *Door) account(ctx context.Context, r db.Reader, username, lock string) (*account, error) {
-	sql := "SELECT " + d.users.Select("u", accountFields) + ", (" + d.users.Live("u") + ") FROM idam.users u WHERE u.username = $1" + lock
+func (d *Login) account(ctx context.Context, r db.Reader, username, lock string) (*account, error) {
+	sql := "SELECT " + d.users.Select("u", accountFields) + ", (" + d.users.NotDeleted("u") + ") FROM idam.users u WHERE u.username = $1" + lock
 	rows, err := r.Query(ctx, sql, username)
 	if err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func matches(a *account, password string) bool {
 
 // errWrong is the one refusal of an unknown name, a wrong password and a locked account, so that a guesser cannot tell
 // them apart.
-func (d *Door) errWrong(username string) *fault.Error {
+func (d *Login) errWrong(username string) *fault.Error {
 	return fault.New(fault.Unauthenticated, "wrong username or password, or the account is locked").
 		WithHint("after %d wrong passwords cxgctl refuses an account for %s, and the platform does not; "+
 			"another operator can end that: cxgctl users unlock %s",
@@ -113,7 +113,7 @@ func (d *Door) errWrong(username string) *fault.Error {
 }
 
 // refusal returns why an account may not log in, nil if it may. Anything but errWrong is told only with the right password.
-func (d *Door) refusal(a *account, username string, right bool, now time.Time) *fault.Error {
+func (d *Login) refusal(a *account, username string, right bool, now time.Time) *fault.Error {
 	switch {
 	case a == nil, a.locked(now), !right:
 		return d.errWrong(username)
@@ -135,7 +135,7 @@ type Attempt struct {
 	Username string
 	Replaces string // the token of a login that ends with this one; "" for none
 	DryRun   bool   // opens no session: what a right password would do is rolled back, and a wrong one counts all the same
-	door     *Door
+	door     *Login
 	seen     *account
 	right    bool
 	code     *string // of the second factor; nil where none was typed
@@ -144,7 +144,7 @@ type Attempt struct {
 }
 
 // Attempt looks an account up. What comes of it is Enter's to say.
-func (d *Door) Attempt(ctx context.Context, r db.Reader, username string) (Attempt, error) {
+func (d *Login) Attempt(ctx context.Context, r db.Reader, username string) (Attempt, error) {
 	a, err := d.account(ctx, r, username, "")
 	return Attempt{Username: username, door: d, seen: a}, err
 }
@@ -179,7 +179,7 @@ type Entered struct {
 // Enter lets an attempt in or turns it away, and writes down either: the counter, the lock, the log of
 // logins, the session. The account is looked at again under a lock, so that of many attempts at once none
 // gets past the limit.
-func (d *Door) Enter(ctx context.Context, pool *db.DB, l *audit.Ledger, a Attempt) (Entered, error) {
+func (d *Login) LogIn(ctx context.Context, pool *db.DB, l *audit.Ledger, a Attempt) (Entered, error) {
 	intent := audit.Intent{Subject: audit.Subject{Resource: "session", Name: a.Username}, Action: audit.Login}
 	var in Entered
 	var refused *fault.Error
@@ -200,11 +200,11 @@ func (d *Door) Enter(ctx context.Context, pool *db.DB, l *audit.Ledger, a Attemp
 		}
 		var changes []audit.Change
 		if refused != nil {
-			changes, only, err = d.turnAway(ctx, tx, a.Username, now, counts, refused)
+			changes, only, err = d.recordFailure(ctx, tx, a.Username, now, counts, refused)
 			return changes, err
 		}
 		l.DryRun = a.DryRun
-		in, changes, err = d.admit(ctx, tx, now, a)
+		in, changes, err = d.openSession(ctx, tx, now, a)
 		return changes, err
 	})
 	if err != nil {
@@ -216,7 +216,7 @@ func (d *Door) Enter(ctx context.Context, pool *db.DB, l *audit.Ledger, a Attemp
 				return Entered{}, err
 			}
 		}
-		l.Failed(ctx, intent, refused)
+		l.RecordFailure(ctx, intent, refused)
 		return Entered{}, refused
 	}
 	return in, nil

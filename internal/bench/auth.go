@@ -91,9 +91,9 @@ func alone(ctx context.Context, dsn string) error {
 // known is users get as cxgctl runs it.
 func known(ctx context.Context, dsn string) error {
 	return get(ctx, dsn, func(d *db.DB) (schema.Catalog, error) {
-		who, cat, err := auth.Identify(ctx, d, auth.Proof{Name: "admin"}, []string{schema.Users}, time.Now())
+		who, cat, err := auth.Identify(ctx, d, auth.Credential{Name: "admin"}, []string{schema.Users}, time.Now())
 		if err == nil {
-			err = who.Permit(nil, "USER_READ")
+			err = who.Require(nil, "USER_READ")
 		}
 		return cat, err
 	})
@@ -109,7 +109,7 @@ func get(ctx context.Context, dsn string, begin func(*db.DB) (schema.Catalog, er
 	if err != nil {
 		return err
 	}
-	t, err := users.In(cat)
+	t, err := users.NewTable(cat)
 	if err != nil {
 		return err
 	}

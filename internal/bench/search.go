@@ -35,7 +35,7 @@ func (x *exports) searches() error {
 	if err != nil {
 		return err
 	}
-	table, err := users.In(cat)
+	table, err := users.NewTable(cat)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func (x *exports) search(d *db.DB, table *users.Table, grams int, title, text, g
 		if _, err := table.Grams(ctx, d); err != nil { // as the command asks first
 			return err
 		}
-		page, err := table.Matching(users.Filter{Search: text, Grams: grams}).Page(ctx, d, db.Paging{Page: 1, Size: 20})
+		page, err := table.List(users.Filter{Search: text, Grams: grams}).Page(ctx, d, db.Paging{Page: 1, Size: 20})
 		if err == nil && page.Total != counted {
 			err = fmt.Errorf("%s: %d found where ILIKE finds %d", title, page.Total, counted)
 		}

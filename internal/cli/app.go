@@ -190,7 +190,7 @@ type session struct {
 	narrowed []string // the permissions that the operator has in the one tenant of --tenant only; nil for everywhere
 
 	// of a session with a tenant's database: which, and the one with the manager's
-	place *place
+	place *tenantTarget
 	home  *session
 }
 
@@ -255,7 +255,7 @@ func (a *app) reach(ctx context.Context, cmd *cobra.Command) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.askedOn = d.Where()
+	a.askedOn = d.Addr()
 	if err := a.setClock(ctx, d); err != nil {
 		return nil, err
 	}

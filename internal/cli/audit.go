@@ -42,7 +42,7 @@ func (a *app) auditList() *cobra.Command {
 		Use: "list", Short: "List the audit log, newest first", Args: exactly(),
 		Example: "  cxgctl audit list --since 7d --actor admin\n  cxgctl audit list --resource user --action DELETE -o json\n  cxgctl audit list --result BLOCKED",
 	}
-	cmd.RunE = a.reading(list(a, auditView, &page, func(ctx context.Context, s *session) (listing[audit.Entry], error) {
+	cmd.RunE = a.runRead(list(a, auditView, &page, func(ctx context.Context, s *session) (listing[audit.Entry], error) {
 		if f.ResourceID != "" {
 			if _, err := uuid.Parse(f.ResourceID); err != nil {
 				return listing[audit.Entry]{}, fault.New(fault.Validation, "--resource-id: %q is not an id", f.ResourceID).
@@ -55,11 +55,11 @@ func (a *app) auditList() *cobra.Command {
 				return listing[audit.Entry]{}, err
 			}
 		}
-		log, err := audit.LogIn(s.cat)
+		log, err := audit.NewLog(s.cat)
 		f.Since, f.Until = since.Time(), until.Time()
 		return listing[audit.Entry]{
 			noun: "audit", table: schema.AuditLogs,
-			matching: func(ctx context.Context, since db.Increment) (db.Selection[audit.Entry], error) {
+			matching: func(ctx context.Context, since db.Increment) (db.ListQuery[audit.Entry], error) {
 				f.Changed = since
 				return log.Matching(ctx, s.db, f)
 			},
@@ -84,8 +84,8 @@ func (a *app) auditList() *cobra.Command {
 	must(cmd.RegisterFlagCompletionFunc("result", complete(audit.Results...)))
 	page.bindExport(cmd)
 	a.bindReveal(cmd)
-	needs(cmd, "AUDIT_LIST")
-	return records[audit.Entry](a, cmd)
+	requirePermission(cmd, "AUDIT_LIST")
+	return addOutputFlags[audit.Entry](a, cmd)
 }
 
 // referred is the id of the one row that a REF names: of a noun, or of any that has REFs.
@@ -94,9 +94,9 @@ func referred(ctx context.Context, s *session, noun, text string) (string, error
 		noun string
 		find func() (uuid.UUID, error)
 	}{
-		{users.Noun.Name, func() (uuid.UUID, error) { return idOf(ctx, s, userNoun, text) }},
-		{invoices.Noun.Name, func() (uuid.UUID, error) { return idOf(ctx, s, invoiceNoun, text) }},
-		{tenants.Noun.Name, func() (uuid.UUID, error) { return idOf(ctx, s, tenantNoun, text) }},
+		{users.Kind.Name, func() (uuid.UUID, error) { return idOf(ctx, s, userNoun, text) }},
+		{invoices.Kind.Name, func() (uuid.UUID, error) { return idOf(ctx, s, invoiceNoun, text) }},
+		{tenants.Kind.Name, func() (uuid.UUID, error) { return idOf(ctx, s, tenantNoun, text) }},
 	}
 	var found []string
 	var id uuid.UUID
@@ -128,8 +128,8 @@ func referred(ctx context.Context, s *session, noun, text string) (string, error
 }
 
 // idOf is the id of the row that a REF names, deleted or not.
-func idOf[T any](ctx context.Context, s *session, n noun[T], text string) (uuid.UUID, error) {
-	row, err := n.one(ctx, s, refFlags{deleted: true}, text)
+func idOf[T any](ctx context.Context, s *session, n resourceKind[T], text string) (uuid.UUID, error) {
+	row, err := n.lookup(ctx, s, refFlags{deleted: true}, text)
 	return n.ID(row), err
 }
 
@@ -147,12 +147,12 @@ func (a *app) auditGet() *cobra.Command {
 The origin is that of the row's seal: cli where cxgctl sealed it in the transaction that wrote it, foreign where it was
 found later, and empty where it has no seal.`,
 	}
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+	cmd.RunE = a.runRead(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
 		id, err := auditID(args[0])
 		if err != nil {
 			return err
 		}
-		log, err := audit.LogIn(s.cat)
+		log, err := audit.NewLog(s.cat)
 		if err != nil {
 			return err
 		}
@@ -160,7 +160,7 @@ found later, and empty where it has no seal.`,
 		if err != nil {
 			return err
 		}
-		if err := a.accessed(ctx, s, cmd, "audit", int64(len(entries)), id); err != nil {
+		if err := a.logReveal(ctx, s, cmd, "audit", int64(len(entries)), id); err != nil {
 			return err
 		}
 		ids := make([]uuid.UUID, len(entries))
@@ -185,6 +185,6 @@ found later, and empty where it has no seal.`,
 	})
 	a.bindReveal(cmd)
 	audited(cmd, whenReading)
-	needs(cmd, "AUDIT_READ")
-	return records[auditRecord](a, cmd)
+	requirePermission(cmd, "AUDIT_READ")
+	return addOutputFlags[auditRecord](a, cmd)
 }

@@ -41,7 +41,7 @@ archives that it is given with the records. Rows without a seal stay: cxgctl aud
 The command deletes rows of the audit log, so its database role must own the tables.`,
 		Example: "  cxgctl audit prune --before 2y --archive /mnt/worm/audit/2024.jsonl.zst --key /etc/cxgctl/audit.key --dry-run",
 	}
-	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, _ []string) error {
+	cmd.RunE = a.runWrite(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, _ []string) error {
 		for _, name := range []string{"before", "archive", "key"} {
 			if !cmd.Flags().Changed(name) {
 				return fault.New(fault.Usage, "--%s is missing", name).WithHint("see: cxgctl audit prune --help")
@@ -82,7 +82,7 @@ The command deletes rows of the audit log, so its database role must own the tab
 	names(cmd, "archive", fileWritten)
 	names(cmd, "key", fileRead, ".pub")
 	flags.bind(cmd)
-	needs(cmd, "SYSTEM_MANAGE")
+	requirePermission(cmd, "SYSTEM_MANAGE")
 	tries(cmd, audit.Delete)
-	return records[pruned](a, cmd)
+	return addOutputFlags[pruned](a, cmd)
 }

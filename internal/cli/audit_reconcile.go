@@ -35,7 +35,7 @@ var reconciledView = output.View{
 
 func (a *app) auditReconcile() *cobra.Command {
 	var flags changeFlags
-	age := lifeFlag(10 * time.Minute)
+	age := lifetimeFlag(10 * time.Minute)
 	cmd := &cobra.Command{
 		Use: "reconcile", Short: "Settle the changes in tenants' databases that a crash left open", Args: exactly(),
 		Long: `Settle the changes in tenants' databases that a crash left open.
@@ -50,7 +50,7 @@ A change that is under way looks like one that was interrupted, and fails when i
 than 10 minutes are left alone, unless --older-than says less.`,
 		Example: "  cxgctl audit reconcile --dry-run\n  cxgctl audit reconcile --older-than 1h -o json",
 	}
-	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, _ []string) error {
+	cmd.RunE = a.runWrite(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, _ []string) error {
 		if !flags.dryRun {
 			if err := w.demand("SYSTEM_MANAGE"); err != nil {
 				return a.failedOn(ctx, w, "change", "", err)
@@ -61,7 +61,7 @@ than 10 minutes are left alone, unless --older-than says less.`,
 			return err
 		}
 		if len(open) > 0 {
-			if err := a.protect(ctx, w.Ledger, "settle "+plural(len(open), "change")); err != nil {
+			if err := a.confirmIfProtected(ctx, w.Ledger, "settle "+plural(len(open), "change")); err != nil {
 				return err
 			}
 		}
@@ -98,15 +98,15 @@ than 10 minutes are left alone, unless --older-than says less.`,
 	})
 	cmd.Flags().Var(&age, "older-than", "only those announced at least this `long` ago; a change that is under way fails when it is settled")
 	flags.bind(cmd)
-	needs(cmd, "AUDIT_READ")
+	requirePermission(cmd, "AUDIT_READ")
 	mayNeed(cmd, "SYSTEM_MANAGE")
 	tries(cmd, audit.Execute)
-	return records[reconciled](a, cmd)
+	return addOutputFlags[reconciled](a, cmd)
 }
 
 // settle settles one intent, in the database of its tenant as it is reached now; reached are those that are open.
 func (a *app) settle(ctx context.Context, cmd *cobra.Command, w *writer, u audit.Unsettled, reached map[string]*db.DB) (string, error) {
-	p := a.placeOf(ctx, cmd, tenants.Named{ID: u.TenantID, Code: &u.TenantCode})
+	p := a.tenantTargetOf(ctx, cmd, tenants.Ref{ID: u.TenantID, Code: &u.TenantCode})
 	if p.err != nil {
 		return "", p.err
 	}

@@ -80,8 +80,8 @@ signed record; --archive compares their archives with it.`,
 	names(cmd, "key", fileRead)
 	names(cmd, "checkpoints", fileFolder)
 	names(cmd, "archive", fileRead)
-	needs(cmd, "AUDIT_READ")
-	return records[audit.Verdict](a, cmd)
+	requirePermission(cmd, "AUDIT_READ")
+	return addOutputFlags[audit.Verdict](a, cmd)
 }
 
 // printVerdict prints the verdict; where something is wrong, people and scripts get the first bad row's id.
@@ -161,8 +161,8 @@ be read, such as JSON nested too deep, is skipped and named, and the exit code i
 	})
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "count the rows that would be sealed, and seal none")
 	cmd.Flags().IntVar(&batch, "batch", 5000, "`rows` to seal in one transaction")
-	needs(cmd, "AUDIT_READ")
-	return records[audit.Sealed](a, cmd)
+	requirePermission(cmd, "AUDIT_READ")
+	return addOutputFlags[audit.Sealed](a, cmd)
 }
 
 // skippedRows is the error of rows that could not be sealed.
@@ -213,8 +213,8 @@ The folder belongs on storage that those who write the database cannot rewrite: 
 	cmd.Flags().StringVar(&out, "out", "", "`folder` to write to")
 	names(cmd, "key", fileRead, ".pub")
 	names(cmd, "out", fileFolder)
-	needs(cmd, "AUDIT_READ")
-	return records[checkpoint](a, cmd)
+	requirePermission(cmd, "AUDIT_READ")
+	return addOutputFlags[checkpoint](a, cmd)
 }
 
 // keypair is the record of audit keygen: never the private key.
@@ -250,7 +250,7 @@ func (a *app) auditKeygen() *cobra.Command {
 		Use: "keygen --out FILE", Short: "Make the keys for checkpoints", Args: exactly(),
 		Example: "  cxgctl audit keygen --out /etc/cxgctl/audit.key",
 	}
-	cmd.RunE = a.run(func(_ context.Context, cmd *cobra.Command, _ []string) error {
+	cmd.RunE = a.wrap(func(_ context.Context, cmd *cobra.Command, _ []string) error {
 		if err := a.printer(cmd); err != nil {
 			return err
 		}
@@ -268,8 +268,8 @@ func (a *app) auditKeygen() *cobra.Command {
 	})
 	cmd.Flags().StringVar(&out, "out", "", "new `file` for the private key, or - ; the public one goes to FILE.pub")
 	names(cmd, "out", fileWritten, ".pub")
-	needs(cmd, noOperator)
-	cmd = records[keypair](a, cmd)
+	requirePermission(cmd, noOperator)
+	cmd = addOutputFlags[keypair](a, cmd)
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
 		if out == standardStream { // the private key takes the record's place
 			cmd.Annotations[emptyTable] = "yes"

@@ -19,11 +19,11 @@ import (
 
 // reversers open the tables whose rows an undo can put back, by noun. A further noun is a line here.
 var reversers = map[string]func(schema.Catalog) (audit.Reverser, error){
-	invoices.Noun.Name: func(cat schema.Catalog) (audit.Reverser, error) { return invoices.In(cat) },
-	tenants.Noun.Name:  func(cat schema.Catalog) (audit.Reverser, error) { return tenants.In(cat) },
-	"member":           func(cat schema.Catalog) (audit.Reverser, error) { return tenants.MembersIn(cat) },
-	"role":             func(cat schema.Catalog) (audit.Reverser, error) { return roles.In(cat) },
-	users.Noun.Name:    func(cat schema.Catalog) (audit.Reverser, error) { return users.In(cat) },
+	invoices.Kind.Name: func(cat schema.Catalog) (audit.Reverser, error) { return invoices.NewTable(cat) },
+	tenants.Kind.Name:  func(cat schema.Catalog) (audit.Reverser, error) { return tenants.NewTable(cat) },
+	"member":           func(cat schema.Catalog) (audit.Reverser, error) { return tenants.NewMembers(cat) },
+	"role":             func(cat schema.Catalog) (audit.Reverser, error) { return roles.NewTable(cat) },
+	users.Kind.Name:    func(cat schema.Catalog) (audit.Reverser, error) { return users.NewTable(cat) },
 }
 
 func (a *app) auditUndo() *cobra.Command {
@@ -40,11 +40,11 @@ was made is marked as deleted. An undo is a change like any other: audited, and 
 cannot be put back, since the audit log does not keep them.`,
 		Example: "  cxgctl audit undo 01a20d19-2694-725b-92b8-7e88c8ecf478 --dry-run\n  cxgctl audit undo --op 01a20d19-266f-72f7-a912-3ce8e09758bb --reason 'wrong file'",
 	}
-	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
+	cmd.RunE = a.runWrite(&flags, func(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
 		if force && a.global.reason == "" {
 			return fault.New(fault.Usage, "--force takes back over what others changed since, so it wants a --reason")
 		}
-		log, err := audit.LogIn(w.cat)
+		log, err := audit.NewLog(w.cat)
 		if err != nil {
 			return err
 		}
@@ -53,7 +53,7 @@ cannot be put back, since the audit log does not keep them.`,
 			return err
 		}
 		for _, e := range entries {
-			if e.Resource != nil && *e.Resource == users.Noun.Name && e.TenantID != nil {
+			if e.Resource != nil && *e.Resource == users.Kind.Name && e.TenantID != nil {
 				return fault.New(fault.Validation, "audit row %s is of a user in a tenant's database, which cannot be undone from here", e.ID).
 					WithHint("cxgctl users history --tenant %s shows what the fields were; users update --tenant sets them", e.TenantID).With("id", e.ID.String())
 			}
@@ -79,18 +79,18 @@ cannot be put back, since the audit log does not keep them.`,
 		if err := w.mayUndo(entries); err != nil {
 			return err
 		}
-		if err := a.question(ctx, w.Ledger, "undo the change of "+plural(plan.Rows(), "row")); err != nil {
+		if err := a.confirmChange(ctx, w.Ledger, "undo the change of "+plural(plan.Rows(), "row")); err != nil {
 			return err
 		}
 		if err := audit.Undo(ctx, w.Ledger, log, plan, tables, force); err != nil {
 			return err
 		}
-		return a.finish(w.Ledger, func() error { return printWhole(a, auditView, w.Entries()) })
+		return a.printResult(w.Ledger, func() error { return printWhole(a, auditView, w.Entries()) })
 	})
 	cmd.Flags().StringVar(&op, "op", "", "`id` of the operation to take back as a whole")
 	cmd.Flags().BoolVar(&force, "force", false, "put rows back also where others changed them since; wants a --reason")
 	flags.bindBatch(cmd)
-	needs(cmd, "AUDIT_READ")
+	requirePermission(cmd, "AUDIT_READ")
 	tries(cmd, audit.Update)
 	var undone []string
 	for noun := range reversers {
@@ -98,7 +98,7 @@ cannot be put back, since the audit log does not keep them.`,
 	}
 	slices.Sort(undone)
 	mayNeed(cmd, slices.Compact(undone)...)
-	return records[audit.Entry](a, cmd)
+	return addOutputFlags[audit.Entry](a, cmd)
 }
 
 // noteUnsealedUndo says that an undo goes by a log that nothing protects.

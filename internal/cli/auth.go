@@ -80,7 +80,7 @@ no session is opened, and a wrong password counts all the same.`,
 		Example: "  cxgctl auth login --username ada\n  pass show cxg/ada | cxgctl auth login --username ada --password-stdin\n" +
 			"  { pass show cxg/ada; pass otp cxg/ada; } | cxgctl auth login --username ada --password-stdin --otp-stdin",
 	}
-	cmd.RunE = a.apart(func(ctx context.Context, cmd *cobra.Command) error {
+	cmd.RunE = a.runAnonymous(func(ctx context.Context, cmd *cobra.Command) error {
 		if username == "" {
 			username = a.cfg.Operator
 		}
@@ -92,7 +92,7 @@ no session is opened, and a wrong password counts all the same.`,
 		if err != nil {
 			return err
 		}
-		door, err := auth.DoorIn(s.cat, userAgent(), auth.Lock{After: a.cfg.LockAfter, For: a.cfg.LockFor})
+		door, err := auth.NewLogin(s.cat, userAgent(), auth.Lock{After: a.cfg.LockAfter, For: a.cfg.LockFor})
 		if err != nil {
 			return err
 		}
@@ -116,7 +116,7 @@ no session is opened, and a wrong password counts all the same.`,
 			}
 		}
 		attempt.DryRun = flags.dryRun
-		if kept, err := a.keptLogin(s).Get(); err == nil && kept != nil {
+		if kept, err := a.storedLogin(s).Load(); err == nil && kept != nil {
 			attempt.Replaces = kept.Token
 		}
 		l, err := audit.Open(ctx, s.db, s.cat, attempt.By(), a.origin(cmd))
@@ -124,7 +124,7 @@ no session is opened, and a wrong password counts all the same.`,
 			return err
 		}
 		l.Follow = sessions.EndOfClosed
-		in, err := door.Enter(ctx, s.db, l, attempt)
+		in, err := door.LogIn(ctx, s.db, l, attempt)
 		if fault.Is(err, fault.Unauthenticated) {
 			a.rest(since)
 		}
@@ -142,7 +142,7 @@ no session is opened, and a wrong password counts all the same.`,
 	cmd.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from the first line of standard input")
 	cmd.Flags().BoolVar(&otpStdin, "otp-stdin", false, "read the code of the second factor from the next line of standard input")
 	open(cmd)
-	return records[loginRecord](a, cmd)
+	return addOutputFlags[loginRecord](a, cmd)
 }
 
 // refusalTime is how long the refusal of a login takes, so that the time tells nothing about the name, the cost of its hash
@@ -211,8 +211,8 @@ func (a *app) replacePassword(ctx context.Context, attempt *auth.Attempt) error 
 }
 
 // apart wraps a command that runs without an operator, or before there is one.
-func (a *app) apart(fn func(ctx context.Context, cmd *cobra.Command) error) func(*cobra.Command, []string) error {
-	return a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
+func (a *app) runAnonymous(fn func(ctx context.Context, cmd *cobra.Command) error) func(*cobra.Command, []string) error {
+	return a.wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 		if err := a.printer(cmd); err != nil {
 			return err
 		}
@@ -224,13 +224,13 @@ func (a *app) apart(fn func(ctx context.Context, cmd *cobra.Command) error) func
 
 // keepLogin keeps a login for the runs to come, and prints it.
 func (a *app) keepLogin(s *session, in auth.Entered) error {
-	kept, err := a.keptLogin(s).Put(keep.Login{Username: in.Username, Expires: in.Expires, Token: in.Token})
+	kept, err := a.storedLogin(s).Save(keep.Login{Username: in.Username, Expires: in.Expires, Token: in.Token})
 	if err != nil {
 		return err
 	}
 	where := "keyring"
 	if !kept.Keyring {
-		where = a.keptLogin(s).File()
+		where = a.storedLogin(s).File()
 		a.note("there is no keyring here: the login is kept in %s, which only you can read", where)
 	}
 	if in.Replaced != "" {
@@ -287,19 +287,19 @@ func (a *app) authLogout() *cobra.Command {
 		Use: "logout", Short: "End your login; --all ends every one that you have anywhere", Args: exactly(),
 		Example: "  cxgctl auth logout\n  cxgctl auth logout --all --yes",
 	}
-	cmd.RunE = a.apart(func(ctx context.Context, cmd *cobra.Command) error {
+	cmd.RunE = a.runAnonymous(func(ctx context.Context, cmd *cobra.Command) error {
 		s, err := a.session(ctx, cmd)
 		if s == nil {
 			return err
 		}
-		place := a.keptLogin(s)
-		kept := place.Peek()
+		place := a.storedLogin(s)
+		kept := place.LoadInfo()
 		if fault.Is(err, fault.Unauthenticated) && kept != nil && !all {
 			a.note("the login had ended already")
 			if flags.dryRun {
 				return nil
 			}
-			return place.Forget()
+			return place.Delete()
 		}
 		if err != nil {
 			return err
@@ -321,11 +321,11 @@ func (a *app) authLogout() *cobra.Command {
 		if kept == nil || kept.Username != s.by.Name {
 			return nil
 		}
-		return place.Forget()
+		return place.Delete()
 	})
 	flags.bind(cmd)
 	cmd.Flags().BoolVar(&all, "all", false, "every login of yours, on whatever machine, and tokens that auth token made")
-	needs(cmd, anyOperator)
+	requirePermission(cmd, anyOperator)
 	return cmd
 }
 
@@ -336,7 +336,7 @@ func (a *app) endLogins(ctx context.Context, s *session, cmd *cobra.Command, all
 	if err != nil {
 		return nil, err
 	}
-	door, err := auth.DoorIn(cat, userAgent(), auth.Lock{})
+	door, err := auth.NewLogin(cat, userAgent(), auth.Lock{})
 	if err != nil {
 		return nil, err
 	}
@@ -346,7 +346,7 @@ func (a *app) endLogins(ctx context.Context, s *session, cmd *cobra.Command, all
 	}
 	l.DryRun = dryRun
 	if !all {
-		return l, door.Leave(ctx, l, &s.who.Session.ID)
+		return l, door.LogOut(ctx, l, &s.who.Session.ID)
 	}
 	n, err := door.Logins(ctx, s.db, s.by.ID)
 	if err != nil {
@@ -357,10 +357,10 @@ func (a *app) endLogins(ctx context.Context, s *session, cmd *cobra.Command, all
 		return l, nil
 	}
 	a.note("%s has %s, tokens that auth token made included", s.by.Name, plural(n, "login"))
-	if err := a.question(ctx, l, "end every login of "+s.by.Name); err != nil {
+	if err := a.confirmChange(ctx, l, "end every login of "+s.by.Name); err != nil {
 		return nil, err
 	}
-	return l, door.Leave(ctx, l, nil)
+	return l, door.LogOut(ctx, l, nil)
 }
 
 // whoami is an operator as cxgctl sees them.
@@ -388,10 +388,10 @@ func (a *app) authWhoami() *cobra.Command {
 		Use: "whoami", Short: "Show the operator, how they are known, and what they may do", Args: exactly(),
 		Example: "  cxgctl auth whoami\n  cxgctl auth whoami --jq '.data.permissions[]'",
 	}
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
+	cmd.RunE = a.runRead(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
 		w := whoami{
-			ID: s.who.ID, Username: s.who.Name, UserType: s.who.Type, Method: s.who.AuthMethod, Database: s.db.Where(),
-			PermissionsEnforced: s.who.Enforced, Roles: append([]string{}, s.who.Roles...), Permissions: s.who.Holds(),
+			ID: s.who.ID, Username: s.who.Name, UserType: s.who.Type, Method: s.who.AuthMethod, Database: s.db.Addr(),
+			PermissionsEnforced: s.who.Enforced, Roles: append([]string{}, s.who.Roles...), Permissions: s.who.Permissions(),
 		}
 		if a.cfg.Profile != "" {
 			w.Profile = &a.cfg.Profile
@@ -404,6 +404,6 @@ func (a *app) authWhoami() *cobra.Command {
 		}
 		return output.One(a.print, whoamiView, w)
 	})
-	needs(cmd, anyOperator)
-	return records[whoami](a, cmd)
+	requirePermission(cmd, anyOperator)
+	return addOutputFlags[whoami](a, cmd)
 }

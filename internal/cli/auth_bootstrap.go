@@ -27,7 +27,7 @@ Once permissions are enforced it works only while no operator holds SUPER_ADMIN,
 database role owns idam.user_roles: it is the way back.`,
 		Example: "  cxgctl auth bootstrap --username ada --email ada@example.com --full-name 'Ada Lovelace'\n  cxgctl auth bootstrap --username admin",
 	}
-	cmd.RunE = a.apart(func(ctx context.Context, cmd *cobra.Command) error {
+	cmd.RunE = a.runAnonymous(func(ctx context.Context, cmd *cobra.Command) error {
 		if n.Username == "" {
 			return fault.New(fault.Usage, "--username is missing").WithHint("see: %s --help", cmd.CommandPath())
 		}
@@ -35,7 +35,7 @@ database role owns idam.user_roles: it is the way back.`,
 		if err != nil {
 			return err
 		}
-		first, err := auth.FirstIn(s.cat)
+		first, err := auth.NewFirst(s.cat)
 		if err != nil {
 			return err
 		}
@@ -47,7 +47,7 @@ database role owns idam.user_roles: it is the way back.`,
 		l.DryRun = flags.dryRun
 		there, _, err := first.Look(ctx, s.db, n.Username)
 		if err != nil {
-			l.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: "user", Name: n.Username}, Action: audit.Create}, err)
+			l.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: "user", Name: n.Username}, Action: audit.Create}, err)
 			return err
 		}
 		var made secret
@@ -63,12 +63,12 @@ database role owns idam.user_roles: it is the way back.`,
 			a.note("%s exists already and keeps their password", n.Username)
 			pw = passwordFlags{}
 		}
-		if err := a.protect(ctx, l, "make "+n.Username+" the first operator"); err != nil {
+		if err := a.confirmIfProtected(ctx, l, "make "+n.Username+" the first operator"); err != nil {
 			return err
 		}
 		n.PasswordHash = made.hash
 		var u users.User
-		err = pw.around(a, l, made, func() error {
+		err = pw.withPasswordFile(a, l, made, func() error {
 			u, err = first.Bootstrap(ctx, l, n)
 			return err
 		})
@@ -86,7 +86,7 @@ database role owns idam.user_roles: it is the way back.`,
 				a.note("operator %s holds no role and may do nothing: cxgctl roles grant ROLE %s --operator %s", name, fault.Word(name), fault.Word(u.Username))
 			}
 		}
-		return a.finish(l, func() error { return a.printUser(u, pw.shown(made)) })
+		return a.printResult(l, func() error { return a.printUser(u, pw.shown(made)) })
 	})
 	f := cmd.Flags()
 	f.StringVar(&n.Username, "username", "", "3 to 100 ASCII characters")

@@ -29,7 +29,7 @@ var tokenView = output.View{Table: []string{"id", "type", "username", "expires_a
 func (a *app) authToken() *cobra.Command {
 	var n auth.NewKey
 	var create, access, refresh bool
-	var ttl lifeFlag
+	var ttl lifetimeFlag
 	var out string
 	var flags changeFlags
 	cmd := &cobra.Command{
@@ -45,7 +45,7 @@ in auth.jwt_secret_file. In the format table it is printed alone, for scripts.`,
 		Example: "  cxgctl auth token --create --name nightly-export --ttl 90d --permissions AUDIT_LIST,INVOICE_LIST --token-out key\n" +
 			"  curl -H \"Authorization: Bearer $(cxgctl auth token --access)\" https://api.example.com/api/v1/users",
 	}
-	run := a.changing(&flags, func(ctx context.Context, w *writer, _ *cobra.Command, _ []string) error {
+	run := a.runWrite(&flags, func(ctx context.Context, w *writer, _ *cobra.Command, _ []string) error {
 		var made auth.Issued
 		kind := "key"
 		issue := func() (err error) {
@@ -60,7 +60,7 @@ in auth.jwt_secret_file. In the format table it is printed alone, for scripts.`,
 			made, err = a.issueToken(ctx, w, refresh)
 			return err
 		}
-		if err := a.protect(ctx, w.Ledger, "make a token"); err != nil {
+		if err := a.confirmIfProtected(ctx, w.Ledger, "make a token"); err != nil {
 			return err
 		}
 		if err := a.refuseExisting("--token-out", out); err != nil {
@@ -72,7 +72,7 @@ in auth.jwt_secret_file. In the format table it is printed alone, for scripts.`,
 		if made.Bounded {
 			a.note("the key ends with the role that its permissions come from: %s", db.At(made.Expires))
 		}
-		return a.finish(w.Ledger, func() error { return a.printToken(made, kind, out) })
+		return a.printResult(w.Ledger, func() error { return a.printToken(made, kind, out) })
 	})
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if out == "" || out == standardStream {
@@ -81,7 +81,7 @@ in auth.jwt_secret_file. In the format table it is printed alone, for scripts.`,
 			}
 		}
 		if create {
-			needs(cmd, "API_KEY_CREATE")
+			requirePermission(cmd, "API_KEY_CREATE")
 		}
 		return run(cmd, args)
 	}
@@ -98,9 +98,9 @@ in auth.jwt_secret_file. In the format table it is printed alone, for scripts.`,
 	cmd.MarkFlagsMutuallyExclusive("create", "access", "refresh")
 	cmd.MarkFlagsRequiredTogether("create", "name", "permissions")
 	flags.bind(cmd)
-	needs(cmd, anyOperator)
+	requirePermission(cmd, anyOperator)
 	mayNeed(cmd, "API_KEY_CREATE")
-	return records[tokenRecord](a, cmd)
+	return addOutputFlags[tokenRecord](a, cmd)
 }
 
 func (a *app) makeKey(ctx context.Context, w *writer, n auth.NewKey) (auth.Issued, error) {
@@ -116,7 +116,7 @@ func (a *app) issueToken(ctx context.Context, w *writer, refresh bool) (auth.Iss
 	if err != nil {
 		return auth.Issued{}, err
 	}
-	door, err := auth.DoorIn(w.cat, userAgent(), auth.Lock{})
+	door, err := auth.NewLogin(w.cat, userAgent(), auth.Lock{})
 	if err != nil {
 		return auth.Issued{}, err
 	}
@@ -163,9 +163,9 @@ func (a *app) refuseExisting(flag, path string) error {
 }
 
 // lifeFlag is how long something lasts: 90d, 12h, 30m.
-type lifeFlag time.Duration
+type lifetimeFlag time.Duration
 
-func (l *lifeFlag) String() string {
+func (l *lifetimeFlag) String() string {
 	if *l == 0 {
 		return ""
 	}
@@ -173,15 +173,15 @@ func (l *lifeFlag) String() string {
 }
 
 // Type names the flag's values in help.
-func (l *lifeFlag) Type() string { return "span" }
+func (l *lifetimeFlag) Type() string { return "span" }
 
 // Set reads a length of time; months and years are those from now on.
-func (l *lifeFlag) Set(s string) error {
+func (l *lifetimeFlag) Set(s string) error {
 	months, span, err := parseSpan(s)
 	if err != nil {
 		return err
 	}
 	now := time.Now()
-	*l = lifeFlag(addMonths(now, months).Add(span).Sub(now))
+	*l = lifetimeFlag(addMonths(now, months).Add(span).Sub(now))
 	return nil
 }

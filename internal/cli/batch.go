@@ -21,18 +21,18 @@ import (
 type selection[T any] interface {
 	bind(cmd *cobra.Command)
 	empty() bool // no flag of it was given
-	rows(ctx context.Context, s *session, t table[T], deleted bool) ([]T, error)
+	rows(ctx context.Context, s *session, t finder[T], deleted bool) ([]T, error)
 }
 
 // batch is a command that changes many rows alike: those that REFs name, standard input lists, or a
 // filter selects.
 type batch[T any] struct {
 	a           *app
-	noun        noun[T]
+	noun        resourceKind[T]
 	verb        string // as a question asks it: "delete"
 	destructive bool   // asks even for one
 	deleted     bool   // looks at deleted rows: restore
-	edit        func(t editable[T]) (edit.Edit[T], error)
+	edit        func(t editor[T]) (edit.Update[T], error)
 	filter      selection[T] // nil where the command takes REFs alone
 	// holds says of a row that is as wanted already what it is, such as "is not deleted"; nil for no words of its own
 	holds func(ctx context.Context, w *writer, row T) string
@@ -50,7 +50,7 @@ type batch[T any] struct {
 func (b *batch[T]) command(use, short, example string) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Example: example, ValidArgsFunction: b.noun.completion(b.a, !b.deleted)}
 	b.cmd = cmd
-	cmd.RunE = b.a.changing(&b.flags, b.run)
+	cmd.RunE = b.a.runWrite(&b.flags, b.run)
 	cmd.Flags().BoolVar(&b.stdin, "stdin", false, "read REFs from standard input, one a line")
 	b.ref.bind(cmd, b.noun.KeyNames()...)
 	if b.filter != nil {
@@ -58,11 +58,11 @@ func (b *batch[T]) command(use, short, example string) *cobra.Command {
 	}
 	b.flags.bindBatch(cmd)
 	if b.destructive {
-		needs(cmd, b.noun.permission("DELETE"))
+		requirePermission(cmd, b.noun.permission("DELETE"))
 	} else {
-		needs(cmd, b.noun.permission("UPDATE"))
+		requirePermission(cmd, b.noun.permission("UPDATE"))
 	}
-	return records[T](b.a, cmd)
+	return addOutputFlags[T](b.a, cmd)
 }
 
 func (b *batch[T]) run(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
@@ -91,7 +91,7 @@ func (b *batch[T]) run(ctx context.Context, w *writer, _ *cobra.Command, args []
 	var after []T
 	if len(targets) > 0 || len(failures) == 0 {
 		if err := w.Guard.Check(len(due)); err != nil {
-			w.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: b.noun.Name}, Action: edit.Action}, err)
+			w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: b.noun.Name}, Action: edit.Action}, err)
 			return err
 		}
 		if len(due) > 0 || b.a.cfg.Protected {
@@ -106,11 +106,11 @@ func (b *batch[T]) run(ctx context.Context, w *writer, _ *cobra.Command, args []
 		b.noteRemarks(targets)
 	}
 	for _, f := range failures {
-		_ = b.noun.failed(ctx, w, f.Ref, f.Row, f.Err)
+		_ = b.noun.recordFailure(ctx, w, f.Ref, f.Row, f.Err)
 	}
 	single := len(args) == 1 && !b.stdin
 	if len(after) > 0 || (len(failures) == 0 && !single) {
-		err = b.a.finish(w.Ledger, func() error {
+		err = b.a.printResult(w.Ledger, func() error {
 			if single {
 				return output.One(b.a.print, b.noun.view, after[0])
 			}
@@ -124,9 +124,9 @@ func (b *batch[T]) run(ctx context.Context, w *writer, _ *cobra.Command, args []
 }
 
 // split parts the rows that the edit changes from those that are as it wants them.
-func split[T any](rows []T, e edit.Edit[T]) (due, held []T) {
+func split[T any](rows []T, e edit.Update[T]) (due, held []T) {
 	for _, row := range rows {
-		if e.Done != nil && e.Done(row) {
+		if e.IsNoop != nil && e.IsNoop(row) {
 			held = append(held, row)
 		} else {
 			due = append(due, row)
@@ -149,7 +149,7 @@ func (b *batch[T]) noteHeld(ctx context.Context, w *writer, held []T) {
 			what = b.holds(ctx, w, row)
 		}
 		if what != "" {
-			b.a.note("%s %s; nothing changed", b.noun.Call(row), what)
+			b.a.note("%s %s; nothing changed", b.noun.DisplayName(row), what)
 		}
 	}
 }
@@ -161,7 +161,7 @@ func (b *batch[T]) noteRemarks(rows []T) {
 	}
 	for _, row := range rows[:min(len(rows), shownRows)] {
 		if note, hint := b.remark(row); note != "" {
-			b.a.note("%s %s", b.noun.Call(row), note)
+			b.a.note("%s %s", b.noun.DisplayName(row), note)
 			b.a.note("cxgctl: hint: %s", hint)
 		}
 	}
@@ -192,7 +192,7 @@ func (b *batch[T]) named(args []string) ([]string, error) {
 
 // targets finds the rows to change. A REF that leads nowhere is a failure of its own, and the others
 // go ahead.
-func (b *batch[T]) targets(ctx context.Context, w *writer, t editable[T], args []string) (targets []T, failures []ref.Found[T], err error) {
+func (b *batch[T]) targets(ctx context.Context, w *writer, t editor[T], args []string) (targets []T, failures []ref.Match[T], err error) {
 	refs, err := b.named(args)
 	switch {
 	case err != nil:
@@ -203,7 +203,7 @@ func (b *batch[T]) targets(ctx context.Context, w *writer, t editable[T], args [
 	case len(refs) == 0:
 		return nil, nil, nil
 	}
-	by, err := b.noun.By(b.ref.by)
+	by, err := b.noun.ParseKey(b.ref.by)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -230,7 +230,7 @@ func (b *batch[T]) targets(ctx context.Context, w *writer, t editable[T], args [
 }
 
 // findDeleted looks for deleted rows under the REFs that no live row has: to delete one again changes nothing.
-func (b *batch[T]) findDeleted(ctx context.Context, w *writer, t editable[T], found []ref.Found[T], by string) error {
+func (b *batch[T]) findDeleted(ctx context.Context, w *writer, t editor[T], found []ref.Match[T], by string) error {
 	var refs []string
 	var places []int
 	for i, f := range found {
@@ -255,13 +255,13 @@ func (b *batch[T]) findDeleted(ctx context.Context, w *writer, t editable[T], fo
 
 // admit parts the rows that the edit may be made on from those that it refuses: these fail alone, as REFs
 // do that lead nowhere.
-func (b *batch[T]) admit(rows []T, e edit.Edit[T]) (targets []T, refused []ref.Found[T]) {
+func (b *batch[T]) admit(rows []T, e edit.Update[T]) (targets []T, refused []ref.Match[T]) {
 	if e.Check == nil {
 		return rows, nil
 	}
 	for _, row := range rows {
 		if err := e.Check(row); err != nil {
-			refused = append(refused, ref.Found[T]{Ref: b.noun.Call(row), Row: row, Err: err})
+			refused = append(refused, ref.Match[T]{Ref: b.noun.DisplayName(row), Row: row, Err: err})
 		} else {
 			targets = append(targets, row)
 		}
@@ -286,13 +286,13 @@ func (b *batch[T]) ask(ctx context.Context, l *audit.Ledger, targets []T) error 
 	}
 	what := plural(len(targets), b.noun.Name)
 	if len(targets) == 1 {
-		what = b.noun.Name + " " + b.noun.Call(targets[0])
+		what = b.noun.Name + " " + b.noun.DisplayName(targets[0])
 	}
-	return b.a.question(ctx, l, b.verb+" "+what)
+	return b.a.confirmChange(ctx, l, b.verb+" "+what)
 }
 
 // verdict is the command's end: a lone failure is itself, several are a partial failure that lists them.
-func (b *batch[T]) verdict(failures []ref.Found[T], done int) error {
+func (b *batch[T]) verdict(failures []ref.Match[T], done int) error {
 	if len(failures) == 0 {
 		return nil
 	}
@@ -307,7 +307,7 @@ func (b *batch[T]) verdict(failures []ref.Found[T], done int) error {
 			b.a.printf("cxgctl: error: %s", e.Message)
 		}
 	}
-	if done == 0 && !slices.ContainsFunc(failures, func(f ref.Found[T]) bool {
+	if done == 0 && !slices.ContainsFunc(failures, func(f ref.Match[T]) bool {
 		return fault.From(f.Err).Code != fault.From(failures[0].Err).Code
 	}) {
 		verb := "failed"

@@ -43,13 +43,13 @@ func (c *changeFlags) bindBatch(cmd *cobra.Command) {
 type writer struct {
 	*session
 	*audit.Ledger
-	gate  *auth.Gate
+	gate  *auth.Authorizer
 	tried audit.Action // what the command is about to do
 }
 
 // changing wraps a command that changes the platform's data as the operator. The ledger is the only
 // way to do so.
-func (a *app) changing(flags *changeFlags, fn func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+func (a *app) runWrite(flags *changeFlags, fn func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return a.strictly(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
 		home := s.manager()
 		l, err := audit.Open(ctx, home.db, home.cat, s.by, a.origin(cmd))
@@ -85,7 +85,7 @@ func (a *app) changing(flags *changeFlags, fn func(ctx context.Context, w *write
 			a.noteOrphans(ctx, home, weakened)
 		}
 		if l.Changed() {
-			a.wrote(ctx, l, s.db.Where())
+			a.wrote(ctx, l, s.db.Addr())
 		}
 		return err
 	})
@@ -197,7 +197,7 @@ func plural(n int, thing string) string {
 
 // finish prints what a change led to: the difference after a dry run, else the records by print. What
 // cannot be printed does not undo what was committed, and the error says so.
-func (a *app) finish(l *audit.Ledger, print func() error) error {
+func (a *app) printResult(l *audit.Ledger, print func() error) error {
 	if l.DryRun {
 		return a.printDryRun(l)
 	}
@@ -225,7 +225,7 @@ func lastChange(ctx context.Context, w *writer, at *db.Time, by *uuid.UUID) stri
 	if by == nil || w.place != nil {
 		return " (" + when + ")"
 	}
-	u, err := userNoun.one(ctx, w.session, refFlags{by: "id", deleted: true}, by.String())
+	u, err := userNoun.lookup(ctx, w.session, refFlags{by: "id", deleted: true}, by.String())
 	if err != nil {
 		return " (" + when + ")"
 	}
@@ -256,16 +256,16 @@ func (a *app) noteEnded(l *audit.Ledger) {
 }
 
 // protect names a protected profile before a write, and asks.
-func (a *app) protect(ctx context.Context, l *audit.Ledger, what string) error {
+func (a *app) confirmIfProtected(ctx context.Context, l *audit.Ledger, what string) error {
 	if l.DryRun || !a.cfg.Protected {
 		return nil
 	}
-	return a.question(ctx, l, what)
+	return a.confirmChange(ctx, l, what)
 }
 
 // question has a person confirm a change. In a protected profile the difference is shown first; then the change is
 // made only if it is still that one.
-func (a *app) question(ctx context.Context, l *audit.Ledger, what string) error {
+func (a *app) confirmChange(ctx context.Context, l *audit.Ledger, what string) error {
 	if l.DryRun {
 		return nil
 	}

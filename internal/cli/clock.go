@@ -63,7 +63,7 @@ func (c *clock) done() {
 // verdict returns the time-out in place of the errors that it led to, unless they say that something was, or may have
 // been, changed.
 func (c *clock) verdict(err error) error {
-	if err != nil && !audit.Unknown(err) && !fault.Is(err, fault.Validation) && c.expired != nil && errors.Is(context.Cause(c.ctx), c.expired) {
+	if err != nil && !audit.OutcomeUnknown(err) && !fault.Is(err, fault.Validation) && c.expired != nil && errors.Is(context.Cause(c.ctx), c.expired) {
 		return c.expired
 	}
 	return err

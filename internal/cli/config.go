@@ -18,19 +18,19 @@ func (a *app) configCommand() *cobra.Command {
 
 func (a *app) configView() *cobra.Command {
 	cmd := &cobra.Command{Use: "view", Short: "Show what is in force and where it comes from", Args: exactly()}
-	cmd.RunE = a.run(func(_ context.Context, cmd *cobra.Command, _ []string) error {
+	cmd.RunE = a.wrap(func(_ context.Context, cmd *cobra.Command, _ []string) error {
 		if err := a.printer(cmd); err != nil {
 			return err
 		}
 		return printWhole(a, output.View{ID: "key"}, config.View(*a.cfg))
 	})
-	return records[config.Setting](a, cmd)
+	return addOutputFlags[config.Setting](a, cmd)
 }
 
 func (a *app) configPath() *cobra.Command {
 	return &cobra.Command{
 		Use: "path", Short: "Show which configuration file is read", Args: exactly(),
-		RunE: a.run(func(_ context.Context, cmd *cobra.Command, _ []string) error {
+		RunE: a.wrap(func(_ context.Context, cmd *cobra.Command, _ []string) error {
 			dir, err := os.Getwd()
 			if err != nil {
 				return err
@@ -52,7 +52,7 @@ func (a *app) configPath() *cobra.Command {
 func (a *app) configInit() *cobra.Command {
 	return &cobra.Command{
 		Use: "init", Short: "Write a commented configuration file to start from", Args: exactly(),
-		RunE: a.run(func(_ context.Context, cmd *cobra.Command, _ []string) error {
+		RunE: a.wrap(func(_ context.Context, cmd *cobra.Command, _ []string) error {
 			dir, err := os.Getwd()
 			if err != nil {
 				return err

@@ -65,7 +65,7 @@ func TestCursorsWalkEveryOrder(t *testing.T) {
 			t.Parallel()
 			d, cat := openPlanted(t, g)
 			ctx := t.Context()
-			it, err := invoices.In(cat)
+			it, err := invoices.NewTable(cat)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -90,19 +90,19 @@ func TestCursorsWalkEveryOrder(t *testing.T) {
 				for _, i := range whole.Items {
 					want = append(want, i.ID)
 				}
-				got := walk(t, 9, func(c db.Cursor) (db.Slice[invoices.Invoice], error) { return s.Follow(ctx, d, c) },
+				got := walk(t, 9, func(c db.Cursor) (db.Slice[invoices.Invoice], error) { return s.After(ctx, d, c) },
 					func(i invoices.Invoice) uuid.UUID { return i.ID })
 				if !slices.Equal(got, want) {
 					t.Errorf("by %q: %d rows or their order differ from the list's %d", sort, len(got), len(want))
 				}
 			}
-			ut, err := users.In(cat)
+			ut, err := users.NewTable(cat)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, sort := range [][]string{nil, {"last_login_at:desc"}, {"last_login_at"}, {"full_name"}, {"updated_at:desc", "username:desc"}} {
 				f := users.Filter{IncludeDeleted: true, Sort: sort}
-				s := ut.Matching(f)
+				s := ut.List(f)
 				whole, err := s.Page(ctx, d, db.Paging{Page: 1, Size: 1000})
 				if err != nil {
 					t.Fatal(err)
@@ -111,7 +111,7 @@ func TestCursorsWalkEveryOrder(t *testing.T) {
 				for _, u := range whole.Items {
 					want = append(want, u.ID)
 				}
-				got := walk(t, 4, func(c db.Cursor) (db.Slice[users.User], error) { return s.Follow(ctx, d, c) },
+				got := walk(t, 4, func(c db.Cursor) (db.Slice[users.User], error) { return s.After(ctx, d, c) },
 					func(u users.User) uuid.UUID { return u.ID })
 				if !slices.Equal(got, want) {
 					t.Errorf("users by %q: %d rows or their order differ from the list's %d", sort, len(got), len(want))
@@ -120,7 +120,7 @@ func TestCursorsWalkEveryOrder(t *testing.T) {
 			if g.Audit == "" {
 				return
 			}
-			log, err := audit.LogIn(cat)
+			log, err := audit.NewLog(cat)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -132,7 +132,7 @@ func TestCursorsWalkEveryOrder(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := walk(t, 2, func(c db.Cursor) (db.Slice[audit.Entry], error) { return s.Follow(ctx, d, c) },
+			got := walk(t, 2, func(c db.Cursor) (db.Slice[audit.Entry], error) { return s.After(ctx, d, c) },
 				func(e audit.Entry) uuid.UUID { return e.ID })
 			if len(got) != len(whole.Items) {
 				t.Errorf("%d audit rows, want %d", len(got), len(whole.Items))

@@ -11,24 +11,24 @@ import (
 
 // typed is the text of a flag that is read only when the command runs, so that what is wrong with it is
 // reported together with every other refused value, as one VALIDATION_ERROR.
-type typed struct {
+type textFlag struct {
 	text  string
 	given bool
 }
 
-func (t *typed) String() string { return t.text }
+func (t *textFlag) String() string { return t.text }
 
 // Set keeps the text.
-func (t *typed) Set(s string) error {
+func (t *textFlag) Set(s string) error {
 	t.text, t.given = s, true
 	return nil
 }
 
 // Type names the flag's values in help.
-func (t *typed) Type() string { return "string" }
+func (t *textFlag) Type() string { return "string" }
 
 // value returns the text, nil when the flag was not given.
-func (t *typed) value() *string {
+func (t *textFlag) value() *string {
 	if !t.given {
 		return nil
 	}
@@ -45,7 +45,7 @@ func (d *dateFlag) Type() string { return "date" }
 func (d *dateFlag) String() string { return d.text }
 
 // Set keeps the text.
-func (d *dateFlag) Set(s string) error { return d.typed.Set(s) }
+func (d *dateFlag) Set(s string) error { return d.textFlag.Set(s) }
 
 // read returns the day, nil when the flag was not given; a text that is no day is added to problems.
 func (d *dateFlag) read(field string, problems *fault.Problems) *db.Date {
@@ -64,7 +64,7 @@ func (d *dateFlag) read(field string, problems *fault.Problems) *db.Date {
 }
 
 // amountFlag is a flag that takes an exact decimal amount.
-type amountFlag struct{ typed }
+type amountFlag struct{ textFlag }
 
 // Type names the flag's values in help.
 func (m *amountFlag) Type() string { return "amount" }
@@ -83,7 +83,7 @@ func (m *amountFlag) read(field string, problems *fault.Problems) *money.Amount 
 }
 
 // countFlag is a flag that takes a whole number.
-type countFlag struct{ typed }
+type countFlag struct{ textFlag }
 
 // Type names the flag's values in help.
 func (c *countFlag) Type() string { return "n" }

@@ -70,7 +70,7 @@ func (a *app) devUp() *cobra.Command {
 		Use: "up", Short: "Start the dev database, migrate it and load demo data, whatever of that is still to do", Args: exactly(),
 		Example: "  cxgctl dev up\n  cxgctl dev up --users 1000000 --invoices 2000000",
 	}
-	cmd.RunE = a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
+	cmd.RunE = a.wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 		if err := a.printer(cmd); err != nil {
 			return err
 		}
@@ -109,7 +109,7 @@ func (a *app) devUp() *cobra.Command {
 	cmd.Flags().IntVar(&size.Users, "users", devUsers, "how many users the demo data has")
 	cmd.Flags().IntVar(&size.Invoices, "invoices", devInvoices, "how many invoices the demo data has")
 	cmd.Flags().IntVar(&port, "port", 0, "also listen on this TCP `port` of 127.0.0.1, with a password")
-	return records[devServer](a, cmd)
+	return addOutputFlags[devServer](a, cmd)
 }
 
 func (a *app) devStatus() *cobra.Command {
@@ -120,7 +120,7 @@ func (a *app) devStatus() *cobra.Command {
 Exits 0 when it runs and 3 when it does not, as pg_ctl status does. The record is printed in both cases; port is null
 unless dev up was given --port.`,
 	}
-	cmd.RunE = a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
+	cmd.RunE = a.wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 		if err := a.printer(cmd); err != nil {
 			return err
 		}
@@ -133,13 +133,13 @@ unless dev up was given --port.`,
 		}
 		return fault.New(fault.NotFound, "the dev database is not running").WithHint("start it: cxgctl dev up").With("folder", s.Dir)
 	})
-	return records[devServer](a, cmd)
+	return addOutputFlags[devServer](a, cmd)
 }
 
 func (a *app) devDown() *cobra.Command {
 	return &cobra.Command{
 		Use: "down", Short: "Stop the dev database; its data stays", Args: exactly(),
-		RunE: a.run(func(ctx context.Context, _ *cobra.Command, _ []string) error {
+		RunE: a.wrap(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			if err := devdb.Down(ctx, a.devOptions()); err != nil {
 				return err
 			}
@@ -152,7 +152,7 @@ func (a *app) devDown() *cobra.Command {
 func (a *app) devReset() *cobra.Command {
 	return &cobra.Command{
 		Use: "reset", Short: "Stop the dev database and remove everything that is in it", Args: exactly(),
-		RunE: a.run(func(ctx context.Context, _ *cobra.Command, _ []string) error {
+		RunE: a.wrap(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			dir := devdb.DefaultDir(a.getenv)
 			if err := a.confirm(ctx, "remove the dev database in "+dir); err != nil {
 				return err

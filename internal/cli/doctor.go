@@ -34,7 +34,7 @@ func (a *app) doctorCommand() *cobra.Command {
 			"changes need. One row may be locked for a moment.",
 		Example: "  cxgctl doctor\n  cxgctl doctor -o json --jq '.data.items[] | select(.remedy != \"\") | .remedy'",
 	}
-	cmd.RunE = a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
+	cmd.RunE = a.wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 		if a.aboutTenants() {
 			return a.doctorInTenants(ctx, cmd, &f)
 		}
@@ -74,7 +74,7 @@ func (a *app) doctorCommand() *cobra.Command {
 	})
 	f.bind(cmd)
 	cmd.Flags().BoolVar(&compat, "compat", false, "try what cxgctl needs of a server, item by item, and say what goes without it")
-	return ofTenantsToo[tenantResult](a, records[doctor.Result](a, cmd))
+	return ofTenantsToo[tenantResult](a, addOutputFlags[doctor.Result](a, cmd))
 }
 
 // mayNameUsers says whether the report may name users: for an operator with USER_LIST, which is recorded as a read.
@@ -89,12 +89,12 @@ func (a *app) mayNameUsers(ctx context.Context, cmd *cobra.Command) bool {
 		return false
 	}
 	s.who, s.cat, err = auth.Identify(ctx, s.db, p, schema.AuditTables, time.Now())
-	if err != nil || s.who.Permit(nil, "USER_LIST") != nil {
+	if err != nil || s.who.Require(nil, "USER_LIST") != nil {
 		return false
 	}
 	s.by = s.who.Operator
 	l, err := a.readingLedger(ctx, s, cmd)
-	return err == nil && l != nil && recordReading(ctx, l, cmd, s.about(users.Noun.Name, uuid.Nil), 0) == nil
+	return err == nil && l != nil && logRead(ctx, l, cmd, s.about(users.Kind.Name, uuid.Nil), 0) == nil
 }
 
 // printFindings prints the report. A terminal's table cuts what is longer than a line, so there the

@@ -21,14 +21,14 @@ var tenantResultView = output.View{Table: []string{"tenant", "check", "status", 
 
 // doctorInTenants looks at the databases of tenants, with the checks that are about one database.
 func (a *app) doctorInTenants(ctx context.Context, cmd *cobra.Command, f *migrateFlags) error {
-	_, places, err := a.estate(ctx, cmd, f)
+	_, places, err := a.resolveTenantDatabases(ctx, cmd, f)
 	if err != nil {
 		return err
 	}
-	failed := &misses{app: a}
+	failed := &tenantErrors{app: a}
 	list := []tenantResult{}
 	found := 0
-	for p, r := range eachOf(ctx, a, places, failed, func(ctx context.Context, p place) ([]doctor.Result, error) {
+	for p, r := range eachOf(ctx, a, places, failed, func(ctx context.Context, p tenantTarget) ([]doctor.Result, error) {
 		results, reached := doctor.Look(ctx, "cxgctl "+version(), doctor.Target{
 			Database: migrate.Tenants, Options: p.target.options("tenant " + p.code), Err: p.err,
 		})
@@ -45,7 +45,7 @@ func (a *app) doctorInTenants(ctx context.Context, cmd *cobra.Command, f *migrat
 	if err := printWhole(a, tenantResultView, list); err != nil {
 		return err
 	}
-	if err := failed.verdict(len(places)); err != nil || found == 0 {
+	if err := failed.result(len(places)); err != nil || found == 0 {
 		return err
 	}
 	return fault.New(fault.PartialFailure, "%d of %d checks found something", found, len(list)).

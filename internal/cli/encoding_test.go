@@ -10,7 +10,7 @@ import (
 // H7, D6: a database in another encoding than UTF-8 holds the characters that it has, and refuses the others by name.
 func TestOtherEncodings(t *testing.T) {
 	t.Parallel()
-	bouncer := dbtest.NewBouncer(t)
+	bouncer := dbtest.NewPgBouncer(t)
 	for _, c := range []struct{ encoding, has, lacks, character string }{
 		{"EUC_KR", "새사람", "Café", "é"},
 		{"LATIN1", "Café", "새사람", "새"},

@@ -112,7 +112,7 @@ type export struct {
 
 // everything prints every row of a listing, as binary rows where it can; then, with the file in place, come
 // the manifest and the state, in this order, so that the state never runs ahead of what was delivered.
-func everything[T any](ctx context.Context, a *app, cmd *cobra.Command, v output.View, s *session, l listing[T], flags *exportFlags) error {
+func exportAll[T any](ctx context.Context, a *app, cmd *cobra.Command, v output.View, s *session, l listing[T], flags *exportFlags) error {
 	x := &export{app: a, flags: flags, command: cmd.CommandPath()[len("cxgctl "):], filter: selectedBy(cmd)}
 	if err := x.prepare(ctx, s, l.table); err != nil {
 		return err
@@ -135,14 +135,14 @@ func everything[T any](ctx context.Context, a *app, cmd *cobra.Command, v output
 	}
 	leave := func(int64) error { return nil }
 	if l.personal || a.reveal {
-		if leave, err = a.readingAll(ctx, s, cmd, l.noun); err != nil {
+		if leave, err = a.logFullRead(ctx, s, cmd, l.noun); err != nil {
 			return err
 		}
 	}
 	a.clock.stop() // a stream has an idle time-out of its own
 
-	within := func(fn func(ctx context.Context, r db.Reader, w *db.Watch) error) error {
-		return db.Export(ctx, s.db, s.idle, func(ctx context.Context, r db.Reader, w *db.Watch) error {
+	within := func(fn func(ctx context.Context, r db.Reader, w *db.IdleTimer) error) error {
+		return db.Export(ctx, s.db, s.idle, func(ctx context.Context, r db.Reader, w *db.IdleTimer) error {
 			var err error
 			if x.mark, err = x.markOf(ctx, r, l.table); err != nil {
 				return err
@@ -154,7 +154,9 @@ func everything[T any](ctx context.Context, a *app, cmd *cobra.Command, v output
 	var n int64
 	if fast {
 		n, err = output.Export[T](a.print, v, func(begin func([]wire.Column) error, row func([][]byte) error) error {
-			return within(func(ctx context.Context, r db.Reader, w *db.Watch) error { return q.Each(ctx, r, begin, w.Row(row)) })
+			return within(func(ctx context.Context, r db.Reader, w *db.IdleTimer) error {
+				return q.Each(ctx, r, begin, w.Row(row))
+			})
 		})
 	} else {
 		n, err = output.Stream(a.print, v, stream[T](within, q))
@@ -169,12 +171,12 @@ func everything[T any](ctx context.Context, a *app, cmd *cobra.Command, v output
 }
 
 // stream yields the rows of q as records.
-func stream[T any](within func(func(context.Context, db.Reader, *db.Watch) error) error, q db.Query) iter.Seq2[T, error] {
+func stream[T any](within func(func(context.Context, db.Reader, *db.IdleTimer) error) error, q db.Query) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
 		stopped := false
-		err := within(func(ctx context.Context, r db.Reader, w *db.Watch) error {
-			return db.Records(ctx, r, w, q, func(row T) bool {
+		err := within(func(ctx context.Context, r db.Reader, w *db.IdleTimer) error {
+			return db.StreamRows(ctx, r, w, q, func(row T) bool {
 				stopped = !yield(row, nil)
 				return !stopped
 			})

@@ -71,7 +71,7 @@ SELECT 'ADMIN_ACTION', 'DATA_MODIFICATION', 'x', 'SUCCESS', 'LOW', 'ACTIVE', fal
 
 // compare prints a noun's rows by records and in binary form, in every format and with every flag that
 // has a say in it, and fails where a byte differs.
-func compare[T any](t *testing.T, d *db.DB, v output.View, s db.Selection[T]) {
+func compare[T any](t *testing.T, d *db.DB, v output.View, s db.ListQuery[T]) {
 	t.Helper()
 	fields := output.Fields[T]()
 	var options []output.Options
@@ -87,7 +87,7 @@ func compare[T any](t *testing.T, d *db.DB, v output.View, s db.Selection[T]) {
 	}
 	rows := func(q db.Query) output.Rows {
 		return func(begin func([]wire.Column) error, row func([][]byte) error) error {
-			return db.Export(t.Context(), d, time.Minute, func(ctx context.Context, r db.Reader, w *db.Watch) error {
+			return db.Export(t.Context(), d, time.Minute, func(ctx context.Context, r db.Reader, w *db.IdleTimer) error {
 				return q.Each(ctx, r, begin, w.Row(row))
 			})
 		}
@@ -187,12 +187,12 @@ func TestExportsPrintWhatRecordsPrint(t *testing.T) {
 			t.Parallel()
 			d, cat := openPlanted(t, g)
 			ctx := t.Context()
-			ut, err := users.In(cat)
+			ut, err := users.NewTable(cat)
 			if err != nil {
 				t.Fatal(err)
 			}
-			compare(t, d, userView, ut.Matching(users.Filter{IncludeDeleted: true}))
-			it, err := invoices.In(cat)
+			compare(t, d, userView, ut.List(users.Filter{IncludeDeleted: true}))
+			it, err := invoices.NewTable(cat)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -206,7 +206,7 @@ func TestExportsPrintWhatRecordsPrint(t *testing.T) {
 			if g.Audit == "" {
 				return
 			}
-			log, err := audit.LogIn(cat)
+			log, err := audit.NewLog(cat)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -94,19 +94,19 @@ func (f tenantFlags) named(ctx context.Context, s *session) (ids map[uuid.UUID]b
 
 // places returns the live tenants that the flags name, in the order of their codes, with the ways to their databases.
 // None is a RESOURCE_NOT_FOUND.
-func (a *app) places(ctx context.Context, cmd *cobra.Command, s *session) ([]place, error) {
+func (a *app) resolveTenants(ctx context.Context, cmd *cobra.Command, s *session) ([]tenantTarget, error) {
 	if err := a.tenant.check(); err != nil {
 		return nil, err
 	}
 	if !a.tenant.many() {
 		t, err := tenants.Find(ctx, s.db, s.cat, a.tenant.refs[0], false)
-		return []place{a.placeOf(ctx, cmd, t)}, err
+		return []tenantTarget{a.tenantTargetOf(ctx, cmd, t)}, err
 	}
 	named, patterns, err := a.tenant.named(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	list, err := tenants.Codes(ctx, s.db, s.cat)
+	list, err := tenants.List(ctx, s.db, s.cat)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (a *app) places(ctx context.Context, cmd *cobra.Command, s *session) ([]pla
 	if err != nil {
 		return nil, err
 	}
-	var out []place
+	var out []tenantTarget
 	for _, t := range list {
 		name := t.Name()
 		fits := a.tenant.all || named[t.ID] || slices.ContainsFunc(patterns, func(fits func(string) bool) bool { return fits(name) })
@@ -122,7 +122,7 @@ func (a *app) places(ctx context.Context, cmd *cobra.Command, s *session) ([]pla
 			continue
 		}
 		delete(again, name)
-		out = append(out, a.placeOf(ctx, cmd, t))
+		out = append(out, a.tenantTargetOf(ctx, cmd, t))
 	}
 	if strange := slices.Sorted(maps.Keys(again)); len(strange) > 0 { // some other file, which the verdict would write over
 		return nil, fault.New(fault.Validation, "--retry-failed %s lists %.40q, which is none of the tenants that the command is about", a.tenant.retry, strange[0]).
@@ -174,7 +174,7 @@ func unreadable(path string, err error) error {
 }
 
 // misses are the tenants whose databases failed, in order.
-type misses struct {
+type tenantErrors struct {
 	*app
 	list []failedTenant
 }
@@ -187,14 +187,14 @@ type failedTenant struct {
 	unknown bool // whether a change was made there is not known, or not recorded yet
 }
 
-func (f *misses) add(code string, err error) {
+func (f *tenantErrors) add(code string, err error) {
 	e := fault.From(db.Translate(err))
-	f.list = append(f.list, failedTenant{code, e.Code, e.Message, e.Hint, audit.Unknown(err)})
+	f.list = append(f.list, failedTenant{code, e.Code, e.Message, e.Hint, audit.OutcomeUnknown(err)})
 }
 
 // alike is the one refusal that came from every tenant, nil if they failed for reasons of their own: it is about the
 // command, and no failure of databases.
-func (f *misses) alike(of int) error {
+func (f *tenantErrors) common(of int) error {
 	if len(f.list) < of || of == 0 {
 		return nil
 	}
@@ -209,8 +209,8 @@ func (f *misses) alike(of int) error {
 }
 
 // verdict is a command's end: it names the tenants that failed, of so many, and keeps them for the next run.
-func (f *misses) verdict(of int) error {
-	if err := f.alike(of); err != nil {
+func (f *tenantErrors) result(of int) error {
+	if err := f.common(of); err != nil {
 		return err
 	}
 	if f.tenant.retry != "" {
@@ -253,12 +253,12 @@ func (f *misses) verdict(of int) error {
 // inEach works in the database of each place, in its own time, and yields what that brings forth as rows with the
 // place's code, in the order of the places. The places that fail are added to failed. Work that is no stream, which has an
 // idle time-out, is given the time that a command has.
-func inEach[R any](ctx context.Context, a *app, home *session, places []place, failed *misses, stream bool,
+func forEachTenant[R any](ctx context.Context, a *app, home *session, places []tenantTarget, failed *tenantErrors, stream bool,
 	work func(ctx context.Context, s *session, emit func(R) error) error,
 ) iter.Seq2[string, R] {
 	a.clock.stop() // each database has a time of its own
 	return func(yield func(string, R) bool) {
-		for e := range fleet.Run(ctx, places, a.tenant.parallel, func(ctx context.Context, p place, emit func(R) error) error {
+		for e := range fleet.Run(ctx, places, a.tenant.parallel, func(ctx context.Context, p tenantTarget, emit func(R) error) error {
 			return p.visit(ctx, home, stream, func(ctx context.Context, s *session) error { return work(ctx, s, emit) })
 		}) {
 			switch code := places[e.Place].code; {
@@ -273,7 +273,7 @@ func inEach[R any](ctx context.Context, a *app, home *session, places []place, f
 }
 
 // visit connects to a tenant's database for as long as the work in it takes.
-func (p place) visit(ctx context.Context, home *session, stream bool, work func(context.Context, *session) error) error {
+func (p tenantTarget) visit(ctx context.Context, home *session, stream bool, work func(context.Context, *session) error) error {
 	if p.err != nil {
 		return p.err
 	}
@@ -301,7 +301,7 @@ func (p place) visit(ctx context.Context, home *session, stream bool, work func(
 // split returns the users that a session is about, and refuses those whose tenant cannot be told.
 func (s *session) split() (*users.Table, error) {
 	t, err := s.users()
-	if err == nil && !t.Split() {
+	if err == nil && !t.Separable() {
 		err = fault.New(fault.Validation, "the tenants share one database, and sys.users has no tenant_id there to tell their users apart").
 			WithHint("name one tenant by --tenant to work on all of the table")
 	}

@@ -77,7 +77,7 @@ func TestRetryFailedSparesOtherFiles(t *testing.T) {
 // Migrations of tenants hold a lock in a session each: they go past the pooler, or not at all.
 func TestMigrationsOfTenantsGoPastAPooler(t *testing.T) {
 	t.Parallel()
-	bouncer := dbtest.NewBouncer(t, "ignore_startup_parameters = statement_timeout,lock_timeout,default_transaction_read_only,cxgctl.session")
+	bouncer := dbtest.NewPgBouncer(t, "ignore_startup_parameters = statement_timeout,lock_timeout,default_transaction_read_only,cxgctl.session")
 	pair, own := dbtest.New(t, migrated), dbtest.New(t, dbtest.Template{Name: "empty"})
 	pooled, err := bouncer.Through(own)
 	if err != nil {

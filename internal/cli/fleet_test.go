@@ -22,14 +22,14 @@ import (
 )
 
 // estate is a manager database and the databases of its tenants, one each: t-01, t-02, …
-type estate struct {
+type tenantDatabases struct {
 	dbtest.Pair
 	own map[string]string
 	dir string
 }
 
 // add makes a tenant whose database is the given one.
-func (e *estate) add(t *testing.T, code, dsn string) {
+func (e *tenantDatabases) add(t *testing.T, code, dsn string) {
 	t.Helper()
 	e.own[code] = dsn
 	_, err := query(t.Context(), e.Manager, fmt.Sprintf(`INSERT INTO tnnt.tenants (code, name) VALUES ('%[1]s', 'Tenant %[1]s')`, code))
@@ -39,7 +39,7 @@ func (e *estate) add(t *testing.T, code, dsn string) {
 }
 
 // config writes a profile that names each tenant's database.
-func (e *estate) config(t *testing.T) string {
+func (e *tenantDatabases) config(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
 	b.WriteString("profile: p\nprofiles:\n  p:\n    manager_database_url: " + e.Manager + "\n    tenant_databases:\n")
@@ -60,7 +60,7 @@ func (e *estate) config(t *testing.T) string {
 }
 
 // run prepares a command on the estate.
-func (e *estate) run(t *testing.T, args ...string) *process {
+func (e *tenantDatabases) run(t *testing.T, args ...string) *process {
 	t.Helper()
 	p := cxgctl(t, e.Pair, append([]string{"--config", e.config(t)}, args...)...)
 	p.Env = slices.DeleteFunc(p.Env, func(v string) bool {
@@ -76,10 +76,10 @@ INSERT INTO sys.users (username, password, full_name, email, created_at, locked_
 
 // newEstate is an estate of so many tenants. Of 50 it is the one that the issue asks for: t-07's server is down, t-13's
 // takes connections and never answers, and t-21's tables are of an old generation, without cxgctl's.
-func newEstate(t *testing.T, n int) *estate {
+func newEstate(t *testing.T, n int) *tenantDatabases {
 	t.Helper()
 	first := dbtest.New(t, migrated)
-	e := &estate{Pair: first, own: map[string]string{}, dir: t.TempDir()}
+	e := &tenantDatabases{Pair: first, own: map[string]string{}, dir: t.TempDir()}
 	for i := range n {
 		code := fmt.Sprintf("t-%02d", i+1)
 		template := tenantTemplate()

@@ -22,10 +22,10 @@ import (
 type world struct {
 	name     string
 	template dbtest.Template
-	macros   macros          // what scripts' SQL calls by a neutral name, as it is here
-	facts    map[string]bool // conditions of scripts: [flag], [audit], …
-	bouncer  *dbtest.Bouncer // what commands reach the databases through; nil for nothing
-	hostile  bool            // the role and the databases have hostile settings, and planted objects are ahead of pg_catalog
+	macros   macros            // what scripts' SQL calls by a neutral name, as it is here
+	facts    map[string]bool   // conditions of scripts: [flag], [audit], …
+	bouncer  *dbtest.PgBouncer // what commands reach the databases through; nil for nothing
+	hostile  bool              // the role and the databases have hostile settings, and planted objects are ahead of pg_catalog
 }
 
 // ours is a freshly migrated pair of databases with one operator, admin.

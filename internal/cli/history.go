@@ -37,7 +37,7 @@ var eventView = output.View{
 }
 
 // history is the command that shows who changed which field of a row, when and why.
-func (n noun[T]) history(a *app) *cobra.Command {
+func (n resourceKind[T]) history(a *app) *cobra.Command {
 	var name refFlags
 	var since, until timeFlag
 	cmd := &cobra.Command{
@@ -45,13 +45,13 @@ func (n noun[T]) history(a *app) *cobra.Command {
 		ValidArgsFunction: n.completion(a, true),
 		Example:           "  cxgctl " + n.Name + "s history REF\n  cxgctl " + n.Name + "s history REF --since 30d -o csv",
 	}
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
-		row, err := n.one(ctx, s, name, args[0])
+	cmd.RunE = a.runRead(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+		row, err := n.lookup(ctx, s, name, args[0])
 		if err != nil {
 			return err
 		}
 		home := s.manager()
-		log, err := audit.LogIn(home.cat)
+		log, err := audit.NewLog(home.cat)
 		if err != nil {
 			return err
 		}
@@ -61,7 +61,7 @@ func (n noun[T]) history(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := a.accessed(ctx, s, cmd, n.Name, int64(len(entries)), n.ID(row)); err != nil {
+		if err := a.logReveal(ctx, s, cmd, n.Name, int64(len(entries)), n.ID(row)); err != nil {
 			return err
 		}
 		return a.printHistory(entries)
@@ -72,8 +72,8 @@ func (n noun[T]) history(a *app) *cobra.Command {
 	cmd.Flags().Var(&until, "until", "before this `time`")
 	a.bindReveal(cmd)
 	audited(cmd, whenReading)
-	needs(cmd, n.permission("READ"))
-	return records[event](a, cmd)
+	requirePermission(cmd, n.permission("READ"))
+	return addOutputFlags[event](a, cmd)
 }
 
 func article(noun string) string {

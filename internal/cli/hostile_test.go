@@ -118,7 +118,7 @@ func TestHostileSettings(t *testing.T) {
 // in a schema ahead of pg_catalog, are not called, through a pooler either.
 func TestPlantedObjectsAreNotCalled(t *testing.T) {
 	t.Parallel()
-	bouncer := dbtest.NewBouncer(t)
+	bouncer := dbtest.NewPgBouncer(t)
 	pair := dbtest.New(t, migrated)
 	role := "low_" + strings.ToLower(rand.Text()[:12])
 	for _, dsn := range []string{pair.Manager, pair.Tenants} {

@@ -60,9 +60,9 @@ type importReport struct {
 }
 
 // importing makes a noun's import of a command that has its words and its own flags.
-func (a *app) importing(cmd *cobra.Command, f *importFlags, n importNoun) *cobra.Command {
+func (a *app) importCommand(cmd *cobra.Command, f *importFlags, n importNoun) *cobra.Command {
 	cmd.Use, cmd.Args = "import FILE|-", cobra.ArbitraryArgs
-	cmd.RunE = a.changing(&f.changeFlags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
+	cmd.RunE = a.runWrite(&f.changeFlags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
 		if f.undo != "" {
 			if len(args) > 0 {
 				return fault.New(fault.Usage, "--undo takes the file or the operation itself, and no other argument").
@@ -102,7 +102,7 @@ func (a *app) importing(cmd *cobra.Command, f *importFlags, n importNoun) *cobra
 	must(cmd.RegisterFlagCompletionFunc("on-conflict", complete(n.conflicts...)))
 	cmd.MarkFlagsMutuallyExclusive("status", "undo", "again")
 	f.bindBatch(cmd)
-	records[importReport](a, cmd)
+	addOutputFlags[importReport](a, cmd)
 	cmd.Annotations[fileUse], cmd.Annotations[emptyTable] = "FILE", "yes"
 	cmd.PreRunE = func(*cobra.Command, []string) error {
 		switch {
@@ -168,7 +168,7 @@ func (a *app) importFile(ctx context.Context, w *writer, file *intake.File, f *i
 	}
 	run, err := n.begin(w, o)
 	if fault.Is(err, fault.PermissionDenied) {
-		w.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: n.resource, Name: file.Name}, Action: w.tried}, err)
+		w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: n.resource, Name: file.Name}, Action: w.tried}, err)
 	}
 	if err != nil {
 		return err
@@ -218,7 +218,7 @@ func brokenOff(ctx context.Context, err error, r imports.Report, o imports.Optio
 	if cause, ok := errors.AsType[*fault.Error](context.Cause(ctx)); ok {
 		err = cause
 	}
-	applied := r.Created + r.Updated + r.Same
+	applied := r.Created + r.Updated + r.Unchanged
 	if r.DryRun || o.Atomic || applied == 0 && !fault.Is(err, fault.Interrupted) && !fault.Is(err, fault.Terminated) && !fault.Is(err, fault.HungUp) {
 		return err
 	}
@@ -249,22 +249,22 @@ func (a *app) noteAltered(r imports.Report) {
 // printImport ends an import: a summary for people, the report as a record where one is asked for.
 func (a *app) printImport(r imports.Report, failures *failures, errorFile string) error {
 	switch {
-	case r.Before > 0 && r.Before == r.Rows && r.Last != nil:
+	case r.AppliedEarlier > 0 && r.AppliedEarlier == r.Rows && r.Last != nil:
 		by := ""
 		if r.Last.Operator != nil {
 			by = " by " + *r.Last.Operator
 		}
 		a.note("all %s rows were applied on %s%s (operation %s); --again applies the file anew",
 			output.Thousands(r.Rows), r.Last.At.Instant.UTC().Format(time.DateOnly), by, r.Last.OpID)
-	case r.Before > 0:
-		a.note("%s applied by earlier runs", plural(int(r.Before), "row"))
+	case r.AppliedEarlier > 0:
+		a.note("%s applied by earlier runs", plural(int(r.AppliedEarlier), "row"))
 	}
 	a.noteAltered(r)
 	counts := "%s created, %s updated, %s unchanged, %s skipped, %s failed in %s (operation %s)"
 	if r.DryRun {
 		counts = "dry run, nothing was changed: %s would be created, %s would be updated, %s unchanged, %s skipped, %s would fail in %s (operation %s)"
 	}
-	a.note(counts, output.Thousands(r.Created), output.Thousands(r.Updated), output.Thousands(r.Same), output.Thousands(r.Skipped),
+	a.note(counts, output.Thousands(r.Created), output.Thousands(r.Updated), output.Thousands(r.Unchanged), output.Thousands(r.Skipped),
 		output.Thousands(r.Failed), elapsed(r.Elapsed), r.OpID)
 	if a.print.Format != output.Table && a.print.Format != output.Wide || a.print.File != "" {
 		err := output.One(a.print, output.View{ID: "op_id"}, importReport{r, r.Elapsed.Seconds(), failures.list})
@@ -279,7 +279,7 @@ func (a *app) printImport(r imports.Report, failures *failures, errorFile string
 	switch {
 	case r.DryRun:
 		rest = "nothing was changed"
-	case r.Created+r.Updated+r.Same+r.Skipped+r.Before == 0:
+	case r.Created+r.Updated+r.Unchanged+r.Skipped+r.AppliedEarlier == 0:
 		rest = "nothing was changed"
 	case r.Stopped:
 		rest = "stopped there; what came before is done"
@@ -293,7 +293,7 @@ func (a *app) printImport(r imports.Report, failures *failures, errorFile string
 	if errorFile == "" {
 		return fail.WithHint("--errors F writes the rows that fail to a file, to be fixed and imported again")
 	}
-	if r.DryRun || r.Created+r.Updated+r.Same+r.Skipped+r.Before == 0 { // the rows that did not fail are still to come
+	if r.DryRun || r.Created+r.Updated+r.Unchanged+r.Skipped+r.AppliedEarlier == 0 { // the rows that did not fail are still to come
 		return fail.WithHint("fix the file and import it again; %s has the rows to fix and why", errorFile)
 	}
 	return fail.WithHint("fix the rows in %s and import that file", errorFile)

@@ -148,7 +148,7 @@ func elapsed(d time.Duration) string {
 }
 
 // meter shows how far an import is: a bar on a terminal, else a line every ten seconds.
-type meter struct {
+type progressMeter struct {
 	a        *app
 	began    time.Time
 	last     time.Time
@@ -157,14 +157,14 @@ type meter struct {
 	total    int64 // rows
 }
 
-func (a *app) newMeter(rows int64) *meter {
-	m := &meter{a: a, began: time.Now(), last: time.Now(), total: rows}
+func (a *app) newMeter(rows int64) *progressMeter {
+	m := &progressMeter{a: a, began: time.Now(), last: time.Now(), total: rows}
 	m.terminal = output.DetectTerminal(a.stderr, a.getenv).IsTTY && a.getenv("TERM") != "dumb"
 	return m
 }
 
 // report is called after each batch.
-func (m *meter) report(r imports.Report) {
+func (m *progressMeter) report(r imports.Report) {
 	every := 10 * time.Second
 	if m.terminal {
 		every = 200 * time.Millisecond
@@ -185,7 +185,7 @@ func (m *meter) report(r imports.Report) {
 // progressLine is how far an import is after some time: rows that are settled, of all that the file has. What earlier
 // runs applied takes no time.
 func progressLine(r imports.Report, total int64, took time.Duration, bar bool) string {
-	done := r.Rows - r.Before
+	done := r.Rows - r.AppliedEarlier
 	rate := float64(done) / max(took.Seconds(), 0.001)
 	line := fmt.Sprintf("%s of %s rows, %s/s, %s failed", output.Thousands(r.Rows), output.Thousands(total), output.Thousands(int64(rate)), output.Thousands(r.Failed))
 	part := float64(r.Rows) / float64(max(total, 1))
@@ -203,7 +203,7 @@ func progressLine(r imports.Report, total int64, took time.Duration, bar bool) s
 }
 
 // end wipes the bar.
-func (m *meter) end() {
+func (m *progressMeter) end() {
 	if m.shown {
 		_, _ = io.WriteString(m.a.stderr, "\r\x1b[K")
 	}

@@ -23,11 +23,11 @@ func (a *app) importStatus(ctx context.Context, w *writer, file *intake.File, n 
 }
 
 // importHome is the database that an import applies rows in.
-func (s *session) importHome() imports.Home {
+func (s *session) importHome() imports.Target {
 	if s.place == nil {
-		return imports.Home{}
+		return imports.Target{}
 	}
-	return imports.Home{Tenant: s.place.ID, Code: s.place.code}
+	return imports.Target{Tenant: s.place.ID, Code: s.place.code}
 }
 
 // importOps are the operations that --undo names, the latest first: an operation means all of its file.
@@ -57,7 +57,7 @@ func (a *app) undoImport(ctx context.Context, w *writer, what string, n importNo
 	if err != nil {
 		return err
 	}
-	log, err := audit.LogIn(w.cat)
+	log, err := audit.NewLog(w.cat)
 	if err != nil {
 		return err
 	}

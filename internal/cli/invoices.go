@@ -21,12 +21,12 @@ var invoiceView = output.View{
 	},
 }
 
-var invoiceNoun = noun[invoices.Invoice]{
-	Noun: &invoices.Noun,
+var invoiceNoun = resourceKind[invoices.Invoice]{
+	Kind: &invoices.Kind,
 	view: invoiceView,
-	open: func(s *session) (table[invoices.Invoice], error) { return invoices.In(s.cat) },
+	open: func(s *session) (finder[invoices.Invoice], error) { return invoices.NewTable(s.cat) },
 	complete: func(ctx context.Context, s *session, prefix string, live bool) ([]string, error) {
-		t, err := invoices.In(s.cat)
+		t, err := invoices.NewTable(s.cat)
 		if err != nil {
 			return nil, err
 		}
@@ -103,8 +103,8 @@ func (a *app) invoicesList() *cobra.Command {
 		Use: "list", Short: "List invoices, newest first", Args: exactly(),
 		Example: "  cxgctl invoices list --overdue --sort due_date\n  cxgctl invoices list --tenant acme --from 2026-01-01 --to 2026-02-01 -o csv\n  cxgctl invoices list --status PAID --all -o jsonl --output-file paid.jsonl.gz",
 	}
-	cmd.RunE = a.reading(list(a, invoiceView, &page, func(ctx context.Context, s *session) (listing[invoices.Invoice], error) {
-		t, err := invoices.In(s.cat)
+	cmd.RunE = a.runRead(list(a, invoiceView, &page, func(ctx context.Context, s *session) (listing[invoices.Invoice], error) {
+		t, err := invoices.NewTable(s.cat)
 		filter := f.filter()
 		filter.Sort = page.sort
 		if err == nil && filter.Search != "" {
@@ -112,7 +112,7 @@ func (a *app) invoicesList() *cobra.Command {
 		}
 		return listing[invoices.Invoice]{
 			table: schema.Invoices,
-			matching: func(ctx context.Context, since db.Increment) (db.Selection[invoices.Invoice], error) {
+			matching: func(ctx context.Context, since db.Increment) (db.ListQuery[invoices.Invoice], error) {
 				filter.Changed = since
 				return t.Matching(ctx, s.db, filter)
 			},
@@ -124,6 +124,6 @@ func (a *app) invoicesList() *cobra.Command {
 	page.bindExport(cmd)
 	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
 	must(cmd.RegisterFlagCompletionFunc("sort", complete(invoices.SortFields...)))
-	needs(cmd, "INVOICE_LIST")
-	return records[invoices.Invoice](a, cmd)
+	requirePermission(cmd, "INVOICE_LIST")
+	return addOutputFlags[invoices.Invoice](a, cmd)
 }

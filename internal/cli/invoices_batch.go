@@ -31,14 +31,14 @@ func (f *invoiceSelection) bind(cmd *cobra.Command) {
 
 func (f *invoiceSelection) empty() bool { return f.filter().Empty() }
 
-func (f *invoiceSelection) rows(ctx context.Context, s *session, t table[invoices.Invoice], deleted bool) ([]invoices.Invoice, error) {
+func (f *invoiceSelection) rows(ctx context.Context, s *session, t finder[invoices.Invoice], deleted bool) ([]invoices.Invoice, error) {
 	return t.(*invoices.Table).Select(ctx, s.db, s.idle, f.filter(), deleted)
 }
 
 func (a *app) invoicesDelete() *cobra.Command {
 	b := a.invoiceBatch("delete")
 	b.destructive = true
-	b.edit = func(t editable[invoices.Invoice]) (invoices.Edit, error) { return t.SetDeleted(true) }
+	b.edit = func(t editor[invoices.Invoice]) (invoices.Edit, error) { return t.SetDeleted(true) }
 	b.holds = func(ctx context.Context, w *writer, i invoices.Invoice) string {
 		return "is already deleted" + lastChange(ctx, w, i.UpdatedAt, i.UpdatedBy)
 	}
@@ -48,7 +48,7 @@ func (a *app) invoicesDelete() *cobra.Command {
 func (a *app) invoicesRestore() *cobra.Command {
 	b := a.invoiceBatch("restore")
 	b.deleted = true
-	b.edit = func(t editable[invoices.Invoice]) (invoices.Edit, error) { return t.SetDeleted(false) }
+	b.edit = func(t editor[invoices.Invoice]) (invoices.Edit, error) { return t.SetDeleted(false) }
 	b.holds = func(context.Context, *writer, invoices.Invoice) string { return "is not deleted" }
 	return b.command("restore REF…", "Bring deleted invoices back", "  cxgctl invoices restore INV-202612-0001")
 }
@@ -56,12 +56,12 @@ func (a *app) invoicesRestore() *cobra.Command {
 func (a *app) invoicesStatus() *cobra.Command {
 	var move invoices.Move
 	var paidAt timeFlag
-	var method typed
+	var method textFlag
 	var force forceFlag
 	var cmd *cobra.Command
 	b := a.invoiceBatch("change the status of")
 	b.filter = &invoiceSelection{} // --payment-method is the payment's
-	b.edit = func(editable[invoices.Invoice]) (invoices.Edit, error) {
+	b.edit = func(editor[invoices.Invoice]) (invoices.Edit, error) {
 		if move.To == "" {
 			return invoices.Edit{}, fault.New(fault.Usage, "--set is missing").WithHint("--set PENDING, SENT, PAID, OVERDUE or CANCELED")
 		}

@@ -14,7 +14,7 @@ import (
 
 // invoiceValues are the flags that give an invoice's fields.
 type invoiceValues struct {
-	tenant, subscription, number, currency, method typed
+	tenant, subscription, number, currency, method textFlag
 	invoiceDate, dueDate, startDate, closeDate     dateFlag
 	base, usage, discount, tax, total, storage     amountFlag
 	users, calls                                   countFlag
@@ -66,8 +66,8 @@ func (a *app) invoicesCreate() *cobra.Command {
 		Example: "  cxgctl invoices create --tenant acme --subscription 5c1e… --invoice-no INV-202612-0001 --invoice-date 2026-12-01 \\\n" +
 			"    --due-date 2026-12-31 --start-date 2026-11-01 --close-date 2026-11-30 --base-amount 99000 --tax-amount 9900 --user-count 12",
 	}
-	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, _ *cobra.Command, _ []string) error {
-		t, err := invoices.In(w.cat)
+	cmd.RunE = a.runWrite(&flags, func(ctx context.Context, w *writer, _ *cobra.Command, _ []string) error {
+		t, err := invoices.NewTable(w.cat)
 		if err != nil {
 			return err
 		}
@@ -77,21 +77,21 @@ func (a *app) invoicesCreate() *cobra.Command {
 		if err := t.Check(v, p); err != nil {
 			return err
 		}
-		if err := a.protect(ctx, w.Ledger, "create invoice "+values.number.text); err != nil {
+		if err := a.confirmIfProtected(ctx, w.Ledger, "create invoice "+values.number.text); err != nil {
 			return err
 		}
 		made, err := t.Create(ctx, w.Ledger, v)
 		if err != nil {
 			return err
 		}
-		return a.finish(w.Ledger, func() error { return a.printInvoice(made) })
+		return a.printResult(w.Ledger, func() error { return a.printInvoice(made) })
 	})
 	values.bind(cmd)
 	cmd.Flags().Lookup("subscription").Usage += " (default the tenant's one live subscription)"
 	cmd.Flags().Lookup("currency").Usage += " (default " + invoices.DefaultCurrency + ")"
 	flags.bind(cmd)
-	needs(cmd, "INVOICE_CREATE")
-	return records[invoices.Invoice](a, cmd)
+	requirePermission(cmd, "INVOICE_CREATE")
+	return addOutputFlags[invoices.Invoice](a, cmd)
 }
 
 func (a *app) invoicesUpdate() *cobra.Command {
@@ -106,18 +106,18 @@ func (a *app) invoicesUpdate() *cobra.Command {
 		Example: "  cxgctl invoices update INV-202612-0001 --discount-amount 5000 --reason 'goodwill'\n" +
 			"  cxgctl invoices update INV-202612-0001 --due-date 2027-01-31 --if-updated-at 2026-12-01T08:00:00Z",
 	}
-	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
+	cmd.RunE = a.runWrite(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
 		patch.Values = values.read(&patch.Refused)
 		patch.IfUpdatedAt = since.value(cmd)
 		if patch.Empty() {
-			return edit.Nothing("invoices update")
+			return edit.ErrNothingToChange("invoices update")
 		}
 		var err error
 		if patch.Force, err = force.given(a); err != nil {
 			return err
 		}
 		return invoiceNoun.editSeen(ctx, a, w, name, args[0], "update",
-			func(t editable[invoices.Invoice], seen invoices.Invoice) (invoices.Edit, error) {
+			func(t editor[invoices.Invoice], seen invoices.Invoice) (invoices.Edit, error) {
 				return t.(*invoices.Table).Change(ctx, w.db, seen, patch)
 			}, a.printInvoice)
 	})
@@ -127,10 +127,10 @@ func (a *app) invoicesUpdate() *cobra.Command {
 	since.bind(cmd)
 	must(cmd.RegisterFlagCompletionFunc("unset", complete(invoices.Unsettable...)))
 	force.bind(cmd, "change what a PAID invoice amounts to; needs --reason")
-	name.bind(cmd, invoices.Noun.KeyNames()...)
+	name.bind(cmd, invoices.Kind.KeyNames()...)
 	flags.bind(cmd)
-	needs(cmd, "INVOICE_UPDATE")
-	return records[invoices.Invoice](a, cmd)
+	requirePermission(cmd, "INVOICE_UPDATE")
+	return addOutputFlags[invoices.Invoice](a, cmd)
 }
 
 // forceFlag is the flag that makes what the rules of a noun refuse. Whoever uses it says why.

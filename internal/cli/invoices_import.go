@@ -14,7 +14,7 @@ import (
 
 func (a *app) invoicesImport() *cobra.Command {
 	var f importFlags
-	cmd := a.importing(&cobra.Command{
+	cmd := a.importCommand(&cobra.Command{
 		Short: "Create invoices from a file, each row once",
 		Long: "Reads csv, tsv, jsonl or json (.gz and .zst too) whose columns are the record's fields; the tenant, a REF, and the\n" +
 			"subscription may be called so, as invoices create does. Each row is held to what create holds an invoice to: the\n" +
@@ -28,23 +28,23 @@ func (a *app) invoicesImport() *cobra.Command {
 			"  cxgctl invoices import ledger.jsonl.gz --on-conflict skip --reason 'taken over from SAP'\n" +
 			"  cxgctl invoices import --status november.csv\n  cxgctl invoices import --undo november.csv",
 	}, &f, importNoun{
-		resource: invoices.Noun.Name, fields: invoices.ImportFields, conflicts: invoices.Conflicts, claims: "invoice_no or id", undoes: "INVOICE_DELETE",
+		resource: invoices.Kind.Name, fields: invoices.ImportFields, conflicts: invoices.Conflicts, claims: "invoice_no or id", undoes: "INVOICE_DELETE",
 		reading: func(o imports.Options) intake.Options { return invoices.ImportOptions{Options: o}.Reading() },
 		begin: func(w *writer, _ imports.Options) (importRun, error) {
-			t, err := invoices.In(w.cat)
+			t, err := invoices.NewTable(w.cat)
 			return importRun{end: func() {}, do: func(ctx context.Context, file *intake.File, o imports.Options) (imports.Report, error) {
 				return t.Import(ctx, w.Ledger, file, invoices.ImportOptions{Options: o, Need: w.demand})
 			}}, err
 		},
 		undo: func(ctx context.Context, w *writer, ops []uuid.UUID) (imports.Undone, error) {
-			t, err := invoices.In(w.cat)
+			t, err := invoices.NewTable(w.cat)
 			if err != nil {
 				return imports.Undone{}, err
 			}
 			return t.UndoImport(ctx, w.Ledger, ops, w.mayReverse)
 		},
 	})
-	needs(cmd, "INVOICE_CREATE")
+	requirePermission(cmd, "INVOICE_CREATE")
 	mayNeed(cmd, "INVOICE_UPDATE", "INVOICE_DELETE")
 	return cmd
 }

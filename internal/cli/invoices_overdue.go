@@ -27,8 +27,8 @@ func (a *app) invoicesOverdue() *cobra.Command {
 			"so that a run which ends early has done a part wholly; with --expect or --max-affected it is one transaction.",
 		Example: "  cxgctl invoices overdue\n  5 0 * * * cxgctl invoices overdue --set -q -o id --reason 'nightly run'",
 	}
-	list := a.reading(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
-		t, err := invoices.In(s.cat)
+	list := a.runRead(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
+		t, err := invoices.NewTable(s.cat)
 		if err != nil {
 			return err
 		}
@@ -38,7 +38,7 @@ func (a *app) invoicesOverdue() *cobra.Command {
 		}
 		return printWhole(a, invoiceView, due)
 	})
-	mark := a.changing(&flags, a.markOverdue)
+	mark := a.runWrite(&flags, a.markOverdue)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if set {
 			return mark(cmd, args)
@@ -52,12 +52,12 @@ func (a *app) invoicesOverdue() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&set, "set", false, "mark them OVERDUE")
 	flags.bindBatch(cmd)
-	needs(cmd, "INVOICE_UPDATE")
-	return records[invoices.Invoice](a, cmd)
+	requirePermission(cmd, "INVOICE_UPDATE")
+	return addOutputFlags[invoices.Invoice](a, cmd)
 }
 
 func (a *app) markOverdue(ctx context.Context, w *writer, _ *cobra.Command, _ []string) error {
-	t, err := invoices.In(w.cat)
+	t, err := invoices.NewTable(w.cat)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (a *app) markOverdue(ctx context.Context, w *writer, _ *cobra.Command, _ []
 	if err != nil {
 		return err
 	}
-	if err := a.protect(ctx, w.Ledger, "mark "+plural(len(ids), "invoice")+" as overdue"); err != nil {
+	if err := a.confirmIfProtected(ctx, w.Ledger, "mark "+plural(len(ids), "invoice")+" as overdue"); err != nil {
 		return err
 	}
 	a.clock.stop() // from here on every transaction has a time-out of its own
@@ -89,7 +89,7 @@ func (a *app) markOverdue(ctx context.Context, w *writer, _ *cobra.Command, _ []
 		}
 		marked = append(marked, some...)
 	}
-	return a.finish(w.Ledger, func() error { return printWhole(a, invoiceView, marked) })
+	return a.printResult(w.Ledger, func() error { return printWhole(a, invoiceView, marked) })
 }
 
 func markBatch(ctx context.Context, w *writer, t *invoices.Table, ids []uuid.UUID, day db.Date) ([]invoices.Invoice, error) {

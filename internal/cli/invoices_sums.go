@@ -33,8 +33,8 @@ func (a *app) invoicesSummary() *cobra.Command {
 			"neither PAID nor CANCELED, is also split by its age: not yet due, and 1-30, 31-60, 61-90 and more days past due, in the zone of --tz.",
 		Example: "  cxgctl invoices summary --by month --from 2026-01-01 --to 2027-01-01\n  cxgctl invoices summary --by tenant --currency KRW -o csv --output-file receivables.csv",
 	}
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
-		t, err := invoices.In(s.cat)
+	cmd.RunE = a.runRead(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
+		t, err := invoices.NewTable(s.cat)
 		if err != nil {
 			return err
 		}
@@ -57,8 +57,8 @@ func (a *app) invoicesReport() *cobra.Command {
 			"owed, what of it is overdue, and how old it is: not yet due, and 1-30, 31-60, 61-90 and more days past due, in the zone of --tz.",
 		Example: "  cxgctl invoices report\n  cxgctl invoices report --tenant acme -o json\n  cxgctl invoices report --overdue -o csv --columns tenant_code,currency,overdue",
 	}
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
-		t, err := invoices.In(s.cat)
+	cmd.RunE = a.runRead(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
+		t, err := invoices.NewTable(s.cat)
 		if err != nil {
 			return err
 		}
@@ -77,6 +77,6 @@ func sums[T any](a *app, cmd *cobra.Command, f *invoiceFilter) *cobra.Command {
 	f.bindMethods(cmd)
 	bindMaxLag(cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted invoices too")
-	needs(cmd, "INVOICE_LIST")
-	return records[T](a, cmd)
+	requirePermission(cmd, "INVOICE_LIST")
+	return addOutputFlags[T](a, cmd)
 }

@@ -43,7 +43,7 @@ func (a *app) main() (status int) {
 		}
 	}()
 	root := a.root()
-	help := &remembering{Writer: a.stdout}
+	help := &errorWriter{Writer: a.stdout}
 	root.SetArgs(a.args)
 	root.SetIn(a.stdin)
 	root.SetOut(help)
@@ -105,12 +105,12 @@ func (a *app) nameFlag(f *fault.Error) {
 
 // remembering keeps the first error of its writer, for cobra, which prints help and completions and
 // ignores whether they arrive.
-type remembering struct {
+type errorWriter struct {
 	io.Writer
 	err error
 }
 
-func (r *remembering) Write(b []byte) (int, error) {
+func (r *errorWriter) Write(b []byte) (int, error) {
 	n, err := r.Writer.Write(b)
 	if r.err == nil {
 		r.err = err
@@ -175,7 +175,7 @@ func (a *app) explain(f *fault.Error) {
 
 // run wraps what a command does, so that every error that reaches main from inside one is known to
 // be no usage error of cobra's.
-func (a *app) run(fn func(ctx context.Context, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+func (a *app) wrap(fn func(ctx context.Context, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		a.running = true
 		return fn(cmd.Context(), cmd, args)

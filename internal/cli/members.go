@@ -28,7 +28,7 @@ func (a *app) membersCommand() *cobra.Command {
 
 // memberFlags give a membership's fields.
 type memberFlags struct {
-	role, department, position, employee typed
+	role, department, position, employee textFlag
 	primary, admin                       bool
 }
 
@@ -64,17 +64,17 @@ func (a *app) membersList() *cobra.Command {
 		ValidArgsFunction: tenantNoun.completion(a, true),
 		Example:           "  cxgctl tenants members list acme\n  cxgctl tenants members list acme --status LEFT -o csv",
 	}
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
-		t, err := tenantNoun.one(ctx, s, refFlags{}, args[0])
+	cmd.RunE = a.runRead(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+		t, err := tenantNoun.lookup(ctx, s, refFlags{}, args[0])
 		if err != nil {
 			return err
 		}
 		f.Tenant, f.Since, f.Until = t.ID, added.since.Time(), added.until.Time()
 		return list(a, memberView, &page, func(_ context.Context, s *session) (listing[tenants.Member], error) {
-			m, err := tenants.MembersIn(s.cat)
+			m, err := tenants.NewMembers(s.cat)
 			return listing[tenants.Member]{
 				noun: "member", personal: true,
-				matching: func(context.Context, db.Increment) (db.Selection[tenants.Member], error) { return m.Matching(f), nil },
+				matching: func(context.Context, db.Increment) (db.ListQuery[tenants.Member], error) { return m.Matching(f), nil },
 			}, err
 		})(ctx, s, cmd, args)
 	})
@@ -85,15 +85,15 @@ func (a *app) membersList() *cobra.Command {
 	page.bind(cmd)
 	a.bindReveal(cmd)
 	audited(cmd, whenReading)
-	needs(cmd, "TENANT_READ")
-	return records[tenants.Member](a, cmd)
+	requirePermission(cmd, "TENANT_READ")
+	return addOutputFlags[tenants.Member](a, cmd)
 }
 
 // named finds the tenant and the user whose membership a command is about; an attempt that names none leaves
 // its audit row.
 func (a *app) named(ctx context.Context, w *writer, name refFlags, args []string) (t tenants.Tenant, u tenants.User, err error) {
-	if t, err = tenantNoun.one(ctx, w.session, refFlags{}, args[0]); err == nil {
-		found, ferr := userNoun.one(ctx, w.session, name, args[1])
+	if t, err = tenantNoun.lookup(ctx, w.session, refFlags{}, args[0]); err == nil {
+		found, ferr := userNoun.lookup(ctx, w.session, name, args[1])
 		u, err = tenants.User{ID: found.ID, Name: found.Username}, ferr
 	}
 	if err != nil {
@@ -111,8 +111,8 @@ func (a *app) membersAdd() *cobra.Command {
 		Long:    "Make a user a member of a tenant. One who has left comes back. The primary member is an administrator too.",
 		Example: "  cxgctl tenants members add acme ada --role OWNER --admin --primary --employee-id A-17",
 	}
-	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
-		m, err := tenants.MembersIn(w.cat)
+	cmd.RunE = a.runWrite(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
+		m, err := tenants.NewMembers(w.cat)
 		if err != nil {
 			return err
 		}
@@ -124,7 +124,7 @@ func (a *app) membersAdd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := a.protect(ctx, w.Ledger, "make "+u.Name+" a member of "+tenants.Noun.Call(t)); err != nil {
+		if err := a.confirmIfProtected(ctx, w.Ledger, "make "+u.Name+" a member of "+tenants.Kind.DisplayName(t)); err != nil {
 			return err
 		}
 		made, err := m.Add(ctx, w.Ledger, w.cat, t, u, x)
@@ -132,9 +132,9 @@ func (a *app) membersAdd() *cobra.Command {
 			return err
 		}
 		if len(w.Entries()) == 0 {
-			a.note("%s is already a member of %s; nothing changed", u.Name, tenants.Noun.Call(t))
+			a.note("%s is already a member of %s; nothing changed", u.Name, tenants.Kind.DisplayName(t))
 		}
-		return a.finish(w.Ledger, func() error { return a.printMember(made) })
+		return a.printResult(w.Ledger, func() error { return a.printMember(made) })
 	})
 	values.bind(cmd)
 	tries(cmd, audit.Create)
@@ -143,9 +143,9 @@ func (a *app) membersAdd() *cobra.Command {
 
 func (a *app) membersUpdate() *cobra.Command {
 	var values memberFlags
-	var status typed
+	var status textFlag
 	var unset []string
-	cmd := a.onMember("update TENANT USER", "Change a membership", "update the membership of", a.protect,
+	cmd := a.onMember("update TENANT USER", "Change a membership", "update the membership of", a.confirmIfProtected,
 		func(ctx context.Context, w *writer, m *tenants.Members, cmd *cobra.Command, seen tenants.Member) (tenants.Member, error) {
 			x := values.read(cmd)
 			x.Status, x.Unset = status.value(), unset
@@ -160,7 +160,7 @@ func (a *app) membersUpdate() *cobra.Command {
 }
 
 func (a *app) membersRemove() *cobra.Command {
-	cmd := a.onMember("remove TENANT USER", "End a membership; the row stays, as one that LEFT", "remove", a.question,
+	cmd := a.onMember("remove TENANT USER", "End a membership; the row stays, as one that LEFT", "remove", a.confirmChange,
 		func(ctx context.Context, w *writer, m *tenants.Members, _ *cobra.Command, seen tenants.Member) (tenants.Member, error) {
 			return m.Remove(ctx, w.Ledger, seen, a.today())
 		})
@@ -177,8 +177,8 @@ func (a *app) onMember(use, short, verb string, ask func(context.Context, *audit
 	var flags changeFlags
 	remove := strings.HasPrefix(use, "remove ")
 	cmd := &cobra.Command{Use: use, Short: short, Args: exactly("TENANT", "USER"), ValidArgsFunction: a.completeMember}
-	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
-		m, err := tenants.MembersIn(w.cat)
+	cmd.RunE = a.runWrite(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
+		m, err := tenants.NewMembers(w.cat)
 		if err != nil {
 			return err
 		}
@@ -188,17 +188,17 @@ func (a *app) onMember(use, short, verb string, ask func(context.Context, *audit
 		}
 		seen, err := m.Get(ctx, w.db, t, u.ID, u.Name)
 		if remove && fault.Is(err, fault.NotFound) {
-			a.note("%s is not a member of %s; nothing changed", u.Name, tenants.Noun.Call(t))
-			return a.finish(w.Ledger, func() error { return nil })
+			a.note("%s is not a member of %s; nothing changed", u.Name, tenants.Kind.DisplayName(t))
+			return a.printResult(w.Ledger, func() error { return nil })
 		}
 		if remove && err == nil && seen.Status != nil && *seen.Status == "LEFT" {
-			a.note("%s has already left %s%s; nothing changed", u.Name, tenants.Noun.Call(t), lastChange(ctx, w, seen.UpdatedAt, seen.UpdatedBy))
-			return a.finish(w.Ledger, func() error { return a.printMember(seen) })
+			a.note("%s has already left %s%s; nothing changed", u.Name, tenants.Kind.DisplayName(t), lastChange(ctx, w, seen.UpdatedAt, seen.UpdatedBy))
+			return a.printResult(w.Ledger, func() error { return a.printMember(seen) })
 		}
 		if err != nil {
-			return a.failedOn(ctx, w, "member", u.Name+" of "+tenants.Noun.Call(t), err)
+			return a.failedOn(ctx, w, "member", u.Name+" of "+tenants.Kind.DisplayName(t), err)
 		}
-		if err := ask(ctx, w.Ledger, verb+" "+u.Name+" of "+tenants.Noun.Call(t)); err != nil {
+		if err := ask(ctx, w.Ledger, verb+" "+u.Name+" of "+tenants.Kind.DisplayName(t)); err != nil {
 			return err
 		}
 		after, err := change(ctx, w, m, cmd, seen)
@@ -206,9 +206,9 @@ func (a *app) onMember(use, short, verb string, ask func(context.Context, *audit
 			return err
 		}
 		if len(w.Entries()) == 0 {
-			a.note("%s already has these values in %s; nothing changed", u.Name, tenants.Noun.Call(t))
+			a.note("%s already has these values in %s; nothing changed", u.Name, tenants.Kind.DisplayName(t))
 		}
-		return a.finish(w.Ledger, func() error { return a.printMember(after) })
+		return a.printResult(w.Ledger, func() error { return a.printMember(after) })
 	})
 	return a.membership(cmd, &name, &flags)
 }
@@ -217,8 +217,8 @@ func (a *app) onMember(use, short, verb string, ask func(context.Context, *audit
 func (a *app) membership(cmd *cobra.Command, name *refFlags, flags *changeFlags) *cobra.Command {
 	name.bind(cmd, "id", "username", "email")
 	flags.bind(cmd)
-	needs(cmd, "TENANT_UPDATE")
-	return records[tenants.Member](a, cmd)
+	requirePermission(cmd, "TENANT_UPDATE")
+	return addOutputFlags[tenants.Member](a, cmd)
 }
 
 // completeMember offers tenants, then users.

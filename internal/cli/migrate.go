@@ -78,7 +78,7 @@ func (a *app) server(ctx context.Context, cmd *cobra.Command, which migrate.Data
 	}
 	t.pooled = false // else it is found out, and refused
 	o := t.options(string(which))
-	if where := o.Where(); !strings.Contains(a.askedOn, where) {
+	if where := o.Addr(); !strings.Contains(a.askedOn, where) {
 		a.askedOn = strings.TrimPrefix(a.askedOn+", "+where, ", ")
 	}
 	return db.Config(o)
@@ -126,7 +126,7 @@ func (a *app) migrateStatus() *cobra.Command {
 STATE is applied, pending, "optional: --with NAME" for one that migrate up applies only when asked by that name, or
 unknown for one that a newer cxgctl applied; migrate up then exits 8. Version numbers may have gaps.`,
 	}
-	cmd.RunE = a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
+	cmd.RunE = a.wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 		if a.aboutTenants() {
 			return a.stepsInTenants(ctx, cmd, &f, true)
 		}
@@ -149,7 +149,7 @@ unknown for one that a newer cxgctl applied; migrate up then exits 8. Version nu
 		return printWhole(a, migrationView, all)
 	})
 	f.bind(cmd)
-	return ofTenantsToo[tenantMigration](a, records[migration](a, cmd))
+	return ofTenantsToo[tenantMigration](a, addOutputFlags[migration](a, cmd))
 }
 
 // migrated are the databases that a command without tenants is about. Where each tenant has one of its own, those wait to
@@ -185,7 +185,7 @@ A database that other software made is adopted: what it lacks is added, nothing 
 migrate status shows beforehand what that comes to. What was added is recorded, and migrate down takes back
 only that. No lock is held for long: the indexes of tables with rows are built while others write.`,
 	}
-	cmd.RunE = a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
+	cmd.RunE = a.wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 		up := func(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database) ([]migrate.Result, error) {
 			return migrate.UpWith(ctx, cfg, which, f.with, func(index string) {
 				if !cmd.Flags().Changed("timeout") {
@@ -206,7 +206,7 @@ only that. No lock is held for long: the indexes of tables with rows are built w
 	f.bind(cmd)
 	f.changeFlags.bind(cmd)
 	cmd.Flags().StringSliceVar(&f.with, "with", nil, "the optional migrations `names` too: search (indexes that make --search fast and bulk loads slow)")
-	return ofTenantsToo[tenantMigration](a, records[migration](a, cmd))
+	return ofTenantsToo[tenantMigration](a, addOutputFlags[migration](a, cmd))
 }
 
 func (a *app) migrateDown() *cobra.Command {
@@ -215,7 +215,7 @@ func (a *app) migrateDown() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "down", Short: "Take back what the last migration added", Args: exactly(),
 	}
-	cmd.RunE = a.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
+	cmd.RunE = a.wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 		down := func(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database) ([]migrate.Result, error) {
 			if optional != "" {
 				return migrate.DownOf(ctx, cfg, which, optional, f.discardData)
@@ -233,7 +233,7 @@ func (a *app) migrateDown() *cobra.Command {
 	f.changeFlags.bind(cmd)
 	cmd.Flags().BoolVar(&f.discardData, "discard-data", false, "also where that loses data")
 	cmd.Flags().StringVar(&optional, "with", "", "not the last one, but the optional one of that `name`")
-	return records[migration](a, cmd)
+	return addOutputFlags[migration](a, cmd)
 }
 
 // migrate runs one direction on the chosen databases: it shows what is planned in a dry run, asks
@@ -368,7 +368,7 @@ func beginsSeals(r migrate.Result) bool {
 }
 
 // migrationsOf are the changes that migrations made, of a tenant's database where of is one.
-func migrationsOf(which migrate.Database, results []migrate.Result, of *place) []audit.Change {
+func migrationsOf(which migrate.Database, results []migrate.Result, of *tenantTarget) []audit.Change {
 	changes := make([]audit.Change, len(results))
 	for i, r := range results {
 		image := map[string]any{"database": which, "version": r.Version, "name": r.Name}

@@ -59,7 +59,7 @@ func ofTenantsToo[T any](a *app, cmd *cobra.Command) *cobra.Command {
 func (a *app) aboutTenants() bool { return len(a.tenant.refs) > 0 || a.tenant.all }
 
 // estate finds the databases of the tenants that the flags name, each once, for a command without an operator.
-func (a *app) estate(ctx context.Context, cmd *cobra.Command, f *migrateFlags) (*session, []place, error) {
+func (a *app) resolveTenantDatabases(ctx context.Context, cmd *cobra.Command, f *migrateFlags) (*session, []tenantTarget, error) {
 	if f.database != "" && f.database != string(migrate.Tenants) {
 		return nil, nil, fault.New(fault.Usage, "--database %s does not go with tenants", f.database)
 	}
@@ -70,13 +70,13 @@ func (a *app) estate(ctx context.Context, cmd *cobra.Command, f *migrateFlags) (
 	if err != nil {
 		return nil, nil, err
 	}
-	places, err := a.places(ctx, cmd, s)
+	places, err := a.resolveTenants(ctx, cmd, s)
 	return s, distinct(places), err
 }
 
 // servers is estate with the ways past a pooler, for migrations, which need a session of their own.
-func (a *app) servers(ctx context.Context, cmd *cobra.Command, f *migrateFlags) (*session, []place, error) {
-	s, places, err := a.estate(ctx, cmd, f)
+func (a *app) servers(ctx context.Context, cmd *cobra.Command, f *migrateFlags) (*session, []tenantTarget, error) {
+	s, places, err := a.resolveTenantDatabases(ctx, cmd, f)
 	for i, p := range places {
 		places[i] = a.direct(p)
 	}
@@ -84,7 +84,7 @@ func (a *app) servers(ctx context.Context, cmd *cobra.Command, f *migrateFlags) 
 }
 
 // steps lists what is to be done in a tenant's database, or with all what is done too.
-func (p place) steps(ctx context.Context, with []string, all bool) ([]migration, error) {
+func (p tenantTarget) steps(ctx context.Context, with []string, all bool) ([]migration, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
@@ -103,9 +103,9 @@ func (p place) steps(ctx context.Context, with []string, all bool) ([]migration,
 }
 
 // eachOf yields what the work brings forth for every place, in their order, and adds those that fail to failed.
-func eachOf[R any](ctx context.Context, a *app, places []place, failed *misses, work func(context.Context, place) ([]R, error)) iter.Seq2[place, R] {
-	return func(yield func(place, R) bool) {
-		for e := range fleet.Run(ctx, places, a.tenant.parallel, func(ctx context.Context, p place, emit func(R) error) error {
+func eachOf[R any](ctx context.Context, a *app, places []tenantTarget, failed *tenantErrors, work func(context.Context, tenantTarget) ([]R, error)) iter.Seq2[tenantTarget, R] {
+	return func(yield func(tenantTarget, R) bool) {
+		for e := range fleet.Run(ctx, places, a.tenant.parallel, func(ctx context.Context, p tenantTarget, emit func(R) error) error {
 			rows, err := work(ctx, p)
 			for _, r := range rows {
 				if err := emit(r); err != nil {
@@ -131,9 +131,9 @@ func (a *app) stepsInTenants(ctx context.Context, cmd *cobra.Command, f *migrate
 	if err != nil {
 		return err
 	}
-	failed := &misses{app: a}
+	failed := &tenantErrors{app: a}
 	list := []tenantMigration{}
-	for p, m := range eachOf(ctx, a, places, failed, func(ctx context.Context, p place) ([]migration, error) { return p.steps(ctx, f.with, all) }) {
+	for p, m := range eachOf(ctx, a, places, failed, func(ctx context.Context, p tenantTarget) ([]migration, error) { return p.steps(ctx, f.with, all) }) {
 		list = append(list, tenantMigration{p.code, m})
 	}
 	if f.dryRun {
@@ -142,7 +142,7 @@ func (a *app) stepsInTenants(ctx context.Context, cmd *cobra.Command, f *migrate
 	if err := printWhole(a, tenantMigrationView, list); err != nil {
 		return err
 	}
-	return failed.verdict(len(places))
+	return failed.result(len(places))
 }
 
 // errNotTried is what became of a tenant that was left out since another failed.
@@ -173,11 +173,11 @@ func (a *app) upInTenants(ctx context.Context, cmd *cobra.Command, f *migrateFla
 	a.clock.stop()
 	var recording sync.Mutex
 	var stop atomic.Bool
-	failed := &misses{app: a}
+	failed := &tenantErrors{app: a}
 	list := []tenantMigration{}
 	n := min(r.canary, len(places))
-	for i, some := range [][]place{places[:n], places[n:]} {
-		for p, m := range eachOf(ctx, a, some, failed, func(ctx context.Context, p place) ([]migration, error) {
+	for i, some := range [][]tenantTarget{places[:n], places[n:]} {
+		for p, m := range eachOf(ctx, a, some, failed, func(ctx context.Context, p tenantTarget) ([]migration, error) {
 			if stop.Load() {
 				return nil, errNotTried
 			}
@@ -205,7 +205,7 @@ func (a *app) upInTenants(ctx context.Context, cmd *cobra.Command, f *migrateFla
 }
 
 // up applies what is pending in a tenant's database and has it recorded, also what came before a failure.
-func (p place) up(ctx context.Context, with []string, record func([]migrate.Result) error) ([]migration, error) {
+func (p tenantTarget) up(ctx context.Context, with []string, record func([]migrate.Result) error) ([]migration, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
@@ -227,7 +227,7 @@ func (p place) up(ctx context.Context, with []string, record func([]migrate.Resu
 }
 
 // stopped is the verdict where the first failure ends it: that failure, with how far it came.
-func (f *misses) stopped(of int) error {
+func (f *tenantErrors) stopped(of int) error {
 	skipped := 0
 	f.list = slices.DeleteFunc(f.list, func(x failedTenant) bool {
 		if x.Message == errNotTried.Error() {
@@ -237,9 +237,9 @@ func (f *misses) stopped(of int) error {
 		return false
 	})
 	if skipped == 0 {
-		return f.verdict(of)
+		return f.result(of)
 	}
-	if err := f.verdict(of); !fault.Is(err, fault.PartialFailure) {
+	if err := f.result(of); !fault.Is(err, fault.PartialFailure) {
 		return err
 	}
 	first := f.list[0]

@@ -35,7 +35,7 @@ func attach(list []migration, plan migrate.Plan) {
 }
 
 // planMarks stand before the lines of a plan: what is there, what is added, what is left as it is.
-var planMarks = map[migrate.Action]string{migrate.Exists: "=", migrate.Add: "+", migrate.Leave: "~"}
+var planMarks = map[migrate.Action]string{migrate.Exists: "=", migrate.Add: "+", migrate.Skip: "~"}
 
 // notePlan tells people what up does with a database that other software made, or in which an earlier
 // run was interrupted. Of a database of cxgctl's own the migrations' names say enough.

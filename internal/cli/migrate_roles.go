@@ -29,7 +29,7 @@ Each operator's role may read and change what commands change, and add to the au
 delete what is in it. The script is for psql. An operator whose name cannot be a database role's is left out and
 named on standard error.`,
 		Example: "  cxgctl migrate roles | psql postgres://owner@db1/mgmt",
-		RunE: a.apart(func(ctx context.Context, cmd *cobra.Command) error {
+		RunE: a.runAnonymous(func(ctx context.Context, cmd *cobra.Command) error {
 			s, err := a.connect(ctx, cmd, slices.Concat(commandTables(), []string{migrate.Table, migrate.Added})...)
 			if err != nil {
 				return err

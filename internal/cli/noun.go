@@ -16,33 +16,35 @@ import (
 )
 
 // noun is how the commands of one kind of record reach it.
-type noun[T any] struct {
-	*ref.Noun[T]
+type resourceKind[T any] struct {
+	*ref.Kind[T]
 	view     output.View
-	open     func(*session) (table[T], error)
+	open     func(*session) (finder[T], error)
 	complete func(ctx context.Context, s *session, prefix string, live bool) ([]string, error)
 }
 
 // table is a noun's table in one database.
-type table[T any] interface {
-	Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]ref.Found[T], error)
+type finder[T any] interface {
+	Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]ref.Match[T], error)
 }
 
 // editable is a table whose rows commands change.
-type editable[T any] interface {
-	table[T]
-	Apply(ctx context.Context, l *audit.Ledger, seen []T, e edit.Edit[T]) ([]T, error)
-	SetDeleted(deleted bool) (edit.Edit[T], error)
+type editor[T any] interface {
+	finder[T]
+	Apply(ctx context.Context, l *audit.Ledger, seen []T, e edit.Update[T]) ([]T, error)
+	SetDeleted(deleted bool) (edit.Update[T], error)
 }
 
 // permission is the code of what may be done with rows of this kind: USER_READ.
-func (n noun[T]) permission(action string) string { return strings.ToUpper(n.Name) + "_" + action }
+func (n resourceKind[T]) permission(action string) string {
+	return strings.ToUpper(n.Name) + "_" + action
+}
 
 // completion offers what live rows are called, or deleted ones.
-func (n noun[T]) completion(a *app, live bool) cobra.CompletionFunc {
+func (n resourceKind[T]) completion(a *app, live bool) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
 		return a.completeLive(cmd, func(ctx context.Context, s *session) ([]string, error) {
-			if n.Name == users.Noun.Name { // who may be a tenant's
+			if n.Name == users.Kind.Name { // who may be a tenant's
 				var err error
 				if s, err = a.enter(ctx, cmd, s); err != nil {
 					return nil, err
@@ -54,8 +56,8 @@ func (n noun[T]) completion(a *app, live bool) cobra.CompletionFunc {
 }
 
 // one finds the one row that a REF names.
-func (n noun[T]) one(ctx context.Context, s *session, how refFlags, text string) (row T, err error) {
-	by, err := n.By(how.by)
+func (n resourceKind[T]) lookup(ctx context.Context, s *session, how refFlags, text string) (row T, err error) {
+	by, err := n.ParseKey(how.by)
 	if err != nil {
 		return row, err
 	}
@@ -67,48 +69,48 @@ func (n noun[T]) one(ctx context.Context, s *session, how refFlags, text string)
 	if err != nil {
 		return row, err
 	}
-	return ref.One(found)
+	return ref.Single(found)
 }
 
 // get is the command that shows one row.
-func (n noun[T]) get(a *app, short, example string) *cobra.Command {
+func (n resourceKind[T]) get(a *app, short, example string) *cobra.Command {
 	var name refFlags
 	cmd := &cobra.Command{
 		Use: "get REF", Short: short, Example: example, Args: exactly("REF"), ValidArgsFunction: n.completion(a, true),
 	}
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
-		if n.Name == users.Noun.Name && a.tenant.many() {
+	cmd.RunE = a.runRead(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+		if n.Name == users.Kind.Name && a.tenant.many() {
 			return a.getInTenants(ctx, s, cmd, name, args[0])
 		}
-		row, err := n.one(ctx, s, name, args[0])
+		row, err := n.lookup(ctx, s, name, args[0])
 		if err != nil {
 			return err
 		}
-		if err := a.accessed(ctx, s, cmd, n.Name, 1, n.ID(row)); err != nil {
+		if err := a.logReveal(ctx, s, cmd, n.Name, 1, n.ID(row)); err != nil {
 			return err
 		}
 		return output.One(a.print, n.view, row)
 	})
 	name.bind(cmd, n.KeyNames()...)
 	name.bindDeleted(cmd, n.Name+"s")
-	needs(cmd, n.permission("READ"))
+	requirePermission(cmd, n.permission("READ"))
 	a.bindReveal(cmd)
 	audited(cmd, whenReading)
-	return records[T](a, cmd)
+	return addOutputFlags[T](a, cmd)
 }
 
 // edit applies an edit to the one row that a REF names, and prints it.
-func (n noun[T]) edit(ctx context.Context, a *app, w *writer, how refFlags, name, verb string, e edit.Edit[T], print func(T) error) error {
-	return n.editSeen(ctx, a, w, how, name, verb, func(editable[T], T) (edit.Edit[T], error) { return e, nil }, print)
+func (n resourceKind[T]) edit(ctx context.Context, a *app, w *writer, how refFlags, name, verb string, e edit.Update[T], print func(T) error) error {
+	return n.editSeen(ctx, a, w, how, name, verb, func(editor[T], T) (edit.Update[T], error) { return e, nil }, print)
 }
 
 // editSeen is edit where the change depends on what the row is like.
-func (n noun[T]) editSeen(ctx context.Context, a *app, w *writer, how refFlags, name, verb string,
-	change func(editable[T], T) (edit.Edit[T], error), print func(T) error,
+func (n resourceKind[T]) editSeen(ctx context.Context, a *app, w *writer, how refFlags, name, verb string,
+	change func(editor[T], T) (edit.Update[T], error), print func(T) error,
 ) error {
-	row, err := n.one(ctx, w.session, how, name)
+	row, err := n.lookup(ctx, w.session, how, name)
 	if err != nil {
-		return n.failed(ctx, w, name, row, err)
+		return n.recordFailure(ctx, w, name, row, err)
 	}
 	t, err := n.editable(w.session)
 	if err != nil {
@@ -119,33 +121,33 @@ func (n noun[T]) editSeen(ctx context.Context, a *app, w *writer, how refFlags, 
 		return err // nothing was tried
 	}
 	if err != nil {
-		return n.failed(ctx, w, name, row, err)
+		return n.recordFailure(ctx, w, name, row, err)
 	}
-	if err := a.protect(ctx, w.Ledger, verb+" "+n.Name+" "+n.Call(row)); err != nil {
+	if err := a.confirmIfProtected(ctx, w.Ledger, verb+" "+n.Name+" "+n.DisplayName(row)); err != nil {
 		return err
 	}
 	after, err := t.Apply(ctx, w.Ledger, []T{row}, e)
 	if err != nil {
 		return err
 	}
-	if e.Done != nil && e.Done(row) {
-		a.note("%s already has these values; nothing changed", n.Call(row))
+	if e.IsNoop != nil && e.IsNoop(row) {
+		a.note("%s already has these values; nothing changed", n.DisplayName(row))
 	}
-	return a.finish(w.Ledger, func() error { return print(after[0]) })
+	return a.printResult(w.Ledger, func() error { return print(after[0]) })
 }
 
 // editable opens the table of a noun that has commands which change it.
-func (n noun[T]) editable(s *session) (editable[T], error) {
+func (n resourceKind[T]) editable(s *session) (editor[T], error) {
 	t, err := n.open(s)
 	if err != nil {
 		return nil, err
 	}
-	return t.(editable[T]), nil
+	return t.(editor[T]), nil
 }
 
 // failed leaves the audit row of an attempt on a row that was not found, the zero T, or that is not to be
 // changed, and passes the error on.
-func (n noun[T]) failed(ctx context.Context, w *writer, ref string, row T, err error) error {
-	w.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: n.Name, ID: n.ID(row), Name: ref}, Action: w.tried}, err)
+func (n resourceKind[T]) recordFailure(ctx context.Context, w *writer, ref string, row T, err error) error {
+	w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: n.Name, ID: n.ID(row), Name: ref}, Action: w.tried}, err)
 	return err
 }

@@ -93,7 +93,7 @@ func (a *app) askPassword(ctx context.Context) (string, error) {
 
 // around runs the change with the made-up password's file in place, and takes the file away again if
 // the change fails or was a dry run.
-func (p passwordFlags) around(a *app, l *audit.Ledger, s secret, change func() error) error {
+func (p passwordFlags) withPasswordFile(a *app, l *audit.Ledger, s secret, change func() error) error {
 	if s.generated == nil || l.DryRun {
 		return change()
 	}
@@ -102,7 +102,7 @@ func (p passwordFlags) around(a *app, l *audit.Ledger, s secret, change func() e
 		return err
 	}
 	if err := change(); err != nil {
-		if len(l.Entries()) == 0 && !audit.Unknown(err) {
+		if len(l.Entries()) == 0 && !audit.OutcomeUnknown(err) {
 			undo()
 		}
 		return err

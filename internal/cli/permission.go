@@ -29,7 +29,7 @@ const (
 // needs declares the permissions that a command's operator must hold. Every command that does something
 // declares one, or that it needs none; a test walks the tree for those that forgot, and a session is
 // refused to them.
-func needs(cmd *cobra.Command, codes ...string) { annotate(cmd, permission, codes) }
+func requirePermission(cmd *cobra.Command, codes ...string) { annotate(cmd, permission, codes) }
 
 // mayNeed declares permissions that some uses of a command need beside its own. The command asks for them by demand,
 // once its flags or its input say so.
@@ -76,7 +76,7 @@ func permissionHelp(cmd *cobra.Command) string {
 
 // open declares that a command, and those that it holds, need no operator.
 func open(cmd *cobra.Command) *cobra.Command {
-	needs(cmd, noOperator)
+	requirePermission(cmd, noOperator)
 	return cmd
 }
 
@@ -109,7 +109,7 @@ func (s *session) permit(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil || len(need) == 0 {
 		return err
 	}
-	refused := s.who.Permit(nil, need...)
+	refused := s.who.Require(nil, need...)
 	if refused == nil {
 		return nil
 	}
@@ -122,7 +122,7 @@ func (s *session) permit(ctx context.Context, cmd *cobra.Command) error {
 	}
 	for _, name := range listOfFlag(cmd, "tenant") {
 		t, err := tenants.Find(ctx, s.db, s.cat, name, false)
-		if err != nil || s.who.Permit(&t.ID, need...) != nil {
+		if err != nil || s.who.Require(&t.ID, need...) != nil {
 			return refused // do not reveal whether the tenant exists
 		}
 	}
@@ -132,7 +132,7 @@ func (s *session) permit(ctx context.Context, cmd *cobra.Command) error {
 
 // demand asks for permissions that a use of the command needs beside its own: now, and from now on in each transaction
 // of the ledger. All that are missing are one error.
-func (w *writer) demand(codes ...string) error { return w.gate.Need(codes...) }
+func (w *writer) demand(codes ...string) error { return w.gate.Require(codes...) }
 
 // tellApart refuses a command that a permission in one tenant lets in, where rows of other tenants cannot be told from
 // that one's.
@@ -141,7 +141,7 @@ func (s *session) tellApart() error {
 		return nil
 	}
 	t, err := s.users()
-	if err != nil || t.Split() {
+	if err != nil || t.Separable() {
 		return err
 	}
 	list := strings.Join(s.narrowed, ", ")
@@ -197,12 +197,12 @@ func (a *app) blocked(ctx context.Context, s *session, cmd *cobra.Command, about
 		return
 	}
 	if l, err := audit.Open(ctx, s.db, cat, s.by, a.origin(cmd)); err == nil {
-		l.Failed(ctx, about, cause)
+		l.RecordFailure(ctx, about, cause)
 	}
 }
 
 // gate has a ledger ask, inside its transactions, whether the operator may do what the command does.
-func (a *app) gate(s *session, l *audit.Ledger, cmd *cobra.Command) (*auth.Gate, error) {
+func (a *app) gate(s *session, l *audit.Ledger, cmd *cobra.Command) (*auth.Authorizer, error) {
 	need, err := codes(cmd)
 	if err != nil {
 		return nil, err

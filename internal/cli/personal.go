@@ -43,7 +43,7 @@ type read struct {
 
 // accessed leaves the audit row of a reading with --reveal, before anything is shown; other readings leave
 // none. id is the row that was read, uuid.Nil for many.
-func (a *app) accessed(ctx context.Context, s *session, cmd *cobra.Command, noun string, rows int64, id uuid.UUID) error {
+func (a *app) logReveal(ctx context.Context, s *session, cmd *cobra.Command, noun string, rows int64, id uuid.UUID) error {
 	if !a.reveal {
 		return nil
 	}
@@ -51,26 +51,26 @@ func (a *app) accessed(ctx context.Context, s *session, cmd *cobra.Command, noun
 	if err != nil || l == nil {
 		return err
 	}
-	return recordReading(ctx, l, cmd, s.about(noun, id), rows)
+	return logRead(ctx, l, cmd, s.about(noun, id), rows)
 }
 
 // readingAll makes sure that the audit row of a reading can be written, before the first row is read, and
 // returns what writes it: with the filter, and how many rows were read. It is to be called however the
 // reading ended: a reader who went away, or pressed Ctrl-C, has seen what he has seen. Every command that
 // prints all users, or exports them, is recorded by it.
-func (a *app) readingAll(ctx context.Context, s *session, cmd *cobra.Command, noun string) (leave func(rows int64) error, err error) {
+func (a *app) logFullRead(ctx context.Context, s *session, cmd *cobra.Command, noun string) (leave func(rows int64) error, err error) {
 	l, err := a.readingLedger(ctx, s, cmd)
 	if err != nil || l == nil {
 		return func(int64) error { return nil }, err
 	}
 	l.DryRun = true
 	about := s.about(noun, uuid.Nil)
-	if err := recordReading(ctx, l, cmd, about, 0); err != nil {
+	if err := logRead(ctx, l, cmd, about, 0); err != nil {
 		return nil, err
 	}
 	l.DryRun = false
 	return func(rows int64) error {
-		return recordReading(context.WithoutCancel(ctx), l, cmd, about, rows)
+		return logRead(context.WithoutCancel(ctx), l, cmd, about, rows)
 	}, nil
 }
 
@@ -94,7 +94,7 @@ func (s *session) about(noun string, id uuid.UUID) audit.Subject {
 	return about
 }
 
-func recordReading(ctx context.Context, l *audit.Ledger, cmd *cobra.Command, about audit.Subject, rows int64) error {
+func logRead(ctx context.Context, l *audit.Ledger, cmd *cobra.Command, about audit.Subject, rows int64) error {
 	filter := map[string]string{}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		switch f.Name {

@@ -31,7 +31,7 @@ func TestThroughPgBouncer(t *testing.T) {
 		share = append(share, files[i])
 	}
 	w := ours()
-	w.bouncer = dbtest.NewBouncer(t)
+	w.bouncer = dbtest.NewPgBouncer(t)
 	w.facts["pooled"] = true
 	runScripts(t, w, share)
 }
@@ -39,7 +39,7 @@ func TestThroughPgBouncer(t *testing.T) {
 // A migration holds a lock for as long as it runs, which a pooler's sessions do not keep.
 func TestMigrationsRefuseAPooler(t *testing.T) {
 	t.Parallel()
-	bouncer := dbtest.NewBouncer(t, "ignore_startup_parameters = statement_timeout,lock_timeout,default_transaction_read_only,cxgctl.session")
+	bouncer := dbtest.NewPgBouncer(t, "ignore_startup_parameters = statement_timeout,lock_timeout,default_transaction_read_only,cxgctl.session")
 	pair := dbtest.New(t, dbtest.Template{Name: "empty"})
 	pooled, err := bouncer.Through(pair)
 	if err != nil {

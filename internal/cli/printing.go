@@ -23,7 +23,7 @@ type outputFlags struct {
 
 // records gives a command that prints records of type T the output flags; an unknown column is refused
 // before any work is done.
-func records[T any](a *app, cmd *cobra.Command) *cobra.Command {
+func addOutputFlags[T any](a *app, cmd *cobra.Command) *cobra.Command {
 	cmd.PreRunE = func(*cobra.Command, []string) error { return output.CheckColumns[T](a.out.columns) }
 	f := cmd.Flags()
 	f.StringVarP(&a.out.format, "output", "o", "", "`format`: table, wide, json, jsonl, csv, tsv, yaml, id or xlsx (default table; CXGCTL_OUTPUT)")
@@ -147,7 +147,7 @@ func printWhole[T any](a *app, v output.View, items []T) error {
 
 // listing is a noun's list. Lists without bindExport have neither cursors nor increments.
 type listing[T any] struct {
-	matching func(context.Context, db.Increment) (db.Selection[T], error)
+	matching func(context.Context, db.Increment) (db.ListQuery[T], error)
 	table    string // whose transactions an increment goes by
 
 	noun     string // what it lists, for the audit row of a reading
@@ -168,7 +168,7 @@ func list[T any](a *app, v output.View, flags *pageFlags, open func(context.Cont
 			return err
 		}
 		if flags.all {
-			return everything(ctx, a, cmd, v, s, l, &flags.exportFlags)
+			return exportAll(ctx, a, cmd, v, s, l, &flags.exportFlags)
 		}
 		selection, err := l.matching(ctx, db.Increment{Since: flags.changedSince.Time()})
 		if err != nil {
@@ -176,7 +176,7 @@ func list[T any](a *app, v output.View, flags *pageFlags, open func(context.Cont
 		}
 		if cmd.Flags().Changed("cursor") {
 			c := db.Cursor{Token: flags.cursor, Size: flags.size, Selection: fingerprint(selectedBy(cmd))}
-			slice, err := selection.Follow(ctx, s.db, c)
+			slice, err := selection.After(ctx, s.db, c)
 			if err != nil {
 				return err
 			}
@@ -189,7 +189,7 @@ func list[T any](a *app, v output.View, flags *pageFlags, open func(context.Cont
 		if err := a.refusePart(cmd, int64(len(page.Items)), page.Total); err != nil {
 			return err
 		}
-		if err := a.accessed(ctx, s, cmd, l.noun, int64(len(page.Items)), uuid.Nil); err != nil {
+		if err := a.logReveal(ctx, s, cmd, l.noun, int64(len(page.Items)), uuid.Nil); err != nil {
 			return err
 		}
 		return printPage(a, v, page, flags.paging())

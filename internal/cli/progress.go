@@ -19,7 +19,7 @@ const (
 // progress tells on standard error how an export gets on, against the planner's estimate, until the
 // returned function is called. It says nothing when asked to be quiet, where rows come to a terminal
 // anyhow, and to logs in whose place an error would be one document.
-func (x *export) progress(ctx context.Context, r db.Reader, q db.Query, w *db.Watch) (stop func()) {
+func (x *export) progress(ctx context.Context, r db.Reader, q db.Query, w *db.IdleTimer) (stop func()) {
 	term := output.DetectTerminal(x.stderr, x.getenv)
 	shown := output.DetectTerminal(x.stdout, x.getenv).IsTTY && x.print.File == ""
 	if x.global.quiet || shown || !term.IsTTY && structured(x.errorFormat()) {

@@ -16,17 +16,17 @@ import (
 )
 
 // keptLogin is where the login to the session's database is kept.
-func (a *app) keptLogin(s *session) keep.Place {
-	return keep.At(config.StateDir(a.getenv), a.cfg.Profile, s.db.Where(), a.getenv)
+func (a *app) storedLogin(s *session) keep.Store {
+	return keep.New(config.StateDir(a.getenv), a.cfg.Profile, s.db.Addr(), a.getenv)
 }
 
 // proof gathers what this run offers to prove the operator, and refuses what is weaker than the profile requires.
 // The strongest source decides: the database role, the token file, the kept login, a claimed name. The operator of the
 // profile is a default that each of them replaces. Only a name given for this run, by --operator or CXGCTL_OPERATOR, may
 // contradict a proof; where a claim is enough, it replaces a kept login of another user.
-func (a *app) proof(s *session) (auth.Proof, error) {
+func (a *app) proof(s *session) (auth.Credential, error) {
 	c := a.cfg
-	p := auth.Proof{}
+	p := auth.Credential{}
 	named := c.Operator != "" && (c.Sources["operator"] == "--operator" || c.Sources["operator"] == "env CXGCTL_OPERATOR")
 	if named {
 		p.Name = c.Operator
@@ -38,7 +38,7 @@ func (a *app) proof(s *session) (auth.Proof, error) {
 	case c.TokenFile != "":
 		return a.tokenProof(p)
 	case c.AuthRequire == "claim" && c.Operator != "":
-		l := a.keptLogin(s).Peek()
+		l := a.storedLogin(s).LoadInfo()
 		if l == nil || !l.Expires.After(a.now()) || named && l.Username != c.Operator {
 			p.Name = c.Operator
 			return p, nil
@@ -47,12 +47,12 @@ func (a *app) proof(s *session) (auth.Proof, error) {
 			break // the login replaces the operator of the profile
 		}
 		p.Name = c.Operator
-		if l, err := a.keptLogin(s).Get(); err == nil && l != nil {
-			p.Token, p.Spare = l.Token, true
+		if l, err := a.storedLogin(s).Load(); err == nil && l != nil {
+			p.Token, p.Optional = l.Token, true
 		}
 		return p, nil
 	}
-	l, err := a.keptLogin(s).Get()
+	l, err := a.storedLogin(s).Load()
 	switch {
 	case err != nil:
 		return p, err
@@ -66,7 +66,7 @@ func (a *app) proof(s *session) (auth.Proof, error) {
 }
 
 // tokenProof reads the token file: a service's key, a login, or an access token of the backend.
-func (a *app) tokenProof(p auth.Proof) (auth.Proof, error) {
+func (a *app) tokenProof(p auth.Credential) (auth.Credential, error) {
 	token, err := config.ReadSecret("CXGCTL_TOKEN_FILE", a.cfg.TokenFile, a.getenv("CREDENTIALS_DIRECTORY"))
 	if err != nil {
 		return p, err
@@ -105,7 +105,7 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 	if err != nil {
 		return s, err
 	}
-	mark := beginningMark(a.getenv, s.db.Where())
+	mark := beginningMark(a.getenv, s.db.Addr())
 	_, missing := os.Stat(mark)
 	s.who, s.cat, err = auth.Identify(ctx, s.db, p, tables(cmd), a.now())
 	s.by = s.who.Operator
@@ -139,15 +139,15 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 
 // attribute makes the owner of the kept login the operator of a refused claim: the login proves who asked, the claimed
 // name does not. The audit row keeps both.
-func (a *app) attribute(ctx context.Context, s *session, p auth.Proof) {
+func (a *app) attribute(ctx context.Context, s *session, p auth.Credential) {
 	if p.Token != "" || p.Access != nil || p.DBRole {
 		return
 	}
-	l, err := a.keptLogin(s).Get()
+	l, err := a.storedLogin(s).Load()
 	if err != nil || l == nil {
 		return
 	}
-	who, _, err := auth.Identify(ctx, s.db, auth.Proof{Token: l.Token}, nil, a.now())
+	who, _, err := auth.Identify(ctx, s.db, auth.Credential{Token: l.Token}, nil, a.now())
 	if err == nil {
 		claimed := s.by.Claimed
 		s.by = who.Operator

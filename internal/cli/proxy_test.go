@@ -159,7 +159,7 @@ func answered(server net.Conn, message []byte) {
 // A pooler tells no process of the server's, and gives it to others afterwards.
 func TestALostAnswerToCommitIsSettled(t *testing.T) {
 	t.Parallel()
-	bouncer := dbtest.NewBouncer(t)
+	bouncer := dbtest.NewPgBouncer(t)
 	for name, c := range map[string]struct {
 		fate func(client, server net.Conn, message []byte)
 		done bool

@@ -77,7 +77,7 @@ func (a *app) replica(ctx context.Context, s *session, cmd *cobra.Command) (d *d
 		return nil, fault.From(err).Message
 	}
 	var needed db.Position // what the replica has to show at least
-	mark := a.wroteMark(s.db.Where())
+	mark := a.wroteMark(s.db.Addr())
 	if wrote, ok := readWrote(mark); ok {
 		needed = wrote
 	}

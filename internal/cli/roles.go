@@ -36,18 +36,18 @@ func (a *app) rolesList() *cobra.Command {
 		Use: "list", Short: "List the roles, the strongest first", Args: exactly(),
 		Example: "  cxgctl roles list -o wide\n  cxgctl roles list --user ada",
 	}
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+	cmd.RunE = a.runRead(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
 		if user != "" {
-			u, err := userNoun.one(ctx, s, refFlags{}, user)
+			u, err := userNoun.lookup(ctx, s, refFlags{}, user)
 			if err != nil {
 				return err
 			}
 			f.User = u.ID
 		}
 		return list(a, roleView, &page, func(_ context.Context, s *session) (listing[roles.Role], error) {
-			t, err := roles.In(s.cat)
+			t, err := roles.NewTable(s.cat)
 			return listing[roles.Role]{
-				matching: func(context.Context, db.Increment) (db.Selection[roles.Role], error) { return t.Matching(f), nil },
+				matching: func(context.Context, db.Increment) (db.ListQuery[roles.Role], error) { return t.Matching(f), nil },
 			}, err
 		})(ctx, s, cmd, args)
 	})
@@ -55,8 +55,8 @@ func (a *app) rolesList() *cobra.Command {
 	searchVar(cmd.Flags(), &f.Search, "search", "literal `text` in code or name")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
 	page.bind(cmd)
-	needs(cmd, "ROLE_LIST")
-	return records[roles.Role](a, cmd)
+	requirePermission(cmd, "ROLE_LIST")
+	return addOutputFlags[roles.Role](a, cmd)
 }
 
 func (a *app) rolesGrants() *cobra.Command {
@@ -66,15 +66,15 @@ func (a *app) rolesGrants() *cobra.Command {
 		Use: "grants", Short: "List who holds which role, where and until when", Args: exactly(),
 		Example: "  cxgctl roles grants --user ada\n  cxgctl roles grants --role SUPER_ADMIN\n  cxgctl roles grants --tenant acme -o csv",
 	}
-	cmd.RunE = a.reading(list(a, grantView, &page, func(ctx context.Context, s *session) (listing[roles.Grant], error) {
+	cmd.RunE = a.runRead(list(a, grantView, &page, func(ctx context.Context, s *session) (listing[roles.Grant], error) {
 		var none listing[roles.Grant]
-		t, err := roles.In(s.cat)
+		t, err := roles.NewTable(s.cat)
 		if err != nil {
 			return none, err
 		}
 		var f roles.GrantFilter
 		if user != "" {
-			u, err := userNoun.one(ctx, s, refFlags{}, user)
+			u, err := userNoun.lookup(ctx, s, refFlags{}, user)
 			if err != nil {
 				return none, err
 			}
@@ -95,7 +95,7 @@ func (a *app) rolesGrants() *cobra.Command {
 			f.Tenant = &found.ID
 		}
 		return listing[roles.Grant]{
-			matching: func(context.Context, db.Increment) (db.Selection[roles.Grant], error) { return t.Grants(f), nil },
+			matching: func(context.Context, db.Increment) (db.ListQuery[roles.Grant], error) { return t.Grants(f), nil },
 		}, nil
 	}))
 	fs := cmd.Flags()
@@ -106,8 +106,8 @@ func (a *app) rolesGrants() *cobra.Command {
 	must(cmd.RegisterFlagCompletionFunc("role", a.completeRole))
 	must(cmd.RegisterFlagCompletionFunc("tenant", tenantNoun.completion(a, true)))
 	page.bind(cmd)
-	needs(cmd, "ROLE_LIST")
-	return records[roles.Grant](a, cmd)
+	requirePermission(cmd, "ROLE_LIST")
+	return addOutputFlags[roles.Grant](a, cmd)
 }
 
 func (a *app) rolesGet() *cobra.Command {
@@ -115,8 +115,8 @@ func (a *app) rolesGet() *cobra.Command {
 		Use: "get ROLE", Short: "Show a role, with its permissions", Args: exactly("ROLE"), ValidArgsFunction: a.completeRole,
 		Example: "  cxgctl roles get PLATFORM_SUPPORT --jq '.data.permissions[]'",
 	}
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, args []string) error {
-		t, err := roles.In(s.cat)
+	cmd.RunE = a.runRead(func(ctx context.Context, s *session, _ *cobra.Command, args []string) error {
+		t, err := roles.NewTable(s.cat)
 		if err != nil {
 			return err
 		}
@@ -126,8 +126,8 @@ func (a *app) rolesGet() *cobra.Command {
 		}
 		return output.One(a.print, roleView, r)
 	})
-	needs(cmd, "ROLE_READ")
-	return records[roles.Role](a, cmd)
+	requirePermission(cmd, "ROLE_READ")
+	return addOutputFlags[roles.Role](a, cmd)
 }
 
 // grantFlags say what is given, or taken away, and where.
@@ -178,14 +178,14 @@ const never = "never"
 // given finds the role and the user that a command names.
 func (f *grantFlags) given(ctx context.Context, s *session, args []string) (*roles.Table, roles.Given, error) {
 	var g roles.Given
-	t, err := roles.In(s.cat)
+	t, err := roles.NewTable(s.cat)
 	if err != nil {
 		return t, g, err
 	}
 	if g.Role, err = t.Get(ctx, s.db, args[0]); err != nil {
 		return t, g, err
 	}
-	u, err := userNoun.one(ctx, s, f.ref, args[1])
+	u, err := userNoun.lookup(ctx, s, f.ref, args[1])
 	if err != nil {
 		return t, g, err
 	}
@@ -212,7 +212,7 @@ func (f *grantFlags) bind(a *app, cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.tenant, "tenant", "", "in this `tenant` alone (default: everywhere)")
 	f.ref.bind(cmd, "id", "username", "email")
 	f.changeFlags.bind(cmd)
-	needs(cmd, "PERMISSION_MANAGE")
+	requirePermission(cmd, "PERMISSION_MANAGE")
 }
 
 func (a *app) rolesGrant() *cobra.Command {
@@ -224,12 +224,12 @@ stronger than their own, or one to themselves. A grant that is in force is left 
 another end; --expires never gives it none.`,
 		Example: "  cxgctl roles grant PLATFORM_SUPPORT ada --expires 90d\n  cxgctl roles grant TENANT_ADMIN bob --tenant acme",
 	}
-	cmd.RunE = a.changing(&f.changeFlags, func(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
+	cmd.RunE = a.runWrite(&f.changeFlags, func(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
 		t, g, err := f.given(ctx, w.session, args)
 		if err != nil {
 			return a.failedOn(ctx, w, "role", args[0], err)
 		}
-		if err := a.protect(ctx, w.Ledger, "grant "+g.Role.Code+" to "+g.To.Name); err != nil {
+		if err := a.confirmIfProtected(ctx, w.Ledger, "grant "+g.Role.Code+" to "+g.To.Name); err != nil {
 			return err
 		}
 		made, err := t.Grant(ctx, w.Ledger, g)
@@ -242,12 +242,12 @@ another end; --expires never gives it none.`,
 		if len(w.Entries()) == 0 {
 			a.note("user %q already holds %s%s; nothing changed", g.To.Name, g.Role.Code, f.where())
 		}
-		return a.finish(w.Ledger, func() error { return output.One(a.print, grantView, made) })
+		return a.printResult(w.Ledger, func() error { return output.One(a.print, grantView, made) })
 	})
 	f.bind(a, cmd)
 	tries(cmd, audit.Create)
 	cmd.Flags().Var(&f.expires, "expires", "until this `time`: RFC 3339, a date, how long from now such as 90d or 12h, or never")
-	return records[roles.Grant](a, cmd)
+	return addOutputFlags[roles.Grant](a, cmd)
 }
 
 // until says when a grant ends, for a note.
@@ -264,7 +264,7 @@ func (a *app) rolesRevoke() *cobra.Command {
 		Use: "revoke ROLE USER", Short: "Take a role from a user", Args: exactly("ROLE", "USER"),
 		Example: "  cxgctl roles revoke PLATFORM_SUPPORT ada --reason 'changed teams'",
 	}
-	cmd.RunE = a.changing(&f.changeFlags, func(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
+	cmd.RunE = a.runWrite(&f.changeFlags, func(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
 		t, g, err := f.given(ctx, w.session, args)
 		if err != nil {
 			return a.failedOn(ctx, w, "role", args[0], err)
@@ -278,16 +278,16 @@ func (a *app) rolesRevoke() *cobra.Command {
 			if f.tenant == "" {
 				a.note("cxgctl: hint: grants in one tenant are named with --tenant")
 			}
-			return a.finish(w.Ledger, func() error { return printWhole(a, grantView, []roles.Grant{}) })
+			return a.printResult(w.Ledger, func() error { return printWhole(a, grantView, []roles.Grant{}) })
 		}
-		if err := a.question(ctx, w.Ledger, "revoke "+g.Role.Code+" from "+g.To.Name); err != nil {
+		if err := a.confirmChange(ctx, w.Ledger, "revoke "+g.Role.Code+" from "+g.To.Name); err != nil {
 			return err
 		}
 		gone, err := t.Revoke(ctx, w.Ledger, g)
 		if err != nil {
 			return err
 		}
-		return a.finish(w.Ledger, func() error {
+		return a.printResult(w.Ledger, func() error {
 			if len(gone) == 1 {
 				return output.One(a.print, grantView, gone[0])
 			}
@@ -296,13 +296,13 @@ func (a *app) rolesRevoke() *cobra.Command {
 	})
 	f.bind(a, cmd)
 	tries(cmd, audit.Delete)
-	return records[roles.Grant](a, cmd)
+	return addOutputFlags[roles.Grant](a, cmd)
 }
 
 // completeRole offers the codes of the roles.
 func (a *app) completeRole(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	return a.completeLive(cmd, func(ctx context.Context, s *session) ([]string, error) {
-		t, err := roles.In(s.cat)
+		t, err := roles.NewTable(s.cat)
 		if err != nil {
 			return nil, err
 		}

@@ -165,7 +165,7 @@ func must(err error) {
 }
 
 // reading wraps a command that reads the platform's data as the operator.
-func (a *app) reading(fn func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+func (a *app) runRead(fn func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return a.strictly(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
 		return fn(ctx, s.filtered(), cmd, args)
 	})
@@ -173,7 +173,7 @@ func (a *app) reading(fn func(ctx context.Context, s *session, cmd *cobra.Comman
 
 // strictly is reading for commands that change or verify something: row policies never filter what they read.
 func (a *app) strictly(fn func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
-	return a.run(func(ctx context.Context, cmd *cobra.Command, args []string) error {
+	return a.wrap(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 		if err := a.printer(cmd); err != nil {
 			return err
 		}
@@ -187,7 +187,7 @@ func (a *app) strictly(fn func(ctx context.Context, s *session, cmd *cobra.Comma
 			s, err = a.enter(ctx, cmd, s)
 		}
 		if err == nil {
-			a.askedOn = s.db.Where()
+			a.askedOn = s.db.Addr()
 			if err = s.tellApart(); err != nil {
 				a.blocked(ctx, s.manager(), cmd, audit.Intent{Subject: audit.Subject{Resource: nounOf(cmd)}, Action: tried(cmd)}, err)
 			}

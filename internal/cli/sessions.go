@@ -32,7 +32,7 @@ var (
 func (a *app) sessionsCommand() *cobra.Command {
 	return a.group("sessions", "Who is logged in",
 		child{"list", func() *cobra.Command {
-			return endingList(a, "List sessions, newest first", "API_KEY_LIST", sessionView, sessions.SessionsIn)
+			return endingList(a, "List sessions, newest first", "API_KEY_LIST", sessionView, sessions.NewSessions)
 		}},
 		child{"revoke", a.sessionsRevoke})
 }
@@ -40,7 +40,7 @@ func (a *app) sessionsCommand() *cobra.Command {
 func (a *app) keysCommand() *cobra.Command {
 	return a.group("keys", "The keys that services come in with",
 		child{"list", func() *cobra.Command {
-			return endingList(a, "List keys, newest first", "API_KEY_LIST", keyView, sessions.KeysIn)
+			return endingList(a, "List keys, newest first", "API_KEY_LIST", keyView, sessions.NewKeys)
 		}},
 		child{"revoke", a.keysRevoke})
 }
@@ -57,7 +57,7 @@ func endingList[T any](a *app, short, permission string, view output.View, in fu
 	cmd := &cobra.Command{Use: "list", Short: short, Args: exactly()}
 	var made rangeFlags
 	run := listOf(a, view, &page, &f, &user, in)
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+	cmd.RunE = a.runRead(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
 		f.Since, f.Until = made.since.Time(), made.until.Time()
 		return run(ctx, s, cmd, args)
 	})
@@ -67,15 +67,15 @@ func endingList[T any](a *app, short, permission string, view output.View, in fu
 	cmd.Flags().BoolVar(&f.Live, "live", false, "only those that are good at this moment")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
 	page.bind(cmd)
-	needs(cmd, permission)
-	return records[T](a, cmd)
+	requirePermission(cmd, permission)
+	return addOutputFlags[T](a, cmd)
 }
 
 // listOf lists one of the tables, of one user where a REF names one.
 func listOf[T any](a *app, view output.View, page *pageFlags, f *sessions.Filter, user *string, in func(schema.Catalog) (sessions.Table[T], error)) func(context.Context, *session, *cobra.Command, []string) error {
 	return func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
 		if *user != "" {
-			u, err := userNoun.one(ctx, s, refFlags{}, *user)
+			u, err := userNoun.lookup(ctx, s, refFlags{}, *user)
 			if err != nil {
 				return err
 			}
@@ -84,7 +84,7 @@ func listOf[T any](a *app, view output.View, page *pageFlags, f *sessions.Filter
 		return list(a, view, page, func(_ context.Context, s *session) (listing[T], error) {
 			t, err := in(s.cat)
 			return listing[T]{
-				matching: func(context.Context, db.Increment) (db.Selection[T], error) { return t.Matching(*f), nil },
+				matching: func(context.Context, db.Increment) (db.ListQuery[T], error) { return t.Matching(*f), nil },
 			}, err
 		})(ctx, s, cmd, args)
 	}
@@ -100,8 +100,8 @@ func (a *app) loginsList() *cobra.Command {
 		Use: "list", Short: "List attempts to log in and out, newest first", Args: exactly(),
 		Example: "  cxgctl logins list --success=false --since 7d\n  cxgctl logins list --user ada --address 192.0.2.0/24",
 	}
-	run := listOf(a, loginLogView, &page, &f, new(string), sessions.LoginsIn)
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+	run := listOf(a, loginLogView, &page, &f, new(string), sessions.NewLogins)
+	cmd.RunE = a.runRead(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
 		f.Username, f.Since, f.Until = user, made.since.Time(), made.until.Time()
 		if cmd.Flags().Changed("success") {
 			f.Success = &success
@@ -114,14 +114,14 @@ func (a *app) loginsList() *cobra.Command {
 	made.bind(cmd, "made")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
 	page.bind(cmd)
-	needs(cmd, "AUDIT_LIST")
-	return records[sessions.Login](a, cmd)
+	requirePermission(cmd, "AUDIT_LIST")
+	return addOutputFlags[sessions.Login](a, cmd)
 }
 
 func (a *app) sessionsRevoke() *cobra.Command {
 	var user string
 	var expired bool
-	cmd := revocation(a, "revoke ID… | --user REF | --all-expired", "End sessions", sessionView, sessions.SessionsIn,
+	cmd := revocation(a, "revoke ID… | --user REF | --all-expired", "End sessions", sessionView, sessions.NewSessions,
 		func(ctx context.Context, s *session, refs []string) (sessions.Ended, error) {
 			e := sessions.Ended{Expired: expired}
 			given := 0
@@ -135,7 +135,7 @@ func (a *app) sessionsRevoke() *cobra.Command {
 					WithHint("ids are listed by: cxgctl sessions list")
 			}
 			if user != "" {
-				u, err := userNoun.one(ctx, s, refFlags{}, user)
+				u, err := userNoun.lookup(ctx, s, refFlags{}, user)
 				e.Users = []uuid.UUID{u.ID}
 				return e, err
 			}
@@ -149,7 +149,7 @@ func (a *app) sessionsRevoke() *cobra.Command {
 }
 
 func (a *app) keysRevoke() *cobra.Command {
-	cmd := revocation(a, "revoke KEY…", "End keys, named by id, key id or name", keyView, sessions.KeysIn,
+	cmd := revocation(a, "revoke KEY…", "End keys, named by id, key id or name", keyView, sessions.NewKeys,
 		func(_ context.Context, _ *session, refs []string) (sessions.Ended, error) {
 			if len(refs) == 0 {
 				return sessions.Ended{}, fault.New(fault.Usage, "no key is named").WithHint("ids are listed by: cxgctl keys list")
@@ -166,7 +166,7 @@ func revocation[T any](a *app, use, short string, view output.View, in func(sche
 ) *cobra.Command {
 	var flags changeFlags
 	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs}
-	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
+	cmd.RunE = a.runWrite(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
 		t, err := in(w.cat)
 		if err != nil {
 			return err
@@ -193,11 +193,11 @@ func revocation[T any](a *app, use, short string, view output.View, in func(sche
 		}
 		if due == 0 {
 			a.note("%s", nothingToEnd(cmd, args))
-			return a.finish(w.Ledger, func() error { return printWhole(a, view, []T{}) })
+			return a.printResult(w.Ledger, func() error { return printWhole(a, view, []T{}) })
 		}
-		ask := a.question
+		ask := a.confirmChange
 		if e.Expired {
-			ask = a.protect // what is over already is nobody's loss
+			ask = a.confirmIfProtected // what is over already is nobody's loss
 		}
 		if err := ask(ctx, w.Ledger, ending(cmd, args)); err != nil {
 			return err
@@ -206,7 +206,7 @@ func revocation[T any](a *app, use, short string, view output.View, in func(sche
 		if err != nil {
 			return err
 		}
-		return a.finish(w.Ledger, func() error {
+		return a.printResult(w.Ledger, func() error {
 			if len(gone) == 1 && len(args) == 1 {
 				return output.One(a.print, view, gone[0])
 			}
@@ -214,9 +214,9 @@ func revocation[T any](a *app, use, short string, view output.View, in func(sche
 		})
 	})
 	flags.bindBatch(cmd)
-	needs(cmd, "API_KEY_DELETE")
+	requirePermission(cmd, "API_KEY_DELETE")
 	tries(cmd, audit.Update)
-	return records[T](a, cmd)
+	return addOutputFlags[T](a, cmd)
 }
 
 // nothingToEnd says that there is nothing to be ended.
@@ -243,6 +243,6 @@ func ending(cmd *cobra.Command, named []string) string {
 
 // failedOn leaves the audit row of an attempt on something that was not found, and passes the error on.
 func (a *app) failedOn(ctx context.Context, w *writer, resource, name string, err error) error {
-	w.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: resource, Name: name}, Action: w.tried}, err)
+	w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: resource, Name: name}, Action: w.tried}, err)
 	return err
 }

@@ -52,8 +52,8 @@ func (a *app) inTenant(cmd *cobra.Command) bool {
 var tenancyTables = []string{schema.Tenants, schema.Intents}
 
 // place is a tenant with the way to its database.
-type place struct {
-	tenants.Named
+type tenantTarget struct {
+	tenants.Ref
 	code   string
 	target target
 	shared bool  // the database is other tenants' too
@@ -61,8 +61,8 @@ type place struct {
 }
 
 // placeOf finds out how to reach a tenant's database.
-func (a *app) placeOf(ctx context.Context, cmd *cobra.Command, t tenants.Named) place {
-	p := place{Named: t}
+func (a *app) tenantTargetOf(ctx context.Context, cmd *cobra.Command, t tenants.Ref) tenantTarget {
+	p := tenantTarget{Ref: t}
 	if t.Code == nil {
 		p.code, p.err = t.ID.String(), fault.New(fault.Database, "tenant %s has no code to find its database by", t.ID)
 		return p
@@ -101,13 +101,13 @@ func (a *app) placeOf(ctx context.Context, cmd *cobra.Command, t tenants.Named) 
 
 // notReserved refuses a code that {code} makes the name of a database which is no tenant's: migrations would turn the
 // manager's, or the one that every new database is copied from, into one.
-func (a *app) notReserved(p place) error {
+func (a *app) notReserved(p tenantTarget) error {
 	if _, named := a.cfg.TenantDatabases[p.code]; named {
 		return nil
 	}
-	where := p.target.options("").Where()
+	where := p.target.options("").Addr()
 	database := where[strings.LastIndexByte(where, '/')+1:] // a socket's folder has slashes too
-	manager := a.cfg.ManagerURL != "" && where != "" && where == target{url: a.cfg.ManagerURL}.options("").Where()
+	manager := a.cfg.ManagerURL != "" && where != "" && where == target{url: a.cfg.ManagerURL}.options("").Addr()
 	if !manager && !slices.Contains([]string{"postgres", "template0", "template1"}, database) {
 		return nil
 	}
@@ -116,7 +116,7 @@ func (a *app) notReserved(p place) error {
 }
 
 // direct is the place with the way to its server past a pooler, for migrations.
-func (a *app) direct(p place) place {
+func (a *app) direct(p tenantTarget) tenantTarget {
 	p.target.pooled = false // else it is found out, and refused
 	if url := a.cfg.DirectTenantURL(p.code); url != "" && p.err == nil {
 		p.target.url = url
@@ -125,7 +125,7 @@ func (a *app) direct(p place) place {
 }
 
 // open connects to a tenant's database and reads its tables.
-func (p place) open(ctx context.Context, a *app, home *session) (*session, error) {
+func (p tenantTarget) open(ctx context.Context, a *app, home *session) (*session, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
@@ -141,7 +141,7 @@ func (p place) open(ctx context.Context, a *app, home *session) (*session, error
 }
 
 // session is the one in a tenant's database, d, of the operator of home.
-func (p place) session(home *session, d *db.DB, cat schema.Catalog) *session {
+func (p tenantTarget) session(home *session, d *db.DB, cat schema.Catalog) *session {
 	return &session{db: d, cat: cat, by: home.by, who: home.who, idle: home.idle, narrowed: home.narrowed, home: home, place: &p}
 }
 
@@ -167,7 +167,7 @@ func (a *app) enter(ctx context.Context, cmd *cobra.Command, s *session) (*sessi
 	if err != nil {
 		return s, err
 	}
-	return a.placeOf(ctx, cmd, t).open(ctx, a, s)
+	return a.tenantTargetOf(ctx, cmd, t).open(ctx, a, s)
 }
 
 // many says whether the flags may name several tenants.
@@ -188,9 +188,9 @@ func (s *session) manager() *session {
 // users returns the users that a session is about: the platform's, or a tenant's.
 func (s *session) users() (*users.Table, error) {
 	if s.place == nil {
-		return users.In(s.cat)
+		return users.NewTable(s.cat)
 	}
-	return users.InTenant(s.cat, users.Tenancy{ID: s.place.ID, Code: s.place.code, Shared: s.place.shared})
+	return users.NewTenantTable(s.cat, users.Tenancy{ID: s.place.ID, Code: s.place.code, Shared: s.place.shared})
 }
 
 // ledger returns the ledger of a session: where it is in a tenant's database, the changes are made there.
@@ -198,5 +198,5 @@ func (s *session) ledger(l *audit.Ledger) *audit.Ledger {
 	if s.place == nil {
 		return l
 	}
-	return l.In(audit.Tenant{DB: s.db, ID: s.place.ID, Code: s.place.code}, s.home.cat, s.cat)
+	return l.ForTenant(audit.Tenant{DB: s.db, ID: s.place.ID, Code: s.place.code}, s.home.cat, s.cat)
 }

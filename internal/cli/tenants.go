@@ -21,12 +21,12 @@ var tenantView = output.View{
 	},
 }
 
-var tenantNoun = noun[tenants.Tenant]{
-	Noun: &tenants.Noun,
+var tenantNoun = resourceKind[tenants.Tenant]{
+	Kind: &tenants.Kind,
 	view: tenantView,
-	open: func(s *session) (table[tenants.Tenant], error) { return tenants.In(s.cat) },
+	open: func(s *session) (finder[tenants.Tenant], error) { return tenants.NewTable(s.cat) },
 	complete: func(ctx context.Context, s *session, prefix string, live bool) ([]string, error) {
-		t, err := tenants.In(s.cat)
+		t, err := tenants.NewTable(s.cat)
 		if err != nil {
 			return nil, err
 		}
@@ -66,7 +66,7 @@ func (f *tenantFilter) bind(cmd *cobra.Command) {
 
 func (f *tenantFilter) empty() bool { return f.filter().Empty() }
 
-func (f *tenantFilter) rows(ctx context.Context, s *session, t table[tenants.Tenant], deleted bool) ([]tenants.Tenant, error) {
+func (f *tenantFilter) rows(ctx context.Context, s *session, t finder[tenants.Tenant], deleted bool) ([]tenants.Tenant, error) {
 	return t.(*tenants.Table).Select(ctx, s.db, s.idle, f.filter(), deleted)
 }
 
@@ -77,11 +77,11 @@ func (a *app) tenantsList() *cobra.Command {
 		Use: "list", Short: "List tenants, newest first", Args: exactly(),
 		Example: "  cxgctl tenants list --status TRIAL --sort code\n  cxgctl tenants list --all -o csv --output-file tenants.csv",
 	}
-	cmd.RunE = a.reading(list(a, tenantView, &page, func(_ context.Context, s *session) (listing[tenants.Tenant], error) {
-		t, err := tenants.In(s.cat)
+	cmd.RunE = a.runRead(list(a, tenantView, &page, func(_ context.Context, s *session) (listing[tenants.Tenant], error) {
+		t, err := tenants.NewTable(s.cat)
 		return listing[tenants.Tenant]{
 			table: schema.Tenants,
-			matching: func(_ context.Context, since db.Increment) (db.Selection[tenants.Tenant], error) {
+			matching: func(_ context.Context, since db.Increment) (db.ListQuery[tenants.Tenant], error) {
 				f.Changed, f.Sort = since, page.sort
 				return t.Matching(f.filter()), nil
 			},
@@ -92,8 +92,8 @@ func (a *app) tenantsList() *cobra.Command {
 	page.bindExport(cmd)
 	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
 	must(cmd.RegisterFlagCompletionFunc("sort", complete(tenants.SortFields...)))
-	needs(cmd, "TENANT_LIST")
-	return records[tenants.Tenant](a, cmd)
+	requirePermission(cmd, "TENANT_LIST")
+	return addOutputFlags[tenants.Tenant](a, cmd)
 }
 
 // shownTenant is a tenant's record with what it subscribes to.
@@ -108,8 +108,8 @@ func (a *app) tenantsGet() *cobra.Command {
 		Use: "get REF", Short: "Show a tenant, with its subscriptions", Args: exactly("REF"), ValidArgsFunction: tenantNoun.completion(a, true),
 		Example: "  cxgctl tenants get acme\n  cxgctl tenants get acme -o json --jq '.data.subscriptions[].status'",
 	}
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, _ *cobra.Command, args []string) error {
-		t, err := tenantNoun.one(ctx, s, name, args[0])
+	cmd.RunE = a.runRead(func(ctx context.Context, s *session, _ *cobra.Command, args []string) error {
+		t, err := tenantNoun.lookup(ctx, s, name, args[0])
 		if err != nil {
 			return err
 		}
@@ -119,10 +119,10 @@ func (a *app) tenantsGet() *cobra.Command {
 		}
 		return output.One(a.print, tenantView, shownTenant{t, subscriptions})
 	})
-	name.bind(cmd, tenants.Noun.KeyNames()...)
+	name.bind(cmd, tenants.Kind.KeyNames()...)
 	name.bindDeleted(cmd, "tenants")
-	needs(cmd, "TENANT_READ")
-	return records[shownTenant](a, cmd)
+	requirePermission(cmd, "TENANT_READ")
+	return addOutputFlags[shownTenant](a, cmd)
 }
 
 var subscriptionView = output.View{
@@ -140,27 +140,27 @@ func (a *app) subscriptionsList() *cobra.Command {
 		ValidArgsFunction: tenantNoun.completion(a, true),
 		Example:           "  cxgctl tenants subscriptions list acme\n  cxgctl tenants subscriptions list acme -o id",
 	}
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
-		t, err := tenantNoun.one(ctx, s, refFlags{}, args[0])
+	cmd.RunE = a.runRead(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+		t, err := tenantNoun.lookup(ctx, s, refFlags{}, args[0])
 		if err != nil {
 			return err
 		}
 		return list(a, subscriptionView, &page, func(_ context.Context, s *session) (listing[tenants.Subscription], error) {
 			q, err := tenants.MatchingSubscriptions(s.cat, t.ID)
 			return listing[tenants.Subscription]{
-				matching: func(context.Context, db.Increment) (db.Selection[tenants.Subscription], error) { return q, nil },
+				matching: func(context.Context, db.Increment) (db.ListQuery[tenants.Subscription], error) { return q, nil },
 			}, err
 		})(ctx, s, cmd, args)
 	})
 	page.bind(cmd)
-	needs(cmd, "TENANT_READ")
-	return records[tenants.Subscription](a, cmd)
+	requirePermission(cmd, "TENANT_READ")
+	return addOutputFlags[tenants.Subscription](a, cmd)
 }
 
 func (a *app) tenantsStatus() *cobra.Command {
 	var status string
 	b := &batch[tenants.Tenant]{a: a, noun: tenantNoun, verb: "change the status of", filter: &tenantFilter{}}
-	b.edit = func(t editable[tenants.Tenant]) (tenants.Edit, error) {
+	b.edit = func(t editor[tenants.Tenant]) (tenants.Edit, error) {
 		if status == "" {
 			return tenants.Edit{}, fault.New(fault.Usage, "--set is missing").WithHint("--set TRIAL, ACTIVE, SUSPENDED or TERMINATED")
 		}

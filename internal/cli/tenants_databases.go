@@ -38,15 +38,15 @@ The profile says where: tenants_database_url is one database of all tenants, or 
 tenant_databases names those that stand elsewhere, by the tenant's code. No connection string is shown.`,
 		Example: "  cxgctl tenants databases\n  cxgctl tenants databases --tenant 'acme-*' -o json --jq '.data.items[] | select(.reachable | not) | .tenant'",
 	}
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
+	cmd.RunE = a.runRead(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
 		a.tenant.all = len(a.tenant.refs) == 0
-		places, err := a.places(ctx, cmd, s)
+		places, err := a.resolveTenants(ctx, cmd, s)
 		if err != nil {
 			return err
 		}
-		failed := &misses{app: a}
+		failed := &tenantErrors{app: a}
 		seen := map[string]tenantDatabase{} // by the way to it: one that tenants share is looked at once
-		for code, d := range inEach(ctx, a, s, distinct(places), failed, false, lookAt) {
+		for code, d := range forEachTenant(ctx, a, s, distinct(places), failed, false, lookAt) {
 			seen[code] = d
 		}
 		why := map[string]string{}
@@ -55,7 +55,7 @@ tenant_databases names those that stand elsewhere, by the tenant's code. No conn
 		}
 		shown := map[string]string{} // the tenant through whom a database was looked at, by its address
 		list := make([]tenantDatabase, len(places))
-		missed := &misses{app: a}
+		missed := &tenantErrors{app: a}
 		for i, p := range places {
 			through, known := shown[p.target.url]
 			if !known || p.target.url == "" {
@@ -64,7 +64,7 @@ tenant_databases names those that stand elsewhere, by the tenant's code. No conn
 			}
 			list[i] = seen[through]
 			list[i].Tenant, list[i].Shared = p.code, p.shared
-			if where := p.target.options("").Where(); p.err == nil && where != "" {
+			if where := p.target.options("").Addr(); p.err == nil && where != "" {
 				list[i].Database = &where
 			}
 			if message, bad := why[through]; bad {
@@ -75,19 +75,19 @@ tenant_databases names those that stand elsewhere, by the tenant's code. No conn
 		if err := printWhole(a, tenantDatabaseView, list); err != nil {
 			return err
 		}
-		return missed.verdict(len(places))
+		return missed.result(len(places))
 	})
 	cmd.Flags().Var(&a.tenant.refs, "tenant", "only these `tenants`, by id, code or pattern: 'acme-*'")
 	cmd.Flags().IntVar(&a.tenant.parallel, "parallel", atOnce, "how many databases to ask at once")
 	must(cmd.RegisterFlagCompletionFunc("tenant", tenantNoun.completion(a, true)))
-	needs(cmd, "TENANT_LIST")
-	return records[tenantDatabase](a, cmd)
+	requirePermission(cmd, "TENANT_LIST")
+	return addOutputFlags[tenantDatabase](a, cmd)
 }
 
 // distinct are the places without those whose database is one's before them.
-func distinct(places []place) []place {
+func distinct(places []tenantTarget) []tenantTarget {
 	seen := map[string]bool{}
-	var list []place
+	var list []tenantTarget
 	for _, p := range places {
 		if p.err == nil && seen[p.target.url] {
 			continue

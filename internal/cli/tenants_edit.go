@@ -13,8 +13,8 @@ import (
 
 // tenantValues are the flags that give a tenant's fields.
 type tenantValues struct {
-	name, kind, bizNo, bizName, bizType, ceo, bizKind, bizItem typed
-	postcode, address1, address2, phone, zone, locale, money   typed
+	name, kind, bizNo, bizName, bizType, ceo, bizKind, bizItem textFlag
+	postcode, address1, address2, phone, zone, locale, money   textFlag
 	employees                                                  countFlag
 	start, end                                                 dateFlag
 }
@@ -57,7 +57,7 @@ func (a *app) printTenant(t tenants.Tenant) error { return output.One(a.print, t
 
 func (a *app) tenantsCreate() *cobra.Command {
 	var values tenantValues
-	var code typed
+	var code textFlag
 	var status string
 	var flags changeFlags
 	cmd := &cobra.Command{
@@ -66,8 +66,8 @@ func (a *app) tenantsCreate() *cobra.Command {
 			"cxgctl migrate up --tenant C then fills it.",
 		Example: "  cxgctl tenants create --code acme --name 'Acme Corp.' --type PREMIUM --biz-no 123-45-67890",
 	}
-	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, _ *cobra.Command, _ []string) error {
-		t, err := tenants.In(w.cat)
+	cmd.RunE = a.runWrite(&flags, func(ctx context.Context, w *writer, _ *cobra.Command, _ []string) error {
+		t, err := tenants.NewTable(w.cat)
 		if err != nil {
 			return err
 		}
@@ -77,14 +77,14 @@ func (a *app) tenantsCreate() *cobra.Command {
 		if err := n.Check(); err != nil {
 			return err
 		}
-		if err := a.protect(ctx, w.Ledger, "create tenant "+*n.Code); err != nil {
+		if err := a.confirmIfProtected(ctx, w.Ledger, "create tenant "+*n.Code); err != nil {
 			return err
 		}
 		made, err := t.Create(ctx, w.Ledger, n)
 		if err != nil {
 			return err
 		}
-		return a.finish(w.Ledger, func() error { return a.printTenant(made) })
+		return a.printResult(w.Ledger, func() error { return a.printTenant(made) })
 	})
 	f := cmd.Flags()
 	f.Var(&code, "code", "3 to 20 letters, digits, - and _; unique, and never changed")
@@ -94,8 +94,8 @@ func (a *app) tenantsCreate() *cobra.Command {
 	f.Lookup("start-date").Usage += " (default today, UTC)"
 	must(cmd.RegisterFlagCompletionFunc("status", complete("TRIAL", "ACTIVE")))
 	flags.bind(cmd)
-	needs(cmd, "TENANT_CREATE")
-	return records[tenants.Tenant](a, cmd)
+	requirePermission(cmd, "TENANT_CREATE")
+	return addOutputFlags[tenants.Tenant](a, cmd)
 }
 
 func (a *app) tenantsUpdate() *cobra.Command {
@@ -109,14 +109,14 @@ func (a *app) tenantsUpdate() *cobra.Command {
 		Long:    "Change fields of a tenant. Its code stays as it is, since its database is found by it; its status has a command of its own.",
 		Example: "  cxgctl tenants update acme --phone-no '+82 2 1234 5678'\n  cxgctl tenants update acme --type ENTERPRISE --unset close_date",
 	}
-	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
+	cmd.RunE = a.runWrite(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
 		patch.Today = a.today()
 		patch.Values = values.read(&patch.Refused)
 		patch.IfUpdatedAt = since.value(cmd)
 		if patch.Empty() {
-			return edit.Nothing("tenants update")
+			return edit.ErrNothingToChange("tenants update")
 		}
-		return tenantNoun.editSeen(ctx, a, w, name, args[0], "update", func(t editable[tenants.Tenant], seen tenants.Tenant) (tenants.Edit, error) {
+		return tenantNoun.editSeen(ctx, a, w, name, args[0], "update", func(t editor[tenants.Tenant], seen tenants.Tenant) (tenants.Edit, error) {
 			return t.(*tenants.Table).Change(seen, patch)
 		}, a.printTenant)
 	})
@@ -125,8 +125,8 @@ func (a *app) tenantsUpdate() *cobra.Command {
 	f.StringSliceVar(&patch.Unset, "unset", nil, "`fields` that lose their value, such as biz_no or close_date")
 	since.bind(cmd)
 	must(cmd.RegisterFlagCompletionFunc("unset", complete(tenants.Unsettable...)))
-	name.bind(cmd, tenants.Noun.KeyNames()...)
+	name.bind(cmd, tenants.Kind.KeyNames()...)
 	flags.bind(cmd)
-	needs(cmd, "TENANT_UPDATE")
-	return records[tenants.Tenant](a, cmd)
+	requirePermission(cmd, "TENANT_UPDATE")
+	return addOutputFlags[tenants.Tenant](a, cmd)
 }

@@ -135,7 +135,7 @@ func parseSpan(s string) (months int, span time.Duration, err error) {
 
 // timeFlag is a flag that takes a point in time, in any form of parseTime.
 type timeFlag struct {
-	typed
+	textFlag
 	ahead  bool // spans count from now on, not back
 	timing *timing
 }
@@ -156,7 +156,7 @@ func (t *timeFlag) Set(s string) error {
 	if _, err := parseTime(s, time.Now(), time.UTC, t.ahead); err != nil {
 		return err
 	}
-	return t.typed.Set(s)
+	return t.textFlag.Set(s)
 }
 
 // exact is the time as the database compares it.

@@ -19,10 +19,10 @@ var userView = output.View{
 	},
 }
 
-var userNoun = noun[users.User]{
-	Noun: &users.Noun,
+var userNoun = resourceKind[users.User]{
+	Kind: &users.Kind,
 	view: userView,
-	open: func(s *session) (table[users.User], error) { return s.users() },
+	open: func(s *session) (finder[users.User], error) { return s.users() },
 	complete: func(ctx context.Context, s *session, prefix string, live bool) ([]string, error) {
 		t, err := s.users()
 		if err != nil {
@@ -101,14 +101,14 @@ func (a *app) usersList() *cobra.Command {
 			filter.Grams, err = t.Grams(ctx, s.db)
 		}
 		return listing[users.User]{
-			noun: users.Noun.Name, personal: true, table: t.Name(),
-			matching: func(_ context.Context, since db.Increment) (db.Selection[users.User], error) {
+			noun: users.Kind.Name, personal: true, table: t.Name(),
+			matching: func(_ context.Context, since db.Increment) (db.ListQuery[users.User], error) {
 				filter.Changed = since
-				return t.Matching(filter), nil
+				return t.List(filter), nil
 			},
 		}, err
 	})
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+	cmd.RunE = a.runRead(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
 		if !a.tenant.many() {
 			return one(ctx, s, cmd, args)
 		}
@@ -124,8 +124,8 @@ func (a *app) usersList() *cobra.Command {
 	a.bindReveal(cmd)
 	audited(cmd, whenReading)
 	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
-	needs(cmd, "USER_LIST")
-	return records[users.User](a, cmd)
+	requirePermission(cmd, "USER_LIST")
+	return addOutputFlags[users.User](a, cmd)
 }
 
 // membership returns the predicate of users who are members of a tenant.
@@ -134,7 +134,7 @@ func membership(ctx context.Context, s *session, tenant string) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	m, err := tenants.MembersIn(s.cat)
+	m, err := tenants.NewMembers(s.cat)
 	if err != nil {
 		return "", err
 	}

@@ -19,9 +19,9 @@ func (a *app) userBatch(verb string) *batch[users.User] {
 func (a *app) acrossTenants(b *batch[users.User]) func(context.Context, *writer, []string) error {
 	return func(ctx context.Context, w *writer, refs []string) error {
 		if len(refs) == 0 && !b.byFilter() {
-			return a.finish(w.Ledger, func() error { return printWhole(a, tenantUserView, []tenantUser{}) })
+			return a.printResult(w.Ledger, func() error { return printWhole(a, tenantUserView, []tenantUser{}) })
 		}
-		places, err := a.places(ctx, b.cmd, w.session)
+		places, err := a.resolveTenants(ctx, b.cmd, w.session)
 		if err != nil {
 			return err
 		}
@@ -31,14 +31,14 @@ func (a *app) acrossTenants(b *batch[users.User]) func(context.Context, *writer,
 
 func (f *userFilter) empty() bool { return f.filter().Empty() }
 
-func (f *userFilter) rows(ctx context.Context, s *session, t table[users.User], deleted bool) ([]users.User, error) {
+func (f *userFilter) rows(ctx context.Context, s *session, t finder[users.User], deleted bool) ([]users.User, error) {
 	return t.(*users.Table).Select(ctx, s.db, s.idle, f.filter(), deleted)
 }
 
 func (a *app) usersDelete() *cobra.Command {
 	b := a.userBatch("delete")
 	b.destructive = true
-	b.edit = func(t editable[users.User]) (users.Edit, error) { return t.SetDeleted(true) }
+	b.edit = func(t editor[users.User]) (users.Edit, error) { return t.SetDeleted(true) }
 	b.holds = func(ctx context.Context, w *writer, u users.User) string {
 		return "is already deleted" + lastChange(ctx, w, u.UpdatedAt, u.UpdatedBy)
 	}
@@ -53,7 +53,7 @@ brings a user back with the status from before the deletion. Sessions stay ended
 func (a *app) usersRestore() *cobra.Command {
 	b := a.userBatch("restore")
 	b.deleted = true
-	b.edit = func(t editable[users.User]) (users.Edit, error) { return t.SetDeleted(false) }
+	b.edit = func(t editor[users.User]) (users.Edit, error) { return t.SetDeleted(false) }
 	b.holds = func(context.Context, *writer, users.User) string { return "is not deleted" }
 	cmd := b.command("restore REF…", "Bring deleted users back", "  cxgctl users restore ada")
 	cmd.Long = `Bring deleted users back, with the status from before the deletion, which its audit row holds. Sessions that the
@@ -64,7 +64,7 @@ deletion ended stay ended.`
 func (a *app) usersUnlock() *cobra.Command {
 	b := a.userBatch("unlock")
 	b.across = a.acrossTenants(b)
-	b.edit = func(t editable[users.User]) (users.Edit, error) { return t.(*users.Table).Unlock(), nil }
+	b.edit = func(t editor[users.User]) (users.Edit, error) { return t.(*users.Table).Unlock(), nil }
 	b.holds = func(context.Context, *writer, users.User) string { return "is not locked" }
 	b.remark = func(u users.User) (note, hint string) {
 		if u.Status == nil || *u.Status == "ACTIVE" || *u.Status == "LOCKED" {
@@ -80,7 +80,7 @@ func (a *app) usersStatus() *cobra.Command {
 	var status string
 	b := a.userBatch("change the status of")
 	b.across = a.acrossTenants(b)
-	b.edit = func(t editable[users.User]) (users.Edit, error) {
+	b.edit = func(t editor[users.User]) (users.Edit, error) {
 		if status == "" {
 			return users.Edit{}, fault.New(fault.Usage, "--set is missing").WithHint("--set ACTIVE, INACTIVE, LOCKED or SUSPENDED")
 		}

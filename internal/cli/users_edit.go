@@ -18,7 +18,7 @@ type newPassword struct {
 // passwordRecords is records for a command whose record has the field password where one is made up
 // and shown.
 func (a *app) passwordRecords(cmd *cobra.Command, pw *passwordFlags) *cobra.Command {
-	records[users.User](a, cmd)
+	addOutputFlags[users.User](a, cmd)
 	plain := cmd.PreRunE
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
 		if pw.shows() {
@@ -56,7 +56,7 @@ func (a *app) usersCreate() *cobra.Command {
 		Example: "  cxgctl users create --username ada --email ada@example.com --full-name 'Ada Lovelace' --generate-password\n" +
 			"  pass show ada | cxgctl users create --username ada --email ada@example.com --full-name 'Ada Lovelace' --password-stdin",
 	}
-	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, _ []string) error {
+	cmd.RunE = a.runWrite(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, _ []string) error {
 		t, err := w.users()
 		if err != nil {
 			return err
@@ -71,19 +71,19 @@ func (a *app) usersCreate() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := a.protect(ctx, w.Ledger, "create user "+n.Username); err != nil {
+		if err := a.confirmIfProtected(ctx, w.Ledger, "create user "+n.Username); err != nil {
 			return err
 		}
 		n.PasswordHash = s.hash
 		var made users.User
-		err = pw.around(a, w.Ledger, s, func() error {
+		err = pw.withPasswordFile(a, w.Ledger, s, func() error {
 			made, err = t.Create(ctx, w.Ledger, n)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		return a.finish(w.Ledger, func() error { return a.printUser(made, pw.shown(s)) })
+		return a.printResult(w.Ledger, func() error { return a.printUser(made, pw.shown(s)) })
 	})
 	f := cmd.Flags()
 	f.StringVar(&n.Username, "username", "", "3 to 100 ASCII characters, unique")
@@ -101,7 +101,7 @@ func (a *app) usersCreate() *cobra.Command {
 	must(cmd.RegisterFlagCompletionFunc("user-type", complete(users.Types...)))
 	pw.bind(cmd)
 	flags.bind(cmd)
-	needs(cmd, "USER_CREATE")
+	requirePermission(cmd, "USER_CREATE")
 	return a.passwordRecords(cmd, &pw)
 }
 
@@ -116,7 +116,7 @@ func (a *app) usersUpdate() *cobra.Command {
 		Use: "update REF", Short: "Change fields of a user", Args: exactly("REF"), ValidArgsFunction: userNoun.completion(a, true),
 		Example: "  cxgctl users update ada --phone '+82 2 1234 5678'\n  cxgctl users update ada --unset phone --reason 'asked by mail'",
 	}
-	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
+	cmd.RunE = a.runWrite(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
 		given := func(name string, v *string) *string {
 			if cmd.Flags().Changed(name) {
 				return v
@@ -157,10 +157,10 @@ func (a *app) usersUpdate() *cobra.Command {
 	f.StringSliceVar(&unset, "unset", nil, "`fields` that lose their value: phone, department, position, timezone, locale")
 	since.bind(cmd)
 	must(cmd.RegisterFlagCompletionFunc("status", complete(users.Statuses...)))
-	name.bind(cmd, users.Noun.KeyNames()...)
+	name.bind(cmd, users.Kind.KeyNames()...)
 	flags.bind(cmd)
-	needs(cmd, "USER_UPDATE")
-	return records[users.User](a, cmd)
+	requirePermission(cmd, "USER_UPDATE")
+	return addOutputFlags[users.User](a, cmd)
 }
 
 func (a *app) usersPassword() *cobra.Command {
@@ -172,9 +172,9 @@ func (a *app) usersPassword() *cobra.Command {
 		Use: "password REF", Short: "Set a user's password, and end their sessions", Args: exactly("REF"), ValidArgsFunction: userNoun.completion(a, true),
 		Example: "  cxgctl users password ada\n  cxgctl users password ada --generate-password --password-out ada.txt",
 	}
-	cmd.RunE = a.changing(&flags, func(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
-		if u, err := userNoun.one(ctx, w.session, name, args[0]); err != nil {
-			return userNoun.failed(ctx, w, args[0], u, err)
+	cmd.RunE = a.runWrite(&flags, func(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
+		if u, err := userNoun.lookup(ctx, w.session, name, args[0]); err != nil {
+			return userNoun.recordFailure(ctx, w, args[0], u, err)
 		}
 		s, err := a.password(ctx, pw)
 		if err != nil {
@@ -188,7 +188,7 @@ func (a *app) usersPassword() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return pw.around(a, w.Ledger, s, func() error {
+		return pw.withPasswordFile(a, w.Ledger, s, func() error {
 			return userNoun.edit(ctx, a, w, name, args[0], "change the password of", edit,
 				func(u users.User) error { return a.printUser(u, pw.shown(s)) })
 		})
@@ -196,8 +196,8 @@ func (a *app) usersPassword() *cobra.Command {
 	pw.bind(cmd)
 	cmd.Flags().BoolVar(&force, "force-password-change", false, "a new password is due at the next login")
 	cmd.Flags().BoolVar(&force, "force-change", false, "as --force-password-change")
-	name.bind(cmd, users.Noun.KeyNames()...)
+	name.bind(cmd, users.Kind.KeyNames()...)
 	flags.bind(cmd)
-	needs(cmd, "USER_UPDATE")
+	requirePermission(cmd, "USER_UPDATE")
 	return a.passwordRecords(cmd, &pw)
 }

@@ -20,7 +20,7 @@ func (a *app) usersExport() *cobra.Command {
 		Use: "export", Short: "Write users to a file that users import reads back", Args: exactly(),
 		Example: "  cxgctl users export --output-file users.csv.gz\n  cxgctl users export --status ACTIVE -o jsonl | cxgctl --profile test users import - --format jsonl --no-passwords",
 	}
-	cmd.RunE = a.reading(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
+	cmd.RunE = a.runRead(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
 		t, err := s.users()
 		if err != nil {
 			return err
@@ -41,24 +41,24 @@ func (a *app) usersExport() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_ = gate.Need(auth.SuperAdmin) // the transaction below says what is missing
+			_ = gate.Require(auth.SuperAdmin) // the transaction below says what is missing
 			if err := users.RecordHashes(ctx, l); err != nil {
 				return err
 			}
 		}
-		q, err := t.Importable(filter, hashes)
+		q, err := t.ExportQuery(filter, hashes)
 		if err != nil {
 			return err
 		}
 		s = a.replicated(ctx, s, cmd)
-		leave, err := a.readingAll(ctx, s, cmd, users.Noun.Name)
+		leave, err := a.logFullRead(ctx, s, cmd, users.Kind.Name)
 		if err != nil {
 			return err
 		}
 		if hashes {
-			return exportAll(a, leave, db.Stream[users.WithHash](ctx, s.db, s.idle, q))
+			return exportUsers(a, leave, db.Stream[users.WithHash](ctx, s.db, s.idle, q))
 		}
-		return exportAll(a, leave, db.Stream[users.Exported](ctx, s.db, s.idle, q))
+		return exportUsers(a, leave, db.Stream[users.Exported](ctx, s.db, s.idle, q))
 	})
 	f.bind(cmd)
 	bindMaxLag(cmd)
@@ -66,12 +66,12 @@ func (a *app) usersExport() *cobra.Command {
 	audited(cmd, always)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted users too")
 	cmd.Flags().BoolVar(&hashes, "with-hashes", false, "with the passwords' hashes, as password_hash; for SUPER_ADMIN, and recorded in the audit log")
-	needs(cmd, "USER_LIST")
+	requirePermission(cmd, "USER_LIST")
 	mayNeed(cmd, auth.SuperAdmin)
-	return records[users.WithHash](a, cmd)
+	return addOutputFlags[users.WithHash](a, cmd)
 }
 
-func exportAll[T any](a *app, leave func(int64) error, seq iter.Seq2[T, error]) error {
+func exportUsers[T any](a *app, leave func(int64) error, seq iter.Seq2[T, error]) error {
 	a.clock.stop() // a stream has an idle time-out of its own
 	n, err := output.Stream(a.print, output.View{}, seq)
 	if failed := leave(n); err == nil {

@@ -50,21 +50,21 @@ func (a *app) listInTenants(ctx context.Context, s *session, cmd *cobra.Command,
 			return fault.New(fault.Usage, "--%s does not go with several tenants", flag).WithHint("every row of theirs is listed")
 		}
 	}
-	places, err := a.places(ctx, cmd, s)
+	places, err := a.resolveTenants(ctx, cmd, s)
 	if err != nil {
 		return err
 	}
-	leave, err := a.readingAll(ctx, s, cmd, users.Noun.Name)
+	leave, err := a.logFullRead(ctx, s, cmd, users.Kind.Name)
 	if err != nil {
 		return err
 	}
-	failed := &misses{app: a}
-	rows := inEach(ctx, a, s, places, failed, true, func(ctx context.Context, s *session, emit func(users.User) error) error {
+	failed := &tenantErrors{app: a}
+	rows := forEachTenant(ctx, a, s, places, failed, true, func(ctx context.Context, s *session, emit func(users.User) error) error {
 		t, err := s.split()
 		if err != nil {
 			return err
 		}
-		q, err := t.Matching(f).All()
+		q, err := t.List(f).All()
 		if err != nil {
 			return err
 		}
@@ -85,18 +85,18 @@ func (a *app) listInTenants(ctx context.Context, s *session, cmd *cobra.Command,
 	if err != nil {
 		return err
 	}
-	return failed.verdict(len(places))
+	return failed.result(len(places))
 }
 
 // unlessAlike yields rows as records; where every tenant refused the same, that is its end, and nothing is printed.
-func unlessAlike(rows iter.Seq2[string, users.User], failed *misses, of int) iter.Seq2[tenantUser, error] {
+func unlessAlike(rows iter.Seq2[string, users.User], failed *tenantErrors, of int) iter.Seq2[tenantUser, error] {
 	return func(yield func(tenantUser, error) bool) {
 		for code, u := range rows {
 			if !yield(tenantUser{code, u}, nil) {
 				return
 			}
 		}
-		if err := failed.alike(of); err != nil {
+		if err := failed.common(of); err != nil {
 			yield(tenantUser{}, err)
 		}
 	}
@@ -104,17 +104,17 @@ func unlessAlike(rows iter.Seq2[string, users.User], failed *misses, of int) ite
 
 // getInTenants shows the users of several tenants that a REF names: in each at most one.
 func (a *app) getInTenants(ctx context.Context, s *session, cmd *cobra.Command, how refFlags, name string) error {
-	by, err := users.Noun.By(how.by)
+	by, err := users.Kind.ParseKey(how.by)
 	if err != nil {
 		return err
 	}
-	places, err := a.places(ctx, cmd, s)
+	places, err := a.resolveTenants(ctx, cmd, s)
 	if err != nil {
 		return err
 	}
-	failed := &misses{app: a}
+	failed := &tenantErrors{app: a}
 	var list []tenantUser
-	for code, u := range inEach(ctx, a, s, places, failed, false, func(ctx context.Context, s *session, emit func(users.User) error) error {
+	for code, u := range forEachTenant(ctx, a, s, places, failed, false, func(ctx context.Context, s *session, emit func(users.User) error) error {
 		t, err := s.split()
 		if err != nil {
 			return err
@@ -132,17 +132,17 @@ func (a *app) getInTenants(ctx context.Context, s *session, cmd *cobra.Command, 
 	}) {
 		list = append(list, tenantUser{code, u})
 	}
-	if err := failed.alike(len(places)); err != nil {
+	if err := failed.common(len(places)); err != nil {
 		return err
 	}
 	if len(list) == 0 && len(failed.list) == 0 {
-		return fault.New(fault.NotFound, "user %q not found in any of %s", name, plural(len(places), "tenant")).With(users.Noun.Field(name), name)
+		return fault.New(fault.NotFound, "user %q not found in any of %s", name, plural(len(places), "tenant")).With(users.Kind.GuessKey(name), name)
 	}
-	if err := a.accessed(ctx, s, cmd, users.Noun.Name, int64(len(list)), uuid.Nil); err != nil {
+	if err := a.logReveal(ctx, s, cmd, users.Kind.Name, int64(len(list)), uuid.Nil); err != nil {
 		return err
 	}
 	if err := printWhole(a, tenantUserView, list); err != nil {
 		return err
 	}
-	return failed.verdict(len(places))
+	return failed.result(len(places))
 }

@@ -26,11 +26,11 @@ type changedIn struct {
 
 // changeInTenants changes users of several tenants alike. All databases are looked at first, so that the guards and the
 // question are about the whole; then each tenant's users are changed in a transaction of its own.
-func (a *app) changeInTenants(ctx context.Context, w *writer, b *batch[users.User], places []place, refs []string) error {
-	failed := &misses{app: a}
+func (a *app) changeInTenants(ctx context.Context, w *writer, b *batch[users.User], places []tenantTarget, refs []string) error {
+	failed := &tenantErrors{app: a}
 	chosen := map[string]selectedIn{}
 	total, due, found := 0, 0, map[string]bool{}
-	for code, x := range inEach(ctx, a, w.session, places, failed, false, func(ctx context.Context, s *session, emit func(selectedIn) error) error {
+	for code, x := range forEachTenant(ctx, a, w.session, places, failed, false, func(ctx context.Context, s *session, emit func(selectedIn) error) error {
 		x, err := selectIn(ctx, s, b, refs)
 		if err != nil {
 			return err
@@ -44,7 +44,7 @@ func (a *app) changeInTenants(ctx context.Context, w *writer, b *batch[users.Use
 			chosen[code], total, due = x, total+len(x.rows), due+x.due
 		}
 	}
-	if err := failed.alike(len(places)); err != nil {
+	if err := failed.common(len(places)); err != nil {
 		return err
 	}
 	lost := slices.DeleteFunc(slices.Clone(refs), func(r string) bool { return found[r] })
@@ -52,7 +52,7 @@ func (a *app) changeInTenants(ctx context.Context, w *writer, b *batch[users.Use
 		lost = nil // it may be in one of those
 	}
 	for _, r := range lost {
-		w.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: users.Noun.Name, Name: r}, Action: w.tried}, notInAny(r, places))
+		w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: users.Kind.Name, Name: r}, Action: w.tried}, notInAny(r, places))
 	}
 	if total == 0 && len(lost) > 0 {
 		return notInAny(lost[0], places)
@@ -65,8 +65,8 @@ func (a *app) changeInTenants(ctx context.Context, w *writer, b *batch[users.Use
 	}
 	guarded := w.Guard != audit.Guard{}
 	var after []tenantUser
-	these := slices.DeleteFunc(slices.Clone(places), func(p place) bool { _, ok := chosen[p.code]; return !ok })
-	for code, x := range inEach(ctx, a, w.session, these, failed, false, func(ctx context.Context, s *session, emit func(changedIn) error) error {
+	these := slices.DeleteFunc(slices.Clone(places), func(p tenantTarget) bool { _, ok := chosen[p.code]; return !ok })
+	for code, x := range forEachTenant(ctx, a, w.session, these, failed, false, func(ctx context.Context, s *session, emit func(changedIn) error) error {
 		t, err := s.users()
 		if err != nil {
 			return err
@@ -89,23 +89,23 @@ func (a *app) changeInTenants(ctx context.Context, w *writer, b *batch[users.Use
 		for _, u := range x.rows {
 			after = append(after, tenantUser{code, u})
 		}
-		w.Adopt(x.entries)
+		w.Merge(x.entries)
 	}
-	if err := a.finish(w.Ledger, func() error { return printWhole(a, tenantUserView, after) }); err != nil {
+	if err := a.printResult(w.Ledger, func() error { return printWhole(a, tenantUserView, after) }); err != nil {
 		return err
 	}
 	for _, r := range lost {
 		a.printf("cxgctl: error: %s", notInAny(r, places))
 	}
-	err := failed.verdict(len(places))
+	err := failed.result(len(places))
 	if err == nil && len(lost) > 0 {
 		err = a.partly(w.DryRun, len(lost), len(refs)).With("failed", lost)
 	}
 	return err
 }
 
-func notInAny(name string, places []place) *fault.Error {
-	return fault.New(fault.NotFound, "user %q not found in any of %s", name, plural(len(places), "tenant")).With(users.Noun.Field(name), name)
+func notInAny(name string, places []tenantTarget) *fault.Error {
+	return fault.New(fault.NotFound, "user %q not found in any of %s", name, plural(len(places), "tenant")).With(users.Kind.GuessKey(name), name)
 }
 
 // selectIn finds the users of one tenant that the batch is about: those that REFs name, or that the filter selects.
@@ -122,10 +122,10 @@ func selectIn(ctx context.Context, s *session, b *batch[users.User], refs []stri
 		out.rows, err = b.filter.rows(ctx, s, t, b.deleted)
 	} else {
 		var by string
-		if by, err = b.noun.By(b.ref.by); err != nil {
+		if by, err = b.noun.ParseKey(b.ref.by); err != nil {
 			return out, err
 		}
-		var found []ref.Found[users.User]
+		var found []ref.Match[users.User]
 		found, err = t.Find(ctx, s.db, refs, by, b.deleted)
 		seen := map[string]bool{}
 		for _, f := range found {
@@ -143,7 +143,7 @@ func selectIn(ctx context.Context, s *session, b *batch[users.User], refs []stri
 		}
 	}
 	for _, row := range out.rows {
-		if edit.Done == nil || !edit.Done(row) {
+		if edit.IsNoop == nil || !edit.IsNoop(row) {
 			out.due++
 		}
 	}

@@ -27,7 +27,7 @@ type usersImportFlags struct {
 
 func (a *app) usersImport() *cobra.Command {
 	var f usersImportFlags
-	cmd := a.importing(&cobra.Command{
+	cmd := a.importCommand(&cobra.Command{
 		Short: "Create or update users from a file, each row once",
 		Long: "Reads csv, tsv, jsonl, json or xlsx (.gz and .zst too) whose columns are the record's fields, and password,\n" +
 			"password_hash, sso_subject, tenant, tenant_role, roles. A row that fails is reported with its line, and the\n" +
@@ -41,13 +41,13 @@ func (a *app) usersImport() *cobra.Command {
 			"  cxgctl users import staff.csv --encoding cp949 --map '이름=full_name' --on-conflict update\n" +
 			"  cxgctl users import --status new.csv\n  cxgctl users import --undo new.csv",
 	}, &f.importFlags, importNoun{
-		resource: users.Noun.Name, fields: users.ImportFields, conflicts: users.Conflicts, claims: "username, e-mail or id", undoes: "USER_DELETE",
+		resource: users.Kind.Name, fields: users.ImportFields, conflicts: users.Conflicts, claims: "username, e-mail or id", undoes: "USER_DELETE",
 		reading: func(o imports.Options) intake.Options {
 			return users.ImportOptions{Options: o, OfTenant: len(a.tenant.refs) > 0}.Reading()
 		},
 		begin: func(w *writer, o imports.Options) (importRun, error) { return f.begin(a, w, o) },
 		undo: func(ctx context.Context, w *writer, ops []uuid.UUID) (imports.Undone, error) {
-			t, err := users.In(w.cat)
+			t, err := users.NewTable(w.cat)
 			if err != nil {
 				return imports.Undone{}, err
 			}
@@ -68,7 +68,7 @@ func (a *app) usersImport() *cobra.Command {
 	fs.StringVar(&f.passwordsOut, "passwords-out", "", "the `file` for the made-up passwords (0600)")
 	names(cmd, "passwords-out", fileWritten)
 	cmd.MarkFlagsMutuallyExclusive("no-passwords", "generate-passwords")
-	needs(cmd, "USER_CREATE")
+	requirePermission(cmd, "USER_CREATE")
 	mayNeed(cmd, "USER_UPDATE", "USER_DELETE", "TENANT_UPDATE", "PERMISSION_MANAGE")
 	return cmd
 }

@@ -37,7 +37,7 @@ func versionLine() string {
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version, the commit and its date", Args: exactly(),
-		RunE: a.run(func(context.Context, *cobra.Command, []string) error {
+		RunE: a.wrap(func(context.Context, *cobra.Command, []string) error {
 			_, err := io.WriteString(a.stdout, versionLine())
 			return err
 		}),
@@ -56,7 +56,7 @@ func (a *app) completionCommand() *cobra.Command {
 		children = append(children, child{shell, func() *cobra.Command {
 			return &cobra.Command{
 				Use: shell, Short: "Print the completion script for " + shell, Args: exactly(),
-				RunE: a.run(func(_ context.Context, cmd *cobra.Command, _ []string) error { return shells[shell](cmd.Root()) }),
+				RunE: a.wrap(func(_ context.Context, cmd *cobra.Command, _ []string) error { return shells[shell](cmd.Root()) }),
 			}
 		}})
 	}

@@ -51,7 +51,7 @@ func (q Query) Each(ctx context.Context, r Reader, begin func([]wire.Column) err
 	columns := make([]wire.Column, len(fields))
 	for i, f := range fields {
 		var known bool
-		if columns[i], known = wire.For(f.Name, f.DataTypeOID); !known {
+		if columns[i], known = wire.ColumnFor(f.Name, f.DataTypeOID); !known {
 			return fault.New(fault.Internal, "the column %s has a type that cannot be streamed (OID %d)", f.Name, f.DataTypeOID)
 		}
 	}
@@ -75,8 +75,8 @@ func (q Query) Each(ctx context.Context, r Reader, begin func([]wire.Column) err
 // Export runs fn in a read-only snapshot of its own, without a statement time-out: fn is given a reader
 // of that snapshot, and a watch, whose Row it wraps around what handles a row. When no row arrives within
 // idle, the export fails; the time that a row's handling takes does not count.
-func Export(ctx context.Context, d *DB, idle time.Duration, fn func(context.Context, Reader, *Watch) error) error {
-	w := &Watch{}
+func Export(ctx context.Context, d *DB, idle time.Duration, fn func(context.Context, Reader, *IdleTimer) error) error {
+	w := &IdleTimer{}
 	// The session's statement_timeout bounds one-off commands; a stream may take as long as it flows.
 	err := d.snapshot(ctx, "; SET LOCAL statement_timeout = 0", func(r Reader) error {
 		ctx, cancel := context.WithCancelCause(ctx)
@@ -96,7 +96,7 @@ func Export(ctx context.Context, d *DB, idle time.Duration, fn func(context.Cont
 
 // Records runs q over r and calls yield with every row as a struct, matched by column name, until yield
 // returns false; w is told when a row is being handled.
-func Records[T any](ctx context.Context, r Reader, w *Watch, q Query, yield func(T) bool) error {
+func StreamRows[T any](ctx context.Context, r Reader, w *IdleTimer, q Query, yield func(T) bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	rows, err := r.Query(ctx, q.SQL, q.Args)
 	if err != nil {
@@ -121,13 +121,13 @@ func Records[T any](ctx context.Context, r Reader, w *Watch, q Query, yield func
 }
 
 // Watch knows whether a stream waits for the server. Its zero value waits.
-type Watch struct {
+type IdleTimer struct {
 	turns   atomic.Uint64 // odd while a row is being handled
 	refused error         // what the handling of a row ended with
 }
 
 // Row returns row with the watch told when it begins and when it ends.
-func (w *Watch) Row(row func(values [][]byte) error) func(values [][]byte) error {
+func (w *IdleTimer) Row(row func(values [][]byte) error) func(values [][]byte) error {
 	return func(values [][]byte) error {
 		w.turns.Add(1)
 		err := row(values)
@@ -140,11 +140,11 @@ func (w *Watch) Row(row func(values [][]byte) error) func(values [][]byte) error
 }
 
 // Rows returns how many rows have been handled.
-func (w *Watch) Rows() int64 { return int64(w.turns.Load() / 2) }
+func (w *IdleTimer) Rows() int64 { return int64(w.turns.Load() / 2) }
 
 // start cancels when the watch has waited for idle, 0 meaning never, and returns what ends the watch. A
 // timer that is set anew for every row would cost as much as the row does; this one looks now and then.
-func (w *Watch) start(idle time.Duration, cancel context.CancelCauseFunc) (stop func()) {
+func (w *IdleTimer) start(idle time.Duration, cancel context.CancelCauseFunc) (stop func()) {
 	if idle <= 0 {
 		return func() {}
 	}

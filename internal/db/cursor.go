@@ -61,10 +61,10 @@ func (c Cursor) check(order Order, problems *fault.Problems) (at place) {
 }
 
 // Follow returns the rows behind the cursor.
-func (s Selection[T]) Follow(ctx context.Context, d *DB, c Cursor) (Slice[T], error) {
+func (s ListQuery[T]) After(ctx context.Context, d *DB, c Cursor) (Slice[T], error) {
 	var out Slice[T]
-	at := c.check(s.Order, &s.Refused)
-	if err := s.Refused.Err(); err != nil {
+	at := c.check(s.Order, &s.Problems)
+	if err := s.Problems.Err(); err != nil {
 		return out, err
 	}
 	if at.Keys != nil {

@@ -79,8 +79,8 @@ func Config(o Options) (*pgx.ConnConfig, error) {
 		cfg.RuntimeParams["application_name"] = "cxgctl"
 	}
 	which := wanted(cfg, o.Replica)
-	if which == primaryBefore && o.anyServer {
-		which = either
+	if which == preferPrimary && o.anyServer {
+		which = anyServer
 	}
 	cfg.ValidateConnect = which.validate(o.Pooled)
 	if o.Pooled {
@@ -243,7 +243,7 @@ func (d *DB) Name() string { return d.name }
 
 // Where names the server and the database, without anything secret: db1:5432/mgmt. Of several hosts it is
 // the first.
-func (d *DB) Where() string {
+func (d *DB) Addr() string {
 	c := d.pool.Config().ConnConfig
 	return c.Host + ":" + strconv.Itoa(int(c.Port)) + "/" + c.Database
 }

@@ -137,8 +137,8 @@ func Stream[T any](ctx context.Context, d *DB, idle time.Duration, q Query) iter
 	return func(yield func(T, error) bool) {
 		var zero T
 		stopped := false
-		err := Export(ctx, d, idle, func(ctx context.Context, r Reader, w *Watch) error {
-			return Records(ctx, r, w, q, func(row T) bool {
+		err := Export(ctx, d, idle, func(ctx context.Context, r Reader, w *IdleTimer) error {
+			return StreamRows(ctx, r, w, q, func(row T) bool {
 				stopped = !yield(row, nil)
 				return !stopped
 			})

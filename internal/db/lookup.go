@@ -47,7 +47,7 @@ func (l *Lookup) replace(columns []wire.Column, texts map[string][]byte, row fun
 		if columns[at].Name != l.Column {
 			continue
 		}
-		columns[at], _ = wire.For(l.Column, pgtype.TextOID)
+		columns[at], _ = wire.ColumnFor(l.Column, pgtype.TextOID)
 		return func(values [][]byte) error {
 			if values[at] != nil {
 				values[at] = texts[string(values[at])]

@@ -40,7 +40,7 @@ func TestPoolersAreRecognised(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			pooled, err := dbtest.NewBouncer(t, settings).Through(pair)
+			pooled, err := dbtest.NewPgBouncer(t, settings).Through(pair)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -58,7 +58,7 @@ func TestPoolersAreRecognised(t *testing.T) {
 func TestNothingIsLeftToAPooledSession(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, dbtest.Template{Name: "empty"})
-	bouncer := dbtest.NewBouncer(t, "min_pool_size = 0\ndefault_pool_size = 1")
+	bouncer := dbtest.NewPgBouncer(t, "min_pool_size = 0\ndefault_pool_size = 1")
 	pooled, err := bouncer.Through(pair)
 	if err != nil {
 		t.Fatal(err)

@@ -17,21 +17,21 @@ import (
 // test for read-write sessions would refuse every server, since our sessions are read-only by default.
 
 // standing is which of several servers a session is wanted with.
-type standing int
+type serverRole int
 
 const (
-	either        standing = iota
-	primary                // no other will do
-	primaryBefore          // a standby where there is no primary: see Open
+	anyServer     serverRole = iota
+	primary                  // no other will do
+	preferPrimary            // a standby where there is no primary: see Open
 	standby
 	standbyBefore
 )
 
 // wanted returns what a connection string asks for by target_session_attrs. One that does not say and names
 // several servers gets the one that serves its purpose, if that is up.
-func wanted(cfg *pgx.ConnConfig, replica bool) standing {
-	asked := map[uintptr]standing{}
-	for s, fn := range map[standing][]pgconn.ValidateConnectFunc{
+func wanted(cfg *pgx.ConnConfig, replica bool) serverRole {
+	asked := map[uintptr]serverRole{}
+	for s, fn := range map[serverRole][]pgconn.ValidateConnectFunc{
 		primary:       {pgconn.ValidateConnectTargetSessionAttrsReadWrite, pgconn.ValidateConnectTargetSessionAttrsPrimary},
 		standby:       {pgconn.ValidateConnectTargetSessionAttrsReadOnly, pgconn.ValidateConnectTargetSessionAttrsStandby},
 		standbyBefore: {pgconn.ValidateConnectTargetSessionAttrsPreferStandby},
@@ -45,11 +45,11 @@ func wanted(cfg *pgx.ConnConfig, replica bool) standing {
 	case cfg.ValidateConnect != nil:
 		return asked[reflect.ValueOf(cfg.ValidateConnect).Pointer()]
 	case !several:
-		return either
+		return anyServer
 	case replica:
 		return standbyBefore
 	}
-	return primaryBefore
+	return preferPrimary
 }
 
 var (
@@ -59,9 +59,9 @@ var (
 
 // validate returns what refuses a server that is not the one wanted. behind says that a pooler stands before the
 // server: it repeats what a server said long ago.
-func (s standing) validate(behind bool) pgconn.ValidateConnectFunc {
+func (s serverRole) validate(behind bool) pgconn.ValidateConnectFunc {
 	switch s {
-	case either:
+	case anyServer:
 		return nil
 	case standbyBefore:
 		if behind {

@@ -13,16 +13,16 @@ import (
 )
 
 // Selection is what a list's filter selects, as rows that print as a T: by the page, behind a cursor, or all.
-type Selection[T any] struct {
-	Refused fault.Problems // what is wrong with the filter: the error of every query
+type ListQuery[T any] struct {
+	Problems fault.Problems // what is wrong with the filter: the error of every query
 
-	Columns string // a T's select list
-	From    string // the table under its alias, and its joins
-	Counted string // From without the joins that bring columns alone, which a count does without; "" is From
-	Count   string // a cheaper statement of how many rows there are, over the same arguments; "" where there is none
-	Key     string // the id, under the alias
-	Where   Where
-	Order   Order
+	Columns   string // a T's select list
+	From      string // the table under its alias, and its joins
+	CountFrom string // From without the joins that bring columns alone, which a count does without; "" is From
+	CountSQL  string // a cheaper statement of how many rows there are, over the same arguments; "" where there is none
+	Key       string // the id, under the alias
+	Where     Where
+	Order     Order
 
 	ID     func(T) uuid.UUID // a row's id, for Follow
 	Binary map[string]string // the fields as expressions that package wire reads; nil where only records can be had
@@ -30,45 +30,45 @@ type Selection[T any] struct {
 }
 
 // rows reads the columns of the rows, in order, with the arguments of Where.
-func (s Selection[T]) rows(columns string) string {
+func (s ListQuery[T]) rows(columns string) string {
 	return "SELECT " + columns + " FROM " + s.From + " WHERE " + s.Where.String() + " ORDER BY " + s.Order.String()
 }
 
 // All returns the query for every row.
-func (s Selection[T]) All() (Query, error) { return s.Reading(s.Columns) }
+func (s ListQuery[T]) All() (Query, error) { return s.SelectSQL(s.Columns) }
 
 // Reading is All with another select list.
-func (s Selection[T]) Reading(columns string) (Query, error) {
-	return Query{SQL: s.rows(columns), Args: s.Where.Args}, s.Refused.Err()
+func (s ListQuery[T]) SelectSQL(columns string) (Query, error) {
+	return Query{SQL: s.rows(columns), Args: s.Where.Args}, s.Problems.Err()
 }
 
 // Export is All as a binary stream reads it, with the named fields alone; false where this database has a
 // column of a type that only All can read.
-func (s Selection[T]) Export(columns []string) (Query, bool, error) {
-	q, err := s.Reading(SelectList(s.Binary, columns))
+func (s ListQuery[T]) Export(columns []string) (Query, bool, error) {
+	q, err := s.SelectSQL(SelectList(s.Binary, columns))
 	if s.Lookup != nil && slices.Contains(columns, s.Lookup.Column) {
 		keys, apart := maps.Clone(s.Binary), *s.Lookup
 		keys[apart.Column] = apart.Key
-		s.From = s.Counted
+		s.From = s.CountFrom
 		apart.keyed, q.Lookup = s.rows(SelectList(keys, columns)), &apart
 	}
 	return q, s.Binary != nil, err
 }
 
 // Counting returns the query for how many rows there are.
-func (s Selection[T]) Counting() Query {
-	count := cmp.Or(s.Count, "SELECT count(*) FROM "+cmp.Or(s.Counted, s.From)+" WHERE "+s.Where.String())
+func (s ListQuery[T]) CountQuery() Query {
+	count := cmp.Or(s.CountSQL, "SELECT count(*) FROM "+cmp.Or(s.CountFrom, s.From)+" WHERE "+s.Where.String())
 	return Query{SQL: count, Args: s.Where.Args}
 }
 
 // Page returns one page, and how many rows there are.
-func (s Selection[T]) Page(ctx context.Context, r Reader, p Paging) (Page[T], error) {
+func (s ListQuery[T]) Page(ctx context.Context, r Reader, p Paging) (Page[T], error) {
 	var page Page[T]
-	p.Check(&s.Refused)
-	if err := s.Refused.Err(); err != nil {
+	p.Check(&s.Problems)
+	if err := s.Problems.Err(); err != nil {
 		return page, err
 	}
-	count := s.Counting()
+	count := s.CountQuery()
 	if err := r.QueryRow(ctx, count.SQL, count.Args).Scan(&page.Total); err != nil {
 		return page, err
 	}
@@ -81,7 +81,7 @@ func (s Selection[T]) Page(ctx context.Context, r Reader, p Paging) (Page[T], er
 }
 
 // Gather returns the rows of a query that keep holds for, read as Stream does.
-func Gather[T any](ctx context.Context, d *DB, idle time.Duration, q Query, keep func(T) bool) ([]T, error) {
+func CollectWhere[T any](ctx context.Context, d *DB, idle time.Duration, q Query, keep func(T) bool) ([]T, error) {
 	var list []T
 	for row, err := range Stream[T](ctx, d, idle, q) {
 		if err != nil {

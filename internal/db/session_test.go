@@ -32,7 +32,7 @@ var hostile = map[string]string{
 // Whatever sets a pinned setting, a session has cxgctl's own value (F02, F03, F04, D10).
 func TestSessionIsPinned(t *testing.T) {
 	t.Parallel()
-	bouncer := dbtest.NewBouncer(t)
+	bouncer := dbtest.NewPgBouncer(t)
 	var options []string
 	upper := url.Values{}
 	for name, value := range hostile {
@@ -92,14 +92,14 @@ func TestSessionIsPinned(t *testing.T) {
 func TestTogetherIsPinned(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, dbtest.Template{Name: "empty"})
-	through, err := dbtest.NewBouncer(t).Through(pair)
+	through, err := dbtest.NewPgBouncer(t).Through(pair)
 	if err != nil {
 		t.Fatal(err)
 	}
 	set(t, pair.Manager, "search_path", "public, pg_catalog")
 	for _, dsn := range []string{pair.Manager, through.Manager} {
 		d := opened(t, Options{URL: dsn})
-		err := d.Together(t.Context(), Question{SQL: "SHOW search_path", Read: func(rows pgx.Rows) error {
+		err := d.Together(t.Context(), PipelineQuery{SQL: "SHOW search_path", Read: func(rows pgx.Rows) error {
 			got, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
 			if got != "pg_catalog, pg_temp" {
 				t.Errorf("the search path is %q", got)

@@ -9,7 +9,7 @@ import (
 
 // Question is one of several queries that are sent together. Its arguments are texts, which the server reads as
 // what they are compared with.
-type Question struct {
+type PipelineQuery struct {
 	SQL  string
 	Args []string
 	Read func(pgx.Rows) error // what becomes of the rows
@@ -17,7 +17,7 @@ type Question struct {
 
 // Together asks all questions in one round trip, without preparing anything. The first that fails ends it: those
 // before it were read, those after it were not asked.
-func (d *DB) Together(ctx context.Context, questions ...Question) error {
+func (d *DB) Together(ctx context.Context, questions ...PipelineQuery) error {
 	if d.begins != "" {
 		tx, err := d.begin(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadOnly}, d.begins)
 		if err != nil {
@@ -35,7 +35,7 @@ func (d *DB) Together(ctx context.Context, questions ...Question) error {
 }
 
 // together sends the questions under pgx, whose batches prepare every statement.
-func together(ctx context.Context, conn *pgx.Conn, questions []Question) error {
+func together(ctx context.Context, conn *pgx.Conn, questions []PipelineQuery) error {
 	var batch pgconn.Batch
 	for _, q := range questions {
 		args := make([][]byte, len(q.Args))

@@ -35,7 +35,7 @@ func add(name string, items ...string) Statement {
 
 func TestCommitAfter(t *testing.T) {
 	t.Parallel()
-	bouncer := dbtest.NewBouncer(t)
+	bouncer := dbtest.NewPgBouncer(t)
 	for _, c := range []struct {
 		name  string
 		last  []Statement
@@ -85,7 +85,7 @@ func TestCommitAfter(t *testing.T) {
 // setting that waits for more stays.
 func TestCommitIsSynchronous(t *testing.T) {
 	t.Parallel()
-	bouncer := dbtest.NewBouncer(t)
+	bouncer := dbtest.NewPgBouncer(t)
 	for setting, want := range map[string]string{"off": "on", "local": "on", "remote_write": "on", "on": "on", "remote_apply": "remote_apply"} {
 		pair := dbtest.New(t, items)
 		through, err := bouncer.Through(pair)

@@ -16,7 +16,7 @@ import (
 )
 
 // Bouncer is a PgBouncer in transaction mode before the server that tests use.
-type Bouncer struct {
+type PgBouncer struct {
 	dir    string
 	user   string
 	listen int
@@ -43,7 +43,7 @@ query_wait_timeout = 60
 
 // NewBouncer starts PgBouncer for the life of the test, with further lines of its configuration. Without
 // PgBouncer the test fails; .ci/pgbouncer installs it.
-func NewBouncer(tb testing.TB, settings ...string) *Bouncer {
+func NewPgBouncer(tb testing.TB, settings ...string) *PgBouncer {
 	tb.Helper()
 	program, err := findBouncer()
 	if err != nil {
@@ -65,7 +65,7 @@ func findBouncer() (string, error) {
 	return exec.LookPath("/usr/sbin/pgbouncer")
 }
 
-func startBouncer(tb testing.TB, program string, settings []string) (*Bouncer, error) {
+func startBouncer(tb testing.TB, program string, settings []string) (*PgBouncer, error) {
 	s, err := join()
 	if err != nil {
 		return nil, err
@@ -78,7 +78,7 @@ func startBouncer(tb testing.TB, program string, settings []string) (*Bouncer, e
 	if err != nil {
 		return nil, err
 	}
-	b := &Bouncer{dir: dir, user: cfg.User, listen: 6432}
+	b := &PgBouncer{dir: dir, user: cfg.User, listen: 6432}
 	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
 	account, err := serverAccount(cfg)
 	if err != nil {
@@ -130,7 +130,7 @@ func ownerOf(folder string) (*syscall.Credential, error) {
 }
 
 // run starts the program and waits until it answers.
-func (b *Bouncer) run(tb testing.TB, program string, account *syscall.Credential) error {
+func (b *PgBouncer) run(tb testing.TB, program string, account *syscall.Credential) error {
 	d, err := startDaemon(tb, account, program, filepath.Join(b.dir, "ini"))
 	if err != nil {
 		return err
@@ -139,7 +139,7 @@ func (b *Bouncer) run(tb testing.TB, program string, account *syscall.Credential
 }
 
 // Through returns the pair as it is reached through the pooler.
-func (b *Bouncer) Through(p Pair) (Pair, error) {
+func (b *PgBouncer) Through(p Pair) (Pair, error) {
 	for _, dsn := range []*string{&p.Manager, &p.Tenants} {
 		cfg, err := pgx.ParseConfig(*dsn)
 		if err != nil {
@@ -150,7 +150,7 @@ func (b *Bouncer) Through(p Pair) (Pair, error) {
 	return p, nil
 }
 
-func (b *Bouncer) dsn(database string) string {
+func (b *PgBouncer) dsn(database string) string {
 	q := url.Values{"host": {b.dir}, "port": {strconv.Itoa(b.listen)}, "sslmode": {"disable"}}
 	u := url.URL{Scheme: "postgres", User: url.User(b.user), Path: "/" + database, RawQuery: q.Encode()}
 	return u.String()

@@ -74,33 +74,33 @@ func clusterDSN(database string, sockets ...string) string {
 
 // Mortal is a server of a test's own, which it may stop in the middle of anything. Its methods belong to the test's
 // goroutine.
-type Mortal struct {
+type Restartable struct {
 	cluster *cluster
 	daemon  *daemon
 }
 
 // NewMortal starts one for the life of the test, with t's databases.
-func NewMortal(tb testing.TB, t Template) *Mortal {
+func NewMortal(tb testing.TB, t Template) *Restartable {
 	tb.Helper()
 	c, err := newCluster(tb, t)
 	if err != nil {
 		tb.Fatalf("dbtest: a server of the test's own: %v", err)
 	}
-	m := &Mortal{cluster: c}
+	m := &Restartable{cluster: c}
 	m.Start(tb)
 	return m
 }
 
 // Pair returns its databases.
-func (m *Mortal) Pair() Pair {
+func (m *Restartable) Pair() Pair {
 	return Pair{Manager: clusterDSN("mgmt", m.cluster.sockets()), Tenants: clusterDSN("tnnt", m.cluster.sockets())}
 }
 
 // Stop ends the server as a crash would.
-func (m *Mortal) Stop() { m.daemon.stop(syscall.SIGQUIT) }
+func (m *Restartable) Stop() { m.daemon.stop(syscall.SIGQUIT) }
 
 // Start brings it back, and returns when it answers.
-func (m *Mortal) Start(tb testing.TB) {
+func (m *Restartable) Start(tb testing.TB) {
 	tb.Helper()
 	var err error
 	if m.daemon, err = m.cluster.serve(tb, m.cluster.data(), m.cluster.sockets()); err != nil {

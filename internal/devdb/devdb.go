@@ -159,11 +159,11 @@ func Up(ctx context.Context, o Options) (Status, error) {
 	if p, err = c.start(ctx, st); err != nil {
 		return Status{}, err
 	}
-	err = c.furnish(ctx, c.status(st, p))
+	err = c.setup(ctx, c.status(st, p))
 	if _, alive := c.running(); err != nil && !alive {
 		// It was dying when we found it ready: killed a moment ago, or stopped by somebody else.
 		if p, err = c.start(ctx, st); err == nil {
-			err = c.furnish(ctx, c.status(st, p))
+			err = c.setup(ctx, c.status(st, p))
 		}
 	}
 	if err != nil {

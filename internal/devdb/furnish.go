@@ -91,7 +91,7 @@ func configure(dir string) error {
 }
 
 // furnish makes the databases that are missing, and the password where the server listens on a port.
-func (c cluster) furnish(ctx context.Context, s Status) error {
+func (c cluster) setup(ctx context.Context, s Status) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	conn, err := connect(ctx, s)

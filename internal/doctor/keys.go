@@ -36,7 +36,7 @@ func keys(ctx context.Context, s *subject) (Finding, error) {
 		return wrong(Warn, "keys whose maker no longer holds their permissions (%d): %s", len(list), abridged(list)).of(list).
 			remedied("cxgctl keys revoke %s ends the first; keep one only where it is meant to outlast its maker", orphans[0].ID), nil
 	}
-	rows, err := s.db.Query(ctx, strings.ReplaceAll(expiringKeys, "{live}", t.Live("x")))
+	rows, err := s.db.Query(ctx, strings.ReplaceAll(expiringKeys, "{live}", t.NotDeleted("x")))
 	if err != nil {
 		return closed(err)
 	}

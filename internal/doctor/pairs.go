@@ -78,7 +78,7 @@ func ambiguous(ctx context.Context, s *subject) (Finding, error) {
 		shown = "username"
 	}
 	return s.hits(ctx, "usernames that are another user's id or e-mail", "name these users with --by id, --by username or --by email",
-		strings.NewReplacer("{shown}", shown, "{table}", t.Name, "{live_u}", t.Live("u"), "{live_o}", t.Live("o"), "{scope_u}", scope(t, "u"), "{scope_o}", scope(t, "o")).
+		strings.NewReplacer("{shown}", shown, "{table}", t.Name, "{live_u}", t.NotDeleted("u"), "{live_o}", t.NotDeleted("o"), "{scope_u}", scope(t, "u"), "{scope_o}", scope(t, "o")).
 			Replace(findAmbiguous))
 }
 
@@ -135,7 +135,7 @@ func creators(ctx context.Context, s *subject) (Finding, error) {
 	var parts []string
 	for _, table := range []string{schema.Users, schema.Invoices} {
 		if t, lacking := s.lookup(table, "created_by"); lacking == "" {
-			parts = append(parts, strings.NewReplacer("{table}", t.Name, "{live}", t.Live("r")).Replace(findStrangers))
+			parts = append(parts, strings.NewReplacer("{table}", t.Name, "{live}", t.NotDeleted("r")).Replace(findStrangers))
 		}
 	}
 	if len(parts) == 0 {

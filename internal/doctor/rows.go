@@ -162,9 +162,9 @@ func (s *subject) pass(ctx context.Context, t *schema.Table, table string) pass 
 			counts = append(counts, strings.ReplaceAll("count(*) FILTER (WHERE "+d.wrong+")", "{lock for}", lockFor))
 		}
 	}
-	from := " FROM " + t.Name + " r WHERE " + t.Live("r")
+	from := " FROM " + t.Name + " r WHERE " + t.NotDeleted("r")
 	if hashed(t) {
-		from = " FROM (SELECT x.*, x.password_hash AS password FROM " + t.Name + " x) r WHERE " + t.Live("r")
+		from = " FROM (SELECT x.*, x.password_hash AS password FROM " + t.Name + " x) r WHERE " + t.NotDeleted("r")
 	}
 	numbers, err := readRow[int](ctx, s.db, "SELECT "+strings.Join(counts, ", ")+from, len(looked))
 	if err != nil {

@@ -59,7 +59,7 @@ func connection(ctx context.Context, s *subject) (Finding, error) {
 	}
 	s.db, s.session = d, rows[0]
 	s.Options.Pooled = d.Pooled()
-	f := fine("connected as %s to %s, %s, in %s%s", s.session.User, d.Where(), s.session.way(), span(time.Since(began)), s.named())
+	f := fine("connected as %s to %s, %s, in %s%s", s.session.User, d.Addr(), s.session.way(), span(time.Since(began)), s.named())
 	switch {
 	case s.session.Standby:
 		f.Status, f.Count = Warn, 1

@@ -98,7 +98,7 @@ func drift(ctx context.Context, s *subject) (Finding, error) {
 		d := compare(t, e)
 		i := slices.IndexFunc(needs[s.Database], func(n need) bool { return n.table == t.Name })
 		used := i >= 0
-		flagless := used && needs[s.Database][i].marks && t.Live("") == "true"
+		flagless := used && needs[s.Database][i].marks && t.NotDeleted("") == "true"
 		d.lacks = slices.DeleteFunc(d.lacks, func(c string) bool {
 			return slices.Contains(reported, t.Name+"."+c) || flagless && isFlag(c)
 		})

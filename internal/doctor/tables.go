@@ -134,7 +134,7 @@ func softDelete(_ context.Context, s *subject) (Finding, error) {
 		t := s.catalog[n.table]
 		switch {
 		case t == nil || !n.marks:
-		case t.Live("") == "true":
+		case t.NotDeleted("") == "true":
 			lacking, addable = append(lacking, n.table), addable && t.CanBeMarked()
 		default:
 			marked = append(marked, n.table)
@@ -223,8 +223,8 @@ func roles(ctx context.Context, s *subject) (Finding, error) {
 			remedied("cxgctl migrate up --database %s", s.Database), nil
 	}
 	var held int
-	sql := strings.NewReplacer("{live user}", s.catalog[schema.Users].Live("u"), "{live role}", s.catalog[schema.Roles].Live("r"),
-		"{live grant}", s.catalog[schema.UserRoles].Live("g")).Replace(countOperators)
+	sql := strings.NewReplacer("{live user}", s.catalog[schema.Users].NotDeleted("u"), "{live role}", s.catalog[schema.Roles].NotDeleted("r"),
+		"{live grant}", s.catalog[schema.UserRoles].NotDeleted("g")).Replace(countOperators)
 	if err := s.db.QueryRow(ctx, sql).Scan(&held); err != nil {
 		return Finding{}, err
 	}

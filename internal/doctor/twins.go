@@ -32,7 +32,7 @@ func (s *subject) twins(ctx context.Context, column, what, remedy string) (Findi
 	if s.in.Names {
 		shown = column
 	}
-	sql := strings.NewReplacer("{column}", column, "{shown}", shown, "{table}", t.Name, "{scope}", scope(t, "u"), "{live}", t.Live("u")).Replace(readNames)
+	sql := strings.NewReplacer("{column}", column, "{shown}", shown, "{table}", t.Name, "{scope}", scope(t, "u"), "{live}", t.NotDeleted("u")).Replace(readNames)
 	repeated, err := s.repeated(ctx, sql)
 	if err != nil {
 		return closed(err)

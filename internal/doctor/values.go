@@ -53,7 +53,7 @@ func (s *subject) values(ctx context.Context, table, shown, phone, what, remedy 
 		if !t.Has(column) {
 			continue
 		}
-		sql := strings.NewReplacer("{column}", column, "{shown}", shown, "{table}", t.Name, "{live}", t.Live("u")).Replace(findValues)
+		sql := strings.NewReplacer("{column}", column, "{shown}", shown, "{table}", t.Name, "{live}", t.NotDeleted("u")).Replace(findValues)
 		list, err := db.Collect[stored](ctx, s.db, sql)
 		if err != nil {
 			return closed(err)

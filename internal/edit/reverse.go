@@ -51,7 +51,7 @@ func (t Table[T]) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Revers
 			return nil, nil, err
 		}
 		if !force {
-			drifted = append(drifted, t.drift(r, t.Noun.Call(row), fields)...)
+			drifted = append(drifted, t.drift(r, t.Noun.DisplayName(row), fields)...)
 		}
 		key := t.written(r)
 		groups[key] = append(groups[key], r)
@@ -92,7 +92,7 @@ func (t Table[T]) back(r audit.Reversal, row T) bool {
 		}
 	}
 	is, concerned := live(r)
-	return !concerned || t.Noun.Live(row) == is
+	return !concerned || t.Noun.IsLive(row) == is
 }
 
 // live says whether a reversal brings a row back or marks it as deleted; concerned is false where it does neither.
@@ -122,7 +122,7 @@ func (t Table[T]) fields(r audit.Reversal) []string {
 
 // column is the column of a record's field.
 func (t Table[T]) column(field string) string {
-	if name, other := t.Called[field]; other {
+	if name, other := t.ColumnNames[field]; other {
 		return name
 	}
 	return field
@@ -148,7 +148,7 @@ func (t Table[T]) reverse(ctx context.Context, tx *audit.Tx, rows []audit.Revers
 	if concerned && rows[0].Created && t.Gone != "" {
 		set += t.Gone + ", "
 	} else if concerned {
-		flags, err := t.Shape.SetLive(is)
+		flags, err := t.Shape.SetDeleted(is)
 		if err != nil {
 			return nil, err
 		}
@@ -160,7 +160,7 @@ func (t Table[T]) reverse(ctx context.Context, tx *audit.Tx, rows []audit.Revers
 		}
 	}
 	if t.Gone != "" && slices.Contains(names, "status") { // marked as deleted, a row would not have the status
-		if flags, err := t.Shape.SetLive(true); err == nil {
+		if flags, err := t.Shape.SetDeleted(true); err == nil {
 			set += flags + ", "
 		}
 	}

@@ -8,7 +8,7 @@ import (
 
 // IfUpdatedAt returns the check that a row's updated_at is still the one that somebody saw; stamps are the
 // row's updated_at and created_at, which stands in for the former until the first update.
-func IfUpdatedAt[T any](noun *ref.Noun[T], want db.Time, stamps func(T) (updated, created *db.Time)) func(T) error {
+func IfUpdatedAt[T any](noun *ref.Kind[T], want db.Time, stamps func(T) (updated, created *db.Time)) func(T) error {
 	return func(row T) error {
 		have, created := stamps(row)
 		if have == nil {
@@ -17,7 +17,7 @@ func IfUpdatedAt[T any](noun *ref.Noun[T], want db.Time, stamps func(T) (updated
 		if have != nil && have.Equal(want) {
 			return nil
 		}
-		return fault.New(fault.Conflict, "%s %q was changed at %s, after the time that --if-updated-at gives", noun.Name, noun.Call(row), have).
-			WithHint("nothing was changed; look at the row again").With(noun.Keys[1].Name, noun.Call(row)).With("updated_at", have)
+		return fault.New(fault.Conflict, "%s %q was changed at %s, after the time that --if-updated-at gives", noun.Name, noun.DisplayName(row), have).
+			WithHint("nothing was changed; look at the row again").With(noun.Keys[1].Name, noun.DisplayName(row)).With("updated_at", have)
 	}
 }

@@ -84,10 +84,12 @@ func (t Table[T]) stored(ctx context.Context, tx *audit.Tx, before, after []T, a
 func (t Table[T]) notStored(ctx context.Context, tx *audit.Tx, did string, row T) error {
 	err := db.NotStored(ctx, tx, t.Shape.Name, db.Update, fmt.Sprintf(did, t.called(row)))
 	if f := fault.From(err); f.Code == fault.Database {
-		return f.With(t.Noun.Keys[1].Name, t.Noun.Call(row)).With("id", t.Noun.ID(row).String())
+		return f.With(t.Noun.Keys[1].Name, t.Noun.DisplayName(row)).With("id", t.Noun.ID(row).String())
 	}
 	return err
 }
 
 // called is what messages call a row: user "ada".
-func (t Table[T]) called(row T) string { return fmt.Sprintf("%s %q", t.Noun.Name, t.Noun.Call(row)) }
+func (t Table[T]) called(row T) string {
+	return fmt.Sprintf("%s %q", t.Noun.Name, t.Noun.DisplayName(row))
+}

@@ -16,15 +16,15 @@ import (
 
 // To returns the edit after which rows have the wanted values, by the names of the record's fields; called
 // has the names of columns that are called otherwise.
-func To[T any](wanted map[string]any, called map[string]string) Edit[T] {
-	e := Edit[T]{Action: audit.Update, Args: pgx.NamedArgs{}, Done: func(row T) bool { return Has(row, wanted) }}
+func Set[T any](wanted map[string]any, called map[string]string) Update[T] {
+	e := Update[T]{Action: audit.Update, Args: pgx.NamedArgs{}, IsNoop: func(row T) bool { return Matches(row, wanted) }}
 	var set []string
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
 		column := name
 		if here := called[name]; here != "" {
 			column = here
 		}
-		e.Needs = append(e.Needs, column)
+		e.Columns = append(e.Columns, column)
 		e.Args["set_"+name] = wanted[name]
 		set = append(set, column+" = @set_"+name)
 	}
@@ -33,7 +33,7 @@ func To[T any](wanted map[string]any, called map[string]string) Edit[T] {
 }
 
 // Has says whether a record has these values already, by the names of its fields.
-func Has(record any, wanted map[string]any) bool {
+func Matches(record any, wanted map[string]any) bool {
 	fields, err := audit.Fields(record)
 	if err != nil {
 		return false
@@ -49,7 +49,7 @@ func Has(record any, wanted map[string]any) bool {
 
 // Unset calls unset for each of the names, all of which have to be among the optional ones and without a
 // value given at once; what is wrong is added to problems.
-func Unset(problems *fault.Problems, names, optional []string, given func(name string) bool, unset func(name string)) {
+func ApplyUnset(problems *fault.Problems, names, optional []string, given func(name string) bool, unset func(name string)) {
 	for _, name := range names {
 		name = strings.TrimSpace(name)
 		switch {
@@ -64,15 +64,15 @@ func Unset(problems *fault.Problems, names, optional []string, given func(name s
 }
 
 // Nothing is the error of an update without fields; command is what was run.
-func Nothing(command string) error {
+func ErrNothingToChange(command string) error {
 	return fault.New(fault.Usage, "nothing to change: name at least one field").WithHint("see the fields with: cxgctl %s --help", command)
 }
 
 // SetDeleted returns the edit that marks rows as deleted, or brings them back; is says whether one is. A table
 // without a column for that gives a DATABASE_ERROR: no row is ever deleted physically.
-func SetDeleted[T any](shape *schema.Table, deleted bool, is func(T) bool) (Edit[T], error) {
-	set, err := shape.SetLive(!deleted)
-	e := Edit[T]{Action: audit.Delete, Set: set, Done: func(row T) bool { return is(row) == deleted }}
+func SetDeleted[T any](shape *schema.Table, deleted bool, is func(T) bool) (Update[T], error) {
+	set, err := shape.SetDeleted(!deleted)
+	e := Update[T]{Action: audit.Delete, Set: set, IsNoop: func(row T) bool { return is(row) == deleted }}
 	if !deleted {
 		e.Action = audit.Update
 	}

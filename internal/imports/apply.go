@@ -55,7 +55,7 @@ func (r *run[R]) tally(b *batch[R]) {
 		r.report.Rows++
 		switch {
 		case row.Done:
-			r.report.Before++
+			r.report.AppliedEarlier++
 		case row.Failure != nil:
 			r.report.Failed++
 		case row.Outcome == Created:
@@ -66,7 +66,7 @@ func (r *run[R]) tally(b *batch[R]) {
 			r.report.Updated++
 			r.alter(row.Altered)
 		case row.Outcome == Unchanged:
-			r.report.Same++
+			r.report.Unchanged++
 		case row.Outcome == Skipped:
 			r.report.Skipped++
 		}
@@ -132,7 +132,7 @@ func (r *run[R]) attempt(ctx context.Context, tx *audit.Tx, rows []R) (changes [
 		if err := r.insert(ctx, tx, Undecided(rows)); err != nil {
 			return err
 		}
-		changes, err = r.kind.Finish(ctx, tx, rows)
+		changes, err = r.kind.AfterInsert(ctx, tx, rows)
 		return err
 	})
 	return changes, err
@@ -221,7 +221,7 @@ func refused(row *Row, err error) {
 // copyIn sends the rows by COPY behind a savepoint, and reads them back.
 func (r *run[R]) copyIn(ctx context.Context, tx *audit.Tx, rows []R) error {
 	for _, in := range rows {
-		if err := r.kind.Born(in, tx.Now, tx.ByID()); err != nil {
+		if err := r.kind.Defaults(in, tx.Now, tx.ByID()); err != nil {
 			return err
 		}
 	}

@@ -9,7 +9,7 @@ import (
 
 // whole applies the file in one transaction, or nothing of it. The file is read twice: what can be known
 // of its rows beforehand is found out in a first reading, preparations included.
-func (r *run[R]) whole(ctx context.Context) error {
+func (r *run[R]) atomic(ctx context.Context) error {
 	clean := r.report
 	check := func(b *batch[R]) error {
 		for _, in := range b.rows {
@@ -61,7 +61,7 @@ func (r *run[R]) whole(ctx context.Context) error {
 		return err
 	}
 	r.told = true
-	r.report.Created, r.report.Updated, r.report.Same, r.report.Skipped = 0, 0, 0, 0
+	r.report.Created, r.report.Updated, r.report.Unchanged, r.report.Skipped = 0, 0, 0, 0
 	for _, row := range refused {
 		if r.Failed != nil {
 			if err := r.Failed(*row.Failure, row.Raw); err != nil {

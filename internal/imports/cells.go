@@ -16,19 +16,19 @@ import (
 )
 
 // Cells reads the fields of one row, and collects what is wrong with them.
-type Cells struct {
+type Fields struct {
 	fault.Problems
 	Given   map[string]bool // where it is not nil: the fields that were read and have a value
 	Altered []Alteration    // how values that were read are stored otherwise than they came
 	Filled  []Alteration    // what a new record gets for empty values
 
-	src *Source
+	src *Input
 	row intake.Row
 }
 
 // value returns the row's value of a field as the file has it, and in the form that text is stored in. The two are
 // the same for a field that is read verbatim.
-func (c *Cells) value(field string) (raw, normal string) {
+func (c *Fields) value(field string) (raw, normal string) {
 	i, ok := c.src.columns[field]
 	if !ok || i >= len(c.row.Values) {
 		return "", ""
@@ -36,7 +36,7 @@ func (c *Cells) value(field string) (raw, normal string) {
 	raw = c.row.Values[i]
 	normal = raw
 	if !slices.Contains(c.src.opts.Verbatim, field) {
-		normal = text.Normal(raw)
+		normal = text.Normalize(raw)
 	}
 	if normal != "" && c.Given != nil {
 		c.Given[field] = true
@@ -46,7 +46,7 @@ func (c *Cells) value(field string) (raw, normal string) {
 
 // Text returns the row's value of a field, in the form that text is stored in; one that is read verbatim, as
 // it is.
-func (c *Cells) Text(field string) string {
+func (c *Fields) Text(field string) string {
 	raw, v := c.value(field)
 	switch {
 	case raw == v || v == "" || !c.src.shape.Has(field):
@@ -59,7 +59,7 @@ func (c *Cells) Text(field string) string {
 }
 
 // Stored returns the row's value of a field as it is, for a record that is restored as it was stored. A blank one is "".
-func (c *Cells) Stored(field string) string {
+func (c *Fields) Stored(field string) string {
 	raw, v := c.value(field)
 	if v == "" {
 		return ""
@@ -68,22 +68,22 @@ func (c *Cells) Stored(field string) string {
 }
 
 // Names says whether the row has a value of the field, if only an empty one.
-func (c *Cells) Names(field string) bool {
+func (c *Fields) Names(field string) bool {
 	return c.src.Has(field) && (!c.src.Objects || c.row.Names(field))
 }
 
 // Alter notes how the value of a field is stored otherwise than it came.
-func (c *Cells) Alter(field, how string) { c.Altered = noted(c.Altered, Alteration{field, how}) }
+func (c *Fields) Alter(field, how string) { c.Altered = noted(c.Altered, Alteration{field, how}) }
 
 // Fill notes what a new record gets for a value that is empty, if it is.
-func (c *Cells) Fill(field, as string) {
+func (c *Fields) Fill(field, as string) {
 	if _, v := c.value(field); v == "" && c.Names(field) && c.src.shape.Has(field) {
 		c.Filled = noted(c.Filled, Alteration{field, "with " + as + " for an empty value"})
 	}
 }
 
 // FillBirth notes what a new record gets where the row does not say which id it has, and when and by whom it was made.
-func (c *Cells) FillBirth() {
+func (c *Fields) FillBirth() {
 	c.Fill("id", "a new id")
 	c.Fill("created_at", "the time of the import")
 	c.Fill("created_by", "the operator")
@@ -91,7 +91,7 @@ func (c *Cells) FillBirth() {
 
 // FillNull notes that a text which is blank, or empty and not null, is stored as null. Only json can tell the latter two
 // apart.
-func (c *Cells) FillNull(field string) {
+func (c *Fields) FillNull(field string) {
 	raw, v := c.value(field)
 	if v == "" && (raw != "" || c.row.HasEmpty(field)) && c.src.shape.Has(field) {
 		c.Filled = noted(c.Filled, Alteration{field, "with null for an empty text"})
@@ -106,7 +106,7 @@ func noted(list []Alteration, a Alteration) []Alteration {
 }
 
 // Fits says whether the table has the column, and refuses a value that would have no place.
-func (c *Cells) Fits(field, value string) bool {
+func (c *Fields) Fits(field, value string) bool {
 	if c.src.shape.Has(field) {
 		return true
 	}
@@ -117,7 +117,7 @@ func (c *Cells) Fits(field, value string) bool {
 }
 
 // Choice returns one of the valid values, in upper case; nil where the table has no such column.
-func (c *Cells) Choice(field, fallback string, valid []string) *string {
+func (c *Fields) Choice(field, fallback string, valid []string) *string {
 	v := c.Text(field)
 	if !c.Fits(field, v) {
 		return nil
@@ -137,7 +137,7 @@ func (c *Cells) Choice(field, fallback string, valid []string) *string {
 }
 
 // Bool returns a yes or no.
-func (c *Cells) Bool(field string, fallback bool) bool {
+func (c *Fields) Bool(field string, fallback bool) bool {
 	v := c.Text(field)
 	switch strings.ToLower(v) {
 	case "":
@@ -153,7 +153,7 @@ func (c *Cells) Bool(field string, fallback bool) bool {
 }
 
 // Time returns an instant, nil where the row has none or the table no such column.
-func (c *Cells) Time(field string) *db.Time {
+func (c *Fields) Time(field string) *db.Time {
 	v := c.Text(field)
 	if !c.Fits(field, v) || v == "" {
 		return nil
@@ -172,7 +172,7 @@ func (c *Cells) Time(field string) *db.Time {
 }
 
 // ID returns an id, nil where the row has none or the table no such column.
-func (c *Cells) ID(field string) *uuid.UUID {
+func (c *Fields) ID(field string) *uuid.UUID {
 	v := c.Text(field)
 	if !c.Fits(field, v) || v == "" {
 		return nil
@@ -190,7 +190,7 @@ var quoted = regexp.MustCompile(`"(\\.|[^"\\])*"`)
 
 // Refuse fails a row for an error that names fields, with the first of them, or for any other. Of a file that has
 // secrets no value is repeated: where cells have slid, a secret is in another column.
-func (c *Cells) Refuse(r *Row, err error) {
+func (c *Fields) Refuse(r *Row, err error) {
 	secret := slices.ContainsFunc(c.src.opts.Verbatim, c.src.Has)
 	field, value := "", ""
 	if list, ok := fault.From(err).Detail["fields"].([]fault.Problem); ok {

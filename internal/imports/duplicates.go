@@ -9,28 +9,28 @@ import (
 // duplicates finds rows that claim what an earlier row of the file claims, in memory that does not grow
 // with the file. What it has seen tells rows that cannot be from those that may be; the
 // latter are put off, and once the file has been read, one more reading settles them exactly.
-type duplicates[R Incoming] struct {
-	claims   func(R, []Claim) []Claim
-	list     []Claim // of the row that is looked at
+type duplicates[R Record] struct {
+	claims   func(R, []UniqueKey) []UniqueKey
+	list     []UniqueKey // of the row that is looked at
 	seen     *seen
 	deferred map[int64]bool   // ordinals of rows that were put off
 	first    map[string]int64 // a claim of theirs → the first line that makes it
 }
 
-func newDuplicates[R Incoming](fileSize int64, claims func(R, []Claim) []Claim) *duplicates[R] {
+func newDuplicates[R Record](fileSize int64, claims func(R, []UniqueKey) []UniqueKey) *duplicates[R] {
 	return &duplicates[R]{
 		claims: claims, seen: newSeen(fileSize, maxPlaces), deferred: map[int64]bool{}, first: map[string]int64{},
 	}
 }
 
 // key is what has to be unique in the claim's field.
-func (c Claim) key() string { return cmp.Or(c.Key, c.Value) }
+func (c UniqueKey) key() string { return cmp.Or(c.Key, c.Value) }
 
 // whole tells claims of all fields apart.
-func (c Claim) whole() string { return c.Field + "\x00" + c.key() }
+func (c UniqueKey) whole() string { return c.Field + "\x00" + c.key() }
 
 // of returns what a row claims, until the next row is asked about.
-func (d *duplicates[R]) of(in R) []Claim {
+func (d *duplicates[R]) of(in R) []UniqueKey {
 	d.list = d.claims(in, d.list[:0])
 	return d.list
 }

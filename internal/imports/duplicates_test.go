@@ -14,8 +14,8 @@ type thing struct {
 	name, number string
 }
 
-func claimed(in *thing, list []Claim) []Claim {
-	return append(list, Claim{Field: "name", Value: in.name}, Claim{Field: "number", Value: in.number})
+func claimed(in *thing, list []UniqueKey) []UniqueKey {
+	return append(list, UniqueKey{Field: "name", Value: in.name}, UniqueKey{Field: "number", Value: in.number})
 }
 
 // full has no room left but for one block in a filter.
@@ -100,7 +100,7 @@ func TestUnlikeRowsAreToldApart(t *testing.T) {
 	s := newSeen(0, maxPlaces)
 	mistakes := 0
 	for i := range 1_000_000 {
-		if s.add(Claim{Field: "name", Value: strconv.Itoa(i)}) {
+		if s.add(UniqueKey{Field: "name", Value: strconv.Itoa(i)}) {
 			mistakes++
 		}
 	}

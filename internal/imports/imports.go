@@ -26,16 +26,16 @@ const (
 var Tables = []string{schema.ImportFiles, schema.ImportRows}
 
 // Home is the database that rows are applied in: the manager's, or that of the tenant who is named.
-type Home struct {
+type Target struct {
 	Tenant uuid.UUID
 	Code   string
 }
 
 // lacks says what is missing of the tables in which an import keeps what it has applied.
-func (h Home) lacks(cat schema.Catalog) error {
+func (h Target) missing(cat schema.Catalog) error {
 	for _, name := range Tables {
 		switch _, err := cat.Table(name); {
-		case err != nil && h != Home{}:
+		case err != nil && h != Target{}:
 			return fault.New(fault.Database, "table %s does not exist in the database of tenant %s", name, h.Code).
 				WithHint("an import keeps there what it has applied; cxgctl migrate up --tenant %s creates it", h.Code).With("table", name)
 		case err != nil:
@@ -48,10 +48,10 @@ func (h Home) lacks(cat schema.Catalog) error {
 // key is what the tables know a file by, for one noun: what was applied of it as users says nothing of it
 // as anything else. Users came first, and theirs is the file's fingerprint itself. Of tenants who share a
 // database each has its own.
-func (h Home) key(f *intake.File, resource string) []byte {
+func (h Target) key(f *intake.File, resource string) []byte {
 	text := f.Sum[:]
 	switch {
-	case h != Home{}:
+	case h != Target{}:
 		text = append(text, h.Tenant[:]...)
 	case resource != "user":
 		text = append([]byte(resource+"\x00"), text...)
@@ -87,20 +87,20 @@ type Failure struct {
 
 // Report is what an import did. Rows counts those that were read.
 type Report struct {
-	File    string        `json:"file"`
-	SHA256  string        `json:"sha256"`
-	OpID    uuid.UUID     `json:"op_id"`
-	DryRun  bool          `json:"dry_run"`
-	Rows    int64         `json:"rows"`
-	Before  int64         `json:"applied_before"` // by earlier runs of the same file
-	Created int64         `json:"created"`
-	Updated int64         `json:"updated"`
-	Same    int64         `json:"unchanged"`
-	Skipped int64         `json:"skipped"`
-	Failed  int64         `json:"failed"`
-	Elapsed time.Duration `json:"-"`
-	Stopped bool          `json:"stopped"` // by --max-errors
-	Last    *Operation    `json:"-"`       // the latest of the earlier runs
+	File           string        `json:"file"`
+	SHA256         string        `json:"sha256"`
+	OpID           uuid.UUID     `json:"op_id"`
+	DryRun         bool          `json:"dry_run"`
+	Rows           int64         `json:"rows"`
+	AppliedEarlier int64         `json:"applied_before"` // by earlier runs of the same file
+	Created        int64         `json:"created"`
+	Updated        int64         `json:"updated"`
+	Unchanged      int64         `json:"unchanged"`
+	Skipped        int64         `json:"skipped"`
+	Failed         int64         `json:"failed"`
+	Elapsed        time.Duration `json:"-"`
+	Stopped        bool          `json:"stopped"` // by --max-errors
+	Last           *Operation    `json:"-"`       // the latest of the earlier runs
 
 	Altered map[Alteration]int64 `json:"-"` // how many rows were stored otherwise than they came, by how
 }

@@ -16,15 +16,15 @@ import (
 // Kind is what an import has to know of the kind of record that a file holds. R is what the noun makes of a
 // row. Functions that take rows fail single ones by Row.Fail; an error of their own ends the import. Those
 // that take a transaction may be called again for the same rows, after a rollback.
-type Kind[R Incoming] struct {
+type Spec[R Record] struct {
 	Resource string // the noun in audit rows: user, invoice
 	Command  string // that imports it, for hints: cxgctl users import
-	Home     Home   // where the records are
+	Home     Target // where the records are
 
 	// Read makes something of a row that could be read, or fails it.
-	Read func(Row, *Cells) R
+	Read func(Row, *Fields) R
 	// Claims adds what only one record may have, as the row names it, to a list.
-	Claims func(R, []Claim) []Claim
+	Claims func(R, []UniqueKey) []UniqueKey
 	// Slow says that Prepare takes long for the row, so that few such share a transaction; nil: none does.
 	Slow func(R) bool
 	// Prepare does ahead of the transaction what can be done there; nil: nothing can.
@@ -35,10 +35,10 @@ type Kind[R Incoming] struct {
 	// become Matched. It returns about how many it did.
 	Conflicts func(context.Context, *audit.Tx, []R) (int, error)
 	// Born fills what a new record has from its transaction's time and operator.
-	Born func(in R, now time.Time, by *uuid.UUID) error
+	Defaults func(in R, now time.Time, by *uuid.UUID) error
 	// Made is the change of a record that the import made, where nothing but Prepare and Born alters what Read made:
 	// then its audit row is made ahead of the transaction. nil where Resolve has a part in it.
-	Made func(R) audit.Change
+	CreatedChange func(R) audit.Change
 	// Held says that a record most likely exists which has what the row claims, so that no audit row is made ahead for it;
 	// nil: none does.
 	Held func(R) bool
@@ -47,14 +47,14 @@ type Kind[R Incoming] struct {
 	Stored func(context.Context, pgx.Tx, []R) error
 	// Finish changes the records of Matched rows, does what else rows ask for, and returns a change for each
 	// row that it or the import wrote. Where it fails rows that were applied already, it returns ErrAgain.
-	Finish func(context.Context, *audit.Tx, []R) ([]audit.Change, error)
+	AfterInsert func(context.Context, *audit.Tx, []R) ([]audit.Change, error)
 
 	Table   string      // where new records go, with its schema
 	Columns []Column[R] // the ones of it that a new record fills
 }
 
 // Claim is a value that only one record may have.
-type Claim struct {
+type UniqueKey struct {
 	Field string
 	Value string // as messages repeat it
 	Key   string // what has to be unique, where that is more than the value
@@ -67,10 +67,10 @@ type Column[R any] struct {
 }
 
 // Into is a Column.
-func Into[R any](name string, value func(R) any) Column[R] { return Column[R]{name, value} }
+func Col[R any](name string, value func(R) any) Column[R] { return Column[R]{name, value} }
 
 // In are those of the columns that a table has.
-func In[R any](t *schema.Table, columns []Column[R]) []Column[R] {
+func Existing[R any](t *schema.Table, columns []Column[R]) []Column[R] {
 	return slices.DeleteFunc(columns, func(c Column[R]) bool { return !t.Has(c.Name) })
 }
 

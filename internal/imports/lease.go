@@ -29,7 +29,7 @@ type lease struct {
 	command string // that shows how far it is
 	host    string
 	process string
-	home    Home
+	home    Target
 	again   bool // set aside what was applied
 	applied []span
 	last    *Operation // of an earlier run, or nil
@@ -61,9 +61,9 @@ SELECT r.op_id, sum(r.records)::bigint AS records, max(r.created_at) AS applied_
  ORDER BY max(r.created_at), r.op_id`
 
 // operations are the runs that applied rows of the file of a key, in the order of time.
-func (h Home) operations(ctx context.Context, r db.Reader, key []byte) ([]Operation, error) {
+func (h Target) operations(ctx context.Context, r db.Reader, key []byte) ([]Operation, error) {
 	sql := readOperations
-	if h != (Home{}) {
+	if h != (Target{}) {
 		sql = strings.Replace(sql, "(SELECT u.username::text FROM idam.users u WHERE u.id = r.created_by)", "NULL::text", 1)
 	}
 	return db.Collect[Operation](ctx, r, sql, key)
@@ -73,8 +73,8 @@ func (h Home) operations(ctx context.Context, r db.Reader, key []byte) ([]Operat
 // process is still there. It is more than a batch takes, hashing included.
 const leaseTime = "120 seconds"
 
-func newLease(cat schema.Catalog, l *audit.Ledger, f *intake.File, home Home, resource, command string, again bool) (*lease, error) {
-	if err := home.lacks(cat); err != nil {
+func newLease(cat schema.Catalog, l *audit.Ledger, f *intake.File, home Target, resource, command string, again bool) (*lease, error) {
+	if err := home.missing(cat); err != nil {
 		return nil, err
 	}
 	host, err := os.Hostname()
@@ -169,7 +169,7 @@ func (l *lease) args() pgx.NamedArgs {
 // take takes hold of the file, unless another run has it: then it is BUSY. A run whose process is gone
 // has it no more. It reads what was applied before.
 func (l *lease) take(ctx context.Context) error {
-	err := l.ledger.Keep(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	err := l.ledger.WriteUnaudited(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		// a transaction of a run that was killed may be about to end
 		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '3s'"); err != nil {
 			return err
@@ -246,7 +246,7 @@ func (l *lease) claim(ctx context.Context, tx *audit.Tx) error {
 }
 
 // spans are the lines that the rows were applied from, those together that follow each other.
-func spans[R Incoming](rows []R) []span {
+func spans[R Record](rows []R) []span {
 	var list []span
 	last := int64(-1) // the ordinal that the open span ends with
 	for _, in := range rows {
@@ -288,7 +288,7 @@ func (l *lease) recordUnchanged(ctx context.Context, applied []span) error {
 	if err != nil {
 		return err
 	}
-	return l.ledger.Keep(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	return l.ledger.WriteUnaudited(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		args := l.args()
 		tag, err := tx.Exec(ctx, claimFile, args)
 		if err != nil {
@@ -321,7 +321,7 @@ func (l *lease) release(ctx context.Context, finished bool, r Report) {
 	defer cancel()
 	args := l.args()
 	args["finished"], args["skipped"], args["failed"] = finished, r.Skipped, r.Failed
-	_ = l.ledger.Keep(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	_ = l.ledger.WriteUnaudited(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, releaseFile, args)
 		return err
 	})

@@ -21,7 +21,7 @@ type Row struct {
 }
 
 // Incoming is what a noun makes of a row: a pointer to a struct that embeds Row.
-type Incoming interface{ Base() *Row }
+type Record interface{ Base() *Row }
 
 // Base returns the row itself.
 func (r *Row) Base() *Row { return r }
@@ -71,7 +71,7 @@ func (r *Row) Fail(field, value string, err error, holder *uuid.UUID) {
 }
 
 // Undecided returns the rows that nothing has been decided about.
-func Undecided[R Incoming](rows []R) []R {
+func Undecided[R Record](rows []R) []R {
 	var list []R
 	for _, in := range rows {
 		if in.Base().Outcome == Pending {

@@ -12,11 +12,11 @@ import (
 )
 
 // run is one run of an import.
-type run[R Incoming] struct {
+type run[R Record] struct {
 	Options
-	kind   Kind[R]
+	kind   Spec[R]
 	ledger *audit.Ledger
-	source *Source
+	source *Input
 	lease  *lease
 	report Report
 	draft  *audit.Drafter // nil where audit rows are not made ahead
@@ -32,7 +32,7 @@ const batchRows = 2000
 const slowRows = 32
 
 // batch is rows that commit together.
-type batch[R Incoming] struct {
+type batch[R Record] struct {
 	rows     []R
 	slow     int
 	draft    *audit.Draft // of the audit rows, should all go well; nil for none
@@ -42,13 +42,13 @@ type batch[R Incoming] struct {
 // Run applies a file, in transactions of many rows. A row that fails is reported, and the others go ahead. What
 // a run has applied is on record beside the rows, so that running the same file again goes on where it
 // stopped and applies no row twice. Rows that failed share one audit row, of how many they are.
-func Run[R Incoming](ctx context.Context, l *audit.Ledger, cat schema.Catalog, s *Source, kind Kind[R], o Options) (Report, error) {
+func Run[R Record](ctx context.Context, l *audit.Ledger, cat schema.Catalog, s *Input, kind Spec[R], o Options) (Report, error) {
 	began := time.Now()
 	r := &run[R]{
 		Options: o, kind: kind, ledger: l, source: s, look: o.OnConflict != Fail,
 		report: Report{File: s.file.Name, SHA256: s.file.SumText(), OpID: l.Op(), DryRun: l.DryRun},
 	}
-	l.Brief = true
+	l.DiscardEntries = true
 	var err error
 	if r.lease, err = newLease(cat, l, s.file, kind.Home, kind.Resource, kind.Command, o.Again); err != nil {
 		return Report{}, err
@@ -58,12 +58,12 @@ func Run[R Incoming](ctx context.Context, l *audit.Ledger, cat schema.Catalog, s
 	}
 	r.report.Last = r.lease.last
 	if o.Atomic {
-		err = r.whole(ctx)
+		err = r.atomic(ctx)
 	} else if r.draft, err = l.Drafter(ctx); err == nil {
 		err = r.stream(ctx)
 	}
 	if r.report.Failed > 0 && !r.told && err == nil { // a run that broke off has a row that says so
-		l.Failed(ctx, r.intent(), r.someFailed())
+		l.RecordFailure(ctx, r.intent(), r.someFailed())
 	}
 	r.report.Elapsed = time.Since(began)
 	r.lease.release(ctx, err == nil && !r.report.Stopped, r.report)
@@ -151,7 +151,7 @@ func (r *run[R]) each(ctx context.Context, fn func(R) error) error {
 			err.Kind = raw.Err.Message
 			row.Fail(raw.Err.Field, "", err, nil)
 		}
-		return fn(r.kind.Read(row, &Cells{src: r.source, row: raw}))
+		return fn(r.kind.Read(row, &Fields{src: r.source, row: raw}))
 	})
 }
 
@@ -208,7 +208,7 @@ func (r *run[R]) prepare(ctx context.Context, b *batch[R]) error {
 // drafts makes the audit rows that a batch will have if all of its rows become new records, so that its transaction
 // does not wait for them. Which rows do not is known only in the transaction.
 func (r *run[R]) drafts(ctx context.Context, b *batch[R], fit []R) error {
-	if r.draft == nil || r.kind.Made == nil || r.OnConflict == Update || len(fit) == 0 {
+	if r.draft == nil || r.kind.CreatedChange == nil || r.OnConflict == Update || len(fit) == 0 {
 		return nil
 	}
 	now, err := r.ledger.Now(ctx)
@@ -221,10 +221,10 @@ func (r *run[R]) drafts(ctx context.Context, b *batch[R], fit []R) error {
 		if r.kind.Held != nil && r.kind.Held(in) {
 			continue
 		}
-		if err := r.kind.Born(in, now, &by); err != nil {
+		if err := r.kind.Defaults(in, now, &by); err != nil {
 			return err
 		}
-		made = append(made, r.kind.Made(in))
+		made = append(made, r.kind.CreatedChange(in))
 	}
 	if len(made) == 0 {
 		return nil

@@ -46,7 +46,7 @@ func (s *seen) grow(places int) {
 }
 
 // add notes a claim, and says whether it may have been there before.
-func (s *seen) add(c Claim) bool {
+func (s *seen) add(c UniqueKey) bool {
 	var hash maphash.Hash
 	hash.SetSeed(s.seed)
 	_, _ = hash.WriteString(c.Field)

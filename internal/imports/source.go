@@ -10,7 +10,7 @@ import (
 )
 
 // Source is a file whose columns are a noun's fields.
-type Source struct {
+type Input struct {
 	Objects bool // each row names the fields that it has
 
 	file    *intake.File
@@ -20,8 +20,8 @@ type Source struct {
 }
 
 // Open finds out what columns a file has. Shape is the table that the records go to.
-func Open(f *intake.File, o intake.Options, shape *schema.Table) (*Source, error) {
-	s := &Source{file: f, shape: shape, opts: o, columns: map[string]int{}}
+func Open(f *intake.File, o intake.Options, shape *schema.Table) (*Input, error) {
+	s := &Input{file: f, shape: shape, opts: o, columns: map[string]int{}}
 	in, err := f.Rows(o)
 	if err != nil {
 		return nil, err
@@ -37,13 +37,13 @@ func Open(f *intake.File, o intake.Options, shape *schema.Table) (*Source, error
 }
 
 // Has says whether rows may have the field.
-func (s *Source) Has(field string) bool {
+func (s *Input) Has(field string) bool {
 	_, ok := s.columns[field]
 	return ok
 }
 
 // each calls fn for every row of the file, in order.
-func (s *Source) each(ctx context.Context, fn func(row intake.Row, ordinal int64) error) error {
+func (s *Input) each(ctx context.Context, fn func(row intake.Row, ordinal int64) error) error {
 	in, err := s.file.Rows(s.opts)
 	if err != nil {
 		return err

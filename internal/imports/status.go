@@ -40,9 +40,9 @@ SELECT CASE WHEN f.leased_until > now() THEN 'running' WHEN f.finished_at IS NUL
   FROM cxg_import.files f WHERE f.sha256 = $1`
 
 // StatusOf says how far the import of a file of a noun's records is; one that was never imported is new.
-func StatusOf(ctx context.Context, r db.Reader, cat schema.Catalog, f *intake.File, home Home, resource string) (Status, error) {
+func StatusOf(ctx context.Context, r db.Reader, cat schema.Catalog, f *intake.File, home Target, resource string) (Status, error) {
 	s := Status{File: f.Name, SHA256: f.SumText(), State: "new", Operations: []Operation{}}
-	if err := home.lacks(cat); err != nil {
+	if err := home.missing(cat); err != nil {
 		return s, err
 	}
 	rows, err := r.Query(ctx, readStatus, home.key(f, resource))

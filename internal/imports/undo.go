@@ -31,7 +31,7 @@ type Undone struct {
 // Undoing is what Undo has to know of the import's noun.
 type Undoing[T any] struct {
 	Table   edit.Table[T]
-	Delete  edit.Edit[T]                                // marks records as deleted
+	Delete  edit.Update[T]                              // marks records as deleted
 	Fields  []string                                    // in the order in which records are compared
 	Command string                                      // what imports the noun, for hints
 	Links   map[string]audit.Reverser                   // the nouns of what an import makes beside the records
@@ -48,8 +48,8 @@ UPDATE cxg_import.files SET finished_at = NULL, created = 0, updated = 0, skippe
 )
 
 // RunsOfFile returns the operations that applied rows of a file, the latest first; none is a RESOURCE_NOT_FOUND.
-func RunsOfFile(ctx context.Context, r db.Reader, cat schema.Catalog, f *intake.File, home Home, resource string) ([]uuid.UUID, error) {
-	if err := home.lacks(cat); err != nil {
+func RunsOfFile(ctx context.Context, r db.Reader, cat schema.Catalog, f *intake.File, home Target, resource string) ([]uuid.UUID, error) {
+	if err := home.missing(cat); err != nil {
 		return nil, err
 	}
 	ops, err := collectIDs(ctx, r, runsOf, home.key(f, resource))
@@ -62,7 +62,7 @@ func RunsOfFile(ctx context.Context, r db.Reader, cat schema.Catalog, f *intake.
 
 // RunsWith returns the operations that applied rows of the file that one of them is of, the latest first.
 func RunsWith(ctx context.Context, r db.Reader, cat schema.Catalog, op uuid.UUID) ([]uuid.UUID, error) {
-	if err := (Home{}).lacks(cat); err != nil {
+	if err := (Target{}).missing(cat); err != nil {
 		return nil, err
 	}
 	rows, err := r.Query(ctx, filesOf, op)
@@ -90,11 +90,11 @@ func collectIDs(ctx context.Context, r db.Reader, sql string, args ...any) ([]uu
 // undo that was interrupted goes on when it is run again.
 func Undo[T any](ctx context.Context, l *audit.Ledger, cat schema.Catalog, u Undoing[T], ops []uuid.UUID) (Undone, error) {
 	done := Undone{OpID: ops[0], Touched: []Failure{}, Ops: ops}
-	log, err := audit.LogIn(cat)
+	log, err := audit.NewLog(cat)
 	if err != nil {
 		return done, err
 	}
-	l.Brief = true
+	l.DiscardEntries = true
 	seen := 0
 	for _, op := range ops {
 		for last := uuid.Max; ; {
@@ -117,7 +117,7 @@ func Undo[T any](ctx context.Context, l *audit.Ledger, cat schema.Catalog, u Und
 		return done, fault.New(fault.NotFound, "no %s was created by operation %s", u.Table.Noun.Name, ops[0]).
 			WithHint("%s prints its operation at its end; cxgctl audit list --op %s shows what one did", u.Command, ops[0])
 	}
-	return done, l.Keep(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	return done, l.WriteUnaudited(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, reopenFiles, ops); err != nil {
 			return err
 		}
@@ -262,8 +262,8 @@ func (u *undoing[T]) delete(ctx context.Context, l *audit.Ledger, done *Undone) 
 		return nil
 	}
 	e := u.Delete
-	e.Check, e.Done = u.look, u.stays
-	deleted, err := u.Table.Sweep(ctx, l, u.ids, e)
+	e.Check, e.IsNoop = u.look, u.stays
+	deleted, err := u.Table.ApplyDue(ctx, l, u.ids, e)
 	if err != nil {
 		return err
 	}
@@ -282,11 +282,11 @@ func (u *undoing[T]) delete(ctx context.Context, l *audit.Ledger, done *Undone) 
 func (u *undoing[T]) look(row T) error {
 	noun := u.Table.Noun
 	id := noun.ID(row)
-	u.live[id] = noun.Live(row)
+	u.live[id] = noun.IsLive(row)
 	delete(u.touched, id)
 	field, err := differs(row, u.images[id], u.Fields)
 	if err == nil && field != "" && u.live[id] {
-		name := noun.Call(row)
+		name := noun.DisplayName(row)
 		u.touched[id] = Failure{
 			Field: field, Code: fault.Conflict, Holder: &id, Value: name,
 			Message: noun.Name + " \"" + name + "\" was changed since: " + field + " is not as it was made",
@@ -299,7 +299,7 @@ func (u *undoing[T]) look(row T) error {
 func (u *undoing[T]) stays(row T) bool {
 	id := u.Table.Noun.ID(row)
 	_, touched := u.touched[id]
-	return touched || !u.Table.Noun.Live(row)
+	return touched || !u.Table.Noun.IsLive(row)
 }
 
 // differs returns the first of the fields in which a record is not as the image says; "" where there is none. The stamp

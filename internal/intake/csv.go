@@ -57,7 +57,7 @@ func (d *csvDecoder) next() (Row, error) {
 	}
 	row := Row{Line: d.lines.line}
 	if errors.Is(err, errTooLong) {
-		row.Err, row.Values = &Broken{Message: tooLong}, []string{legible(line[:200])}
+		row.Err, row.Values = &RowError{Message: tooLong}, []string{printable(line[:200])}
 		return row, nil
 	}
 	if err != nil {
@@ -90,14 +90,14 @@ func (d *csvDecoder) next() (Row, error) {
 		if len(d.record) > first {
 			d.lines.unread(d.record[first:], row.Line)
 		}
-		row.Err, row.Values = broken, []string{legible(bytes.TrimRight(d.record[:first], "\r\n"))}
+		row.Err, row.Values = broken, []string{printable(bytes.TrimRight(d.record[:first], "\r\n"))}
 		return row, nil
 	}
 	row.Values = d.values()
-	if i, what := flaw(d.record, d.lines.charset); i >= 0 {
-		row.Err = &Broken{Field: d.name(d.fieldAt(i)), Column: column(d.record, i), Message: what, Charset: what != aNUL}
+	if i, what := firstInvalid(d.record, d.lines.charset); i >= 0 {
+		row.Err = &RowError{Field: d.name(d.fieldAt(i)), Column: column(d.record, i), Message: what, Charset: what != aNUL}
 		for j, v := range row.Values {
-			row.Values[j] = legible([]byte(v))
+			row.Values[j] = printable([]byte(v))
 		}
 		return row, nil
 	}
@@ -110,22 +110,22 @@ func (d *csvDecoder) next() (Row, error) {
 	return row, nil
 }
 
-func fieldTooLong(field string, column, length int) *Broken {
-	return &Broken{Field: field, Column: column, Message: fmt.Sprintf("it has %d bytes, a field takes at most %d", length, MaxField)}
+func fieldTooLong(field string, column, length int) *RowError {
+	return &RowError{Field: field, Column: column, Message: fmt.Sprintf("it has %d bytes, a field takes at most %d", length, MaxField)}
 }
 
 var tooLong = fmt.Sprintf("it is longer than a record may be, %d bytes", MaxRecord)
 
 // unclosed says that the last field's quote has no end.
-func (d *csvDecoder) unclosed() *Broken {
-	return &Broken{Field: d.name(len(d.ends)), Column: column(d.record, d.starts[len(d.starts)-1]), Message: "a quote opens here and is not closed"}
+func (d *csvDecoder) unclosed() *RowError {
+	return &RowError{Field: d.name(len(d.ends)), Column: column(d.record, d.starts[len(d.starts)-1]), Message: "a quote opens here and is not closed"}
 }
 
 // errOpen says that the record goes on in the next line.
-var errOpen = &Broken{Message: "open"}
+var errOpen = &RowError{Message: "open"}
 
 // parse takes the record apart, and goes on where it stopped once more of the record is there.
-func (d *csvDecoder) parse() *Broken {
+func (d *csvDecoder) parse() *RowError {
 	b := d.record
 	i := d.at
 	for {
@@ -152,7 +152,7 @@ func (d *csvDecoder) parse() *Broken {
 				d.quoted = false
 			}
 			if i < len(b) && b[i] != d.comma && b[i] != '\n' && b[i] != '\r' {
-				return &Broken{Field: d.name(len(d.ends)), Column: column(b, i), Message: "text follows a closing quote; a quote inside a quoted field is doubled"}
+				return &RowError{Field: d.name(len(d.ends)), Column: column(b, i), Message: "text follows a closing quote; a quote inside a quoted field is doubled"}
 			}
 		} else {
 			n := bytes.IndexAny(b[i:], d.stops)
@@ -162,7 +162,7 @@ func (d *csvDecoder) parse() *Broken {
 			d.text = append(d.text, b[i:i+n]...)
 			i += n
 			if i < len(b) && b[i] == '"' {
-				return &Broken{Field: d.name(len(d.ends)), Column: column(b, i), Message: "a quote stands in a field that does not begin with one"}
+				return &RowError{Field: d.name(len(d.ends)), Column: column(b, i), Message: "a quote stands in a field that does not begin with one"}
 			}
 		}
 		d.ends = append(d.ends, len(d.text))
@@ -172,7 +172,7 @@ func (d *csvDecoder) parse() *Broken {
 		case b[i] == d.comma:
 			i++
 		default:
-			return &Broken{Field: d.name(len(d.ends) - 1), Column: column(b, i), Message: loneCR}
+			return &RowError{Field: d.name(len(d.ends) - 1), Column: column(b, i), Message: loneCR}
 		}
 	}
 }
@@ -227,28 +227,28 @@ func (d *tsvDecoder) next() (Row, error) {
 	}
 	row := Row{Line: d.lines.line}
 	if errors.Is(err, errTooLong) {
-		row.Err, row.Values = &Broken{Message: tooLong}, []string{legible(line[:200])}
+		row.Err, row.Values = &RowError{Message: tooLong}, []string{printable(line[:200])}
 		return row, nil
 	}
 	if err != nil {
 		return row, err
 	}
 	line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
-	flawAt, what := flaw(line, d.lines.charset)
+	flawAt, what := firstInvalid(line, d.lines.charset)
 	if i := bytes.IndexByte(line, '\r'); i >= 0 && flawAt < 0 {
 		flawAt, what = i, loneCR
 	}
 	at := 0
 	for i, cell := range bytes.Split(line, []byte("\t")) {
 		if flawAt >= at && flawAt <= at+len(cell) && row.Err == nil && flawAt >= 0 {
-			row.Err = &Broken{Field: d.name(i), Column: column(line, flawAt), Message: what, Charset: what != aNUL && what != loneCR}
+			row.Err = &RowError{Field: d.name(i), Column: column(line, flawAt), Message: what, Charset: what != aNUL && what != loneCR}
 		}
 		if len(cell) > MaxField && row.Err == nil {
 			row.Err = fieldTooLong(d.name(i), column(line, at), len(cell))
 		}
 		text := string(cell)
 		if row.Err != nil {
-			text = legible(cell)
+			text = printable(cell)
 		}
 		if text == `\N` { // PostgreSQL's NULL
 			text = ""

@@ -59,21 +59,21 @@ const ErrorField = "error"
 
 // Row is one record.
 type Row struct {
-	Line   int64    // where it begins, from 1; in json the number of the object
-	Values []string // in the order of the reader's columns; "" where there is none
-	Err    *Broken  // what makes it unreadable; then Values hold what could be made out
-	object []member // of jsonl and json
+	Line   int64     // where it begins, from 1; in json the number of the object
+	Values []string  // in the order of the reader's columns; "" where there is none
+	Err    *RowError // what makes it unreadable; then Values hold what could be made out
+	object []member  // of jsonl and json
 }
 
 // Broken is why a row cannot be read.
-type Broken struct {
+type RowError struct {
 	Field   string // the field that it is in, where that is known
 	Column  int    // the character in the line, from 1; 0 where there is none
 	Message string
 	Charset bool // a byte is not a character in the file's encoding
 }
 
-func (b *Broken) Error() string {
+func (b *RowError) Error() string {
 	if b.Column > 0 {
 		return fmt.Sprintf("column %d: %s", b.Column, b.Message)
 	}
@@ -123,7 +123,7 @@ func (f *File) Rows(o Options) (*Reader, error) {
 	}
 	r := &Reader{close: closePlain}
 	if err = r.begin(f, plain, o); err == nil {
-		err = r.settle(o)
+		err = r.resolveColumns(o)
 	}
 	if err != nil {
 		r.close()
@@ -278,7 +278,7 @@ func (f *File) otherEncoding(err error, o Options) error {
 }
 
 // settle finds out what each column is.
-func (r *Reader) settle(o Options) error {
+func (r *Reader) resolveColumns(o Options) error {
 	if r.Format == JSONL || r.Format == JSON {
 		r.Columns = o.Fields // each object names its own
 		return nil
@@ -343,12 +343,12 @@ func (r *Reader) fit(row *Row) {
 		n++
 	}
 	if n != len(r.Columns) {
-		row.Err = &Broken{Message: fmt.Sprintf("it has %d fields, the header has %d", n, len(r.Columns))}
+		row.Err = &RowError{Message: fmt.Sprintf("it has %d fields, the header has %d", n, len(r.Columns))}
 		return
 	}
 	for i, v := range row.Values {
 		if r.unnamed[i] && strings.TrimSpace(v) != "" {
-			row.Err = &Broken{Message: fmt.Sprintf("field %d has a value, and the header has no name for it", i+1)}
+			row.Err = &RowError{Message: fmt.Sprintf("field %d has a value, and the header has no name for it", i+1)}
 			return
 		}
 	}

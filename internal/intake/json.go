@@ -55,7 +55,7 @@ func (d *jsonLines) next() (Row, error) {
 	}
 	row := Row{Line: d.lines.line}
 	if errors.Is(err, errTooLong) {
-		row.Err = &Broken{Message: tooLong}
+		row.Err = &RowError{Message: tooLong}
 		return row, nil
 	}
 	if err != nil {
@@ -69,18 +69,18 @@ func (d *jsonLines) next() (Row, error) {
 func (n names) object(row *Row, text []byte, charset string) {
 	row.Values = make([]string, len(n.fields))
 	fail := func(field string, at int, format string, args ...any) {
-		row.Err = &Broken{Field: field, Message: fmt.Sprintf(format, args...)}
+		row.Err = &RowError{Field: field, Message: fmt.Sprintf(format, args...)}
 		if at >= 0 {
 			row.Err.Column = column(text, min(at, len(text)))
 		}
 		if row.object == nil { // what an error file can show of it
-			raw, err := json.Marshal(legible(bytes.TrimRight(text, "\r\n")))
+			raw, err := json.Marshal(printable(bytes.TrimRight(text, "\r\n")))
 			if err == nil {
 				row.object = []member{{"unreadable", raw}}
 			}
 		}
 	}
-	if i, what := flaw(text, charset); i >= 0 {
+	if i, what := firstInvalid(text, charset); i >= 0 {
 		fail("", i, "%s", what)
 		row.Err.Charset = what != aNUL
 		return

@@ -18,7 +18,7 @@ func newNames(o Options) names { return names{o.Map, o.Fields} }
 
 // field returns the field that a header names, "" for a column that is left out.
 func (n names) field(header string) (field string, known bool) {
-	header = text.Normal(header)
+	header = text.Normalize(header)
 	if to, ok := n.mapped[header]; ok {
 		if to == "-" {
 			return "", true
@@ -55,10 +55,10 @@ func (n names) columns(headers, required []string) ([]string, error) {
 	for i, h := range headers {
 		field, known := n.field(h)
 		switch {
-		case text.Normal(h) == "":
+		case text.Normalize(h) == "":
 		case !known:
 			near := ""
-			if to := text.Near(text.Normal(h), n.fields); to != "" {
+			if to := text.Near(text.Normalize(h), n.fields); to != "" {
 				near = "; did you mean " + to + "?"
 			}
 			p.Add("header", "the name of column %d is unknown%s", i+1, near)
@@ -69,7 +69,7 @@ func (n names) columns(headers, required []string) ([]string, error) {
 		}
 	}
 	for h := range n.mapped {
-		if !slices.ContainsFunc(headers, func(have string) bool { return text.Normal(have) == h }) {
+		if !slices.ContainsFunc(headers, func(have string) bool { return text.Normalize(have) == h }) {
 			p.Add("--map", "the file has no column %q", h)
 		}
 	}
@@ -92,7 +92,7 @@ func ParseMap(pairs, fields []string) (map[string]string, error) {
 		if i <= 0 {
 			return nil, fault.New(fault.Validation, "--map: %q does not have the form HEADER=FIELD", p)
 		}
-		header, field := text.Normal(p[:i]), strings.ToLower(text.Normal(p[i+1:]))
+		header, field := text.Normalize(p[:i]), strings.ToLower(text.Normalize(p[i+1:]))
 		if field != "-" && !slices.Contains(fields, field) {
 			return nil, fault.New(fault.Validation, "--map: %q is not a field", field).WithHint("valid fields: %s", strings.Join(fields, ", ")).With("valid", fields)
 		}

@@ -157,7 +157,7 @@ func (l *lines) unread(text []byte, line int64) {
 
 // flaw looks for what no text may hold: NUL, and what is no character in the file's encoding. It
 // returns where in b, or -1, and what it is.
-func flaw(b []byte, charset string) (int, string) {
+func firstInvalid(b []byte, charset string) (int, string) {
 	nul := bytes.IndexByte(b, 0)
 	if charset != "" {
 		if i := bytes.Index(b, []byte("\uFFFD")); i >= 0 && (nul < 0 || i < nul) {
@@ -191,6 +191,6 @@ func column(record []byte, i int) int {
 }
 
 // legible is b as far as it can be shown: what is no text becomes U+FFFD.
-func legible(b []byte) string {
+func printable(b []byte) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(string(b), "\uFFFD"), "\x00", "\uFFFD")
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // Edit is a change of existing invoices, made by one of the functions of this package and applied by Apply.
-type Edit = edit.Edit[Invoice]
+type Edit = edit.Update[Invoice]
 
 // Patch is a partial change of one invoice.
 type Patch struct {
@@ -59,7 +59,7 @@ func (t *Table) Change(ctx context.Context, r db.Reader, seen Invoice, patch Pat
 		return Edit{}, err
 	}
 	if len(given) == 0 {
-		return Edit{}, edit.Nothing("invoices update")
+		return Edit{}, edit.ErrNothingToChange("invoices update")
 	}
 	if err := fitsPaid(&seen, &after, patch.Force); err != nil {
 		return Edit{}, err
@@ -75,19 +75,19 @@ func (t *Table) Change(ctx context.Context, r db.Reader, seen Invoice, patch Pat
 	e := Edit{Action: audit.Update, Args: pgx.NamedArgs{}}
 	var set []string
 	for _, c := range changed {
-		e.Needs = append(e.Needs, c.name)
+		e.Columns = append(e.Columns, c.name)
 		e.Args["set_"+c.name] = c.arg(&after)
 		set = append(set, c.name+" = @set_"+c.name+"::"+c.kind)
 	}
-	if slices.Contains(e.Needs, "tenant_id") || slices.Contains(e.Needs, "subscription_id") {
-		e.Beside = t.belongs(after)
+	if slices.Contains(e.Columns, "tenant_id") || slices.Contains(e.Columns, "subscription_id") {
+		e.Precheck = t.belongs(after)
 	}
 	e.Set = strings.Join(set, ", ")
-	e.Done = func(i Invoice) bool {
-		return !slices.ContainsFunc(differing(&i, &after), func(c column) bool { return slices.Contains(e.Needs, c.name) })
+	e.IsNoop = func(i Invoice) bool {
+		return !slices.ContainsFunc(differing(&i, &after), func(c column) bool { return slices.Contains(e.Columns, c.name) })
 	}
 	if patch.IfUpdatedAt != nil {
-		e.Check = edit.IfUpdatedAt(&Noun, *patch.IfUpdatedAt, func(i Invoice) (updated, created *db.Time) { return i.UpdatedAt, i.CreatedAt })
+		e.Check = edit.IfUpdatedAt(&Kind, *patch.IfUpdatedAt, func(i Invoice) (updated, created *db.Time) { return i.UpdatedAt, i.CreatedAt })
 	}
 	return e, nil
 }
@@ -115,7 +115,7 @@ func (p Patch) given() []string {
 // unset takes the values of optional fields away.
 func (p Patch) unset(i *Invoice, problems *fault.Problems) {
 	set := map[string]bool{"used_storage": p.UsedStorage != nil, "api_calls": p.APICalls != nil, "payment_method": p.PaymentMethod != nil}
-	edit.Unset(problems, p.Unset, Unsettable, func(name string) bool { return set[name] }, func(name string) {
+	edit.ApplyUnset(problems, p.Unset, Unsettable, func(name string) bool { return set[name] }, func(name string) {
 		switch {
 		case name == "used_storage":
 			i.UsedStorage = &money.Amount{}
@@ -153,12 +153,12 @@ func fitsPaid(seen, after *Invoice, force bool) error {
 
 // belongs is what looks, in the transaction of an edit, whether the subscription that an invoice is to have
 // is one of the tenant that it is to have, and keeps both as they are.
-func (t *Table) belongs(after Invoice) edit.Beside[Invoice] {
+func (t *Table) belongs(after Invoice) edit.Precheck[Invoice] {
 	return func(ctx context.Context, tx db.Reader, _ []Invoice) error {
 		if after.TenantID == nil || after.SubscriptionID == nil {
 			return nil
 		}
-		tenant, err := tenants.Hold(ctx, tx, t.cat, after.TenantID.String())
+		tenant, err := tenants.Lock(ctx, tx, t.cat, after.TenantID.String())
 		if err != nil {
 			return err
 		}
@@ -186,9 +186,9 @@ func (t *Table) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal
 // rows is the table as the edits of rows know it.
 func (t *Table) rows() edit.Table[Invoice] {
 	return edit.Table[Invoice]{
-		Noun: &Noun, Shape: t.shape, Alias: "i", Columns: t.sql("{columns}"), Join: t.sql("{tenant}"),
+		Noun: &Kind, Shape: t.shape, Alias: "i", Columns: t.sql("{columns}"), Join: t.sql("{tenant}"),
 		Tenant: func(i Invoice) *uuid.UUID { return i.TenantID },
-		Explain: func(ctx context.Context, r db.Reader, err error, e Edit) error {
+		TranslateError: func(ctx context.Context, r db.Reader, err error, e Edit) error {
 			number, _ := e.Args["set_invoice_no"].(string)
 			return t.taken(ctx, r, err, number)
 		},

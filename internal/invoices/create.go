@@ -66,7 +66,7 @@ func (t *Table) draft(v Values, p fault.Problems) (Values, Invoice, error) {
 	if err := p.Err(); err != nil {
 		return v, i, err
 	}
-	return v, i, t.shape.Need(given)
+	return v, i, t.shape.RequireColumns(given)
 }
 
 // Check says what is wrong with the values of an invoice to be made, as far as that can be known without
@@ -85,9 +85,9 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, v Values) (Invoice,
 		return Invoice{}, err
 	}
 	var made Invoice
-	about := audit.Subject{Resource: Noun.Name, Name: i.InvoiceNo}
+	about := audit.Subject{Resource: Kind.Name, Name: i.InvoiceNo}
 	err = l.Write(ctx, audit.Intent{Subject: about, Action: audit.Create}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
-		tenant, err := tenants.Hold(ctx, tx, t.cat, *v.Tenant)
+		tenant, err := tenants.Lock(ctx, tx, t.cat, *v.Tenant)
 		if err != nil {
 			return nil, err
 		}
@@ -146,7 +146,7 @@ func (t *Table) holdSubscriptions(ctx context.Context, tx db.Reader, ids []uuid.
 	if err != nil {
 		return nil, err
 	}
-	sql := strings.NewReplacer("{table}", shape.Name, "{live}", shape.Live("s")).Replace(findSubscriptions)
+	sql := strings.NewReplacer("{table}", shape.Name, "{live}", shape.NotDeleted("s")).Replace(findSubscriptions)
 	found, err := db.Collect[billed](ctx, tx, sql, ids)
 	if err != nil {
 		return nil, err
@@ -189,12 +189,12 @@ const findLiveSubscriptions = `
 SELECT s.id FROM {table} s WHERE s.tenant_id = $1 AND s.status = 'ACTIVE' AND {live} ORDER BY s.id LIMIT 2`
 
 // onlySubscription returns the one live, ACTIVE subscription of a tenant; none or several is a VALIDATION_ERROR.
-func (t *Table) onlySubscription(ctx context.Context, tx db.Reader, tenant tenants.Named) (*uuid.UUID, error) {
+func (t *Table) onlySubscription(ctx context.Context, tx db.Reader, tenant tenants.Ref) (*uuid.UUID, error) {
 	shape, err := t.cat.Table(schema.Subscriptions)
 	if err != nil {
 		return nil, err
 	}
-	sql := strings.NewReplacer("{table}", shape.Name, "{live}", shape.Live("s")).Replace(findLiveSubscriptions)
+	sql := strings.NewReplacer("{table}", shape.Name, "{live}", shape.NotDeleted("s")).Replace(findLiveSubscriptions)
 	rows, err := tx.Query(ctx, sql, tenant.ID)
 	if err != nil {
 		return nil, err

@@ -11,24 +11,24 @@ import (
 )
 
 // Noun is how invoices are named: by id or invoice number.
-var Noun = ref.Noun[Invoice]{
-	Name: "invoice",
-	ID:   func(i Invoice) uuid.UUID { return i.ID },
-	Call: func(i Invoice) string { return i.InvoiceNo },
+var Kind = ref.Kind[Invoice]{
+	Name:        "invoice",
+	ID:          func(i Invoice) uuid.UUID { return i.ID },
+	DisplayName: func(i Invoice) string { return i.InvoiceNo },
 	Keys: []ref.Key[Invoice]{
 		{Name: "id", Of: func(i Invoice) string { return i.ID.String() }},
 		{Name: "invoice_no", Of: func(i Invoice) string { return i.InvoiceNo }},
 	},
-	Live:     func(i Invoice) bool { return !i.Deleted },
-	Describe: func(i Invoice) string { return i.InvoiceNo + " (" + i.ID.String() + ")" },
-	Settle:   "say which with --by id or --by invoice_no",
-	Field: func(text string) string {
+	IsLive:        func(i Invoice) bool { return !i.Deleted },
+	Describe:      func(i Invoice) string { return i.InvoiceNo + " (" + i.ID.String() + ")" },
+	AmbiguityHint: "say which with --by id or --by invoice_no",
+	GuessKey: func(text string) string {
 		if _, err := uuid.Parse(text); err == nil {
 			return "id"
 		}
 		return "invoice_no"
 	},
-	Restore: func(i Invoice) string { return ref.BringBack("invoice", "invoices", i.ID) },
+	DeletedHint: func(i Invoice) string { return ref.DeletedHint("invoice", "invoices", i.ID) },
 }
 
 // Each of the two unique indexes is read for all REFs, and the results are put together as bitmaps.
@@ -40,12 +40,12 @@ SELECT {columns}
 
 // Find looks up every REF, in order; by is the name of a key, or "" for any. A REF that fits no row,
 // only a deleted one (unless deleted is set), or two rows has an error; the others have their invoice.
-func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]ref.Found[Invoice], error) {
-	rows, err := db.Collect[Invoice](ctx, r, t.sql(findByRef), pgx.QueryExecModeExec, Noun.Args(refs, by))
+func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]ref.Match[Invoice], error) {
+	rows, err := db.Collect[Invoice](ctx, r, t.sql(findByRef), pgx.QueryExecModeExec, Kind.Args(refs, by))
 	if err != nil {
 		return nil, err
 	}
-	return Noun.Match(refs, by, rows, deleted), nil
+	return Kind.Matches(refs, by, rows, deleted), nil
 }
 
 // The range lets the index begin at the first number that may fit. In most collations LIKE alone gives it

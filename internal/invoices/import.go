@@ -31,7 +31,7 @@ type ImportOptions struct {
 }
 
 // importer is one run of Import.
-type importer struct {
+type importSpec struct {
 	t    *Table
 	need func(codes ...string) error
 	skip bool
@@ -40,8 +40,8 @@ type importer struct {
 // Import reads a file of invoices and makes them: see imports.Run. Each is held to what Create holds one to; a row
 // may also say what became of it since: its status and payment, deletion and stamps.
 func (t *Table) Import(ctx context.Context, l *audit.Ledger, f *intake.File, o ImportOptions) (imports.Report, error) {
-	im := &importer{t: t, need: o.Need, skip: o.OnConflict == imports.Skip}
-	if err := t.shape.Need(columnNames()); err != nil {
+	im := &importSpec{t: t, need: o.Need, skip: o.OnConflict == imports.Skip}
+	if err := t.shape.RequireColumns(columnNames()); err != nil {
 		return imports.Report{}, err
 	}
 	source, err := imports.Open(f, o.Reading(), t.shape)
@@ -51,10 +51,10 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, f *intake.File, o I
 	if err := checkHeader(source); err != nil {
 		return imports.Report{}, err
 	}
-	return imports.Run(ctx, l, t.cat, source, imports.Kind[*incoming]{
-		Resource: Noun.Name, Command: importCommand,
+	return imports.Run(ctx, l, t.cat, source, imports.Spec[*incoming]{
+		Resource: Kind.Name, Command: importCommand,
 		Read: im.read, Claims: claims,
-		Resolve: im.resolve, Conflicts: im.conflicts, Born: born, Stored: im.readBack, Finish: finish,
+		Resolve: im.resolve, Conflicts: im.conflicts, Defaults: born, Stored: im.readBack, AfterInsert: finish,
 		Table: t.shape.Name, Columns: t.copyColumns(),
 	}, o.Options)
 }
@@ -80,11 +80,11 @@ func columnNames() []string {
 }
 
 // claims are what only one invoice may have, as a row names them.
-func claims(in *incoming, list []imports.Claim) []imports.Claim {
+func claims(in *incoming, list []imports.UniqueKey) []imports.UniqueKey {
 	if in.invoice.ID != uuid.Nil {
-		list = append(list, imports.Claim{Field: "id", Value: in.invoice.ID.String()})
+		list = append(list, imports.UniqueKey{Field: "id", Value: in.invoice.ID.String()})
 	}
-	return append(list, imports.Claim{Field: "invoice_no", Value: in.invoice.InvoiceNo})
+	return append(list, imports.UniqueKey{Field: "invoice_no", Value: in.invoice.InvoiceNo})
 }
 
 const findTaken = `
@@ -102,7 +102,7 @@ type holder struct {
 
 // conflicts looks for invoices that have what the rows claim, and decides about those rows: they fail or are
 // skipped. It returns how many those are.
-func (im *importer) conflicts(ctx context.Context, tx *audit.Tx, rows []*incoming) (int, error) {
+func (im *importSpec) conflicts(ctx context.Context, tx *audit.Tx, rows []*incoming) (int, error) {
 	var ids []uuid.UUID
 	numbers := make([]string, len(rows))
 	for k, in := range rows {
@@ -175,7 +175,7 @@ func born(in *incoming, at time.Time, by *uuid.UUID) error {
 }
 
 // readBack reads back invoices that were inserted. A trigger may have skipped, moved or rewritten some.
-func (im *importer) readBack(ctx context.Context, tx pgx.Tx, rows []*incoming) error {
+func (im *importSpec) readBack(ctx context.Context, tx pgx.Tx, rows []*incoming) error {
 	ids := make([]uuid.UUID, len(rows))
 	for k, in := range rows {
 		ids[k] = in.invoice.ID
@@ -208,7 +208,7 @@ func finish(_ context.Context, _ *audit.Tx, rows []*incoming) ([]audit.Change, e
 		if in.Outcome == imports.Created {
 			i := in.stored
 			list = append(list, audit.Change{
-				Subject: audit.Subject{Resource: Noun.Name, ID: i.ID, Name: i.InvoiceNo, TenantID: i.TenantID},
+				Subject: audit.Subject{Resource: Kind.Name, ID: i.ID, Name: i.InvoiceNo, TenantID: i.TenantID},
 				Action:  audit.Create, After: i,
 			})
 		}
@@ -218,7 +218,7 @@ func finish(_ context.Context, _ *audit.Tx, rows []*incoming) ([]audit.Change, e
 
 // copyColumns are the columns of a new invoice.
 func (t *Table) copyColumns() []imports.Column[*incoming] {
-	col := imports.Into[*incoming]
+	col := imports.Col[*incoming]
 	list := []imports.Column[*incoming]{
 		col("id", func(in *incoming) any { return imports.ID(&in.invoice.ID) }),
 		col("status", func(in *incoming) any { return imports.Text(in.invoice.Status) }),
@@ -235,7 +235,7 @@ func (t *Table) copyColumns() []imports.Column[*incoming] {
 		whenDeleted := f[1] == "false"
 		list = append(list, col(f[0], func(in *incoming) any { return in.invoice.Deleted == whenDeleted }))
 	}
-	return imports.In(t.shape, list)
+	return imports.Existing(t.shape, list)
 }
 
 // copied is the column's value as COPY takes it without detours.

@@ -13,7 +13,7 @@ import (
 
 // resolve finds the tenants and subscriptions that rows name, keeps them as they are, and fails rows that name
 // none, or a subscription of somebody else.
-func (im *importer) resolve(ctx context.Context, tx *audit.Tx, rows []*incoming) error {
+func (im *importSpec) resolve(ctx context.Context, tx *audit.Tx, rows []*incoming) error {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -40,7 +40,7 @@ func (im *importer) resolve(ctx context.Context, tx *audit.Tx, rows []*incoming)
 	if err != nil {
 		return err
 	}
-	held := make(map[string]ref.Found[tenants.Named], len(found))
+	held := make(map[string]ref.Match[tenants.Ref], len(found))
 	for _, f := range found {
 		held[f.Ref] = f
 	}
@@ -61,7 +61,7 @@ func (im *importer) resolve(ctx context.Context, tx *audit.Tx, rows []*incoming)
 }
 
 // belongTo gives the invoice the tenant that the row names, by all its names of one; false where the row fails.
-func (in *incoming) belongTo(held map[string]ref.Found[tenants.Named]) bool {
+func (in *incoming) belongTo(held map[string]ref.Match[tenants.Ref]) bool {
 	for k, c := range in.tenant {
 		f := held[c.value]
 		if f.Err != nil {

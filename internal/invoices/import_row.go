@@ -47,7 +47,7 @@ func (o ImportOptions) Reading() intake.Options {
 }
 
 // checkHeader refuses a file whose columns do not say whom its invoices are for.
-func checkHeader(s *imports.Source) error {
+func checkHeader(s *imports.Input) error {
 	if s.Objects {
 		return nil // each row names its own
 	}
@@ -65,7 +65,7 @@ func checkHeader(s *imports.Source) error {
 }
 
 // read makes an invoice of a row, or says everything that is wrong with it.
-func (im *importer) read(row imports.Row, c *imports.Cells) *incoming {
+func (im *importSpec) read(row imports.Row, c *imports.Fields) *incoming {
 	in := &incoming{Row: row}
 	if in.Failure != nil {
 		return in
@@ -114,7 +114,7 @@ func (im *importer) read(row imports.Row, c *imports.Cells) *incoming {
 }
 
 // noteAltered notes what of an invoice differs from the row.
-func noteAltered(c *imports.Cells, i *Invoice) {
+func noteAltered(c *imports.Fields, i *Invoice) {
 	for _, field := range []string{"usage_amount", "discount_amount", "tax_amount", "used_storage", "api_calls"} {
 		c.Fill(field, "0")
 	}
@@ -148,7 +148,7 @@ func checkPaid(p *fault.Problems, i *Invoice, method *string) {
 }
 
 // cells are those of the fields that the row has a value for.
-func cells(c *imports.Cells, fields []string) []cell {
+func cells(c *imports.Fields, fields []string) []cell {
 	var list []cell
 	for _, f := range fields {
 		if v := c.Text(f); v != "" {
@@ -158,14 +158,14 @@ func cells(c *imports.Cells, fields []string) []cell {
 	return list
 }
 
-func readText(c *imports.Cells, field string) *string {
+func readText(c *imports.Fields, field string) *string {
 	if v := c.Text(field); v != "" {
 		return &v
 	}
 	return nil
 }
 
-func readDay(c *imports.Cells, field string) *db.Date {
+func readDay(c *imports.Fields, field string) *db.Date {
 	v := c.Text(field)
 	if v == "" {
 		return nil
@@ -178,7 +178,7 @@ func readDay(c *imports.Cells, field string) *db.Date {
 	return &db.Date{Day: d}
 }
 
-func readAmount(c *imports.Cells, field string) *money.Amount {
+func readAmount(c *imports.Fields, field string) *money.Amount {
 	v := c.Text(field)
 	if v == "" {
 		return nil
@@ -191,7 +191,7 @@ func readAmount(c *imports.Cells, field string) *money.Amount {
 	return &a
 }
 
-func readCount(c *imports.Cells, field string) *int64 {
+func readCount(c *imports.Fields, field string) *int64 {
 	v := c.Text(field)
 	if v == "" {
 		return nil

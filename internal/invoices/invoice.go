@@ -82,23 +82,23 @@ var fields = []schema.Field{
 
 // Table is the invoices table as it stands in one database. The verbs are its methods.
 type Table struct {
-	shape      *schema.Table
-	cat        schema.Catalog // for the tenants beside it
-	tenantCode string
-	live       string
-	holes      *strings.Replacer
+	shape        *schema.Table
+	cat          schema.Catalog // for the tenants beside it
+	tenantCode   string
+	live         string
+	placeholders *strings.Replacer
 }
 
 // In returns the manager database's invoices table; a database without it gives a DATABASE_ERROR. One
 // without a tenants table does not: its invoices have no tenant_code.
-func In(cat schema.Catalog) (*Table, error) {
+func NewTable(cat schema.Catalog) (*Table, error) {
 	shape, err := cat.Table(schema.Invoices)
 	if err != nil {
 		return nil, err
 	}
-	live := shape.Live("i")
+	live := shape.NotDeleted("i")
 	join, code := tenants.Join(cat, "i.tenant_id")
-	return &Table{shape: shape, cat: cat, tenantCode: code, live: live, holes: strings.NewReplacer(
+	return &Table{shape: shape, cat: cat, tenantCode: code, live: live, placeholders: strings.NewReplacer(
 		"{table}", shape.Name,
 		"{tenant}", join,
 		"{columns}", shape.Select("i", fields)+", "+code+" AS tenant_code, NOT ("+live+") AS deleted",
@@ -107,4 +107,4 @@ func In(cat schema.Catalog) (*Table, error) {
 }
 
 // sql fills the holes of a statement with this table's name, columns, tenant join and live predicate.
-func (t *Table) sql(statement string) string { return t.holes.Replace(statement) }
+func (t *Table) sql(statement string) string { return t.placeholders.Replace(statement) }

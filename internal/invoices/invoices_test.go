@@ -82,7 +82,7 @@ func open(t *testing.T, template dbtest.Template, settings ...string) (*db.DB, s
 
 func in(t *testing.T, cat schema.Catalog) *Table {
 	t.Helper()
-	table, err := In(cat)
+	table, err := NewTable(cat)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +232,7 @@ func TestAnIndexServesEveryFilter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if plan := explain(t, d, s.Counting()); !strings.Contains(plan, c.cond) {
+		if plan := explain(t, d, s.CountQuery()); !strings.Contains(plan, c.cond) {
 			t.Errorf("%s: no index serves it:\n%s", name, plan)
 		}
 		page, err := s.All()

@@ -160,7 +160,7 @@ func TestTheStatusMachine(t *testing.T) {
 					if err := e.Check(i); (err == nil) != (want || force) || err != nil && !fault.Is(err, fault.Validation) {
 						t.Errorf("%q to %s, due %s, force %t: %v", from, to, due, force, err)
 					}
-					if e.Done(i) {
+					if e.IsNoop(i) {
 						t.Errorf("%q is %s already", from, to)
 					}
 				}

@@ -136,7 +136,7 @@ func anyOf(w *db.Where, column, name, kind string, values []string) {
 }
 
 // Matching is the invoices that the filter selects, newest first unless it says otherwise.
-func (t *Table) Matching(ctx context.Context, r db.Reader, f Filter) (db.Selection[Invoice], error) {
+func (t *Table) Matching(ctx context.Context, r db.Reader, f Filter) (db.ListQuery[Invoice], error) {
 	problems := f.Refused
 	where, order, err := t.compile(ctx, r, f, &problems)
 	where.Replace(t.sql)
@@ -144,9 +144,9 @@ func (t *Table) Matching(ctx context.Context, r db.Reader, f Filter) (db.Selecti
 	if ok {
 		binary["tenant_code"], binary["deleted"] = t.tenantCode+"::text", "NOT ("+t.live+")"
 	}
-	return db.Selection[Invoice]{
-		Refused: problems, ID: Noun.ID, Binary: binary, Lookup: t.codes(order),
-		Columns: t.sql("{columns}"), From: t.sql("{table} i {tenant}"), Counted: t.sql("{table} i"), Key: "i.id", Where: where, Order: order,
+	return db.ListQuery[Invoice]{
+		Problems: problems, ID: Kind.ID, Binary: binary, Lookup: t.codes(order),
+		Columns: t.sql("{columns}"), From: t.sql("{table} i {tenant}"), CountFrom: t.sql("{table} i"), Key: "i.id", Where: where, Order: order,
 	}, err
 }
 
@@ -173,5 +173,5 @@ func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filt
 	if err != nil {
 		return nil, err
 	}
-	return db.Gather(ctx, d, idle, q, func(i Invoice) bool { return i.Deleted == deleted })
+	return db.CollectWhere(ctx, d, idle, q, func(i Invoice) bool { return i.Deleted == deleted })
 }

@@ -16,7 +16,7 @@ const pastDue = ` FROM {table} i {tenant} WHERE {live} AND i.status IN ('PENDING
 
 // PastDue returns the invoices that MarkOverdue would mark, the one that has been due longest first.
 func (t *Table) PastDue(ctx context.Context, r db.Reader, today db.Date) ([]Invoice, error) {
-	if err := t.shape.Need([]string{"status", "due_date"}); err != nil {
+	if err := t.shape.RequireColumns([]string{"status", "due_date"}); err != nil {
 		return nil, err
 	}
 	return db.Collect[Invoice](ctx, r, t.sql("SELECT {columns}"+pastDue+" ORDER BY i.due_date, i.id"), pgx.NamedArgs{"today": today})
@@ -24,7 +24,7 @@ func (t *Table) PastDue(ctx context.Context, r db.Reader, today db.Date) ([]Invo
 
 // PastDueIDs returns the ids of the same invoices, in order.
 func (t *Table) PastDueIDs(ctx context.Context, r db.Reader, today db.Date) ([]uuid.UUID, error) {
-	if err := t.shape.Need([]string{"status", "due_date"}); err != nil {
+	if err := t.shape.RequireColumns([]string{"status", "due_date"}); err != nil {
 		return nil, err
 	}
 	rows, err := r.Query(ctx, t.sql("SELECT i.id"+pastDue+" ORDER BY i.id"), pgx.NamedArgs{"today": today})
@@ -37,8 +37,8 @@ func (t *Table) PastDueIDs(ctx context.Context, r db.Reader, today db.Date) ([]u
 // MarkOverdue marks those of the invoices that are past due at this moment, in one transaction, and returns
 // them. Whatever was paid, canceled, put off, deleted or marked since somebody looked is left alone.
 func (t *Table) MarkOverdue(ctx context.Context, l *audit.Ledger, ids []uuid.UUID, today db.Date) ([]Invoice, error) {
-	return t.rows().Sweep(ctx, l, ids, Edit{
-		Action: audit.Update, Set: "status = 'OVERDUE'", Needs: []string{"status"},
-		Done: func(i Invoice) bool { return i.Deleted || !i.pastDue(today) || !i.is("PENDING") && !i.is("SENT") },
+	return t.rows().ApplyDue(ctx, l, ids, Edit{
+		Action: audit.Update, Set: "status = 'OVERDUE'", Columns: []string{"status"},
+		IsNoop: func(i Invoice) bool { return i.Deleted || !i.pastDue(today) || !i.is("PENDING") && !i.is("SENT") },
 	})
 }

@@ -25,7 +25,7 @@ func (t *Table) check(v *Values, p *fault.Problems) {
 		}
 	}
 	if v.InvoiceNo != nil {
-		text.Check(p, "invoice_no", *v.InvoiceNo, 1, 50)
+		text.Length(p, "invoice_no", *v.InvoiceNo, 1, 50)
 	}
 	for _, a := range []struct {
 		field string

@@ -69,8 +69,8 @@ func (m Move) Edit() (Edit, error) {
 			WithHint("--paid-at and --payment-method go with --set PAID")
 	}
 	e := Edit{
-		Action: audit.Update, Set: setUnpaid, Needs: []string{"status", "paid_at", "payment_method"},
-		Args: pgx.NamedArgs{"set_status": m.To}, Done: m.done, Check: m.check,
+		Action: audit.Update, Set: setUnpaid, Columns: []string{"status", "paid_at", "payment_method"},
+		Args: pgx.NamedArgs{"set_status": m.To}, IsNoop: m.done, Check: m.check,
 	}
 	if m.To == "PAID" {
 		e.Set = setPaid

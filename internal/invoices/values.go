@@ -103,7 +103,7 @@ func put[T any](field **T, value *T) {
 func (v Values) normal() Values {
 	for _, field := range []**string{&v.Tenant, &v.Subscription, &v.InvoiceNo, &v.Currency, &v.PaymentMethod} {
 		if *field != nil {
-			s := text.Normal(**field)
+			s := text.Normalize(**field)
 			*field = &s
 		}
 	}

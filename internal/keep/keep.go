@@ -28,26 +28,26 @@ type Login struct {
 }
 
 // Place is where the login to one database is kept, for one profile.
-type Place struct {
+type Store struct {
 	dir, name string
 	getenv    func(string) string
 }
 
 // At returns the place for a profile and a database in the state folder of this user; "" for the folder
 // where there is no home, and then nothing can be kept.
-func At(dir, profile, database string, getenv func(string) string) Place {
+func New(dir, profile, database string, getenv func(string) string) Store {
 	sum := sha256.Sum256([]byte(profile + "\x00" + database))
-	return Place{dir, hex.EncodeToString(sum[:8]), getenv}
+	return Store{dir, hex.EncodeToString(sum[:8]), getenv}
 }
 
 // File is the file of this place.
-func (p Place) File() string { return filepath.Join(p.dir, "logins", p.name+".json") }
+func (p Store) File() string { return filepath.Join(p.dir, "logins", p.name+".json") }
 
 // service is the keyring's name for us.
 const service = "cxgctl"
 
 // patience is how long a keyring may take to answer: one that waits for somebody to unlock it is none.
-const patience = 3 * time.Second
+const keyringTimeout = 3 * time.Second
 
 var errSilent = errors.New("the keyring does not answer")
 
@@ -65,17 +65,17 @@ func within[T any](ask func() (T, error)) (T, error) {
 	select {
 	case a := <-done:
 		return a.value, a.err
-	case <-time.After(patience):
+	case <-time.After(keyringTimeout):
 		var none T
 		return none, errSilent
 	}
 }
 
 // hasKeyring says whether a keyring may be there. Without a session bus the library would try to start one.
-func (p Place) hasKeyring() bool { return p.getenv("DBUS_SESSION_BUS_ADDRESS") != "" }
+func (p Store) hasKeyring() bool { return p.getenv("DBUS_SESSION_BUS_ADDRESS") != "" }
 
 // Put keeps a login, in the keyring if it takes it.
-func (p Place) Put(l Login) (Login, error) {
+func (p Store) Save(l Login) (Login, error) {
 	if p.dir == "" {
 		return l, fault.New(fault.Validation, "there is no folder to keep a login in").WithHint("set HOME or XDG_STATE_HOME")
 	}
@@ -100,7 +100,7 @@ func (p Place) Put(l Login) (Login, error) {
 }
 
 // Get returns the login that is kept, with its token; none is no error.
-func (p Place) Get() (*Login, error) {
+func (p Store) Load() (*Login, error) {
 	if p.dir == "" {
 		return nil, nil
 	}
@@ -135,7 +135,7 @@ func (p Place) Get() (*Login, error) {
 }
 
 // Peek is Get without asking the keyring: who is logged in, and until when.
-func (p Place) Peek() *Login {
+func (p Store) LoadInfo() *Login {
 	if p.dir == "" {
 		return nil
 	}
@@ -151,8 +151,8 @@ func (p Place) Peek() *Login {
 }
 
 // Forget removes the login; none is no error.
-func (p Place) Forget() error {
-	l := p.Peek()
+func (p Store) Delete() error {
+	l := p.LoadInfo()
 	if l != nil && l.Keyring {
 		_, _ = within(func() (struct{}, error) { return struct{}{}, keyring.Delete(service, p.name) })
 	}
@@ -166,6 +166,6 @@ func (p Place) Forget() error {
 	return nil
 }
 
-func (p Place) refuse(why string, cause error) *fault.Error {
+func (p Store) refuse(why string, cause error) *fault.Error {
 	return fault.New(fault.Validation, "the kept login %s %s", p.File(), why).Because(cause)
 }

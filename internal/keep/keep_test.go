@@ -34,11 +34,11 @@ func TestKeep(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.mock()
-			p := At(t.TempDir(), "prod", "db1:5432/mgmt", c.getenv)
-			if l, err := p.Get(); l != nil || err != nil || p.Peek() != nil || p.Forget() != nil {
+			p := New(t.TempDir(), "prod", "db1:5432/mgmt", c.getenv)
+			if l, err := p.Load(); l != nil || err != nil || p.LoadInfo() != nil || p.Delete() != nil {
 				t.Fatalf("nothing is kept yet: %v, %v", l, err)
 			}
-			kept, err := p.Put(login)
+			kept, err := p.Save(login)
 			if err != nil || kept.Keyring != c.keyring {
 				t.Fatalf("%+v, %v", kept, err)
 			}
@@ -49,20 +49,20 @@ func TestKeep(t *testing.T) {
 			if info, err := os.Stat(p.File()); err != nil || info.Mode().Perm() != 0o600 {
 				t.Errorf("%v, %v", info.Mode(), err)
 			}
-			got, err := p.Get()
+			got, err := p.Load()
 			if err != nil || got.Token != "canary" || got.Username != "ada" || !got.Expires.Equal(login.Expires) {
 				t.Errorf("%+v, %v", got, err)
 			}
-			if other, err := At(p.dir, "dev", "db1:5432/mgmt", c.getenv).Get(); other != nil || err != nil {
+			if other, err := New(p.dir, "dev", "db1:5432/mgmt", c.getenv).Load(); other != nil || err != nil {
 				t.Errorf("another profile has it: %+v, %v", other, err)
 			}
 			if err := os.Chmod(p.File(), 0o640); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := p.Get(); err == nil || !strings.Contains(err.Error(), "is open to others") {
+			if _, err := p.Load(); err == nil || !strings.Contains(err.Error(), "is open to others") {
 				t.Errorf("a file that others read: %v", err)
 			}
-			if err := p.Forget(); err != nil || p.Peek() != nil {
+			if err := p.Delete(); err != nil || p.LoadInfo() != nil {
 				t.Errorf("after forgetting: %v", err)
 			}
 		})
@@ -71,11 +71,11 @@ func TestKeep(t *testing.T) {
 
 func TestNowhereToKeep(t *testing.T) {
 	t.Parallel()
-	p := At("", "prod", "x", noBus)
-	if l, err := p.Get(); l != nil || err != nil || p.Forget() != nil {
+	p := New("", "prod", "x", noBus)
+	if l, err := p.Load(); l != nil || err != nil || p.Delete() != nil {
 		t.Errorf("%v, %v", l, err)
 	}
-	if _, err := p.Put(login); err == nil {
+	if _, err := p.Save(login); err == nil {
 		t.Error("a login is kept nowhere")
 	}
 }
@@ -86,7 +86,7 @@ func TestALoginThatCannotBeWrittenIsSaid(t *testing.T) {
 	if err := os.WriteFile(dir+"/logins", nil, 0o600); err != nil { // where the folder would be
 		t.Fatal(err)
 	}
-	if _, err := At(dir, "prod", "x", noBus).Put(login); err == nil || !strings.Contains(err.Error(), "cannot be written") {
+	if _, err := New(dir, "prod", "x", noBus).Save(login); err == nil || !strings.Contains(err.Error(), "cannot be written") {
 		t.Errorf("%v", err)
 	}
 }

@@ -55,7 +55,7 @@ func (r *relation) has(names ...string) bool {
 }
 
 // lacks returns those of the names that are no columns of the relation.
-func (r *relation) lacks(names []string) []string {
+func (r *relation) missing(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return r.has(n) })
 }
 

@@ -13,7 +13,7 @@ type Action string
 const (
 	Exists Action = "exists"
 	Add    Action = "add"
-	Leave  Action = "leave"
+	Skip   Action = "leave"
 )
 
 // Item is one line of a plan.
@@ -40,11 +40,11 @@ func (m *migration) decide(c *catalog, s *statement) Item {
 	case s.kind == KindTable:
 		item.Action = Exists
 	case t == nil: // someone dropped it after its migration
-		item.Action, item.Detail = Leave, s.table+" does not exist"
+		item.Action, item.Detail = Skip, s.table+" does not exist"
 	case s.kind == KindColumn:
 		item.Action, item.Detail = s.decideColumn(t)
 	case s.kind == KindConstraint && t.kind != "r" && t.kind != "p":
-		item.Action, item.Detail = Leave, s.table+" is no table"
+		item.Action, item.Detail = Skip, s.table+" is no table"
 	case s.kind == KindConstraint && !c.constraints[s.object]:
 		item.Action = Add
 	case s.kind == KindIndex:
@@ -61,7 +61,7 @@ func (s *statement) decideColumn(t *relation) (Action, string) {
 		return "", ""
 	}
 	if t.kind != "r" && t.kind != "p" {
-		return Leave, s.table + " is no table"
+		return Skip, s.table + " is no table"
 	}
 	_, text, _ := strings.Cut(s.text, "IF NOT EXISTS "+d.name+" ")
 	return Add, text
@@ -73,28 +73,28 @@ func (s *statement) decideIndex(c *catalog, t *relation) (Action, string) {
 	if x := c.indexes[s.object]; x != nil {
 		switch {
 		case x.table != s.table:
-			return Leave, "the name is taken by an index of " + x.table
+			return Skip, "the name is taken by an index of " + x.table
 		case !x.valid:
-			return Leave, "it is invalid, and not cxgctl's; mend it with REINDEX INDEX CONCURRENTLY"
+			return Skip, "it is invalid, and not cxgctl's; mend it with REINDEX INDEX CONCURRENTLY"
 		}
 		return "", ""
 	}
 	if s.unique && !t.made {
-		return Leave, s.table + " keeps the uniqueness that it has"
+		return Skip, s.table + " keeps the uniqueness that it has"
 	}
 	if t.kind != "r" {
-		return Leave, s.table + " is no plain table"
+		return Skip, s.table + " is no plain table"
 	}
-	if lacks := t.lacks(s.needs); len(lacks) > 0 {
-		return Leave, s.table + " has no " + strings.Join(lacks, ", ")
+	if lacks := t.missing(s.needs); len(lacks) > 0 {
+		return Skip, s.table + " has no " + strings.Join(lacks, ", ")
 	}
 	for _, d := range s.columns {
 		if a, _ := t.column(d.name); family(a.typ) != family(d.typ) {
-			return Leave, fmt.Sprintf("%s.%s is %s", s.table, d.name, a.typ)
+			return Skip, fmt.Sprintf("%s.%s is %s", s.table, d.name, a.typ)
 		}
 	}
 	if by := s.servedBy(c); by != "" {
-		return Leave, by + " serves the same"
+		return Skip, by + " serves the same"
 	}
 	return Add, ""
 }
@@ -122,18 +122,18 @@ func (m *migration) decideRows(c *catalog) (Action, string) {
 		}
 		t := c.tables[s.table]
 		if t == nil {
-			return Leave, s.table + " does not exist"
+			return Skip, s.table + " does not exist"
 		}
 		if t.kind != "r" && t.kind != "p" {
-			return Leave, s.table + " is no table"
+			return Skip, s.table + " is no table"
 		}
-		if lacks := t.lacks(append([]string{"id"}, s.needs...)); len(lacks) > 0 {
-			return Leave, s.table + " has no " + strings.Join(lacks, ", ")
+		if lacks := t.missing(append([]string{"id"}, s.needs...)); len(lacks) > 0 {
+			return Skip, s.table + " has no " + strings.Join(lacks, ", ")
 		}
 		for _, a := range t.columns {
 			given := slices.Contains(s.needs, a.name) || slices.Contains(s.keys, a.name)
 			if a.notNull && !given && (a.fallback == "" || s.keys != nil) { // a record has no defaults
-				return Leave, fmt.Sprintf("%s requires a value for %s", s.table, a.name)
+				return Skip, fmt.Sprintf("%s requires a value for %s", s.table, a.name)
 			}
 		}
 	}
@@ -142,22 +142,22 @@ func (m *migration) decideRows(c *catalog) (Action, string) {
 
 // marks are the columns by which the generations mark a deleted row. One stands for another, so that
 // a table with any of them lacks none.
-var marks = []string{"is_active", "is_deleted", "deleted"}
+var softDeleteColumns = []string{"is_active", "is_deleted", "deleted"}
 
 // differences tells what an existing table has otherwise than the file, and keeps. added holds the
 // columns that some file adds to existing tables.
 func (s *statement) differences(t *relation, added map[string]bool) []Item {
 	var items []Item
 	leave := func(kind Kind, object, format string, args ...any) {
-		items = append(items, Item{Action: Leave, Kind: kind, Object: object, Detail: fmt.Sprintf(format, args...)})
+		items = append(items, Item{Action: Skip, Kind: kind, Object: object, Detail: fmt.Sprintf(format, args...)})
 	}
 	var lacks []string
-	marked := slices.ContainsFunc(marks, func(n string) bool { return t.has(n) })
+	marked := slices.ContainsFunc(softDeleteColumns, func(n string) bool { return t.has(n) })
 	for _, d := range s.columns {
 		object := s.table + "." + d.name
 		a, ok := t.column(d.name)
 		switch {
-		case !ok && !added[object] && (!marked || !slices.Contains(marks, d.name)):
+		case !ok && !added[object] && (!marked || !slices.Contains(softDeleteColumns, d.name)):
 			lacks = append(lacks, d.name)
 		case ok && a.typ != d.typ:
 			leave(KindColumn, object, "is %s, not %s", a.typ, d.typ)

@@ -35,7 +35,7 @@ func PlanDown(ctx context.Context, cfg *pgx.ConnConfig, which Database) ([]Loss,
 		return nil, err
 	}
 	var losses []Loss
-	err = look(ctx, cfg, func(tx *sql.Tx) error {
+	err = readOnly(ctx, cfg, func(tx *sql.Tx) error {
 		var versions, added bool
 		if err := tx.QueryRowContext(ctx, tablesExist).Scan(&versions, &added); err != nil || !versions || !added {
 			return err

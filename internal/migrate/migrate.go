@@ -180,7 +180,7 @@ func begin(ctx context.Context, cfg *pgx.ConnConfig, which Database, with []stri
 		r.end()
 		return nil, err
 	}
-	list = wanted(list, with, state.applied)
+	list = selected(list, with, state.applied)
 	r.list = list
 	// Go migrations, since what a file's statements come to depends on the database.
 	all := make([]*goose.Migration, len(list))

@@ -45,13 +45,13 @@ func PlanUp(ctx context.Context, cfg *pgx.ConnConfig, which Database, with ...st
 	if err != nil {
 		return plan, err
 	}
-	err = look(ctx, cfg, func(tx *sql.Tx) error {
+	err = readOnly(ctx, cfg, func(tx *sql.Tx) error {
 		state, err := readState(ctx, tx)
 		if err != nil {
 			return err
 		}
 		plan.Newer = newer(which, list, state.applied)
-		plan.Items, err = planned(ctx, tx, wanted(list, with, state.applied), state)
+		plan.Items, err = planned(ctx, tx, selected(list, with, state.applied), state)
 		return err
 	})
 	plan.Adopts = slices.ContainsFunc(plan.Items, func(i Item) bool { return i.Action == Exists })
@@ -59,7 +59,7 @@ func PlanUp(ctx context.Context, cfg *pgx.ConnConfig, which Database, with ...st
 }
 
 // look runs fn in a read-only transaction that sees one state of the database.
-func look(ctx context.Context, cfg *pgx.ConnConfig, fn func(*sql.Tx) error) error {
+func readOnly(ctx context.Context, cfg *pgx.ConnConfig, fn func(*sql.Tx) error) error {
 	d := stdlib.OpenDB(*cfg)
 	defer func() { _ = d.Close() }() // what the transaction said counts
 	tx, err := d.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})

@@ -74,7 +74,7 @@ var (
 
 	definitionForm = lazily(`^(\w+)\s+(.+?)(\s+NOT NULL)?(?:\s+DEFAULT\s+(.+))?$`)
 	plainForm      = lazily(`^\(\w+(, \w+)*\)$`)
-	word           = lazily(`'[^']*'|\w+`)
+	identifier     = lazily(`'[^']*'|\w+`)
 )
 
 // load reads a database's migrations, in order of version.
@@ -130,7 +130,7 @@ func optionalName(text string) string {
 }
 
 // wanted leaves out the optional migrations that are neither applied nor named.
-func wanted(list []*migration, with []string, applied map[int64]bool) []*migration {
+func selected(list []*migration, with []string, applied map[int64]bool) []*migration {
 	return slices.DeleteFunc(slices.Clone(list), func(m *migration) bool {
 		return m.optional != "" && !applied[m.version] && !slices.Contains(with, m.optional)
 	})
@@ -176,7 +176,7 @@ func parse(text string) ([]*statement, error) {
 		if !ends {
 			continue
 		}
-		s, err := understand(strings.Join(lines, "\n"))
+		s, err := parseStatement(strings.Join(lines, "\n"))
 		if err != nil {
 			return nil, err
 		}
@@ -191,7 +191,7 @@ func parse(text string) ([]*statement, error) {
 }
 
 // understand finds out what a statement adds.
-func understand(text string) (*statement, error) {
+func parseStatement(text string) (*statement, error) {
 	s := &statement{text: text}
 	if m := schemaForm().FindStringSubmatch(text); m != nil {
 		s.kind, s.object = KindSchema, m[1]
@@ -229,7 +229,7 @@ func understand(text string) (*statement, error) {
 	flat := strings.ReplaceAll(text, "\nON CONFLICT", " ON CONFLICT")
 	if m := rowsForm().FindStringSubmatch(flat); m != nil {
 		s.kind, s.object, s.table = KindRows, m[1], m[1]
-		s.needs = word().FindAllString(m[2], -1)
+		s.needs = identifier().FindAllString(m[2], -1)
 		return s, nil
 	}
 	if m := recordsForm().FindStringSubmatch(flat); m != nil {
@@ -300,7 +300,7 @@ func family(typ string) string {
 func named(text string, columns []definition) []definition {
 	var out []definition
 	_, text, _ = strings.Cut(text, "(") // past the names of the index and the table
-	for _, w := range word().FindAllString(text, -1) {
+	for _, w := range identifier().FindAllString(text, -1) {
 		is := func(d definition) bool { return d.name == w }
 		if i := slices.IndexFunc(columns, is); i >= 0 && !slices.ContainsFunc(out, is) {
 			out = append(out, columns[i])

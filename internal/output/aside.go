@@ -7,7 +7,7 @@ import (
 
 // aside writes in a goroutine of its own, so that compressing does not hold up whoever makes the rows. An
 // error of its writer comes back from a later Write, or from end.
-type aside struct {
+type asyncWriter struct {
 	full, free chan []byte
 	current    []byte
 	done       chan struct{}
@@ -20,8 +20,8 @@ type aside struct {
 // rest evens out their speeds.
 const asideBuffers = 4
 
-func writeAside(w io.Writer) *aside {
-	a := &aside{full: make(chan []byte, asideBuffers), free: make(chan []byte, asideBuffers), done: make(chan struct{})}
+func writeAside(w io.Writer) *asyncWriter {
+	a := &asyncWriter{full: make(chan []byte, asideBuffers), free: make(chan []byte, asideBuffers), done: make(chan struct{})}
 	for range asideBuffers {
 		a.free <- make([]byte, 0, bufferSize)
 	}
@@ -40,7 +40,7 @@ func writeAside(w io.Writer) *aside {
 	return a
 }
 
-func (a *aside) Write(b []byte) (n int, err error) {
+func (a *asyncWriter) Write(b []byte) (n int, err error) {
 	for len(b) > 0 {
 		if err := a.failed.Load(); err != nil {
 			return n, *err
@@ -57,7 +57,7 @@ func (a *aside) Write(b []byte) (n int, err error) {
 }
 
 // end waits until everything is written.
-func (a *aside) end() error {
+func (a *asyncWriter) end() error {
 	a.full <- a.current
 	a.over = true
 	close(a.full)
@@ -70,7 +70,7 @@ func (a *aside) end() error {
 
 // leave gives up: what is not written yet never will be. It does not wait, since a pipe that nobody reads
 // would make it wait for ever.
-func (a *aside) leave() {
+func (a *asyncWriter) leave() {
 	a.left.Store(true)
 	if !a.over {
 		a.over = true

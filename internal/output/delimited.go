@@ -40,7 +40,7 @@ func (d *delimited) row(rec reflect.Value) (err error) {
 			return err
 		}
 		if d.printer.CSVSafe && c.typed(rec) {
-			d.cell = safe(d.cell)
+			d.cell = escapeFormula(d.cell)
 		}
 		if d.printer.Terminal.IsTTY {
 			d.cell = []byte(Sanitize(string(d.cell)))
@@ -59,7 +59,7 @@ func (c *column) typed(rec reflect.Value) bool {
 }
 
 // safe prefixes a cell that a spreadsheet would run; a Korean or Japanese one runs full-width signs as well.
-func safe(cell []byte) []byte {
+func escapeFormula(cell []byte) []byte {
 	if first, _ := utf8.DecodeRune(cell); len(cell) == 0 || !strings.ContainsRune(formulaSigns, first) {
 		return cell
 	}

@@ -97,10 +97,10 @@ func Export[T any](p *Printer, v View, rows Rows) (n int64, err error) {
 }
 
 func (p *Printer) rowEncoder(w io.Writer, cols []column, sent []wire.Column) rowEncoder {
-	s := straight{w}
+	s := passthrough{w}
 	switch p.Format {
 	case JSON:
-		return &jsonRows{straight: s, objects: newObjects(sent)}
+		return &jsonRows{passthrough: s, objects: newObjects(sent)}
 	case JSONL:
 		return &jsonLineRows{s, newObjects(sent)}
 	case YAML:
@@ -131,16 +131,16 @@ func maskSent(name string, c *wire.Column, v []byte) []byte {
 }
 
 // straight is the part of an encoder whose bytes go out as they were appended.
-type straight struct{ w io.Writer }
+type passthrough struct{ w io.Writer }
 
-func (s straight) write(b []byte) error {
+func (s passthrough) write(b []byte) error {
 	_, err := s.w.Write(b)
 	return err
 }
 
 // delimitedRows prints csv, tsv and the list of ids.
 type delimitedRows struct {
-	straight
+	passthrough
 	delimited
 	sent  []wire.Column
 	typed []bool // whether a person may have typed it, so that csv-safe looks at it
@@ -148,8 +148,8 @@ type delimitedRows struct {
 	doc   document
 }
 
-func newDelimitedRows(p *Printer, s straight, cols []column, sent []wire.Column) *delimitedRows {
-	d := &delimitedRows{straight: s, delimited: delimited{printer: p, cols: cols}, sent: sent, typed: make([]bool, len(cols)), comma: '\t'}
+func newDelimitedRows(p *Printer, s passthrough, cols []column, sent []wire.Column) *delimitedRows {
+	d := &delimitedRows{passthrough: s, delimited: delimited{printer: p, cols: cols}, sent: sent, typed: make([]bool, len(cols)), comma: '\t'}
 	if p.Format == CSV {
 		d.comma = ','
 	}
@@ -190,7 +190,7 @@ func (d *delimitedRows) row(b []byte, values [][]byte) (_ []byte, err error) {
 				return b, err
 			}
 			if d.typed[i] {
-				d.cell = safe(d.cell)
+				d.cell = escapeFormula(d.cell)
 			}
 		}
 		if d.comma == ',' {
@@ -314,7 +314,7 @@ func appendJSONText(b []byte, c *wire.Column, v []byte) []byte {
 
 // jsonRows prints the document of jsonDocument.
 type jsonRows struct {
-	straight
+	passthrough
 	objects
 	rows int
 }
@@ -332,7 +332,7 @@ func (j *jsonRows) end(b []byte, e envelope) error { return j.write(appendItemsT
 
 // jsonLineRows prints one bare record a line.
 type jsonLineRows struct {
-	straight
+	passthrough
 	objects
 }
 
@@ -347,7 +347,7 @@ func (j *jsonLineRows) end(b []byte, _ envelope) error { return j.write(b) }
 
 // yamlRows prints the document of yamlDocument.
 type yamlRows struct {
-	straight
+	passthrough
 	sent []wire.Column
 	keys [][]byte
 	rows int
@@ -355,10 +355,10 @@ type yamlRows struct {
 	cell []byte
 }
 
-func newYAMLRows(s straight, sent []wire.Column) *yamlRows {
-	y := &yamlRows{straight: s, sent: sent, keys: make([][]byte, len(sent))}
+func newYAMLRows(s passthrough, sent []wire.Column) *yamlRows {
+	y := &yamlRows{passthrough: s, sent: sent, keys: make([][]byte, len(sent))}
 	for i := range sent {
-		t := transcript{b: []byte("      ")}
+		t := yamlWriter{b: []byte("      ")}
 		if i == 0 {
 			t.b = []byte("    - ")
 		}
@@ -384,7 +384,7 @@ func (y *yamlRows) row(b []byte, values [][]byte) (_ []byte, err error) {
 			if y.cell, err = y.doc.append(y.cell[:0], c, v); err != nil {
 				return b, err
 			}
-			t := transcript{dec: decoder(y.cell), b: b}
+			t := yamlWriter{dec: decoder(y.cell), b: b}
 			if err = t.value(8, afterKey); err != nil {
 				return b, err
 			}

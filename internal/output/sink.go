@@ -24,7 +24,7 @@ type sink struct {
 	w          *bufio.Writer
 	compressor io.WriteCloser   // nil for plain
 	squeezed   *bufio.Writer    // what it writes into: gzip's writes are of some 200 bytes each
-	aside      *aside           // writes into it
+	aside      *asyncWriter     // writes into it
 	place      *outfile.Place   // of the file, or nil
 	pending    *outfile.Pending // the temporary file, or nil
 	device     *os.File         // a pipe or device that cannot be replaced, or nil
@@ -83,7 +83,7 @@ func (s *sink) openFile(secret bool) (_ io.Writer, err error) {
 	if s.pending, err = s.place.Pending(secret); err != nil {
 		return nil, err
 	}
-	return hastened(s.pending.File), nil
+	return withWriteback(s.pending.File), nil
 }
 
 // commit writes what is left and puts the file in place: fsync, rename, fsync of the folder. If it

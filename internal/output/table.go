@@ -96,7 +96,7 @@ func (t *table) add() error {
 	t.hold()
 	t.rows++
 	if t.printer.Terminal.IsTTY && t.rows > pageRows || t.bytes > windowBytes {
-		return t.lay()
+		return t.flush()
 	}
 	return nil
 }
@@ -105,7 +105,7 @@ func (t *table) end(envelope) error {
 	if t.laid {
 		return nil
 	}
-	return t.lay()
+	return t.flush()
 }
 
 // show makes the cell of a record's field.
@@ -116,13 +116,13 @@ func (t *table) show(i int, rec reflect.Value) (err error) {
 	} else if at.text, err = c.appendText(at.text[:0], rec); err != nil {
 		return err
 	}
-	t.dress(i)
+	t.format(i)
 	return nil
 }
 
 // dress makes the text of a cell what the table shows: in NFC, since terminals draw decomposed Hangul apart,
 // and with nothing hidden.
-func (t *table) dress(i int) {
+func (t *table) format(i int) {
 	c, at := &t.cols[i], &t.cells[i]
 	if t.printer.Terminal.IsTTY && !t.relative {
 		if then, ok := c.time(at.text); ok {
@@ -237,7 +237,7 @@ func (t *table) held(fn func(cells []cell) error) error {
 }
 
 // lay prints the header and the window; every later row goes straight out.
-func (t *table) lay() error {
+func (t *table) flush() error {
 	t.laid = true
 	t.fit()
 	if !t.printer.NoHeaders {
@@ -417,7 +417,7 @@ func (t *tableRows) row(b []byte, values [][]byte) (_ []byte, err error) {
 		if at.text, err = t.doc.appendCell(at.text[:0], &t.sent[i], v); err != nil {
 			return b, err
 		}
-		t.dress(i)
+		t.format(i)
 	}
 	return b, t.add() // which writes by itself
 }

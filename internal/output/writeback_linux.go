@@ -36,4 +36,4 @@ func (w *writeback) Write(b []byte) (int, error) {
 }
 
 // hastened returns the writer of a file that is to be on the disk in the end.
-func hastened(f *os.File) *writeback { return &writeback{File: f} }
+func withWriteback(f *os.File) *writeback { return &writeback{File: f} }

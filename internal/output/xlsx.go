@@ -157,7 +157,7 @@ func (x *workbook) finish() error {
 }
 
 // appendCell appends a value whose text is x.cell.
-func (x *workbook) appendCell(b []byte, name string, form wire.Form) ([]byte, error) {
+func (x *workbook) appendCell(b []byte, name string, form wire.Kind) ([]byte, error) {
 	v := x.cell
 	switch form {
 	case wire.Bare:

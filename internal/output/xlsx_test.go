@@ -100,7 +100,7 @@ func TestSpreadsheetGoesOnInASecondSheet(t *testing.T) {
 		N int `json:"n"`
 	}
 	n, err := Export[number](p, View{}, func(begin func([]wire.Column) error, row func([][]byte) error) error {
-		c, _ := wire.For("n", pgtype.Int4OID)
+		c, _ := wire.ColumnFor("n", pgtype.Int4OID)
 		if err := begin([]wire.Column{c}); err != nil {
 			return err
 		}

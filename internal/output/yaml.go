@@ -35,7 +35,7 @@ func (d *yamlDocument) row(rec reflect.Value) (err error) {
 	if d.buf, err = appendRecord(d.buf[:0], d.cols, rec); err != nil {
 		return err
 	}
-	y := transcript{dec: decoder(d.buf)}
+	y := yamlWriter{dec: decoder(d.buf)}
 	if d.single {
 		err = y.value(2, afterKey)
 	} else {
@@ -94,7 +94,7 @@ func decoder(doc []byte) *json.Decoder {
 
 // yamlOf transcribes a whole JSON document.
 func yamlOf(doc []byte) ([]byte, error) {
-	y := transcript{dec: decoder(doc)}
+	y := yamlWriter{dec: decoder(doc)}
 	err := y.value(0, atStart)
 	return y.b, err
 }
@@ -109,13 +109,13 @@ const (
 )
 
 // transcript writes JSON tokens as YAML in block style.
-type transcript struct {
+type yamlWriter struct {
 	dec *json.Decoder
 	b   []byte
 }
 
 // value transcribes the next value, whose own entries are indented by indent.
-func (y *transcript) value(indent int, at place) error {
+func (y *yamlWriter) value(indent int, at place) error {
 	tok, err := y.dec.Token()
 	if err != nil {
 		return err
@@ -165,7 +165,7 @@ func (y *transcript) value(indent int, at place) error {
 	return err
 }
 
-func (y *transcript) scalar(tok json.Token) {
+func (y *yamlWriter) scalar(tok json.Token) {
 	switch v := tok.(type) {
 	case nil:
 		y.b = append(y.b, "null"...)

@@ -19,34 +19,34 @@ type Key[T any] struct {
 }
 
 // Noun is how the rows of one kind are named.
-type Noun[T any] struct {
-	Name     string // user, invoice
-	ID       func(T) uuid.UUID
-	Call     func(T) string      // what a person calls a row: a username, an invoice number
-	Keys     []Key[T]            // the id first, then what Call returns
-	Live     func(T) bool        // deleted rows are found only where asked for
-	Describe func(T) string      // a row in words, where a REF fits several
-	Settle   string              // the hint there: how to say which
-	Field    func(string) string // the key that a REF which fits no row was meant as
-	Restore  func(T) string      // the hint where only a deleted row fits
+type Kind[T any] struct {
+	Name          string // user, invoice
+	ID            func(T) uuid.UUID
+	DisplayName   func(T) string      // what a person calls a row: a username, an invoice number
+	Keys          []Key[T]            // the id first, then what Call returns
+	IsLive        func(T) bool        // deleted rows are found only where asked for
+	Describe      func(T) string      // a row in words, where a REF fits several
+	AmbiguityHint string              // the hint there: how to say which
+	GuessKey      func(string) string // the key that a REF which fits no row was meant as
+	DeletedHint   func(T) string      // the hint where only a deleted row fits
 }
 
 // BringBack is the hint where only a deleted row fits, of a noun whose commands restore and look at one: not every
 // command can look at a deleted row.
-func BringBack(noun, commands string, id uuid.UUID) string {
+func DeletedHint(noun, commands string, id uuid.UUID) string {
 	return fmt.Sprintf("a deleted %s of that name exists; bring it back first with: cxgctl %s restore %s, or look at it with: cxgctl %[2]s get %[3]s --include-deleted",
 		noun, commands, id)
 }
 
 // Found is what one REF led to: a row, or the reason why not.
-type Found[T any] struct {
+type Match[T any] struct {
 	Ref string
 	Row T
 	Err error
 }
 
 // KeyNames lists the keys' names.
-func (n Noun[T]) KeyNames() []string {
+func (n Kind[T]) KeyNames() []string {
 	list := make([]string, len(n.Keys))
 	for i, k := range n.Keys {
 		list[i] = k.Name
@@ -55,7 +55,7 @@ func (n Noun[T]) KeyNames() []string {
 }
 
 // By checks what --by says: the name of a key, or "" for any; others are a VALIDATION_ERROR.
-func (n Noun[T]) By(s string) (string, error) {
+func (n Kind[T]) ParseKey(s string) (string, error) {
 	by := strings.ToLower(s)
 	for _, k := range n.Keys {
 		if by == k.Name || by == "" {
@@ -79,7 +79,7 @@ func canonical(ref string) string {
 // Args returns the REFs as one text array per key, by the key's name, for predicates such as
 // u.username = ANY (@username::text[]); a key that by excludes has an empty one. Ids are canonical,
 // and texts that are none are left out of theirs.
-func (n Noun[T]) Args(refs []string, by string) pgx.NamedArgs {
+func (n Kind[T]) Args(refs []string, by string) pgx.NamedArgs {
 	args := pgx.NamedArgs{}
 	for i, k := range n.Keys {
 		list := []string{}
@@ -98,7 +98,7 @@ func (n Noun[T]) Args(refs []string, by string) pgx.NamedArgs {
 
 // Match assigns the rows that a query with Args found to their REFs, in the order of the REFs. A REF that
 // fits no row, only a deleted one (unless deleted is set), or two rows has an error.
-func (n Noun[T]) Match(refs []string, by string, rows []T, deleted bool) []Found[T] {
+func (n Kind[T]) Matches(refs []string, by string, rows []T, deleted bool) []Match[T] {
 	byKey := make([]map[string][]int, len(n.Keys))
 	for i, k := range n.Keys {
 		byKey[i] = make(map[string][]int, len(rows))
@@ -110,7 +110,7 @@ func (n Noun[T]) Match(refs []string, by string, rows []T, deleted bool) []Found
 			byKey[i][v] = append(byKey[i][v], j)
 		}
 	}
-	found := make([]Found[T], len(refs))
+	found := make([]Match[T], len(refs))
 	for i, r := range refs {
 		seen := map[int]bool{}
 		var matches []T
@@ -131,11 +131,11 @@ func (n Noun[T]) Match(refs []string, by string, rows []T, deleted bool) []Found
 	return found
 }
 
-func (n Noun[T]) pick(ref string, matches []T, deleted bool) Found[T] {
-	f := Found[T]{Ref: ref}
+func (n Kind[T]) pick(ref string, matches []T, deleted bool) Match[T] {
+	f := Match[T]{Ref: ref}
 	var fit []T
 	for _, m := range matches {
-		if deleted || n.Live(m) {
+		if deleted || n.IsLive(m) {
 			fit = append(fit, m)
 		}
 	}
@@ -150,11 +150,11 @@ func (n Noun[T]) pick(ref string, matches []T, deleted bool) Found[T] {
 			ids[i] = n.Keys[0].Of(m)
 		}
 		f.Err = fault.New(fault.Validation, "%q fits more than one %s: %s", ref, n.Name, strings.Join(words, " and ")).
-			WithHint("%s", n.Settle).With("ref", ref).With("ids", ids)
+			WithHint("%s", n.AmbiguityHint).With("ref", ref).With("ids", ids)
 	default:
-		nf := fault.New(fault.NotFound, "%s %q not found", n.Name, ref).With(n.Field(ref), ref)
+		nf := fault.New(fault.NotFound, "%s %q not found", n.Name, ref).With(n.GuessKey(ref), ref)
 		if len(matches) > 0 {
-			nf.WithHint("%s", n.Restore(matches[0]))
+			nf.WithHint("%s", n.DeletedHint(matches[0]))
 		}
 		f.Err = nf
 	}
@@ -162,4 +162,4 @@ func (n Noun[T]) pick(ref string, matches []T, deleted bool) Found[T] {
 }
 
 // One returns what the only REF led to.
-func One[T any](found []Found[T]) (T, error) { return found[0].Row, found[0].Err }
+func Single[T any](found []Match[T]) (T, error) { return found[0].Row, found[0].Err }

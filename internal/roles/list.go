@@ -24,7 +24,7 @@ const (
 )
 
 // Matching is the roles that the filter selects, the strongest first.
-func (t *Table) Matching(f Filter) db.Selection[Role] {
+func (t *Table) Matching(f Filter) db.ListQuery[Role] {
 	var w db.Where
 	w.Add(t.sql("{live}"))
 	if f.User != uuid.Nil {
@@ -33,7 +33,7 @@ func (t *Table) Matching(f Filter) db.Selection[Role] {
 	if f.Search != "" {
 		w.Bind(t.sql("({code} ILIKE @search OR to_jsonb(r)->>'name' ILIKE @search OR to_jsonb(r)->>'role_name' ILIKE @search)"), "search", db.LikeSubstring(f.Search))
 	}
-	return db.Selection[Role]{Columns: t.sql(record), From: "idam.roles r", Where: w, Order: db.Order{
+	return db.ListQuery[Role]{Columns: t.sql(record), From: "idam.roles r", Where: w, Order: db.Order{
 		{Sort: db.Sort{Expr: t.sql("{rank}"), NotNull: true}}, {Sort: db.Sort{Expr: t.sql("{code}"), NotNull: true}}, {Sort: db.Sort{Expr: "r.id", NotNull: true}},
 	}}
 }
@@ -79,7 +79,7 @@ type GrantFilter struct {
 }
 
 // Grants is who holds what, where and until when: the grants in force that the filter selects.
-func (t *Table) Grants(f GrantFilter) db.Selection[Grant] {
+func (t *Table) Grants(f GrantFilter) db.ListQuery[Grant] {
 	var w db.Where
 	w.Add(t.sql("{in force}"))
 	w.Add(t.sql("{live}"))
@@ -93,7 +93,7 @@ func (t *Table) Grants(f GrantFilter) db.Selection[Grant] {
 	if f.Tenant != nil {
 		w.Bind("g.tenant_context = @tenant", "tenant", *f.Tenant)
 	}
-	return db.Selection[Grant]{Columns: t.sql("{grant}"), From: t.sql("{from}"), Where: w, Order: db.Order{
+	return db.ListQuery[Grant]{Columns: t.sql("{grant}"), From: t.sql("{from}"), Where: w, Order: db.Order{
 		{Sort: db.Sort{Expr: "u.username", NotNull: true}}, {Sort: db.Sort{Expr: t.sql("{rank}"), NotNull: true}}, {Sort: db.Sort{Expr: "g.id", NotNull: true}},
 	}}
 }

@@ -11,11 +11,11 @@ import (
 )
 
 // grantNoun is how grants are named in messages and audit rows.
-var grantNoun = ref.Noun[Grant]{
-	Name: "role",
-	ID:   func(g Grant) uuid.UUID { return g.ID },
-	Live: func(g Grant) bool { return g.Status != nil && *g.Status == "ACTIVE" },
-	Call: func(g Grant) string { return g.Role + " of " + g.Username },
+var grantNoun = ref.Kind[Grant]{
+	Name:        "role",
+	ID:          func(g Grant) uuid.UUID { return g.ID },
+	IsLive:      func(g Grant) bool { return g.Status != nil && *g.Status == "ACTIVE" },
+	DisplayName: func(g Grant) string { return g.Role + " of " + g.Username },
 	Keys: []ref.Key[Grant]{
 		{Name: "id", Of: func(g Grant) string { return g.ID.String() }},
 		{Name: "role", Of: func(g Grant) string { return g.Role }},
@@ -25,14 +25,14 @@ var grantNoun = ref.Noun[Grant]{
 // Reverse puts grants back: see audit.Undo. One that was made becomes INACTIVE, as one that is revoked.
 func (t *Table) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal, force bool) ([]audit.Change, []audit.Drift, error) {
 	return edit.Table[Grant]{
-		Noun:    &grantNoun,
-		Shape:   t.grants,
-		Alias:   "g",
-		Columns: t.sql("{grant}"),
-		Join:    "JOIN idam.roles r ON r.id = g.role_id JOIN idam.users u ON u.id = g.user_id",
-		Called:  map[string]string{"tenant_id": "tenant_context"},
-		Tenant:  func(g Grant) *uuid.UUID { return g.TenantID },
-		Gone:    "status = 'INACTIVE'",
-		Event:   audit.PermissionChange,
+		Noun:        &grantNoun,
+		Shape:       t.grants,
+		Alias:       "g",
+		Columns:     t.sql("{grant}"),
+		Join:        "JOIN idam.roles r ON r.id = g.role_id JOIN idam.users u ON u.id = g.user_id",
+		ColumnNames: map[string]string{"tenant_id": "tenant_context"},
+		Tenant:      func(g Grant) *uuid.UUID { return g.TenantID },
+		Gone:        "status = 'INACTIVE'",
+		Event:       audit.PermissionChange,
 	}.Reverse(ctx, tx, rows, force)
 }

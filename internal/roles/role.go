@@ -51,11 +51,11 @@ var Tables = append([]string{schema.Users}, schema.Grants...)
 // Table is the tables of roles as they stand in one database. The verbs are its methods.
 type Table struct {
 	shape, grants *schema.Table // of the roles, and of who holds them
-	holes         *strings.Replacer
+	placeholders  *strings.Replacer
 }
 
 // In returns the manager database's roles; a database without one of the tables gives a DATABASE_ERROR.
-func In(cat schema.Catalog) (*Table, error) {
+func NewTable(cat schema.Catalog) (*Table, error) {
 	tables := make([]*schema.Table, len(Tables))
 	for i, name := range Tables {
 		t, err := cat.Table(name)
@@ -69,9 +69,9 @@ func In(cat schema.Catalog) (*Table, error) {
 	for field, columns := range map[string][]string{
 		"code": {"code", "role_code"}, "name": {"name", "role_name"}, "category": {"category", "role_type"},
 	} {
-		names[field] = roles.OneOf(columns...)
+		names[field] = roles.FirstOf(columns...)
 	}
-	permission := permissions.OneOf("code", "permission_code")
+	permission := permissions.FirstOf("code", "permission_code")
 	if names["code"] == "" || permission == "" {
 		return nil, fault.New(fault.Database, "the role tables have no column for the code").
 			WithHint("see: cxgctl doctor")
@@ -90,13 +90,13 @@ func In(cat schema.Catalog) (*Table, error) {
 	if roles.Has("level") {
 		level = "r.level"
 	}
-	return &Table{shape: roles, grants: grants, holes: strings.NewReplacer(
+	return &Table{shape: roles, grants: grants, placeholders: strings.NewReplacer(
 		"{columns}", strings.Join(list, ", "), "{code}", "r."+names["code"],
-		"{live}", "("+roles.Live("r")+")", "{permission}", "p."+permission,
-		"{usable}", "p.status = 'ACTIVE' AND "+permissions.Live("p")+" AND "+contents.Live("rp"),
-		"{in force}", "g.status = 'ACTIVE' AND (g.expires_at IS NULL OR g.expires_at > now()) AND "+grants.Live("g"),
+		"{live}", "("+roles.NotDeleted("r")+")", "{permission}", "p."+permission,
+		"{usable}", "p.status = 'ACTIVE' AND "+permissions.NotDeleted("p")+" AND "+contents.NotDeleted("rp"),
+		"{in force}", "g.status = 'ACTIVE' AND (g.expires_at IS NULL OR g.expires_at > now()) AND "+grants.NotDeleted("g"),
 		"{rank}", roles.RoleRank("r"), "{grant status}", grants.LiveStatus("g", "INACTIVE"),
-		"{user live}", "("+tables[0].Live("u")+")",
+		"{user live}", "("+tables[0].NotDeleted("u")+")",
 		"{from}", "idam.user_roles g JOIN idam.roles r ON r.id = g.role_id JOIN idam.users u ON u.id = g.user_id",
 		"{grant}", "g.id, g.user_id, u.username, g.role_id, {code} AS role, "+level+" AS level, g.scope, g.tenant_context AS tenant_id, "+
 			"{grant status} AS status, g.granted_at, g.granted_by, g.expires_at",
@@ -119,4 +119,6 @@ var fields = []schema.Field{
 }
 
 // sql fills the holes of a statement. A hole may hold others.
-func (t *Table) sql(statement string) string { return t.holes.Replace(t.holes.Replace(statement)) }
+func (t *Table) sql(statement string) string {
+	return t.placeholders.Replace(t.placeholders.Replace(statement))
+}

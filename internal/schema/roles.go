@@ -19,7 +19,7 @@ const LiveFlags = `is_active IS NOT FALSE AND is_deleted IS NOT TRUE AND deleted
 // RoleRank returns the SQL expression of the rank of a role under the alias.
 func (t *Table) RoleRank(alias string) string {
 	column := func(absent string, names ...string) string {
-		if name := t.OneOf(names...); name != "" {
+		if name := t.FirstOf(names...); name != "" {
 			return alias + "." + name
 		}
 		return absent
@@ -35,7 +35,7 @@ func (t *Table) RoleRank(alias string) string {
 // LiveStatus returns the expression of the status of a row under the alias: a row that is marked as deleted has the
 // other one.
 func (t *Table) LiveStatus(alias, deleted string) string {
-	live := t.Live(alias)
+	live := t.NotDeleted(alias)
 	if live == "true" {
 		return alias + ".status"
 	}

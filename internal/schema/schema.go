@@ -97,14 +97,14 @@ func Read(ctx context.Context, r db.Reader, tables ...string) (Catalog, error) {
 }
 
 // Question is what Read asks, to be sent together with others; its answer goes into c.
-func (c Catalog) Question(tables ...string) db.Question {
+func (c Catalog) Question(tables ...string) db.PipelineQuery {
 	names, numbers := make([]string, len(tables)), make([]string, len(tables))
 	for i := range tables {
 		names[i] = fmt.Sprintf("to_regclass($%d)::oid", i+1)
 		numbers[i] = fmt.Sprintf("WHEN %s THEN %d", names[i], i)
 	}
 	sql := strings.NewReplacer("{names}", strings.Join(names, ", "), "{numbers}", strings.Join(numbers, " ")).Replace(readCatalog)
-	return db.Question{SQL: sql, Args: tables, Read: func(rows pgx.Rows) error { return c.read(rows, tables) }}
+	return db.PipelineQuery{SQL: sql, Args: tables, Read: func(rows pgx.Rows) error { return c.read(rows, tables) }}
 }
 
 func (c Catalog) read(rows pgx.Rows, tables []string) error {
@@ -140,7 +140,7 @@ func (t *Table) Has(column string) bool {
 }
 
 // Need returns a DATABASE_ERROR that names the first of the columns which the table lacks.
-func (t *Table) Need(columns []string) error {
+func (t *Table) RequireColumns(columns []string) error {
 	for _, column := range columns {
 		if !t.Has(column) {
 			f := fault.New(fault.Database, "table %s has no column %s", t.Name, column).With("column", column)
@@ -155,7 +155,7 @@ func (t *Table) Need(columns []string) error {
 
 // OneOf returns the first of the names that is a column of the table, for those that go by several; ""
 // where none is.
-func (t *Table) OneOf(names ...string) string {
+func (t *Table) FirstOf(names ...string) string {
 	for _, n := range names {
 		if t.Has(n) {
 			return n
@@ -194,7 +194,7 @@ func (t *Table) of(f Field) string {
 	if t.Has(f.Name) {
 		return f.Name
 	}
-	return t.OneOf(f.Also...)
+	return t.FirstOf(f.Also...)
 }
 
 // Called returns the columns of those of the fields that are called otherwise in this table, by the fields' names.
@@ -241,7 +241,7 @@ func (t *Table) Binary(alias string, fields []Field) (map[string]string, bool) {
 		case !ok:
 			exprs[f.Name] = "NULL::" + f.Type
 		case f.Binary != "" || f.Expr == "":
-			if !wire.Reads(cmp.Or(f.Binary, f.Type), c.Type) {
+			if !wire.CanDecode(cmp.Or(f.Binary, f.Type), c.Type) {
 				return nil, false
 			}
 			exprs[f.Name] = col
@@ -268,7 +268,7 @@ var flags = []flag{{"is_active", true}, {"is_deleted", false}, {"deleted", false
 
 // Live returns the predicate that holds for rows that are not deleted, under the alias: "true" where
 // the table has no flag. A flag that may be NULL counts as live when it is NULL.
-func (t *Table) Live(alias string) string {
+func (t *Table) NotDeleted(alias string) string {
 	var parts []string
 	for _, f := range flags {
 		c, ok := t.Column(f.column)
@@ -309,7 +309,7 @@ func LiveValues() [][2]string {
 
 // SetLive returns the assignments that delete a row (live false) or restore it (live true); a table
 // without any flag gives a DATABASE_ERROR, since a row is never deleted physically.
-func (t *Table) SetLive(live bool) (string, error) {
+func (t *Table) SetDeleted(live bool) (string, error) {
 	var parts []string
 	for _, f := range flags {
 		if t.Has(f.column) {

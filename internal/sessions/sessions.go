@@ -82,17 +82,17 @@ type Table[T any] struct {
 }
 
 // SessionsIn returns the sessions; a database without them gives a DATABASE_ERROR, as with the others below.
-func SessionsIn(cat schema.Catalog) (Table[Session], error) {
+func NewSessions(cat schema.Catalog) (Table[Session], error) {
 	return in[Session](cat, schema.Sessions, sessionColumns, "session")
 }
 
 // LoginsIn returns the log of logins.
-func LoginsIn(cat schema.Catalog) (Table[Login], error) {
+func NewLogins(cat schema.Catalog) (Table[Login], error) {
 	return in[Login](cat, schema.LoginLogs, loginColumns, "login")
 }
 
 // KeysIn returns the keys.
-func KeysIn(cat schema.Catalog) (Table[Key], error) {
+func NewKeys(cat schema.Catalog) (Table[Key], error) {
 	return in[Key](cat, schema.APIKeys, keyColumns, "key")
 }
 
@@ -101,7 +101,7 @@ func in[T any](cat schema.Catalog, name, columns, noun string) (Table[T], error)
 	if err != nil {
 		return Table[T]{}, err
 	}
-	return Table[T]{name, columns, noun, shape.Live("x"), shape}, nil
+	return Table[T]{name, columns, noun, shape.NotDeleted("x"), shape}, nil
 }
 
 // Filter selects rows; the zero value selects all. Not every field is of use for every table.
@@ -165,12 +165,12 @@ var newestFirst = db.Order{
 const derived = "CASE WHEN x.status = 'ACTIVE' AND x.expires_at <= now() THEN 'EXPIRED' ELSE x.status END"
 
 // Matching is the rows that the filter selects, newest first.
-func (t Table[T]) Matching(f Filter) db.Selection[T] {
+func (t Table[T]) Matching(f Filter) db.ListQuery[T] {
 	var problems fault.Problems
 	where := f.where(&problems, statuses[t.name])
 	where.Add(t.live)
-	return db.Selection[T]{
-		Refused: problems, Columns: strings.Replace(t.columns, "x.status,", derived+" AS status,", 1), From: t.from(), Counted: t.name + " x", Where: where, Order: newestFirst,
+	return db.ListQuery[T]{
+		Problems: problems, Columns: strings.Replace(t.columns, "x.status,", derived+" AS status,", 1), From: t.from(), CountFrom: t.name + " x", Where: where, Order: newestFirst,
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 )
 
 // Edit is a change of existing tenants, made by one of the functions of this package and applied by Apply.
-type Edit = edit.Edit[Tenant]
+type Edit = edit.Update[Tenant]
 
 // New is a tenant to be made.
 type New struct {
@@ -70,13 +70,13 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (Tenant, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(args)) {
 		column := t.column(name)
-		if err := t.shape.Need([]string{column}); err != nil {
+		if err := t.shape.RequireColumns([]string{column}); err != nil {
 			return made, err
 		}
 		values = append(values, [2]string{column, "@" + name})
 	}
 	values = append(values, schema.LiveValues()...)
-	about := audit.Subject{Resource: Noun.Name, Name: *n.Code}
+	about := audit.Subject{Resource: Kind.Name, Name: *n.Code}
 	err := l.Write(ctx, audit.Intent{Subject: about, Action: audit.Create}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
 		args["id"], args["now"], args["by"], args["status"] = tx.NewID(), tx.Now, tx.By.ID, n.Status
 		if err := tx.Insert(ctx, t.shape, fmt.Sprintf("tenant %q", *n.Code), values, args); err != nil {
@@ -142,7 +142,7 @@ func (t *Table) Change(seen Tenant, patch Patch) (Edit, error) {
 	patch.check(&p)
 	wanted := patch.args()
 	given := func(name string) bool { _, is := wanted[name]; return is }
-	edit.Unset(&p, patch.Unset, Unsettable, given, func(name string) { wanted[name] = nil })
+	edit.ApplyUnset(&p, patch.Unset, Unsettable, given, func(name string) { wanted[name] = nil })
 	start, end := patch.StartDate, patch.CloseDate
 	switch {
 	case start == nil && end != nil:
@@ -155,11 +155,11 @@ func (t *Table) Change(seen Tenant, patch Patch) (Edit, error) {
 		return Edit{}, err
 	}
 	if len(wanted) == 0 {
-		return Edit{}, edit.Nothing("tenants update")
+		return Edit{}, edit.ErrNothingToChange("tenants update")
 	}
-	e := edit.To[Tenant](wanted, t.called)
+	e := edit.Set[Tenant](wanted, t.called)
 	if patch.IfUpdatedAt != nil {
-		e.Check = edit.IfUpdatedAt(&Noun, *patch.IfUpdatedAt, func(x Tenant) (updated, created *db.Time) { return x.UpdatedAt, x.CreatedAt })
+		e.Check = edit.IfUpdatedAt(&Kind, *patch.IfUpdatedAt, func(x Tenant) (updated, created *db.Time) { return x.UpdatedAt, x.CreatedAt })
 	}
 	return e, nil
 }
@@ -176,7 +176,7 @@ func (t *Table) SetStatus(status, reason string) (Edit, error) {
 	if suspended && strings.TrimSpace(reason) == "" {
 		return Edit{}, fault.New(fault.Usage, "SUSPENDED needs --reason").WithHint("it is kept with the tenant, as suspended_reason")
 	}
-	e := Edit{Action: audit.Update, Set: "status = @set_status", Args: pgx.NamedArgs{"set_status": v}, Needs: []string{"status"}}
+	e := Edit{Action: audit.Update, Set: "status = @set_status", Args: pgx.NamedArgs{"set_status": v}, Columns: []string{"status"}}
 	set := func(field, whenSuspended, otherwise string) bool {
 		column := t.column(field)
 		if !t.shape.Has(column) {
@@ -198,7 +198,7 @@ func (t *Table) SetStatus(status, reason string) (Edit, error) {
 	if kept && suspended {
 		e.Args["set_reason"] = reason
 	}
-	e.Done = func(x Tenant) bool {
+	e.IsNoop = func(x Tenant) bool {
 		return x.Status != nil && *x.Status == v && (!flag || x.IsSuspended != nil && *x.IsSuspended == suspended) &&
 			(!suspended || !kept || x.SuspendedReason != nil && *x.SuspendedReason == reason)
 	}
@@ -224,9 +224,9 @@ func (t *Table) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal
 
 func (t *Table) rows() edit.Table[Tenant] {
 	return edit.Table[Tenant]{
-		Noun: &Noun, Shape: t.shape, Alias: "t", Columns: t.columns, Called: t.called,
+		Noun: &Kind, Shape: t.shape, Alias: "t", Columns: t.columns, ColumnNames: t.called,
 		Tenant: func(x Tenant) *uuid.UUID { return &x.ID },
-		Explain: func(ctx context.Context, r db.Reader, err error, e Edit) error {
+		TranslateError: func(ctx context.Context, r db.Reader, err error, e Edit) error {
 			return t.taken(ctx, r, err, map[string]any{"biz_no": e.Args["set_biz_no"]})
 		},
 	}

@@ -36,17 +36,17 @@ const newestFirst = "created_at:desc"
 
 // Find looks up every REF, in order; by is the name of a key, or "" for any. A REF that fits no row,
 // only a deleted one (unless deleted is set), or two rows has an error; the others have their tenant.
-func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]ref.Found[Tenant], error) {
+func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]ref.Match[Tenant], error) {
 	const find = `SELECT {columns} FROM {table} t WHERE t.id = ANY (@id::text[]::uuid[]) OR {code} = ANY (@code::text[]) ORDER BY t.id`
-	rows, err := db.Collect[Tenant](ctx, r, t.sql(find), pgx.QueryExecModeExec, Noun.Args(refs, by))
+	rows, err := db.Collect[Tenant](ctx, r, t.sql(find), pgx.QueryExecModeExec, Kind.Args(refs, by))
 	if err != nil {
 		return nil, err
 	}
-	return Noun.Match(refs, by, rows, deleted), nil
+	return Kind.Matches(refs, by, rows, deleted), nil
 }
 
 // Matching is the tenants that the filter selects, newest first unless it says otherwise.
-func (t *Table) Matching(f Filter) db.Selection[Tenant] {
+func (t *Table) Matching(f Filter) db.ListQuery[Tenant] {
 	var w db.Where
 	var problems fault.Problems
 	if !f.IncludeDeleted {
@@ -70,8 +70,8 @@ func (t *Table) Matching(f Filter) db.Selection[Tenant] {
 	if ok {
 		binary["deleted"] = "NOT (" + t.live + ")"
 	}
-	return db.Selection[Tenant]{
-		Refused: problems, ID: Noun.ID, Binary: binary,
+	return db.ListQuery[Tenant]{
+		Problems: problems, ID: Kind.ID, Binary: binary,
 		Columns: t.columns, From: t.sql("{table} t"), Key: "t.id",
 		Where: w, Order: order,
 	}
@@ -88,7 +88,7 @@ func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filt
 	if err != nil {
 		return nil, err
 	}
-	return db.Gather(ctx, d, idle, q, func(x Tenant) bool { return x.Deleted == deleted })
+	return db.CollectWhere(ctx, d, idle, q, func(x Tenant) bool { return x.Deleted == deleted })
 }
 
 // Codes returns up to 100 codes of live tenants, or of deleted ones, that begin with the prefix, for completion.

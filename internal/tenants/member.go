@@ -65,11 +65,11 @@ var memberFields = []schema.Field{
 }
 
 // memberNoun is how memberships are named in messages; commands name them by a tenant and a user.
-var memberNoun = ref.Noun[Member]{
-	Name: "member",
-	ID:   func(m Member) uuid.UUID { return m.ID },
-	Live: func(m Member) bool { return !m.left() },
-	Call: func(m Member) string { return orID(m.Username, m.UserID) + " of " + orID(m.TenantCode, m.TenantID) },
+var memberNoun = ref.Kind[Member]{
+	Name:        "member",
+	ID:          func(m Member) uuid.UUID { return m.ID },
+	IsLive:      func(m Member) bool { return !m.left() },
+	DisplayName: func(m Member) string { return orID(m.Username, m.UserID) + " of " + orID(m.TenantCode, m.TenantID) },
 	Keys: []ref.Key[Member]{
 		{Name: "id", Of: func(m Member) string { return m.ID.String() }},
 		{Name: "username", Of: func(m Member) string { return orID(m.Username, m.UserID) }},
@@ -89,7 +89,7 @@ type Members struct {
 var MemberTables = []string{schema.TenantUsers, schema.Tenants, schema.Users}
 
 // MembersIn returns the manager database's memberships; a database without the table gives a DATABASE_ERROR.
-func MembersIn(cat schema.Catalog) (*Members, error) {
+func NewMembers(cat schema.Catalog) (*Members, error) {
 	shape, err := cat.Table(schema.TenantUsers)
 	if err != nil {
 		return nil, err
@@ -124,7 +124,7 @@ var primaryFirst = db.Order{
 }
 
 // Matching is a tenant's members that the filter selects, the primary one first.
-func (m *Members) Matching(f MemberFilter) db.Selection[Member] {
+func (m *Members) Matching(f MemberFilter) db.ListQuery[Member] {
 	var w db.Where
 	var problems fault.Problems
 	w.Bind("m.tenant_id = @tenant", "tenant", f.Tenant)
@@ -137,7 +137,7 @@ func (m *Members) Matching(f MemberFilter) db.Selection[Member] {
 	if f.Search != "" {
 		db.Search{Text: f.Search, Columns: []string{"u.username", "u.full_name", "u.email"}}.Bind(&w)
 	}
-	return db.Selection[Member]{Refused: problems, Columns: m.columns, From: m.holes.Replace("{table} m {join}"), Where: w, Order: primaryFirst}
+	return db.ListQuery[Member]{Problems: problems, Columns: m.columns, From: m.holes.Replace("{table} m {join}"), Where: w, Order: primaryFirst}
 }
 
 // Get returns a user's membership of a tenant, one that was LEFT too; none is a RESOURCE_NOT_FOUND.
@@ -147,8 +147,8 @@ func (m *Members) Get(ctx context.Context, r db.Reader, tenant Tenant, user uuid
 		return Member{}, err
 	}
 	if len(rows) == 0 {
-		return Member{}, fault.New(fault.NotFound, "user %q is no member of tenant %q", username, Noun.Call(tenant)).
-			With("tenant", Noun.Call(tenant)).With("username", username)
+		return Member{}, fault.New(fault.NotFound, "user %q is no member of tenant %q", username, Kind.DisplayName(tenant)).
+			With("tenant", Kind.DisplayName(tenant)).With("username", username)
 	}
 	return rows[0], nil
 }

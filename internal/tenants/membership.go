@@ -36,8 +36,8 @@ func (x *Membership) wanted(seen Member) (map[string]any, error) {
 		value *string
 	}{{"role", 50, x.Role}, {"department", 100, x.Department}, {"position", 100, x.Position}, {"employee_id", 50, x.EmployeeID}} {
 		if f.value != nil {
-			v := text.Normal(*f.value)
-			text.Check(&p, f.name, v, 1, f.most)
+			v := text.Normalize(*f.value)
+			text.Length(&p, f.name, v, 1, f.most)
 			out[f.name] = v
 		}
 	}
@@ -54,7 +54,7 @@ func (x *Membership) wanted(seen Member) (map[string]any, error) {
 	if primary && !admin {
 		p.Add("is_primary", "the primary member of a tenant is an administrator too: add --admin")
 	}
-	edit.Unset(&p, x.Unset, unsettableOfMember, func(name string) bool { _, given := out[name]; return given }, func(name string) { out[name] = nil })
+	edit.ApplyUnset(&p, x.Unset, unsettableOfMember, func(name string) bool { _, given := out[name]; return given }, func(name string) { out[name] = nil })
 	return out, p.Err()
 }
 
@@ -78,9 +78,9 @@ func (m *Members) Add(ctx context.Context, l *audit.Ledger, cat schema.Catalog, 
 	if err != nil {
 		return made, err
 	}
-	about := audit.Subject{Resource: memberNoun.Name, Name: user.Name + " of " + Noun.Call(tenant), TenantID: &tenant.ID}
+	about := audit.Subject{Resource: memberNoun.Name, Name: user.Name + " of " + Kind.DisplayName(tenant), TenantID: &tenant.ID}
 	err = l.Write(ctx, audit.Intent{Subject: about, Action: audit.Create}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
-		if _, err := Hold(ctx, tx, cat, tenant.ID.String()); err != nil {
+		if _, err := Lock(ctx, tx, cat, tenant.ID.String()); err != nil {
 			return nil, err
 		}
 		is, err := m.of(ctx, tx, tenant.ID, user.ID)
@@ -92,7 +92,7 @@ func (m *Members) Add(ctx context.Context, l *audit.Ledger, cat schema.Catalog, 
 			for _, name := range saidOfMember {
 				whole[name] = wanted[name]
 			}
-			if defaults(whole); edit.Has(is[0], whole) {
+			if defaults(whole); edit.Matches(is[0], whole) {
 				made = is[0]
 				return nil, nil
 			}
@@ -216,10 +216,10 @@ func (m *Members) Update(ctx context.Context, l *audit.Ledger, seen Member, x Me
 		return seen, err
 	}
 	if len(wanted) == 0 {
-		return seen, edit.Nothing("tenants members update")
+		return seen, edit.ErrNothingToChange("tenants members update")
 	}
-	e := edit.To[Member](wanted, nil)
-	if live, err := m.shape.SetLive(true); err == nil && x.Status != nil {
+	e := edit.Set[Member](wanted, nil)
+	if live, err := m.shape.SetDeleted(true); err == nil && x.Status != nil {
 		e.Set += ", " + live // the status of a membership that is marked as deleted is LEFT, whatever the column says
 	}
 	return m.apply(ctx, l, seen, e)
@@ -227,10 +227,10 @@ func (m *Members) Update(ctx context.Context, l *audit.Ledger, seen Member, x Me
 
 // Remove ends a membership as it was seen: the row stays, as one that LEFT, and is neither primary nor admin.
 func (m *Members) Remove(ctx context.Context, l *audit.Ledger, seen Member, today db.Date) (Member, error) {
-	return m.apply(ctx, l, seen, edit.Edit[Member]{
+	return m.apply(ctx, l, seen, edit.Update[Member]{
 		Action: audit.Delete, Set: "status = 'LEFT', close_date = @set_today, is_primary = false, is_admin = false",
-		Args: pgx.NamedArgs{"set_today": today}, Needs: []string{"status", "close_date", "is_primary", "is_admin"},
-		Done: Member.left,
+		Args: pgx.NamedArgs{"set_today": today}, Columns: []string{"status", "close_date", "is_primary", "is_admin"},
+		IsNoop: Member.left,
 	})
 }
 
@@ -247,7 +247,7 @@ func (m *Members) rows() edit.Table[Member] {
 	}
 }
 
-func (m *Members) apply(ctx context.Context, l *audit.Ledger, seen Member, e edit.Edit[Member]) (Member, error) {
+func (m *Members) apply(ctx context.Context, l *audit.Ledger, seen Member, e edit.Update[Member]) (Member, error) {
 	after, err := m.rows().Apply(ctx, l, []Member{seen}, e)
 	if err != nil {
 		return seen, err

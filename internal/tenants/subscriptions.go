@@ -54,15 +54,15 @@ var latestFirst = db.Order{
 
 // MatchingSubscriptions is the live subscriptions of a tenant, the latest first; a database without the table gives a
 // DATABASE_ERROR.
-func MatchingSubscriptions(cat schema.Catalog, tenant uuid.UUID) (db.Selection[Subscription], error) {
+func MatchingSubscriptions(cat schema.Catalog, tenant uuid.UUID) (db.ListQuery[Subscription], error) {
 	shape, err := cat.Table(schema.Subscriptions)
 	if err != nil {
-		return db.Selection[Subscription]{}, err
+		return db.ListQuery[Subscription]{}, err
 	}
 	var w db.Where
 	w.Bind("s.tenant_id = @tenant", "tenant", tenant)
-	w.Add(shape.Live("s"))
-	return db.Selection[Subscription]{
+	w.Add(shape.NotDeleted("s"))
+	return db.ListQuery[Subscription]{
 		Columns: shape.Select("s", subscriptionFields), From: shape.Name + " s", Where: w, Order: latestFirst,
 	}, nil
 }
@@ -75,7 +75,7 @@ func Subscriptions(ctx context.Context, r db.Reader, cat schema.Catalog, tenant 
 		return []Subscription{}, nil
 	}
 	sql := "SELECT " + shape.Select("s", subscriptionFields) + " FROM " + shape.Name + " s WHERE s.tenant_id = @tenant AND " +
-		shape.Live("s") + " ORDER BY s.start_date DESC, s.id"
+		shape.NotDeleted("s") + " ORDER BY s.start_date DESC, s.id"
 	list, err := db.Collect[Subscription](ctx, r, sql, pgx.NamedArgs{"tenant": tenant})
 	if list == nil {
 		list = []Subscription{}

@@ -87,10 +87,10 @@ var fields = []schema.Field{
 }
 
 // Noun is how tenants are named: by id or code.
-var Noun = ref.Noun[Tenant]{
-	Name: "tenant",
-	ID:   func(t Tenant) uuid.UUID { return t.ID },
-	Call: func(t Tenant) string { return orID(t.Code, t.ID) },
+var Kind = ref.Kind[Tenant]{
+	Name:        "tenant",
+	ID:          func(t Tenant) uuid.UUID { return t.ID },
+	DisplayName: func(t Tenant) string { return orID(t.Code, t.ID) },
 	Keys: []ref.Key[Tenant]{
 		{Name: "id", Of: func(t Tenant) string { return t.ID.String() }},
 		{Name: "code", Of: func(t Tenant) string {
@@ -100,11 +100,11 @@ var Noun = ref.Noun[Tenant]{
 			return *t.Code
 		}},
 	},
-	Live:     func(t Tenant) bool { return !t.Deleted },
-	Describe: func(t Tenant) string { return orID(t.Code, t.ID) + " (" + t.ID.String() + ")" },
-	Settle:   "name the tenant by its id",
-	Field:    func(string) string { return "tenant" },
-	Restore:  func(t Tenant) string { return deletedHint(t.ID) },
+	IsLive:        func(t Tenant) bool { return !t.Deleted },
+	Describe:      func(t Tenant) string { return orID(t.Code, t.ID) + " (" + t.ID.String() + ")" },
+	AmbiguityHint: "name the tenant by its id",
+	GuessKey:      func(string) string { return "tenant" },
+	DeletedHint:   func(t Tenant) string { return deletedHint(t.ID) },
 }
 
 // orID is what a tenant is called: its code, or its id where a database keeps none.
@@ -117,21 +117,21 @@ func orID(code *string, id uuid.UUID) string {
 
 // Table is the tenants table as it stands in one database. The verbs are its methods.
 type Table struct {
-	shape   *schema.Table
-	fields  []schema.Field
-	called  map[string]string // columns that are called otherwise than their fields, by the fields' names
-	columns string
-	live    string
-	holes   *strings.Replacer
+	shape        *schema.Table
+	fields       []schema.Field
+	called       map[string]string // columns that are called otherwise than their fields, by the fields' names
+	columns      string
+	live         string
+	placeholders *strings.Replacer
 }
 
 // In returns the manager database's tenants table; a database without it gives a DATABASE_ERROR.
-func In(cat schema.Catalog) (*Table, error) {
+func NewTable(cat schema.Catalog) (*Table, error) {
 	shape, err := cat.Table(schema.Tenants)
 	if err != nil {
 		return nil, err
 	}
-	live := shape.Live("t")
+	live := shape.NotDeleted("t")
 	t := &Table{shape: shape, live: live, fields: slices.Clone(fields), called: shape.Called(fields)}
 	for i := range t.fields {
 		if c, ok := shape.Column(t.column("suspended_date")); ok && t.fields[i].Name == "suspended_date" {
@@ -139,7 +139,7 @@ func In(cat schema.Catalog) (*Table, error) {
 		}
 	}
 	t.columns = shape.Select("t", t.fields) + ", NOT (" + live + ") AS deleted"
-	t.holes = strings.NewReplacer(
+	t.placeholders = strings.NewReplacer(
 		"{table}", shape.Name, "{columns}", t.columns, "{live}", "("+live+")",
 		"{code}", code(shape), "{name}", t.expression("name"), "{type}", t.expression("type"), "{biz_no}", t.expression("biz_no"),
 	)
@@ -171,4 +171,4 @@ func expression(column string) string {
 }
 
 // sql fills the holes of a statement with this table's names, columns and live predicate.
-func (t *Table) sql(statement string) string { return t.holes.Replace(statement) }
+func (t *Table) sql(statement string) string { return t.placeholders.Replace(statement) }

@@ -15,20 +15,20 @@ import (
 )
 
 // Named is what other nouns know of the tenant that a REF leads to.
-type Named struct {
+type Ref struct {
 	ID   uuid.UUID `db:"id"`
 	Code *string   `db:"code"`
 	Live bool      `db:"live"`
 }
 
 // Name is what the tenant is called: by its code or, where it has none, its id.
-func (t Named) Name() string { return orID(t.Code, t.ID) }
+func (t Ref) Name() string { return orID(t.Code, t.ID) }
 
 // codeColumns are the names that the code's column has had, the current one first.
 var codeColumns = []string{"code", "tenant_code"}
 
 // code returns the expression for a tenant's code under the alias t; NULL where no column has it.
-func code(shape *schema.Table) string { return expression(shape.OneOf(codeColumns...)) }
+func code(shape *schema.Table) string { return expression(shape.FirstOf(codeColumns...)) }
 
 // Join returns the LEFT JOIN that leads from the column id of another table to its tenant, and the
 // expression for the tenant's code behind it: no join and NULL in a database without tenants. It takes
@@ -45,7 +45,7 @@ func Join(cat schema.Catalog, id string) (join, codeExpr string) {
 // where an id may not be compared as it is sent.
 func CodesByID(cat schema.Catalog) (sql string, ok bool) {
 	shape := cat[schema.Tenants]
-	if shape == nil || shape.OneOf(codeColumns...) == "" {
+	if shape == nil || shape.FirstOf(codeColumns...) == "" {
 		return "", false
 	}
 	id, _ := shape.Column("id")
@@ -53,22 +53,22 @@ func CodesByID(cat schema.Catalog) (sql string, ok bool) {
 }
 
 // named is how they are found: by id or code.
-var named = ref.Noun[Named]{
+var named = ref.Kind[Ref]{
 	Name: "tenant",
-	Keys: []ref.Key[Named]{
-		{Name: "id", Of: func(t Named) string { return t.ID.String() }},
-		{Name: "code", Of: func(t Named) string {
+	Keys: []ref.Key[Ref]{
+		{Name: "id", Of: func(t Ref) string { return t.ID.String() }},
+		{Name: "code", Of: func(t Ref) string {
 			if t.Code == nil {
 				return ""
 			}
 			return *t.Code
 		}},
 	},
-	Live:     func(t Named) bool { return t.Live },
-	Describe: func(t Named) string { return "(" + t.ID.String() + ")" },
-	Settle:   "name the tenant by its id",
-	Field:    func(string) string { return "tenant" },
-	Restore:  func(t Named) string { return deletedHint(t.ID) },
+	IsLive:        func(t Ref) bool { return t.Live },
+	Describe:      func(t Ref) string { return "(" + t.ID.String() + ")" },
+	AmbiguityHint: "name the tenant by its id",
+	GuessKey:      func(string) string { return "tenant" },
+	DeletedHint:   func(t Ref) string { return deletedHint(t.ID) },
 }
 
 // deletedHint helps whatever command named the tenant, whether it could look at deleted ones or not.
@@ -86,49 +86,49 @@ SELECT t.id, {code} AS code, ({live}) AS live
 // Find returns the tenant that a REF, its id or its code, names; deleted ones count if deleted is set.
 // None is a RESOURCE_NOT_FOUND. A code may be used again once its tenant is deleted, so that among
 // deleted ones it can fit several, which is a VALIDATION_ERROR that names them.
-func Find(ctx context.Context, r db.Reader, cat schema.Catalog, text string, deleted bool) (Named, error) {
+func Find(ctx context.Context, r db.Reader, cat schema.Catalog, text string, deleted bool) (Ref, error) {
 	return find(ctx, r, cat, text, deleted, findByRef)
 }
 
 // Hold is Find of a live tenant inside a transaction, until whose end the tenant stays as it is: what is
 // written in it cannot end up with one that was deleted meanwhile.
-func Hold(ctx context.Context, tx db.Reader, cat schema.Catalog, text string) (Named, error) {
+func Lock(ctx context.Context, tx db.Reader, cat schema.Catalog, text string) (Ref, error) {
 	return find(ctx, tx, cat, text, false, findByRef+" FOR SHARE")
 }
 
 // Codes returns all live tenants, in the order of their codes' bytes.
-func Codes(ctx context.Context, r db.Reader, cat schema.Catalog) ([]Named, error) {
+func List(ctx context.Context, r db.Reader, cat schema.Catalog) ([]Ref, error) {
 	shape, err := cat.Table(schema.Tenants)
 	if err != nil {
 		return nil, err
 	}
 	const all = `SELECT t.id, {code} AS code, true AS live FROM {table} t WHERE {live} ORDER BY {code} COLLATE "C", t.id`
-	sql := strings.NewReplacer("{table}", shape.Name, "{code}", code(shape), "{live}", shape.Live("t")).Replace(all)
-	return db.Collect[Named](ctx, r, sql)
+	sql := strings.NewReplacer("{table}", shape.Name, "{code}", code(shape), "{live}", shape.NotDeleted("t")).Replace(all)
+	return db.Collect[Ref](ctx, r, sql)
 }
 
 // HoldEach is Hold of many: each REF has its tenant, or why it has none.
-func HoldEach(ctx context.Context, tx db.Reader, cat schema.Catalog, texts []string) ([]ref.Found[Named], error) {
+func HoldEach(ctx context.Context, tx db.Reader, cat schema.Catalog, texts []string) ([]ref.Match[Ref], error) {
 	return findEach(ctx, tx, cat, texts, false, findByRef+" FOR SHARE")
 }
 
-func find(ctx context.Context, r db.Reader, cat schema.Catalog, text string, deleted bool, statement string) (Named, error) {
+func find(ctx context.Context, r db.Reader, cat schema.Catalog, text string, deleted bool, statement string) (Ref, error) {
 	found, err := findEach(ctx, r, cat, []string{text}, deleted, statement)
 	if err != nil {
-		return Named{}, err
+		return Ref{}, err
 	}
-	return ref.One(found)
+	return ref.Single(found)
 }
 
-func findEach(ctx context.Context, r db.Reader, cat schema.Catalog, texts []string, deleted bool, statement string) ([]ref.Found[Named], error) {
+func findEach(ctx context.Context, r db.Reader, cat schema.Catalog, texts []string, deleted bool, statement string) ([]ref.Match[Ref], error) {
 	shape, err := cat.Table(schema.Tenants)
 	if err != nil {
 		return nil, err
 	}
-	sql := strings.NewReplacer("{table}", shape.Name, "{code}", code(shape), "{live}", shape.Live("t")).Replace(statement)
-	matches, err := db.Collect[Named](ctx, r, sql, pgx.QueryExecModeExec, named.Args(texts, ""))
+	sql := strings.NewReplacer("{table}", shape.Name, "{code}", code(shape), "{live}", shape.NotDeleted("t")).Replace(statement)
+	matches, err := db.Collect[Ref](ctx, r, sql, pgx.QueryExecModeExec, named.Args(texts, ""))
 	if err != nil {
 		return nil, err
 	}
-	return named.Match(texts, "", matches, deleted), nil
+	return named.Matches(texts, "", matches, deleted), nil
 }

@@ -52,8 +52,8 @@ var Unsettable = []string{
 func (v *Values) check(p *fault.Problems) {
 	for _, f := range textual {
 		if field := f.of(v); *field != nil {
-			s := text.Normal(**field)
-			text.Check(p, f.name, s, 1, f.most)
+			s := text.Normalize(**field)
+			text.Length(p, f.name, s, 1, f.most)
 			if f.kind != nil && !p.Has(f.name) {
 				f.kind(p, f.name, s)
 			}

@@ -58,7 +58,7 @@ func TestKinds(t *testing.T) {
 	}
 	for _, v := range append([]string{"####", "##########", "1.23E+10", "1E+05", "8.21012E+11", "-1.5E-07"}, spoilt...) {
 		var p fault.Problems
-		if Check(&p, "f", v, 1, 100); p.Err() == nil {
+		if Length(&p, "f", v, 1, 100); p.Err() == nil {
 			t.Errorf("%q is accepted", v)
 		}
 	}

@@ -15,15 +15,15 @@ import (
 func Decode(s string) string { return norm.NFC.String(strings.TrimPrefix(s, "\ufeff")) }
 
 // Normal is Decode without white space around the text.
-func Normal(s string) string { return strings.TrimSpace(Decode(strings.TrimSpace(s))) }
+func Normalize(s string) string { return strings.TrimSpace(Decode(strings.TrimSpace(s))) }
 
 // Check adds to problems what no name may hold and lengths outside the bounds, in characters.
-func Check(p *fault.Problems, field, value string, least, most int) {
+func Length(p *fault.Problems, field, value string, least, most int) {
 	n := utf8.RuneCountInString(value)
 	switch {
 	case !utf8.ValidString(value):
 		p.Add(field, "it is not valid UTF-8")
-	case strings.ContainsFunc(value, Hidden):
+	case strings.ContainsFunc(value, IsInvisible):
 		p.Add(field, "%q holds a control or invisible formatting character", value)
 	case isSpoilt(value):
 		p.Add(field, "%q is what a program prints for a value that is missing", value)
@@ -45,6 +45,6 @@ func CheckStored(p *fault.Problems, field, value string, least, most int) {
 
 // Hidden says whether a character has no place in a name: controls, and format characters such as
 // bidirectional overrides, which make one name look like another. Joiners are part of emoji.
-func Hidden(r rune) bool {
+func IsInvisible(r rune) bool {
 	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || (unicode.Is(unicode.Cf, r) && r != '\u200d' && r != '\u200c')
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // Edit is a change of existing users, made by one of the functions below and applied by Apply.
-type Edit = edit.Edit[User]
+type Edit = edit.Update[User]
 
 // Patch is a partial change of one user: nil leaves a field as it is. Unset names optional fields
 // that become NULL.
@@ -53,7 +53,7 @@ func (t *Table) Change(patch Patch) (Edit, error) {
 		wanted[column] = v
 		set = append(set, column+" = @set_"+column)
 		e.Args["set_"+column] = v
-		e.Needs = append(e.Needs, column)
+		e.Columns = append(e.Columns, column)
 	}
 	texts := []struct {
 		column string
@@ -79,26 +79,26 @@ func (t *Table) Change(patch Patch) (Edit, error) {
 	if patch.Status != nil {
 		v := p.Choices("status", []string{*patch.Status}, t.statuses())[0]
 		assignment, needs := t.assignStatus(v, e.Args)
-		wanted["status"], set, e.Needs = v, append(set, assignment), append(e.Needs, needs...)
+		wanted["status"], set, e.Columns = v, append(set, assignment), append(e.Columns, needs...)
 	}
 	if patch.MFA != nil {
 		assign("mfa_enabled", *patch.MFA)
 	}
-	edit.Unset(&p, patch.Unset, unsettable, func(name string) bool { return slices.Contains(e.Needs, name) }, func(name string) {
+	edit.ApplyUnset(&p, patch.Unset, unsettable, func(name string) bool { return slices.Contains(e.Columns, name) }, func(name string) {
 		set = append(set, name+" = NULL")
 		wanted[name] = nil
-		e.Needs = append(e.Needs, name)
+		e.Columns = append(e.Columns, name)
 	})
 	if err := p.Err(); err != nil {
 		return e, err
 	}
 	if len(set) == 0 {
-		return e, edit.Nothing("users update")
+		return e, edit.ErrNothingToChange("users update")
 	}
 	e.Set = strings.Join(set, ", ")
-	e.Done = func(u User) bool { return edit.Has(u, wanted) }
+	e.IsNoop = func(u User) bool { return edit.Matches(u, wanted) }
 	if email, given := wanted["email"].(string); given {
-		e.Beside = func(ctx context.Context, tx db.Reader, rows []User) error {
+		e.Precheck = func(ctx context.Context, tx db.Reader, rows []User) error {
 			for _, u := range rows {
 				if err := t.distinct(ctx, tx, identity{ID: u.ID, Email: email}, patch.AllowVariant); err != nil {
 					return err
@@ -108,7 +108,7 @@ func (t *Table) Change(patch Patch) (Edit, error) {
 		}
 	}
 	if want := patch.IfUpdatedAt; want != nil {
-		e.Check = edit.IfUpdatedAt(&Noun, *want, func(u User) (updated, created *db.Time) { return u.UpdatedAt, u.CreatedAt })
+		e.Check = edit.IfUpdatedAt(&Kind, *want, func(u User) (updated, created *db.Time) { return u.UpdatedAt, u.CreatedAt })
 	}
 	return e, nil
 }
@@ -117,8 +117,8 @@ func (t *Table) Change(patch Patch) (Edit, error) {
 func (t *Table) SetStatus(status string) (Edit, error) {
 	var p fault.Problems
 	v := p.Choices("set", []string{status}, t.statuses())[0]
-	e := Edit{Action: audit.Update, Args: pgx.NamedArgs{}, Done: func(u User) bool { return u.Status != nil && *u.Status == v }}
-	e.Set, e.Needs = t.assignStatus(v, e.Args)
+	e := Edit{Action: audit.Update, Args: pgx.NamedArgs{}, IsNoop: func(u User) bool { return u.Status != nil && *u.Status == v }}
+	e.Set, e.Columns = t.assignStatus(v, e.Args)
 	return e, p.Err()
 }
 
@@ -127,15 +127,15 @@ func (t *Table) SetStatus(status string) (Edit, error) {
 func (t *Table) Unlock() Edit {
 	e := Edit{
 		Action: audit.Update, Set: "failed_login_attempts = 0, locked_until = NULL",
-		Needs: []string{"failed_login_attempts", "locked_until"},
-		Done: func(u User) bool {
+		Columns: []string{"failed_login_attempts", "locked_until"},
+		IsNoop: func(u User) bool {
 			return (u.Status == nil || *u.Status != "LOCKED") && u.LockedUntil == nil &&
 				(u.FailedLoginAttempts == nil || *u.FailedLoginAttempts == 0)
 		},
 	}
 	if t.tenant == nil {
 		e.Set += ", status = CASE WHEN u.status = 'LOCKED' THEN 'ACTIVE' ELSE u.status END"
-		e.Needs = append(e.Needs, "status")
+		e.Columns = append(e.Columns, "status")
 	}
 	return e
 }
@@ -146,10 +146,10 @@ func (t *Table) SetPassword(hash string, force bool) (Edit, error) {
 	column := t.passwordColumn()
 	e := Edit{
 		Action: audit.Update, Event: audit.PasswordChange, Secrets: []string{"password"},
-		Set:   column + " = nullif(@set_password, '')",
-		Holds: "u." + column + " IS NOT DISTINCT FROM nullif(@set_password, '')",
-		Args:  pgx.NamedArgs{"set_password": hash},
-		Needs: []string{cmp.Or(column, "password")},
+		Set:     column + " = nullif(@set_password, '')",
+		Holds:   "u." + column + " IS NOT DISTINCT FROM nullif(@set_password, '')",
+		Args:    pgx.NamedArgs{"set_password": hash},
+		Columns: []string{cmp.Or(column, "password")},
 	}
 	if t.tenant != nil {
 		var p fault.Problems
@@ -161,7 +161,7 @@ func (t *Table) SetPassword(hash string, force bool) (Edit, error) {
 	e.Set += ", password_changed_at = @now, force_password_change = @set_force"
 	e.Holds += " AND u.password_changed_at = @now AND u.force_password_change = @set_force"
 	e.Args["set_force"] = force
-	e.Needs = append(e.Needs, "password_changed_at", "force_password_change")
+	e.Columns = append(e.Columns, "password_changed_at", "force_password_change")
 	return e, nil
 }
 
@@ -175,10 +175,10 @@ func (t *Table) SetDeleted(deleted bool) (Edit, error) {
 	e, err := edit.SetDeleted(t.shape, deleted, func(u User) bool { return u.Deleted })
 	switch {
 	case t.tenant != nil: // is_active is the status there
-		e.Set, e.Needs, err = "is_deleted = "+strconv.FormatBool(deleted), []string{"is_deleted"}, nil
+		e.Set, e.Columns, err = "is_deleted = "+strconv.FormatBool(deleted), []string{"is_deleted"}, nil
 	case deleted:
 		e.Set += ", status = " + closed[0][1]
-		e.Done = func(u User) bool { return u.Deleted && (u.Status == nil || *u.Status != "ACTIVE") }
+		e.IsNoop = func(u User) bool { return u.Deleted && (u.Status == nil || *u.Status != "ACTIVE") }
 	default:
 		e.Set += ", status = " + t.reopened("u.status")
 	}
@@ -203,9 +203,9 @@ func (t *Table) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal
 
 func (t *Table) rows() edit.Table[User] {
 	rows := edit.Table[User]{
-		Noun: &Noun, Shape: t.shape, Alias: "u", Columns: t.columns, Image: t.image(),
+		Noun: &Kind, Shape: t.shape, Alias: "u", Columns: t.columns, AuditView: t.image(),
 		Tenant: func(User) *uuid.UUID { return t.subject("").TenantID },
-		Explain: func(ctx context.Context, r db.Reader, err error, e Edit) error {
+		TranslateError: func(ctx context.Context, r db.Reader, err error, e Edit) error {
 			email, _ := e.Args["set_email"].(string)
 			return t.taken(ctx, r, err, "", email)
 		},

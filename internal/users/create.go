@@ -97,7 +97,7 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (User, error
 	}
 	intent := audit.Intent{Subject: t.subject(n.Username), Action: audit.Create}
 	err := l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
-		u, change, err := t.Make(ctx, tx, l.Reader(), n)
+		u, change, err := t.CreateTx(ctx, tx, l.Reader(), n)
 		made = u
 		return []audit.Change{change}, err
 	})
@@ -105,7 +105,7 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (User, error
 }
 
 // Make is Create inside a transaction, of a user who has passed Check; beside reads outside of it.
-func (t *Table) Make(ctx context.Context, tx *audit.Tx, beside db.Reader, n New) (User, audit.Change, error) {
+func (t *Table) CreateTx(ctx context.Context, tx *audit.Tx, beside db.Reader, n New) (User, audit.Change, error) {
 	change := audit.Change{Subject: t.subject(n.Username), Action: audit.Create}
 	var tenant *uuid.UUID
 	if t.tenant != nil {

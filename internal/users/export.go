@@ -35,14 +35,14 @@ func (t *Table) exportColumns(hashes bool) string {
 
 // Importable returns the query for the users that the filter selects, as Import reads them: for records
 // of type Exported, or WithHash, see RecordHashes.
-func (t *Table) Importable(f Filter, hashes bool) (db.Query, error) {
-	return t.Matching(f).Reading(t.columns + t.exportColumns(hashes))
+func (t *Table) ExportQuery(f Filter, hashes bool) (db.Query, error) {
+	return t.List(f).SelectSQL(t.columns + t.exportColumns(hashes))
 }
 
 // RecordHashes records that the passwords' hashes are about to be read. The ledger's gate decides who may; an operator
 // who is refused leaves a BLOCKED row.
 func RecordHashes(ctx context.Context, l *audit.Ledger) error {
 	return l.Record(ctx, []audit.Change{{
-		Subject: audit.Subject{Resource: Noun.Name, Name: "all, with their passwords' hashes"}, Action: audit.Read, Event: audit.DataAccess, After: map[string]string{"password": "read"},
+		Subject: audit.Subject{Resource: Kind.Name, Name: "all, with their passwords' hashes"}, Action: audit.Read, Event: audit.DataAccess, After: map[string]string{"password": "read"},
 	}})
 }

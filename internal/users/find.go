@@ -12,19 +12,19 @@ import (
 )
 
 // Noun is how users are named: by id, username or e-mail.
-var Noun = ref.Noun[User]{
-	Name: "user",
-	ID:   func(u User) uuid.UUID { return u.ID },
-	Call: func(u User) string { return u.Username },
+var Kind = ref.Kind[User]{
+	Name:        "user",
+	ID:          func(u User) uuid.UUID { return u.ID },
+	DisplayName: func(u User) string { return u.Username },
 	Keys: []ref.Key[User]{
 		{Name: "id", Of: func(u User) string { return u.ID.String() }},
 		{Name: "username", Of: func(u User) string { return u.Username }},
 		{Name: "email", Of: func(u User) string { return u.Email }},
 	},
-	Live:     func(u User) bool { return !u.Deleted },
-	Describe: func(u User) string { return u.Username + " (" + u.ID.String() + ", " + u.Email + ")" },
-	Settle:   "say which with --by id, --by username or --by email",
-	Field: func(text string) string {
+	IsLive:        func(u User) bool { return !u.Deleted },
+	Describe:      func(u User) string { return u.Username + " (" + u.ID.String() + ", " + u.Email + ")" },
+	AmbiguityHint: "say which with --by id, --by username or --by email",
+	GuessKey: func(text string) string {
 		switch _, err := uuid.Parse(text); {
 		case err == nil:
 			return "id"
@@ -33,7 +33,7 @@ var Noun = ref.Noun[User]{
 		}
 		return "username"
 	},
-	Restore: func(u User) string { return ref.BringBack("user", "users", u.ID) },
+	DeletedHint: func(u User) string { return ref.DeletedHint("user", "users", u.ID) },
 }
 
 // Each of the three unique indexes is read for all REFs, and the results are put together as bitmaps.
@@ -45,11 +45,11 @@ SELECT {columns}
 
 // Find looks up every REF, in order; by is the name of a key, or "" for any. A REF that fits no row,
 // only a deleted one (unless deleted is set), or two rows has an error; the others have their user.
-func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]ref.Found[User], error) {
+func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]ref.Match[User], error) {
 	// most commands look up one REF once: a preparation's round trip would not pay
-	rows, err := db.Collect[User](ctx, r, t.sql(findByRef), pgx.QueryExecModeExec, Noun.Args(refs, by))
+	rows, err := db.Collect[User](ctx, r, t.sql(findByRef), pgx.QueryExecModeExec, Kind.Args(refs, by))
 	if err != nil {
 		return nil, err
 	}
-	return Noun.Match(refs, by, rows, deleted), nil
+	return Kind.Matches(refs, by, rows, deleted), nil
 }

@@ -46,7 +46,7 @@ type PasswordFile interface {
 }
 
 // importer is one run of Import.
-type importer struct {
+type importSpec struct {
 	ImportOptions
 	t       *Table
 	ledger  *audit.Ledger
@@ -62,7 +62,7 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, cat schema.Catalog,
 	if o.OnConflict == "" {
 		o.OnConflict = imports.Fail
 	}
-	im := &importer{ImportOptions: o, t: t, ledger: l}
+	im := &importSpec{ImportOptions: o, t: t, ledger: l}
 	if o.Atomic {
 		im.hashed = map[int64]hashedPassword{}
 	}
@@ -87,21 +87,21 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, cat schema.Catalog,
 		if o.OnConflict == imports.Update {
 			action = audit.Update
 		}
-		l.Failed(ctx, audit.Intent{Subject: audit.Subject{Resource: Noun.Name, Name: f.Name}, Action: action}, err)
+		l.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: Kind.Name, Name: f.Name}, Action: action}, err)
 		return imports.Report{}, err
 	}
 	im.tenancy.need = func(tenant, roles bool) error { return im.need(tenant, roles) }
-	return imports.Run(ctx, l, cat, im.reader.source, imports.Kind[*incoming]{
-		Resource: Noun.Name, Command: importCommand, Home: t.importHome(),
+	return imports.Run(ctx, l, cat, im.reader.source, imports.Spec[*incoming]{
+		Resource: Kind.Name, Command: importCommand, Home: t.importHome(),
 		Read: im.reader.read, Claims: im.claims, Slow: im.slow, Prepare: im.hash,
-		Resolve: im.resolve, Conflicts: im.conflicts, Born: im.born, Made: made, Held: im.held, Stored: im.stored, Finish: im.finish,
+		Resolve: im.resolve, Conflicts: im.conflicts, Defaults: im.born, CreatedChange: made, Held: im.held, Stored: im.stored, AfterInsert: im.finish,
 		Table: t.shape.Name, Columns: t.copyColumns(),
 	}, o.Options)
 }
 
 // need asks for what rows that name a tenant, or roles, need. A file whose header has the columns is refused for
 // them, and of objects the first that has the fields ends the import.
-func (im *importer) need(tenant, roles bool) error {
+func (im *importSpec) need(tenant, roles bool) error {
 	var codes []string
 	if im.OnConflict == imports.Update {
 		codes = append(codes, "USER_UPDATE")
@@ -132,7 +132,7 @@ func (t *Table) UndoImport(ctx context.Context, l *audit.Ledger, cat schema.Cata
 }
 
 // resolve finds what rows name in other tables, and fails those that are too like a user.
-func (im *importer) resolve(ctx context.Context, tx *audit.Tx, rows []*incoming) error {
+func (im *importSpec) resolve(ctx context.Context, tx *audit.Tx, rows []*incoming) error {
 	if err := im.tenancy.resolve(ctx, tx, rows); err != nil {
 		return err
 	}
@@ -140,32 +140,32 @@ func (im *importer) resolve(ctx context.Context, tx *audit.Tx, rows []*incoming)
 }
 
 // claims are what only one user may have, as a row names them: variants of an e-mail or a username are one claim.
-func (im *importer) claims(in *incoming, list []imports.Claim) []imports.Claim {
+func (im *importSpec) claims(in *incoming, list []imports.UniqueKey) []imports.UniqueKey {
 	u := &in.user
 	key := text.Folded
 	if im.AllowVariant {
 		key = func(s string) string { return s }
 	}
 	if u.ID != uuid.Nil {
-		list = append(list, imports.Claim{Field: "id", Value: u.ID.String()})
+		list = append(list, imports.UniqueKey{Field: "id", Value: u.ID.String()})
 	}
 	if u.Username != "" {
-		list = append(list, imports.Claim{Field: "username", Value: u.Username, Key: key(u.Username)})
+		list = append(list, imports.UniqueKey{Field: "username", Value: u.Username, Key: key(u.Username)})
 		if strings.Contains(u.Username, "@") && key(u.Username) != key(u.Email) { // nor may it be another user's e-mail
-			list = append(list, imports.Claim{Field: "email", Value: u.Username, Key: key(u.Username)})
+			list = append(list, imports.UniqueKey{Field: "email", Value: u.Username, Key: key(u.Username)})
 		}
 	}
 	if u.Email != "" {
-		list = append(list, imports.Claim{Field: "email", Value: u.Email, Key: key(u.Email)})
+		list = append(list, imports.UniqueKey{Field: "email", Value: u.Email, Key: key(u.Email)})
 	}
 	if u.SSOProvider != nil && in.sso != "" {
-		list = append(list, imports.Claim{Field: "sso_subject", Value: in.sso, Key: *u.SSOProvider + "\x00" + in.sso})
+		list = append(list, imports.UniqueKey{Field: "sso_subject", Value: in.sso, Key: *u.SSOProvider + "\x00" + in.sso})
 	}
 	return list
 }
 
 // finish makes the updates of rows, and the memberships and grants of all that were applied.
-func (im *importer) finish(ctx context.Context, tx *audit.Tx, rows []*incoming) ([]audit.Change, error) {
+func (im *importSpec) finish(ctx context.Context, tx *audit.Tx, rows []*incoming) ([]audit.Change, error) {
 	before, err := im.change(ctx, tx, rows)
 	if err != nil {
 		return nil, err
@@ -182,7 +182,7 @@ func (im *importer) finish(ctx context.Context, tx *audit.Tx, rows []*incoming) 
 }
 
 // complete fails rows of an updating import that name nobody and do not say all that a new user needs.
-func (im *importer) complete(rows []*incoming) {
+func (im *importSpec) complete(rows []*incoming) {
 	if im.OnConflict != imports.Update {
 		return
 	}

@@ -30,7 +30,7 @@ type holders struct {
 // conflicts looks for users who hold what the rows claim, and decides about those rows: they fail, are
 // skipped, or become updates of their holder. It returns how many those are. Of the others, those that cannot be
 // made fail.
-func (im *importer) conflicts(ctx context.Context, tx *audit.Tx, rows []*incoming) (int, error) {
+func (im *importSpec) conflicts(ctx context.Context, tx *audit.Tx, rows []*incoming) (int, error) {
 	ids := make([]uuid.UUID, 0, len(rows))
 	names, emails := make([]string, 0, len(rows)), make([]string, 0, len(rows))
 	for _, in := range rows {
@@ -68,7 +68,7 @@ func (im *importer) conflicts(ctx context.Context, tx *audit.Tx, rows []*incomin
 }
 
 // decide settles one row whose values somebody holds; false where nobody does.
-func (im *importer) decide(in *incoming, h holders) bool {
+func (im *importSpec) decide(in *incoming, h holders) bool {
 	byID, byName, byEmail := h.id[in.user.ID], h.username[in.user.Username], h.email[in.user.Email]
 	if byID == nil && byName == nil && byEmail == nil {
 		return false

@@ -200,7 +200,7 @@ func (x *tenancy) revive(ctx context.Context, tx *audit.Tx, l linked) (change *a
 	err = pgx.BeginFunc(ctx, tx, func(pgx.Tx) error {
 		if l.change.Resource == "role" {
 			field, value = "roles", l.change.Name
-			table, err := roles.In(x.cat)
+			table, err := roles.NewTable(x.cat)
 			if err != nil {
 				return err
 			}
@@ -209,7 +209,7 @@ func (x *tenancy) revive(ctx context.Context, tx *audit.Tx, l linked) (change *a
 			})
 			return err
 		}
-		table, err := tenants.MembersIn(x.cat)
+		table, err := tenants.NewMembers(x.cat)
 		if err != nil {
 			return err
 		}

@@ -9,7 +9,7 @@ import (
 )
 
 // secrets reads the password, or its hash.
-func (r *rowReader) secrets(c *imports.Cells, in *incoming) {
+func (r *rowReader) secrets(c *imports.Fields, in *incoming) {
 	in.password, in.hash = password.Normal(c.Text("password")), c.Text("password_hash")
 	switch {
 	case in.password != "" && in.hash != "":
@@ -31,13 +31,13 @@ func (r *rowReader) secrets(c *imports.Cells, in *incoming) {
 }
 
 // slow says whether a password is to be hashed for the row.
-func (im *importer) slow(in *incoming) bool {
+func (im *importSpec) slow(in *incoming) bool {
 	return (in.password != "" || im.Passwords != nil) && !im.ledger.DryRun
 }
 
 // hash hashes the passwords of a batch, and makes up those that are to be. A dry run has checked them,
 // and needs no hash.
-func (im *importer) hash(ctx context.Context, rows []*incoming) error {
+func (im *importSpec) hash(ctx context.Context, rows []*incoming) error {
 	var plain []string
 	var of []*incoming
 	for _, in := range rows {
@@ -87,7 +87,7 @@ type hashedPassword struct {
 const dryHash = "$2b$12$dry.run.dry.run.dry.run.dry.run.dry.run.dry.run.dry.run"
 
 // makeUp gives a row its made-up password.
-func (im *importer) makeUp(in *incoming) error {
+func (im *importSpec) makeUp(in *incoming) error {
 	if im.Passwords == nil || in.password != "" || in.hash != "" {
 		return nil
 	}
@@ -102,7 +102,7 @@ func (im *importer) makeUp(in *incoming) error {
 
 // keepPasswords stores the made-up passwords of the accounts that were made, before they are committed:
 // one that is stored and has no account is made up again as the same by the next run.
-func (im *importer) keepPasswords(rows []*incoming) error {
+func (im *importSpec) keepPasswords(rows []*incoming) error {
 	if im.Passwords == nil || im.ledger.DryRun {
 		return nil
 	}

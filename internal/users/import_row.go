@@ -56,7 +56,7 @@ type incoming struct {
 // rowReader turns a file's rows into users.
 type rowReader struct {
 	t        *Table
-	source   *imports.Source
+	source   *imports.Input
 	opts     ImportOptions
 	defaults map[string]*string
 }
@@ -108,7 +108,7 @@ func (r *rowReader) checkHeader() error {
 
 // optional returns a text of at most so many characters, else the table's default; nil where there is
 // neither, or no such column.
-func (r *rowReader) optional(c *imports.Cells, field string, most int) *string {
+func (r *rowReader) optional(c *imports.Fields, field string, most int) *string {
 	old := restored(c)
 	v := ""
 	if old {
@@ -136,7 +136,7 @@ func (r *rowReader) optional(c *imports.Cells, field string, most int) *string {
 }
 
 // flag returns a yes or no that is NULL where the table has no such column.
-func flag(c *imports.Cells, field string, fallback bool) *bool {
+func flag(c *imports.Fields, field string, fallback bool) *bool {
 	if !c.Fits(field, c.Text(field)) {
 		return nil
 	}
@@ -145,7 +145,7 @@ func flag(c *imports.Cells, field string, fallback bool) *bool {
 }
 
 // read makes a user of a row, or says everything that is wrong with it.
-func (r *rowReader) read(row imports.Row, c *imports.Cells) *incoming {
+func (r *rowReader) read(row imports.Row, c *imports.Fields) *incoming {
 	in := &incoming{Row: row}
 	if in.Failure != nil {
 		return in
@@ -223,10 +223,10 @@ func (r *rowReader) read(row imports.Row, c *imports.Cells) *incoming {
 
 // restored says whether a row is a record that an export wrote: it has its id and the time of its creation. Its texts are
 // taken as they were stored, whatever new ones are held to.
-func restored(c *imports.Cells) bool { return c.Text("id") != "" && c.Text("created_at") != "" }
+func restored(c *imports.Fields) bool { return c.Text("id") != "" && c.Text("created_at") != "" }
 
 // identity reads who a row is about. A row that may be an update need not name everything.
-func (r *rowReader) identity(c *imports.Cells, in *incoming) {
+func (r *rowReader) identity(c *imports.Fields, in *incoming) {
 	u := &in.user
 	if id := c.ID("id"); id != nil {
 		u.ID = *id

@@ -21,7 +21,7 @@ var ImportTables = append([]string{schema.Tenants, schema.TenantUsers}, schema.G
 type tenancy struct {
 	cat     schema.Catalog
 	named   bool
-	tenants map[string]tenants.Named
+	tenants map[string]tenants.Ref
 	roles   map[string]role
 	missing map[string]error // by REF, with a prefix that tells tenants from roles
 	members *schema.Table
@@ -41,7 +41,7 @@ type role struct {
 
 // links are a row's tenant and roles, found.
 type links struct {
-	tenant *tenants.Named
+	tenant *tenants.Ref
 	roles  []role
 }
 
@@ -72,7 +72,7 @@ type grant struct {
 
 // newTenancy prepares for the columns that the file has; the tables are asked for only then.
 func newTenancy(cat schema.Catalog, has func(string) bool) *tenancy {
-	x := &tenancy{cat: cat, tenants: map[string]tenants.Named{}, roles: map[string]role{}, missing: map[string]error{}}
+	x := &tenancy{cat: cat, tenants: map[string]tenants.Ref{}, roles: map[string]role{}, missing: map[string]error{}}
 	x.named = has("tenant") || has("roles")
 	x.members, x.grants, x.rolesIn = cat[schema.TenantUsers], cat[schema.UserRoles], cat[schema.Roles]
 	return x
@@ -126,16 +126,16 @@ func mayGrant(r role, in *incoming) error {
 	return nil
 }
 
-func (x *tenancy) tenant(ctx context.Context, r db.Reader, name string) (tenants.Named, error) {
+func (x *tenancy) tenant(ctx context.Context, r db.Reader, name string) (tenants.Ref, error) {
 	if t, ok := x.tenants[name]; ok {
 		return t, nil
 	}
 	if err, ok := x.missing["tenant "+name]; ok {
-		return tenants.Named{}, err
+		return tenants.Ref{}, err
 	}
 	if x.members == nil {
 		_, err := x.cat.Table(schema.TenantUsers)
-		return tenants.Named{}, err
+		return tenants.Ref{}, err
 	}
 	t, err := tenants.Find(ctx, r, x.cat, name, false)
 	if err != nil {
@@ -173,7 +173,7 @@ func (x *tenancy) role(ctx context.Context, r db.Reader, name string) (role, err
 		level = "r.level"
 	}
 	sql := fmt.Sprintf(`SELECT r.id, r.%s AS code, %s AS scope, %s AS level FROM idam.roles r WHERE (r.%s = $1 OR r.id::text = $1) AND %s`,
-		code, scope, level, code, x.rolesIn.Live("r"))
+		code, scope, level, code, x.rolesIn.NotDeleted("r"))
 	if x.rolesIn.Has("status") {
 		sql += " AND r.status = 'ACTIVE'"
 	}

@@ -15,11 +15,11 @@ import (
 // What is different about an import into a tenant's users.
 
 // importHome is the database that an import applies rows in.
-func (t *Table) importHome() imports.Home {
+func (t *Table) importHome() imports.Target {
 	if t.tenant == nil {
-		return imports.Home{}
+		return imports.Target{}
 	}
-	return imports.Home{Tenant: t.tenant.ID, Code: t.tenant.Code}
+	return imports.Target{Tenant: t.tenant.ID, Code: t.tenant.Code}
 }
 
 // notOfTenants are the fields of a row that lead to tenants and roles of the platform.
@@ -47,7 +47,7 @@ func (t *Table) importable(o ImportOptions, r *rowReader) error {
 
 // tenantColumns are those of a new user's row that only a tenant's users have, or that mean something else there.
 func (t *Table) tenantColumns() []imports.Column[*incoming] {
-	col := imports.Into[*incoming]
+	col := imports.Col[*incoming]
 	id := pgtype.UUID{Bytes: t.tenant.ID, Valid: true}
 	return []imports.Column[*incoming]{
 		col("tenant_id", func(*incoming) any { return id }),
@@ -59,7 +59,7 @@ func (t *Table) tenantColumns() []imports.Column[*incoming] {
 
 // tenantStatus refuses what a tenant's user does not have, and reads the status, which two columns hold: INACTIVE is is_active false, LOCKED a
 // locked_until to come.
-func tenantStatus(p *imports.Cells, u *User, statuses []string) {
+func tenantStatus(p *imports.Fields, u *User, statuses []string) {
 	for _, field := range notOfTenants {
 		if p.Text(field) != "" {
 			p.Add(field, "a tenant's users have no such field")

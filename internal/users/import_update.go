@@ -54,7 +54,7 @@ func (t *Table) updateColumns(named func(string) bool) []updateColumn {
 }
 
 // change makes the updates of a batch, and returns the users as they were.
-func (im *importer) change(ctx context.Context, tx *audit.Tx, rows []*incoming) (map[uuid.UUID]User, error) {
+func (im *importSpec) change(ctx context.Context, tx *audit.Tx, rows []*incoming) (map[uuid.UUID]User, error) {
 	before := map[uuid.UUID]User{}
 	var list []*incoming
 	for _, in := range rows {
@@ -88,7 +88,7 @@ func (im *importer) change(ctx context.Context, tx *audit.Tx, rows []*incoming) 
 }
 
 // updateAll makes the updates together; where the server refuses one, each by itself.
-func (im *importer) updateAll(ctx context.Context, tx *audit.Tx, list []*incoming) error {
+func (im *importSpec) updateAll(ctx context.Context, tx *audit.Tx, list []*incoming) error {
 	if len(list) == 0 {
 		return nil
 	}
@@ -122,8 +122,8 @@ func (im *importer) updateAll(ctx context.Context, tx *audit.Tx, list []*incomin
 	return nil
 }
 
-func (im *importer) updateRows(ctx context.Context, tx *audit.Tx, save pgx.Tx, list []*incoming) error {
-	live, err := im.t.shape.SetLive(true)
+func (im *importSpec) updateRows(ctx context.Context, tx *audit.Tx, save pgx.Tx, list []*incoming) error {
+	live, err := im.t.shape.SetDeleted(true)
 	if !im.Restore {
 		live, err = "", nil
 	}

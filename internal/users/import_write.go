@@ -19,7 +19,7 @@ import (
 
 // copyColumns are those that this database has.
 func (t *Table) copyColumns() []imports.Column[*incoming] {
-	col := imports.Into[*incoming]
+	col := imports.Col[*incoming]
 	list := []imports.Column[*incoming]{
 		col("id", func(in *incoming) any { return imports.ID(&in.user.ID) }),
 		col("username", func(in *incoming) any { return in.user.Username }),
@@ -52,7 +52,7 @@ func (t *Table) copyColumns() []imports.Column[*incoming] {
 		col("updated_by", func(in *incoming) any { return imports.ID(in.user.UpdatedBy) }),
 	}
 	if t.tenant != nil {
-		return imports.In(t.shape, append(list, t.tenantColumns()...))
+		return imports.Existing(t.shape, append(list, t.tenantColumns()...))
 	}
 	for _, v := range schema.LiveValues() {
 		whenLive, err := strconv.ParseBool(v[1])
@@ -60,7 +60,7 @@ func (t *Table) copyColumns() []imports.Column[*incoming] {
 			list = append(list, col(v[0], func(in *incoming) any { return in.user.IsActive == whenLive }))
 		}
 	}
-	return imports.In(t.shape, list)
+	return imports.Existing(t.shape, list)
 }
 
 func orNil(s string) any {
@@ -71,7 +71,7 @@ func orNil(s string) any {
 }
 
 // born fills what a new user has from this transaction, unless the file says it.
-func (im *importer) born(in *incoming, at time.Time, by *uuid.UUID) error {
+func (im *importSpec) born(in *incoming, at time.Time, by *uuid.UUID) error {
 	u := &in.user
 	if u.ID == uuid.Nil {
 		id, err := uuid.NewV7()
@@ -94,7 +94,7 @@ func (im *importer) born(in *incoming, at time.Time, by *uuid.UUID) error {
 }
 
 // stored reads back users who were inserted. A trigger may have skipped, moved or rewritten some.
-func (im *importer) stored(ctx context.Context, tx pgx.Tx, rows []*incoming) error {
+func (im *importSpec) stored(ctx context.Context, tx pgx.Tx, rows []*incoming) error {
 	now, err := im.readBack(ctx, tx, db.Insert, rows)
 	if err != nil {
 		return err
@@ -116,7 +116,7 @@ func (im *importer) stored(ctx context.Context, tx pgx.Tx, rows []*incoming) err
 
 // readBack returns the users of rows as the database has them, by id. It fails rows whose user is not there, or does
 // not have the row's password.
-func (im *importer) readBack(ctx context.Context, tx pgx.Tx, e db.Event, rows []*incoming) (map[uuid.UUID]*User, error) {
+func (im *importSpec) readBack(ctx context.Context, tx pgx.Tx, e db.Event, rows []*incoming) (map[uuid.UUID]*User, error) {
 	ids := make([]uuid.UUID, len(rows))
 	var hashed []uuid.UUID
 	var hashes []string
@@ -135,7 +135,7 @@ func (im *importer) readBack(ctx context.Context, tx pgx.Tx, e db.Event, rows []
 	}
 	if len(hashed) > 0 {
 		sql := "SELECT v.id FROM unnest($1::uuid[], $2::text[]) AS v (id, hash) JOIN {table} u ON u.id = v.id WHERE u.{password} IS DISTINCT FROM v.hash"
-		sql = strings.ReplaceAll(sql, "{password}", im.t.shape.OneOf("password", "password_hash"))
+		sql = strings.ReplaceAll(sql, "{password}", im.t.shape.FirstOf("password", "password_hash"))
 		rows, err := tx.Query(ctx, im.t.sql(sql), hashed, hashes)
 		if err != nil {
 			return nil, err
@@ -172,7 +172,7 @@ func made(in *incoming) audit.Change {
 }
 
 func madeAs(in *incoming, u *User) audit.Change {
-	c := audit.Change{Subject: audit.Subject{Resource: Noun.Name, ID: u.ID, Name: u.Username}, Action: audit.Create, After: u}
+	c := audit.Change{Subject: audit.Subject{Resource: Kind.Name, ID: u.ID, Name: u.Username}, Action: audit.Create, After: u}
 	if in.hash != "" {
 		c.Secrets = []string{"password"}
 	}

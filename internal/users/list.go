@@ -64,7 +64,7 @@ var sortNames = []string{
 const newestFirst = "created_at:desc"
 
 // Matching is the users that the filter selects, newest first unless it says otherwise.
-func (t *Table) Matching(f Filter) db.Selection[User] {
+func (t *Table) List(f Filter) db.ListQuery[User] {
 	var w db.Where
 	var problems fault.Problems
 	if !f.IncludeDeleted {
@@ -117,9 +117,9 @@ func (t *Table) Matching(f Filter) db.Selection[User] {
 	if ok {
 		binary["is_active"] = "(" + t.live + ")"
 	}
-	return db.Selection[User]{
-		Refused: problems, ID: Noun.ID, Binary: binary,
-		Columns: t.columns, From: t.sql("{table} u"), Count: t.countOf(f), Key: "u.id",
+	return db.ListQuery[User]{
+		Problems: problems, ID: Kind.ID, Binary: binary,
+		Columns: t.columns, From: t.sql("{table} u"), CountSQL: t.countOf(f), Key: "u.id",
 		Where: w, Order: order,
 	}
 }
@@ -138,11 +138,11 @@ func (t *Table) countOf(f Filter) string {
 // where deleted is set.
 func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filter, deleted bool) ([]User, error) {
 	f.IncludeDeleted, f.Sort = deleted, []string{"id"}
-	q, err := t.Matching(f).All()
+	q, err := t.List(f).All()
 	if err != nil {
 		return nil, err
 	}
-	return db.Gather(ctx, d, idle, q, func(u User) bool { return u.Deleted == deleted })
+	return db.CollectWhere(ctx, d, idle, q, func(u User) bool { return u.Deleted == deleted })
 }
 
 const completeUsernames = `

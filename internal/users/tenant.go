@@ -72,7 +72,7 @@ func tenantFields(shape *schema.Table) []schema.Field {
 
 // InTenant returns a tenant's users, cat being the tables of its database; one without sys.users gives a
 // DATABASE_ERROR.
-func InTenant(cat schema.Catalog, of Tenancy) (*Table, error) {
+func NewTenantTable(cat schema.Catalog, of Tenancy) (*Table, error) {
 	shape, ok := cat[schema.SysUsers]
 	if !ok {
 		return nil, fault.New(fault.Database, "table %s does not exist in the database of tenant %s", schema.SysUsers, of.Code).
@@ -89,12 +89,14 @@ func InTenant(cat schema.Catalog, of Tenancy) (*Table, error) {
 	case shape.Has("tenant_id"): // in a database of its own the column may have been left empty
 		mine = "(u.tenant_id IS NULL OR u.tenant_id = '" + of.ID.String() + "'::uuid)"
 	}
-	t := &Table{shape: shape, fields: tenantFields(shape), live: shape.Live("u"), gone: gone, tenant: &of}
-	return t.fill(mine, "NOT ("+gone+")", "("+statusOfTenants(shape)+")"), nil
+	t := &Table{shape: shape, fields: tenantFields(shape), live: shape.NotDeleted("u"), gone: gone, tenant: &of}
+	return t.prepare(mine, "NOT ("+gone+")", "("+statusOfTenants(shape)+")"), nil
 }
 
 // Split says whether the rows of a database that tenants share can be told apart.
-func (t *Table) Split() bool { return t.tenant == nil || !t.tenant.Shared || t.shape.Has("tenant_id") }
+func (t *Table) Separable() bool {
+	return t.tenant == nil || !t.tenant.Shared || t.shape.Has("tenant_id")
+}
 
 // lacks are the fields that users of a tenant do not have, those of old tenants at least.
 var lacks = []string{
@@ -117,7 +119,7 @@ func (t *Table) refuse(p *fault.Problems, given map[string]bool) {
 func (t *Table) namesInParts() bool { return t.tenant != nil && !t.shape.Has("full_name") }
 
 // passwordColumn is the column of the password's hash; "" for none.
-func (t *Table) passwordColumn() string { return t.shape.OneOf("password", "password_hash") }
+func (t *Table) passwordColumn() string { return t.shape.FirstOf("password", "password_hash") }
 
 // statuses are those that users of this table can have.
 func (t *Table) statuses() []string {
@@ -156,7 +158,7 @@ func (t *Table) needsPassword(hash string) error {
 
 // subject is what the audit row of a change of these users is about.
 func (t *Table) subject(name string) audit.Subject {
-	s := audit.Subject{Resource: Noun.Name, Name: name}
+	s := audit.Subject{Resource: Kind.Name, Name: name}
 	if t.tenant != nil {
 		s.TenantID = &t.tenant.ID
 	}

@@ -119,39 +119,39 @@ func WayIn(before, after User) ([]string, error) {
 
 // Table is a users table as it stands in one database: the manager's, or a tenant's. The verbs are its methods.
 type Table struct {
-	shape   *schema.Table
-	fields  []schema.Field
-	columns string
-	live    string // the predicate of is_active
-	gone    string // the predicate of rows that are deleted
-	tenant  *Tenancy
-	former  string // the status that a deleted row had before the deletion, NULL where that is unknown
-	holes   *strings.Replacer
+	shape        *schema.Table
+	fields       []schema.Field
+	columns      string
+	live         string // the predicate of is_active
+	gone         string // the predicate of rows that are deleted
+	tenant       *Tenancy
+	former       string // the status that a deleted row had before the deletion, NULL where that is unknown
+	placeholders *strings.Replacer
 }
 
 // In returns the manager database's users table; a database without it gives a DATABASE_ERROR.
-func In(cat schema.Catalog) (*Table, error) {
+func NewTable(cat schema.Catalog) (*Table, error) {
 	shape, err := cat.Table(schema.Users)
 	if err != nil {
 		return nil, err
 	}
-	live := shape.Live("u")
+	live := shape.NotDeleted("u")
 	t := &Table{shape: shape, fields: fields, live: live, gone: "NOT (" + live + ")", former: "NULL::text"}
-	if log, err := audit.LogIn(cat); err == nil {
+	if log, err := audit.NewLog(cat); err == nil {
 		t.former = log.BeforeDeletion("u", "status")
 	}
-	return t.fill("true", "true", "u.status"), nil
+	return t.prepare("true", "true", "u.status"), nil
 }
 
 // fill readies the holes of statements: which rows are this table's at all, which hold the unique values, and what a
 // status is.
-func (t *Table) fill(mine, holding, status string) *Table {
+func (t *Table) prepare(mine, holding, status string) *Table {
 	t.columns = t.shape.Select("u", t.fields) + ", (" + t.live + ") AS is_active, (" + t.gone + ") AS deleted"
 	there := "(" + t.live + ")"
 	if t.tenant != nil {
 		there = "NOT (" + t.gone + ")"
 	}
-	t.holes = strings.NewReplacer(
+	t.placeholders = strings.NewReplacer(
 		"{table}", t.shape.Name, "{columns}", t.columns, "{live}", there, "{mine}", mine, "{holding}", holding, "{status}", status,
 	)
 	return t
@@ -161,4 +161,4 @@ func (t *Table) fill(mine, holding, status string) *Table {
 func (t *Table) Name() string { return t.shape.Name }
 
 // sql fills the holes of a statement with this table's name, columns and predicates.
-func (t *Table) sql(statement string) string { return t.holes.Replace(statement) }
+func (t *Table) sql(statement string) string { return t.placeholders.Replace(statement) }

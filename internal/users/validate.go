@@ -12,9 +12,9 @@ import (
 
 // What holds for every name holds for a user's texts.
 var (
-	normal    = text.Normal
-	checkText = text.Check
-	hidden    = text.Hidden
+	normal    = text.Normalize
+	checkText = text.Length
+	hidden    = text.IsInvisible
 )
 
 func checkUsername(p *fault.Problems, v string) {

@@ -181,13 +181,13 @@ func (n *names) suspect(field, s string) bool {
 }
 
 // held says whether a user had the row's username when the import began.
-func (im *importer) held(in *incoming) bool {
+func (im *importSpec) held(in *incoming) bool {
 	_, there := slices.BinarySearch(im.names.exact, im.names.hash("username\x00"+in.user.Username))
 	return there
 }
 
 // distinct fails rows whose names would be taken for another user's.
-func (im *importer) distinct(ctx context.Context, r db.Reader, rows []*incoming) error {
+func (im *importSpec) distinct(ctx context.Context, r db.Reader, rows []*incoming) error {
 	var list []*incoming
 	var keys []string
 	for _, in := range imports.Undecided(rows) {

@@ -13,11 +13,11 @@ import (
 )
 
 // Form says what the text of a column's values can be, so that a format knows what it has to escape.
-type Form uint8
+type Kind uint8
 
 // The forms.
 const (
-	Text     Form = iota // what a person may have typed
+	Text     Kind = iota // what a person may have typed
 	Word                 // an id, a date, a time, a decimal: a string with nothing in it to escape
 	Bare                 // a whole number or a truth value, which JSON has without quotes
 	Document             // JSON as the server keeps it
@@ -26,14 +26,14 @@ const (
 // Column is one column of a query's result.
 type Column struct {
 	Name string
-	Form Form
+	Form Kind
 	// Append appends the text of a value that is not NULL. It fails by a panic on bytes that are no value
 	// of the column's type, which no server sends.
 	Append func(b, value []byte) []byte
 }
 
 // For returns the column of a result's type, by the type's OID; false for a type that is not known here.
-func For(name string, oid uint32) (Column, bool) {
+func ColumnFor(name string, oid uint32) (Column, bool) {
 	switch oid {
 	case pgtype.TextOID, pgtype.VarcharOID, pgtype.NameOID:
 		return Column{name, Text, appendText}, true
@@ -80,7 +80,7 @@ var families = map[string][]string{
 
 // Reads says whether a column of the catalog's type, as format_type prints it, comes out of a binary
 // result as a field of the kind prints it.
-func Reads(kind, typ string) bool {
+func CanDecode(kind, typ string) bool {
 	for _, family := range families[kind] {
 		if typ == family || len(typ) > len(family) && typ[:len(family)] == family && typ[len(family)] == '(' {
 			return true

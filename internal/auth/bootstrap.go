@@ -8,7 +8,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/ref"
+	"github.com/cxgctl/cxgctl/internal/resource"
 	"github.com/cxgctl/cxgctl/internal/roles"
 	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/users"
@@ -68,7 +68,7 @@ func (f *First) Look(ctx context.Context, r db.Reader, username string) (there *
 	if err != nil {
 		return nil, again, err
 	}
-	u, err := ref.Single(found)
+	u, err := resource.Single(found)
 	switch {
 	case fault.Is(err, fault.NotFound):
 		return nil, again, nil

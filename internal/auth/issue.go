@@ -17,7 +17,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/ref"
+	"github.com/cxgctl/cxgctl/internal/resource"
 	"github.com/cxgctl/cxgctl/internal/roles"
 	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/users"
@@ -309,7 +309,7 @@ func (k *Keys) account(ctx context.Context, tx *audit.Tx, beside db.Reader, name
 	if err != nil {
 		return users.User{}, nil, err
 	}
-	u, err := ref.Single(found)
+	u, err := resource.Single(found)
 	switch {
 	case fault.Is(err, fault.NotFound):
 		made, change, err := k.users.CreateTx(ctx, tx, beside, users.New{

@@ -19,7 +19,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/devdb"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/imports"
+	"github.com/cxgctl/cxgctl/internal/importer"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/tenants"
@@ -226,9 +226,9 @@ func tables(cmd *cobra.Command) []string {
 	list = append(list, authTables[strings.TrimPrefix(cmd.CommandPath(), "cxgctl ")]...)
 	switch cmd.CommandPath() {
 	case "cxgctl users import":
-		list = append(append(list, users.ImportTables...), imports.Tables...)
+		list = append(append(list, users.ImportTables...), importer.Tables...)
 	case "cxgctl invoices import":
-		list = append(append(list, schema.Subscriptions), imports.Tables...)
+		list = append(append(list, schema.Subscriptions), importer.Tables...)
 	case "cxgctl audit reconcile":
 		list = append(list, schema.Intents)
 	case "cxgctl audit list":

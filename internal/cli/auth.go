@@ -13,9 +13,9 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/auth"
+	"github.com/cxgctl/cxgctl/internal/credstore"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/keep"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/password"
 	"github.com/cxgctl/cxgctl/internal/schema"
@@ -224,7 +224,7 @@ func (a *app) runAnonymous(fn func(ctx context.Context, cmd *cobra.Command) erro
 
 // keepLogin keeps a login for the runs to come, and prints it.
 func (a *app) keepLogin(s *session, in auth.Entered) error {
-	kept, err := a.storedLogin(s).Save(keep.Login{Username: in.Username, Expires: in.Expires, Token: in.Token})
+	kept, err := a.storedLogin(s).Save(credstore.Login{Username: in.Username, Expires: in.Expires, Token: in.Token})
 	if err != nil {
 		return err
 	}

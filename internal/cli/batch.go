@@ -11,10 +11,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
-	"github.com/cxgctl/cxgctl/internal/edit"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
-	"github.com/cxgctl/cxgctl/internal/ref"
+	"github.com/cxgctl/cxgctl/internal/resource"
+	"github.com/cxgctl/cxgctl/internal/rowupdate"
 )
 
 // selection is a filter that a batch takes in place of REFs.
@@ -32,7 +32,7 @@ type batch[T any] struct {
 	verb        string // as a question asks it: "delete"
 	destructive bool   // asks even for one
 	deleted     bool   // looks at deleted rows: restore
-	edit        func(t editor[T]) (edit.Update[T], error)
+	edit        func(t editor[T]) (rowupdate.Update[T], error)
 	filter      selection[T] // nil where the command takes REFs alone
 	// holds says of a row that is as wanted already what it is, such as "is not deleted"; nil for no words of its own
 	holds func(ctx context.Context, w *writer, row T) string
@@ -124,7 +124,7 @@ func (b *batch[T]) run(ctx context.Context, w *writer, _ *cobra.Command, args []
 }
 
 // split parts the rows that the edit changes from those that are as it wants them.
-func split[T any](rows []T, e edit.Update[T]) (due, held []T) {
+func split[T any](rows []T, e rowupdate.Update[T]) (due, held []T) {
 	for _, row := range rows {
 		if e.IsNoop != nil && e.IsNoop(row) {
 			held = append(held, row)
@@ -192,7 +192,7 @@ func (b *batch[T]) named(args []string) ([]string, error) {
 
 // targets finds the rows to change. A REF that leads nowhere is a failure of its own, and the others
 // go ahead.
-func (b *batch[T]) targets(ctx context.Context, w *writer, t editor[T], args []string) (targets []T, failures []ref.Match[T], err error) {
+func (b *batch[T]) targets(ctx context.Context, w *writer, t editor[T], args []string) (targets []T, failures []resource.Match[T], err error) {
 	refs, err := b.named(args)
 	switch {
 	case err != nil:
@@ -230,7 +230,7 @@ func (b *batch[T]) targets(ctx context.Context, w *writer, t editor[T], args []s
 }
 
 // findDeleted looks for deleted rows under the REFs that no live row has: to delete one again changes nothing.
-func (b *batch[T]) findDeleted(ctx context.Context, w *writer, t editor[T], found []ref.Match[T], by string) error {
+func (b *batch[T]) findDeleted(ctx context.Context, w *writer, t editor[T], found []resource.Match[T], by string) error {
 	var refs []string
 	var places []int
 	for i, f := range found {
@@ -255,13 +255,13 @@ func (b *batch[T]) findDeleted(ctx context.Context, w *writer, t editor[T], foun
 
 // admit parts the rows that the edit may be made on from those that it refuses: these fail alone, as REFs
 // do that lead nowhere.
-func (b *batch[T]) admit(rows []T, e edit.Update[T]) (targets []T, refused []ref.Match[T]) {
+func (b *batch[T]) admit(rows []T, e rowupdate.Update[T]) (targets []T, refused []resource.Match[T]) {
 	if e.Check == nil {
 		return rows, nil
 	}
 	for _, row := range rows {
 		if err := e.Check(row); err != nil {
-			refused = append(refused, ref.Match[T]{Ref: b.noun.DisplayName(row), Row: row, Err: err})
+			refused = append(refused, resource.Match[T]{Ref: b.noun.DisplayName(row), Row: row, Err: err})
 		} else {
 			targets = append(targets, row)
 		}
@@ -292,7 +292,7 @@ func (b *batch[T]) ask(ctx context.Context, l *audit.Ledger, targets []T) error 
 }
 
 // verdict is the command's end: a lone failure is itself, several are a partial failure that lists them.
-func (b *batch[T]) verdict(failures []ref.Match[T], done int) error {
+func (b *batch[T]) verdict(failures []resource.Match[T], done int) error {
 	if len(failures) == 0 {
 		return nil
 	}
@@ -307,7 +307,7 @@ func (b *batch[T]) verdict(failures []ref.Match[T], done int) error {
 			b.a.printf("cxgctl: error: %s", e.Message)
 		}
 	}
-	if done == 0 && !slices.ContainsFunc(failures, func(f ref.Match[T]) bool {
+	if done == 0 && !slices.ContainsFunc(failures, func(f resource.Match[T]) bool {
 		return fault.From(f.Err).Code != fault.From(failures[0].Err).Code
 	}) {
 		verb := "failed"

@@ -7,11 +7,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/db"
-	"github.com/cxgctl/cxgctl/internal/devdata"
 	"github.com/cxgctl/cxgctl/internal/devdb"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/migrate"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/seed"
 )
 
 // devServer is the record of the dev commands.
@@ -64,7 +64,7 @@ const (
 )
 
 func (a *app) devUp() *cobra.Command {
-	var size devdata.Size
+	var size seed.Size
 	var port int
 	cmd := &cobra.Command{
 		Use: "up", Short: "Start the dev database, migrate it and load demo data, whatever of that is still to do", Args: exactly(),
@@ -92,7 +92,7 @@ func (a *app) devUp() *cobra.Command {
 				return err
 			}
 		}
-		loaded, err := devdata.Load(ctx, s.DSN(devName("manager")), s.DSN(devName("tenants")), size)
+		loaded, err := seed.Load(ctx, s.DSN(devName("manager")), s.DSN(devName("tenants")), size)
 		asked := cmd.Flags().Changed("users") || cmd.Flags().Changed("invoices")
 		if fault.Is(err, fault.Conflict) && !asked {
 			err = nil // demo data of another size is demo data
@@ -102,7 +102,7 @@ func (a *app) devUp() *cobra.Command {
 		}
 		if loaded {
 			a.note("loaded %s users and %s invoices; the operator is %s, every password is %s",
-				output.Thousands(int64(size.Users)), output.Thousands(int64(size.Invoices)), devOperator, devdata.Password)
+				output.Thousands(int64(size.Users)), output.Thousands(int64(size.Invoices)), devOperator, seed.Password)
 		}
 		return a.printDev(s)
 	})

@@ -20,7 +20,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/outfile"
 	"github.com/cxgctl/cxgctl/internal/output"
-	"github.com/cxgctl/cxgctl/internal/wire"
+	"github.com/cxgctl/cxgctl/internal/pgtext"
 )
 
 // exportFlags are what cron jobs ask of a list: what changed, and a proof of what was written.
@@ -153,7 +153,7 @@ func exportAll[T any](ctx context.Context, a *app, cmd *cobra.Command, v output.
 	}
 	var n int64
 	if fast {
-		n, err = output.Export[T](a.print, v, func(begin func([]wire.Column) error, row func([][]byte) error) error {
+		n, err = output.Export[T](a.print, v, func(begin func([]pgtext.Column) error, row func([][]byte) error) error {
 			return within(func(ctx context.Context, r db.Reader, w *db.IdleTimer) error {
 				return q.Each(ctx, r, begin, w.Row(row))
 			})

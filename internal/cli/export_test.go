@@ -19,8 +19,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest/generations"
 	"github.com/cxgctl/cxgctl/internal/invoices"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/pgtext"
 	"github.com/cxgctl/cxgctl/internal/users"
-	"github.com/cxgctl/cxgctl/internal/wire"
 )
 
 // plant adds rows whose values are of the kinds that encoders get wrong, to what a generation has.
@@ -86,7 +86,7 @@ func compare[T any](t *testing.T, d *db.DB, v output.View, s db.ListQuery[T]) {
 		options = append(options, output.Options{Format: f}, output.Options{Format: f, Columns: fields}, output.Options{Format: f, Columns: fields, Mask: true})
 	}
 	rows := func(q db.Query) output.Rows {
-		return func(begin func([]wire.Column) error, row func([][]byte) error) error {
+		return func(begin func([]pgtext.Column) error, row func([][]byte) error) error {
 			return db.Export(t.Context(), d, time.Minute, func(ctx context.Context, r db.Reader, w *db.IdleTimer) error {
 				return q.Each(ctx, r, begin, w.Row(row))
 			})

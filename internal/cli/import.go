@@ -16,9 +16,9 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/imports"
-	"github.com/cxgctl/cxgctl/internal/intake"
+	"github.com/cxgctl/cxgctl/internal/importer"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/rowreader"
 )
 
 // importFlags are the flags of every import.
@@ -40,23 +40,23 @@ type importNoun struct {
 	claims    string   // what of a row may be taken, for help
 	undoes    string   // the permission that --undo needs too
 
-	reading func(imports.Options) intake.Options
-	begin   func(w *writer, o imports.Options) (importRun, error)
-	undo    func(ctx context.Context, w *writer, ops []uuid.UUID) (imports.Undone, error)
+	reading func(importer.Options) rowreader.Options
+	begin   func(w *writer, o importer.Options) (importRun, error)
+	undo    func(ctx context.Context, w *writer, ops []uuid.UUID) (importer.Undone, error)
 }
 
 // importRun is an import that only has to be told its file, and what else to close at its end.
 type importRun struct {
-	do   func(context.Context, *intake.File, imports.Options) (imports.Report, error)
+	do   func(context.Context, *rowreader.File, importer.Options) (importer.Report, error)
 	end  func()
-	slow func(intake.Survey) string // says beforehand what takes long, or ""; nil: nothing does
+	slow func(rowreader.Survey) string // says beforehand what takes long, or ""; nil: nothing does
 }
 
 // importReport is the record of an import: what was done, and the first rows that failed.
 type importReport struct {
-	imports.Report
-	Seconds float64           `json:"elapsed_seconds"`
-	Errors  []imports.Failure `json:"errors"` // at most reportedFailures
+	importer.Report
+	Seconds float64            `json:"elapsed_seconds"`
+	Errors  []importer.Failure `json:"errors"` // at most reportedFailures
 }
 
 // importing makes a noun's import of a command that has its words and its own flags.
@@ -74,7 +74,7 @@ func (a *app) importCommand(cmd *cobra.Command, f *importFlags, n importNoun) *c
 			return err
 		}
 		in, resume := a.input()
-		file, err := intake.Open(args[0], in)
+		file, err := rowreader.Open(args[0], in)
 		resume()
 		if err != nil {
 			return err
@@ -90,7 +90,7 @@ func (a *app) importCommand(cmd *cobra.Command, f *importFlags, n importNoun) *c
 	fs.StringVar(&f.delimiter, "delimiter", "", "`character` between the fields of csv, or tab (default: by the content)")
 	fs.StringVar(&f.encoding, "encoding", "", "the file's encoding: utf-8, utf-16, cp949, … (default utf-8)")
 	fs.StringArrayVar(&f.rename, "map", nil, "a column of another name, as `HEADER=FIELD`; HEADER=- leaves it out")
-	fs.StringVar(&f.onConflict, "on-conflict", imports.Fail, "a row whose "+n.claims+" is taken: "+listed(n.conflicts, "or"))
+	fs.StringVar(&f.onConflict, "on-conflict", importer.Fail, "a row whose "+n.claims+" is taken: "+listed(n.conflicts, "or"))
 	fs.StringVar(&f.errors, "errors", "", "write the rows that failed to `file` (0600), to be mended and imported")
 	names(cmd, "errors", fileWritten)
 	fs.IntVar(&f.maxErrors, "max-errors", 0, "stop once `n` rows have failed (default: never)")
@@ -107,9 +107,9 @@ func (a *app) importCommand(cmd *cobra.Command, f *importFlags, n importNoun) *c
 	cmd.PreRunE = func(*cobra.Command, []string) error {
 		switch {
 		case f.status:
-			return output.CheckColumns[imports.Status](a.out.columns)
+			return output.CheckColumns[importer.Status](a.out.columns)
 		case f.undo != "":
-			return output.CheckColumns[imports.Undone](a.out.columns)
+			return output.CheckColumns[importer.Undone](a.out.columns)
 		}
 		return output.CheckColumns[importReport](a.out.columns)
 	}
@@ -117,8 +117,8 @@ func (a *app) importCommand(cmd *cobra.Command, f *importFlags, n importNoun) *c
 }
 
 func formatNames() []string {
-	names := make([]string, len(intake.Formats))
-	for i, x := range intake.Formats {
+	names := make([]string, len(rowreader.Formats))
+	for i, x := range rowreader.Formats {
 		names[i] = string(x)
 	}
 	return names
@@ -131,9 +131,9 @@ func listed(words []string, and string) string {
 }
 
 // options turns the flags into what the import wants, or says what is wrong with them.
-func (f *importFlags) options(n importNoun) (imports.Options, error) {
-	o := imports.Options{
-		Read:       intake.Options{Format: intake.Format(f.format), Encoding: f.encoding},
+func (f *importFlags) options(n importNoun) (importer.Options, error) {
+	o := importer.Options{
+		Read:       rowreader.Options{Format: rowreader.Format(f.format), Encoding: f.encoding},
 		OnConflict: f.onConflict, Atomic: f.atomic, MaxErrors: f.maxErrors, Again: f.again,
 	}
 	var p fault.Problems
@@ -147,10 +147,10 @@ func (f *importFlags) options(n importNoun) (imports.Options, error) {
 		return o, err
 	}
 	var err error
-	if o.Read.Delimiter, err = intake.ParseDelimiter(f.delimiter); err != nil {
+	if o.Read.Delimiter, err = rowreader.ParseDelimiter(f.delimiter); err != nil {
 		return o, err
 	}
-	o.Read.Map, err = intake.ParseMap(f.rename, n.fields)
+	o.Read.Map, err = rowreader.ParseMap(f.rename, n.fields)
 	return o, err
 }
 
@@ -158,7 +158,7 @@ func (f *importFlags) options(n importNoun) (imports.Options, error) {
 const importGC = 25
 
 // importFile runs the import and reports.
-func (a *app) importFile(ctx context.Context, w *writer, file *intake.File, f *importFlags, n importNoun) error {
+func (a *app) importFile(ctx context.Context, w *writer, file *rowreader.File, f *importFlags, n importNoun) error {
 	o, err := f.options(n)
 	if err != nil {
 		return err
@@ -214,7 +214,7 @@ func (a *app) importFile(ctx context.Context, w *writer, file *intake.File, f *i
 }
 
 // brokenOff is the error of an import that did not come to its end, with its operation and how to go on.
-func brokenOff(ctx context.Context, err error, r imports.Report, o imports.Options, n importNoun) error {
+func brokenOff(ctx context.Context, err error, r importer.Report, o importer.Options, n importNoun) error {
 	if cause, ok := errors.AsType[*fault.Error](context.Cause(ctx)); ok {
 		err = cause
 	}
@@ -233,12 +233,12 @@ func brokenOff(ctx context.Context, err error, r imports.Report, o imports.Optio
 }
 
 // noteAltered says what of an import is stored otherwise than the file has it.
-func (a *app) noteAltered(r imports.Report) {
+func (a *app) noteAltered(r importer.Report) {
 	stored := "stored"
 	if r.DryRun {
 		stored = "would be stored"
 	}
-	order := func(x, y imports.Alteration) int {
+	order := func(x, y importer.Alteration) int {
 		return cmp.Or(cmp.Compare(x.Field, y.Field), cmp.Compare(x.How, y.How))
 	}
 	for _, how := range slices.SortedFunc(maps.Keys(r.Altered), order) {
@@ -247,7 +247,7 @@ func (a *app) noteAltered(r imports.Report) {
 }
 
 // printImport ends an import: a summary for people, the report as a record where one is asked for.
-func (a *app) printImport(r imports.Report, failures *failures, errorFile string) error {
+func (a *app) printImport(r importer.Report, failures *failures, errorFile string) error {
 	switch {
 	case r.AppliedEarlier > 0 && r.AppliedEarlier == r.Rows && r.Last != nil:
 		by := ""

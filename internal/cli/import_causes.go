@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/cxgctl/cxgctl/internal/imports"
+	"github.com/cxgctl/cxgctl/internal/importer"
 	"github.com/cxgctl/cxgctl/internal/output"
 )
 
@@ -20,7 +20,7 @@ const (
 type causes struct {
 	unit  string // what Line counts
 	all   int64
-	first []imports.Failure // at most toldApart
+	first []importer.Failure // at most toldApart
 	list  map[string]*cause
 }
 
@@ -32,11 +32,11 @@ type cause struct {
 
 // sameMessage is failures whose message is the same.
 type sameMessage struct {
-	imports.Failure
+	importer.Failure
 	count int64
 }
 
-func (c *causes) add(f imports.Failure) {
+func (c *causes) add(f importer.Failure) {
 	if c.all++; c.all <= toldApart {
 		c.first = append(c.first, f)
 	}

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/cxgctl/cxgctl/internal/dbtest"
-	"github.com/cxgctl/cxgctl/internal/imports"
+	"github.com/cxgctl/cxgctl/internal/importer"
 )
 
 // defect is one kind of mistake in a row: the row, and the field that the report has to name.
@@ -117,7 +117,7 @@ func TestImportReportsEachDefect(t *testing.T) {
 		if r.Created != created || r.Failed != bad || r.Rows != int64(rows) || len(r.Errors) != bad {
 			t.Errorf("%d rows, %d created, %d failed, %d errors", r.Rows, r.Created, r.Failed, len(r.Errors))
 		}
-		seen := map[int64]imports.Failure{}
+		seen := map[int64]importer.Failure{}
 		for _, f := range r.Errors {
 			seen[f.Line] = f
 			if d, ok := planted[f.Line]; !ok || d.field != f.Field || f.Message == "" || f.Code == "" {

@@ -7,10 +7,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cxgctl/cxgctl/internal/imports"
-	"github.com/cxgctl/cxgctl/internal/intake"
+	"github.com/cxgctl/cxgctl/internal/importer"
 	"github.com/cxgctl/cxgctl/internal/outfile"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/rowreader"
 )
 
 // reportedFailures is how many failures the report of an import lists. It is kept in memory, and whoever has more
@@ -21,22 +21,22 @@ const reportedFailures = 10_000
 type failures struct {
 	a      *app
 	causes causes
-	list   []imports.Failure
+	list   []importer.Failure
 	name   string       // of --errors
 	to     *errorOutput // nil without --errors
-	rows   *intake.ErrorFile
+	rows   *rowreader.ErrorFile
 }
 
 // openFailures makes --errors ready. The file holds what the rows hold, passwords included, so it is
 // for its owner alone, and is put in place when it is whole.
-func (a *app) openFailures(file *intake.File, f *importFlags, reading intake.Options) (*failures, error) {
-	x := &failures{a: a, causes: causes{unit: "line"}, name: f.errors, list: []imports.Failure{}}
+func (a *app) openFailures(file *rowreader.File, f *importFlags, reading rowreader.Options) (*failures, error) {
+	x := &failures{a: a, causes: causes{unit: "line"}, name: f.errors, list: []importer.Failure{}}
 	in, err := file.Rows(reading)
 	if err != nil {
 		return nil, err
 	}
 	defer in.Close()
-	if in.Format == intake.JSON {
+	if in.Format == rowreader.JSON {
 		x.causes.unit = "object"
 	}
 	if f.errors == "" {
@@ -45,7 +45,7 @@ func (a *app) openFailures(file *intake.File, f *importFlags, reading intake.Opt
 	if x.to, err = a.openErrors(f.errors); err != nil {
 		return nil, unwritable("--errors", f.errors, err)
 	}
-	if x.rows, err = intake.NewErrorFile(x.to, in, f.encoding); err != nil {
+	if x.rows, err = rowreader.NewErrorFile(x.to, in, f.encoding); err != nil {
 		x.to.abort()
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func (e *errorOutput) commit() error {
 	return nil
 }
 
-func (x *failures) add(f imports.Failure, row intake.Row) error {
+func (x *failures) add(f importer.Failure, row rowreader.Row) error {
 	if len(x.list) < reportedFailures {
 		x.list = append(x.list, f)
 	}
@@ -164,7 +164,7 @@ func (a *app) newMeter(rows int64) *progressMeter {
 }
 
 // report is called after each batch.
-func (m *progressMeter) report(r imports.Report) {
+func (m *progressMeter) report(r importer.Report) {
 	every := 10 * time.Second
 	if m.terminal {
 		every = 200 * time.Millisecond
@@ -184,7 +184,7 @@ func (m *progressMeter) report(r imports.Report) {
 
 // progressLine is how far an import is after some time: rows that are settled, of all that the file has. What earlier
 // runs applied takes no time.
-func progressLine(r imports.Report, total int64, took time.Duration, bar bool) string {
+func progressLine(r importer.Report, total int64, took time.Duration, bar bool) string {
 	done := r.Rows - r.AppliedEarlier
 	rate := float64(done) / max(took.Seconds(), 0.001)
 	line := fmt.Sprintf("%s of %s rows, %s/s, %s failed", output.Thousands(r.Rows), output.Thousands(total), output.Thousands(int64(rate)), output.Thousands(r.Failed))

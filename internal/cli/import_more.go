@@ -8,14 +8,14 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/imports"
-	"github.com/cxgctl/cxgctl/internal/intake"
+	"github.com/cxgctl/cxgctl/internal/importer"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/rowreader"
 )
 
 // importStatus is --status.
-func (a *app) importStatus(ctx context.Context, w *writer, file *intake.File, n importNoun) error {
-	s, err := imports.StatusOf(ctx, w.db, w.cat, file, w.importHome(), n.resource)
+func (a *app) importStatus(ctx context.Context, w *writer, file *rowreader.File, n importNoun) error {
+	s, err := importer.StatusOf(ctx, w.db, w.cat, file, w.importHome(), n.resource)
 	if err != nil {
 		return err
 	}
@@ -23,26 +23,26 @@ func (a *app) importStatus(ctx context.Context, w *writer, file *intake.File, n 
 }
 
 // importHome is the database that an import applies rows in.
-func (s *session) importHome() imports.Target {
+func (s *session) importHome() importer.Target {
 	if s.place == nil {
-		return imports.Target{}
+		return importer.Target{}
 	}
-	return imports.Target{Tenant: s.place.ID, Code: s.place.code}
+	return importer.Target{Tenant: s.place.ID, Code: s.place.code}
 }
 
 // importOps are the operations that --undo names, the latest first: an operation means all of its file.
 func (a *app) importOps(ctx context.Context, w *writer, what string, n importNoun) ([]uuid.UUID, error) {
 	if op, err := uuid.Parse(what); err == nil {
-		return imports.RunsWith(ctx, w.db, w.cat, op)
+		return importer.RunsWith(ctx, w.db, w.cat, op)
 	}
 	in, resume := a.input()
-	file, err := intake.Open(what, in)
+	file, err := rowreader.Open(what, in)
 	resume()
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	return imports.RunsOfFile(ctx, w.db, w.cat, file, w.importHome(), n.resource)
+	return importer.RunsOfFile(ctx, w.db, w.cat, file, w.importHome(), n.resource)
 }
 
 // undoImport is --undo.

@@ -6,10 +6,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/db"
-	"github.com/cxgctl/cxgctl/internal/edit"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/invoices"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/rowupdate"
 )
 
 // invoiceValues are the flags that give an invoice's fields.
@@ -110,7 +110,7 @@ func (a *app) invoicesUpdate() *cobra.Command {
 		patch.Values = values.read(&patch.Refused)
 		patch.IfUpdatedAt = since.value(cmd)
 		if patch.Empty() {
-			return edit.ErrNothingToChange("invoices update")
+			return rowupdate.ErrNothingToChange("invoices update")
 		}
 		var err error
 		if patch.Force, err = force.given(a); err != nil {

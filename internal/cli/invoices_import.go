@@ -7,9 +7,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
-	"github.com/cxgctl/cxgctl/internal/imports"
-	"github.com/cxgctl/cxgctl/internal/intake"
+	"github.com/cxgctl/cxgctl/internal/importer"
 	"github.com/cxgctl/cxgctl/internal/invoices"
+	"github.com/cxgctl/cxgctl/internal/rowreader"
 )
 
 func (a *app) invoicesImport() *cobra.Command {
@@ -29,17 +29,17 @@ func (a *app) invoicesImport() *cobra.Command {
 			"  cxgctl invoices import --status november.csv\n  cxgctl invoices import --undo november.csv",
 	}, &f, importNoun{
 		resource: invoices.Kind.Name, fields: invoices.ImportFields, conflicts: invoices.Conflicts, claims: "invoice_no or id", undoes: "INVOICE_DELETE",
-		reading: func(o imports.Options) intake.Options { return invoices.ImportOptions{Options: o}.Reading() },
-		begin: func(w *writer, _ imports.Options) (importRun, error) {
+		reading: func(o importer.Options) rowreader.Options { return invoices.ImportOptions{Options: o}.Reading() },
+		begin: func(w *writer, _ importer.Options) (importRun, error) {
 			t, err := invoices.NewTable(w.cat)
-			return importRun{end: func() {}, do: func(ctx context.Context, file *intake.File, o imports.Options) (imports.Report, error) {
+			return importRun{end: func() {}, do: func(ctx context.Context, file *rowreader.File, o importer.Options) (importer.Report, error) {
 				return t.Import(ctx, w.Ledger, file, invoices.ImportOptions{Options: o, Need: w.demand})
 			}}, err
 		},
-		undo: func(ctx context.Context, w *writer, ops []uuid.UUID) (imports.Undone, error) {
+		undo: func(ctx context.Context, w *writer, ops []uuid.UUID) (importer.Undone, error) {
 			t, err := invoices.NewTable(w.cat)
 			if err != nil {
-				return imports.Undone{}, err
+				return importer.Undone{}, err
 			}
 			return t.UndoImport(ctx, w.Ledger, ops, w.mayReverse)
 		},

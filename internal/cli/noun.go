@@ -8,16 +8,16 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
-	"github.com/cxgctl/cxgctl/internal/edit"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
-	"github.com/cxgctl/cxgctl/internal/ref"
+	"github.com/cxgctl/cxgctl/internal/resource"
+	"github.com/cxgctl/cxgctl/internal/rowupdate"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
 // noun is how the commands of one kind of record reach it.
 type resourceKind[T any] struct {
-	*ref.Kind[T]
+	*resource.Kind[T]
 	view     output.View
 	open     func(*session) (finder[T], error)
 	complete func(ctx context.Context, s *session, prefix string, live bool) ([]string, error)
@@ -25,14 +25,14 @@ type resourceKind[T any] struct {
 
 // table is a noun's table in one database.
 type finder[T any] interface {
-	Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]ref.Match[T], error)
+	Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]resource.Match[T], error)
 }
 
 // editable is a table whose rows commands change.
 type editor[T any] interface {
 	finder[T]
-	Apply(ctx context.Context, l *audit.Ledger, seen []T, e edit.Update[T]) ([]T, error)
-	SetDeleted(deleted bool) (edit.Update[T], error)
+	Apply(ctx context.Context, l *audit.Ledger, seen []T, e rowupdate.Update[T]) ([]T, error)
+	SetDeleted(deleted bool) (rowupdate.Update[T], error)
 }
 
 // permission is the code of what may be done with rows of this kind: USER_READ.
@@ -69,7 +69,7 @@ func (n resourceKind[T]) lookup(ctx context.Context, s *session, how refFlags, t
 	if err != nil {
 		return row, err
 	}
-	return ref.Single(found)
+	return resource.Single(found)
 }
 
 // get is the command that shows one row.
@@ -100,13 +100,13 @@ func (n resourceKind[T]) get(a *app, short, example string) *cobra.Command {
 }
 
 // edit applies an edit to the one row that a REF names, and prints it.
-func (n resourceKind[T]) edit(ctx context.Context, a *app, w *writer, how refFlags, name, verb string, e edit.Update[T], print func(T) error) error {
-	return n.editSeen(ctx, a, w, how, name, verb, func(editor[T], T) (edit.Update[T], error) { return e, nil }, print)
+func (n resourceKind[T]) edit(ctx context.Context, a *app, w *writer, how refFlags, name, verb string, e rowupdate.Update[T], print func(T) error) error {
+	return n.editSeen(ctx, a, w, how, name, verb, func(editor[T], T) (rowupdate.Update[T], error) { return e, nil }, print)
 }
 
 // editSeen is edit where the change depends on what the row is like.
 func (n resourceKind[T]) editSeen(ctx context.Context, a *app, w *writer, how refFlags, name, verb string,
-	change func(editor[T], T) (edit.Update[T], error), print func(T) error,
+	change func(editor[T], T) (rowupdate.Update[T], error), print func(T) error,
 ) error {
 	row, err := n.lookup(ctx, w.session, how, name)
 	if err != nil {

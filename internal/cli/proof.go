@@ -10,14 +10,14 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/auth"
 	"github.com/cxgctl/cxgctl/internal/config"
+	"github.com/cxgctl/cxgctl/internal/credstore"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/keep"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 // keptLogin is where the login to the session's database is kept.
-func (a *app) storedLogin(s *session) keep.Store {
-	return keep.New(config.StateDir(a.getenv), a.cfg.Profile, s.db.Addr(), a.getenv)
+func (a *app) storedLogin(s *session) credstore.Store {
+	return credstore.New(config.StateDir(a.getenv), a.cfg.Profile, s.db.Addr(), a.getenv)
 }
 
 // proof gathers what this run offers to prove the operator, and refuses what is weaker than the profile requires.

@@ -5,9 +5,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/cxgctl/cxgctl/internal/edit"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/rowupdate"
 	"github.com/cxgctl/cxgctl/internal/tenants"
 )
 
@@ -114,7 +114,7 @@ func (a *app) tenantsUpdate() *cobra.Command {
 		patch.Values = values.read(&patch.Refused)
 		patch.IfUpdatedAt = since.value(cmd)
 		if patch.Empty() {
-			return edit.ErrNothingToChange("tenants update")
+			return rowupdate.ErrNothingToChange("tenants update")
 		}
 		return tenantNoun.editSeen(ctx, a, w, name, args[0], "update", func(t editor[tenants.Tenant], seen tenants.Tenant) (tenants.Edit, error) {
 			return t.(*tenants.Table).Change(seen, patch)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/ref"
+	"github.com/cxgctl/cxgctl/internal/resource"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
@@ -125,7 +125,7 @@ func selectIn(ctx context.Context, s *session, b *batch[users.User], refs []stri
 		if by, err = b.noun.ParseKey(b.ref.by); err != nil {
 			return out, err
 		}
-		var found []ref.Match[users.User]
+		var found []resource.Match[users.User]
 		found, err = t.Find(ctx, s.db, refs, by, b.deleted)
 		seen := map[string]bool{}
 		for _, f := range found {

@@ -10,10 +10,10 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/imports"
-	"github.com/cxgctl/cxgctl/internal/intake"
+	"github.com/cxgctl/cxgctl/internal/importer"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/password"
+	"github.com/cxgctl/cxgctl/internal/rowreader"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
@@ -42,14 +42,14 @@ func (a *app) usersImport() *cobra.Command {
 			"  cxgctl users import --status new.csv\n  cxgctl users import --undo new.csv",
 	}, &f.importFlags, importNoun{
 		resource: users.Kind.Name, fields: users.ImportFields, conflicts: users.Conflicts, claims: "username, e-mail or id", undoes: "USER_DELETE",
-		reading: func(o imports.Options) intake.Options {
+		reading: func(o importer.Options) rowreader.Options {
 			return users.ImportOptions{Options: o, OfTenant: len(a.tenant.refs) > 0}.Reading()
 		},
-		begin: func(w *writer, o imports.Options) (importRun, error) { return f.begin(a, w, o) },
-		undo: func(ctx context.Context, w *writer, ops []uuid.UUID) (imports.Undone, error) {
+		begin: func(w *writer, o importer.Options) (importRun, error) { return f.begin(a, w, o) },
+		undo: func(ctx context.Context, w *writer, ops []uuid.UUID) (importer.Undone, error) {
 			t, err := users.NewTable(w.cat)
 			if err != nil {
-				return imports.Undone{}, err
+				return importer.Undone{}, err
 			}
 			links := map[string]audit.Reverser{}
 			for _, noun := range []string{"member", "role"} {
@@ -78,10 +78,10 @@ const slowHashes = 250
 
 // begin makes ready what users need beyond every import: how passwords are hashed, and where those that are
 // made up go.
-func (f *usersImportFlags) begin(a *app, w *writer, o imports.Options) (importRun, error) {
+func (f *usersImportFlags) begin(a *app, w *writer, o importer.Options) (importRun, error) {
 	run := importRun{end: func() {}}
 	switch {
-	case f.restore && o.OnConflict != imports.Update:
+	case f.restore && o.OnConflict != importer.Update:
 		return run, fault.New(fault.Usage, "--restore goes with --on-conflict update")
 	case f.generate != (f.passwordsOut != ""):
 		return run, fault.New(fault.Usage, "--generate-passwords and --passwords-out go together").
@@ -104,7 +104,7 @@ func (f *usersImportFlags) begin(a *app, w *writer, o imports.Options) (importRu
 		}
 		mine.Passwords, run.end = passwords, passwords.Close
 	}
-	run.slow = func(s intake.Survey) string {
+	run.slow = func(s rowreader.Survey) string {
 		n := s.Filled["password"]
 		if f.generate {
 			n = s.Rows - s.Filled["password_hash"]
@@ -114,7 +114,7 @@ func (f *usersImportFlags) begin(a *app, w *writer, o imports.Options) (importRu
 		}
 		return fmt.Sprintf("%s passwords are hashed, which takes minutes; an interrupted import goes on with the same command", output.Thousands(n))
 	}
-	run.do = func(ctx context.Context, file *intake.File, o imports.Options) (imports.Report, error) {
+	run.do = func(ctx context.Context, file *rowreader.File, o importer.Options) (importer.Report, error) {
 		mine.Options = o
 		return t.Import(ctx, w.Ledger, w.cat, file, mine)
 	}

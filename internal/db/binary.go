@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/wire"
+	"github.com/cxgctl/cxgctl/internal/pgtext"
 )
 
 // Query is a statement and its arguments.
@@ -24,7 +24,7 @@ type Query struct {
 // Each runs q over r and calls begin with its columns, then row for every row with the values in
 // PostgreSQL's binary form, nil for NULL, which are good until row returns. An error of theirs ends it
 // and is returned. A column of a type that package wire does not know is an INTERNAL_ERROR before begin.
-func (q Query) Each(ctx context.Context, r Reader, begin func([]wire.Column) error, row func(values [][]byte) error) error {
+func (q Query) Each(ctx context.Context, r Reader, begin func([]pgtext.Column) error, row func(values [][]byte) error) error {
 	reading, cancel := context.WithCancel(ctx)
 	defer cancel()
 	sql, texts, few := q.SQL, map[string][]byte(nil), false
@@ -48,10 +48,10 @@ func (q Query) Each(ctx context.Context, r Reader, begin func([]wire.Column) err
 		return err
 	}
 	fields := rows.FieldDescriptions()
-	columns := make([]wire.Column, len(fields))
+	columns := make([]pgtext.Column, len(fields))
 	for i, f := range fields {
 		var known bool
-		if columns[i], known = wire.ColumnFor(f.Name, f.DataTypeOID); !known {
+		if columns[i], known = pgtext.ColumnFor(f.Name, f.DataTypeOID); !known {
 			return fault.New(fault.Internal, "the column %s has a type that cannot be streamed (OID %d)", f.Name, f.DataTypeOID)
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
-	"github.com/cxgctl/cxgctl/internal/wire"
+	"github.com/cxgctl/cxgctl/internal/pgtext"
 )
 
 // Lookup has a stream look up one column's texts by their keys in a map, in place of the server's join: for two
@@ -42,12 +42,12 @@ func (l *Lookup) read(ctx context.Context, r Reader) (map[string][]byte, bool, e
 }
 
 // replace makes the column at that place one of texts.
-func (l *Lookup) replace(columns []wire.Column, texts map[string][]byte, row func(values [][]byte) error) func(values [][]byte) error {
+func (l *Lookup) replace(columns []pgtext.Column, texts map[string][]byte, row func(values [][]byte) error) func(values [][]byte) error {
 	for at := range columns {
 		if columns[at].Name != l.Column {
 			continue
 		}
-		columns[at], _ = wire.ColumnFor(l.Column, pgtype.TextOID)
+		columns[at], _ = pgtext.ColumnFor(l.Column, pgtype.TextOID)
 		return func(values [][]byte) error {
 			if values[at] != nil {
 				values[at] = texts[string(values[at])]

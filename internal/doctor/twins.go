@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/schema"
-	"github.com/cxgctl/cxgctl/internal/text"
+	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
 const readNames = `
@@ -55,7 +55,7 @@ func (s *subject) twins(ctx context.Context, column, what, remedy string) (Findi
 func judgeTwins(names []name, what, remedy string) Finding {
 	groups := map[name][]name{}
 	for _, n := range names {
-		key := name{scope: n.scope, text: text.Folded(n.text)}
+		key := name{scope: n.scope, text: validate.Folded(n.text)}
 		groups[key] = append(groups[key], n)
 	}
 	var examples []string
@@ -80,7 +80,7 @@ func (r *repeats) hash(n name, form string) uint64 {
 	return maphash.String(r.seed, n.scope+"\x00"+form)
 }
 
-func (r *repeats) folded(n name) uint64 { return r.hash(n, text.Folded(n.text)) }
+func (r *repeats) folded(n name) uint64 { return r.hash(n, validate.Folded(n.text)) }
 
 func (s *subject) repeated(ctx context.Context, sql string) (*repeats, error) {
 	r := &repeats{seed: maphash.MakeSeed()}

@@ -8,7 +8,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/schema"
-	"github.com/cxgctl/cxgctl/internal/text"
+	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
 // stored is a value of a column, with how many rows have it and one of them.
@@ -60,7 +60,7 @@ func (s *subject) values(ctx context.Context, table, shown, phone, what, remedy 
 		}
 		for _, v := range list {
 			var p fault.Problems
-			if text.CheckKind(&p, column, v.Value); p.Err() != nil {
+			if validate.CheckKind(&p, column, v.Value); p.Err() != nil {
 				count += v.Count
 				examples = append(examples, v.Example+" ("+column+")")
 			}

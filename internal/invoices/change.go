@@ -10,14 +10,14 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
-	"github.com/cxgctl/cxgctl/internal/edit"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/money"
+	"github.com/cxgctl/cxgctl/internal/rowupdate"
 	"github.com/cxgctl/cxgctl/internal/tenants"
 )
 
 // Edit is a change of existing invoices, made by one of the functions of this package and applied by Apply.
-type Edit = edit.Update[Invoice]
+type Edit = rowupdate.Update[Invoice]
 
 // Patch is a partial change of one invoice.
 type Patch struct {
@@ -59,7 +59,7 @@ func (t *Table) Change(ctx context.Context, r db.Reader, seen Invoice, patch Pat
 		return Edit{}, err
 	}
 	if len(given) == 0 {
-		return Edit{}, edit.ErrNothingToChange("invoices update")
+		return Edit{}, rowupdate.ErrNothingToChange("invoices update")
 	}
 	if err := fitsPaid(&seen, &after, patch.Force); err != nil {
 		return Edit{}, err
@@ -87,7 +87,7 @@ func (t *Table) Change(ctx context.Context, r db.Reader, seen Invoice, patch Pat
 		return !slices.ContainsFunc(differing(&i, &after), func(c column) bool { return slices.Contains(e.Columns, c.name) })
 	}
 	if patch.IfUpdatedAt != nil {
-		e.Check = edit.IfUpdatedAt(&Kind, *patch.IfUpdatedAt, func(i Invoice) (updated, created *db.Time) { return i.UpdatedAt, i.CreatedAt })
+		e.Check = rowupdate.IfUpdatedAt(&Kind, *patch.IfUpdatedAt, func(i Invoice) (updated, created *db.Time) { return i.UpdatedAt, i.CreatedAt })
 	}
 	return e, nil
 }
@@ -115,7 +115,7 @@ func (p Patch) given() []string {
 // unset takes the values of optional fields away.
 func (p Patch) unset(i *Invoice, problems *fault.Problems) {
 	set := map[string]bool{"used_storage": p.UsedStorage != nil, "api_calls": p.APICalls != nil, "payment_method": p.PaymentMethod != nil}
-	edit.ApplyUnset(problems, p.Unset, Unsettable, func(name string) bool { return set[name] }, func(name string) {
+	rowupdate.ApplyUnset(problems, p.Unset, Unsettable, func(name string) bool { return set[name] }, func(name string) {
 		switch {
 		case name == "used_storage":
 			i.UsedStorage = &money.Amount{}
@@ -153,7 +153,7 @@ func fitsPaid(seen, after *Invoice, force bool) error {
 
 // belongs is what looks, in the transaction of an edit, whether the subscription that an invoice is to have
 // is one of the tenant that it is to have, and keeps both as they are.
-func (t *Table) belongs(after Invoice) edit.Precheck[Invoice] {
+func (t *Table) belongs(after Invoice) rowupdate.Precheck[Invoice] {
 	return func(ctx context.Context, tx db.Reader, _ []Invoice) error {
 		if after.TenantID == nil || after.SubscriptionID == nil {
 			return nil
@@ -169,7 +169,7 @@ func (t *Table) belongs(after Invoice) edit.Precheck[Invoice] {
 // SetDeleted returns the edit that marks invoices as deleted, or brings them back. A table without a
 // column for that gives a DATABASE_ERROR: no row is ever deleted physically.
 func (t *Table) SetDeleted(deleted bool) (Edit, error) {
-	return edit.SetDeleted(t.shape, deleted, func(i Invoice) bool { return i.Deleted })
+	return rowupdate.SetDeleted(t.shape, deleted, func(i Invoice) bool { return i.Deleted })
 }
 
 // Apply makes the edit on the invoices as the caller saw them, in one transaction, and returns them as they
@@ -184,8 +184,8 @@ func (t *Table) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal
 }
 
 // rows is the table as the edits of rows know it.
-func (t *Table) rows() edit.Table[Invoice] {
-	return edit.Table[Invoice]{
+func (t *Table) rows() rowupdate.Table[Invoice] {
+	return rowupdate.Table[Invoice]{
 		Noun: &Kind, Shape: t.shape, Alias: "i", Columns: t.sql("{columns}"), Join: t.sql("{tenant}"),
 		Tenant: func(i Invoice) *uuid.UUID { return i.TenantID },
 		TranslateError: func(ctx context.Context, r db.Reader, err error, e Edit) error {

@@ -7,15 +7,15 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/db"
-	"github.com/cxgctl/cxgctl/internal/ref"
+	"github.com/cxgctl/cxgctl/internal/resource"
 )
 
 // Noun is how invoices are named: by id or invoice number.
-var Kind = ref.Kind[Invoice]{
+var Kind = resource.Kind[Invoice]{
 	Name:        "invoice",
 	ID:          func(i Invoice) uuid.UUID { return i.ID },
 	DisplayName: func(i Invoice) string { return i.InvoiceNo },
-	Keys: []ref.Key[Invoice]{
+	Keys: []resource.Key[Invoice]{
 		{Name: "id", Of: func(i Invoice) string { return i.ID.String() }},
 		{Name: "invoice_no", Of: func(i Invoice) string { return i.InvoiceNo }},
 	},
@@ -28,7 +28,7 @@ var Kind = ref.Kind[Invoice]{
 		}
 		return "invoice_no"
 	},
-	DeletedHint: func(i Invoice) string { return ref.DeletedHint("invoice", "invoices", i.ID) },
+	DeletedHint: func(i Invoice) string { return resource.DeletedHint("invoice", "invoices", i.ID) },
 }
 
 // Each of the two unique indexes is read for all REFs, and the results are put together as bitmaps.
@@ -40,7 +40,7 @@ SELECT {columns}
 
 // Find looks up every REF, in order; by is the name of a key, or "" for any. A REF that fits no row,
 // only a deleted one (unless deleted is set), or two rows has an error; the others have their invoice.
-func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]ref.Match[Invoice], error) {
+func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]resource.Match[Invoice], error) {
 	rows, err := db.Collect[Invoice](ctx, r, t.sql(findByRef), pgx.QueryExecModeExec, Kind.Args(refs, by))
 	if err != nil {
 		return nil, err

@@ -12,21 +12,21 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/imports"
-	"github.com/cxgctl/cxgctl/internal/intake"
+	"github.com/cxgctl/cxgctl/internal/importer"
+	"github.com/cxgctl/cxgctl/internal/rowreader"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 // Conflicts lists the values of ImportOptions.OnConflict, for help and completion. What a row claims is its number
 // and id. There is no update: what changes an invoice are commands that see what it was.
-var Conflicts = []string{imports.Fail, imports.Skip}
+var Conflicts = []string{importer.Fail, importer.Skip}
 
 // importCommand is what a person runs to import invoices.
 const importCommand = "cxgctl invoices import"
 
 // ImportOptions say how a file of invoices is imported.
 type ImportOptions struct {
-	imports.Options
+	importer.Options
 	Need func(codes ...string) error // asks for the permission that a row with another status than PENDING needs
 }
 
@@ -39,19 +39,19 @@ type importSpec struct {
 
 // Import reads a file of invoices and makes them: see imports.Run. Each is held to what Create holds one to; a row
 // may also say what became of it since: its status and payment, deletion and stamps.
-func (t *Table) Import(ctx context.Context, l *audit.Ledger, f *intake.File, o ImportOptions) (imports.Report, error) {
-	im := &importSpec{t: t, need: o.Need, skip: o.OnConflict == imports.Skip}
+func (t *Table) Import(ctx context.Context, l *audit.Ledger, f *rowreader.File, o ImportOptions) (importer.Report, error) {
+	im := &importSpec{t: t, need: o.Need, skip: o.OnConflict == importer.Skip}
 	if err := t.shape.RequireColumns(columnNames()); err != nil {
-		return imports.Report{}, err
+		return importer.Report{}, err
 	}
-	source, err := imports.Open(f, o.Reading(), t.shape)
+	source, err := importer.Open(f, o.Reading(), t.shape)
 	if err != nil {
-		return imports.Report{}, err
+		return importer.Report{}, err
 	}
 	if err := checkHeader(source); err != nil {
-		return imports.Report{}, err
+		return importer.Report{}, err
 	}
-	return imports.Run(ctx, l, t.cat, source, imports.Spec[*incoming]{
+	return importer.Run(ctx, l, t.cat, source, importer.Spec[*incoming]{
 		Resource: Kind.Name, Command: importCommand,
 		Read: im.read, Claims: claims,
 		Resolve: im.resolve, Conflicts: im.conflicts, Defaults: born, Stored: im.readBack, AfterInsert: finish,
@@ -60,12 +60,12 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, f *intake.File, o I
 }
 
 // UndoImport marks as deleted what runs created: see imports.Undo.
-func (t *Table) UndoImport(ctx context.Context, l *audit.Ledger, ops []uuid.UUID, may func(string, audit.Action) error) (imports.Undone, error) {
+func (t *Table) UndoImport(ctx context.Context, l *audit.Ledger, ops []uuid.UUID, may func(string, audit.Action) error) (importer.Undone, error) {
 	gone, err := t.SetDeleted(true)
 	if err != nil {
-		return imports.Undone{}, err
+		return importer.Undone{}, err
 	}
-	return imports.Undo(ctx, l, t.cat, imports.Undoing[Invoice]{
+	return importer.Undo(ctx, l, t.cat, importer.Undoing[Invoice]{
 		Table: t.rows(), Delete: gone, Fields: columnNames(), Command: importCommand, May: may,
 	}, ops)
 }
@@ -80,11 +80,11 @@ func columnNames() []string {
 }
 
 // claims are what only one invoice may have, as a row names them.
-func claims(in *incoming, list []imports.UniqueKey) []imports.UniqueKey {
+func claims(in *incoming, list []importer.UniqueKey) []importer.UniqueKey {
 	if in.invoice.ID != uuid.Nil {
-		list = append(list, imports.UniqueKey{Field: "id", Value: in.invoice.ID.String()})
+		list = append(list, importer.UniqueKey{Field: "id", Value: in.invoice.ID.String()})
 	}
-	return append(list, imports.UniqueKey{Field: "invoice_no", Value: in.invoice.InvoiceNo})
+	return append(list, importer.UniqueKey{Field: "invoice_no", Value: in.invoice.InvoiceNo})
 }
 
 const findTaken = `
@@ -121,12 +121,12 @@ func (im *importSpec) conflicts(ctx context.Context, tx *audit.Tx, rows []*incom
 	decided := 0
 	for _, in := range rows {
 		number, id := byNumber[in.invoice.InvoiceNo], byID[in.invoice.ID]
-		if in.Outcome != imports.Pending || number == nil && id == nil {
+		if in.Outcome != importer.Pending || number == nil && id == nil {
 			continue
 		}
 		decided++
 		if im.skip {
-			in.Outcome = imports.Skipped
+			in.Outcome = importer.Skipped
 			continue
 		}
 		in.takenBy(number, id)
@@ -205,7 +205,7 @@ func (im *importSpec) readBack(ctx context.Context, tx pgx.Tx, rows []*incoming)
 func finish(_ context.Context, _ *audit.Tx, rows []*incoming) ([]audit.Change, error) {
 	list := make([]audit.Change, 0, len(rows))
 	for _, in := range rows {
-		if in.Outcome == imports.Created {
+		if in.Outcome == importer.Created {
 			i := in.stored
 			list = append(list, audit.Change{
 				Subject: audit.Subject{Resource: Kind.Name, ID: i.ID, Name: i.InvoiceNo, TenantID: i.TenantID},
@@ -217,16 +217,16 @@ func finish(_ context.Context, _ *audit.Tx, rows []*incoming) ([]audit.Change, e
 }
 
 // copyColumns are the columns of a new invoice.
-func (t *Table) copyColumns() []imports.Column[*incoming] {
-	col := imports.Col[*incoming]
-	list := []imports.Column[*incoming]{
-		col("id", func(in *incoming) any { return imports.ID(&in.invoice.ID) }),
-		col("status", func(in *incoming) any { return imports.Text(in.invoice.Status) }),
+func (t *Table) copyColumns() []importer.Column[*incoming] {
+	col := importer.Col[*incoming]
+	list := []importer.Column[*incoming]{
+		col("id", func(in *incoming) any { return importer.ID(&in.invoice.ID) }),
+		col("status", func(in *incoming) any { return importer.Text(in.invoice.Status) }),
 		col("paid_at", func(in *incoming) any { return in.invoice.PaidAt }),
 		col("created_at", func(in *incoming) any { return in.invoice.CreatedAt }),
-		col("created_by", func(in *incoming) any { return imports.ID(in.invoice.CreatedBy) }),
+		col("created_by", func(in *incoming) any { return importer.ID(in.invoice.CreatedBy) }),
 		col("updated_at", func(in *incoming) any { return in.invoice.UpdatedAt }),
-		col("updated_by", func(in *incoming) any { return imports.ID(in.invoice.UpdatedBy) }),
+		col("updated_by", func(in *incoming) any { return importer.ID(in.invoice.UpdatedBy) }),
 	}
 	for _, c := range written {
 		list = append(list, col(c.name, func(in *incoming) any { return c.copied(&in.invoice) }))
@@ -235,7 +235,7 @@ func (t *Table) copyColumns() []imports.Column[*incoming] {
 		whenDeleted := f[1] == "false"
 		list = append(list, col(f[0], func(in *incoming) any { return in.invoice.Deleted == whenDeleted }))
 	}
-	return imports.Existing(t.shape, list)
+	return importer.Existing(t.shape, list)
 }
 
 // copied is the column's value as COPY takes it without detours.
@@ -244,9 +244,9 @@ func (c column) copied(i *Invoice) any {
 	case string:
 		return v
 	case *string:
-		return imports.Text(v)
+		return importer.Text(v)
 	case *uuid.UUID:
-		return imports.ID(v)
+		return importer.ID(v)
 	default:
 		return v
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/ref"
+	"github.com/cxgctl/cxgctl/internal/resource"
 	"github.com/cxgctl/cxgctl/internal/tenants"
 )
 
@@ -40,7 +40,7 @@ func (im *importSpec) resolve(ctx context.Context, tx *audit.Tx, rows []*incomin
 	if err != nil {
 		return err
 	}
-	held := make(map[string]ref.Match[tenants.Ref], len(found))
+	held := make(map[string]resource.Match[tenants.Ref], len(found))
 	for _, f := range found {
 		held[f.Ref] = f
 	}
@@ -61,7 +61,7 @@ func (im *importSpec) resolve(ctx context.Context, tx *audit.Tx, rows []*incomin
 }
 
 // belongTo gives the invoice the tenant that the row names, by all its names of one; false where the row fails.
-func (in *incoming) belongTo(held map[string]ref.Match[tenants.Ref]) bool {
+func (in *incoming) belongTo(held map[string]resource.Match[tenants.Ref]) bool {
 	for k, c := range in.tenant {
 		f := held[c.value]
 		if f.Err != nil {

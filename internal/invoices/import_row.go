@@ -6,9 +6,9 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/imports"
-	"github.com/cxgctl/cxgctl/internal/intake"
+	"github.com/cxgctl/cxgctl/internal/importer"
 	"github.com/cxgctl/cxgctl/internal/money"
+	"github.com/cxgctl/cxgctl/internal/rowreader"
 )
 
 // ImportFields are the headers that an import knows: the record's fields, and what `invoices create` calls them.
@@ -27,7 +27,7 @@ var (
 
 // incoming is one row of the file: what it says, and what becomes of it.
 type incoming struct {
-	imports.Row
+	importer.Row
 	invoice      Invoice // as it would be made
 	tenant       []cell  // all that name the tenant
 	subscription cell
@@ -39,7 +39,7 @@ type incoming struct {
 type cell struct{ field, value string }
 
 // Reading returns how the file is read: with the fields that invoices have.
-func (o ImportOptions) Reading() intake.Options {
+func (o ImportOptions) Reading() rowreader.Options {
 	r := o.Read
 	r.Fields = ImportFields
 	r.Required = []string{"invoice_no", "invoice_date", "due_date", "start_date", "close_date", "base_amount", "user_count"}
@@ -47,7 +47,7 @@ func (o ImportOptions) Reading() intake.Options {
 }
 
 // checkHeader refuses a file whose columns do not say whom its invoices are for.
-func checkHeader(s *imports.Input) error {
+func checkHeader(s *importer.Input) error {
 	if s.Objects {
 		return nil // each row names its own
 	}
@@ -65,7 +65,7 @@ func checkHeader(s *imports.Input) error {
 }
 
 // read makes an invoice of a row, or says everything that is wrong with it.
-func (im *importSpec) read(row imports.Row, c *imports.Fields) *incoming {
+func (im *importSpec) read(row importer.Row, c *importer.Fields) *incoming {
 	in := &incoming{Row: row}
 	if in.Failure != nil {
 		return in
@@ -114,7 +114,7 @@ func (im *importSpec) read(row imports.Row, c *imports.Fields) *incoming {
 }
 
 // noteAltered notes what of an invoice differs from the row.
-func noteAltered(c *imports.Fields, i *Invoice) {
+func noteAltered(c *importer.Fields, i *Invoice) {
 	for _, field := range []string{"usage_amount", "discount_amount", "tax_amount", "used_storage", "api_calls"} {
 		c.Fill(field, "0")
 	}
@@ -148,7 +148,7 @@ func checkPaid(p *fault.Problems, i *Invoice, method *string) {
 }
 
 // cells are those of the fields that the row has a value for.
-func cells(c *imports.Fields, fields []string) []cell {
+func cells(c *importer.Fields, fields []string) []cell {
 	var list []cell
 	for _, f := range fields {
 		if v := c.Text(f); v != "" {
@@ -158,14 +158,14 @@ func cells(c *imports.Fields, fields []string) []cell {
 	return list
 }
 
-func readText(c *imports.Fields, field string) *string {
+func readText(c *importer.Fields, field string) *string {
 	if v := c.Text(field); v != "" {
 		return &v
 	}
 	return nil
 }
 
-func readDay(c *imports.Fields, field string) *db.Date {
+func readDay(c *importer.Fields, field string) *db.Date {
 	v := c.Text(field)
 	if v == "" {
 		return nil
@@ -178,7 +178,7 @@ func readDay(c *imports.Fields, field string) *db.Date {
 	return &db.Date{Day: d}
 }
 
-func readAmount(c *imports.Fields, field string) *money.Amount {
+func readAmount(c *importer.Fields, field string) *money.Amount {
 	v := c.Text(field)
 	if v == "" {
 		return nil
@@ -191,7 +191,7 @@ func readAmount(c *imports.Fields, field string) *money.Amount {
 	return &a
 }
 
-func readCount(c *imports.Fields, field string) *int64 {
+func readCount(c *importer.Fields, field string) *int64 {
 	v := c.Text(field)
 	if v == "" {
 		return nil

@@ -10,7 +10,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/money"
-	"github.com/cxgctl/cxgctl/internal/text"
+	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
 // check notes which of the given values no invoice may have, whatever its others are, and brings a currency
@@ -25,7 +25,7 @@ func (t *Table) check(v *Values, p *fault.Problems) {
 		}
 	}
 	if v.InvoiceNo != nil {
-		text.Length(p, "invoice_no", *v.InvoiceNo, 1, 50)
+		validate.Length(p, "invoice_no", *v.InvoiceNo, 1, 50)
 	}
 	for _, a := range []struct {
 		field string

@@ -5,7 +5,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/money"
-	"github.com/cxgctl/cxgctl/internal/text"
+	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
 // column is a column that create and update write. It is called as the record's field is.
@@ -103,7 +103,7 @@ func put[T any](field **T, value *T) {
 func (v Values) normal() Values {
 	for _, field := range []**string{&v.Tenant, &v.Subscription, &v.InvoiceNo, &v.Currency, &v.PaymentMethod} {
 		if *field != nil {
-			s := text.Normalize(**field)
+			s := validate.Normalize(**field)
 			*field = &s
 		}
 	}

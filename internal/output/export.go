@@ -7,12 +7,12 @@ import (
 	"reflect"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/wire"
+	"github.com/cxgctl/cxgctl/internal/pgtext"
 )
 
 // Rows hands out rows in the server's binary form: first begin is called with the columns, then row with
 // each row's values, nil for NULL, which are good until row returns. An error of either ends it.
-type Rows func(begin func([]wire.Column) error, row func(values [][]byte) error) error
+type Rows func(begin func([]pgtext.Column) error, row func(values [][]byte) error) error
 
 // rowEncoder turns rows into one format by appending them to a buffer, without a record in between. What
 // it appends is what the encoder of the same format prints of the record, byte for byte.
@@ -58,8 +58,8 @@ func Export[T any](p *Printer, v View, rows Rows) (n int64, err error) {
 	}()
 
 	var enc rowEncoder
-	var columns []wire.Column
-	err = rows(func(sent []wire.Column) error {
+	var columns []pgtext.Column
+	err = rows(func(sent []pgtext.Column) error {
 		if len(sent) != len(cols) {
 			return fault.New(fault.Internal, "the query returns %d columns where %d are printed", len(sent), len(cols))
 		}
@@ -96,7 +96,7 @@ func Export[T any](p *Printer, v View, rows Rows) (n int64, err error) {
 	return n, out.commit()
 }
 
-func (p *Printer) rowEncoder(w io.Writer, cols []column, sent []wire.Column) rowEncoder {
+func (p *Printer) rowEncoder(w io.Writer, cols []column, sent []pgtext.Column) rowEncoder {
 	s := passthrough{w}
 	switch p.Format {
 	case JSON:
@@ -116,11 +116,11 @@ func (p *Printer) rowEncoder(w io.Writer, cols []column, sent []wire.Column) row
 }
 
 // maskSent masks a value in the form that the server sent it in: text as it is, a document behind its version.
-func maskSent(name string, c *wire.Column, v []byte) []byte {
+func maskSent(name string, c *pgtext.Column, v []byte) []byte {
 	switch c.Form {
-	case wire.Text:
+	case pgtext.Text:
 		return []byte(mask(name, string(v)))
-	case wire.Document:
+	case pgtext.Document:
 		doc := c.Append(nil, v)
 		var compact bytes.Buffer
 		if json.Compact(&compact, doc) == nil {
@@ -142,13 +142,13 @@ func (s passthrough) write(b []byte) error {
 type delimitedRows struct {
 	passthrough
 	delimited
-	sent  []wire.Column
+	sent  []pgtext.Column
 	typed []bool // whether a person may have typed it, so that csv-safe looks at it
 	comma byte
 	doc   document
 }
 
-func newDelimitedRows(p *Printer, s passthrough, cols []column, sent []wire.Column) *delimitedRows {
+func newDelimitedRows(p *Printer, s passthrough, cols []column, sent []pgtext.Column) *delimitedRows {
 	d := &delimitedRows{passthrough: s, delimited: delimited{printer: p, cols: cols}, sent: sent, typed: make([]bool, len(cols)), comma: '\t'}
 	if p.Format == CSV {
 		d.comma = ','
@@ -173,10 +173,10 @@ func (d *delimitedRows) row(b []byte, values [][]byte) (_ []byte, err error) {
 		}
 		c := &d.sent[i]
 		switch {
-		case v != nil && c.Form != wire.Text && c.Form != wire.Document:
+		case v != nil && c.Form != pgtext.Text && c.Form != pgtext.Document:
 			b = c.Append(b, v)
 			continue
-		case v != nil && c.Form == wire.Text && !d.typed[i]:
+		case v != nil && c.Form == pgtext.Text && !d.typed[i]:
 			// Most text needs no quotes: it is looked at where it is to stand.
 			start := len(b)
 			b = c.Append(b, v)
@@ -228,7 +228,7 @@ func isPlainCell(cell []byte) bool {
 // document makes JSON that the server keeps compact and harmless, as records have it.
 type document struct{ compact bytes.Buffer }
 
-func (d *document) append(b []byte, c *wire.Column, v []byte) ([]byte, error) {
+func (d *document) append(b []byte, c *pgtext.Column, v []byte) ([]byte, error) {
 	n := len(b)
 	b = c.Append(b, v)
 	d.compact.Reset()
@@ -239,11 +239,11 @@ func (d *document) append(b []byte, c *wire.Column, v []byte) ([]byte, error) {
 }
 
 // appendCell appends the text of a value as csv and tables have it: absent, and JSON's null, are empty.
-func (d *document) appendCell(b []byte, c *wire.Column, v []byte) ([]byte, error) {
+func (d *document) appendCell(b []byte, c *pgtext.Column, v []byte) ([]byte, error) {
 	if v == nil {
 		return b, nil
 	}
-	if c.Form != wire.Document {
+	if c.Form != pgtext.Document {
 		return c.Append(b, v), nil
 	}
 	n := len(b)
@@ -256,12 +256,12 @@ func (d *document) appendCell(b []byte, c *wire.Column, v []byte) ([]byte, error
 
 // objects appends rows as JSON objects.
 type objects struct {
-	sent []wire.Column
+	sent []pgtext.Column
 	keys [][]byte // each with what stands before and behind it
 	doc  document
 }
 
-func newObjects(sent []wire.Column) objects {
+func newObjects(sent []pgtext.Column) objects {
 	o := objects{sent: sent, keys: make([][]byte, len(sent))}
 	for i := range sent {
 		key := []byte{','}
@@ -281,17 +281,17 @@ func (o *objects) append(b []byte, values [][]byte) (_ []byte, err error) {
 			continue
 		}
 		switch c := &o.sent[i]; c.Form {
-		case wire.Bare:
+		case pgtext.Bare:
 			b = c.Append(b, v)
-		case wire.Word:
+		case pgtext.Word:
 			b = append(b, '"')
 			b = c.Append(b, v)
 			b = append(b, '"')
-		case wire.Document:
+		case pgtext.Document:
 			if b, err = o.doc.append(b, c, v); err != nil {
 				return b, err
 			}
-		case wire.Text:
+		case pgtext.Text:
 			b = appendJSONText(b, c, v)
 		}
 	}
@@ -299,7 +299,7 @@ func (o *objects) append(b []byte, values [][]byte) (_ []byte, err error) {
 }
 
 // appendJSONText appends text as a JSON string; most needs no escape, and is looked at where it stands.
-func appendJSONText(b []byte, c *wire.Column, v []byte) []byte {
+func appendJSONText(b []byte, c *pgtext.Column, v []byte) []byte {
 	b = append(b, '"')
 	start := len(b)
 	b = c.Append(b, v)
@@ -348,14 +348,14 @@ func (j *jsonLineRows) end(b []byte, _ envelope) error { return j.write(b) }
 // yamlRows prints the document of yamlDocument.
 type yamlRows struct {
 	passthrough
-	sent []wire.Column
+	sent []pgtext.Column
 	keys [][]byte
 	rows int
 	doc  document
 	cell []byte
 }
 
-func newYAMLRows(s passthrough, sent []wire.Column) *yamlRows {
+func newYAMLRows(s passthrough, sent []pgtext.Column) *yamlRows {
 	y := &yamlRows{passthrough: s, sent: sent, keys: make([][]byte, len(sent))}
 	for i := range sent {
 		t := yamlWriter{b: []byte("      ")}
@@ -380,7 +380,7 @@ func (y *yamlRows) row(b []byte, values [][]byte) (_ []byte, err error) {
 		switch {
 		case v == nil:
 			b = append(b, " null\n"...)
-		case c.Form == wire.Document:
+		case c.Form == pgtext.Document:
 			if y.cell, err = y.doc.append(y.cell[:0], c, v); err != nil {
 				return b, err
 			}
@@ -389,7 +389,7 @@ func (y *yamlRows) row(b []byte, values [][]byte) (_ []byte, err error) {
 				return b, err
 			}
 			b = t.b
-		case c.Form == wire.Bare:
+		case c.Form == pgtext.Bare:
 			b = append(c.Append(append(b, ' '), v), '\n')
 		default:
 			y.cell = c.Append(y.cell[:0], v)

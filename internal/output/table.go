@@ -13,7 +13,7 @@ import (
 	"github.com/clipperhouse/displaywidth"
 	"golang.org/x/text/unicode/norm"
 
-	"github.com/cxgctl/cxgctl/internal/wire"
+	"github.com/cxgctl/cxgctl/internal/pgtext"
 )
 
 const (
@@ -405,7 +405,7 @@ func (l *listing) end(envelope) error { return nil }
 // tableRows prints rows in binary form as a table prints records.
 type tableRows struct {
 	*table
-	sent []wire.Column
+	sent []pgtext.Column
 	doc  document
 }
 

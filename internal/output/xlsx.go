@@ -12,7 +12,7 @@ import (
 	"github.com/klauspost/compress/flate"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/wire"
+	"github.com/cxgctl/cxgctl/internal/pgtext"
 )
 
 // workbook writes a spreadsheet (Office Open XML, ECMA-376) as it goes: sheet by sheet into the zip, in
@@ -29,9 +29,9 @@ type workbook struct {
 	bare   bool // no header row
 	rows   int  // in the sheet
 
-	sent []wire.Column // of binary rows
-	cols []column      // of records
-	buf  []byte        // of records that are not written yet
+	sent []pgtext.Column // of binary rows
+	cols []column        // of records
+	buf  []byte          // of records that are not written yet
 	cell []byte
 	doc  document
 }
@@ -157,10 +157,10 @@ func (x *workbook) finish() error {
 }
 
 // appendCell appends a value whose text is x.cell.
-func (x *workbook) appendCell(b []byte, name string, form wire.Kind) ([]byte, error) {
+func (x *workbook) appendCell(b []byte, name string, form pgtext.Kind) ([]byte, error) {
 	v := x.cell
 	switch form {
-	case wire.Bare:
+	case pgtext.Bare:
 		switch {
 		case string(v) == "true":
 			return append(b, `<c t="b"><v>1</v></c>`...), nil
@@ -169,7 +169,7 @@ func (x *workbook) appendCell(b []byte, name string, form wire.Kind) ([]byte, er
 		case len(v) <= exactChars:
 			return append(append(append(b, "<c><v>"...), v...), "</v></c>"...), nil
 		}
-	case wire.Word:
+	case pgtext.Word:
 		if places, ok := decimal(v); ok {
 			b = append(b, "<c"...)
 			if places > 0 {
@@ -182,7 +182,7 @@ func (x *workbook) appendCell(b []byte, name string, form wire.Kind) ([]byte, er
 		if serial, ok := serialDay(v); ok {
 			return append(strconv.AppendInt(append(b, `<c s="1"><v>`...), serial, 10), "</v></c>"...), nil
 		}
-	case wire.Text, wire.Document:
+	case pgtext.Text, pgtext.Document:
 		if len(v) > cellRunes && utf8.RuneCount(v) > cellRunes {
 			return b, fault.New(fault.Validation, "a %s of %d characters fits into no cell of a spreadsheet, which has room for %d", name, utf8.RuneCount(v), cellRunes).
 				WithHint("leave the field out with --columns, or use --output csv")
@@ -338,12 +338,12 @@ func (x bookRecords) row(rec reflect.Value) (err error) {
 		if x.cell, err = c.appendText(x.cell[:0], rec); err != nil {
 			return err
 		}
-		form := wire.Text
+		form := pgtext.Text
 		switch c.kind {
 		case marshaled, instant:
-			form = wire.Word
+			form = pgtext.Word
 		case boolean, signed, unsigned:
-			form = wire.Bare
+			form = pgtext.Bare
 		case text, composite:
 		}
 		if x.buf, err = x.appendCell(x.buf, c.name, form); err != nil {

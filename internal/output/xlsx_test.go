@@ -14,7 +14,7 @@ import (
 	"github.com/xuri/excelize/v2"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/wire"
+	"github.com/cxgctl/cxgctl/internal/pgtext"
 )
 
 // sheet has every row of a workbook's sheet as another program reads it: raw values, and as shown.
@@ -99,9 +99,9 @@ func TestSpreadsheetGoesOnInASecondSheet(t *testing.T) {
 	type number struct {
 		N int `json:"n"`
 	}
-	n, err := Export[number](p, View{}, func(begin func([]wire.Column) error, row func([][]byte) error) error {
-		c, _ := wire.ColumnFor("n", pgtype.Int4OID)
-		if err := begin([]wire.Column{c}); err != nil {
+	n, err := Export[number](p, View{}, func(begin func([]pgtext.Column) error, row func([][]byte) error) error {
+		c, _ := pgtext.ColumnFor("n", pgtype.Int4OID)
+		if err := begin([]pgtext.Column{c}); err != nil {
 			return err
 		}
 		v := make([]byte, 4)

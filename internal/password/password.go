@@ -15,7 +15,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/text"
+	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
 // Cost is bcrypt's cost as the backend uses it.
@@ -31,7 +31,7 @@ const (
 
 // Normal is a password as it is stored and compared: in NFC and without a byte order mark, so that the same password is
 // typed on every system.
-func Normal(pw string) string { return text.Decode(pw) }
+func Normal(pw string) string { return validate.Decode(pw) }
 
 // Check refuses a password, naming every rule that it breaks and never the password itself.
 func Check(pw string) error {

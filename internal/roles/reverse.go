@@ -6,17 +6,17 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
-	"github.com/cxgctl/cxgctl/internal/edit"
-	"github.com/cxgctl/cxgctl/internal/ref"
+	"github.com/cxgctl/cxgctl/internal/resource"
+	"github.com/cxgctl/cxgctl/internal/rowupdate"
 )
 
 // grantNoun is how grants are named in messages and audit rows.
-var grantNoun = ref.Kind[Grant]{
+var grantNoun = resource.Kind[Grant]{
 	Name:        "role",
 	ID:          func(g Grant) uuid.UUID { return g.ID },
 	IsLive:      func(g Grant) bool { return g.Status != nil && *g.Status == "ACTIVE" },
 	DisplayName: func(g Grant) string { return g.Role + " of " + g.Username },
-	Keys: []ref.Key[Grant]{
+	Keys: []resource.Key[Grant]{
 		{Name: "id", Of: func(g Grant) string { return g.ID.String() }},
 		{Name: "role", Of: func(g Grant) string { return g.Role }},
 	},
@@ -24,7 +24,7 @@ var grantNoun = ref.Kind[Grant]{
 
 // Reverse puts grants back: see audit.Undo. One that was made becomes INACTIVE, as one that is revoked.
 func (t *Table) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal, force bool) ([]audit.Change, []audit.Drift, error) {
-	return edit.Table[Grant]{
+	return rowupdate.Table[Grant]{
 		Noun:        &grantNoun,
 		Shape:       t.grants,
 		Alias:       "g",

@@ -14,7 +14,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/wire"
+	"github.com/cxgctl/cxgctl/internal/pgtext"
 	"github.com/cxgctl/cxgctl/migrations"
 )
 
@@ -241,7 +241,7 @@ func (t *Table) Binary(alias string, fields []Field) (map[string]string, bool) {
 		case !ok:
 			exprs[f.Name] = "NULL::" + f.Type
 		case f.Binary != "" || f.Expr == "":
-			if !wire.CanDecode(cmp.Or(f.Binary, f.Type), c.Type) {
+			if !pgtext.CanDecode(cmp.Or(f.Binary, f.Type), c.Type) {
 				return nil, false
 			}
 			exprs[f.Name] = col

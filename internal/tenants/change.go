@@ -12,13 +12,13 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
-	"github.com/cxgctl/cxgctl/internal/edit"
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/rowupdate"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 // Edit is a change of existing tenants, made by one of the functions of this package and applied by Apply.
-type Edit = edit.Update[Tenant]
+type Edit = rowupdate.Update[Tenant]
 
 // New is a tenant to be made.
 type New struct {
@@ -142,7 +142,7 @@ func (t *Table) Change(seen Tenant, patch Patch) (Edit, error) {
 	patch.check(&p)
 	wanted := patch.args()
 	given := func(name string) bool { _, is := wanted[name]; return is }
-	edit.ApplyUnset(&p, patch.Unset, Unsettable, given, func(name string) { wanted[name] = nil })
+	rowupdate.ApplyUnset(&p, patch.Unset, Unsettable, given, func(name string) { wanted[name] = nil })
 	start, end := patch.StartDate, patch.CloseDate
 	switch {
 	case start == nil && end != nil:
@@ -155,11 +155,11 @@ func (t *Table) Change(seen Tenant, patch Patch) (Edit, error) {
 		return Edit{}, err
 	}
 	if len(wanted) == 0 {
-		return Edit{}, edit.ErrNothingToChange("tenants update")
+		return Edit{}, rowupdate.ErrNothingToChange("tenants update")
 	}
-	e := edit.Set[Tenant](wanted, t.called)
+	e := rowupdate.Set[Tenant](wanted, t.called)
 	if patch.IfUpdatedAt != nil {
-		e.Check = edit.IfUpdatedAt(&Kind, *patch.IfUpdatedAt, func(x Tenant) (updated, created *db.Time) { return x.UpdatedAt, x.CreatedAt })
+		e.Check = rowupdate.IfUpdatedAt(&Kind, *patch.IfUpdatedAt, func(x Tenant) (updated, created *db.Time) { return x.UpdatedAt, x.CreatedAt })
 	}
 	return e, nil
 }
@@ -208,7 +208,7 @@ func (t *Table) SetStatus(status, reason string) (Edit, error) {
 // SetDeleted returns the edit that marks tenants as deleted, or brings them back. A table without a column for
 // that gives a DATABASE_ERROR: no row is ever deleted physically.
 func (t *Table) SetDeleted(deleted bool) (Edit, error) {
-	return edit.SetDeleted(t.shape, deleted, func(x Tenant) bool { return x.Deleted })
+	return rowupdate.SetDeleted(t.shape, deleted, func(x Tenant) bool { return x.Deleted })
 }
 
 // Apply makes the edit on the tenants as the caller saw them, in one transaction, and returns them as they are
@@ -222,8 +222,8 @@ func (t *Table) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal
 	return t.rows().Reverse(ctx, tx, rows, force)
 }
 
-func (t *Table) rows() edit.Table[Tenant] {
-	return edit.Table[Tenant]{
+func (t *Table) rows() rowupdate.Table[Tenant] {
+	return rowupdate.Table[Tenant]{
 		Noun: &Kind, Shape: t.shape, Alias: "t", Columns: t.columns, ColumnNames: t.called,
 		Tenant: func(x Tenant) *uuid.UUID { return &x.ID },
 		TranslateError: func(ctx context.Context, r db.Reader, err error, e Edit) error {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/ref"
+	"github.com/cxgctl/cxgctl/internal/resource"
 )
 
 // Filter selects tenants; the zero value selects all live ones.
@@ -36,7 +36,7 @@ const newestFirst = "created_at:desc"
 
 // Find looks up every REF, in order; by is the name of a key, or "" for any. A REF that fits no row,
 // only a deleted one (unless deleted is set), or two rows has an error; the others have their tenant.
-func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]ref.Match[Tenant], error) {
+func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]resource.Match[Tenant], error) {
 	const find = `SELECT {columns} FROM {table} t WHERE t.id = ANY (@id::text[]::uuid[]) OR {code} = ANY (@code::text[]) ORDER BY t.id`
 	rows, err := db.Collect[Tenant](ctx, r, t.sql(find), pgx.QueryExecModeExec, Kind.Args(refs, by))
 	if err != nil {

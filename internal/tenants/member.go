@@ -11,7 +11,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/ref"
+	"github.com/cxgctl/cxgctl/internal/resource"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
@@ -65,12 +65,12 @@ var memberFields = []schema.Field{
 }
 
 // memberNoun is how memberships are named in messages; commands name them by a tenant and a user.
-var memberNoun = ref.Kind[Member]{
+var memberNoun = resource.Kind[Member]{
 	Name:        "member",
 	ID:          func(m Member) uuid.UUID { return m.ID },
 	IsLive:      func(m Member) bool { return !m.left() },
 	DisplayName: func(m Member) string { return orID(m.Username, m.UserID) + " of " + orID(m.TenantCode, m.TenantID) },
-	Keys: []ref.Key[Member]{
+	Keys: []resource.Key[Member]{
 		{Name: "id", Of: func(m Member) string { return m.ID.String() }},
 		{Name: "username", Of: func(m Member) string { return orID(m.Username, m.UserID) }},
 	},

@@ -8,10 +8,10 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
-	"github.com/cxgctl/cxgctl/internal/edit"
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/rowupdate"
 	"github.com/cxgctl/cxgctl/internal/schema"
-	"github.com/cxgctl/cxgctl/internal/text"
+	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
 // Membership is what a person says of a membership; a nil field was not given.
@@ -36,8 +36,8 @@ func (x *Membership) wanted(seen Member) (map[string]any, error) {
 		value *string
 	}{{"role", 50, x.Role}, {"department", 100, x.Department}, {"position", 100, x.Position}, {"employee_id", 50, x.EmployeeID}} {
 		if f.value != nil {
-			v := text.Normalize(*f.value)
-			text.Length(&p, f.name, v, 1, f.most)
+			v := validate.Normalize(*f.value)
+			validate.Length(&p, f.name, v, 1, f.most)
 			out[f.name] = v
 		}
 	}
@@ -54,7 +54,7 @@ func (x *Membership) wanted(seen Member) (map[string]any, error) {
 	if primary && !admin {
 		p.Add("is_primary", "the primary member of a tenant is an administrator too: add --admin")
 	}
-	edit.ApplyUnset(&p, x.Unset, unsettableOfMember, func(name string) bool { _, given := out[name]; return given }, func(name string) { out[name] = nil })
+	rowupdate.ApplyUnset(&p, x.Unset, unsettableOfMember, func(name string) bool { _, given := out[name]; return given }, func(name string) { out[name] = nil })
 	return out, p.Err()
 }
 
@@ -92,7 +92,7 @@ func (m *Members) Add(ctx context.Context, l *audit.Ledger, cat schema.Catalog, 
 			for _, name := range saidOfMember {
 				whole[name] = wanted[name]
 			}
-			if defaults(whole); edit.Matches(is[0], whole) {
+			if defaults(whole); rowupdate.Matches(is[0], whole) {
 				made = is[0]
 				return nil, nil
 			}
@@ -216,9 +216,9 @@ func (m *Members) Update(ctx context.Context, l *audit.Ledger, seen Member, x Me
 		return seen, err
 	}
 	if len(wanted) == 0 {
-		return seen, edit.ErrNothingToChange("tenants members update")
+		return seen, rowupdate.ErrNothingToChange("tenants members update")
 	}
-	e := edit.Set[Member](wanted, nil)
+	e := rowupdate.Set[Member](wanted, nil)
 	if live, err := m.shape.SetDeleted(true); err == nil && x.Status != nil {
 		e.Set += ", " + live // the status of a membership that is marked as deleted is LEFT, whatever the column says
 	}
@@ -227,7 +227,7 @@ func (m *Members) Update(ctx context.Context, l *audit.Ledger, seen Member, x Me
 
 // Remove ends a membership as it was seen: the row stays, as one that LEFT, and is neither primary nor admin.
 func (m *Members) Remove(ctx context.Context, l *audit.Ledger, seen Member, today db.Date) (Member, error) {
-	return m.apply(ctx, l, seen, edit.Update[Member]{
+	return m.apply(ctx, l, seen, rowupdate.Update[Member]{
 		Action: audit.Delete, Set: "status = 'LEFT', close_date = @set_today, is_primary = false, is_admin = false",
 		Args: pgx.NamedArgs{"set_today": today}, Columns: []string{"status", "close_date", "is_primary", "is_admin"},
 		IsNoop: Member.left,
@@ -239,15 +239,15 @@ func (m *Members) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Revers
 	return m.rows().Reverse(ctx, tx, rows, force)
 }
 
-func (m *Members) rows() edit.Table[Member] {
-	return edit.Table[Member]{
+func (m *Members) rows() rowupdate.Table[Member] {
+	return rowupdate.Table[Member]{
 		Noun: &memberNoun, Shape: m.shape, Alias: "m", Columns: m.columns, Join: m.join,
 		Tenant: func(x Member) *uuid.UUID { return &x.TenantID },
 		Gone:   "status = 'LEFT', close_date = @now::timestamptz::date, is_primary = false, is_admin = false",
 	}
 }
 
-func (m *Members) apply(ctx context.Context, l *audit.Ledger, seen Member, e edit.Update[Member]) (Member, error) {
+func (m *Members) apply(ctx context.Context, l *audit.Ledger, seen Member, e rowupdate.Update[Member]) (Member, error) {
 	after, err := m.rows().Apply(ctx, l, []Member{seen}, e)
 	if err != nil {
 		return seen, err

@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/cxgctl/cxgctl/internal/db"
-	"github.com/cxgctl/cxgctl/internal/ref"
+	"github.com/cxgctl/cxgctl/internal/resource"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
@@ -87,11 +87,11 @@ var fields = []schema.Field{
 }
 
 // Noun is how tenants are named: by id or code.
-var Kind = ref.Kind[Tenant]{
+var Kind = resource.Kind[Tenant]{
 	Name:        "tenant",
 	ID:          func(t Tenant) uuid.UUID { return t.ID },
 	DisplayName: func(t Tenant) string { return orID(t.Code, t.ID) },
-	Keys: []ref.Key[Tenant]{
+	Keys: []resource.Key[Tenant]{
 		{Name: "id", Of: func(t Tenant) string { return t.ID.String() }},
 		{Name: "code", Of: func(t Tenant) string {
 			if t.Code == nil {

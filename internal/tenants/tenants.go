@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/db"
-	"github.com/cxgctl/cxgctl/internal/ref"
+	"github.com/cxgctl/cxgctl/internal/resource"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
@@ -53,9 +53,9 @@ func CodesByID(cat schema.Catalog) (sql string, ok bool) {
 }
 
 // named is how they are found: by id or code.
-var named = ref.Kind[Ref]{
+var named = resource.Kind[Ref]{
 	Name: "tenant",
-	Keys: []ref.Key[Ref]{
+	Keys: []resource.Key[Ref]{
 		{Name: "id", Of: func(t Ref) string { return t.ID.String() }},
 		{Name: "code", Of: func(t Ref) string {
 			if t.Code == nil {
@@ -108,7 +108,7 @@ func List(ctx context.Context, r db.Reader, cat schema.Catalog) ([]Ref, error) {
 }
 
 // HoldEach is Hold of many: each REF has its tenant, or why it has none.
-func HoldEach(ctx context.Context, tx db.Reader, cat schema.Catalog, texts []string) ([]ref.Match[Ref], error) {
+func HoldEach(ctx context.Context, tx db.Reader, cat schema.Catalog, texts []string) ([]resource.Match[Ref], error) {
 	return findEach(ctx, tx, cat, texts, false, findByRef+" FOR SHARE")
 }
 
@@ -117,10 +117,10 @@ func find(ctx context.Context, r db.Reader, cat schema.Catalog, text string, del
 	if err != nil {
 		return Ref{}, err
 	}
-	return ref.Single(found)
+	return resource.Single(found)
 }
 
-func findEach(ctx context.Context, r db.Reader, cat schema.Catalog, texts []string, deleted bool, statement string) ([]ref.Match[Ref], error) {
+func findEach(ctx context.Context, r db.Reader, cat schema.Catalog, texts []string, deleted bool, statement string) ([]resource.Match[Ref], error) {
 	shape, err := cat.Table(schema.Tenants)
 	if err != nil {
 		return nil, err

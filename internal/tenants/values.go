@@ -5,7 +5,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/text"
+	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
 // Values are the fields of a tenant as a person gives them, to create one or to change one. A nil field was
@@ -37,9 +37,9 @@ var textual = []struct {
 	{"postcode", 10, nil, func(v *Values) **string { return &v.Postcode }},
 	{"address1", 255, nil, func(v *Values) **string { return &v.Address1 }},
 	{"address2", 255, nil, func(v *Values) **string { return &v.Address2 }},
-	{"phone_no", 20, text.CheckPhone, func(v *Values) **string { return &v.PhoneNo }},
-	{"timezone", 50, text.CheckZone, func(v *Values) **string { return &v.Timezone }},
-	{"locale", 10, text.CheckLocale, func(v *Values) **string { return &v.Locale }},
+	{"phone_no", 20, validate.CheckPhone, func(v *Values) **string { return &v.PhoneNo }},
+	{"timezone", 50, validate.CheckZone, func(v *Values) **string { return &v.Timezone }},
+	{"locale", 10, validate.CheckLocale, func(v *Values) **string { return &v.Locale }},
 }
 
 // Unsettable are the fields that may be NULL.
@@ -52,8 +52,8 @@ var Unsettable = []string{
 func (v *Values) check(p *fault.Problems) {
 	for _, f := range textual {
 		if field := f.of(v); *field != nil {
-			s := text.Normalize(**field)
-			text.Length(p, f.name, s, 1, f.most)
+			s := validate.Normalize(**field)
+			validate.Length(p, f.name, s, 1, f.most)
 			if f.kind != nil && !p.Has(f.name) {
 				f.kind(p, f.name, s)
 			}

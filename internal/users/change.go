@@ -12,12 +12,12 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
-	"github.com/cxgctl/cxgctl/internal/edit"
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/rowupdate"
 )
 
 // Edit is a change of existing users, made by one of the functions below and applied by Apply.
-type Edit = edit.Update[User]
+type Edit = rowupdate.Update[User]
 
 // Patch is a partial change of one user: nil leaves a field as it is. Unset names optional fields
 // that become NULL.
@@ -84,7 +84,7 @@ func (t *Table) Change(patch Patch) (Edit, error) {
 	if patch.MFA != nil {
 		assign("mfa_enabled", *patch.MFA)
 	}
-	edit.ApplyUnset(&p, patch.Unset, unsettable, func(name string) bool { return slices.Contains(e.Columns, name) }, func(name string) {
+	rowupdate.ApplyUnset(&p, patch.Unset, unsettable, func(name string) bool { return slices.Contains(e.Columns, name) }, func(name string) {
 		set = append(set, name+" = NULL")
 		wanted[name] = nil
 		e.Columns = append(e.Columns, name)
@@ -93,10 +93,10 @@ func (t *Table) Change(patch Patch) (Edit, error) {
 		return e, err
 	}
 	if len(set) == 0 {
-		return e, edit.ErrNothingToChange("users update")
+		return e, rowupdate.ErrNothingToChange("users update")
 	}
 	e.Set = strings.Join(set, ", ")
-	e.IsNoop = func(u User) bool { return edit.Matches(u, wanted) }
+	e.IsNoop = func(u User) bool { return rowupdate.Matches(u, wanted) }
 	if email, given := wanted["email"].(string); given {
 		e.Precheck = func(ctx context.Context, tx db.Reader, rows []User) error {
 			for _, u := range rows {
@@ -108,7 +108,7 @@ func (t *Table) Change(patch Patch) (Edit, error) {
 		}
 	}
 	if want := patch.IfUpdatedAt; want != nil {
-		e.Check = edit.IfUpdatedAt(&Kind, *want, func(u User) (updated, created *db.Time) { return u.UpdatedAt, u.CreatedAt })
+		e.Check = rowupdate.IfUpdatedAt(&Kind, *want, func(u User) (updated, created *db.Time) { return u.UpdatedAt, u.CreatedAt })
 	}
 	return e, nil
 }
@@ -172,7 +172,7 @@ var closed = [][2]string{{"status", "'INACTIVE'"}}
 // restored user has the status from before, as the audit row of the deletion has it. A table without a column that marks
 // rows as deleted gives a DATABASE_ERROR: no row is ever deleted physically.
 func (t *Table) SetDeleted(deleted bool) (Edit, error) {
-	e, err := edit.SetDeleted(t.shape, deleted, func(u User) bool { return u.Deleted })
+	e, err := rowupdate.SetDeleted(t.shape, deleted, func(u User) bool { return u.Deleted })
 	switch {
 	case t.tenant != nil: // is_active is the status there
 		e.Set, e.Columns, err = "is_deleted = "+strconv.FormatBool(deleted), []string{"is_deleted"}, nil
@@ -201,8 +201,8 @@ func (t *Table) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal
 	return t.rows().Reverse(ctx, tx, rows, force)
 }
 
-func (t *Table) rows() edit.Table[User] {
-	rows := edit.Table[User]{
+func (t *Table) rows() rowupdate.Table[User] {
+	rows := rowupdate.Table[User]{
 		Noun: &Kind, Shape: t.shape, Alias: "u", Columns: t.columns, AuditView: t.image(),
 		Tenant: func(User) *uuid.UUID { return t.subject("").TenantID },
 		TranslateError: func(ctx context.Context, r db.Reader, err error, e Edit) error {

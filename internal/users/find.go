@@ -8,15 +8,15 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/db"
-	"github.com/cxgctl/cxgctl/internal/ref"
+	"github.com/cxgctl/cxgctl/internal/resource"
 )
 
 // Noun is how users are named: by id, username or e-mail.
-var Kind = ref.Kind[User]{
+var Kind = resource.Kind[User]{
 	Name:        "user",
 	ID:          func(u User) uuid.UUID { return u.ID },
 	DisplayName: func(u User) string { return u.Username },
-	Keys: []ref.Key[User]{
+	Keys: []resource.Key[User]{
 		{Name: "id", Of: func(u User) string { return u.ID.String() }},
 		{Name: "username", Of: func(u User) string { return u.Username }},
 		{Name: "email", Of: func(u User) string { return u.Email }},
@@ -33,7 +33,7 @@ var Kind = ref.Kind[User]{
 		}
 		return "username"
 	},
-	DeletedHint: func(u User) string { return ref.DeletedHint("user", "users", u.ID) },
+	DeletedHint: func(u User) string { return resource.DeletedHint("user", "users", u.ID) },
 }
 
 // Each of the three unique indexes is read for all REFs, and the results are put together as bitmaps.
@@ -45,7 +45,7 @@ SELECT {columns}
 
 // Find looks up every REF, in order; by is the name of a key, or "" for any. A REF that fits no row,
 // only a deleted one (unless deleted is set), or two rows has an error; the others have their user.
-func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]ref.Match[User], error) {
+func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]resource.Match[User], error) {
 	// most commands look up one REF once: a preparation's round trip would not pay
 	rows, err := db.Collect[User](ctx, r, t.sql(findByRef), pgx.QueryExecModeExec, Kind.Args(refs, by))
 	if err != nil {

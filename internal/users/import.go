@@ -8,22 +8,22 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/imports"
-	"github.com/cxgctl/cxgctl/internal/intake"
+	"github.com/cxgctl/cxgctl/internal/importer"
+	"github.com/cxgctl/cxgctl/internal/rowreader"
 	"github.com/cxgctl/cxgctl/internal/schema"
-	"github.com/cxgctl/cxgctl/internal/text"
+	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
 // Conflicts lists the values of ImportOptions.OnConflict, for help and completion. What a row claims is its
 // username, e-mail and id; an update is of the user of that username, or id.
-var Conflicts = []string{imports.Fail, imports.Skip, imports.Update}
+var Conflicts = []string{importer.Fail, importer.Skip, importer.Update}
 
 // importCommand is what a person runs to import users.
 const importCommand = "cxgctl users import"
 
 // ImportOptions say how a file of users is imported.
 type ImportOptions struct {
-	imports.Options
+	importer.Options
 	OfTenant     bool         // the users are a tenant's
 	Restore      bool         // imports.Update brings deleted users back
 	NoPasswords  bool         // accounts without one
@@ -58,9 +58,9 @@ type importSpec struct {
 }
 
 // Import reads a file of users and makes them: see imports.Run.
-func (t *Table) Import(ctx context.Context, l *audit.Ledger, cat schema.Catalog, f *intake.File, o ImportOptions) (imports.Report, error) {
+func (t *Table) Import(ctx context.Context, l *audit.Ledger, cat schema.Catalog, f *rowreader.File, o ImportOptions) (importer.Report, error) {
 	if o.OnConflict == "" {
-		o.OnConflict = imports.Fail
+		o.OnConflict = importer.Fail
 	}
 	im := &importSpec{ImportOptions: o, t: t, ledger: l}
 	if o.Atomic {
@@ -68,30 +68,30 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, cat schema.Catalog,
 	}
 	defaults, err := t.defaults(ctx, l.Reader())
 	if err != nil {
-		return imports.Report{}, err
+		return importer.Report{}, err
 	}
 	if im.names, err = t.names(ctx, l.Reader()); err != nil {
-		return imports.Report{}, err
+		return importer.Report{}, err
 	}
 	if im.reader, err = newRowReader(t, f, o, defaults); err != nil {
-		return imports.Report{}, err
+		return importer.Report{}, err
 	}
 	if err := t.importable(o, im.reader); err != nil {
-		return imports.Report{}, err
+		return importer.Report{}, err
 	}
 	has := im.reader.source.Has
 	im.update, im.tenancy = t.updateColumns(has), newTenancy(cat, has)
 	objects := im.reader.source.Objects
 	if err := im.need(!objects && has("tenant"), !objects && has("roles")); err != nil {
 		action := audit.Create
-		if o.OnConflict == imports.Update {
+		if o.OnConflict == importer.Update {
 			action = audit.Update
 		}
 		l.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: Kind.Name, Name: f.Name}, Action: action}, err)
-		return imports.Report{}, err
+		return importer.Report{}, err
 	}
 	im.tenancy.need = func(tenant, roles bool) error { return im.need(tenant, roles) }
-	return imports.Run(ctx, l, cat, im.reader.source, imports.Spec[*incoming]{
+	return importer.Run(ctx, l, cat, im.reader.source, importer.Spec[*incoming]{
 		Resource: Kind.Name, Command: importCommand, Home: t.importHome(),
 		Read: im.reader.read, Claims: im.claims, Slow: im.slow, Prepare: im.hash,
 		Resolve: im.resolve, Conflicts: im.conflicts, Defaults: im.born, CreatedChange: made, Held: im.held, Stored: im.stored, AfterInsert: im.finish,
@@ -103,7 +103,7 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, cat schema.Catalog,
 // them, and of objects the first that has the fields ends the import.
 func (im *importSpec) need(tenant, roles bool) error {
 	var codes []string
-	if im.OnConflict == imports.Update {
+	if im.OnConflict == importer.Update {
 		codes = append(codes, "USER_UPDATE")
 	}
 	if tenant {
@@ -121,12 +121,12 @@ func (im *importSpec) need(tenant, roles bool) error {
 // UndoImport takes back what runs did, and deletes as users delete does those whom they created: see imports.Undo.
 func (t *Table) UndoImport(ctx context.Context, l *audit.Ledger, cat schema.Catalog, ops []uuid.UUID, links map[string]audit.Reverser,
 	may func(string, audit.Action) error,
-) (imports.Undone, error) {
+) (importer.Undone, error) {
 	gone, err := t.SetDeleted(true)
 	if err != nil {
-		return imports.Undone{}, err
+		return importer.Undone{}, err
 	}
-	return imports.Undo(ctx, l, cat, imports.Undoing[User]{
+	return importer.Undo(ctx, l, cat, importer.Undoing[User]{
 		Table: t.rows(), Delete: gone, Fields: ImportFields, Command: importCommand, Links: links, May: may,
 	}, ops)
 }
@@ -140,26 +140,26 @@ func (im *importSpec) resolve(ctx context.Context, tx *audit.Tx, rows []*incomin
 }
 
 // claims are what only one user may have, as a row names them: variants of an e-mail or a username are one claim.
-func (im *importSpec) claims(in *incoming, list []imports.UniqueKey) []imports.UniqueKey {
+func (im *importSpec) claims(in *incoming, list []importer.UniqueKey) []importer.UniqueKey {
 	u := &in.user
-	key := text.Folded
+	key := validate.Folded
 	if im.AllowVariant {
 		key = func(s string) string { return s }
 	}
 	if u.ID != uuid.Nil {
-		list = append(list, imports.UniqueKey{Field: "id", Value: u.ID.String()})
+		list = append(list, importer.UniqueKey{Field: "id", Value: u.ID.String()})
 	}
 	if u.Username != "" {
-		list = append(list, imports.UniqueKey{Field: "username", Value: u.Username, Key: key(u.Username)})
+		list = append(list, importer.UniqueKey{Field: "username", Value: u.Username, Key: key(u.Username)})
 		if strings.Contains(u.Username, "@") && key(u.Username) != key(u.Email) { // nor may it be another user's e-mail
-			list = append(list, imports.UniqueKey{Field: "email", Value: u.Username, Key: key(u.Username)})
+			list = append(list, importer.UniqueKey{Field: "email", Value: u.Username, Key: key(u.Username)})
 		}
 	}
 	if u.Email != "" {
-		list = append(list, imports.UniqueKey{Field: "email", Value: u.Email, Key: key(u.Email)})
+		list = append(list, importer.UniqueKey{Field: "email", Value: u.Email, Key: key(u.Email)})
 	}
 	if u.SSOProvider != nil && in.sso != "" {
-		list = append(list, imports.UniqueKey{Field: "sso_subject", Value: in.sso, Key: *u.SSOProvider + "\x00" + in.sso})
+		list = append(list, importer.UniqueKey{Field: "sso_subject", Value: in.sso, Key: *u.SSOProvider + "\x00" + in.sso})
 	}
 	return list
 }
@@ -183,10 +183,10 @@ func (im *importSpec) finish(ctx context.Context, tx *audit.Tx, rows []*incoming
 
 // complete fails rows of an updating import that name nobody and do not say all that a new user needs.
 func (im *importSpec) complete(rows []*incoming) {
-	if im.OnConflict != imports.Update {
+	if im.OnConflict != importer.Update {
 		return
 	}
-	for _, in := range imports.Undecided(rows) {
+	for _, in := range importer.Undecided(rows) {
 		u := &in.user
 		switch {
 		case u.Username == "":

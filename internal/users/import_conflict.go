@@ -11,7 +11,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/imports"
+	"github.com/cxgctl/cxgctl/internal/importer"
 )
 
 const importHolders = `
@@ -45,7 +45,7 @@ func (im *importSpec) conflicts(ctx context.Context, tx *audit.Tx, rows []*incom
 		}
 	}
 	sql := importHolders
-	if im.OnConflict == imports.Update {
+	if im.OnConflict == importer.Update {
 		sql += " FOR UPDATE" // so that they stay as they are seen
 	}
 	found, err := db.Collect[User](ctx, tx, im.t.sql(sql), pgx.NamedArgs{"ids": ids, "usernames": names, "emails": emails})
@@ -59,7 +59,7 @@ func (im *importSpec) conflicts(ctx context.Context, tx *audit.Tx, rows []*incom
 	}
 	decided := 0
 	for _, in := range rows {
-		if in.Outcome == imports.Pending && im.decide(in, h) {
+		if in.Outcome == importer.Pending && im.decide(in, h) {
 			decided++
 		}
 	}
@@ -74,10 +74,10 @@ func (im *importSpec) decide(in *incoming, h holders) bool {
 		return false
 	}
 	switch im.OnConflict {
-	case imports.Skip:
-		in.Outcome = imports.Skipped
+	case importer.Skip:
+		in.Outcome = importer.Skipped
 		return true
-	case imports.Update:
+	case importer.Update:
 		who := byID
 		if who == nil {
 			who = byName
@@ -100,7 +100,7 @@ func (im *importSpec) decide(in *incoming, h holders) bool {
 			in.Fail(field, value, fault.New(fault.Conflict, "user %q is deleted", who.Username).WithHint("--restore brings deleted users back"), &who.ID)
 			return true
 		}
-		in.holder, in.Outcome = who, imports.Matched
+		in.holder, in.Outcome = who, importer.Matched
 		return true
 	}
 	in.takenBy(byID, byName, byEmail)

@@ -12,7 +12,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/imports"
+	"github.com/cxgctl/cxgctl/internal/importer"
 	"github.com/cxgctl/cxgctl/internal/roles"
 	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/tenants"
@@ -38,7 +38,7 @@ func (x *tenancy) write(ctx context.Context, tx *audit.Tx, list []linked) ([]aud
 	err := pgx.BeginFunc(ctx, tx, func(save pgx.Tx) error { return send(ctx, save, list) })
 	if err != nil {
 		if err = x.refusals(ctx, tx, list, err); err == nil {
-			err = imports.ErrAgain
+			err = importer.ErrAgain
 		}
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (x *tenancy) write(ctx context.Context, tx *audit.Tx, list []linked) ([]aud
 		return nil, err
 	}
 	if slices.ContainsFunc(list, func(l linked) bool { return l.in.Failure != nil }) {
-		return nil, imports.ErrAgain
+		return nil, importer.ErrAgain
 	}
 	return made, nil
 }
@@ -63,7 +63,7 @@ func send(ctx context.Context, tx pgx.Tx, list []linked) error {
 
 // refusals fails the rows whose link the server refuses; it returns cause where that is about no row.
 func (x *tenancy) refusals(ctx context.Context, tx *audit.Tx, list []linked, cause error) error {
-	of, err := imports.OfRow(ctx, tx, cause, func(save pgx.Tx) error { return send(ctx, save, nil) })
+	of, err := importer.OfRow(ctx, tx, cause, func(save pgx.Tx) error { return send(ctx, save, nil) })
 	if err != nil {
 		return err
 	}
@@ -157,8 +157,8 @@ func (x *tenancy) readBack(ctx context.Context, tx *audit.Tx, list []linked) ([]
 	var made []audit.Change
 	done := func(l linked, change audit.Change) {
 		made = append(made, change)
-		if l.in.Outcome == imports.Unchanged {
-			l.in.Outcome = imports.Updated
+		if l.in.Outcome == importer.Unchanged {
+			l.in.Outcome = importer.Updated
 		}
 	}
 	for _, l := range list {

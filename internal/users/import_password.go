@@ -4,12 +4,12 @@ import (
 	"context"
 	"strings"
 
-	"github.com/cxgctl/cxgctl/internal/imports"
+	"github.com/cxgctl/cxgctl/internal/importer"
 	"github.com/cxgctl/cxgctl/internal/password"
 )
 
 // secrets reads the password, or its hash.
-func (r *rowReader) secrets(c *imports.Fields, in *incoming) {
+func (r *rowReader) secrets(c *importer.Fields, in *incoming) {
 	in.password, in.hash = password.Normal(c.Text("password")), c.Text("password_hash")
 	switch {
 	case in.password != "" && in.hash != "":
@@ -22,7 +22,7 @@ func (r *rowReader) secrets(c *imports.Fields, in *incoming) {
 		if err := password.CheckHash(in.hash); err != nil {
 			c.Add("password_hash", "%s", err)
 		}
-	case !r.opts.NoPasswords && r.opts.Passwords == nil && r.opts.OnConflict != imports.Update:
+	case !r.opts.NoPasswords && r.opts.Passwords == nil && r.opts.OnConflict != importer.Update:
 		// an account that had no password when it was exported has none now
 		if !c.Names("password_hash") {
 			c.Add("password", "it is missing")
@@ -108,7 +108,7 @@ func (im *importSpec) keepPasswords(rows []*incoming) error {
 	}
 	var names, made []string
 	for _, in := range rows {
-		if in.madeUp && in.hash != "" && in.Outcome == imports.Created {
+		if in.madeUp && in.hash != "" && in.Outcome == importer.Created {
 			names, made = append(names, in.user.Username), append(made, in.password)
 		}
 	}

@@ -10,9 +10,9 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/imports"
-	"github.com/cxgctl/cxgctl/internal/intake"
-	"github.com/cxgctl/cxgctl/internal/text"
+	"github.com/cxgctl/cxgctl/internal/importer"
+	"github.com/cxgctl/cxgctl/internal/rowreader"
+	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
 // ImportFields are the headers that an import knows: the record's fields, and what a record does not
@@ -33,7 +33,7 @@ var secretFields = []string{"password", "password_hash"}
 
 // incoming is one row of the file: what it says, and what becomes of it.
 type incoming struct {
-	imports.Row
+	importer.Row
 	user       User // as it would be made
 	sso        string
 	given      map[string]bool // nil unless users are updated: the fields that the row has a value for
@@ -56,16 +56,16 @@ type incoming struct {
 // rowReader turns a file's rows into users.
 type rowReader struct {
 	t        *Table
-	source   *imports.Input
+	source   *importer.Input
 	opts     ImportOptions
 	defaults map[string]*string
 }
 
 // Reading returns how the file is read: with the fields that users have.
-func (o ImportOptions) Reading() intake.Options {
+func (o ImportOptions) Reading() rowreader.Options {
 	r := o.Read
 	r.Fields, r.Verbatim = ImportFields, secretFields
-	if o.OnConflict != imports.Update { // whoever is there already has them
+	if o.OnConflict != importer.Update { // whoever is there already has them
 		r.Required = []string{"username", "email", "full_name"}
 	}
 	if o.OfTenant { // whose table may have its parts instead
@@ -74,12 +74,12 @@ func (o ImportOptions) Reading() intake.Options {
 	return r
 }
 
-func newRowReader(t *Table, f *intake.File, o ImportOptions, defaults map[string]*string) (*rowReader, error) {
+func newRowReader(t *Table, f *rowreader.File, o ImportOptions, defaults map[string]*string) (*rowReader, error) {
 	reading := o.Reading()
 	if o.OfTenant && len(reading.Required) > 0 && !t.namesInParts() {
 		reading.Required = append(reading.Required, "full_name")
 	}
-	source, err := imports.Open(f, reading, t.shape)
+	source, err := importer.Open(f, reading, t.shape)
 	if err != nil {
 		return nil, err
 	}
@@ -94,12 +94,12 @@ func newRowReader(t *Table, f *intake.File, o ImportOptions, defaults map[string
 func (r *rowReader) checkHeader() error {
 	hasPassword := r.source.Has("password") || r.source.Has("password_hash")
 	switch {
-	case r.opts.OnConflict == imports.Update && !r.source.Has("username") && !r.source.Has("id"):
+	case r.opts.OnConflict == importer.Update && !r.source.Has("username") && !r.source.Has("id"):
 		return fault.New(fault.Validation, "header: \"username\" is missing; users are found by it, or by \"id\"").With("valid", ImportFields)
 	case hasPassword && (r.opts.NoPasswords || r.opts.Passwords != nil):
 		return fault.New(fault.Validation, "the file has a column of passwords, and the flags say that it has none").
 			WithHint("leave out --no-passwords or --generate-passwords, or the column with --map 'password=-'")
-	case !hasPassword && !r.opts.NoPasswords && r.opts.Passwords == nil && r.opts.OnConflict != imports.Update:
+	case !hasPassword && !r.opts.NoPasswords && r.opts.Passwords == nil && r.opts.OnConflict != importer.Update:
 		return fault.New(fault.Validation, "the file has neither password nor password_hash").
 			WithHint("add --no-passwords for accounts without one, or --generate-passwords --passwords-out F").With("valid", ImportFields)
 	}
@@ -108,7 +108,7 @@ func (r *rowReader) checkHeader() error {
 
 // optional returns a text of at most so many characters, else the table's default; nil where there is
 // neither, or no such column.
-func (r *rowReader) optional(c *imports.Fields, field string, most int) *string {
+func (r *rowReader) optional(c *importer.Fields, field string, most int) *string {
 	old := restored(c)
 	v := ""
 	if old {
@@ -128,7 +128,7 @@ func (r *rowReader) optional(c *imports.Fields, field string, most int) *string 
 		return nil
 	}
 	if old {
-		text.CheckStored(&c.Problems, field, v, 0, most)
+		validate.CheckStored(&c.Problems, field, v, 0, most)
 		return &v
 	}
 	checkOptional(&c.Problems, field, v, 0, most)
@@ -136,7 +136,7 @@ func (r *rowReader) optional(c *imports.Fields, field string, most int) *string 
 }
 
 // flag returns a yes or no that is NULL where the table has no such column.
-func flag(c *imports.Fields, field string, fallback bool) *bool {
+func flag(c *importer.Fields, field string, fallback bool) *bool {
 	if !c.Fits(field, c.Text(field)) {
 		return nil
 	}
@@ -145,12 +145,12 @@ func flag(c *imports.Fields, field string, fallback bool) *bool {
 }
 
 // read makes a user of a row, or says everything that is wrong with it.
-func (r *rowReader) read(row imports.Row, c *imports.Fields) *incoming {
+func (r *rowReader) read(row importer.Row, c *importer.Fields) *incoming {
 	in := &incoming{Row: row}
 	if in.Failure != nil {
 		return in
 	}
-	if r.opts.OnConflict == imports.Update {
+	if r.opts.OnConflict == importer.Update {
 		in.given = map[string]bool{}
 		c.Given = in.given
 	}
@@ -223,15 +223,15 @@ func (r *rowReader) read(row imports.Row, c *imports.Fields) *incoming {
 
 // restored says whether a row is a record that an export wrote: it has its id and the time of its creation. Its texts are
 // taken as they were stored, whatever new ones are held to.
-func restored(c *imports.Fields) bool { return c.Text("id") != "" && c.Text("created_at") != "" }
+func restored(c *importer.Fields) bool { return c.Text("id") != "" && c.Text("created_at") != "" }
 
 // identity reads who a row is about. A row that may be an update need not name everything.
-func (r *rowReader) identity(c *imports.Fields, in *incoming) {
+func (r *rowReader) identity(c *importer.Fields, in *incoming) {
 	u := &in.user
 	if id := c.ID("id"); id != nil {
 		u.ID = *id
 	}
-	partial := r.opts.OnConflict == imports.Update
+	partial := r.opts.OnConflict == importer.Update
 	u.Username, u.Email = c.Text("username"), c.Text("email")
 	var name string
 	if restored(c) {
@@ -253,7 +253,7 @@ func (r *rowReader) identity(c *imports.Fields, in *incoming) {
 	switch {
 	case r.t.namesInParts():
 	case name != "" && restored(c):
-		text.CheckStored(&c.Problems, "full_name", name, 1, 100)
+		validate.CheckStored(&c.Problems, "full_name", name, 1, 100)
 	case name != "" || !partial:
 		checkText(&c.Problems, "full_name", name, 1, 100)
 	}

@@ -9,17 +9,17 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/imports"
+	"github.com/cxgctl/cxgctl/internal/importer"
 )
 
 // What is different about an import into a tenant's users.
 
 // importHome is the database that an import applies rows in.
-func (t *Table) importHome() imports.Target {
+func (t *Table) importHome() importer.Target {
 	if t.tenant == nil {
-		return imports.Target{}
+		return importer.Target{}
 	}
-	return imports.Target{Tenant: t.tenant.ID, Code: t.tenant.Code}
+	return importer.Target{Tenant: t.tenant.ID, Code: t.tenant.Code}
 }
 
 // notOfTenants are the fields of a row that lead to tenants and roles of the platform.
@@ -36,7 +36,7 @@ func (t *Table) importable(o ImportOptions, r *rowReader) error {
 		}
 	}
 	switch {
-	case o.OnConflict == imports.Update:
+	case o.OnConflict == importer.Update:
 		return fault.New(fault.Usage, "--on-conflict update does not go with --tenant").WithHint("users update --tenant changes a user who is there")
 	case o.NoPasswords && t.needsPassword("") != nil:
 		return fault.New(fault.Usage, "--no-passwords does not go with --tenant: a tenant's user has one").
@@ -46,10 +46,10 @@ func (t *Table) importable(o ImportOptions, r *rowReader) error {
 }
 
 // tenantColumns are those of a new user's row that only a tenant's users have, or that mean something else there.
-func (t *Table) tenantColumns() []imports.Column[*incoming] {
-	col := imports.Col[*incoming]
+func (t *Table) tenantColumns() []importer.Column[*incoming] {
+	col := importer.Col[*incoming]
 	id := pgtype.UUID{Bytes: t.tenant.ID, Valid: true}
-	return []imports.Column[*incoming]{
+	return []importer.Column[*incoming]{
 		col("tenant_id", func(*incoming) any { return id }),
 		col("is_system_user", func(*incoming) any { return false }),
 		col("is_active", func(in *incoming) any { return in.user.IsActive }),
@@ -59,7 +59,7 @@ func (t *Table) tenantColumns() []imports.Column[*incoming] {
 
 // tenantStatus refuses what a tenant's user does not have, and reads the status, which two columns hold: INACTIVE is is_active false, LOCKED a
 // locked_until to come.
-func tenantStatus(p *imports.Fields, u *User, statuses []string) {
+func tenantStatus(p *importer.Fields, u *User, statuses []string) {
 	for _, field := range notOfTenants {
 		if p.Text(field) != "" {
 			p.Add(field, "a tenant's users have no such field")

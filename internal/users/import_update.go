@@ -14,7 +14,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/imports"
+	"github.com/cxgctl/cxgctl/internal/importer"
 )
 
 // updateColumn is a field that an import can change of a user who is there: how a row's value comes into
@@ -58,7 +58,7 @@ func (im *importSpec) change(ctx context.Context, tx *audit.Tx, rows []*incoming
 	before := map[uuid.UUID]User{}
 	var list []*incoming
 	for _, in := range rows {
-		if in.Outcome != imports.Matched {
+		if in.Outcome != importer.Matched {
 			continue
 		}
 		if in.madeUp {
@@ -74,7 +74,7 @@ func (im *importSpec) change(ctx context.Context, tx *audit.Tx, rows []*incoming
 		in.user = next
 		stored := in.holder.UpdatedAt
 		if reflect.DeepEqual(next, *in.holder) && in.hash == "" && in.holder.IsActive {
-			in.Outcome = imports.Unchanged
+			in.Outcome = importer.Unchanged
 			continue
 		}
 		if in.stamped && stored != nil && (in.stamp == nil || stored.Instant.After(in.stamp.Instant)) {
@@ -96,10 +96,10 @@ func (im *importSpec) updateAll(ctx context.Context, tx *audit.Tx, list []*incom
 	if err == nil {
 		return nil
 	}
-	if errors.Is(err, imports.ErrAgain) {
+	if errors.Is(err, importer.ErrAgain) {
 		return im.updateAll(ctx, tx, slices.DeleteFunc(list, func(in *incoming) bool { return in.Failure != nil }))
 	}
-	of, failed := imports.OfRow(ctx, tx, err, func(save pgx.Tx) error { return im.updateRows(ctx, tx, save, nil) })
+	of, failed := importer.OfRow(ctx, tx, err, func(save pgx.Tx) error { return im.updateRows(ctx, tx, save, nil) })
 	if failed != nil {
 		return failed
 	}
@@ -191,10 +191,10 @@ func (im *importSpec) updateRows(ctx context.Context, tx *audit.Tx, save pgx.Tx,
 		again = again || in.Failure != nil
 	}
 	if again {
-		return imports.ErrAgain
+		return importer.ErrAgain
 	}
 	for _, in := range list {
-		in.user, in.Outcome = *now[in.user.ID], imports.Updated
+		in.user, in.Outcome = *now[in.user.ID], importer.Updated
 	}
 	return nil
 }

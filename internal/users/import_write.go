@@ -13,28 +13,28 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/imports"
+	"github.com/cxgctl/cxgctl/internal/importer"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 // copyColumns are those that this database has.
-func (t *Table) copyColumns() []imports.Column[*incoming] {
-	col := imports.Col[*incoming]
-	list := []imports.Column[*incoming]{
-		col("id", func(in *incoming) any { return imports.ID(&in.user.ID) }),
+func (t *Table) copyColumns() []importer.Column[*incoming] {
+	col := importer.Col[*incoming]
+	list := []importer.Column[*incoming]{
+		col("id", func(in *incoming) any { return importer.ID(&in.user.ID) }),
 		col("username", func(in *incoming) any { return in.user.Username }),
-		col("full_name", func(in *incoming) any { return imports.Text(in.user.FullName) }),
+		col("full_name", func(in *incoming) any { return importer.Text(in.user.FullName) }),
 		col("email", func(in *incoming) any { return in.user.Email }),
-		col("phone", func(in *incoming) any { return imports.Text(in.user.Phone) }),
-		col("user_type", func(in *incoming) any { return imports.Text(in.user.UserType) }),
-		col("status", func(in *incoming) any { return imports.Text(in.user.Status) }),
+		col("phone", func(in *incoming) any { return importer.Text(in.user.Phone) }),
+		col("user_type", func(in *incoming) any { return importer.Text(in.user.UserType) }),
+		col("status", func(in *incoming) any { return importer.Text(in.user.Status) }),
 		col("mfa_enabled", func(in *incoming) any { return in.user.MFAEnabled }),
-		col("sso_provider", func(in *incoming) any { return imports.Text(in.user.SSOProvider) }),
+		col("sso_provider", func(in *incoming) any { return importer.Text(in.user.SSOProvider) }),
 		col("sso_subject", func(in *incoming) any { return orNil(in.sso) }),
 		col("email_verified", func(in *incoming) any { return in.user.EmailVerified }),
 		col("phone_verified", func(in *incoming) any { return in.user.PhoneVerified }),
 		col("last_login_at", func(in *incoming) any { return in.user.LastLoginAt }),
-		col("last_login_ip", func(in *incoming) any { return imports.Text(in.user.LastLoginIP) }),
+		col("last_login_ip", func(in *incoming) any { return importer.Text(in.user.LastLoginIP) }),
 		col("failed_login_attempts", func(in *incoming) any { return in.user.FailedLoginAttempts }),
 		col("locked_until", func(in *incoming) any { return in.user.LockedUntil }),
 		col("password", func(in *incoming) any { return orNil(in.hash) }),
@@ -42,17 +42,17 @@ func (t *Table) copyColumns() []imports.Column[*incoming] {
 		col("user_code", func(in *incoming) any { return in.user.Username }),
 		col("password_changed_at", func(in *incoming) any { return in.user.PasswordChangedAt }),
 		col("force_password_change", func(in *incoming) any { return in.user.ForcePasswordChange }),
-		col("timezone", func(in *incoming) any { return imports.Text(in.user.Timezone) }),
-		col("locale", func(in *incoming) any { return imports.Text(in.user.Locale) }),
-		col("department", func(in *incoming) any { return imports.Text(in.user.Department) }),
-		col("position", func(in *incoming) any { return imports.Text(in.user.Position) }),
+		col("timezone", func(in *incoming) any { return importer.Text(in.user.Timezone) }),
+		col("locale", func(in *incoming) any { return importer.Text(in.user.Locale) }),
+		col("department", func(in *incoming) any { return importer.Text(in.user.Department) }),
+		col("position", func(in *incoming) any { return importer.Text(in.user.Position) }),
 		col("created_at", func(in *incoming) any { return in.user.CreatedAt }),
-		col("created_by", func(in *incoming) any { return imports.ID(in.user.CreatedBy) }),
+		col("created_by", func(in *incoming) any { return importer.ID(in.user.CreatedBy) }),
 		col("updated_at", func(in *incoming) any { return in.user.UpdatedAt }),
-		col("updated_by", func(in *incoming) any { return imports.ID(in.user.UpdatedBy) }),
+		col("updated_by", func(in *incoming) any { return importer.ID(in.user.UpdatedBy) }),
 	}
 	if t.tenant != nil {
-		return imports.Existing(t.shape, append(list, t.tenantColumns()...))
+		return importer.Existing(t.shape, append(list, t.tenantColumns()...))
 	}
 	for _, v := range schema.LiveValues() {
 		whenLive, err := strconv.ParseBool(v[1])
@@ -60,7 +60,7 @@ func (t *Table) copyColumns() []imports.Column[*incoming] {
 			list = append(list, col(v[0], func(in *incoming) any { return in.user.IsActive == whenLive }))
 		}
 	}
-	return imports.Existing(t.shape, list)
+	return importer.Existing(t.shape, list)
 }
 
 func orNil(s string) any {
@@ -184,9 +184,9 @@ func changes(rows []*incoming, before map[uuid.UUID]User) []audit.Change {
 	list := make([]audit.Change, 0, len(rows))
 	for _, in := range rows {
 		switch in.Outcome {
-		case imports.Created:
+		case importer.Created:
 			list = append(list, made(in))
-		case imports.Updated:
+		case importer.Updated:
 			was := before[in.user.ID]
 			c := made(in)
 			c.Action, c.Before = audit.Update, &was

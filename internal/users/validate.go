@@ -7,14 +7,14 @@ import (
 	"unicode/utf8"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/text"
+	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
 // What holds for every name holds for a user's texts.
 var (
-	normal    = text.Normalize
-	checkText = text.Length
-	hidden    = text.IsInvisible
+	normal    = validate.Normalize
+	checkText = validate.Length
+	hidden    = validate.IsInvisible
 )
 
 func checkUsername(p *fault.Problems, v string) {
@@ -32,7 +32,7 @@ func checkOptional(p *fault.Problems, field, v string, least, most int) {
 	if v == "" || p.Has(field) {
 		return
 	}
-	text.CheckKind(p, field, v)
+	validate.CheckKind(p, field, v)
 }
 
 // checkEmail holds an address to net/mail's rules, RFC 5322's, bare: without a display name.

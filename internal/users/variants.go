@@ -13,8 +13,8 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/imports"
-	"github.com/cxgctl/cxgctl/internal/text"
+	"github.com/cxgctl/cxgctl/internal/importer"
+	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
 // identity is what a user is told apart by. Of one that is to be stored an empty text does not change.
@@ -29,7 +29,7 @@ func (of identity) keys() []string {
 	var list []string
 	for _, s := range []string{of.Username, of.Email} {
 		if s != "" {
-			list = append(list, strings.ToLower(s), text.Folded(s))
+			list = append(list, strings.ToLower(s), validate.Folded(s))
 		}
 	}
 	slices.Sort(list)
@@ -75,15 +75,15 @@ func (of identity) against(others []identity, allowVariant bool) error {
 		switch {
 		case of.Username != "" && strings.EqualFold(o.ID.String(), of.Username):
 			return clash("username", of.Username, &o, "username %q is the id of user %q", of.Username, o.Username)
-		case of.Username != "" && text.Folded(o.Email) == text.Folded(of.Username):
+		case of.Username != "" && validate.Folded(o.Email) == validate.Folded(of.Username):
 			return clash("username", of.Username, &o, "username %q is the e-mail of user %q", of.Username, o.Username)
-		case of.Email != "" && text.Folded(o.Username) == text.Folded(of.Email):
+		case of.Email != "" && validate.Folded(o.Username) == validate.Folded(of.Email):
 			return clash("email", of.Email, &o, "e-mail %q is the username of another user", of.Email)
 		case allowVariant:
-		case of.Username != "" && text.Folded(o.Username) == text.Folded(of.Username):
+		case of.Username != "" && validate.Folded(o.Username) == validate.Folded(of.Username):
 			return clash("username", of.Username, &o, "username %q differs in case only from user %q", of.Username, o.Username).
 				WithHint("--allow-variant stores it all the same")
-		case of.Email != "" && text.Folded(o.Email) == text.Folded(of.Email):
+		case of.Email != "" && validate.Folded(o.Email) == validate.Folded(of.Email):
 			return clash("email", of.Email, &o, "e-mail %q differs only in case or Unicode form from %q of user %q", of.Email, o.Email, o.Username).
 				WithHint("--allow-variant stores it all the same")
 		}
@@ -157,7 +157,7 @@ func (t *Table) names(ctx context.Context, r db.Reader) (*names, error) {
 	var username, email, id string
 	_, err = pgx.ForEachRow(rows, []any{&username, &email, &id}, func() error {
 		n.exact = append(n.exact, n.hash("username\x00"+username), n.hash("email\x00"+email))
-		n.folded = append(n.folded, n.hash(text.Folded(username)), n.hash(text.Folded(email)), n.hash(id))
+		n.folded = append(n.folded, n.hash(validate.Folded(username)), n.hash(validate.Folded(email)), n.hash(id))
 		return nil
 	})
 	slices.Sort(n.exact)
@@ -173,7 +173,7 @@ func (n *names) suspect(field, s string) bool {
 	if s == "" {
 		return false
 	}
-	if _, same := slices.BinarySearch(n.folded, n.hash(text.Folded(s))); !same {
+	if _, same := slices.BinarySearch(n.folded, n.hash(validate.Folded(s))); !same {
 		return false
 	}
 	_, same := slices.BinarySearch(n.exact, n.hash(field+"\x00"+s))
@@ -190,7 +190,7 @@ func (im *importSpec) held(in *incoming) bool {
 func (im *importSpec) distinct(ctx context.Context, r db.Reader, rows []*incoming) error {
 	var list []*incoming
 	var keys []string
-	for _, in := range imports.Undecided(rows) {
+	for _, in := range importer.Undecided(rows) {
 		of := in.identity()
 		if err := of.check(im.AllowVariant); err != nil {
 			in.Fail("email", of.Email, err, nil)

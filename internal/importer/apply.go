@@ -1,0 +1,264 @@
+package importer
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// write applies a batch in a transaction of its own and counts what became of its rows.
+func (r *run[R]) write(ctx context.Context, b *batch[R]) error {
+	err := r.ledger.Write(ctx, r.intent(), func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
+		tx.Take(b.draft)
+		if err := r.lease.claim(ctx, tx); err != nil {
+			return nil, err
+		}
+		return r.apply(ctx, tx, b)
+	})
+	if err != nil {
+		return err
+	}
+	b.draft.Done()
+	if !b.recorded {
+		if err := r.lease.recordUnchanged(ctx, spans(b.rows)); err != nil {
+			return err
+		}
+	}
+	return r.count(b)
+}
+
+// count adds a batch that has committed to the report, and tells of its failures.
+func (r *run[R]) count(b *batch[R]) error {
+	for _, in := range b.rows {
+		row := in.Base()
+		if row.Failure != nil && !row.Done && r.Failed != nil {
+			if err := r.Failed(*row.Failure, row.Raw); err != nil {
+				return err
+			}
+		}
+	}
+	r.tally(b)
+	return nil
+}
+
+// tally adds a batch to the report.
+func (r *run[R]) tally(b *batch[R]) {
+	for _, in := range b.rows {
+		row := in.Base()
+		r.report.Rows++
+		switch {
+		case row.Done:
+			r.report.AppliedEarlier++
+		case row.Failure != nil:
+			r.report.Failed++
+		case row.Outcome == Created:
+			r.report.Created++
+			r.alter(row.Altered)
+			r.alter(row.Filled)
+		case row.Outcome == Updated:
+			r.report.Updated++
+			r.alter(row.Altered)
+		case row.Outcome == Unchanged:
+			r.report.Unchanged++
+		case row.Outcome == Skipped:
+			r.report.Skipped++
+		}
+	}
+	if r.Progress != nil {
+		r.Progress(r.report)
+	}
+}
+
+// alter counts a row that was stored otherwise than it came.
+func (r *run[R]) alter(how []Alteration) {
+	for _, a := range how {
+		if r.report.Altered == nil {
+			r.report.Altered = map[Alteration]int64{}
+		}
+		r.report.Altered[a]++
+	}
+}
+
+// apply does the work of a batch. It may be called again for the same batch, after a rollback.
+func (r *run[R]) apply(ctx context.Context, tx *audit.Tx, b *batch[R]) ([]audit.Change, error) {
+	b.recorded = false
+	var rows []R
+	for _, in := range b.rows {
+		row := in.Base()
+		if row.Done || row.unfit {
+			continue
+		}
+		row.Outcome, row.Failure = Pending, nil
+		rows = append(rows, in)
+	}
+	if err := r.kind.Resolve(ctx, tx, rows); err != nil {
+		return nil, err
+	}
+	for rows = Undecided(rows); ; {
+		changes, err := r.attempt(ctx, tx, rows)
+		if errors.Is(err, ErrAgain) {
+			rows = slices.DeleteFunc(rows, func(in R) bool { return in.Base().Failure != nil })
+			for _, in := range rows {
+				in.Base().Outcome = Pending
+			}
+			continue
+		}
+		if err != nil || len(changes) == 0 {
+			return nil, err
+		}
+		b.recorded = true
+		return changes, r.lease.record(ctx, tx, spans(b.rows))
+	}
+}
+
+// ErrAgain says that rows failed after a part of them was written: the others are written once more without them.
+var ErrAgain = errors.New("rows failed after they were written")
+
+// attempt writes the rows, or with an error none of them.
+func (r *run[R]) attempt(ctx context.Context, tx *audit.Tx, rows []R) (changes []audit.Change, err error) {
+	err = pgx.BeginFunc(ctx, tx, func(pgx.Tx) error {
+		if r.look && len(rows) > 0 {
+			if _, err := r.conflicts(ctx, tx, rows); err != nil {
+				return err
+			}
+		}
+		if err := r.insert(ctx, tx, Undecided(rows)); err != nil {
+			return err
+		}
+		changes, err = r.kind.AfterInsert(ctx, tx, rows)
+		return err
+	})
+	return changes, err
+}
+
+// conflicts has the noun decide about rows whose claims are held, and remembers whether there were any.
+func (r *run[R]) conflicts(ctx context.Context, tx *audit.Tx, rows []R) (int, error) {
+	n, err := r.kind.Conflicts(ctx, tx, rows)
+	r.look = r.OnConflict == Update || n > 0
+	return n, err
+}
+
+// insert makes the records of the rows. COPY fails as a whole on the first row that the server refuses;
+// then the rows at fault are found: by looking for who has their values, else by halving. Rows that the database
+// did not store are found by reading them back; the others are sent once more without them, so that nothing of a
+// row that fails is left.
+func (r *run[R]) insert(ctx context.Context, tx *audit.Tx, rows []R) error {
+	for len(rows) > 0 {
+		err := r.copyIn(ctx, tx, rows)
+		if err == nil {
+			for _, in := range rows {
+				in.Base().Outcome = Created
+			}
+			return nil
+		}
+		if errors.Is(err, ErrAgain) {
+			rows = Undecided(rows)
+			continue
+		}
+		of, failed := OfRow(ctx, tx, err, func(save pgx.Tx) error { return r.send(ctx, save, nil) })
+		if failed != nil {
+			return failed
+		}
+		if !of {
+			return err
+		}
+		if db.UniqueViolation(err) != "" {
+			n, err := r.conflicts(ctx, tx, rows)
+			if err != nil {
+				return err
+			}
+			if n > 0 {
+				rows = Undecided(rows)
+				continue
+			}
+		}
+		if len(rows) == 1 {
+			refused(rows[0].Base(), err)
+			return nil
+		}
+		half := len(rows) / 2
+		if err := r.insert(ctx, tx, rows[:half]); err != nil {
+			return err
+		}
+		rows = rows[half:]
+	}
+	return nil
+}
+
+// OfRow says whether the server refuses a row rather than the statement: where the error does not tell, the
+// statement is tried without any rows.
+func OfRow(ctx context.Context, tx pgx.Tx, err error, without func(pgx.Tx) error) (bool, error) {
+	if db.OfRow(err) || !db.MayBeOfRow(err) {
+		return db.OfRow(err), nil
+	}
+	switch failed := pgx.BeginFunc(ctx, tx, without); {
+	case failed == nil:
+		return true, nil
+	case db.MayBeOfRow(failed) || db.OfRow(failed):
+		return false, nil
+	default:
+		return false, failed
+	}
+}
+
+// refused fails a row for what the server says of it.
+func refused(row *Row, err error) {
+	field := ""
+	f := fault.From(db.Translate(err))
+	if column, ok := f.Detail["column"].(string); ok {
+		field = column
+	}
+	row.Fail(field, "", f, nil)
+}
+
+// copyIn sends the rows by COPY behind a savepoint, and reads them back.
+func (r *run[R]) copyIn(ctx context.Context, tx *audit.Tx, rows []R) error {
+	for _, in := range rows {
+		if err := r.kind.Defaults(in, tx.Now, tx.ByID()); err != nil {
+			return err
+		}
+	}
+	return pgx.BeginFunc(ctx, tx, func(save pgx.Tx) error {
+		if err := r.send(ctx, save, rows); err != nil {
+			return err
+		}
+		if err := r.kind.Stored(ctx, save, rows); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(rows, func(in R) bool { return in.Base().Failure != nil }) {
+			return ErrAgain
+		}
+		return nil
+	})
+}
+
+// send is the COPY. Deferred constraints are checked at once, so that what they refuse is brought down to a row.
+func (r *run[R]) send(ctx context.Context, tx pgx.Tx, rows []R) error {
+	names := make([]string, len(r.kind.Columns))
+	for i, c := range r.kind.Columns {
+		names[i] = c.Name
+	}
+	i := 0
+	values := make([]any, len(names))
+	_, err := tx.CopyFrom(ctx, pgx.Identifier(strings.Split(r.kind.Table, ".")), names, pgx.CopyFromFunc(func() ([]any, error) {
+		if i == len(rows) {
+			return nil, nil
+		}
+		for j, c := range r.kind.Columns {
+			values[j] = c.Value(rows[i])
+		}
+		i++
+		return values, nil
+	}))
+	if err == nil {
+		_, err = tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE")
+	}
+	return err
+}

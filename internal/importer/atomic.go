@@ -1,0 +1,73 @@
+package importer
+
+import (
+	"context"
+	"errors"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+)
+
+// whole applies the file in one transaction, or nothing of it. The file is read twice: what can be known
+// of its rows beforehand is found out in a first reading, preparations included.
+func (r *run[R]) atomic(ctx context.Context) error {
+	clean := r.report
+	check := func(b *batch[R]) error {
+		for _, in := range b.rows {
+			in.Base().Outcome = Pending // and counted as nothing, unless it failed
+		}
+		return r.count(b)
+	}
+	if err := r.produce(ctx, check); err != nil || r.report.Failed > 0 {
+		return err
+	}
+	r.report = clean
+	var refused []*Row
+	var verdict error    // on rows that failed
+	var unchanged []span // of batches that changed nothing
+	err := r.ledger.Write(ctx, r.intent(), func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
+		r.report, refused, verdict, unchanged = clean, nil, nil, nil
+		if err := r.lease.claim(ctx, tx); err != nil {
+			return nil, err
+		}
+		err := r.produce(ctx, func(b *batch[R]) error {
+			changes, err := r.apply(ctx, tx, b)
+			if err != nil {
+				return err
+			}
+			for _, in := range b.rows {
+				if row := in.Base(); row.Failure != nil {
+					refused = append(refused, row)
+				}
+			}
+			if err := tx.Log(ctx, changes); err != nil {
+				return err
+			}
+			if !b.recorded {
+				unchanged = append(unchanged, spans(b.rows)...)
+			}
+			r.tally(b)
+			return nil
+		})
+		if err == nil && len(refused) > 0 {
+			verdict = r.someFailed()
+			err = verdict
+		}
+		return nil, err
+	})
+	if err == nil {
+		return r.lease.recordUnchanged(ctx, unchanged)
+	}
+	if !errors.Is(err, verdict) {
+		return err
+	}
+	r.told = true
+	r.report.Created, r.report.Updated, r.report.Unchanged, r.report.Skipped = 0, 0, 0, 0
+	for _, row := range refused {
+		if r.Failed != nil {
+			if err := r.Failed(*row.Failure, row.Raw); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,328 @@
+package importer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/rowreader"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// lease is a run's hold on its file, and what earlier runs applied of it. The hold is a row, not a lock
+// of the session, so that it works through a pooler; every transaction of the run begins by claiming that
+// row, so that a run which lost it changes nothing more.
+type lease struct {
+	ledger  *audit.Ledger
+	file    *rowreader.File
+	key     []byte // of the file, for this noun
+	command string // that shows how far it is
+	host    string
+	process string
+	home    Target
+	again   bool // set aside what was applied
+	applied []span
+	last    *Operation // of an earlier run, or nil
+	next    int        // the span that the reading has come to
+}
+
+// span is lines that were applied.
+type span struct {
+	From    int64 `db:"line"`
+	To      int64 `db:"last_line"`
+	Records int64 `db:"records"`
+	created int64
+	updated int64
+}
+
+// Operation is a run that applied rows of a file.
+type Operation struct {
+	OpID     uuid.UUID `json:"op_id" db:"op_id"`
+	Rows     int64     `json:"rows" db:"records"`
+	At       db.Time   `json:"applied_at" db:"applied_at"` // the last of them
+	Operator *string   `json:"operator" db:"operator"`     // of the manager's users; null for a tenant's import
+}
+
+const readOperations = `
+SELECT r.op_id, sum(r.records)::bigint AS records, max(r.created_at) AS applied_at, (SELECT u.username::text FROM idam.users u WHERE u.id = r.created_by) AS operator
+  FROM cxg_import.rows r
+ WHERE r.sha256 = $1
+ GROUP BY r.op_id, r.created_by
+ ORDER BY max(r.created_at), r.op_id`
+
+// operations are the runs that applied rows of the file of a key, in the order of time.
+func (h Target) operations(ctx context.Context, r db.Reader, key []byte) ([]Operation, error) {
+	sql := readOperations
+	if h != (Target{}) {
+		sql = strings.Replace(sql, "(SELECT u.username::text FROM idam.users u WHERE u.id = r.created_by)", "NULL::text", 1)
+	}
+	return db.Collect[Operation](ctx, r, sql, key)
+}
+
+// leaseTime is how long a run that is not heard of keeps its hold, where nobody can tell whether its
+// process is still there. It is more than a batch takes, hashing included.
+const leaseTime = "120 seconds"
+
+func newLease(cat schema.Catalog, l *audit.Ledger, f *rowreader.File, home Target, resource, command string, again bool) (*lease, error) {
+	if err := home.missing(cat); err != nil {
+		return nil, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, err
+	}
+	return &lease{
+		ledger:  l,
+		file:    f,
+		key:     home.key(f, resource),
+		command: command,
+		host:    host,
+		process: processName(os.Getpid()),
+		home:    home,
+		again:   again,
+	}, nil
+}
+
+// processName is a process as nothing else on this machine is called: its number and when it began.
+func processName(pid int) string {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return fmt.Sprint(pid)
+	}
+	// the name in parentheses may hold anything; the 20th field after it is the start in clock ticks
+	after := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	if len(after) < 20 || after[0] == "Z" {
+		return fmt.Sprint(pid)
+	}
+	return fmt.Sprintf("%d/%s", pid, after[19])
+}
+
+// here says whether a host is this machine.
+func here(host string) bool {
+	name, err := os.Hostname()
+	return err == nil && name == host
+}
+
+// gone says whether a process of this machine has ended.
+func gone(process string) bool {
+	var pid int
+	if _, err := fmt.Sscanf(process, "%d/", &pid); err != nil || !strings.Contains(process, "/") {
+		return false // where that cannot be told, the lease has to run out
+	}
+	return processName(pid) != process
+}
+
+const (
+	insertFile = `
+INSERT INTO cxg_import.files (id, created_at, created_by, sha256, name, bytes, op_id, host, process, started_at)
+VALUES (@id, now(), @by, @sha256, @name, @bytes, @op, @host, @process, now())
+ON CONFLICT (sha256) DO NOTHING`
+	lockFile = `
+SELECT op_id, host, process, coalesce(leased_until > now(), false) AS held
+  FROM cxg_import.files WHERE sha256 = @sha256 FOR UPDATE`
+	takeFile = `
+UPDATE cxg_import.files
+   SET op_id = @op, host = @host, process = @process, name = @name, started_at = now(), finished_at = NULL, failed = 0,
+       leased_until = now() + @time::interval, updated_at = now(), updated_by = @by
+ WHERE sha256 = @sha256`
+	// Lines below 1 are of runs before the last --again: they count as not applied, and an undo finds their operations.
+	setAside = `
+UPDATE cxg_import.rows r SET line = r.line + s.shift, last_line = r.last_line + s.shift
+  FROM (SELECT least(min(line), 0) - max(last_line) - 1 AS shift FROM cxg_import.rows WHERE sha256 = @sha256) s
+ WHERE r.sha256 = @sha256 AND r.line > 0`
+	countFile = `UPDATE cxg_import.files SET created = created + $2, updated = updated + $3 WHERE sha256 = $1`
+	readSpans = `SELECT line, last_line, records FROM cxg_import.rows WHERE sha256 = $1 AND line > 0 ORDER BY line`
+	claimFile = `
+UPDATE cxg_import.files SET leased_until = now() + @time::interval
+ WHERE sha256 = @sha256 AND op_id = @op`
+	insertSpan = `
+INSERT INTO cxg_import.rows (id, created_at, created_by, sha256, line, last_line, records, op_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
+	releaseFile = `
+UPDATE cxg_import.files
+   SET leased_until = NULL, finished_at = CASE WHEN @finished THEN now() END, updated_at = now(),
+       skipped = @skipped, failed = @failed
+ WHERE sha256 = @sha256 AND op_id = @op`
+)
+
+func (l *lease) args() pgx.NamedArgs {
+	by := any(l.ledger.By().ID)
+	if by == uuid.Nil {
+		by = nil
+	}
+	return pgx.NamedArgs{
+		"id": uuid.Must(uuid.NewV7()), "by": by, "sha256": l.key, "name": l.file.Name, "bytes": l.file.Size,
+		"op": l.ledger.Op(), "host": l.host, "process": l.process, "time": leaseTime,
+	}
+}
+
+// take takes hold of the file, unless another run has it: then it is BUSY. A run whose process is gone
+// has it no more. It reads what was applied before.
+func (l *lease) take(ctx context.Context) error {
+	err := l.ledger.WriteUnaudited(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		// a transaction of a run that was killed may be about to end
+		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '3s'"); err != nil {
+			return err
+		}
+		args := l.args()
+		if _, err := tx.Exec(ctx, insertFile, args); err != nil {
+			return err
+		}
+		var op uuid.UUID
+		var host, process string
+		var held bool
+		if err := tx.QueryRow(ctx, lockFile, args).Scan(&op, &host, &process, &held); err != nil {
+			return err
+		}
+		if held && (host != l.host || !gone(process)) {
+			return l.busy(op).With("host", host).With("process", process)
+		}
+		if _, err := tx.Exec(ctx, takeFile, args); err != nil || !l.again {
+			return err
+		}
+		_, err := tx.Exec(ctx, setAside, args)
+		return err
+	})
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok && pe.Code == "55P03" {
+		return l.busy(uuid.Nil)
+	}
+	if err != nil {
+		return err
+	}
+	if l.again { // a dry run has not set them aside
+		return nil
+	}
+	if l.applied, err = db.Collect[span](ctx, l.ledger.Reader(), readSpans, l.key); err != nil || len(l.applied) == 0 {
+		return err
+	}
+	ops, err := l.home.operations(ctx, l.ledger.Reader(), l.key)
+	if err == nil && len(ops) > 0 {
+		l.last = &ops[len(ops)-1]
+	}
+	return err
+}
+
+func (l *lease) busy(op uuid.UUID) *fault.Error {
+	f := fault.New(fault.Busy, "another run is importing %s", l.file.Name).
+		WithHint("see how far it is with: %s --status %s", l.command, l.file.Name)
+	if op != uuid.Nil {
+		f.With("op_id", op.String())
+	}
+	return f
+}
+
+// done says whether an earlier run applied the record that begins on the line. It is asked in the order
+// of lines; a line before the last one begins a new reading.
+func (l *lease) done(line int64) bool {
+	if l.next > 0 && line <= l.applied[l.next-1].To {
+		l.next = 0
+	}
+	for l.next < len(l.applied) && l.applied[l.next].To < line {
+		l.next++
+	}
+	return l.next < len(l.applied) && l.applied[l.next].From <= line
+}
+
+// claim begins a transaction of the run, and holds the row until its end.
+func (l *lease) claim(ctx context.Context, tx *audit.Tx) error {
+	if l.ledger.DryRun {
+		return nil
+	}
+	tag, err := tx.Exec(ctx, claimFile, l.args())
+	if err == nil && tag.RowsAffected() != 1 {
+		err = l.busy(uuid.Nil)
+	}
+	return err
+}
+
+// spans are the lines that the rows were applied from, those together that follow each other.
+func spans[R Record](rows []R) []span {
+	var list []span
+	last := int64(-1) // the ordinal that the open span ends with
+	for _, in := range rows {
+		row := in.Base()
+		if row.Done || !row.Applied() {
+			continue
+		}
+		if row.Ordinal != last+1 {
+			list = append(list, span{From: row.Raw.Line})
+		}
+		last = row.Ordinal
+		open := &list[len(list)-1]
+		open.To, open.Records = row.Raw.Line, open.Records+1
+		switch row.Outcome {
+		case Created:
+			open.created++
+		case Updated:
+			open.updated++
+		default:
+		}
+	}
+	return list
+}
+
+// record notes what the transaction applied.
+func (l *lease) record(ctx context.Context, tx *audit.Tx, applied []span) error {
+	if l.ledger.DryRun || len(applied) == 0 {
+		return nil
+	}
+	return l.insert(ctx, tx, tx.Now, tx.ByID(), applied)
+}
+
+// recordUnchanged notes rows that were applied without a change, and so without a transaction of the ledger.
+func (l *lease) recordUnchanged(ctx context.Context, applied []span) error {
+	if len(applied) == 0 {
+		return nil
+	}
+	now, err := l.ledger.Now(ctx)
+	if err != nil {
+		return err
+	}
+	return l.ledger.WriteUnaudited(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		args := l.args()
+		tag, err := tx.Exec(ctx, claimFile, args)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() != 1 {
+			return l.busy(uuid.Nil)
+		}
+		return l.insert(ctx, tx, now, args["by"], applied)
+	})
+}
+
+func (l *lease) insert(ctx context.Context, tx pgx.Tx, now time.Time, by any, applied []span) error {
+	sends := &pgx.Batch{}
+	var created, updated int64
+	for _, s := range applied {
+		created, updated = created+s.created, updated+s.updated
+		sends.Queue(insertSpan, uuid.Must(uuid.NewV7()), now, by, l.key, s.From, s.To, s.Records, l.ledger.Op())
+	}
+	sends.Queue(countFile, l.key, created, updated)
+	return tx.SendBatch(ctx, sends).Close()
+}
+
+// releaseTime bounds how long giving the file back may take.
+const releaseTime = 2 * time.Second
+
+// release gives the file back, also when the run was interrupted. Where that fails, the lease runs out.
+func (l *lease) release(ctx context.Context, finished bool, r Report) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
+	defer cancel()
+	args := l.args()
+	args["finished"], args["skipped"], args["failed"] = finished, r.Skipped, r.Failed
+	_ = l.ledger.WriteUnaudited(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, releaseFile, args)
+		return err
+	})
+}

@@ -1,0 +1,234 @@
+package importer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/rowreader"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// run is one run of an import.
+type run[R Record] struct {
+	Options
+	kind   Spec[R]
+	ledger *audit.Ledger
+	source *Input
+	lease  *lease
+	report Report
+	draft  *audit.Drafter // nil where audit rows are not made ahead
+	look   bool           // for conflicts before a batch is inserted: the one before had some
+	told   bool           // the failed rows have their audit row
+}
+
+// batchRows is how many rows one transaction takes. Few enough that a crash costs little and a lock is
+// held for a moment, many enough that what a transaction costs does not count.
+const batchRows = 2000
+
+// slowRows is how many Slow rows make a batch: preparing one takes seconds.
+const slowRows = 32
+
+// batch is rows that commit together.
+type batch[R Record] struct {
+	rows     []R
+	slow     int
+	draft    *audit.Draft // of the audit rows, should all go well; nil for none
+	recorded bool         // as applied, in the transaction that changed rows
+}
+
+// Run applies a file, in transactions of many rows. A row that fails is reported, and the others go ahead. What
+// a run has applied is on record beside the rows, so that running the same file again goes on where it
+// stopped and applies no row twice. Rows that failed share one audit row, of how many they are.
+func Run[R Record](ctx context.Context, l *audit.Ledger, cat schema.Catalog, s *Input, kind Spec[R], o Options) (Report, error) {
+	began := time.Now()
+	r := &run[R]{
+		Options: o, kind: kind, ledger: l, source: s, look: o.OnConflict != Fail,
+		report: Report{File: s.file.Name, SHA256: s.file.SumText(), OpID: l.Op(), DryRun: l.DryRun},
+	}
+	l.DiscardEntries = true
+	var err error
+	if r.lease, err = newLease(cat, l, s.file, kind.Home, kind.Resource, kind.Command, o.Again); err != nil {
+		return Report{}, err
+	}
+	if err := r.lease.take(ctx); err != nil {
+		return r.report, err
+	}
+	r.report.Last = r.lease.last
+	if o.Atomic {
+		err = r.atomic(ctx)
+	} else if r.draft, err = l.Drafter(ctx); err == nil {
+		err = r.stream(ctx)
+	}
+	if r.report.Failed > 0 && !r.told && err == nil { // a run that broke off has a row that says so
+		l.RecordFailure(ctx, r.intent(), r.someFailed())
+	}
+	r.report.Elapsed = time.Since(began)
+	r.lease.release(ctx, err == nil && !r.report.Stopped, r.report)
+	return r.report, err
+}
+
+func (r *run[R]) intent() audit.Intent {
+	return audit.Intent{Subject: audit.Subject{Resource: r.kind.Resource, Name: r.source.file.Name}, Action: audit.Create}
+}
+
+// someFailed says how many rows failed, for the audit row.
+func (r *run[R]) someFailed() error {
+	rest := ""
+	if r.Atomic {
+		rest = ", so nothing was changed"
+	}
+	return fault.New(fault.PartialFailure, "%d of %d rows failed%s", r.report.Failed, r.report.Rows, rest)
+}
+
+// stream applies the file batch by batch. Reading and preparing run ahead of the transactions by one
+// batch; rows that may repeat an earlier one of the file come last, once that is known for certain.
+func (r *run[R]) stream(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	batches := make(chan *batch[R])
+	var readErr error
+	go func() {
+		defer close(batches)
+		readErr = r.produce(ctx, func(b *batch[R]) error {
+			select {
+			case batches <- b:
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		})
+	}()
+	var err error
+	for b := range batches {
+		if err != nil {
+			continue // until the reader has noticed
+		}
+		if err = r.write(ctx, b); err == nil && r.stop() {
+			err = errStopped
+		}
+		if err != nil {
+			cancel()
+		}
+	}
+	cancel()
+	switch {
+	case errors.Is(err, errStopped):
+		r.report.Stopped = true
+		return nil
+	case err != nil:
+		return err
+	}
+	return readErr
+}
+
+var errStopped = errors.New("stopped after too many errors")
+
+func (r *run[R]) stop() bool { return r.MaxErrors > 0 && r.report.Failed >= int64(r.MaxErrors) }
+
+// produce reads the file's rows into batches: first all that repeat nothing, then those that might.
+func (r *run[R]) produce(ctx context.Context, yield func(*batch[R]) error) error {
+	d := newDuplicates(r.source.file.Size, r.kind.Claims)
+	if err := r.pass(ctx, yield, d.putOff); err != nil {
+		return err
+	}
+	if len(d.deferred) == 0 {
+		return nil
+	}
+	if err := r.each(ctx, d.resolve); err != nil {
+		return err
+	}
+	return r.pass(ctx, yield, d.judge)
+}
+
+// each calls fn for every row of the file, in order.
+func (r *run[R]) each(ctx context.Context, fn func(R) error) error {
+	return r.source.each(ctx, func(raw rowreader.Row, ordinal int64) error {
+		row := Row{Raw: raw, Ordinal: ordinal, Done: r.lease.done(raw.Line)}
+		if raw.Err != nil {
+			err := fault.New(fault.Validation, "%s", raw.Err)
+			err.Kind = raw.Err.Message
+			row.Fail(raw.Err.Field, "", err, nil)
+		}
+		return fn(r.kind.Read(row, &Fields{src: r.source, row: raw}))
+	})
+}
+
+// pass reads the file once. choose says whether a valid row belongs to this pass, and may fail it.
+func (r *run[R]) pass(ctx context.Context, yield func(*batch[R]) error, choose func(R) bool) error {
+	b := &batch[R]{}
+	flush := func() error {
+		if len(b.rows) == 0 {
+			return nil
+		}
+		if err := r.prepare(ctx, b); err != nil {
+			return err
+		}
+		full := b
+		b = &batch[R]{}
+		return yield(full)
+	}
+	err := r.each(ctx, func(in R) error {
+		if !choose(in) {
+			return nil
+		}
+		b.rows = append(b.rows, in)
+		if r.kind.Slow != nil && r.kind.Slow(in) {
+			b.slow++
+		}
+		if len(b.rows) < batchRows && b.slow < slowRows {
+			return nil
+		}
+		return flush()
+	})
+	if err != nil {
+		return err
+	}
+	return flush()
+}
+
+// prepare does ahead of the batch's transaction what can be done there.
+func (r *run[R]) prepare(ctx context.Context, b *batch[R]) error {
+	var fit []R
+	for _, in := range b.rows {
+		row := in.Base()
+		if row.unfit = row.Failure != nil; !row.unfit && !row.Done {
+			fit = append(fit, in)
+		}
+	}
+	if r.kind.Prepare != nil && len(fit) > 0 {
+		if err := r.kind.Prepare(ctx, fit); err != nil {
+			return err
+		}
+	}
+	return r.drafts(ctx, b, fit)
+}
+
+// drafts makes the audit rows that a batch will have if all of its rows become new records, so that its transaction
+// does not wait for them. Which rows do not is known only in the transaction.
+func (r *run[R]) drafts(ctx context.Context, b *batch[R], fit []R) error {
+	if r.draft == nil || r.kind.CreatedChange == nil || r.OnConflict == Update || len(fit) == 0 {
+		return nil
+	}
+	now, err := r.ledger.Now(ctx)
+	if err != nil {
+		return err
+	}
+	by := r.ledger.By().ID
+	made := make([]audit.Change, 0, len(fit))
+	for _, in := range fit {
+		if r.kind.Held != nil && r.kind.Held(in) {
+			continue
+		}
+		if err := r.kind.Defaults(in, now, &by); err != nil {
+			return err
+		}
+		made = append(made, r.kind.CreatedChange(in))
+	}
+	if len(made) == 0 {
+		return nil
+	}
+	b.draft, err = r.draft.Draft(made, now)
+	return err
+}

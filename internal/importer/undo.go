@@ -1,0 +1,328 @@
+package importer
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/rowreader"
+	"github.com/cxgctl/cxgctl/internal/rowupdate"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// Undone is what Undo did.
+type Undone struct {
+	OpID     uuid.UUID   `json:"op_id"` // the latest operation that was taken back
+	Deleted  int         `json:"deleted"`
+	Before   int         `json:"deleted_before"` // by someone else, or by an earlier attempt
+	Touched  []Failure   `json:"touched"`        // records that stay, since they are not as the import left them
+	Restored int         `json:"restored"`       // records that were changed and are as before
+	Links    int         `json:"links"`          // memberships and grants that were taken back
+	Ops      []uuid.UUID `json:"operations"`
+}
+
+// Undoing is what Undo has to know of the import's noun.
+type Undoing[T any] struct {
+	Table   rowupdate.Table[T]
+	Delete  rowupdate.Update[T]                         // marks records as deleted
+	Fields  []string                                    // in the order in which records are compared
+	Command string                                      // what imports the noun, for hints
+	Links   map[string]audit.Reverser                   // the nouns of what an import makes beside the records
+	May     func(resource string, a audit.Action) error // refuses what the operator may not take back
+}
+
+const (
+	filesOf     = `SELECT DISTINCT sha256 FROM cxg_import.rows WHERE op_id = $1`
+	runsOf      = `SELECT op_id FROM cxg_import.rows WHERE sha256 = $1 GROUP BY op_id ORDER BY max(created_at) DESC, op_id DESC`
+	forgetRows  = `DELETE FROM cxg_import.rows WHERE op_id = ANY ($1::uuid[])`
+	reopenFiles = `
+UPDATE cxg_import.files SET finished_at = NULL, created = 0, updated = 0, skipped = 0, failed = 0
+ WHERE sha256 IN (SELECT sha256 FROM cxg_import.rows WHERE op_id = ANY ($1::uuid[]))`
+)
+
+// RunsOfFile returns the operations that applied rows of a file, the latest first; none is a RESOURCE_NOT_FOUND.
+func RunsOfFile(ctx context.Context, r db.Reader, cat schema.Catalog, f *rowreader.File, home Target, resource string) ([]uuid.UUID, error) {
+	if err := home.missing(cat); err != nil {
+		return nil, err
+	}
+	ops, err := collectIDs(ctx, r, runsOf, home.key(f, resource))
+	if err == nil && len(ops) == 0 {
+		err = fault.New(fault.NotFound, "no row of %s is applied", f.Name).
+			WithHint("an operation that was taken back in part is named by its id; cxgctl audit list shows operations")
+	}
+	return ops, err
+}
+
+// RunsWith returns the operations that applied rows of the file that one of them is of, the latest first.
+func RunsWith(ctx context.Context, r db.Reader, cat schema.Catalog, op uuid.UUID) ([]uuid.UUID, error) {
+	if err := (Target{}).missing(cat); err != nil {
+		return nil, err
+	}
+	rows, err := r.Query(ctx, filesOf, op)
+	if err != nil {
+		return nil, err
+	}
+	files, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	if err != nil || len(files) == 0 {
+		return []uuid.UUID{op}, err
+	}
+	return collectIDs(ctx, r, runsOf, files[0])
+}
+
+func collectIDs(ctx context.Context, r db.Reader, sql string, args ...any) ([]uuid.UUID, error) {
+	rows, err := r.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+}
+
+// Undo takes back all that runs did, the latest first: what they made is marked as deleted, with its memberships and
+// grants, and what they changed is as before. A record that was changed since stays and is named. What the runs
+// applied counts as not applied any more, so that the file can be imported again. Each batch is a transaction, and an
+// undo that was interrupted goes on when it is run again.
+func Undo[T any](ctx context.Context, l *audit.Ledger, cat schema.Catalog, u Undoing[T], ops []uuid.UUID) (Undone, error) {
+	done := Undone{OpID: ops[0], Touched: []Failure{}, Ops: ops}
+	log, err := audit.NewLog(cat)
+	if err != nil {
+		return done, err
+	}
+	l.DiscardEntries = true
+	seen := 0
+	for _, op := range ops {
+		for last := uuid.Max; ; {
+			entries, err := log.Done(ctx, l.Reader(), op, last, batchRows)
+			if err != nil {
+				return done, err
+			}
+			if len(entries) == 0 {
+				break
+			}
+			last = entries[len(entries)-1].ID
+			n, err := u.batch(ctx, l, entries, &done)
+			if err != nil {
+				return done, err
+			}
+			seen += n
+		}
+	}
+	if seen == 0 {
+		return done, fault.New(fault.NotFound, "no %s was created by operation %s", u.Table.Noun.Name, ops[0]).
+			WithHint("%s prints its operation at its end; cxgctl audit list --op %s shows what one did", u.Command, ops[0])
+	}
+	return done, l.WriteUnaudited(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, reopenFiles, ops); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, forgetRows, ops)
+		return err
+	})
+}
+
+// batch takes back what audit rows record: first the links, then the records. It returns how many rows were of either.
+func (u *Undoing[T]) batch(ctx context.Context, l *audit.Ledger, entries []audit.Entry, done *Undone) (seen int, err error) {
+	noun := u.Table.Noun.Name
+	made := undoing[T]{Undoing: u, touched: map[uuid.UUID]Failure{}, live: map[uuid.UUID]bool{}, images: map[uuid.UUID]map[string]json.RawMessage{}}
+	var changed []audit.Reversal
+	links := map[string][]audit.Reversal{}
+	for _, e := range entries {
+		if e.Resource == nil || *e.Resource != noun && u.Links[*e.Resource] == nil {
+			continue
+		}
+		seen++
+		action := audit.Action(*e.Action)
+		if err := u.May(*e.Resource, action); err != nil {
+			return seen, err
+		}
+		r, err := audit.Reversible(e)
+		switch {
+		case err != nil && *e.Resource == noun && e.ResourceID != nil:
+			done.Touched = append(done.Touched, Failure{Code: fault.From(err).Code, Message: fault.From(err).Message})
+		case err != nil:
+			return seen, err
+		case *e.Resource != noun:
+			keep(r.Is, []string{"status", "user_id"})
+			links[*e.Resource] = append(links[*e.Resource], r)
+		case action == audit.Create:
+			made.ids = append(made.ids, r.ID)
+			made.images[r.ID] = r.Is
+		default:
+			keep(r.Is, u.Fields)
+			different(r.Was, r.Is)
+			changed = append(changed, r)
+		}
+	}
+	for _, noun := range []string{"role", "member"} {
+		taken, _, err := u.reverse(ctx, l, noun, u.Links[noun], links[noun])
+		if err != nil {
+			return seen, err
+		}
+		done.Links += taken
+	}
+	restored, touched, err := u.reverse(ctx, l, noun, u.Table, changed)
+	if err != nil {
+		return seen, err
+	}
+	done.Restored += restored
+	done.Touched = append(done.Touched, touched...)
+	return seen, made.delete(ctx, l, done)
+}
+
+// keep leaves the named fields alone of those that an image has.
+func keep(image map[string]json.RawMessage, fields []string) {
+	for name := range image {
+		if !slices.Contains(fields, name) {
+			delete(image, name)
+		}
+	}
+}
+
+// different leaves those fields of two images that differ.
+func different(was, is map[string]json.RawMessage) {
+	for name, v := range was {
+		if now, there := is[name]; !there || audit.SameJSON(v, now) {
+			delete(was, name)
+			delete(is, name)
+		}
+	}
+	for name := range is {
+		if _, there := was[name]; !there {
+			delete(is, name)
+		}
+	}
+}
+
+// reverse puts rows of a noun back in one transaction, and returns how many. What is as before already is passed over,
+// and what was changed since is left and returned.
+func (u *Undoing[T]) reverse(ctx context.Context, l *audit.Ledger, noun string, to audit.Reverser, rows []audit.Reversal) (int, []Failure, error) {
+	if len(rows) == 0 {
+		return 0, nil, nil
+	}
+	count := 0
+	var touched []Failure
+	err := l.Write(ctx, audit.Intent{Subject: audit.Subject{Resource: noun}, Action: audit.Update}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
+		touched = nil
+		rest := rows
+		changes, drifted, err := to.Reverse(ctx, tx, rest, false)
+		if err == nil && len(drifted) > 0 {
+			if touched, rest = since(rows, drifted, noun); len(rest) > 0 {
+				changes, _, err = to.Reverse(ctx, tx, rest, false)
+			}
+		}
+		count = len(changes)
+		return changes, err
+	})
+	return count, touched, err
+}
+
+// since parts rows that drifted into those that someone changed, and the rest. A row that is as before is in neither.
+func since(rows []audit.Reversal, drifted []audit.Drift, noun string) (touched []Failure, rest []audit.Reversal) {
+	of := map[uuid.UUID][]audit.Drift{}
+	for _, d := range drifted {
+		of[d.ID] = append(of[d.ID], d)
+	}
+	for _, r := range rows {
+		list := of[r.ID]
+		if len(list) == 0 {
+			rest = append(rest, r)
+			continue
+		}
+		changed := slices.IndexFunc(list, func(d audit.Drift) bool { return d.Field != "" && !audit.SameJSON(d.Found, r.Was[d.Field]) })
+		if changed < 0 || r.Created {
+			continue
+		}
+		d := list[changed]
+		touched = append(touched, Failure{
+			Field: d.Field, Code: fault.Conflict, Holder: &d.ID, Value: d.Name,
+			Message: noun + " \"" + d.Name + "\" was changed since: " + d.Field + " is not as the import left it",
+		})
+	}
+	return touched, rest
+}
+
+// undoing is a batch of records that were made. A transaction that is run again looks at all of them once more.
+type undoing[T any] struct {
+	*Undoing[T]
+	ids     []uuid.UUID
+	images  map[uuid.UUID]map[string]json.RawMessage
+	live    map[uuid.UUID]bool
+	touched map[uuid.UUID]Failure
+}
+
+// delete marks the records as deleted that are as they were made.
+func (u *undoing[T]) delete(ctx context.Context, l *audit.Ledger, done *Undone) error {
+	if len(u.ids) == 0 {
+		return nil
+	}
+	e := u.Delete
+	e.Check, e.IsNoop = u.look, u.stays
+	deleted, err := u.Table.ApplyDue(ctx, l, u.ids, e)
+	if err != nil {
+		return err
+	}
+	done.Deleted += len(deleted)
+	for _, id := range u.ids {
+		if f, ok := u.touched[id]; ok {
+			done.Touched = append(done.Touched, f)
+		} else if !u.live[id] {
+			done.Before++
+		}
+	}
+	return nil
+}
+
+// look compares a record with what was made.
+func (u *undoing[T]) look(row T) error {
+	noun := u.Table.Noun
+	id := noun.ID(row)
+	u.live[id] = noun.IsLive(row)
+	delete(u.touched, id)
+	field, err := differs(row, u.images[id], u.Fields)
+	if err == nil && field != "" && u.live[id] {
+		name := noun.DisplayName(row)
+		u.touched[id] = Failure{
+			Field: field, Code: fault.Conflict, Holder: &id, Value: name,
+			Message: noun.Name + " \"" + name + "\" was changed since: " + field + " is not as it was made",
+		}
+	}
+	return err
+}
+
+// stays says whether a record that was looked at is left alone.
+func (u *undoing[T]) stays(row T) bool {
+	id := u.Table.Noun.ID(row)
+	_, touched := u.touched[id]
+	return touched || !u.Table.Noun.IsLive(row)
+}
+
+// differs returns the first of the fields in which a record is not as the image says; "" where there is none. The stamp
+// of the last change says nothing by itself: a change that was taken back leaves one too.
+func differs(record any, image map[string]json.RawMessage, fields []string) (string, error) {
+	now, err := audit.Fields(record)
+	if err != nil {
+		return "", err
+	}
+	for _, f := range fields {
+		was, known := image[f]
+		if is, ok := now[f]; ok && known && !audit.Computed(f) && !sameJSON(was, is) {
+			return f, nil
+		}
+	}
+	return "", nil
+}
+
+// sameJSON compares two values of a field; jsonb prints what is the same with other spaces.
+func sameJSON(a, b json.RawMessage) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	var x, y any
+	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && x == y
+}

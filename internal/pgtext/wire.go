@@ -1,0 +1,283 @@
+// Package wire turns PostgreSQL's binary values into the text that cxgctl prints, one append a value:
+// no struct, no reflection and no allocation stand between a row and its line. It knows neither queries
+// nor formats; what it appends is what the record types of the nouns print for the same values.
+package pgtext
+
+import (
+	"encoding/binary"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// Form says what the text of a column's values can be, so that a format knows what it has to escape.
+type Kind uint8
+
+// The forms.
+const (
+	Text     Kind = iota // what a person may have typed
+	Word                 // an id, a date, a time, a decimal: a string with nothing in it to escape
+	Bare                 // a whole number or a truth value, which JSON has without quotes
+	Document             // JSON as the server keeps it
+)
+
+// Column is one column of a query's result.
+type Column struct {
+	Name string
+	Form Kind
+	// Append appends the text of a value that is not NULL. It fails by a panic on bytes that are no value
+	// of the column's type, which no server sends.
+	Append func(b, value []byte) []byte
+}
+
+// For returns the column of a result's type, by the type's OID; false for a type that is not known here.
+func ColumnFor(name string, oid uint32) (Column, bool) {
+	switch oid {
+	case pgtype.TextOID, pgtype.VarcharOID, pgtype.NameOID:
+		return Column{name, Text, appendText}, true
+	case pgtype.BPCharOID:
+		return Column{name, Text, appendPadded}, true
+	case pgtype.UUIDOID:
+		return Column{name, Word, appendUUID}, true
+	case pgtype.NumericOID:
+		return Column{name, Word, appendNumeric}, true
+	case pgtype.DateOID:
+		return Column{name, Word, appendDate}, true
+	case pgtype.TimestamptzOID:
+		return Column{name, Word, appendTime}, true
+	case pgtype.BoolOID:
+		return Column{name, Bare, appendBool}, true
+	case pgtype.Int2OID:
+		return Column{name, Bare, appendInt2}, true
+	case pgtype.Int4OID:
+		return Column{name, Bare, appendInt4}, true
+	case pgtype.Int8OID:
+		return Column{name, Bare, appendInt8}, true
+	case pgtype.JSONOID:
+		return Column{name, Document, appendText}, true
+	case pgtype.JSONBOID:
+		return Column{name, Document, appendJSONB}, true
+	}
+	return Column{}, false
+}
+
+// The families of types, as format_type begins their names, that a field of a kind is read from as it
+// stands; see Reads.
+var families = map[string][]string{
+	"text":        {"text", "character varying", "name"},
+	"character":   {"character"},
+	"uuid":        {"uuid"},
+	"numeric":     {"numeric"},
+	"date":        {"date"},
+	"timestamptz": {"timestamp with time zone"},
+	"boolean":     {"boolean"},
+	"integer":     {"smallint", "integer"},
+	"bigint":      {"smallint", "integer", "bigint"},
+	"jsonb":       {"json", "jsonb"},
+}
+
+// Reads says whether a column of the catalog's type, as format_type prints it, comes out of a binary
+// result as a field of the kind prints it.
+func CanDecode(kind, typ string) bool {
+	for _, family := range families[kind] {
+		if typ == family || len(typ) > len(family) && typ[:len(family)] == family && typ[len(family)] == '(' {
+			return true
+		}
+	}
+	return false
+}
+
+func appendText(b, v []byte) []byte { return append(b, v...) }
+
+// appendPadded leaves out the padding of character(n).
+func appendPadded(b, v []byte) []byte {
+	for len(v) > 0 && v[len(v)-1] == ' ' {
+		v = v[:len(v)-1]
+	}
+	return append(b, v...)
+}
+
+// appendJSONB leaves out the version before the text.
+func appendJSONB(b, v []byte) []byte { return append(b, v[1:]...) }
+
+func appendBool(b, v []byte) []byte {
+	if v[0] != 0 {
+		return append(b, "true"...)
+	}
+	return append(b, "false"...)
+}
+
+func appendInt2(b, v []byte) []byte {
+	return strconv.AppendInt(b, int64(int16(binary.BigEndian.Uint16(v))), 10)
+}
+
+func appendInt4(b, v []byte) []byte {
+	return strconv.AppendInt(b, int64(int32(binary.BigEndian.Uint32(v))), 10)
+}
+
+func appendInt8(b, v []byte) []byte {
+	return strconv.AppendInt(b, int64(binary.BigEndian.Uint64(v)), 10)
+}
+
+const hex = "0123456789abcdef"
+
+func appendUUID(b, v []byte) []byte {
+	_ = v[15]
+	var s [36]byte
+	at := 0
+	for i, c := range v[:16] {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			s[at] = '-'
+			at++
+		}
+		s[at], s[at+1] = hex[c>>4], hex[c&15]
+		at += 2
+	}
+	return append(b, s[:]...)
+}
+
+// The signs of a binary numeric (src/backend/utils/adt/numeric.c).
+const (
+	numericNegative    = 0x4000
+	numericNaN         = 0xC000
+	numericInfinity    = 0xD000
+	numericNegInfinity = 0xF000
+)
+
+// appendNumeric appends every digit of the value's scale: groups of four decimal digits, the first of
+// them worth 10000 to the power of weight, then zeros up to the scale.
+func appendNumeric(b, v []byte) []byte {
+	groups, weight := int(binary.BigEndian.Uint16(v)), int(int16(binary.BigEndian.Uint16(v[2:])))
+	scale := int(binary.BigEndian.Uint16(v[6:]))
+	switch binary.BigEndian.Uint16(v[4:]) {
+	case numericNaN:
+		return append(b, "NaN"...)
+	case numericInfinity:
+		return append(b, "Infinity"...)
+	case numericNegInfinity:
+		return append(b, "-Infinity"...)
+	case numericNegative:
+		b = append(b, '-')
+	}
+	group := func(i int) int {
+		if i < 0 || i >= groups {
+			return 0
+		}
+		return int(binary.BigEndian.Uint16(v[8+2*i:]))
+	}
+	if weight < 0 {
+		b = append(b, '0')
+	} else {
+		b = strconv.AppendInt(b, int64(group(0)), 10)
+		for i := 1; i <= weight; i++ {
+			b = append4(b, group(i))
+		}
+	}
+	if scale == 0 {
+		return b
+	}
+	b = append(b, '.')
+	end := len(b) + scale
+	for i := weight + 1; len(b) < end; i++ {
+		b = append4(b, group(i))
+	}
+	return b[:end]
+}
+
+func append2(b []byte, n int) []byte { return append(b, byte('0'+n/10), byte('0'+n%10)) }
+
+func append4(b []byte, n int) []byte {
+	hi, lo := n/100, n%100
+	return append(b, byte('0'+hi/10), byte('0'+hi%10), byte('0'+lo/10), byte('0'+lo%10))
+}
+
+// secondsTo2000 is the Unix time of PostgreSQL's epoch, 2000-01-01.
+const secondsTo2000 = 946684800
+
+// civil returns the day that is so many days after 1970-01-01 in the proleptic Gregorian calendar
+// (Howard Hinnant, chrono-compatible low-level date algorithms).
+func civil(days int) (year, month, day int) {
+	days += 719468
+	era := days / 146097
+	if days < 0 {
+		era = (days - 146096) / 146097
+	}
+	ofEra := days - era*146097
+	yearOfEra := (ofEra - ofEra/1460 + ofEra/36524 - ofEra/146096) / 365
+	ofYear := ofEra - (365*yearOfEra + yearOfEra/4 - yearOfEra/100)
+	m := (5*ofYear + 2) / 153
+	year, month, day = yearOfEra+era*400, m+3, ofYear-(153*m+2)/5+1
+	if month > 12 {
+		month, year = month-12, year+1
+	}
+	return year, month, day
+}
+
+func appendDay(b []byte, year, month, day int) []byte {
+	b = append4(b, year)
+	b = append(b, '-')
+	b = append2(b, month)
+	b = append(b, '-')
+	return append2(b, day)
+}
+
+// appendDate appends YYYY-MM-DD, YYYY-MM-DD BC, infinity or -infinity.
+func appendDate(b, v []byte) []byte {
+	n := int32(binary.BigEndian.Uint32(v))
+	switch n {
+	case math.MaxInt32:
+		return append(b, "infinity"...)
+	case math.MinInt32:
+		return append(b, "-infinity"...)
+	}
+	year, month, day := civil(int(n) + secondsTo2000/86400)
+	switch {
+	case year > 9999:
+		return time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC).AppendFormat(b, time.DateOnly)
+	case year <= 0:
+		return append(appendDay(b, 1-year, month, day), " BC"...)
+	}
+	return appendDay(b, year, month, day)
+}
+
+// appendTime appends RFC 3339 in UTC with the digits of the fraction that are not zero, infinity or
+// -infinity.
+func appendTime(b, v []byte) []byte {
+	micros := int64(binary.BigEndian.Uint64(v))
+	switch micros {
+	case math.MaxInt64:
+		return append(b, "infinity"...)
+	case math.MinInt64:
+		return append(b, "-infinity"...)
+	}
+	seconds, fraction := micros/1e6, int(micros%1e6)
+	if fraction < 0 {
+		seconds, fraction = seconds-1, fraction+1e6
+	}
+	days, clock := int(seconds/86400), int(seconds%86400)
+	if clock < 0 {
+		days, clock = days-1, clock+86400
+	}
+	year, month, day := civil(days + secondsTo2000/86400)
+	if year < 0 || year > 9999 {
+		return time.Unix(seconds+secondsTo2000, int64(fraction)*1000).UTC().AppendFormat(b, time.RFC3339Nano)
+	}
+	b = appendDay(b, year, month, day)
+	b = append(b, 'T')
+	b = append2(b, clock/3600)
+	b = append(b, ':')
+	b = append2(b, clock/60%60)
+	b = append(b, ':')
+	b = append2(b, clock%60)
+	if fraction != 0 {
+		b = append(b, '.')
+		b = append2(b, fraction/10000)
+		b = append4(b, fraction%10000)
+		for b[len(b)-1] == '0' {
+			b = b[:len(b)-1]
+		}
+	}
+	return append(b, 'Z')
+}

@@ -1,0 +1,165 @@
+// Package ref finds what people name things by: a REF is any of a noun's keys, an id among them, and one
+// that leads to two rows is refused instead of guessed.
+package resource
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// Key is one way to name a row: a column that is unique among live rows, and its value in a record.
+type Key[T any] struct {
+	Name string
+	Of   func(T) string
+}
+
+// Noun is how the rows of one kind are named.
+type Kind[T any] struct {
+	Name          string // user, invoice
+	ID            func(T) uuid.UUID
+	DisplayName   func(T) string      // what a person calls a row: a username, an invoice number
+	Keys          []Key[T]            // the id first, then what Call returns
+	IsLive        func(T) bool        // deleted rows are found only where asked for
+	Describe      func(T) string      // a row in words, where a REF fits several
+	AmbiguityHint string              // the hint there: how to say which
+	GuessKey      func(string) string // the key that a REF which fits no row was meant as
+	DeletedHint   func(T) string      // the hint where only a deleted row fits
+}
+
+// BringBack is the hint where only a deleted row fits, of a noun whose commands restore and look at one: not every
+// command can look at a deleted row.
+func DeletedHint(noun, commands string, id uuid.UUID) string {
+	return fmt.Sprintf("a deleted %s of that name exists; bring it back first with: cxgctl %s restore %s, or look at it with: cxgctl %[2]s get %[3]s --include-deleted",
+		noun, commands, id)
+}
+
+// Found is what one REF led to: a row, or the reason why not.
+type Match[T any] struct {
+	Ref string
+	Row T
+	Err error
+}
+
+// KeyNames lists the keys' names.
+func (n Kind[T]) KeyNames() []string {
+	list := make([]string, len(n.Keys))
+	for i, k := range n.Keys {
+		list[i] = k.Name
+	}
+	return list
+}
+
+// By checks what --by says: the name of a key, or "" for any; others are a VALIDATION_ERROR.
+func (n Kind[T]) ParseKey(s string) (string, error) {
+	by := strings.ToLower(s)
+	for _, k := range n.Keys {
+		if by == k.Name || by == "" {
+			return by, nil
+		}
+	}
+	names := n.KeyNames()
+	last := len(names) - 1
+	return "", fault.New(fault.Validation, "--by %q is refused, it is %s or %s", s, strings.Join(names[:last], ", "), names[last])
+}
+
+// canonical is an id as PostgreSQL prints it, or "" for a text that is no id.
+func canonical(ref string) string {
+	id, err := uuid.Parse(ref)
+	if err != nil || len(ref) != 36 {
+		return ""
+	}
+	return id.String()
+}
+
+// Args returns the REFs as one text array per key, by the key's name, for predicates such as
+// u.username = ANY (@username::text[]); a key that by excludes has an empty one. Ids are canonical,
+// and texts that are none are left out of theirs.
+func (n Kind[T]) Args(refs []string, by string) pgx.NamedArgs {
+	args := pgx.NamedArgs{}
+	for i, k := range n.Keys {
+		list := []string{}
+		for _, r := range refs {
+			if i == 0 {
+				r = canonical(r)
+			}
+			if r != "" && (by == "" || by == k.Name) {
+				list = append(list, r)
+			}
+		}
+		args[k.Name] = list
+	}
+	return args
+}
+
+// Match assigns the rows that a query with Args found to their REFs, in the order of the REFs. A REF that
+// fits no row, only a deleted one (unless deleted is set), or two rows has an error.
+func (n Kind[T]) Matches(refs []string, by string, rows []T, deleted bool) []Match[T] {
+	byKey := make([]map[string][]int, len(n.Keys))
+	for i, k := range n.Keys {
+		byKey[i] = make(map[string][]int, len(rows))
+		if by != "" && by != k.Name {
+			continue
+		}
+		for j, row := range rows {
+			v := k.Of(row)
+			byKey[i][v] = append(byKey[i][v], j)
+		}
+	}
+	found := make([]Match[T], len(refs))
+	for i, r := range refs {
+		seen := map[int]bool{}
+		var matches []T
+		for k := range n.Keys {
+			value := r
+			if k == 0 {
+				value = canonical(r)
+			}
+			for _, j := range byKey[k][value] {
+				if !seen[j] {
+					seen[j] = true
+					matches = append(matches, rows[j])
+				}
+			}
+		}
+		found[i] = n.pick(r, matches, deleted)
+	}
+	return found
+}
+
+func (n Kind[T]) pick(ref string, matches []T, deleted bool) Match[T] {
+	f := Match[T]{Ref: ref}
+	var fit []T
+	for _, m := range matches {
+		if deleted || n.IsLive(m) {
+			fit = append(fit, m)
+		}
+	}
+	switch {
+	case len(fit) == 1:
+		f.Row = fit[0]
+	case len(fit) > 1:
+		words := make([]string, len(fit))
+		ids := make([]string, len(fit))
+		for i, m := range fit {
+			words[i] = n.Name + " " + n.Describe(m)
+			ids[i] = n.Keys[0].Of(m)
+		}
+		f.Err = fault.New(fault.Validation, "%q fits more than one %s: %s", ref, n.Name, strings.Join(words, " and ")).
+			WithHint("%s", n.AmbiguityHint).With("ref", ref).With("ids", ids)
+	default:
+		nf := fault.New(fault.NotFound, "%s %q not found", n.Name, ref).With(n.GuessKey(ref), ref)
+		if len(matches) > 0 {
+			nf.WithHint("%s", n.DeletedHint(matches[0]))
+		}
+		f.Err = nf
+	}
+	return f
+}
+
+// One returns what the only REF led to.
+func Single[T any](found []Match[T]) (T, error) { return found[0].Row, found[0].Err }

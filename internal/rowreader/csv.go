@@ -1,0 +1,260 @@
+package rowreader
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// csvDecoder reads RFC 4180, and where encoding/csv is lenient or wrong it is neither: a byte order mark
+// before a quoted header, CRLF inside quotes, lone CR, NUL, bad UTF-8, fields without end
+// (reliability.md, threat 11).
+type csvDecoder struct {
+	lines  *lines
+	comma  byte
+	stops  string // what ends a field without quotes
+	header []string
+	record []byte // the raw text of the record, from its first line on
+	text   []byte // the fields without their quotes
+	ends   []int  // of the fields in text
+	starts []int  // of the fields in record, for messages
+	at     int    // how far the record has been taken apart
+	quoted bool   // at is inside quotes
+}
+
+func newCSV(l *lines, comma byte) (*csvDecoder, error) {
+	d := &csvDecoder{lines: l, comma: comma, stops: string(comma) + "\n\r\""}
+	row, err := d.next()
+	return d, d.readHeader(row, err, "csv")
+}
+
+// readHeader takes the first record as the header.
+func (d *csvDecoder) readHeader(row Row, err error, format string) error {
+	switch {
+	case errors.Is(err, io.EOF):
+		return fault.New(fault.Validation, "the file is empty; %s begins with a header row", format)
+	case err != nil:
+		return err
+	case row.Err != nil:
+		return fault.New(fault.Validation, "the header row, line %d, cannot be read: %s", row.Line, row.Err)
+	}
+	d.header = row.Values
+	return nil
+}
+
+func (d *csvDecoder) columns() []string { return d.header }
+
+// next reads one record. A broken one that spans lines is given up after its first line: a stray quote
+// then costs one row, and not those that it swallowed.
+func (d *csvDecoder) next() (Row, error) {
+	line, err := d.lines.next()
+	for err == nil && len(bytes.TrimRight(line, "\r\n")) == 0 && len(d.header) != 1 {
+		line, err = d.lines.next() // an empty line is no record, unless it is a lone column's empty value
+	}
+	row := Row{Line: d.lines.line}
+	if errors.Is(err, errTooLong) {
+		row.Err, row.Values = &RowError{Message: tooLong}, []string{printable(line[:200])}
+		return row, nil
+	}
+	if err != nil {
+		return row, err
+	}
+	d.record = append(d.record[:0], line...)
+	first := len(line)
+	d.text, d.ends, d.starts, d.at, d.quoted = d.text[:0], d.ends[:0], d.starts[:0], 0, false
+	broken := d.parse()
+	for broken == errOpen {
+		begun := 0
+		if n := len(d.ends); n > 0 {
+			begun = d.ends[n-1]
+		}
+		more, err := d.lines.next()
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, errTooLong) {
+			return row, err
+		}
+		d.record = append(d.record, more...)
+		if err == nil && len(d.text)-begun <= MaxField {
+			broken = d.parse()
+			continue
+		}
+		broken = d.unclosed()
+	}
+	if at := d.starts[len(d.starts)-1]; broken != nil && len(d.record) > first && at < first {
+		broken = d.unclosed() // what closed it is another field's quote, further below
+	}
+	if broken != nil {
+		if len(d.record) > first {
+			d.lines.unread(d.record[first:], row.Line)
+		}
+		row.Err, row.Values = broken, []string{printable(bytes.TrimRight(d.record[:first], "\r\n"))}
+		return row, nil
+	}
+	row.Values = d.values()
+	if i, what := firstInvalid(d.record, d.lines.charset); i >= 0 {
+		row.Err = &RowError{Field: d.name(d.fieldAt(i)), Column: column(d.record, i), Message: what, Charset: what != aNUL}
+		for j, v := range row.Values {
+			row.Values[j] = printable([]byte(v))
+		}
+		return row, nil
+	}
+	for i, v := range row.Values {
+		if len(v) > MaxField {
+			row.Err = fieldTooLong(d.name(i), column(d.record, d.starts[i]), len(v))
+			break
+		}
+	}
+	return row, nil
+}
+
+func fieldTooLong(field string, column, length int) *RowError {
+	return &RowError{Field: field, Column: column, Message: fmt.Sprintf("it has %d bytes, a field takes at most %d", length, MaxField)}
+}
+
+var tooLong = fmt.Sprintf("it is longer than a record may be, %d bytes", MaxRecord)
+
+// unclosed says that the last field's quote has no end.
+func (d *csvDecoder) unclosed() *RowError {
+	return &RowError{Field: d.name(len(d.ends)), Column: column(d.record, d.starts[len(d.starts)-1]), Message: "a quote opens here and is not closed"}
+}
+
+// errOpen says that the record goes on in the next line.
+var errOpen = &RowError{Message: "open"}
+
+// parse takes the record apart, and goes on where it stopped once more of the record is there.
+func (d *csvDecoder) parse() *RowError {
+	b := d.record
+	i := d.at
+	for {
+		if !d.quoted {
+			d.starts = append(d.starts, i)
+			if d.quoted = i < len(b) && b[i] == '"'; d.quoted {
+				i++
+			}
+		}
+		if d.quoted {
+			for d.quoted {
+				q := bytes.IndexByte(b[i:], '"')
+				if q < 0 {
+					d.text, d.at = append(d.text, b[i:]...), len(b)
+					return errOpen
+				}
+				d.text = append(d.text, b[i:i+q]...)
+				i += q + 1
+				if i < len(b) && b[i] == '"' {
+					d.text = append(d.text, '"')
+					i++
+					continue
+				}
+				d.quoted = false
+			}
+			if i < len(b) && b[i] != d.comma && b[i] != '\n' && b[i] != '\r' {
+				return &RowError{Field: d.name(len(d.ends)), Column: column(b, i), Message: "text follows a closing quote; a quote inside a quoted field is doubled"}
+			}
+		} else {
+			n := bytes.IndexAny(b[i:], d.stops)
+			if n < 0 {
+				n = len(b) - i
+			}
+			d.text = append(d.text, b[i:i+n]...)
+			i += n
+			if i < len(b) && b[i] == '"' {
+				return &RowError{Field: d.name(len(d.ends)), Column: column(b, i), Message: "a quote stands in a field that does not begin with one"}
+			}
+		}
+		d.ends = append(d.ends, len(d.text))
+		switch {
+		case i == len(b), b[i] == '\n', bytes.Equal(b[i:], []byte("\r\n")), bytes.Equal(b[i:], []byte("\r")):
+			return nil
+		case b[i] == d.comma:
+			i++
+		default:
+			return &RowError{Field: d.name(len(d.ends) - 1), Column: column(b, i), Message: loneCR}
+		}
+	}
+}
+
+const loneCR = "a carriage return stands alone; lines end with LF or CRLF"
+
+// values cuts the fields out of one string.
+func (d *csvDecoder) values() []string {
+	all := string(d.text)
+	list := make([]string, len(d.ends))
+	from := 0
+	for i, to := range d.ends {
+		list[i] = all[from:to]
+		from = to
+	}
+	return list
+}
+
+// fieldAt is the field that holds an offset of the record.
+func (d *csvDecoder) fieldAt(offset int) int {
+	n := 0
+	for i, s := range d.starts {
+		if s <= offset {
+			n = i
+		}
+	}
+	return n
+}
+
+func (d *csvDecoder) name(i int) string {
+	if i < len(d.header) {
+		return d.header[i]
+	}
+	return ""
+}
+
+// tsvDecoder reads what cxgctl's own tsv and PostgreSQL's COPY write: a line is a record.
+type tsvDecoder struct{ csvDecoder }
+
+func newTSV(l *lines) (*tsvDecoder, error) {
+	d := &tsvDecoder{csvDecoder{lines: l}}
+	row, err := d.next()
+	return d, d.readHeader(row, err, "tsv")
+}
+
+var unescape = strings.NewReplacer(`\\`, `\`, `\t`, "\t", `\n`, "\n", `\r`, "\r")
+
+func (d *tsvDecoder) next() (Row, error) {
+	line, err := d.lines.next()
+	for err == nil && len(bytes.TrimRight(line, "\r\n")) == 0 && len(d.header) != 1 {
+		line, err = d.lines.next()
+	}
+	row := Row{Line: d.lines.line}
+	if errors.Is(err, errTooLong) {
+		row.Err, row.Values = &RowError{Message: tooLong}, []string{printable(line[:200])}
+		return row, nil
+	}
+	if err != nil {
+		return row, err
+	}
+	line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
+	flawAt, what := firstInvalid(line, d.lines.charset)
+	if i := bytes.IndexByte(line, '\r'); i >= 0 && flawAt < 0 {
+		flawAt, what = i, loneCR
+	}
+	at := 0
+	for i, cell := range bytes.Split(line, []byte("\t")) {
+		if flawAt >= at && flawAt <= at+len(cell) && row.Err == nil && flawAt >= 0 {
+			row.Err = &RowError{Field: d.name(i), Column: column(line, flawAt), Message: what, Charset: what != aNUL && what != loneCR}
+		}
+		if len(cell) > MaxField && row.Err == nil {
+			row.Err = fieldTooLong(d.name(i), column(line, at), len(cell))
+		}
+		text := string(cell)
+		if row.Err != nil {
+			text = printable(cell)
+		}
+		if text == `\N` { // PostgreSQL's NULL
+			text = ""
+		}
+		row.Values = append(row.Values, unescape.Replace(text))
+		at += len(cell) + 1
+	}
+	return row, nil
+}

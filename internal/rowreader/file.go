@@ -1,0 +1,126 @@
+package rowreader
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// File is a file that can be read from its beginning, as often as need be, and its fingerprint.
+type File struct {
+	Name string   // as it was given; "standard input" for -
+	Size int64    // in bytes, as it is stored
+	Sum  [32]byte // SHA-256 of the bytes as they are stored
+
+	content io.ReaderAt
+	file    *os.File    // nil for standard input and for a pipe
+	info    fs.FileInfo // of file, when its fingerprint was taken
+	close   func() error
+}
+
+// spoolMemory is how much of a pipe is kept in memory. What is longer goes to a file that has no name,
+// so that it is gone however this process ends: it may hold passwords.
+const spoolMemory = 4 << 20
+
+// Open opens a file and takes its fingerprint; "-" is standard input. A pipe is read to its end first:
+// whether its rows were applied before is known only then.
+func Open(name string, stdin io.Reader) (*File, error) {
+	if name == "-" {
+		f := &File{Name: "standard input"}
+		return f, f.spool(stdin)
+	}
+	f := &File{Name: name}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, f.missing(err)
+	}
+	info, err := file.Stat()
+	if err == nil && info.IsDir() {
+		err = errors.New("it is a folder")
+	}
+	if err == nil && !info.Mode().IsRegular() {
+		defer func() { _ = file.Close() }()
+		return f, f.spool(file)
+	}
+	sum := sha256.New()
+	if err == nil {
+		f.Size, err = io.Copy(sum, file)
+	}
+	if err != nil {
+		_ = file.Close()
+		return nil, f.missing(err)
+	}
+	f.content, f.file, f.info, f.close = file, file, info, file.Close
+	copy(f.Sum[:], sum.Sum(nil))
+	return f, nil
+}
+
+func (f *File) missing(err error) error {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		err = pe.Err
+	}
+	return fault.New(fault.Validation, "%s cannot be read: %s", f.Name, err).With("file", f.Name).Because(err)
+}
+
+// spool reads a pipe to its end.
+func (f *File) spool(r io.Reader) error {
+	sum := sha256.New()
+	r = io.TeeReader(r, sum)
+	var head bytes.Buffer
+	n, err := io.CopyN(&head, r, spoolMemory)
+	f.content, f.close = bytes.NewReader(head.Bytes()), func() error { return nil }
+	if err == nil {
+		var rest *os.File
+		if rest, err = os.CreateTemp("", "cxgctl-import-*"); err != nil { // 0600
+			return f.missing(err)
+		}
+		f.content, f.close = rest, rest.Close
+		if err = os.Remove(rest.Name()); err == nil {
+			_, err = rest.Write(head.Bytes())
+		}
+		if err == nil {
+			var more int64
+			more, err = io.Copy(rest, r)
+			n += more
+		}
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return errors.Join(f.missing(err), f.close())
+	}
+	f.Size = n
+	copy(f.Sum[:], sum.Sum(nil))
+	return nil
+}
+
+// Close ends the use of the file.
+func (f *File) Close() { _ = f.close() }
+
+// Is says whether path is this very file, so that it is not written over while it is read.
+func (f *File) Is(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && f.info != nil && os.SameFile(info, f.info)
+}
+
+// open begins at the first byte. A file that has been written to since its fingerprint was taken is not
+// the file that the fingerprint is of.
+func (f *File) open() (io.Reader, error) {
+	if f.file != nil {
+		now, err := f.file.Stat()
+		if err != nil {
+			return nil, f.missing(err)
+		}
+		if now.Size() != f.info.Size() || !now.ModTime().Equal(f.info.ModTime()) {
+			return nil, fault.New(fault.Conflict, "%s was changed while it was read", f.Name).WithHint("run the command again once nobody writes to it")
+		}
+	}
+	return io.NewSectionReader(f.content, 0, f.Size), nil
+}
+
+// SumText is the fingerprint in hexadecimal digits.
+func (f *File) SumText() string { return fmt.Sprintf("%x", f.Sum) }

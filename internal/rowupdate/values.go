@@ -1,0 +1,80 @@
+package rowupdate
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// To returns the edit after which rows have the wanted values, by the names of the record's fields; called
+// has the names of columns that are called otherwise.
+func Set[T any](wanted map[string]any, called map[string]string) Update[T] {
+	e := Update[T]{Action: audit.Update, Args: pgx.NamedArgs{}, IsNoop: func(row T) bool { return Matches(row, wanted) }}
+	var set []string
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		column := name
+		if here := called[name]; here != "" {
+			column = here
+		}
+		e.Columns = append(e.Columns, column)
+		e.Args["set_"+name] = wanted[name]
+		set = append(set, column+" = @set_"+name)
+	}
+	e.Set = strings.Join(set, ", ")
+	return e
+}
+
+// Has says whether a record has these values already, by the names of its fields.
+func Matches(record any, wanted map[string]any) bool {
+	fields, err := audit.Fields(record)
+	if err != nil {
+		return false
+	}
+	for name, v := range wanted {
+		doc, err := json.Marshal(v)
+		if err != nil || !bytes.Equal(doc, fields[name]) {
+			return false
+		}
+	}
+	return true
+}
+
+// Unset calls unset for each of the names, all of which have to be among the optional ones and without a
+// value given at once; what is wrong is added to problems.
+func ApplyUnset(problems *fault.Problems, names, optional []string, given func(name string) bool, unset func(name string)) {
+	for _, name := range names {
+		name = strings.TrimSpace(name)
+		switch {
+		case !slices.Contains(optional, name):
+			problems.Add("unset", "%q cannot be unset, these can: %s", name, strings.Join(optional, ", "))
+		case given(name):
+			problems.Add("unset", "%q is given a value and unset at once", name)
+		default:
+			unset(name)
+		}
+	}
+}
+
+// Nothing is the error of an update without fields; command is what was run.
+func ErrNothingToChange(command string) error {
+	return fault.New(fault.Usage, "nothing to change: name at least one field").WithHint("see the fields with: cxgctl %s --help", command)
+}
+
+// SetDeleted returns the edit that marks rows as deleted, or brings them back; is says whether one is. A table
+// without a column for that gives a DATABASE_ERROR: no row is ever deleted physically.
+func SetDeleted[T any](shape *schema.Table, deleted bool, is func(T) bool) (Update[T], error) {
+	set, err := shape.SetDeleted(!deleted)
+	e := Update[T]{Action: audit.Delete, Set: set, IsNoop: func(row T) bool { return is(row) == deleted }}
+	if !deleted {
+		e.Action = audit.Update
+	}
+	return e, err
+}

@@ -1,0 +1,104 @@
+package validate
+
+import (
+	_ "embed"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/text/language"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// zoneList has the names of the IANA time zone database (2026), one a line.
+//
+//go:embed zones.txt
+var zoneList string
+
+var zones = sync.OnceValue(func() []string { return strings.Fields(zoneList) })
+
+// CheckZone adds a name that is not a time zone to problems, with the zone that it most likely means.
+func CheckZone(p *fault.Problems, field, value string) {
+	if _, known := slices.BinarySearch(zones(), value); known {
+		return
+	}
+	near := Near(value, zones())
+	for _, z := range zones() {
+		if near == "" && strings.EqualFold(z[strings.LastIndexByte(z, '/')+1:], strings.ReplaceAll(value, " ", "_")) { // the city alone
+			near = z
+		}
+	}
+	p.Add(field, "%.60q is not a time zone%s", value, meant(near, "; names are those of IANA, such as Asia/Seoul"))
+}
+
+func meant(near, otherwise string) string {
+	if near == "" {
+		return otherwise
+	}
+	return "; did you mean " + near + "?"
+}
+
+// CheckLocale adds what is not a language tag of BCP 47, such as ko-KR, to problems.
+func CheckLocale(p *fault.Problems, field, value string) {
+	if tag, err := language.Parse(value); err == nil && !strings.HasPrefix(strings.ToLower(value), "x-") {
+		_, sureBase := tag.Base()
+		region, sureRegion := tag.Region()
+		if sureBase == language.Exact && (sureRegion != language.Exact || region.IsCountry() || region.IsGroup()) {
+			return
+		}
+	}
+	near := ""
+	word, _, _ := strings.Cut(strings.ReplaceAll(value, "_", "-"), "-")
+	if base, err := language.ParseBase(word); err == nil && base.String() != "und" {
+		if tag, err := language.Compose(base); err == nil {
+			region, _ := tag.Region()
+			near = base.String() + "-" + region.String()
+		}
+	}
+	p.Add(field, "%.60q is not a locale%s", value, meant(near, "; one reads like ko-KR"))
+}
+
+var (
+	phoneForm   = regexp.MustCompile(`^\+?[0-9() ./-]*[0-9][0-9() ./-]*((x|ext\.?|#) ?[0-9]+)?$`)
+	phoneNumber = regexp.MustCompile(`^[0-9]+\.0*$`)
+)
+
+// CheckPhone adds what is not a phone number to problems: digits with spaces, dots, hyphens, slashes and parentheses, a
+// leading + and an extension.
+func CheckPhone(p *fault.Problems, field, value string) {
+	switch {
+	case !phoneForm.MatchString(value) && strings.ContainsAny(value, "Ee") && strings.Contains(value, "+") && strings.Trim(value, "0123456789.Ee+") == "":
+		p.Add(field, "%.60q is a number that a spreadsheet rounded, not a phone number; format the column as text", value)
+	case !phoneForm.MatchString(value), phoneNumber.MatchString(value):
+		p.Add(field, "%.60q is not a phone number; one reads like +82 2 1234 5678", value)
+	}
+}
+
+// CheckKind adds a value that is not what its field holds to problems, for fields that hold a phone number, a time zone or a
+// locale.
+func CheckKind(p *fault.Problems, field, value string) {
+	switch field {
+	case "phone", "phone_no":
+		CheckPhone(p, field, value)
+	case "timezone":
+		CheckZone(p, field, value)
+	case "locale":
+		CheckLocale(p, field, value)
+	}
+}
+
+// spoilt are what a spreadsheet or a database prints in place of a value.
+var spoilt = []string{
+	"#REF!", "#NAME?", "#N/A", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!", "#SPILL!", "#CALC!", "#FIELD!", "#BLOCKED!", "#UNKNOWN!", "#CONNECT!",
+	"#GETTING_DATA", "#ERROR!", "NULL", "(null)", `\N`,
+}
+
+// isSpoilt says whether a text is not a value but a sign that there was none.
+func isSpoilt(value string) bool { return slices.Contains(spoilt, value) || narrow.MatchString(value) }
+
+var (
+	narrow  = regexp.MustCompile(`^#{2,}$`)                                // the width of a column that is too narrow for its number
+	rounded = regexp.MustCompile(`^[+-]?[0-9](\.[0-9]+)?E[+-][0-9]{2,3}$`) // a long number as a spreadsheet prints it
+)

@@ -1,0 +1,50 @@
+// Package text says which texts are stored as names and numbers of things, and in what form.
+package validate
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// Decode brings text from outside into the one form that it is compared and stored in: NFC, without a byte order mark.
+func Decode(s string) string { return norm.NFC.String(strings.TrimPrefix(s, "\ufeff")) }
+
+// Normal is Decode without white space around the text.
+func Normalize(s string) string { return strings.TrimSpace(Decode(strings.TrimSpace(s))) }
+
+// Check adds to problems what no name may hold and lengths outside the bounds, in characters.
+func Length(p *fault.Problems, field, value string, least, most int) {
+	n := utf8.RuneCountInString(value)
+	switch {
+	case !utf8.ValidString(value):
+		p.Add(field, "it is not valid UTF-8")
+	case strings.ContainsFunc(value, IsInvisible):
+		p.Add(field, "%q holds a control or invisible formatting character", value)
+	case isSpoilt(value):
+		p.Add(field, "%q is what a program prints for a value that is missing", value)
+	case rounded.MatchString(value):
+		p.Add(field, "%.60q is a number that a spreadsheet rounded; format the column as text", value)
+	case n < least && n == 0:
+		p.Add(field, "it is missing")
+	case n < least || n > most:
+		p.Add(field, "%.60q has length %d, it takes %d to %d characters", value, n, least, most)
+	}
+}
+
+// CheckStored adds to problems what no database holds, and lengths outside the bounds.
+func CheckStored(p *fault.Problems, field, value string, least, most int) {
+	if n := utf8.RuneCountInString(value); n < least || n > most {
+		p.Add(field, "%.60q is %d characters long; %d to %d are allowed", value, n, least, most)
+	}
+}
+
+// Hidden says whether a character has no place in a name: controls, and format characters such as
+// bidirectional overrides, which make one name look like another. Joiners are part of emoji.
+func IsInvisible(r rune) bool {
+	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || (unicode.Is(unicode.Cf, r) && r != '\u200d' && r != '\u200c')
+}

@@ -49,7 +49,10 @@ func TestDoctorSaysWhatCommandsDo(t *testing.T) {
 		{"no suspended_date", "ALTER TABLE tnnt.tenants DROP COLUMN IF EXISTS suspended_date CASCADE"},
 		{"a column more", "ALTER TABLE idam.users ADD COLUMN nickname text"},
 	}
-	every := dbtest.Repeat(1, len(broken)/2)
+	every := 1
+	if testing.Short() {
+		every = len(broken) / 2
+	}
 	for i, w := range worlds {
 		for j, b := range broken {
 			if (i+j)%every != 0 && j > 0 && i > 0 {

@@ -313,9 +313,12 @@ var (
 )
 
 // TestFoundDatabasesRunScripts runs scripts of commands on every generation with an audit log as other software left
-// it. In a quick run each generation has a share of them.
+// it. In a short run each generation has a share of them.
 func TestFoundDatabasesRunScripts(t *testing.T) {
-	every := dbtest.Repeat(1, len(generations.All))
+	every := 1
+	if testing.Short() {
+		every = len(generations.All)
+	}
 	for k, g := range generations.All {
 		if g.Audit == "" { // every change is refused there: see as_found
 			continue

@@ -77,7 +77,7 @@ func (a *app) logFullRead(ctx context.Context, s *session, cmd *cobra.Command, n
 // readingLedger opens the ledger for the audit row of a reading. A database without an audit log has nowhere
 // to leave it; that is no reason to show nothing, and doctor reports it.
 func (a *app) readingLedger(ctx context.Context, s *session, cmd *cobra.Command) (*audit.Ledger, error) {
-	home := s.manager().writable()
+	home := s.manager().primaryDB()
 	cat, err := schema.Read(ctx, home, schema.AuditTables...)
 	if err != nil || cat[schema.AuditLogs] == nil {
 		return nil, err

@@ -89,7 +89,7 @@ func (a *app) printf(format string, args ...any) {
 func (a *app) note(format string, args ...any) {
 	switch {
 	case a.global.quiet:
-	case structured(a.errorFormat()):
+	case isStructured(a.errorFormat()):
 		a.notes = append(a.notes, fmt.Sprintf(format, args...))
 	default:
 		a.printf(format, args...)

@@ -74,7 +74,7 @@ The command deletes rows of the audit log, so its database role must own the tab
 		default:
 			a.note("no sealed audit row is from before that time; nothing was changed")
 		}
-		return committed(output.One(a.print, prunedView, pruned{w.Op(), r.Before, r.Rows, p.Archive, r.ArchiveSHA256}))
+		return afterCommit(output.One(a.print, prunedView, pruned{w.Op(), r.Before, r.Rows, p.Archive, r.ArchiveSHA256}))
 	})
 	cmd.Flags().Var(&before, "before", "rows from before this `time`: RFC 3339, a date, or an age such as 2y")
 	cmd.Flags().StringVar(&p.Archive, "archive", "", "new `file` for the rows, .jsonl.gz or .jsonl.zst")
@@ -83,6 +83,6 @@ The command deletes rows of the audit log, so its database role must own the tab
 	names(cmd, "key", fileRead, ".pub")
 	flags.bind(cmd)
 	requirePermission(cmd, "SYSTEM_MANAGE")
-	tries(cmd, audit.Delete)
+	setAction(cmd, audit.Delete)
 	return addOutputFlags[pruned](a, cmd)
 }

@@ -52,7 +52,7 @@ than 10 minutes are left alone, unless --older-than says less.`,
 	}
 	cmd.RunE = a.runWrite(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, _ []string) error {
 		if !flags.dryRun {
-			if err := w.demand("SYSTEM_MANAGE"); err != nil {
+			if err := w.require("SYSTEM_MANAGE"); err != nil {
 				return a.failedOn(ctx, w, "change", "", err)
 			}
 		}
@@ -100,13 +100,13 @@ than 10 minutes are left alone, unless --older-than says less.`,
 	flags.bind(cmd)
 	requirePermission(cmd, "AUDIT_READ")
 	mayNeed(cmd, "SYSTEM_MANAGE")
-	tries(cmd, audit.Execute)
+	setAction(cmd, audit.Execute)
 	return addOutputFlags[reconciled](a, cmd)
 }
 
 // settle settles one intent, in the database of its tenant as it is reached now; reached are those that are open.
 func (a *app) settle(ctx context.Context, cmd *cobra.Command, w *writer, u audit.Unsettled, reached map[string]*db.DB) (string, error) {
-	p := a.tenantTargetOf(ctx, cmd, tenants.Ref{ID: u.TenantID, Code: &u.TenantCode})
+	p := a.resolveTenantTarget(ctx, cmd, tenants.Ref{ID: u.TenantID, Code: &u.TenantCode})
 	if p.err != nil {
 		return "", p.err
 	}

@@ -42,7 +42,7 @@ signed record; --archive compares their archives with it.`,
 		Example: "  cxgctl audit verify --checkpoints /mnt/worm/cxgctl\n  cxgctl audit verify --archive /mnt/worm/audit --key audit.key.pub\n" +
 			"  cxgctl audit verify --since 1000000 -o json",
 	}
-	cmd.RunE = a.strictly(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
+	cmd.RunE = a.runUnfiltered(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
 		switch {
 		case cmd.Flags().Changed("key") && dir == "" && len(archives) == 0:
 			return fault.New(fault.Usage, "--key says whose checkpoints and archives to trust, and there are none").
@@ -142,7 +142,7 @@ few of them after each change; from then on audit verify finds out if one is cha
 be read, such as JSON nested too deep, is skipped and named, and the exit code is 9.`,
 		Example: "  */5 * * * * cxgctl audit seal --quiet",
 	}
-	cmd.RunE = a.strictly(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
+	cmd.RunE = a.runUnfiltered(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
 		if batch < 1 || batch > 100_000 {
 			return fault.New(fault.Validation, "--batch %d is refused, it is 1 to 100000", batch)
 		}
@@ -197,7 +197,7 @@ The folder belongs on storage that those who write the database cannot rewrite: 
 --checkpoints finds out if the log was sealed anew, or cut, up to the last checkpoint.`,
 		Example: "  0 * * * * cxgctl audit checkpoint --key /etc/cxgctl/audit.key --out /mnt/worm/cxgctl",
 	}
-	cmd.RunE = a.strictly(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
+	cmd.RunE = a.runUnfiltered(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
 		for flag, value := range map[string]string{"--key": key, "--out": out} {
 			if value == "" {
 				return fault.New(fault.Usage, "%s is missing", flag).WithHint("see: cxgctl audit checkpoint --help")

@@ -91,7 +91,7 @@ cannot be put back, since the audit log does not keep them.`,
 	cmd.Flags().BoolVar(&force, "force", false, "put rows back also where others changed them since; wants a --reason")
 	flags.bindBatch(cmd)
 	requirePermission(cmd, "AUDIT_READ")
-	tries(cmd, audit.Update)
+	setAction(cmd, audit.Update)
 	var undone []string
 	for noun := range reversers {
 		undone = append(undone, reversing(noun, true)...)
@@ -119,7 +119,7 @@ func (w *writer) mayUndo(entries []audit.Entry) error {
 		need = append(need, reversing(*e.Resource, e.Action != nil && *e.Action == string(audit.Create))...)
 	}
 	slices.Sort(need)
-	return w.demand(slices.Compact(need)...)
+	return w.require(slices.Compact(need)...)
 }
 
 // reversing are the permissions that putting back a row of a noun needs; one that was made is taken away.
@@ -139,7 +139,7 @@ func reversing(noun string, made bool) []string {
 
 // mayReverse demands what an operator needs to take back by hand such a change of an import.
 func (w *writer) mayReverse(noun string, a audit.Action) error {
-	return w.demand(reversing(noun, a == audit.Create)...)
+	return w.require(reversing(noun, a == audit.Create)...)
 }
 
 // undone reads the audit rows to be undone: those of the ids, which may be operations', or of one operation. operation

@@ -141,7 +141,7 @@ no session is opened, and a wrong password counts all the same.`,
 	cmd.Flags().StringVar(&username, "username", "", "who (default: the operator that is named otherwise, else a prompt)")
 	cmd.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from the first line of standard input")
 	cmd.Flags().BoolVar(&otpStdin, "otp-stdin", false, "read the code of the second factor from the next line of standard input")
-	open(cmd)
+	anonymous(cmd)
 	return addOutputFlags[loginRecord](a, cmd)
 }
 
@@ -176,7 +176,7 @@ func (a *app) code(ctx context.Context, attempt *auth.Attempt, stdin bool) error
 	case stdin:
 		code, err = a.firstLine()
 	case ok:
-		code, err = a.hidden(ctx, fd, "code of the authenticator app: ")
+		code, err = a.readHidden(ctx, fd, "code of the authenticator app: ")
 	default:
 		return nil
 	}
@@ -253,7 +253,7 @@ func (a *app) credentials(ctx context.Context, username string, stdin bool) (nam
 		return "", "", fault.New(fault.Usage, "no password is given").WithHint("add --password-stdin, or log in on a terminal")
 	}
 	if username == "" {
-		a.ask("username: ")
+		a.prompt("username: ")
 		username, err = a.interruptible(ctx, fd, func() (string, error) { return bufio.NewReader(a.stdin).ReadString('\n') })
 		if username = strings.TrimSpace(username); username == "" && err == nil {
 			err = fault.New(fault.Usage, "no username is given")
@@ -262,7 +262,7 @@ func (a *app) credentials(ctx context.Context, username string, stdin bool) (nam
 			return "", "", err
 		}
 	}
-	password, err = a.hidden(ctx, fd, "password of "+username+": ")
+	password, err = a.readHidden(ctx, fd, "password of "+username+": ")
 	return username, password, err
 }
 

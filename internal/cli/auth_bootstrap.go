@@ -59,7 +59,7 @@ database role owns idam.user_roles: it is the way back.`,
 			if made, err = a.password(ctx, pw); err != nil {
 				return err
 			}
-		} else if pw.given() {
+		} else if pw.isSet() {
 			a.note("%s exists already and keeps their password", n.Username)
 			pw = passwordFlags{}
 		}
@@ -80,13 +80,13 @@ database role owns idam.user_roles: it is the way back.`,
 			a.note("permissions are enforced from now on")
 			powerless, err := first.Powerless(ctx, s.db)
 			if err != nil {
-				return committed(err)
+				return afterCommit(err)
 			}
 			for _, name := range powerless {
 				a.note("operator %s holds no role and may do nothing: cxgctl roles grant ROLE %s --operator %s", name, fault.Word(name), fault.Word(u.Username))
 			}
 		}
-		return a.printResult(l, func() error { return a.printUser(u, pw.shown(made)) })
+		return a.printResult(l, func() error { return a.printUser(u, pw.printed(made)) })
 	})
 	f := cmd.Flags()
 	f.StringVar(&n.Username, "username", "", "3 to 100 ASCII characters")
@@ -94,6 +94,6 @@ database role owns idam.user_roles: it is the way back.`,
 	f.StringVar(&n.FullName, "full-name", "", "1 to 100 characters, of a user to be made")
 	pw.bind(cmd)
 	flags.bind(cmd)
-	open(cmd)
-	return a.passwordRecords(cmd, &pw)
+	anonymous(cmd)
+	return a.addPasswordOutputFlags(cmd, &pw)
 }

@@ -153,11 +153,11 @@ func (a *app) refuseExisting(flag, path string) error {
 	}
 	place, err := outfile.Locate(path)
 	if err != nil {
-		return unwritable(flag, path, err)
+		return writeError(flag, path, err)
 	}
 	defer place.Close()
 	if place.Exists() && !place.IsPipe() {
-		return unwritable(flag, path, fs.ErrExist)
+		return writeError(flag, path, fs.ErrExist)
 	}
 	return nil
 }

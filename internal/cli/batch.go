@@ -303,7 +303,7 @@ func (b *batch[T]) verdict(failures []resource.Match[T], done int) error {
 	for i, f := range failures {
 		e := fault.From(f.Err)
 		items[i] = map[string]any{"ref": f.Ref, "code": e.Code, "message": e.Message}
-		if !structured(b.a.print.Format) {
+		if !isStructured(b.a.print.Format) {
 			b.a.printf("cxgctl: error: %s", e.Message)
 		}
 	}

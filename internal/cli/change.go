@@ -44,13 +44,13 @@ type writer struct {
 	*session
 	*audit.Ledger
 	gate  *auth.Authorizer
-	tried audit.Action // what the command is about to do
+	action audit.Action // what the command is about to do
 }
 
 // changing wraps a command that changes the platform's data as the operator. The ledger is the only
 // way to do so.
 func (a *app) runWrite(flags *changeFlags, fn func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
-	return a.strictly(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+	return a.runUnfiltered(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
 		home := s.manager()
 		l, err := audit.Open(ctx, home.db, home.cat, s.by, a.origin(cmd))
 		if err != nil {
@@ -76,7 +76,7 @@ func (a *app) runWrite(flags *changeFlags, fn func(ctx context.Context, w *write
 			l.Guard.MaxAffected = &flags.maxAffected
 		}
 		l = s.ledger(l)
-		err = db.MayNotChange(fn(ctx, &writer{s, l, gate, tried(cmd)}, cmd, args))
+		err = db.MayNotChange(fn(ctx, &writer{s, l, gate, auditAction(cmd)}, cmd, args))
 		if len(l.Entries()) > 0 && !l.DryRun {
 			a.clock.done()
 		}
@@ -85,7 +85,7 @@ func (a *app) runWrite(flags *changeFlags, fn func(ctx context.Context, w *write
 			a.noteOrphans(ctx, home, weakened)
 		}
 		if l.Changed() {
-			a.wrote(ctx, l, s.db.Addr())
+			a.recordPosition(ctx, l, s.db.Addr())
 		}
 		return err
 	})
@@ -212,7 +212,7 @@ func (a *app) printResult(l *audit.Ledger, print func() error) error {
 	a.note("%s changed (operation %s)", plural(n, "row"), l.Op())
 	a.noteEnded(l)
 	err := print()
-	return committed(err)
+	return afterCommit(err)
 }
 
 // lastChange says when a row was changed last, and by whom: " (2026-11-28 by admin)". It is empty where the row does not

@@ -35,7 +35,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		Example: "  cxgctl doctor\n  cxgctl doctor -o json --jq '.data.items[] | select(.remedy != \"\") | .remedy'",
 	}
 	cmd.RunE = a.wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
-		if a.aboutTenants() {
+		if a.namesTenants() {
 			return a.doctorInTenants(ctx, cmd, &f)
 		}
 		which, err := f.databases()
@@ -74,7 +74,7 @@ func (a *app) doctorCommand() *cobra.Command {
 	})
 	f.bind(cmd)
 	cmd.Flags().BoolVar(&compat, "compat", false, "try what cxgctl needs of a server, item by item, and say what goes without it")
-	return ofTenantsToo[tenantResult](a, addOutputFlags[doctor.Result](a, cmd))
+	return withTenantFlags[tenantResult](a, addOutputFlags[doctor.Result](a, cmd))
 }
 
 // mayNameUsers says whether the report may name users: for an operator with USER_LIST, which is recorded as a read.
@@ -84,7 +84,7 @@ func (a *app) mayNameUsers(ctx context.Context, cmd *cobra.Command) bool {
 	if err != nil {
 		return false // the report says why
 	}
-	p, err := a.proof(s)
+	p, err := a.credential(s)
 	if err != nil {
 		return false
 	}

@@ -100,7 +100,7 @@ func (a *app) resolveTenants(ctx context.Context, cmd *cobra.Command, s *session
 	}
 	if !a.tenant.many() {
 		t, err := tenants.Find(ctx, s.db, s.cat, a.tenant.refs[0], false)
-		return []tenantTarget{a.tenantTargetOf(ctx, cmd, t)}, err
+		return []tenantTarget{a.resolveTenantTarget(ctx, cmd, t)}, err
 	}
 	named, patterns, err := a.tenant.named(ctx, s)
 	if err != nil {
@@ -122,7 +122,7 @@ func (a *app) resolveTenants(ctx context.Context, cmd *cobra.Command, s *session
 			continue
 		}
 		delete(again, name)
-		out = append(out, a.tenantTargetOf(ctx, cmd, t))
+		out = append(out, a.resolveTenantTarget(ctx, cmd, t))
 	}
 	if strange := slices.Sorted(maps.Keys(again)); len(strange) > 0 { // some other file, which the verdict would write over
 		return nil, fault.New(fault.Validation, "--retry-failed %s lists %.40q, which is none of the tenants that the command is about", a.tenant.retry, strange[0]).
@@ -231,7 +231,7 @@ func (f *tenantErrors) result(of int) error {
 	names := make([]string, len(f.list))
 	for i, x := range f.list {
 		names[i] = x.Tenant
-		if !structured(f.print.Format) {
+		if !isStructured(f.print.Format) {
 			f.printf("cxgctl: error: tenant %s: %s", x.Tenant, x.Message)
 		}
 	}
@@ -299,7 +299,7 @@ func (p tenantTarget) visit(ctx context.Context, home *session, stream bool, wor
 }
 
 // split returns the users that a session is about, and refuses those whose tenant cannot be told.
-func (s *session) split() (*users.Table, error) {
+func (s *session) separableUsers() (*users.Table, error) {
 	t, err := s.users()
 	if err == nil && !t.Separable() {
 		err = fault.New(fault.Validation, "the tenants share one database, and sys.users has no tenant_id there to tell their users apart").

@@ -148,7 +148,7 @@ func (a *app) openSecret(flag, path string) (*secretFile, error) {
 	}
 	place, err := outfile.Locate(path)
 	if err != nil {
-		return nil, unwritable(flag, path, err)
+		return nil, writeError(flag, path, err)
 	}
 	if place.Is(a.stdout) {
 		place.Close()
@@ -158,14 +158,14 @@ func (a *app) openSecret(flag, path string) (*secretFile, error) {
 		f, err := place.Device()
 		if err != nil {
 			place.Close()
-			return nil, unwritable(flag, path, err)
+			return nil, writeError(flag, path, err)
 		}
 		return &secretFile{f, place, func() error { return nil }, f.Close}, nil
 	}
 	f, err := place.Create(0o600)
 	if err != nil {
 		place.Close()
-		return nil, unwritable(flag, path, err)
+		return nil, writeError(flag, path, err)
 	}
 	return &secretFile{f, place, f.Sync, func() error { return errors.Join(f.Sync(), f.Close(), place.Sync()) }}, nil
 }

@@ -168,7 +168,7 @@ func (a *app) importFile(ctx context.Context, w *writer, file *rowreader.File, f
 	}
 	run, err := n.begin(w, o)
 	if fault.Is(err, fault.PermissionDenied) {
-		w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: n.resource, Name: file.Name}, Action: w.tried}, err)
+		w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: n.resource, Name: file.Name}, Action: w.action}, err)
 	}
 	if err != nil {
 		return err
@@ -268,7 +268,7 @@ func (a *app) printImport(r importer.Report, failures *failures, errorFile strin
 		output.Thousands(r.Failed), elapsed(r.Elapsed), r.OpID)
 	if a.print.Format != output.Table && a.print.Format != output.Wide || a.print.File != "" {
 		err := output.One(a.print, output.View{ID: "op_id"}, importReport{r, r.Elapsed.Seconds(), failures.list})
-		if err = committed(err); err != nil {
+		if err = afterCommit(err); err != nil {
 			return err
 		}
 	}

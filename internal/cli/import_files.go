@@ -43,7 +43,7 @@ func (a *app) openFailures(file *rowreader.File, f *importFlags, reading rowread
 		return x, nil
 	}
 	if x.to, err = a.openErrors(f.errors); err != nil {
-		return nil, unwritable("--errors", f.errors, err)
+		return nil, writeError("--errors", f.errors, err)
 	}
 	if x.rows, err = rowreader.NewErrorFile(x.to, in, f.encoding); err != nil {
 		x.to.abort()
@@ -108,14 +108,14 @@ func (x *failures) add(f importer.Failure, row rowreader.Row) error {
 		return nil
 	}
 	if err := x.rows.Add(row, f.Message); err != nil {
-		return unwritable("--errors", x.name, err)
+		return writeError("--errors", x.name, err)
 	}
 	return nil
 }
 
 // tell says what went wrong with the rows, unless the report says so.
 func (x *failures) tell() {
-	if structured(x.a.print.Format) {
+	if isStructured(x.a.print.Format) {
 		return
 	}
 	for _, line := range x.causes.lines() {
@@ -134,7 +134,7 @@ func (x *failures) close(whole bool) error {
 	}
 	if err := errors.Join(x.rows.Close(), x.to.commit()); err != nil {
 		x.to.abort()
-		return unwritable("--errors", x.name, err)
+		return writeError("--errors", x.name, err)
 	}
 	return nil
 }
@@ -169,7 +169,7 @@ func (m *progressMeter) report(r importer.Report) {
 	if m.terminal {
 		every = 200 * time.Millisecond
 	}
-	if m.a.global.quiet || structured(m.a.print.Format) && !m.terminal || time.Since(m.last) < every {
+	if m.a.global.quiet || isStructured(m.a.print.Format) && !m.terminal || time.Since(m.last) < every {
 		return
 	}
 	m.last = time.Now()

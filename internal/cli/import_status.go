@@ -50,7 +50,7 @@ func (a *app) undoImport(ctx context.Context, w *writer, what string, n importNo
 	if w.place != nil {
 		return fault.New(fault.Usage, "--undo does not go with --tenant").WithHint("cxgctl audit list --op OP names the users; users delete --tenant takes them away")
 	}
-	if err := w.demand(n.undoes); err != nil {
+	if err := w.require(n.undoes); err != nil {
 		return err
 	}
 	ops, err := a.importOps(ctx, w, what, n)
@@ -90,14 +90,14 @@ func (a *app) undoImport(ctx context.Context, w *writer, what string, n importNo
 	}
 	a.note("%s (operation %s)", words, w.Op())
 	if a.print.Format != output.Table && a.print.Format != output.Wide {
-		if err := committed(output.One(a.print, output.View{ID: "op_id"}, done)); err != nil {
+		if err := afterCommit(output.One(a.print, output.View{ID: "op_id"}, done)); err != nil {
 			return err
 		}
 	}
 	if len(done.Touched) == 0 {
 		return nil
 	}
-	if !structured(a.print.Format) {
+	if !isStructured(a.print.Format) {
 		for _, f := range done.Touched {
 			a.printf("cxgctl: error: %s", f.Message)
 		}

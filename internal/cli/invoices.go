@@ -90,7 +90,7 @@ func (f *invoiceFilter) filter() invoices.Filter {
 		end := db.Date{Day: begin.Day.AddDate(0, 1, 0)}
 		out.From, out.To = &begin, &end
 	}
-	out.Today = f.from.timing.day()
+	out.Today = f.from.timing.today()
 	out.DueBefore = f.dueBefore.read("due_before", p)
 	out.MinTotal, out.MaxTotal = f.minTotal.read("min_total", p), f.maxTotal.read("max_total", p)
 	return out

@@ -97,7 +97,7 @@ func (a *app) invoicesCreate() *cobra.Command {
 func (a *app) invoicesUpdate() *cobra.Command {
 	var values invoiceValues
 	var patch invoices.Patch
-	var since seenFlag
+	var since ifUpdatedAtFlag
 	var name refFlags
 	var force forceFlag
 	var flags changeFlags
@@ -149,4 +149,4 @@ func (f *forceFlag) given(a *app) (bool, error) {
 }
 
 // today is the day in the zone, by the server's clock.
-func (a *app) today() db.Date { return a.timing.day() }
+func (a *app) today() db.Date { return a.timing.today() }

@@ -33,7 +33,7 @@ func (a *app) invoicesImport() *cobra.Command {
 		begin: func(w *writer, _ importer.Options) (importRun, error) {
 			t, err := invoices.NewTable(w.cat)
 			return importRun{end: func() {}, do: func(ctx context.Context, file *rowreader.File, o importer.Options) (importer.Report, error) {
-				return t.Import(ctx, w.Ledger, file, invoices.ImportOptions{Options: o, Need: w.demand})
+				return t.Import(ctx, w.Ledger, file, invoices.ImportOptions{Options: o, Need: w.require})
 			}}, err
 		},
 		undo: func(ctx context.Context, w *writer, ops []uuid.UUID) (importer.Undone, error) {

@@ -38,7 +38,7 @@ func (a *app) invoicesSummary() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		sums, err := t.Summarize(ctx, a.replicated(ctx, s, cmd).db, f.filter(), by, a.today())
+		sums, err := t.Summarize(ctx, a.withReplica(ctx, s, cmd).db, f.filter(), by, a.today())
 		if err != nil {
 			return err
 		}
@@ -62,7 +62,7 @@ func (a *app) invoicesReport() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		debts, err := t.Report(ctx, a.replicated(ctx, s, cmd).db, f.filter(), a.today())
+		debts, err := t.Report(ctx, a.withReplica(ctx, s, cmd).db, f.filter(), a.today())
 		if err != nil {
 			return err
 		}

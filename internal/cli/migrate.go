@@ -90,11 +90,11 @@ func (a *app) steps(ctx context.Context, cmd *cobra.Command, which migrate.Datab
 	if err != nil {
 		return nil, migrate.Plan{}, err
 	}
-	return stepsOf(ctx, cfg, which, with)
+	return readSteps(ctx, cfg, which, with)
 }
 
 // stepsOf is steps of the database that cfg leads to.
-func stepsOf(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database, with []string) ([]migration, migrate.Plan, error) {
+func readSteps(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database, with []string) ([]migration, migrate.Plan, error) {
 	list, err := migrate.Status(ctx, cfg, which)
 	if err != nil {
 		return nil, migrate.Plan{}, err
@@ -113,7 +113,7 @@ func stepsOf(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database, w
 			out[i].AppliedAt = &at
 		}
 	}
-	attach(out, plan)
+	attachPlan(out, plan)
 	return out, plan, nil
 }
 
@@ -127,10 +127,10 @@ STATE is applied, pending, "optional: --with NAME" for one that migrate up appli
 unknown for one that a newer cxgctl applied; migrate up then exits 8. Version numbers may have gaps.`,
 	}
 	cmd.RunE = a.wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
-		if a.aboutTenants() {
+		if a.namesTenants() {
 			return a.stepsInTenants(ctx, cmd, &f, true)
 		}
-		which, err := a.migrated(cmd, &f)
+		which, err := a.migrateDatabases(cmd, &f)
 		if err != nil {
 			return err
 		}
@@ -149,12 +149,12 @@ unknown for one that a newer cxgctl applied; migrate up then exits 8. Version nu
 		return printWhole(a, migrationView, all)
 	})
 	f.bind(cmd)
-	return ofTenantsToo[tenantMigration](a, addOutputFlags[migration](a, cmd))
+	return withTenantFlags[tenantMigration](a, addOutputFlags[migration](a, cmd))
 }
 
 // migrated are the databases that a command without tenants is about. Where each tenant has one of its own, those wait to
 // be named.
-func (a *app) migrated(cmd *cobra.Command, f *migrateFlags) ([]migrate.Database, error) {
+func (a *app) migrateDatabases(cmd *cobra.Command, f *migrateFlags) ([]migrate.Database, error) {
 	which, err := f.databases()
 	if err != nil {
 		return nil, err
@@ -195,9 +195,9 @@ only that. No lock is held for long: the indexes of tables with rows are built w
 			})
 		}
 		switch {
-		case a.aboutTenants() && f.dryRun:
+		case a.namesTenants() && f.dryRun:
 			return a.stepsInTenants(ctx, cmd, &f, false)
-		case a.aboutTenants():
+		case a.namesTenants():
 			return a.upInTenants(ctx, cmd, &f, r)
 		}
 		return a.migrate(ctx, cmd, &f, up, func(list []migration) []migration { return pending(list, f.with) })
@@ -206,7 +206,7 @@ only that. No lock is held for long: the indexes of tables with rows are built w
 	f.bind(cmd)
 	f.changeFlags.bind(cmd)
 	cmd.Flags().StringSliceVar(&f.with, "with", nil, "the optional migrations `names` too: search (indexes that make --search fast and bulk loads slow)")
-	return ofTenantsToo[tenantMigration](a, addOutputFlags[migration](a, cmd))
+	return withTenantFlags[tenantMigration](a, addOutputFlags[migration](a, cmd))
 }
 
 func (a *app) migrateDown() *cobra.Command {
@@ -241,7 +241,7 @@ func (a *app) migrateDown() *cobra.Command {
 func (a *app) migrate(ctx context.Context, cmd *cobra.Command, f *migrateFlags,
 	run func(context.Context, *pgx.ConnConfig, migrate.Database) ([]migrate.Result, error), planned func([]migration) []migration,
 ) error {
-	which, err := a.migrated(cmd, f)
+	which, err := a.migrateDatabases(cmd, f)
 	if err != nil {
 		return err
 	}
@@ -270,7 +270,7 @@ func (a *app) migrate(ctx context.Context, cmd *cobra.Command, f *migrateFlags,
 	}
 	lost := ""
 	if down {
-		if lost, err = a.losses(ctx, cmd, f, plan); err != nil {
+		if lost, err = a.plannedLosses(ctx, cmd, f, plan); err != nil {
 			return err
 		}
 	}
@@ -317,7 +317,7 @@ func (a *app) migrate(ctx context.Context, cmd *cobra.Command, f *migrateFlags,
 			a.note("not applied: %s/%s (%s)", m.Database, m.Name, m.State)
 		}
 	}
-	return committed(printWhole(a, migrationView, done))
+	return afterCommit(printWhole(a, migrationView, done))
 }
 
 // migrationDone is the record of a migration that was applied or taken back.
@@ -348,8 +348,8 @@ func (a *app) recordMigrations(ctx context.Context, cmd *cobra.Command, which mi
 		a.note("no audit log to record the migrations in: %s", fault.From(err).Message)
 		return nil
 	}
-	changes := migrationsOf(which, results, nil)
-	begin := slices.IndexFunc(results, beginsSeals)
+	changes := migrationChanges(which, results, nil)
+	begin := slices.IndexFunc(results, startsSealing)
 	if which != migrate.Manager || begin < 0 {
 		return l.Record(ctx, changes)
 	}
@@ -363,12 +363,12 @@ func (a *app) recordMigrations(ctx context.Context, cmd *cobra.Command, which mi
 }
 
 // beginsSeals says whether a migration that was applied is one after which rows of cxgctl's have their seal always.
-func beginsSeals(r migrate.Result) bool {
+func startsSealing(r migrate.Result) bool {
 	return r.Direction != "down" && (r.Version == 13 || r.Version == 20)
 }
 
 // migrationsOf are the changes that migrations made, of a tenant's database where of is one.
-func migrationsOf(which migrate.Database, results []migrate.Result, of *tenantTarget) []audit.Change {
+func migrationChanges(which migrate.Database, results []migrate.Result, of *tenantTarget) []audit.Change {
 	changes := make([]audit.Change, len(results))
 	for i, r := range results {
 		image := map[string]any{"database": which, "version": r.Version, "name": r.Name}

@@ -19,7 +19,7 @@ type plannedItem struct {
 }
 
 // attach gives each migration what the plan says of it.
-func attach(list []migration, plan migrate.Plan) {
+func attachPlan(list []migration, plan migrate.Plan) {
 	byVersion := map[int64]*migration{}
 	for i := range list {
 		byVersion[list[i].Version] = &list[i]
@@ -55,7 +55,7 @@ func (a *app) notePlan(plan migrate.Plan) {
 
 // losses names the data that would go with the migrations, and refuses that unless --discard-data was
 // given. It returns what to add to the question that is asked before anything is taken back.
-func (a *app) losses(ctx context.Context, cmd *cobra.Command, f *migrateFlags, plan []migration) (string, error) {
+func (a *app) plannedLosses(ctx context.Context, cmd *cobra.Command, f *migrateFlags, plan []migration) (string, error) {
 	lost := ""
 	for _, m := range plan {
 		which := migrate.Database(m.Database)

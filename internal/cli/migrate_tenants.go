@@ -43,11 +43,11 @@ func (r *rollout) bind(cmd *cobra.Command) {
 }
 
 // ofTenantsToo gives a migrate command, or doctor, the flags of tenants: with them its records are others.
-func ofTenantsToo[T any](a *app, cmd *cobra.Command) *cobra.Command {
+func withTenantFlags[T any](a *app, cmd *cobra.Command) *cobra.Command {
 	a.bindTenants(cmd)
 	one := cmd.PreRunE
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
-		if a.aboutTenants() {
+		if a.namesTenants() {
 			return output.CheckColumns[T](a.out.columns)
 		}
 		return one(cmd, args)
@@ -56,7 +56,7 @@ func ofTenantsToo[T any](a *app, cmd *cobra.Command) *cobra.Command {
 }
 
 // aboutTenants says whether tenants are named.
-func (a *app) aboutTenants() bool { return len(a.tenant.refs) > 0 || a.tenant.all }
+func (a *app) namesTenants() bool { return len(a.tenant.refs) > 0 || a.tenant.all }
 
 // estate finds the databases of the tenants that the flags name, each once, for a command without an operator.
 func (a *app) resolveTenantDatabases(ctx context.Context, cmd *cobra.Command, f *migrateFlags) (*session, []tenantTarget, error) {
@@ -71,14 +71,14 @@ func (a *app) resolveTenantDatabases(ctx context.Context, cmd *cobra.Command, f 
 		return nil, nil, err
 	}
 	places, err := a.resolveTenants(ctx, cmd, s)
-	return s, distinct(places), err
+	return s, distinctDatabases(places), err
 }
 
 // servers is estate with the ways past a pooler, for migrations, which need a session of their own.
-func (a *app) servers(ctx context.Context, cmd *cobra.Command, f *migrateFlags) (*session, []tenantTarget, error) {
+func (a *app) resolveTenantServers(ctx context.Context, cmd *cobra.Command, f *migrateFlags) (*session, []tenantTarget, error) {
 	s, places, err := a.resolveTenantDatabases(ctx, cmd, f)
 	for i, p := range places {
-		places[i] = a.direct(p)
+		places[i] = a.directTarget(p)
 	}
 	return s, places, err
 }
@@ -92,7 +92,7 @@ func (p tenantTarget) steps(ctx context.Context, with []string, all bool) ([]mig
 	if err != nil {
 		return nil, err
 	}
-	list, plan, err := stepsOf(ctx, cfg, migrate.Tenants, with)
+	list, plan, err := readSteps(ctx, cfg, migrate.Tenants, with)
 	if err != nil || all {
 		return list, err
 	}
@@ -127,7 +127,7 @@ func eachOf[R any](ctx context.Context, a *app, places []tenantTarget, failed *t
 
 // stepsInTenants is migrate status, or a dry run of up, over tenants.
 func (a *app) stepsInTenants(ctx context.Context, cmd *cobra.Command, f *migrateFlags, all bool) error {
-	_, places, err := a.servers(ctx, cmd, f)
+	_, places, err := a.resolveTenantServers(ctx, cmd, f)
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (a *app) upInTenants(ctx context.Context, cmd *cobra.Command, f *migrateFla
 	if r.canary < 0 {
 		return fault.New(fault.Validation, "--canary %d is refused, it counts tenants", r.canary)
 	}
-	s, places, err := a.servers(ctx, cmd, f)
+	s, places, err := a.resolveTenantServers(ctx, cmd, f)
 	if err != nil {
 		return err
 	}
@@ -184,7 +184,7 @@ func (a *app) upInTenants(ctx context.Context, cmd *cobra.Command, f *migrateFla
 			done, err := p.up(ctx, f.with, func(results []migrate.Result) error {
 				recording.Lock()
 				defer recording.Unlock()
-				return l.Record(context.WithoutCancel(ctx), migrationsOf(migrate.Tenants, results, &p))
+				return l.Record(context.WithoutCancel(ctx), migrationChanges(migrate.Tenants, results, &p))
 			})
 			if err != nil && !r.keepGoing {
 				stop.Store(true)
@@ -198,7 +198,7 @@ func (a *app) upInTenants(ctx context.Context, cmd *cobra.Command, f *migrateFla
 		}
 	}
 	a.note("%s done", plural(len(list), "migration"))
-	if err := committed(printWhole(a, tenantMigrationView, list)); err != nil {
+	if err := afterCommit(printWhole(a, tenantMigrationView, list)); err != nil {
 		return err
 	}
 	return failed.stopped(len(places))

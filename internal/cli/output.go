@@ -43,7 +43,7 @@ func addOutputFlags[T any](a *app, cmd *cobra.Command) *cobra.Command {
 }
 
 // structured says whether errors in this format are one envelope rather than lines.
-func structured(f output.Format) bool {
+func isStructured(f output.Format) bool {
 	return f == output.JSON || f == output.JSONL || f == output.YAML
 }
 
@@ -161,7 +161,7 @@ func list[T any](a *app, v output.View, flags *pageFlags, open func(context.Cont
 			return err
 		}
 		if flags.state == "" && flags.manifest == "" { // marks are of the primary's transactions
-			s = a.replicated(ctx, s, cmd)
+			s = a.withReplica(ctx, s, cmd)
 		}
 		l, err := open(ctx, s)
 		if err != nil {

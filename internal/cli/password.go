@@ -80,11 +80,11 @@ func (a *app) askPassword(ctx context.Context) (string, error) {
 		return "", fault.New(fault.Usage, "no password is given").
 			WithHint("add one of --password-stdin, --password-file F, --generate-password, --no-password")
 	}
-	first, err := a.hidden(ctx, fd, "new password: ")
+	first, err := a.readHidden(ctx, fd, "new password: ")
 	if err != nil {
 		return "", err
 	}
-	second, err := a.hidden(ctx, fd, "once more: ")
+	second, err := a.readHidden(ctx, fd, "once more: ")
 	if err == nil && first != second {
 		err = fault.New(fault.Validation, "the two passwords differ")
 	}
@@ -126,18 +126,18 @@ func (a *app) storeSecret(flag, path, text string) (undo func(), err error) {
 		return nil, err
 	}
 	if _, err := io.WriteString(f, text+"\n"); err != nil {
-		return nil, unwritable(flag, path, errors.Join(err, f.end(false)))
+		return nil, writeError(flag, path, errors.Join(err, f.end(false)))
 	}
 	if err := f.close(); err != nil {
-		return nil, unwritable(flag, path, err)
+		return nil, writeError(flag, path, err)
 	}
 	return func() { _ = f.remove() }, nil
 }
 
 // given says whether any of the flags is there.
-func (p passwordFlags) given() bool { return p != passwordFlags{} }
+func (p passwordFlags) isSet() bool { return p != passwordFlags{} }
 
-func unwritable(flag, path string, err error) error {
+func writeError(flag, path string, err error) error {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		f.Message = flag + ": " + f.Message
 		return f
@@ -152,11 +152,11 @@ func unwritable(flag, path string, err error) error {
 }
 
 // shows says whether a password is made up and no file takes it.
-func (p passwordFlags) shows() bool { return p.out == "-" || p.out == "" && p.generate }
+func (p passwordFlags) isPrinted() bool { return p.out == "-" || p.out == "" && p.generate }
 
 // shown is the made-up password as a field of the record, unless it went to a file.
-func (p passwordFlags) shown(s secret) *string {
-	if !p.shows() {
+func (p passwordFlags) printed(s secret) *string {
+	if !p.isPrinted() {
 		return nil
 	}
 	return s.generated

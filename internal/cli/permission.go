@@ -16,8 +16,8 @@ import (
 // The annotations of a command with the permissions that its operator must hold, and with those that some uses of it
 // need too. Both are codes with commas between.
 const (
-	permission = "permission"
-	perhaps    = "perhaps"
+	permissionKey = "permission"
+	optionalPermissionKey    = "perhaps"
 )
 
 // What a command declares where it needs no permission code.
@@ -29,11 +29,11 @@ const (
 // needs declares the permissions that a command's operator must hold. Every command that does something
 // declares one, or that it needs none; a test walks the tree for those that forgot, and a session is
 // refused to them.
-func requirePermission(cmd *cobra.Command, codes ...string) { annotate(cmd, permission, codes) }
+func requirePermission(cmd *cobra.Command, codes ...string) { annotate(cmd, permissionKey, codes) }
 
 // mayNeed declares permissions that some uses of a command need beside its own. The command asks for them by demand,
 // once its flags or its input say so.
-func mayNeed(cmd *cobra.Command, codes ...string) { annotate(cmd, perhaps, codes) }
+func mayNeed(cmd *cobra.Command, codes ...string) { annotate(cmd, optionalPermissionKey, codes) }
 
 func annotate(cmd *cobra.Command, key string, codes []string) {
 	if cmd.Annotations == nil {
@@ -43,8 +43,8 @@ func annotate(cmd *cobra.Command, key string, codes []string) {
 }
 
 // possible are the permissions that some uses of a command need beside its own.
-func possible(cmd *cobra.Command) []string {
-	return strings.FieldsFunc(cmd.Annotations[perhaps], func(r rune) bool { return r == ',' })
+func optionalPermissions(cmd *cobra.Command) []string {
+	return strings.FieldsFunc(cmd.Annotations[optionalPermissionKey], func(r rune) bool { return r == ',' })
 }
 
 func init() { cobra.AddTemplateFunc("permissions", permissionHelp) }
@@ -60,7 +60,7 @@ func permissionHelp(cmd *cobra.Command) string {
 		list = nil
 	}
 	text := strings.Join(list, ", ")
-	if more := possible(cmd); len(more) > 0 {
+	if more := optionalPermissions(cmd); len(more) > 0 {
 		if text != "" {
 			text += ", and for some uses "
 		} else {
@@ -75,7 +75,7 @@ func permissionHelp(cmd *cobra.Command) string {
 }
 
 // open declares that a command, and those that it holds, need no operator.
-func open(cmd *cobra.Command) *cobra.Command {
+func anonymous(cmd *cobra.Command) *cobra.Command {
 	requirePermission(cmd, noOperator)
 	return cmd
 }
@@ -83,7 +83,7 @@ func open(cmd *cobra.Command) *cobra.Command {
 // declared is what a command declares, or the group that it stands in; "" for nothing.
 func declared(cmd *cobra.Command) string {
 	for ; cmd != nil; cmd = cmd.Parent() {
-		if what := cmd.Annotations[permission]; what != "" {
+		if what := cmd.Annotations[permissionKey]; what != "" {
 			return what
 		}
 	}
@@ -91,7 +91,7 @@ func declared(cmd *cobra.Command) string {
 }
 
 // codes are the permissions that a command declares, none for one that any operator may run.
-func codes(cmd *cobra.Command) ([]string, error) {
+func requiredPermissions(cmd *cobra.Command) ([]string, error) {
 	switch what := declared(cmd); what {
 	case "", noOperator:
 		return nil, fault.New(fault.Internal, "%q declares no permission, so nobody may run it as an operator", cmd.CommandPath())
@@ -104,8 +104,8 @@ func codes(cmd *cobra.Command) ([]string, error) {
 
 // permit refuses a command whose permissions the operator lacks: everywhere, or in the one tenant that a
 // command of withinTenant is narrowed to. All that are missing are named, those that only some uses need as well.
-func (s *session) permit(ctx context.Context, cmd *cobra.Command) error {
-	need, err := codes(cmd)
+func (s *session) authorize(ctx context.Context, cmd *cobra.Command) error {
+	need, err := requiredPermissions(cmd)
 	if err != nil || len(need) == 0 {
 		return err
 	}
@@ -113,7 +113,7 @@ func (s *session) permit(ctx context.Context, cmd *cobra.Command) error {
 	if refused == nil {
 		return nil
 	}
-	if more := s.who.Lacks(nil, possible(cmd)...); len(more) > 0 {
+	if more := s.who.Lacks(nil, optionalPermissions(cmd)...); len(more) > 0 {
 		f := fault.From(refused)
 		f.Message += "; some uses of the command need what is missing too: " + strings.Join(more, ", ")
 	}
@@ -132,11 +132,11 @@ func (s *session) permit(ctx context.Context, cmd *cobra.Command) error {
 
 // demand asks for permissions that a use of the command needs beside its own: now, and from now on in each transaction
 // of the ledger. All that are missing are one error.
-func (w *writer) demand(codes ...string) error { return w.gate.Require(codes...) }
+func (w *writer) require(codes ...string) error { return w.gate.Require(codes...) }
 
 // tellApart refuses a command that a permission in one tenant lets in, where rows of other tenants cannot be told from
 // that one's.
-func (s *session) tellApart() error {
+func (s *session) requireSeparable() error {
 	if len(s.narrowed) == 0 || s.place == nil {
 		return nil
 	}
@@ -162,14 +162,14 @@ func nounOf(cmd *cobra.Command) string {
 }
 
 // action is the annotation of a command with the action that its audit rows record, where its permission does not say so.
-const action = "action"
+const actionKey = "action"
 
 // tries declares the action that the audit rows of a command's attempts record.
-func tries(cmd *cobra.Command, what audit.Action) { annotate(cmd, action, []string{string(what)}) }
+func setAction(cmd *cobra.Command, what audit.Action) { annotate(cmd, actionKey, []string{string(what)}) }
 
 // tried is the action that an attempt to run the command is recorded with, whatever comes of it.
-func tried(cmd *cobra.Command) audit.Action {
-	if what := cmd.Annotations[action]; what != "" {
+func auditAction(cmd *cobra.Command) audit.Action {
+	if what := cmd.Annotations[actionKey]; what != "" {
 		return audit.Action(what)
 	}
 	code := declared(cmd)
@@ -188,7 +188,7 @@ func tried(cmd *cobra.Command) audit.Action {
 
 // blocked leaves the audit row of an attempt that was refused for who the operator is, as well as that
 // can be done.
-func (a *app) blocked(ctx context.Context, s *session, cmd *cobra.Command, about audit.Intent, cause error) {
+func (a *app) recordBlocked(ctx context.Context, s *session, cmd *cobra.Command, about audit.Intent, cause error) {
 	if a.completing {
 		return
 	}
@@ -203,7 +203,7 @@ func (a *app) blocked(ctx context.Context, s *session, cmd *cobra.Command, about
 
 // gate has a ledger ask, inside its transactions, whether the operator may do what the command does.
 func (a *app) gate(s *session, l *audit.Ledger, cmd *cobra.Command) (*auth.Authorizer, error) {
-	need, err := codes(cmd)
+	need, err := requiredPermissions(cmd)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ const (
 func (x *export) progress(ctx context.Context, r db.Reader, q db.Query, w *db.IdleTimer) (stop func()) {
 	term := output.DetectTerminal(x.stderr, x.getenv)
 	shown := output.DetectTerminal(x.stdout, x.getenv).IsTTY && x.print.File == ""
-	if x.global.quiet || shown || !term.IsTTY && structured(x.errorFormat()) {
+	if x.global.quiet || shown || !term.IsTTY && isStructured(x.errorFormat()) {
 		return func() {}
 	}
 	about := ""

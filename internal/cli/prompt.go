@@ -37,7 +37,7 @@ func (a *app) confirm(ctx context.Context, question string) error {
 		return fault.New(fault.ConfirmationRequired, "%s: needs a confirmation", question).
 			WithHint("nothing was changed; add --yes to go ahead without being asked")
 	}
-	a.ask(question + a.askedAbout() + "? [y/N] ")
+	a.prompt(question + a.askedAbout() + "? [y/N] ")
 	answer, err := a.interruptible(ctx, fd, func() (string, error) {
 		return bufio.NewReader(a.stdin).ReadString('\n')
 	})
@@ -67,18 +67,18 @@ func (a *app) askedAbout() string {
 }
 
 // hidden asks for a secret without echo.
-func (a *app) hidden(ctx context.Context, fd int, prompt string) (string, error) {
-	a.ask(prompt)
+func (a *app) readHidden(ctx context.Context, fd int, prompt string) (string, error) {
+	a.prompt(prompt)
 	secret, err := a.interruptible(ctx, fd, func() (string, error) {
 		b, err := term.ReadPassword(fd)
 		return string(b), err
 	})
-	a.ask("\n")
+	a.prompt("\n")
 	return secret, err
 }
 
 // ask writes a prompt to standard error, without a line end of its own.
-func (a *app) ask(prompt string) {
+func (a *app) prompt(prompt string) {
 	text, lineEnd := strings.CutSuffix(prompt, "\n")
 	text = output.Sanitize(text)
 	if lineEnd {
@@ -115,7 +115,7 @@ func (a *app) interruptible(ctx context.Context, fd int, read func() (string, er
 
 // committed turns an output error that came after a commit into words that say so. A reader that went
 // away is nobody's error then: the work is done.
-func committed(err error) error {
+func afterCommit(err error) error {
 	if err == nil || errors.Is(err, syscall.EPIPE) {
 		return nil
 	}

@@ -24,11 +24,11 @@ import (
 
 const (
 	// replicaPatience is how long a replica may take to answer at all: the primary has the same rows.
-	replicaPatience = 3 * time.Second
+	replicaTimeout = 3 * time.Second
 	// catchUp is how long a replica is given to get to where it is wanted.
-	catchUp = 250 * time.Millisecond
+	catchUpTimeout = 250 * time.Millisecond
 	// remembered is how long a change is looked for in a replica.
-	remembered = 24 * time.Hour
+	positionTTL = 24 * time.Hour
 )
 
 // bindMaxLag adds --max-lag to a command that reads the replica.
@@ -38,7 +38,7 @@ func bindMaxLag(cmd *cobra.Command) {
 
 // replicated returns the session as a list or an export reads: from the replica, where there is one that is good
 // enough. A note says why it is not.
-func (a *app) replicated(ctx context.Context, s *session, cmd *cobra.Command) *session {
+func (a *app) withReplica(ctx context.Context, s *session, cmd *cobra.Command) *session {
 	d, why := a.replica(ctx, s, cmd)
 	if why != "" {
 		a.note("%s; reading from the primary", why)
@@ -47,7 +47,7 @@ func (a *app) replicated(ctx context.Context, s *session, cmd *cobra.Command) *s
 		return s
 	}
 	other := *s
-	other.db, other.primary = d.Filtered(), s.writable()
+	other.db, other.primary = d.Filtered(), s.primaryDB()
 	return &other
 }
 
@@ -55,7 +55,7 @@ func (a *app) replicated(ctx context.Context, s *session, cmd *cobra.Command) *s
 // says so. Who the operator is and what they may do is settled before, and audit rows are written as ever.
 func (s *session) filtered() *session {
 	other := *s
-	other.db, other.primary = s.db.Filtered(), s.writable()
+	other.db, other.primary = s.db.Filtered(), s.primaryDB()
 	if s.home != nil {
 		other.home = s.home.filtered()
 	}
@@ -71,14 +71,14 @@ func (a *app) replica(ctx context.Context, s *session, cmd *cobra.Command) (d *d
 	if err != nil {
 		return nil, "the replica cannot be used: " + fault.From(err).Message
 	}
-	opening, cancel := context.WithTimeout(ctx, replicaPatience)
+	opening, cancel := context.WithTimeout(ctx, replicaTimeout)
 	defer cancel()
 	if d, err = a.open(opening, o); err != nil {
 		return nil, fault.From(err).Message
 	}
 	var needed db.Position // what the replica has to show at least
-	mark := a.wroteMark(s.db.Addr())
-	if wrote, ok := readWrote(mark); ok {
+	mark := a.positionFile(s.db.Addr())
+	if wrote, ok := readPosition(mark); ok {
 		needed = wrote
 	}
 	limited := cmd.Flags().Changed("max-lag")
@@ -97,7 +97,7 @@ func (a *app) replica(ctx context.Context, s *session, cmd *cobra.Command) (d *d
 			return nil, "how far the replica is cannot be read: " + fault.From(db.Translate(err)).Message
 		}
 		lag, known := x.Lag(written)
-		late := time.Since(began) > catchUp || ctx.Err() != nil
+		late := time.Since(began) > catchUpTimeout || ctx.Err() != nil
 		switch {
 		case !x.Standby:
 			return nil, "the replica follows no primary (any more)"
@@ -126,16 +126,16 @@ func (a *app) replicaOptions() (db.Options, error) {
 }
 
 // writable is the database that audit rows of readings go to.
-func (s *session) writable() *db.DB { return cmp.Or(s.primary, s.db) }
+func (s *session) primaryDB() *db.DB { return cmp.Or(s.primary, s.db) }
 
 // wrote writes down how far a replica has to be to show what the command changed. Where that cannot be found out
 // no replica is far enough.
-func (a *app) wrote(ctx context.Context, l *audit.Ledger, database string) {
-	mark := a.wroteMark(database)
+func (a *app) recordPosition(ctx context.Context, l *audit.Ledger, database string) {
+	mark := a.positionFile(database)
 	if a.cfg.ReplicaURL == "" || mark == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), replicaPatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), replicaTimeout)
 	defer cancel()
 	at, err := db.Written(ctx, l.Reader())
 	if err != nil {
@@ -147,7 +147,7 @@ func (a *app) wrote(ctx context.Context, l *audit.Ledger, database string) {
 }
 
 // wroteMark is the file with how far a database's replica has to be; "" where there is no home.
-func (a *app) wroteMark(database string) string {
+func (a *app) positionFile(database string) string {
 	dir := config.StateDir(a.getenv)
 	if dir == "" {
 		return ""
@@ -156,9 +156,9 @@ func (a *app) wroteMark(database string) string {
 	return filepath.Join(dir, "wrote", hex.EncodeToString(sum[:8]))
 }
 
-func readWrote(mark string) (db.Position, bool) {
+func readPosition(mark string) (db.Position, bool) {
 	info, err := os.Stat(mark)
-	if err != nil || time.Since(info.ModTime()) > remembered {
+	if err != nil || time.Since(info.ModTime()) > positionTTL {
 		return 0, false
 	}
 	text, err := os.ReadFile(mark)

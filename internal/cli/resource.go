@@ -46,7 +46,7 @@ func (n resourceKind[T]) completion(a *app, live bool) cobra.CompletionFunc {
 		return a.completeLive(cmd, func(ctx context.Context, s *session) ([]string, error) {
 			if n.Name == users.Kind.Name { // who may be a tenant's
 				var err error
-				if s, err = a.enter(ctx, cmd, s); err != nil {
+				if s, err = a.enterTenant(ctx, cmd, s); err != nil {
 					return nil, err
 				}
 			}
@@ -148,6 +148,6 @@ func (n resourceKind[T]) editable(s *session) (editor[T], error) {
 // failed leaves the audit row of an attempt on a row that was not found, the zero T, or that is not to be
 // changed, and passes the error on.
 func (n resourceKind[T]) recordFailure(ctx context.Context, w *writer, ref string, row T, err error) error {
-	w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: n.Name, ID: n.ID(row), Name: ref}, Action: w.tried}, err)
+	w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: n.Name, ID: n.ID(row), Name: ref}, Action: w.action}, err)
 	return err
 }

@@ -139,7 +139,7 @@ type grantFlags struct {
 }
 
 // where says where a grant counts.
-func (f *grantFlags) where() string {
+func (f *grantFlags) scope() string {
 	if f.tenant == "" {
 		return " everywhere"
 	}
@@ -176,7 +176,7 @@ func (e *expiryFlag) Set(s string) error {
 const never = "never"
 
 // given finds the role and the user that a command names.
-func (f *grantFlags) given(ctx context.Context, s *session, args []string) (*roles.Table, roles.Given, error) {
+func (f *grantFlags) resolve(ctx context.Context, s *session, args []string) (*roles.Table, roles.Given, error) {
 	var g roles.Given
 	t, err := roles.NewTable(s.cat)
 	if err != nil {
@@ -225,7 +225,7 @@ another end; --expires never gives it none.`,
 		Example: "  cxgctl roles grant PLATFORM_SUPPORT ada --expires 90d\n  cxgctl roles grant TENANT_ADMIN bob --tenant acme",
 	}
 	cmd.RunE = a.runWrite(&f.changeFlags, func(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
-		t, g, err := f.given(ctx, w.session, args)
+		t, g, err := f.resolve(ctx, w.session, args)
 		if err != nil {
 			return a.failedOn(ctx, w, "role", args[0], err)
 		}
@@ -237,15 +237,15 @@ another end; --expires never gives it none.`,
 			return err
 		}
 		if len(w.Entries()) == 0 {
-			a.note("user %q already holds %s%s%s; nothing changed", g.To.Name, g.Role.Code, f.where(), until(made.ExpiresAt))
+			a.note("user %q already holds %s%s%s; nothing changed", g.To.Name, g.Role.Code, f.scope(), until(made.ExpiresAt))
 		}
 		if len(w.Entries()) == 0 {
-			a.note("user %q already holds %s%s; nothing changed", g.To.Name, g.Role.Code, f.where())
+			a.note("user %q already holds %s%s; nothing changed", g.To.Name, g.Role.Code, f.scope())
 		}
 		return a.printResult(w.Ledger, func() error { return output.One(a.print, grantView, made) })
 	})
 	f.bind(a, cmd)
-	tries(cmd, audit.Create)
+	setAction(cmd, audit.Create)
 	cmd.Flags().Var(&f.expires, "expires", "until this `time`: RFC 3339, a date, how long from now such as 90d or 12h, or never")
 	return addOutputFlags[roles.Grant](a, cmd)
 }
@@ -265,7 +265,7 @@ func (a *app) rolesRevoke() *cobra.Command {
 		Example: "  cxgctl roles revoke PLATFORM_SUPPORT ada --reason 'changed teams'",
 	}
 	cmd.RunE = a.runWrite(&f.changeFlags, func(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
-		t, g, err := f.given(ctx, w.session, args)
+		t, g, err := f.resolve(ctx, w.session, args)
 		if err != nil {
 			return a.failedOn(ctx, w, "role", args[0], err)
 		}
@@ -274,7 +274,7 @@ func (a *app) rolesRevoke() *cobra.Command {
 			return err
 		}
 		if !held {
-			a.note("user %q does not hold %s%s; nothing changed", g.To.Name, g.Role.Code, f.where())
+			a.note("user %q does not hold %s%s; nothing changed", g.To.Name, g.Role.Code, f.scope())
 			if f.tenant == "" {
 				a.note("cxgctl: hint: grants in one tenant are named with --tenant")
 			}
@@ -295,7 +295,7 @@ func (a *app) rolesRevoke() *cobra.Command {
 		})
 	})
 	f.bind(a, cmd)
-	tries(cmd, audit.Delete)
+	setAction(cmd, audit.Delete)
 	return addOutputFlags[roles.Grant](a, cmd)
 }
 

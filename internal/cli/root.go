@@ -34,7 +34,7 @@ func (a *app) root() *cobra.Command {
 			return f
 		}
 		if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
-			return fault.New(fault.Validation, "--%s %q is refused: %s", bad.GetFlag().Name, bad.GetValue(), refusal(bad.GetFlag(), errors.Unwrap(bad)))
+			return fault.New(fault.Validation, "--%s %q is refused: %s", bad.GetFlag().Name, bad.GetValue(), flagProblem(bad.GetFlag(), errors.Unwrap(bad)))
 		}
 		return fault.New(fault.Usage, "%s", err.Error()).WithHint("see: %s --help", cmd.CommandPath())
 	})
@@ -54,15 +54,15 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.usersCommand(), a.invoicesCommand(), a.tenantsCommand(), a.auditCommand(),
 		a.authCommand(), a.rolesCommand(), a.sessionsCommand(), a.loginsCommand(), a.keysCommand(),
-		open(a.migrateCommand()), open(a.devCommand()), open(a.configCommand()), open(a.doctorCommand()),
-		open(a.completionCommand()), open(a.versionCommand()),
+		anonymous(a.migrateCommand()), anonymous(a.devCommand()), anonymous(a.configCommand()), anonymous(a.doctorCommand()),
+		anonymous(a.completionCommand()), anonymous(a.versionCommand()),
 	)
 	root.AddCommand(a.helpTopics()...)
 	root.InitDefaultHelpCmd()
 	help, _, err := root.Find([]string{"help"})
 	must(err)
 	help.Run, help.RunE = nil, a.help
-	open(help)
+	anonymous(help)
 	a.strictFlags(root)
 	return root
 }
@@ -166,13 +166,13 @@ func must(err error) {
 
 // reading wraps a command that reads the platform's data as the operator.
 func (a *app) runRead(fn func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
-	return a.strictly(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+	return a.runUnfiltered(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
 		return fn(ctx, s.filtered(), cmd, args)
 	})
 }
 
 // strictly is reading for commands that change or verify something: row policies never filter what they read.
-func (a *app) strictly(fn func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+func (a *app) runUnfiltered(fn func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return a.wrap(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 		if err := a.printer(cmd); err != nil {
 			return err
@@ -184,12 +184,12 @@ func (a *app) strictly(fn func(ctx context.Context, s *session, cmd *cobra.Comma
 		defer cancel()
 		s, err := a.session(ctx, cmd, args...)
 		if err == nil {
-			s, err = a.enter(ctx, cmd, s)
+			s, err = a.enterTenant(ctx, cmd, s)
 		}
 		if err == nil {
 			a.askedOn = s.db.Addr()
-			if err = s.tellApart(); err != nil {
-				a.blocked(ctx, s.manager(), cmd, audit.Intent{Subject: audit.Subject{Resource: nounOf(cmd)}, Action: tried(cmd)}, err)
+			if err = s.requireSeparable(); err != nil {
+				a.recordBlocked(ctx, s.manager(), cmd, audit.Intent{Subject: audit.Subject{Resource: nounOf(cmd)}, Action: auditAction(cmd)}, err)
 			}
 		}
 		if err == nil {
@@ -200,7 +200,7 @@ func (a *app) strictly(fn func(ctx context.Context, s *session, cmd *cobra.Comma
 }
 
 // refusal says what a flag takes, where the error of parsing its value speaks of Go instead.
-func refusal(flag *pflag.Flag, err error) string {
+func flagProblem(flag *pflag.Flag, err error) string {
 	switch kind := flag.Value.Type(); {
 	case errors.Is(err, strconv.ErrRange):
 		return "the number is too large"

@@ -24,7 +24,7 @@ func (a *app) storedLogin(s *session) credstore.Store {
 // The strongest source decides: the database role, the token file, the kept login, a claimed name. The operator of the
 // profile is a default that each of them replaces. Only a name given for this run, by --operator or CXGCTL_OPERATOR, may
 // contradict a proof; where a claim is enough, it replaces a kept login of another user.
-func (a *app) proof(s *session) (auth.Credential, error) {
+func (a *app) credential(s *session) (auth.Credential, error) {
 	c := a.cfg
 	p := auth.Credential{}
 	named := c.Operator != "" && (c.Sources["operator"] == "--operator" || c.Sources["operator"] == "env CXGCTL_OPERATOR")
@@ -36,7 +36,7 @@ func (a *app) proof(s *session) (auth.Credential, error) {
 		p.DBRole = true
 		return p, nil
 	case c.TokenFile != "":
-		return a.tokenProof(p)
+		return a.fileCredential(p)
 	case c.AuthRequire == "claim" && c.Operator != "":
 		l := a.storedLogin(s).LoadInfo()
 		if l == nil || !l.Expires.After(a.now()) || named && l.Username != c.Operator {
@@ -66,7 +66,7 @@ func (a *app) proof(s *session) (auth.Credential, error) {
 }
 
 // tokenProof reads the token file: a service's key, a login, or an access token of the backend.
-func (a *app) tokenProof(p auth.Credential) (auth.Credential, error) {
+func (a *app) fileCredential(p auth.Credential) (auth.Credential, error) {
 	token, err := config.ReadSecret("CXGCTL_TOKEN_FILE", a.cfg.TokenFile, a.getenv("CREDENTIALS_DIRECTORY"))
 	if err != nil {
 		return p, err
@@ -101,7 +101,7 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 	if err != nil {
 		return nil, err
 	}
-	p, err := a.proof(s)
+	p, err := a.credential(s)
 	if err != nil {
 		return s, err
 	}
@@ -110,9 +110,9 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 	s.who, s.cat, err = auth.Identify(ctx, s.db, p, tables(cmd), a.now())
 	s.by = s.who.Operator
 	if fault.Is(err, fault.Unauthenticated) && s.by.Claimed != "" {
-		a.attribute(ctx, s, p)
+		a.attributeToLogin(ctx, s, p)
 		about := audit.Subject{Resource: "user", Name: s.by.Claimed} // the attempt is to act as that user
-		a.blocked(ctx, s, cmd, audit.Intent{Subject: about, Action: audit.Execute}, err)
+		a.recordBlocked(ctx, s, cmd, audit.Intent{Subject: about, Action: audit.Execute}, err)
 	}
 	if err != nil {
 		return s, err
@@ -122,12 +122,12 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 			WithHint("remove the key; enforcement does not end").With("file", a.cfg.File).With("line", a.cfg.EnforceLine)
 	}
 	s.who.Mark(ctx, s.db)
-	if err := s.permit(ctx, cmd); err != nil {
+	if err := s.authorize(ctx, cmd); err != nil {
 		about := audit.Subject{Resource: nounOf(cmd)}
 		if len(args) > 0 {
 			about.Name = args[0]
 		}
-		a.blocked(ctx, s, cmd, audit.Intent{Subject: about, Action: tried(cmd)}, err)
+		a.recordBlocked(ctx, s, cmd, audit.Intent{Subject: about, Action: auditAction(cmd)}, err)
 		return s, err
 	}
 	if err := s.who.Touch(ctx, s.db); err != nil && ctx.Err() != nil {
@@ -139,7 +139,7 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 
 // attribute makes the owner of the kept login the operator of a refused claim: the login proves who asked, the claimed
 // name does not. The audit row keeps both.
-func (a *app) attribute(ctx context.Context, s *session, p auth.Credential) {
+func (a *app) attributeToLogin(ctx context.Context, s *session, p auth.Credential) {
 	if p.Token != "" || p.Access != nil || p.DBRole {
 		return
 	}

@@ -32,7 +32,7 @@ var (
 func (a *app) sessionsCommand() *cobra.Command {
 	return a.group("sessions", "Who is logged in",
 		child{"list", func() *cobra.Command {
-			return endingList(a, "List sessions, newest first", "API_KEY_LIST", sessionView, sessions.NewSessions)
+			return revocableList(a, "List sessions, newest first", "API_KEY_LIST", sessionView, sessions.NewSessions)
 		}},
 		child{"revoke", a.sessionsRevoke})
 }
@@ -40,7 +40,7 @@ func (a *app) sessionsCommand() *cobra.Command {
 func (a *app) keysCommand() *cobra.Command {
 	return a.group("keys", "The keys that services come in with",
 		child{"list", func() *cobra.Command {
-			return endingList(a, "List keys, newest first", "API_KEY_LIST", keyView, sessions.NewKeys)
+			return revocableList(a, "List keys, newest first", "API_KEY_LIST", keyView, sessions.NewKeys)
 		}},
 		child{"revoke", a.keysRevoke})
 }
@@ -50,7 +50,7 @@ func (a *app) loginsCommand() *cobra.Command {
 }
 
 // endingList is the list of what ends by itself or is revoked: sessions and keys.
-func endingList[T any](a *app, short, permission string, view output.View, in func(schema.Catalog) (sessions.Table[T], error)) *cobra.Command {
+func revocableList[T any](a *app, short, permission string, view output.View, in func(schema.Catalog) (sessions.Table[T], error)) *cobra.Command {
 	var f sessions.Filter
 	var user string
 	var page pageFlags
@@ -121,7 +121,7 @@ func (a *app) loginsList() *cobra.Command {
 func (a *app) sessionsRevoke() *cobra.Command {
 	var user string
 	var expired bool
-	cmd := revocation(a, "revoke ID… | --user REF | --all-expired", "End sessions", sessionView, sessions.NewSessions,
+	cmd := revokeCommand(a, "revoke ID… | --user REF | --all-expired", "End sessions", sessionView, sessions.NewSessions,
 		func(ctx context.Context, s *session, refs []string) (sessions.Ended, error) {
 			e := sessions.Ended{Expired: expired}
 			given := 0
@@ -149,7 +149,7 @@ func (a *app) sessionsRevoke() *cobra.Command {
 }
 
 func (a *app) keysRevoke() *cobra.Command {
-	cmd := revocation(a, "revoke KEY…", "End keys, named by id, key id or name", keyView, sessions.NewKeys,
+	cmd := revokeCommand(a, "revoke KEY…", "End keys, named by id, key id or name", keyView, sessions.NewKeys,
 		func(_ context.Context, _ *session, refs []string) (sessions.Ended, error) {
 			if len(refs) == 0 {
 				return sessions.Ended{}, fault.New(fault.Usage, "no key is named").WithHint("ids are listed by: cxgctl keys list")
@@ -161,7 +161,7 @@ func (a *app) keysRevoke() *cobra.Command {
 }
 
 // revocation is a command that ends sessions or keys: those of the ids, and those that more adds.
-func revocation[T any](a *app, use, short string, view output.View, in func(schema.Catalog) (sessions.Table[T], error),
+func revokeCommand[T any](a *app, use, short string, view output.View, in func(schema.Catalog) (sessions.Table[T], error),
 	more func(context.Context, *session, []string) (sessions.Ended, error),
 ) *cobra.Command {
 	var flags changeFlags
@@ -192,14 +192,14 @@ func revocation[T any](a *app, use, short string, view output.View, in func(sche
 			return a.failedOn(ctx, w, nounOf(cmd), "", err)
 		}
 		if due == 0 {
-			a.note("%s", nothingToEnd(cmd, args))
+			a.note("%s", nothingToRevoke(cmd, args))
 			return a.printResult(w.Ledger, func() error { return printWhole(a, view, []T{}) })
 		}
 		ask := a.confirmChange
 		if e.Expired {
 			ask = a.confirmIfProtected // what is over already is nobody's loss
 		}
-		if err := ask(ctx, w.Ledger, ending(cmd, args)); err != nil {
+		if err := ask(ctx, w.Ledger, revokeQuestion(cmd, args)); err != nil {
 			return err
 		}
 		gone, err := t.Revoke(ctx, w.Ledger, e)
@@ -215,12 +215,12 @@ func revocation[T any](a *app, use, short string, view output.View, in func(sche
 	})
 	flags.bindBatch(cmd)
 	requirePermission(cmd, "API_KEY_DELETE")
-	tries(cmd, audit.Update)
+	setAction(cmd, audit.Update)
 	return addOutputFlags[T](a, cmd)
 }
 
 // nothingToEnd says that there is nothing to be ended.
-func nothingToEnd(cmd *cobra.Command, named []string) string {
+func nothingToRevoke(cmd *cobra.Command, named []string) string {
 	if len(named) == 1 {
 		return nounOf(cmd) + " " + named[0] + " has already ended; nothing changed"
 	}
@@ -231,7 +231,7 @@ func nothingToEnd(cmd *cobra.Command, named []string) string {
 }
 
 // ending says in a question what a revocation ends.
-func ending(cmd *cobra.Command, named []string) string {
+func revokeQuestion(cmd *cobra.Command, named []string) string {
 	if user := cmd.Flags().Lookup("user"); user != nil && user.Changed {
 		return "end the sessions of " + user.Value.String()
 	}
@@ -243,6 +243,6 @@ func ending(cmd *cobra.Command, named []string) string {
 
 // failedOn leaves the audit row of an attempt on something that was not found, and passes the error on.
 func (a *app) failedOn(ctx context.Context, w *writer, resource, name string, err error) error {
-	w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: resource, Name: name}, Action: w.tried}, err)
+	w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: resource, Name: name}, Action: w.action}, err)
 	return err
 }

@@ -30,7 +30,7 @@ type stateFile struct {
 
 // content is what a state file holds. What selects the rows is part of it: with another filter, rows that
 // did not change would be missed.
-type content struct {
+type stateContent struct {
 	Version int               `json:"version"` // 1
 	Command string            `json:"command"`
 	Filter  map[string]string `json:"filter"`
@@ -47,7 +47,7 @@ type outputShape struct {
 	JQ      string        `json:"jq,omitempty"`
 }
 
-func (o outputShape) asked() string {
+func (o outputShape) flags() string {
 	text := string(o.Format)
 	if o.Columns != "" {
 		text += " --columns " + o.Columns
@@ -62,12 +62,12 @@ func (o outputShape) asked() string {
 func lockState(path string) (*stateFile, error) {
 	place, err := outfile.Locate(path)
 	if err != nil {
-		return nil, stateFault(path, "cannot lock", err)
+		return nil, stateError(path, "cannot lock", err)
 	}
 	f, err := place.Beside(".lock").Lock()
 	if err != nil {
 		place.Close()
-		return nil, stateFault(path, "cannot lock", err)
+		return nil, stateError(path, "cannot lock", err)
 	}
 	for {
 		switch err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
@@ -81,12 +81,12 @@ func lockState(path string) (*stateFile, error) {
 				WithHint("nothing was done; the next run has what this one would have had").With("file", path)
 		default:
 			_ = f.Close()
-			return nil, stateFault(path, "cannot lock", err)
+			return nil, stateError(path, "cannot lock", err)
 		}
 	}
 }
 
-func stateFault(path, what string, err error) error {
+func stateError(path, what string, err error) error {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return f
 	}
@@ -113,26 +113,26 @@ func (f *stateFile) read(command string, filter map[string]string, shape *output
 		return nil, nil
 	}
 	if err != nil {
-		return nil, stateFault(f.path, "cannot read", err)
+		return nil, stateError(f.path, "cannot read", err)
 	}
-	var c content
+	var c stateContent
 	if err := json.Unmarshal(b, &c); err != nil || c.Version != stateVersion || c.Command == "" {
 		return nil, fault.New(fault.Validation, "%q is no state file of this cxgctl", f.path).
 			WithHint("name another file, or remove this one to export everything").With("file", f.path)
 	}
 	if c.Command != command || !maps.Equal(c.Filter, filter) {
-		return nil, fault.New(fault.Validation, "the state file %q is of another selection: %s", f.path, asked(c.Command, c.Filter)).
+		return nil, fault.New(fault.Validation, "the state file %q is of another selection: %s", f.path, commandText(c.Command, c.Filter)).
 			WithHint("each selection needs a state file of its own; ages such as 30d select something else in every run").With("file", f.path)
 	}
 	if f.output = c.Output; c.Output != nil && shape != nil && *c.Output != *shape {
-		return nil, fault.New(fault.Validation, "the state file %q is of another output: -o %s", f.path, c.Output.asked()).
+		return nil, fault.New(fault.Validation, "the state file %q is of another output: -o %s", f.path, c.Output.flags()).
 			WithHint("each output needs a state file of its own; a second one would miss what the first has had").With("file", f.path)
 	}
 	return &c.Mark, nil
 }
 
 // asked is a command with its filters, as one would type it.
-func asked(command string, filter map[string]string) string {
+func commandText(command string, filter map[string]string) string {
 	for _, name := range slices.Sorted(maps.Keys(filter)) {
 		command += " --" + name + "=" + strings.Trim(filter[name], "[]") // which stand around a list
 	}
@@ -141,5 +141,5 @@ func asked(command string, filter map[string]string) string {
 
 // write moves the state on.
 func (f *stateFile) write(command string, filter map[string]string, shape *outputShape, m db.Mark) error {
-	return writeJSON(f.path, content{stateVersion, command, filter, cmp.Or(shape, f.output), m})
+	return writeJSON(f.path, stateContent{stateVersion, command, filter, cmp.Or(shape, f.output), m})
 }

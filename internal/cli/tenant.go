@@ -61,7 +61,7 @@ type tenantTarget struct {
 }
 
 // placeOf finds out how to reach a tenant's database.
-func (a *app) tenantTargetOf(ctx context.Context, cmd *cobra.Command, t tenants.Ref) tenantTarget {
+func (a *app) resolveTenantTarget(ctx context.Context, cmd *cobra.Command, t tenants.Ref) tenantTarget {
 	p := tenantTarget{Ref: t}
 	if t.Code == nil {
 		p.code, p.err = t.ID.String(), fault.New(fault.Database, "tenant %s has no code to find its database by", t.ID)
@@ -94,14 +94,14 @@ func (a *app) tenantTargetOf(ctx context.Context, cmd *cobra.Command, t tenants.
 	}
 	p.target = target{url: url, from: a.cfg.From(key), timeout: a.cfg.Timeout, pooled: a.cfg.Pooled, filtered: a.cfg.RowSecurity}
 	if p.target.password, p.err = a.cfg.Password(); p.err == nil && !p.shared {
-		p.err = a.notReserved(p)
+		p.err = a.checkReserved(p)
 	}
 	return p
 }
 
 // notReserved refuses a code that {code} makes the name of a database which is no tenant's: migrations would turn the
 // manager's, or the one that every new database is copied from, into one.
-func (a *app) notReserved(p tenantTarget) error {
+func (a *app) checkReserved(p tenantTarget) error {
 	if _, named := a.cfg.TenantDatabases[p.code]; named {
 		return nil
 	}
@@ -116,7 +116,7 @@ func (a *app) notReserved(p tenantTarget) error {
 }
 
 // direct is the place with the way to its server past a pooler, for migrations.
-func (a *app) direct(p tenantTarget) tenantTarget {
+func (a *app) directTarget(p tenantTarget) tenantTarget {
 	p.target.pooled = false // else it is found out, and refused
 	if url := a.cfg.DirectTenantURL(p.code); url != "" && p.err == nil {
 		p.target.url = url
@@ -146,7 +146,7 @@ func (p tenantTarget) session(home *session, d *db.DB, cat schema.Catalog) *sess
 }
 
 // enter leads a command into the database of the tenant that --tenant names; one that is not about a tenant stays.
-func (a *app) enter(ctx context.Context, cmd *cobra.Command, s *session) (*session, error) {
+func (a *app) enterTenant(ctx context.Context, cmd *cobra.Command, s *session) (*session, error) {
 	several := cmd.Flags().Lookup("all-tenants") != nil
 	if several {
 		if err := a.tenant.check(); err != nil {
@@ -167,7 +167,7 @@ func (a *app) enter(ctx context.Context, cmd *cobra.Command, s *session) (*sessi
 	if err != nil {
 		return s, err
 	}
-	return a.tenantTargetOf(ctx, cmd, t).open(ctx, a, s)
+	return a.resolveTenantTarget(ctx, cmd, t).open(ctx, a, s)
 }
 
 // many says whether the flags may name several tenants.

@@ -46,7 +46,7 @@ tenant_databases names those that stand elsewhere, by the tenant's code. No conn
 		}
 		failed := &tenantErrors{app: a}
 		seen := map[string]tenantDatabase{} // by the way to it: one that tenants share is looked at once
-		for code, d := range forEachTenant(ctx, a, s, distinct(places), failed, false, lookAt) {
+		for code, d := range forEachTenant(ctx, a, s, distinctDatabases(places), failed, false, inspectDatabase) {
 			seen[code] = d
 		}
 		why := map[string]string{}
@@ -85,7 +85,7 @@ tenant_databases names those that stand elsewhere, by the tenant's code. No conn
 }
 
 // distinct are the places without those whose database is one's before them.
-func distinct(places []tenantTarget) []tenantTarget {
+func distinctDatabases(places []tenantTarget) []tenantTarget {
 	seen := map[string]bool{}
 	var list []tenantTarget
 	for _, p := range places {
@@ -99,7 +99,7 @@ func distinct(places []tenantTarget) []tenantTarget {
 }
 
 // lookAt looks at one database.
-func lookAt(ctx context.Context, s *session, emit func(tenantDatabase) error) error {
+func inspectDatabase(ctx context.Context, s *session, emit func(tenantDatabase) error) error {
 	began := time.Now()
 	version, err := migrate.Version(ctx, s.db)
 	if err != nil {

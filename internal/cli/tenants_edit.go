@@ -101,7 +101,7 @@ func (a *app) tenantsCreate() *cobra.Command {
 func (a *app) tenantsUpdate() *cobra.Command {
 	var values tenantValues
 	var patch tenants.Patch
-	var since seenFlag
+	var since ifUpdatedAtFlag
 	var name refFlags
 	var flags changeFlags
 	cmd := &cobra.Command{

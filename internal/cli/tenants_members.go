@@ -91,7 +91,7 @@ func (a *app) membersList() *cobra.Command {
 
 // named finds the tenant and the user whose membership a command is about; an attempt that names none leaves
 // its audit row.
-func (a *app) named(ctx context.Context, w *writer, name refFlags, args []string) (t tenants.Tenant, u tenants.User, err error) {
+func (a *app) lookupMember(ctx context.Context, w *writer, name refFlags, args []string) (t tenants.Tenant, u tenants.User, err error) {
 	if t, err = tenantNoun.lookup(ctx, w.session, refFlags{}, args[0]); err == nil {
 		found, ferr := userNoun.lookup(ctx, w.session, name, args[1])
 		u, err = tenants.User{ID: found.ID, Name: found.Username}, ferr
@@ -120,7 +120,7 @@ func (a *app) membersAdd() *cobra.Command {
 		if err := x.Check(); err != nil {
 			return err
 		}
-		t, u, err := a.named(ctx, w, name, args)
+		t, u, err := a.lookupMember(ctx, w, name, args)
 		if err != nil {
 			return err
 		}
@@ -137,15 +137,15 @@ func (a *app) membersAdd() *cobra.Command {
 		return a.printResult(w.Ledger, func() error { return a.printMember(made) })
 	})
 	values.bind(cmd)
-	tries(cmd, audit.Create)
-	return a.membership(cmd, &name, &flags)
+	setAction(cmd, audit.Create)
+	return a.addMemberFlags(cmd, &name, &flags)
 }
 
 func (a *app) membersUpdate() *cobra.Command {
 	var values memberFlags
 	var status textFlag
 	var unset []string
-	cmd := a.onMember("update TENANT USER", "Change a membership", "update the membership of", a.confirmIfProtected,
+	cmd := a.memberCommand("update TENANT USER", "Change a membership", "update the membership of", a.confirmIfProtected,
 		func(ctx context.Context, w *writer, m *tenants.Members, cmd *cobra.Command, seen tenants.Member) (tenants.Member, error) {
 			x := values.read(cmd)
 			x.Status, x.Unset = status.value(), unset
@@ -160,17 +160,17 @@ func (a *app) membersUpdate() *cobra.Command {
 }
 
 func (a *app) membersRemove() *cobra.Command {
-	cmd := a.onMember("remove TENANT USER", "End a membership; the row stays, as one that LEFT", "remove", a.confirmChange,
+	cmd := a.memberCommand("remove TENANT USER", "End a membership; the row stays, as one that LEFT", "remove", a.confirmChange,
 		func(ctx context.Context, w *writer, m *tenants.Members, _ *cobra.Command, seen tenants.Member) (tenants.Member, error) {
 			return m.Remove(ctx, w.Ledger, seen, a.today())
 		})
-	tries(cmd, audit.Delete)
+	setAction(cmd, audit.Delete)
 	cmd.Example = "  cxgctl tenants members remove acme ada --reason 'left the company'"
 	return cmd
 }
 
 // onMember is a command that changes a membership that there is, once ask has nothing against it.
-func (a *app) onMember(use, short, verb string, ask func(context.Context, *audit.Ledger, string) error,
+func (a *app) memberCommand(use, short, verb string, ask func(context.Context, *audit.Ledger, string) error,
 	change func(context.Context, *writer, *tenants.Members, *cobra.Command, tenants.Member) (tenants.Member, error),
 ) *cobra.Command {
 	var name refFlags
@@ -182,7 +182,7 @@ func (a *app) onMember(use, short, verb string, ask func(context.Context, *audit
 		if err != nil {
 			return err
 		}
-		t, u, err := a.named(ctx, w, name, args)
+		t, u, err := a.lookupMember(ctx, w, name, args)
 		if err != nil {
 			return err
 		}
@@ -210,11 +210,11 @@ func (a *app) onMember(use, short, verb string, ask func(context.Context, *audit
 		}
 		return a.printResult(w.Ledger, func() error { return a.printMember(after) })
 	})
-	return a.membership(cmd, &name, &flags)
+	return a.addMemberFlags(cmd, &name, &flags)
 }
 
 // membership gives a command about a membership what all of them have.
-func (a *app) membership(cmd *cobra.Command, name *refFlags, flags *changeFlags) *cobra.Command {
+func (a *app) addMemberFlags(cmd *cobra.Command, name *refFlags, flags *changeFlags) *cobra.Command {
 	name.bind(cmd, "id", "username", "email")
 	flags.bind(cmd)
 	requirePermission(cmd, "TENANT_UPDATE")

@@ -38,7 +38,7 @@ func (t *timing) time() time.Time {
 }
 
 // day is today in the zone.
-func (t *timing) day() db.Date { return dayOf(t.time(), t.location()) }
+func (t *timing) today() db.Date { return dayOf(t.time(), t.location()) }
 
 // dayOf is the day that an instant is on in a zone.
 func dayOf(at time.Time, zone *time.Location) db.Date {
@@ -190,14 +190,14 @@ func (t *timeFlag) follow(when *timing) { t.timing = when }
 type timed interface{ follow(*timing) }
 
 // seenFlag is --if-updated-at.
-type seenFlag struct{ timeFlag }
+type ifUpdatedAtFlag struct{ timeFlag }
 
-func (s *seenFlag) bind(cmd *cobra.Command) {
+func (s *ifUpdatedAtFlag) bind(cmd *cobra.Command) {
 	cmd.Flags().Var(s, "if-updated-at", "change nothing unless updated_at is still this `time`")
 }
 
 // value is the time that was given, or nil.
-func (s *seenFlag) value(cmd *cobra.Command) *db.Time {
+func (s *ifUpdatedAtFlag) value(cmd *cobra.Command) *db.Time {
 	if !cmd.Flags().Changed("if-updated-at") {
 		return nil
 	}

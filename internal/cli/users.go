@@ -34,18 +34,18 @@ var userNoun = resourceKind[users.User]{
 
 func (a *app) usersCommand() *cobra.Command {
 	return a.group("users", "User accounts, the platform's and, with --tenant, a tenant's",
-		child{"create", a.ofTenant(a.usersCreate)},
-		child{"get", a.ofTenants(func() *cobra.Command {
+		child{"create", a.withTenantFlag(a.usersCreate)},
+		child{"get", a.withTenantsFlags(func() *cobra.Command {
 			return userNoun.get(a, "Show a user", "  cxgctl users get ada\n  cxgctl users get ada@example.com -o json")
 		})},
-		child{"list", a.ofTenants(a.usersList)}, child{"update", a.ofTenant(a.usersUpdate)}, child{"delete", a.ofTenant(a.usersDelete)},
-		child{"restore", a.ofTenant(a.usersRestore)}, child{"status", a.ofTenants(a.usersStatus)}, child{"unlock", a.ofTenants(a.usersUnlock)},
-		child{"password", a.ofTenant(a.usersPassword)}, child{"import", a.ofTenant(a.usersImport)}, child{"export", a.ofTenant(a.usersExport)},
-		child{"history", a.ofTenant(func() *cobra.Command { return userNoun.history(a) })})
+		child{"list", a.withTenantsFlags(a.usersList)}, child{"update", a.withTenantFlag(a.usersUpdate)}, child{"delete", a.withTenantFlag(a.usersDelete)},
+		child{"restore", a.withTenantFlag(a.usersRestore)}, child{"status", a.withTenantsFlags(a.usersStatus)}, child{"unlock", a.withTenantsFlags(a.usersUnlock)},
+		child{"password", a.withTenantFlag(a.usersPassword)}, child{"import", a.withTenantFlag(a.usersImport)}, child{"export", a.withTenantFlag(a.usersExport)},
+		child{"history", a.withTenantFlag(func() *cobra.Command { return userNoun.history(a) })})
 }
 
 // ofTenant gives a command about users --tenant.
-func (a *app) ofTenant(build func() *cobra.Command) func() *cobra.Command {
+func (a *app) withTenantFlag(build func() *cobra.Command) func() *cobra.Command {
 	return func() *cobra.Command { return a.bindTenant(build()) }
 }
 
@@ -92,7 +92,7 @@ func (a *app) usersList() *cobra.Command {
 		}
 		filter := f.filter()
 		if memberOf != "" {
-			if filter.MemberOf, err = membership(ctx, s, memberOf); err != nil {
+			if filter.MemberOf, err = memberPredicate(ctx, s, memberOf); err != nil {
 				return listing[users.User]{}, err
 			}
 		}
@@ -129,7 +129,7 @@ func (a *app) usersList() *cobra.Command {
 }
 
 // membership returns the predicate of users who are members of a tenant.
-func membership(ctx context.Context, s *session, tenant string) (string, error) {
+func memberPredicate(ctx context.Context, s *session, tenant string) (string, error) {
 	t, err := tenants.Find(ctx, s.db, s.cat, tenant, false)
 	if err != nil {
 		return "", err

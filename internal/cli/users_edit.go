@@ -10,22 +10,22 @@ import (
 )
 
 // newPassword is a user's record with the password that was made up for it, which is shown this once.
-type newPassword struct {
+type userWithPassword struct {
 	users.User
 	Password string `json:"password"`
 }
 
 // passwordRecords is records for a command whose record has the field password where one is made up
 // and shown.
-func (a *app) passwordRecords(cmd *cobra.Command, pw *passwordFlags) *cobra.Command {
+func (a *app) addPasswordOutputFlags(cmd *cobra.Command, pw *passwordFlags) *cobra.Command {
 	addOutputFlags[users.User](a, cmd)
 	plain := cmd.PreRunE
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
-		if pw.shows() {
+		if pw.isPrinted() {
 			if err := a.checkPrinted(cmd, "password", "the made-up password", "--password-out F"); err != nil {
 				return err
 			}
-			return output.CheckColumns[newPassword](a.out.columns)
+			return output.CheckColumns[userWithPassword](a.out.columns)
 		}
 		return plain(cmd, args)
 	}
@@ -44,7 +44,7 @@ func (a *app) printUser(u users.User, pw *string) error {
 		return output.One(a.print, userView, u)
 	}
 	a.print.Secret = true
-	return output.One(a.print, userView, newPassword{u, *pw})
+	return output.One(a.print, userView, userWithPassword{u, *pw})
 }
 
 func (a *app) usersCreate() *cobra.Command {
@@ -83,7 +83,7 @@ func (a *app) usersCreate() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.printResult(w.Ledger, func() error { return a.printUser(made, pw.shown(s)) })
+		return a.printResult(w.Ledger, func() error { return a.printUser(made, pw.printed(s)) })
 	})
 	f := cmd.Flags()
 	f.StringVar(&n.Username, "username", "", "3 to 100 ASCII characters, unique")
@@ -102,14 +102,14 @@ func (a *app) usersCreate() *cobra.Command {
 	pw.bind(cmd)
 	flags.bind(cmd)
 	requirePermission(cmd, "USER_CREATE")
-	return a.passwordRecords(cmd, &pw)
+	return a.addPasswordOutputFlags(cmd, &pw)
 }
 
 func (a *app) usersUpdate() *cobra.Command {
 	var values struct{ fullName, email, phone, status, department, position, timezone, locale string }
 	var mfa, variant bool
 	var unset []string
-	var since seenFlag
+	var since ifUpdatedAtFlag
 	var name refFlags
 	var flags changeFlags
 	cmd := &cobra.Command{
@@ -190,7 +190,7 @@ func (a *app) usersPassword() *cobra.Command {
 		}
 		return pw.withPasswordFile(a, w.Ledger, s, func() error {
 			return userNoun.edit(ctx, a, w, name, args[0], "change the password of", edit,
-				func(u users.User) error { return a.printUser(u, pw.shown(s)) })
+				func(u users.User) error { return a.printUser(u, pw.printed(s)) })
 		})
 	})
 	pw.bind(cmd)
@@ -199,5 +199,5 @@ func (a *app) usersPassword() *cobra.Command {
 	name.bind(cmd, users.Kind.KeyNames()...)
 	flags.bind(cmd)
 	requirePermission(cmd, "USER_UPDATE")
-	return a.passwordRecords(cmd, &pw)
+	return a.addPasswordOutputFlags(cmd, &pw)
 }

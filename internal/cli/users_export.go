@@ -33,7 +33,7 @@ func (a *app) usersExport() *cobra.Command {
 		a.print.Secret = hashes
 		if hashes {
 			home := s.manager()
-			l, err := audit.Open(ctx, home.writable(), home.cat, s.by, a.origin(cmd))
+			l, err := audit.Open(ctx, home.primaryDB(), home.cat, s.by, a.origin(cmd))
 			if err != nil {
 				return err
 			}
@@ -50,7 +50,7 @@ func (a *app) usersExport() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		s = a.replicated(ctx, s, cmd)
+		s = a.withReplica(ctx, s, cmd)
 		leave, err := a.logFullRead(ctx, s, cmd, users.Kind.Name)
 		if err != nil {
 			return err

@@ -92,7 +92,7 @@ func (f *usersImportFlags) begin(a *app, w *writer, o importer.Options) (importR
 		return run, err
 	}
 	mine := users.ImportOptions{
-		OfTenant: w.place != nil, Restore: f.restore, NoPasswords: f.noPasswords, AllowVariant: f.variant, Need: w.demand,
+		OfTenant: w.place != nil, Restore: f.restore, NoPasswords: f.noPasswords, AllowVariant: f.variant, Need: w.require,
 		Hash: func(ctx context.Context, passwords []string) ([]string, error) {
 			return password.HashAll(ctx, passwords, hashCost)
 		},

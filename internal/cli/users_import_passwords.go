@@ -36,7 +36,7 @@ func openPasswords(a *app, path string, dry bool) (*passwordsFile, error) {
 	if path != standardStream {
 		var err error
 		if place, err = outfile.Locate(path); err != nil {
-			return nil, unwritable(flag, path, err)
+			return nil, writeError(flag, path, err)
 		}
 		defer place.Close()
 	}
@@ -51,7 +51,7 @@ func openPasswords(a *app, path string, dry bool) (*passwordsFile, error) {
 		return nil, err
 	}
 	if _, err := io.WriteString(f, passwordsHeader); err != nil {
-		return nil, unwritable(flag, path, err)
+		return nil, writeError(flag, path, err)
 	}
 	p.to, p.sync, p.close = f, f.sync, f.close
 	return p, nil
@@ -62,25 +62,25 @@ func (p *passwordsFile) resume(place *outfile.Place, dry bool) error {
 	const flag = "--passwords-out"
 	f, err := place.Resume()
 	if err != nil {
-		return unwritable(flag, p.name, err)
+		return writeError(flag, p.name, err)
 	}
 	text, err := io.ReadAll(f)
 	if err != nil {
-		return errors.Join(unwritable(flag, p.name, err), f.Close())
+		return errors.Join(writeError(flag, p.name, err), f.Close())
 	}
 	whole := text[:bytes.LastIndexByte(text, '\n')+1] // a killed run may have left half a line
-	if err := p.takeUp(whole); err != nil || dry {
+	if err := p.load(whole); err != nil || dry {
 		return errors.Join(err, f.Close())
 	}
 	if err := f.Truncate(int64(len(whole))); err != nil {
-		return errors.Join(unwritable(flag, p.name, err), f.Close())
+		return errors.Join(writeError(flag, p.name, err), f.Close())
 	}
 	p.to, p.sync, p.close = f, f.Sync, f.Close
 	return nil
 }
 
 // takeUp reads the passwords of an earlier run.
-func (p *passwordsFile) takeUp(text []byte) error {
+func (p *passwordsFile) load(text []byte) error {
 	if !bytes.HasPrefix(text, []byte(passwordsHeader)) {
 		return fault.New(fault.Validation, "--passwords-out %s exists, and does not hold passwords of an import", p.name).
 			WithHint("name a new file; nothing is overwritten")
@@ -119,7 +119,7 @@ func (p *passwordsFile) Store(usernames, made []string) error {
 		p.known[name] = made[i]
 	}
 	if _, err := io.WriteString(p.to, b.String()); err != nil {
-		return unwritable("--passwords-out", p.name, err)
+		return writeError("--passwords-out", p.name, err)
 	}
 	return p.sync()
 }

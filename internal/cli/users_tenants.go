@@ -28,7 +28,7 @@ var tenantUserView = output.View{
 }
 
 // ofTenants gives a command about users the flags of several tenants: with them its records are others.
-func (a *app) ofTenants(build func() *cobra.Command) func() *cobra.Command {
+func (a *app) withTenantsFlags(build func() *cobra.Command) func() *cobra.Command {
 	return func() *cobra.Command {
 		cmd := a.bindTenants(a.bindTenant(build()))
 		one := cmd.PreRunE
@@ -60,7 +60,7 @@ func (a *app) listInTenants(ctx context.Context, s *session, cmd *cobra.Command,
 	}
 	failed := &tenantErrors{app: a}
 	rows := forEachTenant(ctx, a, s, places, failed, true, func(ctx context.Context, s *session, emit func(users.User) error) error {
-		t, err := s.split()
+		t, err := s.separableUsers()
 		if err != nil {
 			return err
 		}
@@ -78,7 +78,7 @@ func (a *app) listInTenants(ctx context.Context, s *session, cmd *cobra.Command,
 		}
 		return nil
 	})
-	n, err := output.Stream(a.print, tenantUserView, unlessAlike(rows, failed, len(places)))
+	n, err := output.Stream(a.print, tenantUserView, unlessAllFailed(rows, failed, len(places)))
 	if unrecorded := leave(n); err == nil {
 		err = unrecorded
 	}
@@ -89,7 +89,7 @@ func (a *app) listInTenants(ctx context.Context, s *session, cmd *cobra.Command,
 }
 
 // unlessAlike yields rows as records; where every tenant refused the same, that is its end, and nothing is printed.
-func unlessAlike(rows iter.Seq2[string, users.User], failed *tenantErrors, of int) iter.Seq2[tenantUser, error] {
+func unlessAllFailed(rows iter.Seq2[string, users.User], failed *tenantErrors, of int) iter.Seq2[tenantUser, error] {
 	return func(yield func(tenantUser, error) bool) {
 		for code, u := range rows {
 			if !yield(tenantUser{code, u}, nil) {
@@ -115,7 +115,7 @@ func (a *app) getInTenants(ctx context.Context, s *session, cmd *cobra.Command, 
 	failed := &tenantErrors{app: a}
 	var list []tenantUser
 	for code, u := range forEachTenant(ctx, a, s, places, failed, false, func(ctx context.Context, s *session, emit func(users.User) error) error {
-		t, err := s.split()
+		t, err := s.separableUsers()
 		if err != nil {
 			return err
 		}

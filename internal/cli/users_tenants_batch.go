@@ -12,14 +12,14 @@ import (
 )
 
 // selectedIn is what a batch is to change in one tenant's database.
-type selectedIn struct {
+type tenantSelection struct {
 	rows []users.User
 	due  int      // of them, those that are not as wanted already
 	refs []string // that led to one of them
 }
 
 // changedIn is what it changed there.
-type changedIn struct {
+type tenantChange struct {
 	rows    []users.User
 	entries []audit.Entry
 }
@@ -28,10 +28,10 @@ type changedIn struct {
 // question are about the whole; then each tenant's users are changed in a transaction of its own.
 func (a *app) changeInTenants(ctx context.Context, w *writer, b *batch[users.User], places []tenantTarget, refs []string) error {
 	failed := &tenantErrors{app: a}
-	chosen := map[string]selectedIn{}
+	chosen := map[string]tenantSelection{}
 	total, due, found := 0, 0, map[string]bool{}
-	for code, x := range forEachTenant(ctx, a, w.session, places, failed, false, func(ctx context.Context, s *session, emit func(selectedIn) error) error {
-		x, err := selectIn(ctx, s, b, refs)
+	for code, x := range forEachTenant(ctx, a, w.session, places, failed, false, func(ctx context.Context, s *session, emit func(tenantSelection) error) error {
+		x, err := selectInTenant(ctx, s, b, refs)
 		if err != nil {
 			return err
 		}
@@ -52,7 +52,7 @@ func (a *app) changeInTenants(ctx context.Context, w *writer, b *batch[users.Use
 		lost = nil // it may be in one of those
 	}
 	for _, r := range lost {
-		w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: users.Kind.Name, Name: r}, Action: w.tried}, notInAny(r, places))
+		w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: users.Kind.Name, Name: r}, Action: w.action}, notInAny(r, places))
 	}
 	if total == 0 && len(lost) > 0 {
 		return notInAny(lost[0], places)
@@ -66,7 +66,7 @@ func (a *app) changeInTenants(ctx context.Context, w *writer, b *batch[users.Use
 	guarded := w.Guard != audit.Guard{}
 	var after []tenantUser
 	these := slices.DeleteFunc(slices.Clone(places), func(p tenantTarget) bool { _, ok := chosen[p.code]; return !ok })
-	for code, x := range forEachTenant(ctx, a, w.session, these, failed, false, func(ctx context.Context, s *session, emit func(changedIn) error) error {
+	for code, x := range forEachTenant(ctx, a, w.session, these, failed, false, func(ctx context.Context, s *session, emit func(tenantChange) error) error {
 		t, err := s.users()
 		if err != nil {
 			return err
@@ -84,7 +84,7 @@ func (a *app) changeInTenants(ctx context.Context, w *writer, b *batch[users.Use
 		if err != nil {
 			return err
 		}
-		return emit(changedIn{rows, l.Entries()})
+		return emit(tenantChange{rows, l.Entries()})
 	}) {
 		for _, u := range x.rows {
 			after = append(after, tenantUser{code, u})
@@ -109,8 +109,8 @@ func notInAny(name string, places []tenantTarget) *fault.Error {
 }
 
 // selectIn finds the users of one tenant that the batch is about: those that REFs name, or that the filter selects.
-func selectIn(ctx context.Context, s *session, b *batch[users.User], refs []string) (out selectedIn, err error) {
-	t, err := s.split()
+func selectInTenant(ctx context.Context, s *session, b *batch[users.User], refs []string) (out tenantSelection, err error) {
+	t, err := s.separableUsers()
 	if err != nil {
 		return out, err
 	}

@@ -69,7 +69,7 @@ func TestRolesScriptOfHostileNames(t *testing.T) {
 		t.Fatalf("exit code %d: %s", code, notes.String())
 	}
 	const word = `[A-Za-z0-9_.@+-]{1,63}`
-	statement := regexp.MustCompile(`^(--[^\n]*|\\set ON_ERROR_STOP on|BEGIN;|COMMIT;|(GRANT|REVOKE) [A-Za-z0-9_ ,().*"]+;` +
+	statement := regexp.MustCompile(`^(--[^\n]*|\\set ON_ERROR_STOP on|BEGIN;|SET LOCAL search_path = pg_catalog;|COMMIT;|(GRANT|REVOKE) [A-Za-z0-9_ ,().*"]+;` +
 		`|SELECT pg_catalog\.format\('CREATE ROLE %I (NO)?LOGIN', '(` + word + `)'\) WHERE NOT EXISTS \(SELECT FROM pg_catalog\.pg_roles WHERE rolname = '(` + word + `)'\) \\gexec` +
 		`|SELECT pg_catalog\.format\('GRANT cxgctl_operators TO %I', '(` + word + `)'\) \\gexec)$`)
 	made := map[string]bool{}

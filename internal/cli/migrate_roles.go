@@ -101,6 +101,7 @@ func rolesScript(cat schema.Catalog, operators []string) string {
 	line("-- Database roles for the operators of cxgctl. Run it by psql as the owner of the manager database; it may run again.")
 	line(`\set ON_ERROR_STOP on`)
 	line("BEGIN;")
+	line("SET LOCAL search_path = pg_catalog;") // else operators of other schemas could match
 	role(operatorsRole, "NOLOGIN")
 	names := slices.Sorted(maps.Keys(cat))
 	schemas := make([]string, len(names))

@@ -3,10 +3,12 @@ package cli
 import (
 	"context"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/roles"
 	"github.com/cxgctl/cxgctl/internal/tenants"
@@ -133,6 +135,7 @@ func (a *app) rolesGet() *cobra.Command {
 // grantFlags say what is given, or taken away, and where.
 type grantFlags struct {
 	tenant  string
+	revoke  bool // the command revokes
 	expires expiryFlag
 	ref     refFlags
 	changeFlags
@@ -199,6 +202,9 @@ func (f *grantFlags) resolve(ctx context.Context, s *session, args []string) (*r
 	}
 	tenant, err := tenants.Find(ctx, s.db, s.cat, f.tenant, false)
 	g.Tenant = &tenant.ID
+	if id, bad := uuid.Parse(f.tenant); bad == nil && f.revoke && fault.Is(err, fault.NotFound) {
+		g.Tenant, err = &id, nil // a grant can outlive its tenant
+	}
 	return t, g, err
 }
 
@@ -259,7 +265,7 @@ func until(end *db.Time) string {
 }
 
 func (a *app) rolesRevoke() *cobra.Command {
-	var f grantFlags
+	f := grantFlags{revoke: true}
 	cmd := &cobra.Command{
 		Use: "revoke ROLE USER", Short: "Take a role from a user", Args: exactly("ROLE", "USER"),
 		Example: "  cxgctl roles revoke PLATFORM_SUPPORT ada --reason 'changed teams'",

@@ -48,7 +48,7 @@ type User struct {
 }
 
 // Standing is what decides whether the platform lets a user in: the status, "DELETED" where the row is marked as deleted.
-func (u *User) Standing() string {
+func (u User) Standing() string {
 	switch {
 	case !u.IsActive:
 		return "DELETED"
@@ -59,7 +59,7 @@ func (u *User) Standing() string {
 }
 
 // CanSignIn reports whether the platform should let the user in.
-func (u *User) CanSignIn() bool { return u.Standing() == "ACTIVE" }
+func (u User) CanSignIn() bool { return u.Standing() == "ACTIVE" }
 
 // The values of user_type and status that the tables' CHECKs allow.
 var (

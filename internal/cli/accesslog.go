@@ -20,6 +20,7 @@ import (
 // bindReveal adds --reveal.
 func (a *app) bindReveal(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&a.reveal, "reveal", false, "show phone and e-mail, which a protected profile masks; leaves an audit row")
+	markFlags(cmd.Flags(), recorded, "reveal")
 }
 
 // forPeople says whether a person reads what is printed.
@@ -97,11 +98,7 @@ func (s *session) about(noun string, id uuid.UUID) audit.Subject {
 func logRead(ctx context.Context, l *audit.Ledger, cmd *cobra.Command, about audit.Subject, rows int64) error {
 	filter := map[string]string{}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
-		switch f.Name {
-		case "output", "columns", "no-headers", "jq", "csv-bom", "csv-safe", "max-lag", "reason", "ticket":
-			return
-		}
-		if cmd.InheritedFlags().Lookup(f.Name) == nil {
+		if !printing.has(f) && cmd.InheritedFlags().Lookup(f.Name) == nil {
 			filter[f.Name] = f.Value.String()
 		}
 	})

@@ -75,6 +75,7 @@ func (a *app) auditList() *cobra.Command {
 	searchVar(fs, &f.ReasonLike, "reason-like", "literal `text` in the reason")
 	fs.StringVar(&f.Result, "result", "", "SUCCESS, FAILURE or BLOCKED")
 	fs.StringVar(&f.Op, "op", "", "`id` of the operation: everything that one command did")
+	markFlags(fs, recorded, "op")
 	fs.Var(&since, "since", "from this `time` on: "+shortForms)
 	fs.Var(&until, "until", "before this `time`")
 	cmd.MarkFlagsMutuallyExclusive("ref", "resource-id")

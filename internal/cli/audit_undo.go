@@ -89,6 +89,7 @@ cannot be put back, since the audit log does not keep them.`,
 	})
 	cmd.Flags().StringVar(&op, "op", "", "`id` of the operation to take back as a whole")
 	cmd.Flags().BoolVar(&force, "force", false, "put rows back also where others changed them since; wants a --reason")
+	markFlags(cmd.Flags(), recorded, "op", "force")
 	flags.bindBatch(cmd)
 	requirePermission(cmd, "AUDIT_READ")
 	setAction(cmd, audit.Update)

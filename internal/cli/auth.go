@@ -140,6 +140,7 @@ no session is opened, and a wrong password counts all the same.`,
 	flags.bind(cmd)
 	cmd.Flags().StringVar(&username, "username", "", "who (default: the operator that is named otherwise, else a prompt)")
 	cmd.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from the first line of standard input")
+	markFlags(cmd.Flags(), recorded, "password-stdin")
 	cmd.Flags().BoolVar(&otpStdin, "otp-stdin", false, "read the code of the second factor from the next line of standard input")
 	anonymous(cmd)
 	return addOutputFlags[loginRecord](a, cmd)
@@ -325,6 +326,7 @@ func (a *app) authLogout() *cobra.Command {
 	})
 	flags.bind(cmd)
 	cmd.Flags().BoolVar(&all, "all", false, "every login of yours, on whatever machine, and tokens that auth token made")
+	markFlags(cmd.Flags(), recorded, "all")
 	requirePermission(cmd, anyOperator)
 	return cmd
 }

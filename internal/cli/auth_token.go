@@ -92,6 +92,7 @@ in auth.jwt_secret_file. In the format table it is printed alone, for scripts.`,
 	f.StringVar(&n.Name, "name", "", "of the service: its user is svc-`NAME`")
 	f.Var(&ttl, "ttl", "how `long` the key is good: 90d, 2w, 3mo (default: until it is revoked)")
 	f.StringSliceVar(&n.Scopes, "permissions", nil, "the `codes` of what the key may do")
+	markFlags(f, recorded, "create", "access", "refresh", "name", "ttl", "permissions")
 	f.StringVar(&out, "token-out", "", "write the token to `file` (0600, must not exist) instead of printing it")
 	names(cmd, "token-out", fileField)
 	cmd.MarkFlagsOneRequired("create", "access", "refresh")

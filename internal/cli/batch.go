@@ -52,6 +52,7 @@ func (b *batch[T]) command(use, short, example string) *cobra.Command {
 	b.cmd = cmd
 	cmd.RunE = b.a.runWrite(&b.flags, b.run)
 	cmd.Flags().BoolVar(&b.stdin, "stdin", false, "read REFs from standard input, one a line")
+	markFlags(cmd.Flags(), recorded, "stdin")
 	b.ref.bind(cmd, b.noun.KeyNames()...)
 	if b.filter != nil {
 		b.filter.bind(cmd)

@@ -37,6 +37,7 @@ func (c *changeFlags) bindBatch(cmd *cobra.Command) {
 	c.batch = true
 	cmd.Flags().IntVar(&c.expect, "expect", 0, "roll back unless exactly `n` rows change")
 	cmd.Flags().IntVar(&c.maxAffected, "max-affected", 0, "roll back if more than `n` rows change")
+	markFlags(cmd.Flags(), recorded, "expect", "max-affected")
 }
 
 // writer is a session that may change something, through its ledger.

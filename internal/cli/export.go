@@ -36,6 +36,7 @@ func (x *exportFlags) bind(cmd *cobra.Command) {
 	f.StringVar(&x.state, "state", "", "with --all: only what was created or changed since the last run with this `file`, by transactions, so that late commits are not missed; then move it on")
 	f.StringVar(&x.manifest, "manifest", "", "with --all and --output-file: write rows, bytes, SHA-256, snapshot time and filter to `file` afterwards")
 	f.BoolVar(&x.overwrite, "overwrite", false, "with --state: replace an --output-file that holds rows, which may be the last increment's")
+	markFlags(f, shaping, "state", "manifest", "overwrite")
 	names(cmd, "state", fileKept, ".lock")
 	names(cmd, "manifest", fileWritten)
 	cmd.MarkFlagsMutuallyExclusive("state", "changed-since")
@@ -70,17 +71,11 @@ func holdsRows(file string) bool {
 // standardStream is what a file is called that is standard input or output.
 const standardStream = "-"
 
-// shaping are the flags of a list that do not select rows.
-var shaping = []string{
-	"output", "columns", "no-headers", "output-file", "jq", "csv-bom", "csv-safe", "page", "page-size", "all", "cursor",
-	"sort", "state", "manifest", "max-lag", "overwrite", "reason", "ticket",
-}
-
 // selectedBy returns the flags that select rows, with their values as they were given.
 func selectedBy(cmd *cobra.Command) map[string]string {
 	filter := map[string]string{}
 	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
-		if f.Changed && !slices.Contains(shaping, f.Name) {
+		if f.Changed && !shaping.has(f) && !printing.has(f) {
 			filter[f.Name] = f.Value.String()
 		}
 	})

@@ -142,6 +142,28 @@ func listOfFlag(cmd *cobra.Command, name string) []string {
 	return []string{v.String()}
 }
 
+// A flagMark is an annotation of a flag, set where the flag is defined.
+type flagMark string
+
+const (
+	recorded flagMark = "recorded" // audit rows repeat the flag with its value; other flags are fields, or change nothing
+	shaping  flagMark = "shaping"  // selects no rows of a list
+	printing flagMark = "printing" // the same, and does not affect which rows are read: not in the audit row of a read
+)
+
+// markFlags marks the named flags.
+func markFlags(fs *pflag.FlagSet, m flagMark, names ...string) {
+	for _, name := range names {
+		must(fs.SetAnnotation(name, string(m), []string{}))
+	}
+}
+
+// has reports whether a flag is marked with m.
+func (m flagMark) has(f *pflag.Flag) bool {
+	_, ok := f.Annotations[string(m)]
+	return ok
+}
+
 // auditRow is the annotation of a command that writes an audit row: always, or only when it reads what it records.
 const auditRow = "audit row"
 
@@ -164,6 +186,7 @@ func audited(cmd *cobra.Command, when string) {
 func (a *app) bindReason(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.global.reason, "reason", "", "why, for the audit row")
 	cmd.Flags().StringVar(&a.global.ticket, "ticket", "", "`id` of the ticket that asks for it, for the audit row")
+	markFlags(cmd.Flags(), printing, "reason", "ticket")
 }
 
 // refuseUnrecorded refuses --reason and --ticket where this run of a command writes no audit row.

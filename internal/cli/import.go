@@ -98,6 +98,7 @@ func (a *app) importCommand(cmd *cobra.Command, f *importFlags, n importNoun) *c
 	fs.BoolVar(&f.again, "again", false, "apply the file anew, the rows included that earlier runs applied")
 	fs.BoolVar(&f.status, "status", false, "show how far the import of FILE is, and its operations")
 	fs.StringVar(&f.undo, "undo", "", "take back all that `FILE|OP` made and changed, over all its runs, unless it was changed since")
+	markFlags(fs, recorded, "format", "encoding", "on-conflict", "max-errors", "atomic", "status", "undo")
 	must(cmd.RegisterFlagCompletionFunc("format", complete(formatNames()...)))
 	must(cmd.RegisterFlagCompletionFunc("on-conflict", complete(n.conflicts...)))
 	cmd.MarkFlagsMutuallyExclusive("status", "undo", "again")

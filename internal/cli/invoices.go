@@ -71,12 +71,14 @@ func (f *invoiceFilter) bind(cmd *cobra.Command) {
 	fs.BoolVar(&f.Overdue, "overdue", false, "only those past due today and neither PAID nor CANCELED")
 	fs.Var(&f.minTotal, "min-total", "total_amount of at least this `amount`, an exact decimal")
 	fs.Var(&f.maxTotal, "max-total", "total_amount of at most this `amount`")
+	markFlags(fs, recorded, "tenant", "status", "currency", "from", "to", "due-before", "overdue", "min-total", "max-total")
 	must(cmd.RegisterFlagCompletionFunc("status", complete(invoices.Statuses...)))
 }
 
 // bindMethods adds the filter by payment method, which a command that sets one does without.
 func (f *invoiceFilter) bindMethods(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&f.PaymentMethods, "payment-method", nil, "only these `methods`: CREDIT_CARD, BANK_TRANSFER, PAYPAL, WIRE_TRANSFER, CHECK")
+	markFlags(cmd.Flags(), recorded, "payment-method")
 	must(cmd.RegisterFlagCompletionFunc("payment-method", complete(invoices.PaymentMethods...)))
 }
 
@@ -121,8 +123,10 @@ func (a *app) invoicesList() *cobra.Command {
 	f.bind(cmd)
 	f.bindMethods(cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted invoices too")
+	markFlags(cmd.Flags(), recorded, "include-deleted")
 	page.bindExport(cmd)
 	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
+	markFlags(cmd.Flags(), shaping, "sort")
 	must(cmd.RegisterFlagCompletionFunc("sort", complete(invoices.SortFields...)))
 	requirePermission(cmd, "INVOICE_LIST")
 	return addOutputFlags[invoices.Invoice](a, cmd)

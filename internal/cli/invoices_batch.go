@@ -85,6 +85,7 @@ func (a *app) invoicesStatus() *cobra.Command {
 	cmd.Flags().StringVar(&move.To, "set", "", "PENDING, SENT, PAID, OVERDUE or CANCELED")
 	cmd.Flags().Var(&paidAt, "paid-at", "`time` of the payment (default now)")
 	cmd.Flags().Var(&method, "payment-method", "`method` of the payment: CREDIT_CARD, BANK_TRANSFER, PAYPAL, WIRE_TRANSFER or CHECK")
+	markFlags(cmd.Flags(), recorded, "set", "paid-at", "payment-method")
 	force.bind(cmd, "make a move that the status machine lacks; needs --reason")
 	must(cmd.RegisterFlagCompletionFunc("set", complete(invoices.Statuses...)))
 	must(cmd.RegisterFlagCompletionFunc("payment-method", complete(invoices.PaymentMethods...)))

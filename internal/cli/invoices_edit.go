@@ -39,6 +39,7 @@ func (v *invoiceValues) bind(cmd *cobra.Command) {
 	fs.Var(&v.storage, "used-storage", "gigabytes, an exact decimal")
 	fs.Var(&v.calls, "api-calls", "at least 0")
 	fs.Var(&v.method, "payment-method", "CREDIT_CARD, BANK_TRANSFER, PAYPAL, WIRE_TRANSFER or CHECK")
+	markFlags(fs, recorded, "tenant", "currency", "payment-method")
 	must(cmd.RegisterFlagCompletionFunc("payment-method", complete(invoices.PaymentMethods...)))
 }
 
@@ -124,6 +125,7 @@ func (a *app) invoicesUpdate() *cobra.Command {
 	values.bind(cmd)
 	f := cmd.Flags()
 	f.StringSliceVar(&patch.Unset, "unset", nil, "`fields` that lose their value: used_storage and api_calls become 0, payment_method empty")
+	markFlags(f, recorded, "unset")
 	since.bind(cmd)
 	must(cmd.RegisterFlagCompletionFunc("unset", complete(invoices.Unsettable...)))
 	force.bind(cmd, "change what a PAID invoice amounts to; needs --reason")
@@ -138,6 +140,7 @@ type forceFlag bool
 
 func (f *forceFlag) bind(cmd *cobra.Command, usage string) {
 	cmd.Flags().BoolVar((*bool)(f), "force", false, usage)
+	markFlags(cmd.Flags(), recorded, "force")
 }
 
 // given says whether force is to be used.

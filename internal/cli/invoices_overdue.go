@@ -51,6 +51,7 @@ func (a *app) invoicesOverdue() *cobra.Command {
 		return list(cmd, args)
 	}
 	cmd.Flags().BoolVar(&set, "set", false, "mark them OVERDUE")
+	markFlags(cmd.Flags(), recorded, "set")
 	flags.bindBatch(cmd)
 	requirePermission(cmd, "INVOICE_UPDATE")
 	return addOutputFlags[invoices.Invoice](a, cmd)

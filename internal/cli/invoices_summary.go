@@ -45,6 +45,7 @@ func (a *app) invoicesSummary() *cobra.Command {
 		return printWhole(a, summaryView, sums)
 	})
 	cmd.Flags().StringVar(&by, "by", "currency", "month, status, currency, tenant or method")
+	markFlags(cmd.Flags(), recorded, "by")
 	must(cmd.RegisterFlagCompletionFunc("by", complete(invoices.Groupings...)))
 	return sums[invoices.Summary](a, cmd, &f)
 }
@@ -77,6 +78,7 @@ func sums[T any](a *app, cmd *cobra.Command, f *invoiceFilter) *cobra.Command {
 	f.bindMethods(cmd)
 	bindMaxLag(cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted invoices too")
+	markFlags(cmd.Flags(), recorded, "include-deleted")
 	requirePermission(cmd, "INVOICE_LIST")
 	return addOutputFlags[T](a, cmd)
 }

@@ -45,6 +45,7 @@ type migrateFlags struct {
 
 func (f *migrateFlags) bind(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.database, "database", "", "manager or tenants (default: both)")
+	markFlags(cmd.Flags(), recorded, "database")
 	must(cmd.RegisterFlagCompletionFunc("database", complete("manager", "tenants")))
 }
 
@@ -206,6 +207,7 @@ only that. No lock is held for long: the indexes of tables with rows are built w
 	f.bind(cmd)
 	f.changeFlags.bind(cmd)
 	cmd.Flags().StringSliceVar(&f.with, "with", nil, "the optional migrations `names` too: search (indexes that make --search fast and bulk loads slow)")
+	markFlags(cmd.Flags(), recorded, "with")
 	return withTenantFlags[tenantMigration](a, addOutputFlags[migration](a, cmd))
 }
 
@@ -233,6 +235,7 @@ func (a *app) migrateDown() *cobra.Command {
 	f.changeFlags.bind(cmd)
 	cmd.Flags().BoolVar(&f.discardData, "discard-data", false, "also where that loses data")
 	cmd.Flags().StringVar(&optional, "with", "", "not the last one, but the optional one of that `name`")
+	markFlags(cmd.Flags(), recorded, "with")
 	return addOutputFlags[migration](a, cmd)
 }
 

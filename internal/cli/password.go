@@ -28,6 +28,7 @@ func (p *passwordFlags) bind(cmd *cobra.Command) {
 	f.BoolVar(&p.generate, "generate-password", false, "make one up; it is printed once, as the record's field password")
 	f.StringVar(&p.out, "password-out", "", "write the made-up password to `file` (0600, must not exist) instead of printing it")
 	f.BoolVar(&p.none, "no-password", false, "an account without a password")
+	markFlags(f, recorded, "password-stdin", "generate-password", "no-password")
 	names(cmd, "password-file", fileRead)
 	names(cmd, "password-out", fileField)
 	cmd.MarkFlagsMutuallyExclusive("password-stdin", "password-file", "generate-password", "no-password")

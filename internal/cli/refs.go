@@ -19,12 +19,14 @@ type refFlags struct {
 // bind adds --by for a noun that is named by any of the keys.
 func (r *refFlags) bind(cmd *cobra.Command, keys ...string) {
 	cmd.Flags().StringVar(&r.by, "by", "", "what a REF is: "+strings.Join(keys, ", ")+" (default: any of them)")
+	markFlags(cmd.Flags(), recorded, "by")
 	must(cmd.RegisterFlagCompletionFunc("by", complete(keys...)))
 }
 
 // bindDeleted adds --include-deleted.
 func (r *refFlags) bindDeleted(cmd *cobra.Command, nouns string) {
 	cmd.Flags().BoolVar(&r.deleted, "include-deleted", false, "deleted "+nouns+" too")
+	markFlags(cmd.Flags(), recorded, "include-deleted")
 }
 
 // completeLive offers what a query finds. It stays silent wherever it cannot know anything, in the audit log too:

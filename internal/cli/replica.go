@@ -34,6 +34,7 @@ const (
 // bindMaxLag adds --max-lag to a command that reads the replica.
 func bindMaxLag(cmd *cobra.Command) {
 	cmd.Flags().Duration("max-lag", 0, "read the primary where the replica is further behind than this `duration`")
+	markFlags(cmd.Flags(), printing, "max-lag")
 }
 
 // replicated returns the session as a list or an export reads: from the replica, where there is one that is good

@@ -54,6 +54,7 @@ func (a *app) rolesList() *cobra.Command {
 		})(ctx, s, cmd, args)
 	})
 	cmd.Flags().StringVar(&user, "user", "", "only those that this `user` holds")
+	markFlags(cmd.Flags(), recorded, "user")
 	searchVar(cmd.Flags(), &f.Search, "search", "literal `text` in code or name")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
 	page.bind(cmd)
@@ -104,6 +105,7 @@ func (a *app) rolesGrants() *cobra.Command {
 	fs.StringVar(&user, "user", "", "only what this `user` holds")
 	fs.StringVar(&role, "role", "", "only this `role`, by its code or id")
 	fs.StringVar(&tenant, "tenant", "", "only grants in this `tenant`, by its id or code")
+	markFlags(fs, recorded, "user", "tenant")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
 	must(cmd.RegisterFlagCompletionFunc("role", a.completeRole))
 	must(cmd.RegisterFlagCompletionFunc("tenant", tenantNoun.completion(a, true)))
@@ -216,6 +218,7 @@ func (f *grantFlags) bind(a *app, cmd *cobra.Command) {
 		return userNoun.completion(a, true)(cmd, args, prefix)
 	}
 	cmd.Flags().StringVar(&f.tenant, "tenant", "", "in this `tenant` alone (default: everywhere)")
+	markFlags(cmd.Flags(), recorded, "tenant")
 	f.ref.bind(cmd, "id", "username", "email")
 	f.changeFlags.bind(cmd)
 	requirePermission(cmd, "PERMISSION_MANAGE")
@@ -253,6 +256,7 @@ another end; --expires never gives it none.`,
 	f.bind(a, cmd)
 	setAction(cmd, audit.Create)
 	cmd.Flags().Var(&f.expires, "expires", "until this `time`: RFC 3339, a date, how long from now such as 90d or 12h, or never")
+	markFlags(cmd.Flags(), recorded, "expires")
 	return addOutputFlags[roles.Grant](a, cmd)
 }
 

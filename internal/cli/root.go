@@ -49,6 +49,7 @@ func (a *app) root() *cobra.Command {
 	f.DurationVar(&a.global.timeout, "timeout", 0, "how long to wait for the database (default 30s; for --all, between two rows)")
 	f.BoolVar(&a.global.noInput, "no-input", false, "never ask, even on a terminal")
 	f.BoolVarP(&a.global.yes, "yes", "y", false, "answer yes to every question")
+	markFlags(f, recorded, "profile", "yes")
 	f.BoolVarP(&a.global.quiet, "quiet", "q", false, "no notes on standard error, only errors")
 	f.BoolVarP(&a.global.verbose, "verbose", "v", false, "more about an error")
 	root.AddCommand(
@@ -119,30 +120,12 @@ func exactly(names ...string) cobra.PositionalArgs {
 	}
 }
 
-// recorded are the flags that an audit row repeats with their values. The others stand for fields,
-// which the before and after images have, or change nothing.
-var recorded = map[string]bool{
-	"set": true, "status": true, "user-type": true, "by": true, "locked": true, "include-deleted": true,
-	"expect": true, "max-affected": true, "database": true, "unset": true, "mfa": true, "stdin": true,
-	"generate-password": true, "no-password": true, "password-stdin": true, "force-password-change": true,
-	"created-after": true, "last-login-before": true, "if-updated-at": true, "profile": true, "yes": true,
-	"force": true, "paid-at": true, "payment-method": true, "tenant": true, "currency": true, "from": true, "to": true,
-	"due-before": true, "overdue": true, "min-total": true, "max-total": true,
-	"on-conflict": true, "restore": true, "atomic": true, "undo": true, "no-passwords": true, "generate-passwords": true,
-	"max-errors": true, "format": true, "encoding": true, "with-hashes": true,
-	"user": true, "expires": true, "all-expired": true, "all": true, "success": true, "address": true,
-	"create": true, "access": true, "refresh": true, "name": true, "ttl": true, "permissions": true, "force-change": true,
-	"with": true,
-	"op":   true, "reveal": true, "type": true, "primary": true, "admin": true,
-	"all-tenants": true, "parallel": true, "retry-failed": true,
-}
-
 // commandLine is the command as an audit row records it.
 func commandLine(cmd *cobra.Command) string {
 	words := []string{strings.TrimPrefix(cmd.CommandPath(), "cxgctl ")}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		switch {
-		case !recorded[f.Name]:
+		case !recorded.has(f):
 		case f.Value.Type() == "bool" && f.Value.String() == "true":
 			words = append(words, "--"+f.Name)
 		default:

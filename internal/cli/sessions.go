@@ -63,6 +63,7 @@ func revocableList[T any](a *app, short, permission string, view output.View, in
 	})
 	cmd.Flags().StringVar(&user, "user", "", "only this `user`'s")
 	cmd.Flags().StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: ACTIVE, EXPIRED, INACTIVE, REVOKED")
+	markFlags(cmd.Flags(), recorded, "user", "status")
 	made.bind(cmd, "made")
 	cmd.Flags().BoolVar(&f.Live, "live", false, "only those that are good at this moment")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
@@ -111,6 +112,7 @@ func (a *app) loginsList() *cobra.Command {
 	cmd.Flags().StringVar(&user, "user", "", "the `username` that was given, whether there is such a user or not")
 	cmd.Flags().BoolVar(&success, "success", false, "--success or --success=false: only those that succeeded, or failed")
 	cmd.Flags().StringVar(&f.Address, "address", "", "only from this `address` or network: 192.0.2.7, 192.0.2.0/24")
+	markFlags(cmd.Flags(), recorded, "user", "success", "address")
 	made.bind(cmd, "made")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
 	page.bind(cmd)
@@ -144,6 +146,7 @@ func (a *app) sessionsRevoke() *cobra.Command {
 	cmd.Example = "  cxgctl sessions revoke --user ada --reason 'lost the laptop'\n  cxgctl sessions revoke --all-expired"
 	cmd.Flags().StringVar(&user, "user", "", "every ACTIVE session of this `user`")
 	cmd.Flags().BoolVar(&expired, "all-expired", false, "mark those as EXPIRED whose time is over and that still say ACTIVE")
+	markFlags(cmd.Flags(), recorded, "user", "all-expired")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
 	return cmd
 }

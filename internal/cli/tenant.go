@@ -39,6 +39,7 @@ func (a *app) bindTenant(cmd *cobra.Command) *cobra.Command {
 	}
 	cmd.Long += tenantHelp
 	cmd.Flags().Var(&a.tenant.refs, "tenant", "the users of this `tenant`, by its id or code, in sys.users of its database")
+	markFlags(cmd.Flags(), recorded, "tenant")
 	must(cmd.RegisterFlagCompletionFunc("tenant", tenantNoun.completion(a, true)))
 	return cmd
 }

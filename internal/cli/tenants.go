@@ -58,6 +58,7 @@ func (f *tenantFilter) bind(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: TRIAL, ACTIVE, SUSPENDED, TERMINATED")
 	fs.StringSliceVar(&f.Types, "type", nil, "only these `types`: TRIAL, STANDARD, PREMIUM, ENTERPRISE")
+	markFlags(fs, recorded, "status", "type")
 	searchVar(fs, &f.Search, "search", "literal `text` in code, name or business number")
 	must(cmd.RegisterFlagCompletionFunc("status", complete(tenants.Statuses...)))
 	f.created.bind(cmd, "created")
@@ -89,8 +90,10 @@ func (a *app) tenantsList() *cobra.Command {
 	}))
 	f.bind(cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted tenants too")
+	markFlags(cmd.Flags(), recorded, "include-deleted")
 	page.bindExport(cmd)
 	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
+	markFlags(cmd.Flags(), shaping, "sort")
 	must(cmd.RegisterFlagCompletionFunc("sort", complete(tenants.SortFields...)))
 	requirePermission(cmd, "TENANT_LIST")
 	return addOutputFlags[tenants.Tenant](a, cmd)
@@ -172,6 +175,7 @@ func (a *app) tenantsStatus() *cobra.Command {
 	cmd.Long = "Set the status of tenants. SUSPENDED needs --reason, which is kept with the tenant, as suspended_reason, beside the\n" +
 		"time, as suspended_date. Every other status clears both."
 	cmd.Flags().StringVar(&status, "set", "", "TRIAL, ACTIVE, SUSPENDED or TERMINATED")
+	markFlags(cmd.Flags(), recorded, "set")
 	must(cmd.RegisterFlagCompletionFunc("set", complete(tenants.Statuses...)))
 	return cmd
 }

@@ -79,6 +79,7 @@ tenant_databases names those that stand elsewhere, by the tenant's code. No conn
 	})
 	cmd.Flags().Var(&a.tenant.refs, "tenant", "only these `tenants`, by id, code or pattern: 'acme-*'")
 	cmd.Flags().IntVar(&a.tenant.parallel, "parallel", atOnce, "how many databases to ask at once")
+	markFlags(cmd.Flags(), recorded, "tenant", "parallel")
 	must(cmd.RegisterFlagCompletionFunc("tenant", tenantNoun.completion(a, true)))
 	requirePermission(cmd, "TENANT_LIST")
 	return addOutputFlags[tenantDatabase](a, cmd)

@@ -39,6 +39,7 @@ func (v *tenantValues) bind(cmd *cobra.Command) {
 	fs.Var(&v.zone, "timezone", "time zone, such as Asia/Seoul")
 	fs.Var(&v.locale, "locale", "locale, such as ko-KR")
 	fs.Var(&v.money, "currency", "`code` of ISO 4217, such as KRW")
+	markFlags(fs, recorded, "name", "type", "currency")
 	must(cmd.RegisterFlagCompletionFunc("type", complete(tenants.Types...)))
 }
 
@@ -89,6 +90,7 @@ func (a *app) tenantsCreate() *cobra.Command {
 	f := cmd.Flags()
 	f.Var(&code, "code", "3 to 20 letters, digits, - and _; unique, and never changed")
 	f.StringVar(&status, "status", "", "TRIAL or ACTIVE (default: TRIAL for --type TRIAL, else ACTIVE)")
+	markFlags(f, recorded, "status")
 	values.bind(cmd)
 	f.Lookup("type").Usage += " (default STANDARD)"
 	f.Lookup("start-date").Usage += " (default today, UTC)"
@@ -123,6 +125,7 @@ func (a *app) tenantsUpdate() *cobra.Command {
 	values.bind(cmd)
 	f := cmd.Flags()
 	f.StringSliceVar(&patch.Unset, "unset", nil, "`fields` that lose their value, such as biz_no or close_date")
+	markFlags(f, recorded, "unset")
 	since.bind(cmd)
 	must(cmd.RegisterFlagCompletionFunc("unset", complete(tenants.Unsettable...)))
 	name.bind(cmd, tenants.Kind.KeyNames()...)

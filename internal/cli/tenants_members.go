@@ -40,6 +40,7 @@ func (f *memberFlags) bind(cmd *cobra.Command) {
 	fs.Var(&f.employee, "employee-id", "the tenant's own number for them, at most 50 characters")
 	fs.BoolVar(&f.primary, "primary", false, "the one whom the platform turns to; an administrator too")
 	fs.BoolVar(&f.admin, "admin", false, "administers the tenant")
+	markFlags(fs, recorded, "primary", "admin")
 }
 
 func (f *memberFlags) read(cmd *cobra.Command) tenants.Membership {
@@ -79,6 +80,7 @@ func (a *app) membersList() *cobra.Command {
 		})(ctx, s, cmd, args)
 	})
 	cmd.Flags().StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: ACTIVE, INACTIVE, SUSPENDED, LEFT (default: all but LEFT)")
+	markFlags(cmd.Flags(), recorded, "status")
 	searchVar(cmd.Flags(), &f.Search, "search", "literal `text` in username, full name or e-mail")
 	must(cmd.RegisterFlagCompletionFunc("status", complete(tenants.MemberStatuses...)))
 	added.bind(cmd, "added")
@@ -155,6 +157,7 @@ func (a *app) membersUpdate() *cobra.Command {
 	values.bind(cmd)
 	cmd.Flags().Var(&status, "status", "ACTIVE, INACTIVE or SUSPENDED")
 	cmd.Flags().StringSliceVar(&unset, "unset", nil, "`fields` that lose their value: role, department, position, employee_id")
+	markFlags(cmd.Flags(), recorded, "status", "unset")
 	must(cmd.RegisterFlagCompletionFunc("status", complete(tenants.MemberStatuses[:3]...)))
 	return cmd
 }

@@ -194,6 +194,7 @@ type ifUpdatedAtFlag struct{ timeFlag }
 
 func (s *ifUpdatedAtFlag) bind(cmd *cobra.Command) {
 	cmd.Flags().Var(s, "if-updated-at", "change nothing unless updated_at is still this `time`")
+	markFlags(cmd.Flags(), recorded, "if-updated-at")
 }
 
 // value is the time that was given, or nil.

@@ -65,6 +65,7 @@ func (f *userFilter) bind(cmd *cobra.Command) {
 	fs.Var(&f.lastLoginBefore, "last-login-before", "last logged in before this `time`")
 	f.created.bind(cmd, "created")
 	fs.BoolVar(&f.Locked, "locked", false, "only those who cannot log in for a lock")
+	markFlags(fs, recorded, "status", "user-type", "created-after", "last-login-before", "locked")
 	must(cmd.RegisterFlagCompletionFunc("status", complete(users.Statuses...)))
 	must(cmd.RegisterFlagCompletionFunc("user-type", complete(users.Types...)))
 }
@@ -120,10 +121,12 @@ func (a *app) usersList() *cobra.Command {
 	cmd.Flags().StringVar(&memberOf, "member-of", "", "only members of this `tenant`, by its id or code")
 	must(cmd.RegisterFlagCompletionFunc("member-of", tenantNoun.completion(a, true)))
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted users too")
+	markFlags(cmd.Flags(), recorded, "include-deleted")
 	page.bindExport(cmd)
 	a.bindReveal(cmd)
 	audited(cmd, whenReading)
 	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
+	markFlags(cmd.Flags(), shaping, "sort")
 	requirePermission(cmd, "USER_LIST")
 	return addOutputFlags[users.User](a, cmd)
 }

@@ -93,6 +93,7 @@ func (a *app) usersStatus() *cobra.Command {
 the sessions of the users, which stay ended when they become ACTIVE again. LOCKED lasts until cxgctl users unlock, or
 until the status is set anew.`
 	cmd.Flags().StringVar(&status, "set", "", "ACTIVE, INACTIVE, LOCKED or SUSPENDED")
+	markFlags(cmd.Flags(), recorded, "set")
 	must(cmd.RegisterFlagCompletionFunc("set", complete(users.Statuses...)))
 	return cmd
 }

@@ -66,6 +66,7 @@ func (a *app) usersExport() *cobra.Command {
 	audited(cmd, always)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted users too")
 	cmd.Flags().BoolVar(&hashes, "with-hashes", false, "with the passwords' hashes, as password_hash; for SUPER_ADMIN, and recorded in the audit log")
+	markFlags(cmd.Flags(), recorded, "include-deleted", "with-hashes")
 	requirePermission(cmd, "USER_LIST")
 	mayNeed(cmd, auth.SuperAdmin)
 	return addOutputFlags[users.WithHash](a, cmd)

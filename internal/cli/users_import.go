@@ -65,6 +65,7 @@ func (a *app) usersImport() *cobra.Command {
 	fs.BoolVar(&f.variant, "allow-variant", false, "create users whose username or e-mail differs from another's in case or Unicode form only")
 	fs.BoolVar(&f.noPasswords, "no-passwords", false, "accounts without a password")
 	fs.BoolVar(&f.generate, "generate-passwords", false, "make a password up for each row; a new one is due at the first login")
+	markFlags(fs, recorded, "restore", "no-passwords", "generate-passwords")
 	fs.StringVar(&f.passwordsOut, "passwords-out", "", "the `file` for the made-up passwords (0600)")
 	names(cmd, "passwords-out", fileWritten)
 	cmd.MarkFlagsMutuallyExclusive("no-passwords", "generate-passwords")

@@ -64,6 +64,11 @@ func (im *importSpec) change(ctx context.Context, tx *audit.Tx, rows []*incoming
 		if in.madeUp {
 			in.hash = "" // who is there already keeps the password
 		}
+		if in.holder.IsActive && !in.user.IsActive {
+			in.Fail("is_active", "false", fault.New(fault.Conflict, "user %q is not deleted, and an import deletes no users", in.holder.Username).
+				WithHint("cxgctl users delete %s", fault.Word(in.holder.Username)), &in.holder.ID)
+			continue
+		}
 		next := *in.holder
 		for _, c := range im.update {
 			if in.given[c.name] {

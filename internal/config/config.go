@@ -1,32 +1,33 @@
-// Package config settles what a run works with: flags, environment, the chosen profile of the
-// configuration file and what is built in, in falling precedence, in one typed struct.
+// Package config determines the effective configuration: flags, environment variables, the chosen
+// profile of the configuration file and built-in values, in falling precedence.
 //
-// No error, view or print of this package holds a connection string or a password: messages are made
-// of fixed text, keys, plain names and lines.
+// No error or view of this package contains a connection string or a password: messages consist of
+// fixed text, keys, plain names and line numbers.
 package config
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/spf13/viper"
+
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// Flags is what the command line gave.
+// Flags are the global flags of the command line.
 type Flags struct {
-	ConfigFile string // "-" is Stdin
+	ConfigFile string // "-" reads Stdin
 	Profile    string
 	Operator   string
 	Output     string
 	Timeout    time.Duration
 	TimeZone   string // --tz
 
-	// Changed says whether the flag of this name was given at all (pflag's FlagSet.Changed fits), so that
-	// an empty --operator is refused instead of overlooked. Without it, what is empty was not given.
+	// Changed reports whether a flag was given (pflag's FlagSet.Changed), so that an empty --operator is
+	// refused instead of ignored. If it is nil, empty flags count as not given.
 	Changed func(flag string) bool
 	// Stdin is read for the file name "-".
 	Stdin io.Reader
@@ -36,42 +37,42 @@ func (f Flags) given(flag string) bool { return f.Changed != nil && f.Changed(fl
 
 // Config is the effective configuration. It does not print itself: see View.
 type Config struct {
-	File    string // what was read; "" if nothing was
-	Profile string // the chosen profile; "" if none was
+	File    string // the file that was read, or ""
+	Profile string // the chosen profile, or ""
 
-	Embedded bool // cxgctl's own PostgreSQL; false when an address from outside overrules it
+	Embedded bool // use cxgctl's own PostgreSQL; false when the environment overrides it with an address
 
-	// How to reach the databases, as pgx reads it; "" if nothing says. Secrets, whole.
+	// Connection strings for pgx, which may contain passwords; "" if not configured.
 	ManagerURL string `json:"-" yaml:"-"`
 	TenantsURL string `json:"-" yaml:"-"`
 	ReplicaURL string `json:"-" yaml:"-"`
-	// Of tenants that the profile names one by one, by their codes; see TenantURL.
+	// TenantDatabases maps tenant codes to connection strings; see TenantURL.
 	TenantDatabases map[string]string `json:"-" yaml:"-"`
-	// The servers themselves, for migrations, where the others lead through a pooler.
+	// Connections that bypass a pooler, for migrations.
 	DirectURL, DirectTenantsURL string `json:"-" yaml:"-"`
 
 	RowSecurity bool // row policies may filter what lists and exports show
 
-	Pooled bool // a pooler in transaction mode stands before the servers; one that is not named is recognised
+	Pooled bool // a transaction-mode pooler is in front of the servers; if false, it is detected
 
 	PasswordFile string // absolute; see Password
 	TokenFile    string // absolute
 	Operator     string
-	AuthRequire  string         // the least proof of identity: claim, login or db_role
-	JWTSecret    string         // absolute: the file with the secret that the backend signs its tokens with
-	Enforce      bool           // false has no effect, and is refused once permissions are enforced
-	EnforceLine  int            // of File, where it says Enforce; 0 for nowhere
-	LockAfter    int            // wrong passwords until an account is locked
-	LockFor      time.Duration  // how long it then is
-	Protected    bool           // ask, and name the profile, before every write
+	AuthRequire  string         // the weakest accepted authentication: claim, login or db_role
+	JWTSecret    string         // absolute path of the file with the secret that signs the backend's tokens
+	Enforce      bool           // false is refused once permissions are enforced
+	EnforceLine  int            // line of File that sets Enforce; 0 if none does
+	LockAfter    int            // wrong passwords that lock an account
+	LockFor      time.Duration  // how long a lock lasts
+	Protected    bool           // ask for the profile's name before every write
 	Output       string         // one of Formats
-	Timeout      time.Duration  // of a one-off command; 0 is none
+	Timeout      time.Duration  // of a one-off command; 0 means none
 	Zone         *time.Location // of days, months, ages, and of times on a terminal; never nil
 
 	credentials string         // $CREDENTIALS_DIRECTORY
-	lines       map[string]int // of the keys that the chosen profile has in File
+	lines       map[string]int // line numbers in File of the chosen profile's keys
 
-	// Sources tells for each key where its value came from: "--operator", "env CXGCTL_OPERATOR",
+	// Sources maps each key to the origin of its value: "--operator", "env CXGCTL_OPERATOR",
 	// "profile dev" or "built-in". A key without a value has no entry.
 	Sources map[string]string
 }
@@ -82,17 +83,8 @@ func (c Config) Format(w fmt.State, _ rune) {
 	fmt.Fprintf(w, "configuration(file %q, profile %q)", c.File, c.Profile)
 }
 
-// values are those that count, by their keys, each of the type that its setting's kind says.
-type values map[string]any
-
-// of is a value, or the zero value where nobody gave one.
-func of[T any](v values, key string) T {
-	value, _ := v[key].(T)
-	return value
-}
-
-// Load settles the configuration. dir is the working folder. Every error is a VALIDATION_ERROR that
-// names the flag, the variable, or the file with the line.
+// Load returns the effective configuration. dir is the working folder. Every error is a
+// VALIDATION_ERROR that names the flag, the variable, or the file and the line.
 func Load(f Flags, getenv func(string) string, dir string) (Config, error) {
 	s, err := open(f, getenv, dir)
 	if err != nil {
@@ -102,25 +94,47 @@ func Load(f Flags, getenv func(string) string, dir string) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	profile, from, err := choose(f, getenv, doc)
+	profile, from, err := chooseProfile(f, getenv, doc)
 	if err != nil {
 		return Config{}, err
 	}
-	v, sources, err := layers(f, getenv, profile, doc.profiles[profile])
+	entries := doc.profiles[profile]
+	v, sources, err := merge(f, getenv, profile, entries)
 	if err != nil {
 		return Config{}, err
 	}
 	c := Config{
-		File: s.path, Profile: profile, Sources: sources, lines: map[string]int{},
-		Embedded:   of[bool](v, keyEmbedded),
-		ManagerURL: of[string](v, keyManager), TenantsURL: of[string](v, keyTenants), ReplicaURL: of[string](v, keyReplica),
-		DirectURL: of[string](v, keyDirect), DirectTenantsURL: of[string](v, keyDirectTen), Pooled: of[bool](v, keyPooled), RowSecurity: of[bool](v, keyRows),
-		PasswordFile: of[string](v, keyPassword), Operator: of[string](v, keyOperator), AuthRequire: of[string](v, keyRequire),
-		JWTSecret: of[string](v, keyJWT), Enforce: of[bool](v, keyEnforce), LockAfter: of[int](v, keyFailures), LockFor: of[time.Duration](v, keyLock),
-		Protected: of[bool](v, keyProtected), Output: of[string](v, keyOutput), Zone: cmp.Or(of[*time.Location](v, keyZone), time.UTC), Timeout: of[time.Duration](v, keyTimeout),
+		File:             s.path,
+		Profile:          profile,
+		Embedded:         v.GetBool(keyEmbedded),
+		ManagerURL:       v.GetString(keyManager),
+		TenantsURL:       v.GetString(keyTenants),
+		ReplicaURL:       v.GetString(keyReplica),
+		TenantDatabases:  databasesOf(entries),
+		DirectURL:        v.GetString(keyDirect),
+		DirectTenantsURL: v.GetString(keyDirectTen),
+		RowSecurity:      v.GetBool(keyRows),
+		Pooled:           v.GetBool(keyPooled),
+		PasswordFile:     v.GetString(keyPassword),
+		Operator:         v.GetString(keyOperator),
+		AuthRequire:      v.GetString(keyRequire),
+		JWTSecret:        v.GetString(keyJWT),
+		Enforce:          v.GetBool(keyEnforce),
+		EnforceLine:      entries[keyEnforce].line,
+		LockAfter:        v.GetInt(keyFailures),
+		LockFor:          v.GetDuration(keyLock),
+		Protected:        v.GetBool(keyProtected),
+		Output:           v.GetString(keyOutput),
+		Timeout:          v.GetDuration(keyTimeout),
+		Zone:             time.UTC,
+		credentials:      getenv(envCredentials),
+		lines:            map[string]int{},
+		Sources:          sources,
 	}
-	c.EnforceLine = doc.profiles[profile][keyEnforce].line
-	if c.TenantDatabases = databasesOf(doc.profiles[profile]); c.TenantDatabases != nil {
+	if zone, ok := v.Get(keyZone).(*time.Location); ok {
+		c.Zone = zone
+	}
+	if c.TenantDatabases != nil {
 		sources[keyDatabases] = "profile " + profile
 	}
 	if s.path != "" {
@@ -129,24 +143,24 @@ func Load(f Flags, getenv func(string) string, dir string) (Config, error) {
 	if profile != "" {
 		sources[keyProfile] = from
 	}
-	c.credentials = getenv(envCredentials)
-	for key, e := range doc.profiles[profile] {
+	for key, e := range entries {
 		c.lines[key] = e.line
 	}
-	c.settleDatabase()
-	c.byLibpq(getenv)
+	c.resolveDatabases()
+	c.useLibpqEnvironment(getenv)
 	base := dir
 	if s.info != nil {
 		base = filepath.Dir(s.path)
 	}
-	c.PasswordFile, c.JWTSecret = resolve(c.PasswordFile, base, getenv), resolve(c.JWTSecret, base, getenv)
+	c.PasswordFile = resolve(c.PasswordFile, base, getenv)
+	c.JWTSecret = resolve(c.JWTSecret, base, getenv)
 	if c.TokenFile = resolve(getenv(envToken), dir, getenv); c.TokenFile != "" {
 		sources[keyToken] = "env " + envToken
 	}
 	return c, nil
 }
 
-// From says for messages where the value of a key comes from, such as "profile prod, manager_database_url in c.yaml:4".
+// From describes the origin of a key's value for messages: "profile prod, manager_database_url in c.yaml:4".
 func (c Config) From(key string) string {
 	source := c.Sources[key]
 	if strings.HasPrefix(source, "profile ") && c.lines[key] > 0 {
@@ -155,8 +169,8 @@ func (c Config) From(key string) string {
 	return source
 }
 
-// choose gives the name of the profile, the flag's, the environment's, the file's or none, and whose it is.
-func choose(f Flags, getenv func(string) string, doc document) (name, from string, err error) {
+// chooseProfile returns the profile that the flag, the environment or the file names, and which of them does.
+func chooseProfile(f Flags, getenv func(string) string, doc document) (name, from string, err error) {
 	name, from = f.Profile, "--profile"
 	if name == "" && f.given("profile") {
 		return "", "", fault.New(fault.Validation, "--profile must not be empty")
@@ -172,58 +186,77 @@ func choose(f Flags, getenv func(string) string, doc document) (name, from strin
 	}
 	who := strings.TrimPrefix(from, "env ")
 	if doc.path == "" {
-		return "", "", fault.New(fault.Validation, "%s names a profile, but there is no configuration file", who).
+		return "", "", fault.New(fault.Validation, "%s names a profile, but no configuration file was found", who).
 			WithHint("`cxgctl config path` shows where one is looked for, `cxgctl config init` writes one")
 	}
 	what := "the profile of " + who
-	if plain(name) {
+	if isPlain(name) {
 		what = fmt.Sprintf("profile %q (%s)", name, who)
 	}
 	return "", "", fault.New(fault.Validation, "%s is not in %s", what, doc.path).
 		WithHint("%s", doc.suggestProfile(name)).With("profiles", doc.names)
 }
 
-// layers stacks what the program, the backend's variables, the profile, our own variables and the flags
-// say, and checks for each setting the value that counts. One that is overruled is nobody's concern.
+// merge combines all sources of the settings in viper: flags override the environment, which overrides
+// the profile, which overrides the backend's variables and the built-in values. It checks only the
+// values that take effect, and returns their sources.
 //
-// That is all that viper did for us here, and linking it cost every start 50 page faults of 640: it brings net/http
-// and html/template along.
-func layers(f Flags, getenv func(string) string, profile string, entries map[string]entry) (values, map[string]string, error) {
-	v, sources := values{}, map[string]string{}
+// The environment is merged as a map on top of the profile. BindEnv would read the environment of the
+// process, but getenv may be that of one of several commands that a test runs at a time.
+func merge(
+	f Flags, getenv func(string) string, profile string, entries map[string]entry,
+) (*viper.Viper, map[string]string, error) {
+	v := viper.New()
+	sources := map[string]string{}
+	unchecked := map[string]string{} // keys whose value is text of a flag or a variable, with its name
+	file, environment := map[string]any{}, map[string]any{}
 	for _, s := range settings {
-		where, text := "", "" // how an error names what counts, and what that says; "" where it was checked already
 		if s.builtin != nil {
-			v[s.key], sources[s.key] = s.builtin, "built-in"
+			v.SetDefault(s.key, s.builtin)
+			sources[s.key] = "built-in"
 		}
-		if t := variable(s.backend, getenv); t != "" {
-			where, text, sources[s.key] = s.backend, t, "env "+s.backend
+		if text := lookup(getenv, s.backend); text != "" {
+			v.SetDefault(s.key, text)
+			sources[s.key], unchecked[s.key] = "env "+s.backend, s.backend
 		}
-		if e, given := entries[s.key]; given {
-			where, v[s.key], sources[s.key] = "", e.value, "profile "+profile
+		if e, ok := entries[s.key]; ok {
+			file[s.key] = e.value
+			sources[s.key] = "profile " + profile
+			delete(unchecked, s.key)
 		}
-		if t := variable(s.env, getenv); t != "" {
-			where, text, sources[s.key] = s.env, t, "env "+s.env
+		if text := lookup(getenv, s.env); text != "" {
+			environment[s.key] = text
+			sources[s.key], unchecked[s.key] = "env "+s.env, s.env
 		}
-		if t, given := f.value(s.key); given {
+		if text, given := f.value(s.key); given {
 			flag := "--" + s.key
 			if s.key == keyZone {
 				flag = "--tz"
 			}
-			where, text, sources[s.key] = flag, t, flag
+			v.Set(s.key, text)
+			sources[s.key], unchecked[s.key] = flag, flag
 		}
-		if where == "" {
+	}
+	for _, layer := range []map[string]any{file, environment} {
+		if err := v.MergeConfigMap(layer); err != nil {
+			return nil, nil, fault.New(fault.Internal, "cannot merge the configuration").Because(err)
+		}
+	}
+	for _, s := range settings {
+		name, found := unchecked[s.key]
+		if !found {
 			continue
 		}
-		value, problem := s.parse(text)
+		value, problem := s.parse(v.GetString(s.key))
 		if problem != "" {
-			return nil, nil, fault.New(fault.Validation, "%s %s", where, problem)
+			return nil, nil, fault.New(fault.Validation, "%s %s", name, problem)
 		}
-		v[s.key] = value
+		v.Set(s.key, value)
 	}
 	return v, sources, nil
 }
 
-// value gives what the command line says about a setting. The flags are named as the keys.
+// value returns the flag of a setting as text. All flags but --tz have the name of their key.
 func (f Flags) value(key string) (text string, given bool) {
 	switch key {
 	case keyOperator:
@@ -233,36 +266,33 @@ func (f Flags) value(key string) (text string, given bool) {
 	case keyZone:
 		return f.TimeZone, f.TimeZone != ""
 	case keyTimeout:
-		if f.Timeout != 0 || f.given(key) {
-			return f.Timeout.String(), true
-		}
-		return "", false
+		return f.Timeout.String(), f.Timeout != 0 || f.given(key)
 	}
 	return text, text != "" || f.given(key)
 }
 
-func variable(name string, getenv func(string) string) string {
+// lookup returns an environment variable; settings without a variable have the name "".
+func lookup(getenv func(string) string, name string) string {
 	if name == "" {
 		return ""
 	}
 	return getenv(name)
 }
 
-// settleDatabase decides between our own PostgreSQL and another. An address that was given for this run
-// (CXGCTL_MANAGER_DATABASE_URL) overrules a profile that says embedded; the backend's own variables,
-// which merely lie about in the shell, do not. The address of a replica, or of the server behind a pooler, counts
-// beside one that has the same kind of source: it is of that database and of no other.
-// An address of the tenants' for this run is that of all of them.
-func (c *Config) settleDatabase() {
+// resolveDatabases decides between the embedded PostgreSQL and others. CXGCTL_MANAGER_DATABASE_URL
+// overrides a profile with embedded, but the backend's own variables, which may just be set in the shell,
+// do not. The replica and direct addresses only count if they have the same kind of source as the address
+// that they belong to. CXGCTL_TENANTS_DATABASE_URL applies to all tenants.
+func (c *Config) resolveDatabases() {
 	manager := find(keyManager)
 	if c.Embedded {
 		if c.Sources[keyManager] == "env "+manager.env {
 			c.Embedded = false
 			c.Sources[keyEmbedded] = c.Sources[keyManager]
 		} else {
-			c.forget(keyManager, &c.ManagerURL)
+			c.unset(keyManager, &c.ManagerURL)
 			if c.Sources[keyTenants] == "env "+find(keyTenants).backend {
-				c.forget(keyTenants, &c.TenantsURL)
+				c.unset(keyTenants, &c.TenantsURL)
 			}
 		}
 	}
@@ -270,15 +300,15 @@ func (c *Config) settleDatabase() {
 		c.Pooled = false
 		delete(c.Sources, keyPooled)
 	}
-	from := func(key string) string { kind, _, _ := strings.Cut(c.Sources[key], " "); return kind }
-	if from(keyReplica) != from(keyManager) {
-		c.forget(keyReplica, &c.ReplicaURL)
+	sourceKind := func(key string) string { kind, _, _ := strings.Cut(c.Sources[key], " "); return kind }
+	if sourceKind(keyReplica) != sourceKind(keyManager) {
+		c.unset(keyReplica, &c.ReplicaURL)
 	}
-	if from(keyDirect) != from(keyManager) {
-		c.forget(keyDirect, &c.DirectURL)
+	if sourceKind(keyDirect) != sourceKind(keyManager) {
+		c.unset(keyDirect, &c.DirectURL)
 	}
-	if from(keyDirectTen) != from(keyTenants) {
-		c.forget(keyDirectTen, &c.DirectTenantsURL)
+	if sourceKind(keyDirectTen) != sourceKind(keyTenants) {
+		c.unset(keyDirectTen, &c.DirectTenantsURL)
 	}
 	if c.Sources[keyTenants] == "env "+find(keyTenants).env {
 		c.TenantDatabases = nil
@@ -286,9 +316,9 @@ func (c *Config) settleDatabase() {
 	}
 }
 
-// byLibpq takes the variables of libpq for the address of the manager database where nothing else gives one. pgx reads
-// them, and completes other connection strings by them too.
-func (c *Config) byLibpq(getenv func(string) string) {
+// useLibpqEnvironment connects by libpq's variables if the manager database is not configured otherwise.
+// pgx reads them.
+func (c *Config) useLibpqEnvironment(getenv func(string) string) {
 	if c.ManagerURL != "" || c.Embedded {
 		return
 	}
@@ -300,12 +330,12 @@ func (c *Config) byLibpq(getenv func(string) string) {
 	}
 }
 
-func (c *Config) forget(key string, value *string) {
+func (c *Config) unset(key string, value *string) {
 	*value = ""
 	delete(c.Sources, key)
 }
 
-// resolve makes a path absolute; "~/" is the home folder, and a relative one stands in base.
+// resolve returns path as an absolute path, relative to base or, after "~/", to the home folder.
 func resolve(path, base string, getenv func(string) string) string {
 	if path == "" {
 		return ""
@@ -316,7 +346,7 @@ func resolve(path, base string, getenv func(string) string) string {
 	return absolute(path, base)
 }
 
-// StateDir is the folder for what a run leaves to the next, by the XDG rules; "" where there is no home.
+// StateDir returns the folder for state that outlives a command, by the XDG rules; "" without a home folder.
 func StateDir(getenv func(string) string) string {
 	if xdg := getenv("XDG_STATE_HOME"); filepath.IsAbs(xdg) {
 		return filepath.Join(xdg, "cxgctl")

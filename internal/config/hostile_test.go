@@ -145,7 +145,7 @@ func TestBadSurroundings(t *testing.T) {
 			}
 		})
 	}
-	if _, err := Load(Flags{Profile: "dev"}, env(), t.TempDir()); err == nil || err.Error() != "--profile names a profile, but there is no configuration file" {
+	if _, err := Load(Flags{Profile: "dev"}, env(), t.TempDir()); err == nil || err.Error() != "--profile names a profile, but no configuration file was found" {
 		t.Errorf("a profile of no file: %v", err)
 	}
 }

@@ -203,9 +203,9 @@ func find(key string) setting {
 	return settings[i]
 }
 
-// plain says whether text is a name that may be repeated in a message: nothing with a space, a slash,
-// a colon or an @ in it, so no part of a connection string either.
-func plain(text string) bool {
+// isPlain reports whether text is a name that messages may repeat: without spaces, slashes, colons or @, it
+// cannot be part of a connection string.
+func isPlain(text string) bool {
 	if text == "" || len(text) > 64 {
 		return false
 	}

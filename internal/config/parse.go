@@ -53,7 +53,7 @@ func parse(s source) (document, error) {
 		switch p.key {
 		case keyProfile:
 			text, ok := scalar(p.value)
-			if !ok || !plain(text) {
+			if !ok || !isPlain(text) {
 				return doc, refuse(doc.path, p.line, "profile must be the name of a profile")
 			}
 			doc.chosen, chosenLine = text, p.line
@@ -139,7 +139,7 @@ func (d *document) mapping(n ast.Node, what string) ([]pair, error) {
 			return nil, refuse(d.path, at, "%s has a key that is no plain name", what)
 		}
 		at = line(key)
-		if !plain(key.Value) {
+		if !isPlain(key.Value) {
 			return nil, refuse(d.path, at, "%s has a key that is no plain name", what)
 		}
 		if first, twice := seen[key.Value]; twice {

@@ -19,11 +19,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/devdb"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/importer"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/schema"
-	"github.com/cxgctl/cxgctl/internal/tenants"
-	"github.com/cxgctl/cxgctl/internal/users"
 )
 
 // hashCost is bcrypt's cost for new passwords; tests lower it.
@@ -55,6 +52,7 @@ type app struct {
 	secrets *bufio.Reader                                     // standard input, where it holds secrets, a line each
 	reveal  bool                                              // --reveal
 	tenant  tenantFlags
+	specs   map[*cobra.Command]Spec
 	timing  timing
 	askedOn string        // the server and database that a question names
 	skew    time.Duration // how far the server's clock is ahead
@@ -194,57 +192,6 @@ type session struct {
 	home  *session
 }
 
-// tables are those that a command needs to know: asking for more costs time, and needs rights on schemas
-// that the command never touches.
-func tables(cmd *cobra.Command) []string {
-	var list []string
-	if cmd.Parent().Name() == "invoices" {
-		list = append(list, schema.Invoices, schema.Tenants)
-		if cmd.Flags().Lookup("subscription") != nil {
-			list = append(list, schema.Subscriptions)
-		}
-	}
-	if strings.HasPrefix(cmd.CommandPath(), "cxgctl tenants ") {
-		list = append(list, schema.Tenants)
-	}
-	switch cmd.Parent().Name() {
-	case "members":
-		list = append(list, tenants.MemberTables...)
-	case "tenants":
-		if cmd.Name() == "get" {
-			list = append(list, schema.Subscriptions)
-		}
-	case "subscriptions":
-		list = append(list, schema.Subscriptions)
-	}
-	if cmd.Flags().Changed("member-of") {
-		list = append(list, tenants.MemberTables...)
-	}
-	if cmd.Parent().Name() == "users" && cmd.Flags().Changed("tenant") || cmd.Flags().Changed("all-tenants") {
-		list = append(list, tenancyTables...)
-	}
-	list = append(list, authTables[strings.TrimPrefix(cmd.CommandPath(), "cxgctl ")]...)
-	switch cmd.CommandPath() {
-	case "cxgctl users import":
-		list = append(append(list, users.ImportTables...), importer.Tables...)
-	case "cxgctl invoices import":
-		list = append(append(list, schema.Subscriptions), importer.Tables...)
-	case "cxgctl audit reconcile":
-		list = append(list, schema.Intents)
-	case "cxgctl audit list":
-		if cmd.Flags().Changed("ref") {
-			list = append(list, schema.Invoices, schema.Tenants)
-		}
-	case "cxgctl audit undo":
-		list = append(append(list, schema.Invoices, schema.Tenants, schema.TenantUsers), schema.Grants...)
-	}
-	noun := cmd.Parent().Name()
-	if noun == "audit" || noun == "migrate" || cmd.Name() == "history" || cmd.Flags().Lookup("dry-run") != nil || cmd.Flags().Lookup("with-hashes") != nil {
-		list = append(list, schema.AuditTables...)
-	}
-	return list
-}
-
 // reach opens the manager database, read-only.
 func (a *app) reach(ctx context.Context, cmd *cobra.Command) (*session, error) {
 	t, err := a.database(ctx, cmd, "manager")
@@ -267,7 +214,7 @@ func (a *app) reach(ctx context.Context, cmd *cobra.Command) (*session, error) {
 func (a *app) connect(ctx context.Context, cmd *cobra.Command, more ...string) (*session, error) {
 	s, err := a.reach(ctx, cmd)
 	if err == nil {
-		s.cat, err = readTables(ctx, s, append(tables(cmd), more...))
+		s.cat, err = readTables(ctx, s, append(a.tables(cmd), more...))
 	}
 	return s, err
 }

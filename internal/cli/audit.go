@@ -78,6 +78,7 @@ func (a *app) auditList() *cobra.Command {
 	markFlags(fs, recorded, "op")
 	fs.Var(&since, "since", "from this `time` on: "+shortForms)
 	fs.Var(&until, "until", "before this `time`")
+	readsTables(fs, "ref", schema.Invoices, schema.Tenants)
 	cmd.MarkFlagsMutuallyExclusive("ref", "resource-id")
 	must(cmd.RegisterFlagCompletionFunc("resource", complete(audit.Nouns...)))
 	must(cmd.RegisterFlagCompletionFunc("actor", userNoun.completion(a, true)))
@@ -85,7 +86,7 @@ func (a *app) auditList() *cobra.Command {
 	must(cmd.RegisterFlagCompletionFunc("result", complete(audit.Results...)))
 	page.bindExport(cmd)
 	a.bindReveal(cmd)
-	requirePermission(cmd, "AUDIT_LIST")
+	a.specify(cmd, Spec{Permission: "AUDIT_LIST", Tables: schema.AuditTables})
 	return addOutputFlags[audit.Entry](a, cmd)
 }
 
@@ -185,7 +186,6 @@ found later, and empty where it has no seal.`,
 		return output.One(a.print, auditView, list[0])
 	})
 	a.bindReveal(cmd)
-	audited(cmd, whenReading)
-	requirePermission(cmd, "AUDIT_READ")
+	a.specify(cmd, Spec{Permission: "AUDIT_READ", Tables: schema.AuditTables, Audit: whenReading})
 	return addOutputFlags[auditRecord](a, cmd)
 }

@@ -82,7 +82,6 @@ The command deletes rows of the audit log, so its database role must own the tab
 	names(cmd, "archive", fileWritten)
 	names(cmd, "key", fileRead, ".pub")
 	flags.bind(cmd)
-	requirePermission(cmd, "SYSTEM_MANAGE")
-	setAction(cmd, audit.Delete)
+	a.specify(cmd, Spec{Permission: "SYSTEM_MANAGE", Audit: always, Action: audit.Delete})
 	return addOutputFlags[pruned](a, cmd)
 }

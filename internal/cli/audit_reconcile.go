@@ -11,6 +11,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/tenants"
 )
 
@@ -98,9 +99,9 @@ than 10 minutes are left alone, unless --older-than says less.`,
 	})
 	cmd.Flags().Var(&age, "older-than", "only those announced at least this `long` ago; a change that is under way fails when it is settled")
 	flags.bind(cmd)
-	requirePermission(cmd, "AUDIT_READ")
-	mayNeed(cmd, "SYSTEM_MANAGE")
-	setAction(cmd, audit.Execute)
+	a.specify(cmd, Spec{
+		Permission: "AUDIT_READ", Optional: []string{"SYSTEM_MANAGE"}, Tables: []string{schema.Intents}, Audit: always, Action: audit.Execute,
+	})
 	return addOutputFlags[reconciled](a, cmd)
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 var verdictView = output.View{
@@ -80,7 +81,7 @@ signed record; --archive compares their archives with it.`,
 	names(cmd, "key", fileRead)
 	names(cmd, "checkpoints", fileFolder)
 	names(cmd, "archive", fileRead)
-	requirePermission(cmd, "AUDIT_READ")
+	a.specify(cmd, Spec{Permission: "AUDIT_READ", Tables: schema.AuditTables})
 	return addOutputFlags[audit.Verdict](a, cmd)
 }
 
@@ -161,7 +162,7 @@ be read, such as JSON nested too deep, is skipped and named, and the exit code i
 	})
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "count the rows that would be sealed, and seal none")
 	cmd.Flags().IntVar(&batch, "batch", 5000, "`rows` to seal in one transaction")
-	requirePermission(cmd, "AUDIT_READ")
+	a.specify(cmd, Spec{Permission: "AUDIT_READ", Tables: schema.AuditTables})
 	return addOutputFlags[audit.Sealed](a, cmd)
 }
 
@@ -213,7 +214,7 @@ The folder belongs on storage that those who write the database cannot rewrite: 
 	cmd.Flags().StringVar(&out, "out", "", "`folder` to write to")
 	names(cmd, "key", fileRead, ".pub")
 	names(cmd, "out", fileFolder)
-	requirePermission(cmd, "AUDIT_READ")
+	a.specify(cmd, Spec{Permission: "AUDIT_READ", Tables: schema.AuditTables})
 	return addOutputFlags[checkpoint](a, cmd)
 }
 
@@ -268,11 +269,11 @@ func (a *app) auditKeygen() *cobra.Command {
 	})
 	cmd.Flags().StringVar(&out, "out", "", "new `file` for the private key, or - ; the public one goes to FILE.pub")
 	names(cmd, "out", fileWritten, ".pub")
-	requirePermission(cmd, noOperator)
+	a.specify(cmd, Spec{Permission: noOperator})
 	cmd = addOutputFlags[keypair](a, cmd)
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
 		if out == standardStream { // the private key takes the record's place
-			cmd.Annotations[emptyTable] = "yes"
+			annotate(cmd, emptyTable, "yes")
 		}
 		return output.CheckColumns[keypair](a.out.columns)
 	}

@@ -91,14 +91,15 @@ cannot be put back, since the audit log does not keep them.`,
 	cmd.Flags().BoolVar(&force, "force", false, "put rows back also where others changed them since; wants a --reason")
 	markFlags(cmd.Flags(), recorded, "op", "force")
 	flags.bindBatch(cmd)
-	requirePermission(cmd, "AUDIT_READ")
-	setAction(cmd, audit.Update)
 	var undone []string
 	for noun := range reversers {
 		undone = append(undone, reversing(noun, true)...)
 	}
 	slices.Sort(undone)
-	mayNeed(cmd, slices.Compact(undone)...)
+	a.specify(cmd, Spec{
+		Permission: "AUDIT_READ", Optional: slices.Compact(undone), Audit: always, Action: audit.Update,
+		Tables: append([]string{schema.Invoices, schema.Tenants, schema.TenantUsers}, schema.Grants...),
+	})
 	return addOutputFlags[audit.Entry](a, cmd)
 }
 

@@ -18,7 +18,6 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/password"
-	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/sessions"
 )
 
@@ -26,22 +25,6 @@ func (a *app) authCommand() *cobra.Command {
 	return a.group("auth", "Who you are to cxgctl, and how that is proved",
 		child{"bootstrap", a.authBootstrap},
 		child{"login", a.authLogin}, child{"logout", a.authLogout}, child{"whoami", a.authWhoami}, child{"token", a.authToken})
-}
-
-// authTables are the tables that these commands need besides those of an operator.
-var authTables = map[string][]string{
-	"auth bootstrap":  schema.AuditTables,
-	"auth login":      schema.AuditTables,
-	"auth logout":     schema.AuditTables,
-	"auth token":      {schema.APIKeys, schema.Sessions, schema.LoginLogs},
-	"roles grant":     {schema.Tenants},
-	"roles grants":    {schema.Tenants},
-	"roles revoke":    {schema.Tenants},
-	"sessions list":   {schema.Sessions},
-	"sessions revoke": {schema.Sessions},
-	"logins list":     {schema.LoginLogs},
-	"keys list":       {schema.APIKeys},
-	"keys revoke":     {schema.APIKeys},
 }
 
 // loginRecord is what a login prints.
@@ -142,7 +125,7 @@ no session is opened, and a wrong password counts all the same.`,
 	cmd.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from the first line of standard input")
 	markFlags(cmd.Flags(), recorded, "password-stdin")
 	cmd.Flags().BoolVar(&otpStdin, "otp-stdin", false, "read the code of the second factor from the next line of standard input")
-	anonymous(cmd)
+	a.specify(cmd, Spec{Permission: noOperator, Audit: always})
 	return addOutputFlags[loginRecord](a, cmd)
 }
 
@@ -327,14 +310,14 @@ func (a *app) authLogout() *cobra.Command {
 	flags.bind(cmd)
 	cmd.Flags().BoolVar(&all, "all", false, "every login of yours, on whatever machine, and tokens that auth token made")
 	markFlags(cmd.Flags(), recorded, "all")
-	requirePermission(cmd, anyOperator)
+	a.specify(cmd, Spec{Permission: anyOperator, Audit: always})
 	return cmd
 }
 
 // endLogins ends the login of this run, or all of the operator's. Those may be on other machines, and of jobs that
 // run at this moment, so all of them are asked about as what cannot be taken back is.
 func (a *app) endLogins(ctx context.Context, s *session, cmd *cobra.Command, all, dryRun bool) (*audit.Ledger, error) {
-	cat, err := readTables(ctx, s, append(auth.DoorTables, tables(cmd)...))
+	cat, err := readTables(ctx, s, append(auth.DoorTables, a.tables(cmd)...))
 	if err != nil {
 		return nil, err
 	}
@@ -406,6 +389,6 @@ func (a *app) authWhoami() *cobra.Command {
 		}
 		return output.One(a.print, whoamiView, w)
 	})
-	requirePermission(cmd, anyOperator)
+	a.specify(cmd, Spec{Permission: anyOperator})
 	return addOutputFlags[whoami](a, cmd)
 }

@@ -94,6 +94,6 @@ database role owns idam.user_roles: it is the way back.`,
 	f.StringVar(&n.FullName, "full-name", "", "1 to 100 characters, of a user to be made")
 	pw.bind(cmd)
 	flags.bind(cmd)
-	anonymous(cmd)
+	a.specify(cmd, Spec{Permission: noOperator, Audit: always})
 	return a.addPasswordOutputFlags(cmd, &pw)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/outfile"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 // tokenRecord is a token that was made. It is shown this once.
@@ -44,6 +45,9 @@ you may not do yourself, and no longer than your roles last that allow it. cxgct
 in auth.jwt_secret_file. In the format table it is printed alone, for scripts.`,
 		Example: "  cxgctl auth token --create --name nightly-export --ttl 90d --permissions AUDIT_LIST,INVOICE_LIST --token-out key\n" +
 			"  curl -H \"Authorization: Bearer $(cxgctl auth token --access)\" https://api.example.com/api/v1/users",
+	}
+	spec := Spec{
+		Permission: anyOperator, Optional: []string{"API_KEY_CREATE"}, Tables: []string{schema.APIKeys, schema.Sessions, schema.LoginLogs}, Audit: always,
 	}
 	run := a.runWrite(&flags, func(ctx context.Context, w *writer, _ *cobra.Command, _ []string) error {
 		var made auth.Issued
@@ -81,7 +85,8 @@ in auth.jwt_secret_file. In the format table it is printed alone, for scripts.`,
 			}
 		}
 		if create {
-			requirePermission(cmd, "API_KEY_CREATE")
+			spec.Permission = "API_KEY_CREATE"
+			a.specify(cmd, spec)
 		}
 		return run(cmd, args)
 	}
@@ -99,8 +104,7 @@ in auth.jwt_secret_file. In the format table it is printed alone, for scripts.`,
 	cmd.MarkFlagsMutuallyExclusive("create", "access", "refresh")
 	cmd.MarkFlagsRequiredTogether("create", "name", "permissions")
 	flags.bind(cmd)
-	requirePermission(cmd, anyOperator)
-	mayNeed(cmd, "API_KEY_CREATE")
+	a.specify(cmd, spec)
 	return addOutputFlags[tokenRecord](a, cmd)
 }
 

@@ -58,11 +58,11 @@ func (b *batch[T]) command(use, short, example string) *cobra.Command {
 		b.filter.bind(cmd)
 	}
 	b.flags.bindBatch(cmd)
+	spec := Spec{Permission: b.noun.permission("UPDATE"), Tables: b.noun.tables, Audit: always}
 	if b.destructive {
-		requirePermission(cmd, b.noun.permission("DELETE"))
-	} else {
-		requirePermission(cmd, b.noun.permission("UPDATE"))
+		spec.Permission = b.noun.permission("DELETE")
 	}
+	b.a.specify(cmd, spec)
 	return addOutputFlags[T](b.a, cmd)
 }
 

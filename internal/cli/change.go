@@ -28,7 +28,6 @@ type changeFlags struct {
 }
 
 func (c *changeFlags) bind(cmd *cobra.Command) {
-	audited(cmd, always)
 	cmd.Flags().BoolVar(&c.dryRun, "dry-run", false, "run the real statements, show what would change, and roll back")
 }
 
@@ -44,7 +43,7 @@ func (c *changeFlags) bindBatch(cmd *cobra.Command) {
 type writer struct {
 	*session
 	*audit.Ledger
-	gate  *auth.Authorizer
+	gate   *auth.Authorizer
 	action audit.Action // what the command is about to do
 }
 
@@ -77,7 +76,7 @@ func (a *app) runWrite(flags *changeFlags, fn func(ctx context.Context, w *write
 			l.Guard.MaxAffected = &flags.maxAffected
 		}
 		l = s.ledger(l)
-		err = db.MayNotChange(fn(ctx, &writer{s, l, gate, auditAction(cmd)}, cmd, args))
+		err = db.MayNotChange(fn(ctx, &writer{s, l, gate, a.specOf(cmd).action()}, cmd, args))
 		if len(l.Entries()) > 0 && !l.DryRun {
 			a.clock.done()
 		}

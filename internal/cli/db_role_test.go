@@ -156,8 +156,9 @@ func TestOperatorsByDatabaseRole(t *testing.T) {
 	}
 	// D24: whatever a command reads or changes, the role may.
 	exec(`INSERT INTO idam.user_roles (user_id, role_id) SELECT u.id, r.id FROM idam.users u, idam.roles r WHERE u.username = '` + name + `' AND r.code = 'SUPER_ADMIN'`)
-	leaves((&app{getenv: os.Getenv}).root(), func(cmd *cobra.Command) {
-		if what := declared(cmd); what == "" || what == noOperator && cmd.CommandPath() != "cxgctl migrate status" {
+	a := &app{getenv: os.Getenv}
+	leaves(a.root(), func(cmd *cobra.Command) {
+		if what := a.specOf(cmd).Permission; what == "" || what == noOperator && cmd.CommandPath() != "cxgctl migrate status" {
 			return
 		}
 		if got, out := within(t, pair, as, append(invocation(cmd), "--config", profile)...); got == 8 && strings.Contains(out, "lacks a right") {

@@ -45,6 +45,7 @@ func (a *app) bindTenants(cmd *cobra.Command) *cobra.Command {
 	fs.IntVar(&a.tenant.parallel, "parallel", atOnce, "how many tenants' databases to ask at once")
 	fs.StringVar(&a.tenant.retry, "retry-failed", "", "with several tenants: only those that `file` lists, if it is there; then keep in it those that failed")
 	markFlags(fs, recorded, "tenant", "all-tenants", "parallel", "retry-failed")
+	readsTables(fs, "all-tenants", schema.Tenants, schema.Intents)
 	names(cmd, "retry-failed", fileKept)
 	cmd.MarkFlagsMutuallyExclusive("tenant", "all-tenants")
 	if cmd.Flags().Lookup("member-of") != nil { // memberships are of the manager's users

@@ -28,6 +28,14 @@ const (
 // emptyTable is the annotation of a command that prints no record in the format table.
 const emptyTable = "no table"
 
+// annotate sets an annotation of a command.
+func annotate(cmd *cobra.Command, key, value string) {
+	if cmd.Annotations == nil {
+		cmd.Annotations = map[string]string{}
+	}
+	cmd.Annotations[key] = value
+}
+
 // names declares that a flag names a file, and beside it files with the suffixes.
 func names(cmd *cobra.Command, flag, use string, suffixes ...string) {
 	must(cmd.Flags().SetAnnotation(flag, fileUse, append([]string{use}, suffixes...)))

@@ -15,8 +15,12 @@ import (
 // list adds up, and no value is empty. Commands that write an audit row get --reason and --ticket. It runs over the
 // finished tree, so that a new command or flag needs no care of its own.
 func (a *app) strictFlags(cmd *cobra.Command) {
-	if when := cmd.Annotations[auditRow]; when != "" && cmd.Flags().Lookup("ticket") == nil {
+	spec := a.specOf(cmd)
+	if spec.Audit != "" && cmd.Flags().Lookup("ticket") == nil {
 		a.bindReason(cmd)
+	}
+	if text := spec.help(); text != "" {
+		annotate(cmd, "permissions", text)
 	}
 	completing := len(a.args) > 0 && strings.HasPrefix(a.args[0], cobra.ShellCompRequestCmd) // cobra then parses twice
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
@@ -164,24 +168,6 @@ func (m flagMark) has(f *pflag.Flag) bool {
 	return ok
 }
 
-// auditRow is the annotation of a command that writes an audit row: always, or only when it reads what it records.
-const auditRow = "audit row"
-
-const (
-	always      = "always"
-	whenReading = "when reading" // with --reveal, and for all rows of personal data
-)
-
-// audited declares that a command writes an audit row, so that it takes --reason and --ticket.
-func audited(cmd *cobra.Command, when string) {
-	if cmd.Annotations == nil {
-		cmd.Annotations = map[string]string{}
-	}
-	if cmd.Annotations[auditRow] != always {
-		cmd.Annotations[auditRow] = when
-	}
-}
-
 // bindReason adds the flags that an audit row repeats.
 func (a *app) bindReason(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.global.reason, "reason", "", "why, for the audit row")
@@ -191,7 +177,7 @@ func (a *app) bindReason(cmd *cobra.Command) {
 
 // refuseUnrecorded refuses --reason and --ticket where this run of a command writes no audit row.
 func (a *app) refuseUnrecorded(cmd *cobra.Command) error {
-	if cmd.Annotations[auditRow] != whenReading || a.reveal || a.tenant.many() {
+	if a.specOf(cmd).Audit != whenReading || a.reveal || a.tenant.many() {
 		return nil
 	}
 	if cmd.Flags().Changed("all") {

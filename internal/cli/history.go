@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -12,6 +13,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 // event is one field's part in what befell a row. What says nothing of fields, such as a login, is one too.
@@ -71,8 +73,7 @@ func (n resourceKind[T]) history(a *app) *cobra.Command {
 	cmd.Flags().Var(&since, "since", "from this `time` on: "+shortForms)
 	cmd.Flags().Var(&until, "until", "before this `time`")
 	a.bindReveal(cmd)
-	audited(cmd, whenReading)
-	requirePermission(cmd, n.permission("READ"))
+	a.specify(cmd, Spec{Permission: n.permission("READ"), Tables: slices.Concat(n.tables, schema.AuditTables), Audit: whenReading})
 	return addOutputFlags[event](a, cmd)
 }
 

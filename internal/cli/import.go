@@ -104,7 +104,8 @@ func (a *app) importCommand(cmd *cobra.Command, f *importFlags, n importNoun) *c
 	cmd.MarkFlagsMutuallyExclusive("status", "undo", "again")
 	f.bindBatch(cmd)
 	addOutputFlags[importReport](a, cmd)
-	cmd.Annotations[fileUse], cmd.Annotations[emptyTable] = "FILE", "yes"
+	annotate(cmd, fileUse, "FILE")
+	annotate(cmd, emptyTable, "yes")
 	cmd.PreRunE = func(*cobra.Command, []string) error {
 		switch {
 		case f.status:

@@ -22,9 +22,10 @@ var invoiceView = output.View{
 }
 
 var invoiceNoun = resourceKind[invoices.Invoice]{
-	Kind: &invoices.Kind,
-	view: invoiceView,
-	open: func(s *session) (finder[invoices.Invoice], error) { return invoices.NewTable(s.cat) },
+	Kind:   &invoices.Kind,
+	tables: []string{schema.Invoices, schema.Tenants},
+	view:   invoiceView,
+	open:   func(s *session) (finder[invoices.Invoice], error) { return invoices.NewTable(s.cat) },
 	complete: func(ctx context.Context, s *session, prefix string, live bool) ([]string, error) {
 		t, err := invoices.NewTable(s.cat)
 		if err != nil {
@@ -128,6 +129,6 @@ func (a *app) invoicesList() *cobra.Command {
 	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
 	markFlags(cmd.Flags(), shaping, "sort")
 	must(cmd.RegisterFlagCompletionFunc("sort", complete(invoices.SortFields...)))
-	requirePermission(cmd, "INVOICE_LIST")
+	a.specify(cmd, Spec{Permission: "INVOICE_LIST", Tables: invoiceNoun.tables, TenantOnly: true})
 	return addOutputFlags[invoices.Invoice](a, cmd)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/invoices"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/rowupdate"
+	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 // invoiceValues are the flags that give an invoice's fields.
@@ -91,7 +92,7 @@ func (a *app) invoicesCreate() *cobra.Command {
 	cmd.Flags().Lookup("subscription").Usage += " (default the tenant's one live subscription)"
 	cmd.Flags().Lookup("currency").Usage += " (default " + invoices.DefaultCurrency + ")"
 	flags.bind(cmd)
-	requirePermission(cmd, "INVOICE_CREATE")
+	a.specify(cmd, Spec{Permission: "INVOICE_CREATE", Tables: append(invoiceNoun.tables, schema.Subscriptions), Audit: always})
 	return addOutputFlags[invoices.Invoice](a, cmd)
 }
 
@@ -131,7 +132,7 @@ func (a *app) invoicesUpdate() *cobra.Command {
 	force.bind(cmd, "change what a PAID invoice amounts to; needs --reason")
 	name.bind(cmd, invoices.Kind.KeyNames()...)
 	flags.bind(cmd)
-	requirePermission(cmd, "INVOICE_UPDATE")
+	a.specify(cmd, Spec{Permission: "INVOICE_UPDATE", Tables: append(invoiceNoun.tables, schema.Subscriptions), Audit: always})
 	return addOutputFlags[invoices.Invoice](a, cmd)
 }
 

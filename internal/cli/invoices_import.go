@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -10,6 +11,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/importer"
 	"github.com/cxgctl/cxgctl/internal/invoices"
 	"github.com/cxgctl/cxgctl/internal/rowreader"
+	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 func (a *app) invoicesImport() *cobra.Command {
@@ -44,7 +46,9 @@ func (a *app) invoicesImport() *cobra.Command {
 			return t.UndoImport(ctx, w.Ledger, ops, w.mayReverse)
 		},
 	})
-	requirePermission(cmd, "INVOICE_CREATE")
-	mayNeed(cmd, "INVOICE_UPDATE", "INVOICE_DELETE")
+	a.specify(cmd, Spec{
+		Permission: "INVOICE_CREATE", Optional: []string{"INVOICE_UPDATE", "INVOICE_DELETE"}, Audit: always,
+		Tables: slices.Concat(invoiceNoun.tables, []string{schema.Subscriptions}, importer.Tables),
+	})
 	return cmd
 }

@@ -53,7 +53,7 @@ func (a *app) invoicesOverdue() *cobra.Command {
 	cmd.Flags().BoolVar(&set, "set", false, "mark them OVERDUE")
 	markFlags(cmd.Flags(), recorded, "set")
 	flags.bindBatch(cmd)
-	requirePermission(cmd, "INVOICE_UPDATE")
+	a.specify(cmd, Spec{Permission: "INVOICE_UPDATE", Tables: invoiceNoun.tables, Audit: always})
 	return addOutputFlags[invoices.Invoice](a, cmd)
 }
 

@@ -79,6 +79,6 @@ func sums[T any](a *app, cmd *cobra.Command, f *invoiceFilter) *cobra.Command {
 	bindMaxLag(cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted invoices too")
 	markFlags(cmd.Flags(), recorded, "include-deleted")
-	requirePermission(cmd, "INVOICE_LIST")
+	a.specify(cmd, Spec{Permission: "INVOICE_LIST", Tables: invoiceNoun.tables, TenantOnly: true})
 	return addOutputFlags[T](a, cmd)
 }

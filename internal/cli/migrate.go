@@ -14,6 +14,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/migrate"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 // migration is a record of the migrate commands.
@@ -60,8 +61,10 @@ func (f *migrateFlags) databases() ([]migrate.Database, error) {
 }
 
 func (a *app) migrateCommand() *cobra.Command {
-	return a.group("migrate", "The databases' schema",
+	cmd := a.group("migrate", "The databases' schema",
 		child{"up", a.migrateUp}, child{"down", a.migrateDown}, child{"status", a.migrateStatus}, child{"roles", a.migrateRoles})
+	a.specify(cmd, Spec{Permission: noOperator, Tables: schema.AuditTables})
+	return cmd
 }
 
 // server returns how to reach one of the databases directly, for migrations.
@@ -206,6 +209,7 @@ only that. No lock is held for long: the indexes of tables with rows are built w
 	r.bind(cmd)
 	f.bind(cmd)
 	f.changeFlags.bind(cmd)
+	a.specify(cmd, Spec{Permission: noOperator, Audit: always})
 	cmd.Flags().StringSliceVar(&f.with, "with", nil, "the optional migrations `names` too: search (indexes that make --search fast and bulk loads slow)")
 	markFlags(cmd.Flags(), recorded, "with")
 	return withTenantFlags[tenantMigration](a, addOutputFlags[migration](a, cmd))
@@ -233,6 +237,7 @@ func (a *app) migrateDown() *cobra.Command {
 	})
 	f.bind(cmd)
 	f.changeFlags.bind(cmd)
+	a.specify(cmd, Spec{Permission: noOperator, Audit: always})
 	cmd.Flags().BoolVar(&f.discardData, "discard-data", false, "also where that loses data")
 	cmd.Flags().StringVar(&optional, "with", "", "not the last one, but the optional one of that `name`")
 	markFlags(cmd.Flags(), recorded, "with")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/cxgctl/cxgctl/internal/auth"
 	"github.com/cxgctl/cxgctl/internal/migrate"
@@ -60,9 +61,11 @@ func isRoleName(name string) bool {
 
 // commandTables are the tables of the manager database that any command asks for.
 func commandTables() []string {
-	list := slices.Concat(auth.Tables, schema.AuditTables, tenancyTables)
-	leaves((&app{getenv: func(string) string { return "" }}).root(), func(cmd *cobra.Command) {
-		list = append(list, tables(cmd)...)
+	list := slices.Concat(auth.Tables, schema.AuditTables)
+	a := &app{getenv: func(string) string { return "" }}
+	leaves(a.root(), func(cmd *cobra.Command) {
+		list = append(list, a.specOf(cmd).Tables...)
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { list = append(list, f.Annotations[flagTables]...) })
 	})
 	slices.Sort(list)
 	return slices.Compact(list)

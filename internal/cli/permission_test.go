@@ -25,19 +25,23 @@ import (
 // forNobody are the commands that the contract lets run without an operator; keygen touches no database.
 var forNobody = []string{"dev", "doctor", "config", "help", "version", "completion", "migrate", "auth bootstrap", "auth login", "audit keygen"}
 
-func TestEveryCommandDeclaresAPermission(t *testing.T) {
+func TestEveryCommandHasASpec(t *testing.T) {
 	code := regexp.MustCompile(`^[A-Z]+(_[A-Z]+)+$`)
-	leaves((&app{getenv: os.Getenv}).root(), func(cmd *cobra.Command) {
+	a := &app{getenv: os.Getenv}
+	leaves(a.root(), func(cmd *cobra.Command) {
 		path := strings.TrimPrefix(cmd.CommandPath(), "cxgctl ")
 		isFor := slices.ContainsFunc(forNobody, func(p string) bool { return path == p || strings.HasPrefix(path, p+" ") })
-		switch what := declared(cmd); {
+		spec := a.specOf(cmd)
+		switch what := spec.Permission; {
 		case what == "" && cmd.Run == nil && cmd.RunE == nil: // a page of help
 		case what == "":
-			t.Errorf("%q declares no permission: add needs(cmd, CODE) where it is built", path)
+			t.Errorf("%q has no Spec: call specify where it is built", path)
 		case isFor != (what == noOperator):
 			t.Errorf("%q needs %s, the contract says otherwise", path, what)
 		case what != noOperator && what != anyOperator && !code.MatchString(what):
 			t.Errorf("%q needs %q, which is no permission's code", path, what)
+		case cmd.Flags().Lookup("max-affected") != nil && spec.Audit != always:
+			t.Errorf("%q changes rows, and its Spec does not state that it writes audit rows", path)
 		}
 	})
 }
@@ -139,8 +143,9 @@ func TestDenyMatrix(t *testing.T) {
 	var wg sync.WaitGroup
 	var blocked int
 	lanes := make(chan struct{}, 4)
-	leaves((&app{getenv: os.Getenv}).root(), func(cmd *cobra.Command) {
-		need := declared(cmd)
+	a := &app{getenv: os.Getenv}
+	leaves(a.root(), func(cmd *cobra.Command) {
+		need := a.specOf(cmd).Permission
 		if need == noOperator || need == "" {
 			return
 		}

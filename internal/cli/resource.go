@@ -18,6 +18,7 @@ import (
 // noun is how the commands of one kind of record reach it.
 type resourceKind[T any] struct {
 	*resource.Kind[T]
+	tables   []string // of Spec
 	view     output.View
 	open     func(*session) (finder[T], error)
 	complete func(ctx context.Context, s *session, prefix string, live bool) ([]string, error)
@@ -93,9 +94,8 @@ func (n resourceKind[T]) get(a *app, short, example string) *cobra.Command {
 	})
 	name.bind(cmd, n.KeyNames()...)
 	name.bindDeleted(cmd, n.Name+"s")
-	requirePermission(cmd, n.permission("READ"))
+	a.specify(cmd, Spec{Permission: n.permission("READ"), Tables: n.tables, Audit: whenReading})
 	a.bindReveal(cmd)
-	audited(cmd, whenReading)
 	return addOutputFlags[T](a, cmd)
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/roles"
+	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/tenants"
 )
 
@@ -58,7 +59,7 @@ func (a *app) rolesList() *cobra.Command {
 	searchVar(cmd.Flags(), &f.Search, "search", "literal `text` in code or name")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
 	page.bind(cmd)
-	requirePermission(cmd, "ROLE_LIST")
+	a.specify(cmd, Spec{Permission: "ROLE_LIST"})
 	return addOutputFlags[roles.Role](a, cmd)
 }
 
@@ -110,7 +111,7 @@ func (a *app) rolesGrants() *cobra.Command {
 	must(cmd.RegisterFlagCompletionFunc("role", a.completeRole))
 	must(cmd.RegisterFlagCompletionFunc("tenant", tenantNoun.completion(a, true)))
 	page.bind(cmd)
-	requirePermission(cmd, "ROLE_LIST")
+	a.specify(cmd, Spec{Permission: "ROLE_LIST", Tables: []string{schema.Tenants}})
 	return addOutputFlags[roles.Grant](a, cmd)
 }
 
@@ -130,7 +131,7 @@ func (a *app) rolesGet() *cobra.Command {
 		}
 		return output.One(a.print, roleView, r)
 	})
-	requirePermission(cmd, "ROLE_READ")
+	a.specify(cmd, Spec{Permission: "ROLE_READ"})
 	return addOutputFlags[roles.Role](a, cmd)
 }
 
@@ -210,7 +211,7 @@ func (f *grantFlags) resolve(ctx context.Context, s *session, args []string) (*r
 	return t, g, err
 }
 
-func (f *grantFlags) bind(a *app, cmd *cobra.Command) {
+func (f *grantFlags) bind(a *app, cmd *cobra.Command, action audit.Action) {
 	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 		if len(args) == 0 {
 			return a.completeRole(cmd, args, prefix)
@@ -221,7 +222,7 @@ func (f *grantFlags) bind(a *app, cmd *cobra.Command) {
 	markFlags(cmd.Flags(), recorded, "tenant")
 	f.ref.bind(cmd, "id", "username", "email")
 	f.changeFlags.bind(cmd)
-	requirePermission(cmd, "PERMISSION_MANAGE")
+	a.specify(cmd, Spec{Permission: "PERMISSION_MANAGE", Tables: []string{schema.Tenants}, Audit: always, Action: action})
 }
 
 func (a *app) rolesGrant() *cobra.Command {
@@ -253,8 +254,7 @@ another end; --expires never gives it none.`,
 		}
 		return a.printResult(w.Ledger, func() error { return output.One(a.print, grantView, made) })
 	})
-	f.bind(a, cmd)
-	setAction(cmd, audit.Create)
+	f.bind(a, cmd, audit.Create)
 	cmd.Flags().Var(&f.expires, "expires", "until this `time`: RFC 3339, a date, how long from now such as 90d or 12h, or never")
 	markFlags(cmd.Flags(), recorded, "expires")
 	return addOutputFlags[roles.Grant](a, cmd)
@@ -304,8 +304,7 @@ func (a *app) rolesRevoke() *cobra.Command {
 			return printWhole(a, grantView, gone)
 		})
 	})
-	f.bind(a, cmd)
-	setAction(cmd, audit.Delete)
+	f.bind(a, cmd, audit.Delete)
 	return addOutputFlags[roles.Grant](a, cmd)
 }
 

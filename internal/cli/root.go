@@ -39,7 +39,7 @@ func (a *app) root() *cobra.Command {
 		return fault.New(fault.Usage, "%s", err.Error()).WithHint("see: %s --help", cmd.CommandPath())
 	})
 	root.SetVersionTemplate(versionLine())
-	root.SetUsageTemplate(root.UsageTemplate() + "{{with permissions .}}\nPermissions: {{.}}\n{{end}}")
+	root.SetUsageTemplate(root.UsageTemplate() + "{{with index .Annotations \"permissions\"}}\nPermissions: {{.}}\n{{end}}")
 	f := root.PersistentFlags()
 	f.StringVar(&a.global.config, "config", "", "configuration `file` (default: see cxgctl config path)")
 	must(f.SetAnnotation("config", fileUse, []string{fileRead}))
@@ -55,15 +55,15 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.usersCommand(), a.invoicesCommand(), a.tenantsCommand(), a.auditCommand(),
 		a.authCommand(), a.rolesCommand(), a.sessionsCommand(), a.loginsCommand(), a.keysCommand(),
-		anonymous(a.migrateCommand()), anonymous(a.devCommand()), anonymous(a.configCommand()), anonymous(a.doctorCommand()),
-		anonymous(a.completionCommand()), anonymous(a.versionCommand()),
+		a.migrateCommand(), a.anonymous(a.devCommand()), a.anonymous(a.configCommand()), a.anonymous(a.doctorCommand()),
+		a.anonymous(a.completionCommand()), a.anonymous(a.versionCommand()),
 	)
 	root.AddCommand(a.helpTopics()...)
 	root.InitDefaultHelpCmd()
 	help, _, err := root.Find([]string{"help"})
 	must(err)
 	help.Run, help.RunE = nil, a.help
-	anonymous(help)
+	a.anonymous(help)
 	a.strictFlags(root)
 	return root
 }
@@ -172,7 +172,7 @@ func (a *app) runUnfiltered(fn func(ctx context.Context, s *session, cmd *cobra.
 		if err == nil {
 			a.askedOn = s.db.Addr()
 			if err = s.requireSeparable(); err != nil {
-				a.recordBlocked(ctx, s.manager(), cmd, audit.Intent{Subject: audit.Subject{Resource: nounOf(cmd)}, Action: auditAction(cmd)}, err)
+				a.recordBlocked(ctx, s.manager(), cmd, audit.Intent{Subject: audit.Subject{Resource: nounOf(cmd)}, Action: a.specOf(cmd).action()}, err)
 			}
 		}
 		if err == nil {

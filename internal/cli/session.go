@@ -107,7 +107,7 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 	}
 	mark := beginningMark(a.getenv, s.db.Addr())
 	_, missing := os.Stat(mark)
-	s.who, s.cat, err = auth.Identify(ctx, s.db, p, tables(cmd), a.now())
+	s.who, s.cat, err = auth.Identify(ctx, s.db, p, a.tables(cmd), a.now())
 	s.by = s.who.Operator
 	if fault.Is(err, fault.Unauthenticated) && s.by.Claimed != "" {
 		a.attributeToLogin(ctx, s, p)
@@ -122,12 +122,12 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 			WithHint("remove the key; enforcement does not end").With("file", a.cfg.File).With("line", a.cfg.EnforceLine)
 	}
 	s.who.Mark(ctx, s.db)
-	if err := s.authorize(ctx, cmd); err != nil {
+	if err := s.authorize(ctx, cmd, a.specOf(cmd)); err != nil {
 		about := audit.Subject{Resource: nounOf(cmd)}
 		if len(args) > 0 {
 			about.Name = args[0]
 		}
-		a.recordBlocked(ctx, s, cmd, audit.Intent{Subject: about, Action: auditAction(cmd)}, err)
+		a.recordBlocked(ctx, s, cmd, audit.Intent{Subject: about, Action: a.specOf(cmd).action()}, err)
 		return s, err
 	}
 	if err := s.who.Touch(ctx, s.db); err != nil && ctx.Err() != nil {

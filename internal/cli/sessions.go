@@ -32,7 +32,7 @@ var (
 func (a *app) sessionsCommand() *cobra.Command {
 	return a.group("sessions", "Who is logged in",
 		child{"list", func() *cobra.Command {
-			return revocableList(a, "List sessions, newest first", "API_KEY_LIST", sessionView, sessions.NewSessions)
+			return revocableList(a, "List sessions, newest first", schema.Sessions, sessionView, sessions.NewSessions)
 		}},
 		child{"revoke", a.sessionsRevoke})
 }
@@ -40,7 +40,7 @@ func (a *app) sessionsCommand() *cobra.Command {
 func (a *app) keysCommand() *cobra.Command {
 	return a.group("keys", "The keys that services come in with",
 		child{"list", func() *cobra.Command {
-			return revocableList(a, "List keys, newest first", "API_KEY_LIST", keyView, sessions.NewKeys)
+			return revocableList(a, "List keys, newest first", schema.APIKeys, keyView, sessions.NewKeys)
 		}},
 		child{"revoke", a.keysRevoke})
 }
@@ -50,7 +50,7 @@ func (a *app) loginsCommand() *cobra.Command {
 }
 
 // endingList is the list of what ends by itself or is revoked: sessions and keys.
-func revocableList[T any](a *app, short, permission string, view output.View, in func(schema.Catalog) (sessions.Table[T], error)) *cobra.Command {
+func revocableList[T any](a *app, short, table string, view output.View, in func(schema.Catalog) (sessions.Table[T], error)) *cobra.Command {
 	var f sessions.Filter
 	var user string
 	var page pageFlags
@@ -68,7 +68,7 @@ func revocableList[T any](a *app, short, permission string, view output.View, in
 	cmd.Flags().BoolVar(&f.Live, "live", false, "only those that are good at this moment")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
 	page.bind(cmd)
-	requirePermission(cmd, permission)
+	a.specify(cmd, Spec{Permission: "API_KEY_LIST", Tables: []string{table}})
 	return addOutputFlags[T](a, cmd)
 }
 
@@ -116,14 +116,14 @@ func (a *app) loginsList() *cobra.Command {
 	made.bind(cmd, "made")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
 	page.bind(cmd)
-	requirePermission(cmd, "AUDIT_LIST")
+	a.specify(cmd, Spec{Permission: "AUDIT_LIST", Tables: []string{schema.LoginLogs}})
 	return addOutputFlags[sessions.Login](a, cmd)
 }
 
 func (a *app) sessionsRevoke() *cobra.Command {
 	var user string
 	var expired bool
-	cmd := revokeCommand(a, "revoke ID… | --user REF | --all-expired", "End sessions", sessionView, sessions.NewSessions,
+	cmd := revokeCommand(a, "revoke ID… | --user REF | --all-expired", "End sessions", schema.Sessions, sessionView, sessions.NewSessions,
 		func(ctx context.Context, s *session, refs []string) (sessions.Ended, error) {
 			e := sessions.Ended{Expired: expired}
 			given := 0
@@ -152,7 +152,7 @@ func (a *app) sessionsRevoke() *cobra.Command {
 }
 
 func (a *app) keysRevoke() *cobra.Command {
-	cmd := revokeCommand(a, "revoke KEY…", "End keys, named by id, key id or name", keyView, sessions.NewKeys,
+	cmd := revokeCommand(a, "revoke KEY…", "End keys, named by id, key id or name", schema.APIKeys, keyView, sessions.NewKeys,
 		func(_ context.Context, _ *session, refs []string) (sessions.Ended, error) {
 			if len(refs) == 0 {
 				return sessions.Ended{}, fault.New(fault.Usage, "no key is named").WithHint("ids are listed by: cxgctl keys list")
@@ -164,7 +164,7 @@ func (a *app) keysRevoke() *cobra.Command {
 }
 
 // revocation is a command that ends sessions or keys: those of the ids, and those that more adds.
-func revokeCommand[T any](a *app, use, short string, view output.View, in func(schema.Catalog) (sessions.Table[T], error),
+func revokeCommand[T any](a *app, use, short, table string, view output.View, in func(schema.Catalog) (sessions.Table[T], error),
 	more func(context.Context, *session, []string) (sessions.Ended, error),
 ) *cobra.Command {
 	var flags changeFlags
@@ -217,8 +217,7 @@ func revokeCommand[T any](a *app, use, short string, view output.View, in func(s
 		})
 	})
 	flags.bindBatch(cmd)
-	requirePermission(cmd, "API_KEY_DELETE")
-	setAction(cmd, audit.Update)
+	a.specify(cmd, Spec{Permission: "API_KEY_DELETE", Tables: []string{table}, Audit: always, Action: audit.Update})
 	return addOutputFlags[T](a, cmd)
 }
 

@@ -40,6 +40,7 @@ func (a *app) bindTenant(cmd *cobra.Command) *cobra.Command {
 	cmd.Long += tenantHelp
 	cmd.Flags().Var(&a.tenant.refs, "tenant", "the users of this `tenant`, by its id or code, in sys.users of its database")
 	markFlags(cmd.Flags(), recorded, "tenant")
+	readsTables(cmd.Flags(), "tenant", schema.Tenants, schema.Intents)
 	must(cmd.RegisterFlagCompletionFunc("tenant", tenantNoun.completion(a, true)))
 	return cmd
 }
@@ -48,9 +49,6 @@ func (a *app) bindTenant(cmd *cobra.Command) *cobra.Command {
 func (a *app) inTenant(cmd *cobra.Command) bool {
 	return cmd.Flags().Lookup("tenant") != nil && cmd.Parent().Name() == "users" && (len(a.tenant.refs) > 0 || a.tenant.all)
 }
-
-// tenancyTables are those of the manager database that a command in a tenant's needs.
-var tenancyTables = []string{schema.Tenants, schema.Intents}
 
 // place is a tenant with the way to its database.
 type tenantTarget struct {

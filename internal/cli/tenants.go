@@ -22,9 +22,10 @@ var tenantView = output.View{
 }
 
 var tenantNoun = resourceKind[tenants.Tenant]{
-	Kind: &tenants.Kind,
-	view: tenantView,
-	open: func(s *session) (finder[tenants.Tenant], error) { return tenants.NewTable(s.cat) },
+	Kind:   &tenants.Kind,
+	tables: []string{schema.Tenants},
+	view:   tenantView,
+	open:   func(s *session) (finder[tenants.Tenant], error) { return tenants.NewTable(s.cat) },
 	complete: func(ctx context.Context, s *session, prefix string, live bool) ([]string, error) {
 		t, err := tenants.NewTable(s.cat)
 		if err != nil {
@@ -95,7 +96,7 @@ func (a *app) tenantsList() *cobra.Command {
 	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
 	markFlags(cmd.Flags(), shaping, "sort")
 	must(cmd.RegisterFlagCompletionFunc("sort", complete(tenants.SortFields...)))
-	requirePermission(cmd, "TENANT_LIST")
+	a.specify(cmd, Spec{Permission: "TENANT_LIST", Tables: tenantNoun.tables})
 	return addOutputFlags[tenants.Tenant](a, cmd)
 }
 
@@ -124,7 +125,7 @@ func (a *app) tenantsGet() *cobra.Command {
 	})
 	name.bind(cmd, tenants.Kind.KeyNames()...)
 	name.bindDeleted(cmd, "tenants")
-	requirePermission(cmd, "TENANT_READ")
+	a.specify(cmd, Spec{Permission: "TENANT_READ", Tables: append(tenantNoun.tables, schema.Subscriptions)})
 	return addOutputFlags[shownTenant](a, cmd)
 }
 
@@ -156,7 +157,7 @@ func (a *app) subscriptionsList() *cobra.Command {
 		})(ctx, s, cmd, args)
 	})
 	page.bind(cmd)
-	requirePermission(cmd, "TENANT_READ")
+	a.specify(cmd, Spec{Permission: "TENANT_READ", Tables: append(tenantNoun.tables, schema.Subscriptions)})
 	return addOutputFlags[tenants.Subscription](a, cmd)
 }
 

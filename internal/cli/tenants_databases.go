@@ -81,7 +81,7 @@ tenant_databases names those that stand elsewhere, by the tenant's code. No conn
 	cmd.Flags().IntVar(&a.tenant.parallel, "parallel", atOnce, "how many databases to ask at once")
 	markFlags(cmd.Flags(), recorded, "tenant", "parallel")
 	must(cmd.RegisterFlagCompletionFunc("tenant", tenantNoun.completion(a, true)))
-	requirePermission(cmd, "TENANT_LIST")
+	a.specify(cmd, Spec{Permission: "TENANT_LIST", Tables: tenantNoun.tables})
 	return addOutputFlags[tenantDatabase](a, cmd)
 }
 

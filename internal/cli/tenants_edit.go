@@ -96,7 +96,7 @@ func (a *app) tenantsCreate() *cobra.Command {
 	f.Lookup("start-date").Usage += " (default today, UTC)"
 	must(cmd.RegisterFlagCompletionFunc("status", complete("TRIAL", "ACTIVE")))
 	flags.bind(cmd)
-	requirePermission(cmd, "TENANT_CREATE")
+	a.specify(cmd, Spec{Permission: "TENANT_CREATE", Tables: tenantNoun.tables, Audit: always})
 	return addOutputFlags[tenants.Tenant](a, cmd)
 }
 
@@ -130,6 +130,6 @@ func (a *app) tenantsUpdate() *cobra.Command {
 	must(cmd.RegisterFlagCompletionFunc("unset", complete(tenants.Unsettable...)))
 	name.bind(cmd, tenants.Kind.KeyNames()...)
 	flags.bind(cmd)
-	requirePermission(cmd, "TENANT_UPDATE")
+	a.specify(cmd, Spec{Permission: "TENANT_UPDATE", Tables: tenantNoun.tables, Audit: always})
 	return addOutputFlags[tenants.Tenant](a, cmd)
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -10,6 +9,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/tenants"
 )
 
@@ -20,6 +20,9 @@ var memberView = output.View{
 		"is_admin", "start_date", "close_date", "created_at", "updated_at",
 	},
 }
+
+// memberTables are of the Spec of commands about members.
+var memberTables = append([]string{schema.Tenants}, tenants.MemberTables...)
 
 func (a *app) membersCommand() *cobra.Command {
 	return a.group("members", "The members of a tenant",
@@ -86,8 +89,7 @@ func (a *app) membersList() *cobra.Command {
 	added.bind(cmd, "added")
 	page.bind(cmd)
 	a.bindReveal(cmd)
-	audited(cmd, whenReading)
-	requirePermission(cmd, "TENANT_READ")
+	a.specify(cmd, Spec{Permission: "TENANT_READ", Tables: memberTables, Audit: whenReading})
 	return addOutputFlags[tenants.Member](a, cmd)
 }
 
@@ -139,15 +141,14 @@ func (a *app) membersAdd() *cobra.Command {
 		return a.printResult(w.Ledger, func() error { return a.printMember(made) })
 	})
 	values.bind(cmd)
-	setAction(cmd, audit.Create)
-	return a.addMemberFlags(cmd, &name, &flags)
+	return a.addMemberFlags(cmd, audit.Create, &name, &flags)
 }
 
 func (a *app) membersUpdate() *cobra.Command {
 	var values memberFlags
 	var status textFlag
 	var unset []string
-	cmd := a.memberCommand("update TENANT USER", "Change a membership", "update the membership of", a.confirmIfProtected,
+	cmd := a.memberCommand(audit.Update, "update TENANT USER", "Change a membership", "update the membership of", a.confirmIfProtected,
 		func(ctx context.Context, w *writer, m *tenants.Members, cmd *cobra.Command, seen tenants.Member) (tenants.Member, error) {
 			x := values.read(cmd)
 			x.Status, x.Unset = status.value(), unset
@@ -163,22 +164,20 @@ func (a *app) membersUpdate() *cobra.Command {
 }
 
 func (a *app) membersRemove() *cobra.Command {
-	cmd := a.memberCommand("remove TENANT USER", "End a membership; the row stays, as one that LEFT", "remove", a.confirmChange,
+	cmd := a.memberCommand(audit.Delete, "remove TENANT USER", "End a membership; the row stays, as one that LEFT", "remove", a.confirmChange,
 		func(ctx context.Context, w *writer, m *tenants.Members, _ *cobra.Command, seen tenants.Member) (tenants.Member, error) {
 			return m.Remove(ctx, w.Ledger, seen, a.today())
 		})
-	setAction(cmd, audit.Delete)
 	cmd.Example = "  cxgctl tenants members remove acme ada --reason 'left the company'"
 	return cmd
 }
 
 // onMember is a command that changes a membership that there is, once ask has nothing against it.
-func (a *app) memberCommand(use, short, verb string, ask func(context.Context, *audit.Ledger, string) error,
+func (a *app) memberCommand(action audit.Action, use, short, verb string, ask func(context.Context, *audit.Ledger, string) error,
 	change func(context.Context, *writer, *tenants.Members, *cobra.Command, tenants.Member) (tenants.Member, error),
 ) *cobra.Command {
 	var name refFlags
 	var flags changeFlags
-	remove := strings.HasPrefix(use, "remove ")
 	cmd := &cobra.Command{Use: use, Short: short, Args: exactly("TENANT", "USER"), ValidArgsFunction: a.completeMember}
 	cmd.RunE = a.runWrite(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
 		m, err := tenants.NewMembers(w.cat)
@@ -190,11 +189,11 @@ func (a *app) memberCommand(use, short, verb string, ask func(context.Context, *
 			return err
 		}
 		seen, err := m.Get(ctx, w.db, t, u.ID, u.Name)
-		if remove && fault.Is(err, fault.NotFound) {
+		if action == audit.Delete && fault.Is(err, fault.NotFound) {
 			a.note("%s is not a member of %s; nothing changed", u.Name, tenants.Kind.DisplayName(t))
 			return a.printResult(w.Ledger, func() error { return nil })
 		}
-		if remove && err == nil && seen.Status != nil && *seen.Status == "LEFT" {
+		if action == audit.Delete && err == nil && seen.Status != nil && *seen.Status == "LEFT" {
 			a.note("%s has already left %s%s; nothing changed", u.Name, tenants.Kind.DisplayName(t), lastChange(ctx, w, seen.UpdatedAt, seen.UpdatedBy))
 			return a.printResult(w.Ledger, func() error { return a.printMember(seen) })
 		}
@@ -213,14 +212,14 @@ func (a *app) memberCommand(use, short, verb string, ask func(context.Context, *
 		}
 		return a.printResult(w.Ledger, func() error { return a.printMember(after) })
 	})
-	return a.addMemberFlags(cmd, &name, &flags)
+	return a.addMemberFlags(cmd, action, &name, &flags)
 }
 
 // membership gives a command about a membership what all of them have.
-func (a *app) addMemberFlags(cmd *cobra.Command, name *refFlags, flags *changeFlags) *cobra.Command {
+func (a *app) addMemberFlags(cmd *cobra.Command, action audit.Action, name *refFlags, flags *changeFlags) *cobra.Command {
 	name.bind(cmd, "id", "username", "email")
 	flags.bind(cmd)
-	requirePermission(cmd, "TENANT_UPDATE")
+	a.specify(cmd, Spec{Permission: "TENANT_UPDATE", Tables: memberTables, Audit: always, Action: action})
 	return addOutputFlags[tenants.Member](a, cmd)
 }
 

@@ -119,15 +119,15 @@ func (a *app) usersList() *cobra.Command {
 	})
 	f.bind(cmd)
 	cmd.Flags().StringVar(&memberOf, "member-of", "", "only members of this `tenant`, by its id or code")
+	readsTables(cmd.Flags(), "member-of", tenants.MemberTables...)
 	must(cmd.RegisterFlagCompletionFunc("member-of", tenantNoun.completion(a, true)))
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted users too")
 	markFlags(cmd.Flags(), recorded, "include-deleted")
 	page.bindExport(cmd)
 	a.bindReveal(cmd)
-	audited(cmd, whenReading)
 	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
 	markFlags(cmd.Flags(), shaping, "sort")
-	requirePermission(cmd, "USER_LIST")
+	a.specify(cmd, Spec{Permission: "USER_LIST", TenantOnly: true, Audit: whenReading})
 	return addOutputFlags[users.User](a, cmd)
 }
 

@@ -102,7 +102,7 @@ func (a *app) usersCreate() *cobra.Command {
 	must(cmd.RegisterFlagCompletionFunc("user-type", complete(users.Types...)))
 	pw.bind(cmd)
 	flags.bind(cmd)
-	requirePermission(cmd, "USER_CREATE")
+	a.specify(cmd, Spec{Permission: "USER_CREATE", Audit: always})
 	return a.addPasswordOutputFlags(cmd, &pw)
 }
 
@@ -161,7 +161,7 @@ func (a *app) usersUpdate() *cobra.Command {
 	must(cmd.RegisterFlagCompletionFunc("status", complete(users.Statuses...)))
 	name.bind(cmd, users.Kind.KeyNames()...)
 	flags.bind(cmd)
-	requirePermission(cmd, "USER_UPDATE")
+	a.specify(cmd, Spec{Permission: "USER_UPDATE", Audit: always})
 	return addOutputFlags[users.User](a, cmd)
 }
 
@@ -201,6 +201,6 @@ func (a *app) usersPassword() *cobra.Command {
 	markFlags(cmd.Flags(), recorded, "force-password-change", "force-change")
 	name.bind(cmd, users.Kind.KeyNames()...)
 	flags.bind(cmd)
-	requirePermission(cmd, "USER_UPDATE")
+	a.specify(cmd, Spec{Permission: "USER_UPDATE", Audit: always})
 	return a.addPasswordOutputFlags(cmd, &pw)
 }

@@ -63,12 +63,10 @@ func (a *app) usersExport() *cobra.Command {
 	f.bind(cmd)
 	bindMaxLag(cmd)
 	a.bindReveal(cmd)
-	audited(cmd, always)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted users too")
 	cmd.Flags().BoolVar(&hashes, "with-hashes", false, "with the passwords' hashes, as password_hash; for SUPER_ADMIN, and recorded in the audit log")
 	markFlags(cmd.Flags(), recorded, "include-deleted", "with-hashes")
-	requirePermission(cmd, "USER_LIST")
-	mayNeed(cmd, auth.SuperAdmin)
+	a.specify(cmd, Spec{Permission: "USER_LIST", Optional: []string{auth.SuperAdmin}, Audit: always})
 	return addOutputFlags[users.WithHash](a, cmd)
 }
 

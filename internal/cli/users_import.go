@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -69,8 +70,10 @@ func (a *app) usersImport() *cobra.Command {
 	fs.StringVar(&f.passwordsOut, "passwords-out", "", "the `file` for the made-up passwords (0600)")
 	names(cmd, "passwords-out", fileWritten)
 	cmd.MarkFlagsMutuallyExclusive("no-passwords", "generate-passwords")
-	requirePermission(cmd, "USER_CREATE")
-	mayNeed(cmd, "USER_UPDATE", "USER_DELETE", "TENANT_UPDATE", "PERMISSION_MANAGE")
+	a.specify(cmd, Spec{
+		Permission: "USER_CREATE", Optional: []string{"USER_UPDATE", "USER_DELETE", "TENANT_UPDATE", "PERMISSION_MANAGE"}, Audit: always,
+		Tables: slices.Concat(users.ImportTables, importer.Tables),
+	})
 	return cmd
 }
 

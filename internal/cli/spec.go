@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// A Spec states what running a command requires and what it records. It is set where the command is built. A command
+// without one is refused.
+type Spec struct {
+	Permission string       // code that the operator must hold, or anyOperator or noOperator
+	Optional   []string     // codes that some uses require too; the command asks for them with writer.require
+	Tables     []string     // of the manager database that it reads, besides those of operators and of flags
+	TenantOnly bool         // with --tenant it reads only those tenants, so the permission in them is enough
+	Audit      auditRows    // when it writes audit rows
+	Action     audit.Action // that audit rows of failed attempts record; by default what Permission ends in
+}
+
+// Values of Spec.Permission that are not codes.
+const (
+	anyOperator = "any operator" // the command is about the operator
+	noOperator  = "no operator"  // it does not touch the platform's data, or makes the first operator
+)
+
+// auditRows is when a command writes audit rows, "" for never. Commands that write them take --reason and --ticket.
+type auditRows string
+
+const (
+	always      auditRows = "always"
+	whenReading auditRows = "when reading" // with --reveal, and for all rows of personal data
+)
+
+// specify sets a command's Spec.
+func (a *app) specify(cmd *cobra.Command, s Spec) {
+	if a.specs == nil {
+		a.specs = map[*cobra.Command]Spec{}
+	}
+	a.specs[cmd] = s
+}
+
+// specOf returns the Spec of a command, or of the nearest group above it that has one.
+func (a *app) specOf(cmd *cobra.Command) Spec {
+	for ; cmd != nil; cmd = cmd.Parent() {
+		if s, ok := a.specs[cmd]; ok {
+			return s
+		}
+	}
+	return Spec{}
+}
+
+// anonymous specifies that a command, or the commands of a group, need no operator.
+func (a *app) anonymous(cmd *cobra.Command) *cobra.Command {
+	a.specify(cmd, Spec{Permission: noOperator})
+	return cmd
+}
+
+// required returns the permissions that the operator must hold.
+func (s Spec) required() ([]string, error) {
+	switch s.Permission {
+	case "", noOperator:
+		return nil, fault.New(fault.Internal, "the command does not specify a permission, so operators cannot run it")
+	case anyOperator:
+		return nil, nil
+	}
+	return []string{s.Permission}, nil
+}
+
+// action returns the action that audit rows of failed attempts record.
+func (s Spec) action() audit.Action {
+	if s.Action != "" {
+		return s.Action
+	}
+	switch s.Permission[strings.LastIndexByte(s.Permission, '_')+1:] {
+	case "CREATE":
+		return audit.Create
+	case "READ", "LIST":
+		return audit.Read
+	case "UPDATE", "MANAGE":
+		return audit.Update
+	case "DELETE":
+		return audit.Delete
+	}
+	return audit.Execute
+}
+
+// help returns the text after "Permissions:" in the command's help, "" for none.
+func (s Spec) help() string {
+	more := strings.Join(s.Optional, ", ")
+	switch {
+	case s.Permission == "" || s.Permission == noOperator:
+		return ""
+	case s.Permission != anyOperator && more != "":
+		return s.Permission + ", and for some uses " + more
+	case s.Permission != anyOperator:
+		return s.Permission
+	case more != "":
+		return "for some uses " + more
+	}
+	return "none, for any operator"
+}
+
+// flagTables is the annotation of a flag with the tables that a command reads only where the flag is given.
+const flagTables = "tables"
+
+func readsTables(fs *pflag.FlagSet, flag string, tables ...string) {
+	must(fs.SetAnnotation(flag, flagTables, tables))
+}
+
+// tables returns the tables that this run of a command reads besides those of operators. Asking for more takes time and
+// rights on schemas that the command does not touch.
+func (a *app) tables(cmd *cobra.Command) []string {
+	s := a.specOf(cmd)
+	list := slices.Clone(s.Tables)
+	if s.Audit == always {
+		list = append(list, schema.AuditTables...)
+	}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if f.Changed {
+			list = append(list, f.Annotations[flagTables]...)
+		}
+	})
+	return list
+}

@@ -126,7 +126,7 @@ func Identify(ctx context.Context, d *db.DB, p Credential, tables []string, now 
 	slices.Sort(tables)
 	shape := cat.Question(slices.Compact(tables)...)
 	if p.Name == "" && p.method() == MethodClaim {
-		if err := d.Together(ctx, shape); err != nil {
+		if err := d.Pipeline(ctx, shape); err != nil {
 			return who, cat, err
 		}
 		return who, cat, fault.New(fault.Unauthenticated, "no operator is named").
@@ -141,7 +141,7 @@ func Identify(ctx context.Context, d *db.DB, p Credential, tables []string, now 
 		known = err == nil
 		return err
 	}
-	failed := d.Together(ctx, shape, db.PipelineQuery{SQL: sql, Args: args, Read: func(rows pgx.Rows) (err error) {
+	failed := d.Pipeline(ctx, shape, db.PipelineQuery{SQL: sql, Args: args, Read: func(rows pgx.Rows) (err error) {
 		found, err = pgx.CollectRows(rows, pgx.RowToStructByPos[candidate])
 		return err
 	}})

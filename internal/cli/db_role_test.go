@@ -161,7 +161,7 @@ func TestOperatorsByDatabaseRole(t *testing.T) {
 		if what := a.specOf(cmd).Permission; what == "" || what == noOperator && cmd.CommandPath() != "cxgctl migrate status" {
 			return
 		}
-		if got, out := within(t, pair, as, append(invocation(cmd), "--config", profile)...); got == 8 && strings.Contains(out, "lacks a right") {
+		if got, out := within(t, pair, as, append(invocation(cmd), "--config", profile)...); got == 8 && strings.Contains(out, "lacks a privilege") {
 			t.Errorf("%s: %s", cmd.CommandPath(), out)
 		}
 	})

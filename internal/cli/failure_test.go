@@ -157,7 +157,7 @@ func TestARoleThatMayNotAuditMayNotChange(t *testing.T) {
 	})
 	p := cxgctl(t, pair, "users", "update", "ada", "--phone", newPhone)
 	p.env("CXGCTL_MANAGER_DATABASE_URL="+withOption(t, pair.Manager, "options", "-c role="+role)).exits(t, 8)
-	p.says(t, "the database role lacks a right: permission denied for table audit_logs")
+	p.says(t, "the database role lacks a privilege: permission denied for table audit_logs")
 	untouched(t, pair.Manager)
 }
 

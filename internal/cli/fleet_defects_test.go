@@ -101,7 +101,7 @@ func TestMigrationsOfTenantsGoPastAPooler(t *testing.T) {
 	}
 	for _, more := range []string{"", "    direct_tenants_database_url: " + own.Tenants + "\n"} { // one address is not everybody's
 		write(more)
-		up(9).says(t, "a pooler stands before the server")
+		up(9).says(t, "the connection goes through a pooler")
 	}
 	write("    direct_tenants_database_url: " + hole(own.Tenants) + "\n")
 	up(0)

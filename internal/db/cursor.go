@@ -12,34 +12,34 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// FirstCursor is the cursor that a walk through a list begins with.
+// FirstCursor is the token of the first page.
 const FirstCursor = "first"
 
-// Cursor asks for the page behind a place in a sorted list. Unlike a page's number it costs the same
-// however deep the place is, and rows that come or go meanwhile neither repeat nor hide others.
+// Cursor requests the page after a position in a sorted list. Unlike OFFSET, its cost does not grow with the position,
+// and rows inserted or deleted between pages neither repeat nor hide other rows.
 type Cursor struct {
-	Token     string // FirstCursor, or what the page before gave as the next
+	Token     string // FirstCursor, or the previous page's Next
 	Size      int
-	Selection string // whatever tells one selection of rows from another; a token serves for its own alone
+	Selection string // identifies the filters; a token is only valid for the selection it was made for
 }
 
-// Slice is the page behind a cursor.
+// Slice is the page after a cursor.
 type Slice[T any] struct {
 	Items []T
-	Next  string // the cursor of the next page; "" where there is none
+	Next  string // the cursor of the next page, or "" on the last one
 }
 
-// place is what a token holds. It is opaque to callers: what it says may change, and Version with it.
+// place is the content of a token. It is opaque to callers. Version changes with the format.
 type place struct {
 	Version   int       `json:"v"`
 	Order     string    `json:"o"`
 	Selection string    `json:"s"`
-	Keys      []*string `json:"k"` // of the last row that was shown, as text; nil for NULL
+	Keys      []*string `json:"k"` // of the last row shown, as text; nil for NULL
 }
 
 const placeVersion = 1
 
-// Check adds what is wrong with the cursor for a list in this order to problems, and returns the place.
+// check validates the cursor for a list in this order and returns its position.
 func (c Cursor) check(order Order, problems *fault.Problems) (at place) {
 	Paging{1, c.Size}.Check(problems)
 	if c.Token == FirstCursor {
@@ -51,16 +51,16 @@ func (c Cursor) check(order Order, problems *fault.Problems) (at place) {
 	}
 	switch {
 	case err != nil || at.Version != placeVersion:
-		problems.Add("cursor", "%.40q is none of cxgctl's; begin with %q", c.Token, FirstCursor)
+		problems.Add("cursor", "%.40q is not a cursor; start with %q", c.Token, FirstCursor)
 	case at.Order != order.String() || len(at.Keys) != len(order):
-		problems.Add("cursor", "it is of another --sort; begin anew with %q", FirstCursor)
+		problems.Add("cursor", "belongs to another --sort; start again with %q", FirstCursor)
 	case at.Selection != c.Selection:
-		problems.Add("cursor", "it is of other filters; begin anew with %q", FirstCursor)
+		problems.Add("cursor", "belongs to other filters; start again with %q", FirstCursor)
 	}
 	return at
 }
 
-// Follow returns the rows behind the cursor.
+// After returns the rows after the cursor.
 func (s ListQuery[T]) After(ctx context.Context, d *DB, c Cursor) (Slice[T], error) {
 	var out Slice[T]
 	at := c.check(s.Order, &s.Problems)
@@ -71,7 +71,7 @@ func (s ListQuery[T]) After(ctx context.Context, d *DB, c Cursor) (Slice[T], err
 		s.Order.after(&s.Where, at.Keys)
 	}
 	err := d.Snapshot(ctx, func(r Reader) error {
-		args := Paging{1, c.Size + 1}.Args(s.Where.Args) // one more tells whether there is a next page
+		args := Paging{1, c.Size + 1}.Args(s.Where.Args) // one more row shows whether there is a next page
 		var err error
 		out.Items, err = Collect[T](ctx, r, s.rows(s.Columns)+" LIMIT @limit", args)
 		if err != nil || len(out.Items) <= c.Size {
@@ -96,10 +96,10 @@ func (s ListQuery[T]) After(ctx context.Context, d *DB, c Cursor) (Slice[T], err
 	return out, err
 }
 
-// Order is what a list is sorted by, NULLs last either way.
+// Order is a list's sort order. NULLs come last in both directions.
 type Order []Term
 
-// Term is one of the expressions of an order.
+// Term is one expression of an order.
 type Term struct {
 	Sort
 	Desc bool
@@ -120,9 +120,9 @@ func (o Order) String() string {
 	return strings.Join(list, ", ")
 }
 
-// after adds the predicate for the rows that come behind the one with these keys. Where an index can
-// serve the order, it can serve the predicate: as one comparison of rows, or else by a bound on the
-// first expression, which a list of alternatives would hide.
+// after adds the predicate for the rows that follow the one with these keys. If an index can serve the order, it can
+// also serve the predicate: either as one row comparison, or through a bound on the first expression, because the
+// planner cannot use a list of alternatives.
 func (o Order) after(w *Where, keys []*string) {
 	value := func(i int) string { return fmt.Sprintf("@cursor_%d::text::%s", i, o[i].Type) }
 	if w.Args == nil {

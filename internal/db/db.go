@@ -1,5 +1,5 @@
-// Package db reaches PostgreSQL: connecting, time-outs, reading, the values that Go's own types cannot
-// hold, and the one translation from a server's error to words for a person.
+// Package db connects to PostgreSQL, pins the session settings, streams rows, and translates server errors into
+// messages.
 package db
 
 import (
@@ -18,45 +18,45 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// Reader is what reading code is given: a pool, a connection or a transaction. It has no Exec on
-// purpose, so that a function's signature says whether it can change anything.
+// Reader is implemented by pools, connections and transactions. It has no Exec on purpose: a function's signature
+// shows whether it can change anything.
 type Reader interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// Options say where a database is and how long to wait for it.
+// Options describe a database and how long to wait for it.
 type Options struct {
-	Name     string        // how messages call it: "manager", "tenants"
-	From     string        // what names it, for messages: "profile prod, manager_database_url in c.yaml:4"
+	Name     string        // the database's name in messages: "manager", "tenants"
+	From     string        // where the setting comes from, for messages: "profile prod, manager_database_url in c.yaml:4"
 	URL      string        // postgres:// URL or keyword/value string; never printed
-	Password string        // from a file or a terminal; "" leaves what the URL or .pgpass says
-	Timeout  time.Duration // for connecting, for a statement and for a lock; 0 means none
-	Pooled   bool          // a pooler in transaction mode stands before the server; Open finds out where it is not said
-	Replica  bool          // of several servers a standby is wanted, not the primary
-	Filtered bool          // row policies may filter what the DB that Filtered returns reads
+	Password string        // from a file or a prompt; "" means the URL or .pgpass provides it
+	Timeout  time.Duration // limit for connecting, statements and locks; 0 means none
+	Pooled   bool          // connects through a pooler in transaction mode; Open detects one if this is false
+	Replica  bool          // prefer a standby if the URL names several servers
+	Filtered bool          // DB.Filtered lets row policies filter what it reads
 
-	anyServer bool // there is no primary among several servers
+	anyServer bool // none of the servers is a primary
 }
 
-// DB is a small pool of sessions to one database. Its sessions are read-only by default, or each transaction
-// says that it is: only BeginWrite opens one that can change anything.
+// DB is a small pool of sessions to one database. Its sessions default to read-only, or each transaction declares
+// itself read-only. Only BeginWrite opens a transaction that can change anything.
 type DB struct {
 	name     string
 	pool     *pgxpool.Pool
 	pooled   bool
-	begins   string       // statements that every transaction begins with, each after a semicolon
-	reads    string       // the same, of transactions that only read
-	filtered *DB          // what Filtered returns; nil for d itself
-	strict   *atomic.Bool // new sessions are with a primary or not at all
+	begins   string       // statements at the start of every transaction, each after a semicolon
+	reads    string       // the same for transactions that only read
+	filtered *DB          // the result of Filtered; nil for d itself
+	strict   *atomic.Bool // new sessions require a primary
 }
 
-// maxConns bounds what one command takes from the server; a command needs one session, and a second
-// to settle a lost COMMIT or to write a failure's audit row beside a broken transaction.
+// maxConns bounds the connections of one command. A command needs one session, and a second to resolve a lost COMMIT
+// or to write a failure's audit row next to a broken transaction.
 const maxConns = 4
 
-// Config parses o into a connection configuration with cxgctl's session settings. Its error never
-// quotes the URL: pgx's own parse errors leak passwords (reliability.md, threat 1).
+// Config parses o into a connection configuration with cxgctl's session settings. Its error never quotes the URL,
+// because pgx's own parse errors leak passwords.
 func Config(o Options) (*pgx.ConnConfig, error) {
 	cfg, err := pgx.ParseConfig(o.URL)
 	if err != nil || !plausible(cfg) {
@@ -84,10 +84,11 @@ func Config(o Options) (*pgx.ConnConfig, error) {
 	}
 	cfg.ValidateConnect = which.validate(o.Pooled)
 	if o.Pooled {
-		unpin(cfg.RuntimeParams)                   // each transaction sets them
-		cfg.RuntimeParams[clientEncoding] = "UTF8" // every pooler knows this one
-		// What was prepared under a name would be in another server process; what is described is prepared anew
-		// with each execution. QueryExecModeDescribeExec binds values to whatever was prepared last by anybody.
+		unpin(cfg.RuntimeParams)                   // each transaction sets these
+		cfg.RuntimeParams[clientEncoding] = "UTF8" // every pooler supports this parameter
+		// A named statement may exist in another server process only, so statements are described once and prepared
+		// anonymously for each execution. QueryExecModeDescribeExec would bind values to the last statement that any
+		// client prepared.
 		cfg.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 		cfg.StatementCacheCapacity, cfg.DescriptionCacheCapacity = 0, 64
 		return cfg, nil
@@ -104,8 +105,8 @@ func Config(o Options) (*pgx.ConnConfig, error) {
 	return cfg, nil
 }
 
-// limits returns statement_timeout and lock_timeout, in milliseconds. The bound on locks is the lower one, else
-// the statement's, which begins first, would always hide that it was a lock. 0 would mean no bound.
+// limits returns statement_timeout and lock_timeout in milliseconds. The statement's timer starts first, so the lock
+// timeout must be lower for the error to name the lock. 0 would mean no limit.
 func limits(timeout time.Duration) (statement, lock int64) {
 	ms := timeout.Milliseconds()
 	return max(ms, 1), max(ms*9/10, 1)
@@ -117,7 +118,7 @@ func malformed(o Options) error {
 		from = " (" + o.From + ")"
 	}
 	return fault.New(fault.Validation, "the %s database's connection string is malformed%s", o.Name, from).
-		WithHint("it reads like postgres://user@host:5432/database; special characters in it are percent-encoded, and the password belongs in password_file")
+		WithHint("use the form postgres://user@host:5432/database, percent-encode special characters, and put the password in password_file")
 }
 
 var (
@@ -125,15 +126,15 @@ var (
 	parameterName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
 )
 
-// plausible says whether hosts and parameters look like such. In a malformed connection string a piece of the password may
-// be in their place, and errors name them.
+// plausible reports whether hosts and parameter names look valid. In a malformed connection string, a part of the
+// password may be taken for one of them, and errors print them.
 func plausible(cfg *pgx.ConnConfig) bool {
 	hosts := []string{cfg.Host}
 	for _, f := range cfg.Fallbacks {
 		hosts = append(hosts, f.Host)
 	}
 	for _, host := range hosts {
-		// a folder may have any name, an abstract socket begins with @
+		// a socket directory can have any name; an abstract socket starts with @
 		if !strings.HasPrefix(host, "/") && (!hostName.MatchString(host) || strings.LastIndexByte(host, '@') > 0) {
 			return false
 		}
@@ -146,9 +147,9 @@ func plausible(cfg *pgx.ConnConfig) bool {
 	return true
 }
 
-// Open connects to the database and returns its pool; a server that cannot be reached or refuses us
-// is a DATABASE_ERROR that names the database, never its connection string. A pooler in transaction mode is
-// recognised by what it refuses or forgets, and worked with.
+// Open connects to the database and returns its pool. If the server cannot be reached or refuses the connection, the
+// error is a DATABASE_ERROR that names the database, never its connection string. Open detects a pooler in transaction
+// mode by the parameters it refuses or ignores, and adapts to it.
 func Open(ctx context.Context, o Options) (*DB, error) {
 	d, err := dial(ctx, o)
 	if !o.Pooled && refusedByPooler(err) {
@@ -156,7 +157,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		d, err = dial(ctx, o)
 	}
 	if errors.Is(err, errStandby) && !o.anyServer {
-		// Without a primary there is still something to read, unless the connection string says otherwise.
+		// Reading works without a primary, unless the connection string requires one.
 		o.anyServer = true
 		if other, failed := dial(ctx, o); failed == nil {
 			return other, nil
@@ -171,7 +172,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	return nil, connectFault(o, err)
 }
 
-// dial makes the pool with its first session.
+// dial creates the pool and its first session.
 func dial(ctx context.Context, o Options) (*DB, error) {
 	cfg, err := Config(o)
 	if err != nil {
@@ -204,7 +205,7 @@ func dial(ctx context.Context, o Options) (*DB, error) {
 	if d.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
 		return nil, malformed(o)
 	}
-	// The first map of types takes 2 ms, which the server's forking of a process hides.
+	// The first type map takes 2 ms; create it while the server forks a process.
 	go pgtype.NewMap()
 	conn, err := d.pool.Acquire(ctx)
 	if err != nil {
@@ -220,9 +221,9 @@ func dial(ctx context.Context, o Options) (*DB, error) {
 	return d, nil
 }
 
-// Filtered returns a view of d for reading the platform's data, which row policies may filter where Options.Filtered
-// says so. Without it, and in everything that decides about identity, rights or the audit log, a statement whose rows a
-// policy would filter fails.
+// Filtered returns a view of d for reading the platform's data. If Options.Filtered is set, row policies may filter
+// what the view reads. Everything else, including all checks of identity, permissions and the audit log, fails if a
+// policy would filter its rows.
 func (d *DB) Filtered() *DB {
 	if d.filtered == nil {
 		return d
@@ -230,7 +231,7 @@ func (d *DB) Filtered() *DB {
 	return d.filtered
 }
 
-// registerTypes makes times come back in UTC, whatever the machine's zone.
+// registerTypes makes times scan in UTC, regardless of the local time zone.
 func registerTypes(m *pgtype.Map) {
 	m.RegisterType(&pgtype.Type{
 		Name: "timestamptz", OID: pgtype.TimestamptzOID,
@@ -238,17 +239,25 @@ func registerTypes(m *pgtype.Map) {
 	})
 }
 
-// Name returns how messages call this database.
+// Name returns the database's name in messages.
 func (d *DB) Name() string { return d.name }
 
-// Where names the server and the database, without anything secret: db1:5432/mgmt. Of several hosts it is
-// the first.
+// Addr returns the server and the database without secrets, such as db1:5432/mgmt. For several hosts it is the first.
 func (d *DB) Addr() string {
 	c := d.pool.Config().ConnConfig
 	return c.Host + ":" + strconv.Itoa(int(c.Port)) + "/" + c.Database
 }
 
-// Pooled says whether a pooler in transaction mode stands before the server.
+// Addr returns the same as DB.Addr without connecting, or "" if the connection string is malformed.
+func (o Options) Addr() string {
+	c, err := Config(o)
+	if err != nil {
+		return ""
+	}
+	return c.Host + ":" + strconv.Itoa(int(c.Port)) + "/" + c.Database
+}
+
+// Pooled reports whether the connection goes through a pooler in transaction mode.
 func (d *DB) Pooled() bool { return d.pooled }
 
 // Close ends every session.
@@ -271,27 +280,26 @@ func (d *DB) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	return d.pool.QueryRow(ctx, sql, args...)
 }
 
-// Snapshot runs fn in one READ ONLY, REPEATABLE READ transaction, so that everything fn reads is of
-// one moment.
+// Snapshot runs fn in one READ ONLY, REPEATABLE READ transaction, so that everything fn reads is consistent.
 func (d *DB) Snapshot(ctx context.Context, fn func(Reader) error) error {
 	return d.snapshot(ctx, "", fn)
 }
 
-// snapshot is Snapshot of a transaction that begins with more statements, each after a semicolon, in the same round
-// trip.
+// snapshot is Snapshot with more statements at the start of the transaction, each after a semicolon, sent in the same
+// round trip.
 func (d *DB) snapshot(ctx context.Context, set string, fn func(Reader) error) error {
 	tx, err := d.begin(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, d.reads+set)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = tx.Rollback(ctx) }() // after the commit it does nothing
+	defer func() { _ = tx.Rollback(ctx) }() // a no-op after the commit
 	if err := fn(tx); err != nil {
 		return err
 	}
 	return tx.Commit(ctx)
 }
 
-// FindPrimary has every session from now on be with a server that takes writes.
+// FindPrimary makes all new sessions connect to a primary.
 func (d *DB) FindPrimary() {
 	d.strict.Store(true)
 	d.pool.Reset()

@@ -19,8 +19,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// SQLSTATEs that cxgctl gives a meaning of its own
-// (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+// The SQLSTATEs with a meaning of their own here (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 const (
 	uniqueViolation      = "23505"
 	checkViolation       = "23514"
@@ -46,8 +45,7 @@ const (
 	invalidCatalog       = "3D000"
 )
 
-// UniqueViolation returns the name of the unique constraint or index that err reports as violated,
-// or "".
+// UniqueViolation returns the name of the violated unique constraint or index, or "".
 func UniqueViolation(err error) string {
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok && pe.Code == uniqueViolation {
 		return pe.ConstraintName
@@ -55,44 +53,44 @@ func UniqueViolation(err error) string {
 	return ""
 }
 
-// OfRow says whether the server refuses a row for its values: the transaction can go on without it.
+// OfRow reports whether the server refused a row because of its values, so that the transaction can continue without
+// it.
 func OfRow(err error) bool {
 	pe, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (strings.HasPrefix(pe.Code, "22") || strings.HasPrefix(pe.Code, "23") || strings.HasPrefix(pe.Code, "P0"))
 }
 
-// MayBeOfRow says whether an error that is not OfRow can be about one row all the same: a trigger raises what it
-// likes. An error of the connection, the server's resources, a lock or the whole transaction cannot.
+// MayBeOfRow reports whether an error for which OfRow is false can still be about a single row: a trigger can raise
+// any code. Errors about the connection, the server's resources, a lock or the whole transaction cannot.
 func MayBeOfRow(err error) bool {
 	pe, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && pe.Code != lockNotAvailable && !slices.Contains([]string{"08", "25", "40", "53", "57", "58"}, pe.Code[:min(2, len(pe.Code))])
 }
 
-// Retryable says whether the server asks for the whole transaction to be run again.
+// Retryable reports whether the whole transaction should be run again.
 func Retryable(err error) bool {
 	pe, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (pe.Code == serializationFailure || pe.Code == deadlockDetected)
 }
 
-// ReadOnly says whether a server refused a change since it takes none: it became a standby.
+// ReadOnly reports whether a server refused a change because it is a standby.
 func ReadOnly(err error) bool {
 	pe, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && pe.Code == readOnlyTransaction
 }
 
-// Lost says whether err means that the connection broke, so that the outcome of a COMMIT that was
-// under way is unknown: anything but an answer of the server.
+// Lost reports whether the connection broke, which leaves the outcome of a COMMIT unknown. Any error that is not an
+// answer from the server counts.
 func Lost(err error) bool {
 	if err == nil {
 		return false
 	}
 	pe, ok := errors.AsType[*pgconn.PgError](err)
-	// 57P01 to 57P03 and class 08 are answers, but answers of a server that is going away.
+	// 57P01 to 57P03 and class 08 are answers too, but from a server that is shutting down.
 	return !ok || strings.HasPrefix(pe.Code, "57P") || strings.HasPrefix(pe.Code, "08")
 }
 
-// Translate turns a database error into words and a code, once, at the edge. Errors that are already
-// faults pass; so does nil.
+// Translate turns a database error into a fault.Error with a message and a code. It returns faults and nil unchanged.
 func Translate(err error) error {
 	if err == nil {
 		return nil
@@ -106,14 +104,14 @@ func Translate(err error) error {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fault.New(fault.Database, "the database did not answer in time").
-			WithHint("raise --timeout, or see what holds the server with: cxgctl doctor").Because(err)
+			WithHint("raise --timeout, or check the server with: cxgctl doctor").Because(err)
 	case errors.Is(err, context.Canceled):
 		return fault.New(fault.Interrupted, "interrupted").Because(err)
 	}
 	if ce, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return connectFault(Options{}, ce)
 	}
-	// Not net.Error: a bare errno satisfies that too, and a full disk is no lost connection.
+	// Not net.Error: a bare errno satisfies that too, and a full disk is not a lost connection.
 	if ne, ok := errors.AsType[*net.OpError](err); ok {
 		at := ""
 		if ne.Addr != nil {
@@ -134,16 +132,16 @@ func translatePg(pe *pgconn.PgError) *fault.Error {
 	}
 	switch pe.Code {
 	case uniqueViolation:
-		return fault.New(fault.AlreadyExists, "a value in %s is taken (%s)", table, pe.ConstraintName).
+		return fault.New(fault.AlreadyExists, "a value in %s already exists (%s)", table, pe.ConstraintName).
 			With("constraint", pe.ConstraintName)
 	case checkViolation:
 		return fault.New(fault.Validation, "the database refuses a value in %s (check %s)", table, pe.ConstraintName).
 			With("constraint", pe.ConstraintName)
 	case foreignKeyViolation:
-		return fault.New(fault.Conflict, "a row that %s refers to does not exist, or is still referred to (%s)", table, pe.ConstraintName).
+		return fault.New(fault.Conflict, "a row that %s references does not exist or is still referenced (%s)", table, pe.ConstraintName).
 			With("constraint", pe.ConstraintName)
 	case notNullViolation:
-		return fault.New(fault.Validation, "the database wants a value for %s.%s", table, pe.ColumnName).
+		return fault.New(fault.Validation, "%s.%s requires a value", table, pe.ColumnName).
 			With("column", pe.ColumnName)
 	case stringTooLong:
 		return fault.New(fault.Validation, "a value is too long for its column: %s", pe.Message)
@@ -153,24 +151,24 @@ func translatePg(pe *pgconn.PgError) *fault.Error {
 		if pe.TableName != "" {
 			return fault.New(fault.Database, "%s holds text that is not UTF-8", pe.TableName)
 		}
-		return fault.New(fault.Validation, "a value is no valid text: %s", pe.Message)
+		return fault.New(fault.Validation, "a value is not valid text: %s", pe.Message)
 	case serializationFailure, deadlockDetected:
 		return fault.New(fault.Conflict, "other sessions kept changing the same rows").
 			WithHint("nothing was changed; run the command again")
 	case lockNotAvailable:
 		return fault.New(fault.Database, "timed out waiting for a lock that another session holds").
-			WithHint("nothing was changed; see who blocks with pg_blocking_pids(), or raise --timeout")
+			WithHint("nothing was changed; find the blocking session with pg_blocking_pids(), or raise --timeout")
 	case queryCanceled:
 		return fault.New(fault.Database, "timed out: the server cancelled the statement").
 			WithHint("nothing was changed; raise --timeout if the database is slow")
 	case undefinedTable, invalidSchema, undefinedColumn:
 		return fault.New(fault.Database, "the database's schema is not what cxgctl expects: %s", pe.Message).
-			WithHint("see what is missing with: cxgctl doctor")
+			WithHint("find out what is missing with: cxgctl doctor")
 	case insufficientRights:
 		if pe.Routine == checkRowSecurity {
 			return hidden(pe)
 		}
-		return fault.New(fault.Database, "the database role lacks a right: %s", pe.Message).
+		return fault.New(fault.Database, "the database role lacks a privilege: %s", pe.Message).
 			WithHint("grant it to the role in the connection string, or use another role")
 	case readOnlyTransaction:
 		return readOnlyServer(pe)
@@ -180,11 +178,11 @@ func translatePg(pe *pgconn.PgError) *fault.Error {
 	return fault.New(fault.Database, "the database reports: %s (SQLSTATE %s)", pe.Message, pe.Code)
 }
 
-// checkRowSecurity is the server's function that refuses a statement whose rows a policy would filter. The message's
-// language depends on the server; this name does not.
+// checkRowSecurity is the server function that refuses a statement whose rows a policy would filter. Unlike the
+// message, its name does not depend on the server's language.
 const checkRowSecurity = "check_enable_rls"
 
-// role is the database role of a session. As its tracer it completes the errors of statements.
+// role is the database role of a session. As a tracer it completes the errors of statements.
 type role string
 
 func roleOf(cfg *pgx.ConnConfig) role { return role(cmp.Or(cfg.RuntimeParams["role"], cfg.User)) }
@@ -206,7 +204,7 @@ func (r role) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceQuer
 	}
 }
 
-// TracePrepareStart implements pgx.PrepareTracer. CopyFrom prepares a statement to learn the columns' types.
+// TracePrepareStart implements pgx.PrepareTracer. CopyFrom prepares a statement to learn the column types.
 func (r role) TracePrepareStart(ctx context.Context, _ *pgx.Conn, data pgx.TracePrepareStartData) context.Context {
 	return context.WithValue(ctx, prepareKey{}, data.SQL)
 }
@@ -218,8 +216,8 @@ func (r role) TracePrepareEnd(ctx context.Context, _ *pgx.Conn, data pgx.TracePr
 	}
 }
 
-// complete puts into an error what the server leaves out. For a statement that row security refused that is the table, as
-// the statement names it, and the role; for stored text that cannot be shown, the table.
+// complete adds to an error what the server omits: for a statement refused by row security, the table, as named in the
+// statement, and the role; for stored text that cannot be converted, the table.
 func (r role) complete(err error, sql string, args ...any) {
 	pe, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
@@ -241,27 +239,27 @@ func (r role) complete(err error, sql string, args ...any) {
 	}
 }
 
-// sendable says whether a server in any encoding takes the text for such.
+// sendable reports whether a server in any encoding accepts the text.
 func sendable(text string) bool { return utf8.ValidString(text) && !strings.Contains(text, "\x00") }
 
 var untranslatedText = regexp.MustCompile(`((?:0x[0-9a-f]{2} ?)+)[^"]*"(\w+)"[^"]*"(\w+)"`)
 
-// untranslated is the fault of a character that only one of the encodings has, the database's or UTF8, whatever the
-// language of the server's message.
+// untranslated returns the fault for a character that exists in only one of the database's encoding and UTF8. It does
+// not depend on the language of the server's message.
 func untranslated(pe *pgconn.PgError) *fault.Error {
 	m := untranslatedText.FindStringSubmatch(pe.Message)
 	if m == nil {
 		return fault.New(fault.Database, "the database reports: %s (SQLSTATE %s)", pe.Message, pe.Code)
 	}
 	if m[2] != "UTF8" {
-		return fault.New(fault.Database, "%s holds text in the database's encoding %s that has no form in UTF-8", cmp.Or(pe.TableName, "a table"), m[2])
+		return fault.New(fault.Database, "%s holds text in the database's encoding %s that cannot be converted to UTF-8", cmp.Or(pe.TableName, "a table"), m[2])
 	}
 	character, _ := hex.DecodeString(strings.NewReplacer("0x", "", " ", "").Replace(m[1]))
 	return fault.New(fault.Validation, "the database's encoding %s has no character %q", m[3], string(character)).
 		With("character", string(character)).With("encoding", m[3])
 }
 
-// hidden is the fault of a statement that row security refused.
+// hidden returns the fault for a statement refused by row security.
 func hidden(pe *pgconn.PgError) *fault.Error {
 	if pe.Detail == "" {
 		return fault.New(fault.Database, "row security hides rows from the database role: %s", pe.Message)
@@ -272,8 +270,8 @@ func hidden(pe *pgconn.PgError) *fault.Error {
 			pgx.Identifier{pe.Detail}.Sanitize()).With("table", table).With("role", pe.Detail)
 }
 
-// MayNotChange makes the error of a command that changes rows say so where row security refused it: such a command reads and
-// writes only what no row policy filters, whatever the profile says. Other errors pass.
+// MayNotChange extends an error about row security for commands that change rows. Such commands always fail if a
+// policy filters the rows they read or write, whatever the profile allows. Other errors are returned unchanged.
 func MayNotChange(err error) error {
 	pe, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || pe.Routine != checkRowSecurity {
@@ -287,7 +285,8 @@ func MayNotChange(err error) error {
 	return f.WithHint("ALTER ROLE %s BYPASSRLS lets it see and change all rows", pgx.Identifier{pe.Detail}.Sanitize()).Because(err)
 }
 
-// connectFault says why a session could not be had, where, and what names the place; never the connection string.
+// connectFault explains a failed connection: which database, where it is and which setting names it, but never the
+// connection string.
 func connectFault(o Options, err error) *fault.Error {
 	which := "the database"
 	if o.Name != "" {
@@ -315,25 +314,25 @@ func connectFault(o Options, err error) *fault.Error {
 	switch {
 	case errors.Is(err, errCleartext), errors.Is(err, errMD5):
 		way := map[bool]string{true: "md5", false: "password"}[errors.Is(err, errMD5)]
-		return f.WithHint("use TLS (sslmode=verify-full in the connection string) or SCRAM on the server; require_auth=%s in the connection string sends it all the same", way)
+		return f.WithHint("use TLS (sslmode=verify-full in the connection string) or SCRAM on the server; require_auth=%s in the connection string sends the password anyway", way)
 	}
 	pe, ok := errors.AsType[*pgconn.PgError](err)
 	switch {
 	case ok && (pe.Code == invalidPassword || pe.Code == invalidAuthorization):
 		return f.WithHint("check the user in the connection string and the password in password_file")
-	case ok && pe.Code == invalidCatalog, ok && pe.Code == protocolViolation && strings.HasSuffix(pe.Message, "does not exist"): // a pooler's
+	case ok && pe.Code == invalidCatalog, ok && pe.Code == protocolViolation && strings.HasSuffix(pe.Message, "does not exist"): // from a pooler
 		return f.WithHint("create the database, or correct the connection string")
 	case ok:
 		return f
 	case errors.Is(err, errStandby):
-		return f.WithHint("name the primary too in the connection string, or promote the standby")
+		return f.WithHint("add the primary to the connection string, or promote the standby")
 	case errors.Is(err, errPrimary):
 		return f.WithHint("target_session_attrs in the connection string asks for a standby")
 	}
-	return f.WithHint("is the server up, and are host and port right? cxgctl doctor checks the connection")
+	return f.WithHint("is the server up, and are host and port correct? Check the connection with: cxgctl doctor")
 }
 
-// addresses returns where a session was wanted: host:port of every server, and the database.
+// addresses returns host:port of every server, and the database.
 func addresses(o Options, err error) (hosts, database string) {
 	var cfg *pgconn.Config
 	if ce, ok := errors.AsType[*pgconn.ConnectError](err); ok {
@@ -355,11 +354,11 @@ func addresses(o Options, err error) (hosts, database string) {
 
 func hostPort(host string, port uint16) string { return host + ":" + strconv.Itoa(int(port)) }
 
-// reason is the innermost cause of a connection failure. The outer layers repeat the connection
-// string's parts; the innermost says what happened.
+// reason returns the innermost cause of a connection failure. The outer layers only repeat parts of the connection
+// string.
 func reason(err error) string {
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
-		if pe.Code == undefinedObject { // the name may be a piece of a password that holds a blank
+		if pe.Code == undefinedObject { // the name may be part of a password that contains a space
 			return "the server does not know a parameter of the connection string"
 		}
 		return pe.Message
@@ -370,13 +369,13 @@ func reason(err error) string {
 		}
 	}
 	if errors.Is(err, errStandby) {
-		return errStandby.Error() // whatever became of the others
+		return errStandby.Error() // whatever happened with the other servers
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return "no answer in time"
+		return "timed out"
 	}
 	if de, ok := errors.AsType[*net.DNSError](err); ok {
-		return "host " + de.Name + " is not known"
+		return "unknown host " + de.Name
 	}
 	for {
 		inner := errors.Unwrap(err)
@@ -391,8 +390,8 @@ func reason(err error) string {
 	}
 }
 
-// State returns the SQLSTATE behind err and the constraint that it names, for a verbose account; both
-// are empty where the server did not answer with an error.
+// State returns the SQLSTATE and the constraint behind err, for --verbose. Both are empty if err is not a server
+// error.
 func State(err error) (state, constraint string) {
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pe.Code, pe.ConstraintName

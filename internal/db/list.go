@@ -13,20 +13,20 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// MaxPageSize is the most rows that one page holds.
+// MaxPageSize is the largest page size.
 const MaxPageSize = 1000
 
 // Paging names one page of a list.
 type Paging struct{ Page, Size int } // Page counts from 1
 
-// Check adds what is wrong with the page to problems.
+// Check adds the invalid fields to problems.
 func (p Paging) Check(problems *fault.Problems) {
-	// Up to there page times size is a number of rows that the server can count.
+	// The bound keeps page times size within bigint.
 	if p.Page < 1 || p.Page > math.MaxInt64/MaxPageSize {
-		problems.Add("page", "%d is refused, pages count from 1", p.Page)
+		problems.Add("page", "%d is out of range; pages start at 1", p.Page)
 	}
 	if p.Size < 1 || p.Size > MaxPageSize {
-		problems.Add("page_size", "%d is refused, it is 1 to %d", p.Size, MaxPageSize)
+		problems.Add("page_size", "%d is out of range; use 1 to %d", p.Size, MaxPageSize)
 	}
 }
 
@@ -38,29 +38,30 @@ func (p Paging) Args(args pgx.NamedArgs) pgx.NamedArgs {
 	return out
 }
 
-// Page is one page of records and how many there are in all.
+// Page is one page of records and the total number of records.
 type Page[T any] struct {
 	Items []T
 	Total int64
 }
 
-// Where collects a list's constant predicates and their arguments; user text is only ever an argument.
+// Where collects a list's predicates and their arguments. Predicates are constants; user input is only ever an
+// argument.
 type Where struct {
 	parts []string
 	Args  pgx.NamedArgs
 }
 
-// Add appends a constant predicate without arguments.
+// Add appends a predicate without arguments.
 func (w *Where) Add(predicate string) { w.parts = append(w.parts, predicate) }
 
-// Replace applies fn to every predicate, for one that fills the holes of a statement.
+// Replace applies fn to every predicate.
 func (w *Where) Replace(fn func(string) string) {
 	for i, p := range w.parts {
 		w.parts[i] = fn(p)
 	}
 }
 
-// Bind appends a constant predicate over @name.
+// Bind appends a predicate that uses @name.
 func (w *Where) Bind(predicate, name string, value any) {
 	if w.Args == nil {
 		w.Args = pgx.NamedArgs{}
@@ -69,7 +70,17 @@ func (w *Where) Bind(predicate, name string, value any) {
 	w.Args[name] = value
 }
 
-// String returns the predicates joined by AND: "true" when there are none.
+// Between adds the predicates since <= column < until. A zero time leaves that side open.
+func (w *Where) Between(column string, since, until time.Time) {
+	if !since.IsZero() {
+		w.Bind(column+" >= @since::timestamptz", "since", since)
+	}
+	if !until.IsZero() {
+		w.Bind(column+" < @until::timestamptz", "until", until)
+	}
+}
+
+// String returns the predicates joined by AND, or "true" if there are none.
 func (w *Where) String() string {
 	if len(w.parts) == 0 {
 		return "true"
@@ -77,19 +88,19 @@ func (w *Where) String() string {
 	return strings.Join(w.parts, " AND ")
 }
 
-// Sortable maps the names that a list may be sorted by to the SQL they stand for.
+// Sortable maps the names that a list can be sorted by to SQL.
 type Sortable map[string]Sort
 
-// Sort is what a name in a list's order stands for.
+// Sort is the SQL of a sortable name.
 type Sort struct {
 	Expr    string
-	Type    string // as the catalog names it
-	NotNull bool   // only then can a plain index serve the descending order, since NULLs are to come last
+	Type    string // as named in the catalog
+	NotNull bool   // required for a plain index to serve descending order, because NULLs come last
 }
 
-// OrderBy turns specs such as "created_at:desc" into an order that ends in the tie-breaking field, sorted
-// as the one before it; none given means the fallback, which is such a spec too. Unknown names are added to
-// problems with the valid ones.
+// OrderBy parses specs such as "created_at:desc" into an order. The order ends with the tie-breaking field, in the
+// direction of the last spec. Without specs, the fallback applies. Unknown names are added to problems, together with
+// the valid ones.
 func (s Sortable) OrderBy(specs []string, fallback, tie string, valid []string, problems *fault.Problems) Order {
 	if len(specs) == 0 {
 		specs = []string{fallback}
@@ -100,21 +111,21 @@ func (s Sortable) OrderBy(specs []string, fallback, tie string, valid []string, 
 		name, direction, _ := strings.Cut(strings.TrimSpace(spec), ":")
 		by, ok := s[name]
 		if !ok {
-			problems.Add("sort", "%q is no sortable field, they are %s", name, strings.Join(valid, ", "))
+			problems.Add("sort", "cannot sort by %q; sortable fields: %s", name, strings.Join(valid, ", "))
 			continue
 		}
 		switch strings.ToLower(direction) {
 		case "", "asc", "desc":
 			desc = strings.ToLower(direction) == "desc"
 		default:
-			problems.Add("sort", "%q is no direction, it is asc or desc", direction)
+			problems.Add("sort", "%q is not a direction; use asc or desc", direction)
 		}
 		order = append(order, Term{by, desc})
 	}
 	return append(order, Term{s[tie], desc})
 }
 
-// SelectList returns a select list of the columns, each read from its expression and named as it is.
+// SelectList returns a select list of the columns, each computed by its expression and aliased to its name.
 func SelectList(exprs map[string]string, columns []string) string {
 	list := make([]string, len(columns))
 	for i, c := range columns {
@@ -123,16 +134,15 @@ func SelectList(exprs map[string]string, columns []string) string {
 	return strings.Join(list, ", ")
 }
 
-// LikeSubstring returns the LIKE pattern that finds text literally, anywhere in a value.
+// LikeSubstring returns a LIKE pattern that matches text literally anywhere in a value.
 func LikeSubstring(text string) string { return "%" + LikePrefix(text) }
 
-// LikePrefix returns the LIKE pattern that finds text literally, at the beginning of a value.
+// LikePrefix returns a LIKE pattern that matches text literally at the start of a value.
 func LikePrefix(text string) string {
 	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text) + "%"
 }
 
-// Stream runs a query in a read-only snapshot of its own and yields its rows as structs, one at a time,
-// as Export does.
+// Stream runs a query in a read-only snapshot, as Export does, and yields its rows as structs.
 func Stream[T any](ctx context.Context, d *DB, idle time.Duration, q Query) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T

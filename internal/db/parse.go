@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// ParseTime reads an instant as Time and PostgreSQL print it: RFC 3339, years before Christ and of more than four
-// digits included, or an infinity.
+// ParseTime parses an instant as printed by Time and by PostgreSQL: RFC 3339, including years BC, years of more than
+// four digits and infinities.
 func ParseTime(s string) (Time, error) {
 	if inf, ok := infinity(s); ok {
 		return Time{Infinity: inf}, nil
@@ -22,7 +22,7 @@ func ParseTime(s string) (Time, error) {
 	return At(t), nil
 }
 
-// ParseDate reads a day as Date and PostgreSQL print it.
+// ParseDate parses a day as printed by Date and by PostgreSQL.
 func ParseDate(s string) (Date, error) {
 	if inf, ok := infinity(s); ok {
 		return Date{Infinity: inf}, nil
@@ -44,11 +44,11 @@ func infinity(s string) (pgtype.InfinityModifier, bool) {
 	return pgtype.Finite, false
 }
 
-// lastYear is the last that PostgreSQL keeps.
+// lastYear is the last year that PostgreSQL supports.
 const lastYear = 294276
 
-// parseYears is time.Parse of a layout that begins with the year, for every year that PostgreSQL keeps: "0044-03-15 BC"
-// and "-0043-03-15" are the same day.
+// parseYears is time.Parse for a layout that begins with the year and for every year that PostgreSQL supports.
+// "0044-03-15 BC" and "-0043-03-15" are the same day.
 func parseYears(s, layout string) (time.Time, error) {
 	rest, bc := strings.CutSuffix(s, " BC")
 	rest, negative := strings.CutPrefix(rest, "-")
@@ -63,7 +63,7 @@ func parseYears(s, layout string) (time.Time, error) {
 	case negative:
 		year = -year
 	}
-	// A year of four digits with the same calendar takes its place: the calendar repeats after 400 years.
+	// The calendar repeats every 400 years, so a four-digit year with the same calendar is parsed instead.
 	same := 2000 + ((year%400)+400)%400
 	t, err := time.Parse(layout, fmt.Sprintf("%04d-%s", same, tail))
 	if err != nil {

@@ -18,16 +18,16 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// The server chooses how the password is proved. One that was put in another's place may ask for it as it is, or as an
-// MD5 hash that can be guessed offline. Neither is answered over TCP without TLS, unless require_auth in the connection
-// string allows it, by which pgx then goes.
+// The server chooses how to verify the password. A malicious server may ask for it in clear text, or as an MD5 hash
+// that can be cracked offline. Without TLS neither is sent over TCP, unless require_auth in the connection string
+// allows it; pgx then enforces that setting.
 
 var (
 	errCleartext = errors.New("the server asks for the password in clear text, without TLS")
 	errMD5       = errors.New("the server asks for the password as an MD5 hash, without TLS")
 )
 
-// guardPassword is frontend for a session whose connection string does not say which ways to log in are accepted.
+// guardPassword is the frontend for a connection string without require_auth.
 func guardPassword(r io.Reader, w io.Writer) *pgproto3.Frontend {
 	if exposed(w) {
 		r = &authReader{Reader: r}
@@ -35,7 +35,7 @@ func guardPassword(r io.Reader, w io.Writer) *pgproto3.Frontend {
 	return frontend(r, w)
 }
 
-// exposed says whether a connection can be read on its way.
+// exposed reports whether the connection can be eavesdropped on.
 func exposed(w io.Writer) bool {
 	if _, encrypted := w.(*tls.Conn); encrypted {
 		return false
@@ -44,15 +44,14 @@ func exposed(w io.Writer) bool {
 	return !ok || conn.RemoteAddr().Network() != "unix"
 }
 
-// authReader fails where the server asks for a password that guardPassword does not give away.
+// authReader fails if the server asks for a password in a form that guardPassword refuses.
 type authReader struct {
 	io.Reader
-	seen []byte // of the message that has begun
-	done bool   // the server has let us in
+	seen []byte // of the current message
+	done bool   // authentication has succeeded
 }
 
-// The kinds of authentication requests
-// (https://www.postgresql.org/docs/current/protocol-message-formats.html).
+// Types of authentication requests (https://www.postgresql.org/docs/current/protocol-message-formats.html).
 const (
 	authOK        = 0
 	authCleartext = 3
@@ -91,8 +90,8 @@ func (r *authReader) Read(p []byte) (int, error) {
 
 var passfileParameter = regexp.MustCompile(`\bpassfile\s*=\s*([^&\s]+)`)
 
-// refusePassfile refuses a password that came from a file which a group or others may read, as libpq does. A file that
-// was not needed may be as it likes.
+// refusePassfile refuses a password from a file that is readable by group or others, as libpq does. The file's mode
+// does not matter if the password came from elsewhere.
 func refusePassfile(cfg *pgx.ConnConfig, dsn string) error {
 	if cfg.Password == "" {
 		return nil
@@ -122,7 +121,7 @@ func refusePassfile(cfg *pgx.ConnConfig, dsn string) error {
 	return nil
 }
 
-// CheckPassfile refuses a .pgpass file that a group or others may read.
+// CheckPassfile refuses a .pgpass file that is readable by group or others.
 func CheckPassfile(path string) error {
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm()&0o077 == 0 || !info.Mode().IsRegular() {

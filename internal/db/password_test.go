@@ -15,12 +15,12 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// asking is a server that asks for the password in one way and passes on what it is told.
+// asking starts a server that asks for the password with request and sends the client's answer to told.
 func asking(t *testing.T, network string, request ...byte) (dsn string, told <-chan string) {
 	t.Helper()
 	address := "127.0.0.1:0"
 	if network == "unix" {
-		dir, err := os.MkdirTemp("/tmp", "cxg") // short enough for a socket
+		dir, err := os.MkdirTemp("/tmp", "cxg") // short enough for a socket path
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +51,7 @@ func asking(t *testing.T, network string, request ...byte) (dsn string, told <-c
 	return "postgres://app@" + l.Addr().String() + "/mgmt", answers
 }
 
-// ask talks to one client: it refuses TLS, asks for the password, and returns what comes back.
+// ask serves one client: it refuses TLS, sends the request, and returns the answer.
 func ask(conn net.Conn, request []byte) (answer string, started bool) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
@@ -75,7 +75,7 @@ func ask(conn net.Conn, request []byte) (answer string, started bool) {
 	return string(rest), true
 }
 
-// C3, F17: a password goes over TCP in clear text, or as an MD5 hash, only where the connection string allows it.
+// A password is sent over TCP in clear text or as an MD5 hash only if the connection string allows it.
 func TestPasswordIsNotGivenAway(t *testing.T) {
 	t.Parallel()
 	const secret = "Tr0ubador"
@@ -90,8 +90,8 @@ func TestPasswordIsNotGivenAway(t *testing.T) {
 		{"MD5", "tcp", "", md5, false, errMD5.Error()},
 		{"clear text, allowed", "tcp", "?require_auth=password", cleartext, true, ""},
 		{"MD5, allowed", "tcp", "?require_auth=md5", md5, true, ""},
-		{"clear text where MD5 is allowed", "tcp", "?require_auth=md5", cleartext, false, ""},
-		{"clear text where TLS is wanted", "tcp", "?sslmode=require", cleartext, false, ""},
+		{"clear text, MD5 allowed", "tcp", "?require_auth=md5", cleartext, false, ""},
+		{"clear text, TLS required", "tcp", "?sslmode=require", cleartext, false, ""},
 		{"clear text over a socket", "unix", "", cleartext, true, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -106,13 +106,13 @@ func TestPasswordIsNotGivenAway(t *testing.T) {
 				answer = <-told
 			}
 			if sent := strings.HasPrefix(answer, "p"); sent != c.sent {
-				t.Errorf("the server was told %q", answer)
+				t.Errorf("the server received %q", answer)
 			}
 		})
 	}
 }
 
-// F19: a password from a .pgpass that a group or others may read is not used.
+// A password is not taken from a .pgpass that is readable by group or others.
 func TestPassfileOfOthers(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "pgpass")
@@ -137,8 +137,8 @@ func TestPassfileOfOthers(t *testing.T) {
 	}
 }
 
-// Connection errors name every host with its port, the database and what names them, and no piece of what could not be
-// parsed (F15, T9).
+// Connection errors name every host and port, the database and the setting, and quote nothing of a string that cannot
+// be parsed.
 func TestConnectionErrorsNameThePlace(t *testing.T) {
 	t.Parallel()
 	const from = "profile p, manager_database_url in c.yaml:4"

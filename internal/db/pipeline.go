@@ -7,23 +7,23 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Question is one of several queries that are sent together. Its arguments are texts, which the server reads as
-// what they are compared with.
+// PipelineQuery is one of several queries that are sent together. Its arguments are untyped text, which the server
+// converts.
 type PipelineQuery struct {
 	SQL  string
 	Args []string
-	Read func(pgx.Rows) error // what becomes of the rows
+	Read func(pgx.Rows) error // reads the result
 }
 
-// Together asks all questions in one round trip, without preparing anything. The first that fails ends it: those
-// before it were read, those after it were not asked.
-func (d *DB) Together(ctx context.Context, questions ...PipelineQuery) error {
+// Together sends all queries in one round trip, without preparing them. It stops at the first error: earlier queries
+// have been read, later ones were not run.
+func (d *DB) Pipeline(ctx context.Context, questions ...PipelineQuery) error {
 	if d.begins != "" {
 		tx, err := d.begin(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadOnly}, d.begins)
 		if err != nil {
 			return err
 		}
-		defer func() { _ = tx.Rollback(ctx) }() // it has changed nothing
+		defer func() { _ = tx.Rollback(ctx) }() // the transaction only reads
 		return together(ctx, tx.Conn(), questions)
 	}
 	conn, err := d.pool.Acquire(ctx)
@@ -34,7 +34,7 @@ func (d *DB) Together(ctx context.Context, questions ...PipelineQuery) error {
 	return together(ctx, conn.Conn(), questions)
 }
 
-// together sends the questions under pgx, whose batches prepare every statement.
+// together bypasses pgx's batches, which prepare every statement.
 func together(ctx context.Context, conn *pgx.Conn, questions []PipelineQuery) error {
 	var batch pgconn.Batch
 	for _, q := range questions {

@@ -13,30 +13,29 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// Behind a pooler in transaction mode a session is a server's process for one transaction: the next
-// transaction may run in another, which other programs have used in between. So nothing is left to the
-// session there. Each transaction, those of single reads too, sets its own bounds and the pinned settings, and
-// no statement is prepared under a name.
+// Behind a pooler in transaction mode, consecutive transactions may run in different server processes, which other
+// clients use in between. Session state cannot be relied on, so each transaction, including those of single reads,
+// sets its own timeouts and the pinned settings, and statements are not prepared by name.
 
-// errPooler says that a session does not keep what it was asked to keep.
-var errPooler = errors.New("a pooler stands before the server")
+// errPooler reports that the session ignored its start-up parameters.
+var errPooler = errors.New("the connection goes through a pooler")
 
-// canary is a start-up parameter that PostgreSQL takes, as it takes every name with a dot, and that no pooler
-// is told to let pass: those that cxgctl needs may be, in PgBouncer's ignore_startup_parameters.
+// canary is a start-up parameter that PostgreSQL accepts, like any name with a dot. Unlike the parameters cxgctl
+// needs, it is not expected in PgBouncer's ignore_startup_parameters.
 const canary = "cxgctl.session"
 
-// protocolViolation is PgBouncer's answer to a start-up parameter that it does not know, among others.
+// protocolViolation is PgBouncer's error for an unknown start-up parameter, among others.
 const protocolViolation = "08P01"
 
-// refusedByPooler says whether a connection was refused for its start-up parameters. No PostgreSQL does that
-// with this code.
+// refusedByPooler reports whether a connection was refused because of its start-up parameters. PostgreSQL does not use
+// this code for that.
 func refusedByPooler(err error) bool {
 	pe, ok := errors.AsType[*pgconn.PgError](err)
 	return errors.Is(err, errPooler) || ok && pe.Code == protocolViolation && strings.Contains(pe.Message, "startup parameter")
 }
 
-// CheckSession fails where a session that was asked to be read-only is not. A server says so by itself, from
-// PostgreSQL 14 on; a pooler that passes over what it was asked reports its server's own default.
+// CheckSession fails if a session was requested as read-only but is not. From PostgreSQL 14 on the server reports this
+// itself; a pooler that ignores the parameter reports the server's default.
 func CheckSession(ctx context.Context, c *pgconn.PgConn) error {
 	reported := c.ParameterStatus("default_transaction_read_only")
 	if reported == "" {
@@ -54,17 +53,17 @@ func CheckSession(ctx context.Context, c *pgconn.PgConn) error {
 	return nil
 }
 
-// Direct passes an error on. That of a session which a pooler refused, or which CheckSession found to be one's,
-// becomes a DATABASE_ERROR that says what to do where nothing but a session of our own will do.
+// Direct turns the error of a session refused by a pooler, or detected by CheckSession, into a DATABASE_ERROR for
+// commands that require a direct session. Other errors are returned unchanged.
 func Direct(err error) error {
 	if !refusedByPooler(err) {
 		return err
 	}
-	return fault.New(fault.Database, "a pooler stands before the server, and this needs a session of its own").
-		WithHint("name the server itself in direct_database_url, and for the tenants in direct_tenants_database_url").Because(err)
+	return fault.New(fault.Database, "the connection goes through a pooler, but this command needs a direct session").
+		WithHint("set direct_database_url, and direct_tenants_database_url for the tenants, to the server itself").Because(err)
 }
 
-// bounds returns the statements that set a transaction's time-outs.
+// bounds returns the statements that set a transaction's timeouts.
 func bounds(timeout time.Duration) string {
 	if timeout <= 0 {
 		return ""
@@ -73,12 +72,12 @@ func bounds(timeout time.Duration) string {
 	return fmt.Sprintf("; SET LOCAL statement_timeout = %d; SET LOCAL lock_timeout = %d", statement, lock)
 }
 
-// begin opens a transaction, with what set adds to its beginning, in one round trip.
+// begin opens a transaction and runs set in the same round trip.
 func (d *DB) begin(ctx context.Context, o pgx.TxOptions, set string) (pgx.Tx, error) {
 	return d.pool.BeginTx(ctx, options(o, set))
 }
 
-// options are those of a transaction that begins with more statements, each after a semicolon.
+// options adds the statements in set, each after a semicolon, to the BEGIN of a transaction.
 func options(o pgx.TxOptions, set string) pgx.TxOptions {
 	if set != "" {
 		o.BeginQuery = fmt.Sprintf("BEGIN ISOLATION LEVEL %s %s%s", o.IsoLevel, o.AccessMode, set)
@@ -94,13 +93,13 @@ func (d *DB) queryOnce(ctx context.Context, sql string, args ...any) (pgx.Rows, 
 	}
 	rows, err := tx.Query(ctx, sql, args...)
 	if err != nil {
-		_ = tx.Rollback(ctx) // the query's error says more
+		_ = tx.Rollback(ctx) // the query's error is more useful
 		return nil, err
 	}
-	return &onceRows{Rows: rows, end: func() { _ = tx.Rollback(ctx) }}, nil // it has changed nothing
+	return &onceRows{Rows: rows, end: func() { _ = tx.Rollback(ctx) }}, nil // the transaction only reads
 }
 
-// onceRows are the rows of a query that has a transaction to itself, which ends with them.
+// onceRows are the rows of a query in its own transaction, which ends when they are closed.
 type onceRows struct {
 	pgx.Rows
 	end func()

@@ -12,7 +12,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// ignoring is what makes PgBouncer take our start-up parameters and forget them.
+// ignoring makes PgBouncer accept our start-up parameters and ignore them.
 const ignoring = "ignore_startup_parameters = statement_timeout,lock_timeout,default_transaction_read_only,cxgctl.session"
 
 func opened(t *testing.T, o Options) *DB {
@@ -26,17 +26,17 @@ func opened(t *testing.T, o Options) *DB {
 	return d
 }
 
-// A pooler is known by what it refuses, by what it forgets, or by what it is said to be.
+// A pooler is detected by refused or ignored parameters, or declared by the options.
 func TestPoolersAreRecognised(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, dbtest.Template{Name: "empty"})
 	if opened(t, Options{URL: pair.Manager, Timeout: time.Minute}).Pooled() {
-		t.Error("the server itself is taken for a pooler")
+		t.Error("the server is mistaken for a pooler")
 	}
 	for name, settings := range map[string]string{
-		"refuses":               "",
-		"ignores what is known": strings.TrimSuffix(ignoring, ",cxgctl.session"),
-		"ignores everything":    ignoring,
+		"refuses":                  "",
+		"ignores known parameters": strings.TrimSuffix(ignoring, ",cxgctl.session"),
+		"ignores everything":       ignoring,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -46,15 +46,14 @@ func TestPoolersAreRecognised(t *testing.T) {
 			}
 			for _, o := range []Options{{URL: pooled.Manager}, {URL: pooled.Manager, Timeout: time.Minute}, {URL: pooled.Manager, Pooled: true}} {
 				if !opened(t, o).Pooled() {
-					t.Errorf("%v: the pooler is taken for the server", o.Timeout)
+					t.Errorf("%v: the pooler is mistaken for the server", o.Timeout)
 				}
 			}
 		})
 	}
 }
 
-// One server process serves us and somebody who sets what he likes in his session: neither meets what the
-// other has set.
+// Two clients share one server process. Neither sees the other's settings.
 func TestNothingIsLeftToAPooledSession(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, dbtest.Template{Name: "empty"})
@@ -122,7 +121,7 @@ func TestNothingIsLeftToAPooledSession(t *testing.T) {
 		var theirs string
 		if err := other.QueryRow(ctx, `SELECT concat_ws(' ', current_setting('timezone'), current_setting('statement_timeout'),
 			current_setting('default_transaction_read_only'))`).Scan(&theirs); err != nil || theirs != "Asia/Seoul 123456ms off" {
-			t.Errorf("somebody else's session has %s, %v", theirs, err)
+			t.Errorf("the other client's session has %s, %v", theirs, err)
 		}
 	}
 	if _, err := Collect[struct{ N int }](ctx, d, "INSERT INTO public.item VALUES (now()) RETURNING 1 AS n"); !ReadOnly(err) {
@@ -133,12 +132,12 @@ func TestNothingIsLeftToAPooledSession(t *testing.T) {
 		t.Errorf("no row: %v", err)
 	}
 	if err := d.QueryRow(ctx, "SELECT count(*)::text || 'x' FROM public.item").Scan(&n); err == nil {
-		t.Error("text was read as a number")
+		t.Error("text was scanned as a number")
 	}
 	if err := d.QueryRow(ctx, "SELECT 1/0").Scan(&n); err == nil {
 		t.Error("an error was not reported")
 	}
-	// after all that the one session there is can still be had
+	// the only server session is available again
 	if err := d.QueryRow(ctx, "SELECT count(*) FROM public.item").Scan(&n); err != nil || n != 3 {
 		t.Errorf("%d rows, %v", n, err)
 	}

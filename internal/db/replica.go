@@ -8,24 +8,24 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Position is a place in a cluster's log of changes; later changes have greater ones. It is PostgreSQL's pg_lsn.
+// Position is a location in the write-ahead log, PostgreSQL's pg_lsn. Later changes have greater positions.
 type Position uint64
 
-// String is PostgreSQL's form: 16/B374D848.
+// String returns PostgreSQL's form: 16/B374D848.
 func (p Position) String() string { return fmt.Sprintf("%X/%X", uint64(p)>>32, uint64(p)&0xffffffff) }
 
-// ParsePosition reads PostgreSQL's form.
+// ParsePosition parses PostgreSQL's form.
 func ParsePosition(s string) (Position, error) {
 	var high, low uint64
 	if _, err := fmt.Sscanf(s, "%X/%X", &high, &low); err != nil || high > 0xffffffff || low > 0xffffffff {
-		return 0, fmt.Errorf("%q is no position in the log", s)
+		return 0, fmt.Errorf("%q is not a WAL position", s)
 	}
 	return Position(high<<32 | low), nil
 }
 
 const readWritten = `SELECT pg_catalog.pg_current_wal_insert_lsn()::text`
 
-// Written returns where a primary's log stands: everything that was committed before is before it.
+// Written returns the primary's current position. Everything committed so far is before it.
 func Written(ctx context.Context, primary Reader) (Position, error) {
 	var text string
 	if err := primary.QueryRow(ctx, readWritten, pgx.QueryExecModeExec).Scan(&text); err != nil {
@@ -34,11 +34,11 @@ func Written(ctx context.Context, primary Reader) (Position, error) {
 	return ParsePosition(text)
 }
 
-// Replica is how far a server is that follows a primary.
+// Replica is the replay state of a server.
 type Replica struct {
-	Standby bool     // it follows one; what it was promoted from knows nothing of its changes
-	At      Position // what it shows has everything before
-	// Age is how long ago the last change was made that it shows; nil where it has shown none since its start.
+	Standby bool     // the server follows a primary; a promoted one has diverged
+	At      Position // everything before is visible
+	// Age is the time since the last replayed commit; nil if none was replayed since the start.
 	Age *time.Duration
 }
 
@@ -47,7 +47,7 @@ SELECT r, coalesce(CASE WHEN r THEN pg_last_wal_replay_lsn() ELSE pg_current_wal
        (extract(epoch FROM now() - pg_last_xact_replay_timestamp()) * 1000000)::bigint
   FROM pg_is_in_recovery() r`
 
-// Replayed asks a replica how far it is.
+// Replayed reads the replay state of a replica.
 func Replayed(ctx context.Context, replica Reader) (Replica, error) {
 	var x Replica
 	var at string
@@ -64,9 +64,9 @@ func Replayed(ctx context.Context, replica Reader) (Replica, error) {
 	return x, err
 }
 
-// Lag is how old what a replica shows may be, where the primary's log stood at written before it was asked. It
-// is 0 where the replica has everything; that it lacks something without a commit in it is not known, and then
-// counts. ok is false where nothing is known.
+// Lag returns how stale the replica's data may be, if the primary was at written before the replica was asked. It is 0
+// if the replica has replayed everything. Missing log without a commit cannot be told apart and counts as lag. ok is
+// false if the lag is unknown.
 func (x Replica) Lag(written Position) (lag time.Duration, ok bool) {
 	switch {
 	case x.At >= written:

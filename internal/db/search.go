@@ -11,21 +11,21 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Search is literal text looked for in some columns, without regard to case, and how to find it fastest.
+// Search is a case-insensitive substring search over some columns.
 type Search struct {
 	Text    string
 	Columns []string // qualified
-	Grams   int      // the size of the smallest grams of which there is an index, see gramsOf; 0 where there is none
+	Grams   int      // the smallest gram size that is indexed, see gramsOf; 0 without an index
 }
 
-// Bind adds the predicates to w.
+// Bind adds the search's predicates to w.
 func (s Search) Bind(w *Where) {
 	text, folded := s.compared()
 	w.Bind(text, "search", LikeSubstring(s.Text))
 	if nfc := norm.NFC.String(s.Text); nfc != s.Text {
 		w.Args["search_nfc"] = LikeSubstring(nfc)
 	}
-	// Grams never contain the sign that separates them.
+	// Grams never contain the separator.
 	size := min(utf8.RuneCountInString(s.Text), maxGram)
 	if s.Grams == 0 || !folded || size < s.Grams || strings.Contains(s.Text, gramEnd) {
 		return
@@ -33,10 +33,10 @@ func (s Search) Bind(w *Where) {
 	w.Bind(gramsOf(s.Columns, size)+" @> @grams::text[]", "grams", grams(lowerASCII(s.Text), size))
 }
 
-// compared is the predicate that compares the columns with @search, and whether the text's case, if any, is that of
-// a to z. ILIKE in a collation that knows all languages costs four times what LIKE does, and twice what it costs where
-// only a to z have a case; so each text gets the cheapest of the three that finds the same rows.
-// Decomposed text, as macOS has it, is looked for as it came and as @search_nfc, the form that cxgctl stores.
+// compared returns the predicate that compares the columns with @search, and whether only the letters a to z fold
+// case. ILIKE in a Unicode collation costs four times as much as LIKE, and twice as much as ILIKE in "C", so the
+// cheapest equivalent operator is used for each text. Decomposed text, as typed on macOS, also matches in its composed
+// form @search_nfc, which is how cxgctl stores it.
 func (s Search) compared() (predicate string, folded bool) {
 	predicate, folded = s.over("@search")
 	nfc := norm.NFC.String(s.Text)
@@ -69,22 +69,22 @@ func (s Search) over(parameter string) (predicate string, folded bool) {
 	return "(" + strings.Join(parts, " OR ") + ")", folded
 }
 
-// Counting is the statement that counts the rows of a table, under its alias, in which the text is found, and of
-// which the other predicate holds, where no index serves either. The server takes a row apart up to the last column
-// that the predicates of one scan name; behind the fence that OFFSET 0 is, it looks for a flag that stands last
-// in a wide table only in the rows that were found: a sixth less of all that it does.
+// Counting returns a statement that counts the rows of a table, under its alias, which match the text and the
+// predicate, if no index serves either. The server deforms a row up to the last column used by a scan's predicates.
+// OFFSET 0 is an optimization fence, so that a flag at the end of a wide table is only read for matching rows. It
+// saves a sixth of the time.
 func (s Search) Counting(table, predicate string) string {
 	text, _ := s.compared()
 	return "SELECT count(*) FROM (SELECT " + predicate + " AS holds FROM " + table + " WHERE " + text + " OFFSET 0) found WHERE found.holds"
 }
 
-// The size of the largest grams of which there is an index, and what ends a gram.
+// The largest gram size that is indexed, and the separator of grams.
 const (
 	maxGram = 3
 	gramEnd = "|"
 )
 
-// grams returns the different runs of so many characters in text.
+// grams returns the distinct substrings of the given length.
 func grams(text string, size int) []string {
 	runes := []rune(text)
 	var list []string
@@ -108,10 +108,10 @@ func lowerASCII(s string) string {
 	}, s)
 }
 
-// gramsOf is the expression of the optional indexes (migrations/manager/00011_search.sql): all runs of so
-// many characters of the columns. It cuts the text up from its first character on, then from its second,
-// and so on; what is left over at an end does no harm. pg_trgm would need an extension, which not every
-// server has, and finds nothing by two syllables.
+// gramsOf returns the expression of the optional indexes (migrations/manager/00011_search.sql): all substrings of the
+// given length of the columns. It cuts up the text starting at its first character, then at its second, and so on;
+// shorter pieces at the ends are harmless. pg_trgm would need an extension, which not every server has, and cannot
+// search for two characters.
 func gramsOf(columns []string, size int) string {
 	texts := make([]string, len(columns))
 	for i, c := range columns {

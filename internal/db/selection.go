@@ -12,24 +12,24 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// Selection is what a list's filter selects, as rows that print as a T: by the page, behind a cursor, or all.
+// ListQuery selects the rows that match a list's filter, as records of type T, by page, by cursor or all at once.
 type ListQuery[T any] struct {
-	Problems fault.Problems // what is wrong with the filter: the error of every query
+	Problems fault.Problems // invalid filters, returned by every query
 
-	Columns   string // a T's select list
+	Columns   string // select list of T
 	From      string // the table under its alias, and its joins
-	CountFrom string // From without the joins that bring columns alone, which a count does without; "" is From
-	CountSQL  string // a cheaper statement of how many rows there are, over the same arguments; "" where there is none
+	CountFrom string // From without joins that only add columns; "" means From
+	CountSQL  string // a cheaper count with the same arguments, or ""
 	Key       string // the id, under the alias
 	Where     Where
 	Order     Order
 
-	ID     func(T) uuid.UUID // a row's id, for Follow
-	Binary map[string]string // the fields as expressions that package wire reads; nil where only records can be had
-	Lookup *Lookup           // how Export does without the joins of From; nil where it cannot
+	ID     func(T) uuid.UUID // returns a row's id, for After
+	Binary map[string]string // the fields as expressions that package pgtext reads; nil if only records can be read
+	Lookup *Lookup           // lets Export skip the joins of From; nil if it cannot
 }
 
-// rows reads the columns of the rows, in order, with the arguments of Where.
+// rows selects the columns in order, with the arguments of Where.
 func (s ListQuery[T]) rows(columns string) string {
 	return "SELECT " + columns + " FROM " + s.From + " WHERE " + s.Where.String() + " ORDER BY " + s.Order.String()
 }
@@ -37,13 +37,13 @@ func (s ListQuery[T]) rows(columns string) string {
 // All returns the query for every row.
 func (s ListQuery[T]) All() (Query, error) { return s.SelectSQL(s.Columns) }
 
-// Reading is All with another select list.
+// SelectSQL is All with another select list.
 func (s ListQuery[T]) SelectSQL(columns string) (Query, error) {
 	return Query{SQL: s.rows(columns), Args: s.Where.Args}, s.Problems.Err()
 }
 
-// Export is All as a binary stream reads it, with the named fields alone; false where this database has a
-// column of a type that only All can read.
+// Export is All for a binary stream of the named fields. It returns false if this database has a column of a type that
+// only All can read.
 func (s ListQuery[T]) Export(columns []string) (Query, bool, error) {
 	q, err := s.SelectSQL(SelectList(s.Binary, columns))
 	if s.Lookup != nil && slices.Contains(columns, s.Lookup.Column) {
@@ -55,13 +55,13 @@ func (s ListQuery[T]) Export(columns []string) (Query, bool, error) {
 	return q, s.Binary != nil, err
 }
 
-// Counting returns the query for how many rows there are.
+// CountQuery returns the query for the number of rows.
 func (s ListQuery[T]) CountQuery() Query {
 	count := cmp.Or(s.CountSQL, "SELECT count(*) FROM "+cmp.Or(s.CountFrom, s.From)+" WHERE "+s.Where.String())
 	return Query{SQL: count, Args: s.Where.Args}
 }
 
-// Page returns one page, and how many rows there are.
+// Page returns one page and the total number of rows.
 func (s ListQuery[T]) Page(ctx context.Context, r Reader, p Paging) (Page[T], error) {
 	var page Page[T]
 	p.Check(&s.Problems)
@@ -73,14 +73,14 @@ func (s ListQuery[T]) Page(ctx context.Context, r Reader, p Paging) (Page[T], er
 		return page, err
 	}
 	if page.Items = []T{}; int64(p.Page-1)*int64(p.Size) >= page.Total {
-		return page, nil // the server would go through all rows to find none
+		return page, nil // the server would scan all rows to find none
 	}
 	var err error
 	page.Items, err = Collect[T](ctx, r, s.rows(s.Columns)+" LIMIT @limit OFFSET @offset", p.Args(s.Where.Args))
 	return page, err
 }
 
-// Gather returns the rows of a query that keep holds for, read as Stream does.
+// CollectWhere streams a query and returns the rows for which keep returns true.
 func CollectWhere[T any](ctx context.Context, d *DB, idle time.Duration, q Query, keep func(T) bool) ([]T, error) {
 	var list []T
 	for row, err := range Stream[T](ctx, d, idle, q) {

@@ -12,23 +12,23 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// A connection string may name several servers, of which one takes writes. pgx asks each for that with a
-// statement of its own; from PostgreSQL 14 on a server says by itself whether it is a standby. And pgx's own
-// test for read-write sessions would refuse every server, since our sessions are read-only by default.
+// A connection string may name several servers, one of which is the primary. pgx would run a statement on each to find
+// it; from PostgreSQL 14 on, the server reports at start-up whether it is a standby. pgx's own read-write check would
+// also refuse every server, because our sessions default to read-only.
 
-// standing is which of several servers a session is wanted with.
+// serverRole is the role that a server must or should have.
 type serverRole int
 
 const (
 	anyServer     serverRole = iota
-	primary                  // no other will do
-	preferPrimary            // a standby where there is no primary: see Open
+	primary                  // required
+	preferPrimary            // a standby if there is no primary, see Open
 	standby
 	standbyBefore
 )
 
-// wanted returns what a connection string asks for by target_session_attrs. One that does not say and names
-// several servers gets the one that serves its purpose, if that is up.
+// wanted returns the role that target_session_attrs asks for. Without that setting and with several servers, it is the
+// role that suits the purpose, if available.
 func wanted(cfg *pgx.ConnConfig, replica bool) serverRole {
 	asked := map[uintptr]serverRole{}
 	for s, fn := range map[serverRole][]pgconn.ValidateConnectFunc{
@@ -57,21 +57,21 @@ var (
 	errPrimary = errors.New("the server is a primary")
 )
 
-// validate returns what refuses a server that is not the one wanted. behind says that a pooler stands before the
-// server: it repeats what a server said long ago.
-func (s serverRole) validate(behind bool) pgconn.ValidateConnectFunc {
+// validate returns the check that refuses a server in another role. pooled means that the reported parameters may be
+// stale.
+func (s serverRole) validate(pooled bool) pgconn.ValidateConnectFunc {
 	switch s {
 	case anyServer:
 		return nil
 	case standbyBefore:
-		if behind {
+		if pooled {
 			return preferStandbyBehindPooler
 		}
 		return pgconn.ValidateConnectTargetSessionAttrsPreferStandby
 	}
 	return func(ctx context.Context, c *pgconn.PgConn) error {
 		is := c.ParameterStatus("in_hot_standby")
-		if is == "" || behind {
+		if is == "" || pooled {
 			results, err := c.Exec(ctx, "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'on' ELSE 'off' END").ReadAll()
 			if err != nil {
 				return err
@@ -88,7 +88,8 @@ func (s serverRole) validate(behind bool) pgconn.ValidateConnectFunc {
 	}
 }
 
-// preferStandbyBehindPooler asks by pgx's statement, which names no schema, in a transaction that pins its search path.
+// preferStandbyBehindPooler runs pgx's check, whose statement does not qualify names, in a transaction that pins its
+// search path.
 func preferStandbyBehindPooler(ctx context.Context, c *pgconn.PgConn) error {
 	if _, err := c.Exec(ctx, "BEGIN READ ONLY"+setPinned()).ReadAll(); err != nil {
 		return err
@@ -100,15 +101,15 @@ func preferStandbyBehindPooler(ctx context.Context, c *pgconn.PgConn) error {
 	return preferred
 }
 
-// isStandby says whether a server answers that it cannot write since it follows another: to the first
-// statement that does so, or already to the beginning of a transaction that could.
+// isStandby reports whether the server refused to write because it is a standby, either at the first statement or at
+// BEGIN READ WRITE.
 func isStandby(err error) bool {
 	pe, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (pe.Code == readOnlyTransaction || pe.Code == featureNotSupported)
 }
 
-// readOnlyServer is the error of a server that takes no writes.
+// readOnlyServer is the error for a server that refuses writes.
 func readOnlyServer(err error) *fault.Error {
 	return fault.New(fault.Database, "the server is read-only (a standby?)").
-		WithHint("point manager_database_url at the primary, or name every server in it: the one that takes writes is found").Because(err)
+		WithHint("point manager_database_url at the primary, or list every server in it so that the primary is found").Because(err)
 }

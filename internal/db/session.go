@@ -2,12 +2,12 @@ package db
 
 import "strings"
 
-// pinned are the settings that decide which objects a statement finds, which rows it sees, and how text is encoded,
-// parsed and printed. Every session of cxgctl sets them, so that no setting of the role, of the database, of PGOPTIONS
-// or of the connection string changes what a command does. The values are written as SET takes them, and as a start-up
-// parameter takes them too. Temporary objects come last, so that none hides a table or a type of pg_catalog.
+// pinned lists the settings that decide which objects a statement finds, which rows it sees, and how text is encoded,
+// parsed and printed. Every session sets them, so that settings of the role, the database, PGOPTIONS or the connection
+// string cannot change the behavior of a command. The values are valid both in SET and as start-up parameters.
+// Temporary objects come last in search_path, so that they cannot shadow pg_catalog.
 var pinned = []struct{ name, value string }{
-	{"quote_all_identifiers", "off"}, // first, since the next is kept as this has it quoted
+	{"quote_all_identifiers", "off"}, // first, because it affects how search_path is stored
 	{"search_path", "pg_catalog, pg_temp"},
 	{clientEncoding, "UTF8"},
 	{"datestyle", "ISO, YMD"},
@@ -18,8 +18,8 @@ var pinned = []struct{ name, value string }{
 	{"standard_conforming_strings", "on"},
 	{"array_nulls", "on"},
 	{"transform_null_equals", "off"},
-	{"gin_fuzzy_search_limit", "0"}, // else a search by an index returns some of its rows
-	{rowSecurity, "off"},            // a statement whose rows a policy would filter fails instead
+	{"gin_fuzzy_search_limit", "0"}, // otherwise index searches return only some rows
+	{rowSecurity, "off"},            // fail instead of returning filtered rows
 }
 
 const (
@@ -27,8 +27,8 @@ const (
 	rowSecurity    = "row_security"
 )
 
-// Pin puts the pinned settings into the parameters of a start-up packet. The server applies these after `options`, so
-// that they hold against it. A name in another case is the same setting.
+// Pin adds the pinned settings to the parameters of a start-up packet, where they take precedence over `options`. It
+// removes names that differ only in case.
 func Pin(params map[string]string) {
 	unpin(params)
 	for _, p := range pinned {
@@ -36,7 +36,7 @@ func Pin(params map[string]string) {
 	}
 }
 
-// unpin takes the pinned settings out of the parameters of a start-up packet.
+// unpin removes the pinned settings from the parameters of a start-up packet.
 func unpin(params map[string]string) {
 	for name := range params {
 		for _, p := range pinned {
@@ -59,8 +59,8 @@ func setPinned() string {
 // filtered lets row policies filter what a transaction reads.
 const filtered = "; SET LOCAL " + rowSecurity + " = on"
 
-// synchronous has the COMMIT wait until it is on the disk, at least: a synchronous_commit that waits for more stays.
+// synchronous makes COMMIT wait for the local disk at least. A stronger synchronous_commit is kept.
 const synchronous = `; SELECT pg_catalog.set_config('synchronous_commit', 'on', true) WHERE pg_catalog.current_setting('synchronous_commit') <> 'remote_apply'`
 
-// Synchronous does that for a session whose settings are pinned.
+// Synchronous does the same for a session with pinned settings.
 const Synchronous = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') <> 'remote_apply'`

@@ -29,7 +29,7 @@ var hostile = map[string]string{
 	"row_security":                "on",
 }
 
-// Whatever sets a pinned setting, a session has cxgctl's own value (F02, F03, F04, D10).
+// Pinned settings cannot be changed by options, start-up parameters or ALTER ROLE and DATABASE.
 func TestSessionIsPinned(t *testing.T) {
 	t.Parallel()
 	bouncer := dbtest.NewPgBouncer(t)
@@ -41,8 +41,8 @@ func TestSessionIsPinned(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name  string
-		alter bool   // the database has the settings
-		query string // what the connection string adds
+		alter bool   // set in the database
+		query string // added to the connection string
 	}{
 		{"nothing", false, ""},
 		{"ALTER DATABASE", true, ""},
@@ -61,11 +61,11 @@ func TestSessionIsPinned(t *testing.T) {
 		}
 		for way, dsn := range map[string]string{"direct": pair.Manager + c.query, "pooled": through.Manager} {
 			if way == "pooled" && c.query != "" {
-				continue // a pooler refuses them
+				continue // poolers refuse these
 			}
 			t.Run(c.name+"/"+way, func(t *testing.T) {
 				d := opened(t, Options{URL: dsn, Timeout: time.Minute, Filtered: true})
-				w, _ := writing(t, d.Filtered()) // a change is never filtered
+				w, _ := writing(t, d.Filtered()) // writes are never filtered
 				for _, p := range pinned {
 					for kind, r := range map[string]Reader{"read": d, "filtered read": d.Filtered(), "write": w} {
 						want := p.value
@@ -83,12 +83,12 @@ func TestSessionIsPinned(t *testing.T) {
 	}
 	for _, p := range pinned {
 		if hostile[p.name] == "" {
-			t.Errorf("%s has no hostile value here", p.name)
+			t.Errorf("no hostile value for %s", p.name)
 		}
 	}
 }
 
-// Together asks in one transaction, and pins it too.
+// Together pins the settings of its transaction, too.
 func TestTogetherIsPinned(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, dbtest.Template{Name: "empty"})
@@ -99,7 +99,7 @@ func TestTogetherIsPinned(t *testing.T) {
 	set(t, pair.Manager, "search_path", "public, pg_catalog")
 	for _, dsn := range []string{pair.Manager, through.Manager} {
 		d := opened(t, Options{URL: dsn})
-		err := d.Together(t.Context(), PipelineQuery{SQL: "SHOW search_path", Read: func(rows pgx.Rows) error {
+		err := d.Pipeline(t.Context(), PipelineQuery{SQL: "SHOW search_path", Read: func(rows pgx.Rows) error {
 			got, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
 			if got != "pg_catalog, pg_temp" {
 				t.Errorf("the search path is %q", got)
@@ -112,7 +112,7 @@ func TestTogetherIsPinned(t *testing.T) {
 	}
 }
 
-// A read that a policy would filter is refused, and names the table and the role, unless the options allow it (F06).
+// A read that a policy would filter fails and names the table and the role, unless the options allow it.
 func TestFilteredReadIsRefused(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, items)
@@ -138,7 +138,7 @@ func TestFilteredReadIsRefused(t *testing.T) {
 	}
 	for name, r := range map[string]Reader{
 		"a read of a session that may filter": d,
-		"any other":                           opened(t, Options{URL: pair.Manager + "&role=pg_monitor"}).Filtered(),
+		"a read of any other session":         opened(t, Options{URL: pair.Manager + "&role=pg_monitor"}).Filtered(),
 	} {
 		n, err := read(r)
 		if err == nil || !strings.Contains(Translate(err).Error(), "row security hides rows of public.item from role pg_monitor") {

@@ -9,9 +9,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// meddlers lists what can keep a row of a table from being stored as it was sent: triggers and rules of an event, row
-// policies, and the view if the table is one. $2 is the event's bit in pg_trigger.tgtype, $3 its letter in
-// pg_rewrite.ev_type.
+// meddlers lists everything that can change a row before it is stored: triggers and rules for an event, row policies,
+// and the view if the table is one. $2 is the event's bit in pg_trigger.tgtype, $3 its letter in pg_rewrite.ev_type.
 const meddlers = `
 SELECT 'trigger ' || t.tgname
   FROM pg_catalog.pg_trigger t
@@ -28,21 +27,20 @@ UNION ALL
 SELECT 'the view' FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass($1) AND c.relkind = 'v'
 ORDER BY 1`
 
-// Event is a kind of write, as triggers and rules have it.
+// Event is a kind of write in the catalogs of triggers and rules.
 type Event struct {
 	bit    int16
 	letter string
 }
 
-// The events.
 var (
 	Insert = Event{4, "3"}
 	Update = Event{16, "2"}
 )
 
-// NotStored is the DATABASE_ERROR of a write that the server accepted and did not store as it was sent. It names the
-// triggers, rules and row policies of the table that can be the reason; did is what they did, such as
-// "kept user \"ada\" from changing".
+// NotStored returns the DATABASE_ERROR for a write that the server accepted but did not store as sent. It names the
+// triggers, rules and row policies of the table that may be the cause. did describes the effect, such as "kept user
+// \"ada\" from changing".
 func NotStored(ctx context.Context, r Reader, table string, e Event, did string) error {
 	rows, err := r.Query(ctx, meddlers, table, e.bit, e.letter)
 	if err != nil {
@@ -57,6 +55,6 @@ func NotStored(ctx context.Context, r Reader, table string, e Event, did string)
 		who = strings.Join(names, " or ") + " on " + table
 	}
 	return fault.New(fault.Database, "%s %s", who, did).
-		WithHint("the owner of %s decides over its triggers, rules and row policies", table).
+		WithHint("ask the owner of %s about its triggers, rules and row policies", table).
 		With("table", table).With("causes", names)
 }

@@ -18,12 +18,12 @@ import (
 type Query struct {
 	SQL    string
 	Args   pgx.NamedArgs
-	Lookup *Lookup // what Each may do in place of a join of SQL's; nil for nothing
+	Lookup *Lookup // lets Each replace a join; may be nil
 }
 
-// Each runs q over r and calls begin with its columns, then row for every row with the values in
-// PostgreSQL's binary form, nil for NULL, which are good until row returns. An error of theirs ends it
-// and is returned. A column of a type that package wire does not know is an INTERNAL_ERROR before begin.
+// Each runs q and calls begin with the columns, then row for every row. The values are in PostgreSQL's binary form,
+// nil for NULL, and valid until row returns. An error from begin or row stops the query and is returned. A column type
+// unknown to package pgtext is an INTERNAL_ERROR before begin.
 func (q Query) Each(ctx context.Context, r Reader, begin func([]pgtext.Column) error, row func(values [][]byte) error) error {
 	reading, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -42,7 +42,7 @@ func (q Query) Each(ctx context.Context, r Reader, begin func([]pgtext.Column) e
 		return err
 	}
 	defer rows.Close()
-	defer cancel() // before Close, which would else read whatever rows are left
+	defer cancel() // before Close, which would otherwise read the remaining rows
 	some := rows.Next()
 	if err := rows.Err(); err != nil {
 		return err
@@ -61,7 +61,7 @@ func (q Query) Each(ctx context.Context, r Reader, begin func([]pgtext.Column) e
 	if err := begin(columns); err != nil || !some {
 		return err
 	}
-	// The kernel's buffer lets the server go on while a row is written: a goroutine that reads ahead was no faster.
+	// The kernel's buffer lets the server continue while a row is written; reading ahead in a goroutine was no faster.
 	for {
 		if err := row(rows.RawValues()); err != nil {
 			return err
@@ -72,12 +72,12 @@ func (q Query) Each(ctx context.Context, r Reader, begin func([]pgtext.Column) e
 	}
 }
 
-// Export runs fn in a read-only snapshot of its own, without a statement time-out: fn is given a reader
-// of that snapshot, and a watch, whose Row it wraps around what handles a row. When no row arrives within
-// idle, the export fails; the time that a row's handling takes does not count.
+// Export runs fn in a read-only snapshot without a statement timeout. fn gets a reader and an IdleTimer, and wraps its
+// row handler with IdleTimer.Row. The export fails if no row arrives within idle, not counting the time spent in row
+// handlers.
 func Export(ctx context.Context, d *DB, idle time.Duration, fn func(context.Context, Reader, *IdleTimer) error) error {
 	w := &IdleTimer{}
-	// The session's statement_timeout bounds one-off commands; a stream may take as long as it flows.
+	// statement_timeout is meant for short statements; a stream may run as long as rows arrive.
 	err := d.snapshot(ctx, "; SET LOCAL statement_timeout = 0", func(r Reader) error {
 		ctx, cancel := context.WithCancelCause(ctx)
 		defer cancel(nil)
@@ -89,13 +89,13 @@ func Export(ctx context.Context, d *DB, idle time.Duration, fn func(context.Cont
 		return err
 	})
 	if w.refused != nil {
-		return w.refused // no error of the database
+		return w.refused // not a database error
 	}
 	return Translate(err)
 }
 
-// Records runs q over r and calls yield with every row as a struct, matched by column name, until yield
-// returns false; w is told when a row is being handled.
+// StreamRows runs q over r and calls yield with every row as a struct, matched by column name, until yield returns
+// false. It pauses w while yield runs.
 func StreamRows[T any](ctx context.Context, r Reader, w *IdleTimer, q Query, yield func(T) bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	rows, err := r.Query(ctx, q.SQL, q.Args)
@@ -104,7 +104,7 @@ func StreamRows[T any](ctx context.Context, r Reader, w *IdleTimer, q Query, yie
 		return err
 	}
 	defer rows.Close()
-	defer cancel() // before Close, which would else read whatever rows are left
+	defer cancel() // before Close, which would otherwise read the remaining rows
 	for rows.Next() {
 		v, err := pgx.RowToStructByName[T](rows)
 		if err != nil {
@@ -120,13 +120,13 @@ func StreamRows[T any](ctx context.Context, r Reader, w *IdleTimer, q Query, yie
 	return rows.Err()
 }
 
-// Watch knows whether a stream waits for the server. Its zero value waits.
+// IdleTimer detects a stream that waits for the server for too long. Its zero value is waiting.
 type IdleTimer struct {
 	turns   atomic.Uint64 // odd while a row is being handled
-	refused error         // what the handling of a row ended with
+	refused error         // the row handler's error
 }
 
-// Row returns row with the watch told when it begins and when it ends.
+// Row wraps row so that the timer pauses while it runs.
 func (w *IdleTimer) Row(row func(values [][]byte) error) func(values [][]byte) error {
 	return func(values [][]byte) error {
 		w.turns.Add(1)
@@ -139,16 +139,16 @@ func (w *IdleTimer) Row(row func(values [][]byte) error) func(values [][]byte) e
 	}
 }
 
-// Rows returns how many rows have been handled.
+// Rows returns the number of handled rows.
 func (w *IdleTimer) Rows() int64 { return int64(w.turns.Load() / 2) }
 
-// start cancels when the watch has waited for idle, 0 meaning never, and returns what ends the watch. A
-// timer that is set anew for every row would cost as much as the row does; this one looks now and then.
+// start cancels after waiting for idle, where 0 means never. Resetting a time.Timer for every row would cost as much
+// as the row itself, so a ticker polls instead. The returned function stops it.
 func (w *IdleTimer) start(idle time.Duration, cancel context.CancelCauseFunc) (stop func()) {
 	if idle <= 0 {
 		return func() {}
 	}
-	const looks = 20 // how often within idle
+	const looks = 20 // polls within idle
 	tick := time.NewTicker(max(idle/looks, time.Millisecond))
 	done := make(chan struct{})
 	go func() {
@@ -173,14 +173,14 @@ func (w *IdleTimer) start(idle time.Duration, cancel context.CancelCauseFunc) (s
 	return func() { close(done) }
 }
 
-// growingReader is the read side of a connection. pgx reads 8 KiB at a time, which is right for one-off
-// commands; a stream halves its system calls with a larger buffer, and gets one once it is known to be one.
+// growingReader is the read side of a connection. pgx reads 8 KiB at a time, which suits short statements. A larger
+// buffer halves a stream's system calls, and is allocated once the connection turns out to stream.
 type growingReader struct {
 	io.Reader
-	full int // reads in a row that filled what was offered
+	full int // consecutive reads that filled the buffer
 }
 
-// Larger reads begin after so many that were full, and take so much.
+// After fullReads full reads in a row, reads use a larger buffer.
 const (
 	fullReads  = 4
 	readBuffer = 64 << 10

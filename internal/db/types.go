@@ -8,16 +8,16 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// Time is an instant as timestamptz holds it, infinities included, which time.Time cannot say.
+// Time is a timestamptz, including infinities, which time.Time cannot represent.
 type Time struct {
-	Instant  time.Time // in UTC; the zero time for an infinity
+	Instant  time.Time // in UTC; the zero time if infinite
 	Infinity pgtype.InfinityModifier
 }
 
-// At returns t as a Time, to the microsecond that the database keeps.
+// At returns t as a Time, truncated to the database's microseconds.
 func At(t time.Time) Time { return Time{Instant: t.UTC().Truncate(time.Microsecond)} }
 
-// After says whether t is later than u; infinities are as PostgreSQL orders them.
+// After reports whether t is later than u. Infinities sort as in PostgreSQL.
 func (t Time) After(u time.Time) bool {
 	if t.Infinity != pgtype.Finite {
 		return t.Infinity == pgtype.Infinity
@@ -25,7 +25,7 @@ func (t Time) After(u time.Time) bool {
 	return t.Instant.After(u)
 }
 
-// Equal says whether t and u are the same instant.
+// Equal reports whether t and u are the same instant.
 func (t Time) Equal(u Time) bool {
 	return t.Infinity == u.Infinity && t.Instant.Equal(u.Instant)
 }
@@ -47,7 +47,7 @@ func (t Time) TimestamptzValue() (pgtype.Timestamptz, error) {
 	return pgtype.Timestamptz{Time: t.Instant, InfinityModifier: t.Infinity, Valid: true}, nil
 }
 
-// String returns RFC 3339 in UTC with the digits that are not zero, or infinity, -infinity.
+// String returns RFC 3339 in UTC without trailing zeros, or infinity or -infinity.
 func (t Time) String() string {
 	if t.Infinity != pgtype.Finite {
 		return t.Infinity.String()
@@ -58,7 +58,7 @@ func (t Time) String() string {
 // MarshalText implements encoding.TextMarshaler with String.
 func (t Time) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
-// UnmarshalText reads what MarshalText wrote.
+// UnmarshalText parses the result of MarshalText.
 func (t *Time) UnmarshalText(b []byte) error {
 	v, err := ParseTime(string(b))
 	if err != nil {
@@ -68,13 +68,13 @@ func (t *Time) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// Date is a calendar day as date holds it, infinities included.
+// Date is a calendar day, including infinities.
 type Date struct {
-	Day      time.Time // midnight UTC of that day; the zero time for an infinity
+	Day      time.Time // midnight UTC; the zero time if infinite
 	Infinity pgtype.InfinityModifier
 }
 
-// On returns the day in UTC that the instant is on.
+// On returns the UTC day of t.
 func On(t time.Time) Date { return Date{Day: t.UTC().Truncate(24 * time.Hour)} }
 
 // ScanDate implements pgtype.DateScanner.
@@ -94,7 +94,7 @@ func (d Date) DateValue() (pgtype.Date, error) {
 	return pgtype.Date{Time: d.Day, InfinityModifier: d.Infinity, Valid: true}, nil
 }
 
-// String returns YYYY-MM-DD, or infinity, -infinity.
+// String returns YYYY-MM-DD, or infinity or -infinity.
 func (d Date) String() string {
 	if d.Infinity != pgtype.Finite {
 		return d.Infinity.String()
@@ -108,7 +108,7 @@ func (d Date) String() string {
 // MarshalText implements encoding.TextMarshaler with String.
 func (d Date) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-// Cmp orders days as PostgreSQL does: -1, 0 or 1.
+// Cmp compares days as PostgreSQL does. It returns -1, 0 or 1.
 func (d Date) Cmp(e Date) int {
 	if d.Infinity != e.Infinity || d.Infinity != pgtype.Finite {
 		return cmp.Compare(d.Infinity, e.Infinity)
@@ -116,10 +116,10 @@ func (d Date) Cmp(e Date) int {
 	return d.Day.Compare(e.Day)
 }
 
-// DateOrTime is a value of a column that is a date in some databases and a timestamptz in others.
+// DateOrTime is the value of a column that is a date in some databases and a timestamptz in others.
 type DateOrTime struct {
 	Time
-	Day *Date // not nil where the column is a date
+	Day *Date // nil unless the column is a date
 }
 
 // ScanDate implements pgtype.DateScanner.
@@ -128,7 +128,7 @@ func (v *DateOrTime) ScanDate(d pgtype.Date) error {
 	return v.Day.ScanDate(d)
 }
 
-// String returns the date, or the instant as Time does.
+// String returns the date, or the instant as Time.String does.
 func (v DateOrTime) String() string {
 	if v.Day != nil {
 		return v.Day.String()
@@ -139,7 +139,7 @@ func (v DateOrTime) String() string {
 // MarshalText implements encoding.TextMarshaler with String.
 func (v DateOrTime) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
 
-// UnmarshalText reads what MarshalText wrote.
+// UnmarshalText parses the result of MarshalText.
 func (v *DateOrTime) UnmarshalText(b []byte) error {
 	if day, err := time.Parse(time.DateOnly, string(b)); err == nil {
 		v.Day = &Date{Day: day}

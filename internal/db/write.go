@@ -14,17 +14,16 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// Write is a transaction that can change something. It keeps its session until it has ended.
+// Write is a transaction that can change data. It holds its session until it ends.
 type Write struct {
 	pgx.Tx
-	Now  time.Time // when it began, by the server's clock: the client's is not to be trusted
+	Now  time.Time // start of the transaction by the server's clock, since the client's cannot be trusted
 	db   *DB
-	conn *pgxpool.Conn // nil once it has ended
+	conn *pgxpool.Conn // nil after the end
 }
 
-// BeginWrite opens the transaction that can change something. It belongs to the audit ledger, and a
-// linter keeps every other room away from it. Where the server turns out to be a standby, the primary is looked
-// for, once.
+// BeginWrite opens a transaction that can change data. Only the audit ledger may call it; a linter enforces that. If
+// the server turns out to be a standby, BeginWrite looks for the primary once.
 func (d *DB) BeginWrite(ctx context.Context) (*Write, error) {
 	w, err := d.beginWrite(ctx)
 	if !isStandby(err) {
@@ -53,17 +52,17 @@ func (d *DB) beginWrite(ctx context.Context) (*Write, error) {
 	}
 	w := &Write{Tx: tx, db: d, conn: conn}
 	if err := tx.QueryRow(ctx, `SELECT now()`).Scan(&w.Now); err != nil {
-		_ = w.Rollback(ctx) // the query's error says more
+		_ = w.Rollback(ctx) // the query's error is more useful
 		return nil, err
 	}
 	w.Now = w.Now.UTC()
 	return w, nil
 }
 
-// oldest is the first PostgreSQL with gen_random_uuid() built in, which changes and migrations need.
+// oldest is the first version with a built-in gen_random_uuid(), which changes and migrations need.
 const oldest = 13
 
-// TooOld refuses a server that changes cannot be made on.
+// TooOld returns an error if the server is too old for changes.
 func TooOld(c *pgconn.PgConn) error { return tooOld(c.ParameterStatus("server_version")) }
 
 func tooOld(version string) error {
@@ -84,7 +83,7 @@ func (w *Write) Commit(ctx context.Context) error {
 	return w.Tx.Commit(ctx)
 }
 
-// Rollback implements pgx.Tx: after the end it does nothing.
+// Rollback implements pgx.Tx.
 func (w *Write) Rollback(ctx context.Context) error {
 	if w.conn == nil {
 		return pgx.ErrTxClosed
@@ -98,13 +97,13 @@ func (w *Write) end() {
 	w.conn = nil
 }
 
-// Statement is one that is sent together with others.
+// Statement is sent together with others.
 type Statement struct {
-	Name  string // what it stays prepared as in the session; empty for one that is not used again
+	Name  string // name of the prepared statement in the session; "" if it is used only once
 	SQL   string
-	Args  [][]byte             // in the server's binary form
-	Types []uint32             // their OIDs
-	Read  func(pgx.Rows) error // what becomes of its rows; nil where it has none
+	Args  [][]byte             // binary
+	Types []uint32             // OIDs
+	Read  func(pgx.Rows) error // reads the result; may be nil
 }
 
 // Do runs the statements in one round trip.
@@ -116,9 +115,10 @@ func (w *Write) Do(ctx context.Context, statements ...Statement) error {
 	return err
 }
 
-// CommitAfter runs the statements and commits, all in one round trip, so that what the last of them lock is locked for
-// no longer than that takes. It returns how many of them were done: an error after the last of them is the COMMIT's. One of them that fails leaves the transaction to be rolled back. Where the connection
-// breaks, see Lost, the transaction may have been committed.
+// CommitAfter runs the statements and commits in one round trip, so that locks taken by the last statement are held
+// only briefly. It returns how many statements were run; an error after the last of them belongs to the COMMIT. If a
+// statement fails, the caller must roll back. If the connection breaks (see Lost), the transaction may have been
+// committed.
 func (w *Write) CommitAfter(ctx context.Context, statements ...Statement) (done int, err error) {
 	if len(statements) == 0 {
 		return 0, w.Commit(ctx)
@@ -138,9 +138,9 @@ func (w *Write) CommitAfter(ctx context.Context, statements ...Statement) (done 
 	return done, nil
 }
 
-// send sends the statements together and returns the tags of those that were done. One with a name is prepared on the
-// way when it is first used: preparing it takes no round trip of its own, and spares the server its parsing and planning
-// from then on, but not behind a pooler, where the next transaction may have another session.
+// send sends the statements together and returns the command tags of those that were run. It prepares a named
+// statement on first use. That takes no extra round trip and saves the server parsing and planning later on. Behind a
+// pooler nothing is prepared, because the next transaction may have another session.
 func (w *Write) send(ctx context.Context, statements []Statement) (tags []pgconn.CommandTag, err error) {
 	conn := w.Conn().PgConn()
 	known := prepared(conn)
@@ -190,7 +190,7 @@ func (w *Write) send(ctx context.Context, statements []Statement) (tags []pgconn
 	return tags, err
 }
 
-// prepared are the names of the statements that send has prepared in a session.
+// prepared returns the names of the statements that send has prepared in a session.
 func prepared(conn *pgconn.PgConn) map[string]bool {
 	const key = "prepared by send"
 	known, ok := conn.CustomData()[key].(map[string]bool)

@@ -10,8 +10,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// writing is a transaction of a database with a table of items, which are checked at the COMMIT, and a function that
-// asks for one thing.
+// writing opens a transaction in a database with a table of items, checked at COMMIT. ask runs a query and returns its
+// single value.
 func writing(t *testing.T, d *DB) (w *Write, ask func(sql string) string) {
 	t.Helper()
 	w, err := d.BeginWrite(t.Context())
@@ -28,7 +28,7 @@ func writing(t *testing.T, d *DB) (w *Write, ask func(sql string) string) {
 	}
 }
 
-// add is the statement that adds items.
+// add returns a statement that adds items.
 func add(name string, items ...string) Statement {
 	return Statement{Name: name, SQL: "INSERT INTO public.item (name) SELECT unnest(string_to_array($1, ','))", Args: [][]byte{[]byte(strings.Join(items, ","))}, Types: []uint32{25}}
 }
@@ -40,13 +40,13 @@ func TestCommitAfter(t *testing.T) {
 		name  string
 		last  []Statement
 		done  int
-		fails string // what the error says
-		items string // what there is afterwards
+		fails string // text of the expected error
+		items string // the items afterwards
 	}{
-		{"all is done", []Statement{add("", "a"), add("", "b")}, 2, "", "a,b"},
+		{"all succeed", []Statement{add("", "a"), add("", "b")}, 2, "", "a,b"},
 		{"prepared twice", []Statement{add("add", "a"), add("add", "b")}, 2, "", "a,b"},
 		{"one fails", []Statement{add("add", "a"), add("add", "a"), add("add", "b")}, 1, "item_pkey", ""},
-		{"the first fails to be prepared", []Statement{{Name: "none", SQL: "INSERT INTO public.none VALUES (1)"}, add("add", "b")}, 0, "none", ""},
+		{"the first cannot be prepared", []Statement{{Name: "none", SQL: "INSERT INTO public.none VALUES (1)"}, add("add", "b")}, 0, "none", ""},
 		{"the commit fails", []Statement{add("", "bad")}, 1, "refused", ""},
 	} {
 		for _, way := range []string{"direct", "pooled"} {
@@ -65,13 +65,13 @@ func TestCommitAfter(t *testing.T) {
 				w, ask := writing(t, d)
 				done, err := w.CommitAfter(t.Context(), c.last...)
 				if done != c.done || (err == nil) != (c.fails == "") || err != nil && !strings.Contains(err.Error(), c.fails) || Lost(err) {
-					t.Errorf("%d done, %v; want %d, %q", done, err, c.done, c.fails)
+					t.Errorf("%d run, %v; want %d, %q", done, err, c.done, c.fails)
 				}
 				_ = w.Rollback(t.Context())
 				if got := ask("SELECT coalesce(string_agg(name, ',' ORDER BY name), '') FROM public.item"); got != c.items {
-					t.Errorf("there is %q, want %q", got, c.items)
+					t.Errorf("items are %q, want %q", got, c.items)
 				}
-				// the session is as good as new
+				// the session can be used again
 				again, _ := writing(t, d)
 				if _, err := again.CommitAfter(t.Context(), add("add", "z")); err != nil {
 					t.Error(err)
@@ -81,8 +81,8 @@ func TestCommitAfter(t *testing.T) {
 	}
 }
 
-// A commit is on the disk when it is reported as done, whatever the database or the connection string says (M7); a
-// setting that waits for more stays.
+// A commit is on disk when it returns, whatever synchronous_commit the database or the connection string sets; a
+// stronger setting is kept.
 func TestCommitIsSynchronous(t *testing.T) {
 	t.Parallel()
 	bouncer := dbtest.NewPgBouncer(t)
@@ -103,7 +103,7 @@ func TestCommitIsSynchronous(t *testing.T) {
 	}
 }
 
-// set sets a setting of a database.
+// set changes a setting of a database.
 func set(t *testing.T, url, name, value string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)

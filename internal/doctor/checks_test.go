@@ -149,7 +149,7 @@ ALTER TABLE bill.invoices DROP COLUMN tax_amount; ALTER TABLE idam.users DROP CO
 		GRANT SELECT ON ALL TABLES IN SCHEMA idam, tnnt, audt TO `+role)
 	t.Cleanup(func() { execute(t, pair.Manager, `DROP OWNED BY `+role+`; DROP ROLE `+role) })
 	results = examine(t, dbtest.Pair{Manager: as(t, pair.Manager, role), Tenants: pair.Tenants})
-	if f := find(t, results, "paid-without-date"); f.Status != Skip || !strings.Contains(f.Found, "lacks a right") {
+	if f := find(t, results, "paid-without-date"); f.Status != Skip || !strings.Contains(f.Found, "lacks a privilege") {
 		t.Errorf("a closed table: %+v", f)
 	}
 	if f := find(t, results, "rights"); f.Status != Fail {

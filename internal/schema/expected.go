@@ -2,19 +2,19 @@ package schema
 
 import "strings"
 
-// Expectation is a table as cxgctl's own migrations make it.
+// Expectation is a table as created by cxgctl's own migrations.
 type Expectation struct {
 	Name    string
 	Columns []ExpectedColumn
 }
 
-// ExpectedColumn is one column of such a table.
+// ExpectedColumn is a column of an Expectation.
 type ExpectedColumn struct {
-	Names []string // ours, then those that other generations have for it
-	Type  string   // as format_type prints it
+	Names []string // our name, followed by those of other generations
+	Type  string   // as printed by format_type
 }
 
-// In returns the table's column of any of the names, the first that is there.
+// In returns the table's first column with any of the names.
 func (e ExpectedColumn) In(t *Table) (Column, bool) {
 	for _, name := range e.Names {
 		if c, ok := t.Column(name); ok {
@@ -24,10 +24,9 @@ func (e ExpectedColumn) In(t *Table) (Column, bool) {
 	return Column{}, false
 }
 
-// declaration is a table's columns after the five that every table of the platform begins with: "name type; …",
-// where a|b is a column that is called b in another generation; a table of the seals has only the
-// columns that are listed. A test compares it with what the migrations
-// make, in both directions.
+// declaration lists a table's columns after the five common ones, as "name type; …". a|b is a column named b in
+// another generation. Tables of the seals have no common columns. A test compares the declarations with the migrations
+// in both directions.
 type declaration struct{ table, columns string }
 
 const common = "id uuid; created_at timestamptz; created_by uuid; updated_at timestamptz; updated_by uuid; "
@@ -103,16 +102,16 @@ var tenantTables = []declaration{
 	{Applied, `intent_id uuid; op_id uuid; applied_at timestamptz; outcome varchar(10); changes jsonb`},
 }
 
-// ormAuditLogs is the audit log's other shape. No migration of ours makes it, but audit rows fit it.
+// ormAuditLogs is the audit log's other shape. Our migrations never create it, but audit rows can be written to it.
 var ormAuditLogs = declaration{AuditLogs, `user_id uuid; tenant_id uuid; action varchar(255); target_entity varchar(255);
 	target_id uuid; request_path varchar(255); request_method varchar(10); ip_address inet; user_agent text;
 	risk_level varchar(20); extra_data jsonb; status varchar(20); deleted|is_deleted boolean`}
 
-// ORMAudit says whether the table is the audit log in the shape that the backend's ORM expects.
+// ORMAudit reports whether the table is the audit log in the shape that the backend's ORM expects.
 func (t *Table) ORMAudit() bool { return t.Name == AuditLogs && t.Has("request_path") }
 
-// ManagerTables returns every table that the manager database's migrations make. An audit log in the
-// ORM's shape is expected to stay in it.
+// ManagerTables returns the tables created by the manager database's migrations. An audit log in the ORM's shape is
+// expected to keep that shape.
 func ManagerTables(cat Catalog) []Expectation {
 	list := make([]Expectation, len(managerTables))
 	for i, d := range managerTables {
@@ -124,7 +123,7 @@ func ManagerTables(cat Catalog) []Expectation {
 	return list
 }
 
-// TenantTables returns every table that a tenant database's migrations make.
+// TenantTables returns the tables created by a tenant database's migrations.
 func TenantTables() []Expectation {
 	list := make([]Expectation, len(tenantTables))
 	for i, d := range tenantTables {
@@ -146,7 +145,7 @@ func (d declaration) expand() Expectation {
 	return e
 }
 
-// inFull turns a type's short name into the one that format_type prints.
+// inFull expands a short type name to the one printed by format_type.
 func inFull(typ string) string {
 	name, length, sized := strings.Cut(typ, "(")
 	switch name {

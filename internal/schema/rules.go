@@ -11,10 +11,10 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 )
 
-// Rules are the constraints of a table that a writer has to fit its values to.
+// Rules are the constraints of a table that written values must satisfy.
 type Rules struct {
-	Allowed    map[string][]string // per column, the values that its CHECKs allow; absent means any
-	References map[string]string   // per column, the table that its foreign key points to
+	Allowed    map[string][]string // values allowed by CHECKs, by column; absent means any
+	References map[string]string   // tables referenced by foreign keys, by column
 }
 
 const readRules = `
@@ -26,11 +26,10 @@ SELECT a.attname, coalesce(n.nspname || '.' || f.relname, ''),
   LEFT JOIN pg_namespace n ON n.oid = f.relnamespace
  WHERE c.conrelid = to_regclass($1) AND c.contype IN ('c', 'f') AND cardinality(c.conkey) = 1`
 
-// literal finds the values in the definition of a CHECK: 'ACTIVE'::character varying.
+// literal matches the values in a CHECK's definition: 'ACTIVE'::character varying.
 var literal = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`'((?:[^']|'')*)'`) })
 
-// ReadRules asks the catalog, in one round trip, for the single-column CHECK lists and foreign keys
-// of a table.
+// ReadRules reads a table's foreign keys and single-column CHECK lists in one round trip.
 func ReadRules(ctx context.Context, r db.Reader, table string) (Rules, error) {
 	rules := Rules{Allowed: map[string][]string{}, References: map[string]string{}}
 	rows, err := r.Query(ctx, readRules, pgx.QueryExecModeExec, table)
@@ -52,8 +51,8 @@ func ReadRules(ctx context.Context, r db.Reader, table string) (Rules, error) {
 	return rules, err
 }
 
-// isList says whether a CHECK's definition is a list of values: column IN ('A', 'B'), which
-// PostgreSQL prints as = ANY (ARRAY['A', 'B']). Other checks are for the server to hold.
+// isList reports whether a CHECK is a list of values: column IN ('A', 'B'), which PostgreSQL prints as = ANY
+// (ARRAY['A', 'B']). Other checks are left to the server.
 func isList(check string) bool {
 	return strings.Contains(check, "= ANY") && strings.Contains(check, "ARRAY[") && !strings.Contains(check, "<>")
 }

@@ -1,5 +1,5 @@
-// Package schema reads what a database's tables really look like. The same table exists in several
-// generations (cxg-databases.md), so no statement may assume a column that it has not seen here.
+// Package schema reads the actual tables of a database. The same table exists in several generations, so a statement
+// may only use columns that were found here.
 package schema
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/cxgctl/cxgctl/migrations"
 )
 
-// Tables that commands ask for, by qualified name.
+// Qualified names of the tables that commands use.
 const (
 	Users         = "idam.users"
 	Invoices      = "bill.invoices"
@@ -49,39 +49,38 @@ const (
 	Applied  = "cxg_audit.applied"
 )
 
-// AuditTables are what writing the audit log takes: the log and, where they are, its seals.
+// AuditTables are needed to write the audit log. The tables of the seals are optional.
 var AuditTables = []string{AuditLogs, SealHead, Seals}
 
-// Grants are the tables that permissions rest on.
+// Grants are the tables that permissions are computed from.
 var Grants = []string{Roles, Permissions, RolePermissions, UserRoles}
 
-// Column is one column as the catalog has it.
+// Column is a column in the catalog.
 type Column struct {
 	Name    string
-	Type    string // as format_type prints it: character varying(100), uuid, …
+	Type    string // as printed by format_type: character varying(100), uuid, …
 	NotNull bool
-	place   int16 // among the table's columns
+	place   int16 // position among the table's columns
 }
 
-// Table is one table as it stands in this database.
+// Table is a table in this database.
 type Table struct {
 	Name    string
 	Columns []Column
 }
 
-// Catalog holds the tables that a command asked for and that exist.
+// Catalog holds the requested tables that exist.
 type Catalog map[string]*Table
 
-// Every command pays for this query in a session whose caches are cold. What counts is how many catalogs it
-// touches: joined to an unnest of the names, or to pg_class and pg_namespace, it took three times as long,
-// and sorted on the server a tenth more. {names} and {numbers} become one item per table.
+// Every command runs this query in a session with cold caches, so its cost depends on the number of catalogs it
+// touches. Joined to an unnest of the names, or to pg_class and pg_namespace, it took three times as long; sorting on
+// the server added a tenth. {names} and {numbers} become one item per table.
 const readCatalog = `
 SELECT CASE a.attrelid {numbers} END, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull
   FROM pg_attribute a
  WHERE a.attrelid IN ({names}) AND a.attnum > 0 AND NOT a.attisdropped`
 
-// Read asks the catalog, in one round trip, for the named tables; one that does not exist is absent
-// from the result.
+// Read reads the named tables from the catalog in one round trip. Tables that do not exist are absent from the result.
 func Read(ctx context.Context, r db.Reader, tables ...string) (Catalog, error) {
 	cat := Catalog{}
 	q := cat.Question(tables...)
@@ -96,7 +95,7 @@ func Read(ctx context.Context, r db.Reader, tables ...string) (Catalog, error) {
 	return cat, q.Read(rows)
 }
 
-// Question is what Read asks, to be sent together with others; its answer goes into c.
+// Question returns Read's query, to be sent together with others. Its result goes into c.
 func (c Catalog) Question(tables ...string) db.PipelineQuery {
 	names, numbers := make([]string, len(tables)), make([]string, len(tables))
 	for i := range tables {
@@ -124,22 +123,22 @@ func (c Catalog) read(rows pgx.Rows, tables []string) error {
 	return err
 }
 
-// Table returns the named table, or a DATABASE_ERROR that says what to do about its absence.
+// Table returns the named table, or a DATABASE_ERROR with a hint if it does not exist.
 func (c Catalog) Table(name string) (*Table, error) {
 	if t, ok := c[name]; ok {
 		return t, nil
 	}
 	return nil, fault.New(fault.Database, "table %s does not exist in the manager database", name).
-		WithHint("is this the right database? cxgctl doctor tells; cxgctl migrate up creates what is missing").
+		WithHint("check that this is the right database with cxgctl doctor; create missing tables with: cxgctl migrate up").
 		With("table", name)
 }
 
-// Has says whether the table has the column.
+// Has reports whether the table has the column.
 func (t *Table) Has(column string) bool {
 	return slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Name == column })
 }
 
-// Need returns a DATABASE_ERROR that names the first of the columns which the table lacks.
+// RequireColumns returns a DATABASE_ERROR that names the first missing column.
 func (t *Table) RequireColumns(columns []string) error {
 	for _, column := range columns {
 		if !t.Has(column) {
@@ -153,8 +152,7 @@ func (t *Table) RequireColumns(columns []string) error {
 	return nil
 }
 
-// OneOf returns the first of the names that is a column of the table, for those that go by several; ""
-// where none is.
+// FirstOf returns the first of the names that is a column of the table, or "".
 func (t *Table) FirstOf(names ...string) string {
 	for _, n := range names {
 		if t.Has(n) {
@@ -164,7 +162,7 @@ func (t *Table) FirstOf(names ...string) string {
 	return ""
 }
 
-// Column returns the column of that name.
+// Column returns the column with that name.
 func (t *Table) Column(name string) (Column, bool) {
 	for _, c := range t.Columns {
 		if c.Name == name {
@@ -174,22 +172,22 @@ func (t *Table) Column(name string) (Column, bool) {
 	return Column{}, false
 }
 
-// Field is one field of a noun's record: the column that it is read from, the type to read NULL as
-// where the column is missing, and, where the bare column will not do, the expression over it.
+// Field is a field of a record: its column, the type of NULL if the column is missing, and optionally an expression
+// over the column.
 type Field struct {
 	Name string
 	Type string
-	Expr string // %s stands for the qualified column; "" means the column itself
-	// WayIn says that the field decides who can sign in as a user.
+	Expr string // %s is replaced by the qualified column; "" means the column itself
+	// WayIn marks a field that decides how a user can sign in.
 	WayIn bool
-	// Also are the names that the column has in other generations.
+	// Also lists the column's names in other generations.
 	Also []string
-	// Binary is the kind of types (see wire.Reads) whose bare column a binary stream reads in place of
-	// Expr; "" means that Expr will do there too, or else Type.
+	// Binary is the kind of types (see pgtext.CanDecode) for which a binary stream reads the bare column instead of
+	// Expr; "" means Expr works there, or else Type.
 	Binary string
 }
 
-// of returns the name of the field's column; "" where the table has none.
+// of returns the name of the field's column, or "" if the table has none.
 func (t *Table) of(f Field) string {
 	if t.Has(f.Name) {
 		return f.Name
@@ -197,7 +195,7 @@ func (t *Table) of(f Field) string {
 	return t.FirstOf(f.Also...)
 }
 
-// Called returns the columns of those of the fields that are called otherwise in this table, by the fields' names.
+// Called returns the column names of the fields that have another name in this table, by field.
 func (t *Table) Called(fields []Field) map[string]string {
 	called := map[string]string{}
 	for _, f := range fields {
@@ -208,8 +206,8 @@ func (t *Table) Called(fields []Field) map[string]string {
 	return called
 }
 
-// Select returns the select list that reads the fields from the table under the alias, in order;
-// a column that this database lacks reads as NULL.
+// Select returns the select list that reads the fields from the table under the alias, in order. Missing columns read
+// as NULL.
 func (t *Table) Select(alias string, fields []Field) string {
 	list := make([]string, len(fields))
 	for i, f := range fields {
@@ -229,8 +227,8 @@ func (t *Table) Select(alias string, fields []Field) string {
 	return strings.Join(list, ", ")
 }
 
-// Binary returns, by field, the expression that a binary stream reads it from, in which the server does as
-// little as it can; false where a column's type is such that only Select can read it.
+// Binary returns, by field, the expression that a binary stream reads, with as little work for the server as possible.
+// It returns false if only Select can read one of the columns.
 func (t *Table) Binary(alias string, fields []Field) (map[string]string, bool) {
 	exprs := make(map[string]string, len(fields))
 	for _, f := range fields {
@@ -252,22 +250,22 @@ func (t *Table) Binary(alias string, fields []Field) (map[string]string, bool) {
 	return exprs, true
 }
 
-// Changed adds to w the predicates of an increment over the table's rows under the alias.
+// Changed adds an increment's predicates for the table's rows under the alias to w.
 func (t *Table) Changed(w *db.Where, alias string, i db.Increment) {
 	i.Bind(w, alias, slices.DeleteFunc([]string{"created_at", "updated_at"}, func(c string) bool { return !t.Has(c) }))
 }
 
-// flag is a soft-delete column: its name and the value that it has on a live row.
+// flag is a soft-delete column and its value on a live row.
 type flag struct {
 	column string
 	live   bool
 }
 
-// The soft-delete flags of every generation: G0's is_active, G2's is_deleted, G1's and Gx's deleted.
+// flags are the soft-delete columns of every generation: G0's is_active, G2's is_deleted, G1's and Gx's deleted.
 var flags = []flag{{"is_active", true}, {"is_deleted", false}, {"deleted", false}}
 
-// Live returns the predicate that holds for rows that are not deleted, under the alias: "true" where
-// the table has no flag. A flag that may be NULL counts as live when it is NULL.
+// NotDeleted returns the predicate for live rows under the alias, or "true" if the table has no soft-delete column. A
+// row with a NULL flag is live.
 func (t *Table) NotDeleted(alias string) string {
 	var parts []string
 	for _, f := range flags {
@@ -293,12 +291,12 @@ func (t *Table) NotDeleted(alias string) string {
 	return strings.Join(parts, " AND ")
 }
 
-// CanBeMarked says whether a migration adds a soft-delete column to the table.
+// CanBeMarked reports whether a migration adds a soft-delete column to the table.
 func (t *Table) CanBeMarked() bool {
 	return slices.ContainsFunc(flags, func(f flag) bool { return migrations.AddsColumn(t.Name, f.column) })
 }
 
-// LiveValues returns the soft-delete columns of every generation with the values of a live row, for Insert.
+// LiveValues returns every generation's soft-delete columns with the values of a live row, for Insert.
 func LiveValues() [][2]string {
 	list := make([][2]string, len(flags))
 	for i, f := range flags {
@@ -307,8 +305,8 @@ func LiveValues() [][2]string {
 	return list
 }
 
-// SetLive returns the assignments that delete a row (live false) or restore it (live true); a table
-// without any flag gives a DATABASE_ERROR, since a row is never deleted physically.
+// SetDeleted returns the assignments that delete a row (live false) or restore it (live true). Rows are never deleted
+// physically, so a table without a soft-delete column gives a DATABASE_ERROR.
 func (t *Table) SetDeleted(live bool) (string, error) {
 	var parts []string
 	for _, f := range flags {
@@ -326,8 +324,8 @@ func (t *Table) SetDeleted(live bool) (string, error) {
 	return strings.Join(parts, ", "), nil
 }
 
-// Sortable returns those of the names that have a column in the table, with its expression under the alias, and the
-// list of them. called has the names of columns that are called otherwise.
+// Sortable returns the names that have a column in the table, with its expression under the alias, and the list of
+// them. called maps names to columns with another name.
 func (t *Table) Sortable(alias string, names []string, called map[string]string) (db.Sortable, []string) {
 	sortable := db.Sortable{}
 	var known []string
@@ -341,7 +339,7 @@ func (t *Table) Sortable(alias string, names []string, called map[string]string)
 	return sortable, known
 }
 
-// MaxLength returns N of character varying(N) or character(N), else 0.
+// MaxLength returns N for character varying(N) or character(N), or 0.
 func (c Column) MaxLength() int {
 	var n int
 	if _, err := fmt.Sscanf(c.Type, "character varying(%d)", &n); err == nil {
@@ -353,7 +351,7 @@ func (c Column) MaxLength() int {
 	return 0
 }
 
-// Kind returns the type as fields name it, without its length.
+// Kind returns the type in the form used by Field, without its length.
 func (c Column) Kind() string {
 	if c.Type == "timestamp with time zone" {
 		return "timestamptz"
@@ -362,21 +360,20 @@ func (c Column) Kind() string {
 	return name
 }
 
-// Numeric returns p and s of numeric(p,s): how many digits the column keeps, and how many of them after the
-// point; ok is false for every other type, numeric without bounds among them.
+// Numeric returns p and s of numeric(p,s): the total number of digits and the number after the decimal point. ok is
+// false for other types and for numeric without limits.
 func (c Column) Numeric() (precision, scale int, ok bool) {
 	_, err := fmt.Sscanf(c.Type, "numeric(%d,%d)", &precision, &scale)
 	return precision, scale, err == nil
 }
 
-// Insert returns the INSERT statement, without RETURNING, for pairs of a column and the expression
-// that the new row gets in it; pairs whose column the table lacks are left out.
+// Insert returns an INSERT statement for pairs of a column and an expression. It omits columns that the table lacks.
 func (t *Table) Insert(values [][2]string) string {
 	columns, exprs := t.split(values)
 	return "INSERT INTO " + t.Name + " (" + columns + ") VALUES (" + exprs + ")"
 }
 
-// InsertWhere is Insert of a row that is made only where the predicate holds.
+// InsertWhere is Insert, but only inserts the row if the predicate holds.
 func (t *Table) InsertWhere(values [][2]string, predicate string) string {
 	columns, exprs := t.split(values)
 	return "INSERT INTO " + t.Name + " (" + columns + ") SELECT " + exprs + " WHERE " + predicate

@@ -223,7 +223,7 @@ func TestAKilledRunFreesTheState(t *testing.T) {
 	release := hold(t, pair.Manager, `LOCK TABLE bill.invoices IN ACCESS EXCLUSIVE MODE`)
 	first := cxgctl(t, pair, args...).start(t)
 	eventually(t, pair.Manager, waits)
-	cxgctl(t, pair, args...).exits(t, 75).says(t, "another run works with the state file")
+	cxgctl(t, pair, args...).exits(t, 75).says(t, "another run is using the state file")
 	if err := first.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}

@@ -1,5 +1,5 @@
-// Package cli is the command line: it binds flags into the domain's input, runs one verb, prints what
-// comes back and turns an error into an exit code. One file holds one noun.
+// Package cli implements the commands. A command binds its flags to a domain type, runs one verb, prints the
+// result and maps errors to exit codes. Each noun has a file of its own.
 package cli
 
 import (
@@ -19,8 +19,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/output"
 )
 
-// brokenPipe is the status of a process whose reader went away, as a shell reports one that SIGPIPE
-// ended: 128 + 13.
+// brokenPipe is the exit code after EPIPE on standard output: 128 + SIGPIPE, as shells report it.
 const brokenPipe = 141
 
 // Main runs one command and returns the process's exit code. A cancelled ctx whose cause is a
@@ -31,13 +30,13 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 }
 
 func (a *app) main() (status int) {
-	// A panic is our mistake; Go's own exit code for it, 2, would call it the caller's.
+	// Go exits with 2 after a panic, which is our code for usage errors.
 	defer func() {
 		if r := recover(); r != nil {
 			if a.global.verbose {
 				a.printf("%s", debug.Stack())
 			}
-			f := fault.New(fault.Internal, "a mistake in cxgctl: %v", r).WithHint("run it again with --verbose and report what it prints")
+			f := fault.New(fault.Internal, "bug in cxgctl: %v", r).WithHint("run the command again with --verbose and report the output")
 			output.WriteError(a.stderr, a.errorFormat(), f, output.Terminal{})
 			status = fault.Status(f)
 		}
@@ -60,15 +59,15 @@ func (a *app) main() (status int) {
 		return 0
 	}
 	if cause := context.Cause(a.ctx); cause != nil && !fault.Is(err, fault.PartialFailure) {
-		// Ctrl-C shows up as all sorts of errors; what happened is the signal. One that says so already
-		// may say more: that the change was made.
+		// An interrupted call can return any error. Report the signal instead, unless the error has the
+		// signal's code already: it may add that the change was made.
 		if f, ok := errors.AsType[*fault.Error](cause); ok && !fault.Is(err, f.Code) {
 			err = f
 		}
 	}
 	f := a.fault(err)
 	a.nameFlag(f)
-	// The server's end of a connection is a pipe too; that one is worth words.
+	// EPIPE on a database connection is reported as an error.
 	if errors.Is(err, syscall.EPIPE) && f.Code != fault.Database {
 		return brokenPipe
 	}
@@ -79,7 +78,7 @@ func (a *app) main() (status int) {
 	return fault.Status(f)
 }
 
-// nameFlag puts the flag before the message of an error about a character of its value.
+// nameFlag prefixes an error about a forbidden character with the flag whose value contains it.
 func (a *app) nameFlag(f *fault.Error) {
 	character, ok := f.Detail["character"].(string)
 	if !ok || character == "" {
@@ -103,8 +102,7 @@ func (a *app) nameFlag(f *fault.Error) {
 	}
 }
 
-// remembering keeps the first error of its writer, for cobra, which prints help and completions and
-// ignores whether they arrive.
+// errorWriter keeps the first write error. Cobra ignores errors when it prints help and completions.
 type errorWriter struct {
 	io.Writer
 	err error
@@ -118,7 +116,7 @@ func (r *errorWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// fault gives every error a code. What cobra itself reports, before a command ran, is a usage error.
+// fault converts err to a *fault.Error. Errors that cobra returns before a command runs are usage errors.
 func (a *app) fault(err error) *fault.Error {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return f
@@ -129,7 +127,7 @@ func (a *app) fault(err error) *fault.Error {
 	message, hint, _ := strings.Cut(err.Error(), "\n")
 	if _, set, found := strings.Cut(message, "none of the others can be; ["); found {
 		set, _, _ = strings.Cut(set, "]")
-		message = "--" + strings.Join(strings.Fields(set), " and --") + " exclude each other"
+		message = "--" + strings.Join(strings.Fields(set), " and --") + " cannot be used together"
 	}
 	f := fault.New(fault.Usage, "%s", message)
 	if _, suggestion, found := strings.Cut(hint, "Did you mean this?"); found {
@@ -138,8 +136,8 @@ func (a *app) fault(err error) *fault.Error {
 	return f.WithHint("see: cxgctl help")
 }
 
-// errorFormat is the format that errors are printed in. The flags may not have been parsed when the
-// error arose, so the arguments are looked through as they stand.
+// errorFormat returns the output format of errors. It scans the raw arguments, because the error may have
+// occurred before the flags were parsed.
 func (a *app) errorFormat() output.Format {
 	value := a.getenv("CXGCTL_OUTPUT")
 	if a.cfg != nil {
@@ -164,8 +162,8 @@ func (a *app) errorFormat() output.Format {
 	return output.Table
 }
 
-// explain prints, for --verbose, what is known beyond the message. The server's DETAIL stays out: it
-// quotes whole rows, password hashes included.
+// explain prints the SQLSTATE and the duration for --verbose. It omits the server's DETAIL, which can quote
+// whole rows including password hashes.
 func (a *app) explain(f *fault.Error) {
 	if state, constraint := db.State(f); state != "" {
 		a.printf("SQLSTATE %s %s", state, constraint)
@@ -173,8 +171,7 @@ func (a *app) explain(f *fault.Error) {
 	a.printf("after %s", time.Since(a.started).Round(time.Millisecond))
 }
 
-// run wraps what a command does, so that every error that reaches main from inside one is known to
-// be no usage error of cobra's.
+// wrap marks the command as running, so that its errors are not taken for usage errors of cobra.
 func (a *app) wrap(fn func(ctx context.Context, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		a.running = true
@@ -182,7 +179,7 @@ func (a *app) wrap(fn func(ctx context.Context, cmd *cobra.Command, args []strin
 	}
 }
 
-// Stopped is the cause to cancel Main's context with when a signal arrives.
+// Stopped returns the cause with which to cancel Main's context after a signal.
 func Stopped(s os.Signal) error {
 	switch s {
 	case syscall.SIGTERM:

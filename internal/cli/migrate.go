@@ -24,10 +24,10 @@ type migration struct {
 	Name      string        `json:"name"`
 	Applied   bool          `json:"applied"`
 	AppliedAt *db.Time      `json:"applied_at"`
-	Plan      []plannedItem `json:"plan"`  // what up would do about it; none when there is nothing to do
+	Plan      []plannedItem `json:"plan"`  // what migrate up would do; empty if there is nothing to do
 	State     string        `json:"state"` // see migrate.Step.State
 
-	optional string // what it is asked for by, see migrate.Step
+	optional string // the name for --with, see migrate.Step
 }
 
 var migrationView = output.View{
@@ -36,10 +36,10 @@ var migrationView = output.View{
 	Wide:  []string{"database", "version", "name", "applied", "applied_at", "state"},
 }
 
-// migrateFlags choose the databases.
+// migrateFlags are the flags of the migrate commands.
 type migrateFlags struct {
 	database    string
-	with        []string // the optional migrations to apply too
+	with        []string // optional migrations to apply
 	discardData bool
 	changeFlags
 }
@@ -55,19 +55,19 @@ func (f *migrateFlags) databases() ([]migrate.Database, error) {
 		return migrate.Databases, nil
 	}
 	if !slices.Contains(migrate.Databases, migrate.Database(f.database)) {
-		return nil, fault.New(fault.Validation, "--database %q is refused, it is manager or tenants", f.database)
+		return nil, fault.New(fault.Validation, "--database: %q is not one of manager, tenants", f.database)
 	}
 	return []migrate.Database{migrate.Database(f.database)}, nil
 }
 
 func (a *app) migrateCommand() *cobra.Command {
-	cmd := a.group("migrate", "The databases' schema",
+	cmd := a.group("migrate", "Apply, revert and list schema migrations",
 		child{"up", a.migrateUp}, child{"down", a.migrateDown}, child{"status", a.migrateStatus}, child{"roles", a.migrateRoles})
 	a.specify(cmd, Spec{Permission: noOperator, Tables: schema.AuditTables})
 	return cmd
 }
 
-// server returns how to reach one of the databases directly, for migrations.
+// server returns the configuration of a direct connection to a database, for migrations.
 func (a *app) server(ctx context.Context, cmd *cobra.Command, which migrate.Database) (*pgx.ConnConfig, error) {
 	t, err := a.database(ctx, cmd, string(which))
 	if err != nil {
@@ -80,7 +80,7 @@ func (a *app) server(ctx context.Context, cmd *cobra.Command, which migrate.Data
 	if direct != "" {
 		t.url, t.from = direct, a.cfg.From(key)
 	}
-	t.pooled = false // else it is found out, and refused
+	t.pooled = false // a pooler is then detected and refused
 	o := t.options(string(which))
 	if where := o.Addr(); !strings.Contains(a.askedOn, where) {
 		a.askedOn = strings.TrimPrefix(a.askedOn+", "+where, ", ")
@@ -88,7 +88,7 @@ func (a *app) server(ctx context.Context, cmd *cobra.Command, which migrate.Data
 	return db.Config(o)
 }
 
-// steps lists a database's migrations as records, each with what up would do about it.
+// steps returns a database's migrations with the plan of migrate up for each.
 func (a *app) steps(ctx context.Context, cmd *cobra.Command, which migrate.Database, with []string) ([]migration, migrate.Plan, error) {
 	cfg, err := a.server(ctx, cmd, which)
 	if err != nil {
@@ -97,7 +97,7 @@ func (a *app) steps(ctx context.Context, cmd *cobra.Command, which migrate.Datab
 	return readSteps(ctx, cfg, which, with)
 }
 
-// stepsOf is steps of the database that cfg leads to.
+// readSteps returns the migrations of the database at cfg with the plan of migrate up for each.
 func readSteps(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database, with []string) ([]migration, migrate.Plan, error) {
 	list, err := migrate.Status(ctx, cfg, which)
 	if err != nil {
@@ -124,11 +124,11 @@ func readSteps(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database,
 func (a *app) migrateStatus() *cobra.Command {
 	var f migrateFlags
 	cmd := &cobra.Command{
-		Use: "status", Short: "List the migrations, which are applied, and what up would do; changes nothing", Args: exactly(),
-		Long: `List the migrations, which are applied, and what up would do; changes nothing.
+		Use: "status", Short: "List migrations and show what migrate up would do", Args: exactly(),
+		Long: `List migrations and show what migrate up would do. Nothing is changed.
 
-STATE is applied, pending, "optional: --with NAME" for one that migrate up applies only when asked by that name, or
-unknown for one that a newer cxgctl applied; migrate up then exits 8. Version numbers may have gaps.`,
+STATE is applied, pending, "optional: --with NAME" for a migration that migrate up applies only with that flag, or
+unknown for a migration that a newer cxgctl applied. migrate up then exits with 8. Version numbers may have gaps.`,
 	}
 	cmd.RunE = a.wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 		if a.namesTenants() {
@@ -156,8 +156,8 @@ unknown for one that a newer cxgctl applied; migrate up then exits 8. Version nu
 	return withTenantFlags[tenantMigration](a, addOutputFlags[migration](a, cmd))
 }
 
-// migrated are the databases that a command without tenants is about. Where each tenant has one of its own, those wait to
-// be named.
+// migrateDatabases returns the databases of a command without --tenant. Where each tenant has its own database, only
+// the manager database is included.
 func (a *app) migrateDatabases(cmd *cobra.Command, f *migrateFlags) ([]migrate.Database, error) {
 	which, err := f.databases()
 	if err != nil {
@@ -165,13 +165,13 @@ func (a *app) migrateDatabases(cmd *cobra.Command, f *migrateFlags) ([]migrate.D
 	}
 	c, err := a.config(cmd)
 	if err == nil && f.database == "" && c.EachTenantItsOwn() {
-		a.note("every tenant has a database of its own: name them by --tenant, or all of them by --all-tenants")
+		a.note("every tenant has a database of its own; use --tenant or --all-tenants to include them")
 		return []migrate.Database{migrate.Manager}, nil
 	}
 	return which, err
 }
 
-// pending are those of a database's migrations that up would do something about.
+// pending returns the migrations that migrate up would apply or complete.
 func pending(list []migration, with []string) []migration {
 	return slices.DeleteFunc(list, func(m migration) bool {
 		return len(m.Plan) == 0 && (m.Applied || m.optional != "" && !slices.Contains(with, m.optional))
@@ -182,18 +182,18 @@ func (a *app) migrateUp() *cobra.Command {
 	var f migrateFlags
 	var r rollout
 	cmd := &cobra.Command{
-		Use: "up", Short: "Apply what is pending; concurrent runs wait for each other", Args: exactly(),
-		Long: `Apply what is pending; concurrent runs wait for each other.
+		Use: "up", Short: "Apply pending migrations", Args: exactly(),
+		Long: `Apply pending migrations. Concurrent runs wait for each other.
 
-A database that other software made is adopted: what it lacks is added, nothing that it has is changed, and
-migrate status shows beforehand what that comes to. What was added is recorded, and migrate down takes back
-only that. No lock is held for long: the indexes of tables with rows are built while others write.`,
+A database that other software created is adopted: missing objects are added, existing ones are not changed, and
+migrate status shows the plan in advance. Added objects are recorded, and migrate down removes only those. No lock is
+held for long: indexes of tables with rows are built concurrently with writes.`,
 	}
 	cmd.RunE = a.wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 		up := func(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database) ([]migrate.Result, error) {
 			return migrate.UpWith(ctx, cfg, which, f.with, func(index string) {
 				if !cmd.Flags().Changed("timeout") {
-					a.clock.stop() // how long it takes depends on the table, and whoever waits can see it go on
+					a.clock.stop() // the duration depends on the table, and progress is printed
 				}
 				a.note("building index %s", index)
 			})
@@ -210,7 +210,7 @@ only that. No lock is held for long: the indexes of tables with rows are built w
 	f.bind(cmd)
 	f.changeFlags.bind(cmd)
 	a.specify(cmd, Spec{Permission: noOperator, Audit: always})
-	cmd.Flags().StringSliceVar(&f.with, "with", nil, "the optional migrations `names` too: search (indexes that make --search fast and bulk loads slow)")
+	cmd.Flags().StringSliceVar(&f.with, "with", nil, "apply these optional migrations (`names`) too: search (indexes that make --search fast and bulk loads slow)")
 	markFlags(cmd.Flags(), recorded, "with")
 	return withTenantFlags[tenantMigration](a, addOutputFlags[migration](a, cmd))
 }
@@ -219,7 +219,7 @@ func (a *app) migrateDown() *cobra.Command {
 	var f migrateFlags
 	var optional string
 	cmd := &cobra.Command{
-		Use: "down", Short: "Take back what the last migration added", Args: exactly(),
+		Use: "down", Short: "Revert the last migration", Args: exactly(),
 	}
 	cmd.RunE = a.wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 		down := func(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database) ([]migrate.Result, error) {
@@ -238,14 +238,14 @@ func (a *app) migrateDown() *cobra.Command {
 	f.bind(cmd)
 	f.changeFlags.bind(cmd)
 	a.specify(cmd, Spec{Permission: noOperator, Audit: always})
-	cmd.Flags().BoolVar(&f.discardData, "discard-data", false, "also where that loses data")
-	cmd.Flags().StringVar(&optional, "with", "", "not the last one, but the optional one of that `name`")
+	cmd.Flags().BoolVar(&f.discardData, "discard-data", false, "revert even if data is lost")
+	cmd.Flags().StringVar(&optional, "with", "", "revert the optional migration of this `name` instead of the last one")
 	markFlags(cmd.Flags(), recorded, "with")
 	return addOutputFlags[migration](a, cmd)
 }
 
-// migrate runs one direction on the chosen databases: it shows what is planned in a dry run, asks
-// before anything is taken back, and leaves an audit row per migration, also of those before a failure.
+// migrate runs migrate up or down on the selected databases. A dry run prints the plan. Reverting asks for
+// confirmation. Every applied migration gets an audit row, even if a later one fails.
 func (a *app) migrate(ctx context.Context, cmd *cobra.Command, f *migrateFlags,
 	run func(context.Context, *pgx.ConnConfig, migrate.Database) ([]migrate.Result, error), planned func([]migration) []migration,
 ) error {
@@ -298,7 +298,7 @@ func (a *app) migrate(ctx context.Context, cmd *cobra.Command, f *migrateFlags,
 			return err
 		}
 	}
-	// Every migration is recorded in the manager database: know beforehand that there is one.
+	// Migrations are recorded in the manager database, so it must be configured.
 	if _, err := a.database(ctx, cmd, string(migrate.Manager)); err != nil {
 		return err
 	}
@@ -328,7 +328,7 @@ func (a *app) migrate(ctx context.Context, cmd *cobra.Command, f *migrateFlags,
 	return afterCommit(printWhole(a, migrationView, done))
 }
 
-// migrationDone is the record of a migration that was applied or taken back.
+// migrationDone returns the record of a migration that was applied or reverted.
 func migrationDone(which migrate.Database, r migrate.Result) migration {
 	m := migration{Database: string(which), Version: r.Version, Name: r.Name, Applied: r.Direction != "down", State: "taken back"}
 	if m.Applied {
@@ -338,14 +338,13 @@ func migrationDone(which migrate.Database, r migrate.Result) migration {
 	return m
 }
 
-// recordMigrations leaves an audit row per migration, under the OS user's name: a database may have no
-// operator yet. Where the log itself is not there, or no longer, nothing can be recorded, and a note
-// says so.
+// recordMigrations writes an audit row per migration under the OS user's name, because the database may not have
+// an operator yet. Without an audit log it prints a note instead.
 func (a *app) recordMigrations(ctx context.Context, cmd *cobra.Command, which migrate.Database, results []migrate.Result) error {
 	if len(results) == 0 {
 		return nil
 	}
-	ctx = context.WithoutCancel(ctx) // what took place is recorded, whatever signal came meanwhile
+	ctx = context.WithoutCancel(ctx) // record completed migrations even after a signal
 	s, err := a.connect(ctx, cmd)
 	if err != nil {
 		return err
@@ -353,7 +352,7 @@ func (a *app) recordMigrations(ctx context.Context, cmd *cobra.Command, which mi
 	from := a.origin(cmd)
 	l, err := audit.Open(ctx, s.db, s.cat, audit.Operator{Name: from.OSUser, AuthMethod: "os"}, from)
 	if err != nil {
-		a.note("no audit log to record the migrations in: %s", fault.From(err).Message)
+		a.note("migrations were not recorded in the audit log: %s", fault.From(err).Message)
 		return nil
 	}
 	changes := migrationChanges(which, results, nil)
@@ -370,12 +369,12 @@ func (a *app) recordMigrations(ctx context.Context, cmd *cobra.Command, which mi
 	})
 }
 
-// beginsSeals says whether a migration that was applied is one after which rows of cxgctl's have their seal always.
+// startsSealing reports whether all audit rows of cxgctl are sealed from this migration on.
 func startsSealing(r migrate.Result) bool {
 	return r.Direction != "down" && (r.Version == 13 || r.Version == 20)
 }
 
-// migrationsOf are the changes that migrations made, of a tenant's database where of is one.
+// migrationChanges returns the audit changes for migrations; of is the tenant, nil for the shared databases.
 func migrationChanges(which migrate.Database, results []migrate.Result, of *tenantTarget) []audit.Change {
 	changes := make([]audit.Change, len(results))
 	for i, r := range results {

@@ -12,13 +12,13 @@ import (
 
 // plannedItem is one line of a migration's plan.
 type plannedItem struct {
-	Action string  `json:"action"` // exists, add or leave
+	Action string  `json:"action"` // a migrate.Action: exists, add or leave
 	Kind   string  `json:"kind"`
 	Object string  `json:"object"`
 	Detail *string `json:"detail"`
 }
 
-// attach gives each migration what the plan says of it.
+// attachPlan distributes the items of a plan to their migrations.
 func attachPlan(list []migration, plan migrate.Plan) {
 	byVersion := map[int64]*migration{}
 	for i := range list {
@@ -34,17 +34,17 @@ func attachPlan(list []migration, plan migrate.Plan) {
 	}
 }
 
-// planMarks stand before the lines of a plan: what is there, what is added, what is left as it is.
+// planMarks prefix the lines of a plan: existing, added and skipped objects.
 var planMarks = map[migrate.Action]string{migrate.Exists: "=", migrate.Add: "+", migrate.Skip: "~"}
 
-// notePlan tells people what up does with a database that other software made, or in which an earlier
-// run was interrupted. Of a database of cxgctl's own the migrations' names say enough.
+// notePlan prints the plan for a database that other software created or in which a run was interrupted. For
+// databases that cxgctl created, the names of the migrations suffice.
 func (a *app) notePlan(plan migrate.Plan) {
 	switch {
 	case plan.Adopts:
-		a.note("the %s database has tables that cxgctl did not make; migrate up adds what is marked + and changes nothing else:", plan.Database)
+		a.note("the %s database has tables that cxgctl did not create; migrate up adds the objects marked + and changes nothing else:", plan.Database)
 	case plan.Unfinished() > 0:
-		a.note("in the %s database a run of migrate up was interrupted; the next one does what is marked +:", plan.Database)
+		a.note("migrate up was interrupted in the %s database; the next run adds the objects marked +:", plan.Database)
 	default:
 		return
 	}
@@ -53,8 +53,8 @@ func (a *app) notePlan(plan migrate.Plan) {
 	}
 }
 
-// losses names the data that would go with the migrations, and refuses that unless --discard-data was
-// given. It returns what to add to the question that is asked before anything is taken back.
+// plannedLosses prints the data that reverting the migrations would delete, and returns an error if there is some
+// and --discard-data is not set. The returned text is appended to the confirmation question.
 func (a *app) plannedLosses(ctx context.Context, cmd *cobra.Command, f *migrateFlags, plan []migration) (string, error) {
 	lost := ""
 	for _, m := range plan {
@@ -67,14 +67,14 @@ func (a *app) plannedLosses(ctx context.Context, cmd *cobra.Command, f *migrateF
 		if err != nil {
 			return "", err
 		}
-		losses = slices.DeleteFunc(losses, func(l migrate.Loss) bool { return l.Version != m.Version }) // of --with, none
+		losses = slices.DeleteFunc(losses, func(l migrate.Loss) bool { return l.Version != m.Version }) // empty for --with
 		if !f.discardData {
 			if err := migrate.Refusal(which, m.Name, losses); err != nil {
 				return "", err
 			}
 		}
 		for _, l := range losses {
-			a.note("data that goes with %s/%s: %s", m.Database, m.Name, l)
+			a.note("data lost with %s/%s: %s", m.Database, m.Name, l)
 			lost = ", and lose data"
 		}
 	}

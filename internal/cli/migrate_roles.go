@@ -17,18 +17,17 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// operatorsRole is the database role that operators' own roles are members of.
+// operatorsRole is the database role whose members are the roles of the operators.
 const operatorsRole = "cxgctl_operators"
 
 func (a *app) migrateRoles() *cobra.Command {
 	return &cobra.Command{
-		Use: "roles", Short: "Print the SQL that makes a database role per operator, for auth.require: db_role", Args: exactly(),
-		Long: `Print the SQL that makes a database role per operator, for profiles with auth.require: db_role. It is for
-the owner of the manager database to look through and run: nothing is changed here.
+		Use: "roles", Short: "Print SQL that creates a database role per operator, for auth.require: db_role", Args: exactly(),
+		Long: `Print SQL that creates a database role per operator, for profiles with auth.require: db_role. Nothing is
+changed: the owner of the manager database reviews the script and runs it with psql.
 
-Each operator's role may read and change what commands change, and add to the audit log, but not alter or
-delete what is in it. The script is for psql. An operator whose name cannot be a database role's is left out and
-named on standard error.`,
+The roles can read and change the tables that commands use, and append to the audit log, but not alter or delete its
+rows. Operators whose name cannot be used as a role name are skipped and listed on standard error.`,
 		Example: "  cxgctl migrate roles | psql postgres://owner@db1/mgmt",
 		RunE: a.runAnonymous(func(ctx context.Context, cmd *cobra.Command) error {
 			s, err := a.connect(ctx, cmd, slices.Concat(commandTables(), []string{migrate.Table, migrate.Added})...)
@@ -42,7 +41,7 @@ named on standard error.`,
 			possible := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !isRoleName(name) })
 			for _, name := range names {
 				if !isRoleName(name) {
-					a.note("operator %q is left out: names of database roles are at most 63 letters, digits and _ . @ + -, and not reserved", name)
+					a.note("skipped operator %q: database role names have at most 63 letters, digits and _ . @ + -, and are not reserved", name)
 				}
 			}
 			_, err = io.WriteString(a.print.Stdout, rolesScript(s.cat, possible))
@@ -51,15 +50,15 @@ named on standard error.`,
 	}
 }
 
-// isRoleName says whether the script makes a database role of this name. PostgreSQL takes more, but a person is to
-// look through the script.
+// isRoleName reports whether the script creates a database role of this name. PostgreSQL accepts more, but the
+// script has to be easy to review.
 func isRoleName(name string) bool {
 	const runes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.@+-"
 	reserved := strings.HasPrefix(name, "pg_") || slices.Contains([]string{"public", "none", operatorsRole}, name)
 	return name != "" && len(name) < 64 && strings.Trim(name, runes) == "" && !reserved
 }
 
-// commandTables are the tables of the manager database that any command asks for.
+// commandTables returns the tables of the manager database that commands use.
 func commandTables() []string {
 	list := slices.Concat(auth.Tables, schema.AuditTables)
 	a := &app{getenv: func(string) string { return "" }}
@@ -71,7 +70,7 @@ func commandTables() []string {
 	return slices.Compact(list)
 }
 
-// leaves calls fn on every command that does something.
+// leaves calls fn for every runnable command without subcommands.
 func leaves(cmd *cobra.Command, fn func(*cobra.Command)) {
 	for _, c := range cmd.Commands() {
 		leaves(c, fn)
@@ -81,19 +80,19 @@ func leaves(cmd *cobra.Command, fn func(*cobra.Command)) {
 	}
 }
 
-// tableRights are what commands do to a table beside reading it. A row that a permission or an invoice rests on is
-// locked while a command works, which takes the right to update some column of it.
+// tableRights are the privileges that commands need on a table in addition to SELECT. Rows that a permission or an
+// invoice depends on are locked with FOR SHARE, which requires UPDATE on at least one column.
 var tableRights = map[string]string{
 	schema.Users: "INSERT, UPDATE", schema.Invoices: "INSERT, UPDATE", schema.Tenants: "INSERT, UPDATE", schema.TenantUsers: "INSERT, UPDATE",
 	schema.UserRoles: "INSERT, UPDATE", schema.Sessions: "INSERT, UPDATE", schema.LoginLogs: "INSERT, UPDATE", schema.APIKeys: "INSERT, UPDATE",
-	schema.ImportFiles: "INSERT, UPDATE", schema.ImportRows: "INSERT, UPDATE, DELETE", // an import that is undone may be run again
+	schema.ImportFiles: "INSERT, UPDATE", schema.ImportRows: "INSERT, UPDATE, DELETE", // undoing an import deletes its rows
 	schema.SealHead: "INSERT, UPDATE", schema.Intents: "INSERT, UPDATE", schema.Seals: "INSERT", schema.Enforcement: "INSERT",
 	schema.Roles: "UPDATE (updated_at)", schema.Permissions: "UPDATE (updated_at)", schema.RolePermissions: "UPDATE (updated_at)",
 	schema.Subscriptions: "UPDATE (updated_at)",
 }
 
-// rolesScript is the script for a database with these tables, and operators whose names isRoleName takes. psql runs it:
-// the server quotes each name, and \gexec runs what it returns.
+// rolesScript returns a psql script for a database with these tables. isRoleName must hold for each operator. The
+// server quotes the names, and \gexec runs the resulting statements.
 func rolesScript(cat schema.Catalog, operators []string) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -101,7 +100,7 @@ func rolesScript(cat schema.Catalog, operators []string) string {
 		line(`SELECT pg_catalog.format('CREATE ROLE %%I %s', '%s') WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = '%s') \gexec`,
 			attribute, name, name)
 	}
-	line("-- Database roles for the operators of cxgctl. Run it by psql as the owner of the manager database; it may run again.")
+	line("-- Database roles for the operators of cxgctl. Run with psql as the owner of the manager database. Can be run again.")
 	line(`\set ON_ERROR_STOP on`)
 	line("BEGIN;")
 	line("SET LOCAL search_path = pg_catalog;") // else operators of other schemas could match
@@ -128,10 +127,10 @@ func rolesScript(cat schema.Catalog, operators []string) string {
 		}
 		line("REVOKE ALL ON %s FROM %s;", log.Name, operatorsRole)
 		line("GRANT SELECT, INSERT (%s) ON %s TO %s;", strings.Join(columns, ", "), log.Name, operatorsRole)
-		line("-- no UPDATE, DELETE or TRUNCATE there, for any role by itself:")
+		line("-- The log is append-only for every other role:")
 		line("REVOKE UPDATE, DELETE, TRUNCATE ON %s FROM PUBLIC;", log.Name)
 	}
-	line("-- One role per operator. Each needs a way to log in: a password (\\password NAME), a certificate, or peer.")
+	line("-- One role per operator. Each needs a login method: a password (\\password NAME), a certificate, or peer.")
 	for _, name := range operators {
 		role(name, "LOGIN")
 		line(`SELECT pg_catalog.format('GRANT %s TO %%I', '%s') \gexec`, operatorsRole, name)

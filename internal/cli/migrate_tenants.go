@@ -19,7 +19,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// tenantMigration is a migration's record with the code of the tenant whose database it is of.
+// tenantMigration is a migration in the database of a tenant.
 type tenantMigration struct {
 	Tenant string `json:"tenant"`
 	migration
@@ -31,18 +31,19 @@ var tenantMigrationView = output.View{
 	Wide:  []string{"tenant", "database", "version", "name", "applied", "applied_at", "state"},
 }
 
-// rollout are the flags of migrate up over several tenants.
+// rollout are the flags of migrate up for several tenants.
 type rollout struct {
 	canary    int
 	keepGoing bool
 }
 
 func (r *rollout) bind(cmd *cobra.Command) {
-	cmd.Flags().IntVar(&r.canary, "canary", 0, "with several tenants: migrate the first `n` of them, and go on only if that went well")
-	cmd.Flags().BoolVar(&r.keepGoing, "keep-going", false, "with several tenants: go on where one fails, instead of beginning no other")
+	cmd.Flags().IntVar(&r.canary, "canary", 0, "with several tenants: migrate the first `n` and continue only if all of them succeed")
+	cmd.Flags().BoolVar(&r.keepGoing, "keep-going", false, "with several tenants: continue after a failure")
 }
 
-// ofTenantsToo gives a migrate command, or doctor, the flags of tenants: with them its records are others.
+// withTenantFlags adds the flags for several tenants to a migrate command or doctor. With these flags the command
+// prints records of type T.
 func withTenantFlags[T any](a *app, cmd *cobra.Command) *cobra.Command {
 	a.bindTenants(cmd)
 	one := cmd.PreRunE
@@ -55,13 +56,14 @@ func withTenantFlags[T any](a *app, cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// aboutTenants says whether tenants are named.
+// namesTenants reports whether --tenant or --all-tenants is set.
 func (a *app) namesTenants() bool { return len(a.tenant.refs) > 0 || a.tenant.all }
 
-// estate finds the databases of the tenants that the flags name, each once, for a command without an operator.
+// resolveTenantDatabases returns the distinct databases of the tenants that the flags name, for a command without an
+// operator.
 func (a *app) resolveTenantDatabases(ctx context.Context, cmd *cobra.Command, f *migrateFlags) (*session, []tenantTarget, error) {
 	if f.database != "" && f.database != string(migrate.Tenants) {
-		return nil, nil, fault.New(fault.Usage, "--database %s does not go with tenants", f.database)
+		return nil, nil, fault.New(fault.Usage, "--database %s cannot be used with --tenant or --all-tenants", f.database)
 	}
 	if err := a.printer(cmd); err != nil {
 		return nil, nil, err
@@ -74,7 +76,8 @@ func (a *app) resolveTenantDatabases(ctx context.Context, cmd *cobra.Command, f 
 	return s, distinctDatabases(places), err
 }
 
-// servers is estate with the ways past a pooler, for migrations, which need a session of their own.
+// resolveTenantServers returns the same databases with direct connections, because migrations cannot run through a
+// pooler.
 func (a *app) resolveTenantServers(ctx context.Context, cmd *cobra.Command, f *migrateFlags) (*session, []tenantTarget, error) {
 	s, places, err := a.resolveTenantDatabases(ctx, cmd, f)
 	for i, p := range places {
@@ -83,7 +86,7 @@ func (a *app) resolveTenantServers(ctx context.Context, cmd *cobra.Command, f *m
 	return s, places, err
 }
 
-// steps lists what is to be done in a tenant's database, or with all what is done too.
+// steps returns the pending migrations of a tenant's database, or all of them.
 func (p tenantTarget) steps(ctx context.Context, with []string, all bool) ([]migration, error) {
 	if p.err != nil {
 		return nil, p.err
@@ -102,7 +105,7 @@ func (p tenantTarget) steps(ctx context.Context, with []string, all bool) ([]mig
 	return pending(list, with), nil
 }
 
-// eachOf yields what the work brings forth for every place, in their order, and adds those that fail to failed.
+// eachOf yields the rows that work returns for each tenant, in order, and adds errors to failed.
 func eachOf[R any](ctx context.Context, a *app, places []tenantTarget, failed *tenantErrors, work func(context.Context, tenantTarget) ([]R, error)) iter.Seq2[tenantTarget, R] {
 	return func(yield func(tenantTarget, R) bool) {
 		for e := range fleet.Run(ctx, places, a.tenant.parallel, func(ctx context.Context, p tenantTarget, emit func(R) error) error {
@@ -125,7 +128,7 @@ func eachOf[R any](ctx context.Context, a *app, places []tenantTarget, failed *t
 	}
 }
 
-// stepsInTenants is migrate status, or a dry run of up, over tenants.
+// stepsInTenants runs migrate status, or a dry run of migrate up, for tenants.
 func (a *app) stepsInTenants(ctx context.Context, cmd *cobra.Command, f *migrateFlags, all bool) error {
 	_, places, err := a.resolveTenantServers(ctx, cmd, f)
 	if err != nil {
@@ -145,15 +148,15 @@ func (a *app) stepsInTenants(ctx context.Context, cmd *cobra.Command, f *migrate
 	return failed.result(len(places))
 }
 
-// errNotTried is what became of a tenant that was left out since another failed.
+// errNotTried is the error of a tenant that was skipped after a failure.
 var errNotTried = errors.New("not tried")
 
-// upInTenants migrates the databases of tenants: the canaries first, then the others in the order of their codes. After a
-// failure no other is begun, unless keepGoing says so; the same command goes on from there, since what is applied is
-// not applied again.
+// upInTenants migrates the databases of tenants: first the canaries, then the others in the order of their codes.
+// Unless keepGoing is set it starts no further database after a failure. Running the same command again continues,
+// because applied migrations are skipped.
 func (a *app) upInTenants(ctx context.Context, cmd *cobra.Command, f *migrateFlags, r rollout) error {
 	if r.canary < 0 {
-		return fault.New(fault.Validation, "--canary %d is refused, it counts tenants", r.canary)
+		return fault.New(fault.Validation, "--canary: %d is negative", r.canary)
 	}
 	s, places, err := a.resolveTenantServers(ctx, cmd, f)
 	if err != nil {
@@ -168,7 +171,7 @@ func (a *app) upInTenants(ctx context.Context, cmd *cobra.Command, f *migrateFla
 	from := a.origin(cmd)
 	l, err := audit.Open(ctx, s.db, s.cat, audit.Operator{Name: from.OSUser, AuthMethod: "os"}, from)
 	if err != nil {
-		return err // what is done in a hundred databases is not to go unrecorded
+		return err // unlike migrate in two databases, a rollout requires the audit log
 	}
 	a.clock.stop()
 	var recording sync.Mutex
@@ -194,7 +197,7 @@ func (a *app) upInTenants(ctx context.Context, cmd *cobra.Command, f *migrateFla
 			list = append(list, tenantMigration{p.code, m})
 		}
 		if i == 0 && len(failed.list) > 0 {
-			stop.Store(true) // canaries that fail keep the others from being tried in any case
+			stop.Store(true) // failed canaries stop the rollout even with keepGoing
 		}
 	}
 	a.note("%s done", plural(len(list), "migration"))
@@ -204,7 +207,7 @@ func (a *app) upInTenants(ctx context.Context, cmd *cobra.Command, f *migrateFla
 	return failed.stopped(len(places))
 }
 
-// up applies what is pending in a tenant's database and has it recorded, also what came before a failure.
+// up applies the pending migrations of a tenant's database and records those that succeeded.
 func (p tenantTarget) up(ctx context.Context, with []string, record func([]migrate.Result) error) ([]migration, error) {
 	if p.err != nil {
 		return nil, p.err
@@ -226,7 +229,8 @@ func (p tenantTarget) up(ctx context.Context, with []string, record func([]migra
 	return done, err
 }
 
-// stopped is the verdict where the first failure ends it: that failure, with how far it came.
+// stopped is result for a rollout: after an early stop it returns the first failure with the number of tenants that
+// were not tried.
 func (f *tenantErrors) stopped(of int) error {
 	skipped := 0
 	f.list = slices.DeleteFunc(f.list, func(x failedTenant) bool {
@@ -244,6 +248,6 @@ func (f *tenantErrors) stopped(of int) error {
 	}
 	first := f.list[0]
 	return fault.New(first.Code, "tenant %s: %s; %s not tried", first.Tenant, first.Message, plural(skipped, "tenant")).
-		WithHint("mend it and run the same command again, which goes on from there; or go on without it by --keep-going").
+		WithHint("fix it and run the same command again to continue, or add --keep-going").
 		With("failed", f.list).With("not_tried", skipped)
 }

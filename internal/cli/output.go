@@ -14,27 +14,27 @@ import (
 	"github.com/cxgctl/cxgctl/internal/output"
 )
 
-// outputFlags are the flags of every command that prints records.
+// outputFlags are the flags of commands that print records.
 type outputFlags struct {
 	format, file, jq     string
 	columns              []string
 	noHeaders, bom, safe bool
 }
 
-// records gives a command that prints records of type T the output flags; an unknown column is refused
-// before any work is done.
+// addOutputFlags adds the output flags to a command that prints records of type T. Unknown columns are refused
+// before the command runs.
 func addOutputFlags[T any](a *app, cmd *cobra.Command) *cobra.Command {
 	cmd.PreRunE = func(*cobra.Command, []string) error { return output.CheckColumns[T](a.out.columns) }
 	f := cmd.Flags()
 	f.StringVarP(&a.out.format, "output", "o", "", "`format`: table, wide, json, jsonl, csv, tsv, yaml, id or xlsx (default table; CXGCTL_OUTPUT)")
-	f.StringSliceVar(&a.out.columns, "columns", nil, "the `fields` to print, in this order")
-	f.BoolVar(&a.out.noHeaders, "no-headers", false, "no header row")
-	f.StringVar(&a.out.file, "output-file", "", "write to `file`, put in place when it is whole; its ending decides the format, and .gz and .zst compress")
+	f.StringSliceVar(&a.out.columns, "columns", nil, "print these `fields`, in this order")
+	f.BoolVar(&a.out.noHeaders, "no-headers", false, "omit the header row")
+	f.StringVar(&a.out.file, "output-file", "", "write to `file` atomically; the extension selects the format, and .gz and .zst compress")
 	markFlags(f, shaping, "output-file")
 	names(cmd, "output-file", fileRecord)
-	f.StringVar(&a.out.jq, "jq", "", "run a jq `expression` on the json document")
-	f.BoolVar(&a.out.bom, "csv-bom", false, "begin csv with a byte order mark, for Excel")
-	f.BoolVar(&a.out.safe, "csv-safe", false, "prefix csv cells that a spreadsheet would run with ', and quote those with ;")
+	f.StringVar(&a.out.jq, "jq", "", "filter the json document with a jq `expression`")
+	f.BoolVar(&a.out.bom, "csv-bom", false, "start csv with a byte order mark, for Excel")
+	f.BoolVar(&a.out.safe, "csv-safe", false, "prefix csv cells that spreadsheets evaluate with ', and quote cells with ;")
 	markFlags(f, printing, "output", "columns", "no-headers", "jq", "csv-bom", "csv-safe")
 	formats := make([]string, len(output.Formats))
 	for i, x := range output.Formats {
@@ -44,12 +44,12 @@ func addOutputFlags[T any](a *app, cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// structured says whether errors in this format are one envelope rather than lines.
+// isStructured reports whether errors in this format are a single document.
 func isStructured(f output.Format) bool {
 	return f == output.JSON || f == output.JSONL || f == output.YAML
 }
 
-// printer makes the printer from the flags; what is wrong with them is known before any work is done.
+// printer sets a.print from the flags and validates them, before the command runs.
 func (a *app) printer(cmd *cobra.Command) error {
 	c, err := a.config(cmd)
 	if err != nil {
@@ -61,7 +61,7 @@ func (a *app) printer(cmd *cobra.Command) error {
 			format = ending
 		}
 		if a.out.jq != "" && format != output.JSONL {
-			format = "" // gives way to what --jq needs
+			format = "" // --jq selects json
 		}
 	}
 	terminal := output.DetectTerminal(a.stdout, a.getenv)
@@ -78,8 +78,8 @@ func (a *app) printer(cmd *cobra.Command) error {
 	return a.checkFiles(cmd)
 }
 
-// checkPrinted refuses output flags that would lose a secret that the command makes up: the record's field has to be
-// printed, or the secret has to go to a file of its own.
+// checkPrinted refuses output flags that would lose a generated secret, which is printed in field unless the flag
+// elsewhere names a file for it.
 func (a *app) checkPrinted(cmd *cobra.Command, field, what, elsewhere string) error {
 	lost := a.printsID(cmd) || len(a.out.columns) > 0 && !slices.Contains(a.out.columns, field)
 	if info, err := os.Stat(a.out.file); a.out.file != "" && err == nil {
@@ -100,7 +100,7 @@ func (a *app) checkPrinted(cmd *cobra.Command, field, what, elsewhere string) er
 	return nil
 }
 
-// printPage prints one page and, for people, says how much of the whole it is.
+// printPage prints a page and notes the total and the next page.
 func printPage[T any](a *app, v output.View, page db.Page[T], p db.Paging) error {
 	err := output.List(a.print, v, output.Page[T]{Items: page.Items, Total: page.Total, Page: p.Page, PageSize: p.Size})
 	n := int64(len(page.Items))
@@ -109,13 +109,13 @@ func printPage[T any](a *app, v output.View, page db.Page[T], p db.Paging) error
 	}
 	more := ""
 	if int64(p.Page)*int64(p.Size) < page.Total {
-		more = fmt.Sprintf("; --page %d goes on, --all shows everything", p.Page+1)
+		more = fmt.Sprintf(" (next: --page %d, everything: --all)", p.Page+1)
 	}
-	a.note("showing %s of %s%s", output.Thousands(n), output.Thousands(page.Total), more)
+	a.note("%s of %s%s", output.Thousands(n), output.Thousands(page.Total), more)
 	return nil
 }
 
-// refusePart refuses to write a part of a list to a file where nothing asks for a page: a file is never silently a part.
+// refusePart refuses to write one page of a longer list to a file unless a flag asks for a page.
 func (a *app) refusePart(cmd *cobra.Command, rows, total int64) error {
 	if a.print.File == "" || rows == total {
 		return nil
@@ -126,10 +126,10 @@ func (a *app) refusePart(cmd *cobra.Command, rows, total int64) error {
 		}
 	}
 	return fault.New(fault.Usage, "%s of %s rows would be written to %s", output.Thousands(rows), output.Thousands(total), a.print.File).
-		WithHint("add --all, or --page 1 for the first page alone")
+		WithHint("add --all, or --page 1 for only the first page")
 }
 
-// printSlice prints the page behind a cursor and says where the next begins.
+// printSlice prints the page at a cursor and notes the next cursor.
 func printSlice[T any](a *app, v output.View, s db.Slice[T], size int) error {
 	if err := output.List(a.print, v, output.Page[T]{Items: s.Items, PageSize: size, Next: &s.Next}); err != nil {
 		return err
@@ -142,27 +142,27 @@ func printSlice[T any](a *app, v output.View, s db.Slice[T], size int) error {
 	return nil
 }
 
-// printWhole prints a list that is not paged.
+// printWhole prints a complete list.
 func printWhole[T any](a *app, v output.View, items []T) error {
 	return output.List(a.print, v, output.Page[T]{Items: items, Total: int64(len(items)), Page: 1, PageSize: len(items)})
 }
 
-// listing is a noun's list. Lists without bindExport have neither cursors nor increments.
+// listing describes a list command. Only lists with bindExport have cursors and increments.
 type listing[T any] struct {
 	matching func(context.Context, db.Increment) (db.ListQuery[T], error)
-	table    string // whose transactions an increment goes by
+	table    string // the table whose transaction ids define increments
 
-	noun     string // what it lists, for the audit row of a reading
-	personal bool   // it is personal data: reading all of it leaves an audit row
+	noun     string // resource in the audit row of a read
+	personal bool   // personal data: reading all of it is audited
 }
 
-// list runs a list command over the listing that open makes.
+// list runs a list command with the listing that open returns.
 func list[T any](a *app, v output.View, flags *pageFlags, open func(context.Context, *session) (listing[T], error)) func(context.Context, *session, *cobra.Command, []string) error {
 	return func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
 		if err := flags.check(flags.all, a.print.File); err != nil {
 			return err
 		}
-		if flags.state == "" && flags.manifest == "" { // marks are of the primary's transactions
+		if flags.state == "" && flags.manifest == "" { // marks hold transaction ids of the primary
 			s = a.withReplica(ctx, s, cmd)
 		}
 		l, err := open(ctx, s)
@@ -198,7 +198,7 @@ func list[T any](a *app, v output.View, flags *pageFlags, open func(context.Cont
 	}
 }
 
-// pageFlags are the flags of a list.
+// pageFlags are the flags of list commands.
 type pageFlags struct {
 	page, size int
 	all        bool
@@ -209,9 +209,9 @@ type pageFlags struct {
 
 func (p *pageFlags) bind(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.IntVar(&p.page, "page", 1, "page `number`, from 1")
-	f.IntVar(&p.size, "page-size", 20, "rows on a page, at most 1000")
-	f.BoolVar(&p.all, "all", false, "every row, streamed")
+	f.IntVar(&p.page, "page", 1, "page `number`, starting at 1")
+	f.IntVar(&p.size, "page-size", 20, "rows per page, at most 1000")
+	f.BoolVar(&p.all, "all", false, "stream every row")
 	markFlags(f, recorded, "all")
 	markFlags(f, shaping, "page", "page-size", "all")
 	bindMaxLag(cmd)
@@ -219,10 +219,10 @@ func (p *pageFlags) bind(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("all", "page-size")
 }
 
-// bindExport is bind for the lists that cron jobs take away: with cursors and increments.
+// bindExport adds the flags of bind, --cursor and those for increments.
 func (p *pageFlags) bindExport(cmd *cobra.Command) {
 	p.bind(cmd)
-	cmd.Flags().StringVar(&p.cursor, "cursor", "", "the page behind this `token`: \"first\", then what the page before named as the next; as fast however deep")
+	cmd.Flags().StringVar(&p.cursor, "cursor", "", "page `token`: \"first\", then next_cursor of the previous page; equally fast at any depth")
 	markFlags(cmd.Flags(), shaping, "cursor")
 	p.exportFlags.bind(cmd)
 	cmd.MarkFlagsMutuallyExclusive("cursor", "page")

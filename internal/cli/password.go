@@ -14,8 +14,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/password"
 )
 
-// passwordFlags say where a new password comes from. None of them takes one: arguments are seen by
-// everyone on the machine and stay in the shell's history.
+// passwordFlags select the source of a new password. None takes the password itself: arguments are visible to
+// other users and end up in the shell history.
 type passwordFlags struct {
 	stdin, generate, none bool
 	file, out             string
@@ -24,10 +24,10 @@ type passwordFlags struct {
 func (p *passwordFlags) bind(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&p.stdin, "password-stdin", false, "read the password from the first line of standard input")
-	f.StringVar(&p.file, "password-file", "", "read the password from `file`, which only you may read (0600)")
-	f.BoolVar(&p.generate, "generate-password", false, "make one up; it is printed once, as the record's field password")
-	f.StringVar(&p.out, "password-out", "", "write the made-up password to `file` (0600, must not exist) instead of printing it")
-	f.BoolVar(&p.none, "no-password", false, "an account without a password")
+	f.StringVar(&p.file, "password-file", "", "read the password from `file`, readable only by you (0600)")
+	f.BoolVar(&p.generate, "generate-password", false, "generate a password and print it once, in the field password")
+	f.StringVar(&p.out, "password-out", "", "write the generated password to `file` (0600, must not exist) instead of printing it")
+	f.BoolVar(&p.none, "no-password", false, "do not set a password")
 	markFlags(f, recorded, "password-stdin", "generate-password", "no-password")
 	names(cmd, "password-file", fileRead)
 	names(cmd, "password-out", fileField)
@@ -37,16 +37,16 @@ func (p *passwordFlags) bind(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("password-out", "no-password")
 }
 
-// secret is a new password: its hash for the database and, if it was made up, itself for the person.
+// secret is a new password: the hash, and the plain text if it was generated.
 type secret struct {
 	hash      string
 	generated *string
 }
 
-// maxPasswordInput bounds what is read as one password; the longest valid one has 72 bytes.
+// maxPasswordInput is the number of bytes read for a password; the longest valid one has 72.
 const maxPasswordInput = 4096
 
-// password gets the new password, checks it and hashes it, before any transaction begins.
+// password reads, checks and hashes the new password. It runs before the transaction begins.
 func (a *app) password(ctx context.Context, p passwordFlags) (secret, error) {
 	var pw string
 	var err error
@@ -78,7 +78,7 @@ func (a *app) password(ctx context.Context, p passwordFlags) (secret, error) {
 func (a *app) askPassword(ctx context.Context) (string, error) {
 	fd, ok := a.terminal()
 	if !ok {
-		return "", fault.New(fault.Usage, "no password is given").
+		return "", fault.New(fault.Usage, "which password?").
 			WithHint("add one of --password-stdin, --password-file F, --generate-password, --no-password")
 	}
 	first, err := a.readHidden(ctx, fd, "new password: ")
@@ -92,8 +92,8 @@ func (a *app) askPassword(ctx context.Context) (string, error) {
 	return first, err
 }
 
-// around runs the change with the made-up password's file in place, and takes the file away again if
-// the change fails or was a dry run.
+// withPasswordFile writes the generated password to --password-out, runs the change and removes the file if the
+// change fails. A dry run writes no file.
 func (p passwordFlags) withPasswordFile(a *app, l *audit.Ledger, s secret, change func() error) error {
 	if s.generated == nil || l.DryRun {
 		return change()
@@ -111,8 +111,8 @@ func (p passwordFlags) withPasswordFile(a *app, l *audit.Ledger, s secret, chang
 	return nil
 }
 
-// store writes a made-up password to --password-out before the change, so that no account is left with
-// a password that nobody knows; undo removes the file again if the change fails.
+// store writes the generated password to --password-out. It runs before the change, so that an account cannot end
+// up with a lost password. undo removes the file.
 func (p passwordFlags) store(a *app, s secret) (undo func(), err error) {
 	if p.out == "" || p.out == "-" {
 		return func() {}, nil
@@ -120,7 +120,7 @@ func (p passwordFlags) store(a *app, s secret) (undo func(), err error) {
 	return a.storeSecret("--password-out", p.out, *s.generated)
 }
 
-// storeSecret writes a secret to a new file that only its owner can read; undo removes it again.
+// storeSecret writes a secret to a new file with mode 0600; undo removes the file.
 func (a *app) storeSecret(flag, path, text string) (undo func(), err error) {
 	f, err := a.openSecret(flag, path)
 	if err != nil {
@@ -135,7 +135,7 @@ func (a *app) storeSecret(flag, path, text string) (undo func(), err error) {
 	return func() { _ = f.remove() }, nil
 }
 
-// given says whether any of the flags is there.
+// isSet reports whether any of the flags is set.
 func (p passwordFlags) isSet() bool { return p != passwordFlags{} }
 
 func writeError(flag, path string, err error) error {
@@ -144,18 +144,18 @@ func writeError(flag, path string, err error) error {
 		return f
 	}
 	if errors.Is(err, fs.ErrExist) {
-		return fault.New(fault.Validation, "%s %s exists already", flag, path).WithHint("name a new file; an old one is not overwritten")
+		return fault.New(fault.Validation, "%s: %s already exists", flag, path).WithHint("name a new file; existing files are not overwritten")
 	}
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pe.Err
 	}
-	return fault.New(fault.Validation, "%s %s cannot be written: %s", flag, path, err)
+	return fault.New(fault.Validation, "%s: cannot write %s: %s", flag, path, err)
 }
 
-// shows says whether a password is made up and no file takes it.
+// isPrinted reports whether a generated password goes to standard output.
 func (p passwordFlags) isPrinted() bool { return p.out == "-" || p.out == "" && p.generate }
 
-// shown is the made-up password as a field of the record, unless it went to a file.
+// printed returns the generated password if it goes to standard output, else nil.
 func (p passwordFlags) printed(s secret) *string {
 	if !p.isPrinted() {
 		return nil

@@ -13,8 +13,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/tenants"
 )
 
-// permit refuses a command whose permissions the operator lacks: everywhere, or in the one tenant that a
-// command with TenantOnly is narrowed to. All that are missing are named, those that only some uses need as well.
+// authorize returns an error unless the operator has the command's permissions: everywhere or, for commands with
+// TenantOnly, in all tenants of --tenant. The error lists all missing permissions, optional ones included.
 func (s *session) authorize(ctx context.Context, cmd *cobra.Command, spec Spec) error {
 	need, err := spec.required()
 	if err != nil || len(need) == 0 {
@@ -26,7 +26,7 @@ func (s *session) authorize(ctx context.Context, cmd *cobra.Command, spec Spec) 
 	}
 	if more := s.who.Lacks(nil, spec.Optional...); len(more) > 0 {
 		f := fault.From(refused)
-		f.Message += "; some uses of the command need what is missing too: " + strings.Join(more, ", ")
+		f.Message += "; also missing, for some uses of the command: " + strings.Join(more, ", ")
 	}
 	if len(s.who.Scoped) == 0 || !spec.TenantOnly || !cmd.Flags().Changed("tenant") {
 		return refused
@@ -41,12 +41,12 @@ func (s *session) authorize(ctx context.Context, cmd *cobra.Command, spec Spec) 
 	return nil
 }
 
-// demand asks for permissions that a use of the command needs beside its own: now, and from now on in each transaction
-// of the ledger. All that are missing are one error.
+// require returns an error unless the operator has these additional permissions. They are checked now and in each
+// later transaction of the ledger.
 func (w *writer) require(codes ...string) error { return w.gate.Require(codes...) }
 
-// tellApart refuses a command that a permission in one tenant lets in, where rows of other tenants cannot be told from
-// that one's.
+// requireSeparable returns an error if the operator's permission is limited to a tenant and the tenants' rows cannot
+// be distinguished.
 func (s *session) requireSeparable() error {
 	if len(s.narrowed) == 0 || s.place == nil {
 		return nil
@@ -56,11 +56,11 @@ func (s *session) requireSeparable() error {
 		return err
 	}
 	list := strings.Join(s.narrowed, ", ")
-	return fault.New(fault.PermissionDenied, "tenants share sys.users without tenant_id here; %s is needed in all of them", list).
+	return fault.New(fault.PermissionDenied, "tenants share sys.users without tenant_id here; %s is required in all tenants", list).
 		With("operator", s.who.Name).With("permission", list)
 }
 
-// nounOf is what a command is about, as audit rows call it.
+// nounOf returns the resource of a command, as audit rows name it.
 func nounOf(cmd *cobra.Command) string {
 	if cmd.HasParent() && cmd.Parent().HasParent() {
 		return strings.TrimSuffix(cmd.Parent().Name(), "s")
@@ -68,13 +68,12 @@ func nounOf(cmd *cobra.Command) string {
 	return cmd.Name()
 }
 
-// blocked leaves the audit row of an attempt that was refused for who the operator is, as well as that
-// can be done.
+// recordBlocked writes the audit row of an attempt that was refused because of the operator. It is best effort.
 func (a *app) recordBlocked(ctx context.Context, s *session, cmd *cobra.Command, about audit.Intent, cause error) {
 	if a.completing {
 		return
 	}
-	cat, err := schema.Read(ctx, s.db, schema.AuditTables...) // a command that reads did not ask for it
+	cat, err := schema.Read(ctx, s.db, schema.AuditTables...) // s.cat of a read lacks them
 	if err != nil {
 		return
 	}
@@ -83,7 +82,7 @@ func (a *app) recordBlocked(ctx context.Context, s *session, cmd *cobra.Command,
 	}
 }
 
-// gate has a ledger ask, inside its transactions, whether the operator may do what the command does.
+// gate makes a ledger check the command's permissions inside its transactions.
 func (a *app) gate(s *session, l *audit.Ledger, cmd *cobra.Command) (*auth.Authorizer, error) {
 	need, err := a.specOf(cmd).required()
 	if err != nil {

@@ -10,15 +10,14 @@ import (
 	"github.com/cxgctl/cxgctl/internal/output"
 )
 
-// How often progress is told: to a person in one line that changes, to a log in lines of its own.
+// Intervals of progress lines: on a terminal, where one line is updated, and in a log.
 const (
 	progressTick = 200 * time.Millisecond
 	progressLog  = 10 * time.Second
 )
 
-// progress tells on standard error how an export gets on, against the planner's estimate, until the
-// returned function is called. It says nothing when asked to be quiet, where rows come to a terminal
-// anyhow, and to logs in whose place an error would be one document.
+// progress prints the number of exported rows and the planner's estimate to standard error until stop is called. It
+// prints nothing with --quiet, if the rows go to a terminal, or, in a log, if errors are a single document.
 func (x *export) progress(ctx context.Context, r db.Reader, q db.Query, w *db.IdleTimer) (stop func()) {
 	term := output.DetectTerminal(x.stderr, x.getenv)
 	shown := output.DetectTerminal(x.stdout, x.getenv).IsTTY && x.print.File == ""

@@ -15,8 +15,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/output"
 )
 
-// terminal returns standard input's terminal, if a person can be asked: standard input and standard
-// error are terminals, and --no-input was not given.
+// terminal returns the terminal of standard input. It is not ok if --no-input is set, or standard input or standard
+// error is not a terminal.
 func (a *app) terminal() (fd int, ok bool) {
 	in, isFile := a.stdin.(*os.File)
 	errOut, isErrFile := a.stderr.(*os.File)
@@ -26,8 +26,8 @@ func (a *app) terminal() (fd int, ok bool) {
 	return int(in.Fd()), term.IsTerminal(int(in.Fd())) && term.IsTerminal(int(errOut.Fd()))
 }
 
-// confirm asks a yes-or-no question about the database and the profile in use, with no as the default. --yes answers
-// it. Without a terminal it is refused.
+// confirm asks a yes-or-no question that names the database and the profile; the default is no. It returns nil if
+// the answer is yes or --yes is set. Without a terminal it returns an error.
 func (a *app) confirm(ctx context.Context, question string) error {
 	if a.global.yes {
 		return nil
@@ -35,7 +35,7 @@ func (a *app) confirm(ctx context.Context, question string) error {
 	fd, ok := a.terminal()
 	if !ok {
 		return fault.New(fault.ConfirmationRequired, "%s: needs a confirmation", question).
-			WithHint("nothing was changed; add --yes to go ahead without being asked")
+			WithHint("nothing was changed; add --yes to confirm")
 	}
 	a.prompt(question + a.askedAbout() + "? [y/N] ")
 	answer, err := a.interruptible(ctx, fd, func() (string, error) {
@@ -51,7 +51,7 @@ func (a *app) confirm(ctx context.Context, question string) error {
 	return fault.New(fault.ConfirmationRequired, "cancelled").WithHint("nothing was changed")
 }
 
-// askedAbout is the part of a question that names the database and the profile: " (db1:5432/mgmt, profile prod)".
+// askedAbout returns the part of a question that names the database and the profile: " (db1:5432/mgmt, profile prod)".
 func (a *app) askedAbout() string {
 	var parts []string
 	if a.askedOn != "" {
@@ -66,7 +66,7 @@ func (a *app) askedAbout() string {
 	return " (" + strings.Join(parts, ", ") + ")"
 }
 
-// hidden asks for a secret without echo.
+// readHidden prompts for a secret without echo.
 func (a *app) readHidden(ctx context.Context, fd int, prompt string) (string, error) {
 	a.prompt(prompt)
 	secret, err := a.interruptible(ctx, fd, func() (string, error) {
@@ -77,7 +77,7 @@ func (a *app) readHidden(ctx context.Context, fd int, prompt string) (string, er
 	return secret, err
 }
 
-// ask writes a prompt to standard error, without a line end of its own.
+// prompt writes a prompt to standard error without adding a newline.
 func (a *app) prompt(prompt string) {
 	text, lineEnd := strings.CutSuffix(prompt, "\n")
 	text = output.Sanitize(text)
@@ -87,8 +87,8 @@ func (a *app) prompt(prompt string) {
 	_, _ = io.WriteString(a.stderr, text)
 }
 
-// interruptible waits for a person's answer, or for a signal, after which the terminal is as it was.
-// While it waits, the time that a command may take does not run.
+// interruptible waits for read to return or ctx to end. In the second case it restores the state of the terminal.
+// The command's deadline is paused while it waits.
 func (a *app) interruptible(ctx context.Context, fd int, read func() (string, error)) (string, error) {
 	a.clock.pause()
 	defer a.clock.resume()
@@ -113,8 +113,7 @@ func (a *app) interruptible(ctx context.Context, fd int, read func() (string, er
 	}
 }
 
-// committed turns an output error that came after a commit into words that say so. A reader that went
-// away is nobody's error then: the work is done.
+// afterCommit rewrites an output error so that it says that the change was made. EPIPE is ignored.
 func afterCommit(err error) error {
 	if err == nil || errors.Is(err, syscall.EPIPE) {
 		return nil

@@ -10,27 +10,26 @@ import (
 	"github.com/cxgctl/cxgctl/internal/output"
 )
 
-// refFlags say how a REF is read.
+// refFlags are the flags that control how a REF is resolved.
 type refFlags struct {
 	by      string
 	deleted bool
 }
 
-// bind adds --by for a noun that is named by any of the keys.
+// bind adds --by for a noun with these keys.
 func (r *refFlags) bind(cmd *cobra.Command, keys ...string) {
-	cmd.Flags().StringVar(&r.by, "by", "", "what a REF is: "+strings.Join(keys, ", ")+" (default: any of them)")
+	cmd.Flags().StringVar(&r.by, "by", "", "interpret REF as: "+strings.Join(keys, ", ")+" (default: any)")
 	markFlags(cmd.Flags(), recorded, "by")
 	must(cmd.RegisterFlagCompletionFunc("by", complete(keys...)))
 }
 
 // bindDeleted adds --include-deleted.
 func (r *refFlags) bindDeleted(cmd *cobra.Command, nouns string) {
-	cmd.Flags().BoolVar(&r.deleted, "include-deleted", false, "deleted "+nouns+" too")
+	cmd.Flags().BoolVar(&r.deleted, "include-deleted", false, "include deleted "+nouns)
 	markFlags(cmd.Flags(), recorded, "include-deleted")
 }
 
-// completeLive offers what a query finds. It stays silent wherever it cannot know anything, in the audit log too:
-// nobody tried anything who pressed TAB.
+// completeLive completes with the words that find returns. It ignores errors and writes no audit row.
 func (a *app) completeLive(cmd *cobra.Command, find func(context.Context, *session) ([]string, error)) ([]string, cobra.ShellCompDirective) {
 	a.global.quiet, a.completing = true, true
 	s, err := a.session(cmd.Context(), cmd)

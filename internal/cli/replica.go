@@ -18,27 +18,26 @@ import (
 	"github.com/cxgctl/cxgctl/internal/output"
 )
 
-// Lists and exports read a replica where one is configured; who the operator is, what they may do and every
-// change are the primary's matter. Whoever changed something sees it in what they list next: a replica that has
-// not got there yet is passed over.
+// Lists and exports read from a replica if one is configured. Authentication, authorization and changes use the
+// primary. To let users see their own changes, a replica that has not replayed them is skipped.
 
 const (
-	// replicaPatience is how long a replica may take to answer at all: the primary has the same rows.
+	// replicaTimeout limits the time to connect to a replica; after that the primary is read.
 	replicaTimeout = 3 * time.Second
-	// catchUp is how long a replica is given to get to where it is wanted.
+	// catchUpTimeout limits the wait for a replica to replay the required position.
 	catchUpTimeout = 250 * time.Millisecond
-	// remembered is how long a change is looked for in a replica.
+	// positionTTL is how long the position of a change is kept.
 	positionTTL = 24 * time.Hour
 )
 
 // bindMaxLag adds --max-lag to a command that reads the replica.
 func bindMaxLag(cmd *cobra.Command) {
-	cmd.Flags().Duration("max-lag", 0, "read the primary where the replica is further behind than this `duration`")
+	cmd.Flags().Duration("max-lag", 0, "read from the primary if the replica is further behind than this `duration`")
 	markFlags(cmd.Flags(), printing, "max-lag")
 }
 
-// replicated returns the session as a list or an export reads: from the replica, where there is one that is good
-// enough. A note says why it is not.
+// withReplica returns a session that reads from the replica if it is usable, else s. A note gives the reason for
+// reading from the primary.
 func (a *app) withReplica(ctx context.Context, s *session, cmd *cobra.Command) *session {
 	d, why := a.replica(ctx, s, cmd)
 	if why != "" {
@@ -52,8 +51,8 @@ func (a *app) withReplica(ctx context.Context, s *session, cmd *cobra.Command) *
 	return &other
 }
 
-// filtered returns the session as a command reads the platform's data: row policies may filter it where the profile
-// says so. Who the operator is and what they may do is settled before, and audit rows are written as ever.
+// filtered returns a session for reading the platform's data, which row policies may filter if the profile allows it.
+// Audit rows go to the unfiltered primary.
 func (s *session) filtered() *session {
 	other := *s
 	other.db, other.primary = s.db.Filtered(), s.primaryDB()
@@ -63,9 +62,10 @@ func (s *session) filtered() *session {
 	return &other
 }
 
-// replica returns the replica, nil where none is configured, or it is passed over for the reason why.
+// replica returns the replica. It is nil if none is configured or it is not usable. In the second case why is the
+// reason.
 func (a *app) replica(ctx context.Context, s *session, cmd *cobra.Command) (d *db.DB, why string) {
-	if a.cfg.ReplicaURL == "" || s.place != nil { // a replica is the manager's
+	if a.cfg.ReplicaURL == "" || s.place != nil { // only the manager database has a replica
 		return nil, ""
 	}
 	o, err := a.replicaOptions()
@@ -77,7 +77,7 @@ func (a *app) replica(ctx context.Context, s *session, cmd *cobra.Command) (d *d
 	if d, err = a.open(opening, o); err != nil {
 		return nil, fault.From(err).Message
 	}
-	var needed db.Position // what the replica has to show at least
+	var needed db.Position // position that the replica must have replayed
 	mark := a.positionFile(s.db.Addr())
 	if wrote, ok := readPosition(mark); ok {
 		needed = wrote
@@ -88,49 +88,56 @@ func (a *app) replica(ctx context.Context, s *session, cmd *cobra.Command) (d *d
 	written := needed
 	if limited {
 		if written, err = db.Written(ctx, s.db); err != nil {
-			return nil, "how far the primary is cannot be read: " + fault.From(db.Translate(err)).Message
+			return nil, "cannot read the position of the primary: " + fault.From(db.Translate(err)).Message
 		}
 		written = max(written, needed)
 	}
 	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		x, err := db.Replayed(ctx, d)
 		if err != nil {
-			return nil, "how far the replica is cannot be read: " + fault.From(db.Translate(err)).Message
+			return nil, "cannot read the position of the replica: " + fault.From(db.Translate(err)).Message
 		}
 		lag, known := x.Lag(written)
 		late := time.Since(began) > catchUpTimeout || ctx.Err() != nil
 		switch {
 		case !x.Standby:
-			return nil, "the replica follows no primary (any more)"
+			return nil, "the replica does not follow a primary"
 		case x.At < needed && late:
 			return nil, "the replica does not show your last change yet"
 		case x.At < needed:
 		case !limited, known && lag <= most:
 			if needed > 0 {
-				_ = os.Remove(mark) // what it shows once it does not lose
+				_ = os.Remove(mark) // a replayed change stays visible
 			}
 			return d, ""
 		case late && !known:
-			return nil, "how far the replica is behind is not known"
+			return nil, "the lag of the replica is unknown"
 		case late:
 			return nil, "the replica is " + lag.Round(time.Millisecond).String() + " behind"
 		}
 	}
 }
 
-// replicaOptions say how to reach the replica.
+// replicaOptions returns how to connect to the replica.
 func (a *app) replicaOptions() (db.Options, error) {
 	password, err := a.cfg.Password()
 	return db.Options{
-		Name: "replica", From: a.cfg.From("replica_database_url"), URL: a.cfg.ReplicaURL, Password: password, Timeout: a.cfg.Timeout, Pooled: a.cfg.Pooled, Filtered: a.cfg.RowSecurity, Replica: true,
+		Name:     "replica",
+		From:     a.cfg.From("replica_database_url"),
+		URL:      a.cfg.ReplicaURL,
+		Password: password,
+		Timeout:  a.cfg.Timeout,
+		Pooled:   a.cfg.Pooled,
+		Filtered: a.cfg.RowSecurity,
+		Replica:  true,
 	}, err
 }
 
-// writable is the database that audit rows of readings go to.
+// primaryDB returns the database to which audit rows of reads are written.
 func (s *session) primaryDB() *db.DB { return cmp.Or(s.primary, s.db) }
 
-// wrote writes down how far a replica has to be to show what the command changed. Where that cannot be found out
-// no replica is far enough.
+// recordPosition stores the position that a replica must have replayed to show the command's change. If the position
+// is unknown it stores the maximum, so that replicas are skipped.
 func (a *app) recordPosition(ctx context.Context, l *audit.Ledger, database string) {
 	mark := a.positionFile(database)
 	if a.cfg.ReplicaURL == "" || mark == "" {
@@ -143,11 +150,11 @@ func (a *app) recordPosition(ctx context.Context, l *audit.Ledger, database stri
 		at = ^db.Position(0)
 	}
 	if os.MkdirAll(filepath.Dir(mark), 0o700) == nil {
-		_ = output.WriteFile(mark, []byte(at.String()+"\n")) // else lists may be as old as the replica is
+		_ = output.WriteFile(mark, []byte(at.String()+"\n")) // without the file, lists may be as old as the replica
 	}
 }
 
-// wroteMark is the file with how far a database's replica has to be; "" where there is no home.
+// positionFile returns the path of the file with the position for a database, or "" without a state directory.
 func (a *app) positionFile(database string) string {
 	dir := config.StateDir(a.getenv)
 	if dir == "" {

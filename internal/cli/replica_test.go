@@ -129,7 +129,7 @@ func TestListsReadTheReplica(t *testing.T) {
 	if err := r.Promote(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	names(others, "ada admin bob").says(t, "the replica follows no primary (any more); reading from the primary")
+	names(others, "ada admin bob").says(t, "the replica does not follow a primary; reading from the primary")
 }
 
 func TestADeadReplicaIsPassedOver(t *testing.T) {

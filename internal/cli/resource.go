@@ -15,7 +15,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// noun is how the commands of one kind of record reach it.
+// resourceKind is a kind of record with what its generic commands need.
 type resourceKind[T any] struct {
 	*resource.Kind[T]
 	tables   []string // of Spec
@@ -24,28 +24,28 @@ type resourceKind[T any] struct {
 	complete func(ctx context.Context, s *session, prefix string, live bool) ([]string, error)
 }
 
-// table is a noun's table in one database.
+// finder is a table whose rows can be found by REF.
 type finder[T any] interface {
 	Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]resource.Match[T], error)
 }
 
-// editable is a table whose rows commands change.
+// editor is a table whose rows can be changed.
 type editor[T any] interface {
 	finder[T]
 	Apply(ctx context.Context, l *audit.Ledger, seen []T, e rowupdate.Update[T]) ([]T, error)
 	SetDeleted(deleted bool) (rowupdate.Update[T], error)
 }
 
-// permission is the code of what may be done with rows of this kind: USER_READ.
+// permission returns a permission code of this kind, such as USER_READ.
 func (n resourceKind[T]) permission(action string) string {
 	return strings.ToUpper(n.Name) + "_" + action
 }
 
-// completion offers what live rows are called, or deleted ones.
+// completion completes the names of live or deleted rows.
 func (n resourceKind[T]) completion(a *app, live bool) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
 		return a.completeLive(cmd, func(ctx context.Context, s *session) ([]string, error) {
-			if n.Name == users.Kind.Name { // who may be a tenant's
+			if n.Name == users.Kind.Name { // of a tenant's database with --tenant
 				var err error
 				if s, err = a.enterTenant(ctx, cmd, s); err != nil {
 					return nil, err
@@ -56,7 +56,7 @@ func (n resourceKind[T]) completion(a *app, live bool) cobra.CompletionFunc {
 	}
 }
 
-// one finds the one row that a REF names.
+// lookup returns the row that a REF names.
 func (n resourceKind[T]) lookup(ctx context.Context, s *session, how refFlags, text string) (row T, err error) {
 	by, err := n.ParseKey(how.by)
 	if err != nil {
@@ -73,7 +73,7 @@ func (n resourceKind[T]) lookup(ctx context.Context, s *session, how refFlags, t
 	return resource.Single(found)
 }
 
-// get is the command that shows one row.
+// get returns the command that shows one row.
 func (n resourceKind[T]) get(a *app, short, example string) *cobra.Command {
 	var name refFlags
 	cmd := &cobra.Command{
@@ -99,12 +99,12 @@ func (n resourceKind[T]) get(a *app, short, example string) *cobra.Command {
 	return addOutputFlags[T](a, cmd)
 }
 
-// edit applies an edit to the one row that a REF names, and prints it.
+// edit applies an update to the row that a REF names and prints the result.
 func (n resourceKind[T]) edit(ctx context.Context, a *app, w *writer, how refFlags, name, verb string, e rowupdate.Update[T], print func(T) error) error {
 	return n.editSeen(ctx, a, w, how, name, verb, func(editor[T], T) (rowupdate.Update[T], error) { return e, nil }, print)
 }
 
-// editSeen is edit where the change depends on what the row is like.
+// editSeen is edit for an update that depends on the current row.
 func (n resourceKind[T]) editSeen(ctx context.Context, a *app, w *writer, how refFlags, name, verb string,
 	change func(editor[T], T) (rowupdate.Update[T], error), print func(T) error,
 ) error {
@@ -118,7 +118,7 @@ func (n resourceKind[T]) editSeen(ctx context.Context, a *app, w *writer, how re
 	}
 	e, err := change(t, row)
 	if fault.Is(err, fault.Usage) {
-		return err // nothing was tried
+		return err // not an attempt, so it is not audited
 	}
 	if err != nil {
 		return n.recordFailure(ctx, w, name, row, err)
@@ -136,7 +136,7 @@ func (n resourceKind[T]) editSeen(ctx context.Context, a *app, w *writer, how re
 	return a.printResult(w.Ledger, func() error { return print(after[0]) })
 }
 
-// editable opens the table of a noun that has commands which change it.
+// editable opens the table for changes.
 func (n resourceKind[T]) editable(s *session) (editor[T], error) {
 	t, err := n.open(s)
 	if err != nil {
@@ -145,8 +145,7 @@ func (n resourceKind[T]) editable(s *session) (editor[T], error) {
 	return t.(editor[T]), nil
 }
 
-// failed leaves the audit row of an attempt on a row that was not found, the zero T, or that is not to be
-// changed, and passes the error on.
+// recordFailure writes the audit row of a failed attempt and returns err. row is the zero T if it was not found.
 func (n resourceKind[T]) recordFailure(ctx context.Context, w *writer, ref string, row T, err error) error {
 	w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: n.Name, ID: n.ID(row), Name: ref}, Action: w.action}, err)
 	return err

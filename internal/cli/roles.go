@@ -27,7 +27,7 @@ var grantView = output.View{
 }
 
 func (a *app) rolesCommand() *cobra.Command {
-	return a.group("roles", "Roles, and who holds them",
+	return a.group("roles", "List, grant and revoke roles",
 		child{"list", a.rolesList}, child{"get", a.rolesGet}, child{"grants", a.rolesGrants}, child{"grant", a.rolesGrant}, child{"revoke", a.rolesRevoke})
 }
 
@@ -36,7 +36,7 @@ func (a *app) rolesList() *cobra.Command {
 	var user string
 	var page pageFlags
 	cmd := &cobra.Command{
-		Use: "list", Short: "List the roles, the strongest first", Args: exactly(),
+		Use: "list", Short: "List roles, highest level first", Args: exactly(),
 		Example: "  cxgctl roles list -o wide\n  cxgctl roles list --user ada",
 	}
 	cmd.RunE = a.runRead(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
@@ -54,7 +54,7 @@ func (a *app) rolesList() *cobra.Command {
 			}, err
 		})(ctx, s, cmd, args)
 	})
-	cmd.Flags().StringVar(&user, "user", "", "only those that this `user` holds")
+	cmd.Flags().StringVar(&user, "user", "", "only roles of this `user`")
 	markFlags(cmd.Flags(), recorded, "user")
 	searchVar(cmd.Flags(), &f.Search, "search", "literal `text` in code or name")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
@@ -67,7 +67,7 @@ func (a *app) rolesGrants() *cobra.Command {
 	var user, role, tenant string
 	var page pageFlags
 	cmd := &cobra.Command{
-		Use: "grants", Short: "List who holds which role, where and until when", Args: exactly(),
+		Use: "grants", Short: "List role grants", Args: exactly(),
 		Example: "  cxgctl roles grants --user ada\n  cxgctl roles grants --role SUPER_ADMIN\n  cxgctl roles grants --tenant acme -o csv",
 	}
 	cmd.RunE = a.runRead(list(a, grantView, &page, func(ctx context.Context, s *session) (listing[roles.Grant], error) {
@@ -103,9 +103,9 @@ func (a *app) rolesGrants() *cobra.Command {
 		}, nil
 	}))
 	fs := cmd.Flags()
-	fs.StringVar(&user, "user", "", "only what this `user` holds")
-	fs.StringVar(&role, "role", "", "only this `role`, by its code or id")
-	fs.StringVar(&tenant, "tenant", "", "only grants in this `tenant`, by its id or code")
+	fs.StringVar(&user, "user", "", "only grants to this `user`")
+	fs.StringVar(&role, "role", "", "only grants of this `role`, by code or id")
+	fs.StringVar(&tenant, "tenant", "", "only grants in this `tenant`, by id or code")
 	markFlags(fs, recorded, "user", "tenant")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
 	must(cmd.RegisterFlagCompletionFunc("role", a.completeRole))
@@ -117,7 +117,7 @@ func (a *app) rolesGrants() *cobra.Command {
 
 func (a *app) rolesGet() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "get ROLE", Short: "Show a role, with its permissions", Args: exactly("ROLE"), ValidArgsFunction: a.completeRole,
+		Use: "get ROLE", Short: "Show a role with its permissions", Args: exactly("ROLE"), ValidArgsFunction: a.completeRole,
 		Example: "  cxgctl roles get PLATFORM_SUPPORT --jq '.data.permissions[]'",
 	}
 	cmd.RunE = a.runRead(func(ctx context.Context, s *session, _ *cobra.Command, args []string) error {
@@ -135,7 +135,7 @@ func (a *app) rolesGet() *cobra.Command {
 	return addOutputFlags[roles.Role](a, cmd)
 }
 
-// grantFlags say what is given, or taken away, and where.
+// grantFlags are the flags of roles grant and revoke.
 type grantFlags struct {
 	tenant  string
 	revoke  bool // the command revokes
@@ -144,7 +144,7 @@ type grantFlags struct {
 	changeFlags
 }
 
-// where says where a grant counts.
+// scope returns where a grant applies, for messages.
 func (f *grantFlags) scope() string {
 	if f.tenant == "" {
 		return " everywhere"
@@ -152,7 +152,7 @@ func (f *grantFlags) scope() string {
 	return " in " + f.tenant
 }
 
-// expiryFlag is when a grant ends: a time to come, or never.
+// expiryFlag is the end of a grant: a future time, or never.
 type expiryFlag struct {
 	at    timeFlag
 	never bool
@@ -170,7 +170,7 @@ func (e *expiryFlag) follow(when *timing) { e.at.follow(when) }
 // Type names the flag's values in help.
 func (e *expiryFlag) Type() string { return "time" }
 
-// Set reads a time to come, or never.
+// Set parses a future time or never.
 func (e *expiryFlag) Set(s string) error {
 	if e.never = s == never || s == "infinity"; e.never {
 		return nil
@@ -181,7 +181,7 @@ func (e *expiryFlag) Set(s string) error {
 
 const never = "never"
 
-// given finds the role and the user that a command names.
+// resolve looks up the role, the user and the tenant of a grant.
 func (f *grantFlags) resolve(ctx context.Context, s *session, args []string) (*roles.Table, roles.Given, error) {
 	var g roles.Given
 	t, err := roles.NewTable(s.cat)
@@ -218,7 +218,7 @@ func (f *grantFlags) bind(a *app, cmd *cobra.Command, action audit.Action) {
 		}
 		return userNoun.completion(a, true)(cmd, args, prefix)
 	}
-	cmd.Flags().StringVar(&f.tenant, "tenant", "", "in this `tenant` alone (default: everywhere)")
+	cmd.Flags().StringVar(&f.tenant, "tenant", "", "only in this `tenant` (default: everywhere)")
 	markFlags(cmd.Flags(), recorded, "tenant")
 	f.ref.bind(cmd, "id", "username", "email")
 	f.changeFlags.bind(cmd)
@@ -228,10 +228,10 @@ func (f *grantFlags) bind(a *app, cmd *cobra.Command, action audit.Action) {
 func (a *app) rolesGrant() *cobra.Command {
 	var f grantFlags
 	cmd := &cobra.Command{
-		Use: "grant ROLE USER", Short: "Give a user a role", Args: exactly("ROLE", "USER"),
-		Long: `Give a user a role, everywhere or in one tenant, for ever or until a time. Nobody gives a role that is
-stronger than their own, or one to themselves. A grant that is in force is left as it is, unless --expires gives it
-another end; --expires never gives it none.`,
+		Use: "grant ROLE USER", Short: "Grant a role to a user", Args: exactly("ROLE", "USER"),
+		Long: `Grant a role to a user, everywhere or in one tenant, permanently or until a time. Operators cannot grant roles that
+are stronger than their own, and cannot grant roles to themselves. An existing grant does not change, unless --expires
+sets another end. --expires never removes the end.`,
 		Example: "  cxgctl roles grant PLATFORM_SUPPORT ada --expires 90d\n  cxgctl roles grant TENANT_ADMIN bob --tenant acme",
 	}
 	cmd.RunE = a.runWrite(&f.changeFlags, func(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
@@ -249,18 +249,15 @@ another end; --expires never gives it none.`,
 		if len(w.Entries()) == 0 {
 			a.note("user %q already holds %s%s%s; nothing changed", g.To.Name, g.Role.Code, f.scope(), until(made.ExpiresAt))
 		}
-		if len(w.Entries()) == 0 {
-			a.note("user %q already holds %s%s; nothing changed", g.To.Name, g.Role.Code, f.scope())
-		}
 		return a.printResult(w.Ledger, func() error { return output.One(a.print, grantView, made) })
 	})
 	f.bind(a, cmd, audit.Create)
-	cmd.Flags().Var(&f.expires, "expires", "until this `time`: RFC 3339, a date, how long from now such as 90d or 12h, or never")
+	cmd.Flags().Var(&f.expires, "expires", "end of the grant: a `time` in RFC 3339, a date, a duration such as 90d or 12h, or never")
 	markFlags(cmd.Flags(), recorded, "expires")
 	return addOutputFlags[roles.Grant](a, cmd)
 }
 
-// until says when a grant ends, for a note.
+// until returns the end of a grant, for messages.
 func until(end *db.Time) string {
 	if end == nil {
 		return ""
@@ -271,7 +268,7 @@ func until(end *db.Time) string {
 func (a *app) rolesRevoke() *cobra.Command {
 	f := grantFlags{revoke: true}
 	cmd := &cobra.Command{
-		Use: "revoke ROLE USER", Short: "Take a role from a user", Args: exactly("ROLE", "USER"),
+		Use: "revoke ROLE USER", Short: "Revoke a role from a user", Args: exactly("ROLE", "USER"),
 		Example: "  cxgctl roles revoke PLATFORM_SUPPORT ada --reason 'changed teams'",
 	}
 	cmd.RunE = a.runWrite(&f.changeFlags, func(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
@@ -286,7 +283,7 @@ func (a *app) rolesRevoke() *cobra.Command {
 		if !held {
 			a.note("user %q does not hold %s%s; nothing changed", g.To.Name, g.Role.Code, f.scope())
 			if f.tenant == "" {
-				a.note("cxgctl: hint: grants in one tenant are named with --tenant")
+				a.note("cxgctl: hint: use --tenant for a grant in one tenant")
 			}
 			return a.printResult(w.Ledger, func() error { return printWhole(a, grantView, []roles.Grant{}) })
 		}
@@ -308,7 +305,7 @@ func (a *app) rolesRevoke() *cobra.Command {
 	return addOutputFlags[roles.Grant](a, cmd)
 }
 
-// completeRole offers the codes of the roles.
+// completeRole completes role codes.
 func (a *app) completeRole(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	return a.completeLive(cmd, func(ctx context.Context, s *session) ([]string, error) {
 		t, err := roles.NewTable(s.cat)

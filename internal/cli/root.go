@@ -15,13 +15,13 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// root builds the command tree. A new noun is one more line here.
+// root builds the command tree. Each noun has one line here.
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "cxgctl",
 		Short: "Administer the CXG platform's databases",
-		Long: "cxgctl administers the CXG platform: users, invoices and the audit log, straight in its PostgreSQL\n" +
-			"databases. Every change carries an audit row under the operator's name, in the same transaction.",
+		Long: "cxgctl administers the CXG platform: users, invoices, tenants and the audit log, directly in its\n" +
+			"PostgreSQL databases. Every change and its audit row, under the operator's name, are one transaction.",
 		Version:           version(),
 		SilenceErrors:     true,
 		SilenceUsage:      true,
@@ -34,7 +34,7 @@ func (a *app) root() *cobra.Command {
 			return f
 		}
 		if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
-			return fault.New(fault.Validation, "--%s %q is refused: %s", bad.GetFlag().Name, bad.GetValue(), flagProblem(bad.GetFlag(), errors.Unwrap(bad)))
+			return fault.New(fault.Validation, "--%s: %q is not valid: %s", bad.GetFlag().Name, bad.GetValue(), flagProblem(bad.GetFlag(), errors.Unwrap(bad)))
 		}
 		return fault.New(fault.Usage, "%s", err.Error()).WithHint("see: %s --help", cmd.CommandPath())
 	})
@@ -44,14 +44,14 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.global.config, "config", "", "configuration `file` (default: see cxgctl config path)")
 	must(f.SetAnnotation("config", fileUse, []string{fileRead}))
 	f.StringVar(&a.global.profile, "profile", "", "`name` of the profile to use")
-	f.StringVar(&a.global.operator, "operator", "", "username of the operator, whom changes are attributed to")
-	f.StringVar(&a.global.tz, "tz", "", "time `zone` of days, months and ages, and of times in tables on a terminal, such as Asia/Seoul (default UTC; CXGCTL_TZ)")
-	f.DurationVar(&a.global.timeout, "timeout", 0, "how long to wait for the database (default 30s; for --all, between two rows)")
-	f.BoolVar(&a.global.noInput, "no-input", false, "never ask, even on a terminal")
+	f.StringVar(&a.global.operator, "operator", "", "`username` of the operator, to whom changes are attributed")
+	f.StringVar(&a.global.tz, "tz", "", "time `zone` for dates, months and ages, and for times in tables on a terminal, such as Asia/Seoul (default UTC; CXGCTL_TZ)")
+	f.DurationVar(&a.global.timeout, "timeout", 0, "how long to wait for the database (default 30s; with --all, for the next row)")
+	f.BoolVar(&a.global.noInput, "no-input", false, "never prompt, even on a terminal")
 	f.BoolVarP(&a.global.yes, "yes", "y", false, "answer yes to every question")
 	markFlags(f, recorded, "profile", "yes")
-	f.BoolVarP(&a.global.quiet, "quiet", "q", false, "no notes on standard error, only errors")
-	f.BoolVarP(&a.global.verbose, "verbose", "v", false, "more about an error")
+	f.BoolVarP(&a.global.quiet, "quiet", "q", false, "print only errors to standard error, not notes")
+	f.BoolVarP(&a.global.verbose, "verbose", "v", false, "print details of errors")
 	root.AddCommand(
 		a.usersCommand(), a.invoicesCommand(), a.tenantsCommand(), a.auditCommand(),
 		a.authCommand(), a.rolesCommand(), a.sessionsCommand(), a.loginsCommand(), a.keysCommand(),
@@ -68,15 +68,15 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
-// child is a command of a group that is built when it is needed.
+// child is a command of a group that is built on demand.
 type child struct {
 	name  string
 	build func() *cobra.Command
 }
 
-// group makes a command that only holds others. Building every command with its flags is a tenth of what a
-// one-off command costs, so a group that the arguments do not name stays empty, and of one that they name
-// only the children that they name too are built, or all of them: for its help, for completion, for a typing error.
+// group returns a command that only has subcommands. Building all commands takes a tenth of the time of a short
+// command, so group builds only the children that the arguments name. If they name the group and none of its
+// children it builds all of them, for help, completion and suggestions.
 func (a *app) group(use, short string, children ...child) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs, RunE: a.groupHelp}
 	if a.args != nil && !slices.Contains(a.args, use) {
@@ -92,20 +92,20 @@ func (a *app) group(use, short string, children ...child) *cobra.Command {
 	return cmd
 }
 
-// groupHelp shows the help of a command that only holds others, and refuses words that are none of them.
+// groupHelp prints the help of a group. Arguments are unknown subcommands, and an error.
 func (a *app) groupHelp(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return cmd.Help()
 	}
 	f := fault.New(fault.Usage, "unknown command %q for %q", args[0], cmd.CommandPath())
-	cmd.SuggestionsMinimumDistance = 2 // typing errors away from a name
+	cmd.SuggestionsMinimumDistance = 2
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		return f.WithHint("did you mean %s", strings.Join(near, ", "))
 	}
 	return f.WithHint("see: %s --help", cmd.CommandPath())
 }
 
-// exactly refuses any other number of arguments than the names given.
+// exactly requires one argument per name.
 func exactly(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) < len(names) {
@@ -120,7 +120,7 @@ func exactly(names ...string) cobra.PositionalArgs {
 	}
 }
 
-// commandLine is the command as an audit row records it.
+// commandLine returns the command for the audit row.
 func commandLine(cmd *cobra.Command) string {
 	words := []string{strings.TrimPrefix(cmd.CommandPath(), "cxgctl ")}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
@@ -135,26 +135,26 @@ func commandLine(cmd *cobra.Command) string {
 	return strings.Join(words, " ")
 }
 
-// complete offers fixed words.
+// complete completes fixed words.
 func complete(words ...string) cobra.CompletionFunc {
 	return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
 }
 
-// must panics where a flag that is defined beside the call does not exist: a mistake in this program.
+// must panics on errors that only a bug can cause, such as an undefined flag.
 func must(err error) {
 	if err != nil {
 		panic(err)
 	}
 }
 
-// reading wraps a command that reads the platform's data as the operator.
+// runRead returns a RunE for a command that reads the platform's data as the operator.
 func (a *app) runRead(fn func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return a.runUnfiltered(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
 		return fn(ctx, s.filtered(), cmd, args)
 	})
 }
 
-// strictly is reading for commands that change or verify something: row policies never filter what they read.
+// runUnfiltered is runRead without row policies, for commands that change or verify data.
 func (a *app) runUnfiltered(fn func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return a.wrap(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 		if err := a.printer(cmd); err != nil {
@@ -182,17 +182,17 @@ func (a *app) runUnfiltered(fn func(ctx context.Context, s *session, cmd *cobra.
 	})
 }
 
-// refusal says what a flag takes, where the error of parsing its value speaks of Go instead.
+// flagProblem replaces parse errors that mention Go types with a description of the expected value.
 func flagProblem(flag *pflag.Flag, err error) string {
 	switch kind := flag.Value.Type(); {
 	case errors.Is(err, strconv.ErrRange):
 		return "the number is too large"
 	case strings.HasPrefix(kind, "int"):
-		return "it takes a whole number"
+		return "want a whole number"
 	case kind == "bool":
-		return "it takes true or false"
+		return "want true or false"
 	case kind == "duration":
-		return "it takes a time with its unit, such as 30s or 5m"
+		return "want a duration with a unit, such as 30s or 5m"
 	}
 	return err.Error()
 }

@@ -15,15 +15,15 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// keptLogin is where the login to the session's database is kept.
+// storedLogin returns the credential store for the session's database.
 func (a *app) storedLogin(s *session) credstore.Store {
 	return credstore.New(config.StateDir(a.getenv), a.cfg.Profile, s.db.Addr(), a.getenv)
 }
 
-// proof gathers what this run offers to prove the operator, and refuses what is weaker than the profile requires.
-// The strongest source decides: the database role, the token file, the kept login, a claimed name. The operator of the
-// profile is a default that each of them replaces. Only a name given for this run, by --operator or CXGCTL_OPERATOR, may
-// contradict a proof; where a claim is enough, it replaces a kept login of another user.
+// credential returns the strongest credential of this run: the database role, the token file, the stored login or a
+// claimed name. It returns an error if that is weaker than the profile requires. The operator of the profile is only a
+// default. A name from --operator or CXGCTL_OPERATOR must match the credential, except that it replaces the stored
+// login of another user if the profile accepts claims.
 func (a *app) credential(s *session) (auth.Credential, error) {
 	c := a.cfg
 	p := auth.Credential{}
@@ -59,13 +59,13 @@ func (a *app) credential(s *session) (auth.Credential, error) {
 	case l != nil:
 		p.Token = l.Token
 	case c.AuthRequire == "login":
-		return p, fault.New(fault.Unauthenticated, "nobody is logged in, and the profile wants a login").
+		return p, fault.New(fault.Unauthenticated, "not logged in; this profile requires a login").
 			WithHint("cxgctl auth login, or a key in CXGCTL_TOKEN_FILE").With("auth.require", c.AuthRequire)
 	}
 	return p, nil
 }
 
-// tokenProof reads the token file: a service's key, a login, or an access token of the backend.
+// fileCredential reads the token file, which holds a service key, a login token or an access token of the backend.
 func (a *app) fileCredential(p auth.Credential) (auth.Credential, error) {
 	token, err := config.ReadSecret("CXGCTL_TOKEN_FILE", a.cfg.TokenFile, a.getenv("CREDENTIALS_DIRECTORY"))
 	if err != nil {
@@ -84,18 +84,17 @@ func (a *app) fileCredential(p auth.Credential) (auth.Credential, error) {
 	return p, err
 }
 
-// jwtSecret reads the secret that the backend signs its tokens with.
+// jwtSecret reads the secret with which the backend signs its tokens.
 func (a *app) jwtSecret() (string, error) {
 	if a.cfg.JWTSecret == "" {
-		return "", fault.New(fault.Unauthenticated, "tokens of the backend are not taken here, since auth.jwt_secret_file names no secret").
-			WithHint("name the file with the backend's secret in the profile: auth: {jwt_secret_file: F}")
+		return "", fault.New(fault.Unauthenticated, "cannot verify a token of the backend: auth.jwt_secret_file is not set").
+			WithHint("set the file with the backend's secret in the profile: auth: {jwt_secret_file: F}")
 	}
 	return config.ReadSecret("auth.jwt_secret_file", a.cfg.JWTSecret, a.getenv("CREDENTIALS_DIRECTORY"))
 }
 
-// session connects, resolves the operator and refuses a command whose permission
-// they lack. An operator or a command that is refused leaves a BLOCKED row, where there is a log to leave
-// it in; args are what the command was about.
+// session connects, authenticates the operator and checks the command's permissions. A refusal is recorded as BLOCKED
+// if there is an audit log. args are the arguments of the command.
 func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (*session, error) {
 	s, err := a.reach(ctx, cmd)
 	if err != nil {
@@ -111,15 +110,15 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 	s.by = s.who.Operator
 	if fault.Is(err, fault.Unauthenticated) && s.by.Claimed != "" {
 		a.attributeToLogin(ctx, s, p)
-		about := audit.Subject{Resource: "user", Name: s.by.Claimed} // the attempt is to act as that user
+		about := audit.Subject{Resource: "user", Name: s.by.Claimed}
 		a.recordBlocked(ctx, s, cmd, audit.Intent{Subject: about, Action: audit.Execute}, err)
 	}
 	if err != nil {
 		return s, err
 	}
 	if s.who.Enforced && !a.cfg.Enforce {
-		return s, fault.New(fault.Validation, "%s:%d: auth.enforce_permissions: false is refused, since permissions are enforced in this database", a.cfg.File, a.cfg.EnforceLine).
-			WithHint("remove the key; enforcement does not end").With("file", a.cfg.File).With("line", a.cfg.EnforceLine)
+		return s, fault.New(fault.Validation, "%s:%d: auth.enforce_permissions cannot be false: permissions are enforced in this database", a.cfg.File, a.cfg.EnforceLine).
+			WithHint("remove the key; enforcement cannot be switched off").With("file", a.cfg.File).With("line", a.cfg.EnforceLine)
 	}
 	s.who.Mark(ctx, s.db)
 	if err := s.authorize(ctx, cmd, a.specOf(cmd)); err != nil {
@@ -137,8 +136,8 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 	return s, nil
 }
 
-// attribute makes the owner of the kept login the operator of a refused claim: the login proves who asked, the claimed
-// name does not. The audit row keeps both.
+// attributeToLogin makes the owner of the stored login the operator in the audit row of a refused claim. The row keeps
+// the claimed name too.
 func (a *app) attributeToLogin(ctx context.Context, s *session, p auth.Credential) {
 	if p.Token != "" || p.Access != nil || p.DBRole {
 		return
@@ -155,14 +154,14 @@ func (a *app) attributeToLogin(ctx context.Context, s *session, p auth.Credentia
 	}
 }
 
-// readTables reads the shape of the named tables, each once.
+// readTables reads the columns of the named tables.
 func readTables(ctx context.Context, s *session, names []string) (schema.Catalog, error) {
 	names = slices.Clone(names)
 	slices.Sort(names)
 	return schema.Read(ctx, s.db, slices.Compact(names)...)
 }
 
-// userAgent is how sessions and the log of logins call this program.
+// userAgent returns the user agent in sessions and login logs.
 func userAgent() string {
 	host, _ := os.Hostname()
 	return "cxgctl/" + version() + " (" + host + ")"

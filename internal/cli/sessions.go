@@ -30,7 +30,7 @@ var (
 )
 
 func (a *app) sessionsCommand() *cobra.Command {
-	return a.group("sessions", "Who is logged in",
+	return a.group("sessions", "List and revoke sessions",
 		child{"list", func() *cobra.Command {
 			return revocableList(a, "List sessions, newest first", schema.Sessions, sessionView, sessions.NewSessions)
 		}},
@@ -38,7 +38,7 @@ func (a *app) sessionsCommand() *cobra.Command {
 }
 
 func (a *app) keysCommand() *cobra.Command {
-	return a.group("keys", "The keys that services come in with",
+	return a.group("keys", "Manage API keys of services",
 		child{"list", func() *cobra.Command {
 			return revocableList(a, "List keys, newest first", schema.APIKeys, keyView, sessions.NewKeys)
 		}},
@@ -46,10 +46,10 @@ func (a *app) keysCommand() *cobra.Command {
 }
 
 func (a *app) loginsCommand() *cobra.Command {
-	return a.group("logins", "The log of logins", child{"list", a.loginsList})
+	return a.group("logins", "List login attempts", child{"list", a.loginsList})
 }
 
-// endingList is the list of what ends by itself or is revoked: sessions and keys.
+// revocableList returns the list command of sessions or keys.
 func revocableList[T any](a *app, short, table string, view output.View, in func(schema.Catalog) (sessions.Table[T], error)) *cobra.Command {
 	var f sessions.Filter
 	var user string
@@ -61,18 +61,18 @@ func revocableList[T any](a *app, short, table string, view output.View, in func
 		f.Since, f.Until = made.since.Time(), made.until.Time()
 		return run(ctx, s, cmd, args)
 	})
-	cmd.Flags().StringVar(&user, "user", "", "only this `user`'s")
+	cmd.Flags().StringVar(&user, "user", "", "only those of this `user`")
 	cmd.Flags().StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: ACTIVE, EXPIRED, INACTIVE, REVOKED")
 	markFlags(cmd.Flags(), recorded, "user", "status")
 	made.bind(cmd, "made")
-	cmd.Flags().BoolVar(&f.Live, "live", false, "only those that are good at this moment")
+	cmd.Flags().BoolVar(&f.Live, "live", false, "only those that are valid now")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
 	page.bind(cmd)
 	a.specify(cmd, Spec{Permission: "API_KEY_LIST", Tables: []string{table}})
 	return addOutputFlags[T](a, cmd)
 }
 
-// listOf lists one of the tables, of one user where a REF names one.
+// listOf returns the RunE of a list that --user can limit to one user.
 func listOf[T any](a *app, view output.View, page *pageFlags, f *sessions.Filter, user *string, in func(schema.Catalog) (sessions.Table[T], error)) func(context.Context, *session, *cobra.Command, []string) error {
 	return func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
 		if *user != "" {
@@ -109,8 +109,8 @@ func (a *app) loginsList() *cobra.Command {
 		}
 		return run(ctx, s, cmd, args)
 	})
-	cmd.Flags().StringVar(&user, "user", "", "the `username` that was given, whether there is such a user or not")
-	cmd.Flags().BoolVar(&success, "success", false, "--success or --success=false: only those that succeeded, or failed")
+	cmd.Flags().StringVar(&user, "user", "", "only attempts with this `username`, which need not exist")
+	cmd.Flags().BoolVar(&success, "success", false, "only successful attempts; with --success=false only failed ones")
 	cmd.Flags().StringVar(&f.Address, "address", "", "only from this `address` or network: 192.0.2.7, 192.0.2.0/24")
 	markFlags(cmd.Flags(), recorded, "user", "success", "address")
 	made.bind(cmd, "made")
@@ -133,7 +133,7 @@ func (a *app) sessionsRevoke() *cobra.Command {
 				}
 			}
 			if given != 1 {
-				return e, fault.New(fault.Usage, "name sessions by their ids, or give --user or --all-expired").
+				return e, fault.New(fault.Usage, "which sessions? Give ids, --user or --all-expired").
 					WithHint("ids are listed by: cxgctl sessions list")
 			}
 			if user != "" {
@@ -145,25 +145,25 @@ func (a *app) sessionsRevoke() *cobra.Command {
 		})
 	cmd.Example = "  cxgctl sessions revoke --user ada --reason 'lost the laptop'\n  cxgctl sessions revoke --all-expired"
 	cmd.Flags().StringVar(&user, "user", "", "every ACTIVE session of this `user`")
-	cmd.Flags().BoolVar(&expired, "all-expired", false, "mark those as EXPIRED whose time is over and that still say ACTIVE")
+	cmd.Flags().BoolVar(&expired, "all-expired", false, "mark ACTIVE sessions whose time is over as EXPIRED")
 	markFlags(cmd.Flags(), recorded, "user", "all-expired")
 	must(cmd.RegisterFlagCompletionFunc("user", userNoun.completion(a, true)))
 	return cmd
 }
 
 func (a *app) keysRevoke() *cobra.Command {
-	cmd := revokeCommand(a, "revoke KEY…", "End keys, named by id, key id or name", schema.APIKeys, keyView, sessions.NewKeys,
+	cmd := revokeCommand(a, "revoke KEY…", "End keys, given by id, key id or name", schema.APIKeys, keyView, sessions.NewKeys,
 		func(_ context.Context, _ *session, refs []string) (sessions.Ended, error) {
 			if len(refs) == 0 {
-				return sessions.Ended{}, fault.New(fault.Usage, "no key is named").WithHint("ids are listed by: cxgctl keys list")
+				return sessions.Ended{}, fault.New(fault.Usage, "which key?").WithHint("give its id, key id or name; to list keys: cxgctl keys list")
 			}
 			return sessions.Ended{}, nil
 		})
-	cmd.Example = "  cxgctl keys revoke nightly-export --reason 'the job is gone'\n  cxgctl keys revoke 3f2a9c1d00b4e6f7"
+	cmd.Example = "  cxgctl keys revoke nightly-export --reason 'job removed'\n  cxgctl keys revoke 3f2a9c1d00b4e6f7"
 	return cmd
 }
 
-// revocation is a command that ends sessions or keys: those of the ids, and those that more adds.
+// revokeCommand returns a command that ends the sessions or keys given by id and those that more selects.
 func revokeCommand[T any](a *app, use, short, table string, view output.View, in func(schema.Catalog) (sessions.Table[T], error),
 	more func(context.Context, *session, []string) (sessions.Ended, error),
 ) *cobra.Command {
@@ -200,7 +200,7 @@ func revokeCommand[T any](a *app, use, short, table string, view output.View, in
 		}
 		ask := a.confirmChange
 		if e.Expired {
-			ask = a.confirmIfProtected // what is over already is nobody's loss
+			ask = a.confirmIfProtected // expired sessions are unusable already
 		}
 		if err := ask(ctx, w.Ledger, revokeQuestion(cmd, args)); err != nil {
 			return err
@@ -221,7 +221,7 @@ func revokeCommand[T any](a *app, use, short, table string, view output.View, in
 	return addOutputFlags[T](a, cmd)
 }
 
-// nothingToEnd says that there is nothing to be ended.
+// nothingToRevoke returns the note for a revocation without effect.
 func nothingToRevoke(cmd *cobra.Command, named []string) string {
 	if len(named) == 1 {
 		return nounOf(cmd) + " " + named[0] + " has already ended; nothing changed"
@@ -229,10 +229,10 @@ func nothingToRevoke(cmd *cobra.Command, named []string) string {
 	if len(named) > 1 {
 		return "all " + plural(len(named), nounOf(cmd)) + " have already ended; nothing changed"
 	}
-	return "there is no " + nounOf(cmd) + " to end; nothing changed"
+	return "no " + nounOf(cmd) + " to end; nothing changed"
 }
 
-// ending says in a question what a revocation ends.
+// revokeQuestion returns the confirmation question of a revocation.
 func revokeQuestion(cmd *cobra.Command, named []string) string {
 	if user := cmd.Flags().Lookup("user"); user != nil && user.Changed {
 		return "end the sessions of " + user.Value.String()
@@ -243,7 +243,7 @@ func revokeQuestion(cmd *cobra.Command, named []string) string {
 	return "end " + plural(len(named), nounOf(cmd))
 }
 
-// failedOn leaves the audit row of an attempt on something that was not found, and passes the error on.
+// failedOn writes the audit row of a failed attempt and returns err.
 func (a *app) failedOn(ctx context.Context, w *writer, resource, name string, err error) error {
 	w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: resource, Name: name}, Action: w.action}, err)
 	return err

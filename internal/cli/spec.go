@@ -16,17 +16,17 @@ import (
 // without one is refused.
 type Spec struct {
 	Permission string       // code that the operator must hold, or anyOperator or noOperator
-	Optional   []string     // codes that some uses require too; the command asks for them with writer.require
+	Optional   []string     // codes that some uses require too; the command checks them with writer.require
 	Tables     []string     // of the manager database that it reads, besides those of operators and of flags
-	TenantOnly bool         // with --tenant it reads only those tenants, so the permission in them is enough
+	TenantOnly bool         // with --tenant it reads only those tenants, so the permission in them suffices
 	Audit      auditRows    // when it writes audit rows
-	Action     audit.Action // that audit rows of failed attempts record; by default what Permission ends in
+	Action     audit.Action // in the audit rows of failed attempts; the default follows from Permission
 }
 
 // Values of Spec.Permission that are not codes.
 const (
-	anyOperator = "any operator" // the command is about the operator
-	noOperator  = "no operator"  // it does not touch the platform's data, or makes the first operator
+	anyOperator = "any operator" // concerns only the operator's own account
+	noOperator  = "no operator"  // does not use the platform's data, or creates the first operator
 )
 
 // auditRows is when a command writes audit rows, "" for never. Commands that write them take --reason and --ticket.
@@ -55,7 +55,7 @@ func (a *app) specOf(cmd *cobra.Command) Spec {
 	return Spec{}
 }
 
-// anonymous specifies that a command, or the commands of a group, need no operator.
+// anonymous specifies that a command, or the commands of a group, do not need an operator.
 func (a *app) anonymous(cmd *cobra.Command) *cobra.Command {
 	a.specify(cmd, Spec{Permission: noOperator})
 	return cmd

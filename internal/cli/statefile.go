@@ -18,29 +18,29 @@ import (
 	"github.com/cxgctl/cxgctl/internal/output"
 )
 
-// stateFile is where the runs of an incremental export leave word for the next one. The lock stands
-// beside it, in a file that is never replaced, and ends with the process that holds it, however that ends.
+// stateFile stores the state of an incremental export between runs. Its lock is a separate file, because the state
+// file is replaced at each run. The lock ends with the process.
 type stateFile struct {
 	path  string
 	place *outfile.Place
 	lock  *os.File
 
-	output *outputShape // of the last run that wrote a file
+	output *outputShape // of the last run with an output file
 }
 
-// content is what a state file holds. What selects the rows is part of it: with another filter, rows that
-// did not change would be missed.
+// stateContent is the content of a state file. It includes the filter: an increment with another filter would miss
+// rows that did not change.
 type stateContent struct {
 	Version int               `json:"version"` // 1
 	Command string            `json:"command"`
 	Filter  map[string]string `json:"filter"`
-	Output  *outputShape      `json:"output,omitempty"` // nil where no run has named a file
+	Output  *outputShape      `json:"output,omitempty"` // nil until a run writes to a file
 	db.Mark
 }
 
 const stateVersion = 1
 
-// outputShape is what an increment is written as. A state whose rows went to a file belongs to that kind of file.
+// outputShape is the format of an increment. All increments of a state that go to files have the same shape.
 type outputShape struct {
 	Format  output.Format `json:"format"`
 	Columns string        `json:"columns,omitempty"`
@@ -58,7 +58,7 @@ func (o outputShape) flags() string {
 	return text
 }
 
-// lockState takes the lock of a state file; that another run holds it is BUSY, at once.
+// lockState locks a state file. It does not wait: if another run holds the lock the error is BUSY.
 func lockState(path string) (*stateFile, error) {
 	place, err := outfile.Locate(path)
 	if err != nil {
@@ -77,8 +77,8 @@ func lockState(path string) (*stateFile, error) {
 			continue
 		case errors.Is(err, unix.EWOULDBLOCK):
 			_ = f.Close()
-			return nil, fault.New(fault.Busy, "another run works with the state file %q", path).
-				WithHint("nothing was done; the next run has what this one would have had").With("file", path)
+			return nil, fault.New(fault.Busy, "another run is using the state file %q", path).
+				WithHint("nothing was done; the next run exports these changes").With("file", path)
 		default:
 			_ = f.Close()
 			return nil, stateError(path, "cannot lock", err)
@@ -92,12 +92,12 @@ func stateError(path, what string, err error) error {
 	}
 	reason := err
 	if inner := errors.Unwrap(err); inner != nil {
-		reason = inner // without the path once more
+		reason = inner // does not repeat the path
 	}
 	return fault.New(fault.Validation, "%s the state file %q: %s", what, path, reason).With("file", path).Because(err)
 }
 
-// unlock lets the next run in; it does nothing without a state file.
+// unlock releases the lock. f may be nil.
 func (f *stateFile) unlock() {
 	if f != nil {
 		_ = f.lock.Close()
@@ -105,8 +105,8 @@ func (f *stateFile) unlock() {
 	}
 }
 
-// read returns the mark of the last run, nil where there was none. A file that is no state file, or one of
-// another command or filter, is a VALIDATION_ERROR.
+// read returns the mark of the last run, or nil before the first one. The error is VALIDATION_ERROR if the file is not
+// a state file, or belongs to another command, filter or output.
 func (f *stateFile) read(command string, filter map[string]string, shape *outputShape) (*db.Mark, error) {
 	b, err := f.place.Read()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -117,29 +117,29 @@ func (f *stateFile) read(command string, filter map[string]string, shape *output
 	}
 	var c stateContent
 	if err := json.Unmarshal(b, &c); err != nil || c.Version != stateVersion || c.Command == "" {
-		return nil, fault.New(fault.Validation, "%q is no state file of this cxgctl", f.path).
-			WithHint("name another file, or remove this one to export everything").With("file", f.path)
+		return nil, fault.New(fault.Validation, "%q is not a state file of this version of cxgctl", f.path).
+			WithHint("use another file, or remove this one to export everything").With("file", f.path)
 	}
 	if c.Command != command || !maps.Equal(c.Filter, filter) {
-		return nil, fault.New(fault.Validation, "the state file %q is of another selection: %s", f.path, commandText(c.Command, c.Filter)).
-			WithHint("each selection needs a state file of its own; ages such as 30d select something else in every run").With("file", f.path)
+		return nil, fault.New(fault.Validation, "the state file %q belongs to another selection: %s", f.path, commandText(c.Command, c.Filter)).
+			WithHint("use one state file per selection; an age such as 30d is a different selection in every run").With("file", f.path)
 	}
 	if f.output = c.Output; c.Output != nil && shape != nil && *c.Output != *shape {
-		return nil, fault.New(fault.Validation, "the state file %q is of another output: -o %s", f.path, c.Output.flags()).
-			WithHint("each output needs a state file of its own; a second one would miss what the first has had").With("file", f.path)
+		return nil, fault.New(fault.Validation, "the state file %q belongs to another output: -o %s", f.path, c.Output.flags()).
+			WithHint("use one state file per output; a second output would miss the rows of the first").With("file", f.path)
 	}
 	return &c.Mark, nil
 }
 
-// asked is a command with its filters, as one would type it.
+// commandText returns a command with its filters as flags.
 func commandText(command string, filter map[string]string) string {
 	for _, name := range slices.Sorted(maps.Keys(filter)) {
-		command += " --" + name + "=" + strings.Trim(filter[name], "[]") // which stand around a list
+		command += " --" + name + "=" + strings.Trim(filter[name], "[]") // pflag's brackets around a list
 	}
 	return command
 }
 
-// write moves the state on.
+// write replaces the state.
 func (f *stateFile) write(command string, filter map[string]string, shape *outputShape, m db.Mark) error {
 	return writeJSON(f.path, stateContent{stateVersion, command, filter, cmp.Or(shape, f.output), m})
 }

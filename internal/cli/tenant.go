@@ -15,22 +15,23 @@ import (
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// tenantFlags say in whose database a command works: one tenant's, those of a pattern, or all of them.
+// tenantFlags select the tenants whose databases a command uses: one, those that match a pattern, or all.
 type tenantFlags struct {
 	refs     listFlag
 	all      bool
 	parallel int
 	retry    string
-	dev      *target // the dev database, once it was looked for
+	dev      *target // the dev database, once resolved
 }
 
-// tenantHelp is what the help of a command about users says of those of tenants.
+// tenantHelp is appended to the help of the users commands.
 const tenantHelp = `
 
-With --tenant it works on sys.users, in the tenant's database. Those users have no user_type, MFA, department,
-position, time zone or locale; what is not there is refused by name. Their status is LOCKED while locked_until is to
-come, else INACTIVE where is_active is false, else ACTIVE: setting one sets both columns. A change is announced in the
-manager database first and audited there afterwards; should the command die in between, audit reconcile settles it.`
+With --tenant the command works on sys.users in the tenant's database. These users do not have user_type, MFA,
+department, position, time zone or locale; flags for those fields are refused. Their status is LOCKED while
+locked_until is in the future, else INACTIVE if is_active is false, else ACTIVE. Setting a status sets both columns.
+A change is announced in the manager database first and audited there afterwards. If the command is killed in between,
+audit reconcile completes the audit.`
 
 // bindTenant adds --tenant for one tenant.
 func (a *app) bindTenant(cmd *cobra.Command) *cobra.Command {
@@ -38,32 +39,32 @@ func (a *app) bindTenant(cmd *cobra.Command) *cobra.Command {
 		cmd.Long = cmd.Short + "."
 	}
 	cmd.Long += tenantHelp
-	cmd.Flags().Var(&a.tenant.refs, "tenant", "the users of this `tenant`, by its id or code, in sys.users of its database")
+	cmd.Flags().Var(&a.tenant.refs, "tenant", "users of this `tenant`, by id or code, in sys.users of its database")
 	markFlags(cmd.Flags(), recorded, "tenant")
 	readsTables(cmd.Flags(), "tenant", schema.Tenants, schema.Intents)
 	must(cmd.RegisterFlagCompletionFunc("tenant", tenantNoun.completion(a, true)))
 	return cmd
 }
 
-// inTenant says whether a command works in tenants' databases.
+// inTenant reports whether a command works in tenants' databases.
 func (a *app) inTenant(cmd *cobra.Command) bool {
 	return cmd.Flags().Lookup("tenant") != nil && cmd.Parent().Name() == "users" && (len(a.tenant.refs) > 0 || a.tenant.all)
 }
 
-// place is a tenant with the way to its database.
+// tenantTarget is a tenant and how to connect to its database.
 type tenantTarget struct {
 	tenants.Ref
 	code   string
 	target target
-	shared bool  // the database is other tenants' too
-	err    error // why there is no way
+	shared bool  // other tenants use the same database
+	err    error // why the database is unknown
 }
 
-// placeOf finds out how to reach a tenant's database.
+// resolveTenantTarget determines how to connect to a tenant's database. Errors are in the result.
 func (a *app) resolveTenantTarget(ctx context.Context, cmd *cobra.Command, t tenants.Ref) tenantTarget {
 	p := tenantTarget{Ref: t}
 	if t.Code == nil {
-		p.code, p.err = t.ID.String(), fault.New(fault.Database, "tenant %s has no code to find its database by", t.ID)
+		p.code, p.err = t.ID.String(), fault.New(fault.Database, "tenant %s does not have a code, so its database is unknown", t.ID)
 		return p
 	}
 	p.code = *t.Code
@@ -75,7 +76,7 @@ func (a *app) resolveTenantTarget(ctx context.Context, cmd *cobra.Command, t ten
 	if url, p.shared, p.err = a.cfg.TenantURL(p.code); p.err != nil {
 		return p
 	}
-	if url == "" { // the dev database, or none
+	if url == "" { // the dev database, or not configured
 		if a.tenant.dev == nil {
 			t, err := a.database(ctx, cmd, "tenants")
 			if err != nil {
@@ -98,8 +99,8 @@ func (a *app) resolveTenantTarget(ctx context.Context, cmd *cobra.Command, t ten
 	return p
 }
 
-// notReserved refuses a code that {code} makes the name of a database which is no tenant's: migrations would turn the
-// manager's, or the one that every new database is copied from, into one.
+// checkReserved refuses a code for which {code} results in the manager database, postgres or a template. Otherwise
+// migrations would turn it into a tenant's database.
 func (a *app) checkReserved(p tenantTarget) error {
 	if _, named := a.cfg.TenantDatabases[p.code]; named {
 		return nil
@@ -110,20 +111,20 @@ func (a *app) checkReserved(p tenantTarget) error {
 	if !manager && !slices.Contains([]string{"postgres", "template0", "template1"}, database) {
 		return nil
 	}
-	return fault.New(fault.Validation, "tenant %s's code leads to database %s, which is no tenant's", p.code, database).
-		WithHint("name the tenant's own database in the profile, under tenant_databases").With("tenant", p.code)
+	return fault.New(fault.Validation, "tenant %s: database %s cannot belong to a tenant", p.code, database).
+		WithHint("set the tenant's database in the profile, under tenant_databases").With("tenant", p.code)
 }
 
-// direct is the place with the way to its server past a pooler, for migrations.
+// directTarget returns p with a direct connection instead of one through a pooler, for migrations.
 func (a *app) directTarget(p tenantTarget) tenantTarget {
-	p.target.pooled = false // else it is found out, and refused
+	p.target.pooled = false // a pooler is then detected and refused
 	if url := a.cfg.DirectTenantURL(p.code); url != "" && p.err == nil {
 		p.target.url = url
 	}
 	return p
 }
 
-// open connects to a tenant's database and reads its tables.
+// open connects to the tenant's database and reads the columns of its tables.
 func (p tenantTarget) open(ctx context.Context, a *app, home *session) (*session, error) {
 	if p.err != nil {
 		return nil, p.err
@@ -139,12 +140,13 @@ func (p tenantTarget) open(ctx context.Context, a *app, home *session) (*session
 	return p.session(home, d, cat), nil
 }
 
-// session is the one in a tenant's database, d, of the operator of home.
+// session returns a session in the tenant's database d for the operator of home.
 func (p tenantTarget) session(home *session, d *db.DB, cat schema.Catalog) *session {
 	return &session{db: d, cat: cat, by: home.by, who: home.who, idle: home.idle, narrowed: home.narrowed, home: home, place: &p}
 }
 
-// enter leads a command into the database of the tenant that --tenant names; one that is not about a tenant stays.
+// enterTenant returns a session in the database of the tenant that --tenant names, or s if the command does not work in
+// one tenant.
 func (a *app) enterTenant(ctx context.Context, cmd *cobra.Command, s *session) (*session, error) {
 	several := cmd.Flags().Lookup("all-tenants") != nil
 	if several {
@@ -157,10 +159,10 @@ func (a *app) enterTenant(ctx context.Context, cmd *cobra.Command, s *session) (
 	}
 	switch {
 	case several && a.tenant.many():
-		return s, nil // the command looks after that
+		return s, nil // the command opens the databases itself
 	case a.tenant.many():
-		return s, fault.New(fault.Usage, "%s works in one tenant's database, and --tenant %q may be several", cmd.CommandPath(), strings.Join(a.tenant.refs, ",")).
-			WithHint("users list, get, unlock and status take a pattern")
+		return s, fault.New(fault.Usage, "%s works in one tenant's database, but --tenant %q can match several", cmd.CommandPath(), strings.Join(a.tenant.refs, ",")).
+			WithHint("users list, get, unlock and status accept patterns")
 	}
 	t, err := tenants.Find(ctx, s.db, s.cat, a.tenant.refs[0], false)
 	if err != nil {
@@ -169,14 +171,14 @@ func (a *app) enterTenant(ctx context.Context, cmd *cobra.Command, s *session) (
 	return a.resolveTenantTarget(ctx, cmd, t).open(ctx, a, s)
 }
 
-// many says whether the flags may name several tenants.
+// many reports whether the flags can select several tenants.
 func (f tenantFlags) many() bool {
 	return f.all || len(f.refs) > 1 || slices.ContainsFunc(f.refs, isPattern)
 }
 
 func isPattern(text string) bool { return strings.ContainsAny(text, "*?") }
 
-// manager is the session with the database that the operator and the audit log are in.
+// manager returns the session with the manager database, which holds the operator and the audit log.
 func (s *session) manager() *session {
 	if s.home != nil {
 		return s.home
@@ -184,7 +186,7 @@ func (s *session) manager() *session {
 	return s
 }
 
-// users returns the users that a session is about: the platform's, or a tenant's.
+// users returns the table of the session's users: the platform's, or a tenant's.
 func (s *session) users() (*users.Table, error) {
 	if s.place == nil {
 		return users.NewTable(s.cat)
@@ -192,7 +194,7 @@ func (s *session) users() (*users.Table, error) {
 	return users.NewTenantTable(s.cat, users.Tenancy{ID: s.place.ID, Code: s.place.code, Shared: s.place.shared})
 }
 
-// ledger returns the ledger of a session: where it is in a tenant's database, the changes are made there.
+// ledger returns the ledger for the session's database, which is l or a ledger for a tenant's database.
 func (s *session) ledger(l *audit.Ledger) *audit.Ledger {
 	if s.place == nil {
 		return l

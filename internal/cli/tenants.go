@@ -36,13 +36,13 @@ var tenantNoun = resourceKind[tenants.Tenant]{
 }
 
 func (a *app) tenantsCommand() *cobra.Command {
-	return a.group("tenants", "Tenants, their members and their databases",
+	return a.group("tenants", "Manage tenants, their members and their databases",
 		child{"list", a.tenantsList}, child{"get", a.tenantsGet}, child{"create", a.tenantsCreate}, child{"update", a.tenantsUpdate},
 		child{"status", a.tenantsStatus}, child{"members", a.membersCommand}, child{"subscriptions", a.subscriptionsCommand}, child{"databases", a.tenantsDatabases},
 		child{"history", func() *cobra.Command { return tenantNoun.history(a) }})
 }
 
-// tenantFilter are the flags that select tenants, of list and of status.
+// tenantFilter are the flags that select tenants.
 type tenantFilter struct {
 	tenants.Filter
 	created rangeFlags
@@ -90,17 +90,17 @@ func (a *app) tenantsList() *cobra.Command {
 		}, err
 	}))
 	f.bind(cmd)
-	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted tenants too")
+	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "include deleted tenants")
 	markFlags(cmd.Flags(), recorded, "include-deleted")
 	page.bindExport(cmd)
-	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
+	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "sort by these `fields`, each FIELD or FIELD:desc")
 	markFlags(cmd.Flags(), shaping, "sort")
 	must(cmd.RegisterFlagCompletionFunc("sort", complete(tenants.SortFields...)))
 	a.specify(cmd, Spec{Permission: "TENANT_LIST", Tables: tenantNoun.tables})
 	return addOutputFlags[tenants.Tenant](a, cmd)
 }
 
-// shownTenant is a tenant's record with what it subscribes to.
+// shownTenant is a tenant with its subscriptions.
 type shownTenant struct {
 	tenants.Tenant
 	Subscriptions []tenants.Subscription `json:"subscriptions"`
@@ -109,7 +109,7 @@ type shownTenant struct {
 func (a *app) tenantsGet() *cobra.Command {
 	var name refFlags
 	cmd := &cobra.Command{
-		Use: "get REF", Short: "Show a tenant, with its subscriptions", Args: exactly("REF"), ValidArgsFunction: tenantNoun.completion(a, true),
+		Use: "get REF", Short: "Show a tenant with its subscriptions", Args: exactly("REF"), ValidArgsFunction: tenantNoun.completion(a, true),
 		Example: "  cxgctl tenants get acme\n  cxgctl tenants get acme -o json --jq '.data.subscriptions[].status'",
 	}
 	cmd.RunE = a.runRead(func(ctx context.Context, s *session, _ *cobra.Command, args []string) error {
@@ -134,13 +134,13 @@ var subscriptionView = output.View{
 }
 
 func (a *app) subscriptionsCommand() *cobra.Command {
-	return a.group("subscriptions", "What a tenant subscribes to", child{"list", a.subscriptionsList})
+	return a.group("subscriptions", "List subscriptions of a tenant", child{"list", a.subscriptionsList})
 }
 
 func (a *app) subscriptionsList() *cobra.Command {
 	var page pageFlags
 	cmd := &cobra.Command{
-		Use: "list TENANT", Short: "List the live subscriptions of a tenant, the latest first", Args: exactly("TENANT"),
+		Use: "list TENANT", Short: "List the live subscriptions of a tenant, latest first", Args: exactly("TENANT"),
 		ValidArgsFunction: tenantNoun.completion(a, true),
 		Example:           "  cxgctl tenants subscriptions list acme\n  cxgctl tenants subscriptions list acme -o id",
 	}
@@ -173,8 +173,8 @@ func (a *app) tenantsStatus() *cobra.Command {
 	b.holds = func(context.Context, *writer, tenants.Tenant) string { return "is already " + strings.ToUpper(status) }
 	cmd := b.command("status REF… --set STATUS", "Set the status of tenants",
 		"  cxgctl tenants status acme --set SUSPENDED --reason 'three invoices overdue'\n  cxgctl tenants status acme --set ACTIVE")
-	cmd.Long = "Set the status of tenants. SUSPENDED needs --reason, which is kept with the tenant, as suspended_reason, beside the\n" +
-		"time, as suspended_date. Every other status clears both."
+	cmd.Long = "Set the status of tenants. SUSPENDED requires --reason, which is stored in suspended_reason, with the time in\n" +
+		"suspended_date. Every other status clears both."
 	cmd.Flags().StringVar(&status, "set", "", "TRIAL, ACTIVE, SUSPENDED or TERMINATED")
 	markFlags(cmd.Flags(), recorded, "set")
 	must(cmd.RegisterFlagCompletionFunc("set", complete(tenants.Statuses...)))

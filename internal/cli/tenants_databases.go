@@ -11,15 +11,15 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// tenantDatabase is the record of where a tenant's users live.
+// tenantDatabase describes the database of a tenant's users.
 type tenantDatabase struct {
 	Tenant     string   `json:"tenant"`
 	Database   *string  `json:"database"` // host:port/name
 	Shared     bool     `json:"shared"`   // with other tenants
 	Reachable  bool     `json:"reachable"`
-	Generation *string  `json:"generation"` // of sys.users; null where there is none
-	Version    *int64   `json:"version"`    // of the last migration; null where cxgctl never migrated it
-	Changeable *bool    `json:"changeable"` // it has what changes are recorded by
+	Generation *string  `json:"generation"` // of sys.users; null if the table is missing
+	Version    *int64   `json:"version"`    // of the last migration; null if cxgctl never migrated it
+	Changeable *bool    `json:"changeable"` // the tables that record changes exist
 	LatencyMS  *float64 `json:"latency_ms"` // of two round trips
 	Error      *string  `json:"error"`
 }
@@ -31,11 +31,11 @@ var tenantDatabaseView = output.View{
 
 func (a *app) tenantsDatabases() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "databases", Short: "Show where each tenant's database is, and whether it answers", Args: exactly(),
-		Long: `Show where each tenant's database is, what generation and migration it has, and whether it answers.
+		Use: "databases", Short: "List tenants' databases and check that they answer", Args: exactly(),
+		Long: `List the database of each tenant with its generation and its last migration, and check that it answers.
 
-The profile says where: tenants_database_url is one database of all tenants, or with {code} in it one of each tenant;
-tenant_databases names those that stand elsewhere, by the tenant's code. No connection string is shown.`,
+The databases are configured in the profile: tenants_database_url is one database for all tenants or, with {code} in it,
+one per tenant. tenant_databases lists exceptions by tenant code. Connection strings are not printed.`,
 		Example: "  cxgctl tenants databases\n  cxgctl tenants databases --tenant 'acme-*' -o json --jq '.data.items[] | select(.reachable | not) | .tenant'",
 	}
 	cmd.RunE = a.runRead(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
@@ -45,7 +45,7 @@ tenant_databases names those that stand elsewhere, by the tenant's code. No conn
 			return err
 		}
 		failed := &tenantErrors{app: a}
-		seen := map[string]tenantDatabase{} // by the way to it: one that tenants share is looked at once
+		seen := map[string]tenantDatabase{} // by tenant code; a shared database is inspected once
 		for code, d := range forEachTenant(ctx, a, s, distinctDatabases(places), failed, false, inspectDatabase) {
 			seen[code] = d
 		}
@@ -53,7 +53,7 @@ tenant_databases names those that stand elsewhere, by the tenant's code. No conn
 		for _, f := range failed.list {
 			why[f.Tenant] = f.Message
 		}
-		shown := map[string]string{} // the tenant through whom a database was looked at, by its address
+		shown := map[string]string{} // by URL, the tenant for whom the database was inspected
 		list := make([]tenantDatabase, len(places))
 		missed := &tenantErrors{app: a}
 		for i, p := range places {
@@ -78,14 +78,14 @@ tenant_databases names those that stand elsewhere, by the tenant's code. No conn
 		return missed.result(len(places))
 	})
 	cmd.Flags().Var(&a.tenant.refs, "tenant", "only these `tenants`, by id, code or pattern: 'acme-*'")
-	cmd.Flags().IntVar(&a.tenant.parallel, "parallel", atOnce, "how many databases to ask at once")
+	cmd.Flags().IntVar(&a.tenant.parallel, "parallel", atOnce, "number of databases to query at once")
 	markFlags(cmd.Flags(), recorded, "tenant", "parallel")
 	must(cmd.RegisterFlagCompletionFunc("tenant", tenantNoun.completion(a, true)))
 	a.specify(cmd, Spec{Permission: "TENANT_LIST", Tables: tenantNoun.tables})
 	return addOutputFlags[tenantDatabase](a, cmd)
 }
 
-// distinct are the places without those whose database is one's before them.
+// distinctDatabases returns the first target of each database.
 func distinctDatabases(places []tenantTarget) []tenantTarget {
 	seen := map[string]bool{}
 	var list []tenantTarget
@@ -99,7 +99,7 @@ func distinctDatabases(places []tenantTarget) []tenantTarget {
 	return list
 }
 
-// lookAt looks at one database.
+// inspectDatabase emits the description of one database.
 func inspectDatabase(ctx context.Context, s *session, emit func(tenantDatabase) error) error {
 	began := time.Now()
 	version, err := migrate.Version(ctx, s.db)

@@ -11,7 +11,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/tenants"
 )
 
-// tenantValues are the flags that give a tenant's fields.
+// tenantValues are the flags for the fields of a tenant.
 type tenantValues struct {
 	name, kind, bizNo, bizName, bizType, ceo, bizKind, bizItem textFlag
 	postcode, address1, address2, phone, zone, locale, money   textFlag
@@ -21,29 +21,29 @@ type tenantValues struct {
 
 func (v *tenantValues) bind(cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.Var(&v.name, "name", "1 to 100 characters")
+	fs.Var(&v.name, "name", "name, 1 to 100 characters")
 	fs.Var(&v.kind, "type", "TRIAL, STANDARD, PREMIUM or ENTERPRISE")
-	fs.Var(&v.bizNo, "biz-no", "the business's registration number, unique")
-	fs.Var(&v.bizName, "biz-name", "the business's registered name")
-	fs.Var(&v.bizType, "biz-type", "one character")
-	fs.Var(&v.ceo, "ceo-name", "who represents it")
-	fs.Var(&v.bizKind, "biz-kind", "its line of business")
-	fs.Var(&v.bizItem, "biz-item", "what it deals in")
-	fs.Var(&v.postcode, "postcode", "at most 10 characters")
-	fs.Var(&v.address1, "address1", "at most 255 characters")
-	fs.Var(&v.address2, "address2", "at most 255 characters")
-	fs.Var(&v.phone, "phone-no", "at most 20 characters")
-	fs.Var(&v.employees, "employee-count", "at least 0")
-	fs.Var(&v.start, "start-date", "not in the future")
-	fs.Var(&v.end, "close-date", "not before the start date")
+	fs.Var(&v.bizNo, "biz-no", "business registration number, unique")
+	fs.Var(&v.bizName, "biz-name", "registered name of the business")
+	fs.Var(&v.bizType, "biz-type", "type of business, one character")
+	fs.Var(&v.ceo, "ceo-name", "name of the representative")
+	fs.Var(&v.bizKind, "biz-kind", "line of business")
+	fs.Var(&v.bizItem, "biz-item", "products or services")
+	fs.Var(&v.postcode, "postcode", "postcode, at most 10 characters")
+	fs.Var(&v.address1, "address1", "first line of the address, at most 255 characters")
+	fs.Var(&v.address2, "address2", "second line of the address, at most 255 characters")
+	fs.Var(&v.phone, "phone-no", "phone number, at most 20 characters")
+	fs.Var(&v.employees, "employee-count", "number of employees, at least 0")
+	fs.Var(&v.start, "start-date", "start date, not in the future")
+	fs.Var(&v.end, "close-date", "close date, not before the start date")
 	fs.Var(&v.zone, "timezone", "time zone, such as Asia/Seoul")
 	fs.Var(&v.locale, "locale", "locale, such as ko-KR")
-	fs.Var(&v.money, "currency", "`code` of ISO 4217, such as KRW")
+	fs.Var(&v.money, "currency", "ISO 4217 `code`, such as KRW")
 	markFlags(fs, recorded, "name", "type", "currency")
 	must(cmd.RegisterFlagCompletionFunc("type", complete(tenants.Types...)))
 }
 
-// read returns the fields that were given; a text that is none of its kind is added to problems.
+// read returns the fields that were set and adds invalid values to p.
 func (v *tenantValues) read(p *fault.Problems) tenants.Values {
 	return tenants.Values{
 		Name: v.name.value(), Type: v.kind.value(), BizNo: v.bizNo.value(), BizName: v.bizName.value(), BizType: v.bizType.value(),
@@ -63,8 +63,8 @@ func (a *app) tenantsCreate() *cobra.Command {
 	var flags changeFlags
 	cmd := &cobra.Command{
 		Use: "create --code C --name N", Short: "Create a tenant", Args: exactly(),
-		Long: "Create a tenant: its row in the manager database. A database of its own, where tenants have one each, is made by a DBA;\n" +
-			"cxgctl migrate up --tenant C then fills it.",
+		Long: "Create a tenant as a row in the manager database. Where each tenant has its own database, create that separately and\n" +
+			"then run cxgctl migrate up --tenant C.",
 		Example: "  cxgctl tenants create --code acme --name 'Acme Corp.' --type PREMIUM --biz-no 123-45-67890",
 	}
 	cmd.RunE = a.runWrite(&flags, func(ctx context.Context, w *writer, _ *cobra.Command, _ []string) error {
@@ -88,7 +88,7 @@ func (a *app) tenantsCreate() *cobra.Command {
 		return a.printResult(w.Ledger, func() error { return a.printTenant(made) })
 	})
 	f := cmd.Flags()
-	f.Var(&code, "code", "3 to 20 letters, digits, - and _; unique, and never changed")
+	f.Var(&code, "code", "3 to 20 letters, digits, - and _; unique, cannot be changed later")
 	f.StringVar(&status, "status", "", "TRIAL or ACTIVE (default: TRIAL for --type TRIAL, else ACTIVE)")
 	markFlags(f, recorded, "status")
 	values.bind(cmd)
@@ -108,7 +108,8 @@ func (a *app) tenantsUpdate() *cobra.Command {
 	var flags changeFlags
 	cmd := &cobra.Command{
 		Use: "update REF", Short: "Change fields of a tenant", Args: exactly("REF"), ValidArgsFunction: tenantNoun.completion(a, true),
-		Long:    "Change fields of a tenant. Its code stays as it is, since its database is found by it; its status has a command of its own.",
+		Long: "Change fields of a tenant. The code cannot change, because it identifies the tenant's database. To change the status,\n" +
+			"use cxgctl tenants status.",
 		Example: "  cxgctl tenants update acme --phone-no '+82 2 1234 5678'\n  cxgctl tenants update acme --type ENTERPRISE --unset close_date",
 	}
 	cmd.RunE = a.runWrite(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
@@ -124,7 +125,7 @@ func (a *app) tenantsUpdate() *cobra.Command {
 	})
 	values.bind(cmd)
 	f := cmd.Flags()
-	f.StringSliceVar(&patch.Unset, "unset", nil, "`fields` that lose their value, such as biz_no or close_date")
+	f.StringSliceVar(&patch.Unset, "unset", nil, "set these `fields` to null, such as biz_no or close_date")
 	markFlags(f, recorded, "unset")
 	since.bind(cmd)
 	must(cmd.RegisterFlagCompletionFunc("unset", complete(tenants.Unsettable...)))

@@ -25,11 +25,11 @@ var memberView = output.View{
 var memberTables = append([]string{schema.Tenants}, tenants.MemberTables...)
 
 func (a *app) membersCommand() *cobra.Command {
-	return a.group("members", "The members of a tenant",
+	return a.group("members", "List, add, change and remove members of a tenant",
 		child{"list", a.membersList}, child{"add", a.membersAdd}, child{"update", a.membersUpdate}, child{"remove", a.membersRemove})
 }
 
-// memberFlags give a membership's fields.
+// memberFlags are the flags for the fields of a membership.
 type memberFlags struct {
 	role, department, position, employee textFlag
 	primary, admin                       bool
@@ -37,12 +37,12 @@ type memberFlags struct {
 
 func (f *memberFlags) bind(cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.Var(&f.role, "role", "what the member is there, at most 50 characters")
-	fs.Var(&f.department, "department", "at most 100 characters")
-	fs.Var(&f.position, "position", "at most 100 characters")
-	fs.Var(&f.employee, "employee-id", "the tenant's own number for them, at most 50 characters")
-	fs.BoolVar(&f.primary, "primary", false, "the one whom the platform turns to; an administrator too")
-	fs.BoolVar(&f.admin, "admin", false, "administers the tenant")
+	fs.Var(&f.role, "role", "role within the tenant, free text of at most 50 characters")
+	fs.Var(&f.department, "department", "department, at most 100 characters")
+	fs.Var(&f.position, "position", "position, at most 100 characters")
+	fs.Var(&f.employee, "employee-id", "the tenant's id for the member, at most 50 characters")
+	fs.BoolVar(&f.primary, "primary", false, "primary contact of the tenant; implies --admin")
+	fs.BoolVar(&f.admin, "admin", false, "administrator of the tenant")
 	markFlags(fs, recorded, "primary", "admin")
 }
 
@@ -64,7 +64,7 @@ func (a *app) membersList() *cobra.Command {
 	var added rangeFlags
 	var page pageFlags
 	cmd := &cobra.Command{
-		Use: "list TENANT", Short: "List the members of a tenant, the primary one first", Args: exactly("TENANT"),
+		Use: "list TENANT", Short: "List the members of a tenant, primary member first", Args: exactly("TENANT"),
 		ValidArgsFunction: tenantNoun.completion(a, true),
 		Example:           "  cxgctl tenants members list acme\n  cxgctl tenants members list acme --status LEFT -o csv",
 	}
@@ -93,8 +93,7 @@ func (a *app) membersList() *cobra.Command {
 	return addOutputFlags[tenants.Member](a, cmd)
 }
 
-// named finds the tenant and the user whose membership a command is about; an attempt that names none leaves
-// its audit row.
+// lookupMember returns the tenant and the user of a membership. A failure is recorded in the audit log.
 func (a *app) lookupMember(ctx context.Context, w *writer, name refFlags, args []string) (t tenants.Tenant, u tenants.User, err error) {
 	if t, err = tenantNoun.lookup(ctx, w.session, refFlags{}, args[0]); err == nil {
 		found, ferr := userNoun.lookup(ctx, w.session, name, args[1])
@@ -111,8 +110,8 @@ func (a *app) membersAdd() *cobra.Command {
 	var name refFlags
 	var flags changeFlags
 	cmd := &cobra.Command{
-		Use: "add TENANT USER", Short: "Make a user a member of a tenant", Args: exactly("TENANT", "USER"), ValidArgsFunction: a.completeMember,
-		Long:    "Make a user a member of a tenant. One who has left comes back. The primary member is an administrator too.",
+		Use: "add TENANT USER", Short: "Add a user to a tenant", Args: exactly("TENANT", "USER"), ValidArgsFunction: a.completeMember,
+		Long:    "Add a user to a tenant. A member who has left is reinstated. The primary member is also an administrator.",
 		Example: "  cxgctl tenants members add acme ada --role OWNER --admin --primary --employee-id A-17",
 	}
 	cmd.RunE = a.runWrite(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
@@ -157,14 +156,14 @@ func (a *app) membersUpdate() *cobra.Command {
 	cmd.Example = "  cxgctl tenants members update acme ada --admin --role OWNER\n  cxgctl tenants members update acme bob --status SUSPENDED"
 	values.bind(cmd)
 	cmd.Flags().Var(&status, "status", "ACTIVE, INACTIVE or SUSPENDED")
-	cmd.Flags().StringSliceVar(&unset, "unset", nil, "`fields` that lose their value: role, department, position, employee_id")
+	cmd.Flags().StringSliceVar(&unset, "unset", nil, "set these `fields` to null: role, department, position, employee_id")
 	markFlags(cmd.Flags(), recorded, "status", "unset")
 	must(cmd.RegisterFlagCompletionFunc("status", complete(tenants.MemberStatuses[:3]...)))
 	return cmd
 }
 
 func (a *app) membersRemove() *cobra.Command {
-	cmd := a.memberCommand(audit.Delete, "remove TENANT USER", "End a membership; the row stays, as one that LEFT", "remove", a.confirmChange,
+	cmd := a.memberCommand(audit.Delete, "remove TENANT USER", "Remove a user from a tenant; the row stays, with status LEFT", "remove", a.confirmChange,
 		func(ctx context.Context, w *writer, m *tenants.Members, _ *cobra.Command, seen tenants.Member) (tenants.Member, error) {
 			return m.Remove(ctx, w.Ledger, seen, a.today())
 		})
@@ -172,7 +171,7 @@ func (a *app) membersRemove() *cobra.Command {
 	return cmd
 }
 
-// onMember is a command that changes a membership that there is, once ask has nothing against it.
+// memberCommand returns a command that changes an existing membership after ask has confirmed it.
 func (a *app) memberCommand(action audit.Action, use, short, verb string, ask func(context.Context, *audit.Ledger, string) error,
 	change func(context.Context, *writer, *tenants.Members, *cobra.Command, tenants.Member) (tenants.Member, error),
 ) *cobra.Command {
@@ -215,7 +214,7 @@ func (a *app) memberCommand(action audit.Action, use, short, verb string, ask fu
 	return a.addMemberFlags(cmd, action, &name, &flags)
 }
 
-// membership gives a command about a membership what all of them have.
+// addMemberFlags adds the flags and the permission that the member commands share.
 func (a *app) addMemberFlags(cmd *cobra.Command, action audit.Action, name *refFlags, flags *changeFlags) *cobra.Command {
 	name.bind(cmd, "id", "username", "email")
 	flags.bind(cmd)
@@ -223,7 +222,7 @@ func (a *app) addMemberFlags(cmd *cobra.Command, action audit.Action, name *refF
 	return addOutputFlags[tenants.Member](a, cmd)
 }
 
-// completeMember offers tenants, then users.
+// completeMember completes a tenant, then a user.
 func (a *app) completeMember(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 	if len(args) == 0 {
 		return tenantNoun.completion(a, true)(cmd, args, prefix)

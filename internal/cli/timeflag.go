@@ -14,14 +14,13 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 )
 
-// timing is the one clock and the one zone that the times of a command follow. The flags are parsed before either is
-// known.
+// timing holds the clock and the zone of a command. Both become known only after the flags are parsed.
 type timing struct {
 	zone *time.Location   // --tz, CXGCTL_TZ or the profile's; nil is UTC
-	now  func() time.Time // the server's, once it was reached
+	now  func() time.Time // the server's clock once connected
 }
 
-// location is the zone.
+// location returns the zone, UTC by default.
 func (t *timing) location() *time.Location {
 	if t == nil || t.zone == nil {
 		return time.UTC
@@ -29,7 +28,7 @@ func (t *timing) location() *time.Location {
 	return t.zone
 }
 
-// time is now by the clock.
+// time returns the current time.
 func (t *timing) time() time.Time {
 	if t == nil || t.now == nil {
 		return time.Now()
@@ -37,21 +36,21 @@ func (t *timing) time() time.Time {
 	return t.now()
 }
 
-// day is today in the zone.
+// today returns the current date in the zone.
 func (t *timing) today() db.Date { return dayOf(t.time(), t.location()) }
 
-// dayOf is the day that an instant is on in a zone.
+// dayOf returns the date of an instant in a zone.
 func dayOf(at time.Time, zone *time.Location) db.Date {
 	year, month, day := at.In(zone).Date()
 	return db.Date{Day: time.Date(year, month, day, 0, 0, 0, 0, time.UTC)}
 }
 
-// timeForms is what a flag that takes a time says of a text that is none.
-const timeForms = "a time is RFC 3339 (2026-11-23T08:00:00Z), a date (2026-11-23), a month (2026-11), an age (30d, 12h, 2w, 3mo, 1y), " +
+// timeForms lists the valid forms of a time, for errors.
+const timeForms = "want RFC 3339 (2026-11-23T08:00:00Z), a date (2026-11-23), a month (2026-11), an age (30d, 12h, 2w, 3mo, 1y), " +
 	"now, today, yesterday, this-month, last-month or infinity"
 
-// parseTime reads every form of a time. Dates and words are of the zone, ages count back from now, or on where ahead
-// is set.
+// parseTime parses a time in any form. Dates and words are in the zone. Ages are before now, or after it if ahead is
+// set.
 func parseTime(s string, now time.Time, zone *time.Location, ahead bool) (db.Time, error) {
 	if at, err := db.ParseTime(s); err == nil {
 		return at, nil
@@ -88,7 +87,7 @@ func parseTime(s string, now time.Time, zone *time.Location, ahead bool) (db.Tim
 	return db.At(addMonths(now, months).Add(span)), nil
 }
 
-// addMonths adds months; where the day does not exist it is the month's last.
+// addMonths adds months. If the resulting day does not exist it returns the last day of the month.
 func addMonths(t time.Time, months int) time.Time {
 	moved := t.AddDate(0, months, 0)
 	if moved.Day() != t.Day() {
@@ -99,7 +98,8 @@ func addMonths(t time.Time, months int) time.Time {
 
 var spanParts = regexp.MustCompile(`^(\d{1,5})(y|mo|w|d)`)
 
-// parseSpan reads a length of time: 30d, 12h, 2w, 3mo, 1y, 1h30m. Months have no fixed length.
+// parseSpan parses a duration: 30d, 12h, 2w, 3mo, 1y, 1h30m. Months and years are returned as months, because their
+// length varies.
 func parseSpan(s string) (months int, span time.Duration, err error) {
 	rest := s
 	for {
@@ -133,14 +133,14 @@ func parseSpan(s string) (months int, span time.Duration, err error) {
 	return months, span, nil
 }
 
-// timeFlag is a flag that takes a point in time, in any form of parseTime.
+// timeFlag is a point in time in any form that parseTime accepts.
 type timeFlag struct {
 	textFlag
-	ahead  bool // spans count from now on, not back
+	ahead  bool // durations are after now, not before
 	timing *timing
 }
 
-// String is the instant, as soon as the zone is known.
+// String returns the instant, or the text until the zone is known.
 func (t *timeFlag) String() string {
 	if !t.given || t.timing == nil || t.timing.zone == nil {
 		return t.text
@@ -151,7 +151,7 @@ func (t *timeFlag) String() string {
 // Type names the flag's values in help.
 func (t *timeFlag) Type() string { return "time" }
 
-// Set checks the form.
+// Set validates the value.
 func (t *timeFlag) Set(s string) error {
 	if _, err := parseTime(s, time.Now(), time.UTC, t.ahead); err != nil {
 		return err
@@ -159,16 +159,16 @@ func (t *timeFlag) Set(s string) error {
 	return t.textFlag.Set(s)
 }
 
-// exact is the time as the database compares it.
+// exact returns the time with infinities.
 func (t *timeFlag) exact() db.Time {
 	at, _ := parseTime(t.text, t.timing.time(), t.timing.location(), t.ahead) // Set checked it
 	return at
 }
 
-// lastInstant stands in for infinity where a time is compared with.
+// lastInstant replaces infinity in comparisons.
 var lastInstant = time.Date(294276, 12, 31, 23, 59, 59, 999999000, time.UTC)
 
-// Time is the instant, the zero time where the flag was not given.
+// Time returns the instant, or the zero time if the flag is not set.
 func (t *timeFlag) Time() time.Time {
 	if !t.given {
 		return time.Time{}
@@ -183,21 +183,21 @@ func (t *timeFlag) Time() time.Time {
 	}
 }
 
-// follow has the flag go by the command's clock and zone.
+// follow sets the clock and the zone of the flag.
 func (t *timeFlag) follow(when *timing) { t.timing = when }
 
-// timed is a flag that goes by a clock and a zone.
+// timed is a flag that depends on the clock and the zone.
 type timed interface{ follow(*timing) }
 
-// seenFlag is --if-updated-at.
+// ifUpdatedAtFlag is --if-updated-at.
 type ifUpdatedAtFlag struct{ timeFlag }
 
 func (s *ifUpdatedAtFlag) bind(cmd *cobra.Command) {
-	cmd.Flags().Var(s, "if-updated-at", "change nothing unless updated_at is still this `time`")
+	cmd.Flags().Var(s, "if-updated-at", "change the row only if updated_at is still this `time`")
 	markFlags(cmd.Flags(), recorded, "if-updated-at")
 }
 
-// value is the time that was given, or nil.
+// value returns the time, or nil if the flag is not set.
 func (s *ifUpdatedAtFlag) value(cmd *cobra.Command) *db.Time {
 	if !cmd.Flags().Changed("if-updated-at") {
 		return nil
@@ -210,9 +210,9 @@ func (s *ifUpdatedAtFlag) value(cmd *cobra.Command) *db.Time {
 type rangeFlags struct{ since, until timeFlag }
 
 func (r *rangeFlags) bind(cmd *cobra.Command, what string) {
-	cmd.Flags().Var(&r.since, "since", what+" from this `time` on: "+shortForms)
+	cmd.Flags().Var(&r.since, "since", what+" at or after this `time`: "+shortForms)
 	cmd.Flags().Var(&r.until, "until", what+" before this `time`")
 }
 
-// shortForms are the forms of a time, for help.
+// shortForms lists the forms of a time for help texts.
 const shortForms = "RFC 3339, a date or month in the zone of --tz, an age such as 7d, today, last-month, …"

@@ -33,7 +33,7 @@ var userNoun = resourceKind[users.User]{
 }
 
 func (a *app) usersCommand() *cobra.Command {
-	return a.group("users", "User accounts, the platform's and, with --tenant, a tenant's",
+	return a.group("users", "Manage users of the platform or, with --tenant, of a tenant",
 		child{"create", a.withTenantFlag(a.usersCreate)},
 		child{"get", a.withTenantsFlags(func() *cobra.Command {
 			return userNoun.get(a, "Show a user", "  cxgctl users get ada\n  cxgctl users get ada@example.com -o json")
@@ -44,12 +44,12 @@ func (a *app) usersCommand() *cobra.Command {
 		child{"history", a.withTenantFlag(func() *cobra.Command { return userNoun.history(a) })})
 }
 
-// ofTenant gives a command about users --tenant.
+// withTenantFlag adds --tenant to a users command.
 func (a *app) withTenantFlag(build func() *cobra.Command) func() *cobra.Command {
 	return func() *cobra.Command { return a.bindTenant(build()) }
 }
 
-// userFilter are the flags that select users, of list and of every batch.
+// userFilter are the flags that select users.
 type userFilter struct {
 	users.Filter
 	createdAfter, lastLoginBefore timeFlag
@@ -64,13 +64,13 @@ func (f *userFilter) bind(cmd *cobra.Command) {
 	fs.Var(&f.createdAfter, "created-after", "created after this `time`: "+shortForms)
 	fs.Var(&f.lastLoginBefore, "last-login-before", "last logged in before this `time`")
 	f.created.bind(cmd, "created")
-	fs.BoolVar(&f.Locked, "locked", false, "only those who cannot log in for a lock")
+	fs.BoolVar(&f.Locked, "locked", false, "only locked users")
 	markFlags(fs, recorded, "status", "user-type", "created-after", "last-login-before", "locked")
 	must(cmd.RegisterFlagCompletionFunc("status", complete(users.Statuses...)))
 	must(cmd.RegisterFlagCompletionFunc("user-type", complete(users.Types...)))
 }
 
-// filter returns what the flags select; ages count from now.
+// filter returns what the flags select. Ages are relative to now.
 func (f userFilter) filter() users.Filter {
 	out := f.Filter
 	out.CreatedAfter, out.LastLoginBefore = f.createdAfter.Time(), f.lastLoginBefore.Time()
@@ -118,20 +118,20 @@ func (a *app) usersList() *cobra.Command {
 		return a.listInTenants(ctx, s, cmd, filter)
 	})
 	f.bind(cmd)
-	cmd.Flags().StringVar(&memberOf, "member-of", "", "only members of this `tenant`, by its id or code")
+	cmd.Flags().StringVar(&memberOf, "member-of", "", "only members of this `tenant`, by id or code")
 	readsTables(cmd.Flags(), "member-of", tenants.MemberTables...)
 	must(cmd.RegisterFlagCompletionFunc("member-of", tenantNoun.completion(a, true)))
-	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted users too")
+	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "include deleted users")
 	markFlags(cmd.Flags(), recorded, "include-deleted")
 	page.bindExport(cmd)
 	a.bindReveal(cmd)
-	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
+	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "sort by these `fields`, each FIELD or FIELD:desc")
 	markFlags(cmd.Flags(), shaping, "sort")
 	a.specify(cmd, Spec{Permission: "USER_LIST", TenantOnly: true, Audit: whenReading})
 	return addOutputFlags[users.User](a, cmd)
 }
 
-// membership returns the predicate of users who are members of a tenant.
+// memberPredicate returns the SQL condition for members of a tenant.
 func memberPredicate(ctx context.Context, s *session, tenant string) (string, error) {
 	t, err := tenants.Find(ctx, s.db, s.cat, tenant, false)
 	if err != nil {

@@ -10,12 +10,12 @@ import (
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// userBatch is a command that changes users who are named, or selected by the filters of users list.
+// userBatch returns a batch of users, given by REFs or selected by the filters of users list.
 func (a *app) userBatch(verb string) *batch[users.User] {
 	return &batch[users.User]{a: a, noun: userNoun, verb: verb, filter: &userFilter{}}
 }
 
-// acrossTenants is what a batch does in several tenants' databases.
+// acrossTenants returns the function that runs a batch in several tenants' databases.
 func (a *app) acrossTenants(b *batch[users.User]) func(context.Context, *writer, []string) error {
 	return func(ctx context.Context, w *writer, refs []string) error {
 		if len(refs) == 0 && !b.byFilter() {
@@ -42,11 +42,11 @@ func (a *app) usersDelete() *cobra.Command {
 	b.holds = func(ctx context.Context, w *writer, u users.User) string {
 		return "is already deleted" + lastChange(ctx, w, u.UpdatedAt, u.UpdatedBy)
 	}
-	cmd := b.command("delete REF…", "Delete users; restore brings them back", "  cxgctl users delete ada bob --yes")
-	cmd.Long = `Delete users: mark them as deleted, set their status INACTIVE and end their sessions.
+	cmd := b.command("delete REF…", "Delete users, so that users restore can restore them", "  cxgctl users delete ada bob --yes")
+	cmd.Long = `Delete users: mark them as deleted, set their status to INACTIVE and end their sessions.
 
-The platform lets a user in by the status alone, and honours a session until it is revoked. cxgctl users restore
-brings a user back with the status from before the deletion. Sessions stay ended.`
+The platform checks only the status at login, and accepts a session until it is revoked. cxgctl users restore restores
+a user with the status from before the deletion. Sessions stay ended.`
 	return cmd
 }
 
@@ -55,8 +55,8 @@ func (a *app) usersRestore() *cobra.Command {
 	b.deleted = true
 	b.edit = func(t editor[users.User]) (users.Edit, error) { return t.SetDeleted(false) }
 	b.holds = func(context.Context, *writer, users.User) string { return "is not deleted" }
-	cmd := b.command("restore REF…", "Bring deleted users back", "  cxgctl users restore ada")
-	cmd.Long = `Bring deleted users back, with the status from before the deletion, which its audit row holds. Sessions that the
+	cmd := b.command("restore REF…", "Restore deleted users", "  cxgctl users restore ada")
+	cmd.Long = `Restore deleted users with the status from before the deletion, which is read from its audit row. Sessions that the
 deletion ended stay ended.`
 	return cmd
 }
@@ -72,7 +72,7 @@ func (a *app) usersUnlock() *cobra.Command {
 		}
 		return "is " + *u.Status + ", which unlock does not lift", "cxgctl users status " + u.Username + " --set ACTIVE"
 	}
-	return b.command("unlock REF…", "Let users log in again: status, failure counter and lock together",
+	return b.command("unlock REF…", "Unlock users: reset status, failure counter and lock",
 		"  cxgctl users unlock ada\n  cxgctl users unlock --locked --search @example.com --max-affected 10")
 }
 
@@ -88,10 +88,10 @@ func (a *app) usersStatus() *cobra.Command {
 	}
 	b.holds = func(context.Context, *writer, users.User) string { return "is already " + strings.ToUpper(status) }
 	cmd := b.command("status REF… --set STATUS", "Set the status of users",
-		"  cxgctl users status ada --set SUSPENDED --reason 'left the company'\n  cut -d, -f1 leavers.csv | cxgctl users status --stdin --set INACTIVE --expect 12")
-	cmd.Long = `Set the status of users. The platform lets in users with the status ACTIVE and no others. Any other status also ends
-the sessions of the users, which stay ended when they become ACTIVE again. LOCKED lasts until cxgctl users unlock, or
-until the status is set anew.`
+		"  cxgctl users status ada --set SUSPENDED --reason 'left the company'\n  tail -n +2 leavers.csv | cut -d, -f1 | cxgctl users status --stdin --set INACTIVE --expect 12")
+	cmd.Long = `Set the status of users. Only users with the status ACTIVE can log in to the platform. Any other status also ends the
+sessions of the users, which stay ended when they become ACTIVE again. LOCKED lasts until cxgctl users unlock or the
+next change of the status.`
 	cmd.Flags().StringVar(&status, "set", "", "ACTIVE, INACTIVE, LOCKED or SUSPENDED")
 	markFlags(cmd.Flags(), recorded, "set")
 	must(cmd.RegisterFlagCompletionFunc("set", complete(users.Statuses...)))

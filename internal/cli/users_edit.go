@@ -9,20 +9,19 @@ import (
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// newPassword is a user's record with the password that was made up for it, which is shown this once.
+// userWithPassword is a user with the generated password, which is shown only once.
 type userWithPassword struct {
 	users.User
 	Password string `json:"password"`
 }
 
-// passwordRecords is records for a command whose record has the field password where one is made up
-// and shown.
+// addPasswordOutputFlags is addOutputFlags for records that have the field password if a password is generated.
 func (a *app) addPasswordOutputFlags(cmd *cobra.Command, pw *passwordFlags) *cobra.Command {
 	addOutputFlags[users.User](a, cmd)
 	plain := cmd.PreRunE
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
 		if pw.isPrinted() {
-			if err := a.checkPrinted(cmd, "password", "the made-up password", "--password-out F"); err != nil {
+			if err := a.checkPrinted(cmd, "password", "the generated password", "--password-out F"); err != nil {
 				return err
 			}
 			return output.CheckColumns[userWithPassword](a.out.columns)
@@ -32,13 +31,13 @@ func (a *app) addPasswordOutputFlags(cmd *cobra.Command, pw *passwordFlags) *cob
 	return cmd
 }
 
-// printsID says whether the format is id, whatever chose it.
+// printsID reports whether the output format is id.
 func (a *app) printsID(cmd *cobra.Command) bool {
 	c, err := a.config(cmd)
 	return err == nil && c.Output == string(output.ID) && output.FormatOf(a.out.file) == "" && a.out.jq == ""
 }
 
-// printUser prints a user, with its made-up password where there is one to show.
+// printUser prints a user, with the generated password if pw is not nil.
 func (a *app) printUser(u users.User, pw *string) error {
 	if pw == nil {
 		return output.One(a.print, userView, u)
@@ -62,7 +61,7 @@ func (a *app) usersCreate() *cobra.Command {
 			return err
 		}
 		if w.place != nil && !cmd.Flags().Changed("user-type") {
-			n.UserType = "" // the default is of the platform's users
+			n.UserType = "" // the flag's default applies to the platform's users only
 		}
 		if err := t.Check(&n); err != nil {
 			return err
@@ -88,16 +87,16 @@ func (a *app) usersCreate() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&n.Username, "username", "", "3 to 100 ASCII characters, unique")
 	f.StringVar(&n.Email, "email", "", "e-mail address, unique")
-	f.StringVar(&n.FullName, "full-name", "", "1 to 100 characters")
-	f.StringVar(&n.Phone, "phone", "", "at most 20 characters")
+	f.StringVar(&n.FullName, "full-name", "", "full name, 1 to 100 characters")
+	f.StringVar(&n.Phone, "phone", "", "phone number, at most 20 characters")
 	f.StringVar(&n.UserType, "user-type", "TENANT", "MASTER, TENANT or SYSTEM")
-	f.StringVar(&n.Department, "department", "", "at most 100 characters")
-	f.StringVar(&n.Position, "position", "", "at most 100 characters")
+	f.StringVar(&n.Department, "department", "", "department, at most 100 characters")
+	f.StringVar(&n.Position, "position", "", "position, at most 100 characters")
 	f.StringVar(&n.Timezone, "timezone", "", "time zone (default UTC)")
 	f.StringVar(&n.Locale, "locale", "", "locale (default ko-KR)")
-	f.BoolVar(&n.AllowVariant, "allow-variant", false, "store a username or e-mail that differs from another user's in case or Unicode form only")
-	f.BoolVar(&n.MFA, "mfa", false, "multi-factor authentication is on")
-	f.BoolVar(&n.ForcePasswordChange, "force-password-change", false, "a new password is due at the first login")
+	f.BoolVar(&n.AllowVariant, "allow-variant", false, "accept a username or e-mail that differs from another user's only in case or Unicode form")
+	f.BoolVar(&n.MFA, "mfa", false, "enable multi-factor authentication")
+	f.BoolVar(&n.ForcePasswordChange, "force-password-change", false, "require a new password at the first login")
 	markFlags(f, recorded, "user-type", "mfa", "force-password-change")
 	must(cmd.RegisterFlagCompletionFunc("user-type", complete(users.Types...)))
 	pw.bind(cmd)
@@ -145,17 +144,17 @@ func (a *app) usersUpdate() *cobra.Command {
 		return userNoun.edit(ctx, a, w, name, args[0], "update", edit, func(u users.User) error { return a.printUser(u, nil) })
 	})
 	f := cmd.Flags()
-	f.StringVar(&values.fullName, "full-name", "", "1 to 100 characters")
+	f.StringVar(&values.fullName, "full-name", "", "full name, 1 to 100 characters")
 	f.StringVar(&values.email, "email", "", "e-mail address, unique")
-	f.StringVar(&values.phone, "phone", "", "at most 20 characters")
+	f.StringVar(&values.phone, "phone", "", "phone number, at most 20 characters")
 	f.StringVar(&values.status, "status", "", "ACTIVE, INACTIVE, LOCKED or SUSPENDED")
-	f.StringVar(&values.department, "department", "", "at most 100 characters")
-	f.StringVar(&values.position, "position", "", "at most 100 characters")
+	f.StringVar(&values.department, "department", "", "department, at most 100 characters")
+	f.StringVar(&values.position, "position", "", "position, at most 100 characters")
 	f.StringVar(&values.timezone, "timezone", "", "time zone")
 	f.StringVar(&values.locale, "locale", "", "locale")
-	f.BoolVar(&variant, "allow-variant", false, "store an e-mail that differs from another user's in case or Unicode form only")
-	f.BoolVar(&mfa, "mfa", false, "--mfa=true or --mfa=false")
-	f.StringSliceVar(&unset, "unset", nil, "`fields` that lose their value: phone, department, position, timezone, locale")
+	f.BoolVar(&variant, "allow-variant", false, "accept an e-mail that differs from another user's only in case or Unicode form")
+	f.BoolVar(&mfa, "mfa", false, "enable multi-factor authentication, or disable it with --mfa=false")
+	f.StringSliceVar(&unset, "unset", nil, "set these `fields` to null: phone, department, position, timezone, locale")
 	markFlags(f, recorded, "status", "mfa", "unset")
 	since.bind(cmd)
 	must(cmd.RegisterFlagCompletionFunc("status", complete(users.Statuses...)))
@@ -171,7 +170,7 @@ func (a *app) usersPassword() *cobra.Command {
 	var name refFlags
 	var flags changeFlags
 	cmd := &cobra.Command{
-		Use: "password REF", Short: "Set a user's password, and end their sessions", Args: exactly("REF"), ValidArgsFunction: userNoun.completion(a, true),
+		Use: "password REF", Short: "Set a user's password and end the user's sessions", Args: exactly("REF"), ValidArgsFunction: userNoun.completion(a, true),
 		Example: "  cxgctl users password ada\n  cxgctl users password ada --generate-password --password-out ada.txt",
 	}
 	cmd.RunE = a.runWrite(&flags, func(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
@@ -196,8 +195,8 @@ func (a *app) usersPassword() *cobra.Command {
 		})
 	})
 	pw.bind(cmd)
-	cmd.Flags().BoolVar(&force, "force-password-change", false, "a new password is due at the next login")
-	cmd.Flags().BoolVar(&force, "force-change", false, "as --force-password-change")
+	cmd.Flags().BoolVar(&force, "force-password-change", false, "require a new password at the next login")
+	cmd.Flags().BoolVar(&force, "force-change", false, "same as --force-password-change")
 	markFlags(cmd.Flags(), recorded, "force-password-change", "force-change")
 	name.bind(cmd, users.Kind.KeyNames()...)
 	flags.bind(cmd)

@@ -41,7 +41,7 @@ func (a *app) usersExport() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_ = gate.Require(auth.SuperAdmin) // the transaction below says what is missing
+			_ = gate.Require(auth.SuperAdmin) // RecordHashes returns the error
 			if err := users.RecordHashes(ctx, l); err != nil {
 				return err
 			}
@@ -63,15 +63,15 @@ func (a *app) usersExport() *cobra.Command {
 	f.bind(cmd)
 	bindMaxLag(cmd)
 	a.bindReveal(cmd)
-	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted users too")
-	cmd.Flags().BoolVar(&hashes, "with-hashes", false, "with the passwords' hashes, as password_hash; for SUPER_ADMIN, and recorded in the audit log")
+	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "include deleted users")
+	cmd.Flags().BoolVar(&hashes, "with-hashes", false, "include the password hashes as password_hash; requires SUPER_ADMIN and is audited")
 	markFlags(cmd.Flags(), recorded, "include-deleted", "with-hashes")
 	a.specify(cmd, Spec{Permission: "USER_LIST", Optional: []string{auth.SuperAdmin}, Audit: always})
 	return addOutputFlags[users.WithHash](a, cmd)
 }
 
 func exportUsers[T any](a *app, leave func(int64) error, seq iter.Seq2[T, error]) error {
-	a.clock.stop() // a stream has an idle time-out of its own
+	a.clock.stop() // streams have an idle timeout instead
 	n, err := output.Stream(a.print, output.View{}, seq)
 	if failed := leave(n); err == nil {
 		err = failed

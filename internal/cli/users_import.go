@@ -18,7 +18,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// usersImportFlags are those of users import.
+// usersImportFlags are the flags of users import.
 type usersImportFlags struct {
 	importFlags
 	restore, noPasswords, generate bool
@@ -30,12 +30,13 @@ func (a *app) usersImport() *cobra.Command {
 	var f usersImportFlags
 	cmd := a.importCommand(&cobra.Command{
 		Short: "Create or update users from a file, each row once",
-		Long: "Reads csv, tsv, jsonl, json or xlsx (.gz and .zst too) whose columns are the record's fields, and password,\n" +
-			"password_hash, sso_subject, tenant, tenant_role, roles. A row that fails is reported with its line, and the\n" +
-			"others go ahead. Running the same command again goes on where it stopped: no row is applied twice.\n\n" +
-			"tenant is a tenant's code or id, whose member the user becomes; tenant_role is the role of that membership, any\n" +
-			"text. roles are codes of platform roles with ; , or a space between, as in A;B: one of scope TENANT counts in the\n" +
-			"row's tenant, one of scope GLOBAL everywhere.\n\n" +
+		Long: "Create or update users from a csv, tsv, jsonl, json or xlsx file (.gz and .zst too). Its columns are the fields of\n" +
+			"the record, and password, password_hash, sso_subject, tenant, tenant_role and roles. Failed rows are reported with\n" +
+			"their line, and the others are applied. Running the same command again continues where it stopped: no row is\n" +
+			"applied twice.\n\n" +
+			"tenant is the code or id of a tenant that the user joins. tenant_role is the role of that membership, as free text.\n" +
+			"roles are codes of platform roles, separated by ; , or a space, as in A;B. A role of scope TENANT applies in the\n" +
+			"row's tenant, a role of scope GLOBAL everywhere.\n\n" +
 			"Fields: " + strings.Join(users.ImportFields, ", "),
 		Example: "  cxgctl users import new.csv --dry-run\n" +
 			"  cxgctl users import new.csv --generate-passwords --passwords-out passwords.csv --errors failed.csv\n" +
@@ -54,7 +55,7 @@ func (a *app) usersImport() *cobra.Command {
 			}
 			links := map[string]audit.Reverser{}
 			for _, noun := range []string{"member", "role"} {
-				if r, err := reversers[noun](w.cat); err == nil { // without the table no import made any
+				if r, err := reversers[noun](w.cat); err == nil { // without the table an import cannot have created any
 					links[noun] = r
 				}
 			}
@@ -62,12 +63,12 @@ func (a *app) usersImport() *cobra.Command {
 		},
 	})
 	fs := cmd.Flags()
-	fs.BoolVar(&f.restore, "restore", false, "with --on-conflict update: bring deleted users back")
-	fs.BoolVar(&f.variant, "allow-variant", false, "create users whose username or e-mail differs from another's in case or Unicode form only")
-	fs.BoolVar(&f.noPasswords, "no-passwords", false, "accounts without a password")
-	fs.BoolVar(&f.generate, "generate-passwords", false, "make a password up for each row; a new one is due at the first login")
+	fs.BoolVar(&f.restore, "restore", false, "with --on-conflict update: restore deleted users")
+	fs.BoolVar(&f.variant, "allow-variant", false, "accept a username or e-mail that differs from another user's only in case or Unicode form")
+	fs.BoolVar(&f.noPasswords, "no-passwords", false, "create accounts without a password")
+	fs.BoolVar(&f.generate, "generate-passwords", false, "generate a password for each row, to be changed at the first login")
 	markFlags(fs, recorded, "restore", "no-passwords", "generate-passwords")
-	fs.StringVar(&f.passwordsOut, "passwords-out", "", "the `file` for the made-up passwords (0600)")
+	fs.StringVar(&f.passwordsOut, "passwords-out", "", "write the generated passwords to `file` (0600)")
 	names(cmd, "passwords-out", fileWritten)
 	cmd.MarkFlagsMutuallyExclusive("no-passwords", "generate-passwords")
 	a.specify(cmd, Spec{
@@ -77,19 +78,18 @@ func (a *app) usersImport() *cobra.Command {
 	return cmd
 }
 
-// slowHashes is how many passwords are worth a note that hashing takes its time.
+// slowHashes is the number of passwords from which a note about the duration is printed.
 const slowHashes = 250
 
-// begin makes ready what users need beyond every import: how passwords are hashed, and where those that are
-// made up go.
+// begin prepares the parts of an import that are specific to users: hashing and generating passwords.
 func (f *usersImportFlags) begin(a *app, w *writer, o importer.Options) (importRun, error) {
 	run := importRun{end: func() {}}
 	switch {
 	case f.restore && o.OnConflict != importer.Update:
-		return run, fault.New(fault.Usage, "--restore goes with --on-conflict update")
+		return run, fault.New(fault.Usage, "--restore requires --on-conflict update")
 	case f.generate != (f.passwordsOut != ""):
-		return run, fault.New(fault.Usage, "--generate-passwords and --passwords-out go together").
-			WithHint("a made-up password that is written nowhere helps nobody")
+		return run, fault.New(fault.Usage, "--generate-passwords and --passwords-out must be used together").
+			WithHint("add --passwords-out F, or use --no-passwords")
 	}
 	t, err := w.users()
 	if err != nil {
@@ -116,7 +116,7 @@ func (f *usersImportFlags) begin(a *app, w *writer, o importer.Options) (importR
 		if n < slowHashes {
 			return ""
 		}
-		return fmt.Sprintf("%s passwords are hashed, which takes minutes; an interrupted import goes on with the same command", output.Thousands(n))
+		return fmt.Sprintf("hashing %s passwords takes minutes; to continue after an interruption, run the same command again", output.Thousands(n))
 	}
 	run.do = func(ctx context.Context, file *rowreader.File, o importer.Options) (importer.Report, error) {
 		mine.Options = o

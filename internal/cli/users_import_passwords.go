@@ -14,7 +14,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/password"
 )
 
-// passwordsFile is --passwords-out: a csv of usernames and the passwords that were made up for them.
+// passwordsFile is the file of --passwords-out, a csv of usernames and their generated passwords.
 type passwordsFile struct {
 	name  string
 	to    io.Writer // nil in a dry run
@@ -26,9 +26,9 @@ type passwordsFile struct {
 
 const passwordsHeader = "username,password\n"
 
-// openPasswords opens or makes the file. One that a run of the same command left behind is read, so that
-// who was to get a password gets that one. It must be the caller's own, and no password in it may break the rules:
-// another user may have put it there.
+// openPasswords opens or creates the file. If an earlier run of the same command created it, its passwords are used
+// again. Another user may have planted the file, so it must belong to the caller and its passwords must follow the
+// rules.
 func openPasswords(a *app, path string, dry bool) (*passwordsFile, error) {
 	const flag = "--passwords-out"
 	p := &passwordsFile{known: map[string]string{}, name: path}
@@ -57,7 +57,7 @@ func openPasswords(a *app, path string, dry bool) (*passwordsFile, error) {
 	return p, nil
 }
 
-// resume takes up a file of an earlier run.
+// resume opens the file of an earlier run.
 func (p *passwordsFile) resume(place *outfile.Place, dry bool) error {
 	const flag = "--passwords-out"
 	f, err := place.Resume()
@@ -79,19 +79,19 @@ func (p *passwordsFile) resume(place *outfile.Place, dry bool) error {
 	return nil
 }
 
-// takeUp reads the passwords of an earlier run.
+// load reads the passwords of an earlier run.
 func (p *passwordsFile) load(text []byte) error {
 	if !bytes.HasPrefix(text, []byte(passwordsHeader)) {
-		return fault.New(fault.Validation, "--passwords-out %s exists, and does not hold passwords of an import", p.name).
-			WithHint("name a new file; nothing is overwritten")
+		return fault.New(fault.Validation, "--passwords-out: %s exists and was not written by an import", p.name).
+			WithHint("name a new file; existing files are not overwritten")
 	}
 	rows, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
 	if err != nil {
-		return fault.New(fault.Validation, "--passwords-out %s cannot be read", p.name).WithHint("name a new file")
+		return fault.New(fault.Validation, "--passwords-out: cannot parse %s", p.name).WithHint("name a new file")
 	}
 	for i, r := range rows[1:] {
 		if password.Check(r[1]) != nil {
-			return fault.New(fault.Validation, "--passwords-out %s, line %d: the password breaks the rules for passwords", p.name, i+2).
+			return fault.New(fault.Validation, "--passwords-out: %s, line %d: the password breaks the password rules", p.name, i+2).
 				WithHint("name a new file")
 		}
 		p.known[r[0]] = r[1]
@@ -113,7 +113,7 @@ func (p *passwordsFile) Store(usernames, made []string) error {
 	var b strings.Builder
 	for i, name := range usernames {
 		if p.known[name] != "" {
-			continue // written before
+			continue // already written
 		}
 		fmt.Fprintf(&b, "%s,%s\n", name, made[i])
 		p.known[name] = made[i]
@@ -124,9 +124,9 @@ func (p *passwordsFile) Store(usernames, made []string) error {
 	return p.sync()
 }
 
-// Close ends the writing.
+// Close closes the file.
 func (p *passwordsFile) Close() {
 	if p.close != nil {
-		_ = p.close() // what counts was synced
+		_ = p.close() // Store has synced the file
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// tenantUser is a user's record with the code of the tenant in whose database it stands.
+// tenantUser is a user in the database of a tenant.
 type tenantUser struct {
 	Tenant string `json:"tenant"`
 	users.User
@@ -27,7 +27,8 @@ var tenantUserView = output.View{
 	},
 }
 
-// ofTenants gives a command about users the flags of several tenants: with them its records are others.
+// withTenantsFlags adds the flags for several tenants to a users command. With these flags the command prints
+// tenantUser records.
 func (a *app) withTenantsFlags(build func() *cobra.Command) func() *cobra.Command {
 	return func() *cobra.Command {
 		cmd := a.bindTenants(a.bindTenant(build()))
@@ -42,12 +43,11 @@ func (a *app) withTenantsFlags(build func() *cobra.Command) func() *cobra.Comman
 	}
 }
 
-// listInTenants lists the users of several tenants: every row that the filter selects, the tenants in the order of
-// their codes.
+// listInTenants lists all selected users of several tenants, in the order of the tenants' codes.
 func (a *app) listInTenants(ctx context.Context, s *session, cmd *cobra.Command, f users.Filter) error {
 	for _, flag := range []string{"page", "page-size", "cursor", "state", "manifest"} {
 		if cmd.Flags().Changed(flag) {
-			return fault.New(fault.Usage, "--%s does not go with several tenants", flag).WithHint("every row of theirs is listed")
+			return fault.New(fault.Usage, "--%s cannot be used with several tenants", flag).WithHint("every selected row is listed")
 		}
 	}
 	places, err := a.resolveTenants(ctx, cmd, s)
@@ -88,7 +88,7 @@ func (a *app) listInTenants(ctx context.Context, s *session, cmd *cobra.Command,
 	return failed.result(len(places))
 }
 
-// unlessAlike yields rows as records; where every tenant refused the same, that is its end, and nothing is printed.
+// unlessAllFailed yields rows as records. If all tenants fail with the same error it yields only that error.
 func unlessAllFailed(rows iter.Seq2[string, users.User], failed *tenantErrors, of int) iter.Seq2[tenantUser, error] {
 	return func(yield func(tenantUser, error) bool) {
 		for code, u := range rows {
@@ -102,7 +102,7 @@ func unlessAllFailed(rows iter.Seq2[string, users.User], failed *tenantErrors, o
 	}
 }
 
-// getInTenants shows the users of several tenants that a REF names: in each at most one.
+// getInTenants shows the users that a REF names in several tenants, at most one per tenant.
 func (a *app) getInTenants(ctx context.Context, s *session, cmd *cobra.Command, how refFlags, name string) error {
 	by, err := users.Kind.ParseKey(how.by)
 	if err != nil {

@@ -11,21 +11,21 @@ import (
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// selectedIn is what a batch is to change in one tenant's database.
+// tenantSelection is the selection of a batch in one tenant's database.
 type tenantSelection struct {
 	rows []users.User
-	due  int      // of them, those that are not as wanted already
-	refs []string // that led to one of them
+	due  int      // number of rows that would change
+	refs []string // REFs that named one of the rows
 }
 
-// changedIn is what it changed there.
+// tenantChange is the result of a batch in one tenant's database.
 type tenantChange struct {
 	rows    []users.User
 	entries []audit.Entry
 }
 
-// changeInTenants changes users of several tenants alike. All databases are looked at first, so that the guards and the
-// question are about the whole; then each tenant's users are changed in a transaction of its own.
+// changeInTenants applies a batch to users of several tenants. It first selects the rows in all databases, so that the
+// guards and the question apply to the total, and then changes each tenant's users in a separate transaction.
 func (a *app) changeInTenants(ctx context.Context, w *writer, b *batch[users.User], places []tenantTarget, refs []string) error {
 	failed := &tenantErrors{app: a}
 	chosen := map[string]tenantSelection{}
@@ -49,7 +49,7 @@ func (a *app) changeInTenants(ctx context.Context, w *writer, b *batch[users.Use
 	}
 	lost := slices.DeleteFunc(slices.Clone(refs), func(r string) bool { return found[r] })
 	if len(failed.list) > 0 {
-		lost = nil // it may be in one of those
+		lost = nil // the users may be in a database that failed
 	}
 	for _, r := range lost {
 		w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: users.Kind.Name, Name: r}, Action: w.action}, notInAny(r, places))
@@ -108,7 +108,7 @@ func notInAny(name string, places []tenantTarget) *fault.Error {
 	return fault.New(fault.NotFound, "user %q not found in any of %s", name, plural(len(places), "tenant")).With(users.Kind.GuessKey(name), name)
 }
 
-// selectIn finds the users of one tenant that the batch is about: those that REFs name, or that the filter selects.
+// selectInTenant returns the users of one tenant that the REFs name or, without REFs, that the filter selects.
 func selectInTenant(ctx context.Context, s *session, b *batch[users.User], refs []string) (out tenantSelection, err error) {
 	t, err := s.separableUsers()
 	if err != nil {
@@ -150,14 +150,14 @@ func selectInTenant(ctx context.Context, s *session, b *batch[users.User], refs 
 	return out, err
 }
 
-// askAboutTenants says how many users in how many tenants a command is about to change, and has a person confirm it as a
+// askAboutTenants prints the numbers of users and tenants that are about to change, and asks for confirmation as a
 // batch does.
 func (b *batch[T]) askAboutTenants(ctx context.Context, rows, tenants int) error {
 	if b.flags.dryRun || rows == 0 {
 		return nil
 	}
 	what := fmt.Sprintf("%s in %s", plural(rows, b.noun.Name), plural(tenants, "tenant"))
-	b.a.note("this is about %s", what)
+	b.a.note("selected: %s", what)
 	if !b.byFilter() && !b.a.cfg.Protected {
 		return nil
 	}

@@ -10,10 +10,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Version, Commit and Date (RFC 3339, of the commit) are set by the linker (-X) in builds of the Makefile.
+// Version, Commit and Date (the commit's, RFC 3339) are set by the Makefile with -ldflags -X.
 var Version, Commit, Date string
 
-// version is this program's version: the linker's, else the module's, else devel.
+// version returns Version, else the version of the module, else devel.
 func version() string {
 	if Version != "" {
 		return Version
@@ -24,7 +24,7 @@ func version() string {
 	return "devel"
 }
 
-// versionLine is what version and --version print, such as
+// versionLine returns the output of version and --version, such as
 // "cxgctl v1.2.0 (commit 1a2b3c4, 2026-11-28T16:00:00Z) linux/amd64 go1.26.0".
 func versionLine() string {
 	built := ""
@@ -36,7 +36,7 @@ func versionLine() string {
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version, the commit and its date", Args: exactly(),
+		Use: "version", Short: "Print the version", Args: exactly(),
 		RunE: a.wrap(func(context.Context, *cobra.Command, []string) error {
 			_, err := io.WriteString(a.stdout, versionLine())
 			return err

@@ -56,7 +56,7 @@ func (d *dateFlag) read(field string, problems *fault.Problems) *db.Date {
 		return &day
 	}
 	if _, err := parseTime(d.text, time.Now(), time.UTC, false); err != nil {
-		problems.Add(field, "%.60q is no date, one reads like 2026-11-23", d.text)
+		problems.Add(field, "%.60q is not a date (want YYYY-MM-DD)", d.text)
 		return nil
 	}
 	day := dayOf(d.exact().Instant, d.timing.location())
@@ -95,7 +95,7 @@ func (c *countFlag) read(field string, problems *fault.Problems) *int64 {
 	}
 	n, err := strconv.ParseInt(c.text, 10, 64)
 	if err != nil {
-		problems.Add(field, "%.60q is no whole number", c.text)
+		problems.Add(field, "%.60q is not a whole number", c.text)
 		return nil
 	}
 	return &n

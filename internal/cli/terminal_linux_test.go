@@ -177,7 +177,7 @@ func TestARowThatChangedDuringTheQuestionIsAConflict(t *testing.T) {
 	if _, err := query(t.Context(), pair.Manager, "UPDATE idam.users SET department = 'elsewhere' WHERE username = 'ada'"); err != nil {
 		t.Fatal(err)
 	}
-	p.types(t, "y\n", false).awaits(t, `user "ada" was changed by somebody else at this moment`)
+	p.types(t, "y\n", false).awaits(t, `user "ada" has just been changed by someone else`)
 	p.leaves(t, 4)
 	untouched(t, pair.Manager)
 }

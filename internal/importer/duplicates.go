@@ -84,7 +84,7 @@ func (d *duplicates[R]) check(in R) {
 	row := in.Base()
 	for _, c := range d.of(in) {
 		if at := d.first[c.whole()]; at != 0 && at < row.Raw.Line {
-			row.Fail(c.Field, c.Value, fault.New(fault.AlreadyExists, "%s %q stands on line %d already", c.Field, c.Value, at), nil)
+			row.Fail(c.Field, c.Value, fault.New(fault.AlreadyExists, "%s %q is already on line %d", c.Field, c.Value, at), nil)
 			return
 		}
 	}

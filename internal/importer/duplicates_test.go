@@ -77,9 +77,9 @@ func TestDuplicatesNameTheFirstLine(t *testing.T) {
 			want := ""
 			switch i := line - 2; i % 1000 {
 			case 500:
-				want = fmt.Sprintf("name \"n%d\" stands on line %d already", i-100, line-100)
+				want = fmt.Sprintf("name \"n%d\" is already on line %d", i-100, line-100)
 			case 507:
-				want = fmt.Sprintf("number \"%d\" stands on line %d already", i-107, line-107)
+				want = fmt.Sprintf("number \"%d\" is already on line %d", i-107, line-107)
 			}
 			if message != want {
 				t.Errorf("line %d: %q, want %q", line, message, want)

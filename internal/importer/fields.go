@@ -51,7 +51,7 @@ func (c *Fields) Text(field string) string {
 	switch {
 	case raw == v || v == "" || !c.src.shape.Has(field):
 	case strings.TrimSpace(raw) != raw:
-		c.Alter(field, "without the blanks around the text")
+		c.Alter(field, "without surrounding blanks")
 	default:
 		c.Alter(field, "in Unicode form NFC")
 	}
@@ -111,7 +111,7 @@ func (c *Fields) Fits(field, value string) bool {
 		return true
 	}
 	if value != "" {
-		c.Add(field, "this database's %s has no such column", c.src.shape.Name)
+		c.Add(field, "table %s has no such column", c.src.shape.Name)
 	}
 	return false
 }
@@ -160,7 +160,7 @@ func (c *Fields) Time(field string) *db.Time {
 	}
 	var at db.Time
 	if err := at.UnmarshalText([]byte(v)); err != nil {
-		c.Add(field, "%.60q is no time, it reads like 2026-01-31T09:30:00Z", v)
+		c.Add(field, "%.60q is not a time (want 2026-01-31T09:30:00Z)", v)
 		return nil
 	}
 	exact := at.Instant
@@ -179,7 +179,7 @@ func (c *Fields) ID(field string) *uuid.UUID {
 	}
 	id, err := uuid.Parse(v)
 	if err != nil || len(v) != 36 || id == uuid.Nil {
-		c.Add(field, "%.60q is no id", v)
+		c.Add(field, "%.60q is not a UUID", v)
 		return nil
 	}
 	return &id

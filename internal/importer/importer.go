@@ -37,9 +37,9 @@ func (h Target) missing(cat schema.Catalog) error {
 		switch _, err := cat.Table(name); {
 		case err != nil && h != Target{}:
 			return fault.New(fault.Database, "table %s does not exist in the database of tenant %s", name, h.Code).
-				WithHint("an import keeps there what it has applied; cxgctl migrate up --tenant %s creates it", h.Code).With("table", name)
+				WithHint("imports record their progress there; create it with: cxgctl migrate up --tenant %s", h.Code).With("table", name)
 		case err != nil:
-			return fault.From(err).WithHint("an import keeps there what it has applied; cxgctl migrate up --database manager creates it")
+			return fault.From(err).WithHint("imports record their progress there; create it with: cxgctl migrate up --database manager")
 		}
 	}
 	return nil

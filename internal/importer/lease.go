@@ -214,7 +214,7 @@ func (l *lease) take(ctx context.Context) error {
 
 func (l *lease) busy(op uuid.UUID) *fault.Error {
 	f := fault.New(fault.Busy, "another run is importing %s", l.file.Name).
-		WithHint("see how far it is with: %s --status %s", l.command, l.file.Name)
+		WithHint("see its progress with: %s --status %s", l.command, l.file.Name)
 	if op != uuid.Nil {
 		f.With("op_id", op.String())
 	}

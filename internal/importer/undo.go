@@ -54,8 +54,8 @@ func RunsOfFile(ctx context.Context, r db.Reader, cat schema.Catalog, f *rowread
 	}
 	ops, err := collectIDs(ctx, r, runsOf, home.key(f, resource))
 	if err == nil && len(ops) == 0 {
-		err = fault.New(fault.NotFound, "no row of %s is applied", f.Name).
-			WithHint("an operation that was taken back in part is named by its id; cxgctl audit list shows operations")
+		err = fault.New(fault.NotFound, "no rows of %s have been applied", f.Name).
+			WithHint("to finish undoing an operation, pass its id; list operations with: cxgctl audit list")
 	}
 	return ops, err
 }
@@ -115,7 +115,7 @@ func Undo[T any](ctx context.Context, l *audit.Ledger, cat schema.Catalog, u Und
 	}
 	if seen == 0 {
 		return done, fault.New(fault.NotFound, "no %s was created by operation %s", u.Table.Noun.Name, ops[0]).
-			WithHint("%s prints its operation at its end; cxgctl audit list --op %s shows what one did", u.Command, ops[0])
+			WithHint("%s prints the id of its operation; show its changes with: cxgctl audit list --op %s", u.Command, ops[0])
 	}
 	return done, l.WriteUnaudited(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, reopenFiles, ops); err != nil {
@@ -241,7 +241,7 @@ func since(rows []audit.Reversal, drifted []audit.Drift, noun string) (touched [
 		d := list[changed]
 		touched = append(touched, Failure{
 			Field: d.Field, Code: fault.Conflict, Holder: &d.ID, Value: d.Name,
-			Message: noun + " \"" + d.Name + "\" was changed since: " + d.Field + " is not as the import left it",
+			Message: noun + " \"" + d.Name + "\" was changed since: " + d.Field + " differs from what the import stored",
 		})
 	}
 	return touched, rest
@@ -289,7 +289,7 @@ func (u *undoing[T]) look(row T) error {
 		name := noun.DisplayName(row)
 		u.touched[id] = Failure{
 			Field: field, Code: fault.Conflict, Holder: &id, Value: name,
-			Message: noun.Name + " \"" + name + "\" was changed since: " + field + " is not as it was made",
+			Message: noun.Name + " \"" + name + "\" was changed since: " + field + " differs from what the import stored",
 		}
 	}
 	return err

@@ -16,29 +16,29 @@ import (
 	"github.com/cxgctl/cxgctl/internal/tenants"
 )
 
-// Edit is a change of existing invoices, made by one of the functions of this package and applied by Apply.
+// Edit is a change of existing invoices. Functions of this package build one and Apply makes it.
 type Edit = rowupdate.Update[Invoice]
 
 // Patch is a partial change of one invoice.
 type Patch struct {
 	Values
-	Unset       []string // optional fields that become NULL, or 0 where the backend wants a number
-	IfUpdatedAt *db.Time // the updated_at that the caller saw
+	Unset       []string // optional fields that become NULL, or 0 if the backend requires a number
+	IfUpdatedAt *db.Time // the updated_at that the caller last saw
 	Force       bool     // change the amounts of a paid invoice too
 
-	// Refused is what the caller could not read into a field, to be reported with what is refused here.
+	// Refused holds the problems that the caller found while parsing, so that all are reported together.
 	Refused fault.Problems
 }
 
-// Unsettable are the fields that may lose their value.
+// Unsettable are the fields that can lose their value.
 var Unsettable = []string{"used_storage", "api_calls", "payment_method"}
 
-// amounts are the columns that say what is to be paid.
+// amounts are the columns that make up what has to be paid.
 var amounts = []string{"base_amount", "usage_amount", "discount_amount", "tax_amount", "total_amount", "currency"}
 
-// Change returns the edit that a patch makes of an invoice as it was seen, or what is wrong with it. An empty
-// patch is a USAGE_ERROR. What the patch leaves alone is not judged: a row that broke the rules before
-// can be mended field by field. Once a part of the total is given, though, the total follows.
+// Change returns the edit that a patch makes of an invoice as the caller saw it, or the patch's problems. An empty
+// patch is a USAGE_ERROR. Fields that the patch does not set are not checked, so an invalid row can be fixed field by
+// field. If the patch sets a part of the total, the total is recomputed.
 func (t *Table) Change(ctx context.Context, r db.Reader, seen Invoice, patch Patch) (Edit, error) {
 	p := patch.Refused
 	patch.Values = patch.normal()
@@ -92,10 +92,10 @@ func (t *Table) Change(ctx context.Context, r db.Reader, seen Invoice, patch Pat
 	return e, nil
 }
 
-// Empty says whether the patch names nothing to change.
+// Empty reports whether the patch changes nothing.
 func (p Patch) Empty() bool { return len(p.given()) == 0 && p.Refused.Err() == nil }
 
-// given names the fields that the patch speaks of.
+// given returns the names of the fields that the patch sets or unsets.
 func (p Patch) given() []string {
 	var full Invoice
 	p.onto(&full)
@@ -112,7 +112,7 @@ func (p Patch) given() []string {
 	return list
 }
 
-// unset takes the values of optional fields away.
+// unset removes the values of optional fields.
 func (p Patch) unset(i *Invoice, problems *fault.Problems) {
 	set := map[string]bool{"used_storage": p.UsedStorage != nil, "api_calls": p.APICalls != nil, "payment_method": p.PaymentMethod != nil}
 	rowupdate.ApplyUnset(problems, p.Unset, Unsettable, func(name string) bool { return set[name] }, func(name string) {
@@ -129,11 +129,11 @@ func (p Patch) unset(i *Invoice, problems *fault.Problems) {
 	})
 }
 
-// is says whether the invoice has the status.
+// is reports whether the invoice has the status.
 func (i *Invoice) is(status string) bool { return i.Status != nil && *i.Status == status }
 
-// fitsPaid refuses to change what a paid invoice amounts to, unless by force. Another spelling of the same
-// currency changes nothing.
+// fitsPaid refuses to change the amounts of a paid invoice, unless forced. Another spelling of the same currency is
+// not a change.
 func fitsPaid(seen, after *Invoice, force bool) error {
 	if !seen.is("PAID") || force {
 		return nil
@@ -145,14 +145,14 @@ func fitsPaid(seen, after *Invoice, force bool) error {
 		if c.name == "currency" && seen.Currency != nil && strings.EqualFold(*seen.Currency, *after.Currency) {
 			continue
 		}
-		return fault.New(fault.Validation, "invoice %q is PAID, and its %s does not change any more", seen.InvoiceNo, c.name).
-			WithHint("--force with a --reason changes it all the same").With("field", c.name).With("status", "PAID")
+		return fault.New(fault.Validation, "invoice %q is PAID; its %s can no longer change", seen.InvoiceNo, c.name).
+			WithHint("to change it anyway, add --force and --reason").With("field", c.name).With("status", "PAID")
 	}
 	return nil
 }
 
-// belongs is what looks, in the transaction of an edit, whether the subscription that an invoice is to have
-// is one of the tenant that it is to have, and keeps both as they are.
+// belongs returns the check that the subscription of an invoice belongs to its tenant. It runs in the transaction of
+// the edit and locks both.
 func (t *Table) belongs(after Invoice) rowupdate.Precheck[Invoice] {
 	return func(ctx context.Context, tx db.Reader, _ []Invoice) error {
 		if after.TenantID == nil || after.SubscriptionID == nil {
@@ -166,24 +166,24 @@ func (t *Table) belongs(after Invoice) rowupdate.Precheck[Invoice] {
 	}
 }
 
-// SetDeleted returns the edit that marks invoices as deleted, or brings them back. A table without a
-// column for that gives a DATABASE_ERROR: no row is ever deleted physically.
+// SetDeleted returns the edit that marks invoices as deleted or restores them. A table without a soft-delete column
+// is a DATABASE_ERROR, because rows are never deleted physically.
 func (t *Table) SetDeleted(deleted bool) (Edit, error) {
 	return rowupdate.SetDeleted(t.shape, deleted, func(i Invoice) bool { return i.Deleted })
 }
 
-// Apply makes the edit on the invoices as the caller saw them, in one transaction, and returns them as they
-// are afterwards, in the same order: see edit.Table.
+// Apply makes the edit on the invoices as the caller saw them, in one transaction. It returns them as they are
+// afterwards, in the same order. See rowupdate.Table.
 func (t *Table) Apply(ctx context.Context, l *audit.Ledger, seen []Invoice, e Edit) ([]Invoice, error) {
 	return t.rows().Apply(ctx, l, seen, e)
 }
 
-// Reverse puts invoices back: see audit.Undo.
+// Reverse undoes audited changes of invoices. See audit.Undo.
 func (t *Table) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal, force bool) ([]audit.Change, []audit.Drift, error) {
 	return t.rows().Reverse(ctx, tx, rows, force)
 }
 
-// rows is the table as the edits of rows know it.
+// rows describes the table to rowupdate.
 func (t *Table) rows() rowupdate.Table[Invoice] {
 	return rowupdate.Table[Invoice]{
 		Noun: &Kind, Shape: t.shape, Alias: "i", Columns: t.sql("{columns}"), Join: t.sql("{tenant}"),

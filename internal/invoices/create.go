@@ -16,11 +16,11 @@ import (
 	"github.com/cxgctl/cxgctl/internal/tenants"
 )
 
-// DefaultCurrency is the one of an invoice that is made without saying.
+// DefaultCurrency is the currency of a new invoice that does not name one.
 const DefaultCurrency = "KRW"
 
-// draft is an invoice to be made, checked as far as that goes without looking at other tables. Problems
-// are what the caller found wrong already; all are reported together.
+// draft builds a new invoice and checks it as far as possible without reading other tables. p holds the problems that
+// the caller found already, so that all are reported together.
 func (t *Table) draft(v Values, p fault.Problems) (Values, Invoice, error) {
 	var i Invoice
 	v = v.normal()
@@ -49,7 +49,7 @@ func (t *Table) draft(v Values, p fault.Problems) (Values, Invoice, error) {
 		given = append(given, c.name)
 	}
 	checkDates(&p, &i, given)
-	// The backend's API fails on NULL in any of these, and tables that its model made refuse it.
+	// The backend's API fails on NULL in these columns, and tables created by its model refuse it.
 	for _, part := range []**money.Amount{&i.UsageAmount, &i.DiscountAmount, &i.TaxAmount, &i.UsedStorage} {
 		if *part == nil {
 			*part = &money.Amount{}
@@ -69,16 +69,15 @@ func (t *Table) draft(v Values, p fault.Problems) (Values, Invoice, error) {
 	return v, i, t.shape.RequireColumns(given)
 }
 
-// Check says what is wrong with the values of an invoice to be made, as far as that can be known without
-// looking at other tables. Problems are what the caller found wrong already.
+// Check reports what is wrong with the values of a new invoice, as far as possible without reading other tables. p
+// holds the problems that the caller found already.
 func (t *Table) Check(v Values, p fault.Problems) error {
 	_, _, err := t.draft(v, p)
 	return err
 }
 
-// Create makes an invoice, PENDING, for a live tenant and a live subscription of that tenant. A number that is
-// taken is RESOURCE_ALREADY_EXISTS and names the holder; the database decides that, not a look
-// beforehand.
+// Create inserts a PENDING invoice for a live tenant and a live subscription of that tenant. If the number is taken,
+// it returns RESOURCE_ALREADY_EXISTS and names the holder. The unique index decides that, not a query beforehand.
 func (t *Table) Create(ctx context.Context, l *audit.Ledger, v Values) (Invoice, error) {
 	v, i, err := t.draft(v, fault.Problems{})
 	if err != nil {
@@ -118,7 +117,7 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, v Values) (Invoice,
 	return made, err
 }
 
-// newValues are the columns of a new invoice, with their arguments but @now and @by.
+// newValues returns the columns of a new invoice, with all arguments except @now and @by.
 func newValues(i *Invoice) ([][2]string, pgx.NamedArgs) {
 	args := pgx.NamedArgs{"id": i.ID}
 	values := [][2]string{{"id", "@id"}, {"status", "'PENDING'"}, {"created_at", "@now"}, {"created_by", "@by"}}
@@ -132,15 +131,14 @@ func newValues(i *Invoice) ([][2]string, pgx.NamedArgs) {
 const findSubscriptions = `
 SELECT s.id, s.tenant_id, ({live}) AS live FROM {table} s WHERE s.id = ANY ($1::uuid[]) ORDER BY s.id FOR SHARE`
 
-// billed is what an invoice has to know of the subscription that it bills.
+// billed is the subscription that an invoice bills.
 type billed struct {
 	ID       uuid.UUID  `db:"id"`
 	TenantID *uuid.UUID `db:"tenant_id"`
 	Live     bool       `db:"live"`
 }
 
-// holdSubscriptions returns those of the subscriptions that there are, and keeps them as they are until the end
-// of the transaction.
+// holdSubscriptions returns the existing ones of the subscriptions and locks them until the end of the transaction.
 func (t *Table) holdSubscriptions(ctx context.Context, tx db.Reader, ids []uuid.UUID) (map[uuid.UUID]*billed, error) {
 	shape, err := t.cat.Table(schema.Subscriptions)
 	if err != nil {
@@ -158,7 +156,7 @@ func (t *Table) holdSubscriptions(ctx context.Context, tx db.Reader, ids []uuid.
 	return held, nil
 }
 
-// of refuses the subscription of that id if it is not there (nil), not live, or another tenant's.
+// of refuses a subscription that does not exist (nil), is deleted or belongs to another tenant.
 func (s *billed) of(id, tenant uuid.UUID) error {
 	switch {
 	case s == nil || !s.Live:
@@ -175,8 +173,8 @@ func (s *billed) of(id, tenant uuid.UUID) error {
 	return nil
 }
 
-// holdSubscription refuses a subscription that is not there, not live, or another tenant's, and keeps it
-// as it is until the end of the transaction.
+// holdSubscription locks a subscription until the end of the transaction. It refuses one that does not exist, is
+// deleted or belongs to another tenant.
 func (t *Table) holdSubscription(ctx context.Context, tx db.Reader, id, tenant uuid.UUID) error {
 	held, err := t.holdSubscriptions(ctx, tx, []uuid.UUID{id})
 	if err != nil {
@@ -188,7 +186,7 @@ func (t *Table) holdSubscription(ctx context.Context, tx db.Reader, id, tenant u
 const findLiveSubscriptions = `
 SELECT s.id FROM {table} s WHERE s.tenant_id = $1 AND s.status = 'ACTIVE' AND {live} ORDER BY s.id LIMIT 2`
 
-// onlySubscription returns the one live, ACTIVE subscription of a tenant; none or several is a VALIDATION_ERROR.
+// onlySubscription returns the only live, ACTIVE subscription of a tenant; none or several is a VALIDATION_ERROR.
 func (t *Table) onlySubscription(ctx context.Context, tx db.Reader, tenant tenants.Ref) (*uuid.UUID, error) {
 	shape, err := t.cat.Table(schema.Subscriptions)
 	if err != nil {
@@ -209,7 +207,7 @@ func (t *Table) onlySubscription(ctx context.Context, tx db.Reader, tenant tenan
 		if len(ids) > 1 {
 			has = "several live subscriptions"
 		}
-		p.Add("subscription", "tenant %q has %s; name one", tenant.Name(), has)
+		p.Add("subscription", "tenant %q has %s; choose one", tenant.Name(), has)
 		return nil, fault.From(p.Err()).WithHint("see: cxgctl tenants subscriptions list %s", fault.Word(tenant.Name()))
 	}
 	return &ids[0], nil
@@ -217,22 +215,22 @@ func (t *Table) onlySubscription(ctx context.Context, tx db.Reader, tenant tenan
 
 const findHolder = `SELECT {columns} FROM {table} i {tenant} WHERE i.invoice_no = $1 ORDER BY i.id`
 
-// taken explains a unique violation by naming the invoice that has the number; other errors pass. It reads
-// outside the failed transaction.
+// taken turns a unique violation into an error that names the invoice with the same number. Other errors pass
+// unchanged. It reads outside the failed transaction.
 func (t *Table) taken(ctx context.Context, r db.Reader, cause error, number string) error {
 	if db.UniqueViolation(cause) == "" {
 		return cause
 	}
 	holders, err := db.Collect[Invoice](ctx, r, t.sql(findHolder), number)
 	if err != nil || len(holders) == 0 {
-		return cause // the holder went away again, or cannot be seen: what the server said stands
+		return cause // the holder is gone or invisible, so keep the server's error
 	}
 	holder := holders[0].ID.String()
 	f := fault.New(fault.AlreadyExists, "invoice_no %q is taken", number).Because(cause).
 		With("field", "invoice_no").With("holder", holder).
 		With("fields", []map[string]any{{"field": "invoice_no", "value": number, "holder": holder}})
 	if holders[0].Deleted {
-		f.WithHint("a deleted invoice holds it; bring that one back with: cxgctl invoices restore %s", holder)
+		f.WithHint("a deleted invoice has it; restore that invoice with: cxgctl invoices restore %s", holder)
 	}
 	return f
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/resource"
 )
 
-// Noun is how invoices are named: by id or invoice number.
+// Kind describes how invoices are identified: by id or invoice number.
 var Kind = resource.Kind[Invoice]{
 	Name:        "invoice",
 	ID:          func(i Invoice) uuid.UUID { return i.ID },
@@ -21,7 +21,7 @@ var Kind = resource.Kind[Invoice]{
 	},
 	IsLive:        func(i Invoice) bool { return !i.Deleted },
 	Describe:      func(i Invoice) string { return i.InvoiceNo + " (" + i.ID.String() + ")" },
-	AmbiguityHint: "say which with --by id or --by invoice_no",
+	AmbiguityHint: "add --by id or --by invoice_no",
 	GuessKey: func(text string) string {
 		if _, err := uuid.Parse(text); err == nil {
 			return "id"
@@ -31,15 +31,15 @@ var Kind = resource.Kind[Invoice]{
 	DeletedHint: func(i Invoice) string { return resource.DeletedHint("invoice", "invoices", i.ID) },
 }
 
-// Each of the two unique indexes is read for all REFs, and the results are put together as bitmaps.
+// PostgreSQL combines the two unique indexes in one bitmap scan.
 const findByRef = `
 SELECT {columns}
   FROM {table} i {tenant}
  WHERE i.id = ANY (@id::text[]::uuid[]) OR i.invoice_no = ANY (@invoice_no::text[])
  ORDER BY i.id`
 
-// Find looks up every REF, in order; by is the name of a key, or "" for any. A REF that fits no row,
-// only a deleted one (unless deleted is set), or two rows has an error; the others have their invoice.
+// Find looks up every REF, in order. by is the name of a key, or "" for any. A REF that matches no row, only a
+// deleted row (unless deleted is set) or several rows has an error; the others have their invoice.
 func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]resource.Match[Invoice], error) {
 	rows, err := db.Collect[Invoice](ctx, r, t.sql(findByRef), pgx.QueryExecModeExec, Kind.Args(refs, by))
 	if err != nil {
@@ -48,15 +48,13 @@ func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string,
 	return Kind.Matches(refs, by, rows, deleted), nil
 }
 
-// The range lets the index begin at the first number that may fit. In most collations LIKE alone gives it
-// no range at all.
+// The range condition lets the index start at the first match. In most collations LIKE alone cannot use the index.
 const completeNumbers = `
 SELECT i.invoice_no FROM {table} i
  WHERE i.invoice_no >= @from AND i.invoice_no LIKE @prefix AND {live} = @live
  ORDER BY i.invoice_no LIMIT 100`
 
-// Numbers returns up to 100 numbers of live invoices, or of deleted ones, that begin with the prefix, for
-// completion.
+// Numbers returns up to 100 numbers of live (or deleted) invoices that begin with prefix, for completion.
 func (t *Table) Numbers(ctx context.Context, r db.Reader, prefix string, live bool) ([]string, error) {
 	rows, err := r.Query(ctx, t.sql(completeNumbers), pgx.NamedArgs{"from": prefix, "prefix": db.LikePrefix(prefix), "live": live})
 	if err != nil {

@@ -17,28 +17,28 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Conflicts lists the values of ImportOptions.OnConflict, for help and completion. What a row claims is its number
-// and id. There is no update: what changes an invoice are commands that see what it was.
+// Conflicts lists the values of ImportOptions.OnConflict, for help and completion. The unique keys of a row are its
+// number and id. Imports never update invoices; the commands for that see the current values first.
 var Conflicts = []string{importer.Fail, importer.Skip}
 
-// importCommand is what a person runs to import invoices.
+// importCommand is the command that imports invoices, for hints.
 const importCommand = "cxgctl invoices import"
 
-// ImportOptions say how a file of invoices is imported.
+// ImportOptions control an import of invoices.
 type ImportOptions struct {
 	importer.Options
-	Need func(codes ...string) error // asks for the permission that a row with another status than PENDING needs
+	Need func(codes ...string) error // checks the permission that a row with a status other than PENDING requires
 }
 
-// importer is one run of Import.
+// importSpec is one run of Import.
 type importSpec struct {
 	t    *Table
 	need func(codes ...string) error
 	skip bool
 }
 
-// Import reads a file of invoices and makes them: see imports.Run. Each is held to what Create holds one to; a row
-// may also say what became of it since: its status and payment, deletion and stamps.
+// Import creates invoices from a file. See importer.Run. Rows follow the rules of Create; in addition they can have a
+// status, a payment, a deletion and timestamps.
 func (t *Table) Import(ctx context.Context, l *audit.Ledger, f *rowreader.File, o ImportOptions) (importer.Report, error) {
 	im := &importSpec{t: t, need: o.Need, skip: o.OnConflict == importer.Skip}
 	if err := t.shape.RequireColumns(columnNames()); err != nil {
@@ -59,7 +59,7 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, f *rowreader.File, 
 	}, o.Options)
 }
 
-// UndoImport marks as deleted what runs created: see imports.Undo.
+// UndoImport soft-deletes the invoices that import runs created. See importer.Undo.
 func (t *Table) UndoImport(ctx context.Context, l *audit.Ledger, ops []uuid.UUID, may func(string, audit.Action) error) (importer.Undone, error) {
 	gone, err := t.SetDeleted(true)
 	if err != nil {
@@ -70,7 +70,7 @@ func (t *Table) UndoImport(ctx context.Context, l *audit.Ledger, ops []uuid.UUID
 	}, ops)
 }
 
-// columnNames are the record's fields that the invoices table has itself.
+// columnNames returns the record's fields that are columns of the invoices table.
 func columnNames() []string {
 	names := make([]string, len(fields))
 	for i, f := range fields {
@@ -79,7 +79,7 @@ func columnNames() []string {
 	return names
 }
 
-// claims are what only one invoice may have, as a row names them.
+// claims appends the unique keys of a row to list.
 func claims(in *incoming, list []importer.UniqueKey) []importer.UniqueKey {
 	if in.invoice.ID != uuid.Nil {
 		list = append(list, importer.UniqueKey{Field: "id", Value: in.invoice.ID.String()})
@@ -93,15 +93,15 @@ SELECT i.id, i.invoice_no, NOT {live} AS deleted
  WHERE i.id = ANY (@ids::uuid[]) OR i.invoice_no = ANY (@numbers::text[])
  ORDER BY i.id`
 
-// holder is an invoice that has what a row claims.
+// holder is an invoice that has a unique value of a row.
 type holder struct {
 	ID        uuid.UUID `db:"id"`
 	InvoiceNo string    `db:"invoice_no"`
 	Deleted   bool      `db:"deleted"`
 }
 
-// conflicts looks for invoices that have what the rows claim, and decides about those rows: they fail or are
-// skipped. It returns how many those are.
+// conflicts looks for invoices that hold a unique value of the rows, and fails or skips those rows. It returns how
+// many there are.
 func (im *importSpec) conflicts(ctx context.Context, tx *audit.Tx, rows []*incoming) (int, error) {
 	var ids []uuid.UUID
 	numbers := make([]string, len(rows))
@@ -134,7 +134,7 @@ func (im *importSpec) conflicts(ctx context.Context, tx *audit.Tx, rows []*incom
 	return decided, nil
 }
 
-// takenBy fails a row, and names every value that is taken and the first holder.
+// takenBy fails a row with every value that is taken, and with the first holder.
 func (in *incoming) takenBy(number, id *holder) {
 	var parts []string
 	field, value, first := "invoice_no", in.invoice.InvoiceNo, number
@@ -149,12 +149,12 @@ func (in *incoming) takenBy(number, id *holder) {
 	f := fault.New(fault.AlreadyExists, "%s", strings.Join(parts, "; "))
 	f.Kind = fmt.Sprint("taken", field, len(parts), first.Deleted)
 	if first.Deleted {
-		f.WithHint("that invoice is deleted; cxgctl invoices restore %s brings it back", first.ID)
+		f.WithHint("that invoice is deleted; restore it with: cxgctl invoices restore %s", first.ID)
 	}
 	in.Fail(field, value, f, &first.ID)
 }
 
-// born fills what a new invoice has from this transaction, unless the file says it.
+// born sets the defaults of a new invoice that come from the transaction, unless the file has values.
 func born(in *incoming, at time.Time, by *uuid.UUID) error {
 	i := &in.invoice
 	if i.ID == uuid.Nil {
@@ -174,7 +174,7 @@ func born(in *incoming, at time.Time, by *uuid.UUID) error {
 	return nil
 }
 
-// readBack reads back invoices that were inserted. A trigger may have skipped, moved or rewritten some.
+// readBack reads back inserted invoices. A trigger may have skipped, moved or rewritten some.
 func (im *importSpec) readBack(ctx context.Context, tx pgx.Tx, rows []*incoming) error {
 	ids := make([]uuid.UUID, len(rows))
 	for k, in := range rows {
@@ -201,7 +201,7 @@ func (im *importSpec) readBack(ctx context.Context, tx pgx.Tx, rows []*incoming)
 	return nil
 }
 
-// finish is the audit rows' content for the invoices that were made.
+// finish returns the changes that record the new invoices.
 func finish(_ context.Context, _ *audit.Tx, rows []*incoming) ([]audit.Change, error) {
 	list := make([]audit.Change, 0, len(rows))
 	for _, in := range rows {
@@ -216,7 +216,7 @@ func finish(_ context.Context, _ *audit.Tx, rows []*incoming) ([]audit.Change, e
 	return list, nil
 }
 
-// copyColumns are the columns of a new invoice.
+// copyColumns returns the columns of a new invoice.
 func (t *Table) copyColumns() []importer.Column[*incoming] {
 	col := importer.Col[*incoming]
 	list := []importer.Column[*incoming]{
@@ -238,7 +238,7 @@ func (t *Table) copyColumns() []importer.Column[*incoming] {
 	return importer.Existing(t.shape, list)
 }
 
-// copied is the column's value as COPY takes it without detours.
+// copied returns the column's value in a type that COPY encodes directly.
 func (c column) copied(i *Invoice) any {
 	switch v := c.value(i).(type) {
 	case string:

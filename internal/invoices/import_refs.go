@@ -11,8 +11,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/tenants"
 )
 
-// resolve finds the tenants and subscriptions that rows name, keeps them as they are, and fails rows that name
-// none, or a subscription of somebody else.
+// resolve looks up and locks the tenants and subscriptions of the rows. It fails rows with an unknown one, or with a
+// subscription of another tenant.
 func (im *importSpec) resolve(ctx context.Context, tx *audit.Tx, rows []*incoming) error {
 	if len(rows) == 0 {
 		return nil
@@ -60,7 +60,7 @@ func (im *importSpec) resolve(ctx context.Context, tx *audit.Tx, rows []*incomin
 	return nil
 }
 
-// belongTo gives the invoice the tenant that the row names, by all its names of one; false where the row fails.
+// belongTo sets the tenant of a row from all columns that name one; it returns false if the row fails.
 func (in *incoming) belongTo(held map[string]resource.Match[tenants.Ref]) bool {
 	for k, c := range in.tenant {
 		f := held[c.value]
@@ -69,7 +69,7 @@ func (in *incoming) belongTo(held map[string]resource.Match[tenants.Ref]) bool {
 			return false
 		}
 		if k > 0 && f.Row.ID != *in.invoice.TenantID {
-			in.Fail(c.field, c.value, fault.New(fault.Validation, "%s %q is another tenant than %s %q", c.field, c.value, in.tenant[0].field, in.tenant[0].value), nil)
+			in.Fail(c.field, c.value, fault.New(fault.Validation, "%s %q and %s %q are different tenants", c.field, c.value, in.tenant[0].field, in.tenant[0].value), nil)
 			return false
 		}
 		in.invoice.TenantID, in.invoice.TenantCode = &f.Row.ID, f.Row.Code

@@ -11,7 +11,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/rowreader"
 )
 
-// ImportFields are the headers that an import knows: the record's fields, and what `invoices create` calls them.
+// ImportFields are the headers that an import accepts: the record's fields, and their names as flags of `invoices
+// create`.
 var ImportFields = []string{
 	"id", "invoice_no", "tenant_id", "tenant_code", "subscription_id", "invoice_date", "due_date", "start_date", "close_date",
 	"base_amount", "usage_amount", "discount_amount", "tax_amount", "total_amount", "currency", "user_count", "used_storage",
@@ -19,26 +20,26 @@ var ImportFields = []string{
 	"tenant", "subscription",
 }
 
-// A row may name its tenant and its subscription by any of these.
+// The columns by which a row can name its tenant and its subscription.
 var (
 	tenantFields       = []string{"tenant", "tenant_id", "tenant_code"}
 	subscriptionFields = []string{"subscription", "subscription_id"}
 )
 
-// incoming is one row of the file: what it says, and what becomes of it.
+// incoming is one row of the file and its outcome.
 type incoming struct {
 	importer.Row
-	invoice      Invoice // as it would be made
-	tenant       []cell  // all that name the tenant
+	invoice      Invoice // as it would be created
+	tenant       []cell  // all columns that name the tenant
 	subscription cell
-	bornNow      bool     // created_at is the transaction's time
-	stored       *Invoice // what the database made of it
+	bornNow      bool     // created_at is set to the transaction's time
+	stored       *Invoice // as stored, if the database changed it
 }
 
-// cell is a value, and the field that it stands in.
+// cell is a value and its field.
 type cell struct{ field, value string }
 
-// Reading returns how the file is read: with the fields that invoices have.
+// Reading returns the options for reading the file, with the fields of invoices.
 func (o ImportOptions) Reading() rowreader.Options {
 	r := o.Read
 	r.Fields = ImportFields
@@ -46,10 +47,10 @@ func (o ImportOptions) Reading() rowreader.Options {
 	return r
 }
 
-// checkHeader refuses a file whose columns do not say whom its invoices are for.
+// checkHeader refuses a file without a column for the tenant or the subscription.
 func checkHeader(s *importer.Input) error {
 	if s.Objects {
-		return nil // each row names its own
+		return nil // each row names its own fields
 	}
 	for _, names := range [][]string{tenantFields, subscriptionFields} {
 		has := false
@@ -58,13 +59,13 @@ func checkHeader(s *importer.Input) error {
 		}
 		if !has {
 			return fault.New(fault.Validation, "header: %q is missing", names[0]).
-				WithHint("a column %s will do too", names[1]).With("valid", ImportFields)
+				WithHint("a column %s also works", names[1]).With("valid", ImportFields)
 		}
 	}
 	return nil
 }
 
-// read makes an invoice of a row, or says everything that is wrong with it.
+// read turns a row into an invoice, or collects everything that is wrong with it.
 func (im *importSpec) read(row importer.Row, c *importer.Fields) *incoming {
 	in := &incoming{Row: row}
 	if in.Failure != nil {
@@ -83,7 +84,7 @@ func (im *importSpec) read(row importer.Row, c *importer.Fields) *incoming {
 	}
 	for k, s := range cells(c, subscriptionFields) {
 		if k > 0 && s.value != in.subscription.value {
-			c.Add(s.field, "%s is another than %s names", s.value, in.subscription.field)
+			c.Add(s.field, "%s differs from %s", s.value, in.subscription.field)
 		}
 		in.subscription = s
 		v.Subscription = &s.value
@@ -96,7 +97,7 @@ func (im *importSpec) read(row importer.Row, c *importer.Fields) *incoming {
 	}
 	checkPaid(&c.Problems, &after, v.PaymentMethod)
 	if after.Deleted && im.t.live == "true" {
-		c.Add("deleted", "this database's %s has no column for that", im.t.shape.Name)
+		c.Add("deleted", "table %s has no column for it", im.t.shape.Name)
 	}
 	_, drafted, err := im.t.draft(v, c.Problems)
 	if err != nil {
@@ -113,7 +114,7 @@ func (im *importSpec) read(row importer.Row, c *importer.Fields) *incoming {
 	return in
 }
 
-// noteAltered notes what of an invoice differs from the row.
+// noteAltered records how the invoice differs from the row.
 func noteAltered(c *importer.Fields, i *Invoice) {
 	for _, field := range []string{"usage_amount", "discount_amount", "tax_amount", "used_storage", "api_calls"} {
 		c.Fill(field, "0")
@@ -127,27 +128,27 @@ func noteAltered(c *importer.Fields, i *Invoice) {
 	c.FillBirth()
 }
 
-// called puts a failure that speaks of a field in terms of the column that the file has for it.
+// called renames the field of a failure to the column that the file has for it.
 func (in *incoming) called(field string, c cell) {
 	if in.Failure.Field == field && c.field != "" {
 		in.Failure.Field, in.Failure.Value = c.field, c.value
 	}
 }
 
-// checkPaid notes what does not go together: a PAID invoice says when and how, and no other says when.
+// checkPaid checks that a PAID invoice has a payment time and method, and that others have no time.
 func checkPaid(p *fault.Problems, i *Invoice, method *string) {
 	switch {
 	case !i.is("PAID") && i.PaidAt != nil:
-		p.Add("paid_at", "an invoice that is not PAID has none")
+		p.Add("paid_at", "only a PAID invoice has one")
 	case !i.is("PAID"):
 	case i.PaidAt == nil && !p.Has("paid_at"):
-		p.Add("paid_at", "it is missing, and the invoice is PAID")
+		p.Add("paid_at", "it is missing, but the invoice is PAID")
 	case method == nil:
-		p.Add("payment_method", "it is missing, and the invoice is PAID")
+		p.Add("payment_method", "it is missing, but the invoice is PAID")
 	}
 }
 
-// cells are those of the fields that the row has a value for.
+// cells returns those of the fields that the row has a value for.
 func cells(c *importer.Fields, fields []string) []cell {
 	var list []cell
 	for _, f := range fields {
@@ -172,7 +173,7 @@ func readDay(c *importer.Fields, field string) *db.Date {
 	}
 	d, err := time.Parse(time.DateOnly, v)
 	if err != nil {
-		c.Add(field, "%.60q is no date, one reads like 2026-11-23", v)
+		c.Add(field, "%.60q is not a date (want YYYY-MM-DD)", v)
 		return nil
 	}
 	return &db.Date{Day: d}
@@ -198,7 +199,7 @@ func readCount(c *importer.Fields, field string) *int64 {
 	}
 	n, err := strconv.ParseInt(v, 10, 64)
 	if err != nil {
-		c.Add(field, "%.60q is no whole number", v)
+		c.Add(field, "%.60q is not a whole number", v)
 		return nil
 	}
 	return &n

@@ -1,5 +1,5 @@
-// Package invoices is the bills of the platform: what an invoice is, which values are refused, and the
-// verbs that read them.
+// Package invoices holds the bills of the platform: the record, its validation, and the functions that read and
+// change invoices.
 package invoices
 
 import (
@@ -13,8 +13,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/tenants"
 )
 
-// Invoice is an invoice's record, in the contract's field order. A nil field is NULL, or a column that
-// this database does not have; TenantCode is nil too when the tenant's row is gone.
+// Invoice is an invoice's record, in the contract's field order. A nil field is NULL or a column that this database
+// does not have. TenantCode is also nil if the tenant's row is gone.
 type Invoice struct {
 	ID             uuid.UUID     `json:"id" db:"id"`
 	InvoiceNo      string        `json:"invoice_no" db:"invoice_no"`
@@ -32,7 +32,7 @@ type Invoice struct {
 	TotalAmount    *money.Amount `json:"total_amount" db:"total_amount"`
 	Currency       *string       `json:"currency" db:"currency"` // as stored, without CHAR's padding
 	UserCount      *int64        `json:"user_count" db:"user_count"`
-	UsedStorage    *money.Amount `json:"used_storage" db:"used_storage"` // gigabytes, a decimal as exact as money
+	UsedStorage    *money.Amount `json:"used_storage" db:"used_storage"` // gigabytes, an exact decimal
 	APICalls       *int64        `json:"api_calls" db:"api_calls"`
 	Status         *string       `json:"status" db:"status"`
 	PaidAt         *db.Time      `json:"paid_at" db:"paid_at"`
@@ -44,15 +44,15 @@ type Invoice struct {
 	UpdatedBy      *uuid.UUID    `json:"updated_by" db:"updated_by"`
 }
 
-// The values of status and payment_method that the tables' CHECKs allow.
+// The values of status and payment_method that the CHECK constraints allow.
 var (
 	Statuses       = []string{"PENDING", "SENT", "PAID", "OVERDUE", "CANCELED"}
 	PaymentMethods = []string{"CREDIT_CARD", "BANK_TRANSFER", "PAYPAL", "WIRE_TRANSFER", "CHECK"}
 )
 
-// fields are the record's fields as they are read from the invoices table, in Invoice's order. Amounts
-// are read as text, which keeps their scale. tenant_code and deleted are not among them: one stands in
-// another table, the other is whatever this database's soft-delete flags say.
+// fields are the record's fields as read from the invoices table, in Invoice's order. Amounts are read as text to
+// keep their scale. tenant_code comes from another table, and deleted is derived from the soft-delete flags of this
+// database.
 var fields = []schema.Field{
 	{Name: "id", Type: "uuid"},
 	{Name: "invoice_no", Type: "text"},
@@ -80,17 +80,17 @@ var fields = []schema.Field{
 	{Name: "updated_by", Type: "uuid"},
 }
 
-// Table is the invoices table as it stands in one database. The verbs are its methods.
+// Table is the invoices table of one database.
 type Table struct {
 	shape        *schema.Table
-	cat          schema.Catalog // for the tenants beside it
+	cat          schema.Catalog // for the tenants
 	tenantCode   string
 	live         string
 	placeholders *strings.Replacer
 }
 
-// In returns the manager database's invoices table; a database without it gives a DATABASE_ERROR. One
-// without a tenants table does not: its invoices have no tenant_code.
+// NewTable returns the manager database's invoices table, or a DATABASE_ERROR if it does not exist. Without a tenants
+// table, invoices have no tenant_code.
 func NewTable(cat schema.Catalog) (*Table, error) {
 	shape, err := cat.Table(schema.Invoices)
 	if err != nil {
@@ -106,5 +106,6 @@ func NewTable(cat schema.Catalog) (*Table, error) {
 	)}, nil
 }
 
-// sql fills the holes of a statement with this table's name, columns, tenant join and live predicate.
+// sql replaces the placeholders of a statement with this table's name, columns, tenant join and predicate of live
+// rows.
 func (t *Table) sql(statement string) string { return t.placeholders.Replace(statement) }

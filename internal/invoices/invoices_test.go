@@ -19,7 +19,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// bare is about as little as an invoices table can have, with the old tenants beside it.
+// bare is a minimal invoices table, with old-style tenants.
 var bare = dbtest.Template{Name: "invoices-bare", Key: bareSQL, Build: func(ctx context.Context, manager, _ string) error {
 	conn, err := pgx.Connect(ctx, manager)
 	if err != nil {
@@ -42,7 +42,7 @@ INSERT INTO bill.invoices VALUES
 	('30000000-0000-4000-8000-000000000003', NULL, 'A-1', '2026-01-03', 3, 'KRW', 'PAID', false),
 	('30000000-0000-4000-8000-000000000004', NULL, 'A-4', '2026-01-04', 4, 'KRW', 'PAID', true);`
 
-// migrated is what our own migrations make, with nothing in it.
+// migrated has the tables of our own migrations, without rows.
 var migrated = dbtest.Template{
 	Name: "invoices-migrated", Key: migrate.Hash(migrate.Manager),
 	Build: func(ctx context.Context, manager, _ string) error {
@@ -55,7 +55,7 @@ var migrated = dbtest.Template{
 	},
 }
 
-// open connects to a copy of the template, with settings for the session, and reads its shape.
+// open connects to a copy of the template with the given session settings, and reads its catalog.
 func open(t *testing.T, template dbtest.Template, settings ...string) (*db.DB, schema.Catalog) {
 	t.Helper()
 	u, err := url.Parse(dbtest.New(t, template).Manager)
@@ -97,7 +97,7 @@ func numbers(list []Invoice) string {
 	return strings.Join(all, " ")
 }
 
-func TestABareTableOfAnotherGenerationIsRead(t *testing.T) {
+func TestList_BareTable(t *testing.T) {
 	t.Parallel()
 	d, cat := open(t, bare)
 	table := in(t, cat)
@@ -106,7 +106,7 @@ func TestABareTableOfAnotherGenerationIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := numbers(page.Items); got != "A-1 A-2 A-1" || page.Total != 3 {
-		t.Fatalf("%s of %d: a flag that is NULL is a live row's", got, page.Total)
+		t.Fatalf("%s of %d: a row whose flag is NULL is live", got, page.Total)
 	}
 	first, second := page.Items[0], page.Items[1]
 	if first.TenantCode == nil || *first.TenantCode != "acme" || *first.Currency != "KR" || *first.Status != "DRAFT" || first.TotalAmount.String() != "1.0000" {
@@ -123,7 +123,7 @@ func TestABareTableOfAnotherGenerationIsRead(t *testing.T) {
 		t.Errorf("by the old tenant_code: %v, %v", page.Items, err)
 	}
 	if _, err := list(t, table, d, Filter{Sort: []string{"due_date"}}, db.Paging{Page: 1, Size: 10}); !fault.Is(err, fault.Validation) {
-		t.Errorf("sorted by a column that is not there: %v", err)
+		t.Errorf("sorted by a missing column: %v", err)
 	}
 
 	delete(cat, schema.Tenants)
@@ -133,11 +133,11 @@ func TestABareTableOfAnotherGenerationIsRead(t *testing.T) {
 		t.Errorf("without tenants: %v, %v", page.Items, err)
 	}
 	if _, err := list(t, table, d, Filter{Tenants: []string{"acme"}}, db.Paging{Page: 1, Size: 10}); !fault.Is(err, fault.Database) {
-		t.Errorf("a tenant's without tenants: %v", err)
+		t.Errorf("filtered by tenant without a tenants table: %v", err)
 	}
 }
 
-func TestFindNamesEveryRowThatARefFits(t *testing.T) {
+func TestFind_AmbiguousRef(t *testing.T) {
 	t.Parallel()
 	d, cat := open(t, bare)
 	table := in(t, cat)
@@ -148,7 +148,7 @@ func TestFindNamesEveryRowThatARefFits(t *testing.T) {
 	if found[0].Err != nil || found[0].Row.InvoiceNo != "A-2" || found[5].Err != nil || found[5].Row.ID != found[0].Row.ID {
 		t.Errorf("%+v, %+v", found[0], found[5])
 	}
-	// nothing makes numbers unique here
+	// numbers are not unique here
 	if e := fault.From(found[1].Err); e == nil || e.Code != fault.Validation ||
 		!strings.Contains(e.Message, "-000000000001)") || !strings.Contains(e.Message, "-000000000003)") {
 		t.Errorf("%v", found[1].Err)
@@ -164,7 +164,7 @@ func TestFindNamesEveryRowThatARefFits(t *testing.T) {
 	}
 }
 
-func TestAllTheProblemsOfAFilterAreReportedTogether(t *testing.T) {
+func TestList_ReportsAllProblems(t *testing.T) {
 	t.Parallel()
 	table := in(t, schema.Catalog{schema.Invoices: {Name: schema.Invoices, Columns: []schema.Column{{Name: "currency", Type: "character(3)"}}}})
 	day := func(s string) *db.Date {
@@ -179,7 +179,7 @@ func TestAllTheProblemsOfAFilterAreReportedTogether(t *testing.T) {
 		Search: "\xff", From: day("2026-02-02"), To: day("2026-02-01"), MinTotal: amount(t, "1.01"), MaxTotal: amount(t, "1"),
 		Sort: []string{"invoice_no"}, Tenants: []string{"never looked up"},
 	}
-	f.Refused.Add("due_before", "it is no date")
+	f.Refused.Add("due_before", "it is not a date")
 	_, err := list(t, table, nil, f, db.Paging{Page: 0, Size: 20})
 	e := fault.From(err)
 	if e == nil || e.Code != fault.Validation {
@@ -204,17 +204,17 @@ func amount(t *testing.T, s string) *money.Amount {
 	return &a
 }
 
-// TestAnIndexServesEveryFilter asks the planner what it can do, not what it would do: with whole-table
-// scans and sorts out of the question, a predicate that no index serves shows up as a mere filter.
-func TestAnIndexServesEveryFilter(t *testing.T) {
+// TestList_IndexServesEveryFilter checks what the planner can do, not what it would do: sequential scans and sorts
+// are disabled, so a predicate without an index shows up as a plain filter.
+func TestList_IndexServesEveryFilter(t *testing.T) {
 	t.Parallel()
 	d, cat := open(t, migrated, "enable_seqscan=off", "enable_sort=off")
 	table := in(t, cat)
 	day := &db.Date{Day: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	for name, c := range map[string]struct {
 		filter  Filter
-		cond    string // as EXPLAIN words it
-		ordered bool   // the index gives the list's order too: a page costs no sort
+		cond    string // in the output of EXPLAIN
+		ordered bool   // the index also provides the list's order, so a page needs no sort
 	}{
 		"one status":      {Filter{Statuses: []string{"PAID"}}, "Index Cond: ((status)::text = ", true},
 		"statuses":        {Filter{Statuses: []string{"PAID", "SENT"}}, "Index Cond: ((status)::text = ANY ", false},
@@ -241,7 +241,7 @@ func TestAnIndexServesEveryFilter(t *testing.T) {
 		}
 		page.SQL += " LIMIT 20"
 		if plan := explain(t, d, page); c.ordered && (strings.Contains(plan, "Sort") || !strings.Contains(plan, c.cond)) {
-			t.Errorf("%s: a page is not read in order:\n%s", name, plan)
+			t.Errorf("%s: a page needs a sort:\n%s", name, plan)
 		}
 	}
 	s, err := table.Matching(t.Context(), d, Filter{IncludeDeleted: true})
@@ -254,11 +254,11 @@ func TestAnIndexServesEveryFilter(t *testing.T) {
 	}
 	newest.SQL += " LIMIT 20"
 	if plan := explain(t, d, newest); strings.Contains(plan, "Sort") {
-		t.Errorf("the newest are not read in order:\n%s", plan)
+		t.Errorf("the newest page needs a sort:\n%s", plan)
 	}
 }
 
-// list returns a page of what a filter selects.
+// list returns a page of the invoices that a filter selects.
 func list(t *testing.T, table *Table, d *db.DB, f Filter, p db.Paging) (db.Page[Invoice], error) {
 	t.Helper()
 	s, err := table.Matching(t.Context(), d, f)

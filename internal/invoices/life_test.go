@@ -34,7 +34,7 @@ ALTER TABLE bill.invoices ALTER tenant_id SET DEFAULT '` + acme + `', ALTER subs
 `
 )
 
-// desk is a database with one tenant, and a way to change its invoices.
+// desk is a database with one tenant and helpers to change its invoices.
 type desk struct {
 	*Table
 	db  *db.DB
@@ -59,7 +59,7 @@ func newDesk(t *testing.T, sql string) *desk {
 	return k
 }
 
-// exec runs statements as the backend would, past the ledger.
+// exec runs statements without the ledger, as the backend would.
 func (k *desk) exec(t *testing.T, sql string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), k.dsn)
@@ -72,7 +72,7 @@ func (k *desk) exec(t *testing.T, sql string) {
 	}
 }
 
-// ask returns the one value that a query has.
+// ask returns the single value of a query.
 func (k *desk) ask(t *testing.T, sql string) (text string) {
 	t.Helper()
 	if err := k.db.QueryRow(t.Context(), "SELECT ("+sql+")::text").Scan(&text); err != nil {
@@ -81,7 +81,7 @@ func (k *desk) ask(t *testing.T, sql string) (text string) {
 	return text
 }
 
-// ledger is that of a command of its own.
+// ledger returns the ledger of a separate command.
 func (k *desk) ledger(t *testing.T) *audit.Ledger {
 	t.Helper()
 	l, err := audit.Open(t.Context(), k.db, k.cat, audit.Operator{ID: uuid.New(), Name: "admin"}, audit.Origin{Command: "test"})
@@ -110,7 +110,7 @@ func date(text string) *db.Date {
 
 func pointer[T any](v T) *T { return &v }
 
-// values are those of an invoice that nothing is wrong with.
+// one returns the amount 1.
 func one() *money.Amount {
 	a, err := money.Parse("1")
 	if err != nil {
@@ -126,13 +126,13 @@ func values(number string) Values {
 	}
 }
 
-func TestTheStatusMachine(t *testing.T) {
+func TestStatus_AllowedMoves(t *testing.T) {
 	t.Parallel()
 	today := *date("2026-06-15")
-	// what each status may become; lower case: only once the invoice is past due
+	// allowed moves from each status; lower case: only if past due
 	allowed := map[string]string{
 		"PENDING": "SENT CANCELED overdue", "SENT": "PAID OVERDUE CANCELED", "OVERDUE": "PAID CANCELED", "PAID": "", "CANCELED": "CANCELED",
-		"DRAFT": "CANCELED", "": "CANCELED", // what no list of ours has
+		"DRAFT": "CANCELED", "": "CANCELED", // unknown statuses
 	}
 	for from, list := range allowed {
 		for _, to := range Statuses {
@@ -161,7 +161,7 @@ func TestTheStatusMachine(t *testing.T) {
 						t.Errorf("%q to %s, due %s, force %t: %v", from, to, due, force, err)
 					}
 					if e.IsNoop(i) {
-						t.Errorf("%q is %s already", from, to)
+						t.Errorf("%q is already %s", from, to)
 					}
 				}
 			}
@@ -169,7 +169,7 @@ func TestTheStatusMachine(t *testing.T) {
 	}
 }
 
-func TestPaidHasATimeAndAMethodAndNothingElseDoes(t *testing.T) {
+func TestStatus_OnlyPaidHasPayment(t *testing.T) {
 	t.Parallel()
 	k := newDesk(t, `INSERT INTO bill.invoices (invoice_no, status, payment_method) VALUES ('A', 'SENT', NULL), ('B', 'SENT', 'PAYPAL')`)
 	move := func(number string, m Move) (Invoice, error) {
@@ -204,7 +204,7 @@ func TestPaidHasATimeAndAMethodAndNothingElseDoes(t *testing.T) {
 	}
 }
 
-func TestOfTwoPayersOneWins(t *testing.T) {
+func TestStatus_ConcurrentPayments(t *testing.T) {
 	t.Parallel()
 	const rounds, payers = 20, 4
 	k := newDesk(t, fmt.Sprintf(`INSERT INTO bill.invoices (invoice_no, status) SELECT 'INV-' || n, 'SENT' FROM generate_series(1, %d) n`, rounds))
@@ -237,10 +237,10 @@ func TestOfTwoPayersOneWins(t *testing.T) {
 			}
 		}
 		if winner < 0 {
-			t.Fatalf("%s: nobody paid: %v", number, errs)
+			t.Fatalf("%s: all payments failed: %v", number, errs)
 		}
 		if got := k.find(t, number).PaidAt.Instant.Day(); got != 1+winner {
-			t.Errorf("%s: paid by %d, and %d was told so", number, got-1, winner)
+			t.Errorf("%s: paid by %d, but %d succeeded", number, got-1, winner)
 		}
 	}
 	if got := k.ask(t, `SELECT count(*) FROM audt.audit_logs WHERE result = 'SUCCESS'`); got != fmt.Sprint(rounds) {
@@ -248,7 +248,7 @@ func TestOfTwoPayersOneWins(t *testing.T) {
 	}
 }
 
-func TestOfSimultaneousCreatesOfOneNumberOneWins(t *testing.T) {
+func TestCreate_ConcurrentSameNumber(t *testing.T) {
 	t.Parallel()
 	const rounds, rivals = 10, 4
 	k := newDesk(t, "")
@@ -274,13 +274,12 @@ func TestOfSimultaneousCreatesOfOneNumberOneWins(t *testing.T) {
 		}
 	}
 	if got := k.ask(t, `SELECT count(*) || ' ' || count(*) FILTER (WHERE result = 'SUCCESS') FROM audt.audit_logs`); got != "40 10" {
-		t.Errorf("audit rows and those of success: %s, want 40 10", got)
+		t.Errorf("audit rows, and successful ones: %s, want 40 10", got)
 	}
 }
 
-// A tenant or a subscription that is deleted while an invoice is made for it waits for the invoice, or the
-// invoice for it.
-func TestNoInvoiceForWhatIsDeletedMeanwhile(t *testing.T) {
+// Creating an invoice and deleting its tenant or subscription wait for each other.
+func TestCreate_TenantDeletedMeanwhile(t *testing.T) {
 	t.Parallel()
 	for table, id := range map[string]string{"tnnt.tenants": acme, "tnnt.subscriptions": subscription} {
 		k := newDesk(t, "")
@@ -320,8 +319,8 @@ func TestNoInvoiceForWhatIsDeletedMeanwhile(t *testing.T) {
 	}
 }
 
-// Totals are what PostgreSQL's own numeric says, for amounts of every size; after an update as after a create.
-func TestTotalsAreThoseOfTheDatabase(t *testing.T) {
+// Totals equal what PostgreSQL's numeric computes, for amounts of every size, after a create and after an update.
+func TestTotal_MatchesPostgres(t *testing.T) {
 	t.Parallel()
 	k := newDesk(t, "")
 	rnd := rand.New(rand.NewPCG(3, 4))
@@ -329,7 +328,7 @@ func TestTotalsAreThoseOfTheDatabase(t *testing.T) {
 		n := rnd.Int64N(300_000_000_000_000_000)>>rnd.IntN(60) | 1
 		return amount(t, fmt.Sprintf("%d.%04d", n/10_000, n%10_000))
 	}
-	// more discount than all the rest
+	// the discount exceeds the other parts
 	negative := func(err error) bool {
 		return fault.Is(err, fault.Validation) && strings.Contains(err.Error(), "total_amount: -")
 	}
@@ -371,8 +370,8 @@ func TestTotalsAreThoseOfTheDatabase(t *testing.T) {
 	}
 }
 
-// What is read of an invoice before its change is what is changed: an update that races the backend's loses.
-func TestAnUpdateNeverLosesSomebodyElses(t *testing.T) {
+// An update loses against a concurrent change by the backend.
+func TestUpdate_ConcurrentChangeIsConflict(t *testing.T) {
 	t.Parallel()
 	k := newDesk(t, `INSERT INTO bill.invoices (invoice_no) VALUES ('A')`)
 	seen := k.find(t, "A")
@@ -389,7 +388,7 @@ func TestAnUpdateNeverLosesSomebodyElses(t *testing.T) {
 	}
 }
 
-func TestMarkingLeavesAloneWhatChangedSinceItWasFound(t *testing.T) {
+func TestMarkOverdue_SkipsChangedInvoices(t *testing.T) {
 	t.Parallel()
 	k := newDesk(t, `INSERT INTO bill.invoices (invoice_no, status) SELECT 'INV-' || n, 'SENT' FROM generate_series(1, 6) n`)
 	today := *date("2026-06-15")

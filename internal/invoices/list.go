@@ -18,40 +18,40 @@ type Filter struct {
 	PaymentMethods     []string // any of them; empty means all
 	Currencies         []string // any of them, see spellings; empty means all
 	Search             string   // literal text in invoice_no, case-insensitive
-	Grams              int      // what Grams returns; 0 finds the same without the optional index
+	Grams              int      // the result of Grams; 0 searches without the optional index
 	From               *db.Date // invoice_date, inclusive
 	To                 *db.Date // invoice_date, exclusive
 	DueBefore          *db.Date // due_date, exclusive
-	Today              db.Date  // the day that Overdue is about
+	Today              db.Date  // the reference day of Overdue
 	Overdue            bool     // past due on Today and neither PAID nor CANCELED, whether marked OVERDUE or not
 	MinTotal, MaxTotal *money.Amount
 	IncludeDeleted     bool
 	Changed            db.Increment
 	Sort               []string // FIELD or FIELD:desc
 
-	// Refused is what the caller could not read into a field, to be reported with what is refused here.
+	// Refused holds the problems that the caller found while parsing, so that all are reported together.
 	Refused fault.Problems
 }
 
-// Empty says whether the filter selects every live invoice.
+// Empty reports whether the filter selects every live invoice.
 func (f Filter) Empty() bool {
 	return len(f.Tenants) == 0 && len(f.Statuses) == 0 && len(f.PaymentMethods) == 0 && len(f.Currencies) == 0 && f.Search == "" &&
 		f.From == nil && f.To == nil && f.DueBefore == nil && !f.Overdue && f.MinTotal == nil && f.MaxTotal == nil &&
 		f.Refused.Err() == nil
 }
 
-// SortFields are the fields that a list may be sorted by, in a database that has them all.
+// SortFields are the sortable fields, in a database that has them all.
 var SortFields = []string{
 	"invoice_no", "tenant_id", "tenant_code", "subscription_id", "invoice_date", "due_date", "start_date", "close_date",
 	"base_amount", "total_amount", "currency", "user_count", "status", "paid_at", "payment_method", "created_at",
 	"updated_at", "id",
 }
 
-// searched are the columns that a search looks in.
+// searched lists the columns that a search looks in.
 var searched = []string{"i.invoice_no"}
 
-// Grams returns the size of the smallest grams of the searched columns that an index has, 0 where the
-// optional migration is not applied.
+// Grams returns the smallest gram size that an index of the searched columns supports, or 0 if the optional migration
+// is not applied.
 func (t *Table) Grams(ctx context.Context, r db.Reader) (int, error) {
 	has, err := db.HasIndex(ctx, r, "bill.invoices_trigrams_idx")
 	if !has {
@@ -62,9 +62,9 @@ func (t *Table) Grams(ctx context.Context, r db.Reader) (int, error) {
 
 const newestFirst = "invoice_date:desc"
 
-// compile turns the filter into predicates over the invoices table alone, each of which an index of the
-// migrations serves save the search, and an ORDER BY list. What is wrong with the filter is added to problems;
-// the tenant is looked up only when nothing is.
+// compile turns the filter into predicates over the invoices table alone, and an order. An index of the migrations
+// serves each predicate except the search. Problems of the filter are added to problems; the tenant is looked up only
+// if there are none.
 func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems *fault.Problems) (db.Where, db.Order, error) {
 	var w db.Where
 	if !f.IncludeDeleted {
@@ -114,7 +114,7 @@ func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems *fa
 	return w, order, nil
 }
 
-// orderBy turns the specs into an ORDER BY list over the fields that this database has.
+// orderBy turns sort specs into an order over the fields that this database has.
 func (t *Table) orderBy(specs []string, problems *fault.Problems) db.Order {
 	sortable, names := t.shape.Sortable("i", SortFields, nil)
 	sortable["tenant_code"] = db.Sort{Expr: t.tenantCode, Type: "text"}
@@ -122,9 +122,9 @@ func (t *Table) orderBy(specs []string, problems *fault.Problems) db.Order {
 	return sortable.OrderBy(specs, newestFirst, "id", names, problems)
 }
 
-// anyOf adds the predicate that column has one of the values, of the given type; none means all. A
-// single value is compared by =, since only then does PostgreSQL read an index on (column, invoice_date,
-// id) in the list's order.
+// anyOf adds the predicate that column has one of the values, of the given type; no values means all. It compares a
+// single value with =, because only then can PostgreSQL read an index on (column, invoice_date, id) in the list's
+// order.
 func anyOf(w *db.Where, column, name, kind string, values []string) {
 	switch len(values) {
 	case 0:
@@ -135,7 +135,7 @@ func anyOf(w *db.Where, column, name, kind string, values []string) {
 	}
 }
 
-// Matching is the invoices that the filter selects, newest first unless it says otherwise.
+// Matching returns the query for the invoices that the filter selects, newest first by default.
 func (t *Table) Matching(ctx context.Context, r db.Reader, f Filter) (db.ListQuery[Invoice], error) {
 	problems := f.Refused
 	where, order, err := t.compile(ctx, r, f, &problems)
@@ -150,8 +150,8 @@ func (t *Table) Matching(ctx context.Context, r db.Reader, f Filter) (db.ListQue
 	}, err
 }
 
-// codes is how an export comes by the tenants' codes without the join; nil where it is sorted by them, or an id
-// may not be compared as it is sent.
+// codes returns the lookup with which an export gets tenant codes without a join. It is nil if the list is sorted by
+// them, or if ids cannot be compared in binary form.
 func (t *Table) codes(order db.Order) *db.Lookup {
 	texts, ok := tenants.CodesByID(t.cat)
 	id, _ := t.shape.Column("tenant_id")
@@ -161,8 +161,7 @@ func (t *Table) codes(order db.Order) *db.Lookup {
 	return &db.Lookup{Column: "tenant_code", Key: "i.tenant_id", Texts: texts}
 }
 
-// Select returns every invoice that the filter selects, in the order of their ids; deleted ones alone
-// where deleted is set.
+// Select returns every invoice that the filter selects, ordered by id. With deleted it returns only deleted invoices.
 func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filter, deleted bool) ([]Invoice, error) {
 	f.IncludeDeleted, f.Sort = deleted, []string{"id"}
 	s, err := t.Matching(ctx, d, f)

@@ -10,11 +10,11 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 )
 
-// pastDue selects the live invoices that wait for their money beyond the day on which they were due, and are
-// not marked OVERDUE yet. One that is still PENDING is among them: see next.
+// pastDue selects the live, unpaid invoices past their due date that are not marked OVERDUE yet. PENDING ones are
+// included: see next.
 const pastDue = ` FROM {table} i {tenant} WHERE {live} AND i.status IN ('PENDING', 'SENT') AND i.due_date < @today::date`
 
-// PastDue returns the invoices that MarkOverdue would mark, the one that has been due longest first.
+// PastDue returns the invoices that MarkOverdue would mark, longest overdue first.
 func (t *Table) PastDue(ctx context.Context, r db.Reader, today db.Date) ([]Invoice, error) {
 	if err := t.shape.RequireColumns([]string{"status", "due_date"}); err != nil {
 		return nil, err
@@ -22,7 +22,7 @@ func (t *Table) PastDue(ctx context.Context, r db.Reader, today db.Date) ([]Invo
 	return db.Collect[Invoice](ctx, r, t.sql("SELECT {columns}"+pastDue+" ORDER BY i.due_date, i.id"), pgx.NamedArgs{"today": today})
 }
 
-// PastDueIDs returns the ids of the same invoices, in order.
+// PastDueIDs returns the ids of the same invoices, sorted.
 func (t *Table) PastDueIDs(ctx context.Context, r db.Reader, today db.Date) ([]uuid.UUID, error) {
 	if err := t.shape.RequireColumns([]string{"status", "due_date"}); err != nil {
 		return nil, err
@@ -34,8 +34,8 @@ func (t *Table) PastDueIDs(ctx context.Context, r db.Reader, today db.Date) ([]u
 	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 }
 
-// MarkOverdue marks those of the invoices that are past due at this moment, in one transaction, and returns
-// them. Whatever was paid, canceled, put off, deleted or marked since somebody looked is left alone.
+// MarkOverdue marks those of the invoices that are past due now, in one transaction, and returns them. It skips
+// invoices that were paid, canceled, postponed, deleted or marked in the meantime.
 func (t *Table) MarkOverdue(ctx context.Context, l *audit.Ledger, ids []uuid.UUID, today db.Date) ([]Invoice, error) {
 	return t.rows().ApplyDue(ctx, l, ids, Edit{
 		Action: audit.Update, Set: "status = 'OVERDUE'", Columns: []string{"status"},

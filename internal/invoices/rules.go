@@ -13,15 +13,14 @@ import (
 	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
-// check notes which of the given values no invoice may have, whatever its others are, and brings a currency
-// and a method into the spelling that is stored.
+// check collects values that no invoice may have, whatever its other fields, and normalizes currency and method.
 func (t *Table) check(v *Values, p *fault.Problems) {
 	if v.Tenant != nil && *v.Tenant == "" {
 		p.Add("tenant", "it is empty")
 	}
 	if v.Subscription != nil {
 		if _, err := uuid.Parse(*v.Subscription); err != nil {
-			p.Add("subscription", "%.60q is no id of a subscription", *v.Subscription)
+			p.Add("subscription", "%.60q is not a subscription id", *v.Subscription)
 		}
 	}
 	if v.InvoiceNo != nil {
@@ -41,12 +40,12 @@ func (t *Table) check(v *Values, p *fault.Problems) {
 		t.checkAmount(p, a.field, a.value)
 	}
 	if v.BaseAmount != nil && v.BaseAmount.Cmp(money.Amount{}) == 0 {
-		p.Add("base_amount", "it is 0; the platform requires more than 0")
+		p.Add("base_amount", "it must be more than 0")
 	}
 	if v.Currency != nil {
 		code := strings.ToUpper(*v.Currency)
 		if unit, err := currency.ParseISO(code); err != nil || unit.String() != code {
-			p.Add("currency", "%.60q is no currency code of ISO 4217", *v.Currency)
+			p.Add("currency", "%.60q is not an ISO 4217 currency code", *v.Currency)
 		}
 		v.Currency = &code
 	}
@@ -58,7 +57,7 @@ func (t *Table) check(v *Values, p *fault.Problems) {
 	}
 }
 
-// checkAmount notes an amount that is less than nothing, or that its column would round or refuse.
+// checkAmount refuses a negative amount, and one that its column would round or refuse.
 func (t *Table) checkAmount(p *fault.Problems, field string, a *money.Amount) {
 	if a == nil {
 		return
@@ -72,24 +71,24 @@ func (t *Table) checkAmount(p *fault.Problems, field string, a *money.Amount) {
 	case bounded && after > scale:
 		p.Add(field, "%s has more than %d decimal places", a, scale)
 	case bounded && before > precision-scale:
-		p.Add(field, "%s is too much, it has more than %d digits before the point", a, precision-scale)
+		p.Add(field, "%s is too large; at most %d digits are allowed before the point", a, precision-scale)
 	}
 }
 
-// maxInteger is what an integer column holds.
+// maxInteger is the largest value of an integer column.
 const maxInteger = 1<<31 - 1
 
 func checkCount(p *fault.Problems, field string, n *int64, least int64) {
 	switch {
 	case n == nil:
 	case *n < least:
-		p.Add(field, "%d is refused, it is at least %d", *n, least)
+		p.Add(field, "%d is too small; the minimum is %d", *n, least)
 	case *n > maxInteger:
-		p.Add(field, "%d is too much, it is at most %d", *n, maxInteger)
+		p.Add(field, "%d is too large; the maximum is %d", *n, maxInteger)
 	}
 }
 
-// checkDates notes dates in the wrong order, where one of the two is among those that change.
+// checkDates refuses dates in the wrong order, if one of the pair is being changed.
 func checkDates(p *fault.Problems, i *Invoice, changing []string) {
 	for _, pair := range []struct {
 		field, first  string
@@ -107,8 +106,7 @@ func checkDates(p *fault.Problems, i *Invoice, changing []string) {
 	}
 }
 
-// total puts the total on an invoice whose parts are given: base + usage − discount + tax, a part that is
-// NULL being 0. A total that was given too has to be exactly that.
+// total sets the total to base + usage - discount + tax, with NULL as 0. A given total has to be equal to it.
 func (t *Table) total(p *fault.Problems, i *Invoice, given *money.Amount) {
 	var sum money.Amount
 	for _, part := range []struct {
@@ -123,7 +121,7 @@ func (t *Table) total(p *fault.Problems, i *Invoice, given *money.Amount) {
 	} {
 		switch {
 		case p.Has(part.field):
-			return // no sum is to be had, and one problem is not to make a second
+			return // there is already a problem, and the sum is unknown
 		case part.value == nil:
 		case !part.value.Finite():
 			p.Add(part.field, "it is %s in the database; give it a value", part.value)

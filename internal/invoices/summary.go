@@ -15,12 +15,12 @@ import (
 	"github.com/cxgctl/cxgctl/internal/tenants"
 )
 
-// Summary is the sum of the invoices of one group and one currency: two currencies are never added. Total is
-// paid + unpaid + canceled; what is unpaid stands once more by its age.
+// Summary is the sum of the invoices of one group and one currency. Amounts of different currencies are never added.
+// Total is paid + unpaid + canceled; the unpaid amount is also broken down by age.
 type Summary struct {
-	Group         *string       `json:"group" db:"label"`         // nil where the invoices have none, as of a method
-	TenantID      *uuid.UUID    `json:"tenant_id" db:"tenant_id"` // of groups by tenant, whose codes may be used twice
-	Currency      *string       `json:"currency" db:"currency"`   // in capitals, however it is stored
+	Group         *string       `json:"group" db:"label"`         // nil if the invoices have no value, such as no method
+	TenantID      *uuid.UUID    `json:"tenant_id" db:"tenant_id"` // when grouped by tenant, because codes are not unique
+	Currency      *string       `json:"currency" db:"currency"`   // in upper case, however it is stored
 	Count         int64         `json:"count" db:"count"`
 	PaidCount     int64         `json:"paid_count" db:"paid_count"`
 	UnpaidCount   int64         `json:"unpaid_count" db:"unpaid_count"`
@@ -29,21 +29,20 @@ type Summary struct {
 	Paid          money.Amount  `json:"paid" db:"paid"`
 	Unpaid        money.Amount  `json:"unpaid" db:"unpaid"` // neither PAID nor CANCELED
 	Canceled      money.Amount  `json:"canceled" db:"canceled"`
-	PaidRate      *money.Amount `json:"paid_rate" db:"paid_rate"` // paid / (paid + unpaid), four places; nil where that is 0
+	PaidRate      *money.Amount `json:"paid_rate" db:"paid_rate"` // paid / (paid + unpaid), four places; nil if the sum is 0
 	Ageing
 }
 
-// Ageing is what is unpaid by the days that have gone by since it was due.
+// Ageing breaks the unpaid amount down by days overdue.
 type Ageing struct {
-	Current    money.Amount `json:"current" db:"current"` // not due yet, or without a day
+	Current    money.Amount `json:"current" db:"current"` // not due yet, or without a due date
 	Days1To30  money.Amount `json:"days_1_30" db:"days_1_30"`
 	Days31To60 money.Amount `json:"days_31_60" db:"days_31_60"`
 	Days61To90 money.Amount `json:"days_61_90" db:"days_61_90"`
 	DaysOver90 money.Amount `json:"days_over_90" db:"days_over_90"`
 }
 
-// grouping is what invoices are put together by: the key in the invoices table, and the label that a key
-// is printed as.
+// grouping is a way to group invoices: the expression of the key, and the expression of the label for a key.
 type grouping struct{ key, label string }
 
 var groupings = map[string]grouping{
@@ -57,7 +56,7 @@ var groupings = map[string]grouping{
 // Groupings are the ways to group a summary.
 var Groupings = []string{"month", "status", "currency", "tenant", "method"}
 
-// summed are the columns that sums are made of.
+// summed are the columns that the sums read.
 var summed = []schema.Field{
 	{Name: "tenant_id", Type: "uuid"},
 	{Name: "invoice_date", Type: "date"},
@@ -69,8 +68,8 @@ var summed = []schema.Field{
 }
 
 const (
-	// Each row is put into one pot and added once; the pots, which are few, then make up the columns, and the
-	// spellings of a currency meet. A date that is infinite compares, while days cannot be counted from it.
+	// Each row goes into one pot and is added once. The few pots then become columns, and different spellings of a
+	// currency are merged. Infinite dates can be compared, but days cannot be counted from them.
 	pots = `
 WITH pots AS (
     SELECT {key} AS key, i.currency,
@@ -111,8 +110,8 @@ SELECT {label} AS label, {tenant_id} AS tenant_id, upper(rtrim(p.currency)) AS c
  ORDER BY s.label COLLATE "C" NULLS LAST, s.tenant_id, s.currency COLLATE "C" NULLS LAST`
 )
 
-// Summarize returns the sums of the invoices that the filter selects, by one of Groupings, ordered by group and
-// currency; today, in UTC, is the day that ages are counted from.
+// Summarize returns the sums of the invoices that the filter selects, grouped by one of Groupings and ordered by
+// group and currency. Ages are counted from today, a day in UTC.
 func (t *Table) Summarize(ctx context.Context, r db.Reader, f Filter, by string, today db.Date) ([]Summary, error) {
 	problems := f.Refused
 	g, ok := groupings[strings.ToLower(strings.TrimSpace(by))]
@@ -129,12 +128,12 @@ func (t *Table) Summarize(ctx context.Context, r db.Reader, f Filter, by string,
 // Debt is what a tenant owes in one currency: a line of the ageing report.
 type Debt struct {
 	TenantID   *uuid.UUID   `json:"tenant_id" db:"tenant_id"`
-	TenantCode *string      `json:"tenant_code" db:"tenant_code"` // nil where the tenant's row is gone
+	TenantCode *string      `json:"tenant_code" db:"tenant_code"` // nil if the tenant's row is gone
 	Currency   *string      `json:"currency" db:"currency"`
 	Count      int64        `json:"count" db:"count"`
 	OldestDue  *db.Date     `json:"oldest_due_date" db:"oldest_due_date"`
 	Unpaid     money.Amount `json:"unpaid" db:"unpaid"`
-	Overdue    money.Amount `json:"overdue" db:"overdue"` // unpaid less current
+	Overdue    money.Amount `json:"overdue" db:"overdue"` // unpaid minus current
 	Ageing
 }
 
@@ -148,8 +147,8 @@ SELECT p.key AS tenant_id, {code} AS tenant_code, upper(rtrim(p.currency)) AS cu
  GROUP BY 1, 2, 3
  ORDER BY {code} COLLATE "C" NULLS LAST, p.key, upper(rtrim(p.currency)) COLLATE "C" NULLS LAST`
 
-// Report returns who owes what, and for how long, of the invoices that the filter selects: one line per tenant
-// and currency that has unpaid ones, by the tenant's code.
+// Report returns unpaid amounts by age of the invoices that the filter selects, with one line per tenant and
+// currency, ordered by tenant code.
 func (t *Table) Report(ctx context.Context, r db.Reader, f Filter, today db.Date) ([]Debt, error) {
 	problems := f.Refused
 	where, _, err := t.compile(ctx, r, f, &problems)
@@ -159,7 +158,7 @@ func (t *Table) Report(ctx context.Context, r db.Reader, f Filter, today db.Date
 	return db.Collect[Debt](ctx, r, t.summing(report, groupings["tenant"], where), sumArgs(where, today))
 }
 
-// summing fills the holes of a statement over the pots.
+// summing replaces the placeholders of a statement over the pots.
 func (t *Table) summing(statement string, g grouping, where db.Where) string {
 	join, code, id := "", "NULL::text", "NULL::uuid"
 	if g == groupings["tenant"] {

@@ -8,9 +8,9 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// spellings returns the currencies as they may be stored: as typed, in capitals and in small letters,
-// for no CHECK keeps `usd` out, and who asks for USD means all of them. A code need not be one of ISO
-// 4217's, which a stored one may not be either; it has to fit the column.
+// spellings returns the currencies as they may be stored: as typed, in upper case and in lower case, because no CHECK
+// constraint excludes `usd`. A code does not have to be in ISO 4217, since a stored one may not be either, but it has
+// to fit the column.
 func (t *Table) spellings(p *fault.Problems, values []string) []string {
 	column, _ := t.shape.Column("currency")
 	most := column.MaxLength()
@@ -24,7 +24,7 @@ func (t *Table) spellings(p *fault.Problems, values []string) []string {
 		case n == 0:
 			p.Add("currency", "it is empty")
 		case most > 0 && n > most:
-			p.Add("currency", "%.60q is no currency code, one has at most %d characters", v, most)
+			p.Add("currency", "%.60q is too long for a currency code; at most %d characters are allowed", v, most)
 		}
 		for _, s := range []string{v, strings.ToUpper(v), strings.ToLower(v)} {
 			if !slices.Contains(out, s) {
@@ -35,15 +35,15 @@ func (t *Table) spellings(p *fault.Problems, values []string) []string {
 	return out
 }
 
-// checkSearch refuses text that no database holds, and that the server would refuse in its own words.
+// checkSearch refuses text that no database can store and that the server would refuse with its own message.
 func checkSearch(p *fault.Problems, text string) {
 	if !utf8.ValidString(text) {
 		p.Add("search", "it is not valid UTF-8")
 	}
 }
 
-// checkRanges refuses ranges whose ends are the wrong way round: they select nothing, and nobody asks
-// for that on purpose. From and to on the same day are an empty range, as a script's first run may have.
+// checkRanges refuses reversed ranges, which would select nothing. An empty range, from and to on the same day, is
+// allowed: the first run of a script may have one.
 func checkRanges(p *fault.Problems, f Filter) {
 	if f.From != nil && f.To != nil && f.From.Day.After(f.To.Day) {
 		p.Add("from", "%s is after to, %s", f.From, f.To)

@@ -8,15 +8,14 @@ import (
 	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
-// column is a column that create and update write. It is called as the record's field is.
+// column is a column that create and update write. It has the name of the record's field.
 type column struct {
 	name  string
-	kind  string // the type that its value is sent as
+	kind  string // the type of the argument
 	value func(*Invoice) any
 }
 
-// written are those columns. What the database keeps of its own accord (id, stamps), the status with its
-// payment, and the marks of deletion are not among them.
+// written are these columns. The id, timestamps, status, payment and soft-delete flags are not among them.
 var written = []column{
 	{"tenant_id", "uuid", func(i *Invoice) any { return i.TenantID }},
 	{"subscription_id", "uuid", func(i *Invoice) any { return i.SubscriptionID }},
@@ -37,7 +36,7 @@ var written = []column{
 	{"payment_method", "text", func(i *Invoice) any { return i.PaymentMethod }},
 }
 
-// arg is the column's value as it is sent: an amount in digits, which numeric takes exactly.
+// arg returns the column's value as a query argument. An amount is sent as text, which numeric reads exactly.
 func (c column) arg(i *Invoice) any {
 	v := c.value(i)
 	if a, ok := v.(*money.Amount); ok {
@@ -49,12 +48,11 @@ func (c column) arg(i *Invoice) any {
 	return v
 }
 
-// Values are the fields of an invoice as a person gives them, to create one or to change one. A nil field
-// was not given.
+// Values are the fields of an invoice to create or change. A nil field was not given.
 type Values struct {
 	Tenant                                 *string // a tenant's id or code
 	Subscription                           *string // an id
-	OnlySubscription                       bool    // where none is given, a new invoice has the tenant's one live subscription
+	OnlySubscription                       bool    // if Subscription is nil, use the tenant's only live subscription
 	InvoiceNo                              *string
 	InvoiceDate, DueDate                   *db.Date
 	StartDate, CloseDate                   *db.Date
@@ -67,8 +65,8 @@ type Values struct {
 	PaymentMethod                          *string
 }
 
-// onto puts the values on an invoice. The tenant is looked up where the change is made, and the total
-// follows from the parts: see total.
+// onto copies the values to an invoice, except the tenant, which is resolved in the transaction, and the total: see
+// total.
 func (v Values) onto(i *Invoice) {
 	put(&i.InvoiceDate, v.InvoiceDate)
 	put(&i.DueDate, v.DueDate)
@@ -99,7 +97,7 @@ func put[T any](field **T, value *T) {
 	}
 }
 
-// normal brings the texts into the form that they are stored in.
+// normal normalizes the texts.
 func (v Values) normal() Values {
 	for _, field := range []**string{&v.Tenant, &v.Subscription, &v.InvoiceNo, &v.Currency, &v.PaymentMethod} {
 		if *field != nil {
@@ -110,7 +108,8 @@ func (v Values) normal() Values {
 	return v
 }
 
-// differing are the columns whose values differ between two invoices, an amount's by value: 10 is 10.0000.
+// differing returns the columns whose values differ between two invoices. Amounts are compared by value: 10 equals
+// 10.0000.
 func differing(a, b *Invoice) []column {
 	var list []column
 	for _, c := range written {

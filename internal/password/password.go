@@ -44,7 +44,7 @@ func Check(pw string) error {
 		p.Add("password", "it holds a NUL character")
 	}
 	if n < minChars || n > maxChars {
-		p.Add("password", "it has length %d, it takes %d to %d characters", n, minChars, maxChars)
+		p.Add("password", "it is %d characters long; %d to %d are required", n, minChars, maxChars)
 	}
 	if len(pw) > maxBytes {
 		p.Add("password", "it has %d bytes, bcrypt reads at most %d", len(pw), maxBytes)

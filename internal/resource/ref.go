@@ -34,7 +34,7 @@ type Kind[T any] struct {
 // BringBack is the hint where only a deleted row fits, of a noun whose commands restore and look at one: not every
 // command can look at a deleted row.
 func DeletedHint(noun, commands string, id uuid.UUID) string {
-	return fmt.Sprintf("a deleted %s of that name exists; bring it back first with: cxgctl %s restore %s, or look at it with: cxgctl %[2]s get %[3]s --include-deleted",
+	return fmt.Sprintf("a deleted %s matches; restore it with: cxgctl %s restore %s, or show it with: cxgctl %[2]s get %[3]s --include-deleted",
 		noun, commands, id)
 }
 
@@ -149,7 +149,7 @@ func (n Kind[T]) pick(ref string, matches []T, deleted bool) Match[T] {
 			words[i] = n.Name + " " + n.Describe(m)
 			ids[i] = n.Keys[0].Of(m)
 		}
-		f.Err = fault.New(fault.Validation, "%q fits more than one %s: %s", ref, n.Name, strings.Join(words, " and ")).
+		f.Err = fault.New(fault.Validation, "%q matches more than one %s: %s", ref, n.Name, strings.Join(words, " and ")).
 			WithHint("%s", n.AmbiguityHint).With("ref", ref).With("ids", ids)
 	default:
 		nf := fault.New(fault.NotFound, "%s %q not found", n.Name, ref).With(n.GuessKey(ref), ref)

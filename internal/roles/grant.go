@@ -13,32 +13,32 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Holder is the user that a role is given to or taken from.
+// Holder is the user who is granted a role or loses it.
 type Holder struct {
 	ID   uuid.UUID
 	Name string
 }
 
-// Given is a role to be given: everywhere, or in a tenant; for ever, or until a time.
+// Given is a role to grant: globally or in a tenant, permanently or until a time.
 type Given struct {
 	Role    Role
 	To      Holder
 	Tenant  *uuid.UUID
 	Expires *time.Time
-	Keep    bool // one that is held keeps its end, whatever Expires says
+	Keep    bool // a grant in force keeps its expiry, whatever Expires is
 }
 
-// check refuses what the tables would take and no one could make sense of.
+// check refuses grants that the tables accept but that make no sense.
 func (g Given) check(now time.Time) error {
 	var p fault.Problems
 	if g.Role.Status == nil || *g.Role.Status != "ACTIVE" {
 		p.Add("role", "%s is not ACTIVE", g.Role.Code)
 	}
 	if g.Role.Scope != nil && *g.Role.Scope == "TENANT" && g.Tenant == nil {
-		p.Add("tenant", "%s is a role in one tenant: name it by --tenant", g.Role.Code)
+		p.Add("tenant", "%s applies within a tenant; add --tenant", g.Role.Code)
 	}
 	if g.Expires != nil && !g.Expires.After(now) {
-		p.Add("expires", "%s is over", g.Expires.UTC().Format(time.RFC3339))
+		p.Add("expires", "%s is in the past", g.Expires.UTC().Format(time.RFC3339))
 	}
 	return p.Err()
 }
@@ -48,7 +48,7 @@ func (g Given) subject() audit.Subject {
 }
 
 const (
-	// One grant to a user at a time: with a NULL tenant the unique constraint lets the same grant in twice.
+	// Grants to a user are serialized, because the unique constraint does not cover grants whose tenant is NULL.
 	lockHolder = `SELECT {user live} FROM idam.users u WHERE u.id = @user FOR NO KEY UPDATE`
 	lockGrants = `
 SELECT {grant} FROM idam.user_roles g JOIN idam.roles r ON r.id = g.role_id JOIN idam.users u ON u.id = g.user_id
@@ -73,7 +73,7 @@ var grantValues = [][2]string{
 	{"status", "'ACTIVE'"},
 }
 
-// renewed are the columns of a grant that is given anew.
+// renewed are the columns of a renewed grant.
 var renewed = append([][2]string{
 	{"status", "'ACTIVE'"},
 	{"expires_at", "@expires"},
@@ -83,14 +83,14 @@ var renewed = append([][2]string{
 	{"updated_by", "@by"},
 }, schema.LiveValues()...)
 
-// revoked are the columns of a grant that is taken away.
+// revoked are the columns of a revoked grant.
 var revoked = [][2]string{
 	{"status", "'INACTIVE'"},
 	{"updated_at", "@now"},
 	{"updated_by", "@by"},
 }
 
-// read returns the grant of an id as the table has it.
+// read returns a grant as stored.
 func (t *Table) read(ctx context.Context, r db.Reader, id uuid.UUID) (Grant, error) {
 	rows, err := db.Collect[Grant](ctx, r, t.sql(readGrant), id)
 	if err != nil {
@@ -102,8 +102,8 @@ func (t *Table) read(ctx context.Context, r db.Reader, id uuid.UUID) (Grant, err
 	return rows[0], nil
 }
 
-// Grant gives a role. One that is held is left alone if it has the same end, or if g keeps its end. A grant that has
-// expired, was revoked or has another end is renewed.
+// Grant grants a role. A grant in force is left alone if it has the same expiry or if g.Keep is set. A grant that has
+// expired, was revoked or has another expiry is renewed.
 func (t *Table) Grant(ctx context.Context, l *audit.Ledger, g Given) (Grant, error) {
 	var made Grant
 	now, err := l.Now(ctx)
@@ -124,7 +124,7 @@ func (t *Table) Grant(ctx context.Context, l *audit.Ledger, g Given) (Grant, err
 	return made, err
 }
 
-// Give is Grant inside a transaction; the change is nil where there is none.
+// Give is Grant inside a transaction; the change is nil if the role is held already.
 func (t *Table) Give(ctx context.Context, tx *audit.Tx, g Given) (Grant, *audit.Change, error) {
 	var by *uuid.UUID
 	if tx.By.ID != uuid.Nil {
@@ -168,7 +168,7 @@ func (t *Table) lock(ctx context.Context, tx *audit.Tx, to Holder, args pgx.Name
 		return nil, err
 	}
 	if !live {
-		return nil, fault.New(fault.Conflict, "user %q was deleted by somebody else at this moment", to.Name)
+		return nil, fault.New(fault.Conflict, "user %q has just been deleted", to.Name)
 	}
 	return db.Collect[Grant](ctx, tx, t.sql(lockGrants), args)
 }
@@ -180,7 +180,7 @@ func same(a *db.Time, b *time.Time) bool {
 	return a.Equal(db.At(*b))
 }
 
-// Holds says whether a user holds a role where g says.
+// Holds reports whether a user holds a role in the place that g names.
 func (t *Table) Holds(ctx context.Context, r db.Reader, g Given) (holds bool, err error) {
 	const sql = `
 SELECT EXISTS (SELECT FROM idam.user_roles g
@@ -189,8 +189,8 @@ SELECT EXISTS (SELECT FROM idam.user_roles g
 	return holds, err
 }
 
-// Revoke takes a role away: every grant of it that is in force where g says, since the same may be there
-// twice. It returns those that it took away.
+// Revoke revokes a role: every grant of it in force in the place that g names, because there may be duplicates. It
+// returns the revoked grants.
 func (t *Table) Revoke(ctx context.Context, l *audit.Ledger, g Given) ([]Grant, error) {
 	var gone []Grant
 	err := l.Write(ctx, audit.Intent{Subject: g.subject(), Action: audit.Delete}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {

@@ -12,7 +12,7 @@ import (
 
 // Filter selects roles; the zero value selects all that are not deleted.
 type Filter struct {
-	User   uuid.UUID // only those that this user holds; uuid.Nil means all
+	User   uuid.UUID // only roles that this user holds; uuid.Nil means all
 	Search string    // literal text in code or name, case-insensitive
 }
 
@@ -23,7 +23,7 @@ const (
        (SELECT count(DISTINCT g.user_id) FROM idam.user_roles g WHERE g.role_id = r.id AND {in force}) AS holders`
 )
 
-// Matching is the roles that the filter selects, the strongest first.
+// Matching returns the query for the roles that the filter selects, strongest first.
 func (t *Table) Matching(f Filter) db.ListQuery[Role] {
 	var w db.Where
 	w.Add(t.sql("{live}"))
@@ -38,7 +38,7 @@ func (t *Table) Matching(f Filter) db.ListQuery[Role] {
 	}}
 }
 
-// Get returns the role of a code or an id.
+// Get returns the role with a code or id.
 func (t *Table) Get(ctx context.Context, r db.Reader, ref string) (Role, error) {
 	predicate, arg := "upper({code}) = upper(@ref)", any(ref)
 	if id, err := uuid.Parse(ref); err == nil {
@@ -48,7 +48,7 @@ func (t *Table) Get(ctx context.Context, r db.Reader, ref string) (Role, error) 
 	if err != nil {
 		return Role{}, err
 	}
-	for _, role := range rows { // the very code, where two differ in case only
+	for _, role := range rows { // the exact code, if two differ only in case
 		if role.Code == ref {
 			return role, nil
 		}
@@ -59,7 +59,7 @@ func (t *Table) Get(ctx context.Context, r db.Reader, ref string) (Role, error) 
 	case 1:
 		return rows[0], nil
 	}
-	return Role{}, fault.New(fault.Validation, "%q fits more than one role: %s and %s", ref, rows[0].Code, rows[1].Code)
+	return Role{}, fault.New(fault.Validation, "%q matches more than one role: %s and %s", ref, rows[0].Code, rows[1].Code)
 }
 
 // Codes returns the codes of all roles, for completion.
@@ -75,10 +75,10 @@ func (t *Table) Codes(ctx context.Context, r db.Reader) ([]string, error) {
 type GrantFilter struct {
 	User   uuid.UUID
 	Role   uuid.UUID
-	Tenant *uuid.UUID // only those in this tenant
+	Tenant *uuid.UUID // only grants in this tenant
 }
 
-// Grants is who holds what, where and until when: the grants in force that the filter selects.
+// Grants returns the query for the grants in force that the filter selects.
 func (t *Table) Grants(f GrantFilter) db.ListQuery[Grant] {
 	var w db.Where
 	w.Add(t.sql("{in force}"))

@@ -10,7 +10,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/rowupdate"
 )
 
-// grantNoun is how grants are named in messages and audit rows.
+// grantNoun names grants in messages and audit rows.
 var grantNoun = resource.Kind[Grant]{
 	Name:        "role",
 	ID:          func(g Grant) uuid.UUID { return g.ID },
@@ -22,7 +22,7 @@ var grantNoun = resource.Kind[Grant]{
 	},
 }
 
-// Reverse puts grants back: see audit.Undo. One that was made becomes INACTIVE, as one that is revoked.
+// Reverse undoes audited changes of grants. See audit.Undo. A new grant becomes INACTIVE, like a revoked one.
 func (t *Table) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal, force bool) ([]audit.Change, []audit.Drift, error) {
 	return rowupdate.Table[Grant]{
 		Noun:        &grantNoun,

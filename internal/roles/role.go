@@ -1,5 +1,5 @@
-// Package roles is the roles of the platform and who holds them: reading both, granting and revoking.
-// What a role lets its holder do with cxgctl is package auth's to decide.
+// Package roles holds the roles of the platform and their grants. What a role permits in cxgctl is decided by package
+// auth.
 package roles
 
 import (
@@ -45,16 +45,16 @@ type Grant struct {
 	ExpiresAt *db.Time   `json:"expires_at" db:"expires_at"`
 }
 
-// Tables are those that the verbs need.
+// Tables are the tables that this package needs.
 var Tables = append([]string{schema.Users}, schema.Grants...)
 
-// Table is the tables of roles as they stand in one database. The verbs are its methods.
+// Table is the role tables of one database.
 type Table struct {
-	shape, grants *schema.Table // of the roles, and of who holds them
+	shape, grants *schema.Table // of roles, and of their grants
 	placeholders  *strings.Replacer
 }
 
-// In returns the manager database's roles; a database without one of the tables gives a DATABASE_ERROR.
+// NewTable returns the manager database's roles, or a DATABASE_ERROR if one of the tables does not exist.
 func NewTable(cat schema.Catalog) (*Table, error) {
 	tables := make([]*schema.Table, len(Tables))
 	for i, name := range Tables {
@@ -103,7 +103,7 @@ func NewTable(cat schema.Catalog) (*Table, error) {
 	)}, nil
 }
 
-// fields are those of the record that are columns of the table.
+// fields are the fields of the record that are columns of the table.
 var fields = []schema.Field{
 	{Name: "id", Type: "uuid"},
 	{Name: "code", Type: "text"},
@@ -118,7 +118,7 @@ var fields = []schema.Field{
 	{Name: "updated_at", Type: "timestamptz"},
 }
 
-// sql fills the holes of a statement. A hole may hold others.
+// sql replaces the placeholders of a statement. A placeholder's value may contain others.
 func (t *Table) sql(statement string) string {
 	return t.placeholders.Replace(t.placeholders.Replace(statement))
 }

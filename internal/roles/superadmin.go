@@ -10,7 +10,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// superAdmin are the columns of the role SUPER_ADMIN, in every generation's names.
+// superAdmin are the columns of the role SUPER_ADMIN, with the column names of every generation.
 var superAdmin = append([][2]string{
 	{"id", "@id"},
 	{"created_at", "@now"},
@@ -28,8 +28,8 @@ var superAdmin = append([][2]string{
 	{"status", "'ACTIVE'"},
 }, schema.LiveValues()...)
 
-// First returns the role SUPER_ADMIN for a first operator. Where there is none, as in databases that
-// migrations could not add it to, it is made; the change is nil where it was there.
+// First returns the role SUPER_ADMIN for a first operator. It creates the role if there is none, as in databases that
+// the migrations could not add it to. The change is nil if the role exists.
 func (t *Table) First(ctx context.Context, tx *audit.Tx) (Role, *audit.Change, error) {
 	role, err := t.Get(ctx, tx, "SUPER_ADMIN")
 	if !fault.Is(err, fault.NotFound) {

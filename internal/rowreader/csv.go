@@ -36,7 +36,7 @@ func newCSV(l *lines, comma byte) (*csvDecoder, error) {
 func (d *csvDecoder) readHeader(row Row, err error, format string) error {
 	switch {
 	case errors.Is(err, io.EOF):
-		return fault.New(fault.Validation, "the file is empty; %s begins with a header row", format)
+		return fault.New(fault.Validation, "the file is empty; %s starts with a header row", format)
 	case err != nil:
 		return err
 	case row.Err != nil:
@@ -111,14 +111,14 @@ func (d *csvDecoder) next() (Row, error) {
 }
 
 func fieldTooLong(field string, column, length int) *RowError {
-	return &RowError{Field: field, Column: column, Message: fmt.Sprintf("it has %d bytes, a field takes at most %d", length, MaxField)}
+	return &RowError{Field: field, Column: column, Message: fmt.Sprintf("it is %d bytes long; a field holds at most %d", length, MaxField)}
 }
 
-var tooLong = fmt.Sprintf("it is longer than a record may be, %d bytes", MaxRecord)
+var tooLong = fmt.Sprintf("it is longer than %d bytes", MaxRecord)
 
 // unclosed says that the last field's quote has no end.
 func (d *csvDecoder) unclosed() *RowError {
-	return &RowError{Field: d.name(len(d.ends)), Column: column(d.record, d.starts[len(d.starts)-1]), Message: "a quote opens here and is not closed"}
+	return &RowError{Field: d.name(len(d.ends)), Column: column(d.record, d.starts[len(d.starts)-1]), Message: "the quote that opens here is never closed"}
 }
 
 // errOpen says that the record goes on in the next line.
@@ -152,7 +152,7 @@ func (d *csvDecoder) parse() *RowError {
 				d.quoted = false
 			}
 			if i < len(b) && b[i] != d.comma && b[i] != '\n' && b[i] != '\r' {
-				return &RowError{Field: d.name(len(d.ends)), Column: column(b, i), Message: "text follows a closing quote; a quote inside a quoted field is doubled"}
+				return &RowError{Field: d.name(len(d.ends)), Column: column(b, i), Message: "text follows a closing quote; double a quote inside a quoted field"}
 			}
 		} else {
 			n := bytes.IndexAny(b[i:], d.stops)
@@ -162,7 +162,7 @@ func (d *csvDecoder) parse() *RowError {
 			d.text = append(d.text, b[i:i+n]...)
 			i += n
 			if i < len(b) && b[i] == '"' {
-				return &RowError{Field: d.name(len(d.ends)), Column: column(b, i), Message: "a quote stands in a field that does not begin with one"}
+				return &RowError{Field: d.name(len(d.ends)), Column: column(b, i), Message: "a quote in an unquoted field"}
 			}
 		}
 		d.ends = append(d.ends, len(d.text))
@@ -177,7 +177,7 @@ func (d *csvDecoder) parse() *RowError {
 	}
 }
 
-const loneCR = "a carriage return stands alone; lines end with LF or CRLF"
+const loneCR = "a lone carriage return; lines end with LF or CRLF"
 
 // values cuts the fields out of one string.
 func (d *csvDecoder) values() []string {

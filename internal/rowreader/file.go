@@ -42,7 +42,7 @@ func Open(name string, stdin io.Reader) (*File, error) {
 	}
 	info, err := file.Stat()
 	if err == nil && info.IsDir() {
-		err = errors.New("it is a folder")
+		err = errors.New("it is a directory")
 	}
 	if err == nil && !info.Mode().IsRegular() {
 		defer func() { _ = file.Close() }()
@@ -116,7 +116,7 @@ func (f *File) open() (io.Reader, error) {
 			return nil, f.missing(err)
 		}
 		if now.Size() != f.info.Size() || !now.ModTime().Equal(f.info.ModTime()) {
-			return nil, fault.New(fault.Conflict, "%s was changed while it was read", f.Name).WithHint("run the command again once nobody writes to it")
+			return nil, fault.New(fault.Conflict, "%s was changed while it was read", f.Name).WithHint("run the command again when no other program writes to it")
 		}
 	}
 	return io.NewSectionReader(f.content, 0, f.Size), nil

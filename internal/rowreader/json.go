@@ -87,11 +87,11 @@ func (n names) object(row *Row, text []byte, charset string) {
 	}
 	members, at, err := parseObject(text)
 	if err != nil {
-		fail("", at, "it is no JSON object: %s", err)
+		fail("", at, "it is not a JSON object: %s", err)
 		return
 	}
 	if i := halfPair(text); i >= 0 {
-		fail("", i, "the escape \\u%s is half of a character", text[i+2:i+6])
+		fail("", i, "the escape \\u%s is half of a surrogate pair", text[i+2:i+6])
 		return
 	}
 	row.object = members
@@ -107,7 +107,7 @@ func (n names) object(row *Row, text []byte, charset string) {
 		}
 		i := indexOf(n.fields, field)
 		if seen[i] {
-			fail(field, -1, "it is there twice")
+			fail(field, -1, "it appears twice")
 			return
 		}
 		seen[i] = true
@@ -116,7 +116,7 @@ func (n names) object(row *Row, text []byte, charset string) {
 			return
 		}
 		if len(row.Values[i]) > MaxField {
-			fail(field, -1, "it has %d bytes, a field takes at most %d", len(row.Values[i]), MaxField)
+			fail(field, -1, "it is %d bytes long; a field holds at most %d", len(row.Values[i]), MaxField)
 			return
 		}
 		if strings.ContainsRune(row.Values[i], 0) {
@@ -174,7 +174,7 @@ func parseObject(text []byte) ([]member, int, error) {
 	}
 	end := int(dec.InputOffset())
 	if rest := bytes.TrimSpace(text[end:]); len(rest) > 0 {
-		return nil, bytes.LastIndex(text, rest), errors.New("something follows it")
+		return nil, bytes.LastIndex(text, rest), errors.New("there is text after it")
 	}
 	return list, 0, nil
 }
@@ -226,11 +226,11 @@ func scalar(raw json.RawMessage) (string, error) {
 	case '[':
 		var list []string
 		if err := json.Unmarshal(raw, &list); err != nil {
-			return "", errors.New("a list may hold texts only")
+			return "", errors.New("a list may contain only strings")
 		}
 		return strings.Join(list, ","), nil
 	case '{':
-		return "", errors.New("an object is no value here")
+		return "", errors.New("an object is not allowed as a value")
 	}
 	return string(raw), nil
 }
@@ -373,12 +373,12 @@ func (d *jsonArray) broken(err error) error {
 		return fault.New(fault.Validation, "line %d, byte %d: a value is longer than a record may be, %d bytes", line, at, MaxRecord)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		line, at := d.text.place(d.text.read)
-		return fault.New(fault.Validation, "the document is no JSON: it is cut off at line %d, byte %d", line, at)
+		return fault.New(fault.Validation, "the document is not valid JSON: it ends early at line %d, byte %d", line, at)
 	case !isSyntax:
 		return err // the file's own
 	}
 	line, at := d.text.place(offset)
-	return fault.New(fault.Validation, "the document is no JSON: in what begins at line %d, byte %d: %s", line, at, syntax).Because(err)
+	return fault.New(fault.Validation, "the document is not valid JSON: in the value at line %d, byte %d: %s", line, at, syntax).Because(err)
 }
 
 func (d *jsonArray) columns() []string { return nil }
@@ -420,7 +420,7 @@ func (d *jsonArray) rest() error {
 			return d.broken(err)
 		case d.depth == 0:
 			line, at := d.text.place(d.dec.InputOffset())
-			return fault.New(fault.Validation, "something follows the document, at line %d, byte %d", line, at)
+			return fault.New(fault.Validation, "unexpected text after the document, at line %d, byte %d", line, at)
 		case t == json.Delim('{'), t == json.Delim('['):
 			d.depth++
 		case t == json.Delim('}'), t == json.Delim(']'):

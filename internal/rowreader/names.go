@@ -45,7 +45,7 @@ func (n names) known(headers []string) (count int) {
 // columns checks a header row, and lists everything that is wrong with it at once. It repeats no text of the file:
 // where the header is missing, that is somebody's data. A column without a name is "", and may hold no values.
 func (n names) columns(headers, required []string) ([]string, error) {
-	hint := "valid headers: " + strings.Join(n.fields, ", ") + "; --map 'Their name=ours' renames one, --map 'Name=-' leaves one out"
+	hint := "valid headers: " + strings.Join(n.fields, ", ") + "; rename one with --map 'Their name=ours', ignore one with --map 'Name=-'"
 	if n.known(headers) == 0 {
 		return nil, fault.New(fault.Validation, "header: none of the %d columns has a known name; is the header row missing?", len(headers)).
 			With("valid", n.fields).WithHint("%s", hint)
@@ -63,7 +63,7 @@ func (n names) columns(headers, required []string) ([]string, error) {
 			}
 			p.Add("header", "the name of column %d is unknown%s", i+1, near)
 		case field != "" && slices.Contains(columns[:i], field):
-			p.Add("header", "%q is there twice", field)
+			p.Add("header", "%q appears twice", field)
 		default:
 			columns[i] = field
 		}

@@ -343,12 +343,12 @@ func (r *Reader) fit(row *Row) {
 		n++
 	}
 	if n != len(r.Columns) {
-		row.Err = &RowError{Message: fmt.Sprintf("it has %d fields, the header has %d", n, len(r.Columns))}
+		row.Err = &RowError{Message: fmt.Sprintf("the row has %d fields, but the header has %d", n, len(r.Columns))}
 		return
 	}
 	for i, v := range row.Values {
 		if r.unnamed[i] && strings.TrimSpace(v) != "" {
-			row.Err = &RowError{Message: fmt.Sprintf("field %d has a value, and the header has no name for it", i+1)}
+			row.Err = &RowError{Message: fmt.Sprintf("field %d has a value but no name in the header", i+1)}
 			return
 		}
 	}
@@ -394,7 +394,7 @@ func (f *File) unreadable(err error) error {
 		return err
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		err = errors.New("it is cut off")
+		err = errors.New("it is truncated")
 	}
 	return fault.New(fault.Validation, "%s cannot be read: %s", f.Name, err).Because(err)
 }

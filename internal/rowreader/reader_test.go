@@ -64,18 +64,18 @@ func TestCSV(t *testing.T) {
 		"quotes, commas, doubled quotes":      {"a,b\n\"1,\"\"x\"\"\",2\n", []string{`2 ["1,\"x\"" "2"]`}},
 		"line ends inside quotes stay":        {"a,b\n\"1\r\n2\",3\n4,5\n", []string{`2 ["1\r\n2" "3"]`, `4 ["4" "5"]`}},
 		"a lone column's empty value":         {"a\n\n1\n", []string{`2 [""]`, `3 ["1"]`}},
-		"too few":                             {"a,b\n1\n2,3\n", []string{"2! : it has 1 fields, the header has 2", `3 ["2" "3"]`}},
-		"too many":                            {"a,b\n1,2,3\n", []string{"2! : it has 3 fields, the header has 2"}},
-		"a lone carriage return":              {"a,b\n1,2\r3,4\n", []string{"2! b: column 4: a carriage return stands alone; lines end with LF or CRLF"}},
+		"too few":                             {"a,b\n1\n2,3\n", []string{"2! : the row has 1 fields, but the header has 2", `3 ["2" "3"]`}},
+		"too many":                            {"a,b\n1,2,3\n", []string{"2! : the row has 3 fields, but the header has 2"}},
+		"a lone carriage return":              {"a,b\n1,2\r3,4\n", []string{"2! b: column 4: a lone carriage return; lines end with LF or CRLF"}},
 		"NUL":                                 {"a,b\n1,x\x00y\n", []string{"2! b: column 4: a NUL character"}},
 		"bad UTF-8, counted in characters":    {"a,b\né,x\xffy\n", []string{"2! b: column 4: the byte 0xFF is not valid UTF-8"}},
 		"bad UTF-8 on a later line":           {"a,b\n\"x\ny\xff\",1\n", []string{"2! a: column 2: the byte 0xFF is not valid UTF-8"}},
-		"text behind a closing quote":         {"a,b\n\"1\"x,2\n3,4\n", []string{"2! a: column 4: text follows a closing quote; a quote inside a quoted field is doubled", `3 ["3" "4"]`}},
-		"a quote inside a bare field":         {"a,b\n1\"x,2\n", []string{"2! a: column 2: a quote stands in a field that does not begin with one"}},
-		"a quote that never closes":           {"a,b\n1,\"2\n3,4\n", []string{"2! b: column 3: a quote opens here and is not closed", `3 ["3" "4"]`}},
+		"text behind a closing quote":         {"a,b\n\"1\"x,2\n3,4\n", []string{"2! a: column 4: text follows a closing quote; double a quote inside a quoted field", `3 ["3" "4"]`}},
+		"a quote inside a bare field":         {"a,b\n1\"x,2\n", []string{"2! a: column 2: a quote in an unquoted field"}},
+		"a quote that never closes":           {"a,b\n1,\"2\n3,4\n", []string{"2! b: column 3: the quote that opens here is never closed", `3 ["3" "4"]`}},
 		"a spreadsheet's prefix is taken off": {"a,v\n'=1,'=1\n", []string{`2 ["=1" "'=1"]`}},
-		"no header":                           {"", []string{"the file is empty; csv begins with a header row"}},
-		"an old Mac's line ends":              {"a,b\r1,2\r", []string{"the header row, line 1, cannot be read: column 4: a carriage return stands alone; lines end with LF or CRLF"}},
+		"no header":                           {"", []string{"the file is empty; csv starts with a header row"}},
+		"an old Mac's line ends":              {"a,b\r1,2\r", []string{"the header row, line 1, cannot be read: column 4: a lone carriage return; lines end with LF or CRLF"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -93,7 +93,7 @@ func TestStrayQuoteCostsOneRow(t *testing.T) {
 	t.Parallel()
 	got := told(t, opened(t, "x.csv", "a,b\n1,\"2\n3,4\n5,\"six\"\n7,8\n"), Options{Fields: []string{"a", "b"}})
 	want := []string{
-		"2! b: column 3: a quote opens here and is not closed",
+		"2! b: column 3: the quote that opens here is never closed",
 		`3 ["3" "4"]`, `4 ["5" "six"]`, `5 ["7" "8"]`,
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
@@ -110,9 +110,9 @@ func TestOversized(t *testing.T) {
 		t.Fatalf("got %d rows", len(got))
 	}
 	for i, want := range []string{
-		"2! b: column 3: it has 32769 bytes, a field takes at most 32768",
-		"3! : it is longer than a record may be, 1048576 bytes",
-		"4! a: column 1: a quote opens here and is not closed",
+		"2! b: column 3: it is 32769 bytes long; a field holds at most 32768",
+		"3! : it is longer than 1048576 bytes",
+		"4! a: column 1: the quote that opens here is never closed",
 	} {
 		if got[i] != want {
 			t.Errorf("row %d: %s", i, got[i])
@@ -127,8 +127,8 @@ func TestTSV(t *testing.T) {
 	t.Parallel()
 	got := told(t, opened(t, "x.tsv", "a\tb\n\"1\"\tx\\ty\\\\n\n1\t2\t3\n1\t\x00\n1\t2\r3\n"), Options{Fields: []string{"a", "b"}})
 	want := []string{
-		`2 ["\"1\"" "x\ty\\n"]`, "3! : it has 3 fields, the header has 2",
-		"4! b: column 3: a NUL character", "5! b: column 4: a carriage return stands alone; lines end with LF or CRLF",
+		`2 ["\"1\"" "x\ty\\n"]`, "3! : the row has 3 fields, but the header has 2",
+		"4! b: column 3: a NUL character", "5! b: column 4: a lone carriage return; lines end with LF or CRLF",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s", strings.Join(got, "\n"))
@@ -146,10 +146,10 @@ func TestJSONLines(t *testing.T) {
 [1]
 {"a":1`), Options{Fields: []string{"a", "b"}})
 	want := []string{
-		`1 ["1" ""]`, `3 ["" "x,y"]`, "4! a: an object is no value here", "5! a: a NUL character",
-		"6! : column 9: it is no JSON object: something follows it",
-		"7! : column 1: it is no JSON object: it does not begin with {",
-		"8! : column 6: it is no JSON object: unexpected end of JSON input",
+		`1 ["1" ""]`, `3 ["" "x,y"]`, "4! a: an object is not allowed as a value", "5! a: a NUL character",
+		"6! : column 9: it is not a JSON object: there is text after it",
+		"7! : column 1: it is not a JSON object: it does not begin with {",
+		"8! : column 6: it is not a JSON object: unexpected end of JSON input",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s", strings.Join(got, "\n"))
@@ -160,11 +160,11 @@ func TestJSONLines(t *testing.T) {
 func TestJSONThatBreaksOffIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ content, want string }{
-		"in a record":    {`[{"a":"1"},{"a":"2"},{"a"`, "the document is no JSON: it is cut off at line 1, byte 26"},
-		"in the list":    {"[{\"a\":\"1\"},\n", "the document is no JSON: it is cut off at line 2, byte 1"},
-		"behind it":      {`{"data":{"items":[{"a":"1"}],"total":1}`, "the document is no JSON: it is cut off at line 1, byte 40"},
-		"a comma lacks":  {"[{\"a\":\"1\"},\n{\"a\" \"1\"}]", "the document is no JSON: in what begins at line 2, byte 1: invalid character"},
-		"a second one":   {`[{"a":"1"}] [{"a":"2"}]`, "something follows the document, at line 1, byte 14"},
+		"in a record":    {`[{"a":"1"},{"a":"2"},{"a"`, "the document is not valid JSON: it ends early at line 1, byte 26"},
+		"in the list":    {"[{\"a\":\"1\"},\n", "the document is not valid JSON: it ends early at line 2, byte 1"},
+		"behind it":      {`{"data":{"items":[{"a":"1"}],"total":1}`, "the document is not valid JSON: it ends early at line 1, byte 40"},
+		"a comma lacks":  {"[{\"a\":\"1\"},\n{\"a\" \"1\"}]", "the document is not valid JSON: in the value at line 2, byte 1: invalid character"},
+		"a second one":   {`[{"a":"1"}] [{"a":"2"}]`, "unexpected text after the document, at line 1, byte 14"},
 		"a long value":   {"[\n{\"a\":\"" + strings.Repeat("x", 4*MaxRecord) + `"}]`, "line 2, byte 1: a value is longer than a record may be"},
 		"a long preface": {`{"x":"` + strings.Repeat("x", 4*MaxRecord) + `","data":[]}`, "line 1, byte 6: a value is longer than a record may be"},
 	} {

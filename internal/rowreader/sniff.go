@@ -38,14 +38,14 @@ func (x Format) check() error {
 func (f *File) binary(asked Format, head []byte) (workbook bool, err error) {
 	switch {
 	case bytes.HasPrefix(head, oleMagic):
-		return false, fault.New(fault.Validation, "%s is a workbook of the old xls format, or an encrypted one", f.Name).
+		return false, fault.New(fault.Validation, "%s is an old xls workbook or an encrypted one", f.Name).
 			WithHint("save it as xlsx without a password, or as csv")
 	case bytes.HasPrefix(head, zipMagic) && asked != "" && asked != XLSX:
-		return false, fault.New(fault.Validation, "%s is not %s but a zip archive, as xlsx files are", f.Name, asked).WithHint("leave --format out")
+		return false, fault.New(fault.Validation, "%s is not %s but a zip archive, as xlsx files are", f.Name, asked).WithHint("omit --format")
 	case bytes.HasPrefix(head, zipMagic):
 		return true, nil
 	case asked == XLSX:
-		return false, fault.New(fault.Validation, "%s is not an xlsx workbook", f.Name).WithHint("leave --format out")
+		return false, fault.New(fault.Validation, "%s is not an xlsx workbook", f.Name).WithHint("omit --format")
 	}
 	return false, nil
 }

@@ -135,7 +135,7 @@ func (l *lines) read(buf []byte) ([]byte, error) {
 			continue
 		case err != nil && !errors.Is(err, io.EOF):
 			if errors.Is(err, io.ErrUnexpectedEOF) {
-				return nil, fault.New(fault.Validation, "the compressed file is cut off, after line %d", l.line).Because(err)
+				return nil, fault.New(fault.Validation, "the compressed file is truncated after line %d", l.line).Because(err)
 			}
 			return nil, fault.New(fault.Validation, "the file cannot be read beyond line %d: %s", l.line, err).Because(err)
 		case len(l.buf) == 0:

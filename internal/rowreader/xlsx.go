@@ -44,7 +44,7 @@ func newXLSX(r io.Reader) (*xlsxDecoder, error) {
 	d := &xlsxDecoder{book: book, sheets: book.GetSheetList()}
 	d.header, err = d.nextSheet()
 	if err == nil && len(d.header) == 0 {
-		err = fault.New(fault.Validation, "the first sheet is empty; it begins with a header row")
+		err = fault.New(fault.Validation, "the first sheet is empty; it must start with a header row")
 	}
 	if err != nil {
 		d.close()

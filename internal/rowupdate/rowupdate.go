@@ -205,7 +205,7 @@ func (t Table[T]) unchanged(seen []T, locked map[uuid.UUID]T) error {
 	for _, row := range seen {
 		id := t.Noun.ID(row)
 		if now, ok := locked[id]; !ok || !reflect.DeepEqual(now, row) {
-			return fault.New(fault.Conflict, "%s %q was changed by somebody else at this moment", t.Noun.Name, t.Noun.DisplayName(row)).
+			return fault.New(fault.Conflict, "%s %q has just been changed by someone else", t.Noun.Name, t.Noun.DisplayName(row)).
 				WithHint("nothing was changed; run the command again").With(t.Noun.Keys[1].Name, t.Noun.DisplayName(row)).With("id", id.String())
 		}
 	}

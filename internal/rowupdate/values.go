@@ -54,9 +54,9 @@ func ApplyUnset(problems *fault.Problems, names, optional []string, given func(n
 		name = strings.TrimSpace(name)
 		switch {
 		case !slices.Contains(optional, name):
-			problems.Add("unset", "%q cannot be unset, these can: %s", name, strings.Join(optional, ", "))
+			problems.Add("unset", "%q cannot be unset; fields that can: %s", name, strings.Join(optional, ", "))
 		case given(name):
-			problems.Add("unset", "%q is given a value and unset at once", name)
+			problems.Add("unset", "%q is both set and unset", name)
 		default:
 			unset(name)
 		}
@@ -65,7 +65,7 @@ func ApplyUnset(problems *fault.Problems, names, optional []string, given func(n
 
 // Nothing is the error of an update without fields; command is what was run.
 func ErrNothingToChange(command string) error {
-	return fault.New(fault.Usage, "nothing to change: name at least one field").WithHint("see the fields with: cxgctl %s --help", command)
+	return fault.New(fault.Usage, "nothing to change: set at least one field").WithHint("list the fields with: cxgctl %s --help", command)
 }
 
 // SetDeleted returns the edit that marks rows as deleted, or brings them back; is says whether one is. A table

@@ -10,9 +10,9 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// EndOfClosed ends every session of the accounts that changes close: a deletion, a status other than ACTIVE, a new
-// password. The platform honours a session until its row says REVOKED, whatever became of its user. It implements
-// audit.Ledger's Follow, so that no command can close an account and leave its sessions.
+// EndOfClosed ends every session of the accounts that the changes close, by deletion, a status other than ACTIVE or a
+// new password. The platform accepts a session until its row is REVOKED, whatever the state of its user. It
+// implements audit.Ledger's Follow, so every command that closes an account ends its sessions.
 func EndOfClosed(ctx context.Context, tx *audit.Tx, changes []audit.Change) ([]audit.Change, error) {
 	var closed []uuid.UUID
 	for _, c := range changes {
@@ -35,13 +35,13 @@ func EndOfClosed(ctx context.Context, tx *audit.Tx, changes []audit.Change) ([]a
 	return ended, err
 }
 
-// account is the image of a user in an audited change.
+// account is a user's record in an audited change.
 type account interface {
 	Standing() string
 	CanSignIn() bool
 }
 
-// closes reports whether a change closes an account of the platform. Users in a tenant's database have no sessions.
+// closes reports whether a change closes an account. Users of a tenant's database have no sessions.
 func closes(c audit.Change) bool {
 	before, ok := c.Before.(account)
 	if !ok || c.TenantID != nil {

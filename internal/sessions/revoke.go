@@ -11,11 +11,11 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 )
 
-// Ended says which rows are to be ended, and how they then stand.
+// Ended selects the rows to end and how.
 type Ended struct {
-	IDs     []uuid.UUID // these
-	Users   []uuid.UUID // all of these users' that are ACTIVE
-	Expired bool        // all whose time is over and that still say ACTIVE
+	IDs     []uuid.UUID // these rows
+	Users   []uuid.UUID // all ACTIVE rows of these users
+	Expired bool        // all expired rows that are still ACTIVE
 }
 
 const (
@@ -29,7 +29,7 @@ SELECT {columns} FROM {table} x LEFT JOIN idam.users u ON u.id = x.user_id
 SELECT {columns} FROM {table} x LEFT JOIN idam.users u ON u.id = x.user_id WHERE x.id = ANY (@ids::uuid[]) ORDER BY x.id`
 )
 
-// Due returns how many rows there are to be ended.
+// Due returns how many rows would be ended.
 func (t Table[T]) Due(ctx context.Context, r db.Reader, e Ended) (n int, err error) {
 	sql := strings.NewReplacer("{table}", t.name, "{live}", t.live).Replace("SELECT count(*) FROM {table} x WHERE " + due)
 	args := pgx.NamedArgs{"ids": append([]uuid.UUID{}, e.IDs...), "users": append([]uuid.UUID{}, e.Users...), "expired": e.Expired}
@@ -37,14 +37,14 @@ func (t Table[T]) Due(ctx context.Context, r db.Reader, e Ended) (n int, err err
 	return n, err
 }
 
-// ended are the columns of a row that was ended.
+// ended are the columns of an ended row.
 var ended = [][2]string{
 	{"status", "CASE WHEN @expired::boolean THEN 'EXPIRED' ELSE 'REVOKED' END"},
 	{"updated_at", "@now"},
 	{"updated_by", "@by"},
 }
 
-// Revoke ends sessions or keys, and returns those that it ended. What is REVOKED already stays as it is.
+// Revoke ends sessions or keys and returns those that it ended. Rows that are REVOKED already do not change.
 func (t Table[T]) Revoke(ctx context.Context, l *audit.Ledger, e Ended) ([]T, error) {
 	var gone []T
 	intent := audit.Intent{Subject: audit.Subject{Resource: t.noun}, Action: audit.Update}
@@ -59,7 +59,7 @@ func (t Table[T]) Revoke(ctx context.Context, l *audit.Ledger, e Ended) ([]T, er
 	return gone, err
 }
 
-// End is Revoke inside a transaction. The rows stay, and say how they ended.
+// End is Revoke inside a transaction. The rows stay, with a status that tells how they ended.
 func (t Table[T]) End(ctx context.Context, tx *audit.Tx, e Ended) ([]T, []audit.Change, error) {
 	holes := strings.NewReplacer("{table}", t.name, "{columns}", t.columns, "{live}", t.live)
 	args := pgx.NamedArgs{
@@ -92,7 +92,7 @@ func (t Table[T]) End(ctx context.Context, tx *audit.Tx, e Ended) ([]T, []audit.
 	return after, changes, nil
 }
 
-// about is the change of a row as it was.
+// about returns the change of a row, with the row as it was.
 func about(noun string, row any) audit.Change {
 	c := audit.Change{Action: audit.Update, Event: audit.PermissionChange, Before: row}
 	c.Resource = noun

@@ -1,5 +1,5 @@
-// Package sessions is who is, was and tried to be logged in: the platform's sessions, its log of logins,
-// and the keys that services come in with. No record has a token, a hash of one or a session's secret id.
+// Package sessions holds the platform's sessions, its log of logins, and the API keys of services. No record contains
+// a token, a hash of one or a session's secret id.
 package sessions
 
 import (
@@ -74,24 +74,25 @@ const (
        x.expires_at, x.last_used_at, x.usage_count, x.created_at`
 )
 
-// Table is one of the three tables as it stands in a database.
+// Table is one of the three tables of a database.
 type Table[T any] struct {
 	name, columns, noun string
-	live                string // the predicate of rows that are not marked as deleted
+	live                string // the predicate of rows not marked as deleted
 	shape               *schema.Table
 }
 
-// SessionsIn returns the sessions; a database without them gives a DATABASE_ERROR, as with the others below.
+// NewSessions returns the sessions. Like the two functions below, it returns a DATABASE_ERROR if the table does not
+// exist.
 func NewSessions(cat schema.Catalog) (Table[Session], error) {
 	return in[Session](cat, schema.Sessions, sessionColumns, "session")
 }
 
-// LoginsIn returns the log of logins.
+// NewLogins returns the log of logins.
 func NewLogins(cat schema.Catalog) (Table[Login], error) {
 	return in[Login](cat, schema.LoginLogs, loginColumns, "login")
 }
 
-// KeysIn returns the keys.
+// NewKeys returns the API keys.
 func NewKeys(cat schema.Catalog) (Table[Key], error) {
 	return in[Key](cat, schema.APIKeys, keyColumns, "key")
 }
@@ -104,16 +105,16 @@ func in[T any](cat schema.Catalog, name, columns, noun string) (Table[T], error)
 	return Table[T]{name, columns, noun, shape.NotDeleted("x"), shape}, nil
 }
 
-// Filter selects rows; the zero value selects all. Not every field is of use for every table.
+// Filter selects rows; the zero value selects all. Some fields apply only to some tables.
 type Filter struct {
 	User     uuid.UUID
-	Username string   // of attempts, whose user may never have existed
+	Username string   // of login attempts, even for users that do not exist
 	Statuses []string // ACTIVE, EXPIRED, REVOKED, INACTIVE
 	Success  *bool
 	Address  string // an address or a network: 192.0.2.0/24
 	Since    time.Time
 	Until    time.Time
-	Live     bool // only those that are good at this moment
+	Live     bool // only rows that are valid now
 }
 
 func (f Filter) where(p *fault.Problems, valid []string) db.Where {
@@ -134,7 +135,7 @@ func (f Filter) where(p *fault.Problems, valid []string) db.Where {
 		_, aerr := netip.ParseAddr(f.Address)
 		_, nerr := netip.ParsePrefix(f.Address)
 		if aerr != nil && nerr != nil {
-			p.Add("address", "%.60q is no address and no network", f.Address)
+			p.Add("address", "%.60q is not an IP address or network", f.Address)
 		}
 		w.Bind("x.ip_address <<= @address::text::inet", "address", f.Address)
 	}
@@ -150,7 +151,7 @@ func (f Filter) where(p *fault.Problems, valid []string) db.Where {
 	return w
 }
 
-// statuses are the values of status that lists show of each table.
+// statuses are the values of status in lists, by table.
 var statuses = map[string][]string{
 	schema.Sessions: {"ACTIVE", "EXPIRED", "REVOKED"}, schema.APIKeys: {"ACTIVE", "EXPIRED", "INACTIVE", "REVOKED"},
 }
@@ -160,11 +161,11 @@ var newestFirst = db.Order{
 	{Sort: db.Sort{Expr: "x.id", NotNull: true}, Desc: true},
 }
 
-// derived is the status of a session or a key as lists show it. A row whose time is over may say ACTIVE until it is used or
-// swept; it is EXPIRED all the same.
+// derived is the status of a session or a key in lists. The row of an expired one may be ACTIVE until it is used or
+// swept.
 const derived = "CASE WHEN x.status = 'ACTIVE' AND x.expires_at <= now() THEN 'EXPIRED' ELSE x.status END"
 
-// Matching is the rows that the filter selects, newest first.
+// Matching returns the query for the rows that the filter selects, newest first.
 func (t Table[T]) Matching(f Filter) db.ListQuery[T] {
 	var problems fault.Problems
 	where := f.where(&problems, statuses[t.name])
@@ -176,8 +177,8 @@ func (t Table[T]) Matching(f Filter) db.ListQuery[T] {
 
 func (t Table[T]) from() string { return t.name + " x LEFT JOIN idam.users u ON u.id = x.user_id" }
 
-// Find returns the rows of these ids, of keys also those of these key ids and names; one that is not there is a
-// RESOURCE_NOT_FOUND, and a name that several keys have which are not revoked a VALIDATION_ERROR.
+// Find returns the ids of rows by id, and for keys also by key id or name. An unknown one is RESOURCE_NOT_FOUND. A
+// name that several unrevoked keys have is a VALIDATION_ERROR.
 func (t Table[T]) Find(ctx context.Context, r db.Reader, refs []string) ([]uuid.UUID, error) {
 	list := make([]uuid.UUID, len(refs))
 	for i, text := range refs {
@@ -188,8 +189,8 @@ func (t Table[T]) Find(ctx context.Context, r db.Reader, refs []string) ([]uuid.
 		case t.name == schema.APIKeys:
 			list[i], err = t.findKey(ctx, r, text)
 		default:
-			err = fault.New(fault.Validation, "a session is named by its id").WithHint( // not quoted: it may be what lets somebody in
-				"ids are listed by: cxgctl sessions list")
+			err = fault.New(fault.Validation, "sessions are identified by id").WithHint( // not quoted, because it may be a secret
+				"list ids with: cxgctl sessions list")
 		}
 		if err != nil {
 			return nil, err
@@ -206,7 +207,7 @@ func (t Table[T]) findID(ctx context.Context, r db.Reader, id uuid.UUID) (uuid.U
 	return id, err
 }
 
-// findKey finds a key by its key id, or by its name: of those that are revoked the newest, where no other has it.
+// findKey finds a key by its key id or name. Among revoked keys it returns the newest, if no unrevoked one matches.
 func (t Table[T]) findKey(ctx context.Context, r db.Reader, ref string) (uuid.UUID, error) {
 	type found struct {
 		ID      uuid.UUID
@@ -224,10 +225,10 @@ func (t Table[T]) findKey(ctx context.Context, r db.Reader, ref string) (uuid.UU
 	case err != nil:
 		return uuid.Nil, err
 	case len(keys) == 0:
-		return uuid.Nil, fault.New(fault.NotFound, "key %q not found", ref).WithHint("ids and names are listed by: cxgctl keys list").With("id", ref)
+		return uuid.Nil, fault.New(fault.NotFound, "key %q not found", ref).WithHint("list ids and names with: cxgctl keys list").With("id", ref)
 	case len(keys) == 2 && keys[0].KeyID != ref && !keys[1].Revoked:
-		return uuid.Nil, fault.New(fault.Validation, "%q fits more than one key: %s and %s", ref, keys[0].KeyID, keys[1].KeyID).
-			WithHint("name one by its key id: cxgctl keys revoke %s", fault.Word(keys[0].KeyID))
+		return uuid.Nil, fault.New(fault.Validation, "%q matches more than one key: %s and %s", ref, keys[0].KeyID, keys[1].KeyID).
+			WithHint("use a key id: cxgctl keys revoke %s", fault.Word(keys[0].KeyID))
 	}
 	return keys[0].ID, nil
 }

@@ -17,18 +17,18 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Edit is a change of existing tenants, made by one of the functions of this package and applied by Apply.
+// Edit is a change of existing tenants. Functions of this package build one and Apply makes it.
 type Edit = rowupdate.Update[Tenant]
 
-// New is a tenant to be made.
+// New describes a tenant to create.
 type New struct {
 	Values
 	Status  string // TRIAL or ACTIVE; "" is TRIAL for a tenant of type TRIAL, else ACTIVE
 	Today   db.Date
-	Refused fault.Problems // what the caller could not read into a field, to be reported with what is refused here
+	Refused fault.Problems // problems that the caller found while parsing
 }
 
-// Check normalises the values and refuses those that are wrong, all at once.
+// Check normalizes the values and returns all problems at once.
 func (n *New) Check() error {
 	p := n.Refused
 	for name, field := range map[string]*string{"code": n.Code, "name": n.Name} {
@@ -56,8 +56,8 @@ func (n *New) Check() error {
 	return p.Err()
 }
 
-// Create makes a tenant that has passed Check. A code or business number that a live tenant has is
-// RESOURCE_ALREADY_EXISTS and names the holder; the database decides that, not a look beforehand.
+// Create inserts a tenant that has passed Check. If a live tenant has the code or business number, it returns
+// RESOURCE_ALREADY_EXISTS and names the holder. The unique indexes decide that, not a query beforehand.
 func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (Tenant, error) {
 	var made Tenant
 	args := pgx.NamedArgs(n.args())
@@ -94,8 +94,8 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (Tenant, err
 	return made, err
 }
 
-// taken explains a unique violation by naming what is taken and by whom; other errors pass. It reads outside
-// the failed transaction.
+// taken turns a unique violation into an error that names what is taken and by whom. Other errors pass unchanged. It
+// reads outside the failed transaction.
 func (t *Table) taken(ctx context.Context, r db.Reader, cause error, wanted map[string]any) error {
 	if db.UniqueViolation(cause) == "" {
 		return cause
@@ -103,7 +103,7 @@ func (t *Table) taken(ctx context.Context, r db.Reader, cause error, wanted map[
 	const find = `SELECT {columns} FROM {table} t WHERE ({code} = @code OR {biz_no} = @biz_no) AND {live} ORDER BY t.id`
 	holders, err := db.Collect[Tenant](ctx, r, t.sql(find), pgx.NamedArgs{"code": wanted["code"], "biz_no": wanted["biz_no"]})
 	if err != nil || len(holders) == 0 {
-		return cause // the holder went away again, or cannot be seen: what the server said stands
+		return cause // the holder is gone or invisible, so keep the server's error
 	}
 	var parts []string
 	var fields []map[string]any
@@ -123,19 +123,19 @@ func (t *Table) taken(ctx context.Context, r db.Reader, cause error, wanted map[
 		With("fields", fields).With("holder", fields[0]["holder"]).With("field", fields[0]["field"])
 }
 
-// Patch is a partial change of one tenant. Its code stays: databases are found by it.
+// Patch is a partial change of one tenant. The code cannot change, because databases are found by it.
 type Patch struct {
 	Values
 	Unset       []string // optional fields that become NULL
-	IfUpdatedAt *db.Time // the updated_at that the caller saw
+	IfUpdatedAt *db.Time // the updated_at that the caller last saw
 	Today       db.Date
 	Refused     fault.Problems
 }
 
-// Empty says whether the patch names nothing to change.
+// Empty reports whether the patch changes nothing.
 func (p Patch) Empty() bool { return len(p.args()) == 0 && len(p.Unset) == 0 && p.Refused.Err() == nil }
 
-// Change returns the edit that a patch makes of a tenant as it was seen, or what is wrong with it. An empty
+// Change returns the edit that a patch makes of a tenant as the caller saw it, or the patch's problems. An empty
 // patch is a USAGE_ERROR.
 func (t *Table) Change(seen Tenant, patch Patch) (Edit, error) {
 	p := patch.Refused
@@ -164,8 +164,8 @@ func (t *Table) Change(seen Tenant, patch Patch) (Edit, error) {
 	return e, nil
 }
 
-// SetStatus returns the edit that gives tenants a status, or why it is refused. SUSPENDED needs a reason and has a
-// date; every other status clears both. Of the columns that say more than the status, it sets those that are there.
+// SetStatus returns the edit that sets a status, or an error if the status is not allowed. SUSPENDED requires a
+// reason and sets a date; every other status clears both. Columns that this database does not have are skipped.
 func (t *Table) SetStatus(status, reason string) (Edit, error) {
 	var p fault.Problems
 	v := p.Choices("set", []string{status}, Statuses)[0]
@@ -174,7 +174,7 @@ func (t *Table) SetStatus(status, reason string) (Edit, error) {
 	}
 	suspended := v == "SUSPENDED"
 	if suspended && strings.TrimSpace(reason) == "" {
-		return Edit{}, fault.New(fault.Usage, "SUSPENDED needs --reason").WithHint("it is kept with the tenant, as suspended_reason")
+		return Edit{}, fault.New(fault.Usage, "SUSPENDED needs --reason").WithHint("it is stored as suspended_reason")
 	}
 	e := Edit{Action: audit.Update, Set: "status = @set_status", Args: pgx.NamedArgs{"set_status": v}, Columns: []string{"status"}}
 	set := func(field, whenSuspended, otherwise string) bool {
@@ -205,19 +205,19 @@ func (t *Table) SetStatus(status, reason string) (Edit, error) {
 	return e, nil
 }
 
-// SetDeleted returns the edit that marks tenants as deleted, or brings them back. A table without a column for
-// that gives a DATABASE_ERROR: no row is ever deleted physically.
+// SetDeleted returns the edit that marks tenants as deleted or restores them. A table without a soft-delete column is
+// a DATABASE_ERROR, because rows are never deleted physically.
 func (t *Table) SetDeleted(deleted bool) (Edit, error) {
 	return rowupdate.SetDeleted(t.shape, deleted, func(x Tenant) bool { return x.Deleted })
 }
 
-// Apply makes the edit on the tenants as the caller saw them, in one transaction, and returns them as they are
-// afterwards, in the same order: see edit.Table.
+// Apply makes the edit on the tenants as the caller saw them, in one transaction. It returns them as they are
+// afterwards, in the same order. See rowupdate.Table.
 func (t *Table) Apply(ctx context.Context, l *audit.Ledger, seen []Tenant, e Edit) ([]Tenant, error) {
 	return t.rows().Apply(ctx, l, seen, e)
 }
 
-// Reverse puts tenants back: see audit.Undo.
+// Reverse undoes audited changes of tenants. See audit.Undo.
 func (t *Table) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal, force bool) ([]audit.Change, []audit.Drift, error) {
 	return t.rows().Reverse(ctx, tx, rows, force)
 }

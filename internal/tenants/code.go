@@ -2,8 +2,8 @@ package tenants
 
 import "fmt"
 
-// CheckCode says what is wrong with a text as a tenant's code, nil for nothing: it is 3 to 20 letters, digits, _
-// and - of ASCII, as the tables' CHECK has it. Only what passed here may become part of a connection string.
+// CheckCode returns an error unless code is valid as a tenant code: 3 to 20 ASCII letters, digits, _ and -, as the
+// CHECK constraint requires. Only checked codes may become part of a connection string.
 func CheckCode(code string) error {
 	ok := len(code) >= 3 && len(code) <= 20
 	for _, c := range []byte(code) {
@@ -11,7 +11,7 @@ func CheckCode(code string) error {
 		ok = ok && (letter || c == '_' || c == '-')
 	}
 	if !ok {
-		return fmt.Errorf("%.60q is no tenant's code, one has 3 to 20 letters, digits, - and _", code)
+		return fmt.Errorf("%.60q is not a tenant code; use 3 to 20 letters, digits, - and _", code)
 	}
 	return nil
 }

@@ -21,12 +21,12 @@ type Filter struct {
 	Since, Until    time.Time // created_at, inclusive and exclusive
 }
 
-// Empty says whether the filter selects every live tenant.
+// Empty reports whether the filter selects every live tenant.
 func (f Filter) Empty() bool {
 	return len(f.Statuses) == 0 && len(f.Types) == 0 && f.Search == "" && f.Since.IsZero() && f.Until.IsZero()
 }
 
-// SortFields are the fields that a list may be sorted by, in a database that has them all.
+// SortFields are the sortable fields, in a database that has them all.
 var SortFields = []string{
 	"code", "name", "type", "biz_no", "employee_count", "start_date", "close_date", "status", "suspended_date",
 	"created_at", "updated_at", "id",
@@ -34,8 +34,8 @@ var SortFields = []string{
 
 const newestFirst = "created_at:desc"
 
-// Find looks up every REF, in order; by is the name of a key, or "" for any. A REF that fits no row,
-// only a deleted one (unless deleted is set), or two rows has an error; the others have their tenant.
+// Find looks up every REF, in order. by is the name of a key, or "" for any. A REF that matches no row, only a
+// deleted row (unless deleted is set) or several rows has an error; the others have their tenant.
 func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]resource.Match[Tenant], error) {
 	const find = `SELECT {columns} FROM {table} t WHERE t.id = ANY (@id::text[]::uuid[]) OR {code} = ANY (@code::text[]) ORDER BY t.id`
 	rows, err := db.Collect[Tenant](ctx, r, t.sql(find), pgx.QueryExecModeExec, Kind.Args(refs, by))
@@ -45,7 +45,7 @@ func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string,
 	return Kind.Matches(refs, by, rows, deleted), nil
 }
 
-// Matching is the tenants that the filter selects, newest first unless it says otherwise.
+// Matching returns the query for the tenants that the filter selects, newest first by default.
 func (t *Table) Matching(f Filter) db.ListQuery[Tenant] {
 	var w db.Where
 	var problems fault.Problems
@@ -77,8 +77,7 @@ func (t *Table) Matching(f Filter) db.ListQuery[Tenant] {
 	}
 }
 
-// Select returns every tenant that the filter selects, in the order of their codes; deleted ones alone
-// where deleted is set.
+// Select returns every tenant that the filter selects, ordered by code. With deleted it returns only deleted tenants.
 func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filter, deleted bool) ([]Tenant, error) {
 	f.IncludeDeleted, f.Sort = deleted, []string{"id"}
 	if t.shape.Has(t.column("code")) {
@@ -91,7 +90,7 @@ func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filt
 	return db.CollectWhere(ctx, d, idle, q, func(x Tenant) bool { return x.Deleted == deleted })
 }
 
-// Codes returns up to 100 codes of live tenants, or of deleted ones, that begin with the prefix, for completion.
+// Codes returns up to 100 codes of live (or deleted) tenants that begin with prefix, for completion.
 func (t *Table) Codes(ctx context.Context, r db.Reader, prefix string, live bool) ([]string, error) {
 	const codes = `SELECT {code} FROM {table} t WHERE {code} LIKE @prefix AND {live} = @live ORDER BY 1 LIMIT 100`
 	rows, err := r.Query(ctx, t.sql(codes), pgx.NamedArgs{"prefix": db.LikePrefix(prefix), "live": live})

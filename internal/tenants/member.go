@@ -39,10 +39,10 @@ type Member struct {
 	UpdatedBy  *uuid.UUID `json:"updated_by" db:"updated_by"`
 }
 
-// MemberStatuses are the values of a membership's status that the table's CHECK allows.
+// MemberStatuses are the values of a membership's status that the CHECK constraint allows.
 var MemberStatuses = []string{"ACTIVE", "INACTIVE", "SUSPENDED", "LEFT"}
 
-// left says whether the user was a member and is none any more.
+// left reports whether the user has left the tenant.
 func (m Member) left() bool { return m.Status != nil && *m.Status == "LEFT" }
 
 var memberFields = []schema.Field{
@@ -64,7 +64,7 @@ var memberFields = []schema.Field{
 	{Name: "updated_by", Type: "uuid"},
 }
 
-// memberNoun is how memberships are named in messages; commands name them by a tenant and a user.
+// memberNoun names memberships in messages. Commands identify them by tenant and user.
 var memberNoun = resource.Kind[Member]{
 	Name:        "member",
 	ID:          func(m Member) uuid.UUID { return m.ID },
@@ -76,19 +76,19 @@ var memberNoun = resource.Kind[Member]{
 	},
 }
 
-// Members is the table of memberships as it stands in one database.
+// Members is the table of memberships of one database.
 type Members struct {
 	shape   *schema.Table
 	columns string
 	join    string
-	status  string // the expression of a membership's status: one that is marked as deleted was LEFT
+	status  string // the expression for a membership's status; deleted rows are LEFT
 	holes   *strings.Replacer
 }
 
-// MemberTables are those that memberships are shown from.
+// MemberTables are the tables that a membership's record is read from.
 var MemberTables = []string{schema.TenantUsers, schema.Tenants, schema.Users}
 
-// MembersIn returns the manager database's memberships; a database without the table gives a DATABASE_ERROR.
+// NewMembers returns the manager database's memberships, or a DATABASE_ERROR if the table does not exist.
 func NewMembers(cat schema.Catalog) (*Members, error) {
 	shape, err := cat.Table(schema.TenantUsers)
 	if err != nil {
@@ -106,7 +106,7 @@ func NewMembers(cat schema.Catalog) (*Members, error) {
 	return m, nil
 }
 
-// MemberFilter selects the members of a tenant: those of any status but LEFT, unless it names some.
+// MemberFilter selects the members of a tenant, by default all except those who have LEFT.
 type MemberFilter struct {
 	Tenant   uuid.UUID
 	Statuses []string
@@ -115,7 +115,7 @@ type MemberFilter struct {
 	Until    time.Time // exclusive
 }
 
-// primaryFirst is the one order of memberships.
+// primaryFirst is the order of memberships.
 var primaryFirst = db.Order{
 	{Sort: db.Sort{Expr: "m.is_primary", NotNull: true}, Desc: true},
 	{Sort: db.Sort{Expr: "m.is_admin", NotNull: true}, Desc: true},
@@ -123,7 +123,7 @@ var primaryFirst = db.Order{
 	{Sort: db.Sort{Expr: "m.id", NotNull: true}},
 }
 
-// Matching is a tenant's members that the filter selects, the primary one first.
+// Matching returns the query for the members that the filter selects, the primary member first.
 func (m *Members) Matching(f MemberFilter) db.ListQuery[Member] {
 	var w db.Where
 	var problems fault.Problems
@@ -140,14 +140,14 @@ func (m *Members) Matching(f MemberFilter) db.ListQuery[Member] {
 	return db.ListQuery[Member]{Problems: problems, Columns: m.columns, From: m.holes.Replace("{table} m {join}"), Where: w, Order: primaryFirst}
 }
 
-// Get returns a user's membership of a tenant, one that was LEFT too; none is a RESOURCE_NOT_FOUND.
+// Get returns a user's membership of a tenant, even if it was LEFT, or RESOURCE_NOT_FOUND.
 func (m *Members) Get(ctx context.Context, r db.Reader, tenant Tenant, user uuid.UUID, username string) (Member, error) {
 	rows, err := m.of(ctx, r, tenant.ID, user)
 	if err != nil {
 		return Member{}, err
 	}
 	if len(rows) == 0 {
-		return Member{}, fault.New(fault.NotFound, "user %q is no member of tenant %q", username, Kind.DisplayName(tenant)).
+		return Member{}, fault.New(fault.NotFound, "user %q is not a member of tenant %q", username, Kind.DisplayName(tenant)).
 			With("tenant", Kind.DisplayName(tenant)).With("username", username)
 	}
 	return rows[0], nil
@@ -158,7 +158,7 @@ func (m *Members) of(ctx context.Context, r db.Reader, tenant, user uuid.UUID) (
 		pgx.NamedArgs{"tenant": tenant, "user": user})
 }
 
-// Membership returns the predicate that holds for users, under the alias u, who are members of the tenant and have not
+// Membership returns the predicate that selects users, under the alias u, who are members of the tenant and have not
 // left it.
 func (m *Members) Membership(tenant uuid.UUID) string {
 	return "EXISTS (SELECT FROM " + m.shape.Name + " m WHERE m.user_id = u.id AND m.tenant_id = '" + tenant.String() + "'::uuid AND " +

@@ -14,7 +14,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
-// Membership is what a person says of a membership; a nil field was not given.
+// Membership holds the fields of a membership to create or change; a nil field was not given.
 type Membership struct {
 	Role, Department, Position, EmployeeID *string
 	Status                                 *string
@@ -22,11 +22,10 @@ type Membership struct {
 	Unset                                  []string // optional fields that become NULL
 }
 
-// unsettableOfMember are the fields of a membership that may be NULL.
+// unsettableOfMember are the fields of a membership that can be NULL.
 var unsettableOfMember = []string{"role", "department", "position", "employee_id"}
 
-// wanted returns the columns that are to have a value, checked. seen is the membership as it stands, whose
-// values count where none is given.
+// wanted checks the given fields and returns them by column. Fields that were not given have their value in seen.
 func (x *Membership) wanted(seen Member) (map[string]any, error) {
 	var p fault.Problems
 	out := map[string]any{}
@@ -52,13 +51,13 @@ func (x *Membership) wanted(seen Member) (map[string]any, error) {
 		admin, out["is_admin"] = *x.Admin, *x.Admin
 	}
 	if primary && !admin {
-		p.Add("is_primary", "the primary member of a tenant is an administrator too: add --admin")
+		p.Add("is_primary", "the primary member of a tenant must be an administrator; add --admin")
 	}
 	rowupdate.ApplyUnset(&p, x.Unset, unsettableOfMember, func(name string) bool { _, given := out[name]; return given }, func(name string) { out[name] = nil })
 	return out, p.Err()
 }
 
-// Check says what is wrong with a membership to be made.
+// Check reports what is wrong with a new membership.
 func (x *Membership) Check() error {
 	_, err := x.wanted(Member{})
 	return err
@@ -70,8 +69,8 @@ type User struct {
 	Name string
 }
 
-// Add makes a user a member of a tenant; one who has LEFT comes back, as a new member would. A member who has the
-// values already is left alone; one who has others is RESOURCE_ALREADY_EXISTS.
+// Add makes a user a member of a tenant. A user who has LEFT becomes a member again, with the values of a new one. A
+// member who already has the values is left alone; one with other values is RESOURCE_ALREADY_EXISTS.
 func (m *Members) Add(ctx context.Context, l *audit.Ledger, cat schema.Catalog, tenant Tenant, user User, x Membership) (Member, error) {
 	var made Member
 	wanted, err := x.wanted(Member{})
@@ -111,7 +110,7 @@ func (m *Members) Add(ctx context.Context, l *audit.Ledger, cat schema.Catalog, 
 	return made, err
 }
 
-// enroll makes a user a member who is not one, or who has LEFT: is holds that membership.
+// enroll inserts a membership, or renews the one in is if the user has LEFT.
 func (m *Members) enroll(ctx context.Context, tx *audit.Tx, about audit.Subject, is []Member, tenant uuid.UUID, user User,
 	wanted map[string]any,
 ) (Member, audit.Change, error) {
@@ -140,7 +139,7 @@ func (m *Members) enroll(ctx context.Context, tx *audit.Tx, about audit.Subject,
 	return rows[0], change, nil
 }
 
-// Rejoin is Add for a user who has LEFT, inside a transaction. The change is nil where the membership is not LEFT.
+// Rejoin is Add inside a transaction, for a user who has LEFT. The change is nil if the membership is not LEFT.
 func (m *Members) Rejoin(ctx context.Context, tx *audit.Tx, about audit.Subject, tenant uuid.UUID, user User,
 	x Membership,
 ) (*audit.Change, error) {
@@ -157,7 +156,7 @@ func (m *Members) Rejoin(ctx context.Context, tx *audit.Tx, about audit.Subject,
 }
 
 func (m *Members) already(is Member, cause error) error {
-	f := fault.New(fault.AlreadyExists, "user %q is a member of tenant %q already", orID(is.Username, is.UserID), orID(is.TenantCode, is.TenantID)).
+	f := fault.New(fault.AlreadyExists, "user %q is already a member of tenant %q", orID(is.Username, is.UserID), orID(is.TenantCode, is.TenantID)).
 		WithHint("change the membership with: cxgctl tenants members update").With("username", is.Username).With("tenant", is.TenantCode)
 	if is.ID != uuid.Nil {
 		f.With("holder", is.ID.String())
@@ -165,7 +164,7 @@ func (m *Members) already(is Member, cause error) error {
 	return f.Because(cause)
 }
 
-// defaults are what a membership has that nobody said otherwise of.
+// defaults sets the default values of a new membership.
 func defaults(args pgx.NamedArgs) {
 	for name, v := range map[string]any{"status": "ACTIVE", "is_primary": false, "is_admin": false} {
 		if args[name] == nil {
@@ -174,7 +173,7 @@ func defaults(args pgx.NamedArgs) {
 	}
 }
 
-// saidOfMember are what can be said of a membership.
+// saidOfMember are the fields of a membership that can be set.
 var saidOfMember = []string{"role", "department", "position", "employee_id", "is_primary", "is_admin", "status"}
 
 // memberValues are the columns of a new membership.
@@ -194,7 +193,7 @@ var memberValues = [][2]string{
 	{"is_admin", "@is_admin"},
 }
 
-// comeBack are the columns of the membership of a user who had left and comes back.
+// comeBack are the columns to set when a user who has LEFT becomes a member again.
 var comeBack = append([][2]string{
 	{"role", "@role"},
 	{"department", "@department"},
@@ -209,7 +208,7 @@ var comeBack = append([][2]string{
 	{"updated_by", "@by"},
 }, schema.LiveValues()...)
 
-// Update changes a membership as it was seen. An empty one is a USAGE_ERROR.
+// Update changes a membership as the caller saw it. An update without fields is a USAGE_ERROR.
 func (m *Members) Update(ctx context.Context, l *audit.Ledger, seen Member, x Membership) (Member, error) {
 	wanted, err := x.wanted(seen)
 	if err != nil {
@@ -220,12 +219,13 @@ func (m *Members) Update(ctx context.Context, l *audit.Ledger, seen Member, x Me
 	}
 	e := rowupdate.Set[Member](wanted, nil)
 	if live, err := m.shape.SetDeleted(true); err == nil && x.Status != nil {
-		e.Set += ", " + live // the status of a membership that is marked as deleted is LEFT, whatever the column says
+		e.Set += ", " + live // a membership that is marked as deleted counts as LEFT, whatever its status
 	}
 	return m.apply(ctx, l, seen, e)
 }
 
-// Remove ends a membership as it was seen: the row stays, as one that LEFT, and is neither primary nor admin.
+// Remove ends a membership as the caller saw it. The row stays with the status LEFT, and is neither primary nor
+// admin.
 func (m *Members) Remove(ctx context.Context, l *audit.Ledger, seen Member, today db.Date) (Member, error) {
 	return m.apply(ctx, l, seen, rowupdate.Update[Member]{
 		Action: audit.Delete, Set: "status = 'LEFT', close_date = @set_today, is_primary = false, is_admin = false",
@@ -234,7 +234,7 @@ func (m *Members) Remove(ctx context.Context, l *audit.Ledger, seen Member, toda
 	})
 }
 
-// Reverse puts memberships back: see audit.Undo. One that was made ends as Remove ends it.
+// Reverse undoes audited changes of memberships. See audit.Undo. A new membership ends as Remove ends it.
 func (m *Members) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal, force bool) ([]audit.Change, []audit.Drift, error) {
 	return m.rows().Reverse(ctx, tx, rows, force)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Subscription is one of a tenant's subscriptions as it is shown with the tenant.
+// Subscription is a tenant's subscription, as shown with the tenant.
 type Subscription struct {
 	ID           uuid.UUID     `json:"id" db:"id"`
 	PlanID       *uuid.UUID    `json:"plan_id" db:"plan_id"`
@@ -46,14 +46,14 @@ var subscriptionFields = []schema.Field{
 	{Name: "status", Type: "text"},
 }
 
-// latestFirst is the one order of subscriptions.
+// latestFirst is the order of subscriptions.
 var latestFirst = db.Order{
 	{Sort: db.Sort{Expr: "s.start_date", NotNull: true}, Desc: true},
 	{Sort: db.Sort{Expr: "s.id", NotNull: true}},
 }
 
-// MatchingSubscriptions is the live subscriptions of a tenant, the latest first; a database without the table gives a
-// DATABASE_ERROR.
+// MatchingSubscriptions returns the query for the live subscriptions of a tenant, latest first, or a DATABASE_ERROR
+// if the table does not exist.
 func MatchingSubscriptions(cat schema.Catalog, tenant uuid.UUID) (db.ListQuery[Subscription], error) {
 	shape, err := cat.Table(schema.Subscriptions)
 	if err != nil {
@@ -67,8 +67,8 @@ func MatchingSubscriptions(cat schema.Catalog, tenant uuid.UUID) (db.ListQuery[S
 	}, nil
 }
 
-// Subscriptions returns the live subscriptions of a tenant, the latest first; none in a database that has no
-// table for them.
+// Subscriptions returns the live subscriptions of a tenant, latest first. It returns none if the database has no such
+// table.
 func Subscriptions(ctx context.Context, r db.Reader, cat schema.Catalog, tenant uuid.UUID) ([]Subscription, error) {
 	shape, ok := cat[schema.Subscriptions]
 	if !ok {

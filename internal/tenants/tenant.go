@@ -12,7 +12,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Tenant is a tenant's record. A nil field is NULL, or a column that this database does not have.
+// Tenant is a tenant's record. A nil field is NULL or a column that this database does not have.
 type Tenant struct {
 	ID              uuid.UUID       `json:"id" db:"id"`
 	Code            *string         `json:"code" db:"code"`
@@ -46,14 +46,14 @@ type Tenant struct {
 	UpdatedBy       *uuid.UUID      `json:"updated_by" db:"updated_by"`
 }
 
-// The values of type and status that the tables' CHECKs allow.
+// The values of type and status that the CHECK constraints allow.
 var (
 	Types    = []string{"TRIAL", "STANDARD", "PREMIUM", "ENTERPRISE"}
 	Statuses = []string{"TRIAL", "ACTIVE", "SUSPENDED", "TERMINATED"}
 )
 
-// fields are the record's fields as they are read, in Tenant's order. deleted is not among them: it is
-// whatever this database's soft-delete flags say.
+// fields are the record's fields as read, in Tenant's order. deleted is not among them, because it is derived from
+// the soft-delete flags of this database.
 var fields = []schema.Field{
 	{Name: "id", Type: "uuid"},
 	{Name: "code", Type: "text", Also: codeColumns[1:]},
@@ -86,7 +86,7 @@ var fields = []schema.Field{
 	{Name: "updated_by", Type: "uuid"},
 }
 
-// Noun is how tenants are named: by id or code.
+// Kind describes how tenants are identified: by id or code.
 var Kind = resource.Kind[Tenant]{
 	Name:        "tenant",
 	ID:          func(t Tenant) uuid.UUID { return t.ID },
@@ -102,12 +102,12 @@ var Kind = resource.Kind[Tenant]{
 	},
 	IsLive:        func(t Tenant) bool { return !t.Deleted },
 	Describe:      func(t Tenant) string { return orID(t.Code, t.ID) + " (" + t.ID.String() + ")" },
-	AmbiguityHint: "name the tenant by its id",
+	AmbiguityHint: "use the tenant's id",
 	GuessKey:      func(string) string { return "tenant" },
 	DeletedHint:   func(t Tenant) string { return deletedHint(t.ID) },
 }
 
-// orID is what a tenant is called: its code, or its id where a database keeps none.
+// orID returns a tenant's code, or its id if it has no code.
 func orID(code *string, id uuid.UUID) string {
 	if code == nil {
 		return id.String()
@@ -115,17 +115,17 @@ func orID(code *string, id uuid.UUID) string {
 	return *code
 }
 
-// Table is the tenants table as it stands in one database. The verbs are its methods.
+// Table is the tenants table of one database.
 type Table struct {
 	shape        *schema.Table
 	fields       []schema.Field
-	called       map[string]string // columns that are called otherwise than their fields, by the fields' names
+	called       map[string]string // names of columns that differ from their fields, by field
 	columns      string
 	live         string
 	placeholders *strings.Replacer
 }
 
-// In returns the manager database's tenants table; a database without it gives a DATABASE_ERROR.
+// NewTable returns the manager database's tenants table, or a DATABASE_ERROR if it does not exist.
 func NewTable(cat schema.Catalog) (*Table, error) {
 	shape, err := cat.Table(schema.Tenants)
 	if err != nil {
@@ -146,7 +146,7 @@ func NewTable(cat schema.Catalog) (*Table, error) {
 	return t, nil
 }
 
-// column returns the name of a field's column; it may be missing.
+// column returns the name of a field's column, which may not exist.
 func (t *Table) column(field string) string {
 	if c, other := t.called[field]; other {
 		return c
@@ -154,7 +154,7 @@ func (t *Table) column(field string) string {
 	return field
 }
 
-// expression reads a field under the alias t, whose column may be missing.
+// expression returns the SQL that reads a field under the alias t, NULL if the column does not exist.
 func (t *Table) expression(field string) string {
 	if c := t.column(field); t.shape.Has(c) {
 		return expression(c)
@@ -162,7 +162,7 @@ func (t *Table) expression(field string) string {
 	return expression("")
 }
 
-// expression reads a column under the alias t, which may not be there.
+// expression returns the SQL that reads a column under the alias t, NULL if the name is empty.
 func expression(column string) string {
 	if column == "" {
 		return "NULL::text"
@@ -170,5 +170,5 @@ func expression(column string) string {
 	return "t." + column
 }
 
-// sql fills the holes of a statement with this table's names, columns and live predicate.
+// sql replaces the placeholders of a statement with this table's names, columns and predicate of live rows.
 func (t *Table) sql(statement string) string { return t.placeholders.Replace(statement) }

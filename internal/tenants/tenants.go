@@ -1,5 +1,5 @@
-// Package tenants is the customers of the platform: what a tenant is, who its members are, what it subscribes to,
-// and how other records come by the code that people know a tenant by.
+// Package tenants holds the customers of the platform: the record, its members and subscriptions, and the lookup of
+// tenant codes for other records.
 package tenants
 
 import (
@@ -14,25 +14,24 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Named is what other nouns know of the tenant that a REF leads to.
+// Ref is what other nouns need to know about a tenant.
 type Ref struct {
 	ID   uuid.UUID `db:"id"`
 	Code *string   `db:"code"`
 	Live bool      `db:"live"`
 }
 
-// Name is what the tenant is called: by its code or, where it has none, its id.
+// Name returns the tenant's code, or its id if it has no code.
 func (t Ref) Name() string { return orID(t.Code, t.ID) }
 
-// codeColumns are the names that the code's column has had, the current one first.
+// codeColumns are the names of the code's column over time, the current one first.
 var codeColumns = []string{"code", "tenant_code"}
 
-// code returns the expression for a tenant's code under the alias t; NULL where no column has it.
+// code returns the expression for a tenant's code under the alias t, NULL if the table has no such column.
 func code(shape *schema.Table) string { return expression(shape.FirstOf(codeColumns...)) }
 
-// Join returns the LEFT JOIN that leads from the column id of another table to its tenant, and the
-// expression for the tenant's code behind it: no join and NULL in a database without tenants. It takes
-// the alias t.
+// Join returns the LEFT JOIN from the column id of another table to its tenant under the alias t, and the expression
+// for the tenant's code. Without a tenants table, these are "" and NULL.
 func Join(cat schema.Catalog, id string) (join, codeExpr string) {
 	shape, ok := cat[schema.Tenants]
 	if !ok {
@@ -41,8 +40,8 @@ func Join(cat schema.Catalog, id string) (join, codeExpr string) {
 	return "LEFT JOIN " + shape.Name + " t ON t.id = " + id, code(shape)
 }
 
-// CodesByID returns the statement for every tenant's id and code, with which a client can do what Join does; false
-// where an id may not be compared as it is sent.
+// CodesByID returns the statement for all tenant ids and codes, with which a client can do what Join does. It returns
+// false if ids cannot be compared in binary form.
 func CodesByID(cat schema.Catalog) (sql string, ok bool) {
 	shape := cat[schema.Tenants]
 	if shape == nil || shape.FirstOf(codeColumns...) == "" {
@@ -52,7 +51,7 @@ func CodesByID(cat schema.Catalog) (sql string, ok bool) {
 	return "SELECT t.id, " + code(shape) + "::text FROM " + shape.Name + " t", id.Type == "uuid"
 }
 
-// named is how they are found: by id or code.
+// named describes how tenants are identified: by id or code.
 var named = resource.Kind[Ref]{
 	Name: "tenant",
 	Keys: []resource.Key[Ref]{
@@ -66,37 +65,37 @@ var named = resource.Kind[Ref]{
 	},
 	IsLive:        func(t Ref) bool { return t.Live },
 	Describe:      func(t Ref) string { return "(" + t.ID.String() + ")" },
-	AmbiguityHint: "name the tenant by its id",
+	AmbiguityHint: "use the tenant's id",
 	GuessKey:      func(string) string { return "tenant" },
 	DeletedHint:   func(t Ref) string { return deletedHint(t.ID) },
 }
 
-// deletedHint helps whatever command named the tenant, whether it could look at deleted ones or not.
+// deletedHint works for any command that takes a tenant, whether or not it can show deleted ones.
 func deletedHint(id uuid.UUID) string {
-	return "a deleted tenant of that name exists; look at it with: cxgctl tenants get " + id.String() + " --include-deleted"
+	return "a deleted tenant matches; show it with: cxgctl tenants get " + id.String() + " --include-deleted"
 }
 
-// There are thousands of tenants at most, so that one pass over them serves both ways to name one.
+// There are thousands of tenants at most, so one sequential scan serves both keys.
 const findByRef = `
 SELECT t.id, {code} AS code, ({live}) AS live
   FROM {table} t
  WHERE t.id = ANY (@id::text[]::uuid[]) OR {code} = ANY (@code::text[])
  ORDER BY t.id`
 
-// Find returns the tenant that a REF, its id or its code, names; deleted ones count if deleted is set.
-// None is a RESOURCE_NOT_FOUND. A code may be used again once its tenant is deleted, so that among
-// deleted ones it can fit several, which is a VALIDATION_ERROR that names them.
+// Find returns the tenant with this id or code, including deleted ones if deleted is set. If there is none, it
+// returns RESOURCE_NOT_FOUND. The code of a deleted tenant can be reused, so several deleted tenants can match; that
+// is a VALIDATION_ERROR that names them.
 func Find(ctx context.Context, r db.Reader, cat schema.Catalog, text string, deleted bool) (Ref, error) {
 	return find(ctx, r, cat, text, deleted, findByRef)
 }
 
-// Hold is Find of a live tenant inside a transaction, until whose end the tenant stays as it is: what is
-// written in it cannot end up with one that was deleted meanwhile.
+// Lock is Find for a live tenant inside a transaction. It locks the row until the transaction ends, so the tenant
+// cannot be deleted in the meantime.
 func Lock(ctx context.Context, tx db.Reader, cat schema.Catalog, text string) (Ref, error) {
 	return find(ctx, tx, cat, text, false, findByRef+" FOR SHARE")
 }
 
-// Codes returns all live tenants, in the order of their codes' bytes.
+// List returns all live tenants, in byte order of their codes.
 func List(ctx context.Context, r db.Reader, cat schema.Catalog) ([]Ref, error) {
 	shape, err := cat.Table(schema.Tenants)
 	if err != nil {
@@ -107,7 +106,7 @@ func List(ctx context.Context, r db.Reader, cat schema.Catalog) ([]Ref, error) {
 	return db.Collect[Ref](ctx, r, sql)
 }
 
-// HoldEach is Hold of many: each REF has its tenant, or why it has none.
+// HoldEach is Lock for several REFs: each has its tenant or an error.
 func HoldEach(ctx context.Context, tx db.Reader, cat schema.Catalog, texts []string) ([]resource.Match[Ref], error) {
 	return findEach(ctx, tx, cat, texts, false, findByRef+" FOR SHARE")
 }

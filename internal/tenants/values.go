@@ -8,8 +8,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
-// Values are the fields of a tenant as a person gives them, to create one or to change one. A nil field was
-// not given.
+// Values are the fields of a tenant to create or change. A nil field was not given.
 type Values struct {
 	Code, Name, Type                      *string
 	BizNo, BizName, BizType               *string
@@ -20,7 +19,7 @@ type Values struct {
 	StartDate, CloseDate                  *db.Date
 }
 
-// textual are the fields that are texts: how long each is at most, what else is checked, and where it stands.
+// textual describes the text fields: the maximum length, an optional check, and the value.
 var textual = []struct {
 	name string
 	most int
@@ -42,13 +41,13 @@ var textual = []struct {
 	{"locale", 10, validate.CheckLocale, func(v *Values) **string { return &v.Locale }},
 }
 
-// Unsettable are the fields that may be NULL.
+// Unsettable are the fields that can be NULL.
 var Unsettable = []string{
 	"biz_no", "biz_name", "biz_type", "ceo_name", "biz_kind", "biz_item", "postcode", "address1", "address2", "phone_no",
 	"employee_count", "close_date",
 }
 
-// check brings the values into the form that they are stored in and adds what is wrong with them.
+// check normalizes the values and adds what is wrong with them.
 func (v *Values) check(p *fault.Problems) {
 	for _, f := range textual {
 		if field := f.of(v); *field != nil {
@@ -72,16 +71,16 @@ func (v *Values) check(p *fault.Problems) {
 	if v.Currency != nil {
 		c := strings.ToUpper(strings.TrimSpace(*v.Currency))
 		if len(c) != 3 || strings.Trim(c, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-			p.Add("currency", "%.60q is no currency code, one reads like KRW", *v.Currency)
+			p.Add("currency", "%.60q is not a currency code (want one such as KRW)", *v.Currency)
 		}
 		v.Currency = &c
 	}
 	if v.EmployeeCount != nil && (*v.EmployeeCount < 0 || *v.EmployeeCount > 1<<31-1) {
-		p.Add("employee_count", "%d is refused, it is 0 to %d", *v.EmployeeCount, 1<<31-1)
+		p.Add("employee_count", "%d is out of range; 0 to %d are allowed", *v.EmployeeCount, 1<<31-1)
 	}
 }
 
-// args are the values that were given, by the names of their fields.
+// args returns the given values, by field.
 func (v *Values) args() map[string]any {
 	args := map[string]any{}
 	for _, f := range textual {
@@ -105,8 +104,7 @@ func (v *Values) args() map[string]any {
 	return args
 }
 
-// checkDates refuses a beginning in the future, which the tables refuse too, and an end before it; today is
-// a day in UTC.
+// checkDates refuses a start in the future, as the tables do, and an end before the start. today is a day in UTC.
 func checkDates(p *fault.Problems, start, end *db.Date, today db.Date) {
 	if start != nil && start.Cmp(today) > 0 {
 		p.Add("start_date", "%s is in the future", start)

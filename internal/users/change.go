@@ -16,24 +16,22 @@ import (
 	"github.com/cxgctl/cxgctl/internal/rowupdate"
 )
 
-// Edit is a change of existing users, made by one of the functions below and applied by Apply.
+// Edit is a change of existing users. Functions of this package build one and Apply makes it.
 type Edit = rowupdate.Update[User]
 
-// Patch is a partial change of one user: nil leaves a field as it is. Unset names optional fields
-// that become NULL.
+// Patch is a partial change of one user: a nil field keeps its value, and the fields named in Unset become NULL.
 type Patch struct {
 	FullName, Email, Phone, Status         *string
 	Department, Position, Timezone, Locale *string
 	MFA                                    *bool
 	Unset                                  []string
-	AllowVariant                           bool     // of another user's e-mail
-	IfUpdatedAt                            *db.Time // the updated_at that the caller saw
+	AllowVariant                           bool     // accept an e-mail that is a variant of another user's
+	IfUpdatedAt                            *db.Time // the updated_at that the caller last saw
 }
 
 var unsettable = []string{"phone", "department", "position", "timezone", "locale"}
 
-// Change returns the edit that a patch describes, or what is wrong with it. An empty patch is a
-// USAGE_ERROR.
+// Change returns the edit that a patch describes, or the patch's problems. An empty patch is a USAGE_ERROR.
 func (t *Table) Change(patch Patch) (Edit, error) {
 	var p fault.Problems
 	given := map[string]bool{
@@ -113,7 +111,7 @@ func (t *Table) Change(patch Patch) (Edit, error) {
 	return e, nil
 }
 
-// SetStatus returns the edit that gives users a status, or why that status is refused.
+// SetStatus returns the edit that sets a status, or an error if the status is not allowed.
 func (t *Table) SetStatus(status string) (Edit, error) {
 	var p fault.Problems
 	v := p.Choices("set", []string{status}, t.statuses())[0]
@@ -122,8 +120,8 @@ func (t *Table) SetStatus(status string) (Edit, error) {
 	return e, p.Err()
 }
 
-// Unlock returns the edit after which a user can log in again: the failure counter and the lock's
-// end are reset, and LOCKED becomes ACTIVE. INACTIVE and SUSPENDED are decisions of somebody, and stay.
+// Unlock returns the edit that lets a user log in again: it resets the failure counter and the end of the lock, and
+// changes LOCKED to ACTIVE. INACTIVE and SUSPENDED were set deliberately, so they stay.
 func (t *Table) Unlock() Edit {
 	e := Edit{
 		Action: audit.Update, Set: "failed_login_attempts = 0, locked_until = NULL",
@@ -140,8 +138,8 @@ func (t *Table) Unlock() Edit {
 	return e
 }
 
-// SetPassword returns the edit that stores a bcrypt hash, or none at all where hash is empty; force says that a new
-// one is due at the next login. A tenant's users have a password, and nothing to force another by.
+// SetPassword returns the edit that stores a bcrypt hash, or removes the password if hash is empty. With force the
+// user must choose a new password at the next login. Users of a tenant always have a password and cannot be forced.
 func (t *Table) SetPassword(hash string, force bool) (Edit, error) {
 	column := t.passwordColumn()
 	e := Edit{
@@ -165,16 +163,17 @@ func (t *Table) SetPassword(hash string, force bool) (Edit, error) {
 	return e, nil
 }
 
-// closed are the columns that a deletion sets beside the flag: the platform lets a user in by the status alone.
+// closed lists the columns that a deletion sets besides the flag, because the platform checks only the status at
+// login.
 var closed = [][2]string{{"status", "'INACTIVE'"}}
 
-// SetDeleted returns the edit that marks users as deleted, or brings them back. A deletion sets the status INACTIVE; a
-// restored user has the status from before, as the audit row of the deletion has it. A table without a column that marks
-// rows as deleted gives a DATABASE_ERROR: no row is ever deleted physically.
+// SetDeleted returns the edit that marks users as deleted or restores them. A deletion sets the status to INACTIVE; a
+// restore sets it to the status in the audit row of the deletion. A table without a soft-delete column is a
+// DATABASE_ERROR, because rows are never deleted physically.
 func (t *Table) SetDeleted(deleted bool) (Edit, error) {
 	e, err := rowupdate.SetDeleted(t.shape, deleted, func(u User) bool { return u.Deleted })
 	switch {
-	case t.tenant != nil: // is_active is the status there
+	case t.tenant != nil: // is_active holds the status in that table
 		e.Set, e.Columns, err = "is_deleted = "+strconv.FormatBool(deleted), []string{"is_deleted"}, nil
 	case deleted:
 		e.Set += ", status = " + closed[0][1]
@@ -185,18 +184,19 @@ func (t *Table) SetDeleted(deleted bool) (Edit, error) {
 	return e, err
 }
 
-// reopened is the status of a row that is restored: the former one if the deletion closed it, else status.
+// reopened returns the expression for the status of a restored row: the former status if the deletion set INACTIVE,
+// otherwise status.
 func (t *Table) reopened(status string) string {
 	return "CASE WHEN u.status = " + closed[0][1] + " THEN coalesce(" + t.former + ", " + status + ") ELSE " + status + " END"
 }
 
-// Apply makes the edit on the users as the caller saw them, in one transaction, and returns them as they
-// are afterwards, in the same order: see edit.Table.
+// Apply makes the edit on the users as the caller saw them, in one transaction. It returns them as they are
+// afterwards, in the same order. See rowupdate.Table.
 func (t *Table) Apply(ctx context.Context, l *audit.Ledger, seen []User, e Edit) ([]User, error) {
 	return t.rows().Apply(ctx, l, seen, e)
 }
 
-// Reverse puts users back: see audit.Undo.
+// Reverse undoes audited changes of users. See audit.Undo.
 func (t *Table) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal, force bool) ([]audit.Change, []audit.Drift, error) {
 	return t.rows().Reverse(ctx, tx, rows, force)
 }

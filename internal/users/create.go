@@ -14,8 +14,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// New is a user to be made. Optional texts are stored as NULL when empty; PasswordHash is a bcrypt
-// hash, or empty for an account without a password.
+// New describes a user to create. Empty optional texts are stored as NULL. PasswordHash is a bcrypt hash, or empty
+// for an account without a password.
 type New struct {
 	Username, Email, FullName string
 	Phone                     string
@@ -24,10 +24,10 @@ type New struct {
 	Timezone, Locale          string
 	MFA, ForcePasswordChange  bool
 	PasswordHash              string
-	AllowVariant              bool // of the e-mail or username of another user
+	AllowVariant              bool // accept a variant of another user's e-mail or username
 }
 
-// Check normalises the texts and refuses values, all at once.
+// Check normalizes the texts and returns all problems at once.
 func (n *New) Check() error {
 	var p fault.Problems
 	n.check(&p, false)
@@ -35,7 +35,7 @@ func (n *New) Check() error {
 	return p.Err()
 }
 
-// check is Check of what the users of every table have.
+// check does the part of Check that applies to every users table.
 func (n *New) check(p *fault.Problems, namesInParts bool) {
 	for _, s := range []*string{&n.Username, &n.Email, &n.FullName, &n.Phone, &n.Department, &n.Position, &n.Timezone, &n.Locale} {
 		*s = normal(*s)
@@ -52,7 +52,7 @@ func (n *New) check(p *fault.Problems, namesInParts bool) {
 	checkOptional(p, "locale", n.Locale, 0, 10)
 }
 
-// values are the columns of a new user; Insert leaves out those that this database lacks.
+// values returns the columns of a new user. Insert skips those that this database does not have.
 func (n New) values() [][2]string {
 	v := [][2]string{
 		{"id", "@id"},
@@ -85,8 +85,8 @@ func (n New) values() [][2]string {
 	return append(v, schema.LiveValues()...)
 }
 
-// Create makes a user. A username or e-mail that is taken is RESOURCE_ALREADY_EXISTS and names the
-// holder; the database decides that, not a look beforehand.
+// Create inserts a user. If the username or e-mail is taken, it returns RESOURCE_ALREADY_EXISTS and names the holder.
+// The unique indexes decide that, not a query beforehand.
 func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (User, error) {
 	var made User
 	if err := t.Check(&n); err != nil {
@@ -104,7 +104,8 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (User, error
 	return made, err
 }
 
-// Make is Create inside a transaction, of a user who has passed Check; beside reads outside of it.
+// CreateTx is Create inside a transaction, for a user that has passed Check. It uses beside to read outside the
+// transaction.
 func (t *Table) CreateTx(ctx context.Context, tx *audit.Tx, beside db.Reader, n New) (User, audit.Change, error) {
 	change := audit.Change{Subject: t.subject(n.Username), Action: audit.Create}
 	var tenant *uuid.UUID
@@ -141,15 +142,15 @@ func (t *Table) CreateTx(ctx context.Context, tx *audit.Tx, beside db.Reader, n 
 const findHolders = `
 SELECT {columns} FROM {table} u WHERE (u.username = @username OR u.email = @email) AND {holding} ORDER BY u.id`
 
-// taken explains a unique violation by naming every field that is taken and by whom; other errors
-// pass. It reads outside the failed transaction.
+// taken turns a unique violation into an error that names every taken field and its holder. Other errors pass
+// unchanged. It reads outside the failed transaction.
 func (t *Table) taken(ctx context.Context, r db.Reader, cause error, username, email string) error {
 	if db.UniqueViolation(cause) == "" {
 		return cause
 	}
 	holders, err := db.Collect[User](ctx, r, t.sql(findHolders), pgx.NamedArgs{"username": username, "email": email})
 	if err != nil || len(holders) == 0 {
-		return cause // the holder went away again, or cannot be seen: what the server said stands
+		return cause // the holder is gone or invisible, so keep the server's error
 	}
 	var parts []string
 	var fields []map[string]any
@@ -169,7 +170,7 @@ func (t *Table) taken(ctx context.Context, r db.Reader, cause error, username, e
 	f := fault.New(fault.AlreadyExists, "%s", strings.Join(parts, "; ")).Because(cause).
 		With("fields", fields).With("holder", fields[0]["holder"]).With("field", fields[0]["field"])
 	if deleted != "" {
-		f.WithHint("a deleted user holds it; bring that one back with: cxgctl users restore %s", deleted)
+		f.WithHint("a deleted user has it; restore that user with: cxgctl users restore %s", deleted)
 	}
 	return f
 }

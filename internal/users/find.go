@@ -11,7 +11,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/resource"
 )
 
-// Noun is how users are named: by id, username or e-mail.
+// Kind describes how users are identified: by id, username or e-mail.
 var Kind = resource.Kind[User]{
 	Name:        "user",
 	ID:          func(u User) uuid.UUID { return u.ID },
@@ -23,7 +23,7 @@ var Kind = resource.Kind[User]{
 	},
 	IsLive:        func(u User) bool { return !u.Deleted },
 	Describe:      func(u User) string { return u.Username + " (" + u.ID.String() + ", " + u.Email + ")" },
-	AmbiguityHint: "say which with --by id, --by username or --by email",
+	AmbiguityHint: "add --by id, --by username or --by email",
 	GuessKey: func(text string) string {
 		switch _, err := uuid.Parse(text); {
 		case err == nil:
@@ -36,17 +36,17 @@ var Kind = resource.Kind[User]{
 	DeletedHint: func(u User) string { return resource.DeletedHint("user", "users", u.ID) },
 }
 
-// Each of the three unique indexes is read for all REFs, and the results are put together as bitmaps.
+// PostgreSQL combines the three unique indexes in one bitmap scan.
 const findByRef = `
 SELECT {columns}
   FROM {table} u
  WHERE (u.id = ANY (@id::text[]::uuid[]) OR u.username = ANY (@username::text[]) OR u.email = ANY (@email::text[])) AND {mine}
  ORDER BY u.id`
 
-// Find looks up every REF, in order; by is the name of a key, or "" for any. A REF that fits no row,
-// only a deleted one (unless deleted is set), or two rows has an error; the others have their user.
+// Find looks up every REF, in order. by is the name of a key, or "" for any. A REF that matches no row, only a
+// deleted row (unless deleted is set) or several rows has an error; the others have their user.
 func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]resource.Match[User], error) {
-	// most commands look up one REF once: a preparation's round trip would not pay
+	// preparing the statement would cost a round trip, and most commands run it once
 	rows, err := db.Collect[User](ctx, r, t.sql(findByRef), pgx.QueryExecModeExec, Kind.Args(refs, by))
 	if err != nil {
 		return nil, err

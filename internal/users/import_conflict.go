@@ -20,16 +20,16 @@ SELECT {columns}
  WHERE u.id = ANY (@ids::uuid[]) OR (u.username = ANY (@usernames::text[]) OR u.email = ANY (@emails::text[])) AND {holding}
  ORDER BY u.id`
 
-// holders are the users who have what rows want.
+// holders are the users that have a unique value of some row.
 type holders struct {
 	id       map[uuid.UUID]*User
 	username map[string]*User
 	email    map[string]*User
 }
 
-// conflicts looks for users who hold what the rows claim, and decides about those rows: they fail, are
-// skipped, or become updates of their holder. It returns how many those are. Of the others, those that cannot be
-// made fail.
+// conflicts looks for users that hold a unique value of the rows, and decides the outcome of those rows: they fail,
+// are skipped or become updates of their holder. It returns how many rows it decided. It also fails remaining rows
+// that cannot become a new user.
 func (im *importSpec) conflicts(ctx context.Context, tx *audit.Tx, rows []*incoming) (int, error) {
 	ids := make([]uuid.UUID, 0, len(rows))
 	names, emails := make([]string, 0, len(rows)), make([]string, 0, len(rows))
@@ -46,7 +46,7 @@ func (im *importSpec) conflicts(ctx context.Context, tx *audit.Tx, rows []*incom
 	}
 	sql := importHolders
 	if im.OnConflict == importer.Update {
-		sql += " FOR UPDATE" // so that they stay as they are seen
+		sql += " FOR UPDATE" // keep them unchanged until the update
 	}
 	found, err := db.Collect[User](ctx, tx, im.t.sql(sql), pgx.NamedArgs{"ids": ids, "usernames": names, "emails": emails})
 	if err != nil {
@@ -67,7 +67,7 @@ func (im *importSpec) conflicts(ctx context.Context, tx *audit.Tx, rows []*incom
 	return decided, nil
 }
 
-// decide settles one row whose values somebody holds; false where nobody does.
+// decide sets the outcome of a row if its values are taken; it reports whether they are.
 func (im *importSpec) decide(in *incoming, h holders) bool {
 	byID, byName, byEmail := h.id[in.user.ID], h.username[in.user.Username], h.email[in.user.Email]
 	if byID == nil && byName == nil && byEmail == nil {
@@ -84,7 +84,7 @@ func (im *importSpec) decide(in *incoming, h holders) bool {
 		}
 		same := func(u *User) *User {
 			if who != nil && u == who {
-				return nil // nobody else
+				return nil
 			}
 			return u
 		}
@@ -97,7 +97,7 @@ func (im *importSpec) decide(in *incoming, h holders) bool {
 			if byName == nil {
 				field, value = "id", in.user.ID.String()
 			}
-			in.Fail(field, value, fault.New(fault.Conflict, "user %q is deleted", who.Username).WithHint("--restore brings deleted users back"), &who.ID)
+			in.Fail(field, value, fault.New(fault.Conflict, "user %q is deleted", who.Username).WithHint("to restore deleted users, add --restore"), &who.ID)
 			return true
 		}
 		in.holder, in.Outcome = who, importer.Matched
@@ -107,7 +107,7 @@ func (im *importSpec) decide(in *incoming, h holders) bool {
 	return true
 }
 
-// takenBy fails a row, and names every value that is taken and the first holder.
+// takenBy fails a row with every value that is taken, and with the first holder.
 func (in *incoming) takenBy(byID, byName, byEmail *User) {
 	var parts []string
 	var field, value, deleted string
@@ -130,7 +130,7 @@ func (in *incoming) takenBy(byID, byName, byEmail *User) {
 	f := fault.New(fault.AlreadyExists, "%s", strings.Join(parts, "; "))
 	f.Kind = fmt.Sprint("taken", field, len(parts), deleted != "")
 	if deleted != "" {
-		f.WithHint("that user is deleted; cxgctl users restore %s brings it back", deleted)
+		f.WithHint("that user is deleted; restore it with: cxgctl users restore %s", deleted)
 	}
 	in.Fail(field, value, f, &holder.ID)
 }

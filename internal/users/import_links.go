@@ -29,8 +29,8 @@ type linked struct {
 	change audit.Change
 }
 
-// write makes memberships and grants, and returns a change for each that was not there before, as the database has
-// it. Rows whose link the server refuses, or did not store, fail.
+// write inserts memberships and grants, and returns a change for each that is new, as the database stored it. It
+// fails rows whose membership or grant the server refuses or does not store.
 func (x *tenancy) write(ctx context.Context, tx *audit.Tx, list []linked) ([]audit.Change, error) {
 	if len(list) == 0 {
 		return nil, nil
@@ -61,7 +61,8 @@ func send(ctx context.Context, tx pgx.Tx, list []linked) error {
 	return tx.SendBatch(ctx, batch).Close()
 }
 
-// refusals fails the rows whose link the server refuses; it returns cause where that is about no row.
+// refusals fails the rows whose membership or grant the server refuses. It returns cause if the error is not about a
+// row.
 func (x *tenancy) refusals(ctx context.Context, tx *audit.Tx, list []linked, cause error) error {
 	of, err := importer.OfRow(ctx, tx, cause, func(save pgx.Tx) error { return send(ctx, save, nil) })
 	if err != nil {
@@ -104,7 +105,7 @@ SELECT g.id, g.role_id AS of, g.user_id, g.tenant_context AS within, NULL::text 
  WHERE (g.role_id, g.user_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))`
 )
 
-// there is a membership or a grant as the database has it.
+// there is a membership or a grant as stored.
 type there struct {
 	ID     uuid.UUID  `db:"id"`
 	Of     uuid.UUID  `db:"of"`
@@ -112,11 +113,11 @@ type there struct {
 	Within *uuid.UUID `db:"within"`
 	Role   *string    `db:"role"`
 	Status string     `db:"status"`
-	Counts bool       `db:"counts"` // it is in force: not LEFT, revoked, expired or marked as deleted
+	Counts bool       `db:"counts"` // in force: not LEFT, revoked, expired or marked as deleted
 }
 
-// readBack returns a change for each of the links that is there under its id, revives those that were there before
-// and do not count, and fails the rows of those that are not there at all.
+// readBack returns a change for each membership or grant that was inserted, revives existing ones that are not in
+// force, and fails the rows whose membership or grant is missing.
 func (x *tenancy) readBack(ctx context.Context, tx *audit.Tx, list []linked) ([]audit.Change, error) {
 	var of, who [2][]uuid.UUID // of memberships, and of grants
 	kind := func(l linked) int {
@@ -135,7 +136,7 @@ func (x *tenancy) readBack(ctx context.Context, tx *audit.Tx, list []linked) ([]
 		within   uuid.UUID
 	}
 	ids := map[uuid.UUID]there{}
-	links := map[link]bool{} // whether one counts
+	links := map[link]bool{} // whether it is in force
 	for k, sql := range []string{readMembers, readGrants} {
 		if len(of[k]) == 0 {
 			continue
@@ -192,8 +193,8 @@ func (x *tenancy) readBack(ctx context.Context, tx *audit.Tx, list []linked) ([]
 	return made, nil
 }
 
-// revive gives a role again that was revoked, has expired or is marked as deleted, or brings a member back who has
-// LEFT, as roles grant and tenants members add do. It fails the row where that is refused, or is not stored.
+// revive renews a grant that was revoked, has expired or is marked as deleted, or a membership that was LEFT, as
+// `roles grant` and `tenants members add` do. It fails the row if that is refused or not stored.
 func (x *tenancy) revive(ctx context.Context, tx *audit.Tx, l linked) (change *audit.Change, err error) {
 	user := &l.in.user
 	field, value := "tenant", l.in.tenant

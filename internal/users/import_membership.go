@@ -14,24 +14,24 @@ import (
 	"github.com/cxgctl/cxgctl/internal/tenants"
 )
 
-// ImportTables are those that an import looks at beside the users, the audit log and what every import needs.
+// ImportTables lists the tables that an import reads besides users, the audit log and those of every import.
 var ImportTables = append([]string{schema.Tenants, schema.TenantUsers}, schema.Grants...)
 
-// tenancy is what the columns tenant, tenant_role and roles lead to.
+// tenancy resolves and applies the columns tenant, tenant_role and roles.
 type tenancy struct {
 	cat     schema.Catalog
 	named   bool
 	tenants map[string]tenants.Ref
 	roles   map[string]role
-	missing map[string]error // by REF, with a prefix that tells tenants from roles
+	missing map[string]error // by REF, with a prefix for tenant or role
 	members *schema.Table
 	grants  *schema.Table
 	rolesIn *schema.Table
 
-	need func(tenant, roles bool) error // refuses a row that has what the operator may not give
+	need func(tenant, roles bool) error // checks the operator's permission to grant the row's tenant or roles
 }
 
-// role is a role as a grant needs to know it.
+// role is what a grant needs to know about a role.
 type role struct {
 	ID    uuid.UUID `db:"id"`
 	Code  string    `db:"code"`
@@ -39,7 +39,7 @@ type role struct {
 	Level *int      `db:"level"`
 }
 
-// links are a row's tenant and roles, found.
+// links are the resolved tenant and roles of a row.
 type links struct {
 	tenant *tenants.Ref
 	roles  []role
@@ -54,8 +54,7 @@ type member struct {
 	Status   string    `json:"status" db:"status"`
 }
 
-// grant is a granted role's record, in the form that `roles grant` gives it: what decides whether somebody
-// may give a role reads it.
+// grant is the record of a granted role, in the form that `roles grant` records. The escalation check reads it.
 type grant struct {
 	ID        uuid.UUID  `json:"id"`
 	UserID    uuid.UUID  `json:"user_id"`
@@ -70,7 +69,7 @@ type grant struct {
 	GrantedBy uuid.UUID  `json:"granted_by"`
 }
 
-// newTenancy prepares for the columns that the file has; the tables are asked for only then.
+// newTenancy prepares the columns that the file has; it needs the other tables only then.
 func newTenancy(cat schema.Catalog, has func(string) bool) *tenancy {
 	x := &tenancy{cat: cat, tenants: map[string]tenants.Ref{}, roles: map[string]role{}, missing: map[string]error{}}
 	x.named = has("tenant") || has("roles")
@@ -78,7 +77,7 @@ func newTenancy(cat schema.Catalog, has func(string) bool) *tenancy {
 	return x
 }
 
-// resolve finds the tenants and roles that rows name, and fails rows that name none.
+// resolve looks up the tenants and roles of the rows, and fails rows that name unknown ones.
 func (x *tenancy) resolve(ctx context.Context, tx *audit.Tx, rows []*incoming) error {
 	if !x.named {
 		return nil
@@ -118,10 +117,10 @@ func (x *tenancy) resolve(ctx context.Context, tx *audit.Tx, rows []*incoming) e
 	return nil
 }
 
-// mayGrant is the one place that decides whether a row may have a role.
+// mayGrant decides whether a row may have a role.
 func mayGrant(r role, in *incoming) error {
 	if r.Scope == "TENANT" && in.links.tenant == nil {
-		return fault.New(fault.Validation, "role %q is one within a tenant, and the row names no tenant", r.Code)
+		return fault.New(fault.Validation, "role %q applies within a tenant, but the row has no tenant", r.Code)
 	}
 	return nil
 }
@@ -190,8 +189,7 @@ func (x *tenancy) role(ctx context.Context, r db.Reader, name string) (role, err
 	return list[0], nil
 }
 
-// link makes the memberships and grants of rows that were applied, unless they are there, and returns
-// a change for each.
+// link adds missing memberships and grants of applied rows, and returns a change for each.
 func (x *tenancy) link(ctx context.Context, tx *audit.Tx, rows []*incoming) ([]audit.Change, error) {
 	if !x.named {
 		return nil, nil
@@ -234,7 +232,7 @@ func (x *tenancy) link(ctx context.Context, tx *audit.Tx, rows []*incoming) ([]a
 	return x.write(ctx, tx, list)
 }
 
-// insertMember makes a membership unless there is one; see tenancy.revive about one that was LEFT.
+// insertMember inserts a membership if there is none. See tenancy.revive for one that was LEFT.
 func (x *tenancy) insertMember() string {
 	return x.members.InsertWhere([][2]string{
 		{"id", "@id::uuid"},
@@ -250,7 +248,7 @@ func (x *tenancy) insertMember() string {
 	}, "NOT EXISTS (SELECT FROM tnnt.tenant_users m WHERE m.tenant_id = @tenant AND m.user_id = @user)")
 }
 
-// insertGrant makes a grant unless there is one: a NULL context lets the same one in twice.
+// insertGrant inserts a grant if there is none. The unique constraint does not cover grants whose tenant is NULL.
 func (x *tenancy) insertGrant() string {
 	return x.grants.InsertWhere([][2]string{
 		{"id", "@id::uuid"},

@@ -8,7 +8,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/password"
 )
 
-// secrets reads the password, or its hash.
+// secrets reads the password or its hash.
 func (r *rowReader) secrets(c *importer.Fields, in *incoming) {
 	in.password, in.hash = password.Normal(c.Text("password")), c.Text("password_hash")
 	switch {
@@ -23,20 +23,19 @@ func (r *rowReader) secrets(c *importer.Fields, in *incoming) {
 			c.Add("password_hash", "%s", err)
 		}
 	case !r.opts.NoPasswords && r.opts.Passwords == nil && r.opts.OnConflict != importer.Update:
-		// an account that had no password when it was exported has none now
+		// an account without a password in the export stays without one
 		if !c.Names("password_hash") {
 			c.Add("password", "it is missing")
 		}
 	}
 }
 
-// slow says whether a password is to be hashed for the row.
+// slow reports whether the row's password has to be hashed.
 func (im *importSpec) slow(in *incoming) bool {
 	return (in.password != "" || im.Passwords != nil) && !im.ledger.DryRun
 }
 
-// hash hashes the passwords of a batch, and makes up those that are to be. A dry run has checked them,
-// and needs no hash.
+// hash hashes the passwords of a batch and generates missing ones. A dry run only checks them and skips the hashing.
 func (im *importSpec) hash(ctx context.Context, rows []*incoming) error {
 	var plain []string
 	var of []*incoming
@@ -77,16 +76,16 @@ func (im *importSpec) hash(ctx context.Context, rows []*incoming) error {
 	return nil
 }
 
-// hashedPassword is what became of a row's password.
+// hashedPassword is the result of hashing a row's password.
 type hashedPassword struct {
-	hash, password string // the latter only where it was made up
+	hash, password string // password is set only if it was generated
 	madeUp         bool
 }
 
-// dryHash stands in for a hash in a transaction that is rolled back.
+// dryHash is the placeholder for a hash in a transaction that is rolled back.
 const dryHash = "$2b$12$dry.run.dry.run.dry.run.dry.run.dry.run.dry.run.dry.run"
 
-// makeUp gives a row its made-up password.
+// makeUp sets a generated password for a row.
 func (im *importSpec) makeUp(in *incoming) error {
 	if im.Passwords == nil || in.password != "" || in.hash != "" {
 		return nil
@@ -100,8 +99,8 @@ func (im *importSpec) makeUp(in *incoming) error {
 	return err
 }
 
-// keepPasswords stores the made-up passwords of the accounts that were made, before they are committed:
-// one that is stored and has no account is made up again as the same by the next run.
+// keepPasswords stores the generated passwords of new accounts before the transaction commits. If the commit fails,
+// the next run reuses the stored password.
 func (im *importSpec) keepPasswords(rows []*incoming) error {
 	if im.Passwords == nil || im.ledger.DryRun {
 		return nil

@@ -15,7 +15,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
-// ImportFields are the headers that an import knows: the record's fields, and what a record does not
+// ImportFields are the headers that an import accepts: the fields of the record, and those that a record does not
 // show.
 var ImportFields = func() []string {
 	list := make([]string, 0, len(fields)+7)
@@ -28,32 +28,32 @@ var ImportFields = func() []string {
 	return append(list, "sso_subject", "password", "password_hash", "tenant", "tenant_role", "roles")
 }()
 
-// secretFields have values that no message repeats.
+// secretFields are the fields whose values messages never repeat.
 var secretFields = []string{"password", "password_hash"}
 
-// incoming is one row of the file: what it says, and what becomes of it.
+// incoming is one row of the file and its outcome.
 type incoming struct {
 	importer.Row
-	user       User // as it would be made
+	user       User // as it would be created
 	sso        string
-	given      map[string]bool // nil unless users are updated: the fields that the row has a value for
-	password   string          // in clear only until it is hashed, or stored where it was made up
+	given      map[string]bool // fields that the row has a value for; nil unless users are updated
+	password   string          // plain text, until it is hashed or (if generated) stored
 	madeUp     bool
 	hash       string
 	tenant     string
 	tenantRole string
 	roles      []string
-	links      links // what tenant and roles lead to
-	holder     *User // whom a matched row changes
-	stored     *User // what the database made of user, where that is something else
+	links      links // the resolved tenant and roles
+	holder     *User // the user that a matched row changes
+	stored     *User // user as stored, if the database changed it
 
-	stamp   *db.Time // updated_at as the row has it
-	stamped bool     // the row says when the record was last updated, if only by an empty updated_at beside its created_at
+	stamp   *db.Time // the row's updated_at
+	stamped bool     // the row has an updated_at, or an empty one and a created_at
 
-	bornNow, changedNow bool // created_at, password_changed_at are the transaction's time
+	bornNow, changedNow bool // created_at and password_changed_at are set to the transaction's time
 }
 
-// rowReader turns a file's rows into users.
+// rowReader turns rows of a file into users.
 type rowReader struct {
 	t        *Table
 	source   *importer.Input
@@ -61,14 +61,14 @@ type rowReader struct {
 	defaults map[string]*string
 }
 
-// Reading returns how the file is read: with the fields that users have.
+// Reading returns the options for reading the file, with the fields of users.
 func (o ImportOptions) Reading() rowreader.Options {
 	r := o.Read
 	r.Fields, r.Verbatim = ImportFields, secretFields
-	if o.OnConflict != importer.Update { // whoever is there already has them
+	if o.OnConflict != importer.Update { // existing users already have them
 		r.Required = []string{"username", "email", "full_name"}
 	}
-	if o.OfTenant { // whose table may have its parts instead
+	if o.OfTenant { // the table may have first_name and last_name instead
 		r.Required = slices.DeleteFunc(r.Required, func(f string) bool { return f == "full_name" })
 	}
 	return r
@@ -90,24 +90,24 @@ func newRowReader(t *Table, f *rowreader.File, o ImportOptions, defaults map[str
 	return r, r.checkHeader()
 }
 
-// checkHeader refuses a file whose columns do not say what a run needs to know.
+// checkHeader refuses a file that lacks columns which the run needs.
 func (r *rowReader) checkHeader() error {
 	hasPassword := r.source.Has("password") || r.source.Has("password_hash")
 	switch {
 	case r.opts.OnConflict == importer.Update && !r.source.Has("username") && !r.source.Has("id"):
-		return fault.New(fault.Validation, "header: \"username\" is missing; users are found by it, or by \"id\"").With("valid", ImportFields)
+		return fault.New(fault.Validation, "header: \"username\" is missing; users are matched by it or by \"id\"").With("valid", ImportFields)
 	case hasPassword && (r.opts.NoPasswords || r.opts.Passwords != nil):
-		return fault.New(fault.Validation, "the file has a column of passwords, and the flags say that it has none").
-			WithHint("leave out --no-passwords or --generate-passwords, or the column with --map 'password=-'")
+		return fault.New(fault.Validation, "the file has a password column, which --no-passwords and --generate-passwords exclude").
+			WithHint("remove the flag, or ignore the column with --map 'password=-'")
 	case !hasPassword && !r.opts.NoPasswords && r.opts.Passwords == nil && r.opts.OnConflict != importer.Update:
-		return fault.New(fault.Validation, "the file has neither password nor password_hash").
-			WithHint("add --no-passwords for accounts without one, or --generate-passwords --passwords-out F").With("valid", ImportFields)
+		return fault.New(fault.Validation, "the file has no password or password_hash column").
+			WithHint("add --no-passwords to create accounts without passwords, or --generate-passwords --passwords-out FILE").With("valid", ImportFields)
 	}
 	return nil
 }
 
-// optional returns a text of at most so many characters, else the table's default; nil where there is
-// neither, or no such column.
+// optional returns a text of at most so many characters, or the table's default. It returns nil if there is neither,
+// or no such column.
 func (r *rowReader) optional(c *importer.Fields, field string, most int) *string {
 	old := restored(c)
 	v := ""
@@ -135,7 +135,7 @@ func (r *rowReader) optional(c *importer.Fields, field string, most int) *string
 	return &v
 }
 
-// flag returns a yes or no that is NULL where the table has no such column.
+// flag returns a boolean; NULL if the table has no such column.
 func flag(c *importer.Fields, field string, fallback bool) *bool {
 	if !c.Fits(field, c.Text(field)) {
 		return nil
@@ -144,7 +144,7 @@ func flag(c *importer.Fields, field string, fallback bool) *bool {
 	return &b
 }
 
-// read makes a user of a row, or says everything that is wrong with it.
+// read turns a row into a user, or collects everything that is wrong with it.
 func (r *rowReader) read(row importer.Row, c *importer.Fields) *incoming {
 	in := &incoming{Row: row}
 	if in.Failure != nil {
@@ -174,18 +174,18 @@ func (r *rowReader) read(row importer.Row, c *importer.Fields) *incoming {
 	u.LastLoginAt = c.Time("last_login_at")
 	if v := c.Text("last_login_ip"); c.Fits("last_login_ip", v) && v != "" {
 		if a, err := netip.ParseAddr(v); err != nil || a.Zone() != "" {
-			c.Add("last_login_ip", "%.60q is no IP address", v)
+			c.Add("last_login_ip", "%.60q is not an IP address", v)
 		} else {
 			u.LastLoginIP = new(a.String())
 			if *u.LastLoginIP != v {
-				c.Alter("last_login_ip", "in the usual form of an address")
+				c.Alter("last_login_ip", "in canonical form")
 			}
 		}
 	}
 	if v := c.Text("failed_login_attempts"); c.Fits("failed_login_attempts", v) {
 		n, err := strconv.ParseInt("0"+v, 10, 32)
 		if err != nil {
-			c.Add("failed_login_attempts", "%.60q is no number of attempts", v)
+			c.Add("failed_login_attempts", "%.60q is not a number of attempts", v)
 		}
 		attempts := int(n)
 		u.FailedLoginAttempts = &attempts
@@ -211,7 +211,7 @@ func (r *rowReader) read(row importer.Row, c *importer.Fields) *incoming {
 	in.tenant, in.tenantRole = c.Text("tenant"), c.Text("tenant_role")
 	checkText(&c.Problems, "tenant_role", in.tenantRole, 0, 50)
 	if in.tenantRole != "" && in.tenant == "" {
-		c.Add("tenant", "it is missing, and tenant_role needs it")
+		c.Add("tenant", "it is missing, but tenant_role requires it")
 	}
 	in.roles = strings.FieldsFunc(c.Text("roles"), func(x rune) bool { return x == ',' || x == ';' || x == ' ' })
 	in.Altered, in.Filled = c.Altered, c.Filled
@@ -221,11 +221,11 @@ func (r *rowReader) read(row importer.Row, c *importer.Fields) *incoming {
 	return in
 }
 
-// restored says whether a row is a record that an export wrote: it has its id and the time of its creation. Its texts are
-// taken as they were stored, whatever new ones are held to.
+// restored reports whether a row is a record that an export wrote: it has its id and creation time. Its texts are
+// taken as stored, without the checks for new ones.
 func restored(c *importer.Fields) bool { return c.Text("id") != "" && c.Text("created_at") != "" }
 
-// identity reads who a row is about. A row that may be an update need not name everything.
+// identity reads the fields that identify the row's user. A row that may be an update can leave some out.
 func (r *rowReader) identity(c *importer.Fields, in *incoming) {
 	u := &in.user
 	if id := c.ID("id"); id != nil {

@@ -12,9 +12,9 @@ import (
 	"github.com/cxgctl/cxgctl/internal/importer"
 )
 
-// What is different about an import into a tenant's users.
+// The differences of an import into a tenant's users.
 
-// importHome is the database that an import applies rows in.
+// importHome returns the database in which an import applies rows.
 func (t *Table) importHome() importer.Target {
 	if t.tenant == nil {
 		return importer.Target{}
@@ -22,30 +22,30 @@ func (t *Table) importHome() importer.Target {
 	return importer.Target{Tenant: t.tenant.ID, Code: t.tenant.Code}
 }
 
-// notOfTenants are the fields of a row that lead to tenants and roles of the platform.
+// notOfTenants are the fields that refer to tenants and roles of the platform.
 var notOfTenants = []string{"tenant", "tenant_role", "roles"}
 
-// importable refuses what an import into a tenant's users does not do.
+// importable refuses options and columns that an import of a tenant's users does not support.
 func (t *Table) importable(o ImportOptions, r *rowReader) error {
 	if t.tenant == nil {
 		return nil
 	}
 	for _, column := range notOfTenants {
-		if r.source.Has(column) && !r.source.Objects { // rows of json have fields of their own
-			return fault.New(fault.Validation, "header: a tenant's users have no %q", column).WithHint("leave the column out with --map '%s=-'", column)
+		if r.source.Has(column) && !r.source.Objects { // rows of json have their own fields
+			return fault.New(fault.Validation, "header: a tenant's users have no %q", column).WithHint("ignore the column with --map '%s=-'", column)
 		}
 	}
 	switch {
 	case o.OnConflict == importer.Update:
-		return fault.New(fault.Usage, "--on-conflict update does not go with --tenant").WithHint("users update --tenant changes a user who is there")
+		return fault.New(fault.Usage, "--on-conflict update cannot be combined with --tenant").WithHint("change an existing user with: cxgctl users update --tenant")
 	case o.NoPasswords && t.needsPassword("") != nil:
-		return fault.New(fault.Usage, "--no-passwords does not go with --tenant: a tenant's user has one").
-			WithHint("--generate-passwords --passwords-out F makes them up")
+		return fault.New(fault.Usage, "--no-passwords cannot be combined with --tenant: users of a tenant need a password").
+			WithHint("to generate passwords, add --generate-passwords --passwords-out FILE")
 	}
 	return nil
 }
 
-// tenantColumns are those of a new user's row that only a tenant's users have, or that mean something else there.
+// tenantColumns returns the columns of a new user that only tenants' users have, or that have another meaning there.
 func (t *Table) tenantColumns() []importer.Column[*incoming] {
 	col := importer.Col[*incoming]
 	id := pgtype.UUID{Bytes: t.tenant.ID, Valid: true}
@@ -57,12 +57,12 @@ func (t *Table) tenantColumns() []importer.Column[*incoming] {
 	}
 }
 
-// tenantStatus refuses what a tenant's user does not have, and reads the status, which two columns hold: INACTIVE is is_active false, LOCKED a
-// locked_until to come.
+// tenantStatus refuses fields that a tenant's user does not have, and reads the status. Two columns store it:
+// INACTIVE is is_active = false, LOCKED is a locked_until in the future.
 func tenantStatus(p *importer.Fields, u *User, statuses []string) {
 	for _, field := range notOfTenants {
 		if p.Text(field) != "" {
-			p.Add(field, "a tenant's users have no such field")
+			p.Add(field, "users of a tenant do not have this field")
 		}
 	}
 	v := strings.ToUpper(p.Text("status"))

@@ -17,16 +17,16 @@ import (
 	"github.com/cxgctl/cxgctl/internal/importer"
 )
 
-// updateColumn is a field that an import can change of a user who is there: how a row's value comes into
-// the record, and the record's into an array.
+// updateColumn is a field of an existing user that an import can change. set copies a row's value into the record,
+// get reads the record's value for an array.
 type updateColumn struct {
 	name, typ string
 	set       func(u, from *User)
 	get       func(*User) any
 }
 
-// updateColumns are those fields that rows may name. What a system has noted about a user, such as the
-// last login, is taken over with a new user only.
+// updateColumns returns the fields that rows can change. What systems recorded about a user, such as the last login,
+// is imported only for new users.
 func (t *Table) updateColumns(named func(string) bool) []updateColumn {
 	list := []updateColumn{
 		{"username", "text", func(u, f *User) { u.Username = f.Username }, func(u *User) any { return u.Username }},
@@ -53,7 +53,7 @@ func (t *Table) updateColumns(named func(string) bool) []updateColumn {
 	return have
 }
 
-// change makes the updates of a batch, and returns the users as they were.
+// change applies the updates of a batch and returns the users as they were before.
 func (im *importSpec) change(ctx context.Context, tx *audit.Tx, rows []*incoming) (map[uuid.UUID]User, error) {
 	before := map[uuid.UUID]User{}
 	var list []*incoming
@@ -62,7 +62,7 @@ func (im *importSpec) change(ctx context.Context, tx *audit.Tx, rows []*incoming
 			continue
 		}
 		if in.madeUp {
-			in.hash = "" // who is there already keeps the password
+			in.hash = "" // existing users keep their password
 		}
 		if in.holder.IsActive && !in.user.IsActive {
 			in.Fail("is_active", "false", fault.New(fault.Conflict, "user %q is not deleted, and an import deletes no users", in.holder.Username).
@@ -92,7 +92,7 @@ func (im *importSpec) change(ctx context.Context, tx *audit.Tx, rows []*incoming
 	return before, im.updateAll(ctx, tx, list)
 }
 
-// updateAll makes the updates together; where the server refuses one, each by itself.
+// updateAll applies updates together, or one by one if the server refuses one.
 func (im *importSpec) updateAll(ctx context.Context, tx *audit.Tx, list []*incoming) error {
 	if len(list) == 0 {
 		return nil
@@ -159,7 +159,7 @@ func (im *importSpec) updateRows(ctx context.Context, tx *audit.Tx, save pgx.Tx,
 		set = append(set, live)
 	}
 	if live != "" && im.t.tenant == nil {
-		former := make([]bool, len(list)) // the row is restored, and the file does not say its status
+		former := make([]bool, len(list)) // the row is restored and the file has no status for it
 		for i, in := range list {
 			former[i] = !in.holder.IsActive && !in.given["status"]
 		}

@@ -17,7 +17,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// copyColumns are those that this database has.
+// copyColumns returns the columns of new users that this database has.
 func (t *Table) copyColumns() []importer.Column[*incoming] {
 	col := importer.Col[*incoming]
 	list := []importer.Column[*incoming]{
@@ -70,7 +70,7 @@ func orNil(s string) any {
 	return s
 }
 
-// born fills what a new user has from this transaction, unless the file says it.
+// born sets the defaults of a new user that come from the transaction, unless the file has values.
 func (im *importSpec) born(in *incoming, at time.Time, by *uuid.UUID) error {
 	u := &in.user
 	if u.ID == uuid.Nil {
@@ -93,7 +93,7 @@ func (im *importSpec) born(in *incoming, at time.Time, by *uuid.UUID) error {
 	return nil
 }
 
-// stored reads back users who were inserted. A trigger may have skipped, moved or rewritten some.
+// stored reads back inserted users. A trigger may have skipped, moved or rewritten some.
 func (im *importSpec) stored(ctx context.Context, tx pgx.Tx, rows []*incoming) error {
 	now, err := im.readBack(ctx, tx, db.Insert, rows)
 	if err != nil {
@@ -106,7 +106,7 @@ func (im *importSpec) stored(ctx context.Context, tx pgx.Tx, rows []*incoming) e
 			continue
 		}
 		sent := in.user
-		sent.Deleted = is.Deleted // no field of a row
+		sent.Deleted = is.Deleted // rows do not have this field
 		if !reflect.DeepEqual(sent, *is) {
 			in.stored = is
 		}
@@ -114,8 +114,8 @@ func (im *importSpec) stored(ctx context.Context, tx pgx.Tx, rows []*incoming) e
 	return nil
 }
 
-// readBack returns the users of rows as the database has them, by id. It fails rows whose user is not there, or does
-// not have the row's password.
+// readBack returns the users of rows as stored, by id. It fails rows whose user is missing or does not have the row's
+// password.
 func (im *importSpec) readBack(ctx context.Context, tx pgx.Tx, e db.Event, rows []*incoming) (map[uuid.UUID]*User, error) {
 	ids := make([]uuid.UUID, len(rows))
 	var hashed []uuid.UUID
@@ -163,7 +163,7 @@ func (im *importSpec) readBack(ctx context.Context, tx pgx.Tx, e db.Event, rows 
 	return now, nil
 }
 
-// made is the change of a user who was made.
+// made returns the change that records a new user.
 func made(in *incoming) audit.Change {
 	if in.stored != nil {
 		return madeAs(in, in.stored)
@@ -179,7 +179,7 @@ func madeAs(in *incoming, u *User) audit.Change {
 	return c
 }
 
-// changes are the audit rows' content for a batch.
+// changes returns the changes of a batch, for the audit log.
 func changes(rows []*incoming, before map[uuid.UUID]User) []audit.Change {
 	list := make([]audit.Change, 0, len(rows))
 	for _, in := range rows {
@@ -201,8 +201,8 @@ SELECT a.attname, pg_get_expr(d.adbin, d.adrelid)
   FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
  WHERE d.adrelid = to_regclass($1) AND a.attname IN ('timezone', 'locale', 'phone', 'department', 'position')`
 
-// defaults are the values that the table gives to optional texts: COPY names every column, and an audit
-// row says what the new user has.
+// defaults returns the column defaults of optional texts. COPY sends every column, and audit rows record what the new
+// user has.
 func (t *Table) defaults(ctx context.Context, r db.Reader) (map[string]*string, error) {
 	rows, err := r.Query(ctx, readDefaults, t.shape.Name)
 	if err != nil {
@@ -221,7 +221,7 @@ func (t *Table) defaults(ctx context.Context, r db.Reader) (map[string]*string, 
 	for i := range values {
 		into[i] = &values[i]
 	}
-	// the catalog's own expressions, not anybody's input
+	// expressions come from the catalog, not from input
 	if err := r.QueryRow(ctx, "SELECT "+strings.Join(exprs, ", ")).Scan(into...); err != nil {
 		return nil, err
 	}

@@ -15,27 +15,27 @@ import (
 type Filter struct {
 	Statuses, Types []string // any of them; empty means all
 	Search          string   // literal text in username, full_name or email, case-insensitive
-	Grams           int      // what Grams returns; 0 finds the same without the optional indexes
+	Grams           int      // the result of Grams; 0 searches without the optional indexes
 	CreatedAfter    time.Time
 	Since, Until    time.Time // created_at, inclusive and exclusive
-	LastLoginBefore time.Time // users who never logged in are not selected
-	Locked          bool      // locked by status, or until a time to come
-	MemberOf        string    // predicate over the alias u: see tenants.Membership; "" selects members of any tenant, or none
+	LastLoginBefore time.Time // excludes users who never logged in
+	Locked          bool      // by status, or by a locked_until in the future
+	MemberOf        string    // predicate over the alias u, see tenants.Membership; "" selects all users
 	IncludeDeleted  bool
 	Changed         db.Increment
 	Sort            []string // FIELD or FIELD:desc
 }
 
-// Empty says whether the filter selects every live user.
+// Empty reports whether the filter selects every live user.
 func (f Filter) Empty() bool {
 	return len(f.Statuses) == 0 && len(f.Types) == 0 && f.Search == "" && f.CreatedAfter.IsZero() &&
 		f.LastLoginBefore.IsZero() && f.Since.IsZero() && f.Until.IsZero() && !f.Locked && f.MemberOf == ""
 }
 
-// searched are the columns that a search looks in.
+// searched lists the searched columns of the manager's users.
 var searched = []string{"u.username", "u.full_name", "u.email"}
 
-// searched are the columns that a search looks at.
+// searched returns the columns that a search looks in.
 func (t *Table) searched() []string {
 	if !t.namesInParts() {
 		return searched
@@ -43,8 +43,8 @@ func (t *Table) searched() []string {
 	return slices.DeleteFunc([]string{"u.username", joinedName(t.shape), "u.email"}, func(c string) bool { return c == "" })
 }
 
-// Grams returns the size of the smallest grams of the searched columns that an index has, 0 where the
-// optional migration is not applied.
+// Grams returns the smallest gram size that an index of the searched columns supports, or 0 if the optional migration
+// is not applied.
 func (t *Table) Grams(ctx context.Context, r db.Reader) (int, error) {
 	if t.tenant != nil {
 		return 0, nil
@@ -63,7 +63,7 @@ var sortNames = []string{
 
 const newestFirst = "created_at:desc"
 
-// Matching is the users that the filter selects, newest first unless it says otherwise.
+// List returns the query for the users that the filter selects, newest first by default.
 func (t *Table) List(f Filter) db.ListQuery[User] {
 	var w db.Where
 	var problems fault.Problems
@@ -124,7 +124,8 @@ func (t *Table) List(f Filter) db.ListQuery[User] {
 	}
 }
 
-// countOf is the statement that counts what a search alone finds among the live users; "" for any other filter.
+// countOf returns the statement that counts the live users that a search finds, or "" if the filter has anything
+// else.
 func (t *Table) countOf(f Filter) string {
 	search := db.Search{Text: f.Search, Columns: searched}
 	f.Search = ""
@@ -134,8 +135,7 @@ func (t *Table) countOf(f Filter) string {
 	return search.Counting(t.sql("{table} u"), t.sql("{live}"))
 }
 
-// Select returns every user that the filter selects, in the order of their ids; deleted ones alone
-// where deleted is set.
+// Select returns every user that the filter selects, ordered by id. With deleted it returns only deleted users.
 func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filter, deleted bool) ([]User, error) {
 	f.IncludeDeleted, f.Sort = deleted, []string{"id"}
 	q, err := t.List(f).All()
@@ -150,8 +150,8 @@ SELECT u.username FROM {table} u
  WHERE u.username >= @from AND u.username LIKE @prefix AND ({live}) = @live AND {mine}
  ORDER BY u.username LIMIT 100`
 
-// Usernames returns up to 100 usernames of live users, or of deleted ones, that begin with the prefix, for
-// completion. The range lets the index begin at the first that may fit.
+// Usernames returns up to 100 usernames of live (or deleted) users that begin with prefix, for completion. The range
+// condition lets the index start at the first match.
 func (t *Table) Usernames(ctx context.Context, r db.Reader, prefix string, live bool) ([]string, error) {
 	rows, err := r.Query(ctx, t.sql(completeUsernames), pgx.NamedArgs{"from": prefix, "prefix": db.LikePrefix(prefix), "live": live})
 	if err != nil {

@@ -13,20 +13,21 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// A tenant's users stand in sys.users of its database. They have no user_type, no status and no MFA, so that the
-// record reads their status from is_active and locked_until, and what they lack is refused by name.
+// The users of a tenant are in sys.users of its database. They have no user_type, status or MFA: the record derives the
+// status from is_active and locked_until, and fields that do not exist are refused by name.
 
-// Tenancy is whose users a Table has.
+// Tenancy identifies the tenant whose users a Table has.
 type Tenancy struct {
 	ID     uuid.UUID
 	Code   string
-	Shared bool // the database is other tenants' too, and tenant_id parts their rows
+	Shared bool // several tenants share the database, and tenant_id separates their rows
 }
 
-// TenantStatuses are the values that the status of a tenant's user can have.
+// TenantStatuses are the possible statuses of a tenant's user.
 var TenantStatuses = []string{"ACTIVE", "INACTIVE", "LOCKED"}
 
-// statusOfTenants returns the status as two columns have it, under the alias u. Old tenants have no locked_until.
+// statusOfTenants returns the expression that derives the status from two columns, under the alias u. Old tenants
+// have no locked_until.
 func statusOfTenants(shape *schema.Table) string {
 	active := "CASE WHEN u.is_active IS FALSE THEN 'INACTIVE' ELSE 'ACTIVE' END"
 	if !shape.Has("is_active") {
@@ -38,7 +39,8 @@ func statusOfTenants(shape *schema.Table) string {
 	return "CASE WHEN u.locked_until > now() THEN 'LOCKED' ELSE " + active + " END"
 }
 
-// joinedName returns the full name of users whose table has its parts, under the alias u; "" where it has neither.
+// joinedName returns the expression that joins first and last name, under the alias u, or "" if the table has
+// neither.
 func joinedName(shape *schema.Table) string {
 	var parts []string
 	for _, c := range []string{"first_name", "last_name"} {
@@ -52,7 +54,7 @@ func joinedName(shape *schema.Table) string {
 	return "nullif(concat_ws(' ', " + strings.Join(parts, ", ") + "), '')"
 }
 
-// tenantFields are fields as they are read from sys.users.
+// tenantFields returns the fields as read from sys.users.
 func tenantFields(shape *schema.Table) []schema.Field {
 	list := slices.Clone(fields)
 	for i := range list {
@@ -70,13 +72,13 @@ func tenantFields(shape *schema.Table) []schema.Field {
 	return list
 }
 
-// InTenant returns a tenant's users, cat being the tables of its database; one without sys.users gives a
-// DATABASE_ERROR.
+// NewTenantTable returns the users of a tenant. cat describes the tables of the tenant's database; without sys.users
+// it returns a DATABASE_ERROR.
 func NewTenantTable(cat schema.Catalog, of Tenancy) (*Table, error) {
 	shape, ok := cat[schema.SysUsers]
 	if !ok {
 		return nil, fault.New(fault.Database, "table %s does not exist in the database of tenant %s", schema.SysUsers, of.Code).
-			WithHint("is this the right database? cxgctl migrate up --tenant %s creates what is missing", of.Code).With("table", schema.SysUsers)
+			WithHint("is this the right database? Create missing tables with: cxgctl migrate up --tenant %s", of.Code).With("table", schema.SysUsers)
 	}
 	gone := "u.is_deleted IS TRUE"
 	if !shape.Has("is_deleted") {
@@ -86,42 +88,42 @@ func NewTenantTable(cat schema.Catalog, of Tenancy) (*Table, error) {
 	switch {
 	case shape.Has("tenant_id") && of.Shared:
 		mine = "u.tenant_id = '" + of.ID.String() + "'::uuid"
-	case shape.Has("tenant_id"): // in a database of its own the column may have been left empty
+	case shape.Has("tenant_id"): // a database with one tenant may leave the column empty
 		mine = "(u.tenant_id IS NULL OR u.tenant_id = '" + of.ID.String() + "'::uuid)"
 	}
 	t := &Table{shape: shape, fields: tenantFields(shape), live: shape.NotDeleted("u"), gone: gone, tenant: &of}
 	return t.prepare(mine, "NOT ("+gone+")", "("+statusOfTenants(shape)+")"), nil
 }
 
-// Split says whether the rows of a database that tenants share can be told apart.
+// Separable reports whether the rows of a shared database can be attributed to tenants.
 func (t *Table) Separable() bool {
 	return t.tenant == nil || !t.tenant.Shared || t.shape.Has("tenant_id")
 }
 
-// lacks are the fields that users of a tenant do not have, those of old tenants at least.
+// lacks lists the fields that users of tenants, at least of old ones, do not have.
 var lacks = []string{
 	"user_type", "full_name", "mfa_enabled", "department", "position", "timezone", "locale", "force_password_change",
 }
 
-// refuse adds those of the fields that this table's users do not have to problems.
+// refuse adds a problem for each given field that this table does not have.
 func (t *Table) refuse(p *fault.Problems, given map[string]bool) {
 	if t.tenant == nil {
 		return
 	}
 	for _, name := range lacks {
 		if given[name] && !t.shape.Has(name) {
-			p.Add(name, "a tenant's users have no such field")
+			p.Add(name, "users of a tenant do not have this field")
 		}
 	}
 }
 
-// namesInParts says whether users have a first and a last name in place of a full one.
+// namesInParts reports whether users have a first and a last name instead of a full name.
 func (t *Table) namesInParts() bool { return t.tenant != nil && !t.shape.Has("full_name") }
 
-// passwordColumn is the column of the password's hash; "" for none.
+// passwordColumn returns the column of the password hash, or "".
 func (t *Table) passwordColumn() string { return t.shape.FirstOf("password", "password_hash") }
 
-// statuses are those that users of this table can have.
+// statuses returns the possible statuses of users of this table.
 func (t *Table) statuses() []string {
 	switch {
 	case t.tenant == nil:
@@ -132,7 +134,7 @@ func (t *Table) statuses() []string {
 	return TenantStatuses
 }
 
-// Check normalises a new user and refuses values, and fields that this table's users do not have.
+// Check normalizes a new user, and refuses invalid values and fields that this table does not have.
 func (t *Table) Check(n *New) error {
 	if t.tenant == nil {
 		return n.Check()
@@ -146,17 +148,17 @@ func (t *Table) Check(n *New) error {
 	return p.Err()
 }
 
-// needsPassword refuses a user without a password where the table wants one.
+// needsPassword refuses a user without a password if the table requires one.
 func (t *Table) needsPassword(hash string) error {
 	if c, ok := t.shape.Column(t.passwordColumn()); ok && c.NotNull && hash == "" {
 		var p fault.Problems
-		p.Add("password", "a tenant's user has one")
+		p.Add("password", "users of a tenant need a password")
 		return p.Err()
 	}
 	return nil
 }
 
-// subject is what the audit row of a change of these users is about.
+// subject returns the audit subject of a change of these users.
 func (t *Table) subject(name string) audit.Subject {
 	s := audit.Subject{Resource: Kind.Name, Name: name}
 	if t.tenant != nil {
@@ -165,7 +167,8 @@ func (t *Table) subject(name string) audit.Subject {
 	return s
 }
 
-// image is a user as audit rows show it: of a tenant's, is_active alone would not say that it was deleted.
+// image returns the form of a user in audit rows. For users of a tenant it adds is_deleted, because is_active alone
+// does not show a deletion.
 func (t *Table) image() func(User) any {
 	if t.tenant == nil {
 		return nil
@@ -178,7 +181,7 @@ func (t *Table) image() func(User) any {
 	}
 }
 
-// assignStatus returns the assignments that give a status, with the columns that they name.
+// assignStatus returns the assignments that set a status, and the columns that they need.
 func (t *Table) assignStatus(status string, args pgx.NamedArgs) (set string, needs []string) {
 	if t.tenant != nil {
 		if status == "LOCKED" {

@@ -1,5 +1,5 @@
-// Package users is the user accounts of the platform: what a user is, which values are refused, and
-// the verbs that read and change them.
+// Package users holds the user accounts of the platform: the record, its validation, and the functions that read and
+// change users.
 package users
 
 import (
@@ -14,8 +14,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// User is a user's record, in the contract's field order. A nil field is NULL, or a column that this
-// database does not have. No secret is a field.
+// User is a user's record, in the contract's field order. A nil field is NULL or a column that this database does not
+// have. The record has no secrets.
 type User struct {
 	ID                  uuid.UUID  `json:"id" db:"id"`
 	Username            string     `json:"username" db:"username"`
@@ -44,10 +44,10 @@ type User struct {
 	CreatedBy           *uuid.UUID `json:"created_by" db:"created_by"`
 	UpdatedBy           *uuid.UUID `json:"updated_by" db:"updated_by"`
 
-	Deleted bool `json:"-" db:"deleted"` // is_active is false then too, but of a tenant's user may be so without
+	Deleted bool `json:"-" db:"deleted"` // implies !IsActive; a tenant's user can be inactive without being deleted
 }
 
-// Standing is what decides whether the platform lets a user in: the status, "DELETED" where the row is marked as deleted.
+// Standing returns what the platform checks at login: the status, or "DELETED" if the row is marked as deleted.
 func (u User) Standing() string {
 	switch {
 	case !u.IsActive:
@@ -61,14 +61,14 @@ func (u User) Standing() string {
 // CanSignIn reports whether the platform should let the user in.
 func (u User) CanSignIn() bool { return u.Standing() == "ACTIVE" }
 
-// The values of user_type and status that the tables' CHECKs allow.
+// The values of user_type and status that the CHECK constraints allow.
 var (
 	Types    = []string{"MASTER", "TENANT", "SYSTEM"}
 	Statuses = []string{"ACTIVE", "INACTIVE", "LOCKED", "SUSPENDED"}
 )
 
-// fields are the record's fields as they are read, in User's order. is_active is not among them: it
-// is whatever this database's soft-delete flags say.
+// fields are the record's fields as read, in User's order. is_active is not among them, because it is derived from
+// the soft-delete flags of this database.
 var fields = []schema.Field{
 	{Name: "id", Type: "uuid"},
 	{Name: "username", Type: "text", WayIn: true},
@@ -97,8 +97,8 @@ var fields = []schema.Field{
 	{Name: "updated_by", Type: "uuid"},
 }
 
-// WayIn returns the fields that differ between two records of a user and that decide who can sign in as them. Secrets,
-// which are fields of no record, all do.
+// WayIn returns the fields that differ between two records of a user and that affect who can log in as them. Secrets,
+// which are not in the record, always do.
 func WayIn(before, after User) ([]string, error) {
 	was, err := audit.Fields(before)
 	if err != nil {
@@ -117,19 +117,19 @@ func WayIn(before, after User) ([]string, error) {
 	return list, nil
 }
 
-// Table is a users table as it stands in one database: the manager's, or a tenant's. The verbs are its methods.
+// Table is a users table of one database, the manager's or a tenant's.
 type Table struct {
 	shape        *schema.Table
 	fields       []schema.Field
 	columns      string
 	live         string // the predicate of is_active
-	gone         string // the predicate of rows that are deleted
+	gone         string // the predicate of deleted rows
 	tenant       *Tenancy
-	former       string // the status that a deleted row had before the deletion, NULL where that is unknown
+	former       string // the expression for the status before a deletion; NULL if unknown
 	placeholders *strings.Replacer
 }
 
-// In returns the manager database's users table; a database without it gives a DATABASE_ERROR.
+// NewTable returns the manager database's users table, or a DATABASE_ERROR if it does not exist.
 func NewTable(cat schema.Catalog) (*Table, error) {
 	shape, err := cat.Table(schema.Users)
 	if err != nil {
@@ -143,8 +143,8 @@ func NewTable(cat schema.Catalog) (*Table, error) {
 	return t.prepare("true", "true", "u.status"), nil
 }
 
-// fill readies the holes of statements: which rows are this table's at all, which hold the unique values, and what a
-// status is.
+// prepare sets the placeholders of statements: which rows belong to this table, which rows hold unique values, and
+// the expression for the status.
 func (t *Table) prepare(mine, holding, status string) *Table {
 	t.columns = t.shape.Select("u", t.fields) + ", (" + t.live + ") AS is_active, (" + t.gone + ") AS deleted"
 	there := "(" + t.live + ")"
@@ -157,8 +157,8 @@ func (t *Table) prepare(mine, holding, status string) *Table {
 	return t
 }
 
-// Name is the table's, qualified.
+// Name returns the table's qualified name.
 func (t *Table) Name() string { return t.shape.Name }
 
-// sql fills the holes of a statement with this table's name, columns and predicates.
+// sql replaces the placeholders of a statement with this table's name, columns and predicates.
 func (t *Table) sql(statement string) string { return t.placeholders.Replace(statement) }

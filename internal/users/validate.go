@@ -10,7 +10,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
-// What holds for every name holds for a user's texts.
+// Texts of users follow the rules for all names.
 var (
 	normal    = validate.Normalize
 	checkText = validate.Length
@@ -20,13 +20,13 @@ var (
 func checkUsername(p *fault.Problems, v string) {
 	odd := func(r rune) bool { return r > unicode.MaxASCII || r == ' ' }
 	if strings.ContainsFunc(v, odd) {
-		p.Add("username", "%.60q is refused, a username is ASCII without spaces", v)
+		p.Add("username", "%.60q is not a valid username; use ASCII characters without spaces", v)
 		return
 	}
 	checkText(p, "username", v, 3, 100)
 }
 
-// checkOptional checks a text that a user may have, by what its field holds.
+// checkOptional checks an optional text, and its format if the field has one.
 func checkOptional(p *fault.Problems, field, v string, least, most int) {
 	checkText(p, field, v, least, most)
 	if v == "" || p.Has(field) {
@@ -35,18 +35,18 @@ func checkOptional(p *fault.Problems, field, v string, least, most int) {
 	validate.CheckKind(p, field, v)
 }
 
-// checkEmail holds an address to net/mail's rules, RFC 5322's, bare: without a display name.
+// checkEmail accepts a bare RFC 5322 address, without a display name, as net/mail parses it.
 func checkEmail(p *fault.Problems, v string) {
 	if v == "" {
 		p.Add("email", "it is missing")
 		return
 	}
 	if utf8.RuneCountInString(v) > 255 {
-		p.Add("email", "it has %d characters, it takes at most 255", utf8.RuneCountInString(v))
+		p.Add("email", "it is %d characters long; at most 255 are allowed", utf8.RuneCountInString(v))
 		return
 	}
 	a, err := mail.ParseAddress(v)
 	if err != nil || a.Address != v || a.Name != "" || strings.ContainsFunc(v, hidden) {
-		p.Add("email", "%.60q is no e-mail address", v)
+		p.Add("email", "%.60q is not a valid e-mail address", v)
 	}
 }

@@ -17,14 +17,14 @@ import (
 	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
-// identity is what a user is told apart by. Of one that is to be stored an empty text does not change.
+// identity is what distinguishes users. In an update, an empty text means unchanged.
 type identity struct {
 	ID       uuid.UUID `db:"id"`
 	Username string    `db:"username"`
 	Email    string    `db:"email"`
 }
 
-// keys are the forms under which the database finds who has a variant of the identity's names.
+// keys returns the forms by which the database finds users with a variant of these names.
 func (of identity) keys() []string {
 	var list []string
 	for _, s := range []string{of.Username, of.Email} {
@@ -36,7 +36,7 @@ func (of identity) keys() []string {
 	return slices.Compact(list)
 }
 
-// Names beyond ASCII are few, and PostgreSQL does not fold them as we do: all of them are compared here.
+// PostgreSQL folds names beyond ASCII differently, so all of those (they are few) are fetched and compared here.
 const findVariants = `
 SELECT u.id, u.username::text AS username, u.email::text AS email
   FROM {table} u
@@ -45,7 +45,8 @@ SELECT u.id, u.username::text AS username, u.email::text AS email
    AND {holding}
  ORDER BY u.id`
 
-// distinct refuses names that would be taken for another user's. Who has the very same name the unique indexes say.
+// distinct refuses names that could be mistaken for those of another user. Exact duplicates are left to the unique
+// indexes.
 func (t *Table) distinct(ctx context.Context, r db.Reader, of identity, allowVariant bool) error {
 	if err := of.check(allowVariant); err != nil {
 		return err
@@ -57,16 +58,16 @@ func (t *Table) distinct(ctx context.Context, r db.Reader, of identity, allowVar
 	return of.against(others, allowVariant)
 }
 
-// check refuses an address that mixes scripts, as one that is to look like another does.
+// check refuses an address that mixes scripts, which is typical of lookalikes.
 func (of identity) check(allowVariant bool) error {
 	if allowVariant || !mixesScripts(of.Email) {
 		return nil
 	}
-	return clash("email", of.Email, nil, "e-mail %q mixes letters of several scripts, which look alike", of.Email).
-		WithHint("--allow-variant stores it all the same")
+	return clash("email", of.Email, nil, "e-mail %q mixes letters of different scripts that look alike", of.Email).
+		WithHint("to store it anyway, add --allow-variant")
 }
 
-// against refuses names that are too like those of others.
+// against refuses names that are too similar to those of others.
 func (of identity) against(others []identity, allowVariant bool) error {
 	for _, o := range others {
 		if o.ID == of.ID || o.Username == of.Username || o.Email == of.Email {
@@ -81,11 +82,11 @@ func (of identity) against(others []identity, allowVariant bool) error {
 			return clash("email", of.Email, &o, "e-mail %q is the username of another user", of.Email)
 		case allowVariant:
 		case of.Username != "" && validate.Folded(o.Username) == validate.Folded(of.Username):
-			return clash("username", of.Username, &o, "username %q differs in case only from user %q", of.Username, o.Username).
-				WithHint("--allow-variant stores it all the same")
+			return clash("username", of.Username, &o, "username %q differs only in case from user %q", of.Username, o.Username).
+				WithHint("to store it anyway, add --allow-variant")
 		case of.Email != "" && validate.Folded(o.Email) == validate.Folded(of.Email):
 			return clash("email", of.Email, &o, "e-mail %q differs only in case or Unicode form from %q of user %q", of.Email, o.Email, o.Username).
-				WithHint("--allow-variant stores it all the same")
+				WithHint("to store it anyway, add --allow-variant")
 		}
 	}
 	return nil
@@ -99,15 +100,14 @@ func clash(field, value string, holder *identity, format string, args ...any) *f
 	return f
 }
 
-// together are scripts that are written in one word.
+// together lists the scripts that occur together in one word.
 var together = []map[string]bool{
 	{"Hangul": true, "Han": true, "Latin": true},
 	{"Hiragana": true, "Katakana": true, "Han": true, "Latin": true},
 	{"Bopomofo": true, "Han": true, "Latin": true},
 }
 
-// mixesScripts says whether a part of an address, between @ and dots, has letters of scripts that are not written
-// together.
+// mixesScripts reports whether a part of an address, between @ and dots, mixes scripts that do not occur together.
 func mixesScripts(email string) bool {
 	for _, part := range strings.FieldsFunc(email, func(r rune) bool { return r == '@' || r == '.' }) {
 		found := map[string]bool{}
@@ -139,8 +139,7 @@ func mixesScripts(email string) bool {
 	return false
 }
 
-// names are the hashes of names that users of a table have, so that an import asks the database about those rows alone
-// that may be variants.
+// names holds hashes of all names in a table, so that an import queries the database only for possible variants.
 type names struct {
 	seed          maphash.Seed
 	exact, folded []uint64 // sorted
@@ -167,8 +166,8 @@ func (t *Table) names(ctx context.Context, r db.Reader) (*names, error) {
 
 func (n *names) hash(s string) uint64 { return maphash.String(n.seed, s) }
 
-// suspect says whether the name in a field may be a variant of one that a user has: one that is the same but for its
-// form, or is in the other field.
+// suspect reports whether a name may be a variant of an existing one: equal except for its form, or present in the
+// other field.
 func (n *names) suspect(field, s string) bool {
 	if s == "" {
 		return false
@@ -180,13 +179,13 @@ func (n *names) suspect(field, s string) bool {
 	return !same
 }
 
-// held says whether a user had the row's username when the import began.
+// held reports whether the row's username existed when the import began.
 func (im *importSpec) held(in *incoming) bool {
 	_, there := slices.BinarySearch(im.names.exact, im.names.hash("username\x00"+in.user.Username))
 	return there
 }
 
-// distinct fails rows whose names would be taken for another user's.
+// distinct fails rows whose names could be mistaken for those of another user.
 func (im *importSpec) distinct(ctx context.Context, r db.Reader, rows []*incoming) error {
 	var list []*incoming
 	var keys []string

@@ -30,7 +30,7 @@ func CheckZone(p *fault.Problems, field, value string) {
 			near = z
 		}
 	}
-	p.Add(field, "%.60q is not a time zone%s", value, meant(near, "; names are those of IANA, such as Asia/Seoul"))
+	p.Add(field, "%.60q is not a time zone%s", value, meant(near, "; use an IANA name such as Asia/Seoul"))
 }
 
 func meant(near, otherwise string) string {
@@ -57,7 +57,7 @@ func CheckLocale(p *fault.Problems, field, value string) {
 			near = base.String() + "-" + region.String()
 		}
 	}
-	p.Add(field, "%.60q is not a locale%s", value, meant(near, "; one reads like ko-KR"))
+	p.Add(field, "%.60q is not a locale%s", value, meant(near, " (want one such as ko-KR)"))
 }
 
 var (
@@ -72,7 +72,7 @@ func CheckPhone(p *fault.Problems, field, value string) {
 	case !phoneForm.MatchString(value) && strings.ContainsAny(value, "Ee") && strings.Contains(value, "+") && strings.Trim(value, "0123456789.Ee+") == "":
 		p.Add(field, "%.60q is a number that a spreadsheet rounded, not a phone number; format the column as text", value)
 	case !phoneForm.MatchString(value), phoneNumber.MatchString(value):
-		p.Add(field, "%.60q is not a phone number; one reads like +82 2 1234 5678", value)
+		p.Add(field, "%.60q is not a phone number (want one such as +82 2 1234 5678)", value)
 	}
 }
 

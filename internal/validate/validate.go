@@ -24,15 +24,15 @@ func Length(p *fault.Problems, field, value string, least, most int) {
 	case !utf8.ValidString(value):
 		p.Add(field, "it is not valid UTF-8")
 	case strings.ContainsFunc(value, IsInvisible):
-		p.Add(field, "%q holds a control or invisible formatting character", value)
+		p.Add(field, "%q contains a control or invisible formatting character", value)
 	case isSpoilt(value):
-		p.Add(field, "%q is what a program prints for a value that is missing", value)
+		p.Add(field, "%q looks like a placeholder for a missing value", value)
 	case rounded.MatchString(value):
 		p.Add(field, "%.60q is a number that a spreadsheet rounded; format the column as text", value)
 	case n < least && n == 0:
 		p.Add(field, "it is missing")
 	case n < least || n > most:
-		p.Add(field, "%.60q has length %d, it takes %d to %d characters", value, n, least, most)
+		p.Add(field, "%.60q is %d characters long; %d to %d are required", value, n, least, most)
 	}
 }
 

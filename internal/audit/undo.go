@@ -15,6 +15,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 // Reversal is what one row is to go back to.
@@ -40,6 +41,22 @@ type Reverser interface {
 	// Reverse locks the rows and puts them back, in tx, by one statement for each set of fields. Where a row is
 	// not as its reversal says, it changes nothing and returns what drifted, unless force is set.
 	Reverse(ctx context.Context, tx *Tx, rows []Reversal, force bool) ([]Change, []Drift, error)
+}
+
+// A Resource is a kind of row whose changes can be undone. The package of the noun exports it.
+type Resource struct {
+	Name   string   // in audit rows: user, invoice
+	Update []string // permissions that undoing a change requires
+	Delete []string // permissions that undoing a creation requires besides
+	Open   func(schema.Catalog) (Reverser, error)
+}
+
+// Permissions returns the permissions that undoing the action requires.
+func (r Resource) Permissions(undone Action) []string {
+	if undone == Create {
+		return slices.Concat(r.Update, r.Delete)
+	}
+	return r.Update
 }
 
 // computed are the fields that every change sets anew: an undo does not put them back, and does not mind them.

@@ -36,9 +36,9 @@ func (j *judge) Changes(ctx context.Context, tx *audit.Tx, changes []audit.Chang
 	for _, c := range changes {
 		var err error
 		switch {
-		case c.Resource == "user" && c.TenantID == nil && c.Action != audit.Read:
+		case c.Resource == users.Resource.Name && c.TenantID == nil && c.Action != audit.Read:
 			err = j.judgeUser(c, &d)
-		case c.Resource == "role":
+		case c.Resource == roles.Resource.Name:
 			err = j.judgeGrant(c, &d)
 		case c.Resource == "session", c.Resource == "key":
 			err = j.judgeCredential(c, &d)

@@ -271,7 +271,7 @@ func Weakened(changes []audit.Change) (list []uuid.UUID) {
 	for _, c := range changes {
 		switch {
 		case c.Before == nil, c.TenantID != nil && c.Resource == users.Kind.Name:
-		case c.Resource == "role":
+		case c.Resource == roles.Resource.Name:
 			if _, grant, err := sides[roles.Grant](c); err == nil && grant != nil {
 				list = append(list, grant.UserID)
 			}

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -17,13 +16,16 @@ import (
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// reversers open the tables whose rows an undo can put back, by noun. A further noun is a line here.
-var reversers = map[string]func(schema.Catalog) (audit.Reverser, error){
-	invoices.Kind.Name: func(cat schema.Catalog) (audit.Reverser, error) { return invoices.NewTable(cat) },
-	tenants.Kind.Name:  func(cat schema.Catalog) (audit.Reverser, error) { return tenants.NewTable(cat) },
-	"member":           func(cat schema.Catalog) (audit.Reverser, error) { return tenants.NewMembers(cat) },
-	"role":             func(cat schema.Catalog) (audit.Reverser, error) { return roles.NewTable(cat) },
-	users.Kind.Name:    func(cat schema.Catalog) (audit.Reverser, error) { return users.NewTable(cat) },
+// undoable are the resources whose changes can be undone.
+var undoable = []audit.Resource{users.Resource, invoices.Resource, tenants.Resource, tenants.MemberResource, roles.Resource}
+
+// findUndoable returns the resource that audit rows call by the name.
+func findUndoable(name string) (audit.Resource, error) {
+	i := slices.IndexFunc(undoable, func(r audit.Resource) bool { return r.Name == name })
+	if i < 0 {
+		return audit.Resource{}, fault.New(fault.Validation, "a change of a %s cannot be undone", name).With("resource", name)
+	}
+	return undoable[i], nil
 }
 
 func (a *app) auditUndo() *cobra.Command {
@@ -68,11 +70,11 @@ cannot be put back, since the audit log does not keep them.`,
 		a.noteUnsealedUndo(log)
 		tables := map[string]audit.Reverser{}
 		for _, noun := range plan.Nouns() {
-			open, known := reversers[noun]
-			if !known {
-				return fault.New(fault.Validation, "a change of a %s cannot be undone", noun).With("resource", noun)
+			r, err := findUndoable(noun)
+			if err != nil {
+				return err
 			}
-			if tables[noun], err = open(w.cat); err != nil {
+			if tables[noun], err = r.Open(w.cat); err != nil {
 				return err
 			}
 		}
@@ -92,8 +94,8 @@ cannot be put back, since the audit log does not keep them.`,
 	markFlags(cmd.Flags(), recorded, "op", "force")
 	flags.bindBatch(cmd)
 	var undone []string
-	for noun := range reversers {
-		undone = append(undone, reversing(noun, true)...)
+	for _, r := range undoable {
+		undone = append(undone, r.Permissions(audit.Create)...)
 	}
 	slices.Sort(undone)
 	a.specify(cmd, Spec{
@@ -115,33 +117,24 @@ func (a *app) noteUnsealedUndo(log *audit.Log) {
 func (w *writer) mayUndo(entries []audit.Entry) error {
 	var need []string
 	for _, e := range entries {
-		if e.Resource == nil {
+		if e.Resource == nil || e.Action == nil {
 			continue
 		}
-		need = append(need, reversing(*e.Resource, e.Action != nil && *e.Action == string(audit.Create))...)
+		if r, err := findUndoable(*e.Resource); err == nil {
+			need = append(need, r.Permissions(audit.Action(*e.Action))...)
+		}
 	}
 	slices.Sort(need)
 	return w.require(slices.Compact(need)...)
 }
 
-// reversing are the permissions that putting back a row of a noun needs; one that was made is taken away.
-func reversing(noun string, made bool) []string {
-	switch noun {
-	case "member":
-		return []string{"TENANT_UPDATE"}
-	case "role":
-		return []string{"PERMISSION_MANAGE"}
-	}
-	need := []string{strings.ToUpper(noun) + "_UPDATE"}
-	if made {
-		need = append(need, strings.ToUpper(noun)+"_DELETE")
-	}
-	return need
-}
-
 // mayReverse demands what an operator needs to take back by hand such a change of an import.
 func (w *writer) mayReverse(noun string, a audit.Action) error {
-	return w.require(reversing(noun, a == audit.Create)...)
+	r, err := findUndoable(noun)
+	if err != nil {
+		return err
+	}
+	return w.require(r.Permissions(a)...)
 }
 
 // undone reads the audit rows to be undone: those of the ids, which may be operations', or of one operation. operation

@@ -14,7 +14,9 @@ import (
 	"github.com/cxgctl/cxgctl/internal/importer"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/password"
+	"github.com/cxgctl/cxgctl/internal/roles"
 	"github.com/cxgctl/cxgctl/internal/rowreader"
+	"github.com/cxgctl/cxgctl/internal/tenants"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
@@ -54,9 +56,9 @@ func (a *app) usersImport() *cobra.Command {
 				return importer.Undone{}, err
 			}
 			links := map[string]audit.Reverser{}
-			for _, noun := range []string{"member", "role"} {
-				if r, err := reversers[noun](w.cat); err == nil { // without the table an import cannot have created any
-					links[noun] = r
+			for _, r := range []audit.Resource{tenants.MemberResource, roles.Resource} {
+				if t, err := r.Open(w.cat); err == nil { // without the table an import cannot have created any
+					links[r.Name] = t
 				}
 			}
 			return t.UndoImport(ctx, w.Ledger, w.cat, ops, links, w.mayReverse)

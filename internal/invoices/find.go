@@ -6,8 +6,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/resource"
+	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 // Kind describes how invoices are identified: by id or invoice number.
@@ -29,6 +31,14 @@ var Kind = resource.Kind[Invoice]{
 		return "invoice_no"
 	},
 	DeletedHint: func(i Invoice) string { return resource.DeletedHint("invoice", "invoices", i.ID) },
+}
+
+// Resource is how audit undo reverses changes of invoices.
+var Resource = audit.Resource{
+	Name:   Kind.Name,
+	Update: []string{"INVOICE_UPDATE"},
+	Delete: []string{"INVOICE_DELETE"},
+	Open:   func(cat schema.Catalog) (audit.Reverser, error) { return NewTable(cat) },
 }
 
 // PostgreSQL combines the two unique indexes in one bitmap scan.

@@ -8,6 +8,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/resource"
 	"github.com/cxgctl/cxgctl/internal/rowupdate"
+	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 // grantNoun names grants in messages and audit rows.
@@ -20,6 +21,13 @@ var grantNoun = resource.Kind[Grant]{
 		{Name: "id", Of: func(g Grant) string { return g.ID.String() }},
 		{Name: "role", Of: func(g Grant) string { return g.Role }},
 	},
+}
+
+// Resource is how audit undo reverses changes of grants.
+var Resource = audit.Resource{
+	Name:   grantNoun.Name,
+	Update: []string{"PERMISSION_MANAGE"},
+	Open:   func(cat schema.Catalog) (audit.Reverser, error) { return NewTable(cat) },
 }
 
 // Reverse undoes audited changes of grants. See audit.Undo. A new grant becomes INACTIVE, like a revoked one.

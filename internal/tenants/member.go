@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/resource"
@@ -74,6 +75,13 @@ var memberNoun = resource.Kind[Member]{
 		{Name: "id", Of: func(m Member) string { return m.ID.String() }},
 		{Name: "username", Of: func(m Member) string { return orID(m.Username, m.UserID) }},
 	},
+}
+
+// MemberResource is how audit undo reverses changes of memberships.
+var MemberResource = audit.Resource{
+	Name:   memberNoun.Name,
+	Update: []string{"TENANT_UPDATE"},
+	Open:   func(cat schema.Catalog) (audit.Reverser, error) { return NewMembers(cat) },
 }
 
 // Members is the table of memberships of one database.

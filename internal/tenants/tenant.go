@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/resource"
 	"github.com/cxgctl/cxgctl/internal/schema"
@@ -105,6 +106,14 @@ var Kind = resource.Kind[Tenant]{
 	AmbiguityHint: "use the tenant's id",
 	GuessKey:      func(string) string { return "tenant" },
 	DeletedHint:   func(t Tenant) string { return deletedHint(t.ID) },
+}
+
+// Resource is how audit undo reverses changes of tenants.
+var Resource = audit.Resource{
+	Name:   Kind.Name,
+	Update: []string{"TENANT_UPDATE"},
+	Delete: []string{"TENANT_DELETE"},
+	Open:   func(cat schema.Catalog) (audit.Reverser, error) { return NewTable(cat) },
 }
 
 // orID returns a tenant's code, or its id if it has no code.

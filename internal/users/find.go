@@ -7,8 +7,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/resource"
+	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 // Kind describes how users are identified: by id, username or e-mail.
@@ -34,6 +36,14 @@ var Kind = resource.Kind[User]{
 		return "username"
 	},
 	DeletedHint: func(u User) string { return resource.DeletedHint("user", "users", u.ID) },
+}
+
+// Resource is how audit undo reverses changes of users.
+var Resource = audit.Resource{
+	Name:   Kind.Name,
+	Update: []string{"USER_UPDATE"},
+	Delete: []string{"USER_DELETE"},
+	Open:   func(cat schema.Catalog) (audit.Reverser, error) { return NewTable(cat) },
 }
 
 // PostgreSQL combines the three unique indexes in one bitmap scan.

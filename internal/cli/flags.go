@@ -153,6 +153,7 @@ const (
 	recorded flagMark = "recorded" // audit rows repeat the flag with its value; other flags are fields, or change nothing
 	shaping  flagMark = "shaping"  // selects no rows of a list
 	printing flagMark = "printing" // the same, and does not affect which rows are read: not in the audit row of a read
+	entering flagMark = "entering" // the command works in the databases of the tenants that the flag names
 )
 
 // markFlags marks the named flags.

@@ -41,14 +41,10 @@ func (a *app) bindTenant(cmd *cobra.Command) *cobra.Command {
 	cmd.Long += tenantHelp
 	cmd.Flags().Var(&a.tenant.refs, "tenant", "users of this `tenant`, by id or code, in sys.users of its database")
 	markFlags(cmd.Flags(), recorded, "tenant")
+	markFlags(cmd.Flags(), entering, "tenant")
 	readsTables(cmd.Flags(), "tenant", schema.Tenants, schema.Intents)
 	must(cmd.RegisterFlagCompletionFunc("tenant", tenantNoun.completion(a, true)))
 	return cmd
-}
-
-// inTenant reports whether a command works in tenants' databases.
-func (a *app) inTenant(cmd *cobra.Command) bool {
-	return cmd.Flags().Lookup("tenant") != nil && cmd.Parent().Name() == "users" && (len(a.tenant.refs) > 0 || a.tenant.all)
 }
 
 // tenantTarget is a tenant and how to connect to its database.
@@ -154,7 +150,7 @@ func (a *app) enterTenant(ctx context.Context, cmd *cobra.Command, s *session) (
 			return s, err
 		}
 	}
-	if !a.inTenant(cmd) {
+	if f := cmd.Flags().Lookup("tenant"); f == nil || !entering.has(f) || len(a.tenant.refs) == 0 && !a.tenant.all {
 		return s, nil
 	}
 	switch {

@@ -15,17 +15,17 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Proof is what somebody offers to be taken for an operator. A name alone is a claim; with anything else
-// it only says whom the caller expects.
+// Credential is what a caller presents to be identified as an operator. A name alone is only a claim. Next to any other
+// credential, the name states which operator the caller expects.
 type Credential struct {
 	Name     string  // "" where none is named
-	Token    string  // of a login, or a service's key
-	Access   *Access // an access token of the backend, checked
-	DBRole   bool    // the database's session_user is the operator's name
-	Optional bool    // the token is only a better proof of the name: where it is no longer good, the claim stands
+	Token    string  // a login token or an API key
+	Access   *Access // a verified access token of the backend
+	DBRole   bool    // session_user is the operator's username
+	Optional bool    // fall back to the claimed name when the token is no longer valid
 }
 
-// possibleTables are the tables that a proof is looked up in, besides Tables.
+// possibleTables returns the tables that the credential is looked up in, in addition to Tables.
 func (p Credential) possibleTables() []string {
 	switch {
 	case isKey(p.Token):
@@ -36,7 +36,7 @@ func (p Credential) possibleTables() []string {
 	return nil
 }
 
-// candidate is what decides whether a user may act as an operator, and what as.
+// candidate is a user found for a credential, with everything that decides whether they may act as an operator.
 type candidate struct {
 	ID           uuid.UUID
 	Username     string
@@ -51,10 +51,10 @@ type candidate struct {
 	Expired, Idle, Stale *bool
 	Verified             *bool // the second factor was checked
 	Scopes               []string
-	Elsewhere            *bool // the key is not for the address that it is used from
+	Elsewhere            *bool // allowed_ips excludes the client's address
 }
 
-// Columns of candidate's that say of what kind the proof is.
+// The session columns of candidate, per kind of credential.
 const (
 	noSession  = `NULL::uuid, NULL::text, NULL::timestamptz, NULL::boolean, NULL::boolean, NULL::boolean, NULL::boolean, NULL::text[], false`
 	ofSession  = `s.id, s.status, s.expires_at, s.expires_at <= now(), s.last_activity_at < now() - interval '30 minutes', s.last_activity_at < now() - interval '1 minute', s.mfa_verified, NULL::text[], false`
@@ -62,17 +62,16 @@ const (
 	ofAnAccess = `s.id, s.status, s.expires_at, s.expires_at <= now(), false, false, s.mfa_verified, NULL::text[], false`
 )
 
-// Every command pays for the statement that finds the operator, so it is sent together with the question what
-// the tables look like, and may assume no column that some generation lacks. A name that the innermost FROM does
-// not have is looked for in the next one outside: a column that a table lacks is thus read from the row absent,
-// which stands around that table and no other.
+// The query that finds the operator is sent in the same round trip as the query for the tables' columns, so it cannot
+// assume columns that some generations lack. It relies on SQL name resolution: a name that the innermost FROM does not
+// have is looked up in the next outer one, so a missing column takes its value from the row "absent".
 const userWhere = `
 LATERAL (SELECT x.*
    FROM (SELECT NULL::text AS user_type, NULL::text AS status, NULL::timestamptz AS locked_until, false AS mfa_enabled, ` + schema.AbsentFlags + `) absent,
 LATERAL (SELECT o.id, o.username, user_type, status, locked_until, mfa_enabled, ` + schema.LiveFlags + ` AS live
            FROM idam.users o WHERE {condition}) x) u`
 
-// A session or a key that is marked as deleted counts as revoked.
+// A session or key that is marked as deleted counts as revoked.
 const (
 	sessionWhere = `
 LATERAL (SELECT x.*
@@ -88,7 +87,7 @@ LATERAL (SELECT o.id, o.user_id, CASE WHEN ` + schema.LiveFlags + ` THEN o.statu
            FROM idam.api_keys o WHERE {condition}) x) s`
 )
 
-// statement returns the query that finds the proof's candidate, and its arguments.
+// statement returns the query that finds the credential's candidates, and its arguments.
 func (p Credential) statement() (string, []string) {
 	user := func(condition string) string { return strings.Replace(userWhere, "{condition}", condition, 1) }
 	login := func(condition string) string { return strings.Replace(sessionWhere, "{condition}", condition, 1) }
@@ -114,11 +113,11 @@ func (p Credential) statement() (string, []string) {
 	return "SELECT u.*, " + session + " FROM " + from, args
 }
 
-// Identify reads the shape of the tables, and those of Tables with them, and resolves a proof to an operator, in
-// one round trip; a second reads what they may do. An operator is a live, ACTIVE user of type MASTER or SYSTEM
-// who is not locked at this moment, by the username alone where one is claimed, so that a name cannot be
-// claimed through another user's id or e-mail. Anything else is AUTHENTICATION_REQUIRED and names the reason;
-// the identity then says who was claimed.
+// Identify reads the columns of the given tables and of Tables, and resolves a credential to an operator, in one round
+// trip. A second one reads the operator's rights. An operator is a live, ACTIVE user of type MASTER or SYSTEM who is
+// not locked. A claimed name is matched against usernames only, so it cannot be claimed through another user's id or
+// e-mail. Any other outcome is AUTHENTICATION_REQUIRED with the reason; the returned identity then holds the claimed
+// name.
 func Identify(ctx context.Context, d *db.DB, p Credential, tables []string, now time.Time) (Identity, schema.Catalog, error) {
 	who := Identity{Operator: audit.Operator{Name: p.Name, Claimed: p.Name, AuthMethod: p.method()}}
 	cat := schema.Catalog{}
@@ -129,8 +128,8 @@ func Identify(ctx context.Context, d *db.DB, p Credential, tables []string, now 
 		if err := d.Pipeline(ctx, shape); err != nil {
 			return who, cat, err
 		}
-		return who, cat, fault.New(fault.Unauthenticated, "no operator is named").
-			WithHint("say who you are: --operator NAME, CXGCTL_OPERATOR, or operator: in the profile")
+		return who, cat, fault.New(fault.Unauthenticated, "no operator given").
+			WithHint("use --operator NAME, CXGCTL_OPERATOR, or operator: in the profile")
 	}
 	var found []candidate
 	sql, args := p.statement()
@@ -153,7 +152,7 @@ func Identify(ctx context.Context, d *db.DB, p Credential, tables []string, now 
 			return who, cat, err
 		}
 	}
-	g, err := grantsIn(cat)
+	g, err := newGrants(cat)
 	if err != nil {
 		return who, cat, err
 	}
@@ -169,13 +168,13 @@ func Identify(ctx context.Context, d *db.DB, p Credential, tables []string, now 
 	return who, cat, err
 }
 
-// notAccepted is the error of an operator who was one a moment ago.
+// notAccepted is the error for an operator who lost that status after the credential was checked.
 func (i Identity) notAccepted() error {
-	return fault.New(fault.Unauthenticated, "operator %q was locked, deleted or demoted at this moment", i.Name).
+	return fault.New(fault.Unauthenticated, "operator %q has just been locked, deleted or demoted", i.Name).
 		WithHint("nothing was changed").With("operator", i.Name)
 }
 
-// Claim returns nil where a claimed name is taken for an operator's, whatever they may do.
+// Claim returns nil if name belongs to an operator, whatever their permissions.
 func Claim(ctx context.Context, r db.Reader, name string, now time.Time) error {
 	p := Credential{Name: name}
 	sql, args := p.statement()
@@ -191,7 +190,7 @@ func Claim(ctx context.Context, r db.Reader, name string, now time.Time) error {
 	return who.resolve(p, found, now)
 }
 
-// resolve takes the proof for one of the users that it led to, of whom there is at most one.
+// resolve sets the identity from the credential and its candidates, of which at most one is expected.
 func (i *Identity) resolve(p Credential, found []candidate, now time.Time) error {
 	if len(found) == 0 {
 		return p.unknown()
@@ -202,14 +201,14 @@ func (i *Identity) resolve(p Credential, found []candidate, now time.Time) error
 	}
 	for _, other := range found {
 		if other.ID != u.ID {
-			return fault.New(fault.Unauthenticated, "the %s is of more than one user", p.kindName())
+			return fault.New(fault.Unauthenticated, "the %s belongs to more than one user", p.kindName())
 		}
 	}
 	if err := p.judgeSession(u); err != nil {
 		return err
 	}
 	if p.method() != MethodClaim && !p.Optional {
-		i.ID, i.Name = u.ID, u.Username // proved, so that a refusal is recorded under this name; Claimed keeps the other
+		i.ID, i.Name = u.ID, u.Username // proven, so a refusal is recorded under this name; Claimed keeps the claimed one
 		if u.Session != nil {
 			i.Proof = *u.Session
 		}
@@ -217,7 +216,7 @@ func (i *Identity) resolve(p Credential, found []candidate, now time.Time) error
 	if err := p.judgeUser(u, now); err != nil {
 		return err
 	}
-	if p.Optional && !u.proven() {
+	if p.Optional && !u.isProven() {
 		i.AuthMethod = MethodClaim
 	}
 	i.ID, i.Name, i.Type, i.Scopes = u.ID, u.Username, *u.Type, u.Scopes
@@ -228,8 +227,8 @@ func (i *Identity) resolve(p Credential, found []candidate, now time.Time) error
 	return nil
 }
 
-// proven says whether there is a session, and it is good.
-func (u candidate) proven() bool {
+// isProven reports whether the candidate has a valid session.
+func (u candidate) isProven() bool {
 	return u.Session != nil && u.SessionStatus != nil && *u.SessionStatus == "ACTIVE" && !truth(u.Expired) && !truth(u.Idle) &&
 		(!truth(u.MFA) || truth(u.Verified))
 }
@@ -242,8 +241,8 @@ const touchKey = `
 UPDATE idam.api_keys SET last_used_at = now(), last_used_ip = inet_client_addr(), usage_count = usage_count + 1
  WHERE id = $1 AND status = 'ACTIVE'`
 
-// Touch writes down that the login or the key was used: of a login once a minute at most, so that most
-// commands do not pay for it. Where that cannot be written the login ends sooner, and nothing else.
+// Touch records that the login or key was used. For a login it writes at most once a minute, so that most commands do
+// not pay for it. If the write fails, the login merely expires sooner.
 func (i Identity) Touch(ctx context.Context, d *db.DB) error {
 	switch {
 	case i.Session == nil || !i.Session.stale:

@@ -13,25 +13,25 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Gate decides inside a ledger's transactions what an operator may do there. It reads the operator's rights anew in
-// each of them: what was read before a question or an earlier transaction counts for nothing.
+// Authorizer implements audit.Authorizer: it checks an operator's permissions inside each transaction of a ledger. It
+// reads them anew every time, because they may have changed since an earlier transaction or during a prompt.
 type Authorizer struct {
 	tables grants
 	cat    schema.Catalog
 
 	mu    sync.Mutex
-	who   Identity // as it was last read
-	needs []string // the permissions without which no transaction goes on
+	who   Identity // as last read
+	needs []string // permissions that every transaction requires
 }
 
-// Gate returns the gate of a command that needs these permissions.
-func (i Identity) Gate(cat schema.Catalog, codes ...string) (*Authorizer, error) {
-	g, err := grantsIn(cat)
+// Authorizer returns the Authorizer of a command that requires the given permissions.
+func (i Identity) Authorizer(cat schema.Catalog, codes ...string) (*Authorizer, error) {
+	g, err := newGrants(cat)
 	return &Authorizer{tables: g, cat: cat, who: i, needs: codes}, err
 }
 
-// Need adds permissions to those that the command needs, once its flags or its input say so. All that are missing by
-// what was last read are one PERMISSION_DENIED.
+// Require adds permissions that the command turns out to need once its flags or its input are known. It returns one
+// PERMISSION_DENIED for all that were missing when last read.
 func (g *Authorizer) Require(codes ...string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -43,29 +43,29 @@ func (g *Authorizer) Require(codes ...string) error {
 	return g.who.Require(nil, codes...)
 }
 
-// Enter implements audit.Gate. The grants that the transaction rests on are locked until it ends.
+// Before implements audit.Authorizer. It locks the grants that the decision rests on until the transaction ends.
 func (g *Authorizer) Before(ctx context.Context, tx *audit.Tx) (audit.Judge, error) {
-	j := &judge{gate: g}
-	return j, j.admit(ctx, tx, lockGrants)
+	j := &judge{authorizer: g}
+	return j, j.authorize(ctx, tx, lockGrants)
 }
 
-// judge is a Gate in one transaction.
+// judge is an Authorizer in one transaction.
 type judge struct {
-	gate *Authorizer
-	who  Identity // as the transaction reads it
+	authorizer *Authorizer
+	who        Identity // as read in the transaction
 
-	ended bool // the transaction itself ends the operator's login
+	ended bool // the transaction ends the operator's own login
 }
 
-// Close implements audit.Judge: what the transaction rests on is still there, and stays until it has ended.
-func (j *judge) Close(ctx context.Context, tx *audit.Tx) error { return j.admit(ctx, tx, lockAll) }
+// Close implements audit.Judge. It checks the operator's rights again and locks them until the transaction ends.
+func (j *judge) Close(ctx context.Context, tx *audit.Tx) error { return j.authorize(ctx, tx, lockAll) }
 
 const stillInUse = `
 SELECT EXISTS (SELECT FROM {table} s WHERE s.id = $1 AND s.status = 'ACTIVE' AND (s.expires_at IS NULL OR s.expires_at > statement_timestamp()) AND {live})`
 
-// admit reads the operator's rights and refuses one who may not do what the command does, or no longer may.
-func (j *judge) admit(ctx context.Context, tx *audit.Tx, l lock) error {
-	g := j.gate
+// authorize reads the operator's rights and refuses an operator without the command's permissions.
+func (j *judge) authorize(ctx context.Context, tx *audit.Tx, l lock) error {
+	g := j.authorizer
 	g.mu.Lock()
 	who, needs := g.who, slices.Clone(g.needs)
 	g.mu.Unlock()
@@ -87,7 +87,7 @@ func (j *judge) admit(ctx context.Context, tx *audit.Tx, l lock) error {
 	return who.Require(nil, needs...)
 }
 
-// loggedIn refuses an operator whose login or key was revoked since the command began.
+// loggedIn refuses an operator whose login or key has been revoked since the command began.
 func (j *judge) loggedIn(ctx context.Context, tx *audit.Tx, who Identity) error {
 	s := who.Session
 	if s == nil || j.ended {
@@ -97,7 +97,7 @@ func (j *judge) loggedIn(ctx context.Context, tx *audit.Tx, who Identity) error 
 	if who.AuthMethod == MethodKey {
 		table = schema.APIKeys
 	}
-	shape, err := j.gate.cat.Table(table)
+	shape, err := j.authorizer.cat.Table(table)
 	if err != nil {
 		return err
 	}
@@ -106,10 +106,10 @@ func (j *judge) loggedIn(ctx context.Context, tx *audit.Tx, who Identity) error 
 	if err := tx.QueryRow(ctx, sql, s.ID).Scan(&good); err != nil || good {
 		return err
 	}
-	return fault.New(fault.Unauthenticated, "the login of %q was revoked at this moment", who.Name).WithHint("nothing was changed")
+	return fault.New(fault.Unauthenticated, "the login of %q has just been revoked", who.Name).WithHint("nothing was changed")
 }
 
-// deny is a refusal of an escalation.
+// deny returns the error for an escalation.
 func (j *judge) deny(id uuid.UUID, format string, args ...any) *fault.Error {
 	f := fault.New(fault.PermissionDenied, format, args...).With("operator", j.who.Name)
 	if id != uuid.Nil {

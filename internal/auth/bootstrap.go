@@ -14,15 +14,14 @@ import (
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// First makes the first operator of a database.
+// First creates the first operator of a database.
 type First struct {
 	tables grants
 	users  *users.Table
 	roles  *roles.Table
 }
 
-// FirstIn returns what makes the first operator; a database without one of the tables gives a
-// DATABASE_ERROR.
+// NewFirst returns a First; a database that lacks a table gives a DATABASE_ERROR.
 func NewFirst(cat schema.Catalog) (*First, error) {
 	f := &First{}
 	var err error
@@ -32,37 +31,37 @@ func NewFirst(cat schema.Catalog) (*First, error) {
 	if f.roles, err = roles.NewTable(cat); err != nil {
 		return nil, err
 	}
-	f.tables, err = grantsIn(cat)
+	f.tables, err = newGrants(cat)
 	if err == nil && f.tables.missing != "" {
 		err = fault.New(fault.Database, "%s is missing", f.tables.missing).WithHint("cxgctl doctor shows what is missing")
 	}
 	return f, err
 }
 
-// readBeginning asks whether permissions are enforced, whether an operator holds SUPER_ADMIN, and whether the
+// readBootstrapState reads whether permissions are enforced, whether an operator holds SUPER_ADMIN, and whether the
 // connection's role owns the grants.
-const readBeginning = `
+const readBootstrapState = `
 SELECT {begun},
        EXISTS (SELECT FROM idam.users o JOIN idam.user_roles ur ON ur.user_id = o.id JOIN idam.roles r ON r.id = ur.role_id
                 WHERE {operator o} AND {in force} AND {everywhere} AND {role} = 'SUPER_ADMIN'),
        (SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class c WHERE c.oid = 'idam.user_roles'::regclass)`
 
-// Look returns the MASTER of that name who is to be the first operator, or nil if there is no user of that
-// name yet. Any other user of that name is RESOURCE_ALREADY_EXISTS, and so is an operator who holds SUPER_ADMIN. Once
-// permissions are enforced it is the way back after the last SUPER_ADMIN, for the owner of the grants alone; again says
-// that it is that.
+// Look returns the MASTER with that username who would become the first operator, or nil if the username is free. Any
+// other user with that name is RESOURCE_ALREADY_EXISTS, and so is an operator who already holds SUPER_ADMIN. Once
+// permissions are enforced, bootstrapping is the recovery after the last SUPER_ADMIN is gone, and only the owner of the
+// grants may do it. again reports this case.
 func (f *First) Look(ctx context.Context, r db.Reader, username string) (there *users.User, again bool, err error) {
 	var super, owner bool
-	if err := r.QueryRow(ctx, f.tables.sql(readBeginning)).Scan(&again, &super, &owner); err != nil {
+	if err := r.QueryRow(ctx, f.tables.sql(readBootstrapState)).Scan(&again, &super, &owner); err != nil {
 		return nil, false, err
 	}
 	switch {
 	case super:
-		return nil, again, fault.New(fault.AlreadyExists, "an operator holds a role already, so there is no first one to make").
-			WithHint("an operator with PERMISSION_MANAGE gives roles: cxgctl roles grant")
+		return nil, again, fault.New(fault.AlreadyExists, "an operator already holds SUPER_ADMIN").
+			WithHint("an operator with PERMISSION_MANAGE can grant roles: cxgctl roles grant")
 	case again && !owner:
 		return nil, again, fault.New(fault.PermissionDenied, "permissions are enforced, and this connection's role does not own idam.user_roles").
-			WithHint("no operator holds SUPER_ADMIN any more; the owner of the manager database can run: cxgctl auth bootstrap")
+			WithHint("no operator holds SUPER_ADMIN; the owner of the manager database can run: cxgctl auth bootstrap")
 	}
 	found, err := f.users.Find(ctx, r, []string{username}, "username", true)
 	if err != nil {
@@ -76,13 +75,13 @@ func (f *First) Look(ctx context.Context, r db.Reader, username string) (there *
 		return nil, again, err
 	case !canAct(&u):
 		return nil, again, fault.New(fault.AlreadyExists, "user %q exists and is not a live, ACTIVE MASTER", username).
-			WithHint("name another, or make it one first").With("username", username).With("holder", u.ID.String())
+			WithHint("choose another username, or make this user an ACTIVE MASTER first").With("username", username).With("holder", u.ID.String())
 	}
 	return &u, again, nil
 }
 
-// Powerless lists the operators who hold no role and so may do nothing once permissions are enforced. Services, whose
-// keys list what they may do, are not among them.
+// Powerless lists the operators without a role, who lose all permissions once these are enforced. Service accounts are
+// left out: their keys list their permissions.
 func (f *First) Powerless(ctx context.Context, r db.Reader) ([]string, error) {
 	rows, err := r.Query(ctx, f.tables.sql(`
 SELECT o.username FROM idam.users o
@@ -95,8 +94,8 @@ SELECT o.username FROM idam.users o
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
-// Bootstrap makes the first operator: a MASTER with SUPER_ADMIN. A MASTER of that name who exists already is
-// given the role, and stays as they are otherwise.
+// Bootstrap creates the first operator, a MASTER with SUPER_ADMIN. An existing MASTER with that username is granted the
+// role and otherwise stays as is.
 func (f *First) Bootstrap(ctx context.Context, l *audit.Ledger, n users.New) (users.User, error) {
 	n.UserType = "MASTER"
 	var first users.User

@@ -6,7 +6,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// method is how the proof would make an operator known.
+// method returns the authentication method of the credential.
 func (p Credential) method() string {
 	switch {
 	case p.DBRole:
@@ -21,23 +21,23 @@ func (p Credential) method() string {
 	return MethodClaim
 }
 
-// unknown is the refusal where the proof leads to nobody.
+// unknown is the error for a credential without a matching user.
 func (p Credential) unknown() error {
 	switch p.method() {
 	case MethodDBRole:
-		return fault.New(fault.Unauthenticated, "the database role is no operator's name").
-			WithHint("profiles with auth.require: db_role connect as a role of the operator's own; cxgctl migrate roles prints how to make them")
+		return fault.New(fault.Unauthenticated, "the database role does not match an operator's username").
+			WithHint("with auth.require: db_role, each operator connects as their own database role; cxgctl migrate roles prints how to create them")
 	case MethodJWT:
-		return fault.New(fault.Unauthenticated, "the access token is of no user that exists")
+		return fault.New(fault.Unauthenticated, "the user of the access token does not exist")
 	case MethodKey, MethodLogin:
 		if !p.Optional {
-			return fault.New(fault.Unauthenticated, "the %s is not known", p.kindName()).WithHint("%s", p.retryHint())
+			return fault.New(fault.Unauthenticated, "the %s is unknown", p.kindName()).WithHint("%s", p.retryHint())
 		}
 	}
 	return refuse(p.Name, "does not exist")
 }
 
-// noun is what the proof is called.
+// kindName is how messages call the credential.
 func (p Credential) kindName() string {
 	switch p.method() {
 	case MethodKey:
@@ -50,21 +50,21 @@ func (p Credential) kindName() string {
 	return "login"
 }
 
-// again is the hint for a proof that is no longer good.
+// retryHint is the hint for a credential that is no longer valid.
 func (p Credential) retryHint() string {
 	switch p.method() {
 	case MethodKey:
-		return "make another: cxgctl auth token --create"
+		return "create a new one: cxgctl auth token --create"
 	case MethodJWT:
-		return "get another from the backend, or by: cxgctl auth token --access"
+		return "get a new one from the backend, or with: cxgctl auth token --access"
 	}
 	return "log in again: cxgctl auth login"
 }
 
-// judgeSession returns why the session or key behind a proof is refused, nil if it is good.
+// judgeSession returns why the session or key behind a credential is refused, nil if it is valid.
 func (p Credential) judgeSession(u candidate) error {
 	if p.Access != nil && u.Session == nil {
-		return fault.New(fault.Unauthenticated, "the session of the access token is not known").WithHint("%s", p.retryHint())
+		return fault.New(fault.Unauthenticated, "the session of the access token is unknown").WithHint("%s", p.retryHint())
 	}
 	if !p.Optional && u.Session != nil {
 		why := ""
@@ -74,13 +74,13 @@ func (p Credential) judgeSession(u candidate) error {
 		case *u.SessionStatus == "EXPIRED", truth(u.Expired):
 			why = "has expired"
 		case truth(u.Elsewhere):
-			why = "may not be used from this address, by its allowed_ips"
+			why = "may not be used from this address (allowed_ips)"
 		case truth(u.Idle):
-			why = "was not used for " + idle.String() + " and has ended"
+			why = "has expired: it was not used for " + idle.String()
 		case truth(u.MFA) && !truth(u.Verified):
 			why = "was made without the second factor"
 		case p.Access != nil && u.Expires != nil && p.Access.Expires.After(u.Expires.Instant.Add(AccessLife)) && !u.Expires.After(p.Access.Expires):
-			why = "ends after its session" // one is made while the session is good, and so ends AccessLife later at most
+			why = "ends after its session" // a token issued during the session expires at most AccessLife after it
 		}
 		if why != "" {
 			return fault.New(fault.Unauthenticated, "the %s of %q %s", p.kindName(), u.Username, why).
@@ -90,11 +90,11 @@ func (p Credential) judgeSession(u candidate) error {
 	return nil
 }
 
-// judgeUser returns why the user of a proof is refused, nil if they are an operator.
+// judgeUser returns why the user of a credential is refused, nil if they are an operator.
 func (p Credential) judgeUser(u candidate, now time.Time) error {
 	if p.Name != "" && p.Name != u.Username {
-		return fault.New(fault.Unauthenticated, "the operator is named %q, and the %s is of %q", p.Name, p.kindName(), u.Username).
-			WithHint("leave out --operator and CXGCTL_OPERATOR, or name %q", u.Username).With("operator", p.Name)
+		return fault.New(fault.Unauthenticated, "the operator is %q, but the %s belongs to %q", p.Name, p.kindName(), u.Username).
+			WithHint("remove --operator and CXGCTL_OPERATOR, or set them to %q", u.Username).With("operator", p.Name)
 	}
 	switch {
 	case !u.Live:
@@ -111,7 +111,7 @@ func (p Credential) judgeUser(u candidate, now time.Time) error {
 
 func refuse(name, why string) *fault.Error {
 	return fault.New(fault.Unauthenticated, "operator %q %s", name, why).
-		WithHint("an operator is a live, ACTIVE user of type MASTER or SYSTEM; name one with --operator or CXGCTL_OPERATOR").
+		WithHint("an operator is a live, ACTIVE user of type MASTER or SYSTEM; choose one with --operator or CXGCTL_OPERATOR").
 		With("operator", name)
 }
 

@@ -17,20 +17,20 @@ import (
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// done is what a transaction did that these rules are about.
+// changeSummary is what the escalation rules need to know about a transaction's changes.
 type changeSummary struct {
-	touched  []uuid.UUID // users whose way in was changed: a field of the account, or a session, key or role
-	lost     []uuid.UUID // MASTERs who were able to act before it
+	touched  []uuid.UUID // users with a changed account, session, key or role
+	lost     []uuid.UUID // MASTERs who can no longer act as operators
 	granted  bool
-	given    []roles.Grant // in force now, and not before or for less long
-	fresh    []uuid.UUID   // those of given that were not in force before
-	moved    []uuid.UUID   // roles that were given or taken away
-	stripped []uuid.UUID   // users who lost SUPER_ADMIN, or hold it no longer without an end
+	given    []roles.Grant // grants that are new or were extended
+	fresh    []uuid.UUID   // the new ones among given
+	moved    []uuid.UUID   // roles granted or revoked
+	stripped []uuid.UUID   // users who lost SUPER_ADMIN or now hold it with an expiry
 }
 
-// Changes implements audit.Judge. An operator gives only what they hold, changes nothing that lets a stronger account
-// in, and neither their own roles nor their own status. Only a MASTER makes a MASTER, and the last MASTER stays.
-// Whatever way a change came about, it passes here.
+// Changes implements audit.Judge. Operators grant only what they hold, cannot change the credentials of a stronger
+// account, and cannot change their own roles or status. Only a MASTER makes a MASTER, and the last MASTER stays. The
+// rules apply to every change, whichever command made it.
 func (j *judge) Changes(ctx context.Context, tx *audit.Tx, changes []audit.Change) error {
 	var d changeSummary
 	for _, c := range changes {
@@ -55,7 +55,7 @@ func (j *judge) Changes(ctx context.Context, tx *audit.Tx, changes []audit.Chang
 	return nil
 }
 
-// record returns one side of a change as a T: as it is, or out of its JSON form; nil for none.
+// record returns one side of a change as a T, decoded from JSON if necessary; nil if the change lacks that side.
 func record[T any](v any) (*T, error) {
 	switch v := v.(type) {
 	case nil:
@@ -73,7 +73,7 @@ func record[T any](v any) (*T, error) {
 	return &out, json.Unmarshal(doc, &out)
 }
 
-// sides are both sides of a change.
+// sides returns both sides of a change.
 func sides[T any](c audit.Change) (before, after *T, err error) {
 	before, err = record[T](c.Before)
 	after, aerr := record[T](c.After)
@@ -85,14 +85,14 @@ func sides[T any](c audit.Change) (before, after *T, err error) {
 
 func is(s *string, want string) bool { return s != nil && *s == want }
 
-// canAct says whether a user is a MASTER who may act as an operator.
+// canAct reports whether a user is a MASTER who may act as an operator.
 func canAct(u *users.User) bool {
 	return u != nil && u.IsActive && is(u.UserType, "MASTER") && is(u.Status, "ACTIVE")
 }
 
-// standingFields are the fields of the way in that say whether an account counts at all. Operators change those of others,
-// and a SYSTEM operator those of a MASTER too.
-var standingFields = []string{"status", "user_type", "is_active", "locked_until", "failed_login_attempts"}
+// statusFields are the account fields that decide whether the account is usable at all. Operators may change them for
+// others, and a SYSTEM operator may do so for a MASTER.
+var statusFields = []string{"status", "user_type", "is_active", "locked_until", "failed_login_attempts"}
 
 func (j *judge) judgeUser(c audit.Change, d *changeSummary) error {
 	before, after, err := sides[users.User](c)
@@ -101,7 +101,7 @@ func (j *judge) judgeUser(c audit.Change, d *changeSummary) error {
 	}
 	master := func(u *users.User) bool { return u != nil && u.IsActive && is(u.UserType, "MASTER") }
 	if master(after) && !master(before) && j.who.Type != "MASTER" {
-		return j.deny(c.ID, "operator %q is %s, and only a MASTER makes a MASTER of %q", j.who.Name, j.who.Type, c.Name)
+		return j.deny(c.ID, "operator %q is %s; only a MASTER can make %q a MASTER", j.who.Name, j.who.Type, c.Name)
 	}
 	if before == nil {
 		return nil
@@ -120,15 +120,15 @@ func (j *judge) judgeUser(c audit.Change, d *changeSummary) error {
 		if !j.who.Enforced { // without roles to compare
 			return name == "username" || name == "email" || slices.Contains(c.Secrets, name)
 		}
-		return !slices.Contains(standingFields, name)
+		return !slices.Contains(statusFields, name)
 	}
 	switch {
 	case len(fields) == 0:
 		return nil
 	case self && slices.ContainsFunc(fields, own):
-		return j.deny(c.ID, "operator %q may not change their own status", j.who.Name).WithHint("another operator can")
+		return j.deny(c.ID, "operator %q may not change their own status", j.who.Name).WithHint("ask another operator")
 	case !self && master(before) && j.who.Type != "MASTER" && slices.ContainsFunc(fields, identifying):
-		return j.deny(c.ID, "operator %q is %s, and only a MASTER changes the password, e-mail or name of MASTER %q", j.who.Name, j.who.Type, c.Name)
+		return j.deny(c.ID, "operator %q is %s; only a MASTER can change the password, e-mail or name of MASTER %q", j.who.Name, j.who.Type, c.Name)
 	case !self:
 		d.touched = append(d.touched, c.ID)
 	}
@@ -138,15 +138,15 @@ func (j *judge) judgeUser(c audit.Change, d *changeSummary) error {
 	return nil
 }
 
-// credential is what a change of a session or a key is judged by.
+// credential holds the fields of a session or key that the rules look at.
 type credential struct {
 	UserID uuid.UUID `json:"user_id"`
 	Status string    `json:"status"`
 	Scopes []string  `json:"scopes"`
 }
 
-// judgeCredential refuses a key that may do more than its maker. A session that has expired and is marked so loses
-// nothing.
+// judgeCredential refuses a key with more permissions than its maker. Marking an expired session as EXPIRED takes
+// nothing from its user, so that does not count as touching them.
 func (j *judge) judgeCredential(c audit.Change, d *changeSummary) error {
 	before, after, err := sides[credential](c)
 	if err != nil {
@@ -164,7 +164,7 @@ func (j *judge) judgeCredential(c audit.Change, d *changeSummary) error {
 	}
 	if c.Resource == "key" && row.Status == "ACTIVE" {
 		if err := j.who.Require(nil, row.Scopes...); err != nil {
-			return fault.From(err).WithHint("a key may only have permissions that its maker holds")
+			return fault.From(err).WithHint("a key can only have permissions that its maker holds")
 		}
 	}
 	return nil
@@ -179,11 +179,11 @@ func (j *judge) judgeGrant(c audit.Change, d *changeSummary) error {
 	if grant == nil {
 		grant = before
 	}
-	if grant.UserID == uuid.Nil { // a role itself, which bootstrap makes
+	if grant.UserID == uuid.Nil { // the role itself, created by bootstrap
 		return nil
 	}
 	if grant.UserID == j.who.ID {
-		return j.deny(c.ID, "operator %q may not change their own roles", j.who.Name).WithHint("another operator can")
+		return j.deny(c.ID, "operator %q may not change their own roles", j.who.Name).WithHint("ask another operator")
 	}
 	d.moved, d.touched = append(d.moved, grant.RoleID), append(d.touched, grant.UserID)
 	held := func(x *roles.Grant) bool { return x != nil && is(x.Status, "ACTIVE") }
@@ -202,7 +202,7 @@ func (j *judge) judgeGrant(c audit.Change, d *changeSummary) error {
 }
 
 const (
-	// What the change says of the role is not asked: it may be from another generation of the table.
+	// The role's code and rank are read from the table: the change may come from another generation of it.
 	findStronger = `SELECT {role}::text FROM idam.roles r WHERE r.id = ANY ($1) AND {rank} < $2 ORDER BY {role} LIMIT 1`
 	readContents = `
 SELECT DISTINCT rp.role_id, {permission}::text
@@ -214,11 +214,11 @@ SELECT min({rank})
  WHERE k.id = $1 AND {in force} AND {everywhere}`
 )
 
-// onlyWhatTheyHold refuses to give or take away a role that is above all of the operator's, or to give one with a
-// permission that they do not hold in the same scope. A key gives roles whose permissions it lists, up to the rank of
-// the operator who made it.
+// onlyWhatTheyHold refuses to grant or revoke a role stronger than all of the operator's, and to grant one with a
+// permission that the operator does not hold in the same scope. A key can grant roles whose permissions it lists, up to
+// the rank of the operator who created it.
 func (j *judge) onlyWhatTheyHold(ctx context.Context, tx *audit.Tx, d changeSummary) error {
-	tables := j.gate.tables
+	tables := j.authorizer.tables
 	if len(d.moved) == 0 || tables.missing != "" || j.who.Level() == 0 {
 		return nil
 	}
@@ -232,13 +232,13 @@ func (j *judge) onlyWhatTheyHold(ctx context.Context, tx *audit.Tx, d changeSumm
 			level = max(min(level, *maker), 1)
 		}
 		if !j.who.Enforced {
-			level = 1 // no operator holds a role yet
+			level = 1 // before any operator holds a role
 		}
 	}
 	var role string
 	err := tx.QueryRow(ctx, tables.sql(findStronger), d.moved, level).Scan(&role)
 	if err == nil {
-		return j.deny(uuid.Nil, "role %s is stronger than any of operator %q", role, j.who.Name).With("role", role)
+		return j.deny(uuid.Nil, "role %s is stronger than every role of operator %q", role, j.who.Name).With("role", role)
 	}
 	if !errors.Is(err, pgx.ErrNoRows) || len(d.given) == 0 {
 		return ignoreNoRows(err)
@@ -260,7 +260,7 @@ func (j *judge) onlyWhatTheyHold(ctx context.Context, tx *audit.Tx, d changeSumm
 		slices.Sort(contents[grant.RoleID])
 		if missing := j.who.Lacks(grant.TenantID, contents[grant.RoleID]...); len(missing) > 0 {
 			return j.deny(uuid.Nil, "role %s has permissions that operator %q does not hold: %s", grant.Role, j.who.Name, strings.Join(missing, ", ")).
-				WithHint("an operator gives only what they hold themselves").With("role", grant.Role).With("permissions", missing)
+				WithHint("operators can only grant permissions that they hold").With("role", grant.Role).With("permissions", missing)
 		}
 	}
 	return nil
@@ -288,35 +288,36 @@ SELECT o.username
  WHERE ur.user_id = ANY ($1) AND {in force} AND {everywhere} AND {rank} < $2 AND ur.id <> ALL ($3::uuid[])
  ORDER BY o.username LIMIT 1`
 
-// notTheStronger refuses to change what lets an account with a stronger role in: a new password, or no second factor,
-// would be a way around its level. Roles that the transaction itself gives do not count; onlyWhatTheyHold judges them.
+// notTheStronger refuses to change the credentials of an account with a stronger role: setting its password or removing
+// its second factor would bypass its rank. Roles granted by the same transaction do not count; onlyWhatTheyHold checks
+// those.
 func (j *judge) notTheStronger(ctx context.Context, tx *audit.Tx, d changeSummary) error {
-	if len(d.touched) == 0 || j.gate.tables.missing != "" || !j.who.Enforced || j.who.Level() == 0 {
+	if len(d.touched) == 0 || j.authorizer.tables.missing != "" || !j.who.Enforced || j.who.Level() == 0 {
 		return nil
 	}
 	var name string
-	err := tx.QueryRow(ctx, j.gate.tables.sql(findOutranking), d.touched, j.who.Level(), append([]uuid.UUID{}, d.fresh...)).Scan(&name)
+	err := tx.QueryRow(ctx, j.authorizer.tables.sql(findOutranking), d.touched, j.who.Level(), append([]uuid.UUID{}, d.fresh...)).Scan(&name)
 	if err != nil {
 		return ignoreNoRows(err)
 	}
 	return j.deny(uuid.Nil, "user %q holds a stronger role than operator %q", name, j.who.Name).With("username", name)
 }
 
-// lastMasterLock makes transactions that may take the last MASTER away come one after the other.
+// lastMasterLock serializes transactions that may remove the last MASTER.
 const lastMasterLock = `SELECT pg_advisory_xact_lock(hashtextextended('cxgctl: the last MASTER', 0))`
 
-// readSupers asks for a MASTER who holds SUPER_ADMIN without an end, for the role among the users of $1, and whether
-// permissions are enforced. A role with an end would leave none when it is over.
-const readSupers = `
+// readSuperAdmins reads whether any MASTER holds SUPER_ADMIN without an expiry, whether any user in $1 holds that role,
+// and whether permissions are enforced. A role with an expiry does not count, because it would leave none later.
+const readSuperAdmins = `
 SELECT EXISTS (SELECT FROM idam.users o JOIN idam.user_roles ur ON ur.user_id = o.id JOIN idam.roles r ON r.id = ur.role_id
                 WHERE o.user_type = 'MASTER' AND {operator o} AND {in force} AND ur.expires_at IS NULL AND {everywhere} AND {role} = 'SUPER_ADMIN'),
        EXISTS (SELECT FROM idam.user_roles ur JOIN idam.roles r ON r.id = ur.role_id
                 WHERE ur.user_id = ANY ($1) AND {in force} AND {everywhere} AND {role} = 'SUPER_ADMIN'),
        {begun}`
 
-// keepLastMaster rejects changes that would leave no active MASTER, or none with SUPER_ADMIN where one had it or where
-// the first role ever given would make every other operator powerless. It runs after the change, under an advisory
-// lock, so that two concurrent demotions cannot both succeed.
+// keepLastMaster rejects changes that would leave no active MASTER. It also rejects those that would leave no MASTER
+// with SUPER_ADMIN, if one had it or if the first role ever granted would leave every other operator without
+// permissions. It runs after the change, under an advisory lock, so that two concurrent demotions cannot both succeed.
 func (j *judge) keepLastMaster(ctx context.Context, tx *audit.Tx, d changeSummary) error {
 	starts := d.granted && !j.who.Enforced
 	if len(d.lost) == 0 && len(d.stripped) == 0 && !starts {
@@ -325,7 +326,7 @@ func (j *judge) keepLastMaster(ctx context.Context, tx *audit.Tx, d changeSummar
 	if _, err := tx.Exec(ctx, lastMasterLock); err != nil {
 		return err
 	}
-	tables := j.gate.tables
+	tables := j.authorizer.tables
 	if len(d.lost) > 0 {
 		var left bool
 		sql := "SELECT EXISTS (SELECT FROM idam.users o WHERE o.user_type = 'MASTER' AND {operator o})"
@@ -334,23 +335,23 @@ func (j *judge) keepLastMaster(ctx context.Context, tx *audit.Tx, d changeSummar
 		}
 		if !left {
 			return j.deny(d.lost[0], "the last live, ACTIVE MASTER cannot be deleted, locked or demoted").
-				WithHint("nothing was changed; make another MASTER first")
+				WithHint("nothing was changed; create another MASTER first")
 		}
 	}
 	if tables.missing != "" {
 		return nil
 	}
 	var left, before, enforced bool
-	if err := tx.QueryRow(ctx, tables.sql(readSupers), append(d.lost, d.stripped...)).Scan(&left, &before, &enforced); err != nil {
+	if err := tx.QueryRow(ctx, tables.sql(readSuperAdmins), append(d.lost, d.stripped...)).Scan(&left, &before, &enforced); err != nil {
 		return err
 	}
 	switch {
 	case !left && len(d.stripped) > 0, !left && before:
-		return j.deny(uuid.Nil, "the last live, ACTIVE MASTER with SUPER_ADMIN cannot be deleted, locked, demoted or stripped of it, nor hold it with an end").
+		return j.deny(uuid.Nil, "the last live, ACTIVE MASTER with SUPER_ADMIN cannot be deleted, locked or demoted, and their SUPER_ADMIN cannot be revoked or given an expiry").
 			WithHint("nothing was changed; grant SUPER_ADMIN to another MASTER first, without --expires")
 	case !left && starts && enforced:
-		return j.deny(uuid.Nil, "the first role given to an operator would shut everybody out: no MASTER holds SUPER_ADMIN").
-			WithHint("begin with: cxgctl auth bootstrap")
+		return j.deny(uuid.Nil, "granting a first role would lock every operator out: no MASTER holds SUPER_ADMIN").
+			WithHint("start with: cxgctl auth bootstrap")
 	case starts && enforced:
 		return tables.mark(ctx, tx)
 	}

@@ -32,12 +32,12 @@ func TestBackupCode_StoredForms(t *testing.T) {
 	} {
 		for _, typed := range []string{"ABCD-1234", " abcd-1234 "} {
 			if got, ok := backupCode([]string{"other", stored}, typed); !ok || got != stored {
-				t.Errorf("%s: %q does not fit", name, typed)
+				t.Errorf("%s: %q does not match", name, typed)
 			}
 		}
 		for _, typed := range []string{"", "-", "ABCD-1235", "abcd"} {
 			if got, ok := backupCode([]string{"", stored}, typed); ok {
-				t.Errorf("%s: %q fits %q", name, typed, got)
+				t.Errorf("%s: %q matches %q", name, typed, got)
 			}
 		}
 		if name != "plain" && name != "plain lower" {
@@ -48,7 +48,7 @@ func TestBackupCode_StoredForms(t *testing.T) {
 	}
 }
 
-// The verdict on every proof that a login takes: M8, M2.
+// M8, M2
 func TestErrCode(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
@@ -71,12 +71,12 @@ func TestErrCode(t *testing.T) {
 	}{
 		"no second factor":     {&no, nil, nil, nil, "", false},
 		"unknown":              {nil, nil, nil, nil, "", false},
-		"none typed":           {&yes, key("JBSWY3DPEHPK3PXP"), nil, nil, "no code was given", false},
+		"no code typed":        {&yes, key("JBSWY3DPEHPK3PXP"), nil, nil, "no code was given", false},
 		"right":                {&yes, key("JBSWY3DPEHPK3PXP"), nil, key(at(0)), "", false},
-		"grouped":              {&yes, key("JBSWY3DPEHPK3PXP"), nil, key(at(0)[:3] + " " + at(0)[3:]), "", false},
+		"grouped digits":       {&yes, key("JBSWY3DPEHPK3PXP"), nil, key(at(0)[:3] + " " + at(0)[3:]), "", false},
 		"lower case secret":    {&yes, key("jbswy3dpehpk3pxp"), nil, key(at(0)), "", false},
-		"the step before":      {&yes, key("JBSWY3DPEHPK3PXP"), nil, key(at(-30 * time.Second)), "", false},
-		"two steps before":     {&yes, key("JBSWY3DPEHPK3PXP"), nil, key(at(-61 * time.Second)), "wrong code", true},
+		"previous code":        {&yes, key("JBSWY3DPEHPK3PXP"), nil, key(at(-30 * time.Second)), "", false},
+		"two codes back":       {&yes, key("JBSWY3DPEHPK3PXP"), nil, key(at(-61 * time.Second)), "wrong code", true},
 		"wrong":                {&yes, key("JBSWY3DPEHPK3PXP"), nil, key("x"), "wrong code", true},
 		"empty":                {&yes, key("JBSWY3DPEHPK3PXP"), []string{""}, key(""), "wrong code", true},
 		"backup code":          {&yes, key("JBSWY3DPEHPK3PXP"), []string{"one", "two"}, key("two"), "", false},
@@ -105,13 +105,13 @@ func TestErrCode(t *testing.T) {
 		t.Error("a TOTP used up a backup code")
 	}
 	attempt.Code("one")
-	a.Backup = []string{"two"} // another login was faster
+	a.Backup = []string{"two"} // used up by another login meanwhile
 	if err, _ := a.errCode(attempt, now); err == nil {
 		t.Error("a backup code was used twice")
 	}
 }
 
-// M2: an access token counts for no longer than its session, and with the second factor of a user who has one.
+// M2: an access token requires a live session, verified by the second factor if the user has one.
 func TestJudgeSession(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -123,14 +123,14 @@ func TestJudgeSession(t *testing.T) {
 		mfa, verified *bool
 		want          string
 	}{
-		"good":                    {now.Add(time.Minute), true, &no, &no, ""},
-		"made at the end":         {now.Add(time.Hour + AccessLife - time.Second), true, &no, &no, ""},
-		"outlives its session":    {time.Unix(1e18, 0), true, &no, &no, "ends after its session"},
-		"of no session":           {now.Add(time.Minute), false, &no, nil, "is not known"},
-		"without the factor":      {now.Add(time.Minute), true, &yes, &no, "without the second factor"},
-		"nothing about a factor":  {now.Add(time.Minute), true, &yes, nil, "without the second factor"},
-		"with the second factor":  {now.Add(time.Minute), true, &yes, &yes, ""},
-		"verified without a need": {now.Add(time.Minute), true, nil, &yes, ""},
+		"good":                  {now.Add(time.Minute), true, &no, &no, ""},
+		"issued at the end":     {now.Add(time.Hour + AccessLife - time.Second), true, &no, &no, ""},
+		"outlives its session":  {time.Unix(1e18, 0), true, &no, &no, "ends after its session"},
+		"without a session":     {now.Add(time.Minute), false, &no, nil, "is unknown"},
+		"factor not verified":   {now.Add(time.Minute), true, &yes, &no, "without the second factor"},
+		"factor unknown":        {now.Add(time.Minute), true, &yes, nil, "without the second factor"},
+		"factor verified":       {now.Add(time.Minute), true, &yes, &yes, ""},
+		"verified without need": {now.Add(time.Minute), true, nil, &yes, ""},
 	} {
 		u := candidate{Username: "ada", MFA: c.mfa, Verified: c.verified}
 		if c.known {

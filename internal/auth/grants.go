@@ -14,19 +14,19 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Tables are those that an identity is found in, besides the one of its proof.
+// Tables are the tables that identify an operator, except those of the credential.
 var Tables = append([]string{schema.Users, schema.Enforcement}, schema.Grants...)
 
-// grants are the tables that permissions rest on, as they are in one database, and the predicates over
-// them: ur is a grant of a role to a user, r the role, p a permission.
+// grants holds the tables that permissions rest on, and predicates over them. The aliases are ur for a granted role, r
+// for the role and p for a permission.
 type grants struct {
 	users        *schema.Table
 	placeholders *strings.Replacer
-	missing      string // a table or column without which nothing can be permitted; "" where all are there
-	unsure       bool   // and without which it cannot be told whether permissions are enforced
+	missing      string // a required table or column that is missing, or ""
+	unsure       bool   // without it, enforcement cannot be determined either
 }
 
-func grantsIn(cat schema.Catalog) (grants, error) {
+func newGrants(cat schema.Catalog) (grants, error) {
 	users, err := cat.Table(schema.Users)
 	if err != nil {
 		return grants{}, err
@@ -62,7 +62,7 @@ func grantsIn(cat schema.Catalog) (grants, error) {
 	return g, nil
 }
 
-// predicates are those over the four tables.
+// predicates returns the placeholders that need all four tables.
 func (g *grants) predicates(cat schema.Catalog) []string {
 	roles, permissions, given, contents := cat[schema.Roles], cat[schema.Permissions], cat[schema.UserRoles], cat[schema.RolePermissions]
 	role, permission := roles.FirstOf("code", "role_code"), permissions.FirstOf("code", "permission_code")
@@ -82,29 +82,29 @@ func (g *grants) predicates(cat schema.Catalog) []string {
 	}
 }
 
-// operator is the predicate that holds for live, ACTIVE users of an operator's type.
+// operator returns the predicate for live, ACTIVE users of an operator's type.
 func operator(alias string, users *schema.Table) string {
 	return alias + ".user_type IN ('MASTER', 'SYSTEM') AND " + alias + ".status = 'ACTIVE' AND " + users.NotDeleted(alias)
 }
 
-// sql fills the holes of a statement.
+// sql fills the placeholders of a statement.
 func (g grants) sql(statement string) string { return g.placeholders.Replace(statement) }
 
-// Rights are what the database says about an operator at one moment.
+// Rights are an operator's roles and permissions at one moment.
 type Rights struct {
-	Enforced bool // permissions count; once they do, they always will
+	Enforced bool // permissions are enforced; this never reverts
 	Super    bool // holds SUPER_ADMIN, and so every permission
 	Roles    []string
-	Codes    []string // permissions everywhere
-	Scoped   []string // permissions in one tenant each: CODE, a space, the tenant's id
+	Codes    []string // permissions that hold everywhere
+	Scoped   []string // permissions in one tenant: "CODE tenant-id"
 
 	accepted bool // a live, ACTIVE user of an operator's type who is not locked
-	unmarked bool // the mark of enforcement is missing, and can be written
-	level    *int // the strongest rank of a role held everywhere
+	unmarked bool // enforcement is not recorded yet and can be
+	level    *int // strongest rank among the roles held everywhere
 }
 
-// The holes {lock …} are empty, or lock the rows until the transaction ends, so that nothing that was counted can be
-// taken away meanwhile. Times are compared with the statement's, since a transaction may outlast a grant.
+// The placeholders {lock …} are empty, or lock the rows until the transaction ends, so that no right that was counted
+// can be revoked meanwhile. Times are compared with statement_timestamp(), since a transaction may outlast a grant.
 const (
 	readOperator = `
 WITH u AS (SELECT u.user_type FROM idam.users u WHERE u.id = $1 AND {operator u} AND {unlocked u} {lock u})
@@ -124,13 +124,13 @@ SELECT EXISTS (SELECT FROM u), {begun}, {unmarked}, h.code, h.rank, coalesce(h.e
   FROM (VALUES (0)) AS one LEFT JOIN held h ON true`
 )
 
-// lock is what a reading of rights locks.
+// lock is which rows a read of rights locks.
 type lock int
 
 const (
 	lockNothing lock = iota
-	lockGrants       // the grants and what they give
-	lockAll          // the operator's own row too, which holds up their logins: for the end of a transaction
+	lockGrants       // the grants and their permissions
+	lockAll          // also the operator's own row; this blocks their logins, so only at the end of a transaction
 )
 
 func (l lock) fill(statement string) string {
@@ -144,8 +144,8 @@ func (l lock) fill(statement string) string {
 	return strings.NewReplacer("{lock u}", u, "{lock held}", held, "{lock given}", given).Replace(statement)
 }
 
-// read returns the rights of an operator. Every decision about rights and their enforcement rests on it. A table
-// that is missing is a DATABASE_ERROR once permissions are enforced, and never a permission.
+// read returns an operator's rights. Every decision about rights and their enforcement goes through it. If a table is
+// missing, read returns a DATABASE_ERROR once permissions are enforced.
 func (g grants) read(ctx context.Context, r db.Reader, id uuid.UUID, l lock) (Rights, error) {
 	statement := readRights
 	if g.missing != "" {
@@ -189,14 +189,15 @@ func (g grants) read(ctx context.Context, r db.Reader, id uuid.UUID, l lock) (Ri
 		*list = slices.Compact(*list)
 	}
 	if g.unsure || found.Enforced && g.missing != "" {
-		return Rights{}, fault.New(fault.Database, "%s is missing, and permissions are enforced", g.missing).
-			WithHint("nothing is permitted without it; cxgctl doctor shows what is missing, cxgctl migrate up --database manager creates it")
+		return Rights{}, fault.New(fault.Database, "%s is missing, but permissions are enforced", g.missing).
+			WithHint("nothing is permitted without it; cxgctl doctor lists what is missing, cxgctl migrate up --database manager creates it")
 	}
 	return found, nil
 }
 
-// Mark records that permissions are enforced, unless that is recorded. Without the record, enforcement would rest on
-// grants, which other software may delete. A role or a standby that cannot write leaves it to others.
+// Mark records that permissions are enforced, unless that is recorded already. Without the record, enforcement would
+// depend on grants, which other software may delete. Errors are ignored: a connection that cannot write leaves this to
+// others.
 func (i Identity) Mark(ctx context.Context, d *db.DB) {
 	if i.Enforced && i.unmarked {
 		_ = audit.Trace(ctx, d, insertMark)
@@ -205,7 +206,7 @@ func (i Identity) Mark(ctx context.Context, d *db.DB) {
 
 const insertMark = `INSERT INTO cxg_audit.enforcement (id, since) VALUES (1, now()) ON CONFLICT DO NOTHING`
 
-// mark is Mark inside a transaction that brings permissions into force.
+// mark does the same as Mark inside a transaction that puts permissions into force.
 func (g grants) mark(ctx context.Context, tx *audit.Tx) error {
 	var missing bool
 	if err := tx.QueryRow(ctx, g.sql("SELECT {unmarked}")).Scan(&missing); err != nil || !missing {
@@ -215,7 +216,7 @@ func (g grants) mark(ctx context.Context, tx *audit.Tx) error {
 	return err
 }
 
-// Operators lists the usernames of all operators who come in by themselves: services have keys.
+// Operators lists the usernames of all operators except service accounts.
 func Operators(ctx context.Context, r db.Reader, cat schema.Catalog) ([]string, error) {
 	users, err := cat.Table(schema.Users)
 	if err != nil {

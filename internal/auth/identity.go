@@ -13,39 +13,39 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// The ways in which an operator is known, as audit rows name them, in rising strength.
+// Authentication methods, as audit rows name them, from the weakest to the strongest.
 const (
-	MethodClaim  = "claim"   // a name, believed
-	MethodLogin  = "login"   // a token that a checked password was exchanged for
-	MethodKey    = "key"     // a service's key
+	MethodClaim  = "claim"   // a name without proof
+	MethodLogin  = "login"   // a token from a login with a password
+	MethodKey    = "key"     // a service's API key
 	MethodJWT    = "jwt"     // an access token of the backend
 	MethodDBRole = "db_role" // the database's own authentication
 )
 
-// Identity is an operator, how they are known, and what they may do.
+// Identity is an operator, how they were authenticated, and what they may do.
 type Identity struct {
 	audit.Operator
 	Rights
 	Type    string   // MASTER or SYSTEM
-	Scopes  []string // of a service's key: all that it may do; nil for everybody else
-	Session *Session // the login or key that proved it; nil for a claim and a database role
+	Scopes  []string // all permissions of an API key; nil for other credentials
+	Session *Session // nil for a claim and a database role
 }
 
 // Session is the login or the key behind an identity.
 type Session struct {
 	ID      uuid.UUID
-	Expires *db.Time // nil for a key without end
-	stale   bool     // its last use is to be written down
+	Expires *db.Time // nil for a key without an expiry
+	stale   bool     // Touch has to record its use
 
 	verified bool // the second factor was checked
 }
 
-// SuperAdmin is the code of the role that may do everything.
+// SuperAdmin is the code of the role with every permission.
 const SuperAdmin = "SUPER_ADMIN"
 
-// May says whether the operator holds a permission: everywhere, or in the tenant that a command is about.
-// SuperAdmin is taken for a permission that the role of that code gives, and that a MASTER has while permissions are
-// not enforced. A key has its own permissions and no other, enforced or not.
+// Can reports whether the operator holds a permission, everywhere or in the given tenant. SuperAdmin counts as a
+// permission: the role of that code gives it, and a MASTER has it while permissions are not enforced. An API key has
+// only the permissions that it lists, enforced or not.
 func (i Identity) Can(code string, tenant *uuid.UUID) bool {
 	switch {
 	case i.Scopes != nil:
@@ -60,12 +60,12 @@ func (i Identity) Can(code string, tenant *uuid.UUID) bool {
 	return tenant != nil && slices.Contains(i.Scoped, code+" "+tenant.String())
 }
 
-// Lacks returns those of the permissions that May denies.
+// Lacks returns the codes for which Can is false.
 func (i Identity) Lacks(tenant *uuid.UUID, codes ...string) []string {
 	return slices.DeleteFunc(slices.Clone(codes), func(code string) bool { return i.Can(code, tenant) })
 }
 
-// Permit returns nil where May is true of all codes, else a PERMISSION_DENIED that names all that are missing.
+// Require returns nil if the operator holds all permissions, else a PERMISSION_DENIED that names the missing ones.
 func (i Identity) Require(tenant *uuid.UUID, codes ...string) error {
 	missing := i.Lacks(tenant, codes...)
 	if len(missing) == 0 {
@@ -84,14 +84,14 @@ func (i Identity) Require(tenant *uuid.UUID, codes ...string) error {
 		f.With("permissions", missing)
 	}
 	if i.Scopes != nil {
-		return f.WithHint("the key was made without it; a key's permissions do not change: cxgctl auth token --create makes another")
+		return f.WithHint("permissions of a key cannot be changed; create another: cxgctl auth token --create")
 	}
-	return f.WithHint("someone with PERMISSION_MANAGE can grant a role that has it: cxgctl roles grant ROLE %s", fault.Word(i.Name))
+	return f.WithHint("an operator with PERMISSION_MANAGE can grant a role that has it: cxgctl roles grant ROLE %s", fault.Word(i.Name))
 }
 
-// Level is the strongest rank of the operator's roles; lower is stronger, and 0 is above all roles: a
-// MASTER's while nothing is enforced. An operator without a role has the weakest there is, as has a key whose
-// service holds none.
+// Level is the strongest rank among the operator's roles; lower is stronger. 0 is above all roles: SUPER_ADMIN, and a
+// MASTER while permissions are not enforced. An operator or a key's service account without a role has the weakest
+// level.
 func (i Identity) Level() int {
 	switch {
 	case i.Super && i.Scopes == nil:
@@ -104,17 +104,18 @@ func (i Identity) Level() int {
 	return math.MaxInt32
 }
 
-// IdleLimit is how long a login lasts without use, as people read it.
+// IdleLimit is the idle timeout of a login, for messages.
 const IdleLimit = "30m"
 
-// idle is how long a login lasts without use, Life how long at all; stale is how old its last use may look.
+// idle is the idle timeout of a login, Life its maximum lifetime. Touch records a use once the last one is older than
+// stale.
 const (
 	idle  = 30 * time.Minute
 	Life  = 8 * time.Hour
 	stale = time.Minute
 )
 
-// Holds lists the permissions that the operator has everywhere, sorted; never nil.
+// Permissions lists the permissions that the operator holds everywhere, sorted; never nil.
 func (i Identity) Permissions() []string {
 	if i.Scopes != nil {
 		return i.Scopes

@@ -11,21 +11,21 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// Access is what a checked access token of the backend says.
+// Access holds the claims of a verified access token of the backend.
 type Access struct {
 	User    uuid.UUID
 	Session string
 	Expires time.Time
 }
 
-// The backend's tokens: how long they live, and how far ahead its clock may be.
+// Lifetimes of the backend's tokens, and how far ahead its clock may be.
 const (
 	AccessLife  = 15 * time.Minute
 	RefreshLife = 7 * 24 * time.Hour
 	leeway      = 60 * time.Second
 )
 
-// claims are those of the backend's tokens.
+// claims are the claims of the backend's tokens.
 type claims struct {
 	Username string `json:"username"`
 	Email    string `json:"email"`
@@ -34,18 +34,18 @@ type claims struct {
 	jwt.RegisteredClaims
 }
 
-// IsJWT says whether a token is of a JWT's form: three parts.
+// IsJWT reports whether a token has the form of a JWT: three parts.
 func IsJWT(token string) bool {
 	return strings.Count(token, ".") == 2 && !strings.HasPrefix(token, loginPrefix) && !isKey(token)
 }
 
-// ReadAccess checks a backend's access token: signed by HS256 with the secret and by nothing else, without extensions that
-// it calls critical (RFC 7515), not expired, of type access, with exp, sub and session_id, with nbf and iat at most a minute
-// ahead. Anything else is AUTHENTICATION_REQUIRED, and says what is wrong without a part of the token.
+// ReadAccess verifies an access token of the backend: signed with the secret by HS256, without critical extensions (RFC
+// 7515), not expired, of type access, with exp, sub and session_id, and with nbf and iat at most a minute ahead. Any
+// other token is AUTHENTICATION_REQUIRED; the message never quotes the token.
 func ReadAccess(secret, token string, now time.Time) (Access, error) {
 	refused := func(why string, cause error) (Access, error) {
 		return Access{}, fault.New(fault.Unauthenticated, "the access token in CXGCTL_TOKEN_FILE %s", why).
-			WithHint("get another from the backend, or by: cxgctl auth token --access").Because(cause)
+			WithHint("get a new one from the backend, or with: cxgctl auth token --access").Because(cause)
 	}
 	var c claims
 	parsed, err := jwt.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return []byte(secret), nil },
@@ -65,17 +65,17 @@ func ReadAccess(secret, token string, now time.Time) (Access, error) {
 	case err != nil:
 		return refused("is not valid", err)
 	case parsed.Header["crit"] != nil:
-		return refused("demands an extension that is not supported", nil)
-	case !c.ExpiresAt.After(now): // the leeway is for the other times
+		return refused("requires an unsupported extension", nil)
+	case !c.ExpiresAt.After(now): // the leeway applies to the other times only
 		return refused("has expired", nil)
 	case c.Session == "":
-		return refused("names no session", nil)
+		return refused("lacks a session_id", nil)
 	case c.Type != "access":
-		return refused("is no access token", nil)
+		return refused("is not an access token", nil)
 	}
 	user, err := uuid.Parse(c.Subject)
 	if err != nil {
-		return refused("names no user", err)
+		return refused("does not name a user", err)
 	}
 	return Access{user, c.Session, c.ExpiresAt.Time}, nil
 }

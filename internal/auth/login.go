@@ -17,23 +17,23 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Lock says how many wrong passwords lock an account, and for how long.
+// Lock is how many wrong passwords lock an account, and for how long.
 type Lock struct {
 	After int
 	For   time.Duration
 }
 
-// Door is where operators log in and out.
+// Login logs operators in and out.
 type Login struct {
-	users, sessions, log *schema.Table // log is nil where the database keeps none
+	users, sessions, log *schema.Table // log is nil if the database lacks the table
 	userAgent            string
 	lock                 Lock
 }
 
-// DoorTables are those that logging in needs.
-var DoorTables = []string{schema.Users, schema.Sessions, schema.LoginLogs}
+// LoginTables are the tables that a login needs.
+var LoginTables = []string{schema.Users, schema.Sessions, schema.LoginLogs}
 
-// DoorIn returns the door of a database; one without users or sessions gives a DATABASE_ERROR.
+// NewLogin returns a Login; a database without users or sessions gives a DATABASE_ERROR.
 func NewLogin(cat schema.Catalog, userAgent string, lock Lock) (*Login, error) {
 	users, err := cat.Table(schema.Users)
 	if err != nil {
@@ -43,7 +43,7 @@ func NewLogin(cat schema.Catalog, userAgent string, lock Lock) (*Login, error) {
 	return &Login{users: users, sessions: sessions, log: cat[schema.LoginLogs], userAgent: userAgent, lock: lock}, err
 }
 
-// account is what a login is judged by.
+// account holds the fields of a user that decide whether they may log in.
 type account struct {
 	ID           uuid.UUID
 	Username     string
@@ -87,13 +87,13 @@ func (d *Login) account(ctx context.Context, r db.Reader, username, lock string)
 	return &a, err
 }
 
-// maxBytes is how much of a password the platform reads: it cuts what is longer, and so does every check here.
+// maxBytes is bcrypt's input limit. The platform truncates longer passwords, so every check here does too.
 const maxBytes = 72
 
-// matches reports whether a password is that of an account, in the form that cxgctl stores or, for one that another program
-// set, as it was typed.
+// matches reports whether password is the account's password, either normalized as cxgctl stores it, or as typed, for
+// one that other software set.
 func matches(a *account, password string) bool {
-	if a == nil || a.Hash == nil || strings.ContainsRune(password, 0) { // Go's hash of x also fits x followed by NUL
+	if a == nil || a.Hash == nil || strings.ContainsRune(password, 0) { // Go's bcrypt accepts x followed by NUL for x
 		return false
 	}
 	fits := func(password string) bool {
@@ -103,7 +103,7 @@ func matches(a *account, password string) bool {
 	return fits(normal) || normal != password && fits(password)
 }
 
-// errWrong is the one refusal of an unknown name, a wrong password and a locked account, so that a guesser cannot tell
+// errWrong is the same error for an unknown name, a wrong password and a locked account, so that a guesser cannot tell
 // them apart.
 func (d *Login) errWrong(username string) *fault.Error {
 	return fault.New(fault.Unauthenticated, "wrong username or password, or the account is locked").
@@ -112,7 +112,7 @@ func (d *Login) errWrong(username string) *fault.Error {
 			d.lock.After, d.lock.For, fault.Word(username))
 }
 
-// refusal returns why an account may not log in, nil if it may. Anything but errWrong is told only with the right password.
+// refusal returns why an account may not log in, nil if it may. Without the right password it is always errWrong.
 func (d *Login) refusal(a *account, username string, right bool, now time.Time) *fault.Error {
 	switch {
 	case a == nil, a.locked(now), !right:
@@ -127,37 +127,37 @@ func (d *Login) refusal(a *account, username string, right bool, now time.Time) 
 	return nil
 }
 
-// locked reports whether wrong passwords have locked an account.
+// locked reports whether the account is locked after wrong passwords.
 func (a *account) locked(now time.Time) bool { return a.LockedUntil != nil && a.LockedUntil.After(now) }
 
-// Attempt is an attempt to log in: a name, and what was typed to prove it.
+// Attempt is an attempt to log in: a username and what was typed to prove it.
 type Attempt struct {
 	Username string
-	Replaces string // the token of a login that ends with this one; "" for none
-	DryRun   bool   // opens no session: what a right password would do is rolled back, and a wrong one counts all the same
-	door     *Login
+	Replaces string // token of a login that this one replaces, or ""
+	DryRun   bool   // roll back a successful login; a wrong password still counts
+	login    *Login
 	seen     *account
 	right    bool
-	code     *string // of the second factor; nil where none was typed
-	backup   string  // the stored form of the backup code that was typed, if it was one
-	newHash  string  // of the password that the user set; "" for none
+	code     *string // of the second factor; nil if none was typed
+	backup   string  // stored form of the backup code that was typed, or ""
+	newHash  string  // of the new password, or ""
 }
 
-// Attempt looks an account up. What comes of it is Enter's to say.
+// Attempt looks an account up. LogIn decides the outcome.
 func (d *Login) Attempt(ctx context.Context, r db.Reader, username string) (Attempt, error) {
 	a, err := d.account(ctx, r, username, "")
-	return Attempt{Username: username, door: d, seen: a}, err
+	return Attempt{Username: username, login: d, seen: a}, err
 }
 
-// Password takes the password that was typed. It takes as long as its hash was made to take.
+// Password checks the password that was typed. It takes as long as bcrypt at the hash's cost.
 func (a *Attempt) Password(password string) { a.right = matches(a.seen, password) }
 
-// admissible reports whether the account may log in as far as the password goes.
+// admissible reports whether the account may log in as far as the password is concerned.
 func (a Attempt) admissible() bool {
-	return a.door.refusal(a.seen, a.Username, a.right, time.Now()) == nil
+	return a.login.refusal(a.seen, a.Username, a.right, time.Now()) == nil
 }
 
-// By is the operator that the attempt's audit rows are attributed to: a name without an id unless the password fits.
+// By is the operator that the attempt's audit rows are attributed to. It has an id only if the password matches.
 func (a Attempt) By() audit.Operator {
 	by := audit.Operator{Name: a.Username, Claimed: a.Username, AuthMethod: MethodLogin}
 	if a.right && a.seen != nil {
@@ -166,24 +166,23 @@ func (a Attempt) By() audit.Operator {
 	return by
 }
 
-// Entered is a login that was let in.
+// Entered is a successful login.
 type Entered struct {
 	Token    string // its only copy
 	ID       uuid.UUID
 	UserID   uuid.UUID
 	Username string
 	Expires  time.Time
-	Replaced string // the user of the login that it ended; "" for none
+	Replaced string // user of the login that it replaced, or ""
 }
 
-// Enter lets an attempt in or turns it away, and writes down either: the counter, the lock, the log of
-// logins, the session. The account is looked at again under a lock, so that of many attempts at once none
-// gets past the limit.
+// LogIn accepts or refuses an attempt and records the outcome: the failure count, the lock, the login log and the
+// session. It reads the account again under a lock, so that concurrent attempts cannot exceed the limit.
 func (d *Login) LogIn(ctx context.Context, pool *db.DB, l *audit.Ledger, a Attempt) (Entered, error) {
 	intent := audit.Intent{Subject: audit.Subject{Resource: "session", Name: a.Username}, Action: audit.Login}
 	var in Entered
 	var refused *fault.Error
-	var only *entry // for the log of logins, where nothing else is to be written
+	var only *entry // a row of the login log, if nothing else is written
 	err := l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
 		now, err := d.account(ctx, tx, a.Username, " FOR UPDATE")
 		if err != nil {
@@ -195,8 +194,8 @@ func (d *Login) LogIn(ctx context.Context, pool *db.DB, l *audit.Ledger, a Attem
 			refused, counts = now.errCode(a, tx.Now)
 		}
 		if refused == nil && truth(now.MustChange) && a.newHash == "" {
-			refused = fault.New(fault.Unauthenticated, "user %q has to set a new password first", a.Username).
-				WithHint("log in on a terminal, or have another operator run: cxgctl users password %s", fault.Word(a.Username))
+			refused = fault.New(fault.Unauthenticated, "user %q must set a new password first", a.Username).
+				WithHint("log in on a terminal, or ask another operator to run: cxgctl users password %s", fault.Word(a.Username))
 		}
 		var changes []audit.Change
 		if refused != nil {
@@ -212,7 +211,7 @@ func (d *Login) LogIn(ctx context.Context, pool *db.DB, l *audit.Ledger, a Attem
 	}
 	if refused != nil {
 		if only != nil && d.log != nil {
-			if err := audit.Trace(ctx, pool, d.log.Insert(logValues), d.values(*only)); err != nil {
+			if err := audit.Trace(ctx, pool, d.log.Insert(loginLogValues), d.values(*only)); err != nil {
 				return Entered{}, err
 			}
 		}

@@ -1,5 +1,5 @@
-// Package auth turns what a person or a job offers as proof into the operator whom changes are
-// attributed to, and decides what they may do.
+// Package auth identifies the operator behind a credential, to whom changes are attributed, and decides what they may
+// do.
 package auth
 
 import (
@@ -10,20 +10,20 @@ import (
 	"strings"
 )
 
-// Tokens are opaque: 256 random bits in base64. What they begin with tells a person, and a scanner for
-// leaked secrets, what they are. A key's has the key's public id in its middle.
+// Tokens are opaque: 256 random bits in base64. The prefix identifies them for people and for scanners of leaked
+// secrets. An API key contains its public id after the prefix.
 const (
 	loginPrefix = "cxgl_"
 	keyPrefix   = "cxgk_"
 )
 
-// newLogin makes up a login's token.
+// newLogin generates a login token.
 func newLogin() string { return loginPrefix + random() }
 
-// newKey makes up a service's key and its public id.
+// newKey generates an API key and its public id.
 func newKey() (id, key string) {
 	b := make([]byte, 8)
-	_, _ = rand.Read(b) // it never fails: crypto/rand ends the program first
+	_, _ = rand.Read(b) // never fails: crypto/rand crashes the program instead
 	id = hex.EncodeToString(b)
 	return id, keyPrefix + id + "_" + random()
 }
@@ -36,14 +36,14 @@ func random() string {
 
 func isKey(token string) bool { return strings.HasPrefix(token, keyPrefix) }
 
-// splitKey returns a key's public id; known says whether the text is of a key's form.
+// splitKey returns a key's public id; known reports whether token has the form of a key.
 func splitKey(token string) (id string, known bool) {
 	id, _, known = strings.Cut(strings.TrimPrefix(token, keyPrefix), "_")
 	return id, known
 }
 
-// fingerprint is what the database keeps of a token: its SHA-256, in hex. A token has 256 random bits, so
-// nothing slower is called for.
+// fingerprint is the SHA-256 of a token in hex, the form stored in the database. A slow hash is unnecessary because a
+// token has 256 random bits.
 func fingerprint(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return hex.EncodeToString(sum[:])

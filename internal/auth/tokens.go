@@ -23,17 +23,17 @@ import (
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// Issued is a token that was made: its only copy, since the database keeps a hash of a key at most.
+// Issued is a new token. This is its only copy: the database stores at most a hash.
 type Issued struct {
 	Token   string
 	ID      uuid.UUID // of the session or the key
 	User    string
 	Expires time.Time
-	Bounded bool // the key ends with the grant or the key that it was made under
+	Bounded bool // the key expires with the grant or key that it was created under
 }
 
-// Issue makes a token of the backend's for the operator: an access token, or with refresh a refresh token.
-// Its session stands in the database, where it can be revoked.
+// Issue creates an access token of the backend for the operator, or a refresh token. Its session is stored in the
+// database and can be revoked there.
 func (d *Login) Issue(ctx context.Context, l *audit.Ledger, who Identity, secret string, refresh bool) (Issued, error) {
 	life, kind := AccessLife, "access"
 	if refresh {
@@ -47,7 +47,7 @@ func (d *Login) Issue(ctx context.Context, l *audit.Ledger, who Identity, secret
 		if err := tx.QueryRow(ctx, `SELECT email FROM idam.users WHERE id = $1`, who.ID).Scan(&email); err != nil {
 			return nil, err
 		}
-		change, err := d.open(ctx, tx, who.ID, who.Name, session, life, who.Session != nil && who.Session.verified)
+		change, err := d.createSession(ctx, tx, who.ID, who.Name, session, life, who.Session != nil && who.Session.verified)
 		if err != nil {
 			return nil, err
 		}
@@ -62,24 +62,24 @@ func (d *Login) Issue(ctx context.Context, l *audit.Ledger, who Identity, secret
 	return out, err
 }
 
-// NewKey is a key to be made for a service: the name of its user is svc- and Name.
+// NewKey describes a key to be created for the service account svc-Name.
 type NewKey struct {
 	Name   string
-	TTL    time.Duration // 0 means without end
-	Scopes []string      // the permissions that it has
+	TTL    time.Duration // 0 means no expiry
+	Scopes []string      // its permissions
 }
 
 var keyName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,60}[a-z0-9])?$`) })
 
-// check puts the key in order and refuses what it cannot be, or what its maker does not hold themselves.
+// check normalizes the key and refuses an invalid one, or one with permissions that its maker does not hold.
 func (n *NewKey) check(who Identity) error {
 	var p fault.Problems
 	n.Name = strings.TrimPrefix(n.Name, "svc-")
 	if !keyName().MatchString(n.Name) {
-		p.Add("name", "%.60q is refused, it is of lower-case letters, digits and hyphens", n.Name)
+		p.Add("name", "%.60q is not a valid name; use lower-case letters, digits and hyphens", n.Name)
 	}
 	if n.TTL < 0 {
-		p.Add("ttl", "it must not be negative")
+		p.Add("ttl", "must not be negative")
 	}
 	for i, code := range n.Scopes {
 		n.Scopes[i] = strings.ToUpper(strings.TrimSpace(code))
@@ -87,27 +87,27 @@ func (n *NewKey) check(who Identity) error {
 	slices.Sort(n.Scopes)
 	n.Scopes = slices.DeleteFunc(slices.Compact(n.Scopes), func(s string) bool { return s == "" })
 	if len(n.Scopes) == 0 {
-		p.Add("permissions", "a key without any is good for nothing")
+		p.Add("permissions", "at least one is required")
 	}
 	if err := p.Err(); err != nil {
 		return err
 	}
 	if err := who.Require(nil, n.Scopes...); err != nil {
-		return fault.From(err).WithHint("a key may only have permissions that its maker holds")
+		return fault.From(err).WithHint("a key can only have permissions that its maker holds")
 	}
 	return nil
 }
 
-// Keys makes the keys of services.
+// Keys creates the keys of services.
 type Keys struct {
 	keys        *schema.Table
-	permissions *schema.Table // nil where there is none to look codes up in
+	permissions *schema.Table // nil if the database lacks the table
 	users       *users.Table
 	grants      grants
 }
 
-// KeysIn returns what makes keys in a database; one without users or keys gives a DATABASE_ERROR.
-func KeysIn(cat schema.Catalog) (*Keys, error) {
+// NewKeys returns a Keys; a database without users or keys gives a DATABASE_ERROR.
+func NewKeys(cat schema.Catalog) (*Keys, error) {
 	u, err := users.NewTable(cat)
 	if err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func KeysIn(cat schema.Catalog) (*Keys, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := grantsIn(cat)
+	g, err := newGrants(cat)
 	return &Keys{k, cat[schema.Permissions], u, g}, err
 }
 
@@ -147,21 +147,21 @@ var keyValues = [][2]string{
 	{"usage_count", "0"},
 }
 
-// Make makes a key, and the service's user where there is none: a SYSTEM user without a password, who
-// comes in by keys alone.
+// Make creates a key, and the service account if it is missing: a SYSTEM user without a password, who can authenticate
+// by keys only.
 func (k *Keys) Make(ctx context.Context, l *audit.Ledger, who Identity, n NewKey) (Issued, error) {
 	intent := audit.Intent{Subject: audit.Subject{Resource: "key", Name: n.Name}, Action: audit.Create}
 	if err := n.check(who); err != nil {
 		l.RecordFailure(ctx, intent, err)
 		return Issued{}, err
 	}
-	if err := k.known(ctx, l.Reader(), n.Scopes); err != nil {
+	if err := k.requireKnown(ctx, l.Reader(), n.Scopes); err != nil {
 		return Issued{}, err
 	}
 	id, token := newKey()
 	var out Issued
 	err := l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
-		u, changes, err := k.account(ctx, tx, l.Reader(), "svc-"+n.Name)
+		u, changes, err := k.serviceAccount(ctx, tx, l.Reader(), "svc-"+n.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -194,8 +194,8 @@ func (k *Keys) Make(ctx context.Context, l *audit.Ledger, who Identity, n NewKey
 	return out, err
 }
 
-// A key ends at the latest with the grants that its maker holds its permissions by: for each permission the last of them,
-// of all permissions the first to end.
+// A key expires no later than the grants behind its permissions: for each permission the last such grant counts, and
+// across permissions the first to expire.
 const endOfGrants = `
 SELECT min(g.ends)
   FROM (SELECT c.code, max(coalesce(ur.expires_at, 'infinity')) AS ends
@@ -207,7 +207,7 @@ SELECT min(g.ends)
                     WHERE rp.role_id = r.id AND {permission} = c.code AND {valid}))
          GROUP BY c.code) g`
 
-// end returns when the rights end that a key is made under; nil for never.
+// end returns when the rights behind a key expire; nil for never.
 func (k *Keys) end(ctx context.Context, tx *audit.Tx, who Identity, scopes []string) (*db.Time, error) {
 	switch {
 	case who.AuthMethod == MethodKey && who.Session != nil:
@@ -219,7 +219,7 @@ func (k *Keys) end(ctx context.Context, tx *audit.Tx, who Identity, scopes []str
 	return end, tx.QueryRow(ctx, k.grants.sql(endOfGrants), who.ID, scopes).Scan(&end)
 }
 
-// Orphan is a key whose maker does not hold all of its permissions any more.
+// Orphan is a key whose maker no longer holds all of its permissions.
 type Orphan struct {
 	ID      uuid.UUID
 	KeyName string
@@ -227,7 +227,7 @@ type Orphan struct {
 	Lacks   []string
 }
 
-// A maker that is a service holds what its own keys allow.
+// A maker that is a service account holds the permissions of its own keys.
 const findOrphans = `
 SELECT x.id, coalesce(x.key_name, x.id::text), u.username, array_agg(DISTINCT c.code ORDER BY c.code)
   FROM idam.api_keys x JOIN idam.users u ON u.id = x.created_by CROSS JOIN unnest(array_remove(x.scopes, NULL)) AS c (code)
@@ -245,17 +245,17 @@ SELECT x.id, coalesce(x.key_name, x.id::text), u.username, array_agg(DISTINCT c.
  GROUP BY x.id, x.key_name, u.username
  ORDER BY 2, 1`
 
-// OrphanTables are those that Orphans reads.
+// OrphanTables are the tables that Orphans reads.
 var OrphanTables = append([]string{schema.APIKeys}, Tables...)
 
-// Orphans lists the keys that are good although their maker, one of makers or any where that is nil, no longer holds all
-// of their permissions. A database that lacks a table for that has none.
+// Orphans lists the valid keys whose maker no longer holds all of their permissions, limited to makers unless that is
+// nil. It returns none if the database lacks a table for this.
 func Orphans(ctx context.Context, r db.Reader, cat schema.Catalog, makers []uuid.UUID) ([]Orphan, error) {
 	keys := cat[schema.APIKeys]
 	if keys == nil || cat[schema.Users] == nil {
 		return nil, nil
 	}
-	g, err := grantsIn(cat)
+	g, err := newGrants(cat)
 	if err != nil || g.missing != "" {
 		return nil, err
 	}
@@ -266,7 +266,7 @@ func Orphans(ctx context.Context, r db.Reader, cat schema.Catalog, makers []uuid
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Orphan])
 }
 
-// Weakened lists the users whom changes may have cost a permission: their status, type, deletion or roles changed.
+// Weakened lists the users who may have lost a permission by changes: their status, type, deletion or roles changed.
 func Weakened(changes []audit.Change) (list []uuid.UUID) {
 	for _, c := range changes {
 		switch {
@@ -285,8 +285,8 @@ func Weakened(changes []audit.Change) (list []uuid.UUID) {
 	return list
 }
 
-// known refuses codes that are no permission's, in databases that have any.
-func (k *Keys) known(ctx context.Context, r db.Reader, codes []string) error {
+// requireKnown refuses unknown permission codes, in databases that have permissions.
+func (k *Keys) requireKnown(ctx context.Context, r db.Reader, codes []string) error {
 	if k.permissions == nil {
 		return nil
 	}
@@ -297,14 +297,14 @@ func (k *Keys) known(ctx context.Context, r db.Reader, codes []string) error {
 	}
 	unknown, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err == nil && len(unknown) > 0 {
-		err = fault.New(fault.Validation, "permissions: %s is no permission's code", strings.Join(unknown, ", ")).
-			WithHint("codes read like USER_LIST; roles show theirs: cxgctl roles get SUPER_ADMIN")
+		err = fault.New(fault.Validation, "unknown permissions: %s", strings.Join(unknown, ", ")).
+			WithHint("list the codes with: cxgctl roles get SUPER_ADMIN")
 	}
 	return err
 }
 
-// account returns the service's user, and how they were made.
-func (k *Keys) account(ctx context.Context, tx *audit.Tx, beside db.Reader, name string) (users.User, []audit.Change, error) {
+// serviceAccount returns the service account, and the changes that created it.
+func (k *Keys) serviceAccount(ctx context.Context, tx *audit.Tx, beside db.Reader, name string) (users.User, []audit.Change, error) {
 	found, err := k.users.Find(ctx, tx, []string{name}, "username", true)
 	if err != nil {
 		return users.User{}, nil, err
@@ -319,8 +319,8 @@ func (k *Keys) account(ctx context.Context, tx *audit.Tx, beside db.Reader, name
 	case err != nil:
 		return u, nil, err
 	case !u.IsActive || !is(u.Status, "ACTIVE") || !is(u.UserType, "SYSTEM"):
-		return u, nil, fault.New(fault.AlreadyExists, "user %q exists and is no live, ACTIVE SYSTEM user", name).
-			WithHint("take another name").With("username", name)
+		return u, nil, fault.New(fault.AlreadyExists, "user %q exists and is not a live, ACTIVE SYSTEM user", name).
+			WithHint("choose another name").With("username", name)
 	}
 	return u, nil, nil
 }

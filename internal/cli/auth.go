@@ -71,7 +71,7 @@ no session is opened, and a wrong password counts all the same.`,
 		if err != nil {
 			return err
 		}
-		s, err := a.connect(ctx, cmd, auth.DoorTables...)
+		s, err := a.connect(ctx, cmd, auth.LoginTables...)
 		if err != nil {
 			return err
 		}
@@ -317,7 +317,7 @@ func (a *app) authLogout() *cobra.Command {
 // endLogins ends the login of this run, or all of the operator's. Those may be on other machines, and of jobs that
 // run at this moment, so all of them are asked about as what cannot be taken back is.
 func (a *app) endLogins(ctx context.Context, s *session, cmd *cobra.Command, all, dryRun bool) (*audit.Ledger, error) {
-	cat, err := readTables(ctx, s, append(auth.DoorTables, a.tables(cmd)...))
+	cat, err := readTables(ctx, s, append(auth.LoginTables, a.tables(cmd)...))
 	if err != nil {
 		return nil, err
 	}

@@ -109,7 +109,7 @@ in auth.jwt_secret_file. In the format table it is printed alone, for scripts.`,
 }
 
 func (a *app) makeKey(ctx context.Context, w *writer, n auth.NewKey) (auth.Issued, error) {
-	keys, err := auth.KeysIn(w.cat)
+	keys, err := auth.NewKeys(w.cat)
 	if err != nil {
 		return auth.Issued{}, err
 	}

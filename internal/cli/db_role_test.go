@@ -168,5 +168,5 @@ func TestOperatorsByDatabaseRole(t *testing.T) {
 	exec(`UPDATE idam.users SET status = 'SUSPENDED' WHERE username = '` + name + `'`)
 	run(6, "has status SUSPENDED", "users", "list")
 	delete(as, "CXGCTL_MANAGER_DATABASE_URL")
-	run(6, "the database role is no operator's name", "users", "list")
+	run(6, "the database role does not match an operator's username", "users", "list")
 }

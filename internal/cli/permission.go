@@ -88,7 +88,7 @@ func (a *app) gate(s *session, l *audit.Ledger, cmd *cobra.Command) (*auth.Autho
 	if err != nil {
 		return nil, err
 	}
-	g, err := s.who.Gate(s.cat, need...)
+	g, err := s.who.Authorizer(s.cat, need...)
 	l.Gate = g
 	return g, err
 }

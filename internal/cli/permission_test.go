@@ -161,7 +161,7 @@ func TestDenyMatrix(t *testing.T) {
 		}
 		named := func(name string) map[string]string { return map[string]string{"CXGCTL_OPERATOR": name} }
 		rows := []row{
-			{"no operator", nil, 6, "no operator is named"},
+			{"no operator", nil, 6, "no operator given"},
 			{"nobody's name", named("nobody"), 6, "does not exist"},
 			{"wrong kind", named("tenant"), 6, "is of type TENANT"},
 			{"locked for a while", named("locked"), 6, "is locked until"},

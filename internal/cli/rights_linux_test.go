@@ -22,7 +22,7 @@ func TestRightsThatGoDuringAQuestion(t *testing.T) {
 	if code, out := within(t, pair, map[string]string{"CXGCTL_OPERATOR": "boss"}, "roles", "revoke", "SUPER_ADMIN", "mid", "--yes"); code != 0 {
 		t.Fatalf("exit code %d: %s", code, out)
 	}
-	p.types(t, "y\n", false).awaits(t, "role SUPER_ADMIN is stronger than any of operator")
+	p.types(t, "y\n", false).awaits(t, "role SUPER_ADMIN is stronger than every role of operator")
 	p.leaves(t, 7)
 	if got := ask(t, pair.Manager, held); got != "1" {
 		t.Errorf("plain2 holds %s roles", got)

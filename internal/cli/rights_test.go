@@ -253,7 +253,7 @@ func TestEnforcementAsAnotherRole(t *testing.T) {
 	}
 	bootstrap := []string{"auth", "bootstrap", "--username", "evil", "--email", "evil@example.com", "--full-name", "Evil", "--no-password"}
 	run(7, "lacks the permission USER_DELETE", "users", "delete", "plain", "-y")
-	run(4, "an operator holds a role already", bootstrap...)
+	run(4, "an operator already holds SUPER_ADMIN", bootstrap...)
 	for _, table := range []string{"idam.user_roles", "idam.users", "idam.roles", "idam.role_permissions", "idam.permissions", "cxg_audit.enforcement"} {
 		exec(`ALTER TABLE ` + table + ` ENABLE ROW LEVEL SECURITY`)
 		run(8, "", "users", "delete", "plain", "-y")

@@ -17,7 +17,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// asAttacker runs statements as one who may only insert into the log and the seals, as migrate roles lets every operator.
+// asAttacker runs statements as one who may only insert into the log and the seals, as migrate roles lets every
+// operator.
 func (w *world) asAttacker(sql string) {
 	w.t.Helper()
 	w.exec(`BEGIN; SET LOCAL ROLE NONE;
@@ -92,7 +93,8 @@ func TestTheHeadAndTheNumbersDecideNothing(t *testing.T) {
 	}
 }
 
-// H5: a seal in the place of the next one stops changes, since nothing goes unsealed; the error says that it is no conflict.
+// H5: a seal in the place of the next one stops changes, since nothing goes unsealed; the error says that it is no
+// conflict.
 func TestSealPutInThePlaceOfTheNext(t *testing.T) {
 	t.Parallel()
 	for _, changes := range []int{1, 1 + copySealsFrom} {
@@ -296,7 +298,8 @@ func TestSealsOfVersion1(t *testing.T) {
 	}
 }
 
-// H4a, H4b: rows of other software that are deep, huge or many stop no change, and audit seal names those that it cannot read.
+// H4a, H4b: rows of other software that are deep, huge or many stop no change, and audit seal names those that it
+// cannot read.
 func TestRowsOfOtherSoftwareStopNothing(t *testing.T) {
 	t.Parallel()
 	const row = `INSERT INTO audt.audit_logs (id, created_at, event_type, event_category, description, extra_data)

@@ -21,34 +21,33 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// The canonical form of an audit row is what its seal covers. It is
+// The canonical form of an audit row is the input of its seal:
 //
 //	version, one byte; origin, one byte: 'c' for cli, 'f' for foreign
 //	sealed_at, eight bytes
-//	the number of fields, then of every sealed column of the table, in the order of their names:
-//	  its name's length and its name; 0 for NULL, or 1, the value's length and the value
+//	the number of fields, then each sealed column in the order of the names:
+//	  the length of its name and the name; 0 for NULL, or 1, the length of the value and the value
 //
-// Numbers of things and lengths are unsigned varints. A uuid is its 16 bytes, a boolean one byte, a
-// timestamptz its microseconds since 1970 in UTC, eight bytes, the least and the greatest number being the
-// infinities; jsonb is canonical (appendCanonicalJSON); text is its bytes, and so is the text form of
-// any other type. What a setting of the session may change, or another release print otherwise, is never
-// part of it.
+// Counts and lengths are unsigned varints. A uuid is 16 bytes, a boolean one byte, and a timestamptz its microseconds
+// since 1970 in UTC in eight bytes, with the smallest and largest number for the infinities. jsonb is canonical JSON
+// (jsonSorter). Text, and the text form of any other type, is its bytes. Nothing depends on session settings or on how
+// a server release prints values.
 //
-// Version 1 has every column of the table. Version 2 leaves out the life-cycle columns, which the platform
-// changes when it archives a row. Both are compared without them.
+// Version 1 covers every column of the table. Version 2 omits the life-cycle columns, which the platform changes when
+// it archives a row. Verification ignores these columns in both.
 const canonVersion = 2
 
-// lifeCycle are the columns of the log that change lawfully after a row is written.
+// lifeCycle are the columns of the log that may change after a row is written.
 var lifeCycle = []string{"status", "deleted", "is_deleted", "updated_at", "updated_by"}
 
-// Origins of a seal: cli for the rows that cxgctl wrote, sealed in the same transaction; foreign for those
-// that others wrote, sealed when they were found.
+// Origins of a seal: cli for rows written by cxgctl and sealed in the same transaction, foreign for rows of other
+// software, sealed when found.
 const (
 	originCLI     = "cli"
 	originForeign = "foreign"
 )
 
-// kind is how a column's value gets its canonical form.
+// kind selects the canonical form of a column's values.
 type kind int
 
 const (
@@ -59,14 +58,14 @@ const (
 	kindJSON
 )
 
-// sealedField is one column of the audit log as seals cover it.
+// sealedField is a sealed column of the audit log.
 type sealedField struct {
 	name string
 	kind kind
 	expr string // over the alias l
 }
 
-// sealedFields are the table's sealed columns in the order of their names.
+// sealedFields returns the table's sealed columns, sorted by name.
 func sealedFields(t *schema.Table) []sealedField {
 	fields := make([]sealedField, 0, len(t.Columns))
 	for _, c := range t.Columns {
@@ -78,7 +77,7 @@ func sealedFields(t *schema.Table) []sealedField {
 	return fields
 }
 
-// fieldOf is a column as seals cover it.
+// fieldOf returns the sealed field of a column.
 func fieldOf(c schema.Column) sealedField {
 	f := sealedField{name: c.Name, expr: "l." + pgx.Identifier{c.Name}.Sanitize()}
 	typ, _, _ := strings.Cut(c.Type, "(")
@@ -98,7 +97,7 @@ func fieldOf(c schema.Column) sealedField {
 	return f
 }
 
-// selectList reads the fields.
+// selectList returns the select list of the fields.
 func selectList(fields []sealedField) string {
 	list := make([]string, len(fields))
 	for i, f := range fields {
@@ -107,9 +106,9 @@ func selectList(fields []sealedField) string {
 	return strings.Join(list, ", ")
 }
 
-// appendHeader begins a canonical form.
+// appendHeader appends the header of a canonical form.
 func appendHeader(b []byte, origin string, sealedAt int64, fields int) []byte {
-	by := byte('?') // no seal's
+	by := byte('?') // not a valid origin
 	switch origin {
 	case originCLI:
 		by = 'c'
@@ -121,7 +120,7 @@ func appendHeader(b []byte, origin string, sealedAt int64, fields int) []byte {
 	return binary.AppendUvarint(b, uint64(fields))
 }
 
-// appendField appends a field with its value as the server sent it; nil is NULL.
+// appendField appends a field with its value as sent by the server; nil is NULL.
 func (c *canonizer) appendField(b []byte, f sealedField, format int16, v []byte) ([]byte, error) {
 	b = binary.AppendUvarint(b, uint64(len(f.name)))
 	b = append(b, f.name...)
@@ -142,7 +141,7 @@ func (c *canonizer) appendField(b []byte, f sealedField, format int16, v []byte)
 		}
 	case kindTime:
 		if format != pgx.BinaryFormatCode || len(v) != 8 {
-			return nil, fmt.Errorf("the server sent %s in another format than binary", f.name)
+			return nil, fmt.Errorf("the server did not send %s in binary format", f.name)
 		}
 		binary.BigEndian.PutUint64(fixed[:8], uint64(unixMicros(int64(binary.BigEndian.Uint64(v)))))
 		v = fixed[:8]
@@ -155,7 +154,7 @@ func (c *canonizer) appendField(b []byte, f sealedField, format int16, v []byte)
 			v = fixed[:1]
 		}
 	case kindJSON:
-		if format == pgx.BinaryFormatCode && len(v) > 0 && v[0] == jsonbVersion { // no JSON begins with it
+		if format == pgx.BinaryFormatCode && len(v) > 0 && v[0] == jsonbVersion { // JSON never starts with this byte
 			v = v[1:]
 		}
 		doc, err := c.json(v)
@@ -169,14 +168,14 @@ func (c *canonizer) appendField(b []byte, f sealedField, format int16, v []byte)
 	return append(b, v...), nil
 }
 
-// betweenEpochs is how many microseconds lie between 1970 and 2000.
+// betweenEpochs is the number of microseconds between 1970 and 2000.
 const betweenEpochs = 946_684_800_000_000
 
-// jsonbVersion is the byte that jsonb begins with in binary.
+// jsonbVersion is the first byte of jsonb in binary format.
 const jsonbVersion = 1
 
-// unixMicros turns PostgreSQL's microseconds, which count from 2000, into those since 1970; its
-// infinities stay the least and the greatest number.
+// unixMicros converts PostgreSQL's microseconds since 2000 to microseconds since 1970. The infinities stay the smallest
+// and the largest number.
 func unixMicros(pg int64) int64 {
 	if pg == math.MaxInt64 || pg == math.MinInt64 {
 		return pg
@@ -184,21 +183,21 @@ func unixMicros(pg int64) int64 {
 	return pg + betweenEpochs
 }
 
-// canonizer makes canonical forms; it keeps its buffers for the next one.
+// canonizer makes canonical forms and reuses its buffers.
 type canonizer struct {
 	fields []sealedField
 	doc    jsonSorter
 	out    []byte
 }
 
-// json returns the canonical form of a JSON document, good until the next call.
+// json returns the canonical form of a JSON document, valid until the next call.
 func (c *canonizer) json(v []byte) ([]byte, error) {
 	var err error
 	c.out, err = c.doc.canonical(c.out[:0], v)
 	return c.out, err
 }
 
-// row appends the canonical form of a row whose fields the server sent in this order.
+// row appends the canonical form of a row whose values come in the order of the fields.
 func (c *canonizer) row(b []byte, origin string, sealedAt int64, values [][]byte, formats []pgconn.FieldDescription) ([]byte, error) {
 	b = appendHeader(b, origin, sealedAt, len(c.fields))
 	var err error
@@ -210,7 +209,7 @@ func (c *canonizer) row(b []byte, origin string, sealedAt int64, values [][]byte
 	return b, nil
 }
 
-// binary appends the canonical form of a row whose fields are all in binary.
+// binary appends the canonical form of a row whose values are all in binary format.
 func (c *canonizer) binary(b []byte, origin string, sealedAt int64, values [][]byte) ([]byte, error) {
 	b = appendHeader(b, origin, sealedAt, len(c.fields))
 	var err error
@@ -222,17 +221,17 @@ func (c *canonizer) binary(b []byte, origin string, sealedAt int64, values [][]b
 	return b, nil
 }
 
-// parsedCanon is a canonical form taken apart.
+// parsedCanon is a parsed canonical form.
 type parsedCanon struct {
 	origin   byte
 	sealedAt int64
 	names    []string
-	fields   map[string][]byte // each from its marker on
+	fields   map[string][]byte // each including its NULL marker
 }
 
-var errCanon = errors.New("no canonical form")
+var errCanon = errors.New("malformed canonical form")
 
-// parseCanon takes a canonical form apart, to say how it differs from another.
+// parseCanon parses a canonical form, so that it can be compared field by field.
 func parseCanon(b []byte) (parsedCanon, error) {
 	p := parsedCanon{fields: map[string][]byte{}}
 	if len(b) < 10 || b[0] < 1 || b[0] > canonVersion {
@@ -282,9 +281,9 @@ func parseCanon(b []byte) (parsedCanon, error) {
 	return p, nil
 }
 
-// changed names what differs between a row's canonical form and the sealed one. The life-cycle columns and a
-// column that the table got since are not compared. A sealed column that the table no longer has cannot be
-// compared: dropped names those that held a value.
+// changed names the fields that differ between a row's sealed canonical form and its current one. It ignores the
+// life-cycle columns and columns added since. Sealed columns that the table no longer has cannot be compared; dropped
+// names those that held a value.
 func changed(sealed, now []byte) (names, dropped []string, err error) {
 	was, err := parseCanon(sealed)
 	if err != nil {
@@ -313,8 +312,8 @@ func changed(sealed, now []byte) (names, dropped []string, err error) {
 	return names, dropped, nil
 }
 
-// sameField compares two fields, each from its marker on. A column whose type was changed holds the same value in
-// another form: the text of what was a uuid, a time, a boolean, JSON or an address, or the reverse.
+// sameField compares two fields, including their NULL markers. After a change of the column's type the same value has
+// another form: text instead of a uuid, time, boolean, JSON or address, or the reverse.
 func sameField(was, is []byte) bool {
 	if bytes.Equal(was, is) {
 		return true
@@ -326,16 +325,16 @@ func sameField(was, is []byte) bool {
 	return sameAsText(a, b) || sameAsText(b, a)
 }
 
-// fieldValue is the value of a field that has one.
+// fieldValue returns the value of a field that is not NULL.
 func fieldValue(field []byte) []byte {
 	_, size := binary.Uvarint(field[1:])
 	return field[1+size:]
 }
 
-// timeLayouts are how the server prints times and dates in a session that cxgctl has pinned.
+// timeLayouts are the server's output formats of times and dates under the session settings of cxgctl.
 var timeLayouts = []string{"2006-01-02 15:04:05.999999Z07", "2006-01-02 15:04:05.999999Z07:00", "2006-01-02 15:04:05.999999", "2006-01-02"}
 
-// sameAsText says whether text spells value, the canonical form of a value of another type.
+// sameAsText reports whether text represents value, the canonical form of a value of another type.
 func sameAsText(text, value []byte) bool {
 	s := string(text)
 	isText := utf8.Valid(value) && !bytes.ContainsFunc(value, unicode.IsControl)
@@ -363,11 +362,11 @@ func sameAsText(text, value []byte) bool {
 	return address.IsValid() && address == prefix
 }
 
-// parseAddress reads an address as text, or as inet prints it with its netmask.
+// parseAddress parses an IP address, with or without a netmask.
 func parseAddress(s string) netip.Prefix {
 	if a, err := netip.ParseAddr(s); err == nil {
 		return netip.PrefixFrom(a, a.BitLen())
 	}
-	p, _ := netip.ParsePrefix(s) // the zero Prefix is not valid
+	p, _ := netip.ParsePrefix(s) // on error the zero Prefix, which is not valid
 	return p
 }

@@ -12,27 +12,27 @@ import (
 	"unicode/utf8"
 )
 
-// jsonSorter writes JSON in its canonical form: no space, members sorted by the bytes of their names, of
-// members of one name the last, numbers as they are spelled, and of a string's characters only
-// quotation marks, backslashes and those below U+0020 escaped.
+// jsonSorter writes canonical JSON: without whitespace, members sorted by the bytes of their names, only the last of
+// several members with the same name, numbers spelled as in the input, and escapes in strings only for quotation marks,
+// backslashes and characters below U+0020.
 type jsonSorter struct {
 	members []member
 	scratch []byte
-	// restyled is set where there is a number that jsonb may spell otherwise: an exponent is written out, and minus
-	// nought loses its sign.
+	// restyled is set if the document has a number that jsonb may spell differently: it expands exponents and drops the
+	// sign of -0.
 	restyled bool
 
-	orders map[int][]int // by the number of members, how the last object of so many was sorted
+	orders map[int][]int // sort order of the last object, by number of members
 	moved  []member
 }
 
-// member is one member of an object that is being written.
+// member is a member of the object being written.
 type member struct {
 	name       []byte // decoded
-	start, end int    // of the member in the output
+	start, end int    // position in the output
 }
 
-// deepest bounds how deep a document may be nested.
+// deepest is the maximum nesting depth.
 const deepest = 10_000
 
 var (
@@ -40,7 +40,7 @@ var (
 	errDeep = fmt.Errorf("JSON nested deeper than %d", deepest)
 )
 
-// canonical appends the canonical form of a document to b.
+// canonical appends the canonical form of doc to b.
 func (s *jsonSorter) canonical(b, doc []byte) ([]byte, error) {
 	s.members = s.members[:0]
 	b, rest, err := s.value(b, skipSpace(doc), 0)
@@ -57,7 +57,7 @@ func skipSpace(b []byte) []byte {
 	return b
 }
 
-// value appends the value that src begins with, and returns what follows it.
+// value appends the value at the start of src and returns the rest of src.
 func (s *jsonSorter) value(b, src []byte, depth int) (out, rest []byte, err error) {
 	switch {
 	case len(src) == 0:
@@ -164,7 +164,7 @@ func (s *jsonSorter) object(b, src []byte, depth int) (out, rest []byte, err err
 	return append(b, '}'), src, nil
 }
 
-// sort puts the members that were written to b from begin on in order.
+// sort sorts the members that were written to b[begin:].
 func (s *jsonSorter) sort(b []byte, begin int, members []member) []byte {
 	s.arrange(members)
 	base := len(s.scratch)
@@ -184,8 +184,8 @@ func (s *jsonSorter) sort(b []byte, begin int, members []member) []byte {
 	return b
 }
 
-// arrange sorts members by their names, of one name in the order in which they stood. Documents of one kind have
-// their members in one order, so that what sorted one mostly sorts the next.
+// arrange sorts members by name, stably. Documents of one kind list their members in the same order, so the previous
+// sort order usually fits the next document.
 func (s *jsonSorter) arrange(members []member) {
 	if order := s.orders[len(members)]; order != nil {
 		s.moved = s.moved[:0]
@@ -216,10 +216,10 @@ func (s *jsonSorter) arrange(members []member) {
 	s.orders[len(members)] = order
 }
 
-// keptOrders bounds how many orders are kept, one for each number of members.
+// keptOrders limits how many sort orders are kept.
 const keptOrders = 64
 
-// appendString appends the string that src begins with and returns it decoded, and what follows it.
+// appendString appends the string at the start of src. It also returns the decoded string and the rest of src.
 func appendString(b, src []byte) (out, decoded, rest []byte, err error) {
 	i := 1 + plain(src[1:])
 	switch {
@@ -231,15 +231,15 @@ func appendString(b, src []byte) (out, decoded, rest []byte, err error) {
 	return appendEscaped(b, src, i)
 }
 
-// plain is how many bytes come before the first quotation mark, backslash or control character. Eight are looked at
-// together: strings are most of a document, and verify reads a million of them.
+// plain counts the bytes before the first quotation mark, backslash or control character. It looks at eight bytes at a
+// time: most of a document is strings, and verify reads millions of them.
 func plain(src []byte) int {
 	const each, high = 0x0101010101010101, 0x8080808080808080
 	i := 0
 	for ; len(src)-i >= 8; i += 8 {
 		x := binary.LittleEndian.Uint64(src[i:])
 		quote, slash := x^(each*'"'), x^(each*'\\')
-		// what borrows from a higher byte stands behind the first match
+		// a borrow can only cause false matches after the first match
 		if m := ((quote-each)&^quote | (slash-each)&^slash | (x-each*' ')&^x) & high; m != 0 {
 			return i + bits.TrailingZeros64(m)/8
 		}
@@ -252,7 +252,7 @@ func plain(src []byte) int {
 	return i
 }
 
-// appendEscaped is appendString for one with a backslash, the first of which stands at i.
+// appendEscaped is appendString for a string whose first backslash is at index i.
 func appendEscaped(b, src []byte, i int) (out, decoded, rest []byte, err error) {
 	text := slices.Clone(src[1:i])
 	for ; ; i++ {
@@ -308,7 +308,7 @@ func appendEscaped(b, src []byte, i int) (out, decoded, rest []byte, err error) 
 	return append(b, '"'), text, src[i+1:], nil
 }
 
-// hex4 reads the uXXXX of an escape.
+// hex4 decodes the uXXXX of an escape.
 func hex4(src []byte) (rune, bool) {
 	if len(src) < 5 || src[0] != 'u' {
 		return 0, false

@@ -22,29 +22,29 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Checkpoint is what the chain came to at a time, signed and kept where who writes the log cannot write.
-// It is a signed note (golang.org/x/mod/sumdb/note, Ed25519) of four lines: what it is, the number of
-// seals, the chain's hash in base64, the time.
+// Checkpoint is a signed record of the chain's length and hash. It is kept where writers of the log cannot change it.
+// It is a signed note (golang.org/x/mod/sumdb/note, Ed25519) of four lines: the header, the number of seals, the
+// chain's hash in base64 and the time.
 type Checkpoint struct {
 	Size  int64
 	Chain []byte
 	Time  db.Time
 }
 
-// checkpointFirst is a checkpoint's first line.
+// checkpointFirst is the header of a checkpoint.
 const checkpointFirst = "cxgctl audit checkpoint v1"
 
-// keyName is the name that keys bear in signatures.
+// keyName is the key name in signatures.
 const keyName = "cxgctl-audit"
 
 func (c Checkpoint) text() string {
 	return fmt.Sprintf("%s\n%d\n%s\n%s\n", checkpointFirst, c.Size, base64.StdEncoding.EncodeToString(c.Chain), c.Time)
 }
 
-// parseCheckpoint reads the text of a note, in the one form that text writes.
+// parseCheckpoint parses the text of a note. It accepts only the exact form that text writes.
 func parseCheckpoint(text string) (Checkpoint, error) {
 	var c Checkpoint
-	malformed := errors.New("it is no checkpoint of an audit log")
+	malformed := errors.New("it is not a checkpoint of an audit log")
 	lines := strings.Split(text, "\n")
 	if len(lines) != 5 || lines[0] != checkpointFirst || lines[4] != "" {
 		return c, malformed
@@ -62,8 +62,8 @@ func parseCheckpoint(text string) (Checkpoint, error) {
 	return c, nil
 }
 
-// Keygen makes a pair of keys: the private one in a new file that only its owner reads, the public one in
-// that file's name with .pub behind it. A file that exists is left alone.
+// Keygen generates a key pair. The private key goes to a new file with mode 0600, the public key to the same name with
+// .pub appended. Existing files are not overwritten.
 func Keygen(file string) (public string, err error) {
 	private, public, err := NewKeys()
 	if err != nil {
@@ -78,10 +78,10 @@ func Keygen(file string) (public string, err error) {
 	return public, nil
 }
 
-// NewKeys makes a pair of keys.
+// NewKeys generates a key pair.
 func NewKeys() (private, public string, err error) { return note.GenerateKey(rand.Reader, keyName) }
 
-// writeNew writes a file that does not exist yet, and has it on the disk before it returns.
+// writeNew creates a file and syncs it to disk. It fails if the file exists.
 func writeNew(file, text string, mode os.FileMode) error {
 	place, err := outfile.Locate(file)
 	var f *os.File
@@ -91,7 +91,7 @@ func writeNew(file, text string, mode os.FileMode) error {
 	}
 	switch {
 	case errors.Is(err, os.ErrExist):
-		return fault.New(fault.AlreadyExists, "%s exists", file).WithHint("it is left as it is; name another file").With("file", file)
+		return fault.New(fault.AlreadyExists, "%s exists", file).WithHint("the file was not changed; choose another name").With("file", file)
 	case fault.Is(err, fault.Validation):
 		return err
 	case err != nil:
@@ -104,7 +104,7 @@ func writeNew(file, text string, mode os.FileMode) error {
 	return place.Sync()
 }
 
-// cause is what a file's error says without the name, which the message has already.
+// cause strips the file name, which the message already contains, from a file error.
 func cause(err error) error {
 	if pe, ok := errors.AsType[*os.PathError](err); ok {
 		return pe.Err
@@ -112,31 +112,31 @@ func cause(err error) error {
 	return err
 }
 
-// readSigner reads a private key. One that others may read vouches for nothing.
+// readSigner reads a private key. It refuses a key file that others can read.
 func readSigner(file string) (note.Signer, error) {
 	info, err := os.Lstat(file)
 	if err != nil {
 		return nil, fault.New(fault.Validation, "the key %s cannot be read: %s", file, cause(err)).
-			WithHint("make one with: cxgctl audit keygen --out %s", file).Because(err)
+			WithHint("create one with: cxgctl audit keygen --out %s", file).Because(err)
 	}
 	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 {
-		return nil, fault.New(fault.Validation, "the key %s is no file that only its owner reads", file).WithHint("chmod 600 %s", file)
+		return nil, fault.New(fault.Validation, "the key %s must be a regular file that only its owner can read", file).WithHint("chmod 600 %s", file)
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fault.New(fault.Validation, "the key %s cannot be read: %s", file, cause(err)).Because(err)
 	}
 	s, err := note.NewSigner(strings.TrimSpace(string(text)))
-	if err != nil { // its text may quote the key
-		return nil, fault.New(fault.Validation, "%s holds no private key", file).WithHint("make one with: cxgctl audit keygen --out FILE")
+	if err != nil { // err may quote the key
+		return nil, fault.New(fault.Validation, "%s does not contain a private key", file).WithHint("create one with: cxgctl audit keygen --out FILE")
 	}
 	return s, nil
 }
 
 const readEnd = `SELECT h.seq, h.chain FROM cxg_audit.head h WHERE h.id = 1`
 
-// WriteCheckpoint signs what the chain comes to now with the private key in keyFile and writes it to a
-// new file in dir, whose path it returns. The key's public half is put beside it, for verify.
+// WriteCheckpoint signs the current end of the chain with the private key in keyFile and writes it to a new file in
+// dir. It returns the file's path. The public key is copied next to it for verification.
 func WriteCheckpoint(ctx context.Context, r db.Reader, cat schema.Catalog, keyFile, dir string, now time.Time) (Checkpoint, string, error) {
 	c := Checkpoint{Time: db.At(now)}
 	if newSealer(cat) == nil {
@@ -152,13 +152,13 @@ func WriteCheckpoint(ctx context.Context, r db.Reader, cat schema.Catalog, keyFi
 	}
 	verifier, err := note.NewVerifier(strings.TrimSpace(string(public)))
 	if err != nil || verifier.KeyHash() != signer.KeyHash() {
-		return c, "", fault.New(fault.Validation, "%s.pub is not the public half of %s", keyFile, keyFile)
+		return c, "", fault.New(fault.Validation, "the public key %s.pub does not match %s", keyFile, keyFile)
 	}
 	rows, err := r.Query(ctx, readEnd)
 	if err != nil {
 		return c, "", err
 	}
-	for rows.Next() { // no row means that nothing is sealed yet
+	for rows.Next() { // without a row, nothing is sealed yet
 		if err := rows.Scan(&c.Size, &c.Chain); err != nil {
 			rows.Close()
 			return c, "", err
@@ -182,7 +182,7 @@ func WriteCheckpoint(ctx context.Context, r db.Reader, cat schema.Catalog, keyFi
 	return c, file, writeNew(file, string(signed), 0o444)
 }
 
-// ReadKeys reads the public keys to trust: the one in keyFile or, where that is "", those in the folder dir.
+// ReadKeys reads the trusted public keys: the one in keyFile or, if that is "", all in the folder dir.
 func ReadKeys(dir, keyFile string) ([]note.Verifier, error) {
 	var keys []string
 	switch {
@@ -202,23 +202,23 @@ func ReadKeys(dir, keyFile string) ([]note.Verifier, error) {
 		}
 		v, err := note.NewVerifier(strings.TrimSpace(string(text)))
 		if err != nil {
-			return nil, fault.New(fault.Validation, "%s holds no public key", k)
+			return nil, fault.New(fault.Validation, "%s does not contain a public key", k)
 		}
 		known = append(known, v)
 	}
 	return known, nil
 }
 
-// ReadCheckpoints reads every checkpoint in a folder, in the order of size. One that none of the keys has signed is a
-// VALIDATION_ERROR, and so is a folder without any.
+// ReadCheckpoints reads all checkpoints in a folder, sorted by size. A checkpoint that is not signed by any of the keys
+// is a VALIDATION_ERROR, and so is a folder without checkpoints.
 func ReadCheckpoints(dir string, known []note.Verifier) ([]Checkpoint, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "checkpoint-*.txt"))
 	if err != nil {
 		return nil, err
 	}
 	if len(files) == 0 {
-		return nil, fault.New(fault.Validation, "there is no checkpoint in %s", dir).
-			WithHint("cxgctl audit checkpoint --key FILE --out %s writes one", dir)
+		return nil, fault.New(fault.Validation, "no checkpoint found in %s", dir).
+			WithHint("create one with: cxgctl audit checkpoint --key FILE --out %s", dir)
 	}
 	list := make([]Checkpoint, len(files))
 	for i, f := range files {
@@ -227,8 +227,8 @@ func ReadCheckpoints(dir string, known []note.Verifier) ([]Checkpoint, error) {
 			return nil, fault.New(fault.Validation, "the checkpoint %s cannot be read: %s", f, cause(err)).Because(err)
 		}
 		if list[i], err = openCheckpoint(text, note.VerifierList(known...)); err != nil {
-			return nil, fault.New(fault.Validation, "the checkpoint %s is not to be trusted: %s", f, err).With("file", f).
-				WithHint("is it signed by another key? --key FILE.pub says which to trust")
+			return nil, fault.New(fault.Validation, "the checkpoint %s cannot be trusted: %s", f, err).With("file", f).
+				WithHint("if it is signed by another key, add --key FILE.pub")
 		}
 	}
 	slices.SortStableFunc(list, func(a, b Checkpoint) int {
@@ -237,11 +237,11 @@ func ReadCheckpoints(dir string, known []note.Verifier) ([]Checkpoint, error) {
 	return list, nil
 }
 
-// openCheckpoint checks a note's signature and reads it.
+// openCheckpoint verifies the signature of a note and parses it.
 func openCheckpoint(text []byte, known note.Verifiers) (Checkpoint, error) {
 	n, err := note.Open(text, known)
 	if err != nil {
-		return Checkpoint{}, errors.New("no trusted key has signed it")
+		return Checkpoint{}, errors.New("it is not signed by a trusted key")
 	}
 	return parseCheckpoint(n.Text)
 }

@@ -13,15 +13,15 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// answerGrace is how long the answer to a COMMIT is waited for when the command's time is over.
+// answerGrace is how long a COMMIT may still take once the command's context has ended.
 const answerGrace = time.Second
 
-// settleTimeout is how long the outcome of a COMMIT without an answer is looked for.
+// settleTimeout bounds the search for the outcome of a COMMIT without an answer.
 const settleTimeout = 15 * time.Second
 
-// commit does what is left to do and commits and, if the connection breaks before the answer, finds out whether it took place:
-// the audit row's id was made by us, so its presence settles it. The old server process must be gone
-// first, or it might still commit after we looked.
+// commit executes the remaining statements and commits. If the connection breaks before the answer, it determines
+// whether the commit took place by looking for the audit row. It does so only once the old server process is gone,
+// since that could still commit.
 func (l *Ledger) commit(ctx context.Context, tx *db.Write, auditID uuid.UUID, last []db.Statement) error {
 	answer, end := commitContext(ctx)
 	defer end()
@@ -48,7 +48,7 @@ func (l *Ledger) commit(ctx context.Context, tx *db.Write, auditID uuid.UUID, la
 		})
 }
 
-// notKept puts the error of keptRows in words; others pass.
+// notKept describes a failure of keptRows; it returns other errors unchanged.
 func (l *Ledger) notKept(ctx context.Context, err error) error {
 	if state, _ := db.State(err); state != divisionByZero {
 		return err
@@ -60,15 +60,14 @@ func (l *Ledger) notKept(ctx context.Context, err error) error {
 			return f
 		}
 	}
-	return fault.New(fault.Database, "the database kept the change's audit row or its seal from being stored").
+	return fault.New(fault.Database, "the database did not store the change's audit row or its seal").
 		WithHint("nothing was changed; no change goes unaudited")
 }
 
 const divisionByZero = "22012"
 
-// answering returns the context of a COMMIT and its answer, and what ends it. From there on a signal must not
-// tear the connection: the commit takes place or not, and we say which. It may hang, though, and then whoever
-// sent the signal, or ran out of time, has waited enough.
+// commitContext returns the context for sending COMMIT and receiving its answer. A signal must not break the connection
+// in that phase, or the outcome would be unknown. Since COMMIT may hang, the context ends answerGrace after ctx does.
 func commitContext(ctx context.Context) (answer context.Context, done func()) {
 	answer, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(answerGrace, giveUp) })
@@ -78,8 +77,8 @@ func commitContext(ctx context.Context) (answer context.Context, done func()) {
 	}
 }
 
-// findOut looks until it is known whether a COMMIT without an answer took place, and returns nil if it did. cause
-// is why there was none, hint what to do where it cannot be found out.
+// resolveCommit polls look until the outcome of a COMMIT without an answer is known, and returns nil if it took place.
+// cause is why the answer is missing. hint is for the case that the outcome cannot be determined.
 func (l *Ledger) resolveCommit(ctx context.Context, cause error, hint string, look func(context.Context) (made, known bool)) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
@@ -96,21 +95,21 @@ func (l *Ledger) resolveCommit(ctx context.Context, cause error, hint string, lo
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	return fault.New(fault.Database, "the connection broke during the commit, and whether it took place is not known").
+	return fault.New(fault.Database, "the connection broke during the commit, and its outcome is unknown").
 		WithHint("%s", hint).With("op_id", l.op.String()).Because(errors.Join(errUnknown, cause))
 }
 
-var errUnknown = errors.New("the outcome of a commit is not known")
+var errUnknown = errors.New("the outcome of a commit is unknown")
 
-// Unknown says whether err leaves open whether a change was made: then nobody may act as if it was not.
+// OutcomeUnknown reports whether the change behind err may have been committed.
 func OutcomeUnknown(err error) bool { return errors.Is(err, errUnknown) }
 
-// terminateAfter is how many looks an old server process gets to end by itself. One whose client went
-// away without a word would wait for it for hours.
+// terminateAfter is how often the old server process is checked before it is terminated. If its client vanished
+// silently, it could go on for hours.
 const terminateAfter = 20
 
-// process is how the server's process of a transaction is found again: by its number, or behind a pooler, which
-// does not tell that and uses the process for others afterwards, by the transaction's own.
+// process identifies the server process of a transaction: by its PID, or behind a pooler, which hides the PID and
+// reuses the process, by the transaction id.
 type process struct {
 	predicate string // over pg_stat_activity a; $1 is id
 	id        any
@@ -120,7 +119,7 @@ const readTransaction = `SELECT (txid_current() & 4294967295)::text`
 
 func (l *Ledger) processOf(ctx context.Context, tx pgx.Tx) (process, error) {
 	if !l.db.Pooled() {
-		// one that has ended its transaction counts as gone
+		// a process that has ended its transaction counts as gone
 		return process{`a.pid = $1 AND a.xact_start IS NOT NULL`, int32(tx.Conn().PgConn().PID())}, nil
 	}
 	var id string
@@ -137,9 +136,9 @@ SELECT count(pg_terminate_backend(a.pid))
 	lookForEntry = `SELECT EXISTS (SELECT FROM audt.audit_logs WHERE id = $1)`
 )
 
-// settled looks whether the old process is gone, and only then for the audit row: in one statement the
-// row would be looked for in a snapshot from before the process ended. A standby that is about to become the
-// primary may not have read the commit yet: it is no witness.
+// commitOutcome checks whether the old process is gone and then, in a second statement, looks for the audit row. A
+// single statement could use a snapshot from before the process ended. A standby proves nothing: it may not have
+// replayed the commit yet.
 func (l *Ledger) commitOutcome(ctx context.Context, auditID uuid.UUID, p process, end bool) (found, gone bool, err error) {
 	standby := false
 	if err := l.db.QueryRow(ctx, lookForProcess+p.predicate+")", p.id).Scan(&standby, &gone); err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 )
 
-// Done returns up to limit entries of an operation that made or changed rows, the newest first, from the one before an
-// id on; uuid.Max begins with the newest. One that no seal covers as it is, is a VALIDATION_ERROR.
+// Done returns up to limit entries of an operation that created or changed rows, newest first, with ids below before;
+// use uuid.Max to start. An entry without a valid seal is a VALIDATION_ERROR.
 func (g *Log) Done(ctx context.Context, r db.Reader, op, before uuid.UUID, limit int) ([]Entry, error) {
 	sql := "SELECT " + g.columns + `
   FROM audt.audit_logs l LEFT JOIN idam.users o ON o.id = l.user_id

@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// images returns the before and after objects of a change: the whole record where only one side
-// exists, the fields that differ where both do. Secrets are named, with "changed" for their value.
+// images returns the before and after objects of a change: the whole record if there is only one side, otherwise the
+// fields that differ. Secrets appear by name with the value "changed".
 func images(before, after any, secrets []string) (b, a json.RawMessage, err error) {
 	if before == nil && after != nil {
 		a, err = whole(after, secrets)
@@ -43,15 +43,14 @@ func images(before, after any, secrets []string) (b, a json.RawMessage, err erro
 	return b, a, err
 }
 
-// whole is the image of a record that there was none of before: nothing in it is to be left out, so that
-// it need not be taken apart.
+// whole returns the image of a new record. Nothing is left out, so the record need not be decoded.
 func whole(record any, secrets []string) (json.RawMessage, error) {
 	doc, err := json.Marshal(record)
 	if err != nil || len(secrets) == 0 {
 		return doc, err
 	}
 	if len(doc) < 3 {
-		return nil, fmt.Errorf("a record of %q that has no fields", secrets)
+		return nil, fmt.Errorf("a record without fields has secrets %q", secrets)
 	}
 	doc = doc[:len(doc)-1]
 	for _, name := range secrets {
@@ -64,7 +63,7 @@ func whole(record any, secrets []string) (json.RawMessage, error) {
 	return append(doc, '}'), nil
 }
 
-// Fields returns a record's fields by name, as JSON; nil for no record.
+// Fields returns a record's fields as JSON by name; nil for a nil record.
 func Fields(record any) (map[string]json.RawMessage, error) {
 	if record == nil {
 		return nil, nil
@@ -84,7 +83,7 @@ func object(m map[string]json.RawMessage) (json.RawMessage, error) {
 	return json.Marshal(m)
 }
 
-// Difference is one field of a change, before and after; nil where that side has none.
+// Difference is a changed field; Before or After is nil if that side lacks the field.
 type Difference struct {
 	Field         string
 	Before, After json.RawMessage

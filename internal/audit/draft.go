@@ -17,23 +17,22 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// Drafter makes audit rows and their seals ahead of the transaction that writes them, for changes whose
-// outcome is known beforehand. It is safe beside the ledger's transactions.
+// Drafter builds audit rows and their seals ahead of the transaction that writes them, for changes whose outcome is
+// known in advance. It is safe for use concurrently with the ledger's transactions.
 //
-// A profile of imports had the server wait for the client while rows were turned into JSON, read back,
-// hashed and packed; drafted, that takes place while the server works on the batch before.
+// In a profile of imports, the server was idle while the client encoded, read back, hashed and compressed rows. With
+// drafts, the client does this while the server works on the previous batch.
 type Drafter struct {
 	writer  *writer
-	columns []string // that COPY names
-	args    []string // the arg of each column
+	columns []string // the columns of COPY
+	args    []string // the name of each column's argument
 	canon   canonizer
-	places  []int // for each field of the canonical form, which of the columns it is, or -1 for none
+	places  []int // index into columns of each canonical field, or -1
 	buffers sync.Pool
 }
 
-// Drafter returns what drafts rows for this ledger, nil where nothing can be: the changes are made in
-// another database than the log's, or the log has columns whose values the server may keep otherwise than they were
-// sent.
+// Drafter returns a Drafter for this ledger. It returns nil if drafts are impossible: the changes are made in another
+// database than the log's, or the log has columns whose values the server may store differently than they were sent.
 func (l *Ledger) Drafter(ctx context.Context) (*Drafter, error) {
 	if l.tenantTarget != nil || !l.DiscardEntries {
 		return nil, nil
@@ -59,49 +58,50 @@ func (l *Ledger) Drafter(ctx context.Context) (*Drafter, error) {
 	return d, nil
 }
 
-// keptAsSent says whether values of a type come back from a table as they went in.
+// keptAsSent reports whether a table stores values of a type unchanged.
 func keptAsSent(typ string) bool {
 	switch typ {
 	case "uuid", "timestamp with time zone", "boolean", "jsonb", "text":
 		return true
 	}
-	return strings.HasPrefix(typ, "character varying") // what is too long for one is refused
+	return strings.HasPrefix(typ, "character varying") // values that are too long are refused
 }
 
-// Draft is the audit rows of changes, and their seals but for the place in the chain.
+// Draft holds the audit rows of changes, and their seals without a place in the chain.
 type Draft struct {
 	at      time.Time
 	drafter *Drafter
-	of      map[uuid.UUID]drafted // by the id of what was changed
+	of      map[uuid.UUID]drafted // by the id of the changed row
 	buffers *draftBuffers
 }
 
-// draftBuffers are what a draft's rows and seals stand in: megabytes, so that they are used again.
+// draftBuffers are reused because they take megabytes.
 type draftBuffers struct{ rows, packed []byte }
 
-// Done gives back what a draft stands in, once it is committed.
+// Done releases the draft's buffers once it is committed.
 func (d *Draft) Done() {
 	if d != nil {
 		d.drafter.buffers.Put(d.buffers)
 	}
 }
 
-// drafted is one row.
+// drafted is a drafted audit row.
 type drafted struct {
 	change Change
 	id     uuid.UUID // of the audit row
-	copy   []byte    // as COPY takes it
+	copy   []byte    // encoded for COPY
 	seal   seal
-	sealed bool // else the row has to be read back
+	sealed bool // if false, the row has to be read back
 }
 
-// is says whether a change is the one that the row was made for.
+// is reports whether the row was drafted for change c.
 func (r *drafted) is(c Change) bool {
 	return r.change.Action == c.Action && r.change.After == c.After && c.Before == nil && r.change.Event == c.Event &&
 		len(c.Undoes) == 0 && slices.Equal(r.change.Secrets, c.Secrets)
 }
 
-// Draft makes the rows of changes that make records, each a pointer. At is the time of the transaction that will write them.
+// Draft builds the audit rows of changes that create records, given as pointers. at is the time of the transaction that
+// will write them.
 func (d *Drafter) Draft(changes []Change, at time.Time) (*Draft, error) {
 	at = at.UTC().Truncate(time.Microsecond)
 	draft := &Draft{at: at, drafter: d, of: make(map[uuid.UUID]drafted, len(changes))}
@@ -151,12 +151,12 @@ func (d *Drafter) Draft(changes []Change, at time.Time) (*Draft, error) {
 	return draft, nil
 }
 
-// What a row takes, and its packed canonical form, more or less.
+// Typical sizes of an encoded row and of its compressed canonical form.
 const rowSize, packedSize = 1280, 416
 
-// values are a row's columns as the server takes them in binary, nil for NULL. They stand in b.
+// values encodes a row's columns in binary format, nil for NULL. The values are slices of b.
 func (d *Drafter) values(b []byte, values [][]byte, args pgx.NamedArgs) ([]byte, error) {
-	b = slices.Grow(b, 1<<12) // what grows later leaves the values where they were
+	b = slices.Grow(b, 1<<12) // growing later reallocates, which leaves earlier values valid
 	for i, name := range d.args {
 		from := len(b)
 		null := false
@@ -180,7 +180,7 @@ func (d *Drafter) values(b []byte, values [][]byte, args pgx.NamedArgs) ([]byte,
 		case bool:
 			b = appendBool(b, v)
 		default:
-			return nil, fmt.Errorf("a draft of %s from a %T", name, v)
+			return nil, fmt.Errorf("cannot draft %s from a %T", name, v)
 		}
 		values[i] = nil
 		if !null {
@@ -197,15 +197,15 @@ func (d *Drafter) appendText(b []byte, column, v string) []byte {
 	return append(b, v...)
 }
 
-// Take makes the draft's time the transaction's, and its rows those of changes that they were made for. It
-// comes before anything else that a transaction does.
+// Take sets the transaction's time to the draft's and makes it write the drafted rows for the changes that they were
+// drafted for. It must come first in a transaction.
 func (tx *Tx) Take(d *Draft) {
 	if d != nil {
 		tx.draft, tx.Now = d, d.at
 	}
 }
 
-// logDrafted writes the rows that were drafted for changes, and returns the changes that none was drafted for.
+// logDrafted writes the drafted rows of changes, and returns the changes without one.
 func (tx *Tx) logDrafted(ctx context.Context, changes []Change) ([]Change, error) {
 	if tx.draft == nil {
 		return changes, nil
@@ -238,9 +238,9 @@ func (tx *Tx) logDrafted(ctx context.Context, changes []Change) ([]Change, error
 	return rest, err
 }
 
-// asSent says, once rows have been sent, whether the log has kept them as they are: it does unless somebody
-// has given it triggers, or defaults and the like for columns that were not sent. What COPY has locked keeps them away
-// until the transaction ends.
+// asSent reports, after rows were sent, whether the log stored them unchanged. It does unless the table has triggers,
+// another kind than a plain table, or generated or default values for columns that were not sent. COPY's lock prevents
+// such additions until the transaction ends.
 const asSent = `
 SELECT NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = to_regclass($1) AND NOT t.tgisinternal)
    AND NOT EXISTS (SELECT FROM pg_attribute a
@@ -248,9 +248,9 @@ SELECT NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = to_regclass($1) AN
                       AND (a.attgenerated <> '' OR (a.atthasdef OR a.attidentity <> '') AND a.attname <> ALL ($2::text[])))
    AND EXISTS (SELECT FROM pg_class c WHERE c.oid = to_regclass($1) AND c.relkind = 'r')`
 
-// seal seals the rows that the transaction has written, and returns the statements that are left to do.
+// seal seals the rows that the transaction has written. It returns the statements to send with COMMIT.
 func (tx *Tx) seal(ctx context.Context) ([]db.Statement, error) {
-	if _, err := tx.Exec(ctx, settleConstraints); err != nil { // so that rows are sealed as they stay
+	if _, err := tx.Exec(ctx, settleConstraints); err != nil { // so that the rows no longer change
 		return nil, err
 	}
 	s := tx.ledger.sealer
@@ -273,13 +273,13 @@ func (tx *Tx) seal(ctx context.Context) ([]db.Statement, error) {
 	return s.seal(ctx, tx.Write, tx.unsealed, tx.Now)
 }
 
-// discarded is the error of a log that keeps fewer rows than it was given.
+// errRowsDropped is the error of a log that stores fewer rows than it was sent.
 func errRowsDropped(kept, of int) error {
 	return fault.New(fault.Database, "the audit log kept %d of %d rows", kept, of).
-		WithHint("no change goes unaudited; something discards rows of audt.audit_logs, a trigger or a rule")
+		WithHint("no change goes unaudited; look for a trigger or rule on audt.audit_logs that discards rows")
 }
 
-// appendTime appends an instant as the server takes it: microseconds since 2000.
+// appendTime appends an instant in binary format: microseconds since 2000.
 func appendTime(b []byte, t time.Time) []byte {
 	return binary.BigEndian.AppendUint64(b, uint64(t.UnixMicro()-betweenEpochs))
 }

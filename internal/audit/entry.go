@@ -12,7 +12,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// Entry is one row of the audit log as cxgctl shows it, in the contract's field order.
+// Entry is a row of the audit log as cxgctl shows it, with its fields in the order of the contract.
 type Entry struct {
 	ID            uuid.UUID       `json:"id" db:"id"`
 	CreatedAt     *db.Time        `json:"created_at" db:"created_at"`
@@ -38,10 +38,10 @@ type Entry struct {
 	SealSeq       *int64          `json:"seal_seq" db:"seal_seq"`
 
 	undoes     []uuid.UUID
-	reconciled string // who wrote the row for a command that did not come to it
+	reconciled string // operator who wrote the row on behalf of a command that ended before it could
 }
 
-// base fills what every row of this command has in common.
+// base returns an Entry with the fields that all rows of this command have in common.
 func (w *writer) base(s Subject, a Action, ev Event, now time.Time) Entry {
 	at, action, op := db.At(now), string(a), w.op.String()
 	e := Entry{
@@ -60,7 +60,7 @@ func (w *writer) base(s Subject, a Action, ev Event, now time.Time) Entry {
 	return e
 }
 
-// entry makes the row of a change that takes place.
+// entry returns the row of a change.
 func (w *writer) entry(c Change, now time.Time) (Entry, error) {
 	if err := c.valid(); err != nil {
 		return Entry{}, err
@@ -87,7 +87,7 @@ func (w *writer) entry(c Change, now time.Time) (Entry, error) {
 	return e, nil
 }
 
-// failure makes the row of an attempt that changed nothing.
+// failure returns the row of an attempt that changed nothing.
 func (w *writer) failure(i Intent, cause *fault.Error, now time.Time) Entry {
 	ev, result, risk := DataModification, "FAILURE", "MEDIUM"
 	switch {

@@ -16,46 +16,46 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Other software writes rows into the log and does not seal them. They are never sealed in the transaction of a
-// change: what is in them must not decide whether it commits. `audit seal` finds them all; after a change, SealOthers
-// seals a few.
+// Other software writes rows to the log without sealing them. They are never sealed in the transaction of a change,
+// because their content must not affect its commit. `audit seal` seals all of them; after a change, SealOthers seals a
+// few.
 const (
-	lookAt    = 100      // rows that SealOthers looks at, in the order of time
-	smallRow  = 16 << 10 // bytes as stored of a row that SealOthers seals
+	lookAt    = 100      // rows that SealOthers looks at, oldest first
+	smallRow  = 16 << 10 // maximum stored bytes of a row that SealOthers seals
 	smallLook = 256 << 10
 
-	// Stored bytes bound a transaction of Seal. A row is compressed to no less than a hundredth; one that may be
-	// larger than largestRow is measured first.
+	// A transaction of Seal is bounded by stored bytes. Compression reduces a row to a hundredth at best; a row that could
+	// exceed largestRow is measured first.
 	sealBytes  = 4 << 20
 	mayBeLarge = largestRow / 128
 	largestRow = 64 << 20
 )
 
-// Skipped is a row that cannot be sealed.
+// Skipped is a row that could not be sealed, with the reason.
 type Skipped struct {
 	ID     uuid.UUID `json:"id"`
 	Reason string    `json:"reason"`
 }
 
-// Sealed is what Seal did.
+// Sealed is the result of Seal.
 type Sealed struct {
 	Sealed  int64     `json:"sealed"`
 	Skipped []Skipped `json:"-"`
 }
 
-// The waits are bounded, and a head that others hold is left to them.
+// Waits are bounded; if another session holds the head, it seals.
 const (
 	limitLook = `SELECT set_config('lock_timeout', '100ms', true), set_config('statement_timeout', '1s', true)`
 	isDue     = `SELECT EXISTS (SELECT FROM cxg_audit.head h WHERE h.looked_at < clock_timestamp() - interval '10 s')`
 	readNow   = `SELECT clock_timestamp()`
 )
 
-// sealOthersTimeout bounds SealOthers as a whole.
+// sealOthersTimeout is the timeout of SealOthers.
 const sealOthersTimeout = 2 * time.Second
 
-// SealOthers seals a few rows of other software, in a transaction of its own. It does nothing unless this ledger has
-// changed something, and nothing within ten seconds of the last look. An error means that they are not sealed yet; the
-// changes of the ledger are committed whatever it is.
+// SealOthers seals a few rows of other software in its own transaction. It does nothing if this ledger has not changed
+// anything or if the last look was less than ten seconds ago. On an error these rows remain unsealed; the ledger's
+// changes are committed in any case.
 func (l *Ledger) SealOthers(ctx context.Context) (skipped []Skipped, err error) {
 	if l.sealer == nil || !l.changed || ctx.Err() != nil {
 		return nil, nil
@@ -76,7 +76,7 @@ func (l *Ledger) SealOthers(ctx context.Context) (skipped []Skipped, err error) 
 		return nil, err
 	}
 	skipped, err = l.sealer.sealSome(ctx, tx)
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "55P03" { // lock_not_available: others seal
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "55P03" { // lock_not_available: another session seals
 		return nil, nil
 	}
 	return skipped, err
@@ -88,14 +88,15 @@ SELECT l.created_at, {claims}, EXISTS (SELECT FROM cxg_audit.seal s WHERE s.audi
  WHERE (l.created_at, l.id) > ($1, $2) AND l.created_at < $3::timestamptz - interval '1 minute'
  ORDER BY l.created_at, l.id LIMIT $4`
 
-// expand writes a statement for this database's log.
+// expand fills the placeholders of a statement for this database's log.
 func (s *sealer) expand(sql string) string {
 	return strings.NewReplacer("{claims}", s.claims(), "{stored}", s.stored, "{fields}", selectList(s.fields)).Replace(sql)
 }
 
-// sealSome seals the next small rows of the log that have no seal, moves the head's mark past those that it looked at,
-// and commits. Younger rows than a minute wait: others of their time may still be uncommitted. Rows that say cxgctl wrote
-// them are left alone: cxgctl's have their seal since they were written, and audit verify names others.
+// sealSome seals the next small unsealed rows of the log, advances the head's sweep position past the rows it looked
+// at, and commits. Rows younger than a minute are left for later, because others of the same time may still be
+// uncommitted. Rows that claim to be written by cxgctl are skipped: real ones were sealed on writing, and audit verify
+// reports the rest.
 func (s *sealer) sealSome(ctx context.Context, tx *db.Write) ([]Skipped, error) {
 	var now time.Time
 	if err := tx.QueryRow(ctx, readNow).Scan(&now); err != nil {
@@ -140,7 +141,7 @@ func (s *sealer) sealSome(ctx context.Context, tx *db.Write) ([]Skipped, error) 
 	return skipped, err
 }
 
-// readForeign makes the seals of other software's rows, all but the place in the chain.
+// readForeign builds the seals of other software's rows, without a place in the chain.
 func (s *sealer) readForeign(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, now time.Time) ([]seal, []Skipped, error) {
 	if len(ids) == 0 {
 		return nil, nil, nil
@@ -153,7 +154,7 @@ func (s *sealer) readForeign(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, no
 	return seals, skipped, err
 }
 
-// unsealedRows selects the rows without a seal; strict where seals outside the chain do not count for one.
+// unsealedRows returns a query for rows without a seal. If strict, seals outside the chain do not count.
 func (s *sealer) unsealedRows(columns string, strict bool) string {
 	within := ""
 	if strict {
@@ -162,9 +163,9 @@ func (s *sealer) unsealedRows(columns string, strict bool) string {
 	return "SELECT " + columns + " FROM audt.audit_logs l WHERE NOT EXISTS (SELECT FROM cxg_audit.seal s WHERE s.audit_id = l.id" + within + ")"
 }
 
-// SealOlder has the transaction seal the rows that say cxgctl wrote them and have no seal, and returns how many there
-// are. They are from before there were seals: the migrations that make and bound the seals do this once, and the audit
-// row of the migration, in the same transaction, says so. From then on such a row is wrong.
+// SealOlder makes the transaction seal the unsealed rows that claim to be written by cxgctl, and returns their number.
+// Such rows predate seals. The migrations that create and bound the seals call this once and report the number in their
+// audit row in the same transaction. Any later row of this kind is forged.
 func (tx *Tx) SealOlder(ctx context.Context) (int, error) {
 	s := tx.ledger.sealer
 	if s == nil || !s.has {
@@ -178,8 +179,8 @@ func (tx *Tx) SealOlder(ctx context.Context) (int, error) {
 	return len(tx.unsealed.older), err
 }
 
-// Seal seals the rows of other software that have no seal, in transactions of at most batch rows and a bounded number of
-// bytes. Rows that it cannot read are skipped. In a dry run it only counts.
+// Seal seals the unsealed rows of other software in transactions of at most batch rows and a bounded number of bytes.
+// It skips rows that it cannot read. A dry run only counts.
 func Seal(ctx context.Context, d *db.DB, cat schema.Catalog, batch int, dryRun bool) (Sealed, error) {
 	done := Sealed{Skipped: []Skipped{}}
 	s := newSealer(cat)
@@ -231,7 +232,7 @@ func Seal(ctx context.Context, d *db.DB, cat schema.Catalog, batch int, dryRun b
 	return done, flush()
 }
 
-// tooLarge says why a row is too large to be read, "" if it is not.
+// tooLarge returns why a row is too large to be read, "" if it is not.
 func tooLarge(ctx context.Context, d *db.DB, id uuid.UUID) string {
 	var size *int64
 	err := d.QueryRow(ctx, `SELECT (SELECT octet_length(l::text) FROM audt.audit_logs l WHERE l.id = $1)`, id).Scan(&size)
@@ -244,7 +245,7 @@ func tooLarge(ctx context.Context, d *db.DB, id uuid.UUID) string {
 	return ""
 }
 
-// NoSeals is the error of a database that has no seals.
+// NoSeals returns the error for a database without seals.
 func NoSeals() *fault.Error {
 	return fault.New(fault.Database, "the manager database has no seals: the schema cxg_audit is missing").
 		WithHint("cxgctl migrate up --database manager creates it").With("table", schema.Seals)
@@ -255,8 +256,8 @@ SELECT l.id FROM unnest($1::uuid[]) WITH ORDINALITY AS l (id, n)
  WHERE NOT EXISTS (SELECT FROM cxg_audit.seal s WHERE s.audit_id = l.id) AND EXISTS (SELECT FROM audt.audit_logs a WHERE a.id = l.id)
  ORDER BY l.n`
 
-// sealForeign seals those of the rows that have no seal yet. The rows are read before the head is locked, so that no
-// change waits for it.
+// sealForeign seals the rows that still lack a seal. It reads them before locking the head, so that changes do not
+// wait.
 func (s *sealer) sealForeign(ctx context.Context, d *db.DB, ids []uuid.UUID) (int64, []Skipped, error) {
 	tx, err := d.BeginWrite(ctx)
 	if err != nil {

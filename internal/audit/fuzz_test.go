@@ -17,7 +17,8 @@ func decoded(doc []byte) (v any, err error) {
 	return v, err
 }
 
-// The canonical form of a document says the same as the document, has one form only, and is never made of what is no JSON.
+// The canonical form of a document says the same as the document, has one form only, and is never made of what is no
+// JSON.
 func FuzzCanonicalJSON(f *testing.F) {
 	for _, doc := range []string{
 		`{"b": 1e2, "aa": [1.10, -0, "\u00e9\n"], "a": null}`, `{"a":1,"a":2}`, `"\ud83d\ude00"`, `"\ud83d"`, `[[[]]]`, `{"":{"":{}}}`,

@@ -17,9 +17,9 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// writer makes audit rows and writes them in the shape that this database's table has: the design's,
-// or the alternative one that the backend's ORM expects (cxg-databases.md). What the table has no
-// column for, or refuses in the column that it has, stands in extra_data under the field's name.
+// writer builds audit rows and inserts them in either form of the table: the design's, or the one that the backend's
+// ORM expects (cxg-databases.md). Values that the table lacks a column for, or whose column refuses them, go to
+// extra_data under the field's name.
 type writer struct {
 	table     *schema.Table
 	rules     schema.Rules
@@ -27,16 +27,16 @@ type writer struct {
 	op        uuid.UUID
 	from      Origin
 	userAgent string
-	columns   [][2]string // each column and the expression for it
+	columns   [][2]string // column names and their expressions
 	sql       string
-	common    []byte             // what extra_data holds in every row, encoded; nil until it is needed
-	limits    map[string]int     // how many characters a column takes, where that is bounded
-	dangling  map[uuid.UUID]bool // of tenants that were looked for: those that do not exist
-	server    *server            // what COPY needs to know; nil until it is asked for
+	common    []byte             // encoded part of extra_data common to all rows; lazy
+	limits    map[string]int     // maximum length in characters, by column
+	dangling  map[uuid.UUID]bool // by tenant id: whether the tenant is known not to exist
+	server    *server            // server values for COPY; lazy
 }
 
 func newWriter(t *schema.Table, rules schema.Rules, by Operator, from Origin, op uuid.UUID) *writer {
-	// The client's address and session_user come from the server, so that the client cannot spoof them.
+	// The client's address and session_user are computed by the server, so that the client cannot spoof them.
 	columns := [][2]string{
 		{"id", "@id"},
 		{"created_at", "@created_at"},
@@ -59,7 +59,7 @@ func newWriter(t *schema.Table, rules schema.Rules, by Operator, from Origin, op
 		{"status", "'ACTIVE'"},
 		{"deleted", "false"},
 		{"is_deleted", "false"},
-		// the alternative shape's own; it has no source_ip, and an address is not optional there
+		// only in the ORM's form, which lacks source_ip and requires an address
 		{"action", "@action"},
 		{"target_entity", "@target_entity"},
 		{"target_id", "@target_id"},
@@ -79,26 +79,26 @@ func newWriter(t *schema.Table, rules schema.Rules, by Operator, from Origin, op
 	}
 }
 
-// Filled are the columns, of either shape, that every row of an operator's change has a value for. The
-// others are NULL in some rows: source_ip is, over a unix socket.
+// Filled lists the columns, in either form, that are never NULL in rows of an operator's change. Other columns can be
+// NULL, for example source_ip over a unix socket.
 var Filled = []string{
 	"id", "created_at", "created_by", "user_id", "event_type", "event_category", "description", "user_agent",
 	"resource", "resource_type", "resource_id", "action_performed", "result", "risk_level", "extra_data", "status", "deleted", "is_deleted",
 	"action", "target_entity", "target_id", "request_path", "request_method", "ip_address",
 }
 
-// extra is what every row of a command holds in extra_data, beside the noun and the images.
+// extra is the part of extra_data that is common to all rows of a command.
 type extra struct {
 	Tool       string `json:"tool"`
 	OpID       string `json:"op_id"`
 	Operator   string `json:"operator,omitempty"`
 	AuthMethod string `json:"auth_method"`
 	Claimed    string `json:"claimed,omitempty"`
-	ProofID    string `json:"proof_id,omitempty"` // the row of the session or key, never its secret
+	ProofID    string `json:"proof_id,omitempty"` // id of the session or key, never its secret
 	Origin
 }
 
-// document is a row's extra_data. What is the same in every row is encoded once.
+// document returns a row's extra_data. The common part is encoded once.
 func (w *writer) document(e Entry, moved map[string]any) ([]byte, error) {
 	if w.common == nil {
 		var err error
@@ -151,8 +151,7 @@ func (w *writer) document(e Entry, moved map[string]any) ([]byte, error) {
 	return append(append(doc, ','), rest[1:]...), nil
 }
 
-// resourceColumn maps a noun to what the resource column's CHECK allows; the noun itself stands in
-// extra_data.
+// resourceColumn maps a noun to a value that the resource column's CHECK allows. The noun itself goes to extra_data.
 func resourceColumn(noun string) string {
 	switch noun {
 	case "user", "session", "key", "role", "login":
@@ -161,8 +160,8 @@ func resourceColumn(noun string) string {
 	return "TABLE"
 }
 
-// insert writes the rows in one round trip, or, where they are many, by COPY, and returns what there is to be sealed
-// by s, if anybody is to.
+// insert writes the rows in one round trip, or by COPY if there are many. It returns the rows to be sealed by s, which
+// may be nil.
 func (w *writer) insert(ctx context.Context, tx pgx.Tx, s *sealer, entries []Entry, now time.Time) (rows unsealed, err error) {
 	if err := w.lookForTenants(ctx, tx, entries); err != nil {
 		return rows, err
@@ -206,7 +205,7 @@ func (w *writer) insert(ctx context.Context, tx pgx.Tx, s *sealer, entries []Ent
 			return rows, fmt.Errorf("the audit row cannot be sealed: %s", skipped[0].Reason)
 		}
 		rows.seals = append(rows.seals, seals...)
-		again = again || open || len(seals) != 1 // a trigger may have sent it elsewhere
+		again = again || open || len(seals) != 1 // a trigger may have redirected the row
 	}
 	if again {
 		rows.seals = nil
@@ -215,9 +214,9 @@ func (w *writer) insert(ctx context.Context, tx pgx.Tx, s *sealer, entries []Ent
 	return rows, nil
 }
 
-// lookForTenants finds out which of the entries' tenants do not exist. Sessions, grants and logins keep a tenant
-// without a foreign key, and a deleted tenant leaves them behind; the log's column may have one. A role that may not look
-// has all of them in extra_data.
+// lookForTenants determines which of the entries' tenants do not exist. Sessions, grants and logins refer to tenants
+// without a foreign key and so outlive them, but the log's column may have one. Without the privilege to read tenants,
+// all their ids go to extra_data.
 func (w *writer) lookForTenants(ctx context.Context, tx pgx.Tx, entries []Entry) error {
 	if w.rules.References["tenant_id"] != schema.Tenants || !w.table.Has("tenant_id") {
 		return nil
@@ -256,7 +255,7 @@ func (w *writer) lookForTenants(ctx context.Context, tx pgx.Tx, entries []Entry)
 
 const insufficientPrivilege = "42501"
 
-// args are one row's values, each fitted to its column.
+// args returns the values of a row, each fitted to its column.
 func (w *writer) args(e Entry) (pgx.NamedArgs, error) {
 	moved := map[string]any{} // fields that go to extra_data instead
 	args := pgx.NamedArgs{
@@ -273,7 +272,7 @@ func (w *writer) args(e Entry) (pgx.NamedArgs, error) {
 	for _, f := range []struct {
 		column, field string
 		value         *string
-		instead       []string // what says it best where the list of values lacks it
+		instead       []string // the closest values, if the CHECK lacks this one
 	}{
 		{"event_type", "event_type", e.EventType, []string{"API_CALL", "DATA_ACCESS"}},
 		{"event_category", "event_category", e.EventCategory, []string{"DATA_MODIFICATION", "SYSTEM_CHANGE"}},
@@ -283,8 +282,8 @@ func (w *writer) args(e Entry) (pgx.NamedArgs, error) {
 	} {
 		value := w.first(f.column, append([]string{*f.value}, f.instead...)...)
 		if value == nil && w.required(f.column) {
-			return nil, fault.New(fault.Database, "the audit log's column %s allows no value that cxgctl writes", f.column).
-				WithHint("no change goes unaudited; its CHECK has to allow %s", *f.value)
+			return nil, fault.New(fault.Database, "the CHECK of the audit log's column %s does not allow any value that cxgctl writes", f.column).
+				WithHint("no change goes unaudited; the CHECK must allow %s", *f.value)
 		}
 		if column := w.column(f.column, f.field); value == nil || *value != *f.value || column == "" {
 			moved[f.field] = *f.value
@@ -299,8 +298,8 @@ func (w *writer) args(e Entry) (pgx.NamedArgs, error) {
 	return args, nil
 }
 
-// column is the column that holds a field: the named one, or the alternative shape's of the field's
-// own name; "" where the table has neither.
+// column returns the column that holds a field: the one of that name, or the one named like the field in the ORM's
+// form; "" if the table has neither.
 func (w *writer) column(name, field string) string {
 	for _, c := range []string{name, field} {
 		if w.table.Has(c) {
@@ -315,7 +314,7 @@ func (w *writer) required(column string) bool {
 	return ok && c.NotNull
 }
 
-// first returns the first of the values that the column's CHECK allows; nil if it allows none.
+// first returns the first value that the column's CHECK allows; nil if it allows none of them.
 func (w *writer) first(column string, values ...string) *string {
 	allowed, listed := w.rules.Allowed[column]
 	for i, v := range values {
@@ -326,8 +325,8 @@ func (w *writer) first(column string, values ...string) *string {
 	return nil
 }
 
-// reference returns an id for a column, unless the column's foreign key points to another table than
-// the one that the id is of: then the id goes to extra_data.
+// reference returns an id for a column. If the column's foreign key points to a different table, or the tenant does not
+// exist, the id goes to extra_data instead.
 func (w *writer) reference(column, field, table string, id *uuid.UUID, moved map[string]any) *uuid.UUID {
 	target, bound := w.rules.References[column]
 	if id == nil || w.table.Has(column) && (!bound || target == table) && (field != "tenant_id" || !w.dangling[*id]) {
@@ -337,7 +336,7 @@ func (w *writer) reference(column, field, table string, id *uuid.UUID, moved map
 	return nil
 }
 
-// text returns a text for a column, or moves it to extra_data where there is no such column.
+// text returns a text for a column, and copies it to extra_data if the table lacks the column.
 func (w *writer) text(column, field string, s *string, moved map[string]any) *string {
 	if s != nil && !w.table.Has(column) {
 		moved[field] = *s
@@ -345,7 +344,7 @@ func (w *writer) text(column, field string, s *string, moved map[string]any) *st
 	return w.clip(column, s)
 }
 
-// clip cuts a text to what its column takes and to what PostgreSQL stores at all.
+// clip truncates a text to its column's length and removes what PostgreSQL cannot store.
 func (w *writer) clip(column string, s *string) *string {
 	if s == nil {
 		return nil

@@ -14,11 +14,11 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 )
 
-// copyRowsFrom is how many rows are worth a COPY, which takes two round trips.
+// copyRowsFrom is the number of rows from which COPY, with its two round trips, pays off.
 const copyRowsFrom = 50
 
-// server is what INSERT has the server fill in, so that the client cannot choose it. It is the same for
-// every row of a session; COPY cannot compute, so it is asked for.
+// server holds the values that an INSERT has the server compute, so that the client cannot choose them. COPY cannot
+// compute values, so they are read once per session.
 type server struct {
 	sessionUser json.RawMessage
 	address     *string // nil over a unix socket
@@ -36,10 +36,10 @@ func readServer(ctx context.Context, r db.Reader) (*server, error) {
 	return s, err
 }
 
-// copyNames are, by column, where a row's value is found among the args where the name differs.
+// copyNames maps columns to argument names where they differ.
 var copyNames = map[string]string{"extra_data": "extra"}
 
-// copied returns the columns that this database's log has, and the arg of each.
+// copied returns the columns of this database's log, and the name of each one's argument.
 func (w *writer) copied() (columns, args []string) {
 	for _, v := range w.columns {
 		if !w.table.Has(v[0]) {
@@ -55,7 +55,7 @@ func (w *writer) copied() (columns, args []string) {
 	return columns, args
 }
 
-// copyArgs are a row's values as insert's statement would have given them.
+// copyArgs returns the values of a row, including those that an INSERT would compute.
 func (w *writer) copyArgs(e Entry) (pgx.NamedArgs, error) {
 	args, err := w.args(e)
 	if err != nil {
@@ -101,7 +101,7 @@ func (w *writer) copy(ctx context.Context, tx pgx.Tx, entries []Entry) error {
 	return err
 }
 
-// copied is a value as pgx encodes it without detours: a uuid.UUID would become text, fail, and come back.
+// copied converts a value so that pgx encodes it directly, without trying the text form of a uuid.UUID first.
 func copied(v any) any {
 	switch v := v.(type) {
 	case uuid.UUID:
@@ -120,13 +120,13 @@ func copied(v any) any {
 	return v
 }
 
-// copyHeader begins a COPY in binary.
+// copyHeader returns the header of a binary COPY.
 func copyHeader() []byte { return []byte("PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00") }
 
-// copyTrailer ends it.
+// copyTrailer returns its trailer.
 func copyTrailer() []byte { return []byte{0xff, 0xff} }
 
-// appendCopyRow appends a row of values in binary; nil is NULL.
+// appendCopyRow appends a row of values in binary format; nil is NULL.
 func appendCopyRow(b []byte, values ...[]byte) []byte {
 	b = binary.BigEndian.AppendUint16(b, uint16(len(values)))
 	for _, v := range values {
@@ -139,7 +139,7 @@ func appendCopyRow(b []byte, values ...[]byte) []byte {
 	return b
 }
 
-// copyBinary sends rows that are encoded already, and returns how many the server kept.
+// copyBinary sends encoded rows and returns how many the server stored.
 func copyBinary(ctx context.Context, tx pgx.Tx, table string, columns []string, rows io.Reader) (int64, error) {
 	quoted := make([]string, len(columns))
 	for i, c := range columns {

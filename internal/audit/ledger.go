@@ -1,5 +1,5 @@
-// Package audit is the only way to change a platform's data, and the log of what was changed. A
-// change and its audit row commit together or not at all.
+// Package audit is the only way to change the platform's data, and keeps the log of all changes. A change and its audit
+// row commit together or not at all.
 package audit
 
 import (
@@ -19,31 +19,31 @@ import (
 
 // Operator is the person or service that a change is attributed to.
 type Operator struct {
-	ID         uuid.UUID // uuid.Nil where no user of the platform acts (migrations)
+	ID         uuid.UUID // uuid.Nil if not a user of the platform (migrations)
 	Name       string
-	AuthMethod string    // claim, login, key, jwt, db_role, or os for commands that run without an operator
-	Claimed    string    // the name as it was given
-	Proof      uuid.UUID // the row of the session or key that proved it; uuid.Nil for none
+	AuthMethod string    // claim, login, key, jwt, db_role, or os for commands without an operator
+	Claimed    string    // the name as given
+	Proof      uuid.UUID // id of the session or key, or uuid.Nil
 }
 
 // Origin is where a command came from. Every audit row records it (reliability.md, "Operator identity").
 type Origin struct {
-	OSUser   string `json:"os_user"` // the name that the system's user database has for UID
+	OSUser   string `json:"os_user"` // name of UID in the system's user database
 	UID      int    `json:"os_uid"`
 	LoginUID string `json:"login_uid,omitempty"`
 	SudoUser string `json:"sudo_user,omitempty"`
 	Host     string `json:"host"`
 	PID      int    `json:"pid"`
 	Version  string `json:"client_version"`
-	Command  string `json:"command"` // with the flags whose values may be recorded
+	Command  string `json:"command"` // with the flags that may be recorded
 	Reason   string `json:"reason,omitempty"`
 	Ticket   string `json:"ticket,omitempty"`
 }
 
-// Guard bounds how many rows one command may change; nil means no bound.
+// Guard limits how many rows a command may change; nil means no limit.
 type Guard struct{ Expect, MaxAffected *int }
 
-// Check refuses a number of changed rows that is outside the bounds.
+// Check refuses a number of changed rows outside the limits.
 func (g Guard) Check(n int) error {
 	switch {
 	case g.Expect != nil && n != *g.Expect:
@@ -51,24 +51,24 @@ func (g Guard) Check(n int) error {
 			WithHint("nothing was changed; look at the rows with --dry-run").With("affected", n).With("expected", *g.Expect)
 	case g.MaxAffected != nil && n > *g.MaxAffected:
 		return fault.New(fault.Conflict, "%d rows would change, --max-affected allows %d", n, *g.MaxAffected).
-			WithHint("nothing was changed; narrow the filter, or raise --max-affected").With("affected", n).With("max_affected", *g.MaxAffected)
+			WithHint("nothing was changed; narrow the filter or raise --max-affected").With("affected", n).With("max_affected", *g.MaxAffected)
 	}
 	return nil
 }
 
-// Gate decides whether the operator may do what the transactions of a ledger do. Enter is called in each before any
-// work, and returns what judges it. An error of either rolls the transaction back.
+// Authorizer decides whether the operator may make the changes of a ledger's transactions. Each transaction first calls
+// Before, which returns its Judge. An error of either rolls the transaction back.
 type Authorizer interface {
 	Before(ctx context.Context, tx *Tx) (Judge, error)
 }
 
-// Judge is a Gate in one transaction.
+// Judge checks the changes of one transaction.
 type Judge interface {
-	Changes(ctx context.Context, tx *Tx, changes []Change) error // of changes that were made and can still be taken back
-	Close(ctx context.Context, tx *Tx) error                     // before the transaction commits
+	Changes(ctx context.Context, tx *Tx, changes []Change) error // called after the changes, before the commit
+	Close(ctx context.Context, tx *Tx) error                     // called right before the commit
 }
 
-// Action is what was done to a row, as the action_performed column's CHECK spells it.
+// Action is what was done to a row, in the spelling of the action_performed column's CHECK.
 type Action string
 
 // The actions of audit rows.
@@ -77,12 +77,12 @@ const (
 	Update  Action = "UPDATE"
 	Delete  Action = "DELETE"
 	Execute Action = "EXECUTE"
-	Read    Action = "READ" // changes nothing, and is recorded where what is read is delicate
+	Read    Action = "READ" // changes nothing; recorded for sensitive data
 	Login   Action = "LOGIN"
 	Logout  Action = "LOGOUT"
 )
 
-// Event is what kind of event a row records: the columns event_type and event_category.
+// Event is the kind of event that a row records: the columns event_type and event_category.
 type Event struct{ Type, Category string }
 
 // The events that cxgctl writes.
@@ -97,51 +97,51 @@ var (
 	violation        = Event{"ADMIN_ACTION", "SECURITY_VIOLATION"}
 )
 
-// Subject is what a change is about: the noun and, where it is known, the row.
+// Subject is what a change is about: the noun and, if known, the row.
 type Subject struct {
 	Resource string     // the noun: user, invoice, …
-	ID       uuid.UUID  // uuid.Nil where no row is known
-	Name     string     // what a person calls it: a username, an invoice number, a REF as it was typed
-	TenantID *uuid.UUID // where it belongs to one
+	ID       uuid.UUID  // uuid.Nil if the row is unknown
+	Name     string     // for people: a username, an invoice number, a REF as typed
+	TenantID *uuid.UUID // nil if it does not belong to a tenant
 }
 
-// Change is one changed row. Before and After are the noun's record, nil where there was none; the
-// ledger keeps only the fields that differ where both are given.
+// Change is a changed row. Before and After are the noun's record, nil if the row did not exist. If both are set, the
+// ledger records only the fields that differ.
 type Change struct {
 	Subject
 	Action        Action
 	Event         Event // the zero value means DataModification
 	Before, After any
-	Secrets       []string    // fields of no record that changed too; their images say "changed"
-	Undoes        []uuid.UUID // the audit rows whose changes it takes back
-	Risk          string      // LOW, MEDIUM or HIGH; "" means what the event has
+	Secrets       []string    // changed fields outside the record; logged as "changed"
+	Undoes        []uuid.UUID // audit rows whose changes it reverts
+	Risk          string      // LOW, MEDIUM or HIGH; "" for the event's default
 }
 
-// Intent is what a command is about to do, for the audit row of an attempt that fails.
+// Intent describes what a command is about to do, for the audit row if it fails.
 type Intent struct {
 	Subject
 	Action Action
 }
 
-// Tx is the transaction in which a verb does its work.
+// Tx is a transaction that writes.
 type Tx struct {
 	*db.Write
 	By  Operator
-	Now time.Time // one for all that the transaction writes
+	Now time.Time // the time of all rows that the transaction writes
 
 	ledger   *Ledger
-	judge    Judge     // nil where no user of the platform acts
-	first    uuid.UUID // the first audit row that it wrote
-	written  int       // how many those are
-	entailed int       // how many of those are of changes that Follow made
+	judge    Judge     // nil if the operator is not a user of the platform
+	first    uuid.UUID // its first audit row
+	written  int       // number of its audit rows
+	entailed int       // number of those for changes made by Follow
 	unsealed unsealed
-	ids      int    // how many of the ledger's ids it has taken
-	draft    *Draft // nil where nothing was drafted
+	ids      int    // number of the ledger's ids that it has used
+	draft    *Draft // nil without a draft
 	ready    []seal // of drafted rows
 	kept     []Entry
 }
 
-// note counts audit rows among those that the transaction wrote.
+// note counts audit rows that the transaction has written.
 func (tx *Tx) note(ids []uuid.UUID) {
 	if tx.written == 0 && len(ids) > 0 {
 		tx.first = ids[0]
@@ -149,7 +149,7 @@ func (tx *Tx) note(ids []uuid.UUID) {
 	tx.written += len(ids)
 }
 
-// ByID is the operator's id for a column that refers to users; nil where there is none, as in a tenant's database.
+// ByID returns the operator's id for columns that refer to users; nil if there is none, as in a tenant's database.
 func (tx *Tx) ByID() *uuid.UUID {
 	if tx.By.ID == uuid.Nil {
 		return nil
@@ -157,8 +157,8 @@ func (tx *Tx) ByID() *uuid.UUID {
 	return &tx.By.ID
 }
 
-// Log writes the audit rows of changes that the transaction has made. Write does this with those that fn
-// returns; fn calls it where there are too many to be held until its end.
+// Log writes the audit rows of changes that the transaction has made. Write does this for the changes that fn returns;
+// fn calls Log itself if they are too many to hold in memory.
 func (tx *Tx) Log(ctx context.Context, changes []Change) error {
 	if len(changes) == 0 {
 		return nil
@@ -209,7 +209,7 @@ func (tx *Tx) Log(ctx context.Context, changes []Change) error {
 	return nil
 }
 
-// logged counts rows that were written to a log without seals; with seals, keptRows does.
+// logged verifies that the log stored the rows, if the database has no seals. With seals, keptRows does that.
 func (tx *Tx) logged(ctx context.Context, ids []uuid.UUID) error {
 	if tx.ledger.sealer != nil {
 		return nil
@@ -227,40 +227,39 @@ func (tx *Tx) logged(ctx context.Context, ids []uuid.UUID) error {
 	return nil
 }
 
-// unwritten is the error of a change whose audit row could not be written.
+// errNotWritten is the error of a change whose audit row could not be written.
 func errNotWritten(err error) error {
 	return fault.From(db.Translate(err)).With("audit", "the change was rolled back with its audit row")
 }
 
-// Ledger opens the transactions that may change something and writes their audit rows.
+// Ledger opens the transactions that may write, and writes their audit rows.
 type Ledger struct {
 	DryRun         bool // run every statement, then roll back
-	DiscardEntries bool // keep no Entries: of a million changes nobody wants them
+	DiscardEntries bool // do not keep Entries, which could be millions
 	Guard          Guard
-	Gate           Authorizer // nil where no user of the platform acts
-	// Follow makes, in the same transaction, the changes that others entail, such as the end of the sessions of an
-	// account that is closed. They have audit rows of their own, and the Guard does not count them. May be nil.
+	Gate           Authorizer // nil if the operator is not a user of the platform
+	// Follow makes consequential changes in the same transaction, such as ending the sessions of a closed account. They
+	// get their own audit rows, and Guard does not count them. May be nil.
 	Follow func(ctx context.Context, tx *Tx, changes []Change) ([]Change, error)
-	// Confirm, where it is set, is asked before a change is made: with the audit rows of a run of the same
-	// statements that was rolled back, so that nothing is locked while a person thinks. What is done after that is
-	// what was shown, or a CONFLICT.
+	// Confirm, if set, is called before a change, with the audit rows of a rolled-back run of the same statements, so that
+	// nothing is locked during the prompt. If the actual change then differs, Write returns a CONFLICT.
 	Confirm func(context.Context, []Entry) error
 
 	db           *db.DB
 	writer       *writer
-	sealer       *sealer // nil where the database has no seals
+	sealer       *sealer // nil if the database has no seals
 	by           Operator
 	op           uuid.UUID
 	ids          []uuid.UUID // of new rows, see Tx.NewID
 	changes      []Entry
-	entailed     int           // how many committed changes Follow made
-	changed      bool          // a transaction was committed, or may have been
-	shown        []shownEntry  // what Confirm agreed to; nil for anything
-	tenantTarget *tenantTarget // where the changes are made, if not in the database of the audit log
+	entailed     int           // number of committed changes made by Follow
+	changed      bool          // a transaction has been, or may have been, committed
+	shown        []shownEntry  // what was confirmed; nil if anything is allowed
+	tenantTarget *tenantTarget // nil if changes are made in the database of the audit log
 }
 
-// Open makes a ledger over the manager database for one command of one operator. It fails where the
-// audit log has no table: no change goes unaudited.
+// Open returns a ledger over the manager database for one command of one operator. It fails without the audit log's
+// table.
 func Open(ctx context.Context, d *db.DB, cat schema.Catalog, by Operator, from Origin) (*Ledger, error) {
 	t, err := cat.Table(schema.AuditLogs)
 	if err != nil {
@@ -277,25 +276,25 @@ func Open(ctx context.Context, d *db.DB, cat schema.Catalog, by Operator, from O
 	return &Ledger{db: d, writer: newWriter(t, rules, by, from, op), sealer: newSealer(cat), by: by, op: op}, nil
 }
 
-// Op returns the id that all audit rows of this command share.
+// Op returns the operation id, which all audit rows of this command share.
 func (l *Ledger) Op() uuid.UUID { return l.op }
 
 // By returns the operator that changes are attributed to.
 func (l *Ledger) By() Operator { return l.by }
 
-// Changed says whether the command has changed something, or may have.
+// Changed reports whether the command has changed, or may have changed, something.
 func (l *Ledger) Changed() bool { return l.changed }
 
 // Entries returns the audit rows of this command's changes: committed or, in a dry run, rolled back.
 func (l *Ledger) Entries() []Entry { return l.changes }
 
-// Entailed returns how many committed changes Follow made.
+// Entailed returns the number of committed changes made by Follow.
 func (l *Ledger) Entailed() int { return l.entailed }
 
-// Adopt counts the audit rows of another ledger of the same command, see In, among this one's.
+// Merge adds the audit rows of another ledger of the same command, see ForTenant.
 func (l *Ledger) Merge(entries []Entry) { l.changes = append(l.changes, entries...) }
 
-// Reader returns the database for the reading that a mutating command does before its transaction.
+// Reader returns the database for reads before a transaction.
 func (l *Ledger) Reader() db.Reader {
 	if l.tenantTarget != nil {
 		return l.tenantTarget.db
@@ -303,18 +302,18 @@ func (l *Ledger) Reader() db.Reader {
 	return l.db
 }
 
-// Now returns the time by the server's clock.
+// Now returns the time of the server's clock.
 func (l *Ledger) Now(ctx context.Context) (now time.Time, err error) {
 	err = l.db.QueryRow(ctx, `SELECT now()`).Scan(&now)
 	return now.UTC(), err
 }
 
-// attempts bounds how often a transaction that the server asks to run again is run. Two imports of the same names in
-// opposite orders meet in a deadlock as often as they have batches, and one of them may lose each time.
+// maxAttempts limits how often a transaction is tried. Two imports of the same names in opposite order deadlock once
+// per batch, and the same one may lose each time.
 const maxAttempts = 6
 
-// rest waits before another attempt, longer each time and hardly as long as the one we collided with: two that run
-// again at once collide again. It does not wait before the first, which has the number 0.
+// backoff waits before another attempt, longer each time and randomly, so that two transactions that collided do not
+// collide again. It does not wait before attempt 0.
 func backoff(ctx context.Context, attempt int) {
 	if attempt == 0 {
 		return
@@ -325,9 +324,9 @@ func backoff(ctx context.Context, attempt int) {
 	}
 }
 
-// Write runs fn in a transaction, adds one audit row per change that fn returns, and commits; in a
-// dry run it checks the deferred constraints and rolls back. If fn fails, nothing is changed and the
-// failed attempt leaves an audit row of its own. No change at all commits nothing.
+// Write runs fn in a transaction, adds an audit row for each change that fn returns, and commits. A dry run checks
+// deferred constraints and rolls back. If fn fails, nothing is changed and the attempt gets an audit row. Without
+// changes, nothing is committed.
 func (l *Ledger) Write(ctx context.Context, intent Intent, fn func(context.Context, *Tx) ([]Change, error)) error {
 	var entries []Entry
 	if l.tenantTarget != nil {
@@ -336,7 +335,7 @@ func (l *Ledger) Write(ctx context.Context, intent Intent, fn func(context.Conte
 	l.ids = nil
 	if intent.Action != Read {
 		if err := l.writer.table.RequireColumns([]string{"id", "created_at", "extra_data"}); err != nil {
-			return fault.From(err).WithHint("no change goes unaudited, and an audit row without it does not say who changed what; restore the column")
+			return fault.From(err).WithHint("no change goes unaudited, and audit rows need this column; restore it")
 		}
 	}
 	err := l.confirmed(ctx, fn)
@@ -357,13 +356,13 @@ func (l *Ledger) Write(ctx context.Context, intent Intent, fn func(context.Conte
 	return nil
 }
 
-// again runs fn in a transaction until the server does not ask for another one.
+// withRetry runs fn in a transaction until it succeeds or fails with an error that is not retryable.
 func (l *Ledger) withRetry(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) (entries []Entry, err error) {
 	try := l.attempt
 	if l.tenantTarget != nil {
 		try = l.attemptTenant
 	}
-	found := false // the primary was looked for
+	found := false // the primary has been looked for
 	for attempt := range maxAttempts {
 		backoff(ctx, attempt)
 		entries, err = try(ctx, fn)
@@ -372,7 +371,7 @@ func (l *Ledger) withRetry(ctx context.Context, fn func(context.Context, *Tx) ([
 			found = true
 			l.db.FindPrimary()
 		case !db.Retryable(err) || OutcomeUnknown(err):
-			return entries, err // what may have been made is not made again
+			return entries, err // do not repeat a change that may have been made
 		}
 	}
 	return entries, err
@@ -383,8 +382,8 @@ func (l *Ledger) attempt(ctx context.Context, fn func(context.Context, *Tx) ([]C
 	if err != nil {
 		return nil, err
 	}
-	// A rollback after a commit does nothing; one whose context is gone closes the connection, and
-	// the server rolls back.
+	// A rollback after a commit does nothing. If the context has ended, it closes the connection, and the server rolls
+	// back.
 	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
 	tx := &Tx{Write: raw, By: l.by, Now: raw.Now, ledger: l}
 	if l.Gate != nil {
@@ -431,8 +430,8 @@ func (l *Ledger) attempt(ctx context.Context, fn func(context.Context, *Tx) ([]C
 	return tx.kept, nil
 }
 
-// Keep runs fn in a transaction, of the database that changes are made in, that changes cxgctl's own tables alone, which are no data of the
-// platform: no audit row speaks of it. A dry run leaves it out.
+// WriteUnaudited runs fn in a transaction of the database that changes are made in. fn may change cxgctl's own tables
+// only, since such changes do not get audit rows. A dry run does nothing.
 func (l *Ledger) WriteUnaudited(ctx context.Context, fn func(context.Context, pgx.Tx) error) error {
 	if l.DryRun {
 		return nil
@@ -452,13 +451,12 @@ func (l *Ledger) WriteUnaudited(ctx context.Context, fn func(context.Context, pg
 	return db.Translate(raw.Commit(ctx))
 }
 
-// failureTimeout is how long the row of a failed attempt may take: whoever pressed Ctrl-C, or ran out
-// of time on a lock, has waited enough.
+// failureTimeout limits how long RecordFailure may take, since the user is already waiting for the command to end.
 const failureTimeout = 1500 * time.Millisecond
 
-// Failed leaves an audit row of an attempt that changed nothing: BLOCKED where it was refused for who
-// the operator is, FAILURE otherwise. Dry runs leave none. An attempt that failed because the
-// database is away can leave no row; its error is what the caller sees either way.
+// RecordFailure writes the audit row of an attempt that changed nothing: BLOCKED if the operator was refused, otherwise
+// FAILURE. Dry runs do not write one. Errors are ignored: if the database is down, the row is lost, and the caller
+// reports cause anyway.
 func (l *Ledger) RecordFailure(ctx context.Context, intent Intent, cause error) {
 	if l.DryRun {
 		return
@@ -482,8 +480,8 @@ func (l *Ledger) RecordFailure(ctx context.Context, intent Intent, cause error) 
 	if err != nil {
 		return
 	}
-	// Others' seals are made one after the other, and each takes but a moment. Whoever waited in vain already
-	// does not wait for that once more.
+	// Sealing waits for other sessions' seals, which take a moment each. An attempt that failed on the database has
+	// waited long enough.
 	if !fault.Is(cause, fault.Database) {
 		if _, err := raw.Exec(ctx, "SET LOCAL lock_timeout = '1s'"); err != nil {
 			return
@@ -494,7 +492,7 @@ func (l *Ledger) RecordFailure(ctx context.Context, intent Intent, cause error) 
 	}
 }
 
-// Record writes audit rows of what took place outside the ledger's transactions, such as migrations.
+// Record writes audit rows for changes made outside the ledger's transactions, such as migrations.
 func (l *Ledger) Record(ctx context.Context, done []Change) error {
 	return l.Write(ctx, Intent{done[0].Subject, done[0].Action}, func(context.Context, *Tx) ([]Change, error) {
 		return done, nil
@@ -503,7 +501,7 @@ func (l *Ledger) Record(ctx context.Context, done []Change) error {
 
 func (c Change) valid() error {
 	if c.Action == "" || c.Resource == "" || (c.Before == nil && c.After == nil) {
-		return fmt.Errorf("a change of %q that says nothing", c.Resource)
+		return fmt.Errorf("a change of %q without an action, a resource or a record", c.Resource)
 	}
 	return nil
 }

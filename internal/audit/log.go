@@ -19,12 +19,12 @@ import (
 // Filter selects rows of the audit log; the zero value selects all.
 type Filter struct {
 	Operator   string // a username or a user's id
-	Resource   string // a noun (user, invoice), or a value of the column (USER_ACCOUNT, TABLE)
+	Resource   string // a noun (user, invoice) or a value of the column (USER_ACCOUNT, TABLE)
 	ResourceID string
 	Actions    []string
 	Result     string
 	Ticket     string
-	ReasonLike string // a literal text in the reason
+	ReasonLike string // literal text within the reason
 	Op         string
 	Since      time.Time // inclusive
 	Until      time.Time // exclusive
@@ -37,26 +37,25 @@ var (
 	Results = []string{"SUCCESS", "FAILURE", "BLOCKED"}
 )
 
-// Nouns are what audit rows of cxgctl are about.
+// Nouns are the resources of audit rows written by cxgctl.
 var Nouns = []string{
 	"user", "invoice", "tenant", "member", "subscription", "role", "session", "key", "login", "migration", "audit", "auth", "intent",
 }
 
-// Kinds are what the resource column's CHECK allows.
+// Kinds are the values that the resource column's CHECK allows.
 var Kinds = []string{"TABLE", "API_ENDPOINT", "FILE", "CONFIGURATION", "USER_ACCOUNT", "TENANT_SETTINGS"}
 
-// Log is the audit log as it stands in one database.
+// Log reads the audit log of a database.
 type Log struct {
 	shape   *schema.Table
-	exprs   map[string]string // what each field is read from
+	exprs   map[string]string // SQL expression of each field
 	columns string
-	kind    string  // what holds USER_ACCOUNT, TABLE and their like
-	sealer  *sealer // nil where the database has no seals
+	kind    string  // SQL expression of the resource column: USER_ACCOUNT, TABLE, …
+	sealer  *sealer // nil if the database has no seals
 }
 
-// fields are Entry's fields, in order, each with the columns that it is read from: the first that the
-// table has. A field that has none is read from extra_data, where the writer put it; %s stands for
-// what was found.
+// fields are the fields of Entry, in order. %s in expr is replaced by the first of the columns that the table has, or
+// by the field in extra_data, where the writer puts values without a column.
 var fields = []struct {
 	name, kind string
 	columns    []string
@@ -86,10 +85,10 @@ var fields = []struct {
 	{"seal_seq", "bigint", nil, sealSeq},
 }
 
-// sealSeq is the place of a row's seal in the chain.
+// sealSeq is the sequence number of a row's seal.
 const sealSeq = "(SELECT s.seq FROM cxg_audit.seal s WHERE s.audit_id = l.id)"
 
-// LogIn returns the manager database's audit log; a database without one gives a DATABASE_ERROR.
+// NewLog returns the manager database's audit log; a database without one gives a DATABASE_ERROR.
 func NewLog(cat schema.Catalog) (*Log, error) {
 	t, err := cat.Table(schema.AuditLogs)
 	if err != nil {
@@ -127,8 +126,8 @@ func NewLog(cat schema.Catalog) (*Log, error) {
 	return g, nil
 }
 
-// BeforeDeletion returns an expression for what a field of a row had before the row was last deleted, as text; the
-// row is that of alias. It is NULL where the log does not say, or no seal vouches for the audit row.
+// BeforeDeletion returns an SQL expression for the value, as text, of a row's field before its last deletion. alias is
+// the row's table alias. The expression is NULL if the log lacks the value or the audit row is not sealed.
 func (g *Log) BeforeDeletion(alias, field string) string {
 	if !g.shape.Has("extra_data") {
 		return "NULL::text"
@@ -141,11 +140,11 @@ func (g *Log) BeforeDeletion(alias, field string) string {
 		g.exprs["action"] + " = 'DELETE' AND " + g.exprs["result"] + " = 'SUCCESS'" + sealed + " ORDER BY l.created_at DESC, l.id DESC LIMIT 1)"
 }
 
-// entries are the rows of the log and who their operators are.
+// entries is the FROM clause of the log's rows with their operators.
 const entries = "audt.audit_logs l LEFT JOIN idam.users o ON o.id = l.user_id"
 
-// operatorID returns the id of an operator who is given by id or username; pgx.ErrNoRows for nobody's
-// name. It is looked up beforehand so that the rows come in order from an index over user_id.
+// operatorID returns the id of the operator with an id or username; pgx.ErrNoRows if the name is unknown. The id is
+// looked up first so that an index over user_id returns the rows in order.
 func operatorID(ctx context.Context, r db.Reader, ref string) (uuid.UUID, error) {
 	if id, err := uuid.Parse(ref); err == nil {
 		return id, nil
@@ -155,7 +154,7 @@ func operatorID(ctx context.Context, r db.Reader, ref string) (uuid.UUID, error)
 	return id, err
 }
 
-// actedAs refuses a name that is in no row: a filter that cannot match is an error.
+// actedAs refuses a name that does not occur in the log, because such a filter cannot match.
 func (g *Log) actedAs(ctx context.Context, r db.Reader, name string) error {
 	var known bool
 	err := r.QueryRow(ctx, "SELECT EXISTS (SELECT FROM audt.audit_logs l WHERE l.user_id IS NULL AND l.extra_data->>'operator' = $1)",
@@ -166,15 +165,14 @@ func (g *Log) actedAs(ctx context.Context, r db.Reader, name string) error {
 	return err
 }
 
-// where turns the filter into predicates that the indexes of the audit log serve; what is wrong with it is added
-// to p.
+// where translates the filter into predicates that the indexes of the log support. It adds problems of the filter to p.
 func (g *Log) where(ctx context.Context, r db.Reader, f Filter, p *fault.Problems) (db.Where, error) {
 	var w db.Where
 	g.shape.Changed(&w, "l", f.Changed)
 	if f.Operator != "" {
 		id, err := operatorID(ctx, r, f.Operator)
 		switch {
-		case errors.Is(err, pgx.ErrNoRows): // a name that was refused, or the OS user's
+		case errors.Is(err, pgx.ErrNoRows): // a refused name or an OS user
 			if err := g.actedAs(ctx, r, f.Operator); err != nil {
 				return w, err
 			}
@@ -201,10 +199,10 @@ func (g *Log) where(ctx context.Context, r db.Reader, f Filter, p *fault.Problem
 		list := make([]string, len(values))
 		for i, value := range values {
 			if list[i] = strings.ToUpper(strings.TrimSpace(value)); !slices.Contains(valid, list[i]) {
-				p.Add(name, "%q is refused, it is one of %s", value, strings.Join(valid, ", "))
+				p.Add(name, "%q is not one of %s", value, strings.Join(valid, ", "))
 			}
 		}
-		if len(list) == 1 { // which an index serves in the order of time
+		if len(list) == 1 { // an index returns these rows by time
 			w.Bind(predicate+" = @"+name, name, list[0])
 		} else if len(list) > 1 {
 			w.Bind(predicate+" = ANY (@"+name+"::text[])", name, list)
@@ -222,10 +220,10 @@ func (g *Log) where(ctx context.Context, r db.Reader, f Filter, p *fault.Problem
 	}
 	if f.Op != "" {
 		if _, err := uuid.Parse(f.Op); err != nil {
-			p.Add("op", "%q is no operation id", f.Op)
+			p.Add("op", "%q is not an operation id", f.Op)
 		}
-		// By their ids, since the planner takes one row in two hundred for an operation's, and would walk through
-		// the whole log for a page of one that is long ago: 13 s in a million rows.
+		// The ids come from a subquery, because the planner estimates that an operation has 0.5% of all rows and would
+		// scan the log in order of time: 13 s for an old operation in a million rows.
 		w.Bind("l.id = ANY (ARRAY(SELECT x.id FROM audt.audit_logs x WHERE x.extra_data->>'op_id' = @op))", "op", strings.ToLower(f.Op))
 	}
 	if !f.Since.IsZero() {
@@ -237,13 +235,13 @@ func (g *Log) where(ctx context.Context, r db.Reader, f Filter, p *fault.Problem
 	return w, nil
 }
 
-// newestFirst is the log's one order.
+// newestFirst is the order of the log.
 var newestFirst = db.Order{
 	{Sort: db.Sort{Expr: "l.created_at", Type: "timestamptz", NotNull: true}, Desc: true},
 	{Sort: db.Sort{Expr: "l.id", Type: "uuid", NotNull: true}, Desc: true},
 }
 
-// Matching is the rows of the log that the filter selects, newest first.
+// Matching returns a query for the rows that the filter selects, newest first.
 func (g *Log) Matching(ctx context.Context, r db.Reader, f Filter) (db.ListQuery[Entry], error) {
 	var problems fault.Problems
 	w, err := g.where(ctx, r, f, &problems)
@@ -257,7 +255,7 @@ func (g *Log) Matching(ctx context.Context, r db.Reader, f Filter) (db.ListQuery
 	}, err
 }
 
-// All returns every row of the log that the filter selects, newest first.
+// All returns all rows that the filter selects, newest first.
 func (g *Log) All(ctx context.Context, d *db.DB, idle time.Duration, f Filter) ([]Entry, error) {
 	s, err := g.Matching(ctx, d, f)
 	if err != nil {
@@ -270,7 +268,7 @@ func (g *Log) All(ctx context.Context, d *db.DB, idle time.Duration, f Filter) (
 	return db.CollectWhere(ctx, d, idle, q, func(Entry) bool { return true })
 }
 
-// Origins returns who sealed rows: cli in the transaction that wrote the row, foreign where it was found later.
+// Origins returns the origins of the rows' seals: cli if sealed on writing, foreign if sealed later.
 func (g *Log) Origins(ctx context.Context, r db.Reader, ids []uuid.UUID) (map[uuid.UUID]string, error) {
 	origins := map[uuid.UUID]string{}
 	if g.sealer == nil {
@@ -289,8 +287,8 @@ func (g *Log) Origins(ctx context.Context, r db.Reader, ids []uuid.UUID) (map[uu
 	return origins, err
 }
 
-// ByIDs returns the rows that ids name: audit rows, or all those of operations. operation says that one of the ids is an
-// operation's. One that is neither is a RESOURCE_NOT_FOUND.
+// ByIDs returns the audit rows with the given ids, and all rows of the operations with these ids. operation reports
+// whether an id was an operation's. An unknown id is a RESOURCE_NOT_FOUND.
 func (g *Log) ByIDs(ctx context.Context, d *db.DB, idle time.Duration, ids []uuid.UUID) (list []Entry, operation bool, err error) {
 	rows, err := db.Collect[Entry](ctx, d, "SELECT "+g.columns+" FROM "+entries+" WHERE l.id = ANY (@ids::uuid[])", pgx.NamedArgs{"ids": ids})
 	if err != nil {
@@ -306,7 +304,7 @@ func (g *Log) ByIDs(ctx context.Context, d *db.DB, idle time.Duration, ids []uui
 		}
 		if len(of) == 0 {
 			return nil, false, fault.New(fault.NotFound, "audit row %s not found", id).
-				WithHint("rows and operations are listed by: cxgctl audit list -o wide").With("id", id.String())
+				WithHint("list rows and operations with: cxgctl audit list -o wide").With("id", id.String())
 		}
 		rows, operation = append(rows, of...), true
 	}

@@ -11,14 +11,14 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// shownEntry is what a person agreed to of one audit row: which row changes, from what to what.
+// shownEntry is the confirmed content of an audit row: the row that changes, and its fields before and after.
 type shownEntry struct {
 	action, id    string
 	before, after map[string]any
-	now           db.Time // of the transaction; times are compared by how far they are from it
+	now           db.Time // time of the transaction; other times are compared relative to it
 }
 
-// confirmed shows what fn would change, if a person is to be asked, and keeps what the person agreed to.
+// confirmed shows what fn would change, if the command asks for confirmation, and remembers what was confirmed.
 func (l *Ledger) confirmed(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) error {
 	if l.Confirm == nil || l.DryRun {
 		return nil
@@ -63,18 +63,18 @@ func shownOf(e Entry, now time.Time) (shownEntry, error) {
 			return s, err
 		}
 		for _, field := range append(computed, "created_at") {
-			delete(*into, field) // a trigger may set them by its own clock
+			delete(*into, field) // a trigger may set them to the current time
 		}
 	}
 	return s, nil
 }
 
-// is says whether an entry is what was shown.
+// is reports whether an entry is the one that was shown.
 func (s shownEntry) is(o shownEntry) bool {
 	return s.action == o.action && s.id == o.id && s.same(o, s.before, o.before) && s.same(o, s.after, o.after)
 }
 
-// same compares two values of entries. Two times that are as far from their transactions' are the same.
+// same compares two values of entries. Times are equal if they have the same distance to their transaction's time.
 func (s shownEntry) same(o shownEntry, x, y any) bool {
 	switch a := x.(type) {
 	case map[string]any:
@@ -102,7 +102,7 @@ func (s shownEntry) same(o shownEntry, x, y any) bool {
 	return reflect.DeepEqual(x, y)
 }
 
-// asShown refuses a change that is not the one that was shown.
+// asShown refuses a change that differs from the one that was shown.
 func (l *Ledger) asShown(entries []Entry, now time.Time) error {
 	if l.shown == nil {
 		return nil

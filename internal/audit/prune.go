@@ -28,30 +28,30 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Pruning removes old rows of the log. The rows and their seals go to an archive. In the table a seal keeps its number,
-// its leaf and its place in the chain, so that the chain and its checkpoints go on holding; in place of the canonical form
-// it has the id of the operation that pruned. An audit row of that operation, sealed like any other, is the prune record:
-// which seals lost their rows, the archive's hash, and both signed. It is never pruned itself.
+// Pruning moves old rows of the log and their seals to an archive. The table keeps the number, leaf and chain hash of
+// each seal, so the chain and its checkpoints remain verifiable; the canonical form is replaced by the id of the
+// operation that pruned. An audit row of that operation, sealed like any other, is the prune record: it identifies the
+// seals that lost their rows and the archive, and is signed. Prune records are never pruned themselves.
 
-// prunedVersion is the version of a seal without its row.
+// prunedVersion is the version of a seal whose row has been pruned.
 const prunedVersion = 0
 
-// PruneRecord is what the prune record holds.
+// PruneRecord is the content of a prune record.
 type PruneRecord struct {
 	Before        db.Time `json:"before"`
 	Rows          int64   `json:"rows"`
-	Seals         string  `json:"seals_sha256"` // of the seals' numbers in their order, eight bytes each
-	Archive       string  `json:"archive"`      // the file's name
+	Seals         string  `json:"seals_sha256"` // over the seals' numbers in order, eight bytes each
+	Archive       string  `json:"archive"`      // file name
 	ArchiveSHA256 string  `json:"archive_sha256"`
-	Signature     string  `json:"signature"` // a signed note over all of these and the operation
+	Signature     string  `json:"signature"` // signed note over the other fields and the operation
 }
 
-// text is what is signed.
+// text returns the signed text.
 func (r PruneRecord) text(op uuid.UUID) string {
 	return fmt.Sprintf("cxgctl audit prune v1\n%s\n%s\n%d\n%s\n%s\n", op, r.Before, r.Rows, r.Seals, r.ArchiveSHA256)
 }
 
-// sealNumbers hashes the numbers of seals.
+// sealNumbers returns the hash of the seals' numbers.
 func sealNumbers(seqs []int64) string {
 	h := sha256.New()
 	for _, n := range seqs {
@@ -63,11 +63,11 @@ func sealNumbers(seqs []int64) string {
 // Pruning says what to prune.
 type Pruning struct {
 	Before  time.Time
-	Archive string // a new file, whose name ends in .gz or .zst
-	Key     string // the file with the private key
+	Archive string // a new file, with a name in .gz or .zst
+	Key     string // file with the private key
 }
 
-// archived is one line of an archive.
+// archived is a line of an archive.
 type archived struct {
 	Seq      int64           `json:"seq"`
 	AuditID  uuid.UUID       `json:"audit_id"`
@@ -80,8 +80,8 @@ type archived struct {
 	Row      json.RawMessage `json:"row"`
 }
 
-// The rows to prune: those older than @before whose seal is in the chain, up to the head's number when the command
-// began, but for prune records.
+// The rows to prune are older than $2, with a seal in the chain up to $1, which was the head's number when the command
+// began. Prune records are excluded.
 const (
 	toPrune = `
        s.seq BETWEEN 1 AND $1 AND s.ver > 0 AND l.created_at < $2
@@ -98,18 +98,18 @@ UPDATE cxg_audit.seal s SET ver = 0, canon = $3 FROM audt.audit_logs l WHERE l.i
 DELETE FROM audt.audit_logs l USING cxg_audit.seal s WHERE s.audit_id = l.id AND s.ver = 0 AND s.canon = $1`
 )
 
-// PrunePlan is what is known of a pruning before it begins.
+// PrunePlan is a checked pruning with its row counts.
 type PrunePlan struct {
 	Pruning
-	Rows     int64 // that would be pruned
-	Unsealed int64 // rows from before the time that stay, since they have no seal
+	Rows     int64 // rows to prune
+	Unsealed int64 // older rows that stay because they are not sealed
 
 	sealer *sealer
 	signer note.Signer
-	head   int64 // up to which seals are considered
+	head   int64 // number of the last seal considered
 }
 
-// PlanPrune checks what a pruning needs, and counts its rows.
+// PlanPrune checks the prerequisites of a pruning and counts its rows.
 func PlanPrune(ctx context.Context, r db.Reader, cat schema.Catalog, p Pruning) (PrunePlan, error) {
 	plan := PrunePlan{Pruning: p, sealer: newSealer(cat)}
 	switch {
@@ -121,7 +121,7 @@ func PlanPrune(ctx context.Context, r db.Reader, cat schema.Catalog, p Pruning) 
 		return plan, fault.New(fault.Validation, "--archive %s: the name must end in .jsonl.gz or .jsonl.zst", p.Archive)
 	}
 	if _, err := os.Lstat(p.Archive); err == nil {
-		return plan, fault.New(fault.AlreadyExists, "%s exists", p.Archive).WithHint("it is left as it is; name another file").With("file", p.Archive)
+		return plan, fault.New(fault.AlreadyExists, "%s exists", p.Archive).WithHint("the file was not changed; choose another name").With("file", p.Archive)
 	}
 	var err error
 	if plan.signer, err = readSigner(p.Key); err != nil {
@@ -144,7 +144,7 @@ func Prune(ctx context.Context, l *Ledger, p PrunePlan) (PruneRecord, error) {
 	if err != nil {
 		return r, unwritable(p.Archive, err)
 	}
-	defer func() { _ = errors.Join(file.Close(), os.Remove(file.Name())) }() // it has another name by then
+	defer func() { _ = errors.Join(file.Close(), os.Remove(file.Name())) }() // the archive is a hard link to it by then
 	placed := false
 	intent := Intent{Subject: Subject{Resource: "audit", Name: "rows before " + r.Before.String()}, Action: Delete}
 	err = l.Write(ctx, intent, func(ctx context.Context, tx *Tx) ([]Change, error) {
@@ -177,8 +177,8 @@ func Prune(ctx context.Context, l *Ledger, p PrunePlan) (PruneRecord, error) {
 			return nil, err
 		}
 		if stripped.RowsAffected() != r.Rows || deleted.RowsAffected() != r.Rows {
-			return nil, fault.New(fault.Database, "%d rows were archived, and %d of them deleted", r.Rows, deleted.RowsAffected()).
-				WithHint("nothing was changed; a trigger or a rule on audt.audit_logs or cxg_audit.seal keeps rows")
+			return nil, fault.New(fault.Database, "%d rows were archived, but %d of them were deleted", r.Rows, deleted.RowsAffected()).
+				WithHint("nothing was changed; look for a trigger or rule on audt.audit_logs or cxg_audit.seal")
 		}
 		if err := place(file.Name(), p.Archive); err != nil {
 			return nil, err
@@ -187,12 +187,12 @@ func Prune(ctx context.Context, l *Ledger, p PrunePlan) (PruneRecord, error) {
 		return []Change{{Subject: intent.Subject, Action: Delete, Event: SystemChange, After: r}}, nil
 	})
 	if err != nil && placed && !OutcomeUnknown(err) {
-		_ = os.Remove(p.Archive) // the rows are in the log still
+		_ = os.Remove(p.Archive) // the rows are still in the log
 	}
 	return r, err
 }
 
-// place gives the archive its name, unless there is a file of that name, and has it on the disk.
+// place gives the archive its name, unless that exists, and syncs the directory.
 func place(from, to string) error {
 	if err := os.Link(from, to); err != nil {
 		return unwritable(to, err)
@@ -208,8 +208,8 @@ func unwritable(file string, err error) error {
 	return fault.New(fault.Validation, "%s cannot be written: %s", file, cause(err)).Because(err)
 }
 
-// archive writes the rows to prune and their seals, and returns the seals' numbers and the file's hash. A row that is not
-// as its seal says is not pruned, and nothing is.
+// archive writes the rows to prune and their seals to the file. It returns the seals' numbers and the file's hash. If a
+// row does not match its seal, it returns an error.
 func (s *sealer) archive(ctx context.Context, tx *Tx, file *os.File, head int64, p Pruning) (seqs []int64, sum string, err error) {
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return nil, "", unwritable(p.Archive, err)
@@ -247,8 +247,8 @@ func (s *sealer) archive(ctx context.Context, tx *Tx, file *os.File, head int64,
 			return nil, "", err
 		}
 		if x.bad > 0 {
-			return nil, "", fault.New(fault.PartialFailure, "audit row %s is not as its seal says: %s", x.first.id, x.first.what).
-				WithHint("nothing was pruned; cxgctl audit verify names all that is wrong").With("id", x.first.id.String())
+			return nil, "", fault.New(fault.PartialFailure, "audit row %s does not match its seal: %s", x.first.id, x.first.what).
+				WithHint("nothing was pruned; see the problems with: cxgctl audit verify").With("id", x.first.id.String())
 		}
 		line := archived{
 			Seq: seq, AuditID: uuid.UUID(v[1]), Ver: int(binary.BigEndian.Uint16(v[2])), Origin: string(v[3]),
@@ -269,9 +269,9 @@ func (s *sealer) archive(ctx context.Context, tx *Tx, file *os.File, head int64,
 	return seqs, hex.EncodeToString(hash.Sum(nil)), nil
 }
 
-// prunedBy is a prune as verify finds it.
+// prunedBy is what verify finds of a prune operation.
 type prunedBy struct {
-	seqs    []int64 // the seals that name it
+	seqs    []int64 // seals that refer to it
 	records []pruneFound
 }
 
@@ -282,7 +282,7 @@ type pruneFound struct {
 	PruneRecord
 }
 
-// prunedBy returns the prune of an operation; the caller holds the lock.
+// prunedBy returns the entry of an operation. The caller must hold x.mu.
 func (x *verifier) prunedBy(op uuid.UUID) *prunedBy {
 	if x.pruned[op] == nil {
 		x.pruned[op] = &prunedBy{}
@@ -298,7 +298,7 @@ SELECT l.id, s.seq, (l.extra_data->>'op_id')::uuid, l.extra_data->'after'
  WHERE l.extra_data->>'resource' = 'audit' AND l.extra_data->'after'->>'archive_sha256' IS NOT NULL AND {claims}
  ORDER BY s.seq`
 
-// prunes compares the seals that have lost their rows with the prune records, and these with their archives.
+// prunes compares the seals without rows with the prune records, and these with their archives.
 func (x *verifier) prunes(ctx context.Context, out *Verdict) error {
 	if x.has {
 		rows, err := x.db.Query(ctx, x.expand(readPruneRecords))
@@ -312,7 +312,7 @@ func (x *verifier) prunes(ctx context.Context, out *Verdict) error {
 			found := f
 			if err := json.Unmarshal(doc, &found.PruneRecord); err != nil {
 				x.found(checkPrune, problem{f.seq, f.id, "the prune record cannot be read"})
-				return nil //nolint:nilerr // that is what was looked for
+				return nil //nolint:nilerr // reported as a problem
 			}
 			x.prunedBy(op).records = append(x.prunedBy(op).records, found)
 			return nil
@@ -328,23 +328,23 @@ func (x *verifier) prunes(ctx context.Context, out *Verdict) error {
 		out.Pruned += int64(len(p.seqs))
 		if len(p.records) != 1 {
 			if len(p.seqs) > 0 {
-				x.found(checkPrune, problem{seq: p.seqs[0], what: fmt.Sprintf("%d rows are missing, and no prune record says so", len(p.seqs))})
+				x.found(checkPrune, problem{seq: p.seqs[0], what: fmt.Sprintf("%d rows are missing without a prune record", len(p.seqs))})
 			}
 			continue
 		}
 		r := p.records[0]
 		if x.v.Since <= 1 && (int64(len(p.seqs)) != r.Rows || sealNumbers(p.seqs) != r.Seals) {
-			x.found(checkPrune, problem{r.seq, r.id, fmt.Sprintf("the prune record is of %d rows, and %d seals or others are without their rows", r.Rows, len(p.seqs))})
+			x.found(checkPrune, problem{r.seq, r.id, fmt.Sprintf("the prune record covers %d rows, but %d seals, or different ones, lack their rows", r.Rows, len(p.seqs))})
 		}
 		unsigned += x.signature(op, r)
 	}
 	if unsigned > 0 {
-		out.Notes = append(out.Notes, fmt.Sprintf("the signatures of %d prune records were not checked: name the public key with --key FILE.pub", unsigned))
+		out.Notes = append(out.Notes, fmt.Sprintf("the signatures of %d prune records were not checked: add --key FILE.pub", unsigned))
 	}
 	return x.archives(out)
 }
 
-// signature checks a prune record's signature, and returns 1 where no key is there to do so.
+// signature checks a prune record's signature. It returns 1 if there is no key to check it with.
 func (x *verifier) signature(op uuid.UUID, r pruneFound) int {
 	bad := problem{r.seq, r.id, "the prune record is not signed by a trusted key"}
 	if len(x.v.Keys) == 0 {
@@ -359,7 +359,7 @@ func (x *verifier) signature(op uuid.UUID, r pruneFound) int {
 	return 0
 }
 
-// archives compares archives with the prune records that have their hash.
+// archives compares archives with the prune records that contain their hash.
 func (x *verifier) archives(out *Verdict) error {
 	known := map[string]pruneFound{}
 	for _, p := range x.pruned {
@@ -375,9 +375,9 @@ func (x *verifier) archives(out *Verdict) error {
 		r, ok := known[sum]
 		switch {
 		case ok && archivedNumbers(name) != r.Seals:
-			x.found(checkPrune, problem{r.seq, r.id, fmt.Sprintf("the archive %s does not hold the rows that its prune record names", name)})
-		case !ok && !x.v.AllArchives: // a folder may hold other files, and lacks the archive then
-			x.found(checkPrune, problem{what: fmt.Sprintf("the archive %s was changed: no prune record has its hash", name)})
+			x.found(checkPrune, problem{r.seq, r.id, fmt.Sprintf("the archive %s does not contain the rows of its prune record", name)})
+		case !ok && !x.v.AllArchives: // a folder may contain other files
+			x.found(checkPrune, problem{what: fmt.Sprintf("the archive %s was changed: its hash is not in any prune record", name)})
 		}
 		if ok {
 			out.Archives++
@@ -391,19 +391,19 @@ func (x *verifier) archives(out *Verdict) error {
 		case x.v.AllArchives:
 			x.found(checkPrune, problem{r.seq, r.id, missing + " is missing"})
 		case len(x.v.Archives) == 0:
-			out.Notes = append(out.Notes, missing+" was not checked: name it, or its folder, with --archive")
+			out.Notes = append(out.Notes, missing+" was not checked: add --archive with the file or its folder")
 		}
 	}
 	return nil
 }
 
-// hashArchive returns an archive's hash.
+// hashArchive returns the hash of an archive.
 func hashArchive(name string) (string, error) {
 	file, err := os.Open(name)
 	if err != nil {
 		return "", unreadableArchive(name, err)
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer file.Close() //nolint:errcheck // read only
 	hash := sha256.New()
 	if _, err := io.Copy(hash, file); err != nil {
 		return "", unreadableArchive(name, err)
@@ -415,14 +415,14 @@ func unreadableArchive(name string, err error) error {
 	return fault.New(fault.Validation, "the archive %s cannot be read: %s", name, cause(err)).Because(err)
 }
 
-// archivedNumbers hashes the numbers of the seals in an archive, "" where it cannot be read. Only one whose hash a prune
-// record has is unpacked.
+// archivedNumbers returns the hash of the seals' numbers in an archive, "" if the archive cannot be read. It is called
+// only for archives whose hash is in a prune record, so the content is trusted.
 func archivedNumbers(name string) string {
 	file, err := os.Open(name)
 	if err != nil {
 		return ""
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer file.Close() //nolint:errcheck // read only
 	var lines io.Reader
 	if strings.HasSuffix(name, ".zst") {
 		z, err := zstd.NewReader(file, zstd.WithDecoderConcurrency(1))
@@ -449,7 +449,7 @@ func archivedNumbers(name string) string {
 	}
 }
 
-// FindArchives returns the archives that a path names: the file, or those in the folder.
+// FindArchives returns the archives at a path: the file itself, or those in the folder.
 func FindArchives(path string) (files []string, folder bool, err error) {
 	info, err := os.Stat(path)
 	if err != nil {

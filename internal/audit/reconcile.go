@@ -17,7 +17,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Unsettled is an intent whose outcome the audit log does not have.
+// Unsettled is an intent without an outcome in the audit log.
 type Unsettled struct {
 	ID         uuid.UUID       `db:"id"`
 	OpID       uuid.UUID       `db:"op_id"`
@@ -29,13 +29,13 @@ type Unsettled struct {
 	ResourceID *uuid.UUID      `db:"resource_id"`
 	Name       string          `db:"name"`
 	Origin     json.RawMessage `db:"origin"`
-	Digest     []byte          `db:"digest"` // of what the change was about to say of itself; nil of an older client
+	Digest     []byte          `db:"digest"` // digest of the change's audit rows; nil if written by an older client
 }
 
-// Operator is whom the command was for.
+// Operator returns the operator of the command.
 func (u Unsettled) Operator() string {
 	var o intentOrigin
-	_ = json.Unmarshal(u.Origin, &o) // one that cannot be read has no operator
+	_ = json.Unmarshal(u.Origin, &o) // without a valid origin, the operator is ""
 	return o.Operator.Name
 }
 
@@ -45,8 +45,8 @@ SELECT i.id, i.op_id, i.created_at, i.tenant_id, i.tenant_code, i.action, i.reso
  WHERE i.outcome IS NULL AND i.created_at <= @until
  ORDER BY i.created_at, i.id`
 
-// ReadUnsettled returns the intents from until a time whose outcome is not in the audit log, the oldest first; none in
-// a database that keeps no intents.
+// ReadUnsettled returns the unsettled intents created no later than until, oldest first. It returns none if the
+// database lacks the table.
 func ReadUnsettled(ctx context.Context, r db.Reader, cat schema.Catalog, until time.Time) ([]Unsettled, error) {
 	if cat[schema.Intents] == nil {
 		return nil, nil
@@ -61,7 +61,7 @@ func ReadUnsettled(ctx context.Context, r db.Reader, cat schema.Catalog, until t
 // The outcomes of an intent.
 const (
 	Applied = "applied" // the change was made
-	Aborted = "void"    // it was not, and cannot be any more
+	Aborted = "void"    // it was not made and no longer can be
 )
 
 const (
@@ -71,8 +71,9 @@ INSERT INTO cxg_audit.applied (intent_id, op_id, applied_at, outcome, changes) V
 ON CONFLICT DO NOTHING`
 )
 
-// decide settles in the tenant's database whether a change took place. Where its row of applied is missing, one that
-// says void takes the place: a command that is still on its way then fails. One that is just committing is waited for.
+// decide determines in the tenant's database whether a change took place. If its row of cxg_audit.applied is missing,
+// decide inserts one with outcome void, which makes a command that is still running fail. It waits for a concurrent
+// commit.
 func decide(ctx context.Context, d *db.DB, intent, op uuid.UUID) (doc json.RawMessage, err error) {
 	tx, err := d.BeginWrite(ctx)
 	if err != nil {
@@ -88,7 +89,7 @@ func decide(ctx context.Context, d *db.DB, intent, op uuid.UUID) (doc json.RawMe
 	return doc, tx.Commit(ctx)
 }
 
-// lookAway reads what the row of applied says of the change, nil where the change was not made.
+// lookAway reads the audit rows of the change from cxg_audit.applied, nil if the change was not made.
 func lookAway(ctx context.Context, r db.Reader, intent uuid.UUID) (json.RawMessage, error) {
 	var outcome string
 	var doc json.RawMessage
@@ -99,7 +100,7 @@ func lookAway(ctx context.Context, r db.Reader, intent uuid.UUID) (json.RawMessa
 	return doc, err
 }
 
-// digestOf hashes the canonical form of what a change says of itself. The server may print JSON with other spaces.
+// digestOf hashes the canonical form of a change's audit rows, because the server may format JSON differently.
 func digestOf(doc []byte) ([]byte, error) {
 	form, err := canonicalJSON(doc)
 	if err != nil {
@@ -109,9 +110,9 @@ func digestOf(doc []byte) ([]byte, error) {
 	return sum[:], nil
 }
 
-// accept reads the audit rows that a tenant's database keeps of a change, and refuses those that the intent in the manager
-// database does not answer for. The tenant's database is not trusted with the log: who, where, what and when are the
-// intent's, and the intent has the digest of all of it unless an older client wrote it.
+// accept parses the audit rows that a tenant's database holds for a change, and refuses rows that do not match the
+// intent in the manager database. The tenant's database is not trusted. The digest in the intent covers the rows
+// completely; for an intent without one, written by an older client, who, where, what and when are compared.
 func (u Unsettled) accept(doc []byte, o intentOrigin, now time.Time) ([]Entry, error) {
 	refused := func(what string) ([]Entry, error) {
 		return nil, forged(u.TenantCode, u.ID, what)
@@ -138,7 +139,7 @@ func (u Unsettled) accept(doc []byte, o intentOrigin, now time.Time) ([]Entry, e
 	}
 	for i := range entries {
 		e := &entries[i]
-		for _, image := range []*json.RawMessage{&e.Before, &e.After} { // null is not an image
+		for _, image := range []*json.RawMessage{&e.Before, &e.After} { // null means absent
 			if string(*image) == "null" {
 				*image = nil
 			}
@@ -175,25 +176,25 @@ func (u Unsettled) accept(doc []byte, o intentOrigin, now time.Time) ([]Entry, e
 	return entries, nil
 }
 
-// same compares ids that may be absent.
+// same compares optional ids.
 func same(a, b *uuid.UUID) bool { return a == b || a != nil && b != nil && *a == *b }
 
-// errForged is the cause of a refusal of what a tenant's database says.
-var errForged = errors.New("a tenant's database claims a change that its intent does not answer for")
+// errForged is the cause if a row of cxg_audit.applied does not match its intent.
+var errForged = errors.New("a tenant's database reports a change that does not match its intent")
 
-// forged is the error of a row of cxg_audit.applied that its intent does not answer for.
+// forged returns the error for a row of cxg_audit.applied that does not match its intent.
 func forged(tenant string, intent uuid.UUID, what string) *fault.Error {
-	return fault.New(fault.PartialFailure, "cxg_audit.applied of tenant %s is not what the change of intent %s wrote: %s differs", tenant, intent, what).
-		WithHint("nothing was recorded of it, and the intent stays open; find out who writes to that table").
+	return fault.New(fault.PartialFailure, "cxg_audit.applied of tenant %s does not match intent %s: %s differs", tenant, intent, what).
+		WithHint("the change was not recorded and the intent stays open; find out who wrote to that table").
 		With("intent", intent.String()).With("tenant", tenant).Because(errForged)
 }
 
-// recordForged leaves the audit row of risk HIGH, in the name of the operator who found it.
+// recordForged writes an audit row of risk HIGH, attributed to the operator who found the mismatch.
 func (l *Ledger) recordForged(ctx context.Context, tenant, intent uuid.UUID, err error) {
 	l.RecordFailure(ctx, Intent{Subject: Subject{Resource: "intent", ID: intent, Name: intent.String(), TenantID: &tenant}, Action: Execute}, err)
 }
 
-// permitted asks the gate, in a transaction of its own, whether the operator may go on.
+// permitted runs the Authorizer in its own transaction.
 func (l *Ledger) permitted(ctx context.Context) error {
 	if l.Gate == nil {
 		return nil
@@ -207,9 +208,9 @@ func (l *Ledger) permitted(ctx context.Context) error {
 	return db.Translate(err)
 }
 
-// Settle finds out what became of an intent by looking into the tenant's database, and writes what the command did
-// not come to: the audit rows of the change, or of an attempt that changed nothing. They are the command's own, with who
-// reconciled them. A dry run only looks. It returns the outcome.
+// Settle determines the outcome of an intent from the tenant's database and writes the missing audit rows: those of the
+// change, or of an attempt that changed nothing. They are attributed to the original operator, with a note of who
+// reconciled them. A dry run only reads. Settle returns the outcome.
 func (l *Ledger) Settle(ctx context.Context, u Unsettled, tenant *db.DB) (string, error) {
 	if !l.DryRun {
 		if err := l.permitted(ctx); err != nil {

@@ -8,8 +8,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 )
 
-// Rehearse runs fn in a transaction that could change something, and rolls it back whatever fn did: for finding
-// out what a server can do.
+// Rehearse runs fn in a transaction and always rolls it back, to find out what the server allows.
 func Rehearse(ctx context.Context, d *db.DB, fn func(context.Context, pgx.Tx) error) error {
 	tx, err := d.BeginWrite(ctx)
 	if err != nil {

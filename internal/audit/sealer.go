@@ -19,20 +19,20 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// sealer seals rows of the audit log: it adds to a chain of hashes, kept in the schema cxg_audit, so that
-// nobody changes, deletes or inserts one unnoticed (reliability.md, "Tamper evidence").
+// sealer seals rows of the audit log. It extends a hash chain in the schema cxg_audit, so that changed, deleted or
+// inserted rows are detected (reliability.md, "Tamper evidence").
 type sealer struct {
 	fields []sealedField
-	byID   string // reads rows, their ids and then their fields
-	stored string // the expression of how many bytes a row takes as it is stored
-	has    bool   // the table has extra_data, which says what cxgctl wrote
+	byID   string // query for rows by id: the id, then the fields
+	stored string // expression for the stored size of a row in bytes
+	has    bool   // the table has extra_data, which marks rows of cxgctl
 
-	// returning is what an INSERT into the log, under the alias l, returns for its seal: the row, and whether a trigger
-	// may change it yet. Nobody can add a trigger until the transaction has ended.
+	// returning is the RETURNING clause for an INSERT into the log AS l: the row, and whether the table has triggers that
+	// may still change it. The INSERT's lock keeps others from adding triggers until the transaction ends.
 	returning string
 }
 
-// newSealer returns nil where the database has no seals.
+// newSealer returns nil if the database has no seals.
 func newSealer(cat schema.Catalog) *sealer {
 	t := cat[schema.AuditLogs]
 	if t == nil || cat[schema.SealHead] == nil || cat[schema.Seals] == nil || !t.Has("id") || !t.Has("created_at") {
@@ -50,7 +50,7 @@ func newSealer(cat schema.Catalog) *sealer {
 	return s
 }
 
-// claims is the predicate of rows that say cxgctl wrote them.
+// claims returns the predicate for rows that claim to be written by cxgctl.
 func (s *sealer) claims() string {
 	if !s.has {
 		return "false"
@@ -58,18 +58,18 @@ func (s *sealer) claims() string {
 	return "coalesce(l.extra_data->>'tool' = 'cxgctl', false)"
 }
 
-// seal is one link of the chain.
+// seal is a link of the chain.
 type seal struct {
 	seq      int64
 	auditID  uuid.UUID
 	origin   string
 	sealedAt time.Time
-	canon    []byte // as it is stored
+	canon    []byte // compressed
 	leaf     [sha256.Size]byte
 	chain    [sha256.Size]byte
 }
 
-// leafOf hashes a canonical form.
+// leafOf returns the hash of a canonical form.
 func leafOf(canon []byte) [sha256.Size]byte {
 	var sum [sha256.Size]byte
 	h := sha256.New()
@@ -79,7 +79,7 @@ func leafOf(canon []byte) [sha256.Size]byte {
 	return sum
 }
 
-// link hashes a leaf onto the chain.
+// link returns the chain hash for a leaf after prev.
 func link(prev, leaf []byte) [sha256.Size]byte {
 	var b [1 + 2*sha256.Size]byte
 	b[0] = 2
@@ -88,7 +88,7 @@ func link(prev, leaf []byte) [sha256.Size]byte {
 	return sha256.Sum256(b[:])
 }
 
-// head is where the chain ends.
+// head is the end of the chain.
 type head struct {
 	seq     int64
 	chain   []byte
@@ -100,7 +100,7 @@ type head struct {
 const (
 	lockHead = `SELECT h.seq, h.chain, h.swept_at, h.swept_id, h.looked_at FROM cxg_audit.head h WHERE h.id = 1 FOR UPDATE`
 
-	// the first seal of all makes the head; it is made anew nowhere else, so that one who deletes it is found out
+	// Only the first seal ever creates the head, so that deleting the head is detected.
 	beginHead = `
 INSERT INTO cxg_audit.head (id, seq, chain, created_at, swept_at, swept_id, looked_at)
 SELECT 1, 0, $1, $2, '-infinity', '00000000-0000-0000-0000-000000000000', '-infinity'
@@ -110,40 +110,40 @@ ON CONFLICT DO NOTHING`
 	moveHead = `UPDATE cxg_audit.head SET seq = $1, chain = $2, swept_at = $3, swept_id = $4, looked_at = $5 WHERE id = 1`
 )
 
-// atOnce is how many seals are held in memory.
+// atOnce is the maximum number of seals in memory.
 const atOnce = 5000
 
-// unsealed are audit rows that a transaction has written and not sealed yet.
+// unsealed holds audit rows that a transaction has written but not sealed.
 type unsealed struct {
-	ids   []uuid.UUID // to be read back
-	older []uuid.UUID // of rows that were there before, see SealOlder
-	seals []seal      // of rows as their INSERT returned them, all but the place in the chain
+	ids   []uuid.UUID // rows to read back
+	older []uuid.UUID // older rows, see SealOlder
+	seals []seal      // built from the rows that INSERT returned, without a place in the chain
 }
 
-// add counts more rows among those to be sealed.
+// add appends more rows to seal.
 func (u *unsealed) add(more unsealed) {
 	u.ids, u.seals = append(u.ids, more.ids...), append(u.seals, more.seals...)
 }
 
-// readBack has rows read back before they are sealed.
+// readBack marks rows to be read back before they are sealed.
 func (u *unsealed) readBack(entries []Entry) {
 	for _, e := range entries {
 		u.ids = append(u.ids, e.ID)
 	}
 }
 
-// unsealable is the error of a change whose audit row could not be sealed.
+// errNotSealed is the error of a change whose audit row could not be sealed.
 func errNotSealed(err error) error {
 	f := fault.From(db.Translate(err))
-	if strings.HasPrefix(db.UniqueViolation(err), "seal_") { // only the holder of the head adds seals, each with the next number
+	if strings.HasPrefix(db.UniqueViolation(err), "seal_") { // only the holder of the head's lock inserts seals, with the next numbers
 		f = fault.New(fault.Database, "cxg_audit.seal holds a seal that is not part of the chain").
-			WithHint("nothing was changed; cxgctl audit verify names it, and the owner of the table can delete it").Because(err)
+			WithHint("nothing was changed; find it with cxgctl audit verify; the owner of the table can delete it").Because(err)
 	}
-	return f.With("audit", "the change was rolled back, since its audit row could not be sealed")
+	return f.With("audit", "the change was rolled back because its audit row could not be sealed")
 }
 
-// seal seals rows that this transaction has written. It is the last thing that a transaction does: from here on no other session can seal, and so the statements that are left to do are returned, to be
-// sent together with COMMIT.
+// seal seals rows that this transaction has written. It must come last in a transaction, because it blocks all other
+// sessions from sealing. For the same reason it returns the last statements, to be sent together with COMMIT.
 func (s *sealer) seal(ctx context.Context, tx *db.Write, rows unsealed, now time.Time) (last []db.Statement, err error) {
 	if s == nil {
 		return nil, nil
@@ -181,7 +181,7 @@ func (s *sealer) seal(ctx context.Context, tx *db.Write, rows unsealed, now time
 	return s.chain(ctx, tx, rows.seals, now)
 }
 
-// chain gives seals their places in the chain, and returns the statements that are left to do.
+// chain appends seals to the chain, and returns the statements that remain.
 func (s *sealer) chain(ctx context.Context, tx *db.Write, seals []seal, now time.Time) ([]db.Statement, error) {
 	h, err := s.lock(ctx, tx, now)
 	if err != nil {
@@ -190,7 +190,7 @@ func (s *sealer) chain(ctx context.Context, tx *db.Write, seals []seal, now time
 	return s.append(ctx, tx, h, seals)
 }
 
-// read reads rows back as the table holds them and makes their seals, all but the place in the chain.
+// read reads rows back and builds their seals, without a place in the chain.
 func (s *sealer) read(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, origin string, now time.Time) ([]seal, error) {
 	rows, err := tx.Query(ctx, s.byID, ids)
 	if err != nil {
@@ -214,15 +214,15 @@ func (s *sealer) read(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, origin st
 	for _, m := range made {
 		i, ok := places[m.auditID]
 		if !ok {
-			return nil, fault.New(fault.Database, "the audit log returned a row that was not asked for")
+			return nil, fault.New(fault.Database, "the audit log returned a row that was not requested")
 		}
 		seals[i] = m
 	}
 	return seals, nil
 }
 
-// prepare makes the seals of rows as s.byID reads them, all but the place in the chain. Rows that have no canonical form
-// are skipped. open says of those that an INSERT returned that a trigger may change them yet.
+// prepare builds the seals of rows read with s.byID, without a place in the chain. It skips rows without a canonical
+// form. For rows returned by an INSERT, open reports whether triggers may still change them.
 func (s *sealer) prepare(rows pgx.Rows, origin string, now time.Time) (seals []seal, open bool, skipped []Skipped, err error) {
 	defer rows.Close()
 	c := canonizer{fields: s.fields}
@@ -239,12 +239,12 @@ func (s *sealer) prepare(rows pgx.Rows, origin string, now time.Time) (seals []s
 		}
 		canon = form
 		seals = append(seals, seal{auditID: uuid.UUID(values[0]), origin: origin, sealedAt: now, canon: p.pack(nil, canon), leaf: leafOf(canon)})
-		open = open || len(values) > n && (values[n][0] == 1 || values[n][0] == 't') // in binary or as text
+		open = open || len(values) > n && (values[n][0] == 1 || values[n][0] == 't') // in binary or text format
 	}
 	return seals, open, skipped, rows.Err()
 }
 
-// lock takes the head for the rest of the transaction.
+// lock locks the head for the rest of the transaction.
 func (s *sealer) lock(ctx context.Context, tx *db.Write, now time.Time) (h head, err error) {
 	found := false
 	look := db.Statement{Name: "cxg_lock_head", SQL: lockHead, Read: func(rows pgx.Rows) error {
@@ -265,10 +265,10 @@ func (s *sealer) lock(ctx context.Context, tx *db.Write, now time.Time) (h head,
 		return h, err
 	}
 	return h, fault.New(fault.Database, "cxg_audit.head has no row, so nothing can be sealed").
-		WithHint("no change goes unaudited; somebody deleted it: see cxgctl audit verify, and restore it from a backup")
+		WithHint("no change goes unaudited; the row was deleted: run cxgctl audit verify, and restore it from a backup")
 }
 
-// append gives the seals their places at the chain's end, and returns the statements that put them there.
+// append gives the seals their places at the end of the chain, and returns the statements that insert them.
 func (s *sealer) append(ctx context.Context, tx pgx.Tx, h head, seals []seal) ([]db.Statement, error) {
 	prev := h.chain
 	for i := range seals {
@@ -298,15 +298,15 @@ func (s *sealer) append(ctx context.Context, tx pgx.Tx, h head, seals []seal) ([
 	return slices.Insert(last, 0, insertSeals(seals)), nil
 }
 
-// keptRows fails, by a division by zero, unless the log has a row for each of the seals after $1 and up to $2, and the
-// head is at $2. It is sent with COMMIT, which then does not take place.
+// keptRows fails with a division by zero unless the log has a row for each seal after $1 up to $2 and the head is at
+// $2. It is sent with COMMIT, which then does not take place.
 const keptRows = `
 SELECT 1 / (CASE WHEN (SELECT count(*)
                          FROM cxg_audit.seal s JOIN audt.audit_logs l ON l.id = s.audit_id
                         WHERE s.seq > $1 AND s.seq <= $2) = $2 - $1
                   AND (SELECT h.seq FROM cxg_audit.head h WHERE h.id = 1) = $2 THEN 1 ELSE 0 END)`
 
-// The columns of a seal, and their types.
+// The columns of a seal and their types.
 var (
 	sealColumns = []string{"seq", "audit_id", "ver", "origin", "sealed_at", "canon", "leaf", "chain"}
 	sealTypes   = []uint32{
@@ -314,7 +314,7 @@ var (
 	}
 )
 
-// values are a seal's columns as the server takes them in binary.
+// values returns a seal's columns in binary format.
 func (s *seal) values() [][]byte {
 	return [][]byte{
 		binary.BigEndian.AppendUint64(nil, uint64(s.seq)), s.auditID[:],
@@ -324,10 +324,10 @@ func (s *seal) values() [][]byte {
 	}
 }
 
-// insertSeals is the statement for a few seals.
+// insertSeals returns the INSERT for a few seals.
 func insertSeals(seals []seal) db.Statement {
 	var st db.Statement
-	if len(seals) == 1 { // as of most changes
+	if len(seals) == 1 { // the most common case
 		st.Name = "cxg_seal"
 	}
 	rows := make([]string, len(seals))
@@ -343,10 +343,10 @@ func insertSeals(seals []seal) db.Statement {
 	return st
 }
 
-// copySealsFrom is the number of seals from which on COPY pays.
+// copySealsFrom is the number of seals from which COPY pays off.
 const copySealsFrom = 200
 
-// sealSize is what COPY takes for a seal at most, beside the canonical form.
+// sealSize is the maximum size of a seal in COPY, without the canonical form.
 const sealSize = 192
 
 func copySeals(ctx context.Context, tx pgx.Tx, seals []seal) error {

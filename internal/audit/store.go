@@ -13,8 +13,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// NewID makes the id of a new row. A transaction that runs again gets the same ids in the same order, so that a
-// person agrees to the rows that are made afterwards.
+// NewID generates the id of a new row. A repeated transaction gets the same ids in the same order, so that the rows
+// match those that were confirmed.
 func (tx *Tx) NewID() uuid.UUID {
 	l := tx.ledger
 	if tx.ids == len(l.ids) {
@@ -24,18 +24,18 @@ func (tx *Tx) NewID() uuid.UUID {
 	return l.ids[tx.ids-1]
 }
 
-// settleConstraints has deferred constraints and constraint triggers run now: what they refuse or change has to be
-// known before rows are read back.
+// settleConstraints runs deferred constraints and constraint triggers now, because they may change rows that are read
+// back next.
 const settleConstraints = `SET CONSTRAINTS ALL IMMEDIATE`
 
-// Insert writes a row whose id is the argument id, and compares what the table holds afterwards with the values. A row
-// that a trigger, rule or row policy discarded, moved or rewrote is a DATABASE_ERROR; name is what messages call it.
-// Values whose column the table lacks are left out.
+// Insert inserts the row with id args["id"] and compares the stored values with those sent. A row that a trigger, rule
+// or row-level policy discarded, moved or rewrote is a DATABASE_ERROR; name is its name in messages. Values without a
+// column are omitted.
 func (tx *Tx) Insert(ctx context.Context, t *schema.Table, name string, values [][2]string, args pgx.NamedArgs) error {
 	return tx.store(ctx, t, db.Insert, t.Insert(values), name, values, args, []uuid.UUID{args["id"].(uuid.UUID)})
 }
 
-// Update gives the rows of the ids values that do not depend on what they held, and compares likewise.
+// Update sets the rows with these ids to constant values, and compares them like Insert.
 func (tx *Tx) Update(ctx context.Context, t *schema.Table, name string, values [][2]string, args pgx.NamedArgs, ids ...uuid.UUID) error {
 	var set []string
 	for _, v := range values {

@@ -14,31 +14,31 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// A change in a tenant's database shares no transaction with the audit log. It is made in three steps
-// (reliability.md, "Two databases, no shared transaction"): an intent in the manager database; the change, with a
-// row of cxg_audit.applied that holds its audit rows, in one transaction there; the audit rows in the log, sealed,
-// with the intent settled. Whatever ends the command in between leaves an intent that Settle finishes by looking
-// for the row of applied, so that no change is ever hidden and no outcome guessed.
+// A change in a tenant's database cannot share a transaction with the audit log. It takes three steps (reliability.md,
+// "Two databases, no shared transaction"): an intent in the manager database; the change together with its audit rows,
+// stored in cxg_audit.applied, in one transaction of the tenant's database; the sealed audit rows in the log, with the
+// intent settled. A command that ends in between leaves an unsettled intent. Settle completes it by looking for the row
+// in cxg_audit.applied.
 
-// Tenant is where and for whom changes are made.
+// Tenant is the tenant whose database is changed.
 type Tenant struct {
 	DB   *db.DB
 	ID   uuid.UUID
 	Code string
 }
 
-// away is a tenant as a ledger works in it.
+// tenantTarget is the tenant that a ledger changes.
 type tenantTarget struct {
 	Tenant
 	db    *db.DB
 	about Intent
-	ready error // why nothing can be changed there; nil if it can
+	ready error // why changes are impossible, or nil
 
 	digests bool // the manager database's intents have a digest
 }
 
-// In returns a ledger of the same command whose changes are made in a tenant's database. Reading works
-// anyway; what the two databases lack for a change is said when one is tried. manager and there are their tables.
+// ForTenant returns a ledger of the same command that changes a tenant's database. manager and there are the catalogs
+// of the two databases. If they lack a table for changes, only writes fail.
 func (l *Ledger) ForTenant(t Tenant, manager, there schema.Catalog) *Ledger {
 	w := *l.writer
 	own := &Ledger{
@@ -56,11 +56,11 @@ func (l *Ledger) ForTenant(t Tenant, manager, there schema.Catalog) *Ledger {
 }
 
 func errMissingTable(table, which, flag string) error {
-	return fault.New(fault.Database, "table %s does not exist in the %s database, and without it a change could be lost to the audit log", table, which).
+	return fault.New(fault.Database, "table %s does not exist in the %s database; without it, the audit log could miss a change", table, which).
 		WithHint("cxgctl migrate up %s creates it", flag).With("table", table)
 }
 
-// log keeps the audit rows of changes until they are written, with the change, as a row of applied.
+// log collects the audit rows of changes. They are stored together with the change in cxg_audit.applied.
 func (a *tenantTarget) log(tx *Tx, changes []Change) error {
 	for _, c := range changes {
 		if c.TenantID == nil {
@@ -76,7 +76,7 @@ func (a *tenantTarget) log(tx *Tx, changes []Change) error {
 	return nil
 }
 
-// intentOrigin is what an intent keeps for the audit rows that somebody else may have to write.
+// intentOrigin is stored in an intent, for the audit rows that another operator may have to write.
 type intentOrigin struct {
 	Operator Operator `json:"operator"`
 	From     Origin   `json:"from"`
@@ -86,7 +86,7 @@ const (
 	insertIntent = `
 INSERT INTO cxg_audit.intent (id, op_id, created_at, created_by, tenant_id, tenant_code, action, resource, resource_id, name, origin)
 VALUES (@id, @op, @now, @by, @tenant, @code, @action, @resource, @resource_id, @name, @origin)`
-	// no change is made before its digest is known, so that none is to be found with an empty one
+	// The digest is set before the change is committed, so a change whose intent has an empty digest is forged.
 	emptyDigest   = `UPDATE cxg_audit.intent SET digest = '' WHERE id = $1`
 	setDigest     = `UPDATE cxg_audit.intent SET digest = $2 WHERE id = $1 AND outcome IS NULL`
 	insertApplied = `
@@ -95,7 +95,7 @@ INSERT INTO cxg_audit.applied (intent_id, op_id, applied_at, outcome, changes) V
 UPDATE cxg_audit.intent SET outcome = $2, settled_at = $3 WHERE id = $1 AND outcome IS NULL`
 )
 
-// tryAway is try in a tenant's database.
+// attemptTenant does the same as attempt in a tenant's database.
 func (l *Ledger) attemptTenant(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) ([]Entry, error) {
 	if l.tenantTarget.ready != nil {
 		return nil, l.tenantTarget.ready
@@ -116,14 +116,14 @@ func (l *Ledger) attemptTenant(ctx context.Context, fn func(context.Context, *Tx
 	}
 	if err := l.recordOutcome(ctx, intent, entries); err != nil {
 		f := fault.From(db.Translate(err))
-		return nil, fault.New(fault.Database, "the change was made in the database of tenant %s, but the audit log does not say so yet: %s", l.tenantTarget.Code, f.Message).
-			WithHint("once the manager database is well: cxgctl audit reconcile writes what is missing").
+		return nil, fault.New(fault.Database, "the change was made in the database of tenant %s, but is not in the audit log yet: %s", l.tenantTarget.Code, f.Message).
+			WithHint("when the manager database works again, record the change with: cxgctl audit reconcile").
 			With("op_id", l.op.String()).Because(errors.Join(errUnknown, err))
 	}
 	return l.unlessBrief(entries), nil
 }
 
-// unlessBrief are the audit rows that a command is told of: of a million changes nobody wants them.
+// unlessBrief returns the entries, or nil if they are to be discarded.
 func (l *Ledger) unlessBrief(entries []Entry) []Entry {
 	if l.DiscardEntries {
 		return nil
@@ -131,8 +131,8 @@ func (l *Ledger) unlessBrief(entries []Entry) []Entry {
 	return entries
 }
 
-// announce asks the gate and, unless it is a dry run, commits the intent; it returns its id and time, which is that
-// of the change: of the two databases' clocks, the log goes by its own.
+// announce runs the Authorizer and, except in a dry run, commits the intent. It returns the intent's id and time. The
+// change gets the same time, since the log uses the manager database's clock.
 func (l *Ledger) announce(ctx context.Context) (id uuid.UUID, now time.Time, err error) {
 	id = uuid.Must(uuid.NewV7())
 	raw, err := l.db.BeginWrite(ctx)
@@ -175,14 +175,14 @@ func (l *Ledger) announce(ctx context.Context) (id uuid.UUID, now time.Time, err
 	return id, now, raw.Commit(ctx)
 }
 
-// changeAway makes the change with its row of applied, in one transaction of the tenant's database.
+// changeAway makes the change and inserts its row of cxg_audit.applied in one transaction of the tenant's database.
 func (l *Ledger) changeAway(ctx context.Context, intent uuid.UUID, now time.Time, fn func(context.Context, *Tx) ([]Change, error)) ([]Entry, error) {
 	raw, err := l.tenantTarget.db.BeginWrite(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
-	// The operator is no user there: created_by and updated_by refer to users of that database.
+	// The operator is not a user there: created_by and updated_by refer to users of that database.
 	by := l.by
 	by.ID = uuid.Nil
 	tx := &Tx{Write: raw, By: by, Now: now, ledger: l}
@@ -212,7 +212,7 @@ func (l *Ledger) changeAway(ctx context.Context, intent uuid.UUID, now time.Time
 	}
 	if _, err := tx.Exec(ctx, insertApplied, intent, l.op, now, string(doc)); err != nil {
 		if db.UniqueViolation(err) == "applied_pkey" {
-			return nil, fault.New(fault.Conflict, "audit reconcile settled this change as one that was not made, and so it is not").
+			return nil, fault.New(fault.Conflict, "audit reconcile has settled this change as not made").
 				WithHint("nothing was changed; run the command again")
 		}
 		return nil, err
@@ -235,7 +235,7 @@ func (l *Ledger) changeAway(ctx context.Context, intent uuid.UUID, now time.Time
 	return tx.kept, nil
 }
 
-// putDigest has the intent say what the change is about to say of itself, before the change is committed.
+// putDigest stores the digest of the change's audit rows in the intent, before the change is committed.
 func (l *Ledger) putDigest(ctx context.Context, intent uuid.UUID, doc []byte) error {
 	if !l.tenantTarget.digests {
 		return nil
@@ -255,12 +255,12 @@ func (l *Ledger) putDigest(ctx context.Context, intent uuid.UUID, doc []byte) er
 	return raw.Commit(ctx)
 }
 
-// askAway finds out whether a COMMIT without an answer took place: either its row of applied is there, or one that
-// says void is put in its place, and then it cannot take place any more. A row of applied that says something else than
-// the change did is an error, and leaves the intent open.
+// resolveTenantCommit determines whether a COMMIT without an answer took place. It either finds the row of
+// cxg_audit.applied, or inserts one with outcome void, which prevents a later commit. A row with other content than the
+// change is an error and leaves the intent open.
 func (l *Ledger) resolveTenantCommit(ctx context.Context, intent uuid.UUID, doc []byte, cause error) error {
 	var found json.RawMessage
-	err := l.resolveCommit(ctx, cause, "once the server is back: cxgctl audit reconcile finds out, and records it",
+	err := l.resolveCommit(ctx, cause, "once the server is back, record the outcome with: cxgctl audit reconcile",
 		func(ctx context.Context) (made, known bool) {
 			var err error
 			found, err = decide(ctx, l.tenantTarget.db, intent, l.op)
@@ -274,9 +274,9 @@ func (l *Ledger) resolveTenantCommit(ctx context.Context, intent uuid.UUID, doc 
 	return err
 }
 
-// conclude writes the audit rows into the log and settles the intent, unless somebody else did so meanwhile.
+// recordOutcome writes the audit rows and settles the intent, unless another session has settled it.
 func (l *Ledger) recordOutcome(ctx context.Context, intent uuid.UUID, entries []Entry) error {
-	// The change is made: no signal and no time-out of the command keeps it out of the log.
+	// The change is made, so neither signals nor timeouts may keep it out of the log.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	var err error
@@ -298,8 +298,8 @@ func (l *Ledger) concludeOnce(ctx context.Context, intent uuid.UUID, entries []E
 	return l.writeOutcome(ctx, raw, intent, Applied, l.writer, entries, raw.Now)
 }
 
-// writeOutcome settles an intent and writes the audit rows of its outcome with the writer, in a transaction that it
-// commits; it does nothing where the intent is settled already.
+// writeOutcome settles an intent, writes its audit rows with w, and commits. It does nothing if the intent is already
+// settled.
 func (l *Ledger) writeOutcome(ctx context.Context, raw *db.Write, intent uuid.UUID, outcome string, w *writer, entries []Entry, now time.Time) error {
 	tag, err := raw.Exec(ctx, settleIntent, intent, outcome, now)
 	if err != nil || tag.RowsAffected() == 0 {
@@ -316,7 +316,8 @@ func (l *Ledger) writeOutcome(ctx context.Context, raw *db.Write, intent uuid.UU
 	return l.commit(ctx, raw, entries[0].ID, last)
 }
 
-// withdraw settles the intent of a change that was rolled back. It may fail: reconcile settles what is left.
+// withdraw settles the intent of a change that was rolled back. Errors are ignored, since reconcile can settle it
+// later.
 func (l *Ledger) withdraw(ctx context.Context, intent uuid.UUID) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), failureTimeout)
 	defer cancel()

@@ -6,8 +6,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 )
 
-// Trace writes what is a record itself and no change of the platform's data, such as when a session was
-// last used. It has no audit row; what an operator decides goes through a Ledger.
+// Trace writes without an audit row. It is for records of activity, such as when a session was last used. Changes that
+// an operator requests go through a Ledger.
 func Trace(ctx context.Context, d *db.DB, sql string, args ...any) error {
 	tx, err := d.BeginWrite(ctx)
 	if err != nil {

@@ -18,36 +18,36 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Reversal is what one row is to go back to.
+// Reversal describes how to restore a row.
 type Reversal struct {
 	ID      uuid.UUID
-	Name    string                     // what the audit row called it, for messages
-	Undoes  []uuid.UUID                // the audit rows that are undone, newest first
-	Was     map[string]json.RawMessage // the fields concerned, as they were before
-	Is      map[string]json.RawMessage // and as they are to be still
-	Created bool                       // it was made, so that going back is to mark it as deleted
+	Name    string                     // name in the audit row, for messages
+	Undoes  []uuid.UUID                // audit rows to undo, newest first
+	Was     map[string]json.RawMessage // previous values of the fields
+	Is      map[string]json.RawMessage // current values that the fields must still have
+	Created bool                       // the row was created, so undoing marks it as deleted
 }
 
-// Drift is a field that was changed since the change that is to be undone.
+// Drift is a field that has changed since the change to be undone.
 type Drift struct {
 	ID              uuid.UUID       `json:"id"`
 	Name            string          `json:"name"`
-	Field           string          `json:"field"` // "" where the whole row is gone
+	Field           string          `json:"field"` // "" if the row does not exist
 	Expected, Found json.RawMessage `json:"-"`
 }
 
-// Reverser puts the rows of one noun back.
+// Reverser restores the rows of a noun.
 type Reverser interface {
-	// Reverse locks the rows and puts them back, in tx, by one statement for each set of fields. Where a row is
-	// not as its reversal says, it changes nothing and returns what drifted, unless force is set.
+	// Reverse locks the rows and restores them in tx, with one statement per set of fields. If a row differs from its
+	// reversal, Reverse changes nothing and returns the differences, unless force is set.
 	Reverse(ctx context.Context, tx *Tx, rows []Reversal, force bool) ([]Change, []Drift, error)
 }
 
-// A Resource is a kind of row whose changes can be undone. The package of the noun exports it.
+// Resource is a kind of row whose changes can be undone. The package of each noun exports one.
 type Resource struct {
 	Name   string   // in audit rows: user, invoice
 	Update []string // permissions that undoing a change requires
-	Delete []string // permissions that undoing a creation requires besides
+	Delete []string // permissions that undoing a creation requires in addition
 	Open   func(schema.Catalog) (Reverser, error)
 }
 
@@ -59,13 +59,13 @@ func (r Resource) Permissions(undone Action) []string {
 	return r.Update
 }
 
-// computed are the fields that every change sets anew: an undo does not put them back, and does not mind them.
+// computed are the fields that every change sets. An undo neither restores nor compares them.
 var computed = []string{"updated_at", "updated_by"}
 
-// Computed says whether every change sets the field anew.
+// Computed reports whether every change sets the field.
 func Computed(field string) bool { return slices.Contains(computed, field) }
 
-// SameJSON says whether two JSON values are the same, however they are spelled; nil is null.
+// SameJSON reports whether two JSON values are equal, regardless of formatting; nil equals null.
 func SameJSON(a, b json.RawMessage) bool {
 	if bytes.Equal(a, b) {
 		return true
@@ -85,7 +85,7 @@ func canonicalJSON(v json.RawMessage) ([]byte, error) {
 	return new(jsonSorter).canonical(nil, v)
 }
 
-// Reversible turns an audit row into the reversal of what it recorded, or says why it has none.
+// Reversible returns the reversal of an audit row, or an error with the reason why it has none.
 func Reversible(e Entry) (Reversal, error) {
 	r := Reversal{Undoes: []uuid.UUID{e.ID}}
 	cannot := func(format string, args ...any) (Reversal, error) {
@@ -97,13 +97,13 @@ func Reversible(e Entry) (Reversal, error) {
 	}
 	switch {
 	case e.OpID == nil:
-		return cannot("cxgctl did not write it, so it does not say what changed")
+		return cannot("it was not written by cxgctl and does not record what changed")
 	case e.Result != nil && *e.Result != "SUCCESS", len(e.Before) == 0 && len(e.After) == 0:
 		return cannot("nothing was changed")
 	case action == Read:
-		return cannot("something was read, and nothing changed")
+		return cannot("it records a read, not a change")
 	case action != Create && action != Update && action != Delete, action != Create && len(e.Before) == 0, len(e.After) == 0:
-		return cannot("%s has no image of before and after", strings.ToLower(string(action)))
+		return cannot("%s does not record values before and after", strings.ToLower(string(action)))
 	}
 	var err error
 	if e.ResourceID == nil {
@@ -112,7 +112,7 @@ func Reversible(e Entry) (Reversal, error) {
 		r.ID, err = uuid.Parse(*e.ResourceID)
 	}
 	if err != nil {
-		return cannot("it does not say which row changed")
+		return cannot("it does not identify the changed row")
 	}
 	r.Name = r.ID.String()
 	if e.Description != nil {
@@ -132,15 +132,15 @@ func Reversible(e Entry) (Reversal, error) {
 		if _, there := r.Was[field]; there || string(v) != `"changed"` {
 			continue
 		}
-		if !r.Created { // an image says "changed" of what it does not keep
-			return cannot("the audit log does not keep the %s that was changed", field)
+		if !r.Created { // the value "changed" hides a secret
+			return cannot("the audit log does not store the changed %s", field)
 		}
 		delete(r.Is, field)
 	}
 	return r, nil
 }
 
-// merge puts an older reversal of the same row behind r: the row is to go back to before both.
+// merge adds an older reversal of the same row, so that r restores the row to its state before both changes.
 func (r *Reversal) merge(older Reversal) {
 	r.Undoes = append(r.Undoes, older.Undoes...)
 	r.Created = older.Created
@@ -157,15 +157,15 @@ func (r *Reversal) merge(older Reversal) {
 	}
 }
 
-// Undoing is what Undo is to take back.
+// Undoing is a planned undo.
 type Undoing struct {
 	rows  map[string][]Reversal // by noun
 	nouns []string
 }
 
-// PlanUndo works out from audit rows, newest first, what is to go back to what. Where lenient is set, it passes over rows
-// of attempts that changed nothing, and over sessions that the change of their user ended: no undo revives a session. Any
-// other row that cannot be undone is a VALIDATION_ERROR.
+// PlanUndo plans the undo of audit rows, given newest first. If lenient, it skips attempts that changed nothing, reads,
+// and sessions ended by a change of their user: an undo never revives a session. Any other row that cannot be undone is
+// a VALIDATION_ERROR.
 func PlanUndo(entries []Entry, lenient bool) (Undoing, error) {
 	u := Undoing{rows: map[string][]Reversal{}}
 	places := map[uuid.UUID]int{}
@@ -198,10 +198,10 @@ func PlanUndo(entries []Entry, lenient bool) (Undoing, error) {
 	return u, nil
 }
 
-// Nouns are the kinds of rows that are to go back.
+// Nouns returns the nouns of the rows to restore.
 func (u Undoing) Nouns() []string { return u.nouns }
 
-// Rows is how many.
+// Rows returns the number of rows to restore.
 func (u Undoing) Rows() (n int) {
 	for _, list := range u.rows {
 		n += len(list)
@@ -209,8 +209,8 @@ func (u Undoing) Rows() (n int) {
 	return n
 }
 
-// Undo takes back what was planned, in one transaction, as a change like any other. A row that is not as its
-// audit row left it is a CONFLICT that names the fields and who changed them, unless force is set.
+// Undo restores the planned rows in one transaction, audited like any other change. A row that has changed since is a
+// CONFLICT with the fields and who changed them, unless force is set.
 func Undo(ctx context.Context, l *Ledger, log *Log, u Undoing, reversers map[string]Reverser, force bool) error {
 	var drifted []Drift
 	intent := Intent{Subject: Subject{Resource: u.nouns[0]}, Action: Update}
@@ -235,10 +235,10 @@ func Undo(ctx context.Context, l *Ledger, log *Log, u Undoing, reversers map[str
 	})
 }
 
-// told is how many drifted fields a message names.
+// told is the maximum number of fields that a message names.
 const told = 5
 
-// since is what is known of a change that came between.
+// since is a drifted field with the audit row of its change.
 type since struct {
 	Drift
 	Operator *string    `json:"operator"`
@@ -246,7 +246,7 @@ type since struct {
 	AuditID  *uuid.UUID `json:"audit_id"`
 }
 
-// conflict says which fields were changed since, and by whom.
+// conflict returns the error that lists the drifted fields and who changed them.
 func (g *Log) conflict(ctx context.Context, r db.Reader, drifted []Drift) error {
 	var words []string
 	var list []since
@@ -254,7 +254,7 @@ func (g *Log) conflict(ctx context.Context, r db.Reader, drifted []Drift) error 
 		s := since{Drift: d}
 		what := fmt.Sprintf("%s of %s was changed since", d.Field, d.Name)
 		if d.Field == "" {
-			what = d.Name + " does not exist any more"
+			what = d.Name + " no longer exists"
 		} else if e, err := g.lastChange(ctx, r, d.ID, d.Field); err == nil && e != nil {
 			s.Operator, s.At, s.AuditID = e.Operator, e.CreatedAt, &e.ID
 			if e.Operator != nil {
@@ -269,7 +269,7 @@ func (g *Log) conflict(ctx context.Context, r db.Reader, drifted []Drift) error 
 		words = append(words, fmt.Sprintf("and %d more", more))
 	}
 	return fault.New(fault.Conflict, "%s", strings.Join(words, "; ")).
-		WithHint("nothing was changed; --force with a --reason puts the rows back all the same").With("changed_since", list)
+		WithHint("nothing was changed; to restore the rows anyway, add --force and --reason").With("changed_since", list)
 }
 
 const findLastChange = `
@@ -278,7 +278,7 @@ SELECT {columns}
  WHERE {resource_id} = @id AND (l.extra_data->'after' ? @field OR l.extra_data->'before' ? @field)
  ORDER BY l.created_at DESC, l.id DESC LIMIT 1`
 
-// lastChange returns the latest audit row that changed a field of a row; nil where there is none.
+// lastChange returns the latest audit row that changed a field of a row, or nil.
 func (g *Log) lastChange(ctx context.Context, r db.Reader, id uuid.UUID, field string) (*Entry, error) {
 	sql := strings.NewReplacer("{columns}", g.columns, "{resource_id}", g.exprs["resource_id"]).Replace(findLastChange)
 	rows, err := db.Collect[Entry](ctx, r, sql, pgx.NamedArgs{"id": id.String(), "field": field})
@@ -288,7 +288,7 @@ func (g *Log) lastChange(ctx context.Context, r db.Reader, id uuid.UUID, field s
 	return &rows[0], nil
 }
 
-// ByOp returns the audit rows of one command, newest first; none is a RESOURCE_NOT_FOUND.
+// ByOp returns the audit rows of an operation, newest first. An unknown operation is a RESOURCE_NOT_FOUND.
 func (g *Log) ByOp(ctx context.Context, d *db.DB, idle time.Duration, op string) ([]Entry, error) {
 	list, err := g.All(ctx, d, idle, Filter{Op: op})
 	if err != nil {
@@ -296,7 +296,7 @@ func (g *Log) ByOp(ctx context.Context, d *db.DB, idle time.Duration, op string)
 	}
 	if len(list) == 0 {
 		return nil, fault.New(fault.NotFound, "operation %s not found", op).
-			WithHint("operations are listed by: cxgctl audit list -o wide").With("op_id", op)
+			WithHint("list operations with: cxgctl audit list -o wide").With("op_id", op)
 	}
 	return list, nil
 }

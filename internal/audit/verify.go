@@ -24,47 +24,47 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Verdict is what verifying the log came to.
+// Verdict is the result of verifying the log.
 type Verdict struct {
 	OK             bool       `json:"ok"`
-	Seals          int64      `json:"seals"`           // how many were looked at
-	HeadSeq        int64      `json:"head_seq"`        // the chain's end
-	Chain          string     `json:"chain"`           // its hash, in hexadecimal
-	Checkpoints    int        `json:"checkpoints"`     // how many were compared
-	Unsealed       int64      `json:"unsealed"`        // rows that have no seal yet: other software's, mostly
-	OldestUnsealed *db.Time   `json:"oldest_unsealed"` // when the first of them was written
-	Bad            int64      `json:"bad"`             // how much is wrong
-	FirstBad       *uuid.UUID `json:"first_bad"`       // the audit row; null where there is none any more
-	FirstBadSeq    *int64     `json:"first_bad_seq"`   // its place in the chain; null where it has none
-	Problem        *string    `json:"problem"`         // what is wrong with it
-	Pruned         int64      `json:"pruned"`          // seals whose rows audit prune has moved to archives
-	Archives       int        `json:"archives"`        // how many of audit prune were compared
-	Notes          []string   `json:"-"`               // what a person should know although nothing is wrong
+	Seals          int64      `json:"seals"`           // number of seals checked
+	HeadSeq        int64      `json:"head_seq"`        // number of the last seal
+	Chain          string     `json:"chain"`           // hash of the chain in hex
+	Checkpoints    int        `json:"checkpoints"`     // number of checkpoints compared
+	Unsealed       int64      `json:"unsealed"`        // rows without a seal, usually written by other software
+	OldestUnsealed *db.Time   `json:"oldest_unsealed"` // time of the oldest of them
+	Bad            int64      `json:"bad"`             // number of problems
+	FirstBad       *uuid.UUID `json:"first_bad"`       // audit row of the first problem; null if it is gone
+	FirstBadSeq    *int64     `json:"first_bad_seq"`   // its number in the chain; null if it is not sealed
+	Problem        *string    `json:"problem"`         // the first problem
+	Pruned         int64      `json:"pruned"`          // seals whose rows were moved to archives by audit prune
+	Archives       int        `json:"archives"`        // number of archives compared
+	Notes          []string   `json:"-"`               // remarks that are not problems
 }
 
 // Verification says what to verify.
 type Verification struct {
-	Since       int64        // begin at this seal, and trust the one before it; 0 means the first
-	Checkpoints []Checkpoint // in the order of size
-	Archives    []string     // files that audit prune wrote
-	AllArchives bool         // every prune has to have its archive among them
+	Since       int64        // first seal to check, trusting the one before; 0 means all
+	Checkpoints []Checkpoint // sorted by size
+	Archives    []string     // files written by audit prune
+	AllArchives bool         // the archive of every prune must be present
 	Keys        []note.Verifier
 	Progress    func(done, of int64)
 }
 
-// The checks, each by itself necessary: a test leaves out one after the other.
+// The checks. Each is necessary: a test disables one after the other.
 const (
-	checkGap        = "gap"        // the seals' numbers have no gap
+	checkGap        = "gap"        // the numbers of the seals have no gap
 	checkRow        = "row"        // a seal's row exists
-	checkCanon      = "canon"      // the row is as its seal stored it
-	checkLeaf       = "leaf"       // what the seal stored is what was hashed
-	checkChain      = "chain"      // the hash is linked to the one before
-	checkHead       = "head"       // the chain ends where the head says
-	checkCheckpoint = "checkpoint" // the chain is the one that checkpoints saw
-	checkSize       = "size"       // the chain is no shorter than checkpoints saw it
-	checkForged     = "forged"     // what says cxgctl wrote it has a seal
-	checkOutside    = "outside"    // every seal has a number between 1 and the head's
-	checkPrune      = "prune"      // a seal without its row is one that a signed record in the chain took
+	checkCanon      = "canon"      // the row matches the canonical form in its seal
+	checkLeaf       = "leaf"       // the canonical form matches its hash
+	checkChain      = "chain"      // the hash is linked to the previous one
+	checkHead       = "head"       // the chain ends at the head
+	checkCheckpoint = "checkpoint" // the chain matches the checkpoints
+	checkSize       = "size"       // the chain is at least as long as in the checkpoints
+	checkForged     = "forged"     // rows that claim to be written by cxgctl have a seal
+	checkOutside    = "outside"    // the numbers of all seals are between 1 and the head's
+	checkPrune      = "prune"      // seals without rows are covered by a signed prune record
 )
 
 // verifier walks the chain.
@@ -72,25 +72,25 @@ type verifier struct {
 	*sealer
 	db   *db.DB
 	v    Verification
-	skip string // the check that a test leaves out
+	skip string // check disabled by a test
 
 	done    atomic.Int64
 	mu      sync.Mutex
 	bad     int64
 	first   problem
-	dropped map[string]bool         // columns that sealed rows had values in and the table no longer has
-	pruned  map[uuid.UUID]*prunedBy // by the operation that pruned
+	dropped map[string]bool         // dropped columns that had values in sealed rows
+	pruned  map[uuid.UUID]*prunedBy // by operation
 }
 
-// problem is one thing that is wrong.
+// problem is a problem found by a check.
 type problem struct {
 	seq  int64 // 0 for none
 	id   uuid.UUID
 	what string
 }
 
-// Verify walks the seals in order and compares every one with the row that it is of, with the seal before
-// it, and with the checkpoints. What is wrong is in the verdict; the error is why it could not look.
+// Verify compares each seal with its row, with the previous seal and with the checkpoints. Problems are part of the
+// verdict; an error means that the verification could not finish.
 func Verify(ctx context.Context, d *db.DB, cat schema.Catalog, v Verification) (Verdict, error) {
 	return verify(ctx, d, cat, v, "")
 }
@@ -121,7 +121,7 @@ func verify(ctx context.Context, d *db.DB, cat schema.Catalog, v Verification, s
 	return out, err
 }
 
-// found notes a problem. The first one is the one of the lowest seal; those without a seal come last.
+// found records a problem. The first problem is the one with the lowest seal; those without a seal come last.
 func (x *verifier) found(check string, p problem) {
 	if check == x.skip {
 		return
@@ -134,7 +134,7 @@ func (x *verifier) found(check string, p problem) {
 	}
 }
 
-// The chain is the seals from 1 to the head's number. Without a head, all that count from 1 are taken for it.
+// The chain consists of the seals from 1 to the head's number, or of all seals from 1 if the head is missing.
 const readHead = `
 SELECT coalesce(h.seq, 0), coalesce(h.chain, ''), h.id IS NOT NULL, s.last, s.within, s.outside, o.seq, o.audit_id
   FROM (SELECT) AS one
@@ -160,13 +160,13 @@ func (x *verifier) walk(ctx context.Context, out *Verdict) error {
 	}
 	out.Chain = hex.EncodeToString(chain)
 	if !there && last > 0 {
-		x.found(checkHead, problem{seq: last + 1, what: "cxg_audit.head has no row, and there are seals"})
+		x.found(checkHead, problem{seq: last + 1, what: "cxg_audit.head has no row although there are seals"})
 	}
 	if outside > 0 {
 		x.found(checkOutside, problem{*strange, *strangeID, fmt.Sprintf("seal %d is not part of the chain, which has the seals 1 to %d", *strange, out.HeadSeq)})
 		x.more(checkOutside, outside-1)
 	}
-	// A number far beyond the others would be looked for through all the missing ones.
+	// With a number far beyond the others, the loop would visit all the missing ones.
 	last = max(min(last, within+chunk), 0)
 	if err := x.seals(ctx, last); err != nil {
 		return err
@@ -185,7 +185,7 @@ func (x *verifier) walk(ctx context.Context, out *Verdict) error {
 	return x.unsealed(ctx, out, there, outside > 0)
 }
 
-// more counts n more of the things that a check found.
+// more adds n further problems of a check.
 func (x *verifier) more(check string, n int64) {
 	if check != x.skip {
 		x.bad += n
@@ -194,7 +194,7 @@ func (x *verifier) more(check string, n int64) {
 
 const readChain = `SELECT s.chain, s.audit_id FROM cxg_audit.seal s WHERE s.seq = $1`
 
-// at reads the chain's hash at a seal; nil where there is none.
+// at returns the chain hash of a seal; nil if the seal is missing.
 func (x *verifier) at(ctx context.Context, seq int64) (chain []byte, id uuid.UUID, err error) {
 	err = x.db.QueryRow(ctx, readChain, seq).Scan(&chain, &id)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -203,28 +203,28 @@ func (x *verifier) at(ctx context.Context, seq int64) (chain []byte, id uuid.UUI
 	return chain, id, err
 }
 
-// compareHead compares the head, as it was at the beginning, with the last seal.
+// compareHead compares the head, as read at the start, with the last seal.
 func (x *verifier) compareHead(ctx context.Context, seq, last int64, chain []byte) error {
 	have, id, err := x.at(ctx, seq)
 	switch {
 	case err != nil || seq == 0:
 		return err
 	case have == nil:
-		x.found(checkHead, problem{seq: last + 1, what: fmt.Sprintf("the head says that the chain ends at seal %d, and it ends at %d", seq, last)})
+		x.found(checkHead, problem{seq: last + 1, what: fmt.Sprintf("the head is at seal %d, but the chain ends at seal %d", seq, last)})
 	case !bytes.Equal(have, chain):
-		x.found(checkHead, problem{seq, id, "the head has another hash than the last seal"})
+		x.found(checkHead, problem{seq, id, "the head and the last seal have different hashes"})
 	}
 	return nil
 }
 
-// checkpoints compares the chain with what it was outside.
+// checkpoints compares the chain with the checkpoints.
 func (x *verifier) checkpoints(ctx context.Context, out *Verdict, last int64) error {
 	var before Checkpoint
 	for _, c := range x.v.Checkpoints {
 		out.Checkpoints++
 		when := c.Time.String()
 		if c.Time.Instant.Before(before.Time.Instant) {
-			out.Notes = append(out.Notes, fmt.Sprintf("the checkpoint of %d seals is of %s, earlier than the one of %d seals: a clock was wrong", c.Size, when, before.Size))
+			out.Notes = append(out.Notes, fmt.Sprintf("the checkpoint of %d seals is dated %s, before the one of %d seals: a clock was wrong", c.Size, when, before.Size))
 		}
 		if c.Size > last {
 			x.found(checkSize, problem{seq: last + 1, what: fmt.Sprintf("the chain shrank: it had %d seals at %s, and has %d now", c.Size, when, last)})
@@ -237,16 +237,16 @@ func (x *verifier) checkpoints(ctx context.Context, out *Verdict, last int64) er
 		}
 		if c.Size > 0 && !bytes.Equal(have, c.Chain) {
 			x.found(checkCheckpoint, problem{c.Size, id, fmt.Sprintf(
-				"the chain was rewritten: seal %d has another hash than the checkpoint of %s saw; the one before it stands at seal %d", c.Size, when, before.Size)})
+				"the chain was rewritten: the hash of seal %d differs from the checkpoint of %s; the previous checkpoint is at seal %d", c.Size, when, before.Size)})
 		}
 		before = c
 	}
 	return nil
 }
 
-// unsealed looks at the rows that have no seal. The whole table is read for it, so it is given time.
+// unsealed checks the rows without a seal. It scans the whole table, so the statement timeout is lifted.
 func (x *verifier) unsealed(ctx context.Context, out *Verdict, there, outside bool) error {
-	var begun *time.Time // nil: whatever a row's time is
+	var begun *time.Time // nil matches rows of any time
 	if !there {
 		var err error
 		if begun, err = x.sealsBegan(ctx); err != nil {
@@ -258,8 +258,8 @@ func (x *verifier) unsealed(ctx context.Context, out *Verdict, there, outside bo
 		if err := r.QueryRow(ctx, "SELECT set_config('statement_timeout', '0', true)").Scan(&ignored); err != nil {
 			return err
 		}
-		// The ids alone are read from both indexes, and then the few rows that are left: behind the fence that OFFSET 0 is,
-		// or the server would read the whole table for it, which took four times as long.
+		// OFFSET 0 is an optimization fence: the ids are compared using both indexes, and only the few remaining rows are
+		// fetched. Without it, the server scans the whole table, which took four times as long.
 		sql := "SELECT count(*) FILTER (WHERE NOT f.forged), min(l.created_at) FILTER (WHERE NOT f.forged), count(*) FILTER (WHERE f.forged)," +
 			" (array_agg(l.id ORDER BY l.created_at, l.id) FILTER (WHERE f.forged))[1]" +
 			" FROM (" + x.unsealedRows("l.id", outside) + " OFFSET 0) u JOIN audt.audit_logs l ON l.id = u.id" +
@@ -270,7 +270,7 @@ func (x *verifier) unsealed(ctx context.Context, out *Verdict, there, outside bo
 			return err
 		}
 		if forged > 0 {
-			x.found(checkForged, problem{id: *first, what: "the row says that cxgctl wrote it, and has no seal"})
+			x.found(checkForged, problem{id: *first, what: "the row claims to be written by cxgctl but has no seal"})
 			x.more(checkForged, forged-1)
 		}
 		return nil
@@ -279,8 +279,8 @@ func (x *verifier) unsealed(ctx context.Context, out *Verdict, there, outside bo
 
 const readSealsBegan = `SELECT min(m.tstamp) FROM public.cxgctl_migrations m WHERE m.version_id = 13 AND m.is_applied`
 
-// sealsBegan returns when the migration that made the seals was applied, nil where that cannot be read. Rows of a
-// database without any seal that are older were written before there were seals.
+// sealsBegan returns when the migration that created the seals was applied, nil if unknown. In a database without any
+// seals, older rows predate them.
 func (x *verifier) sealsBegan(ctx context.Context) (*time.Time, error) {
 	var readable bool
 	err := x.db.QueryRow(ctx, `SELECT coalesce(has_table_privilege(to_regclass('public.cxgctl_migrations'), 'SELECT'), false)`).Scan(&readable)
@@ -291,11 +291,10 @@ func (x *verifier) sealsBegan(ctx context.Context) (*time.Time, error) {
 	return at, x.db.QueryRow(ctx, readSealsBegan).Scan(&at)
 }
 
-// chunk is how many seals one query reads: enough to be quick, few enough to need no memory.
+// chunk is the number of seals per query, bounded to limit memory.
 const chunk = 10_000
 
-// seals walks the seals up to the last one, as many at once as there are processors: every link can be
-// checked by itself.
+// seals checks the seals up to last in parallel chunks. Each link can be checked on its own.
 func (x *verifier) seals(ctx context.Context, last int64) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -332,14 +331,14 @@ func (x *verifier) seals(ctx context.Context, last int64) error {
 	return context.Cause(ctx)
 }
 
-// walker checks one chunk of seals after the other.
+// walker checks chunks of seals.
 type walker struct {
 	*verifier
 	canonizer
 	*unpacker
 	stored, now []byte
-	prev        []byte                // the chain's hash before the seal
-	pruned      map[uuid.UUID][]int64 // seals without their rows, by the operation that pruned
+	prev        []byte                // chain hash of the previous seal
+	pruned      map[uuid.UUID][]int64 // seals whose rows were pruned, by operation
 }
 
 const readSeals = `
@@ -348,10 +347,10 @@ SELECT s.seq, s.audit_id, s.ver, s.origin, s.sealed_at, s.canon, s.leaf, s.chain
  WHERE s.seq BETWEEN $1 AND $2
  ORDER BY s.seq`
 
-// own is how many columns of readSeals stand before the row's fields.
+// own is the number of columns of readSeals before the row's fields.
 const own = 9
 
-// sealFormats are the formats of readSeals' columns, and of more that follow.
+// sealFormats returns the result formats of readSeals' columns, followed by more.
 func sealFormats(fields []sealedField, more ...int16) pgx.QueryResultFormats {
 	formats := pgx.QueryResultFormats{1, 1, 1, 0, 1, 1, 1, 1, 1}
 	for _, f := range fields {
@@ -364,7 +363,7 @@ func sealFormats(fields []sealedField, more ...int16) pgx.QueryResultFormats {
 	return append(formats, more...)
 }
 
-// byIndex makes the server look rows up one by one: whatever the statistics say, a chunk is small.
+// byIndex makes the server look rows up by index even if its statistics are wrong, since a chunk is small.
 const byIndex = `
 SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_sort', 'off', true)`
 
@@ -375,7 +374,7 @@ func (w *walker) walk(ctx context.Context, from, to int64) error {
 		if err != nil {
 			return err
 		}
-		w.prev = chain // nil where that seal is missing: it is the other chunk's, which says so
+		w.prev = chain // nil if that seal is missing, which its own chunk reports
 	}
 	return w.db.Snapshot(ctx, func(r db.Reader) error {
 		var a, b, c string
@@ -414,7 +413,7 @@ func missing(from, to int64) string {
 	return fmt.Sprintf("seals %d to %d are missing", from, to)
 }
 
-// check looks at one seal and its row.
+// check checks a seal and its row.
 func (w *walker) check(seq int64, v [][]byte, rows pgx.Rows) error {
 	id, origin, leaf, chain := uuid.UUID(v[1]), string(v[3]), v[6], v[7]
 	found := func(check, format string, args ...any) {
@@ -437,15 +436,15 @@ func (w *walker) check(seq int64, v [][]byte, rows pgx.Rows) error {
 		op, err := uuid.FromBytes(v[5])
 		switch {
 		case err != nil:
-			found(checkLeaf, "what the seal stored cannot be read")
+			found(checkLeaf, "the canonical form in the seal cannot be read")
 		case rowThere:
-			found(checkRow, "the row was pruned, and is in the log again")
+			found(checkRow, "the row was pruned but is in the log")
 		default:
 			w.pruned[op] = append(w.pruned[op], seq)
 		}
 		return nil
 	case ver > canonVersion:
-		found(checkLeaf, "the seal is of version %d, which this cxgctl does not know", ver)
+		found(checkLeaf, "the seal has version %d, which this cxgctl does not support", ver)
 		return nil
 	}
 	var unreadable error
@@ -459,19 +458,19 @@ func (w *walker) check(seq int64, v [][]byte, rows pgx.Rows) error {
 		if !rowThere {
 			found(checkRow, "the row was deleted")
 		} else {
-			found(checkLeaf, "what the seal stored cannot be read")
+			found(checkLeaf, "the canonical form in the seal cannot be read")
 		}
-		return nil // that is what was looked for
+		return nil // reported as a problem
 	}
 	if want := leafOf(w.stored); !bytes.Equal(want[:], leaf) {
-		found(checkLeaf, "what the seal stored was changed")
+		found(checkLeaf, "the canonical form in the seal was changed")
 	}
 	switch {
 	case !rowThere:
 		found(checkRow, "the row was deleted")
 		return nil
 	case unreadable != nil:
-		found(checkCanon, "the row cannot be read any more: %s", unreadable)
+		found(checkCanon, "the row can no longer be read: %s", unreadable)
 		return nil
 	case bytes.Equal(w.now, w.stored):
 		return nil
@@ -479,9 +478,9 @@ func (w *walker) check(seq int64, v [][]byte, rows pgx.Rows) error {
 	names, dropped, err := changed(w.stored, w.now)
 	switch {
 	case err != nil:
-		found(checkLeaf, "what the seal stored cannot be read")
+		found(checkLeaf, "the canonical form in the seal cannot be read")
 	case len(names) > 0:
-		found(checkCanon, "the row was changed since it was sealed: %s", strings.Join(names, ", "))
+		found(checkCanon, "the row was changed after it was sealed: %s", strings.Join(names, ", "))
 	}
 	for _, name := range dropped {
 		w.mu.Lock()
@@ -491,6 +490,6 @@ func (w *walker) check(seq int64, v [][]byte, rows pgx.Rows) error {
 	return nil
 }
 
-// sealSlack is how much longer than its row, as the table has it now, a sealed form may be beyond twice as long: a
-// column with values may have been dropped. A compressed form that unpacks to more is a bad seal.
+// sealSlack and twice the row's current size limit the uncompressed form in a seal. The slack allows for values in
+// dropped columns. A form that decompresses to more is a bad seal.
 const sealSlack = 1 << 20

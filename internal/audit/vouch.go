@@ -12,9 +12,9 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// A seal counts if the seals beside it are linked to it, or it is the first or the head's. Numbers within the chain are
-// all taken, so that one who can only insert cannot put a seal there. LIMIT 1 makes the planner look each row up by its
-// key: with statistics from before an import it would walk the whole log for each row instead.
+// A seal is valid if it is linked to its neighbors in the chain; the first and the last one have only one. Numbers
+// within the chain are all taken, so an attacker who can only insert cannot add a seal there. LIMIT 1 forces index
+// lookups: with statistics from before an import, the planner would scan the whole log for each row.
 const readSealOf = `
 SELECT s.seq, s.audit_id, s.ver, s.origin, s.sealed_at, s.canon, s.leaf, s.chain, true, {fields},
        p.chain, n.leaf, coalesce(n.chain, h.chain), n.seq IS NULL AND s.seq = h.seq
@@ -26,10 +26,10 @@ SELECT s.seq, s.audit_id, s.ver, s.origin, s.sealed_at, s.canon, s.leaf, s.chain
   LEFT JOIN LATERAL (SELECT x.seq, x.leaf, x.chain FROM cxg_audit.seal x WHERE x.seq = s.seq + 1 LIMIT 1) n ON n.seq <= h.seq
  WHERE h.id = 1 AND s.origin = 'cli'`
 
-// Sealed says whether the database has seals. Where it has none, an undo trusts the log.
+// Sealed reports whether the database has seals. Without them, an undo trusts the log.
 func (g *Log) Sealed() bool { return g.sealer != nil }
 
-// Check refuses an undo by audit rows that cxgctl did not seal, or that are not as their seal says.
+// Check refuses an undo of audit rows that are not sealed by cxgctl or do not match their seals.
 func (g *Log) Check(ctx context.Context, r db.Reader, u Undoing) error {
 	var ids []uuid.UUID
 	for _, rows := range u.rows {
@@ -40,7 +40,7 @@ func (g *Log) Check(ctx context.Context, r db.Reader, u Undoing) error {
 	return g.checkSeals(ctx, r, ids)
 }
 
-// checkSeals refuses audit rows unless each has a seal of cxgctl's in the chain and is as that seal says.
+// checkSeals refuses audit rows unless each has a valid seal of origin cli and matches it.
 func (g *Log) checkSeals(ctx context.Context, r db.Reader, ids []uuid.UUID) error {
 	if g.sealer == nil || len(ids) == 0 {
 		return nil
@@ -84,8 +84,8 @@ func (g *Log) checkSeals(ctx context.Context, r db.Reader, ids []uuid.UUID) erro
 	}
 	for _, id := range ids {
 		if !sound[id] {
-			return fault.New(fault.Validation, "audit row %s cannot be undone: no seal of cxgctl's covers it as it is", id).
-				WithHint("nothing was changed; see what is wrong with: cxgctl audit verify").With("id", id.String())
+			return fault.New(fault.Validation, "audit row %s cannot be undone: it does not match a seal of cxgctl", id).
+				WithHint("nothing was changed; see the problem with: cxgctl audit verify").With("id", id.String())
 		}
 	}
 	return nil

@@ -144,7 +144,7 @@ func TestOperatorsByDatabaseRole(t *testing.T) {
 	run(0, name+",db_role", "auth", "whoami", "-o", "csv", "--columns", "username,method")
 	run(0, "", "users", "update", "admin", "--phone", "1")
 	run(0, "", "users", "create", "--username", "newcomer", "--email", "n@example.com", "--full-name", "N", "--no-password")
-	run(6, "and the database role is of", "users", "list", "--operator", "admin")
+	run(6, "but the database role belongs to", "users", "list", "--operator", "admin")
 	got := ask(t, pair.Manager, `SELECT string_agg(DISTINCT (extra_data->>'auth_method') || ' ' || (extra_data->>'session_user'), ',') FROM audt.audit_logs WHERE result = 'SUCCESS'`)
 	if got != "db_role "+name {
 		t.Errorf("audit rows say %s", got)

@@ -126,7 +126,7 @@ func TestReconcileOvertakesACommand(t *testing.T) {
 	if code := p.exit(t); code != 4 {
 		t.Errorf("exit code %d, want 4: %s", code, p.err.String())
 	}
-	p.says(t, "audit reconcile settled this change as one that was not made")
+	p.says(t, "audit reconcile has settled this change as not made")
 	if got, want := away3(t, pair), "02 1234 applied void audit FAILURE - admin,FAILURE - - intent void"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
@@ -141,7 +141,7 @@ func TestTheLogIsAwayAfterATenantsChange(t *testing.T) {
 	if code := p.exit(t); code != 8 {
 		t.Errorf("exit code %d, want 8: %s", code, p.err.String())
 	}
-	p.says(t, "the change was made in the database of tenant acme, but the audit log does not say so yet")
+	p.says(t, "the change was made in the database of tenant acme, but is not in the audit log yet")
 	p.says(t, "cxgctl audit reconcile")
 	// a tenant's database that is away is no reason to guess
 	elsewhere := strings.Replace(pair.Tenants, database(pair.Tenants), "/no_such_database", 1)

@@ -17,8 +17,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// asAttacker runs statements as one who may only insert into the log and the seals, as migrate roles lets every
-// operator.
+// asAttacker runs statements as a role that may only insert into the log and the seals, like every operator's role.
 func (w *world) asAttacker(sql string) {
 	w.t.Helper()
 	w.exec(`BEGIN; SET LOCAL ROLE NONE;
@@ -28,34 +27,34 @@ func (w *world) asAttacker(sql string) {
 	w.exec(`BEGIN; SET LOCAL ROLE cxg_attacker; ` + sql + `; COMMIT`)
 }
 
-// planted is the id of the row that an attack puts in.
+// planted is the id of the row that an attack inserts.
 const planted = "00000000-0000-4000-8000-00000000dead"
 
-// forge copies the row of seal 1, with another id and these members changed.
+// forge returns an INSERT of a copy of the row of seal 1, with another id and these members changed.
 func forge(changes string) string {
 	return `INSERT INTO audt.audit_logs SELECT (jsonb_populate_record(l, jsonb_build_object('id', '` + planted + `') || ` + changes + `)).*
 		FROM audt.audit_logs l JOIN cxg_audit.seal s ON s.audit_id = l.id WHERE s.seq = 1`
 }
 
-// claimSeal gives the planted row a seal of this number, a copy of the first.
+// claimSeal returns an INSERT of a seal with this number for the planted row, a copy of the first seal.
 func claimSeal(seq string) string {
 	return `; INSERT INTO cxg_audit.seal SELECT ` + seq + `, '` + planted + `', ver, origin, sealed_at, canon, leaf, chain FROM cxg_audit.seal WHERE seq = 1`
 }
 
-// H5, M4: what one who can only insert puts into the log and the seals is found, whatever its time and number, and
-// audit seal does not seal it.
-func TestRowsPutInByInsertAloneAreFound(t *testing.T) {
+// H5, M4: rows and seals inserted by an attacker are found, whatever their time and number, and audit seal does not
+// seal them.
+func TestVerify_InsertedRows(t *testing.T) {
 	t.Parallel()
 	for name, attack := range map[string]string{
-		"H5: a seal below the chain":        forge(`jsonb_build_object('created_at', now())`) + claimSeal("-5"),
-		"H5: a seal of number 0":            forge(`jsonb_build_object('created_at', now())`) + claimSeal("0"),
-		"H5: a seal behind the chain":       forge(`jsonb_build_object('created_at', now())`) + claimSeal("12"),
-		"H5: a seal of the largest number":  forge(`jsonb_build_object('created_at', now())`) + claimSeal("9223372036854775807"),
-		"H5: a seal of the smallest number": forge(`jsonb_build_object('created_at', now())`) + claimSeal("-9223372036854775808"),
-		"M4: a row from before the seals":   forge(`jsonb_build_object('created_at', '2020-01-01T00:00:00Z')`),
-		"M4: a row of the beginning":        forge(`jsonb_build_object('created_at', '-infinity')`),
-		"M4: a row of the future":           forge(`jsonb_build_object('created_at', 'infinity')`),
-		"a row of now":                      forge(`jsonb_build_object('created_at', now())`),
+		"H5: a seal below the chain":          forge(`jsonb_build_object('created_at', now())`) + claimSeal("-5"),
+		"H5: a seal of number 0":              forge(`jsonb_build_object('created_at', now())`) + claimSeal("0"),
+		"H5: a seal beyond the chain":         forge(`jsonb_build_object('created_at', now())`) + claimSeal("12"),
+		"H5: a seal with the largest number":  forge(`jsonb_build_object('created_at', now())`) + claimSeal("9223372036854775807"),
+		"H5: a seal with the smallest number": forge(`jsonb_build_object('created_at', now())`) + claimSeal("-9223372036854775808"),
+		"M4: a row older than the seals":      forge(`jsonb_build_object('created_at', '2020-01-01T00:00:00Z')`),
+		"M4: a row at -infinity":              forge(`jsonb_build_object('created_at', '-infinity')`),
+		"M4: a row at infinity":               forge(`jsonb_build_object('created_at', 'infinity')`),
+		"a row at now()":                      forge(`jsonb_build_object('created_at', now())`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -78,8 +77,8 @@ func TestRowsPutInByInsertAloneAreFound(t *testing.T) {
 	}
 }
 
-// H5: the database refuses numbers below 1, and M4: no column of the head decides what is forged.
-func TestTheHeadAndTheNumbersDecideNothing(t *testing.T) {
+// H5: the database refuses numbers below 1. M4: the head's columns do not affect which rows count as forged.
+func TestVerify_ManipulatedHead(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, migrated)
 	w.record(3)
@@ -93,9 +92,8 @@ func TestTheHeadAndTheNumbersDecideNothing(t *testing.T) {
 	}
 }
 
-// H5: a seal in the place of the next one stops changes, since nothing goes unsealed; the error says that it is no
-// conflict.
-func TestSealPutInThePlaceOfTheNext(t *testing.T) {
+// H5: a seal with the next number stops changes, because every change needs a seal. The error is not a conflict.
+func TestWrite_NextSealTaken(t *testing.T) {
 	t.Parallel()
 	for _, changes := range []int{1, 1 + copySealsFrom} {
 		w := newWorld(t, migrated)
@@ -111,8 +109,8 @@ func TestSealPutInThePlaceOfTheNext(t *testing.T) {
 	}
 }
 
-// L3: a log whose seals are all gone is found by the time of the migration that made them.
-func TestAllSealsGone(t *testing.T) {
+// L3: if all seals are gone, the time of the migration that created them shows it.
+func TestVerify_AllSealsDeleted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, migrated)
 	w.record(3)
@@ -122,12 +120,12 @@ func TestAllSealsGone(t *testing.T) {
 	}
 	w.exec(`UPDATE audt.audit_logs SET created_at = '2020-01-01'`)
 	if v := w.verify(""); !v.OK || v.Unsealed != 3 {
-		t.Errorf("rows from before the seals: %+v", v)
+		t.Errorf("rows older than the seals: %+v", v)
 	}
 }
 
-// M4: rows of cxgctl's from before the seals are sealed once, by the migration, as rows that were found.
-func TestOlderRowsAreSealedOnce(t *testing.T) {
+// M4: unsealed rows of cxgctl that predate seals are sealed once, by the migration, with origin foreign.
+func TestSealOlder(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, migrated)
 	w.record(5)
@@ -152,8 +150,8 @@ func TestOlderRowsAreSealedOnce(t *testing.T) {
 	}
 }
 
-// L2: the checkpoint of a signer whose clock was slow does not mean that the chain shrank.
-func TestACheckpointOfASlowClock(t *testing.T) {
+// L2: a checkpoint of a signer whose clock was slow does not mean that the chain shrank.
+func TestVerify_CheckpointOfSlowClock(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, migrated)
 	w.record(3)
@@ -167,8 +165,8 @@ func TestACheckpointOfASlowClock(t *testing.T) {
 	}
 }
 
-// L4: what a seal stored unpacks to no more than its row is worth.
-func TestABombInASeal(t *testing.T) {
+// L4: decompressing a seal is limited by the size of its row.
+func TestVerify_CompressionBomb(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, migrated)
 	w.record(3)
@@ -191,24 +189,24 @@ func TestABombInASeal(t *testing.T) {
 	}
 }
 
-// F40: what the platform and its administrators lawfully do to the table is not tampering.
-func TestLawfulChangesOfTheTable(t *testing.T) {
+// F40: what the platform and its administrators may do to the table is not tampering.
+func TestVerify_PermittedTableChanges(t *testing.T) {
 	t.Parallel()
 	for name, sql := range map[string]string{
-		"archived":                  `UPDATE audt.audit_logs SET status = 'ARCHIVED', updated_at = now(), updated_by = gen_random_uuid(), deleted = true`,
-		"a column with a default":   `ALTER TABLE audt.audit_logs ADD COLUMN a_new_one text DEFAULT 'x'`,
-		"rewritten":                 `CLUSTER audt.audit_logs USING audit_logs_pkey`,
-		"vacuumed":                  `VACUUM FULL audt.audit_logs`,
-		"a column dropped":          `ALTER TABLE audt.audit_logs DROP COLUMN user_agent`,
-		"uuid to text":              `ALTER TABLE audt.audit_logs ALTER user_id TYPE text`,
-		"uuid to varchar":           `ALTER TABLE audt.audit_logs ALTER created_by TYPE varchar(40)`,
-		"varchar to text":           `ALTER TABLE audt.audit_logs ALTER resource_id TYPE text`,
-		"text to varchar":           `ALTER TABLE audt.audit_logs ALTER user_agent TYPE varchar(500)`,
-		"text to uuid":              `ALTER TABLE audt.audit_logs ALTER resource_id TYPE uuid USING resource_id::uuid`,
-		"varchar to inet":           `ALTER TABLE audt.audit_logs ALTER source_ip TYPE inet USING source_ip::inet`,
-		"jsonb to json":             `ALTER TABLE audt.audit_logs ALTER extra_data TYPE json`,
-		"timestamptz to timestamp":  `SET TimeZone = 'UTC'; ALTER TABLE audt.audit_logs ALTER created_at TYPE timestamp`,
-		"timestamptz of six digits": `ALTER TABLE audt.audit_logs ALTER created_at TYPE timestamptz(6)`,
+		"archived":                      `UPDATE audt.audit_logs SET status = 'ARCHIVED', updated_at = now(), updated_by = gen_random_uuid(), deleted = true`,
+		"a column with a default":       `ALTER TABLE audt.audit_logs ADD COLUMN a_new_one text DEFAULT 'x'`,
+		"rewritten":                     `CLUSTER audt.audit_logs USING audit_logs_pkey`,
+		"vacuumed":                      `VACUUM FULL audt.audit_logs`,
+		"a column dropped":              `ALTER TABLE audt.audit_logs DROP COLUMN user_agent`,
+		"uuid to text":                  `ALTER TABLE audt.audit_logs ALTER user_id TYPE text`,
+		"uuid to varchar":               `ALTER TABLE audt.audit_logs ALTER created_by TYPE varchar(40)`,
+		"varchar to text":               `ALTER TABLE audt.audit_logs ALTER resource_id TYPE text`,
+		"text to varchar":               `ALTER TABLE audt.audit_logs ALTER user_agent TYPE varchar(500)`,
+		"text to uuid":                  `ALTER TABLE audt.audit_logs ALTER resource_id TYPE uuid USING resource_id::uuid`,
+		"varchar to inet":               `ALTER TABLE audt.audit_logs ALTER source_ip TYPE inet USING source_ip::inet`,
+		"jsonb to json":                 `ALTER TABLE audt.audit_logs ALTER extra_data TYPE json`,
+		"timestamptz to timestamp":      `SET TimeZone = 'UTC'; ALTER TABLE audt.audit_logs ALTER created_at TYPE timestamp`,
+		"timestamptz to timestamptz(6)": `ALTER TABLE audt.audit_logs ALTER created_at TYPE timestamptz(6)`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -226,8 +224,8 @@ func TestLawfulChangesOfTheTable(t *testing.T) {
 	}
 }
 
-// M4: a column with a default, a change, and the column dropped again.
-func TestAColumnThatComesAndGoes(t *testing.T) {
+// M4: a column is added with a default, rows are written, and the column is dropped again.
+func TestVerify_ColumnAddedAndDropped(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, migrated)
 	w.record(3)
@@ -242,8 +240,8 @@ func TestAColumnThatComesAndGoes(t *testing.T) {
 	}
 }
 
-// A seal of version 1, which covers the life-cycle columns too, goes on being verified.
-func TestSealsOfVersion1(t *testing.T) {
+// A seal of version 1, which also covers the life-cycle columns, can still be verified.
+func TestVerify_SealVersion1(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, migrated)
 	w.record(1)
@@ -298,9 +296,8 @@ func TestSealsOfVersion1(t *testing.T) {
 	}
 }
 
-// H4a, H4b: rows of other software that are deep, huge or many stop no change, and audit seal names those that it
-// cannot read.
-func TestRowsOfOtherSoftwareStopNothing(t *testing.T) {
+// H4a, H4b: deep, huge or many rows of other software do not stop changes, and audit seal reports those it cannot read.
+func TestSeal_ForeignRows(t *testing.T) {
 	t.Parallel()
 	const row = `INSERT INTO audt.audit_logs (id, created_at, event_type, event_category, description, extra_data)
 		SELECT %id%, now() - interval '2 min', 'API_CALL', 'DATA_MODIFICATION', 'x', %extra% FROM generate_series(1, %n%)`
@@ -313,7 +310,7 @@ func TestRowsOfOtherSoftwareStopNothing(t *testing.T) {
 	}{
 		"deep": {insert("'"+planted+"'", `(repeat('[',12000)||repeat(']',12000))::jsonb`, "1"), 0, 1},
 		"huge": {insert("gen_random_uuid()", `to_jsonb(repeat('x', 4000000))`, "3"), 3, 0},
-		"many": {insert("gen_random_uuid()", `'{}'`, "2000"), 1900, 0}, // 100 after the change
+		"many": {insert("gen_random_uuid()", `'{}'`, "2000"), 1900, 0}, // SealOthers seals 100
 		"deep among others": {
 			insert("'"+planted+"'", `(repeat('[',12000)||repeat(']',12000))::jsonb`, "1") + "; " + insert("gen_random_uuid()", `'{}'`, "10"), 0, 1,
 		},
@@ -337,7 +334,7 @@ func TestRowsOfOtherSoftwareStopNothing(t *testing.T) {
 				t.Errorf("%d rows sealed, %v skipped, %v", done.Sealed, done.Skipped, err)
 			}
 			if step.skipped > 0 && done.Skipped[0].ID.String() != planted {
-				t.Errorf("%v is named", done.Skipped)
+				t.Errorf("%v was skipped", done.Skipped)
 			}
 			if v := w.verify(""); !v.OK || v.Unsealed != step.skipped {
 				t.Errorf("%+v", v)
@@ -350,8 +347,8 @@ func TestRowsOfOtherSoftwareStopNothing(t *testing.T) {
 	}
 }
 
-// A row that was sealed and is then made unreadable is a bad row, not an error of verify.
-func TestARowMadeUnreadable(t *testing.T) {
+// A sealed row that becomes unreadable is a problem in the verdict, not an error of verify.
+func TestVerify_UnreadableRow(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, migrated)
 	w.record(3)
@@ -361,24 +358,24 @@ func TestARowMadeUnreadable(t *testing.T) {
 	}
 }
 
-// M3: an undo goes by rows that cxgctl sealed, each as its seal says.
-func TestUndoGoesBySealedRows(t *testing.T) {
+// M3: an undo accepts only rows that are sealed by cxgctl and match their seals.
+func TestUndo_RequiresSealedRows(t *testing.T) {
 	t.Parallel()
 	for name, attack := range map[string]func(w *world) uuid.UUID{
 		"": nil,
-		"a row put in": func(w *world) uuid.UUID {
+		"an inserted row": func(w *world) uuid.UUID {
 			w.asAttacker(forge(`'{}'`))
 			return uuid.MustParse(planted)
 		},
-		"a row put in, with a seal behind the chain": func(w *world) uuid.UUID {
+		"an inserted row with a seal beyond the chain": func(w *world) uuid.UUID {
 			w.asAttacker(forge(`'{}'`) + claimSeal("12"))
 			return uuid.MustParse(planted)
 		},
-		"a row changed": func(w *world) uuid.UUID {
+		"a changed row": func(w *world) uuid.UUID {
 			w.exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, w.rowAt(5))
 			return w.rowAt(5)
 		},
-		"a row that other software wrote, and cxgctl found": func(w *world) uuid.UUID {
+		"a foreign row": func(w *world) uuid.UUID {
 			w.exec(`UPDATE cxg_audit.seal SET origin = 'foreign' WHERE seq = 5`)
 			return w.rowAt(5)
 		},
@@ -386,7 +383,7 @@ func TestUndoGoesBySealedRows(t *testing.T) {
 			w.exec(`UPDATE cxg_audit.seal SET chain = decode(repeat('00', 32), 'hex') WHERE seq = 5`)
 			return w.rowAt(5)
 		},
-		"the last seal, and the head has another hash": func(w *world) uuid.UUID {
+		"the last seal with another hash in the head": func(w *world) uuid.UUID {
 			w.exec(`UPDATE cxg_audit.head SET chain = decode(repeat('00', 32), 'hex')`)
 			return w.rowAt(10)
 		},
@@ -418,8 +415,8 @@ func TestUndoGoesBySealedRows(t *testing.T) {
 	}
 }
 
-// H6: of what a tenant's database says of a change, nothing is taken that its intent does not answer for.
-func TestAClaimOfATenantsDatabaseIsHeldAgainstItsIntent(t *testing.T) {
+// H6: a change reported by a tenant's database is accepted only if it matches its intent.
+func TestAccept_MatchesIntent(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
 	id, op, tenant, boss := uuid.New(), uuid.New(), uuid.New(), uuid.New()
@@ -449,13 +446,13 @@ func TestAClaimOfATenantsDatabaseIsHeldAgainstItsIntent(t *testing.T) {
 	empty := older
 	empty.Digest = []byte{}
 	now := at.Add(time.Hour)
-	for name, u := range map[string]Unsettled{"with a digest": digested, "of an older client": older} {
+	for name, u := range map[string]Unsettled{"with a digest": digested, "from an older client": older} {
 		if list, err := u.accept(of(honest()), o, now); err != nil || len(list) != 1 {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	if _, err := empty.accept(of(honest()), o, now); !fault.Is(err, fault.PartialFailure) {
-		t.Errorf("before the change was ready: %v", err)
+		t.Errorf("with an empty digest: %v", err)
 	}
 	forged := map[string]any{
 		"id": uuid.Nil, "created_at": "2020-01-01T00:00:00Z", "operator_id": uuid.New(), "operator": "boss2", "event_type": nil, "event_category": nil,
@@ -465,7 +462,7 @@ func TestAClaimOfATenantsDatabaseIsHeldAgainstItsIntent(t *testing.T) {
 	for field, value := range forged {
 		entry := honest()
 		entry[field] = value
-		for name, u := range map[string]Unsettled{"with a digest": digested, "of an older client": older} {
+		for name, u := range map[string]Unsettled{"with a digest": digested, "from an older client": older} {
 			if _, err := u.accept(of(entry), o, now); !fault.Is(err, fault.PartialFailure) {
 				t.Errorf("%s, another %s: %v", name, field, err)
 			}
@@ -488,7 +485,7 @@ func TestAClaimOfATenantsDatabaseIsHeldAgainstItsIntent(t *testing.T) {
 	}
 }
 
-// F40: pruned rows are in the archive, the record is signed and chained, and verify goes on from there.
+// F40: pruned rows are in the archive, the record is signed and sealed, and verify passes afterwards.
 func TestPrune(t *testing.T) {
 	t.Parallel()
 	for _, ending := range []string{".jsonl.gz", ".jsonl.zst"} {
@@ -558,7 +555,7 @@ func TestPrune(t *testing.T) {
 				t.Fatal(err)
 			}
 			if v := check(Verification{Keys: []note.Verifier{strange[0]}}); v.OK {
-				t.Error("a record that another key signed is trusted")
+				t.Error("a record signed by another key is trusted")
 			}
 			// a changed archive, by itself and in its folder
 			text, err := os.ReadFile(files[0])
@@ -574,20 +571,20 @@ func TestPrune(t *testing.T) {
 			if v := check(Verification{Archives: files[:1]}); v.OK || !strings.Contains(*v.Problem, "was changed") {
 				t.Errorf("a changed archive: %+v", v)
 			}
-			// one more row goes the same way
+			// another row is removed in the same way
 			id := ask[uuid.UUID](w, `SELECT audit_id FROM cxg_audit.seal WHERE ver > 0 AND NOT EXISTS (
 				SELECT FROM audt.audit_logs l WHERE l.id = audit_id AND l.extra_data->>'resource' = 'audit') ORDER BY seq LIMIT 1`)
 			w.exec(`UPDATE cxg_audit.seal SET ver = 0, canon = (SELECT canon FROM cxg_audit.seal WHERE seq = 1) WHERE audit_id = $1`, id)
 			w.exec(`DELETE FROM audt.audit_logs WHERE id = $1`, id)
 			if v := check(Verification{}); v.OK {
-				t.Error("a row more than the record says is not found")
+				t.Error("a row missing beyond the record was not found")
 			}
 		})
 	}
 }
 
-// A row that is not as its seal says keeps a prune from taking any.
-func TestPruneTakesNoBadRow(t *testing.T) {
+// A row that does not match its seal stops a prune.
+func TestPrune_BadRow(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, migrated)
 	dir := t.TempDir()
@@ -605,9 +602,9 @@ func TestPruneTakesNoBadRow(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	if n := ask[int](w, `SELECT count(*) FROM audt.audit_logs WHERE result = 'SUCCESS'`); n != 5 {
-		t.Errorf("%d rows are left", n)
+		t.Errorf("%d rows remain", n)
 	}
 	if list, err := os.ReadDir(dir); err != nil || len(list) != 2 {
-		t.Errorf("the folder holds %v, %v", list, err)
+		t.Errorf("the folder contains %v, %v", list, err)
 	}
 }

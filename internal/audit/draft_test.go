@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// draftee is a record such as an import makes.
+// draftee is a record like those of an import.
 type draftee struct {
 	ID     uuid.UUID   `json:"id"`
 	Name   string      `json:"full_name"`
@@ -19,7 +19,7 @@ type draftee struct {
 	Number json.Number `json:"number"`
 }
 
-// hostile are texts that JSON, jsonb or COPY might not give back as they were.
+// hostile lists texts that JSON, jsonb or COPY might change.
 var hostile = []string{
 	"강은지", "a\tb\nc\\d\"e", "<script>&\u2028\u2029", "\x1b[31m", "e\u0301\u202e", "😀", "bad\xff\xfeutf8", "", `\u0041 \N \. $1`, "=1+1",
 }
@@ -34,7 +34,7 @@ func draftees() []*draftee {
 	return list
 }
 
-// drafted writes the audit rows of new records, those that are even by a draft.
+// drafted writes the audit rows of new records, every second one from a draft.
 func (w *world) drafted(list []*draftee) (*Draft, error) {
 	w.t.Helper()
 	l := w.ledger()
@@ -62,7 +62,7 @@ func (w *world) drafted(list []*draftee) (*Draft, error) {
 	})
 }
 
-// sealed fails unless the log has n rows more than before, each with a seal that is true.
+// sealed fails unless the log has n more rows than before, each with a valid seal.
 func (w *world) sealed(before, n int) {
 	w.t.Helper()
 	if got := ask[int](w, "SELECT count(*) FROM audt.audit_logs l JOIN cxg_audit.seal s ON s.audit_id = l.id AND s.origin = 'cli'"); got != before+n {
@@ -77,17 +77,17 @@ func (w *world) sealed(before, n int) {
 	}
 }
 
-// A drafted row is sealed as the log keeps it, whatever the log does with what it is given.
-func TestDraftsAreSealedAsTheyAreKept(t *testing.T) {
+// A drafted row is sealed as stored, even if the log changes rows.
+func TestDraft_SealsStoredRow(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, sql string }{
-		{"as it is", ""},
+		{"unchanged", ""},
 		{"a trigger that alters rows", `CREATE FUNCTION other() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.user_agent := 'other'; RETURN NEW; END$$;
 			CREATE TRIGGER other BEFORE INSERT ON audt.audit_logs FOR EACH ROW EXECUTE FUNCTION other()`},
 		{"a column with a default", `ALTER TABLE audt.audit_logs ADD COLUMN more text DEFAULT 'more'`},
-		{"a computed column", `ALTER TABLE audt.audit_logs ADD COLUMN more text GENERATED ALWAYS AS (description || '!') STORED`},
-		{"a number of its own", `ALTER TABLE audt.audit_logs ADD COLUMN more bigint GENERATED ALWAYS AS IDENTITY`},
-		{"a column that cuts times", `ALTER TABLE audt.audit_logs ALTER COLUMN created_at TYPE timestamptz(3)`},
+		{"a generated column", `ALTER TABLE audt.audit_logs ADD COLUMN more text GENERATED ALWAYS AS (description || '!') STORED`},
+		{"an identity column", `ALTER TABLE audt.audit_logs ADD COLUMN more bigint GENERATED ALWAYS AS IDENTITY`},
+		{"a column that rounds times", `ALTER TABLE audt.audit_logs ALTER COLUMN created_at TYPE timestamptz(3)`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -121,8 +121,8 @@ func TestDraftsAreSealedAsTheyAreKept(t *testing.T) {
 	}
 }
 
-// Other generations' logs, and one that discards a row, are written as if there were no drafts.
-func TestDraftsLoseNoRow(t *testing.T) {
+// Logs of other generations, and a log that discards a row, are written as without drafts.
+func TestDraft_DiscardedRow(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"g1", "g1alt", "g2", "gx"} {
 		t.Run(name, func(t *testing.T) {
@@ -146,8 +146,8 @@ func TestDraftsLoseNoRow(t *testing.T) {
 	w.sealed(0, 0)
 }
 
-// What is drafted is not used for a change that came to be another one.
-func TestADraftIsForTheVeryChange(t *testing.T) {
+// A draft is not used for a change that differs from the drafted one.
+func TestDraft_MatchesChange(t *testing.T) {
 	t.Parallel()
 	r := &draftee{ID: uuid.New()}
 	row := drafted{change: Change{Action: Create, After: r}}
@@ -156,13 +156,13 @@ func TestADraftIsForTheVeryChange(t *testing.T) {
 		"an update":      {Action: Update, Before: r, After: r},
 		"a secret":       {Action: Create, After: r, Secrets: []string{"password"}},
 		"an undoing":     {Action: Create, After: r, Undoes: []uuid.UUID{r.ID}},
-		"of a map":       {Action: Create, After: map[string]any{"number": math.Pi}},
+		"from a map":     {Action: Create, After: map[string]any{"number": math.Pi}},
 	} {
 		if row.is(c) {
 			t.Error(name)
 		}
 	}
 	if !row.is(Change{Action: Create, After: r}) {
-		t.Error("its own")
+		t.Error("its own change does not match")
 	}
 }

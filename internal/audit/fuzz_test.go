@@ -9,7 +9,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// decoded is a document as encoding/json reads it, with numbers as they are spelled.
+// decoded decodes a document with encoding/json, keeping the spelling of numbers.
 func decoded(doc []byte) (v any, err error) {
 	d := json.NewDecoder(bytes.NewReader(doc))
 	d.UseNumber()
@@ -17,7 +17,7 @@ func decoded(doc []byte) (v any, err error) {
 	return v, err
 }
 
-// The canonical form of a document says the same as the document, has one form only, and is never made of what is no
+// The canonical form of a document has the same meaning, is its own canonical form, and is never made from invalid
 // JSON.
 func FuzzCanonicalJSON(f *testing.F) {
 	for _, doc := range []string{
@@ -35,7 +35,7 @@ func FuzzCanonicalJSON(f *testing.F) {
 		if err != nil || !bytes.Equal(form, again) {
 			t.Fatalf("%q has the canonical form %q, and that has %q (%v)", doc, form, again, err)
 		}
-		// what is valid means the same; PostgreSQL gives us nothing else
+		// PostgreSQL returns valid JSON only
 		if !json.Valid(doc) {
 			return
 		}
@@ -50,8 +50,8 @@ func FuzzCanonicalJSON(f *testing.F) {
 	})
 }
 
-// What is looked at in eights is found where it stands.
-func TestWhereAStringStopsBeingPlain(t *testing.T) {
+// plain finds the same position eight bytes at a time as byte by byte.
+func TestPlain(t *testing.T) {
 	t.Parallel()
 	for n := range 40 {
 		for at := range n + 1 {
@@ -64,14 +64,14 @@ func TestWhereAStringStopsBeingPlain(t *testing.T) {
 					}
 				}
 				if got := plain(b); got != want {
-					t.Fatalf("%q is plain up to %d, not %d", b, got, want)
+					t.Fatalf("plain(%q) is %d, want %d", b, got, want)
 				}
 			}
 		}
 	}
 }
 
-// Of any bytes, a canonical form is taken apart or refused; what was taken apart does not differ from itself.
+// Any bytes are either parsed or refused, and a parsed form does not differ from itself.
 func FuzzParseCanon(f *testing.F) {
 	c := canonizer{}
 	b := appendHeader(nil, originCLI, 1, 2)
@@ -95,7 +95,7 @@ func FuzzParseCanon(f *testing.F) {
 	})
 }
 
-// What a seal stored may be anything once the table was tampered with.
+// The stored form can be anything once the table was tampered with.
 func FuzzUnpack(f *testing.F) {
 	p := packers.Get().(*packer)
 	f.Add(p.pack(nil, []byte("something")))
@@ -128,15 +128,15 @@ func FuzzCheckpoint(f *testing.F) {
 	f.Add([]byte("cxgctl audit checkpoint v1\n-1\n\n\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if c, err := openCheckpoint(text, note.VerifierList(verifier)); err == nil && c.text() != good.text() {
-			t.Fatalf("a checkpoint that nobody signed: %q", text)
+			t.Fatalf("an unsigned checkpoint is accepted: %q", text)
 		}
 		if c, err := parseCheckpoint(string(text)); err == nil && c.text() != string(text) {
-			t.Fatalf("%q reads as %+v", text, c)
+			t.Fatalf("%q is parsed as %+v", text, c)
 		}
 	})
 }
 
-// zeroes is a source of keys for tests.
+// zeroes is a source of randomness for test keys.
 type zeroes struct{}
 
 func (zeroes) Read(b []byte) (int, error) { return len(b), nil }

@@ -344,7 +344,7 @@ func (x *verifier) prunes(ctx context.Context, out *Verdict) error {
 	return x.archives(out)
 }
 
-// signature checks a prune record's signature. It returns 1 if there is no key to check it with.
+// signature checks a prune record's signature. It returns 1 if Keys is empty.
 func (x *verifier) signature(op uuid.UUID, r pruneFound) int {
 	bad := problem{r.seq, r.id, "the prune record is not signed by a trusted key"}
 	if len(x.v.Keys) == 0 {

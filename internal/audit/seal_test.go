@@ -15,7 +15,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// migrated is our own databases; adopted is a generation after migrate up.
+// migrated is the template of databases created by our migrations.
 var migrated = dbtest.Template{
 	Name: "audit", Key: migrate.Hash(migrate.Manager),
 	Build: func(ctx context.Context, manager, _ string) error { return up(ctx, manager) },
@@ -43,7 +43,7 @@ func up(ctx context.Context, dsn string) error {
 	return err
 }
 
-// world is a database of a test's own.
+// world is the databases of one test.
 type world struct {
 	t   testing.TB
 	dsn string
@@ -65,7 +65,7 @@ func newWorld(t testing.TB, template dbtest.Template) *world {
 	return w
 }
 
-// look reads the tables' shapes, anew after a change of them.
+// look reads the tables' columns; call it again after changing them.
 func (w *world) look() {
 	w.t.Helper()
 	var err error
@@ -78,7 +78,7 @@ func readShapes(ctx context.Context, d *db.DB) (schema.Catalog, error) {
 	return schema.Read(ctx, d, schema.Users, schema.AuditLogs, schema.SealHead, schema.Seals)
 }
 
-// ledger is one command of the operator's.
+// ledger returns the ledger of one command of the operator.
 func (w *world) ledger() *Ledger {
 	w.t.Helper()
 	l, err := openLedger(w.t.Context(), w.db, w.cat)
@@ -93,7 +93,7 @@ func openLedger(ctx context.Context, d *db.DB, cat schema.Catalog) (*Ledger, err
 	return Open(ctx, d, cat, by, Origin{OSUser: "root", Host: "host", PID: 1, Version: "1.0", Command: "users update"})
 }
 
-// exec runs statements as the databases' owner, past the ledger.
+// exec runs statements as the databases' owner, bypassing the ledger.
 func (w *world) exec(sql string, args ...any) {
 	w.t.Helper()
 	if w.owner == nil {
@@ -105,7 +105,7 @@ func (w *world) exec(sql string, args ...any) {
 	}
 	mode := pgx.QueryExecModeExec
 	if len(args) == 0 {
-		mode = pgx.QueryExecModeSimpleProtocol // several statements at once
+		mode = pgx.QueryExecModeSimpleProtocol // for several statements
 	}
 	if _, err := w.owner.Exec(w.t.Context(), sql, append([]any{mode}, args...)...); err != nil {
 		w.t.Fatalf("%s: %v", sql, err)
@@ -120,7 +120,7 @@ func ask[T any](w *world, sql string, args ...any) (v T) {
 	return v
 }
 
-// account is an image such as a user's record makes.
+// account returns an image like that of a user.
 func account(i int) map[string]any {
 	return map[string]any{
 		"id": uuid.Must(uuid.NewV7()), "username": fmt.Sprintf("eunji.kang%d", i), "full_name": "강은지",
@@ -133,7 +133,7 @@ func account(i int) map[string]any {
 	}
 }
 
-// record makes audit rows of n changes.
+// record writes the audit rows of n changes.
 func (w *world) record(n int) {
 	w.t.Helper()
 	if err := w.ledger().Record(w.t.Context(), changesOf(n)); err != nil {
@@ -141,7 +141,7 @@ func (w *world) record(n int) {
 	}
 }
 
-// changesOf makes n users, and an update of every second one instead.
+// changesOf returns n changes, alternately of new users and updates.
 func changesOf(n int) []Change {
 	changes := make([]Change, n)
 	for i := range changes {
@@ -157,8 +157,8 @@ func changesOf(n int) []Change {
 	return changes
 }
 
-// A seal costs no more than 600 bytes of the table and its indexes, whatever its row is.
-func TestASealIsSmall(t *testing.T) {
+// A seal takes at most 600 bytes of the table and its indexes, whatever the size of its row.
+func TestSeal_Size(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, migrated)
 	rounds := 4
@@ -173,8 +173,8 @@ func TestASealIsSmall(t *testing.T) {
 	}
 }
 
-// What a database's own triggers make of an audit row is what is sealed.
-func TestRowsThatTriggersChangeAreSealedAsTheyAre(t *testing.T) {
+// If a trigger changes an audit row, the changed row is sealed.
+func TestSeal_RowsChangedByTrigger(t *testing.T) {
 	t.Parallel()
 	const function = `CREATE FUNCTION audt.change() RETURNS trigger LANGUAGE plpgsql AS `
 	for name, trigger := range map[string]string{

@@ -23,7 +23,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// verify returns the verdict on a world's log.
+// verify returns the verdict on the log.
 func (w *world) verify(skip string, points ...Checkpoint) Verdict {
 	w.t.Helper()
 	v, err := verify(w.t.Context(), w.db, w.cat, Verification{Checkpoints: points}, skip)
@@ -33,7 +33,7 @@ func (w *world) verify(skip string, points ...Checkpoint) Verdict {
 	return v
 }
 
-// point is a checkpoint of the chain as it is.
+// point returns a checkpoint of the current chain.
 func (w *world) point() Checkpoint {
 	return Checkpoint{
 		Size: ask[int64](w, `SELECT seq FROM cxg_audit.head`), Chain: ask[[]byte](w, `SELECT chain FROM cxg_audit.head`),
@@ -41,8 +41,8 @@ func (w *world) point() Checkpoint {
 	}
 }
 
-// reseal does what one who has rights on every table can do: from seal seq on it makes leaf and chain from what
-// the rows hold now, and moves the head.
+// reseal does what an attacker with rights on every table can do: it rebuilds leaf and chain from the current rows,
+// starting at seal seq, and moves the head.
 func (w *world) reseal(seq int64) {
 	w.t.Helper()
 	ctx := w.t.Context()
@@ -80,13 +80,13 @@ func (w *world) reseal(seq int64) {
 	}
 }
 
-// rowAt is the audit row of a seal.
+// rowAt returns the id of a seal's audit row.
 func (w *world) rowAt(seq int64) uuid.UUID {
 	w.t.Helper()
 	return ask[uuid.UUID](w, `SELECT audit_id FROM cxg_audit.seal WHERE seq = $1`, seq)
 }
 
-// logged is a template with a log of a thousand rows, of which the backend wrote the last hundred.
+// logged returns a template with a log of a thousand rows, the last hundred of them written by the backend.
 func logged(base dbtest.Template) dbtest.Template {
 	return dbtest.Template{
 		Name: base.Name + " log", Key: base.Key + program(),
@@ -99,7 +99,7 @@ func logged(base dbtest.Template) dbtest.Template {
 	}
 }
 
-// program is a hash of the tests' own file: what it writes into a log changes with it.
+// program is a hash of the test binary, since the template depends on what it writes.
 var program = sync.OnceValue(func() string {
 	exe, err := os.Executable()
 	if err != nil {
@@ -146,7 +146,7 @@ func writeLog(ctx context.Context, dsn string) error {
 	return err
 }
 
-// logOf returns a world with such a log, of a generation or our own.
+// logOf returns a world with such a log, of a generation or of our own migrations.
 func logOf(t *testing.T, template string) *world {
 	t.Helper()
 	base := migrated
@@ -155,12 +155,12 @@ func logOf(t *testing.T, template string) *world {
 	}
 	w := newWorld(t, logged(base))
 	if v := w.verify(""); !v.OK || v.Seals != 1000 || v.Unsealed != 0 {
-		t.Fatalf("of an honest log: %+v", v)
+		t.Fatalf("verdict on an intact log: %+v", v)
 	}
 	return w
 }
 
-// backendRows inserts a hundred rows as the backend does, in either shape of the log.
+// backendRows returns an INSERT of a hundred rows like the backend's, in either form of the log.
 func backendRows(cat schema.Catalog) string {
 	if cat["audt.audit_logs"].ORMAudit() {
 		return `INSERT INTO audt.audit_logs (id, created_at, user_id, action, target_entity, request_path, request_method, ip_address, risk_level, extra_data, status, deleted)
@@ -172,7 +172,7 @@ func backendRows(cat schema.Catalog) string {
 		       CASE WHEN i % 2 = 0 THEN '{"b": 1e2, "aa": [1.10, -0, "\u00e9\n"], "a": null}'::jsonb END, 'ACTIVE', false FROM generate_series(1, 100) i`
 }
 
-// other is an expression that gives a column of a type another value than it has.
+// other returns an expression for a different value of a column.
 func other(column, typ string) string {
 	switch {
 	case strings.HasPrefix(typ, "uuid"):
@@ -195,9 +195,9 @@ func other(column, typ string) string {
 	return "CASE WHEN " + column + " IS NULL THEN '' ELSE left(" + column + ", -1) END"
 }
 
-// Every column of every table is tampered with, in the middle of the log and at both its ends; in a short run at one of
-// them, the next column at the next.
-func TestTamperingWithAnyColumnIsFound(t *testing.T) {
+// Every column of every table is changed, at the start, in the middle and at the end of the log. A short run changes
+// each column at one of these places.
+func TestVerify_AnyColumnChanged(t *testing.T) {
 	t.Parallel()
 	for _, generation := range []string{"", "g1alt", "g0"} {
 		t.Run("generation "+generation, func(t *testing.T) {
@@ -229,7 +229,7 @@ func TestTamperingWithAnyColumnIsFound(t *testing.T) {
 						} else if v.OK || v.FirstBadSeq == nil || *v.FirstBadSeq != seq && c.Name != "seq" {
 							t.Errorf("%s.%s of seal %d: %+v", table, c.Name, seq, v)
 						} else if table == "audt.audit_logs" && c.Name != "id" && (v.FirstBad == nil || *v.FirstBad != want) {
-							t.Errorf("%s.%s of row %s: the first bad row is said to be %v", table, c.Name, want, v.FirstBad)
+							t.Errorf("%s.%s of row %s: the first bad row is %v", table, c.Name, want, v.FirstBad)
 						}
 						if !free && table == "audt.audit_logs" && c.Name != "id" && !strings.Contains(*v.Problem, c.Name) {
 							t.Errorf("%s.%s: the problem does not name it: %s", table, c.Name, *v.Problem)
@@ -241,16 +241,16 @@ func TestTamperingWithAnyColumnIsFound(t *testing.T) {
 				}
 			}
 			if v := w.verify(""); !v.OK || v.Seals != 1000 {
-				t.Fatalf("after everything was put back: %+v", v)
+				t.Fatalf("after restoring everything: %+v", v)
 			}
 			if tried < 20*each {
-				t.Errorf("only %d ways were tried", tried)
+				t.Errorf("only %d changes were tried", tried)
 			}
 		})
 	}
 }
 
-// stray is the row that lost its key in the tampering.
+// stray returns the predicate for the row that lost its key by tampering.
 func stray(table string) string {
 	if table == "audt.audit_logs" {
 		return `NOT EXISTS (SELECT FROM cxg_audit.seal s WHERE s.audit_id = x.id)`
@@ -258,79 +258,79 @@ func stray(table string) string {
 	return `NOT EXISTS (SELECT FROM audt.audit_logs l WHERE l.id = x.audit_id) OR x.seq > 1000000`
 }
 
-// dropChecks lets a test put anything into the tables.
+// dropChecks drops constraints, so that a test can store anything.
 const dropChecks = `DO $$DECLARE c record; BEGIN
 	FOR c IN SELECT conrelid::regclass AS t, conname FROM pg_constraint
 	          WHERE conrelid IN ('audt.audit_logs'::regclass, 'cxg_audit.seal'::regclass) AND contype IN ('c', 'f') LOOP
 		EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.t, c.conname);
 	END LOOP; END$$`
 
-// attacks are ways to tamper with a log of 1,000 sealed rows, each with the check that alone finds it, the
-// seal that is first wrong (0 for a row without one) and, where it is one of a row, that row's place.
+// attacks are ways to tamper with a log of 1,000 sealed rows. Each has the only check that finds it, the first bad seal
+// (0 for a row without one), and whether that seal's row is reported.
 var attacks = []struct {
 	name, check string
 	do          func(w *world)
 	seq         int64
 	row         bool
 }{
-	{"a row changed", checkCanon, func(w *world) {
+	{"row changed", checkCanon, func(w *world) {
 		w.exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, w.rowAt(400))
 	}, 400, true},
-	{"a row deleted", checkRow, func(w *world) { w.exec(`DELETE FROM audt.audit_logs WHERE id = $1`, w.rowAt(400)) }, 400, true},
-	{"two rows swapped", checkCanon, func(w *world) {
+	{"row deleted", checkRow, func(w *world) { w.exec(`DELETE FROM audt.audit_logs WHERE id = $1`, w.rowAt(400)) }, 400, true},
+	{"rows swapped", checkCanon, func(w *world) {
 		a, b := w.rowAt(400), w.rowAt(402)
 		w.exec(`UPDATE audt.audit_logs a SET extra_data = b.extra_data, description = b.description FROM audt.audit_logs b
 			WHERE a.id IN ($1, $2) AND b.id IN ($1, $2) AND a.id <> b.id`, a, b)
 	}, 400, true},
-	{"a row and what its seal stored changed", checkLeaf, func(w *world) {
+	{"row and canonical form changed", checkLeaf, func(w *world) {
 		w.exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, w.rowAt(400))
 		w.recanon(400, false)
 	}, 400, true},
-	{"a row and its seal changed, but not the chain", checkChain, func(w *world) {
+	{"row and seal changed, chain kept", checkChain, func(w *world) {
 		w.exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, w.rowAt(400))
 		w.recanon(400, true)
 	}, 400, true},
-	{"two seals swapped, and the chain made anew", checkCheckpoint, func(w *world) {
+	{"seals swapped, chain rebuilt", checkCheckpoint, func(w *world) {
 		w.exec(`UPDATE cxg_audit.seal SET seq = seq + 1000000 WHERE seq IN (400, 401)`)
 		w.exec(`UPDATE cxg_audit.seal SET seq = CASE seq WHEN 1000400 THEN 401 ELSE 400 END WHERE seq > 1000000`)
 		w.reseal(400)
 	}, 1000, true},
-	{"a row changed, and everything sealed anew", checkCheckpoint, func(w *world) {
+	{"row changed, everything resealed", checkCheckpoint, func(w *world) {
 		w.exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, w.rowAt(400))
 		w.reseal(400)
 	}, 1000, true},
-	{"a row deleted with its seal, and the chain made anew around the gap", checkGap, func(w *world) {
+	{"row and seal deleted, chain rebuilt around the gap", checkGap, func(w *world) {
 		id := w.rowAt(400)
 		w.exec(`DELETE FROM cxg_audit.seal WHERE seq = 400`)
 		w.exec(`DELETE FROM audt.audit_logs WHERE id = $1`, id)
 		w.rechain(401)
 	}, 400, false},
-	{"the tail cut", checkHead, func(w *world) { w.cut(950) }, 951, false},
-	{"the tail cut, and the head moved back", checkSize, func(w *world) {
+	{"tail deleted", checkHead, func(w *world) { w.cut(950) }, 951, false},
+	{"tail deleted, head moved back", checkSize, func(w *world) {
 		w.cut(950)
 		w.exec(`UPDATE cxg_audit.head SET seq = 950, chain = (SELECT chain FROM cxg_audit.seal WHERE seq = 950)`)
 	}, 951, false},
-	{"all gone", checkSize, func(w *world) {
+	{"everything deleted", checkSize, func(w *world) {
 		w.cut(0)
 		w.exec(`DELETE FROM cxg_audit.head`)
 	}, 1, false},
-	{"the head deleted", checkHead, func(w *world) { w.exec(`DELETE FROM cxg_audit.head`) }, 1001, false},
-	{"the head's hash changed", checkHead, func(w *world) { w.exec(`UPDATE cxg_audit.head SET chain = decode(repeat('00', 32), 'hex')`) }, 1000, true},
-	{"a row put in", checkForged, func(w *world) {
+	{"head deleted", checkHead, func(w *world) { w.exec(`DELETE FROM cxg_audit.head`) }, 1001, false},
+	{"hash of the head changed", checkHead, func(w *world) { w.exec(`UPDATE cxg_audit.head SET chain = decode(repeat('00', 32), 'hex')`) }, 1000, true},
+	{"row inserted", checkForged, func(w *world) {
 		w.exec(`INSERT INTO audt.audit_logs SELECT (jsonb_populate_record(l, jsonb_build_object('id', '00000000-0000-4000-8000-00000000dead', 'created_at', now()))).*
 			FROM audt.audit_logs l WHERE id = $1`, w.rowAt(400))
 	}, 0, true},
-	{"a seal put in behind the chain", checkOutside, func(w *world) {
+	{"seal inserted beyond the chain", checkOutside, func(w *world) {
 		w.exec(`WITH f AS (INSERT INTO audt.audit_logs (event_type, event_category, description) VALUES ('LOGIN', 'AUTHENTICATION', 'x') RETURNING id)
 			INSERT INTO cxg_audit.seal SELECT 5000, f.id, ver, 'foreign', sealed_at, canon, leaf, chain FROM cxg_audit.seal, f WHERE seq = 1000`)
 	}, 5000, false},
-	{"a row deleted as if it were pruned", checkPrune, func(w *world) {
+	{"row deleted as if pruned", checkPrune, func(w *world) {
 		w.exec(`DELETE FROM audt.audit_logs WHERE id = $1`, w.rowAt(400))
 		w.exec(`UPDATE cxg_audit.seal SET ver = 0, canon = decode(repeat('ab', 16), 'hex') WHERE seq = 400`)
 	}, 400, false},
 }
 
-// recanon makes what a seal stored from the row as it is, and its leaf too.
+// recanon rebuilds a seal's canonical form from the current row, and optionally its leaf.
 func (w *world) recanon(seq int64, leaf bool) {
 	w.t.Helper()
 	ctx := w.t.Context()
@@ -352,7 +352,7 @@ func (w *world) recanon(seq int64, leaf bool) {
 	}
 }
 
-// rechain links the seals from seq on to the one before it, whatever number that one has.
+// rechain links the seals from seq on to the seal before them, whatever its number.
 func (w *world) rechain(seq int64) {
 	w.exec(`WITH RECURSIVE c AS (
 			SELECT max(seq) AS seq, (SELECT chain FROM cxg_audit.seal WHERE seq = (SELECT max(seq) FROM cxg_audit.seal WHERE seq < $1::bigint)) AS chain
@@ -363,14 +363,14 @@ func (w *world) rechain(seq int64) {
 	w.exec(`UPDATE cxg_audit.head SET chain = (SELECT chain FROM cxg_audit.seal ORDER BY seq DESC LIMIT 1)`)
 }
 
-// cut removes every row and seal after one.
+// cut deletes all rows and seals after seq.
 func (w *world) cut(seq int64) {
 	w.exec(`DELETE FROM audt.audit_logs WHERE id IN (SELECT audit_id FROM cxg_audit.seal WHERE seq > $1)`, seq)
 	w.exec(`DELETE FROM cxg_audit.seal WHERE seq > $1`, seq)
 }
 
-// Every attack is found, and what finds it is one check alone: without that check, it is not.
-func TestEveryCheckOfTheVerifierIsNeeded(t *testing.T) {
+// Every attack is found by exactly one check: without it, verify misses the attack.
+func TestVerify_EveryCheckIsNeeded(t *testing.T) {
 	t.Parallel()
 	needed := map[string]bool{}
 	for _, a := range attacks {
@@ -390,26 +390,26 @@ func TestEveryCheckOfTheVerifierIsNeeded(t *testing.T) {
 			v := w.verify("", points...)
 			switch {
 			case v.OK:
-				t.Fatal("it is not found")
+				t.Fatal("the attack was not found")
 			case a.seq > 0 && (v.FirstBadSeq == nil || *v.FirstBadSeq != a.seq):
 				t.Errorf("the first bad seal is not %d: %+v", a.seq, v)
 			case a.row && a.check != checkCheckpoint && (v.FirstBad == nil || *v.FirstBad != want):
-				t.Errorf("the first bad row is said to be %v, it is %s", v.FirstBad, want)
+				t.Errorf("the first bad row is %v, want %s", v.FirstBad, want)
 			}
 			if v := w.verify(a.check, points...); !v.OK {
-				t.Errorf("without the check of the %s, something else finds it too: %s", a.check, *v.Problem)
+				t.Errorf("without check %s, the attack is still found: %s", a.check, *v.Problem)
 			}
 		})
 	}
 	for _, check := range []string{checkGap, checkRow, checkCanon, checkLeaf, checkChain, checkHead, checkCheckpoint, checkSize, checkForged, checkOutside, checkPrune} {
 		if !needed[check] {
-			t.Errorf("no attack needs the check %s", check)
+			t.Errorf("check %s is not needed by any attack", check)
 		}
 	}
 }
 
-// A log that was cut between two checkpoints and has grown since is found by the larger one.
-func TestAShrunkenLogIsFoundAmongCheckpoints(t *testing.T) {
+// A log that shrank between two checkpoints and has grown since is found by the larger checkpoint.
+func TestVerify_ShrunkBetweenCheckpoints(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, migrated)
 	w.record(5)
@@ -427,7 +427,7 @@ func TestAShrunkenLogIsFoundAmongCheckpoints(t *testing.T) {
 	}
 }
 
-func TestSinceTrustsWhatIsBefore(t *testing.T) {
+func TestVerify_Since(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, migrated)
 	w.record(50)
@@ -452,8 +452,8 @@ func TestSinceTrustsWhatIsBefore(t *testing.T) {
 	}
 }
 
-// F40: columns may come and go. What a row had in one that is gone is not compared, and said.
-func TestTheLogMayGrowColumns(t *testing.T) {
+// F40: columns may be added and dropped. Values in dropped columns are not compared, which the verdict notes.
+func TestVerify_AddedAndDroppedColumns(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, migrated)
 	w.record(3)
@@ -470,7 +470,7 @@ func TestTheLogMayGrowColumns(t *testing.T) {
 	}
 }
 
-func TestCheckpointsAreSignedFiles(t *testing.T) {
+func TestCheckpoint_SignedFiles(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, migrated)
 	dir := t.TempDir()
@@ -528,7 +528,7 @@ func TestCheckpointsAreSignedFiles(t *testing.T) {
 			t.Errorf("a forged checkpoint (%s): %v", what, err)
 		}
 	}
-	// somebody else's key
+	// another key
 	if _, err := Keygen(filepath.Join(dir, "other")); err != nil {
 		t.Fatal(err)
 	}
@@ -542,6 +542,6 @@ func TestCheckpointsAreSignedFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, _, err := WriteCheckpoint(t.Context(), w.db, w.cat, key, out, time.Now()); !fault.Is(err, fault.Validation) {
-		t.Errorf("a key that others may read was used: %v", err)
+		t.Errorf("a key that others can read was used: %v", err)
 	}
 }

@@ -22,7 +22,7 @@ type Credential struct {
 	Token    string  // a login token or an API key
 	Access   *Access // a verified access token of the backend
 	DBRole   bool    // session_user is the operator's username
-	Optional bool    // fall back to the claimed name when the token is no longer valid
+	Optional bool    // fall back to the claimed name if the token has expired or was revoked
 }
 
 // possibleTables returns the tables that the credential is looked up in, in addition to Tables.

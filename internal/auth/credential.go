@@ -50,7 +50,7 @@ func (p Credential) kindName() string {
 	return "login"
 }
 
-// retryHint is the hint for a credential that is no longer valid.
+// retryHint is the hint for an expired or revoked credential.
 func (p Credential) retryHint() string {
 	switch p.method() {
 	case MethodKey:

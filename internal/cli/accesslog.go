@@ -14,21 +14,20 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Whoever reads all accounts, or what a protected profile masks, leaves an audit row. Fields that are
-// masked for people's eyes: those of output.Personal.
+// Reading all accounts, or fields that a protected profile masks (output.Personal), writes an audit row.
 
 // bindReveal adds --reveal.
 func (a *app) bindReveal(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&a.reveal, "reveal", false, "show phone and e-mail, which a protected profile masks; leaves an audit row")
+	cmd.Flags().BoolVar(&a.reveal, "reveal", false, "show phone and e-mail even in a protected profile; writes an audit row")
 	markFlags(cmd.Flags(), recorded, "reveal")
 }
 
-// forPeople says whether a person reads what is printed.
+// forPeople reports whether the output is a table on standard output.
 func (a *app) forPeople() bool {
 	return (a.print.Format == output.Table || a.print.Format == output.Wide) && a.print.File == ""
 }
 
-// masked returns the value of a field as this command may show it.
+// masked returns the value of a field, masked if the printer masks personal data.
 func (a *app) masked(field string, v json.RawMessage) json.RawMessage {
 	if a.print.Mask {
 		return output.MaskJSON(field, v)
@@ -36,14 +35,14 @@ func (a *app) masked(field string, v json.RawMessage) json.RawMessage {
 	return v
 }
 
-// read is what the audit row of a reading says.
+// read is what the audit row of a read records.
 type read struct {
 	Filter map[string]string `json:"filter"`
 	Rows   int64             `json:"rows"`
 }
 
-// accessed leaves the audit row of a reading with --reveal, before anything is shown; other readings leave
-// none. id is the row that was read, uuid.Nil for many.
+// logReveal writes the audit row of a read with --reveal, before anything is shown. Without --reveal it does nothing.
+// id is the row that was read, uuid.Nil for many.
 func (a *app) logReveal(ctx context.Context, s *session, cmd *cobra.Command, noun string, rows int64, id uuid.UUID) error {
 	if !a.reveal {
 		return nil
@@ -55,11 +54,10 @@ func (a *app) logReveal(ctx context.Context, s *session, cmd *cobra.Command, nou
 	return logRead(ctx, l, cmd, s.about(noun, id), rows)
 }
 
-// readingAll makes sure that the audit row of a reading can be written, before the first row is read, and
-// returns what writes it: with the filter, and how many rows were read. It is to be called however the
-// reading ended: a reader who went away, or pressed Ctrl-C, has seen what he has seen. Every command that
-// prints all users, or exports them, is recorded by it.
-func (a *app) logFullRead(ctx context.Context, s *session, cmd *cobra.Command, noun string) (leave func(rows int64) error, err error) {
+// logFullRead checks that the audit row of a read can be written, before the first row is read, and returns the
+// function that writes it, with the filter and the number of rows. Call it however the read ends: rows printed before
+// Ctrl-C or a closed pipe have been seen. Every command that prints or exports all users uses it.
+func (a *app) logFullRead(ctx context.Context, s *session, cmd *cobra.Command, noun string) (record func(rows int64) error, err error) {
 	l, err := a.readingLedger(ctx, s, cmd)
 	if err != nil || l == nil {
 		return func(int64) error { return nil }, err
@@ -75,8 +73,8 @@ func (a *app) logFullRead(ctx context.Context, s *session, cmd *cobra.Command, n
 	}, nil
 }
 
-// readingLedger opens the ledger for the audit row of a reading. A database without an audit log has nowhere
-// to leave it; that is no reason to show nothing, and doctor reports it.
+// readingLedger opens the ledger for the audit row of a read. It returns nil for a database without an audit log: reads
+// work there all the same, and doctor reports the missing log.
 func (a *app) readingLedger(ctx context.Context, s *session, cmd *cobra.Command) (*audit.Ledger, error) {
 	home := s.manager().primaryDB()
 	cat, err := schema.Read(ctx, home, schema.AuditTables...)
@@ -86,7 +84,7 @@ func (a *app) readingLedger(ctx context.Context, s *session, cmd *cobra.Command)
 	return audit.Open(ctx, home, cat, s.by, a.origin(cmd))
 }
 
-// about is what a reading is about: rows of a noun, of a tenant where the session is in its database.
+// about returns the audit subject of a read: a row of a noun, or several, and the tenant whose database was read.
 func (s *session) about(noun string, id uuid.UUID) audit.Subject {
 	about := audit.Subject{Resource: noun, ID: id, Name: "read"}
 	if s.place != nil {
@@ -107,7 +105,7 @@ func logRead(ctx context.Context, l *audit.Ledger, cmd *cobra.Command, about aud
 	}})
 	if err != nil {
 		f := fault.From(err)
-		return fault.New(f.Code, "the reading cannot be recorded: %s", f.Message).WithHint("%s", f.Hint).Because(err)
+		return fault.New(f.Code, "the read cannot be recorded: %s", f.Message).WithHint("%s", f.Hint).Because(err)
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ type app struct {
 	getenv         func(string) string
 	started        time.Time
 	running        bool // a command's own code has begun
-	completing     bool // a shell asks what could stand next
+	completing     bool // answering a shell's request for completions
 
 	global struct {
 		config, profile, operator, reason, ticket, tz string
@@ -47,18 +47,18 @@ type app struct {
 	print   *output.Printer
 	clock   clock
 	opened  []*db.DB
-	lend    func(context.Context, db.Options) (*db.DB, error) // sessions that outlive the command, in tests; nil opens new ones
-	notes   []string                                          // that wait for the end of a command
-	secrets *bufio.Reader                                     // standard input, where it holds secrets, a line each
+	lend    func(context.Context, db.Options) (*db.DB, error) // opens connections in tests; nil means db.Open
+	notes   []string                                          // held until the command ends, see note
+	secrets *bufio.Reader                                     // standard input with secrets, one per line
 	reveal  bool                                              // --reveal
 	tenant  tenantFlags
 	specs   map[*cobra.Command]Spec
 	timing  timing
-	askedOn string        // the server and database that a question names
+	askedOn string        // the server and database, named in prompts
 	skew    time.Duration // how far the server's clock is ahead
 }
 
-// open opens a database until the command's end.
+// open opens a connection that lasts until close.
 func (a *app) open(ctx context.Context, o db.Options) (*db.DB, error) {
 	if a.lend != nil {
 		return a.lend(ctx, o)
@@ -70,20 +70,20 @@ func (a *app) open(ctx context.Context, o db.Options) (*db.DB, error) {
 	return d, err
 }
 
-// close ends every session.
+// close closes all connections.
 func (a *app) close() {
 	for _, d := range a.opened {
 		d.Close()
 	}
 }
 
-// printf writes a line for people to standard error, whatever it holds made harmless.
+// printf writes a sanitized line to standard error.
 func (a *app) printf(format string, args ...any) {
 	_, _ = io.WriteString(a.stderr, output.Sanitize(fmt.Sprintf(format, args...))+"\n")
 }
 
-// note is printf that --quiet silences. Where an error would be one document on standard error, notes wait
-// for the end and give way to it.
+// note writes a line to standard error unless --quiet is given. With a structured format, notes are held until the
+// command ends and dropped if it fails, so that the error is the only document on standard error.
 func (a *app) note(format string, args ...any) {
 	switch {
 	case a.global.quiet:
@@ -94,7 +94,7 @@ func (a *app) note(format string, args ...any) {
 	}
 }
 
-// config settles the configuration, once.
+// config loads the configuration once.
 func (a *app) config(cmd *cobra.Command) (*config.Config, error) {
 	if a.cfg != nil {
 		return a.cfg, nil
@@ -124,7 +124,7 @@ func (a *app) configFlags(cmd *cobra.Command) config.Flags {
 	}
 }
 
-// target is a database that a command is to reach.
+// target is how to reach a database.
 type target struct {
 	url, password string
 	from          string // see db.Options
@@ -137,9 +137,8 @@ func (t target) options(name string) db.Options {
 	return db.Options{Name: name, From: t.from, URL: t.url, Password: t.password, Timeout: t.timeout, Pooled: t.pooled, Filtered: t.filtered}
 }
 
-// database finds out how to reach the manager or the tenants database: as configured, or in the dev
-// database, which is started where a profile says embedded, and nowhere else: what lost its configuration must
-// not show demo data.
+// database returns how to reach the manager or the tenants database. The dev database is used, and started, only if the
+// profile says embedded: a command whose configuration is missing must not show demo data.
 func (a *app) database(ctx context.Context, cmd *cobra.Command, name string) (target, error) {
 	c, err := a.config(cmd)
 	if err != nil {
@@ -150,8 +149,8 @@ func (a *app) database(ctx context.Context, cmd *cobra.Command, name string) (ta
 		url = c.TenantsURL
 	}
 	if name == "tenants" && c.EachTenantItsOwn() {
-		return target{}, fault.New(fault.Database, "every tenant has a database of its own").
-			WithHint("name tenants by --tenant, or all of them by --all-tenants; a command without these works on the one that CXGCTL_TENANTS_DATABASE_URL leads to")
+		return target{}, fault.New(fault.Database, "each tenant has its own database").
+			WithHint("select tenants with --tenant or --all-tenants; commands without these flags use the database in CXGCTL_TENANTS_DATABASE_URL")
 	}
 	t := target{url: url, from: c.From(name + "_database_url"), timeout: c.Timeout, filtered: c.RowSecurity}
 	if url != "" {
@@ -161,11 +160,11 @@ func (a *app) database(ctx context.Context, cmd *cobra.Command, name string) (ta
 	}
 	if !c.Embedded {
 		return t, fault.New(fault.Database, "no %s database is configured", name).
-			WithHint("set CXGCTL_%s_DATABASE_URL, or write a profile (cxgctl config init); to try things out: cxgctl dev up, and embedded: true in the profile", strings.ToUpper(name))
+			WithHint("set CXGCTL_%s_DATABASE_URL, or write a profile (cxgctl config init); to try cxgctl out, run cxgctl dev up and set embedded: true in the profile", strings.ToUpper(name))
 	}
 	dev := a.devOptions()
 	if !devdb.Exists(dev) && cmd.Parent().Name() != "migrate" {
-		return t, fault.New(fault.Database, "the dev database has not been made yet").WithHint("make it, with demo data in it: cxgctl dev up")
+		return t, fault.New(fault.Database, "the dev database does not exist yet").WithHint("create it with demo data: cxgctl dev up")
 	}
 	status, err := devdb.Ensure(ctx, dev)
 	if err != nil {
@@ -178,16 +177,16 @@ func (a *app) database(ctx context.Context, cmd *cobra.Command, name string) (ta
 // session is a connection to the manager database on behalf of an operator.
 type session struct {
 	db      *db.DB
-	primary *db.DB // what audit rows of readings are written to, where db is a replica or may be filtered; else nil
+	primary *db.DB // receives the audit rows of reads where db is a replica or filtered; else nil
 	cat     schema.Catalog
 	by      audit.Operator
-	who     auth.Identity    // by, with what they may do
+	who     auth.Identity    // by, with their permissions
 	now     func() time.Time // by the server's clock
 	idle    time.Duration    // how long a stream waits for its next row
 
-	narrowed []string // the permissions that the operator has in the one tenant of --tenant only; nil for everywhere
+	narrowed []string // permissions that the operator holds only in the tenant of --tenant; nil if they hold everywhere
 
-	// of a session with a tenant's database: which, and the one with the manager's
+	// set in a session with a tenant's database: the tenant, and the session with the manager database
 	place *tenantTarget
 	home  *session
 }
@@ -209,8 +208,8 @@ func (a *app) reach(ctx context.Context, cmd *cobra.Command) (*session, error) {
 	return &session{db: d, idle: t.timeout, now: a.now}, nil
 }
 
-// connect opens the manager database without an operator and reads the shape of the tables that the
-// command is known to need, and of more that the caller names.
+// connect opens the manager database without an operator and reads the columns of the tables that the command needs,
+// and of the additional ones.
 func (a *app) connect(ctx context.Context, cmd *cobra.Command, more ...string) (*session, error) {
 	s, err := a.reach(ctx, cmd)
 	if err == nil {
@@ -219,10 +218,10 @@ func (a *app) connect(ctx context.Context, cmd *cobra.Command, more ...string) (
 	return s, err
 }
 
-// maxSkew is from which difference of the two clocks on --verbose says so.
+// maxSkew is the largest clock difference that --verbose does not report.
 const maxSkew = 5 * time.Second
 
-// setClock finds out how far the server's clock is from this machine's, whose clock decides nothing that is stored.
+// setClock measures how far the server's clock is ahead. Stored times always follow the server's clock.
 func (a *app) setClock(ctx context.Context, d *db.DB) error {
 	var theirs time.Time
 	began := time.Now()
@@ -231,16 +230,16 @@ func (a *app) setClock(ctx context.Context, d *db.DB) error {
 	}
 	a.skew = theirs.Sub(began.Add(time.Since(began) / 2))
 	if a.global.verbose && a.skew.Abs() > maxSkew {
-		a.note("the server's clock is %s from this machine's, and is the one that counts", a.skew.Round(time.Second))
+		a.note("the server's clock differs from this machine's by %s; the server's is used", a.skew.Round(time.Second))
 	}
 	return nil
 }
 
-// now is the time by the server's clock, once the database was reached.
+// now returns the time by the server's clock, once connected.
 func (a *app) now() time.Time { return time.Now().Add(a.skew) }
 
-// osUser is the name that the system's user database has for a uid, or uid:N. The environment is not asked: user.Current
-// believes USER where the database does not know the uid.
+// osUser returns the name of a uid in the system's user database, or uid:N. user.Current would trust $USER for a uid
+// that the database does not know.
 func osUser(uid int) string {
 	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
 		return u.Username
@@ -248,7 +247,7 @@ func osUser(uid int) string {
 	return "uid:" + strconv.Itoa(uid)
 }
 
-// origin is what an audit row records of where the command came from.
+// origin returns where the command came from, for audit rows.
 func (a *app) origin(cmd *cobra.Command) audit.Origin {
 	o := audit.Origin{
 		PID: os.Getpid(), Version: version(), Command: commandLine(cmd),
@@ -257,7 +256,7 @@ func (a *app) origin(cmd *cobra.Command) audit.Origin {
 	o.UID = os.Getuid()
 	o.OSUser = osUser(o.UID)
 	o.Host, _ = os.Hostname()
-	// The login uid survives su and sudo: it says who logged in to the machine. 4294967295 means unset.
+	// The login uid identifies who logged in to the machine, also after su and sudo. 4294967295 means unset.
 	if uid, err := os.ReadFile("/proc/self/loginuid"); err == nil && string(uid) != "4294967295" {
 		o.LoginUID = strings.TrimSpace(string(uid))
 	}

@@ -27,7 +27,7 @@ var auditView = output.View{
 }
 
 func (a *app) auditCommand() *cobra.Command {
-	return a.group("audit", "The audit log",
+	return a.group("audit", "Search, verify, archive and undo the audit log",
 		child{"list", a.auditList}, child{"get", a.auditGet}, child{"undo", a.auditUndo}, child{"verify", a.auditVerify},
 		child{"seal", a.auditSeal}, child{"checkpoint", a.auditCheckpoint}, child{"keygen", a.auditKeygen}, child{"reconcile", a.auditReconcile},
 		child{"prune", a.auditPrune})
@@ -46,7 +46,7 @@ func (a *app) auditList() *cobra.Command {
 		if f.ResourceID != "" {
 			if _, err := uuid.Parse(f.ResourceID); err != nil {
 				return listing[audit.Entry]{}, fault.New(fault.Validation, "--resource-id: %q is not an id", f.ResourceID).
-					WithHint("name it by --ref %s", f.ResourceID).With("resource_id", f.ResourceID)
+					WithHint("use --ref %s", f.ResourceID).With("resource_id", f.ResourceID)
 			}
 		}
 		if ref != "" {
@@ -66,12 +66,12 @@ func (a *app) auditList() *cobra.Command {
 		}, err
 	}))
 	fs := cmd.Flags()
-	fs.StringVar(&f.Operator, "actor", "", "only what this `user` did, by username or id")
-	fs.StringVar(&f.Resource, "resource", "", "the `noun`: user, invoice, migration, …")
-	fs.StringVar(&f.ResourceID, "resource-id", "", "the changed row's `id`")
-	fs.StringVar(&ref, "ref", "", "the changed user, invoice or tenant, by any `REF`; --resource says which where it fits several")
+	fs.StringVar(&f.Operator, "actor", "", "only actions of this `user`, by username or id")
+	fs.StringVar(&f.Resource, "resource", "", "only this `noun`: user, invoice, migration, …")
+	fs.StringVar(&f.ResourceID, "resource-id", "", "`id` of the changed row")
+	fs.StringVar(&ref, "ref", "", "the changed user, invoice or tenant, as a `REF`; add --resource if it matches several")
 	fs.StringSliceVar(&f.Actions, "action", nil, "only these `actions`: CREATE, UPDATE, DELETE, EXECUTE, READ, LOGIN, LOGOUT")
-	fs.StringVar(&f.Ticket, "ticket", "", "the `id` of the ticket that a change was made for")
+	fs.StringVar(&f.Ticket, "ticket", "", "`id` of the ticket that a change was made for")
 	searchVar(fs, &f.ReasonLike, "reason-like", "literal `text` in the reason")
 	fs.StringVar(&f.Result, "result", "", "SUCCESS, FAILURE or BLOCKED")
 	fs.StringVar(&f.Op, "op", "", "`id` of the operation: everything that one command did")
@@ -90,7 +90,7 @@ func (a *app) auditList() *cobra.Command {
 	return addOutputFlags[audit.Entry](a, cmd)
 }
 
-// referred is the id of the one row that a REF names: of a noun, or of any that has REFs.
+// referred returns the id of the row that a REF names, among rows of one noun, or of all nouns that have REFs.
 func referred(ctx context.Context, s *session, noun, text string) (string, error) {
 	finders := []struct {
 		noun string
@@ -121,21 +121,21 @@ func referred(ctx context.Context, s *session, noun, text string) (string, error
 		return "", fault.New(fault.Validation, "--ref names users, invoices and tenants, not a %s", noun).WithHint("use --resource-id")
 	case len(found) == 0:
 		return "", fault.New(fault.NotFound, "no user, invoice or tenant is named %q", text).
-			WithHint("deleted rows are found too; a row that is gone is found by --resource-id").With("ref", text)
+			WithHint("deleted rows are searched too; for a row that no longer exists use --resource-id").With("ref", text)
 	case len(found) > 1:
-		return "", fault.New(fault.Validation, "%q names a %s", text, strings.Join(found, " and a ")).
-			WithHint("say which with --resource %s", found[0]).With("ref", text)
+		return "", fault.New(fault.Validation, "%q matches several resources: %s", text, strings.Join(found, ", ")).
+			WithHint("choose one, such as --resource %s", found[0]).With("ref", text)
 	}
 	return id.String(), nil
 }
 
-// idOf is the id of the row that a REF names, deleted or not.
+// idOf returns the id of the row that a REF names, deleted or not.
 func idOf[T any](ctx context.Context, s *session, n resourceKind[T], text string) (uuid.UUID, error) {
 	row, err := n.lookup(ctx, s, refFlags{deleted: true}, text)
 	return n.ID(row), err
 }
 
-// auditRecord is an audit row as audit get shows it.
+// auditRecord is the record of audit get.
 type auditRecord struct {
 	Origin *string `json:"origin"` // of its seal: cli or foreign
 	audit.Entry
@@ -143,11 +143,11 @@ type auditRecord struct {
 
 func (a *app) auditGet() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "get ID", Short: "Show an audit row, or all that an operation did, with the fields before and after", Args: exactly("ID"),
-		Long: `Show an audit row, or all that an operation did, with the fields before and after.
+		Use: "get ID", Short: "Show an audit row, or all rows of an operation, with the fields before and after", Args: exactly("ID"),
+		Long: `Show an audit row, or all rows of an operation, with the fields before and after.
 
-The origin is that of the row's seal: cli where cxgctl sealed it in the transaction that wrote it, foreign where it was
-found later, and empty where it has no seal.`,
+The origin is that of the row's seal: cli if cxgctl sealed it in the transaction that wrote it, foreign if it was sealed
+later, and empty if it has no seal.`,
 	}
 	cmd.RunE = a.runRead(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
 		id, err := auditID(args[0])

@@ -33,10 +33,10 @@ func (a *app) auditPrune() *cobra.Command {
 		Use: "prune --before TIME --archive FILE --key FILE", Short: "Move old audit rows to an archive", Args: exactly(),
 		Long: `Move old audit rows to an archive.
 
-The rows from before the time, with their seals, go to a new file of JSON lines, compressed by gzip or zstd as its name
-says, and are deleted from the log. A record signed with the private key (see audit keygen) says which rows went and
-what the archive's hash is; it is an audit row, sealed like any other. audit verify goes on from there, and compares
-archives that it is given with the records. Rows without a seal stay: cxgctl audit seal seals them.
+Rows older than --before go, with their seals, to a new file of JSON lines, compressed with gzip or zstd according to
+its name, and are deleted from the log. A record signed with the private key (see audit keygen) states which rows were
+moved and the hash of the archive; it is an audit row, sealed like any other. audit verify continues from there, and
+compares the archives given to it with the records. Rows without a seal stay: cxgctl audit seal seals them.
 
 The command deletes rows of the audit log, so its database role must own the tables.`,
 		Example: "  cxgctl audit prune --before 2y --archive /mnt/worm/audit/2024.jsonl.zst --key /etc/cxgctl/audit.key --dry-run",
@@ -53,7 +53,7 @@ The command deletes rows of the audit log, so its database role must own the tab
 			return err
 		}
 		if plan.Unsealed > 0 {
-			a.note("%s from before that time no seal and would stay; cxgctl audit seal seals them", have(int(plan.Unsealed), "row"))
+			a.note("%s from before that time without a seal would stay; cxgctl audit seal seals them", plural(int(plan.Unsealed), "row"))
 		}
 		r := audit.PruneRecord{Before: db.At(p.Before), Rows: plan.Rows}
 		switch {
@@ -72,11 +72,11 @@ The command deletes rows of the audit log, so its database role must own the tab
 			}
 			a.note("%s pruned", plural(int(r.Rows), "audit row"))
 		default:
-			a.note("no sealed audit row is from before that time; nothing was changed")
+			a.note("no sealed audit row is older than that; nothing was changed")
 		}
 		return afterCommit(output.One(a.print, prunedView, pruned{w.Op(), r.Before, r.Rows, p.Archive, r.ArchiveSHA256}))
 	})
-	cmd.Flags().Var(&before, "before", "rows from before this `time`: RFC 3339, a date, or an age such as 2y")
+	cmd.Flags().Var(&before, "before", "move rows older than this `time`: RFC 3339, a date, or an age such as 2y")
 	cmd.Flags().StringVar(&p.Archive, "archive", "", "new `file` for the rows, .jsonl.gz or .jsonl.zst")
 	cmd.Flags().StringVar(&p.Key, "key", "", "`file` with the private key, from audit keygen")
 	names(cmd, "archive", fileWritten)

@@ -15,7 +15,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/tenants"
 )
 
-// reconciled is the record of an intent that was settled.
+// reconciled is the record of a settled intent.
 type reconciled struct {
 	ID        uuid.UUID `json:"id"`
 	OpID      uuid.UUID `json:"op_id"`
@@ -25,7 +25,7 @@ type reconciled struct {
 	Action    string    `json:"action"`
 	Resource  string    `json:"resource"`
 	Name      string    `json:"name"`
-	Outcome   *string   `json:"outcome"` // applied or void; null where it could not be found out
+	Outcome   *string   `json:"outcome"` // applied or void; null if unknown
 	Error     *string   `json:"error"`
 }
 
@@ -38,17 +38,17 @@ func (a *app) auditReconcile() *cobra.Command {
 	var flags changeFlags
 	age := lifetimeFlag(10 * time.Minute)
 	cmd := &cobra.Command{
-		Use: "reconcile", Short: "Settle the changes in tenants' databases that a crash left open", Args: exactly(),
-		Long: `Settle the changes in tenants' databases that a crash left open.
+		Use: "reconcile", Short: "Settle changes in tenants' databases that a crash left open", Args: exactly(),
+		Long: `Settle changes in tenants' databases that a crash left open.
 
-A change in a tenant's database is announced in the manager database, made, and then written into the audit log. A
-command that was killed, or lost a server, in between leaves an announcement without an outcome. This command looks
-in the tenant's database: a change that took place there gets the audit rows that it is owed, in the name of its
-operator; one that did not, is recorded as an attempt that failed, and can no longer take place. Nothing is guessed:
-where a database cannot be reached, the announcement stays (exit 9). A dry run only looks.
+A change in a tenant's database is announced in the manager database, made, and then written to the audit log. If the
+command is killed or loses a server in between, the announcement has no outcome. This command looks in the tenant's
+database: a change that was made there gets its audit rows, in the name of its operator; a change that was not made is
+recorded as a failed attempt and can no longer take place. Nothing is guessed: if a database cannot be reached, the
+announcement stays (exit 9). A dry run only looks.
 
-A change that is under way looks like one that was interrupted, and fails when it is settled. So announcements younger
-than 10 minutes are left alone, unless --older-than says less.`,
+A change that is still running looks like an interrupted one, and fails when it is settled. So announcements younger
+than 10 minutes are skipped, unless --older-than is shorter.`,
 		Example: "  cxgctl audit reconcile --dry-run\n  cxgctl audit reconcile --older-than 1h -o json",
 	}
 	cmd.RunE = a.runWrite(&flags, func(ctx context.Context, w *writer, cmd *cobra.Command, _ []string) error {
@@ -93,11 +93,11 @@ than 10 minutes are left alone, unless --older-than says less.`,
 		}
 		if failed > 0 {
 			return fault.New(fault.PartialFailure, "%d of %d could not be settled; the rest is done", failed, len(open)).
-				WithHint("once the tenants' databases are well, run it again")
+				WithHint("run it again once the tenants' databases can be reached")
 		}
 		return nil
 	})
-	cmd.Flags().Var(&age, "older-than", "only those announced at least this `long` ago; a change that is under way fails when it is settled")
+	cmd.Flags().Var(&age, "older-than", "only changes announced at least this `long` ago; settling a running change makes it fail")
 	flags.bind(cmd)
 	a.specify(cmd, Spec{
 		Permission: "AUDIT_READ", Optional: []string{"SYSTEM_MANAGE"}, Tables: []string{schema.Intents}, Audit: always, Action: audit.Execute,
@@ -105,7 +105,7 @@ than 10 minutes are left alone, unless --older-than says less.`,
 	return addOutputFlags[reconciled](a, cmd)
 }
 
-// settle settles one intent, in the database of its tenant as it is reached now; reached are those that are open.
+// settle settles one intent in the current database of its tenant. reached caches open connections by URL.
 func (a *app) settle(ctx context.Context, cmd *cobra.Command, w *writer, u audit.Unsettled, reached map[string]*db.DB) (string, error) {
 	p := a.resolveTenantTarget(ctx, cmd, tenants.Ref{ID: u.TenantID, Code: &u.TenantCode})
 	if p.err != nil {

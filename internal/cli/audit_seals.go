@@ -29,27 +29,26 @@ func (a *app) auditVerify() *cobra.Command {
 	var dir, key string
 	var archives []string
 	cmd := &cobra.Command{
-		Use: "verify", Short: "Verify that no sealed audit row was changed, deleted or put in", Args: exactly(),
-		Long: `Verify that no sealed audit row was changed, deleted or put in.
+		Use: "verify", Short: "Verify that no sealed audit row was changed, deleted or inserted", Args: exactly(),
+		Long: `Verify that no sealed audit row was changed, deleted or inserted.
 
-Every seal is compared with the row that it is of, with the seal before it, and with the checkpoints in
---checkpoints. The exit code is 0 where nothing is wrong, and 9 where something is: then the first bad row's id
-goes to standard output. Rows that have no seal yet, those of other software, are counted; audit seal seals them.
-A row without a seal that says cxgctl wrote it is wrong.
+Each seal is compared with its row, with the seal before it, and with the checkpoints in --checkpoints. The exit code is
+0 if nothing is wrong and 9 otherwise: then the first bad row's id goes to standard output. Rows of other software that
+have no seal yet are counted; audit seal seals them. A row without a seal that claims to come from cxgctl is wrong.
 
-The columns status, deleted, is_deleted, updated_at and updated_by may change. So may the table's other columns be
-added, dropped and get another type that holds their values. Rows that audit prune removed are accounted for by its
-signed record; --archive compares their archives with it.`,
+The columns status, deleted, is_deleted, updated_at and updated_by may change. Other columns of the table may be added
+or dropped, or get another type that holds their values. Rows that audit prune removed are accounted for by its signed
+record; --archive compares their archives with it.`,
 		Example: "  cxgctl audit verify --checkpoints /mnt/worm/cxgctl\n  cxgctl audit verify --archive /mnt/worm/audit --key audit.key.pub\n" +
 			"  cxgctl audit verify --since 1000000 -o json",
 	}
 	cmd.RunE = a.runUnfiltered(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
 		switch {
 		case cmd.Flags().Changed("key") && dir == "" && len(archives) == 0:
-			return fault.New(fault.Usage, "--key says whose checkpoints and archives to trust, and there are none").
+			return fault.New(fault.Usage, "--key needs checkpoints or archives to verify").
 				WithHint("add --checkpoints DIR or --archive FILE")
 		case v.Since < 0:
-			return fault.New(fault.Validation, "--since %d is refused: seals count from 1", v.Since)
+			return fault.New(fault.Validation, "--since %d is out of range; seals are numbered from 1", v.Since)
 		}
 		var err error
 		if v.Keys, err = audit.ReadKeys(dir, key); err != nil {
@@ -67,17 +66,17 @@ signed record; --archive compares their archives with it.`,
 			}
 			v.Archives, v.AllArchives = append(v.Archives, files...), v.AllArchives || folder
 		}
-		a.clock.stop() // however many rows there are
+		a.clock.stop() // takes as long as there are rows
 		verdict, err := audit.Verify(ctx, s.db, s.cat, v)
 		if err != nil {
 			return err
 		}
 		return a.printVerdict(verdict)
 	})
-	cmd.Flags().Int64Var(&v.Since, "since", 0, "begin at this `seal`, and trust the one before it")
+	cmd.Flags().Int64Var(&v.Since, "since", 0, "start at this `seal` and trust the one before it")
 	cmd.Flags().StringVar(&dir, "checkpoints", "", "compare with the checkpoints in this `folder`")
 	cmd.Flags().StringVar(&key, "key", "", "`file` with the public key to trust (default: those beside the checkpoints)")
-	cmd.Flags().StringSliceVar(&archives, "archive", nil, "compare with these archives of audit prune: a `file`, or a folder with all of them")
+	cmd.Flags().StringSliceVar(&archives, "archive", nil, "compare with archives of audit prune: a `file`, or a folder with all of them")
 	names(cmd, "key", fileRead)
 	names(cmd, "checkpoints", fileFolder)
 	names(cmd, "archive", fileRead)
@@ -85,7 +84,7 @@ signed record; --archive compares their archives with it.`,
 	return addOutputFlags[audit.Verdict](a, cmd)
 }
 
-// printVerdict prints the verdict; where something is wrong, people and scripts get the first bad row's id.
+// printVerdict prints the verdict. If something is wrong, tables and ids show the first bad row's id only.
 func (a *app) printVerdict(v audit.Verdict) error {
 	forPeople := a.print.Format == output.Table || a.print.Format == output.Wide
 	for _, n := range v.Notes {
@@ -93,9 +92,9 @@ func (a *app) printVerdict(v audit.Verdict) error {
 	}
 	if v.OK {
 		if v.Unsealed > 0 {
-			a.note("%s no seal yet, the first of %s; cxgctl audit seal seals them", have(int(v.Unsealed), "row"), v.OldestUnsealed)
+			a.note("%s %s no seal yet, the oldest from %s; cxgctl audit seal seals them", plural(int(v.Unsealed), "row"), verb(int(v.Unsealed), "has", "have"), v.OldestUnsealed)
 		}
-		if a.print.Format == output.ID { // there is no first bad row
+		if a.print.Format == output.ID { // without a bad row
 			return nil
 		}
 		return output.One(a.print, verdictView, v)
@@ -111,16 +110,12 @@ func (a *app) printVerdict(v audit.Verdict) error {
 	f := fault.New(fault.PartialFailure, "the audit log was tampered with: %s", *v.Problem).With("bad", v.Bad)
 	switch {
 	case v.FirstBad != nil && v.FirstBadSeq != nil:
-		f.WithHint("%s wrong; the first is audit row %s, seal %d", are(int(v.Bad), "thing"), v.FirstBad, *v.FirstBadSeq)
+		f.WithHint("%s found; the first is audit row %s, seal %d", plural(int(v.Bad), "problem"), v.FirstBad, *v.FirstBadSeq)
 	case v.FirstBad != nil:
-		f.WithHint("%s wrong; the first is audit row %s", are(int(v.Bad), "thing"), v.FirstBad)
+		f.WithHint("%s found; the first is audit row %s", plural(int(v.Bad), "problem"), v.FirstBad)
 	}
 	return f
 }
-
-// have and are count things and say what they do.
-func have(n int, thing string) string { return plural(n, thing) + verb(n, " has", " have") }
-func are(n int, thing string) string  { return plural(n, thing) + verb(n, " is", " are") }
 
 func verb(n int, one, many string) string {
 	if n == 1 {
@@ -135,19 +130,19 @@ func (a *app) auditSeal() *cobra.Command {
 	var dry bool
 	var batch int
 	cmd := &cobra.Command{
-		Use: "seal", Short: "Seal the audit rows that other software wrote; made for cron", Args: exactly(),
-		Long: `Seal the audit rows that other software wrote; made for cron.
+		Use: "seal", Short: "Seal audit rows that other software wrote; made for cron", Args: exactly(),
+		Long: `Seal audit rows that other software wrote; made for cron.
 
-What cxgctl changes is sealed in the same transaction. The rows of other software are sealed by this command, and a
-few of them after each change; from then on audit verify finds out if one is changed or deleted. A row that cannot
-be read, such as JSON nested too deep, is skipped and named, and the exit code is 9.`,
+cxgctl seals its own changes in the same transaction. This command seals the rows of other software; each change seals a
+few of them too. From then on audit verify detects if one is changed or deleted. A row that cannot be read, such as JSON
+nested too deeply, is skipped and named, and the exit code is 9.`,
 		Example: "  */5 * * * * cxgctl audit seal --quiet",
 	}
 	cmd.RunE = a.runUnfiltered(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
 		if batch < 1 || batch > 100_000 {
-			return fault.New(fault.Validation, "--batch %d is refused, it is 1 to 100000", batch)
+			return fault.New(fault.Validation, "--batch %d is out of range; use 1 to 100000", batch)
 		}
-		a.clock.stop() // batch after batch, each of which the server's time-outs bound
+		a.clock.stop() // the server's time-outs apply to each batch
 		done, err := audit.Seal(ctx, s.db, s.cat, batch, dry)
 		if err != nil {
 			return err
@@ -160,13 +155,13 @@ be read, such as JSON nested too deep, is skipped and named, and the exit code i
 		}
 		return skippedRows(done)
 	})
-	cmd.Flags().BoolVar(&dry, "dry-run", false, "count the rows that would be sealed, and seal none")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "count the rows that would be sealed without sealing them")
 	cmd.Flags().IntVar(&batch, "batch", 5000, "`rows` to seal in one transaction")
 	a.specify(cmd, Spec{Permission: "AUDIT_READ", Tables: schema.AuditTables})
 	return addOutputFlags[audit.Sealed](a, cmd)
 }
 
-// skippedRows is the error of rows that could not be sealed.
+// skippedRows returns the error for rows that could not be sealed.
 func skippedRows(done audit.Sealed) error {
 	const most = 10
 	names := make([]string, min(len(done.Skipped), most))
@@ -177,7 +172,7 @@ func skippedRows(done audit.Sealed) error {
 		names = append(names, fmt.Sprintf("and %d more", more))
 	}
 	return fault.New(fault.PartialFailure, "%s could not be sealed: %s", plural(len(done.Skipped), "row"), strings.Join(names, ", ")).
-		WithHint("the rest is sealed; these rows are of other software").With("skipped", done.Skipped)
+		WithHint("the rest is sealed; other software wrote these rows").With("skipped", done.Skipped)
 }
 
 // checkpoint is the record of audit checkpoint.
@@ -191,11 +186,11 @@ var checkpointView = output.View{Table: []string{"file", "seals"}, Wide: []strin
 func (a *app) auditCheckpoint() *cobra.Command {
 	var key, out string
 	cmd := &cobra.Command{
-		Use: "checkpoint --key FILE --out DIR", Short: "Sign what the sealed log has come to, and write that to a file", Args: exactly(),
-		Long: `Sign what the sealed log has come to, and write that to a file.
+		Use: "checkpoint --key FILE --out DIR", Short: "Write a signed checkpoint of the audit chain", Args: exactly(),
+		Long: `Write a signed checkpoint of the audit chain.
 
-The folder belongs on storage that those who write the database cannot rewrite: then audit verify
---checkpoints finds out if the log was sealed anew, or cut, up to the last checkpoint.`,
+Keep the folder on storage that database administrators cannot modify. audit verify --checkpoints then detects if the
+log was resealed or truncated before the last checkpoint.`,
 		Example: "  0 * * * * cxgctl audit checkpoint --key /etc/cxgctl/audit.key --out /mnt/worm/cxgctl",
 	}
 	cmd.RunE = a.runUnfiltered(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
@@ -218,7 +213,7 @@ The folder belongs on storage that those who write the database cannot rewrite: 
 	return addOutputFlags[checkpoint](a, cmd)
 }
 
-// keypair is the record of audit keygen: never the private key.
+// keypair is the record of audit keygen. It never holds the private key.
 type keypair struct {
 	File       string `json:"file"`
 	PublicFile string `json:"public_file"`
@@ -229,7 +224,7 @@ var keypairView = output.View{
 	Table: []string{"file", "public_file", "public_key"}, Wide: []string{"file", "public_file", "public_key"}, ID: "public_key",
 }
 
-// printKeys prints a new private key, and the public one as a record where an output for it is named, else as a note.
+// printKeys prints a new private key to standard output. The public key goes to --output-file if given, else to a note.
 func (a *app) printKeys() error {
 	private, public, err := audit.NewKeys()
 	if err != nil {
@@ -248,7 +243,7 @@ func (a *app) printKeys() error {
 func (a *app) auditKeygen() *cobra.Command {
 	var out string
 	cmd := &cobra.Command{
-		Use: "keygen --out FILE", Short: "Make the keys for checkpoints", Args: exactly(),
+		Use: "keygen --out FILE", Short: "Generate a key pair for checkpoints and archives", Args: exactly(),
 		Example: "  cxgctl audit keygen --out /etc/cxgctl/audit.key",
 	}
 	cmd.RunE = a.wrap(func(_ context.Context, cmd *cobra.Command, _ []string) error {
@@ -267,12 +262,12 @@ func (a *app) auditKeygen() *cobra.Command {
 		}
 		return output.One(a.print, keypairView, keypair{out, out + ".pub", public})
 	})
-	cmd.Flags().StringVar(&out, "out", "", "new `file` for the private key, or - ; the public one goes to FILE.pub")
+	cmd.Flags().StringVar(&out, "out", "", "new `file` for the private key, or - for standard output; the public key goes to FILE.pub")
 	names(cmd, "out", fileWritten, ".pub")
 	a.specify(cmd, Spec{Permission: noOperator})
 	cmd = addOutputFlags[keypair](a, cmd)
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
-		if out == standardStream { // the private key takes the record's place
+		if out == standardStream { // the private key is printed instead of the record
 			annotate(cmd, emptyTable, "yes")
 		}
 		return output.CheckColumns[keypair](a.out.columns)

@@ -33,18 +33,18 @@ func (a *app) auditUndo() *cobra.Command {
 	var force bool
 	var flags changeFlags
 	cmd := &cobra.Command{
-		Use: "undo [ID…]", Short: "Take back what audit rows record, or all that one command did", Args: cobra.ArbitraryArgs,
-		Long: `Take back what audit rows record, or all that one command did. An ID is a row's or an operation's.
+		Use: "undo [ID…]", Short: "Undo the changes of audit rows, or everything that one command did", Args: cobra.ArbitraryArgs,
+		Long: `Undo the changes of audit rows, or everything that one command did. An ID is that of a row or of an operation.
 
-Every row gets back the values that it had before, in one transaction, if it is still as the change left it;
-otherwise nothing is changed, and the fields that were changed since are named, with who changed them. A row that
-was made is marked as deleted. An undo is a change like any other: audited, and itself undone by another. Passwords
-cannot be put back, since the audit log does not keep them.`,
+All rows get their previous values back, in one transaction, if they are still as the change left them. Otherwise
+nothing is changed, and the fields changed since are listed, with who changed them. A row that was created is marked as
+deleted. An undo is a change like any other: audited, and itself undone by another undo. Passwords cannot be restored,
+since the audit log does not keep them.`,
 		Example: "  cxgctl audit undo 01a20d19-2694-725b-92b8-7e88c8ecf478 --dry-run\n  cxgctl audit undo --op 01a20d19-266f-72f7-a912-3ce8e09758bb --reason 'wrong file'",
 	}
 	cmd.RunE = a.runWrite(&flags, func(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
 		if force && a.global.reason == "" {
-			return fault.New(fault.Usage, "--force takes back over what others changed since, so it wants a --reason")
+			return fault.New(fault.Usage, "--force overwrites later changes, so it needs --reason")
 		}
 		log, err := audit.NewLog(w.cat)
 		if err != nil {
@@ -56,8 +56,8 @@ cannot be put back, since the audit log does not keep them.`,
 		}
 		for _, e := range entries {
 			if e.Resource != nil && *e.Resource == users.Kind.Name && e.TenantID != nil {
-				return fault.New(fault.Validation, "audit row %s is of a user in a tenant's database, which cannot be undone from here", e.ID).
-					WithHint("cxgctl users history --tenant %s shows what the fields were; users update --tenant sets them", e.TenantID).With("id", e.ID.String())
+				return fault.New(fault.Validation, "audit row %s is about a user in a tenant's database and cannot be undone from here", e.ID).
+					WithHint("cxgctl users history --tenant %s shows the previous values; users update --tenant sets them", e.TenantID).With("id", e.ID.String())
 			}
 		}
 		plan, err := audit.PlanUndo(entries, operation)
@@ -89,8 +89,8 @@ cannot be put back, since the audit log does not keep them.`,
 		}
 		return a.printResult(w.Ledger, func() error { return printWhole(a, auditView, w.Entries()) })
 	})
-	cmd.Flags().StringVar(&op, "op", "", "`id` of the operation to take back as a whole")
-	cmd.Flags().BoolVar(&force, "force", false, "put rows back also where others changed them since; wants a --reason")
+	cmd.Flags().StringVar(&op, "op", "", "`id` of an operation to undo as a whole")
+	cmd.Flags().BoolVar(&force, "force", false, "restore even rows that were changed since; needs --reason")
 	markFlags(cmd.Flags(), recorded, "op", "force")
 	flags.bindBatch(cmd)
 	var undone []string
@@ -105,15 +105,14 @@ cannot be put back, since the audit log does not keep them.`,
 	return addOutputFlags[audit.Entry](a, cmd)
 }
 
-// noteUnsealedUndo says that an undo goes by a log that nothing protects.
+// noteUnsealedUndo warns that an undo relies on an audit log without seals.
 func (a *app) noteUnsealedUndo(log *audit.Log) {
 	if !log.Sealed() {
 		a.note("the database has no seals, so the undo trusts the audit log as it is; cxgctl migrate up adds them")
 	}
 }
 
-// mayUndo demands what an operator needs to do by hand what an undo does: change the rows, and delete those that were
-// made.
+// mayUndo requires the permissions for making the same changes by hand: update the rows, and delete the created ones.
 func (w *writer) mayUndo(entries []audit.Entry) error {
 	var need []string
 	for _, e := range entries {
@@ -128,7 +127,7 @@ func (w *writer) mayUndo(entries []audit.Entry) error {
 	return w.require(slices.Compact(need)...)
 }
 
-// mayReverse demands what an operator needs to take back by hand such a change of an import.
+// mayReverse requires the permissions for undoing a change of an import by hand.
 func (w *writer) mayReverse(noun string, a audit.Action) error {
 	r, err := findUndoable(noun)
 	if err != nil {
@@ -137,14 +136,14 @@ func (w *writer) mayReverse(noun string, a audit.Action) error {
 	return w.require(r.Permissions(a)...)
 }
 
-// undone reads the audit rows to be undone: those of the ids, which may be operations', or of one operation. operation
-// says that there is one, whose failed attempts are passed over.
+// undone reads the audit rows to undo: those with the given ids, of rows or operations, or all rows of operation op.
+// operation reports whether they are an operation's, whose failed attempts are skipped.
 func undone(ctx context.Context, w *writer, log *audit.Log, op string, args []string) (list []audit.Entry, operation bool, err error) {
 	switch {
 	case op == "" && len(args) == 0:
-		return nil, false, fault.New(fault.Usage, "nothing is named to undo").WithHint("name audit rows by id, or an operation with --op; cxgctl audit list -o wide has both")
+		return nil, false, fault.New(fault.Usage, "undo what?").WithHint("give the ids of audit rows, or an operation with --op; both are listed by: cxgctl audit list -o wide")
 	case op != "" && len(args) > 0:
-		return nil, false, fault.New(fault.Usage, "ids and --op exclude each other")
+		return nil, false, fault.New(fault.Usage, "ids and --op cannot be combined")
 	case op != "":
 		list, err = log.ByOp(ctx, w.db, w.idle, op)
 		return list, true, err
@@ -159,11 +158,11 @@ func undone(ctx context.Context, w *writer, log *audit.Log, op string, args []st
 	return log.ByIDs(ctx, w.db, w.idle, ids)
 }
 
-// auditID reads an audit row's id.
+// auditID parses the id of an audit row.
 func auditID(text string) (uuid.UUID, error) {
 	id, err := uuid.Parse(text)
 	if err != nil {
-		return id, fault.New(fault.Validation, "%q is no audit row's id", text).WithHint("ids are listed by: cxgctl audit list -o wide")
+		return id, fault.New(fault.Validation, "%q is not an audit row's id", text).WithHint("ids are listed by: cxgctl audit list -o wide")
 	}
 	return id, nil
 }

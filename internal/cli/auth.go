@@ -22,18 +22,18 @@ import (
 )
 
 func (a *app) authCommand() *cobra.Command {
-	return a.group("auth", "Who you are to cxgctl, and how that is proved",
+	return a.group("auth", "Log in, log out, create tokens and the first operator",
 		child{"bootstrap", a.authBootstrap},
 		child{"login", a.authLogin}, child{"logout", a.authLogout}, child{"whoami", a.authWhoami}, child{"token", a.authToken})
 }
 
-// loginRecord is what a login prints.
+// loginRecord is the record of auth login.
 type loginRecord struct {
 	ID        uuid.UUID `json:"id"` // of the session
 	Username  string    `json:"username"`
 	ExpiresAt db.Time   `json:"expires_at"`
-	KeptIn    string    `json:"kept_in"`    // keyring, or the file
-	IdleLimit string    `json:"idle_limit"` // without use it ends sooner
+	KeptIn    string    `json:"kept_in"`    // "keyring", or the file's path
+	IdleLimit string    `json:"idle_limit"` // after which an unused login ends
 }
 
 var loginView = output.View{
@@ -49,17 +49,17 @@ func (a *app) authLogin() *cobra.Command {
 		Use: "login [--username U]", Short: "Log in with a password; the login lasts 8 hours, or 30 minutes without use", Args: exactly(),
 		Long: `Log in with a password; the login lasts 8 hours, or 30 minutes without use.
 
-The token is kept in the desktop's keyring, or where there is none in a file that only you can read. A login that
-was kept for the same profile and database ends.
+The token is stored in the desktop's keyring or, without one, in a file that only you can read. A login stored earlier
+for the same profile and database is ended.
 
-Where the user has a second factor, the code of the authenticator app or a backup code is asked for; a backup code
-is good once. --otp-stdin reads it from standard input, from the line after the password's. Where a new password is
-due, a terminal asks for it first.
+If the user has a second factor, cxgctl asks for the code of the authenticator app or a backup code; a backup code works
+once. --otp-stdin reads it from standard input, from the line after the password. If a new password is due, cxgctl asks
+for it on the terminal first.
 
 After 5 wrong passwords or codes cxgctl refuses the account for 15 minutes; auth.lock_after in the profile can lower
 that number. The platform's own login is not affected: cxgctl users status --set LOCKED locks an account there too. A
-refusal takes 2 seconds and is the same for an unknown name, a wrong password and a locked account. With --dry-run
-no session is opened, and a wrong password counts all the same.`,
+refusal takes 2 seconds and is the same for an unknown name, a wrong password and a locked account. --dry-run opens no
+session, but a wrong password still counts.`,
 		Example: "  cxgctl auth login --username ada\n  pass show cxg/ada | cxgctl auth login --username ada --password-stdin\n" +
 			"  { pass show cxg/ada; pass otp cxg/ada; } | cxgctl auth login --username ada --password-stdin --otp-stdin",
 	}
@@ -84,7 +84,7 @@ no session is opened, and a wrong password counts all the same.`,
 		if err != nil {
 			return err
 		}
-		a.clock.pause() // a time-out would tell how long the hash takes
+		a.clock.pause() // a time-out would reveal how long the hash takes
 		attempt.Password(password)
 		a.clock.resume()
 		if attempt.NeedsCode() {
@@ -121,7 +121,7 @@ no session is opened, and a wrong password counts all the same.`,
 		return a.keepLogin(s, in)
 	})
 	flags.bind(cmd)
-	cmd.Flags().StringVar(&username, "username", "", "who (default: the operator that is named otherwise, else a prompt)")
+	cmd.Flags().StringVar(&username, "username", "", "username (default: the configured operator, else a prompt)")
 	cmd.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from the first line of standard input")
 	markFlags(cmd.Flags(), recorded, "password-stdin")
 	cmd.Flags().BoolVar(&otpStdin, "otp-stdin", false, "read the code of the second factor from the next line of standard input")
@@ -129,11 +129,11 @@ no session is opened, and a wrong password counts all the same.`,
 	return addOutputFlags[loginRecord](a, cmd)
 }
 
-// refusalTime is how long the refusal of a login takes, so that the time tells nothing about the name, the cost of its hash
-// or the state of its account. Tests lower it.
+// refusalTime is how long a refused login takes, so that the time does not reveal whether the name exists, the cost of
+// its hash or the state of its account. Tests lower it.
 var refusalTime = 2 * time.Second
 
-// rest waits after a refused login until refusalTime is over, or a multiple of it where the work took longer.
+// rest waits until a refused login has taken refusalTime, or the next multiple of it.
 func (a *app) rest(since time.Time) {
 	a.clock.pause()
 	defer a.clock.resume()
@@ -143,7 +143,7 @@ func (a *app) rest(since time.Time) {
 	}
 }
 
-// remaining is how much is missing to the next multiple of a span.
+// remaining returns the time from elapsed to the next multiple of span.
 func remaining(elapsed, span time.Duration) time.Duration {
 	if span <= 0 {
 		return 0
@@ -151,7 +151,7 @@ func remaining(elapsed, span time.Duration) time.Duration {
 	return span - elapsed%span
 }
 
-// code gets the code of the second factor. Without a way to get one the attempt goes on, and is refused.
+// code reads the code of the second factor. Without --otp-stdin and a terminal the attempt goes on and is refused.
 func (a *app) code(ctx context.Context, attempt *auth.Attempt, stdin bool) error {
 	var code string
 	var err error
@@ -173,18 +173,18 @@ func (a *app) code(ctx context.Context, attempt *auth.Attempt, stdin bool) error
 	return nil
 }
 
-// replacePassword asks for the new password that is due. Off a terminal the attempt goes on, and is refused.
+// replacePassword asks for the new password that is due. Without a terminal the attempt goes on and is refused.
 func (a *app) replacePassword(ctx context.Context, attempt *auth.Attempt) error {
 	if _, ok := a.terminal(); !ok {
 		return nil
 	}
-	a.printf("%s has to set a new password first", attempt.Username)
+	a.printf("%s must set a new password first", attempt.Username)
 	pw, err := a.askPassword(ctx)
 	if err != nil {
 		return err
 	}
 	if attempt.Uses(pw) {
-		return fault.New(fault.Validation, "the new password is the old one")
+		return fault.New(fault.Validation, "the new password is the same as the old one")
 	}
 	if err := password.Check(pw); err != nil {
 		return err
@@ -194,7 +194,7 @@ func (a *app) replacePassword(ctx context.Context, attempt *auth.Attempt) error 
 	return err
 }
 
-// apart wraps a command that runs without an operator, or before there is one.
+// runAnonymous wraps a command that runs without an operator, or before the operator is known.
 func (a *app) runAnonymous(fn func(ctx context.Context, cmd *cobra.Command) error) func(*cobra.Command, []string) error {
 	return a.wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 		if err := a.printer(cmd); err != nil {
@@ -206,7 +206,7 @@ func (a *app) runAnonymous(fn func(ctx context.Context, cmd *cobra.Command) erro
 	})
 }
 
-// keepLogin keeps a login for the runs to come, and prints it.
+// keepLogin stores a login for later commands, and prints it.
 func (a *app) keepLogin(s *session, in auth.Entered) error {
 	kept, err := a.storedLogin(s).Save(credstore.Login{Username: in.Username, Expires: in.Expires, Token: in.Token})
 	if err != nil {
@@ -215,15 +215,15 @@ func (a *app) keepLogin(s *session, in auth.Entered) error {
 	where := "keyring"
 	if !kept.Keyring {
 		where = a.storedLogin(s).File()
-		a.note("there is no keyring here: the login is kept in %s, which only you can read", where)
+		a.note("no keyring found; the login is stored in %s, which only you can read", where)
 	}
 	if in.Replaced != "" {
-		a.note("the login of %s that was kept here has ended", in.Replaced)
+		a.note("the previous login of %s was ended", in.Replaced)
 	}
 	return output.One(a.print, loginView, loginRecord{in.ID, in.Username, db.At(in.Expires), where, auth.IdleLimit})
 }
 
-// credentials asks for what is not given.
+// credentials prompts for the username and password that are not given.
 func (a *app) credentials(ctx context.Context, username string, stdin bool) (name, password string, err error) {
 	if stdin {
 		if username == "" {
@@ -234,13 +234,13 @@ func (a *app) credentials(ctx context.Context, username string, stdin bool) (nam
 	}
 	fd, ok := a.terminal()
 	if !ok {
-		return "", "", fault.New(fault.Usage, "no password is given").WithHint("add --password-stdin, or log in on a terminal")
+		return "", "", fault.New(fault.Usage, "no password given").WithHint("add --password-stdin, or log in on a terminal")
 	}
 	if username == "" {
 		a.prompt("username: ")
 		username, err = a.interruptible(ctx, fd, func() (string, error) { return bufio.NewReader(a.stdin).ReadString('\n') })
 		if username = strings.TrimSpace(username); username == "" && err == nil {
-			err = fault.New(fault.Usage, "no username is given")
+			err = fault.New(fault.Usage, "no username given")
 		}
 		if err != nil {
 			return "", "", err
@@ -268,7 +268,7 @@ func (a *app) authLogout() *cobra.Command {
 	var all bool
 	var flags changeFlags
 	cmd := &cobra.Command{
-		Use: "logout", Short: "End your login; --all ends every one that you have anywhere", Args: exactly(),
+		Use: "logout", Short: "End your login, or all your logins with --all", Args: exactly(),
 		Example: "  cxgctl auth logout\n  cxgctl auth logout --all --yes",
 	}
 	cmd.RunE = a.runAnonymous(func(ctx context.Context, cmd *cobra.Command) error {
@@ -276,23 +276,23 @@ func (a *app) authLogout() *cobra.Command {
 		if s == nil {
 			return err
 		}
-		place := a.storedLogin(s)
-		kept := place.LoadInfo()
-		if fault.Is(err, fault.Unauthenticated) && kept != nil && !all {
-			a.note("the login had ended already")
+		store := a.storedLogin(s)
+		stored := store.LoadInfo()
+		if fault.Is(err, fault.Unauthenticated) && stored != nil && !all {
+			a.note("the login had already ended")
 			if flags.dryRun {
 				return nil
 			}
-			return place.Delete()
+			return store.Delete()
 		}
 		if err != nil {
 			return err
 		}
 		if s.who.Session == nil && !all {
-			return fault.New(fault.Unauthenticated, "nobody is logged in").WithHint("--all ends the logins of %s elsewhere", s.by.Name)
+			return fault.New(fault.Unauthenticated, "not logged in").WithHint("--all ends the logins of %s elsewhere", s.by.Name)
 		}
 		if s.who.AuthMethod == auth.MethodKey {
-			return fault.New(fault.Usage, "a key is no login").WithHint("cxgctl keys revoke ends one")
+			return fault.New(fault.Usage, "an API key is not a login").WithHint("to revoke a key: cxgctl keys revoke ID")
 		}
 		l, err := a.endLogins(ctx, s, cmd, all, flags.dryRun)
 		if err != nil {
@@ -302,20 +302,20 @@ func (a *app) authLogout() *cobra.Command {
 			return a.printDryRun(l)
 		}
 		a.note("%s ended", plural(len(l.Entries()), "login"))
-		if kept == nil || kept.Username != s.by.Name {
+		if stored == nil || stored.Username != s.by.Name {
 			return nil
 		}
-		return place.Delete()
+		return store.Delete()
 	})
 	flags.bind(cmd)
-	cmd.Flags().BoolVar(&all, "all", false, "every login of yours, on whatever machine, and tokens that auth token made")
+	cmd.Flags().BoolVar(&all, "all", false, "end all your logins, on every machine, and tokens made by auth token")
 	markFlags(cmd.Flags(), recorded, "all")
 	a.specify(cmd, Spec{Permission: anyOperator, Audit: always})
 	return cmd
 }
 
-// endLogins ends the login of this run, or all of the operator's. Those may be on other machines, and of jobs that
-// run at this moment, so all of them are asked about as what cannot be taken back is.
+// endLogins ends the login of this run, or all of the operator's after a confirmation, since other machines and running
+// jobs may use them.
 func (a *app) endLogins(ctx context.Context, s *session, cmd *cobra.Command, all, dryRun bool) (*audit.Ledger, error) {
 	cat, err := readTables(ctx, s, append(auth.LoginTables, a.tables(cmd)...))
 	if err != nil {
@@ -341,14 +341,14 @@ func (a *app) endLogins(ctx context.Context, s *session, cmd *cobra.Command, all
 		a.note("%s has no login to end; nothing changed", s.by.Name)
 		return l, nil
 	}
-	a.note("%s has %s, tokens that auth token made included", s.by.Name, plural(n, "login"))
+	a.note("%s has %s, including tokens made by auth token", s.by.Name, plural(n, "login"))
 	if err := a.confirmChange(ctx, l, "end every login of "+s.by.Name); err != nil {
 		return nil, err
 	}
 	return l, door.LogOut(ctx, l, nil)
 }
 
-// whoami is an operator as cxgctl sees them.
+// whoami is the record of auth whoami.
 type whoami struct {
 	ID                  uuid.UUID `json:"id"`
 	Username            string    `json:"username"`
@@ -360,7 +360,7 @@ type whoami struct {
 	Roles               []string  `json:"roles"`
 	Permissions         []string  `json:"permissions"`
 	SessionExpiresAt    *db.Time  `json:"session_expires_at"`
-	SessionIdleLimit    *string   `json:"session_idle_limit"` // of a login, which ends sooner without use
+	SessionIdleLimit    *string   `json:"session_idle_limit"` // after which an unused login ends; null for other methods
 }
 
 var whoamiView = output.View{
@@ -370,7 +370,7 @@ var whoamiView = output.View{
 
 func (a *app) authWhoami() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "whoami", Short: "Show the operator, how they are known, and what they may do", Args: exactly(),
+		Use: "whoami", Short: "Show the operator, how they authenticated, and their permissions", Args: exactly(),
 		Example: "  cxgctl auth whoami\n  cxgctl auth whoami --jq '.data.permissions[]'",
 	}
 	cmd.RunE = a.runRead(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {

@@ -16,15 +16,15 @@ func (a *app) authBootstrap() *cobra.Command {
 	var pw passwordFlags
 	var flags changeFlags
 	cmd := &cobra.Command{
-		Use: "bootstrap --username U --email E --full-name N", Short: "Make the first operator: a MASTER with SUPER_ADMIN", Args: exactly(),
-		Long: `Make the first operator: a MASTER with SUPER_ADMIN.
+		Use: "bootstrap --username U --email E --full-name N", Short: "Create the first operator: a MASTER with SUPER_ADMIN", Args: exactly(),
+		Long: `Create the first operator: a MASTER with SUPER_ADMIN.
 
-A MASTER of that name who exists already is given the role instead, and keeps everything else, the password
-included. From then on permissions are enforced, and operators without a role are named. It is recorded under the OS
+If a MASTER of that name already exists, it is granted the role and otherwise left unchanged, including the password.
+From then on permissions are enforced, and operators without a role are listed. The change is recorded under the OS
 user's name.
 
-Once permissions are enforced it works only while no operator holds SUPER_ADMIN, and only over a connection whose
-database role owns idam.user_roles: it is the way back.`,
+Once permissions are enforced, this command works only if no operator holds SUPER_ADMIN, and only over a connection
+whose database role owns idam.user_roles. Use it to regain access.`,
 		Example: "  cxgctl auth bootstrap --username ada --email ada@example.com --full-name 'Ada Lovelace'\n  cxgctl auth bootstrap --username admin",
 	}
 	cmd.RunE = a.runAnonymous(func(ctx context.Context, cmd *cobra.Command) error {
@@ -60,7 +60,7 @@ database role owns idam.user_roles: it is the way back.`,
 				return err
 			}
 		} else if pw.isSet() {
-			a.note("%s exists already and keeps their password", n.Username)
+			a.note("%s already exists and keeps the password", n.Username)
 			pw = passwordFlags{}
 		}
 		if err := a.confirmIfProtected(ctx, l, "make "+n.Username+" the first operator"); err != nil {
@@ -83,15 +83,15 @@ database role owns idam.user_roles: it is the way back.`,
 				return afterCommit(err)
 			}
 			for _, name := range powerless {
-				a.note("operator %s holds no role and may do nothing: cxgctl roles grant ROLE %s --operator %s", name, fault.Word(name), fault.Word(u.Username))
+				a.note("operator %s has no role, and so no permissions; grant one: cxgctl roles grant ROLE %s --operator %s", name, fault.Word(name), fault.Word(u.Username))
 			}
 		}
 		return a.printResult(l, func() error { return a.printUser(u, pw.printed(made)) })
 	})
 	f := cmd.Flags()
-	f.StringVar(&n.Username, "username", "", "3 to 100 ASCII characters")
-	f.StringVar(&n.Email, "email", "", "e-mail address, of a user to be made")
-	f.StringVar(&n.FullName, "full-name", "", "1 to 100 characters, of a user to be made")
+	f.StringVar(&n.Username, "username", "", "username, 3 to 100 ASCII characters")
+	f.StringVar(&n.Email, "email", "", "e-mail address of a new user")
+	f.StringVar(&n.FullName, "full-name", "", "full name of a new user, 1 to 100 characters")
 	pw.bind(cmd)
 	flags.bind(cmd)
 	a.specify(cmd, Spec{Permission: noOperator, Audit: always})

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// L7: a refused login takes a multiple of one time, whatever the work took.
+// A refused login takes a multiple of span, however long the work took.
 func TestRemaining(t *testing.T) {
 	t.Parallel()
 	const span = 2 * time.Second

@@ -16,13 +16,13 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// tokenRecord is a token that was made. It is shown this once.
+// tokenRecord is the record of a new token, which is shown only once.
 type tokenRecord struct {
-	ID        uuid.UUID `json:"id"` // of the session or the key, by which it is revoked
+	ID        uuid.UUID `json:"id"` // of the session or the key, for revoking it
 	Type      string    `json:"type"`
 	Username  string    `json:"username"`
 	ExpiresAt *db.Time  `json:"expires_at"`
-	Token     *string   `json:"token"` // null where it went to a file
+	Token     *string   `json:"token"` // null if written to a file
 }
 
 var tokenView = output.View{Table: []string{"id", "type", "username", "expires_at", "token"}}
@@ -34,15 +34,15 @@ func (a *app) authToken() *cobra.Command {
 	var out string
 	var flags changeFlags
 	cmd := &cobra.Command{
-		Use: "token --create --name N | --access | --refresh", Short: "Make a service's key, or a token for the backend's API", Args: exactly(),
-		Long: `Make a service's key, or a token for the backend's API. It is printed once.
+		Use: "token --create --name N | --access | --refresh", Short: "Create an API key of a service, or a token for the backend's API", Args: exactly(),
+		Long: `Create an API key of a service, or a token for the backend's API. It is printed once.
 
---create makes a key for jobs that run by themselves, named by CXGCTL_TOKEN_FILE. It belongs to the SYSTEM user
-svc-NAME, who is made where there is none, and may do what --permissions says and nothing else: nothing that
-you may not do yourself, and no longer than your roles last that allow it. cxgctl keys list and keys revoke are about these.
+--create creates a key for unattended jobs, which read it from CXGCTL_TOKEN_FILE. It belongs to the SYSTEM user
+svc-NAME, which is created if needed. It has only the permissions in --permissions, which must be among your own, and
+expires with the roles that give them to you. cxgctl keys list and keys revoke manage keys.
 
---access and --refresh make a token as the backend makes them, for 15 minutes or 7 days, signed with the secret
-in auth.jwt_secret_file. In the format table it is printed alone, for scripts.`,
+--access and --refresh create a token like those of the backend, valid for 15 minutes or 7 days and signed with the
+secret in auth.jwt_secret_file. The table format prints the token alone, for scripts.`,
 		Example: "  cxgctl auth token --create --name nightly-export --ttl 90d --permissions AUDIT_LIST,INVOICE_LIST --token-out key\n" +
 			"  curl -H \"Authorization: Bearer $(cxgctl auth token --access)\" https://api.example.com/api/v1/users",
 	}
@@ -64,7 +64,7 @@ in auth.jwt_secret_file. In the format table it is printed alone, for scripts.`,
 			made, err = a.issueToken(ctx, w, refresh)
 			return err
 		}
-		if err := a.confirmIfProtected(ctx, w.Ledger, "make a token"); err != nil {
+		if err := a.confirmIfProtected(ctx, w.Ledger, "create a token"); err != nil {
 			return err
 		}
 		if err := a.refuseExisting("--token-out", out); err != nil {
@@ -74,7 +74,7 @@ in auth.jwt_secret_file. In the format table it is printed alone, for scripts.`,
 			return err
 		}
 		if made.Bounded {
-			a.note("the key ends with the role that its permissions come from: %s", db.At(made.Expires))
+			a.note("the key expires with the role that grants its permissions: %s", db.At(made.Expires))
 		}
 		return a.printResult(w.Ledger, func() error { return a.printToken(made, kind, out) })
 	})
@@ -91,12 +91,12 @@ in auth.jwt_secret_file. In the format table it is printed alone, for scripts.`,
 		return run(cmd, args)
 	}
 	f := cmd.Flags()
-	f.BoolVar(&create, "create", false, "a key for the service --name")
-	f.BoolVar(&access, "access", false, "an access token of the backend, for 15 minutes")
-	f.BoolVar(&refresh, "refresh", false, "a refresh token of the backend, for 7 days")
-	f.StringVar(&n.Name, "name", "", "of the service: its user is svc-`NAME`")
-	f.Var(&ttl, "ttl", "how `long` the key is good: 90d, 2w, 3mo (default: until it is revoked)")
-	f.StringSliceVar(&n.Scopes, "permissions", nil, "the `codes` of what the key may do")
+	f.BoolVar(&create, "create", false, "create an API key for the service --name")
+	f.BoolVar(&access, "access", false, "create an access token of the backend, valid for 15 minutes")
+	f.BoolVar(&refresh, "refresh", false, "create a refresh token of the backend, valid for 7 days")
+	f.StringVar(&n.Name, "name", "", "name of the service, whose user is svc-`NAME`")
+	f.Var(&ttl, "ttl", "how `long` the key is valid: 90d, 2w, 3mo (default: until revoked)")
+	f.StringSliceVar(&n.Scopes, "permissions", nil, "permission `codes` of the key")
 	markFlags(f, recorded, "create", "access", "refresh", "name", "ttl", "permissions")
 	f.StringVar(&out, "token-out", "", "write the token to `file` (0600, must not exist) instead of printing it")
 	names(cmd, "token-out", fileField)
@@ -128,8 +128,7 @@ func (a *app) issueToken(ctx context.Context, w *writer, refresh bool) (auth.Iss
 	return door.Issue(ctx, w.Ledger, w.who, secret, refresh)
 }
 
-// printToken shows a token, or writes it to its file. People and scripts that asked for no other form get it
-// alone, on a line.
+// printToken prints a token, or writes it to its file. The table format prints the bare token on a line.
 func (a *app) printToken(made auth.Issued, kind, file string) error {
 	r := tokenRecord{ID: made.ID, Type: kind, Username: made.User, Token: &made.Token}
 	if !made.Expires.IsZero() {
@@ -151,7 +150,7 @@ func (a *app) printToken(made auth.Issued, kind, file string) error {
 	return output.One(a.print, tokenView, r)
 }
 
-// refuseExisting refuses a file that a secret is to be written to and that is there already.
+// refuseExisting returns an error if the file for a secret already exists.
 func (a *app) refuseExisting(flag, path string) error {
 	if path == "" || path == standardStream {
 		return nil
@@ -167,7 +166,7 @@ func (a *app) refuseExisting(flag, path string) error {
 	return nil
 }
 
-// lifeFlag is how long something lasts: 90d, 12h, 30m.
+// lifetimeFlag is a duration such as 90d, 12h or 30m.
 type lifetimeFlag time.Duration
 
 func (l *lifetimeFlag) String() string {
@@ -180,7 +179,7 @@ func (l *lifetimeFlag) String() string {
 // Type names the flag's values in help.
 func (l *lifetimeFlag) Type() string { return "span" }
 
-// Set reads a length of time; months and years are those from now on.
+// Set parses a duration. Months and years are counted from now.
 func (l *lifetimeFlag) Set(s string) error {
 	months, span, err := parseSpan(s)
 	if err != nil {

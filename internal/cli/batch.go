@@ -17,28 +17,28 @@ import (
 	"github.com/cxgctl/cxgctl/internal/rowupdate"
 )
 
-// selection is a filter that a batch takes in place of REFs.
+// selection is a filter that selects the rows of a batch instead of REFs.
 type selection[T any] interface {
 	bind(cmd *cobra.Command)
-	empty() bool // no flag of it was given
+	empty() bool // reports whether no filter flag was given
 	rows(ctx context.Context, s *session, t finder[T], deleted bool) ([]T, error)
 }
 
-// batch is a command that changes many rows alike: those that REFs name, standard input lists, or a
-// filter selects.
+// batch is a command that makes the same change to many rows: those named by REFs, listed on standard input, or
+// selected by a filter.
 type batch[T any] struct {
 	a           *app
 	noun        resourceKind[T]
-	verb        string // as a question asks it: "delete"
-	destructive bool   // asks even for one
-	deleted     bool   // looks at deleted rows: restore
+	verb        string // as in the confirmation prompt: "delete"
+	destructive bool   // asks for confirmation even for one row
+	deleted     bool   // works on deleted rows (restore)
 	edit        func(t editor[T]) (rowupdate.Update[T], error)
-	filter      selection[T] // nil where the command takes REFs alone
-	// holds says of a row that is as wanted already what it is, such as "is not deleted"; nil for no words of its own
+	filter      selection[T] // nil if the command takes only REFs
+	// holds describes a row that needs no change, such as "is not deleted"; may be nil
 	holds func(ctx context.Context, w *writer, row T) string
-	// remark says what the command leaves as it is in a row, and how to change that; may be nil
+	// remark names what the command does not change in a row, and how to change it; may be nil
 	remark func(row T) (note, hint string)
-	// across changes rows in several tenants' databases; nil where the command works in one alone
+	// across changes rows in several tenants' databases; nil if the command works in one only
 	across func(ctx context.Context, w *writer, refs []string) error
 
 	cmd   *cobra.Command
@@ -51,7 +51,7 @@ func (b *batch[T]) command(use, short, example string) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Example: example, ValidArgsFunction: b.noun.completion(b.a, !b.deleted)}
 	b.cmd = cmd
 	cmd.RunE = b.a.runWrite(&b.flags, b.run)
-	cmd.Flags().BoolVar(&b.stdin, "stdin", false, "read REFs from standard input, one a line")
+	cmd.Flags().BoolVar(&b.stdin, "stdin", false, "read REFs from standard input, one per line")
 	markFlags(cmd.Flags(), recorded, "stdin")
 	b.ref.bind(cmd, b.noun.KeyNames()...)
 	if b.filter != nil {
@@ -124,7 +124,7 @@ func (b *batch[T]) run(ctx context.Context, w *writer, _ *cobra.Command, args []
 	return b.verdict(failures, len(after))
 }
 
-// split parts the rows that the edit changes from those that are as it wants them.
+// split separates the rows that the edit changes from those that need no change.
 func split[T any](rows []T, e rowupdate.Update[T]) (due, held []T) {
 	for _, row := range rows {
 		if e.IsNoop != nil && e.IsNoop(row) {
@@ -136,16 +136,16 @@ func split[T any](rows []T, e rowupdate.Update[T]) (due, held []T) {
 	return due, held
 }
 
-// noteHeld says of rows that are as wanted already what they are.
+// noteHeld notes the rows that needed no change.
 func (b *batch[T]) noteHeld(ctx context.Context, w *writer, held []T) {
 	if b.byFilter() || len(held) > shownRows {
 		if len(held) > 0 {
-			b.a.note("%s already as wanted", plural(len(held), b.noun.Name))
+			b.a.note("%s already up to date", plural(len(held), b.noun.Name))
 		}
 		return
 	}
 	for _, row := range held {
-		what := "is already as wanted"
+		what := "is already up to date"
 		if b.holds != nil {
 			what = b.holds(ctx, w, row)
 		}
@@ -155,7 +155,7 @@ func (b *batch[T]) noteHeld(ctx context.Context, w *writer, held []T) {
 	}
 }
 
-// noteRemarks says what the command leaves as it is.
+// noteRemarks notes what the command did not change.
 func (b *batch[T]) noteRemarks(rows []T) {
 	if b.remark == nil || b.byFilter() {
 		return
@@ -168,7 +168,7 @@ func (b *batch[T]) noteRemarks(rows []T) {
 	}
 }
 
-// named returns the REFs that the command is given, none where a filter selects the rows or standard input is empty.
+// named returns the given REFs. There are none if a filter selects the rows or standard input is empty.
 func (b *batch[T]) named(args []string) ([]string, error) {
 	refs := args
 	if b.stdin {
@@ -180,19 +180,18 @@ func (b *batch[T]) named(args []string) ([]string, error) {
 	}
 	switch {
 	case (len(refs) > 0 || b.stdin) && b.byFilter():
-		return nil, fault.New(fault.Usage, "REFs and filters exclude each other").WithHint("name %ss, or select them", b.noun.Name)
+		return nil, fault.New(fault.Usage, "REFs and filters cannot be combined").WithHint("give %ss as REFs, or select them with filters", b.noun.Name)
 	case len(refs) > 0 || b.stdin || b.byFilter():
 		return unique(refs), nil
 	}
-	f := fault.New(fault.Usage, "no %s is named", b.noun.Name).WithHint("name %ss as REFs, or list them on standard input with --stdin", b.noun.Name)
+	f := fault.New(fault.Usage, "which %ss?", b.noun.Name).WithHint("give %ss as REFs, list them on standard input with --stdin", b.noun.Name)
 	if b.filter != nil {
 		f.Hint += fmt.Sprintf(", or select them with the filters of %ss list", b.noun.Name)
 	}
 	return nil, f
 }
 
-// targets finds the rows to change. A REF that leads nowhere is a failure of its own, and the others
-// go ahead.
+// targets finds the rows to change. A REF that matches nothing fails alone; the other rows are changed.
 func (b *batch[T]) targets(ctx context.Context, w *writer, t editor[T], args []string) (targets []T, failures []resource.Match[T], err error) {
 	refs, err := b.named(args)
 	switch {
@@ -230,13 +229,13 @@ func (b *batch[T]) targets(ctx context.Context, w *writer, t editor[T], args []s
 	return targets, failures, nil
 }
 
-// findDeleted looks for deleted rows under the REFs that no live row has: to delete one again changes nothing.
+// findDeleted looks for deleted rows with the REFs that match no live row: deleting one again changes nothing.
 func (b *batch[T]) findDeleted(ctx context.Context, w *writer, t editor[T], found []resource.Match[T], by string) error {
 	var refs []string
-	var places []int
+	var indexes []int
 	for i, f := range found {
 		if fault.Is(f.Err, fault.NotFound) {
-			refs, places = append(refs, f.Ref), append(places, i)
+			refs, indexes = append(refs, f.Ref), append(indexes, i)
 		}
 	}
 	if len(refs) == 0 {
@@ -248,14 +247,14 @@ func (b *batch[T]) findDeleted(ctx context.Context, w *writer, t editor[T], foun
 	}
 	for i, f := range deleted {
 		if f.Err == nil {
-			found[places[i]] = f
+			found[indexes[i]] = f
 		}
 	}
 	return nil
 }
 
-// admit parts the rows that the edit may be made on from those that it refuses: these fail alone, as REFs
-// do that lead nowhere.
+// admit separates the rows that the edit accepts from those that it refuses. Refused rows fail alone, like REFs that
+// match nothing.
 func (b *batch[T]) admit(rows []T, e rowupdate.Update[T]) (targets []T, refused []resource.Match[T]) {
 	if e.Check == nil {
 		return rows, nil
@@ -270,11 +269,11 @@ func (b *batch[T]) admit(rows []T, e rowupdate.Update[T]) (targets []T, refused 
 	return targets, refused
 }
 
-// byFilter says whether a filter selects the rows.
+// byFilter reports whether a filter selects the rows.
 func (b *batch[T]) byFilter() bool { return b.filter != nil && !b.filter.empty() }
 
-// ask says how many rows a command is about to change and has a person confirm what is destructive,
-// selected by a filter, or in a protected profile.
+// ask notes how many rows a filter selects, and asks for confirmation of a change that is destructive, selected by a
+// filter, or in a protected profile.
 func (b *batch[T]) ask(ctx context.Context, l *audit.Ledger, targets []T) error {
 	if b.flags.dryRun || len(targets) == 0 {
 		return nil
@@ -292,7 +291,7 @@ func (b *batch[T]) ask(ctx context.Context, l *audit.Ledger, targets []T) error 
 	return b.a.confirmChange(ctx, l, b.verb+" "+what)
 }
 
-// verdict is the command's end: a lone failure is itself, several are a partial failure that lists them.
+// verdict returns the command's error: a single failure as it is, several as a partial failure that lists them.
 func (b *batch[T]) verdict(failures []resource.Match[T], done int) error {
 	if len(failures) == 0 {
 		return nil
@@ -320,7 +319,7 @@ func (b *batch[T]) verdict(failures []resource.Match[T], done int) error {
 	return b.a.partly(b.flags.dryRun, len(failures), len(failures)+done).With("failed", items)
 }
 
-// partly is the error of a batch of which a part failed, or would fail.
+// partly returns the error of a batch that failed, or would fail, in part.
 func (a *app) partly(dryRun bool, failed, of int) *fault.Error {
 	if dryRun {
 		return fault.New(fault.PartialFailure, "%d of %d would fail; nothing was changed", failed, of)
@@ -328,7 +327,7 @@ func (a *app) partly(dryRun bool, failed, of int) *fault.Error {
 	return fault.New(fault.PartialFailure, "%d of %d failed; the rest is done", failed, of)
 }
 
-// lines reads standard input's lines that are not empty.
+// lines returns the non-empty lines of standard input.
 func (a *app) lines() ([]string, error) {
 	in, resume := a.input()
 	defer resume()
@@ -337,7 +336,7 @@ func (a *app) lines() ([]string, error) {
 	for n := 1; sc.Scan(); n++ {
 		line := strings.TrimSpace(strings.TrimPrefix(sc.Text(), "\ufeff"))
 		if strings.ContainsRune(line, 0) {
-			return nil, fault.New(fault.Validation, "standard input, line %d: it holds a NUL character", n)
+			return nil, fault.New(fault.Validation, "standard input, line %d: contains a NUL character", n)
 		}
 		if line != "" {
 			list = append(list, line)

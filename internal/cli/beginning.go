@@ -9,23 +9,23 @@ import (
 	"github.com/cxgctl/cxgctl/internal/config"
 )
 
-// beginning says, once per database, how permissions come into force where nobody holds a role yet. The mark is
-// there where it was told.
+// beginning notes, once per database, how to enforce permissions if no operator holds a role yet. The file mark exists
+// once the note was shown.
 func (a *app) beginning(s *session, mark string, told bool) {
 	switch {
-	case s.who.Enforced && told: // they have come
+	case s.who.Enforced && told:
 		_ = os.Remove(mark)
 	case s.who.Enforced || told || s.who.Scopes != nil || a.global.quiet:
 	default:
-		a.note("permissions are not enforced here, since no operator holds a role; begin with: cxgctl auth bootstrap, then cxgctl roles grant")
+		a.note("permissions are not enforced, since no operator holds a role; to start: cxgctl auth bootstrap, then cxgctl roles grant")
 		if mark == "" || os.MkdirAll(filepath.Dir(mark), 0o700) != nil {
-			return // it will be said again
+			return // the note is shown again next time
 		}
 		_ = os.WriteFile(mark, nil, 0o600)
 	}
 }
 
-// beginningMark is the file that says that it was said.
+// beginningMark returns the path of the file that records that the note was shown for a database.
 func beginningMark(getenv func(string) string, database string) string {
 	dir := config.StateDir(getenv)
 	if dir == "" {

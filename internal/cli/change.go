@@ -20,7 +20,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/sessions"
 )
 
-// changeFlags are the flags of commands that change the platform's data.
+// changeFlags are the flags of commands that write.
 type changeFlags struct {
 	dryRun              bool
 	batch               bool // the command may change many rows: --expect and --max-affected exist
@@ -39,16 +39,15 @@ func (c *changeFlags) bindBatch(cmd *cobra.Command) {
 	markFlags(cmd.Flags(), recorded, "expect", "max-affected")
 }
 
-// writer is a session that may change something, through its ledger.
+// writer is a session that may write, through its ledger.
 type writer struct {
 	*session
 	*audit.Ledger
 	gate   *auth.Authorizer
-	action audit.Action // what the command is about to do
+	action audit.Action // what the command attempts
 }
 
-// changing wraps a command that changes the platform's data as the operator. The ledger is the only
-// way to do so.
+// runWrite wraps a command that writes as the operator, through the ledger only.
 func (a *app) runWrite(flags *changeFlags, fn func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return a.runUnfiltered(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
 		home := s.manager()
@@ -91,8 +90,7 @@ func (a *app) runWrite(flags *changeFlags, fn func(ctx context.Context, w *write
 	})
 }
 
-// sealOthers seals a few audit rows of other software once a change is committed. What becomes of them does not concern
-// the change.
+// sealOthers seals a few audit rows of other software after a change is committed. An error does not affect the change.
 func (a *app) sealOthers(ctx context.Context, l *audit.Ledger) {
 	skipped, err := l.SealOthers(ctx)
 	switch {
@@ -126,7 +124,7 @@ func (a *app) printDryRun(l *audit.Ledger) error {
 		_, err := io.WriteString(a.print.Stdout, b.String())
 		return err
 	}
-	a.print.Columns = nil // they name fields of the record, not of the change
+	a.print.Columns = nil // --columns names fields of the record, not of the change
 	items := make([]plannedChange, len(entries))
 	for i, e := range entries {
 		items[i] = plannedChange{e.Action, e.Resource, e.ResourceID, e.Before, e.After}
@@ -134,8 +132,8 @@ func (a *app) printDryRun(l *audit.Ledger) error {
 	return printWhole(a, output.View{ID: "resource_id"}, items)
 }
 
-// describe writes one change as lines of field: before → after. Nothing is masked: whoever is about to change a
-// value has to see it.
+// describe writes one change as lines of field: before → after. Nothing is masked: operators must see the values that
+// they are about to change.
 func describe(b *strings.Builder, e audit.Entry, t output.Terminal) error {
 	id := ""
 	if e.ResourceID != nil {
@@ -148,8 +146,8 @@ func describe(b *strings.Builder, e audit.Entry, t output.Terminal) error {
 	return differences(b, e, t, func(audit.Difference) bool { return true }, func(_ string, v json.RawMessage) json.RawMessage { return v })
 }
 
-// named is what a person calls the row of an audit row: the description has it behind the command. It is empty for a new
-// row, all of whose fields are shown.
+// named returns the display name of the changed row, from the description after the command. It is empty for a created
+// row, whose fields are all shown.
 func named(e audit.Entry) string {
 	if e.Description == nil || e.Before == nil {
 		return ""
@@ -161,7 +159,7 @@ func named(e audit.Entry) string {
 	return what
 }
 
-// differences writes those of an audit row's fields that are wanted as lines of field: before → after.
+// differences writes the wanted fields of an audit row as lines of field: before → after.
 func differences(b *strings.Builder, e audit.Entry, t output.Terminal, wanted func(audit.Difference) bool, masked func(string, json.RawMessage) json.RawMessage) error {
 	diffs, err := e.Differences()
 	if err != nil {
@@ -195,8 +193,8 @@ func plural(n int, thing string) string {
 	return output.Thousands(int64(n)) + " " + thing + "s"
 }
 
-// finish prints what a change led to: the difference after a dry run, else the records by print. What
-// cannot be printed does not undo what was committed, and the error says so.
+// printResult prints the result of a change: the difference after a dry run, else the records by calling print. If
+// printing fails, the error says that the change is committed.
 func (a *app) printResult(l *audit.Ledger, print func() error) error {
 	if l.DryRun {
 		return a.printDryRun(l)
@@ -205,7 +203,7 @@ func (a *app) printResult(l *audit.Ledger, print func() error) error {
 	if n == 0 {
 		a.note("0 rows changed")
 		if a.forPeople() {
-			return nil // what there is to say has been said
+			return nil
 		}
 		return print()
 	}
@@ -215,8 +213,8 @@ func (a *app) printResult(l *audit.Ledger, print func() error) error {
 	return afterCommit(err)
 }
 
-// lastChange says when a row was changed last, and by whom: " (2026-11-28 by admin)". It is empty where the row does not
-// say when.
+// lastChange returns when and by whom a row was last changed, such as " (2026-11-28 by admin)". It is empty if the time
+// is unknown.
 func lastChange(ctx context.Context, w *writer, at *db.Time, by *uuid.UUID) string {
 	if at == nil {
 		return ""
@@ -232,8 +230,8 @@ func lastChange(ctx context.Context, w *writer, at *db.Time, by *uuid.UUID) stri
 	return " (" + when + " by " + u.Username + ")"
 }
 
-// noteOrphans names the keys that go on although their maker no longer holds their permissions. It may fail, since the
-// change is made: doctor names them too.
+// noteOrphans notes the API keys that stay valid although their maker no longer holds their permissions. Errors are
+// ignored: the change is committed, and doctor reports the keys too.
 func (a *app) noteOrphans(ctx context.Context, s *session, makers []uuid.UUID) {
 	cat, err := readTables(ctx, s, auth.OrphanTables)
 	if err != nil {
@@ -244,18 +242,18 @@ func (a *app) noteOrphans(ctx context.Context, s *session, makers []uuid.UUID) {
 		return
 	}
 	for _, o := range orphans {
-		a.note("key %s was made by %s, who no longer holds %s; end it: cxgctl keys revoke %s", o.KeyName, o.Maker, strings.Join(o.Lacks, ", "), o.ID)
+		a.note("key %s was made by %s, who no longer holds %s; revoke it: cxgctl keys revoke %s", o.KeyName, o.Maker, strings.Join(o.Lacks, ", "), o.ID)
 	}
 }
 
-// noteEnded says how many sessions a change of accounts ended.
+// noteEnded notes how many sessions a change of accounts ended.
 func (a *app) noteEnded(l *audit.Ledger) {
 	if n := l.Entailed(); n > 0 {
 		a.note("%s ended", plural(n, "session"))
 	}
 }
 
-// protect names a protected profile before a write, and asks.
+// confirmIfProtected asks for confirmation in a protected profile.
 func (a *app) confirmIfProtected(ctx context.Context, l *audit.Ledger, what string) error {
 	if l.DryRun || !a.cfg.Protected {
 		return nil
@@ -263,8 +261,8 @@ func (a *app) confirmIfProtected(ctx context.Context, l *audit.Ledger, what stri
 	return a.confirmChange(ctx, l, what)
 }
 
-// question has a person confirm a change. In a protected profile the difference is shown first; then the change is
-// made only if it is still that one.
+// confirmChange asks for confirmation of a change. On a terminal, a protected profile shows the difference first; the
+// change is then made only if it is still the same.
 func (a *app) confirmChange(ctx context.Context, l *audit.Ledger, what string) error {
 	if l.DryRun {
 		return nil
@@ -284,10 +282,10 @@ func (a *app) confirmChange(ctx context.Context, l *audit.Ledger, what string) e
 	return nil
 }
 
-// shownRows is how many rows of a difference are shown before a question: a person reads no more.
+// shownRows limits the rows of a difference shown before a prompt.
 const shownRows = 20
 
-// showDifference shows on the terminal what a change would come to.
+// showDifference shows on the terminal what a change would do.
 func (a *app) showDifference(entries []audit.Entry) error {
 	t := output.DetectTerminal(a.stderr, a.getenv)
 	var b strings.Builder
@@ -303,7 +301,7 @@ func (a *app) showDifference(entries []audit.Entry) error {
 	return err
 }
 
-// unique drops REFs that were given twice, keeping their order.
+// unique removes duplicate REFs, keeping the order.
 func unique(refs []string) []string {
 	seen := make(map[string]bool, len(refs))
 	return slices.DeleteFunc(slices.Clone(refs), func(r string) bool {
@@ -313,14 +311,14 @@ func unique(refs []string) []string {
 	})
 }
 
-// checkCounts refuses numbers of rows that there cannot be.
+// checkCounts refuses negative numbers of rows.
 func (c *changeFlags) checkCounts() error {
 	var p fault.Problems
 	if c.expect < 0 {
-		p.Add("expect", "%d is out of range; it is 0 or more", c.expect)
+		p.Add("expect", "%d is out of range; use 0 or more", c.expect)
 	}
 	if c.maxAffected < 0 {
-		p.Add("max-affected", "%d is out of range; it is 0 or more", c.maxAffected)
+		p.Add("max-affected", "%d is out of range; use 0 or more", c.maxAffected)
 	}
 	return p.Err()
 }

@@ -12,12 +12,12 @@ import (
 )
 
 func (a *app) configCommand() *cobra.Command {
-	return a.group("config", "The configuration",
+	return a.group("config", "Show and create the configuration",
 		child{"view", a.configView}, child{"path", a.configPath}, child{"init", a.configInit})
 }
 
 func (a *app) configView() *cobra.Command {
-	cmd := &cobra.Command{Use: "view", Short: "Show what is in force and where it comes from", Args: exactly()}
+	cmd := &cobra.Command{Use: "view", Short: "Show the settings in force and where they come from", Args: exactly()}
 	cmd.RunE = a.wrap(func(_ context.Context, cmd *cobra.Command, _ []string) error {
 		if err := a.printer(cmd); err != nil {
 			return err
@@ -40,7 +40,7 @@ func (a *app) configPath() *cobra.Command {
 				a.note("%s (%s): %s", c.Path, c.Origin, c.State)
 			}
 			if used == "" {
-				a.note("no configuration file is there; cxgctl config init writes one")
+				a.note("no configuration file found; cxgctl config init writes one")
 				return nil
 			}
 			_, err = fmt.Fprintln(a.stdout, output.Sanitize(used))

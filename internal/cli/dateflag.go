@@ -9,8 +9,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/money"
 )
 
-// typed is the text of a flag that is read only when the command runs, so that what is wrong with it is
-// reported together with every other refused value, as one VALIDATION_ERROR.
+// textFlag holds the text of a flag until the command runs, so that its problems are reported together with those of
+// other values, as one VALIDATION_ERROR.
 type textFlag struct {
 	text  string
 	given bool
@@ -35,7 +35,7 @@ func (t *textFlag) value() *string {
 	return &t.text
 }
 
-// dateFlag is a flag that takes a calendar day, in any form of parseTime: the day in the command's zone.
+// dateFlag is a calendar day in any form that parseTime accepts: the day in the command's time zone.
 type dateFlag struct{ timeFlag }
 
 // Type names the flag's values in help.
@@ -47,7 +47,7 @@ func (d *dateFlag) String() string { return d.text }
 // Set keeps the text.
 func (d *dateFlag) Set(s string) error { return d.textFlag.Set(s) }
 
-// read returns the day, nil when the flag was not given; a text that is no day is added to problems.
+// read returns the day, or nil if the flag was not given. Invalid text is added to problems.
 func (d *dateFlag) read(field string, problems *fault.Problems) *db.Date {
 	if !d.given {
 		return nil
@@ -63,13 +63,13 @@ func (d *dateFlag) read(field string, problems *fault.Problems) *db.Date {
 	return &day
 }
 
-// amountFlag is a flag that takes an exact decimal amount.
+// amountFlag is an exact decimal amount.
 type amountFlag struct{ textFlag }
 
 // Type names the flag's values in help.
 func (m *amountFlag) Type() string { return "amount" }
 
-// read returns the amount, nil when the flag was not given; a text that is none is added to problems.
+// read returns the amount, or nil if the flag was not given. Invalid text is added to problems.
 func (m *amountFlag) read(field string, problems *fault.Problems) *money.Amount {
 	if !m.given {
 		return nil
@@ -82,13 +82,13 @@ func (m *amountFlag) read(field string, problems *fault.Problems) *money.Amount 
 	return &v
 }
 
-// countFlag is a flag that takes a whole number.
+// countFlag is a whole number.
 type countFlag struct{ textFlag }
 
 // Type names the flag's values in help.
 func (c *countFlag) Type() string { return "n" }
 
-// read returns the number, nil when the flag was not given; a text that is none is added to problems.
+// read returns the number, or nil if the flag was not given. Invalid text is added to problems.
 func (c *countFlag) read(field string, problems *fault.Problems) *int64 {
 	if !c.given {
 		return nil

@@ -9,9 +9,9 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// clock bounds how long a one-off command may take on our side: the server's own time-outs end its
-// statements first, with a better message, unless the network swallows them. It stands still while a
-// person is asked, and stops for good once a stream begins, which has an idle time-out instead.
+// clock limits the time of a one-off command. The server's own time-outs end its statements first, with a better
+// message, unless the network drops them. The clock is paused during prompts, and stopped for good once a stream begins,
+// which has an idle time-out instead.
 type clock struct {
 	timer   *time.Timer
 	left    time.Duration
@@ -20,7 +20,7 @@ type clock struct {
 	ctx     context.Context
 }
 
-// start lets the clock run; 0 means without end.
+// start starts the clock. A timeout of 0 means no limit.
 func (c *clock) start(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	c.ctx = ctx
@@ -53,15 +53,15 @@ func (c *clock) stop() {
 	}
 }
 
-// done ends the clock after a commit: nothing that comes later can be undone by running out of time,
-// nor may a time-out that says so stand in for its errors.
+// done stops the clock after a commit: from then on an error must not be replaced by the time-out, which says that
+// nothing was changed.
 func (c *clock) done() {
 	c.stop()
 	c.expired = nil
 }
 
-// verdict returns the time-out in place of the errors that it led to, unless they say that something was, or may have
-// been, changed.
+// verdict returns the time-out in place of the errors that it caused, unless they say that something was or may have
+// been changed.
 func (c *clock) verdict(err error) error {
 	if err != nil && !audit.OutcomeUnknown(err) && !fault.Is(err, fault.Validation) && c.expired != nil && errors.Is(context.Cause(c.ctx), c.expired) {
 		return c.expired

@@ -23,7 +23,7 @@ type devServer struct {
 	Databases []string `json:"databases"`
 	Folder    string   `json:"folder"`
 	Socket    *string  `json:"socket"`
-	Port      *int     `json:"port"` // null where the server has its socket alone
+	Port      *int     `json:"port"` // null if the server listens only on its socket
 	LogFile   string   `json:"log_file"`
 }
 
@@ -39,7 +39,7 @@ func (a *app) printDev(s devdb.Status) error {
 	return output.One(a.print, output.View{ID: "folder"}, r)
 }
 
-// present returns where v is, nil for the zero value.
+// present returns a pointer to v, or nil for the zero value.
 func present[T comparable](v T) *T {
 	if v == *new(T) {
 		return nil
@@ -48,16 +48,16 @@ func present[T comparable](v T) *T {
 }
 
 func (a *app) devCommand() *cobra.Command {
-	return a.group("dev", "A PostgreSQL of cxgctl's own, with demo data, to try things out",
+	return a.group("dev", "Run a local PostgreSQL with demo data, to try things out",
 		child{"up", a.devUp}, child{"status", a.devStatus}, child{"down", a.devDown}, child{"reset", a.devReset})
 }
 
 func (a *app) devOptions() devdb.Options { return devdb.Options{Getenv: a.getenv} }
 
-// devOperator is the operator that the dev database's demo data has.
+// devOperator is the operator in the demo data.
 const devOperator = "admin"
 
-// Where dev up is given no sizes, it loads these.
+// The sizes that dev up loads by default.
 const (
 	devUsers    = 1000
 	devInvoices = 5000
@@ -67,7 +67,7 @@ func (a *app) devUp() *cobra.Command {
 	var size seed.Size
 	var port int
 	cmd := &cobra.Command{
-		Use: "up", Short: "Start the dev database, migrate it and load demo data, whatever of that is still to do", Args: exactly(),
+		Use: "up", Short: "Start the dev database, migrate it and load demo data, as far as needed", Args: exactly(),
 		Example: "  cxgctl dev up\n  cxgctl dev up --users 1000000 --invoices 2000000",
 	}
 	cmd.RunE = a.wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
@@ -95,7 +95,7 @@ func (a *app) devUp() *cobra.Command {
 		loaded, err := seed.Load(ctx, s.DSN(devName("manager")), s.DSN(devName("tenants")), size)
 		asked := cmd.Flags().Changed("users") || cmd.Flags().Changed("invoices")
 		if fault.Is(err, fault.Conflict) && !asked {
-			err = nil // demo data of another size is demo data
+			err = nil // any size will do
 		}
 		if err != nil {
 			return err
@@ -106,16 +106,16 @@ func (a *app) devUp() *cobra.Command {
 		}
 		return a.printDev(s)
 	})
-	cmd.Flags().IntVar(&size.Users, "users", devUsers, "how many users the demo data has")
-	cmd.Flags().IntVar(&size.Invoices, "invoices", devInvoices, "how many invoices the demo data has")
+	cmd.Flags().IntVar(&size.Users, "users", devUsers, "number of users in the demo data")
+	cmd.Flags().IntVar(&size.Invoices, "invoices", devInvoices, "number of invoices in the demo data")
 	cmd.Flags().IntVar(&port, "port", 0, "also listen on this TCP `port` of 127.0.0.1, with a password")
 	return addOutputFlags[devServer](a, cmd)
 }
 
 func (a *app) devStatus() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "status", Short: "Show whether the dev database runs, and where", Args: exactly(),
-		Long: `Show whether the dev database runs, and where.
+		Use: "status", Short: "Show whether the dev database is running, and where", Args: exactly(),
+		Long: `Show whether the dev database is running, and where.
 
 Exits 0 when it runs and 3 when it does not, as pg_ctl status does. The record is printed in both cases; port is null
 unless dev up was given --port.`,
@@ -138,7 +138,7 @@ unless dev up was given --port.`,
 
 func (a *app) devDown() *cobra.Command {
 	return &cobra.Command{
-		Use: "down", Short: "Stop the dev database; its data stays", Args: exactly(),
+		Use: "down", Short: "Stop the dev database and keep its data", Args: exactly(),
 		RunE: a.wrap(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			if err := devdb.Down(ctx, a.devOptions()); err != nil {
 				return err
@@ -151,7 +151,7 @@ func (a *app) devDown() *cobra.Command {
 
 func (a *app) devReset() *cobra.Command {
 	return &cobra.Command{
-		Use: "reset", Short: "Stop the dev database and remove everything that is in it", Args: exactly(),
+		Use: "reset", Short: "Stop the dev database and delete it with all its data", Args: exactly(),
 		RunE: a.wrap(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			dir := devdb.DefaultDir(a.getenv)
 			if err := a.confirm(ctx, "remove the dev database in "+dir); err != nil {
@@ -166,7 +166,7 @@ func (a *app) devReset() *cobra.Command {
 	}
 }
 
-// devName is the dev database's name for one of the platform's databases.
+// devName returns the name of one of the platform's databases on the dev server.
 func devName(which string) string {
 	if which == "tenants" {
 		return "tnnt"

@@ -24,14 +24,14 @@ func (a *app) doctorCommand() *cobra.Command {
 	var f migrateFlags
 	var compat bool
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Look for what would make commands fail, and say what mends it; changes nothing", Args: exactly(),
-		Long: "doctor looks at the configuration, the connections, the servers and the tables that commands depend on,\n" +
-			"and at every row for what no constraint keeps out: a million users and two million invoices take some\n" +
-			"seconds. It changes nothing, locks nothing and needs no operator. It exits with 0 when all is well,\n" +
-			"with 9 when it found something, and with 8 when it could not look.\n\n" +
-			"--compat tries instead what cxgctl needs of a server, be it PostgreSQL, one that speaks its protocol, or either\n" +
-			"behind a pooler: by reading, and in transactions that are rolled back, for which the role needs the rights that\n" +
-			"changes need. One row may be locked for a moment.",
+		Use: "doctor", Short: "Check the configuration, the connections and the data, and suggest fixes", Args: exactly(),
+		Long: "doctor checks the configuration, the connections, the servers and the tables that commands depend on,\n" +
+			"and searches all rows for defects that no constraint prevents: a million users and two million invoices\n" +
+			"take some seconds. It changes nothing, locks nothing and needs no operator. It exits with 0 if all is well,\n" +
+			"with 9 if it found something, and with 8 if it could not look.\n\n" +
+			"--compat instead tests the features that cxgctl needs of a server, be it PostgreSQL, a compatible server, or\n" +
+			"either behind a pooler: by reading, and in transactions that are rolled back, for which the role needs the\n" +
+			"rights to make changes. One row may be locked for a moment.",
 		Example: "  cxgctl doctor\n  cxgctl doctor -o json --jq '.data.items[] | select(.remedy != \"\") | .remedy'",
 	}
 	cmd.RunE = a.wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
@@ -45,9 +45,9 @@ func (a *app) doctorCommand() *cobra.Command {
 		_, unread := a.config(cmd)
 		if unread != nil {
 			if _, err := output.ParseFormat(a.out.format); err != nil && a.out.format != "" {
-				return unread // there is no format to print a report in
+				return unread // without a format the report cannot be printed
 			}
-			// a finding as well, and so nothing that stops the report
+			// reported as a finding
 			a.cfg = &config.Config{Output: string(a.errorFormat())}
 		}
 		if err := a.printer(cmd); err != nil {
@@ -73,16 +73,16 @@ func (a *app) doctorCommand() *cobra.Command {
 		return verdict
 	})
 	f.bind(cmd)
-	cmd.Flags().BoolVar(&compat, "compat", false, "try what cxgctl needs of a server, item by item, and say what goes without it")
+	cmd.Flags().BoolVar(&compat, "compat", false, "test the server features that cxgctl needs, and show what fails without each")
 	return withTenantFlags[tenantResult](a, addOutputFlags[doctor.Result](a, cmd))
 }
 
-// mayNameUsers says whether the report may name users: for an operator with USER_LIST, which is recorded as a read.
-// Without one it has their ids.
+// mayNameUsers reports whether the report may name users: only to an operator with USER_LIST, and then it is recorded
+// as a read. Otherwise the report has their ids.
 func (a *app) mayNameUsers(ctx context.Context, cmd *cobra.Command) bool {
 	s, err := a.reach(ctx, cmd)
 	if err != nil {
-		return false // the report says why
+		return false // the report has the reason
 	}
 	p, err := a.credential(s)
 	if err != nil {
@@ -97,8 +97,7 @@ func (a *app) mayNameUsers(ctx context.Context, cmd *cobra.Command) bool {
 	return err == nil && l != nil && logRead(ctx, l, cmd, s.about(users.Kind.Name, uuid.Nil), 0) == nil
 }
 
-// printFindings prints the report. A terminal's table cuts what is longer than a line, so there the
-// findings follow it, whole.
+// printFindings prints the report. A table on a terminal is truncated to the line, so the full findings follow it.
 func (a *app) printFindings(results []doctor.Result) error {
 	view := output.View{Table: []string{"check", "target", "status", "found", "remedy"}, ID: "check"}
 	cut := a.print.Terminal.IsTTY && a.print.Format == output.Table
@@ -119,7 +118,7 @@ func (a *app) printFindings(results []doctor.Result) error {
 	return nil
 }
 
-// toExamine gathers what doctor looks at beside the databases.
+// toExamine returns what doctor checks besides the databases.
 func (a *app) toExamine(unread error) doctor.Input {
 	in := doctor.Input{
 		Client: "cxgctl " + version(), LockFor: a.cfg.LockFor,
@@ -148,8 +147,8 @@ func (a *app) toExamine(unread error) doctor.Input {
 	return in
 }
 
-// findTargets settles how to reach the databases and, with them, the dev database and the operator, who
-// may come from it. asked says that a database was named by a flag.
+// findTargets adds the databases, the dev database and the operator to in. asked reports whether a flag named a
+// database.
 func (a *app) findTargets(ctx context.Context, cmd *cobra.Command, in *doctor.Input, which []migrate.Database, asked bool) {
 	dev := false
 	for _, w := range which {
@@ -162,9 +161,9 @@ func (a *app) findTargets(ctx context.Context, cmd *cobra.Command, in *doctor.In
 		fromDev := url == "" && a.cfg.Embedded
 		switch {
 		case w == migrate.Tenants && a.cfg.EachTenantItsOwn():
-			t.Absent = "every tenant has a database of its own; look at them with --tenant or --all-tenants"
+			t.Absent = "each tenant has its own database; check them with --tenant or --all-tenants"
 		case url == "" && !fromDev && !t.Required:
-			t.Absent = "none is configured"
+			t.Absent = "not configured"
 		default:
 			reach, err := a.database(ctx, cmd, name)
 			t.Options, t.Err = reach.options(name), err
@@ -174,7 +173,7 @@ func (a *app) findTargets(ctx context.Context, cmd *cobra.Command, in *doctor.In
 			dev, t.Source = true, "dev database"
 		}
 		if w == migrate.Manager && a.cfg.ReplicaURL != "" {
-			if o, err := a.replicaOptions(); err == nil { // else the connection says it
+			if o, err := a.replicaOptions(); err == nil { // else connecting reports it
 				t.Replica = &o
 			}
 		}

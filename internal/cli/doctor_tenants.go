@@ -11,7 +11,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/output"
 )
 
-// tenantResult is a check's record with the code of the tenant whose database it was made in.
+// tenantResult is the result of a check in a tenant's database.
 type tenantResult struct {
 	Tenant string `json:"tenant"`
 	doctor.Result
@@ -19,7 +19,7 @@ type tenantResult struct {
 
 var tenantResultView = output.View{Table: []string{"tenant", "check", "status", "found", "remedy"}, ID: "check"}
 
-// doctorInTenants looks at the databases of tenants, with the checks that are about one database.
+// doctorInTenants runs the checks that apply to a single database in the databases of tenants.
 func (a *app) doctorInTenants(ctx context.Context, cmd *cobra.Command, f *migrateFlags) error {
 	_, places, err := a.resolveTenantDatabases(ctx, cmd, f)
 	if err != nil {
@@ -49,5 +49,5 @@ func (a *app) doctorInTenants(ctx context.Context, cmd *cobra.Command, f *migrat
 		return err
 	}
 	return fault.New(fault.PartialFailure, "%d of %d checks found something", found, len(list)).
-		WithHint("the report says what mends each").With("checks", len(list)).With("found", found)
+		WithHint("the report shows how to fix each").With("checks", len(list)).With("found", found)
 }

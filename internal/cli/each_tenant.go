@@ -25,10 +25,10 @@ import (
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// atOnce is how many tenants' databases are asked at once unless somebody says otherwise; mostAtOnce is the most.
+// The default and the largest value of --parallel.
 const (
-	atOnce     = 8
-	mostAtOnce = 256
+	defaultParallel = 8
+	maxParallel     = 256
 )
 
 // bindTenants adds the flags of commands that work in several tenants' databases.
@@ -42,42 +42,42 @@ func (a *app) bindTenants(cmd *cobra.Command) *cobra.Command {
 		must(cmd.RegisterFlagCompletionFunc("tenant", tenantNoun.completion(a, true)))
 	}
 	fs.BoolVar(&a.tenant.all, "all-tenants", false, "in the databases of all tenants")
-	fs.IntVar(&a.tenant.parallel, "parallel", atOnce, "how many tenants' databases to ask at once")
-	fs.StringVar(&a.tenant.retry, "retry-failed", "", "with several tenants: only those that `file` lists, if it is there; then keep in it those that failed")
+	fs.IntVar(&a.tenant.parallel, "parallel", defaultParallel, "number of tenants' databases to work in at once")
+	fs.StringVar(&a.tenant.retry, "retry-failed", "", "with several tenants: only those listed in `file`, if it exists; then write those that failed to it")
 	markFlags(fs, recorded, "tenant", "all-tenants", "parallel", "retry-failed")
 	readsTables(fs, "all-tenants", schema.Tenants, schema.Intents)
 	names(cmd, "retry-failed", fileKept)
 	cmd.MarkFlagsMutuallyExclusive("tenant", "all-tenants")
-	if cmd.Flags().Lookup("member-of") != nil { // memberships are of the manager's users
+	if cmd.Flags().Lookup("member-of") != nil { // memberships exist only in the manager database
 		cmd.MarkFlagsMutuallyExclusive("tenant", "member-of")
 		cmd.MarkFlagsMutuallyExclusive("all-tenants", "member-of")
 	}
 	return cmd
 }
 
-// check refuses flags that make no sense together.
+// check refuses values out of range, and flags that need others.
 func (f tenantFlags) check() error {
 	var p fault.Problems
-	if f.parallel < 1 || f.parallel > mostAtOnce {
-		p.Add("parallel", "%d is refused, it is 1 to %d", f.parallel, mostAtOnce)
+	if f.parallel < 1 || f.parallel > maxParallel {
+		p.Add("parallel", "%d is out of range; use 1 to %d", f.parallel, maxParallel)
 	}
 	if err := p.Err(); err != nil {
 		return err
 	}
 	if f.retry != "" && !f.many() {
-		return fault.New(fault.Usage, "--retry-failed goes with --all-tenants, or a pattern in --tenant")
+		return fault.New(fault.Usage, "--retry-failed needs --all-tenants or a pattern in --tenant")
 	}
 	return nil
 }
 
-// matches returns what says whether a code fits the pattern: * is any text, ? any one character.
+// matches returns a function that reports whether a code matches the pattern: * is any text, ? any one character.
 func matches(pattern string) func(code string) bool {
 	text := regexp.QuoteMeta(pattern)
 	text = strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(text)
 	return regexp.MustCompile("^" + text + "$").MatchString // quoted, so that it always compiles
 }
 
-// named returns the tenants that --tenant names by id or code, and what matches its patterns.
+// named returns the ids of the tenants that --tenant names by id or code, and matchers of its patterns.
 func (f tenantFlags) named(ctx context.Context, s *session) (ids map[uuid.UUID]bool, patterns []func(code string) bool, err error) {
 	ids = map[uuid.UUID]bool{}
 	for _, text := range f.refs {
@@ -94,8 +94,8 @@ func (f tenantFlags) named(ctx context.Context, s *session) (ids map[uuid.UUID]b
 	return ids, patterns, nil
 }
 
-// places returns the live tenants that the flags name, in the order of their codes, with the ways to their databases.
-// None is a RESOURCE_NOT_FOUND.
+// resolveTenants returns the live tenants that the flags select, ordered by code, with how to reach their databases. It
+// is a RESOURCE_NOT_FOUND if the patterns match none.
 func (a *app) resolveTenants(ctx context.Context, cmd *cobra.Command, s *session) ([]tenantTarget, error) {
 	if err := a.tenant.check(); err != nil {
 		return nil, err
@@ -126,24 +126,24 @@ func (a *app) resolveTenants(ctx context.Context, cmd *cobra.Command, s *session
 		delete(again, name)
 		out = append(out, a.resolveTenantTarget(ctx, cmd, t))
 	}
-	if strange := slices.Sorted(maps.Keys(again)); len(strange) > 0 { // some other file, which the verdict would write over
-		return nil, fault.New(fault.Validation, "--retry-failed %s lists %.40q, which is none of the tenants that the command is about", a.tenant.retry, strange[0]).
-			WithHint("it is a file that a command with the same tenants has written; without it, all of them are tried").With("file", a.tenant.retry)
+	if strange := slices.Sorted(maps.Keys(again)); len(strange) > 0 { // another file, which result would overwrite
+		return nil, fault.New(fault.Validation, "--retry-failed %s lists %.40q, which is not one of the selected tenants", a.tenant.retry, strange[0]).
+			WithHint("use a file written by a command with the same tenants, or omit --retry-failed to include all of them").With("file", a.tenant.retry)
 	}
 	if len(out) == 0 && again == nil && !a.tenant.all {
 		refs := strings.Join(a.tenant.refs, ",")
-		return nil, fault.New(fault.NotFound, "no tenant's code fits %q", refs).
+		return nil, fault.New(fault.NotFound, "no tenant's code matches %q", refs).
 			WithHint("codes are listed by: cxgctl tenants list").With("tenant", refs)
 	}
 	return out, nil
 }
 
-// again reads the codes that an earlier run failed at; nil where there was none.
+// again reads the codes of the tenants that failed in an earlier run, nil if none did.
 func (f tenantFlags) again() (map[string]bool, error) {
 	if f.retry == "" {
 		return nil, nil
 	}
-	place, err := outfile.Locate(f.retry) // what failed needs a folder to be written down in before anything is changed
+	place, err := outfile.Locate(f.retry) // fails before any change if the failures could not be written
 	if err != nil {
 		return nil, unreadable(f.retry, err)
 	}
@@ -162,12 +162,12 @@ func (f tenantFlags) again() (map[string]bool, error) {
 		}
 	}
 	if len(codes) == 0 {
-		return nil, nil // the last run was whole
+		return nil, nil // the last run had no failures
 	}
 	return codes, nil
 }
 
-// unreadable is the error of a --retry-failed that is not read.
+// unreadable returns the error for a --retry-failed file that cannot be read.
 func unreadable(path string, err error) error {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return f
@@ -175,7 +175,7 @@ func unreadable(path string, err error) error {
 	return fault.New(fault.Validation, "--retry-failed %s cannot be read", path).Because(err)
 }
 
-// misses are the tenants whose databases failed, in order.
+// tenantErrors collects the tenants whose databases failed, in order.
 type tenantErrors struct {
 	*app
 	list []failedTenant
@@ -186,7 +186,7 @@ type failedTenant struct {
 	Code    fault.Code `json:"code"`
 	Message string     `json:"message"`
 	hint    string
-	unknown bool // whether a change was made there is not known, or not recorded yet
+	unknown bool // the outcome of a change is unknown, or not recorded yet
 }
 
 func (f *tenantErrors) add(code string, err error) {
@@ -194,8 +194,8 @@ func (f *tenantErrors) add(code string, err error) {
 	f.list = append(f.list, failedTenant{code, e.Code, e.Message, e.Hint, audit.OutcomeUnknown(err)})
 }
 
-// alike is the one refusal that came from every tenant, nil if they failed for reasons of their own: it is about the
-// command, and no failure of databases.
+// common returns the refusal that all tenants have in common, which is about the command rather than the databases. It
+// is nil if some succeeded or their errors differ.
 func (f *tenantErrors) common(of int) error {
 	if len(f.list) < of || of == 0 {
 		return nil
@@ -210,7 +210,7 @@ func (f *tenantErrors) common(of int) error {
 	return fault.New(first.Code, "%s", first.Message).WithHint("%s", first.hint)
 }
 
-// verdict is a command's end: it names the tenants that failed, of so many, and keeps them for the next run.
+// result returns the command's error: it names the tenants that failed, of that many, and writes them to --retry-failed.
 func (f *tenantErrors) result(of int) error {
 	if err := f.common(of); err != nil {
 		return err
@@ -228,7 +228,7 @@ func (f *tenantErrors) result(of int) error {
 		return nil
 	}
 	if cause := context.Cause(f.ctx); cause != nil {
-		return cause // a signal, and no failure of databases
+		return cause // a signal, not a failure of the databases
 	}
 	names := make([]string, len(f.list))
 	for i, x := range f.list {
@@ -245,20 +245,20 @@ func (f *tenantErrors) result(of int) error {
 		With("failed", f.list)
 	switch {
 	case slices.ContainsFunc(f.list, func(x failedTenant) bool { return x.unknown }):
-		e.WithHint("cxgctl audit reconcile finds out what became of the changes, and records it")
+		e.WithHint("to find and record the outcome of the changes: cxgctl audit reconcile")
 	case f.tenant.retry != "":
-		e.WithHint("the same command again tries those alone, which %s lists", f.tenant.retry)
+		e.WithHint("run the same command again to retry only the tenants listed in %s", f.tenant.retry)
 	}
 	return e
 }
 
-// inEach works in the database of each place, in its own time, and yields what that brings forth as rows with the
-// place's code, in the order of the places. The places that fail are added to failed. Work that is no stream, which has an
-// idle time-out, is given the time that a command has.
+// forEachTenant runs work in the database of each tenant, several at once, and yields the emitted rows with the tenant's
+// code, in the order of the tenants. Errors are added to failed. A stream is limited by its idle time-out, other work by
+// the time-out of a command.
 func forEachTenant[R any](ctx context.Context, a *app, home *session, places []tenantTarget, failed *tenantErrors, stream bool,
 	work func(ctx context.Context, s *session, emit func(R) error) error,
 ) iter.Seq2[string, R] {
-	a.clock.stop() // each database has a time of its own
+	a.clock.stop() // each database has its own time-out
 	return func(yield func(string, R) bool) {
 		for e := range fleet.Run(ctx, places, a.tenant.parallel, func(ctx context.Context, p tenantTarget, emit func(R) error) error {
 			return p.visit(ctx, home, stream, func(ctx context.Context, s *session) error { return work(ctx, s, emit) })
@@ -274,14 +274,14 @@ func forEachTenant[R any](ctx context.Context, a *app, home *session, places []t
 	}
 }
 
-// visit connects to a tenant's database for as long as the work in it takes.
+// visit runs work with a connection to the tenant's database.
 func (p tenantTarget) visit(ctx context.Context, home *session, stream bool, work func(context.Context, *session) error) error {
 	if p.err != nil {
 		return p.err
 	}
 	reached, cancel := ctx, func() {}
 	if t := p.target.timeout; t > 0 {
-		reached, cancel = context.WithTimeout(ctx, t+t/10) // where the network swallows the server's own time-outs
+		reached, cancel = context.WithTimeout(ctx, t+t/10) // in case the network drops the server's own time-outs
 	}
 	defer cancel()
 	d, err := db.Open(reached, p.target.options("tenant "+p.code))
@@ -300,12 +300,12 @@ func (p tenantTarget) visit(ctx context.Context, home *session, stream bool, wor
 	return work(reached, s)
 }
 
-// split returns the users that a session is about, and refuses those whose tenant cannot be told.
+// split returns the users of a session, or an error if they cannot be told apart by tenant.
 func (s *session) separableUsers() (*users.Table, error) {
 	t, err := s.users()
 	if err == nil && !t.Separable() {
-		err = fault.New(fault.Validation, "the tenants share one database, and sys.users has no tenant_id there to tell their users apart").
-			WithHint("name one tenant by --tenant to work on all of the table")
+		err = fault.New(fault.Validation, "the tenants share one database, whose sys.users has no tenant_id to tell their users apart").
+			WithHint("use --tenant with a single tenant to work on the whole table")
 	}
 	return t, err
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/pgtext"
 )
 
-// exportFlags are what cron jobs ask of a list: what changed, and a proof of what was written.
+// exportFlags are the flags of a list for scheduled exports: increments and manifests.
 type exportFlags struct {
 	changedSince    timeFlag
 	state, manifest string
@@ -32,43 +32,43 @@ type exportFlags struct {
 
 func (x *exportFlags) bind(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.Var(&x.changedSince, "changed-since", "created or changed from this `time` on, by the rows' own times")
-	f.StringVar(&x.state, "state", "", "with --all: only what was created or changed since the last run with this `file`, by transactions, so that late commits are not missed; then move it on")
+	f.Var(&x.changedSince, "changed-since", "only rows created or changed since this `time`, by their own timestamps")
+	f.StringVar(&x.state, "state", "", "with --all: only rows created or changed since the last run with this `file`, which is then updated; goes by transactions, so late commits are not missed")
 	f.StringVar(&x.manifest, "manifest", "", "with --all and --output-file: write rows, bytes, SHA-256, snapshot time and filter to `file` afterwards")
-	f.BoolVar(&x.overwrite, "overwrite", false, "with --state: replace an --output-file that holds rows, which may be the last increment's")
+	f.BoolVar(&x.overwrite, "overwrite", false, "with --state: replace an --output-file that holds rows, possibly of the last increment")
 	markFlags(f, shaping, "state", "manifest", "overwrite")
 	names(cmd, "state", fileKept, ".lock")
 	names(cmd, "manifest", fileWritten)
 	cmd.MarkFlagsMutuallyExclusive("state", "changed-since")
 }
 
-// check refuses flags that ask for what there will not be, and files that would overwrite one another.
+// check refuses flags that need others, and an increment that would replace a file with rows.
 func (x *exportFlags) check(all bool, file string) error {
 	switch {
 	case x.state != "" && !all:
 		return fault.New(fault.Usage, "--state needs --all").WithHint("an increment is always exported as a whole")
 	case x.manifest != "" && (!all || file == ""):
-		return fault.New(fault.Usage, "--manifest needs --all and --output-file").WithHint("it says what the file holds")
+		return fault.New(fault.Usage, "--manifest needs --all and --output-file").WithHint("the manifest describes that file")
 	case x.overwrite && x.state == "":
-		return fault.New(fault.Usage, "--overwrite goes with --state")
+		return fault.New(fault.Usage, "--overwrite needs --state")
 	case x.state != "" && !x.overwrite && file != "" && holdsRows(file):
 		return fault.New(fault.Usage, "--output-file %s holds rows, which this increment would replace", file).
-			WithHint("name a new file in every run, such as changes-$(date +%%Y%%m%%dT%%H%%M%%S).jsonl, or add --overwrite").With("file", file)
+			WithHint("use a new file for each run, such as changes-$(date +%%Y%%m%%dT%%H%%M%%S).jsonl, or add --overwrite").With("file", file)
 	}
 	return nil
 }
 
-// holdsRows says whether a file is there that is not empty.
+// holdsRows reports whether a file exists and is not empty.
 func holdsRows(file string) bool {
 	place, err := outfile.Locate(file)
 	if err != nil {
-		return false // opening it says why
+		return false // opening it reports the error
 	}
 	defer place.Close()
 	return !place.Empty()
 }
 
-// standardStream is what a file is called that is standard input or output.
+// standardStream is the file name that means standard input or output.
 const standardStream = "-"
 
 // selectedBy returns the flags that select rows, with their values as they were given.
@@ -82,16 +82,16 @@ func selectedBy(cmd *cobra.Command) map[string]string {
 	return filter
 }
 
-// fingerprint tells one selection from another.
+// fingerprint returns a short hash of a selection.
 func fingerprint(filter map[string]string) string {
 	h := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(filter)) {
-		_, _ = fmt.Fprintf(h, "%q=%q\n", name, filter[name]) // a hash takes everything
+		_, _ = fmt.Fprintf(h, "%q=%q\n", name, filter[name]) // a hash never fails
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
-// export is one run of a list's --all.
+// export is one run of a list with --all.
 type export struct {
 	*app
 	flags   *exportFlags
@@ -105,8 +105,8 @@ type export struct {
 	mark      db.Mark
 }
 
-// everything prints every row of a listing, as binary rows where it can; then, with the file in place, come
-// the manifest and the state, in this order, so that the state never runs ahead of what was delivered.
+// exportAll prints all rows of a listing, as binary rows if possible. With the file in place it writes the manifest and
+// then the state, so that the state never gets ahead of what was delivered.
 func exportAll[T any](ctx context.Context, a *app, cmd *cobra.Command, v output.View, s *session, l listing[T], flags *exportFlags) error {
 	x := &export{app: a, flags: flags, command: cmd.CommandPath()[len("cxgctl "):], filter: selectedBy(cmd)}
 	if err := x.prepare(ctx, s, l.table); err != nil {
@@ -128,13 +128,13 @@ func exportAll[T any](ctx context.Context, a *app, cmd *cobra.Command, v output.
 	if err != nil {
 		return err
 	}
-	leave := func(int64) error { return nil }
+	record := func(int64) error { return nil }
 	if l.personal || a.reveal {
-		if leave, err = a.logFullRead(ctx, s, cmd, l.noun); err != nil {
+		if record, err = a.logFullRead(ctx, s, cmd, l.noun); err != nil {
 			return err
 		}
 	}
-	a.clock.stop() // a stream has an idle time-out of its own
+	a.clock.stop() // a stream has an idle time-out instead
 
 	within := func(fn func(ctx context.Context, r db.Reader, w *db.IdleTimer) error) error {
 		return db.Export(ctx, s.db, s.idle, func(ctx context.Context, r db.Reader, w *db.IdleTimer) error {
@@ -156,7 +156,7 @@ func exportAll[T any](ctx context.Context, a *app, cmd *cobra.Command, v output.
 	} else {
 		n, err = output.Stream(a.print, v, stream[T](within, q))
 	}
-	if failed := leave(n); err == nil {
+	if failed := record(n); err == nil {
 		err = failed
 	}
 	if err != nil {
@@ -182,7 +182,7 @@ func stream[T any](within func(func(context.Context, db.Reader, *db.IdleTimer) e
 	}
 }
 
-// prepare takes the state's lock and finds out where the last run with it stood.
+// prepare locks the state file and reads where the last run ended.
 func (x *export) prepare(ctx context.Context, s *session, table string) (err error) {
 	x.since.Since = x.flags.changedSince.Time()
 	if x.flags.manifest != "" {
@@ -212,16 +212,16 @@ func (x *export) prepare(ctx context.Context, s *session, table string) (err err
 	case err != nil:
 		x.state.unlock()
 	case rewritten:
-		x.note("the table %s was rewritten since the last run, so that all its rows look new: exporting everything", table)
+		x.note("the table %s was rewritten since the last run, so all its rows look new: exporting everything", table)
 	case reached:
 		x.since.After = last
 	case last != nil:
-		x.note("the server was restored, failed over or is another one since the last run: exporting everything")
+		x.note("the server was restored, failed over or replaced since the last run: exporting everything")
 	}
 	return err
 }
 
-// shape is what a file of rows is written as, nil for standard output, whose reader is not known.
+// shape returns the format of the output file, nil for standard output, whose reader is unknown.
 func (x *export) shape() *outputShape {
 	if x.print.File == "" {
 		return nil
@@ -229,7 +229,7 @@ func (x *export) shape() *outputShape {
 	return &outputShape{x.print.Format, strings.Join(x.print.Columns, ","), x.print.JQ}
 }
 
-// markOf returns what the export's snapshot sees.
+// markOf returns the mark of the export's snapshot.
 func (x *export) markOf(ctx context.Context, r db.Reader, table string) (db.Mark, error) {
 	if x.state == nil && x.flags.manifest == "" {
 		return db.Mark{}, nil
@@ -245,14 +245,14 @@ type manifest struct {
 	Format     output.Format     `json:"format"`
 	Rows       int64             `json:"rows"`
 	Bytes      int64             `json:"bytes"`
-	SHA256     string            `json:"sha256"` // of the file's bytes, compressed ones where it is compressed
+	SHA256     string            `json:"sha256"` // of the file, after compression
 	SnapshotAt db.Time           `json:"snapshot_at"`
 	Watermark  db.Time           `json:"watermark"` // for the next --changed-since; overlaps, see db.Watermark
-	Since      *db.Time          `json:"since"`     // the snapshot that the increment goes on from; null without one
+	Since      *db.Time          `json:"since"`     // the snapshot that the increment starts from; null without one
 	Version    string            `json:"version"`
 }
 
-// settle writes what goes with a file that is in place.
+// settle writes the manifest and the state, once the output file is in place.
 func (x *export) settle(n int64) error {
 	if x.flags.manifest != "" {
 		m := manifest{
@@ -274,7 +274,7 @@ func (x *export) settle(n int64) error {
 	return x.state.write(x.command, x.filter, x.shape(), x.mark)
 }
 
-// tell puts the manifest in place, or on standard output, which the rows leave free.
+// tell writes the manifest to its file, or to standard output, which the rows do not use.
 func (x *export) tell(m manifest) error {
 	if x.flags.manifest != standardStream {
 		return writeJSON(x.flags.manifest, m)
@@ -286,7 +286,7 @@ func (x *export) tell(m manifest) error {
 	return err
 }
 
-// writeJSON puts a document in place.
+// writeJSON writes v to a file as an indented JSON document.
 func writeJSON(file string, v any) error {
 	b, err := document(v)
 	if err != nil {

@@ -12,20 +12,20 @@ import (
 	"github.com/cxgctl/cxgctl/internal/outfile"
 )
 
-// fileUse is the annotation of a flag that names a file, with what the command does with it. A command that reads a
-// file which its first argument names has it too.
+// fileUse annotates a flag that names a file with how the command uses the file. It also annotates a command whose first
+// argument names a file to read.
 const fileUse = "file"
 
 const (
 	fileRead    = "read"
 	fileWritten = "written" // - is standard output
-	fileKept    = "kept"    // read, and written for the next run; it cannot be a stream
-	fileField   = "field"   // written; with - it is a field of the record
+	fileKept    = "kept"    // read, and written for the next run; cannot be a stream
+	fileField   = "field"   // written; - makes it a field of the record
 	fileRecord  = "record"  // --output-file
-	fileFolder  = "folder"  // a folder, in which new files are made
+	fileFolder  = "folder"  // a folder for new files
 )
 
-// emptyTable is the annotation of a command that prints no record in the format table.
+// emptyTable annotates a command that prints no record in the table format.
 const emptyTable = "no table"
 
 // annotate sets an annotation of a command.
@@ -36,12 +36,12 @@ func annotate(cmd *cobra.Command, key, value string) {
 	cmd.Annotations[key] = value
 }
 
-// names declares that a flag names a file, and beside it files with the suffixes.
+// names declares that a flag names a file, and that the command also uses that name with each of the suffixes.
 func names(cmd *cobra.Command, flag, use string, suffixes ...string) {
 	must(cmd.Flags().SetAnnotation(flag, fileUse, append([]string{use}, suffixes...)))
 }
 
-// usedFile is one file that a command uses, under the name of its flag.
+// usedFile is a file that a command uses, with the flag that names it.
 type usedFile struct {
 	flag, path string
 	read       bool
@@ -49,7 +49,7 @@ type usedFile struct {
 	place      *outfile.Place // nil for standard output
 }
 
-// checkFiles refuses two outputs of a command, or an input and an output, that are one file, before any work is done.
+// checkFiles refuses two outputs, or an input and an output, that are the same file, before any work is done.
 func (a *app) checkFiles(cmd *cobra.Command) error {
 	var list []usedFile
 	defer func() {
@@ -75,7 +75,7 @@ func (a *app) checkFiles(cmd *cobra.Command) error {
 				return err
 			}
 			if err != nil {
-				return nil //nolint:nilerr // opening it says why
+				return nil //nolint:nilerr // opening it reports the error
 			}
 			u.stdout = u.place.Is(a.stdout)
 			if u.stdout && (use == fileField || use == fileRecord) {
@@ -120,12 +120,12 @@ func (a *app) checkFiles(cmd *cobra.Command) error {
 	return nil
 }
 
-// printsRecord says whether a command's own record goes to standard output.
+// printsRecord reports whether the command's record goes to standard output.
 func (a *app) printsRecord(cmd *cobra.Command) bool {
 	return a.print.File == "" && (cmd.Annotations[emptyTable] == "" || !a.forPeople())
 }
 
-// collision is the error of two uses of one file.
+// collision returns the error for two uses of the same file.
 func collision(one, other usedFile) error {
 	switch {
 	case one.read && other.read:
@@ -137,7 +137,7 @@ func collision(one, other usedFile) error {
 		return nil
 	}
 	return fault.New(fault.Usage, "%s and %s name the same file, %s", one.flag, other.flag, one.path).
-		WithHint("give each a file of its own; one would overwrite the other").With("file", one.path)
+		WithHint("use different files; one would overwrite the other").With("file", one.path)
 }
 
 // secretFile is a file, a pipe or standard output that takes secrets.
@@ -148,8 +148,8 @@ type secretFile struct {
 	close func() error
 }
 
-// openSecret makes a new file for secrets, which its owner alone can read, or opens a pipe. What is there already is
-// refused. - is standard output.
+// openSecret creates a file for secrets that only its owner can read, or opens a pipe. An existing file is refused. - is
+// standard output.
 func (a *app) openSecret(flag, path string) (*secretFile, error) {
 	if path == standardStream {
 		return a.secretStream(), nil
@@ -183,7 +183,7 @@ func (a *app) secretStream() *secretFile {
 	return &secretFile{interruptibleWriter{a.ctx, a.stdout}, nil, nothing, nothing}
 }
 
-// end closes the file; keep says whether it stays.
+// end closes the file, and deletes it unless keep is set.
 func (s *secretFile) end(keep bool) error {
 	err := s.close()
 	if keep {
@@ -192,7 +192,7 @@ func (s *secretFile) end(keep bool) error {
 	return errors.Join(err, s.remove())
 }
 
-// remove takes the file away again.
+// remove deletes the file.
 func (s *secretFile) remove() error {
 	if s.place == nil || s.place.IsDevice() {
 		return nil

@@ -11,9 +11,9 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// strictFlags makes every flag of a command and of its children mean what it says: a single value is given once, a
-// list adds up, and no value is empty. Commands that write an audit row get --reason and --ticket. It runs over the
-// finished tree, so that a new command or flag needs no care of its own.
+// strictFlags makes the flags of a command and its children refuse empty values, and a second value unless they take a
+// list. Commands that write an audit row get --reason and --ticket. It runs over the finished tree, so that new commands
+// and flags need no code for it.
 func (a *app) strictFlags(cmd *cobra.Command) {
 	spec := a.specOf(cmd)
 	if spec.Audit != "" && cmd.Flags().Lookup("ticket") == nil {
@@ -30,7 +30,7 @@ func (a *app) strictFlags(cmd *cobra.Command) {
 		if _, done := f.Value.(*strictValue); done || completing {
 			return
 		}
-		switch f.DefValue { // pflag does not recognize the zero value of a type that it does not know
+		switch f.DefValue { // pflag does not recognize zero values of custom types
 		case "[]", "0s", "0":
 			f.DefValue = ""
 		}
@@ -41,21 +41,21 @@ func (a *app) strictFlags(cmd *cobra.Command) {
 	}
 }
 
-// strictValue is the value of a flag that refuses what would be dropped silently.
+// strictValue is a flag's value that refuses input that would be ignored silently.
 type strictValue struct {
 	pflag.Value
 	name  string
 	given bool
 }
 
-// Set refuses an empty value, and a second one where the flag takes one.
+// Set refuses an empty value, and a second value unless the flag takes a list.
 func (v *strictValue) Set(s string) error {
 	list, many := v.Value.(pflag.SliceValue)
 	switch {
 	case s == "":
 		return emptyValue(v.name)
 	case v.given && !many:
-		return fault.New(fault.Usage, "--%s is given twice, and takes one value", v.name).With("flag", v.name)
+		return fault.New(fault.Usage, "--%s was given twice but takes one value", v.name).With("flag", v.name)
 	}
 	v.given = true
 	if err := v.Value.Set(s); err != nil {
@@ -71,13 +71,13 @@ func (v *strictValue) Set(s string) error {
 // empty filter would select everything.
 func emptyValue(name string) error {
 	return fault.New(fault.Usage, "--%s is empty", name).
-		WithHint("give it a value, or leave it out").With("flag", name)
+		WithHint("give it a value, or omit it").With("flag", name)
 }
 
-// listFlag is a flag that takes a list: repeated, or with commas.
+// listFlag is a list: repeated, or separated by commas.
 type listFlag []string
 
-// String returns the values with commas between.
+// String returns the values, separated by commas.
 func (l *listFlag) String() string { return strings.Join(*l, ",") }
 
 // Set adds the values.
@@ -101,7 +101,7 @@ func (l *listFlag) Replace(values []string) error {
 // GetSlice implements pflag.SliceValue.
 func (l *listFlag) GetSlice() []string { return *l }
 
-// searchFlag is a text to search for. A long one costs the server minutes.
+// searchFlag is a text to search for. Its length is limited, since a long one can take the server minutes.
 type searchFlag struct {
 	name string
 	text *string
@@ -125,7 +125,7 @@ func (t *searchFlag) String() string {
 // Set refuses a text that is too long.
 func (t *searchFlag) Set(s string) error {
 	if n := utf8.RuneCountInString(s); n > maxSearch {
-		return fault.New(fault.Validation, "--%s is %d characters long; at most %d are searched for", t.name, n, maxSearch).With("flag", t.name)
+		return fault.New(fault.Validation, "--%s is %d characters long; at most %d are allowed", t.name, n, maxSearch).With("flag", t.name)
 	}
 	*t.text = s
 	return nil
@@ -134,7 +134,7 @@ func (t *searchFlag) Set(s string) error {
 // Type names the flag's values in help.
 func (t *searchFlag) Type() string { return "text" }
 
-// listOfFlag returns the values of a flag that takes a list, or the one of any other flag.
+// listOfFlag returns the values of a flag that takes a list, or the single value of any other flag.
 func listOfFlag(cmd *cobra.Command, name string) []string {
 	v := cmd.Flags().Lookup(name).Value
 	if strict, ok := v.(*strictValue); ok {
@@ -169,14 +169,14 @@ func (m flagMark) has(f *pflag.Flag) bool {
 	return ok
 }
 
-// bindReason adds the flags that an audit row repeats.
+// bindReason adds the flags that are recorded in the audit row.
 func (a *app) bindReason(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&a.global.reason, "reason", "", "why, for the audit row")
-	cmd.Flags().StringVar(&a.global.ticket, "ticket", "", "`id` of the ticket that asks for it, for the audit row")
+	cmd.Flags().StringVar(&a.global.reason, "reason", "", "reason, recorded in the audit row")
+	cmd.Flags().StringVar(&a.global.ticket, "ticket", "", "`id` of a ticket, recorded in the audit row")
 	markFlags(cmd.Flags(), printing, "reason", "ticket")
 }
 
-// refuseUnrecorded refuses --reason and --ticket where this run of a command writes no audit row.
+// refuseUnrecorded refuses --reason and --ticket if this run writes no audit row.
 func (a *app) refuseUnrecorded(cmd *cobra.Command) error {
 	if a.specOf(cmd).Audit != whenReading || a.reveal || a.tenant.many() {
 		return nil
@@ -186,7 +186,7 @@ func (a *app) refuseUnrecorded(cmd *cobra.Command) error {
 	}
 	for _, name := range []string{"reason", "ticket"} {
 		if cmd.Flags().Changed(name) {
-			return fault.New(fault.Usage, "--%s is for an audit row, and this command writes none", name).
+			return fault.New(fault.Usage, "--%s is recorded in an audit row, but this command writes none", name).
 				WithHint("%s writes one with --reveal", cmd.CommandPath())
 		}
 	}

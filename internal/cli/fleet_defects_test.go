@@ -55,7 +55,7 @@ func TestRetryFailedSparesOtherFiles(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		e.run(t, "users", "unlock", "bea", "--all-tenants", "--retry-failed", path).exits(t, 5).says(t, "none of the tenants that the command is about")
+		e.run(t, "users", "unlock", "bea", "--all-tenants", "--retry-failed", path).exits(t, 5).says(t, "not one of the selected tenants")
 		if got, _ := os.ReadFile(path); string(got) != text {
 			t.Errorf("%q has become %q", text, got)
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// event is one field's part in what befell a row. What says nothing of fields, such as a login, is one too.
+// event is one changed field of an audit row. An audit row without fields, such as that of a login, is one event too.
 type event struct {
 	ID            uuid.UUID `json:"id"` // the audit row's
 	CreatedAt     *db.Time  `json:"created_at"`
@@ -38,12 +38,12 @@ var eventView = output.View{
 	Wide:  []string{"id", "created_at", "operator", "action", "result", "field", "before", "after", "reason", "ticket", "op_id"},
 }
 
-// history is the command that shows who changed which field of a row, when and why.
+// history returns the command that shows who changed which field of a row, when and why.
 func (n resourceKind[T]) history(a *app) *cobra.Command {
 	var name refFlags
 	var since, until timeFlag
 	cmd := &cobra.Command{
-		Use: "history REF", Short: "Show who changed which field of " + article(n.Name) + " when and why, newest first", Args: exactly("REF"),
+		Use: "history REF", Short: "Show who changed which field of " + article(n.Name) + ", when and why, newest first", Args: exactly("REF"),
 		ValidArgsFunction: n.completion(a, true),
 		Example:           "  cxgctl " + n.Name + "s history REF\n  cxgctl " + n.Name + "s history REF --since 30d -o csv",
 	}
@@ -84,7 +84,7 @@ func article(noun string) string {
 	return "a " + noun
 }
 
-// printHistory prints audit rows of one row: a timeline for people, else a record for each field.
+// printHistory prints the audit rows of one row: a timeline for people, otherwise a record for each field.
 func (a *app) printHistory(entries []audit.Entry) error {
 	if a.forPeople() && len(a.print.Columns) == 0 {
 		var b strings.Builder
@@ -120,7 +120,7 @@ func (a *app) printHistory(entries []audit.Entry) error {
 	return printWhole(a, eventView, events)
 }
 
-// changedFields are the fields that an audit row says were changed. One of something that was read has none.
+// changedFields returns the fields that an audit row changed. A read has none.
 func changedFields(e audit.Entry) ([]audit.Difference, error) {
 	if e.Action != nil && *e.Action == string(audit.Read) {
 		return nil, nil
@@ -128,7 +128,7 @@ func changedFields(e audit.Entry) ([]audit.Difference, error) {
 	return e.Differences()
 }
 
-// plain is a value that prints as text where it is a string, and as JSON where it is not.
+// plain returns a JSON string as text, and other values unchanged.
 func plain(v json.RawMessage) any {
 	var s string
 	switch {
@@ -140,7 +140,7 @@ func plain(v json.RawMessage) any {
 	return v
 }
 
-// tell writes what befell a row as lines: when, who, what and why, then field: before → after.
+// tell writes an audit row as lines: when, who, what and why, then field: before → after.
 func (a *app) tell(b *strings.Builder, e audit.Entry) error {
 	var words []string
 	for _, part := range []*string{stringOf(e.CreatedAt), e.Operator, e.Action} {

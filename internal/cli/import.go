@@ -32,41 +32,41 @@ type importFlags struct {
 	undo                                 string
 }
 
-// importNoun is what an import has of its noun.
+// importNoun is what the import command needs to know about a noun.
 type importNoun struct {
-	resource  string   // as audit rows call it: user
-	fields    []string // the headers that there are
+	resource  string   // its name in audit rows: user
+	fields    []string // the valid headers
 	conflicts []string // the values of --on-conflict
-	claims    string   // what of a row may be taken, for help
-	undoes    string   // the permission that --undo needs too
+	claims    string   // the unique keys, for help
+	undoes    string   // the permission that --undo also needs
 
 	reading func(importer.Options) rowreader.Options
 	begin   func(w *writer, o importer.Options) (importRun, error)
 	undo    func(ctx context.Context, w *writer, ops []uuid.UUID) (importer.Undone, error)
 }
 
-// importRun is an import that only has to be told its file, and what else to close at its end.
+// importRun is an import that is ready to read a file.
 type importRun struct {
 	do   func(context.Context, *rowreader.File, importer.Options) (importer.Report, error)
 	end  func()
-	slow func(rowreader.Survey) string // says beforehand what takes long, or ""; nil: nothing does
+	slow func(rowreader.Survey) string // returns a note on what will take long, or ""; may be nil
 }
 
-// importReport is the record of an import: what was done, and the first rows that failed.
+// importReport is the record of an import: its counts, and the first rows that failed.
 type importReport struct {
 	importer.Report
 	Seconds float64            `json:"elapsed_seconds"`
 	Errors  []importer.Failure `json:"errors"` // at most reportedFailures
 }
 
-// importing makes a noun's import of a command that has its words and its own flags.
+// importCommand completes cmd, which has its texts and its own flags, as the import of a noun.
 func (a *app) importCommand(cmd *cobra.Command, f *importFlags, n importNoun) *cobra.Command {
 	cmd.Use, cmd.Args = "import FILE|-", cobra.ArbitraryArgs
 	cmd.RunE = a.runWrite(&f.changeFlags, func(ctx context.Context, w *writer, cmd *cobra.Command, args []string) error {
 		if f.undo != "" {
 			if len(args) > 0 {
-				return fault.New(fault.Usage, "--undo takes the file or the operation itself, and no other argument").
-					WithHint("cxgctl %ss import --undo %s takes back all that the file made", n.resource, args[0])
+				return fault.New(fault.Usage, "--undo takes the file or the operation as its value, and no other argument").
+					WithHint("to undo the import of that file: cxgctl %ss import --undo %s", n.resource, args[0])
 			}
 			return a.undoImport(ctx, w, f.undo, n)
 		}
@@ -86,18 +86,18 @@ func (a *app) importCommand(cmd *cobra.Command, f *importFlags, n importNoun) *c
 		return a.importFile(ctx, w, file, f, n)
 	})
 	fs := cmd.Flags()
-	fs.StringVar(&f.format, "format", "", "csv, tsv, jsonl, json or xlsx (default: by the file's ending, else by its content)")
-	fs.StringVar(&f.delimiter, "delimiter", "", "`character` between the fields of csv, or tab (default: by the content)")
+	fs.StringVar(&f.format, "format", "", "csv, tsv, jsonl, json or xlsx (default: by the file's extension, else by its content)")
+	fs.StringVar(&f.delimiter, "delimiter", "", "`character` between the fields of csv, or tab (default: detected)")
 	fs.StringVar(&f.encoding, "encoding", "", "the file's encoding: utf-8, utf-16, cp949, … (default utf-8)")
-	fs.StringArrayVar(&f.rename, "map", nil, "a column of another name, as `HEADER=FIELD`; HEADER=- leaves it out")
-	fs.StringVar(&f.onConflict, "on-conflict", importer.Fail, "a row whose "+n.claims+" is taken: "+listed(n.conflicts, "or"))
-	fs.StringVar(&f.errors, "errors", "", "write the rows that failed to `file` (0600), to be mended and imported")
+	fs.StringArrayVar(&f.rename, "map", nil, "map a column to a field, as `HEADER=FIELD`; HEADER=- ignores the column")
+	fs.StringVar(&f.onConflict, "on-conflict", importer.Fail, "how to treat a row whose "+n.claims+" is taken: "+listed(n.conflicts, "or"))
+	fs.StringVar(&f.errors, "errors", "", "write the rows that failed to `file` (0600), to be fixed and imported again")
 	names(cmd, "errors", fileWritten)
-	fs.IntVar(&f.maxErrors, "max-errors", 0, "stop once `n` rows have failed (default: never)")
-	fs.BoolVar(&f.atomic, "atomic", false, "all rows in one transaction, or none; so do --expect and --max-affected")
-	fs.BoolVar(&f.again, "again", false, "apply the file anew, the rows included that earlier runs applied")
-	fs.BoolVar(&f.status, "status", false, "show how far the import of FILE is, and its operations")
-	fs.StringVar(&f.undo, "undo", "", "take back all that `FILE|OP` made and changed, over all its runs, unless it was changed since")
+	fs.IntVar(&f.maxErrors, "max-errors", 0, "stop after `n` failed rows (default: never)")
+	fs.BoolVar(&f.atomic, "atomic", false, "import all rows in one transaction, or none; implied by --expect and --max-affected")
+	fs.BoolVar(&f.again, "again", false, "apply the whole file again, including rows that earlier runs applied")
+	fs.BoolVar(&f.status, "status", false, "show the progress of importing FILE, and its operations")
+	fs.StringVar(&f.undo, "undo", "", "undo everything that all runs of `FILE|OP` created and changed, except rows changed since")
 	markFlags(fs, recorded, "format", "encoding", "on-conflict", "max-errors", "atomic", "status", "undo")
 	must(cmd.RegisterFlagCompletionFunc("format", complete(formatNames()...)))
 	must(cmd.RegisterFlagCompletionFunc("on-conflict", complete(n.conflicts...)))
@@ -126,13 +126,13 @@ func formatNames() []string {
 	return names
 }
 
-// listed is a list in English.
+// listed joins words in English.
 func listed(words []string, and string) string {
 	last := len(words) - 1
 	return strings.Join(words[:last], ", ") + " " + and + " " + words[last]
 }
 
-// options turns the flags into what the import wants, or says what is wrong with them.
+// options converts the flags into the options of the import.
 func (f *importFlags) options(n importNoun) (importer.Options, error) {
 	o := importer.Options{
 		Read:       rowreader.Options{Format: rowreader.Format(f.format), Encoding: f.encoding},
@@ -140,10 +140,10 @@ func (f *importFlags) options(n importNoun) (importer.Options, error) {
 	}
 	var p fault.Problems
 	if !slices.Contains(n.conflicts, f.onConflict) {
-		p.Add("on-conflict", "%q is refused, it is one of %s", f.onConflict, strings.Join(n.conflicts, ", "))
+		p.Add("on-conflict", "%q is not one of %s", f.onConflict, strings.Join(n.conflicts, ", "))
 	}
 	if f.maxErrors < 0 {
-		p.Add("max-errors", "%d is refused, it counts rows", f.maxErrors)
+		p.Add("max-errors", "%d is out of range; use 0 or more", f.maxErrors)
 	}
 	if err := p.Err(); err != nil {
 		return o, err
@@ -156,17 +156,17 @@ func (f *importFlags) options(n importNoun) (importer.Options, error) {
 	return o, err
 }
 
-// importGC is by how many hundredths the heap may grow between collections.
+// importGC is GOGC during an import.
 const importGC = 25
 
-// importFile runs the import and reports.
+// importFile runs the import and prints the report.
 func (a *app) importFile(ctx context.Context, w *writer, file *rowreader.File, f *importFlags, n importNoun) error {
 	o, err := f.options(n)
 	if err != nil {
 		return err
 	}
 	if w.Guard.Expect != nil || w.Guard.MaxAffected != nil {
-		o.Atomic = true // what was committed could not be rolled back
+		o.Atomic = true // committed batches could not be rolled back
 	}
 	run, err := n.begin(w, o)
 	if fault.Is(err, fault.PermissionDenied) {
@@ -190,15 +190,14 @@ func (a *app) importFile(ctx context.Context, w *writer, file *rowreader.File, f
 			a.note("%s", words)
 		}
 	}
-	if a.cfg.Protected && !w.DryRun { // a file is looked at by --dry-run, not as a difference before the question
+	if a.cfg.Protected && !w.DryRun { // --dry-run shows the difference; the prompt does not
 		a.printf("profile %s is protected", a.cfg.Profile)
 		if err := a.confirm(ctx, "import "+n.resource+"s from "+file.Name); err != nil {
 			return err
 		}
 	}
-	a.clock.stop() // a file takes as long as it is
-	// Most of what is alive holds no pointers, so that looking for garbage more often costs little, and a million rows
-	// stay below 64 MB.
+	a.clock.stop() // large files take long
+	// Most of the heap holds no pointers, so frequent collections cost little, and a million rows need less than 64 MB.
 	defer debug.SetGCPercent(debug.SetGCPercent(importGC))
 	meter := a.newMeter(survey.Rows)
 	o.Progress = meter.report
@@ -215,7 +214,7 @@ func (a *app) importFile(ctx context.Context, w *writer, file *rowreader.File, f
 	return a.printImport(report, failures, f.errors)
 }
 
-// brokenOff is the error of an import that did not come to its end, with its operation and how to go on.
+// brokenOff returns the error of an import that ended early, with its operation and how to continue.
 func brokenOff(ctx context.Context, err error, r importer.Report, o importer.Options, n importNoun) error {
 	if cause, ok := errors.AsType[*fault.Error](context.Cause(ctx)); ok {
 		err = cause
@@ -226,7 +225,7 @@ func brokenOff(ctx context.Context, err error, r importer.Report, o importer.Opt
 	}
 	f := *fault.From(err)
 	f.Detail = maps.Clone(f.Detail)
-	hint := fmt.Sprintf("%s applied by operation %s; run the same command again to go on, or take them back with: cxgctl %ss import --undo %s",
+	hint := fmt.Sprintf("%s applied by operation %s; run the same command again to continue, or undo with: cxgctl %ss import --undo %s",
 		plural(int(applied), "row"), r.OpID, n.resource, r.OpID)
 	if f.Hint != "" {
 		hint = f.Hint + "; " + hint
@@ -234,7 +233,7 @@ func brokenOff(ctx context.Context, err error, r importer.Report, o importer.Opt
 	return f.With("op_id", r.OpID.String()).With("applied", applied).WithHint("%s", hint)
 }
 
-// noteAltered says what of an import is stored otherwise than the file has it.
+// noteAltered notes which values were stored differently from the file.
 func (a *app) noteAltered(r importer.Report) {
 	stored := "stored"
 	if r.DryRun {
@@ -248,7 +247,7 @@ func (a *app) noteAltered(r importer.Report) {
 	}
 }
 
-// printImport ends an import: a summary for people, the report as a record where one is asked for.
+// printImport prints a summary of the import, and the report as a record except as a table.
 func (a *app) printImport(r importer.Report, failures *failures, errorFile string) error {
 	switch {
 	case r.AppliedEarlier > 0 && r.AppliedEarlier == r.Rows && r.Last != nil:
@@ -256,7 +255,7 @@ func (a *app) printImport(r importer.Report, failures *failures, errorFile strin
 		if r.Last.Operator != nil {
 			by = " by " + *r.Last.Operator
 		}
-		a.note("all %s rows were applied on %s%s (operation %s); --again applies the file anew",
+		a.note("all %s rows were applied on %s%s (operation %s); --again applies the file again",
 			output.Thousands(r.Rows), r.Last.At.Instant.UTC().Format(time.DateOnly), by, r.Last.OpID)
 	case r.AppliedEarlier > 0:
 		a.note("%s applied by earlier runs", plural(int(r.AppliedEarlier), "row"))
@@ -284,7 +283,7 @@ func (a *app) printImport(r importer.Report, failures *failures, errorFile strin
 	case r.Created+r.Updated+r.Unchanged+r.Skipped+r.AppliedEarlier == 0:
 		rest = "nothing was changed"
 	case r.Stopped:
-		rest = "stopped there; what came before is done"
+		rest = "stopped there; the rows before are done"
 	}
 	failed := "failed"
 	if r.DryRun {
@@ -295,8 +294,8 @@ func (a *app) printImport(r importer.Report, failures *failures, errorFile strin
 	if errorFile == "" {
 		return fail.WithHint("--errors F writes the rows that fail to a file, to be fixed and imported again")
 	}
-	if r.DryRun || r.Created+r.Updated+r.Unchanged+r.Skipped+r.AppliedEarlier == 0 { // the rows that did not fail are still to come
-		return fail.WithHint("fix the file and import it again; %s has the rows to fix and why", errorFile)
+	if r.DryRun || r.Created+r.Updated+r.Unchanged+r.Skipped+r.AppliedEarlier == 0 { // the rows that did not fail are not applied yet either
+		return fail.WithHint("fix the file and import it again; %s lists the rows to fix and why", errorFile)
 	}
 	return fail.WithHint("fix the rows in %s and import that file", errorFile)
 }

@@ -11,12 +11,12 @@ import (
 )
 
 const (
-	toldApart   = 10   // failures that are told one by one; more are grouped by their cause
-	toldEach    = 3    // messages of one cause that have a line each; more share one
-	knownCauses = 1000 // causes that are told apart
+	toldApart   = 10   // failures printed one by one; more are grouped by cause
+	toldEach    = 3    // messages of one cause with a line each; more share one line
+	knownCauses = 1000 // causes kept apart; more are counted together
 )
 
-// causes groups failures by what went wrong, in memory that does not grow with their number.
+// causes groups failures by cause, in bounded memory.
 type causes struct {
 	unit  string // what Line counts
 	all   int64
@@ -24,13 +24,13 @@ type causes struct {
 	list  map[string]*cause
 }
 
-// cause is failures of one kind.
+// cause is the failures with the same cause.
 type cause struct {
 	messages []sameMessage // at most toldEach + 1
 	count    int64
 }
 
-// sameMessage is failures whose message is the same.
+// sameMessage is the failures with the same message.
 type sameMessage struct {
 	importer.Failure
 	count int64
@@ -65,7 +65,7 @@ func (c *causes) add(f importer.Failure) {
 	}
 }
 
-// lines are the causes in words, by their first line.
+// lines describes the causes, ordered by the first line of each.
 func (c *causes) lines() []string {
 	var list []sameMessage
 	if c.all <= toldApart {

@@ -13,11 +13,10 @@ import (
 	"github.com/cxgctl/cxgctl/internal/rowreader"
 )
 
-// reportedFailures is how many failures the report of an import lists. It is kept in memory, and whoever has more
-// of them looks at the first, or takes --errors.
+// reportedFailures limits the failures in the report of an import, which is kept in memory. --errors gets them all.
 const reportedFailures = 10_000
 
-// failures are grouped for a person, the first of them kept for the report, and all written to --errors.
+// failures groups failed rows for the terminal, keeps the first ones for the report, and writes all to --errors.
 type failures struct {
 	a      *app
 	causes causes
@@ -27,8 +26,8 @@ type failures struct {
 	rows   *rowreader.ErrorFile
 }
 
-// openFailures makes --errors ready. The file holds what the rows hold, passwords included, so it is
-// for its owner alone, and is put in place when it is whole.
+// openFailures opens --errors. The file holds the rows as they were read, passwords included, so only its owner can read
+// it. It is put in place once complete.
 func (a *app) openFailures(file *rowreader.File, f *importFlags, reading rowreader.Options) (*failures, error) {
 	x := &failures{a: a, causes: causes{unit: "line"}, name: f.errors, list: []importer.Failure{}}
 	in, err := file.Rows(reading)
@@ -52,7 +51,7 @@ func (a *app) openFailures(file *rowreader.File, f *importFlags, reading rowread
 	return x, nil
 }
 
-// errorOutput is where failed rows go: a file that is put in place when it is whole, a pipe, or standard output.
+// errorOutput is the destination of failed rows: a file that is put in place once complete, a pipe, or standard output.
 type errorOutput struct {
 	io.Writer
 	file  *outfile.Pending // nil for a stream
@@ -77,7 +76,7 @@ func (a *app) openErrors(path string) (*errorOutput, error) {
 		return &errorOutput{Writer: f, place: place}, err
 	}
 	f, err := place.Pending(true)
-	if err == nil && place.Exists() { // of an earlier run: whatever ends this one, it says nothing about it
+	if err == nil && place.Exists() { // from an earlier run, whose failures must not be taken for this one's
 		err = place.Remove()
 	}
 	return &errorOutput{f, f, place}, err
@@ -113,7 +112,7 @@ func (x *failures) add(f importer.Failure, row rowreader.Row) error {
 	return nil
 }
 
-// tell says what went wrong with the rows, unless the report says so.
+// tell prints the failures, unless the report lists them.
 func (x *failures) tell() {
 	if isStructured(x.a.print.Format) {
 		return
@@ -123,7 +122,7 @@ func (x *failures) tell() {
 	}
 }
 
-// close puts the file in place, unless the import did not come to its end.
+// close puts the file in place if the import is complete, and discards it otherwise.
 func (x *failures) close(whole bool) error {
 	if x.rows == nil {
 		return nil
@@ -139,7 +138,7 @@ func (x *failures) close(whole bool) error {
 	return nil
 }
 
-// elapsed is a duration as a person reads it.
+// elapsed formats a duration for people.
 func elapsed(d time.Duration) string {
 	if d < 10*time.Second {
 		return d.Round(10 * time.Millisecond).String()
@@ -147,7 +146,7 @@ func elapsed(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
-// meter shows how far an import is: a bar on a terminal, else a line every ten seconds.
+// progressMeter shows the progress of an import: a bar on a terminal, otherwise a line every ten seconds.
 type progressMeter struct {
 	a        *app
 	began    time.Time
@@ -182,8 +181,8 @@ func (m *progressMeter) report(r importer.Report) {
 	_, _ = io.WriteString(m.a.stderr, "\r"+line+"\x1b[K")
 }
 
-// progressLine is how far an import is after some time: rows that are settled, of all that the file has. What earlier
-// runs applied takes no time.
+// progressLine formats the progress: rows done, of all rows of the file. Rows that earlier runs applied do not count
+// towards the rate.
 func progressLine(r importer.Report, total int64, took time.Duration, bar bool) string {
 	done := r.Rows - r.AppliedEarlier
 	rate := float64(done) / max(took.Seconds(), 0.001)
@@ -202,7 +201,7 @@ func progressLine(r importer.Report, total int64, took time.Duration, bar bool) 
 	return line
 }
 
-// end wipes the bar.
+// end clears the bar.
 func (m *progressMeter) end() {
 	if m.shown {
 		_, _ = io.WriteString(m.a.stderr, "\r\x1b[K")

@@ -13,7 +13,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/rowreader"
 )
 
-// importStatus is --status.
+// importStatus prints the progress of an import, for --status.
 func (a *app) importStatus(ctx context.Context, w *writer, file *rowreader.File, n importNoun) error {
 	s, err := importer.StatusOf(ctx, w.db, w.cat, file, w.importHome(), n.resource)
 	if err != nil {
@@ -22,7 +22,7 @@ func (a *app) importStatus(ctx context.Context, w *writer, file *rowreader.File,
 	return output.One(a.print, output.View{ID: "op_id"}, s)
 }
 
-// importHome is the database that an import applies rows in.
+// importHome returns the database that an import writes to.
 func (s *session) importHome() importer.Target {
 	if s.place == nil {
 		return importer.Target{}
@@ -30,7 +30,7 @@ func (s *session) importHome() importer.Target {
 	return importer.Target{Tenant: s.place.ID, Code: s.place.code}
 }
 
-// importOps are the operations that --undo names, the latest first: an operation means all of its file.
+// importOps returns the operations that --undo names, latest first. An operation means all runs of its file.
 func (a *app) importOps(ctx context.Context, w *writer, what string, n importNoun) ([]uuid.UUID, error) {
 	if op, err := uuid.Parse(what); err == nil {
 		return importer.RunsWith(ctx, w.db, w.cat, op)
@@ -45,10 +45,10 @@ func (a *app) importOps(ctx context.Context, w *writer, what string, n importNou
 	return importer.RunsOfFile(ctx, w.db, w.cat, file, w.importHome(), n.resource)
 }
 
-// undoImport is --undo.
+// undoImport undoes an import, for --undo.
 func (a *app) undoImport(ctx context.Context, w *writer, what string, n importNoun) error {
 	if w.place != nil {
-		return fault.New(fault.Usage, "--undo does not go with --tenant").WithHint("cxgctl audit list --op OP names the users; users delete --tenant takes them away")
+		return fault.New(fault.Usage, "--undo cannot be combined with --tenant").WithHint("cxgctl audit list --op OP lists the users; users delete --tenant deletes them")
 	}
 	if err := w.require(n.undoes); err != nil {
 		return err
@@ -76,9 +76,9 @@ func (a *app) undoImport(ctx context.Context, w *writer, what string, n importNo
 	if err != nil {
 		return err
 	}
-	words := "%s deleted, %s deleted before, %s changed since and left"
+	words := "%s deleted, %s already deleted, %s changed since and kept"
 	if w.DryRun {
-		words = "dry run, nothing was changed: %s would be deleted, %s deleted before, %s changed since and left"
+		words = "dry run, nothing was changed: %s would be deleted, %s already deleted, %s changed since and kept"
 	}
 	words = fmt.Sprintf(words, output.Thousands(int64(done.Deleted)), output.Thousands(int64(done.Before)), output.Thousands(int64(len(done.Touched))))
 	if done.Restored+done.Links > 0 {
@@ -102,5 +102,5 @@ func (a *app) undoImport(ctx context.Context, w *writer, what string, n importNo
 			a.printf("cxgctl: error: %s", f.Message)
 		}
 	}
-	return fault.New(fault.PartialFailure, "%s changed since, and stayed", plural(len(done.Touched), n.resource)).With("failed", len(done.Touched))
+	return fault.New(fault.PartialFailure, "%s changed since and kept", plural(len(done.Touched), n.resource)).With("failed", len(done.Touched))
 }

@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// Whoever is at the other end of a pipe may stop reading, or never write, for as long as he likes. A
-// signal ends the waiting for him; what his end holds up is left behind for the process's end.
+// Reads and writes on pipes can block forever. These wrappers return when the context is cancelled, and leave a blocked
+// call behind until the process ends.
 
 // lastWrite is how long a write may still take after a signal.
 const lastWrite = 500 * time.Millisecond
 
-// interruptibleWriter is standard output that a signal ends the waiting for.
+// interruptibleWriter is a writer for standard output whose Write returns soon after a signal.
 type interruptibleWriter struct {
 	ctx context.Context
 	w   io.Writer
 }
 
 func (i interruptibleWriter) Write(b []byte) (int, error) {
-	text := bytes.Clone(b) // the caller may go on with his before the write has ended
+	text := bytes.Clone(b) // the caller may reuse b before the write has ended
 	done := begin(func() (int, error) { return i.w.Write(text) })
 	select {
 	case r := <-done:
@@ -35,7 +35,7 @@ func (i interruptibleWriter) Write(b []byte) (int, error) {
 	}
 }
 
-// interruptibleReader is standard input that a signal ends the waiting for.
+// interruptibleReader is a reader for standard input whose Read returns on a signal.
 type interruptibleReader struct {
 	ctx context.Context
 	r   io.Reader
@@ -56,7 +56,7 @@ type transfer struct {
 	err error
 }
 
-// begin runs a read or a write on the side.
+// begin runs a read or a write in a goroutine.
 func begin(do func() (int, error)) <-chan transfer {
 	done := make(chan transfer, 1)
 	go func() {
@@ -66,8 +66,7 @@ func begin(do func() (int, error)) <-chan transfer {
 	return done
 }
 
-// input is standard input to be read to its end, however long that takes: the time that a command may
-// take stands still until resume is called.
+// input returns standard input, to be read to its end. The clock is paused until resume is called.
 func (a *app) input() (r io.Reader, resume func()) {
 	a.clock.pause()
 	return interruptibleReader{a.ctx, a.stdin}, a.clock.resume

@@ -36,7 +36,7 @@ var invoiceNoun = resourceKind[invoices.Invoice]{
 }
 
 func (a *app) invoicesCommand() *cobra.Command {
-	return a.group("invoices", "Invoices",
+	return a.group("invoices", "Create, change, list, import and sum up invoices",
 		child{"create", a.invoicesCreate}, child{"update", a.invoicesUpdate}, child{"status", a.invoicesStatus},
 		child{"delete", a.invoicesDelete}, child{"restore", a.invoicesRestore}, child{"import", a.invoicesImport},
 		child{"overdue", a.invoicesOverdue}, child{"summary", a.invoicesSummary}, child{"report", a.invoicesReport},
@@ -57,33 +57,33 @@ type invoiceFilter struct {
 
 func (f *invoiceFilter) bind(cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.Var((*listFlag)(&f.Tenants), "tenant", "only those of these `tenants`, by id or code")
+	fs.Var((*listFlag)(&f.Tenants), "tenant", "only invoices of these `tenants`, by id or code")
 	fs.StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: PENDING, SENT, PAID, OVERDUE, CANCELED")
 	fs.StringSliceVar(&f.Currencies, "currency", nil, "only these `currencies`, such as KRW")
 	searchVar(fs, &f.Search, "search", "literal `text` in the invoice number")
 	fs.Var(&f.from, "from", "invoice_date on or after this `date`, YYYY-MM-DD")
 	fs.Var(&f.to, "to", "invoice_date before this `date`")
-	fs.Var(&f.since, "since", "as --from: "+shortForms)
-	fs.Var(&f.until, "until", "as --to")
+	fs.Var(&f.since, "since", "same as --from: "+shortForms)
+	fs.Var(&f.until, "until", "same as --to")
 	fs.Var(&f.month, "month", "invoice_date in this `month`: 2026-11, this-month, last-month")
 	cmd.MarkFlagsMutuallyExclusive("from", "since", "month")
 	cmd.MarkFlagsMutuallyExclusive("to", "until", "month")
 	fs.Var(&f.dueBefore, "due-before", "due_date before this `date`")
-	fs.BoolVar(&f.Overdue, "overdue", false, "only those past due today and neither PAID nor CANCELED")
+	fs.BoolVar(&f.Overdue, "overdue", false, "only invoices past due today and neither PAID nor CANCELED")
 	fs.Var(&f.minTotal, "min-total", "total_amount of at least this `amount`, an exact decimal")
 	fs.Var(&f.maxTotal, "max-total", "total_amount of at most this `amount`")
 	markFlags(fs, recorded, "tenant", "status", "currency", "from", "to", "due-before", "overdue", "min-total", "max-total")
 	must(cmd.RegisterFlagCompletionFunc("status", complete(invoices.Statuses...)))
 }
 
-// bindMethods adds the filter by payment method, which a command that sets one does without.
+// bindMethods adds the filter by payment method. Commands that set a payment method do not have it.
 func (f *invoiceFilter) bindMethods(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&f.PaymentMethods, "payment-method", nil, "only these `methods`: CREDIT_CARD, BANK_TRANSFER, PAYPAL, WIRE_TRANSFER, CHECK")
 	markFlags(cmd.Flags(), recorded, "payment-method")
 	must(cmd.RegisterFlagCompletionFunc("payment-method", complete(invoices.PaymentMethods...)))
 }
 
-// filter returns what the flags select, and what was refused of them.
+// filter returns the filter that the flags select, with the values that were refused.
 func (f *invoiceFilter) filter() invoices.Filter {
 	out := f.Filter
 	p := &out.Refused
@@ -123,7 +123,7 @@ func (a *app) invoicesList() *cobra.Command {
 	}))
 	f.bind(cmd)
 	f.bindMethods(cmd)
-	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted invoices too")
+	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "include deleted invoices")
 	markFlags(cmd.Flags(), recorded, "include-deleted")
 	page.bindExport(cmd)
 	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")

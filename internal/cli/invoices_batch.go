@@ -10,8 +10,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/invoices"
 )
 
-// invoiceBatch is a command that changes invoices which are named, or selected by the filters of invoices
-// list.
+// invoiceBatch returns a command that changes invoices named by REFs or selected by the filters of invoices list.
 func (a *app) invoiceBatch(verb string) *batch[invoices.Invoice] {
 	return &batch[invoices.Invoice]{a: a, noun: invoiceNoun, verb: verb, filter: &invoiceSelection{methods: true}}
 }
@@ -42,7 +41,7 @@ func (a *app) invoicesDelete() *cobra.Command {
 	b.holds = func(ctx context.Context, w *writer, i invoices.Invoice) string {
 		return "is already deleted" + lastChange(ctx, w, i.UpdatedAt, i.UpdatedBy)
 	}
-	return b.command("delete REF…", "Delete invoices; restore brings them back", "  cxgctl invoices delete INV-202612-0001 --yes --reason 'entered twice'")
+	return b.command("delete REF…", "Delete invoices; restore undeletes them", "  cxgctl invoices delete INV-202612-0001 --yes --reason 'entered twice'")
 }
 
 func (a *app) invoicesRestore() *cobra.Command {
@@ -50,7 +49,7 @@ func (a *app) invoicesRestore() *cobra.Command {
 	b.deleted = true
 	b.edit = func(t editor[invoices.Invoice]) (invoices.Edit, error) { return t.SetDeleted(false) }
 	b.holds = func(context.Context, *writer, invoices.Invoice) string { return "is not deleted" }
-	return b.command("restore REF…", "Bring deleted invoices back", "  cxgctl invoices restore INV-202612-0001")
+	return b.command("restore REF…", "Restore deleted invoices", "  cxgctl invoices restore INV-202612-0001")
 }
 
 func (a *app) invoicesStatus() *cobra.Command {
@@ -86,7 +85,7 @@ func (a *app) invoicesStatus() *cobra.Command {
 	cmd.Flags().Var(&paidAt, "paid-at", "`time` of the payment (default now)")
 	cmd.Flags().Var(&method, "payment-method", "`method` of the payment: CREDIT_CARD, BANK_TRANSFER, PAYPAL, WIRE_TRANSFER or CHECK")
 	markFlags(cmd.Flags(), recorded, "set", "paid-at", "payment-method")
-	force.bind(cmd, "make a move that the status machine lacks; needs --reason")
+	force.bind(cmd, "make a change of status that the rules forbid; needs --reason")
 	must(cmd.RegisterFlagCompletionFunc("set", complete(invoices.Statuses...)))
 	must(cmd.RegisterFlagCompletionFunc("payment-method", complete(invoices.PaymentMethods...)))
 	return cmd

@@ -23,28 +23,28 @@ type invoiceValues struct {
 
 func (v *invoiceValues) bind(cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.Var(&v.tenant, "tenant", "whom it is for, a `REF`: the tenant's id or code")
+	fs.Var(&v.tenant, "tenant", "the tenant billed, a `REF`: its id or code")
 	fs.Var(&v.subscription, "subscription", "`id` of a subscription of that tenant")
-	fs.Var(&v.number, "invoice-no", "1 to 50 characters, unique")
-	fs.Var(&v.invoiceDate, "invoice-date", "YYYY-MM-DD")
-	fs.Var(&v.dueDate, "due-date", "on or after the invoice date")
-	fs.Var(&v.startDate, "start-date", "first day of the time that is billed")
-	fs.Var(&v.closeDate, "close-date", "last day of it")
-	fs.Var(&v.base, "base-amount", "an exact decimal, as every amount; none is less than 0")
-	fs.Var(&v.usage, "usage-amount", "added to the base")
-	fs.Var(&v.discount, "discount-amount", "taken off")
-	fs.Var(&v.tax, "tax-amount", "added")
-	fs.Var(&v.total, "total-amount", "computed; one that is given must equal base + usage - discount + tax exactly")
-	fs.Var(&v.currency, "currency", "`code` of ISO 4217")
-	fs.Var(&v.users, "user-count", "at least 1")
-	fs.Var(&v.storage, "used-storage", "gigabytes, an exact decimal")
-	fs.Var(&v.calls, "api-calls", "at least 0")
-	fs.Var(&v.method, "payment-method", "CREDIT_CARD, BANK_TRANSFER, PAYPAL, WIRE_TRANSFER or CHECK")
+	fs.Var(&v.number, "invoice-no", "invoice number, unique, 1 to 50 characters")
+	fs.Var(&v.invoiceDate, "invoice-date", "date of the invoice, YYYY-MM-DD")
+	fs.Var(&v.dueDate, "due-date", "date by which to pay, on or after the invoice date")
+	fs.Var(&v.startDate, "start-date", "first day of the period billed")
+	fs.Var(&v.closeDate, "close-date", "last day of the period billed")
+	fs.Var(&v.base, "base-amount", "base amount, at least 0 and an exact decimal, like every amount")
+	fs.Var(&v.usage, "usage-amount", "usage charge, added to the total")
+	fs.Var(&v.discount, "discount-amount", "discount, subtracted from the total")
+	fs.Var(&v.tax, "tax-amount", "tax, added to the total")
+	fs.Var(&v.total, "total-amount", "total (default: computed); must equal base + usage - discount + tax exactly")
+	fs.Var(&v.currency, "currency", "ISO 4217 currency `code`")
+	fs.Var(&v.users, "user-count", "users billed, at least 1")
+	fs.Var(&v.storage, "used-storage", "storage billed in gigabytes, an exact decimal")
+	fs.Var(&v.calls, "api-calls", "API calls billed, at least 0")
+	fs.Var(&v.method, "payment-method", "payment method: CREDIT_CARD, BANK_TRANSFER, PAYPAL, WIRE_TRANSFER or CHECK")
 	markFlags(fs, recorded, "tenant", "currency", "payment-method")
 	must(cmd.RegisterFlagCompletionFunc("payment-method", complete(invoices.PaymentMethods...)))
 }
 
-// read returns the fields that were given; a text that is none of its kind is added to problems.
+// read returns the given fields. Invalid values are added to p.
 func (v *invoiceValues) read(p *fault.Problems) invoices.Values {
 	return invoices.Values{
 		Tenant: v.tenant.value(), Subscription: v.subscription.value(), InvoiceNo: v.number.value(),
@@ -64,7 +64,7 @@ func (a *app) invoicesCreate() *cobra.Command {
 	var values invoiceValues
 	var flags changeFlags
 	cmd := &cobra.Command{
-		Use: "create --tenant REF [--subscription ID] --invoice-no N …", Short: "Create an invoice, PENDING", Args: exactly(),
+		Use: "create --tenant REF [--subscription ID] --invoice-no N …", Short: "Create an invoice with status PENDING", Args: exactly(),
 		Example: "  cxgctl invoices create --tenant acme --subscription 5c1e… --invoice-no INV-202612-0001 --invoice-date 2026-12-01 \\\n" +
 			"    --due-date 2026-12-31 --start-date 2026-11-01 --close-date 2026-11-30 --base-amount 99000 --tax-amount 9900 --user-count 12",
 	}
@@ -89,8 +89,8 @@ func (a *app) invoicesCreate() *cobra.Command {
 		return a.printResult(w.Ledger, func() error { return a.printInvoice(made) })
 	})
 	values.bind(cmd)
-	cmd.Flags().Lookup("subscription").Usage += " (default the tenant's one live subscription)"
-	cmd.Flags().Lookup("currency").Usage += " (default " + invoices.DefaultCurrency + ")"
+	cmd.Flags().Lookup("subscription").Usage += " (default: the tenant's only live subscription)"
+	cmd.Flags().Lookup("currency").Usage += " (default: " + invoices.DefaultCurrency + ")"
 	flags.bind(cmd)
 	a.specify(cmd, Spec{Permission: "INVOICE_CREATE", Tables: append(invoiceNoun.tables, schema.Subscriptions), Audit: always})
 	return addOutputFlags[invoices.Invoice](a, cmd)
@@ -104,7 +104,7 @@ func (a *app) invoicesUpdate() *cobra.Command {
 	var force forceFlag
 	var flags changeFlags
 	cmd := &cobra.Command{
-		Use: "update REF", Short: "Change fields of an invoice; the total follows its parts", Args: exactly("REF"), ValidArgsFunction: invoiceNoun.completion(a, true),
+		Use: "update REF", Short: "Change fields of an invoice; the total is recomputed", Args: exactly("REF"), ValidArgsFunction: invoiceNoun.completion(a, true),
 		Example: "  cxgctl invoices update INV-202612-0001 --discount-amount 5000 --reason 'goodwill'\n" +
 			"  cxgctl invoices update INV-202612-0001 --due-date 2027-01-31 --if-updated-at 2026-12-01T08:00:00Z",
 	}
@@ -125,18 +125,18 @@ func (a *app) invoicesUpdate() *cobra.Command {
 	})
 	values.bind(cmd)
 	f := cmd.Flags()
-	f.StringSliceVar(&patch.Unset, "unset", nil, "`fields` that lose their value: used_storage and api_calls become 0, payment_method empty")
+	f.StringSliceVar(&patch.Unset, "unset", nil, "`fields` to clear: used_storage and api_calls become 0, payment_method empty")
 	markFlags(f, recorded, "unset")
 	since.bind(cmd)
 	must(cmd.RegisterFlagCompletionFunc("unset", complete(invoices.Unsettable...)))
-	force.bind(cmd, "change what a PAID invoice amounts to; needs --reason")
+	force.bind(cmd, "change the amounts of a PAID invoice; needs --reason")
 	name.bind(cmd, invoices.Kind.KeyNames()...)
 	flags.bind(cmd)
 	a.specify(cmd, Spec{Permission: "INVOICE_UPDATE", Tables: append(invoiceNoun.tables, schema.Subscriptions), Audit: always})
 	return addOutputFlags[invoices.Invoice](a, cmd)
 }
 
-// forceFlag is the flag that makes what the rules of a noun refuse. Whoever uses it says why.
+// forceFlag is --force, which overrides a rule of the noun and needs --reason.
 type forceFlag bool
 
 func (f *forceFlag) bind(cmd *cobra.Command, usage string) {
@@ -144,13 +144,13 @@ func (f *forceFlag) bind(cmd *cobra.Command, usage string) {
 	markFlags(cmd.Flags(), recorded, "force")
 }
 
-// given says whether force is to be used.
+// given reports whether --force was given, and returns an error if --reason was not.
 func (f *forceFlag) given(a *app) (bool, error) {
 	if *f && a.global.reason == "" {
-		return false, fault.New(fault.Usage, "--force needs --reason").WithHint("say why for the audit row: --reason TEXT")
+		return false, fault.New(fault.Usage, "--force needs --reason").WithHint("give the reason for the audit row: --reason TEXT")
 	}
 	return bool(*f), nil
 }
 
-// today is the day in the zone, by the server's clock.
+// today returns the current day in the zone of --tz, by the server's clock.
 func (a *app) today() db.Date { return a.timing.today() }

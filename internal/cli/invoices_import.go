@@ -18,12 +18,12 @@ func (a *app) invoicesImport() *cobra.Command {
 	var f importFlags
 	cmd := a.importCommand(&cobra.Command{
 		Short: "Create invoices from a file, each row once",
-		Long: "Reads csv, tsv, jsonl or json (.gz and .zst too) whose columns are the record's fields; the tenant, a REF, and the\n" +
-			"subscription may be called so, as invoices create does. Each row is held to what create holds an invoice to: the\n" +
-			"total is computed, and one that is given must be exact. A row whose status is not PENDING needs the permission\n" +
-			"INVOICE_UPDATE too, and one that is PAID a paid_at and a payment_method. A row that fails is reported with its line,\n" +
-			"and the others go ahead. Running the same command again goes on where it stopped: no row is applied twice.\n" +
-			"Invoices that are there are never changed: --on-conflict fails such rows, or skips them.\n\n" +
+		Long: "Reads csv, tsv, jsonl, json or xlsx (.gz and .zst too). The columns are the fields of the record; tenant, a REF, and\n" +
+			"subscription are accepted too, like the flags of invoices create. The rules are those of create: the total is\n" +
+			"computed, and a given total must be exact. A status other than PENDING also needs the permission INVOICE_UPDATE, and\n" +
+			"PAID needs paid_at and payment_method. A row that fails is reported with its line, and the other rows are imported.\n" +
+			"Running the same command again continues where it stopped: no row is applied twice. Existing invoices are never\n" +
+			"changed: --on-conflict fails or skips such rows.\n\n" +
 			"Fields: " + strings.Join(invoices.ImportFields, ", "),
 		Example: "  cxgctl invoices import november.csv --dry-run\n" +
 			"  cxgctl invoices import november.csv --errors failed.csv\n" +

@@ -13,18 +13,18 @@ import (
 	"github.com/cxgctl/cxgctl/internal/invoices"
 )
 
-// overdueBatch is how many invoices are marked in one transaction: enough that commits cost little, and few
-// enough that nobody waits long for a row.
+// overdueBatch is how many invoices are marked in one transaction: enough that commits cost little, and few enough that
+// other sessions do not wait long for a row.
 const overdueBatch = 1000
 
 func (a *app) invoicesOverdue() *cobra.Command {
 	var set bool
 	var flags changeFlags
 	cmd := &cobra.Command{
-		Use: "overdue [--set]", Short: "List the invoices that are past due and not marked, or mark them OVERDUE", Args: exactly(),
-		Long: "Live invoices that are PENDING or SENT although the day on which they were due is over, in the zone of --tz. With --set they become\n" +
-			"OVERDUE. That is made for cron: it asks nothing, a second run finds nothing left, and it goes by transactions of " + plural(overdueBatch, "invoice") + ",\n" +
-			"so that a run which ends early has done a part wholly; with --expect or --max-affected it is one transaction.",
+		Use: "overdue [--set]", Short: "List invoices that are past due but not marked OVERDUE, or mark them", Args: exactly(),
+		Long: "Lists live invoices that are PENDING or SENT after their due date, in the zone of --tz. With --set they become OVERDUE.\n" +
+			"--set is made for cron: it asks nothing, and a second run finds nothing left. It commits every " + plural(overdueBatch, "invoice") + ",\n" +
+			"so a run that ends early keeps the batches done so far. With --expect or --max-affected it is one transaction.",
 		Example: "  cxgctl invoices overdue\n  5 0 * * * cxgctl invoices overdue --set -q -o id --reason 'nightly run'",
 	}
 	list := a.runRead(func(ctx context.Context, s *session, _ *cobra.Command, _ []string) error {
@@ -45,7 +45,7 @@ func (a *app) invoicesOverdue() *cobra.Command {
 		}
 		for _, name := range []string{"expect", "max-affected", "dry-run", "reason", "ticket"} {
 			if cmd.Flags().Changed(name) {
-				return fault.New(fault.Usage, "--%s goes with --set", name)
+				return fault.New(fault.Usage, "--%s needs --set", name)
 			}
 		}
 		return list(cmd, args)
@@ -70,21 +70,21 @@ func (a *app) markOverdue(ctx context.Context, w *writer, _ *cobra.Command, _ []
 	if err := a.confirmIfProtected(ctx, w.Ledger, "mark "+plural(len(ids), "invoice")+" as overdue"); err != nil {
 		return err
 	}
-	a.clock.stop() // from here on every transaction has a time-out of its own
+	a.clock.stop() // each transaction has its own time-out
 	size := overdueBatch
 	if w.Guard.Expect != nil || w.Guard.MaxAffected != nil {
-		size = max(len(ids), 1) // what is guarded rolls back as a whole
+		size = max(len(ids), 1) // a guarded change rolls back as a whole
 	}
 	batches := slices.Collect(slices.Chunk(ids, size))
 	if len(batches) == 0 {
-		batches = [][]uuid.UUID{nil} // the guard wants a look at nothing, too
+		batches = [][]uuid.UUID{nil} // the guard also checks an empty change
 	}
 	var marked []invoices.Invoice
 	for _, batch := range batches {
 		some, err := markBatch(ctx, w, t, batch, day)
 		if err != nil {
 			if n := len(marked); n > 0 && !w.DryRun {
-				a.note("%s had been marked before that, and stay so; run it again for the rest", plural(n, "invoice"))
+				a.note("%s already marked and committed; run the command again for the rest", plural(n, "invoice"))
 			}
 			return err
 		}

@@ -27,10 +27,11 @@ func (a *app) invoicesSummary() *cobra.Command {
 	var f invoiceFilter
 	var by string
 	cmd := &cobra.Command{
-		Use: "summary", Short: "Add invoices up: how much, how much of it paid, how old the rest", Args: exactly(),
-		Long: "Add invoices up, by month of the invoice date, status, currency, tenant or payment method, and always by currency:\n" +
-			"two currencies are never added. total is paid + unpaid + canceled; paid_rate is paid / (paid + unpaid). What is unpaid,\n" +
-			"neither PAID nor CANCELED, is also split by its age: not yet due, and 1-30, 31-60, 61-90 and more days past due, in the zone of --tz.",
+		Use: "summary", Short: "Summarize invoices by month, status, currency, tenant or method", Args: exactly(),
+		Long: "Summarize invoices by month of the invoice date, status, currency, tenant or payment method, and always by currency:\n" +
+			"amounts in different currencies are never added. total is paid + unpaid + canceled; paid_rate is paid / (paid + unpaid).\n" +
+			"Unpaid amounts, neither PAID nor CANCELED, are also split by age: not yet due, and 1-30, 31-60, 61-90 and more days past\n" +
+			"due, in the zone of --tz.",
 		Example: "  cxgctl invoices summary --by month --from 2026-01-01 --to 2027-01-01\n  cxgctl invoices summary --by tenant --currency KRW -o csv --output-file receivables.csv",
 	}
 	cmd.RunE = a.runRead(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
@@ -53,9 +54,9 @@ func (a *app) invoicesSummary() *cobra.Command {
 func (a *app) invoicesReport() *cobra.Command {
 	var f invoiceFilter
 	cmd := &cobra.Command{
-		Use: "report", Short: "Report who owes what, and for how long", Args: exactly(),
-		Long: "The ageing report: one line per tenant and currency that has unpaid invoices, neither PAID nor CANCELED, with what is\n" +
-			"owed, what of it is overdue, and how old it is: not yet due, and 1-30, 31-60, 61-90 and more days past due, in the zone of --tz.",
+		Use: "report", Short: "Report unpaid amounts by tenant and age", Args: exactly(),
+		Long: "The ageing report: one line per tenant and currency with unpaid invoices, neither PAID nor CANCELED: the amount owed,\n" +
+			"the part overdue, and its age: not yet due, and 1-30, 31-60, 61-90 and more days past due, in the zone of --tz.",
 		Example: "  cxgctl invoices report\n  cxgctl invoices report --tenant acme -o json\n  cxgctl invoices report --overdue -o csv --columns tenant_code,currency,overdue",
 	}
 	cmd.RunE = a.runRead(func(ctx context.Context, s *session, cmd *cobra.Command, _ []string) error {
@@ -72,7 +73,7 @@ func (a *app) invoicesReport() *cobra.Command {
 	return sums[invoices.Debt](a, cmd, &f)
 }
 
-// sums gives a command that adds invoices up the filters of invoices list.
+// sums adds the filters of invoices list to a command that summarizes invoices.
 func sums[T any](a *app, cmd *cobra.Command, f *invoiceFilter) *cobra.Command {
 	f.bind(cmd)
 	f.bindMethods(cmd)

@@ -78,7 +78,7 @@ one per tenant. tenant_databases lists exceptions by tenant code. Connection str
 		return missed.result(len(places))
 	})
 	cmd.Flags().Var(&a.tenant.refs, "tenant", "only these `tenants`, by id, code or pattern: 'acme-*'")
-	cmd.Flags().IntVar(&a.tenant.parallel, "parallel", atOnce, "number of databases to query at once")
+	cmd.Flags().IntVar(&a.tenant.parallel, "parallel", defaultParallel, "number of databases to query at once")
 	markFlags(cmd.Flags(), recorded, "tenant", "parallel")
 	must(cmd.RegisterFlagCompletionFunc("tenant", tenantNoun.completion(a, true)))
 	a.specify(cmd, Spec{Permission: "TENANT_LIST", Tables: tenantNoun.tables})

@@ -311,12 +311,12 @@ func TestLogin_AsksForCodeAndNewPassword(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.awaits(t, "code of the authenticator app: ").types(t, code+"\n", true)
-		p.awaits(t, "ada has to set a new password first")
+		p.awaits(t, "ada must set a new password first")
 		return p
 	}
 	p := login()
 	p.awaits(t, "new password: ").types(t, old+"\n", true).awaits(t, "once more: ").types(t, old+"\n", true)
-	p.awaits(t, "the new password is the old one").leaves(t, 5)
+	p.awaits(t, "the new password is the same as the old one").leaves(t, 5)
 	p = login()
 	p.awaits(t, "new password: ").types(t, pw+"\n", true).awaits(t, "once more: ").types(t, pw+"\n", true)
 	p.leaves(t, 0)

@@ -13,7 +13,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// write applies a batch in a transaction of its own and counts what became of its rows.
+// write applies a batch in its own transaction and counts the outcomes of its rows.
 func (r *run[R]) write(ctx context.Context, b *batch[R]) error {
 	err := r.ledger.Write(ctx, r.intent(), func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
 		tx.Take(b.draft)
@@ -34,7 +34,7 @@ func (r *run[R]) write(ctx context.Context, b *batch[R]) error {
 	return r.count(b)
 }
 
-// count adds a batch that has committed to the report, and tells of its failures.
+// count adds a committed batch to the report and reports its failures.
 func (r *run[R]) count(b *batch[R]) error {
 	for _, in := range b.rows {
 		row := in.Base()
@@ -76,7 +76,7 @@ func (r *run[R]) tally(b *batch[R]) {
 	}
 }
 
-// alter counts a row that was stored otherwise than it came.
+// alter counts a row that was stored differently from the file.
 func (r *run[R]) alter(how []Alteration) {
 	for _, a := range how {
 		if r.report.Altered == nil {
@@ -86,7 +86,7 @@ func (r *run[R]) alter(how []Alteration) {
 	}
 }
 
-// apply does the work of a batch. It may be called again for the same batch, after a rollback.
+// apply applies a batch inside a transaction. It may be called again for the same batch after a rollback.
 func (r *run[R]) apply(ctx context.Context, tx *audit.Tx, b *batch[R]) ([]audit.Change, error) {
 	b.recorded = false
 	var rows []R
@@ -118,10 +118,10 @@ func (r *run[R]) apply(ctx context.Context, tx *audit.Tx, b *batch[R]) ([]audit.
 	}
 }
 
-// ErrAgain says that rows failed after a part of them was written: the others are written once more without them.
+// ErrAgain means that rows failed after some had been written. The others are written again without them.
 var ErrAgain = errors.New("rows failed after they were written")
 
-// attempt writes the rows, or with an error none of them.
+// attempt writes all of the rows, or none and returns an error.
 func (r *run[R]) attempt(ctx context.Context, tx *audit.Tx, rows []R) (changes []audit.Change, err error) {
 	err = pgx.BeginFunc(ctx, tx, func(pgx.Tx) error {
 		if r.look && len(rows) > 0 {
@@ -138,17 +138,17 @@ func (r *run[R]) attempt(ctx context.Context, tx *audit.Tx, rows []R) (changes [
 	return changes, err
 }
 
-// conflicts has the noun decide about rows whose claims are held, and remembers whether there were any.
+// conflicts lets the noun decide about rows whose unique values are taken, and remembers whether there were any.
 func (r *run[R]) conflicts(ctx context.Context, tx *audit.Tx, rows []R) (int, error) {
 	n, err := r.kind.Conflicts(ctx, tx, rows)
 	r.look = r.OnConflict == Update || n > 0
 	return n, err
 }
 
-// insert makes the records of the rows. COPY fails as a whole on the first row that the server refuses;
-// then the rows at fault are found: by looking for who has their values, else by halving. Rows that the database
-// did not store are found by reading them back; the others are sent once more without them, so that nothing of a
-// row that fails is left.
+// insert creates the records of the rows. COPY fails as a whole on the first row that the server refuses; the rows at
+// fault are then found by looking up the holders of their unique values, or else by bisection. Rows that the database
+// did not store are found by reading back. In either case the remaining rows are sent again, so nothing of a failed
+// row is left.
 func (r *run[R]) insert(ctx context.Context, tx *audit.Tx, rows []R) error {
 	for len(rows) > 0 {
 		err := r.copyIn(ctx, tx, rows)
@@ -192,8 +192,8 @@ func (r *run[R]) insert(ctx context.Context, tx *audit.Tx, rows []R) error {
 	return nil
 }
 
-// OfRow says whether the server refuses a row rather than the statement: where the error does not tell, the
-// statement is tried without any rows.
+// OfRow reports whether the server refused a row rather than the statement. If the error does not tell, it tries the
+// statement without rows.
 func OfRow(ctx context.Context, tx pgx.Tx, err error, without func(pgx.Tx) error) (bool, error) {
 	if db.OfRow(err) || !db.MayBeOfRow(err) {
 		return db.OfRow(err), nil
@@ -208,7 +208,7 @@ func OfRow(ctx context.Context, tx pgx.Tx, err error, without func(pgx.Tx) error
 	}
 }
 
-// refused fails a row for what the server says of it.
+// refused fails a row with the server's error.
 func refused(row *Row, err error) {
 	field := ""
 	f := fault.From(db.Translate(err))
@@ -218,7 +218,7 @@ func refused(row *Row, err error) {
 	row.Fail(field, "", f, nil)
 }
 
-// copyIn sends the rows by COPY behind a savepoint, and reads them back.
+// copyIn sends the rows by COPY after a savepoint and reads them back.
 func (r *run[R]) copyIn(ctx context.Context, tx *audit.Tx, rows []R) error {
 	for _, in := range rows {
 		if err := r.kind.Defaults(in, tx.Now, tx.ByID()); err != nil {
@@ -239,7 +239,7 @@ func (r *run[R]) copyIn(ctx context.Context, tx *audit.Tx, rows []R) error {
 	})
 }
 
-// send is the COPY. Deferred constraints are checked at once, so that what they refuse is brought down to a row.
+// send runs the COPY. It checks deferred constraints immediately, so that their violations can be attributed to rows.
 func (r *run[R]) send(ctx context.Context, tx pgx.Tx, rows []R) error {
 	names := make([]string, len(r.kind.Columns))
 	for i, c := range r.kind.Columns {

@@ -7,13 +7,13 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 )
 
-// whole applies the file in one transaction, or nothing of it. The file is read twice: what can be known
-// of its rows beforehand is found out in a first reading, preparations included.
+// atomic applies the whole file in one transaction, or nothing. It reads the file twice: the first pass checks and
+// prepares the rows without a transaction.
 func (r *run[R]) atomic(ctx context.Context) error {
 	clean := r.report
 	check := func(b *batch[R]) error {
 		for _, in := range b.rows {
-			in.Base().Outcome = Pending // and counted as nothing, unless it failed
+			in.Base().Outcome = Pending // only failures are counted in this pass
 		}
 		return r.count(b)
 	}
@@ -22,7 +22,7 @@ func (r *run[R]) atomic(ctx context.Context) error {
 	}
 	r.report = clean
 	var refused []*Row
-	var verdict error    // on rows that failed
+	var verdict error    // the error for failed rows
 	var unchanged []span // of batches that changed nothing
 	err := r.ledger.Write(ctx, r.intent(), func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
 		r.report, refused, verdict, unchanged = clean, nil, nil, nil

@@ -5,28 +5,27 @@ import (
 	"math/bits"
 )
 
-// seen remembers claims, in memory that is bounded, and never misses one that it was told of. It takes a new
-// claim for one that it knows once in some hundred files of a million rows, as long as it has room for 32 bits of each
-// claim's hash; beyond, once in a few thousand claims. Each such mistake is put right by reading the file again, which
-// for a large file costs more than all that remembering does.
+// seen is an approximate set of unique values in bounded memory: no false negatives, and about one false positive per
+// hundred files of a million rows while 32 bits of each hash fit, then one in a few thousand values. A false positive
+// costs another pass over the file.
 type seen struct {
 	seed   maphash.Seed
-	prints [][]uint32 // tables of fingerprints, each twice as large as the one before; 0 is an empty place
-	in     int        // how many the last one holds
-	room   int        // how many places further tables may have
-	blocks []block    // what there is no room for; nil while there is
+	prints [][]uint32 // tables of fingerprints, each twice as large as the previous one; 0 is an empty slot
+	in     int        // number of entries in the last one
+	room   int        // number of slots that more tables may have
+	blocks []block    // the overflow; nil while there is room
 }
 
 // block is a cache line of a blocked Bloom filter.
 type block [8]uint64
 
-// A row of 80 bytes makes two claims, for which the first table has room. A file that is compressed, or has shorter
-// rows, needs further ones.
+// A row of 80 bytes has two unique values, for which the first table has room. Compressed files and shorter rows need
+// more tables.
 const (
 	bytesPerPlace = 32
 	minPlaces     = 1 << 12
 	maxPlaces     = 16 << 20 / 4
-	maxBlocks     = 32 << 20 / 64 // tells the rows of ten million such apart, with 16 bits for each claim
+	maxBlocks     = 32 << 20 / 64 // enough for ten million such rows, with 16 bits per value
 )
 
 func newSeen(fileSize int64, room int) *seen {
@@ -35,7 +34,7 @@ func newSeen(fileSize int64, room int) *seen {
 	return s
 }
 
-// grow begins a table of so many places, or of those that there is room for.
+// grow adds a table of this many slots, or of as many as fit.
 func (s *seen) grow(places int) {
 	if places = min(places, s.room); places == 0 {
 		s.blocks = make([]block, maxBlocks)
@@ -45,7 +44,7 @@ func (s *seen) grow(places int) {
 	s.prints, s.in = append(s.prints, make([]uint32, places)), 0
 }
 
-// add notes a claim, and says whether it may have been there before.
+// add adds a value and reports whether it may have been present.
 func (s *seen) add(c UniqueKey) bool {
 	var hash maphash.Hash
 	hash.SetSeed(s.seed)
@@ -53,7 +52,7 @@ func (s *seen) add(c UniqueKey) bool {
 	_ = hash.WriteByte(0)
 	_, _ = hash.WriteString(c.key())
 	h := hash.Sum64()
-	print := max(uint32(h*0x9e3779b97f4a7c15>>32), 1) // the place takes the upper bits
+	print := max(uint32(h*0x9e3779b97f4a7c15>>32), 1) // the slot uses the upper bits
 	var at uint64
 	var last []uint32
 	for _, last = range s.prints {
@@ -77,11 +76,11 @@ func (s *seen) add(c UniqueKey) bool {
 	return false
 }
 
-// addBlock is add where only bits of a block are kept.
+// addBlock is add for the Bloom filter.
 func (s *seen) addBlock(h uint64) bool {
 	at, _ := bits.Mul64(h, uint64(len(s.blocks)))
 	b := &s.blocks[at]
-	h *= 0x9e3779b97f4a7c15 // the block took the upper bits
+	h *= 0x9e3779b97f4a7c15 // the block used the upper bits
 	was := true
 	for range 6 {
 		word, bit := h>>61, h>>55&63

@@ -6,15 +6,15 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// duplicates finds rows that claim what an earlier row of the file claims, in memory that does not grow
-// with the file. What it has seen tells rows that cannot be from those that may be; the
-// latter are put off, and once the file has been read, one more reading settles them exactly.
+// duplicates finds rows with a unique value of an earlier row of the file, in bounded memory. An approximate set
+// separates rows that cannot be duplicates from those that may be. The latter are deferred, and another pass over the
+// file settles them exactly.
 type duplicates[R Record] struct {
 	claims   func(R, []UniqueKey) []UniqueKey
-	list     []UniqueKey // of the row that is looked at
+	list     []UniqueKey // of the current row
 	seen     *seen
-	deferred map[int64]bool   // ordinals of rows that were put off
-	first    map[string]int64 // a claim of theirs → the first line that makes it
+	deferred map[int64]bool   // ordinals of deferred rows
+	first    map[string]int64 // a unique value of theirs → the first line with it
 }
 
 func newDuplicates[R Record](fileSize int64, claims func(R, []UniqueKey) []UniqueKey) *duplicates[R] {
@@ -23,20 +23,20 @@ func newDuplicates[R Record](fileSize int64, claims func(R, []UniqueKey) []Uniqu
 	}
 }
 
-// key is what has to be unique in the claim's field.
+// key returns the value that has to be unique in the field.
 func (c UniqueKey) key() string { return cmp.Or(c.Key, c.Value) }
 
-// whole tells claims of all fields apart.
+// whole returns a key that is distinct across fields.
 func (c UniqueKey) whole() string { return c.Field + "\x00" + c.key() }
 
-// of returns what a row claims, until the next row is asked about.
+// of returns the unique values of a row. The result is valid until the next call.
 func (d *duplicates[R]) of(in R) []UniqueKey {
 	d.list = d.claims(in, d.list[:0])
 	return d.list
 }
 
-// putOff says whether a row can be applied in the first pass: it claims nothing that an earlier one may
-// have claimed.
+// putOff reports whether a row can be applied in the first pass, because none of its unique values may occur in an
+// earlier row.
 func (d *duplicates[R]) putOff(in R) bool {
 	row := in.Base()
 	if row.Failure != nil {
@@ -56,7 +56,7 @@ func (d *duplicates[R]) putOff(in R) bool {
 	return true
 }
 
-// resolve finds the first line of each claim in doubt, in one more reading.
+// resolve finds the first line of each doubtful value, in another pass.
 func (d *duplicates[R]) resolve(in R) error {
 	row := in.Base()
 	if row.Failure != nil {
@@ -70,7 +70,7 @@ func (d *duplicates[R]) resolve(in R) error {
 	return nil
 }
 
-// judge picks the rows that were put off, and fails those that are second.
+// judge selects the deferred rows and fails duplicates.
 func (d *duplicates[R]) judge(in R) bool {
 	if !d.deferred[in.Base().Ordinal] {
 		return false
@@ -79,7 +79,7 @@ func (d *duplicates[R]) judge(in R) bool {
 	return true
 }
 
-// check fails a row whose claim an earlier line makes.
+// check fails a row if an earlier line has one of its unique values.
 func (d *duplicates[R]) check(in R) {
 	row := in.Base()
 	for _, c := range d.of(in) {

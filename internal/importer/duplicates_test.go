@@ -8,7 +8,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/rowreader"
 )
 
-// thing is a row with a name and a number, each of which only one may have.
+// thing is a row with a unique name and a unique number.
 type thing struct {
 	Row
 	name, number string
@@ -18,15 +18,15 @@ func claimed(in *thing, list []UniqueKey) []UniqueKey {
 	return append(list, UniqueKey{Field: "name", Value: in.name}, UniqueKey{Field: "number", Value: in.number})
 }
 
-// full has no room left but for one block in a filter.
+// full replaces the tables by a tiny Bloom filter.
 func full(s *seen) *seen {
 	s.blocks = make([]block, 16)
 	return s
 }
 
-// A row that claims what an earlier line claims fails and names that line, whichever pass finds it; the first
-// one does not, however little is remembered of what was seen.
-func TestDuplicatesNameTheFirstLine(t *testing.T) {
+// A duplicate fails and names the first line, whichever pass finds it and however small the set is. The first row
+// does not fail.
+func TestDuplicates_NameFirstLine(t *testing.T) {
 	t.Parallel()
 	const rows = 20_000
 	read := func() []*thing {
@@ -34,17 +34,17 @@ func TestDuplicatesNameTheFirstLine(t *testing.T) {
 		for i := range list {
 			list[i] = &thing{Row: Row{Raw: rowreader.Row{Line: int64(i + 2)}, Ordinal: int64(i + 1)}, name: fmt.Sprint("n", i), number: fmt.Sprint(i)}
 		}
-		for i := 500; i < rows; i += 1000 { // a second, and a third by its other claim
+		for i := 500; i < rows; i += 1000 { // a second row with the name, and a third with the number
 			list[i].name = list[i-100].name
 			list[i+7].number = list[i-100].number
 		}
 		return list
 	}
 	for _, m := range []*seen{
-		newSeen(64*rows, maxPlaces), // a table that fits
-		newSeen(0, maxPlaces),       // several
-		newSeen(0, 3*minPlaces/2),   // no room, and then a filter
-		full(newSeen(0, minPlaces)), // one that is far too small for the file
+		newSeen(64*rows, maxPlaces), // one table
+		newSeen(0, maxPlaces),       // several tables
+		newSeen(0, 3*minPlaces/2),   // tables, then a filter
+		full(newSeen(0, minPlaces)), // a filter that is far too small for the file
 	} {
 		d := newDuplicates(0, claimed)
 		d.seen = m
@@ -94,8 +94,8 @@ func TestDuplicatesNameTheFirstLine(t *testing.T) {
 	}
 }
 
-// Where there is room, a file of unlike rows is not read again for its own sake.
-func TestUnlikeRowsAreToldApart(t *testing.T) {
+// With enough room, a file of distinct rows needs no second pass.
+func TestDuplicates_FewFalsePositives(t *testing.T) {
 	t.Parallel()
 	s := newSeen(0, maxPlaces)
 	mistakes := 0
@@ -104,29 +104,29 @@ func TestUnlikeRowsAreToldApart(t *testing.T) {
 			mistakes++
 		}
 	}
-	if mistakes > 1 { // one is made in a thousand runs, two in a million
-		t.Errorf("%d were taken for others", mistakes)
+	if mistakes > 1 { // one happens in a thousand runs, two in a million
+		t.Errorf("%d false positives", mistakes)
 	}
 	if s.blocks != nil {
-		t.Error("there was no room")
+		t.Error("the tables overflowed")
 	}
 }
 
-// What was applied is kept as spans of lines, and nothing that was not applied lies within one.
-func TestSpansHoldWhatWasAppliedAlone(t *testing.T) {
+// Applied rows are recorded as spans of lines, which contain no other rows.
+func TestSpans_OnlyAppliedLines(t *testing.T) {
 	t.Parallel()
 	var rows []*thing
 	for i, outcome := range []Outcome{Created, Created, Failed, Updated, Skipped, Unchanged, Created, Created} {
 		rows = append(rows, &thing{Row: Row{Raw: rowreader.Row{Line: int64(10 * (i + 1))}, Ordinal: int64(i + 1), Outcome: outcome}})
 	}
-	rows[6].Done = true // by an earlier run, which has it on record
-	rows[7].Ordinal++   // one was put off between
+	rows[6].Done = true // applied and recorded by an earlier run
+	rows[7].Ordinal++   // a row in between was deferred
 	list := spans(rows)
 	if got, want := fmt.Sprint(list), "[{10 20 2 2 0} {40 40 1 0 1} {60 60 1 0 0} {80 80 1 1 0}]"; got != want {
 		t.Errorf("spans %s, want %s", got, want)
 	}
 	l := lease{applied: list}
-	for pass := range 2 { // a file is read more than once
+	for pass := range 2 { // files are read more than once
 		for _, c := range []struct {
 			line int64
 			done bool

@@ -15,19 +15,19 @@ import (
 	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
-// Cells reads the fields of one row, and collects what is wrong with them.
+// Fields reads the fields of one row and collects their problems.
 type Fields struct {
 	fault.Problems
-	Given   map[string]bool // where it is not nil: the fields that were read and have a value
-	Altered []Alteration    // how values that were read are stored otherwise than they came
+	Given   map[string]bool // fields that were read and have a value; may be nil
+	Altered []Alteration    // how stored values differ from the file
 	Filled  []Alteration    // what a new record gets for empty values
 
 	src *Input
 	row rowreader.Row
 }
 
-// value returns the row's value of a field as the file has it, and in the form that text is stored in. The two are
-// the same for a field that is read verbatim.
+// value returns the row's value of a field as in the file, and normalized. Both are equal for a field that is read
+// verbatim.
 func (c *Fields) value(field string) (raw, normal string) {
 	i, ok := c.src.columns[field]
 	if !ok || i >= len(c.row.Values) {
@@ -44,8 +44,7 @@ func (c *Fields) value(field string) (raw, normal string) {
 	return raw, normal
 }
 
-// Text returns the row's value of a field, in the form that text is stored in; one that is read verbatim, as
-// it is.
+// Text returns the row's value of a field: normalized, or as is if it is read verbatim.
 func (c *Fields) Text(field string) string {
 	raw, v := c.value(field)
 	switch {
@@ -58,7 +57,8 @@ func (c *Fields) Text(field string) string {
 	return v
 }
 
-// Stored returns the row's value of a field as it is, for a record that is restored as it was stored. A blank one is "".
+// Stored returns the row's value of a field as is, for a record that is restored as it was stored. A blank value
+// becomes "".
 func (c *Fields) Stored(field string) string {
 	raw, v := c.value(field)
 	if v == "" {
@@ -67,30 +67,30 @@ func (c *Fields) Stored(field string) string {
 	return raw
 }
 
-// Names says whether the row has a value of the field, if only an empty one.
+// Names reports whether the row has the field, even with an empty value.
 func (c *Fields) Names(field string) bool {
 	return c.src.Has(field) && (!c.src.Objects || c.row.Names(field))
 }
 
-// Alter notes how the value of a field is stored otherwise than it came.
+// Alter records how the stored value of a field differs from the file.
 func (c *Fields) Alter(field, how string) { c.Altered = noted(c.Altered, Alteration{field, how}) }
 
-// Fill notes what a new record gets for a value that is empty, if it is.
+// Fill records what a new record gets for an empty value.
 func (c *Fields) Fill(field, as string) {
 	if _, v := c.value(field); v == "" && c.Names(field) && c.src.shape.Has(field) {
 		c.Filled = noted(c.Filled, Alteration{field, "with " + as + " for an empty value"})
 	}
 }
 
-// FillBirth notes what a new record gets where the row does not say which id it has, and when and by whom it was made.
+// FillBirth records what a new record gets if the row has no id, creation time or creator.
 func (c *Fields) FillBirth() {
 	c.Fill("id", "a new id")
 	c.Fill("created_at", "the time of the import")
 	c.Fill("created_by", "the operator")
 }
 
-// FillNull notes that a text which is blank, or empty and not null, is stored as null. Only json can tell the latter two
-// apart.
+// FillNull records that a blank text, or one that is empty but not null, is stored as null. Only json distinguishes
+// the latter two.
 func (c *Fields) FillNull(field string) {
 	raw, v := c.value(field)
 	if v == "" && (raw != "" || c.row.HasEmpty(field)) && c.src.shape.Has(field) {
@@ -105,7 +105,7 @@ func noted(list []Alteration, a Alteration) []Alteration {
 	return append(list, a)
 }
 
-// Fits says whether the table has the column, and refuses a value that would have no place.
+// Fits reports whether the table has the column, and refuses a value for one that it does not have.
 func (c *Fields) Fits(field, value string) bool {
 	if c.src.shape.Has(field) {
 		return true
@@ -116,7 +116,7 @@ func (c *Fields) Fits(field, value string) bool {
 	return false
 }
 
-// Choice returns one of the valid values, in upper case; nil where the table has no such column.
+// Choice returns one of the valid values, in upper case, or nil if the table has no such column.
 func (c *Fields) Choice(field, fallback string, valid []string) *string {
 	v := c.Text(field)
 	if !c.Fits(field, v) {
@@ -136,7 +136,7 @@ func (c *Fields) Choice(field, fallback string, valid []string) *string {
 	return &upper
 }
 
-// Bool returns a yes or no.
+// Bool returns a boolean.
 func (c *Fields) Bool(field string, fallback bool) bool {
 	v := c.Text(field)
 	switch strings.ToLower(v) {
@@ -152,7 +152,7 @@ func (c *Fields) Bool(field string, fallback bool) bool {
 	return fallback
 }
 
-// Time returns an instant, nil where the row has none or the table no such column.
+// Time returns an instant, or nil if the row has none or the table has no such column.
 func (c *Fields) Time(field string) *db.Time {
 	v := c.Text(field)
 	if !c.Fits(field, v) || v == "" {
@@ -171,7 +171,7 @@ func (c *Fields) Time(field string) *db.Time {
 	return &at
 }
 
-// ID returns an id, nil where the row has none or the table no such column.
+// ID returns an id, or nil if the row has none or the table has no such column.
 func (c *Fields) ID(field string) *uuid.UUID {
 	v := c.Text(field)
 	if !c.Fits(field, v) || v == "" {
@@ -185,11 +185,11 @@ func (c *Fields) ID(field string) *uuid.UUID {
 	return &id
 }
 
-// quoted is a value that a message repeats.
+// quoted matches a value in a message.
 var quoted = regexp.MustCompile(`"(\\.|[^"\\])*"`)
 
-// Refuse fails a row for an error that names fields, with the first of them, or for any other. Of a file that has
-// secrets no value is repeated: where cells have slid, a secret is in another column.
+// Refuse fails a row with an error, and with the first field that the error names. If the file has secrets, values
+// are removed from the message, because a secret may have ended up in another column.
 func (c *Fields) Refuse(r *Row, err error) {
 	secret := slices.ContainsFunc(c.src.opts.Verbatim, c.src.Has)
 	field, value := "", ""

@@ -1,7 +1,6 @@
-// Package imports applies files of records to the platform's data, each row once, however often a file is
-// run. Rows go in transactions of many, with their audit rows and with the record of having been applied; one that
-// fails is reported, and the others go ahead. What a record is, and when it is refused, is up to the nouns:
-// see Kind.
+// Package importer imports files of records. Each row is applied once, however often the file is imported. Rows are
+// applied in large transactions, together with their audit rows and a record of having been applied. A row that fails
+// is reported and the others are applied. Nouns define the records and their rules: see Spec.
 package importer
 
 import (
@@ -15,23 +14,23 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// The values of Options.OnConflict: what happens to a row that claims what another record has.
+// The values of Options.OnConflict: what happens to a row whose unique value another record has.
 const (
-	Fail   = "fail"   // it fails, and names field and holder
-	Skip   = "skip"   // it is read over
-	Update = "update" // the record that is there gets the values that the row names
+	Fail   = "fail"   // the row fails and names the field and the holder
+	Skip   = "skip"   // the row is skipped
+	Update = "update" // the existing record gets the row's values
 )
 
-// Tables are those that every import needs, beside the noun's own and the audit log.
+// Tables are the tables that every import needs, besides those of the noun and the audit log.
 var Tables = []string{schema.ImportFiles, schema.ImportRows}
 
-// Home is the database that rows are applied in: the manager's, or that of the tenant who is named.
+// Target is the database that rows are applied to: the manager's or a tenant's.
 type Target struct {
 	Tenant uuid.UUID
 	Code   string
 }
 
-// lacks says what is missing of the tables in which an import keeps what it has applied.
+// missing returns an error if a table that records imports does not exist.
 func (h Target) missing(cat schema.Catalog) error {
 	for _, name := range Tables {
 		switch _, err := cat.Table(name); {
@@ -45,9 +44,9 @@ func (h Target) missing(cat schema.Catalog) error {
 	return nil
 }
 
-// key is what the tables know a file by, for one noun: what was applied of it as users says nothing of it
-// as anything else. Users came first, and theirs is the file's fingerprint itself. Of tenants who share a
-// database each has its own.
+// key returns the key under which the tables know a file, for one noun, so that importing a file as users does not
+// affect importing it as something else. For users it is the fingerprint itself, for compatibility. Tenants that
+// share a database have separate keys.
 func (h Target) key(f *rowreader.File, resource string) []byte {
 	text := f.Sum[:]
 	switch {
@@ -62,30 +61,30 @@ func (h Target) key(f *rowreader.File, resource string) []byte {
 	return sum[:]
 }
 
-// Options say how a file is imported, whatever it holds.
+// Options control an import, whatever the records.
 type Options struct {
-	Read       rowreader.Options // but for the fields, which the noun knows
-	OnConflict string            // "" is Fail
-	Atomic     bool              // all rows or none, in one transaction
-	MaxErrors  int               // stop once so many rows have failed; 0 never does
-	Again      bool              // apply rows anew that earlier runs applied
+	Read       rowreader.Options // except the fields, which the noun sets
+	OnConflict string            // "" means Fail
+	Atomic     bool              // apply all rows or none, in one transaction
+	MaxErrors  int               // stop after this many failed rows; 0 means never
+	Again      bool              // apply rows again that earlier runs applied
 
-	Failed   func(Failure, rowreader.Row) error // told of each row that failed, in the order of lines within a batch
-	Progress func(Report)                       // told after every batch
+	Failed   func(Failure, rowreader.Row) error // called for each failed row, in line order within a batch
+	Progress func(Report)                       // called after every batch
 }
 
-// Failure is why a row was not applied.
+// Failure is the reason that a row was not applied.
 type Failure struct {
-	Line    int64      `json:"line"` // where the row begins; in json the number of the object
+	Line    int64      `json:"line"` // where the row starts; in json the number of the object
 	Field   string     `json:"field"`
-	Value   string     `json:"value"` // never a password
+	Value   string     `json:"value"` // never a secret
 	Code    fault.Code `json:"code"`
 	Message string     `json:"message"`
-	Kind    string     `json:"-"`      // the same for failures of one cause
+	Kind    string     `json:"-"`      // equal for failures with the same cause
 	Holder  *uuid.UUID `json:"holder"` // the record that has the value already
 }
 
-// Report is what an import did. Rows counts those that were read.
+// Report counts the outcomes of an import. Rows is the number of rows read.
 type Report struct {
 	File           string        `json:"file"`
 	SHA256         string        `json:"sha256"`
@@ -102,5 +101,5 @@ type Report struct {
 	Stopped        bool          `json:"stopped"` // by --max-errors
 	Last           *Operation    `json:"-"`       // the latest of the earlier runs
 
-	Altered map[Alteration]int64 `json:"-"` // how many rows were stored otherwise than they came, by how
+	Altered map[Alteration]int64 `json:"-"` // number of rows that were stored differently, by how
 }

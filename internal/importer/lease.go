@@ -19,24 +19,24 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// lease is a run's hold on its file, and what earlier runs applied of it. The hold is a row, not a lock
-// of the session, so that it works through a pooler; every transaction of the run begins by claiming that
-// row, so that a run which lost it changes nothing more.
+// lease is a run's exclusive hold on its file, and what earlier runs applied of it. It is a row rather than a session
+// lock, so that it works through a pooler. Every transaction of the run first claims the row, so a run that lost the
+// lease changes nothing more.
 type lease struct {
 	ledger  *audit.Ledger
 	file    *rowreader.File
-	key     []byte // of the file, for this noun
-	command string // that shows how far it is
+	key     []byte // see Target.key
+	command string // the import command, for hints
 	host    string
 	process string
 	home    Target
-	again   bool // set aside what was applied
+	again   bool // disregard earlier runs
 	applied []span
-	last    *Operation // of an earlier run, or nil
-	next    int        // the span that the reading has come to
+	last    *Operation // the latest earlier run, or nil
+	next    int        // the span at the current line
 }
 
-// span is lines that were applied.
+// span is a range of applied lines.
 type span struct {
 	From    int64 `db:"line"`
 	To      int64 `db:"last_line"`
@@ -49,8 +49,8 @@ type span struct {
 type Operation struct {
 	OpID     uuid.UUID `json:"op_id" db:"op_id"`
 	Rows     int64     `json:"rows" db:"records"`
-	At       db.Time   `json:"applied_at" db:"applied_at"` // the last of them
-	Operator *string   `json:"operator" db:"operator"`     // of the manager's users; null for a tenant's import
+	At       db.Time   `json:"applied_at" db:"applied_at"` // the time of the last row
+	Operator *string   `json:"operator" db:"operator"`     // a user of the manager database; null for a tenant's import
 }
 
 const readOperations = `
@@ -60,7 +60,7 @@ SELECT r.op_id, sum(r.records)::bigint AS records, max(r.created_at) AS applied_
  GROUP BY r.op_id, r.created_by
  ORDER BY max(r.created_at), r.op_id`
 
-// operations are the runs that applied rows of the file of a key, in the order of time.
+// operations returns the runs that applied rows of a file, by its key, oldest first.
 func (h Target) operations(ctx context.Context, r db.Reader, key []byte) ([]Operation, error) {
 	sql := readOperations
 	if h != (Target{}) {
@@ -69,8 +69,8 @@ func (h Target) operations(ctx context.Context, r db.Reader, key []byte) ([]Oper
 	return db.Collect[Operation](ctx, r, sql, key)
 }
 
-// leaseTime is how long a run that is not heard of keeps its hold, where nobody can tell whether its
-// process is still there. It is more than a batch takes, hashing included.
+// leaseTime is how long a lease outlives a run on another machine, whose process cannot be checked. It is longer than
+// a batch takes, including hashing.
 const leaseTime = "120 seconds"
 
 func newLease(cat schema.Catalog, l *audit.Ledger, f *rowreader.File, home Target, resource, command string, again bool) (*lease, error) {
@@ -93,13 +93,13 @@ func newLease(cat schema.Catalog, l *audit.Ledger, f *rowreader.File, home Targe
 	}, nil
 }
 
-// processName is a process as nothing else on this machine is called: its number and when it began.
+// processName identifies a process on this machine by its number and start time.
 func processName(pid int) string {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return fmt.Sprint(pid)
 	}
-	// the name in parentheses may hold anything; the 20th field after it is the start in clock ticks
+	// the name in parentheses may contain anything; the 20th field after it is the start time in clock ticks
 	after := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 	if len(after) < 20 || after[0] == "Z" {
 		return fmt.Sprint(pid)
@@ -107,17 +107,17 @@ func processName(pid int) string {
 	return fmt.Sprintf("%d/%s", pid, after[19])
 }
 
-// here says whether a host is this machine.
+// here reports whether a host is this machine.
 func here(host string) bool {
 	name, err := os.Hostname()
 	return err == nil && name == host
 }
 
-// gone says whether a process of this machine has ended.
+// gone reports whether a process of this machine has ended.
 func gone(process string) bool {
 	var pid int
 	if _, err := fmt.Sscanf(process, "%d/", &pid); err != nil || !strings.Contains(process, "/") {
-		return false // where that cannot be told, the lease has to run out
+		return false // unknown, so wait for the lease to expire
 	}
 	return processName(pid) != process
 }
@@ -135,7 +135,8 @@ UPDATE cxg_import.files
    SET op_id = @op, host = @host, process = @process, name = @name, started_at = now(), finished_at = NULL, failed = 0,
        leased_until = now() + @time::interval, updated_at = now(), updated_by = @by
  WHERE sha256 = @sha256`
-	// Lines below 1 are of runs before the last --again: they count as not applied, and an undo finds their operations.
+	// Lines below 1 belong to runs before the last --again: they do not count as applied, but an undo still finds
+	// their operations.
 	setAside = `
 UPDATE cxg_import.rows r SET line = r.line + s.shift, last_line = r.last_line + s.shift
   FROM (SELECT least(min(line), 0) - max(last_line) - 1 AS shift FROM cxg_import.rows WHERE sha256 = @sha256) s
@@ -166,11 +167,11 @@ func (l *lease) args() pgx.NamedArgs {
 	}
 }
 
-// take takes hold of the file, unless another run has it: then it is BUSY. A run whose process is gone
-// has it no more. It reads what was applied before.
+// take acquires the lease and reads what earlier runs applied. If another run has the lease, it returns BUSY, unless
+// that run's process has ended.
 func (l *lease) take(ctx context.Context) error {
 	err := l.ledger.WriteUnaudited(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		// a transaction of a run that was killed may be about to end
+		// a transaction of a killed run may be about to end
 		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '3s'"); err != nil {
 			return err
 		}
@@ -199,7 +200,7 @@ func (l *lease) take(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if l.again { // a dry run has not set them aside
+	if l.again { // in a dry run the spans are still there
 		return nil
 	}
 	if l.applied, err = db.Collect[span](ctx, l.ledger.Reader(), readSpans, l.key); err != nil || len(l.applied) == 0 {
@@ -221,8 +222,8 @@ func (l *lease) busy(op uuid.UUID) *fault.Error {
 	return f
 }
 
-// done says whether an earlier run applied the record that begins on the line. It is asked in the order
-// of lines; a line before the last one begins a new reading.
+// done reports whether an earlier run applied the record that starts on the line. Calls have to be in line order; a
+// smaller line starts a new pass.
 func (l *lease) done(line int64) bool {
 	if l.next > 0 && line <= l.applied[l.next-1].To {
 		l.next = 0
@@ -233,7 +234,7 @@ func (l *lease) done(line int64) bool {
 	return l.next < len(l.applied) && l.applied[l.next].From <= line
 }
 
-// claim begins a transaction of the run, and holds the row until its end.
+// claim locks the lease's row until the end of the transaction, and fails if the run lost it.
 func (l *lease) claim(ctx context.Context, tx *audit.Tx) error {
 	if l.ledger.DryRun {
 		return nil
@@ -245,10 +246,10 @@ func (l *lease) claim(ctx context.Context, tx *audit.Tx) error {
 	return err
 }
 
-// spans are the lines that the rows were applied from, those together that follow each other.
+// spans returns the lines of the applied rows, with consecutive rows merged.
 func spans[R Record](rows []R) []span {
 	var list []span
-	last := int64(-1) // the ordinal that the open span ends with
+	last := int64(-1) // the ordinal of the last row in the open span
 	for _, in := range rows {
 		row := in.Base()
 		if row.Done || !row.Applied() {
@@ -271,7 +272,7 @@ func spans[R Record](rows []R) []span {
 	return list
 }
 
-// record notes what the transaction applied.
+// record records the rows that the transaction applied.
 func (l *lease) record(ctx context.Context, tx *audit.Tx, applied []span) error {
 	if l.ledger.DryRun || len(applied) == 0 {
 		return nil
@@ -279,7 +280,7 @@ func (l *lease) record(ctx context.Context, tx *audit.Tx, applied []span) error 
 	return l.insert(ctx, tx, tx.Now, tx.ByID(), applied)
 }
 
-// recordUnchanged notes rows that were applied without a change, and so without a transaction of the ledger.
+// recordUnchanged records rows that were applied without a change, outside a transaction of the ledger.
 func (l *lease) recordUnchanged(ctx context.Context, applied []span) error {
 	if len(applied) == 0 {
 		return nil
@@ -312,10 +313,10 @@ func (l *lease) insert(ctx context.Context, tx pgx.Tx, now time.Time, by any, ap
 	return tx.SendBatch(ctx, sends).Close()
 }
 
-// releaseTime bounds how long giving the file back may take.
+// releaseTime is the timeout for releasing the lease.
 const releaseTime = 2 * time.Second
 
-// release gives the file back, also when the run was interrupted. Where that fails, the lease runs out.
+// release releases the lease, even after an interruption. If that fails, the lease expires.
 func (l *lease) release(ctx context.Context, finished bool, r Report) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
 	defer cancel()

@@ -7,32 +7,32 @@ import (
 	"github.com/cxgctl/cxgctl/internal/rowreader"
 )
 
-// Row is one row of a file and what becomes of it. A noun embeds it in what it makes of the row.
+// Row is one row of a file and its outcome. Nouns embed it in their rows.
 type Row struct {
 	Raw     rowreader.Row
 	Ordinal int64 // of the record in the file
-	Done    bool  // by an earlier run
+	Done    bool  // applied by an earlier run
 	Outcome Outcome
 	Failure *Failure
-	Altered []Alteration // how values are stored otherwise than they came
+	Altered []Alteration // how stored values differ from the file
 	Filled  []Alteration // what a new record gets for empty values
 
 	unfit bool // failed before any transaction
 }
 
-// Incoming is what a noun makes of a row: a pointer to a struct that embeds Row.
+// Record is a noun's row: a pointer to a struct that embeds Row.
 type Record interface{ Base() *Row }
 
 // Base returns the row itself.
 func (r *Row) Base() *Row { return r }
 
-// Alteration is a way in which a value of a field is stored otherwise than the file has it: "in upper case".
+// Alteration is a way in which the stored value of a field differs from the file, such as "in upper case".
 type Alteration struct{ Field, How string }
 
-// Outcome is what became of a row in its transaction.
+// Outcome is the outcome of a row in its transaction.
 type Outcome uint8
 
-// The outcomes. What is Pending is about to be made; what is Matched, to change a record that is there.
+// The outcomes. A Pending row is about to create a record, a Matched row to change an existing one.
 const (
 	Pending Outcome = iota
 	Matched
@@ -43,13 +43,13 @@ const (
 	Failed
 )
 
-// Applied says whether the row's record is in the database as the row wants it.
+// Applied reports whether the database has the row's record as the row wants it.
 func (r *Row) Applied() bool {
 	return r.Outcome == Created || r.Outcome == Updated || r.Outcome == Unchanged
 }
 
-// Fail notes why the row is not applied; the first reason stands. Value is repeated in messages, so it must
-// be no secret. Holder is the record that has it, or nil.
+// Fail records why the row is not applied; only the first reason counts. value is repeated in messages, so it must
+// not be a secret. holder is the record that has the value, or nil.
 func (r *Row) Fail(field, value string, err error, holder *uuid.UUID) {
 	r.Outcome = Failed
 	if r.Failure != nil {
@@ -70,7 +70,7 @@ func (r *Row) Fail(field, value string, err error, holder *uuid.UUID) {
 	}
 }
 
-// Undecided returns the rows that nothing has been decided about.
+// Undecided returns the rows without an outcome.
 func Undecided[R Record](rows []R) []R {
 	var list []R
 	for _, in := range rows {

@@ -19,29 +19,29 @@ type run[R Record] struct {
 	source *Input
 	lease  *lease
 	report Report
-	draft  *audit.Drafter // nil where audit rows are not made ahead
-	look   bool           // for conflicts before a batch is inserted: the one before had some
-	told   bool           // the failed rows have their audit row
+	draft  *audit.Drafter // nil if audit rows are not built ahead
+	look   bool           // look for conflicts before inserting, because the previous batch had some
+	told   bool           // the audit row for failed rows is written
 }
 
-// batchRows is how many rows one transaction takes. Few enough that a crash costs little and a lock is
-// held for a moment, many enough that what a transaction costs does not count.
+// batchRows is the number of rows per transaction: few enough that a crash costs little and locks are short, many
+// enough to amortize the transaction.
 const batchRows = 2000
 
-// slowRows is how many Slow rows make a batch: preparing one takes seconds.
+// slowRows is the number of Slow rows in a batch, because preparing one takes long.
 const slowRows = 32
 
-// batch is rows that commit together.
+// batch is a group of rows that commit together.
 type batch[R Record] struct {
 	rows     []R
 	slow     int
-	draft    *audit.Draft // of the audit rows, should all go well; nil for none
-	recorded bool         // as applied, in the transaction that changed rows
+	draft    *audit.Draft // prebuilt audit rows; nil for none
+	recorded bool         // recorded as applied, in the transaction that changed rows
 }
 
-// Run applies a file, in transactions of many rows. A row that fails is reported, and the others go ahead. What
-// a run has applied is on record beside the rows, so that running the same file again goes on where it
-// stopped and applies no row twice. Rows that failed share one audit row, of how many they are.
+// Run imports a file, in transactions of many rows. A row that fails is reported and the others are applied. Applied
+// rows are recorded, so importing the same file again continues where it stopped and applies no row twice. Failed
+// rows share one audit row with their number.
 func Run[R Record](ctx context.Context, l *audit.Ledger, cat schema.Catalog, s *Input, kind Spec[R], o Options) (Report, error) {
 	began := time.Now()
 	r := &run[R]{
@@ -62,7 +62,7 @@ func Run[R Record](ctx context.Context, l *audit.Ledger, cat schema.Catalog, s *
 	} else if r.draft, err = l.Drafter(ctx); err == nil {
 		err = r.stream(ctx)
 	}
-	if r.report.Failed > 0 && !r.told && err == nil { // a run that broke off has a row that says so
+	if r.report.Failed > 0 && !r.told && err == nil { // an aborted run has its own audit row
 		l.RecordFailure(ctx, r.intent(), r.someFailed())
 	}
 	r.report.Elapsed = time.Since(began)
@@ -74,7 +74,7 @@ func (r *run[R]) intent() audit.Intent {
 	return audit.Intent{Subject: audit.Subject{Resource: r.kind.Resource, Name: r.source.file.Name}, Action: audit.Create}
 }
 
-// someFailed says how many rows failed, for the audit row.
+// someFailed returns the error with the number of failed rows, for the audit row.
 func (r *run[R]) someFailed() error {
 	rest := ""
 	if r.Atomic {
@@ -83,8 +83,8 @@ func (r *run[R]) someFailed() error {
 	return fault.New(fault.PartialFailure, "%d of %d rows failed%s", r.report.Failed, r.report.Rows, rest)
 }
 
-// stream applies the file batch by batch. Reading and preparing run ahead of the transactions by one
-// batch; rows that may repeat an earlier one of the file come last, once that is known for certain.
+// stream applies the file batch by batch. Reading and preparing run one batch ahead of the transactions. Rows that
+// may duplicate an earlier one come last, once that is certain.
 func (r *run[R]) stream(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	batches := make(chan *batch[R])
@@ -103,7 +103,7 @@ func (r *run[R]) stream(ctx context.Context) error {
 	var err error
 	for b := range batches {
 		if err != nil {
-			continue // until the reader has noticed
+			continue // drain until the reader stops
 		}
 		if err = r.write(ctx, b); err == nil && r.stop() {
 			err = errStopped
@@ -127,7 +127,7 @@ var errStopped = errors.New("stopped after too many errors")
 
 func (r *run[R]) stop() bool { return r.MaxErrors > 0 && r.report.Failed >= int64(r.MaxErrors) }
 
-// produce reads the file's rows into batches: first all that repeat nothing, then those that might.
+// produce reads the file's rows into batches: first those that are certainly distinct, then the deferred ones.
 func (r *run[R]) produce(ctx context.Context, yield func(*batch[R]) error) error {
 	d := newDuplicates(r.source.file.Size, r.kind.Claims)
 	if err := r.pass(ctx, yield, d.putOff); err != nil {
@@ -155,7 +155,7 @@ func (r *run[R]) each(ctx context.Context, fn func(R) error) error {
 	})
 }
 
-// pass reads the file once. choose says whether a valid row belongs to this pass, and may fail it.
+// pass reads the file once. choose reports whether a valid row belongs to this pass, and can fail it.
 func (r *run[R]) pass(ctx context.Context, yield func(*batch[R]) error, choose func(R) bool) error {
 	b := &batch[R]{}
 	flush := func() error {
@@ -188,7 +188,7 @@ func (r *run[R]) pass(ctx context.Context, yield func(*batch[R]) error, choose f
 	return flush()
 }
 
-// prepare does ahead of the batch's transaction what can be done there.
+// prepare does the work of a batch that needs no transaction.
 func (r *run[R]) prepare(ctx context.Context, b *batch[R]) error {
 	var fit []R
 	for _, in := range b.rows {
@@ -205,8 +205,8 @@ func (r *run[R]) prepare(ctx context.Context, b *batch[R]) error {
 	return r.drafts(ctx, b, fit)
 }
 
-// drafts makes the audit rows that a batch will have if all of its rows become new records, so that its transaction
-// does not wait for them. Which rows do not is known only in the transaction.
+// drafts builds the audit rows that a batch will have if all of its rows become new records, so that the transaction
+// does not wait for them. Which rows do not become new records is known only in the transaction.
 func (r *run[R]) drafts(ctx context.Context, b *batch[R], fit []R) error {
 	if r.draft == nil || r.kind.CreatedChange == nil || r.OnConflict == Update || len(fit) == 0 {
 		return nil

@@ -9,9 +9,9 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Source is a file whose columns are a noun's fields.
+// Input is a file whose columns are mapped to a noun's fields.
 type Input struct {
-	Objects bool // each row names the fields that it has
+	Objects bool // each row has its own fields
 
 	file    *rowreader.File
 	shape   *schema.Table
@@ -19,7 +19,7 @@ type Input struct {
 	columns map[string]int // the field's column in a row
 }
 
-// Open finds out what columns a file has. Shape is the table that the records go to.
+// Open reads which columns a file has. shape is the table that the records go to.
 func Open(f *rowreader.File, o rowreader.Options, shape *schema.Table) (*Input, error) {
 	s := &Input{file: f, shape: shape, opts: o, columns: map[string]int{}}
 	in, err := f.Rows(o)
@@ -36,7 +36,7 @@ func Open(f *rowreader.File, o rowreader.Options, shape *schema.Table) (*Input, 
 	return s, nil
 }
 
-// Has says whether rows may have the field.
+// Has reports whether rows can have the field.
 func (s *Input) Has(field string) bool {
 	_, ok := s.columns[field]
 	return ok

@@ -13,68 +13,69 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Kind is what an import has to know of the kind of record that a file holds. R is what the noun makes of a
-// row. Functions that take rows fail single ones by Row.Fail; an error of their own ends the import. Those
-// that take a transaction may be called again for the same rows, after a rollback.
+// Spec describes a kind of record to the import. R is the noun's row. Functions that take rows fail single rows with
+// Row.Fail; if they return an error, the import ends. Functions that take a transaction may be called again for the
+// same rows after a rollback.
 type Spec[R Record] struct {
 	Resource string // the noun in audit rows: user, invoice
-	Command  string // that imports it, for hints: cxgctl users import
-	Home     Target // where the records are
+	Command  string // the import command, for hints: cxgctl users import
+	Home     Target // the database of the records
 
-	// Read makes something of a row that could be read, or fails it.
+	// Read turns a row of the file into a record, or fails it.
 	Read func(Row, *Fields) R
-	// Claims adds what only one record may have, as the row names it, to a list.
+	// Claims appends the unique values of a row to a list.
 	Claims func(R, []UniqueKey) []UniqueKey
-	// Slow says that Prepare takes long for the row, so that few such share a transaction; nil: none does.
+	// Slow reports whether Prepare takes long for the row; few such rows share a transaction. It may be nil.
 	Slow func(R) bool
-	// Prepare does ahead of the transaction what can be done there; nil: nothing can.
+	// Prepare does the work that needs no transaction. It may be nil.
 	Prepare func(context.Context, []R) error
-	// Resolve finds what rows name in other tables, and keeps it as it is.
+	// Resolve looks up and locks the rows of other tables that rows refer to.
 	Resolve func(context.Context, *audit.Tx, []R) error
-	// Conflicts decides about rows that claim what a record in the database has: they fail, are Skipped or
-	// become Matched. It returns about how many it did.
+	// Conflicts decides about rows whose unique values an existing record has: they fail, are Skipped or become
+	// Matched. It returns how many it decided, approximately.
 	Conflicts func(context.Context, *audit.Tx, []R) (int, error)
-	// Born fills what a new record has from its transaction's time and operator.
+	// Defaults sets the fields of a new record that come from the transaction.
 	Defaults func(in R, now time.Time, by *uuid.UUID) error
-	// Made is the change of a record that the import made, where nothing but Prepare and Born alters what Read made:
-	// then its audit row is made ahead of the transaction. nil where Resolve has a part in it.
+	// CreatedChange returns the change that records a new record. Its audit row is then built ahead of the
+	// transaction, which is correct only if Prepare and Defaults alone alter what Read returned. It is nil if Resolve
+	// does too.
 	CreatedChange func(R) audit.Change
-	// Held says that a record most likely exists which has what the row claims, so that no audit row is made ahead for it;
-	// nil: none does.
+	// Held reports whether a record with a unique value of the row probably exists, so that no audit row is built
+	// ahead for it. It may be nil.
 	Held func(R) bool
-	// Stored reads back rows that were inserted. It fails those that the database did not store, and notes of the
-	// others what it did store.
+	// Stored reads back inserted rows. It fails those that the database did not store, and records what it stored for
+	// the others.
 	Stored func(context.Context, pgx.Tx, []R) error
-	// Finish changes the records of Matched rows, does what else rows ask for, and returns a change for each
-	// row that it or the import wrote. Where it fails rows that were applied already, it returns ErrAgain.
+	// AfterInsert changes the records of Matched rows, does what else rows ask for, and returns a change for each row
+	// that it or the import wrote. If it fails rows that were written already, it returns ErrAgain.
 	AfterInsert func(context.Context, *audit.Tx, []R) ([]audit.Change, error)
 
-	Table   string      // where new records go, with its schema
-	Columns []Column[R] // the ones of it that a new record fills
+	Table   string      // the qualified table of new records
+	Columns []Column[R] // the columns of a new record
 }
 
-// Claim is a value that only one record may have.
+// UniqueKey is a value that only one record may have.
 type UniqueKey struct {
 	Field string
-	Value string // as messages repeat it
-	Key   string // what has to be unique, where that is more than the value
+	Value string // for messages
+	Key   string // what has to be unique, if not Value
 }
 
-// Column is a column of a new record, and its value as COPY takes it without detours: see ID and Text.
+// Column is a column of a new record, with its value in a type that COPY encodes directly: see ID and Text.
 type Column[R any] struct {
 	Name  string
 	Value func(R) any
 }
 
-// Into is a Column.
+// Col returns a Column.
 func Col[R any](name string, value func(R) any) Column[R] { return Column[R]{name, value} }
 
-// In are those of the columns that a table has.
+// Existing returns those of the columns that the table has.
 func Existing[R any](t *schema.Table, columns []Column[R]) []Column[R] {
 	return slices.DeleteFunc(columns, func(c Column[R]) bool { return !t.Has(c.Name) })
 }
 
-// ID is an id as a Column's value: a uuid.UUID would become text, fail, and come back.
+// ID returns an id as a Column's value. pgx would first try uuid.UUID as text.
 func ID(id *uuid.UUID) any {
 	if id == nil {
 		return nil
@@ -82,7 +83,7 @@ func ID(id *uuid.UUID) any {
 	return pgtype.UUID{Bytes: *id, Valid: true}
 }
 
-// Text is a text as a Column's value; nil is NULL.
+// Text returns a text as a Column's value; nil is NULL.
 func Text(s *string) any {
 	if s == nil {
 		return nil

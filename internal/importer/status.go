@@ -11,22 +11,22 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Status is how far the import of a file is: applied is the sum of created, updated and unchanged, and of the rows of the
-// operations.
+// Status is the progress of an import of a file. Applied is the sum of created, updated and unchanged, and of the
+// rows of the operations.
 type Status struct {
 	File       string      `json:"file"`
 	SHA256     string      `json:"sha256"`
 	State      string      `json:"state" db:"state"` // new, running, unfinished, finished, or done with the number that failed
 	Applied    int64       `json:"applied" db:"applied"`
-	LastLine   *int64      `json:"last_line" db:"last_line"` // the last that was applied, since --again where that was given
-	Created    int64       `json:"created" db:"created"`     // by all its runs
+	LastLine   *int64      `json:"last_line" db:"last_line"` // the last applied line, since the last --again
+	Created    int64       `json:"created" db:"created"`     // by all runs
 	Updated    int64       `json:"updated" db:"updated"`
 	Failed     int64       `json:"failed" db:"failed"` // in the last run
 	Unchanged  int64       `json:"unchanged"`
 	OpID       *uuid.UUID  `json:"op_id" db:"op_id"` // the last run
 	StartedAt  *db.Time    `json:"started_at" db:"started_at"`
 	FinishedAt *db.Time    `json:"finished_at" db:"finished_at"`
-	Operations []Operation `json:"operations"` // that applied rows, in the order of time
+	Operations []Operation `json:"operations"` // runs that applied rows, oldest first
 	host       string
 	process    string
 }
@@ -39,7 +39,7 @@ SELECT CASE WHEN f.leased_until > now() THEN 'running' WHEN f.finished_at IS NUL
        f.created, f.updated, f.failed, f.op_id, f.started_at, f.finished_at, f.host, f.process
   FROM cxg_import.files f WHERE f.sha256 = $1`
 
-// StatusOf says how far the import of a file of a noun's records is; one that was never imported is new.
+// StatusOf returns the progress of the import of a file. A file that was never imported is "new".
 func StatusOf(ctx context.Context, r db.Reader, cat schema.Catalog, f *rowreader.File, home Target, resource string) (Status, error) {
 	s := Status{File: f.Name, SHA256: f.SumText(), State: "new", Operations: []Operation{}}
 	if err := home.missing(cat); err != nil {

@@ -17,25 +17,25 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Undone is what Undo did.
+// Undone is the result of Undo.
 type Undone struct {
-	OpID     uuid.UUID   `json:"op_id"` // the latest operation that was taken back
+	OpID     uuid.UUID   `json:"op_id"` // the latest undone operation
 	Deleted  int         `json:"deleted"`
-	Before   int         `json:"deleted_before"` // by someone else, or by an earlier attempt
-	Touched  []Failure   `json:"touched"`        // records that stay, since they are not as the import left them
-	Restored int         `json:"restored"`       // records that were changed and are as before
-	Links    int         `json:"links"`          // memberships and grants that were taken back
+	Before   int         `json:"deleted_before"` // deleted by someone else or by an earlier attempt
+	Touched  []Failure   `json:"touched"`        // records that have changed since the import and stay
+	Restored int         `json:"restored"`       // changed records that have their former values again
+	Links    int         `json:"links"`          // reversed memberships and grants
 	Ops      []uuid.UUID `json:"operations"`
 }
 
-// Undoing is what Undo has to know of the import's noun.
+// Undoing describes the imported noun to Undo.
 type Undoing[T any] struct {
 	Table   rowupdate.Table[T]
-	Delete  rowupdate.Update[T]                         // marks records as deleted
-	Fields  []string                                    // in the order in which records are compared
-	Command string                                      // what imports the noun, for hints
-	Links   map[string]audit.Reverser                   // the nouns of what an import makes beside the records
-	May     func(resource string, a audit.Action) error // refuses what the operator may not take back
+	Delete  rowupdate.Update[T]                         // soft-deletes records
+	Fields  []string                                    // the compared fields, in order
+	Command string                                      // the import command, for hints
+	Links   map[string]audit.Reverser                   // reversers of memberships and grants, by noun
+	May     func(resource string, a audit.Action) error // checks the operator's permission to undo
 }
 
 const (
@@ -47,7 +47,7 @@ UPDATE cxg_import.files SET finished_at = NULL, created = 0, updated = 0, skippe
  WHERE sha256 IN (SELECT sha256 FROM cxg_import.rows WHERE op_id = ANY ($1::uuid[]))`
 )
 
-// RunsOfFile returns the operations that applied rows of a file, the latest first; none is a RESOURCE_NOT_FOUND.
+// RunsOfFile returns the operations that applied rows of a file, latest first, or RESOURCE_NOT_FOUND.
 func RunsOfFile(ctx context.Context, r db.Reader, cat schema.Catalog, f *rowreader.File, home Target, resource string) ([]uuid.UUID, error) {
 	if err := home.missing(cat); err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func RunsOfFile(ctx context.Context, r db.Reader, cat schema.Catalog, f *rowread
 	return ops, err
 }
 
-// RunsWith returns the operations that applied rows of the file that one of them is of, the latest first.
+// RunsWith returns all operations that applied rows of the file that op imported, latest first.
 func RunsWith(ctx context.Context, r db.Reader, cat schema.Catalog, op uuid.UUID) ([]uuid.UUID, error) {
 	if err := (Target{}).missing(cat); err != nil {
 		return nil, err
@@ -84,10 +84,10 @@ func collectIDs(ctx context.Context, r db.Reader, sql string, args ...any) ([]uu
 	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 }
 
-// Undo takes back all that runs did, the latest first: what they made is marked as deleted, with its memberships and
-// grants, and what they changed is as before. A record that was changed since stays and is named. What the runs
-// applied counts as not applied any more, so that the file can be imported again. Each batch is a transaction, and an
-// undo that was interrupted goes on when it is run again.
+// Undo reverses everything that runs did, latest first. Created records are soft-deleted, with their memberships and
+// grants, and changed records get their former values. A record that has changed since the import stays and is named.
+// The rows no longer count as applied, so the file can be imported again. Each batch is a transaction; an interrupted
+// undo continues when it is run again.
 func Undo[T any](ctx context.Context, l *audit.Ledger, cat schema.Catalog, u Undoing[T], ops []uuid.UUID) (Undone, error) {
 	done := Undone{OpID: ops[0], Touched: []Failure{}, Ops: ops}
 	log, err := audit.NewLog(cat)
@@ -126,7 +126,8 @@ func Undo[T any](ctx context.Context, l *audit.Ledger, cat schema.Catalog, u Und
 	})
 }
 
-// batch takes back what audit rows record: first the links, then the records. It returns how many rows were of either.
+// batch reverses the changes of audit rows: first memberships and grants, then records. It returns how many of the
+// audit rows it handled.
 func (u *Undoing[T]) batch(ctx context.Context, l *audit.Ledger, entries []audit.Entry, done *Undone) (seen int, err error) {
 	noun := u.Table.Noun.Name
 	made := undoing[T]{Undoing: u, touched: map[uuid.UUID]Failure{}, live: map[uuid.UUID]bool{}, images: map[uuid.UUID]map[string]json.RawMessage{}}
@@ -175,7 +176,7 @@ func (u *Undoing[T]) batch(ctx context.Context, l *audit.Ledger, entries []audit
 	return seen, made.delete(ctx, l, done)
 }
 
-// keep leaves the named fields alone of those that an image has.
+// keep removes all fields from an image except the named ones.
 func keep(image map[string]json.RawMessage, fields []string) {
 	for name := range image {
 		if !slices.Contains(fields, name) {
@@ -184,7 +185,7 @@ func keep(image map[string]json.RawMessage, fields []string) {
 	}
 }
 
-// different leaves those fields of two images that differ.
+// different removes the fields from two images that are equal or missing in one.
 func different(was, is map[string]json.RawMessage) {
 	for name, v := range was {
 		if now, there := is[name]; !there || audit.SameJSON(v, now) {
@@ -199,8 +200,8 @@ func different(was, is map[string]json.RawMessage) {
 	}
 }
 
-// reverse puts rows of a noun back in one transaction, and returns how many. What is as before already is passed over,
-// and what was changed since is left and returned.
+// reverse reverses rows of a noun in one transaction and returns how many. Rows that already have their former values
+// are skipped; rows that have changed since are left alone and returned.
 func (u *Undoing[T]) reverse(ctx context.Context, l *audit.Ledger, noun string, to audit.Reverser, rows []audit.Reversal) (int, []Failure, error) {
 	if len(rows) == 0 {
 		return 0, nil, nil
@@ -222,7 +223,8 @@ func (u *Undoing[T]) reverse(ctx context.Context, l *audit.Ledger, noun string, 
 	return count, touched, err
 }
 
-// since parts rows that drifted into those that someone changed, and the rest. A row that is as before is in neither.
+// since splits rows into those that someone has changed and those that can be reversed. Rows that already have their
+// former values are in neither.
 func since(rows []audit.Reversal, drifted []audit.Drift, noun string) (touched []Failure, rest []audit.Reversal) {
 	of := map[uuid.UUID][]audit.Drift{}
 	for _, d := range drifted {
@@ -247,7 +249,7 @@ func since(rows []audit.Reversal, drifted []audit.Drift, noun string) (touched [
 	return touched, rest
 }
 
-// undoing is a batch of records that were made. A transaction that is run again looks at all of them once more.
+// undoing is a batch of created records. A repeated transaction checks all of them again.
 type undoing[T any] struct {
 	*Undoing[T]
 	ids     []uuid.UUID
@@ -256,7 +258,7 @@ type undoing[T any] struct {
 	touched map[uuid.UUID]Failure
 }
 
-// delete marks the records as deleted that are as they were made.
+// delete soft-deletes the records that are still as created.
 func (u *undoing[T]) delete(ctx context.Context, l *audit.Ledger, done *Undone) error {
 	if len(u.ids) == 0 {
 		return nil
@@ -278,7 +280,7 @@ func (u *undoing[T]) delete(ctx context.Context, l *audit.Ledger, done *Undone) 
 	return nil
 }
 
-// look compares a record with what was made.
+// look compares a record with the one that was created.
 func (u *undoing[T]) look(row T) error {
 	noun := u.Table.Noun
 	id := noun.ID(row)
@@ -295,15 +297,15 @@ func (u *undoing[T]) look(row T) error {
 	return err
 }
 
-// stays says whether a record that was looked at is left alone.
+// stays reports whether a checked record is left alone.
 func (u *undoing[T]) stays(row T) bool {
 	id := u.Table.Noun.ID(row)
 	_, touched := u.touched[id]
 	return touched || !u.Table.Noun.IsLive(row)
 }
 
-// differs returns the first of the fields in which a record is not as the image says; "" where there is none. The stamp
-// of the last change says nothing by itself: a change that was taken back leaves one too.
+// differs returns the first of the fields in which a record differs from the image, or "". Computed fields such as
+// updated_at are ignored, because an undone change leaves them different.
 func differs(record any, image map[string]json.RawMessage, fields []string) (string, error) {
 	now, err := audit.Fields(record)
 	if err != nil {
@@ -318,7 +320,7 @@ func differs(record any, image map[string]json.RawMessage, fields []string) (str
 	return "", nil
 }
 
-// sameJSON compares two values of a field; jsonb prints what is the same with other spaces.
+// sameJSON compares two JSON values; jsonb prints equal values with different spacing.
 func sameJSON(a, b json.RawMessage) bool {
 	if bytes.Equal(a, b) {
 		return true

@@ -1,5 +1,5 @@
-// Package ref finds what people name things by: a REF is any of a noun's keys, an id among them, and one
-// that leads to two rows is refused instead of guessed.
+// Package resource finds the rows that a person names by a REF. A REF is any key of a noun, such as an id; one that
+// matches two rows is refused.
 package resource
 
 import (
@@ -12,40 +12,40 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// Key is one way to name a row: a column that is unique among live rows, and its value in a record.
+// Key is a way to identify a row: a column that is unique among live rows, and its value in a record.
 type Key[T any] struct {
 	Name string
 	Of   func(T) string
 }
 
-// Noun is how the rows of one kind are named.
+// Kind describes how the rows of one kind are identified.
 type Kind[T any] struct {
 	Name          string // user, invoice
 	ID            func(T) uuid.UUID
-	DisplayName   func(T) string      // what a person calls a row: a username, an invoice number
-	Keys          []Key[T]            // the id first, then what Call returns
-	IsLive        func(T) bool        // deleted rows are found only where asked for
-	Describe      func(T) string      // a row in words, where a REF fits several
-	AmbiguityHint string              // the hint there: how to say which
-	GuessKey      func(string) string // the key that a REF which fits no row was meant as
-	DeletedHint   func(T) string      // the hint where only a deleted row fits
+	DisplayName   func(T) string      // the name of a row for people: a username, an invoice number
+	Keys          []Key[T]            // the id first, then the display name
+	IsLive        func(T) bool        // whether the row is not deleted
+	Describe      func(T) string      // a row in messages about ambiguous REFs
+	AmbiguityHint string              // the hint of those messages
+	GuessKey      func(string) string // the most likely key of a REF that matches no row
+	DeletedHint   func(T) string      // the hint for a REF that matches only a deleted row
 }
 
-// BringBack is the hint where only a deleted row fits, of a noun whose commands restore and look at one: not every
-// command can look at a deleted row.
+// DeletedHint returns the hint for a REF that matches only a deleted row, for a noun whose commands can restore and
+// show one.
 func DeletedHint(noun, commands string, id uuid.UUID) string {
 	return fmt.Sprintf("a deleted %s matches; restore it with: cxgctl %s restore %s, or show it with: cxgctl %[2]s get %[3]s --include-deleted",
 		noun, commands, id)
 }
 
-// Found is what one REF led to: a row, or the reason why not.
+// Match is the result for one REF: a row, or the reason that there is none.
 type Match[T any] struct {
 	Ref string
 	Row T
 	Err error
 }
 
-// KeyNames lists the keys' names.
+// KeyNames returns the names of the keys.
 func (n Kind[T]) KeyNames() []string {
 	list := make([]string, len(n.Keys))
 	for i, k := range n.Keys {
@@ -54,7 +54,7 @@ func (n Kind[T]) KeyNames() []string {
 	return list
 }
 
-// By checks what --by says: the name of a key, or "" for any; others are a VALIDATION_ERROR.
+// ParseKey checks the value of --by: the name of a key, or "" for any. Other values are a VALIDATION_ERROR.
 func (n Kind[T]) ParseKey(s string) (string, error) {
 	by := strings.ToLower(s)
 	for _, k := range n.Keys {
@@ -62,12 +62,10 @@ func (n Kind[T]) ParseKey(s string) (string, error) {
 			return by, nil
 		}
 	}
-	names := n.KeyNames()
-	last := len(names) - 1
-	return "", fault.New(fault.Validation, "--by %q is refused, it is %s or %s", s, strings.Join(names[:last], ", "), names[last])
+	return "", fault.New(fault.Validation, "--by: %q is not one of %s", s, strings.Join(n.KeyNames(), ", "))
 }
 
-// canonical is an id as PostgreSQL prints it, or "" for a text that is no id.
+// canonical returns an id as PostgreSQL prints it, or "" if the text is not an id.
 func canonical(ref string) string {
 	id, err := uuid.Parse(ref)
 	if err != nil || len(ref) != 36 {
@@ -76,9 +74,9 @@ func canonical(ref string) string {
 	return id.String()
 }
 
-// Args returns the REFs as one text array per key, by the key's name, for predicates such as
-// u.username = ANY (@username::text[]); a key that by excludes has an empty one. Ids are canonical,
-// and texts that are none are left out of theirs.
+// Args returns the REFs as one text array per key, by the key's name, for predicates such as u.username = ANY
+// (@username::text[]). The array is empty for a key that by excludes. Ids are in canonical form; texts that are not
+// ids are left out of their array.
 func (n Kind[T]) Args(refs []string, by string) pgx.NamedArgs {
 	args := pgx.NamedArgs{}
 	for i, k := range n.Keys {
@@ -96,8 +94,8 @@ func (n Kind[T]) Args(refs []string, by string) pgx.NamedArgs {
 	return args
 }
 
-// Match assigns the rows that a query with Args found to their REFs, in the order of the REFs. A REF that
-// fits no row, only a deleted one (unless deleted is set), or two rows has an error.
+// Matches assigns the rows that a query with Args found to their REFs, in the order of the REFs. A REF that matches
+// no row, only a deleted row (unless deleted is set) or several rows has an error.
 func (n Kind[T]) Matches(refs []string, by string, rows []T, deleted bool) []Match[T] {
 	byKey := make([]map[string][]int, len(n.Keys))
 	for i, k := range n.Keys {
@@ -161,5 +159,5 @@ func (n Kind[T]) pick(ref string, matches []T, deleted bool) Match[T] {
 	return f
 }
 
-// One returns what the only REF led to.
+// Single returns the result of the only REF.
 func Single[T any](found []Match[T]) (T, error) { return found[0].Row, found[0].Err }

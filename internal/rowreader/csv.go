@@ -10,19 +10,18 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// csvDecoder reads RFC 4180, and where encoding/csv is lenient or wrong it is neither: a byte order mark
-// before a quoted header, CRLF inside quotes, lone CR, NUL, bad UTF-8, fields without end
-// (reliability.md, threat 11).
+// csvDecoder reads RFC 4180. Unlike encoding/csv it handles a byte order mark before a quoted header, and keeps CRLF
+// inside quotes. It refuses lone CR, NUL, invalid UTF-8 and unbounded fields (reliability.md, threat 11).
 type csvDecoder struct {
 	lines  *lines
 	comma  byte
-	stops  string // what ends a field without quotes
+	stops  string // the bytes that end an unquoted field
 	header []string
-	record []byte // the raw text of the record, from its first line on
+	record []byte // the raw text of the record
 	text   []byte // the fields without their quotes
 	ends   []int  // of the fields in text
 	starts []int  // of the fields in record, for messages
-	at     int    // how far the record has been taken apart
+	at     int    // the offset up to which the record has been parsed
 	quoted bool   // at is inside quotes
 }
 
@@ -32,7 +31,7 @@ func newCSV(l *lines, comma byte) (*csvDecoder, error) {
 	return d, d.readHeader(row, err, "csv")
 }
 
-// readHeader takes the first record as the header.
+// readHeader uses the first record as the header.
 func (d *csvDecoder) readHeader(row Row, err error, format string) error {
 	switch {
 	case errors.Is(err, io.EOF):
@@ -48,12 +47,12 @@ func (d *csvDecoder) readHeader(row Row, err error, format string) error {
 
 func (d *csvDecoder) columns() []string { return d.header }
 
-// next reads one record. A broken one that spans lines is given up after its first line: a stray quote
-// then costs one row, and not those that it swallowed.
+// next reads one record. If a record that spans lines is invalid, only its first line is dropped, so a stray quote
+// costs one row and not all that it swallowed.
 func (d *csvDecoder) next() (Row, error) {
 	line, err := d.lines.next()
 	for err == nil && len(bytes.TrimRight(line, "\r\n")) == 0 && len(d.header) != 1 {
-		line, err = d.lines.next() // an empty line is no record, unless it is a lone column's empty value
+		line, err = d.lines.next() // skip empty lines, unless there is only one column, where they are an empty value
 	}
 	row := Row{Line: d.lines.line}
 	if errors.Is(err, errTooLong) {
@@ -84,7 +83,7 @@ func (d *csvDecoder) next() (Row, error) {
 		broken = d.unclosed()
 	}
 	if at := d.starts[len(d.starts)-1]; broken != nil && len(d.record) > first && at < first {
-		broken = d.unclosed() // what closed it is another field's quote, further below
+		broken = d.unclosed() // it was closed by the quote of a field on a later line
 	}
 	if broken != nil {
 		if len(d.record) > first {
@@ -116,15 +115,15 @@ func fieldTooLong(field string, column, length int) *RowError {
 
 var tooLong = fmt.Sprintf("it is longer than %d bytes", MaxRecord)
 
-// unclosed says that the last field's quote has no end.
+// unclosed returns the error for a last field without a closing quote.
 func (d *csvDecoder) unclosed() *RowError {
 	return &RowError{Field: d.name(len(d.ends)), Column: column(d.record, d.starts[len(d.starts)-1]), Message: "the quote that opens here is never closed"}
 }
 
-// errOpen says that the record goes on in the next line.
+// errOpen means that the record continues on the next line.
 var errOpen = &RowError{Message: "open"}
 
-// parse takes the record apart, and goes on where it stopped once more of the record is there.
+// parse splits the record into fields. After errOpen it continues when more of the record is available.
 func (d *csvDecoder) parse() *RowError {
 	b := d.record
 	i := d.at
@@ -179,7 +178,7 @@ func (d *csvDecoder) parse() *RowError {
 
 const loneCR = "a lone carriage return; lines end with LF or CRLF"
 
-// values cuts the fields out of one string.
+// values returns the fields as substrings of one string.
 func (d *csvDecoder) values() []string {
 	all := string(d.text)
 	list := make([]string, len(d.ends))
@@ -191,7 +190,7 @@ func (d *csvDecoder) values() []string {
 	return list
 }
 
-// fieldAt is the field that holds an offset of the record.
+// fieldAt returns the field at an offset of the record.
 func (d *csvDecoder) fieldAt(offset int) int {
 	n := 0
 	for i, s := range d.starts {
@@ -209,7 +208,7 @@ func (d *csvDecoder) name(i int) string {
 	return ""
 }
 
-// tsvDecoder reads what cxgctl's own tsv and PostgreSQL's COPY write: a line is a record.
+// tsvDecoder reads the tsv of cxgctl and of PostgreSQL's COPY, where each line is a record.
 type tsvDecoder struct{ csvDecoder }
 
 func newTSV(l *lines) (*tsvDecoder, error) {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/text/encoding"
 )
 
-// ErrorFile writes rows that failed in the columns that they came in, with one more that says why. Once
-// mended it is read like the file that they came from: same format, same encoding.
+// ErrorFile writes failed rows with their original columns and one more for the reason. After fixing the rows, it can
+// be imported like the original file: it has the same format and encoding.
 type ErrorFile struct {
 	w       *bufio.Writer
 	end     io.Closer // flushes the encoder, or nil
@@ -21,12 +21,12 @@ type ErrorFile struct {
 	rows    int64
 }
 
-// NewErrorFile begins an error file for what r reads.
+// NewErrorFile starts an error file for the rows of r.
 func NewErrorFile(w io.Writer, r *Reader, encodingName string) (*ErrorFile, error) {
 	e := &ErrorFile{format: r.Format, comma: ",", headers: r.headers, skip: -1}
 	switch {
 	case r.Format == XLSX:
-		e.format, encodingName = CSV, "" // a workbook's rows come back as csv
+		e.format, encodingName = CSV, "" // rows of a workbook are written as csv
 	case r.Format == TSV:
 		e.comma = "\t"
 	case r.comma != 0:
@@ -37,7 +37,7 @@ func NewErrorFile(w io.Writer, r *Reader, encodingName string) (*ErrorFile, erro
 		return nil, err
 	}
 	if enc != nil {
-		// the reason may hold characters that the encoding has not
+		// the reason may contain characters that the encoding lacks
 		t := encoding.ReplaceUnsupported(enc.NewEncoder()).Writer(w)
 		w = t
 		if c, ok := t.(io.Closer); ok {
@@ -59,7 +59,7 @@ func NewErrorFile(w io.Writer, r *Reader, encodingName string) (*ErrorFile, erro
 	return e, nil
 }
 
-// Add writes a row and why it failed.
+// Add writes a row and the reason for its failure.
 func (e *ErrorFile) Add(row Row, reason string) error {
 	e.rows++
 	switch e.format {
@@ -74,7 +74,7 @@ func (e *ErrorFile) Add(row Row, reason string) error {
 	return err
 }
 
-// line writes a row's cells, as many as the header has: what is more goes into the last one.
+// line writes a row with as many cells as the header has. Surplus cells are joined into the last one.
 func (e *ErrorFile) line(cells []string, reason string) {
 	n := len(e.headers)
 	for i := range n {
@@ -139,7 +139,7 @@ func (e *ErrorFile) object(row Row, reason string) error {
 	return nil
 }
 
-// Close ends the file; what it was written to stays open.
+// Close ends the file without closing the underlying writer.
 func (e *ErrorFile) Close() error {
 	if e.format == JSON {
 		_, _ = e.w.WriteString("\n]\n")

@@ -12,7 +12,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// File is a file that can be read from its beginning, as often as need be, and its fingerprint.
+// File is a file that can be read repeatedly, and its fingerprint.
 type File struct {
 	Name string   // as it was given; "standard input" for -
 	Size int64    // in bytes, as it is stored
@@ -24,12 +24,12 @@ type File struct {
 	close   func() error
 }
 
-// spoolMemory is how much of a pipe is kept in memory. What is longer goes to a file that has no name,
-// so that it is gone however this process ends: it may hold passwords.
+// spoolMemory is how much of a pipe is kept in memory. The rest goes to an unlinked temporary file, because it may
+// contain passwords and has to disappear however this process ends.
 const spoolMemory = 4 << 20
 
-// Open opens a file and takes its fingerprint; "-" is standard input. A pipe is read to its end first:
-// whether its rows were applied before is known only then.
+// Open opens a file and computes its fingerprint; "-" is standard input. It reads a pipe to the end, because whether
+// its rows were applied before is known only then.
 func Open(name string, stdin io.Reader) (*File, error) {
 	if name == "-" {
 		f := &File{Name: "standard input"}
@@ -98,17 +98,17 @@ func (f *File) spool(r io.Reader) error {
 	return nil
 }
 
-// Close ends the use of the file.
+// Close releases the file.
 func (f *File) Close() { _ = f.close() }
 
-// Is says whether path is this very file, so that it is not written over while it is read.
+// Is reports whether path is this file, so that callers do not overwrite it while reading.
 func (f *File) Is(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && f.info != nil && os.SameFile(info, f.info)
 }
 
-// open begins at the first byte. A file that has been written to since its fingerprint was taken is not
-// the file that the fingerprint is of.
+// open returns a reader from the first byte. It fails if the file has been written to since its fingerprint was
+// computed.
 func (f *File) open() (io.Reader, error) {
 	if f.file != nil {
 		now, err := f.file.Stat()
@@ -122,5 +122,5 @@ func (f *File) open() (io.Reader, error) {
 	return io.NewSectionReader(f.content, 0, f.Size), nil
 }
 
-// SumText is the fingerprint in hexadecimal digits.
+// SumText returns the fingerprint in hexadecimal.
 func (f *File) SumText() string { return fmt.Sprintf("%x", f.Sum) }

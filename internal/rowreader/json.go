@@ -14,13 +14,13 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// member is one name and value of an object, as it stands in the file.
+// member is one name and value of an object, as in the file.
 type member struct {
 	name  string
 	value json.RawMessage
 }
 
-// Names says whether an object of json or jsonl has the name, whatever its value.
+// Names reports whether an object of json or jsonl has the name, whatever its value.
 func (r Row) Names(name string) bool {
 	for _, m := range r.object {
 		if m.name == name {
@@ -30,7 +30,8 @@ func (r Row) Names(name string) bool {
 	return false
 }
 
-// HasEmpty says whether an object of json or jsonl has the name with an empty text, which Values cannot tell from null.
+// HasEmpty reports whether an object of json or jsonl has the name with an empty string, which Values cannot
+// distinguish from null.
 func (r Row) HasEmpty(name string) bool {
 	for _, m := range r.object {
 		if m.name == name {
@@ -40,7 +41,7 @@ func (r Row) HasEmpty(name string) bool {
 	return false
 }
 
-// jsonLines reads one object a line.
+// jsonLines reads one object per line.
 type jsonLines struct {
 	lines *lines
 	names names
@@ -65,7 +66,7 @@ func (d *jsonLines) next() (Row, error) {
 	return row, nil
 }
 
-// object reads one object into a row; what is wrong with it makes the row a broken one.
+// object reads one object into a row. If it is invalid, the row gets an Err.
 func (n names) object(row *Row, text []byte, charset string) {
 	row.Values = make([]string, len(n.fields))
 	fail := func(field string, at int, format string, args ...any) {
@@ -73,7 +74,7 @@ func (n names) object(row *Row, text []byte, charset string) {
 		if at >= 0 {
 			row.Err.Column = column(text, min(at, len(text)))
 		}
-		if row.object == nil { // what an error file can show of it
+		if row.object == nil { // for the error file
 			raw, err := json.Marshal(printable(bytes.TrimRight(text, "\r\n")))
 			if err == nil {
 				row.object = []member{{"unreadable", raw}}
@@ -135,12 +136,12 @@ func indexOf(list []string, s string) int {
 	return -1
 }
 
-// parseObject splits an object into its members; on an error it says at which byte.
+// parseObject splits an object into its members. With an error it returns the offset of the error.
 func parseObject(text []byte) ([]member, int, error) {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	fail := func(err error) ([]member, int, error) {
 		at := int(dec.InputOffset())
-		// a decoder's errors count from somewhere inside
+		// a decoder's offsets are relative to an inner value
 		if se, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(text, new(any))); ok {
 			at, err = max(int(se.Offset)-1, 0), se
 		}
@@ -179,8 +180,8 @@ func parseObject(text []byte) ([]member, int, error) {
 	return list, 0, nil
 }
 
-// halfPair returns the offset of the first escape in valid JSON that is one half of a surrogate pair without the other,
-// or -1. encoding/json reads it as U+FFFD.
+// halfPair returns the offset of the first escape in valid JSON that is half of a surrogate pair, or -1.
+// encoding/json would read it as U+FFFD.
 func halfPair(text []byte) int {
 	for i := 0; i < len(text); i++ {
 		if text[i] != '\\' {
@@ -188,7 +189,7 @@ func halfPair(text []byte) int {
 		}
 		r := unit(text[i:])
 		if r < 0 {
-			i++ // the character that is escaped
+			i++ // skip the escaped character
 			continue
 		}
 		if utf16.IsSurrogate(r) {
@@ -202,7 +203,7 @@ func halfPair(text []byte) int {
 	return -1
 }
 
-// unit is the value of the escape \uXXXX that text begins with, or -1.
+// unit returns the value of the escape \uXXXX at the start of text, or -1.
 func unit(text []byte) rune {
 	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
 		return -1
@@ -214,7 +215,7 @@ func unit(text []byte) rune {
 	return rune(v)
 }
 
-// scalar is a value as csv would have it: null is the empty text, a list of texts is joined by commas.
+// scalar returns a value as it would be in csv: null is empty, and a list of strings is joined by commas.
 func scalar(raw json.RawMessage) (string, error) {
 	switch raw[0] {
 	case '"':
@@ -235,30 +236,30 @@ func scalar(raw json.RawMessage) (string, error) {
 	return string(raw), nil
 }
 
-// jsonArray reads the objects of an array: the document itself, or data.items of the envelope that
-// cxgctl and the backend's API print.
+// jsonArray reads the objects of an array: the document itself, or data.items of the envelope that cxgctl and the
+// backend's API print.
 type jsonArray struct {
 	dec     *json.Decoder
 	text    *bounded
 	charset string
 	names   names
 	n       int64
-	depth   int // of objects around the list
+	depth   int // number of objects around the list
 	ended   bool
 }
 
-// bounded keeps json.Decoder, which holds a whole value in memory, from reading more than a record may have. It also
-// knows the lines, for messages.
+// bounded keeps json.Decoder, which holds a whole value in memory, from reading more than the maximum record. It also
+// tracks line numbers for messages.
 type bounded struct {
 	r     io.Reader
-	left  int     // bytes that may be read before the next record begins
+	left  int     // bytes that may be read before the next record starts
 	read  int64   // bytes so far
-	lines int64   // that ended before the record
+	lines int64   // lines that ended before the record
 	start int64   // offset of the first line that did not
-	ends  []int64 // offsets behind the line ends since
+	ends  []int64 // offsets after the line ends since
 }
 
-// allowance is what may be read for one record: itself, and what the decoder reads ahead.
+// allowance is how much may be read for one record, including the decoder's read-ahead.
 const allowance = 2*MaxRecord + 64<<10
 
 func (b *bounded) Read(p []byte) (int, error) {
@@ -276,7 +277,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// record begins the record at an offset.
+// record starts the record at an offset.
 func (b *bounded) record(offset int64) {
 	b.left = allowance
 	passed := 0
@@ -290,7 +291,7 @@ func (b *bounded) record(offset int64) {
 	}
 }
 
-// place is an offset in the record as a line and a byte of it, from 1.
+// place returns the line and byte of an offset in the record, both from 1.
 func (b *bounded) place(offset int64) (line, at int64) {
 	line, start := b.lines, b.start
 	for _, end := range b.ends {
@@ -328,7 +329,7 @@ func newJSON(r io.Reader, charset string, n names) (*jsonArray, error) {
 	return d, nil
 }
 
-// find goes on to the value of a name in the object that is open.
+// find advances to the value of a name in the current object.
 func (d *jsonArray) find(name string) error {
 	for d.dec.More() {
 		t, err := d.dec.Token()
@@ -346,7 +347,7 @@ func (d *jsonArray) find(name string) error {
 	return fault.New(fault.Validation, "the document is not a list of objects and has no %q", name)
 }
 
-// value reads the next value, of a bounded size.
+// value reads the next value, of bounded size.
 func (d *jsonArray) value(into *json.RawMessage) error {
 	d.text.record(d.dec.InputOffset())
 	if err := d.dec.Decode(into); err != nil {
@@ -358,12 +359,12 @@ func (d *jsonArray) value(into *json.RawMessage) error {
 	return nil
 }
 
-// broken says what is wrong with the document, and where. Where the next record would begin is then unknown.
+// broken returns the error for an invalid document, with its position. The reader cannot continue after it.
 func (d *jsonArray) broken(err error) error {
 	offset := d.dec.InputOffset()
 	for _, end := range d.text.ends {
 		if end == offset+1 {
-			offset = end // the value begins on the line below a comma
+			offset = end // the value starts on the line after a comma
 		}
 	}
 	syntax, isSyntax := errors.AsType[*json.SyntaxError](err)
@@ -375,7 +376,7 @@ func (d *jsonArray) broken(err error) error {
 		line, at := d.text.place(d.text.read)
 		return fault.New(fault.Validation, "the document is not valid JSON: it ends early at line %d, byte %d", line, at)
 	case !isSyntax:
-		return err // the file's own
+		return err // an error of the file
 	}
 	line, at := d.text.place(offset)
 	return fault.New(fault.Validation, "the document is not valid JSON: in the value at line %d, byte %d: %s", line, at, syntax).Because(err)
@@ -403,12 +404,12 @@ func (d *jsonArray) next() (Row, error) {
 	}
 	d.names.object(&row, raw, d.charset)
 	if row.Err != nil {
-		row.Err.Column = 0 // there are no lines to count in
+		row.Err.Column = 0 // the array has no lines to count columns in
 	}
 	return row, nil
 }
 
-// rest reads what follows the list: a document that breaks off there was cut.
+// rest reads what follows the list, to detect a truncated document.
 func (d *jsonArray) rest() error {
 	for {
 		d.text.record(d.dec.InputOffset())

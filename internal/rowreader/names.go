@@ -8,7 +8,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
-// names says which field a header or a key is.
+// names maps headers and keys to fields.
 type names struct {
 	mapped map[string]string
 	fields []string
@@ -16,7 +16,7 @@ type names struct {
 
 func newNames(o Options) names { return names{o.Map, o.Fields} }
 
-// field returns the field that a header names, "" for a column that is left out.
+// field returns the field that a header names, or "" for an ignored column.
 func (n names) field(header string) (field string, known bool) {
 	header = validate.Normalize(header)
 	if to, ok := n.mapped[header]; ok {
@@ -32,7 +32,7 @@ func (n names) field(header string) (field string, known bool) {
 	return name, slices.Contains(n.fields, name)
 }
 
-// known counts the headers that name a field, or a column to leave out.
+// known counts the headers that name a field or an ignored column.
 func (n names) known(headers []string) (count int) {
 	for _, h := range headers {
 		if _, known := n.field(h); known {
@@ -42,8 +42,8 @@ func (n names) known(headers []string) (count int) {
 	return count
 }
 
-// columns checks a header row, and lists everything that is wrong with it at once. It repeats no text of the file:
-// where the header is missing, that is somebody's data. A column without a name is "", and may hold no values.
+// columns checks a header row and reports all problems at once. It does not repeat text of the file, which is
+// personal data if the header is missing. A column without a name is "" and must be empty.
 func (n names) columns(headers, required []string) ([]string, error) {
 	hint := "valid headers: " + strings.Join(n.fields, ", ") + "; rename one with --map 'Their name=ours', ignore one with --map 'Name=-'"
 	if n.known(headers) == 0 {
@@ -84,7 +84,7 @@ func (n names) columns(headers, required []string) ([]string, error) {
 	return columns, nil
 }
 
-// ParseMap reads --map: each is HEADER=FIELD. A field that does not exist is refused with the list.
+// ParseMap parses --map, a list of HEADER=FIELD. It refuses unknown fields.
 func ParseMap(pairs, fields []string) (map[string]string, error) {
 	m := map[string]string{}
 	for _, p := range pairs {

@@ -1,7 +1,7 @@
-// Package intake reads files of records that people and other programs made: csv, tsv, jsonl, json and xlsx,
-// plain or compressed, in whatever encoding. It is strict, since what is read goes into a database: a
-// row that cannot be read for certain is an error of its own that names line and column, and the rows
-// after it are read all the same. It knows no kind of record, and holds one in memory at a time.
+// Package rowreader reads files of records that people and other programs made: csv, tsv, jsonl, json and xlsx, plain
+// or compressed, in many encodings. It is strict, because the data goes into a database: a row that cannot be read
+// reliably becomes an error with line and column, and reading continues with the next row. It knows nothing about the
+// records and holds one in memory at a time.
 package rowreader
 
 import (
@@ -22,14 +22,14 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// Format is how the records stand in the file.
+// Format is the format of a file.
 type Format string
 
 // The formats.
 const (
 	CSV   Format = "csv"   // RFC 4180 with any delimiter, with a header row
-	TSV   Format = "tsv"   // tabs between; \t \n \r \\ escaped, nothing quoted
-	JSONL Format = "jsonl" // one object a line
+	TSV   Format = "tsv"   // tab-separated; \t \n \r \\ are escaped, nothing is quoted
+	JSONL Format = "jsonl" // one object per line
 	JSON  Format = "json"  // an array of objects, or the envelope that -o json prints
 	XLSX  Format = "xlsx"  // the first sheet of a workbook, with a header row
 )
@@ -37,38 +37,38 @@ const (
 // Formats lists every format, for help and completion.
 var Formats = []Format{CSV, TSV, JSONL, JSON, XLSX}
 
-// The most that a field and a record may hold, in bytes. Nothing that a person enters comes near.
+// The maximum size of a field and of a record, in bytes, far above what people enter.
 const (
 	MaxField  = 32 << 10
 	MaxRecord = 1 << 20
 )
 
-// Options say how a file is read.
+// Options control how a file is read.
 type Options struct {
-	Format    Format            // "" goes by the file's name, else by its content
-	Delimiter byte              // of csv; 0 goes by the content
-	Encoding  string            // "" is UTF-8, or UTF-16 where a byte order mark says so
-	Map       map[string]string // a header in the file → the field that it is; "-" leaves the column out
-	Fields    []string          // the fields that there are
-	Required  []string          // those that a header row must name
-	Verbatim  []string          // those whose values may begin with '=, so that no --csv-safe prefix is taken off
+	Format    Format            // "" detects it by the file's name or content
+	Delimiter byte              // of csv; 0 detects it
+	Encoding  string            // "" is UTF-8, or UTF-16 with a byte order mark
+	Map       map[string]string // header in the file → field; "-" ignores the column
+	Fields    []string          // the known fields
+	Required  []string          // fields that a header row must have
+	Verbatim  []string          // fields whose values may start with '=, so that the --csv-safe prefix is not removed
 }
 
-// ErrorField is the column that an error file adds; it is read over.
+// ErrorField is the column that an error file adds. It is ignored when read.
 const ErrorField = "error"
 
 // Row is one record.
 type Row struct {
-	Line   int64     // where it begins, from 1; in json the number of the object
-	Values []string  // in the order of the reader's columns; "" where there is none
-	Err    *RowError // what makes it unreadable; then Values hold what could be made out
-	object []member  // of jsonl and json
+	Line   int64     // where it starts, from 1; in json the number of the object
+	Values []string  // in the order of the reader's columns; "" if there is none
+	Err    *RowError // why the row is unreadable; Values then holds what could be decoded
+	object []member  // only of jsonl and json
 }
 
-// Broken is why a row cannot be read.
+// RowError is the reason that a row cannot be read.
 type RowError struct {
-	Field   string // the field that it is in, where that is known
-	Column  int    // the character in the line, from 1; 0 where there is none
+	Field   string // the field, if known
+	Column  int    // the character in the line, from 1; 0 if unknown
 	Message string
 	Charset bool // a byte is not a character in the file's encoding
 }
@@ -82,26 +82,26 @@ func (b *RowError) Error() string {
 
 // decoder reads one format.
 type decoder interface {
-	columns() []string // as the file calls them
+	columns() []string // the names in the file
 	next() (Row, error)
 }
 
 // Reader reads a file's records in order.
 type Reader struct {
 	Format  Format
-	Columns []string // the field of each column; "" for one that is left out
+	Columns []string // the field of each column; "" if ignored
 	dec     decoder
-	headers []string // as the file calls them
-	prefix  []bool   // columns that lose a --csv-safe prefix
+	headers []string // the names in the file
+	prefix  []bool   // columns whose --csv-safe prefix is removed
 	unnamed []bool   // columns whose header is empty
-	comma   byte     // between the fields of csv
+	comma   byte     // the delimiter of csv
 	close   func()
 }
 
-// Close ends the reading.
+// Close releases the reader.
 func (r *Reader) Close() { r.close() }
 
-// Index returns the column that holds a field, or -1.
+// Index returns the column of a field, or -1.
 func (r *Reader) Index(field string) int {
 	for i, c := range r.Columns {
 		if c == field {
@@ -111,8 +111,8 @@ func (r *Reader) Index(field string) int {
 	return -1
 }
 
-// Rows begins reading the file from its first record. What is wrong with the header, the format or the
-// encoding is a VALIDATION_ERROR that lists what is valid.
+// Rows starts reading the file from its first record. An invalid header, format or encoding is a VALIDATION_ERROR
+// that lists the valid values.
 func (f *File) Rows(o Options) (*Reader, error) {
 	if err := o.Format.check(); err != nil {
 		return nil, err
@@ -132,7 +132,7 @@ func (f *File) Rows(o Options) (*Reader, error) {
 	return r, nil
 }
 
-// plain begins reading the file's content, without its compression.
+// plain returns the decompressed content of the file.
 func (f *File) plain() (*bufio.Reader, func(), error) {
 	raw, err := f.open()
 	if err != nil {
@@ -145,7 +145,7 @@ func (f *File) plain() (*bufio.Reader, func(), error) {
 	return bufio.NewReaderSize(plain, 64<<10), end, nil
 }
 
-// begin finds out the format and makes ready to read it.
+// begin determines the format and prepares the decoder.
 func (r *Reader) begin(f *File, plain *bufio.Reader, o Options) error {
 	head, err := plain.Peek(len(zipMagic))
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -169,7 +169,7 @@ func (r *Reader) begin(f *File, plain *bufio.Reader, o Options) error {
 		return err
 	}
 	lines := &lines{r: bufio.NewReaderSize(text, 64<<10), charset: charset}
-	start, _ := lines.r.Peek(lines.r.Size()) // an error comes again
+	start, _ := lines.r.Peek(lines.r.Size()) // an error is returned again by the next read
 	r.Format = f.format(o.Format, start)
 	names := newNames(o)
 	switch r.Format {
@@ -193,14 +193,14 @@ func (r *Reader) begin(f *File, plain *bufio.Reader, o Options) error {
 	return err
 }
 
-// Survey is what a first reading of a file finds.
+// Survey is the result of a first pass over a file.
 type Survey struct {
 	Rows   int64
-	Filled map[string]int64 // how many records have a value, by field
+	Filled map[string]int64 // number of records with a value, by field
 }
 
-// Survey reads the whole file and counts its records, so that a file which is cut off, damaged, or in another encoding
-// is refused before its first record is applied.
+// Survey reads the whole file and counts its records, so that a truncated or damaged file, or one in another
+// encoding, is refused before the first record is applied.
 func (f *File) Survey(ctx context.Context, o Options) (Survey, error) {
 	s := Survey{Filled: map[string]int64{}}
 	r, err := f.Rows(o)
@@ -209,8 +209,8 @@ func (f *File) Survey(ctx context.Context, o Options) (Survey, error) {
 	}
 	defer r.Close()
 	filled := make([]int64, len(r.Columns))
-	var garbled *Row              // the first
-	var unreadable, foreign int64 // records that hold bytes which are not UTF-8, or characters beyond ASCII
+	var garbled *Row              // the first one
+	var unreadable, foreign int64 // records with invalid UTF-8, and with characters beyond ASCII
 	for {
 		row, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -257,7 +257,7 @@ func isASCII(values []string) bool {
 	})
 }
 
-// otherEncoding adds to an error about characters which encoding the file is likely in.
+// otherEncoding adds the most likely encoding to an error about invalid characters.
 func (f *File) otherEncoding(err error, o Options) error {
 	fail := fault.From(f.unreadable(err))
 	if fail.Code != fault.Validation || fail.Hint != "" || o.Encoding != "" {
@@ -269,7 +269,7 @@ func (f *File) otherEncoding(err error, o Options) error {
 	}
 	defer end()
 	sample := make([]byte, 1<<20)
-	n, _ := io.ReadFull(plain, sample) // a short file is one too
+	n, _ := io.ReadFull(plain, sample) // a short file is fine
 	if sample = sample[:n]; utf8.Valid(sample) && bytes.IndexByte(sample, 0) < 0 {
 		return fail
 	}
@@ -277,10 +277,10 @@ func (f *File) otherEncoding(err error, o Options) error {
 	return fail.WithHint("the file looks like %s: add --encoding %s", guess, guess)
 }
 
-// settle finds out what each column is.
+// resolveColumns determines the field of each column.
 func (r *Reader) resolveColumns(o Options) error {
 	if r.Format == JSONL || r.Format == JSON {
-		r.Columns = o.Fields // each object names its own
+		r.Columns = o.Fields // each object has its own fields
 		return nil
 	}
 	r.headers = r.dec.columns()
@@ -306,12 +306,11 @@ func (r *Reader) resolveColumns(o Options) error {
 	return nil
 }
 
-// Next returns the next record, or io.EOF. A record that is broken has Err; any other error ends the
-// reading.
+// Next returns the next record, or io.EOF. An unreadable record has Err; any other error ends the reading.
 func (r *Reader) Next() (Row, error) {
 	row, err := r.dec.next()
 	for err == nil && row.Err == nil && r.prefix != nil && len(row.Values) > 1 && isBlank(row.Values) {
-		row, err = r.dec.next() // what a spreadsheet writes for an empty row
+		row, err = r.dec.next() // spreadsheets write such lines for empty rows
 	}
 	if err != nil || r.prefix == nil {
 		return row, err
@@ -330,8 +329,8 @@ func (r *Reader) Next() (Row, error) {
 	return row, nil
 }
 
-// fit brings a row to the length of the header. Empty fields that are too many are what a spreadsheet writes for empty
-// columns, and so are columns without a name: they may hold nothing.
+// fit adjusts a row to the length of the header. Spreadsheets write surplus empty fields and columns without a name
+// for empty columns; a value in one is an error.
 func (r *Reader) fit(row *Row) {
 	n := len(row.Values)
 	for n > len(r.Columns) && strings.TrimSpace(row.Values[n-1]) == "" {
@@ -354,7 +353,7 @@ func (r *Reader) fit(row *Row) {
 	}
 }
 
-// field is what the file's header calls a field, by our name where it has one.
+// field returns our name of a header, or the header if it has none.
 func (r *Reader) field(header string) string {
 	for i, h := range r.headers {
 		if h == header && r.Columns[i] != "" {
@@ -364,7 +363,7 @@ func (r *Reader) field(header string) string {
 	return header
 }
 
-// decompress undoes gzip and zstd, told by their first bytes.
+// decompress decompresses gzip and zstd, which it detects by their first bytes.
 func decompress(r io.Reader) (io.Reader, func(), error) {
 	b := bufio.NewReaderSize(r, 64<<10)
 	head, err := b.Peek(4)
@@ -388,7 +387,7 @@ func decompress(r io.Reader) (io.Reader, func(), error) {
 	return b, func() {}, nil
 }
 
-// unreadable says that the file cannot be read, in words.
+// unreadable returns the error for a file that cannot be read.
 func (f *File) unreadable(err error) error {
 	if _, ok := errors.AsType[*fault.Error](err); ok {
 		return err

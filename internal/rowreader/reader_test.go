@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// opened is a file of that content.
+// opened returns a file with this content.
 func opened(t testing.TB, name, content string) *File {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -26,7 +26,7 @@ func opened(t testing.TB, name, content string) *File {
 	return f
 }
 
-// told reads everything and tells each row in a line: its number, and its values or what is wrong.
+// told reads everything and returns one line per row: its number, and its values or its error.
 func told(t testing.TB, f *File, o Options) []string {
 	t.Helper()
 	r, err := f.Rows(o)
@@ -87,9 +87,9 @@ func TestCSV(t *testing.T) {
 	}
 }
 
-// A stray quote runs into the next quoted field, which cannot be: the record is given up after its
-// first line, and what it had swallowed is read.
-func TestStrayQuoteCostsOneRow(t *testing.T) {
+// A stray quote swallows text up to the next quoted field, where it becomes invalid. Only its first line is dropped;
+// the rest is read again.
+func TestCSV_StrayQuoteCostsOneRow(t *testing.T) {
 	t.Parallel()
 	got := told(t, opened(t, "x.csv", "a,b\n1,\"2\n3,4\n5,\"six\"\n7,8\n"), Options{Fields: []string{"a", "b"}})
 	want := []string{
@@ -156,8 +156,8 @@ func TestJSONLines(t *testing.T) {
 	}
 }
 
-// M11: the reader stops at its bound, inside a record or before the records.
-func TestJSONThatBreaksOffIsRefused(t *testing.T) {
+// M11: the reader stops at its limit, inside a record or before the first.
+func TestJSON_Truncated(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ content, want string }{
 		"in a record":    {`[{"a":"1"},{"a":"2"},{"a"`, "the document is not valid JSON: it ends early at line 1, byte 26"},
@@ -178,7 +178,7 @@ func TestJSONThatBreaksOffIsRefused(t *testing.T) {
 	}
 }
 
-// A pipe is kept to be read again; a long one in a file without a name.
+// A pipe can be read repeatedly; a long one is kept in an unlinked file.
 func TestPipe(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{10, 2 * spoolMemory / 1000} {
@@ -207,8 +207,8 @@ func TestFileThatIsWrittenTo(t *testing.T) {
 	}
 }
 
-// FuzzCSV: whatever the bytes, reading ends, lines ascend, values are text, and an error file of all rows
-// that could be read gives the same rows.
+// FuzzCSV: whatever the input, reading ends, lines ascend, values are text, and an error file of all readable rows
+// yields the same rows.
 func FuzzCSV(f *testing.F) {
 	f.Add([]byte("a,b\n1,2\n"), "csv")
 	f.Add([]byte("a,b\n\"1\n\",\"2\"\"\"\r\n\"x"), "csv")

@@ -15,13 +15,13 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// The first bytes of files that no ending has to tell.
+// Magic bytes of workbooks.
 var (
 	zipMagic = []byte("PK\x03\x04")
 	oleMagic = []byte{0xd0, 0xcf, 0x11, 0xe0}
 )
 
-// check refuses a format that does not exist.
+// check refuses unknown formats.
 func (x Format) check() error {
 	if x == "" || slices.Contains(Formats, x) {
 		return nil
@@ -34,7 +34,7 @@ func (x Format) check() error {
 		WithHint("valid formats: %s", strings.Join(names, ", ")).With("valid", names)
 }
 
-// binary settles whether a file is a workbook, by its first bytes.
+// binary determines by the first bytes whether a file is a workbook.
 func (f *File) binary(asked Format, head []byte) (workbook bool, err error) {
 	switch {
 	case bytes.HasPrefix(head, oleMagic):
@@ -50,8 +50,7 @@ func (f *File) binary(asked Format, head []byte) (workbook bool, err error) {
 	return false, nil
 }
 
-// format is the one that was asked for, else the one that the name's ending says, else the one that the text looks
-// like.
+// format returns the requested format, or that of the file's name, or else that of its content.
 func (f *File) format(asked Format, head []byte) Format {
 	if asked != "" {
 		return asked
@@ -83,10 +82,10 @@ func (f *File) format(asked Format, head []byte) Format {
 	return CSV
 }
 
-// delimiters are the ones that are told apart, in the order of preference.
+// delimiters are the detected delimiters, in order of preference.
 const delimiters = ",;\t|"
 
-// ParseDelimiter reads --delimiter.
+// ParseDelimiter parses --delimiter.
 func ParseDelimiter(s string) (byte, error) {
 	switch strings.ToLower(s) {
 	case "":
@@ -108,8 +107,8 @@ func ParseDelimiter(s string) (byte, error) {
 
 func isAlphanumeric(c byte) bool { return unicode.IsLetter(rune(c)) || unicode.IsDigit(rune(c)) }
 
-// sniff returns the delimiter of the csv that begins with head, and the length of a first line that only says so, as
-// in "sep=;". Of several that occur, it is the one that makes the most known columns.
+// sniff returns the delimiter of the csv that starts with head, and the length of a first line such as "sep=;". Of
+// several candidates it picks the one that yields the most known columns.
 func sniff(head []byte, n names) (delimiter byte, skip int) {
 	line := head
 	if i := bytes.IndexByte(head, '\n'); i >= 0 {
@@ -136,7 +135,7 @@ func sniff(head []byte, n names) (delimiter byte, skip int) {
 	return best, 0
 }
 
-// guessEncoding names the encoding that text which is not UTF-8 is most likely in.
+// guessEncoding returns the most likely encoding of text that is not UTF-8.
 func guessEncoding(sample []byte) string {
 	zeros := [2]int{}
 	for i, c := range sample {
@@ -151,7 +150,7 @@ func guessEncoding(sample []byte) string {
 		return "utf-16be"
 	}
 	if i := bytes.LastIndexByte(sample, '\n'); i > 0 {
-		sample = sample[:i] // no half character
+		sample = sample[:i] // do not cut a character in half
 	}
 	hangul := func(r rune) bool { return unicode.Is(unicode.Hangul, r) }
 	kana := func(r rune) bool { return r >= '\u3040' && r <= '\u30ff' }
@@ -164,7 +163,7 @@ func guessEncoding(sample []byte) string {
 	return "windows-1252"
 }
 
-// isIn says whether text can be read in an encoding and has some of its letters.
+// isIn reports whether text is valid in an encoding and contains some of its letters.
 func isIn(e encoding.Encoding, text []byte, letter func(rune) bool) bool {
 	decoded, err := e.NewDecoder().Bytes(text)
 	return err == nil && !bytes.ContainsRune(decoded, '\uFFFD') && bytes.ContainsFunc(decoded, letter)

@@ -17,7 +17,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// names that people use and the encoding standard's list of labels does not have.
+// aliases are common names that the encoding standard's labels lack.
 var aliases = map[string]encoding.Encoding{
 	"cp949":  korean.EUCKR, // x/text's EUC-KR is code page 949
 	"ms949":  korean.EUCKR,
@@ -26,7 +26,7 @@ var aliases = map[string]encoding.Encoding{
 	"utf16":  unicode.UTF16(unicode.LittleEndian, unicode.UseBOM),
 }
 
-// charset returns the encoding of that name; nil is UTF-8.
+// charset returns the encoding with this name; nil is UTF-8.
 func charset(name string) (encoding.Encoding, error) {
 	lower := strings.ToLower(strings.TrimSpace(name))
 	if lower == "" || lower == "utf-8" || lower == "utf8" {
@@ -43,8 +43,8 @@ func charset(name string) (encoding.Encoding, error) {
 	return e, nil
 }
 
-// decode turns the text into UTF-8, without a byte order mark. It returns what messages call the
-// encoding: "" where the bytes are passed on as they are, and have yet to prove to be UTF-8.
+// decode converts text to UTF-8 without a byte order mark. It also returns the name of the encoding for messages, or
+// "" if the bytes pass unchanged and may still be invalid UTF-8.
 func decode(r io.Reader, name string) (io.Reader, string, error) {
 	e, err := charset(name)
 	if err != nil {
@@ -69,7 +69,7 @@ func decode(r io.Reader, name string) (io.Reader, string, error) {
 	return &withoutMark{r: e.NewDecoder().Reader(b)}, name, nil
 }
 
-// withoutMark takes a byte order mark off decoded text, where the decoder leaves it.
+// withoutMark removes a byte order mark that the decoder left.
 type withoutMark struct {
 	r     io.Reader
 	begun bool
@@ -93,19 +93,19 @@ func (w *withoutMark) Read(b []byte) (int, error) {
 	return w.r.Read(b)
 }
 
-// lines reads physical lines, each with its end, and can be given some back.
+// lines reads physical lines with their line ends, and can unread some.
 type lines struct {
 	r       *bufio.Reader
 	charset string
-	back    []byte // read again before r
-	line    int64  // of the line that was read last, from 1
+	back    []byte // to be read before r
+	line    int64  // number of the last line read, from 1
 	buf     []byte
 }
 
-// errTooLong ends a line that no record can hold; the rest of the line has been read over.
+// errTooLong is returned for a line longer than the maximum record. The rest of the line is skipped.
 var errTooLong = errors.New("line too long")
 
-// next returns a line with its end, valid until the next call, or io.EOF. The last line may have no end.
+// next returns a line with its line end, valid until the next call, or io.EOF. The last line may have no line end.
 func (l *lines) next() ([]byte, error) {
 	if len(l.back) > 0 {
 		line := l.back
@@ -115,7 +115,7 @@ func (l *lines) next() ([]byte, error) {
 			l.line++
 			return line, nil
 		}
-		// the line goes on in what has not been read yet
+		// the line continues in the unread input
 		rest, err := l.read(append([]byte{}, line...))
 		l.back = nil
 		return rest, err
@@ -149,14 +149,13 @@ func (l *lines) read(buf []byte) ([]byte, error) {
 	}
 }
 
-// unread gives back what followed a record's first line, so that it is read again.
+// unread returns the text after a record's first line to the input.
 func (l *lines) unread(text []byte, line int64) {
 	l.back = append(append([]byte{}, text...), l.back...)
 	l.line = line
 }
 
-// flaw looks for what no text may hold: NUL, and what is no character in the file's encoding. It
-// returns where in b, or -1, and what it is.
+// firstInvalid returns the offset and a description of the first NUL or invalid character, or -1.
 func firstInvalid(b []byte, charset string) (int, string) {
 	nul := bytes.IndexByte(b, 0)
 	if charset != "" {
@@ -184,13 +183,13 @@ func firstInvalid(b []byte, charset string) (int, string) {
 
 const aNUL = "a NUL character"
 
-// column is the number of the character at offset i of a record, counted in its own line.
+// column returns the number of the character at offset i, counted within its line.
 func column(record []byte, i int) int {
 	from := bytes.LastIndexByte(record[:i], '\n') + 1
 	return utf8.RuneCount(record[from:i]) + 1
 }
 
-// legible is b as far as it can be shown: what is no text becomes U+FFFD.
+// printable returns b with invalid characters replaced by U+FFFD.
 func printable(b []byte) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(string(b), "\uFFFD"), "\x00", "\uFFFD")
 }

@@ -14,21 +14,21 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// The bounds of a workbook. Sheets that are larger than the first one are unpacked to temporary files.
+// Limits of a workbook. Sheets larger than maxWorkbookMemory are unpacked to temporary files.
 const (
 	maxWorkbookMemory = 16 << 20
 	maxWorkbook       = 2 << 30
 	maxWorkbookZip    = 128 << 20
 )
 
-// xlsxDecoder reads the rows of a workbook's first sheet, and of those after it that have the same header, as an export
-// of more rows than a sheet holds has.
+// xlsxDecoder reads the first sheet of a workbook, and further sheets with the same header, which an export writes
+// for more rows than a sheet can hold.
 type xlsxDecoder struct {
 	book   *excelize.File
-	sheets []string // that are still to be read
+	sheets []string // sheets still to be read
 	header []string
-	raw    *excelize.Rows // cells as they are stored
-	shown  *excelize.Rows // the same cells as they are displayed, which tells a date from a number
+	raw    *excelize.Rows // stored values of cells
+	shown  *excelize.Rows // displayed values of the same cells, to distinguish dates from numbers
 	line   int64
 }
 
@@ -53,7 +53,7 @@ func newXLSX(r io.Reader) (*xlsxDecoder, error) {
 	return d, nil
 }
 
-// nextSheet begins a sheet and returns its first row.
+// nextSheet opens the next sheet and returns its first row.
 func (d *xlsxDecoder) nextSheet() (header []string, err error) {
 	name := d.sheets[0]
 	d.sheets = d.sheets[1:]
@@ -118,7 +118,7 @@ func (d *xlsxDecoder) next() (Row, error) {
 	if err != nil {
 		return row, err
 	}
-	for len(row.Values) < len(d.header) { // empty cells at a row's end are not stored
+	for len(row.Values) < len(d.header) { // trailing empty cells are not stored
 		row.Values = append(row.Values, "")
 	}
 	for i, v := range cells {
@@ -139,10 +139,11 @@ func (d *xlsxDecoder) name(i int) string {
 
 func (d *xlsxDecoder) close() { _ = d.book.Close() }
 
-// looksLikeDate finds a number that is displayed as a date or a time: 2026-11-28, 11/28/26, 28-Nov-26, 10:30.
+// looksLikeDate matches a number that is displayed as a date or a time: 2026-11-28, 11/28/26, 28-Nov-26, 10:30.
 var looksLikeDate = regexp.MustCompile(`^[^,%$]*(\d:\d\d|\d+[-/.년年][^,]*\d+[-/.월月][^,]*\d+|\d+-[A-Za-z]{3})`)
 
-// cellText is a stored cell as csv would have it: a date is no serial number, and a whole number has no exponent.
+// cellText returns a stored cell as it would be in csv: dates as dates instead of serial numbers, and whole numbers
+// without an exponent.
 func cellText(stored, shown string) string {
 	if stored == shown && !strings.ContainsAny(stored, "Ee") {
 		return stored

@@ -6,8 +6,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/resource"
 )
 
-// IfUpdatedAt returns the check that a row's updated_at is still the one that somebody saw; stamps are the
-// row's updated_at and created_at, which stands in for the former until the first update.
+// IfUpdatedAt returns the check that a row's updated_at is still the one that the caller saw. stamps returns the
+// row's updated_at and created_at; the latter counts until the first update.
 func IfUpdatedAt[T any](noun *resource.Kind[T], want db.Time, stamps func(T) (updated, created *db.Time)) func(T) error {
 	return func(row T) error {
 		have, created := stamps(row)

@@ -15,10 +15,10 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 )
 
-// liveness are the fields of records that say whether a row is deleted, with their value for one that is not.
+// liveness lists the fields that mark a row as deleted, with their value for a live row.
 var liveness = map[string]bool{"is_active": true, "is_deleted": false, "deleted": false}
 
-// The rows arrive as one JSON document, whose values PostgreSQL reads as the columns' own types.
+// The rows are sent as one JSON document, whose values PostgreSQL converts to the types of the columns.
 const reverseRows = `
 UPDATE {table} {alias} SET {set}updated_at = @now, updated_by = @by
   FROM jsonb_to_recordset(@rows::jsonb) AS back ({record})
@@ -38,7 +38,7 @@ func (t Table[T]) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Revers
 	for _, row := range locked {
 		before[t.Noun.ID(row)] = row
 	}
-	groups := map[string][]audit.Reversal{} // by what is written
+	groups := map[string][]audit.Reversal{} // by the columns to write
 	var drifted []audit.Drift
 	for _, r := range rows {
 		row, there := before[r.ID]
@@ -70,7 +70,7 @@ func (t Table[T]) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Revers
 	return changes, nil, nil
 }
 
-// drift returns the fields of a row that are not as its reversal says.
+// drift returns the fields of a row that differ from what its reversal expects.
 func (t Table[T]) drift(r audit.Reversal, name string, fields map[string]json.RawMessage) (list []audit.Drift) {
 	for _, field := range slices.Sorted(maps.Keys(r.Is)) {
 		if now, known := fields[field]; known && !audit.Computed(field) && !audit.SameJSON(now, r.Is[field]) {
@@ -80,7 +80,7 @@ func (t Table[T]) drift(r audit.Reversal, name string, fields map[string]json.Ra
 	return list
 }
 
-// back says whether a row is as its reversal puts it.
+// back reports whether a row already has the values that its reversal sets.
 func (t Table[T]) back(r audit.Reversal, row T) bool {
 	now, err := audit.Fields(row)
 	if err != nil {
@@ -95,7 +95,7 @@ func (t Table[T]) back(r audit.Reversal, row T) bool {
 	return !concerned || t.Noun.IsLive(row) == is
 }
 
-// live says whether a reversal brings a row back or marks it as deleted; concerned is false where it does neither.
+// live reports whether a reversal restores a row or marks it as deleted; concerned is false if it does neither.
 func live(r audit.Reversal) (is, concerned bool) {
 	if r.Created {
 		return false, true
@@ -108,8 +108,8 @@ func live(r audit.Reversal) (is, concerned bool) {
 	return false, false
 }
 
-// fields are the columns that a reversal writes. What a record has from elsewhere, such as a tenant's code, is
-// none of the table's.
+// fields returns the columns that a reversal writes. Fields of the record from other tables, such as a tenant's code,
+// are not among them.
 func (t Table[T]) fields(r audit.Reversal) []string {
 	if r.Created {
 		return nil
@@ -120,7 +120,7 @@ func (t Table[T]) fields(r audit.Reversal) []string {
 	})
 }
 
-// column is the column of a record's field.
+// column returns the column of a record's field.
 func (t Table[T]) column(field string) string {
 	if name, other := t.ColumnNames[field]; other {
 		return name
@@ -128,13 +128,13 @@ func (t Table[T]) column(field string) string {
 	return field
 }
 
-// written is the same for reversals that one statement can make.
+// written returns a key that is equal for reversals which one statement can make.
 func (t Table[T]) written(r audit.Reversal) string {
 	is, concerned := live(r)
 	return fmt.Sprint(t.fields(r), is, concerned, r.Created)
 }
 
-// reverse puts rows back that write the same columns.
+// reverse reverses rows for which the same columns are written.
 func (t Table[T]) reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal, before map[uuid.UUID]T) ([]audit.Change, error) {
 	names := t.fields(rows[0])
 	set, record := "", "id uuid"
@@ -159,7 +159,7 @@ func (t Table[T]) reverse(ctx context.Context, tx *audit.Tx, rows []audit.Revers
 			}
 		}
 	}
-	if t.Gone != "" && slices.Contains(names, "status") { // marked as deleted, a row would not have the status
+	if t.Gone != "" && slices.Contains(names, "status") { // a row that is marked as deleted would not have the status
 		if flags, err := t.Shape.SetDeleted(true); err == nil {
 			set += flags + ", "
 		}

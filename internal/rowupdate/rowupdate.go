@@ -1,5 +1,5 @@
-// Package edit changes rows that exist, in the one way that loses nothing: the rows are locked, compared with
-// what the caller saw, changed by one statement and audited one by one, all in one transaction.
+// Package rowupdate changes existing rows without losing concurrent changes: the rows are locked, compared with what
+// the caller saw, changed by one statement and audited individually, all in one transaction.
 package rowupdate
 
 import (
@@ -17,45 +17,45 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Edit is a change of rows of one kind, whose record is T. Nouns make edits and Table.Apply makes them true.
+// Update is a change of rows whose record is T. Nouns build updates and Table.Apply makes them.
 type Update[T any] struct {
 	Action   audit.Action
 	Event    audit.Event   // the zero value means audit.DataModification
-	Set      string        // assignments, constants over Args and the table's alias
-	Args     pgx.NamedArgs // by names other than ids, now and by
+	Set      string        // assignments: constant SQL over Args and the table's alias
+	Args     pgx.NamedArgs // the names ids, now and by are reserved
 	Columns  []string      // columns that the assignments name
-	IsNoop   func(T) bool  // says that a row is as wanted: it is left alone, and after the change each one has to be; nil: none is
-	Holds    string        // a predicate of rows that are as wanted, over what no field of the record shows; may be empty
-	Check    func(T) error // refuses a row, and with it the whole change
-	Precheck Precheck[T]   // looks at other tables; nil: at none
-	Secrets  []string      // fields of no record that change too
+	IsNoop   func(T) bool  // reports whether a row is as wanted; such a row is left alone, and after the change every row has to be; nil: none is
+	Holds    string        // an optional predicate of rows that are as wanted, over columns that the record does not show
+	Check    func(T) error // can refuse a row and thereby the whole change
+	Precheck Precheck[T]   // reads other tables; may be nil
+	Secrets  []string      // changed fields that the record does not show
 }
 
-// Beside looks at rows of other tables, in the transaction that changes the given ones and before it does,
-// and may refuse the whole change. What it locks stays as it is until the change is made.
+// Precheck reads other tables in the transaction, before the change, and can refuse the change as a whole. Its locks
+// last until the end of the transaction.
 type Precheck[T any] func(ctx context.Context, tx db.Reader, rows []T) error
 
-// Table is what Apply has to know of a noun's table.
+// Table describes a noun's table to Apply.
 type Table[T any] struct {
 	Noun           *resource.Kind[T]
 	Shape          *schema.Table
-	Alias          string                                                   // that Columns, Join and the edits' assignments use
+	Alias          string                                                   // used by Columns, Join and the assignments of updates
 	Columns        string                                                   // the select list of T
-	Join           string                                                   // what Columns needs beside the table; may be empty
-	ColumnNames    map[string]string                                        // columns that are called otherwise than the record's field, by the field's name
-	Tenant         func(T) *uuid.UUID                                       // whom a row belongs to, for the audit row; nil: nobody
-	Closed         [][2]string                                              // columns that a deletion sets beside the flags, and to what
-	AuditView      func(T) any                                              // a row as audit rows show it; nil: as it is
-	Gone           string                                                   // assignments that take back a row that was made; "" marks it as deleted
+	Join           string                                                   // joins that Columns needs; may be empty
+	ColumnNames    map[string]string                                        // names of columns that differ from the record's fields, by field
+	Tenant         func(T) *uuid.UUID                                       // the tenant of a row, for the audit row; may be nil
+	Closed         [][2]string                                              // columns that a deletion sets besides the flags, with their values
+	AuditView      func(T) any                                              // the form of a row in audit rows; nil: the record
+	Gone           string                                                   // assignments that undo the creation of a row; "" marks it as deleted
 	Event          audit.Event                                              // of reversals; the zero value means audit.DataModification
-	TranslateError func(context.Context, db.Reader, error, Update[T]) error // puts a statement's error in the noun's words; may be nil
+	TranslateError func(context.Context, db.Reader, error, Update[T]) error // turns a statement's error into one about the noun; may be nil
 }
 
 const (
 	lockRows = `SELECT {columns} FROM {table} {alias} {join} WHERE {alias}.id = ANY (@ids::uuid[]) ORDER BY {alias}.id FOR UPDATE OF {alias}`
 	editRows = `UPDATE {table} {alias} SET {set}, updated_at = @now, updated_by = @by WHERE {alias}.id = ANY (@ids::uuid[])`
 	readRows = `SELECT {columns} FROM {table} {alias} {join} WHERE {alias}.id = ANY (@ids::uuid[]) ORDER BY {alias}.id`
-	// rows for which something that no field of the record shows is not as it is meant
+	// rows for which Update.Holds is not true
 	otherRows = `SELECT {alias}.id FROM {table} {alias} WHERE {alias}.id = ANY (@ids::uuid[]) AND ({set}) IS NOT TRUE`
 )
 
@@ -64,9 +64,9 @@ func (t Table[T]) sql(statement, set string) string {
 		Replace(statement)
 }
 
-// Apply makes the edit on the rows as the caller saw them, in one transaction, and returns them as they
-// are afterwards, in the same order. A row that somebody changed since it was seen is a CONFLICT, and
-// nothing is changed; a row that is as wanted already is left alone.
+// Apply makes the update on the rows as the caller saw them, in one transaction. It returns them as they are
+// afterwards, in the same order. A row that has changed since is a CONFLICT and nothing is changed. A row that
+// already has the wanted values is left alone.
 func (t Table[T]) Apply(ctx context.Context, l *audit.Ledger, seen []T, e Update[T]) ([]T, error) {
 	subject := audit.Subject{Resource: t.Noun.Name}
 	if len(seen) == 1 {
@@ -83,8 +83,8 @@ func (t Table[T]) Apply(ctx context.Context, l *audit.Ledger, seen []T, e Update
 	return pick(rows, ids), nil
 }
 
-// Sweep makes the edit on the rows of these ids for which it is still due, as they are at that moment and not
-// as anybody saw them: e.Done decides. It is one transaction, and returns the rows that it changed.
+// ApplyDue makes the update on those of the rows that still need it (see Update.IsNoop), as they are now rather than
+// as the caller saw them. It runs in one transaction and returns the changed rows.
 func (t Table[T]) ApplyDue(ctx context.Context, l *audit.Ledger, ids []uuid.UUID, e Update[T]) ([]T, error) {
 	rows, changed, err := t.apply(ctx, l, audit.Subject{Resource: t.Noun.Name}, ids, e, func(map[uuid.UUID]T) error { return nil })
 	if err != nil {
@@ -101,8 +101,8 @@ func pick[T any](rows map[uuid.UUID]T, ids []uuid.UUID) []T {
 	return out
 }
 
-// apply locks the rows, has them approved, makes the edit on those that are not as wanted, and returns all
-// rows as they are afterwards with the ids of those that it changed.
+// apply locks the rows, has them approved, updates those that are not as wanted, and returns all rows as they are
+// afterwards with the ids of the changed ones.
 func (t Table[T]) apply(ctx context.Context, l *audit.Ledger, subject audit.Subject, ids []uuid.UUID, e Update[T],
 	approve func(map[uuid.UUID]T) error,
 ) (rows map[uuid.UUID]T, changed []uuid.UUID, err error) {
@@ -151,7 +151,7 @@ func (t Table[T]) apply(ctx context.Context, l *audit.Ledger, subject audit.Subj
 	return rows, changed, err
 }
 
-// image is a row as audit rows show it.
+// image returns the form of a row in audit rows.
 func (t Table[T]) image(row T) any {
 	if t.AuditView == nil {
 		return row
@@ -167,7 +167,7 @@ func (t Table[T]) subject(row T) audit.Subject {
 	return s
 }
 
-// due returns the ids of the rows that are there and not as wanted already.
+// due returns the ids of the existing rows that are not as wanted yet.
 func due[T any](ids []uuid.UUID, rows map[uuid.UUID]T, e Update[T]) ([]uuid.UUID, error) {
 	var list []uuid.UUID
 	for _, id := range ids {
@@ -187,7 +187,7 @@ func due[T any](ids []uuid.UUID, rows map[uuid.UUID]T, e Update[T]) ([]uuid.UUID
 	return list, nil
 }
 
-// lock takes the rows' locks, in the order of their ids so that two batches cannot deadlock.
+// lock locks the rows in the order of their ids, so that two batches cannot deadlock.
 func (t Table[T]) lock(ctx context.Context, tx *audit.Tx, ids []uuid.UUID) (map[uuid.UUID]T, error) {
 	rows, err := db.Collect[T](ctx, tx, t.sql(lockRows, ""), pgx.NamedArgs{"ids": ids})
 	if err != nil {
@@ -200,7 +200,7 @@ func (t Table[T]) lock(ctx context.Context, tx *audit.Tx, ids []uuid.UUID) (map[
 	return locked, nil
 }
 
-// unchanged refuses rows that are not as they were seen.
+// unchanged refuses rows that differ from what the caller saw.
 func (t Table[T]) unchanged(seen []T, locked map[uuid.UUID]T) error {
 	for _, row := range seen {
 		id := t.Noun.ID(row)

@@ -13,9 +13,9 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// write runs an UPDATE of the rows of these ids and reads them back once all triggers have run, those of deferred
-// constraints included: what RETURNING says may be undone by a trigger that runs later. A row for which holds, if
-// there is such a predicate, is not true is a DATABASE_ERROR.
+// write runs an UPDATE and reads the rows back after all triggers have run, including those of deferred constraints,
+// because a later trigger can undo what RETURNING reports. If holds is not empty, a row for which it is not true is a
+// DATABASE_ERROR.
 func (t Table[T]) write(ctx context.Context, tx *audit.Tx, update string, ids []uuid.UUID, holds string, args pgx.NamedArgs) ([]T, error) {
 	args["ids"] = ids
 	batch := &pgx.Batch{}
@@ -60,8 +60,8 @@ func (t Table[T]) write(ctx context.Context, tx *audit.Tx, update string, ids []
 	return after, nil
 }
 
-// stored refuses rows that are not in the table as the change meant them: as says whether one is, and where it is nil
-// the rows have to differ from what they were. The two lists are in the same order, unless rows are missing.
+// stored refuses rows that were not stored as intended. as reports whether a row is as intended; if it is nil, each
+// row has to differ from before. The two lists are in the same order, unless rows are missing.
 func (t Table[T]) stored(ctx context.Context, tx *audit.Tx, before, after []T, as func(T) bool) error {
 	now := make(map[uuid.UUID]T, len(after))
 	for _, row := range after {
@@ -89,7 +89,7 @@ func (t Table[T]) notStored(ctx context.Context, tx *audit.Tx, did string, row T
 	return err
 }
 
-// called is what messages call a row: user "ada".
+// called returns a row's name for messages: user "ada".
 func (t Table[T]) called(row T) string {
 	return fmt.Sprintf("%s %q", t.Noun.Name, t.Noun.DisplayName(row))
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// To returns the edit after which rows have the wanted values, by the names of the record's fields; called
-// has the names of columns that are called otherwise.
+// Set returns the update that sets the wanted values, by the names of the record's fields. called has the names of
+// columns that differ from their fields.
 func Set[T any](wanted map[string]any, called map[string]string) Update[T] {
 	e := Update[T]{Action: audit.Update, Args: pgx.NamedArgs{}, IsNoop: func(row T) bool { return Matches(row, wanted) }}
 	var set []string
@@ -32,7 +32,7 @@ func Set[T any](wanted map[string]any, called map[string]string) Update[T] {
 	return e
 }
 
-// Has says whether a record has these values already, by the names of its fields.
+// Matches reports whether a record has these values already, by the names of its fields.
 func Matches(record any, wanted map[string]any) bool {
 	fields, err := audit.Fields(record)
 	if err != nil {
@@ -47,8 +47,8 @@ func Matches(record any, wanted map[string]any) bool {
 	return true
 }
 
-// Unset calls unset for each of the names, all of which have to be among the optional ones and without a
-// value given at once; what is wrong is added to problems.
+// ApplyUnset calls unset for each name. Names that are not optional, or whose field is also given a value, are added
+// to problems.
 func ApplyUnset(problems *fault.Problems, names, optional []string, given func(name string) bool, unset func(name string)) {
 	for _, name := range names {
 		name = strings.TrimSpace(name)
@@ -63,13 +63,13 @@ func ApplyUnset(problems *fault.Problems, names, optional []string, given func(n
 	}
 }
 
-// Nothing is the error of an update without fields; command is what was run.
+// ErrNothingToChange returns the error of an update without fields; command is the command that was run.
 func ErrNothingToChange(command string) error {
 	return fault.New(fault.Usage, "nothing to change: set at least one field").WithHint("list the fields with: cxgctl %s --help", command)
 }
 
-// SetDeleted returns the edit that marks rows as deleted, or brings them back; is says whether one is. A table
-// without a column for that gives a DATABASE_ERROR: no row is ever deleted physically.
+// SetDeleted returns the update that marks rows as deleted or restores them; is reports whether a row is deleted. A
+// table without a soft-delete column is a DATABASE_ERROR, because rows are never deleted physically.
 func SetDeleted[T any](shape *schema.Table, deleted bool, is func(T) bool) (Update[T], error) {
 	set, err := shape.SetDeleted(!deleted)
 	e := Update[T]{Action: audit.Delete, Set: set, IsNoop: func(row T) bool { return is(row) == deleted }}

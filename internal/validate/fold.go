@@ -8,7 +8,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Folded returns a name in the form in which its variants are the same: NFKC, without case.
+// Folded returns the form in which all variants of a name are equal: NFKC with case folded.
 func Folded(s string) string {
 	for i := range len(s) {
 		if s[i] >= utf8.RuneSelf {

@@ -19,14 +19,14 @@ var zoneList string
 
 var zones = sync.OnceValue(func() []string { return strings.Fields(zoneList) })
 
-// CheckZone adds a name that is not a time zone to problems, with the zone that it most likely means.
+// CheckZone adds a problem if value is not a time zone, with the most similar name.
 func CheckZone(p *fault.Problems, field, value string) {
 	if _, known := slices.BinarySearch(zones(), value); known {
 		return
 	}
 	near := Near(value, zones())
 	for _, z := range zones() {
-		if near == "" && strings.EqualFold(z[strings.LastIndexByte(z, '/')+1:], strings.ReplaceAll(value, " ", "_")) { // the city alone
+		if near == "" && strings.EqualFold(z[strings.LastIndexByte(z, '/')+1:], strings.ReplaceAll(value, " ", "_")) { // only the city
 			near = z
 		}
 	}
@@ -40,7 +40,7 @@ func meant(near, otherwise string) string {
 	return "; did you mean " + near + "?"
 }
 
-// CheckLocale adds what is not a language tag of BCP 47, such as ko-KR, to problems.
+// CheckLocale adds a problem if value is not a BCP 47 language tag such as ko-KR.
 func CheckLocale(p *fault.Problems, field, value string) {
 	if tag, err := language.Parse(value); err == nil && !strings.HasPrefix(strings.ToLower(value), "x-") {
 		_, sureBase := tag.Base()
@@ -65,8 +65,8 @@ var (
 	phoneNumber = regexp.MustCompile(`^[0-9]+\.0*$`)
 )
 
-// CheckPhone adds what is not a phone number to problems: digits with spaces, dots, hyphens, slashes and parentheses, a
-// leading + and an extension.
+// CheckPhone adds a problem if value is not a phone number: digits with spaces, dots, hyphens, slashes and
+// parentheses, an optional leading + and an optional extension.
 func CheckPhone(p *fault.Problems, field, value string) {
 	switch {
 	case !phoneForm.MatchString(value) && strings.ContainsAny(value, "Ee") && strings.Contains(value, "+") && strings.Trim(value, "0123456789.Ee+") == "":
@@ -76,8 +76,7 @@ func CheckPhone(p *fault.Problems, field, value string) {
 	}
 }
 
-// CheckKind adds a value that is not what its field holds to problems, for fields that hold a phone number, a time zone or a
-// locale.
+// CheckKind checks a value against the format of its field: a phone number, a time zone or a locale.
 func CheckKind(p *fault.Problems, field, value string) {
 	switch field {
 	case "phone", "phone_no":
@@ -89,16 +88,16 @@ func CheckKind(p *fault.Problems, field, value string) {
 	}
 }
 
-// spoilt are what a spreadsheet or a database prints in place of a value.
+// spoilt lists what spreadsheets and databases print in place of a missing value.
 var spoilt = []string{
 	"#REF!", "#NAME?", "#N/A", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!", "#SPILL!", "#CALC!", "#FIELD!", "#BLOCKED!", "#UNKNOWN!", "#CONNECT!",
 	"#GETTING_DATA", "#ERROR!", "NULL", "(null)", `\N`,
 }
 
-// isSpoilt says whether a text is not a value but a sign that there was none.
+// isSpoilt reports whether a text is a placeholder rather than a value.
 func isSpoilt(value string) bool { return slices.Contains(spoilt, value) || narrow.MatchString(value) }
 
 var (
-	narrow  = regexp.MustCompile(`^#{2,}$`)                                // the width of a column that is too narrow for its number
+	narrow  = regexp.MustCompile(`^#{2,}$`)                                // a number in a column that is too narrow
 	rounded = regexp.MustCompile(`^[+-]?[0-9](\.[0-9]+)?E[+-][0-9]{2,3}$`) // a long number as a spreadsheet prints it
 )

@@ -8,7 +8,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// T10, F50, F31: each kind of value, by what is accepted and what is refused with which words.
+// T10, F50, F31: accepted and refused values of each kind.
 func TestKinds(t *testing.T) {
 	t.Parallel()
 	type check func(*fault.Problems, string, string)
@@ -64,7 +64,7 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// The list is the one that Go's own database has.
+// Every zone in the list exists in Go's database.
 func TestZonesLoad(t *testing.T) {
 	t.Parallel()
 	if len(zones()) < 500 {

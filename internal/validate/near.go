@@ -2,8 +2,8 @@ package validate
 
 import "strings"
 
-// Near returns the candidate that a misspelt word most likely means: the same but for case, or at most two letters
-// off; "" where there is none.
+// Near returns the candidate that a misspelled word most likely means: equal except for case, or at most two edits
+// away. It returns "" if there is none.
 func Near(word string, candidates []string) string {
 	word = strings.ToLower(word)
 	best, least := "", 3
@@ -15,8 +15,8 @@ func Near(word string, candidates []string) string {
 	return best
 }
 
-// distance is the number of insertions, deletions, replacements and swaps of neighbours between two words; what is not
-// below limit is returned as limit.
+// distance returns the number of insertions, deletions, replacements and swaps of neighbors between two words, or
+// limit if it is not below limit.
 func distance(a, b string, limit int) int {
 	x, y := []rune(a), []rune(b)
 	if len(x)-len(y) >= limit || len(y)-len(x) >= limit {

@@ -1,4 +1,4 @@
-// Package text says which texts are stored as names and numbers of things, and in what form.
+// Package validate normalizes and checks texts that are stored as names, numbers and formatted values.
 package validate
 
 import (
@@ -11,13 +11,13 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// Decode brings text from outside into the one form that it is compared and stored in: NFC, without a byte order mark.
+// Decode returns text in the form in which it is compared and stored: NFC, without a byte order mark.
 func Decode(s string) string { return norm.NFC.String(strings.TrimPrefix(s, "\ufeff")) }
 
-// Normal is Decode without white space around the text.
+// Normalize is Decode without surrounding white space.
 func Normalize(s string) string { return strings.TrimSpace(Decode(strings.TrimSpace(s))) }
 
-// Check adds to problems what no name may hold and lengths outside the bounds, in characters.
+// Length adds problems for characters that no name may contain, and for lengths outside the bounds, in characters.
 func Length(p *fault.Problems, field, value string, least, most int) {
 	n := utf8.RuneCountInString(value)
 	switch {
@@ -36,15 +36,15 @@ func Length(p *fault.Problems, field, value string, least, most int) {
 	}
 }
 
-// CheckStored adds to problems what no database holds, and lengths outside the bounds.
+// CheckStored adds problems for text that no database can store, and for lengths outside the bounds.
 func CheckStored(p *fault.Problems, field, value string, least, most int) {
 	if n := utf8.RuneCountInString(value); n < least || n > most {
 		p.Add(field, "%.60q is %d characters long; %d to %d are allowed", value, n, least, most)
 	}
 }
 
-// Hidden says whether a character has no place in a name: controls, and format characters such as
-// bidirectional overrides, which make one name look like another. Joiners are part of emoji.
+// IsInvisible reports whether a character may not be part of a name: controls, and format characters such as
+// bidirectional overrides, which make one name look like another. Joiners are allowed, because emoji use them.
 func IsInvisible(r rune) bool {
 	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || (unicode.Is(unicode.Cf, r) && r != '\u200d' && r != '\u200c')
 }

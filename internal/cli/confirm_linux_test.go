@@ -94,7 +94,7 @@ func TestConfirm_EveryCommandThatAsks(t *testing.T) {
 					op = ask(t, pair.Manager, `SELECT extra_data->>'op_id' FROM audt.audit_logs ORDER BY created_at DESC LIMIT 1`)
 				}
 				args := append(strings.Fields(path), strings.Fields(strings.ReplaceAll(files.Replace(c.args), "OPERATION", op))...)
-				p := sit(t, pair, append(args, "--config", protected(t))...)
+				p := startOnTerminal(t, pair, append(args, "--config", protected(t))...)
 				p.awaits(t, "[y/N] ").types(t, "y\n", false).leaves(t, 0)
 				if n := ask(t, pair.Manager, `SELECT count(*) FROM audt.audit_logs WHERE result = 'FAILURE'`); n != "0" {
 					t.Errorf("%s audit rows of failures", n)
@@ -112,7 +112,7 @@ func TestConfirm_EveryCommandThatAsks(t *testing.T) {
 					ask(t, pair.Manager, "UPDATE idam.users SET user_type = 'MASTER', password = '"+string(hash)+"' WHERE username = 'ada' RETURNING 1")
 				}
 				args := append(strings.Fields(path), strings.Fields(u.args)...)
-				p := sit(t, pair, append(args, "--config", protected(t))...)
+				p := startOnTerminal(t, pair, append(args, "--config", protected(t))...)
 				if u.secret != "" {
 					p.awaits(t, "password of ada: ").types(t, u.secret+"\n", true)
 				}

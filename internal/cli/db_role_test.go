@@ -113,7 +113,7 @@ func TestOperatorsByDatabaseRole(t *testing.T) {
 	}
 	exec(`UPDATE idam.users SET username = '` + name + `', user_type = 'MASTER' WHERE username = 'ada'`)
 	exec(`UPDATE idam.users SET status = 'INACTIVE' WHERE username = 'admin'`) // else it becomes a role here
-	code, script := within(t, pair, nil, "migrate", "roles")
+	code, script := runInProcess(t, pair, nil, "migrate", "roles")
 	if code != 0 || strings.Contains(script, "admin") {
 		t.Fatalf("exit code %d: %s", code, script)
 	}
@@ -137,7 +137,7 @@ func TestOperatorsByDatabaseRole(t *testing.T) {
 	as := map[string]string{"CXGCTL_MANAGER_DATABASE_URL": u.String()}
 	run := func(want int, says string, args ...string) {
 		t.Helper()
-		if got, out := within(t, pair, as, append(args, "--config", profile)...); got != want || !strings.Contains(out, says) {
+		if got, out := runInProcess(t, pair, as, append(args, "--config", profile)...); got != want || !strings.Contains(out, says) {
 			t.Errorf("%q: exit code %d, want %d and %q\n%s", args, got, want, says, out)
 		}
 	}
@@ -161,7 +161,7 @@ func TestOperatorsByDatabaseRole(t *testing.T) {
 		if what := a.specOf(cmd).Permission; what == "" || what == noOperator && cmd.CommandPath() != "cxgctl migrate status" {
 			return
 		}
-		if got, out := within(t, pair, as, append(invocation(cmd), "--config", profile)...); got == 8 && strings.Contains(out, "lacks a privilege") {
+		if got, out := runInProcess(t, pair, as, append(invocation(cmd), "--config", profile)...); got == 8 && strings.Contains(out, "lacks a privilege") {
 			t.Errorf("%s: %s", cmd.CommandPath(), out)
 		}
 	})

@@ -40,7 +40,7 @@ func TestACodeDoesNotLeadToADatabaseOfTheServer(t *testing.T) {
 // A tenant's database without sys.users is said to be one, also by a list.
 func TestAListWithoutATable(t *testing.T) {
 	t.Parallel()
-	pair := inTenantsDatabase(t)
+	pair := withTenantUser(t)
 	cxgctl(t, pair, "users", "list", "--tenant", "acme").env("CXGCTL_TENANTS_DATABASE_URL="+pair.Manager).exits(t, 8).
 		says(t, "table sys.users does not exist in the database of tenant acme")
 }

@@ -39,7 +39,7 @@ func ours() world {
 				if err := adopt(ctx, manager, tenants); err != nil {
 					return err
 				}
-				defer looks.leave(manager)
+				defer idleConns.leave(manager)
 				_, err := query(ctx, manager, insertAdmin)
 				return err
 			},
@@ -215,7 +215,7 @@ func fillRoles(ctx context.Context, manager string, g generations.Generation) er
 	if err != nil {
 		return err
 	}
-	defer looks.leave(manager)
+	defer idleConns.leave(manager)
 	_, err = query(ctx, manager, strings.NewReplacer(
 		"{role_code}", g.RoleCode, "{role_name}", g.RoleName, "{role_kind}", g.RoleKind, "{permission_code}", g.PermissionCode,
 		"{permission_name}", g.PermissionName, "{permission_resource}", g.PermissionResource,

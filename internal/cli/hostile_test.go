@@ -71,7 +71,7 @@ func turnHostile(ctx context.Context, pair dbtest.Pair) (dbtest.Pair, error) {
 		if _, err := query(ctx, *dsn, hostileDatabase); err != nil {
 			return pair, err
 		}
-		looks.leave(*dsn)
+		idleConns.leave(*dsn)
 		u, err := url.Parse(*dsn)
 		if err != nil {
 			return pair, err
@@ -93,7 +93,7 @@ func withPlanted() world {
 		}
 		for _, dsn := range []string{manager, tenants} {
 			_, err := query(ctx, dsn, planted)
-			looks.leave(dsn)
+			idleConns.leave(dsn)
 			if err != nil {
 				return err
 			}

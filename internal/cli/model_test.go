@@ -109,7 +109,7 @@ const (
 
 // Random commands against a model: every changed row has exactly one audit row, with true images of before and after;
 // dry runs and failures change nothing; and every row of the log is sealed.
-func TestRandomCommandsAgainstAModel(t *testing.T) {
+func TestChanges_MatchModelAndAuditLog(t *testing.T) {
 	pair := dbtest.New(t, migrated)
 	hashCost = bcrypt.MinCost
 	t.Setenv("CXGCTL_MANAGER_DATABASE_URL", pair.Manager)

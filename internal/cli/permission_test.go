@@ -23,14 +23,14 @@ import (
 )
 
 // forNobody are the commands that the contract lets run without an operator; keygen touches no database.
-var forNobody = []string{"dev", "doctor", "config", "help", "version", "completion", "migrate", "auth bootstrap", "auth login", "audit keygen"}
+var withoutOperator = []string{"dev", "doctor", "config", "help", "version", "completion", "migrate", "auth bootstrap", "auth login", "audit keygen"}
 
 func TestEveryCommandHasASpec(t *testing.T) {
 	code := regexp.MustCompile(`^[A-Z]+(_[A-Z]+)+$`)
 	a := &app{getenv: os.Getenv}
 	leaves(a.root(), func(cmd *cobra.Command) {
 		path := strings.TrimPrefix(cmd.CommandPath(), "cxgctl ")
-		isFor := slices.ContainsFunc(forNobody, func(p string) bool { return path == p || strings.HasPrefix(path, p+" ") })
+		isFor := slices.ContainsFunc(withoutOperator, func(p string) bool { return path == p || strings.HasPrefix(path, p+" ") })
 		spec := a.specOf(cmd)
 		switch what := spec.Permission; {
 		case what == "" && cmd.Run == nil && cmd.RunE == nil: // a page of help
@@ -48,10 +48,10 @@ func TestEveryCommandHasASpec(t *testing.T) {
 
 // within runs a command in this process, on lent sessions and with an environment of its own, and returns its
 // exit code and what it printed.
-func within(t *testing.T, pair dbtest.Pair, env map[string]string, args ...string) (int, string) {
+func runInProcess(t *testing.T, pair dbtest.Pair, env map[string]string, args ...string) (int, string) {
 	t.Helper()
 	home := t.TempDir()
-	if err := told(home, pair.Manager); err != nil {
+	if err := markHintShown(home, pair.Manager); err != nil {
 		t.Fatal(err)
 	}
 	vars := map[string]string{"HOME": home, "CXGCTL_MANAGER_DATABASE_URL": pair.Manager, "CXGCTL_TENANTS_DATABASE_URL": pair.Tenants}
@@ -126,7 +126,7 @@ SELECT md5(k || p.code)::uuid, md5('role' || k || p.code)::uuid
 INSERT INTO idam.sessions (session_id, user_id, session_type, ip_address, expires_at)
 SELECT '%s', md5('idle')::uuid, 'API', '127.0.0.1', now() - interval '1 second'`
 
-func TestDenyMatrix(t *testing.T) {
+func TestPermissions_DenyMatrix(t *testing.T) {
 	t.Parallel()
 	pair := withAda(t)
 	const token = "cxgl_of-a-login-that-is-over"
@@ -182,7 +182,7 @@ func TestDenyMatrix(t *testing.T) {
 			wg.Go(func() {
 				lanes <- struct{}{}
 				defer func() { <-lanes }()
-				got, out := within(t, pair, r.env, args...)
+				got, out := runInProcess(t, pair, r.env, args...)
 				switch {
 				case r.want == 0 && (got == 6 || got == 7):
 					if args[1] != "logout" || !strings.Contains(out, "not logged in") {
@@ -205,7 +205,7 @@ func TestDenyMatrix(t *testing.T) {
 }
 
 // Two MASTERs who each lock the other out, or strip the other, at once: one of them stays.
-func TestTwoOperatorsCannotEmptyTheChair(t *testing.T) {
+func TestLastMaster_ConcurrentChanges(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, migrated)
 	const second = `
@@ -236,7 +236,7 @@ SELECT count(*) FROM idam.users u JOIN idam.user_roles ur ON ur.user_id = u.id W
 				victim := []string{"other", "admin"}[i]
 				wg.Go(func() {
 					args := strings.Split(strings.ReplaceAll(strings.Join(attack, "\x00"), "VICTIM", victim), "\x00")
-					codes[i], outs[i] = within(t, pair, map[string]string{"CXGCTL_OPERATOR": who}, args...)
+					codes[i], outs[i] = runInProcess(t, pair, map[string]string{"CXGCTL_OPERATOR": who}, args...)
 				})
 			}
 			wg.Wait()
@@ -254,7 +254,7 @@ SELECT count(*) FROM idam.users u JOIN idam.user_roles ur ON ur.user_id = u.id W
 
 // A role that is taken away while a command waits takes the permission with it; one that stays after all,
 // does not.
-func TestAGrantThatGoesWhileACommandWaits(t *testing.T) {
+func TestPermissions_GrantRevokedWhileWaiting(t *testing.T) {
 	t.Parallel()
 	for end, code := range map[string]int{"COMMIT": 7, "ROLLBACK": 0} {
 		t.Run(end, func(t *testing.T) {
@@ -296,7 +296,7 @@ func TestAGrantThatGoesWhileACommandWaits(t *testing.T) {
 }
 
 // However many guess at once, none gets past the limit, and none learns that a guess was right.
-func TestManyGuessesAtOnceLockTheAccount(t *testing.T) {
+func TestLogin_ConcurrentGuessesLockAccount(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, migrated)
 	hash, err := password.Hash("Canary-Horse-1", bcrypt.MinCost)

@@ -37,7 +37,7 @@ func TestThroughPgBouncer(t *testing.T) {
 }
 
 // A migration holds a lock for as long as it runs, which a pooler's sessions do not keep.
-func TestMigrationsRefuseAPooler(t *testing.T) {
+func TestMigrate_RefusesPooler(t *testing.T) {
 	t.Parallel()
 	bouncer := dbtest.NewPgBouncer(t, "ignore_startup_parameters = statement_timeout,lock_timeout,default_transaction_read_only,cxgctl.session")
 	pair := dbtest.New(t, dbtest.Template{Name: "empty"})

@@ -52,7 +52,7 @@ func listen(t *testing.T, network, address string, take func(net.Conn)) net.List
 
 // between starts the proxy and returns the connection string that leads through it: over TCP, or over
 // a unix socket, which reports a peer that went away at once.
-func between(t *testing.T, pair dbtest.Pair, network, text string, fate func(client, server net.Conn, message []byte)) (*proxy, string) {
+func newProxy(t *testing.T, pair dbtest.Pair, network, text string, fate func(client, server net.Conn, message []byte)) (*proxy, string) {
 	t.Helper()
 	cfg, err := pgx.ParseConfig(pair.Manager)
 	if err != nil {
@@ -157,7 +157,7 @@ func answered(server net.Conn, message []byte) {
 }
 
 // A pooler tells no process of the server's, and gives it to others afterwards.
-func TestALostAnswerToCommitIsSettled(t *testing.T) {
+func TestCommit_LostAnswerIsResolved(t *testing.T) {
 	t.Parallel()
 	bouncer := dbtest.NewPgBouncer(t)
 	for name, c := range map[string]struct {
@@ -191,7 +191,7 @@ func TestALostAnswerToCommitIsSettled(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				proxy, dsn := between(t, target, "tcp", "commit\x00", c.fate)
+				proxy, dsn := newProxy(t, target, "tcp", "commit\x00", c.fate)
 				p := cxgctl(t, pair, "users", "update", "ada", "--phone", newPhone, "--timeout", "2s").env("CXGCTL_MANAGER_DATABASE_URL=" + dsn)
 				if c.done {
 					p.exits(t, 0)
@@ -210,7 +210,7 @@ func TestALostAnswerToCommitIsSettled(t *testing.T) {
 
 // A commit that the primary took with it into its end is settled by the standby that takes its place: not before
 // that has read everything.
-func TestACommitIsSettledAfterAFailover(t *testing.T) {
+func TestCommit_ResolvedAfterFailover(t *testing.T) {
 	t.Parallel()
 	for name, done := range map[string]bool{"committed": true, "not committed": false} {
 		t.Run(name, func(t *testing.T) {
@@ -220,7 +220,7 @@ func TestACommitIsSettledAfterAFailover(t *testing.T) {
 				t.Fatal(err)
 			}
 			promoted := make(chan error, 1)
-			proxy, dsn := between(t, r.Primary(), "unix", "commit\x00", func(client, server net.Conn, message []byte) {
+			proxy, dsn := newProxy(t, r.Primary(), "unix", "commit\x00", func(client, server net.Conn, message []byte) {
 				if done {
 					answered(server, message)
 				}
@@ -267,7 +267,7 @@ func TestACommitIsSettledAfterAFailover(t *testing.T) {
 }
 
 // A server that goes away is not taken for a reader who went away, though both are broken pipes.
-func TestALostConnectionIsADatabaseError(t *testing.T) {
+func TestConnection_LostIsDatabaseError(t *testing.T) {
 	t.Parallel()
 	fates := map[string]func(client, server net.Conn, message []byte){
 		"instead of the answer": func(client, _ net.Conn, _ []byte) { _ = client.Close() },
@@ -286,7 +286,7 @@ func TestALostConnectionIsADatabaseError(t *testing.T) {
 			t.Run(when+"/"+strconv.Itoa(i), func(t *testing.T) {
 				t.Parallel()
 				pair := withAda(t)
-				proxy, dsn := between(t, pair, "unix", text, fate)
+				proxy, dsn := newProxy(t, pair, "unix", text, fate)
 				p := cxgctl(t, pair, "users", "update", "ada", "--phone", newPhone).env("CXGCTL_MANAGER_DATABASE_URL=" + dsn).start(t)
 				code := p.exit(t)
 				if !proxy.happened.Load() {

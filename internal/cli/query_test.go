@@ -14,11 +14,11 @@ import (
 // query runs statements as the databases' owner and returns the last one's rows, their cells in
 // PostgreSQL's own text form.
 func query(ctx context.Context, dsn, sql string) ([][]string, error) {
-	conn, err := looks.take(ctx, dsn)
+	conn, err := idleConns.take(ctx, dsn)
 	if err != nil {
 		return nil, err
 	}
-	defer looks.give(dsn, conn)
+	defer idleConns.give(dsn, conn)
 	results, err := conn.Exec(ctx, sql).ReadAll()
 	if err != nil || len(results) == 0 {
 		return nil, err
@@ -38,10 +38,10 @@ func query(ctx context.Context, dsn, sql string) ([][]string, error) {
 
 // looks keeps the last sessions of query for the next one: to begin one takes the server fifty times what a look
 // takes it.
-var looks queriers
+var idleConns connPool
 
 // queriers are those at rest, the longest one first.
-type queriers struct {
+type connPool struct {
 	mu   sync.Mutex
 	idle []resting
 }
@@ -52,10 +52,10 @@ type resting struct {
 }
 
 // most is how many may rest.
-const most = 16
+const maxIdle = 16
 
 // take returns a session with a database, a new one where none rests or the server has ended it.
-func (s *queriers) take(ctx context.Context, dsn string) (*pgconn.PgConn, error) {
+func (s *connPool) take(ctx context.Context, dsn string) (*pgconn.PgConn, error) {
 	for {
 		s.mu.Lock()
 		i := slices.IndexFunc(s.idle, func(one resting) bool { return one.dsn == dsn })
@@ -83,20 +83,20 @@ func (s *queriers) take(ctx context.Context, dsn string) (*pgconn.PgConn, error)
 }
 
 // give takes a session back.
-func (s *queriers) give(dsn string, conn *pgconn.PgConn) {
+func (s *connPool) give(dsn string, conn *pgconn.PgConn) {
 	if conn.IsClosed() {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.idle = append(s.idle, resting{dsn, conn}); len(s.idle) > most {
+	if s.idle = append(s.idle, resting{dsn, conn}); len(s.idle) > maxIdle {
 		_ = s.idle[0].conn.Close(context.Background())
 		s.idle = slices.Delete(s.idle, 0, 1)
 	}
 }
 
 // leave ends the sessions at rest with a database, which then can be copied.
-func (s *queriers) leave(dsn string) {
+func (s *connPool) leave(dsn string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.idle = slices.DeleteFunc(s.idle, func(one resting) bool {

@@ -35,7 +35,7 @@ const differing = `SELECT count(*) FROM ((SELECT w::text FROM wanted w EXCEPT AL
 
 // What other programs read from a file of invoices is what SELECT says, to the last digit: PostgreSQL reads csv, tsv
 // and both jsons itself, and yaml and spreadsheets are taken apart by libraries that did not write them.
-func TestInvoicesReadBackAsSELECTSaysThem(t *testing.T) {
+func TestInvoicesExport_EqualsSelect(t *testing.T) {
 	t.Parallel()
 	for _, g := range generations.All {
 		t.Run(g.Name, func(t *testing.T) {

@@ -18,7 +18,7 @@ VALUES ('00000000-0000-4000-8000-0000000000ad', '2026-02-01', '10000000-0000-400
 )
 
 // inTenantsDatabase is a fresh pair of databases with the tenant acme and its user ada.
-func inTenantsDatabase(t *testing.T) dbtest.Pair {
+func withTenantUser(t *testing.T) dbtest.Pair {
 	t.Helper()
 	pair := dbtest.New(t, migrated)
 	for dsn, sql := range map[string]string{pair.Manager: insertAcme, pair.Tenants: insertTenantAda} {
@@ -31,7 +31,7 @@ func inTenantsDatabase(t *testing.T) dbtest.Pair {
 
 // away3 is what the three places say of a change of ada's phone: her phone, the row of applied, the audit rows and the
 // intent.
-func away3(t *testing.T, pair dbtest.Pair) string {
+func changeState(t *testing.T, pair dbtest.Pair) string {
 	t.Helper()
 	there := ask(t, pair.Tenants, `SELECT concat_ws(' ', (SELECT phone FROM sys.users), 'applied', coalesce((SELECT string_agg(outcome, ',') FROM cxg_audit.applied), '-'))`)
 	return there + ask(t, pair.Manager, `SELECT concat_ws(' ', ' audit', coalesce((SELECT string_agg(result || ' ' || coalesce(extra_data->'after'->>'phone', '-') || ' ' || coalesce(extra_data->>'reconciled_by', '-'), ',') FROM audt.audit_logs), '-'),
@@ -40,7 +40,7 @@ func away3(t *testing.T, pair dbtest.Pair) string {
 
 // TestKillsBetweenTheStepsOfATenantsChange kills a command between each pair of the steps of a change in a tenant's
 // database, in each place where it can be made to wait, and looks at what reconcile makes of what is left.
-func TestKillsBetweenTheStepsOfATenantsChange(t *testing.T) {
+func TestReconcile_KillBetweenSteps(t *testing.T) {
 	t.Parallel()
 	for _, step := range []struct {
 		name          string
@@ -75,7 +75,7 @@ func TestKillsBetweenTheStepsOfATenantsChange(t *testing.T) {
 	} {
 		t.Run(step.name, func(t *testing.T) {
 			t.Parallel()
-			pair := inTenantsDatabase(t)
+			pair := withTenantUser(t)
 			at := pair.Manager
 			if step.there {
 				at = pair.Tenants
@@ -90,16 +90,16 @@ func TestKillsBetweenTheStepsOfATenantsChange(t *testing.T) {
 			release()
 			eventually(t, pair.Manager, away)
 			eventually(t, pair.Tenants, away)
-			if got := away3(t, pair); got != step.left {
+			if got := changeState(t, pair); got != step.left {
 				t.Errorf("after the kill: %s, want %s", got, step.left)
 			}
 			cxgctl(t, pair, "audit", "reconcile", "--older-than", "1ms", "--dry-run").exits(t, 0)
-			if got := away3(t, pair); got != step.left {
+			if got := changeState(t, pair); got != step.left {
 				t.Errorf("a dry run changed something: %s, want %s", got, step.left)
 			}
 			for range 2 { // the second has nothing to do
 				cxgctl(t, pair, "audit", "reconcile", "--older-than", "1ms").exits(t, 0)
-				if got := away3(t, pair); got != step.settled {
+				if got := changeState(t, pair); got != step.settled {
 					t.Errorf("reconciled: %s, want %s", got, step.settled)
 				}
 			}
@@ -115,9 +115,9 @@ func TestKillsBetweenTheStepsOfATenantsChange(t *testing.T) {
 }
 
 // A command that is overtaken by reconcile changes nothing: it cannot come to light later what was settled as not made.
-func TestReconcileOvertakesACommand(t *testing.T) {
+func TestReconcile_OvertakesCommand(t *testing.T) {
 	t.Parallel()
-	pair := inTenantsDatabase(t)
+	pair := withTenantUser(t)
 	release := hold(t, pair.Tenants, `SELECT FROM sys.users FOR UPDATE`)
 	p := cxgctl(t, pair, "users", "update", "ada", "--tenant", "acme", "--phone", "03 9999").start(t)
 	eventually(t, pair.Tenants, waits)
@@ -127,15 +127,15 @@ func TestReconcileOvertakesACommand(t *testing.T) {
 		t.Errorf("exit code %d, want 4: %s", code, p.err.String())
 	}
 	p.says(t, "audit reconcile has settled this change as not made")
-	if got, want := away3(t, pair), "02 1234 applied void audit FAILURE - admin,FAILURE - - intent void"; got != want {
+	if got, want := changeState(t, pair), "02 1234 applied void audit FAILURE - admin,FAILURE - - intent void"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
 
 // A manager database that goes away once the change is made is said to lack the audit row, which reconcile writes.
-func TestTheLogIsAwayAfterATenantsChange(t *testing.T) {
+func TestReconcile_LogUnavailable(t *testing.T) {
 	t.Parallel()
-	pair := inTenantsDatabase(t)
+	pair := withTenantUser(t)
 	release := hold(t, pair.Manager, `LOCK TABLE audt.audit_logs IN EXCLUSIVE MODE`)
 	p := cxgctl(t, pair, "users", "update", "ada", "--tenant", "acme", "--phone", "03 9999", "--timeout", "1s").start(t)
 	if code := p.exit(t); code != 8 {
@@ -147,18 +147,18 @@ func TestTheLogIsAwayAfterATenantsChange(t *testing.T) {
 	elsewhere := strings.Replace(pair.Tenants, database(pair.Tenants), "/no_such_database", 1)
 	release()
 	cxgctl(t, pair, "audit", "reconcile", "--older-than", "1ms").env("CXGCTL_TENANTS_DATABASE_URL="+elsewhere).exits(t, 9)
-	if got, want := away3(t, pair), "03 9999 applied applied audit - intent open"; got != want {
+	if got, want := changeState(t, pair), "03 9999 applied applied audit - intent open"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	cxgctl(t, pair, "audit", "reconcile", "--older-than", "1ms").exits(t, 0)
-	if got, want := away3(t, pair), "03 9999 applied applied audit SUCCESS 03 9999 admin intent applied"; got != want {
+	if got, want := changeState(t, pair), "03 9999 applied applied audit SUCCESS 03 9999 admin intent applied"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
 
 // A connection that breaks at the COMMIT in the tenant's database, before it arrives or before its answer does, leads to
 // no wrong report.
-func TestALostCommitInATenantsDatabase(t *testing.T) {
+func TestTenantChange_LostCommit(t *testing.T) {
 	t.Parallel()
 	for name, step := range map[string]struct {
 		arrives bool
@@ -170,8 +170,8 @@ func TestALostCommitInATenantsDatabase(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			pair := inTenantsDatabase(t)
-			_, through := between(t, dbtest.Pair{Manager: pair.Tenants}, "tcp", "commit\x00", func(client, server net.Conn, message []byte) {
+			pair := withTenantUser(t)
+			_, through := newProxy(t, dbtest.Pair{Manager: pair.Tenants}, "tcp", "commit\x00", func(client, server net.Conn, message []byte) {
 				if step.arrives {
 					_, _ = server.Write(message)
 					_, _ = server.Read(make([]byte, 1))
@@ -183,7 +183,7 @@ func TestALostCommitInATenantsDatabase(t *testing.T) {
 			if code := p.exit(t); code != step.code {
 				t.Errorf("exit code %d, want %d: %s", code, step.code, p.err.String())
 			}
-			if got := away3(t, pair); got != step.want {
+			if got := changeState(t, pair); got != step.want {
 				t.Errorf("%s, want %s", got, step.want)
 			}
 		})
@@ -192,10 +192,10 @@ func TestALostCommitInATenantsDatabase(t *testing.T) {
 
 // Kind 45: a tenant's database that puts a row of its own in the place of a change whose COMMIT was lost is not believed:
 // the command fails, no audit row says SUCCESS, and the intent stays open.
-func TestALostCommitInATenantsDatabase_ForgedRow(t *testing.T) {
+func TestTenantChange_ForgedAppliedRow(t *testing.T) {
 	t.Parallel()
-	pair := inTenantsDatabase(t)
-	_, through := between(t, dbtest.Pair{Manager: pair.Tenants}, "tcp", "commit\x00", func(client, server net.Conn, _ []byte) {
+	pair := withTenantUser(t)
+	_, through := newProxy(t, dbtest.Pair{Manager: pair.Tenants}, "tcp", "commit\x00", func(client, server net.Conn, _ []byte) {
 		_ = server.Close()
 		rows, err := query(context.Background(), pair.Manager, `SELECT id, op_id FROM cxg_audit.intent WHERE outcome IS NULL`)
 		if err != nil || len(rows) != 1 {
@@ -220,7 +220,7 @@ func TestALostCommitInATenantsDatabase_ForgedRow(t *testing.T) {
 
 // A profile whose address has {code} leads each tenant to a database of its own; a code that could lead elsewhere leads
 // nowhere.
-func TestADatabaseForEachCode(t *testing.T) {
+func TestTenants_DatabasePerCode(t *testing.T) {
 	t.Parallel()
 	pair, other := dbtest.New(t, migrated), dbtest.New(t, tenantTemplate())
 	stem := func(p dbtest.Pair) string {

@@ -15,7 +15,7 @@ const creates = 40
 
 // TestAFailoverHidesNothingAndAppliesNothingTwice kills the primary in the middle of a series of changes and
 // promotes its standby. Each command names both servers; one that fails is run again, as a job would.
-func TestAFailoverHidesNothingAndAppliesNothingTwice(t *testing.T) {
+func TestFailover_EachChangeOnce(t *testing.T) {
 	t.Parallel()
 	r := dbtest.NewReplicated(t, migrated)
 	both := r.Both()
@@ -64,13 +64,13 @@ func TestAFailoverHidesNothingAndAppliesNothingTwice(t *testing.T) {
 func withReplica(t *testing.T, home string, r *dbtest.Replicated, args ...string) *process {
 	t.Helper()
 	p := cxgctl(t, r.Primary(), args...).env("CXGCTL_REPLICA_DATABASE_URL="+r.Standby().Manager, "HOME="+home)
-	if err := told(home, r.Primary().Manager); err != nil {
+	if err := markHintShown(home, r.Primary().Manager); err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
 
-func TestListsReadTheReplica(t *testing.T) {
+func TestReplica_ListsReadIt(t *testing.T) {
 	t.Parallel()
 	r := dbtest.NewReplicated(t, migrated)
 	mine, others := t.TempDir(), t.TempDir()
@@ -132,7 +132,7 @@ func TestListsReadTheReplica(t *testing.T) {
 	names(others, "ada admin bob").says(t, "the replica does not follow a primary; reading from the primary")
 }
 
-func TestADeadReplicaIsPassedOver(t *testing.T) {
+func TestReplica_UnreachableIsSkipped(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, migrated)
 	p := cxgctl(t, pair, "users", "list", "--columns", "username", "--no-headers", "-o", "csv").
@@ -145,7 +145,7 @@ func TestADeadReplicaIsPassedOver(t *testing.T) {
 }
 
 // TestTheOneThatTakesWritesIsFound names the standby first, and asks for whichever takes writes.
-func TestTheOneThatTakesWritesIsFound(t *testing.T) {
+func TestServers_PrimaryIsFound(t *testing.T) {
 	t.Parallel()
 	r := dbtest.NewReplicated(t, migrated)
 	for name, pair := range map[string]dbtest.Pair{

@@ -7,9 +7,9 @@ import (
 )
 
 // Kind 44 (H2a): a role that goes while a person is asked takes its level with it.
-func TestRightsThatGoDuringAQuestion(t *testing.T) {
+func TestPermissions_RevokedDuringConfirmation(t *testing.T) {
 	t.Parallel()
-	pair := withCast(t)
+	pair := withOperators(t)
 	file := filepath.Join(t.TempDir(), "prod.yaml")
 	if err := os.WriteFile(file, []byte("profile: prod\nprofiles:\n  prod: {protected: true, operator: mid}\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -18,8 +18,8 @@ func TestRightsThatGoDuringAQuestion(t *testing.T) {
 	if _, err := query(t.Context(), pair.Manager, `INSERT INTO idam.user_roles (user_id, role_id) SELECT md5('mid')::uuid, id FROM idam.roles WHERE code = 'SUPER_ADMIN'`); err != nil {
 		t.Fatal(err)
 	}
-	p := sit(t, pair, "roles", "grant", "SUPER_ADMIN", "plain2", "--operator", "mid", "--config", file).awaits(t, "[y/N] ")
-	if code, out := within(t, pair, map[string]string{"CXGCTL_OPERATOR": "boss"}, "roles", "revoke", "SUPER_ADMIN", "mid", "--yes"); code != 0 {
+	p := startOnTerminal(t, pair, "roles", "grant", "SUPER_ADMIN", "plain2", "--operator", "mid", "--config", file).awaits(t, "[y/N] ")
+	if code, out := runInProcess(t, pair, map[string]string{"CXGCTL_OPERATOR": "boss"}, "roles", "revoke", "SUPER_ADMIN", "mid", "--yes"); code != 0 {
 		t.Fatalf("exit code %d: %s", code, out)
 	}
 	p.types(t, "y\n", false).awaits(t, "role SUPER_ADMIN is stronger than every role of operator")

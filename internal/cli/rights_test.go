@@ -17,7 +17,7 @@ import (
 
 // cast are the operators and others that the tests of rights are about, with permissions enforced: boss and boss2 hold
 // SUPER_ADMIN; mid and sys PLATFORM_SUPPORT, and mid every other permission too; peer a role of mid's level; bare none.
-const cast = `
+const operators = `
 INSERT INTO idam.users (id, username, email, full_name, user_type, phone, mfa_enabled, password, department)
 SELECT md5(n)::uuid, n, n || '@example.com', n, t, '1', true, 'x', 'Desk'
   FROM (VALUES ('boss', 'MASTER'), ('boss2', 'MASTER'), ('mid', 'MASTER'), ('sys', 'SYSTEM'), ('peer', 'MASTER'), ('bare', 'SYSTEM'), ('plain', 'TENANT'), ('plain2', 'TENANT')) AS v (n, t);
@@ -34,19 +34,19 @@ SELECT 's-' || username, id, 'WEB', '127.0.0.1', now() + interval '1 day' FROM i
 INSERT INTO idam.api_keys (key_id, key_hash, key_name, user_id, scopes, status)
 SELECT 'k-' || username, username, 'key-' || username, id, '{USER_LIST}', 'ACTIVE' FROM idam.users`
 
-func withCast(t *testing.T) dbtest.Pair {
+func withOperators(t *testing.T) dbtest.Pair {
 	t.Helper()
 	pair := dbtest.New(t, migrated)
-	if _, err := query(t.Context(), pair.Manager, cast); err != nil {
+	if _, err := query(t.Context(), pair.Manager, operators); err != nil {
 		t.Fatal(err)
 	}
 	return pair
 }
 
 // Kind 45 (H3a, H3b): what lets an account in is closed to weaker operators, whichever command writes it.
-func TestTheWayInOfAStrongerAccount(t *testing.T) {
+func TestRank_StrongerAccountsAreProtected(t *testing.T) {
 	t.Parallel()
-	pair := withCast(t)
+	pair := withOperators(t)
 	dir := t.TempDir()
 	file := func(name, text string) string {
 		t.Helper()
@@ -127,7 +127,7 @@ UPDATE idam.user_roles SET status = 'ACTIVE'`
 				if strength == "stronger" && !c.open {
 					want = 7
 				}
-				got, out := within(t, pair, map[string]string{"CXGCTL_OPERATOR": by}, args...)
+				got, out := runInProcess(t, pair, map[string]string{"CXGCTL_OPERATOR": by}, args...)
 				if got != want {
 					t.Errorf("%s of a %s account by %s: exit code %d, want %d\n%s", c.name, strength, by, got, want, out)
 				}
@@ -139,18 +139,18 @@ UPDATE idam.user_roles SET status = 'ACTIVE'`
 	if _, err := query(t.Context(), pair.Manager, strings.ReplaceAll(reset, "VICTIM", "boss")); err != nil {
 		t.Fatal(err)
 	}
-	if got, out := within(t, pair, map[string]string{"CXGCTL_OPERATOR": "boss2"}, "users", "update", "boss", "--phone", "3"); got != 0 {
+	if got, out := runInProcess(t, pair, map[string]string{"CXGCTL_OPERATOR": "boss2"}, "users", "update", "boss", "--phone", "3"); got != 0 {
 		t.Fatalf("exit code %d: %s", got, out)
 	}
 	id := ask(t, pair.Manager, `SELECT id FROM audt.audit_logs WHERE result = 'SUCCESS' ORDER BY created_at DESC, id DESC LIMIT 1`)
-	if got, out := within(t, pair, map[string]string{"CXGCTL_OPERATOR": "mid"}, "audit", "undo", id, "-y"); got != 7 {
+	if got, out := runInProcess(t, pair, map[string]string{"CXGCTL_OPERATOR": "mid"}, "audit", "undo", id, "-y"); got != 7 {
 		t.Errorf("undo: exit code %d, want 7\n%s", got, out)
 	}
 }
 
 // Kind 44 (H2a, H2b): what was read at the start decides nothing. Another session takes a right away while the command
 // waits for its first lock.
-func TestRightsThatGoWhileACommandWaits(t *testing.T) {
+func TestPermissions_RevokedWhileWaiting(t *testing.T) {
 	t.Parallel()
 	const (
 		permission = `DELETE FROM idam.role_permissions rp USING idam.permissions p WHERE p.id = rp.permission_id AND p.code = '%s' AND rp.role_id = md5('R_ALL')::uuid`
@@ -181,7 +181,7 @@ func TestRightsThatGoWhileACommandWaits(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			pair := withCast(t)
+			pair := withOperators(t)
 			first := `UPDATE idam.user_roles SET status = 'INACTIVE' WHERE user_id = md5('mid')::uuid AND role_id <> md5('R_ALL')::uuid`
 			if c.taken == level {
 				first = `INSERT INTO idam.user_roles (user_id, role_id) SELECT md5('mid')::uuid, id FROM idam.roles WHERE code = 'SUPER_ADMIN'`
@@ -223,9 +223,9 @@ SELECT concat_ws(' ', (SELECT count(*) FROM idam.users), (SELECT string_agg(phon
 
 // Kind 43 (H1a, H1b): for a role that does not own the grants, rows that a policy hides permit nothing, and bootstrap is
 // refused once permissions are enforced.
-func TestEnforcementAsAnotherRole(t *testing.T) {
+func TestPermissions_AsAnotherDatabaseRole(t *testing.T) {
 	t.Parallel()
-	pair := withCast(t)
+	pair := withOperators(t)
 	name := "cxg_" + strings.ToLower(rand.Text())
 	exec := func(sql string) {
 		t.Helper()
@@ -246,7 +246,7 @@ func TestEnforcementAsAnotherRole(t *testing.T) {
 	run := func(want int, says string, args ...string) {
 		t.Helper()
 		env := map[string]string{"CXGCTL_MANAGER_DATABASE_URL": u.String(), "CXGCTL_OPERATOR": "bare"}
-		if got, out := within(t, pair, env, args...); got != want || !strings.Contains(out, says) {
+		if got, out := runInProcess(t, pair, env, args...); got != want || !strings.Contains(out, says) {
 			t.Errorf("%q: exit code %d, want %d and %q\n%s", args, got, want, says, out)
 		}
 		running.recall(u.String())
@@ -279,9 +279,9 @@ func TestEnforcementAsAnotherRole(t *testing.T) {
 
 // Kind 44 (H2b): an import stops at the first batch without a right that it needs, says how many rows are in, and goes
 // on with the same command once the right is back.
-func TestAnImportThatLosesARightBetweenBatches(t *testing.T) {
+func TestImport_PermissionRevokedBetweenBatches(t *testing.T) {
 	t.Parallel()
-	pair := withCast(t)
+	pair := withOperators(t)
 	exec := func(sql string) {
 		t.Helper()
 		if _, err := query(t.Context(), pair.Manager, sql); err != nil {

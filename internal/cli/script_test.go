@@ -98,12 +98,12 @@ func (w world) setup(env *testscript.Env) error {
 	} {
 		env.Setenv(name, value)
 	}
-	return told(home, pair.Manager)
+	return markHintShown(home, pair.Manager)
 }
 
 // told marks, for a home, that it was said of a database how permissions come into force, so that only the
 // scripts about that hear of it.
-func told(home, dsn string) error {
+func markHintShown(home, dsn string) error {
 	cfg, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		return err

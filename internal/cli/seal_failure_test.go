@@ -29,7 +29,7 @@ var unsealable = map[string]string{
 	"L13: no extra_data": `ALTER TABLE audt.audit_logs DROP COLUMN extra_data`,
 }
 
-func TestNoChangeThatCannotBeSealed(t *testing.T) {
+func TestSeal_FailureRefusesChange(t *testing.T) {
 	t.Parallel()
 	for name, sabotage := range unsealable {
 		t.Run(name, func(t *testing.T) { nothingChanges(t, sabotage, changes) })

@@ -90,7 +90,7 @@ var malformed = []string{
 // TestSecretsStaySecret sends a secret of its own through every way in, and looks for all of them wherever
 // anybody else looks: what is printed, the command lines of all processes, what is left on disk, the
 // databases, the server's log. reliability.md asks for 40.
-func TestSecretsStaySecret(t *testing.T) {
+func TestSecrets_NotLeaked(t *testing.T) {
 	t.Parallel()
 	if len(channels) < 40 {
 		t.Fatalf("there are %d channels", len(channels))
@@ -128,7 +128,7 @@ func TestSecretsStaySecret(t *testing.T) {
 		secrets = append(secrets, secret)
 		env := map[string]string{"CXGCTL_OPERATOR": "admin", "CXGCTL_MANAGER_DATABASE_URL": strings.ReplaceAll(dsn, "CANARY", secret)}
 		for _, args := range [][]string{{"users", "list", "-v", "--timeout", "200ms"}, {"doctor", "-o", "json", "--timeout", "200ms"}, {"config", "view", "-o", "csv"}} {
-			_, out := within(t, pair, env, args...)
+			_, out := runInProcess(t, pair, env, args...)
 			look(fmt.Sprintf("%s with %s: the output", args[0], dsn), out)
 		}
 	}

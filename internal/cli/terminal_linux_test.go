@@ -28,7 +28,7 @@ type person struct {
 }
 
 // sit starts cxgctl with a pseudo-terminal of its own for all its streams.
-func sit(t *testing.T, pair dbtest.Pair, args ...string) *person {
+func startOnTerminal(t *testing.T, pair dbtest.Pair, args ...string) *person {
 	t.Helper()
 	return cxgctl(t, pair, args...).onTerminal(t)
 }
@@ -121,7 +121,7 @@ func (p *person) leaves(t *testing.T, want int) {
 	}
 }
 
-func TestDeletingAsksAPerson(t *testing.T) {
+func TestDelete_AsksForConfirmation(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name, keys, says string
@@ -139,7 +139,7 @@ func TestDeletingAsksAPerson(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			pair := withAda(t)
-			p := sit(t, pair, "users", "delete", "ada")
+			p := startOnTerminal(t, pair, "users", "delete", "ada")
 			p.awaits(t, "delete user ada (").awaits(t, "_mgmt)? [y/N] ").types(t, c.keys, false).awaits(t, c.says)
 			p.leaves(t, c.code)
 			if got := ask(t, pair.Manager, "SELECT NOT is_active FROM idam.users WHERE username = 'ada'"); (got == "t") != c.done {
@@ -152,28 +152,28 @@ func TestDeletingAsksAPerson(t *testing.T) {
 	}
 	t.Run("--no-input", func(t *testing.T) {
 		t.Parallel()
-		sit(t, withAda(t), "users", "delete", "ada", "--no-input").leaves(t, 10)
+		startOnTerminal(t, withAda(t), "users", "delete", "ada", "--no-input").leaves(t, 10)
 	})
 	t.Run("--yes", func(t *testing.T) {
 		t.Parallel()
-		sit(t, withAda(t), "users", "delete", "ada", "--yes").leaves(t, 0)
+		startOnTerminal(t, withAda(t), "users", "delete", "ada", "--yes").leaves(t, 0)
 	})
 }
 
 // While a person thinks, the time that the command may take stands still.
-func TestAPersonMayTakeLongerThanTheTimeout(t *testing.T) {
+func TestConfirmation_PausesTimeout(t *testing.T) {
 	t.Parallel()
 	pair := withAda(t)
-	p := sit(t, pair, "users", "delete", "ada", "--timeout", "2s").awaits(t, "[y/N] ")
+	p := startOnTerminal(t, pair, "users", "delete", "ada", "--timeout", "2s").awaits(t, "[y/N] ")
 	time.Sleep(2500 * time.Millisecond)
 	p.types(t, "y\n", false).leaves(t, 0)
 }
 
 // What a person was asked about is what is changed, or nothing.
-func TestARowThatChangedDuringTheQuestionIsAConflict(t *testing.T) {
+func TestConfirmation_RowChangedMeanwhile(t *testing.T) {
 	t.Parallel()
 	pair := withAda(t)
-	p := sit(t, pair, "users", "delete", "ada").awaits(t, "[y/N] ")
+	p := startOnTerminal(t, pair, "users", "delete", "ada").awaits(t, "[y/N] ")
 	if _, err := query(t.Context(), pair.Manager, "UPDATE idam.users SET department = 'elsewhere' WHERE username = 'ada'"); err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func protected(t *testing.T) string {
 
 // In a protected profile the difference is shown before the question, nothing is locked meanwhile, and what is done
 // is what was shown, or nothing.
-func TestAProtectedProfileShowsTheDifferenceFirst(t *testing.T) {
+func TestConfirmation_ProtectedProfileShowsChanges(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		args            []string
@@ -212,7 +212,7 @@ func TestAProtectedProfileShowsTheDifferenceFirst(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			pair := withAda(t)
-			p := sit(t, pair, append(c.args, "--config", protected(t))...)
+			p := startOnTerminal(t, pair, append(c.args, "--config", protected(t))...)
 			p.awaits(t, "profile prod is protected").awaits(t, c.shows).awaits(t, c.question)
 			if c.meanwhile != "" {
 				if _, err := query(t.Context(), pair.Manager, c.meanwhile); err != nil {
@@ -229,14 +229,14 @@ func TestAProtectedProfileShowsTheDifferenceFirst(t *testing.T) {
 	t.Run("cancelled", func(t *testing.T) {
 		t.Parallel()
 		pair := withAda(t)
-		p := sit(t, pair, "users", "update", "ada", "--phone", newPhone, "--config", protected(t))
+		p := startOnTerminal(t, pair, "users", "update", "ada", "--phone", newPhone, "--config", protected(t))
 		p.awaits(t, "_mgmt, profile prod)? [y/N] ").types(t, "n\n", false).awaits(t, "cancelled")
 		p.leaves(t, 10)
 		untouched(t, pair.Manager)
 	})
 }
 
-func TestAPasswordIsAskedForTwiceAndHidden(t *testing.T) {
+func TestPassword_PromptedTwiceWithoutEcho(t *testing.T) {
 	t.Parallel()
 	const pw = "Canary-Horse-9"
 	for _, c := range []struct {
@@ -252,7 +252,7 @@ func TestAPasswordIsAskedForTwiceAndHidden(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			pair := withAda(t)
-			p := sit(t, pair, "users", "password", "ada")
+			p := startOnTerminal(t, pair, "users", "password", "ada")
 			p.awaits(t, "new password: ").types(t, c.first, true)
 			if c.second != "" {
 				p.awaits(t, "once more: ").types(t, c.second, true)
@@ -279,9 +279,9 @@ func TestAPasswordIsAskedForTwiceAndHidden(t *testing.T) {
 }
 
 // On a terminal tables are coloured, cut to its width, and tell times as people do.
-func TestATableOnATerminalIsForPeople(t *testing.T) {
+func TestTable_OnTerminal(t *testing.T) {
 	t.Parallel()
-	p := sit(t, withAda(t), "users", "get", "ada")
+	p := startOnTerminal(t, withAda(t), "users", "get", "ada")
 	p.leaves(t, 0)
 	for _, want := range []string{"\x1b[32mACTIVE\x1b[0m", " ago)"} {
 		if !strings.Contains(p.sees(), want) {
@@ -304,7 +304,7 @@ func TestLogin_AsksForCodeAndNewPassword(t *testing.T) {
 	ask(t, pair.Manager, "INSERT INTO idam.sessions (session_id, user_id, session_type, ip_address, status, expires_at, last_activity_at, mfa_verified) "+
 		"SELECT 's', id, 'WEB', '192.0.2.7', 'ACTIVE', now() + interval '1 day', now(), false FROM idam.users WHERE username = 'ada' RETURNING 1")
 	login := func() *person {
-		p := sit(t, pair, "auth", "login", "--username", "ada")
+		p := startOnTerminal(t, pair, "auth", "login", "--username", "ada")
 		p.awaits(t, "password of ada: ").types(t, old+"\n", true)
 		code, err := totp.GenerateCode("JBSWY3DPEHPK3PXP", time.Now())
 		if err != nil {
@@ -358,7 +358,7 @@ func TestImport_ProgressCountsRows(t *testing.T) {
 	if err := os.WriteFile(file, []byte(rows.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := sit(t, pair, "users", "import", file, "--no-passwords")
+	p := startOnTerminal(t, pair, "users", "import", file, "--no-passwords")
 	p.awaits(t, " 40 %  2,000 of 5,000 rows, ").awaits(t, "/s, 0 failed, ").awaits(t, " left")
 	p.awaits(t, " 80 %  4,000 of 5,000 rows, ").awaits(t, "5,000 created").leaves(t, 0)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func TestEveryCommandHasAScript(t *testing.T) {
+func TestCommands_HaveScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +56,7 @@ func TestEveryCommandHasAScript(t *testing.T) {
 	})
 }
 
-func TestEveryCommandExplainsItself(t *testing.T) {
+func TestCommands_HaveHelp(t *testing.T) {
 	leaves((&app{getenv: os.Getenv}).root(), func(cmd *cobra.Command) {
 		if cmd.Short == "" {
 			t.Errorf("%q has no short help", cmd.CommandPath())

@@ -9,11 +9,11 @@ import (
 )
 
 // everyUser sums up every user, byte for byte, but for who changed him last and when: an undo is a change too.
-const everyUser = `SELECT md5(string_agg((to_jsonb(u) - 'updated_at' - 'updated_by')::text, ',' ORDER BY u.id))
+const usersDigest = `SELECT md5(string_agg((to_jsonb(u) - 'updated_at' - 'updated_by')::text, ',' ORDER BY u.id))
 	FROM idam.users u`
 
 // An undo of 5,000 rows (a fifth of them in a short run) leaves the table as it was before, and the undo of the undo brings everything back.
-func TestAnUndoOfFiveThousandRows(t *testing.T) {
+func TestUndo_ManyRows(t *testing.T) {
 	t.Parallel()
 	rows := 5000
 	if testing.Short() {
@@ -25,7 +25,7 @@ func TestAnUndoOfFiveThousandRows(t *testing.T) {
 		       CASE i % 3 WHEN 0 THEN 'infinity'::timestamptz WHEN 1 THEN now() + i * interval '1 second' END, '10.0.0.1', i FROM generate_series(1, `+fmt.Sprint(rows)+`) i`); err != nil {
 		t.Fatal(err)
 	}
-	image := func() string { return ask(t, pair.Manager, everyUser) }
+	image := func() string { return ask(t, pair.Manager, usersDigest) }
 	run := func(args ...string) {
 		t.Helper()
 		cxgctl(t, pair, append(args, "--yes", "-q", "--timeout", "5m", "-o", "id")...).exits(t, 0)

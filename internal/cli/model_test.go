@@ -13,23 +13,23 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// modelCommands is how many random commands the test against the model runs.
+// modelCommands is the number of random commands of the model test.
 const modelCommands = 250
 
-// account is a user as the model knows him.
+// account is a user in the model.
 type account struct {
-	before        string // the status that a deletion replaced
+	before        string // status before the deletion
 	phone, status string
 	live          bool
 }
 
-// model is what the platform ought to be, and how many audit rows of changes there ought to be.
+// model is the expected state of the platform and the expected number of audit rows of changes.
 type model struct {
 	users map[string]*account
 	rows  int
 }
 
-// command makes a random command, the exit code that it ought to have, and what it does to the model if it has it.
+// command returns a random command, its expected exit code, and its effect on the model.
 func (m *model) command(r *rand.Rand) (args []string, code int, effect func()) {
 	name := fmt.Sprintf("user%d", r.IntN(12))
 	u := m.users[name]
@@ -40,7 +40,7 @@ func (m *model) command(r *rand.Rand) (args []string, code int, effect func()) {
 	switch r.IntN(8) {
 	case 0, 1:
 		args := []string{"users", "create", "--username", name, "--email", name + "@example.com", "--full-name", "User", "--no-password"}
-		if u != nil { // deleted ones hold their names too
+		if u != nil { // deleted users keep their names
 			return args, 4, nothing
 		}
 		return args, 0, changed(1, func() { m.users[name] = &account{status: "ACTIVE", live: true} })
@@ -100,15 +100,15 @@ func (m *model) command(r *rand.Rand) (args []string, code int, effect func()) {
 	return args, 3, nothing
 }
 
-// changesOf are the audit rows of changes, in the order of their seals, and the users as they are.
+// changesOf selects the audit rows of changes, in the order of their seals.
 const (
 	changesOf = `SELECT l.resource_id, coalesce(l.extra_data->'before', 'null'), coalesce(l.extra_data->'after', 'null'), l.extra_data->>'op_id'
 		FROM audt.audit_logs l JOIN cxg_audit.seal s ON s.audit_id = l.id WHERE l.result = 'SUCCESS' ORDER BY s.seq`
 	usersNow = `SELECT u.id, u.username, coalesce(u.phone, ''), u.status, u.is_active FROM idam.users u WHERE u.username LIKE 'user%'`
 )
 
-// Random commands against a model: every changed row has exactly one audit row, with true images of before and after;
-// dry runs and failures change nothing; and every row of the log is sealed.
+// Every changed row has exactly one audit row with correct images. Dry runs and failures change nothing. Every row of
+// the log is sealed.
 func TestChanges_MatchModelAndAuditLog(t *testing.T) {
 	pair := dbtest.New(t, migrated)
 	hashCost = bcrypt.MinCost
@@ -140,7 +140,7 @@ func TestChanges_MatchModelAndAuditLog(t *testing.T) {
 	replay(t, pair.Manager, m)
 	run(0, "audit", "verify", "-q", "-o", "id")
 
-	// and back again: every operation is undone, the latest first, and each undo once more
+	// Undo every operation, latest first, and then each undo.
 	rows, err := query(t.Context(), pair.Manager, changesOf)
 	if err != nil {
 		t.Fatal(err)
@@ -152,11 +152,11 @@ func TestChanges_MatchModelAndAuditLog(t *testing.T) {
 	run(0, "audit", "undo", "--op", undo, "--yes")
 	after := ask(t, pair.Manager, `SELECT md5(string_agg(concat_ws('|', username, phone, status, is_active), ',' ORDER BY username)) FROM idam.users`)
 	if before != after {
-		t.Error("the undo of an undo leaves something else than there was")
+		t.Error("the undo of an undo does not restore the users")
 	}
 }
 
-// replay follows the audit log from nothing and compares where it leads with the table and with the model.
+// replay applies the audit log to an empty table and compares the result with the table and the model.
 func replay(t *testing.T, dsn string, m *model) {
 	t.Helper()
 	rows, err := query(t.Context(), dsn, changesOf)
@@ -164,7 +164,7 @@ func replay(t *testing.T, dsn string, m *model) {
 		t.Fatal(err)
 	}
 	if len(rows) != m.rows {
-		t.Errorf("%d audit rows of changes, the model counts %d", len(rows), m.rows)
+		t.Errorf("%d audit rows of changes, want %d", len(rows), m.rows)
 	}
 	states := map[string]map[string]any{}
 	once := map[string]bool{}
@@ -184,7 +184,7 @@ func replay(t *testing.T, dsn string, m *model) {
 		}
 		state := states[id]
 		if (state == nil) != (before == nil) {
-			t.Fatalf("audit row %d of %s: before is %v, and the row was %v", i, id, before, state)
+			t.Fatalf("audit row %d of %s: before is %v, want %v", i, id, before, state)
 		}
 		if state == nil {
 			state = map[string]any{}
@@ -192,7 +192,7 @@ func replay(t *testing.T, dsn string, m *model) {
 		}
 		for field, v := range before {
 			if state[field] != v {
-				t.Errorf("audit row %d of %s: before says %s was %v, and it was %v", i, id, field, v, state[field])
+				t.Errorf("audit row %d of %s: before has %s %v, want %v", i, id, field, v, state[field])
 			}
 		}
 		for field, v := range after {
@@ -204,7 +204,7 @@ func replay(t *testing.T, dsn string, m *model) {
 		t.Fatal(err)
 	}
 	if len(now) != len(m.users) {
-		t.Errorf("%d users, the model has %d", len(now), len(m.users))
+		t.Errorf("%d users, want %d", len(now), len(m.users))
 	}
 	for _, u := range now {
 		state, want := states[u[0]], m.users[u[1]]
@@ -213,7 +213,7 @@ func replay(t *testing.T, dsn string, m *model) {
 		is := fmt.Sprint(u[2], u[3], u[4] == "t")
 		ought := fmt.Sprint(want.phone, want.status, want.live)
 		if told != is || is != ought {
-			t.Errorf("%s is %s, the audit log says %s, the model %s", u[1], is, told, ought)
+			t.Errorf("%s is %s in the table, %s in the audit log, %s in the model", u[1], is, told, ought)
 		}
 	}
 }

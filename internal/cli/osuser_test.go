@@ -2,7 +2,7 @@ package cli
 
 import "testing"
 
-// M6: a uid that the user database lacks is not given the name that the environment has.
+// M6: a uid without an entry in the user database does not get the name from the environment.
 func TestOSUser_UnknownUIDHasNoName(t *testing.T) {
 	t.Setenv("USER", "root")
 	t.Setenv("LOGNAME", "root")

@@ -22,7 +22,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/password"
 )
 
-// forNobody are the commands that the contract lets run without an operator; keygen touches no database.
+// withoutOperator are the commands that run without an operator. keygen does not use a database.
 var withoutOperator = []string{"dev", "doctor", "config", "help", "version", "completion", "migrate", "auth bootstrap", "auth login", "audit keygen"}
 
 func TestEveryCommandHasASpec(t *testing.T) {
@@ -33,21 +33,21 @@ func TestEveryCommandHasASpec(t *testing.T) {
 		isFor := slices.ContainsFunc(withoutOperator, func(p string) bool { return path == p || strings.HasPrefix(path, p+" ") })
 		spec := a.specOf(cmd)
 		switch what := spec.Permission; {
-		case what == "" && cmd.Run == nil && cmd.RunE == nil: // a page of help
+		case what == "" && cmd.Run == nil && cmd.RunE == nil: // help topic
 		case what == "":
 			t.Errorf("%q has no Spec: call specify where it is built", path)
 		case isFor != (what == noOperator):
-			t.Errorf("%q needs %s, the contract says otherwise", path, what)
+			t.Errorf("%q requires %s; withoutOperator disagrees", path, what)
 		case what != noOperator && what != anyOperator && !code.MatchString(what):
-			t.Errorf("%q needs %q, which is no permission's code", path, what)
+			t.Errorf("%q requires %q, which is not a permission code", path, what)
 		case cmd.Flags().Lookup("max-affected") != nil && spec.Audit != always:
-			t.Errorf("%q changes rows, and its Spec does not state that it writes audit rows", path)
+			t.Errorf("%q changes rows, but its Spec does not state that it writes audit rows", path)
 		}
 	})
 }
 
-// within runs a command in this process, on lent sessions and with an environment of its own, and returns its
-// exit code and what it printed.
+// runInProcess runs a command in this process, on pooled connections and with its own environment. It returns the exit
+// code and the output.
 func runInProcess(t *testing.T, pair dbtest.Pair, env map[string]string, args ...string) (int, string) {
 	t.Helper()
 	home := t.TempDir()
@@ -67,14 +67,13 @@ func runInProcess(t *testing.T, pair dbtest.Pair, env map[string]string, args ..
 	return a.main(), out.String()
 }
 
-// usable are arguments and flags that get a command past its own checks of them; the others' follow from
-// their usage line.
+// usable are valid arguments and flags of commands for which they do not follow from the usage line.
 var usable = map[string][]string{
 	"auth token":       {"--create", "--name", "x", "--permissions", "API_KEY_CREATE"},
 	"invoices overdue": {"--set"},
 }
 
-// invocation is a command line that reaches the database: as a dry run where there is one.
+// invocation returns a command line that reaches the database, with --dry-run if possible.
 func invocation(cmd *cobra.Command) []string {
 	path := strings.TrimPrefix(cmd.CommandPath(), "cxgctl ")
 	args := strings.Fields(path)
@@ -87,7 +86,7 @@ func invocation(cmd *cobra.Command) []string {
 			continue
 		}
 		switch strings.Trim(w, "…|-") {
-		case "": // an ellipsis alone
+		case "": // only an ellipsis
 		case "ID":
 			args = append(args, "00000000-0000-4000-8000-0000000000ad")
 		case "ROLE":
@@ -103,8 +102,8 @@ func invocation(cmd *cobra.Command) []string {
 	return args
 }
 
-// matrix is a database with the operators of the deny matrix: for every code in use lacks.CODE, who holds
-// every permission but that, and only.CODE, who holds that alone.
+// matrix is a database with the operators of the deny matrix: for every code in use lacks.CODE, with all other
+// permissions, and only.CODE, with only this one.
 const matrix = `
 INSERT INTO idam.users (id, username, email, full_name, user_type, status, locked_until, is_active)
 SELECT md5(n)::uuid, n, n || '@example.com', n, CASE n WHEN 'tenant' THEN 'TENANT' WHEN 'locked' THEN 'MASTER' ELSE 'SYSTEM' END,
@@ -162,7 +161,7 @@ func TestPermissions_DenyMatrix(t *testing.T) {
 		named := func(name string) map[string]string { return map[string]string{"CXGCTL_OPERATOR": name} }
 		rows := []row{
 			{"no operator", nil, 6, "no operator given"},
-			{"nobody's name", named("nobody"), 6, "does not exist"},
+			{"unknown name", named("ghost"), 6, "does not exist"},
 			{"wrong kind", named("tenant"), 6, "is of type TENANT"},
 			{"locked for a while", named("locked"), 6, "is locked until"},
 			{"locked", named("off"), 6, "has status LOCKED"},
@@ -204,7 +203,7 @@ func TestPermissions_DenyMatrix(t *testing.T) {
 	}
 }
 
-// Two MASTERs who each lock the other out, or strip the other, at once: one of them stays.
+// Two MASTERs who lock or demote each other at once: one of them stays.
 func TestLastMaster_ConcurrentChanges(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, migrated)
@@ -241,19 +240,19 @@ SELECT count(*) FROM idam.users u JOIN idam.user_roles ur ON ur.user_id = u.id W
 			}
 			wg.Wait()
 			slices.Sort(codes)
-			// the one who comes second is refused: for the chair, or since they are no operator any more
+			// The second command is refused: it would remove the last MASTER, or its operator is disabled by then.
 			if codes[0] != 0 || codes[1] != 7 && codes[1] != 6 {
 				t.Errorf("%q by both at once: exit codes %v\n%s\n%s", attack, codes, outs[0], outs[1])
 			}
 			if n := ask(t, pair.Manager, left); n != "1" {
-				t.Errorf("%q by both at once leaves %s in the chair", attack, n)
+				t.Errorf("%q by both at once leaves %s MASTERs", attack, n)
 			}
 		}
 	}
 }
 
-// A role that is taken away while a command waits takes the permission with it; one that stays after all,
-// does not.
+// A command that waits for a lock loses the permission if the role is revoked, and keeps it if the revocation is
+// rolled back.
 func TestPermissions_GrantRevokedWhileWaiting(t *testing.T) {
 	t.Parallel()
 	for end, code := range map[string]int{"COMMIT": 7, "ROLLBACK": 0} {
@@ -273,7 +272,7 @@ func TestPermissions_GrantRevokedWhileWaiting(t *testing.T) {
 				t.Fatal(err)
 			}
 			p := cxgctl(t, pair, "users", "update", "ada", "--phone", newPhone).start(t)
-			eventually(t, pair.Manager, waits) // for the grant that it rests on
+			eventually(t, pair.Manager, waits) // for the row of the grant
 			if _, err := conn.Exec(t.Context(), end); err != nil {
 				t.Fatal(err)
 			}
@@ -295,7 +294,7 @@ func TestPermissions_GrantRevokedWhileWaiting(t *testing.T) {
 	}
 }
 
-// However many guess at once, none gets past the limit, and none learns that a guess was right.
+// Concurrent guesses do not exceed the limit, and do not reveal a correct guess.
 func TestLogin_ConcurrentGuessesLockAccount(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, migrated)

@@ -10,8 +10,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// TestThroughPgBouncer runs the scripts through a pooler in transaction mode, whom no configuration names: all but
-// those on a dev database, before which none stands. A short run takes every fifth.
+// TestThroughPgBouncer runs the scripts through a pooler in transaction mode that is not configured as such, except the
+// scripts that use a dev database. A short run takes every fifth.
 func TestThroughPgBouncer(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil {
@@ -19,7 +19,7 @@ func TestThroughPgBouncer(t *testing.T) {
 	}
 	files = slices.DeleteFunc(files, func(f string) bool {
 		text, err := os.ReadFile(f)
-		// A server of its own has no pooler; and PgBouncer passes no role on.
+		// Dev databases do not use a pooler, and PgBouncer does not pass roles on.
 		return err == nil && (strings.Contains(string(text), "\ndevhome\n") || strings.Contains(string(text), "&role="))
 	})
 	every := 1
@@ -36,7 +36,7 @@ func TestThroughPgBouncer(t *testing.T) {
 	runScripts(t, w, share)
 }
 
-// A migration holds a lock for as long as it runs, which a pooler's sessions do not keep.
+// A migration holds a session lock while it runs, which does not work through a pooler.
 func TestMigrate_RefusesPooler(t *testing.T) {
 	t.Parallel()
 	bouncer := dbtest.NewPgBouncer(t, "ignore_startup_parameters = statement_timeout,lock_timeout,default_transaction_read_only,cxgctl.session")
@@ -47,7 +47,7 @@ func TestMigrate_RefusesPooler(t *testing.T) {
 	}
 	cxgctl(t, pooled, "migrate", "up", "--database", "manager").exits(t, 8).says(t, "name the server itself in direct_database_url")
 	if n := ask(t, pair.Manager, `SELECT count(*) FROM pg_namespace WHERE nspname = 'idam'`); n != "0" {
-		t.Error("something was migrated")
+		t.Error("migrations were applied through the pooler")
 	}
 	direct := []string{"CXGCTL_DIRECT_DATABASE_URL=" + pair.Manager, "CXGCTL_DIRECT_TENANTS_DATABASE_URL=" + pair.Tenants}
 	cxgctl(t, pooled, "migrate", "up").env(direct...).exits(t, 0)

@@ -15,25 +15,24 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// newPhone is what the tests of failures change ada's phone to.
+// newPhone is ada's phone after the changes of the failure tests.
 const newPhone = "+82 2 555 0100"
 
-// insertAda is the user whom the tests of failures change.
+// insertAda inserts the user that the failure tests change.
 const insertAda = `
 INSERT INTO idam.users (id, username, email, full_name, phone, created_at)
 VALUES ('00000000-0000-4000-8000-0000000000ad', 'ada', 'ada@example.com', 'Ada', 'old', '2026-02-01T00:00:00Z')`
 
-// patience bounds what a test waits for on a busy machine; nothing is measured by it.
+// patience limits waits on a busy machine. Tests do not measure it.
 const patience = 30 * time.Second
 
-// process is a cxgctl that a test runs as a process of its own.
+// process is a run of cxgctl as a separate process.
 type process struct {
 	*exec.Cmd
 	out, err bytes.Buffer
 }
 
-// cxgctl prepares a run of this test binary as cxgctl, on the databases and with nothing of the
-// machine's environment.
+// cxgctl prepares a run of this test binary as cxgctl on the databases, without the environment of the machine.
 func cxgctl(t *testing.T, pair dbtest.Pair, args ...string) *process {
 	t.Helper()
 	exe, err := os.Executable()
@@ -46,7 +45,7 @@ func cxgctl(t *testing.T, pair dbtest.Pair, args ...string) *process {
 	p.Env = []string{
 		"HOME=" + p.Dir, "PATH=" + os.Getenv("PATH"), "TERM=xterm", "CXGCTL_OPERATOR=admin",
 		"CXGCTL_MANAGER_DATABASE_URL=" + pair.Manager, "CXGCTL_TENANTS_DATABASE_URL=" + pair.Tenants,
-		"GORACE=atexit_sleep_ms=10", // else a process with the race detector sleeps for a second at its end
+		"GORACE=atexit_sleep_ms=10", // the default of the race detector is a second
 	}
 	if dir := os.Getenv("GOCOVERDIR"); dir != "" {
 		p.Env = append(p.Env, "GOCOVERDIR="+dir)
@@ -76,12 +75,12 @@ func (p *process) start(t *testing.T) *process {
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	end := time.AfterFunc(patience, func() { _ = p.Process.Kill() }) // one that hangs is a failure, not a riddle
+	end := time.AfterFunc(patience, func() { _ = p.Process.Kill() }) // do not hang
 	t.Cleanup(func() { end.Stop(); _ = p.Process.Kill() })
 	return p
 }
 
-// exit waits for the end and returns the exit code, -1 for a process that a signal killed.
+// exit waits for the process and returns the exit code, -1 if a signal killed it.
 func (p *process) exit(t *testing.T) int {
 	t.Helper()
 	err := p.Wait()
@@ -103,15 +102,15 @@ func (p *process) exits(t *testing.T, want int) *process {
 	return p
 }
 
-// says checks that standard error has a text.
+// says checks that standard error contains a text.
 func (p *process) says(t *testing.T, want string) {
 	t.Helper()
 	if !strings.Contains(p.err.String(), want) {
-		t.Errorf("%q does not say %q on standard error:\n%s", p.Args, want, p.err.String())
+		t.Errorf("%q does not print %q to standard error:\n%s", p.Args, want, p.err.String())
 	}
 }
 
-// ask returns the first cell of what a query returns.
+// ask returns the first cell of a query's result.
 func ask(t *testing.T, dsn, sql string) string {
 	t.Helper()
 	rows, err := query(context.Background(), dsn, sql)
@@ -132,16 +131,16 @@ func eventually(t *testing.T, dsn, sql string) {
 			return
 		}
 	}
-	t.Fatalf("in vain: %s", sql)
+	t.Fatalf("never true: %s", sql)
 }
 
-// waits is true while a session of cxgctl waits for a lock, away while there is none.
+// waits is true while a session of cxgctl waits for a lock, away while cxgctl does not have a session.
 const (
 	waits = `SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'cxgctl' AND wait_event_type = 'Lock'`
 	away  = `SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'cxgctl'`
 )
 
-// hold runs a statement in a transaction that stays open, and keeps its locks, until release is called.
+// hold runs a statement in a transaction that keeps its locks until release is called.
 func hold(t *testing.T, dsn, sql string) (release func()) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), dsn)
@@ -156,7 +155,7 @@ func hold(t *testing.T, dsn, sql string) (release func()) {
 	return release
 }
 
-// untouched checks that ada is as she was inserted, and that no audit row says otherwise.
+// untouched checks that ada did not change and that the log does not contain a change.
 func untouched(t *testing.T, dsn string) {
 	t.Helper()
 	got := ask(t, dsn, `SELECT concat_ws(' ', phone, is_active, updated_at IS NULL) FROM idam.users WHERE username = 'ada'`)
@@ -165,22 +164,22 @@ func untouched(t *testing.T, dsn string) {
 	}
 	if ask(t, dsn, `SELECT to_regclass('audt.audit_logs') IS NOT NULL`) == "t" {
 		if n := ask(t, dsn, `SELECT count(*) FROM audt.audit_logs WHERE result = 'SUCCESS' AND event_type <> 'DATA_ACCESS'`); n != "0" {
-			t.Errorf("%s audit rows of a change that was not made", n)
+			t.Errorf("%s audit rows without a change", n)
 		}
 	}
 }
 
-// changed checks that ada's phone is new and that one audit row says so.
+// changed checks that ada has the new phone and that the change has one audit row.
 func changed(t *testing.T, dsn string) {
 	t.Helper()
 	got := ask(t, dsn, `SELECT concat_ws(' ', u.phone, (SELECT count(*) FROM audt.audit_logs l WHERE l.result = 'SUCCESS'
 		AND l.resource_id = u.id::text AND l.extra_data->'after'->>'phone' = u.phone)) FROM idam.users u WHERE u.username = 'ada'`)
 	if want := newPhone + " 1"; got != want {
-		t.Errorf("ada's phone and the audit rows of it: %q, want %q", got, want)
+		t.Errorf("ada's phone and number of audit rows: %q, want %q", got, want)
 	}
 }
 
-// withAda is a fresh pair of databases with the user ada.
+// withAda returns new databases with the user ada.
 func withAda(t *testing.T) dbtest.Pair {
 	t.Helper()
 	pair := dbtest.New(t, migrated)

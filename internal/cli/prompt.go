@@ -26,8 +26,8 @@ func (a *app) terminal() (fd int, ok bool) {
 	return int(in.Fd()), term.IsTerminal(int(in.Fd())) && term.IsTerminal(int(errOut.Fd()))
 }
 
-// confirm asks a yes-or-no question that names the database and the profile; the default is no. It returns nil if
-// the answer is yes or --yes is set. Without a terminal it returns an error.
+// confirm asks a yes-or-no question (default: no) that names the database and the profile. It returns nil if the answer
+// is yes or --yes is set. Without a terminal it returns an error.
 func (a *app) confirm(ctx context.Context, question string) error {
 	if a.global.yes {
 		return nil

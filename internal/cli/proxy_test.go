@@ -19,9 +19,9 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// proxy stands between cxgctl and the server and lets one accident happen: when the client first
-// sends a message that has the text, it calls fate with both ends and the message, and those that were sent with it,
-// instead of passing it on. Everything else goes through, before and, on new connections, after.
+// proxy forwards connections to the server and simulates one failure: when the client first sends a message that
+// contains the text, the proxy calls fate with both ends and the messages sent together with it, instead of forwarding
+// them. It forwards all other messages and later connections.
 type proxy struct {
 	text string
 	fate func(client, server net.Conn, message []byte)
@@ -30,7 +30,7 @@ type proxy struct {
 	happened         atomic.Bool
 }
 
-// listen takes connections until the test ends.
+// listen accepts connections until the test ends.
 func listen(t *testing.T, network, address string, take func(net.Conn)) net.Listener {
 	t.Helper()
 	l, err := net.Listen(network, address)
@@ -50,8 +50,8 @@ func listen(t *testing.T, network, address string, take func(net.Conn)) net.List
 	return l
 }
 
-// between starts the proxy and returns the connection string that leads through it: over TCP, or over
-// a unix socket, which reports a peer that went away at once.
+// newProxy starts a proxy and returns the connection string for it: over TCP, or over a unix socket, which reports a
+// closed peer immediately.
 func newProxy(t *testing.T, pair dbtest.Pair, network, text string, fate func(client, server net.Conn, message []byte)) (*proxy, string) {
 	t.Helper()
 	cfg, err := pgx.ParseConfig(pair.Manager)
@@ -99,7 +99,7 @@ func (p *proxy) serve(client net.Conn) {
 		for {
 			n, err := server.Read(buf)
 			if cut.Load() {
-				return // the accident has both ends
+				return // fate has both ends
 			}
 			if err != nil {
 				_ = client.Close()
@@ -115,14 +115,14 @@ func (p *proxy) serve(client net.Conn) {
 			return
 		}
 		if !startup && strings.Contains(string(message), p.text) && p.happened.CompareAndSwap(false, true) {
-			const query, sync = 'Q', 'S' // what the server answers; it keeps still at the others
+			const query, sync = 'Q', 'S' // the messages that the server answers
 			for rest := message; rest[0] != query && rest[0] != sync; message = append(message, rest...) {
 				if rest, err = receive(client, false); err != nil {
 					return
 				}
 			}
 			cut.Store(true)
-			_ = server.SetReadDeadline(time.Now()) // end the other direction's reading
+			_ = server.SetReadDeadline(time.Now()) // stop reading in the other direction
 			time.Sleep(20 * time.Millisecond)
 			_ = server.SetReadDeadline(time.Time{})
 			p.fate(client, server, message)
@@ -135,7 +135,7 @@ func (p *proxy) serve(client net.Conn) {
 	}
 }
 
-// receive reads one message of the client; the first one has no type before its length.
+// receive reads one message of the client. The startup message does not have a type byte.
 func receive(client net.Conn, startup bool) ([]byte, error) {
 	head := make([]byte, 5)
 	if startup {
@@ -144,19 +144,19 @@ func receive(client net.Conn, startup bool) ([]byte, error) {
 	if _, err := io.ReadFull(client, head); err != nil {
 		return nil, err
 	}
-	body := make([]byte, binary.BigEndian.Uint32(head[len(head)-4:])-4) // the length counts itself
+	body := make([]byte, binary.BigEndian.Uint32(head[len(head)-4:])-4) // the length includes itself
 	_, err := io.ReadFull(client, body)
 	return append(head, body...), err
 }
 
-// answered passes a message on and waits for the server's answer, which it keeps.
+// answered forwards a message and reads the server's answer without forwarding it.
 func answered(server net.Conn, message []byte) {
 	_, _ = server.Write(message)
 	_ = server.SetReadDeadline(time.Now().Add(patience))
 	_, _ = server.Read(make([]byte, 1<<10))
 }
 
-// A pooler tells no process of the server's, and gives it to others afterwards.
+// Through a pooler the process id of the server is unknown, and the process may serve other clients afterwards.
 func TestCommit_LostAnswerIsResolved(t *testing.T) {
 	t.Parallel()
 	bouncer := dbtest.NewPgBouncer(t)
@@ -208,8 +208,8 @@ func TestCommit_LostAnswerIsResolved(t *testing.T) {
 	}
 }
 
-// A commit that the primary took with it into its end is settled by the standby that takes its place: not before
-// that has read everything.
+// A commit whose answer was lost with the primary is resolved on the promoted standby after that has replayed all of
+// it.
 func TestCommit_ResolvedAfterFailover(t *testing.T) {
 	t.Parallel()
 	for name, done := range map[string]bool{"committed": true, "not committed": false} {
@@ -227,11 +227,11 @@ func TestCommit_ResolvedAfterFailover(t *testing.T) {
 				r.Fail()
 				_ = client.Close()
 				go func() {
-					time.Sleep(500 * time.Millisecond) // in which the standby is all there is
+					time.Sleep(500 * time.Millisecond) // only the standby is up
 					promoted <- r.Promote(t.Context())
 				}()
 			})
-			// the standby is named too, and so comes next
+			// The connection string lists the standby too.
 			u, err := url.Parse(dsn)
 			if err != nil {
 				t.Fatal(err)
@@ -266,12 +266,12 @@ func TestCommit_ResolvedAfterFailover(t *testing.T) {
 	}
 }
 
-// A server that goes away is not taken for a reader who went away, though both are broken pipes.
+// A lost server is not mistaken for a closed standard output, although both are EPIPE.
 func TestConnection_LostIsDatabaseError(t *testing.T) {
 	t.Parallel()
 	fates := map[string]func(client, server net.Conn, message []byte){
 		"instead of the answer": func(client, _ net.Conn, _ []byte) { _ = client.Close() },
-		// so that the client meets the closed end when it writes its next statement
+		// The client then gets EPIPE when it writes its next statement.
 		"after the answer": func(client, server net.Conn, message []byte) {
 			_, _ = server.Write(message)
 			_ = server.SetReadDeadline(time.Now().Add(patience))

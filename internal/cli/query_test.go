@@ -11,8 +11,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 )
 
-// query runs statements as the databases' owner and returns the last one's rows, their cells in
-// PostgreSQL's own text form.
+// query runs statements as the owner of the databases and returns the rows of the last one in PostgreSQL's text form.
 func query(ctx context.Context, dsn, sql string) ([][]string, error) {
 	conn, err := idleConns.take(ctx, dsn)
 	if err != nil {
@@ -36,11 +35,10 @@ func query(ctx context.Context, dsn, sql string) ([][]string, error) {
 	return rows, nil
 }
 
-// looks keeps the last sessions of query for the next one: to begin one takes the server fifty times what a look
-// takes it.
+// idleConns are the idle connections of query. Opening one takes fifty times as long as a query.
 var idleConns connPool
 
-// queriers are those at rest, the longest one first.
+// connPool is a pool of idle connections, the oldest first.
 type connPool struct {
 	mu   sync.Mutex
 	idle []resting
@@ -51,10 +49,10 @@ type resting struct {
 	conn *pgconn.PgConn
 }
 
-// most is how many may rest.
+// maxIdle is the maximum number of idle connections.
 const maxIdle = 16
 
-// take returns a session with a database, a new one where none rests or the server has ended it.
+// take returns an idle connection to a database that is still usable, or a new one.
 func (s *connPool) take(ctx context.Context, dsn string) (*pgconn.PgConn, error) {
 	for {
 		s.mu.Lock()
@@ -65,10 +63,10 @@ func (s *connPool) take(ctx context.Context, dsn string) (*pgconn.PgConn, error)
 			if err != nil {
 				return nil, err
 			}
-			db.Pin(cfg.RuntimeParams) // so that scripts see the same in a world of hostile settings
+			db.Pin(cfg.RuntimeParams) // scripts also run with hostile settings
 			cfg.RuntimeParams["default_transaction_read_only"], cfg.RuntimeParams["default_transaction_isolation"] = "off", "read committed"
 			conn, err := pgconn.ConnectConfig(ctx, cfg)
-			if pe, ok := errors.AsType[*pgconn.PgError](err); ok && pe.Code == "08P01" { // a pooler refuses start-up parameters
+			if pe, ok := errors.AsType[*pgconn.PgError](err); ok && pe.Code == "08P01" { // a pooler refuses startup parameters
 				return pgconn.Connect(ctx, dsn)
 			}
 			return conn, err
@@ -82,7 +80,7 @@ func (s *connPool) take(ctx context.Context, dsn string) (*pgconn.PgConn, error)
 	}
 }
 
-// give takes a session back.
+// give returns a connection to the pool.
 func (s *connPool) give(dsn string, conn *pgconn.PgConn) {
 	if conn.IsClosed() {
 		return
@@ -95,7 +93,7 @@ func (s *connPool) give(dsn string, conn *pgconn.PgConn) {
 	}
 }
 
-// leave ends the sessions at rest with a database, which then can be copied.
+// leave closes the idle connections to a database, so that it can be copied.
 func (s *connPool) leave(dsn string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,7 +18,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest/generations"
 )
 
-// keepWanted keeps what a plain SELECT says of the invoices, and makes a table of the same columns for what was read back.
+// keepWanted stores the result of a plain SELECT of the invoices, and creates a table for the rows read back.
 func keepWanted(g generations.Generation) string {
 	return `CREATE TABLE wanted AS
 SELECT i.id, i.invoice_no, i.tenant_id, t.` + g.TenantCode + ` AS tenant_code, i.subscription_id, i.invoice_date, i.due_date, i.start_date, i.close_date,
@@ -28,13 +28,13 @@ SELECT i.id, i.invoice_no, i.tenant_id, t.` + g.TenantCode + ` AS tenant_code, i
 CREATE TABLE got (LIKE wanted);`
 }
 
-// differing counts what one table has and the other lacks. Rows are compared as texts, since numerics of different
-// scales are equal.
+// differing counts the rows that only one of the tables has. It compares text, because numerics of different scales are
+// equal.
 const differing = `SELECT count(*) FROM ((SELECT w::text FROM wanted w EXCEPT ALL SELECT g::text FROM got g)
  UNION ALL (SELECT g::text FROM got g EXCEPT ALL SELECT w::text FROM wanted w)) d`
 
-// What other programs read from a file of invoices is what SELECT says, to the last digit: PostgreSQL reads csv, tsv
-// and both jsons itself, and yaml and spreadsheets are taken apart by libraries that did not write them.
+// Other programs read the same values from exported invoices as SELECT returns, to the last digit. PostgreSQL reads
+// csv, tsv, json and jsonl. Libraries other than those that wrote them read yaml and xlsx.
 func TestInvoicesExport_EqualsSelect(t *testing.T) {
 	t.Parallel()
 	for _, g := range generations.All {
@@ -43,8 +43,8 @@ func TestInvoicesExport_EqualsSelect(t *testing.T) {
 			pair := dbtest.New(t, found(g).template)
 			plant(t, pair.Manager, g)
 			conn := unchecked(t, pair.Manager)
-			execute(t, conn, "DO $$ BEGIN IF to_regclass('idam.user_roles') IS NOT NULL THEN DELETE FROM idam.user_roles; END IF; END $$") // a MASTER may do everything
-			execute(t, conn, "UPDATE bill.invoices SET currency = 'EUR' WHERE currency = ''")                                              // csv has no word for what is neither NULL nor something
+			execute(t, conn, "DO $$ BEGIN IF to_regclass('idam.user_roles') IS NOT NULL THEN DELETE FROM idam.user_roles; END IF; END $$") // without grants a MASTER has all permissions
+			execute(t, conn, "UPDATE bill.invoices SET currency = 'EUR' WHERE currency = ''")                                              // csv cannot distinguish '' from NULL
 			execute(t, conn, keepWanted(g))
 			for format, readBack := range map[string]func(*testing.T, *pgx.Conn, []byte){
 				"csv":   copyIn("COPY got FROM STDIN (FORMAT csv, HEADER)"),
@@ -77,7 +77,7 @@ func TestInvoicesExport_EqualsSelect(t *testing.T) {
 
 func execute(t *testing.T, conn *pgx.Conn, sql string, args ...any) {
 	t.Helper()
-	if len(args) == 0 { // several statements at once
+	if len(args) == 0 { // allows several statements
 		if _, err := conn.PgConn().Exec(t.Context(), sql).ReadAll(); err != nil {
 			t.Fatalf("%s: %v", sql, err)
 		}
@@ -88,7 +88,7 @@ func execute(t *testing.T, conn *pgx.Conn, sql string, args ...any) {
 	}
 }
 
-// copyIn has the server read a file by its own COPY.
+// copyIn loads a file with COPY.
 func copyIn(statement string) func(*testing.T, *pgx.Conn, []byte) {
 	return func(t *testing.T, conn *pgx.Conn, file []byte) {
 		t.Helper()
@@ -100,14 +100,14 @@ func copyIn(statement string) func(*testing.T, *pgx.Conn, []byte) {
 
 func readTSV(t *testing.T, conn *pgx.Conn, file []byte) {
 	t.Helper()
-	_, rows, _ := bytes.Cut(file, []byte("\n")) // only PostgreSQL 15 and later know a header here
+	_, rows, _ := bytes.Cut(file, []byte("\n")) // COPY supports a header here only since PostgreSQL 15
 	copyIn("COPY got FROM STDIN (FORMAT text, NULL '')")(t, conn, rows)
 }
 
 func readJSONL(t *testing.T, conn *pgx.Conn, file []byte) {
 	t.Helper()
 	execute(t, conn, "DROP TABLE IF EXISTS lines; CREATE TABLE lines (line jsonb)")
-	copyIn(`COPY lines FROM STDIN (FORMAT csv, DELIMITER E'\x01', QUOTE E'\x02')`)(t, conn, file) // a line as it is
+	copyIn(`COPY lines FROM STDIN (FORMAT csv, DELIMITER E'\x01', QUOTE E'\x02')`)(t, conn, file) // each line unchanged
 	execute(t, conn, "INSERT INTO got SELECT r.* FROM lines, jsonb_populate_record(null::got, line) r")
 }
 
@@ -143,13 +143,13 @@ func readXLSX(t *testing.T, conn *pgx.Conn, file []byte) {
 	var text bytes.Buffer
 	w := csv.NewWriter(&text)
 	for n, row := range rows {
-		row = append(row, make([]string, len(rows[0])-len(row))...) // it leaves out what is empty at the end
+		row = append(row, make([]string, len(rows[0])-len(row))...) // excelize omits empty cells at the end
 		for i, name := range rows[0] {
 			day, err := strconv.Atoi(row[i])
 			if n == 0 || err != nil || len(name) < 5 || name[len(name)-5:] != "_date" {
 				continue
 			}
-			row[i] = time.Date(1899, 12, 30+day, 0, 0, 0, 0, time.UTC).Format(time.DateOnly) // how a sheet keeps days
+			row[i] = time.Date(1899, 12, 30+day, 0, 0, 0, 0, time.UTC).Format(time.DateOnly) // spreadsheets store dates as days since then
 		}
 		if err := w.Write(row); err != nil {
 			t.Fatal(err)

@@ -9,19 +9,19 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// answer is what a person types at a prompt.
+// answer is the input at a prompt.
 type answer struct {
 	prompt, keys string
 	hidden       bool
 }
 
-// TestReadme_FirstSteps walks "Use it on a real database" on two empty databases, at a terminal, as the README prints it.
-// The faults N1, N7, N8, N15, T8 and T11b broke off this walk.
+// TestReadme_FirstSteps runs the commands of "Use it on a real database" in the README on a terminal, with two empty
+// databases (N1, N7, N8, N15, T8, T11b).
 func TestReadme_FirstSteps(t *testing.T) {
 	t.Parallel()
 	const pw = "Correct-Horse-9\n"
 	question := answer{prompt: "[y/N] ", keys: "y\n"}
-	answers := map[string][]answer{ // by the beginning of the command
+	answers := map[string][]answer{ // by prefix of the command
 		"cxgctl auth bootstrap": {
 			{prompt: "password: ", keys: pw, hidden: true},
 			{prompt: "once more: ", keys: pw, hidden: true},
@@ -32,7 +32,7 @@ func TestReadme_FirstSteps(t *testing.T) {
 		"cxgctl tenants create": {question},
 		"cxgctl auth token":     {question},
 	}
-	codes := map[string]int{"cxgctl doctor": 9} // the others end with 0
+	codes := map[string]int{"cxgctl doctor": 9} // the others exit with 0
 	pair := dbtest.New(t, dbtest.Template{Name: "empty"})
 	here := strings.NewReplacer(
 		"postgres://cxgctl@db1/mgmt", pair.Manager, "postgres://cxgctl@db1/tnnt", pair.Tenants,
@@ -89,12 +89,12 @@ func TestReadme_FirstSteps(t *testing.T) {
 		JOIN idam.user_roles g ON g.user_id = u.id JOIN idam.roles r ON r.id = g.role_id JOIN idam.users c ON c.id = u.created_by
 		WHERE u.username = 'bob'`)
 	if want := "bob acme ACTIVE TENANT_USER ACTIVE svc-onboarding"; got != want {
-		t.Errorf("the import made %q, want %q", got, want)
+		t.Errorf("the import created %q, want %q", got, want)
 	}
 }
 
-// readmeCommands returns the commands of the first sh block below a heading of the README, each with its continuation
-// lines and here-document.
+// readmeCommands returns the commands of the first sh block below a heading of the README, with continuation lines and
+// here-documents.
 func readmeCommands(t *testing.T, heading string) []string {
 	t.Helper()
 	b, err := os.ReadFile("../../README.md")

@@ -17,7 +17,7 @@ INSERT INTO sys.users (id, created_at, tenant_id, username, password, full_name,
 VALUES ('00000000-0000-4000-8000-0000000000ad', '2026-02-01', '10000000-0000-4000-8000-000000000001', 'ada', '$2b$04$x', 'Ada', 'ada@acme.example', '02 1234')`
 )
 
-// inTenantsDatabase is a fresh pair of databases with the tenant acme and its user ada.
+// withTenantUser returns new databases with the tenant acme and its user ada.
 func withTenantUser(t *testing.T) dbtest.Pair {
 	t.Helper()
 	pair := dbtest.New(t, migrated)
@@ -29,7 +29,7 @@ func withTenantUser(t *testing.T) dbtest.Pair {
 	return pair
 }
 
-// away3 is what the three places say of a change of ada's phone: her phone, the row of applied, the audit rows and the
+// changeState returns the state of a change of ada's phone: the phone, the row of applied, the audit rows and the
 // intent.
 func changeState(t *testing.T, pair dbtest.Pair) string {
 	t.Helper()
@@ -38,14 +38,14 @@ func changeState(t *testing.T, pair dbtest.Pair) string {
 		'intent', coalesce((SELECT string_agg(coalesce(outcome, 'open'), ',') FROM cxg_audit.intent), '-'))`)
 }
 
-// TestKillsBetweenTheStepsOfATenantsChange kills a command between each pair of the steps of a change in a tenant's
-// database, in each place where it can be made to wait, and looks at what reconcile makes of what is left.
+// TestReconcile_KillBetweenSteps kills a command between the steps of a change in a tenant's database, at each point
+// where it can be made to wait for a lock, and checks the result of reconcile.
 func TestReconcile_KillBetweenSteps(t *testing.T) {
 	t.Parallel()
 	for _, step := range []struct {
 		name          string
-		there         bool   // the lock is in the tenant's database
-		lock          string // what the command comes to a stop at
+		there         bool   // whether the lock is in the tenant's database
+		lock          string // the statement whose lock stops the command
 		left, settled string
 	}{
 		{
@@ -97,7 +97,7 @@ func TestReconcile_KillBetweenSteps(t *testing.T) {
 			if got := changeState(t, pair); got != step.left {
 				t.Errorf("a dry run changed something: %s, want %s", got, step.left)
 			}
-			for range 2 { // the second has nothing to do
+			for range 2 { // the second run changes nothing
 				cxgctl(t, pair, "audit", "reconcile", "--older-than", "1ms").exits(t, 0)
 				if got := changeState(t, pair); got != step.settled {
 					t.Errorf("reconciled: %s, want %s", got, step.settled)
@@ -106,7 +106,7 @@ func TestReconcile_KillBetweenSteps(t *testing.T) {
 			if strings.HasPrefix(step.settled, "03") {
 				got := ask(t, pair.Manager, `SELECT concat_ws(' ', extra_data->>'operator', extra_data->>'reason', extra_data->>'command', tenant_id, extra_data->'before'->>'phone') FROM audt.audit_logs`)
 				if want := "admin moved users update --tenant=acme 10000000-0000-4000-8000-000000000001 02 1234"; got != want {
-					t.Errorf("the audit row says %q, want %q", got, want)
+					t.Errorf("the audit row has %q, want %q", got, want)
 				}
 			}
 			cxgctl(t, pair, "audit", "verify").exits(t, 0)
@@ -114,7 +114,7 @@ func TestReconcile_KillBetweenSteps(t *testing.T) {
 	}
 }
 
-// A command that is overtaken by reconcile changes nothing: it cannot come to light later what was settled as not made.
+// A command that reconcile overtakes changes nothing, because reconcile has recorded the change as not made.
 func TestReconcile_OvertakesCommand(t *testing.T) {
 	t.Parallel()
 	pair := withTenantUser(t)
@@ -132,7 +132,7 @@ func TestReconcile_OvertakesCommand(t *testing.T) {
 	}
 }
 
-// A manager database that goes away once the change is made is said to lack the audit row, which reconcile writes.
+// If the manager database fails after the change, the error says that the audit row is missing. Reconcile writes it.
 func TestReconcile_LogUnavailable(t *testing.T) {
 	t.Parallel()
 	pair := withTenantUser(t)
@@ -143,7 +143,7 @@ func TestReconcile_LogUnavailable(t *testing.T) {
 	}
 	p.says(t, "the change was made in the database of tenant acme, but is not in the audit log yet")
 	p.says(t, "cxgctl audit reconcile")
-	// a tenant's database that is away is no reason to guess
+	// Reconcile does not guess when the tenant's database is unavailable.
 	elsewhere := strings.Replace(pair.Tenants, database(pair.Tenants), "/no_such_database", 1)
 	release()
 	cxgctl(t, pair, "audit", "reconcile", "--older-than", "1ms").env("CXGCTL_TENANTS_DATABASE_URL="+elsewhere).exits(t, 9)
@@ -156,8 +156,8 @@ func TestReconcile_LogUnavailable(t *testing.T) {
 	}
 }
 
-// A connection that breaks at the COMMIT in the tenant's database, before it arrives or before its answer does, leads to
-// no wrong report.
+// If the connection breaks before the COMMIT in the tenant's database, or before its answer, the outcome is reported
+// correctly.
 func TestTenantChange_LostCommit(t *testing.T) {
 	t.Parallel()
 	for name, step := range map[string]struct {
@@ -166,7 +166,7 @@ func TestTenantChange_LostCommit(t *testing.T) {
 		want    string
 	}{
 		"the answer is lost": {true, 0, "03 9999 applied applied audit SUCCESS 03 9999 - intent applied"},
-		"it is lost":         {false, 8, "02 1234 applied void audit FAILURE - - intent void"},
+		"the commit is lost": {false, 8, "02 1234 applied void audit FAILURE - - intent void"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -190,8 +190,8 @@ func TestTenantChange_LostCommit(t *testing.T) {
 	}
 }
 
-// Kind 45: a tenant's database that puts a row of its own in the place of a change whose COMMIT was lost is not believed:
-// the command fails, no audit row says SUCCESS, and the intent stays open.
+// Kind 45: if a tenant's database forges the row of a change whose COMMIT was lost, the command fails, the log does not
+// get a SUCCESS row, and the intent stays open.
 func TestTenantChange_ForgedAppliedRow(t *testing.T) {
 	t.Parallel()
 	pair := withTenantUser(t)
@@ -218,8 +218,7 @@ func TestTenantChange_ForgedAppliedRow(t *testing.T) {
 	}
 }
 
-// A profile whose address has {code} leads each tenant to a database of its own; a code that could lead elsewhere leads
-// nowhere.
+// With {code} in the profile each tenant has its own database. Codes that could lead to another server are refused.
 func TestTenants_DatabasePerCode(t *testing.T) {
 	t.Parallel()
 	pair, other := dbtest.New(t, migrated), dbtest.New(t, tenantTemplate())
@@ -229,7 +228,7 @@ func TestTenants_DatabasePerCode(t *testing.T) {
 	}
 	each := strings.Replace(pair.Tenants, stem(pair), "{code}", 1)
 	if strings.Replace(each, "{code}", stem(other), 1) != other.Tenants {
-		t.Fatalf("%s does not lead to %s", each, other.Tenants)
+		t.Fatalf("%s is not the address of %s", each, other.Tenants)
 	}
 	if _, err := query(t.Context(), pair.Manager, `ALTER TABLE tnnt.tenants DROP CONSTRAINT tenants_code_check;
 		INSERT INTO tnnt.tenants (id, code, name) VALUES (gen_random_uuid(), '`+stem(pair)+`', 'A'), (gen_random_uuid(), '`+stem(other)+`', 'B'),
@@ -246,12 +245,12 @@ func TestTenants_DatabasePerCode(t *testing.T) {
 		}
 	}
 	p := run("users", "list", "--tenant", "10000000-0000-4000-8000-0000000000ff").exits(t, 5)
-	p.says(t, "is no tenant's code")
+	p.says(t, "is not a tenant code")
 	p = run("users", "list", "--all-tenants", "-o", "csv", "--columns", "tenant,username", "--no-headers").exits(t, 9)
 	if got, want := p.out.String(), stem(other)+",ada\n"; got != want {
 		t.Errorf("all tenants: %q, want %q", got, want)
 	}
-	p.says(t, `tenant x/../mgmt?host=h: "x/../mgmt?host=h" is no tenant's code`)
-	// without a tenant there is no database to migrate but the manager's, and a note says so
+	p.says(t, `tenant x/../mgmt?host=h: "x/../mgmt?host=h" is not a tenant code`)
+	// Without --tenant only the manager database is migrated, and a note says so.
 	run("migrate", "status", "-o", "csv").exits(t, 0).says(t, "every tenant has a database of its own")
 }

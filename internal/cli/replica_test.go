@@ -10,11 +10,11 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// creates is how many users are made while the servers change places.
+// creates is the number of users that are created during the failover.
 const creates = 40
 
-// TestAFailoverHidesNothingAndAppliesNothingTwice kills the primary in the middle of a series of changes and
-// promotes its standby. Each command names both servers; one that fails is run again, as a job would.
+// TestFailover_EachChangeOnce kills the primary during a series of changes and promotes the standby. Each command uses
+// both servers and is repeated after a failure, as a job would do.
 func TestFailover_EachChangeOnce(t *testing.T) {
 	t.Parallel()
 	r := dbtest.NewReplicated(t, migrated)
@@ -27,7 +27,7 @@ func TestFailover_EachChangeOnce(t *testing.T) {
 	for i := range creates {
 		if i == creates/3 {
 			go func() {
-				time.Sleep(30 * time.Millisecond) // somewhere within a command
+				time.Sleep(30 * time.Millisecond) // during a command
 				r.Fail()
 				promoted <- r.Promote(t.Context())
 			}()
@@ -39,7 +39,7 @@ func TestFailover_EachChangeOnce(t *testing.T) {
 			if code == 0 || code == 4 && unsure {
 				break
 			}
-			// Only a commit whose outcome was not known may turn out to be made.
+			// A repeated command finds its user only if the outcome of the first attempt was unknown.
 			if code != 8 || attempt > 200 {
 				t.Fatalf("user%d, attempt %d exits with %d: %s", i, attempt, code, p.err.String())
 			}
@@ -55,7 +55,7 @@ func TestFailover_EachChangeOnce(t *testing.T) {
 		(SELECT count(DISTINCT resource_id) FROM audt.audit_logs WHERE result = 'SUCCESS' AND action_performed = 'CREATE'))
 		FROM idam.users WHERE username LIKE 'user%'`)
 	if want := fmt.Sprintf("%d %[1]d %[1]d %[1]d", creates); got != want {
-		t.Errorf("users, their names, audit rows, rows they are of: %s, want %s", got, want)
+		t.Errorf("users, distinct names, audit rows, distinct resources: %s, want %s", got, want)
 	}
 	cxgctl(t, both, "audit", "verify").exits(t, 0)
 }
@@ -89,7 +89,7 @@ func TestReplica_ListsReadIt(t *testing.T) {
 		withReplica(t, mine, r, "users", "create", "--username", name, "--email", name+"@example.com", "--full-name", "U", "--no-password").exits(t, 0)
 	}
 	if list(mine).err.Len() > 0 {
-		t.Error("a good replica is worth no words")
+		t.Error("a usable replica causes a note")
 	}
 	create("ada")
 	names(mine, "ada admin")
@@ -99,7 +99,7 @@ func TestReplica_ListsReadIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	create("bob")
-	// Whoever made the change sees it; others see what the replica has, unless they want no less.
+	// The user who made the change sees it. Others see the state of the replica, unless --max-lag requires more.
 	names(mine, "ada admin bob").says(t, "the replica does not show your last change yet; reading from the primary")
 	names(mine, "ada admin bob", "--all").says(t, "reading from the primary")
 	names(others, "ada admin")
@@ -123,7 +123,7 @@ func TestReplica_ListsReadIt(t *testing.T) {
 		t.Errorf("it says %q", said)
 	}
 	if marks, _ := filepath.Glob(filepath.Join(mine, ".local/state/cxgctl/wrote/*")); len(marks) > 0 {
-		t.Errorf("what the replica shows is still remembered: %v", marks)
+		t.Errorf("the position is still stored: %v", marks)
 	}
 
 	if err := r.Promote(t.Context()); err != nil {
@@ -144,7 +144,7 @@ func TestReplica_UnreachableIsSkipped(t *testing.T) {
 	}
 }
 
-// TestTheOneThatTakesWritesIsFound names the standby first, and asks for whichever takes writes.
+// TestServers_PrimaryIsFound uses connection strings with the standby first.
 func TestServers_PrimaryIsFound(t *testing.T) {
 	t.Parallel()
 	r := dbtest.NewReplicated(t, migrated)
@@ -160,12 +160,12 @@ func TestServers_PrimaryIsFound(t *testing.T) {
 	compat := cxgctl(t, r.Standby(), "doctor", "--compat", "--database", "manager", "-o", "csv", "--columns", "check,status").exits(t, 9)
 	for _, line := range []string{"connection,WARN", "read-only,OK", "time-outs,OK", "xmin,OK", "copy,SKIP"} {
 		if !strings.Contains(compat.out.String(), line+"\n") {
-			t.Errorf("on a standby there is no %s in\n%s", line, compat.out.String())
+			t.Errorf("on a standby doctor --compat does not print %s:\n%s", line, compat.out.String())
 		}
 	}
 	cxgctl(t, r.Standby(), "users", "update", "admin", "--phone", "1").exits(t, 8).says(t, "the server is read-only (a standby?)")
 	r.Fail()
-	cxgctl(t, r.Both(), "users", "list").exits(t, 0) // somebody may still read
+	cxgctl(t, r.Both(), "users", "list").exits(t, 0) // the standby still serves reads
 	cxgctl(t, r.Both(), "users", "update", "admin", "--phone", "1").exits(t, 8).says(t, "the server is read-only (a standby?)")
 	only := dbtest.Pair{Manager: r.Both().Manager + "&target_session_attrs=read-write"}
 	cxgctl(t, only, "users", "list").exits(t, 8).says(t, "the server is a standby")

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Kind 44 (H2a): a role that goes while a person is asked takes its level with it.
+// Kind 44 (H2a): a role that is revoked during the confirmation no longer counts.
 func TestPermissions_RevokedDuringConfirmation(t *testing.T) {
 	t.Parallel()
 	pair := withOperators(t)

@@ -15,8 +15,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// cast are the operators and others that the tests of rights are about, with permissions enforced: boss and boss2 hold
-// SUPER_ADMIN; mid and sys PLATFORM_SUPPORT, and mid every other permission too; peer a role of mid's level; bare none.
+// operators inserts users for the permission tests, with permissions enforced. boss and boss2 hold SUPER_ADMIN, mid and
+// sys PLATFORM_SUPPORT with all permissions, peer a role of the same level, bare none.
 const operators = `
 INSERT INTO idam.users (id, username, email, full_name, user_type, phone, mfa_enabled, password, department)
 SELECT md5(n)::uuid, n, n || '@example.com', n, t, '1', true, 'x', 'Desk'
@@ -43,7 +43,7 @@ func withOperators(t *testing.T) dbtest.Pair {
 	return pair
 }
 
-// Kind 45 (H3a, H3b): what lets an account in is closed to weaker operators, whichever command writes it.
+// Kind 45 (H3a, H3b): weaker operators cannot change anything that affects access to an account, with any command.
 func TestRank_StrongerAccountsAreProtected(t *testing.T) {
 	t.Parallel()
 	pair := withOperators(t)
@@ -56,7 +56,7 @@ func TestRank_StrongerAccountsAreProtected(t *testing.T) {
 		}
 		return path
 	}
-	// Before each command the account is as cast has it, deleted or locked where the command is to change that.
+	// Each command starts from the state that operators inserts, deleted or locked if the command changes that.
 	const reset = `
 UPDATE idam.users SET status = 'ACTIVE', is_active = true, locked_until = NULL, failed_login_attempts = 0, email = username || '@example.com', phone = '1',
        mfa_enabled = true, password = 'x', force_password_change = false, email_verified = false, phone_verified = false, department = 'Desk' WHERE username <> 'admin';
@@ -68,7 +68,7 @@ UPDATE idam.user_roles SET status = 'ACTIVE'`
 	commands := []struct {
 		name, before string
 		args         []string
-		open         bool // for anyone with the permission
+		open         bool // the permission suffices
 	}{
 		{"email", "", []string{"users", "update", "VICTIM", "--email", "VICTIM@example.org"}, false},
 		{"phone", "", []string{"users", "update", "VICTIM", "--phone", "2"}, false},
@@ -105,7 +105,7 @@ UPDATE idam.user_roles SET status = 'ACTIVE'`
 		for _, by := range []string{"mid", "sys"} {
 			for victim, strength := range map[string]string{"boss": "stronger", "peer": "equal", "plain2": "weaker"} {
 				if victim == "peer" && by == "sys" {
-					continue // a MASTER's password, e-mail and name are for MASTERs
+					continue // only MASTERs change a MASTER's password, e-mail and name
 				}
 				for _, sql := range []string{reset, c.before} {
 					if _, err := query(t.Context(), pair.Manager, strings.ReplaceAll(sql, "VICTIM", victim)); err != nil && sql != "" {
@@ -135,7 +135,7 @@ UPDATE idam.user_roles SET status = 'ACTIVE'`
 		}
 	}
 
-	// An undo is a change like any other.
+	// Undo follows the same rules.
 	if _, err := query(t.Context(), pair.Manager, strings.ReplaceAll(reset, "VICTIM", "boss")); err != nil {
 		t.Fatal(err)
 	}
@@ -148,8 +148,8 @@ UPDATE idam.user_roles SET status = 'ACTIVE'`
 	}
 }
 
-// Kind 44 (H2a, H2b): what was read at the start decides nothing. Another session takes a right away while the command
-// waits for its first lock.
+// Kind 44 (H2a, H2b): another session revokes a permission while the command waits for its first lock. The command then
+// fails, although it had the permission at its start.
 func TestPermissions_RevokedWhileWaiting(t *testing.T) {
 	t.Parallel()
 	const (
@@ -207,7 +207,7 @@ func TestPermissions_RevokedWhileWaiting(t *testing.T) {
 				t.Errorf("exit code %d, want %d: %s", got, c.code, p.err.String())
 			}
 			if after := ask(t, pair.Manager, countRows); after != before {
-				t.Errorf("something changed: %s, before %s", after, before)
+				t.Errorf("rows changed: %s, before %s", after, before)
 			}
 			if got := ask(t, pair.Manager, `SELECT string_agg(DISTINCT result, ' ') FROM audt.audit_logs`); got != "BLOCKED" {
 				t.Errorf("audit rows: %s", got)
@@ -216,13 +216,13 @@ func TestPermissions_RevokedWhileWaiting(t *testing.T) {
 	}
 }
 
-// countRows is what the commands of the test above would change.
+// countRows counts the rows that the commands of this test would change.
 const countRows = `
 SELECT concat_ws(' ', (SELECT count(*) FROM idam.users), (SELECT string_agg(phone || is_active || coalesce(password, '-'), ',' ORDER BY username) FROM idam.users),
        (SELECT count(*) FROM idam.user_roles), (SELECT count(*) FROM idam.api_keys))`
 
-// Kind 43 (H1a, H1b): for a role that does not own the grants, rows that a policy hides permit nothing, and bootstrap is
-// refused once permissions are enforced.
+// Kind 43 (H1a, H1b): for a database role that does not own the grants, rows hidden by a policy do not disable
+// enforcement, and bootstrap is refused once permissions are enforced.
 func TestPermissions_AsAnotherDatabaseRole(t *testing.T) {
 	t.Parallel()
 	pair := withOperators(t)
@@ -268,7 +268,7 @@ func TestPermissions_AsAnotherDatabaseRole(t *testing.T) {
 	if got := ask(t, pair.Manager, `SELECT count(*) FROM idam.users WHERE username = 'evil' OR username = 'plain' AND NOT is_active`); got != "0" {
 		t.Errorf("%s users were made or deleted", got)
 	}
-	// A profile that lets policies filter lists does not let them filter rights.
+	// row_security: true does not apply to permissions.
 	profile := filepath.Join(t.TempDir(), "c.yaml")
 	if err := os.WriteFile(profile, []byte("profile: p\nprofiles:\n  p:\n    row_security: true\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -277,8 +277,8 @@ func TestPermissions_AsAnotherDatabaseRole(t *testing.T) {
 	run(8, "", "users", "delete", "plain", "-y", "--config", profile)
 }
 
-// Kind 44 (H2b): an import stops at the first batch without a right that it needs, says how many rows are in, and goes
-// on with the same command once the right is back.
+// Kind 44 (H2b): an import stops at the first batch without a required permission, reports the number of applied rows,
+// and continues with the same command once the permission is granted again.
 func TestImport_PermissionRevokedBetweenBatches(t *testing.T) {
 	t.Parallel()
 	pair := withOperators(t)
@@ -288,7 +288,7 @@ func TestImport_PermissionRevokedBetweenBatches(t *testing.T) {
 			t.Fatalf("%s: %v", sql, err)
 		}
 	}
-	// The second batch waits in its transaction, with the right that it was let in by.
+	// The second batch waits in its transaction and still has the permission.
 	exec(`CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 		IF EXISTS (SELECT FROM idam.users WHERE username = 'user200') THEN PERFORM pg_advisory_xact_lock(4711); END IF; RETURN NULL; END $$;
 		CREATE TRIGGER wait AFTER INSERT ON idam.users FOR EACH STATEMENT EXECUTE FUNCTION wait()`)

@@ -26,10 +26,10 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// TestMain makes the test binary double as a cxgctl, so that signals, terminals, working folders and the
-// environment are real where a test starts it as a process.
+// TestMain lets the test binary also run as cxgctl, for tests that need a process with real signals, terminals and
+// environment.
 func TestMain(m *testing.M) {
-	hashCost, refusalTime = bcrypt.MinCost, 0 // what is slow on purpose stays out of the scripts
+	hashCost, refusalTime = bcrypt.MinCost, 0 // skip deliberate delays
 	if filepath.Base(os.Args[0]) == "cxgctl" {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		signals := make(chan os.Signal, 1)
@@ -50,7 +50,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// migrated is the template of tests that run on our own databases alone.
+// migrated is the template of databases that cxgctl created.
 var migrated = ours().template
 
 func TestScripts(t *testing.T) {
@@ -61,7 +61,7 @@ func TestScripts(t *testing.T) {
 	runScripts(t, ours(), files)
 }
 
-// setup gives a script its own databases and an environment without anything of the machine's.
+// setup gives a script its own databases and an environment that is independent of the machine.
 func (w world) setup(env *testscript.Env) error {
 	pair, err := dbtest.Create(context.Background(), w.template)
 	if err != nil {
@@ -94,15 +94,14 @@ func (w world) setup(env *testscript.Env) error {
 		"HOME": home, "XDG_CONFIG_HOME": "", "XDG_DATA_HOME": filepath.Join(home, "data"), "XDG_STATE_HOME": "",
 		"CXGCTL_MANAGER_DATABASE_URL": pair.Manager, "CXGCTL_TENANTS_DATABASE_URL": pair.Tenants,
 		"CXGCTL_OPERATOR": "admin", "TERM": "xterm", "TZ": "Asia/Seoul", "ESC": "\x1b[31m", "RLO": "\u202e",
-		"GORACE": "atexit_sleep_ms=0", // no second of rest at the exit of a command that is a process of its own
+		"GORACE": "atexit_sleep_ms=0", // the default of the race detector is a second
 	} {
 		env.Setenv(name, value)
 	}
 	return markHintShown(home, pair.Manager)
 }
 
-// told marks, for a home, that it was said of a database how permissions come into force, so that only the
-// scripts about that hear of it.
+// markHintShown marks the hint about permissions as shown, so that it does not appear in unrelated scripts.
 func markHintShown(home, dsn string) error {
 	cfg, err := pgx.ParseConfig(dsn)
 	if err != nil {
@@ -116,11 +115,11 @@ func markHintShown(home, dsn string) error {
 	return os.WriteFile(mark, nil, 0o600)
 }
 
-// definition finds statements that change tables, or who may read them, under the sessions of commands.
+// definition matches statements that change tables or privileges, or end sessions, while commands have open sessions.
 var definition = regexp.MustCompile(`\b(ALTER|CREATE|DROP|GRANT|REVOKE|pg_terminate_backend)\b`)
 
-// runSQL runs statements on the manager database, or with -tenants on the tenants', and prints the
-// last one's rows with tabs between the cells. Names in braces become what this world calls them.
+// runSQL runs statements on the manager database, or with -tenants on the tenants database, and prints the rows of the
+// last one with tabs between the cells. Names in braces are replaced by the column names of this world.
 func (w world) runSQL(ts *testscript.TestScript, neg bool, args []string) {
 	dsn := cmp.Or(ts.Getenv("CXGCTL_DIRECT_DATABASE_URL"), ts.Getenv("CXGCTL_MANAGER_DATABASE_URL"))
 	if len(args) > 0 && args[0] == "-tenants" {
@@ -128,7 +127,7 @@ func (w world) runSQL(ts *testscript.TestScript, neg bool, args []string) {
 		args = args[1:]
 	}
 	if owner := ts.Getenv("OWNER_DATABASE_URL"); owner != "" {
-		dsn = owner // scripts that break the connection string keep the good one here
+		dsn = owner // the valid connection string in scripts that use invalid ones
 	}
 	if len(args) != 1 {
 		ts.Fatalf("usage: sql [-tenants] statement")
@@ -145,7 +144,7 @@ func (w world) runSQL(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// runExits runs a command and checks its exit code: exits 3 cxgctl users get nobody.
+// runExits runs a command and checks its exit code: exits 3 cxgctl users get ghost.
 func runExits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits code command [args]")
@@ -157,18 +156,17 @@ func runExits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// runCxgctl runs a command of ours: cxgctl users list.
+// runCxgctl runs cxgctl: cxgctl users list.
 func runCxgctl(ts *testscript.TestScript, neg bool, args []string) {
 	if got := exitCode(ts, append([]string{"cxgctl"}, args...)); (got != 0) != neg {
 		ts.Fatalf("exit code %d", got)
 	}
 }
 
-// inputKey is where a script has the standard input of its next command of ours.
+// inputKey is the key of the standard input for the script's next cxgctl.
 const inputKey = "input"
 
-// setInput gives the next command of ours its standard input, as testscript's own stdin does for the programs that
-// exec runs: input refs.txt.
+// setInput sets the standard input of the next cxgctl, as testscript's stdin does for exec: input refs.txt.
 func setInput(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: input file")
@@ -176,8 +174,8 @@ func setInput(ts *testscript.TestScript, neg bool, args []string) {
 	*ts.Value(inputKey).(*string) = ts.ReadFile(args[0])
 }
 
-// exitCode runs a command and returns its exit code. Our own runs in this process, where the script does not want
-// real ones (makeDevHome).
+// exitCode runs a command and returns its exit code. cxgctl runs in this process unless the script needs separate ones
+// (makeDevHome).
 func exitCode(ts *testscript.TestScript, args []string) int {
 	input := ts.Value(inputKey).(*string)
 	if args[0] != "cxgctl" || ts.Getenv("CXGCTL_TEST_HOST") == "" {
@@ -197,7 +195,7 @@ func exitCode(ts *testscript.TestScript, args []string) int {
 	return status
 }
 
-// writeTOTP writes a password and the code that an authenticator app shows now to a file, a line each: totp SECRET password file.
+// writeTOTP writes a password and the current TOTP code to a file, on two lines: totp SECRET password file.
 func writeTOTP(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: totp secret password file")
@@ -207,7 +205,7 @@ func writeTOTP(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(args[1]+"\n"+code+"\n"), 0o600))
 }
 
-// shared is a stream that goroutines may write to at once, as they may to a file.
+// shared is a buffer for concurrent writes.
 type shared struct {
 	mu sync.Mutex
 	w  io.Writer
@@ -219,7 +217,7 @@ func (s *shared) Write(p []byte) (int, error) {
 	return s.w.Write(p)
 }
 
-// checkBcrypt checks that a user's stored hash is that of a password: bcrypt ada password.
+// checkBcrypt checks that a user's stored hash matches a password: bcrypt ada password.
 func checkBcrypt(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: bcrypt username password")
@@ -232,21 +230,21 @@ func checkBcrypt(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// makeDevHome gives the script a data home that the server's user can reach, with a short path, and
-// removes the dev database in it at the end.
+// makeDevHome gives the script a data home with a short path that the server's user can access, and removes its dev
+// database at the end.
 func makeDevHome(ts *testscript.TestScript, _ bool, _ []string) {
 	dir, err := os.MkdirTemp("/tmp", "cxgdev")
 	ts.Check(err)
 	ts.Check(os.Chmod(dir, 0o755))
 	ts.Setenv("XDG_DATA_HOME", dir)
-	ts.Setenv("CXGCTL_TEST_HOST", "") // a server that the test process started would stay its child
+	ts.Setenv("CXGCTL_TEST_HOST", "") // a server started by the test process would remain its child
 	ts.Defer(func() {
 		_ = ts.Exec("cxgctl", "dev", "down")
 		_ = os.RemoveAll(dir)
 	})
 }
 
-// replaceInFile replaces a text in a file: replace old new file.
+// replaceInFile replaces text in a file: replace old new file.
 func replaceInFile(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 3 {
 		ts.Fatalf("usage: replace old new file")

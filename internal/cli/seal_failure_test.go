@@ -2,7 +2,7 @@ package cli
 
 import "testing"
 
-// unsealable are ways in which an audit row can be written, and not be sealed, or be written and not stay.
+// unsealable are statements after which audit rows cannot be sealed, or disappear.
 var unsealable = map[string]string{
 	"head deleted":        `INSERT INTO cxg_audit.seal VALUES (1, gen_random_uuid(), 1, 'cli', now(), '', '', '')`,
 	"head refuses":        `ALTER TABLE cxg_audit.head ADD CONSTRAINT planted CHECK (seq < 0) NOT VALID`,

@@ -15,18 +15,18 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// channel is one way by which a secret comes in: a command line, what is around it, and what standard
-// input says. CANARY stands for the secret, and DIR for a folder of the run's own.
+// channel is one way to pass a secret: a command line with its environment and standard input. CANARY is replaced by
+// the secret, and DIR by the run's temporary folder.
 type channel struct {
 	args  string
 	env   string // NAME=value, separated by spaces
 	stdin string
-	files map[string]string // what each holds; mode 0600, or 0644 where the name ends in .open
+	files map[string]string // contents by name; mode 0600, or 0644 for names ending in .open
 }
 
 const newUser = "users create --username newcomer --email newcomer@example.com --full-name New -v "
 
-// channels has every way in that a secret has: passwords, connection strings, files, tokens.
+// channels are all ways to pass a secret: passwords, connection strings, files, tokens.
 var channels = map[string]channel{
 	"create, standard input":       {newUser + "--password-stdin", "", "CANARY\n", nil},
 	"create, dry run":              {newUser + "--password-stdin --dry-run -o json", "", "CANARY\n", nil},
@@ -39,11 +39,11 @@ var channels = map[string]channel{
 	"create, not UTF-8":            {newUser + "--password-stdin", "", "CANARY\xff\n", nil},
 	"password, standard input":     {"users password ada --password-stdin -v -o json", "", "CANARY\n", nil},
 	"password, file":               {"users password ada --password-file DIR/pw --reason x -o csv", "", "", map[string]string{"pw": "CANARY"}},
-	"password, nobody":             {"users password nobody --password-stdin -v", "", "CANARY\n", nil},
+	"password, unknown user":       {"users password ghost --password-stdin -v", "", "CANARY\n", nil},
 	"password, locked row":         {"users password held --password-stdin --timeout 300ms -v", "", "CANARY\n", nil},
 	"bootstrap":                    {"auth bootstrap --username first --email first@example.com --full-name First --password-stdin -v --dry-run", "", "CANARY\n", nil},
 	"login, wrong":                 {"auth login --username admin --password-stdin -v", "", "CANARY\n", nil},
-	"login, nobody":                {"auth login --username nobody --password-stdin -o json", "", "CANARY\n", nil},
+	"login, unknown user":          {"auth login --username ghost --password-stdin -o json", "", "CANARY\n", nil},
 	"login, over 72 bytes":         {"auth login --username admin --password-stdin", "", "CANARY" + strings.Repeat("x", 80) + "\n", nil},
 	"login, NUL":                   {"auth login --username admin --password-stdin", "", "CANARY\x00\n", nil},
 	"stdin REFs":                   {"users password ada --password-stdin --no-input -v", "", "CANARY\nsecond line\n", nil},
@@ -76,7 +76,7 @@ var channels = map[string]channel{
 	"completion":                   {"__complete users get a", "CXGCTL_MANAGER_DATABASE_URL=postgres://u:CANARY@127.0.0.1:1/db", "", nil},
 }
 
-// malformed are connection strings that nobody can connect with.
+// malformed are connection strings that cannot be used.
 var malformed = []string{
 	"postgres://u:CANARY@", "postgres://u:CANARY@h:port/db", "postgres://u:CANARY@[::1/db", "postgres://u:a/CANARY@h/db",
 	"postgres://u:a?CANARY@h/db", "postgres://u:a#CANARY@h/db", "postgres://u:%zzCANARY@h/db", "postgres://u:CANARY@h1:1,h2:x/db",
@@ -87,9 +87,8 @@ var malformed = []string{
 	"postgres://u:CANARY@h/%zz", "host='h password=CANARY", "postgres://u:CANARY@h:99999999/db", "postgres://CANARY:@h:x/db", "postgres://u:CANARY@h/db?min_protocol_version=x",
 }
 
-// TestSecretsStaySecret sends a secret of its own through every way in, and looks for all of them wherever
-// anybody else looks: what is printed, the command lines of all processes, what is left on disk, the
-// databases, the server's log. reliability.md asks for 40.
+// TestSecrets_NotLeaked passes a different secret through each channel, and searches for all of them in the output, the
+// command lines of all processes, the files, the databases and the server's log.
 func TestSecrets_NotLeaked(t *testing.T) {
 	t.Parallel()
 	if len(channels) < 40 {
@@ -140,11 +139,11 @@ func TestSecrets_NotLeaked(t *testing.T) {
 		look("the server's log", log)
 	}
 	if n := ask(t, pair.Manager, "SELECT count(*) FROM audt.audit_logs"); n == "0" {
-		t.Error("there is no audit row to look at")
+		t.Error("the audit log is empty")
 	}
 }
 
-// prepare makes the process that a channel is about.
+// prepare returns the process for a channel.
 func (c channel) prepare(t *testing.T, pair dbtest.Pair, secret string) *process {
 	t.Helper()
 	server := pair.Manager
@@ -177,7 +176,7 @@ func (c channel) prepare(t *testing.T, pair dbtest.Pair, secret string) *process
 	return p.in(fill.Replace(c.stdin))
 }
 
-// serverLog returns the log of the tests' own server; a given one's is not ours to read.
+// serverLog returns the log of the tests' server, or "" for a server that the tests did not start.
 func serverLog(t *testing.T, pair dbtest.Pair) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(filepath.Dir(ask(t, pair.Manager, "SHOW data_directory")), "postgres.log"))
@@ -187,7 +186,7 @@ func serverLog(t *testing.T, pair dbtest.Pair) string {
 	return string(text)
 }
 
-// left returns what the files of a folder hold, by their names in it.
+// left returns the contents of the files in a folder, by relative path.
 func left(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -206,8 +205,8 @@ func left(t *testing.T, dir string) map[string]string {
 	return found
 }
 
-// watchCommandLines reads the command lines of all processes over and over; seen stops that and returns
-// all that there were, but for the one secret that is typed as a REF, which is the caller's own doing.
+// watchCommandLines collects the command lines of all processes until seen is called. It omits the command that gets a
+// secret as REF.
 func watchCommandLines(t *testing.T) (seen func() string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -17,23 +17,23 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// person is whoever sits at a terminal that cxgctl runs on.
+// person is a user at the terminal of a cxgctl process.
 type person struct {
 	*process
 	keyboard *os.File
 	mu       sync.Mutex
 	screen   strings.Builder
-	read     int // how much of the screen was waited for already
+	read     int // length of the output that awaits has consumed
 	dark     chan struct{}
 }
 
-// sit starts cxgctl with a pseudo-terminal of its own for all its streams.
+// startOnTerminal starts cxgctl with a pseudo-terminal.
 func startOnTerminal(t *testing.T, pair dbtest.Pair, args ...string) *person {
 	t.Helper()
 	return cxgctl(t, pair, args...).onTerminal(t)
 }
 
-// onTerminal starts the process with a pseudo-terminal of its own for all its streams.
+// onTerminal starts the process with a pseudo-terminal as its standard streams.
 func (p *process) onTerminal(t *testing.T) *person {
 	t.Helper()
 	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -66,7 +66,7 @@ func (p *process) onTerminal(t *testing.T) *person {
 			sitting.screen.Write(buf[:n])
 			sitting.mu.Unlock()
 			if err != nil {
-				return // EIO: no process has the terminal open any more
+				return // EIO: all processes have closed the terminal
 			}
 		}
 	}()
@@ -79,7 +79,7 @@ func (p *person) sees() string {
 	return p.screen.String()
 }
 
-// awaits waits for a text that was not waited for before.
+// awaits waits for a text after the last one that it found.
 func (p *person) awaits(t *testing.T, text string) *person {
 	t.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
@@ -94,8 +94,7 @@ func (p *person) awaits(t *testing.T, text string) *person {
 	return p
 }
 
-// types presses keys. A prompt stands before the terminal's echo is off, so that what is typed at one
-// for a secret has to wait for that.
+// types presses keys. For hidden input it first waits until the echo is off, because the prompt is printed before that.
 func (p *person) types(t *testing.T, keys string, hidden bool) *person {
 	t.Helper()
 	for end := time.Now().Add(patience); hidden; time.Sleep(time.Millisecond) {
@@ -111,7 +110,7 @@ func (p *person) types(t *testing.T, keys string, hidden bool) *person {
 	return p
 }
 
-// leaves waits for the end and checks the exit code.
+// leaves waits for the process and checks the exit code.
 func (p *person) leaves(t *testing.T, want int) {
 	t.Helper()
 	got := p.exit(t)
@@ -160,7 +159,7 @@ func TestDelete_AsksForConfirmation(t *testing.T) {
 	})
 }
 
-// While a person thinks, the time that the command may take stands still.
+// The timeout is paused during a question.
 func TestConfirmation_PausesTimeout(t *testing.T) {
 	t.Parallel()
 	pair := withAda(t)
@@ -169,7 +168,7 @@ func TestConfirmation_PausesTimeout(t *testing.T) {
 	p.types(t, "y\n", false).leaves(t, 0)
 }
 
-// What a person was asked about is what is changed, or nothing.
+// If the row changes during the question, the command fails with a conflict.
 func TestConfirmation_RowChangedMeanwhile(t *testing.T) {
 	t.Parallel()
 	pair := withAda(t)
@@ -182,7 +181,7 @@ func TestConfirmation_RowChangedMeanwhile(t *testing.T) {
 	untouched(t, pair.Manager)
 }
 
-// protected makes cxgctl run in a protected profile.
+// protected returns the configuration of a protected profile.
 func protected(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "prod.yaml")
@@ -192,8 +191,8 @@ func protected(t *testing.T) string {
 	return file
 }
 
-// In a protected profile the difference is shown before the question, nothing is locked meanwhile, and what is done
-// is what was shown, or nothing.
+// In a protected profile the changes are shown before the question, rows are not locked meanwhile, and exactly these
+// changes are made, or none.
 func TestConfirmation_ProtectedProfileShowsChanges(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -258,7 +257,7 @@ func TestPassword_PromptedTwiceWithoutEcho(t *testing.T) {
 				p.awaits(t, "once more: ").types(t, c.second, true)
 			}
 			p.awaits(t, c.says)
-			// the terminal is left as it was found
+			// The terminal is restored.
 			if mode, err := unix.IoctlGetTermios(int(p.keyboard.Fd()), unix.TCGETS); err != nil || mode.Lflag&unix.ECHO == 0 {
 				t.Errorf("the echo stays off (%v)", err)
 			}
@@ -278,7 +277,7 @@ func TestPassword_PromptedTwiceWithoutEcho(t *testing.T) {
 	}
 }
 
-// On a terminal tables are coloured, cut to its width, and tell times as people do.
+// On a terminal tables are coloured and cut to its width, and times are relative.
 func TestTable_OnTerminal(t *testing.T) {
 	t.Parallel()
 	p := startOnTerminal(t, withAda(t), "users", "get", "ada")
@@ -290,7 +289,7 @@ func TestTable_OnTerminal(t *testing.T) {
 	}
 }
 
-// M8: on a terminal auth login asks for the code of the second factor, then for the password that is due.
+// M8: on a terminal auth login asks for the code of the second factor, then for a new password if one is due.
 func TestLogin_AsksForCodeAndNewPassword(t *testing.T) {
 	t.Parallel()
 	const old, pw = "Canary-Horse-1", "Canary-Horse-9"
@@ -327,7 +326,7 @@ func TestLogin_AsksForCodeAndNewPassword(t *testing.T) {
 	if err := bcrypt.CompareHashAndPassword([]byte(stored), []byte(pw)); err != nil {
 		t.Error(err)
 	}
-	// the new password ended the other session and not the login
+	// The new password ended the other session but not the login.
 	if got := ask(t, pair.Manager, "SELECT string_agg(session_type || ' ' || status, ', ' ORDER BY session_type) FROM idam.sessions"); got != "API ACTIVE, WEB REVOKED" {
 		t.Errorf("sessions: %s", got)
 	}
@@ -336,7 +335,7 @@ func TestLogin_AsksForCodeAndNewPassword(t *testing.T) {
 	}
 }
 
-// N11: on a terminal an import says how many of the file's rows are settled.
+// N11: on a terminal an import prints the number of processed rows.
 func TestImport_ProgressCountsRows(t *testing.T) {
 	t.Parallel()
 	pair := withAda(t)

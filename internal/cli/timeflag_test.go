@@ -51,12 +51,12 @@ func TestParseTime_Forms(t *testing.T) {
 	}
 	for _, text := range []string{"", "1", "w", "-1d", "1x", "tomorrow", "2026-13", "2026-02-30", "+1h", "0d", "1d-1h", "999999999y"} {
 		if at, err := parseTime(text, now, seoul, false); err == nil {
-			t.Errorf("%q is taken for %s", text, at)
+			t.Errorf("%q is parsed as %s, want an error", text, at)
 		}
 	}
 }
 
-// Each flag that takes a time, or a day, takes each form; --since and --until are on every list.
+// Every time or date flag accepts every form, and every list has --since and --until.
 func TestTimeFlags_EveryFlagTakesEveryForm(t *testing.T) {
 	leaves((&app{getenv: os.Getenv}).root(), func(cmd *cobra.Command) {
 		_ = cmd.ParseFlags(nil)
@@ -79,7 +79,7 @@ func TestTimeFlags_EveryFlagTakesEveryForm(t *testing.T) {
 			}
 		})
 		if cmd.Flags().Lookup("page-size") != nil && !slices.Contains([]string{
-			"cxgctl roles list", "cxgctl roles grants", "cxgctl tenants subscriptions list", // short, and not ordered by time
+			"cxgctl roles list", "cxgctl roles grants", "cxgctl tenants subscriptions list", // short lists that are not ordered by time
 		}, cmd.CommandPath()) {
 			for _, name := range []string{"since", "until"} {
 				if cmd.Flags().Lookup(name) == nil {

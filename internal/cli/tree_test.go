@@ -37,7 +37,7 @@ func TestCommands_HaveScripts(t *testing.T) {
 			t.Errorf("no script runs %q", cmd.CommandPath())
 			return
 		}
-		// what some line of its scripts is to have
+		// texts that the command's scripts must contain
 		want := map[string]string{}
 		if cmd.Flags().Lookup("dry-run") != nil {
 			want["a dry run"] = path + ` --dry-run`

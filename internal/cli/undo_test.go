@@ -8,11 +8,12 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// everyUser sums up every user, byte for byte, but for who changed him last and when: an undo is a change too.
+// usersDigest hashes all users except updated_at and updated_by, which an undo changes too.
 const usersDigest = `SELECT md5(string_agg((to_jsonb(u) - 'updated_at' - 'updated_by')::text, ',' ORDER BY u.id))
 	FROM idam.users u`
 
-// An undo of 5,000 rows (a fifth of them in a short run) leaves the table as it was before, and the undo of the undo brings everything back.
+// An undo of 5,000 rows (a fifth of them in a short run) restores the table, and the undo of the undo restores the
+// change.
 func TestUndo_ManyRows(t *testing.T) {
 	t.Parallel()
 	rows := 5000
@@ -49,11 +50,11 @@ func TestUndo_ManyRows(t *testing.T) {
 		}
 		undoLast()
 		if image() != before {
-			t.Errorf("the undo of %q leaves something else than there was", change)
+			t.Errorf("the undo of %q does not restore the users", change)
 		}
 		undoLast()
 		if image() != changed {
-			t.Errorf("the undo of the undo of %q leaves something else than there was", change)
+			t.Errorf("the undo of the undo of %q does not restore the change", change)
 		}
 	}
 	run("audit", "verify")

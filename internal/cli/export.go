@@ -65,7 +65,7 @@ func holdsRows(file string) bool {
 		return false // opening it reports the error
 	}
 	defer place.Close()
-	return !place.Empty()
+	return !place.IsEmpty()
 }
 
 // standardStream is the file name that means standard input or output.

@@ -133,7 +133,7 @@ func collision(one, other usedFile) error {
 	case one.stdout && other.stdout:
 		return fault.New(fault.Usage, "%s and %s both go to standard output", one.flag, other.flag).
 			WithHint("name a file for one of them, such as --output-file F for the record")
-	case one.stdout || other.stdout || !one.place.Same(other.place):
+	case one.stdout || other.stdout || !one.place.IsSame(other.place):
 		return nil
 	}
 	return fault.New(fault.Usage, "%s and %s name the same file, %s", one.flag, other.flag, one.path).

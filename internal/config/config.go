@@ -110,7 +110,7 @@ func Load(f Flags, getenv func(string) string, dir string) (Config, error) {
 		ManagerURL:       v.GetString(keyManager),
 		TenantsURL:       v.GetString(keyTenants),
 		ReplicaURL:       v.GetString(keyReplica),
-		TenantDatabases:  databasesOf(entries),
+		TenantDatabases:  tenantDatabases(entries),
 		DirectURL:        v.GetString(keyDirect),
 		DirectTenantsURL: v.GetString(keyDirectTen),
 		RowSecurity:      v.GetBool(keyRows),

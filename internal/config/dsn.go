@@ -33,7 +33,7 @@ func normalize(text string) (value any, problem string) {
 	default:
 		return nil, wrong
 	}
-	if misread(rest) {
+	if isAmbiguous(rest) {
 		return nil, "is malformed: special characters in the user and the password, such as @ : / ? #, must be percent-encoded"
 	}
 	return "postgresql://" + rest, ""
@@ -47,7 +47,7 @@ var hosts = sync.OnceValue(func() *regexp.Regexp {
 
 // misread says whether an address, all behind its scheme, would be split in the middle of a password with special
 // characters: what follows these would then be taken for a host, a port or a database, which messages name.
-func misread(rest string) bool {
+func isAmbiguous(rest string) bool {
 	if strings.Contains(rest, "#") {
 		return true
 	}
@@ -64,7 +64,7 @@ func misread(rest string) bool {
 }
 
 // asyncpgOnly are settings of the backend's driver, which a server would refuse as unknown.
-var asyncpgOnly = map[string]bool{
+var asyncpgParameters = map[string]bool{
 	"async_fallback": true, "prepared_statement_cache_size": true, "prepared_statement_name_func": true,
 	"statement_cache_size": true, "max_cached_statement_lifetime": true, "max_cacheable_statement_size": true,
 	"command_timeout": true,
@@ -75,9 +75,9 @@ var asyncpgOnly = map[string]bool{
 func fromAsyncpg(rest string) string {
 	user, password, given, rest := splitUser(rest)
 	if user != "" || given {
-		info := url.User(unescape(user))
+		info := url.User(percentDecode(user))
 		if given {
-			info = url.UserPassword(unescape(user), unescape(password))
+			info = url.UserPassword(percentDecode(user), percentDecode(password))
 		}
 		user = info.String() + "@"
 	}
@@ -89,7 +89,7 @@ func fromAsyncpg(rest string) string {
 	for param := range strings.SplitSeq(query, "&") {
 		key, value, _ := strings.Cut(param, "=")
 		switch {
-		case asyncpgOnly[key]:
+		case asyncpgParameters[key]:
 		case key == "ssl":
 			kept = append(kept, "sslmode="+value)
 		default:
@@ -121,7 +121,7 @@ func splitUser(rest string) (user, password string, given bool, place string) {
 }
 
 // unescape decodes %XX and leaves a stray % alone, as Python does.
-func unescape(text string) string {
+func percentDecode(text string) string {
 	var b strings.Builder
 	for i := 0; i < len(text); i++ {
 		if text[i] == '%' && i+2 < len(text) {
@@ -145,7 +145,7 @@ var passwordSetting = sync.OnceValue(func() *regexp.Regexp {
 // so judges the text, not what a parser makes of it.
 func holdsPassword(text string) bool {
 	if strings.ContainsAny(text, "=") {
-		decoded := unescape(text)
+		decoded := percentDecode(text)
 		if passwordSetting().MatchString(text) || passwordSetting().MatchString(decoded) {
 			return true
 		}

@@ -81,7 +81,7 @@ func Path(f Flags, getenv func(string) string, dir string) (used string, searche
 				used, c.State = p.path, "read"
 				if file, info, err := p.open(); err == nil {
 					_ = file.Close()
-					if p.distrusted(info, getenv) != nil {
+					if p.checkTrust(info, getenv) != nil {
 						c.State = "refused"
 					}
 				}
@@ -107,7 +107,7 @@ func open(f Flags, getenv func(string) string, dir string) (source, error) {
 			return source{}, fault.New(fault.Validation, "--config must not be empty")
 		}
 		if p.path == "-" && f.Stdin != nil {
-			text, err := limited(f.Stdin, "standard input")
+			text, err := readLimited(f.Stdin, "standard input")
 			return source{path: "standard input", origin: p.origin, text: text}, err
 		}
 		file, info, err := p.open()
@@ -119,7 +119,7 @@ func open(f Flags, getenv func(string) string, dir string) (source, error) {
 			}
 			return source{}, unreadable(p, err)
 		}
-		return slurp(file, info, p, getenv)
+		return readFile(file, info, p, getenv)
 	}
 	return source{}, nil
 }
@@ -141,21 +141,21 @@ func (p place) open() (*os.File, fs.FileInfo, error) {
 	return file, info, err
 }
 
-func slurp(file *os.File, info fs.FileInfo, p place, getenv func(string) string) (source, error) {
+func readFile(file *os.File, info fs.FileInfo, p place, getenv func(string) string) (source, error) {
 	defer file.Close() //nolint:errcheck // nothing was written to it
 	if info.IsDir() {
 		return source{}, fault.New(fault.Validation, "configuration %s is a folder, not a file", p.path)
 	}
-	if err := p.distrusted(info, getenv); err != nil {
+	if err := p.checkTrust(info, getenv); err != nil {
 		return source{}, err
 	}
-	text, err := limited(file, p.path)
+	text, err := readLimited(file, p.path)
 	return source{path: p.path, origin: p.origin, text: text, info: info}, err
 }
 
 // distrusted refuses a file of the working folder that another user may have written: a configuration decides where
 // passwords are sent and which programs run.
-func (p place) distrusted(info fs.FileInfo, getenv func(string) string) error {
+func (p place) checkTrust(info fs.FileInfo, getenv func(string) string) error {
 	if !p.working {
 		return nil
 	}
@@ -176,12 +176,12 @@ func (p place) whyDistrusted(info fs.FileInfo, getenv func(string) string) strin
 	if err != nil {
 		return "is in a folder that cannot be examined"
 	}
-	return user(getenv).whyDistrusts(ownership{
+	return currentIdentity(getenv).whyDistrusts(ownership{
 		owner: ownerOf(info), link: ownerOf(link), group: groupOf(info), mode: info.Mode(), folder: folder.Mode(),
 	})
 }
 
-func limited(r io.Reader, what string) ([]byte, error) {
+func readLimited(r io.Reader, what string) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
 		return nil, fault.New(fault.Validation, "configuration %s cannot be read", what).Because(err)

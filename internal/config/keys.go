@@ -13,10 +13,10 @@ import (
 type kind int
 
 const (
-	truth  kind = iota // true or false
+	boolean  kind = iota // true or false
 	name               // one line of text
 	choice             // one of setting.choices
-	span               // a duration such as 30s
+	duration               // a duration such as 30s
 	dsn                // how to reach a database: a secret, whole
 	path               // a file
 	number             // a whole number above 0
@@ -88,25 +88,25 @@ const (
 
 // settings are the keys of a profile, in the order in which View shows them.
 var settings = []setting{
-	{key: keyEmbedded, kind: truth, builtin: false},
+	{key: keyEmbedded, kind: boolean, builtin: false},
 	{key: keyManager, kind: dsn, env: "CXGCTL_MANAGER_DATABASE_URL", backend: "MANAGER_DATABASE_URL"},
 	{key: keyTenants, kind: dsn, env: "CXGCTL_TENANTS_DATABASE_URL", backend: "TENANTS_DATABASE_URL"},
 	{key: keyReplica, kind: dsn, env: "CXGCTL_REPLICA_DATABASE_URL"},
-	{key: keyPooled, kind: truth},
-	{key: keyRows, kind: truth},
+	{key: keyPooled, kind: boolean},
+	{key: keyRows, kind: boolean},
 	{key: keyDirect, kind: dsn, env: "CXGCTL_DIRECT_DATABASE_URL"},
 	{key: keyDirectTen, kind: dsn, env: "CXGCTL_DIRECT_TENANTS_DATABASE_URL"},
 	{key: keyPassword, kind: path},
 	{key: keyOperator, kind: name, env: "CXGCTL_OPERATOR"},
 	{key: keyRequire, kind: choice, builtin: "claim", choices: []string{"claim", "login", "db_role"}},
 	{key: keyJWT, kind: path},
-	{key: keyEnforce, kind: truth, builtin: true},
+	{key: keyEnforce, kind: boolean, builtin: true},
 	{key: keyFailures, kind: number, builtin: DefaultLockAfter},
-	{key: keyLock, kind: span, builtin: DefaultLock},
-	{key: keyProtected, kind: truth, builtin: false},
+	{key: keyLock, kind: duration, builtin: DefaultLock},
+	{key: keyProtected, kind: boolean, builtin: false},
 	{key: keyOutput, kind: choice, env: "CXGCTL_OUTPUT", builtin: "table", choices: Formats},
 	{key: keyZone, kind: zone, env: "CXGCTL_TZ"},
-	{key: keyTimeout, kind: span, builtin: DefaultTimeout},
+	{key: keyTimeout, kind: duration, builtin: DefaultTimeout},
 }
 
 // parse reads a value that was written as text. The problem continues the sentence that begins with
@@ -118,7 +118,7 @@ func (s setting) parse(text string) (value any, problem string) {
 			return nil, "must be one of " + strings.Join(s.choices, ", ")
 		}
 		return text, ""
-	case span:
+	case duration:
 		d, err := time.ParseDuration(text)
 		if err != nil {
 			return nil, "must be a duration such as 30s or 2m"

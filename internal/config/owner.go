@@ -13,7 +13,7 @@ import (
 type identity struct{ uids, gids []int }
 
 // user returns who runs cxgctl. SUDO_UID counts for root alone: anyone else could set it to what they like.
-func user(getenv func(string) string) identity {
+func currentIdentity(getenv func(string) string) identity {
 	us := identity{[]int{os.Geteuid()}, []int{os.Getegid()}}
 	if os.Geteuid() != 0 {
 		return us

@@ -58,7 +58,7 @@ func TestWhoseConfigurationCounts(t *testing.T) {
 // SUDO_UID counts for root alone.
 func TestUserBehindSudo(t *testing.T) {
 	t.Parallel()
-	us := user(env("SUDO_UID", "12345", "SUDO_GID", "12346"))
+	us := currentIdentity(env("SUDO_UID", "12345", "SUDO_GID", "12346"))
 	if root := os.Geteuid() == 0; us.is(12345) != root || us.isGroup(12346) != root || !us.is(os.Geteuid()) {
 		t.Errorf("%+v as uid %d", us, os.Geteuid())
 	}

@@ -41,7 +41,7 @@ func parse(s source) (document, error) {
 	if err != nil || body == nil {
 		return doc, err
 	}
-	if err := guarded(s, body); err != nil {
+	if err := checkPermissions(s, body); err != nil {
 		return doc, err
 	}
 	pairs, err := doc.mapping(body, "the file")
@@ -73,9 +73,9 @@ func parse(s source) (document, error) {
 }
 
 // finder looks for a value that holds a password.
-type finder struct{ found bool }
+type passwordFinder struct{ found bool }
 
-func (f *finder) Visit(n ast.Node) ast.Visitor {
+func (f *passwordFinder) Visit(n ast.Node) ast.Visitor {
 	if s, ok := n.(*ast.StringNode); ok && holdsPassword(s.Value) {
 		f.found = true
 	}
@@ -83,15 +83,15 @@ func (f *finder) Visit(n ast.Node) ast.Visitor {
 }
 
 // guarded refuses a file with a password in it that others may read or write.
-func guarded(s source, root ast.Node) error {
+func checkPermissions(s source, root ast.Node) error {
 	if s.info == nil {
 		return nil
 	}
-	why, chmod := exposed(s.info)
+	why, chmod := whyExposed(s.info)
 	if why == "" {
 		return nil
 	}
-	var f finder
+	var f passwordFinder
 	ast.Walk(&f, root)
 	if !f.found {
 		return nil
@@ -162,7 +162,7 @@ func (d *document) readProfiles(n ast.Node) error {
 		if err := d.readSection(p.value, p.key, "", entries); err != nil {
 			return err
 		}
-		if err := d.embeddedAlone(p.key, entries); err != nil {
+		if err := d.checkEmbedded(p.key, entries); err != nil {
 			return err
 		}
 		d.profiles[p.key] = entries
@@ -181,7 +181,7 @@ func (d *document) readSection(n ast.Node, profile, section string, into map[str
 	}
 	for _, p := range pairs {
 		if section == "" && p.key == keyDatabases {
-			list, err := d.readDatabases(p.value, profile)
+			list, err := d.readTenantDatabases(p.value, profile)
 			if err != nil {
 				return err
 			}
@@ -212,7 +212,7 @@ func (s setting) read(n ast.Node) (value any, problem string) {
 	if _, null := n.(*ast.NullNode); null || n == nil {
 		return nil, "has no value"
 	}
-	if s.kind == truth {
+	if s.kind == boolean {
 		if b, ok := n.(*ast.BoolNode); ok {
 			return b.Value, ""
 		}
@@ -223,7 +223,7 @@ func (s setting) read(n ast.Node) (value any, problem string) {
 		text, ok = i.GetToken().Value, true
 	}
 	if !ok {
-		if _, number := n.(*ast.IntegerNode); number && s.kind != span {
+		if _, number := n.(*ast.IntegerNode); number && s.kind != duration {
 			return nil, "must be text; put it in quotes"
 		}
 		if s.kind == name || s.kind == path {
@@ -247,7 +247,7 @@ func scalar(n ast.Node) (string, bool) {
 
 // embeddedAlone refuses a profile that asks for our own PostgreSQL and names another as well: which of
 // the two a write would reach should not be a matter of guessing.
-func (d *document) embeddedAlone(profile string, entries map[string]entry) error {
+func (d *document) checkEmbedded(profile string, entries map[string]entry) error {
 	on := entries[keyEmbedded]
 	if on.value != true {
 		return nil

@@ -15,7 +15,7 @@ import (
 
 // exposed says, in words, what makes a file unfit to hold a secret, or "". Root's files are as good as
 // our own: who cannot trust root has lost already.
-func exposed(info fs.FileInfo) (why string, chmod bool) {
+func whyExposed(info fs.FileInfo) (why string, chmod bool) {
 	if !info.Mode().IsRegular() {
 		return "", false
 	}
@@ -93,7 +93,7 @@ func openSecret(what, path, credentials string) (*os.File, error) {
 	}
 	info, err := file.Stat()
 	if err == nil {
-		err = judgeSecret(refuse, path, info, credentials)
+		err = checkSecretFile(refuse, path, info, credentials)
 	} else {
 		err = refuse("cannot be read").Because(err)
 	}
@@ -105,12 +105,12 @@ func openSecret(what, path, credentials string) (*os.File, error) {
 }
 
 // judgeSecret judges the open file, so that it cannot be another one than the one that is read.
-func judgeSecret(refuse func(string) *fault.Error, path string, info fs.FileInfo, credentials string) error {
+func checkSecretFile(refuse func(string) *fault.Error, path string, info fs.FileInfo, credentials string) error {
 	owner, mode := ownerOf(info), info.Mode()
 	switch {
 	case !mode.IsRegular() && mode.Type() != fs.ModeNamedPipe:
 		return refuse("is neither a regular file nor a pipe")
-	case within(path, "/run/secrets") || within(path, credentials):
+	case isWithin(path, "/run/secrets") || isWithin(path, credentials):
 		return nil
 	case owner != 0 && owner != os.Geteuid():
 		return refuse("belongs to another user (" + username(owner) + ")").WithHint("chown it, or use a copy of your own with mode 0600")
@@ -123,7 +123,7 @@ func judgeSecret(refuse func(string) *fault.Error, path string, info fs.FileInfo
 }
 
 // within says whether path, its links followed, is inside of a folder.
-func within(path, folder string) bool {
+func isWithin(path, folder string) bool {
 	if folder == "" {
 		return false
 	}

@@ -20,7 +20,7 @@ const maxDepth = 16
 // syntax gives the root of the file's tree, nil for a file that says nothing. The parser's own messages
 // quote the file, so that only their line is used.
 func syntax(s source) (root ast.Node, err error) {
-	if at := invalidAt(s.text); at >= 0 {
+	if at := firstInvalid(s.text); at >= 0 {
 		return nil, refuse(s.path, 1+bytes.Count(s.text[:at], []byte("\n")), "not text in UTF-8")
 	}
 	defer func() {
@@ -56,7 +56,7 @@ func syntax(s source) (root ast.Node, err error) {
 }
 
 // invalidAt finds the first byte that is no text, or -1.
-func invalidAt(text []byte) int {
+func firstInvalid(text []byte) int {
 	if i := bytes.IndexByte(text, 0); i >= 0 {
 		return i
 	}

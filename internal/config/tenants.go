@@ -15,10 +15,10 @@ import (
 const keyDatabases = "tenant_databases"
 
 // codeHole stands for the tenant's code in tenants_database_url.
-const codeHole = "{code}"
+const codePlaceholder = "{code}"
 
 // readDatabases reads tenant_databases. Whether a key is a tenant's code is for those to judge who have one in hand.
-func (d *document) readDatabases(n ast.Node, profile string) (map[string]string, error) {
+func (d *document) readTenantDatabases(n ast.Node, profile string) (map[string]string, error) {
 	what := "profile " + profile + ", " + keyDatabases
 	pairs, err := d.mapping(n, what)
 	if err != nil {
@@ -36,14 +36,14 @@ func (d *document) readDatabases(n ast.Node, profile string) (map[string]string,
 }
 
 // databasesOf returns the tenants' databases that a profile names one by one.
-func databasesOf(entries map[string]entry) map[string]string {
+func tenantDatabases(entries map[string]entry) map[string]string {
 	list, _ := entries[keyDatabases].value.(map[string]string)
 	return list
 }
 
 // EachTenantItsOwn says whether tenants have databases of their own, rather than one together.
 func (c *Config) EachTenantItsOwn() bool {
-	return strings.Contains(c.TenantsURL, codeHole) || c.TenantsURL == "" && len(c.TenantDatabases) > 0
+	return strings.Contains(c.TenantsURL, codePlaceholder) || c.TenantsURL == "" && len(c.TenantDatabases) > 0
 }
 
 // TenantURL returns how to reach the database of the tenant of this code, as pgx reads it, and whether other tenants
@@ -53,8 +53,8 @@ func (c *Config) TenantURL(code string) (url string, shared bool, err error) {
 	if own, named := c.TenantDatabases[code]; named {
 		return own, false, nil
 	}
-	if strings.Contains(c.TenantsURL, codeHole) {
-		return strings.ReplaceAll(c.TenantsURL, codeHole, code), false, nil
+	if strings.Contains(c.TenantsURL, codePlaceholder) {
+		return strings.ReplaceAll(c.TenantsURL, codePlaceholder, code), false, nil
 	}
 	if c.TenantsURL == "" && len(c.TenantDatabases) > 0 {
 		return "", false, fault.New(fault.Database, "no database is configured for tenant %s", code).
@@ -68,10 +68,10 @@ func (c *Config) TenantURL(code string) (url string, shared bool, err error) {
 // databases that tenant_databases names.
 func (c *Config) DirectTenantURL(code string) string {
 	_, named := c.TenantDatabases[code]
-	if named || strings.Contains(c.TenantsURL, codeHole) != strings.Contains(c.DirectTenantsURL, codeHole) {
+	if named || strings.Contains(c.TenantsURL, codePlaceholder) != strings.Contains(c.DirectTenantsURL, codePlaceholder) {
 		return "" // one database must not pass for everybody's own
 	}
-	return strings.ReplaceAll(c.DirectTenantsURL, codeHole, code)
+	return strings.ReplaceAll(c.DirectTenantsURL, codePlaceholder, code)
 }
 
 // NamedTenants returns the codes that tenant_databases names, in order.

@@ -49,10 +49,10 @@ const service = "cxgctl"
 // patience is how long a keyring may take to answer: one that waits for somebody to unlock it is none.
 const keyringTimeout = 3 * time.Second
 
-var errSilent = errors.New("the keyring does not answer")
+var errNoAnswer = errors.New("the keyring does not answer")
 
 // within runs what talks to the keyring, which knows no time-out of its own.
-func within[T any](ask func() (T, error)) (T, error) {
+func withTimeout[T any](ask func() (T, error)) (T, error) {
 	type answer struct {
 		value T
 		err   error
@@ -67,7 +67,7 @@ func within[T any](ask func() (T, error)) (T, error) {
 		return a.value, a.err
 	case <-time.After(keyringTimeout):
 		var none T
-		return none, errSilent
+		return none, errNoAnswer
 	}
 }
 
@@ -81,7 +81,7 @@ func (p Store) Save(l Login) (Login, error) {
 	}
 	kept := l
 	if p.hasKeyring() {
-		_, err := within(func() (struct{}, error) { return struct{}{}, keyring.Set(service, p.name, l.Token) })
+		_, err := withTimeout(func() (struct{}, error) { return struct{}{}, keyring.Set(service, p.name, l.Token) })
 		if err == nil {
 			kept.Keyring, kept.Token = true, ""
 		}
@@ -125,7 +125,7 @@ func (p Store) Load() (*Login, error) {
 		return nil, p.refuse("is damaged", err).WithHint("log in again: cxgctl auth login")
 	}
 	if l.Keyring {
-		l.Token, err = within(func() (string, error) { return keyring.Get(service, p.name) })
+		l.Token, err = withTimeout(func() (string, error) { return keyring.Get(service, p.name) })
 		if err != nil {
 			return nil, fault.New(fault.Unauthenticated, "the keyring does not give the login out").
 				WithHint("unlock the keyring, or log in again: cxgctl auth login").Because(err)
@@ -154,7 +154,7 @@ func (p Store) LoadInfo() *Login {
 func (p Store) Delete() error {
 	l := p.LoadInfo()
 	if l != nil && l.Keyring {
-		_, _ = within(func() (struct{}, error) { return struct{}{}, keyring.Delete(service, p.name) })
+		_, _ = withTimeout(func() (struct{}, error) { return struct{}{}, keyring.Delete(service, p.name) })
 	}
 	err := os.Remove(p.File())
 	if p.dir == "" || errors.Is(err, fs.ErrNotExist) {

@@ -28,7 +28,7 @@ type Place struct {
 	base   string
 	old    *unix.Stat_t // what is there, nil for nothing
 	magic  bool         // a descriptor of a process, such as /dev/fd/63
-	judged error        // why what is there is not replaced
+	untrusted error        // why what is there is not replaced
 	linked bool         // the name itself is a link
 }
 
@@ -41,7 +41,7 @@ func Locate(name string) (*Place, error) {
 	if name == "" {
 		return nil, unix.ENOENT
 	}
-	rest := p.enter(name)
+	rest := p.start(name)
 	for links := 0; ; {
 		if p.dir < 0 && p.dir != unix.AT_FDCWD {
 			return nil, unix.ENOENT
@@ -79,10 +79,10 @@ func Locate(name string) (*Place, error) {
 			return nil, p.fail(unix.EISDIR)
 		case last:
 			p.base, p.old = part, &st
-			p.judged = p.judge(st, "file")
+			p.untrusted = p.checkTrust(st, "file")
 			return p, nil
 		default:
-			if err := p.step(part); err != nil {
+			if err := p.descend(part); err != nil {
 				return nil, p.fail(err)
 			}
 		}
@@ -90,7 +90,7 @@ func Locate(name string) (*Place, error) {
 }
 
 // enter begins a walk: at the root where the path is absolute, else where it stands.
-func (p *Place) enter(path string) []string {
+func (p *Place) start(path string) []string {
 	if strings.HasPrefix(path, "/") {
 		p.Close()
 		p.dir, _ = unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) // step and stat report a failure
@@ -99,7 +99,7 @@ func (p *Place) enter(path string) []string {
 }
 
 // step goes into a folder.
-func (p *Place) step(part string) error {
+func (p *Place) descend(part string) error {
 	fd, err := unix.Openat(p.dir, part, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -111,7 +111,7 @@ func (p *Place) step(part string) error {
 
 // follow reads a link that may be trusted and returns the rest of the path from there.
 func (p *Place) follow(part string, st unix.Stat_t, rest []string) ([]string, error) {
-	if err := p.judge(st, "link"); err != nil {
+	if err := p.checkTrust(st, "link"); err != nil {
 		return nil, err
 	}
 	buf := make([]byte, unix.PathMax)
@@ -119,32 +119,32 @@ func (p *Place) follow(part string, st unix.Stat_t, rest []string) ([]string, er
 	if err != nil {
 		return nil, err
 	}
-	return append(p.enter(string(buf[:n])), rest...), nil
+	return append(p.start(string(buf[:n])), rest...), nil
 }
 
 // judge refuses a link or a file of another user in a folder that others can write: it may be a trap.
-func (p *Place) judge(st unix.Stat_t, what string) error {
+func (p *Place) checkTrust(st unix.Stat_t, what string) error {
 	var dir unix.Stat_t
 	if err := unix.Fstatat(p.dir, ".", &dir, 0); err != nil {
 		return err
 	}
-	if !foreign(st.Uid) || !othersCanWrite(dir) {
+	if !isForeign(st.Uid) || !othersCanWrite(dir) {
 		return nil
 	}
-	return fault.New(fault.Validation, "%s: a %s there belongs to another user (%s), in a folder that others can write", p.name, what, owner(st.Uid)).
+	return fault.New(fault.Validation, "%s: a %s there belongs to another user (%s), in a folder that others can write", p.name, what, ownerName(st.Uid)).
 		WithHint("name a file in a folder of your own, or write to standard output").With("file", p.name)
 }
 
 // foreign says whether a uid is neither the caller's nor root's.
-func foreign(uid uint32) bool { return uid != 0 && int(uid) != os.Geteuid() }
+func isForeign(uid uint32) bool { return uid != 0 && int(uid) != os.Geteuid() }
 
 // othersCanWrite says whether users other than the caller and root can put files into a folder.
 func othersCanWrite(dir unix.Stat_t) bool {
-	return dir.Mode&0o002 != 0 || dir.Mode&0o020 != 0 && int(dir.Gid) != os.Getegid() || foreign(dir.Uid)
+	return dir.Mode&0o002 != 0 || dir.Mode&0o020 != 0 && int(dir.Gid) != os.Getegid() || isForeign(dir.Uid)
 }
 
 // owner is the name of a user, or the number where there is no name.
-func owner(uid uint32) string {
+func ownerName(uid uint32) string {
 	id := strconv.FormatUint(uint64(uid), 10)
 	if u, err := user.LookupId(id); err == nil {
 		return u.Username
@@ -188,7 +188,7 @@ func (p *Place) IsDevice() bool {
 func (p *Place) IsPipe() bool { return p.old != nil && p.old.Mode&unix.S_IFMT == unix.S_IFIFO }
 
 // Empty says whether no file is there, or an empty one.
-func (p *Place) Empty() bool { return p.old == nil || p.IsDevice() || p.old.Size == 0 }
+func (p *Place) IsEmpty() bool { return p.old == nil || p.IsDevice() || p.old.Size == 0 }
 
 // Exists says whether anything is there.
 func (p *Place) Exists() bool { return p.old != nil }
@@ -212,7 +212,7 @@ func (p *Place) Is(f io.Writer) bool {
 }
 
 // Same says whether two places are one file. Any number of outputs may be one device, such as /dev/null.
-func (p *Place) Same(q *Place) bool {
+func (p *Place) IsSame(q *Place) bool {
 	if p.old != nil && q.old != nil {
 		return p.old.Dev == q.old.Dev && p.old.Ino == q.old.Ino && (p.old.Mode&unix.S_IFMT == unix.S_IFREG || p.magic || q.magic)
 	}
@@ -248,8 +248,8 @@ func (p *Place) open(flags int, mode uint32) (*os.File, error) {
 
 // Device opens a pipe, a device or a descriptor for writing.
 func (p *Place) Device() (*os.File, error) {
-	if p.judged != nil {
-		return nil, p.judged
+	if p.untrusted != nil {
+		return nil, p.untrusted
 	}
 	return p.open(unix.O_WRONLY|unix.O_APPEND, 0)
 }
@@ -259,8 +259,8 @@ func (p *Place) Read() ([]byte, error) {
 	if p.old == nil {
 		return nil, fs.ErrNotExist
 	}
-	if p.judged != nil {
-		return nil, p.judged
+	if p.untrusted != nil {
+		return nil, p.untrusted
 	}
 	f, err := p.open(unix.O_RDONLY, 0)
 	if err != nil {
@@ -276,7 +276,7 @@ func (p *Place) Lock() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.owned(f, false)
+	return p.checkOwner(f, false)
 }
 
 // Create makes a new file for a secret, which only its owner can read; fs.ErrExist where something is there.
@@ -303,19 +303,19 @@ func (p *Place) Resume() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.owned(f, true)
+	return p.checkOwner(f, true)
 }
 
 // owned judges an open file as Locate does; one with secrets must be the caller's own and closed to all others.
-func (p *Place) owned(f *os.File, secret bool) (*os.File, error) {
+func (p *Place) checkOwner(f *os.File, secret bool) (*os.File, error) {
 	var st unix.Stat_t
 	err := unix.Fstat(int(f.Fd()), &st)
 	switch {
 	case err != nil:
 	case !secret:
-		err = p.judge(st, "file")
+		err = p.checkTrust(st, "file")
 	case int(st.Uid) != os.Geteuid():
-		err = fault.New(fault.Validation, "%s belongs to another user (%s)", p.name, owner(st.Uid)).WithHint("name a new file")
+		err = fault.New(fault.Validation, "%s belongs to another user (%s)", p.name, ownerName(st.Uid)).WithHint("name a new file")
 	case st.Mode&unix.S_IFMT != unix.S_IFREG, st.Mode&0o077 != 0, st.Nlink != 1:
 		err = fault.New(fault.Validation, "%s exists, and is not a file that only you can read", p.name).WithHint("name a new file")
 	}
@@ -337,8 +337,8 @@ type Pending struct {
 // Pending begins to replace what is at the place. An existing file's mode and, for root, owner are kept; a new one
 // has 0644 less the umask. A secret one has 0600 and is the caller's.
 func (p *Place) Pending(secret bool) (*Pending, error) {
-	if p.judged != nil {
-		return nil, p.judged
+	if p.untrusted != nil {
+		return nil, p.untrusted
 	}
 	random := make([]byte, 8)
 	_, _ = rand.Read(random) // it does not fail

@@ -201,12 +201,12 @@ func TestLocate_Names(t *testing.T) {
 		return p
 	}
 	for _, same := range [][2]string{{"a", "./a"}, {"a", dir + "/a"}, {"a", "l"}, {"a", "h"}, {"new", "../drop/new"}, {"/dev/stdout", "/dev/fd/1"}} {
-		if !at(same[0]).Same(at(same[1])) {
+		if !at(same[0]).IsSame(at(same[1])) {
 			t.Errorf("%v are not the same", same)
 		}
 	}
 	for _, other := range [][2]string{{"a", "b"}, {"new", "newer"}, {"/dev/null", "/dev/null"}} {
-		if at(other[0]).Same(at(other[1])) {
+		if at(other[0]).IsSame(at(other[1])) {
 			t.Errorf("%v are the same", other)
 		}
 	}

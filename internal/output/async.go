@@ -11,25 +11,25 @@ type asyncWriter struct {
 	full, free chan []byte
 	current    []byte
 	done       chan struct{}
-	over       bool        // full is closed
-	left       atomic.Bool // what is on its way need not be written
+	closed       bool        // full is closed
+	abandoned       atomic.Bool // what is on its way need not be written
 	failed     atomic.Pointer[error]
 }
 
 // asideBuffers is how many buffers are on their way at most: one is filled while one is written, and the
 // rest evens out their speeds.
-const asideBuffers = 4
+const asyncBuffers = 4
 
-func writeAside(w io.Writer) *asyncWriter {
-	a := &asyncWriter{full: make(chan []byte, asideBuffers), free: make(chan []byte, asideBuffers), done: make(chan struct{})}
-	for range asideBuffers {
+func newAsyncWriter(w io.Writer) *asyncWriter {
+	a := &asyncWriter{full: make(chan []byte, asyncBuffers), free: make(chan []byte, asyncBuffers), done: make(chan struct{})}
+	for range asyncBuffers {
 		a.free <- make([]byte, 0, bufferSize)
 	}
 	a.current = <-a.free
 	go func() {
 		defer close(a.done)
 		for b := range a.full {
-			if a.failed.Load() == nil && !a.left.Load() {
+			if a.failed.Load() == nil && !a.abandoned.Load() {
 				if _, err := w.Write(b); err != nil {
 					a.failed.Store(&err)
 				}
@@ -59,7 +59,7 @@ func (a *asyncWriter) Write(b []byte) (n int, err error) {
 // end waits until everything is written.
 func (a *asyncWriter) end() error {
 	a.full <- a.current
-	a.over = true
+	a.closed = true
 	close(a.full)
 	<-a.done
 	if err := a.failed.Load(); err != nil {
@@ -70,10 +70,10 @@ func (a *asyncWriter) end() error {
 
 // leave gives up: what is not written yet never will be. It does not wait, since a pipe that nobody reads
 // would make it wait for ever.
-func (a *asyncWriter) leave() {
-	a.left.Store(true)
-	if !a.over {
-		a.over = true
+func (a *asyncWriter) abandon() {
+	a.abandoned.Store(true)
+	if !a.closed {
+		a.closed = true
 		close(a.full)
 	}
 }

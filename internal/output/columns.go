@@ -228,7 +228,7 @@ func CheckColumns[T any](columns []string) error {
 	if err != nil {
 		return err
 	}
-	_, err = choose(all, columns)
+	_, err = selectColumns(all, columns)
 	return err
 }
 
@@ -249,7 +249,7 @@ func find(all []column, name string) (column, bool) {
 }
 
 // choose returns the columns that a person named, all when none are.
-func choose(all []column, wanted []string) ([]column, error) {
+func selectColumns(all []column, wanted []string) ([]column, error) {
 	if len(wanted) == 0 {
 		return all, nil
 	}
@@ -271,8 +271,8 @@ func choose(all []column, wanted []string) ([]column, error) {
 }
 
 // viewed returns the columns that a View names; one that is missing is a mistake in the program.
-func viewed(all []column, wanted []string) ([]column, error) {
-	cols, err := choose(all, wanted)
+func viewColumns(all []column, wanted []string) ([]column, error) {
+	cols, err := selectColumns(all, wanted)
 	if err != nil {
 		return nil, fault.New(fault.Internal, "cannot show this record: %s", err).Because(err)
 	}

@@ -108,7 +108,7 @@ func (p *Printer) rowEncoder(w io.Writer, cols []column, sent []pgtext.Column) r
 	case XLSX:
 		x := newWorkbook(p, w, cols)
 		x.sent = sent
-		return bookRows{x}
+		return xlsxRows{x}
 	case Table, Wide:
 		return &tableRows{table: newTable(p, w, cols), sent: sent}
 	}
@@ -117,10 +117,10 @@ func (p *Printer) rowEncoder(w io.Writer, cols []column, sent []pgtext.Column) r
 
 // maskSent masks a value in the form that the server sent it in: text as it is, a document behind its version.
 func maskSent(name string, c *pgtext.Column, v []byte) []byte {
-	switch c.Form {
+	switch c.Kind {
 	case pgtext.Text:
 		return []byte(mask(name, string(v)))
-	case pgtext.Document:
+	case pgtext.JSON:
 		doc := c.Append(nil, v)
 		var compact bytes.Buffer
 		if json.Compact(&compact, doc) == nil {
@@ -173,10 +173,10 @@ func (d *delimitedRows) row(b []byte, values [][]byte) (_ []byte, err error) {
 		}
 		c := &d.sent[i]
 		switch {
-		case v != nil && c.Form != pgtext.Text && c.Form != pgtext.Document:
+		case v != nil && c.Kind != pgtext.Text && c.Kind != pgtext.JSON:
 			b = c.Append(b, v)
 			continue
-		case v != nil && c.Form == pgtext.Text && !d.typed[i]:
+		case v != nil && c.Kind == pgtext.Text && !d.typed[i]:
 			// Most text needs no quotes: it is looked at where it is to stand.
 			start := len(b)
 			b = c.Append(b, v)
@@ -243,7 +243,7 @@ func (d *document) appendCell(b []byte, c *pgtext.Column, v []byte) ([]byte, err
 	if v == nil {
 		return b, nil
 	}
-	if c.Form != pgtext.Document {
+	if c.Kind != pgtext.JSON {
 		return c.Append(b, v), nil
 	}
 	n := len(b)
@@ -280,14 +280,14 @@ func (o *objects) append(b []byte, values [][]byte) (_ []byte, err error) {
 			b = append(b, "null"...)
 			continue
 		}
-		switch c := &o.sent[i]; c.Form {
-		case pgtext.Bare:
+		switch c := &o.sent[i]; c.Kind {
+		case pgtext.Literal:
 			b = c.Append(b, v)
-		case pgtext.Word:
+		case pgtext.Plain:
 			b = append(b, '"')
 			b = c.Append(b, v)
 			b = append(b, '"')
-		case pgtext.Document:
+		case pgtext.JSON:
 			if b, err = o.doc.append(b, c, v); err != nil {
 				return b, err
 			}
@@ -380,7 +380,7 @@ func (y *yamlRows) row(b []byte, values [][]byte) (_ []byte, err error) {
 		switch {
 		case v == nil:
 			b = append(b, " null\n"...)
-		case c.Form == pgtext.Document:
+		case c.Kind == pgtext.JSON:
 			if y.cell, err = y.doc.append(y.cell[:0], c, v); err != nil {
 				return b, err
 			}
@@ -389,7 +389,7 @@ func (y *yamlRows) row(b []byte, values [][]byte) (_ []byte, err error) {
 				return b, err
 			}
 			b = t.b
-		case c.Form == pgtext.Bare:
+		case c.Kind == pgtext.Literal:
 			b = append(c.Append(append(b, ' '), v), '\n')
 		default:
 			y.cell = c.Append(y.cell[:0], v)

@@ -54,8 +54,8 @@ func PrintsField(expr, field string) (bool, error) {
 
 // The causes of an expression that was stopped.
 var (
-	errSlowJQ = errors.New("time-out of --jq")
-	errBigJQ  = errors.New("--jq needs too much memory")
+	errJQTimeout = errors.New("time-out of --jq")
+	errJQMemory  = errors.New("--jq needs too much memory")
 )
 
 // An expression may hold jqMemory, and jqPerByte for each byte of its document.
@@ -66,7 +66,7 @@ const (
 
 // boundMemory cancels a context once the heap holds more than size, as the garbage collector last found it. The function
 // that it returns ends the watch.
-func boundMemory(ctx context.Context, size uint64) (context.Context, func()) {
+func limitMemory(ctx context.Context, size uint64) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	go func() {
@@ -78,7 +78,7 @@ func boundMemory(ctx context.Context, size uint64) (context.Context, func()) {
 				return
 			case <-ticker.C:
 				if metrics.Read(live); live[0].Value.Uint64() > size {
-					cancel(errBigJQ)
+					cancel(errJQMemory)
 				}
 			}
 		}
@@ -96,10 +96,10 @@ func (p *Printer) runJQ(w io.Writer, doc []byte) error {
 	ctx := cmp.Or(p.Context, context.Background())
 	if p.Timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, p.Timeout, errSlowJQ)
+		ctx, cancel = context.WithTimeoutCause(ctx, p.Timeout, errJQTimeout)
 		defer cancel()
 	}
-	ctx, done := boundMemory(ctx, jqMemory+jqPerByte*uint64(len(doc)))
+	ctx, done := limitMemory(ctx, jqMemory+jqPerByte*uint64(len(doc)))
 	defer done()
 	results := p.jq.RunWithContext(ctx, in)
 	for {
@@ -110,12 +110,12 @@ func (p *Printer) runJQ(w io.Writer, doc []byte) error {
 		var line []byte
 		switch v := result.(type) {
 		case error:
-			if cause := context.Cause(ctx); errors.Is(cause, errSlowJQ) {
+			if cause := context.Cause(ctx); errors.Is(cause, errJQTimeout) {
 				return fault.New(fault.Validation, "--jq did not end within %s", p.Timeout).
-					WithHint("check the expression for a loop, or raise --timeout").Because(errSlowJQ)
-			} else if errors.Is(cause, errBigJQ) {
+					WithHint("check the expression for a loop, or raise --timeout").Because(errJQTimeout)
+			} else if errors.Is(cause, errJQMemory) {
 				return fault.New(fault.Validation, "--jq needs more memory than an expression may use").
-					WithHint("check the expression for a loop, or pipe -o json into jq").Because(errBigJQ)
+					WithHint("check the expression for a loop, or pipe -o json into jq").Because(errJQMemory)
 			} else if cause != nil {
 				return cause // a signal
 			}

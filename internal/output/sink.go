@@ -23,8 +23,8 @@ const bufferSize = 64 << 10
 type sink struct {
 	w          *bufio.Writer
 	compressor io.WriteCloser   // nil for plain
-	squeezed   *bufio.Writer    // what it writes into: gzip's writes are of some 200 bytes each
-	aside      *asyncWriter     // writes into it
+	compressed   *bufio.Writer    // what it writes into: gzip's writes are of some 200 bytes each
+	async      *asyncWriter     // writes into it
 	place      *outfile.Place   // of the file, or nil
 	pending    *outfile.Pending // the temporary file, or nil
 	device     *os.File         // a pipe or device that cannot be replaced, or nil
@@ -39,25 +39,25 @@ type sink struct {
 func (p *Printer) open() (*sink, error) {
 	s := &sink{name: p.File}
 	if p.File == "" {
-		s.w = bufio.NewWriterSize(target{p.Stdout, s}, bufferSize)
+		s.w = bufio.NewWriterSize(faultWriter{p.Stdout, s}, bufferSize)
 		return s, nil
 	}
 	file, err := s.openFile(p.Secret)
 	if err != nil {
 		return nil, s.fault(err)
 	}
-	var out io.Writer = target{file, s}
+	var out io.Writer = faultWriter{file, s}
 	if p.Digest != nil {
-		out = digesting{out, p.Digest}
+		out = digestWriter{out, p.Digest}
 	}
 	if compress := compressors[filepath.Ext(p.File)]; compress != nil {
-		s.squeezed = bufio.NewWriterSize(out, bufferSize)
-		if s.compressor, err = compress(s.squeezed); err != nil {
+		s.compressed = bufio.NewWriterSize(out, bufferSize)
+		if s.compressor, err = compress(s.compressed); err != nil {
 			s.abort(false)
 			return nil, s.fault(err)
 		}
-		s.aside = writeAside(s.compressor)
-		out = s.aside
+		s.async = newAsyncWriter(s.compressor)
+		out = s.async
 	}
 	s.w = bufio.NewWriterSize(out, bufferSize)
 	return s, nil
@@ -94,12 +94,12 @@ func (s *sink) commit() error {
 		return err
 	}
 	if s.compressor != nil {
-		err := s.aside.end()
+		err := s.async.end()
 		if err == nil {
 			err = s.compressor.Close()
 		}
 		if err == nil {
-			err = s.squeezed.Flush()
+			err = s.compressed.Flush()
 		}
 		if err != nil {
 			s.abort(false)
@@ -117,7 +117,7 @@ func (s *sink) commit() error {
 			return s.fault(err)
 		}
 	}
-	s.leave()
+	s.close()
 	return nil
 }
 
@@ -127,8 +127,8 @@ func (s *sink) abort(keep bool) {
 	if keep && s.pending == nil {
 		_ = s.w.Flush()
 	}
-	if s.aside != nil {
-		s.aside.leave()
+	if s.async != nil {
+		s.async.abandon()
 	}
 	if s.device != nil {
 		_ = s.device.Close()
@@ -136,11 +136,11 @@ func (s *sink) abort(keep bool) {
 	if s.pending != nil {
 		s.pending.Abort()
 	}
-	s.leave()
+	s.close()
 }
 
 // leave lets the file's folder go.
-func (s *sink) leave() {
+func (s *sink) close() {
 	if s.place != nil {
 		s.place.Close()
 	}
@@ -167,12 +167,12 @@ type Digest struct {
 }
 
 // digesting writes and takes note of what it wrote.
-type digesting struct {
+type digestWriter struct {
 	io.Writer
 	to *Digest
 }
 
-func (d digesting) Write(b []byte) (int, error) {
+func (d digestWriter) Write(b []byte) (int, error) {
 	n, err := d.Writer.Write(b)
 	_, _ = d.to.Write(b[:n]) // a hash takes everything
 	d.to.Bytes += int64(n)
@@ -180,12 +180,12 @@ func (d digesting) Write(b []byte) (int, error) {
 }
 
 // target is the lowest writer; its errors say where it was that could not be written.
-type target struct {
+type faultWriter struct {
 	io.Writer
 	sink *sink
 }
 
-func (t target) Write(b []byte) (int, error) {
+func (t faultWriter) Write(b []byte) (int, error) {
 	n, err := t.Writer.Write(b)
 	if err == nil && n < len(b) {
 		err = io.ErrShortWrite

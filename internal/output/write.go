@@ -72,7 +72,7 @@ func (p *Printer) encoder(w io.Writer, cols []column, single bool) encoder {
 	case YAML:
 		return &yamlDocument{w: w, cols: cols, single: single}
 	case XLSX:
-		return bookRecords{newWorkbook(p, w, cols)}
+		return xlsxRecords{newWorkbook(p, w, cols)}
 	case CSV, TSV, ID:
 		return &delimited{printer: p, w: w, cols: cols}
 	}
@@ -84,7 +84,7 @@ func (p *Printer) encoder(w io.Writer, cols []column, single bool) encoder {
 
 // columns decides which fields are printed, and which of them are masked, whatever the format.
 func (p *Printer) columns(t reflect.Type, v View, single bool) ([]column, error) {
-	cols, err := p.chosen(t, v, single)
+	cols, err := p.selected(t, v, single)
 	for i := range cols {
 		cols[i].mask = p.Mask && (Personal[cols[i].name] && cols[i].kind == text || cols[i].kind == composite)
 	}
@@ -92,12 +92,12 @@ func (p *Printer) columns(t reflect.Type, v View, single bool) ([]column, error)
 }
 
 // chosen returns the fields asked for, else those of the view.
-func (p *Printer) chosen(t reflect.Type, v View, single bool) ([]column, error) {
+func (p *Printer) selected(t reflect.Type, v View, single bool) ([]column, error) {
 	all, err := columnsOf(t)
 	if err != nil {
 		return nil, err
 	}
-	chosen, err := choose(all, p.Columns)
+	chosen, err := selectColumns(all, p.Columns)
 	if err != nil {
 		return nil, err
 	}
@@ -115,9 +115,9 @@ func (p *Printer) chosen(t reflect.Type, v View, single bool) ([]column, error) 
 	case len(p.Columns) > 0 || single:
 		return chosen, nil
 	case p.Format == Table:
-		return viewed(all, v.Table)
+		return viewColumns(all, v.Table)
 	case p.Format == Wide:
-		return viewed(all, v.Wide)
+		return viewColumns(all, v.Wide)
 	}
 	return all, nil
 }

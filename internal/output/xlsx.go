@@ -160,7 +160,7 @@ func (x *workbook) finish() error {
 func (x *workbook) appendCell(b []byte, name string, form pgtext.Kind) ([]byte, error) {
 	v := x.cell
 	switch form {
-	case pgtext.Bare:
+	case pgtext.Literal:
 		switch {
 		case string(v) == "true":
 			return append(b, `<c t="b"><v>1</v></c>`...), nil
@@ -169,7 +169,7 @@ func (x *workbook) appendCell(b []byte, name string, form pgtext.Kind) ([]byte, 
 		case len(v) <= exactChars:
 			return append(append(append(b, "<c><v>"...), v...), "</v></c>"...), nil
 		}
-	case pgtext.Word:
+	case pgtext.Plain:
 		if places, ok := decimal(v); ok {
 			b = append(b, "<c"...)
 			if places > 0 {
@@ -182,7 +182,7 @@ func (x *workbook) appendCell(b []byte, name string, form pgtext.Kind) ([]byte, 
 		if serial, ok := serialDay(v); ok {
 			return append(strconv.AppendInt(append(b, `<c s="1"><v>`...), serial, 10), "</v></c>"...), nil
 		}
-	case pgtext.Text, pgtext.Document:
+	case pgtext.Text, pgtext.JSON:
 		if len(v) > cellRunes && utf8.RuneCount(v) > cellRunes {
 			return b, fault.New(fault.Validation, "a %s of %d characters fits into no cell of a spreadsheet, which has room for %d", name, utf8.RuneCount(v), cellRunes).
 				WithHint("leave the field out with --columns, or use --output csv")
@@ -288,7 +288,7 @@ func (x *workbook) appendRow(b []byte, values [][]byte) (_ []byte, err error) {
 		if x.cell, err = x.doc.appendCell(x.cell[:0], c, v); err != nil {
 			return b, err
 		}
-		if b, err = x.appendCell(b, c.Name, c.Form); err != nil {
+		if b, err = x.appendCell(b, c.Name, c.Kind); err != nil {
 			return b, err
 		}
 	}
@@ -296,20 +296,20 @@ func (x *workbook) appendRow(b []byte, values [][]byte) (_ []byte, err error) {
 }
 
 // bookRows writes binary rows into a workbook.
-type bookRows struct{ *workbook }
+type xlsxRows struct{ *workbook }
 
-func (x bookRows) begin(b []byte) ([]byte, error) { return x.open(b) }
+func (x xlsxRows) begin(b []byte) ([]byte, error) { return x.open(b) }
 
-func (x bookRows) row(b []byte, values [][]byte) (_ []byte, err error) {
+func (x xlsxRows) row(b []byte, values [][]byte) (_ []byte, err error) {
 	return x.appendRow(b, values)
 }
 
-func (x bookRows) write(b []byte) error {
+func (x xlsxRows) write(b []byte) error {
 	_, err := x.sheet.Write(b)
 	return err
 }
 
-func (x bookRows) end(b []byte, _ envelope) error {
+func (x xlsxRows) end(b []byte, _ envelope) error {
 	if err := x.write(append(b, sheetTail...)); err != nil {
 		return err
 	}
@@ -317,14 +317,14 @@ func (x bookRows) end(b []byte, _ envelope) error {
 }
 
 // bookRecords writes records into a workbook.
-type bookRecords struct{ *workbook }
+type xlsxRecords struct{ *workbook }
 
-func (x bookRecords) begin() (err error) {
+func (x xlsxRecords) begin() (err error) {
 	x.buf, err = x.open(x.buf[:0])
 	return err
 }
 
-func (x bookRecords) row(rec reflect.Value) (err error) {
+func (x xlsxRecords) row(rec reflect.Value) (err error) {
 	if x.buf, err = x.room(x.buf); err != nil {
 		return err
 	}
@@ -341,9 +341,9 @@ func (x bookRecords) row(rec reflect.Value) (err error) {
 		form := pgtext.Text
 		switch c.kind {
 		case marshaled, instant:
-			form = pgtext.Word
+			form = pgtext.Plain
 		case boolean, signed, unsigned:
-			form = pgtext.Bare
+			form = pgtext.Literal
 		case text, composite:
 		}
 		if x.buf, err = x.appendCell(x.buf, c.name, form); err != nil {
@@ -358,7 +358,7 @@ func (x bookRecords) row(rec reflect.Value) (err error) {
 	return err
 }
 
-func (x bookRecords) end(envelope) error {
+func (x xlsxRecords) end(envelope) error {
 	if _, err := x.sheet.Write(append(x.buf, sheetTail...)); err != nil {
 		return err
 	}

@@ -18,15 +18,15 @@ type Kind uint8
 // The forms.
 const (
 	Text     Kind = iota // what a person may have typed
-	Word                 // an id, a date, a time, a decimal: a string with nothing in it to escape
-	Bare                 // a whole number or a truth value, which JSON has without quotes
-	Document             // JSON as the server keeps it
+	Plain                 // an id, a date, a time, a decimal: a string with nothing in it to escape
+	Literal                 // a whole number or a truth value, which JSON has without quotes
+	JSON             // JSON as the server keeps it
 )
 
 // Column is one column of a query's result.
 type Column struct {
 	Name string
-	Form Kind
+	Kind Kind
 	// Append appends the text of a value that is not NULL. It fails by a panic on bytes that are no value
 	// of the column's type, which no server sends.
 	Append func(b, value []byte) []byte
@@ -40,32 +40,32 @@ func ColumnFor(name string, oid uint32) (Column, bool) {
 	case pgtype.BPCharOID:
 		return Column{name, Text, appendPadded}, true
 	case pgtype.UUIDOID:
-		return Column{name, Word, appendUUID}, true
+		return Column{name, Plain, appendUUID}, true
 	case pgtype.NumericOID:
-		return Column{name, Word, appendNumeric}, true
+		return Column{name, Plain, appendNumeric}, true
 	case pgtype.DateOID:
-		return Column{name, Word, appendDate}, true
+		return Column{name, Plain, appendDate}, true
 	case pgtype.TimestamptzOID:
-		return Column{name, Word, appendTime}, true
+		return Column{name, Plain, appendTime}, true
 	case pgtype.BoolOID:
-		return Column{name, Bare, appendBool}, true
+		return Column{name, Literal, appendBool}, true
 	case pgtype.Int2OID:
-		return Column{name, Bare, appendInt2}, true
+		return Column{name, Literal, appendInt2}, true
 	case pgtype.Int4OID:
-		return Column{name, Bare, appendInt4}, true
+		return Column{name, Literal, appendInt4}, true
 	case pgtype.Int8OID:
-		return Column{name, Bare, appendInt8}, true
+		return Column{name, Literal, appendInt8}, true
 	case pgtype.JSONOID:
-		return Column{name, Document, appendText}, true
+		return Column{name, JSON, appendText}, true
 	case pgtype.JSONBOID:
-		return Column{name, Document, appendJSONB}, true
+		return Column{name, JSON, appendJSONB}, true
 	}
 	return Column{}, false
 }
 
 // The families of types, as format_type begins their names, that a field of a kind is read from as it
 // stands; see Reads.
-var families = map[string][]string{
+var typeFamilies = map[string][]string{
 	"text":        {"text", "character varying", "name"},
 	"character":   {"character"},
 	"uuid":        {"uuid"},
@@ -81,7 +81,7 @@ var families = map[string][]string{
 // Reads says whether a column of the catalog's type, as format_type prints it, comes out of a binary
 // result as a field of the kind prints it.
 func CanDecode(kind, typ string) bool {
-	for _, family := range families[kind] {
+	for _, family := range typeFamilies[kind] {
 		if typ == family || len(typ) > len(family) && typ[:len(family)] == family && typ[len(family)] == '(' {
 			return true
 		}

@@ -8,15 +8,15 @@ import (
 	"unicode"
 )
 
-// normalize gives a connection string as pgx reads it; the problem never quotes it. What the string
-// means in detail is for the database package to judge.
+// normalize returns a connection string as pgx reads it. The problem never quotes it. The database package
+// checks the details.
 func normalize(text string) (value any, problem string) {
 	text = strings.TrimSpace(text)
 	if text == "" {
 		return nil, "must not be empty"
 	}
 	if strings.ContainsFunc(text, unicode.IsControl) {
-		return nil, "must not hold control characters"
+		return nil, "must not contain control characters"
 	}
 	const wrong = "must be a postgres:// address or key=value settings"
 	head, rest, isURL := strings.Cut(text, "://")
@@ -39,14 +39,14 @@ func normalize(text string) (value any, problem string) {
 	return "postgresql://" + rest, ""
 }
 
-// hosts are the hosts of an address with their ports: names, addresses, folders of sockets with %2F, and {code}.
+// hosts matches the hosts and ports of a URL: names, addresses, socket folders with %2F, and {code}.
 var hosts = sync.OnceValue(func() *regexp.Regexp {
 	const host = `(\[[0-9A-Fa-f:.]+(%25[0-9A-Za-z._-]+)?\]|([\pL\pN._~{}-]|%2[Ff]|%40)*)(:[0-9]*)?`
 	return regexp.MustCompile("^" + host + "(," + host + ")*$")
 })
 
-// misread says whether an address, all behind its scheme, would be split in the middle of a password with special
-// characters: what follows these would then be taken for a host, a port or a database, which messages name.
+// isAmbiguous reports whether an address, all behind its scheme, would be split in the middle of a password with special
+// characters. The rest of the password would become a host, a port or a database, which messages name.
 func isAmbiguous(rest string) bool {
 	if strings.Contains(rest, "#") {
 		return true
@@ -63,15 +63,15 @@ func isAmbiguous(rest string) bool {
 	return strings.Contains(path, "@") || !hosts().MatchString(authority[at+1:])
 }
 
-// asyncpgOnly are settings of the backend's driver, which a server would refuse as unknown.
+// asyncpgParameters are parameters of the backend's driver, which a server refuses as unknown.
 var asyncpgParameters = map[string]bool{
 	"async_fallback": true, "prepared_statement_cache_size": true, "prepared_statement_name_func": true,
 	"statement_cache_size": true, "max_cached_statement_lifetime": true, "max_cacheable_statement_size": true,
 	"command_timeout": true,
 }
 
-// fromAsyncpg rewrites what follows the scheme of the backend's address. Its library, SQLAlchemy, takes
-// a password with '/', '#', '?' or a stray '%' as it stands, which a URL may not hold, and names TLS "ssl".
+// fromAsyncpg rewrites the part after the scheme of the backend's address. Its library, SQLAlchemy, accepts
+// passwords with an unescaped '/', '#', '?' or '%', which a URL cannot contain, and calls sslmode "ssl".
 func fromAsyncpg(rest string) string {
 	user, password, given, rest := splitUser(rest)
 	if user != "" || given {
@@ -102,7 +102,7 @@ func fromAsyncpg(rest string) string {
 	return user + place + "?" + strings.Join(kept, "&")
 }
 
-// splitUser cuts "user:password@" off as SQLAlchemy does: the user ends at the first colon, the
+// splitUser cuts off "user:password@" as SQLAlchemy does: the user ends at the first colon, the
 // password at the first @ after it.
 func splitUser(rest string) (user, password string, given bool, place string) {
 	end := strings.IndexAny(rest, ":/?")
@@ -120,7 +120,7 @@ func splitUser(rest string) (user, password string, given bool, place string) {
 	return "", "", false, rest
 }
 
-// unescape decodes %XX and leaves a stray % alone, as Python does.
+// percentDecode decodes %XX and keeps any other % as it is, like Python.
 func percentDecode(text string) string {
 	var b strings.Builder
 	for i := 0; i < len(text); i++ {
@@ -140,9 +140,9 @@ var passwordSetting = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`(?i)password\s*=\s*[^\s&]`)
 })
 
-// holdsPassword says whether text looks like a connection string with a password in it: behind the
-// user's name, as a parameter or among key=value settings. It would rather be wrong than miss one, and
-// so judges the text, not what a parser makes of it.
+// holdsPassword reports whether text looks like a connection string with a password: after the user
+// name, as a parameter or among key=value settings. It prefers false positives to missing one, so it examines
+// the text instead of parsing it.
 func holdsPassword(text string) bool {
 	if strings.ContainsAny(text, "=") {
 		decoded := percentDecode(text)

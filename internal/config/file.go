@@ -12,29 +12,29 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// The YAML parser's time grows with the square of the size and of the lines. Within these bounds it takes less than a
-// second, whatever the file holds.
+// The YAML parser's time grows with the square of the size and of the lines. Within these limits it takes less than
+// a second for any file.
 const (
 	maxFile  = 64 << 10
 	maxLines = 5000
 )
 
-// Candidate is one place where the configuration may stand.
+// Candidate is a path where the configuration file is looked for.
 type Candidate struct {
 	Path   string `json:"path"`
-	Origin string `json:"origin"` // what makes us look there
-	State  string `json:"state"`  // read, refused, shadowed by one that is read, or missing
+	Origin string `json:"origin"` // why it is searched
+	State  string `json:"state"`  // read, refused, shadowed (an earlier one is read) or missing
 }
 
-// place is a candidate before anyone looked.
+// place is a path to search.
 type place struct {
 	path, origin string
-	named        bool // by the operator, so that it has to be there
-	working      bool // it is in the working folder, which may be anyone's
+	named        bool // by the operator, so it must exist
+	working      bool // in the working folder, which may belong to anyone
 }
 
-// places lists where a configuration may stand, in the order of the search. One that was named
-// ends the search: it is read or it is an error.
+// places returns the paths to search, in order. If the operator names a file, it is the only one, and an
+// error if it cannot be read.
 func places(f Flags, getenv func(string) string, dir string) []place {
 	if f.ConfigFile != "" || f.given("config") {
 		return []place{{absolute(f.ConfigFile, dir), "--config", true, false}}
@@ -52,7 +52,7 @@ func places(f Flags, getenv func(string) string, dir string) []place {
 	return list
 }
 
-// userFile is the file of the XDG rules; a relative XDG_CONFIG_HOME is ignored, as they demand.
+// userFile returns the path by the XDG rules, which ignore a relative XDG_CONFIG_HOME.
 func userFile(getenv func(string) string) place {
 	if xdg := getenv("XDG_CONFIG_HOME"); filepath.IsAbs(xdg) {
 		return place{filepath.Join(xdg, "cxgctl", "config.yaml"), "XDG_CONFIG_HOME", false, false}
@@ -70,8 +70,8 @@ func absolute(path, dir string) string {
 	return filepath.Join(dir, path)
 }
 
-// Path tells which file Load reads ("" for none) and every place that was searched, in order.
-// It reads none of them.
+// Path returns the file that Load reads ("" for none) and all searched paths in order, without reading
+// any of them.
 func Path(f Flags, getenv func(string) string, dir string) (used string, searched []Candidate) {
 	for _, p := range places(f, getenv, dir) {
 		c := Candidate{Path: p.path, Origin: p.origin, State: "missing"}
@@ -92,15 +92,15 @@ func Path(f Flags, getenv func(string) string, dir string) (used string, searche
 	return used, searched
 }
 
-// source is a configuration file as it was read.
+// source is the content of a configuration file.
 type source struct {
-	path   string // "" when there is none
-	origin string // what made us look there
+	path   string // "" if none was found
+	origin string // why it was searched
 	text   []byte
 	info   fs.FileInfo // nil for standard input
 }
 
-// open finds and reads the one file that counts.
+// open finds and reads the configuration file.
 func open(f Flags, getenv func(string) string, dir string) (source, error) {
 	for _, p := range places(f, getenv, dir) {
 		if p.path == "" {
@@ -112,8 +112,8 @@ func open(f Flags, getenv func(string) string, dir string) (source, error) {
 		}
 		file, info, err := p.open()
 		if err != nil {
-			// A link that leads nowhere and a file that we may not read are there; whatever stands in
-			// a folder that we may not enter is, for all we know, not.
+			// Dangling links and unreadable files exist and are errors. Files in a folder that cannot be
+			// entered count as missing.
 			if _, there := os.Lstat(p.path); there != nil && !p.named {
 				continue
 			}
@@ -124,7 +124,7 @@ func open(f Flags, getenv func(string) string, dir string) (source, error) {
 	return source{}, nil
 }
 
-// open opens the file. In the working folder it does not wait for the writer of a pipe, which anyone may have put there.
+// open opens the file. In the working folder, where anyone may have put a pipe, it does not wait for a writer.
 func (p place) open() (*os.File, fs.FileInfo, error) {
 	flags := os.O_RDONLY
 	if p.working {
@@ -153,8 +153,8 @@ func readFile(file *os.File, info fs.FileInfo, p place, getenv func(string) stri
 	return source{path: p.path, origin: p.origin, text: text, info: info}, err
 }
 
-// distrusted refuses a file of the working folder that another user may have written: a configuration decides where
-// passwords are sent and which programs run.
+// checkTrust refuses a file of the working folder that another user may have written, because a configuration decides
+// where passwords are sent and which programs run.
 func (p place) checkTrust(info fs.FileInfo, getenv func(string) string) error {
 	if !p.working {
 		return nil
@@ -164,7 +164,7 @@ func (p place) checkTrust(info fs.FileInfo, getenv func(string) string) error {
 		return nil
 	}
 	return fault.New(fault.Validation, "configuration %s %s", p.path, why).With("file", p.path).
-		WithHint("if it is to be trusted, name it: --config %s; else remove it, or work in another folder", fault.Word(p.path))
+		WithHint("to trust it, name it: --config %s; otherwise remove it or work in another folder", fault.Word(p.path))
 }
 
 func (p place) whyDistrusted(info fs.FileInfo, getenv func(string) string) string {

@@ -41,15 +41,15 @@ func TestBadFiles(t *testing.T) {
 		{"a password of its own", dev + "    password: " + canary + "\n", `F:3: unknown key "password" in profile dev`, "put the password in a file of mode 0600 and name that in password_file"},
 		{"upper case", dev + "    Operator: x\n", `F:3: unknown key "Operator" in profile dev`, `did you mean "operator"?`},
 		{"dotted", dev + "    auth.require: login\n", `F:3: unknown key "auth.require" in profile dev`, ""},
-		{"key twice", dev + "    operator: a\n    operator: b\n", `F:4: key "operator" is there twice, first on line 3`, ""},
-		{"profile twice", dev + "  dev:\n", `F:3: key "dev" is there twice, first on line 2`, ""},
-		{"odd profile name", "profiles:\n  my dev:\n", "F:2: profiles has a key that is no plain name", ""},
-		{"number as profile name", "profiles:\n  5:\n", "F:2: profiles has a key that is no plain name", ""},
-		{"merge key", dev + "    <<: {operator: x}\n", "F:3: profile dev has a key that is no plain name", ""},
-		{"profiles a list", "profiles:\n  - dev\n", "F:2: profiles must hold keys with values", ""},
-		{"profile a word", "profiles:\n  dev: yes\n", "F:2: profile dev must hold keys with values", ""},
-		{"auth a word", dev + "    auth: login\n", "F:3: profile dev, auth must hold keys with values", ""},
-		{"a word", "hello\n", "F:1: the file must hold keys with values", ""},
+		{"key twice", dev + "    operator: a\n    operator: b\n", `F:4: key "operator" is duplicate, first on line 3`, ""},
+		{"profile twice", dev + "  dev:\n", `F:3: key "dev" is duplicate, first on line 2`, ""},
+		{"odd profile name", "profiles:\n  my dev:\n", "F:2: profiles has a key that is not a plain name", ""},
+		{"number as profile name", "profiles:\n  5:\n", "F:2: profiles has a key that is not a plain name", ""},
+		{"merge key", dev + "    <<: {operator: x}\n", "F:3: profile dev has a key that is not a plain name", ""},
+		{"profiles a list", "profiles:\n  - dev\n", "F:2: profiles must contain keys with values", ""},
+		{"profile a word", "profiles:\n  dev: yes\n", "F:2: profile dev must contain keys with values", ""},
+		{"auth a word", dev + "    auth: login\n", "F:3: profile dev, auth must contain keys with values", ""},
+		{"a word", "hello\n", "F:1: the file must contain keys with values", ""},
 		{"an alias", dev + "    operator: *x\n", "F:3: ", ""},
 		{"an anchor", dev + "    operator: &x ada\n", "F:3: operator in profile dev must be one line of text", ""},
 		{"a tag", dev + "    operator: !!str ada\n", "F:3: operator in profile dev must be one line of text", ""},
@@ -63,7 +63,7 @@ func TestBadFiles(t *testing.T) {
 		{"operator empty", dev + "    operator: \"  \"\n", "F:3: operator in profile dev must not be empty", ""},
 		{"operator a number", dev + "    operator: 7\n", "F:3: operator in profile dev must be text; put it in quotes", ""},
 		{"operator a list", dev + "    operator: [a]\n", "F:3: operator in profile dev must be one line of text", ""},
-		{"operator with a line end", dev + "    operator: \"a\\nb\"\n", "F:3: operator in profile dev must not hold control characters", ""},
+		{"operator with a line end", dev + "    operator: \"a\\nb\"\n", "F:3: operator in profile dev must not contain control characters", ""},
 		{"output", dev + "    output: xml\n", "F:3: output in profile dev must be one of table, wide, json", ""},
 		{"output a map", dev + "    output: {a: b}\n", "F:3: output in profile dev must be one of table, wide, json", ""},
 		{"require", dev + "    auth:\n      require: password\n", "F:4: auth.require in profile dev must be one of claim, login, db_role", ""},
@@ -71,14 +71,14 @@ func TestBadFiles(t *testing.T) {
 		{"timeout without unit", dev + "    timeout: 30\n", "F:3: timeout in profile dev must be a duration such as 30s or 2m", ""},
 		{"another database", dev + "    manager_database_url: mysql://root@h/x\n", "F:3: manager_database_url in profile dev must be a postgres:// address", ""},
 		{"no address", dev + "    tenants_database_url: db3\n", "F:3: tenants_database_url in profile dev must be a postgres:// address", ""},
-		{"address in two lines", dev + "    replica_database_url: |\n      host=h\n      user=u\n", "F:3: replica_database_url in profile dev must not hold control characters", ""},
+		{"address in two lines", dev + "    replica_database_url: |\n      host=h\n      user=u\n", "F:3: replica_database_url in profile dev must not contain control characters", ""},
 		{"address as password file", dev + "    password_file: postgres://u@h/x\n", "F:3: password_file in profile dev must be the path of a file", ""},
-		{"both databases", dev + "    embedded: true\n    operator: a\n    manager_database_url: postgres://h/x\n", "F:5: embedded and manager_database_url exclude each other in profile dev", ""},
+		{"both databases", dev + "    embedded: true\n    operator: a\n    manager_database_url: postgres://h/x\n", "F:5: embedded and manager_database_url cannot be combined in profile dev", ""},
 		{"open quote", dev + "    operator: \"ada\n", "F:3: not valid YAML", "look for"},
 		{"tab", dev + "\toperator: ada\n", "F:3: not valid YAML", "look for"},
 		{"no colon", dev + "    operator ada\n    output: csv\n", "F:3: not valid YAML", "look for"},
 		{"open bracket", dev + "    auth: {require: login\n", "F:3: not valid YAML", "look for"},
-		{"second document", "profiles:\n---\nprofile: x\n", "F:3: a second document has no place here", ""},
+		{"second document", "profiles:\n---\nprofile: x\n", "F:3: only one YAML document is allowed", ""},
 		{"not UTF-8", "profiles:\n  dev:\n    operator: \xff\n", "F:3: not text in UTF-8", ""},
 		{"NUL", "profiles:\n\x00", "F:2: not text in UTF-8", ""},
 		{"deep brackets", strings.Repeat("[", 1<<15), "F:1: nested too deeply", ""},
@@ -175,7 +175,7 @@ func TestFilesFoundButUnreadable(t *testing.T) {
 		})
 	}
 	file := folder(t, "file", "")
-	load(t, Flags{}, env("HOME", filepath.Join(file, "file")), t.TempDir()) // a home that is no folder holds nothing
+	load(t, Flags{}, env("HOME", filepath.Join(file, "file")), t.TempDir()) // HOME is not a folder
 }
 
 // secrets are connection strings with a password in them, most of them broken.

@@ -9,42 +9,41 @@ import (
 	"unicode"
 )
 
-// kind is what a setting's value must look like.
+// kind is the type of a setting's value.
 type kind int
 
 const (
 	boolean  kind = iota // true or false
-	name               // one line of text
-	choice             // one of setting.choices
-	duration               // a duration such as 30s
-	dsn                // how to reach a database: a secret, whole
-	path               // a file
-	number             // a whole number above 0
-	zone               // a time zone by its name
+	name                 // one line of text
+	choice               // one of setting.choices
+	duration             // a duration such as 30s
+	dsn                  // a connection string; secret
+	path                 // a file
+	number               // a whole number above 0
+	zone                 // a time zone by its name
 )
 
-// setting is one key of a profile: what it may hold and where else it may come from. Adding a key to
-// the file is adding a row here.
+// setting describes one key of a profile and its other sources. To add a key, add a row to settings.
 type setting struct {
 	key     string // as the file spells it; a dot leads into a section
 	kind    kind
-	env     string // the variable that overrules the profile
-	backend string // the backend's own variable, read after the profile
+	env     string // variable that overrides the profile
+	backend string // the backend's own variable, which the profile overrides
 	builtin any
 	choices []string
 }
 
-// Formats are the names that output may have.
+// Formats are the values of output.
 var Formats = []string{"table", "wide", "json", "jsonl", "csv", "tsv", "yaml", "id", "xlsx"}
 
-// DefaultTimeout limits a one-off command that no flag and no profile limits.
+// DefaultTimeout is the time-out of one-off commands without another one.
 const DefaultTimeout = 30 * time.Second
 
 // maxTimeout is the longest time-out: the server counts milliseconds in 32 bits.
 const maxTimeout = 24 * time.Hour
 
-// DefaultLockAfter is how many wrong passwords lock an account, and DefaultLock for how long. A profile can belong to the
-// user who guesses, so it cannot raise the number, nor lower the time below MinLock.
+// DefaultLockAfter wrong passwords lock an account for DefaultLock. The profile may belong to an attacker who guesses
+// passwords, so it cannot raise the number or lower the duration below MinLock.
 const (
 	DefaultLockAfter = 5
 	DefaultLock      = 15 * time.Minute
@@ -86,7 +85,7 @@ const (
 	envCredentials = "CREDENTIALS_DIRECTORY" // systemd's
 )
 
-// settings are the keys of a profile, in the order in which View shows them.
+// settings are the keys of a profile, in View's order.
 var settings = []setting{
 	{key: keyEmbedded, kind: boolean, builtin: false},
 	{key: keyManager, kind: dsn, env: "CXGCTL_MANAGER_DATABASE_URL", backend: "MANAGER_DATABASE_URL"},
@@ -109,8 +108,8 @@ var settings = []setting{
 	{key: keyTimeout, kind: duration, builtin: DefaultTimeout},
 }
 
-// parse reads a value that was written as text. The problem continues the sentence that begins with
-// where the value stands ("CXGCTL_OUTPUT …") and never holds the value: it may be a secret in the wrong place.
+// parse converts text to a value. The problem continues a sentence that begins with the value's source
+// ("CXGCTL_OUTPUT must be …") and never contains the value, which may be a secret in the wrong place.
 func (s setting) parse(text string) (value any, problem string) {
 	switch s.kind {
 	case choice:
@@ -163,19 +162,19 @@ func (s setting) parse(text string) (value any, problem string) {
 	}
 }
 
-// checkText refuses text that says nothing or would garble a line.
+// checkText refuses blank text and control characters.
 func checkText(text string) (problem string) {
 	if strings.TrimSpace(text) == "" {
 		return "must not be empty"
 	}
 	if strings.ContainsFunc(text, unicode.IsControl) {
-		return "must not hold control characters"
+		return "must not contain control characters"
 	}
 	return ""
 }
 
-// keysIn lists the keys that may stand in a section of a profile ("" is the profile itself), and says
-// of each whether it is a section in turn.
+// keysIn returns the keys of a section of a profile ("" is the profile itself), and which of them are
+// sections.
 func keysIn(section string) (keys []string, sections map[string]bool) {
 	sections = map[string]bool{}
 	for _, s := range settings {
@@ -197,7 +196,7 @@ func keysIn(section string) (keys []string, sections map[string]bool) {
 	return keys, sections
 }
 
-// find gives the setting of this key.
+// find returns the setting of a key.
 func find(key string) setting {
 	i := slices.IndexFunc(settings, func(s setting) bool { return s.key == key })
 	return settings[i]
@@ -218,7 +217,7 @@ func isPlain(text string) bool {
 	return true
 }
 
-// suggest is the hint for a name that is none of these.
+// suggest returns a hint for a wrong name: the most similar valid one, if any, and the whole list.
 func suggest(wrong, what string, valid []string) string {
 	list := what + ": " + strings.Join(valid, ", ")
 	best, least := "", 3
@@ -233,7 +232,7 @@ func suggest(wrong, what string, valid []string) string {
 	return fmt.Sprintf("did you mean %q? %s", best, list)
 }
 
-// distance counts the letters to insert, drop or exchange that make a into b.
+// distance returns the Levenshtein distance of a and b in bytes.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

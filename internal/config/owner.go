@@ -9,10 +9,10 @@ import (
 	"syscall"
 )
 
-// identity is who runs cxgctl: the effective user and group and, where root works for another user, that one's.
+// identity is the effective user and group and, under sudo, those of the invoking user.
 type identity struct{ uids, gids []int }
 
-// user returns who runs cxgctl. SUDO_UID counts for root alone: anyone else could set it to what they like.
+// currentIdentity returns the identity of the caller. SUDO_UID counts for root only, because anyone else can set it.
 func currentIdentity(getenv func(string) string) identity {
 	us := identity{[]int{os.Geteuid()}, []int{os.Getegid()}}
 	if os.Geteuid() != 0 {
@@ -31,16 +31,16 @@ func (i identity) is(uid int) bool { return slices.Contains(i.uids, uid) }
 
 func (i identity) isGroup(gid int) bool { return slices.Contains(i.gids, gid) }
 
-// ownership is what decides whether a configuration file of the working folder is trusted.
+// ownership determines whether a configuration file of the working folder is trusted.
 type ownership struct {
-	owner, link int // the uids of the file's owner and of that of the link which leads to it, or once more the file's
+	owner, link int // uids of the owners of the file and of the link to it, or of the file twice
 	group       int
 	mode        fs.FileMode
 	folder      fs.FileMode
 }
 
-// whyDistrusts says why the user does not trust a file, or "". Root's files are another user's too: they may send an
-// ordinary user's password elsewhere.
+// whyDistrusts returns why the user does not trust a file, or "". Root counts as another user, because its files may
+// send an ordinary user's password elsewhere.
 func (i identity) whyDistrusts(f ownership) string {
 	for _, owner := range []int{f.owner, f.link} {
 		if !i.is(owner) {
@@ -60,7 +60,7 @@ func (i identity) whyDistrusts(f ownership) string {
 	return ""
 }
 
-// ownerOf returns the uid of a file's owner, -1 where the system does not say.
+// ownerOf returns the uid of a file's owner, or -1 if the system does not tell it.
 func ownerOf(info fs.FileInfo) int {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
 		return int(stat.Uid)
@@ -75,7 +75,7 @@ func groupOf(info fs.FileInfo) int {
 	return -1
 }
 
-// username returns the name of a user, or the uid where it has none.
+// username returns the name of a user, or "uid N" if it has none.
 func username(uid int) string {
 	id := strconv.Itoa(uid)
 	if u, err := osuser.LookupId(id); err == nil {

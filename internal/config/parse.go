@@ -16,7 +16,7 @@ type entry struct {
 	line  int
 }
 
-// document is what a configuration file says, every part of it checked.
+// document is a checked configuration file.
 type document struct {
 	path     string
 	chosen   string                      // the default profile; may be empty
@@ -24,14 +24,14 @@ type document struct {
 	names    []string                    // of the profiles, in the file's order
 }
 
-// refuse makes the error for a line of the file. Its text may hold keys and plain names, never a value:
-// what stands in the wrong place may be a password.
+// refuse returns an error about a line of the file. Its text may contain keys and plain names, but never a
+// value, which may be a password in the wrong place.
 func refuse(path string, line int, format string, args ...any) *fault.Error {
 	return fault.New(fault.Validation, "%s:%d: %s", path, line, fmt.Sprintf(format, args...)).
 		With("file", path).With("line", line)
 }
 
-// parse reads a configuration file; the error names the first thing that is wrong, and its line.
+// parse decodes a configuration file. The error names the first problem and its line.
 func parse(s source) (document, error) {
 	doc := document{path: s.path, profiles: map[string]map[string]entry{}}
 	if s.path == "" {
@@ -72,7 +72,7 @@ func parse(s source) (document, error) {
 	return doc, nil
 }
 
-// finder looks for a value that holds a password.
+// passwordFinder looks for a value that holds a password.
 type passwordFinder struct{ found bool }
 
 func (f *passwordFinder) Visit(n ast.Node) ast.Visitor {
@@ -82,7 +82,7 @@ func (f *passwordFinder) Visit(n ast.Node) ast.Visitor {
 	return f
 }
 
-// guarded refuses a file with a password in it that others may read or write.
+// checkPermissions refuses a file with a password in it that others may read or write.
 func checkPermissions(s source, root ast.Node) error {
 	if s.info == nil {
 		return nil
@@ -103,7 +103,7 @@ func checkPermissions(s source, root ast.Node) error {
 	return e.WithHint("use a copy of your own with mode 0600")
 }
 
-// pair is a key of the file with its value.
+// pair is a key and its value.
 type pair struct {
 	key   string
 	line  int
@@ -117,7 +117,7 @@ func line(n ast.Node) int {
 	return 1
 }
 
-// mapping gives the keys of a node in their order; a node that says nothing has none.
+// mapping returns the pairs of a node in order, none for an empty node.
 func (d *document) mapping(n ast.Node, what string) ([]pair, error) {
 	var values []*ast.MappingValueNode
 	switch n := n.(type) {
@@ -128,7 +128,7 @@ func (d *document) mapping(n ast.Node, what string) ([]pair, error) {
 	case *ast.MappingValueNode:
 		values = []*ast.MappingValueNode{n}
 	default:
-		return nil, refuse(d.path, line(n), "%s must hold keys with values", what)
+		return nil, refuse(d.path, line(n), "%s must contain keys with values", what)
 	}
 	pairs := make([]pair, 0, len(values))
 	seen := make(map[string]int, len(values))
@@ -136,14 +136,14 @@ func (d *document) mapping(n ast.Node, what string) ([]pair, error) {
 		at := line(v)
 		key, ok := v.Key.(*ast.StringNode)
 		if !ok {
-			return nil, refuse(d.path, at, "%s has a key that is no plain name", what)
+			return nil, refuse(d.path, at, "%s has a key that is not a plain name", what)
 		}
 		at = line(key)
 		if !isPlain(key.Value) {
-			return nil, refuse(d.path, at, "%s has a key that is no plain name", what)
+			return nil, refuse(d.path, at, "%s has a key that is not a plain name", what)
 		}
 		if first, twice := seen[key.Value]; twice {
-			return nil, refuse(d.path, at, "key %q is there twice, first on line %d", key.Value, first)
+			return nil, refuse(d.path, at, "key %q is duplicate, first on line %d", key.Value, first)
 		}
 		seen[key.Value] = at
 		pairs = append(pairs, pair{key.Value, at, v.Value})
@@ -151,7 +151,7 @@ func (d *document) mapping(n ast.Node, what string) ([]pair, error) {
 	return pairs, nil
 }
 
-// readProfiles reads what stands under "profiles".
+// readProfiles reads the section "profiles".
 func (d *document) readProfiles(n ast.Node) error {
 	pairs, err := d.mapping(n, keyProfiles)
 	if err != nil {
@@ -171,7 +171,7 @@ func (d *document) readProfiles(n ast.Node) error {
 	return nil
 }
 
-// readSection reads a profile (section "") or a part of one into entries.
+// readSection reads a profile (section "") or one of its sections into entries.
 func (d *document) readSection(n ast.Node, profile, section string, into map[string]entry) error {
 	keys, sections := keysIn(section)
 	what := strings.TrimSuffix("profile "+profile+", "+section, ", ")
@@ -207,7 +207,7 @@ func (d *document) readSection(n ast.Node, profile, section string, into map[str
 	return nil
 }
 
-// read takes a setting's value out of the file; the problem is as that of parse.
+// read returns a setting's value from the file. The problem is like that of parse.
 func (s setting) read(n ast.Node) (value any, problem string) {
 	if _, null := n.(*ast.NullNode); null || n == nil {
 		return nil, "has no value"
@@ -229,12 +229,12 @@ func (s setting) read(n ast.Node) (value any, problem string) {
 		if s.kind == name || s.kind == path {
 			return nil, "must be one line of text"
 		}
-		text = "" // parse says what it must be
+		text = "" // parse returns the problem
 	}
 	return s.parse(text)
 }
 
-// scalar gives the text of a node that holds text.
+// scalar returns the text of a text node.
 func scalar(n ast.Node) (string, bool) {
 	switch n := n.(type) {
 	case *ast.StringNode:
@@ -245,8 +245,8 @@ func scalar(n ast.Node) (string, bool) {
 	return "", false
 }
 
-// embeddedAlone refuses a profile that asks for our own PostgreSQL and names another as well: which of
-// the two a write would reach should not be a matter of guessing.
+// checkEmbedded refuses a profile that combines the embedded PostgreSQL with another database, because users
+// would have to guess which of the two a write reaches.
 func (d *document) checkEmbedded(profile string, entries map[string]entry) error {
 	on := entries[keyEmbedded]
 	if on.value != true {
@@ -254,8 +254,8 @@ func (d *document) checkEmbedded(profile string, entries map[string]entry) error
 	}
 	for _, key := range []string{keyManager, keyTenants, keyReplica, keyDatabases, keyDirect, keyDirectTen} {
 		if e, given := entries[key]; given {
-			return refuse(d.path, max(on.line, e.line), "embedded and %s exclude each other in profile %s", key, profile).
-				WithHint("keep the one that this profile is for")
+			return refuse(d.path, max(on.line, e.line), "embedded and %s cannot be combined in profile %s", key, profile).
+				WithHint("remove one of them")
 		}
 	}
 	return nil

@@ -13,8 +13,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// exposed says, in words, what makes a file unfit to hold a secret, or "". Root's files are as good as
-// our own: who cannot trust root has lost already.
+// whyExposed returns why a file is unfit for a secret, or "", and whether chmod helps. Root is trusted:
+// it can read everything anyway.
 func whyExposed(info fs.FileInfo) (why string, chmod bool) {
 	if !info.Mode().IsRegular() {
 		return "", false
@@ -28,7 +28,7 @@ func whyExposed(info fs.FileInfo) (why string, chmod bool) {
 	return "", false
 }
 
-// Password reads the password file of the chosen profile; "" when the profile names none.
+// Password reads the password file of the chosen profile, and returns "" if the profile names none.
 func (c Config) Password() (string, error) {
 	if c.PasswordFile == "" {
 		return "", nil
@@ -36,11 +36,11 @@ func (c Config) Password() (string, error) {
 	return ReadSecret(keyPassword, c.PasswordFile, c.credentials)
 }
 
-// maxSecret is the size of a secret file, in bytes, from which on it is not one.
+// maxSecret is the maximum size of a secret file in bytes.
 const maxSecret = 4096
 
-// ReadSecret reads a password from a file of one line, without the line's end and a byte order mark. The file may be a
-// link or a pipe; see CheckSecret for who else may read it. what is how messages call it, a key or a flag; credentials is
+// ReadSecret reads a password from a file of one line, without the line end and a byte order mark. The file may be a
+// link or a pipe; see CheckSecret for its permissions. what is the key or flag that messages name; credentials is
 // $CREDENTIALS_DIRECTORY.
 func ReadSecret(what, path, credentials string) (string, error) {
 	file, err := openSecret(what, path, credentials)
@@ -60,14 +60,14 @@ func ReadSecret(what, path, credentials string) (string, error) {
 	case len(text) > maxSecret:
 		return "", refuse("is larger than 4 KiB")
 	case strings.ContainsAny(password, "\n\r\x00"):
-		return "", refuse("must hold one line, the password")
+		return "", refuse("must contain one line, the password")
 	}
 	return password, nil
 }
 
-// CheckSecret says whether ReadSecret would accept the file, all but its contents. It must belong to the current user or
-// root, and others must not be able to read it; a group may. In /run/secrets and $CREDENTIALS_DIRECTORY owner and mode
-// are the orchestrator's, and any will do.
+// CheckSecret returns an error if ReadSecret would refuse the file for another reason than its content. It must belong to
+// the current user or root and must not be readable by others, except its group. In /run/secrets and
+// $CREDENTIALS_DIRECTORY, the orchestrator sets owner and mode, and all are accepted.
 func CheckSecret(what, path, credentials string) error {
 	file, err := openSecret(what, path, credentials)
 	if err != nil {
@@ -78,8 +78,8 @@ func CheckSecret(what, path, credentials string) error {
 
 func openSecret(what, path, credentials string) (*os.File, error) {
 	refuse := func(why string) *fault.Error { return fault.New(fault.Validation, "%s %s %s", what, path, why) }
-	// O_NONBLOCK, so that a pipe without a writer is empty instead of waited for. One of a process that has not written
-	// yet is waited for.
+	// With O_NONBLOCK, a pipe without a writer is empty instead of blocking. Reads still wait for a writer that has
+	// not written yet.
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	switch {
 	case errors.Is(err, syscall.ELOOP):
@@ -104,7 +104,7 @@ func openSecret(what, path, credentials string) (*os.File, error) {
 	return file, nil
 }
 
-// judgeSecret judges the open file, so that it cannot be another one than the one that is read.
+// checkSecretFile checks the open file, so that it is the one that is read.
 func checkSecretFile(refuse func(string) *fault.Error, path string, info fs.FileInfo, credentials string) error {
 	owner, mode := ownerOf(info), info.Mode()
 	switch {
@@ -122,7 +122,7 @@ func checkSecretFile(refuse func(string) *fault.Error, path string, info fs.File
 	return nil
 }
 
-// within says whether path, its links followed, is inside of a folder.
+// isWithin reports whether path, its links followed, is inside of a folder.
 func isWithin(path, folder string) bool {
 	if folder == "" {
 		return false

@@ -63,9 +63,9 @@ func TestPassword(t *testing.T) {
 		file("executable", canary, 0o601):         "! is open to others",
 		file("empty", "", 0o600):                  "! is empty",
 		file("newlines", "\n", 0o600):             "! is empty",
-		file("two", canary+"\n\n", 0o600):         "! must hold one line",
-		file("lines", canary+"\nx", 0o600):        "! must hold one line",
-		file("nul", canary+"\x00", 0o600):         "! must hold one line",
+		file("two", canary+"\n\n", 0o600):         "! must contain one line",
+		file("lines", canary+"\nx", 0o600):        "! must contain one line",
+		file("nul", canary+"\x00", 0o600):         "! must contain one line",
 		file("huge", canary+big, 0o600):           "! is larger than 4 KiB",
 		pipe:                                      "! is empty",
 		dir:                                       "! is neither a regular file nor a pipe",
@@ -103,7 +103,7 @@ func TestPassword(t *testing.T) {
 	if _, err := (Config{PasswordFile: filepath.Join(escaped, "link"), credentials: escaped}).Password(); !fault.Is(err, fault.Validation) {
 		t.Errorf("a link that leads out: %v", err)
 	}
-	if os.Geteuid() == 0 { // nobody else may give a file away
+	if os.Geteuid() == 0 { // only root can change the owner of a file
 		path := file("foreign", canary, 0o600)
 		if err := os.Chown(path, 12345, -1); err != nil {
 			t.Fatal(err)

@@ -13,12 +13,11 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// maxDepth is deeper than any configuration, and shallow enough that the YAML parser, whose time grows
-// with the cube of the depth, stays quick.
+// maxDepth limits the nesting, because the YAML parser's time grows with the cube of the depth.
 const maxDepth = 16
 
-// syntax gives the root of the file's tree, nil for a file that says nothing. The parser's own messages
-// quote the file, so that only their line is used.
+// syntax returns the root of the syntax tree, or nil for an empty file. It uses only the line of the parser's
+// messages, because their text quotes the file.
 func syntax(s source) (root ast.Node, err error) {
 	if at := firstInvalid(s.text); at >= 0 {
 		return nil, refuse(s.path, 1+bytes.Count(s.text[:at], []byte("\n")), "not text in UTF-8")
@@ -46,7 +45,7 @@ func syntax(s source) (root ast.Node, err error) {
 	}
 	for i, d := range file.Docs {
 		if i > 0 && d.Body != nil {
-			return nil, refuse(s.path, line(d.Body), "a second document has no place here")
+			return nil, refuse(s.path, line(d.Body), "only one YAML document is allowed")
 		}
 		if d.Body != nil {
 			root = d.Body
@@ -55,7 +54,7 @@ func syntax(s source) (root ast.Node, err error) {
 	return root, nil
 }
 
-// invalidAt finds the first byte that is no text, or -1.
+// firstInvalid returns the index of the first byte that is not UTF-8 text, or -1.
 func firstInvalid(text []byte) int {
 	if i := bytes.IndexByte(text, 0); i >= 0 {
 		return i
@@ -73,8 +72,7 @@ func firstInvalid(text []byte) int {
 	return -1
 }
 
-// tooDeep gives the line where brackets, or several dashes on one line, nest deeper than maxDepth; 0 if
-// none do.
+// tooDeep returns the line where brackets, or dashes on one line, nest deeper than maxDepth, or 0.
 func tooDeep(tokens token.Tokens) int {
 	brackets, dashes, last := 0, 0, 0
 	for _, t := range tokens {

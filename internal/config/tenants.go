@@ -10,14 +10,14 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// keyDatabases is the section of a profile that names tenants' databases one by one, by the tenant's code. It stands
-// outside of the settings, since its keys are nobody's but the user's.
+// keyDatabases is the section of a profile that maps tenant codes to databases. It is not among the settings, because
+// users choose its keys.
 const keyDatabases = "tenant_databases"
 
-// codeHole stands for the tenant's code in tenants_database_url.
+// codePlaceholder is replaced with the tenant's code in tenants_database_url.
 const codePlaceholder = "{code}"
 
-// readDatabases reads tenant_databases. Whether a key is a tenant's code is for those to judge who have one in hand.
+// readTenantDatabases reads tenant_databases. It does not check that the keys are tenant codes.
 func (d *document) readTenantDatabases(n ast.Node, profile string) (map[string]string, error) {
 	what := "profile " + profile + ", " + keyDatabases
 	pairs, err := d.mapping(n, what)
@@ -35,20 +35,20 @@ func (d *document) readTenantDatabases(n ast.Node, profile string) (map[string]s
 	return list, nil
 }
 
-// databasesOf returns the tenants' databases that a profile names one by one.
+// tenantDatabases returns the section tenant_databases of a profile.
 func tenantDatabases(entries map[string]entry) map[string]string {
 	list, _ := entries[keyDatabases].value.(map[string]string)
 	return list
 }
 
-// EachTenantItsOwn says whether tenants have databases of their own, rather than one together.
+// EachTenantItsOwn reports whether tenants have separate databases instead of a common one.
 func (c *Config) EachTenantItsOwn() bool {
 	return strings.Contains(c.TenantsURL, codePlaceholder) || c.TenantsURL == "" && len(c.TenantDatabases) > 0
 }
 
-// TenantURL returns how to reach the database of the tenant of this code, as pgx reads it, and whether other tenants
-// share it; "" where nothing says, and then the database may be the dev one. The code must have been checked
-// (tenants.CheckCode): it becomes part of the connection string.
+// TenantURL returns the connection string of a tenant's database, and whether other tenants share it. It is "" if none is
+// configured, which may mean the dev database. The code becomes part of the connection string, so it must have passed
+// tenants.CheckCode.
 func (c *Config) TenantURL(code string) (url string, shared bool, err error) {
 	if own, named := c.TenantDatabases[code]; named {
 		return own, false, nil
@@ -58,18 +58,17 @@ func (c *Config) TenantURL(code string) (url string, shared bool, err error) {
 	}
 	if c.TenantsURL == "" && len(c.TenantDatabases) > 0 {
 		return "", false, fault.New(fault.Database, "no database is configured for tenant %s", code).
-			WithHint("name it in the profile under tenant_databases, or all of them by tenants_database_url with {code}").With("tenant", code)
+			WithHint("add it to tenant_databases in the profile, or set tenants_database_url with {code} for all tenants").With("tenant", code)
 	}
 	return c.TenantsURL, true, nil
 }
 
-// DirectTenantURL returns how to reach the server of the tenant of this code, which CheckCode has let pass, past a
-// pooler; "" where nothing but TenantURL says. It stands beside tenants_database_url, so that it says nothing of the
-// databases that tenant_databases names.
+// DirectTenantURL returns the connection string that bypasses the pooler of a tenant's database, or "" if TenantURL is
+// the only one. The code must have passed tenants.CheckCode. It does not apply to tenant_databases.
 func (c *Config) DirectTenantURL(code string) string {
 	_, named := c.TenantDatabases[code]
 	if named || strings.Contains(c.TenantsURL, codePlaceholder) != strings.Contains(c.DirectTenantsURL, codePlaceholder) {
-		return "" // one database must not pass for everybody's own
+		return "" // a common database must not replace separate ones
 	}
 	return strings.ReplaceAll(c.DirectTenantsURL, codePlaceholder, code)
 }

@@ -58,10 +58,10 @@ func TestTenantsDatabases(t *testing.T) {
 func TestBadTenantsDatabases(t *testing.T) {
 	for text, want := range map[string]string{
 		"tenant_databases: {acme: canary}":                          ":3: acme of profile p, tenant_databases must be a postgres:// address",
-		"tenant_databases: canary":                                  "profile p, tenant_databases must hold keys with values",
-		"tenant_databases: {'a/b': postgres://canary@h/d}":          "has a key that is no plain name",
+		"tenant_databases: canary":                                  "profile p, tenant_databases must contain keys with values",
+		"tenant_databases: {'a/b': postgres://canary@h/d}":          "has a key that is not a plain name",
 		"tenant_databases: {acme: }":                                "acme of profile p, tenant_databases has no value",
-		"embedded: true\n    tenant_databases: {a: postgres://h/d}": "embedded and tenant_databases exclude each other in profile p",
+		"embedded: true\n    tenant_databases: {a: postgres://h/d}": "embedded and tenant_databases cannot be combined in profile p",
 		"tenant_database: {acme: postgres://canary@h/d}":            `did you mean "tenant_databases"`,
 	} {
 		dir := folder(t, ".cxgctl.yaml", "profiles:\n  p:\n    "+text+"\n")

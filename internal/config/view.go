@@ -3,11 +3,11 @@ package config
 // Setting is one line of the effective configuration.
 type Setting struct {
 	Key    string `json:"key"`
-	Value  any    `json:"value"`  // text, number or bool; nil if nothing says; "set" in place of a connection string
-	Source string `json:"source"` // as in Config.Sources; "" if nothing says
+	Value  any    `json:"value"`  // text, number or bool; nil if unset; "set" in place of a connection string
+	Source string `json:"source"` // as in Config.Sources; "" if unset
 }
 
-// View shows the effective configuration without a secret in it, in a fixed order.
+// View returns the effective configuration without secrets, in a fixed order.
 func View(c Config) []Setting {
 	values := map[string]any{
 		keyFile: c.File, keyProfile: c.Profile, keyEmbedded: c.Embedded, keyProtected: c.Protected,

@@ -1,5 +1,5 @@
-// Package outfile opens every file that a flag names as an output. A path is walked folder by folder, and links and
-// files are judged by descriptor, so that nothing is checked by name and opened later.
+// Package outfile opens the files that flags name as outputs. It walks paths folder by folder and checks links and files
+// by descriptor, so that nothing changes between the check and the use.
 package outfile
 
 import (
@@ -21,21 +21,21 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// Place is where a file is written. Its folder is open until Close.
+// Place is the path of an output file. Its folder is open until Close.
 type Place struct {
-	name   string
-	dir    int
-	base   string
-	old    *unix.Stat_t // what is there, nil for nothing
-	magic  bool         // a descriptor of a process, such as /dev/fd/63
-	untrusted error        // why what is there is not replaced
-	linked bool         // the name itself is a link
+	name      string
+	dir       int
+	base      string
+	old       *unix.Stat_t // the existing file, or nil
+	magic     bool         // a descriptor of a process, such as /dev/fd/63
+	untrusted error        // why the existing file must not be replaced
+	linked    bool         // the last part of the name is a link
 }
 
-// maxLinks is as many as Linux follows.
+// maxLinks is Linux's limit.
 const maxLinks = 40
 
-// Locate walks to the place of a file, which need not exist. Trustworthy links are followed.
+// Locate returns the place of a file, which may not exist yet. It follows links that are trusted.
 func Locate(name string) (*Place, error) {
 	p := &Place{name: name, dir: unix.AT_FDCWD}
 	if name == "" {
@@ -89,7 +89,7 @@ func Locate(name string) (*Place, error) {
 	}
 }
 
-// enter begins a walk: at the root where the path is absolute, else where it stands.
+// start begins a walk at the root for an absolute path, otherwise in the current folder.
 func (p *Place) start(path string) []string {
 	if strings.HasPrefix(path, "/") {
 		p.Close()
@@ -98,7 +98,7 @@ func (p *Place) start(path string) []string {
 	return strings.Split(path, "/")
 }
 
-// step goes into a folder.
+// descend opens a subfolder.
 func (p *Place) descend(part string) error {
 	fd, err := unix.Openat(p.dir, part, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -109,7 +109,7 @@ func (p *Place) descend(part string) error {
 	return nil
 }
 
-// follow reads a link that may be trusted and returns the rest of the path from there.
+// follow reads a trusted link and returns the rest of the path from there.
 func (p *Place) follow(part string, st unix.Stat_t, rest []string) ([]string, error) {
 	if err := p.checkTrust(st, "link"); err != nil {
 		return nil, err
@@ -122,7 +122,7 @@ func (p *Place) follow(part string, st unix.Stat_t, rest []string) ([]string, er
 	return append(p.start(string(buf[:n])), rest...), nil
 }
 
-// judge refuses a link or a file of another user in a folder that others can write: it may be a trap.
+// checkTrust refuses a link or a file of another user in a folder that others can write to, because it may be a trap.
 func (p *Place) checkTrust(st unix.Stat_t, what string) error {
 	var dir unix.Stat_t
 	if err := unix.Fstatat(p.dir, ".", &dir, 0); err != nil {
@@ -131,19 +131,19 @@ func (p *Place) checkTrust(st unix.Stat_t, what string) error {
 	if !isForeign(st.Uid) || !othersCanWrite(dir) {
 		return nil
 	}
-	return fault.New(fault.Validation, "%s: a %s there belongs to another user (%s), in a folder that others can write", p.name, what, ownerName(st.Uid)).
+	return fault.New(fault.Validation, "%s: this %s belongs to another user (%s) and is in a folder that others can write to", p.name, what, ownerName(st.Uid)).
 		WithHint("name a file in a folder of your own, or write to standard output").With("file", p.name)
 }
 
-// foreign says whether a uid is neither the caller's nor root's.
+// isForeign reports whether a uid is neither the caller's nor root's.
 func isForeign(uid uint32) bool { return uid != 0 && int(uid) != os.Geteuid() }
 
-// othersCanWrite says whether users other than the caller and root can put files into a folder.
+// othersCanWrite reports whether users other than the caller and root can put files into a folder.
 func othersCanWrite(dir unix.Stat_t) bool {
 	return dir.Mode&0o002 != 0 || dir.Mode&0o020 != 0 && int(dir.Gid) != os.Getegid() || isForeign(dir.Uid)
 }
 
-// owner is the name of a user, or the number where there is no name.
+// ownerName returns the name of a user, or "uid N" if it has none.
 func ownerName(uid uint32) string {
 	id := strconv.FormatUint(uint64(uid), 10)
 	if u, err := user.LookupId(id); err == nil {
@@ -152,7 +152,7 @@ func ownerName(uid uint32) string {
 	return "uid " + id
 }
 
-// inProc says whether the folder is one of /proc, whose links lead to open descriptors.
+// inProc reports whether the folder is in /proc, whose links lead to open descriptors.
 func (p *Place) inProc() bool {
 	var st unix.Statfs_t
 	fd, err := unix.Openat(p.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -171,7 +171,7 @@ func (p *Place) fail(err error) error {
 	return err
 }
 
-// Close lets the folder go.
+// Close closes the folder.
 func (p *Place) Close() {
 	if p.dir >= 0 {
 		_ = unix.Close(p.dir)
@@ -179,21 +179,21 @@ func (p *Place) Close() {
 	p.dir = -1
 }
 
-// IsDevice says whether a pipe, a device or an open descriptor is there, which is written to as it is.
+// IsDevice reports whether the place is a pipe, a device or an open descriptor, which is written to directly.
 func (p *Place) IsDevice() bool {
 	return p.old != nil && (p.magic || p.old.Mode&unix.S_IFMT != unix.S_IFREG)
 }
 
-// IsPipe says whether what is written there is read by another process: a pipe, by name or by descriptor.
+// IsPipe reports whether the place is a pipe, by name or by descriptor.
 func (p *Place) IsPipe() bool { return p.old != nil && p.old.Mode&unix.S_IFMT == unix.S_IFIFO }
 
-// Empty says whether no file is there, or an empty one.
+// IsEmpty reports whether the file is missing or empty.
 func (p *Place) IsEmpty() bool { return p.old == nil || p.IsDevice() || p.old.Size == 0 }
 
-// Exists says whether anything is there.
+// Exists reports whether the file exists.
 func (p *Place) Exists() bool { return p.old != nil }
 
-// Is says whether the place is that of f, the standard output: /dev/stdout, or the file that it was sent to.
+// Is reports whether the place is f, the standard output: /dev/stdout, or the file that it is redirected to.
 func (p *Place) Is(f io.Writer) bool {
 	switch filepath.Clean(p.name) {
 	case "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1":
@@ -211,7 +211,7 @@ func (p *Place) Is(f io.Writer) bool {
 	return ok && st.Dev == p.old.Dev && st.Ino == p.old.Ino && (p.magic || !p.IsDevice())
 }
 
-// Same says whether two places are one file. Any number of outputs may be one device, such as /dev/null.
+// IsSame reports whether two places are the same file. Several outputs may share a device such as /dev/null.
 func (p *Place) IsSame(q *Place) bool {
 	if p.old != nil && q.old != nil {
 		return p.old.Dev == q.old.Dev && p.old.Ino == q.old.Ino && (p.old.Mode&unix.S_IFMT == unix.S_IFREG || p.magic || q.magic)
@@ -224,7 +224,7 @@ func (p *Place) IsSame(q *Place) bool {
 		one.Dev == other.Dev && one.Ino == other.Ino && p.base == q.base
 }
 
-// Beside is the place of another file in the same folder, such as a lock. The folder stays p's: close p last.
+// Beside returns the place of another file in the same folder, such as a lock. It shares p's folder: close p last.
 func (p *Place) Beside(suffix string) *Place {
 	q := &Place{name: p.name + suffix, dir: p.dir, base: p.base + suffix}
 	var st unix.Stat_t
@@ -234,7 +234,7 @@ func (p *Place) Beside(suffix string) *Place {
 	return q
 }
 
-// open opens what is at the place, which must not be a link.
+// open opens the file, which must not be a link.
 func (p *Place) open(flags int, mode uint32) (*os.File, error) {
 	if !p.magic {
 		flags |= unix.O_NOFOLLOW
@@ -254,7 +254,7 @@ func (p *Place) Device() (*os.File, error) {
 	return p.open(unix.O_WRONLY|unix.O_APPEND, 0)
 }
 
-// Read returns what a file holds that an earlier run wrote; fs.ErrNotExist where there is none.
+// Read returns the content of a file of an earlier run, or fs.ErrNotExist.
 func (p *Place) Read() ([]byte, error) {
 	if p.old == nil {
 		return nil, fs.ErrNotExist
@@ -270,7 +270,7 @@ func (p *Place) Read() ([]byte, error) {
 	return io.ReadAll(f)
 }
 
-// Lock opens, or makes, a file that is held as a lock and never replaced.
+// Lock opens or creates a lock file, which is never replaced.
 func (p *Place) Lock() (*os.File, error) {
 	f, err := p.open(unix.O_RDWR|unix.O_CREAT, 0o644)
 	if err != nil {
@@ -279,7 +279,7 @@ func (p *Place) Lock() (*os.File, error) {
 	return p.checkOwner(f, false)
 }
 
-// Create makes a new file for a secret, which only its owner can read; fs.ErrExist where something is there.
+// Create creates a file for a secret, or returns fs.ErrExist.
 func (p *Place) Create(mode fs.FileMode) (*os.File, error) {
 	if p.linked {
 		return nil, p.throughLink()
@@ -291,10 +291,10 @@ func (p *Place) throughLink() error {
 	return fault.New(fault.Validation, "%s is a symbolic link", p.name).WithHint("name the file itself; secrets are not written through a link")
 }
 
-// Remove takes away the file at the place.
+// Remove removes the file.
 func (p *Place) Remove() error { return unix.Unlinkat(p.dir, p.base, 0) }
 
-// Resume opens a file with secrets that an earlier run of the caller's made, to read it and to append to it.
+// Resume opens a file with secrets of an earlier run for reading and appending.
 func (p *Place) Resume() (*os.File, error) {
 	if p.linked {
 		return nil, p.throughLink()
@@ -306,7 +306,7 @@ func (p *Place) Resume() (*os.File, error) {
 	return p.checkOwner(f, true)
 }
 
-// owned judges an open file as Locate does; one with secrets must be the caller's own and closed to all others.
+// checkOwner checks an open file like Locate. A file with secrets must belong to the caller and be closed to all others.
 func (p *Place) checkOwner(f *os.File, secret bool) (*os.File, error) {
 	var st unix.Stat_t
 	err := unix.Fstat(int(f.Fd()), &st)
@@ -317,7 +317,7 @@ func (p *Place) checkOwner(f *os.File, secret bool) (*os.File, error) {
 	case int(st.Uid) != os.Geteuid():
 		err = fault.New(fault.Validation, "%s belongs to another user (%s)", p.name, ownerName(st.Uid)).WithHint("name a new file")
 	case st.Mode&unix.S_IFMT != unix.S_IFREG, st.Mode&0o077 != 0, st.Nlink != 1:
-		err = fault.New(fault.Validation, "%s exists, and is not a file that only you can read", p.name).WithHint("name a new file")
+		err = fault.New(fault.Validation, "%s exists and is not a file that only you can read", p.name).WithHint("name a new file")
 	}
 	if err != nil {
 		_ = f.Close()
@@ -326,7 +326,7 @@ func (p *Place) checkOwner(f *os.File, secret bool) (*os.File, error) {
 	return f, nil
 }
 
-// Pending is a file on its way: a temporary one beside the place, until Commit.
+// Pending is a temporary file that Commit renames to its place.
 type Pending struct {
 	*os.File
 	place *Place
@@ -334,14 +334,14 @@ type Pending struct {
 	done  bool
 }
 
-// Pending begins to replace what is at the place. An existing file's mode and, for root, owner are kept; a new one
-// has 0644 less the umask. A secret one has 0600 and is the caller's.
+// Pending creates a temporary file that replaces the place's. It keeps the mode and, for root, the owner of an existing
+// file; the mode of a new one is 0644 less the umask. A secret file has mode 0600 and the caller's owner.
 func (p *Place) Pending(secret bool) (*Pending, error) {
 	if p.untrusted != nil {
 		return nil, p.untrusted
 	}
 	random := make([]byte, 8)
-	_, _ = rand.Read(random) // it does not fail
+	_, _ = rand.Read(random) // never fails
 	x := &Pending{place: p, temp: "." + p.base[:min(len(p.base), 100)] + hex.EncodeToString(random)}
 	mode := uint32(0o644)
 	if secret {
@@ -356,7 +356,7 @@ func (p *Place) Pending(secret bool) (*Pending, error) {
 		return x, nil
 	}
 	if os.Geteuid() == 0 {
-		_ = x.Chown(int(p.old.Uid), int(p.old.Gid)) // so that who could read the old file can read the new one
+		_ = x.Chown(int(p.old.Uid), int(p.old.Gid)) // so that the readers of the old file can read the new one
 	}
 	if err := x.Chmod(fs.FileMode(p.old.Mode).Perm()); err != nil {
 		x.Abort()
@@ -377,7 +377,7 @@ func (x *Pending) Commit() error {
 	return x.place.Sync()
 }
 
-// Abort takes the temporary file away.
+// Abort removes the temporary file.
 func (x *Pending) Abort() {
 	if !x.done {
 		_ = x.Close()
@@ -386,7 +386,7 @@ func (x *Pending) Abort() {
 	x.done = true
 }
 
-// Sync makes what was done in the folder last. Some file systems have no fsync for folders and say so.
+// Sync flushes the folder to disk. File systems without fsync for folders are not an error.
 func (p *Place) Sync() error {
 	fd, err := unix.Openat(p.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.EACCES) {

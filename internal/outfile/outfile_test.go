@@ -12,8 +12,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// nobody is the user who plants files. The tests need root to make files of other users.
-const nobody = 65534
+// otherUser is the uid of user 65534, which plants files. The tests need root to create files of other users.
+const otherUser = 65534
 
 func write(t *testing.T, file, text string, mode fs.FileMode, uid int) {
 	t.Helper()
@@ -53,7 +53,7 @@ func put(name, text string, secret bool) error {
 	return f.Commit()
 }
 
-// M18: in a folder that others can write, another user's link or file is refused; elsewhere the owner is kept.
+// M18: in a folder that others can write to, another user's link or file is refused; elsewhere the owner is kept.
 func TestPending_OwnerLinkFolder(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
@@ -66,12 +66,12 @@ func TestPending_OwnerLinkFolder(t *testing.T) {
 		{"own link, own folder", 0o755, 0, true, true},
 		{"own file, sticky folder", 0o777 | fs.ModeSticky, 0, false, true},
 		{"own link, sticky folder", 0o777 | fs.ModeSticky, 0, true, true},
-		{"other's file, own folder", 0o755, nobody, false, true},
-		{"other's link, own folder", 0o755, nobody, true, true},
-		{"other's file, sticky folder", 0o777 | fs.ModeSticky, nobody, false, false},
-		{"other's link, sticky folder", 0o777 | fs.ModeSticky, nobody, true, false},
-		{"other's file, open folder", 0o777, nobody, false, false},
-		{"other's link, open folder", 0o777, nobody, true, false},
+		{"other's file, own folder", 0o755, otherUser, false, true},
+		{"other's link, own folder", 0o755, otherUser, true, true},
+		{"other's file, sticky folder", 0o777 | fs.ModeSticky, otherUser, false, false},
+		{"other's link, sticky folder", 0o777 | fs.ModeSticky, otherUser, true, false},
+		{"other's file, open folder", 0o777, otherUser, false, false},
+		{"other's link, open folder", 0o777, otherUser, true, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if os.Geteuid() != 0 && tc.uid != 0 {
@@ -96,7 +96,7 @@ func TestPending_OwnerLinkFolder(t *testing.T) {
 			if got := err == nil; got != tc.want {
 				t.Fatalf("written: %t, %v", got, err)
 			}
-			if !tc.want && (!fault.Is(err, fault.Validation) || !strings.Contains(err.Error(), "belongs to another user (nobody)")) {
+			if !tc.want && (!fault.Is(err, fault.Validation) || !strings.Contains(err.Error(), "belongs to another user ("+ownerName(otherUser)+")")) {
 				t.Errorf("%v", err)
 			}
 			text, err := os.ReadFile(name)
@@ -124,7 +124,7 @@ func TestLocate_LinkOnTheWay(t *testing.T) {
 	}
 	dir := folder(t, 0o777|fs.ModeSticky)
 	real := filepath.Join(filepath.Dir(dir), "real")
-	if err := errors.Join(os.Mkdir(real, 0o755), os.Symlink(real, filepath.Join(dir, "sub")), os.Lchown(filepath.Join(dir, "sub"), nobody, nobody)); err != nil {
+	if err := errors.Join(os.Mkdir(real, 0o755), os.Symlink(real, filepath.Join(dir, "sub")), os.Lchown(filepath.Join(dir, "sub"), otherUser, otherUser)); err != nil {
 		t.Fatal(err)
 	}
 	if err := put(filepath.Join(dir, "sub", "x.csv"), "new", false); !fault.Is(err, fault.Validation) {
@@ -143,7 +143,7 @@ func TestResume_OwnerModeLink(t *testing.T) {
 	}{
 		{"own", 0o600, 0, "", true},
 		{"own, readable by others", 0o644, 0, "", false},
-		{"another user's", 0o600, nobody, "", false},
+		{"another user's", 0o600, otherUser, "", false},
 		{"own, through a link", 0o600, 0, "symbolic", false},
 		{"own, with a second name", 0o600, 0, "hard", false},
 	} {

@@ -5,19 +5,18 @@ import (
 	"sync/atomic"
 )
 
-// aside writes in a goroutine of its own, so that compressing does not hold up whoever makes the rows. An
-// error of its writer comes back from a later Write, or from end.
+// asyncWriter writes in a goroutine, so that compression does not block the encoder. A later Write or end
+// returns the errors of its writer.
 type asyncWriter struct {
 	full, free chan []byte
 	current    []byte
 	done       chan struct{}
-	closed       bool        // full is closed
-	abandoned       atomic.Bool // what is on its way need not be written
+	closed     bool        // full is closed
+	abandoned  atomic.Bool // buffers need not be written
 	failed     atomic.Pointer[error]
 }
 
-// asideBuffers is how many buffers are on their way at most: one is filled while one is written, and the
-// rest evens out their speeds.
+// asyncBuffers is the number of buffers: one is filled, one is written, and the rest evens out the speeds.
 const asyncBuffers = 4
 
 func newAsyncWriter(w io.Writer) *asyncWriter {
@@ -34,7 +33,7 @@ func newAsyncWriter(w io.Writer) *asyncWriter {
 					a.failed.Store(&err)
 				}
 			}
-			a.free <- b[:0] // also after a failure, so that nobody waits for ever
+			a.free <- b[:0] // also after a failure, so that Write does not block
 		}
 	}()
 	return a
@@ -56,7 +55,7 @@ func (a *asyncWriter) Write(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// end waits until everything is written.
+// end waits until all buffers are written.
 func (a *asyncWriter) end() error {
 	a.full <- a.current
 	a.closed = true
@@ -68,8 +67,8 @@ func (a *asyncWriter) end() error {
 	return nil
 }
 
-// leave gives up: what is not written yet never will be. It does not wait, since a pipe that nobody reads
-// would make it wait for ever.
+// abandon discards the remaining buffers. It does not wait, because writing to a pipe without a reader
+// can block forever.
 func (a *asyncWriter) abandon() {
 	a.abandoned.Store(true)
 	if !a.closed {

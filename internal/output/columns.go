@@ -13,17 +13,17 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// kind is how a field's value becomes text.
+// kind determines how a field's value is formatted.
 type kind uint8
 
 const (
-	text      kind = iota // a string, which a person may have typed
+	text      kind = iota // a string, which users may have typed
 	marshaled             // an id, a time, a decimal: its own MarshalText, a string in JSON
-	instant               // time.Time, which would marshal in its own zone
+	instant               // time.Time, which MarshalText formats in its own zone
 	boolean
 	signed
 	unsigned
-	composite // whatever encoding/json makes of it
+	composite // formatted by encoding/json
 )
 
 var (
@@ -37,14 +37,14 @@ type column struct {
 	name  string
 	index []int
 	kind  kind
-	mask  bool // personal data in it is masked
+	mask  bool // contains personal data to be masked
 }
 
-// columnsOf returns the fields of t in their order; an embedded struct's fields stand in its place,
-// as encoding/json has them.
+// columnsOf returns the fields of t in order. Like encoding/json, it replaces an embedded struct with its
+// fields.
 func columnsOf(t reflect.Type) ([]column, error) {
 	if t.Kind() != reflect.Struct {
-		return nil, fault.New(fault.Internal, "cannot print a %s: it is no record", t)
+		return nil, fault.New(fault.Internal, "cannot print a %s: it is not a struct", t)
 	}
 	return appendColumns(nil, t, nil), nil
 }
@@ -93,7 +93,7 @@ func kindOf(t reflect.Type) kind {
 	return composite
 }
 
-// value returns the field's value in rec, or false where it is absent. It is addressable.
+// value returns the field's value in rec, which is addressable, or false if it is absent.
 func (c *column) value(rec reflect.Value) (reflect.Value, bool) {
 	v := rec.FieldByIndex(c.index)
 	switch v.Kind() {
@@ -105,7 +105,7 @@ func (c *column) value(rec reflect.Value) (reflect.Value, bool) {
 	return v, true
 }
 
-// appendText appends the value as csv has it; absent is the empty text.
+// appendText appends the value as in csv, nothing if it is absent.
 func (c *column) appendText(b []byte, rec reflect.Value) ([]byte, error) {
 	v, present := c.value(rec)
 	if !present {
@@ -143,7 +143,7 @@ func (c *column) appendText(b []byte, rec reflect.Value) ([]byte, error) {
 	return b, err
 }
 
-// appendJSON appends the value as JSON; absent is null.
+// appendJSON appends the value as JSON, null if it is absent.
 func (c *column) appendJSON(b []byte, rec reflect.Value) ([]byte, error) {
 	v, present := c.value(rec)
 	if !present {
@@ -197,8 +197,8 @@ func appendRecord(b []byte, cols []column, rec reflect.Value) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// appendJSONAny appends what encoding/json makes of v, without HTML escapes and without characters
-// that act on a terminal. An empty RawMessage is null.
+// appendJSONAny appends v as encoded by encoding/json, without HTML escapes and without characters that
+// act on a terminal. An empty RawMessage is null.
 func appendJSONAny(b []byte, v any) ([]byte, error) {
 	if raw, ok := v.(json.RawMessage); ok && len(raw) == 0 {
 		return append(b, "null"...), nil
@@ -221,8 +221,8 @@ func Fields[T any]() []string {
 	return names(cols)
 }
 
-// CheckColumns returns a USAGE_ERROR that lists T's fields if columns names one that T lacks, or one
-// twice. Printing checks the same; commands call this before they connect.
+// CheckColumns returns a VALIDATION_ERROR if columns contains an unknown or duplicate field of T. Printing
+// checks the same; commands call CheckColumns before they connect.
 func CheckColumns[T any](columns []string) error {
 	all, err := columnsOf(reflect.TypeFor[T]())
 	if err != nil {
@@ -248,7 +248,7 @@ func find(all []column, name string) (column, bool) {
 	return all[i], true
 }
 
-// choose returns the columns that a person named, all when none are.
+// selectColumns returns the columns that the user named, or all.
 func selectColumns(all []column, wanted []string) ([]column, error) {
 	if len(wanted) == 0 {
 		return all, nil
@@ -270,7 +270,7 @@ func selectColumns(all []column, wanted []string) ([]column, error) {
 	return cols, nil
 }
 
-// viewed returns the columns that a View names; one that is missing is a mistake in the program.
+// viewColumns returns the columns that a View names. An unknown one is a programming error.
 func viewColumns(all []column, wanted []string) ([]column, error) {
 	cols, err := selectColumns(all, wanted)
 	if err != nil {

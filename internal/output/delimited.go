@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// delimited prints csv, tsv and the list of ids: a row is a line of cells.
+// delimited prints csv, tsv and lists of ids.
 type delimited struct {
 	printer *Printer
 	w       io.Writer
@@ -52,13 +52,13 @@ func (d *delimited) row(rec reflect.Value) (err error) {
 	return err
 }
 
-// typed says whether a person may have typed the text of a cell.
+// typed reports whether users may have typed the text of a cell.
 func (c *column) typed(rec reflect.Value) bool {
 	v, present := c.value(rec)
 	return c.kind == text || present && v.Kind() == reflect.Interface && v.Elem().Kind() == reflect.String
 }
 
-// safe prefixes a cell that a spreadsheet would run; a Korean or Japanese one runs full-width signs as well.
+// escapeFormula prefixes a cell that a spreadsheet would evaluate as a formula.
 func escapeFormula(cell []byte) []byte {
 	if first, _ := utf8.DecodeRune(cell); len(cell) == 0 || !strings.ContainsRune(formulaSigns, first) {
 		return cell
@@ -69,7 +69,7 @@ func escapeFormula(cell []byte) []byte {
 	return cell
 }
 
-// formulaSigns begin a cell that a spreadsheet runs.
+// formulaSigns begin a formula. Korean and Japanese spreadsheets accept full-width signs too.
 const formulaSigns = "=+-@\t\r\n＝＋－＠"
 
 func (d *delimited) end(envelope) error { return nil }
@@ -88,11 +88,11 @@ func (d *delimited) appendCell(i int, cell []byte) {
 	d.line = appendTSV(d.line, cell)
 }
 
-// appendCSV appends one cell, quoted where RFC 4180 asks for it. An outer space is quoted too, since
-// readers differ over it; so is \. which ends psql's \copy, and the empty cell that is alone in its
-// row, since readers skip an empty line.
+// appendCSV appends a cell, quoted where RFC 4180 requires it. It also quotes leading and trailing spaces,
+// which readers treat differently, \. which ends psql's \copy, and an empty cell that is alone in its row,
+// because readers skip empty lines.
 //
-// With --csv-safe a cell with ; is quoted as well: spreadsheets in many languages separate by it.
+// With --csv-safe it also quotes cells with ; which is the separator of spreadsheets in many languages.
 func (p *Printer) appendCSV(b, cell []byte, alone bool) []byte {
 	cell = validUTF8(cell)
 	if len(cell) == 0 {
@@ -116,7 +116,7 @@ func (p *Printer) appendCSV(b, cell []byte, alone bool) []byte {
 	return append(b, '"')
 }
 
-// validUTF8 returns b with U+FFFD for each byte that is no part of a character, as JSON has it.
+// validUTF8 returns b with U+FFFD in place of each invalid byte, as in JSON.
 func validUTF8(b []byte) []byte {
 	if utf8.Valid(b) {
 		return b
@@ -124,7 +124,7 @@ func validUTF8(b []byte) []byte {
 	return []byte(string(bytes.Runes(b)))
 }
 
-// appendTSV appends one cell with what would end it escaped, as PostgreSQL's COPY does.
+// appendTSV appends a cell with the escapes of PostgreSQL's COPY.
 func appendTSV(b, cell []byte) []byte {
 	for _, c := range validUTF8(cell) {
 		switch c {

@@ -7,9 +7,9 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// WriteError prints err on w, which is standard error: a line for the message and one for its hint,
-// or for json, jsonl and yaml one envelope, the hint inside. A nil err prints nothing. Where standard
-// error cannot be written there is nobody left to tell, so that failure is dropped.
+// WriteError prints err on w, which is standard error: a line for the message and one for the hint, or an
+// envelope in json, jsonl and yaml. A nil err prints nothing. Write errors are ignored, because they cannot
+// be reported anywhere.
 func WriteError(w io.Writer, f Format, err error, term Terminal) {
 	e := fault.From(err)
 	if e == nil {
@@ -41,7 +41,7 @@ func errorDocument(e *fault.Error) []byte {
 	if detail, err := appendJSONAny(b, e.Detail); err == nil {
 		b = detail
 	} else {
-		b = append(b, "null"...) // the failure itself matters more than a detail that cannot be told
+		b = append(b, "null"...) // print the error even if its detail cannot be encoded
 	}
 	if e.Hint != "" {
 		b = append(b, `,"hint":`...)

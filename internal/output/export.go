@@ -10,22 +10,22 @@ import (
 	"github.com/cxgctl/cxgctl/internal/pgtext"
 )
 
-// Rows hands out rows in the server's binary form: first begin is called with the columns, then row with
-// each row's values, nil for NULL, which are good until row returns. An error of either ends it.
+// Rows calls begin with the columns, then row with the values of each row in the server's binary form, nil
+// for NULL. The values are valid until row returns. It stops at the first error.
 type Rows func(begin func([]pgtext.Column) error, row func(values [][]byte) error) error
 
-// rowEncoder turns rows into one format by appending them to a buffer, without a record in between. What
-// it appends is what the encoder of the same format prints of the record, byte for byte.
+// rowEncoder encodes binary rows in one format, without records in between. The output is the same as that
+// of the encoder of the same format, byte for byte.
 type rowEncoder interface {
 	begin(b []byte) ([]byte, error)
 	row(b []byte, values [][]byte) ([]byte, error)
-	// write takes what was appended so far.
+	// write writes the buffer.
 	write(b []byte) error
 	end(b []byte, e envelope) error
 }
 
-// Exports returns the names of the fields that Export prints of T, in order; false where the format needs
-// records: --jq, and whatever a terminal shows, which is made harmless cell by cell.
+// Exports returns the names of the fields of T that Export prints, in order. It returns false if records are
+// required: for --jq, and on terminals, where cells are sanitized.
 func Exports[T any](p *Printer, v View) ([]string, bool, error) {
 	cols, err := p.columns(reflect.TypeFor[T](), v, false)
 	if err != nil || p.jq != nil || p.Terminal.IsTTY {
@@ -34,8 +34,8 @@ func Exports[T any](p *Printer, v View) ([]string, bool, error) {
 	return names(cols), true, nil
 }
 
-// Export is Stream for rows in binary form, whose columns are those that Exports returned: the same bytes,
-// several times as fast, and in a constant amount of memory.
+// Export prints rows in binary form with the columns that Exports returned. The output is the same as that
+// of Stream, but several times as fast.
 func Export[T any](p *Printer, v View, rows Rows) (n int64, err error) {
 	cols, err := p.columns(reflect.TypeFor[T](), v, false)
 	if err != nil {
@@ -51,7 +51,7 @@ func Export[T any](p *Printer, v View, rows Rows) (n int64, err error) {
 		if !done {
 			keep := n > 0 && p.Format.isLines()
 			if keep && out.pending == nil {
-				_, _ = out.w.Write(buf) // rows before a failure are whole; the failure says more than this one
+				_, _ = out.w.Write(buf) // rows before a failure are complete; report the first error
 			}
 			out.abort(keep)
 		}
@@ -115,7 +115,7 @@ func (p *Printer) rowEncoder(w io.Writer, cols []column, sent []pgtext.Column) r
 	return newDelimitedRows(p, s, cols, sent)
 }
 
-// maskSent masks a value in the form that the server sent it in: text as it is, a document behind its version.
+// maskSent masks a binary value, which is text, or JSON after its version byte.
 func maskSent(name string, c *pgtext.Column, v []byte) []byte {
 	switch c.Kind {
 	case pgtext.Text:
@@ -130,7 +130,7 @@ func maskSent(name string, c *pgtext.Column, v []byte) []byte {
 	return v
 }
 
-// straight is the part of an encoder whose bytes go out as they were appended.
+// passthrough writes the buffer unchanged.
 type passthrough struct{ w io.Writer }
 
 func (s passthrough) write(b []byte) error {
@@ -138,12 +138,12 @@ func (s passthrough) write(b []byte) error {
 	return err
 }
 
-// delimitedRows prints csv, tsv and the list of ids.
+// delimitedRows prints csv, tsv and lists of ids.
 type delimitedRows struct {
 	passthrough
 	delimited
 	sent  []pgtext.Column
-	typed []bool // whether a person may have typed it, so that csv-safe looks at it
+	typed []bool // users may have typed it, so --csv-safe applies
 	comma byte
 	doc   document
 }
@@ -177,7 +177,7 @@ func (d *delimitedRows) row(b []byte, values [][]byte) (_ []byte, err error) {
 			b = c.Append(b, v)
 			continue
 		case v != nil && c.Kind == pgtext.Text && !d.typed[i]:
-			// Most text needs no quotes: it is looked at where it is to stand.
+			// Most text needs no quotes: append it, then check it.
 			start := len(b)
 			b = c.Append(b, v)
 			if isPlainCell(b[start:]) {
@@ -204,8 +204,7 @@ func (d *delimitedRows) row(b []byte, values [][]byte) (_ []byte, err error) {
 
 func (d *delimitedRows) end(b []byte, _ envelope) error { return d.write(b) }
 
-// plain are the bytes that mean nothing to csv, to tsv or to readers of either, in any place but a space
-// at an end, and nothing outside ASCII.
+// plain contains the ASCII bytes without a meaning in csv and tsv, except for leading and trailing spaces.
 var plain = func() (is [256]bool) {
 	for c := ' '; c <= '~'; c++ {
 		is[c] = c != ',' && c != '"' && c != ';' && c != '\\'
@@ -225,7 +224,7 @@ func isPlainCell(cell []byte) bool {
 	return true
 }
 
-// document makes JSON that the server keeps compact and harmless, as records have it.
+// document formats the server's JSON as in records: compact, with escapes for terminals.
 type document struct{ compact bytes.Buffer }
 
 func (d *document) append(b []byte, c *pgtext.Column, v []byte) ([]byte, error) {
@@ -238,7 +237,7 @@ func (d *document) append(b []byte, c *pgtext.Column, v []byte) ([]byte, error) 
 	return appendJSONEscaped(b[:n], d.compact.Bytes()), nil
 }
 
-// appendCell appends the text of a value as csv and tables have it: absent, and JSON's null, are empty.
+// appendCell appends the text of a value as in csv and tables: NULL and JSON's null are empty.
 func (d *document) appendCell(b []byte, c *pgtext.Column, v []byte) ([]byte, error) {
 	if v == nil {
 		return b, nil
@@ -257,7 +256,7 @@ func (d *document) appendCell(b []byte, c *pgtext.Column, v []byte) ([]byte, err
 // objects appends rows as JSON objects.
 type objects struct {
 	sent []pgtext.Column
-	keys [][]byte // each with what stands before and behind it
+	keys [][]byte // each with the punctuation around it
 	doc  document
 }
 
@@ -298,7 +297,7 @@ func (o *objects) append(b []byte, values [][]byte) (_ []byte, err error) {
 	return append(b, '}'), nil
 }
 
-// appendJSONText appends text as a JSON string; most needs no escape, and is looked at where it stands.
+// appendJSONText appends text as a JSON string. Most text needs no escapes: append it, then check it.
 func appendJSONText(b []byte, c *pgtext.Column, v []byte) []byte {
 	b = append(b, '"')
 	start := len(b)

@@ -28,7 +28,7 @@ func compileJQ(expr string) (*gojq.Code, error) {
 	return code, nil
 }
 
-// PrintsField says whether the expression prints a field of the record that it is given, alone or in an envelope.
+// PrintsField reports whether the expression prints a field of its input, a record or an envelope with a record.
 func PrintsField(expr, field string) (bool, error) {
 	code, err := compileJQ(expr)
 	if err != nil {
@@ -52,20 +52,20 @@ func PrintsField(expr, field string) (bool, error) {
 	return false, nil
 }
 
-// The causes of an expression that was stopped.
+// Causes for stopping an expression.
 var (
 	errJQTimeout = errors.New("time-out of --jq")
 	errJQMemory  = errors.New("--jq needs too much memory")
 )
 
-// An expression may hold jqMemory, and jqPerByte for each byte of its document.
+// An expression may use jqMemory bytes, plus jqPerByte for each byte of its document.
 const (
 	jqMemory  = 64 << 20
 	jqPerByte = 16
 )
 
-// boundMemory cancels a context once the heap holds more than size, as the garbage collector last found it. The function
-// that it returns ends the watch.
+// limitMemory returns a context that is canceled when the live heap of the last garbage collection is larger than size.
+// The returned function ends the check.
 func limitMemory(ctx context.Context, size uint64) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
@@ -86,8 +86,8 @@ func limitMemory(ctx context.Context, size uint64) (context.Context, func()) {
 	return ctx, func() { cancel(nil) }
 }
 
-// runJQ writes what the expression makes of a JSON document, one result a line: strings raw, the rest
-// as compact JSON with its numbers as exact as they came.
+// runJQ writes the results of the expression for a JSON document, one per line: strings raw, the rest as
+// compact JSON with exact numbers.
 func (p *Printer) runJQ(w io.Writer, doc []byte) error {
 	var in any
 	if err := decoder(doc).Decode(&in); err != nil {
@@ -125,7 +125,7 @@ func (p *Printer) runJQ(w io.Writer, doc []byte) error {
 			return fault.New(fault.Validation, "--jq failed: %s", v).Because(v)
 		case string:
 			if p.Terminal.IsTTY {
-				v = sanitize(v, "\n\t") // of which @tsv and the like are made
+				v = sanitize(v, "\n\t") // @tsv and the like produce them
 			}
 			line = append(line, v...)
 		default:

@@ -9,9 +9,8 @@ import (
 
 const hex = "0123456789abcdef"
 
-// appendJSONString appends s as a JSON string. Text stays as it is, < > & included; what JSON demands
-// is escaped, and so is what would act on a terminal or upset a YAML reader. Invalid UTF-8 becomes
-// U+FFFD.
+// appendJSONString appends s as a JSON string. It escapes what JSON requires, and characters that act on a
+// terminal or that YAML readers refuse, but not < > &. Invalid UTF-8 becomes U+FFFD.
 func appendJSONString(b []byte, s string) []byte {
 	b = append(b, '"')
 	start := 0
@@ -48,7 +47,7 @@ func appendJSONString(b []byte, s string) []byte {
 }
 
 // appendJSONEscaped appends a JSON text with the same escapes as appendJSONString. Such characters
-// stand only inside strings, where an escape means the same.
+// occur only in strings, where an escape means the same.
 func appendJSONEscaped(b, doc []byte) []byte {
 	for i := 0; i < len(doc); {
 		r, size := utf8.DecodeRune(doc[i:])
@@ -65,7 +64,7 @@ func appendJSONEscaped(b, doc []byte) []byte {
 	return b
 }
 
-// appendJSONEscape appends \uXXXX; every character that is escaped lies below U+10000.
+// appendJSONEscape appends \uXXXX. All escaped characters are below U+10000.
 func appendJSONEscape(b []byte, r rune) []byte {
 	return append(b, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
 }
@@ -111,13 +110,13 @@ func (d *jsonDocument) end(e envelope) error {
 	return err
 }
 
-// What stands before the items of a list, and behind its last one or a single record.
+// The text before the items of a list, and the end of every document.
 const (
 	itemsHead    = `{"success":true,"data":{"items":[`
 	documentTail = `,"error":null}` + "\n"
 )
 
-// appendItemsTail appends what stands behind the items of a list.
+// appendItemsTail appends the text after the items of a list.
 func appendItemsTail(b []byte, e envelope) []byte {
 	if e.next != nil {
 		b = append(b, `],"total":null,"page":null,"page_size":`...)
@@ -142,7 +141,7 @@ func appendItemsTail(b []byte, e envelope) []byte {
 	return append(b, documentTail...)
 }
 
-// jsonLines prints one bare record a line, or what jq makes of each.
+// jsonLines prints one record per line, or the results of jq for it.
 type jsonLines struct {
 	printer *Printer
 	w       io.Writer

@@ -9,8 +9,8 @@ import (
 // Personal are the fields that Options.Mask masks.
 var Personal = map[string]bool{"email": true, "phone": true}
 
-// mask leaves of a value what tells it from others: of an e-mail the first letter and the domain, of a
-// phone number the last two digits.
+// mask masks a value except for the first letter and the domain of an e-mail address, and the last two digits
+// of a phone number.
 func mask(field, s string) string {
 	if s == "" {
 		return s
@@ -25,8 +25,8 @@ func mask(field, s string) string {
 	return "***"
 }
 
-// MaskJSON masks the value of a personal field; null, and the values of other fields, stay. In an object, such as
-// an image of a record, every personal field is masked.
+// MaskJSON masks the value of a personal field, unless it is null. In objects, such as images of records, it masks
+// all personal fields.
 func MaskJSON(field string, v json.RawMessage) json.RawMessage {
 	var s string
 	if Personal[field] && json.Unmarshal(v, &s) == nil && string(v) != "null" {

@@ -24,7 +24,7 @@ type Format string
 // The formats of the command-line contract.
 const (
 	Table Format = "table" // aligned columns for people
-	Wide  Format = "wide"  // more of them, with exact times
+	Wide  Format = "wide"  // more columns, with exact times
 	JSON  Format = "json"  // one document, the backend API's envelope
 	JSONL Format = "jsonl" // one bare record a line
 	CSV   Format = "csv"   // RFC 4180, UTF-8, a header, \n line ends
@@ -50,7 +50,7 @@ func ParseFormat(s string) (Format, error) {
 		WithHint("valid formats: %s", strings.Join(names, ", ")).With("valid", names)
 }
 
-// FormatOf returns the format that a file's ending names, before .gz or .zst; "" for none.
+// FormatOf returns the format of a file by its extension before .gz or .zst, or "".
 func FormatOf(file string) Format {
 	ext := strings.ToLower(filepath.Ext(file))
 	if compressors[ext] != nil {
@@ -65,7 +65,7 @@ func FormatOf(file string) Format {
 	return ""
 }
 
-// isLines says whether each row of f stands for itself, so that the rows before a failure are whole.
+// isLines reports whether the rows of f are independent, so that the rows before a failure are useful.
 func (f Format) isLines() bool { return f == JSONL || f == CSV || f == TSV || f == ID }
 
 // Options are the output flags of one command.
@@ -78,16 +78,16 @@ type Options struct {
 	CSVBOM    bool     // --csv-bom
 	CSVSafe   bool     // --csv-safe, for csv and tsv
 
-	Digest *Digest // if given, it takes note of what an output file holds
-	Mask   bool    // personal data is masked, in every format
-	Secret bool    // what is printed holds secrets: an output file is for its owner's eyes alone
+	Digest *Digest // if not nil, records the size and the hash of an output file
+	Mask   bool    // mask personal data, in all formats
+	Secret bool    // the output contains secrets: only its owner may read an output file
 
-	Context context.Context // ends --jq; nil never does
-	Timeout time.Duration   // the longest that --jq may take for one document; 0 is without end
+	Context context.Context // cancels --jq; may be nil
+	Timeout time.Duration   // of --jq for one document; 0 means none
 
 	Stdout   io.Writer
-	Standard io.Writer // what Stdout leads to in the end, to recognize its file; nil is Stdout
-	Terminal Terminal  // what Stdout is; the zero value is no terminal
+	Standard io.Writer // the file behind Stdout, if Stdout is a wrapper; nil means Stdout
+	Terminal Terminal  // of Stdout; the zero value means that it is not a terminal
 }
 
 // View says how a kind of record is shown.
@@ -103,8 +103,8 @@ type Page[T any] struct {
 	Total    int64 // rows on all pages together
 	Page     int   // from 1
 	PageSize int
-	// Next is the cursor of the next page, "" where this is the last; a nil one belongs to a list with
-	// numbered pages. Where it is given, nobody counted, and Total and Page are null.
+	// Next is the cursor of the next page, "" on the last page, and nil in a list with numbered pages. If it
+	// is not nil, the rows were not counted, and Total and Page are printed as null.
 	Next *string
 }
 
@@ -114,8 +114,8 @@ type Printer struct {
 	jq *gojq.Code
 }
 
-// New checks the options that need no record type, so that a wrong flag is refused before any work
-// is done: the format, the jq expression and the output file's place. Errors are USAGE_ERROR.
+// New checks the format, the jq expression and the path of the output file, so that wrong flags are refused
+// before any work is done.
 func New(o Options) (*Printer, error) {
 	p := &Printer{Options: o}
 	if o.Format == "" {
@@ -149,7 +149,7 @@ func New(o Options) (*Printer, error) {
 		return nil, fault.New(fault.Usage, "xlsx cannot be written to standard output").WithHint("name a file: --output-file list.xlsx")
 	}
 	if p.File != "" {
-		p.Terminal = Terminal{} // a file is read later, elsewhere, by something else
+		p.Terminal = Terminal{} // a file is not for this terminal
 	}
 	if p.Terminal.IsTTY && p.Terminal.Now.IsZero() {
 		p.Terminal.Now = time.Now()
@@ -176,11 +176,11 @@ func List[T any](p *Printer, v View, page Page[T]) error {
 	return err
 }
 
-// Stream prints every record of seq as it comes and returns how many those were. An error from seq
-// ends it: it is returned as it is, and an output file is not put in place. On standard output the
-// whole rows written so far stay, since nothing can be taken back there.
+// Stream prints the records of seq as they arrive and returns their number. It returns an error from seq
+// unchanged, and does not put an output file in place then. Rows that are already on standard output
+// remain.
 //
-// JSON with JQ holds the whole document in memory, as jq itself does; JSONL does not.
+// JSON with JQ keeps the whole document in memory, like jq; JSONL does not.
 func Stream[T any](p *Printer, v View, seq iter.Seq2[T, error]) (n int64, err error) {
 	return write(p, v, seq, func(n int64) envelope {
 		return envelope{total: n, page: 1, size: n, pages: min(n, 1)}
@@ -194,7 +194,7 @@ func One[T any](p *Printer, v View, item T) error {
 	return err
 }
 
-// envelope is what surrounds the items of a list.
+// envelope contains the values around the items of a list.
 type envelope struct {
 	total, page, size, pages int64
 	next                     *string // see Page.Next

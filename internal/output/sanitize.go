@@ -7,14 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// Sanitize returns s with everything that acts on a terminal or cannot be seen made visible: control
-// characters (newline and tab included), ESC, bidirectional and zero-width format characters, line
-// separators, blank letters and invalid UTF-8, as \n, \x1b, \u202e. Tables and messages pass through
-// it, so that a stored name can neither draw on the screen nor forge a line. The joiner inside some
-// emoji counts as zero-width: terminals disagree on the width of what it joins.
+// Sanitize escapes characters that act on a terminal or are invisible, as \n, \x1b or \u202e: control
+// characters (including newline and tab), bidirectional and zero-width format characters, line separators,
+// blank letters and invalid UTF-8. Tables and messages use it, so that a stored name can neither control the
+// terminal nor forge a line. It also escapes the joiner in emoji, because terminals disagree on the width of
+// joined emoji.
 func Sanitize(s string) string { return sanitize(s, "") }
 
-// sanitize is Sanitize that leaves the characters of keep alone.
+// sanitize is Sanitize, except that it does not escape the characters of keep.
 func sanitize(s, keep string) string {
 	if isPrintableASCII(s) {
 		return s
@@ -63,7 +63,7 @@ func isPrintableASCII[T string | []byte](s T) bool {
 	return true
 }
 
-// isHidden says whether r must not reach a table or a message as it is.
+// isHidden reports whether tables and messages escape r.
 func isHidden(r rune) bool {
 	if r < 0x7f {
 		return r < ' '
@@ -72,9 +72,8 @@ func isHidden(r rune) bool {
 		(unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r))
 }
 
-// isActive says whether r is escaped in JSON, where it can be without a loss: controls, line
-// separators, bidirectional controls, the byte order mark and what is no character. Zero-width
-// joiners stay, since they are part of words and emoji.
+// isActive reports whether r is escaped in JSON: controls, line separators, bidirectional controls, the byte
+// order mark and noncharacters. Zero-width joiners are not, because they are part of words and emoji.
 func isActive(r rune) bool {
 	switch {
 	case r < 0x7f:

@@ -19,23 +19,22 @@ import (
 // bufferSize is the fixed buffer between encoder and stream.
 const bufferSize = 64 << 10
 
-// sink is where one result goes. Nothing counts as written until commit returns nil.
+// sink is the destination of the output. The output is complete only after commit returns nil.
 type sink struct {
 	w          *bufio.Writer
-	compressor io.WriteCloser   // nil for plain
-	compressed   *bufio.Writer    // what it writes into: gzip's writes are of some 200 bytes each
-	async      *asyncWriter     // writes into it
+	compressor io.WriteCloser   // nil for uncompressed output
+	compressed *bufio.Writer    // its destination: gzip writes some 200 bytes at a time
+	async      *asyncWriter     // writes to compressor
 	place      *outfile.Place   // of the file, or nil
 	pending    *outfile.Pending // the temporary file, or nil
 	device     *os.File         // a pipe or device that cannot be replaced, or nil
 	name       string           // of the file, or ""
 }
 
-// open makes the sink ready: standard output, or a temporary file in the folder of the target. A
-// symbolic link is followed, so that the file it points to is replaced and the link stays. An
-// existing file's mode (and, as far as we may, owner) is kept; a new one has 0644 less the umask. One that
-// holds secrets has 0600, whatever stood there.
-// What is no regular file (/dev/null, a named pipe) is written to as it is.
+// open opens standard output, or a temporary file in the folder of the output file. It follows symbolic
+// links, so that the link remains and its target is replaced. It keeps the mode of an existing file, and
+// its owner if possible; a new file has mode 0644 less the umask, and a file with secrets 0600. It writes
+// to devices and named pipes directly.
 func (p *Printer) open() (*sink, error) {
 	s := &sink{name: p.File}
 	if p.File == "" {
@@ -63,11 +62,11 @@ func (p *Printer) open() (*sink, error) {
 	return s, nil
 }
 
-// compressors are what an output file's extension asks for.
+// compressors are the compressors by the extension of the output file.
 var compressors = map[string]func(io.Writer) (io.WriteCloser, error){
 	".gz": func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriterLevel(w, gzip.BestSpeed) },
 	".zst": func(w io.Writer) (io.WriteCloser, error) {
-		// A window that the processor's cache holds loses nothing here, and two goroutines of its own share the cores better.
+		// A small window that fits the CPU's cache compresses as well, and two goroutines leave cores to the encoder.
 		return zstd.NewWriter(w, zstd.WithEncoderConcurrency(2), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<20))
 	},
 }
@@ -86,8 +85,8 @@ func (s *sink) openFile(secret bool) (_ io.Writer, err error) {
 	return withWriteback(s.pending.File), nil
 }
 
-// commit writes what is left and puts the file in place: fsync, rename, fsync of the folder. If it
-// fails before the rename, the old file stands and the temporary one is gone.
+// commit flushes the output and puts the file in place: fsync, rename, fsync of the folder. If it fails
+// before the rename, it keeps the old file and removes the temporary one.
 func (s *sink) commit() error {
 	if err := s.w.Flush(); err != nil {
 		s.abort(false)
@@ -121,8 +120,8 @@ func (s *sink) commit() error {
 	return nil
 }
 
-// abort gives up. The temporary file goes; on a stream, rows that are whole can be kept. It has no
-// error to return, since it follows one that says more.
+// abort discards the output and removes the temporary file. With keep it flushes complete rows to a stream.
+// It ignores errors, because it follows another one.
 func (s *sink) abort(keep bool) {
 	if keep && s.pending == nil {
 		_ = s.w.Flush()
@@ -139,14 +138,14 @@ func (s *sink) abort(keep bool) {
 	s.close()
 }
 
-// leave lets the file's folder go.
+// close closes the folder of the output file.
 func (s *sink) close() {
 	if s.place != nil {
 		s.place.Close()
 	}
 }
 
-// WriteFile puts a small file in place, as an output file is put.
+// WriteFile writes a small file atomically, like an output file.
 func WriteFile(name string, data []byte) error {
 	p := &Printer{Options: Options{File: name}}
 	s, err := p.open()
@@ -160,13 +159,13 @@ func WriteFile(name string, data []byte) error {
 	return s.commit()
 }
 
-// Digest tells what an output file holds, once it is in place.
+// Digest is the hash and the size of an output file. It is complete when the file is in place.
 type Digest struct {
 	hash.Hash
 	Bytes int64
 }
 
-// digesting writes and takes note of what it wrote.
+// digestWriter updates a digest with the bytes that it writes.
 type digestWriter struct {
 	io.Writer
 	to *Digest
@@ -174,12 +173,12 @@ type digestWriter struct {
 
 func (d digestWriter) Write(b []byte) (int, error) {
 	n, err := d.Writer.Write(b)
-	_, _ = d.to.Write(b[:n]) // a hash takes everything
+	_, _ = d.to.Write(b[:n]) // never fails
 	d.to.Bytes += int64(n)
 	return n, err
 }
 
-// target is the lowest writer; its errors say where it was that could not be written.
+// faultWriter converts the errors of the lowest writer to faults that name the file.
 type faultWriter struct {
 	io.Writer
 	sink *sink
@@ -196,7 +195,7 @@ func (t faultWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// fault names what could not be written and keeps the cause, so that callers find syscall.EPIPE.
+// fault returns an error that names the output and wraps err, so that callers find syscall.EPIPE.
 func (s *sink) fault(err error) error {
 	if _, done := errors.AsType[*fault.Error](err); done {
 		return err
@@ -212,13 +211,13 @@ func (s *sink) fault(err error) error {
 	code := fault.Internal
 	switch errno {
 	case syscall.EISDIR, syscall.ENOENT, syscall.ENOTDIR, syscall.EACCES, syscall.EROFS, syscall.ELOOP, syscall.ENAMETOOLONG:
-		code = fault.Validation // the flag names a place where nobody could write
+		code = fault.Validation // the path is wrong
 	}
 	return fault.New(code, "cannot write %q: %s", s.name, reason).With("file", s.name).Because(err)
 }
 
-// locate finds the file's place, and refuses at once one that cannot be written. What leads to standard output, such as
-// /dev/stdout, is standard output: appended to, never replaced.
+// locate checks the path of the output file. /dev/stdout, and other paths of standard output, mean standard output, which
+// is appended to instead of replaced.
 func (p *Printer) locate() error {
 	place, err := outfile.Locate(p.File)
 	if err != nil {

@@ -11,16 +11,16 @@ import (
 	"golang.org/x/term"
 )
 
-// Terminal is what a stream is connected to. The zero value is no terminal: plain, whole and exact.
+// Terminal describes the terminal of a stream. The zero value means that it is not a terminal.
 type Terminal struct {
 	IsTTY bool
-	Width int            // columns; 0 is unknown, and nothing is cut
-	Color bool           // may be forced off a terminal by CLICOLOR_FORCE
-	Now   time.Time      // what relative times are relative to
+	Width int            // columns; 0 if unknown, and then tables are not fitted
+	Color bool           // CLICOLOR_FORCE sets it without a terminal
+	Now   time.Time      // reference of relative times
 	Zone  *time.Location // of times; nil is UTC
 }
 
-// DetectTerminal looks at w and at the environment: NO_COLOR before CLICOLOR_FORCE before TERM=dumb.
+// DetectTerminal examines w and the environment. NO_COLOR overrides CLICOLOR_FORCE, which overrides TERM=dumb.
 func DetectTerminal(w io.Writer, getenv func(string) string) Terminal {
 	t := Terminal{Now: time.Now()}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
@@ -44,7 +44,7 @@ func DetectTerminal(w io.Writer, getenv func(string) string) Terminal {
 	return t
 }
 
-// The colours of messages and of a status column.
+// Colors of messages and of the status column.
 const (
 	red    = "31"
 	green  = "32"
@@ -59,13 +59,13 @@ func (t Terminal) paint(color, s string) string {
 	return "\x1b[" + color + "m" + s + "\x1b[0m"
 }
 
-// Old and New paint the sides of a difference: what was, and what comes in its place.
+// Old colors the old value in a diff.
 func (t Terminal) Old(s string) string { return t.paint(red, s) }
 
-// New paints what comes.
+// New colors the new value in a diff.
 func (t Terminal) New(s string) string { return t.paint(green, s) }
 
-// statusColor returns the colour for a value of a status column, "" for one that says nothing.
+// statusColor returns the color of a status, or "".
 func statusColor(status string) string {
 	switch strings.ToUpper(status) {
 	case "ACTIVE", "PAID", "SUCCESS", "OK", "APPLIED", "RUNNING":
@@ -80,7 +80,7 @@ func statusColor(status string) string {
 	return ""
 }
 
-// relativeTime returns how long before or after now t is, rounded, in the largest unit of which it is one at least.
+// relativeTime returns the rounded difference of t and now in the largest unit that fits, such as "2 hours ago".
 func relativeTime(t, now time.Time) string {
 	d := now.Sub(t)
 	future := d < 0
@@ -93,7 +93,7 @@ func relativeTime(t, now time.Time) string {
 	for _, u := range []struct {
 		name string
 		span time.Duration
-		next time.Duration // how many make the next unit
+		next time.Duration // number of them in the next unit
 	}{{"minute", time.Minute, 60}, {"hour", time.Hour, 24}, {"day", day, 30}, {"month", year / 12, 12}, {"year", year, 0}} {
 		n, unit = d.Round(u.span)/u.span, u.name
 		if u.next == 0 || n < u.next {

@@ -8,17 +8,17 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// encoder turns records into one format. Each call of row writes whole lines, or nothing yet.
+// encoder encodes records in one format. Each call of row writes whole lines or nothing.
 type encoder interface {
 	begin() error
 	row(rec reflect.Value) error
 	end(e envelope) error
 }
 
-// write is the one way through for List, Stream and One: open, encode, put in place. A nil around
-// means a single record without a list about it.
+// write opens the output, encodes the records and commits the output, for List, Stream and One. A nil around
+// means a single record instead of a list.
 func write[T any](p *Printer, v View, seq iter.Seq2[T, error], around func(n int64) envelope) (n int64, err error) {
-	var cur T // one variable for all rows, so that reflection is paid once and rows cost no allocation
+	var cur T // one variable for all rows, to avoid reflection and an allocation per row
 	rec := reflect.ValueOf(&cur).Elem()
 	cols, err := p.columns(rec.Type(), v, around == nil)
 	if err != nil {
@@ -30,7 +30,7 @@ func write[T any](p *Printer, v View, seq iter.Seq2[T, error], around func(n int
 	}
 	done := false
 	defer func() {
-		if !done { // also when seq panics: no temporary file may stay
+		if !done { // also after a panic of seq, to remove the temporary file
 			out.abort(n > 0 && p.Format.isLines())
 		}
 	}()
@@ -82,7 +82,7 @@ func (p *Printer) encoder(w io.Writer, cols []column, single bool) encoder {
 	return newTable(p, w, cols)
 }
 
-// columns decides which fields are printed, and which of them are masked, whatever the format.
+// columns returns the columns to print, and which of them are masked.
 func (p *Printer) columns(t reflect.Type, v View, single bool) ([]column, error) {
 	cols, err := p.selected(t, v, single)
 	for i := range cols {
@@ -91,7 +91,7 @@ func (p *Printer) columns(t reflect.Type, v View, single bool) ([]column, error)
 	return cols, err
 }
 
-// chosen returns the fields asked for, else those of the view.
+// selected returns the columns that the user selected, or those of the view.
 func (p *Printer) selected(t reflect.Type, v View, single bool) ([]column, error) {
 	all, err := columnsOf(t)
 	if err != nil {

@@ -6,12 +6,12 @@ import (
 	"syscall"
 )
 
-// writebackStep is after how many bytes a file's pages are sent on to the disk.
+// writebackStep is the number of bytes after which the kernel is asked to write a file's pages to the disk.
 const writebackStep = 32 << 20
 
-// writeback writes a file and has the kernel send what was written on to the disk meanwhile. Left alone, it
-// would begin with gigabytes of a file only when fsync is called, and the end of an export would wait for them all:
-// a second for two million invoices. It is a hint, and errors are fsync's to report.
+// writeback writes a file and asks the kernel to write its pages to the disk meanwhile. Otherwise, the kernel would
+// start when fsync is called, and the end of an export would wait for it: a second for two million invoices. Errors
+// are ignored, because fsync reports them.
 type writeback struct {
 	*os.File
 	written, sent int64
@@ -24,7 +24,7 @@ func (w *writeback) Write(b []byte) (int, error) {
 	if w.written-w.sent >= writebackStep && w.sending.CompareAndSwap(false, true) {
 		from, length := w.sent, w.written-w.sent
 		w.sent = w.written
-		go func() { // it may wait for the disk
+		go func() { // it may block
 			defer w.sending.Store(false)
 			const begin = 2 // SYNC_FILE_RANGE_WRITE
 			if c, err := w.SyscallConn(); err == nil {
@@ -35,5 +35,5 @@ func (w *writeback) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// hastened returns the writer of a file that is to be on the disk in the end.
+// withWriteback returns a writer for f that starts writeback early.
 func withWriteback(f *os.File) *writeback { return &writeback{File: f} }

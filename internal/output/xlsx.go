@@ -15,28 +15,26 @@ import (
 	"github.com/cxgctl/cxgctl/internal/pgtext"
 )
 
-// workbook writes a spreadsheet (Office Open XML, ECMA-376) as it goes: sheet by sheet into the zip, in
-// constant memory. A library would cost every command its start-up time, and hold or park whole sheets.
+// workbook writes a spreadsheet (Office Open XML, ECMA-376) to a zip, sheet by sheet, in constant memory.
 //
-// What a spreadsheet can hold exactly is what it is: decimals and whole numbers of up to 15 digits are
-// numbers, days are dates, truth values are such. Everything else is text to the last digit, times
-// included, since a spreadsheet knows neither zones nor microseconds. Text is never a formula.
+// Numbers of up to 15 digits, dates and booleans are typed cells. All other values are exact text, including
+// times, because spreadsheets support neither time zones nor microseconds. Text is never a formula.
 type workbook struct {
 	zip    *zip.Writer
-	sheet  io.Writer // the one that is being written
+	sheet  io.Writer // the current sheet
 	sheets int
 	names  []string
-	bare   bool // no header row
-	rows   int  // in the sheet
+	bare   bool // without a header row
+	rows   int  // of the current sheet
 
 	sent []pgtext.Column // of binary rows
 	cols []column        // of records
-	buf  []byte          // of records that are not written yet
+	buf  []byte          // records that are not yet written
 	cell []byte
 	doc  document
 }
 
-// The limits of a sheet and of a cell, and of the digits that a spreadsheet keeps.
+// The limits of rows per sheet, characters per cell and exact digits.
 const (
 	sheetRows  = 1 << 20
 	cellRunes  = 32767
@@ -49,8 +47,8 @@ func newWorkbook(p *Printer, w io.Writer, cols []column) *workbook {
 	return x
 }
 
-// The parts that are the same in every workbook. The content type of whatever is not named is a sheet's,
-// so that nobody has to know beforehand how many there will be.
+// The constant parts of a workbook. The default content type is that of a sheet, because the number of sheets
+// is not known in advance.
 const (
 	xmlHead      = `<?xml version="1.0" encoding="UTF-8" standalone="yes"?>` + "\n"
 	mainSpace    = `xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"`
@@ -84,7 +82,7 @@ func styles() string {
 	return s + stylesTail + xfs + `<xf fontId="1" applyFont="1"/></cellXfs></styleSheet>`
 }
 
-// part writes a whole part.
+// part writes a part of the zip.
 func (x *workbook) part(name, text string) error {
 	w, err := x.zip.Create(name)
 	if err == nil {
@@ -93,7 +91,7 @@ func (x *workbook) part(name, text string) error {
 	return err
 }
 
-// open writes what comes first and begins the first sheet.
+// open writes the first parts and starts the first sheet.
 func (x *workbook) open(b []byte) ([]byte, error) {
 	for _, p := range [][2]string{{"[Content_Types].xml", contentTypes}, {"_rels/.rels", rootRels}, {"xl/styles.xml", styles()}} {
 		if err := x.part(p[0], p[1]); err != nil {
@@ -103,7 +101,7 @@ func (x *workbook) open(b []byte) ([]byte, error) {
 	return x.next(b)
 }
 
-// next begins a sheet; what is left of the one before must have been written.
+// next starts a sheet. The previous one must be complete.
 func (x *workbook) next(b []byte) (_ []byte, err error) {
 	x.sheets++
 	x.rows = 0
@@ -124,7 +122,7 @@ func (x *workbook) next(b []byte) (_ []byte, err error) {
 	return append(b, "</row>"...), nil
 }
 
-// room begins another sheet where this one is full.
+// room starts another sheet if this one is full.
 func (x *workbook) room(b []byte) ([]byte, error) {
 	if x.rows++; x.rows <= sheetRows {
 		return b, nil
@@ -137,7 +135,7 @@ func (x *workbook) room(b []byte) ([]byte, error) {
 	return b, err
 }
 
-// finish writes what names the sheets. Everything of the last one must have been written.
+// finish writes the list of sheets. The last sheet must be complete.
 func (x *workbook) finish() error {
 	book := xmlHead + `<workbook ` + mainSpace + ` xmlns:r="` + relSpace + `"><sheets>`
 	rels := xmlHead + `<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">` +
@@ -156,7 +154,7 @@ func (x *workbook) finish() error {
 	return x.zip.Close()
 }
 
-// appendCell appends a value whose text is x.cell.
+// appendCell appends the value with the text x.cell.
 func (x *workbook) appendCell(b []byte, name string, form pgtext.Kind) ([]byte, error) {
 	v := x.cell
 	switch form {
@@ -184,7 +182,7 @@ func (x *workbook) appendCell(b []byte, name string, form pgtext.Kind) ([]byte, 
 		}
 	case pgtext.Text, pgtext.JSON:
 		if len(v) > cellRunes && utf8.RuneCount(v) > cellRunes {
-			return b, fault.New(fault.Validation, "a %s of %d characters fits into no cell of a spreadsheet, which has room for %d", name, utf8.RuneCount(v), cellRunes).
+			return b, fault.New(fault.Validation, "a %s of %d characters does not fit into a spreadsheet cell, which holds at most %d", name, utf8.RuneCount(v), cellRunes).
 				WithHint("leave the field out with --columns, or use --output csv")
 		}
 	}
@@ -193,7 +191,7 @@ func (x *workbook) appendCell(b []byte, name string, form pgtext.Kind) ([]byte, 
 	return append(b, "</t></is></c>"...), nil
 }
 
-// decimal says whether v is a plain decimal that a spreadsheet keeps to the last digit, and its places.
+// decimal reports whether v is a decimal that a spreadsheet stores exactly, and returns its decimal places.
 func decimal(v []byte) (places int, ok bool) {
 	digits, point := 0, -1
 	for i, c := range v {
@@ -213,8 +211,8 @@ func decimal(v []byte) (places int, ok bool) {
 	return places, digits > 0 && digits <= exactChars
 }
 
-// serialDay returns the number that a spreadsheet has for a day. It takes 1900 for a leap year, so days
-// before 1 March 1900 are off by one there, and stay text.
+// serialDay returns the serial number of a date. Spreadsheets treat 1900 as a leap year, so dates before
+// 1 March 1900 are written as text.
 func serialDay(v []byte) (int64, bool) {
 	if len(v) != len(time.DateOnly) || v[4] != '-' || v[7] != '-' {
 		return 0, false
@@ -226,8 +224,8 @@ func serialDay(v []byte) (int64, bool) {
 	return day.Unix()/86400 + 25569, true
 }
 
-// appendXMLText appends text of a cell. What XML cannot hold, or would change, has the form _x000D_; text
-// that looks like such a form has its underscore in it (ECMA-376, ST_Xstring).
+// appendXMLText appends the text of a cell. Characters that XML cannot represent are escaped as _x000D_, and
+// so is the underscore of text that looks like such an escape (ECMA-376, ST_Xstring).
 func appendXMLText(b, v []byte) []byte {
 	plain := true
 	for _, c := range v {
@@ -251,7 +249,7 @@ func appendXMLText(b, v []byte) []byte {
 		case r < ' ' && r != '\n' && r != '\t' || r == 0xfffe || r == 0xffff, r == '_' && isXForm(v):
 			b = append(b, '_', 'x', upperHex[r>>12&15], upperHex[r>>8&15], upperHex[r>>4&15], upperHex[r&15], '_')
 		default:
-			b = utf8.AppendRune(b, r) // U+FFFD for what is no character
+			b = utf8.AppendRune(b, r) // U+FFFD for invalid bytes
 		}
 		v = v[size:]
 	}
@@ -260,7 +258,7 @@ func appendXMLText(b, v []byte) []byte {
 
 const upperHex = "0123456789ABCDEF"
 
-// isXForm says whether v begins like _x000D_.
+// isXForm reports whether v begins like _x000D_.
 func isXForm(v []byte) bool {
 	if len(v) < 7 || v[1] != 'x' || v[6] != '_' {
 		return false
@@ -295,7 +293,7 @@ func (x *workbook) appendRow(b []byte, values [][]byte) (_ []byte, err error) {
 	return append(b, "</row>"...), nil
 }
 
-// bookRows writes binary rows into a workbook.
+// xlsxRows writes binary rows to a workbook.
 type xlsxRows struct{ *workbook }
 
 func (x xlsxRows) begin(b []byte) ([]byte, error) { return x.open(b) }
@@ -316,7 +314,7 @@ func (x xlsxRows) end(b []byte, _ envelope) error {
 	return x.finish()
 }
 
-// bookRecords writes records into a workbook.
+// xlsxRecords writes records to a workbook.
 type xlsxRecords struct{ *workbook }
 
 func (x xlsxRecords) begin() (err error) {

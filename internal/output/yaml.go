@@ -10,10 +10,9 @@ import (
 	"unicode"
 )
 
-// yamlDocument prints the document of jsonDocument as YAML. Each record is first made JSON and then
-// transcribed, so that the two formats cannot differ; a string is written plain only where no reader
-// of YAML 1.1 or 1.2 takes it for something else, and otherwise as its JSON string, which YAML reads
-// as it stands. That also streams, which a YAML library's encoder does not.
+// yamlDocument prints the document of jsonDocument as YAML. It converts each record from JSON, so that the two
+// formats cannot differ. Strings are plain if all readers of YAML 1.1 and 1.2 read them as the same string, and
+// JSON strings otherwise, which are valid YAML. Unlike the encoder of a YAML library, it streams.
 type yamlDocument struct {
 	w      io.Writer
 	cols   []column
@@ -62,13 +61,13 @@ func (d *yamlDocument) end(e envelope) error {
 	return err
 }
 
-// What stands before the items of a list, and at the end.
+// The text before the items of a list, and the end of every document.
 const (
 	yamlItemsHead = "success: true\ndata:\n  items:"
 	yamlTail      = "error: null\n"
 )
 
-// appendYAMLItemsTail appends what stands behind the items of a list, of which there were so many.
+// appendYAMLItemsTail appends the text after the items of a list; rows is their number.
 func appendYAMLItemsTail(b []byte, rows int, e envelope) []byte {
 	if rows == 0 {
 		b = append(b, " []\n"...)
@@ -85,21 +84,21 @@ func appendYAMLItemsTail(b []byte, rows int, e envelope) []byte {
 	return append(b, yamlTail...)
 }
 
-// decoder reads JSON with its numbers as they are written.
+// decoder returns a decoder that keeps numbers exact.
 func decoder(doc []byte) *json.Decoder {
 	dec := json.NewDecoder(bytes.NewReader(doc))
 	dec.UseNumber()
 	return dec
 }
 
-// yamlOf transcribes a whole JSON document.
+// yamlOf converts a JSON document.
 func yamlOf(doc []byte) ([]byte, error) {
 	y := yamlWriter{dec: decoder(doc)}
 	err := y.value(0, atStart)
 	return y.b, err
 }
 
-// place is what stands before a value on its line.
+// place is the position of a value on its line.
 type place uint8
 
 const (
@@ -108,13 +107,13 @@ const (
 	afterDash
 )
 
-// transcript writes JSON tokens as YAML in block style.
+// yamlWriter writes JSON tokens as YAML in block style.
 type yamlWriter struct {
 	dec *json.Decoder
 	b   []byte
 }
 
-// value transcribes the next value, whose own entries are indented by indent.
+// value converts the next value and indents its entries by indent.
 func (y *yamlWriter) value(indent int, at place) error {
 	tok, err := y.dec.Token()
 	if err != nil {
@@ -180,10 +179,10 @@ func (y *yamlWriter) scalar(tok json.Token) {
 	}
 }
 
-// isPlain says whether every reader of YAML takes s, unquoted, for this very string.
+// isPlain reports whether all readers of YAML read the unquoted s as this string.
 func isPlain(s string) bool {
 	if len(s) == 36 && s[8] == '-' && s[13] == '-' && strings.Trim(s, "0123456789abcdef-") == "" {
-		return true // ids look alike whether or not they begin with a digit
+		return true // all ids are plain, also those that begin with a digit
 	}
 	for i, r := range s {
 		switch {

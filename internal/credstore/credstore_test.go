@@ -22,21 +22,21 @@ func aBus(name string) string {
 var login = Login{Username: "ada", Expires: time.Date(2026, 11, 24, 18, 0, 0, 0, time.UTC), Token: "canary"}
 
 // The order matters: the library has one mock for the whole process.
-func TestKeep(t *testing.T) {
+func TestStore(t *testing.T) {
 	for name, c := range map[string]struct {
 		getenv  func(string) string
 		mock    func()
 		keyring bool
 	}{
-		"a file where there is no bus":   {noBus, keyring.MockInit, false},
-		"the keyring":                    {aBus, keyring.MockInit, true},
-		"a file where the keyring fails": {aBus, func() { keyring.MockInitWithError(errors.New("no")) }, false},
+		"a file without a bus":          {noBus, keyring.MockInit, false},
+		"the keyring":                   {aBus, keyring.MockInit, true},
+		"a file when the keyring fails": {aBus, func() { keyring.MockInitWithError(errors.New("no")) }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.mock()
 			p := New(t.TempDir(), "prod", "db1:5432/mgmt", c.getenv)
 			if l, err := p.Load(); l != nil || err != nil || p.LoadInfo() != nil || p.Delete() != nil {
-				t.Fatalf("nothing is kept yet: %v, %v", l, err)
+				t.Fatalf("nothing is stored yet: %v, %v", l, err)
 			}
 			kept, err := p.Save(login)
 			if err != nil || kept.Keyring != c.keyring {
@@ -63,24 +63,24 @@ func TestKeep(t *testing.T) {
 				t.Errorf("a file that others read: %v", err)
 			}
 			if err := p.Delete(); err != nil || p.LoadInfo() != nil {
-				t.Errorf("after forgetting: %v", err)
+				t.Errorf("after Delete: %v", err)
 			}
 		})
 	}
 }
 
-func TestNowhereToKeep(t *testing.T) {
+func TestStore_NoFolder(t *testing.T) {
 	t.Parallel()
 	p := New("", "prod", "x", noBus)
 	if l, err := p.Load(); l != nil || err != nil || p.Delete() != nil {
 		t.Errorf("%v, %v", l, err)
 	}
 	if _, err := p.Save(login); err == nil {
-		t.Error("a login is kept nowhere")
+		t.Error("saved without a folder")
 	}
 }
 
-func TestALoginThatCannotBeWrittenIsSaid(t *testing.T) {
+func TestSave_NotWritable(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	if err := os.WriteFile(dir+"/logins", nil, 0o600); err != nil { // where the folder would be

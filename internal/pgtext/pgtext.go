@@ -1,6 +1,5 @@
-// Package wire turns PostgreSQL's binary values into the text that cxgctl prints, one append a value:
-// no struct, no reflection and no allocation stand between a row and its line. It knows neither queries
-// nor formats; what it appends is what the record types of the nouns print for the same values.
+// Package pgtext converts PostgreSQL's binary values to the text that cxgctl prints, without structs,
+// reflection or allocations. The record types of the nouns print the same text for the same values.
 package pgtext
 
 import (
@@ -12,27 +11,27 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// Form says what the text of a column's values can be, so that a format knows what it has to escape.
+// Kind classifies the text of a column, so that formats know what to escape.
 type Kind uint8
 
-// The forms.
+// The kinds.
 const (
-	Text     Kind = iota // what a person may have typed
-	Plain                 // an id, a date, a time, a decimal: a string with nothing in it to escape
-	Literal                 // a whole number or a truth value, which JSON has without quotes
-	JSON             // JSON as the server keeps it
+	Text    Kind = iota // text that users may have typed
+	Plain               // an id, a date, a time or a decimal: a string without characters to escape
+	Literal             // an integer or a boolean, which JSON does not quote
+	JSON                // JSON as the server stores it
 )
 
 // Column is one column of a query's result.
 type Column struct {
 	Name string
 	Kind Kind
-	// Append appends the text of a value that is not NULL. It fails by a panic on bytes that are no value
-	// of the column's type, which no server sends.
+	// Append appends the text of a value that is not NULL. It panics on bytes that are not a value of the
+	// column's type, which servers do not send.
 	Append func(b, value []byte) []byte
 }
 
-// For returns the column of a result's type, by the type's OID; false for a type that is not known here.
+// ColumnFor returns the column of a type by its OID, or false for an unknown type.
 func ColumnFor(name string, oid uint32) (Column, bool) {
 	switch oid {
 	case pgtype.TextOID, pgtype.VarcharOID, pgtype.NameOID:
@@ -63,8 +62,7 @@ func ColumnFor(name string, oid uint32) (Column, bool) {
 	return Column{}, false
 }
 
-// The families of types, as format_type begins their names, that a field of a kind is read from as it
-// stands; see Reads.
+// typeFamilies maps kinds of fields to the types that they are decoded from, without type modifiers.
 var typeFamilies = map[string][]string{
 	"text":        {"text", "character varying", "name"},
 	"character":   {"character"},
@@ -78,8 +76,8 @@ var typeFamilies = map[string][]string{
 	"jsonb":       {"json", "jsonb"},
 }
 
-// Reads says whether a column of the catalog's type, as format_type prints it, comes out of a binary
-// result as a field of the kind prints it.
+// CanDecode reports whether binary values of a type, as format_type prints it, can be decoded to a field of a
+// kind.
 func CanDecode(kind, typ string) bool {
 	for _, family := range typeFamilies[kind] {
 		if typ == family || len(typ) > len(family) && typ[:len(family)] == family && typ[len(family)] == '(' {
@@ -91,7 +89,7 @@ func CanDecode(kind, typ string) bool {
 
 func appendText(b, v []byte) []byte { return append(b, v...) }
 
-// appendPadded leaves out the padding of character(n).
+// appendPadded omits the padding of character(n).
 func appendPadded(b, v []byte) []byte {
 	for len(v) > 0 && v[len(v)-1] == ' ' {
 		v = v[:len(v)-1]
@@ -99,7 +97,7 @@ func appendPadded(b, v []byte) []byte {
 	return append(b, v...)
 }
 
-// appendJSONB leaves out the version before the text.
+// appendJSONB omits the version before the text.
 func appendJSONB(b, v []byte) []byte { return append(b, v[1:]...) }
 
 func appendBool(b, v []byte) []byte {
@@ -146,8 +144,8 @@ const (
 	numericNegInfinity = 0xF000
 )
 
-// appendNumeric appends every digit of the value's scale: groups of four decimal digits, the first of
-// them worth 10000 to the power of weight, then zeros up to the scale.
+// appendNumeric appends all digits of the value's scale. The value consists of groups of four decimal digits; the
+// first has the place value 10000 to the power of weight.
 func appendNumeric(b, v []byte) []byte {
 	groups, weight := int(binary.BigEndian.Uint16(v)), int(int16(binary.BigEndian.Uint16(v[2:])))
 	scale := int(binary.BigEndian.Uint16(v[6:]))
@@ -196,7 +194,7 @@ func append4(b []byte, n int) []byte {
 // secondsTo2000 is the Unix time of PostgreSQL's epoch, 2000-01-01.
 const secondsTo2000 = 946684800
 
-// civil returns the day that is so many days after 1970-01-01 in the proleptic Gregorian calendar
+// civil returns the date of a number of days since 1970-01-01 in the proleptic Gregorian calendar
 // (Howard Hinnant, chrono-compatible low-level date algorithms).
 func civil(days int) (year, month, day int) {
 	days += 719468
@@ -242,8 +240,7 @@ func appendDate(b, v []byte) []byte {
 	return appendDay(b, year, month, day)
 }
 
-// appendTime appends RFC 3339 in UTC with the digits of the fraction that are not zero, infinity or
-// -infinity.
+// appendTime appends RFC 3339 in UTC without trailing zeros of the fraction, infinity or -infinity.
 func appendTime(b, v []byte) []byte {
 	micros := int64(binary.BigEndian.Uint64(v))
 	switch micros {

@@ -12,7 +12,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/pgtext"
 )
 
-// same fails where the binary form of the query's first column is not told as its second, a text, says.
+// same checks that the query's first column in binary form is decoded to the text of its second column.
 func same(t *testing.T, r db.Reader, sql string) int {
 	t.Helper()
 	var columns []pgtext.Column
@@ -40,9 +40,8 @@ func open(t *testing.T) *db.DB {
 	return d
 }
 
-// Numerics of every sign, weight and scale, and those that are no number, digit for digit as PostgreSQL
-// itself writes them.
-func TestNumericsAreTheServersToTheDigit(t *testing.T) {
+// Numerics of every sign, weight and scale, and special values, have the same digits as in PostgreSQL.
+func TestColumn_Numerics(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	for _, v := range []string{
@@ -61,8 +60,8 @@ func TestNumericsAreTheServersToTheDigit(t *testing.T) {
 	}
 }
 
-// Days and instants over the whole range of the types, as the record types write them.
-func TestTimesAreTheRecordTypes(t *testing.T) {
+// Dates and times over the whole range of the types are formatted like those of records.
+func TestColumn_Times(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	for _, sql := range []string{
@@ -112,7 +111,7 @@ func records(t *testing.T, r db.Reader, sql string) []string {
 	return list
 }
 
-func TestTheRestIsTheServersText(t *testing.T) {
+func TestColumn_OtherTypes(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	for _, sql := range []string{

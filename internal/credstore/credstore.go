@@ -1,5 +1,5 @@
-// Package keep holds the operator's login between two runs: in the desktop's keyring, or where there is
-// none, as on most servers, in a file that only its owner can read.
+// Package credstore stores the operator's login: in the desktop's keyring or, without one, as on most
+// servers, in a file that only its owner can read.
 package credstore
 
 import (
@@ -19,39 +19,39 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// Login is what is kept of a login.
+// Login is a stored login.
 type Login struct {
 	Username string    `json:"username"`
 	Expires  time.Time `json:"expires_at"`
-	Keyring  bool      `json:"keyring"`         // the token is there, and not here
-	Token    string    `json:"token,omitempty"` // where it is here
+	Keyring  bool      `json:"keyring"`         // the token is in the keyring
+	Token    string    `json:"token,omitempty"` // if it is not in the keyring
 }
 
-// Place is where the login to one database is kept, for one profile.
+// Store stores the login of one profile to one database.
 type Store struct {
 	dir, name string
 	getenv    func(string) string
 }
 
-// At returns the place for a profile and a database in the state folder of this user; "" for the folder
-// where there is no home, and then nothing can be kept.
+// New returns the store of a profile and a database in the user's state folder. If the folder is "", which
+// means that the user has no home folder, nothing can be stored.
 func New(dir, profile, database string, getenv func(string) string) Store {
 	sum := sha256.Sum256([]byte(profile + "\x00" + database))
 	return Store{dir, hex.EncodeToString(sum[:8]), getenv}
 }
 
-// File is the file of this place.
+// File returns the path of the file.
 func (p Store) File() string { return filepath.Join(p.dir, "logins", p.name+".json") }
 
-// service is the keyring's name for us.
+// service is the name of cxgctl in the keyring.
 const service = "cxgctl"
 
-// patience is how long a keyring may take to answer: one that waits for somebody to unlock it is none.
+// keyringTimeout limits each call of the keyring, which may wait for the user to unlock it.
 const keyringTimeout = 3 * time.Second
 
 var errNoAnswer = errors.New("the keyring does not answer")
 
-// within runs what talks to the keyring, which knows no time-out of its own.
+// withTimeout calls the keyring, whose library has no time-out.
 func withTimeout[T any](ask func() (T, error)) (T, error) {
 	type answer struct {
 		value T
@@ -71,13 +71,13 @@ func withTimeout[T any](ask func() (T, error)) (T, error) {
 	}
 }
 
-// hasKeyring says whether a keyring may be there. Without a session bus the library would try to start one.
+// hasKeyring reports whether a keyring may exist. Without a session bus the library would try to start one.
 func (p Store) hasKeyring() bool { return p.getenv("DBUS_SESSION_BUS_ADDRESS") != "" }
 
-// Put keeps a login, in the keyring if it takes it.
+// Save stores a login, in the keyring if possible.
 func (p Store) Save(l Login) (Login, error) {
 	if p.dir == "" {
-		return l, fault.New(fault.Validation, "there is no folder to keep a login in").WithHint("set HOME or XDG_STATE_HOME")
+		return l, fault.New(fault.Validation, "no folder to store the login in").WithHint("set HOME or XDG_STATE_HOME")
 	}
 	kept := l
 	if p.hasKeyring() {
@@ -99,7 +99,7 @@ func (p Store) Save(l Login) (Login, error) {
 	return kept, nil
 }
 
-// Get returns the login that is kept, with its token; none is no error.
+// Load returns the stored login with its token, or nil if none is stored.
 func (p Store) Load() (*Login, error) {
 	if p.dir == "" {
 		return nil, nil
@@ -127,14 +127,14 @@ func (p Store) Load() (*Login, error) {
 	if l.Keyring {
 		l.Token, err = withTimeout(func() (string, error) { return keyring.Get(service, p.name) })
 		if err != nil {
-			return nil, fault.New(fault.Unauthenticated, "the keyring does not give the login out").
+			return nil, fault.New(fault.Unauthenticated, "cannot read the login from the keyring").
 				WithHint("unlock the keyring, or log in again: cxgctl auth login").Because(err)
 		}
 	}
 	return &l, nil
 }
 
-// Peek is Get without asking the keyring: who is logged in, and until when.
+// LoadInfo returns the stored login without the keyring's token, or nil.
 func (p Store) LoadInfo() *Login {
 	if p.dir == "" {
 		return nil
@@ -150,7 +150,7 @@ func (p Store) LoadInfo() *Login {
 	return &l
 }
 
-// Forget removes the login; none is no error.
+// Delete removes the login, if any.
 func (p Store) Delete() error {
 	l := p.LoadInfo()
 	if l != nil && l.Keyring {
@@ -167,5 +167,5 @@ func (p Store) Delete() error {
 }
 
 func (p Store) refuse(why string, cause error) *fault.Error {
-	return fault.New(fault.Validation, "the kept login %s %s", p.File(), why).Because(cause)
+	return fault.New(fault.Validation, "the stored login %s %s", p.File(), why).Because(cause)
 }

@@ -241,6 +241,11 @@ var newestFirst = db.Order{
 	{Sort: db.Sort{Expr: "l.id", Type: "uuid", NotNull: true}, Desc: true},
 }
 
+const (
+	listEntries  = `SELECT {columns} FROM audt.audit_logs l LEFT JOIN idam.users o ON o.id = l.user_id WHERE {where} ORDER BY {order}`
+	countEntries = `SELECT count(*) FROM audt.audit_logs l WHERE {where}`
+)
+
 // Matching returns a query for the rows that the filter selects, newest first.
 func (g *Log) Matching(ctx context.Context, r db.Reader, f Filter) (db.ListQuery[Entry], error) {
 	var problems fault.Problems
@@ -251,7 +256,7 @@ func (g *Log) Matching(ctx context.Context, r db.Reader, f Filter) (db.ListQuery
 	}
 	return db.ListQuery[Entry]{
 		Problems: problems, ID: func(e Entry) uuid.UUID { return e.ID }, Binary: binary,
-		Columns: g.columns, From: entries, CountFrom: "audt.audit_logs l", Key: "l.id", Where: w, Order: newestFirst,
+		SQL: listEntries, Count: countEntries, Columns: g.columns, Key: "l.id", Where: w, Order: newestFirst,
 	}, err
 }
 

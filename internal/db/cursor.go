@@ -85,7 +85,7 @@ func (s ListQuery[T]) After(ctx context.Context, d *DB, c Cursor) (Slice[T], err
 			exprs[i], into[i] = "("+term.Expr+")::text", &next.Keys[i]
 		}
 		last := pgx.NamedArgs{"cursor_id": s.ID(out.Items[c.Size-1])}
-		keys := "SELECT " + strings.Join(exprs, ", ") + " FROM " + s.From + " WHERE " + s.Key + " = @cursor_id"
+		keys := s.fill(s.SQL, strings.Join(exprs, ", "), s.Key+" = @cursor_id")
 		if err := r.QueryRow(ctx, keys, last).Scan(into...); err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ type Lookup struct {
 	Column string // name in the result
 	Key    string // key expression used in place of the column; its binary values are the map's keys
 	Texts  string // query that returns every key with its text or NULL
+	SQL    string // the list's statement without the join
 
 	keyed string // the query's statement with Key in the column
 }

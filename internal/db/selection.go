@@ -1,10 +1,10 @@
 package db
 
 import (
-	"cmp"
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,23 +16,29 @@ import (
 type ListQuery[T any] struct {
 	Problems fault.Problems // invalid filters, returned by every query
 
-	Columns   string // select list of T
-	From      string // the table under its alias, and its joins
-	CountFrom string // From without joins that only add columns; "" means From
-	CountSQL  string // a cheaper count with the same arguments, or ""
-	Key       string // the id, under the alias
-	Where     Where
-	Order     Order
+	SQL     string // the whole statement, with the placeholders {columns}, {table}, {join}, {where} and {order}
+	Count   string // the statement for the number of rows, with {table}, {join} and {where}
+	Columns string // the select list of T
+	Table   string // the qualified table
+	Join    string // joins that depend on the database
+	Key     string // the id, under the alias
+	Where   Where
+	Order   Order
 
 	ID     func(T) uuid.UUID // returns a row's id, for After
 	Binary map[string]string // the fields as expressions that package pgtext reads; nil if only records can be read
-	Lookup *Lookup           // lets Export skip the joins of From; nil if it cannot
+	Lookup *Lookup           // lets Export skip a join; nil if it cannot
 }
 
-// rows selects the columns in order, with the arguments of Where.
-func (s ListQuery[T]) rows(columns string) string {
-	return "SELECT " + columns + " FROM " + s.From + " WHERE " + s.Where.String() + " ORDER BY " + s.Order.String()
+// fill replaces the placeholders of a statement.
+func (s ListQuery[T]) fill(statement, columns, where string) string {
+	return strings.NewReplacer(
+		"{columns}", columns, "{table}", s.Table, "{join}", s.Join, "{where}", where, "{order}", s.Order.String(),
+	).Replace(statement)
 }
+
+// rows returns the statement for the columns of all rows, with the arguments of Where.
+func (s ListQuery[T]) rows(columns string) string { return s.fill(s.SQL, columns, s.Where.String()) }
 
 // All returns the query for every row.
 func (s ListQuery[T]) All() (Query, error) { return s.SelectSQL(s.Columns) }
@@ -49,16 +55,14 @@ func (s ListQuery[T]) Export(columns []string) (Query, bool, error) {
 	if s.Lookup != nil && slices.Contains(columns, s.Lookup.Column) {
 		keys, apart := maps.Clone(s.Binary), *s.Lookup
 		keys[apart.Column] = apart.Key
-		s.From = s.CountFrom
-		apart.keyed, q.Lookup = s.rows(SelectList(keys, columns)), &apart
+		apart.keyed, q.Lookup = s.fill(apart.SQL, SelectList(keys, columns), s.Where.String()), &apart
 	}
 	return q, s.Binary != nil, err
 }
 
 // CountQuery returns the query for the number of rows.
 func (s ListQuery[T]) CountQuery() Query {
-	count := cmp.Or(s.CountSQL, "SELECT count(*) FROM "+cmp.Or(s.CountFrom, s.From)+" WHERE "+s.Where.String())
-	return Query{SQL: count, Args: s.Where.Args}
+	return Query{SQL: s.fill(s.Count, "", s.Where.String()), Args: s.Where.Args}
 }
 
 // Page returns one page and the total number of rows.

@@ -135,6 +135,12 @@ func anyOf(w *db.Where, column, name, kind string, values []string) {
 	}
 }
 
+const (
+	listInvoices  = `SELECT {columns} FROM {table} i {join} WHERE {where} ORDER BY {order}`
+	countInvoices = `SELECT count(*) FROM {table} i WHERE {where}`
+	listWithKeys  = `SELECT {columns} FROM {table} i WHERE {where} ORDER BY {order}` // see codes
+)
+
 // Matching returns the query for the invoices that the filter selects, newest first by default.
 func (t *Table) Matching(ctx context.Context, r db.Reader, f Filter) (db.ListQuery[Invoice], error) {
 	problems := f.Refused
@@ -146,7 +152,8 @@ func (t *Table) Matching(ctx context.Context, r db.Reader, f Filter) (db.ListQue
 	}
 	return db.ListQuery[Invoice]{
 		Problems: problems, ID: Kind.ID, Binary: binary, Lookup: t.codes(order),
-		Columns: t.sql("{columns}"), From: t.sql("{table} i {tenant}"), CountFrom: t.sql("{table} i"), Key: "i.id", Where: where, Order: order,
+		SQL: listInvoices, Count: countInvoices, Columns: t.sql("{columns}"), Table: t.shape.Name, Join: t.sql("{tenant}"), Key: "i.id",
+		Where: where, Order: order,
 	}, err
 }
 
@@ -158,7 +165,7 @@ func (t *Table) codes(order db.Order) *db.Lookup {
 	if !ok || id.Type != "uuid" || slices.ContainsFunc(order, func(term db.Term) bool { return term.Expr == t.tenantCode }) {
 		return nil
 	}
-	return &db.Lookup{Column: "tenant_code", Key: "i.tenant_id", Texts: texts}
+	return &db.Lookup{Column: "tenant_code", Key: "i.tenant_id", Texts: texts, SQL: listWithKeys}
 }
 
 // Select returns every invoice that the filter selects, ordered by id. With deleted it returns only deleted invoices.

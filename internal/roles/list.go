@@ -23,6 +23,19 @@ const (
        (SELECT count(DISTINCT g.user_id) FROM idam.user_roles g WHERE g.role_id = r.id AND {in force}) AS holders`
 )
 
+const (
+	listRoles  = `SELECT {columns} FROM idam.roles r WHERE {where} ORDER BY {order}`
+	countRoles = `SELECT count(*) FROM idam.roles r WHERE {where}`
+	listGrants = `
+SELECT {columns}
+  FROM idam.user_roles g JOIN idam.roles r ON r.id = g.role_id JOIN idam.users u ON u.id = g.user_id
+ WHERE {where} ORDER BY {order}`
+	countGrants = `
+SELECT count(*)
+  FROM idam.user_roles g JOIN idam.roles r ON r.id = g.role_id JOIN idam.users u ON u.id = g.user_id
+ WHERE {where}`
+)
+
 // Matching returns the query for the roles that the filter selects, strongest first.
 func (t *Table) Matching(f Filter) db.ListQuery[Role] {
 	var w db.Where
@@ -33,7 +46,7 @@ func (t *Table) Matching(f Filter) db.ListQuery[Role] {
 	if f.Search != "" {
 		w.Bind(t.sql("({code} ILIKE @search OR to_jsonb(r)->>'name' ILIKE @search OR to_jsonb(r)->>'role_name' ILIKE @search)"), "search", db.LikeSubstring(f.Search))
 	}
-	return db.ListQuery[Role]{Columns: t.sql(record), From: "idam.roles r", Where: w, Order: db.Order{
+	return db.ListQuery[Role]{SQL: listRoles, Count: countRoles, Columns: t.sql(record), Where: w, Order: db.Order{
 		{Sort: db.Sort{Expr: t.sql("{rank}"), NotNull: true}}, {Sort: db.Sort{Expr: t.sql("{code}"), NotNull: true}}, {Sort: db.Sort{Expr: "r.id", NotNull: true}},
 	}}
 }
@@ -93,7 +106,7 @@ func (t *Table) Grants(f GrantFilter) db.ListQuery[Grant] {
 	if f.Tenant != nil {
 		w.Bind("g.tenant_context = @tenant", "tenant", *f.Tenant)
 	}
-	return db.ListQuery[Grant]{Columns: t.sql("{grant}"), From: t.sql("{from}"), Where: w, Order: db.Order{
+	return db.ListQuery[Grant]{SQL: listGrants, Count: countGrants, Columns: t.sql("{grant}"), Where: w, Order: db.Order{
 		{Sort: db.Sort{Expr: "u.username", NotNull: true}}, {Sort: db.Sort{Expr: t.sql("{rank}"), NotNull: true}}, {Sort: db.Sort{Expr: "g.id", NotNull: true}},
 	}}
 }

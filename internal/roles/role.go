@@ -97,7 +97,6 @@ func NewTable(cat schema.Catalog) (*Table, error) {
 		"{in force}", "g.status = 'ACTIVE' AND (g.expires_at IS NULL OR g.expires_at > now()) AND "+grants.NotDeleted("g"),
 		"{rank}", roles.RoleRank("r"), "{grant status}", grants.LiveStatus("g", "INACTIVE"),
 		"{user live}", "("+tables[0].NotDeleted("u")+")",
-		"{from}", "idam.user_roles g JOIN idam.roles r ON r.id = g.role_id JOIN idam.users u ON u.id = g.user_id",
 		"{grant}", "g.id, g.user_id, u.username, g.role_id, {code} AS role, "+level+" AS level, g.scope, g.tenant_context AS tenant_id, "+
 			"{grant status} AS status, g.granted_at, g.granted_by, g.expires_at",
 	)}, nil

@@ -165,13 +165,20 @@ var newestFirst = db.Order{
 // swept.
 const derived = "CASE WHEN x.status = 'ACTIVE' AND x.expires_at <= now() THEN 'EXPIRED' ELSE x.status END"
 
+const (
+	listRows  = `SELECT {columns} FROM {table} x LEFT JOIN idam.users u ON u.id = x.user_id WHERE {where} ORDER BY {order}`
+	countRows = `SELECT count(*) FROM {table} x WHERE {where}`
+)
+
 // Matching returns the query for the rows that the filter selects, newest first.
 func (t Table[T]) Matching(f Filter) db.ListQuery[T] {
 	var problems fault.Problems
 	where := f.where(&problems, statuses[t.name])
 	where.Add(t.live)
 	return db.ListQuery[T]{
-		Problems: problems, Columns: strings.Replace(t.columns, "x.status,", derived+" AS status,", 1), From: t.from(), CountFrom: t.name + " x", Where: where, Order: newestFirst,
+		Problems: problems,
+		SQL:      listRows, Count: countRows, Columns: strings.Replace(t.columns, "x.status,", derived+" AS status,", 1), Table: t.name,
+		Where: where, Order: newestFirst,
 	}
 }
 

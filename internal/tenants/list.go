@@ -45,6 +45,11 @@ func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string,
 	return Kind.Matches(refs, by, rows, deleted), nil
 }
 
+const (
+	listTenants  = `SELECT {columns} FROM {table} t WHERE {where} ORDER BY {order}`
+	countTenants = `SELECT count(*) FROM {table} t WHERE {where}`
+)
+
 // Matching returns the query for the tenants that the filter selects, newest first by default.
 func (t *Table) Matching(f Filter) db.ListQuery[Tenant] {
 	var w db.Where
@@ -72,7 +77,7 @@ func (t *Table) Matching(f Filter) db.ListQuery[Tenant] {
 	}
 	return db.ListQuery[Tenant]{
 		Problems: problems, ID: Kind.ID, Binary: binary,
-		Columns: t.columns, From: t.sql("{table} t"), Key: "t.id",
+		SQL: listTenants, Count: countTenants, Columns: t.columns, Table: t.shape.Name, Key: "t.id",
 		Where: w, Order: order,
 	}
 }

@@ -131,6 +131,11 @@ var primaryFirst = db.Order{
 	{Sort: db.Sort{Expr: "m.id", NotNull: true}},
 }
 
+const (
+	listMembers  = `SELECT {columns} FROM {table} m {join} WHERE {where} ORDER BY {order}`
+	countMembers = `SELECT count(*) FROM {table} m {join} WHERE {where}`
+)
+
 // Matching returns the query for the members that the filter selects, the primary member first.
 func (m *Members) Matching(f MemberFilter) db.ListQuery[Member] {
 	var w db.Where
@@ -145,7 +150,11 @@ func (m *Members) Matching(f MemberFilter) db.ListQuery[Member] {
 	if f.Search != "" {
 		db.Search{Text: f.Search, Columns: []string{"u.username", "u.full_name", "u.email"}}.Bind(&w)
 	}
-	return db.ListQuery[Member]{Problems: problems, Columns: m.columns, From: m.holes.Replace("{table} m {join}"), Where: w, Order: primaryFirst}
+	return db.ListQuery[Member]{
+		Problems: problems,
+		SQL:      listMembers, Count: countMembers, Columns: m.columns, Table: m.shape.Name, Join: m.join,
+		Where: w, Order: primaryFirst,
+	}
 }
 
 // Get returns a user's membership of a tenant, even if it was LEFT, or RESOURCE_NOT_FOUND.

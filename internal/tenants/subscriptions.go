@@ -52,6 +52,11 @@ var latestFirst = db.Order{
 	{Sort: db.Sort{Expr: "s.id", NotNull: true}},
 }
 
+const (
+	listSubscriptions  = `SELECT {columns} FROM {table} s WHERE {where} ORDER BY {order}`
+	countSubscriptions = `SELECT count(*) FROM {table} s WHERE {where}`
+)
+
 // MatchingSubscriptions returns the query for the live subscriptions of a tenant, latest first, or a DATABASE_ERROR
 // if the table does not exist.
 func MatchingSubscriptions(cat schema.Catalog, tenant uuid.UUID) (db.ListQuery[Subscription], error) {
@@ -63,7 +68,8 @@ func MatchingSubscriptions(cat schema.Catalog, tenant uuid.UUID) (db.ListQuery[S
 	w.Bind("s.tenant_id = @tenant", "tenant", tenant)
 	w.Add(shape.NotDeleted("s"))
 	return db.ListQuery[Subscription]{
-		Columns: shape.Select("s", subscriptionFields), From: shape.Name + " s", Where: w, Order: latestFirst,
+		SQL: listSubscriptions, Count: countSubscriptions, Columns: shape.Select("s", subscriptionFields), Table: shape.Name,
+		Where: w, Order: latestFirst,
 	}, nil
 }
 

@@ -1,6 +1,7 @@
 package users
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -63,6 +64,11 @@ var sortNames = []string{
 
 const newestFirst = "created_at:desc"
 
+const (
+	listUsers  = `SELECT {columns} FROM {table} u WHERE {where} ORDER BY {order}`
+	countUsers = `SELECT count(*) FROM {table} u WHERE {where}`
+)
+
 // List returns the query for the users that the filter selects, newest first by default.
 func (t *Table) List(f Filter) db.ListQuery[User] {
 	var w db.Where
@@ -119,7 +125,7 @@ func (t *Table) List(f Filter) db.ListQuery[User] {
 	}
 	return db.ListQuery[User]{
 		Problems: problems, ID: Kind.ID, Binary: binary,
-		Columns: t.columns, From: t.sql("{table} u"), CountSQL: t.countOf(f), Key: "u.id",
+		SQL: listUsers, Count: cmp.Or(t.countOf(f), countUsers), Columns: t.columns, Table: t.shape.Name, Key: "u.id",
 		Where: w, Order: order,
 	}
 }

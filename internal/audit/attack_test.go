@@ -170,20 +170,20 @@ func TestVerify_CompressionBomb(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, migrated)
 	w.record(3)
-	p := packers.Get().(*packer)
-	defer packers.Put(p)
-	bomb := p.pack(nil, make([]byte, 256<<20))
+	p := compressors.Get().(*compressor)
+	defer compressors.Put(p)
+	bomb := p.compress(nil, make([]byte, 256<<20))
 	w.exec(`UPDATE cxg_audit.seal SET canon = $1 WHERE seq = 2`, bomb)
 	if v := w.verify(""); v.OK || v.Bad != 1 || *v.FirstBadSeq != 2 {
 		t.Errorf("%+v", v)
 	}
-	u, err := newUnpacker()
+	u, err := newDecompressor()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer u.close()
-	for name, packed := range map[string][]byte{"one frame": bomb, "many frames": slices.Repeat(p.pack(nil, make([]byte, 1<<20)), 100)} {
-		if b, err := u.unpack(packed, 1<<20); err == nil || cap(b) > 4<<20 {
+	for name, packed := range map[string][]byte{"one frame": bomb, "many frames": slices.Repeat(p.compress(nil, make([]byte, 1<<20)), 100)} {
+		if b, err := u.decompress(packed, 1<<20); err == nil || cap(b) > 4<<20 {
 			t.Errorf("%s: %d bytes, %v", name, cap(b), err)
 		}
 	}
@@ -266,21 +266,21 @@ func TestVerify_SealVersion1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u, err := newUnpacker()
+	u, err := newDecompressor()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer u.close()
-	canon, err := u.unpack(seals[0].canon, 1<<20)
+	canon, err := u.decompress(seals[0].canon, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
 	canon[0] = 1
-	p := packers.Get().(*packer)
-	defer packers.Put(p)
+	p := compressors.Get().(*compressor)
+	defer compressors.Put(p)
 	leaf := leafOf(canon)
 	chain := link(make([]byte, 32), leaf[:])
-	w.exec(`UPDATE cxg_audit.seal SET ver = 1, canon = $1, leaf = $2, chain = $3`, p.pack(nil, canon), leaf[:], chain[:])
+	w.exec(`UPDATE cxg_audit.seal SET ver = 1, canon = $1, leaf = $2, chain = $3`, p.compress(nil, canon), leaf[:], chain[:])
 	w.exec(`UPDATE cxg_audit.head SET chain = $1`, chain[:])
 	if v := w.verify(""); !v.OK {
 		t.Fatalf("%+v", v)

@@ -121,7 +121,7 @@ func appendHeader(b []byte, origin string, sealedAt int64, fields int) []byte {
 }
 
 // appendField appends a field with its value as sent by the server; nil is NULL.
-func (c *canonizer) appendField(b []byte, f sealedField, format int16, v []byte) ([]byte, error) {
+func (c *canonicalizer) appendField(b []byte, f sealedField, format int16, v []byte) ([]byte, error) {
 	b = binary.AppendUvarint(b, uint64(len(f.name)))
 	b = append(b, f.name...)
 	if v == nil {
@@ -183,22 +183,22 @@ func unixMicros(pg int64) int64 {
 	return pg + betweenEpochs
 }
 
-// canonizer makes canonical forms and reuses its buffers.
-type canonizer struct {
+// canonicalizer makes canonical forms and reuses its buffers.
+type canonicalizer struct {
 	fields []sealedField
 	doc    jsonSorter
 	out    []byte
 }
 
 // json returns the canonical form of a JSON document, valid until the next call.
-func (c *canonizer) json(v []byte) ([]byte, error) {
+func (c *canonicalizer) json(v []byte) ([]byte, error) {
 	var err error
 	c.out, err = c.doc.canonical(c.out[:0], v)
 	return c.out, err
 }
 
 // row appends the canonical form of a row whose values come in the order of the fields.
-func (c *canonizer) row(b []byte, origin string, sealedAt int64, values [][]byte, formats []pgconn.FieldDescription) ([]byte, error) {
+func (c *canonicalizer) row(b []byte, origin string, sealedAt int64, values [][]byte, formats []pgconn.FieldDescription) ([]byte, error) {
 	b = appendHeader(b, origin, sealedAt, len(c.fields))
 	var err error
 	for i, f := range c.fields {
@@ -210,7 +210,7 @@ func (c *canonizer) row(b []byte, origin string, sealedAt int64, values [][]byte
 }
 
 // binary appends the canonical form of a row whose values are all in binary format.
-func (c *canonizer) binary(b []byte, origin string, sealedAt int64, values [][]byte) ([]byte, error) {
+func (c *canonicalizer) binary(b []byte, origin string, sealedAt int64, values [][]byte) ([]byte, error) {
 	b = appendHeader(b, origin, sealedAt, len(c.fields))
 	var err error
 	for i, f := range c.fields {

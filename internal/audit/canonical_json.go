@@ -32,12 +32,12 @@ type member struct {
 	start, end int    // position in the output
 }
 
-// deepest is the maximum nesting depth.
-const deepest = 10_000
+// maxDepth is the maximum nesting depth.
+const maxDepth = 10_000
 
 var (
 	errJSON = errors.New("malformed JSON")
-	errDeep = fmt.Errorf("JSON nested deeper than %d", deepest)
+	errDeep = fmt.Errorf("JSON nested deeper than %d", maxDepth)
 )
 
 // canonical appends the canonical form of doc to b.
@@ -62,7 +62,7 @@ func (s *jsonSorter) value(b, src []byte, depth int) (out, rest []byte, err erro
 	switch {
 	case len(src) == 0:
 		return b, src, errJSON
-	case depth > deepest:
+	case depth > maxDepth:
 		return b, src, errDeep
 	}
 	switch c := src[0]; {
@@ -210,14 +210,14 @@ func (s *jsonSorter) arrange(members []member) {
 		s.moved = append(s.moved, members[from])
 	}
 	copy(members, s.moved)
-	if s.orders == nil || len(s.orders) > keptOrders {
+	if s.orders == nil || len(s.orders) > maxOrders {
 		s.orders = map[int][]int{}
 	}
 	s.orders[len(members)] = order
 }
 
-// keptOrders limits how many sort orders are kept.
-const keptOrders = 64
+// maxOrders limits how many sort orders are kept.
+const maxOrders = 64
 
 // appendString appends the string at the start of src. It also returns the decoded string and the rest of src.
 func appendString(b, src []byte) (out, decoded, rest []byte, err error) {

@@ -13,26 +13,26 @@ import (
 //go:embed canon1.dict
 var dictionary1 []byte
 
-// packer compresses canonical forms. Seals hash the uncompressed form, so the compression level never affects them.
-type packer struct{ e *zstd.Encoder }
+// compressor compresses canonical forms. Seals hash the uncompressed form, so the compression level never affects them.
+type compressor struct{ e *zstd.Encoder }
 
-// packers is a lazy pool, since many commands do not seal. The fastest level without entropy coding takes a quarter of
-// the default level's time and costs 2% in size: most of the compression comes from the dictionary.
-var packers = sync.Pool{New: func() any {
+// compressors is a lazy pool, since many commands do not seal. The fastest level without entropy coding takes a quarter
+// of the default level's time and costs 2% in size: most of the compression comes from the dictionary.
+var compressors = sync.Pool{New: func() any {
 	e, err := zstd.NewWriter(nil, zstd.WithEncoderDictRaw(1, dictionary1), zstd.WithEncoderConcurrency(1),
 		zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true), zstd.WithEncoderLevel(zstd.SpeedFastest),
 		zstd.WithNoEntropyCompression(true), zstd.WithWindowSize(1<<16))
 	if err != nil {
 		panic(err) // the options are constants
 	}
-	return &packer{e}
+	return &compressor{e}
 }}
 
-// pack appends the compressed form of canon to b.
-func (p *packer) pack(b, canon []byte) []byte { return p.e.EncodeAll(canon, b) }
+// compress appends the compressed form of canon to b.
+func (p *compressor) compress(b, canon []byte) []byte { return p.e.EncodeAll(canon, b) }
 
-// unpacker decompresses canonical forms.
-type unpacker struct {
+// decompressor decompresses canonical forms.
+type decompressor struct {
 	d   *zstd.Decoder
 	buf []byte
 }
@@ -40,18 +40,19 @@ type unpacker struct {
 // maxCanon limits the memory for an uncompressed form. jsonb values are at most 256 MiB.
 const maxCanon = 1 << 29
 
-func newUnpacker() (*unpacker, error) {
+func newDecompressor() (*decompressor, error) {
 	d, err := zstd.NewReader(nil, zstd.WithDecoderDictRaw(1, dictionary1), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxCanon),
 		zstd.WithDecodeAllCapLimit(true))
-	return &unpacker{d: d}, err
+	return &decompressor{d: d}, err
 }
 
-// unpack decompresses a stored form. The result is valid until the next call. A result over limit bytes is an error.
-func (u *unpacker) unpack(stored []byte, limit int) ([]byte, error) {
+// decompress decompresses a stored form. The result is valid until the next call. A result over limit bytes is an
+// error.
+func (u *decompressor) decompress(stored []byte, limit int) ([]byte, error) {
 	if cap(u.buf) < limit {
 		u.buf = make([]byte, 0, limit+limit/4) // slack, since the lengths of rows vary
 	}
 	return u.d.DecodeAll(stored, u.buf[:0:limit])
 }
 
-func (u *unpacker) close() { u.d.Close() }
+func (u *decompressor) close() { u.d.Close() }

@@ -26,7 +26,7 @@ type Drafter struct {
 	writer  *writer
 	columns []string // the columns of COPY
 	args    []string // the name of each column's argument
-	canon   canonizer
+	canon   canonicalizer
 	places  []int // index into columns of each canonical field, or -1
 	buffers sync.Pool
 }
@@ -94,8 +94,8 @@ type drafted struct {
 	sealed bool // if false, the row has to be read back
 }
 
-// is reports whether the row was drafted for change c.
-func (r *drafted) is(c Change) bool {
+// isFor reports whether the row was drafted for change c.
+func (r *drafted) isFor(c Change) bool {
 	return r.change.Action == c.Action && r.change.After == c.After && c.Before == nil && r.change.Event == c.Event &&
 		len(c.Undoes) == 0 && slices.Equal(r.change.Secrets, c.Secrets)
 }
@@ -105,8 +105,8 @@ func (r *drafted) is(c Change) bool {
 func (d *Drafter) Draft(changes []Change, at time.Time) (*Draft, error) {
 	at = at.UTC().Truncate(time.Microsecond)
 	draft := &Draft{at: at, drafter: d, of: make(map[uuid.UUID]drafted, len(changes))}
-	p := packers.Get().(*packer)
-	defer packers.Put(p)
+	p := compressors.Get().(*compressor)
+	defer compressors.Put(p)
 	values := make([][]byte, len(d.columns))
 	inOrder := make([][]byte, len(d.places))
 	var scratch, canon []byte
@@ -142,7 +142,7 @@ func (d *Drafter) Draft(changes []Change, at time.Time) (*Draft, error) {
 			return nil, err
 		}
 		from = len(packed)
-		packed = p.pack(packed, canon)
+		packed = p.compress(packed, canon)
 		row.seal = seal{auditID: e.ID, origin: originCLI, sealedAt: at, canon: packed[from:len(packed):len(packed)], leaf: leafOf(canon)}
 		row.sealed = !d.canon.doc.restyled
 		draft.of[c.ID] = row
@@ -215,7 +215,7 @@ func (tx *Tx) logDrafted(ctx context.Context, changes []Change) ([]Change, error
 	var ids []uuid.UUID
 	for _, c := range changes {
 		row, ok := tx.draft.of[c.ID]
-		if !ok || !row.is(c) {
+		if !ok || !row.isFor(c) {
 			rest = append(rest, c)
 			continue
 		}

@@ -158,11 +158,11 @@ func TestDraft_MatchesChange(t *testing.T) {
 		"an undoing":     {Action: Create, After: r, Undoes: []uuid.UUID{r.ID}},
 		"from a map":     {Action: Create, After: map[string]any{"number": math.Pi}},
 	} {
-		if row.is(c) {
+		if row.isFor(c) {
 			t.Error(name)
 		}
 	}
-	if !row.is(Change{Action: Create, After: r}) {
+	if !row.isFor(Change{Action: Create, After: r}) {
 		t.Error("its own change does not match")
 	}
 }

@@ -90,7 +90,7 @@ SELECT l.created_at, {claims}, EXISTS (SELECT FROM cxg_audit.seal s WHERE s.audi
 
 // expand fills the placeholders of a statement for this database's log.
 func (s *sealer) expand(sql string) string {
-	return strings.NewReplacer("{claims}", s.claims(), "{stored}", s.stored, "{fields}", selectList(s.fields)).Replace(sql)
+	return strings.NewReplacer("{claims}", s.claimsOurs(), "{stored}", s.stored, "{fields}", selectList(s.fields)).Replace(sql)
 }
 
 // sealSome seals the next small unsealed rows of the log, advances the head's sweep position past the rows it looked
@@ -168,10 +168,10 @@ func (s *sealer) unsealedRows(columns string, strict bool) string {
 // audit row in the same transaction. Any later row of this kind is forged.
 func (tx *Tx) SealOlder(ctx context.Context) (int, error) {
 	s := tx.ledger.sealer
-	if s == nil || !s.has {
+	if s == nil || !s.hasExtraData {
 		return 0, nil
 	}
-	rows, err := tx.Query(ctx, s.unsealedRows("l.id", false)+" AND "+s.claims()+" ORDER BY l.created_at, l.id")
+	rows, err := tx.Query(ctx, s.unsealedRows("l.id", false)+" AND "+s.claimsOurs()+" ORDER BY l.created_at, l.id")
 	if err != nil {
 		return 0, err
 	}
@@ -187,7 +187,7 @@ func Seal(ctx context.Context, d *db.DB, cat schema.Catalog, batch int, dryRun b
 	if s == nil {
 		return done, NoSeals()
 	}
-	where := " AND NOT " + s.claims()
+	where := " AND NOT " + s.claimsOurs()
 	if dryRun {
 		err := d.QueryRow(ctx, s.unsealedRows("count(*)", false)+where).Scan(&done.Sealed)
 		return done, err

@@ -73,7 +73,7 @@ func TestPlain(t *testing.T) {
 
 // Any bytes are either parsed or refused, and a parsed form does not differ from itself.
 func FuzzParseCanon(f *testing.F) {
-	c := canonizer{}
+	c := canonicalizer{}
 	b := appendHeader(nil, originCLI, 1, 2)
 	for _, field := range []sealedField{{name: "a", kind: kindText}, {name: "b", kind: kindJSON}} {
 		b, _ = c.appendField(b, field, 0, []byte(`{"x":1}`))
@@ -97,17 +97,17 @@ func FuzzParseCanon(f *testing.F) {
 
 // The stored form can be anything once the table was tampered with.
 func FuzzUnpack(f *testing.F) {
-	p := packers.Get().(*packer)
-	f.Add(p.pack(nil, []byte("something")))
+	p := compressors.Get().(*compressor)
+	f.Add(p.compress(nil, []byte("something")))
 	f.Add([]byte{0x28, 0xb5, 0x2f, 0xfd})
-	packers.Put(p)
+	compressors.Put(p)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		u, err := newUnpacker()
+		u, err := newDecompressor()
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer u.close()
-		_, _ = u.unpack(b, 1<<20)
+		_, _ = u.decompress(b, 1<<20)
 	})
 }
 

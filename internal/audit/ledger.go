@@ -505,3 +505,27 @@ func (c Change) valid() error {
 	}
 	return nil
 }
+
+// Rehearse runs fn in a transaction and always rolls it back, to find out what the server allows.
+func Rehearse(ctx context.Context, d *db.DB, fn func(context.Context, pgx.Tx) error) error {
+	tx, err := d.BeginWrite(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	return fn(ctx, tx)
+}
+
+// Trace writes without an audit row. It is for records of activity, such as when a session was last used. Changes that
+// an operator requests go through a Ledger.
+func Trace(ctx context.Context, d *db.DB, sql string, args ...any) error {
+	tx, err := d.BeginWrite(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	if _, err := tx.Exec(ctx, sql, args...); err != nil {
+		return err
+	}
+	return tx.Commit(ctx)
+}

@@ -69,8 +69,8 @@ func shownOf(e Entry, now time.Time) (shownEntry, error) {
 	return s, nil
 }
 
-// is reports whether an entry is the one that was shown.
-func (s shownEntry) is(o shownEntry) bool {
+// matches reports whether an entry is the one that was shown.
+func (s shownEntry) matches(o shownEntry) bool {
 	return s.action == o.action && s.id == o.id && s.same(o, s.before, o.before) && s.same(o, s.after, o.after)
 }
 
@@ -113,7 +113,7 @@ func (l *Ledger) asShown(entries []Entry, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		same = l.shown[i].is(have)
+		same = l.shown[i].matches(have)
 	}
 	if !same {
 		return fault.New(fault.Conflict, "the rows were changed after the difference was shown").

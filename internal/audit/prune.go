@@ -115,7 +115,7 @@ func PlanPrune(ctx context.Context, r db.Reader, cat schema.Catalog, p Pruning) 
 	switch {
 	case plan.sealer == nil:
 		return plan, NoSeals()
-	case !plan.sealer.has:
+	case !plan.sealer.hasExtraData:
 		return plan, cat[schema.AuditLogs].RequireColumns([]string{"extra_data"})
 	case !strings.HasSuffix(p.Archive, ".gz") && !strings.HasSuffix(p.Archive, ".zst"):
 		return plan, fault.New(fault.Validation, "--archive %s: the name must end in .jsonl.gz or .jsonl.zst", p.Archive)
@@ -225,13 +225,13 @@ func (s *sealer) archive(ctx context.Context, tx *Tx, file *os.File, head int64,
 			return nil, "", err
 		}
 	}
-	u, err := newUnpacker()
+	u, err := newDecompressor()
 	if err != nil {
 		return nil, "", err
 	}
 	defer u.close()
 	x := &verifier{sealer: s, dropped: map[string]bool{}}
-	w := &walker{verifier: x, canonizer: canonizer{fields: s.fields}, unpacker: u}
+	w := &walker{verifier: x, canonicalizer: canonicalizer{fields: s.fields}, decompressor: u}
 	rows, err := tx.Query(ctx, s.expand(readPrune), sealFormats(s.fields, pgx.TextFormatCode), head, p.Before)
 	if err != nil {
 		return nil, "", err
@@ -300,7 +300,7 @@ SELECT l.id, s.seq, (l.extra_data->>'op_id')::uuid, l.extra_data->'after'
 
 // prunes compares the seals without rows with the prune records, and these with their archives.
 func (x *verifier) prunes(ctx context.Context, out *Verdict) error {
-	if x.has {
+	if x.hasExtraData {
 		rows, err := x.db.Query(ctx, x.expand(readPruneRecords))
 		if err != nil {
 			return err
@@ -311,7 +311,7 @@ func (x *verifier) prunes(ctx context.Context, out *Verdict) error {
 		_, err = pgx.ForEachRow(rows, []any{&f.id, &f.seq, &op, &doc}, func() error {
 			found := f
 			if err := json.Unmarshal(doc, &found.PruneRecord); err != nil {
-				x.found(checkPrune, problem{f.seq, f.id, "the prune record cannot be read"})
+				x.report(checkPrune, problem{f.seq, f.id, "the prune record cannot be read"})
 				return nil //nolint:nilerr // reported as a problem
 			}
 			x.prunedBy(op).records = append(x.prunedBy(op).records, found)
@@ -328,13 +328,13 @@ func (x *verifier) prunes(ctx context.Context, out *Verdict) error {
 		out.Pruned += int64(len(p.seqs))
 		if len(p.records) != 1 {
 			if len(p.seqs) > 0 {
-				x.found(checkPrune, problem{seq: p.seqs[0], what: fmt.Sprintf("%d rows are missing without a prune record", len(p.seqs))})
+				x.report(checkPrune, problem{seq: p.seqs[0], what: fmt.Sprintf("%d rows are missing without a prune record", len(p.seqs))})
 			}
 			continue
 		}
 		r := p.records[0]
 		if x.v.Since <= 1 && (int64(len(p.seqs)) != r.Rows || sealNumbers(p.seqs) != r.Seals) {
-			x.found(checkPrune, problem{r.seq, r.id, fmt.Sprintf("the prune record covers %d rows, but %d seals, or different ones, lack their rows", r.Rows, len(p.seqs))})
+			x.report(checkPrune, problem{r.seq, r.id, fmt.Sprintf("the prune record covers %d rows, but %d seals, or different ones, lack their rows", r.Rows, len(p.seqs))})
 		}
 		unsigned += x.signature(op, r)
 	}
@@ -349,12 +349,12 @@ func (x *verifier) signature(op uuid.UUID, r pruneFound) int {
 	bad := problem{r.seq, r.id, "the prune record is not signed by a trusted key"}
 	if len(x.v.Keys) == 0 {
 		if !strings.HasPrefix(r.Signature, r.text(op)) {
-			x.found(checkPrune, bad)
+			x.report(checkPrune, bad)
 		}
 		return 1
 	}
 	if n, err := note.Open([]byte(r.Signature), note.VerifierList(x.v.Keys...)); err != nil || n.Text != r.text(op) {
-		x.found(checkPrune, bad)
+		x.report(checkPrune, bad)
 	}
 	return 0
 }
@@ -375,9 +375,9 @@ func (x *verifier) archives(out *Verdict) error {
 		r, ok := known[sum]
 		switch {
 		case ok && archivedNumbers(name) != r.Seals:
-			x.found(checkPrune, problem{r.seq, r.id, fmt.Sprintf("the archive %s does not contain the rows of its prune record", name)})
+			x.report(checkPrune, problem{r.seq, r.id, fmt.Sprintf("the archive %s does not contain the rows of its prune record", name)})
 		case !ok && !x.v.AllArchives: // a folder may contain other files
-			x.found(checkPrune, problem{what: fmt.Sprintf("the archive %s was changed: its hash is not in any prune record", name)})
+			x.report(checkPrune, problem{what: fmt.Sprintf("the archive %s was changed: its hash is not in any prune record", name)})
 		}
 		if ok {
 			out.Archives++
@@ -389,7 +389,7 @@ func (x *verifier) archives(out *Verdict) error {
 		missing := fmt.Sprintf("the archive %s of %d rows before %s", r.Archive, r.Rows, r.Before)
 		switch {
 		case x.v.AllArchives:
-			x.found(checkPrune, problem{r.seq, r.id, missing + " is missing"})
+			x.report(checkPrune, problem{r.seq, r.id, missing + " is missing"})
 		case len(x.v.Archives) == 0:
 			out.Notes = append(out.Notes, missing+" was not checked: add --archive with the file or its folder")
 		}

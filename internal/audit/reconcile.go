@@ -83,14 +83,14 @@ func decide(ctx context.Context, d *db.DB, intent, op uuid.UUID) (doc json.RawMe
 	if _, err := tx.Exec(ctx, preventLater, intent, op, tx.Now); err != nil {
 		return nil, err
 	}
-	if doc, err = lookAway(ctx, tx, intent); err != nil {
+	if doc, err = findApplied(ctx, tx, intent); err != nil {
 		return nil, err
 	}
 	return doc, tx.Commit(ctx)
 }
 
-// lookAway reads the audit rows of the change from cxg_audit.applied, nil if the change was not made.
-func lookAway(ctx context.Context, r db.Reader, intent uuid.UUID) (json.RawMessage, error) {
+// findApplied reads the audit rows of the change from cxg_audit.applied, nil if the change was not made.
+func findApplied(ctx context.Context, r db.Reader, intent uuid.UUID) (json.RawMessage, error) {
 	var outcome string
 	var doc json.RawMessage
 	err := r.QueryRow(ctx, readApplied, intent).Scan(&outcome, &doc)
@@ -194,8 +194,8 @@ func (l *Ledger) recordForged(ctx context.Context, tenant, intent uuid.UUID, err
 	l.RecordFailure(ctx, Intent{Subject: Subject{Resource: "intent", ID: intent, Name: intent.String(), TenantID: &tenant}, Action: Execute}, err)
 }
 
-// permitted runs the Authorizer in its own transaction.
-func (l *Ledger) permitted(ctx context.Context) error {
+// authorize runs the Authorizer in its own transaction.
+func (l *Ledger) authorize(ctx context.Context) error {
 	if l.Gate == nil {
 		return nil
 	}
@@ -213,14 +213,14 @@ func (l *Ledger) permitted(ctx context.Context) error {
 // reconciled them. A dry run only reads. Settle returns the outcome.
 func (l *Ledger) Settle(ctx context.Context, u Unsettled, tenant *db.DB) (string, error) {
 	if !l.DryRun {
-		if err := l.permitted(ctx); err != nil {
+		if err := l.authorize(ctx); err != nil {
 			return "", err
 		}
 	}
 	var doc json.RawMessage
 	var err error
 	if l.DryRun {
-		doc, err = lookAway(ctx, tenant, u.ID)
+		doc, err = findApplied(ctx, tenant, u.ID)
 	} else {
 		doc, err = decide(ctx, tenant, u.ID, u.OpID)
 	}

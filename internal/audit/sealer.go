@@ -22,10 +22,10 @@ import (
 // sealer seals rows of the audit log. It extends a hash chain in the schema cxg_audit, so that changed, deleted or
 // inserted rows are detected (reliability.md, "Tamper evidence").
 type sealer struct {
-	fields []sealedField
-	byID   string // query for rows by id: the id, then the fields
-	stored string // expression for the stored size of a row in bytes
-	has    bool   // the table has extra_data, which marks rows of cxgctl
+	fields       []sealedField
+	byID         string // query for rows by id: the id, then the fields
+	stored       string // expression for the stored size of a row in bytes
+	hasExtraData bool   // the table has extra_data, which marks rows of cxgctl
 
 	// returning is the RETURNING clause for an INSERT into the log AS l: the row, and whether the table has triggers that
 	// may still change it. The INSERT's lock keeps others from adding triggers until the transaction ends.
@@ -38,7 +38,7 @@ func newSealer(cat schema.Catalog) *sealer {
 	if t == nil || cat[schema.SealHead] == nil || cat[schema.Seals] == nil || !t.Has("id") || !t.Has("created_at") {
 		return nil
 	}
-	s := &sealer{fields: sealedFields(t), has: t.Has("extra_data")}
+	s := &sealer{fields: sealedFields(t), hasExtraData: t.Has("extra_data")}
 	list := "l.id, " + selectList(s.fields)
 	s.byID = "SELECT " + list + " FROM audt.audit_logs l WHERE l.id = ANY ($1)"
 	s.returning = " RETURNING " + list + ", EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = 'audt.audit_logs'::regclass AND NOT t.tgisinternal)"
@@ -50,9 +50,9 @@ func newSealer(cat schema.Catalog) *sealer {
 	return s
 }
 
-// claims returns the predicate for rows that claim to be written by cxgctl.
-func (s *sealer) claims() string {
-	if !s.has {
+// claimsOurs returns the predicate for rows that claim to be written by cxgctl.
+func (s *sealer) claimsOurs() string {
+	if !s.hasExtraData {
 		return "false"
 	}
 	return "coalesce(l.extra_data->>'tool' = 'cxgctl', false)"
@@ -110,8 +110,8 @@ ON CONFLICT DO NOTHING`
 	moveHead = `UPDATE cxg_audit.head SET seq = $1, chain = $2, swept_at = $3, swept_id = $4, looked_at = $5 WHERE id = 1`
 )
 
-// atOnce is the maximum number of seals in memory.
-const atOnce = 5000
+// sealBatch is the maximum number of seals in memory.
+const sealBatch = 5000
 
 // unsealed holds audit rows that a transaction has written but not sealed.
 type unsealed struct {
@@ -148,7 +148,7 @@ func (s *sealer) seal(ctx context.Context, tx *db.Write, rows unsealed, now time
 	if s == nil {
 		return nil, nil
 	}
-	for some := range slices.Chunk(rows.older, atOnce) {
+	for some := range slices.Chunk(rows.older, sealBatch) {
 		if err := tx.Do(ctx, last...); err != nil {
 			return nil, err
 		}
@@ -160,7 +160,7 @@ func (s *sealer) seal(ctx context.Context, tx *db.Write, rows unsealed, now time
 			return nil, err
 		}
 	}
-	for some := range slices.Chunk(rows.ids, atOnce) {
+	for some := range slices.Chunk(rows.ids, sealBatch) {
 		if err := tx.Do(ctx, last...); err != nil {
 			return nil, err
 		}
@@ -225,9 +225,9 @@ func (s *sealer) read(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, origin st
 // form. For rows returned by an INSERT, open reports whether triggers may still change them.
 func (s *sealer) prepare(rows pgx.Rows, origin string, now time.Time) (seals []seal, open bool, skipped []Skipped, err error) {
 	defer rows.Close()
-	c := canonizer{fields: s.fields}
-	p := packers.Get().(*packer)
-	defer packers.Put(p)
+	c := canonicalizer{fields: s.fields}
+	p := compressors.Get().(*compressor)
+	defer compressors.Put(p)
 	n := 1 + len(s.fields)
 	var canon []byte
 	for rows.Next() {
@@ -238,7 +238,7 @@ func (s *sealer) prepare(rows pgx.Rows, origin string, now time.Time) (seals []s
 			continue
 		}
 		canon = form
-		seals = append(seals, seal{auditID: uuid.UUID(values[0]), origin: origin, sealedAt: now, canon: p.pack(nil, canon), leaf: leafOf(canon)})
+		seals = append(seals, seal{auditID: uuid.UUID(values[0]), origin: origin, sealedAt: now, canon: p.compress(nil, canon), leaf: leafOf(canon)})
 		open = open || len(values) > n && (values[n][0] == 1 || values[n][0] == 't') // in binary or text format
 	}
 	return seals, open, skipped, rows.Err()

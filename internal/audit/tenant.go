@@ -30,9 +30,9 @@ type Tenant struct {
 // tenantTarget is the tenant that a ledger changes.
 type tenantTarget struct {
 	Tenant
-	db    *db.DB
-	about Intent
-	ready error // why changes are impossible, or nil
+	db          *db.DB
+	about       Intent
+	unavailable error // why changes are impossible, or nil
 
 	digests bool // the manager database's intents have a digest
 }
@@ -48,9 +48,9 @@ func (l *Ledger) ForTenant(t Tenant, manager, there schema.Catalog) *Ledger {
 	own.tenantTarget.digests = manager[schema.Intents] != nil && manager[schema.Intents].Has("digest")
 	switch {
 	case manager[schema.Intents] == nil:
-		own.tenantTarget.ready = errMissingTable(schema.Intents, "manager", "--database manager")
+		own.tenantTarget.unavailable = errMissingTable(schema.Intents, "manager", "--database manager")
 	case there[schema.Applied] == nil:
-		own.tenantTarget.ready = errMissingTable(schema.Applied, "tenant's", "--tenant "+t.Code)
+		own.tenantTarget.unavailable = errMissingTable(schema.Applied, "tenant's", "--tenant "+t.Code)
 	}
 	return own
 }
@@ -97,21 +97,21 @@ UPDATE cxg_audit.intent SET outcome = $2, settled_at = $3 WHERE id = $1 AND outc
 
 // attemptTenant does the same as attempt in a tenant's database.
 func (l *Ledger) attemptTenant(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) ([]Entry, error) {
-	if l.tenantTarget.ready != nil {
-		return nil, l.tenantTarget.ready
+	if l.tenantTarget.unavailable != nil {
+		return nil, l.tenantTarget.unavailable
 	}
-	intent, now, err := l.announce(ctx)
+	intent, now, err := l.createIntent(ctx)
 	if err != nil {
 		return nil, err
 	}
-	entries, err := l.changeAway(ctx, intent, now, fn)
+	entries, err := l.changeInTenant(ctx, intent, now, fn)
 	switch {
 	case OutcomeUnknown(err):
 		return nil, err
 	case l.DryRun:
-		return l.unlessBrief(entries), err
+		return l.unlessDiscarded(entries), err
 	case err != nil || len(entries) == 0:
-		l.withdraw(ctx, intent)
+		l.abortIntent(ctx, intent)
 		return nil, err
 	}
 	if err := l.recordOutcome(ctx, intent, entries); err != nil {
@@ -120,20 +120,20 @@ func (l *Ledger) attemptTenant(ctx context.Context, fn func(context.Context, *Tx
 			WithHint("when the manager database works again, record the change with: cxgctl audit reconcile").
 			With("op_id", l.op.String()).Because(errors.Join(errUnknown, err))
 	}
-	return l.unlessBrief(entries), nil
+	return l.unlessDiscarded(entries), nil
 }
 
-// unlessBrief returns the entries, or nil if they are to be discarded.
-func (l *Ledger) unlessBrief(entries []Entry) []Entry {
+// unlessDiscarded returns the entries, or nil if they are to be discarded.
+func (l *Ledger) unlessDiscarded(entries []Entry) []Entry {
 	if l.DiscardEntries {
 		return nil
 	}
 	return entries
 }
 
-// announce runs the Authorizer and, except in a dry run, commits the intent. It returns the intent's id and time. The
-// change gets the same time, since the log uses the manager database's clock.
-func (l *Ledger) announce(ctx context.Context) (id uuid.UUID, now time.Time, err error) {
+// createIntent runs the Authorizer and, except in a dry run, commits the intent. It returns the intent's id and time.
+// The change gets the same time, since the log uses the manager database's clock.
+func (l *Ledger) createIntent(ctx context.Context) (id uuid.UUID, now time.Time, err error) {
 	id = uuid.Must(uuid.NewV7())
 	raw, err := l.db.BeginWrite(ctx)
 	if err != nil {
@@ -175,8 +175,8 @@ func (l *Ledger) announce(ctx context.Context) (id uuid.UUID, now time.Time, err
 	return id, now, raw.Commit(ctx)
 }
 
-// changeAway makes the change and inserts its row of cxg_audit.applied in one transaction of the tenant's database.
-func (l *Ledger) changeAway(ctx context.Context, intent uuid.UUID, now time.Time, fn func(context.Context, *Tx) ([]Change, error)) ([]Entry, error) {
+// changeInTenant makes the change and inserts its row of cxg_audit.applied in one transaction of the tenant's database.
+func (l *Ledger) changeInTenant(ctx context.Context, intent uuid.UUID, now time.Time, fn func(context.Context, *Tx) ([]Change, error)) ([]Entry, error) {
 	raw, err := l.tenantTarget.db.BeginWrite(ctx)
 	if err != nil {
 		return nil, err
@@ -217,7 +217,7 @@ func (l *Ledger) changeAway(ctx context.Context, intent uuid.UUID, now time.Time
 		}
 		return nil, err
 	}
-	if err := l.putDigest(ctx, intent, doc); err != nil {
+	if err := l.storeDigest(ctx, intent, doc); err != nil {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
@@ -235,8 +235,8 @@ func (l *Ledger) changeAway(ctx context.Context, intent uuid.UUID, now time.Time
 	return tx.kept, nil
 }
 
-// putDigest stores the digest of the change's audit rows in the intent, before the change is committed.
-func (l *Ledger) putDigest(ctx context.Context, intent uuid.UUID, doc []byte) error {
+// storeDigest stores the digest of the change's audit rows in the intent, before the change is committed.
+func (l *Ledger) storeDigest(ctx context.Context, intent uuid.UUID, doc []byte) error {
 	if !l.tenantTarget.digests {
 		return nil
 	}
@@ -282,14 +282,14 @@ func (l *Ledger) recordOutcome(ctx context.Context, intent uuid.UUID, entries []
 	var err error
 	for attempt := range maxAttempts {
 		backoff(ctx, attempt)
-		if err = l.concludeOnce(ctx, intent, entries); !db.Retryable(err) {
+		if err = l.recordOutcomeOnce(ctx, intent, entries); !db.Retryable(err) {
 			break
 		}
 	}
 	return err
 }
 
-func (l *Ledger) concludeOnce(ctx context.Context, intent uuid.UUID, entries []Entry) error {
+func (l *Ledger) recordOutcomeOnce(ctx context.Context, intent uuid.UUID, entries []Entry) error {
 	raw, err := l.db.BeginWrite(ctx)
 	if err != nil {
 		return err
@@ -316,9 +316,9 @@ func (l *Ledger) writeOutcome(ctx context.Context, raw *db.Write, intent uuid.UU
 	return l.commit(ctx, raw, entries[0].ID, last)
 }
 
-// withdraw settles the intent of a change that was rolled back. Errors are ignored, since reconcile can settle it
+// abortIntent settles the intent of a change that was rolled back. Errors are ignored, since reconcile can settle it
 // later.
-func (l *Ledger) withdraw(ctx context.Context, intent uuid.UUID) {
+func (l *Ledger) abortIntent(ctx context.Context, intent uuid.UUID) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), failureTimeout)
 	defer cancel()
 	raw, err := l.db.BeginWrite(ctx)

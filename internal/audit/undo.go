@@ -235,8 +235,8 @@ func Undo(ctx context.Context, l *Ledger, log *Log, u Undoing, reversers map[str
 	})
 }
 
-// told is the maximum number of fields that a message names.
-const told = 5
+// maxDriftShown is the maximum number of fields that a message names.
+const maxDriftShown = 5
 
 // since is a drifted field with the audit row of its change.
 type since struct {
@@ -250,7 +250,7 @@ type since struct {
 func (g *Log) conflict(ctx context.Context, r db.Reader, drifted []Drift) error {
 	var words []string
 	var list []since
-	for _, d := range drifted[:min(len(drifted), told)] {
+	for _, d := range drifted[:min(len(drifted), maxDriftShown)] {
 		s := since{Drift: d}
 		what := fmt.Sprintf("%s of %s was changed since", d.Field, d.Name)
 		if d.Field == "" {

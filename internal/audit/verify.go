@@ -121,8 +121,8 @@ func verify(ctx context.Context, d *db.DB, cat schema.Catalog, v Verification, s
 	return out, err
 }
 
-// found records a problem. The first problem is the one with the lowest seal; those without a seal come last.
-func (x *verifier) found(check string, p problem) {
+// report records a problem. The first problem is the one with the lowest seal; those without a seal come last.
+func (x *verifier) report(check string, p problem) {
 	if check == x.skip {
 		return
 	}
@@ -160,11 +160,11 @@ func (x *verifier) walk(ctx context.Context, out *Verdict) error {
 	}
 	out.Chain = hex.EncodeToString(chain)
 	if !there && last > 0 {
-		x.found(checkHead, problem{seq: last + 1, what: "cxg_audit.head has no row although there are seals"})
+		x.report(checkHead, problem{seq: last + 1, what: "cxg_audit.head has no row although there are seals"})
 	}
 	if outside > 0 {
-		x.found(checkOutside, problem{*strange, *strangeID, fmt.Sprintf("seal %d is not part of the chain, which has the seals 1 to %d", *strange, out.HeadSeq)})
-		x.more(checkOutside, outside-1)
+		x.report(checkOutside, problem{*strange, *strangeID, fmt.Sprintf("seal %d is not part of the chain, which has the seals 1 to %d", *strange, out.HeadSeq)})
+		x.reportMore(checkOutside, outside-1)
 	}
 	// With a number far beyond the others, the loop would visit all the missing ones.
 	last = max(min(last, within+chunk), 0)
@@ -185,8 +185,8 @@ func (x *verifier) walk(ctx context.Context, out *Verdict) error {
 	return x.unsealed(ctx, out, there, outside > 0)
 }
 
-// more adds n further problems of a check.
-func (x *verifier) more(check string, n int64) {
+// reportMore adds n further problems of a check.
+func (x *verifier) reportMore(check string, n int64) {
 	if check != x.skip {
 		x.bad += n
 	}
@@ -210,9 +210,9 @@ func (x *verifier) compareHead(ctx context.Context, seq, last int64, chain []byt
 	case err != nil || seq == 0:
 		return err
 	case have == nil:
-		x.found(checkHead, problem{seq: last + 1, what: fmt.Sprintf("the head is at seal %d, but the chain ends at seal %d", seq, last)})
+		x.report(checkHead, problem{seq: last + 1, what: fmt.Sprintf("the head is at seal %d, but the chain ends at seal %d", seq, last)})
 	case !bytes.Equal(have, chain):
-		x.found(checkHead, problem{seq, id, "the head and the last seal have different hashes"})
+		x.report(checkHead, problem{seq, id, "the head and the last seal have different hashes"})
 	}
 	return nil
 }
@@ -227,7 +227,7 @@ func (x *verifier) checkpoints(ctx context.Context, out *Verdict, last int64) er
 			out.Notes = append(out.Notes, fmt.Sprintf("the checkpoint of %d seals is dated %s, before the one of %d seals: a clock was wrong", c.Size, when, before.Size))
 		}
 		if c.Size > last {
-			x.found(checkSize, problem{seq: last + 1, what: fmt.Sprintf("the chain shrank: it had %d seals at %s, and has %d now", c.Size, when, last)})
+			x.report(checkSize, problem{seq: last + 1, what: fmt.Sprintf("the chain shrank: it had %d seals at %s, and has %d now", c.Size, when, last)})
 			before = c
 			continue
 		}
@@ -236,7 +236,7 @@ func (x *verifier) checkpoints(ctx context.Context, out *Verdict, last int64) er
 			return err
 		}
 		if c.Size > 0 && !bytes.Equal(have, c.Chain) {
-			x.found(checkCheckpoint, problem{c.Size, id, fmt.Sprintf(
+			x.report(checkCheckpoint, problem{c.Size, id, fmt.Sprintf(
 				"the chain was rewritten: the hash of seal %d differs from the checkpoint of %s; the previous checkpoint is at seal %d", c.Size, when, before.Size)})
 		}
 		before = c
@@ -263,15 +263,15 @@ func (x *verifier) unsealed(ctx context.Context, out *Verdict, there, outside bo
 		sql := "SELECT count(*) FILTER (WHERE NOT f.forged), min(l.created_at) FILTER (WHERE NOT f.forged), count(*) FILTER (WHERE f.forged)," +
 			" (array_agg(l.id ORDER BY l.created_at, l.id) FILTER (WHERE f.forged))[1]" +
 			" FROM (" + x.unsealedRows("l.id", outside) + " OFFSET 0) u JOIN audt.audit_logs l ON l.id = u.id" +
-			" CROSS JOIN LATERAL (SELECT " + x.claims() + " AND ($1::timestamptz IS NULL OR l.created_at > $1) AS forged) f"
+			" CROSS JOIN LATERAL (SELECT " + x.claimsOurs() + " AND ($1::timestamptz IS NULL OR l.created_at > $1) AS forged) f"
 		var forged int64
 		var first *uuid.UUID
 		if err := r.QueryRow(ctx, sql, begun).Scan(&out.Unsealed, &out.OldestUnsealed, &forged, &first); err != nil {
 			return err
 		}
 		if forged > 0 {
-			x.found(checkForged, problem{id: *first, what: "the row claims to be written by cxgctl but has no seal"})
-			x.more(checkForged, forged-1)
+			x.report(checkForged, problem{id: *first, what: "the row claims to be written by cxgctl but has no seal"})
+			x.reportMore(checkForged, forged-1)
 		}
 		return nil
 	})
@@ -303,11 +303,11 @@ func (x *verifier) seals(ctx context.Context, last int64) error {
 	var wg sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), 3) { // a pool has four sessions
 		wg.Go(func() {
-			u, err := newUnpacker()
+			u, err := newDecompressor()
 			if err == nil {
 				defer u.close()
 			}
-			w := &walker{verifier: x, canonizer: canonizer{fields: x.fields}, unpacker: u, pruned: map[uuid.UUID][]int64{}}
+			w := &walker{verifier: x, canonicalizer: canonicalizer{fields: x.fields}, decompressor: u, pruned: map[uuid.UUID][]int64{}}
 			for err == nil && ctx.Err() == nil {
 				from := next.Add(chunk) - chunk
 				if from > last {
@@ -334,8 +334,8 @@ func (x *verifier) seals(ctx context.Context, last int64) error {
 // walker checks chunks of seals.
 type walker struct {
 	*verifier
-	canonizer
-	*unpacker
+	canonicalizer
+	*decompressor
 	stored, now []byte
 	prev        []byte                // chain hash of the previous seal
 	pruned      map[uuid.UUID][]int64 // seals whose rows were pruned, by operation
@@ -347,8 +347,8 @@ SELECT s.seq, s.audit_id, s.ver, s.origin, s.sealed_at, s.canon, s.leaf, s.chain
  WHERE s.seq BETWEEN $1 AND $2
  ORDER BY s.seq`
 
-// own is the number of columns of readSeals before the row's fields.
-const own = 9
+// sealColumnCount is the number of columns of readSeals before the row's fields.
+const sealColumnCount = 9
 
 // sealFormats returns the result formats of readSeals' columns, followed by more.
 func sealFormats(fields []sealedField, more ...int16) pgx.QueryResultFormats {
@@ -391,7 +391,7 @@ func (w *walker) walk(ctx context.Context, from, to int64) error {
 			v := rows.RawValues()
 			seq := int64(binary.BigEndian.Uint64(v[0]))
 			if seq != next {
-				w.found(checkGap, problem{seq: next, what: missing(next, seq-1)})
+				w.report(checkGap, problem{seq: next, what: missing(next, seq-1)})
 			}
 			next = seq + 1
 			if err := w.check(seq, v, rows); err != nil {
@@ -399,7 +399,7 @@ func (w *walker) walk(ctx context.Context, from, to int64) error {
 			}
 		}
 		if next <= to {
-			w.found(checkGap, problem{seq: next, what: missing(next, to)})
+			w.report(checkGap, problem{seq: next, what: missing(next, to)})
 		}
 		w.done.Add(to - from + 1)
 		return rows.Err()
@@ -417,9 +417,9 @@ func missing(from, to int64) string {
 func (w *walker) check(seq int64, v [][]byte, rows pgx.Rows) error {
 	id, origin, leaf, chain := uuid.UUID(v[1]), string(v[3]), v[6], v[7]
 	found := func(check, format string, args ...any) {
-		w.found(check, problem{seq, id, fmt.Sprintf(format, args...)})
+		w.report(check, problem{seq, id, fmt.Sprintf(format, args...)})
 	}
-	if slices.ContainsFunc(v[:own], func(x []byte) bool { return x == nil }) {
+	if slices.ContainsFunc(v[:sealColumnCount], func(x []byte) bool { return x == nil }) {
 		found(checkLeaf, "the seal has lost a value")
 		w.prev = nil
 		return nil
@@ -430,7 +430,7 @@ func (w *walker) check(seq int64, v [][]byte, rows pgx.Rows) error {
 		}
 	}
 	w.prev = append(w.prev[:0], chain...)
-	rowThere := v[own-1][0] == 1
+	rowThere := v[sealColumnCount-1][0] == 1
 	switch ver := binary.BigEndian.Uint16(v[2]); {
 	case ver == prunedVersion:
 		op, err := uuid.FromBytes(v[5])
@@ -451,10 +451,10 @@ func (w *walker) check(seq int64, v [][]byte, rows pgx.Rows) error {
 	w.now = w.now[:0]
 	if rowThere {
 		sealedAt := unixMicros(int64(binary.BigEndian.Uint64(v[4])))
-		w.now, unreadable = w.row(w.now, origin, sealedAt, v[own:], rows.FieldDescriptions()[own:])
+		w.now, unreadable = w.row(w.now, origin, sealedAt, v[sealColumnCount:], rows.FieldDescriptions()[sealColumnCount:])
 	}
 	var err error
-	if w.stored, err = w.unpack(v[5], 2*len(w.now)+sealSlack); err != nil {
+	if w.stored, err = w.decompress(v[5], 2*len(w.now)+sealSlack); err != nil {
 		if !rowThere {
 			found(checkRow, "the row was deleted")
 		} else {

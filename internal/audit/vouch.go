@@ -45,13 +45,13 @@ func (g *Log) checkSeals(ctx context.Context, r db.Reader, ids []uuid.UUID) erro
 	if g.sealer == nil || len(ids) == 0 {
 		return nil
 	}
-	u, err := newUnpacker()
+	u, err := newDecompressor()
 	if err != nil {
 		return err
 	}
 	defer u.close()
 	x := &verifier{sealer: g.sealer, dropped: map[string]bool{}, pruned: map[uuid.UUID]*prunedBy{}}
-	w := &walker{verifier: x, canonizer: canonizer{fields: g.sealer.fields}, unpacker: u}
+	w := &walker{verifier: x, canonicalizer: canonicalizer{fields: g.sealer.fields}, decompressor: u}
 	sound := make(map[uuid.UUID]bool, len(ids))
 	rows, err := r.Query(ctx, g.sealer.expand(readSealOf), sealFormats(g.sealer.fields, 1, 1, 1, 1), ids)
 	if err != nil {

@@ -163,13 +163,13 @@ func Identify(ctx context.Context, d *db.DB, p Credential, tables []string, now 
 		return who, cat, err
 	}
 	if who.Rights, err = g.read(ctx, d, who.ID, lockNothing); err == nil && !who.accepted {
-		err = who.notAccepted()
+		err = who.errNotAccepted()
 	}
 	return who, cat, err
 }
 
-// notAccepted is the error for an operator who lost that status after the credential was checked.
-func (i Identity) notAccepted() error {
+// errNotAccepted is the error for an operator who lost that status after the credential was checked.
+func (i Identity) errNotAccepted() error {
 	return fault.New(fault.Unauthenticated, "operator %q has just been locked, deleted or demoted", i.Name).
 		WithHint("nothing was changed").With("operator", i.Name)
 }
@@ -193,7 +193,7 @@ func Claim(ctx context.Context, r db.Reader, name string, now time.Time) error {
 // resolve sets the identity from the credential and its candidates, of which at most one is expected.
 func (i *Identity) resolve(p Credential, found []candidate, now time.Time) error {
 	if len(found) == 0 {
-		return p.unknown()
+		return p.errUnknown()
 	}
 	u := found[0]
 	if i.Name == "" {
@@ -204,7 +204,7 @@ func (i *Identity) resolve(p Credential, found []candidate, now time.Time) error
 			return fault.New(fault.Unauthenticated, "the %s belongs to more than one user", p.kindName())
 		}
 	}
-	if err := p.judgeSession(u); err != nil {
+	if err := p.checkSession(u); err != nil {
 		return err
 	}
 	if p.method() != MethodClaim && !p.Optional {
@@ -213,7 +213,7 @@ func (i *Identity) resolve(p Credential, found []candidate, now time.Time) error
 			i.Proof = *u.Session
 		}
 	}
-	if err := p.judgeUser(u, now); err != nil {
+	if err := p.checkUser(u, now); err != nil {
 		return err
 	}
 	if p.Optional && !u.isProven() {

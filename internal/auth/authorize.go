@@ -75,7 +75,7 @@ func (j *judge) authorize(ctx context.Context, tx *audit.Tx, l lock) error {
 	}
 	who.Rights = rights
 	if !who.accepted {
-		return who.notAccepted()
+		return who.errNotAccepted()
 	}
 	if err := j.loggedIn(ctx, tx, who); err != nil {
 		return err

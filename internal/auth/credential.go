@@ -21,8 +21,8 @@ func (p Credential) method() string {
 	return MethodClaim
 }
 
-// unknown is the error for a credential without a matching user.
-func (p Credential) unknown() error {
+// errUnknown is the error for a credential without a matching user.
+func (p Credential) errUnknown() error {
 	switch p.method() {
 	case MethodDBRole:
 		return fault.New(fault.Unauthenticated, "the database role does not match an operator's username").
@@ -61,8 +61,8 @@ func (p Credential) retryHint() string {
 	return "log in again: cxgctl auth login"
 }
 
-// judgeSession returns why the session or key behind a credential is refused, nil if it is valid.
-func (p Credential) judgeSession(u candidate) error {
+// checkSession returns why the session or key behind a credential is refused, nil if it is valid.
+func (p Credential) checkSession(u candidate) error {
 	if p.Access != nil && u.Session == nil {
 		return fault.New(fault.Unauthenticated, "the session of the access token is unknown").WithHint("%s", p.retryHint())
 	}
@@ -90,8 +90,8 @@ func (p Credential) judgeSession(u candidate) error {
 	return nil
 }
 
-// judgeUser returns why the user of a credential is refused, nil if they are an operator.
-func (p Credential) judgeUser(u candidate, now time.Time) error {
+// checkUser returns why the user of a credential is refused, nil if they are an operator.
+func (p Credential) checkUser(u candidate, now time.Time) error {
 	if p.Name != "" && p.Name != u.Username {
 		return fault.New(fault.Unauthenticated, "the operator is %q, but the %s belongs to %q", p.Name, p.kindName(), u.Username).
 			WithHint("remove --operator and CXGCTL_OPERATOR, or set them to %q", u.Username).With("operator", p.Name)

@@ -37,17 +37,17 @@ func (j *judge) Changes(ctx context.Context, tx *audit.Tx, changes []audit.Chang
 		var err error
 		switch {
 		case c.Resource == users.Resource.Name && c.TenantID == nil && c.Action != audit.Read:
-			err = j.judgeUser(c, &d)
+			err = j.checkUser(c, &d)
 		case c.Resource == roles.Resource.Name:
-			err = j.judgeGrant(c, &d)
+			err = j.checkGrant(c, &d)
 		case c.Resource == "session", c.Resource == "key":
-			err = j.judgeCredential(c, &d)
+			err = j.checkCredential(c, &d)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	for _, rule := range []func(context.Context, *audit.Tx, changeSummary) error{j.onlyWhatTheyHold, j.notTheStronger, j.keepLastMaster} {
+	for _, rule := range []func(context.Context, *audit.Tx, changeSummary) error{j.checkGrantedRights, j.checkRank, j.keepLastMaster} {
 		if err := rule(ctx, tx, d); err != nil {
 			return err
 		}
@@ -94,7 +94,7 @@ func canAct(u *users.User) bool {
 // others, and a SYSTEM operator may do so for a MASTER.
 var statusFields = []string{"status", "user_type", "is_active", "locked_until", "failed_login_attempts"}
 
-func (j *judge) judgeUser(c audit.Change, d *changeSummary) error {
+func (j *judge) checkUser(c audit.Change, d *changeSummary) error {
 	before, after, err := sides[users.User](c)
 	if err != nil {
 		return err
@@ -145,9 +145,9 @@ type credential struct {
 	Scopes []string  `json:"scopes"`
 }
 
-// judgeCredential refuses a key with more permissions than its maker. Marking an expired session as EXPIRED takes
+// checkCredential refuses a key with more permissions than its maker. Marking an expired session as EXPIRED takes
 // nothing from its user, so that does not count as touching them.
-func (j *judge) judgeCredential(c audit.Change, d *changeSummary) error {
+func (j *judge) checkCredential(c audit.Change, d *changeSummary) error {
 	before, after, err := sides[credential](c)
 	if err != nil {
 		return err
@@ -170,7 +170,7 @@ func (j *judge) judgeCredential(c audit.Change, d *changeSummary) error {
 	return nil
 }
 
-func (j *judge) judgeGrant(c audit.Change, d *changeSummary) error {
+func (j *judge) checkGrant(c audit.Change, d *changeSummary) error {
 	before, after, err := sides[roles.Grant](c)
 	if err != nil {
 		return err
@@ -214,10 +214,10 @@ SELECT min({rank})
  WHERE k.id = $1 AND {in force} AND {everywhere}`
 )
 
-// onlyWhatTheyHold refuses to grant or revoke a role stronger than all of the operator's, and to grant one with a
+// checkGrantedRights refuses to grant or revoke a role stronger than all of the operator's, and to grant one with a
 // permission that the operator does not hold in the same scope. A key can grant roles whose permissions it lists, up to
 // the rank of the operator who created it.
-func (j *judge) onlyWhatTheyHold(ctx context.Context, tx *audit.Tx, d changeSummary) error {
+func (j *judge) checkGrantedRights(ctx context.Context, tx *audit.Tx, d changeSummary) error {
 	tables := j.authorizer.tables
 	if len(d.moved) == 0 || tables.missing != "" || j.who.Level() == 0 {
 		return nil
@@ -288,10 +288,10 @@ SELECT o.username
  WHERE ur.user_id = ANY ($1) AND {in force} AND {everywhere} AND {rank} < $2 AND ur.id <> ALL ($3::uuid[])
  ORDER BY o.username LIMIT 1`
 
-// notTheStronger refuses to change the credentials of an account with a stronger role: setting its password or removing
-// its second factor would bypass its rank. Roles granted by the same transaction do not count; onlyWhatTheyHold checks
+// checkRank refuses to change the credentials of an account with a stronger role: setting its password or removing its
+// second factor would bypass its rank. Roles granted by the same transaction do not count; checkGrantedRights checks
 // those.
-func (j *judge) notTheStronger(ctx context.Context, tx *audit.Tx, d changeSummary) error {
+func (j *judge) checkRank(ctx context.Context, tx *audit.Tx, d changeSummary) error {
 	if len(d.touched) == 0 || j.authorizer.tables.missing != "" || !j.who.Enforced || j.who.Level() == 0 {
 		return nil
 	}

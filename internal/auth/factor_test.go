@@ -136,7 +136,7 @@ func TestJudgeSession(t *testing.T) {
 		if c.known {
 			u.Session, u.SessionStatus, u.Expires = &uuid.UUID{1}, &active, &end
 		}
-		err := Credential{Access: &Access{Expires: c.exp}}.judgeSession(u)
+		err := Credential{Access: &Access{Expires: c.exp}}.checkSession(u)
 		if got := err != nil; got != (c.want != "") || got && (!fault.Is(err, fault.Unauthenticated) || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v", name, err)
 		}

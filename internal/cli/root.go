@@ -44,7 +44,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.global.config, "config", "", "configuration `file` (default: see cxgctl config path)")
 	must(f.SetAnnotation("config", fileUse, []string{fileRead}))
 	f.StringVar(&a.global.profile, "profile", "", "`name` of the profile to use")
-	f.StringVar(&a.global.operator, "operator", "", "`username` of the operator, to whom changes are attributed")
+	f.StringVar(&a.global.operator, "operator", "", "`username` of the operator under whose name changes are recorded")
 	f.StringVar(&a.global.tz, "tz", "", "time `zone` for dates, months and ages, and for times in tables on a terminal, such as Asia/Seoul (default UTC; CXGCTL_TZ)")
 	f.DurationVar(&a.global.timeout, "timeout", 0, "how long to wait for the database (default 30s; with --all, for the next row)")
 	f.BoolVar(&a.global.noInput, "no-input", false, "never prompt, even on a terminal")

@@ -86,11 +86,11 @@ var MemberResource = audit.Resource{
 
 // Members is the table of memberships of one database.
 type Members struct {
-	shape   *schema.Table
-	columns string
-	join    string
-	status  string // the expression for a membership's status; deleted rows are LEFT
-	holes   *strings.Replacer
+	shape        *schema.Table
+	columns      string
+	join         string
+	status       string // the expression for a membership's status; deleted rows are LEFT
+	placeholders *strings.Replacer
 }
 
 // MemberTables are the tables that a membership's record is read from.
@@ -110,7 +110,7 @@ func NewMembers(cat schema.Catalog) (*Members, error) {
 		shape: shape, join: join + " LEFT JOIN idam.users u ON u.id = m.user_id", status: fields[status].Expr,
 		columns: shape.Select("m", fields) + ", " + codeExpr + " AS tenant_code, u.username, u.full_name, u.email",
 	}
-	m.holes = strings.NewReplacer("{table}", shape.Name, "{columns}", m.columns, "{join}", m.join)
+	m.placeholders = strings.NewReplacer("{table}", shape.Name, "{columns}", m.columns, "{join}", m.join)
 	return m, nil
 }
 
@@ -171,7 +171,7 @@ func (m *Members) Get(ctx context.Context, r db.Reader, tenant Tenant, user uuid
 }
 
 func (m *Members) of(ctx context.Context, r db.Reader, tenant, user uuid.UUID) ([]Member, error) {
-	return db.Collect[Member](ctx, r, m.holes.Replace("SELECT {columns} FROM {table} m {join} WHERE m.tenant_id = @tenant AND m.user_id = @user ORDER BY m.id"),
+	return db.Collect[Member](ctx, r, m.placeholders.Replace("SELECT {columns} FROM {table} m {join} WHERE m.tenant_id = @tenant AND m.user_id = @user ORDER BY m.id"),
 		pgx.NamedArgs{"tenant": tenant, "user": user})
 }
 

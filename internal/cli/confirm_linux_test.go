@@ -10,7 +10,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// confirmations are the commands that a person can be asked about, with the statements and commands that come before.
+// confirmations are the commands that ask for confirmation, with the statements and commands that prepare them.
 var confirmations = map[string]struct{ before, args string }{
 	"auth bootstrap":         {"", "--username first --email first@example.com --full-name First --no-password"},
 	"auth token":             {"INSERT INTO idam.permissions (code, name, category, resource, action, scope, applies_to) SELECT 'USER_LIST', 'x', 'USER', 'USER', 'LIST', 'GLOBAL', 'ALL' WHERE NOT EXISTS (SELECT FROM idam.permissions WHERE code = 'USER_LIST')", "--create --name job --permissions USER_LIST --ttl 30d"},
@@ -67,7 +67,7 @@ var unasked = map[string]struct{ args, secret string }{
 	"auth login":      {"--username ada", "correct horse battery"},
 }
 
-// N1: in a protected profile, on a terminal, a command that is answered with y is done: what it makes up is made once,
+// In a protected profile on a terminal, a command that is answered with y succeeds: generated values are generated once,
 // before the difference is shown.
 func TestConfirm_EveryCommandThatAsks(t *testing.T) {
 	t.Parallel()
@@ -77,7 +77,7 @@ func TestConfirm_EveryCommandThatAsks(t *testing.T) {
 		u, never := unasked[path]
 		switch {
 		case asks == never && cmd.Flags().Lookup("dry-run") != nil:
-			t.Errorf("%q has to be in one of confirmations and unasked", path)
+			t.Errorf("add %q to either confirmations or unasked", path)
 		case asks:
 			t.Run(path, func(t *testing.T) {
 				t.Parallel()
@@ -118,7 +118,7 @@ func TestConfirm_EveryCommandThatAsks(t *testing.T) {
 				}
 				p.leaves(t, 0)
 				if strings.Contains(p.sees(), "[y/N]") {
-					t.Errorf("it asks:\n%s", p.sees())
+					t.Errorf("unexpected prompt:\n%s", p.sees())
 				}
 			})
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// walk follows a list to its end in pages of a few rows and returns the ids in the order in which they came.
+// walk reads a list to its end in small pages and returns the ids in order.
 func walk[T any](t *testing.T, size int, follow func(db.Cursor) (db.Slice[T], error), id func(T) uuid.UUID) []uuid.UUID {
 	t.Helper()
 	var ids []uuid.UUID
@@ -35,7 +35,7 @@ func walk[T any](t *testing.T, size int, follow func(db.Cursor) (db.Slice[T], er
 	return ids
 }
 
-// openPlanted opens the manager database of a generation with rows of every odd kind in it.
+// openPlanted opens the manager database of a generation, with all kinds of odd rows in it.
 func openPlanted(t *testing.T, g generations.Generation) (*db.DB, schema.Catalog) {
 	t.Helper()
 	pair := dbtest.New(t, found(g).template)
@@ -52,9 +52,9 @@ func openPlanted(t *testing.T, g generations.Generation) (*db.DB, schema.Catalog
 	return d, cat
 }
 
-// Whatever a list is sorted by, ties, NULLs and infinities included, its pages one after the other are the
-// whole list, on every generation.
-func TestCursorsWalkEveryOrder(t *testing.T) {
+// The pages of a list add up to the whole list, whatever it is sorted by, including ties, NULLs and infinities, on every
+// generation.
+func TestList_PagesAddUpInEveryOrder(t *testing.T) {
 	t.Parallel()
 	every := 1 // a short run walks each order in one generation
 	if testing.Short() {

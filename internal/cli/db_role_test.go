@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// asPsql runs a script as psql does: what the query before \gexec returns is run too.
+// asPsql runs a script like psql, including the results of queries before \gexec.
 func asPsql(t *testing.T, dsn, script string) {
 	t.Helper()
 	exec := func(sql string) [][]string {
@@ -40,8 +40,8 @@ func asPsql(t *testing.T, dsn, script string) {
 	}
 }
 
-// C2: whatever users are called, the script has the statements that it should, and no more.
-func TestRolesScriptOfHostileNames(t *testing.T) {
+// The script has the expected statements and no others, whatever the names of users are.
+func TestMigrateRoles_HostileNames(t *testing.T) {
 	t.Parallel()
 	pair := withAda(t)
 	hostile := []string{
@@ -99,9 +99,9 @@ func TestRolesScriptOfHostileNames(t *testing.T) {
 	}
 }
 
-// The script that migrate roles prints makes roles that operators are known by, that can do their work, and
-// that cannot touch what the audit log holds.
-func TestOperatorsByDatabaseRole(t *testing.T) {
+// The script of migrate roles creates database roles that identify operators, suffice for their work, and cannot change
+// audit rows.
+func TestMigrateRoles_SufficeForOperators(t *testing.T) {
 	t.Parallel()
 	pair := withAda(t)
 	name := "op-" + strings.ToLower(rand.Text()) // roles are the whole server's
@@ -154,7 +154,7 @@ func TestOperatorsByDatabaseRole(t *testing.T) {
 			t.Errorf("the operator's role may %s", sql)
 		}
 	}
-	// D24: whatever a command reads or changes, the role may.
+	// The role has the rights for everything that a command reads or changes.
 	exec(`INSERT INTO idam.user_roles (user_id, role_id) SELECT u.id, r.id FROM idam.users u, idam.roles r WHERE u.username = '` + name + `' AND r.code = 'SUPER_ADMIN'`)
 	a := &app{getenv: os.Getenv}
 	leaves(a.root(), func(cmd *cobra.Command) {

@@ -11,7 +11,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest/generations"
 )
 
-// doctored are the commands whose fate doctor foretells: each reads or writes tables of its own. They change nothing.
+// doctored are commands whose success doctor should predict. Each reads or writes different tables. They change nothing.
 var doctored = []string{
 	"users list", "users create --username new --email new@example.com --full-name New --no-password --dry-run",
 	"invoices list", "invoices list --search x", "tenants list", "tenants members list acme", "tenants subscriptions list acme", "audit list",
@@ -21,9 +21,9 @@ var doctored = []string{
 // doctorFinds are the checks that say why commands fail.
 var doctorFinds = []string{"schema", "generation", "rights", "audit-log", "roles"}
 
-// What commands accept doctor accepts, and where one fails doctor says so, on every generation as it was found and
-// after migrate up, and with what a repair or a hand-made copy lacks.
-func TestDoctorSaysWhatCommandsDo(t *testing.T) {
+// Doctor reports a problem if and only if commands fail, on every generation as found and after migrate up, and on
+// databases that lack what repairs or copies by hand tend to lose.
+func TestDoctor_AgreesWithCommands(t *testing.T) {
 	worlds := []world{ours()}
 	for _, g := range generations.All {
 		worlds = append(worlds, found(g), adopted(g))
@@ -81,7 +81,7 @@ func TestDoctorSaysWhatCommandsDo(t *testing.T) {
 	}
 }
 
-// doctorAgrees compares what doctor finds in a manager database with what becomes of commands.
+// doctorAgrees compares the findings of doctor in a manager database with the results of commands.
 func doctorAgrees(t *testing.T, pair dbtest.Pair) {
 	t.Helper()
 	t.Setenv("HOME", t.TempDir())

@@ -21,7 +21,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/migrate"
 )
 
-// estate is a manager database and the databases of its tenants, one each: t-01, t-02, …
+// estate is a manager database and one database for each of its tenants: t-01, t-02, …
 type tenantDatabases struct {
 	dbtest.Pair
 	own map[string]string
@@ -69,13 +69,13 @@ func (e *tenantDatabases) run(t *testing.T, args ...string) *process {
 	return p
 }
 
-// people are the users of a tenant's database: ann, and bea who is locked.
+// people inserts the users of a tenant's database: ann, and bea, who is locked.
 const people = `
 INSERT INTO sys.users (username, password, full_name, email, created_at, locked_until, is_system_user) VALUES
 ('ann', '$2b$04$x', 'Ann', 'ann@example.com', '2026-02-02', NULL, false), ('bea', '$2b$04$x', 'Bea', 'bea@example.com', '2026-02-01', 'infinity', false)`
 
-// newEstate is an estate of so many tenants. Of 50 it is the one that the issue asks for: t-07's server is down, t-13's
-// takes connections and never answers, and t-21's tables are of an old generation, without cxgctl's.
+// newEstate returns an estate of n tenants. With 50, the server of t-07 is down, that of t-13 accepts connections and
+// never answers, and the tables of t-21 are of an old generation, without those of cxgctl.
 func newEstate(t *testing.T, n int) *tenantDatabases {
 	t.Helper()
 	first := dbtest.New(t, migrated)
@@ -95,7 +95,7 @@ func newEstate(t *testing.T, n int) *tenantDatabases {
 	return e
 }
 
-// tenantTemplate is a migrated tenant's database beside an empty manager's, which nobody reads.
+// tenantTemplate is a migrated tenants database, with an empty manager database that is not used.
 func tenantTemplate() dbtest.Template {
 	return dbtest.Template{
 		Name: "tenant", Key: migrate.Hash(migrate.Tenants),
@@ -110,7 +110,7 @@ func tenantTemplate() dbtest.Template {
 	}
 }
 
-// blackhole is a server that takes connections and never says a word; taken is closed by the first.
+// blackhole is a server that accepts connections and never answers. taken is closed by the first connection.
 func blackhole(t *testing.T) (dsn string, taken <-chan struct{}) {
 	t.Helper()
 	first := make(chan struct{})
@@ -137,9 +137,9 @@ func firsts(t *testing.T, text string) []string {
 	return list
 }
 
-// TestFiftyTenants is the issue's: of fifty databases one is down, one is slow and one is of an old generation. Each costs
-// its own rows only, and no change is hidden or made twice.
-func TestFiftyTenants(t *testing.T) {
+// Of fifty databases one is down, one is slow and one is of an old generation. Each affects its own rows only, and no
+// change is hidden or made twice.
+func TestAllTenants_OfFiftySomeFail(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t, 50)
 	down, slow := e.own["t-07"], e.own["t-13"]
@@ -187,8 +187,8 @@ func TestFiftyTenants(t *testing.T) {
 	if got := strings.Count(p.out.String(), `"username":"ann"`); got != 9 || !strings.HasPrefix(p.out.String(), `{"tenant":"t-10",`) {
 		t.Errorf("get: %s", p.out.String())
 	}
-	p = e.run(t, "users", "get", "nobody", "--tenant", "t-2?").exits(t, 3)
-	p.says(t, `user "nobody" not found in any of 10 tenants`)
+	p = e.run(t, "users", "get", "ghost", "--tenant", "t-2?").exits(t, 3)
+	p.says(t, `user "ghost" not found in any of 10 tenants`)
 
 	// unlock: a guard over all of them, then each in a transaction of its own
 	p = e.run(t, "users", "unlock", "bea", "--all-tenants", "--timeout", "2s", "--max-affected", "47").exits(t, 4)
@@ -258,8 +258,8 @@ func TestFiftyTenants(t *testing.T) {
 	}
 }
 
-// Ctrl-C in the middle is Ctrl-C, and no failure of fifty databases; what was changed before is done and recorded.
-func TestASignalEndsAllTenants(t *testing.T) {
+// Ctrl-C in the middle is reported as a signal, not as failures of databases. Changes made before are recorded.
+func TestAllTenants_EndedBySignal(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t, 3)
 	hole, taken := blackhole(t)

@@ -7,8 +7,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// H7, D6: a database in another encoding than UTF-8 holds the characters that it has, and refuses the others by name.
-func TestOtherEncodings(t *testing.T) {
+// A database in another encoding than UTF-8 stores the characters of its encoding, and the error names any other.
+func TestEncoding_OtherThanUTF8(t *testing.T) {
 	t.Parallel()
 	bouncer := dbtest.NewPgBouncer(t)
 	for _, c := range []struct{ encoding, has, lacks, character string }{
@@ -52,8 +52,8 @@ func TestOtherEncodings(t *testing.T) {
 	}
 }
 
-// M7: doctor names a setting by which commits of other software do not wait for the disk.
-func TestDoctorNamesAsynchronousCommits(t *testing.T) {
+// Doctor reports a setting that lets commits of other software return before they are on disk.
+func TestDoctor_ReportsAsynchronousCommit(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, migrated)
 	if _, err := query(t.Context(), pair.Manager, "ALTER DATABASE "+ask(t, pair.Manager, "SELECT current_database()")+" SET synchronous_commit = off"); err != nil {
@@ -64,8 +64,8 @@ func TestDoctorNamesAsynchronousCommits(t *testing.T) {
 	}
 }
 
-// L11: numbers out of range are refused with the range.
-func TestNumbersOutOfRange(t *testing.T) {
+// The error for a number out of range states the range.
+func TestFlags_NumbersOutOfRange(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, migrated)
 	for _, timeout := range []string{"2562047h", "999999h", "24h1ns", "1us", "-1s"} {

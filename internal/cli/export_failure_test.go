@@ -17,7 +17,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// withInvoices is a fresh pair of databases with so many invoices that an export of them takes a while.
+// withInvoices returns a fresh pair of databases with enough invoices to make an export take a while.
 func withInvoices(t *testing.T, n int) dbtest.Pair {
 	t.Helper()
 	pair := dbtest.New(t, migrated)
@@ -25,8 +25,8 @@ func withInvoices(t *testing.T, n int) dbtest.Pair {
 	return pair
 }
 
-// addInvoices takes the indexes away first, but for the keys: to keep them up costs many times the rows themselves,
-// and an export of everything needs none.
+// addInvoices drops the indexes other than keys first: updating them would take much longer than the rows, and a full
+// export needs none.
 func addInvoices(t *testing.T, pair dbtest.Pair, n int) {
 	t.Helper()
 	conn := unchecked(t, pair.Manager)
@@ -43,7 +43,7 @@ SELECT gen_random_uuid(), gen_random_uuid(), 'INV-' || n, '2026-01-01', '2026-01
 	}
 }
 
-// old puts a file in place that an export is to replace, or not.
+// old writes a file that an export may replace.
 func old(t *testing.T, dir, name string) string {
 	t.Helper()
 	file := filepath.Join(dir, name)
@@ -53,7 +53,7 @@ func old(t *testing.T, dir, name string) string {
 	return file
 }
 
-// kept fails unless the folder holds the old files and nothing else but a lock.
+// kept fails the test unless the folder holds the old files unchanged, and nothing else but a lock.
 func kept(t *testing.T, dir string, files ...string) {
 	t.Helper()
 	for _, f := range files {
@@ -89,12 +89,11 @@ func underWay(t *testing.T, dir string, than int64) {
 	t.Fatal("nothing was ever written")
 }
 
-// exports are the formats that an accident happens to, each by the name of its file.
+// exports are the formats to interrupt, by file name.
 var exports = map[string]string{"x.csv": "csv", "x.jsonl.gz": "jsonl", "x.json.zst": "json", "x.xlsx": "xlsx"}
 
-// Whatever ends an export in its middle leaves the old file, the old manifest and no half of a new one, and
-// the exit code says what happened.
-func TestAnExportThatEndsEarlyLeavesTheOldFile(t *testing.T) {
+// An export that ends early leaves the old file and the old manifest, no partial files, and the right exit code.
+func TestExport_EndedEarlyLeavesOldFile(t *testing.T) {
 	t.Parallel()
 	rows := 300_000
 	if testing.Short() {
@@ -112,7 +111,7 @@ func TestAnExportThatEndsEarlyLeavesTheOldFile(t *testing.T) {
 			ask(t, pair.Manager, `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'cxgctl'`)
 		}},
 	} {
-		t.Run(accident, func(t *testing.T) { // one after the other: the server's end is everybody's
+		t.Run(accident, func(t *testing.T) { // one after the other: stopping the server affects them all
 			for name, format := range exports {
 				dir := t.TempDir()
 				file, manifest := old(t, dir, name), old(t, dir, "manifest.json")
@@ -158,7 +157,7 @@ func TestAnExportThatEndsEarlyLeavesTheOldFile(t *testing.T) {
 			}
 		}
 	})
-	t.Run("locked", func(t *testing.T) { // it is the idle time-out that ends it
+	t.Run("locked", func(t *testing.T) { // ended by the idle time-out
 		release := hold(t, pair.Manager, `LOCK TABLE bill.invoices IN ACCESS EXCLUSIVE MODE`)
 		defer release()
 		dir := t.TempDir()
@@ -168,9 +167,8 @@ func TestAnExportThatEndsEarlyLeavesTheOldFile(t *testing.T) {
 	})
 }
 
-// A server that is stopped in the middle of an export, and comes back, leaves the old file and the old state; the
-// next run delivers everything.
-func TestAServerThatRestartsUnderAnExport(t *testing.T) {
+// A server that restarts during an export leaves the old file and the old state. The next run delivers everything.
+func TestExport_ServerRestarts(t *testing.T) {
 	t.Parallel()
 	server := dbtest.NewMortal(t, migrated)
 	pair := server.Pair()
@@ -208,8 +206,8 @@ func signalTo(t *testing.T, p *process, sig syscall.Signal) {
 	}
 }
 
-// A disk that fills up under an export, compressed in another goroutine or not, fails it.
-func TestAnExportOntoAFullDisk(t *testing.T) {
+// A full disk fails an export, whether or not another goroutine compresses it.
+func TestExport_FullDisk(t *testing.T) {
 	t.Parallel()
 	pair := withInvoices(t, 30_000)
 	dir := t.TempDir()
@@ -219,7 +217,7 @@ func TestAnExportOntoAFullDisk(t *testing.T) {
 	}
 	for name, format := range exports {
 		cxgctl(t, pair, "invoices", "list", "--all", "-o", format, "--output-file", "/dev/full").exits(t, 1).says(t, "no space left on device")
-		if !small { // nobody but root may mount one
+		if !small { // only root may mount one
 			continue
 		}
 		file := old(t, dir, name)
@@ -231,8 +229,8 @@ func TestAnExportOntoAFullDisk(t *testing.T) {
 	}
 }
 
-// What an export says of itself is true, whatever it was compressed by.
-func TestAManifestIsOfTheFile(t *testing.T) {
+// The manifest describes the file correctly with every compression.
+func TestExport_ManifestMatchesFile(t *testing.T) {
 	t.Parallel()
 	pair := withInvoices(t, 1000)
 	for name, format := range exports {

@@ -23,7 +23,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// plant adds rows whose values are of the kinds that encoders get wrong, to what a generation has.
+// plant adds rows with values that encoders tend to get wrong.
 func plant(t *testing.T, dsn string, g generations.Generation) {
 	t.Helper()
 	ctx := t.Context()
@@ -69,8 +69,8 @@ SELECT 'ADMIN_ACTION', 'DATA_MODIFICATION', 'x', 'SUCCESS', 'LOW', 'ACTIVE', fal
 	}
 }
 
-// compare prints a noun's rows by records and in binary form, in every format and with every flag that
-// has a say in it, and fails where a byte differs.
+// compare prints the rows of a noun as records and from the binary form, in every format and with every flag that
+// matters, and fails the test if a byte differs.
 func compare[T any](t *testing.T, d *db.DB, v output.View, s db.ListQuery[T]) {
 	t.Helper()
 	fields := output.Fields[T]()
@@ -152,7 +152,7 @@ func compare[T any](t *testing.T, d *db.DB, v output.View, s db.ListQuery[T]) {
 	}
 }
 
-// sheetOf is the first sheet of the workbook that print makes.
+// sheetOf returns the first sheet of the workbook that print writes.
 func sheetOf(t *testing.T, print func(*output.Printer) error) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "x.xlsx")
@@ -179,8 +179,8 @@ func sheetOf(t *testing.T, print func(*output.Printer) error) string {
 	return strings.ReplaceAll(string(text), "<row>", "\n<row>")
 }
 
-// Rows in binary form say what records say, byte for byte, on every generation.
-func TestExportsPrintWhatRecordsPrint(t *testing.T) {
+// Rows exported from the binary form equal printed records, byte for byte, on every generation.
+func TestExport_EqualsRecords(t *testing.T) {
 	t.Parallel()
 	for _, g := range generations.All {
 		t.Run(g.Name, func(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-func TestOfSimultaneousCreatesExactlyOneWins(t *testing.T) {
+func TestCreate_OneOfSimultaneousWins(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, migrated)
 	const rivals = 8
@@ -44,14 +44,14 @@ func TestOfSimultaneousCreatesExactlyOneWins(t *testing.T) {
 	}
 }
 
-// locks are what somebody else may hold while a command wants to write.
+// locks are locks of other sessions that block a command that writes.
 var locks = map[string]string{
 	"the row":       `SELECT FROM idam.users WHERE username = 'ada' FOR UPDATE`,
 	"the audit log": `LOCK TABLE audt.audit_logs IN EXCLUSIVE MODE`,
 	"the seals":     `LOCK TABLE cxg_audit.head IN EXCLUSIVE MODE`,
 }
 
-func TestASignalDuringAWaitChangesNothingAndEndsSoon(t *testing.T) {
+func TestSignal_DuringLockWaitChangesNothing(t *testing.T) {
 	t.Parallel()
 	for what, lock := range locks {
 		for sig, code := range map[syscall.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143, syscall.SIGKILL: -1} {
@@ -75,7 +75,7 @@ func TestASignalDuringAWaitChangesNothingAndEndsSoon(t *testing.T) {
 	}
 }
 
-func TestALockedTableTimesOutByItself(t *testing.T) {
+func TestTimeout_LockedTable(t *testing.T) {
 	t.Parallel()
 	for what, lock := range locks {
 		t.Run(what, func(t *testing.T) {
@@ -84,7 +84,7 @@ func TestALockedTableTimesOutByItself(t *testing.T) {
 			release := hold(t, pair.Manager, lock)
 			const limit = 2 * time.Second
 			p := cxgctl(t, pair, "users", "update", "ada", "--phone", newPhone, "--timeout", limit.String()).exits(t, 8)
-			// the server's time-out, or ours where it took a while to come to the lock
+			// the server's time-out, or ours if the lock was reached late
 			if said := p.err.String(); !strings.Contains(said, "timed out waiting for a lock that another session holds") &&
 				!strings.Contains(said, "the database did not answer within 2s") {
 				t.Errorf("it says: %s", said)
@@ -96,7 +96,7 @@ func TestALockedTableTimesOutByItself(t *testing.T) {
 	}
 }
 
-func TestNoChangeWithoutItsAuditRow(t *testing.T) {
+func TestAudit_NoChangeWithoutItsRow(t *testing.T) {
 	t.Parallel()
 	for name, sabotage := range map[string]string{
 		"table dropped":     `DROP TABLE audt.audit_logs`,
@@ -114,10 +114,10 @@ func TestNoChangeWithoutItsAuditRow(t *testing.T) {
 	}
 }
 
-// changes are commands that would change ada.
+// changes are commands that change ada.
 var changes = [][]string{{"users", "update", "ada", "--phone", newPhone}, {"users", "delete", "ada", "--yes"}}
 
-// nothingChanges checks that the commands fail and change nothing where sabotage keeps the audit log from its rows.
+// nothingChanges checks that commands fail and change nothing if sabotage prevents audit rows.
 func nothingChanges(t *testing.T, sabotage string, commands [][]string) {
 	t.Helper()
 	t.Parallel()
@@ -138,10 +138,10 @@ func nothingChanges(t *testing.T, sabotage string, commands [][]string) {
 	untouched(t, pair.Manager)
 }
 
-func TestARoleThatMayNotAuditMayNotChange(t *testing.T) {
+func TestAudit_RoleWithoutRightsMayNotChange(t *testing.T) {
 	t.Parallel()
 	pair := withAda(t)
-	role := "cxgtest_" + strings.ToLower(rand.Text()) // roles are the whole server's
+	role := "cxgtest_" + strings.ToLower(rand.Text()) // roles are shared by the whole server
 	for _, sql := range []string{
 		"CREATE ROLE " + role,
 		"GRANT USAGE ON SCHEMA idam, audt, bill, tnnt, cxg_audit TO " + role,
@@ -174,7 +174,7 @@ func withOption(t *testing.T, dsn, name, value string) string {
 	return u.String()
 }
 
-// gone is a pipe whose reader went away.
+// gone returns a pipe whose reader has closed it.
 func gone(t *testing.T) *os.File {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -186,7 +186,7 @@ func gone(t *testing.T) *os.File {
 	return w
 }
 
-func TestAReaderWhoGoesAwayEndsAListQuietly(t *testing.T) {
+func TestOutput_ClosedPipeEndsListQuietly(t *testing.T) {
 	t.Parallel()
 	pair := withAda(t)
 	for _, args := range [][]string{
@@ -204,14 +204,14 @@ func TestAReaderWhoGoesAwayEndsAListQuietly(t *testing.T) {
 			t.Errorf("%q says %s", args, p.err.String())
 		}
 	}
-	// a change is done, whoever reads of it
+	// a change is made, whether or not its output is read
 	p := cxgctl(t, pair, "users", "update", "ada", "--phone", newPhone)
 	p.Stdout = gone(t)
 	p.exits(t, 0)
 	changed(t, pair.Manager)
 }
 
-func TestAFullDiskIsAnError(t *testing.T) {
+func TestOutput_FullDiskIsAnError(t *testing.T) {
 	t.Parallel()
 	full := func() *os.File {
 		f, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
@@ -243,8 +243,8 @@ func TestAFullDiskIsAnError(t *testing.T) {
 	changed(t, pair.Manager)
 }
 
-// A reader may stop reading for longer than the command may take; what was done is done by then.
-func TestASlowReaderDoesNotTurnADoneBatchIntoATimeout(t *testing.T) {
+// A reader that stops for longer than the time-out does not fail a batch that is already committed.
+func TestTimeout_SlowReaderDoesNotFailCommittedBatch(t *testing.T) {
 	t.Parallel()
 	pair := withAda(t)
 	_, err := query(t.Context(), pair.Manager, `INSERT INTO idam.users (username, email, full_name)
@@ -252,7 +252,7 @@ func TestASlowReaderDoesNotTurnADoneBatchIntoATimeout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	refs := "nobody\n"
+	refs := "ghost\n"
 	for n := range 150 {
 		refs += fmt.Sprintf("user%d\n", n+1)
 	}
@@ -276,13 +276,13 @@ func TestASlowReaderDoesNotTurnADoneBatchIntoATimeout(t *testing.T) {
 	p.says(t, "1 of 151 failed; the rest is done")
 }
 
-// hostile are names that act on terminals, files, shells, spreadsheets or SQL.
+// hostile are names with an effect in terminals, files, shells, spreadsheets or SQL.
 var hostile = []string{
 	"tab\there", "line\nfeed", "carriage\rreturn", "\x1b[31mred\x1b[0m\a", "\u202eright-to-left\u202c", "zero\u200bwidth",
 	"'; DROP TABLE idam.users; --", `back\slash "quotes" 'single'`, "=cmd|' /C calc'!A0", "쉼표, 한글과 👩‍👩‍👧 이모지\u2028", "\ufeffbom", "\\.",
 }
 
-func TestHostileNamesComeBackWholeAndHarmless(t *testing.T) {
+func TestHostileNames_AreStoredAndPrintedSafely(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, migrated)
 	conn, err := pgx.Connect(t.Context(), pair.Manager)
@@ -339,7 +339,7 @@ func TestHostileNamesComeBackWholeAndHarmless(t *testing.T) {
 		}
 	}
 
-	// and through a change: its record, its dry run, its audit row, and errors that name them
+	// and in changes: the record, the dry run, the audit row, and errors that contain them
 	for i, name := range hostile {
 		p := cxgctl(t, pair, "users", "update", fmt.Sprintf("h%02d", i), "--full-name", name, "--dry-run").start(t)
 		p.exit(t)
@@ -351,8 +351,8 @@ func TestHostileNamesComeBackWholeAndHarmless(t *testing.T) {
 	}
 }
 
-// No channel shows a secret: neither a password on its way in nor a hash, nor a connection string's.
-func TestSecretsShowNowhere(t *testing.T) {
+// No output contains a secret: a given password, a hash, or the password of a connection string.
+func TestSecrets_AreNotPrinted(t *testing.T) {
 	t.Parallel()
 	pair := withAda(t)
 	const canary = "Canary-7-Secret"
@@ -364,7 +364,7 @@ func TestSecretsShowNowhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.User = url.UserPassword(u.User.Username(), canary) // trust asks for none, and it is sent to nobody
+	u.User = url.UserPassword(u.User.Username(), canary) // the server uses trust, so it is never sent
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte(canary+"\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -377,7 +377,7 @@ func TestSecretsShowNowhere(t *testing.T) {
 		{"users", "create", "--username", "x", "--email", "y", "--full-name", "z", "--password-stdin", "-v"},
 		{"users", "password", "ada", "--password-stdin", "-v"},
 		{"users", "password", "ada", "--password-file", secret, "-o", "yaml"},
-		{"users", "password", "nobody", "--password-stdin", "-v"},
+		{"users", "password", "ghost", "--password-stdin", "-v"},
 		{"users", "password", "ada", "--password", canary, "-v"},
 		{"users", "password", "ada", "--password-file", canary},
 		{"users", "get", "ada", "-o", "json", "-v"},
@@ -391,7 +391,7 @@ func TestSecretsShowNowhere(t *testing.T) {
 		{"migrate", "status", "-v"},
 	}
 	for _, args := range runs {
-		// the two that hold it among the arguments stand for a person's slip; the answer does not repeat it
+		// two pass it as an argument by mistake; the error must not repeat it
 		for _, broken := range []string{"", "1"} {
 			p := cxgctl(t, pair, args...).in(canary + "\n")
 			p.env("CXGCTL_MANAGER_DATABASE_URL=" + u.String())
@@ -417,8 +417,8 @@ func TestSecretsShowNowhere(t *testing.T) {
 	}
 }
 
-// A command that nobody reads from can still be told to go.
-func TestASignalEndsAListThatNobodyReads(t *testing.T) {
+// A signal ends a command whose output is not read.
+func TestSignal_EndsUnreadList(t *testing.T) {
 	t.Parallel()
 	pair := withAda(t)
 	if _, err := query(t.Context(), pair.Manager, `INSERT INTO idam.users (username, email, full_name)
@@ -434,7 +434,7 @@ func TestASignalEndsAListThatNobodyReads(t *testing.T) {
 	p.Stdout = w
 	p.start(t)
 	_ = w.Close()
-	if _, err := r.Read(make([]byte, 1)); err != nil { // it writes, and will wait for a reader
+	if _, err := r.Read(make([]byte, 1)); err != nil { // it has started to write, and will block
 		t.Fatal(err)
 	}
 	time.Sleep(200 * time.Millisecond)
@@ -444,8 +444,8 @@ func TestASignalEndsAListThatNobodyReads(t *testing.T) {
 	}
 }
 
-// Nor does one that waits for somebody to write.
-func TestASignalEndsTheReadingOfStandardInput(t *testing.T) {
+// A signal ends a command that waits for standard input.
+func TestSignal_EndsReadingStandardInput(t *testing.T) {
 	t.Parallel()
 	pair := withAda(t)
 	for _, args := range [][]string{
@@ -460,7 +460,7 @@ func TestASignalEndsTheReadingOfStandardInput(t *testing.T) {
 		p.Stdin = r
 		p.start(t)
 		_ = r.Close()
-		if _, err := w.WriteString("ada"); err != nil { // and no end of the line
+		if _, err := w.WriteString("ada"); err != nil { // without a newline
 			t.Fatal(err)
 		}
 		eventually(t, pair.Manager, "SELECT NOT ("+away+")")
@@ -473,8 +473,8 @@ func TestASignalEndsTheReadingOfStandardInput(t *testing.T) {
 	untouched(t, pair.Manager)
 }
 
-// What migrated before a signal has its audit row, as every change has.
-func TestASignalDuringAMigrationLeavesNoneUnrecorded(t *testing.T) {
+// Migrations applied before a signal have their audit rows.
+func TestSignal_DuringMigrationLeavesNoneUnrecorded(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, migrated)
 	last := func() string {

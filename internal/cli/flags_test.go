@@ -12,7 +12,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// sampleOf is a value that a flag takes.
+// sampleOf returns a valid value of a flag.
 func sampleOf(f *pflag.Flag) string {
 	switch f.Value.Type() {
 	case "bool":
@@ -28,10 +28,10 @@ func sampleOf(f *pflag.Flag) string {
 }
 
 // TestFlags_SaidOnceAndNotEmpty walks the command tree.
-// T2, H22: a second value of a single-valued flag, and an empty value of any flag, are exit 2; a list adds up.
+// A second value of a single-valued flag, or an empty value of any flag, is exit 2. Lists accumulate.
 func TestFlags_SaidOnceAndNotEmpty(t *testing.T) {
 	leaves((&app{getenv: os.Getenv}).root(), func(cmd *cobra.Command) {
-		_ = cmd.ParseFlags(nil) // takes in the global flags
+		_ = cmd.ParseFlags(nil) // merges the global flags
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			if f.Name == "help" {
 				return
@@ -68,7 +68,7 @@ func isUsage(err error) bool {
 	return ok && f.Code == fault.Usage
 }
 
-// N2: --reason and --ticket are registered where an audit row is written, and nowhere else.
+// --reason and --ticket exist only for commands that write an audit row.
 func TestFlags_ReasonOnlyWhereAnAuditRowIsWritten(t *testing.T) {
 	reading := []string{ // with --reveal, or for all rows of personal data
 		"cxgctl users get", "cxgctl users list", "cxgctl users export", "cxgctl users history", "cxgctl invoices get", "cxgctl invoices history",
@@ -83,7 +83,7 @@ func TestFlags_ReasonOnlyWhereAnAuditRowIsWritten(t *testing.T) {
 	})
 }
 
-// F12: a flag that names a file declares what the command does with it, so that its outputs are compared.
+// A flag that names a file declares how the command uses the file, so that collisions are detected.
 func TestFlags_FilesAreDeclared(t *testing.T) {
 	leaves((&app{getenv: os.Getenv}).root(), func(cmd *cobra.Command) {
 		_ = cmd.ParseFlags(nil)

@@ -9,9 +9,9 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// A code is the name of a database where the address has {code}: one that makes it the manager's, or the one that new
-// databases are copied from, leads nowhere. Migrations would else go into it.
-func TestACodeDoesNotLeadToADatabaseOfTheServer(t *testing.T) {
+// With {code} in the URL a tenant's code is the name of a database. A code that names the manager database or a template
+// database is refused: migrations would otherwise be applied to it.
+func TestTenantDatabases_CodeOfManagerOrTemplateIsRefused(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, migrated)
 	name := strings.TrimPrefix(database(pair.Manager), "/")
@@ -37,17 +37,17 @@ func TestACodeDoesNotLeadToADatabaseOfTheServer(t *testing.T) {
 	}
 }
 
-// A tenant's database without sys.users is said to be one, also by a list.
-func TestAListWithoutATable(t *testing.T) {
+// A list names a tenant's database that lacks sys.users.
+func TestTenantDatabases_WithoutTable(t *testing.T) {
 	t.Parallel()
 	pair := withTenantUser(t)
 	cxgctl(t, pair, "users", "list", "--tenant", "acme").env("CXGCTL_TENANTS_DATABASE_URL="+pair.Manager).exits(t, 8).
 		says(t, "table sys.users does not exist in the database of tenant acme")
 }
 
-// --retry-failed is written over at the end: a file that lists anything but the command's tenants is refused, and so is
-// one that could not be written, before anything is done.
-func TestRetryFailedSparesOtherFiles(t *testing.T) {
+// --retry-failed is overwritten at the end, so a file that lists other things, or that cannot be written, is refused
+// before any work is done.
+func TestRetryFailed_SparesOtherFiles(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t, 2)
 	path := filepath.Join(e.dir, "file")
@@ -64,7 +64,7 @@ func TestRetryFailedSparesOtherFiles(t *testing.T) {
 	if got := ask(t, e.own["t-01"], `SELECT count(*) FROM cxg_audit.applied`); got != "0" {
 		t.Error("something was changed")
 	}
-	// one that an earlier run left empty, since it was whole, stands for all of them
+	// a file left empty by an earlier run without failures means all tenants
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -74,8 +74,8 @@ func TestRetryFailedSparesOtherFiles(t *testing.T) {
 	}
 }
 
-// Migrations of tenants hold a lock in a session each: they go past the pooler, or not at all.
-func TestMigrationsOfTenantsGoPastAPooler(t *testing.T) {
+// Migrations of tenants hold a session lock, so they bypass the pooler or are refused.
+func TestMigrateTenants_BypassesPooler(t *testing.T) {
 	t.Parallel()
 	bouncer := dbtest.NewPgBouncer(t, "ignore_startup_parameters = statement_timeout,lock_timeout,default_transaction_read_only,cxgctl.session")
 	pair, own := dbtest.New(t, migrated), dbtest.New(t, dbtest.Template{Name: "empty"})
@@ -99,7 +99,7 @@ func TestMigrationsOfTenantsGoPastAPooler(t *testing.T) {
 		p := cxgctl(t, pair, "migrate", "up", "--all-tenants", "--config", config, "-q")
 		return p.env("CXGCTL_MANAGER_DATABASE_URL=", "CXGCTL_TENANTS_DATABASE_URL=").exits(t, code)
 	}
-	for _, more := range []string{"", "    direct_tenants_database_url: " + own.Tenants + "\n"} { // one address is not everybody's
+	for _, more := range []string{"", "    direct_tenants_database_url: " + own.Tenants + "\n"} { // one direct URL for all tenants does not count
 		write(more)
 		up(9).says(t, "the connection goes through a pooler")
 	}

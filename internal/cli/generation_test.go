@@ -98,16 +98,16 @@ const alternative = `(SELECT a.*, a.action AS action_performed, a.target_id::tex
 	a.extra_data->>'description' AS description, a.extra_data->>'result' AS result, a.extra_data->>'failure_reason' AS failure_reason
 	FROM audt.audit_logs a)`
 
-// macros replaces what scripts' SQL calls by a neutral name, in braces, by its name in a generation.
+// macros maps the neutral names in braces in the SQL of scripts to the names in a generation.
 type macros struct {
 	names  *strings.Replacer
 	ranked bool
 }
 
-// leveled finds the kind of a role beside its level.
+// leveled matches the kind of a role and its level.
 var leveled = regexp.MustCompile(`'(MANAGER_ADMIN|PLATFORM_SUPPORT|TENANT_ADMIN|TENANT_USER)', (\d)`)
 
-// Replace returns the SQL as it is meant in the generation. Where roles have no level, the priority takes its place.
+// Replace returns the SQL for the generation. If roles have no level, it uses the priority instead.
 func (m macros) Replace(sql string) string {
 	if m.ranked {
 		sql = leveled.ReplaceAllStringFunc(sql, func(s string) string {
@@ -118,7 +118,7 @@ func (m macros) Replace(sql string) string {
 	return m.names.Replace(sql)
 }
 
-// kinds are what Gx calls the kinds of roles.
+// kinds maps the kinds of roles to their names in Gx.
 var kinds = map[string]string{"MANAGER_ADMIN": "SYSTEM", "PLATFORM_SUPPORT": "PLATFORM", "TENANT_ADMIN": "ADMIN", "TENANT_USER": "USER"}
 
 func newMacros(g generations.Generation) macros {
@@ -156,13 +156,13 @@ func newMacros(g generations.Generation) macros {
 	if g.Audit == generations.ActionAudit {
 		list = append(list, "FROM audt.audit_logs l", "FROM "+alternative+" l", "FROM audt.audit_logs", "FROM "+alternative+" AS audit_logs")
 	}
-	// of two names that begin alike the longer one counts
+	// the longer of two names with the same beginning comes first
 	pairs := slices.Collect(slices.Chunk(list, 2))
 	slices.SortStableFunc(pairs, func(a, b []string) int { return cmp.Compare(len(b[0]), len(a[0])) })
 	return macros{names: strings.NewReplacer(slices.Concat(pairs...)...), ranked: g.Ranked}
 }
 
-// found is a generation as other software left it, nasty rows included.
+// found is a generation as other software left it, including problematic rows.
 func found(g generations.Generation) world {
 	w := world{
 		name: g.Name, template: g.With(g.Rows, "").With(g.NastyRows()).Template(),
@@ -271,7 +271,7 @@ ALTER TABLE idam.roles ALTER COLUMN is_default SET DEFAULT false, ALTER COLUMN s
 	return sql
 }
 
-// runScripts runs scripts in a world.
+// runScripts runs scripts on the databases of a world.
 func runScripts(t *testing.T, w world, files []string) {
 	testscript.Run(t, testscript.Params{
 		Files:               files,
@@ -293,7 +293,7 @@ func runScripts(t *testing.T, w world, files []string) {
 	})
 }
 
-// TestFoundDatabases runs on every generation as other software left it, with rows of the nasty kinds.
+// TestFoundDatabases runs on every generation as other software left it, with problematic rows.
 func TestFoundDatabases(t *testing.T) {
 	for _, g := range generations.All {
 		t.Run(g.Name, func(t *testing.T) { runScripts(t, found(g), []string{"testdata/generation/as_found.txtar"}) })
@@ -339,8 +339,8 @@ func TestFoundDatabasesRunScripts(t *testing.T) {
 }
 
 // TestAdoptedDatabases runs the scripts of the commands on every generation after migrate up: those of
-// the nouns. What the others are about is no matter of the tables. In a short run each script is on one generation,
-// and each generation has a share of every noun's.
+// the nouns, since the others do not depend on the tables. In a short run each script runs on one generation, and each
+// generation runs a share of every noun's scripts.
 func TestAdoptedDatabases(t *testing.T) {
 	var files []string
 	for _, pattern := range []string{"users_*", "invoices_*", "tenants_*", "audit_*", "auth_*", "roles_*", "sessions_*", "logins_*", "operator", "protected"} {

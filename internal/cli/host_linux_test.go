@@ -21,23 +21,22 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 )
 
-// Scripts run thousands of commands. The test process runs them itself, for two cores could not start as many
-// processes in time: those that a line of a script names, and, through a small client on PATH that is called
-// cxgctl, those that its shells name. Tests of kills, terminals and crowds start real processes
-// (process_test.go).
+// Scripts run thousands of commands. The test process runs them itself, since starting as many processes takes too long:
+// those on a line of a script directly, and those in shell scripts through a small client on PATH that is called cxgctl.
+// Tests of kills, terminals and concurrency start real processes (process_test.go).
 
 // host runs the commands of scripts.
 type host struct {
 	dir    string // holds the client and the socket
-	binary string // what runs a command as a process of its own: this one
+	binary string // runs a command as a separate process: the test binary
 	*net.UnixListener
 
 	mu   sync.Mutex
 	lent map[db.Options]*db.DB
 }
 
-// lend gives commands the sessions of those before them, as a pooler would: a server's process that begins
-// costs more than most commands do in it.
+// lend reuses the connections of earlier commands, like a pooler: starting a server process takes longer than most
+// commands.
 func (h *host) lend(ctx context.Context, o db.Options) (*db.DB, error) {
 	h.mu.Lock()
 	d := h.lent[o]
@@ -51,7 +50,7 @@ func (h *host) lend(ctx context.Context, o db.Options) (*db.DB, error) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if first := h.lent[o]; first != nil { // somebody else's, meanwhile
+	if first := h.lent[o]; first != nil { // opened by another command meanwhile
 		d.Close()
 		return first, nil
 	}
@@ -59,10 +58,10 @@ func (h *host) lend(ctx context.Context, o db.Options) (*db.DB, error) {
 	return d, nil
 }
 
-// recall ends the sessions with the databases of a pair. A script does so when it changes tables under them.
+// recall closes the connections to the databases of a pair. A script does so after it changes tables.
 func (h *host) recall(manager string) {
 	if manager == "" {
-		return // a profile names it; the sessions of every other script are not to end for that
+		return // named in a profile; connections of other scripts stay open
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -74,7 +73,7 @@ func (h *host) recall(manager string) {
 	}
 }
 
-// database is the name of the database in a connection string of dbtest's; others are no script's own.
+// database returns the name of the database in a connection string of dbtest. Scripts own only such databases.
 func database(dsn string) string {
 	_, rest, found := strings.Cut(dsn, "/test_")
 	if !found {
@@ -192,7 +191,7 @@ func (h *host) run(dir string, a *app) (status int, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		// The thread is never given back: its working folder is its own, and it ends with this goroutine.
+		// The thread has its own working folder. It is never unlocked, so it ends with this goroutine.
 		runtime.LockOSThread()
 		if err = errors.Join(unix.Unshare(unix.CLONE_FS), unix.Chdir(dir)); err == nil {
 			status = a.main()

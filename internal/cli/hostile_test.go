@@ -16,7 +16,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// hostileSettings change what statements find, read or print. Those of the role overrule those of the database.
+// hostileSettings change what statements find, read or print. Settings of the role override those of the database.
 const (
 	hostileDatabase = `
 DO $do$
@@ -47,7 +47,7 @@ ALTER ROLE cxg_hostile SET synchronous_commit = 'local'`
 //go:embed testdata/planted.sql
 var planted string
 
-// makeHostileRole makes the role once for all processes on a server.
+// makeHostileRole creates the role once for all processes on a server.
 var makeHostileRole = sync.OnceValue(func() error {
 	ctx := context.Background()
 	pair, err := dbtest.Create(ctx, dbtest.Template{Name: "empty"})
@@ -56,13 +56,13 @@ var makeHostileRole = sync.OnceValue(func() error {
 	}
 	defer pair.Drop()
 	_, err = query(ctx, pair.Manager, "SELECT pg_advisory_xact_lock(7167592466615722349); "+hostileRole)
-	if pe, ok := errors.AsType[*pgconn.PgError](err); ok && pe.Code == "42710" { // it is there
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok && pe.Code == "42710" { // it exists
 		return nil
 	}
 	return err
 })
 
-// turnHostile gives both databases hostile settings, and returns them as a role with such settings reaches them.
+// turnHostile gives both databases hostile settings, and returns connection strings of a role with hostile settings.
 func turnHostile(ctx context.Context, pair dbtest.Pair) (dbtest.Pair, error) {
 	if err := makeHostileRole(); err != nil {
 		return pair, err
@@ -82,7 +82,7 @@ func turnHostile(ctx context.Context, pair dbtest.Pair) (dbtest.Pair, error) {
 	return pair, nil
 }
 
-// withPlanted is our own world with objects planted ahead of pg_catalog.
+// withPlanted is our own world, with objects planted ahead of pg_catalog in the search path.
 func withPlanted() world {
 	w := ours()
 	build := w.template.Build
@@ -105,7 +105,7 @@ func withPlanted() world {
 }
 
 // TestHostileSettings runs every script as a role and on databases whose settings are all hostile, with a schema of
-// planted objects ahead of pg_catalog (C1, F01 to F04, H7, D10). A command that used one of these would fail.
+// planted objects ahead of pg_catalog in the search path. A command that used one of these would fail.
 func TestHostileSettings(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil {
@@ -114,8 +114,8 @@ func TestHostileSettings(t *testing.T) {
 	runScripts(t, withPlanted(), files)
 }
 
-// A superuser's commands do not make another role one (C1, F01): operators and functions that it planted in public, and
-// in a schema ahead of pg_catalog, are not called, through a pooler either.
+// Commands of a superuser never call operators and functions that another role planted in public or in a schema ahead of
+// pg_catalog, not even through a pooler. They would make that role a superuser.
 func TestPlantedObjectsAreNotCalled(t *testing.T) {
 	t.Parallel()
 	bouncer := dbtest.NewPgBouncer(t)

@@ -13,13 +13,13 @@ import (
 	"github.com/cxgctl/cxgctl/internal/importer"
 )
 
-// defect is one kind of mistake in a row: the row, and the field that the report has to name.
+// defect is a kind of mistake: a row with it, and the field that the report must name.
 type defect struct {
 	row   func(n int) string
 	field string
 }
 
-// goodRow writes a good row, or one whose named cells are others.
+// goodRow returns a valid row, with the given cells replaced.
 func goodRow(n int, cells ...string) string {
 	values := map[string]string{
 		"username": fmt.Sprintf("person%d", n), "email": fmt.Sprintf("person%d@example.com", n),
@@ -65,10 +65,10 @@ var defects = []defect{
 	{func(n int) string { return goodRow(n, "email", "admin@cxg.example") }, "email"},                // in the database
 }
 
-// TestImportReportsEachDefect is the acceptance of bulk onboarding: of 100,000 rows (a tenth of them in a short run)
-// 137 have a defect, of 20 kinds; those are reported, each once, the rest is imported, and so are the 137 once mended.
-// mattermost#27972, #10754: an import fails without saying why; one bad row aborts it all.
-func TestImportReportsEachDefect(t *testing.T) {
+// Of 100,000 rows (a tenth of them in a short run) 137 have a defect, of 20 kinds. Each is reported once and the rest is
+// imported. The 137 are imported once they are fixed.
+// mattermost#27972, #10754: an import fails without giving a reason; one bad row aborts the whole import.
+func TestImport_ReportsEachDefect(t *testing.T) {
 	t.Parallel()
 	const bad = 137
 	rows := 100_000
@@ -102,7 +102,7 @@ func TestImportReportsEachDefect(t *testing.T) {
 	run := func(want int, args ...string) {
 		t.Helper()
 		p := cxgctl(t, pair, append([]string{"users", "import", "--no-passwords", "-o", "json"}, args...)...)
-		err := p.Run() // a busy machine may take its time
+		err := p.Run() // a busy machine may be slow
 		if got := p.ProcessState.ExitCode(); got != want {
 			t.Fatalf("exit %d, want %d: %v\n%s", got, want, err, p.err.String())
 		}
@@ -136,7 +136,7 @@ func TestImportReportsEachDefect(t *testing.T) {
 	run(9, path, "--errors", failed)
 	check(int64(rows - bad))
 
-	// Somebody mends the file: the cells of each row, and not the column that says what was wrong.
+	// Fix the cells of each row in the error file, but keep the column with the errors.
 	text, err := os.Open(failed)
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +155,7 @@ func TestImportReportsEachDefect(t *testing.T) {
 	}
 	run(0, failed)
 	if r := report.Data; r.Created != bad || r.Failed != 0 {
-		t.Errorf("of the mended rows %d are created, %d failed", r.Created, r.Failed)
+		t.Errorf("fixed rows: %d created, %d failed", r.Created, r.Failed)
 	}
 	for what, sql := range map[string]string{
 		"users":      `SELECT count(*) FROM idam.users WHERE username LIKE 'person%'`,

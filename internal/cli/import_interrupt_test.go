@@ -11,8 +11,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// N5: Ctrl-C prints the operation, and the same command goes on as another one.
-func TestImportInterruptedPrintsItsOperation(t *testing.T) {
+// Ctrl-C prints the operation, and the same command continues as another operation.
+func TestImport_InterruptedPrintsOperation(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, migrated)
 	path := filepath.Join(t.TempDir(), "people.csv")
@@ -34,7 +34,7 @@ func TestImportInterruptedPrintsItsOperation(t *testing.T) {
 	if err := p.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	_ = p.Wait() // the exit code is looked at
+	_ = p.Wait() // the exit code is checked below
 	if code := p.ProcessState.ExitCode(); code != 130 {
 		t.Fatalf("exit %d\n%s", code, p.err.String())
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// peopleFile writes a csv of so many users, whose names begin with the prefix.
+// peopleFile writes a csv file of n users whose names begin with the prefix.
 func peopleFile(t *testing.T, prefix string, n int) string {
 	t.Helper()
 	var b strings.Builder
@@ -23,7 +23,7 @@ func peopleFile(t *testing.T, prefix string, n int) string {
 	return written(t, prefix+".csv", b.String())
 }
 
-// written is a file of the test's own.
+// written writes a file in the test's folder.
 func written(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -33,9 +33,9 @@ func written(t *testing.T, name, text string) string {
 	return path
 }
 
-// TestImportSurvivesKills is reliability.md's first: an import is killed at random points, and the same
-// command again goes on. In the end every row was applied once, with its audit row, and is on record.
-func TestImportSurvivesKills(t *testing.T) {
+// An import is killed at random points and continued by the same command. In the end each row was applied once, with
+// its audit row, and is recorded as applied.
+func TestImport_SurvivesKills(t *testing.T) {
 	t.Parallel()
 	const killed = -1
 	kills := 100
@@ -45,8 +45,8 @@ func TestImportSurvivesKills(t *testing.T) {
 	importThrough(t, dbtest.New(t, migrated), kills, killed, func(p *process) { _ = p.Process.Kill() })
 }
 
-// The server is restarted under an import, at random points, as a crash would do it.
-func TestImportSurvivesRestarts(t *testing.T) {
+// The server is restarted during an import, at random points, as after a crash.
+func TestImport_SurvivesRestarts(t *testing.T) {
 	t.Parallel()
 	server := dbtest.NewMortal(t, migrated)
 	restarts := 20
@@ -59,8 +59,8 @@ func TestImportSurvivesRestarts(t *testing.T) {
 	})
 }
 
-// importThrough imports files while accidents happen, so many of them, each at a random point of a run. A run that
-// an accident ends exits with the code, and the same command follows it.
+// importThrough imports files while accidents happen, each at a random point of a run. A run ended by an accident exits
+// with the code, and the same command is run again.
 func importThrough(t *testing.T, pair dbtest.Pair, accidents, ended int, strike func(*process)) {
 	t.Helper()
 	const rows = 5000
@@ -96,7 +96,7 @@ func importThrough(t *testing.T, pair dbtest.Pair, accidents, ended int, strike 
 	for what, sql := range map[string]string{
 		"users":     `SELECT count(*) FROM idam.users WHERE username <> 'admin'`,
 		"usernames": `SELECT count(DISTINCT username) FROM idam.users WHERE username <> 'admin'`,
-		// a run that the server came back for in time has a row of its failure too
+		// a run that saw the server come back has an audit row of its failure too
 		"audit rows":          `SELECT count(*) FROM audt.audit_logs WHERE result = 'SUCCESS'`,
 		"seals":               `SELECT count(*) FROM cxg_audit.seal s JOIN audt.audit_logs l ON l.id = s.audit_id WHERE l.result = 'SUCCESS'`,
 		"users with a record": `SELECT count(DISTINCT u.id) FROM idam.users u JOIN audt.audit_logs l ON l.resource_id = u.id::text WHERE l.extra_data->'after'->>'email' = u.email AND l.result = 'SUCCESS'`,

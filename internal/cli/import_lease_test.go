@@ -8,9 +8,9 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// One file is imported by one run at a time: of many that begin together one does it and the others are
-// BUSY, or come when it is done and find nothing left.
-func TestImportIsSingleFlight(t *testing.T) {
+// A file is imported by one run at a time: of several runs started together, one imports it, and the others are BUSY or
+// start later and find nothing left to do.
+func TestImport_OneRunAtATime(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, migrated)
 	path := peopleFile(t, "crowd", 3000)
@@ -28,8 +28,7 @@ func TestImportIsSingleFlight(t *testing.T) {
 		t.Errorf("users and audit rows: %s", got)
 	}
 
-	// A run whose machine cannot be asked keeps its hold until the lease runs out; one of this machine that
-	// is gone has lost it.
+	// A run on another machine keeps its hold until the lease expires. A run on this machine loses it when its process ends.
 	other := peopleFile(t, "held", 10)
 	cxgctl(t, pair, "users", "import", other, "--no-passwords").exits(t, 0)
 	hold := `UPDATE cxg_import.files SET leased_until = now() + interval '%s', host = '%s', process = '%s' WHERE name LIKE '%%held.csv'`

@@ -9,8 +9,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// N28: of users who are known nothing is written, whatever their number.
-func TestImportSkipsKnownUsers(t *testing.T) {
+// Users that already exist cause no writes, however many there are.
+func TestImport_SkipsKnownUsers(t *testing.T) {
 	t.Parallel()
 	const rows = 5000
 	pair := dbtest.New(t, migrated)

@@ -21,11 +21,11 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// insertInvoice adds an invoice without the rows that it refers to; its version stands in total_amount.
+// insertInvoice adds an invoice without the rows that it refers to. Its version is stored in total_amount.
 const insertInvoice = `INSERT INTO bill.invoices (tenant_id, subscription_id, invoice_no, invoice_date, due_date, start_date, close_date, base_amount, total_amount, user_count)
 VALUES (gen_random_uuid(), gen_random_uuid(), $1, '2026-01-01', '2026-01-31', '2026-01-01', '2026-01-31', 1, $2, 1)`
 
-// unchecked is a connection on which foreign keys do not hold.
+// unchecked returns a connection that does not check foreign keys.
 func unchecked(t *testing.T, dsn string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), dsn)
@@ -39,8 +39,8 @@ func unchecked(t *testing.T, dsn string) *pgx.Conn {
 	return conn
 }
 
-// write makes and changes invoices in transactions of which some take long, some roll back, and some do
-// their work in subtransactions, until stop. Their rows' own times are of no use: they never change.
+// write creates and changes invoices until stop. Some transactions take long, some roll back, and some work in
+// subtransactions. The timestamps of the rows never change, so exports cannot rely on them.
 func write(conn *pgx.Conn, writer int, version *atomic.Int64, stop <-chan struct{}) error {
 	ctx := context.Background()
 	rnd := rand.New(rand.NewPCG(uint64(writer), 7))
@@ -89,7 +89,7 @@ func write(conn *pgx.Conn, writer int, version *atomic.Int64, stop <-chan struct
 	}
 }
 
-// exported reads what one run delivered into the versions by invoice, and fails on one that came before.
+// exported adds what one run delivered to the versions by invoice, and fails the test on a repeated version.
 func exported(t *testing.T, file string, versions map[string]string, seen map[string]string) {
 	t.Helper()
 	f, err := os.Open(file)
@@ -113,7 +113,7 @@ func exported(t *testing.T, file string, versions map[string]string, seen map[st
 	}
 }
 
-// snapshotAt reads from a manifest when the export's snapshot was taken, by the server's clock.
+// snapshotAt reads the time of the export's snapshot, by the server's clock, from a manifest.
 func snapshotAt(t *testing.T, file string) time.Time {
 	t.Helper()
 	b, err := os.ReadFile(file)
@@ -129,9 +129,9 @@ func snapshotAt(t *testing.T, file string) time.Time {
 	return m.SnapshotAt
 }
 
-// Eight writers commit late and out of order while fifty runs overlap over one state file: what the runs
-// delivered, one after the other, is the table, and nothing came twice.
-func TestIncrementsMissAndRepeatNothing(t *testing.T) {
+// Eight writers commit late and out of order while fifty runs overlap on one state file. Together the runs deliver the
+// whole table, and nothing twice.
+func TestExport_IncrementsMissAndRepeatNothing(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, migrated)
 	dir := t.TempDir()
@@ -181,8 +181,8 @@ func TestIncrementsMissAndRepeatNothing(t *testing.T) {
 	writers.Wait()
 	run(runs).exits(t, 0)
 	order = append(order, runs)
-	// The lock of the state file lets the runs through one by one, so their snapshots have the order of the runs.
-	// Their processes may be seen to end in another one.
+	// The lock of the state file serializes the runs, so snapshots are in the order of the runs. The processes may end in
+	// another order.
 	taken := map[int]time.Time{}
 	for _, n := range order {
 		taken[n] = snapshotAt(t, filepath.Join(dir, fmt.Sprintf("part-%03d.json", n)))
@@ -211,8 +211,8 @@ func TestIncrementsMissAndRepeatNothing(t *testing.T) {
 	}
 }
 
-// A run that is killed lets the next one in, which delivers what the killed one did not.
-func TestAKilledRunFreesTheState(t *testing.T) {
+// A killed run releases the state, and the next run delivers what the killed run did not.
+func TestExport_KilledRunReleasesState(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, migrated)
 	conn := unchecked(t, pair.Manager)

@@ -13,7 +13,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// billedTenant is a tenant with a subscription.
+// billedTenant inserts a tenant with a subscription.
 const billedTenant = `
 INSERT INTO tnnt.tenants (id, code, name) VALUES ('10000000-0000-4000-8000-000000000001', 'acme', 'Acme');
 INSERT INTO bill.plans (id, code, name, base_amount) VALUES ('20000000-0000-4000-8000-000000000001', 'STANDARD', 'Standard', 1);
@@ -29,7 +29,7 @@ func withTenant(t *testing.T) dbtest.Pair {
 	return pair
 }
 
-// billsFile writes a csv of so many invoices of acme; number says what the nth is called.
+// billsFile writes a csv file of n invoices of acme. number returns the number of the nth.
 func billsFile(t *testing.T, name string, n int, number func(int) string) string {
 	t.Helper()
 	var b strings.Builder
@@ -40,9 +40,8 @@ func billsFile(t *testing.T, name string, n int, number func(int) string) string
 	return written(t, name+".csv", b.String())
 }
 
-// An import of invoices that is killed goes on as one of users does: each row once, with its audit row, to the
-// last digit of its total.
-func TestInvoicesImportSurvivesKills(t *testing.T) {
+// A killed import of invoices can be continued: each row is applied once, with its audit row and an exact total.
+func TestInvoicesImport_SurvivesKills(t *testing.T) {
 	t.Parallel()
 	const rows = 6000
 	points := 12
@@ -96,9 +95,9 @@ func TestInvoicesImportSurvivesKills(t *testing.T) {
 	}
 }
 
-// Two files that claim the same numbers are imported at once: each number goes to one of them, and the other says
-// whose it is.
-func TestImportsThatRace(t *testing.T) {
+// Two files with the same invoice numbers are imported at once: each number goes to one of them, and the other reports
+// who has it.
+func TestInvoicesImport_Concurrent(t *testing.T) {
 	t.Parallel()
 	const rows = 5000
 	pair := withTenant(t)
@@ -129,8 +128,8 @@ func TestImportsThatRace(t *testing.T) {
 	}
 }
 
-// A report lists no more failures than memory is to hold, and counts them all; --errors has every one.
-func TestImportReportIsBounded(t *testing.T) {
+// A report counts all failures but lists a limited number. --errors has all of them.
+func TestImport_ReportIsBounded(t *testing.T) {
 	t.Parallel()
 	const rows = reportedFailures + 500
 	pair := withTenant(t)

@@ -69,7 +69,7 @@ profiles:
     timeout: 2m
 `
 
-func TestBuiltIn(t *testing.T) {
+func TestLoad_BuiltIn(t *testing.T) {
 	t.Parallel()
 	c := load(t, Flags{}, env(), t.TempDir())
 	if c.File != "" || c.Profile != "" || c.Embedded || c.ManagerURL != "" || c.Operator != "" || c.Protected {
@@ -83,7 +83,7 @@ func TestBuiltIn(t *testing.T) {
 	}
 }
 
-func TestProfiles(t *testing.T) {
+func TestLoad_Profiles(t *testing.T) {
 	t.Parallel()
 	dir := folder(t, ".cxgctl.yaml", full)
 	dev := load(t, Flags{}, env(), dir)
@@ -120,8 +120,8 @@ func TestProfiles(t *testing.T) {
 	}
 }
 
-// TestPrecedence gives every setting every subset of its sources, and expects the strongest to count.
-func TestPrecedence(t *testing.T) {
+// TestLoad_Precedence gives every setting every subset of its sources, and expects the strongest to count.
+func TestLoad_Precedence(t *testing.T) {
 	t.Parallel()
 	const flag, ours, profile, backend = 1, 2, 4, 8
 	url := func(host string) string { return "postgresql://" + host + "/x" }
@@ -189,13 +189,13 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
-func TestOverruledValuesAreNobodysConcern(t *testing.T) {
+func TestLoad_OverriddenValuesUnchecked(t *testing.T) {
 	t.Parallel()
 	dir := folder(t, ".cxgctl.yaml", full)
 	load(t, Flags{Profile: "prod", Output: "json"}, env("CXGCTL_OUTPUT", "nonsense", "MANAGER_DATABASE_URL", "mysql://x"), dir)
 }
 
-func TestEmbeddedAgainstAddresses(t *testing.T) {
+func TestLoad_EmbeddedAndAddresses(t *testing.T) {
 	t.Parallel()
 	dir := folder(t, ".cxgctl.yaml", full)
 	const m, tn = "CXGCTL_MANAGER_DATABASE_URL", "CXGCTL_TENANTS_DATABASE_URL"
@@ -221,7 +221,7 @@ func TestEmbeddedAgainstAddresses(t *testing.T) {
 	}
 }
 
-func TestSearchOrder(t *testing.T) {
+func TestLoad_SearchOrder(t *testing.T) {
 	t.Parallel()
 	home := t.TempDir()
 	work, xdg := filepath.Join(home, "work"), filepath.Join(home, "xdg")
@@ -267,7 +267,7 @@ func TestSearchOrder(t *testing.T) {
 	}
 }
 
-func TestStandardInput(t *testing.T) {
+func TestLoad_StandardInput(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	c := load(t, Flags{ConfigFile: "-", Stdin: strings.NewReader(full), Profile: "prod"}, env(), dir)
@@ -276,14 +276,14 @@ func TestStandardInput(t *testing.T) {
 	}
 }
 
-func TestNothingToSay(t *testing.T) {
+func TestLoad_EmptyFile(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "\n", "# nothing yet\n", "---\n", "\ufeffprofiles:\n", "profiles: {}\n", "profiles:\n  dev:\n", "profiles:\r\n  dev:\r\n    operator: ada\r\n"} {
 		load(t, Flags{}, env(), folder(t, ".cxgctl.yaml", text))
 	}
 }
 
-func TestPathsOfFiles(t *testing.T) {
+func TestLoad_RelativePaths(t *testing.T) {
 	t.Parallel()
 	dir := folder(t, ".cxgctl.yaml", "profiles:\n  a: {password_file: ~/pw}\n  b: {password_file: /pw}\n  c: {password_file: pw}\n")
 	getenv := env("HOME", "/h", envToken, "tok")
@@ -295,7 +295,7 @@ func TestPathsOfFiles(t *testing.T) {
 	}
 }
 
-func TestGivenButEmptyFlags(t *testing.T) {
+func TestLoad_EmptyFlags(t *testing.T) {
 	t.Parallel()
 	dir := folder(t, ".cxgctl.yaml", full)
 	given := func(flag string) Flags { return Flags{Changed: func(f string) bool { return f == flag }} }

@@ -18,6 +18,8 @@ func normalize(text string) (value any, problem string) {
 	if strings.ContainsFunc(text, unicode.IsControl) {
 		return nil, "must not contain control characters"
 	}
+	const malformed = "is malformed: special characters in the user and the password, such as @ : / ? #, " +
+		"must be percent-encoded"
 	const wrong = "must be a postgres:// address or key=value settings"
 	head, rest, isURL := strings.Cut(text, "://")
 	if !isURL || strings.Contains(head, "=") {
@@ -34,7 +36,7 @@ func normalize(text string) (value any, problem string) {
 		return nil, wrong
 	}
 	if isAmbiguous(rest) {
-		return nil, "is malformed: special characters in the user and the password, such as @ : / ? #, must be percent-encoded"
+		return nil, malformed
 	}
 	return "postgresql://" + rest, ""
 }
@@ -45,8 +47,9 @@ var hosts = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile("^" + host + "(," + host + ")*$")
 })
 
-// isAmbiguous reports whether an address, all behind its scheme, would be split in the middle of a password with special
-// characters. The rest of the password would become a host, a port or a database, which messages name.
+// isAmbiguous reports whether an address without its scheme would be split in the middle of a password with
+// special characters. The rest of the password would become a host, a port or a database, which messages
+// name.
 func isAmbiguous(rest string) bool {
 	if strings.Contains(rest, "#") {
 		return true

@@ -29,7 +29,7 @@ func told(err error) string {
 	return text
 }
 
-func TestBadFiles(t *testing.T) {
+func TestLoad_BadFiles(t *testing.T) {
 	t.Parallel()
 	const dev = "profiles:\n  dev:\n"
 	for _, c := range []struct{ name, text, want, hint string }{
@@ -108,7 +108,7 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-func TestBadSurroundings(t *testing.T) {
+func TestLoad_BadEnvironment(t *testing.T) {
 	t.Parallel()
 	dir := folder(t, ".cxgctl.yaml", full)
 	for name, c := range map[string]struct {
@@ -150,7 +150,7 @@ func TestBadSurroundings(t *testing.T) {
 	}
 }
 
-func TestFilesFoundButUnreadable(t *testing.T) {
+func TestLoad_UnreadableFiles(t *testing.T) {
 	t.Parallel()
 	for name, make := range map[string]func(path string) error{
 		"a folder":              func(path string) error { return os.Mkdir(path, 0o700) },
@@ -208,8 +208,8 @@ var secrets = []string{
 	"service=x password=" + canary,
 }
 
-// TestSecretsStayIn puts every one of them where a person might by mistake.
-func TestSecretsStayIn(t *testing.T) {
+// TestLoad_SecretsNotPrinted puts every one of them where a person might by mistake.
+func TestLoad_SecretsNotPrinted(t *testing.T) {
 	t.Parallel()
 	shapes := []string{
 		"profiles:\n  p:\n    K: 'S'\n", "profiles:\n  p:\n    K: S\n", "profiles:\n  p:\n    K: |\n      S\n",

@@ -12,7 +12,7 @@ import (
 )
 
 // F17, N3, C3: which files in the working folder count.
-func TestWhoseConfigurationCounts(t *testing.T) {
+func TestOwnership(t *testing.T) {
 	t.Parallel()
 	const ada, bob, staff, shared = 1000, 1001, 1000, 50
 	ordinary := identity{[]int{ada}, []int{staff}}
@@ -56,7 +56,7 @@ func TestWhoseConfigurationCounts(t *testing.T) {
 }
 
 // SUDO_UID counts for root alone.
-func TestUserBehindSudo(t *testing.T) {
+func TestIdentity_Sudo(t *testing.T) {
 	t.Parallel()
 	us := currentIdentity(env("SUDO_UID", "12345", "SUDO_GID", "12346"))
 	if root := os.Geteuid() == 0; us.is(12345) != root || us.isGroup(12346) != root || !us.is(os.Geteuid()) {
@@ -66,7 +66,7 @@ func TestUserBehindSudo(t *testing.T) {
 
 // A file that is not trusted is an error with the way out, not passed over: the next one in the order may be of another
 // database.
-func TestDistrustedConfigurationIsRefused(t *testing.T) {
+func TestLoad_UntrustedFile(t *testing.T) {
 	t.Parallel()
 	const text = "profile: p\nprofiles:\n  p:\n    operator: eve\n"
 	dir := folder(t, ".cxgctl.yaml", text)

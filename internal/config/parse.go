@@ -72,7 +72,7 @@ func parse(s source) (document, error) {
 	return doc, nil
 }
 
-// passwordFinder looks for a value that holds a password.
+// passwordFinder looks for a value that contains a password.
 type passwordFinder struct{ found bool }
 
 func (f *passwordFinder) Visit(n ast.Node) ast.Visitor {

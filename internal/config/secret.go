@@ -65,9 +65,9 @@ func ReadSecret(what, path, credentials string) (string, error) {
 	return password, nil
 }
 
-// CheckSecret returns an error if ReadSecret would refuse the file for another reason than its content. It must belong to
-// the current user or root and must not be readable by others, except its group. In /run/secrets and
-// $CREDENTIALS_DIRECTORY, the orchestrator sets owner and mode, and all are accepted.
+// CheckSecret returns an error if ReadSecret would refuse the file for another reason than its content. It
+// must belong to the current user or root and must not be readable by others, except its group. In
+// /run/secrets and $CREDENTIALS_DIRECTORY, the orchestrator sets owner and mode, and all are accepted.
 func CheckSecret(what, path, credentials string) error {
 	file, err := openSecret(what, path, credentials)
 	if err != nil {
@@ -113,9 +113,11 @@ func checkSecretFile(refuse func(string) *fault.Error, path string, info fs.File
 	case isWithin(path, "/run/secrets") || isWithin(path, credentials):
 		return nil
 	case owner != 0 && owner != os.Geteuid():
-		return refuse("belongs to another user (" + username(owner) + ")").WithHint("chown it, or use a copy of your own with mode 0600")
+		return refuse("belongs to another user (" + username(owner) + ")").
+			WithHint("chown it, or use a copy of your own with mode 0600")
 	case mode.Perm()&0o007 != 0:
-		return refuse(fmt.Sprintf("is open to others (mode %04o)", mode.Perm())).WithHint("chmod 600 %s", fault.Word(path))
+		return refuse(fmt.Sprintf("is open to others (mode %04o)", mode.Perm())).
+			WithHint("chmod 600 %s", fault.Word(path))
 	case mode.Perm()&0o020 != 0 && groupOf(info) != os.Getegid():
 		return refuse("can be changed by a group that is not your own").WithHint("chmod g-w %s", fault.Word(path))
 	}

@@ -116,7 +116,7 @@ func TestPassword(t *testing.T) {
 
 var big = strings.Repeat("x", 5000)
 
-func TestConfigurationWithPassword(t *testing.T) {
+func TestLoad_FileWithPassword(t *testing.T) {
 	t.Parallel()
 	for _, secret := range secrets {
 		text := "profiles:\n  p:\n    manager_database_url: '" + strings.ReplaceAll(secret, "'", "''") + "'\n"
@@ -148,7 +148,7 @@ func TestConfigurationWithPassword(t *testing.T) {
 	load(t, Flags{}, env(), dir) // no password in it
 }
 
-func TestNoPassword(t *testing.T) {
+func TestHoldsPassword_False(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
 		"", "ada", "postgres://h/db", "postgres://u@h:5432/db", "postgres://u@h1:5432,h2:5432/db?x=y", "postgres://u:@h/db",
@@ -161,7 +161,7 @@ func TestNoPassword(t *testing.T) {
 }
 
 // F15: of a connection string that would be split within the password nothing is taken for a host, a port or a database.
-func TestMalformedAddresses(t *testing.T) {
+func TestNormalize_Malformed(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
 		"postgres://app:Tr0ub@dor#3x@127.0.0.1/mgmt", "postgres://app:Tr0ub#dor@127.0.0.1/mgmt", "postgres://app:12#dor@127.0.0.1/mgmt",
@@ -207,8 +207,8 @@ func TestNormalize(t *testing.T) {
 	}
 }
 
-// TestBackendPasswords holds that pgx sees the password that the backend's SQLAlchemy sees.
-func TestBackendPasswords(t *testing.T) {
+// TestNormalize_BackendPasswords holds that pgx sees the password that the backend's SQLAlchemy sees.
+func TestNormalize_BackendPasswords(t *testing.T) {
 	t.Parallel()
 	for written, meant := range map[string]string{
 		"plain": "plain", "a%40b": "a@b", "a/b": "a/b", "a#b?c": "a#b?c", "50%": "50%", "a%zzb": "a%zzb", "a+b": "a+b", "a:b": "a:b", "비밀": "비밀", "[x]": "[x]", "": "",

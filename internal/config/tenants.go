@@ -46,9 +46,9 @@ func (c *Config) EachTenantItsOwn() bool {
 	return strings.Contains(c.TenantsURL, codePlaceholder) || c.TenantsURL == "" && len(c.TenantDatabases) > 0
 }
 
-// TenantURL returns the connection string of a tenant's database, and whether other tenants share it. It is "" if none is
-// configured, which may mean the dev database. The code becomes part of the connection string, so it must have passed
-// tenants.CheckCode.
+// TenantURL returns the connection string of a tenant's database, and whether other tenants share it. It is
+// "" if none is configured, which may mean the dev database. The code becomes part of the connection string,
+// so it must have passed tenants.CheckCode.
 func (c *Config) TenantURL(code string) (url string, shared bool, err error) {
 	if own, named := c.TenantDatabases[code]; named {
 		return own, false, nil
@@ -58,7 +58,8 @@ func (c *Config) TenantURL(code string) (url string, shared bool, err error) {
 	}
 	if c.TenantsURL == "" && len(c.TenantDatabases) > 0 {
 		return "", false, fault.New(fault.Database, "no database is configured for tenant %s", code).
-			WithHint("add it to tenant_databases in the profile, or set tenants_database_url with {code} for all tenants").With("tenant", code)
+			WithHint("add it to tenant_databases in the profile, or set tenants_database_url with {code} for all tenants").
+			With("tenant", code)
 	}
 	return c.TenantsURL, true, nil
 }

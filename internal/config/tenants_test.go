@@ -22,7 +22,7 @@ profiles:
     operator: x
 `
 
-func TestTenantsDatabases(t *testing.T) {
+func TestTenantURL(t *testing.T) {
 	dir := folder(t, ".cxgctl.yaml", tenantsFile)
 	for _, c := range []struct {
 		profile, code string
@@ -55,7 +55,7 @@ func TestTenantsDatabases(t *testing.T) {
 	}
 }
 
-func TestBadTenantsDatabases(t *testing.T) {
+func TestTenantURL_BadConfiguration(t *testing.T) {
 	for text, want := range map[string]string{
 		"tenant_databases: {acme: canary}":                          ":3: acme of profile p, tenant_databases must be a postgres:// address",
 		"tenant_databases: canary":                                  "profile p, tenant_databases must contain keys with values",

@@ -1,5 +1,5 @@
-// Package outfile opens the files that flags name as outputs. It walks paths folder by folder and checks links and files
-// by descriptor, so that nothing changes between the check and the use.
+// Package outfile opens the files that flags name as outputs. It walks paths folder by folder and checks
+// links and files by descriptor, so that nothing changes between the check and the use.
 package outfile
 
 import (
@@ -131,7 +131,8 @@ func (p *Place) checkTrust(st unix.Stat_t, what string) error {
 	if !isForeign(st.Uid) || !othersCanWrite(dir) {
 		return nil
 	}
-	return fault.New(fault.Validation, "%s: this %s belongs to another user (%s) and is in a folder that others can write to", p.name, what, ownerName(st.Uid)).
+	return fault.New(fault.Validation, "%s: this %s belongs to another user (%s) and is in a folder that others can write to",
+		p.name, what, ownerName(st.Uid)).
 		WithHint("name a file in a folder of your own, or write to standard output").With("file", p.name)
 }
 
@@ -288,7 +289,8 @@ func (p *Place) Create(mode fs.FileMode) (*os.File, error) {
 }
 
 func (p *Place) throughLink() error {
-	return fault.New(fault.Validation, "%s is a symbolic link", p.name).WithHint("name the file itself; secrets are not written through a link")
+	return fault.New(fault.Validation, "%s is a symbolic link", p.name).
+		WithHint("name the file itself; secrets are not written through a link")
 }
 
 // Remove removes the file.
@@ -306,7 +308,8 @@ func (p *Place) Resume() (*os.File, error) {
 	return p.checkOwner(f, true)
 }
 
-// checkOwner checks an open file like Locate. A file with secrets must belong to the caller and be closed to all others.
+// checkOwner checks an open file like Locate. A file with secrets must belong to the caller and be closed to
+// all others.
 func (p *Place) checkOwner(f *os.File, secret bool) (*os.File, error) {
 	var st unix.Stat_t
 	err := unix.Fstat(int(f.Fd()), &st)
@@ -315,9 +318,11 @@ func (p *Place) checkOwner(f *os.File, secret bool) (*os.File, error) {
 	case !secret:
 		err = p.checkTrust(st, "file")
 	case int(st.Uid) != os.Geteuid():
-		err = fault.New(fault.Validation, "%s belongs to another user (%s)", p.name, ownerName(st.Uid)).WithHint("name a new file")
+		err = fault.New(fault.Validation, "%s belongs to another user (%s)", p.name, ownerName(st.Uid)).
+			WithHint("name a new file")
 	case st.Mode&unix.S_IFMT != unix.S_IFREG, st.Mode&0o077 != 0, st.Nlink != 1:
-		err = fault.New(fault.Validation, "%s exists and is not a file that only you can read", p.name).WithHint("name a new file")
+		err = fault.New(fault.Validation, "%s exists and is not a file that only you can read", p.name).
+			WithHint("name a new file")
 	}
 	if err != nil {
 		_ = f.Close()

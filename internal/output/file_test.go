@@ -54,7 +54,7 @@ func alone(t *testing.T, dir string, want ...string) {
 	}
 }
 
-func TestFileIsReplacedWhole(t *testing.T) {
+func TestFile_ReplacedAtomically(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "x.csv")
@@ -81,7 +81,7 @@ func TestFileIsReplacedWhole(t *testing.T) {
 	alone(t, dir, "x.csv")
 }
 
-func TestPanicLeavesNoTemporaryFile(t *testing.T) {
+func TestFile_Panic(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p, err := New(Options{Format: CSV, File: filepath.Join(dir, "x.csv")})
@@ -95,7 +95,7 @@ func TestPanicLeavesNoTemporaryFile(t *testing.T) {
 	alone(t, dir)
 }
 
-func TestCompressedFile(t *testing.T) {
+func TestFile_Compressed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for suffix, reader := range map[string]func(io.Reader) (io.Reader, error){
@@ -122,7 +122,7 @@ func TestCompressedFile(t *testing.T) {
 	}
 }
 
-func TestSymbolicLinkIsFollowed(t *testing.T) {
+func TestFile_SymbolicLink(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for _, d := range []string{"real/deep", "links"} {
@@ -154,7 +154,7 @@ func TestSymbolicLinkIsFollowed(t *testing.T) {
 	}
 }
 
-func TestPipeIsWrittenNotReplaced(t *testing.T) {
+func TestFile_Pipe(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(file, 0o600); err != nil {
@@ -176,7 +176,7 @@ func TestPipeIsWrittenNotReplaced(t *testing.T) {
 	}
 }
 
-func TestWriteErrorsAreReported(t *testing.T) {
+func TestFile_WriteErrors(t *testing.T) {
 	t.Parallel()
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
@@ -227,7 +227,7 @@ func (l *limited) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func TestLongStreamStopsWhenTheDiskIsFull(t *testing.T) {
+func TestFile_DiskFull(t *testing.T) {
 	t.Parallel()
 	for _, format := range Formats {
 		if format == XLSX {

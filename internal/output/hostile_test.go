@@ -206,7 +206,7 @@ func TestSanitize(t *testing.T) {
 }
 
 // The first chunk determines the widths. Off a terminal nothing is cut: a late wide cell widens its column.
-func TestLongTable(t *testing.T) {
+func TestTable_Chunks(t *testing.T) {
 	t.Parallel()
 	items := make([]line, 5000)
 	for i := range items {

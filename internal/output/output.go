@@ -146,7 +146,8 @@ func New(o Options) (*Printer, error) {
 		}
 	}
 	if p.Format == XLSX && p.File == "" {
-		return nil, fault.New(fault.Usage, "xlsx cannot be written to standard output").WithHint("name a file: --output-file list.xlsx")
+		return nil, fault.New(fault.Usage, "xlsx cannot be written to standard output").
+			WithHint("name a file: --output-file list.xlsx")
 	}
 	if p.File != "" {
 		p.Terminal = Terminal{} // a file is not for this terminal

@@ -217,7 +217,7 @@ tags           x, y
 	}
 }
 
-func TestRefusals(t *testing.T) {
+func TestNew_Refusals(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name, want string
@@ -273,7 +273,7 @@ func TestRefusals(t *testing.T) {
 }
 
 // A record of another package's type in a wrapper, as lists over several tenants print it.
-func TestEmbeddedRecord(t *testing.T) {
+func TestFields_EmbeddedRecord(t *testing.T) {
 	t.Parallel()
 	type inner struct {
 		ID   int    `json:"id"`
@@ -292,7 +292,7 @@ func TestEmbeddedRecord(t *testing.T) {
 	}
 }
 
-func TestStreamStopsAtAnError(t *testing.T) {
+func TestStream_Error(t *testing.T) {
 	t.Parallel()
 	lost := errors.New("connection lost")
 	for _, tc := range []struct {
@@ -409,7 +409,7 @@ func evenWidth(t *testing.T, table string) int {
 
 // Half a number is another number: on a narrow terminal words give way to amounts and counts, and where there is
 // no room for those either the lines wrap.
-func TestNumbersStayWhole(t *testing.T) {
+func TestTable_NumbersNotCut(t *testing.T) {
 	type line struct {
 		Name  string        `json:"name"`
 		Total *money.Amount `json:"total"`

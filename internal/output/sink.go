@@ -216,8 +216,8 @@ func (s *sink) fault(err error) error {
 	return fault.New(code, "cannot write %q: %s", s.name, reason).With("file", s.name).Because(err)
 }
 
-// locate checks the path of the output file. /dev/stdout, and other paths of standard output, mean standard output, which
-// is appended to instead of replaced.
+// locate checks the path of the output file. Paths of standard output, such as /dev/stdout, mean standard
+// output, which is appended to instead of replaced.
 func (p *Printer) locate() error {
 	place, err := outfile.Locate(p.File)
 	if err != nil {

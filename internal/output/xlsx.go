@@ -182,7 +182,8 @@ func (x *workbook) appendCell(b []byte, name string, form pgtext.Kind) ([]byte, 
 		}
 	case pgtext.Text, pgtext.JSON:
 		if len(v) > cellRunes && utf8.RuneCount(v) > cellRunes {
-			return b, fault.New(fault.Validation, "a %s of %d characters does not fit into a spreadsheet cell, which holds at most %d", name, utf8.RuneCount(v), cellRunes).
+			return b, fault.New(fault.Validation, "a %s of %d characters does not fit into a spreadsheet cell, which holds at most %d",
+				name, utf8.RuneCount(v), cellRunes).
 				WithHint("leave the field out with --columns, or use --output csv")
 		}
 	}

@@ -35,7 +35,7 @@ func sheet(t *testing.T, file string, n int) (raw, shown [][]string) {
 	return raw, shown
 }
 
-func TestSpreadsheetReadsBackToTheDigit(t *testing.T) {
+func TestXLSX_Exact(t *testing.T) {
 	t.Parallel()
 	type row struct {
 		Name  string `json:"name"`
@@ -88,7 +88,7 @@ func TestSpreadsheetReadsBackToTheDigit(t *testing.T) {
 }
 
 // More rows than a sheet has go on in a second one, under a header of its own.
-func TestSpreadsheetGoesOnInASecondSheet(t *testing.T) {
+func TestXLSX_SecondSheet(t *testing.T) {
 	t.Parallel()
 	const rows = sheetRows + 10
 	file := filepath.Join(t.TempDir(), "x.xlsx")
@@ -142,7 +142,7 @@ func TestSpreadsheetGoesOnInASecondSheet(t *testing.T) {
 	}
 }
 
-func TestSpreadsheetRefusals(t *testing.T) {
+func TestXLSX_Refusals(t *testing.T) {
 	t.Parallel()
 	if _, err := New(Options{Format: XLSX}); !fault.Is(err, fault.Usage) {
 		t.Errorf("to standard output: %v", err)

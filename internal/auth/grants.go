@@ -44,7 +44,7 @@ func newGrants(cat schema.Catalog) (grants, error) {
 	if cat[schema.UserRoles] != nil {
 		begun = "EXISTS (SELECT FROM idam.users o JOIN idam.user_roles g ON g.user_id = o.id WHERE o.user_type IN ('MASTER', 'SYSTEM'))"
 	}
-	holes := []string{
+	pairs := []string{
 		"{operator o}", operator("o", users), "{operator u}", operator("u", users), "{unlocked u}", unlocked,
 		"{unmarked}", unmarked, "{begun}", "(" + marked + " OR " + begun + ")",
 	}
@@ -56,9 +56,9 @@ func newGrants(cat schema.Catalog) (grants, error) {
 		}
 	}
 	if g.missing == "" {
-		holes = append(holes, g.predicates(cat)...)
+		pairs = append(pairs, g.predicates(cat)...)
 	}
-	g.placeholders = strings.NewReplacer(holes...)
+	g.placeholders = strings.NewReplacer(pairs...)
 	return g, nil
 }
 

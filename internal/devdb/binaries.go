@@ -16,15 +16,15 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// npmCopy is where `make postgres` unpacks the npm package, below the project's top folder, and
-// rootCopy where it does so as root when the server's user could not enter the project.
-// .ci/postgres looks in the same places in the same order.
+// npmCopy is where `make postgres` unpacks the npm package, relative to the project directory. rootCopy is where it
+// unpacks it as root if the server's user cannot enter the project. .ci/postgres searches the same places in the same
+// order.
 const (
 	npmCopy  = ".cache/postgres/bin"
 	rootCopy = "/var/lib/cxgctl/postgres/bin"
 )
 
-// usual are the folders of the distributions: Debian, Fedora and PGDG's RPMs, Alpine, Homebrew.
+// usual lists the directories of distributions: Debian, Fedora and PGDG's RPMs, Alpine, Homebrew.
 var usual = []string{
 	"/usr/lib/postgresql/*/bin",
 	"/usr/pgsql-*/bin",
@@ -36,15 +36,15 @@ var usual = []string{
 
 var versionLine = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\(PostgreSQL\) ((\d+)\S*)`) })
 
-// binaries is a folder that has both initdb and postgres.
+// binaries is a directory that contains both initdb and postgres.
 type binaries struct {
 	dir     string
 	version string
 	major   int
 }
 
-// find returns the first binaries of the search order, of this major version unless it is 0. The
-// folder that the data was made with is preferred to every other one but an explicit setting.
+// find returns the first usable binaries, of the given major version unless it is 0. It prefers the directory that
+// created the data, except to an explicit setting.
 func (c cluster) find(ctx context.Context, major int, recorded string) (binaries, error) {
 	var dirs []string
 	switch {
@@ -72,23 +72,23 @@ func (c cluster) find(ctx context.Context, major int, recorded string) (binaries
 		}
 	}
 	if len(others) > 0 {
-		return binaries{}, fault.New(fault.Database, "the dev database in %s was made by PostgreSQL %d, and only %s was found",
+		return binaries{}, fault.New(fault.Database, "the dev database in %s was created by PostgreSQL %d, but only %s was found",
 			c.dir, major, listVersions(others)).
-			WithHint("install PostgreSQL %d, or start afresh with `cxgctl dev reset`, which removes the data", major)
+			WithHint("install PostgreSQL %d, or start over with `cxgctl dev reset`, which removes the data", major)
 	}
-	message := "found no PostgreSQL server: both initdb and postgres are needed"
+	message := "no PostgreSQL server found: both initdb and postgres are required"
 	if len(refused) > 0 {
 		message += " (" + strings.Join(slices.Compact(refused), "; ") + ")"
 	}
 	return binaries{}, fault.New(fault.Database, "%s", message).
-		WithHint("install the package `postgresql` (apt-get install postgresql), or run `make postgres` in the project's folder")
+		WithHint("install the package `postgresql` (apt-get install postgresql), or run `make postgres` in the project directory")
 }
 
-// candidates returns the folders to look in, in order. Folders without a postgres are left out.
+// candidates returns the directories to search, in order, that contain postgres.
 func (c cluster) candidates(ctx context.Context) []string {
 	var dirs []string
 	add := func(dir string) {
-		// A link such as /usr/local/bin/postgres leads to the folder that has initdb beside it.
+		// A link such as /usr/local/bin/postgres points to the directory that also has initdb.
 		program, err := filepath.EvalSymlinks(filepath.Join(dir, "postgres"))
 		if err == nil && executable(program) && !slices.Contains(dirs, filepath.Dir(program)) {
 			dirs = append(dirs, filepath.Dir(program))
@@ -108,7 +108,7 @@ func (c cluster) candidates(ctx context.Context) []string {
 		}
 	}
 	for _, pattern := range usual {
-		found, _ := filepath.Glob(pattern) // the patterns are constants and well formed
+		found, _ := filepath.Glob(pattern) // the patterns are valid constants
 		slices.SortStableFunc(found, func(a, b string) int { return numberIn(b) - numberIn(a) })
 		for _, dir := range found {
 			add(dir)
@@ -121,11 +121,11 @@ func (c cluster) candidates(ctx context.Context) []string {
 	return dirs
 }
 
-// projectCopies returns the unpacked npm packages in the working directory, in the executable's
-// folder and in whatever is above these, provided that nobody else could have put them there.
+// projectCopies returns the unpacked npm packages in the working directory, the executable's directory and their
+// parents, unless another user could have put them there.
 func projectCopies() []string {
 	var found []string
-	wd, _ := os.Getwd() // an error leaves "", which the loop below passes over
+	wd, _ := os.Getwd() // the loop below skips ""
 	exe, _ := os.Executable()
 	exe, _ = filepath.EvalSymlinks(exe)
 	for _, dir := range []string{wd, filepath.Dir(exe)} {
@@ -142,7 +142,7 @@ func projectCopies() []string {
 	return found
 }
 
-// examine says which version dir has, or why it is of no use.
+// examine returns the version in dir, or an error that explains why it is unusable.
 func (c cluster) examine(ctx context.Context, dir string) (binaries, error) {
 	for _, name := range []string{"initdb", "postgres"} {
 		if !executable(filepath.Join(dir, name)) {
@@ -150,7 +150,7 @@ func (c cluster) examine(ctx context.Context, dir string) (binaries, error) {
 		}
 	}
 	if wall := c.account.barrier(dir); wall != "" {
-		return binaries{}, fmt.Errorf("user %s may not enter %s on the way to %s", c.account.name, wall, dir)
+		return binaries{}, fmt.Errorf("user %s cannot enter %s, a parent directory of %s", c.account.name, wall, dir)
 	}
 	cmd := c.command(ctx, filepath.Join(dir, "postgres"), "--version")
 	out, err := cmd.CombinedOutput()
@@ -166,8 +166,8 @@ func (c cluster) examine(ctx context.Context, dir string) (binaries, error) {
 	return binaries{dir: dir, version: m[1], major: major}, err
 }
 
-// command prepares one of PostgreSQL's programs: as the server's user, from a folder that every user
-// may enter, and in an environment whose PG variables and language cannot change what it does.
+// command prepares a PostgreSQL program: as the server's user, in a directory that every user can enter, and without
+// PG variables and language settings that would change its behavior.
 func (c cluster) command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = "/"
@@ -181,7 +181,7 @@ func executable(path string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
-// numberIn returns the number in a folder's name: 17 for /usr/lib/postgresql/17/bin, 0 for none.
+// numberIn returns the number in a directory's name, such as 17 for /usr/lib/postgresql/17/bin, or 0.
 func numberIn(path string) int {
 	digits := strings.FieldsFunc(path, func(r rune) bool { return r < '0' || r > '9' })
 	if len(digits) == 0 {

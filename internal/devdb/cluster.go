@@ -17,19 +17,19 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// What a dev database's directory holds, besides data, run, postgres.log and password.
+// Files in the directory of a dev database, besides data, run, postgres.log and password.
 const (
 	stateFile = "cxgctl-dev.json"
 	lockFile  = ".lock"
 )
 
-// maker marks a state file, and so its directory, as ours to remove.
+// maker identifies our state files, and thereby directories that Reset may remove.
 const maker = "cxgctl dev"
 
-// lockPoll is how often a waiting call tries the lock again; flock itself cannot be cancelled.
+// lockPoll is the interval at which a waiting call tries the lock; flock itself cannot be cancelled.
 const lockPoll = 10 * time.Millisecond
 
-// cluster is one dev database: its options with the directory made absolute.
+// cluster is a dev database: its options, with the directory made absolute.
 type cluster struct {
 	Options
 	dir     string
@@ -42,7 +42,7 @@ func (c cluster) runDir() string       { return filepath.Join(c.dir, "run") }
 func (c cluster) logFile() string      { return filepath.Join(c.dir, "postgres.log") }
 func (c cluster) passwordFile() string { return filepath.Join(c.dir, "password") }
 
-// state is what the state file remembers from one call to the next.
+// state is the content of the state file.
 type state struct {
 	MadeBy    string   `json:"made_by"`
 	BinDir    string   `json:"bin_dir,omitempty"`
@@ -51,7 +51,7 @@ type state struct {
 	Databases []string `json:"databases,omitempty"` // empty until the first Up is complete
 }
 
-// loadState reads dir's state file. Where there is none the error wraps fs.ErrNotExist.
+// loadState reads the state file in dir. If it does not exist, the error wraps fs.ErrNotExist.
 func loadState(dir string) (state, error) {
 	path := filepath.Join(dir, stateFile)
 	b, err := os.ReadFile(path)
@@ -71,14 +71,14 @@ func (st state) save(dir string) error {
 		return err
 	}
 	path := filepath.Join(dir, stateFile)
-	// The temporary file stays in dir: elsewhere a crash would leave it where Reset does not look.
+	// The temporary file is created in dir, where Reset finds it after a crash.
 	if err := renameio.WriteFile(path, append(b, '\n'), 0o600, renameio.WithTempDir(dir)); err != nil {
 		return unusable(dir, err)
 	}
 	return nil
 }
 
-// status puts together what the state file and the server's pid file say.
+// status combines the state file and the server's pid file.
 func (c cluster) status(st state, p postmaster) Status {
 	s := Status{
 		Dir: c.dir, BinDir: st.BinDir, Version: st.Version, Databases: st.Databases, LogFile: c.logFile(),
@@ -93,12 +93,11 @@ func (c cluster) status(st state, p postmaster) Status {
 	return s
 }
 
-// claim makes the directory, takes its lock and marks it as ours. A directory that holds anything of
-// somebody else's is refused.
+// claim creates the directory, locks it and marks it as ours. It refuses a directory that contains other files.
 func (c cluster) claim(ctx context.Context) (unlock func(), err error) {
 	if wall := c.account.barrier(filepath.Dir(c.dir)); wall != "" {
-		return nil, fault.New(fault.Database, "user %s, who runs PostgreSQL when root starts it, may not enter %s on the way to %s",
-			c.account.name, wall, c.dir).WithHint("choose a directory that every user may enter")
+		return nil, fault.New(fault.Database, "user %s, which runs PostgreSQL when root starts it, cannot enter %s, a parent directory of %s",
+			c.account.name, wall, c.dir).WithHint("choose a directory that every user can enter")
 	}
 	for {
 		if err := c.account.makeDir(c.dir); err != nil {
@@ -111,13 +110,13 @@ func (c cluster) claim(ctx context.Context) (unlock func(), err error) {
 		if _, err := loadState(c.dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-		// A lock without a state file is another call at work, or one that was killed there.
+		// A lock without a state file belongs to a running or killed call.
 		if len(names) > 0 && !names[lockFile] && !names[stateFile] {
 			return nil, c.foreign()
 		}
 		unlock, err := c.lock(ctx)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // a Reset took the directory away in between
+			continue // a concurrent Reset removed the directory
 		}
 		if err != nil {
 			return nil, err
@@ -130,7 +129,7 @@ func (c cluster) claim(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-// mark writes the state file where there is none yet, and opens the directory to the server's user.
+// mark writes the state file if it is missing, and lets the server's user enter the directory.
 func (c cluster) mark() error {
 	if _, err := loadState(c.dir); err == nil {
 		return c.account.admit(c.dir)
@@ -150,8 +149,7 @@ func (c cluster) mark() error {
 	return state{MadeBy: maker}.save(c.dir)
 }
 
-// vacant says whether a directory holds nothing but a lock and a state file that a killed call had
-// not renamed yet.
+// vacant reports whether a directory contains at most a lock and the temporary state file of a killed call.
 func vacant(names map[string]bool) bool {
 	for name := range names {
 		if name != lockFile && !strings.HasPrefix(name, "."+stateFile) {
@@ -161,8 +159,7 @@ func vacant(names map[string]bool) bool {
 	return true
 }
 
-// lock takes the directory's lock, waiting for whoever has it. Where the directory is gone the error
-// is fs.ErrNotExist.
+// lock waits for the directory's lock. If the directory does not exist, the error is fs.ErrNotExist.
 func (c cluster) lock(ctx context.Context) (unlock func(), err error) {
 	path := filepath.Join(c.dir, lockFile)
 	for {
@@ -176,7 +173,7 @@ func (c cluster) lock(ctx context.Context) (unlock func(), err error) {
 		}
 		_ = f.Close()
 		if err == nil {
-			continue // the holder before us removed the file: what we locked is nobody's door any more
+			continue // the previous holder removed the file, so this lock protects nothing
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, unusable(c.dir, err)
@@ -192,12 +189,12 @@ func (c cluster) lock(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-// dataMajor returns the major version of the server that made the data, 0 where there is no data yet.
+// dataMajor returns the major version of the server that created the data, or 0 without data.
 func (c cluster) dataMajor() (int, error) {
 	b, err := os.ReadFile(filepath.Join(c.dataDir(), "PG_VERSION"))
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Lstat(c.dataDir()); err == nil {
-			return 0, fault.New(fault.Database, "%s is damaged: it has no PG_VERSION", c.dataDir()).WithHint("start afresh with `cxgctl dev reset`")
+			return 0, fault.New(fault.Database, "%s is damaged: it has no PG_VERSION", c.dataDir()).WithHint("start over with `cxgctl dev reset`")
 		}
 		return 0, nil
 	}
@@ -206,22 +203,22 @@ func (c cluster) dataMajor() (int, error) {
 	}
 	major, err := strconv.Atoi(strings.TrimSpace(string(b)))
 	if err != nil {
-		return 0, fault.New(fault.Database, "%s is damaged: its PG_VERSION is no version", c.dataDir()).WithHint("start afresh with `cxgctl dev reset`")
+		return 0, fault.New(fault.Database, "%s is damaged: its PG_VERSION is not a version", c.dataDir()).WithHint("start over with `cxgctl dev reset`")
 	}
 	return major, nil
 }
 
-// foreign is the refusal of a directory that Up did not make.
+// foreign returns the error for a directory that Up did not create.
 func (c cluster) foreign() error {
-	return fault.New(fault.Database, "%s is no dev database: it holds other files, and cxgctl leaves it alone", c.dir)
+	return fault.New(fault.Database, "%s is not a dev database: it contains other files", c.dir)
 }
 
-// unusable is the fault for a directory that the file system refuses. The cause stays for errors.Is.
+// unusable returns the error for a directory that the file system refuses. It wraps the cause.
 func unusable(dir string, err error) error {
 	return fault.New(fault.Database, "cannot use the dev database's directory %s: %s", dir, reason(err)).Because(err)
 }
 
-// reason returns the innermost error, which names the cause; those around it repeat paths and connection strings.
+// reason returns the innermost error. The outer ones repeat paths and connection strings.
 func reason(err error) error {
 	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(next) {
 		err = next
@@ -229,7 +226,7 @@ func reason(err error) error {
 	return err
 }
 
-// interrupted tells a deadline, which is the database's failure, from somebody's Ctrl-C.
+// interrupted distinguishes a deadline, which is a DATABASE_ERROR, from cancellation.
 func interrupted(ctx context.Context, doing string) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fault.New(fault.Database, "timed out while %s", doing).Because(ctx.Err())

@@ -1,6 +1,6 @@
-// Package devdb runs cxgctl's own PostgreSQL: it finds the server's binaries, makes a cluster in one
-// directory, starts it, stops it and removes it. It works as root and as an ordinary user, from many
-// processes at once, and after any of them was killed.
+// Package devdb runs a private PostgreSQL server: it finds the binaries, and creates, starts, stops and removes a
+// cluster in one directory. It works as root and as an ordinary user, from many processes at once, and after any of
+// them was killed.
 package devdb
 
 import (
@@ -18,24 +18,24 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// superuser is the role that initdb makes; the socket's folder admits nobody else, so it needs no password.
+// superuser is the role created by initdb. Only the owner can enter the socket directory, so it needs no password.
 const superuser = "cxgctl"
 
-// defaultPort names the socket file while the server listens on no TCP port.
+// defaultPort is part of the socket's name while the server does not listen on TCP.
 const defaultPort = 5432
 
-// databases are what Up makes: the manager's and the tenants'.
+// databases are created by Up: the manager's and the tenants'.
 var databases = []string{"mgmt", "tnnt"}
 
-// Options say which dev database is meant and how it is started. The zero value is the user's own.
+// Options select a dev database and how it is started. The zero value is the user's own.
 type Options struct {
-	Dir    string // what holds everything that Up makes; "" means DefaultDir
-	BinDir string // where initdb and postgres are; "" means to search for them
-	// Port also opens 127.0.0.1:Port, with a random password (SCRAM). 0 means the port of an earlier Up
-	// that no Down has followed, so that a start on demand does not lose it; without one the unix socket only.
+	Dir    string // directory for everything that Up creates; "" means DefaultDir
+	BinDir string // directory of initdb and postgres; "" means to search for them
+	// Port also opens 127.0.0.1:Port, with a random password (SCRAM). 0 means the port of the last Up since Down, so
+	// that starting on demand keeps it, or only the unix socket.
 	Port     int
 	Getenv   func(string) string // nil means os.Getenv
-	Settings map[string]string   // postgresql.conf settings for a server that this call starts, such as fsync=off for tests
+	Settings map[string]string   // postgresql.conf settings if this call starts the server, such as fsync=off for tests
 }
 
 func (o Options) getenv(name string) string {
@@ -45,19 +45,19 @@ func (o Options) getenv(name string) string {
 	return os.Getenv(name)
 }
 
-// Status describes a dev database. Where none was made, only Dir is set.
+// Status describes a dev database. If none was created, only Dir is set.
 type Status struct {
 	Dir          string
 	SocketDir    string // empty unless Running
 	BinDir       string
-	Version      string // as the server names it: "15.18"
+	Version      string // as reported by the server: "15.18"
 	Running      bool
 	PID          int
 	StartedAt    time.Time
 	Port         int      // the TCP port on 127.0.0.1, or 0
-	Databases    []string // those of mgmt and tnnt that exist
+	Databases    []string // the existing ones of mgmt and tnnt
 	LogFile      string
-	PasswordFile string // holds the password for Port, mode 0600; empty without a Port
+	PasswordFile string // contains the password for Port, mode 0600; empty without a Port
 }
 
 // DSN returns the URL of a database over the unix socket, as the superuser.
@@ -66,14 +66,13 @@ func (s Status) DSN(database string) string {
 	if port == 0 {
 		port = defaultPort
 	}
-	// The port stands in the URL because PGPORT would be taken otherwise.
+	// Without the port in the URL, PGPORT would be used.
 	query := url.Values{"host": {s.SocketDir}, "port": {strconv.Itoa(port)}}
 	u := url.URL{Scheme: "postgres", User: url.User(superuser), Path: "/" + database, RawQuery: query.Encode()}
 	return u.String()
 }
 
-// TCPDSN returns the URL of a database over TCP without its password, which PasswordFile holds.
-// Without a Port it returns "".
+// TCPDSN returns the URL of a database over TCP, without the password in PasswordFile. Without a Port it returns "".
 func (s Status) TCPDSN(database string) string {
 	if s.Port == 0 {
 		return ""
@@ -83,14 +82,14 @@ func (s Status) TCPDSN(database string) string {
 	return u.String()
 }
 
-// Exists says whether a dev database was made before; it may be stopped.
+// Exists reports whether a dev database was created; it may be stopped.
 func Exists(o Options) bool {
 	st, err := loadState(o.dir())
 	return err == nil && len(st.Databases) > 0
 }
 
-// Ensure is Up for the start of every command: where the server's files say that it runs and is
-// complete, it costs three small reads and no connection. Otherwise it is Up.
+// Ensure is Up for the start of every command. If the server's files show that it runs and is complete, it only takes
+// three small reads and no connection.
 func Ensure(ctx context.Context, o Options) (Status, error) {
 	c := cluster{Options: o, dir: resolve(o.dir())}
 	st, err := loadState(c.dir)
@@ -102,10 +101,10 @@ func Ensure(ctx context.Context, o Options) (Status, error) {
 	return Up(ctx, o)
 }
 
-// Up makes the dev database where there is none, starts it where it does not run, and makes the
-// databases that are missing. A running server is restarted only for another Port. Its faults are
-// DATABASE_ERROR, BUSY where another call held the lock until the deadline, and USAGE_ERROR for a bad
-// port; a cancelled ctx returns its cause and leaves what the next call can go on from.
+// Up creates the dev database if it does not exist, starts it if it is not running, and creates missing databases. It
+// restarts a running server only for another Port. Its errors are DATABASE_ERROR, BUSY if another call holds the lock
+// until the deadline, and USAGE_ERROR for an invalid port. If ctx is cancelled, it returns the cause; the next call
+// continues from there.
 func Up(ctx context.Context, o Options) (Status, error) {
 	if o.Port < 0 || o.Port > 65535 {
 		return Status{}, fault.New(fault.Usage, "port %d is not between 1 and 65535", o.Port)
@@ -146,7 +145,7 @@ func Up(ctx context.Context, o Options) (Status, error) {
 				return Status{}, err
 			}
 		}
-		// Before the start, so that a server whose starter was killed is known all the same.
+		// Before the start, so that a server whose starter was killed is still known.
 		st.BinDir, st.Version = bins.dir, bins.version
 		if err := st.save(c.dir); err != nil {
 			return Status{}, err
@@ -155,13 +154,13 @@ func Up(ctx context.Context, o Options) (Status, error) {
 			st.Port = o.Port
 		}
 	}
-	// Also where it runs already: another process may have been killed between its start and its being ready.
+	// Also if it is running: the process that started it may have been killed before it was ready.
 	if p, err = c.start(ctx, st); err != nil {
 		return Status{}, err
 	}
 	err = c.setup(ctx, c.status(st, p))
 	if _, alive := c.running(); err != nil && !alive {
-		// It was dying when we found it ready: killed a moment ago, or stopped by somebody else.
+		// The server was just about to exit: killed or stopped by another process.
 		if p, err = c.start(ctx, st); err == nil {
 			err = c.setup(ctx, c.status(st, p))
 		}
@@ -174,8 +173,8 @@ func Up(ctx context.Context, o Options) (Status, error) {
 	return c.status(st, p), st.save(c.dir)
 }
 
-// Inspect says what there is and whether it runs. It changes nothing. A server that runs and refuses
-// connections is a DATABASE_ERROR.
+// Inspect returns the current status and changes nothing. A running server that refuses connections is a
+// DATABASE_ERROR.
 func Inspect(ctx context.Context, o Options) (Status, error) {
 	c := cluster{Options: o, dir: resolve(o.dir())}
 	st, err := loadState(c.dir)
@@ -194,11 +193,11 @@ func Inspect(ctx context.Context, o Options) (Status, error) {
 	return s, err
 }
 
-// Down stops the server by a fast shutdown, which rolls open transactions back, and forgets its Port.
-// A server that does not run is no error.
+// Down stops the server with a fast shutdown, which rolls back open transactions, and forgets its Port. It succeeds if
+// the server is not running.
 func Down(ctx context.Context, o Options) error {
 	c := cluster{Options: o, dir: resolve(o.dir())}
-	// Before the lock, which would leave its file in somebody else's directory.
+	// Before taking the lock, which would create a file in a directory that is not ours.
 	if _, err := loadState(c.dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -229,15 +228,15 @@ func Down(ctx context.Context, o Options) error {
 	return st.save(c.dir)
 }
 
-// Reset stops the server at once and removes everything that Up made; the directory too, unless it
-// holds anything else. It refuses a directory that Up did not make. A missing one is no error.
+// Reset stops the server immediately and removes everything that Up created, including the directory unless it
+// contains other files. It refuses a directory that Up did not create, and succeeds if there is none.
 func Reset(ctx context.Context, o Options) error {
 	c := cluster{Options: o, dir: resolve(o.dir())}
 	if _, err := os.Stat(c.dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if _, err := loadState(c.dir); errors.Is(err, fs.ErrNotExist) {
-		// A lock alone is ours: of a call that was killed before it wrote its state.
+		// A lock file alone is ours: its call was killed before it wrote the state.
 		if names, err := entries(c.dir); err != nil || !names[lockFile] || !vacant(names) {
 			return c.foreign()
 		}
@@ -258,21 +257,21 @@ func Reset(ctx context.Context, o Options) error {
 	}
 	defer unlock()
 	if p, ok := c.running(); ok {
-		// No checkpoint for data that goes away.
+		// Data that is about to be removed needs no checkpoint.
 		if err := c.stop(ctx, p, syscall.SIGQUIT); err != nil {
 			return err
 		}
 	}
 	var paths []string
 	for _, name := range []string{stateFile, filepath.Base(c.passwordFile())} {
-		// What a killed call had written and not renamed yet.
+		// Temporary files of killed calls.
 		left, _ := filepath.Glob(filepath.Join(c.dir, "."+name+"[0-9]*"))
 		paths = append(paths, left...)
 	}
-	// The state file goes last but one: until then a second Reset knows the directory as ours.
+	// The state file goes second to last, so that a second Reset still recognizes the directory.
 	paths = append(paths, c.dataDir(), c.newDataDir(), c.runDir(), c.logFile(), c.passwordFile(),
 		filepath.Join(c.dir, stateFile), filepath.Join(c.dir, lockFile))
-	_ = os.RemoveAll(c.shortSocketDir()) // in /tmp the name may be somebody else's, whose it then stays
+	_ = os.RemoveAll(c.shortSocketDir()) // in /tmp the name may belong to another user; then it stays
 	for _, path := range paths {
 		if err := os.RemoveAll(path); err != nil {
 			return unusable(c.dir, err)

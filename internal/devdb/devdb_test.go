@@ -19,8 +19,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// room returns options for a dev database of the test's own, in a folder that the server's user may
-// enter also when the tests run as root (t.TempDir is private), and removes it in the end.
+// room returns options for the test's own dev database. Its directory can be entered by the server's user even if
+// tests run as root, unlike t.TempDir, and is removed at the end.
 func room(t *testing.T, below ...string) Options {
 	t.Helper()
 	top, err := os.MkdirTemp("", "devdb")
@@ -78,19 +78,19 @@ func wantFault(t *testing.T, err error, code fault.Code, parts ...string) {
 	}
 	for _, part := range parts {
 		if !strings.Contains(err.Error()+"\n"+fault.From(err).Hint, part) {
-			t.Errorf("error %q with hint %q does not say %q", err, fault.From(err).Hint, part)
+			t.Errorf("error %q with hint %q does not contain %q", err, fault.From(err).Hint, part)
 		}
 	}
 }
 
-// One cluster serves the whole life story, for initdb takes most of the time.
+// One cluster serves the whole test, because initdb takes most of the time.
 func TestLifeOfADevDatabase(t *testing.T) {
 	t.Parallel()
 	o := room(t)
 	ctx := t.Context()
 
 	if Exists(o) {
-		t.Fatal("exists before it was made")
+		t.Fatal("Exists before the first Up")
 	}
 	if s, err := Inspect(ctx, o); err != nil || s.Running {
 		t.Fatalf("Inspect of nothing: %+v, %v", s, err)
@@ -99,7 +99,7 @@ func TestLifeOfADevDatabase(t *testing.T) {
 		t.Fatalf("Down of nothing: %v", err)
 	}
 
-	// Six simultaneous starts of a database that is not even made end in one server.
+	// Six concurrent first starts result in one server.
 	pids := make([]int, 6)
 	var wg sync.WaitGroup
 	for i := range pids {
@@ -127,7 +127,7 @@ func TestLifeOfADevDatabase(t *testing.T) {
 		t.Errorf("Inspect: %+v", s)
 	}
 	if got := ask[string](t, s.DSN("mgmt"), "SELECT current_user || ' ' || current_database()"); got != "cxgctl mgmt" {
-		t.Errorf("DSN leads to %q", got)
+		t.Errorf("DSN connects to %q", got)
 	}
 	if got := ask[string](t, s.DSN("tnnt"), "SELECT current_setting('shared_buffers')"); got != "16MB" {
 		t.Errorf("shared_buffers = %s, want the setting of the options", got)
@@ -136,7 +136,7 @@ func TestLifeOfADevDatabase(t *testing.T) {
 		t.Errorf("Ensure on a running server: %+v, %v", again, err)
 	}
 
-	// kill -9: the postmaster lingers as our zombie or its pid is free; both must not hinder the next start.
+	// After kill -9 the postmaster is our zombie or its pid is free. Neither may prevent the next start.
 	if err := syscall.Kill(s.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -148,10 +148,10 @@ func TestLifeOfADevDatabase(t *testing.T) {
 		t.Fatalf("Ensure after kill -9: %v", err)
 	}
 	if after.PID == s.PID {
-		t.Errorf("the killed server %d is said to run", s.PID)
+		t.Errorf("the killed server %d is reported as running", s.PID)
 	}
 
-	// A database that somebody dropped comes back.
+	// A dropped database is created again.
 	admin, err := pgx.Connect(ctx, after.DSN("postgres"))
 	if err != nil {
 		t.Fatal(err)
@@ -173,7 +173,7 @@ func TestLifeOfADevDatabase(t *testing.T) {
 		t.Errorf("after Down: %+v, %v", s, err)
 	}
 
-	// A pid file that was left behind by a crash, and whose pid is by now another program's (here ours).
+	// A stale pid file, whose pid now belongs to another process (here ours).
 	stale := strings.Join([]string{strconv.Itoa(os.Getpid()), s.Dir + "/data", "1", "5432", s.SocketDir, "", "0 0", "ready", ""}, "\n")
 	writeAs(t, s.Dir, filepath.Join(s.Dir, "data", "postmaster.pid"), stale)
 	if s, err := Inspect(ctx, o); err != nil || s.Running {
@@ -186,7 +186,7 @@ func TestLifeOfADevDatabase(t *testing.T) {
 
 	checkPort(t, o)
 
-	// Data of another major version is refused, not touched.
+	// Data of another major version is refused and kept.
 	if err := Down(ctx, o); err != nil {
 		t.Fatal(err)
 	}
@@ -201,14 +201,14 @@ func TestLifeOfADevDatabase(t *testing.T) {
 		t.Fatalf("Reset: %v", err)
 	}
 	if _, err := os.Stat(s.Dir); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("after Reset %s is still there: %v", s.Dir, err)
+		t.Errorf("after Reset %s still exists: %v", s.Dir, err)
 	}
 	if err := Reset(ctx, o); err != nil {
 		t.Errorf("second Reset: %v", err)
 	}
 }
 
-// writeAs writes a file of the server's user, as the server would.
+// writeAs writes a file as the server's user.
 func writeAs(t *testing.T, dir, path, content string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
@@ -223,7 +223,7 @@ func writeAs(t *testing.T, dir, path, content string) {
 	}
 }
 
-// checkPort starts the server anew with a TCP port and leaves it so.
+// checkPort restarts the server with a TCP port.
 func checkPort(t *testing.T, o Options) {
 	ctx := t.Context()
 	free, port := listen(t)
@@ -236,7 +236,7 @@ func checkPort(t *testing.T, o Options) {
 		t.Fatalf("Port = %d, want %d", s.Port, o.Port)
 	}
 	if got := ask[string](t, s.DSN("mgmt"), "SELECT current_database()"); got != "mgmt" {
-		t.Errorf("the socket leads to %q while a port is open", got)
+		t.Errorf("the socket connects to %q while a port is open", got)
 	}
 	info, err := os.Stat(s.PasswordFile)
 	if err != nil || info.Mode().Perm() != 0o600 {
@@ -265,7 +265,7 @@ func checkPort(t *testing.T, o Options) {
 		}
 	}
 
-	// A start on demand keeps the port; a Down forgets it.
+	// Starting on demand keeps the port; Down forgets it.
 	if err := syscall.Kill(s.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +289,7 @@ func checkPort(t *testing.T, o Options) {
 	}
 }
 
-// listen takes a free port.
+// listen opens a free port.
 func listen(t *testing.T) (net.Listener, int) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -309,14 +309,14 @@ func listen(t *testing.T) (net.Listener, int) {
 
 func TestInterruptedUpCanBeRepeatedUnderALongPath(t *testing.T) {
 	t.Parallel()
-	// Too long for a unix socket, and with a comma, which clients read as two hosts.
+	// Too long for a unix socket, and with a comma, which clients parse as two hosts.
 	o := room(t, strings.Repeat("long", 20), "a,b", strings.Repeat("longer", 10))
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Millisecond) // ends within initdb
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Millisecond) // expires during initdb
 	defer cancel()
 	_, err := Up(ctx, o)
 	wantFault(t, err, fault.Database, "timed out")
 	if Exists(o) {
-		t.Error("exists after an interrupted Up")
+		t.Error("Exists after an interrupted Up")
 	}
 
 	s := mustUp(t, o)
@@ -324,7 +324,7 @@ func TestInterruptedUpCanBeRepeatedUnderALongPath(t *testing.T) {
 		t.Errorf("socket in %s", s.SocketDir)
 	}
 	if got := ask[string](t, s.DSN("tnnt"), "SELECT current_database()"); got != "tnnt" {
-		t.Errorf("DSN leads to %q", got)
+		t.Errorf("DSN connects to %q", got)
 	}
 	if err := Reset(t.Context(), o); err != nil {
 		t.Fatal(err)

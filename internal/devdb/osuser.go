@@ -12,11 +12,10 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// rootDir is root's default: the server runs as another user, who may not enter root's home.
+// rootDir is the default for root: the server runs as another user, which cannot enter root's home directory.
 const rootDir = "/var/lib/cxgctl/dev"
 
-// account is the user who runs the server: ourselves, or somebody else when we are root, for
-// PostgreSQL refuses to run as root.
+// account is the user that runs the server. PostgreSQL refuses to run as root, so root uses another user.
 type account struct {
 	name     string
 	uid, gid uint32
@@ -38,8 +37,8 @@ func serverAccount() (account, error) {
 			return account{name: name, uid: uint32(uid), gid: uint32(gid), switched: true}, nil
 		}
 	}
-	return account{}, fault.New(fault.Database, "PostgreSQL does not run as root, and there is neither a user postgres nor a user nobody to run it").
-		WithHint("run cxgctl as an ordinary user, or make a user postgres")
+	return account{}, fault.New(fault.Database, "PostgreSQL does not run as root, and no other user was found to run it").
+		WithHint("run cxgctl as an ordinary user, or create a user postgres")
 }
 
 // attributes makes a command run as the account.
@@ -51,8 +50,8 @@ func (a account) attributes() *syscall.SysProcAttr {
 	return attr
 }
 
-// barrier returns the first folder from / down to path that the account may not enter, or "".
-// It looks at the mode bits only; what lies beyond the first missing folder is ours to make.
+// barrier returns the first directory from / to path that the account cannot enter, or "". It only checks mode bits
+// and stops at the first missing directory.
 func (a account) barrier(path string) string {
 	if !a.switched {
 		return ""
@@ -79,8 +78,8 @@ func (a account) barrier(path string) string {
 	return ""
 }
 
-// makeDir makes path with its parents: private, as XDG asks of a data directory, except where the
-// account is somebody else and has to come through. The umask has no say.
+// makeDir creates path and its parents with mode 0700, as XDG requires, but lets another account pass. It ignores the
+// umask.
 func (a account) makeDir(path string) error {
 	err := os.Mkdir(path, 0o700)
 	switch {
@@ -97,7 +96,7 @@ func (a account) makeDir(path string) error {
 	return err
 }
 
-// admit lets the account enter dir, which is ours, without seeing what is in it.
+// admit lets the account enter dir, which is ours, without listing it.
 func (a account) admit(dir string) error {
 	if a.switched {
 		if err := os.Chmod(dir, 0o711); err != nil {
@@ -107,7 +106,7 @@ func (a account) admit(dir string) error {
 	return nil
 }
 
-// own makes the folder path, which nobody but the account may enter, where there is none.
+// own creates the directory path, if it is missing, for the account only.
 func (a account) own(path string) error {
 	if err := os.Mkdir(path, 0o700); err != nil && !os.IsExist(err) {
 		return err
@@ -118,9 +117,9 @@ func (a account) own(path string) error {
 	return nil
 }
 
-// DefaultDir returns where a user's dev database is: $XDG_DATA_HOME/cxgctl/dev, else
-// ~/.local/share/cxgctl/dev; for root /var/lib/cxgctl/dev. Root's XDG_DATA_HOME counts only where
-// the server's user may enter it.
+// DefaultDir returns the default directory of a user's dev database: $XDG_DATA_HOME/cxgctl/dev or
+// ~/.local/share/cxgctl/dev; for root /var/lib/cxgctl/dev. Root's XDG_DATA_HOME is only used if the server's user can
+// enter it.
 func DefaultDir(getenv func(string) string) string {
 	var home string
 	if xdg := getenv("XDG_DATA_HOME"); filepath.IsAbs(xdg) {
@@ -136,7 +135,7 @@ func DefaultDir(getenv func(string) string) string {
 		return rootDir
 	}
 	if acct, err := serverAccount(); err == nil && acct.barrier(resolve(filepath.Dir(home))) != "" {
-		// Apart from the plain default, so that two such settings stay two databases.
+		// A different name, so that two such settings do not share a database.
 		return rootDir + "-" + shortHash(home)
 	}
 	return home
@@ -149,8 +148,8 @@ func (o Options) dir() string {
 	return DefaultDir(o.getenv)
 }
 
-// resolve makes path absolute and follows the symbolic links in the part of it that exists, so that
-// one directory has one name.
+// resolve makes path absolute and follows the symbolic links in its existing part, so that each directory has a single
+// name.
 func resolve(path string) string {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -165,8 +164,8 @@ func resolve(path string) string {
 	return abs
 }
 
-// trusted says whether the file at path belongs to us or to root and nobody else may write it: what
-// is looked for in the working directory is not run otherwise.
+// trusted reports whether the file at path belongs to us or root and cannot be written by others. Files found through
+// the working directory are not run otherwise.
 func trusted(path string) bool {
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {

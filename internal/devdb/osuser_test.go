@@ -12,11 +12,11 @@ import (
 func TestRootMayNotPutDataBehindAPrivateFolder(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
-		t.Skip("only root runs the server as somebody else")
+		t.Skip("only root runs the server as another user")
 	}
-	private := t.TempDir() // below a folder with mode 0700
+	private := t.TempDir() // below a directory with mode 0700
 	_, err := Up(t.Context(), Options{Dir: filepath.Join(private, "dev")})
-	wantFault(t, err, fault.Database, "may not enter")
+	wantFault(t, err, fault.Database, "cannot enter")
 	getenv := func(string) string { return private }
 	if got := DefaultDir(getenv); !strings.HasPrefix(got, rootDir+"-") {
 		t.Errorf("DefaultDir = %s", got)

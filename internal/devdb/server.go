@@ -20,14 +20,14 @@ import (
 
 const (
 	pollEvery = 5 * time.Millisecond
-	// startLimit bounds a start that has no other deadline; recovery after a crash of a full server takes its time.
+	// startLimit applies to a start without another deadline; recovery of a large database takes long.
 	startLimit = 2 * time.Minute
-	// orphanLimit is how long backends that outlived a killed server may take to notice it.
+	// orphanLimit is how long the backends of a killed server may take to exit.
 	orphanLimit = 15 * time.Second
 	killLimit   = 10 * time.Second
 )
 
-// postmaster is what the server's pid file says. Its lines are documented in PostgreSQL's pidfile.h.
+// postmaster is the content of the server's pid file. Its lines are documented in PostgreSQL's pidfile.h.
 type postmaster struct {
 	pid       int
 	startedAt time.Time
@@ -37,7 +37,7 @@ type postmaster struct {
 	ready     bool
 }
 
-// tcpPort returns the TCP port on 127.0.0.1, 0 where the server listens on its socket only.
+// tcpPort returns the TCP port on 127.0.0.1, or 0 if the server only listens on its socket.
 func (p postmaster) tcpPort() int {
 	if p.tcp {
 		return p.port
@@ -45,7 +45,7 @@ func (p postmaster) tcpPort() int {
 	return 0
 }
 
-// readPID reads the data directory's pid file. It says nothing about whether the process lives.
+// readPID reads the data directory's pid file. The process may be dead.
 func (c cluster) readPID() (postmaster, bool) {
 	b, err := os.ReadFile(filepath.Join(c.dataDir(), "postmaster.pid"))
 	if err != nil {
@@ -56,7 +56,7 @@ func (c cluster) readPID() (postmaster, bool) {
 	if err != nil || pid <= 1 {
 		return postmaster{}, false
 	}
-	started, _ := strconv.ParseInt(line[2], 10, 64) // these two are missing for an instant at the start
+	started, _ := strconv.ParseInt(line[2], 10, 64) // both are missing for an instant at the start
 	port, _ := strconv.Atoi(line[3])
 	return postmaster{
 		pid: pid, startedAt: time.Unix(started, 0), port: port, socketDir: line[4],
@@ -64,8 +64,8 @@ func (c cluster) readPID() (postmaster, bool) {
 	}, true
 }
 
-// running returns the live server of our data directory. A pid file that was left behind does not
-// count: its pid may be nobody's, a zombie's or by now some other program's.
+// running returns the live server of our data directory. It ignores a stale pid file, whose pid may be free, a zombie
+// or another program.
 func (c cluster) running() (postmaster, bool) {
 	p, ok := c.readPID()
 	if !ok || !c.serves(p.pid) {
@@ -74,7 +74,7 @@ func (c cluster) running() (postmaster, bool) {
 	return p, true
 }
 
-// serves says whether process pid is a postmaster on our data directory.
+// serves reports whether process pid is a postmaster on our data directory.
 func (c cluster) serves(pid int) bool {
 	proc := filepath.Join("/proc", strconv.Itoa(pid))
 	cmdline, err := os.ReadFile(filepath.Join(proc, "cmdline"))
@@ -85,21 +85,21 @@ func (c cluster) serves(pid int) bool {
 		out, err := exec.Command("ps", "-ww", "-o", "command=", "-p", strconv.Itoa(pid)).Output()
 		return err == nil && strings.Contains(string(out), "postgres -D "+c.dataDir()+" ")
 	}
-	args := strings.Split(string(cmdline), "\x00") // a zombie has none
+	args := strings.Split(string(cmdline), "\x00") // a zombie has no command line
 	if filepath.Base(args[0]) != "postgres" {
 		return false
 	}
 	if i := slices.Index(args, "-D"); i > 0 && i+1 < len(args) && args[i+1] == c.dataDir() {
 		return true
 	}
-	// Started by hand, perhaps under another name of the directory: the server works in its data directory.
+	// Started by hand, perhaps under another path: the working directory of the server is its data directory.
 	theirs, err1 := os.Stat(filepath.Join(proc, "cwd"))
 	ours, err2 := os.Stat(c.dataDir())
 	return err1 == nil && err2 == nil && os.SameFile(theirs, ours)
 }
 
-// start returns the server once it takes connections, and starts it where none runs. The server
-// outlives a cancelled ctx; the next call waits for it.
+// start returns the server once it accepts connections, and starts it if necessary. If ctx is cancelled, the server
+// keeps starting, and the next call waits for it.
 func (c cluster) start(ctx context.Context, st state) (postmaster, error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
@@ -111,7 +111,7 @@ func (c cluster) start(ctx context.Context, st state) (postmaster, error) {
 		case ok && p.ready:
 			return p, nil
 		case ok:
-			// It starts or stops; another process may have begun either.
+			// Another process is starting or stopping it.
 		case mine == nil:
 			var err error
 			if mine, err = c.launch(st); err != nil {
@@ -119,14 +119,14 @@ func (c cluster) start(ctx context.Context, st state) (postmaster, error) {
 			}
 		case mine.exited():
 			if _, ok := c.running(); ok {
-				continue // another process was faster, and ours gave way to it
+				continue // another process started it first, and ours exited
 			}
 			said := mine.said()
 			if !strings.Contains(said, "shared memory block") || time.Since(begin) > orphanLimit {
 				return postmaster{}, fault.New(fault.Database, "PostgreSQL did not start: %s", complaint(said)).
-					WithHint("its log is %s", c.logFile())
+					WithHint("see its log: %s", c.logFile())
 			}
-			// Backends of a killed server still hold its memory: the server is right to refuse, and they go soon.
+			// Backends of a killed server still hold its shared memory. They exit soon.
 			mine = nil
 			if !pause(ctx, 20*pollEvery) {
 				return postmaster{}, interrupted(ctx, "waiting for the last processes of a killed server")
@@ -138,7 +138,7 @@ func (c cluster) start(ctx context.Context, st state) (postmaster, error) {
 	}
 }
 
-// child is a server that this process started.
+// child is a server started by this process.
 type child struct {
 	done   chan struct{}
 	log    string
@@ -154,7 +154,7 @@ func (ch *child) exited() bool {
 	}
 }
 
-// said returns what the server has logged since it was started.
+// said returns what the server has logged since its start.
 func (ch *child) said() string {
 	f, err := os.Open(ch.log)
 	if err != nil {
@@ -163,12 +163,12 @@ func (ch *child) said() string {
 	defer func() { _ = f.Close() }()
 	var b bytes.Buffer
 	if _, err := f.Seek(ch.offset, io.SeekStart); err == nil {
-		_, _ = io.Copy(&b, io.LimitReader(f, 1<<16)) // what could be read is what there is to quote
+		_, _ = io.Copy(&b, io.LimitReader(f, 1<<16)) // an incomplete log is better than none
 	}
 	return b.String()
 }
 
-// launch starts postgres in a session of its own, so that neither our end nor a Ctrl-C reaches it.
+// launch starts postgres in its own session, so that it survives us and does not receive Ctrl-C.
 func (c cluster) launch(st state) (*child, error) {
 	socketDir, err := c.socketDir()
 	if err != nil {
@@ -201,9 +201,9 @@ func (c cluster) launch(st state) (*child, error) {
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr.Setsid = true
 	if p, ok := c.readPID(); ok && syscall.Kill(p.pid, 0) == nil {
-		// The pid in a pid file that was left behind is a zombie's or another program's: the server
-		// would take that for a rival. Named as its grandparent it is passed over, while the check
-		// that no orphan of the old server still has the shared memory, which needs the file, stays.
+		// The pid in a stale pid file may belong to a zombie or another program, which the server would mistake for a
+		// running server. It ignores that pid if it is its grandparent's, but still uses the file to check that
+		// orphans do not hold the shared memory.
 		cmd.Env = append(cmd.Env, "PG_GRANDPARENT_PID="+strconv.Itoa(p.pid))
 	}
 	if err := cmd.Start(); err != nil {
@@ -211,13 +211,13 @@ func (c cluster) launch(st state) (*child, error) {
 	}
 	ch := &child{done: make(chan struct{}), log: c.logFile(), offset: offset}
 	go func() {
-		_ = cmd.Wait() // its log says more than its exit status
+		_ = cmd.Wait() // the log is more useful than the exit status
 		close(ch.done)
 	}()
 	return ch, nil
 }
 
-// stop signals the server and waits until it is gone.
+// stop signals the server and waits until it has exited.
 func (c cluster) stop(ctx context.Context, p postmaster, sig syscall.Signal) error {
 	if err := syscall.Kill(p.pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fault.New(fault.Database, "cannot stop the PostgreSQL server with pid %d: %s", p.pid, err).Because(err)
@@ -234,7 +234,7 @@ func (c cluster) stop(ctx context.Context, p postmaster, sig syscall.Signal) err
 	return nil
 }
 
-// pause waits, and says false when ctx ended first.
+// pause waits for d and returns false if ctx ended first.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
@@ -244,7 +244,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// complaint picks the line of a log that says why: the last that is fatal, else the last.
+// complaint returns the line of a log that explains a failure: the last fatal error, or else the last line.
 func complaint(log string) string {
 	why := lastLine(log)
 	for line := range strings.Lines(log) {
@@ -255,7 +255,7 @@ func complaint(log string) string {
 		}
 	}
 	if why == "" {
-		return "it said nothing"
+		return "it logged nothing"
 	}
 	return why
 }

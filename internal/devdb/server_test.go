@@ -7,7 +7,7 @@ import (
 func TestComplaintQuotesTheReason(t *testing.T) {
 	t.Parallel()
 	for log, want := range map[string]string{
-		"": "it said nothing",
+		"": "it logged nothing",
 		"2026-01-01 [1] LOG:  starting\n2026-01-01 [1] FATAL:  no space\n2026-01-01 [1] LOG:  bye\n": "no space",
 		"running\ninitdb: error: invalid locale\ninitdb: hint: choose\n":                             "invalid locale",
 		"a\nsegmentation fault\n": "segmentation fault",

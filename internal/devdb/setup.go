@@ -19,8 +19,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// settings are appended to the new cluster's postgresql.conf, where a user may change them.
-// Durability stays as in production, so that what is measured here is worth something.
+// settings are appended to the new cluster's postgresql.conf, where users may change them. Durability is as in
+// production, so that measurements are realistic.
 const settings = `
 # Set by cxgctl dev.
 shared_buffers = 256MB
@@ -30,17 +30,17 @@ timezone = 'UTC'
 log_timezone = 'UTC'
 `
 
-// access replaces the cluster's pg_hba.conf. The socket's folder keeps strangers out.
+// access replaces the cluster's pg_hba.conf. The mode of the socket's directory protects it.
 const access = `# Set by cxgctl dev.
 local all all trust
 host all all 127.0.0.1/32 scram-sha-256
 `
 
-// connectLimit bounds a connection over the socket, which takes milliseconds or does not work.
+// connectLimit limits connecting over the socket, which either takes milliseconds or fails.
 const connectLimit = 10 * time.Second
 
-// initdb makes the cluster beside its final place and renames it, so that a call that was interrupted
-// or killed leaves nothing that looks whole.
+// initdb creates the cluster in a temporary directory and renames it, so that an interrupted call does not leave an
+// incomplete cluster.
 func (c cluster) initdb(ctx context.Context, bins binaries) error {
 	dir := c.newDataDir()
 	if err := os.RemoveAll(dir); err != nil {
@@ -51,11 +51,11 @@ func (c cluster) initdb(ctx context.Context, bins binaries) error {
 	}
 	locale := "C.UTF-8"
 	if runtime.GOOS == "darwin" {
-		locale = "C" // older releases of macOS know no C.UTF-8
+		locale = "C" // older releases of macOS lack C.UTF-8
 	}
 	cmd := c.command(ctx, filepath.Join(bins.dir, "initdb"), "-D", dir, "-U", superuser, "-A", "trust",
 		"-E", "UTF8", "--locale="+locale, "--no-sync")
-	// initdb runs postgres: both are to end with us.
+	// initdb runs postgres; stop both with us
 	cmd.SysProcAttr.Setpgid = true
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	out, err := cmd.CombinedOutput()
@@ -68,9 +68,9 @@ func (c cluster) initdb(ctx context.Context, bins binaries) error {
 	if err == nil {
 		return nil
 	}
-	_ = os.RemoveAll(dir) // the next call removes what is left
+	_ = os.RemoveAll(dir) // otherwise the next call removes it
 	if ctx.Err() != nil {
-		return interrupted(ctx, "making the dev database")
+		return interrupted(ctx, "creating the dev database")
 	}
 	if _, ok := errors.AsType[*fs.PathError](err); ok {
 		return unusable(c.dir, err)
@@ -90,7 +90,7 @@ func configure(dir string) error {
 	return errors.Join(err, f.Close())
 }
 
-// furnish makes the databases that are missing, and the password where the server listens on a port.
+// setup creates missing databases, and the password if the server listens on a port.
 func (c cluster) setup(ctx context.Context, s Status) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
@@ -117,7 +117,7 @@ func (c cluster) setup(ctx context.Context, s Status) error {
 	if err != nil {
 		return err
 	}
-	// A utility statement takes no arguments. The server keeps no more than the verifier.
+	// Utility statements do not take parameters. The server only stores the verifier.
 	quoted := "'" + strings.ReplaceAll(password, "'", "''") + "'"
 	if _, err := conn.Exec(ctx, "ALTER ROLE "+superuser+" PASSWORD "+quoted); err != nil {
 		return refused(ctx, s, err)
@@ -125,7 +125,7 @@ func (c cluster) setup(ctx context.Context, s Status) error {
 	return nil
 }
 
-// password returns the password of the TCP port, made at its first use.
+// password returns the password of the TCP port, and creates it on first use.
 func (c cluster) password() (string, error) {
 	b, err := os.ReadFile(c.passwordFile())
 	if password := strings.TrimSpace(string(b)); password != "" {
@@ -141,7 +141,7 @@ func (c cluster) password() (string, error) {
 	return password, nil
 }
 
-// existing returns those of our databases that the running server has.
+// existing returns those of our databases that exist on the running server.
 func existing(ctx context.Context, s Status) ([]string, error) {
 	conn, err := connect(ctx, s)
 	if err != nil {
@@ -178,11 +178,11 @@ func connect(ctx context.Context, s Status) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// refused is the fault for a server that runs and does not answer as it should.
+// refused returns the error for a running server that does not work as expected.
 func refused(ctx context.Context, s Status, err error) error {
 	if ctx.Err() != nil {
-		return interrupted(ctx, "talking to the dev database")
+		return interrupted(ctx, "connecting to the dev database")
 	}
-	return fault.New(fault.Database, "the dev database refuses to work over its socket in %s: %s", s.SocketDir, reason(err)).
-		WithHint("its log is %s", s.LogFile).Because(err)
+	return fault.New(fault.Database, "the dev database does not respond correctly on its socket in %s: %s", s.SocketDir, reason(err)).
+		WithHint("see its log: %s", s.LogFile).Because(err)
 }

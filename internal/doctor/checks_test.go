@@ -16,7 +16,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/migrate"
 )
 
-// nasty is G2 with the nasty rows, whose audit log cascades.
+// nasty is G2 with the nasty rows and an audit log that cascades.
 func nasty() dbtest.Template {
 	g := generations.Named("g2")
 	return g.With(g.Rows, "").With(g.NastyRows()).Template()
@@ -29,12 +29,12 @@ func TestWhatTheFindingsSay(t *testing.T) {
 		"email-case":         "e-mails that differ only in case or Unicode form (1): Case.Mail@nasty.example and case.mail@nasty.example",
 		"active-locked":      "ACTIVE users with a lock in the future (2): nasty-active-1, nasty-active-2",
 		"ambiguous-username": "usernames that are another user's id or e-mail (1): bad00000-0000-4000-8000-000000000101 is the id of nasty-creator",
-		"repeated-grant":     "role grants that repeat another (2): nasty-creator has NASTY_SUPPORT 2 times, nasty-mail-1 has NASTY_USER 2 times",
-		"invoice-total":      "invoices whose total does not add up (2): NASTY-TOTAL-1 (16.5001 instead of 16.5000), NASTY-TOTAL-2 (10.0000 instead of 7.0000)",
-		"created-by": "rows whose created_by is no user (3): 1 of bill.invoices by dead0000-0000-4000-8000-000000000001, " +
+		"repeated-grant":     "duplicate role grants (2): nasty-creator has NASTY_SUPPORT 2 times, nasty-mail-1 has NASTY_USER 2 times",
+		"invoice-total":      "invoices with a wrong total (2): NASTY-TOTAL-1 (16.5001 instead of 16.5000), NASTY-TOTAL-2 (10.0000 instead of 7.0000)",
+		"created-by": "rows whose created_by is not a user (3): 1 of bill.invoices by dead0000-0000-4000-8000-000000000001, " +
 			"1 of idam.users by dead0000-0000-4000-8000-000000000001, 1 of idam.users by dead0000-0000-4000-8000-000000000002",
 		"user-type-default": `idam.users.user_type defaults to "USER", which its own CHECK refuses`,
-		"audit-cascade": "audit rows are erased with what they are about, by audit_logs_tenant_id_fkey (tenant_id to tnnt.tenants, ON DELETE CASCADE), " +
+		"audit-cascade": "audit rows are deleted together with their subject, by audit_logs_tenant_id_fkey (tenant_id to tnnt.tenants, ON DELETE CASCADE), " +
 			"audit_logs_user_id_fkey (user_id to idam.users, ON DELETE CASCADE)",
 	} {
 		if f := find(t, results, check); f.Found != want {
@@ -51,7 +51,7 @@ func TestTheRemediesForConstraintsMendThem(t *testing.T) {
 	results := examine(t, pair)
 	f := find(t, results, "audit-references")
 	if f.Status != Warn || f.Count != 1 || f.Examples[0] != "to accounts (user_id to bill.accounts)" {
-		t.Errorf("a key to elsewhere: %+v", f)
+		t.Errorf("a foreign key to another table: %+v", f)
 	}
 	for _, check := range []string{"audit-references", "audit-cascade", "user-type-default"} {
 		remedy, _, _ := strings.Cut(find(t, results, check).Remedy, ";")
@@ -60,7 +60,7 @@ func TestTheRemediesForConstraintsMendThem(t *testing.T) {
 	results = examine(t, pair)
 	for _, check := range []string{"audit-references", "audit-cascade", "user-type-default"} {
 		if f := find(t, results, check); f.Status != OK {
-			t.Errorf("mended: %+v", f)
+			t.Errorf("repaired: %+v", f)
 		}
 	}
 	execute(t, pair.Manager, `ALTER TABLE idam.users ALTER COLUMN user_type DROP DEFAULT`)
@@ -78,12 +78,12 @@ ALTER TABLE idam.sessions ALTER ip_address TYPE text, ADD tls text NOT NULL;
 DROP TABLE idam.api_keys`)
 	results := examine(t, pair)
 	if f := find(t, results, "schema"); f.Status != Fail || !slices.Equal(f.Examples, []string{"idam.api_keys"}) {
-		t.Errorf("keys list and auth token are refused: %+v", f)
+		t.Errorf("api_keys is not reported: %+v", f)
 	}
 	f := find(t, results, "drift")
-	want := "5 differences from what cxgctl's migrations make; commands mind none: idam.users lacks phone_verified, " +
+	want := "5 differences from what cxgctl's migrations make; none affects commands: idam.users lacks phone_verified, " +
 		"full_name is text, not character varying(100), failed_login_attempts is bigint, not integer; " +
-		"idam.sessions has also tls, ip_address is text, not inet"
+		"idam.sessions also has tls, ip_address is text, not inet"
 	if f.Status != OK || f.Found != want {
 		t.Errorf("harmless: %+v", f)
 	}
@@ -94,14 +94,14 @@ ALTER TABLE idam.users ADD employee_no integer NOT NULL, ADD is_deleted boolean 
 	examples := []string{
 		"bill.invoices.total_amount is numeric(15,2), not numeric(18,4)",
 		"bill.invoices.paid_at is timestamp without time zone, not timestamp with time zone",
-		"idam.users.employee_no wants a value and has no default",
+		"idam.users.employee_no is required but has no default",
 	}
 	if f.Status != Warn || f.Count != 3 || !slices.Equal(f.Examples, examples) || !strings.HasPrefix(f.Found, "11 differences ") {
 		t.Errorf("harmful: %+v", f)
 	}
 }
 
-// A defect that many rows have is counted whole, and three of them are found without gathering them all.
+// A common defect is counted completely, and three examples are found without gathering all of them.
 func TestCommonDefects(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, nasty())
@@ -114,11 +114,11 @@ UPDATE idam.users SET is_deleted = true WHERE username = 'Many-10001'`)
 		t.Errorf("common: %+v", f)
 	}
 	if f := find(t, results, "active-locked"); f.Count != 2 || len(f.Examples) != 2 {
-		t.Errorf("rare beside it: %+v", f)
+		t.Errorf("rare next to it: %+v", f)
 	}
 	for _, check := range []string{"username-case", "email-case"} {
 		if f := find(t, results, check); f.Count != 1 {
-			t.Errorf("among many capitals: %+v", f)
+			t.Errorf("among many uppercase names: %+v", f)
 		}
 	}
 }
@@ -130,9 +130,9 @@ func TestWhatCannotBeLookedAtIsSkipped(t *testing.T) {
 ALTER TABLE bill.invoices DROP COLUMN tax_amount; ALTER TABLE idam.users DROP COLUMN locked_until; DROP TABLE idam.user_roles`)
 	results := examine(t, pair)
 	for check, want := range map[string]string{
-		"invoice-total":  "there is no bill.invoices.tax_amount to look at",
-		"active-locked":  "there is no idam.users.locked_until to look at",
-		"repeated-grant": "there is no idam.user_roles to look at",
+		"invoice-total":  "bill.invoices.tax_amount does not exist",
+		"active-locked":  "idam.users.locked_until does not exist",
+		"repeated-grant": "idam.user_roles does not exist",
 	} {
 		if f := find(t, results, check); f.Status != Skip || f.Found != want {
 			t.Errorf("%+v", f)
@@ -144,23 +144,23 @@ ALTER TABLE bill.invoices DROP COLUMN tax_amount; ALTER TABLE idam.users DROP CO
 		}
 	}
 
-	role := "doctor_" + strings.ToLower(rand.Text()) // roles are the whole server's, which others may share
+	role := "doctor_" + strings.ToLower(rand.Text()) // roles belong to the whole server, which other tests may share
 	execute(t, pair.Manager, `CREATE ROLE `+role+`; GRANT USAGE ON SCHEMA idam, bill, tnnt, audt TO `+role+`;
 		GRANT SELECT ON ALL TABLES IN SCHEMA idam, tnnt, audt TO `+role)
 	t.Cleanup(func() { execute(t, pair.Manager, `DROP OWNED BY `+role+`; DROP ROLE `+role) })
 	results = examine(t, dbtest.Pair{Manager: as(t, pair.Manager, role), Tenants: pair.Tenants})
 	if f := find(t, results, "paid-without-date"); f.Status != Skip || !strings.Contains(f.Found, "lacks a privilege") {
-		t.Errorf("a closed table: %+v", f)
+		t.Errorf("an unreadable table: %+v", f)
 	}
 	if f := find(t, results, "rights"); f.Status != Fail {
 		t.Errorf("rights: %+v", f)
 	}
 	if f := find(t, results, "empty-password"); f.Status != Warn {
-		t.Errorf("the open table: %+v", f)
+		t.Errorf("the readable table: %+v", f)
 	}
 }
 
-// Tenants that share a table have names of their own, and a deleted account's name is free.
+// Names are compared per tenant in a shared table, and deleted accounts are ignored.
 func TestNamesInASharedTenantDatabase(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, migrated)
@@ -184,8 +184,7 @@ INSERT INTO sys.users (username, email, password, tenant_id, is_deleted) VALUES
 	}
 }
 
-// A table that somebody holds is waited for once, however many checks look at its rows, and the others
-// are looked at all the same.
+// A locked table is waited for once, however many checks read it, and other tables are still checked.
 func TestATableThatIsLockedIsWaitedForOnce(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, nasty())
@@ -202,7 +201,7 @@ func TestATableThatIsLockedIsWaitedForOnce(t *testing.T) {
 		{Database: migrate.Manager, Required: true, Options: db.Options{Name: "manager", URL: pair.Manager, Timeout: patience}},
 	}})
 	if !fault.Is(err, fault.PartialFailure) {
-		t.Errorf("verdict %v", err)
+		t.Errorf("Run returned %v", err)
 	}
 	for _, check := range []string{"invoice-status", "invoice-total", "paid-without-date", "paid-without-method", "created-by"} {
 		if f := find(t, results, check); f.Status != Fail || !strings.Contains(f.Found, "timed out waiting for a lock") {

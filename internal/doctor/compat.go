@@ -14,51 +14,52 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Servers that speak PostgreSQL's protocol differ in what they can do, and so does one server behind a pooler. Each
-// ability that cxgctl needs is tried, not looked up in a list of versions: by reading, or in a transaction that is
-// rolled back. What a server is said to be counts for nothing.
+// Servers that speak PostgreSQL's protocol differ in what they support, and a pooler changes it further. Each required
+// ability is therefore tried, by reading or in a transaction that is rolled back, instead of looked up by version or
+// vendor.
 
-// ability is something that cxgctl needs of a server.
+// ability is a feature of the server that cxgctl uses.
 type ability struct {
 	name string
-	// probe tries it, and returns what was seen. Its error, an answer of the server or unable, is why it is not there.
+	// probe tries the ability and describes what it found. It returns a server error or an unable error if the ability
+	// is missing.
 	probe   func(ctx context.Context, s *subject) (string, error)
-	writes  bool   // it takes a transaction that could change something
-	table   bool   // it takes the table of accounts
-	without string // what falls back where it is not there, or is refused
-	vital   bool   // nothing that matters goes without
+	writes  bool   // needs a read-write transaction
+	table   bool   // needs the accounts table
+	without string // consequence of a missing ability
+	vital   bool   // commands that matter depend on it
 }
 
-// unable is why a server cannot do something though it did not refuse it.
+// unable explains why a server lacks an ability, although it returned no error.
 type unable string
 
 func (u unable) Error() string { return string(u) }
 
 // abilities are tried in this order.
 var abilities = []ability{
-	{name: "sessions", probe: probeSessions, without: "migrate needs the server itself: name it in direct_database_url, for the tenants in direct_tenants_database_url"},
-	{name: "utc", probe: probeUTC, vital: true, without: "times would be shown in another zone"},
-	{name: "catalog", probe: probeCatalog, table: true, vital: true, without: "every command is refused, since the shape of no table is known"},
-	{name: "read-only", probe: probeReadOnly, table: true, vital: true, without: "nothing holds commands that read to reading: use a role that may only read for them"},
-	{name: "snapshot", probe: probeSnapshot, without: "a long export may show rows of different moments"},
-	{name: "time-outs", probe: probeTimeouts, without: "cxgctl keeps --timeout by itself, and cuts the connection"},
+	{name: "sessions", probe: probeSessions, without: "migrate needs a direct connection: set direct_database_url, and direct_tenants_database_url for the tenants"},
+	{name: "utc", probe: probeUTC, vital: true, without: "times would be shown in another time zone"},
+	{name: "catalog", probe: probeCatalog, table: true, vital: true, without: "every command is refused, because the tables cannot be examined"},
+	{name: "read-only", probe: probeReadOnly, table: true, vital: true, without: "commands that read are not prevented from writing: use a read-only role for them"},
+	{name: "snapshot", probe: probeSnapshot, without: "a long export may not be consistent"},
+	{name: "time-outs", probe: probeTimeouts, without: "cxgctl enforces --timeout itself, by closing the connection"},
 	{name: "arrays", probe: probeArrays, vital: true, without: "commands on several rows are refused"},
-	{name: "json", probe: probeJSON, vital: true, without: "changes are refused, since no audit row can be made"},
+	{name: "json", probe: probeJSON, vital: true, without: "changes are refused, because audit rows cannot be written"},
 	{name: "collation", probe: probeCollation, without: "--search is refused"},
 	{name: "returning", probe: probeReturning, writes: true, table: true, vital: true, without: "changes are refused"},
-	{name: "row-locks", probe: probeRowLocks, writes: true, table: true, vital: true, without: "changes are not safe from those of others at the same time: make none"},
-	{name: "advisory-locks", probe: probeAdvisoryLocks, writes: true, without: "changes of MASTERs and their roles are refused, since two operators at once could remove the last"},
+	{name: "row-locks", probe: probeRowLocks, writes: true, table: true, vital: true, without: "concurrent changes are not safe: do not change anything"},
+	{name: "advisory-locks", probe: probeAdvisoryLocks, writes: true, without: "changes to MASTERs and their roles are refused, because two operators at once could remove the last one"},
 	{name: "constraints", probe: probeConstraints, writes: true, without: "--dry-run is refused"},
 	{name: "savepoints", probe: probeSavepoints, writes: true, without: "users import is refused"},
-	{name: "on-conflict", probe: probeOnConflict, writes: true, table: true, without: "users import is refused, and so are seals"},
-	{name: "copy", probe: probeCopy, writes: true, table: true, without: "users import is refused, and so is a change of 50 rows and more"},
-	{name: "xmin", probe: probeXmin, table: true, without: "users list --state is refused; --changed-since does without"},
-	{name: "activity", probe: probeActivity, writes: true, without: "a commit whose answer is lost ends as not known (exit 8); audit list --op tells later"},
-	{name: "search-index", probe: probeSearchIndex, without: "migrate up --with search is refused; --search reads the whole table"},
+	{name: "on-conflict", probe: probeOnConflict, writes: true, table: true, without: "users import and seals are refused"},
+	{name: "copy", probe: probeCopy, writes: true, table: true, without: "users import and changes of 50 rows or more are refused"},
+	{name: "xmin", probe: probeXmin, table: true, without: "users list --state is refused; use --changed-since instead"},
+	{name: "activity", probe: probeActivity, writes: true, without: "a commit whose answer is lost is reported as unknown (exit 8); find out later with audit list --op"},
+	{name: "search-index", probe: probeSearchIndex, without: "migrate up --with search is refused; --search scans the whole table"},
 	{name: "trigram", probe: probeTrigram},
 }
 
-// compatibility are the checks of doctor --compat.
+// compatibility returns the checks of doctor --compat.
 func compatibility() []check {
 	list := []check{{name: "connection", run: connection}, {name: "version", run: version}}
 	for _, a := range abilities {
@@ -70,9 +71,9 @@ func compatibility() []check {
 func (a ability) check(ctx context.Context, s *subject) (Finding, error) {
 	switch {
 	case a.writes && s.session.Standby:
-		return skipped("a standby takes no changes; it is tried on the primary"), nil
+		return skipped("a standby refuses changes; try the primary"), nil
 	case a.table && !s.accounts(ctx):
-		return skipped("there is no %s to try it with", s.accountsTable()), nil
+		return skipped("%s does not exist", s.accountsTable()), nil
 	}
 	seen, err := a.probe(ctx, s)
 	if err == nil {
@@ -92,7 +93,7 @@ func (a ability) check(ctx context.Context, s *subject) (Finding, error) {
 	return wrong(status, "%s", fault.From(db.Translate(err)).Message).remedied("%s", a.without), nil
 }
 
-// accountsTable is the table that abilities are tried with: no row of it is changed.
+// accountsTable returns the table used by probes. They do not change its rows.
 func (s *subject) accountsTable() string {
 	if s.Database == migrate.Tenants {
 		return "sys.users"
@@ -103,10 +104,10 @@ func (s *subject) accountsTable() string {
 func (s *subject) accounts(ctx context.Context) bool {
 	var there bool
 	err := s.db.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", pgx.QueryExecModeExec, s.accountsTable()).Scan(&there)
-	return err != nil || there // a server that cannot say fails the probe
+	return err != nil || there // if this fails, the probe fails too
 }
 
-// rehearse runs statements without arguments, one after the other, in a transaction that is rolled back.
+// rehearse runs statements without arguments in a transaction that is rolled back.
 func (s *subject) rehearse(ctx context.Context, statements ...string) error {
 	return audit.Rehearse(ctx, s.db, func(ctx context.Context, tx pgx.Tx) error {
 		for _, sql := range statements {

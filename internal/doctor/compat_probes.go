@@ -13,26 +13,26 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// SQLSTATEs that probes want to see.
+// SQLSTATEs that probes expect.
 const (
 	lockNotAvailable = "55P03"
 	queryCanceled    = "57014"
 	divisionByZero   = "22012"
 )
 
-// holds asks a yes-or-no question.
+// holds runs a query that returns a boolean.
 func (s *subject) holds(ctx context.Context, seen, sql string, args ...any) (string, error) {
 	var yes bool
 	if err := s.db.QueryRow(ctx, sql, args...).Scan(&yes); err != nil {
 		return "", err
 	}
 	if !yes {
-		return "", unable("the server answers, but not as PostgreSQL does")
+		return "", unable("the server's answer differs from PostgreSQL's")
 	}
 	return seen, nil
 }
 
-// refusedWith passes where err is what the server should have said.
+// refusedWith succeeds if err has the expected SQLSTATE.
 func refusedWith(err error, state, seen, instead string) (string, error) {
 	got, _ := db.State(err)
 	switch {
@@ -47,11 +47,11 @@ func refusedWith(err error, state, seen, instead string) (string, error) {
 func probeSessions(_ context.Context, s *subject) (string, error) {
 	switch {
 	case !s.db.Pooled():
-		return "they are our own: bounds at their start, statements prepared once", nil
+		return "direct sessions: timeouts are set once, statements are prepared once", nil
 	case s.Direct:
-		return "a pooler in transaction mode: nothing is left to a session, and migrate goes to the server itself", nil
+		return "a pooler in transaction mode: settings are sent with each transaction, and migrate connects directly", nil
 	}
-	return "", unable("a pooler in transaction mode: nothing is left to a session, and migrate is refused")
+	return "", unable("a pooler in transaction mode: settings are sent with each transaction, and migrate is refused")
 }
 
 func probeUTC(ctx context.Context, s *subject) (string, error) {
@@ -77,9 +77,9 @@ func probeReadOnly(ctx context.Context, s *subject) (string, error) {
 	var n int
 	err := s.db.QueryRow(ctx, `UPDATE `+s.accountsTable()+` SET id = id WHERE false RETURNING 1`).Scan(&n)
 	if db.ReadOnly(err) {
-		return "a change among reads is refused", nil
+		return "a change in a read-only transaction is refused", nil
 	}
-	return "", unable("a change among reads is not refused")
+	return "", unable("a change in a read-only transaction is not refused")
 }
 
 func probeSnapshot(ctx context.Context, s *subject) (seen string, err error) {
@@ -89,7 +89,7 @@ func probeSnapshot(ctx context.Context, s *subject) (seen string, err error) {
 			return err
 		}
 		if level != "repeatable read" {
-			return unable("it became a transaction that is " + level)
+			return unable("the transaction's isolation level is " + level)
 		}
 		seen = "REPEATABLE READ, READ ONLY"
 		return nil
@@ -105,16 +105,16 @@ func probeTimeouts(ctx context.Context, s *subject) (string, error) {
 		}
 		return r.QueryRow(ctx, `SELECT pg_sleep(1)::text`).Scan(&ignored)
 	})
-	return refusedWith(err, queryCanceled, "a statement ends when its time is over", "a statement outlives its time")
+	return refusedWith(err, queryCanceled, "statement_timeout cancels a statement", "statement_timeout is ignored")
 }
 
 func probeArrays(ctx context.Context, s *subject) (string, error) {
-	return s.holds(ctx, "lists of ids and texts go over as one value",
+	return s.holds(ctx, "lists of ids and texts are sent as one array",
 		`SELECT count(*) = 1 FROM unnest($1::uuid[], $2::text[]) AS x(id, name) WHERE x.id = ANY ($1::uuid[])`, []uuid.UUID{uuid.Max}, []string{"x"})
 }
 
 func probeJSON(ctx context.Context, s *subject) (string, error) {
-	return s.holds(ctx, "jsonb is put together by the server",
+	return s.holds(ctx, "the server builds jsonb values",
 		`SELECT ($1::text::jsonb || jsonb_build_object('b', session_user::text))->>'b' = session_user::text`, `{"a":1}`)
 }
 
@@ -127,7 +127,7 @@ func probeReturning(ctx context.Context, s *subject) (string, error) {
 		`WITH x AS (UPDATE `+s.accountsTable()+` SET id = id WHERE false RETURNING id) SELECT count(*) FROM x`)
 }
 
-// probeRowLocks locks a row, if there is one that nobody has locked, and tries to lock it a second time.
+// probeRowLocks locks an unlocked row, if there is one, and tries to lock it again in another session.
 func probeRowLocks(ctx context.Context, s *subject) (seen string, err error) {
 	lock := `SELECT id FROM ` + s.accountsTable() + ` LIMIT 1 FOR UPDATE SKIP LOCKED`
 	again := `SELECT id FROM ` + s.accountsTable() + ` WHERE id = $1 FOR UPDATE NOWAIT`
@@ -141,14 +141,14 @@ func probeRowLocks(ctx context.Context, s *subject) (seen string, err error) {
 			return err
 		}
 		if len(ids) == 0 {
-			seen = "FOR UPDATE; no row to try it on"
+			seen = "FOR UPDATE (without a row to test it with)"
 			return nil
 		}
 		second := audit.Rehearse(ctx, s.db, func(ctx context.Context, tx pgx.Tx) error {
 			_, err := tx.Exec(ctx, again, ids[0])
 			return err
 		})
-		seen, err = refusedWith(second, lockNotAvailable, "FOR UPDATE keeps others away from a row", "FOR UPDATE keeps nobody away")
+		seen, err = refusedWith(second, lockNotAvailable, "FOR UPDATE locks a row", "FOR UPDATE does not lock a row")
 		return err
 	})
 	return seen, err
@@ -171,11 +171,11 @@ func probeAdvisoryLocks(ctx context.Context, s *subject) (string, error) {
 			return nil
 		})
 	})
-	return "one transaction holds a lock, another does not get it", err
+	return "two transactions cannot hold the same lock", err
 }
 
 func probeConstraints(ctx context.Context, s *subject) (string, error) {
-	return "deferred constraints are checked when asked", s.rehearse(ctx, `SET CONSTRAINTS ALL IMMEDIATE`)
+	return "deferred constraints are checked on request", s.rehearse(ctx, `SET CONSTRAINTS ALL IMMEDIATE`)
 }
 
 func probeSavepoints(ctx context.Context, s *subject) (string, error) {
@@ -194,7 +194,7 @@ func probeSavepoints(ctx context.Context, s *subject) (string, error) {
 		}
 		return tx.QueryRow(ctx, `SELECT 1`).Scan(&n)
 	})
-	return "a transaction goes on after an error that it was saved from", err
+	return "a transaction continues after rolling back to a savepoint", err
 }
 
 func probeOnConflict(ctx context.Context, s *subject) (string, error) {
@@ -221,13 +221,13 @@ func probeXmin(ctx context.Context, s *subject) (string, error) {
 	if _, err := db.Server(ctx, s.db); err != nil {
 		return "", err
 	}
-	return "rows tell which transaction made them, and the server whose transactions they are", nil
+	return "rows have transaction ids, and the server identifies their origin", nil
 }
 
 func probeActivity(ctx context.Context, s *subject) (string, error) {
 	err := audit.Rehearse(ctx, s.db, func(ctx context.Context, tx pgx.Tx) error {
 		var found bool
-		if _, err := tx.Exec(ctx, `SELECT txid_current()`); err != nil { // by which the transaction gets a number
+		if _, err := tx.Exec(ctx, `SELECT txid_current()`); err != nil { // assigns a transaction id
 			return err
 		}
 		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = pg_backend_pid() AND a.xact_start IS NOT NULL
@@ -235,11 +235,11 @@ func probeActivity(ctx context.Context, s *subject) (string, error) {
 			return err
 		}
 		if !found {
-			return unable("a transaction that is under way is not shown")
+			return unable("running transactions are not visible")
 		}
 		return nil
 	})
-	return "transactions that are under way are shown", err
+	return "running transactions are visible", err
 }
 
 func probeSearchIndex(ctx context.Context, s *subject) (string, error) {
@@ -247,12 +247,12 @@ func probeSearchIndex(ctx context.Context, s *subject) (string, error) {
 		`SELECT EXISTS (SELECT FROM pg_am WHERE amname = 'gin') AND string_to_array('ab|bc', '|') @> ARRAY['bc']`)
 }
 
-// probeTrigram is for information: the optional index does without the extension.
+// probeTrigram is informational; the optional index does not use the extension.
 func probeTrigram(ctx context.Context, s *subject) (string, error) {
 	var there bool
 	err := s.db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_trgm')`).Scan(&there)
 	if err == nil && there {
-		return "pg_trgm is available, and not needed", nil
+		return "pg_trgm is available but not needed", nil
 	}
-	return "pg_trgm is not available, and not needed", nil
+	return "pg_trgm is not available and not needed", nil
 }

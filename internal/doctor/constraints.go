@@ -11,32 +11,32 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// The values that commands know, in a column that no CHECK guards as well.
+// Values known to commands, for columns without a CHECK.
 var (
 	userTypes       = []string{"MASTER", "TENANT", "SYSTEM"}
 	userStatuses    = []string{"ACTIVE", "INACTIVE", "LOCKED", "SUSPENDED"}
 	invoiceStatuses = []string{"PENDING", "SENT", "PAID", "OVERDUE", "CANCELED"}
 )
 
-// The default as a plain value; NULL for none and for an expression, which nobody can judge from here.
+// readDefault returns the default if it is a literal; NULL for none and for other expressions.
 const readDefault = `
 SELECT (SELECT substring(pg_get_expr(d.adbin, d.adrelid) FROM '^''([^'']*)''')
           FROM pg_attrdef d
           JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
          WHERE d.adrelid = to_regclass($1) AND a.attname = $2)`
 
-// userTypeDefault looks for the default 'USER', which every generation has and none of their CHECKs
-// allows: whoever leaves user_type out is refused, or makes a user that no command knows the type of.
+// userTypeDefault looks for the default 'USER', which every generation has and none of their CHECKs allows. An INSERT
+// without user_type is refused, or creates a user of a type that commands do not know.
 func userTypeDefault(ctx context.Context, s *subject) (Finding, error) {
 	if t := s.catalog[schema.Users]; t == nil || !t.Has("user_type") {
-		return skipped("there is no %s.user_type to look at", schema.Users), nil
+		return skipped("%s.user_type does not exist", schema.Users), nil
 	}
 	var value *string
 	if err := s.db.QueryRow(ctx, readDefault, schema.Users, "user_type").Scan(&value); err != nil {
 		return Finding{}, err
 	}
 	if value == nil {
-		return fine("%s.user_type has no default, and so no illegal one", schema.Users), nil
+		return fine("%s.user_type has no default", schema.Users), nil
 	}
 	rules, err := schema.ReadRules(ctx, s.db, schema.Users)
 	if err != nil {
@@ -45,7 +45,7 @@ func userTypeDefault(ctx context.Context, s *subject) (Finding, error) {
 	allowed, guarded := rules.Allowed["user_type"]
 	what := "which its own CHECK refuses"
 	if !guarded {
-		allowed, what = userTypes, "which no command knows, and which no CHECK refuses"
+		allowed, what = userTypes, "which commands do not know and no CHECK refuses"
 	}
 	if slices.Contains(allowed, *value) {
 		return fine("%s.user_type defaults to %s", schema.Users, *value), nil
@@ -54,7 +54,7 @@ func userTypeDefault(ctx context.Context, s *subject) (Finding, error) {
 		remedied("ALTER TABLE %s ALTER COLUMN user_type SET DEFAULT 'TENANT'; cxgctl never relies on the default", schema.Users), nil
 }
 
-// foreignKey is one of a table's foreign keys.
+// foreignKey is a foreign key of a table.
 type foreignKey struct {
 	Name     string `db:"name"`
 	Columns  string `db:"columns"`
@@ -75,7 +75,7 @@ SELECT c.conname::text AS name,
  WHERE c.conrelid = to_regclass($1) AND c.contype = 'f'
  ORDER BY c.conname`
 
-// auditKeys judges the audit log's foreign keys: bad says what is wrong with one, "" for nothing.
+// auditKeys examines the audit log's foreign keys. bad describes what is wrong with one, or returns "".
 func auditKeys(ctx context.Context, s *subject, bad func(foreignKey) string) (things []string, remedy string, err error) {
 	keys, err := db.Collect[foreignKey](ctx, s.db, readForeignKeys, schema.AuditLogs)
 	if err != nil {
@@ -91,11 +91,10 @@ func auditKeys(ctx context.Context, s *subject, bad func(foreignKey) string) (th
 	return things, "ALTER TABLE " + schema.AuditLogs + " " + strings.Join(drops, ", "), nil
 }
 
-// auditCascade looks for foreign keys by which deleting a user or a tenant takes their audit rows along,
-// or what these say about them.
+// auditCascade looks for foreign keys that delete or clear audit rows when a user or tenant is deleted.
 func auditCascade(ctx context.Context, s *subject) (Finding, error) {
 	if s.catalog[schema.AuditLogs] == nil {
-		return skipped("there is no %s to look at", schema.AuditLogs), nil
+		return skipped("%s does not exist", schema.AuditLogs), nil
 	}
 	things, remedy, err := auditKeys(ctx, s, func(k foreignKey) string {
 		if k.OnDelete == "" {
@@ -107,18 +106,18 @@ func auditCascade(ctx context.Context, s *subject) (Finding, error) {
 		return Finding{}, err
 	}
 	if len(things) > 0 {
-		return wrong(Warn, "audit rows are erased with what they are about, by %s", abridged(things)).of(things).remedied("%s", remedy), nil
+		return wrong(Warn, "audit rows are deleted together with their subject, by %s", abridged(things)).of(things).remedied("%s", remedy), nil
 	}
-	return fine("deleting a user or a tenant leaves the rows of %s alone", schema.AuditLogs), nil
+	return fine("deleting a user or a tenant does not affect %s", schema.AuditLogs), nil
 }
 
-// auditTargets are the tables that the ids in an audit row are of.
+// auditTargets are the tables that ids in audit rows refer to.
 var auditTargets = map[string]string{"user_id": schema.Users, "tenant_id": schema.Tenants}
 
-// auditReferences looks for foreign keys that refuse the ids that audit rows have.
+// auditReferences looks for foreign keys that refuse the ids in audit rows.
 func auditReferences(ctx context.Context, s *subject) (Finding, error) {
 	if s.catalog[schema.AuditLogs] == nil {
-		return skipped("there is no %s to look at", schema.AuditLogs), nil
+		return skipped("%s does not exist", schema.AuditLogs), nil
 	}
 	things, remedy, err := auditKeys(ctx, s, func(k foreignKey) string {
 		if want := auditTargets[k.Columns]; want == "" || want == k.Target {
@@ -130,8 +129,8 @@ func auditReferences(ctx context.Context, s *subject) (Finding, error) {
 		return Finding{}, err
 	}
 	if len(things) > 0 {
-		return wrong(Warn, "ids go to extra_data of %s, since foreign keys point elsewhere than to %s and %s: %s",
+		return wrong(Warn, "ids are written to extra_data of %s, because foreign keys reference other tables than %s and %s: %s",
 			schema.AuditLogs, schema.Users, schema.Tenants, abridged(things)).of(things).remedied("%s", remedy), nil
 	}
-	return fine("%s takes the ids of operators and tenants", schema.AuditLogs), nil
+	return fine("%s accepts the ids of operators and tenants", schema.AuditLogs), nil
 }

@@ -1,6 +1,5 @@
-// Package doctor looks at what a command depends on, before one fails: the configuration, the
-// connections, the servers, the tables that are there and the rows in them. It changes nothing, and says
-// for everything that it finds what mends it.
+// Package doctor checks everything that commands depend on: the configuration, the connections, the servers, the
+// tables and their rows. It changes nothing and suggests a remedy for each finding.
 package doctor
 
 import (
@@ -20,68 +19,68 @@ import (
 // Status is the outcome of one check.
 type Status string
 
-// The outcomes. A WARN and a FAIL are findings; FAIL means that commands will be refused for it.
+// The outcomes. WARN and FAIL are findings; FAIL means that commands will be refused because of it.
 const (
 	OK   Status = "OK"
 	Warn Status = "WARN"
 	Fail Status = "FAIL"
-	Skip Status = "SKIP" // there was nothing to look at, or no way to
+	Skip Status = "SKIP" // nothing to check, or not possible
 )
 
-// Finding is what a check saw.
+// Finding is the result of a check.
 type Finding struct {
 	Status   Status   `json:"status"`
 	Found    string   `json:"found"`
-	Count    int      `json:"count"`    // how many things are wrong
-	Examples []string `json:"examples"` // up to three of them
-	Remedy   string   `json:"remedy"`   // a command or a sentence; "" where nothing is to be done
+	Count    int      `json:"count"`    // number of defects
+	Examples []string `json:"examples"` // up to three
+	Remedy   string   `json:"remedy"`   // a command or a sentence; "" if there is nothing to do
 }
 
-// Result is the record of one check.
+// Result is the output record of one check.
 type Result struct {
 	Check  string `json:"check"`
-	Target string `json:"target"` // Local, or the database that was looked at
+	Target string `json:"target"` // Local, or the name of the database
 	Finding
 }
 
-// Local is the target of the checks that concern no database.
+// Local is the target of checks that do not concern a database.
 const Local = "cxgctl"
 
-// Target is a database to look at.
+// Target is a database to check.
 type Target struct {
 	Database migrate.Database
 	Options  db.Options
-	Source   string // what names the database: a variable, a profile; "" if nothing does
-	Absent   string // why there is nothing to look at; such a target is skipped
-	Err      error  // why Options could not be settled
-	Required bool   // doctor cannot do its work without it
+	Source   string // where the setting comes from: a variable, a profile; "" if it is not set
+	Absent   string // reason to skip the database
+	Err      error  // why Options could not be determined
+	Required bool   // doctor fails without it
 
-	Direct  bool        // migrations have an address of their own
-	Replica *db.Options // where lists read; nil where none is configured
+	Direct  bool        // migrations use a connection string of their own
+	Replica *db.Options // the replica that lists read; nil without one
 }
 
-// Input is what the command line knows.
+// Input is the configuration of the command.
 type Input struct {
-	Compat   bool   // what servers can do, in place of everything else
-	Client   string // this program's name and version
+	Compat   bool   // check only what the server supports
+	Client   string // name and version of this program
 	Config   Config
 	Secrets  []File
-	Dev      *Dev // nil where the dev database is not in use
+	Dev      *Dev // nil unless the dev database is used
 	Operator Operator
-	LockFor  time.Duration // how long wrong passwords lock an account
+	LockFor  time.Duration // how long accounts are locked after wrong passwords
 	Targets  []Target
-	Names    bool // examples name users; otherwise they have their ids
+	Names    bool // examples show usernames instead of ids
 }
 
-// Operator is whom commands would be run for.
+// Operator is the user that commands would run as.
 type Operator struct {
-	Name   string // "" if nobody is named
-	Source string // what names them
-	// Accept says why commands would refuse them.
+	Name   string // "" if none is configured
+	Source string // where the name comes from
+	// Accept returns the error with which commands would refuse the operator.
 	Accept func(ctx context.Context, r db.Reader) error
 }
 
-// subject is one database while it is looked at.
+// subject is a database while it is checked.
 type subject struct {
 	Target
 	in *Input
@@ -90,23 +89,22 @@ type subject struct {
 	session session
 	catalog schema.Catalog
 
-	mu     sync.Mutex             // guards what checks of rows share, which are made side by side
-	passes map[string]func() pass // by table; the first check that asks for one makes it
-	gone   string                 // why no further check can look; "" while they can
+	mu     sync.Mutex             // guards the fields shared by row checks, which run in parallel
+	passes map[string]func() pass // by table; created by the first check that needs one
+	gone   string                 // why the remaining checks cannot run, or ""
 }
 
-// check looks at one thing in a database. What it returns as an error is why it could not look.
+// check examines one aspect of a database. An error means that it could not run.
 type check struct {
 	name    string
 	run     func(ctx context.Context, s *subject) (Finding, error)
-	only    migrate.Database // "" for both
-	catalog bool             // it needs to know the tables, which the schema check reads
-	rows    bool             // it reads whole tables, and so is made beside another
+	only    migrate.Database // "" means both
+	catalog bool             // requires the tables, which the schema check reads
+	rows    bool             // scans whole tables, so it runs in parallel with others
 }
 
-// checks are made in this order; the first one connects, and the others need it. A further one is a
-// function and a line here. Those of rows stand last, so that nothing waits for them; the slow ones are
-// spread, so that two of them do not wait for the same pass.
+// checks run in this order. The first one connects. Row checks come last, because they are slow; the slowest are
+// spread out, so that two of them do not wait for the same pass.
 var checks = []check{
 	{name: "connection", run: connection},
 	{name: "version", run: version},
@@ -143,10 +141,9 @@ var checks = []check{
 	{name: "paid-without-method", run: rowsWith(&paidWithoutMethod), only: migrate.Manager, catalog: true, rows: true},
 }
 
-// Run makes every check and returns a result for each, in a fixed order: one that could not be made is
-// there as well. The error is the verdict: PARTIAL_FAILURE where something was found; the reason, a
-// DATABASE_ERROR or what is wrong with the configuration, where a required database could not be
-// looked at.
+// Run runs every check and returns a result for each in a fixed order, including skipped ones. It returns
+// PARTIAL_FAILURE if there are findings, or the reason, such as a DATABASE_ERROR or a configuration error, if a
+// required database could not be checked.
 func Run(ctx context.Context, in Input) ([]Result, error) {
 	var results []Result
 	if !in.Compat {
@@ -157,7 +154,7 @@ func Run(ctx context.Context, in Input) ([]Result, error) {
 	var wg sync.WaitGroup
 	for i, t := range in.Targets {
 		subjects[i] = &subject{Target: t, in: &in, passes: map[string]func() pass{}}
-		// at once, so that a host that does not answer holds up nobody else's checks
+		// in parallel, so that an unreachable host does not delay the others
 		wg.Go(func() { found[i] = subjects[i].examine(ctx) })
 	}
 	wg.Wait()
@@ -176,18 +173,18 @@ func Run(ctx context.Context, in Input) ([]Result, error) {
 	return results, verdict(results)
 }
 
-// Look makes the checks of one database alone, and says whether it could be reached.
+// Look runs the checks of one database and reports whether it could be reached.
 func Look(ctx context.Context, client string, t Target) (results []Result, reached bool) {
 	s := &subject{Target: t, in: &Input{Client: client}, passes: map[string]func() pass{}}
 	results = s.examine(ctx)
 	return results, s.db != nil
 }
 
-// lanes is how many checks of rows are made at once: the queries that the server cannot make in parallel
-// share its processors, and a production server still has some left.
+// lanes is the number of row checks that run in parallel. Queries that the server cannot parallelize share its
+// processors, and a production server keeps some free.
 const lanes = 2
 
-// examine makes the checks of one database.
+// examine runs the checks of one database.
 func (s *subject) examine(ctx context.Context) []Result {
 	list := checks
 	if s.in.Compat {
@@ -215,7 +212,7 @@ func (s *subject) examine(ctx context.Context) []Result {
 	return results
 }
 
-// lost returns why no further check can look.
+// lost returns why the remaining checks cannot run.
 func (s *subject) lost() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -228,7 +225,7 @@ func (s *subject) lose(format string, args ...any) {
 	s.gone = fmt.Sprintf(format, args...)
 }
 
-// make makes one check, in its own time.
+// make runs one check with its own timeout.
 func (s *subject) make(ctx context.Context, c check) Finding {
 	switch {
 	case s.in.Config.Err != nil:
@@ -242,7 +239,7 @@ func (s *subject) make(ctx context.Context, c check) Finding {
 	}
 	if t := s.Options.Timeout; t > 0 {
 		var cancel context.CancelFunc
-		// the server's own time-outs come first, with a better message, unless the network swallows them
+		// the server's timeouts fire first with a better message, unless the network drops it
 		ctx, cancel = context.WithTimeout(ctx, t+t/10)
 		defer cancel()
 	}
@@ -252,14 +249,14 @@ func (s *subject) make(ctx context.Context, c check) Finding {
 	}
 	switch {
 	case s.db == nil:
-		s.lose("there is no connection")
+		s.lose("not connected")
 	case errors.Is(err, context.DeadlineExceeded):
 		s.lose("the server did not answer the %s check within %s", c.name, s.Options.Timeout)
 	}
 	return f
 }
 
-// unreachable is the verdict on a required database that could not be looked at.
+// unreachable returns the error if a required database could not be checked.
 func (s *subject) unreachable(results []Result) error {
 	i := slices.IndexFunc(results, func(r Result) bool { return r.Target == string(s.Database) })
 	f := fault.New(fault.Database, "%s", results[i].Found).With("database", string(s.Database)).Because(s.Err)
@@ -283,13 +280,13 @@ func verdict(results []Result) error {
 		return nil
 	}
 	return fault.New(fault.PartialFailure, "%d of %d checks found something", found, made).
-		WithHint("the report says what mends each").With("checks", made).With("found", found)
+		WithHint("the report shows how to fix each").With("checks", made).With("found", found)
 }
 
-// Bad says whether something is wrong.
+// Bad reports whether the check found a problem.
 func (f Finding) Bad() bool { return f.Status == Warn || f.Status == Fail }
 
-// The ways that a check ends.
+// Constructors of findings.
 
 func fine(format string, args ...any) Finding {
 	return Finding{Status: OK, Found: fmt.Sprintf(format, args...), Examples: []string{}}
@@ -299,7 +296,7 @@ func skipped(format string, args ...any) Finding {
 	return Finding{Status: Skip, Found: fmt.Sprintf(format, args...), Examples: []string{}}
 }
 
-// wrong is a finding of one thing; remedied says what to do about it.
+// wrong returns a finding with one defect.
 func wrong(s Status, format string, args ...any) Finding {
 	return Finding{Status: s, Found: fmt.Sprintf(format, args...), Count: 1, Examples: []string{}}
 }
@@ -309,19 +306,19 @@ func (f Finding) remedied(format string, args ...any) Finding {
 	return f
 }
 
-// of makes the finding one of these things, the first three of which are its examples.
+// of sets the defects of a finding; the first three are its examples.
 func (f Finding) of(things []string) Finding {
 	f.Count, f.Examples = len(things), slices.Clone(things[:min(len(things), 3)])
 	return f
 }
 
-// failure is the finding of a check that could not look.
+// failure returns the finding of a check that could not run.
 func failure(err error) Finding {
 	f := fault.From(db.Translate(err))
 	return wrong(Fail, "%s", f.Message).remedied("%s", f.Hint)
 }
 
-// span prints a duration as a person reads it: 0.3 ms, 12.4s, 1h0m3.1s.
+// span formats a duration: 0.3 ms, 12.4s, 1h0m3.1s.
 func span(d time.Duration) string {
 	if d < time.Second {
 		return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))

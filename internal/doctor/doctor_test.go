@@ -26,13 +26,13 @@ func find(t *testing.T, results []Result, check string) Result {
 			return r
 		}
 	}
-	t.Fatalf("there is no check %s in %v", check, results)
+	t.Fatalf("check %s is missing in %v", check, results)
 	return Result{}
 }
 
 func execute(t *testing.T, dsn, sql string) {
 	t.Helper()
-	ctx := context.WithoutCancel(t.Context()) // it serves clean-up as well
+	ctx := context.WithoutCancel(t.Context()) // also called during cleanup
 	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +43,7 @@ func execute(t *testing.T, dsn, sql string) {
 	}
 }
 
-// as returns the connection string with another role in it.
+// as returns the connection string with the given role.
 func as(t *testing.T, dsn, role string) string {
 	t.Helper()
 	u, err := url.Parse(dsn)
@@ -52,7 +52,7 @@ func as(t *testing.T, dsn, role string) string {
 	}
 	q := u.Query()
 	q.Set("options", "-c role="+role)
-	u.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20") // a plus is a plus in a connection string
+	u.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20") // connection strings do not decode plus signs
 	return u.String()
 }
 
@@ -67,14 +67,14 @@ func TestTheRemedyForMissingRightsGrantsThem(t *testing.T) {
 		options := db.Options{Name: "tenants", URL: as(t, dsn, strings.ReplaceAll(role, " ", `\ `)), Timeout: 10 * time.Second}
 		results, err := Run(t.Context(), Input{Targets: []Target{{Database: migrate.Tenants, Options: options}}})
 		if !fault.Is(err, fault.PartialFailure) {
-			t.Fatalf("verdict %v", err)
+			t.Fatalf("Run returned %v", err)
 		}
 		return find(t, results, "rights")
 	}
 
 	r := look()
 	if r.Status != Fail || r.Count != 2 || r.Examples[0] != "USAGE on schema sys" || r.Examples[1] != "SELECT, INSERT, UPDATE on sys.users" {
-		t.Errorf("without any right: %+v", r)
+		t.Errorf("without any privilege: %+v", r)
 	}
 	execute(t, dsn, `GRANT USAGE ON SCHEMA sys TO `+quoted+`; GRANT SELECT, UPDATE ON sys.users TO `+quoted)
 	if r = look(); r.Status != Warn || r.Remedy != `GRANT INSERT ON sys.users TO "doctor ""reader"""` {
@@ -82,7 +82,7 @@ func TestTheRemedyForMissingRightsGrantsThem(t *testing.T) {
 	}
 	execute(t, dsn, r.Remedy)
 	if r = look(); r.Status != OK || r.Remedy != "" {
-		t.Errorf("with what the remedy granted: %+v", r)
+		t.Errorf("after running the remedy: %+v", r)
 	}
 	execute(t, dsn, `ALTER TABLE sys.users ENABLE ROW LEVEL SECURITY`)
 	if r = look(); r.Status != Warn || r.Examples[0] != "sys.users" {
@@ -108,7 +108,7 @@ func TestAServerThatSaysNothingHoldsUpNobodyElse(t *testing.T) {
 		},
 	})
 	if !fault.Is(err, fault.Database) || !strings.Contains(err.Error(), "timed out") {
-		t.Errorf("verdict %v", err)
+		t.Errorf("Run returned %v", err)
 	}
 	made := map[Status]int{}
 	for _, r := range results {
@@ -117,11 +117,11 @@ func TestAServerThatSaysNothingHoldsUpNobodyElse(t *testing.T) {
 			t.Errorf("the other database: %+v", r)
 		}
 		if strings.Contains(r.Found+r.Remedy, "Hunter") {
-			t.Errorf("a password shows in %+v", r)
+			t.Errorf("a password is visible in %+v", r)
 		}
 	}
 	ofBoth := len(slices.DeleteFunc(slices.Clone(checks), func(c check) bool { return c.only != "" }))
-	// of the empty database only five things can be said: it answers, its version, its clock, no migration, no table
+	// for the empty database only five checks can run: connection, version, clock, migrations and tables
 	if len(results) != 2+len(checks)+ofBoth || made[Skip] != 1+len(checks)-1+ofBoth-5 {
 		t.Errorf("%d results, %v", len(results), made)
 	}
@@ -133,7 +133,7 @@ func TestACancelledRunHasNoVerdictOfItsOwn(t *testing.T) {
 	cancel()
 	results, err := Run(ctx, Input{Targets: []Target{{Database: migrate.Manager, Options: db.Options{URL: "host=/nonexistent"}}}})
 	if results != nil || err == nil || fault.Is(err, fault.PartialFailure) {
-		t.Errorf("results %v, verdict %v", results, err)
+		t.Errorf("results %v, error %v", results, err)
 	}
 }
 
@@ -144,7 +144,7 @@ func TestVersion(t *testing.T) {
 		session
 		want Status
 	}{
-		{"as old as can be", session{Engine: "PostgreSQL 13.0 on x86_64", Version: "13.0", Number: 130000, Encoding: "UTF8"}, OK},
+		{"the oldest supported", session{Engine: "PostgreSQL 13.0 on x86_64", Version: "13.0", Number: 130000, Encoding: "UTF8"}, OK},
 		{"newer than this program", session{Engine: "PostgreSQL 42.1 on x86_64", Version: "42.1", Number: 420001, Encoding: "UTF8"}, OK},
 		{"too old", session{Engine: "PostgreSQL 12.22 on x86_64", Version: "12.22", Number: 120022, Encoding: "UTF8"}, Fail},
 		{"another engine", session{Engine: "CockroachDB CCL v25.1", Version: "13.0.0", Number: 130000, Encoding: "UTF8"}, Warn},
@@ -166,7 +166,7 @@ func TestClock(t *testing.T) {
 		{300 * time.Microsecond, 100 * time.Microsecond, OK, "the server's clock is 0.3 ms ahead of ours, to within 0.1 ms"},
 		{-900 * time.Millisecond, time.Millisecond, OK, "the server's clock is 900.0 ms behind ours, to within 1.0 ms"},
 		{-90 * time.Second, time.Millisecond, Warn, "the server's clock is 1m30s behind ours, to within 1.0 ms"},
-		// a slow network is no slow clock
+		// a slow network does not mean a wrong clock
 		{1500 * time.Millisecond, 1400 * time.Millisecond, OK, "the server's clock is 1.5s ahead of ours, to within 1.4s"},
 	} {
 		if f := judgeClock(c.skew, c.uncertain); f.Status != c.want || f.Found != c.found {
@@ -206,11 +206,11 @@ func TestMigrations(t *testing.T) {
 	}{
 		{[]migrate.Step{one}, OK, "1 of 1 migrations applied", ""},
 		{[]migrate.Step{one, two}, Warn, "1 of 2 migrations applied", "cxgctl migrate up --database manager"},
-		{[]migrate.Step{one, three}, Warn, "1 of 1 migrations applied, and 1 that this cxgctl does not know", "use the newer cxgctl that applied them"},
+		{[]migrate.Step{one, three}, Warn, "1 of 1 migrations applied, and 1 unknown to this cxgctl", "use the newer cxgctl that applied them"},
 		{
 			[]migrate.Step{one, two, three},
-			Warn, "1 of 2 migrations applied, and 1 that this cxgctl does not know",
-			"use the newer cxgctl that applied the others, and with it: cxgctl migrate up --database manager",
+			Warn, "1 of 2 migrations applied, and 1 unknown to this cxgctl",
+			"use the newer cxgctl that applied the others, and run: cxgctl migrate up --database manager",
 		},
 	} {
 		if f := judgeMigrations(c.steps, migrate.Manager); f.Status != c.want || f.Found != c.found || f.Remedy != c.remedy {
@@ -219,7 +219,7 @@ func TestMigrations(t *testing.T) {
 	}
 }
 
-// Doctor refuses the files that commands refuse, and no others.
+// Doctor refuses the same files as commands.
 func TestSecretFiles(t *testing.T) {
 	t.Parallel()
 	refused := func(path string) error {
@@ -230,6 +230,6 @@ func TestSecretFiles(t *testing.T) {
 	}
 	f := secretFiles(&Input{Secrets: []File{{Name: "password_file", Path: "closed"}, {Path: "a", Err: refused("a")}, {Path: "b", Err: refused("b")}}})
 	if f.Status != Fail || f.Count != 2 || len(f.Examples) != 2 || f.Remedy != "chmod 600 a; chmod 600 b" {
-		t.Errorf("two are unfit: %+v", f)
+		t.Errorf("two are refused: %+v", f)
 	}
 }

@@ -10,11 +10,11 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// sign is a column by which a table's generation is told; "" is any table.
+// sign is a column that identifies a table's generation; "" matches any table.
 type sign struct{ column, generation string }
 
-// shapes are the tables that differ between generations, with their signs, the surest first, and the
-// other columns that only some generations have.
+// shapes lists the tables that differ between generations, with their signs in order of reliability, and other columns
+// that only some generations have.
 var shapes = []struct {
 	table  string
 	signs  []sign
@@ -38,13 +38,13 @@ var shapes = []struct {
 	},
 	{
 		schema.AuditLogs,
-		[]sign{{"request_path", "as the backend's ORM expects it"}, {"event_type", "G1 to Gx"}, {"", "of no known generation"}},
+		[]sign{{"request_path", "in the backend's ORM form"}, {"event_type", "G1 to Gx"}, {"", "of no known generation"}},
 		"action deleted is_deleted",
 	},
 	{sysUsers, []sign{{"tenant_id", "G0, shared by tenants"}, {"password_hash", "of old tenants"}, {"", "G1 or later, without tenant_id"}}, ""},
 }
 
-// generation names the generation of each table, since a database may hold tables of several.
+// generation reports the generation of each table. A database may contain tables of several generations.
 func generation(_ context.Context, s *subject) (Finding, error) {
 	var list []string
 	for _, shape := range shapes {
@@ -58,7 +58,7 @@ func generation(_ context.Context, s *subject) (Finding, error) {
 		list = append(list, strings.TrimSpace(fmt.Sprintf("%s %s %s", t.Name, told.generation, bracketed(seen))))
 	}
 	if len(list) == 0 {
-		return skipped("there is no table to look at"), nil
+		return skipped("no tables were found"), nil
 	}
 	return fine("%s", strings.Join(list, "; ")), nil
 }
@@ -70,7 +70,7 @@ func bracketed(list []string) string {
 	return "(" + strings.Join(list, ", ") + ")"
 }
 
-// expected are the tables that migrations make in this database.
+// expected returns the tables that migrations create in this database.
 func (s *subject) expected() []schema.Expectation {
 	if s.Database == migrate.Tenants {
 		return schema.TenantTables()
@@ -78,11 +78,11 @@ func (s *subject) expected() []schema.Expectation {
 	return schema.ManagerTables(s.catalog)
 }
 
-// drift compares the tables with those that our migrations make. What the schema, soft-delete, audit-log
-// and roles checks say is not said twice: a table or column that commands need, or a flag, is theirs.
+// drift compares the tables with those created by our migrations. It omits what the schema, soft-delete, audit-log and
+// roles checks report.
 func drift(ctx context.Context, s *subject) (Finding, error) {
 	if len(s.catalog) == 0 {
-		return skipped("there is no table to look at"), nil
+		return skipped("no tables were found"), nil
 	}
 	reported := slices.Concat(missing(s.catalog, s.needed()), roleTables)
 	var harmless, minded, known, written []string
@@ -111,7 +111,7 @@ func drift(ctx context.Context, s *subject) (Finding, error) {
 		if text := d.String(); text != "" {
 			harmless = append(harmless, t.Name+" "+text)
 		}
-		// a column that refuses our rows because nothing of ours knows it; the audit log has a check of its own
+		// a required column unknown to us makes our INSERTs fail; the audit log has its own check
 		if used && t.Name != schema.AuditLogs {
 			written = append(written, t.Name)
 		}
@@ -126,19 +126,19 @@ func drift(ctx context.Context, s *subject) (Finding, error) {
 		return Finding{}, err
 	}
 	for _, c := range demanded {
-		minded = append(minded, c+" wants a value and has no default")
+		minded = append(minded, c+" is required but has no default")
 	}
 	switch {
 	case len(minded) > 0:
-		return wrong(Warn, "%s from what cxgctl's migrations make; commands mind %d: %s", differ(differences), len(minded), abridged(minded)).of(minded).
-			remedied("see that each is meant: ALTER TABLE … ALTER COLUMN … TYPE changes a type, SET DEFAULT lets rows in that say nothing about a column"), nil
+		return wrong(Warn, "%s from what cxgctl's migrations make; %d affect commands: %s", differ(differences), len(minded), abridged(minded)).of(minded).
+			remedied("check that each is intended; change a type with ALTER TABLE … ALTER COLUMN … TYPE, and add a default with SET DEFAULT"), nil
 	case differences > 0:
-		return fine("%s from what cxgctl's migrations make; commands mind none: %s", differ(differences), strings.Join(harmless, "; ")), nil
+		return fine("%s from what cxgctl's migrations make; none affects commands: %s", differ(differences), strings.Join(harmless, "; ")), nil
 	}
-	return fine("the columns are those that cxgctl's migrations make"), nil
+	return fine("the columns match cxgctl's migrations"), nil
 }
 
-// isFlag says whether the column is one that marks deleted rows.
+// isFlag reports whether the column marks deleted rows.
 func isFlag(column string) bool {
 	return slices.ContainsFunc(schema.LiveValues(), func(v [2]string) bool { return v[0] == column })
 }
@@ -150,8 +150,7 @@ func differ(n int) string {
 	return fmt.Sprintf("%d differences", n)
 }
 
-// difference is how a table differs from the one that is expected. A column of another generation's
-// name is no difference.
+// difference is how a table differs from its expectation. A column with another generation's name is not a difference.
 type difference struct {
 	lacks, has []string
 	retyped    []retyped
@@ -184,14 +183,14 @@ func compare(t *schema.Table, e schema.Expectation) difference {
 	return d
 }
 
-// String says the difference after the table's name.
+// String describes the difference, to follow the table's name.
 func (d difference) String() string {
 	var parts []string
 	if len(d.lacks) > 0 {
 		parts = append(parts, "lacks "+strings.Join(d.lacks, ", "))
 	}
 	if len(d.has) > 0 {
-		parts = append(parts, "has also "+strings.Join(d.has, ", "))
+		parts = append(parts, "also has "+strings.Join(d.has, ", "))
 	}
 	for _, r := range d.retyped {
 		parts = append(parts, r.text)
@@ -199,15 +198,15 @@ func (d difference) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// families are types that statements and records do not tell apart. What is too long or too large for
-// one of them the server refuses, and nothing is lost.
+// families are types that statements and records treat alike. The server refuses values that are too long or too
+// large, so nothing is lost.
 var families = [][]string{
 	{"character varying", "character", "text", "citext"},
 	{"smallint", "integer", "bigint"},
 }
 
-// compatible says whether commands get along with one type where another is expected. A numeric of a
-// smaller scale would round amounts in silence.
+// compatible reports whether commands work with one type in place of the other. A numeric with a smaller scale would
+// silently round amounts.
 func compatible(have, want string) bool {
 	haveName, havePrecision, sized := strings.Cut(have, "(")
 	wantName, wantPrecision, _ := strings.Cut(want, "(")
@@ -219,10 +218,10 @@ func compatible(have, want string) bool {
 	})
 }
 
-// scale reads the scale out of what stands in a numeric's brackets: 18,4).
+// scale returns the scale in a numeric's modifier: 18,4).
 func scale(precision string) int {
 	var digits, places int
-	// numeric(18) has no scale, which is a scale of 0
+	// numeric(18) has a scale of 0
 	_, _ = fmt.Sscanf(precision, "%d,%d", &digits, &places)
 	return places
 }

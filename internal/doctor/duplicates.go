@@ -8,7 +8,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// hit is one example of something that more than one row is needed to see, with how many there are.
+// hit is one example of a defect that spans several rows, with the total count.
 type hit struct {
 	Count   int    `db:"count"`
 	Example string `db:"example"`
@@ -29,15 +29,15 @@ func (s *subject) hits(ctx context.Context, what, remedy, sql string) (Finding, 
 
 func usernameTwins(ctx context.Context, s *subject) (Finding, error) {
 	return s.twins(ctx, "username", "usernames that differ only in case or Unicode form",
-		"see that they are different people; the case counts, here and at login, so that each is found by its exact spelling")
+		"check that they are different people; usernames are case-sensitive, here and at login")
 }
 
 func emailTwins(ctx context.Context, s *subject) (Finding, error) {
 	return s.twins(ctx, "email", "e-mails that differ only in case or Unicode form",
-		"they lead to one mailbox: see that they are different people, and change one by cxgctl users update REF --email")
+		"they share one mailbox: check that they are different people, and change one with cxgctl users update REF --email")
 }
 
-// scope is the expression for whose a name is under the alias, in a table that tenants share.
+// scope returns the expression for the tenant of a name, in a table that tenants share.
 func scope(t *schema.Table, alias string) string {
 	if t.Has("tenant_id") {
 		return alias + ".tenant_id"
@@ -45,7 +45,7 @@ func scope(t *schema.Table, alias string) string {
 	return "NULL::uuid"
 }
 
-// Most usernames can be neither an id nor an e-mail, so that few are looked up.
+// Most usernames cannot be an id or an e-mail, so few are looked up.
 const findAmbiguous = `
 WITH name AS MATERIALIZED (
        SELECT u.id, u.username::text AS username, {scope_u} AS scope,
@@ -67,22 +67,22 @@ SELECT count(*) OVER () AS count, example
  ORDER BY example COLLATE "C"
  LIMIT 3`
 
-// ambiguous looks for usernames by which a command would find two users, and refuses to guess.
+// ambiguous looks for usernames that match two users. Commands refuse them as ambiguous.
 func ambiguous(ctx context.Context, s *subject) (Finding, error) {
 	t, lacking := s.lookup(schema.Users, "id username email")
 	if lacking != "" {
-		return skipped("there is no %s to look at", lacking), nil
+		return skipped("%s does not exist", lacking), nil
 	}
 	shown := "id"
 	if s.in.Names {
 		shown = "username"
 	}
-	return s.hits(ctx, "usernames that are another user's id or e-mail", "name these users with --by id, --by username or --by email",
+	return s.hits(ctx, "usernames that are another user's id or e-mail", "refer to these users with --by id, --by username or --by email",
 		strings.NewReplacer("{shown}", shown, "{table}", t.Name, "{live_u}", t.NotDeleted("u"), "{live_o}", t.NotDeleted("o"), "{scope_u}", scope(t, "u"), "{scope_o}", scope(t, "o")).
 			Replace(findAmbiguous))
 }
 
-// A UNIQUE over a NULL tenant_context lets the same grant in twice.
+// A UNIQUE constraint with a NULL tenant_context allows duplicate grants.
 const findRepeated = `
 SELECT g.count, coalesce({user}, g.user_id::text) || ' has ' || coalesce({role}, g.role_id::text) || ' ' || g.times || ' times' AS example
   FROM (SELECT r.user_id, r.role_id, count(*) AS times, (sum(count(*) - 1) OVER ())::bigint AS count
@@ -94,7 +94,7 @@ SELECT g.count, coalesce({user}, g.user_id::text) || ' has ' || coalesce({role},
 
 func repeatedGrants(ctx context.Context, s *subject) (Finding, error) {
 	if _, lacking := s.lookup("idam.user_roles", "user_id role_id tenant_context"); lacking != "" {
-		return skipped("there is no %s to look at", lacking), nil
+		return skipped("%s does not exist", lacking), nil
 	}
 	user, role := "NULL::text", "NULL::text"
 	if _, lacking := s.lookup(schema.Users, "id username"); lacking == "" && s.in.Names {
@@ -105,12 +105,12 @@ func repeatedGrants(ctx context.Context, s *subject) (Finding, error) {
 			role = "(SELECT o." + code + "::text FROM idam.roles o WHERE o.id = g.role_id)"
 		}
 	}
-	return s.hits(ctx, "role grants that repeat another",
-		"delete all but one of each; CREATE UNIQUE INDEX CONCURRENTLY ON idam.user_roles (user_id, role_id) WHERE tenant_context IS NULL keeps new ones out",
+	return s.hits(ctx, "duplicate role grants",
+		"delete all but one of each; prevent new ones with CREATE UNIQUE INDEX CONCURRENTLY ON idam.user_roles (user_id, role_id) WHERE tenant_context IS NULL",
 		strings.NewReplacer("{user}", user, "{role}", role).Replace(findRepeated))
 }
 
-// Creators are few beside what they made, so that they are looked up once each.
+// There are few creators compared to rows, so each is looked up once.
 const (
 	findStrangers = `
 SELECT '{table}' AS made, c.created_by, c.count
@@ -127,10 +127,10 @@ SELECT (sum(s.count) OVER ())::bigint AS count, s.count || ' of ' || s.made || '
  LIMIT 3`
 )
 
-// creators looks for rows that somebody made whom nobody knows: no foreign key guards created_by.
+// creators looks for rows created by users that do not exist. created_by has no foreign key.
 func creators(ctx context.Context, s *subject) (Finding, error) {
 	if _, lacking := s.lookup(schema.Users, "id"); lacking != "" {
-		return skipped("there is no %s to look creators up in", lacking), nil
+		return skipped("%s does not exist", lacking), nil
 	}
 	var parts []string
 	for _, table := range []string{schema.Users, schema.Invoices} {
@@ -139,8 +139,8 @@ func creators(ctx context.Context, s *subject) (Finding, error) {
 		}
 	}
 	if len(parts) == 0 {
-		return skipped("no table says who made its rows"), nil
+		return skipped("no table has created_by"), nil
 	}
-	return s.hits(ctx, "rows whose created_by is no user", "no command minds; ask who deleted the users themselves, since cxgctl only ever marks them",
+	return s.hits(ctx, "rows whose created_by is not a user", "commands are not affected; find out who deleted the users, because cxgctl only marks them as deleted",
 		strings.Replace(countStrangers, "{strangers}", strings.Join(parts, " UNION ALL "), 1))
 }

@@ -47,7 +47,7 @@ func examine(t *testing.T, pair dbtest.Pair) []Result {
 	return results
 }
 
-// bad counts what is wrong, by target and check. What migrations are pending is another test's matter.
+// bad returns the number of defects by target and check. Pending migrations are ignored here.
 func bad(t *testing.T, results []Result) map[string]int {
 	t.Helper()
 	counts := map[string]int{}
@@ -56,18 +56,18 @@ func bad(t *testing.T, results []Result) map[string]int {
 			continue
 		}
 		counts[r.Target+" "+r.Check] = r.Count
-		// an audit log that is not there is one thing, of which there is no example
+		// a missing audit log is one defect without an example
 		if want := min(r.Count, 3); len(r.Examples) != want && r.Check != "audit-log" && r.Check != "created-by" {
 			t.Errorf("%s has %d examples: %q", r.Check, len(r.Examples), r.Examples)
 		}
 		if r.Remedy == "" {
-			t.Errorf("nothing mends %+v", r)
+			t.Errorf("no remedy in %+v", r)
 		}
 	}
 	return counts
 }
 
-// reporters are the checks that find the fixtures' defects.
+// reporters maps the fixtures' defects to the checks that find them.
 var reporters = map[generations.Defect]string{
 	generations.UserTypeDefault:        "manager user-type-default",
 	generations.AuditCascade:           "manager audit-cascade",
@@ -98,7 +98,7 @@ func TestEveryGeneration(t *testing.T) {
 		"g1": "idam.users G1 or Gx; bill.invoices G1 or Gx (deleted); " +
 			"tnnt.tenants G1 or G2 (code, is_deleted); idam.roles G1 or G2 (code, is_deleted); audt.audit_logs G1 to Gx (event_type, deleted)",
 		"g1alt": "idam.users G1 or Gx; bill.invoices G1 or Gx (deleted); tnnt.tenants G1 or G2 (code, is_deleted); " +
-			"idam.roles G1 or G2 (code, is_deleted); audt.audit_logs as the backend's ORM expects it (request_path, action, deleted)",
+			"idam.roles G1 or G2 (code, is_deleted); audt.audit_logs in the backend's ORM form (request_path, action, deleted)",
 		"g1noaudit": "idam.users G1 or Gx; bill.invoices G1 or Gx (deleted); tnnt.tenants G1 or G2 (code, is_deleted); idam.roles G1 or G2 (code, is_deleted)",
 		"g2": "idam.users G2 (is_deleted, password_reset_token, password_reset_token_expires_at); bill.invoices G2 (is_deleted); " +
 			"tnnt.tenants G1 or G2 (code, is_deleted); idam.roles G1 or G2 (code, is_deleted); audt.audit_logs G1 to Gx (event_type, deleted)",
@@ -126,12 +126,12 @@ func TestEveryGeneration(t *testing.T) {
 			}
 			results := examine(t, dbtest.New(t, g.With(g.Rows, "").Template()))
 			if got := bad(t, results); !maps.Equal(got, want) {
-				t.Errorf("without a bad row: %v, not %v", got, want)
+				t.Errorf("without bad rows: got %v, want %v", got, want)
 			}
 			if f := find(t, results, "generation"); f.Status != OK || f.Found != found[g.Name] {
 				t.Errorf("generation: %+v", f)
 			}
-			if f := find(t, results, "drift"); f.Status != OK || !strings.Contains(f.Found, "differences from what cxgctl's migrations make; commands mind none") ||
+			if f := find(t, results, "drift"); f.Status != OK || !strings.Contains(f.Found, "differences from what cxgctl's migrations make; none affects commands") ||
 				strings.Contains(f.Found, "idam.users lacks email_verified, phone_verified") == (g.Name == "g0") {
 				t.Errorf("drift: %+v", f)
 			}
@@ -144,14 +144,13 @@ func TestEveryGeneration(t *testing.T) {
 			want["manager created-by"] = g.Defects[generations.DanglingUserCreator] + g.Defects[generations.DanglingInvoiceCreator]
 			nasty := g.With(g.Rows, "").With(g.NastyRows())
 			if got := bad(t, examine(t, dbtest.New(t, nasty.Template()))); !maps.Equal(got, want) {
-				t.Errorf("with the nasty rows: %v, not %v", got, want)
+				t.Errorf("with the nasty rows: got %v, want %v", got, want)
 			}
 		})
 	}
 }
 
-// With every column of a migrated database expected, and every expected one there, the expectations say
-// what the migrations make.
+// The expectations match the migrations: a migrated database has no missing and no additional columns.
 func TestAMigratedDatabaseIsAsExpected(t *testing.T) {
 	t.Parallel()
 	results := examine(t, dbtest.New(t, migrated))
@@ -160,7 +159,7 @@ func TestAMigratedDatabaseIsAsExpected(t *testing.T) {
 	}
 	drifts := slices.DeleteFunc(results, func(r Result) bool { return r.Check != "drift" })
 	for _, r := range drifts {
-		if r.Found != "the columns are those that cxgctl's migrations make" {
+		if r.Found != "the columns match cxgctl's migrations" {
 			t.Errorf("%s: %+v", r.Target, r)
 		}
 	}

@@ -12,29 +12,29 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// Config says which configuration is in force.
+// Config describes the configuration in use.
 type Config struct {
-	File    string // absolute; "" where none was read from a file
+	File    string // absolute path; "" if no file was read
 	Profile string // "" for none
-	Err     error  // why it could not be read; nothing else is looked at then
+	Err     error  // why it could not be read; nothing else is checked then
 }
 
-// File is a file that holds a secret.
+// File is a file that contains a secret.
 type File struct {
-	Name string // how findings call it: password_file
+	Name string // name in findings: password_file
 	Path string
-	Err  error // why commands refuse it; nil where they do not
+	Err  error // why commands refuse it, or nil
 }
 
-// Dev describes the dev database where commands use it.
+// Dev describes the dev database if commands use it.
 type Dev struct {
 	Folder, Version, LogFile string
 	Running                  bool
 	PID                      int
-	Err                      error // why that could not be found out
+	Err                      error // why its state is unknown
 }
 
-// local makes the checks that need no database.
+// local runs the checks that need no database.
 func local(in *Input) []Result {
 	results := []Result{
 		{"configuration", Local, in.Config.check()},
@@ -46,9 +46,8 @@ func local(in *Input) []Result {
 	return results
 }
 
-// check looks whether somebody else could have written the configuration: who can, decides where
-// cxgctl connects to and as whom. Reading it is harmless; one that holds a password and may be read by
-// others is refused before it comes here.
+// check looks for a configuration that other users can write, because they would decide where cxgctl connects to and
+// as whom. Others may read it; if it contains a password, commands refuse that earlier.
 func (c Config) check() Finding {
 	if c.Err != nil {
 		return failure(c.Err)
@@ -58,29 +57,29 @@ func (c Config) check() Finding {
 		profile = ", profile " + c.Profile
 	}
 	if c.File == "" {
-		return fine("no configuration file is read: flags and environment only")
+		return fine("no configuration file is read: only flags and environment are used")
 	}
 	info, err := os.Stat(c.File)
 	if err != nil {
-		return wrong(Fail, "%s cannot be looked at: %s", c.File, cause(err)).remedied("put it back, or name another by --config")
+		return wrong(Fail, "cannot stat %s: %s", c.File, cause(err)).remedied("restore it, or choose another with --config")
 	}
 	mode := fmt.Sprintf("%s, mode %04o", c.File, info.Mode().Perm())
 	folder, err := os.Stat(filepath.Dir(c.File))
 	switch {
 	case foreign(info):
-		return wrong(Warn, "%s, belongs to another user, who decides where cxgctl connects to", mode).
-			remedied("see that it is what you want, and chown it or name one of your own by --config")
+		return wrong(Warn, "%s, belongs to another user, who can change where cxgctl connects to", mode).
+			remedied("check its content and chown it, or choose your own with --config")
 	case writable(info):
-		return wrong(Warn, "%s, can be changed by group or others, who so decide where cxgctl connects to", mode).
+		return wrong(Warn, "%s, can be changed by group or others, who can change where cxgctl connects to", mode).
 			remedied("chmod go-w %s", quote(c.File))
 	case err == nil && writable(folder) && folder.Mode()&fs.ModeSticky == 0:
-		return wrong(Warn, "%s, stands in a folder in which group or others can replace it", mode).
+		return wrong(Warn, "%s, is in a directory in which group or others can replace it", mode).
 			remedied("chmod go-w %s", quote(filepath.Dir(c.File)))
 	}
 	return fine("%s%s", mode, profile)
 }
 
-// secretFiles looks whether anybody else can read the files with secrets in them.
+// secretFiles looks for files with secrets that other users can read.
 func secretFiles(in *Input) Finding {
 	if in.Config.Err != nil {
 		return skipped("the configuration cannot be read")
@@ -103,7 +102,7 @@ func secretFiles(in *Input) Finding {
 	if len(bad) > 0 {
 		return wrong(Fail, "%s", strings.Join(bad, "; ")).of(bad).remedied("%s", strings.Join(remedies, "; "))
 	}
-	return fine("closed to everybody else: %s", strings.Join(good, ", "))
+	return fine("not accessible by others: %s", strings.Join(good, ", "))
 }
 
 func (d *Dev) check() Finding {
@@ -111,16 +110,15 @@ func (d *Dev) check() Finding {
 	case d.Err != nil:
 		return failure(d.Err)
 	case d.Version == "":
-		return wrong(Fail, "the dev database has not been made yet").remedied("cxgctl dev up")
+		return wrong(Fail, "the dev database does not exist yet").remedied("cxgctl dev up")
 	case !d.Running:
-		return wrong(Fail, "PostgreSQL %s in %s does not run", d.Version, d.Folder).
-			remedied("cxgctl dev up; the server's account of it is in %s", d.LogFile)
+		return wrong(Fail, "PostgreSQL %s in %s is not running", d.Version, d.Folder).
+			remedied("cxgctl dev up; the server's log is %s", d.LogFile)
 	}
-	return fine("PostgreSQL %s in %s runs as process %d", d.Version, d.Folder, d.PID)
+	return fine("PostgreSQL %s in %s is running as process %d", d.Version, d.Folder, d.PID)
 }
 
-// writable says whether somebody else may write. The group that many systems give every user for
-// themselves alone, with the user's own number, is nobody else.
+// writable reports whether other users may write. A private group, with the same number as the user, does not count.
 func writable(info fs.FileInfo) bool {
 	mode := info.Mode().Perm()
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Gid == stat.Uid {
@@ -129,13 +127,13 @@ func writable(info fs.FileInfo) bool {
 	return mode&0o022 != 0
 }
 
-// foreign says whether the file belongs to neither us nor root: who cannot trust root has lost already.
+// foreign reports whether the file belongs to a user other than us and root.
 func foreign(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && stat.Uid != 0 && int(stat.Uid) != os.Geteuid()
 }
 
-// cause is an error of the file system without the path, which stands beside it already.
+// cause returns a file system error without the path, which is printed separately.
 func cause(err error) string {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return pe.Err.Error()
@@ -143,7 +141,7 @@ func cause(err error) string {
 	return err.Error()
 }
 
-// quote makes a path safe to paste into a shell.
+// quote quotes a path for the shell.
 func quote(path string) string {
 	if !strings.ContainsFunc(path, func(r rune) bool {
 		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+:@%", r)

@@ -9,18 +9,18 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 )
 
-// maxLag is how far a replica may be behind before it is worth a word.
+// maxLag is the lag from which on a replica is reported.
 const maxLag = time.Minute
 
-// readCluster tells clusters apart; a standby has the identity of the one that it was copied from.
+// readCluster identifies the cluster; a standby has the identity of its primary.
 const readCluster = `SELECT system_identifier::text FROM pg_control_system()`
 
-// replica looks whether the server that lists read follows the primary, and how far behind it is.
+// replica checks that the replica follows the primary, and how far behind it is.
 func replica(ctx context.Context, s *subject) (Finding, error) {
 	if s.Replica == nil {
-		return skipped("no replica is configured: lists read the primary"), nil
+		return skipped("no replica is configured; lists read the primary"), nil
 	}
-	const instead = "lists read the primary until then, and say so; mend the replica, or correct replica_database_url"
+	const instead = "lists read the primary until then, with a warning; fix the replica, or correct replica_database_url"
 	d, err := db.Open(ctx, *s.Replica)
 	if err != nil {
 		f := failure(err)
@@ -49,22 +49,22 @@ func replica(ctx context.Context, s *subject) (Finding, error) {
 	return f, nil
 }
 
-// judgeReplica says how far behind a replica is, as measured.
+// judgeReplica returns the finding for the measured state of a replica.
 func judgeReplica(x db.Replica, written db.Position, same bool) Finding {
 	switch {
 	case !same:
-		return wrong(Fail, "the replica is of another cluster: lists would show other rows")
+		return wrong(Fail, "the replica belongs to another cluster, so lists would show other rows")
 	case !x.Standby:
-		return wrong(Warn, "the replica follows no primary (any more)")
+		return wrong(Warn, "the replica does not follow a primary")
 	}
 	lag, known := x.Lag(written)
 	switch {
 	case lag == 0 && known:
-		return fine("the replica shows everything")
+		return fine("the replica is up to date")
 	case !known:
-		return wrong(Warn, "the replica is %d bytes behind, and has shown no change since its start", written-x.At)
+		return wrong(Warn, "the replica is %d bytes behind and has replayed no change since its start", written-x.At)
 	}
-	f := fine("the replica is %d bytes behind; the last change that it shows is %s old", written-x.At, span(lag))
+	f := fine("the replica is %d bytes behind; its latest change is %s old", written-x.At, span(lag))
 	if lag > maxLag {
 		f.Status, f.Count = Warn, 1
 	}

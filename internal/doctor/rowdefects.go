@@ -13,13 +13,12 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// defect is something that can be wrong with a row by itself, in SQL over the alias r. All the defects
-// of a table are counted in one pass. Rows that are marked as deleted count for nothing: no command
-// shows them.
+// defect is a defect of a single row, in SQL over the alias r. All defects of a table are counted in one pass. Deleted
+// rows are ignored, because commands do not show them.
 type defect struct {
-	table   string // schema.Users stands for the accounts of either database
-	what    string // the rows that have it, in the plural
-	columns string // those without which nobody can tell
+	table   string // schema.Users means the accounts of either database
+	what    string // the defective rows, in the plural
+	columns string // required columns
 	wrong   string
 	example string
 	remedy  string
@@ -28,68 +27,68 @@ type defect struct {
 var (
 	activeLocked = defect{
 		schema.Users, "ACTIVE users with a lock in the future", "username status locked_until",
-		"r.status::text = 'ACTIVE' AND r.locked_until > now() + {lock for}", "r.username::text", // the others are of auth login
-		"only the status blocks a login: cxgctl users status REF --set LOCKED makes the lock hold, cxgctl users unlock REF ends it",
+		"r.status::text = 'ACTIVE' AND r.locked_until > now() + {lock for}", "r.username::text", // shorter locks come from failed logins
+		"only the status blocks a login: lock with cxgctl users status REF --set LOCKED, unlock with cxgctl users unlock REF",
 	}
 	emptyPassword = defect{
 		schema.Users, "users with an empty password", "username password",
 		"r.password::text = ''", "r.username::text",
-		"the backend fails on what is no bcrypt hash: cxgctl users password REF gives a password, or with --no-password none",
+		"the backend fails on values that are not bcrypt hashes: set a password with cxgctl users password REF, or remove it with --no-password",
 	}
 	unknownUserType = defect{
 		schema.Users, "users of a type other than " + strings.Join(userTypes, ", "), "username user_type",
 		"(r.user_type::text = ANY ('{" + strings.Join(userTypes, ",") + "}')) IS NOT TRUE", "r.username || ' (' || coalesce(r.user_type::text, 'NULL') || ')'",
-		"set user_type to one of them, then keep others out by a CHECK on " + schema.Users + ", NOT VALID and validated later",
+		"set user_type to one of them, then enforce it by a CHECK on " + schema.Users + ", NOT VALID and validated later",
 	}
 	unknownUserStatus = defect{
 		schema.Users, "users of a status other than " + strings.Join(userStatuses, ", "), "username status",
 		"(r.status::text = ANY ('{" + strings.Join(userStatuses, ",") + "}')) IS NOT TRUE", "r.username || ' (' || coalesce(r.status::text, 'NULL') || ')'",
-		"cxgctl users status REF --set one of them, then keep others out by a CHECK on " + schema.Users + ", NOT VALID and validated later",
+		"cxgctl users status REF --set one of them, then enforce it by a CHECK on " + schema.Users + ", NOT VALID and validated later",
 	}
 	wrongTotal = defect{
-		schema.Invoices, "invoices whose total does not add up", "invoice_no base_amount usage_amount discount_amount tax_amount total_amount",
+		schema.Invoices, "invoices with a wrong total", "invoice_no base_amount usage_amount discount_amount tax_amount total_amount",
 		"r.total_amount <> " + sum, "r.invoice_no || ' (' || r.total_amount || ' instead of ' || " + sum + " || ')'",
-		"look at each with cxgctl invoices get REF, and correct the amount that is wrong",
+		"check each with cxgctl invoices get REF, and correct the wrong amount",
 	}
 	paidWithoutDate = defect{
 		schema.Invoices, "PAID invoices without paid_at", "invoice_no status paid_at",
 		"r.status::text = 'PAID' AND r.paid_at IS NULL", "r.invoice_no::text",
-		"look at each with cxgctl invoices get REF, and set when it was paid",
+		"check each with cxgctl invoices get REF, and set when it was paid",
 	}
 	paidWithoutMethod = defect{
 		schema.Invoices, "PAID invoices without payment_method", "invoice_no status payment_method",
 		"r.status::text = 'PAID' AND r.payment_method IS NULL", "r.invoice_no::text",
-		"look at each with cxgctl invoices get REF, and set how it was paid",
+		"check each with cxgctl invoices get REF, and set how it was paid",
 	}
 	unknownInvoiceStatus = defect{
 		schema.Invoices, "invoices of a status other than " + strings.Join(invoiceStatuses, ", "), "invoice_no status",
 		"(r.status::text = ANY ('{" + strings.Join(invoiceStatuses, ",") + "}')) IS NOT TRUE", "r.invoice_no || ' (' || coalesce(r.status::text, 'NULL') || ')'",
-		"set status to one of them, then keep others out by a CHECK on " + schema.Invoices + ", NOT VALID and validated later",
+		"set status to one of them, then enforce it by a CHECK on " + schema.Invoices + ", NOT VALID and validated later",
 	}
 )
 
-// sum is what an invoice's total has to be. A part that is NULL is none.
+// sum is the correct total of an invoice. NULL amounts count as 0.
 const sum = "(r.base_amount + coalesce(r.usage_amount, 0) - coalesce(r.discount_amount, 0) + coalesce(r.tax_amount, 0))"
 
-// defects are all of them. Each has its line among the checks.
+// defects lists all defects. Each has an entry in checks.
 var defects = []*defect{
 	&activeLocked, &emptyPassword, &unknownUserType, &unknownUserStatus,
 	&wrongTotal, &paidWithoutDate, &paidWithoutMethod, &unknownInvoiceStatus,
 }
 
-// pass is what one pass over a table found.
+// pass is the result of one scan of a table.
 type pass struct {
 	counts   map[*defect]int
 	examples map[*defect][]string
 	err      error
 }
 
-// rowsWith makes the check of a defect.
+// rowsWith returns the check for a defect.
 func rowsWith(d *defect) func(ctx context.Context, s *subject) (Finding, error) {
 	return func(ctx context.Context, s *subject) (Finding, error) {
 		t, lacking := s.lookup(d.table, d.columns)
 		if lacking != "" {
-			return skipped("there is no %s to look at", lacking), nil
+			return skipped("%s does not exist", lacking), nil
 		}
 		s.mu.Lock()
 		count, ok := s.passes[t.Name]
@@ -106,7 +105,7 @@ func rowsWith(d *defect) func(ctx context.Context, s *subject) (Finding, error) 
 	}
 }
 
-// lookup returns the table, or what is lacking of it and its columns.
+// lookup returns the table, or the name of the table or column that is missing.
 func (s *subject) lookup(table, columns string) (t *schema.Table, lacking string) {
 	if table == schema.Users && s.Database == migrate.Tenants {
 		table = sysUsers
@@ -123,11 +122,10 @@ func (s *subject) lookup(table, columns string) (t *schema.Table, lacking string
 	return t, ""
 }
 
-// hashed says whether the users are those of an old tenant, whose password is password_hash.
+// hashed reports whether the table is of an old tenant, whose column is password_hash.
 func hashed(t *schema.Table) bool { return !t.Has("password") && t.Has("password_hash") }
 
-// closed is the finding where rows could not be read. That our role may not read them the rights check
-// reports.
+// closed returns the finding if rows could not be read. Missing privileges are reported by the rights check.
 func closed(err error) (Finding, error) {
 	if state, _ := db.State(err); state == insufficientRights {
 		return skipped("%s", failure(err).Found), nil
@@ -135,7 +133,7 @@ func closed(err error) (Finding, error) {
 	return Finding{}, err
 }
 
-// judgeRows is the finding of so many rows, three of which are at hand.
+// judgeRows returns the finding for count rows with up to three examples.
 func judgeRows(what string, count int, examples []string, remedy string) Finding {
 	if count == 0 {
 		return fine("no %s", what)
@@ -149,8 +147,7 @@ func judgeRows(what string, count int, examples []string, remedy string) Finding
 	return f
 }
 
-// pass counts every defect of the table in one parallel scan, and only where there are any fetches
-// examples. It takes no lock but the one that every SELECT takes.
+// pass counts every defect of the table in one parallel scan, and fetches examples only if there are any.
 func (s *subject) pass(ctx context.Context, t *schema.Table, table string) pass {
 	p := pass{counts: map[*defect]int{}, examples: map[*defect][]string{}}
 	var looked, found []*defect
@@ -189,11 +186,11 @@ func (s *subject) pass(ctx context.Context, t *schema.Table, table string) pass 
 	return p
 }
 
-// rare is up to how many rows are gathered, to pick the first three of them.
+// rare is the number of rows up to which all are gathered to sort out the first three.
 const rare = 10_000
 
-// examplesOf is the query for three examples of each defect. The rows with rare ones are gathered in one
-// more scan; three with a common one are met soon after its beginning.
+// examplesOf returns the query for three examples of each defect. Rows with rare defects are gathered in one more
+// scan; for a common defect, three rows are found soon.
 func examplesOf(found []*defect, counts map[*defect]int, from string, names bool) string {
 	list := make([]string, len(found))
 	wrong := []string{"false"}
@@ -209,11 +206,11 @@ func examplesOf(found []*defect, counts map[*defect]int, from string, names bool
 		list[i] = "(array_agg(" + example + " ORDER BY " + example + ` COLLATE "C") FILTER (WHERE ` + d.wrong + "))[1:3]"
 		wrong = append(wrong, "("+d.wrong+")")
 	}
-	// without an aggregate there would be no row
+	// without an aggregate there would not be a row
 	return "SELECT " + strings.Join(append(list, "count(*)"), ", ") + from + " AND (" + strings.Join(wrong, " OR ") + ")"
 }
 
-// readRow reads the first n values of a query's only row.
+// readRow returns the n columns of a query's only row.
 func readRow[T any](ctx context.Context, r db.Reader, sql string, n int) ([]T, error) {
 	result, err := r.Query(ctx, sql)
 	if err != nil {

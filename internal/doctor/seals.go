@@ -15,7 +15,7 @@ import (
 // sealTables hold the seals of the audit log.
 var sealTables = []string{schema.SealHead, schema.Seals}
 
-// The rights are asked for by name, and the rows only then: a closed schema is a finding, not an error.
+// Privileges are checked by name before rows are read: a closed schema is a finding, not an error.
 const (
 	readSealRights = `
 SELECT has_schema_privilege(n.oid, 'USAGE'), has_table_privilege(h.oid, 'SELECT, INSERT, UPDATE'), has_table_privilege(s.oid, 'SELECT, INSERT')
@@ -30,14 +30,14 @@ SELECT coalesce(h.seq, 0), coalesce((SELECT max(s.seq) FROM cxg_audit.seal s), 0
   FROM (SELECT) AS one LEFT JOIN cxg_audit.head h ON h.id = 1`
 )
 
-// auditSeals looks whether audit rows are sealed. Without the tables changes are made all the same, and whoever
-// edits the log is not found out.
+// auditSeals checks that audit rows are sealed. Without the tables changes still work, but tampering with the log goes
+// unnoticed.
 func auditSeals(ctx context.Context, s *subject) (Finding, error) {
 	switch {
 	case s.catalog[schema.AuditLogs] == nil:
-		return skipped("there is no audit log to seal"), nil
+		return skipped("the audit log does not exist"), nil
 	case s.catalog[schema.SealHead] == nil || s.catalog[schema.Seals] == nil:
-		return wrong(Warn, "audit rows are not sealed, for want of %s: an edited log is not found out", strings.Join(sealTables, " and ")).of(sealTables).
+		return wrong(Warn, "audit rows are not sealed, because %s are missing: tampering with the log goes unnoticed", strings.Join(sealTables, " and ")).of(sealTables).
 			remedied("cxgctl migrate up --database %s", migrate.Manager), nil
 	}
 	var usage, head, seals bool
@@ -46,7 +46,7 @@ func auditSeals(ctx context.Context, s *subject) (Finding, error) {
 	}
 	if !usage || !head || !seals {
 		to := " TO " + pgx.Identifier{s.session.User}.Sanitize()
-		return wrong(Fail, "every change is refused, since %s may not seal its audit row", s.session.User).
+		return wrong(Fail, "every change is refused, because %s may not seal its audit row", s.session.User).
 			remedied("GRANT USAGE ON SCHEMA cxg_audit%[1]s; GRANT SELECT, INSERT, UPDATE ON cxg_audit.head%[1]s; GRANT SELECT, INSERT ON cxg_audit.seal%[1]s", to), nil
 	}
 	var seq, last int64
@@ -56,8 +56,8 @@ func auditSeals(ctx context.Context, s *subject) (Finding, error) {
 	}
 	switch {
 	case seq != last:
-		return wrong(Fail, "the chain of seals ends at %d, and its head says %d: the log was tampered with", last, seq).
-			remedied("cxgctl audit verify names the first bad row"), nil
+		return wrong(Fail, "the chain of seals ends at %d, but its head is %d: the log was tampered with", last, seq).
+			remedied("find the first bad row with cxgctl audit verify"), nil
 	case at == nil:
 		return fine("audit rows are sealed from the next change on"), nil
 	}

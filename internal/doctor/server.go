@@ -18,18 +18,18 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// session is what the server says about itself and about us.
+// session is what the server reports about itself and our session.
 type session struct {
 	User     string  `db:"role"`
 	Database string  `db:"database"`
-	Address  *string `db:"address"` // nil over a unix socket
-	TLS      *string `db:"tls"`     // the protocol's version; nil without TLS
+	Address  *string `db:"address"` // nil for a unix socket
+	TLS      *string `db:"tls"`     // protocol version; nil without TLS
 	Standby  bool    `db:"standby"`
 	Engine   string  `db:"engine"`
 	Version  string  `db:"version"`
 	Number   int     `db:"number"`
 	Encoding string  `db:"encoding"`
-	Commit   *string `db:"commit"` // synchronous_commit where the database or the role sets it
+	Commit   *string `db:"commit"` // synchronous_commit if set for the database or the role
 }
 
 const readSession = `
@@ -41,7 +41,7 @@ SELECT current_user::text AS role, current_database()::text AS database,
        getdatabaseencoding()::text AS encoding,
        (SELECT s.setting FROM pg_settings s WHERE s.name = 'synchronous_commit' AND s.source IN ('database', 'user', 'database user')) AS commit`
 
-// connection opens the database for itself and for every check after it.
+// connection opens the database for all checks.
 func connection(ctx context.Context, s *subject) (Finding, error) {
 	if s.Err != nil {
 		return Finding{}, s.Err
@@ -63,15 +63,15 @@ func connection(ctx context.Context, s *subject) (Finding, error) {
 	switch {
 	case s.session.Standby:
 		f.Status, f.Count = Warn, 1
-		f.Remedy = "changes are refused here: name the primary, or every host and target_session_attrs=read-write, in the connection string"
+		f.Remedy = "changes are refused here: put the primary, or every host and target_session_attrs=read-write, into the connection string"
 	case s.session.exposed():
 		f.Status, f.Count = Warn, 1
-		f.Remedy = "what goes over the network can be read on its way: enable ssl on the server and put sslmode=verify-full into the connection string"
+		f.Remedy = "network traffic can be read by others: enable ssl on the server and put sslmode=verify-full into the connection string"
 	}
 	return f, nil
 }
 
-// refused is the finding of a connection that could not be had, and keeps the reason for the verdict.
+// refused returns the finding for a failed connection and keeps its error for the result of Run.
 func (s *subject) refused(err error) Finding {
 	s.Err = err
 	f := failure(err)
@@ -79,12 +79,12 @@ func (s *subject) refused(err error) Finding {
 		f.Found += s.named()
 	}
 	if _, answered := errors.AsType[*pgconn.PgError](err); !answered && fault.Is(err, fault.Database) {
-		f.Remedy = "see that the server runs and listens where the connection string says, and that no firewall stands between"
+		f.Remedy = "check that the server is running, that it listens at this address, and that no firewall blocks it"
 	}
 	return f
 }
 
-// named says where the connection string comes from, which itself is never printed.
+// named returns where the connection string comes from. The string itself is never printed.
 func (s *subject) named() string {
 	source := cmp.Or(s.Options.From, s.Source)
 	if source == "" {
@@ -93,7 +93,7 @@ func (s *subject) named() string {
 	return " (" + source + ")"
 }
 
-// way is how the session reaches the server, and what kind of server that is.
+// way describes the transport of the session and the kind of server.
 func (x session) way() string {
 	kind := "a primary"
 	if x.Standby {
@@ -108,7 +108,7 @@ func (x session) way() string {
 	return kind + " over TCP without TLS"
 }
 
-// exposed says whether the session crosses a network in the clear.
+// exposed reports whether the session crosses a network unencrypted.
 func (x session) exposed() bool {
 	if x.Address == nil || x.TLS != nil {
 		return false
@@ -117,7 +117,7 @@ func (x session) exposed() bool {
 	return err != nil || !addr.IsLoopback()
 }
 
-// oldest is the first PostgreSQL with gen_random_uuid() built in, which every table's id needs.
+// oldest is the first version with a built-in gen_random_uuid(), the default of every id.
 const oldest = 13
 
 func version(_ context.Context, s *subject) (Finding, error) {
@@ -128,24 +128,24 @@ func version(_ context.Context, s *subject) (Finding, error) {
 		return wrong(Fail, "%s %s; %s needs PostgreSQL %d or later", engine, x.Version, s.in.Client, oldest).
 			remedied("upgrade the server, or do not point %s at it", Local), nil
 	case engine != "PostgreSQL":
-		return wrong(Warn, "%s, which calls itself PostgreSQL %s; %s is tested with PostgreSQL only", engine, x.Version, s.in.Client).
-			remedied("try changes out with --dry-run first"), nil
+		return wrong(Warn, "%s, which reports itself as PostgreSQL %s; %s is only tested with PostgreSQL", engine, x.Version, s.in.Client).
+			remedied("try changes with --dry-run first"), nil
 	case x.Encoding != "UTF8":
-		return wrong(Warn, "PostgreSQL %s; the database's encoding is %s, which lacks characters that UTF8 has", x.Version, x.Encoding).
-			remedied("values with such characters are refused; a database with ENCODING 'UTF8' takes them all"), nil
+		return wrong(Warn, "PostgreSQL %s; the database's encoding %s does not have all characters of UTF8", x.Version, x.Encoding).
+			remedied("values with other characters are refused; a database with ENCODING 'UTF8' accepts all"), nil
 	case x.Commit != nil && (*x.Commit == "off" || *x.Commit == "local"):
-		return fine("PostgreSQL %s, %s; synchronous_commit is %s here, so that a crash of the server may lose changes of other software, but none of %s's",
+		return fine("PostgreSQL %s, %s; synchronous_commit is %s, so a server crash may lose changes of other software, but none of %s's",
 			x.Version, s.in.Client, *x.Commit, Local), nil
 	}
 	return fine("PostgreSQL %s, %s", x.Version, s.in.Client), nil
 }
 
-// maxSkew is how far the clocks may be apart: locks, expiry and the order of audit rows are compared
-// over both, and people read them to the second.
+// maxSkew is the accepted difference between the clocks. Locks, expiry and the order of audit rows depend on both
+// clocks.
 const maxSkew = time.Second
 
-// clock compares the clocks over a round trip: the server's answer was made within it, so half of it is
-// how far the measure can be wrong. Of a few round trips the shortest says most.
+// clock compares the clocks. The server's answer was made during a round trip, so half of its duration is the
+// uncertainty. The shortest of a few round trips is the most precise.
 func clock(ctx context.Context, s *subject) (Finding, error) {
 	var skew, trip time.Duration
 	for i := range 5 {
@@ -170,19 +170,19 @@ func judgeClock(skew, uncertain time.Duration) Finding {
 	f := fine("the server's clock is %s %s ours, to within %s", span(skew.Abs()), side, span(uncertain))
 	if skew.Abs()-uncertain > maxSkew {
 		f.Status, f.Count = Warn, 1
-		f.Remedy = "set both clocks by NTP; timedatectl status shows whether they are"
+		f.Remedy = "synchronize both clocks with NTP; check with timedatectl status"
 	}
 	return f
 }
 
-// insufficientRights is the SQLSTATE of a right that our role lacks.
+// insufficientRights is the SQLSTATE for a missing privilege.
 const insufficientRights = "42501"
 
-// migrations compares what the database has with what this program brings.
+// migrations compares the applied migrations with those of this program.
 func migrations(ctx context.Context, s *subject) (Finding, error) {
 	steps, err := migrate.StatusIn(ctx, s.db, s.Database)
 	if state, _ := db.State(err); state == insufficientRights {
-		return wrong(Warn, "%s may not read what was applied", s.session.User).
+		return wrong(Warn, "%s may not read the applied migrations", s.session.User).
 			remedied("GRANT SELECT ON %s TO %s", migrate.Table, pgx.Identifier{s.session.User}.Sanitize()), nil
 	}
 	if err != nil {
@@ -211,7 +211,7 @@ func judgeMigrations(steps []migrate.Step, which migrate.Database) Finding {
 		f.Found += "; not applied: " + strings.Join(optional, ", ")
 	}
 	if len(unknown) > 0 {
-		f.Found += fmt.Sprintf(", and %d that this cxgctl does not know", len(unknown))
+		f.Found += fmt.Sprintf(", and %d unknown to this cxgctl", len(unknown))
 		f = f.of(unknown)
 		f.Status, f.Remedy = Warn, "use the newer cxgctl that applied them"
 	}
@@ -220,7 +220,7 @@ func judgeMigrations(steps []migrate.Step, which migrate.Database) Finding {
 		f.Status = Warn
 		f.Remedy = "cxgctl migrate up --database " + string(which)
 		if len(unknown) > 0 {
-			f.Remedy = "use the newer cxgctl that applied the others, and with it: " + f.Remedy
+			f.Remedy = "use the newer cxgctl that applied the others, and run: " + f.Remedy
 		}
 	}
 	return f
@@ -229,11 +229,11 @@ func judgeMigrations(steps []migrate.Step, which migrate.Database) Finding {
 func operator(ctx context.Context, s *subject) (Finding, error) {
 	o := s.in.Operator
 	if o.Name == "" {
-		return skipped("no operator is named, and commands on the platform's data need one").
-			remedied("name one by --operator, CXGCTL_OPERATOR, or operator: in the profile"), nil
+		return skipped("no operator is configured; commands on the platform's data need one").
+			remedied("set --operator, CXGCTL_OPERATOR, or operator in the profile"), nil
 	}
 	if s.catalog[schema.Users] == nil {
-		return skipped("%s is named, but there is no %s to look them up in", o.Name, schema.Users), nil
+		return skipped("cannot look up %s: %s does not exist", o.Name, schema.Users), nil
 	}
 	if err := o.Accept(ctx, s.db); err != nil {
 		return Finding{}, err

@@ -16,14 +16,13 @@ import (
 // sysUsers are the accounts in a tenant database.
 const sysUsers = "sys.users"
 
-// need is a table that commands use, with the columns that they cannot do without. Those that read as
-// null where they are missing (email_verified, say, which most databases lack) are not among them. Of a|b
-// either does.
+// need is a table that commands use, with its required columns. Columns that read as null if they are missing, such as
+// email_verified, are not required. a|b means either.
 type need struct {
 	table   string
 	columns string
-	writes  []string // the privileges that changes need, besides SELECT
-	marks   bool     // rows are deleted by a flag
+	writes  []string // privileges for changes, besides SELECT
+	marks   bool     // rows are soft-deleted
 }
 
 var needs = map[migrate.Database][]need{
@@ -42,7 +41,7 @@ var needs = map[migrate.Database][]need{
 			schema.Tenants, "id code|tenant_code name|tenant_name type|tenant_type status start_date close_date " +
 				"created_at updated_at updated_by", []string{"INSERT", "UPDATE"}, true,
 		},
-		// its columns have a check of their own
+		// the audit-log check examines the columns
 		{schema.AuditLogs, "id created_at", []string{"INSERT"}, false},
 	},
 	migrate.Tenants: {
@@ -53,11 +52,10 @@ var needs = map[migrate.Database][]need{
 	},
 }
 
-// roleTables are what permissions rest on.
+// roleTables are the tables that permissions are computed from.
 var roleTables = schema.Grants
 
-// otherNeeds are the tables that some commands cannot do without. A grant that a change rests on is locked meanwhile,
-// and that takes the right to update.
+// otherNeeds are tables required by some commands. Changes lock the grants they rest on, which needs UPDATE.
 var otherNeeds = []need{
 	{schema.Subscriptions, "id tenant_id status", nil, false},
 	{schema.TenantUsers, "id tenant_id user_id status", []string{"INSERT", "UPDATE"}, false},
@@ -70,8 +68,8 @@ var otherNeeds = []need{
 	{schema.APIKeys, "id key_hash user_id status", []string{"INSERT", "UPDATE"}, false},
 }
 
-// needed are the tables that the schema check asks for. Of those that permissions rest on it asks for columns alone:
-// the roles check tells which of them are missing.
+// needed returns the tables of the schema check. For the tables behind permissions it only checks columns; the roles
+// check reports missing tables.
 func (s *subject) needed() []need {
 	list := needs[s.Database]
 	if s.Database != migrate.Manager {
@@ -82,7 +80,7 @@ func (s *subject) needed() []need {
 	})...)
 }
 
-// missing are the tables and columns of which a database has not enough.
+// missing returns the required tables and columns that do not exist.
 func missing(cat schema.Catalog, list []need) (lacking []string) {
 	for _, n := range list {
 		t := cat[n.table]
@@ -100,7 +98,7 @@ func missing(cat schema.Catalog, list []need) (lacking []string) {
 	return lacking
 }
 
-// tables reads the catalog, for itself and for the checks that come after it.
+// tables reads the catalog for itself and for later checks.
 func tables(ctx context.Context, s *subject) (Finding, error) {
 	list := needs[s.Database]
 	names := make([]string, len(list))
@@ -118,15 +116,14 @@ func tables(ctx context.Context, s *subject) (Finding, error) {
 	s.catalog = cat
 	lacking := missing(cat, s.needed())
 	if len(lacking) == 0 {
-		return fine("there, with the columns that commands need: %s", strings.Join(names, ", ")), nil
+		return fine("all required tables and columns exist: %s", strings.Join(names, ", ")), nil
 	}
-	return wrong(Fail, "tables or columns that commands need are missing: %s", abridged(lacking)).of(lacking).
-		remedied("see that %s is the right database; then cxgctl migrate up --database %s adds the tables that are missing, and a column that was dropped comes back from a backup",
+	return wrong(Fail, "required tables or columns are missing: %s", abridged(lacking)).of(lacking).
+		remedied("check that %s is the right database; add missing tables with cxgctl migrate up --database %s, and restore dropped columns from a backup",
 			s.session.Database, s.Database), nil
 }
 
-// softDelete looks for the column without which a row cannot be marked as deleted, which is the only
-// way that one is ever deleted.
+// softDelete looks for tables without a soft-delete column. Rows are never deleted in any other way.
 func softDelete(_ context.Context, s *subject) (Finding, error) {
 	var marked, lacking []string
 	addable := true
@@ -141,20 +138,19 @@ func softDelete(_ context.Context, s *subject) (Finding, error) {
 		}
 	}
 	if len(lacking) > 0 {
-		f := wrong(Warn, "no column marks a deleted row, so that delete and restore are refused: %s", abridged(lacking)).of(lacking)
+		f := wrong(Warn, "no column marks deleted rows, so delete and restore are refused: %s", abridged(lacking)).of(lacking)
 		if !addable {
 			return f.remedied("add a column to each: ALTER TABLE … ADD COLUMN is_deleted boolean NOT NULL DEFAULT false"), nil
 		}
 		return f.remedied("cxgctl migrate up --database %s", s.Database), nil
 	}
 	if len(marked) == 0 {
-		return skipped("there is no table to look at"), nil
+		return skipped("no tables were found"), nil
 	}
 	return fine("deleted rows are marked in %s", strings.Join(marked, ", ")), nil
 }
 
-// telling are the audit log's columns without which a row does not say who did what: extra_data holds
-// whatever has no column of its own.
+// telling are the columns that say who did what; extra_data holds everything without a column.
 var telling = []string{"user_id", "extra_data"}
 
 const readDemanded = `
@@ -165,7 +161,7 @@ SELECT t.name || '.' || a.attname
    AND a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AND t.name || '.' || a.attname <> ALL ($2)
  ORDER BY t.name, a.attnum`
 
-// demanded are the tables' columns, but for the known ones, that want a value and have no default.
+// demanded returns the required columns without a default, except the known ones.
 func (s *subject) demanded(ctx context.Context, tables, known []string) ([]string, error) {
 	rows, err := s.db.Query(ctx, readDemanded, tables, known)
 	if err != nil {
@@ -174,12 +170,11 @@ func (s *subject) demanded(ctx context.Context, tables, known []string) ([]strin
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
-// auditLog looks whether audit rows can be written whole. No change goes unaudited, so where there is no
-// log, or it refuses our rows, nothing can be changed.
+// auditLog checks that complete audit rows can be written. Without a log that accepts them, all changes are refused.
 func auditLog(ctx context.Context, s *subject) (Finding, error) {
 	t := s.catalog[schema.AuditLogs]
 	if t == nil {
-		return wrong(Fail, "%s is missing: every change is refused, since none goes unaudited", schema.AuditLogs).
+		return wrong(Fail, "%s is missing: every change is refused, because all changes are audited", schema.AuditLogs).
 			remedied("cxgctl migrate up --database %s", s.Database), nil
 	}
 	filled := make([]string, len(audit.Filled))
@@ -198,16 +193,16 @@ func auditLog(ctx context.Context, s *subject) (Finding, error) {
 	}
 	switch {
 	case len(demanded) > 0:
-		return wrong(Fail, "every change is refused, since its audit row has no value for %s", abridged(demanded)).of(demanded).
-			remedied("give the columns a default, or let them be null: ALTER TABLE %s ALTER COLUMN … DROP NOT NULL", t.Name), nil
+		return wrong(Fail, "every change is refused, because audit rows have no value for %s", abridged(demanded)).of(demanded).
+			remedied("add a default to the columns, or make them nullable: ALTER TABLE %s ALTER COLUMN … DROP NOT NULL", t.Name), nil
 	case len(lacking) > 0:
-		return wrong(Warn, "audit rows will not say everything, for want of %s", abridged(lacking)).of(lacking).
-			remedied("add the columns to %s; cxgctl migrate up creates it whole where there is none", t.Name), nil
+		return wrong(Warn, "audit rows are incomplete, because %s is missing", abridged(lacking)).of(lacking).
+			remedied("add the columns to %s; cxgctl migrate up only creates a missing table", t.Name), nil
 	}
-	return fine("%s takes a row for every change", t.Name), nil
+	return fine("%s accepts audit rows", t.Name), nil
 }
 
-// roles looks for the tables that permissions rest on.
+// roles looks for the tables that permissions are computed from.
 func roles(ctx context.Context, s *subject) (Finding, error) {
 	var lacking []string
 	for _, name := range roleTables {
@@ -216,10 +211,10 @@ func roles(ctx context.Context, s *subject) (Finding, error) {
 		}
 	}
 	if s.catalog[schema.Users] == nil {
-		return skipped("there is no %s", schema.Users), nil
+		return skipped("%s does not exist", schema.Users), nil
 	}
 	if len(lacking) > 0 {
-		return wrong(Warn, "without %s no permission is enforced: a MASTER may do everything", abridged(lacking)).of(lacking).
+		return wrong(Warn, "without %s permissions are not enforced: a MASTER may do everything", abridged(lacking)).of(lacking).
 			remedied("cxgctl migrate up --database %s", s.Database), nil
 	}
 	var held int
@@ -229,30 +224,30 @@ func roles(ctx context.Context, s *subject) (Finding, error) {
 		return Finding{}, err
 	}
 	if held == 0 {
-		return fine("there, and not enforced, since no operator holds a role: cxgctl auth bootstrap begins"), nil
+		return fine("permissions are not enforced, because no operator has a role; start with cxgctl auth bootstrap"), nil
 	}
-	return fine("there, and enforced: operators with a role: %d", held), nil
+	return fine("permissions are enforced; operators with a role: %d", held), nil
 }
 
-// countOperators counts those by whose roles permissions are enforced: see package auth.
+// countOperators counts the operators whose roles make permissions enforced, see package auth.
 const countOperators = `
 SELECT count(DISTINCT u.id)
   FROM idam.users u JOIN idam.user_roles g ON g.user_id = u.id JOIN idam.roles r ON r.id = g.role_id
  WHERE u.user_type IN ('MASTER', 'SYSTEM') AND u.status = 'ACTIVE' AND {live user}
    AND g.status = 'ACTIVE' AND (g.expires_at IS NULL OR g.expires_at > now()) AND r.status = 'ACTIVE' AND {live role} AND {live grant}`
 
-// right is what our role may do with a table that exists.
+// right is what our role may do with an existing table.
 type right struct {
 	Table  string `db:"name"`
 	Schema string `db:"schema"`
-	Usage  bool   `db:"usage"` // of the schema
+	Usage  bool   `db:"usage"` // on the schema
 	Select bool   `db:"sel"`
 	Insert bool   `db:"ins"`
 	Update bool   `db:"upd"`
 	Hidden bool   `db:"hidden"` // row-level security applies to us
 }
 
-// The catalog is asked by name: to_regclass fails where the schema is closed to us.
+// By name in the catalog, because to_regclass fails without USAGE on the schema.
 const readRights = `
 SELECT n.nspname || '.' || c.relname AS name, n.nspname::text AS schema, has_schema_privilege(n.oid, 'USAGE') AS usage,
        has_table_privilege(c.oid, 'SELECT') AS sel, has_any_column_privilege(c.oid, 'INSERT') AS ins,
@@ -261,7 +256,7 @@ SELECT n.nspname || '.' || c.relname AS name, n.nspname::text AS schema, has_sch
  WHERE n.nspname || '.' || c.relname = ANY ($1) AND c.relkind IN ('r', 'p', 'v', 'f')
  ORDER BY array_position($1, n.nspname || '.' || c.relname)`
 
-// rights looks at what the role in the connection string may do.
+// rights checks the privileges of the role in the connection string.
 func rights(ctx context.Context, s *subject) (Finding, error) {
 	list := needs[s.Database]
 	if s.Database == migrate.Manager {
@@ -280,7 +275,7 @@ func rights(ctx context.Context, s *subject) (Finding, error) {
 
 func judgeRights(have []right, list []need, role string) Finding {
 	if len(have) == 0 {
-		return skipped("there is no table to look at")
+		return skipped("no tables were found")
 	}
 	to := " TO " + pgx.Identifier{role}.Sanitize()
 	var lacking, grants, hidden []string
@@ -310,19 +305,19 @@ func judgeRights(have []right, list []need, role string) Finding {
 	}
 	switch {
 	case unreadable:
-		return wrong(Fail, "%s may not read everything: it lacks %s", role, abridged(lacking)).of(lacking).
+		return wrong(Fail, "%s cannot read everything: it lacks %s", role, abridged(lacking)).of(lacking).
 			remedied("%s", strings.Join(grants, "; "))
 	case len(lacking) > 0:
-		return wrong(Warn, "%s may read but not change everything: it lacks %s", role, abridged(lacking)).of(lacking).
+		return wrong(Warn, "%s can read but not change everything: it lacks %s", role, abridged(lacking)).of(lacking).
 			remedied("%s", strings.Join(grants, "; "))
 	case len(hidden) > 0:
 		return wrong(Warn, "row-level security hides rows from %s: %s", role, abridged(hidden)).of(hidden).
-			remedied("connect as a role with BYPASSRLS, or make a policy that shows %s every row", role)
+			remedied("connect as a role with BYPASSRLS, or create a policy that shows all rows to %s", role)
 	}
-	return fine("%s may read and change what commands need", role)
+	return fine("%s has the privileges that commands need", role)
 }
 
-// abridged names the first three of a list, and how many more there are.
+// abridged joins the first three of a list, followed by … if there are more.
 func abridged(list []string) string {
 	const shown = 3
 	if len(list) <= shown {

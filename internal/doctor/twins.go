@@ -18,15 +18,15 @@ SELECT {scope}::text, u.{column}::text, u.{shown}::text
   FROM {table} u
  WHERE {live} AND u.{column} IS NOT NULL`
 
-// name is a name of a user: whose it is in a table that tenants share, and what the report shows of the user.
+// name is a user's name, with its scope in a table that tenants share, and the form shown in the report.
 type name struct{ scope, text, shown string }
 
-// twins looks for names that commands take for variants of each other. PostgreSQL does not fold as they do, so that the
-// names are read; of those that have no variant only hashes are kept. One that was used again is not a variant.
+// twins looks for names that commands treat as variants of each other. PostgreSQL folds case differently, so all names
+// are read. Names without a variant only leave a hash in memory. Reused names are not variants.
 func (s *subject) twins(ctx context.Context, column, what, remedy string) (Finding, error) {
 	t, lacking := s.lookup(schema.Users, column)
 	if lacking != "" {
-		return skipped("there is no %s to look at", lacking), nil
+		return skipped("%s does not exist", lacking), nil
 	}
 	shown := "id"
 	if s.in.Names {
@@ -51,7 +51,7 @@ func (s *subject) twins(ctx context.Context, column, what, remedy string) (Findi
 	return judgeTwins(names, what, remedy), nil
 }
 
-// judgeTwins is the finding of names, some of which are variants of each other.
+// judgeTwins returns the finding for names that may be variants of each other.
 func judgeTwins(names []name, what, remedy string) Finding {
 	groups := map[name][]name{}
 	for _, n := range names {
@@ -70,7 +70,7 @@ func judgeTwins(names []name, what, remedy string) Finding {
 	return judgeRows(what, len(examples), examples[:min(len(examples), 3)], remedy)
 }
 
-// repeats are the hashes of folded names that were met in more than one spelling, sorted.
+// repeats collects the sorted hashes of folded names with more than one spelling.
 type repeats struct {
 	seed   maphash.Seed
 	hashes []uint64

@@ -11,7 +11,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
-// stored is a value of a column, with how many rows have it and one of them.
+// stored is a distinct value of a column, the number of its rows, and one of them.
 type stored struct {
 	Value   string `db:"value"`
 	Count   int    `db:"count"`
@@ -24,28 +24,27 @@ SELECT u.{column}::text AS value, count(*) AS count, min(u.{shown}::text COLLATE
  WHERE {live} AND u.{column} <> ''
  GROUP BY u.{column}::text`
 
-// userValues looks for values of users that commands refuse to store.
+// userValues looks for values of users that commands would refuse.
 func userValues(ctx context.Context, s *subject) (Finding, error) {
 	shown := "id"
 	if s.in.Names {
 		shown = "username"
 	}
 	return s.values(ctx, schema.Users, shown, "phone", "users with a phone number, time zone or locale that is not one",
-		"see each with cxgctl users get REF, and set what is wrong with cxgctl users update REF --phone, --timezone or --locale")
+		"check each with cxgctl users get REF, and correct it with cxgctl users update REF --phone, --timezone or --locale")
 }
 
-// tenantValues looks for values of tenants that commands refuse to store.
+// tenantValues looks for values of tenants that commands would refuse.
 func tenantValues(ctx context.Context, s *subject) (Finding, error) {
 	return s.values(ctx, schema.Tenants, "id", "phone_no", "tenants with a phone number, time zone or locale that is not one",
-		"see each with cxgctl tenants get REF, and set what is wrong with cxgctl tenants update REF --phone-no, --timezone or --locale")
+		"check each with cxgctl tenants get REF, and correct it with cxgctl tenants update REF --phone-no, --timezone or --locale")
 }
 
-// values holds what is stored to the checks of the commands that store it. Examples name the row and the column, and
-// never the value.
+// values validates stored values as commands do. Examples name the row and the column, but not the value.
 func (s *subject) values(ctx context.Context, table, shown, phone, what, remedy string) (Finding, error) {
 	t, lacking := s.lookup(table, shown)
 	if lacking != "" {
-		return skipped("there is no %s to look at", lacking), nil
+		return skipped("%s does not exist", lacking), nil
 	}
 	count := 0
 	var examples []string

@@ -1,5 +1,5 @@
-// Package fault is the one vocabulary of errors: what kind of failure it is, in words for a person,
-// with a hint and machine-readable detail. The kind decides the exit code, here and nowhere else.
+// Package fault defines cxgctl's errors: a code, a message for people, a hint and details for scripts. The code
+// determines the exit code.
 package fault
 
 import (
@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// Code is the semantic code of a failure, as the backend API's error envelope names it.
+// Code is the semantic code of an error, as in the error envelope of the backend's API.
 type Code string
 
-// The codes of the command-line contract.
+// The codes of the command-line interface.
 const (
 	Internal             Code = "INTERNAL_ERROR"
 	Usage                Code = "USAGE_ERROR"
@@ -31,16 +31,14 @@ const (
 	HungUp               Code = "HUNG_UP"
 )
 
-// Exit is one row of the exit code table: the process's exit code, the semantic codes that lead to it
-// and what it means to a caller.
+// Exit is a row of the exit code table: the process's exit code, the codes that lead to it, and its meaning.
 type Exit struct {
 	Status  int
 	Codes   []Code
 	Meaning string
 }
 
-// Exits lists every exit code that cxgctl ends with, in ascending order. Status and
-// `cxgctl help exit-codes` both read this table, so they cannot disagree.
+// Exits lists every exit code of cxgctl in ascending order. Status and `cxgctl help exit-codes` both use it.
 var Exits = []Exit{
 	{0, nil, "done (an empty list is done)"},
 	{1, []Code{Internal}, "anything unforeseen"},
@@ -59,22 +57,22 @@ var Exits = []Exit{
 	{143, []Code{Terminated}, "terminated; everything uncommitted rolled back"},
 }
 
-// Error is a failure that a person is meant to read: lower case, no full stop, naming the thing.
+// Error is an error for people to read. Messages are lower case and have no full stop.
 type Error struct {
 	Code    Code
 	Message string
 	Hint    string         // what to do about it; may be empty
 	Detail  map[string]any // for scripts; never a secret
 	Cause   error          // for errors.Is and --verbose; its text is never printed otherwise
-	Kind    string         // the same for errors that differ in the values they name only
+	Kind    string         // groups errors that differ only in the values they name
 }
 
-// New makes an Error; format and args as in fmt.Sprintf.
+// New returns an Error; format and args are as in fmt.Sprintf.
 func New(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Kind: format}
 }
 
-// Error returns the message alone.
+// Error returns the message only.
 func (e *Error) Error() string { return e.Message }
 
 // Unwrap returns the cause.
@@ -95,14 +93,13 @@ func (e *Error) With(key string, value any) *Error {
 	return e
 }
 
-// Because returns e with its cause.
+// Because returns e with a cause.
 func (e *Error) Because(cause error) *Error {
 	e.Cause = cause
 	return e
 }
 
-// From returns err as an *Error; one that is none already becomes INTERNAL_ERROR with its text.
-// A nil err gives nil.
+// From returns err as an *Error. Other errors become INTERNAL_ERROR with their text; nil returns nil.
 func From(err error) *Error {
 	if err == nil {
 		return nil
@@ -113,13 +110,13 @@ func From(err error) *Error {
 	return New(Internal, "%s", err.Error()).Because(err)
 }
 
-// Is says whether err is, or wraps, an Error with this code.
+// Is reports whether err is or wraps an Error with this code.
 func Is(err error, code Code) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && e.Code == code
 }
 
-// Status returns the exit code for err: 0 for nil, 1 for an error that is no *Error.
+// Status returns the exit code for err: 0 for nil, and 1 for errors that are not an *Error.
 func Status(err error) int {
 	if err == nil {
 		return 0
@@ -135,40 +132,39 @@ func Status(err error) int {
 	return 1
 }
 
-// Problem is one refused value.
+// Problem is an invalid value.
 type Problem struct {
 	Field   string `json:"field"`
 	Message string `json:"message"`
 	kind    string
 }
 
-// Problems collects every refused value of one command, so that a person mends them all at once.
-// The zero value is ready to use.
+// Problems collects all invalid values of a command, so that they can be fixed at once. The zero value is ready to
+// use.
 type Problems struct{ list []Problem }
 
-// Add notes that the value of field is refused; the message names the field's value and the rule.
+// Add adds a problem with the value of field. The message should quote the value and state the rule.
 func (p *Problems) Add(field, format string, args ...any) {
 	p.list = append(p.list, Problem{field, fmt.Sprintf(format, args...), format})
 }
 
-// Has says whether the value of field is refused already.
+// Has reports whether field already has a problem.
 func (p *Problems) Has(field string) bool {
 	return slices.ContainsFunc(p.list, func(x Problem) bool { return x.Field == field })
 }
 
-// Choices returns the values in upper case and notes those that are not among the valid ones.
+// Choices returns the values in upper case, and adds a problem for each that is not valid.
 func (p *Problems) Choices(field string, values, valid []string) []string {
 	out := make([]string, len(values))
 	for i, v := range values {
 		if out[i] = strings.ToUpper(strings.TrimSpace(v)); !slices.Contains(valid, out[i]) {
-			p.Add(field, "%.60q is refused, it is one of %s", out[i], strings.Join(valid, ", "))
+			p.Add(field, "%.60q is not one of %s", out[i], strings.Join(valid, ", "))
 		}
 	}
 	return out
 }
 
-// Err returns one VALIDATION_ERROR that names every problem, or nil when there is none.
-// Its detail has them as "fields".
+// Err returns a VALIDATION_ERROR that lists all problems, or nil without any. Its detail contains them as "fields".
 func (p *Problems) Err() error {
 	if len(p.list) == 0 {
 		return nil

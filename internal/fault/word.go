@@ -2,10 +2,10 @@ package fault
 
 import "strings"
 
-// wordRunes need no quotes in a shell's word.
+// wordRunes need no quoting in a shell word.
 const wordRunes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+:@%"
 
-// Word returns a value as one word of a command in a hint, which a person copies into a shell.
+// Word quotes a value as one shell word, for commands in hints.
 func Word(value string) string {
 	if value != "" && strings.Trim(value, wordRunes) == "" {
 		return value

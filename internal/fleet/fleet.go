@@ -1,5 +1,5 @@
-// Package fleet does the same work in many places at once, and hands on what comes of it in the order of the places.
-// It knows neither databases nor tenants.
+// Package fleet runs the same work in many places concurrently and returns the results in the order of the places. It
+// does not depend on databases or tenants.
 package fleet
 
 import (
@@ -8,22 +8,22 @@ import (
 	"sync"
 )
 
-// Event is a row that the work in one place brought forth or, with Done, its end.
+// Event is a row from one place or, with Done, the end of its work.
 type Event[R any] struct {
-	Place int // among the places
+	Place int // index of the place
 	Row   R
 	Done  bool
-	Err   error // of the end; nil where the work went well
+	Err   error // the error of a Done event, or nil
 }
 
-// maxHeld is how many rows are held back for places whose turn has not come. It bounds memory, not what a place may
-// bring forth: whoever is ahead waits.
+// maxHeld limits the rows held for places whose turn has not come. It bounds memory, not the number of rows: places
+// that are ahead wait.
 const maxHeld = 20000
 
-// Run works in every place, in at most parallel of them at once, and yields the rows of the first place, then its
-// end, then those of the second, whichever was ready first. A place that fails or takes its time holds up nobody's
-// work, only the handing on, until maxHeld rows wait behind it. Work has to end when its context does. Who stops
-// listening ends all work before Run returns.
+// Run runs work in every place, in up to parallel places at once, and yields the rows of the first place, then its
+// end, then those of the second, and so on. A slow place only delays the output; other places continue until maxHeld
+// rows are waiting. work must return when its context ends. If the caller stops iterating, all work has ended before
+// Run returns.
 func Run[P, R any](ctx context.Context, places []P, parallel int, work func(ctx context.Context, place P, emit func(R) error) error) iter.Seq[Event[R]] {
 	return func(yield func(Event[R]) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -48,7 +48,7 @@ func Run[P, R any](ctx context.Context, places []P, parallel int, work func(ctx 
 		workers.Go(func() {
 			defer close(next)
 			for i := range places {
-				next <- i // workers take every place, if only to say that it is too late
+				next <- i // every place gets an event, even after a cancellation
 			}
 		})
 		for i := range places {
@@ -71,7 +71,7 @@ func Run[P, R any](ctx context.Context, places []P, parallel int, work func(ctx 
 	}
 }
 
-// lane is what one place has brought forth and nobody has taken yet.
+// lane holds the rows of one place that have not been yielded.
 type lane[R any] struct {
 	rows []R
 	done bool
@@ -82,8 +82,8 @@ type queues[R any] struct {
 	mu      sync.Mutex
 	changed sync.Cond
 	lanes   []lane[R]
-	head    int // the place whose turn it is
-	held    int // rows of all lanes
+	head    int // the place whose rows are being yielded
+	held    int // rows in all lanes
 }
 
 func (f *queues[R]) wake() {
@@ -92,7 +92,7 @@ func (f *queues[R]) wake() {
 	f.changed.Broadcast()
 }
 
-// put adds a row, once there is room. The place whose turn it is always gets some, or nobody's turn would come.
+// put adds a row once there is room. The current place always has room, to avoid a deadlock.
 func (f *queues[R]) put(ctx context.Context, i int, row R) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -116,7 +116,7 @@ func (f *queues[R]) end(i int, err error) {
 	f.changed.Broadcast()
 }
 
-// take waits for rows of a place, or its end, and takes them.
+// take waits for rows of a place, or its end, and removes them.
 func (f *queues[R]) take(i int) (rows []R, done bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

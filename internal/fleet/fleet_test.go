@@ -51,11 +51,11 @@ func TestRowsComeInTheOrderOfThePlaces(t *testing.T) {
 		t.Errorf("got %v\nwant %v", got, want)
 	}
 	if n := most.Load(); n > 8 || n < 2 {
-		t.Errorf("%d at once, want up to 8", n)
+		t.Errorf("%d ran at once, want up to 8", n)
 	}
 }
 
-// A place that takes its time holds up nobody: by the time that its turn is over, the others are done.
+// A slow place does not block the others: they are finished when its turn is over.
 func TestASlowPlaceHoldsUpNobody(t *testing.T) {
 	release := make(chan struct{})
 	var others atomic.Int64
@@ -73,7 +73,7 @@ func TestASlowPlaceHoldsUpNobody(t *testing.T) {
 				select {
 				case <-release:
 				case <-time.After(10 * time.Second):
-					return errors.New("the others were held up")
+					return errors.New("the others were blocked")
 				}
 			} else {
 				others.Add(1)
@@ -93,7 +93,7 @@ func TestASlowPlaceHoldsUpNobody(t *testing.T) {
 	}
 }
 
-// However much the places have, little of it is held.
+// The number of held rows is bounded, however many there are.
 func TestMemoryIsBounded(t *testing.T) {
 	const each = 3 * maxHeld
 	var out, in atomic.Int64
@@ -133,7 +133,7 @@ func TestWhoStopsListeningEndsTheWork(t *testing.T) {
 		break
 	}
 	if n := working.Load(); n != 0 {
-		t.Errorf("%d are at work still", n)
+		t.Errorf("%d are still running", n)
 	}
 }
 
@@ -150,6 +150,6 @@ func TestACancelledRunSaysSoOfEveryPlace(t *testing.T) {
 		}
 	}
 	if n != 20 {
-		t.Errorf("%d of 20 say so", n)
+		t.Errorf("%d of 20 report the cancellation", n)
 	}
 }

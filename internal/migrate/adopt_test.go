@@ -12,14 +12,14 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest/generations"
 )
 
-// adoptable returns the configurations of a generation's databases, with every odd row in them.
+// adoptable returns the configurations of a generation's databases with the nasty rows.
 func adoptable(t *testing.T, g generations.Generation) map[Database]*pgx.ConnConfig {
 	t.Helper()
 	manager, tenants := g.NastyRows()
 	return databases(t, g.With(g.Rows+"\n"+manager+seeds(g), tenants).Template())
 }
 
-// seeds are permissions of tenants, and who has them, as the platform's own seeds load them into Gx.
+// seeds returns the tenant permissions and their grants, as the platform's seeds create them in Gx.
 func seeds(g generations.Generation) string {
 	if !g.Ranked {
 		return ""
@@ -31,15 +31,15 @@ INSERT INTO idam.role_permissions (role_id, permission_id)
 SELECT r.id, p.id FROM idam.roles r, idam.permissions p WHERE r.{role} IN ('NASTY_SUPPORT', 'NASTY_USER');`)
 }
 
-// D9: the invoice permissions are made under the names that a generation has for their columns, and given to the roles
-// of the whole platform that may do the same with tenants.
+// The invoice permissions use the generation's column names, and are given to the platform-wide roles that may do the
+// same with tenants.
 func TestInvoicePermissionsOfEveryGeneration(t *testing.T) {
 	t.Parallel()
 	for _, g := range generations.All {
 		t.Run(g.Name, func(t *testing.T) {
 			t.Parallel()
 			cfg := adoptable(t, g)[Manager]
-			if g.Ranked { // one that is there before stays as it is, and is not given
+			if g.Ranked { // an existing permission stays as it is, and is not given to roles
 				sql := strings.NewReplacer("{code}", g.PermissionCode, "{name}", g.PermissionName, "{resource}", g.PermissionResource).Replace(`
 INSERT INTO idam.permissions ({code}, {name}, {resource}, category, action, scope, applies_to, is_system, status)
 VALUES ('INVOICE_LIST', 'theirs', 'INVOICE', 'BILLING', 'LIST', 'GLOBAL', 'ALL', true, 'INACTIVE')`)
@@ -71,10 +71,10 @@ VALUES ('INVOICE_LIST', 'theirs', 'INVOICE', 'BILLING', 'LIST', 'GLOBAL', 'ALL',
 	}
 }
 
-// snapshot is everything about a database that a run could change, a line each.
+// snapshot holds everything in a database that a run could change, as lines.
 type snapshot struct {
 	schema []string
-	rows   map[string][]string // by table, with the columns that it had at first
+	rows   map[string][]string // by table, with its original columns
 }
 
 const schemaLines = `
@@ -105,7 +105,7 @@ SELECT ARRAY [n.nspname || '.' || c.relname, string_agg(quote_ident(a.attname), 
  WHERE c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
  GROUP BY n.nspname, c.relname`
 
-// take takes a snapshot; the rows are read by the columns of the tables given, or of those that are there.
+// take takes a snapshot. Rows are read by the given columns, or by all current ones.
 func take(t *testing.T, cfg *pgx.ConnConfig, columns map[string]string) (snapshot, map[string]string) {
 	t.Helper()
 	conn := session(t, cfg)
@@ -142,7 +142,7 @@ func take(t *testing.T, cfg *pgx.ConnConfig, columns map[string]string) (snapsho
 	return s, columns
 }
 
-// missing returns the lines of a that b lacks.
+// missing returns the lines of a that are not in b.
 func missing(a, b []string) []string {
 	has := make(map[string]bool, len(b))
 	for _, l := range b {
@@ -151,7 +151,7 @@ func missing(a, b []string) []string {
 	return slices.DeleteFunc(slices.Clone(a), func(l string) bool { return has[l] })
 }
 
-// kept complains about everything of before that is not in after.
+// kept reports everything in before that is missing in after.
 func kept(t *testing.T, when string, before, after snapshot) {
 	t.Helper()
 	if gone := missing(before.schema, after.schema); len(gone) > 0 {
@@ -164,11 +164,11 @@ func kept(t *testing.T, when string, before, after snapshot) {
 	}
 }
 
-// same complains about every difference.
+// same reports every difference.
 func same(t *testing.T, when string, before, after snapshot) {
 	t.Helper()
 	kept(t, when, before, after)
-	kept(t, when+", the other way round", after, before)
+	kept(t, when+", reversed", after, before)
 	for table := range before.rows {
 		if len(before.rows[table]) != len(after.rows[table]) {
 			t.Errorf("%s: %s has %d rows, not %d", when, table, len(after.rows[table]), len(before.rows[table]))
@@ -176,7 +176,7 @@ func same(t *testing.T, when string, before, after snapshot) {
 	}
 }
 
-// backendInserts are what the backend sends: they name no column of ours.
+// backendInserts are the backend's INSERTs, which do not name our columns.
 var backendInserts = map[Database]string{
 	Manager: `INSERT INTO idam.users (id, user_type, full_name, email, username, status, mfa_enabled, failed_login_attempts, force_password_change)
 VALUES ('00000000-0000-4000-8000-00000000beef', 'TENANT', 'New', 'new@cxg.example', 'new', 'ACTIVE', false, 0, false)`,
@@ -204,10 +204,10 @@ func adopt(t *testing.T, cfg *pgx.ConnConfig, which Database, g generations.Gene
 	before, columns := take(t, cfg, nil)
 	plan, err := PlanUp(ctx, cfg, which)
 	if err != nil || !plan.Adopts {
-		t.Fatalf("%s: the plan is %+v, error %v", which, plan, err)
+		t.Fatalf("%s: plan %+v, error %v", which, plan, err)
 	}
 	looked, _ := take(t, cfg, nil)
-	same(t, "after looking", before, looked)
+	same(t, "after planning", before, looked)
 
 	if _, err := Up(ctx, cfg, which); err != nil {
 		t.Fatal(err)
@@ -226,7 +226,7 @@ func adopt(t *testing.T, cfg *pgx.ConnConfig, which Database, g generations.Gene
 		planned[i] = strings.ReplaceAll(planned[i], " ", "·")
 	}
 	slices.Sort(planned)
-	planned = slices.Compact(planned) // two files may add rows to one table
+	planned = slices.Compact(planned) // two files may add rows to the same table
 	slices.Sort(recorded)
 	if !slices.Equal(planned, recorded) {
 		t.Errorf("%s: planned\n%v\nrecorded\n%v", which, planned, recorded)
@@ -237,7 +237,7 @@ func adopt(t *testing.T, cfg *pgx.ConnConfig, which Database, g generations.Gene
 
 	done, err := Up(ctx, cfg, which)
 	if err != nil || len(done) > 0 {
-		t.Errorf("%s: the second run did %v, error %v", which, done, err)
+		t.Errorf("%s: the second run applied %v, error %v", which, done, err)
 	}
 	again, _ := take(t, cfg, columns)
 	same(t, "after up twice", after, again)
@@ -271,7 +271,7 @@ func adopt(t *testing.T, cfg *pgx.ConnConfig, which Database, g generations.Gene
 	}
 }
 
-// toZero takes everything back.
+// toZero reverts all migrations.
 func toZero(t *testing.T, cfg *pgx.ConnConfig, which Database) {
 	t.Helper()
 	for {
@@ -285,16 +285,16 @@ func toZero(t *testing.T, cfg *pgx.ConnConfig, which Database) {
 	}
 }
 
-// What the plan says of each generation beyond the objects that it adds.
+// What the plan reports for each generation, besides added objects.
 func TestPlanTellsWhatIsThere(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string][]string{
-		"g0":        {"exists table idam.users looks like G0", "leave column idam.users.user_type has the default 'USER', which is none of the types"},
+		"g0":        {"exists table idam.users looks like G0", "leave column idam.users.user_type has the default 'USER', which is not a valid type"},
 		"g1":        {"exists table idam.users looks like G1", "add column idam.users.is_active boolean NOT NULL DEFAULT true", "add column idam.users.email_verified boolean NOT NULL DEFAULT false"},
 		"g1alt":     {"exists table audt.audit_logs looks like the backend's model", "leave index audt.audit_logs_result_created_at_idx audt.audit_logs has no result"},
 		"g1noaudit": {"add table audt.audit_logs ", "exists table bill.invoices looks like G1"},
 		"g2":        {"exists table idam.users looks like G2", "exists table bill.invoices looks like G2"},
-		"gx":        {"exists table tnnt.tenants looks like Gx", "leave index tnnt.tenants_code_key tnnt.tenants keeps the uniqueness that it has", "leave rows idam.roles idam.permissions has no code, name"},
+		"gx":        {"exists table tnnt.tenants looks like Gx", "leave index tnnt.tenants_code_key tnnt.tenants keeps its existing uniqueness", "leave rows idam.roles idam.permissions has no code, name"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -315,7 +315,7 @@ func TestPlanTellsWhatIsThere(t *testing.T) {
 			if name == "g2" || name == "g0" {
 				for _, l := range lines {
 					if strings.HasPrefix(l, "add column idam.users.is_active") {
-						t.Errorf("a second mark of deletion is planned: %s", l)
+						t.Errorf("a second soft-delete column is planned: %s", l)
 					}
 				}
 			}
@@ -344,7 +344,7 @@ func TestOurOwnDatabaseIsNotAdopted(t *testing.T) {
 	}
 }
 
-// An index that the database has under another name is not built twice.
+// An index that exists under another name is not built again.
 func TestAnIndexThatServesTheSameIsEnough(t *testing.T) {
 	t.Parallel()
 	cfg := databases(t, generations.Named("g1").Template())[Manager]
@@ -365,7 +365,7 @@ func TestAnIndexThatServesTheSameIsEnough(t *testing.T) {
 	for _, i := range plan.Items {
 		found[i.Object] = string(i.Action) + " " + i.Detail
 	}
-	if got := found["idam.users_created_at_idx"]; got != "leave idam.theirs serves the same" {
+	if got := found["idam.users_created_at_idx"]; got != "leave idam.theirs serves the same purpose" {
 		t.Errorf("users_created_at_idx: %q", got)
 	}
 	if got := found["idam.users_last_login_at_idx"]; got != "add " {
@@ -373,7 +373,7 @@ func TestAnIndexThatServesTheSameIsEnough(t *testing.T) {
 	}
 }
 
-// Views, partitioned tables and odd types are left alone rather than failed on.
+// Views, partitioned tables and unusual types are skipped without an error.
 func TestOddRelationsAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	cfg := configs(t)[Manager]

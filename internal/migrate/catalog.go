@@ -7,39 +7,39 @@ import (
 	"strings"
 )
 
-// reader is what reads the catalog: a transaction, or a handle.
+// reader is implemented by transactions and handles.
 type reader interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// catalog is what a database has of that which the migrations are about.
+// catalog holds the existing objects that migrations refer to.
 type catalog struct {
 	schemas map[string]bool
-	tables  map[string]*relation // by qualified name; also views and whatever else has columns
-	indexes map[string]*index    // by qualified name: every index in the schemas
+	tables  map[string]*relation // by qualified name; includes views and other relations with columns
+	indexes map[string]*index    // every index in the schemas, by qualified name
 
-	constraints map[string]bool // by the table's qualified name and their own
+	constraints map[string]bool // by qualified table name and constraint name
 }
 
-// relation is something that has columns.
+// relation is an object with columns.
 type relation struct {
-	kind    string // pg_class.relkind: r is a table, p a partitioned one, v a view, …
+	kind    string // pg_class.relkind: r is a table, p is partitioned, v is a view, …
 	columns []attribute
-	made    bool // by the migration under way
+	made    bool // created by the current migration
 }
 
-// attribute is a column as the database has it.
+// attribute is a column in the catalog.
 type attribute struct {
 	name, typ string
 	notNull   bool
-	fallback  string // the default's expression, or ""
+	fallback  string // the expression, or ""
 }
 
 type index struct {
 	table string
 	valid bool
-	plain []string // its columns, where it is a B-tree over bare columns of every row in default order
+	plain []string // the columns of a full B-tree over plain columns in default order
 }
 
 func (r *relation) column(name string) (attribute, bool) {
@@ -54,15 +54,15 @@ func (r *relation) has(names ...string) bool {
 	return !slices.ContainsFunc(names, func(n string) bool { _, ok := r.column(n); return !ok })
 }
 
-// lacks returns those of the names that are no columns of the relation.
+// missing returns the names that are not columns of the relation.
 func (r *relation) missing(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return r.has(n) })
 }
 
 const readSchemas = `SELECT nspname FROM pg_namespace WHERE nspname = ANY ($1)`
 
-// Only the system catalogs are read, so that a session which holds a table holds up nobody who looks.
-// pg_get_expr would lock the table, were it told which; a default names no columns, so it need not be.
+// Only system catalogs are read, so planning does not wait for table locks. pg_get_expr would lock a given table;
+// defaults do not refer to columns, so it needs none.
 const readColumns = `
 SELECT n.nspname || '.' || c.relname, c.relkind::text, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
        CASE WHEN a.attidentity <> '' OR a.attgenerated <> '' THEN 'generated' ELSE coalesce(pg_get_expr(d.adbin, 0), '') END
@@ -98,7 +98,7 @@ SELECT n.nspname || '.' || c.relname || '.' || k.conname
   JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = ANY ($1) AND n.nspname || '.' || c.relname = ANY ($2)`
 
-// readCatalog reads what the statements are about.
+// readCatalog reads the objects that the statements refer to.
 func readCatalog(ctx context.Context, r reader, statements []*statement) (*catalog, error) {
 	c := &catalog{schemas: map[string]bool{}, tables: map[string]*relation{}, indexes: map[string]*index{}, constraints: map[string]bool{}}
 	var schemas, tables []string
@@ -144,13 +144,13 @@ func readCatalog(ctx context.Context, r reader, statements []*statement) (*catal
 	return c, err
 }
 
-// each runs a query and calls fn for every row, which it has scanned into dest.
+// each runs a query and calls fn after scanning each row into dest.
 func each(ctx context.Context, r reader, query string, args, dest []any, fn func()) error {
 	rows, err := r.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = rows.Close() }() // what Err says counts
+	defer func() { _ = rows.Close() }() // Err has the error
 	for rows.Next() {
 		if err := rows.Scan(dest...); err != nil {
 			return err
@@ -160,7 +160,7 @@ func each(ctx context.Context, r reader, query string, args, dest []any, fn func
 	return rows.Err()
 }
 
-// note adds to the catalog what the statement adds to the database.
+// note adds the result of a statement to the catalog.
 func (c *catalog) note(s *statement) {
 	switch s.kind {
 	case KindSchema:

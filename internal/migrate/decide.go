@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// Action says what a run of up does about a thing.
+// Action is what a run of up does with an object.
 type Action string
 
-// The actions. What is left alone differs from what the migrations would have made.
+// The actions. Skipped objects differ from what the migrations would create.
 const (
 	Exists Action = "exists"
 	Add    Action = "add"
@@ -18,15 +18,15 @@ const (
 
 // Item is one line of a plan.
 type Item struct {
-	Version int64 // the migration's
+	Version int64 // of the migration
 	Action  Action
 	Kind    Kind
-	Object  string // qualified: idam.users, idam.users.is_active, idam.users_created_at_idx; of rows, their table
-	Detail  string // in words: of a table its generation, of a column its definition, else the reason; may be empty
+	Object  string // qualified: idam.users, idam.users.is_active, idam.users_created_at_idx; for rows, their table
+	Detail  string // generation of a table, definition of a column, or the reason; may be empty
 }
 
-// decide says what is to be done about a statement in a database as it stands; an item without an
-// action says that there is nothing to do or to tell. Running and planning both ask here.
+// decide returns what to do about a statement in the current database. An item without an action means that there is
+// nothing to do or to report. Both Up and PlanUp use it.
 func (m *migration) decide(c *catalog, s *statement) Item {
 	item := Item{Version: m.version, Kind: s.kind, Object: s.object}
 	t := c.tables[s.table]
@@ -39,12 +39,12 @@ func (m *migration) decide(c *catalog, s *statement) Item {
 		item.Action = Add
 	case s.kind == KindTable:
 		item.Action = Exists
-	case t == nil: // someone dropped it after its migration
+	case t == nil: // it was dropped after its migration
 		item.Action, item.Detail = Skip, s.table+" does not exist"
 	case s.kind == KindColumn:
 		item.Action, item.Detail = s.decideColumn(t)
 	case s.kind == KindConstraint && t.kind != "r" && t.kind != "p":
-		item.Action, item.Detail = Skip, s.table+" is no table"
+		item.Action, item.Detail = Skip, s.table+" is not a table"
 	case s.kind == KindConstraint && !c.constraints[s.object]:
 		item.Action = Add
 	case s.kind == KindIndex:
@@ -61,29 +61,29 @@ func (s *statement) decideColumn(t *relation) (Action, string) {
 		return "", ""
 	}
 	if t.kind != "r" && t.kind != "p" {
-		return Skip, s.table + " is no table"
+		return Skip, s.table + " is not a table"
 	}
 	_, text, _ := strings.Cut(s.text, "IF NOT EXISTS "+d.name+" ")
 	return Add, text
 }
 
-// decideIndex builds no index twice, nor one for which the table is not made, nor a unique one on a
-// table that was there before: its rows may break it, and the backend's next ones too.
+// decideIndex skips indexes that exist, indexes without a table, and unique indexes on existing tables, because their
+// rows, or later ones from the backend, may violate them.
 func (s *statement) decideIndex(c *catalog, t *relation) (Action, string) {
 	if x := c.indexes[s.object]; x != nil {
 		switch {
 		case x.table != s.table:
 			return Skip, "the name is taken by an index of " + x.table
 		case !x.valid:
-			return Skip, "it is invalid, and not cxgctl's; mend it with REINDEX INDEX CONCURRENTLY"
+			return Skip, "it is invalid and not cxgctl's; repair it with REINDEX INDEX CONCURRENTLY"
 		}
 		return "", ""
 	}
 	if s.unique && !t.made {
-		return Skip, s.table + " keeps the uniqueness that it has"
+		return Skip, s.table + " keeps its existing uniqueness"
 	}
 	if t.kind != "r" {
-		return Skip, s.table + " is no plain table"
+		return Skip, s.table + " is not a plain table"
 	}
 	if lacks := t.missing(s.needs); len(lacks) > 0 {
 		return Skip, s.table + " has no " + strings.Join(lacks, ", ")
@@ -94,12 +94,12 @@ func (s *statement) decideIndex(c *catalog, t *relation) (Action, string) {
 		}
 	}
 	if by := s.servedBy(c); by != "" {
-		return Skip, by + " serves the same"
+		return Skip, by + " serves the same purpose"
 	}
 	return Add, ""
 }
 
-// servedBy returns an index that begins with the columns of s, or "".
+// servedBy returns an index that starts with the columns of s, or "".
 func (s *statement) servedBy(c *catalog) string {
 	if !s.plain || s.unique {
 		return ""
@@ -114,7 +114,7 @@ func (s *statement) servedBy(c *catalog) string {
 	return best
 }
 
-// decideRows lets in all reference rows of a file or none: they refer to each other.
+// decideRows adds either all reference rows of a file or none, because they refer to each other.
 func (m *migration) decideRows(c *catalog) (Action, string) {
 	for _, s := range m.statements {
 		if s.kind != KindRows {
@@ -125,27 +125,27 @@ func (m *migration) decideRows(c *catalog) (Action, string) {
 			return Skip, s.table + " does not exist"
 		}
 		if t.kind != "r" && t.kind != "p" {
-			return Skip, s.table + " is no table"
+			return Skip, s.table + " is not a table"
 		}
 		if lacks := t.missing(append([]string{"id"}, s.needs...)); len(lacks) > 0 {
 			return Skip, s.table + " has no " + strings.Join(lacks, ", ")
 		}
 		for _, a := range t.columns {
 			given := slices.Contains(s.needs, a.name) || slices.Contains(s.keys, a.name)
-			if a.notNull && !given && (a.fallback == "" || s.keys != nil) { // a record has no defaults
+			if a.notNull && !given && (a.fallback == "" || s.keys != nil) { // jsonb_populate_record ignores defaults
 				return Skip, fmt.Sprintf("%s requires a value for %s", s.table, a.name)
 			}
 		}
 	}
-	return Add, "those that are missing"
+	return Add, "missing rows"
 }
 
-// marks are the columns by which the generations mark a deleted row. One stands for another, so that
-// a table with any of them lacks none.
+// softDeleteColumns are the columns with which the generations mark deleted rows. A table with any of them needs no
+// other.
 var softDeleteColumns = []string{"is_active", "is_deleted", "deleted"}
 
-// differences tells what an existing table has otherwise than the file, and keeps. added holds the
-// columns that some file adds to existing tables.
+// differences reports how an existing table differs from the file. They are kept. added holds the columns that files
+// add to existing tables.
 func (s *statement) differences(t *relation, added map[string]bool) []Item {
 	var items []Item
 	leave := func(kind Kind, object, format string, args ...any) {
@@ -163,7 +163,7 @@ func (s *statement) differences(t *relation, added map[string]bool) []Item {
 			leave(KindColumn, object, "is %s, not %s", a.typ, d.typ)
 		}
 		if object == "idam.users.user_type" && strings.HasPrefix(a.fallback, "'USER'") {
-			leave(KindColumn, object, "has the default 'USER', which is none of the types")
+			leave(KindColumn, object, "has the default 'USER', which is not a valid type")
 		}
 	}
 	if len(lacks) > 0 {
@@ -172,8 +172,8 @@ func (s *statement) differences(t *relation, added map[string]bool) []Item {
 	return items
 }
 
-// generation guesses which of the generations in the field a table is of. rest is what the other
-// tables of the database say, for one that has no mark of its own.
+// generation guesses the generation of a table. rest is the answer of the other tables, for a table without a
+// distinguishing column.
 func generation(table string, t *relation, rest string) string {
 	switch table {
 	case "idam.users":

@@ -16,19 +16,19 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// Loss is data that would be gone after a migration was taken back.
+// Loss is data that would be lost by reverting a migration.
 type Loss struct {
 	Version int64
-	Object  string // the table or the column that has it
-	Rows    int64  // how many rows have it
-	Reason  string // what the rows are, to follow their number: "rows", "rows that refer to idam.roles"
+	Object  string // the table or column
+	Rows    int64  // number of affected rows
+	Reason  string // describes the rows after their number: "rows", "rows that refer to idam.roles"
 }
 
 func (l Loss) String() string { return fmt.Sprintf("%s has %d %s", l.Object, l.Rows, l.Reason) }
 
-// PlanDown looks at what Down would take back next and returns the data that would be lost: rows of a
-// table that up made, values other than the default in a column that it added, reference rows that
-// were changed or are referred to. It changes nothing, and fails as Status does.
+// PlanDown returns the data that the next Down would lose: rows of tables created by Up, values other than the default
+// in added columns, and reference rows that were changed or are referenced. It changes nothing, and fails as Status
+// does.
 func PlanDown(ctx context.Context, cfg *pgx.ConnConfig, which Database) ([]Loss, error) {
 	list, err := load(which)
 	if err != nil {
@@ -47,7 +47,7 @@ func PlanDown(ctx context.Context, cfg *pgx.ConnConfig, which Database) ([]Loss,
 		last := slices.Max(slices.Collect(maps.Keys(state.applied)))
 		i := slices.IndexFunc(list, func(m *migration) bool { return m.version == last })
 		if i < 0 {
-			return nil // Down says so
+			return nil // Down reports it
 		}
 		recorded, err := list[i].recorded(ctx, tx)
 		if err != nil {
@@ -59,8 +59,8 @@ func PlanDown(ctx context.Context, cfg *pgx.ConnConfig, which Database) ([]Loss,
 	return losses, translate(err, which, "")
 }
 
-// recorded returns those of the migration's statements that added something that is still there. What
-// stands in the record and in no statement is not touched: only the files say what cxgctl makes.
+// recorded returns the statements whose recorded objects still exist. Recorded objects without a statement are left
+// alone, because only the files define what cxgctl creates.
 func (m *migration) recorded(ctx context.Context, r reader) ([]*statement, error) {
 	c, err := readCatalog(ctx, r, m.statements)
 	if err != nil {
@@ -92,7 +92,7 @@ func (m *migration) recorded(ctx context.Context, r reader) ([]*statement, error
 	}), nil
 }
 
-// ours are the reference rows of a table that a version added.
+// ours selects the reference rows of a table that a version added.
 const ours = `(SELECT row_id FROM ` + Added + ` WHERE version = $1 AND kind = 'rows' AND object = '%s')`
 
 const readReferences = `
@@ -104,7 +104,7 @@ SELECT n.nspname, c.relname, a.attname
  WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid = to_regclass($1) AND cardinality(k.conkey) = 1
  ORDER BY 1, 2, 3`
 
-// losses counts the data that would go with the statements' objects.
+// losses counts the data that would be dropped with the statements' objects.
 func (m *migration) losses(ctx context.Context, r reader, recorded []*statement) ([]Loss, error) {
 	var losses []Loss
 	count := func(object, reason, query string, args ...any) error {
@@ -128,7 +128,7 @@ func (m *migration) losses(ctx context.Context, r reader, recorded []*statement)
 			err = count(s.object, "rows", `SELECT count(*) FROM `+s.object)
 		case KindColumn:
 			d := s.columns[0]
-			err = count(s.object, "rows with another value than "+cmp.Or(d.fallback, "null"),
+			err = count(s.object, "rows with a value other than "+cmp.Or(d.fallback, "null"),
 				`SELECT count(*) FROM `+s.table+` WHERE `+d.name+` IS DISTINCT FROM `+cmp.Or(d.fallback, "NULL"))
 		case KindRows:
 			err = m.rowLosses(ctx, r, s, filled, count)
@@ -145,7 +145,7 @@ func (m *migration) rowLosses(ctx context.Context, r reader, s *statement, fille
 	count func(object, reason, query string, args ...any) error,
 ) error {
 	mine := fmt.Sprintf(ours, s.table)
-	err := count(s.table, "reference rows that were changed",
+	err := count(s.table, "changed reference rows",
 		`SELECT count(*) FROM `+s.table+` AS t WHERE id IN `+mine+` AND to_jsonb(t) ->> 'updated_at' IS NOT NULL`, m.version)
 	if err != nil {
 		return err
@@ -171,14 +171,14 @@ func (m *migration) rowLosses(ctx context.Context, r reader, s *statement, fille
 	return nil
 }
 
-// down takes back what the migration is recorded to have added, last first, and nothing else.
+// down removes what the migration is recorded to have added, in reverse order, and nothing else.
 func (m *migration) down(ctx context.Context, tx *sql.Tx, which Database, discard bool) error {
 	recorded, err := m.recorded(ctx, tx)
 	if err != nil {
 		return err
 	}
 	if !discard {
-		// First without a lock: mostly this is where it ends, and nobody has waited.
+		// First without locks: most refusals happen here, without blocking other sessions.
 		if err := m.refuse(ctx, tx, which, recorded); err != nil {
 			return err
 		}
@@ -189,7 +189,7 @@ func (m *migration) down(ctx context.Context, tx *sql.Tx, which Database, discar
 		}
 	}
 	if !discard {
-		// Whoever wrote meanwhile has committed, and nobody writes from here on.
+		// Earlier writers have committed and new ones are locked out now.
 		if err := m.refuse(ctx, tx, which, recorded); err != nil {
 			return err
 		}
@@ -203,7 +203,7 @@ func (m *migration) down(ctx context.Context, tx *sql.Tx, which Database, discar
 	return err
 }
 
-// refuse returns a CONFLICT that names what would be lost, if anything would.
+// refuse returns a CONFLICT that lists the data that would be lost, if any.
 func (m *migration) refuse(ctx context.Context, tx *sql.Tx, which Database, recorded []*statement) error {
 	losses, err := m.losses(ctx, tx, recorded)
 	if err != nil {
@@ -212,8 +212,8 @@ func (m *migration) refuse(ctx context.Context, tx *sql.Tx, which Database, reco
 	return Refusal(which, m.name, losses)
 }
 
-// Refusal returns the CONFLICT with which Down answers losses that nobody agreed to, or nil where
-// there are none. name is the migration's.
+// Refusal returns the CONFLICT for losses without --discard-data, or nil if there are none. name is the migration's
+// name.
 func Refusal(which Database, name string, losses []Loss) error {
 	if len(losses) == 0 {
 		return nil
@@ -222,26 +222,26 @@ func Refusal(which Database, name string, losses []Loss) error {
 	for i, l := range losses {
 		said[i] = l.String()
 	}
-	return fault.New(fault.Conflict, "taking back %s of the %s database would lose data: %s", name, which, strings.Join(said, ", ")).
-		WithHint("nothing was changed; save what is to stay, then add --discard-data").
+	return fault.New(fault.Conflict, "reverting %s of the %s database would lose data: %s", name, which, strings.Join(said, ", ")).
+		WithHint("nothing was changed; save the data you need, then add --discard-data").
 		With("database", string(which)).With("migration", name).With("losses", said)
 }
 
-// hold keeps others from adding data to what is about to go.
+// hold prevents others from adding data to an object that will be dropped.
 func (m *migration) hold(ctx context.Context, tx *sql.Tx, s *statement) error {
 	var err error
 	switch s.kind {
 	case KindTable, KindColumn, KindConstraint:
 		_, err = tx.ExecContext(ctx, `LOCK TABLE `+s.table+` IN ACCESS EXCLUSIVE MODE`)
 	case KindRows:
-		// conflicts with the lock that a new row takes on the one that it refers to
+		// conflicts with the lock that a new referencing row needs
 		_, err = tx.ExecContext(ctx, `SELECT FROM `+s.table+` WHERE id IN `+fmt.Sprintf(ours, s.table)+` FOR UPDATE`, m.version)
 	case KindSchema, KindIndex:
 	}
 	return err
 }
 
-// takeBack removes one object. Nothing is removed by CASCADE: what others built on it is theirs.
+// takeBack removes one object. It never uses CASCADE, so objects that depend on it are kept.
 func (m *migration) takeBack(ctx context.Context, tx *sql.Tx, s *statement) error {
 	var err error
 	switch s.kind {
@@ -262,7 +262,7 @@ func (m *migration) takeBack(ctx context.Context, tx *sql.Tx, s *statement) erro
 	return err
 }
 
-// dropEmptySchema leaves a schema alone that holds someone else's things by now.
+// dropEmptySchema drops a schema unless it contains other objects.
 func dropEmptySchema(ctx context.Context, tx *sql.Tx, name string) error {
 	const dependentObjects = "2BP01"
 	if _, err := tx.ExecContext(ctx, `SAVEPOINT schema`); err != nil {
@@ -275,8 +275,8 @@ func dropEmptySchema(ctx context.Context, tx *sql.Tx, name string) error {
 	return err
 }
 
-// forget removes the version table and the record once nothing is applied or recorded any more: a
-// database from which everything was taken back is as it was before the first run.
+// forget drops the version table and the record once nothing is applied or recorded, which restores the database's
+// original state.
 func forget(ctx context.Context, d *sql.DB) error {
 	return within(ctx, d, func(tx *sql.Tx) error {
 		var used bool

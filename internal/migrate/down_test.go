@@ -11,10 +11,10 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// downTo takes back every migration above a version.
+// downTo reverts every migration above a version.
 func downTo(t *testing.T, cfg *pgx.ConnConfig, which Database, version int64) {
 	t.Helper()
-	for query[int64](t, cfg, `SELECT max(version_id) FROM `+Table) > version { // numbers may be left out
+	for query[int64](t, cfg, `SELECT max(version_id) FROM `+Table) > version { // version numbers may have gaps
 		if _, err := Down(t.Context(), cfg, which, false); err != nil {
 			t.Fatal(err)
 		}
@@ -28,12 +28,12 @@ func TestDownRefusesToLoseData(t *testing.T) {
 		version    int64
 		change     string
 		want       string // in the message
-		gone       string // true once the loss was agreed to
-		stays      string // true throughout
+		gone       string // true once the loss is accepted
+		stays      string // always true
 	}{
 		"column": {
 			"g1", 1, `UPDATE idam.users SET is_active = false WHERE username = 'admin'`,
-			"taking back 00001_users.sql of the manager database would lose data: idam.users.is_active has 1 rows with another value than true",
+			"reverting 00001_users.sql of the manager database would lose data: idam.users.is_active has 1 rows with a value other than true",
 			`SELECT count(*) = 0 FROM pg_attribute WHERE attrelid = 'idam.users'::regclass AND attname IN ('is_active', 'email_verified') AND NOT attisdropped`,
 			`SELECT count(*) = 1 FROM idam.users WHERE username = 'admin'`,
 		},
@@ -57,7 +57,7 @@ func TestDownRefusesToLoseData(t *testing.T) {
 		},
 		"changed row": {
 			"g1", 9, `UPDATE idam.roles SET name = 'x', updated_at = now() WHERE code = 'TENANT_USER'`,
-			"idam.roles has 1 reference rows that were changed",
+			"idam.roles has 1 changed reference rows",
 			`SELECT NOT EXISTS (SELECT FROM idam.roles WHERE code = 'TENANT_USER')`,
 			`SELECT to_regclass('idam.roles') IS NOT NULL`,
 		},
@@ -71,7 +71,7 @@ func TestDownRefusesToLoseData(t *testing.T) {
 			}
 			downTo(t, cfg, Manager, c.version)
 			if losses, err := PlanDown(t.Context(), cfg, Manager); err != nil || len(losses) != 0 {
-				t.Errorf("before there is data: %v, %v", losses, err)
+				t.Errorf("without data: %v, %v", losses, err)
 			}
 			if tag, err := session(t, cfg).Exec(t.Context(), c.change); err != nil || tag.RowsAffected() == 0 {
 				t.Fatal(tag, err)
@@ -83,23 +83,23 @@ func TestDownRefusesToLoseData(t *testing.T) {
 			done, err := Down(t.Context(), cfg, Manager, false)
 			f, ok := errors.AsType[*fault.Error](err)
 			if len(done) > 0 || !ok || f.Code != fault.Conflict || !strings.Contains(f.Message, c.want) || !strings.Contains(f.Hint, "--discard-data") {
-				t.Errorf("did %v, error %v, want a CONFLICT that says %q", done, err, c.want)
+				t.Errorf("reverted %v, error %v, want a CONFLICT that contains %q", done, err, c.want)
 			}
 			if query[bool](t, cfg, c.gone) || !query[bool](t, cfg, c.stays) {
 				t.Error("the refusal changed something")
 			}
 			done, err = Down(t.Context(), cfg, Manager, true)
 			if err != nil || len(done) != 1 || done[0].Version != c.version {
-				t.Errorf("with consent: did %v, error %v", done, err)
+				t.Errorf("with --discard-data: reverted %v, error %v", done, err)
 			}
 			if !query[bool](t, cfg, c.gone) || !query[bool](t, cfg, c.stays) {
-				t.Error("with consent something else went")
+				t.Error("with --discard-data something else was removed")
 			}
 		})
 	}
 }
 
-// What others put into the schemas meanwhile stays, and what they built on our objects is not torn down.
+// Objects that others add to the schemas or build on ours are kept.
 func TestDownLeavesWhatOthersBuilt(t *testing.T) {
 	t.Parallel()
 	cfg := configs(t)[Tenants]
@@ -119,11 +119,11 @@ func TestDownLeavesWhatOthersBuilt(t *testing.T) {
 	}
 	toZero(t, cfg, Tenants)
 	if query[bool](t, cfg, `SELECT to_regclass('sys.theirs') IS NULL OR to_regclass('sys.users') IS NOT NULL`) {
-		t.Error("the schema went with someone else's table, or the table of ours stayed")
+		t.Error("the schema was dropped with another program's table, or our table was kept")
 	}
 }
 
-// A database of a cxgctl that kept no record yet: nothing tells its tables from others', so they stay.
+// Without a record from an older cxgctl, its tables cannot be told apart, so they are kept.
 func TestDownWithoutRecordTakesNothing(t *testing.T) {
 	t.Parallel()
 	cfg := configs(t)[Tenants]
@@ -136,7 +136,7 @@ func TestDownWithoutRecordTakesNothing(t *testing.T) {
 	before := query[string](t, cfg, objects)
 	toZero(t, cfg, Tenants)
 	if query[string](t, cfg, objects) != before {
-		t.Error("something went that was not recorded")
+		t.Error("an unrecorded object was removed")
 	}
 	plan, err := PlanUp(t.Context(), cfg, Tenants)
 	if err != nil || !plan.Adopts || len(plan.Items) != 4 {
@@ -144,7 +144,7 @@ func TestDownWithoutRecordTakesNothing(t *testing.T) {
 	}
 }
 
-// A record whose objects were dropped by hand does not claim what others made in their place.
+// A stale record does not apply to objects that others created under the same names.
 func TestAStaleRecordClaimsNothing(t *testing.T) {
 	t.Parallel()
 	cfg := configs(t)[Tenants]
@@ -160,6 +160,6 @@ func TestAStaleRecordClaimsNothing(t *testing.T) {
 	}
 	toZero(t, cfg, Tenants)
 	if query[bool](t, cfg, `SELECT to_regclass('sys.users') IS NULL`) {
-		t.Error("someone else's table went")
+		t.Error("another program's table was dropped")
 	}
 }

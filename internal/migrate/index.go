@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// buildTimeout bounds how long the build of an index waits for transactions that were under way when
-// it began. Nobody queues behind that wait, but it should not go on for ever either.
+// buildTimeout limits how long an index build waits for earlier transactions. Other sessions are not blocked by that
+// wait, but it should end at some point.
 const buildTimeout = "10min"
 
-// finish builds the indexes that are recorded as unfinished: those that this run recorded, and those
-// of a run that was interrupted, of which an invalid index may be left.
+// finish builds the indexes recorded as unfinished: those of this run, and those of an interrupted run, which may have
+// left an invalid index.
 func finish(ctx context.Context, d *sql.DB, list []*migration, building []func(string)) error {
 	state, err := readState(ctx, d)
 	if err != nil || len(state.unfinished) == 0 {
@@ -29,7 +29,7 @@ func finish(ctx context.Context, d *sql.DB, list []*migration, building []func(s
 	for _, object := range state.unfinished {
 		s := statements[object]
 		if s == nil {
-			continue // a newer cxgctl's
+			continue // from a newer cxgctl
 		}
 		for _, fn := range building {
 			fn(object)
@@ -44,20 +44,19 @@ func finish(ctx context.Context, d *sql.DB, list []*migration, building []func(s
 	return nil
 }
 
-// indexState says whether the index's table is gone, so that there is nothing to build, and whether the
-// index is there and whole.
+// indexState reports whether the index's table is gone and whether the index exists and is valid.
 const indexState = `
 SELECT to_regclass($2) IS NULL,
        coalesce((SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1) AND indrelid = to_regclass($2)), false)`
 
-// build makes one index, from whatever an interrupted run left of it.
+// build builds one index, after removing what an interrupted run left of it.
 func build(ctx context.Context, d *sql.DB, s *statement) error {
 	var gone, done bool
 	if err := d.QueryRowContext(ctx, indexState, s.object, s.table).Scan(&gone, &done); err != nil || gone || done {
 		return err
 	}
-	// Who holds the whole table would let the build wait for buildTimeout, and leave it invalid. Asking
-	// first fails within lockTimeout, with nothing left behind.
+	// A session that locks the whole table would make the build wait for buildTimeout and leave an invalid index.
+	// Taking the lock first fails within lockTimeout and leaves nothing behind.
 	err := within(ctx, d, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `LOCK TABLE `+s.table+` IN SHARE UPDATE EXCLUSIVE MODE`)
 		return err
@@ -69,7 +68,7 @@ func build(ctx context.Context, d *sql.DB, s *statement) error {
 		return err
 	}
 	defer func() {
-		// the session may be gone, and its setting with it
+		// the session and its setting may be gone
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		_, _ = d.ExecContext(ctx, `SET lock_timeout = '`+lockTimeout+`'`)

@@ -24,17 +24,17 @@ func TestALockedTableFailsTheRunInTime(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, err := PlanUp(t.Context(), cfg, Manager); err != nil {
-				t.Errorf("plan beside the lock: %v", err)
+				t.Errorf("plan during the lock: %v", err)
 			}
 			_, err := Up(t.Context(), cfg, Manager)
 			if fault.Status(err) != 8 || !strings.Contains(err.Error(), want) {
-				t.Errorf("up beside the lock: %v, want %q", err, want)
+				t.Errorf("up during the lock: %v, want %q", err, want)
 			}
 			if _, err := holder.Exec(t.Context(), `ROLLBACK`); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := Up(t.Context(), cfg, Manager); err != nil {
-				t.Errorf("afterwards: %v", err)
+				t.Errorf("after the lock: %v", err)
 			}
 		})
 	}
@@ -42,8 +42,7 @@ func TestALockedTableFailsTheRunInTime(t *testing.T) {
 
 const brokenIndexes = `SELECT count(*) FROM pg_index WHERE NOT indisvalid AND indrelid = 'bill.invoices'::regclass`
 
-// A build that was cut off leaves an invalid index, and the next run makes it anew. Meanwhile nobody
-// is kept from reading or writing.
+// An interrupted build leaves an invalid index, which the next run builds again. Neither blocks readers or writers.
 func TestAnInterruptedIndexIsBuiltAnew(t *testing.T) {
 	t.Parallel()
 	cfg := adoptable(t, generations.Named("g1"))[Manager]
@@ -66,7 +65,7 @@ func TestAnInterruptedIndexIsBuiltAnew(t *testing.T) {
 		t.Errorf("%d ACCESS EXCLUSIVE locks are held while an index is built", n)
 	}
 	if _, err := other.Exec(t.Context(), `SET lock_timeout = '1s'; BEGIN; DELETE FROM bill.invoices WHERE false; UPDATE idam.users SET updated_at = now(); ROLLBACK`); err != nil {
-		t.Errorf("a writer beside the build: %v", err)
+		t.Errorf("a writer during the build: %v", err)
 	}
 	cancel()
 	if err := <-ended; !fault.Is(err, fault.Interrupted) {
@@ -79,16 +78,16 @@ func TestAnInterruptedIndexIsBuiltAnew(t *testing.T) {
 		t.Fatal("the interrupted build left no invalid index")
 	}
 	plan, err := PlanUp(t.Context(), cfg, Manager)
-	if err != nil || len(plan.Items) == 0 || plan.Items[0].Detail != "its build was interrupted and begins anew" {
-		t.Errorf("the plan is %+v, error %v", plan, err)
+	if err != nil || len(plan.Items) == 0 || plan.Items[0].Detail != "the build was interrupted and starts again" {
+		t.Errorf("plan %+v, error %v", plan, err)
 	}
 	if done, err := Up(t.Context(), cfg, Manager); err != nil || len(done) != 0 {
-		t.Errorf("the next run did %v, error %v", done, err)
+		t.Errorf("the next run applied %v, error %v", done, err)
 	}
 	if n := query[int](t, cfg, brokenIndexes); n != 0 {
-		t.Errorf("%d indexes are invalid still", n)
+		t.Errorf("%d indexes are still invalid", n)
 	}
 	if n := query[int](t, cfg, `SELECT count(*) FROM `+Added+` WHERE unfinished OR kind = 'index' AND to_regclass(object) IS NULL`); n != 0 {
-		t.Errorf("%d indexes are recorded and not there", n)
+		t.Errorf("%d recorded indexes do not exist", n)
 	}
 }

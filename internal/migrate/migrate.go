@@ -1,8 +1,7 @@
-// Package migrate brings a database to the schema that this cxgctl knows, by the embedded migrations,
-// and adopts one that other software made: it adds what is missing there and leaves the rest alone.
-// goose keeps the order and the versions (public.cxgctl_migrations); which of a file's statements run
-// is decided here, by looking at the database, and what they added is recorded (public.cxgctl_added),
-// so that only that is ever taken back. Runs wait for each other.
+// Package migrate applies the embedded migrations and adopts databases created by other software: it adds what is
+// missing and leaves the rest alone. goose keeps the order and the versions (public.cxgctl_migrations). This package
+// decides which statements of a file to run, by looking at the database, and records what they added
+// (public.cxgctl_added), so that nothing else is ever removed. Concurrent runs wait for each other.
 package migrate
 
 import (
@@ -26,32 +25,32 @@ import (
 	"github.com/cxgctl/cxgctl/migrations"
 )
 
-// Database says which of the two schemas a server's database holds.
+// Database selects one of the two schemas.
 type Database string
 
-// The two databases of a CXG installation.
+// The databases of a CXG installation.
 const (
 	Manager Database = "manager"
 	Tenants Database = "tenants"
 )
 
-// Databases lists them in the order in which they are migrated.
+// Databases lists the databases in the order in which they are migrated.
 var Databases = []Database{Manager, Tenants}
 
-// Table is where a database records the migrations that were applied to it.
+// Table records the migrations applied to a database.
 const Table = "public.cxgctl_migrations"
 
-// Step is one migration and whether the database has it.
+// Step is one migration and its state in the database.
 type Step struct {
 	Version   int64
-	Name      string // the file's name; "" for one that the database has and this cxgctl does not know
-	Optional  string // what it is asked for by, for one that not every database has; else ""
+	Name      string // file name; "" for a migration unknown to this cxgctl
+	Optional  string // name of an optional migration, or ""
 	Applied   bool
-	AppliedAt time.Time // UTC; zero when not applied
+	AppliedAt time.Time // UTC; zero if not applied
 }
 
-// State says in words where a step is: "applied", "pending", "optional: --with NAME" for one that waits to be
-// asked for, or "unknown" for one that a newer cxgctl applied.
+// State returns the state in words: "applied", "pending", "optional: --with NAME" for an optional migration that is
+// not applied, or "unknown" for one applied by a newer cxgctl.
 func (s Step) State() string {
 	switch {
 	case s.Name == "":
@@ -64,29 +63,29 @@ func (s Step) State() string {
 	return "pending"
 }
 
-// Result is one migration that a run carried out.
+// Result is one migration that a run applied or reverted.
 type Result struct {
 	Version   int64
-	Name      string // the file's name
+	Name      string // file name
 	Direction string // "up" or "down"
 	Duration  time.Duration
 	AppliedAt time.Time // UTC; zero after "down"
 }
 
-// Up is UpWith without anything optional.
+// Up is UpWith without optional migrations.
 func Up(ctx context.Context, cfg *pgx.ConnConfig, which Database, building ...func(index string)) ([]Result, error) {
 	return UpWith(ctx, cfg, which, nil, building...)
 }
 
-// UpWith applies everything that is pending, and the optional migrations that with names, in order, each migration in a transaction of its own, and
-// returns what it applied. A database that has a migration which this cxgctl does not know is refused with a
-// DATABASE_ERROR. It only adds, and only what is missing: PlanUp says what that is in a
-// database that other software made. Indexes of tables with rows are built last and CONCURRENTLY, and
-// anew where an earlier run was interrupted. A run that finds another under way waits for it until ctx
-// ends (BUSY when ctx's deadline passes meanwhile). A migration that fails, or that waits for a lock
-// for more than five seconds, is a DATABASE_ERROR naming its file; those before it stay, and are
-// returned. building, if given, is called before each index of a table with rows: from then on the run
-// takes as long as the tables are large.
+// UpWith applies all pending migrations and the optional ones in with, in order, each in its own transaction, and
+// returns those applied. It only adds what is missing; see PlanUp. Indexes of tables with rows are built last and
+// CONCURRENTLY, and built again if an earlier run was interrupted.
+//
+// A database with a migration unknown to this cxgctl is refused with a DATABASE_ERROR. UpWith waits for another run
+// until ctx ends, and returns BUSY at ctx's deadline. A migration that fails, or that waits for a lock for more than
+// five seconds, is a DATABASE_ERROR that names its file; earlier migrations stay applied and are returned.
+//
+// building, if given, is called before each index of a table with rows is built, which can take long.
 func UpWith(ctx context.Context, cfg *pgx.ConnConfig, which Database, with []string, building ...func(index string)) ([]Result, error) {
 	if err := checkOptions(with); err != nil {
 		return nil, err
@@ -105,20 +104,20 @@ func UpWith(ctx context.Context, cfg *pgx.ConnConfig, which Database, with []str
 	}
 	if err := finish(ctx, r.db, r.list, building); err != nil {
 		return done, fault.From(translate(err, which, "")).
-			WithHint("everything else is done; run cxgctl migrate up again, and the index is built anew")
+			WithHint("everything else is done; build the index with: cxgctl migrate up")
 	}
 	return done, nil
 }
 
-// Down takes back the migration that was applied last and returns it; nothing where none is applied.
-// Only what is recorded as added by Up goes. Where data would go with it, that is a CONFLICT which
-// names it, unless discard says that it may. It waits and fails as Up does.
+// Down reverts the last applied migration and returns it, or nothing if none is applied. It only removes objects
+// recorded by Up. If that would lose data, it returns a CONFLICT that lists the data, unless discard is set. It waits
+// and fails as Up does.
 func Down(ctx context.Context, cfg *pgx.ConnConfig, which Database, discard bool) ([]Result, error) {
 	return down(ctx, cfg, which, "", discard)
 }
 
-// DownOf takes back one optional migration, by its name, wherever it stands in their order; nothing where it
-// is not applied. Otherwise it is as Down.
+// DownOf reverts one optional migration by name, regardless of the order. It does nothing if it is not applied.
+// Otherwise it works like Down.
 func DownOf(ctx context.Context, cfg *pgx.ConnConfig, which Database, name string, discard bool) ([]Result, error) {
 	if err := checkOptions([]string{name}); err != nil {
 		return nil, err
@@ -153,7 +152,7 @@ func down(ctx context.Context, cfg *pgx.ConnConfig, which Database, name string,
 	return done, translate(forget(ctx, r.db), which, "")
 }
 
-// run is one session, which holds the migration lock, with a provider that works in it.
+// run is a session that holds the migration lock, with a goose provider that uses it.
 type run struct {
 	which    Database
 	list     []*migration
@@ -182,7 +181,7 @@ func begin(ctx context.Context, cfg *pgx.ConnConfig, which Database, with []stri
 	}
 	list = selected(list, with, state.applied)
 	r.list = list
-	// Go migrations, since what a file's statements come to depends on the database.
+	// Go migrations, because the effect of a file depends on the database.
 	all := make([]*goose.Migration, len(list))
 	for i, m := range list {
 		all[i] = goose.NewGoMigration(m.version, &goose.GoFunc{RunTx: m.up}, &goose.GoFunc{
@@ -193,7 +192,7 @@ func begin(ctx context.Context, cfg *pgx.ConnConfig, which Database, with []stri
 		goose.WithGoMigrations(all...),
 		goose.WithTableName(Table),
 		goose.WithDisableGlobalRegistry(true),
-		// two branches may each have added one, and statements only add: no reason to refuse the lower
+		// two branches may each add a migration; since statements only add, the lower one can still be applied
 		goose.WithAllowOutofOrder(true),
 		goose.WithLogger(goose.NopLogger()))
 	if err != nil {
@@ -203,9 +202,9 @@ func begin(ctx context.Context, cfg *pgx.ConnConfig, which Database, with []stri
 	return r, nil
 }
 
-func (r *run) end() { _ = r.db.Close() } // what the statements said counts
+func (r *run) end() { _ = r.db.Close() } // statements have reported their errors
 
-// outcome tells in this package's terms what the provider did.
+// outcome converts the provider's results and error.
 func (r *run) outcome(done []*goose.MigrationResult, err error) ([]Result, error) {
 	if pe, ok := errors.AsType[*goose.PartialError](err); ok {
 		return r.results(pe.Applied), translate(pe.Err, r.which, r.name(pe.Failed.Source.Version))
@@ -224,7 +223,7 @@ func (r *run) results(in []*goose.MigrationResult) []Result {
 	return out
 }
 
-// name returns the file's name of a version.
+// name returns the file name of a version.
 func (r *run) name(version int64) string {
 	for _, m := range r.list {
 		if m.version == version {
@@ -234,8 +233,7 @@ func (r *run) name(version int64) string {
 	return ""
 }
 
-// Status lists the migrations in order of version. It changes nothing, takes no lock, and creates no
-// version table.
+// Status lists the migrations by version. It changes nothing, takes no lock, and does not create the version table.
 func Status(ctx context.Context, cfg *pgx.ConnConfig, which Database) ([]Step, error) {
 	pinned := cfg.Copy()
 	db.Pin(pinned.RuntimeParams)
@@ -247,7 +245,7 @@ func Status(ctx context.Context, cfg *pgx.ConnConfig, which Database) ([]Step, e
 	return StatusIn(ctx, conn, which)
 }
 
-// StatusIn is Status in a session that is there, which a pooler may share.
+// StatusIn is Status in an existing session, which may go through a pooler.
 func StatusIn(ctx context.Context, r db.Reader, which Database) ([]Step, error) {
 	steps, err := known(which)
 	if err != nil {
@@ -276,7 +274,7 @@ func StatusIn(ctx context.Context, r db.Reader, which Database) ([]Step, error) 
 	return merge(steps, applied), nil
 }
 
-// merge marks the known steps that are applied and adds the applied ones that are not known.
+// merge marks the known steps that are applied, and adds unknown applied ones.
 func merge(steps, applied []Step) []Step {
 	byVersion := func(s Step, v int64) int { return cmp.Compare(s.Version, v) }
 	for _, a := range applied {
@@ -290,7 +288,7 @@ func merge(steps, applied []Step) []Step {
 	return steps
 }
 
-// known lists the embedded migrations in order of version.
+// known lists the embedded migrations by version.
 func known(which Database) ([]Step, error) {
 	list, err := load(which)
 	if err != nil {
@@ -303,16 +301,15 @@ func known(which Database) ([]Step, error) {
 	return steps, nil
 }
 
-// Hash returns the SHA-256, in hex, of the database's embedded migrations, names included: a test
-// template that was built from the same ones bears the same hash. An unknown database has the hash
-// of nothing.
+// Hash returns the SHA-256, in hex, of the database's embedded migrations, including their names. It identifies test
+// templates built from the same migrations.
 func Hash(which Database) string {
 	h := sha256.New()
 	files, err := which.files()
 	if err != nil {
 		return hex.EncodeToString(h.Sum(nil))
 	}
-	names, _ := which.names() // names of embedded files, which files has just found
+	names, _ := which.names() // files has just succeeded
 	for _, name := range names {
 		text, _ := fs.ReadFile(files, name)
 		_, _ = fmt.Fprintf(h, "%s\x00%d\x00", name, len(text))
@@ -329,7 +326,7 @@ func (which Database) files() (fs.FS, error) {
 		return fs.Sub(migrations.Tenant, "tenant")
 	}
 	return nil, fault.New(fault.Usage, "unknown database %q", string(which)).
-		WithHint("it is %s or %s", Manager, Tenants)
+		WithHint("use %s or %s", Manager, Tenants)
 }
 
 func (which Database) names() ([]string, error) {
@@ -337,12 +334,11 @@ func (which Database) names() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return fs.Glob(files, "*.sql") // in order of name
+	return fs.Glob(files, "*.sql") // sorted by name
 }
 
-// translate says which database, and which migration if any, err is about. Everything that a server
-// may answer to a migration is a DATABASE_ERROR here: a unique violation inside one is no value of
-// the user's that is taken.
+// translate adds the database, and the migration if any, to an error. Every server error during a migration becomes a
+// DATABASE_ERROR: a unique violation, for example, is not about a value that the user entered.
 func translate(err error, which Database, file string) error {
 	if err == nil {
 		return nil
@@ -368,10 +364,10 @@ func translate(err error, which Database, file string) error {
 	f.Message = fmt.Sprintf("migration %s of the %s database failed: %s%s", file, which, about, f.Message)
 	f.With("migration", file)
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok && pe.Code == lockNotAvailable {
-		return f.WithHint("it was rolled back, those before it stay; see who holds the table with pg_blocking_pids(), and run it again")
+		return f.WithHint("it was rolled back, earlier ones stay applied; find the blocking session with pg_blocking_pids(), and run it again")
 	}
-	return f.WithHint("it was rolled back, those before it stay; mend the cause and run it again")
+	return f.WithHint("it was rolled back, earlier ones stay applied; fix the cause and run it again")
 }
 
-// lockNotAvailable is what a statement ends with that has waited for lockTimeout.
+// lockNotAvailable is the SQLSTATE of a statement that exceeded lockTimeout.
 const lockNotAvailable = "55P03"

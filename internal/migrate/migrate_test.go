@@ -22,7 +22,7 @@ func configs(t *testing.T) map[Database]*pgx.ConnConfig {
 	return databases(t, empty)
 }
 
-// databases returns the configurations of a template's databases, as other rooms' sessions have them.
+// databases returns the configurations of a template's databases.
 func databases(t *testing.T, template dbtest.Template) map[Database]*pgx.ConnConfig {
 	t.Helper()
 	pair := dbtest.New(t, template)
@@ -47,7 +47,7 @@ func query[T any](t *testing.T, cfg *pgx.ConnConfig, sql string) (v T) {
 	return v
 }
 
-// session is one that may write.
+// session opens a session that may write.
 func session(t *testing.T, cfg *pgx.ConnConfig) *pgx.Conn {
 	t.Helper()
 	cfg = cfg.Copy()
@@ -60,7 +60,7 @@ func session(t *testing.T, cfg *pgx.ConnConfig) *pgx.Conn {
 	return conn
 }
 
-// objects sums up every column, constraint and index that a migration can have made.
+// objects returns every column, constraint and index that a migration can create.
 const objects = `
 SELECT md5(string_agg(d, E'\n' ORDER BY d)) FROM (
   SELECT format('column %s.%s.%s %s %s %s', table_schema, table_name, column_name, data_type, is_nullable, column_default)
@@ -76,7 +76,7 @@ const tables = `
 SELECT count(*) FROM pg_class
  WHERE relkind = 'r' AND relnamespace::regnamespace::text IN ('idam', 'tnnt', 'bill', 'audt', 'sys')`
 
-// required lists the migrations that every database has.
+// required lists the migrations that are not optional.
 func required(t *testing.T, which Database) []Step {
 	t.Helper()
 	steps, err := known(which)
@@ -121,11 +121,11 @@ func TestStatus(t *testing.T) {
 		}
 		for _, s := range steps {
 			if s.Applied || !s.AppliedAt.IsZero() {
-				t.Errorf("%s: %s is applied to an empty database", which, s.Name)
+				t.Errorf("%s: %s is applied in an empty database", which, s.Name)
 			}
 		}
 		if query[bool](t, cfg, `SELECT to_regclass('`+Table+`') IS NOT NULL`) {
-			t.Errorf("%s: looking created the version table", which)
+			t.Errorf("%s: Status created the version table", which)
 		}
 		if _, err := UpWith(t.Context(), cfg, which, []string{"search"}); err != nil {
 			t.Fatal(err)
@@ -146,7 +146,7 @@ func TestStatus(t *testing.T) {
 			}
 		}
 		if _, err := Down(t.Context(), cfg, which, false); fault.Status(err) != 8 {
-			t.Errorf("%s: taking back an unknown migration: %v, want a DATABASE_ERROR", which, err)
+			t.Errorf("%s: reverting an unknown migration: %v, want a DATABASE_ERROR", which, err)
 		}
 	}
 }
@@ -185,7 +185,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 	if _, err := holder.Exec(t.Context(), `SELECT pg_advisory_lock($1)`, int64(lockKey)); err != nil {
 		t.Fatal(err)
 	}
-	// A busy machine may need more than the first limit to reach the lock.
+	// A busy machine may need longer than the first limit to reach the lock.
 	for limit := 500 * time.Millisecond; ; limit *= 2 {
 		ctx, cancel := context.WithTimeout(t.Context(), limit)
 		_, err := Up(ctx, cfg, Manager)
@@ -203,12 +203,12 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		t.Errorf("after an interrupt: %v, want INTERRUPTED", err)
 	}
 	if n := query[int](t, cfg, tables); n != 0 {
-		t.Errorf("%d tables were made without the lock", n)
+		t.Errorf("%d tables were created without the lock", n)
 	}
 }
 
-// A run that waits must not hold a snapshot: CREATE INDEX CONCURRENTLY in the run that it waits for
-// would wait for it in turn, and both for ever.
+// A waiting run must not hold a snapshot: CREATE INDEX CONCURRENTLY in the other run would wait for it, and both would
+// deadlock.
 func TestWaitHoldsUpNoConcurrentIndex(t *testing.T) {
 	t.Parallel()
 	cfg := configs(t)[Manager]
@@ -232,7 +232,7 @@ func TestWaitHoldsUpNoConcurrentIndex(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	if _, err := holder.Exec(ctx, `CREATE INDEX CONCURRENTLY ON public.t (a)`); err != nil {
-		t.Fatalf("an index beside a waiting run: %v", err)
+		t.Fatalf("an index during a waiting run: %v", err)
 	}
 	_ = holder.Close(t.Context())
 	if err := <-waiting; err != nil {
@@ -244,7 +244,7 @@ func TestUpDownUp(t *testing.T) {
 	t.Parallel()
 	for which, cfg := range configs(t) {
 		if done, err := Down(t.Context(), cfg, which, false); err != nil || len(done) != 0 {
-			t.Errorf("%s: down on an empty database did %v, error %v", which, done, err)
+			t.Errorf("%s: down on an empty database reverted %v, error %v", which, done, err)
 		}
 		up, err := Up(t.Context(), cfg, which)
 		if err != nil {
@@ -257,14 +257,14 @@ func TestUpDownUp(t *testing.T) {
 				t.Fatal(err)
 			}
 			if len(done) != 1 || done[0].Name != up[i].Name || done[0].Direction != "down" {
-				t.Fatalf("%s: took back %+v, want %s", which, done, up[i].Name)
+				t.Fatalf("%s: reverted %+v, want %s", which, done, up[i].Name)
 			}
 		}
 		if n := query[int](t, cfg, tables); n != 0 {
 			t.Errorf("%s: %d tables are left", which, n)
 		}
 		if done, err := Down(t.Context(), cfg, which, false); err != nil || len(done) != 0 {
-			t.Errorf("%s: down at zero did %v, error %v", which, done, err)
+			t.Errorf("%s: down at zero reverted %v, error %v", which, done, err)
 		}
 		if _, err := Up(t.Context(), cfg, which); err != nil {
 			t.Fatal(err)
@@ -279,7 +279,7 @@ func TestFailureNamesTheFileAndLeavesTheRest(t *testing.T) {
 	t.Parallel()
 	cfg := configs(t)[Manager]
 	conn := session(t, cfg)
-	// a table of that name that the foreign keys of 00004 cannot refer to
+	// a table that the foreign keys of 00004 cannot refer to
 	if _, err := conn.Exec(t.Context(), `CREATE SCHEMA tnnt; CREATE TABLE tnnt.tenants (id uuid)`); err != nil {
 		t.Fatal(err)
 	}
@@ -291,21 +291,21 @@ func TestFailureNamesTheFileAndLeavesTheRest(t *testing.T) {
 		t.Errorf("%d migrations are reported as applied, want 3", len(done))
 	}
 	if query[bool](t, cfg, `SELECT EXISTS (SELECT FROM `+Added+` WHERE version = 4)`) {
-		t.Error("half of the failed migration is left")
+		t.Error("part of the failed migration remains")
 	}
 	if f, ok := errors.AsType[*fault.Error](err); ok && strings.Contains(f.Message+f.Hint, "host=") {
 		t.Errorf("the message shows the connection: %s", f.Message)
 	}
 }
 
-// Down must not take away what it did not add: a role that was there before, under a code of ours.
+// Down must not remove what it did not add, such as an existing role with one of our codes.
 func TestReferenceRowsOfOthersStay(t *testing.T) {
 	t.Parallel()
 	cfg := configs(t)[Manager]
 	if _, err := Up(t.Context(), cfg, Manager); err != nil {
 		t.Fatal(err)
 	}
-	const before = 8 // the reference rows come with 00009
+	const before = 8 // 00009 adds the reference rows
 	downTo(t, cfg, Manager, before)
 	conn := session(t, cfg)
 	if _, err := conn.Exec(t.Context(), `INSERT INTO idam.roles (code, name, category, scope) VALUES ('SUPER_ADMIN', 'ours', 'MANAGER_ADMIN', 'GLOBAL')`); err != nil {
@@ -316,7 +316,7 @@ func TestReferenceRowsOfOthersStay(t *testing.T) {
 	}
 	const granted = `SELECT count(*) FROM idam.role_permissions JOIN idam.roles r ON r.id = role_id WHERE r.name = 'ours'`
 	if n := query[int](t, cfg, granted); n != 0 {
-		t.Errorf("a role that was there before was given %d permissions", n)
+		t.Errorf("an existing role was given %d permissions", n)
 	}
 	downTo(t, cfg, Manager, before)
 	if got := query[string](t, cfg, `SELECT string_agg(name, ',') FROM idam.roles`); got != "ours" {

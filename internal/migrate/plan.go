@@ -10,17 +10,17 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// Plan is what up would do with a database.
+// Plan is what Up would do with a database.
 type Plan struct {
 	Database Database
-	// Adopts says that pending migrations find tables that are there already: other software made them.
+	// Adopts is true if pending migrations find existing tables from other software.
 	Adopts bool
-	Items  []Item // in the order in which up gets to them
-	// Newer is the error with which up refuses a database that a newer cxgctl migrated; else nil.
+	Items  []Item // in the order in which Up handles them
+	// Newer is the error with which Up refuses a database that a newer cxgctl migrated, or nil.
 	Newer error
 }
 
-// Unfinished returns how many indexes there are whose build was interrupted.
+// Unfinished returns the number of indexes whose build was interrupted.
 func (p Plan) Unfinished() int {
 	n := 0
 	for _, i := range p.Items {
@@ -31,11 +31,11 @@ func (p Plan) Unfinished() int {
 	return n
 }
 
-const interrupted = "its build was interrupted and begins anew"
+const interrupted = "the build was interrupted and starts again"
 
-// PlanUp looks at a database and says what up would do with it: what it would add, which tables it
-// would find, and what it would leave alone though it differs. It changes nothing, and takes no lock
-// that anybody waits for. Optional migrations are part of it where with names them. It fails as Status does.
+// PlanUp returns what Up would do with a database: objects to add, tables that exist, and differences that are left
+// alone. It changes nothing and takes no lock that blocks others. It includes the optional migrations in with. It
+// fails as Status does.
 func PlanUp(ctx context.Context, cfg *pgx.ConnConfig, which Database, with ...string) (Plan, error) {
 	plan := Plan{Database: which}
 	if err := checkOptions(with); err != nil {
@@ -58,23 +58,23 @@ func PlanUp(ctx context.Context, cfg *pgx.ConnConfig, which Database, with ...st
 	return plan, translate(err, which, "")
 }
 
-// look runs fn in a read-only transaction that sees one state of the database.
+// readOnly runs fn in a read-only transaction with a consistent snapshot.
 func readOnly(ctx context.Context, cfg *pgx.ConnConfig, fn func(*sql.Tx) error) error {
 	d := stdlib.OpenDB(*cfg)
-	defer func() { _ = d.Close() }() // what the transaction said counts
+	defer func() { _ = d.Close() }() // fn has reported its errors
 	tx, err := d.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // there is nothing to commit
-	// Not a parameter of the session: a pooler would refuse it, and what only reads may go through one.
+	// Not a session parameter, because a pooler would refuse it and planning may go through one.
 	if _, err := tx.ExecContext(ctx, `SET LOCAL lock_timeout = '`+lockTimeout+`'`); err != nil {
 		return err
 	}
 	return fn(tx)
 }
 
-// planned goes through the pending migrations as a run would, on a copy of the catalog.
+// planned simulates the pending migrations on a copy of the catalog.
 func planned(ctx context.Context, r reader, list []*migration, state *state) ([]Item, error) {
 	var pending []*migration
 	var statements []*statement
@@ -116,7 +116,7 @@ func planned(ctx context.Context, r reader, list []*migration, state *state) ([]
 				t := c.tables[s.table]
 				item.Detail = "looks like " + generation(s.table, t, rest)
 				if t.kind != "r" && t.kind != "p" {
-					item.Detail += fmt.Sprintf(", no table (%s)", t.kind)
+					item.Detail += fmt.Sprintf(", not a table (%s)", t.kind)
 				}
 				more = s.differences(t, added)
 			}

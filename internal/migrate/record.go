@@ -13,11 +13,11 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// Added is where a database records what up added to it, so that down takes back nothing else.
+// Added records what Up added to a database, so that Down removes nothing else.
 const Added = "public.cxgctl_added"
 
-// createAdded makes the record. An index that is built outside a transaction is unfinished until the
-// build has succeeded: a run that was killed leaves that trace.
+// createAdded creates the record. An index built outside a transaction is unfinished until its build succeeds, so that
+// an interrupted run can be detected.
 const createAdded = `
 CREATE TABLE IF NOT EXISTS ` + Added + ` (
     id         bigint      GENERATED ALWAYS AS IDENTITY,
@@ -30,11 +30,11 @@ CREATE TABLE IF NOT EXISTS ` + Added + ` (
     CONSTRAINT cxgctl_added_pkey PRIMARY KEY (id)
 )`
 
-// tablesExist says whether the version table and the record are there.
+// tablesExist reports whether the version table and the record exist.
 const tablesExist = `SELECT to_regclass('` + Table + `') IS NOT NULL, to_regclass('` + Added + `') IS NOT NULL`
 
-// ensureTables creates the version table and the record where they are missing. goose would create
-// the first itself, but hides a refusal behind three retries of a second each.
+// ensureTables creates the version table and the record if they are missing. goose would create the first itself, but
+// hides a refusal behind three retries of a second each.
 func ensureTables(ctx context.Context, d *sql.DB) error {
 	return within(ctx, d, func(tx *sql.Tx) error {
 		var versions, added bool
@@ -56,7 +56,7 @@ func ensureTables(ctx context.Context, d *sql.DB) error {
 		if err := store.CreateVersionTable(ctx, tx); err != nil {
 			return err
 		}
-		// goose's own mark of a table in use
+		// goose expects this row in a version table
 		return store.Insert(ctx, tx, database.InsertRequest{Version: 0})
 	})
 }
@@ -67,14 +67,14 @@ func within(ctx context.Context, d *sql.DB, fn func(*sql.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
+	defer func() { _ = tx.Rollback() }() // a no-op after the commit
 	if err := fn(tx); err != nil {
 		return err
 	}
 	return tx.Commit()
 }
 
-// state is what a database's own records say.
+// state is the content of a database's records.
 type state struct {
 	applied    map[int64]bool
 	unfinished []string // indexes, by qualified name
@@ -84,7 +84,7 @@ const readApplied = `SELECT version_id FROM ` + Table + ` WHERE version_id > 0 A
 
 const readUnfinished = `SELECT object FROM ` + Added + ` WHERE unfinished ORDER BY id`
 
-// readState reads the records, as far as they are there.
+// readState reads the records that exist.
 func readState(ctx context.Context, r reader) (*state, error) {
 	s := &state{applied: map[int64]bool{}}
 	var versions, added bool
@@ -107,7 +107,7 @@ func readState(ctx context.Context, r reader) (*state, error) {
 	return s, nil
 }
 
-// newer refuses a database that has a migration which is not among the known ones.
+// newer refuses a database with an unknown migration.
 func newer(which Database, known []*migration, applied map[int64]bool) error {
 	unknown := maps.Clone(applied)
 	for _, m := range known {
@@ -117,12 +117,12 @@ func newer(which Database, known []*migration, applied map[int64]bool) error {
 		return nil
 	}
 	last := slices.Max(slices.Collect(maps.Keys(unknown)))
-	return fault.New(fault.Database, "the %s database has migration %d, which this cxgctl does not know", which, last).
-		WithHint("use the newer cxgctl that applied it; what is applied is shown by: cxgctl migrate status").
+	return fault.New(fault.Database, "the %s database has migration %d, which is unknown to this cxgctl", which, last).
+		WithHint("use the newer cxgctl that applied it; list applied migrations with: cxgctl migrate status").
 		With("database", string(which)).With("version", last)
 }
 
-// readTimes sets when the migrations of results were applied.
+// readTimes sets the times at which the migrations in results were applied.
 func readTimes(ctx context.Context, r reader, results []Result) error {
 	var v int64
 	var at time.Time
@@ -135,14 +135,14 @@ func readTimes(ctx context.Context, r reader, results []Result) error {
 	})
 }
 
-// up adds what is missing of that which the migration is about.
+// up adds the missing objects of the migration.
 func (m *migration) up(ctx context.Context, tx *sql.Tx) error {
 	c, err := readCatalog(ctx, tx, m.statements)
 	if err != nil {
 		return err
 	}
-	// What is recorded for a migration that is not applied is left from a database that was emptied by
-	// hand. Its objects may be someone else's by now.
+	// Records of a migration that is not applied are left over from a database that was emptied by hand. Its objects
+	// may belong to other software by now.
 	if _, err := tx.ExecContext(ctx, `DELETE FROM `+Added+` WHERE version = $1`, m.version); err != nil {
 		return err
 	}
@@ -165,8 +165,8 @@ WITH added AS (%s RETURNING id)
 INSERT INTO ` + Added + ` (version, kind, object, row_id)
 SELECT $1, $2, $3, id FROM added`
 
-// add runs a statement and records what it added. An index of a table with rows is only recorded:
-// finish builds it, outside a transaction, without holding up whoever writes.
+// add runs a statement and records what it added. For an index of a table with rows, it only adds the record; finish
+// builds the index outside a transaction, without blocking writers.
 func (m *migration) add(ctx context.Context, tx *sql.Tx, s *statement, t *relation) error {
 	if s.kind == KindRows {
 		_, err := tx.ExecContext(ctx, strings.Replace(recordRows, "%s", s.text, 1), m.version, string(s.kind), s.object)
@@ -180,7 +180,7 @@ func (m *migration) add(ctx context.Context, tx *sql.Tx, s *statement, t *relati
 		}
 	}
 	if !later {
-		// What appeared since the catalog was read is not ours to record, so let it be an error.
+		// Without IF NOT EXISTS: an object created since the catalog was read is not ours, so it must be an error.
 		if _, err := tx.ExecContext(ctx, strings.Replace(s.text, "IF NOT EXISTS ", "", 1)); err != nil {
 			return err
 		}
@@ -189,7 +189,7 @@ func (m *migration) add(ctx context.Context, tx *sql.Tx, s *statement, t *relati
 	return err
 }
 
-// failure is an error of the database and what it is about.
+// failure is a database error and the object it concerns.
 type failure struct {
 	object string
 	err    error

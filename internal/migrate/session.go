@@ -13,29 +13,27 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// lockKey is the advisory lock that a migration run holds; it spells "cxgmigr".
+// lockKey is the key of the advisory lock held by a migration run; it spells "cxgmigr".
 const lockKey = 0x6378676d696772
 
-// lockPoll is how long a waiting run sleeps between two looks at the lock.
+// lockPoll is the interval at which a waiting run tries the lock.
 const lockPoll = 50 * time.Millisecond
 
-// lockTimeout bounds how long a statement of a migration queues for a table, because every session
-// that comes after it queues behind it.
+// lockTimeout limits how long a statement waits for a table, because later sessions queue behind it.
 const lockTimeout = "5s"
 
-// open returns a handle with one session, which takes the migration lock before anything else is
-// done with it and holds it until the handle is closed. Lock and work share the session so that
-// neither outlives the other. It needs a direct connection: a transaction pooler keeps neither
-// start-up parameters nor session locks, and is refused.
+// open returns a handle with a single session, which takes the migration lock first and holds it until the handle is
+// closed. Lock and work share the session, so neither outlives the other. It requires a direct connection, because a
+// pooler in transaction mode keeps neither start-up parameters nor session locks; open refuses one.
 func open(cfg *pgx.ConnConfig, which Database) *sql.DB {
 	c := cfg.Copy()
 	if c.RuntimeParams == nil {
 		c.RuntimeParams = map[string]string{}
 	}
-	c.RuntimeParams["default_transaction_read_only"] = "on" // by which a pooler is known
+	c.RuntimeParams["default_transaction_read_only"] = "on" // detects a pooler
 	c.RuntimeParams["lock_timeout"] = lockTimeout
-	c.RuntimeParams["statement_timeout"] = "0" // an index of a large table takes what it takes
-	db.Pin(c.RuntimeParams)                    // the time zone too: goose's version table has a timestamp without zone
+	c.RuntimeParams["statement_timeout"] = "0" // building an index of a large table may take long
+	db.Pin(c.RuntimeParams)                    // includes the time zone: goose's version table has a timestamp without time zone
 	d := stdlib.OpenDB(*c, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
 		err := db.CheckSession(ctx, conn.PgConn())
 		if err == nil {
@@ -51,7 +49,7 @@ func open(cfg *pgx.ConnConfig, which Database) *sql.DB {
 			err = lock(ctx, conn, which)
 		}
 		if err != nil {
-			_ = conn.Close(context.WithoutCancel(ctx)) // stdlib forgets a connection whose hook failed
+			_ = conn.Close(context.WithoutCancel(ctx)) // stdlib does not close a connection whose hook failed
 		}
 		return err
 	}))
@@ -59,9 +57,9 @@ func open(cfg *pgx.ConnConfig, which Database) *sql.DB {
 	return d
 }
 
-// lock waits for the migration lock. It asks again and again rather than block in pg_advisory_lock,
-// because a blocked statement holds a snapshot, which CREATE INDEX CONCURRENTLY in the run that holds
-// the lock would wait for: each for the other, for ever, unseen by the server's deadlock detector.
+// lock waits for the migration lock. It polls instead of blocking in pg_advisory_lock, because a blocked statement
+// holds a snapshot. CREATE INDEX CONCURRENTLY in the run that holds the lock would wait for that snapshot, and the
+// server's deadlock detector would not notice.
 func lock(ctx context.Context, conn *pgx.Conn, which Database) error {
 	for {
 		var got bool

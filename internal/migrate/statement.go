@@ -16,15 +16,15 @@ import (
 // migration is one embedded file.
 type migration struct {
 	version    int64
-	name       string // the file's name
-	optional   string // what it is asked for by; "" of one that belongs to every database
+	name       string // file name
+	optional   string // name for --with; "" unless optional
 	statements []*statement
 }
 
-// Kind says what sort of thing a migration adds.
+// Kind is the kind of object that a migration adds.
 type Kind string
 
-// The kinds. Rows are reference rows: what every installation starts from.
+// The kinds. Rows are reference rows, which every installation starts with.
 const (
 	KindSchema Kind = "schema"
 	KindTable  Kind = "table"
@@ -35,28 +35,28 @@ const (
 	KindConstraint Kind = "constraint"
 )
 
-// statement is one statement of a file, and what it would add.
+// statement is one statement of a file, and what it adds.
 type statement struct {
 	kind   Kind
-	object string // qualified: idam, idam.users, idam.users.is_active, idam.users_pkey; of rows, their table; of a constraint, its table and name
-	table  string // the table that it is for; "" of a schema
+	object string // qualified; for rows, their table; for a constraint, its table and name
+	table  string // the table concerned; "" for a schema
 	text   string // without the semicolon
 
-	columns []definition // of a table all, of a column itself, of an index those that it names
-	unless  []string     // of a column: those in whose place it would stand
-	needs   []string     // of an index or of rows: the names of the columns that the table must have
-	keys    []string     // of rows made by jsonb_populate_record: the names under which they have values
-	unique  bool         // of an index
-	plain   bool         // of an index: bare columns, in their default order, of every row
+	columns []definition // all of a table, the added one, or those named by an index
+	unless  []string     // columns that make the added one unnecessary
+	needs   []string     // columns that an index or rows require
+	keys    []string     // keys of rows inserted with jsonb_populate_record
+	unique  bool         // index is unique
+	plain   bool         // index covers every row by plain columns in default order
 }
 
-// definition is a column as a file defines it.
+// definition is a column definition in a file.
 type definition struct {
-	name, typ, fallback string // the type as format_type prints it; the default's expression, or ""
+	name, typ, fallback string // the type as printed by format_type; the default's expression, or ""
 	notNull             bool
 }
 
-// lazily compiles a pattern when it is first used: at every start of the program it would be in the way.
+// lazily compiles a pattern on first use, to keep program start fast.
 func lazily(expr string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
 }
@@ -66,7 +66,7 @@ var (
 	tableForm  = lazily(`(?s)^CREATE TABLE IF NOT EXISTS (\w+\.\w+) \((.+)\)$`)
 	indexForm  = lazily(`(?s)^CREATE (UNIQUE )?INDEX IF NOT EXISTS (\w+) ON (\w+\.\w+) ((?:USING gin )?\(.+)$`)
 	columnForm = lazily(`^ALTER TABLE (\w+\.\w+) ADD COLUMN IF NOT EXISTS (.+)$`)
-	// not validated, so that rows which break it do not keep the migration from being applied
+	// not validated, so that existing rows cannot make the migration fail
 	constraintForm = lazily(`^ALTER TABLE (\w+\.\w+) ADD CONSTRAINT (\w+) CHECK \(.+\) NOT VALID$`)
 	rowsForm       = lazily(`(?s)^INSERT INTO (\w+\.\w+) \(([\w\s,]+)\)\s.+ ON CONFLICT DO NOTHING$`)
 	recordsForm    = lazily(`(?s)^INSERT INTO (\w+\.\w+)\s+SELECT .+ jsonb_populate_record\(.+ ON CONFLICT DO NOTHING$`)
@@ -77,7 +77,7 @@ var (
 	identifier     = lazily(`'[^']*'|\w+`)
 )
 
-// load reads a database's migrations, in order of version.
+// load reads a database's migrations by version.
 func load(which Database) ([]*migration, error) {
 	files, err := which.files()
 	if err != nil {
@@ -119,7 +119,7 @@ func load(which Database) ([]*migration, error) {
 	return list, nil
 }
 
-// optionalName returns what an optional file is asked for by.
+// optionalName returns the name of an optional file, or "".
 func optionalName(text string) string {
 	for line := range strings.Lines(text) {
 		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "-- +optional "); ok {
@@ -129,14 +129,14 @@ func optionalName(text string) string {
 	return ""
 }
 
-// wanted leaves out the optional migrations that are neither applied nor named.
+// selected returns the migrations that are required, applied or named in with.
 func selected(list []*migration, with []string, applied map[int64]bool) []*migration {
 	return slices.DeleteFunc(slices.Clone(list), func(m *migration) bool {
 		return m.optional != "" && !applied[m.version] && !slices.Contains(with, m.optional)
 	})
 }
 
-// checkOptions refuses names of optional migrations that no database has.
+// checkOptions refuses names that are not optional migrations of any database.
 func checkOptions(with []string) error {
 	var valid []string
 	for _, which := range Databases {
@@ -152,13 +152,13 @@ func checkOptions(with []string) error {
 	}
 	for _, name := range with {
 		if !slices.Contains(valid, name) {
-			return fault.New(fault.Validation, "%q is no optional migration", name).WithHint("there are: %s", strings.Join(valid, ", "))
+			return fault.New(fault.Validation, "%q is not an optional migration", name).WithHint("optional migrations: %s", strings.Join(valid, ", "))
 		}
 	}
 	return nil
 }
 
-// parse splits a file, whose form package migrations lays down.
+// parse splits a file into statements. Package migrations defines the format.
 func parse(text string) ([]*statement, error) {
 	var list []*statement
 	var lines, unless []string
@@ -190,7 +190,7 @@ func parse(text string) ([]*statement, error) {
 	return list, nil
 }
 
-// understand finds out what a statement adds.
+// parseStatement determines what a statement adds.
 func parseStatement(text string) (*statement, error) {
 	s := &statement{text: text}
 	if m := schemaForm().FindStringSubmatch(text); m != nil {
@@ -239,10 +239,10 @@ func parseStatement(text string) (*statement, error) {
 		}
 		return s, nil
 	}
-	return nil, fmt.Errorf("a statement of no known form: %.60q", text)
+	return nil, fmt.Errorf("unsupported statement: %.60q", text)
 }
 
-// topLevel splits a table's body at the commas that stand in no parentheses.
+// topLevel splits the body of a table at the commas outside parentheses.
 func topLevel(body string) []string {
 	var parts []string
 	depth, start := 0, 0
@@ -260,16 +260,16 @@ func topLevel(body string) []string {
 	return append(parts, strings.TrimSpace(body[start:]))
 }
 
-// define reads a column's definition.
+// define parses a column definition.
 func define(text string) (definition, error) {
 	m := definitionForm().FindStringSubmatch(text)
 	if m == nil {
-		return definition{}, fmt.Errorf("not a column's definition: %q", text)
+		return definition{}, fmt.Errorf("not a column definition: %q", text)
 	}
 	return definition{name: m[1], typ: catalogType(m[2]), notNull: m[3] != "", fallback: m[4]}, nil
 }
 
-// catalogType spells a type as format_type prints it.
+// catalogType expands a type to the form printed by format_type.
 func catalogType(typ string) string {
 	switch base, rest, _ := strings.Cut(typ, "("); base {
 	case "varchar":
@@ -282,7 +282,7 @@ func catalogType(typ string) string {
 	return typ
 }
 
-// family names the types among which an index serves the same purpose.
+// family groups types for which an index serves the same purpose.
 func family(typ string) string {
 	base, _, _ := strings.Cut(typ, "(")
 	switch base {
@@ -296,10 +296,10 @@ func family(typ string) string {
 	return typ
 }
 
-// named returns those of the table's columns that an index's definition names, in its order.
+// named returns the table's columns named in an index definition, in its order.
 func named(text string, columns []definition) []definition {
 	var out []definition
-	_, text, _ = strings.Cut(text, "(") // past the names of the index and the table
+	_, text, _ = strings.Cut(text, "(") // skip the names of the index and the table
 	for _, w := range identifier().FindAllString(text, -1) {
 		is := func(d definition) bool { return d.name == w }
 		if i := slices.IndexFunc(columns, is); i >= 0 && !slices.ContainsFunc(out, is) {

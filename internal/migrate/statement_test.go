@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// constant is a default with which a column is added without rewriting a row.
+// constant matches defaults that add a column without rewriting the table.
 var constant = regexp.MustCompile(`^(true|false|-?\d+|'[^']*')$`)
 
 func TestStatementsKeepTheRules(t *testing.T) {
@@ -28,10 +28,10 @@ func TestStatementsKeepTheRules(t *testing.T) {
 			for _, s := range m.statements {
 				key := string(s.kind) + s.object
 				if s.kind == KindRows {
-					key += m.name // the record tells rows of several files apart by their version
+					key += m.name // the version distinguishes rows of several files in the record
 				}
 				if seen[key] {
-					t.Errorf("%s: %s %s is there twice: what was added could not be told from it", m.name, s.kind, s.object)
+					t.Errorf("%s: %s %s is defined twice, which makes the record ambiguous", m.name, s.kind, s.object)
 				} else {
 					seen[key] = true
 				}
@@ -48,10 +48,10 @@ func TestStatementsKeepTheRules(t *testing.T) {
 					}
 				case KindIndex:
 					if len(s.needs) == 0 {
-						t.Errorf("%s: %s names no column of %s", m.name, s.object, s.table)
+						t.Errorf("%s: %s does not name a column of %s", m.name, s.object, s.table)
 					}
 					if s.unique && !made[s.table] {
-						t.Errorf("%s: %s is unique on a table that the file does not make", m.name, s.object)
+						t.Errorf("%s: %s is unique on a table that the file does not create", m.name, s.object)
 					}
 				case KindSchema, KindRows:
 				}
@@ -101,12 +101,12 @@ func TestParseRefusesOtherForms(t *testing.T) {
 		"CREATE TABLE IF NOT EXISTS idam.users (id);",
 	} {
 		if _, err := parse(text); err == nil {
-			t.Errorf("%s: understood", text)
+			t.Errorf("%s: parsed without an error", text)
 		}
 	}
 }
 
-// The files alone make the schema: deciding about each statement changes nothing in an empty database.
+// Running the files directly creates the same schema as deciding about each statement.
 func TestFilesAloneMakeTheSameSchema(t *testing.T) {
 	t.Parallel()
 	decided, alone := configs(t), configs(t)
@@ -136,7 +136,7 @@ func TestFilesAloneMakeTheSameSchema(t *testing.T) {
 	}
 }
 
-// What is optional comes when it is asked for, and goes when that is taken back, wherever it stands.
+// An optional migration is applied on request and can be reverted regardless of its position.
 func TestOptionalMigrationsComeAndGo(t *testing.T) {
 	t.Parallel()
 	cfg := configs(t)[Manager]
@@ -150,25 +150,25 @@ func TestOptionalMigrationsComeAndGo(t *testing.T) {
 		return len(done)
 	}
 	if up() == 0 || query[int](t, cfg, indexes) != 0 {
-		t.Error("up applied what nobody asked for")
+		t.Error("up applied an optional migration")
 	}
 	if n := up("search"); n != 1 || query[int](t, cfg, indexes) != 3 {
-		t.Errorf("asked for, %d migrations made %d indexes", n, query[int](t, cfg, indexes))
+		t.Errorf("with search: %d migrations created %d indexes", n, query[int](t, cfg, indexes))
 	}
 	if n := up("search"); n != 0 {
-		t.Errorf("once more, %d migrations were applied", n)
+		t.Errorf("the second run applied %d migrations", n)
 	}
 	if plan, err := PlanUp(t.Context(), cfg, Manager); err != nil || len(plan.Items) != 0 {
-		t.Errorf("there is something left to do: %v, %v", plan.Items, err)
+		t.Errorf("the plan is not empty: %v, %v", plan.Items, err)
 	}
 	done, err := DownOf(t.Context(), cfg, Manager, "search", false)
 	if err != nil || len(done) != 1 || done[0].Name != "00011_search.sql" || query[int](t, cfg, indexes) != 0 {
-		t.Errorf("taken back: %v, %v", done, err)
+		t.Errorf("reverted: %v, %v", done, err)
 	}
 	if _, err := UpWith(t.Context(), cfg, Manager, []string{"nothing"}); fault.Status(err) != 5 {
 		t.Errorf("an unknown name: %v", err)
 	}
 	if done, err := Down(t.Context(), cfg, Manager, false); err != nil || len(done) != 1 {
-		t.Errorf("the last one of the rest: %v, %v", done, err)
+		t.Errorf("the last required migration: %v, %v", done, err)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 )
 
-// Version returns the highest migration that a database has; nil where cxgctl never migrated it.
+// Version returns the highest migration applied to a database, or nil if cxgctl never migrated it.
 func Version(ctx context.Context, r db.Reader) (*int64, error) {
 	var exists bool
 	if err := r.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, Table).Scan(&exists); err != nil || !exists {
@@ -17,7 +17,7 @@ func Version(ctx context.Context, r db.Reader) (*int64, error) {
 	return v, err
 }
 
-// TenantGeneration names the generation of a tenant's database by whether its users have tenant_id.
+// TenantGeneration names the generation of a tenant's database, depending on whether its users have tenant_id.
 func TenantGeneration(hasTenantID bool) string {
 	if hasTenantID {
 		return "G0"

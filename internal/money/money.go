@@ -1,5 +1,4 @@
-// Package money holds exact decimal amounts, digit for digit as numeric holds them, and never as a
-// floating-point number.
+// Package money represents exact decimal amounts, as numeric stores them, and never as floating-point numbers.
 package money
 
 import (
@@ -12,27 +11,26 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// Amount is a decimal that keeps its scale: 12000.0000 stays 12000.0000. Queries select it as
-// column::text, since the binary form of numeric comes back from pgx without trailing zeros.
+// Amount is a decimal that keeps its scale: 12000.0000 stays 12000.0000. Queries select it as column::text, because
+// pgx drops trailing zeros from the binary form of numeric.
 type Amount struct {
-	d       decimal.Decimal // apd knows the special values too, but takes 0.5 ms of every start for its tables
-	special string          // one of specials, else ""
+	d       decimal.Decimal // apd supports the special values too, but its tables add 0.5 ms to every start
+	special string          // one of specials, or ""
 }
 
-// specials are the values of numeric that are no numbers. They are ordered as PostgreSQL orders them, and
-// every number stands in the place of "".
+// specials are the values of numeric that are not numbers, in PostgreSQL's order; "" represents all numbers.
 var specials = []string{"-Infinity", "", "Infinity", "NaN"}
 
-// maxText is the longest text of an amount that Parse reads: more than any column of money holds, and
-// little enough that a server takes it for numeric.
+// maxText is the maximum length of the text that Parse accepts: longer than any amount in a column, and short enough
+// for numeric.
 const maxText = 100
 
-// Parse reads a plain decimal such as 12000.0000; exponents, NaN and infinities are refused, and so are
-// thousands separators, which mean something else elsewhere.
+// Parse parses a plain decimal such as 12000.0000. It refuses exponents, NaN, infinities and thousands separators,
+// which are ambiguous.
 func Parse(s string) (Amount, error) {
 	var a Amount
 	if len(s) > maxText {
-		return a, fmt.Errorf("a decimal number of %d characters is refused, it has at most %d", len(s), maxText)
+		return a, fmt.Errorf("a decimal number of %d characters is too long; the maximum is %d", len(s), maxText)
 	}
 	for _, c := range s {
 		if (c < '0' || c > '9') && c != '.' && c != '-' {
@@ -46,7 +44,7 @@ func Parse(s string) (Amount, error) {
 	return a, nil
 }
 
-// String returns the amount with every digit of its scale and no exponent.
+// String returns the amount with all digits of its scale and without an exponent.
 func (a Amount) String() string {
 	if a.special != "" {
 		return a.special
@@ -54,7 +52,7 @@ func (a Amount) String() string {
 	return a.d.StringFixed(max(0, -a.d.Exponent()))
 }
 
-// Cmp compares by value: -1, 0 or 1; 1.0 and 1.00 are equal.
+// Cmp compares values and returns -1, 0 or 1; 1.0 and 1.00 are equal.
 func (a Amount) Cmp(b Amount) int {
 	if a.special != "" || b.special != "" {
 		return cmp.Compare(slices.Index(specials, a.special), slices.Index(specials, b.special))
@@ -62,22 +60,22 @@ func (a Amount) Cmp(b Amount) int {
 	return a.d.Cmp(b.d)
 }
 
-// MarshalText implements encoding.TextMarshaler with String, so JSON has it as a string.
+// MarshalText implements encoding.TextMarshaler, so that JSON contains a string.
 func (a Amount) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
-// UnmarshalText reads what MarshalText wrote.
+// UnmarshalText parses the result of MarshalText.
 func (a *Amount) UnmarshalText(b []byte) error {
 	v, err := Parse(string(b))
 	*a = v
 	return err
 }
 
-// Scan implements sql.Scanner: it reads the text of a numeric, NaN included, which a database may hold
-// although no form lets it in.
+// Scan implements sql.Scanner for the text of a numeric. It accepts NaN, which Parse refuses but a database may
+// contain.
 func (a *Amount) Scan(src any) error {
 	s, ok := src.(string)
 	if !ok {
-		return fmt.Errorf("cannot read %T as an amount", src)
+		return fmt.Errorf("cannot scan %T into an amount", src)
 	}
 	*a = Amount{}
 	if s != "" && slices.Contains(specials, s) {
@@ -89,7 +87,7 @@ func (a *Amount) Scan(src any) error {
 	return err
 }
 
-// Add returns a + b, exactly. What is no number makes a sum that is none.
+// Add returns the exact sum. With an infinity or NaN, the sum is not finite.
 func (a Amount) Add(b Amount) Amount {
 	if !a.Finite() || !b.Finite() {
 		return Amount{special: "NaN"}
@@ -97,7 +95,7 @@ func (a Amount) Add(b Amount) Amount {
 	return Amount{d: a.d.Add(b.d)}
 }
 
-// Sub returns a − b, exactly. What is no number makes a difference that is none.
+// Sub returns the exact difference. With an infinity or NaN, the difference is not finite.
 func (a Amount) Sub(b Amount) Amount {
 	if !a.Finite() || !b.Finite() {
 		return Amount{special: "NaN"}
@@ -105,7 +103,7 @@ func (a Amount) Sub(b Amount) Amount {
 	return Amount{d: a.d.Sub(b.d)}
 }
 
-// NumericValue implements pgtype.NumericValuer, exactly and with the scale.
+// NumericValue implements pgtype.NumericValuer, keeping the scale.
 func (a Amount) NumericValue() (pgtype.Numeric, error) {
 	switch a.special {
 	case "NaN":
@@ -118,11 +116,11 @@ func (a Amount) NumericValue() (pgtype.Numeric, error) {
 	return pgtype.Numeric{Int: a.d.Coefficient(), Exp: a.d.Exponent(), Valid: true}, nil
 }
 
-// Finite says whether the amount is a number at all: a database may hold NaN and infinities.
+// Finite reports whether the amount is a number; a database may contain NaN and infinities.
 func (a Amount) Finite() bool { return a.special == "" }
 
-// Places returns how many digits the amount has before and after the decimal point, zeros at the outer
-// ends left out: what numeric(p,s) takes unchanged has at most s after and p − s before it.
+// Places returns the number of digits before and after the decimal point, without leading and trailing zeros.
+// numeric(p,s) stores the amount unchanged if there are at most p − s before and s after it.
 func (a Amount) Places() (before, after int) {
 	whole, fraction, _ := strings.Cut(strings.TrimPrefix(a.String(), "-"), ".")
 	return len(strings.TrimLeft(whole, "0")), len(strings.TrimRight(fraction, "0"))

@@ -106,7 +106,7 @@ func FuzzParse(f *testing.F) {
 
 func TestSumsAreExact(t *testing.T) {
 	t.Parallel()
-	// integers of a million decimal places' fourth part: whatever apd does has to agree with them
+	// random amounts as integers of ten-thousandths, to compare with the results of apd
 	rnd := rand.New(rand.NewPCG(1, 2))
 	draw := func() (Amount, *big.Int) {
 		n := rnd.Int64N(999_999_999_999_999_999) >> rnd.IntN(60)
@@ -128,7 +128,7 @@ func TestSumsAreExact(t *testing.T) {
 	}
 }
 
-// shifted is an integer with four of its digits behind the point.
+// shifted formats an integer with its last four digits after the decimal point.
 func shifted(n *big.Int) string {
 	s := fmt.Sprintf("%05s", new(big.Int).Abs(n))
 	s = s[:len(s)-4] + "." + s[len(s)-4:]
@@ -150,10 +150,10 @@ func TestWhatIsNoNumberMakesNoSum(t *testing.T) {
 			t.Fatal(err)
 		}
 		if odd.Finite() || !one.Finite() || odd.Add(one).Finite() || one.Sub(odd).Finite() {
-			t.Errorf("%s counts as a number", text)
+			t.Errorf("%s is reported as finite", text)
 		}
 		if odd.Sub(odd).Finite() {
-			t.Errorf("%s less itself is a number", text)
+			t.Errorf("%s minus itself is reported as finite", text)
 		}
 	}
 }

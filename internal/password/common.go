@@ -9,14 +9,14 @@ import (
 	"sync"
 )
 
-// commonest are the 10,000 commonest passwords in small letters, a line each, in the order of how often they were found: the
-// list is zxcvbn's, which comes from leaked ones. It is carried here since that module, which the test holds
-// this to, makes maps of all its lists at every start of the program.
+// commonest contains the 10,000 most common passwords in lower case, one per line, most frequent first. It is zxcvbn's
+// list, which was compiled from leaks. Importing that module would build maps of all its lists at program start; a
+// test compares both lists.
 //
 //go:embed commonest.txt.gz
 var commonest []byte
 
-// list returns them, once, with a line end before each too.
+// list returns the uncompressed list, with a newline before and after each password.
 var list = sync.OnceValues(func() (string, error) {
 	z, err := gzip.NewReader(bytes.NewReader(commonest))
 	if err != nil {
@@ -26,7 +26,7 @@ var list = sync.OnceValues(func() (string, error) {
 	return string(text), err
 })
 
-// common says whether a password is one of the commonest, in whatever case.
+// common reports whether a password is one of the most common, ignoring case.
 func common(pw string) (bool, error) {
 	text, err := list()
 	return strings.Contains(text, "\n"+strings.ToLower(pw)+"\n"), err

@@ -18,11 +18,11 @@ func TestCommonPasswordsAreRefused(t *testing.T) {
 	}
 	for _, pw := range []string{"Password1", "PASSWORD1", "Qwerty123", "Abcd1234", "passw0rd"} {
 		err := Check(pw)
-		if !fault.Is(err, fault.Validation) || !strings.Contains(err.Error(), "one of the commonest") {
+		if !fault.Is(err, fault.Validation) || !strings.Contains(err.Error(), "most common passwords") {
 			t.Errorf("%s: %v", pw, err)
 		}
 		if err != nil && strings.Contains(err.Error(), pw) {
-			t.Errorf("the refusal quotes the password: %v", err)
+			t.Errorf("the error quotes the password: %v", err)
 		}
 	}
 	for _, pw := range []string{"Canary-Horse-1", "Wq7-tiger-Lamp"} {
@@ -33,7 +33,7 @@ func TestCommonPasswordsAreRefused(t *testing.T) {
 	for range 100 {
 		pw, err := Generate()
 		if err != nil || Check(pw) != nil {
-			t.Errorf("a made-up password is refused: %v, %v", Check(pw), err)
+			t.Errorf("a random password is refused: %v, %v", Check(pw), err)
 		}
 	}
 }

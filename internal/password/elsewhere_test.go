@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// others are bcrypt implementations that are not Go's: each reads a password and a hash, a line each, and
-// prints true if they fit. The backend's own is Python's.
+// others are bcrypt implementations in other languages. Each reads a password and a hash, one per line, and prints
+// true if they match. The backend uses Python's.
 var others = map[string][]string{
 	"python3-bcrypt": {"python3", "-c", `import sys, bcrypt
 p, h = sys.stdin.buffer.read().split(b"\n")[:2]
@@ -33,14 +33,14 @@ func TestHashesAreAcceptedElsewhere(t *testing.T) {
 			cmd.Stdin = strings.NewReader(pw + "\n" + hash + "\n")
 			out, err := cmd.Output()
 			if err != nil {
-				t.Logf("%s is not here: %v", name, err)
+				t.Logf("%s is not installed: %v", name, err)
 				break
 			}
 			asked++
 			if got := strings.TrimSpace(string(out)); got != fmt.Sprint(right) {
-				t.Errorf("%s says %s of a password that is %t", name, got, right)
+				t.Errorf("%s prints %s, want %t", name, got, right)
 			}
 		}
 	}
-	t.Logf("%d answers from elsewhere", asked)
+	t.Logf("%d answers from other implementations", asked)
 }

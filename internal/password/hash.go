@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// HashAll returns the bcrypt hashes of passwords, in their order, made by one worker per processor. Each must have passed
-// Check. It ends early with the context's cause.
+// HashAll returns the bcrypt hashes of passwords in the same order, using one worker per processor. Each password must
+// have passed Check. If ctx ends, it returns its cause.
 func HashAll(ctx context.Context, passwords []string, cost int) ([]string, error) {
 	hashes := make([]string, len(passwords))
 	workers, ctx := errgroup.WithContext(ctx)

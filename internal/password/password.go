@@ -1,5 +1,4 @@
-// Package password holds the rules for passwords: which are refused, how they are hashed, and how
-// one is made up.
+// Package password validates, hashes and generates passwords.
 package password
 
 import (
@@ -18,22 +17,21 @@ import (
 	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
-// Cost is bcrypt's cost as the backend uses it.
+// Cost is the backend's bcrypt cost.
 const Cost = 12
 
-// The backend's REST rule (cxg-databases.md), and bcrypt's own limit: it reads 72 bytes, so longer
-// passwords would share a hash.
+// The backend's rule, and bcrypt's limit: it only reads 72 bytes, so longer passwords would share a hash.
 const (
 	minChars = 8
 	maxChars = 100
 	maxBytes = 72
 )
 
-// Normal is a password as it is stored and compared: in NFC and without a byte order mark, so that the same password is
-// typed on every system.
+// Normal returns a password as it is hashed: in NFC and without a byte order mark, so that it can be typed on every
+// system.
 func Normal(pw string) string { return validate.Decode(pw) }
 
-// Check refuses a password, naming every rule that it breaks and never the password itself.
+// Check returns an error that names every violated rule, but never contains the password.
 func Check(pw string) error {
 	var p fault.Problems
 	n := utf8.RuneCountInString(pw)
@@ -41,55 +39,55 @@ func Check(pw string) error {
 	case !utf8.ValidString(pw):
 		p.Add("password", "it is not valid UTF-8")
 	case strings.ContainsRune(pw, 0):
-		p.Add("password", "it holds a NUL character")
+		p.Add("password", "it contains a NUL character")
 	}
 	if n < minChars || n > maxChars {
 		p.Add("password", "it is %d characters long; %d to %d are required", n, minChars, maxChars)
 	}
 	if len(pw) > maxBytes {
-		p.Add("password", "it has %d bytes, bcrypt reads at most %d", len(pw), maxBytes)
+		p.Add("password", "it has %d bytes; bcrypt reads at most %d", len(pw), maxBytes)
 	}
 	for _, need := range []struct {
 		what string
 		is   func(rune) bool
 	}{{"an upper-case letter", unicode.IsUpper}, {"a lower-case letter", unicode.IsLower}, {"a digit", unicode.IsDigit}} {
 		if !strings.ContainsFunc(pw, need.is) {
-			p.Add("password", "it needs %s", need.what)
+			p.Add("password", "it must contain %s", need.what)
 		}
 	}
 	switch listed, err := common(pw); {
 	case err != nil:
 		return err
 	case listed:
-		p.Add("password", "it is one of the commonest there are, and the first that anybody tries")
+		p.Add("password", "it is one of the 10,000 most common passwords")
 	}
 	return p.Err()
 }
 
-// The costs of a hash that is taken as it is: less is no protection, more holds up every login.
+// Accepted costs of a given hash. A lower cost is too weak; a higher one slows down every login.
 const (
 	minCost = 10
 	maxCost = 14
 )
 
-// hashForm is a bcrypt hash as the backend verifies it: 22 characters of salt, 31 of hash.
+// hashForm matches a bcrypt hash that the backend can verify: 22 characters of salt and 31 of hash.
 var hashForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$`) })
 
-// CheckHash refuses what is no bcrypt hash that the backend verifies: it raises an error on junk. Its
-// error never repeats the hash.
+// CheckHash refuses strings that are not bcrypt hashes, because the backend raises an error on them. Its error never
+// contains the hash.
 func CheckHash(hash string) error {
 	m := hashForm().FindStringSubmatch(hash)
 	if m == nil {
-		return fault.New(fault.Validation, "it is no bcrypt hash of the form $2a$, $2b$ or $2y$")
+		return fault.New(fault.Validation, "it is not a bcrypt hash of the form $2a$, $2b$ or $2y$")
 	}
 	if cost, err := strconv.Atoi(m[1]); err != nil || cost < minCost || cost > maxCost {
-		return fault.New(fault.Validation, "its cost is %s, it takes %d to %d", m[1], minCost, maxCost)
+		return fault.New(fault.Validation, "its cost is %s; %d to %d are allowed", m[1], minCost, maxCost)
 	}
 	return nil
 }
 
-// Hash returns the bcrypt hash of a password that Check has passed, under the $2b$ prefix that the
-// backend writes; for passwords of at most 72 bytes $2a$ and $2b$ are the same function.
+// Hash returns the bcrypt hash of a password that has passed Check, with the $2b$ prefix that the backend uses. For
+// passwords of at most 72 bytes, $2a$ and $2b$ are equivalent.
 func Hash(pw string, cost int) (string, error) {
 	h, err := bcrypt.GenerateFromPassword([]byte(pw), cost)
 	if err != nil {
@@ -98,11 +96,11 @@ func Hash(pw string, cost int) (string, error) {
 	return "$2b$" + strings.TrimPrefix(string(h), "$2a$"), nil
 }
 
-// alphabet has no characters that are mistaken for another when a password is read aloud or off a
-// screen: no 0 O o, 1 l I i, 2 Z z, 5 S s, 8 B.
+// alphabet omits characters that are easily confused when read aloud or off a screen: 0 O o, 1 l I i, 2 Z z, 5 S s, 8
+// B.
 const alphabet = "ACDEFGHJKLMNPQRTUVWXYabcdefghjkmnpqrtuvwxy34679"
 
-// Generate makes up a password of four groups of five, which Check passes; about 106 bits.
+// Generate returns a random password of four groups of five characters, about 106 bits, which passes Check.
 func Generate() (string, error) {
 	most := big.NewInt(int64(len(alphabet)))
 	for {

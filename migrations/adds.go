@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// addedColumns are the columns, as schema.table.column, that some file adds to a table that is there already.
+// addedColumns are the columns, as schema.table.column, that migrations add to existing tables.
 var addedColumns = sync.OnceValue(func() map[string]bool {
 	added := map[string]bool{}
 	form := regexp.MustCompile(`(?m)^ALTER TABLE (\S+) ADD COLUMN IF NOT EXISTS (\w+) `)
@@ -22,5 +22,5 @@ var addedColumns = sync.OnceValue(func() map[string]bool {
 	return added
 })
 
-// AddsColumn says whether a migration adds the column to a table that lacks it.
+// AddsColumn reports whether a migration adds the column to a table that lacks it.
 func AddsColumn(table, column string) bool { return addedColumns()[table+"."+column] }

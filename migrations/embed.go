@@ -1,11 +1,9 @@
-// Package migrations has the schema of both databases, as SQL files in the order in which they are
-// applied. They are carried in the binary, and a database that holds nothing can be made from them by
-// goose or psql alone.
+// Package migrations embeds the schema of both databases as SQL files in the order in which they are applied. In an
+// empty database, goose or psql can apply them as well.
 //
-// A file's number is its version. A file that has been released is never edited: what it got wrong is
-// mended by a later one. The same files complete databases that other software made, so cxgctl looks
-// at each statement, and at the table that it is for, before it runs it (package migrate). Hence the
-// forms that a statement may have, and no other:
+// A file's number is its version. The statements of a released file never change; mistakes are corrected by a later
+// file. The same files complete databases created by other software, so package migrate examines each statement and
+// its table before running it. Only these forms of statements are supported:
 //
 //	CREATE SCHEMA IF NOT EXISTS …
 //	CREATE TABLE IF NOT EXISTS …          with every constraint named: errors are translated by name
@@ -14,30 +12,30 @@
 //	ALTER TABLE … ADD CONSTRAINT … CHECK (…) NOT VALID
 //	INSERT INTO … ON CONFLICT DO NOTHING  into tables with an id
 //
-// An INSERT names the columns that it needs, or selects from jsonb_populate_record with a key on a line of its own for
-// each name that a column may have. It is left out where a column that must have a value gets none.
+// An INSERT names the columns that it needs, or selects from jsonb_populate_record with a key on a separate line for
+// each name that a column may have. It is skipped if a required column would get no value.
 //
-// Each ends with a semicolon at a line's end, and comments have lines of their own. A column that is
-// added is nullable or has a constant default. The line
+// Each statement ends with a semicolon at the end of a line, and comments are on separate lines. An added column is
+// nullable or has a constant default. The line
 //
 //	-- +unless is_deleted, deleted
 //
-// before an ALTER TABLE leaves the column out where the table has one of those. The line
+// before an ALTER TABLE omits the column if the table has one of those. The line
 //
 //	-- +optional search
 //
-// makes the whole file optional: it is applied only where it is asked for by that name. There are no Down
-// sections: what a run added is recorded in the database, and only that is taken back.
+// makes the whole file optional: it is applied only on request, by that name. Files do not have Down sections: what
+// a run added is recorded in the database, and only that is removed.
 package migrations
 
 import "embed"
 
-// Manager is the manager database's migrations, in the folder "manager".
+// Manager contains the manager database's migrations, in the directory "manager".
 //
 //go:embed manager/*.sql
 var Manager embed.FS
 
-// Tenant is the tenant database's migrations, in the folder "tenant".
+// Tenant contains the tenant database's migrations, in the directory "tenant".
 //
 //go:embed tenant/*.sql
 var Tenant embed.FS

@@ -16,9 +16,9 @@ import (
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// identity measures what a one-off command, users get, pays to know its operator and what they may do: in this
-// process, in a session of its own each time, as a command has. The yardstick is the same command without an
-// operator: it connects, reads the shape of its own table, and finds the same user.
+// identity measures how much finding the operator and their permissions adds to a one-off command, users get. It runs
+// in this process, with a new session each time. The baseline is the same command without an operator: it connects,
+// reads the shape of its table, and finds the same user.
 func identity(ctx context.Context, w io.Writer, s devdb.Status, dir string, rounds int) error {
 	const (
 		none  = "DELETE FROM idam.user_roles"
@@ -104,7 +104,7 @@ func get(ctx context.Context, dsn string, begin func(*db.DB) (schema.Catalog, er
 	if err != nil {
 		return err
 	}
-	defer func() { go d.Close() }() // which waits, and is nobody's cost
+	defer func() { go d.Close() }() // waits for the server, which is not part of the command
 	cat, err := begin(d)
 	if err != nil {
 		return err

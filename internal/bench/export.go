@@ -18,18 +18,18 @@ import (
 	"github.com/cxgctl/cxgctl/internal/devdb"
 )
 
-// exports measures what exports, searches and pages cost, in seconds and in memory.
+// exports measures the time and memory of exports, searches and pages.
 type exports struct {
 	ctx       context.Context
 	w         io.Writer
 	dir, psql string
 	tool, dsn string
-	server    int // its process
+	server    int // pid
 	rounds    int
 	begun     bool
 }
 
-// invoiceSelect is what `invoices list --all` reads, as a person would write it.
+// invoiceSelect is the query of `invoices list --all`, as a person would write it.
 const invoiceSelect = "SELECT i.id, i.invoice_no, i.tenant_id, t.code AS tenant_code, i.subscription_id, i.invoice_date, i.due_date, i.start_date, " +
 	"i.close_date, i.base_amount, i.usage_amount, i.discount_amount, i.tax_amount, i.total_amount, i.currency, i.user_count, i.used_storage, " +
 	"i.api_calls, i.status, i.paid_at, i.payment_method, i.deleted, i.created_at, i.updated_at, i.created_by, i.updated_by " +
@@ -37,10 +37,10 @@ const invoiceSelect = "SELECT i.id, i.invoice_no, i.tenant_id, t.code AS tenant_
 
 const userTable = "SELECT username, full_name, email, user_type, status, last_login_at, created_at FROM idam.users WHERE is_active"
 
-// took is what one run of a command cost.
+// took is the cost of one run of a command.
 type took struct {
 	wall           time.Duration
-	client, server time.Duration // of processors; the server's is of all its backends that ended meanwhile
+	client, server time.Duration // processor time; the server's covers all backends that ended meanwhile
 	peak           int64         // bytes of memory
 }
 
@@ -53,7 +53,7 @@ func (x *exports) run(c contender) (took, []byte, error) {
 	cmd.Dir = x.dir
 	var out, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &stderr
-	if c.env != nil { // a table of any size, neither to memory nor to a device that takes no time
+	if c.env != nil { // output of any size, so neither kept in memory nor discarded for free
 		f, err := os.Create(filepath.Join(x.dir, "out.txt"))
 		if err != nil {
 			return took{}, nil, err
@@ -70,8 +70,8 @@ func (x *exports) run(c contender) (took, []byte, error) {
 	return t, out.Bytes(), nil
 }
 
-// watched runs a command and returns the most memory, in bytes, that it had: as it was seen, or as the kernel says
-// where it ended before anybody looked.
+// watched runs a command and returns its peak memory in bytes: as observed, or as reported by the kernel if it ended
+// before the first sample.
 func watched(cmd *exec.Cmd) (peak int64, err error) {
 	if err := cmd.Start(); err != nil {
 		return 0, err
@@ -86,12 +86,11 @@ func watched(cmd *exec.Cmd) (peak int64, err error) {
 	return peak, err
 }
 
-// settling is how long the end of a backend may take that nobody is connected to any more.
+// settling is how long a backend may take to exit after its client has disconnected.
 const settling = 300 * time.Millisecond
 
-// watchPeak looks at a process's memory until the function that it returns is called, which returns the most that was
-// seen, 0 where it ended before the first look. The kernel's own figure begins with what the bench itself had
-// at the start of the process.
+// watchPeak samples a process's memory until the returned function is called, which returns the peak, or 0 if the
+// process ended before the first sample. The kernel's own figure includes what the bench had at fork.
 func watchPeak(pid int) func() int64 {
 	done, most := make(chan struct{}), make(chan int64)
 	go func() {
@@ -123,7 +122,8 @@ func watchPeak(pid int) func() int64 {
 	}
 }
 
-// backends is the processor time of the server's processes that have ended, 0 where the system does not say.
+// backends returns the processor time of the server's processes that have ended, or 0 if the system does not report
+// it.
 func (x *exports) backends() time.Duration {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", x.server))
 	if err != nil {
@@ -152,18 +152,18 @@ func (x *exports) list(noun string, args ...string) []string {
 	return append([]string{x.tool, "-q", noun, "list"}, args...)
 }
 
-// partTime is when a part begins no further round.
+// partTime is the time after which a part starts no further round.
 const partTime = 3 * time.Minute
 
-// medians runs the contenders in turns, and says how often.
+// medians runs the contenders in turns and returns the number of rounds.
 func (x *exports) medians(t trial) ([]took, int, error) {
 	all := make([][]took, len(t.contenders))
 	began, rounds := time.Now(), 0
 	for rounds < x.rounds && (rounds == 0 || time.Since(began)*time.Duration(rounds+1)/time.Duration(rounds) < partTime) {
 		for turn := range t.contenders {
-			i := (turn + rounds) % len(t.contenders) // whoever comes after a long one is slower, so that everybody does
+			i := (turn + rounds) % len(t.contenders) // a run after a long one is slower, so rotate the order
 			c := t.contenders[i]
-			// What another one wrote is neither on its way to the disk nor freed in this one's time.
+			// Leftovers of another contender must not be written back or freed during this run.
 			if err := x.clear(); err != nil {
 				return nil, 0, err
 			}
@@ -189,7 +189,7 @@ func (x *exports) medians(t trial) ([]took, int, error) {
 	return out, rounds, x.clear()
 }
 
-// clear removes what was exported.
+// clear removes the exported files.
 func (x *exports) clear() error {
 	files, err := filepath.Glob(filepath.Join(x.dir, exported+"*"))
 	for _, f := range files {
@@ -201,13 +201,12 @@ func (x *exports) clear() error {
 	return err
 }
 
-// exported begins the names of the files that are exported to.
+// exported is the prefix of exported files.
 const exported = "export-"
 
 func (x *exports) file(name string) string { return filepath.Join(x.dir, exported+name) }
 
-// exportSections are what is measured of exports: one line a contender; the ratio is how many times as fast as
-// the first it is.
+// exportSections measures exports, one line per contender; the ratio is the speed relative to the first.
 func exportSections(ctx context.Context, w io.Writer, tool, dir string, rounds int, s devdb.Status) []section {
 	x := &exports{ctx: ctx, w: w, dir: dir, psql: filepath.Join(s.BinDir, "psql"), tool: tool, dsn: s.DSN("mgmt"), server: s.PID, rounds: rounds}
 	parts := []section{
@@ -236,12 +235,12 @@ func exportSections(ctx context.Context, w io.Writer, tool, dir string, rounds i
 	return parts
 }
 
-// export is a contender that exports every invoice.
+// export returns a contender that exports every invoice.
 func (x *exports) export(format, name, goal string) contender {
 	return contender{"cxgctl … -o " + format + " to " + name, nil, x.list("invoices", "--all", "-o", format, "--output-file", x.file(name)), goal}
 }
 
-// copied is psql's \copy of a query to a file.
+// copied returns psql's \copy of a query to a file.
 func (x *exports) copied(name, query, file, options string) contender {
 	return contender{name, nil, []string{x.psql, "-X", "-q", x.dsn, "-c", `\copy (` + query + `) TO '` + x.file(file) + `'` + options}, ""}
 }
@@ -267,7 +266,7 @@ func (x *exports) xlsx() trial {
 	return trial{"every invoice, for people", []contender{x.export("yaml", "c.yaml", ""), x.export("xlsx", "c.xlsx", "≤ 300 MB")}}
 }
 
-// table compares 100,000 users, the newest, with psql's aligned output.
+// table compares the newest 100,000 users with psql's aligned output.
 func (x *exports) table() error {
 	since, err := x.ask("SELECT coalesce(to_char(min(created_at) - interval '1 microsecond', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), '2000-01-01') " +
 		"FROM (SELECT created_at FROM idam.users WHERE is_active ORDER BY created_at DESC LIMIT 100000) t")
@@ -281,11 +280,11 @@ func (x *exports) table() error {
 	}})
 }
 
-// fast has print say how many times as fast as the first a contender is.
+// fast makes print show the speed relative to the first contender.
 const fast = -1
 
-// print measures a trial and prints a line a contender: how many times as fast as the first it is, or, where against
-// names another one, how many times as long as that it takes.
+// print measures a trial and prints one line per contender: the speed relative to the first, or the time relative to
+// the one in against.
 func (x *exports) print(t trial, against ...int) error {
 	m, rounds, err := x.medians(t)
 	if err != nil {

@@ -20,8 +20,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/password"
 )
 
-// byHand is what psql is given to do the work of an import: the file into a staging table, the users from
-// there, and an audit row for each that holds what cxgctl's holds. One transaction.
+// byHand does the work of an import in psql: the file into a staging table, the users from there, and an audit row
+// with the same content as cxgctl's for each. One transaction.
 const byHand = `
 BEGIN;
 CREATE TEMP TABLE staging (username text, email text, full_name text, phone text, department text, position text) ON COMMIT DROP;
@@ -42,7 +42,7 @@ SELECT now(), m.created_by, m.created_by, 'ADMIN_ACTION', 'DATA_MODIFICATION', '
 COMMIT;
 `
 
-// imports measures users import beside psql, each run in a fresh copy of the database.
+// imports compares users import with psql, each run in a fresh copy of the database.
 func imports(ctx context.Context, w *tabwriter.Writer, tool string, s devdb.Status, dir string, sizes []int, rounds int) error {
 	psql := filepath.Join(s.BinDir, "psql")
 	sql := func(database, script string) *exec.Cmd {
@@ -86,7 +86,7 @@ func imports(ctx context.Context, w *tabwriter.Writer, tool string, s devdb.Stat
 			}
 		}
 		title := fmt.Sprintf("import of %d users", n)
-		names := []string{"psql: COPY, INSERT … SELECT twice, by hand", fmt.Sprintf("cxgctl users import (at most %d MB)", memory>>20), "… where there are no seals"}
+		names := []string{"psql: COPY, INSERT … SELECT twice, by hand", fmt.Sprintf("cxgctl users import (at most %d MB)", memory>>20), "… without seals"}
 		plain := row(w, title, names, times[:], n, "≤ 1.0")
 		sealed := times[1][len(times[1])/2].Seconds()
 		_, _ = fmt.Fprintf(w, "\trows a second with seals, of those without\t\t\t%.2f\t≥ 0.9\n", plain/sealed)
@@ -110,11 +110,11 @@ func loop(ctx context.Context, w *tabwriter.Writer, psql string, s devdb.Status,
 		}
 	}
 	each := time.Since(start).Seconds() / rows
-	_, _ = fmt.Fprintf(w, "\ta shell loop of psql -c, times the import\t%.1f ms a row\t\t%.0f\t≥ 300\n", each*1000, each/perRow)
+	_, _ = fmt.Fprintf(w, "\ta shell loop of psql -c, relative to the import\t%.1f ms a row\t\t%.0f\t≥ 300\n", each*1000, each/perRow)
 	return nil
 }
 
-// hashing measures passwords: x/crypto on all cores by hand, and the import's pools.
+// hashing compares x/crypto on all cores with the import's workers.
 func hashing(ctx context.Context, w *tabwriter.Writer, rounds int) error {
 	const n = 32
 	passwords := make([]string, n)
@@ -147,7 +147,7 @@ func hashing(ctx context.Context, w *tabwriter.Writer, rounds int) error {
 	return nil
 }
 
-// row prints a case, with its rate, and returns the last contender's median in seconds.
+// row prints a case with its rate, and returns the last contender's median in seconds.
 func row(w *tabwriter.Writer, title string, names []string, times [][]time.Duration, n int, goal string) float64 {
 	var first, median float64
 	for i, list := range times {
@@ -173,7 +173,7 @@ func people(n int) []byte {
 	return b.Bytes()
 }
 
-// quietly is watched, with what the command says of a failure in the error.
+// quietly is watched, with the command's stderr in the error.
 func quietly(cmd *exec.Cmd) (peak int64, err error) {
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -1,10 +1,10 @@
-// Command bench measures cxgctl beside psql, in one run, case by case in turns, and prints medians and
-// ratios. It judges nothing: the machine may be noisy, and the goals stand in the last column.
+// Command bench compares cxgctl with psql, alternating between them, and prints medians and ratios. It does not fail
+// if a goal, shown in the last column, is missed, because the machine may be noisy.
 //
 //	make bench
 //	go run ./internal/bench -rounds 101 -users 100000 -invoices 200000
-//	go run ./internal/bench -only exports -users 1000000 -invoices 2000000 # exports at their full size
-//	go run ./internal/bench -only exports/csv,exports/search -exports 1 -home /var/tmp/big # of data loaded before
+//	go run ./internal/bench -only exports -users 1000000 -invoices 2000000 # exports at full size
+//	go run ./internal/bench -only exports/csv,exports/search -exports 1 -home /var/tmp/big # with existing data
 package main
 
 import (
@@ -32,16 +32,16 @@ type contender struct {
 	name string
 	env  []string
 	argv []string
-	goal string // against the case's first contender
+	goal string // relative to the case's first contender
 }
 
-// trial is contenders that do the same work; the first is the yardstick.
+// trial is a set of contenders that do the same work; the first is the baseline.
 type trial struct {
 	title      string
 	contenders []contender
 }
 
-// scale is how much is measured.
+// scale is the amount of data and rounds.
 type scale struct {
 	rounds            int
 	users, invoices   int
@@ -51,7 +51,7 @@ type scale struct {
 	many              int
 }
 
-// counts is a list of numbers as a flag takes it: 10,100,1000.
+// counts is a list of numbers in a flag: 10,100,1000.
 type counts []int
 
 func (c *counts) String() string {
@@ -72,16 +72,16 @@ func (c *counts) Set(text string) error {
 
 func main() {
 	var n scale
-	flag.IntVar(&n.rounds, "rounds", 41, "how often each one-off command runs")
+	flag.IntVar(&n.rounds, "rounds", 41, "number of runs of each one-off command")
 	flag.IntVar(&n.users, "users", 20000, "users in the database")
 	flag.IntVar(&n.invoices, "invoices", 50000, "invoices in the database")
-	flag.IntVar(&n.exports, "exports", 3, "how often each export runs at most; a part of them ends after some three minutes")
+	flag.IntVar(&n.exports, "exports", 3, "maximum number of runs of each export; each part ends after about three minutes")
 	flag.IntVar(&n.imported, "import", 100000, "users in the largest import; a million takes minutes")
 	flag.StringVar(&n.only, "only", "", "`sections`: commands, identity, exports, imports, seals, tenants; of the exports also parts:\n"+
 		"exports/csv, jsonl, xlsx, table, rows, api, cursor, summary, search")
-	flag.StringVar(&n.home, "home", "", "the data `home` (XDG_DATA_HOME) of a dev database to measure with and keep, in place of a new one")
+	flag.StringVar(&n.home, "home", "", "data `home` (XDG_DATA_HOME) of an existing dev database to use and keep, instead of a new one")
 	n.tenants = counts{10, 100, 1000}
-	flag.Var(&n.tenants, "tenants", "how many tenants' databases, ascending; each is a copy of 8 MB, and 1,000 take some ten minutes")
+	flag.Var(&n.tenants, "tenants", "numbers of tenant databases, ascending; each is a copy of 8 MB, and 1,000 take about ten minutes")
 	flag.IntVar(&n.many, "many", 100000, "tenants in the list of tenants")
 	flag.Parse()
 	if err := run(n); err != nil {
@@ -92,7 +92,7 @@ func main() {
 
 func run(n scale) (err error) {
 	ctx := context.Background()
-	// The server's user must reach the folder, and socket paths are short.
+	// The server's user must reach the directory, and socket paths are short.
 	dir, err := os.MkdirTemp("/tmp", "cxgbench")
 	if err != nil {
 		return err
@@ -133,7 +133,7 @@ func run(n scale) (err error) {
 	fmt.Printf("%s, %d cores, PostgreSQL %s, %s; %s; medians of %d rounds in turns\n\n",
 		time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), status.Version, runtime.Version(), held(n), n.rounds)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	few := min(n.rounds, 3) // of what takes seconds each
+	few := min(n.rounds, 3) // for cases that take seconds
 	sections := []section{
 		{"commands", func() error {
 			_, _ = fmt.Fprintln(w, "case\tcommand\tmedian\tbest\tratio\tgoal")
@@ -152,7 +152,7 @@ func run(n scale) (err error) {
 		{"imports", func() error {
 			return errors.Join(imports(ctx, w, tool, status, dir, []int{n.imported}, few), hashing(ctx, w, few))
 		}},
-		{"tenants", func() error { // last: the demo tenants are gone afterwards
+		{"tenants", func() error { // last, because it removes the demo tenants
 			return measureTenants(ctx, w, tool, dir, status, n.tenants, n.many, few)
 		}},
 	}...)
@@ -167,20 +167,20 @@ func run(n scale) (err error) {
 	return nil
 }
 
-// section is a part of all that is measured; a/b is a part of a.
+// section is a part of the measurements; a/b is a part of a.
 type section struct {
 	name string
 	run  func() error
 }
 
-// asked says whether a list of sections, empty for all, has this one or what it is a part of.
+// asked reports whether a list of sections, empty for all, contains this one or its parent.
 func (s section) asked(only string) bool {
 	whole, _, _ := strings.Cut(s.name, "/")
 	list := strings.Split(only, ",")
 	return only == "" || slices.Contains(list, s.name) || slices.Contains(list, whole)
 }
 
-// held says what the database holds.
+// held describes the content of the database.
 func held(n scale) string {
 	if n.home != "" {
 		return "the data in " + n.home
@@ -193,7 +193,7 @@ const userColumns = "id, username, full_name, email, phone, user_type, status, m
 	"force_password_change, timezone, locale, department, position, is_active, created_at, updated_at, created_by, updated_by"
 
 func trials(tool string, s devdb.Status) ([]trial, error) {
-	// Debian's psql on PATH is a Perl wrapper that costs 20 ms; the yardstick is PostgreSQL's own.
+	// Debian's psql on PATH is a Perl wrapper that costs 20 ms, so use PostgreSQL's own.
 	psql := filepath.Join(s.BinDir, "psql")
 	if _, err := os.Stat(psql); err != nil {
 		return nil, err
@@ -206,7 +206,7 @@ func trials(tool string, s devdb.Status) ([]trial, error) {
 	list := "SELECT " + userColumns + " FROM idam.users WHERE is_active ORDER BY created_at DESC, id DESC LIMIT 100"
 	count := "SELECT count(*) FROM idam.users WHERE is_active"
 	socketEnv := []string{"CXGCTL_MANAGER_DATABASE_URL=" + s.DSN("mgmt"), "CXGCTL_OPERATOR=admin"}
-	// psql takes the password from the environment and cxgctl from a file; neither asks a server for it
+	// psql takes the password from the environment and cxgctl from a file; neither prompts for it
 	tcpEnv := []string{"CXGCTL_MANAGER_DATABASE_URL=" + s.TCPDSN("mgmt"), "CXGCTL_OPERATOR=admin", "PGPASSWORD=" + strings.TrimSpace(string(password))}
 	query := func(dsn string, statements ...string) []string {
 		argv := []string{psql, "-X", "-q", dsn}
@@ -239,13 +239,13 @@ func trials(tool string, s devdb.Status) ([]trial, error) {
 	}, nil
 }
 
-// measure runs the contenders in turns, so that what disturbs one disturbs all.
+// measure runs the contenders in turns, so that disturbances affect all of them.
 func (t trial) measure(ctx context.Context, w *tabwriter.Writer, dir string, rounds int) error {
 	times := make([][]time.Duration, len(t.contenders))
 	for round := range rounds + 1 {
 		for i, c := range t.contenders {
 			cmd := exec.CommandContext(ctx, c.argv[0], c.argv[1:]...)
-			// An environment and a home of their own, so that nobody's configuration has a part in it.
+			// A separate environment and home directory, so that the user's configuration has no effect.
 			cmd.Env = append([]string{"HOME=" + dir, "XDG_DATA_HOME=" + dir, "PATH=" + os.Getenv("PATH")}, c.env...)
 			cmd.Dir = dir
 			var stderr bytes.Buffer

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// perRow compares what a row costs among few with what it costs among all.
+// perRow compares the cost of a row in small and large exports.
 func (x *exports) perRow() error {
 	day, err := x.ask("SELECT invoice_date FROM bill.invoices WHERE NOT deleted ORDER BY invoice_date DESC OFFSET least(20000, (SELECT count(*) / 10 FROM bill.invoices)) LIMIT 1")
 	if err != nil {
@@ -34,7 +34,7 @@ func (x *exports) perRow() error {
 	return nil
 }
 
-// apiWay reads as the backend does, by OFFSET pages with a count each, of which some stand for all.
+// apiWay reads like the backend, by OFFSET pages with a count each, and extrapolates from a sample.
 func (x *exports) apiWay() error {
 	n, err := x.ask("SELECT count(*) FROM bill.invoices WHERE NOT deleted")
 	if err != nil {
@@ -64,7 +64,7 @@ func (x *exports) apiWay() error {
 	return x.clear()
 }
 
-// cursors compares a page far behind with the first one.
+// cursors compares a distant page with the first one.
 func (x *exports) cursors() error {
 	token := "first"
 	const size = 20
@@ -82,7 +82,7 @@ func (x *exports) cursors() error {
 			return err
 		}
 		if doc.Data.Next == nil {
-			break // there are not so many
+			break // too few rows
 		}
 		token = *doc.Data.Next
 	}
@@ -90,6 +90,6 @@ func (x *exports) cursors() error {
 		return contender{name, nil, x.list("invoices", "--cursor", token, "-o", "json"), goal}
 	}
 	wide := *x
-	wide.rounds = max(x.rounds, 21) // they are short
+	wide.rounds = max(x.rounds, 21) // single runs are short
 	return wide.print(trial{"a page of 20 by cursor", []contender{page("page 1", "first", ""), page("page 10,000", token, "≤ 1.5")}}, fast, 0)
 }

@@ -21,16 +21,16 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// What seals cost is measured on the ledger itself, in this process: a process a change would hide it.
+// The cost of seals is measured on the ledger in this process, because starting a process per change would hide it.
 const (
 	sealClients = 16
-	sealTurn    = time.Second // of changes with, then without
+	sealTurn    = time.Second // duration of each turn, with and without seals
 	sealRounds  = 3
 	sealBatch   = 5000   // rows of a bulk change
-	sealLog     = 200000 // sealed rows that verify walks
+	sealLog     = 200000 // sealed rows for audit verify
 )
 
-// sealing is the manager database with seals and without.
+// sealing is a manager database with and without seals.
 type sealing struct {
 	d              *db.DB
 	sealed, plain  schema.Catalog
@@ -41,8 +41,8 @@ type sealing struct {
 	tool, dsn, dir string
 }
 
-// measureSeals prints changes a second with seals and without, in turns, then the rate of bulk changes, of verify, and
-// what a seal takes on the disk.
+// measureSeals prints changes per second with and without seals, in turns, followed by the rates of bulk changes and
+// of verify, and the disk space of a seal.
 func measureSeals(ctx context.Context, w io.Writer, tool, dsn, dir string) error {
 	s := &sealing{tool: tool, dsn: dsn, dir: dir}
 	var err error
@@ -99,12 +99,12 @@ func median(list []float64) float64 {
 	return list[len(list)/2]
 }
 
-// open is the ledger of one client.
+// open returns the ledger of one client.
 func (s *sealing) open(ctx context.Context, d *db.DB, cat schema.Catalog) (*audit.Ledger, error) {
 	return audit.Open(ctx, d, cat, s.by, audit.Origin{OSUser: "bench", Host: "bench", PID: os.Getpid(), Version: "bench", Command: "users update"})
 }
 
-// singles lets every client change a row of its own, one after the other, and returns the changes a second.
+// singles makes every client change a row of its own repeatedly, and returns the changes per second.
 func (s *sealing) singles(ctx context.Context, cat schema.Catalog) (float64, error) {
 	var n atomic.Int64
 	var wg sync.WaitGroup
@@ -161,7 +161,7 @@ func change(ctx context.Context, l *audit.Ledger, id uuid.UUID, n int) error {
 	})
 }
 
-// bulk writes one batch of audit rows, each of a user's whole record, and returns the rows a second.
+// bulk writes one batch of audit rows, each of a user's entire record, and returns the rows per second.
 func (s *sealing) bulk(ctx context.Context, cat schema.Catalog) (float64, error) {
 	l, err := s.open(ctx, s.d, cat)
 	if err != nil {
@@ -187,10 +187,10 @@ func (s *sealing) bulk(ctx context.Context, cat schema.Catalog) (float64, error)
 	return sealBatch / time.Since(began).Seconds(), err
 }
 
-// honest takes out the rows that the turns without seals left, which verify would call forged.
+// honest deletes the rows written without seals, which verify would report as forged.
 const honest = `DELETE FROM audt.audit_logs l WHERE NOT EXISTS (SELECT FROM cxg_audit.seal s WHERE s.audit_id = l.id)`
 
-// backendRows are rows such as other software writes.
+// backendRows inserts rows like those of other software.
 const backendRows = `
 INSERT INTO audt.audit_logs (id, created_at, event_type, event_category, description, source_ip, user_agent, resource, resource_id,
        action_performed, result, risk_level, extra_data, status, deleted)
@@ -199,7 +199,7 @@ SELECT gen_random_uuid(), now() - interval '1 day' + i * interval '1 ms', 'API_C
        jsonb_build_object('method', 'PUT', 'path', '/api/v1/users', 'status', 200, 'request_id', gen_random_uuid()), 'ACTIVE', false
   FROM generate_series(1, $1::int) i`
 
-// verify fills the log and runs the command over it.
+// verify fills the log and runs the command on it.
 func (s *sealing) verify(ctx context.Context, w io.Writer) error {
 	var n int64
 	for {
@@ -233,7 +233,7 @@ func (s *sealing) verify(ctx context.Context, w io.Writer) error {
 	return s.walk(ctx, w, fmt.Sprintf("audit verify, %d rows of the backend's", sealLog), n+1, sealLog)
 }
 
-// change runs a statement and has the server look at the log anew.
+// change runs a statement and updates the statistics of the log.
 func (s *sealing) change(ctx context.Context, sql string, args ...any) error {
 	conn, err := pgx.Connect(ctx, s.dsn)
 	if err != nil {
@@ -249,7 +249,7 @@ func (s *sealing) change(ctx context.Context, sql string, args ...any) error {
 	return nil
 }
 
-// run runs the tool and returns how much memory it took, in MiB.
+// run runs the tool and returns its peak memory in MiB.
 func (s *sealing) run(ctx context.Context, args ...string) (memory float64, err error) {
 	cmd := exec.CommandContext(ctx, s.tool, args...)
 	cmd.Env = []string{"HOME=" + s.dir, "CXGCTL_MANAGER_DATABASE_URL=" + s.dsn, "CXGCTL_OPERATOR=admin"}

@@ -14,14 +14,13 @@ import (
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// customPlans has every round planned for its text, as a command's only one is.
+// customPlans plans every round for its text, as for a command's only query.
 const customPlans = "&options=-c%20plan_cache_mode%3Dforce_custom_plan"
 
-// searches compares what people type with ILIKE, which the backend uses, without indexes and with them. Both
-// sides ask in one open session: the start of a process, a hundred milliseconds on some machines, would hide what an
-// index is worth.
+// searches compares typical searches with ILIKE, which the backend uses, with and without indexes. Both use one open
+// session, because starting a process can take a hundred milliseconds.
 func (x *exports) searches() error {
-	// a name that is neither the most nor the least frequent, by its two syllables
+	// two syllables of a name of average frequency
 	name, err := x.ask("SELECT right(full_name, 2) FROM idam.users WHERE full_name ~ '^[가-힣]{3}$' GROUP BY 1 HAVING count(*) > 0 ORDER BY count(*) LIMIT 1")
 	if err != nil {
 		return err
@@ -49,7 +48,7 @@ func (x *exports) searches() error {
 	if err != nil {
 		return err
 	}
-	if grams == 0 { // data that was kept may have the index; above it was not asked
+	if grams == 0 { // kept data may have the index; it was not used above
 		if _, _, err := x.run(contender{"migrate", nil, []string{x.tool, "-q", "migrate", "up", "--database", "manager", "--with", "search", "--timeout", "1h"}, ""}); err != nil {
 			return err
 		}
@@ -66,7 +65,8 @@ func (x *exports) searches() error {
 	return x.search(d, table, grams, "a rare text, optional index", "99123", "")
 }
 
-// search looks for a text both ways in turns: count and first page of 20, with the index of grams of that size, 0 for none.
+// search measures count and first page of 20 for a text both ways, in turns, using the index with grams of that size,
+// 0 for none.
 func (x *exports) search(d *db.DB, table *users.Table, grams int, title, text, goal string) error {
 	where := " FROM idam.users WHERE is_active AND (username ILIKE @text OR full_name ILIKE @text OR email ILIKE @text)"
 	args := pgx.NamedArgs{"text": "%" + text + "%"}
@@ -84,7 +84,7 @@ func (x *exports) search(d *db.DB, table *users.Table, grams int, title, text, g
 		return rows.Err()
 	}
 	ours := func(ctx context.Context) error {
-		if _, err := table.Grams(ctx, d); err != nil { // as the command asks first
+		if _, err := table.Grams(ctx, d); err != nil { // the command asks this first
 			return err
 		}
 		page, err := table.List(users.Filter{Search: text, Grams: grams}).Page(ctx, d, db.Paging{Page: 1, Size: 20})

@@ -5,7 +5,7 @@ import (
 )
 
 const (
-	// what cxgctl runs itself, see invoices.summarize
+	// cxgctl's own statement, see invoices.summarize
 	summaryPots = `
 WITH pots AS (
     SELECT date_trunc('month', i.invoice_date::timestamp) AS key, i.currency,
@@ -21,7 +21,7 @@ SELECT to_char(p.key, 'YYYY-MM'), upper(rtrim(p.currency)), sum(p.n), sum(p.amou
        sum(p.amount) FILTER (WHERE p.pot = '31_60'), sum(p.amount) FILTER (WHERE p.pot = '61_90'), sum(p.amount) FILTER (WHERE p.pot = 'over_90')
   FROM pots p GROUP BY 1, 2 ORDER BY 1, 2`
 
-	// what somebody writes down who wants to know the same
+	// the straightforward statement for the same result
 	summaryPlain = `
 SELECT to_char(invoice_date, 'YYYY-MM'), upper(rtrim(currency)), count(*), sum(total_amount),
        sum(total_amount) FILTER (WHERE status = 'PAID'), sum(total_amount) FILTER (WHERE status NOT IN ('PAID', 'CANCELED')),
@@ -33,7 +33,7 @@ SELECT to_char(invoice_date, 'YYYY-MM'), upper(rtrim(currency)), count(*), sum(t
   FROM bill.invoices WHERE NOT deleted GROUP BY 1, 2 ORDER BY 1, 2`
 )
 
-// summaries measures invoices summary beside psql, with its own statement and with the plain one.
+// summaries compares invoices summary with psql, using its own statement and the straightforward one.
 func summaries(tool, psql string, s devdb.Status) trial {
 	env := []string{"CXGCTL_MANAGER_DATABASE_URL=" + s.DSN("mgmt"), "CXGCTL_OPERATOR=admin"}
 	query := func(sql string) []string { return []string{psql, "-X", "-q", s.DSN("mgmt"), "-c", sql} }

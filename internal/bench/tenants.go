@@ -17,19 +17,20 @@ import (
 )
 
 const (
-	tenantUsers    = 20 // in each tenant's database
+	tenantUsers    = 20 // per tenant database
 	tenantParallel = 8
 )
 
-// measureTenants measures `users list --all-tenants` over more and more databases of one cluster beside a loop that only
-// connects and runs the SELECT, as many at once; then `tenants list` with many tenants. sizes ascend.
+// measureTenants compares `users list --all-tenants` over growing numbers of databases in one cluster with a loop that
+// only connects and runs the SELECT, with the same parallelism; then it measures `tenants list` with many tenants.
+// sizes are ascending.
 func measureTenants(ctx context.Context, w io.Writer, tool, dir string, s devdb.Status, sizes []int, many, rounds int) error {
 	owner, err := pgx.Connect(ctx, s.DSN("mgmt"))
 	if err != nil {
 		return err
 	}
 	defer owner.Close(ctx)
-	// the demo tenants have no database of their own
+	// the demo tenants have no databases of their own
 	if _, err := owner.Exec(ctx, `UPDATE tnnt.tenants SET is_deleted = true`); err != nil {
 		return err
 	}
@@ -50,14 +51,14 @@ func measureTenants(ctx context.Context, w io.Writer, tool, dir string, s devdb.
 	if err := quieten(ctx, owner); err != nil {
 		return err
 	}
-	if _, err := silently(ctx, env, tool, filepath.Join(dir, "users.csv"), "users", "list"); err != nil { // warms the program and the manager database
+	if _, err := silently(ctx, env, tool, filepath.Join(dir, "users.csv"), "users", "list"); err != nil {
 		return err
 	}
 	for _, n := range sizes {
 		if err := makeTenants(ctx, owner, n); err != nil {
 			return err
 		}
-		if _, err := connectLoop(ctx, s, n); err != nil { // the first session in a database writes files that the next ones read
+		if _, err := connectLoop(ctx, s, n); err != nil { // first sessions write files that later ones read
 			return err
 		}
 		var loop, ours []float64
@@ -114,9 +115,8 @@ func measureTenants(ctx context.Context, w io.Writer, tool, dir string, s devdb.
 	return nil
 }
 
-// quieten has the server make copies of databases without syncing them, and keeps autovacuum from going round a
-// thousand databases beside what is measured. The cluster is thrown away afterwards, and nothing measured here writes
-// more than a row.
+// quieten makes the server copy databases without syncing them, and keeps autovacuum from visiting a thousand
+// databases during the measurement. The cluster is discarded afterwards.
 func quieten(ctx context.Context, owner *pgx.Conn) error {
 	for _, sql := range []string{"ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()"} {
 		if _, err := owner.Exec(ctx, sql); err != nil {
@@ -126,7 +126,7 @@ func quieten(ctx context.Context, owner *pgx.Conn) error {
 	return nil
 }
 
-// makeTenants makes tenants up to the n-th, each with its database, where they are not there yet.
+// makeTenants creates missing tenants and their databases, up to the n-th.
 func makeTenants(ctx context.Context, owner *pgx.Conn, n int) error {
 	var made int
 	if err := owner.QueryRow(ctx, `SELECT count(*) FROM tnnt.tenants WHERE NOT is_deleted`).Scan(&made); err != nil {
@@ -147,7 +147,7 @@ func makeTenants(ctx context.Context, owner *pgx.Conn, n int) error {
 
 func tenantCode(i int) string { return fmt.Sprintf("bench-%04d", i) }
 
-// connectLoop is the yardstick: it connects to each database and reads the same rows, as many at once as cxgctl does.
+// connectLoop is the baseline: it connects to each database and reads the same rows, with cxgctl's parallelism.
 func connectLoop(ctx context.Context, s devdb.Status, n int) (time.Duration, error) {
 	began := time.Now()
 	next := make(chan int)
@@ -197,13 +197,13 @@ func readTenant(ctx context.Context, dsn string) error {
 	return rows.Err()
 }
 
-// silently runs a command with its output in a file, and returns how much memory it took at most, in KiB.
+// silently runs a command with its output in a file, and returns its peak memory in KiB.
 func silently(ctx context.Context, env []string, program, file string, args ...string) (int64, error) {
 	out, err := os.Create(file)
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = out.Close() }() // nobody reads it
+	defer func() { _ = out.Close() }() // not read
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env, cmd.Stdout = env, out
 	peak, err := quietly(cmd)

@@ -12,20 +12,20 @@ import (
 	"github.com/cxgctl/cxgctl/internal/devdb"
 )
 
-// counter stands between a client and the server and counts round trips: how often the client speaks after the
-// server did, from the beginning of a connection.
+// counter is a proxy between a client and the server that counts round trips: how often the client sends after the
+// server has, from the start of a connection.
 type counter struct {
 	dsn      string
 	dir      string
 	listener net.Listener
-	server   string // its socket
+	server   string // the server's socket
 
 	mu    sync.Mutex
 	trips int
-	asked bool // the client spoke last
+	asked bool // the client sent last
 }
 
-// count makes a counter before the server of s, with a socket of its own under dir.
+// count returns a counter for the server of s, with its own socket under dir.
 func count(dir string, s devdb.Status) (*counter, error) {
 	u, err := url.Parse(s.DSN("mgmt"))
 	if err != nil {
@@ -63,13 +63,13 @@ func (c *counter) serve(client net.Conn) {
 	defer func() { _ = server.Close() }()
 	go func() { _, _ = io.Copy(client, heard{server, func([]byte) { c.spoke(false) }}) }()
 	_, _ = io.Copy(server, heard{client, func(b []byte) {
-		if b[0] != 'X' { // a good-bye waits for nothing
+		if b[0] != 'X' { // Terminate has no response
 			c.spoke(true)
 		}
 	}})
 }
 
-// heard calls back for every piece that is read.
+// heard calls a function for every piece that is read.
 type heard struct {
 	io.Reader
 	call func([]byte)
@@ -92,7 +92,7 @@ func (c *counter) spoke(client bool) {
 	c.asked = client
 }
 
-// taken returns how many round trips there were since it was last asked.
+// taken returns the number of round trips since the last call.
 func (c *counter) taken() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

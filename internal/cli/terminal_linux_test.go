@@ -244,7 +244,7 @@ func TestPassword_PromptedTwiceWithoutEcho(t *testing.T) {
 	}{
 		{"twice alike", pw + "\n", pw + "\n", "1 row changed", 0},
 		{"two that differ", pw + "\n", "Canary-Horse-8\n", "the two passwords differ", 5},
-		{"a weak one", "canary\n", "canary\n", "it needs an upper-case letter", 5},
+		{"a weak one", "canary\n", "canary\n", "it must contain an upper-case letter", 5},
 		{"Ctrl-C at the first", "\x03", "", "interrupted", 130},
 		{"Ctrl-C at the second", pw + "\n", "\x03", "interrupted", 130},
 	} {

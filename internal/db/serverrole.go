@@ -22,7 +22,7 @@ type serverRole int
 const (
 	anyServer     serverRole = iota
 	primary                  // required
-	preferPrimary            // a standby if there is no primary, see Open
+	preferPrimary            // falls back to a standby, see Open
 	standby
 	standbyBefore
 )

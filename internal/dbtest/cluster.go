@@ -12,29 +12,29 @@ import (
 	"github.com/cxgctl/cxgctl/internal/devdb"
 )
 
-// The role that owns everything in a test's own cluster, and the port that names its servers' sockets.
+// The superuser of a test's own cluster, and the port in the names of its sockets.
 const (
 	clusterUser = "cxgctl"
 	clusterPort = "5432"
 )
 
-// cluster is a test's own, to be killed as it likes. None of its servers is running at first.
+// cluster is a test's own cluster, whose servers it may kill. None of them is running at first.
 type cluster struct {
 	root, bin string
-	account   *syscall.Credential // that runs its servers, nil for our own
+	account   *syscall.Credential // that runs the servers; nil means our own
 }
 
-// newCluster makes one with t's databases: mgmt and tnnt.
+// newCluster creates a cluster with t's databases mgmt and tnnt.
 func newCluster(tb testing.TB, t Template) (*cluster, error) {
-	root, err := os.MkdirTemp("/tmp", "cxgown") // short enough for sockets
+	root, err := os.MkdirTemp("/tmp", "cxgown") // short enough for socket paths
 	if err != nil {
 		return nil, err
 	}
-	tb.Cleanup(func() { _ = os.RemoveAll(root) }) // after the servers' end
+	tb.Cleanup(func() { _ = os.RemoveAll(root) }) // runs after the servers have ended
 	if err := os.Chmod(root, 0o755); err != nil {
 		return nil, err
 	}
-	// The dev database's launcher makes the cluster; its servers are then ours to kill.
+	// devdb creates the cluster; its servers are then started here.
 	o := devdb.Options{Dir: filepath.Join(root, "p"), Settings: map[string]string{"fsync": "off"}}
 	made, err := devdb.Up(tb.Context(), o)
 	if err != nil {
@@ -54,7 +54,7 @@ func newCluster(tb testing.TB, t Template) (*cluster, error) {
 func (c *cluster) data() string    { return filepath.Join(c.root, "p", "data") }
 func (c *cluster) sockets() string { return filepath.Join(c.root, "p", "run") }
 
-// serve starts a server on a folder of data, which listens in another folder.
+// serve starts a server on a data directory, with its socket in another directory.
 func (c *cluster) serve(tb testing.TB, data, sockets string) (*daemon, error) {
 	d, err := startDaemon(tb, c.account, filepath.Join(c.bin, "postgres"), "-D", data, "-c", "fsync=off",
 		"-c", "unix_socket_directories="+sockets, "-c", "listen_addresses=", "-c", "port="+clusterPort, "-c", "hot_standby_feedback=on")
@@ -64,7 +64,7 @@ func (c *cluster) serve(tb testing.TB, data, sockets string) (*daemon, error) {
 	return d, d.answers(clusterDSN("postgres", sockets))
 }
 
-// clusterDSN is the connection string of a database on the servers that listen in these folders.
+// clusterDSN returns the connection string of a database on the servers with these socket directories.
 func clusterDSN(database string, sockets ...string) string {
 	ports := strings.Repeat(clusterPort+",", len(sockets)-1) + clusterPort
 	q := url.Values{"host": {strings.Join(sockets, ",")}, "port": {ports}, "sslmode": {"disable"}}
@@ -72,34 +72,34 @@ func clusterDSN(database string, sockets ...string) string {
 	return u.String()
 }
 
-// Mortal is a server of a test's own, which it may stop in the middle of anything. Its methods belong to the test's
+// Restartable is a test's own server, which it may stop at any time. Its methods must be called from the test's
 // goroutine.
 type Restartable struct {
 	cluster *cluster
 	daemon  *daemon
 }
 
-// NewMortal starts one for the life of the test, with t's databases.
+// NewRestartable starts a server for the duration of the test, with t's databases.
 func NewMortal(tb testing.TB, t Template) *Restartable {
 	tb.Helper()
 	c, err := newCluster(tb, t)
 	if err != nil {
-		tb.Fatalf("dbtest: a server of the test's own: %v", err)
+		tb.Fatalf("dbtest: creating a server: %v", err)
 	}
 	m := &Restartable{cluster: c}
 	m.Start(tb)
 	return m
 }
 
-// Pair returns its databases.
+// Pair returns the server's databases.
 func (m *Restartable) Pair() Pair {
 	return Pair{Manager: clusterDSN("mgmt", m.cluster.sockets()), Tenants: clusterDSN("tnnt", m.cluster.sockets())}
 }
 
-// Stop ends the server as a crash would.
+// Stop ends the server like a crash.
 func (m *Restartable) Stop() { m.daemon.stop(syscall.SIGQUIT) }
 
-// Start brings it back, and returns when it answers.
+// Start starts the server again and waits until it accepts connections.
 func (m *Restartable) Start(tb testing.TB) {
 	tb.Helper()
 	var err error

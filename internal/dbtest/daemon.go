@@ -14,18 +14,17 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// daemonLimit bounds the start of a daemon.
+// daemonLimit limits the start of a daemon.
 const daemonLimit = 30 * time.Second
 
-// daemon is a server that a test starts for itself. It ends with the test, and with this process however that
-// ends.
+// daemon is a server started by a test. It ends with the test, and also if this process is killed.
 type daemon struct {
 	cmd   *exec.Cmd
 	ended chan struct{}
 	log   *notes
 }
 
-// notes are what a daemon says.
+// notes collects a daemon's output.
 type notes struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -43,19 +42,19 @@ func (n *notes) String() string {
 	return n.b.String()
 }
 
-// startDaemon starts a program as an account, nil for our own.
+// startDaemon starts a program as an account; nil means our own.
 func startDaemon(tb testing.TB, account *syscall.Credential, program string, args ...string) (*daemon, error) {
 	d := &daemon{cmd: exec.Command(program, args...), ended: make(chan struct{}), log: &notes{}}
 	d.cmd.Dir, d.cmd.Stdout, d.cmd.Stderr = "/", d.log, d.log
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: account, Pdeathsig: syscall.SIGKILL}
 	started := make(chan error, 1)
 	go func() {
-		// The signal comes when the thread ends that started the program, so that one waits with it.
+		// The kernel sends the signal when the thread that started the program ends, so keep that thread.
 		runtime.LockOSThread()
 		err := d.cmd.Start()
 		started <- err
 		if err == nil {
-			_ = d.cmd.Wait() // its log says more
+			_ = d.cmd.Wait() // its log is more useful
 		}
 		close(d.ended)
 	}()
@@ -66,18 +65,18 @@ func startDaemon(tb testing.TB, account *syscall.Credential, program string, arg
 	return d, nil
 }
 
-// stop sends a signal and waits for the end.
+// stop sends a signal and waits for the daemon to exit.
 func (d *daemon) stop(sig syscall.Signal) {
-	_ = d.cmd.Process.Signal(sig) // it may have ended
+	_ = d.cmd.Process.Signal(sig) // it may have exited
 	<-d.ended
 }
 
-// answers waits until the daemon takes connections.
+// answers waits until the daemon accepts connections.
 func (d *daemon) answers(dsn string) error {
 	for deadline := time.Now().Add(daemonLimit); ; time.Sleep(5 * time.Millisecond) {
 		select {
 		case <-d.ended:
-			return fmt.Errorf("it ended: %s", d.log)
+			return fmt.Errorf("it exited: %s", d.log)
 		default:
 		}
 		conn, err := pgx.Connect(context.Background(), dsn)

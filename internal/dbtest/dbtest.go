@@ -1,12 +1,12 @@
-// Package dbtest gives every test its own databases. The test binaries of one `go test` run share one
-// private PostgreSQL cluster without durability, in memory where there is room; each test gets copies
-// of a template that is built once. Nothing has to be started, dropped or stopped by the caller:
+// Package dbtest gives every test its own databases. The test binaries of one `go test` run share a private
+// PostgreSQL cluster without durability, in memory if there is enough space. Each test gets copies of a template
+// that is built once. The caller does not have to start, stop or drop anything:
 //
 //	pair := dbtest.New(t, schemaTemplate)
 //
-// The first use in a process starts or joins the cluster, and a watcher removes it when the last
-// process has ended, however it ended. CXGCTL_TEST_DATABASE_URL names a server to use instead, by an
-// account that may create databases. Without a server tests fail; they are never skipped.
+// The first use in a process starts or joins the cluster. A watcher removes the cluster when the last process has
+// ended, even if it was killed. To use another server, set CXGCTL_TEST_DATABASE_URL, with a role that may create
+// databases. Without a server tests fail; they are never skipped.
 package dbtest
 
 import (
@@ -26,25 +26,25 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// urlVariable names the environment variable with the server to use instead of a private one.
+// urlVariable is the environment variable for using another server than a private one.
 const urlVariable = "CXGCTL_TEST_DATABASE_URL"
 
-// dropLimit bounds the removal of a pair.
+// dropLimit limits the removal of a pair.
 const dropLimit = 30 * time.Second
 
-// Template says how a pair of databases is made that tests then get copies of.
+// Template defines a pair of databases of which tests get copies.
 type Template struct {
-	Name string // tells templates apart in messages
-	// Key changes whenever what Build makes would: a hash of the migrations, say. Processes of one run,
-	// and on a given server all runs, share what was built under one Name and Key.
+	Name string // name in messages
+	// Key must change whenever the result of Build does, such as a hash of the migrations. Processes of one run, and
+	// all runs on a given server, share the result built for a Name and Key.
 	Key string
-	// Build fills two empty databases and closes its connections. A nil Build leaves them empty.
+	// Build fills two empty databases and closes its connections. With a nil Build they stay empty.
 	Build func(ctx context.Context, managerDSN, tenantDSN string) error
-	// Encoding is the databases' encoding, with locale C; "" for the server's own.
+	// Encoding is the encoding of the databases, with locale C; "" means the server's default.
 	Encoding string
 }
 
-// Pair has the connection strings of two databases that nobody else uses.
+// Pair has the connection strings of two private databases.
 type Pair struct {
 	Manager string
 	Tenants string
@@ -58,8 +58,7 @@ func (p Pair) Drop() {
 	}
 }
 
-// New returns a fresh pair of databases, copies of t's, for the life of the test. It ends the test
-// where there is none to be had.
+// New returns a fresh pair of databases, copied from t, for the duration of the test. On failure, the test ends.
 func New(tb testing.TB, t Template) Pair {
 	tb.Helper()
 	pair, err := Create(tb.Context(), t)
@@ -70,8 +69,8 @@ func New(tb testing.TB, t Template) Pair {
 	return pair
 }
 
-// Create is New for where there is no testing.TB, such as testscript's Setup: the caller reports the
-// error, and defers Drop.
+// Create is New for callers without a testing.TB, such as testscript's Setup. The caller reports the error and defers
+// Drop.
 func Create(ctx context.Context, t Template) (Pair, error) {
 	s, err := join()
 	if err != nil {
@@ -97,15 +96,15 @@ func (s *server) create(ctx context.Context, t Template) (Pair, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), dropLimit)
 		defer cancel()
 		for _, name := range []string{copied.manager(), copied.tenants()} {
-			// A database that stays makes no test wrong.
+			// A leftover database does not affect other tests.
 			_, _ = s.pool.Exec(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
 		}
 	}
 	return pair, nil
 }
 
-// AdminDSN returns the connection string of the server's maintenance database, as the account that
-// made everything else: for tests of missing or broken databases. It ends the test where there is no server.
+// AdminDSN returns the connection string of the server's maintenance database, as the superuser, for tests of missing
+// or broken databases. On failure, the test ends.
 func AdminDSN(tb testing.TB) string {
 	tb.Helper()
 	s, err := join()
@@ -115,7 +114,7 @@ func AdminDSN(tb testing.TB) string {
 	return s.admin
 }
 
-// names are those of a pair.
+// names are the database names of a pair.
 type names struct{ stem string }
 
 func (n names) manager() string { return n.stem + "_mgmt" }
@@ -124,18 +123,18 @@ func (n names) tenants() string { return n.stem + "_tnnt" }
 // dsn returns the connection string of another database on the same server.
 func (s *server) dsn(database string) string {
 	if !strings.Contains(s.admin, "://") {
-		return s.admin + " dbname=" + database // of two, the later one counts
+		return s.admin + " dbname=" + database // the later of two settings counts
 	}
 	u, err := url.Parse(s.admin)
 	if err != nil {
-		return s.admin // it was connected with, so this does not happen
+		return s.admin // cannot happen: it has been used to connect
 	}
 	u.Path = "/" + database
 	return u.String()
 }
 
-// copy makes a database from a template by copying its files: a third of the time that logging every
-// page would take, which matters to nobody here.
+// copy creates a database by copying the files of a template. It takes a third of the time of logging every page,
+// which is only needed for durability.
 func (s *server) copy(ctx context.Context, from, to string) error {
 	_, err := s.pool.Exec(ctx, "CREATE DATABASE "+to+" TEMPLATE "+from+" STRATEGY FILE_COPY")
 	if err != nil {
@@ -144,11 +143,11 @@ func (s *server) copy(ctx context.Context, from, to string) error {
 	return nil
 }
 
-// template returns t's databases, built by whichever process comes first.
+// template returns t's databases, built by the first process that needs them.
 func (s *server) template(ctx context.Context, t Template) (names, error) {
 	sum := sha256.Sum256([]byte(t.Name + "\x00" + t.Key + "\x00" + t.Encoding))
 	n := names{"tmpl_" + hex.EncodeToString(sum[:8])}
-	// The test that happens to come first may end early; the others still want the template.
+	// This test may end early, but others still need the template.
 	ctx = context.WithoutCancel(ctx)
 	s.mu.Lock()
 	build, ok := s.built[n]
@@ -160,14 +159,14 @@ func (s *server) template(ctx context.Context, t Template) (names, error) {
 	return n, build()
 }
 
-// build makes t's databases unless another process did. Being a template, in PostgreSQL's sense, is
-// the mark of a finished one: what a killed build left is made anew.
+// build creates t's databases unless another process has. IS_TEMPLATE marks finished ones; unfinished ones of a killed
+// build are created again.
 func (s *server) build(ctx context.Context, n names, lock int64, t Template) (err error) {
 	conn, err := pgx.Connect(ctx, s.admin)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, conn.Close(ctx)) }() // and the lock with it
+	defer func() { err = errors.Join(err, conn.Close(ctx)) }() // also releases the lock
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", lock); err != nil {
 		return err
 	}
@@ -183,7 +182,7 @@ func (s *server) build(ctx context.Context, n names, lock int64, t Template) (er
 	}
 	for _, name := range pair {
 		for _, sql := range []string{
-			// The first fails where there is none, and is needed where only one of the two was finished.
+			// The first statement fails without a database, and is needed if only one of the two was finished.
 			"ALTER DATABASE " + name + " IS_TEMPLATE false",
 			"DROP DATABASE IF EXISTS " + name + " WITH (FORCE)",
 			"CREATE DATABASE " + name + " TEMPLATE template0" + encoding,
@@ -199,8 +198,7 @@ func (s *server) build(ctx context.Context, n names, lock int64, t Template) (er
 		}
 	}
 	for _, name := range pair {
-		// Nobody may connect: neither a test by mistake nor the autovacuum of a given server, which
-		// would hold up every copy.
+		// Disallow connections: by mistaken tests, and by a given server's autovacuum, which would block copies.
 		if _, err := conn.Exec(ctx, "ALTER DATABASE "+name+" IS_TEMPLATE true ALLOW_CONNECTIONS false"); err != nil {
 			return err
 		}

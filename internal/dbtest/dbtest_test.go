@@ -18,7 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// The children of TestTheClusterLivesAsLongAsItsUsers meet in a room of their own.
+// The children of TestTheClusterLivesAsLongAsItsUsers share a room of their own.
 const (
 	roomVariable = "DBTEST_ROOM"
 	logVariable  = "DBTEST_LOG"
@@ -29,11 +29,11 @@ func TestMain(m *testing.M) {
 		clusterRoom = func() string { return room }
 	}
 	testscript.Main(m, map[string]func(){
-		"rooms": func() { fmt.Println("a command that wants no database") },
+		"rooms": func() { fmt.Println("a command without a database") },
 	})
 }
 
-// items is a template whose building is logged, a line each time.
+// items returns a template that logs each Build.
 func items(log string) Template {
 	return Template{Name: "items", Key: "1", Build: func(ctx context.Context, manager, tenants string) error {
 		for _, dsn := range []string{manager, tenants} {
@@ -131,7 +131,7 @@ func TestGivenServerGetsItsDatabasesDropped(t *testing.T) {
 	}
 }
 
-// keywords writes a URL in the other form that a connection string may have.
+// keywords converts a URL to a keyword/value connection string.
 func keywords(t *testing.T, dsn string) string {
 	t.Helper()
 	c, err := pgx.ParseConfig(dsn)
@@ -157,18 +157,18 @@ func TestScriptsMayRunTheBinaryAsACommand(t *testing.T) {
 	})
 }
 
-// TestChild is the body of the processes that TestTheClusterLivesAsLongAsItsUsers starts.
+// TestChild runs in the processes that TestTheClusterLivesAsLongAsItsUsers starts.
 func TestChild(t *testing.T) {
 	log := os.Getenv(logVariable)
 	if log == "" {
-		t.Skip("a part of another test")
+		t.Skip("part of another test")
 	}
 	New(t, items(log))
 	fmt.Println("server", serverPID(t))
 	_, _ = os.Stdin.Read(make([]byte, 1)) // until our parent closes it or kills us
 }
 
-// serverPID asks for the pid of the server, which every connection's process is a child of.
+// serverPID returns the pid of the postmaster, the parent of every server process.
 func serverPID(t *testing.T) int {
 	t.Helper()
 	pid, err := os.ReadFile(filepath.Join(clusterRoom(), pgFolder, "data", "postmaster.pid"))
@@ -186,14 +186,14 @@ func serverPID(t *testing.T) int {
 func TestTheClusterLivesAsLongAsItsUsers(t *testing.T) {
 	t.Parallel()
 	if os.Getenv(urlVariable) != "" {
-		t.Skip("a given server is nobody's to remove")
+		t.Skip("a given server is not removed")
 	}
 	log := filepath.Join(t.TempDir(), "log")
 	room := clusterRoom() + "-of-" + strconv.Itoa(os.Getpid())
 	if err := os.Mkdir(room, 0o711); err != nil {
 		t.Fatal(err)
 	}
-	// What a run leaves that was killed, watcher and all.
+	// Leftovers of a run that was killed together with its watcher.
 	if err := os.WriteFile(filepath.Join(room, usersFile), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func TestTheClusterLivesAsLongAsItsUsers(t *testing.T) {
 	first := <-said
 	for range children - 1 {
 		if next := <-said; next != first {
-			t.Errorf("one child said %q and another %q", first, next)
+			t.Errorf("one child printed %q and another %q", first, next)
 		}
 	}
 	if b, err := os.ReadFile(log); string(b) != "built\n" {
@@ -230,10 +230,10 @@ func TestTheClusterLivesAsLongAsItsUsers(t *testing.T) {
 	}
 	var pid int
 	if _, err := fmt.Sscanf(first, "server %d 2", &pid); err != nil {
-		t.Fatalf("a child said %q", first)
+		t.Fatalf("a child printed %q", first)
 	}
 
-	// One ends well, the others are killed.
+	// One exits normally, the others are killed.
 	_ = inputs[0].Close()
 	for _, cmd := range running[1:] {
 		if err := cmd.Process.Kill(); err != nil {
@@ -256,7 +256,7 @@ func TestTheClusterLivesAsLongAsItsUsers(t *testing.T) {
 	}
 }
 
-// dead says whether process pid has ended; it may still be waiting to be reaped.
+// dead reports whether process pid has ended; it may not have been reaped yet.
 func dead(pid int) bool {
 	cmdline, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
 	if err == nil {

@@ -15,15 +15,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Bouncer is a PgBouncer in transaction mode before the server that tests use.
+// PgBouncer is a pooler in transaction mode in front of the tests' server.
 type PgBouncer struct {
 	dir    string
 	user   string
 	listen int
 }
 
-// bouncerConfig hands transactions to two server processes in turn, so that whatever is left to the session is
-// missing in the next transaction, or met there by somebody else's.
+// bouncerConfig alternates transactions between two server processes, so that session state is lost, or seen by
+// another client, in the next transaction.
 const bouncerConfig = `[databases]
 * = host=%s port=%d
 [pgbouncer]
@@ -41,7 +41,7 @@ query_wait_timeout = 60
 %s
 `
 
-// NewBouncer starts PgBouncer for the life of the test, with further lines of its configuration. Without
+// NewPgBouncer starts PgBouncer for the duration of the test, with additional lines of configuration. Without
 // PgBouncer the test fails; .ci/pgbouncer installs it.
 func NewPgBouncer(tb testing.TB, settings ...string) *PgBouncer {
 	tb.Helper()
@@ -56,7 +56,7 @@ func NewPgBouncer(tb testing.TB, settings ...string) *PgBouncer {
 	return b
 }
 
-// findBouncer looks on PATH and where Debian puts it, which is not on everybody's.
+// findBouncer searches PATH and Debian's directory, which may not be on PATH.
 func findBouncer() (string, error) {
 	path, err := exec.LookPath("pgbouncer")
 	if err == nil {
@@ -72,9 +72,9 @@ func startBouncer(tb testing.TB, program string, settings []string) (*PgBouncer,
 	}
 	cfg, err := pgx.ParseConfig(s.admin)
 	if err != nil {
-		return nil, errors.New("the server's connection string cannot be read")
+		return nil, errors.New("the server's connection string cannot be parsed")
 	}
-	dir, err := os.MkdirTemp("/tmp", "cxgbouncer") // short enough for a socket
+	dir, err := os.MkdirTemp("/tmp", "cxgbouncer") // short enough for a socket path
 	if err != nil {
 		return nil, err
 	}
@@ -103,17 +103,17 @@ func startBouncer(tb testing.TB, program string, settings []string) (*PgBouncer,
 	return b, b.run(tb, program, account)
 }
 
-// serverAccount is the account that PgBouncer runs as where we are root, which it refuses to be: that of the
-// server, whose socket nobody else may reach.
+// serverAccount returns the account for PgBouncer if we are root, because it refuses to run as root: the server's
+// account, which can access the socket.
 func serverAccount(cfg *pgx.ConnConfig) (*syscall.Credential, error) {
 	if !strings.HasPrefix(cfg.Host, "/") && os.Geteuid() == 0 {
-		const nobody = 65534
-		return &syscall.Credential{Uid: nobody, Gid: nobody}, nil
+		const unprivileged = 65534
+		return &syscall.Credential{Uid: unprivileged, Gid: unprivileged}, nil
 	}
 	return ownerOf(cfg.Host)
 }
 
-// ownerOf is the account that owns a folder, where we are root; else nil, for our own.
+// ownerOf returns the owner of a directory if we are root, or nil.
 func ownerOf(folder string) (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -129,7 +129,7 @@ func ownerOf(folder string) (*syscall.Credential, error) {
 	return &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid}, nil
 }
 
-// run starts the program and waits until it answers.
+// run starts the program and waits until it accepts connections.
 func (b *PgBouncer) run(tb testing.TB, program string, account *syscall.Credential) error {
 	d, err := startDaemon(tb, account, program, filepath.Join(b.dir, "ini"))
 	if err != nil {
@@ -138,7 +138,7 @@ func (b *PgBouncer) run(tb testing.TB, program string, account *syscall.Credenti
 	return d.answers(b.dsn("postgres"))
 }
 
-// Through returns the pair as it is reached through the pooler.
+// Through returns the connection strings of the pair through the pooler.
 func (b *PgBouncer) Through(p Pair) (Pair, error) {
 	for _, dsn := range []*string{&p.Manager, &p.Tenants} {
 		cfg, err := pgx.ParseConfig(*dsn)

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watchVariable makes a test binary the watcher of the room that it names.
+// watchVariable makes a test binary the watcher of the given room.
 const watchVariable = "CXGCTL_DBTEST_WATCH"
 
 const (
@@ -20,8 +20,8 @@ const (
 	evictLimit = time.Minute
 )
 
-// The watcher is the test binary itself, started anew, for only its code is sure to be there, and it
-// has to be turned aside before main: otherwise every TestMain in the tree would have to know of it.
+// The watcher runs the test binary again, since other programs may be missing. It must not reach main, because
+// TestMain functions do not know about it.
 func init() {
 	if room := os.Getenv(watchVariable); room != "" {
 		watch(room)
@@ -29,8 +29,8 @@ func init() {
 	}
 }
 
-// startWatcher starts the process that outlives all users of the room, and hands it the watch lock.
-// Its streams are not ours, for `go test` waits until nobody holds those any more.
+// startWatcher starts the process that outlives all users of the room, and passes the watch lock to it. It does not
+// inherit our streams, because `go test` waits until they are closed.
 func startWatcher(room string, lock *os.File) error {
 	exe, err := os.Executable()
 	if err != nil {
@@ -42,16 +42,15 @@ func startWatcher(room string, lock *os.File) error {
 	cmd.Env = []string{
 		watchVariable + "=" + room,
 		"PATH=" + os.Getenv("PATH"),
-		"GORACE=atexit_sleep_ms=0", // a second that a race-enabled binary would linger after its work
+		"GORACE=atexit_sleep_ms=0", // otherwise a race-enabled binary waits for a second at its end
 	}
 	cmd.ExtraFiles = []*os.File{lock}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return cmd.Start()
 }
 
-// watch waits until nobody uses the room and no `go test` that did lives on, then removes it. Where
-// that fails, or the room is gone, it ends: a later run clears what is left, and a server whose
-// files are gone ends itself within a minute.
+// watch waits until the room is unused and every recorded `go test` has ended, then removes the room. If that fails,
+// or the room is gone, it gives up: a later run removes the rest, and a server without files stops within a minute.
 func watch(room string) {
 	for {
 		time.Sleep(watchEvery)
@@ -71,13 +70,13 @@ func watch(room string) {
 	}
 }
 
-// unused says whether no process needs the room's cluster. The caller holds the gate.
+// unused reports whether the room's cluster can be removed. The caller holds the gate.
 func unused(room string) bool {
 	users, err := open(filepath.Join(room, usersFile))
 	if err != nil {
 		return false
 	}
-	defer func() { _ = users.Close() }() // and the lock with it
+	defer func() { _ = users.Close() }() // also releases the lock
 	if flock(users, unix.LOCK_EX|unix.LOCK_NB) != nil {
 		return false
 	}

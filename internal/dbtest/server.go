@@ -21,12 +21,12 @@ import (
 
 const (
 	joinLimit = 2 * time.Minute
-	// memoryNeeded is the free space, in bytes, from which on the cluster goes to /dev/shm: a pair of
-	// databases takes some 16 MB, and a run makes a hundred or two.
+	// memoryNeeded is the free space, in bytes, required to put the cluster on /dev/shm: a pair of databases takes
+	// about 16 MB, and a run creates one or two hundred.
 	memoryNeeded = 4 << 30
 )
 
-// settings trade every durability for speed. Autovacuum would hold up the copying of templates.
+// settings trade durability for speed. Autovacuum would block copies of templates.
 var settings = map[string]string{
 	"autovacuum":         "off",
 	"fsync":              "off",
@@ -38,18 +38,18 @@ var settings = map[string]string{
 	"wal_level":          "minimal",
 }
 
-// server is what a process knows of the server that it uses.
+// server is the server that this process uses.
 type server struct {
 	admin string // connection string of the maintenance database
 	given bool   // by CXGCTL_TEST_DATABASE_URL
 	pool  *pgxpool.Pool
-	held  *os.File // the shared lock that says we use the cluster; the end of the process drops it
+	held  *os.File // the shared users lock, released at the end of the process
 
 	mu    sync.Mutex
-	built map[names]func() error // each builds its template once, and remembers how that went
+	built map[names]func() error // builds a template once and caches the error
 }
 
-// join finds or starts the server at its first call and remembers the outcome for the process.
+// join finds or starts the server on the first call and caches the result.
 var join = sync.OnceValues(func() (*server, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), joinLimit)
 	defer cancel()
@@ -76,12 +76,12 @@ var join = sync.OnceValues(func() (*server, error) {
 	return s, err
 })
 
-// clusterRoom returns the folder that all of one user's test processes meet in.
+// clusterRoom returns the directory shared by all test processes of a user.
 var clusterRoom = func() string {
 	name := "cxgctl-test-" + strconv.Itoa(os.Geteuid())
 	inMemory := filepath.Join("/dev/shm", name)
 	if _, err := os.Stat(inMemory); err == nil {
-		return inMemory // whoever came first had room
+		return inMemory // the first process found enough space
 	}
 	var free unix.Statfs_t
 	err := unix.Statfs("/dev/shm", &free)
@@ -91,13 +91,13 @@ var clusterRoom = func() string {
 	return filepath.Join(os.TempDir(), name)
 }
 
-// The files of a room. Three locks tell who is there:
+// The files of a room, three of which are locks:
 //
-//	gate   held for moments, by whoever joins, leaves or tidies up: all decisions fall under it
-//	users  held shared by every process that uses the cluster, until it ends
-//	watch  held by the watcher while it lives: a cluster without one was left by a dead run
+//	gate   held briefly while joining, leaving or cleaning up
+//	users  held shared by every process that uses the cluster, until the process ends
+//	watch  held by the watcher; a cluster without a watcher is left over from a run that was killed
 //
-// runs has a file per `go test` command, named by its pid.
+// runs contains a file per `go test` command, named by its pid.
 const (
 	gateFile   = "gate"
 	usersFile  = "users"
@@ -110,7 +110,7 @@ func options(room string) devdb.Options {
 	return devdb.Options{Dir: filepath.Join(room, pgFolder), Settings: settings}
 }
 
-// joinCluster returns the running cluster in room, started if need be, and the lock that keeps it.
+// joinCluster returns the running cluster in room, started if necessary, and the lock that keeps it running.
 func joinCluster(ctx context.Context, room string) (status devdb.Status, users *os.File, err error) {
 	gate, err := enter(room)
 	if err != nil {
@@ -132,13 +132,13 @@ func joinCluster(ctx context.Context, room string) (status devdb.Status, users *
 	defer func() { _ = watch.Close() }()
 	orphaned := flock(watch, unix.LOCK_EX|unix.LOCK_NB) == nil
 	if orphaned && flock(users, unix.LOCK_EX|unix.LOCK_NB) == nil {
-		// A dead run's. Without durability its data may be broken.
+		// Left over from a run that was killed. Without durability its data may be corrupt.
 		if err := evict(ctx, room); err != nil {
 			return status, nil, err
 		}
 		defer func() {
 			if err != nil {
-				_ = demolish(room) // nothing runs there: leave nothing behind
+				_ = demolish(room) // nothing is running there
 			}
 		}()
 	}
@@ -159,7 +159,7 @@ func joinCluster(ctx context.Context, room string) (status devdb.Status, users *
 	return status, users, nil
 }
 
-// enter makes the room where there is none and locks its gate.
+// enter creates the room if necessary and locks its gate.
 func enter(room string) (*os.File, error) {
 	mode := os.FileMode(0o700)
 	if os.Geteuid() == 0 {
@@ -168,7 +168,7 @@ func enter(room string) (*os.File, error) {
 	for {
 		err := os.Mkdir(room, mode)
 		if err == nil {
-			err = os.Chmod(room, mode) // whatever the umask
+			err = os.Chmod(room, mode) // regardless of the umask
 		} else if errors.Is(err, fs.ErrExist) {
 			err = nil
 		}
@@ -183,9 +183,9 @@ func enter(room string) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		// Where everybody may write, somebody else may have been there before us.
+		// In a world-writable directory, another user may have created the room.
 		if info.Mode&unix.S_IFMT != unix.S_IFDIR || int(info.Uid) != os.Geteuid() {
-			return nil, fmt.Errorf("%s is not ours", room)
+			return nil, fmt.Errorf("%s belongs to another user", room)
 		}
 		gate, err := lockGate(room)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -195,7 +195,7 @@ func enter(room string) (*os.File, error) {
 	}
 }
 
-// lockGate locks the gate of an existing room; one that vanishes meanwhile is fs.ErrNotExist.
+// lockGate locks the gate of an existing room. It returns fs.ErrNotExist if the room disappears.
 func lockGate(room string) (*os.File, error) {
 	path := filepath.Join(room, gateFile)
 	gate, err := open(path)
@@ -223,8 +223,7 @@ func evict(ctx context.Context, room string) error {
 	return os.RemoveAll(filepath.Join(room, runsFolder))
 }
 
-// demolish removes an evicted room. It goes by one rename, so that whoever comes meanwhile finds
-// either the room with its gate or none, never half a room.
+// demolish removes an evicted room. It renames it first, so that other processes see either a complete room or none.
 func demolish(room string) error {
 	old := room + "-" + strconv.Itoa(os.Getpid())
 	if err := os.Rename(room, old); err != nil {
@@ -245,14 +244,14 @@ func flock(f *os.File, how int) error {
 	}
 }
 
-// isGo says whether process pid is the go command. Where there is no /proc it says no.
+// isGo reports whether process pid is the go command. Without /proc it returns false.
 func isGo(pid int) bool {
 	name, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "comm"))
 	return err == nil && strings.TrimSpace(string(name)) == "go"
 }
 
-// recordRun notes the `go test` that started us, so that the cluster outlives the moments between
-// two packages in which no test process lives.
+// recordRun records the `go test` that started us, so that the cluster survives between two packages, while no test
+// process is running.
 func recordRun(room string) error {
 	pid := os.Getppid()
 	if !isGo(pid) {

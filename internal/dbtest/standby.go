@@ -14,19 +14,19 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Replicated is a primary of a test's own with a hot standby, made by pg_basebackup. What is committed on the
-// primary is on the standby when the commit is answered, so that a failover loses nothing that was reported done.
+// Replicated is a test's own primary with a hot standby, created by pg_basebackup. Commits wait for the standby, so
+// that a failover does not lose confirmed commits.
 type Replicated struct {
 	primary, standby *daemon
-	dirs             [2]string // of their sockets
+	dirs             [2]string // of the sockets
 }
 
-// NewReplicated starts both for the life of the test, with t's databases: mgmt and tnnt.
+// NewReplicated starts both servers for the duration of the test, with t's databases mgmt and tnnt.
 func NewReplicated(tb testing.TB, t Template) *Replicated {
 	tb.Helper()
 	r, err := startReplicated(tb, t)
 	if err != nil {
-		tb.Fatalf("dbtest: a primary with a standby: %v", err)
+		tb.Fatalf("dbtest: creating a primary with a standby: %v", err)
 	}
 	return r
 }
@@ -76,7 +76,7 @@ func admitReplication(path string) error {
 	return errors.Join(err, f.Close())
 }
 
-// synchronise has commits on the primary wait for the standby to have shown them.
+// synchronise makes commits on the primary wait until the standby has applied them.
 func (r *Replicated) synchronise(ctx context.Context) error {
 	return r.on(ctx, 0, "ALTER SYSTEM SET synchronous_standby_names = '*'", "ALTER SYSTEM SET synchronous_commit = 'remote_apply'",
 		"SELECT pg_reload_conf()")
@@ -96,17 +96,17 @@ func (r *Replicated) on(ctx context.Context, i int, statements ...string) error 
 	return nil
 }
 
-// Primary returns the databases on the server that was the primary at first.
+// Primary returns the databases on the original primary.
 func (r *Replicated) Primary() Pair {
 	return Pair{Manager: r.dsn("mgmt", 0), Tenants: r.dsn("tnnt", 0)}
 }
 
-// Standby returns the databases on the server that was the standby at first.
+// Standby returns the databases on the original standby.
 func (r *Replicated) Standby() Pair {
 	return Pair{Manager: r.dsn("mgmt", 1), Tenants: r.dsn("tnnt", 1)}
 }
 
-// Both returns the databases with both servers named, the standby first.
+// Both returns the databases with both servers in the connection string, the standby first.
 func (r *Replicated) Both() Pair {
 	return Pair{Manager: r.dsn("mgmt", 1, 0), Tenants: r.dsn("tnnt", 1, 0)}
 }
@@ -119,7 +119,7 @@ func (r *Replicated) dsn(database string, servers ...int) string {
 	return clusterDSN(database, dirs...)
 }
 
-// Pause has the standby show nothing more, without commits on the primary waiting for that; Resume ends it.
+// Pause stops replay on the standby and lets the primary commit without it, until Resume.
 func (r *Replicated) Pause(ctx context.Context) error {
 	if err := r.on(ctx, 0, "ALTER SYSTEM SET synchronous_standby_names = ''", "SELECT pg_reload_conf()"); err != nil {
 		return err
@@ -127,15 +127,15 @@ func (r *Replicated) Pause(ctx context.Context) error {
 	return r.on(ctx, 1, "SELECT pg_wal_replay_pause()")
 }
 
-// Resume has the standby go on.
+// Resume resumes replay on the standby.
 func (r *Replicated) Resume(ctx context.Context) error {
 	return r.on(ctx, 1, "SELECT pg_wal_replay_resume()")
 }
 
-// Fail ends the primary without a word to anybody.
+// Fail kills the primary.
 func (r *Replicated) Fail() { r.primary.stop(syscall.SIGQUIT) }
 
-// Promote makes the standby a primary.
+// Promote promotes the standby to a primary.
 func (r *Replicated) Promote(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

@@ -116,7 +116,7 @@ func (t *Table) Summarize(ctx context.Context, r db.Reader, f Filter, by string,
 	problems := f.Refused
 	g, ok := groupings[strings.ToLower(strings.TrimSpace(by))]
 	if !ok {
-		problems.Add("by", "%.60q is refused, it is one of %s", by, strings.Join(Groupings, ", "))
+		problems.Add("by", "%.60q is not one of %s", by, strings.Join(Groupings, ", "))
 	}
 	where, _, err := t.compile(ctx, r, f, &problems)
 	if err := cmp.Or(problems.Err(), err); err != nil {

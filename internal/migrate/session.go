@@ -33,7 +33,7 @@ func open(cfg *pgx.ConnConfig, which Database) *sql.DB {
 	c.RuntimeParams["default_transaction_read_only"] = "on" // detects a pooler
 	c.RuntimeParams["lock_timeout"] = lockTimeout
 	c.RuntimeParams["statement_timeout"] = "0" // building an index of a large table may take long
-	db.Pin(c.RuntimeParams)                    // includes the time zone: goose's version table has a timestamp without time zone
+	db.Pin(c.RuntimeParams)                    // includes the time zone, for goose's timestamp without one
 	d := stdlib.OpenDB(*c, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
 		err := db.CheckSession(ctx, conn.PgConn())
 		if err == nil {

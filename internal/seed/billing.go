@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// Amounts are in ten-thousandths of the currency's unit, numeric(18,4)'s own grain.
+// Amounts are in ten-thousandths of the currency's unit, the precision of numeric(18,4).
 const unit = 10_000
 
-// currency is what billing in one looks like.
+// currency has the prices in one currency.
 type currency struct {
 	code     string
-	base     int64 // a month of the STANDARD plan
+	base     int64 // monthly price of the STANDARD plan
 	perUser  int64
 	perCall  int64 // per thousand API calls
-	grain    int64 // what base, discount and tax are cut to: won and yen have no hundredths
+	grain    int64 // base, discount and tax are rounded to this: won and yen have no hundredths
 	taxRate  int64 // percent
 	payments []string
 }
 
-// currencies begin with the one that most tenants pay in.
+// currencies are ordered by the number of tenants that use them.
 var currencies = []currency{
 	{"KRW", 99_000 * unit, 5_500 * unit, 130 * unit, unit, 10, []string{"BANK_TRANSFER", "CREDIT_CARD"}},
 	{"USD", 79 * unit, 45_000, 1_037, unit / 100, 0, []string{"CREDIT_CARD", "PAYPAL", "WIRE_TRANSFER", "CHECK"}},
@@ -27,7 +27,7 @@ var currencies = []currency{
 	{"JPY", 9_900 * unit, 500 * unit, 15 * unit, unit, 10, []string{"BANK_TRANSFER", "CREDIT_CARD"}},
 }
 
-// plans are named like the tenant types that they are for; factor multiplies the currency's base.
+// plans have the names of tenant types; factor multiplies the currency's base.
 var plans = []struct {
 	code, name string
 	factor     int64
@@ -63,7 +63,7 @@ func (s *dataset) plan(r *row, i int) {
 const subscriptionColumns = `id created_at created_by tenant_id plan_id start_date close_date billing_cycle max_users
 	max_storage max_api_calls base_amount user_amount currency auto_renewal noti_renewal status`
 
-// subscription appends the one that every tenant has.
+// subscription appends the i-th tenant's subscription.
 func (s *dataset) subscription(r *row, i int) {
 	t := s.tenants[i]
 	p := plans[t.plan]
@@ -97,7 +97,7 @@ const invoiceColumns = `id created_at created_by updated_at updated_by tenant_id
 	invoice_date due_date start_date close_date base_amount usage_amount discount_amount tax_amount total_amount currency
 	user_count used_storage api_calls paid_at payment_method status deleted`
 
-// invoice appends one for the month before its date, the oldest first, numbered through.
+// invoice appends an invoice for the month before its date. Invoices are numbered from the oldest on.
 func (s *dataset) invoice(r *row, i int) {
 	d := s.dice
 	d.turn(kindInvoice, i)
@@ -106,7 +106,7 @@ func (s *dataset) invoice(r *row, i int) {
 	day := created.Truncate(24 * time.Hour)
 	due := day.AddDate(0, 0, pick(d, []int{14, 30, 30, 45}))
 	month := time.Date(day.Year(), day.Month(), 1, 0, 0, 0, 0, time.UTC)
-	// the smaller of two draws: a few tenants get many, as in life
+	// the smaller of two draws, so that a few tenants get many
 	t := &s.tenants[min(d.IntN(len(s.tenants)), d.IntN(len(s.tenants)))]
 	users := 1 + d.IntN(plans[t.plan].users)
 	calls := d.IntN(200_000)
@@ -119,7 +119,7 @@ func (s *dataset) invoice(r *row, i int) {
 	if d.percent(25) {
 		r.id(s.adminID)
 	} else {
-		r.null() // the monthly run
+		r.null() // from the monthly run
 	}
 	switch {
 	case !paid.IsZero() && !deleted:
@@ -193,7 +193,7 @@ func newAmounts(d *dice, t *tenant, users, calls int) amounts {
 	return a
 }
 
-// invoiceStatus draws how far an invoice has come by today, and when it was paid if it was.
+// invoiceStatus draws the status of an invoice today, and when it was paid.
 func invoiceStatus(d *dice, created, due time.Time) (status string, paid time.Time) {
 	past := due.Before(today)
 	switch n := d.IntN(100); {
@@ -212,7 +212,7 @@ func invoiceStatus(d *dice, created, due time.Time) (status string, paid time.Ti
 	case !past && n < 60:
 		return "PENDING", paid
 	}
-	return "SENT", paid // some of them past due, and not marked so yet
+	return "SENT", paid // some of them are past due but not marked yet
 }
 
 func later(a, b time.Time) time.Time {

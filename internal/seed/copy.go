@@ -11,33 +11,32 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// copyJob is the load of one table: n rows, the i-th of which line appends, with one value per
-// column, or leaves out by appending nothing.
+// copyJob loads one table with up to n rows. line appends the i-th row, with one value per column, or nothing to omit
+// it.
 type copyJob struct {
 	table   string
-	columns string // their names, between white space
+	columns string // names separated by spaces
 	n       int
 	line    func(r *row, i int)
 }
 
-// run copies the rows in text form: appending text costs less than pgx's binary CopyFrom, which boxes
-// every value, and the server's parsing is on the other core.
+// run copies the rows in text form. Appending text is faster than pgx's binary CopyFrom, which boxes every value, and
+// the server parses on another core.
 func (c copyJob) run(ctx context.Context, conn *pgx.Conn) error {
 	_, err := conn.PgConn().CopyFrom(ctx, &lines{n: c.n, line: c.line},
 		"COPY "+c.table+" ("+strings.Join(strings.Fields(c.columns), ", ")+") FROM STDIN")
 	return err
 }
 
-// lines is a reader that makes its rows as they are read, so that a load of any size takes the
-// memory of one buffer.
+// lines is a reader that generates rows as they are read, so that memory does not depend on the number of rows.
 type lines struct {
 	n, next int
 	line    func(r *row, i int)
 	row     row
-	sent    int // how much of row.b has been read
+	sent    int // bytes of row.b that have been read
 }
 
-// batch is how many bytes are made at a time.
+// batch is the number of bytes generated at a time.
 const batch = 64 << 10
 
 func (l *lines) Read(p []byte) (int, error) {
@@ -48,7 +47,7 @@ func (l *lines) Read(p []byte) (int, error) {
 			l.line(&l.row, l.next)
 			l.next++
 			if len(l.row.b) > before {
-				l.row.b[len(l.row.b)-1] = '\n' // the last value's tab
+				l.row.b[len(l.row.b)-1] = '\n' // replaces the tab after the last value
 			}
 		}
 		if len(l.row.b) == 0 {
@@ -68,8 +67,8 @@ func (r *row) tab() { r.b = append(r.b, '\t') }
 
 func (r *row) null() { r.b = append(r.b, '\\', 'N', '\t') }
 
-// text appends s, or NULL when s is empty. The demo data holds no character that the format escapes,
-// which the tests check.
+// text appends s, or NULL if s is empty. The demo data contains no character that the format escapes; a test checks
+// this.
 func (r *row) text(s string) {
 	if s == "" {
 		r.null()
@@ -100,7 +99,7 @@ func (r *row) bool(v bool) {
 	r.b = append(r.b, c, '\t')
 }
 
-// id appends an id, or NULL when it is zero.
+// id appends an id, or NULL if it is zero.
 func (r *row) id(id uuid) {
 	if id == (uuid{}) {
 		r.null()
@@ -115,7 +114,7 @@ func (r *row) id(id uuid) {
 	r.tab()
 }
 
-// time appends a moment, or NULL when t is zero.
+// time appends a time, or NULL if t is zero.
 func (r *row) time(t time.Time) {
 	if t.IsZero() {
 		r.null()
@@ -125,7 +124,7 @@ func (r *row) time(t time.Time) {
 	r.tab()
 }
 
-// date appends t's day, or NULL when t is zero.
+// date appends t's day, or NULL if t is zero.
 func (r *row) date(t time.Time) {
 	if t.IsZero() {
 		r.null()
@@ -135,10 +134,10 @@ func (r *row) date(t time.Time) {
 	r.tab()
 }
 
-// money appends an amount of ten-thousandths, numeric(18,4)'s own unit, so that sums are exact.
+// money appends an amount in ten-thousandths, so that sums are exact.
 func (r *row) money(m int64) {
 	r.b = strconv.AppendInt(r.b, m/10_000, 10)
-	f := m%10_000 + 10_000 // keeps the leading zeros
+	f := m%10_000 + 10_000 // keeps leading zeros
 	r.b = append(r.b, '.')
 	r.b = append(r.b, strconv.FormatInt(f, 10)[1:]...)
 	r.tab()

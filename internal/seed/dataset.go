@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// dataset is the demo data of one size; its methods named after tables append one row each.
+// dataset is the demo data of a given size. Its methods named after tables append one row each.
 type dataset struct {
 	users       int
 	invoices    int
@@ -30,7 +30,7 @@ func newDataset(s Size) *dataset {
 	return d
 }
 
-// managerDatabase lists the manager database's tables, those that others refer to first.
+// managerDatabase lists the tables of the manager database, referenced tables first.
 func (s *dataset) managerDatabase() []copyJob {
 	return []copyJob{
 		{"idam.users", userColumns, s.users, s.user},
@@ -42,12 +42,12 @@ func (s *dataset) managerDatabase() []copyJob {
 	}
 }
 
-// tenantDatabase lists the tenant database's tables.
+// tenantDatabase lists the tables of the tenant database.
 func (s *dataset) tenantDatabase() []copyJob {
 	return []copyJob{{"sys.users", tenantUserColumns, s.tenantUsers, s.tenantUser}}
 }
 
-// companies are tenants' codes and names; a number is added from the second round on.
+// companies are the codes and names of tenants. A number is appended from the second round on.
 var companies = []name{
 	{"Acme Corporation", "acme"},
 	{"하늘빛전자", "haneulbit"},
@@ -67,7 +67,7 @@ var companies = []name{
 	{"Quill & Sons", "quill"},
 }
 
-// tenant is what rows of other tables need to know of one.
+// tenant has the values that rows of other tables need.
 type tenant struct {
 	id, subscription uuid
 	code, name       string
@@ -95,7 +95,7 @@ func newTenant(d *dice, i int) tenant {
 	if n := d.IntN(100); n >= 70 {
 		t.money = &currencies[1+(n-70)/10]
 	}
-	// in turn rather than drawn, so that five tenants already show them all
+	// round-robin, so that five tenants already have all statuses
 	switch i % 17 {
 	case 2:
 		t.status, t.plan = "TRIAL", 0
@@ -115,7 +115,7 @@ const tenantColumns = `id created_at created_by updated_at updated_by code name 
 
 func (s *dataset) tenant(r *row, i int) {
 	t, d := &s.tenants[i], s.dice
-	d.turn(kindTenant, i+1_000_000) // not the stream that newTenant drew from
+	d.turn(kindTenant, i+1_000_000) // a different stream than newTenant's
 	boss := newPerson(d, i)
 	place := pick(d, boss.places)
 
@@ -162,8 +162,8 @@ func (s *dataset) tenant(r *row, i int) {
 const memberColumns = `id created_at created_by tenant_id user_id role employee_id start_date close_date status
 	is_primary is_admin`
 
-// member puts the user after the i-th into a tenant; the first one in each runs it. Users of the
-// platform itself belong to none, and append nothing.
+// member makes the user after the i-th a member of a tenant; the first member of each manages it. Users of the
+// platform itself are not members.
 func (s *dataset) member(r *row, i int) {
 	i++
 	if s.userType(i) != "TENANT" {

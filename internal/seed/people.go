@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// demoHash is Password's bcrypt hash at the backend's cost, 12, with the backend's prefix; hashing
-// anew would cost a quarter of a second a user and make no two loads alike.
+// demoHash is a bcrypt hash of Password with the backend's cost of 12 and its prefix. Hashing takes a quarter of a
+// second per user and would make loads differ.
 const demoHash = "$2b$12$56seWwsLZalvl7XAcF6A1.dAquOnFAOIW.RcOTCDw5BKw6thWLVhG"
 
-// name is a name part and how it reads in a user name.
+// name is a part of a name and its form in usernames.
 type name struct{ text, latin string }
 
 var (
@@ -112,10 +112,10 @@ var (
 	services = []string{"billing", "report", "backup", "mail", "sync", "monitor"}
 )
 
-// folk is what goes with a language.
+// folk has the names, titles and places of a language.
 type folk struct {
 	given, family []name
-	koreanOrder   bool // family name first, no space
+	koreanOrder   bool // family name first, without a space
 	domains       []string
 	places        [][2]string // time zone and locale
 	departments   []string
@@ -139,13 +139,13 @@ var (
 	}
 )
 
-// person is who a user is; every draw of one is made in the same order.
+// person has a user's personal data. Values are always drawn in the same order.
 type person struct {
 	*folk
 	full, login, domain, phone string
 }
 
-// newPerson draws the i-th of a kind: two of three are Korean. The number makes the login unique.
+// newPerson draws the i-th person of a kind; two of three are Korean. The number makes the login unique.
 func newPerson(d *dice, i int) person {
 	p := person{folk: &korean}
 	if d.percent(34) {
@@ -163,8 +163,8 @@ func newPerson(d *dice, i int) person {
 	return p
 }
 
-// phone draws a number that nobody has (Korea assigns no mobile number with 0 behind 010; 555-01xx is
-// set aside for fiction in North America), or none.
+// phone draws an unassigned number, or none. Korea does not assign mobile numbers with 0 after 010; 555-01xx is
+// reserved for fiction in North America.
 func phone(d *dice, korean bool) string {
 	n := strconv.Itoa(1_000_000 + d.IntN(1_000_000))[1:] // six digits
 	switch {
@@ -177,7 +177,7 @@ func phone(d *dice, korean bool) string {
 	}
 }
 
-// address draws an address from the blocks that are set aside for documentation (RFC 5737, RFC 3849).
+// address draws an address from the blocks reserved for documentation (RFC 5737, RFC 3849).
 func address(d *dice) string {
 	if d.percent(10) {
 		return "2001:db8::" + strconv.FormatInt(int64(1+d.IntN(0xffff)), 16)
@@ -185,7 +185,7 @@ func address(d *dice) string {
 	return pick(d, []string{"192.0.2.", "198.51.100.", "203.0.113."}) + strconv.Itoa(1+d.IntN(254))
 }
 
-// mfaSecret draws 160 bits in base32, as authenticators take them (RFC 4226).
+// mfaSecret draws 160 bits in base32, the format of authenticator apps (RFC 4226).
 func mfaSecret(d *dice) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 	var b [32]byte
@@ -195,7 +195,7 @@ func mfaSecret(d *dice) string {
 	return string(b[:])
 }
 
-// lockEnd draws when a lock ends: years ahead, so that it is a lock whenever the demo is run.
+// lockEnd draws the end of a lock, years ahead, so that it is still locked whenever the demo is run.
 func lockEnd(d *dice) time.Time {
 	return today.AddDate(10, 0, 0).Add(time.Duration(d.IntN(365*24)) * time.Hour)
 }

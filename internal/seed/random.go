@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// today is the day on which the demo data was last true. It is fixed, or no two loads were alike.
+// today is the current day in the demo data. It is fixed, so that all loads are the same.
 var today = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 
-// history is how far back users and invoices reach.
+// history is the age of the oldest users and invoices.
 const history = 3 * 365 * 24 * time.Hour
 
-// seed makes the demo data what it is; it spells "cxgctl".
+// seed determines the demo data; it spells "cxgctl".
 const seed = 0x63786763746c
 
-// kind names a sequence of rows; each row draws from a stream of its own, so that any row, or only
-// its id, can be made without those before it.
+// kind identifies a sequence of rows. Each row has its own random stream, so that any row or id can be generated
+// without the previous ones.
 type kind uint64
 
 const (
@@ -30,7 +30,7 @@ const (
 
 type uuid [16]byte
 
-// id returns the i-th row's id, shaped like a random one (RFC 9562, version 4).
+// id returns the i-th row's id in the form of a random UUID (RFC 9562, version 4).
 func (k kind) id(i int) uuid {
 	var p rand.PCG
 	p.Seed(seed^uint64(k)<<56, uint64(i))
@@ -43,7 +43,7 @@ func (k kind) id(i int) uuid {
 	return id
 }
 
-// dice is where a row's values are drawn from.
+// dice is the random source of a row.
 type dice struct {
 	pcg rand.PCG
 	*rand.Rand
@@ -58,13 +58,13 @@ func newDice() *dice {
 // turn makes d the stream of the i-th row of a kind.
 func (d *dice) turn(k kind, i int) { d.pcg.Seed(seed^uint64(k)<<48, uint64(i)) }
 
-// percent is true in p of a hundred throws.
+// percent returns true with a probability of p percent.
 func (d *dice) percent(p int) bool { return d.IntN(100) < p }
 
-// pick returns one of list.
+// pick returns a random element of list.
 func pick[T any](d *dice, list []T) T { return list[d.IntN(len(list))] }
 
-// between returns a moment from a on and before b, to the microsecond; a where b is not later.
+// between returns a time from a on and before b, in microseconds, or a if b is not later.
 func (d *dice) between(a, b time.Time) time.Time {
 	span := b.Sub(a) / time.Microsecond
 	if span <= 0 {
@@ -73,7 +73,7 @@ func (d *dice) between(a, b time.Time) time.Time {
 	return a.Add(time.Duration(d.Int64N(int64(span))) * time.Microsecond)
 }
 
-// slot returns the i-th of n even parts of the history, from and to.
+// slot returns the start and end of the i-th of n equal parts of the history.
 func slot(i, n int) (from, to time.Time) {
 	start, step := today.Add(-history), history/time.Duration(n)
 	return start.Add(time.Duration(i) * step), start.Add(time.Duration(i+1) * step)

@@ -1,5 +1,5 @@
-// Package devdata fills an empty CXG installation with demo data: users, tenants, subscriptions and
-// invoices that look like real ones and are the same on every machine, row for row.
+// Package seed fills empty databases with realistic demo data: users, tenants, subscriptions and invoices. The rows
+// are the same on every machine.
 package seed
 
 import (
@@ -11,24 +11,24 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// Password is what every demo user who has a password logs in with.
+// Password is the password of the demo users.
 const Password = "Demo-Passw0rd"
 
-// Admin is the user name of the first demo user, a MASTER, whom every load makes.
+// Admin is the username of the first demo user, a MASTER.
 const Admin = "admin"
 
-// Size says how much is loaded.
+// Size is the number of rows to load.
 type Size struct {
-	Users    int // idam.users, the administrator among them; at least that one is made
+	Users    int // idam.users, at least the administrator
 	Invoices int // bill.invoices
 }
 
 // lockKey is the advisory lock of a load; it spells "cxgdata".
 const lockKey = 0x63786764617461
 
-// Load fills both databases, which must be migrated, in one transaction each, and returns true; or
-// returns false at once when they hold a load of the same size. Concurrent calls wait for each other.
-// CONFLICT: they hold a load of another size, or rows that the demo data would repeat.
+// Load fills both databases, which must be migrated, in one transaction each, and returns true. It returns false
+// immediately if they already contain a load of the same size. Concurrent calls wait for each other. It returns
+// CONFLICT if they contain a load of another size, or rows that the demo data would duplicate.
 func Load(ctx context.Context, managerDSN, tenantDSN string, s Size) (loaded bool, err error) {
 	if s.Users < 0 || s.Invoices < 0 {
 		return false, fault.New(fault.Validation, "the number of demo users and invoices cannot be negative")
@@ -43,7 +43,7 @@ func Load(ctx context.Context, managerDSN, tenantDSN string, s Size) (loaded boo
 		return false, err
 	}
 	defer closeSession(ctx, tenants)
-	// the session's end releases it
+	// released at the end of the session
 	if _, err := manager.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(lockKey)); err != nil {
 		return false, db.Translate(err)
 	}
@@ -63,12 +63,12 @@ func Load(ctx context.Context, managerDSN, tenantDSN string, s Size) (loaded boo
 		} else if *has != s {
 			return false, fault.New(fault.Conflict, "the %s database holds demo data of another size: %d users and %d invoices",
 				j.name, has.Users, has.Invoices).
-				WithHint("keep it, or start afresh with: cxgctl dev reset").
+				WithHint("keep it, or start over with: cxgctl dev reset").
 				With("users", has.Users).With("invoices", has.Invoices)
 		}
 	}
-	// Both are filled before either commits, so that a load that fails leaves neither of them half
-	// loaded; should the process die between the two commits, the next call completes the second.
+	// Both are filled before either is committed, so that a failure leaves neither half loaded. If the process dies
+	// between the two commits, the next call completes the second.
 	for _, j := range jobs {
 		if err := j.fill(ctx, s); err != nil {
 			return false, j.translate(err)
@@ -100,12 +100,12 @@ func connect(ctx context.Context, name, dsn string) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// closeSession ends a session even when ctx has ended; an open transaction is rolled back by that.
+// closeSession closes a session even if ctx has ended, which rolls back an open transaction.
 func closeSession(ctx context.Context, conn *pgx.Conn) {
 	_ = conn.Close(context.WithoutCancel(ctx))
 }
 
-// loadedSize returns the size of the load that the database holds, or nil.
+// loadedSize returns the size of the existing load, or nil.
 func loadedSize(ctx context.Context, conn *pgx.Conn) (*Size, error) {
 	var exists bool
 	err := conn.QueryRow(ctx, `SELECT to_regclass('cxg_dev.loads') IS NOT NULL`).Scan(&exists)
@@ -127,7 +127,7 @@ type job struct {
 	copies []copyJob
 }
 
-// fill copies every table's rows and notes the size, in a transaction that it leaves open.
+// fill copies all tables and records the size, in a transaction that stays open.
 func (j *job) fill(ctx context.Context, s Size) (err error) {
 	if j.tx, err = j.conn.Begin(ctx); err != nil {
 		return err
@@ -149,8 +149,8 @@ func (j *job) fill(ctx context.Context, s Size) (err error) {
 	return err
 }
 
-// tidy gives the planner its statistics and index-only scans their visibility map, instead of some
-// minutes of an autovacuum that competes with what the developer does next.
+// tidy creates statistics and visibility maps, instead of autovacuum competing with the developer's next steps for
+// minutes.
 func (j *job) tidy(ctx context.Context) error {
 	for _, c := range j.copies {
 		if _, err := j.conn.Exec(ctx, `VACUUM (ANALYZE) `+c.table); err != nil {
@@ -162,8 +162,8 @@ func (j *job) tidy(ctx context.Context) error {
 
 func (j *job) translate(err error) error {
 	if db.UniqueViolation(err) != "" {
-		return fault.New(fault.Conflict, "the %s database holds rows that the demo data would repeat", j.name).
-			WithHint("demo data belongs in an empty database; start afresh with: cxgctl dev reset").Because(err)
+		return fault.New(fault.Conflict, "the %s database contains rows that the demo data would duplicate", j.name).
+			WithHint("demo data belongs in an empty database; start over with: cxgctl dev reset").Because(err)
 	}
 	return db.Translate(err)
 }

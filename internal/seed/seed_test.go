@@ -31,7 +31,7 @@ var migrated = dbtest.Template{
 	},
 }
 
-// ask returns the one value of a query.
+// ask returns the single value of a query.
 func ask[T any](t *testing.T, dsn, sql string) (v T) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), dsn)
@@ -72,7 +72,7 @@ func TestTwoLoadsAreAlike(t *testing.T) {
 	}
 }
 
-// The rows must pass every check that doctor and the README's examples make of them.
+// The rows pass doctor's checks and suit the README's examples.
 func TestRowsAreWhatTheyClaim(t *testing.T) {
 	t.Parallel()
 	p := dbtest.New(t, migrated)
@@ -95,14 +95,14 @@ func TestRowsAreWhatTheyClaim(t *testing.T) {
 		{"audit rows", `SELECT count(*) FROM audt.audit_logs`, 0},
 		{"grants, which would turn on the enforcement of permissions", `SELECT count(*) FROM idam.user_roles`, 0},
 		{"deleted users without an update", `SELECT count(*) FROM idam.users WHERE NOT is_active AND updated_at IS NULL`, 0},
-		{"locks at odds with the status", `SELECT count(*) FROM idam.users
+		{"locks that contradict the status", `SELECT count(*) FROM idam.users
 			WHERE (status = 'LOCKED') <> (coalesce(locked_until, '-infinity') > now())`, 0},
-		{"users from before their creation", `SELECT count(*) FROM idam.users
+		{"users older than their creation", `SELECT count(*) FROM idam.users
 			WHERE least(updated_at, last_login_at, password_changed_at) < created_at`, 0},
 		{"usernames that differ in case only", `SELECT count(*) - count(DISTINCT lower(username)) FROM idam.users`, 0},
-		{"totals that do not add up", `SELECT count(*) FROM bill.invoices
+		{"wrong totals", `SELECT count(*) FROM bill.invoices
 			WHERE total_amount <> base_amount + usage_amount - discount_amount + tax_amount`, 0},
-		{"payments at odds with the status", `SELECT count(*) FROM bill.invoices
+		{"payments that contradict the status", `SELECT count(*) FROM bill.invoices
 			WHERE (status = 'PAID') <> (paid_at IS NOT NULL) OR (paid_at IS NULL) <> (payment_method IS NULL)`, 0},
 		{"invoices of another tenant's subscription", `SELECT count(*) FROM bill.invoices i
 			JOIN tnnt.subscriptions s ON s.id = i.subscription_id WHERE s.tenant_id <> i.tenant_id`, 0},
@@ -114,9 +114,9 @@ func TestRowsAreWhatTheyClaim(t *testing.T) {
 			WHERE (username || full_name || email || coalesce(department, '')) ~ '[\\[:cntrl:]]'`, 0},
 		{"operators among the members of tenants", `SELECT count(*) FROM tnnt.tenant_users JOIN idam.users u ON u.id = user_id
 			WHERE u.user_type <> 'TENANT'`, 0},
-		{"tenants without somebody who runs them", `SELECT count(*) FROM tnnt.tenants t
+		{"tenants without an administrator", `SELECT count(*) FROM tnnt.tenants t
 			WHERE NOT EXISTS (SELECT FROM tnnt.tenant_users m WHERE m.tenant_id = t.id AND m.is_primary)`, 0},
-		{"makers who do not exist", `SELECT count(*) FROM idam.users WHERE created_by <> (SELECT id FROM idam.users WHERE username = 'admin')`, 0},
+		{"creators that do not exist", `SELECT count(*) FROM idam.users WHERE created_by <> (SELECT id FROM idam.users WHERE username = 'admin')`, 0},
 	} {
 		if got := ask[int](t, p.Manager, c.sql); got != c.want {
 			t.Errorf("%s: %d, want %d", c.what, got, c.want)
@@ -200,7 +200,7 @@ func TestARefusedLoadLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Load(t.Context(), p.Manager, p.Tenants, Size{Users: 20}); !fault.Is(err, fault.Conflict) {
-		t.Errorf("an administrator who exists: %v, want a CONFLICT", err)
+		t.Errorf("an existing administrator: %v, want a CONFLICT", err)
 	}
 	if n := ask[int](t, p.Tenants, `SELECT count(*) FROM sys.users`); n != 0 {
 		t.Errorf("%d tenant users are left", n)
@@ -210,13 +210,13 @@ func TestARefusedLoadLeavesNothing(t *testing.T) {
 	}
 }
 
-// Whatever the size of the reader's buffer, the same bytes come out.
+// The result does not depend on the size of the reader's buffer.
 func TestLinesInSmallReads(t *testing.T) {
 	t.Parallel()
 	rows := func() *lines {
 		return &lines{n: 9, line: func(r *row, i int) {
 			if i%3 == 0 {
-				return // a row left out, the first and the last of the rest among them
+				return // omitted rows, including the first and the last
 			}
 			r.int(i)
 			r.money(int64(i)*1_000_001 + 5)
@@ -228,7 +228,7 @@ func TestLinesInSmallReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := "1\t100.0006\t\\N\n2\t200.0007\t\\N\n"; !bytes.HasPrefix(whole, []byte(want)) {
-		t.Errorf("got %q, want it to begin with %q", whole, want)
+		t.Errorf("got %q, want prefix %q", whole, want)
 	}
 	var bits []byte
 	for l, p := rows(), make([]byte, 3); ; {

@@ -11,8 +11,8 @@ const userColumns = `id created_at created_by updated_at updated_by user_type fu
 	locked_until password_changed_at force_password_change timezone locale department position email_verified
 	phone_verified is_active`
 
-// userType says what the i-th user is, without drawing the rest of the row. The administrator is
-// followed by one user for each tenant, who runs it.
+// userType returns the type of the i-th user without drawing the row. The administrator is followed by one user per
+// tenant, who manages it.
 func (s *dataset) userType(i int) string {
 	if i == 0 {
 		return "MASTER"
@@ -29,12 +29,12 @@ func (s *dataset) userType(i int) string {
 	return "TENANT"
 }
 
-// userDeleted says whether the i-th user is deleted; nobody who runs something is.
+// userDeleted reports whether the i-th user is deleted. Administrators of tenants never are.
 func (s *dataset) userDeleted(i int) bool {
 	return i > len(s.tenants) && kindUser.id(i)[1] < 10 // 4 %
 }
 
-// account is what an idam.users row holds beside the person.
+// account has the columns of an idam.users row other than the personal data.
 type account struct {
 	status      string
 	updated     time.Time
@@ -123,8 +123,7 @@ func (s *dataset) user(r *row, i int) {
 	r.bool(!deleted)
 }
 
-// newAccount draws a state that is consistent in itself: whoever is locked has a lock that still
-// holds and the failures that led to it, and nobody else has.
+// newAccount draws a consistent state: only locked users have a future lock, and the failed logins that led to it.
 func newAccount(d *dice, created time.Time, deleted, mayUseSSO bool) account {
 	a := account{status: "ACTIVE"}
 	switch n := d.IntN(100); {
@@ -155,7 +154,7 @@ func newAccount(d *dice, created time.Time, deleted, mayUseSSO bool) account {
 	return a
 }
 
-// admin appends the first user, who is always there and always the same.
+// admin appends the first user, which is the same in every load.
 func (s *dataset) admin(r *row, created time.Time) {
 	r.id(s.adminID)
 	r.time(created)
@@ -192,7 +191,7 @@ func (s *dataset) admin(r *row, created time.Time) {
 const tenantUserColumns = `id created_at created_by updated_at updated_by tenant_id username password full_name email
 	phone is_system_user last_login_at last_login_ip failed_login_attempts locked_until is_active is_deleted`
 
-// tenantUser appends a row of the tenant database's sys.users; the first one made the others.
+// tenantUser appends a row of the tenant database's sys.users; the first one created the others.
 func (s *dataset) tenantUser(r *row, i int) {
 	d := s.dice
 	d.turn(kindTenantUser, i)
@@ -221,7 +220,7 @@ func (s *dataset) tenantUser(r *row, i int) {
 	r.text(p.full)
 	r.texts(p.login, "@", p.domain)
 	r.text(p.phone)
-	r.bool(i < len(s.tenants)) // the account that the platform itself uses in each tenant
+	r.bool(i < len(s.tenants)) // the platform's own account in each tenant
 	r.time(a.lastLogin)
 	if a.lastLogin.IsZero() {
 		r.null()

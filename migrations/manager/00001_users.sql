@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS idam.users (
     created_by            uuid,
     updated_at            timestamptz,
     updated_by            uuid,
-    -- every database in the field defaults to 'USER', which its own check refuses
+    -- every database in the field has the default 'USER', which its own CHECK refuses
     user_type             varchar(20)  NOT NULL DEFAULT 'TENANT',
     full_name             varchar(100) NOT NULL,
     email                 varchar(255) NOT NULL,
@@ -44,8 +44,8 @@ CREATE TABLE IF NOT EXISTS idam.users (
     CONSTRAINT users_status_check CHECK (status IN ('ACTIVE', 'INACTIVE', 'LOCKED', 'SUSPENDED'))
 );
 
--- What a table that was there before lacks. Each is added with a constant default, so that neither a
--- row is rewritten nor the backend's INSERT, which does not name it, refused.
+-- Columns that existing tables may lack. They have constant defaults, so that existing rows are not rewritten and the
+-- backend's INSERTs, which do not name them, still work.
 ALTER TABLE idam.users ADD COLUMN IF NOT EXISTS email_verified boolean NOT NULL DEFAULT false;
 ALTER TABLE idam.users ADD COLUMN IF NOT EXISTS phone_verified boolean NOT NULL DEFAULT false;
 -- +unless is_deleted, deleted

@@ -74,7 +74,7 @@ CREATE TABLE IF NOT EXISTS idam.role_permissions (
 
 CREATE INDEX IF NOT EXISTS role_permissions_permission_id_idx ON idam.role_permissions (permission_id);
 
--- A NULL tenant_context lets the same grant in twice, as it does in the field: who grants looks first.
+-- A NULL tenant_context allows duplicate grants, as in the field, so they are checked before granting.
 CREATE TABLE IF NOT EXISTS idam.user_roles (
     id             uuid        NOT NULL DEFAULT gen_random_uuid(),
     created_at     timestamptz NOT NULL DEFAULT now(),

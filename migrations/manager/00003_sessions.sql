@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS idam.sessions (
 CREATE INDEX IF NOT EXISTS sessions_user_id_created_at_idx ON idam.sessions (user_id, created_at);
 CREATE INDEX IF NOT EXISTS sessions_expires_at_idx ON idam.sessions (expires_at);
 
--- No foreign key: an attempt names users who do not exist, and its record outlives the user.
+-- No foreign key: attempts may name users that do not exist, and records outlive their users.
 CREATE TABLE IF NOT EXISTS idam.login_logs (
     id             uuid        NOT NULL DEFAULT gen_random_uuid(),
     created_at     timestamptz NOT NULL DEFAULT now(),

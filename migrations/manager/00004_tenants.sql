@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS tnnt.tenants (
     CONSTRAINT tenants_suspended_date_check CHECK (NOT is_suspended OR suspended_date IS NOT NULL)
 );
 
--- Unlike usernames, the code and business number of a deleted tenant may be used again.
+-- Unlike usernames, the code and business number of a deleted tenant can be reused.
 CREATE UNIQUE INDEX IF NOT EXISTS tenants_code_key ON tnnt.tenants (code) WHERE NOT is_deleted;
 CREATE UNIQUE INDEX IF NOT EXISTS tenants_biz_no_key ON tnnt.tenants (biz_no) WHERE NOT is_deleted;
 

@@ -58,8 +58,8 @@ CREATE TABLE IF NOT EXISTS tnnt.subscriptions (
 CREATE INDEX IF NOT EXISTS subscriptions_tenant_id_idx ON tnnt.subscriptions (tenant_id);
 CREATE INDEX IF NOT EXISTS subscriptions_plan_id_idx ON tnnt.subscriptions (plan_id);
 
--- No check that the total adds up: none of the databases in the field has one, and the backend's
--- rows must fit. cxgctl computes the total itself.
+-- The total has no CHECK: databases in the field have none either, and the backend's rows must fit. cxgctl computes
+-- the total itself.
 CREATE TABLE IF NOT EXISTS bill.invoices (
     id              uuid          NOT NULL DEFAULT gen_random_uuid(),
     created_at      timestamptz   NOT NULL DEFAULT now(),

@@ -1,7 +1,7 @@
 -- +goose Up
 CREATE SCHEMA IF NOT EXISTS audt;
 
--- No foreign key on user_id or tenant_id: what someone did stays on record when the account goes.
+-- No foreign key on user_id or tenant_id: audit rows outlive their subjects.
 CREATE TABLE IF NOT EXISTS audt.audit_logs (
     id               uuid        NOT NULL DEFAULT gen_random_uuid(),
     created_at       timestamptz NOT NULL DEFAULT now(),

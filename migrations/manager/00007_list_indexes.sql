@@ -1,13 +1,13 @@
--- The indexes behind the filters and sorts of `users list` and `invoices list`. Each filter's index
--- goes on with the list's default order and the id, so that a page is read in order, without a sort,
--- in either direction. They name no soft-delete column: that one differs between databases.
+-- Indexes for the filters and sorts of `users list` and `invoices list`. Each filter's index continues with the list's
+-- default order and the id, so that pages are read in order, without a sort, in either direction. They omit the
+-- soft-delete column, which differs between databases.
 
 -- +goose Up
 CREATE INDEX IF NOT EXISTS users_created_at_idx ON idam.users (created_at, id);
 CREATE INDEX IF NOT EXISTS users_status_created_at_idx ON idam.users (status, created_at, id);
 CREATE INDEX IF NOT EXISTS users_user_type_created_at_idx ON idam.users (user_type, created_at, id);
 CREATE INDEX IF NOT EXISTS users_last_login_at_idx ON idam.users (last_login_at, id);
--- few users are ever locked, and rows outside the index cost it nothing
+-- few users are ever locked, and other rows add nothing to a partial index
 CREATE INDEX IF NOT EXISTS users_locked_until_idx ON idam.users (locked_until, id) WHERE locked_until IS NOT NULL;
 
 CREATE INDEX IF NOT EXISTS invoices_invoice_date_idx ON bill.invoices (invoice_date, id);

@@ -1,7 +1,7 @@
--- The permission codes in use and the four roles that every installation starts from. A code that is
--- there already stays as it is, also where no constraint keeps it unique. The ids are derived from the
--- codes, so that the last statement can tell the roles added here from others of the same code. Columns
--- that have a default in our tables are named all the same: they have none in others'.
+-- The permission codes in use, and the four roles that every installation starts with. Existing codes are not changed,
+-- even without a unique constraint. The ids are derived from the codes, so that the last statement can tell the roles
+-- added here from existing ones with the same code. Columns with a default in our tables are named as well, because
+-- other tables have no default.
 
 -- +goose Up
 INSERT INTO idam.permissions (id, code, name, description, category, resource, action, scope, applies_to,
@@ -41,7 +41,7 @@ ON CONFLICT DO NOTHING;
 INSERT INTO idam.roles (id, code, name, description, category, level, scope, is_default, priority, status, is_deleted)
 SELECT encode(substring(sha256(convert_to('cxgctl role ' || r.code, 'UTF8')) FOR 16), 'hex')::uuid,
        r.code, r.name, r.description, r.category, r.level, r.scope,
-       -- new users get the default role, so a second one would change what the backend does
+       -- new users get the default role, so a second one would change the backend's behavior
        r.is_default AND NOT EXISTS (SELECT FROM idam.roles AS x WHERE x.is_default),
        r.level, 'ACTIVE', false
   FROM (VALUES ('SUPER_ADMIN', 'Super administrator', 'Everything, on the whole platform', 'MANAGER_ADMIN', 1, 'GLOBAL', false),
@@ -52,8 +52,7 @@ SELECT encode(substring(sha256(convert_to('cxgctl role ' || r.code, 'UTF8')) FOR
  WHERE NOT EXISTS (SELECT FROM idam.roles AS x WHERE x.code = r.code)
 ON CONFLICT DO NOTHING;
 
--- Only roles that the statement above added are filled: a role of that code which was there before
--- keeps the permissions that someone chose for it.
+-- Only roles added by the statement above get permissions. Existing roles with these codes keep theirs.
 INSERT INTO idam.role_permissions (role_id, permission_id)
 SELECT r.id, p.id
   FROM idam.roles r

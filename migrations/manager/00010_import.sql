@@ -1,10 +1,10 @@
 -- +goose Up
--- What users import has applied, so that a file's row is applied once, however often it is run. These
--- rows commit with the rows that they speak of.
+-- Records what users import has applied, so that each row of a file is applied once, however often the file is
+-- imported. These rows are committed together with the imported rows.
 CREATE SCHEMA IF NOT EXISTS cxg_import;
 
--- A file that is or was imported, and the run that has it now. Each transaction of a run begins by
--- claiming this row, so that a run which lost it to another one changes nothing any more.
+-- An imported file and the run that owns it. Each transaction of a run starts by claiming this row, so that a run that
+-- lost the file to another one stops changing data.
 CREATE TABLE IF NOT EXISTS cxg_import.files (
     id           uuid        NOT NULL DEFAULT gen_random_uuid(),
     created_at   timestamptz NOT NULL DEFAULT now(),
@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS cxg_import.files (
     CONSTRAINT files_sha256_key UNIQUE (sha256)
 );
 
--- Lines of a file that were applied: all records that begin from line to last_line.
+-- Lines of a file that were applied: all records that start between line and last_line.
 CREATE TABLE IF NOT EXISTS cxg_import.rows (
     id         uuid        NOT NULL DEFAULT gen_random_uuid(),
     created_at timestamptz NOT NULL DEFAULT now(),

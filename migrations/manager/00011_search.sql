@@ -1,8 +1,8 @@
 -- +optional search
 
--- The indexes behind `--search`, of all runs of two and of three characters. Not everybody wants them: they
--- make a bulk load several times as slow, so that they are built only by `migrate up --with search`. They
--- need no extension. db.Search asks by the same expressions, in which the tests hold the two together.
+-- Indexes for `--search` of all substrings of two and of three characters. They make a bulk load several times slower,
+-- so they are only built by `migrate up --with search`. They need no extension. db.Search uses the same expressions; a
+-- test compares them.
 
 -- +goose Up
 CREATE INDEX IF NOT EXISTS users_bigrams_idx ON idam.users USING gin ((

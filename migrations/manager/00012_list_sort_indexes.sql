@@ -1,5 +1,5 @@
--- The indexes behind increments by time (`--changed-since`), and behind sorts by columns that may be NULL,
--- whose NULLs come last either way.
+-- Indexes for increments by time (`--changed-since`), and for sorts by nullable columns, whose NULLs come last in both
+-- directions.
 
 -- +goose Up
 CREATE INDEX IF NOT EXISTS users_updated_at_idx ON idam.users (updated_at, id) WHERE updated_at IS NOT NULL;

@@ -1,6 +1,6 @@
--- The seals of the audit log (see `cxgctl audit verify`). They stand beside the log, which stays as
--- other software knows it, and no trigger keeps them: whoever writes a row of the log seals it in the
--- same transaction. The first seal makes the only row of head.
+-- The seals of the audit log (see `cxgctl audit verify`). They are separate from the log, whose table other software
+-- uses, and do not use triggers: each writer seals its rows in the same transaction. The first seal creates the only
+-- row of head.
 
 -- +goose Up
 CREATE SCHEMA IF NOT EXISTS cxg_audit;
@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS cxg_audit.head (
     seq        bigint      NOT NULL,
     chain      bytea       NOT NULL,
     created_at timestamptz NOT NULL,
-    -- up to where the rows of other software were looked through for some without a seal, and when
+    -- up to which row, and when, unsealed rows of other software were looked for
     swept_at   timestamptz NOT NULL,
     swept_id   uuid        NOT NULL,
     looked_at  timestamptz NOT NULL,

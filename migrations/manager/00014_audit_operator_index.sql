@@ -1,5 +1,5 @@
--- Behind `audit list --operator` for a name that no user has: refused claims, and the OS users who migrate.
--- Such rows are few, and those of the backend stay out of the index.
+-- Index for `audit list --operator` with a name that does not belong to a user: refused logins, and OS users who
+-- migrate. Such rows are few; the backend's rows are omitted.
 
 -- +goose Up
 CREATE INDEX IF NOT EXISTS audit_logs_operator_created_at_idx ON audt.audit_logs ((extra_data ->> 'operator'), created_at, id)

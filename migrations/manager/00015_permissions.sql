@@ -1,6 +1,5 @@
--- Permission codes for invoices, which no generation has: billing came without any. Roles of the whole
--- platform get those that answer to what they may do with tenants, whose invoices they are. Roles of one
--- tenant get none: its administrator is the one who is billed.
+-- Permission codes for invoices, which all generations lack. Roles of the whole platform get those that correspond to
+-- their permissions on tenants. Roles of a single tenant get none, because its administrator receives the invoices.
 
 -- +goose Up
 INSERT INTO idam.permissions (id, code, name, description, category, resource, action, scope, applies_to,
@@ -22,7 +21,7 @@ SELECT encode(substring(sha256(convert_to('cxgctl permission INVOICE_' || a.acti
  WHERE NOT EXISTS (SELECT FROM idam.permissions AS x WHERE x.code = 'INVOICE_' || a.action)
 ON CONFLICT DO NOTHING;
 
--- Only codes that the statement above added are given: one that was there before is somebody's choice.
+-- Only codes added by the statement above are granted. Existing codes were granted deliberately.
 INSERT INTO idam.role_permissions (role_id, permission_id)
 SELECT DISTINCT rp.role_id, n.id
   FROM idam.role_permissions rp

@@ -1,5 +1,5 @@
--- What commands are about to change in tenants' databases, which share no transaction with the audit log. The row
--- is there before the change is; once the outcome stands in the audit log it says so (see `cxgctl audit reconcile`).
+-- Intended changes in tenant databases, which do not share a transaction with the audit log. The row is committed
+-- before the change, and marked once the outcome is in the audit log (see `cxgctl audit reconcile`).
 
 -- +goose Up
 CREATE TABLE IF NOT EXISTS cxg_audit.intent (
@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS cxg_audit.intent (
     resource    varchar(50) NOT NULL,
     resource_id uuid,
     name        text        NOT NULL,
-    -- who it is for and where the command came from, for the audit rows that somebody else has to write
+    -- the operator and origin of the command, for audit rows written by another process
     origin      jsonb       NOT NULL,
     outcome     varchar(10),
     settled_at  timestamptz,
@@ -24,5 +24,5 @@ CREATE TABLE IF NOT EXISTS cxg_audit.intent (
 CREATE INDEX IF NOT EXISTS intent_op_id_idx ON cxg_audit.intent (op_id);
 CREATE INDEX IF NOT EXISTS intent_unsettled_idx ON cxg_audit.intent (created_at, id) WHERE outcome IS NULL;
 
--- Behind `tenants list`: there may be a hundred thousand.
+-- Index for `tenants list`: there may be a hundred thousand tenants.
 CREATE INDEX IF NOT EXISTS tenants_created_at_idx ON tnnt.tenants (created_at, id);

@@ -1,6 +1,6 @@
--- Behind `audit list --resource user --action UPDATE`, the two filters that people put together. Each has an index
--- of its own, but the server knows no statistics of a partial one, takes the rows of a noun for few, and went through
--- the hundreds of thousands of its entries to show a page of twenty.
+-- Index for `audit list --resource user --action UPDATE`, a common combination of filters. Each has its own index, but
+-- the server has no statistics for expressions of partial indexes, underestimated the rows of a resource, and read
+-- hundreds of thousands of entries for a page of twenty.
 
 -- +goose Up
 CREATE INDEX IF NOT EXISTS audit_logs_noun_action_created_at_idx ON audt.audit_logs ((extra_data ->> 'resource'), action_performed, created_at, id)

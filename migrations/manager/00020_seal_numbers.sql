@@ -1,5 +1,5 @@
--- A seal with a number below 1 is none of the chain's, and audit verify names those that are there already. An intent keeps
--- the digest of what its change will say of itself in the tenant's database, so that the log can be held against it.
+-- Seals with a number below 1 are not part of the chain; audit verify reports existing ones. An intent stores the
+-- digest of the change's record in the tenant's database, so that the audit log can be compared with it.
 
 -- +goose Up
 ALTER TABLE cxg_audit.seal ADD CONSTRAINT seal_seq_check CHECK (seq > 0) NOT VALID;

@@ -1,6 +1,6 @@
--- When permissions came into force. The row is left by the first grant of a role to an operator, by auth bootstrap, and
--- by the first command that finds such a grant. It outlives the grants: enforcement does not end with them. Every role
--- may read it, since every command asks for it.
+-- When permissions became enforced. The row is created by the first grant of a role to an operator, by auth bootstrap,
+-- or by the first command that finds such a grant. It outlives the grants, so enforcement never ends. Every role may
+-- read it, because every command does.
 
 -- +goose Up
 CREATE TABLE IF NOT EXISTS cxg_audit.enforcement (

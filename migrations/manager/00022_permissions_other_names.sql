@@ -1,5 +1,5 @@
--- The invoice permissions of 00015 in databases that it left alone, since columns of idam.permissions have other names
--- there or are missing. Each value is given under every name that its column may have; the table takes those it has.
+-- The invoice permissions of 00015 for databases that it skipped, because columns of idam.permissions have other names
+-- or are missing. Each value is given under every name of its column; the table uses those it has.
 
 -- +goose Up
 INSERT INTO idam.permissions
@@ -29,7 +29,7 @@ SELECT p.*
         WHERE coalesce(to_jsonb(x) ->> 'code', to_jsonb(x) ->> 'permission_code') = 'INVOICE_' || a.action)
 ON CONFLICT DO NOTHING;
 
--- Only permissions that the statement above added are given, to the roles that 00015 would give them to.
+-- Only permissions added by the statement above are granted, to the same roles as in 00015.
 INSERT INTO idam.role_permissions (role_id, permission_id)
 SELECT DISTINCT rp.role_id, n.id
   FROM idam.role_permissions rp

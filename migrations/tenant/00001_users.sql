@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS sys.users (
     created_by                            uuid,
     updated_at                            timestamptz,
     updated_by                            uuid,
-    -- which tenant a row belongs to, where tenants share one database; NULL where each has its own
+    -- the tenant of the row if tenants share a database; otherwise NULL
     tenant_id                             uuid,
     username                              varchar(100) NOT NULL,
     password                              varchar(255) NOT NULL,
@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS sys.users (
     CONSTRAINT users_phone_check CHECK (phone ~ '^[+]?[0-9][0-9 ().-]{3,48}$')
 );
 
--- A deleted row's username and e-mail may be used again.
+-- The username and e-mail of a deleted row can be reused.
 CREATE UNIQUE INDEX IF NOT EXISTS users_username_key ON sys.users (username) WHERE is_deleted = false;
 CREATE UNIQUE INDEX IF NOT EXISTS users_email_key ON sys.users (email) WHERE is_deleted = false;
 CREATE INDEX IF NOT EXISTS users_tenant_id_created_at_idx ON sys.users (tenant_id, created_at, id);

@@ -1,4 +1,4 @@
--- The indexes behind `users list --tenant`, and behind the two foreign keys of sys.users to itself.
+-- Indexes for `users list --tenant`, and for the two foreign keys of sys.users to itself.
 
 -- +goose Up
 CREATE INDEX IF NOT EXISTS users_created_at_idx ON sys.users (created_at, id);

@@ -1,6 +1,5 @@
--- Which of the changes that cxgctl announced in the manager database (cxg_audit.intent there) took place here. The
--- row commits with the change, and holds what the audit log is to say of it. One that says void was put there in a
--- change's place: that change can no longer take place.
+-- The changes announced in the manager database (cxg_audit.intent) that were made here. The row is committed with the
+-- change, and contains the data for the audit log. The outcome void replaces a change that can no longer happen.
 
 -- +goose Up
 CREATE SCHEMA IF NOT EXISTS cxg_audit;

@@ -1,11 +1,11 @@
--- What users import has applied here, as in the manager database: a file's row is applied once to a tenant's users, however
--- often it is run. These rows commit with the rows that they speak of.
+-- Records what users import has applied here, as in the manager database: each row of a file is applied once to a
+-- tenant's users, however often it is imported. These rows are committed together with the imported rows.
 
 -- +goose Up
 CREATE SCHEMA IF NOT EXISTS cxg_import;
 
--- A file that is or was imported, and the run that has it now. Of tenants who share the database each has a row of its
--- own: sha256 is over the file's and the tenant's id.
+-- An imported file and the run that owns it. Tenants that share a database have one row each: sha256 is over the ids
+-- of the file and the tenant.
 CREATE TABLE IF NOT EXISTS cxg_import.files (
     id           uuid        NOT NULL DEFAULT gen_random_uuid(),
     created_at   timestamptz NOT NULL DEFAULT now(),
@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS cxg_import.files (
     CONSTRAINT files_sha256_key UNIQUE (sha256)
 );
 
--- Lines of a file that were applied: all records that begin from line to last_line.
+-- Lines of a file that were applied: all records that start between line and last_line.
 CREATE TABLE IF NOT EXISTS cxg_import.rows (
     id         uuid        NOT NULL DEFAULT gen_random_uuid(),
     created_at timestamptz NOT NULL DEFAULT now(),

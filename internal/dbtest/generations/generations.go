@@ -1,7 +1,5 @@
-// Package generations makes the databases that cxgctl finds in the field: those that other software
-// made, in every generation that the facts know (cxg-databases.md), and the rows in them that forms,
-// old releases and repairs left behind. Where the facts leave a type or a name open, the choice is
-// ours. Tests import it; the program does not.
+// Package generations creates databases as cxgctl finds them in the field: created by other software, in every known
+// generation, with the unusual rows that forms, old releases and repairs have left. Only tests import it.
 package generations
 
 import (
@@ -21,90 +19,90 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// OperatorID is the id of the user "admin", a MASTER, whom Rows inserts.
+// OperatorID is the id of the user "admin", a MASTER inserted by Rows.
 const OperatorID = "00000000-0000-4000-8000-000000000001"
 
 // The shapes of the audit log.
 const (
 	EventAudit  = "event"  // event_type, event_category, description, …
-	ActionAudit = "action" // action, target_entity, request_path, …: what the backend's ORM expects
+	ActionAudit = "action" // action, target_entity, request_path, …: the backend's ORM form
 )
 
-// Generation is a database pair as other software left it.
+// Generation is a pair of databases as created by other software.
 type Generation struct {
 	Name             string
-	Manager, Tenants string // SQL that makes the tables in empty databases
+	Manager, Tenants string // SQL that creates the tables in empty databases
 	Rows             string // SQL that adds the operator to the manager database; may run twice
 
-	UserFlag                                           string // the column of idam.users that marks deletion; "" for none
+	UserFlag                                           string // soft-delete column of idam.users, or ""
 	UserLive                                           bool   // its value in a live row
-	InvoiceFlag                                        string // the same of bill.invoices, true for a deleted row
-	TenantFlag                                         string // of tnnt.tenants
-	RoleFlag                                           string // of idam.roles and idam.permissions; "" for none
-	TenantCode                                         string // the columns that go by several names
+	InvoiceFlag                                        string // of bill.invoices, true for a deleted row
+	TenantFlag                                         string // soft-delete column of tnnt.tenants
+	RoleFlag                                           string // soft-delete column of idam.roles and idam.permissions, or ""
+	TenantCode                                         string // columns with several names
 	TenantName                                         string
 	TenantType                                         string
 	BizNo                                              string
-	SuspendedDate                                      string // "" for none
+	SuspendedDate                                      string // or ""
 	RoleCode                                           string
 	RoleName                                           string
 	RoleKind                                           string
 	PermissionCode, PermissionName, PermissionResource string
 	AuditResource                                      string
 	Suspends                                           bool   // tnnt.tenants has is_suspended and suspended_reason
-	Ranked                                             bool   // roles have a kind in place of a level
+	Ranked                                             bool   // roles have a kind instead of a level
 	SoftGrants                                         bool   // idam.user_roles has is_deleted
-	Model                                              bool   // the backend's model made bill.invoices: no amount is NULL, none has a default
-	OldTenants                                         bool   // sys.users has user_code, password_hash, first_name and last_name, and no lock
-	Audit                                              string // EventAudit, ActionAudit, or "" where there is no table
-	Unguarded                                          bool   // no CHECK guards user_type and status of idam.users
+	Model                                              bool   // amounts of bill.invoices are NOT NULL without a default
+	OldTenants                                         bool   // sys.users is as in tenant_old.sql
+	Audit                                              string // EventAudit, ActionAudit, or "" without a table
+	Unguarded                                          bool   // user_type and status of idam.users have no CHECK
 	SharedTenants                                      bool   // sys.users has tenant_id
 
-	// Defects counts what is wrong with the tables and, once NastyRows are in, with the rows.
+	// Defects counts the defects of the tables and, with NastyRows, of the rows.
 	Defects map[Defect]int
 }
 
-// Defect is a kind of thing that is wrong in a database, or odd in a way that a command has to bear.
-// In the SQL, a comment "-- nasty:" with these labels stands beside each one planted.
+// Defect is a kind of defect in a database, or an oddity that commands must tolerate. In the SQL, comments of the form
+// "-- nasty:" with these labels mark each of them.
 type Defect string
 
 // The defects of the tables.
 const (
-	UserTypeDefault Defect = "user-type-default" // idam.users.user_type defaults to what is none of the three types
-	AuditCascade    Defect = "audit-cascade"     // foreign keys of the audit log that delete its rows
+	UserTypeDefault Defect = "user-type-default" // idam.users.user_type has an invalid default
+	AuditCascade    Defect = "audit-cascade"     // foreign keys that delete rows of the audit log
 )
 
-// The defects of the manager database's rows. Of two that clash, the one that completes the clash counts.
+// The defects of the manager database's rows. For conflicting rows, the one that completes the conflict counts.
 const (
-	EmailCase              Defect = "email-case"               // sets of users whose e-mail differs in case only
-	UsernameCase           Defect = "username-case"            // sets of users whose username differs in case only
-	UsernameIsID           Defect = "username-is-id"           // users whose username is another's id
+	EmailCase              Defect = "email-case"               // sets of users whose e-mails differ only in case
+	UsernameCase           Defect = "username-case"            // sets of users whose usernames differ only in case
+	UsernameIsID           Defect = "username-is-id"           // users whose username is another user's id
 	HostileName            Defect = "hostile-name"             // tab, newline, escape, RTL override, emoji, leading =
 	EmptyPassword          Defect = "empty-password"           // users whose password is ''
-	InfiniteTime           Defect = "infinite-time"            // users with a time that is infinite
+	InfiniteTime           Defect = "infinite-time"            // users with an infinite time
 	ActiveLocked           Defect = "active-locked"            // ACTIVE users with a lock in the future
 	LockedWithoutLock      Defect = "locked-without-lock"      // LOCKED users whose locked_until is NULL
-	UnknownUserType        Defect = "unknown-user-type"        // users of a type that nobody knows
-	UnknownStatus          Defect = "unknown-status"           // users of a status that nobody knows
-	DeletedUser            Defect = "deleted-user"             // users whose flag says so
-	NullUserFlag           Defect = "null-user-flag"           // users whose flag is NULL, which counts as live
-	DanglingUserCreator    Defect = "dangling-user-creator"    // users whose created_by is nobody
-	DuplicateGrant         Defect = "duplicate-grant"          // grants that repeat another, all of them without tenant
-	ReusedTenantCode       Defect = "reused-tenant-code"       // deleted tenants whose code is a live one's
-	NullAmount             Defect = "null-amount"              // invoices some of whose amounts are NULL
-	OddCurrency            Defect = "odd-currency"             // invoices whose currency is not three capitals
-	WrongTotal             Defect = "wrong-total"              // invoices that do not add up, NULL being 0
-	HugeAmount             Defect = "huge-amount"              // invoices over all that numeric(18,4) holds
+	UnknownUserType        Defect = "unknown-user-type"        // users of an unknown type
+	UnknownStatus          Defect = "unknown-status"           // users of an unknown status
+	DeletedUser            Defect = "deleted-user"             // users with the flag set
+	NullUserFlag           Defect = "null-user-flag"           // users with a NULL flag, which counts as live
+	DanglingUserCreator    Defect = "dangling-user-creator"    // users whose created_by does not exist
+	DuplicateGrant         Defect = "duplicate-grant"          // duplicate grants, all without a tenant
+	ReusedTenantCode       Defect = "reused-tenant-code"       // deleted tenants with the code of a live one
+	NullAmount             Defect = "null-amount"              // invoices with some NULL amounts
+	OddCurrency            Defect = "odd-currency"             // invoices whose currency is not three capital letters
+	WrongTotal             Defect = "wrong-total"              // invoices with a wrong total, NULL being 0
+	HugeAmount             Defect = "huge-amount"              // invoices above the maximum of numeric(18,4)
 	PaidWithoutDate        Defect = "paid-without-date"        // PAID invoices whose paid_at is NULL
 	PaidWithoutMethod      Defect = "paid-without-method"      // PAID invoices whose payment_method is NULL
-	DeletedInvoice         Defect = "deleted-invoice"          // invoices whose flag says so
-	DanglingInvoiceCreator Defect = "dangling-invoice-creator" // invoices whose created_by is nobody
+	DeletedInvoice         Defect = "deleted-invoice"          // invoices with the flag set
+	DanglingInvoiceCreator Defect = "dangling-invoice-creator" // invoices whose created_by does not exist
 	SuspendedTenant        Defect = "suspended-tenant"         // live tenants that are SUSPENDED
 	DanglingContext        Defect = "dangling-context"         // sessions whose tenant does not exist
-	NullScope              Defect = "null-scope"               // keys with a NULL among their scopes
-	DeletedGrant           Defect = "deleted-grant"            // ACTIVE grants that are marked as deleted
-	DeletedMember          Defect = "deleted-member"           // ACTIVE memberships that are marked as deleted
-	BackendAudit           Defect = "backend-audit"            // audit rows that the backend wrote, extra_data NULL
+	NullScope              Defect = "null-scope"               // keys with a NULL in their scopes
+	DeletedGrant           Defect = "deleted-grant"            // ACTIVE grants marked as deleted
+	DeletedMember          Defect = "deleted-member"           // ACTIVE memberships marked as deleted
+	BackendAudit           Defect = "backend-audit"            // audit rows from the backend, extra_data NULL
 )
 
 // The defects of the tenant database's rows.
@@ -116,13 +114,13 @@ const (
 	TenantEmptyPassword Defect = "tenant-empty-password"
 	TenantInfiniteTime  Defect = "tenant-infinite-time"
 	TenantNullFlag      Defect = "tenant-null-flag"     // users with a NULL in is_active or is_deleted
-	TenantTwin          Defect = "tenant-twin"          // users with a live one's username and e-mail, is_deleted being NULL
+	TenantTwin          Defect = "tenant-twin"          // users with a live one's names, is_deleted being NULL
 	TenantDeletedUser   Defect = "tenant-deleted-user"  // users with is_deleted
 	TenantInactiveUser  Defect = "tenant-inactive-user" // users with is_active false
 )
 
-// All has every generation, and G1 in its three conditions: with an audit log, with one of the shape
-// that the backend's ORM expects, and without one, since G1's own DDL often failed to make it.
+// All contains every generation. G1 is included with both shapes of the audit log and without one, because G1's DDL
+// often failed to create it.
 var All = []Generation{
 	made(Generation{Name: "g0", UserFlag: "is_active", UserLive: true, SharedTenants: true, Audit: EventAudit},
 		"schemas users roles access tenants billing audit g0 sqlalchemy_names", "tenant tenant_g0 sqlalchemy_names"),
@@ -155,17 +153,17 @@ var All = []Generation{
 		"schemas users roles_gx access tenants_gx billing billing_model audit gx gx_between gx_after", "tenant_old"),
 }
 
-// Named returns the generation of that name, and panics if there is none.
+// Named returns the generation of that name, and panics if it does not exist.
 func Named(name string) Generation {
 	i := slices.IndexFunc(All, func(g Generation) bool { return g.Name == name })
 	if i < 0 {
-		panic("generations: there is no " + name)
+		panic("generations: unknown generation " + name)
 	}
 	return All[i]
 }
 
-// With returns the generation with more SQL to run after its own, such as Rows and NastyRows: its
-// template then has the rows in it, and copying it costs no test their insertion.
+// With returns the generation with additional SQL, such as Rows and NastyRows. It becomes part of the template, so
+// that tests do not have to insert the rows.
 func (g Generation) With(manager, tenants string) Generation {
 	g.Manager += "\n" + manager
 	g.Tenants += "\n" + tenants
@@ -190,8 +188,8 @@ func (g Generation) Template() dbtest.Template {
 	}
 }
 
-// NastyRows returns the SQL that plants the defects of rows in the two databases. It needs no other
-// rows, gets along with the operator, and may run twice.
+// NastyRows returns the SQL that adds the defective rows to the two databases. It needs no other rows, works with the
+// operator, and may run twice.
 func (g Generation) NastyRows() (manager, tenants string) {
 	if g.OldTenants {
 		return g.render("nasty_manager"), g.render("nasty_tenants_old")
@@ -199,10 +197,10 @@ func (g Generation) NastyRows() (manager, tenants string) {
 	return g.render("nasty_manager"), g.render("nasty_tenants")
 }
 
-// none stands for a name that made must not fill in.
+// none is a name that made must not set.
 const none = "-"
 
-// made fills in what the generation has in common with G1, and what follows from its tables.
+// made sets what the generation has in common with G1, and what follows from its tables.
 func made(g Generation, manager, tenants string) Generation {
 	for field, g1 := range map[*string]string{
 		&g.InvoiceFlag: "deleted", &g.TenantFlag: "is_deleted", &g.RoleFlag: "is_deleted",
@@ -228,16 +226,16 @@ func made(g Generation, manager, tenants string) Generation {
 //go:embed sql/*.sql
 var files embed.FS
 
-// rows are the files with rows in them: templates, since the columns go by several names.
+// rows are the files with rows: templates, because the columns have several names.
 var rows = template.Must(template.ParseFS(files, "sql/rows.sql", "sql/nasty_*.sql"))
 
-// read joins the files of these names.
+// read joins the named files.
 func read(names string) string {
 	var b strings.Builder
 	for name := range strings.FieldsSeq(names) {
 		sql, err := files.ReadFile("sql/" + name + ".sql")
 		if err != nil {
-			panic(err) // it is embedded
+			panic(err) // the file is embedded
 		}
 		b.Write(sql)
 		b.WriteByte('\n')
@@ -252,7 +250,7 @@ func (g Generation) render(name string) string {
 		Operator string
 	}{g, OperatorID}
 	if err := rows.ExecuteTemplate(&b, name+".sql", data); err != nil {
-		panic(err) // it depends on nothing but this package
+		panic(err) // the templates only depend on this package
 	}
 	return b.String()
 }

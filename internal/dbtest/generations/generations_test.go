@@ -15,11 +15,11 @@ import (
 
 const hostile = `full_name ~ E'[\t\n\u001b\u202E\U0001F469]' OR full_name LIKE '=%'`
 
-// dangling counts rows whose creator is not to be found.
+// dangling counts rows whose creator does not exist.
 const dangling = `SELECT count(*) FROM %s r WHERE created_by IS NOT NULL AND NOT EXISTS (SELECT FROM idam.users u WHERE u.id = r.created_by)`
 
-// inManager and inTenants say what each defect means, in terms of the rows: they do not look at labels.
-// A function gives "" where the generation's tables cannot have the defect.
+// inManager and inTenants count the rows with each defect, without using labels. A function returns "" if the
+// generation's tables cannot have the defect.
 var inManager = map[Defect]func(Generation) string{
 	UserTypeDefault: plain(`SELECT count(*) FROM information_schema.columns WHERE table_schema = 'idam' AND table_name = 'users'
 		AND column_name = 'user_type' AND column_default LIKE '''USER''%'`),
@@ -111,7 +111,7 @@ func plain(sql string) func(Generation) string {
 	return func(Generation) string { return sql }
 }
 
-// old is plain where the users of old tenants have another column.
+// old returns plain unless the users of old tenants have another column.
 func old(column, theirs, sql string) func(Generation) string {
 	return func(g Generation) string {
 		if g.OldTenants {
@@ -134,12 +134,12 @@ func TestEveryGenerationHasTheDefectsThatItCounts(t *testing.T) {
 				sql  string
 			}{{manager, g.Rows}, {manager, nastyManager}, {tenants, nastyTenants}} {
 				if err := run(t, again.conn, again.sql); err != nil {
-					t.Fatalf("the second time: %v", err)
+					t.Fatalf("second run: %v", err)
 				}
 			}
 			for label := range g.Defects {
 				if inManager[label] == nil && inTenants[label] == nil {
-					t.Errorf("nobody says what %q means", label)
+					t.Errorf("%q is not defined", label)
 				}
 			}
 			for conn, defects := range map[*pgx.Conn]map[Defect]func(Generation) string{manager: inManager, tenants: inTenants} {
@@ -149,7 +149,7 @@ func TestEveryGenerationHasTheDefectsThatItCounts(t *testing.T) {
 						found = scalar[int](t, conn, s)
 					}
 					if found != g.Defects[label] {
-						t.Errorf("%s: %d are there, %d have the label", label, found, g.Defects[label])
+						t.Errorf("%s: %d rows, %d labels", label, found, g.Defects[label])
 					}
 				}
 			}
@@ -172,7 +172,7 @@ func TestEveryGenerationHasItsTables(t *testing.T) {
 
 			flag := scalar[string](t, manager, columns("idam.users", "is_active", "is_deleted", "deleted"))
 			if flag != flags[g.Name] || flag != g.UserFlag {
-				t.Errorf("a user is deleted by %q", flag)
+				t.Errorf("the soft-delete column of users is %q", flag)
 			}
 			for table, names := range map[string][]string{
 				"bill.invoices":    {g.InvoiceFlag},
@@ -183,7 +183,7 @@ func TestEveryGenerationHasItsTables(t *testing.T) {
 			} {
 				want := strings.Join(strings.Fields(strings.Join(names, " ")), " ")
 				if got := scalar[string](t, manager, columns(table, names...)); got != want {
-					t.Errorf("of %s's columns %q only %q are there", table, want, got)
+					t.Errorf("of %s's columns %q only %q exist", table, want, got)
 				}
 			}
 			audit := scalar[bool](t, manager, "SELECT to_regclass('audt.audit_logs') IS NOT NULL")
@@ -205,7 +205,7 @@ func TestEveryGenerationHasItsTables(t *testing.T) {
 			}
 			insert = "INSERT INTO idam.users (user_type, username, email, full_name) VALUES ('TENANT', 'ADMIN', 'other@cxg.example', 'Other Case')"
 			if err := run(t, manager, insert); err != nil {
-				t.Errorf("a username in other case: %v", err)
+				t.Errorf("a username in another case: %v", err)
 			}
 		})
 	}
@@ -220,7 +220,7 @@ func TestDeletingAUserErasesTheirAuditRowsInG2Only(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := scalar[int](t, conn, "SELECT count(*) FROM audt.audit_logs"); got != want {
-			t.Errorf("%s: %d audit rows are left, not %d", name, got, want)
+			t.Errorf("%s: %d audit rows are left, want %d", name, got, want)
 		}
 	}
 }
@@ -237,7 +237,7 @@ func TestSQLAlchemysNamesAreNotPostgreSQLs(t *testing.T) {
 	}
 }
 
-// columns returns the query for those of the names that are columns of the table, in the given order.
+// columns returns a query for the names that are columns of the table, in the given order.
 func columns(table string, names ...string) string {
 	return fmt.Sprintf(`SELECT coalesce(string_agg(a.attname, ' ' ORDER BY array_position('{%[2]s}'::name[], a.attname)), '')
 		FROM pg_attribute a WHERE a.attrelid = to_regclass('%[1]s') AND a.attname = ANY ('{%[2]s}'::name[])`,
@@ -250,7 +250,7 @@ func connect(t *testing.T, dsn string) *pgx.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) }) // t.Context is over by then
+	t.Cleanup(func() { _ = conn.Close(context.Background()) }) // t.Context has ended by then
 	return conn
 }
 
@@ -269,7 +269,7 @@ func scalar[T any](t *testing.T, conn *pgx.Conn, sql string) T {
 	return v
 }
 
-// state returns an error's SQLSTATE, "" for no error.
+// state returns an error's SQLSTATE, or "".
 func state(err error) string {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return e.Code

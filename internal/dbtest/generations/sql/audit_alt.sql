@@ -1,4 +1,4 @@
--- The shape that the backend's ORM expects.
+-- The backend's ORM form.
 CREATE TABLE audt.audit_logs (
     id             uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     created_at     timestamptz NOT NULL DEFAULT now(),

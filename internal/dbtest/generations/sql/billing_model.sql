@@ -1,4 +1,4 @@
--- The table as the backend's model makes it: no amount may be NULL, and none has a default.
+-- As created by the backend's model: amounts are NOT NULL without a default.
 ALTER TABLE bill.invoices
     ALTER COLUMN usage_amount SET NOT NULL, ALTER COLUMN usage_amount DROP DEFAULT,
     ALTER COLUMN discount_amount SET NOT NULL, ALTER COLUMN discount_amount DROP DEFAULT,

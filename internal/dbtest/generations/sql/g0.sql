@@ -1,4 +1,4 @@
--- The design document: is_active false means deleted, and the API's responses have the verified flags.
+-- The design document: is_active false means deleted, and the API returns the verified flags.
 ALTER TABLE idam.users
     ADD COLUMN email_verified boolean NOT NULL DEFAULT false,
     ADD COLUMN phone_verified boolean NOT NULL DEFAULT false,

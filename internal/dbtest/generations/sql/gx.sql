@@ -1,4 +1,4 @@
--- Somebody dropped the lists that stood in the way of the default, so anything may stand here.
+-- The CHECKs that contradicted the default were dropped, so any value is allowed.
 ALTER TABLE idam.users
     DROP CONSTRAINT users_user_type_check,
     DROP CONSTRAINT users_status_check;

@@ -1,4 +1,4 @@
--- Gx after both of its migrations: new names almost everywhere, and what they forgot.
+-- Gx after both of its migrations: new names almost everywhere, and a few leftovers.
 ALTER TABLE idam.permissions RENAME COLUMN resource_type TO resource;
 ALTER TABLE idam.roles RENAME COLUMN role_code TO code;
 ALTER TABLE idam.roles RENAME COLUMN role_name TO name;

@@ -1,4 +1,4 @@
--- Gx after the first of its two migrations: some columns have their new names, and one is new and is renamed later.
+-- Gx after the first of its two migrations: some columns have their new names, and a new column will be renamed later.
 ALTER TABLE idam.permissions RENAME COLUMN permission_code TO code;
 ALTER TABLE idam.permissions RENAME COLUMN permission_name TO name;
 ALTER TABLE tnnt.tenants RENAME COLUMN business_no TO biz_no;

@@ -1,6 +1,5 @@
--- A comment "nasty:" with one or more labels plants one defect of each; see the constants of type Defect.
--- Of a set, such as two e-mails that differ in case only, the row that completes it has the label.
--- Rows without a label are sound, and beside the point only if a check finds them.
+-- A comment "nasty:" with one or more labels marks one defect each; see the constants of type Defect. In a set, such
+-- as two e-mails that differ only in case, the row that completes it has the label. Rows without a label are valid.
 
 INSERT INTO idam.users (id, created_by, updated_at, user_type, status, username, email, password, full_name,
                         failed_login_attempts, last_login_at, locked_until) VALUES
@@ -9,7 +8,7 @@ INSERT INTO idam.users (id, created_by, updated_at, user_type, status, username,
 ('bad00000-0000-4000-8000-000000000103', 'bad00000-0000-4000-8000-000000000101', NULL, 'TENANT', 'ACTIVE', 'nasty-mail-2', 'case.mail@nasty.example', NULL, 'Case Mail', 0, NULL, NULL), -- nasty: email-case
 ('bad00000-0000-4000-8000-000000000104', NULL, NULL, 'TENANT', 'ACTIVE', 'Nasty-Case', 'name-1@nasty.example', NULL, 'Case Name', 0, NULL, NULL),
 ('bad00000-0000-4000-8000-000000000105', NULL, NULL, 'TENANT', 'ACTIVE', 'nasty-case', 'name-2@nasty.example', NULL, 'Case Name', 0, NULL, NULL), -- nasty: username-case
-('bad00000-0000-4000-8000-000000000106', NULL, NULL, 'TENANT', 'ACTIVE', 'bad00000-0000-4000-8000-000000000101', 'id@nasty.example', NULL, 'Somebody Else', 0, NULL, NULL), -- nasty: username-is-id
+('bad00000-0000-4000-8000-000000000106', NULL, NULL, 'TENANT', 'ACTIVE', 'bad00000-0000-4000-8000-000000000101', 'id@nasty.example', NULL, 'Someone Else', 0, NULL, NULL), -- nasty: username-is-id
 ('bad00000-0000-4000-8000-000000000107', NULL, NULL, 'TENANT', 'ACTIVE', 'nasty-tab', 'tab@nasty.example', NULL, E'Tab\there', 0, NULL, NULL), -- nasty: hostile-name
 ('bad00000-0000-4000-8000-000000000108', NULL, NULL, 'TENANT', 'ACTIVE', 'nasty-newline', 'newline@nasty.example', NULL, E'New\nline', 0, NULL, NULL), -- nasty: hostile-name
 ('bad00000-0000-4000-8000-000000000109', NULL, NULL, 'TENANT', 'ACTIVE', 'nasty-escape', 'escape@nasty.example', NULL, E'\u001b[31mRed\u001b[0m', 0, NULL, NULL), -- nasty: hostile-name
@@ -29,7 +28,7 @@ INSERT INTO idam.users (id, created_by, updated_at, user_type, status, username,
 ON CONFLICT (id) DO NOTHING;
 {{- if .Unguarded}}
 
--- The first has the default that the dropped check refused.
+-- The first has the default that the dropped CHECK refused.
 INSERT INTO idam.users (id, username, email, full_name) VALUES
 ('bad00000-0000-4000-8000-000000000130', 'nasty-default', 'default@nasty.example', 'By Default') -- nasty: unknown-user-type
 ON CONFLICT (id) DO NOTHING;

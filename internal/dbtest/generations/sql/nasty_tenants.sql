@@ -1,4 +1,4 @@
--- As in the manager database. A row whose is_deleted is NULL is outside the unique indexes.
+-- As in the manager database. Rows with a NULL is_deleted are outside the unique indexes.
 
 INSERT INTO sys.users (id, created_by, username, email, password, full_name, is_system_user, failed_login_attempts,
                        last_login_at, locked_until, is_active, is_deleted) VALUES
@@ -26,7 +26,7 @@ INSERT INTO sys.users (id, created_by, username, email, password, full_name, is_
 ON CONFLICT (id) DO NOTHING;
 {{- if .SharedTenants}}
 
--- One of them is another tenant's, one is nobody's.
+-- One of them belongs to another tenant, one to none.
 UPDATE sys.users
    SET tenant_id = CASE username WHEN 'nasty-formula' THEN 'bad00000-0000-4000-8000-000000000202'::uuid
                                  WHEN 'nasty-password' THEN NULL

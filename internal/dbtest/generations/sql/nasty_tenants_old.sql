@@ -1,4 +1,4 @@
--- As in the manager database, as far as these tables let it in.
+-- As in the manager database, as far as these tables allow.
 
 INSERT INTO sys.users (id, created_by, user_code, username, email, password_hash, first_name, last_name, last_login_at, is_active, is_deleted) VALUES
 ('bad00000-0000-4000-8000-000000000901', NULL, 'U1', 'nasty-sound', 'sound@nasty.example', 'none', 'Sound', 'Person', NULL, true, false),

@@ -1,4 +1,4 @@
--- Gx: other names for the code, the name and the kind, no level, and no flag for deletion.
+-- Gx: other names for code, name and kind, without level and soft-delete column.
 CREATE TABLE idam.roles (
     id          uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     created_at  timestamptz NOT NULL DEFAULT now(),

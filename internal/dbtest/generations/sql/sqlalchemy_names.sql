@@ -1,5 +1,5 @@
--- Tables that SQLAlchemy's metadata made have names by its usual convention, not by PostgreSQL's rule,
--- which now and then coincides with ours.
+-- Tables created by SQLAlchemy's metadata use its naming convention instead of PostgreSQL's, which is sometimes the
+-- same as ours.
 DO $$
 DECLARE
     c record;
@@ -20,7 +20,7 @@ BEGIN
            AND con.contype IN ('p', 'u', 'c', 'f')
          ORDER BY 1, 2
     LOOP
-        -- two checks over the same columns cannot both have the name; the later one keeps its own
+        -- two CHECKs on the same columns cannot have the same name; the second keeps its own
         IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = c.tab AND conname = c.new) THEN
             EXECUTE format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I', c.tab, c.old, c.new);
         END IF;

@@ -1,3 +1,3 @@
--- The design document's tenants share one database.
+-- The tenants of the design document share one database.
 ALTER TABLE sys.users ADD COLUMN tenant_id uuid;
 CREATE INDEX ON sys.users (tenant_id);

@@ -1,4 +1,4 @@
--- Old tenants: one name more, two parts of another, and no lock.
+-- Old tenants: an additional code, the name in two parts, and no lock.
 CREATE SCHEMA sys;
 
 CREATE TABLE sys.users (

@@ -1,4 +1,4 @@
--- Gx: other names for most of what a tenant is, one flag for deletion, and nothing that says why it was suspended.
+-- Gx: other names for most columns, one soft-delete column, and no reason for suspension.
 CREATE TABLE tnnt.tenants (
     id             uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     created_at     timestamptz NOT NULL DEFAULT now(),

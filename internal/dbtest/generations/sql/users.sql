@@ -1,4 +1,4 @@
--- G1: nothing here marks a user as deleted.
+-- G1: without a soft-delete column.
 CREATE TABLE idam.users (
     id                    uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     created_at            timestamptz NOT NULL DEFAULT now(),

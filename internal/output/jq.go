@@ -60,15 +60,17 @@ var (
 
 // An expression may use jqMemory bytes, plus jqPerByte for each byte of its document.
 const (
-	jqMemory  = 64 << 20
+	jqMemory  = 256 << 20
 	jqPerByte = 16
 )
 
-// limitMemory returns a context that is canceled when the live heap of the last garbage collection is larger than size.
+// limitMemory returns a context that is canceled when the live heap has grown by more than size since the call.
 // The returned function ends the check.
 func limitMemory(ctx context.Context, size uint64) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(live)
+	size += live[0].Value.Uint64()
 	go func() {
 		ticker := time.NewTicker(10 * time.Millisecond)
 		defer ticker.Stop()

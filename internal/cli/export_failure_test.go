@@ -170,7 +170,7 @@ func TestExport_EndedEarlyLeavesOldFile(t *testing.T) {
 // A server that restarts during an export leaves the old file and the old state. The next run delivers everything.
 func TestExport_ServerRestarts(t *testing.T) {
 	t.Parallel()
-	server := dbtest.NewMortal(t, migrated)
+	server := dbtest.NewRestartable(t, migrated)
 	pair := server.Pair()
 	rows := 200_000
 	if testing.Short() {

@@ -48,7 +48,7 @@ func TestImport_SurvivesKills(t *testing.T) {
 // The server is restarted during an import, at random points, as after a crash.
 func TestImport_SurvivesRestarts(t *testing.T) {
 	t.Parallel()
-	server := dbtest.NewMortal(t, migrated)
+	server := dbtest.NewRestartable(t, migrated)
 	restarts := 20
 	if testing.Short() {
 		restarts = 10

@@ -10,8 +10,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Version, Commit and Date (the commit's, RFC 3339) are set by the Makefile with -ldflags -X.
-var Version, Commit, Date string
+// The linker sets these (-X) in builds of the Makefile. Date is the commit's, in RFC 3339.
+var (
+	Version string
+	Commit  string
+	Date    string
+)
 
 // version returns Version, else the version of the module, else devel.
 func version() string {

@@ -15,7 +15,7 @@ type PipelineQuery struct {
 	Read func(pgx.Rows) error // reads the result
 }
 
-// Together sends all queries in one round trip, without preparing them. It stops at the first error: earlier queries
+// Pipeline sends all queries in one round trip, without preparing them. It stops at the first error: earlier queries
 // have been read, later ones were not run.
 func (d *DB) Pipeline(ctx context.Context, questions ...PipelineQuery) error {
 	if d.begins != "" {

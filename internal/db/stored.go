@@ -33,6 +33,7 @@ type Event struct {
 	letter string
 }
 
+// The writes that NotStored tells apart.
 var (
 	Insert = Event{4, "3"}
 	Update = Event{16, "2"}

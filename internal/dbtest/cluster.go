@@ -80,7 +80,7 @@ type Restartable struct {
 }
 
 // NewRestartable starts a server for the duration of the test, with t's databases.
-func NewMortal(tb testing.TB, t Template) *Restartable {
+func NewRestartable(tb testing.TB, t Template) *Restartable {
 	tb.Helper()
 	c, err := newCluster(tb, t)
 	if err != nil {

@@ -43,12 +43,15 @@ type account interface {
 
 // closes reports whether a change closes an account. Users of a tenant's database have no sessions.
 func closes(c audit.Change) bool {
-	before, ok := c.Before.(account)
-	if !ok || c.TenantID != nil {
+	if c.TenantID != nil || c.Before == nil {
 		return false
 	}
-	if slices.Contains(c.Secrets, "password") {
+	if slices.Contains(c.Secrets, "password") { // only users have one
 		return true
+	}
+	before, ok := c.Before.(account)
+	if !ok {
+		return false
 	}
 	after, ok := c.After.(account)
 	return ok && after.Standing() != before.Standing() && !after.CanSignIn()

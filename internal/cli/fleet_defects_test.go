@@ -29,7 +29,8 @@ func TestTenantDatabases_CodeOfManagerOrTemplateIsRefused(t *testing.T) {
 			if got := p.exit(t); got != 5 {
 				t.Errorf("%v --tenant %s: exit code %d, want 5: %s", args, code, got, p.err.String())
 			}
-			p.says(t, "tenant "+code+"'s code leads to database ")
+			p.says(t, "tenant "+code+": database ")
+			p.says(t, "cannot belong to a tenant")
 		}
 	}
 	if got := ask(t, pair.Manager, `SELECT to_regclass('sys.users') IS NULL`); got != "t" {

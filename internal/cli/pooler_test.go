@@ -45,7 +45,7 @@ func TestMigrate_RefusesPooler(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cxgctl(t, pooled, "migrate", "up", "--database", "manager").exits(t, 8).says(t, "name the server itself in direct_database_url")
+	cxgctl(t, pooled, "migrate", "up", "--database", "manager").exits(t, 8).says(t, "set direct_database_url")
 	if n := ask(t, pair.Manager, `SELECT count(*) FROM pg_namespace WHERE nspname = 'idam'`); n != "0" {
 		t.Error("migrations were applied through the pooler")
 	}

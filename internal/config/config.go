@@ -64,7 +64,7 @@ type Config struct {
 	EnforceLine  int            // line of File that sets Enforce; 0 if none does
 	LockAfter    int            // wrong passwords that lock an account
 	LockFor      time.Duration  // how long a lock lasts
-	Protected    bool           // ask for the profile's name before every write
+	Protected    bool           // ask before every write; the question names the profile
 	Output       string         // one of Formats
 	Timeout      time.Duration  // of a one-off command; 0 means none
 	Zone         *time.Location // of days, months, ages, and of times on a terminal; never nil

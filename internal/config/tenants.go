@@ -1,8 +1,6 @@
 package config
 
 import (
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -73,6 +71,3 @@ func (c *Config) DirectTenantURL(code string) string {
 	}
 	return strings.ReplaceAll(c.DirectTenantsURL, codePlaceholder, code)
 }
-
-// NamedTenants returns the codes that tenant_databases names, in order.
-func (c *Config) NamedTenants() []string { return slices.Sorted(maps.Keys(c.TenantDatabases)) }

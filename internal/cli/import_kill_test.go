@@ -111,3 +111,41 @@ func importThrough(t *testing.T, pair dbtest.Pair, accidents, ended int, strike 
 	}
 	cxgctl(t, pair, "audit", "verify").exits(t, 0)
 }
+
+// The server process that marks a file as finished is ended, as by a restart after the last batch. An import says
+// "done" only of a file that counts as finished.
+func TestImport_FinishedOnlyIfMarked(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name     string
+		losses   int
+		exit     int
+		finished string
+	}{
+		{"once", 1, 0, "t"},
+		{"always", 1_000_000, 8, "f"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			pair := dbtest.New(t, migrated)
+			ask(t, pair.Manager, fmt.Sprintf(`
+CREATE SEQUENCE public.losses;
+CREATE FUNCTION public.lose() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF nextval('public.losses') <= %d THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER lose BEFORE UPDATE ON cxg_import.files FOR EACH ROW WHEN (NEW.finished_at IS NOT NULL) EXECUTE FUNCTION public.lose()`, c.losses))
+			p := cxgctl(t, pair, "users", "import", peopleFile(t, "last", 3), "--no-passwords").start(t)
+			if code := p.exit(t); code != c.exit || code != 0 && !strings.Contains(p.err.String(), "still counts as unfinished") {
+				t.Errorf("exit %d, want %d\n%s", code, c.exit, p.err.String())
+			}
+			if got := ask(t, pair.Manager, `SELECT bool_and(finished_at IS NOT NULL) FROM cxg_import.files`); got != c.finished {
+				t.Errorf("finished: %s, want %s", got, c.finished)
+			}
+			if got := ask(t, pair.Manager, `SELECT count(*) FROM idam.users WHERE username LIKE 'last%'`); got != "3" {
+				t.Errorf("%s users, want 3", got)
+			}
+		})
+	}
+}

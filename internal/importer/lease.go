@@ -313,17 +313,40 @@ func (l *lease) insert(ctx context.Context, tx pgx.Tx, now time.Time, by any, ap
 	return tx.SendBatch(ctx, sends).Close()
 }
 
-// releaseTime is the timeout for releasing the lease.
-const releaseTime = 2 * time.Second
+// releaseTime limits the release of a file whose import did not finish, since its lease expires anyway.
+// finishTime limits it for a finished import, which waits for a server that restarts, since the file would otherwise
+// count as unfinished.
+const (
+	releaseTime = 2 * time.Second
+	finishTime  = 15 * time.Second
+)
 
-// release releases the lease, even after an interruption. If that fails, the lease expires.
-func (l *lease) release(ctx context.Context, finished bool, r Report) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
+// release releases the lease, even after an interruption.
+func (l *lease) release(ctx context.Context, finished bool, r Report) error {
+	limit := releaseTime
+	if finished {
+		limit = finishTime
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	args := l.args()
 	args["finished"], args["skipped"], args["failed"] = finished, r.Skipped, r.Failed
-	_ = l.ledger.WriteUnaudited(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, releaseFile, args)
-		return err
-	})
+	for {
+		err := l.ledger.WriteUnaudited(ctx, func(ctx context.Context, tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, releaseFile, args)
+			return err
+		})
+		if err == nil || !finished {
+			return nil
+		}
+		if db.Lost(err) {
+			select {
+			case <-ctx.Done():
+			case <-time.After(100 * time.Millisecond):
+				continue
+			}
+		}
+		return fault.New(fault.Database, "the import of %s ended, but the file still counts as unfinished", l.file.Name).
+			WithHint("run the same command again, which applies no row twice").Because(err)
+	}
 }

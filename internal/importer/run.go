@@ -66,7 +66,9 @@ func Run[R Record](ctx context.Context, l *audit.Ledger, cat schema.Catalog, s *
 		l.RecordFailure(ctx, r.intent(), r.someFailed())
 	}
 	r.report.Elapsed = time.Since(began)
-	r.lease.release(ctx, err == nil && !r.report.Stopped, r.report)
+	if failed := r.lease.release(ctx, err == nil && !r.report.Stopped, r.report); err == nil {
+		err = failed
+	}
 	return r.report, err
 }
 

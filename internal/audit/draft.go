@@ -2,7 +2,6 @@ package audit
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"net"
 	"slices"
@@ -13,8 +12,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/cxgctl/cxgctl/internal/audit/seal"
 	"github.com/cxgctl/cxgctl/internal/db"
-	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
 // Drafter builds audit rows and their seals ahead of the transaction that writes them, for changes whose outcome is
@@ -26,8 +25,8 @@ type Drafter struct {
 	writer  *writer
 	columns []string // the columns of COPY
 	args    []string // the name of each column's argument
-	canon   canonicalizer
-	places  []int // index into columns of each canonical field, or -1
+	seals   *seal.Builder
+	places  []int // index into columns of each sealed column, or -1
 	buffers sync.Pool
 }
 
@@ -45,9 +44,9 @@ func (l *Ledger) Drafter(ctx context.Context) (*Drafter, error) {
 			return nil, nil
 		}
 	}
-	d.canon.fields = sealedFields(w.table)
-	for _, f := range d.canon.fields {
-		d.places = append(d.places, slices.Index(d.columns, f.name))
+	d.seals = seal.NewBuilder(w.table)
+	for _, name := range d.seals.Columns() {
+		d.places = append(d.places, slices.Index(d.columns, name))
 	}
 	if w.server == nil {
 		var err error
@@ -90,7 +89,7 @@ type drafted struct {
 	change Change
 	id     uuid.UUID // of the audit row
 	copy   []byte    // encoded for COPY
-	seal   seal
+	seal   seal.Link
 	sealed bool // if false, the row has to be read back
 }
 
@@ -105,11 +104,9 @@ func (r *drafted) isFor(c Change) bool {
 func (d *Drafter) Draft(changes []Change, at time.Time) (*Draft, error) {
 	at = at.UTC().Truncate(time.Microsecond)
 	draft := &Draft{at: at, drafter: d, of: make(map[uuid.UUID]drafted, len(changes))}
-	p := compressors.Get().(*compressor)
-	defer compressors.Put(p)
 	values := make([][]byte, len(d.columns))
 	inOrder := make([][]byte, len(d.places))
-	var scratch, canon []byte
+	var scratch []byte
 	b, ok := d.buffers.Get().(*draftBuffers)
 	if !ok {
 		b = &draftBuffers{make([]byte, 0, rowSize*len(changes)), make([]byte, 0, packedSize*len(changes))}
@@ -129,7 +126,7 @@ func (d *Drafter) Draft(changes []Change, at time.Time) (*Draft, error) {
 		}
 		row := drafted{change: c, id: e.ID}
 		from := len(rows)
-		rows = appendCopyRow(rows, values...)
+		rows = db.AppendCopyRow(rows, values...)
 		row.copy = rows[from:len(rows):len(rows)]
 		for i, at := range d.places {
 			inOrder[i] = nil
@@ -137,14 +134,9 @@ func (d *Drafter) Draft(changes []Change, at time.Time) (*Draft, error) {
 				inOrder[i] = values[at]
 			}
 		}
-		d.canon.doc.restyled = false
-		if canon, err = d.canon.binary(canon[:0], originCLI, at.UnixMicro(), inOrder); err != nil {
+		if row.seal, packed, row.sealed, err = d.seals.Build(packed, e.ID, at, inOrder); err != nil {
 			return nil, err
 		}
-		from = len(packed)
-		packed = p.compress(packed, canon)
-		row.seal = seal{auditID: e.ID, origin: originCLI, sealedAt: at, canon: packed[from:len(packed):len(packed)], leaf: leafOf(canon)}
-		row.sealed = !d.canon.doc.restyled
 		draft.of[c.ID] = row
 	}
 	draft.buffers = &draftBuffers{rows, packed}
@@ -176,7 +168,7 @@ func (d *Drafter) values(b []byte, values [][]byte, args pgx.NamedArgs) ([]byte,
 				b = append(b, v[:]...)
 			}
 		case *db.Time:
-			b = appendTime(b, v.Instant)
+			b = db.AppendTime(b, v.Instant)
 		case bool:
 			b = appendBool(b, v)
 		default:
@@ -192,7 +184,7 @@ func (d *Drafter) values(b []byte, values [][]byte, args pgx.NamedArgs) ([]byte,
 
 func (d *Drafter) appendText(b []byte, column, v string) []byte {
 	if c, _ := d.writer.table.Column(column); c.Type == "jsonb" {
-		b = append(b, jsonbVersion)
+		b = append(b, db.JSONBVersion)
 	}
 	return append(b, v...)
 }
@@ -211,7 +203,7 @@ func (tx *Tx) logDrafted(ctx context.Context, changes []Change) ([]Change, error
 		return changes, nil
 	}
 	var rest []Change
-	rows := net.Buffers{copyHeader()}
+	rows := net.Buffers{db.CopyHeader()}
 	var ids []uuid.UUID
 	for _, c := range changes {
 		row, ok := tx.draft.of[c.ID]
@@ -223,17 +215,17 @@ func (tx *Tx) logDrafted(ctx context.Context, changes []Change) ([]Change, error
 		if row.sealed {
 			tx.ready = append(tx.ready, row.seal)
 		} else {
-			tx.unsealed.ids = append(tx.unsealed.ids, row.id)
+			tx.unsealed.IDs = append(tx.unsealed.IDs, row.id)
 		}
 	}
 	if len(ids) == 0 {
 		return rest, nil
 	}
 	tx.note(ids)
-	rows = append(rows, copyTrailer())
-	n, err := copyBinary(ctx, tx, tx.ledger.writer.table.Name, tx.draft.drafter.columns, &rows)
+	rows = append(rows, db.CopyTrailer())
+	n, err := db.CopyBinary(ctx, tx, tx.ledger.writer.table.Name, tx.draft.drafter.columns, &rows)
 	if err == nil && n != int64(len(ids)) {
-		err = errRowsDropped(int(n), len(ids))
+		err = seal.RowsDropped(int(n), len(ids))
 	}
 	return rest, err
 }
@@ -250,7 +242,7 @@ SELECT NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = to_regclass($1) AN
 
 // seal seals the rows that the transaction has written. It returns the statements to send with COMMIT.
 func (tx *Tx) seal(ctx context.Context) ([]db.Statement, error) {
-	if _, err := tx.Exec(ctx, settleConstraints); err != nil { // so that the rows no longer change
+	if _, err := tx.Exec(ctx, db.SettleConstraints); err != nil { // so that the rows no longer change
 		return nil, err
 	}
 	s := tx.ledger.sealer
@@ -263,25 +255,14 @@ func (tx *Tx) seal(ctx context.Context) ([]db.Statement, error) {
 			return nil, err
 		}
 		if kept {
-			tx.unsealed.seals = append(tx.unsealed.seals, tx.ready...)
+			tx.unsealed.Seals = append(tx.unsealed.Seals, tx.ready...)
 		} else {
 			for _, ready := range tx.ready {
-				tx.unsealed.ids = append(tx.unsealed.ids, ready.auditID)
+				tx.unsealed.IDs = append(tx.unsealed.IDs, ready.AuditID)
 			}
 		}
 	}
-	return s.seal(ctx, tx.Write, tx.unsealed, tx.Now)
-}
-
-// errRowsDropped is the error of a log that stores fewer rows than it was sent.
-func errRowsDropped(kept, of int) error {
-	return fault.New(fault.Database, "the audit log kept %d of %d rows", kept, of).
-		WithHint("no change goes unaudited; look for a trigger or rule on audt.audit_logs that discards rows")
-}
-
-// appendTime appends an instant in binary format: microseconds since 2000.
-func appendTime(b []byte, t time.Time) []byte {
-	return binary.BigEndian.AppendUint64(b, uint64(t.UnixMicro()-betweenEpochs))
+	return s.Seal(ctx, tx.Write, tx.unsealed, tx.Now)
 }
 
 func appendBool(b []byte, v bool) []byte {

@@ -1,4 +1,4 @@
-package audit
+package audit_test
 
 import (
 	"context"
@@ -9,6 +9,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/audit/audittest"
+	"github.com/cxgctl/cxgctl/internal/audit/seal"
 )
 
 // draftee is a record like those of an import.
@@ -34,45 +38,47 @@ func draftees() []*draftee {
 	return list
 }
 
-// drafted writes the audit rows of new records, every second one from a draft.
-func (w *world) drafted(list []*draftee) (*Draft, error) {
-	w.t.Helper()
-	l := w.ledger()
+// writeDraftees writes the audit rows of new records, every second one from a draft.
+func writeDraftees(w *audittest.World, list []*draftee) (*audit.Draft, error) {
+	w.T.Helper()
+	l := w.Ledger()
 	l.DiscardEntries = true
-	d, err := l.Drafter(w.t.Context())
+	d, err := l.Drafter(w.T.Context())
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	var all, some []Change
+	var all, some []audit.Change
 	for i, r := range list {
-		c := Change{Subject: Subject{Resource: "user", ID: r.ID, Name: r.Name}, Action: Create, After: r}
+		c := audit.Change{Subject: audit.Subject{Resource: "user", ID: r.ID, Name: r.Name}, Action: audit.Create, After: r}
 		if all = append(all, c); i%2 == 0 {
 			some = append(some, c)
 		}
 	}
-	var draft *Draft
+	var draft *audit.Draft
 	if d != nil {
 		if draft, err = d.Draft(some, time.Now()); err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
 	}
-	return draft, l.Write(w.t.Context(), Intent{all[0].Subject, Create}, func(_ context.Context, tx *Tx) ([]Change, error) {
+	intent := audit.Intent{Subject: all[0].Subject, Action: audit.Create}
+	return draft, l.Write(w.T.Context(), intent, func(_ context.Context, tx *audit.Tx) ([]audit.Change, error) {
 		tx.Take(draft)
 		return all, nil
 	})
 }
 
-// sealed fails unless the log has n more rows than before, each with a valid seal.
-func (w *world) sealed(before, n int) {
-	w.t.Helper()
-	if got := ask[int](w, "SELECT count(*) FROM audt.audit_logs l JOIN cxg_audit.seal s ON s.audit_id = l.id AND s.origin = 'cli'"); got != before+n {
-		w.t.Errorf("%d rows are sealed, want %d", got, before+n)
+// checkSealed fails unless the log has n more rows than before, each with a valid seal.
+func checkSealed(w *audittest.World, before, n int) {
+	w.T.Helper()
+	const count = "SELECT count(*) FROM audt.audit_logs l JOIN cxg_audit.seal s ON s.audit_id = l.id AND s.origin = 'cli'"
+	if got := audittest.Ask[int](w, count); got != before+n {
+		w.T.Errorf("%d rows are sealed, want %d", got, before+n)
 	}
-	v, err := Verify(w.t.Context(), w.db, w.cat, Verification{})
+	v, err := seal.Verify(w.T.Context(), w.DB, w.Cat, seal.Verification{})
 	if err != nil || !v.OK || v.Seals < int64(n) {
-		w.t.Errorf("verify: %+v, %v", v, err)
+		w.T.Errorf("verify: %+v, %v", v, err)
 		if v.Problem != nil {
-			w.t.Error(*v.Problem)
+			w.T.Error(*v.Problem)
 		}
 	}
 }
@@ -91,30 +97,26 @@ func TestDraft_SealsStoredRow(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, migrated)
+			w := audittest.New(t, audittest.Migrated)
 			if c.sql != "" {
-				w.exec(c.sql)
-				w.look()
+				w.Exec(c.sql)
+				w.Look()
 			}
 			list := draftees()
-			draft, err := w.drafted(list)
+			draft, err := writeDraftees(w, list)
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.sealed(0, len(list))
+			checkSealed(w, 0, len(list))
 			if c.sql != "" {
 				return
 			}
-			read := 0
-			for _, row := range draft.of {
-				if !row.sealed {
-					read++
-				}
+			read, all := draft.ReadBack()
+			if read == 0 || read == all {
+				t.Errorf("%d of %d rows were read back", read, all)
 			}
-			if read == 0 || read == len(draft.of) {
-				t.Errorf("%d of %d rows were read back", read, len(draft.of))
-			}
-			if got := ask[int](w, "SELECT count(*) FROM audt.audit_logs WHERE created_at = $1", draft.at); got != len(list) {
+			const count = "SELECT count(*) FROM audt.audit_logs WHERE created_at = $1"
+			if got := audittest.Ask[int](w, count, draft.At()); got != len(list) {
 				t.Errorf("%d of %d rows have the draft's time", got, len(list))
 			}
 		})
@@ -127,42 +129,42 @@ func TestDraft_DiscardedRow(t *testing.T) {
 	for _, name := range []string{"g1", "g1alt", "g2", "gx"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, adopted(name))
-			before := ask[int](w, "SELECT count(*) FROM cxg_audit.seal WHERE origin = 'cli'")
+			w := audittest.New(t, audittest.Adopted(name))
+			before := audittest.Ask[int](w, "SELECT count(*) FROM cxg_audit.seal WHERE origin = 'cli'")
 			list := draftees()
-			if _, err := w.drafted(list); err != nil {
+			if _, err := writeDraftees(w, list); err != nil {
 				t.Fatal(err)
 			}
-			w.sealed(before, len(list))
+			checkSealed(w, before, len(list))
 		})
 	}
-	w := newWorld(t, migrated)
-	w.exec(`CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$;
+	w := audittest.New(t, audittest.Migrated)
+	w.Exec(`CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$;
 		CREATE TRIGGER no BEFORE INSERT ON audt.audit_logs FOR EACH ROW WHEN (NEW.description LIKE '%강은지0') EXECUTE FUNCTION no()`)
-	if _, err := w.drafted(draftees()); err == nil {
+	if _, err := writeDraftees(w, draftees()); err == nil {
 		t.Error("a discarded row went unnoticed")
 	}
-	w.exec(`DROP TRIGGER no ON audt.audit_logs`)
-	w.sealed(0, 0)
+	w.Exec(`DROP TRIGGER no ON audt.audit_logs`)
+	checkSealed(w, 0, 0)
 }
 
 // A draft is not used for a change that differs from the drafted one.
 func TestDraft_MatchesChange(t *testing.T) {
 	t.Parallel()
 	r := &draftee{ID: uuid.New()}
-	row := drafted{change: Change{Action: Create, After: r}}
-	for name, c := range map[string]Change{
-		"another record": {Action: Create, After: &draftee{ID: r.ID}},
-		"an update":      {Action: Update, Before: r, After: r},
-		"a secret":       {Action: Create, After: r, Secrets: []string{"password"}},
-		"an undoing":     {Action: Create, After: r, Undoes: []uuid.UUID{r.ID}},
-		"from a map":     {Action: Create, After: map[string]any{"number": math.Pi}},
+	own := audit.Change{Action: audit.Create, After: r}
+	for name, c := range map[string]audit.Change{
+		"another record": {Action: audit.Create, After: &draftee{ID: r.ID}},
+		"an update":      {Action: audit.Update, Before: r, After: r},
+		"a secret":       {Action: audit.Create, After: r, Secrets: []string{"password"}},
+		"an undoing":     {Action: audit.Create, After: r, Undoes: []uuid.UUID{r.ID}},
+		"from a map":     {Action: audit.Create, After: map[string]any{"number": math.Pi}},
 	} {
-		if row.isFor(c) {
+		if audit.Matches(own, c) {
 			t.Error(name)
 		}
 	}
-	if !row.isFor(Change{Action: Create, After: r}) {
+	if !audit.Matches(own, own) {
 		t.Error("its own change does not match")
 	}
 }

@@ -3,7 +3,6 @@ package audit
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/cxgctl/cxgctl/internal/audit/seal"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/schema"
@@ -162,17 +162,18 @@ func resourceColumn(noun string) string {
 
 // insert writes the rows in one round trip, or by COPY if there are many. It returns the rows to be sealed by s, which
 // may be nil.
-func (w *writer) insert(ctx context.Context, tx pgx.Tx, s *sealer, entries []Entry, now time.Time) (rows unsealed, err error) {
+func (w *writer) insert(
+	ctx context.Context, tx pgx.Tx, s *seal.Sealer, entries []Entry, now time.Time,
+) (rows seal.Unsealed, err error) {
 	if err := w.lookForTenants(ctx, tx, entries); err != nil {
 		return rows, err
 	}
 	if len(entries) >= copyRowsFrom {
-		rows.readBack(entries)
-		return rows, w.copy(ctx, tx, entries)
+		return seal.Unsealed{IDs: idsOf(entries)}, w.copy(ctx, tx, entries)
 	}
 	sql := w.sql
 	if s != nil {
-		sql += s.returning
+		sql += s.Returning
 	}
 	batch := &pgx.Batch{}
 	for _, e := range entries {
@@ -197,21 +198,25 @@ func (w *writer) insert(ctx context.Context, tx pgx.Tx, s *sealer, entries []Ent
 		if err != nil {
 			return rows, err
 		}
-		seals, open, skipped, err := s.prepare(returned, originCLI, now)
+		seals, open, err := s.Prepare(returned, now)
 		if err != nil {
 			return rows, err
 		}
-		if len(skipped) > 0 {
-			return rows, fmt.Errorf("the audit row cannot be sealed: %s", skipped[0].Reason)
-		}
-		rows.seals = append(rows.seals, seals...)
+		rows.Seals = append(rows.Seals, seals...)
 		again = again || open || len(seals) != 1 // a trigger may have redirected the row
 	}
 	if again {
-		rows.seals = nil
-		rows.readBack(entries)
+		return seal.Unsealed{IDs: idsOf(entries)}, nil
 	}
 	return rows, nil
+}
+
+func idsOf(entries []Entry) []uuid.UUID {
+	ids := make([]uuid.UUID, len(entries))
+	for i, e := range entries {
+		ids[i] = e.ID
+	}
+	return ids
 }
 
 // lookForTenants determines which of the entries' tenants do not exist. Sessions, grants and logins refer to tenants

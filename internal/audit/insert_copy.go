@@ -2,9 +2,7 @@ package audit
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
-	"io"
 	"strings"
 
 	"github.com/google/uuid"
@@ -118,34 +116,4 @@ func copied(v any) any {
 		return *v
 	}
 	return v
-}
-
-// copyHeader returns the header of a binary COPY.
-func copyHeader() []byte { return []byte("PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00") }
-
-// copyTrailer returns its trailer.
-func copyTrailer() []byte { return []byte{0xff, 0xff} }
-
-// appendCopyRow appends a row of values in binary format; nil is NULL.
-func appendCopyRow(b []byte, values ...[]byte) []byte {
-	b = binary.BigEndian.AppendUint16(b, uint16(len(values)))
-	for _, v := range values {
-		if v == nil {
-			b = append(b, 0xff, 0xff, 0xff, 0xff)
-			continue
-		}
-		b = append(binary.BigEndian.AppendUint32(b, uint32(len(v))), v...)
-	}
-	return b
-}
-
-// copyBinary sends encoded rows and returns how many the server stored.
-func copyBinary(ctx context.Context, tx pgx.Tx, table string, columns []string, rows io.Reader) (int64, error) {
-	quoted := make([]string, len(columns))
-	for i, c := range columns {
-		quoted[i] = pgx.Identifier{c}.Sanitize()
-	}
-	sql := "COPY " + pgx.Identifier(strings.Split(table, ".")).Sanitize() + " (" + strings.Join(quoted, ", ") + ") FROM STDIN BINARY"
-	tag, err := tx.Conn().PgConn().CopyFrom(ctx, rows, sql)
-	return tag.RowsAffected(), err
 }

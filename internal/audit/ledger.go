@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/cxgctl/cxgctl/internal/audit/seal"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/schema"
@@ -134,10 +136,10 @@ type Tx struct {
 	first    uuid.UUID // its first audit row
 	written  int       // number of its audit rows
 	entailed int       // number of those for changes made by Follow
-	unsealed unsealed
-	ids      int    // number of the ledger's ids that it has used
-	draft    *Draft // nil without a draft
-	ready    []seal // of drafted rows
+	unsealed seal.Unsealed
+	ids      int         // number of the ledger's ids that it has used
+	draft    *Draft      // nil without a draft
+	ready    []seal.Link // of drafted rows
 	kept     []Entry
 }
 
@@ -202,7 +204,7 @@ func (tx *Tx) Log(ctx context.Context, changes []Change) error {
 		return errNotWritten(err)
 	}
 	tx.note(ids)
-	tx.unsealed.add(written)
+	tx.unsealed.Add(written)
 	if !l.DiscardEntries {
 		tx.kept = append(tx.kept, entries...)
 	}
@@ -214,7 +216,7 @@ func (tx *Tx) logged(ctx context.Context, ids []uuid.UUID) error {
 	if tx.ledger.sealer != nil {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, settleConstraints); err != nil {
+	if _, err := tx.Exec(ctx, db.SettleConstraints); err != nil {
 		return err
 	}
 	var n int
@@ -232,6 +234,17 @@ func errNotWritten(err error) error {
 	return fault.From(db.Translate(err)).With("audit", "the change was rolled back with its audit row")
 }
 
+// errNotSealed is the error of a change whose audit row could not be sealed.
+func errNotSealed(err error) error {
+	f := fault.From(db.Translate(err))
+	// Only the holder of the head's lock inserts seals, with the next numbers.
+	if strings.HasPrefix(db.UniqueViolation(err), "seal_") {
+		f = fault.New(fault.Database, "cxg_audit.seal holds a seal that is not part of the chain").
+			WithHint("nothing was changed; find it with cxgctl audit verify; the owner of the table can delete it").Because(err)
+	}
+	return f.With("audit", "the change was rolled back because its audit row could not be sealed")
+}
+
 // Ledger opens the transactions that may write, and writes their audit rows.
 type Ledger struct {
 	DryRun         bool // run every statement, then roll back
@@ -247,7 +260,7 @@ type Ledger struct {
 
 	db           *db.DB
 	writer       *writer
-	sealer       *sealer // nil if the database has no seals
+	sealer       *seal.Sealer // nil if the database has no seals
 	by           Operator
 	op           uuid.UUID
 	ids          []uuid.UUID // of new rows, see Tx.NewID
@@ -273,7 +286,7 @@ func Open(ctx context.Context, d *db.DB, cat schema.Catalog, by Operator, from O
 	if err != nil {
 		return nil, err
 	}
-	return &Ledger{db: d, writer: newWriter(t, rules, by, from, op), sealer: newSealer(cat), by: by, op: op}, nil
+	return &Ledger{db: d, writer: newWriter(t, rules, by, from, op), sealer: seal.New(cat), by: by, op: op}, nil
 }
 
 // Op returns the operation id, which all audit rows of this command share.
@@ -405,7 +418,7 @@ func (l *Ledger) attempt(ctx context.Context, fn func(context.Context, *Tx) ([]C
 		return nil, nil
 	}
 	if l.DryRun {
-		_, err := tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE")
+		_, err := tx.Exec(ctx, db.SettleConstraints)
 		return tx.kept, err
 	}
 	if err := l.asShown(tx.kept, tx.Now); err != nil {
@@ -487,7 +500,7 @@ func (l *Ledger) RecordFailure(ctx context.Context, intent Intent, cause error) 
 			return
 		}
 	}
-	if last, err := l.sealer.seal(ctx, raw, written, now); err == nil {
+	if last, err := l.sealer.Seal(ctx, raw, written, now); err == nil {
 		_, _ = raw.CommitAfter(ctx, last...)
 	}
 }

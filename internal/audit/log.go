@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/cxgctl/cxgctl/internal/audit/seal"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/schema"
@@ -50,8 +51,8 @@ type Log struct {
 	shape   *schema.Table
 	exprs   map[string]string // SQL expression of each field
 	columns string
-	kind    string  // SQL expression of the resource column: USER_ACCOUNT, TABLE, …
-	sealer  *sealer // nil if the database has no seals
+	kind    string       // SQL expression of the resource column: USER_ACCOUNT, TABLE, …
+	sealer  *seal.Sealer // nil if the database has no seals
 }
 
 // fields are the fields of Entry, in order. %s in expr is replaced by the first of the columns that the table has, or
@@ -94,7 +95,7 @@ func NewLog(cat schema.Catalog) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Log{shape: t, exprs: map[string]string{}, sealer: newSealer(cat)}
+	g := &Log{shape: t, exprs: map[string]string{}, sealer: seal.New(cat)}
 	list := make([]string, len(fields))
 	for i, f := range fields {
 		from := "(l.extra_data->>'" + f.name + "')::" + f.kind

@@ -1,12 +1,14 @@
-package audit
+package audit_test
 
 import (
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/audit/audittest"
 )
 
 // fillLog creates a log of twenty thousand rows, a tenth of them from cxgctl.
@@ -22,21 +24,21 @@ SELECT gen_random_uuid(), '2026-01-01'::timestamptz + i * interval '1 minute',
 // milliseconds in a log of any size.
 func TestLog_FiltersUseIndex(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, migrated)
-	w.exec(fillLog)
-	w.exec("ANALYZE audt.audit_logs")
-	log, err := NewLog(w.cat)
+	w := audittest.New(t, audittest.Migrated)
+	w.Exec(fillLog)
+	w.Exec("ANALYZE audt.audit_logs")
+	log, err := audit.NewLog(w.Cat)
 	if err != nil {
 		t.Fatal(err)
 	}
 	at := time.Date(2026, 1, 10, 0, 0, 0, 0, time.UTC)
-	for name, f := range map[string]Filter{
+	for name, f := range map[string]audit.Filter{
 		"none": {}, "operator": {Operator: "00000000-0000-4000-8000-000000000007"}, "a name without a user": {Operator: "stranger20"},
 		"resource": {Resource: "invoice"}, "resource id": {ResourceID: "77"}, "action": {Actions: []string{"DELETE"}}, "result": {Result: "BLOCKED"},
 		"success": {Result: "SUCCESS"}, "op": {Op: "00000000-0000-4000-8000-000000000007"}, "time": {Since: at, Until: at.Add(time.Hour)},
 		"two": {Operator: "00000000-0000-4000-8000-000000000007", Actions: []string{"DELETE"}},
 	} {
-		s, err := log.Matching(t.Context(), w.db, f)
+		s, err := log.Matching(t.Context(), w.DB, f)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,7 +46,7 @@ func TestLog_FiltersUseIndex(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows, err := w.db.Query(t.Context(), "EXPLAIN "+q.SQL+" LIMIT 20", q.Args)
+		rows, err := w.DB.Query(t.Context(), "EXPLAIN "+q.SQL+" LIMIT 20", q.Args)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,26 +60,5 @@ func TestLog_FiltersUseIndex(t *testing.T) {
 		if strings.Contains(plan, "Seq Scan on audit_logs") || !few && strings.Contains(plan, "Sort") {
 			t.Errorf("%s:\n%s", name, plan)
 		}
-	}
-}
-
-// An undo checks the seals of rows just written by an import, with statistics from before the import.
-func TestSealsOfRows_ReadByKey(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, migrated)
-	w.record(10)
-	w.exec("ANALYZE audt.audit_logs; ANALYZE cxg_audit.seal")
-	w.record(3000)
-	ids := ask[[]uuid.UUID](w, `SELECT array_agg(id) FROM audt.audit_logs`)
-	rows, err := w.db.Query(t.Context(), "EXPLAIN "+newSealer(w.cat).expand(readSealOf), ids)
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		t.Fatal(err)
-	}
-	if plan := strings.Join(lines, "\n"); strings.Count(plan, "Seq Scan") > 0 || strings.Count(plan, "Index Scan") < 4 {
-		t.Errorf("want index lookups for each row, got:\n%s", plan)
 	}
 }

@@ -24,10 +24,6 @@ func (tx *Tx) NewID() uuid.UUID {
 	return l.ids[tx.ids-1]
 }
 
-// settleConstraints runs deferred constraints and constraint triggers now, because they may change rows that are read
-// back next.
-const settleConstraints = `SET CONSTRAINTS ALL IMMEDIATE`
-
 // Insert inserts the row with id args["id"] and compares the stored values with those sent. A row that a trigger, rule
 // or row-level policy discarded, moved or rewrote is a DATABASE_ERROR; name is its name in messages. Values without a
 // column are omitted.
@@ -61,7 +57,7 @@ func (tx *Tx) store(ctx context.Context, t *schema.Table, e db.Event, write, nam
 
 	batch := &pgx.Batch{}
 	batch.Queue(write, all)
-	batch.Queue(settleConstraints)
+	batch.Queue(db.SettleConstraints)
 	batch.Queue(check, all)
 	results := tx.SendBatch(ctx, batch)
 	defer func() { _ = results.Close() }()

@@ -200,7 +200,7 @@ func (l *Ledger) changeInTenant(ctx context.Context, intent uuid.UUID, now time.
 		return nil, nil
 	}
 	if l.DryRun {
-		_, err := tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE")
+		_, err := tx.Exec(ctx, db.SettleConstraints)
 		return tx.kept, err
 	}
 	if err := l.asShown(tx.kept, now); err != nil {
@@ -309,7 +309,7 @@ func (l *Ledger) writeOutcome(ctx context.Context, raw *db.Write, intent uuid.UU
 	if err != nil {
 		return err
 	}
-	last, err := l.sealer.seal(ctx, raw, written, now)
+	last, err := l.sealer.Seal(ctx, raw, written, now)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/cxgctl/cxgctl/internal/audit/seal"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/schema"
@@ -82,7 +83,7 @@ func canonicalJSON(v json.RawMessage) ([]byte, error) {
 	if len(v) == 0 {
 		return []byte("null"), nil
 	}
-	return new(jsonSorter).canonical(nil, v)
+	return seal.CanonicalJSON(v)
 }
 
 // Reversible returns the reversal of an audit row, or an error with the reason why it has none.
@@ -207,6 +208,30 @@ func (u Undoing) Rows() (n int) {
 		n += len(list)
 	}
 	return n
+}
+
+// Sealed reports whether the database has seals. Without them, an undo trusts the log.
+func (g *Log) Sealed() bool { return g.sealer != nil }
+
+// Check refuses an undo of audit rows that are not sealed by cxgctl or do not match their seals.
+func (g *Log) Check(ctx context.Context, r db.Reader, u Undoing) error {
+	var ids []uuid.UUID
+	for _, rows := range u.rows {
+		for _, row := range rows {
+			ids = append(ids, row.Undoes...)
+		}
+	}
+	return g.checkSeals(ctx, r, ids)
+}
+
+// checkSeals refuses audit rows that are not sealed by cxgctl or do not match their seals.
+func (g *Log) checkSeals(ctx context.Context, r db.Reader, ids []uuid.UUID) error {
+	bad, err := g.sealer.Mismatches(ctx, r, ids)
+	if err != nil || len(bad) == 0 {
+		return err
+	}
+	return fault.New(fault.Validation, "audit row %s cannot be undone: it does not match a seal of cxgctl", bad[0]).
+		WithHint("nothing was changed; see the problem with: cxgctl audit verify").With("id", bad[0].String())
 }
 
 // Undo restores the planned rows in one transaction, audited like any other change. A row that has changed since is a

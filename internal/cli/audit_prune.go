@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/audit/seal"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
@@ -28,7 +29,7 @@ var prunedView = output.View{
 func (a *app) auditPrune() *cobra.Command {
 	var flags changeFlags
 	var before timeFlag
-	var p audit.Pruning
+	var p seal.Pruning
 	cmd := &cobra.Command{
 		Use: "prune --before TIME --archive FILE --key FILE", Short: "Move old audit rows to an archive", Args: exactly(),
 		Long: `Move old audit rows to an archive.
@@ -48,14 +49,14 @@ The command deletes rows of the audit log, so its database role must own the tab
 			}
 		}
 		p.Before = before.Time()
-		plan, err := audit.PlanPrune(ctx, w.db, w.cat, p)
+		plan, err := seal.PlanPrune(ctx, w.db, w.cat, p)
 		if err != nil {
 			return err
 		}
 		if plan.Unsealed > 0 {
 			a.note("%s from before that time without a seal would stay; cxgctl audit seal seals them", plural(int(plan.Unsealed), "row"))
 		}
-		r := audit.PruneRecord{Before: db.At(p.Before), Rows: plan.Rows}
+		r := seal.PruneRecord{Before: db.At(p.Before), Rows: plan.Rows}
 		switch {
 		case flags.dryRun:
 			a.note("dry run: %s would be pruned, nothing was changed", plural(int(r.Rows), "audit row"))

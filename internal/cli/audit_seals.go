@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/audit/seal"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/schema"
@@ -25,7 +26,7 @@ var verdictView = output.View{
 }
 
 func (a *app) auditVerify() *cobra.Command {
-	var v audit.Verification
+	var v seal.Verification
 	var dir, key string
 	var archives []string
 	cmd := &cobra.Command{
@@ -51,23 +52,23 @@ record; --archive compares their archives with it.`,
 			return fault.New(fault.Validation, "--since %d is out of range; seals are numbered from 1", v.Since)
 		}
 		var err error
-		if v.Keys, err = audit.ReadKeys(dir, key); err != nil {
+		if v.Keys, err = seal.ReadKeys(dir, key); err != nil {
 			return err
 		}
 		if dir != "" {
-			if v.Checkpoints, err = audit.ReadCheckpoints(dir, v.Keys); err != nil {
+			if v.Checkpoints, err = seal.ReadCheckpoints(dir, v.Keys); err != nil {
 				return err
 			}
 		}
 		for _, path := range archives {
-			files, folder, err := audit.FindArchives(path)
+			files, folder, err := seal.FindArchives(path)
 			if err != nil {
 				return err
 			}
 			v.Archives, v.AllArchives = append(v.Archives, files...), v.AllArchives || folder
 		}
 		a.clock.stop() // takes as long as there are rows
-		verdict, err := audit.Verify(ctx, s.db, s.cat, v)
+		verdict, err := seal.Verify(ctx, s.db, s.cat, v)
 		if err != nil {
 			return err
 		}
@@ -81,11 +82,11 @@ record; --archive compares their archives with it.`,
 	names(cmd, "checkpoints", fileFolder)
 	names(cmd, "archive", fileRead)
 	a.specify(cmd, Spec{Permission: "AUDIT_READ", Tables: schema.AuditTables})
-	return addOutputFlags[audit.Verdict](a, cmd)
+	return addOutputFlags[seal.Verdict](a, cmd)
 }
 
 // printVerdict prints the verdict. If something is wrong, tables and ids show the first bad row's id only.
-func (a *app) printVerdict(v audit.Verdict) error {
+func (a *app) printVerdict(v seal.Verdict) error {
 	forPeople := a.print.Format == output.Table || a.print.Format == output.Wide
 	for _, n := range v.Notes {
 		a.note("%s", n)
@@ -199,7 +200,7 @@ log was resealed or truncated before the last checkpoint.`,
 				return fault.New(fault.Usage, "%s is missing", flag).WithHint("see: cxgctl audit checkpoint --help")
 			}
 		}
-		c, file, err := audit.WriteCheckpoint(ctx, s.db, s.cat, key, out, time.Now())
+		c, file, err := seal.WriteCheckpoint(ctx, s.db, s.cat, key, out, time.Now())
 		if err != nil {
 			return err
 		}
@@ -226,7 +227,7 @@ var keypairView = output.View{
 
 // printKeys prints a new private key to standard output. The public key goes to --output-file if given, else to a note.
 func (a *app) printKeys() error {
-	private, public, err := audit.NewKeys()
+	private, public, err := seal.NewKeys()
 	if err != nil {
 		return err
 	}
@@ -256,7 +257,7 @@ func (a *app) auditKeygen() *cobra.Command {
 		if out == standardStream {
 			return a.printKeys()
 		}
-		public, err := audit.Keygen(out)
+		public, err := seal.Keygen(out)
 		if err != nil {
 			return err
 		}

@@ -97,6 +97,10 @@ func (w *Write) end() {
 	w.conn = nil
 }
 
+// SettleConstraints runs deferred constraints and constraint triggers now, because they may change rows that are read
+// back next.
+const SettleConstraints = `SET CONSTRAINTS ALL IMMEDIATE`
+
 // Statement is sent together with others.
 type Statement struct {
 	Name  string // name of the prepared statement in the session; "" if it is used only once

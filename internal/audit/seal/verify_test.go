@@ -1,4 +1,4 @@
-package audit
+package seal_test
 
 import (
 	"context"
@@ -17,25 +17,41 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/audit/audittest"
+	"github.com/cxgctl/cxgctl/internal/audit/seal"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
+// world is the databases of one test.
+type world struct{ *audittest.World }
+
+func newWorld(t testing.TB, template dbtest.Template) *world {
+	t.Helper()
+	return &world{audittest.New(t, template)}
+}
+
+func ask[T any](w *world, sql string, args ...any) T {
+	w.T.Helper()
+	return audittest.Ask[T](w.World, sql, args...)
+}
+
 // verify returns the verdict on the log.
-func (w *world) verify(skip string, points ...Checkpoint) Verdict {
-	w.t.Helper()
-	v, err := verify(w.t.Context(), w.db, w.cat, Verification{Checkpoints: points}, skip)
+func (w *world) verify(skip string, points ...seal.Checkpoint) seal.Verdict {
+	w.T.Helper()
+	v, err := seal.VerifyWithout(w.T.Context(), w.DB, w.Cat, seal.Verification{Checkpoints: points}, skip)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return v
 }
 
 // point returns a checkpoint of the current chain.
-func (w *world) point() Checkpoint {
-	return Checkpoint{
+func (w *world) point() seal.Checkpoint {
+	return seal.Checkpoint{
 		Size: ask[int64](w, `SELECT seq FROM cxg_audit.head`), Chain: ask[[]byte](w, `SELECT chain FROM cxg_audit.head`),
 		Time: db.At(time.Now()),
 	}
@@ -44,45 +60,41 @@ func (w *world) point() Checkpoint {
 // reseal does what an attacker with rights on every table can do: it rebuilds leaf and chain from the current rows,
 // starting at seal seq, and moves the head.
 func (w *world) reseal(seq int64) {
-	w.t.Helper()
-	ctx := w.t.Context()
-	tx, err := w.db.BeginWrite(ctx)
+	w.T.Helper()
+	ctx := w.T.Context()
+	tx, err := w.DB.BeginWrite(ctx)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }()
-	s := newSealer(w.cat)
 	rows, err := tx.Query(ctx, `SELECT audit_id FROM cxg_audit.seal WHERE seq >= $1 ORDER BY seq`, seq)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	h := head{seq: seq - 1, chain: make([]byte, sha256.Size), sweptAt: time.Now()}
+	chain := make([]byte, sha256.Size)
 	if seq > 1 {
-		h.chain = ask[[]byte](w, `SELECT chain FROM cxg_audit.seal WHERE seq = $1`, seq-1)
+		chain = ask[[]byte](w, `SELECT chain FROM cxg_audit.seal WHERE seq = $1`, seq-1)
 	}
-	seals, err := s.read(ctx, tx, ids, originCLI, time.Now().UTC().Truncate(time.Microsecond))
-	if err == nil {
-		_, err = tx.Exec(ctx, `DELETE FROM cxg_audit.seal WHERE seq >= $1`, seq)
-	}
+	_, err = tx.Exec(ctx, `DELETE FROM cxg_audit.seal WHERE seq >= $1`, seq)
 	var last []db.Statement
 	if err == nil {
-		last, err = s.append(ctx, tx, h, seals)
+		last, err = seal.New(w.Cat).SealAfter(ctx, tx, seq-1, chain, ids)
 	}
 	if err == nil {
 		_, err = tx.CommitAfter(ctx, last...)
 	}
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 }
 
 // rowAt returns the id of a seal's audit row.
 func (w *world) rowAt(seq int64) uuid.UUID {
-	w.t.Helper()
+	w.T.Helper()
 	return ask[uuid.UUID](w, `SELECT audit_id FROM cxg_audit.seal WHERE seq = $1`, seq)
 }
 
@@ -118,16 +130,16 @@ func writeLog(ctx context.Context, dsn string) error {
 		return err
 	}
 	defer d.Close()
-	cat, err := readShapes(ctx, d)
+	cat, err := audittest.ReadCatalog(ctx, d)
 	if err != nil {
 		return err
 	}
 	for range 3 {
-		l, err := openLedger(ctx, d, cat)
+		l, err := audittest.OpenLedger(ctx, d, cat)
 		if err != nil {
 			return err
 		}
-		if err := l.Record(ctx, changesOf(300)); err != nil {
+		if err := l.Record(ctx, audittest.Changes(300)); err != nil {
 			return err
 		}
 	}
@@ -139,7 +151,7 @@ func writeLog(ctx context.Context, dsn string) error {
 	if err := errors.Join(err, owner.Close(ctx)); err != nil {
 		return err
 	}
-	n, err := Seal(ctx, d, cat, 30, false)
+	n, err := audit.Seal(ctx, d, cat, 30, false)
 	if err == nil && n.Sealed != 100 {
 		err = fmt.Errorf("%d of the backend's 100 rows are sealed", n.Sealed)
 	}
@@ -149,9 +161,9 @@ func writeLog(ctx context.Context, dsn string) error {
 // logOf returns a world with such a log, of a generation or of our own migrations.
 func logOf(t *testing.T, template string) *world {
 	t.Helper()
-	base := migrated
+	base := audittest.Migrated
 	if template != "" {
-		base = adopted(template)
+		base = audittest.Adopted(template)
 	}
 	w := newWorld(t, logged(base))
 	if v := w.verify(""); !v.OK || v.Seals != 1000 || v.Unsealed != 0 {
@@ -203,7 +215,7 @@ func TestVerify_AnyColumnChanged(t *testing.T) {
 		t.Run("generation "+generation, func(t *testing.T) {
 			t.Parallel()
 			w := logOf(t, generation)
-			w.exec(dropChecks)
+			w.Exec(dropChecks)
 			tried, columns := 0, 0
 			places := []int64{1, 517, 1000}
 			each := len(places)
@@ -212,14 +224,14 @@ func TestVerify_AnyColumnChanged(t *testing.T) {
 			}
 			for _, table := range []string{"audt.audit_logs", "cxg_audit.seal"} {
 				key := map[string]string{"audt.audit_logs": "id", "cxg_audit.seal": "audit_id"}[table]
-				for _, c := range w.cat[table].Columns {
+				for _, c := range w.Cat[table].Columns {
 					columns++
-					free := table == "audt.audit_logs" && slices.Contains(lifeCycle, c.Name) // F40
+					free := table == "audt.audit_logs" && slices.Contains(seal.LifeCycle, c.Name) // F40
 					for i := range each {
 						seq := places[(columns+i)%len(places)]
 						id := w.rowAt(seq)
-						w.exec(fmt.Sprintf(`CREATE TABLE kept AS SELECT * FROM %s WHERE %s = '%s'`, table, key, id))
-						w.exec(fmt.Sprintf(`UPDATE %s SET %s = %s WHERE %s = '%s'`, table, c.Name, other(c.Name, c.Type), key, id))
+						w.Exec(fmt.Sprintf(`CREATE TABLE kept AS SELECT * FROM %s WHERE %s = '%s'`, table, key, id))
+						w.Exec(fmt.Sprintf(`UPDATE %s SET %s = %s WHERE %s = '%s'`, table, c.Name, other(c.Name, c.Type), key, id))
 						v := w.verify("")
 						want := id
 						if free {
@@ -234,7 +246,7 @@ func TestVerify_AnyColumnChanged(t *testing.T) {
 						if !free && table == "audt.audit_logs" && c.Name != "id" && !strings.Contains(*v.Problem, c.Name) {
 							t.Errorf("%s.%s: the problem does not name it: %s", table, c.Name, *v.Problem)
 						}
-						w.exec(fmt.Sprintf(`DELETE FROM %[1]s WHERE ctid IN (SELECT x.ctid FROM %[1]s x LEFT JOIN kept k ON k.%[2]s = x.%[2]s WHERE k.%[2]s IS NOT NULL);
+						w.Exec(fmt.Sprintf(`DELETE FROM %[1]s WHERE ctid IN (SELECT x.ctid FROM %[1]s x LEFT JOIN kept k ON k.%[2]s = x.%[2]s WHERE k.%[2]s IS NOT NULL);
 							DELETE FROM %[1]s x WHERE %[3]s; INSERT INTO %[1]s SELECT * FROM kept; DROP TABLE kept`, table, key, stray(table)))
 						tried++
 					}
@@ -273,100 +285,100 @@ var attacks = []struct {
 	seq         int64
 	row         bool
 }{
-	{"row changed", checkCanon, func(w *world) {
-		w.exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, w.rowAt(400))
+	{"row changed", seal.CheckCanon, func(w *world) {
+		w.Exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, w.rowAt(400))
 	}, 400, true},
-	{"row deleted", checkRow, func(w *world) { w.exec(`DELETE FROM audt.audit_logs WHERE id = $1`, w.rowAt(400)) }, 400, true},
-	{"rows swapped", checkCanon, func(w *world) {
+	{"row deleted", seal.CheckRow, func(w *world) { w.Exec(`DELETE FROM audt.audit_logs WHERE id = $1`, w.rowAt(400)) }, 400, true},
+	{"rows swapped", seal.CheckCanon, func(w *world) {
 		a, b := w.rowAt(400), w.rowAt(402)
-		w.exec(`UPDATE audt.audit_logs a SET extra_data = b.extra_data, description = b.description FROM audt.audit_logs b
+		w.Exec(`UPDATE audt.audit_logs a SET extra_data = b.extra_data, description = b.description FROM audt.audit_logs b
 			WHERE a.id IN ($1, $2) AND b.id IN ($1, $2) AND a.id <> b.id`, a, b)
 	}, 400, true},
-	{"row and canonical form changed", checkLeaf, func(w *world) {
-		w.exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, w.rowAt(400))
+	{"row and canonical form changed", seal.CheckLeaf, func(w *world) {
+		w.Exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, w.rowAt(400))
 		w.recanon(400, false)
 	}, 400, true},
-	{"row and seal changed, chain kept", checkChain, func(w *world) {
-		w.exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, w.rowAt(400))
+	{"row and seal changed, chain kept", seal.CheckChain, func(w *world) {
+		w.Exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, w.rowAt(400))
 		w.recanon(400, true)
 	}, 400, true},
-	{"seals swapped, chain rebuilt", checkCheckpoint, func(w *world) {
-		w.exec(`UPDATE cxg_audit.seal SET seq = seq + 1000000 WHERE seq IN (400, 401)`)
-		w.exec(`UPDATE cxg_audit.seal SET seq = CASE seq WHEN 1000400 THEN 401 ELSE 400 END WHERE seq > 1000000`)
+	{"seals swapped, chain rebuilt", seal.CheckCheckpoint, func(w *world) {
+		w.Exec(`UPDATE cxg_audit.seal SET seq = seq + 1000000 WHERE seq IN (400, 401)`)
+		w.Exec(`UPDATE cxg_audit.seal SET seq = CASE seq WHEN 1000400 THEN 401 ELSE 400 END WHERE seq > 1000000`)
 		w.reseal(400)
 	}, 1000, true},
-	{"row changed, everything resealed", checkCheckpoint, func(w *world) {
-		w.exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, w.rowAt(400))
+	{"row changed, everything resealed", seal.CheckCheckpoint, func(w *world) {
+		w.Exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, w.rowAt(400))
 		w.reseal(400)
 	}, 1000, true},
-	{"row and seal deleted, chain rebuilt around the gap", checkGap, func(w *world) {
+	{"row and seal deleted, chain rebuilt around the gap", seal.CheckGap, func(w *world) {
 		id := w.rowAt(400)
-		w.exec(`DELETE FROM cxg_audit.seal WHERE seq = 400`)
-		w.exec(`DELETE FROM audt.audit_logs WHERE id = $1`, id)
+		w.Exec(`DELETE FROM cxg_audit.seal WHERE seq = 400`)
+		w.Exec(`DELETE FROM audt.audit_logs WHERE id = $1`, id)
 		w.rechain(401)
 	}, 400, false},
-	{"tail deleted", checkHead, func(w *world) { w.cut(950) }, 951, false},
-	{"tail deleted, head moved back", checkSize, func(w *world) {
+	{"tail deleted", seal.CheckHead, func(w *world) { w.cut(950) }, 951, false},
+	{"tail deleted, head moved back", seal.CheckSize, func(w *world) {
 		w.cut(950)
-		w.exec(`UPDATE cxg_audit.head SET seq = 950, chain = (SELECT chain FROM cxg_audit.seal WHERE seq = 950)`)
+		w.Exec(`UPDATE cxg_audit.head SET seq = 950, chain = (SELECT chain FROM cxg_audit.seal WHERE seq = 950)`)
 	}, 951, false},
-	{"everything deleted", checkSize, func(w *world) {
+	{"everything deleted", seal.CheckSize, func(w *world) {
 		w.cut(0)
-		w.exec(`DELETE FROM cxg_audit.head`)
+		w.Exec(`DELETE FROM cxg_audit.head`)
 	}, 1, false},
-	{"head deleted", checkHead, func(w *world) { w.exec(`DELETE FROM cxg_audit.head`) }, 1001, false},
-	{"hash of the head changed", checkHead, func(w *world) { w.exec(`UPDATE cxg_audit.head SET chain = decode(repeat('00', 32), 'hex')`) }, 1000, true},
-	{"row inserted", checkForged, func(w *world) {
-		w.exec(`INSERT INTO audt.audit_logs SELECT (jsonb_populate_record(l, jsonb_build_object('id', '00000000-0000-4000-8000-00000000dead', 'created_at', now()))).*
+	{"head deleted", seal.CheckHead, func(w *world) { w.Exec(`DELETE FROM cxg_audit.head`) }, 1001, false},
+	{"hash of the head changed", seal.CheckHead, func(w *world) { w.Exec(`UPDATE cxg_audit.head SET chain = decode(repeat('00', 32), 'hex')`) }, 1000, true},
+	{"row inserted", seal.CheckForged, func(w *world) {
+		w.Exec(`INSERT INTO audt.audit_logs SELECT (jsonb_populate_record(l, jsonb_build_object('id', '00000000-0000-4000-8000-00000000dead', 'created_at', now()))).*
 			FROM audt.audit_logs l WHERE id = $1`, w.rowAt(400))
 	}, 0, true},
-	{"seal inserted beyond the chain", checkOutside, func(w *world) {
-		w.exec(`WITH f AS (INSERT INTO audt.audit_logs (event_type, event_category, description) VALUES ('LOGIN', 'AUTHENTICATION', 'x') RETURNING id)
+	{"seal inserted beyond the chain", seal.CheckOutside, func(w *world) {
+		w.Exec(`WITH f AS (INSERT INTO audt.audit_logs (event_type, event_category, description) VALUES ('LOGIN', 'AUTHENTICATION', 'x') RETURNING id)
 			INSERT INTO cxg_audit.seal SELECT 5000, f.id, ver, 'foreign', sealed_at, canon, leaf, chain FROM cxg_audit.seal, f WHERE seq = 1000`)
 	}, 5000, false},
-	{"row deleted as if pruned", checkPrune, func(w *world) {
-		w.exec(`DELETE FROM audt.audit_logs WHERE id = $1`, w.rowAt(400))
-		w.exec(`UPDATE cxg_audit.seal SET ver = 0, canon = decode(repeat('ab', 16), 'hex') WHERE seq = 400`)
+	{"row deleted as if pruned", seal.CheckPrune, func(w *world) {
+		w.Exec(`DELETE FROM audt.audit_logs WHERE id = $1`, w.rowAt(400))
+		w.Exec(`UPDATE cxg_audit.seal SET ver = 0, canon = decode(repeat('ab', 16), 'hex') WHERE seq = 400`)
 	}, 400, false},
 }
 
 // recanon rebuilds a seal's canonical form from the current row, and optionally its leaf.
 func (w *world) recanon(seq int64, leaf bool) {
-	w.t.Helper()
-	ctx := w.t.Context()
-	tx, err := w.db.BeginWrite(ctx)
+	w.T.Helper()
+	ctx := w.T.Context()
+	tx, err := w.DB.BeginWrite(ctx)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }()
 	at := ask[time.Time](w, `SELECT sealed_at FROM cxg_audit.seal WHERE seq = $1`, seq)
-	seals, err := newSealer(w.cat).read(ctx, tx, []uuid.UUID{w.rowAt(seq)}, originCLI, at)
+	canon, hash, err := seal.New(w.Cat).CanonOf(ctx, tx, w.rowAt(seq), at)
 	if err == nil {
-		_, err = tx.Exec(ctx, `UPDATE cxg_audit.seal SET canon = $2, leaf = CASE WHEN $3 THEN $4 ELSE leaf END WHERE seq = $1`, seq, seals[0].canon, leaf, seals[0].leaf[:])
+		_, err = tx.Exec(ctx, `UPDATE cxg_audit.seal SET canon = $2, leaf = CASE WHEN $3 THEN $4 ELSE leaf END WHERE seq = $1`, seq, canon, leaf, hash)
 	}
 	if err == nil {
 		err = tx.Commit(ctx)
 	}
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 }
 
 // rechain links the seals from seq on to the seal before them, whatever its number.
 func (w *world) rechain(seq int64) {
-	w.exec(`WITH RECURSIVE c AS (
+	w.Exec(`WITH RECURSIVE c AS (
 			SELECT max(seq) AS seq, (SELECT chain FROM cxg_audit.seal WHERE seq = (SELECT max(seq) FROM cxg_audit.seal WHERE seq < $1::bigint)) AS chain
 			  FROM cxg_audit.seal WHERE seq < $1::bigint
 			UNION ALL
 			SELECT s.seq, sha256('\x02'::bytea || c.chain || s.leaf) FROM c JOIN cxg_audit.seal s ON s.seq = (SELECT min(seq) FROM cxg_audit.seal n WHERE n.seq > c.seq))
 		UPDATE cxg_audit.seal s SET chain = c.chain FROM c WHERE c.seq = s.seq`, seq)
-	w.exec(`UPDATE cxg_audit.head SET chain = (SELECT chain FROM cxg_audit.seal ORDER BY seq DESC LIMIT 1)`)
+	w.Exec(`UPDATE cxg_audit.head SET chain = (SELECT chain FROM cxg_audit.seal ORDER BY seq DESC LIMIT 1)`)
 }
 
 // cut deletes all rows and seals after seq.
 func (w *world) cut(seq int64) {
-	w.exec(`DELETE FROM audt.audit_logs WHERE id IN (SELECT audit_id FROM cxg_audit.seal WHERE seq > $1)`, seq)
-	w.exec(`DELETE FROM cxg_audit.seal WHERE seq > $1`, seq)
+	w.Exec(`DELETE FROM audt.audit_logs WHERE id IN (SELECT audit_id FROM cxg_audit.seal WHERE seq > $1)`, seq)
+	w.Exec(`DELETE FROM cxg_audit.seal WHERE seq > $1`, seq)
 }
 
 // Every attack is found by exactly one check: without it, verify misses the attack.
@@ -378,8 +390,8 @@ func TestVerify_EveryCheckIsNeeded(t *testing.T) {
 		t.Run(a.name, func(t *testing.T) {
 			t.Parallel()
 			w := logOf(t, "")
-			var points []Checkpoint
-			if a.check == checkSize || a.check == checkCheckpoint {
+			var points []seal.Checkpoint
+			if a.check == seal.CheckSize || a.check == seal.CheckCheckpoint {
 				points = append(points, w.point())
 			}
 			want := uuid.MustParse("00000000-0000-4000-8000-00000000dead")
@@ -393,7 +405,7 @@ func TestVerify_EveryCheckIsNeeded(t *testing.T) {
 				t.Fatal("the attack was not found")
 			case a.seq > 0 && (v.FirstBadSeq == nil || *v.FirstBadSeq != a.seq):
 				t.Errorf("the first bad seal is not %d: %+v", a.seq, v)
-			case a.row && a.check != checkCheckpoint && (v.FirstBad == nil || *v.FirstBad != want):
+			case a.row && a.check != seal.CheckCheckpoint && (v.FirstBad == nil || *v.FirstBad != want):
 				t.Errorf("the first bad row is %v, want %s", v.FirstBad, want)
 			}
 			if v := w.verify(a.check, points...); !v.OK {
@@ -401,7 +413,10 @@ func TestVerify_EveryCheckIsNeeded(t *testing.T) {
 			}
 		})
 	}
-	for _, check := range []string{checkGap, checkRow, checkCanon, checkLeaf, checkChain, checkHead, checkCheckpoint, checkSize, checkForged, checkOutside, checkPrune} {
+	for _, check := range []string{
+		seal.CheckGap, seal.CheckRow, seal.CheckCanon, seal.CheckLeaf, seal.CheckChain, seal.CheckHead,
+		seal.CheckCheckpoint, seal.CheckSize, seal.CheckForged, seal.CheckOutside, seal.CheckPrune,
+	} {
 		if !needed[check] {
 			t.Errorf("check %s is not needed by any attack", check)
 		}
@@ -411,42 +426,43 @@ func TestVerify_EveryCheckIsNeeded(t *testing.T) {
 // A log that shrank between two checkpoints and has grown since is found by the larger checkpoint.
 func TestVerify_ShrunkBetweenCheckpoints(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, migrated)
-	w.record(5)
+	w := newWorld(t, audittest.Migrated)
+	w.Record(5)
 	first := w.point()
 	w.cut(2)
-	w.exec(`UPDATE cxg_audit.head SET seq = 2, chain = (SELECT chain FROM cxg_audit.seal WHERE seq = 2)`)
+	w.Exec(`UPDATE cxg_audit.head SET seq = 2, chain = (SELECT chain FROM cxg_audit.seal WHERE seq = 2)`)
 	second := w.point()
-	w.record(1)
-	v := w.verify(checkCheckpoint, first, second)
+	w.Record(1)
+	v := w.verify(seal.CheckCheckpoint, first, second)
 	if v.OK || !strings.Contains(*v.Problem, "the chain shrank") {
 		t.Errorf("%+v", v)
 	}
-	if v := w.verify(checkSize, second); !v.OK {
+	if v := w.verify(seal.CheckSize, second); !v.OK {
 		t.Errorf("the second checkpoint alone: %+v", v)
 	}
 }
 
 func TestVerify_Since(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, migrated)
-	w.record(50)
-	w.exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, w.rowAt(20))
+	w := newWorld(t, audittest.Migrated)
+	w.Record(50)
+	w.Exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, w.rowAt(20))
 	for since, ok := range map[int64]bool{0: false, 20: false, 21: true, 50: true} {
-		v, err := Verify(t.Context(), w.db, w.cat, Verification{Since: since})
+		v, err := seal.Verify(t.Context(), w.DB, w.Cat, seal.Verification{Since: since})
 		if err != nil || v.OK != ok {
 			t.Errorf("since %d: %+v %v", since, v, err)
 		}
 	}
 	for _, since := range []int64{51, 999999999} { // L1
-		if _, err := Verify(t.Context(), w.db, w.cat, Verification{Since: since}); !fault.Is(err, fault.Validation) || !strings.Contains(err.Error(), "50 seals") {
+		_, err := seal.Verify(t.Context(), w.DB, w.Cat, seal.Verification{Since: since})
+		if !fault.Is(err, fault.Validation) || !strings.Contains(err.Error(), "50 seals") {
 			t.Errorf("since %d: %v", since, err)
 		}
 	}
 	point := w.point()
 	w.cut(40)
-	w.exec(`UPDATE cxg_audit.head SET seq = 40, chain = (SELECT chain FROM cxg_audit.seal WHERE seq = 40)`)
-	v, err := Verify(t.Context(), w.db, w.cat, Verification{Since: 30, Checkpoints: []Checkpoint{point}})
+	w.Exec(`UPDATE cxg_audit.head SET seq = 40, chain = (SELECT chain FROM cxg_audit.seal WHERE seq = 40)`)
+	v, err := seal.Verify(t.Context(), w.DB, w.Cat, seal.Verification{Since: 30, Checkpoints: []seal.Checkpoint{point}})
 	if err != nil || v.OK || !strings.Contains(*v.Problem, "the chain shrank") {
 		t.Errorf("with a checkpoint of the tail: %+v %v", v, err)
 	}
@@ -455,16 +471,16 @@ func TestVerify_Since(t *testing.T) {
 // F40: columns may be added and dropped. Values in dropped columns are not compared, which the verdict notes.
 func TestVerify_AddedAndDroppedColumns(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, migrated)
-	w.record(3)
-	w.exec(`ALTER TABLE audt.audit_logs ADD COLUMN a_new_one text; ALTER TABLE audt.audit_logs DROP COLUMN session_id`)
-	w.look()
-	w.record(3)
+	w := newWorld(t, audittest.Migrated)
+	w.Record(3)
+	w.Exec(`ALTER TABLE audt.audit_logs ADD COLUMN a_new_one text; ALTER TABLE audt.audit_logs DROP COLUMN session_id`)
+	w.Look()
+	w.Record(3)
 	if v := w.verify(""); !v.OK || v.Seals != 6 {
 		t.Errorf("%+v", v)
 	}
-	w.exec(`ALTER TABLE audt.audit_logs DROP COLUMN user_agent`)
-	w.look()
+	w.Exec(`ALTER TABLE audt.audit_logs DROP COLUMN user_agent`)
+	w.Look()
 	if v := w.verify(""); !v.OK || len(v.Notes) != 1 || !strings.Contains(v.Notes[0], "user_agent") {
 		t.Errorf("%+v", v)
 	}
@@ -472,13 +488,13 @@ func TestVerify_AddedAndDroppedColumns(t *testing.T) {
 
 func TestCheckpoint_SignedFiles(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, migrated)
+	w := newWorld(t, audittest.Migrated)
 	dir := t.TempDir()
 	key := filepath.Join(dir, "key")
-	if _, err := Keygen(key); err != nil {
+	if _, err := seal.Keygen(key); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Keygen(key); !fault.Is(err, fault.AlreadyExists) {
+	if _, err := seal.Keygen(key); !fault.Is(err, fault.AlreadyExists) {
 		t.Errorf("a key was overwritten: %v", err)
 	}
 	if info, err := os.Stat(key); err != nil || info.Mode().Perm() != 0o600 {
@@ -486,23 +502,23 @@ func TestCheckpoint_SignedFiles(t *testing.T) {
 	}
 	out := filepath.Join(dir, "a", "new", "folder")
 	write := func() string {
-		_, file, err := WriteCheckpoint(t.Context(), w.db, w.cat, key, out, time.Now())
+		_, file, err := seal.WriteCheckpoint(t.Context(), w.DB, w.Cat, key, out, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
 		return file
 	}
 	write()
-	w.record(3)
+	w.Record(3)
 	file := write()
 	keys := func(dir, file string) []note.Verifier {
-		list, err := ReadKeys(dir, file)
+		list, err := seal.ReadKeys(dir, file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return list
 	}
-	points, err := ReadCheckpoints(out, keys(out, ""))
+	points, err := seal.ReadCheckpoints(out, keys(out, ""))
 	if err != nil || len(points) != 2 || points[0].Size != 0 || points[1].Size != 3 {
 		t.Fatalf("%+v %v", points, err)
 	}
@@ -524,24 +540,24 @@ func TestCheckpoint_SignedFiles(t *testing.T) {
 		if err := os.WriteFile(file, []byte(forged), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ReadCheckpoints(out, keys(out, "")); !fault.Is(err, fault.Validation) {
+		if _, err := seal.ReadCheckpoints(out, keys(out, "")); !fault.Is(err, fault.Validation) {
 			t.Errorf("a forged checkpoint (%s): %v", what, err)
 		}
 	}
 	// another key
-	if _, err := Keygen(filepath.Join(dir, "other")); err != nil {
+	if _, err := seal.Keygen(filepath.Join(dir, "other")); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ReadCheckpoints(out, keys("", filepath.Join(dir, "other.pub"))); !fault.Is(err, fault.Validation) {
+	if _, err := seal.ReadCheckpoints(out, keys("", filepath.Join(dir, "other.pub"))); !fault.Is(err, fault.Validation) {
 		t.Errorf("signed by another key: %v", err)
 	}
 	if err := os.Chmod(key, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := WriteCheckpoint(t.Context(), w.db, w.cat, key, out, time.Now()); !fault.Is(err, fault.Validation) {
+	if _, _, err := seal.WriteCheckpoint(t.Context(), w.DB, w.Cat, key, out, time.Now()); !fault.Is(err, fault.Validation) {
 		t.Errorf("a key that others can read was used: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package audit
+package seal
 
 import (
 	"bytes"
@@ -49,7 +49,6 @@ type Verification struct {
 	Archives    []string     // files written by audit prune
 	AllArchives bool         // the archive of every prune must be present
 	Keys        []note.Verifier
-	Progress    func(done, of int64)
 }
 
 // The checks. Each is necessary: a test disables one after the other.
@@ -69,7 +68,7 @@ const (
 
 // verifier walks the chain.
 type verifier struct {
-	*sealer
+	*Sealer
 	db   *db.DB
 	v    Verification
 	skip string // check disabled by a test
@@ -90,17 +89,17 @@ type problem struct {
 }
 
 // Verify compares each seal with its row, with the previous seal and with the checkpoints. Problems are part of the
-// verdict; an error means that the verification could not finish.
+// verdict; an error means that the verification could not finish. Without seals in the database it is NoSeals.
 func Verify(ctx context.Context, d *db.DB, cat schema.Catalog, v Verification) (Verdict, error) {
 	return verify(ctx, d, cat, v, "")
 }
 
 func verify(ctx context.Context, d *db.DB, cat schema.Catalog, v Verification, skip string) (Verdict, error) {
-	s := newSealer(cat)
+	s := New(cat)
 	if s == nil {
 		return Verdict{}, NoSeals()
 	}
-	x := &verifier{sealer: s, db: d, v: v, skip: skip, dropped: map[string]bool{}, pruned: map[uuid.UUID]*prunedBy{}}
+	x := &verifier{Sealer: s, db: d, v: v, skip: skip, dropped: map[string]bool{}, pruned: map[uuid.UUID]*prunedBy{}}
 	x.v.Since = max(x.v.Since, 1)
 	var out Verdict
 	err := x.walk(ctx, &out)
@@ -313,9 +312,7 @@ func (x *verifier) seals(ctx context.Context, last int64) error {
 				if from > last {
 					break
 				}
-				if err = w.walk(ctx, from, min(from+chunk-1, last)); err == nil && x.v.Progress != nil {
-					x.v.Progress(x.done.Load(), last-x.v.Since+1)
-				}
+				err = w.walk(ctx, from, min(from+chunk-1, last))
 			}
 			if err != nil {
 				cancel(err)
@@ -425,7 +422,7 @@ func (w *walker) check(seq int64, v [][]byte, rows pgx.Rows) error {
 		return nil
 	}
 	if w.prev != nil {
-		if want := link(w.prev, leaf); !bytes.Equal(want[:], chain) {
+		if want := chainOf(w.prev, leaf); !bytes.Equal(want[:], chain) {
 			found(checkChain, "the seal is not linked to the one before it")
 		}
 	}
@@ -450,7 +447,7 @@ func (w *walker) check(seq int64, v [][]byte, rows pgx.Rows) error {
 	var unreadable error
 	w.now = w.now[:0]
 	if rowThere {
-		sealedAt := unixMicros(int64(binary.BigEndian.Uint64(v[4])))
+		sealedAt := db.UnixMicros(int64(binary.BigEndian.Uint64(v[4])))
 		w.now, unreadable = w.row(w.now, origin, sealedAt, v[sealColumnCount:], rows.FieldDescriptions()[sealColumnCount:])
 	}
 	var err error

@@ -1,4 +1,6 @@
-package audit
+// Package seal seals the rows of the audit log in a hash chain, the schema cxg_audit, so that changed, deleted and
+// inserted rows are detected. It works in the transactions of its callers and does not begin any that write.
+package seal
 
 import (
 	"bytes"
@@ -19,29 +21,30 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// sealer seals rows of the audit log. It extends a hash chain in the schema cxg_audit, so that changed, deleted or
-// inserted rows are detected (reliability.md, "Tamper evidence").
-type sealer struct {
+// Sealer seals rows of one database's audit log (reliability.md, "Tamper evidence"). A nil Sealer, of a database without
+// seals, seals nothing.
+type Sealer struct {
 	fields       []sealedField
 	byID         string // query for rows by id: the id, then the fields
 	stored       string // expression for the stored size of a row in bytes
 	hasExtraData bool   // the table has extra_data, which marks rows of cxgctl
 
-	// returning is the RETURNING clause for an INSERT into the log AS l: the row, and whether the table has triggers that
+	// Returning is the RETURNING clause for an INSERT into the log AS l: the row, and whether the table has triggers that
 	// may still change it. The INSERT's lock keeps others from adding triggers until the transaction ends.
-	returning string
+	Returning string
 }
 
-// newSealer returns nil if the database has no seals.
-func newSealer(cat schema.Catalog) *sealer {
+// New returns the Sealer of a database, nil if the database has no seals.
+func New(cat schema.Catalog) *Sealer {
 	t := cat[schema.AuditLogs]
 	if t == nil || cat[schema.SealHead] == nil || cat[schema.Seals] == nil || !t.Has("id") || !t.Has("created_at") {
 		return nil
 	}
-	s := &sealer{fields: sealedFields(t), hasExtraData: t.Has("extra_data")}
+	s := &Sealer{fields: sealedFields(t), hasExtraData: t.Has("extra_data")}
 	list := "l.id, " + selectList(s.fields)
 	s.byID = "SELECT " + list + " FROM audt.audit_logs l WHERE l.id = ANY ($1)"
-	s.returning = " RETURNING " + list + ", EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = 'audt.audit_logs'::regclass AND NOT t.tgisinternal)"
+	s.Returning = " RETURNING " + list +
+		", EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = 'audt.audit_logs'::regclass AND NOT t.tgisinternal)"
 	sizes := make([]string, len(s.fields))
 	for i, f := range s.fields {
 		sizes[i] = "coalesce(pg_column_size(l." + pgx.Identifier{f.name}.Sanitize() + "), 0)"
@@ -51,17 +54,22 @@ func newSealer(cat schema.Catalog) *sealer {
 }
 
 // claimsOurs returns the predicate for rows that claim to be written by cxgctl.
-func (s *sealer) claimsOurs() string {
+func (s *Sealer) claimsOurs() string {
 	if !s.hasExtraData {
 		return "false"
 	}
 	return "coalesce(l.extra_data->>'tool' = 'cxgctl', false)"
 }
 
-// seal is a link of the chain.
-type seal struct {
+// expand fills the placeholders of a statement for this database's log.
+func (s *Sealer) expand(sql string) string {
+	return strings.NewReplacer("{claims}", s.claimsOurs(), "{stored}", s.stored, "{fields}", selectList(s.fields)).Replace(sql)
+}
+
+// Link is a seal. It has no place in the chain until Sealer.Seal adds it.
+type Link struct {
 	seq      int64
-	auditID  uuid.UUID
+	AuditID  uuid.UUID // of the sealed row
 	origin   string
 	sealedAt time.Time
 	canon    []byte // compressed
@@ -79,8 +87,8 @@ func leafOf(canon []byte) [sha256.Size]byte {
 	return sum
 }
 
-// link returns the chain hash for a leaf after prev.
-func link(prev, leaf []byte) [sha256.Size]byte {
+// chainOf returns the chain hash for a leaf after prev.
+func chainOf(prev, leaf []byte) [sha256.Size]byte {
 	var b [1 + 2*sha256.Size]byte
 	b[0] = 2
 	copy(b[1:], prev)
@@ -113,42 +121,26 @@ ON CONFLICT DO NOTHING`
 // sealBatch is the maximum number of seals in memory.
 const sealBatch = 5000
 
-// unsealed holds audit rows that a transaction has written but not sealed.
-type unsealed struct {
-	ids   []uuid.UUID // rows to read back
-	older []uuid.UUID // older rows, see SealOlder
-	seals []seal      // built from the rows that INSERT returned, without a place in the chain
+// Unsealed holds audit rows that a transaction has written but not sealed.
+type Unsealed struct {
+	IDs   []uuid.UUID // rows to read back
+	Older []uuid.UUID // older rows, see Sealer.Older
+	Seals []Link      // built from the rows that INSERT returned
 }
 
-// add appends more rows to seal.
-func (u *unsealed) add(more unsealed) {
-	u.ids, u.seals = append(u.ids, more.ids...), append(u.seals, more.seals...)
+// Add appends more rows to seal, apart from older ones.
+func (u *Unsealed) Add(more Unsealed) {
+	u.IDs, u.Seals = append(u.IDs, more.IDs...), append(u.Seals, more.Seals...)
 }
 
-// readBack marks rows to be read back before they are sealed.
-func (u *unsealed) readBack(entries []Entry) {
-	for _, e := range entries {
-		u.ids = append(u.ids, e.ID)
-	}
-}
-
-// errNotSealed is the error of a change whose audit row could not be sealed.
-func errNotSealed(err error) error {
-	f := fault.From(db.Translate(err))
-	if strings.HasPrefix(db.UniqueViolation(err), "seal_") { // only the holder of the head's lock inserts seals, with the next numbers
-		f = fault.New(fault.Database, "cxg_audit.seal holds a seal that is not part of the chain").
-			WithHint("nothing was changed; find it with cxgctl audit verify; the owner of the table can delete it").Because(err)
-	}
-	return f.With("audit", "the change was rolled back because its audit row could not be sealed")
-}
-
-// seal seals rows that this transaction has written. It must come last in a transaction, because it blocks all other
-// sessions from sealing. For the same reason it returns the last statements, to be sent together with COMMIT.
-func (s *sealer) seal(ctx context.Context, tx *db.Write, rows unsealed, now time.Time) (last []db.Statement, err error) {
+// Seal seals rows that this transaction has written. It must come last in a transaction, because it blocks all other
+// sessions from sealing. For the same reason it returns the last statements, to be sent together with COMMIT. A row that
+// the log did not store is a DATABASE_ERROR.
+func (s *Sealer) Seal(ctx context.Context, tx *db.Write, rows Unsealed, now time.Time) (last []db.Statement, err error) {
 	if s == nil {
 		return nil, nil
 	}
-	for some := range slices.Chunk(rows.older, sealBatch) {
+	for some := range slices.Chunk(rows.Older, sealBatch) {
 		if err := tx.Do(ctx, last...); err != nil {
 			return nil, err
 		}
@@ -160,7 +152,7 @@ func (s *sealer) seal(ctx context.Context, tx *db.Write, rows unsealed, now time
 			return nil, err
 		}
 	}
-	for some := range slices.Chunk(rows.ids, sealBatch) {
+	for some := range slices.Chunk(rows.IDs, sealBatch) {
 		if err := tx.Do(ctx, last...); err != nil {
 			return nil, err
 		}
@@ -172,17 +164,17 @@ func (s *sealer) seal(ctx context.Context, tx *db.Write, rows unsealed, now time
 			return nil, err
 		}
 	}
-	if len(rows.seals) == 0 {
+	if len(rows.Seals) == 0 {
 		return last, nil
 	}
 	if err := tx.Do(ctx, last...); err != nil {
 		return nil, err
 	}
-	return s.chain(ctx, tx, rows.seals, now)
+	return s.chain(ctx, tx, rows.Seals, now)
 }
 
 // chain appends seals to the chain, and returns the statements that remain.
-func (s *sealer) chain(ctx context.Context, tx *db.Write, seals []seal, now time.Time) ([]db.Statement, error) {
+func (s *Sealer) chain(ctx context.Context, tx *db.Write, seals []Link, now time.Time) ([]db.Statement, error) {
 	h, err := s.lock(ctx, tx, now)
 	if err != nil {
 		return nil, err
@@ -190,8 +182,8 @@ func (s *sealer) chain(ctx context.Context, tx *db.Write, seals []seal, now time
 	return s.append(ctx, tx, h, seals)
 }
 
-// read reads rows back and builds their seals, without a place in the chain.
-func (s *sealer) read(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, origin string, now time.Time) ([]seal, error) {
+// read reads rows back and builds their seals.
+func (s *Sealer) read(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, origin string, now time.Time) ([]Link, error) {
 	rows, err := tx.Query(ctx, s.byID, ids)
 	if err != nil {
 		return nil, err
@@ -204,15 +196,15 @@ func (s *sealer) read(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, origin st
 		return nil, fmt.Errorf("audit row %s cannot be sealed: %s", skipped[0].ID, skipped[0].Reason)
 	}
 	if len(made) != len(ids) {
-		return nil, errRowsDropped(len(made), len(ids))
+		return nil, RowsDropped(len(made), len(ids))
 	}
 	places := make(map[uuid.UUID]int, len(ids))
 	for i, id := range ids {
 		places[id] = i
 	}
-	seals := make([]seal, len(ids))
+	seals := make([]Link, len(ids))
 	for _, m := range made {
-		i, ok := places[m.auditID]
+		i, ok := places[m.AuditID]
 		if !ok {
 			return nil, fault.New(fault.Database, "the audit log returned a row that was not requested")
 		}
@@ -221,9 +213,19 @@ func (s *sealer) read(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, origin st
 	return seals, nil
 }
 
-// prepare builds the seals of rows read with s.byID, without a place in the chain. It skips rows without a canonical
-// form. For rows returned by an INSERT, open reports whether triggers may still change them.
-func (s *sealer) prepare(rows pgx.Rows, origin string, now time.Time) (seals []seal, open bool, skipped []Skipped, err error) {
+// Prepare builds the seals of rows that an INSERT with s.Returning returned. open reports whether triggers may still
+// change the rows, which then have to be read back.
+func (s *Sealer) Prepare(rows pgx.Rows, now time.Time) (seals []Link, open bool, err error) {
+	seals, open, skipped, err := s.prepare(rows, originCLI, now)
+	if err == nil && len(skipped) > 0 {
+		err = fmt.Errorf("the audit row cannot be sealed: %s", skipped[0].Reason)
+	}
+	return seals, open, err
+}
+
+// prepare builds the seals of rows read with s.byID. It skips rows without a canonical form. For rows returned by an
+// INSERT, open reports whether triggers may still change them.
+func (s *Sealer) prepare(rows pgx.Rows, origin string, now time.Time) (seals []Link, open bool, skipped []Skipped, err error) {
 	defer rows.Close()
 	c := canonicalizer{fields: s.fields}
 	p := compressors.Get().(*compressor)
@@ -238,14 +240,20 @@ func (s *sealer) prepare(rows pgx.Rows, origin string, now time.Time) (seals []s
 			continue
 		}
 		canon = form
-		seals = append(seals, seal{auditID: uuid.UUID(values[0]), origin: origin, sealedAt: now, canon: p.compress(nil, canon), leaf: leafOf(canon)})
+		seals = append(seals, Link{
+			AuditID:  uuid.UUID(values[0]),
+			origin:   origin,
+			sealedAt: now,
+			canon:    p.compress(nil, canon),
+			leaf:     leafOf(canon),
+		})
 		open = open || len(values) > n && (values[n][0] == 1 || values[n][0] == 't') // in binary or text format
 	}
 	return seals, open, skipped, rows.Err()
 }
 
 // lock locks the head for the rest of the transaction.
-func (s *sealer) lock(ctx context.Context, tx *db.Write, now time.Time) (h head, err error) {
+func (s *Sealer) lock(ctx context.Context, tx *db.Write, now time.Time) (h head, err error) {
 	found := false
 	look := db.Statement{Name: "cxg_lock_head", SQL: lockHead, Read: func(rows pgx.Rows) error {
 		var swept, looked db.Time
@@ -269,17 +277,20 @@ func (s *sealer) lock(ctx context.Context, tx *db.Write, now time.Time) (h head,
 }
 
 // append gives the seals their places at the end of the chain, and returns the statements that insert them.
-func (s *sealer) append(ctx context.Context, tx pgx.Tx, h head, seals []seal) ([]db.Statement, error) {
+func (s *Sealer) append(ctx context.Context, tx pgx.Tx, h head, seals []Link) ([]db.Statement, error) {
 	prev := h.chain
 	for i := range seals {
 		h.seq++
-		seals[i].seq, seals[i].chain = h.seq, link(prev, seals[i].leaf[:])
+		seals[i].seq, seals[i].chain = h.seq, chainOf(prev, seals[i].leaf[:])
 		prev = seals[i].chain[:]
 	}
 	move := db.Statement{
-		Name:  "cxg_move_head",
-		SQL:   moveHead,
-		Args:  [][]byte{binary.BigEndian.AppendUint64(nil, uint64(h.seq)), prev, appendTime(nil, h.sweptAt), h.sweptID[:], appendTime(nil, h.looked)},
+		Name: "cxg_move_head",
+		SQL:  moveHead,
+		Args: [][]byte{
+			binary.BigEndian.AppendUint64(nil, uint64(h.seq)), prev,
+			db.AppendTime(nil, h.sweptAt), h.sweptID[:], db.AppendTime(nil, h.looked),
+		},
 		Types: []uint32{pgtype.Int8OID, pgtype.ByteaOID, pgtype.TimestamptzOID, pgtype.UUIDOID, pgtype.TimestamptzOID},
 	}
 	if len(seals) == 0 {
@@ -291,7 +302,7 @@ func (s *sealer) append(ctx context.Context, tx pgx.Tx, h head, seals []seal) ([
 		Args:  [][]byte{binary.BigEndian.AppendUint64(nil, uint64(h.seq)-uint64(len(seals))), binary.BigEndian.AppendUint64(nil, uint64(h.seq))},
 		Types: []uint32{pgtype.Int8OID, pgtype.Int8OID},
 	}
-	last := []db.Statement{move, {SQL: settleConstraints}, kept}
+	last := []db.Statement{move, {SQL: db.SettleConstraints}, kept}
 	if len(seals) > copySealsFrom {
 		return last, copySeals(ctx, tx, seals)
 	}
@@ -315,17 +326,17 @@ var (
 )
 
 // values returns a seal's columns in binary format.
-func (s *seal) values() [][]byte {
+func (s *Link) values() [][]byte {
 	return [][]byte{
-		binary.BigEndian.AppendUint64(nil, uint64(s.seq)), s.auditID[:],
+		binary.BigEndian.AppendUint64(nil, uint64(s.seq)), s.AuditID[:],
 		{0, canonVersion},
-		[]byte(s.origin), appendTime(nil, s.sealedAt),
+		[]byte(s.origin), db.AppendTime(nil, s.sealedAt),
 		s.canon, s.leaf[:], s.chain[:],
 	}
 }
 
 // insertSeals returns the INSERT for a few seals.
-func insertSeals(seals []seal) db.Statement {
+func insertSeals(seals []Link) db.Statement {
 	var st db.Statement
 	if len(seals) == 1 { // the most common case
 		st.Name = "cxg_seal"
@@ -349,15 +360,27 @@ const copySealsFrom = 200
 // sealSize is the maximum size of a seal in COPY, without the canonical form.
 const sealSize = 192
 
-func copySeals(ctx context.Context, tx pgx.Tx, seals []seal) error {
+func copySeals(ctx context.Context, tx pgx.Tx, seals []Link) error {
 	size := 0
 	for i := range seals {
 		size += sealSize + len(seals[i].canon)
 	}
-	rows := append(make([]byte, 0, size), copyHeader()...)
+	rows := append(make([]byte, 0, size), db.CopyHeader()...)
 	for i := range seals {
-		rows = appendCopyRow(rows, seals[i].values()...)
+		rows = db.AppendCopyRow(rows, seals[i].values()...)
 	}
-	_, err := copyBinary(ctx, tx, schema.Seals, sealColumns, bytes.NewReader(append(rows, copyTrailer()...)))
+	_, err := db.CopyBinary(ctx, tx, schema.Seals, sealColumns, bytes.NewReader(append(rows, db.CopyTrailer()...)))
 	return err
+}
+
+// RowsDropped returns the error of a log that stores fewer rows than it was sent.
+func RowsDropped(kept, of int) *fault.Error {
+	return fault.New(fault.Database, "the audit log kept %d of %d rows", kept, of).
+		WithHint("no change goes unaudited; look for a trigger or rule on audt.audit_logs that discards rows")
+}
+
+// NoSeals returns the error for a database without seals.
+func NoSeals() *fault.Error {
+	return fault.New(fault.Database, "the manager database has no seals: the schema cxg_audit is missing").
+		WithHint("cxgctl migrate up --database manager creates it").With("table", schema.Seals)
 }

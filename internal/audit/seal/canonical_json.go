@@ -1,4 +1,4 @@
-package audit
+package seal
 
 import (
 	"bytes"
@@ -39,6 +39,10 @@ var (
 	errJSON = errors.New("malformed JSON")
 	errDeep = fmt.Errorf("JSON nested deeper than %d", maxDepth)
 )
+
+// CanonicalJSON returns the canonical form of a JSON document: see jsonSorter. Malformed JSON and nesting deeper than
+// 10,000 are errors.
+func CanonicalJSON(doc []byte) ([]byte, error) { return new(jsonSorter).canonical(nil, doc) }
 
 // canonical appends the canonical form of doc to b.
 func (s *jsonSorter) canonical(b, doc []byte) ([]byte, error) {

@@ -1,4 +1,4 @@
-package audit
+package seal
 
 import (
 	"bytes"
@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/cxgctl/cxgctl/internal/db"
-	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
 // A seal is valid if it is linked to its neighbors in the chain; the first and the last one have only one. Numbers
@@ -26,36 +25,23 @@ SELECT s.seq, s.audit_id, s.ver, s.origin, s.sealed_at, s.canon, s.leaf, s.chain
   LEFT JOIN LATERAL (SELECT x.seq, x.leaf, x.chain FROM cxg_audit.seal x WHERE x.seq = s.seq + 1 LIMIT 1) n ON n.seq <= h.seq
  WHERE h.id = 1 AND s.origin = 'cli'`
 
-// Sealed reports whether the database has seals. Without them, an undo trusts the log.
-func (g *Log) Sealed() bool { return g.sealer != nil }
-
-// Check refuses an undo of audit rows that are not sealed by cxgctl or do not match their seals.
-func (g *Log) Check(ctx context.Context, r db.Reader, u Undoing) error {
-	var ids []uuid.UUID
-	for _, rows := range u.rows {
-		for _, row := range rows {
-			ids = append(ids, row.Undoes...)
-		}
-	}
-	return g.checkSeals(ctx, r, ids)
-}
-
-// checkSeals refuses audit rows unless each has a valid seal of origin cli and matches it.
-func (g *Log) checkSeals(ctx context.Context, r db.Reader, ids []uuid.UUID) error {
-	if g.sealer == nil || len(ids) == 0 {
-		return nil
+// Mismatches returns those of the audit rows that do not have a valid seal of cxgctl or do not match it, in the order of
+// ids.
+func (s *Sealer) Mismatches(ctx context.Context, r db.Reader, ids []uuid.UUID) ([]uuid.UUID, error) {
+	if s == nil || len(ids) == 0 {
+		return nil, nil
 	}
 	u, err := newDecompressor()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer u.close()
-	x := &verifier{sealer: g.sealer, dropped: map[string]bool{}, pruned: map[uuid.UUID]*prunedBy{}}
-	w := &walker{verifier: x, canonicalizer: canonicalizer{fields: g.sealer.fields}, decompressor: u}
+	x := &verifier{Sealer: s, dropped: map[string]bool{}, pruned: map[uuid.UUID]*prunedBy{}}
+	w := &walker{verifier: x, canonicalizer: canonicalizer{fields: s.fields}, decompressor: u}
 	sound := make(map[uuid.UUID]bool, len(ids))
-	rows, err := r.Query(ctx, g.sealer.expand(readSealOf), sealFormats(g.sealer.fields, 1, 1, 1, 1), ids)
+	rows, err := r.Query(ctx, s.expand(readSealOf), sealFormats(s.fields, 1, 1, 1, 1), ids)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -68,25 +54,19 @@ func (g *Log) checkSeals(ctx context.Context, r db.Reader, ids []uuid.UUID) erro
 		}
 		x.bad = 0
 		if err := w.check(seq, v, rows); err != nil {
-			return err
+			return nil, err
 		}
 		linked := seq == 1 || beside[0] != nil
 		if chain := v[7]; beside[3][0] == 1 {
 			linked = linked && bytes.Equal(chain, beside[2])
 		} else {
-			next := link(chain, beside[1])
+			next := chainOf(chain, beside[1])
 			linked = linked && beside[1] != nil && bytes.Equal(next[:], beside[2])
 		}
 		sound[uuid.UUID(v[1])] = x.bad == 0 && linked
 	}
 	if err := rows.Err(); err != nil {
-		return err
+		return nil, err
 	}
-	for _, id := range ids {
-		if !sound[id] {
-			return fault.New(fault.Validation, "audit row %s cannot be undone: it does not match a seal of cxgctl", id).
-				WithHint("nothing was changed; see the problem with: cxgctl audit verify").With("id", id.String())
-		}
-	}
-	return nil
+	return slices.DeleteFunc(slices.Clone(ids), func(id uuid.UUID) bool { return sound[id] }), nil
 }

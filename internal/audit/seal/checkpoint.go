@@ -1,4 +1,4 @@
-package audit
+package seal
 
 import (
 	"cmp"
@@ -139,7 +139,7 @@ const readEnd = `SELECT h.seq, h.chain FROM cxg_audit.head h WHERE h.id = 1`
 // dir. It returns the file's path. The public key is copied next to it for verification.
 func WriteCheckpoint(ctx context.Context, r db.Reader, cat schema.Catalog, keyFile, dir string, now time.Time) (Checkpoint, string, error) {
 	c := Checkpoint{Time: db.At(now)}
-	if newSealer(cat) == nil {
+	if New(cat) == nil {
 		return c, "", NoSeals()
 	}
 	signer, err := readSigner(keyFile)

@@ -1,8 +1,7 @@
-package audit
+package seal_test
 
 import (
 	"context"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,20 +10,24 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/audit/audittest"
+	"github.com/cxgctl/cxgctl/internal/audit/seal"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
 // asAttacker runs statements as a role that may only insert into the log and the seals, like every operator's role.
 func (w *world) asAttacker(sql string) {
-	w.t.Helper()
-	w.exec(`BEGIN; SET LOCAL ROLE NONE;
+	w.T.Helper()
+	w.Exec(`BEGIN; SET LOCAL ROLE NONE;
 		DO $$ BEGIN CREATE ROLE cxg_attacker; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$; COMMIT;
 		GRANT USAGE ON SCHEMA audt, cxg_audit TO cxg_attacker; GRANT SELECT, INSERT ON audt.audit_logs, cxg_audit.seal TO cxg_attacker;
 		GRANT SELECT ON cxg_audit.head TO cxg_attacker`)
-	w.exec(`BEGIN; SET LOCAL ROLE cxg_attacker; ` + sql + `; COMMIT`)
+	w.Exec(`BEGIN; SET LOCAL ROLE cxg_attacker; ` + sql + `; COMMIT`)
 }
 
 // planted is the id of the row that an attack inserts.
@@ -58,12 +61,12 @@ func TestVerify_InsertedRows(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, migrated)
-			w.exec(`ALTER TABLE cxg_audit.seal DROP CONSTRAINT seal_seq_check`)
-			w.record(10)
+			w := newWorld(t, audittest.Migrated)
+			w.Exec(`ALTER TABLE cxg_audit.seal DROP CONSTRAINT seal_seq_check`)
+			w.Record(10)
 			point := w.point()
 			w.asAttacker(attack)
-			if _, err := Seal(t.Context(), w.db, w.cat, 100, false); err != nil {
+			if _, err := audit.Seal(t.Context(), w.DB, w.Cat, 100, false); err != nil {
 				t.Fatal(err)
 			}
 			v := w.verify("", point)
@@ -80,12 +83,12 @@ func TestVerify_InsertedRows(t *testing.T) {
 // H5: the database refuses numbers below 1. M4: the head's columns do not affect which rows count as forged.
 func TestVerify_ManipulatedHead(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, migrated)
-	w.record(3)
+	w := newWorld(t, audittest.Migrated)
+	w.Record(3)
 	if def := ask[string](w, `SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'seal_seq_check'`); !strings.Contains(def, "seq > 0") {
 		t.Errorf("the constraint is %s", def)
 	}
-	w.exec(`UPDATE cxg_audit.head SET created_at = 'infinity'`)
+	w.Exec(`UPDATE cxg_audit.head SET created_at = 'infinity'`)
 	w.asAttacker(forge(`'{}'`))
 	if v := w.verify(""); v.OK || v.FirstBad == nil || v.FirstBad.String() != planted {
 		t.Errorf("%+v", v)
@@ -95,11 +98,11 @@ func TestVerify_ManipulatedHead(t *testing.T) {
 // H5: a seal with the next number stops changes, because every change needs a seal. The error is not a conflict.
 func TestWrite_NextSealTaken(t *testing.T) {
 	t.Parallel()
-	for _, changes := range []int{1, 1 + copySealsFrom} {
-		w := newWorld(t, migrated)
-		w.record(3)
+	for _, changes := range []int{1, 1 + seal.CopySealsFrom} {
+		w := newWorld(t, audittest.Migrated)
+		w.Record(3)
 		w.asAttacker(forge(`'{}'`) + claimSeal("4"))
-		err := w.ledger().Record(t.Context(), changesOf(changes))
+		err := w.Ledger().Record(t.Context(), audittest.Changes(changes))
 		if !fault.Is(err, fault.Database) || !strings.Contains(err.Error(), "cxg_audit.seal holds a seal that is not part of the chain") {
 			t.Errorf("%d changes: %v", changes, err)
 		}
@@ -112,13 +115,13 @@ func TestWrite_NextSealTaken(t *testing.T) {
 // L3: if all seals are gone, the time of the migration that created them shows it.
 func TestVerify_AllSealsDeleted(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, migrated)
-	w.record(3)
-	w.exec(`DELETE FROM cxg_audit.seal; DELETE FROM cxg_audit.head`)
+	w := newWorld(t, audittest.Migrated)
+	w.Record(3)
+	w.Exec(`DELETE FROM cxg_audit.seal; DELETE FROM cxg_audit.head`)
 	if v := w.verify(""); v.OK || v.Bad != 3 {
 		t.Errorf("%+v", v)
 	}
-	w.exec(`UPDATE audt.audit_logs SET created_at = '2020-01-01'`)
+	w.Exec(`UPDATE audt.audit_logs SET created_at = '2020-01-01'`)
 	if v := w.verify(""); !v.OK || v.Unsealed != 3 {
 		t.Errorf("rows older than the seals: %+v", v)
 	}
@@ -127,12 +130,13 @@ func TestVerify_AllSealsDeleted(t *testing.T) {
 // M4: unsealed rows of cxgctl that predate seals are sealed once, by the migration, with origin foreign.
 func TestSealOlder(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, migrated)
-	w.record(5)
-	w.exec(`DELETE FROM cxg_audit.seal; DELETE FROM cxg_audit.head`)
-	l := w.ledger()
-	changes := changesOf(1)
-	err := l.Write(t.Context(), Intent{changes[0].Subject, Execute}, func(ctx context.Context, tx *Tx) ([]Change, error) {
+	w := newWorld(t, audittest.Migrated)
+	w.Record(5)
+	w.Exec(`DELETE FROM cxg_audit.seal; DELETE FROM cxg_audit.head`)
+	l := w.Ledger()
+	changes := audittest.Changes(1)
+	intent := audit.Intent{Subject: changes[0].Subject, Action: audit.Execute}
+	err := l.Write(t.Context(), intent, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
 		n, err := tx.SealOlder(ctx)
 		if n != 5 {
 			t.Errorf("%d rows", n)
@@ -153,10 +157,10 @@ func TestSealOlder(t *testing.T) {
 // L2: a checkpoint of a signer whose clock was slow does not mean that the chain shrank.
 func TestVerify_CheckpointOfSlowClock(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, migrated)
-	w.record(3)
+	w := newWorld(t, audittest.Migrated)
+	w.Record(3)
 	first := w.point()
-	w.record(3)
+	w.Record(3)
 	second := w.point()
 	second.Time = db.At(first.Time.Instant.Add(-time.Hour))
 	v := w.verify("", first, second)
@@ -168,22 +172,18 @@ func TestVerify_CheckpointOfSlowClock(t *testing.T) {
 // L4: decompressing a seal is limited by the size of its row.
 func TestVerify_CompressionBomb(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, migrated)
-	w.record(3)
-	p := compressors.Get().(*compressor)
-	defer compressors.Put(p)
-	bomb := p.compress(nil, make([]byte, 256<<20))
-	w.exec(`UPDATE cxg_audit.seal SET canon = $1 WHERE seq = 2`, bomb)
+	w := newWorld(t, audittest.Migrated)
+	w.Record(3)
+	bomb := seal.Compress(make([]byte, 256<<20))
+	w.Exec(`UPDATE cxg_audit.seal SET canon = $1 WHERE seq = 2`, bomb)
 	if v := w.verify(""); v.OK || v.Bad != 1 || *v.FirstBadSeq != 2 {
 		t.Errorf("%+v", v)
 	}
-	u, err := newDecompressor()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer u.close()
-	for name, packed := range map[string][]byte{"one frame": bomb, "many frames": slices.Repeat(p.compress(nil, make([]byte, 1<<20)), 100)} {
-		if b, err := u.decompress(packed, 1<<20); err == nil || cap(b) > 4<<20 {
+	for name, packed := range map[string][]byte{
+		"one frame":   bomb,
+		"many frames": slices.Repeat(seal.Compress(make([]byte, 1<<20)), 100),
+	} {
+		if b, err := seal.Decompress(packed, 1<<20); err == nil || cap(b) > 4<<20 {
 			t.Errorf("%s: %d bytes, %v", name, cap(b), err)
 		}
 	}
@@ -210,13 +210,13 @@ func TestVerify_PermittedTableChanges(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, migrated)
-			w.exec(`DROP INDEX IF EXISTS audt.audit_logs_resource_id_created_at_idx`)
-			w.record(10)
+			w := newWorld(t, audittest.Migrated)
+			w.Exec(`DROP INDEX IF EXISTS audt.audit_logs_resource_id_created_at_idx`)
+			w.Record(10)
 			for _, one := range strings.Split(sql, "; ") {
-				w.exec(one)
+				w.Exec(one)
 			}
-			w.look()
+			w.Look()
 			if v := w.verify(""); !v.OK || v.Seals != 10 {
 				t.Errorf("%+v %v", v, v.Problem)
 			}
@@ -227,14 +227,14 @@ func TestVerify_PermittedTableChanges(t *testing.T) {
 // M4: a column is added with a default, rows are written, and the column is dropped again.
 func TestVerify_ColumnAddedAndDropped(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, migrated)
-	w.record(3)
-	w.exec(`ALTER TABLE audt.audit_logs ADD COLUMN a_new_one text DEFAULT 'x'`)
-	w.look()
-	w.record(3)
-	w.exec(`ALTER TABLE audt.audit_logs DROP COLUMN a_new_one`)
-	w.look()
-	w.record(3)
+	w := newWorld(t, audittest.Migrated)
+	w.Record(3)
+	w.Exec(`ALTER TABLE audt.audit_logs ADD COLUMN a_new_one text DEFAULT 'x'`)
+	w.Look()
+	w.Record(3)
+	w.Exec(`ALTER TABLE audt.audit_logs DROP COLUMN a_new_one`)
+	w.Look()
+	w.Record(3)
 	if v := w.verify(""); !v.OK || v.Seals != 9 {
 		t.Errorf("%+v", v)
 	}
@@ -243,54 +243,24 @@ func TestVerify_ColumnAddedAndDropped(t *testing.T) {
 // A seal of version 1, which also covers the life-cycle columns, can still be verified.
 func TestVerify_SealVersion1(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, migrated)
-	w.record(1)
-	old := *newSealer(w.cat)
-	old.fields = nil
-	for _, c := range w.cat["audt.audit_logs"].Columns {
-		old.fields = append(old.fields, fieldOf(c))
-	}
-	slices.SortFunc(old.fields, func(a, b sealedField) int { return strings.Compare(a.name, b.name) })
-	old.byID = "SELECT l.id, " + selectList(old.fields) + " FROM audt.audit_logs l WHERE l.id = ANY ($1)"
-	tx, err := w.db.BeginWrite(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = tx.Rollback(context.Background()) }()
+	w := newWorld(t, audittest.Migrated)
+	w.Record(1)
 	at := ask[time.Time](w, `SELECT sealed_at FROM cxg_audit.seal WHERE seq = 1`)
-	rows, err := tx.Query(t.Context(), old.byID, []uuid.UUID{w.rowAt(1)})
+	canon, leaf, chain, err := seal.Version1(t.Context(), w.DB, w.Cat, w.rowAt(1), at)
 	if err != nil {
 		t.Fatal(err)
 	}
-	seals, _, _, err := old.prepare(rows, originCLI, at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u, err := newDecompressor()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer u.close()
-	canon, err := u.decompress(seals[0].canon, 1<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	canon[0] = 1
-	p := compressors.Get().(*compressor)
-	defer compressors.Put(p)
-	leaf := leafOf(canon)
-	chain := link(make([]byte, 32), leaf[:])
-	w.exec(`UPDATE cxg_audit.seal SET ver = 1, canon = $1, leaf = $2, chain = $3`, p.compress(nil, canon), leaf[:], chain[:])
-	w.exec(`UPDATE cxg_audit.head SET chain = $1`, chain[:])
+	w.Exec(`UPDATE cxg_audit.seal SET ver = 1, canon = $1, leaf = $2, chain = $3`, canon, leaf, chain)
+	w.Exec(`UPDATE cxg_audit.head SET chain = $1`, chain)
 	if v := w.verify(""); !v.OK {
 		t.Fatalf("%+v", v)
 	}
-	w.record(2)
-	w.exec(`UPDATE audt.audit_logs SET status = 'ARCHIVED'`)
+	w.Record(2)
+	w.Exec(`UPDATE audt.audit_logs SET status = 'ARCHIVED'`)
 	if v := w.verify(""); !v.OK || v.Seals != 3 {
 		t.Errorf("%+v", v)
 	}
-	w.exec(`UPDATE audt.audit_logs SET description = 'other' WHERE id = $1`, w.rowAt(1))
+	w.Exec(`UPDATE audt.audit_logs SET description = 'other' WHERE id = $1`, w.rowAt(1))
 	if v := w.verify(""); v.OK || *v.FirstBadSeq != 1 || !strings.Contains(*v.Problem, "description") {
 		t.Errorf("%+v", v)
 	}
@@ -317,10 +287,10 @@ func TestSeal_ForeignRows(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, migrated)
-			w.exec(step.sql)
-			l := w.ledger()
-			if err := l.Record(t.Context(), changesOf(1)); err != nil {
+			w := newWorld(t, audittest.Migrated)
+			w.Exec(step.sql)
+			l := w.Ledger()
+			if err := l.Record(t.Context(), audittest.Changes(1)); err != nil {
 				t.Fatal(err)
 			}
 			if n := ask[int](w, `SELECT count(*) FROM cxg_audit.seal`); n != 1 {
@@ -329,7 +299,7 @@ func TestSeal_ForeignRows(t *testing.T) {
 			if _, err := l.SealOthers(t.Context()); err != nil {
 				t.Error(err)
 			}
-			done, err := Seal(t.Context(), w.db, w.cat, 5000, false)
+			done, err := audit.Seal(t.Context(), w.DB, w.Cat, 5000, false)
 			if err != nil || done.Sealed != step.sealed || int64(len(done.Skipped)) != step.skipped {
 				t.Errorf("%d rows sealed, %v skipped, %v", done.Sealed, done.Skipped, err)
 			}
@@ -339,8 +309,8 @@ func TestSeal_ForeignRows(t *testing.T) {
 			if v := w.verify(""); !v.OK || v.Unsealed != step.skipped {
 				t.Errorf("%+v", v)
 			}
-			l = w.ledger()
-			if err := l.Record(t.Context(), changesOf(1)); err != nil {
+			l = w.Ledger()
+			if err := l.Record(t.Context(), audittest.Changes(1)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -350,16 +320,16 @@ func TestSeal_ForeignRows(t *testing.T) {
 // A sealed row that becomes unreadable is a problem in the verdict, not an error of verify.
 func TestVerify_UnreadableRow(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, migrated)
-	w.record(3)
-	w.exec(`UPDATE audt.audit_logs SET extra_data = (repeat('[',12000)||repeat(']',12000))::jsonb WHERE id = $1`, w.rowAt(2))
+	w := newWorld(t, audittest.Migrated)
+	w.Record(3)
+	w.Exec(`UPDATE audt.audit_logs SET extra_data = (repeat('[',12000)||repeat(']',12000))::jsonb WHERE id = $1`, w.rowAt(2))
 	if v := w.verify(""); v.OK || *v.FirstBadSeq != 2 {
 		t.Errorf("%+v", v)
 	}
 }
 
 // M3: an undo accepts only rows that are sealed by cxgctl and match their seals.
-func TestUndo_RequiresSealedRows(t *testing.T) {
+func TestMismatches(t *testing.T) {
 	t.Parallel()
 	for name, attack := range map[string]func(w *world) uuid.UUID{
 		"": nil,
@@ -372,116 +342,61 @@ func TestUndo_RequiresSealedRows(t *testing.T) {
 			return uuid.MustParse(planted)
 		},
 		"a changed row": func(w *world) uuid.UUID {
-			w.exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, w.rowAt(5))
+			w.Exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, w.rowAt(5))
 			return w.rowAt(5)
 		},
 		"a foreign row": func(w *world) uuid.UUID {
-			w.exec(`UPDATE cxg_audit.seal SET origin = 'foreign' WHERE seq = 5`)
+			w.Exec(`UPDATE cxg_audit.seal SET origin = 'foreign' WHERE seq = 5`)
 			return w.rowAt(5)
 		},
 		"a seal that is not linked": func(w *world) uuid.UUID {
-			w.exec(`UPDATE cxg_audit.seal SET chain = decode(repeat('00', 32), 'hex') WHERE seq = 5`)
+			w.Exec(`UPDATE cxg_audit.seal SET chain = decode(repeat('00', 32), 'hex') WHERE seq = 5`)
 			return w.rowAt(5)
 		},
 		"the last seal with another hash in the head": func(w *world) uuid.UUID {
-			w.exec(`UPDATE cxg_audit.head SET chain = decode(repeat('00', 32), 'hex')`)
+			w.Exec(`UPDATE cxg_audit.head SET chain = decode(repeat('00', 32), 'hex')`)
 			return w.rowAt(10)
 		},
 	} {
 		t.Run("M3: "+name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, migrated)
-			w.record(10)
-			log, err := NewLog(w.cat)
-			if err != nil {
-				t.Fatal(err)
-			}
+			w := newWorld(t, audittest.Migrated)
+			w.Record(10)
+			sealer := seal.New(w.Cat)
 			var all []uuid.UUID
 			for seq := range int64(10) {
 				all = append(all, w.rowAt(seq+1))
 			}
-			if attack == nil {
-				if err := log.checkSeals(t.Context(), w.db, all); err != nil {
-					t.Error(err)
-				}
-				return
+			var want []uuid.UUID
+			if attack != nil {
+				want = append(want, attack(w))
+				all = append(all[:3], want...)
 			}
-			id := attack(w)
-			err = log.checkSeals(t.Context(), w.db, append(all[:3], id))
-			if !fault.Is(err, fault.Validation) || !strings.Contains(err.Error(), id.String()) {
-				t.Errorf("%v", err)
+			if bad, err := sealer.Mismatches(t.Context(), w.DB, all); err != nil || !slices.Equal(bad, want) {
+				t.Errorf("%v, want %v: %v", bad, want, err)
 			}
 		})
 	}
 }
 
-// H6: a change reported by a tenant's database is accepted only if it matches its intent.
-func TestAccept_MatchesIntent(t *testing.T) {
+// An undo checks the seals of rows just written by an import, with statistics from before the import.
+func TestMismatches_ReadByKey(t *testing.T) {
 	t.Parallel()
-	at := time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
-	id, op, tenant, boss := uuid.New(), uuid.New(), uuid.New(), uuid.New()
-	o := intentOrigin{Operator{ID: boss, Name: "boss"}, Origin{Reason: "moved", Ticket: "T-1"}}
-	honest := func() map[string]any {
-		return map[string]any{
-			"id": id, "created_at": "2026-02-01T00:00:01Z", "operator_id": boss, "operator": "boss", "event_type": "ADMIN_ACTION",
-			"event_category": "DATA_MODIFICATION", "action": "UPDATE", "resource": "user", "resource_id": id.String(), "tenant_id": tenant,
-			"result": "SUCCESS", "risk_level": "LOW", "op_id": op.String(), "reason": "moved", "ticket": "T-1",
-			"before": map[string]any{"phone": "1"}, "after": map[string]any{"phone": "2"},
-		}
-	}
-	of := func(entries ...map[string]any) []byte {
-		doc, err := json.Marshal(entries)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return doc
-	}
-	older := Unsettled{ID: uuid.New(), OpID: op, CreatedAt: db.At(at), TenantID: tenant, TenantCode: "acme", Action: "UPDATE", Resource: "user", ResourceID: &id}
-	sum, err := digestOf(of(honest()))
+	w := newWorld(t, audittest.Migrated)
+	w.Record(10)
+	w.Exec("ANALYZE audt.audit_logs; ANALYZE cxg_audit.seal")
+	w.Record(3000)
+	ids := ask[[]uuid.UUID](w, `SELECT array_agg(id) FROM audt.audit_logs`)
+	rows, err := w.DB.Query(t.Context(), "EXPLAIN "+seal.New(w.Cat).ReadSealOf(), ids)
 	if err != nil {
 		t.Fatal(err)
 	}
-	digested := older
-	digested.Digest = sum
-	empty := older
-	empty.Digest = []byte{}
-	now := at.Add(time.Hour)
-	for name, u := range map[string]Unsettled{"with a digest": digested, "from an older client": older} {
-		if list, err := u.accept(of(honest()), o, now); err != nil || len(list) != 1 {
-			t.Errorf("%s: %v", name, err)
-		}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := empty.accept(of(honest()), o, now); !fault.Is(err, fault.PartialFailure) {
-		t.Errorf("with an empty digest: %v", err)
-	}
-	forged := map[string]any{
-		"id": uuid.Nil, "created_at": "2020-01-01T00:00:00Z", "operator_id": uuid.New(), "operator": "boss2", "event_type": nil, "event_category": nil,
-		"action": "DELETE", "resource": "tenant", "resource_id": uuid.NewString(), "tenant_id": nil, "result": "FAILURE", "risk_level": nil,
-		"op_id": uuid.NewString(), "reason": "x", "ticket": "x",
-	}
-	for field, value := range forged {
-		entry := honest()
-		entry[field] = value
-		for name, u := range map[string]Unsettled{"with a digest": digested, "from an older client": older} {
-			if _, err := u.accept(of(entry), o, now); !fault.Is(err, fault.PartialFailure) {
-				t.Errorf("%s, another %s: %v", name, field, err)
-			}
-		}
-	}
-	for name, doc := range map[string][]byte{
-		"in the future": func() []byte { e := honest(); e["created_at"] = "2026-02-02T00:00:00Z"; return of(e) }(),
-		"two entries":   of(honest(), honest()), "none": []byte("[]"), "no list": []byte("{}"),
-	} {
-		for _, u := range []Unsettled{digested, older} {
-			if _, err := u.accept(doc, o, now); !fault.Is(err, fault.PartialFailure) {
-				t.Errorf("%s: %v", name, err)
-			}
-		}
-	}
-	image := honest()
-	image["after"] = map[string]any{"phone": "3"}
-	if _, err := digested.accept(of(image), o, now); !fault.Is(err, fault.PartialFailure) {
-		t.Errorf("another image: %v", err)
+	if plan := strings.Join(lines, "\n"); strings.Count(plan, "Seq Scan") > 0 || strings.Count(plan, "Index Scan") < 4 {
+		t.Errorf("want index lookups for each row, got:\n%s", plan)
 	}
 }
 
@@ -491,70 +406,71 @@ func TestPrune(t *testing.T) {
 	for _, ending := range []string{".jsonl.gz", ".jsonl.zst"} {
 		t.Run(ending, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, migrated)
+			w := newWorld(t, audittest.Migrated)
 			dir := t.TempDir()
 			key := filepath.Join(dir, "key")
-			if _, err := Keygen(key); err != nil {
+			if _, err := seal.Keygen(key); err != nil {
 				t.Fatal(err)
 			}
-			keys, err := ReadKeys("", key+".pub")
+			keys, err := seal.ReadKeys("", key+".pub")
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.record(20)
-			w.exec(backendRows(w.cat))
-			if _, err := Seal(t.Context(), w.db, w.cat, 1000, false); err != nil {
+			w.Record(20)
+			w.Exec(backendRows(w.Cat))
+			if _, err := audit.Seal(t.Context(), w.DB, w.Cat, 1000, false); err != nil {
 				t.Fatal(err)
 			}
 			point := w.point()
-			prune := func(before time.Time, name string) (PruneRecord, error) {
-				plan, err := PlanPrune(t.Context(), w.db, w.cat, Pruning{before, filepath.Join(dir, name), key})
+			prune := func(before time.Time, name string) (seal.PruneRecord, error) {
+				p := seal.Pruning{Before: before, Archive: filepath.Join(dir, name), Key: key}
+				plan, err := seal.PlanPrune(t.Context(), w.DB, w.Cat, p)
 				if err != nil {
-					return PruneRecord{}, err
+					return seal.PruneRecord{}, err
 				}
-				return Prune(t.Context(), w.ledger(), plan)
+				return audit.Prune(t.Context(), w.Ledger(), plan)
 			}
 			first, second := "a"+ending, "b"+ending
 			r, err := prune(time.Date(2026, 1, 1, 1, 0, 0, 0, time.UTC), first)
 			if err != nil || r.Rows != 59 {
 				t.Fatalf("%+v %v", r, err)
 			}
-			w.record(1)
+			w.Record(1)
 			if r, err = prune(time.Now().Add(time.Hour), second); err != nil || r.Rows != 62 {
 				t.Fatalf("%+v %v", r, err)
 			}
 			if _, err := prune(time.Now(), second); !fault.Is(err, fault.AlreadyExists) {
 				t.Errorf("an archive was overwritten: %v", err)
 			}
-			w.record(1)
-			check := func(v Verification) Verdict {
+			w.Record(1)
+			check := func(v seal.Verification) seal.Verdict {
 				t.Helper()
-				verdict, err := Verify(t.Context(), w.db, w.cat, v)
+				verdict, err := seal.Verify(t.Context(), w.DB, w.Cat, v)
 				if err != nil {
 					t.Fatal(err)
 				}
 				return verdict
 			}
-			files, folder, err := FindArchives(dir)
+			files, folder, err := seal.FindArchives(dir)
 			if err != nil || !folder || len(files) != 2 {
 				t.Fatal(files, err)
 			}
-			all := Verification{Checkpoints: []Checkpoint{point}, Archives: files, AllArchives: true, Keys: keys}
+			all := seal.Verification{Checkpoints: []seal.Checkpoint{point}, Archives: files, AllArchives: true, Keys: keys}
 			if v := check(all); !v.OK || v.Pruned != 121 || v.Archives != 2 || len(v.Notes) > 0 {
 				t.Fatalf("%+v", v)
 			}
-			if v := check(Verification{}); !v.OK || len(v.Notes) == 0 {
+			if v := check(seal.Verification{}); !v.OK || len(v.Notes) == 0 {
 				t.Errorf("without keys and archives: %+v", v)
 			}
 			other := filepath.Join(dir, "other")
-			if _, err := Keygen(other); err != nil {
+			if _, err := seal.Keygen(other); err != nil {
 				t.Fatal(err)
 			}
-			strange, err := ReadKeys("", other+".pub")
+			strange, err := seal.ReadKeys("", other+".pub")
 			if err != nil {
 				t.Fatal(err)
 			}
-			if v := check(Verification{Keys: []note.Verifier{strange[0]}}); v.OK {
+			if v := check(seal.Verification{Keys: []note.Verifier{strange[0]}}); v.OK {
 				t.Error("a record signed by another key is trusted")
 			}
 			// a changed archive, by itself and in its folder
@@ -568,15 +484,15 @@ func TestPrune(t *testing.T) {
 			if v := check(all); v.OK || !strings.Contains(*v.Problem, "missing") {
 				t.Errorf("a changed archive in the folder: %+v", v)
 			}
-			if v := check(Verification{Archives: files[:1]}); v.OK || !strings.Contains(*v.Problem, "was changed") {
+			if v := check(seal.Verification{Archives: files[:1]}); v.OK || !strings.Contains(*v.Problem, "was changed") {
 				t.Errorf("a changed archive: %+v", v)
 			}
 			// another row is removed in the same way
 			id := ask[uuid.UUID](w, `SELECT audit_id FROM cxg_audit.seal WHERE ver > 0 AND NOT EXISTS (
 				SELECT FROM audt.audit_logs l WHERE l.id = audit_id AND l.extra_data->>'resource' = 'audit') ORDER BY seq LIMIT 1`)
-			w.exec(`UPDATE cxg_audit.seal SET ver = 0, canon = (SELECT canon FROM cxg_audit.seal WHERE seq = 1) WHERE audit_id = $1`, id)
-			w.exec(`DELETE FROM audt.audit_logs WHERE id = $1`, id)
-			if v := check(Verification{}); v.OK {
+			w.Exec(`UPDATE cxg_audit.seal SET ver = 0, canon = (SELECT canon FROM cxg_audit.seal WHERE seq = 1) WHERE audit_id = $1`, id)
+			w.Exec(`DELETE FROM audt.audit_logs WHERE id = $1`, id)
+			if v := check(seal.Verification{}); v.OK {
 				t.Error("a row missing beyond the record was not found")
 			}
 		})
@@ -586,19 +502,22 @@ func TestPrune(t *testing.T) {
 // A row that does not match its seal stops a prune.
 func TestPrune_BadRow(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, migrated)
+	w := newWorld(t, audittest.Migrated)
 	dir := t.TempDir()
-	if _, err := Keygen(filepath.Join(dir, "key")); err != nil {
+	if _, err := seal.Keygen(filepath.Join(dir, "key")); err != nil {
 		t.Fatal(err)
 	}
-	w.record(5)
+	w.Record(5)
 	id := w.rowAt(3)
-	w.exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, id)
-	plan, err := PlanPrune(t.Context(), w.db, w.cat, Pruning{time.Now().Add(time.Hour), filepath.Join(dir, "a.gz"), filepath.Join(dir, "key")})
+	w.Exec(`UPDATE audt.audit_logs SET description = 'nothing' WHERE id = $1`, id)
+	plan, err := seal.PlanPrune(t.Context(), w.DB, w.Cat, seal.Pruning{
+		Before: time.Now().Add(time.Hour), Archive: filepath.Join(dir, "a.gz"), Key: filepath.Join(dir, "key"),
+	})
 	if err != nil || plan.Rows != 5 {
 		t.Fatalf("%+v %v", plan, err)
 	}
-	if _, err := Prune(t.Context(), w.ledger(), plan); !fault.Is(err, fault.PartialFailure) || !strings.Contains(err.Error(), id.String()) {
+	_, err = audit.Prune(t.Context(), w.Ledger(), plan)
+	if !fault.Is(err, fault.PartialFailure) || !strings.Contains(err.Error(), id.String()) {
 		t.Errorf("%v", err)
 	}
 	if n := ask[int](w, `SELECT count(*) FROM audt.audit_logs WHERE result = 'SUCCESS'`); n != 5 {

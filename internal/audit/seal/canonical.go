@@ -1,11 +1,10 @@
-package audit
+package seal
 
 import (
 	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -18,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
@@ -143,7 +143,7 @@ func (c *canonicalizer) appendField(b []byte, f sealedField, format int16, v []b
 		if format != pgx.BinaryFormatCode || len(v) != 8 {
 			return nil, fmt.Errorf("the server did not send %s in binary format", f.name)
 		}
-		binary.BigEndian.PutUint64(fixed[:8], uint64(unixMicros(int64(binary.BigEndian.Uint64(v)))))
+		binary.BigEndian.PutUint64(fixed[:8], uint64(db.UnixMicros(int64(binary.BigEndian.Uint64(v)))))
 		v = fixed[:8]
 	case kindBool:
 		if format == pgx.TextFormatCode {
@@ -154,7 +154,7 @@ func (c *canonicalizer) appendField(b []byte, f sealedField, format int16, v []b
 			v = fixed[:1]
 		}
 	case kindJSON:
-		if format == pgx.BinaryFormatCode && len(v) > 0 && v[0] == jsonbVersion { // JSON never starts with this byte
+		if format == pgx.BinaryFormatCode && len(v) > 0 && v[0] == db.JSONBVersion { // JSON never starts with this byte
 			v = v[1:]
 		}
 		doc, err := c.json(v)
@@ -166,21 +166,6 @@ func (c *canonicalizer) appendField(b []byte, f sealedField, format int16, v []b
 	}
 	b = binary.AppendUvarint(b, uint64(len(v)))
 	return append(b, v...), nil
-}
-
-// betweenEpochs is the number of microseconds between 1970 and 2000.
-const betweenEpochs = 946_684_800_000_000
-
-// jsonbVersion is the first byte of jsonb in binary format.
-const jsonbVersion = 1
-
-// unixMicros converts PostgreSQL's microseconds since 2000 to microseconds since 1970. The infinities stay the smallest
-// and the largest number.
-func unixMicros(pg int64) int64 {
-	if pg == math.MaxInt64 || pg == math.MinInt64 {
-		return pg
-	}
-	return pg + betweenEpochs
 }
 
 // canonicalizer makes canonical forms and reuses its buffers.

@@ -1,4 +1,4 @@
-package audit
+package seal
 
 import (
 	_ "embed" // for the dictionary

@@ -1,0 +1,179 @@
+package seal
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+)
+
+// Other software writes rows to the log without sealing them. These rows are never sealed in the transaction of a
+// change, because their content must not affect its commit.
+const (
+	lookAt    = 100      // rows that Sweep looks at, oldest first
+	smallRow  = 16 << 10 // maximum stored bytes of a row that Sweep seals
+	smallLook = 256 << 10
+)
+
+// Skipped is a row that could not be sealed, with the reason.
+type Skipped struct {
+	ID     uuid.UUID `json:"id"`
+	Reason string    `json:"reason"`
+}
+
+const readNow = `SELECT clock_timestamp()`
+
+const sweep = `
+SELECT l.created_at, {claims}, EXISTS (SELECT FROM cxg_audit.seal s WHERE s.audit_id = l.id), l.id, {stored}
+  FROM audt.audit_logs l
+ WHERE (l.created_at, l.id) > ($1, $2) AND l.created_at < $3::timestamptz - interval '1 minute'
+ ORDER BY l.created_at, l.id LIMIT $4`
+
+// Sweep seals the next small unsealed rows of other software and advances the head's sweep position past the rows it
+// looked at. It returns the last statements, to be sent together with COMMIT, and the rows that it could not read. Rows
+// younger than a minute are left for later, because others of the same time may still be uncommitted. Rows that claim to
+// be written by cxgctl are skipped: real ones were sealed on writing, and Verify reports the rest.
+func (s *Sealer) Sweep(ctx context.Context, tx *db.Write) (last []db.Statement, skipped []Skipped, err error) {
+	var now time.Time
+	if err := tx.QueryRow(ctx, readNow).Scan(&now); err != nil {
+		return nil, nil, err
+	}
+	h, err := s.lock(ctx, tx, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	h.looked = now
+	rows, err := tx.Query(ctx, s.expand(sweep), h.sweptAt, h.sweptID, now, lookAt)
+	if err != nil {
+		return nil, nil, err
+	}
+	var ids []uuid.UUID
+	var at db.Time
+	var claims, sealed bool
+	var id uuid.UUID
+	var size, total int
+	_, err = pgx.ForEachRow(rows, []any{&at, &claims, &sealed, &id, &size}, func() error {
+		if total > smallLook {
+			return nil
+		}
+		h.sweptAt, h.sweptID = at.Instant, id
+		if !claims && !sealed && size <= smallRow {
+			ids = append(ids, id)
+			total += size
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	seals, skipped, err := s.readForeign(ctx, tx, ids, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	last, err = s.append(ctx, tx, h, seals)
+	return last, skipped, err
+}
+
+// readForeign builds the seals of other software's rows.
+func (s *Sealer) readForeign(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, now time.Time) ([]Link, []Skipped, error) {
+	if len(ids) == 0 {
+		return nil, nil, nil
+	}
+	rows, err := tx.Query(ctx, s.byID, ids)
+	if err != nil {
+		return nil, nil, err
+	}
+	seals, _, skipped, err := s.prepare(rows, originForeign, now)
+	return seals, skipped, err
+}
+
+// unsealedRows returns a query for rows without a seal. If strict, seals outside the chain do not count.
+func (s *Sealer) unsealedRows(columns string, strict bool) string {
+	within := ""
+	if strict {
+		within = " AND s.seq BETWEEN 1 AND coalesce((SELECT h.seq FROM cxg_audit.head h WHERE h.id = 1), s.seq)"
+	}
+	return "SELECT " + columns + " FROM audt.audit_logs l WHERE NOT EXISTS (SELECT FROM cxg_audit.seal s WHERE s.audit_id = l.id" + within + ")"
+}
+
+const stillUnsealed = `
+SELECT l.id FROM unnest($1::uuid[]) WITH ORDINALITY AS l (id, n)
+ WHERE NOT EXISTS (SELECT FROM cxg_audit.seal s WHERE s.audit_id = l.id) AND EXISTS (SELECT FROM audt.audit_logs a WHERE a.id = l.id)
+ ORDER BY l.n`
+
+// Foreign seals other software's rows that still lack a seal. It reads them before it locks the head, so that changes
+// do not wait. It returns the number of seals, the last statements, to be sent together with COMMIT, and the rows that
+// it could not read.
+func (s *Sealer) Foreign(
+	ctx context.Context, tx *db.Write, ids []uuid.UUID,
+) (n int, last []db.Statement, skipped []Skipped, err error) {
+	made, skipped, err := s.readForeign(ctx, tx, ids, tx.Now)
+	if err != nil || len(made) == 0 {
+		return 0, nil, skipped, err
+	}
+	of := make(map[uuid.UUID]Link, len(made))
+	for _, m := range made {
+		of[m.AuditID] = m
+	}
+	h, err := s.lock(ctx, tx, tx.Now)
+	if err != nil {
+		return 0, nil, skipped, err
+	}
+	rows, err := tx.Query(ctx, stillUnsealed, ids)
+	if err != nil {
+		return 0, nil, skipped, err
+	}
+	left, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return 0, nil, skipped, err
+	}
+	var seals []Link
+	for _, id := range left {
+		if m, ok := of[id]; ok {
+			seals = append(seals, m)
+		}
+	}
+	if len(seals) == 0 {
+		return 0, nil, skipped, nil
+	}
+	last, err = s.append(ctx, tx, h, seals)
+	return len(seals), last, skipped, err
+}
+
+// CountForeign returns the number of other software's rows without a seal.
+func (s *Sealer) CountForeign(ctx context.Context, r db.Reader) (n int64, err error) {
+	err = r.QueryRow(ctx, s.unsealedRows("count(*)", false)+" AND NOT "+s.claimsOurs()).Scan(&n)
+	return n, err
+}
+
+// Row is a row of the log without a seal.
+type Row struct {
+	ID     uuid.UUID
+	Stored int // bytes of its values as stored, compressed
+}
+
+// ListForeign returns other software's rows without a seal, oldest first.
+func (s *Sealer) ListForeign(ctx context.Context, r db.Reader) ([]Row, error) {
+	sql := s.unsealedRows("l.id, "+s.stored, false) + " AND NOT " + s.claimsOurs() + " ORDER BY l.created_at, l.id"
+	rows, err := r.Query(ctx, sql)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Row])
+}
+
+// Older returns the unsealed rows that claim to be written by cxgctl, oldest first. They predate seals; any later row of
+// this kind is forged.
+func (s *Sealer) Older(ctx context.Context, tx pgx.Tx) ([]uuid.UUID, error) {
+	if s == nil || !s.hasExtraData {
+		return nil, nil
+	}
+	rows, err := tx.Query(ctx, s.unsealedRows("l.id", false)+" AND "+s.claimsOurs()+" ORDER BY l.created_at, l.id")
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+}

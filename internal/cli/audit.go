@@ -28,9 +28,9 @@ var auditView = output.View{
 
 func (a *app) auditCommand() *cobra.Command {
 	return a.group("audit", "Search, verify, archive and undo the audit log",
-		child{"list", a.auditList}, child{"get", a.auditGet}, child{"undo", a.auditUndo}, child{"verify", a.auditVerify},
-		child{"seal", a.auditSeal}, child{"checkpoint", a.auditCheckpoint}, child{"keygen", a.auditKeygen}, child{"reconcile", a.auditReconcile},
-		child{"prune", a.auditPrune})
+		a.auditList(), a.auditGet(), a.auditUndo(), a.auditVerify(),
+		a.auditSeal(), a.auditCheckpoint(), a.auditKeygen(), a.auditReconcile(),
+		a.auditPrune())
 }
 
 func (a *app) auditList() *cobra.Command {
@@ -130,7 +130,7 @@ func referred(ctx context.Context, s *session, noun, text string) (string, error
 }
 
 // idOf returns the id of the row that a REF names, deleted or not.
-func idOf[T any](ctx context.Context, s *session, n resourceKind[T], text string) (uuid.UUID, error) {
+func idOf[T any, E table[T]](ctx context.Context, s *session, n resourceKind[T, E], text string) (uuid.UUID, error) {
 	row, err := n.lookup(ctx, s, refFlags{deleted: true}, text)
 	return n.ID(row), err
 }

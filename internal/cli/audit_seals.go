@@ -266,12 +266,10 @@ func (a *app) auditKeygen() *cobra.Command {
 	cmd.Flags().StringVar(&out, "out", "", "new `file` for the private key, or - for standard output; the public key goes to FILE.pub")
 	names(cmd, "out", fileWritten, ".pub")
 	a.specify(cmd, Spec{Permission: noOperator})
-	cmd = addOutputFlags[keypair](a, cmd)
-	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+	return a.bindOutput(cmd, func(columns []string) error {
 		if out == standardStream { // the private key is printed instead of the record
 			annotate(cmd, emptyTable, "yes")
 		}
-		return output.CheckColumns[keypair](a.out.columns)
-	}
-	return cmd
+		return output.CheckColumns[keypair](columns)
+	})
 }

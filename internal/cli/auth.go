@@ -23,8 +23,8 @@ import (
 
 func (a *app) authCommand() *cobra.Command {
 	return a.group("auth", "Log in, log out, create tokens and the first operator",
-		child{"bootstrap", a.authBootstrap},
-		child{"login", a.authLogin}, child{"logout", a.authLogout}, child{"whoami", a.authWhoami}, child{"token", a.authToken})
+		a.authBootstrap(),
+		a.authLogin(), a.authLogout(), a.authWhoami(), a.authToken())
 }
 
 // loginRecord is the record of auth login.

@@ -18,22 +18,22 @@ import (
 )
 
 // selection is a filter that selects the rows of a batch instead of REFs.
-type selection[T any] interface {
+type selection[T any, E table[T]] interface {
 	bind(cmd *cobra.Command)
 	empty() bool // reports whether no filter flag was given
-	rows(ctx context.Context, s *session, t finder[T], deleted bool) ([]T, error)
+	rows(ctx context.Context, s *session, t E, deleted bool) ([]T, error)
 }
 
 // batch is a command that makes the same change to many rows: those named by REFs, listed on standard input, or
 // selected by a filter.
-type batch[T any] struct {
+type batch[T any, E table[T]] struct {
 	a           *app
-	noun        resourceKind[T]
+	noun        resourceKind[T, E]
 	verb        string // as in the confirmation prompt: "delete"
 	destructive bool   // asks for confirmation even for one row
 	deleted     bool   // works on deleted rows (restore)
-	edit        func(t editor[T]) (rowupdate.Update[T], error)
-	filter      selection[T] // nil if the command takes only REFs
+	edit        func(t E) (rowupdate.Update[T], error)
+	filter      selection[T, E] // nil if the command takes only REFs
 	// holds describes a row that needs no change, such as "is not deleted"; may be nil
 	holds func(ctx context.Context, w *writer, row T) string
 	// remark names what the command does not change in a row, and how to change it; may be nil
@@ -41,13 +41,16 @@ type batch[T any] struct {
 	// across changes rows in several tenants' databases; nil if the command works in one only
 	across func(ctx context.Context, w *writer, refs []string) error
 
+	// columns checks --columns; nil if the command prints records of type T only
+	columns func(columns []string) error
+
 	cmd   *cobra.Command
 	ref   refFlags
 	stdin bool
 	flags changeFlags
 }
 
-func (b *batch[T]) command(use, short, example string) *cobra.Command {
+func (b *batch[T, E]) command(use, short, example string) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Example: example, ValidArgsFunction: b.noun.completion(b.a, !b.deleted)}
 	b.cmd = cmd
 	cmd.RunE = b.a.runWrite(&b.flags, b.run)
@@ -63,10 +66,13 @@ func (b *batch[T]) command(use, short, example string) *cobra.Command {
 		spec.Permission = b.noun.permission("DELETE")
 	}
 	b.a.specify(cmd, spec)
-	return addOutputFlags[T](b.a, cmd)
+	if b.columns == nil {
+		b.columns = output.CheckColumns[T]
+	}
+	return b.a.bindOutput(cmd, b.columns)
 }
 
-func (b *batch[T]) run(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
+func (b *batch[T, E]) run(ctx context.Context, w *writer, _ *cobra.Command, args []string) error {
 	if b.across != nil && b.a.tenant.many() {
 		refs, err := b.named(args)
 		if err != nil {
@@ -74,7 +80,7 @@ func (b *batch[T]) run(ctx context.Context, w *writer, _ *cobra.Command, args []
 		}
 		return b.across(ctx, w, refs)
 	}
-	t, err := b.noun.editable(w.session)
+	t, err := b.noun.open(w.session)
 	if err != nil {
 		return err
 	}
@@ -137,7 +143,7 @@ func split[T any](rows []T, e rowupdate.Update[T]) (due, held []T) {
 }
 
 // noteHeld notes the rows that needed no change.
-func (b *batch[T]) noteHeld(ctx context.Context, w *writer, held []T) {
+func (b *batch[T, E]) noteHeld(ctx context.Context, w *writer, held []T) {
 	if b.byFilter() || len(held) > shownRows {
 		if len(held) > 0 {
 			b.a.note("%s already up to date", plural(len(held), b.noun.Name))
@@ -156,7 +162,7 @@ func (b *batch[T]) noteHeld(ctx context.Context, w *writer, held []T) {
 }
 
 // noteRemarks notes what the command did not change.
-func (b *batch[T]) noteRemarks(rows []T) {
+func (b *batch[T, E]) noteRemarks(rows []T) {
 	if b.remark == nil || b.byFilter() {
 		return
 	}
@@ -169,7 +175,7 @@ func (b *batch[T]) noteRemarks(rows []T) {
 }
 
 // named returns the given REFs. There are none if a filter selects the rows or standard input is empty.
-func (b *batch[T]) named(args []string) ([]string, error) {
+func (b *batch[T, E]) named(args []string) ([]string, error) {
 	refs := args
 	if b.stdin {
 		lines, err := b.a.lines()
@@ -192,7 +198,7 @@ func (b *batch[T]) named(args []string) ([]string, error) {
 }
 
 // targets finds the rows to change. A REF that matches nothing fails alone; the other rows are changed.
-func (b *batch[T]) targets(ctx context.Context, w *writer, t editor[T], args []string) (targets []T, failures []resource.Match[T], err error) {
+func (b *batch[T, E]) targets(ctx context.Context, w *writer, t E, args []string) (targets []T, failures []resource.Match[T], err error) {
 	refs, err := b.named(args)
 	switch {
 	case err != nil:
@@ -230,7 +236,7 @@ func (b *batch[T]) targets(ctx context.Context, w *writer, t editor[T], args []s
 }
 
 // findDeleted looks for deleted rows with the REFs that match no live row: deleting one again changes nothing.
-func (b *batch[T]) findDeleted(ctx context.Context, w *writer, t editor[T], found []resource.Match[T], by string) error {
+func (b *batch[T, E]) findDeleted(ctx context.Context, w *writer, t E, found []resource.Match[T], by string) error {
 	var refs []string
 	var indexes []int
 	for i, f := range found {
@@ -255,7 +261,7 @@ func (b *batch[T]) findDeleted(ctx context.Context, w *writer, t editor[T], foun
 
 // admit separates the rows that the edit accepts from those that it refuses. Refused rows fail alone, like REFs that
 // match nothing.
-func (b *batch[T]) admit(rows []T, e rowupdate.Update[T]) (targets []T, refused []resource.Match[T]) {
+func (b *batch[T, E]) admit(rows []T, e rowupdate.Update[T]) (targets []T, refused []resource.Match[T]) {
 	if e.Check == nil {
 		return rows, nil
 	}
@@ -270,11 +276,11 @@ func (b *batch[T]) admit(rows []T, e rowupdate.Update[T]) (targets []T, refused 
 }
 
 // byFilter reports whether a filter selects the rows.
-func (b *batch[T]) byFilter() bool { return b.filter != nil && !b.filter.empty() }
+func (b *batch[T, E]) byFilter() bool { return b.filter != nil && !b.filter.empty() }
 
 // ask notes how many rows a filter selects, and asks for confirmation of a change that is destructive, selected by a
 // filter, or in a protected profile.
-func (b *batch[T]) ask(ctx context.Context, l *audit.Ledger, targets []T) error {
+func (b *batch[T, E]) ask(ctx context.Context, l *audit.Ledger, targets []T) error {
 	if b.flags.dryRun || len(targets) == 0 {
 		return nil
 	}
@@ -292,7 +298,7 @@ func (b *batch[T]) ask(ctx context.Context, l *audit.Ledger, targets []T) error 
 }
 
 // verdict returns the command's error: a single failure as it is, several as a partial failure that lists them.
-func (b *batch[T]) verdict(failures []resource.Match[T], done int) error {
+func (b *batch[T, E]) verdict(failures []resource.Match[T], done int) error {
 	if len(failures) == 0 {
 		return nil
 	}

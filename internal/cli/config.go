@@ -13,7 +13,7 @@ import (
 
 func (a *app) configCommand() *cobra.Command {
 	return a.group("config", "Show and create the configuration",
-		child{"view", a.configView}, child{"path", a.configPath}, child{"init", a.configInit})
+		a.configView(), a.configPath(), a.configInit())
 }
 
 func (a *app) configView() *cobra.Command {

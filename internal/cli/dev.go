@@ -49,7 +49,7 @@ func present[T comparable](v T) *T {
 
 func (a *app) devCommand() *cobra.Command {
 	return a.group("dev", "Run a local PostgreSQL with demo data, to try things out",
-		child{"up", a.devUp}, child{"status", a.devStatus}, child{"down", a.devDown}, child{"reset", a.devReset})
+		a.devUp(), a.devStatus(), a.devDown(), a.devReset())
 }
 
 func (a *app) devOptions() devdb.Options { return devdb.Options{Getenv: a.getenv} }

@@ -74,7 +74,7 @@ func (a *app) doctorCommand() *cobra.Command {
 	})
 	f.bind(cmd)
 	cmd.Flags().BoolVar(&compat, "compat", false, "test the server features that cxgctl needs, and show what fails without each")
-	return withTenantFlags[tenantResult](a, addOutputFlags[doctor.Result](a, cmd))
+	return bindTenantOutput[doctor.Result, tenantResult](a, cmd)
 }
 
 // mayNameUsers reports whether the report may name users: only to an operator with USER_LIST, and then it is recorded

@@ -39,7 +39,7 @@ var eventView = output.View{
 }
 
 // history returns the command that shows who changed which field of a row, when and why.
-func (n resourceKind[T]) history(a *app) *cobra.Command {
+func (n resourceKind[T, E]) history(a *app) *cobra.Command {
 	var name refFlags
 	var since, until timeFlag
 	cmd := &cobra.Command{

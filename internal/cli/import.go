@@ -103,19 +103,17 @@ func (a *app) importCommand(cmd *cobra.Command, f *importFlags, n importNoun) *c
 	must(cmd.RegisterFlagCompletionFunc("on-conflict", complete(n.conflicts...)))
 	cmd.MarkFlagsMutuallyExclusive("status", "undo", "again")
 	f.bindBatch(cmd)
-	addOutputFlags[importReport](a, cmd)
 	annotate(cmd, fileUse, "FILE")
 	annotate(cmd, emptyTable, "yes")
-	cmd.PreRunE = func(*cobra.Command, []string) error {
+	return a.bindOutput(cmd, func(columns []string) error {
 		switch {
 		case f.status:
-			return output.CheckColumns[importer.Status](a.out.columns)
+			return output.CheckColumns[importer.Status](columns)
 		case f.undo != "":
-			return output.CheckColumns[importer.Undone](a.out.columns)
+			return output.CheckColumns[importer.Undone](columns)
 		}
-		return output.CheckColumns[importReport](a.out.columns)
-	}
-	return cmd
+		return output.CheckColumns[importReport](columns)
+	})
 }
 
 func formatNames() []string {

@@ -21,11 +21,11 @@ var invoiceView = output.View{
 	},
 }
 
-var invoiceNoun = resourceKind[invoices.Invoice]{
+var invoiceNoun = resourceKind[invoices.Invoice, *invoices.Table]{
 	Kind:   &invoices.Kind,
 	tables: []string{schema.Invoices, schema.Tenants},
 	view:   invoiceView,
-	open:   func(s *session) (finder[invoices.Invoice], error) { return invoices.NewTable(s.cat) },
+	open:   func(s *session) (*invoices.Table, error) { return invoices.NewTable(s.cat) },
 	complete: func(ctx context.Context, s *session, prefix string, live bool) ([]string, error) {
 		t, err := invoices.NewTable(s.cat)
 		if err != nil {
@@ -37,15 +37,13 @@ var invoiceNoun = resourceKind[invoices.Invoice]{
 
 func (a *app) invoicesCommand() *cobra.Command {
 	return a.group("invoices", "Create, change, list, import and sum up invoices",
-		child{"create", a.invoicesCreate}, child{"update", a.invoicesUpdate}, child{"status", a.invoicesStatus},
-		child{"delete", a.invoicesDelete}, child{"restore", a.invoicesRestore}, child{"import", a.invoicesImport},
-		child{"overdue", a.invoicesOverdue}, child{"summary", a.invoicesSummary}, child{"report", a.invoicesReport},
-		child{"list", a.invoicesList},
-		child{"get", func() *cobra.Command {
-			return invoiceNoun.get(a, "Show an invoice",
-				"  cxgctl invoices get INV-202611-000123\n  cxgctl invoices get INV-202611-000123 -o json --jq .data.total_amount")
-		}},
-		child{"history", func() *cobra.Command { return invoiceNoun.history(a) }})
+		a.invoicesCreate(), a.invoicesUpdate(), a.invoicesStatus(),
+		a.invoicesDelete(), a.invoicesRestore(), a.invoicesImport(),
+		a.invoicesOverdue(), a.invoicesSummary(), a.invoicesReport(),
+		a.invoicesList(),
+		invoiceNoun.get(a, "Show an invoice",
+			"  cxgctl invoices get INV-202611-000123\n  cxgctl invoices get INV-202611-000123 -o json --jq .data.total_amount"),
+		invoiceNoun.history(a))
 }
 
 // invoiceFilter are the flags that select invoices.

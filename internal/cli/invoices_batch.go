@@ -11,8 +11,8 @@ import (
 )
 
 // invoiceBatch returns a command that changes invoices named by REFs or selected by the filters of invoices list.
-func (a *app) invoiceBatch(verb string) *batch[invoices.Invoice] {
-	return &batch[invoices.Invoice]{a: a, noun: invoiceNoun, verb: verb, filter: &invoiceSelection{methods: true}}
+func (a *app) invoiceBatch(verb string) *batch[invoices.Invoice, *invoices.Table] {
+	return &batch[invoices.Invoice, *invoices.Table]{a: a, noun: invoiceNoun, verb: verb, filter: &invoiceSelection{methods: true}}
 }
 
 // invoiceSelection is the filter of a batch.
@@ -30,14 +30,14 @@ func (f *invoiceSelection) bind(cmd *cobra.Command) {
 
 func (f *invoiceSelection) empty() bool { return f.filter().Empty() }
 
-func (f *invoiceSelection) rows(ctx context.Context, s *session, t finder[invoices.Invoice], deleted bool) ([]invoices.Invoice, error) {
-	return t.(*invoices.Table).Select(ctx, s.db, s.idle, f.filter(), deleted)
+func (f *invoiceSelection) rows(ctx context.Context, s *session, t *invoices.Table, deleted bool) ([]invoices.Invoice, error) {
+	return t.Select(ctx, s.db, s.idle, f.filter(), deleted)
 }
 
 func (a *app) invoicesDelete() *cobra.Command {
 	b := a.invoiceBatch("delete")
 	b.destructive = true
-	b.edit = func(t editor[invoices.Invoice]) (invoices.Edit, error) { return t.SetDeleted(true) }
+	b.edit = func(t *invoices.Table) (invoices.Edit, error) { return t.SetDeleted(true) }
 	b.holds = func(ctx context.Context, w *writer, i invoices.Invoice) string {
 		return "is already deleted" + lastChange(ctx, w, i.UpdatedAt, i.UpdatedBy)
 	}
@@ -47,7 +47,7 @@ func (a *app) invoicesDelete() *cobra.Command {
 func (a *app) invoicesRestore() *cobra.Command {
 	b := a.invoiceBatch("restore")
 	b.deleted = true
-	b.edit = func(t editor[invoices.Invoice]) (invoices.Edit, error) { return t.SetDeleted(false) }
+	b.edit = func(t *invoices.Table) (invoices.Edit, error) { return t.SetDeleted(false) }
 	b.holds = func(context.Context, *writer, invoices.Invoice) string { return "is not deleted" }
 	return b.command("restore REF…", "Restore deleted invoices", "  cxgctl invoices restore INV-202612-0001")
 }
@@ -60,7 +60,7 @@ func (a *app) invoicesStatus() *cobra.Command {
 	var cmd *cobra.Command
 	b := a.invoiceBatch("change the status of")
 	b.filter = &invoiceSelection{} // --payment-method is the payment's
-	b.edit = func(editor[invoices.Invoice]) (invoices.Edit, error) {
+	b.edit = func(*invoices.Table) (invoices.Edit, error) {
 		if move.To == "" {
 			return invoices.Edit{}, fault.New(fault.Usage, "--set is missing").WithHint("--set PENDING, SENT, PAID, OVERDUE or CANCELED")
 		}

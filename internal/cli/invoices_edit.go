@@ -119,8 +119,8 @@ func (a *app) invoicesUpdate() *cobra.Command {
 			return err
 		}
 		return invoiceNoun.editSeen(ctx, a, w, name, args[0], "update",
-			func(t editor[invoices.Invoice], seen invoices.Invoice) (invoices.Edit, error) {
-				return t.(*invoices.Table).Change(ctx, w.db, seen, patch)
+			func(t *invoices.Table, seen invoices.Invoice) (invoices.Edit, error) {
+				return t.Change(ctx, w.db, seen, patch)
 			}, a.printInvoice)
 	})
 	values.bind(cmd)

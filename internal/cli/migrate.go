@@ -62,7 +62,7 @@ func (f *migrateFlags) databases() ([]migrate.Database, error) {
 
 func (a *app) migrateCommand() *cobra.Command {
 	cmd := a.group("migrate", "Apply, revert and list schema migrations",
-		child{"up", a.migrateUp}, child{"down", a.migrateDown}, child{"status", a.migrateStatus}, child{"roles", a.migrateRoles})
+		a.migrateUp(), a.migrateDown(), a.migrateStatus(), a.migrateRoles())
 	a.specify(cmd, Spec{Permission: noOperator, Tables: schema.AuditTables})
 	return cmd
 }
@@ -153,7 +153,7 @@ unknown for a migration that a newer cxgctl applied. migrate up then exits with 
 		return printWhole(a, migrationView, all)
 	})
 	f.bind(cmd)
-	return withTenantFlags[tenantMigration](a, addOutputFlags[migration](a, cmd))
+	return bindTenantOutput[migration, tenantMigration](a, cmd)
 }
 
 // migrateDatabases returns the databases of a command without --tenant. Where each tenant has its own database, only
@@ -212,7 +212,7 @@ held for long: indexes of tables with rows are built concurrently with writes.`,
 	a.specify(cmd, Spec{Permission: noOperator, Audit: always})
 	cmd.Flags().StringSliceVar(&f.with, "with", nil, "apply these optional migrations (`names`) too: search (indexes that make --search fast and bulk loads slow)")
 	markFlags(cmd.Flags(), recorded, "with")
-	return withTenantFlags[tenantMigration](a, addOutputFlags[migration](a, cmd))
+	return bindTenantOutput[migration, tenantMigration](a, cmd)
 }
 
 func (a *app) migrateDown() *cobra.Command {

@@ -42,18 +42,16 @@ func (r *rollout) bind(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&r.keepGoing, "keep-going", false, "with several tenants: continue after a failure")
 }
 
-// withTenantFlags adds the flags for several tenants to a migrate command or doctor. With these flags the command
-// prints records of type T.
-func withTenantFlags[T any](a *app, cmd *cobra.Command) *cobra.Command {
+// bindTenantOutput adds the output flags and those for several tenants. The command prints records of type T, with the
+// latter flags of type InTenant.
+func bindTenantOutput[T, InTenant any](a *app, cmd *cobra.Command) *cobra.Command {
 	a.bindTenants(cmd)
-	one := cmd.PreRunE
-	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+	return a.bindOutput(cmd, func(columns []string) error {
 		if a.namesTenants() {
-			return output.CheckColumns[T](a.out.columns)
+			return output.CheckColumns[InTenant](columns)
 		}
-		return one(cmd, args)
-	}
-	return cmd
+		return output.CheckColumns[T](columns)
+	})
 }
 
 // namesTenants reports whether --tenant or --all-tenants is set.

@@ -21,10 +21,14 @@ type outputFlags struct {
 	noHeaders, bom, safe bool
 }
 
-// addOutputFlags adds the output flags to a command that prints records of type T. Unknown columns are refused
-// before the command runs.
+// addOutputFlags adds the output flags to a command that prints records of type T.
 func addOutputFlags[T any](a *app, cmd *cobra.Command) *cobra.Command {
-	cmd.PreRunE = func(*cobra.Command, []string) error { return output.CheckColumns[T](a.out.columns) }
+	return a.bindOutput(cmd, output.CheckColumns[T])
+}
+
+// bindOutput adds the output flags to a command. check refuses unknown --columns before the command runs.
+func (a *app) bindOutput(cmd *cobra.Command, check func(columns []string) error) *cobra.Command {
+	cmd.PreRunE = func(*cobra.Command, []string) error { return check(a.out.columns) }
 	f := cmd.Flags()
 	f.StringVarP(&a.out.format, "output", "o", "", "`format`: table, wide, json, jsonl, csv, tsv, yaml, id or xlsx (default table; CXGCTL_OUTPUT)")
 	f.StringSliceVar(&a.out.columns, "columns", nil, "print these `fields`, in this order")

@@ -28,7 +28,7 @@ var grantView = output.View{
 
 func (a *app) rolesCommand() *cobra.Command {
 	return a.group("roles", "List, grant and revoke roles",
-		child{"list", a.rolesList}, child{"get", a.rolesGet}, child{"grants", a.rolesGrants}, child{"grant", a.rolesGrant}, child{"revoke", a.rolesRevoke})
+		a.rolesList(), a.rolesGet(), a.rolesGrants(), a.rolesGrant(), a.rolesRevoke())
 }
 
 func (a *app) rolesList() *cobra.Command {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -68,27 +67,10 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
-// child is a command of a group that is built on demand.
-type child struct {
-	name  string
-	build func() *cobra.Command
-}
-
-// group returns a command that only has subcommands. Building all commands takes a tenth of the time of a short
-// command, so group builds only the children that the arguments name. If they name the group and none of its
-// children it builds all of them, for help, completion and suggestions.
-func (a *app) group(use, short string, children ...child) *cobra.Command {
+// group returns a command that only has subcommands.
+func (a *app) group(use, short string, children ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs, RunE: a.groupHelp}
-	if a.args != nil && !slices.Contains(a.args, use) {
-		return cmd
-	}
-	named := func(c child) bool { return slices.Contains(a.args, c.name) }
-	all := !slices.ContainsFunc(children, named)
-	for _, c := range children {
-		if all || named(c) {
-			cmd.AddCommand(c.build())
-		}
-	}
+	cmd.AddCommand(children...)
 	return cmd
 }
 

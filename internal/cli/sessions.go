@@ -31,22 +31,18 @@ var (
 
 func (a *app) sessionsCommand() *cobra.Command {
 	return a.group("sessions", "List and revoke sessions",
-		child{"list", func() *cobra.Command {
-			return revocableList(a, "List sessions, newest first", schema.Sessions, sessionView, sessions.NewSessions)
-		}},
-		child{"revoke", a.sessionsRevoke})
+		revocableList(a, "List sessions, newest first", schema.Sessions, sessionView, sessions.NewSessions),
+		a.sessionsRevoke())
 }
 
 func (a *app) keysCommand() *cobra.Command {
 	return a.group("keys", "Manage API keys of services",
-		child{"list", func() *cobra.Command {
-			return revocableList(a, "List keys, newest first", schema.APIKeys, keyView, sessions.NewKeys)
-		}},
-		child{"revoke", a.keysRevoke})
+		revocableList(a, "List keys, newest first", schema.APIKeys, keyView, sessions.NewKeys),
+		a.keysRevoke())
 }
 
 func (a *app) loginsCommand() *cobra.Command {
-	return a.group("logins", "List login attempts", child{"list", a.loginsList})
+	return a.group("logins", "List login attempts", a.loginsList())
 }
 
 // revocableList returns the list command of sessions or keys.

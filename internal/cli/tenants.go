@@ -21,11 +21,11 @@ var tenantView = output.View{
 	},
 }
 
-var tenantNoun = resourceKind[tenants.Tenant]{
+var tenantNoun = resourceKind[tenants.Tenant, *tenants.Table]{
 	Kind:   &tenants.Kind,
 	tables: []string{schema.Tenants},
 	view:   tenantView,
-	open:   func(s *session) (finder[tenants.Tenant], error) { return tenants.NewTable(s.cat) },
+	open:   func(s *session) (*tenants.Table, error) { return tenants.NewTable(s.cat) },
 	complete: func(ctx context.Context, s *session, prefix string, live bool) ([]string, error) {
 		t, err := tenants.NewTable(s.cat)
 		if err != nil {
@@ -37,9 +37,9 @@ var tenantNoun = resourceKind[tenants.Tenant]{
 
 func (a *app) tenantsCommand() *cobra.Command {
 	return a.group("tenants", "Manage tenants, their members and their databases",
-		child{"list", a.tenantsList}, child{"get", a.tenantsGet}, child{"create", a.tenantsCreate}, child{"update", a.tenantsUpdate},
-		child{"status", a.tenantsStatus}, child{"members", a.membersCommand}, child{"subscriptions", a.subscriptionsCommand}, child{"databases", a.tenantsDatabases},
-		child{"history", func() *cobra.Command { return tenantNoun.history(a) }})
+		a.tenantsList(), a.tenantsGet(), a.tenantsCreate(), a.tenantsUpdate(),
+		a.tenantsStatus(), a.membersCommand(), a.subscriptionsCommand(), a.tenantsDatabases(),
+		tenantNoun.history(a))
 }
 
 // tenantFilter are the flags that select tenants.
@@ -68,8 +68,8 @@ func (f *tenantFilter) bind(cmd *cobra.Command) {
 
 func (f *tenantFilter) empty() bool { return f.filter().Empty() }
 
-func (f *tenantFilter) rows(ctx context.Context, s *session, t finder[tenants.Tenant], deleted bool) ([]tenants.Tenant, error) {
-	return t.(*tenants.Table).Select(ctx, s.db, s.idle, f.filter(), deleted)
+func (f *tenantFilter) rows(ctx context.Context, s *session, t *tenants.Table, deleted bool) ([]tenants.Tenant, error) {
+	return t.Select(ctx, s.db, s.idle, f.filter(), deleted)
 }
 
 func (a *app) tenantsList() *cobra.Command {
@@ -134,7 +134,7 @@ var subscriptionView = output.View{
 }
 
 func (a *app) subscriptionsCommand() *cobra.Command {
-	return a.group("subscriptions", "List subscriptions of a tenant", child{"list", a.subscriptionsList})
+	return a.group("subscriptions", "List subscriptions of a tenant", a.subscriptionsList())
 }
 
 func (a *app) subscriptionsList() *cobra.Command {
@@ -163,12 +163,12 @@ func (a *app) subscriptionsList() *cobra.Command {
 
 func (a *app) tenantsStatus() *cobra.Command {
 	var status string
-	b := &batch[tenants.Tenant]{a: a, noun: tenantNoun, verb: "change the status of", filter: &tenantFilter{}}
-	b.edit = func(t editor[tenants.Tenant]) (tenants.Edit, error) {
+	b := &batch[tenants.Tenant, *tenants.Table]{a: a, noun: tenantNoun, verb: "change the status of", filter: &tenantFilter{}}
+	b.edit = func(t *tenants.Table) (tenants.Edit, error) {
 		if status == "" {
 			return tenants.Edit{}, fault.New(fault.Usage, "--set is missing").WithHint("--set TRIAL, ACTIVE, SUSPENDED or TERMINATED")
 		}
-		return t.(*tenants.Table).SetStatus(status, a.global.reason)
+		return t.SetStatus(status, a.global.reason)
 	}
 	b.holds = func(context.Context, *writer, tenants.Tenant) string { return "is already " + strings.ToUpper(status) }
 	cmd := b.command("status REF… --set STATUS", "Set the status of tenants",

@@ -119,8 +119,8 @@ func (a *app) tenantsUpdate() *cobra.Command {
 		if patch.Empty() {
 			return rowupdate.ErrNothingToChange("tenants update")
 		}
-		return tenantNoun.editSeen(ctx, a, w, name, args[0], "update", func(t editor[tenants.Tenant], seen tenants.Tenant) (tenants.Edit, error) {
-			return t.(*tenants.Table).Change(seen, patch)
+		return tenantNoun.editSeen(ctx, a, w, name, args[0], "update", func(t *tenants.Table, seen tenants.Tenant) (tenants.Edit, error) {
+			return t.Change(seen, patch)
 		}, a.printTenant)
 	})
 	values.bind(cmd)

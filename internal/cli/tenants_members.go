@@ -26,7 +26,7 @@ var memberTables = append([]string{schema.Tenants}, tenants.MemberTables...)
 
 func (a *app) membersCommand() *cobra.Command {
 	return a.group("members", "List, add, change and remove members of a tenant",
-		child{"list", a.membersList}, child{"add", a.membersAdd}, child{"update", a.membersUpdate}, child{"remove", a.membersRemove})
+		a.membersList(), a.membersAdd(), a.membersUpdate(), a.membersRemove())
 }
 
 // memberFlags are the flags for the fields of a membership.

@@ -19,10 +19,10 @@ var userView = output.View{
 	},
 }
 
-var userNoun = resourceKind[users.User]{
+var userNoun = resourceKind[users.User, *users.Table]{
 	Kind: &users.Kind,
 	view: userView,
-	open: func(s *session) (finder[users.User], error) { return s.users() },
+	open: func(s *session) (*users.Table, error) { return s.users() },
 	complete: func(ctx context.Context, s *session, prefix string, live bool) ([]string, error) {
 		t, err := s.users()
 		if err != nil {
@@ -34,19 +34,11 @@ var userNoun = resourceKind[users.User]{
 
 func (a *app) usersCommand() *cobra.Command {
 	return a.group("users", "Manage users of the platform or, with --tenant, of a tenant",
-		child{"create", a.withTenantFlag(a.usersCreate)},
-		child{"get", a.withTenantsFlags(func() *cobra.Command {
-			return userNoun.get(a, "Show a user", "  cxgctl users get ada\n  cxgctl users get ada@example.com -o json")
-		})},
-		child{"list", a.withTenantsFlags(a.usersList)}, child{"update", a.withTenantFlag(a.usersUpdate)}, child{"delete", a.withTenantFlag(a.usersDelete)},
-		child{"restore", a.withTenantFlag(a.usersRestore)}, child{"status", a.withTenantsFlags(a.usersStatus)}, child{"unlock", a.withTenantsFlags(a.usersUnlock)},
-		child{"password", a.withTenantFlag(a.usersPassword)}, child{"import", a.withTenantFlag(a.usersImport)}, child{"export", a.withTenantFlag(a.usersExport)},
-		child{"history", a.withTenantFlag(func() *cobra.Command { return userNoun.history(a) })})
-}
-
-// withTenantFlag adds --tenant to a users command.
-func (a *app) withTenantFlag(build func() *cobra.Command) func() *cobra.Command {
-	return func() *cobra.Command { return a.bindTenant(build()) }
+		a.bindTenant(a.usersCreate()), a.usersGet(),
+		a.usersList(), a.bindTenant(a.usersUpdate()), a.bindTenant(a.usersDelete()),
+		a.bindTenant(a.usersRestore()), a.usersStatus(), a.usersUnlock(),
+		a.bindTenant(a.usersPassword()), a.bindTenant(a.usersImport()), a.bindTenant(a.usersExport()),
+		a.bindTenant(userNoun.history(a)))
 }
 
 // userFilter are the flags that select users.
@@ -128,7 +120,25 @@ func (a *app) usersList() *cobra.Command {
 	cmd.Flags().StringSliceVar(&page.sort, "sort", nil, "sort by these `fields`, each FIELD or FIELD:desc")
 	markFlags(cmd.Flags(), shaping, "sort")
 	a.specify(cmd, Spec{Permission: "USER_LIST", TenantOnly: true, Audit: whenReading})
-	return addOutputFlags[users.User](a, cmd)
+	a.bindTenants(a.bindTenant(cmd))
+	return a.bindOutput(cmd, a.userColumns)
+}
+
+func (a *app) usersGet() *cobra.Command {
+	var name refFlags
+	cmd := &cobra.Command{
+		Use: "get REF", Short: "Show a user", Args: exactly("REF"), ValidArgsFunction: userNoun.completion(a, true),
+		Example: "  cxgctl users get ada\n  cxgctl users get ada@example.com -o json",
+	}
+	cmd.RunE = a.runRead(func(ctx context.Context, s *session, cmd *cobra.Command, args []string) error {
+		if a.tenant.many() {
+			return a.getInTenants(ctx, s, cmd, name, args[0])
+		}
+		return userNoun.show(ctx, a, s, cmd, name, args[0])
+	})
+	userNoun.bindGet(a, cmd, &name)
+	a.bindTenants(a.bindTenant(cmd))
+	return a.bindOutput(cmd, a.userColumns)
 }
 
 // memberPredicate returns the SQL condition for members of a tenant.

@@ -11,12 +11,12 @@ import (
 )
 
 // userBatch returns a batch of users, given by REFs or selected by the filters of users list.
-func (a *app) userBatch(verb string) *batch[users.User] {
-	return &batch[users.User]{a: a, noun: userNoun, verb: verb, filter: &userFilter{}}
+func (a *app) userBatch(verb string) *batch[users.User, *users.Table] {
+	return &batch[users.User, *users.Table]{a: a, noun: userNoun, verb: verb, filter: &userFilter{}}
 }
 
 // acrossTenants returns the function that runs a batch in several tenants' databases.
-func (a *app) acrossTenants(b *batch[users.User]) func(context.Context, *writer, []string) error {
+func (a *app) acrossTenants(b *batch[users.User, *users.Table]) func(context.Context, *writer, []string) error {
 	return func(ctx context.Context, w *writer, refs []string) error {
 		if len(refs) == 0 && !b.byFilter() {
 			return a.printResult(w.Ledger, func() error { return printWhole(a, tenantUserView, []tenantUser{}) })
@@ -31,14 +31,14 @@ func (a *app) acrossTenants(b *batch[users.User]) func(context.Context, *writer,
 
 func (f *userFilter) empty() bool { return f.filter().Empty() }
 
-func (f *userFilter) rows(ctx context.Context, s *session, t finder[users.User], deleted bool) ([]users.User, error) {
-	return t.(*users.Table).Select(ctx, s.db, s.idle, f.filter(), deleted)
+func (f *userFilter) rows(ctx context.Context, s *session, t *users.Table, deleted bool) ([]users.User, error) {
+	return t.Select(ctx, s.db, s.idle, f.filter(), deleted)
 }
 
 func (a *app) usersDelete() *cobra.Command {
 	b := a.userBatch("delete")
 	b.destructive = true
-	b.edit = func(t editor[users.User]) (users.Edit, error) { return t.SetDeleted(true) }
+	b.edit = func(t *users.Table) (users.Edit, error) { return t.SetDeleted(true) }
 	b.holds = func(ctx context.Context, w *writer, u users.User) string {
 		return "is already deleted" + lastChange(ctx, w, u.UpdatedAt, u.UpdatedBy)
 	}
@@ -53,7 +53,7 @@ a user with the status from before the deletion. Sessions stay ended.`
 func (a *app) usersRestore() *cobra.Command {
 	b := a.userBatch("restore")
 	b.deleted = true
-	b.edit = func(t editor[users.User]) (users.Edit, error) { return t.SetDeleted(false) }
+	b.edit = func(t *users.Table) (users.Edit, error) { return t.SetDeleted(false) }
 	b.holds = func(context.Context, *writer, users.User) string { return "is not deleted" }
 	cmd := b.command("restore REF…", "Restore deleted users", "  cxgctl users restore ada")
 	cmd.Long = `Restore deleted users with the status from before the deletion, which is read from its audit row. Sessions that the
@@ -63,8 +63,8 @@ deletion ended stay ended.`
 
 func (a *app) usersUnlock() *cobra.Command {
 	b := a.userBatch("unlock")
-	b.across = a.acrossTenants(b)
-	b.edit = func(t editor[users.User]) (users.Edit, error) { return t.(*users.Table).Unlock(), nil }
+	b.across, b.columns = a.acrossTenants(b), a.userColumns
+	b.edit = func(t *users.Table) (users.Edit, error) { return t.Unlock(), nil }
 	b.holds = func(context.Context, *writer, users.User) string { return "is not locked" }
 	b.remark = func(u users.User) (note, hint string) {
 		if u.Status == nil || *u.Status == "ACTIVE" || *u.Status == "LOCKED" {
@@ -72,19 +72,20 @@ func (a *app) usersUnlock() *cobra.Command {
 		}
 		return "is " + *u.Status + ", which unlock does not lift", "cxgctl users status " + u.Username + " --set ACTIVE"
 	}
-	return b.command("unlock REF…", "Unlock users: reset status, failure counter and lock",
+	cmd := b.command("unlock REF…", "Unlock users: reset status, failure counter and lock",
 		"  cxgctl users unlock ada\n  cxgctl users unlock --locked --search @example.com --max-affected 10")
+	return a.bindTenants(a.bindTenant(cmd))
 }
 
 func (a *app) usersStatus() *cobra.Command {
 	var status string
 	b := a.userBatch("change the status of")
-	b.across = a.acrossTenants(b)
-	b.edit = func(t editor[users.User]) (users.Edit, error) {
+	b.across, b.columns = a.acrossTenants(b), a.userColumns
+	b.edit = func(t *users.Table) (users.Edit, error) {
 		if status == "" {
 			return users.Edit{}, fault.New(fault.Usage, "--set is missing").WithHint("--set ACTIVE, INACTIVE, LOCKED or SUSPENDED")
 		}
-		return t.(*users.Table).SetStatus(status)
+		return t.SetStatus(status)
 	}
 	b.holds = func(context.Context, *writer, users.User) string { return "is already " + strings.ToUpper(status) }
 	cmd := b.command("status REF… --set STATUS", "Set the status of users",
@@ -95,5 +96,5 @@ next change of the status.`
 	cmd.Flags().StringVar(&status, "set", "", "ACTIVE, INACTIVE, LOCKED or SUSPENDED")
 	markFlags(cmd.Flags(), recorded, "set")
 	must(cmd.RegisterFlagCompletionFunc("set", complete(users.Statuses...)))
-	return cmd
+	return a.bindTenants(a.bindTenant(cmd))
 }

@@ -17,18 +17,15 @@ type userWithPassword struct {
 
 // addPasswordOutputFlags is addOutputFlags for records that have the field password if a password is generated.
 func (a *app) addPasswordOutputFlags(cmd *cobra.Command, pw *passwordFlags) *cobra.Command {
-	addOutputFlags[users.User](a, cmd)
-	plain := cmd.PreRunE
-	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
-		if pw.isPrinted() {
-			if err := a.checkPrinted(cmd, "password", "the generated password", "--password-out F"); err != nil {
-				return err
-			}
-			return output.CheckColumns[userWithPassword](a.out.columns)
+	return a.bindOutput(cmd, func(columns []string) error {
+		if !pw.isPrinted() {
+			return output.CheckColumns[users.User](columns)
 		}
-		return plain(cmd, args)
-	}
-	return cmd
+		if err := a.checkPrinted(cmd, "password", "the generated password", "--password-out F"); err != nil {
+			return err
+		}
+		return output.CheckColumns[userWithPassword](columns)
+	})
 }
 
 // printsID reports whether the output format is id.

@@ -27,20 +27,12 @@ var tenantUserView = output.View{
 	},
 }
 
-// withTenantsFlags adds the flags for several tenants to a users command. With these flags the command prints
-// tenantUser records.
-func (a *app) withTenantsFlags(build func() *cobra.Command) func() *cobra.Command {
-	return func() *cobra.Command {
-		cmd := a.bindTenants(a.bindTenant(build()))
-		one := cmd.PreRunE
-		cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
-			if a.tenant.many() {
-				return output.CheckColumns[tenantUser](a.out.columns)
-			}
-			return one(cmd, args)
-		}
-		return cmd
+// userColumns checks --columns of a command that prints users, or tenantUser records with several tenants.
+func (a *app) userColumns(columns []string) error {
+	if a.tenant.many() {
+		return output.CheckColumns[tenantUser](columns)
 	}
+	return output.CheckColumns[users.User](columns)
 }
 
 // listInTenants lists all selected users of several tenants, in the order of the tenants' codes.

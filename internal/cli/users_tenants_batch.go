@@ -26,7 +26,7 @@ type tenantChange struct {
 
 // changeInTenants applies a batch to users of several tenants. It first selects the rows in all databases, so that the
 // guards and the question apply to the total, and then changes each tenant's users in a separate transaction.
-func (a *app) changeInTenants(ctx context.Context, w *writer, b *batch[users.User], places []tenantTarget, refs []string) error {
+func (a *app) changeInTenants(ctx context.Context, w *writer, b *batch[users.User, *users.Table], places []tenantTarget, refs []string) error {
 	failed := &tenantErrors{app: a}
 	chosen := map[string]tenantSelection{}
 	total, due, found := 0, 0, map[string]bool{}
@@ -109,7 +109,7 @@ func notInAny(name string, places []tenantTarget) *fault.Error {
 }
 
 // selectInTenant returns the users of one tenant that the REFs name or, without REFs, that the filter selects.
-func selectInTenant(ctx context.Context, s *session, b *batch[users.User], refs []string) (out tenantSelection, err error) {
+func selectInTenant(ctx context.Context, s *session, b *batch[users.User, *users.Table], refs []string) (out tenantSelection, err error) {
 	t, err := s.separableUsers()
 	if err != nil {
 		return out, err
@@ -152,7 +152,7 @@ func selectInTenant(ctx context.Context, s *session, b *batch[users.User], refs 
 
 // askAboutTenants prints the numbers of users and tenants that are about to change, and asks for confirmation as a
 // batch does.
-func (b *batch[T]) askAboutTenants(ctx context.Context, rows, tenants int) error {
+func (b *batch[T, E]) askAboutTenants(ctx context.Context, rows, tenants int) error {
 	if b.flags.dryRun || rows == 0 {
 		return nil
 	}

@@ -55,14 +55,12 @@ func (a *app) completionCommand() *cobra.Command {
 		"fish":       func(root *cobra.Command) error { return root.GenFishCompletion(a.stdout, true) },
 		"powershell": func(root *cobra.Command) error { return root.GenPowerShellCompletionWithDesc(a.stdout) },
 	}
-	var children []child
+	var children []*cobra.Command
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
-		children = append(children, child{shell, func() *cobra.Command {
-			return &cobra.Command{
-				Use: shell, Short: "Print the completion script for " + shell, Args: exactly(),
-				RunE: a.wrap(func(_ context.Context, cmd *cobra.Command, _ []string) error { return shells[shell](cmd.Root()) }),
-			}
-		}})
+		children = append(children, &cobra.Command{
+			Use: shell, Short: "Print the completion script for " + shell, Args: exactly(),
+			RunE: a.wrap(func(_ context.Context, cmd *cobra.Command, _ []string) error { return shells[shell](cmd.Root()) }),
+		})
 	}
 	cmd := a.group("completion", "Print a completion script for a shell", children...)
 	cmd.Example = "  source <(cxgctl completion bash)\n  cxgctl completion zsh > \"${fpath[1]}/_cxgctl\""

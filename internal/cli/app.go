@@ -15,6 +15,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/auth"
+	"github.com/cxgctl/cxgctl/internal/buildinfo"
 	"github.com/cxgctl/cxgctl/internal/config"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/devdb"
@@ -250,7 +251,7 @@ func osUser(uid int) string {
 // origin returns where the command came from, for audit rows.
 func (a *app) origin(cmd *cobra.Command) audit.Origin {
 	o := audit.Origin{
-		PID: os.Getpid(), Version: version(), Command: commandLine(cmd),
+		PID: os.Getpid(), Version: buildinfo.Version(), Command: commandLine(cmd),
 		Reason: a.global.reason, Ticket: a.global.ticket, SudoUser: a.getenv("SUDO_USER"),
 	}
 	o.UID = os.Getuid()

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/auth"
+	"github.com/cxgctl/cxgctl/internal/buildinfo"
 	"github.com/cxgctl/cxgctl/internal/config"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/devdb"
@@ -121,7 +122,7 @@ func (a *app) printFindings(results []doctor.Result) error {
 // toExamine returns what doctor checks besides the databases.
 func (a *app) toExamine(unread error) doctor.Input {
 	in := doctor.Input{
-		Client: "cxgctl " + version(), LockFor: a.cfg.LockFor,
+		Client: "cxgctl " + buildinfo.Version(), LockFor: a.cfg.LockFor,
 		Config: doctor.Config{Profile: a.cfg.Profile, Err: unread},
 	}
 	if filepath.IsAbs(a.cfg.File) { // else it is standard input

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cxgctl/cxgctl/internal/buildinfo"
 	"github.com/cxgctl/cxgctl/internal/doctor"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/migrate"
@@ -29,7 +30,7 @@ func (a *app) doctorInTenants(ctx context.Context, cmd *cobra.Command, f *migrat
 	list := []tenantResult{}
 	found := 0
 	for p, r := range eachOf(ctx, a, places, failed, func(ctx context.Context, p tenantTarget) ([]doctor.Result, error) {
-		results, reached := doctor.Look(ctx, "cxgctl "+version(), doctor.Target{
+		results, reached := doctor.Look(ctx, "cxgctl "+buildinfo.Version(), doctor.Target{
 			Database: migrate.Tenants, Options: p.target.options("tenant " + p.code), Err: p.err,
 		})
 		if !reached {

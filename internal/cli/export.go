@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/cxgctl/cxgctl/internal/buildinfo"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/outfile"
@@ -258,7 +259,7 @@ func (x *export) settle(n int64) error {
 		m := manifest{
 			Command: x.command, Filter: x.filter, File: filepath.Base(x.print.File), Format: x.print.Format,
 			Rows: n, Bytes: x.print.Digest.Bytes, SHA256: hex.EncodeToString(x.print.Digest.Sum(nil)),
-			SnapshotAt: db.At(x.mark.At), Watermark: db.At(x.watermark), Version: version(),
+			SnapshotAt: db.At(x.mark.At), Watermark: db.At(x.watermark), Version: buildinfo.Version(),
 		}
 		if x.since.After != nil {
 			at := db.At(x.since.After.At)

@@ -30,7 +30,7 @@ The roles can read and change the tables that commands use, and append to the au
 rows. Operators whose name cannot be used as a role name are skipped and listed on standard error.`,
 		Example: "  cxgctl migrate roles | psql postgres://owner@db1/mgmt",
 		RunE: a.runAnonymous(func(ctx context.Context, cmd *cobra.Command) error {
-			s, err := a.connect(ctx, cmd, slices.Concat(commandTables(), []string{migrate.Table, migrate.Added})...)
+			s, err := a.connect(ctx, cmd, slices.Concat(commandTables(a, cmd.Root()), []string{migrate.Table, migrate.Added})...)
 			if err != nil {
 				return err
 			}
@@ -58,11 +58,10 @@ func isRoleName(name string) bool {
 	return name != "" && len(name) < 64 && strings.Trim(name, runes) == "" && !reserved
 }
 
-// commandTables returns the tables of the manager database that commands use.
-func commandTables() []string {
+// commandTables returns the tables of the manager database that the commands below root use.
+func commandTables(a *app, root *cobra.Command) []string {
 	list := slices.Concat(auth.Tables, schema.AuditTables)
-	a := &app{getenv: func(string) string { return "" }}
-	leaves(a.root(), func(cmd *cobra.Command) {
+	leaves(root, func(cmd *cobra.Command) {
 		list = append(list, a.specOf(cmd).Tables...)
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { list = append(list, f.Annotations[flagTables]...) })
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/buildinfo"
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
@@ -21,7 +22,7 @@ func (a *app) root() *cobra.Command {
 		Short: "Administer the CXG platform's databases",
 		Long: "cxgctl administers the CXG platform: users, invoices, tenants and the audit log, directly in its\n" +
 			"PostgreSQL databases. Every change and its audit row, under the operator's name, are one transaction.",
-		Version:           version(),
+		Version:           buildinfo.Version(),
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
@@ -37,7 +38,7 @@ func (a *app) root() *cobra.Command {
 		}
 		return fault.New(fault.Usage, "%s", err.Error()).WithHint("see: %s --help", cmd.CommandPath())
 	})
-	root.SetVersionTemplate(versionLine())
+	root.SetVersionTemplate(buildinfo.Line())
 	root.SetUsageTemplate(root.UsageTemplate() + "{{with index .Annotations \"permissions\"}}\nPermissions: {{.}}\n{{end}}")
 	f := root.PersistentFlags()
 	f.StringVar(&a.global.config, "config", "", "configuration `file` (default: see cxgctl config path)")

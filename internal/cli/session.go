@@ -9,6 +9,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/auth"
+	"github.com/cxgctl/cxgctl/internal/buildinfo"
 	"github.com/cxgctl/cxgctl/internal/config"
 	"github.com/cxgctl/cxgctl/internal/credstore"
 	"github.com/cxgctl/cxgctl/internal/fault"
@@ -164,5 +165,5 @@ func readTables(ctx context.Context, s *session, names []string) (schema.Catalog
 // userAgent returns the user agent in sessions and login logs.
 func userAgent() string {
 	host, _ := os.Hostname()
-	return "cxgctl/" + version() + " (" + host + ")"
+	return "cxgctl/" + buildinfo.Version() + " (" + host + ")"
 }

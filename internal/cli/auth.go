@@ -387,7 +387,11 @@ func (a *app) authWhoami() *cobra.Command {
 				w.SessionIdleLimit = &limit
 			}
 		}
-		return output.One(a.print, whoamiView, w)
+		if err := output.One(a.print, whoamiView, w); err != nil || s.who.Enforced || s.who.Scopes != nil {
+			return err
+		}
+		a.note("permissions are not enforced, since no operator holds a role; to start: cxgctl auth bootstrap, then cxgctl roles grant")
+		return nil
 	})
 	a.specify(cmd, Spec{Permission: anyOperator})
 	return addOutputFlags[whoami](a, cmd)

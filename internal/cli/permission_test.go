@@ -51,9 +51,6 @@ func TestEveryCommandHasASpec(t *testing.T) {
 func runInProcess(t *testing.T, pair dbtest.Pair, env map[string]string, args ...string) (int, string) {
 	t.Helper()
 	home := t.TempDir()
-	if err := markHintShown(home, pair.Manager); err != nil {
-		t.Fatal(err)
-	}
 	vars := map[string]string{"HOME": home, "CXGCTL_MANAGER_DATABASE_URL": pair.Manager, "CXGCTL_TENANTS_DATABASE_URL": pair.Tenants}
 	for name, value := range env {
 		vars[name] = value

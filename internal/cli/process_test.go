@@ -50,9 +50,6 @@ func cxgctl(t *testing.T, pair dbtest.Pair, args ...string) *process {
 	if dir := os.Getenv("GOCOVERDIR"); dir != "" {
 		p.Env = append(p.Env, "GOCOVERDIR="+dir)
 	}
-	if err := markHintShown(p.Dir, pair.Manager); err != nil {
-		t.Fatal(err)
-	}
 	p.Stdout, p.Stderr = &p.out, &p.err
 	p.WaitDelay = time.Second
 	return p

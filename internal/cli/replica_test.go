@@ -63,11 +63,7 @@ func TestFailover_EachChangeOnce(t *testing.T) {
 // withReplica makes a process that reads the standby.
 func withReplica(t *testing.T, home string, r *dbtest.Replicated, args ...string) *process {
 	t.Helper()
-	p := cxgctl(t, r.Primary(), args...).env("CXGCTL_REPLICA_DATABASE_URL="+r.Standby().Manager, "HOME="+home)
-	if err := markHintShown(home, r.Primary().Manager); err != nil {
-		t.Fatal(err)
-	}
-	return p
+	return cxgctl(t, r.Primary(), args...).env("CXGCTL_REPLICA_DATABASE_URL="+r.Standby().Manager, "HOME="+home)
 }
 
 func TestReplica_ListsReadIt(t *testing.T) {

@@ -18,7 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/pquerna/otp/totp"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/crypto/bcrypt"
@@ -98,21 +97,7 @@ func (w world) setup(env *testscript.Env) error {
 	} {
 		env.Setenv(name, value)
 	}
-	return markHintShown(home, pair.Manager)
-}
-
-// markHintShown marks the hint about permissions as shown, so that it does not appear in unrelated scripts.
-func markHintShown(home, dsn string) error {
-	cfg, err := pgx.ParseConfig(dsn)
-	if err != nil {
-		return err
-	}
-	mark := beginningMark(func(name string) string { return map[string]string{"HOME": home}[name] },
-		fmt.Sprintf("%s:%d/%s", cfg.Host, cfg.Port, cfg.Database))
-	if err := os.MkdirAll(filepath.Dir(mark), 0o700); err != nil {
-		return err
-	}
-	return os.WriteFile(mark, nil, 0o600)
+	return nil
 }
 
 // definition matches statements that change tables or privileges, or end sessions, while commands have open sessions.

@@ -105,8 +105,6 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 	if err != nil {
 		return s, err
 	}
-	mark := beginningMark(a.getenv, s.db.Addr())
-	_, missing := os.Stat(mark)
 	s.who, s.cat, err = auth.Identify(ctx, s.db, p, a.tables(cmd), a.now())
 	s.by = s.who.Operator
 	if fault.Is(err, fault.Unauthenticated) && s.by.Claimed != "" {
@@ -133,7 +131,6 @@ func (a *app) session(ctx context.Context, cmd *cobra.Command, args ...string) (
 	if err := s.who.Touch(ctx, s.db); err != nil && ctx.Err() != nil {
 		return s, err
 	}
-	a.beginning(s, mark, missing == nil)
 	return s, nil
 }
 

@@ -38,7 +38,7 @@ func (a *app) invoicesOverdue() *cobra.Command {
 		}
 		return printWhole(a, invoiceView, due)
 	})
-	mark := a.runWrite(&flags, a.markOverdue)
+	mark := a.runWrite(&flags, func(ctx context.Context, w *writer, _ *cobra.Command, _ []string) error { return a.markOverdue(ctx, w) })
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if set {
 			return mark(cmd, args)
@@ -57,7 +57,7 @@ func (a *app) invoicesOverdue() *cobra.Command {
 	return addOutputFlags[invoices.Invoice](a, cmd)
 }
 
-func (a *app) markOverdue(ctx context.Context, w *writer, _ *cobra.Command, _ []string) error {
+func (a *app) markOverdue(ctx context.Context, w *writer) error {
 	t, err := invoices.NewTable(w.cat)
 	if err != nil {
 		return err

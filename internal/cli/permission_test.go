@@ -48,11 +48,11 @@ func TestEveryCommandHasASpec(t *testing.T) {
 
 // runInProcess runs a command in this process, on pooled connections and with its own environment. It returns the exit
 // code and the output.
-func runInProcess(t *testing.T, pair dbtest.Pair, env map[string]string, args ...string) (int, string) {
+func runInProcess(t *testing.T, pair dbtest.Pair, more map[string]string, args ...string) (int, string) {
 	t.Helper()
 	home := t.TempDir()
 	vars := map[string]string{"HOME": home, "CXGCTL_MANAGER_DATABASE_URL": pair.Manager, "CXGCTL_TENANTS_DATABASE_URL": pair.Tenants}
-	for name, value := range env {
+	for name, value := range more {
 		vars[name] = value
 	}
 	t.Cleanup(func() { running.recall(pair.Manager) })

@@ -464,8 +464,21 @@ func (l *Ledger) WriteUnaudited(ctx context.Context, fn func(context.Context, pg
 	return db.Translate(raw.Commit(ctx))
 }
 
-// failureTimeout limits how long RecordFailure may take, since the user is already waiting for the command to end.
-const failureTimeout = 1500 * time.Millisecond
+// failureTimeout limits how long RecordFailure may take on a busy server, and afterSignal after a signal, when the user
+// waits for the command to end.
+const (
+	failureTimeout = 10 * time.Second
+	afterSignal    = 1500 * time.Millisecond
+)
+
+// failureContext returns the context for what is recorded of a command that failed, even after a signal.
+func failureContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	limit := failureTimeout
+	if ctx.Err() != nil {
+		limit = afterSignal
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), limit)
+}
 
 // RecordFailure writes the audit row of an attempt that changed nothing: BLOCKED if the operator was refused, otherwise
 // FAILURE. Dry runs do not write one. Errors are ignored: if the database is down, the row is lost, and the caller
@@ -474,7 +487,7 @@ func (l *Ledger) RecordFailure(ctx context.Context, intent Intent, cause error) 
 	if l.DryRun {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), failureTimeout)
+	ctx, cancel := failureContext(ctx)
 	defer cancel()
 	if l.tenantTarget != nil && intent.TenantID == nil {
 		intent.TenantID = &l.tenantTarget.ID

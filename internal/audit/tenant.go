@@ -319,7 +319,7 @@ func (l *Ledger) writeOutcome(ctx context.Context, raw *db.Write, intent uuid.UU
 // abortIntent settles the intent of a change that was rolled back. Errors are ignored, since reconcile can settle it
 // later.
 func (l *Ledger) abortIntent(ctx context.Context, intent uuid.UUID) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), failureTimeout)
+	ctx, cancel := failureContext(ctx)
 	defer cancel()
 	raw, err := l.db.BeginWrite(ctx)
 	if err != nil {

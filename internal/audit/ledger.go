@@ -509,7 +509,7 @@ func (l *Ledger) RecordFailure(ctx context.Context, intent Intent, cause error) 
 	// Sealing waits for other sessions' seals, which take a moment each. An attempt that failed on the database has
 	// waited long enough.
 	if !fault.Is(cause, fault.Database) {
-		if _, err := raw.Exec(ctx, "SET LOCAL lock_timeout = '1s'"); err != nil {
+		if _, err := raw.Exec(ctx, "SET LOCAL lock_timeout = '5s'"); err != nil {
 			return
 		}
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 )
 
 // confirmations are the commands that ask for confirmation, with the statements and commands that prepare them.
@@ -71,7 +73,7 @@ var unasked = map[string]struct{ args, secret string }{
 // before the difference is shown.
 func TestConfirm_EveryCommandThatAsks(t *testing.T) {
 	t.Parallel()
-	leaves((&app{getenv: os.Getenv}).root(), func(cmd *cobra.Command) {
+	cmdutil.Leaves(newRoot((&cmdutil.Env{Getenv: os.Getenv})), func(cmd *cobra.Command) {
 		path := strings.TrimPrefix(cmd.CommandPath(), "cxgctl ")
 		c, asks := confirmations[path]
 		u, never := unasked[path]

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 )
 
 // asPsql runs a script like psql, including the results of queries before \gexec.
@@ -57,15 +59,15 @@ func TestMigrateRoles_HostileNames(t *testing.T) {
 	}
 	home := t.TempDir()
 	var out, notes bytes.Buffer
-	a := &app{
-		ctx: t.Context(), args: []string{"migrate", "roles"}, stdin: strings.NewReader(""), stdout: &out, stderr: &notes,
-		getenv: func(name string) string {
+	env := &cmdutil.Env{
+		Context: t.Context(), Args: []string{"migrate", "roles"}, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &notes,
+		Getenv: func(name string) string {
 			return map[string]string{"HOME": home, "CXGCTL_MANAGER_DATABASE_URL": pair.Manager}[name]
 		},
-		lend: running.lend,
+		OpenDB: running.lend,
 	}
 	t.Cleanup(func() { running.recall(pair.Manager) })
-	if code := a.main(); code != 0 {
+	if code := run(env); code != 0 {
 		t.Fatalf("exit code %d: %s", code, notes.String())
 	}
 	const word = `[A-Za-z0-9_.@+-]{1,63}`
@@ -156,9 +158,9 @@ func TestMigrateRoles_SufficeForOperators(t *testing.T) {
 	}
 	// The role has the rights for everything that a command reads or changes.
 	exec(`INSERT INTO idam.user_roles (user_id, role_id) SELECT u.id, r.id FROM idam.users u, idam.roles r WHERE u.username = '` + name + `' AND r.code = 'SUPER_ADMIN'`)
-	a := &app{getenv: os.Getenv}
-	leaves(a.root(), func(cmd *cobra.Command) {
-		if what := a.specOf(cmd).Permission; what == "" || what == noOperator && cmd.CommandPath() != "cxgctl migrate status" {
+	env := &cmdutil.Env{Getenv: os.Getenv}
+	cmdutil.Leaves(newRoot(env), func(cmd *cobra.Command) {
+		if what := env.SpecOf(cmd).Permission; what == "" || what == cmdutil.NoOperator && cmd.CommandPath() != "cxgctl migrate status" {
 			return
 		}
 		if got, out := runInProcess(t, pair, as, append(invocation(cmd), "--config", profile)...); got == 8 && strings.Contains(out, "lacks a privilege") {

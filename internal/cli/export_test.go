@@ -15,6 +15,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
+	auditcmd "github.com/cxgctl/cxgctl/internal/cli/audit"
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/dbtest/generations"
 	"github.com/cxgctl/cxgctl/internal/invoices"
@@ -191,7 +193,7 @@ func TestExport_EqualsRecords(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			compare(t, d, userView, ut.List(users.Filter{IncludeDeleted: true}))
+			compare(t, d, cmdutil.UserView, ut.List(users.Filter{IncludeDeleted: true}))
 			it, err := invoices.NewTable(cat)
 			if err != nil {
 				t.Fatal(err)
@@ -201,7 +203,7 @@ func TestExport_EqualsRecords(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				compare(t, d, invoiceView, is)
+				compare(t, d, cmdutil.InvoiceView, is)
 			}
 			if g.Audit == "" {
 				return
@@ -214,7 +216,7 @@ func TestExport_EqualsRecords(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			compare(t, d, auditView, ls)
+			compare(t, d, auditcmd.AuditView, ls)
 		})
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
@@ -30,16 +32,16 @@ func sampleOf(f *pflag.Flag) string {
 // TestFlags_SaidOnceAndNotEmpty walks the command tree.
 // A second value of a single-valued flag, or an empty value of any flag, is exit 2. Lists accumulate.
 func TestFlags_SaidOnceAndNotEmpty(t *testing.T) {
-	leaves((&app{getenv: os.Getenv}).root(), func(cmd *cobra.Command) {
+	cmdutil.Leaves(newRoot((&cmdutil.Env{Getenv: os.Getenv})), func(cmd *cobra.Command) {
 		_ = cmd.ParseFlags(nil) // merges the global flags
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			if f.Name == "help" {
 				return
 			}
-			value := f.Value.(*strictValue)
+			value := f.Value.(*cliflag.StrictValue)
 			list, many := value.Value.(pflag.SliceValue)
 			parse := func(args ...string) error {
-				value.given = false
+				value.Given = false
 				if many {
 					_ = list.Replace(nil)
 				}
@@ -74,7 +76,7 @@ func TestFlags_ReasonOnlyWhereAnAuditRowIsWritten(t *testing.T) {
 		"cxgctl users get", "cxgctl users list", "cxgctl users export", "cxgctl users history", "cxgctl invoices get", "cxgctl invoices history",
 		"cxgctl tenants history", "cxgctl tenants members list", "cxgctl audit get",
 	}
-	leaves((&app{getenv: os.Getenv}).root(), func(cmd *cobra.Command) {
+	cmdutil.Leaves(newRoot((&cmdutil.Env{Getenv: os.Getenv})), func(cmd *cobra.Command) {
 		_ = cmd.ParseFlags(nil)
 		writes := cmd.Flags().Lookup("dry-run") != nil && cmd.CommandPath() != "cxgctl audit seal" || slices.Contains(reading, cmd.CommandPath())
 		if has := cmd.Flags().Lookup("reason") != nil; has != writes {
@@ -85,12 +87,12 @@ func TestFlags_ReasonOnlyWhereAnAuditRowIsWritten(t *testing.T) {
 
 // A flag that names a file declares how the command uses the file, so that collisions are detected.
 func TestFlags_FilesAreDeclared(t *testing.T) {
-	leaves((&app{getenv: os.Getenv}).root(), func(cmd *cobra.Command) {
+	cmdutil.Leaves(newRoot((&cmdutil.Env{Getenv: os.Getenv})), func(cmd *cobra.Command) {
 		_ = cmd.ParseFlags(nil)
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			kind, _ := pflag.UnquoteUsage(f)
-			if named := kind == "file" || kind == "folder"; named != (f.Annotations[fileUse] != nil) {
-				t.Errorf("%s --%s takes a %s, and declares %v", cmd.CommandPath(), f.Name, kind, f.Annotations[fileUse])
+			if named := kind == "file" || kind == "folder"; named != (f.Annotations[cliflag.FileUse] != nil) {
+				t.Errorf("%s --%s takes a %s, and declares %v", cmd.CommandPath(), f.Name, kind, f.Annotations[cliflag.FileUse])
 			}
 		})
 	})

@@ -6,11 +6,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// helpTopics returns the help pages that do not belong to a command, such as cxgctl help exit-codes.
-func (a *app) helpTopics() []*cobra.Command {
+// newHelpTopics returns the help pages that do not belong to a command, such as cxgctl help exit-codes.
+func newHelpTopics() []*cobra.Command {
 	return []*cobra.Command{
 		{Use: "exit-codes", Short: "Exit codes and their meanings", Long: exitCodes()},
 		{Use: "environment", Short: "Environment variables", Long: environmentHelp},
@@ -18,11 +19,11 @@ func (a *app) helpTopics() []*cobra.Command {
 	}
 }
 
-// help prints the help of a command or topic. Unlike cobra's own, it fails if there is none.
-func (a *app) help(cmd *cobra.Command, args []string) error {
+// runHelp prints the help of a command or topic. Unlike cobra's own, it fails if there is none.
+func runHelp(cmd *cobra.Command, args []string) error {
 	of, rest, err := cmd.Root().Find(args)
 	if err != nil || len(rest) > 0 {
-		return a.groupHelp(of, rest)
+		return cmdutil.GroupHelp(of, rest)
 	}
 	of.InitDefaultHelpFlag()
 	return of.Help()

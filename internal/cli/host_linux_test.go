@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/db"
 )
 
@@ -176,25 +177,25 @@ func (h *host) answer(conn *net.UnixConn) (status int, err error) {
 			cancel(Stopped(syscall.Signal(s)))
 		}
 	}()
-	return h.run(want.Dir, &app{
-		ctx: ctx, args: want.Args, stdin: streams[0], stdout: streams[1], stderr: streams[2],
-		getenv: func(name string) string { return env[name] },
+	return h.run(want.Dir, &cmdutil.Env{
+		Context: ctx, Args: want.Args, Stdin: streams[0], Stdout: streams[1], Stderr: streams[2],
+		Getenv: func(name string) string { return env[name] },
 	})
 }
 
 // run runs a command in a folder, on lent sessions, and returns its exit code.
-func (h *host) run(dir string, a *app) (status int, err error) {
-	if len(a.args) > 0 && a.args[0] == "migrate" {
-		defer h.recall(a.getenv("CXGCTL_MANAGER_DATABASE_URL"))
+func (h *host) run(dir string, env *cmdutil.Env) (status int, err error) {
+	if len(env.Args) > 0 && env.Args[0] == "migrate" {
+		defer h.recall(env.Getenv("CXGCTL_MANAGER_DATABASE_URL"))
 	}
-	a.lend, a.started = h.lend, time.Now()
+	env.OpenDB, env.Started = h.lend, time.Now()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		// The thread has its own working folder. It is never unlocked, so it ends with this goroutine.
 		runtime.LockOSThread()
 		if err = errors.Join(unix.Unshare(unix.CLONE_FS), unix.Chdir(dir)); err == nil {
-			status = a.main()
+			status = run(env)
 		}
 	}()
 	<-done

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cxgctl/cxgctl/internal/cli/importcmd"
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 	"github.com/cxgctl/cxgctl/internal/importer"
 )
@@ -98,7 +99,7 @@ func TestImport_ReportsEachDefect(t *testing.T) {
 	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var report struct{ Data importReport }
+	var report struct{ Data importcmd.Report }
 	run := func(want int, args ...string) {
 		t.Helper()
 		p := cxgctl(t, pair, append([]string{"users", "import", "--no-passwords", "-o", "json"}, args...)...)
@@ -106,7 +107,7 @@ func TestImport_ReportsEachDefect(t *testing.T) {
 		if got := p.ProcessState.ExitCode(); got != want {
 			t.Fatalf("exit %d, want %d: %v\n%s", got, want, err, p.err.String())
 		}
-		report.Data = importReport{}
+		report.Data = importcmd.Report{}
 		if err := json.Unmarshal(p.out.Bytes(), &report); err != nil {
 			t.Fatal(err)
 		}

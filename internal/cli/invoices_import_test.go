@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cxgctl/cxgctl/internal/cli/importcmd"
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
@@ -109,7 +110,7 @@ func TestInvoicesImport_Concurrent(t *testing.T) {
 		if code := p.exit(t); code != 9 && code != 0 {
 			t.Fatalf("exit %d\n%s", code, p.err.String())
 		}
-		var report struct{ Data importReport }
+		var report struct{ Data importcmd.Report }
 		if err := json.Unmarshal(p.out.Bytes(), &report); err != nil {
 			t.Fatal(err)
 		}
@@ -131,16 +132,16 @@ func TestInvoicesImport_Concurrent(t *testing.T) {
 // A report counts all failures but lists a limited number. --errors has all of them.
 func TestImport_ReportIsBounded(t *testing.T) {
 	t.Parallel()
-	const rows = reportedFailures + 500
+	const rows = importcmd.ReportedFailures + 500
 	pair := withTenant(t)
 	path := billsFile(t, "same", rows, func(int) string { return "S-1" })
 	failures := filepath.Join(t.TempDir(), "failed.csv")
 	p := cxgctl(t, pair, "invoices", "import", path, "--errors", failures, "-o", "json").exits(t, 9)
-	var report struct{ Data importReport }
+	var report struct{ Data importcmd.Report }
 	if err := json.Unmarshal(p.out.Bytes(), &report); err != nil {
 		t.Fatal(err)
 	}
-	if r := report.Data; r.Created != 1 || r.Failed != rows-1 || len(r.Errors) != reportedFailures {
+	if r := report.Data; r.Created != 1 || r.Failed != rows-1 || len(r.Errors) != importcmd.ReportedFailures {
 		t.Errorf("%d created, %d failed, %d listed", r.Created, r.Failed, len(r.Errors))
 	}
 	text, err := os.ReadFile(failures)

@@ -12,8 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/spf13/cobra"
-
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
@@ -25,67 +24,67 @@ const brokenPipe = 141
 // Main runs one command and returns the process's exit code. A cancelled ctx whose cause is a
 // *fault.Error ends the command with that code.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{ctx: ctx, args: args, stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv, started: time.Now()}
-	return a.main()
+	env := &cmdutil.Env{Context: ctx, Args: args, Stdin: stdin, Stdout: stdout, Stderr: stderr, Getenv: os.Getenv, Started: time.Now()}
+	return run(env)
 }
 
-func (a *app) main() (status int) {
+func run(env *cmdutil.Env) (status int) {
 	// Go exits with 2 after a panic, which is our code for usage errors.
 	defer func() {
 		if r := recover(); r != nil {
-			if a.global.verbose {
-				a.printf("%s", debug.Stack())
+			if env.Global.Verbose {
+				env.Printf("%s", debug.Stack())
 			}
 			f := fault.New(fault.Internal, "bug in cxgctl: %v", r).WithHint("run the command again with --verbose and report the output")
-			output.WriteError(a.stderr, a.errorFormat(), f, output.Terminal{})
+			output.WriteError(env.Stderr, env.ErrorFormat(), f, output.Terminal{})
 			status = fault.Status(f)
 		}
 	}()
-	root := a.root()
-	help := &errorWriter{Writer: a.stdout}
-	root.SetArgs(a.args)
-	root.SetIn(a.stdin)
+	root := newRoot(env)
+	help := &errorWriter{Writer: env.Stdout}
+	root.SetArgs(env.Args)
+	root.SetIn(env.Stdin)
 	root.SetOut(help)
-	root.SetErr(a.stderr)
-	err := root.ExecuteContext(a.ctx)
-	a.close()
+	root.SetErr(env.Stderr)
+	err := root.ExecuteContext(env.Context)
+	env.Close()
 	if err == nil && help.err != nil {
 		err = fault.New(fault.Internal, "cannot write to standard output").Because(help.err)
 	}
 	if err == nil {
-		for _, n := range a.notes {
-			a.printf("%s", n)
+		for _, n := range env.Notes {
+			env.Printf("%s", n)
 		}
 		return 0
 	}
-	if cause := context.Cause(a.ctx); cause != nil && !fault.Is(err, fault.PartialFailure) {
+	if cause := context.Cause(env.Context); cause != nil && !fault.Is(err, fault.PartialFailure) {
 		// An interrupted call can return any error. Report the signal instead, unless the error has the
 		// signal's code already: it may add that the change was made.
 		if f, ok := errors.AsType[*fault.Error](cause); ok && !fault.Is(err, f.Code) {
 			err = f
 		}
 	}
-	f := a.fault(err)
-	a.nameFlag(f)
+	f := toFault(env, err)
+	nameFlag(env, f)
 	// EPIPE on a database connection is reported as an error.
 	if errors.Is(err, syscall.EPIPE) && f.Code != fault.Database {
 		return brokenPipe
 	}
-	output.WriteError(a.stderr, a.errorFormat(), f, output.DetectTerminal(a.stderr, a.getenv))
-	if a.global.verbose {
-		a.explain(f)
+	output.WriteError(env.Stderr, env.ErrorFormat(), f, output.DetectTerminal(env.Stderr, env.Getenv))
+	if env.Global.Verbose {
+		explain(env, f)
 	}
 	return fault.Status(f)
 }
 
 // nameFlag prefixes an error about a forbidden character with the flag whose value contains it.
-func (a *app) nameFlag(f *fault.Error) {
+func nameFlag(env *cmdutil.Env, f *fault.Error) {
 	character, ok := f.Detail["character"].(string)
 	if !ok || character == "" {
 		return
 	}
 	flag := ""
-	for _, arg := range a.args {
+	for _, arg := range env.Args {
 		name, value, assigned := strings.Cut(arg, "=")
 		if strings.HasPrefix(arg, "--") {
 			flag = name
@@ -116,12 +115,12 @@ func (r *errorWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// fault converts err to a *fault.Error. Errors that cobra returns before a command runs are usage errors.
-func (a *app) fault(err error) *fault.Error {
+// toFault converts err to a *fault.Error. Errors that cobra returns before a command runs are usage errors.
+func toFault(env *cmdutil.Env, err error) *fault.Error {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return f
 	}
-	if a.running {
+	if env.Running {
 		return fault.From(db.Translate(err))
 	}
 	message, hint, _ := strings.Cut(err.Error(), "\n")
@@ -136,47 +135,13 @@ func (a *app) fault(err error) *fault.Error {
 	return f.WithHint("see: cxgctl help")
 }
 
-// errorFormat returns the output format of errors. It scans the raw arguments, because the error may have
-// occurred before the flags were parsed.
-func (a *app) errorFormat() output.Format {
-	value := a.getenv("CXGCTL_OUTPUT")
-	if a.cfg != nil {
-		value = a.cfg.Output
-	}
-	for i, arg := range a.args {
-		if arg == "--" {
-			break
-		}
-		switch {
-		case (arg == "-o" || arg == "--output") && i+1 < len(a.args):
-			value = a.args[i+1]
-		case strings.HasPrefix(arg, "--output="):
-			value = strings.TrimPrefix(arg, "--output=")
-		case strings.HasPrefix(arg, "-o") && len(arg) > 2:
-			value = strings.TrimPrefix(arg[2:], "=")
-		}
-	}
-	if f, err := output.ParseFormat(value); err == nil {
-		return f
-	}
-	return output.Table
-}
-
 // explain prints the SQLSTATE and the duration for --verbose. It omits the server's DETAIL, which can quote
 // whole rows including password hashes.
-func (a *app) explain(f *fault.Error) {
+func explain(env *cmdutil.Env, f *fault.Error) {
 	if state, constraint := db.State(f); state != "" {
-		a.printf("SQLSTATE %s %s", state, constraint)
+		env.Printf("SQLSTATE %s %s", state, constraint)
 	}
-	a.printf("after %s", time.Since(a.started).Round(time.Millisecond))
-}
-
-// wrap marks the command as running, so that its errors are not taken for usage errors of cobra.
-func (a *app) wrap(fn func(ctx context.Context, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, args []string) error {
-		a.running = true
-		return fn(cmd.Context(), cmd, args)
-	}
+	env.Printf("after %s", time.Since(env.Started).Round(time.Millisecond))
 }
 
 // Stopped returns the cause with which to cancel Main's context after a signal.

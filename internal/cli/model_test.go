@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
@@ -111,7 +112,7 @@ const (
 // the log is sealed.
 func TestChanges_MatchModelAndAuditLog(t *testing.T) {
 	pair := dbtest.New(t, migrated)
-	hashCost = bcrypt.MinCost
+	cmdutil.HashCost = bcrypt.MinCost
 	t.Setenv("CXGCTL_MANAGER_DATABASE_URL", pair.Manager)
 	t.Setenv("CXGCTL_OPERATOR", "admin")
 	t.Setenv("HOME", t.TempDir())

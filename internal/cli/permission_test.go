@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/crypto/bcrypt"
 
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 	"github.com/cxgctl/cxgctl/internal/password"
 )
@@ -27,20 +28,20 @@ var withoutOperator = []string{"dev", "doctor", "config", "help", "version", "co
 
 func TestEveryCommandHasASpec(t *testing.T) {
 	code := regexp.MustCompile(`^[A-Z]+(_[A-Z]+)+$`)
-	a := &app{getenv: os.Getenv}
-	leaves(a.root(), func(cmd *cobra.Command) {
+	env := &cmdutil.Env{Getenv: os.Getenv}
+	cmdutil.Leaves(newRoot(env), func(cmd *cobra.Command) {
 		path := strings.TrimPrefix(cmd.CommandPath(), "cxgctl ")
 		isFor := slices.ContainsFunc(withoutOperator, func(p string) bool { return path == p || strings.HasPrefix(path, p+" ") })
-		spec := a.specOf(cmd)
+		spec := env.SpecOf(cmd)
 		switch what := spec.Permission; {
 		case what == "" && cmd.Run == nil && cmd.RunE == nil: // help topic
 		case what == "":
 			t.Errorf("%q has no Spec: call specify where it is built", path)
-		case isFor != (what == noOperator):
+		case isFor != (what == cmdutil.NoOperator):
 			t.Errorf("%q requires %s; withoutOperator disagrees", path, what)
-		case what != noOperator && what != anyOperator && !code.MatchString(what):
+		case what != cmdutil.NoOperator && what != cmdutil.AnyOperator && !code.MatchString(what):
 			t.Errorf("%q requires %q, which is not a permission code", path, what)
-		case cmd.Flags().Lookup("max-affected") != nil && spec.Audit != always:
+		case cmd.Flags().Lookup("max-affected") != nil && spec.Audit != cmdutil.Always:
 			t.Errorf("%q changes rows, but its Spec does not state that it writes audit rows", path)
 		}
 	})
@@ -57,11 +58,11 @@ func runInProcess(t *testing.T, pair dbtest.Pair, more map[string]string, args .
 	}
 	t.Cleanup(func() { running.recall(pair.Manager) })
 	var out bytes.Buffer
-	a := &app{
-		ctx: context.Background(), args: args, stdin: strings.NewReader(""), stdout: &out, stderr: &out,
-		getenv: func(name string) string { return vars[name] }, lend: running.lend,
+	env := &cmdutil.Env{
+		Context: context.Background(), Args: args, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out,
+		Getenv: func(name string) string { return vars[name] }, OpenDB: running.lend,
 	}
-	return a.main(), out.String()
+	return run(env), out.String()
 }
 
 // usable are valid arguments and flags of commands for which they do not follow from the usage line.
@@ -139,10 +140,10 @@ func TestPermissions_DenyMatrix(t *testing.T) {
 	var wg sync.WaitGroup
 	var blocked int
 	lanes := make(chan struct{}, 4)
-	a := &app{getenv: os.Getenv}
-	leaves(a.root(), func(cmd *cobra.Command) {
-		need := a.specOf(cmd).Permission
-		if need == noOperator || need == "" {
+	env := &cmdutil.Env{Getenv: os.Getenv}
+	cmdutil.Leaves(newRoot(env), func(cmd *cobra.Command) {
+		need := env.SpecOf(cmd).Permission
+		if need == cmdutil.NoOperator || need == "" {
 			return
 		}
 		args := invocation(cmd)
@@ -166,7 +167,7 @@ func TestPermissions_DenyMatrix(t *testing.T) {
 			{"expired login", map[string]string{"CXGCTL_TOKEN_FILE": file}, 6, `the login of "idle" has expired`},
 			{"sufficient", named("only." + need), 0, ""},
 		}
-		if need == anyOperator {
+		if need == cmdutil.AnyOperator {
 			rows[len(rows)-1].env = named("only.USER_LIST")
 		} else {
 			rows = append(rows, row{"missing permission", named("lacks." + need), 7, "lacks the permission " + need})

@@ -22,13 +22,15 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/crypto/bcrypt"
 
+	authcmd "github.com/cxgctl/cxgctl/internal/cli/auth"
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
 // TestMain lets the test binary also run as cxgctl, for tests that need a process with real signals, terminals and
 // environment.
 func TestMain(m *testing.M) {
-	hashCost, refusalTime = bcrypt.MinCost, 0 // skip deliberate delays
+	cmdutil.HashCost, authcmd.RefusalTime = bcrypt.MinCost, 0 // skip deliberate delays
 	if filepath.Base(os.Args[0]) == "cxgctl" {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		signals := make(chan os.Signal, 1)
@@ -171,9 +173,9 @@ func exitCode(ts *testscript.TestScript, args []string) int {
 		ts.Check(err)
 		return 0
 	}
-	status, err := running.run(ts.MkAbs("."), &app{
-		ctx: context.Background(), args: args[1:], getenv: ts.Getenv,
-		stdin: strings.NewReader(*input), stdout: &shared{w: ts.Stdout()}, stderr: &shared{w: ts.Stderr()},
+	status, err := running.run(ts.MkAbs("."), &cmdutil.Env{
+		Context: context.Background(), Args: args[1:], Getenv: ts.Getenv,
+		Stdin: strings.NewReader(*input), Stdout: &shared{w: ts.Stdout()}, Stderr: &shared{w: ts.Stderr()},
 	})
 	ts.Check(err)
 	*input = ""

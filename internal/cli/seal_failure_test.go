@@ -1,6 +1,8 @@
 package cli
 
-import "testing"
+import (
+	"testing"
+)
 
 // unsealable are statements after which audit rows cannot be sealed, or disappear.
 var unsealable = map[string]string{

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 )
 
 func TestCommands_HaveScripts(t *testing.T) {
@@ -23,7 +25,7 @@ func TestCommands_HaveScripts(t *testing.T) {
 		}
 		scripts = append(scripts, string(text))
 	}
-	leaves((&app{getenv: os.Getenv}).root(), func(cmd *cobra.Command) {
+	cmdutil.Leaves(newRoot((&cmdutil.Env{Getenv: os.Getenv})), func(cmd *cobra.Command) {
 		path := regexp.QuoteMeta(cmd.CommandPath())
 		runs := regexp.MustCompile(`(?m)^(ex(ec|its \d+) )?(sh -c ')?` + path + `(\s|$)`)
 		var all []string
@@ -57,7 +59,7 @@ func TestCommands_HaveScripts(t *testing.T) {
 }
 
 func TestCommands_HaveHelp(t *testing.T) {
-	leaves((&app{getenv: os.Getenv}).root(), func(cmd *cobra.Command) {
+	cmdutil.Leaves(newRoot((&cmdutil.Env{Getenv: os.Getenv})), func(cmd *cobra.Command) {
 		if cmd.Short == "" {
 			t.Errorf("%q has no short help", cmd.CommandPath())
 		}

@@ -1,0 +1,169 @@
+package auth
+
+import (
+	"context"
+	"io"
+	"io/fs"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/auth"
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/outfile"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// tokenRecord is the record of a new token, which is shown only once.
+type tokenRecord struct {
+	ID        uuid.UUID `json:"id"` // of the session or the key, for revoking it
+	Type      string    `json:"type"`
+	Username  string    `json:"username"`
+	ExpiresAt *db.Time  `json:"expires_at"`
+	Token     *string   `json:"token"` // null if written to a file
+}
+
+var tokenView = output.View{Table: []string{"id", "type", "username", "expires_at", "token"}}
+
+func newToken(env *cmdutil.Env) *cobra.Command {
+	var n auth.NewKey
+	var create, access, refresh bool
+	var ttl cliflag.LifetimeValue
+	var out string
+	var flags cmdutil.ChangeFlags
+	cmd := &cobra.Command{
+		Use: "token --create --name N | --access | --refresh", Short: "Create an API key of a service, or a token for the backend's API", Args: cmdutil.ExactArgs(),
+		Long: `Create an API key of a service, or a token for the backend's API. It is printed once.
+
+--create creates a key for unattended jobs, which read it from CXGCTL_TOKEN_FILE. It belongs to the SYSTEM user
+svc-NAME, which is created if needed. It has only the permissions in --permissions, which must be among your own, and
+expires with the roles that give them to you. cxgctl keys list and keys revoke manage keys.
+
+--access and --refresh create a token like those of the backend, valid for 15 minutes or 7 days and signed with the
+secret in auth.jwt_secret_file. The table format prints the token alone, for scripts.`,
+		Example: "  cxgctl auth token --create --name nightly-export --ttl 90d --permissions AUDIT_LIST,INVOICE_LIST --token-out key\n" +
+			"  curl -H \"Authorization: Bearer $(cxgctl auth token --access)\" https://api.example.com/api/v1/users",
+	}
+	spec := cmdutil.Spec{
+		Permission: cmdutil.AnyOperator, Optional: []string{"API_KEY_CREATE"}, Tables: []string{schema.APIKeys, schema.Sessions, schema.LoginLogs}, Audit: cmdutil.Always,
+	}
+	run := cmdutil.RunWrite(env, &flags, func(ctx context.Context, w *cmdutil.Writer, _ *cobra.Command, _ []string) error {
+		var made auth.Issued
+		kind := "key"
+		issue := func() (err error) {
+			if create {
+				n.TTL = time.Duration(ttl)
+				made, err = makeKey(ctx, w, n)
+				return err
+			}
+			if kind = "access"; refresh {
+				kind = "refresh"
+			}
+			made, err = issueToken(ctx, env, w, refresh)
+			return err
+		}
+		if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "create a token"); err != nil {
+			return err
+		}
+		if err := refuseExisting("--token-out", out); err != nil {
+			return err
+		}
+		if err := issue(); err != nil {
+			return err
+		}
+		if made.Bounded {
+			env.Note("the key expires with the role that grants its permissions: %s", db.At(made.Expires))
+		}
+		return cmdutil.PrintResult(env, w.Ledger, func() error { return printToken(env, made, kind, out) })
+	})
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if out == "" || out == cliflag.StandardStream {
+			if err := cmdutil.CheckPrinted(env, cmd, "token", "the token", "--token-out F"); err != nil {
+				return err
+			}
+		}
+		if create {
+			spec.Permission = "API_KEY_CREATE"
+			env.Specify(cmd, spec)
+		}
+		return run(cmd, args)
+	}
+	f := cmd.Flags()
+	f.BoolVar(&create, "create", false, "create an API key for the service --name")
+	f.BoolVar(&access, "access", false, "create an access token of the backend, valid for 15 minutes")
+	f.BoolVar(&refresh, "refresh", false, "create a refresh token of the backend, valid for 7 days")
+	f.StringVar(&n.Name, "name", "", "name of the service, whose user is svc-`NAME`")
+	f.Var(&ttl, "ttl", "how `long` the key is valid: 90d, 2w, 3mo (default: until revoked)")
+	f.StringSliceVar(&n.Scopes, "permissions", nil, "permission `codes` of the key")
+	cliflag.MarkFlags(f, cliflag.Recorded, "create", "access", "refresh", "name", "ttl", "permissions")
+	f.StringVar(&out, "token-out", "", "write the token to `file` (0600, must not exist) instead of printing it")
+	cliflag.MarkFile(cmd, "token-out", cliflag.FileField)
+	cmd.MarkFlagsOneRequired("create", "access", "refresh")
+	cmd.MarkFlagsMutuallyExclusive("create", "access", "refresh")
+	cmd.MarkFlagsRequiredTogether("create", "name", "permissions")
+	flags.Bind(cmd)
+	env.Specify(cmd, spec)
+	return cmdutil.AddOutputFlags[tokenRecord](env, cmd)
+}
+
+func makeKey(ctx context.Context, w *cmdutil.Writer, n auth.NewKey) (auth.Issued, error) {
+	keys, err := auth.NewKeys(w.Catalog)
+	if err != nil {
+		return auth.Issued{}, err
+	}
+	return keys.Make(ctx, w.Ledger, w.Identity, n)
+}
+
+func issueToken(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, refresh bool) (auth.Issued, error) {
+	secret, err := cmdutil.JWTSecret(env)
+	if err != nil {
+		return auth.Issued{}, err
+	}
+	door, err := auth.NewLogin(w.Catalog, cmdutil.UserAgent(), auth.Lock{})
+	if err != nil {
+		return auth.Issued{}, err
+	}
+	return door.Issue(ctx, w.Ledger, w.Identity, secret, refresh)
+}
+
+// printToken prints a token, or writes it to its file. The table format prints the bare token on a line.
+func printToken(env *cmdutil.Env, made auth.Issued, kind, file string) error {
+	r := tokenRecord{ID: made.ID, Type: kind, Username: made.User, Token: &made.Token}
+	if !made.Expires.IsZero() {
+		at := db.At(made.Expires)
+		r.ExpiresAt = &at
+	}
+	if file != "" && file != cliflag.StandardStream {
+		if _, err := cmdutil.StoreSecret(env, "--token-out", file, made.Token); err != nil {
+			return err
+		}
+		r.Token = nil
+		return output.One(env.Printer, tokenView, r)
+	}
+	if env.Printer.Format == output.Table && env.Printer.File == "" && len(env.Printer.Columns) == 0 {
+		_, err := io.WriteString(env.Printer.Stdout, made.Token+"\n")
+		return err
+	}
+	env.Printer.Secret = true
+	return output.One(env.Printer, tokenView, r)
+}
+
+// refuseExisting returns an error if the file for a secret already exists.
+func refuseExisting(flag, path string) error {
+	if path == "" || path == cliflag.StandardStream {
+		return nil
+	}
+	place, err := outfile.Locate(path)
+	if err != nil {
+		return cmdutil.WriteError(flag, path, err)
+	}
+	defer place.Close()
+	if place.Exists() && !place.IsPipe() {
+		return cmdutil.WriteError(flag, path, fs.ErrExist)
+	}
+	return nil
+}

@@ -1,0 +1,72 @@
+package cliflag
+
+import (
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// StandardStream is the file name that means standard input or output.
+const StandardStream = "-"
+
+// FileUse annotates a flag that names a file with how the command uses the file. It also annotates a command whose first
+// argument names a file to read.
+const FileUse = "file"
+
+// The ways in which a command uses a file that a flag names.
+const (
+	FileRead    = "read"
+	FileWritten = "written" // - is standard output
+	FileKept    = "kept"    // read, and written for the next run; cannot be a stream
+	FileField   = "field"   // written; - makes it a field of the record
+	FileRecord  = "record"  // --output-file
+	FileFolder  = "folder"  // a folder for new files
+)
+
+// MarkFile declares that a flag names a file, and that the command also uses that name with each of the suffixes.
+func MarkFile(cmd *cobra.Command, flag, use string, suffixes ...string) {
+	Must(cmd.Flags().SetAnnotation(flag, FileUse, append([]string{use}, suffixes...)))
+}
+
+// A Mark is an annotation of a flag, set where the flag is defined.
+type Mark string
+
+// Marks of flags.
+const (
+	Recorded Mark = "recorded" // audit rows repeat the flag with its value; other flags are fields, or change nothing
+	Shaping  Mark = "shaping"  // selects no rows of a list
+	Printing Mark = "printing" // the same, and does not affect which rows are read: not in the audit row of a read
+	Entering Mark = "entering" // the command works in the databases of the tenants that the flag names
+)
+
+// MarkFlags marks the named flags.
+func MarkFlags(fs *pflag.FlagSet, m Mark, names ...string) {
+	for _, name := range names {
+		Must(fs.SetAnnotation(name, string(m), []string{}))
+	}
+}
+
+// Has reports whether a flag is marked with m.
+func (m Mark) Has(f *pflag.Flag) bool {
+	_, ok := f.Annotations[string(m)]
+	return ok
+}
+
+// CompleteWords completes fixed words.
+func CompleteWords(words ...string) cobra.CompletionFunc {
+	return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
+}
+
+// Must panics on errors that only a bug can cause, such as an undefined flag.
+func Must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// TablesAnnotation is the annotation of a flag with the tables that a command reads only where the flag is given.
+const TablesAnnotation = "tables"
+
+// MarkTables states that a command reads the tables only if the flag is given.
+func MarkTables(fs *pflag.FlagSet, flag string, tables ...string) {
+	Must(fs.SetAnnotation(flag, TablesAnnotation, tables))
+}

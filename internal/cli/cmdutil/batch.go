@@ -1,0 +1,374 @@
+package cmdutil
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/resource"
+	"github.com/cxgctl/cxgctl/internal/rowupdate"
+)
+
+// Selection is a filter that selects the rows of a batch instead of REFs.
+type Selection[T any, E Table[T]] interface {
+	Bind(cmd *cobra.Command)
+	Empty() bool // reports whether no filter flag was given
+	Rows(ctx context.Context, s *Session, t E, deleted bool) ([]T, error)
+}
+
+// Batch is a command that makes the same change to many rows: those named by REFs, listed on standard input, or
+// selected by a filter.
+type Batch[T any, E Table[T]] struct {
+	Env         *Env
+	Resource    Resource[T, E]
+	Verb        string // as in the confirmation prompt: "delete"
+	Destructive bool   // asks for confirmation even for one row
+	Deleted     bool   // works on deleted rows (restore)
+	Edit        func(t E) (rowupdate.Update[T], error)
+	Filter      Selection[T, E] // nil if the command takes only REFs
+	// holds describes a row that needs no change, such as "is not deleted"; may be nil
+	Holds func(ctx context.Context, w *Writer, row T) string
+	// remark names what the command does not change in a row, and how to change it; may be nil
+	Remark func(row T) (note, hint string)
+	// across changes rows in several tenants' databases; nil if the command works in one only
+	Across func(ctx context.Context, w *Writer, refs []string) error
+
+	// columns checks --columns; nil if the command prints records of type T only
+	Columns func(columns []string) error
+
+	Cmd   *cobra.Command
+	Ref   RefFlags
+	stdin bool
+	flags ChangeFlags
+}
+
+// Command builds the command.
+func (b *Batch[T, E]) Command(use, short, example string) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Example: example, ValidArgsFunction: b.Resource.Completion(b.Env, !b.Deleted)}
+	b.Cmd = cmd
+	cmd.RunE = RunWrite(b.Env, &b.flags, b.run)
+	cmd.Flags().BoolVar(&b.stdin, "stdin", false, "read REFs from standard input, one per line")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "stdin")
+	b.Ref.Bind(cmd, b.Resource.KeyNames()...)
+	if b.Filter != nil {
+		b.Filter.Bind(cmd)
+	}
+	b.flags.BindBatch(cmd)
+	spec := Spec{Permission: b.Resource.permission("UPDATE"), Tables: b.Resource.Tables, Audit: Always}
+	if b.Destructive {
+		spec.Permission = b.Resource.permission("DELETE")
+	}
+	b.Env.Specify(cmd, spec)
+	if b.Columns == nil {
+		b.Columns = output.CheckColumns[T]
+	}
+	return BindOutput(b.Env, cmd, b.Columns)
+}
+
+func (b *Batch[T, E]) run(ctx context.Context, w *Writer, _ *cobra.Command, args []string) error {
+	if b.Across != nil && b.Env.Tenants.Many() {
+		refs, err := b.named(args)
+		if err != nil {
+			return err
+		}
+		return b.Across(ctx, w, refs)
+	}
+	t, err := b.Resource.open(w.Session)
+	if err != nil {
+		return err
+	}
+	edit, err := b.Edit(t)
+	if err != nil {
+		return err
+	}
+	targets, failures, err := b.targets(ctx, w, t, args)
+	if err != nil {
+		return err
+	}
+	targets, refused := b.admit(targets, edit)
+	failures = append(failures, refused...)
+	due, held := split(targets, edit)
+	var after []T
+	if len(targets) > 0 || len(failures) == 0 {
+		if err := w.Guard.Check(len(due)); err != nil {
+			w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: b.Resource.Name}, Action: edit.Action}, err)
+			return err
+		}
+		if len(due) > 0 || b.Env.Config.Protected {
+			if err := b.ask(ctx, w.Ledger, targets); err != nil {
+				return err
+			}
+		}
+		if after, err = t.Apply(ctx, w.Ledger, targets, edit); err != nil {
+			return err
+		}
+		b.noteHeld(ctx, w, held)
+		b.noteRemarks(targets)
+	}
+	for _, f := range failures {
+		_ = b.Resource.RecordFailure(ctx, w, f.Ref, f.Row, f.Err)
+	}
+	single := len(args) == 1 && !b.stdin
+	if len(after) > 0 || (len(failures) == 0 && !single) {
+		err = PrintResult(b.Env, w.Ledger, func() error {
+			if single {
+				return output.One(b.Env.Printer, b.Resource.view, after[0])
+			}
+			return PrintWhole(b.Env, b.Resource.view, after)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return b.verdict(failures, len(after))
+}
+
+// split separates the rows that the edit changes from those that need no change.
+func split[T any](rows []T, e rowupdate.Update[T]) (due, held []T) {
+	for _, row := range rows {
+		if e.IsNoop != nil && e.IsNoop(row) {
+			held = append(held, row)
+		} else {
+			due = append(due, row)
+		}
+	}
+	return due, held
+}
+
+// noteHeld notes the rows that needed no change.
+func (b *Batch[T, E]) noteHeld(ctx context.Context, w *Writer, held []T) {
+	if b.ByFilter() || len(held) > shownRows {
+		if len(held) > 0 {
+			b.Env.Note("%s already up to date", Plural(len(held), b.Resource.Name))
+		}
+		return
+	}
+	for _, row := range held {
+		what := "is already up to date"
+		if b.Holds != nil {
+			what = b.Holds(ctx, w, row)
+		}
+		if what != "" {
+			b.Env.Note("%s %s; nothing changed", b.Resource.DisplayName(row), what)
+		}
+	}
+}
+
+// noteRemarks notes what the command did not change.
+func (b *Batch[T, E]) noteRemarks(rows []T) {
+	if b.Remark == nil || b.ByFilter() {
+		return
+	}
+	for _, row := range rows[:min(len(rows), shownRows)] {
+		if note, hint := b.Remark(row); note != "" {
+			b.Env.Note("%s %s", b.Resource.DisplayName(row), note)
+			b.Env.Note("cxgctl: hint: %s", hint)
+		}
+	}
+}
+
+// named returns the given REFs. There are none if a filter selects the rows or standard input is empty.
+func (b *Batch[T, E]) named(args []string) ([]string, error) {
+	refs := args
+	if b.stdin {
+		lines, err := b.Env.lines()
+		if err != nil {
+			return nil, err
+		}
+		refs = append(refs, lines...)
+	}
+	switch {
+	case (len(refs) > 0 || b.stdin) && b.ByFilter():
+		return nil, fault.New(fault.Usage, "REFs and filters cannot be combined").WithHint("give %ss as REFs, or select them with filters", b.Resource.Name)
+	case len(refs) > 0 || b.stdin || b.ByFilter():
+		return Unique(refs), nil
+	}
+	f := fault.New(fault.Usage, "which %ss?", b.Resource.Name).WithHint("give %ss as REFs, list them on standard input with --stdin", b.Resource.Name)
+	if b.Filter != nil {
+		f.Hint += fmt.Sprintf(", or select them with the filters of %ss list", b.Resource.Name)
+	}
+	return nil, f
+}
+
+// targets finds the rows to change. A REF that matches nothing fails alone; the other rows are changed.
+func (b *Batch[T, E]) targets(ctx context.Context, w *Writer, t E, args []string) (targets []T, failures []resource.Match[T], err error) {
+	refs, err := b.named(args)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case len(refs) == 0 && b.ByFilter():
+		targets, err = b.Filter.Rows(ctx, w.Session, t, b.Deleted)
+		return targets, nil, err
+	case len(refs) == 0:
+		return nil, nil, nil
+	}
+	by, err := b.Resource.ParseKey(b.Ref.By)
+	if err != nil {
+		return nil, nil, err
+	}
+	found, err := t.Find(ctx, w.DB, refs, by, b.Deleted)
+	if err != nil {
+		return nil, nil, err
+	}
+	if b.Destructive {
+		if err := b.findDeleted(ctx, w, t, found, by); err != nil {
+			return nil, nil, err
+		}
+	}
+	seen := map[uuid.UUID]bool{}
+	for _, f := range found {
+		switch {
+		case f.Err != nil:
+			failures = append(failures, f)
+		case !seen[b.Resource.ID(f.Row)]:
+			seen[b.Resource.ID(f.Row)] = true
+			targets = append(targets, f.Row)
+		}
+	}
+	return targets, failures, nil
+}
+
+// findDeleted looks for deleted rows with the REFs that match no live row: deleting one again changes nothing.
+func (b *Batch[T, E]) findDeleted(ctx context.Context, w *Writer, t E, found []resource.Match[T], by string) error {
+	var refs []string
+	var indexes []int
+	for i, f := range found {
+		if fault.Is(f.Err, fault.NotFound) {
+			refs, indexes = append(refs, f.Ref), append(indexes, i)
+		}
+	}
+	if len(refs) == 0 {
+		return nil
+	}
+	deleted, err := t.Find(ctx, w.DB, refs, by, true)
+	if err != nil {
+		return err
+	}
+	for i, f := range deleted {
+		if f.Err == nil {
+			found[indexes[i]] = f
+		}
+	}
+	return nil
+}
+
+// admit separates the rows that the edit accepts from those that it refuses. Refused rows fail alone, like REFs that
+// match nothing.
+func (b *Batch[T, E]) admit(rows []T, e rowupdate.Update[T]) (targets []T, refused []resource.Match[T]) {
+	if e.Check == nil {
+		return rows, nil
+	}
+	for _, row := range rows {
+		if err := e.Check(row); err != nil {
+			refused = append(refused, resource.Match[T]{Ref: b.Resource.DisplayName(row), Row: row, Err: err})
+		} else {
+			targets = append(targets, row)
+		}
+	}
+	return targets, refused
+}
+
+// ByFilter reports whether a filter selects the rows.
+func (b *Batch[T, E]) ByFilter() bool { return b.Filter != nil && !b.Filter.Empty() }
+
+// ask notes how many rows a filter selects, and asks for confirmation of a change that is destructive, selected by a
+// filter, or in a protected profile.
+func (b *Batch[T, E]) ask(ctx context.Context, l *audit.Ledger, targets []T) error {
+	if b.flags.DryRun || len(targets) == 0 {
+		return nil
+	}
+	if b.ByFilter() {
+		b.Env.Note("the filter selects %s", Plural(len(targets), b.Resource.Name))
+	}
+	if !b.Destructive && !b.ByFilter() && !b.Env.Config.Protected {
+		return nil
+	}
+	what := Plural(len(targets), b.Resource.Name)
+	if len(targets) == 1 {
+		what = b.Resource.Name + " " + b.Resource.DisplayName(targets[0])
+	}
+	return ConfirmChange(ctx, b.Env, l, b.Verb+" "+what)
+}
+
+// verdict returns the command's error: a single failure as it is, several as a partial failure that lists them.
+func (b *Batch[T, E]) verdict(failures []resource.Match[T], done int) error {
+	if len(failures) == 0 {
+		return nil
+	}
+	if len(failures) == 1 && done == 0 {
+		return failures[0].Err
+	}
+	items := make([]map[string]any, len(failures))
+	for i, f := range failures {
+		e := fault.From(f.Err)
+		items[i] = map[string]any{"ref": f.Ref, "code": e.Code, "message": e.Message}
+		if !IsStructured(b.Env.Printer.Format) {
+			b.Env.Printf("cxgctl: error: %s", e.Message)
+		}
+	}
+	if done == 0 && !slices.ContainsFunc(failures, func(f resource.Match[T]) bool {
+		return fault.From(f.Err).Code != fault.From(failures[0].Err).Code
+	}) {
+		verb := "failed"
+		if b.flags.DryRun {
+			verb = "would fail"
+		}
+		return fault.New(fault.From(failures[0].Err).Code, "all %d %s; nothing was changed", len(failures), verb).With("failed", items)
+	}
+	return PartialFailure(b.Env, b.flags.DryRun, len(failures), len(failures)+done).With("failed", items)
+}
+
+// PartialFailure returns the error of a batch that failed, or would fail, in part.
+func PartialFailure(env *Env, dryRun bool, failed, of int) *fault.Error {
+	if dryRun {
+		return fault.New(fault.PartialFailure, "%d of %d would fail; nothing was changed", failed, of)
+	}
+	return fault.New(fault.PartialFailure, "%d of %d failed; the rest is done", failed, of)
+}
+
+// lines returns the non-empty lines of standard input.
+func (env *Env) lines() ([]string, error) {
+	in, resume := env.Input()
+	defer resume()
+	var list []string
+	sc := bufio.NewScanner(in)
+	for n := 1; sc.Scan(); n++ {
+		line := strings.TrimSpace(strings.TrimPrefix(sc.Text(), "\ufeff"))
+		if strings.ContainsRune(line, 0) {
+			return nil, fault.New(fault.Validation, "standard input, line %d: contains a NUL character", n)
+		}
+		if line != "" {
+			list = append(list, line)
+		}
+	}
+	if err := sc.Err(); err != nil {
+		return nil, fault.New(fault.Validation, "standard input cannot be read: %s", err).Because(err)
+	}
+	return list, nil
+}
+
+// AskAboutTenants prints the numbers of users and tenants that are about to change, and asks for confirmation as a
+// batch does.
+func (b *Batch[T, E]) AskAboutTenants(ctx context.Context, rows, tenants int) error {
+	if b.flags.DryRun || rows == 0 {
+		return nil
+	}
+	what := fmt.Sprintf("%s in %s", Plural(rows, b.Resource.Name), Plural(tenants, "tenant"))
+	b.Env.Note("selected: %s", what)
+	if !b.ByFilter() && !b.Env.Config.Protected {
+		return nil
+	}
+	if b.Env.Config.Protected {
+		b.Env.Printf("profile %s is protected", b.Env.Config.Profile)
+	}
+	return b.Env.Confirm(ctx, b.Verb+" "+what)
+}

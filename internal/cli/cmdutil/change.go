@@ -1,0 +1,333 @@
+package cmdutil
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/auth"
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/sessions"
+)
+
+// ChangeFlags are the flags of commands that write.
+type ChangeFlags struct {
+	DryRun              bool
+	batch               bool // the command may change many rows: --expect and --max-affected exist
+	expect, maxAffected int
+}
+
+// Bind adds --dry-run.
+func (c *ChangeFlags) Bind(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&c.DryRun, "dry-run", false, "run the real statements, show what would change, and roll back")
+}
+
+// BindBatch adds --dry-run, --expect and --max-affected.
+func (c *ChangeFlags) BindBatch(cmd *cobra.Command) {
+	c.Bind(cmd)
+	c.batch = true
+	cmd.Flags().IntVar(&c.expect, "expect", 0, "roll back unless exactly `n` rows change")
+	cmd.Flags().IntVar(&c.maxAffected, "max-affected", 0, "roll back if more than `n` rows change")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "expect", "max-affected")
+}
+
+// Writer is a session that may write, through its ledger.
+type Writer struct {
+	*Session
+	*audit.Ledger
+	gate   *auth.Authorizer
+	Action audit.Action // what the command attempts
+}
+
+// RunWrite wraps a command that writes as the operator, through the ledger only.
+func RunWrite(env *Env, flags *ChangeFlags, fn func(ctx context.Context, w *Writer, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+	return RunUnfiltered(env, func(ctx context.Context, s *Session, cmd *cobra.Command, args []string) error {
+		home := s.Manager()
+		l, err := audit.Open(ctx, home.DB, home.Catalog, s.Operator, env.Origin(cmd))
+		if err != nil {
+			return err
+		}
+		gate, err := GateLedger(env, home, l, cmd)
+		if err != nil {
+			return err
+		}
+		var weakened []uuid.UUID
+		l.Follow = func(ctx context.Context, tx *audit.Tx, changes []audit.Change) ([]audit.Change, error) {
+			weakened = append(weakened, auth.Weakened(changes)...)
+			return sessions.EndOfClosed(ctx, tx, changes)
+		}
+		l.DryRun = flags.DryRun
+		if err := flags.checkCounts(); err != nil {
+			return err
+		}
+		if cmd.Flags().Changed("expect") {
+			l.Guard.Expect = &flags.expect
+		}
+		if cmd.Flags().Changed("max-affected") {
+			l.Guard.MaxAffected = &flags.maxAffected
+		}
+		l = s.LedgerFor(l)
+		err = db.MayNotChange(fn(ctx, &Writer{s, l, gate, env.SpecOf(cmd).action()}, cmd, args))
+		if len(l.Entries()) > 0 && !l.DryRun {
+			env.Deadline.Done()
+		}
+		sealOthers(ctx, env, l)
+		if len(weakened) > 0 && !l.DryRun && l.Changed() {
+			noteOrphans(ctx, env, home, weakened)
+		}
+		if l.Changed() {
+			recordPosition(ctx, env, l, s.DB.Addr())
+		}
+		return err
+	})
+}
+
+// sealOthers seals a few audit rows of other software after a change is committed. An error does not affect the change.
+func sealOthers(ctx context.Context, env *Env, l *audit.Ledger) {
+	skipped, err := l.SealOthers(ctx)
+	switch {
+	case err != nil:
+		env.Note("warning: audit rows of other software are not sealed yet (%s); cxgctl audit seal seals them", fault.From(db.Translate(err)).Message)
+	case len(skipped) > 0:
+		env.Note("warning: %s of other software cannot be sealed; cxgctl audit seal names them", Plural(len(skipped), "audit row"))
+	}
+}
+
+// plannedChange is one row of a dry run.
+type plannedChange struct {
+	Action     *string         `json:"action"`
+	Resource   *string         `json:"resource"`
+	ResourceID *string         `json:"resource_id"`
+	Before     json.RawMessage `json:"before"`
+	After      json.RawMessage `json:"after"`
+}
+
+// PrintDryRun shows what a dry run would have changed: field by field for people, as objects otherwise.
+func PrintDryRun(env *Env, l *audit.Ledger) error {
+	entries := l.Entries()
+	defer func() { env.Note("dry run: %s would change, nothing was changed", Plural(len(entries), "row")) }()
+	if env.forPeople() {
+		var b strings.Builder
+		for _, e := range entries {
+			if err := describe(&b, e, env.Printer.Terminal); err != nil {
+				return err
+			}
+		}
+		_, err := io.WriteString(env.Printer.Stdout, b.String())
+		return err
+	}
+	env.Printer.Columns = nil // --columns names fields of the record, not of the change
+	items := make([]plannedChange, len(entries))
+	for i, e := range entries {
+		items[i] = plannedChange{e.Action, e.Resource, e.ResourceID, e.Before, e.After}
+	}
+	return PrintWhole(env, output.View{ID: "resource_id"}, items)
+}
+
+// describe writes one change as lines of field: before → after. Nothing is masked: operators must see the values that
+// they are about to change.
+func describe(b *strings.Builder, e audit.Entry, t output.Terminal) error {
+	id := ""
+	if e.ResourceID != nil {
+		id = *e.ResourceID
+	}
+	fmt.Fprintf(b, "%s %s %s\n", *e.Action, *e.Resource, id)
+	if name := named(e); name != "" {
+		fmt.Fprintf(b, "  %s\n", output.Sanitize(name))
+	}
+	return differences(b, e, t, func(audit.Difference) bool { return true }, func(_ string, v json.RawMessage) json.RawMessage { return v })
+}
+
+// named returns the display name of the changed row, from the description after the command. It is empty for a created
+// row, whose fields are all shown.
+func named(e audit.Entry) string {
+	if e.Description == nil || e.Before == nil {
+		return ""
+	}
+	_, what, _ := strings.Cut(*e.Description, ": ")
+	if name, found := strings.CutPrefix(what, *e.Resource+" "); !found || name == "" {
+		return ""
+	}
+	return what
+}
+
+// differences writes the wanted fields of an audit row as lines of field: before → after.
+func differences(b *strings.Builder, e audit.Entry, t output.Terminal, wanted func(audit.Difference) bool, masked func(string, json.RawMessage) json.RawMessage) error {
+	diffs, err := e.Differences()
+	if err != nil {
+		return err
+	}
+	for _, d := range diffs {
+		before, after := image(masked(d.Field, d.Before)), image(masked(d.Field, d.After))
+		switch {
+		case e.Before == nil && string(d.After) == "null", !wanted(d):
+		case e.Before == nil:
+			fmt.Fprintf(b, "  %s: %s\n", d.Field, t.New(after))
+		default:
+			fmt.Fprintf(b, "  %s: %s → %s\n", d.Field, t.Old(before), t.New(after))
+		}
+	}
+	return nil
+}
+
+func image(v json.RawMessage) string {
+	if v == nil {
+		return "null"
+	}
+	return output.Sanitize(string(v))
+}
+
+// Plural counts things in English.
+func Plural(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return output.Thousands(int64(n)) + " " + thing + "s"
+}
+
+// PrintResult prints the result of a change: the difference after a dry run, else the records by calling print. If
+// printing fails, the error says that the change is committed.
+func PrintResult(env *Env, l *audit.Ledger, print func() error) error {
+	if l.DryRun {
+		return PrintDryRun(env, l)
+	}
+	n := len(l.Entries())
+	if n == 0 {
+		env.Note("0 rows changed")
+		if env.forPeople() {
+			return nil
+		}
+		return print()
+	}
+	env.Note("%s changed (operation %s)", Plural(n, "row"), l.Op())
+	NoteEnded(env, l)
+	err := print()
+	return AfterCommit(err)
+}
+
+// LastChange returns when and by whom a row was last changed, such as " (2026-11-28 by admin)". It is empty if the time
+// is unknown.
+func LastChange(ctx context.Context, w *Writer, at *db.Time, by *uuid.UUID) string {
+	if at == nil {
+		return ""
+	}
+	when := at.Instant.Format(time.DateOnly)
+	if by == nil || w.Tenant != nil {
+		return " (" + when + ")"
+	}
+	u, err := Users.Lookup(ctx, w.Session, RefFlags{By: "id", Deleted: true}, by.String())
+	if err != nil {
+		return " (" + when + ")"
+	}
+	return " (" + when + " by " + u.Username + ")"
+}
+
+// noteOrphans notes the API keys that stay valid although their maker no longer holds their permissions. Errors are
+// ignored: the change is committed, and doctor reports the keys too.
+func noteOrphans(ctx context.Context, env *Env, s *Session, makers []uuid.UUID) {
+	cat, err := ReadTables(ctx, s, auth.OrphanTables)
+	if err != nil {
+		return
+	}
+	orphans, err := auth.Orphans(ctx, s.DB, cat, makers)
+	if err != nil {
+		return
+	}
+	for _, o := range orphans {
+		env.Note("key %s was made by %s, who no longer holds %s; revoke it: cxgctl keys revoke %s", o.KeyName, o.Maker, strings.Join(o.Lacks, ", "), o.ID)
+	}
+}
+
+// NoteEnded notes how many sessions a change of accounts ended.
+func NoteEnded(env *Env, l *audit.Ledger) {
+	if n := l.Entailed(); n > 0 {
+		env.Note("%s ended", Plural(n, "session"))
+	}
+}
+
+// ConfirmIfProtected asks for confirmation in a protected profile.
+func ConfirmIfProtected(ctx context.Context, env *Env, l *audit.Ledger, what string) error {
+	if l.DryRun || !env.Config.Protected {
+		return nil
+	}
+	return ConfirmChange(ctx, env, l, what)
+}
+
+// ConfirmChange asks for confirmation of a change. On a terminal, a protected profile shows the difference first; the
+// change is then made only if it is still the same.
+func ConfirmChange(ctx context.Context, env *Env, l *audit.Ledger, what string) error {
+	if l.DryRun {
+		return nil
+	}
+	if env.Config.Protected {
+		env.Printf("profile %s is protected", env.Config.Profile)
+	}
+	if _, ok := env.Terminal(); !ok || env.Global.Yes || !env.Config.Protected {
+		return env.Confirm(ctx, what)
+	}
+	l.Confirm = func(ctx context.Context, entries []audit.Entry) error {
+		if err := showDifference(env, entries); err != nil {
+			return err
+		}
+		return env.Confirm(ctx, what)
+	}
+	return nil
+}
+
+// shownRows limits the rows of a difference shown before a prompt.
+const shownRows = 20
+
+// showDifference shows on the terminal what a change would do.
+func showDifference(env *Env, entries []audit.Entry) error {
+	t := output.DetectTerminal(env.Stderr, env.Getenv)
+	var b strings.Builder
+	for _, e := range entries[:min(len(entries), shownRows)] {
+		if err := describe(&b, e, t); err != nil {
+			return err
+		}
+	}
+	if more := len(entries) - shownRows; more > 0 {
+		fmt.Fprintf(&b, "… and %s; --dry-run shows all\n", Plural(more, "row"))
+	}
+	_, err := io.WriteString(env.Stderr, b.String())
+	return err
+}
+
+// Unique removes duplicate REFs, keeping the order.
+func Unique(refs []string) []string {
+	seen := make(map[string]bool, len(refs))
+	return slices.DeleteFunc(slices.Clone(refs), func(r string) bool {
+		was := seen[r]
+		seen[r] = true
+		return was
+	})
+}
+
+// checkCounts refuses negative numbers of rows.
+func (c *ChangeFlags) checkCounts() error {
+	var p fault.Problems
+	if c.expect < 0 {
+		p.Add("expect", "%d is out of range; use 0 or more", c.expect)
+	}
+	if c.maxAffected < 0 {
+		p.Add("max-affected", "%d is out of range; use 0 or more", c.maxAffected)
+	}
+	return p.Err()
+}
+
+// FailedOn writes the audit row of a failed attempt and returns err.
+func FailedOn(ctx context.Context, env *Env, w *Writer, resource, name string, err error) error {
+	w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: resource, Name: name}, Action: w.Action}, err)
+	return err
+}

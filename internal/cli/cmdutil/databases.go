@@ -1,0 +1,111 @@
+package cmdutil
+
+import (
+	"context"
+	"iter"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/fleet"
+	"github.com/cxgctl/cxgctl/internal/migrate"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// DatabaseFlags are the flags of the migrate commands.
+type DatabaseFlags struct {
+	Database    string
+	With        []string // optional migrations to apply
+	DiscardData bool
+	ChangeFlags
+}
+
+// Bind adds --database.
+func (f *DatabaseFlags) Bind(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.Database, "database", "", "manager or tenants (default: both)")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "database")
+	cliflag.Must(cmd.RegisterFlagCompletionFunc("database", cliflag.CompleteWords("manager", "tenants")))
+}
+
+// Databases returns the databases that --database selects: both by default.
+func (f *DatabaseFlags) Databases() ([]migrate.Database, error) {
+	if f.Database == "" {
+		return migrate.Databases, nil
+	}
+	if !slices.Contains(migrate.Databases, migrate.Database(f.Database)) {
+		return nil, fault.New(fault.Validation, "--database: %q is not one of manager, tenants", f.Database)
+	}
+	return []migrate.Database{migrate.Database(f.Database)}, nil
+}
+
+// BindTenantOutput adds the output flags and those for several tenants. The command prints records of type T, with the
+// latter flags of type InTenant.
+func BindTenantOutput[T, InTenant any](env *Env, cmd *cobra.Command) *cobra.Command {
+	BindTenants(env, cmd)
+	return BindOutput(env, cmd, func(columns []string) error {
+		if NamesTenants(env) {
+			return output.CheckColumns[InTenant](columns)
+		}
+		return output.CheckColumns[T](columns)
+	})
+}
+
+// NamesTenants reports whether --tenant or --all-tenants is set.
+func NamesTenants(env *Env) bool { return len(env.Tenants.Refs) > 0 || env.Tenants.All }
+
+// ResolveTenantDatabases returns the distinct databases of the tenants that the flags name, for a command without an
+// operator.
+func ResolveTenantDatabases(ctx context.Context, env *Env, cmd *cobra.Command, f *DatabaseFlags) (*Session, []TenantTarget, error) {
+	if f.Database != "" && f.Database != string(migrate.Tenants) {
+		return nil, nil, fault.New(fault.Usage, "--database %s cannot be used with --tenant or --all-tenants", f.Database)
+	}
+	if err := env.SetPrinter(cmd); err != nil {
+		return nil, nil, err
+	}
+	s, err := env.Connect(ctx, cmd, schema.Tenants)
+	if err != nil {
+		return nil, nil, err
+	}
+	places, err := ResolveTenants(ctx, env, cmd, s)
+	return s, DistinctDatabases(places), err
+}
+
+// EachOf yields the rows that work returns for each tenant, in order, and adds errors to failed.
+func EachOf[R any](ctx context.Context, env *Env, places []TenantTarget, failed *TenantErrors, work func(context.Context, TenantTarget) ([]R, error)) iter.Seq2[TenantTarget, R] {
+	return func(yield func(TenantTarget, R) bool) {
+		for e := range fleet.Run(ctx, places, env.Tenants.Parallel, func(ctx context.Context, p TenantTarget, emit func(R) error) error {
+			rows, err := work(ctx, p)
+			for _, r := range rows {
+				if err := emit(r); err != nil {
+					return err
+				}
+			}
+			return err
+		}) {
+			switch p := places[e.Place]; {
+			case e.Done && e.Err != nil:
+				failed.add(p.CodeOrID, e.Err)
+			case e.Done:
+			case !yield(p, e.Row):
+				return
+			}
+		}
+	}
+}
+
+// DistinctDatabases returns the first target of each database.
+func DistinctDatabases(places []TenantTarget) []TenantTarget {
+	seen := map[string]bool{}
+	var list []TenantTarget
+	for _, p := range places {
+		if p.Err == nil && seen[p.Target.URL] {
+			continue
+		}
+		seen[p.Target.URL] = true
+		list = append(list, p)
+	}
+	return list
+}

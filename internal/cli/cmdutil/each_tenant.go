@@ -1,0 +1,313 @@
+package cmdutil
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"iter"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/fleet"
+	"github.com/cxgctl/cxgctl/internal/outfile"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/tenants"
+	"github.com/cxgctl/cxgctl/internal/users"
+)
+
+// The default and the largest value of --parallel.
+const (
+	DefaultParallel = 8
+	maxParallel     = 256
+)
+
+// BindTenants adds the flags of commands that work in several tenants' databases.
+func BindTenants(env *Env, cmd *cobra.Command) *cobra.Command {
+	fs := cmd.Flags()
+	const usage = "in the databases of these `tenants`, by id, code or pattern: 'acme-*'"
+	if f := fs.Lookup("tenant"); f != nil {
+		f.Usage = usage
+	} else {
+		fs.Var(&env.Tenants.Refs, "tenant", usage)
+		cliflag.Must(cmd.RegisterFlagCompletionFunc("tenant", Tenants.Completion(env, true)))
+	}
+	fs.BoolVar(&env.Tenants.All, "all-tenants", false, "in the databases of all tenants")
+	fs.IntVar(&env.Tenants.Parallel, "parallel", DefaultParallel, "number of tenants' databases to work in at once")
+	fs.StringVar(&env.Tenants.retry, "retry-failed", "", "with several tenants: only those listed in `file`, if it exists; then write those that failed to it")
+	cliflag.MarkFlags(fs, cliflag.Recorded, "tenant", "all-tenants", "parallel", "retry-failed")
+	cliflag.MarkTables(fs, "all-tenants", schema.Tenants, schema.Intents)
+	cliflag.MarkFile(cmd, "retry-failed", cliflag.FileKept)
+	cmd.MarkFlagsMutuallyExclusive("tenant", "all-tenants")
+	if cmd.Flags().Lookup("member-of") != nil { // memberships exist only in the manager database
+		cmd.MarkFlagsMutuallyExclusive("tenant", "member-of")
+		cmd.MarkFlagsMutuallyExclusive("all-tenants", "member-of")
+	}
+	return cmd
+}
+
+// check refuses values out of range, and flags that need others.
+func (f tenantFlags) check() error {
+	var p fault.Problems
+	if f.Parallel < 1 || f.Parallel > maxParallel {
+		p.Add("parallel", "%d is out of range; use 1 to %d", f.Parallel, maxParallel)
+	}
+	if err := p.Err(); err != nil {
+		return err
+	}
+	if f.retry != "" && !f.Many() {
+		return fault.New(fault.Usage, "--retry-failed needs --all-tenants or a pattern in --tenant")
+	}
+	return nil
+}
+
+// matches returns a function that reports whether a code matches the pattern: * is any text, ? any one character.
+func matches(pattern string) func(code string) bool {
+	text := regexp.QuoteMeta(pattern)
+	text = strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(text)
+	return regexp.MustCompile("^" + text + "$").MatchString // quoted, so that it always compiles
+}
+
+// named returns the ids of the tenants that --tenant names by id or code, and matchers of its patterns.
+func (f tenantFlags) named(ctx context.Context, s *Session) (ids map[uuid.UUID]bool, patterns []func(code string) bool, err error) {
+	ids = map[uuid.UUID]bool{}
+	for _, text := range f.Refs {
+		if isPattern(text) {
+			patterns = append(patterns, matches(text))
+			continue
+		}
+		t, err := tenants.Find(ctx, s.DB, s.Catalog, text, false)
+		if err != nil {
+			return nil, nil, err
+		}
+		ids[t.ID] = true
+	}
+	return ids, patterns, nil
+}
+
+// ResolveTenants returns the live tenants that the flags select, ordered by code, with how to reach their databases. It
+// is a RESOURCE_NOT_FOUND if the patterns match none.
+func ResolveTenants(ctx context.Context, env *Env, cmd *cobra.Command, s *Session) ([]TenantTarget, error) {
+	if err := env.Tenants.check(); err != nil {
+		return nil, err
+	}
+	if !env.Tenants.Many() {
+		t, err := tenants.Find(ctx, s.DB, s.Catalog, env.Tenants.Refs[0], false)
+		return []TenantTarget{ResolveTenantTarget(ctx, env, cmd, t)}, err
+	}
+	named, patterns, err := env.Tenants.named(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	list, err := tenants.List(ctx, s.DB, s.Catalog)
+	if err != nil {
+		return nil, err
+	}
+	again, err := env.Tenants.again()
+	if err != nil {
+		return nil, err
+	}
+	var out []TenantTarget
+	for _, t := range list {
+		name := t.Name()
+		fits := env.Tenants.All || named[t.ID] || slices.ContainsFunc(patterns, func(fits func(string) bool) bool { return fits(name) })
+		if !fits || again != nil && !again[name] {
+			continue
+		}
+		delete(again, name)
+		out = append(out, ResolveTenantTarget(ctx, env, cmd, t))
+	}
+	if strange := slices.Sorted(maps.Keys(again)); len(strange) > 0 { // another file, which result would overwrite
+		return nil, fault.New(fault.Validation, "--retry-failed %s lists %.40q, which is not one of the selected tenants", env.Tenants.retry, strange[0]).
+			WithHint("use a file written by a command with the same tenants, or omit --retry-failed to include all of them").With("file", env.Tenants.retry)
+	}
+	if len(out) == 0 && again == nil && !env.Tenants.All {
+		refs := strings.Join(env.Tenants.Refs, ",")
+		return nil, fault.New(fault.NotFound, "no tenant's code matches %q", refs).
+			WithHint("codes are listed by: cxgctl tenants list").With("tenant", refs)
+	}
+	return out, nil
+}
+
+// again reads the codes of the tenants that failed in an earlier run, nil if none did.
+func (f tenantFlags) again() (map[string]bool, error) {
+	if f.retry == "" {
+		return nil, nil
+	}
+	place, err := outfile.Locate(f.retry) // fails before any change if the failures could not be written
+	if err != nil {
+		return nil, unreadable(f.retry, err)
+	}
+	defer place.Close()
+	text, err := place.Read()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, unreadable(f.retry, err)
+	}
+	codes := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		if code := strings.TrimSpace(line); code != "" {
+			codes[code] = true
+		}
+	}
+	if len(codes) == 0 {
+		return nil, nil // the last run had no failures
+	}
+	return codes, nil
+}
+
+// unreadable returns the error for a --retry-failed file that cannot be read.
+func unreadable(path string, err error) error {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return f
+	}
+	return fault.New(fault.Validation, "--retry-failed %s cannot be read", path).Because(err)
+}
+
+// TenantErrors collects the tenants whose databases failed, in order.
+type TenantErrors struct {
+	*Env
+	Failed []FailedTenant
+}
+
+// FailedTenant is a tenant whose database failed.
+type FailedTenant struct {
+	Tenant  string     `json:"tenant"`
+	Code    fault.Code `json:"code"`
+	Message string     `json:"message"`
+	hint    string
+	unknown bool // the outcome of a change is unknown, or not recorded yet
+}
+
+func (f *TenantErrors) add(code string, err error) {
+	e := fault.From(db.Translate(err))
+	f.Failed = append(f.Failed, FailedTenant{code, e.Code, e.Message, e.Hint, audit.OutcomeUnknown(err)})
+}
+
+// Common returns the refusal that all tenants have in common, which is about the command rather than the databases. It
+// is nil if some succeeded or their errors differ.
+func (f *TenantErrors) Common(of int) error {
+	if len(f.Failed) < of || of == 0 {
+		return nil
+	}
+	first := f.Failed[0]
+	if first.Code != fault.Validation && first.Code != fault.Usage && first.Code != fault.PermissionDenied && first.Code != fault.Unauthenticated {
+		return nil
+	}
+	if slices.ContainsFunc(f.Failed, func(x FailedTenant) bool { return x.Message != first.Message }) {
+		return nil
+	}
+	return fault.New(first.Code, "%s", first.Message).WithHint("%s", first.hint)
+}
+
+// Result returns the command's error: it names the tenants that failed, of that many, and writes them to --retry-failed.
+func (f *TenantErrors) Result(of int) error {
+	if err := f.Common(of); err != nil {
+		return err
+	}
+	if f.Tenants.retry != "" {
+		var codes bytes.Buffer
+		for _, x := range f.Failed {
+			codes.WriteString(x.Tenant + "\n")
+		}
+		if err := output.WriteFile(f.Tenants.retry, codes.Bytes()); err != nil {
+			return err
+		}
+	}
+	if len(f.Failed) == 0 {
+		return nil
+	}
+	if cause := context.Cause(f.Context); cause != nil {
+		return cause // a signal, not a failure of the databases
+	}
+	names := make([]string, len(f.Failed))
+	for i, x := range f.Failed {
+		names[i] = x.Tenant
+		if !IsStructured(f.Printer.Format) {
+			f.Printf("cxgctl: error: tenant %s: %s", x.Tenant, x.Message)
+		}
+	}
+	const named = 20
+	if more := len(names) - named; more > 0 {
+		names = append(names[:named], "and "+output.Thousands(int64(more))+" more")
+	}
+	e := fault.New(fault.PartialFailure, "%d of %s failed: %s; the rest is done", len(f.Failed), Plural(of, "tenant"), strings.Join(names, ", ")).
+		With("failed", f.Failed)
+	switch {
+	case slices.ContainsFunc(f.Failed, func(x FailedTenant) bool { return x.unknown }):
+		e.WithHint("to find and record the outcome of the changes: cxgctl audit reconcile")
+	case f.Tenants.retry != "":
+		e.WithHint("run the same command again to retry only the tenants listed in %s", f.Tenants.retry)
+	}
+	return e
+}
+
+// ForEachTenant runs work in the database of each tenant, several at once, and yields the emitted rows with the tenant's
+// code, in the order of the tenants. Errors are added to failed. A stream is limited by its idle time-out, other work by
+// the time-out of a command.
+func ForEachTenant[R any](ctx context.Context, env *Env, home *Session, places []TenantTarget, failed *TenantErrors, stream bool,
+	work func(ctx context.Context, s *Session, emit func(R) error) error,
+) iter.Seq2[string, R] {
+	env.Deadline.Stop() // each database has its own time-out
+	return func(yield func(string, R) bool) {
+		for e := range fleet.Run(ctx, places, env.Tenants.Parallel, func(ctx context.Context, p TenantTarget, emit func(R) error) error {
+			return p.visit(ctx, home, stream, func(ctx context.Context, s *Session) error { return work(ctx, s, emit) })
+		}) {
+			switch code := places[e.Place].CodeOrID; {
+			case e.Done && e.Err != nil:
+				failed.add(code, e.Err)
+			case e.Done:
+			case !yield(code, e.Row):
+				return
+			}
+		}
+	}
+}
+
+// visit runs work with a connection to the tenant's database.
+func (p TenantTarget) visit(ctx context.Context, home *Session, stream bool, work func(context.Context, *Session) error) error {
+	if p.Err != nil {
+		return p.Err
+	}
+	reached, cancel := ctx, func() {}
+	if t := p.Target.timeout; t > 0 {
+		reached, cancel = context.WithTimeout(ctx, t+t/10) // in case the network drops the server's own time-outs
+	}
+	defer cancel()
+	d, err := db.Open(reached, p.Target.Options("tenant "+p.CodeOrID))
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	cat, err := schema.Read(reached, d, schema.SysUsers, schema.Applied)
+	if err != nil {
+		return err
+	}
+	s := p.session(home, d, cat)
+	if stream {
+		return work(ctx, s)
+	}
+	return work(reached, s)
+}
+
+// SeparableUsers returns the users of a session, or an error if they cannot be told apart by tenant.
+func (s *Session) SeparableUsers() (*users.Table, error) {
+	t, err := s.Users()
+	if err == nil && !t.Separable() {
+		err = fault.New(fault.Validation, "the tenants share one database, whose sys.users has no tenant_id to tell their users apart").
+			WithHint("use --tenant with a single tenant to work on the whole table")
+	}
+	return t, err
+}

@@ -1,0 +1,284 @@
+// Package cmdutil holds what the commands of several nouns share: the environment of a run, the session with the
+// databases, flags, output, lists, exports, batches, confirmation and dry runs.
+package cmdutil
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/auth"
+	"github.com/cxgctl/cxgctl/internal/buildinfo"
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/config"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/devdb"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// HashCost is bcrypt's cost for new passwords; tests lower it.
+var HashCost = 12
+
+// Env is one run of the program.
+type Env struct {
+	Context        context.Context
+	Args           []string
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Getenv         func(string) string
+	Started        time.Time
+	Running        bool // a command's own code has begun
+	completing     bool // answering a shell's request for completions
+
+	Global struct {
+		ConfigFile, Profile, Operator, Reason, ticket, TimeZone string
+		Timeout                                                 time.Duration
+		NoInput, Yes, Quiet, Verbose                            bool
+	}
+	Output   OutputFlags
+	Config   *config.Config
+	Printer  *output.Printer
+	Deadline Deadline
+	opened   []*db.DB
+	OpenDB   func(context.Context, db.Options) (*db.DB, error) // opens connections in tests; nil means db.Open
+	Notes    []string                                          // held until the command ends, see note
+	secrets  *bufio.Reader                                     // standard input with secrets, one per line
+	reveal   bool                                              // --reveal
+	Tenants  tenantFlags
+	specs    map[*cobra.Command]Spec
+	Times    cliflag.TimeContext
+	AskedOn  string        // the server and database, named in prompts
+	skew     time.Duration // how far the server's clock is ahead
+}
+
+// Open opens a connection that lasts until close.
+func (env *Env) Open(ctx context.Context, o db.Options) (*db.DB, error) {
+	if env.OpenDB != nil {
+		return env.OpenDB(ctx, o)
+	}
+	d, err := db.Open(ctx, o)
+	if err == nil {
+		env.opened = append(env.opened, d)
+	}
+	return d, err
+}
+
+// Close closes all connections.
+func (env *Env) Close() {
+	for _, d := range env.opened {
+		d.Close()
+	}
+}
+
+// Printf writes a sanitized line to standard error.
+func (env *Env) Printf(format string, args ...any) {
+	_, _ = io.WriteString(env.Stderr, output.Sanitize(fmt.Sprintf(format, args...))+"\n")
+}
+
+// Note writes a line to standard error unless --quiet is given. With a structured format, notes are held until the
+// command ends and dropped if it fails, so that the error is the only document on standard error.
+func (env *Env) Note(format string, args ...any) {
+	switch {
+	case env.Global.Quiet:
+	case IsStructured(env.ErrorFormat()):
+		env.Notes = append(env.Notes, fmt.Sprintf(format, args...))
+	default:
+		env.Printf(format, args...)
+	}
+}
+
+// LoadConfig loads the configuration once.
+func (env *Env) LoadConfig(cmd *cobra.Command) (*config.Config, error) {
+	if env.Config != nil {
+		return env.Config, nil
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	flags := env.ConfigFlags(cmd)
+	c, err := config.Load(flags, env.Getenv, dir)
+	if err != nil {
+		return nil, err
+	}
+	env.Config = &c
+	env.Times.Zone, env.Times.Now = c.Zone, env.now
+	return env.Config, nil
+}
+
+// ConfigFlags returns the global flags that the configuration depends on.
+func (env *Env) ConfigFlags(cmd *cobra.Command) config.Flags {
+	return config.Flags{
+		ConfigFile: env.Global.ConfigFile, Profile: env.Global.Profile, Operator: env.Global.Operator,
+		Output: env.Output.Format, TimeZone: env.Global.TimeZone, Timeout: env.Global.Timeout, Stdin: env.Stdin,
+		Changed: func(flag string) bool {
+			f := cmd.Flags().Lookup(flag)
+			return f != nil && f.Changed
+		},
+	}
+}
+
+// Target is how to reach a database.
+type Target struct {
+	URL, password string
+	From          string // see db.Options
+	timeout       time.Duration
+	Pooled        bool
+	filtered      bool // see db.Options
+}
+
+// Options returns how to open a connection to the database, which messages call name.
+func (t Target) Options(name string) db.Options {
+	return db.Options{Name: name, From: t.From, URL: t.URL, Password: t.password, Timeout: t.timeout, Pooled: t.Pooled, Filtered: t.filtered}
+}
+
+// Target returns how to reach the manager or the tenants database. The dev database is used, and started, only if the
+// profile says embedded: a command whose configuration is missing must not show demo data.
+func (env *Env) Target(ctx context.Context, cmd *cobra.Command, name string) (Target, error) {
+	c, err := env.LoadConfig(cmd)
+	if err != nil {
+		return Target{}, err
+	}
+	url := c.ManagerURL
+	if name == "tenants" {
+		url = c.TenantsURL
+	}
+	if name == "tenants" && c.EachTenantItsOwn() {
+		return Target{}, fault.New(fault.Database, "each tenant has its own database").
+			WithHint("select tenants with --tenant or --all-tenants; commands without these flags use the database in CXGCTL_TENANTS_DATABASE_URL")
+	}
+	t := Target{URL: url, From: c.From(name + "_database_url"), timeout: c.Timeout, filtered: c.RowSecurity}
+	if url != "" {
+		t.Pooled = c.Pooled
+		t.password, err = c.Password()
+		return t, err
+	}
+	if !c.Embedded {
+		return t, fault.New(fault.Database, "no %s database is configured", name).
+			WithHint("set CXGCTL_%s_DATABASE_URL, or write a profile (cxgctl config init); to try cxgctl out, run cxgctl dev up and set embedded: true in the profile", strings.ToUpper(name))
+	}
+	dev := env.DevOptions()
+	if !devdb.Exists(dev) && cmd.Parent().Name() != "migrate" {
+		return t, fault.New(fault.Database, "the dev database does not exist yet").WithHint("create it with demo data: cxgctl dev up")
+	}
+	status, err := devdb.Ensure(ctx, dev)
+	if err != nil {
+		return t, err
+	}
+	t.URL = status.DSN(DevName(name))
+	return t, nil
+}
+
+// Session is a connection to the manager database on behalf of an operator.
+type Session struct {
+	DB          *db.DB
+	primary     *db.DB // receives the audit rows of reads where db is a replica or filtered; else nil
+	Catalog     schema.Catalog
+	Operator    audit.Operator
+	Identity    auth.Identity    // by, with their permissions
+	now         func() time.Time // by the server's clock
+	IdleTimeout time.Duration    // how long a stream waits for its next row
+
+	tenantOnly []string // permissions that the operator holds only in the tenant of --tenant; nil if they hold everywhere
+
+	// set in a session with a tenant's database: the tenant, and the session with the manager database
+	Tenant         *TenantTarget
+	managerSession *Session
+}
+
+// Reach opens the manager database, read-only.
+func (env *Env) Reach(ctx context.Context, cmd *cobra.Command) (*Session, error) {
+	t, err := env.Target(ctx, cmd, "manager")
+	if err != nil {
+		return nil, err
+	}
+	d, err := env.Open(ctx, t.Options("manager"))
+	if err != nil {
+		return nil, err
+	}
+	env.AskedOn = d.Addr()
+	if err := env.setClock(ctx, d); err != nil {
+		return nil, err
+	}
+	return &Session{DB: d, IdleTimeout: t.timeout, now: env.now}, nil
+}
+
+// Connect opens the manager database without an operator and reads the columns of the tables that the command needs,
+// and of the additional ones.
+func (env *Env) Connect(ctx context.Context, cmd *cobra.Command, more ...string) (*Session, error) {
+	s, err := env.Reach(ctx, cmd)
+	if err == nil {
+		s.Catalog, err = ReadTables(ctx, s, append(env.TablesOf(cmd), more...))
+	}
+	return s, err
+}
+
+// maxSkew is the largest clock difference that --verbose does not report.
+const maxSkew = 5 * time.Second
+
+// setClock measures how far the server's clock is ahead. Stored times always follow the server's clock.
+func (env *Env) setClock(ctx context.Context, d *db.DB) error {
+	var theirs time.Time
+	began := time.Now()
+	if err := d.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&theirs); err != nil {
+		return db.Translate(err)
+	}
+	env.skew = theirs.Sub(began.Add(time.Since(began) / 2))
+	if env.Global.Verbose && env.skew.Abs() > maxSkew {
+		env.Note("the server's clock differs from this machine's by %s; the server's is used", env.skew.Round(time.Second))
+	}
+	return nil
+}
+
+// now returns the time by the server's clock, once connected.
+func (env *Env) now() time.Time { return time.Now().Add(env.skew) }
+
+// OSUser returns the name of a uid in the system's user database, or uid:N. user.Current would trust $USER for a uid
+// that the database does not know.
+func OSUser(uid int) string {
+	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+		return u.Username
+	}
+	return "uid:" + strconv.Itoa(uid)
+}
+
+// Origin returns where the command came from, for audit rows.
+func (env *Env) Origin(cmd *cobra.Command) audit.Origin {
+	o := audit.Origin{
+		PID: os.Getpid(), Version: buildinfo.Version(), Command: commandLine(cmd),
+		Reason: env.Global.Reason, Ticket: env.Global.ticket, SudoUser: env.Getenv("SUDO_USER"),
+	}
+	o.UID = os.Getuid()
+	o.OSUser = OSUser(o.UID)
+	o.Host, _ = os.Hostname()
+	// The login uid identifies who logged in to the machine, also after su and sudo. 4294967295 means unset.
+	if uid, err := os.ReadFile("/proc/self/loginuid"); err == nil && string(uid) != "4294967295" {
+		o.LoginUID = strings.TrimSpace(string(uid))
+	}
+	return o
+}
+
+// DevOptions returns the options of the dev database.
+func (env *Env) DevOptions() devdb.Options { return devdb.Options{Getenv: env.Getenv} }
+
+// DevName returns the name of one of the platform's databases on the dev server.
+func DevName(which string) string {
+	if which == "tenants" {
+		return "tnnt"
+	}
+	return "mgmt"
+}
+
+// Today returns the current day in the zone of --tz, by the server's clock.
+func Today(env *Env) db.Date { return env.Times.Today() }

@@ -1,0 +1,300 @@
+package cmdutil
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/cxgctl/cxgctl/internal/buildinfo"
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/outfile"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/pgtext"
+)
+
+// exportFlags are the flags of a list for scheduled exports: increments and manifests.
+type exportFlags struct {
+	ChangedSince    cliflag.TimeValue
+	state, manifest string
+	overwrite       bool
+}
+
+func (x *exportFlags) bindIncrements(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.Var(&x.ChangedSince, "changed-since", "only rows created or changed since this `time`, by their own timestamps")
+	f.StringVar(&x.state, "state", "", "with --all: only rows created or changed since the last run with this `file`, which is then updated; goes by transactions, so late commits are not missed")
+	f.StringVar(&x.manifest, "manifest", "", "with --all and --output-file: write rows, bytes, SHA-256, snapshot time and filter to `file` afterwards")
+	f.BoolVar(&x.overwrite, "overwrite", false, "with --state: replace an --output-file that holds rows, possibly of the last increment")
+	cliflag.MarkFlags(f, cliflag.Shaping, "state", "manifest", "overwrite")
+	cliflag.MarkFile(cmd, "state", cliflag.FileKept, ".lock")
+	cliflag.MarkFile(cmd, "manifest", cliflag.FileWritten)
+	cmd.MarkFlagsMutuallyExclusive("state", "changed-since")
+}
+
+// check refuses flags that need others, and an increment that would replace a file with rows.
+func (x *exportFlags) check(all bool, file string) error {
+	switch {
+	case x.state != "" && !all:
+		return fault.New(fault.Usage, "--state needs --all").WithHint("an increment is always exported as a whole")
+	case x.manifest != "" && (!all || file == ""):
+		return fault.New(fault.Usage, "--manifest needs --all and --output-file").WithHint("the manifest describes that file")
+	case x.overwrite && x.state == "":
+		return fault.New(fault.Usage, "--overwrite needs --state")
+	case x.state != "" && !x.overwrite && file != "" && holdsRows(file):
+		return fault.New(fault.Usage, "--output-file %s holds rows, which this increment would replace", file).
+			WithHint("use a new file for each run, such as changes-$(date +%%Y%%m%%dT%%H%%M%%S).jsonl, or add --overwrite").With("file", file)
+	}
+	return nil
+}
+
+// holdsRows reports whether a file exists and is not empty.
+func holdsRows(file string) bool {
+	place, err := outfile.Locate(file)
+	if err != nil {
+		return false // opening it reports the error
+	}
+	defer place.Close()
+	return !place.IsEmpty()
+}
+
+// selectedBy returns the flags that select rows, with their values as they were given.
+func selectedBy(cmd *cobra.Command) map[string]string {
+	filter := map[string]string{}
+	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		if f.Changed && !cliflag.Shaping.Has(f) && !cliflag.Printing.Has(f) {
+			filter[f.Name] = f.Value.String()
+		}
+	})
+	return filter
+}
+
+// fingerprint returns a short hash of a selection.
+func fingerprint(filter map[string]string) string {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(filter)) {
+		_, _ = fmt.Fprintf(h, "%q=%q\n", name, filter[name]) // a hash never fails
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// export is one run of a list with --all.
+type export struct {
+	*Env
+	flags   *exportFlags
+	command string
+	filter  map[string]string
+	state   *stateFile // nil without --state
+	since   db.Increment
+	server  string
+
+	watermark time.Time
+	mark      db.Mark
+}
+
+// exportAll prints all rows of a listing, as binary rows if possible. With the file in place it writes the manifest and
+// then the state, so that the state never gets ahead of what was delivered.
+func exportAll[T any](ctx context.Context, env *Env, cmd *cobra.Command, v output.View, s *Session, l Listing[T], flags *exportFlags) error {
+	x := &export{Env: env, flags: flags, command: cmd.CommandPath()[len("cxgctl "):], filter: selectedBy(cmd)}
+	if err := x.prepare(ctx, s, l.Table); err != nil {
+		return err
+	}
+	defer x.state.unlock()
+	columns, fast, err := output.Exports[T](env.Printer, v)
+	if err != nil {
+		return err
+	}
+	selection, err := l.Query(ctx, x.since)
+	var q db.Query
+	if err == nil && fast {
+		q, fast, err = selection.Export(columns)
+	}
+	if err == nil && !fast {
+		q, err = selection.All()
+	}
+	if err != nil {
+		return err
+	}
+	record := func(int64) error { return nil }
+	if l.Personal || env.reveal {
+		if record, err = LogFullRead(ctx, env, s, cmd, l.Resource); err != nil {
+			return err
+		}
+	}
+	env.Deadline.Stop() // a stream has an idle time-out instead
+
+	within := func(fn func(ctx context.Context, r db.Reader, w *db.IdleTimer) error) error {
+		return db.Export(ctx, s.DB, s.IdleTimeout, func(ctx context.Context, r db.Reader, w *db.IdleTimer) error {
+			var err error
+			if x.mark, err = x.markOf(ctx, r, l.Table); err != nil {
+				return err
+			}
+			defer x.progress(ctx, r, q, w)()
+			return fn(ctx, r, w)
+		})
+	}
+	var n int64
+	if fast {
+		n, err = output.Export[T](env.Printer, v, func(begin func([]pgtext.Column) error, row func([][]byte) error) error {
+			return within(func(ctx context.Context, r db.Reader, w *db.IdleTimer) error {
+				return q.Each(ctx, r, begin, w.Row(row))
+			})
+		})
+	} else {
+		n, err = output.Stream(env.Printer, v, stream[T](within, q))
+	}
+	if failed := record(n); err == nil {
+		err = failed
+	}
+	if err != nil {
+		return err
+	}
+	return x.settle(n)
+}
+
+// stream yields the rows of q as records.
+func stream[T any](within func(func(context.Context, db.Reader, *db.IdleTimer) error) error, q db.Query) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var zero T
+		stopped := false
+		err := within(func(ctx context.Context, r db.Reader, w *db.IdleTimer) error {
+			return db.StreamRows(ctx, r, w, q, func(row T) bool {
+				stopped = !yield(row, nil)
+				return !stopped
+			})
+		})
+		if err != nil && !stopped {
+			yield(zero, err)
+		}
+	}
+}
+
+// prepare locks the state file and reads where the last run ended.
+func (x *export) prepare(ctx context.Context, s *Session, table string) (err error) {
+	x.since.Since = x.flags.ChangedSince.Time()
+	if x.flags.manifest != "" {
+		x.Printer.Digest = &output.Digest{Hash: sha256.New()}
+		if x.watermark, err = db.Watermark(ctx, s.DB); err != nil {
+			return err
+		}
+	}
+	if x.flags.state == "" {
+		return nil
+	}
+	if x.state, err = lockState(x.flags.state); err != nil {
+		return err
+	}
+	last, err := x.state.read(x.command, x.filter, x.shape())
+	if err == nil {
+		x.server, err = db.Server(ctx, s.DB)
+	}
+	reached, rewritten := false, false
+	if err == nil && last != nil {
+		reached, err = last.Reaches(ctx, s.DB, x.server)
+	}
+	if err == nil && reached {
+		rewritten, err = last.Rewritten(ctx, s.DB, table)
+	}
+	switch {
+	case err != nil:
+		x.state.unlock()
+	case rewritten:
+		x.Note("the table %s was rewritten since the last run, so all its rows look new: exporting everything", table)
+	case reached:
+		x.since.After = last
+	case last != nil:
+		x.Note("the server was restored, failed over or replaced since the last run: exporting everything")
+	}
+	return err
+}
+
+// shape returns the format of the output file, nil for standard output, whose reader is unknown.
+func (x *export) shape() *outputShape {
+	if x.Printer.File == "" {
+		return nil
+	}
+	return &outputShape{x.Printer.Format, strings.Join(x.Printer.Columns, ","), x.Printer.JQ}
+}
+
+// markOf returns the mark of the export's snapshot.
+func (x *export) markOf(ctx context.Context, r db.Reader, table string) (db.Mark, error) {
+	if x.state == nil && x.flags.manifest == "" {
+		return db.Mark{}, nil
+	}
+	return db.MarkOf(ctx, r, x.server, table, x.state != nil)
+}
+
+// manifest is what --manifest writes.
+type manifest struct {
+	Command    string            `json:"command"`
+	Filter     map[string]string `json:"filter"`
+	File       string            `json:"file"` // its name, without folders
+	Format     output.Format     `json:"format"`
+	Rows       int64             `json:"rows"`
+	Bytes      int64             `json:"bytes"`
+	SHA256     string            `json:"sha256"` // of the file, after compression
+	SnapshotAt db.Time           `json:"snapshot_at"`
+	Watermark  db.Time           `json:"watermark"` // for the next --changed-since; overlaps, see db.Watermark
+	Since      *db.Time          `json:"since"`     // the snapshot that the increment starts from; null without one
+	Version    string            `json:"version"`
+}
+
+// settle writes the manifest and the state, once the output file is in place.
+func (x *export) settle(n int64) error {
+	if x.flags.manifest != "" {
+		m := manifest{
+			Command: x.command, Filter: x.filter, File: filepath.Base(x.Printer.File), Format: x.Printer.Format,
+			Rows: n, Bytes: x.Printer.Digest.Bytes, SHA256: hex.EncodeToString(x.Printer.Digest.Sum(nil)),
+			SnapshotAt: db.At(x.mark.At), Watermark: db.At(x.watermark), Version: buildinfo.Version(),
+		}
+		if x.since.After != nil {
+			at := db.At(x.since.After.At)
+			m.Since = &at
+		}
+		if err := x.tell(m); err != nil {
+			return err
+		}
+	}
+	if x.state == nil {
+		return nil
+	}
+	return x.state.write(x.command, x.filter, x.shape(), x.mark)
+}
+
+// tell writes the manifest to its file, or to standard output, which the rows do not use.
+func (x *export) tell(m manifest) error {
+	if x.flags.manifest != cliflag.StandardStream {
+		return writeJSON(x.flags.manifest, m)
+	}
+	b, err := document(m)
+	if err == nil {
+		_, err = x.Stdout.Write(b)
+	}
+	return err
+}
+
+// writeJSON writes v to a file as an indented JSON document.
+func writeJSON(file string, v any) error {
+	b, err := document(v)
+	if err != nil {
+		return err
+	}
+	return output.WriteFile(file, b)
+}
+
+func document(v any) ([]byte, error) {
+	b, err := json.MarshalIndent(v, "", "  ")
+	return append(b, '\n'), err
+}

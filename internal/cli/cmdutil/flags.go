@@ -1,0 +1,65 @@
+package cmdutil
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/fault"
+)
+
+// StrictFlags makes the flags of a command and its children refuse empty values, and a second value unless they take a
+// list. Commands that write an audit row get --reason and --ticket. It runs over the finished tree, so that new commands
+// and flags need no code for it.
+func StrictFlags(env *Env, cmd *cobra.Command) {
+	spec := env.SpecOf(cmd)
+	if spec.Audit != "" && cmd.Flags().Lookup("ticket") == nil {
+		bindReason(env, cmd)
+	}
+	if text := spec.help(); text != "" {
+		Annotate(cmd, "permissions", text)
+	}
+	completing := len(env.Args) > 0 && strings.HasPrefix(env.Args[0], cobra.ShellCompRequestCmd) // cobra then parses twice
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if t, ok := f.Value.(cliflag.Timed); ok {
+			t.Follow(&env.Times)
+		}
+		if _, done := f.Value.(*cliflag.StrictValue); done || completing {
+			return
+		}
+		switch f.DefValue { // pflag does not recognize zero values of custom types
+		case "[]", "0s", "0":
+			f.DefValue = ""
+		}
+		f.Value = &cliflag.StrictValue{Value: f.Value, Name: f.Name}
+	})
+	for _, child := range cmd.Commands() {
+		StrictFlags(env, child)
+	}
+}
+
+// bindReason adds the flags that are recorded in the audit row.
+func bindReason(env *Env, cmd *cobra.Command) {
+	cmd.Flags().StringVar(&env.Global.Reason, "reason", "", "reason, recorded in the audit row")
+	cmd.Flags().StringVar(&env.Global.ticket, "ticket", "", "`id` of a ticket, recorded in the audit row")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Printing, "reason", "ticket")
+}
+
+// refuseUnrecorded refuses --reason and --ticket if this run writes no audit row.
+func refuseUnrecorded(env *Env, cmd *cobra.Command) error {
+	if env.SpecOf(cmd).Audit != WhenReading || env.reveal || env.Tenants.Many() {
+		return nil
+	}
+	if cmd.Flags().Changed("all") {
+		return nil
+	}
+	for _, name := range []string{"reason", "ticket"} {
+		if cmd.Flags().Changed(name) {
+			return fault.New(fault.Usage, "--%s is recorded in an audit row, but this command writes none", name).
+				WithHint("%s writes one with --reveal", cmd.CommandPath())
+		}
+	}
+	return nil
+}

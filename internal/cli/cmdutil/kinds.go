@@ -1,0 +1,83 @@
+package cmdutil
+
+import (
+	"context"
+
+	"github.com/cxgctl/cxgctl/internal/invoices"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/tenants"
+	"github.com/cxgctl/cxgctl/internal/users"
+)
+
+// InvoiceView has the columns of invoices in tables.
+var InvoiceView = output.View{
+	Table: []string{"invoice_no", "tenant_code", "invoice_date", "due_date", "total_amount", "currency", "status", "paid_at"},
+	Wide: []string{
+		"id", "invoice_no", "tenant_code", "invoice_date", "due_date", "start_date", "close_date", "base_amount",
+		"usage_amount", "discount_amount", "tax_amount", "total_amount", "currency", "user_count", "status", "paid_at",
+		"payment_method", "deleted", "created_at", "updated_at",
+	},
+}
+
+// Invoices are the invoices of the manager database.
+var Invoices = Resource[invoices.Invoice, *invoices.Table]{
+	Kind:   &invoices.Kind,
+	Tables: []string{schema.Invoices, schema.Tenants},
+	view:   InvoiceView,
+	open:   func(s *Session) (*invoices.Table, error) { return invoices.NewTable(s.Catalog) },
+	complete: func(ctx context.Context, s *Session, prefix string, live bool) ([]string, error) {
+		t, err := invoices.NewTable(s.Catalog)
+		if err != nil {
+			return nil, err
+		}
+		return t.Numbers(ctx, s.DB, prefix, live)
+	},
+}
+
+// TenantView has the columns of tenants in tables.
+var TenantView = output.View{
+	Table: []string{"code", "name", "type", "status", "start_date", "close_date", "created_at"},
+	Wide: []string{
+		"id", "code", "name", "type", "biz_no", "ceo_name", "phone_no", "employee_count", "start_date", "close_date", "timezone", "locale",
+		"currency", "status", "suspended_reason", "suspended_date", "deleted", "created_at", "updated_at",
+	},
+}
+
+// Tenants are the tenants of the manager database.
+var Tenants = Resource[tenants.Tenant, *tenants.Table]{
+	Kind:   &tenants.Kind,
+	Tables: []string{schema.Tenants},
+	view:   TenantView,
+	open:   func(s *Session) (*tenants.Table, error) { return tenants.NewTable(s.Catalog) },
+	complete: func(ctx context.Context, s *Session, prefix string, live bool) ([]string, error) {
+		t, err := tenants.NewTable(s.Catalog)
+		if err != nil {
+			return nil, err
+		}
+		return t.Codes(ctx, s.DB, prefix, live)
+	},
+}
+
+// UserView has the columns of users in tables.
+var UserView = output.View{
+	Table: []string{"username", "full_name", "email", "user_type", "status", "last_login_at", "created_at"},
+	Wide: []string{
+		"id", "username", "full_name", "email", "phone", "user_type", "status", "mfa_enabled", "department",
+		"position", "failed_login_attempts", "locked_until", "last_login_at", "is_active", "created_at", "updated_at",
+	},
+}
+
+// Users are the users of the platform or, in a session with a tenant's database, of the tenant.
+var Users = Resource[users.User, *users.Table]{
+	Kind: &users.Kind,
+	view: UserView,
+	open: func(s *Session) (*users.Table, error) { return s.Users() },
+	complete: func(ctx context.Context, s *Session, prefix string, live bool) ([]string, error) {
+		t, err := s.Users()
+		if err != nil {
+			return nil, err
+		}
+		return t.Usernames(ctx, s.DB, prefix, live)
+	},
+}

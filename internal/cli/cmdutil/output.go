@@ -1,0 +1,238 @@
+package cmdutil
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/output"
+)
+
+// OutputFlags are the flags of commands that print records.
+type OutputFlags struct {
+	Format, file, JQ     string
+	columns              []string
+	noHeaders, bom, safe bool
+}
+
+// AddOutputFlags adds the output flags to a command that prints records of type T.
+func AddOutputFlags[T any](env *Env, cmd *cobra.Command) *cobra.Command {
+	return BindOutput(env, cmd, output.CheckColumns[T])
+}
+
+// BindOutput adds the output flags to a command. check refuses unknown --columns before the command runs.
+func BindOutput(env *Env, cmd *cobra.Command, check func(columns []string) error) *cobra.Command {
+	cmd.PreRunE = func(*cobra.Command, []string) error { return check(env.Output.columns) }
+	f := cmd.Flags()
+	f.StringVarP(&env.Output.Format, "output", "o", "", "`format`: table, wide, json, jsonl, csv, tsv, yaml, id or xlsx (default table; CXGCTL_OUTPUT)")
+	f.StringSliceVar(&env.Output.columns, "columns", nil, "print these `fields`, in this order")
+	f.BoolVar(&env.Output.noHeaders, "no-headers", false, "omit the header row")
+	f.StringVar(&env.Output.file, "output-file", "", "write to `file` atomically; the extension selects the format, and .gz and .zst compress")
+	cliflag.MarkFlags(f, cliflag.Shaping, "output-file")
+	cliflag.MarkFile(cmd, "output-file", cliflag.FileRecord)
+	f.StringVar(&env.Output.JQ, "jq", "", "filter the json document with a jq `expression`")
+	f.BoolVar(&env.Output.bom, "csv-bom", false, "start csv with a byte order mark, for Excel")
+	f.BoolVar(&env.Output.safe, "csv-safe", false, "prefix csv cells that spreadsheets evaluate with ', and quote cells with ;")
+	cliflag.MarkFlags(f, cliflag.Printing, "output", "columns", "no-headers", "jq", "csv-bom", "csv-safe")
+	formats := make([]string, len(output.Formats))
+	for i, x := range output.Formats {
+		formats[i] = string(x)
+	}
+	cliflag.Must(cmd.RegisterFlagCompletionFunc("output", cliflag.CompleteWords(formats...)))
+	return cmd
+}
+
+// IsStructured reports whether errors in this format are a single document.
+func IsStructured(f output.Format) bool {
+	return f == output.JSON || f == output.JSONL || f == output.YAML
+}
+
+// SetPrinter sets a.print from the flags and validates them, before the command runs.
+func (env *Env) SetPrinter(cmd *cobra.Command) error {
+	c, err := env.LoadConfig(cmd)
+	if err != nil {
+		return err
+	}
+	format := output.Format(c.Output)
+	if env.Output.Format == "" {
+		if ending := output.FormatOf(env.Output.file); ending != "" {
+			format = ending
+		}
+		if env.Output.JQ != "" && format != output.JSONL {
+			format = "" // --jq selects json
+		}
+	}
+	terminal := output.DetectTerminal(env.Stdout, env.Getenv)
+	terminal.Zone = c.Zone
+	env.Printer, err = output.New(output.Options{
+		Format: format, Columns: env.Output.columns, NoHeaders: env.Output.noHeaders, File: env.Output.file, JQ: env.Output.JQ,
+		CSVBOM: env.Output.bom, CSVSafe: env.Output.safe, Stdout: InterruptibleWriter{env.Context, env.Stdout}, Standard: env.Stdout,
+		Context: env.Context, Timeout: c.Timeout,
+		Terminal: terminal, Mask: c.Protected && !env.reveal,
+	})
+	if err != nil {
+		return err
+	}
+	return checkFiles(env, cmd)
+}
+
+// CheckPrinted refuses output flags that would lose a generated secret, which is printed in field unless the flag
+// elsewhere names a file for it.
+func CheckPrinted(env *Env, cmd *cobra.Command, field, what, elsewhere string) error {
+	lost := printsID(env, cmd) || len(env.Output.columns) > 0 && !slices.Contains(env.Output.columns, field)
+	if info, err := os.Stat(env.Output.file); env.Output.file != "" && err == nil {
+		null, err := os.Stat(os.DevNull)
+		lost = lost || err == nil && os.SameFile(info, null)
+	}
+	if env.Output.JQ != "" && !lost {
+		prints, err := output.PrintsField(env.Output.JQ, field)
+		if err != nil {
+			return err
+		}
+		lost = !prints
+	}
+	if lost {
+		return fault.New(fault.Usage, "%s would not be printed", what).
+			WithHint("add %s, or print the field %s", elsewhere, field)
+	}
+	return nil
+}
+
+// printPage prints a page and notes the total and the next page.
+func printPage[T any](env *Env, v output.View, page db.Page[T], p db.Paging) error {
+	err := output.List(env.Printer, v, output.Page[T]{Items: page.Items, Total: page.Total, Page: p.Page, PageSize: p.Size})
+	n := int64(len(page.Items))
+	if err != nil || n == page.Total {
+		return err
+	}
+	more := ""
+	if int64(p.Page)*int64(p.Size) < page.Total {
+		more = fmt.Sprintf(" (next: --page %d, everything: --all)", p.Page+1)
+	}
+	env.Note("%s of %s%s", output.Thousands(n), output.Thousands(page.Total), more)
+	return nil
+}
+
+// refusePart refuses to write one page of a longer list to a file unless a flag asks for a page.
+func refusePart(env *Env, cmd *cobra.Command, rows, total int64) error {
+	if env.Printer.File == "" || rows == total {
+		return nil
+	}
+	for _, name := range []string{"page", "page-size", "cursor"} {
+		if cmd.Flags().Changed(name) {
+			return nil
+		}
+	}
+	return fault.New(fault.Usage, "%s of %s rows would be written to %s", output.Thousands(rows), output.Thousands(total), env.Printer.File).
+		WithHint("add --all, or --page 1 for only the first page")
+}
+
+// printSlice prints the page at a cursor and notes the next cursor.
+func printSlice[T any](env *Env, v output.View, s db.Slice[T], size int) error {
+	if err := output.List(env.Printer, v, output.Page[T]{Items: s.Items, PageSize: size, Next: &s.Next}); err != nil {
+		return err
+	}
+	if s.Next == "" {
+		env.Note("that was the last page")
+	} else {
+		env.Note("next: --cursor %s", s.Next)
+	}
+	return nil
+}
+
+// PrintWhole prints a complete list.
+func PrintWhole[T any](env *Env, v output.View, items []T) error {
+	return output.List(env.Printer, v, output.Page[T]{Items: items, Total: int64(len(items)), Page: 1, PageSize: len(items)})
+}
+
+// Listing describes a list command. Only lists with BindExport have cursors and increments.
+type Listing[T any] struct {
+	Query func(context.Context, db.Increment) (db.ListQuery[T], error)
+	Table string // the table whose transaction ids define increments
+
+	Resource string // resource in the audit row of a read
+	Personal bool   // personal data: reading all of it is audited
+}
+
+// List runs a list command with the listing that open returns.
+func List[T any](env *Env, v output.View, flags *PageFlags, open func(context.Context, *Session) (Listing[T], error)) func(context.Context, *Session, *cobra.Command, []string) error {
+	return func(ctx context.Context, s *Session, cmd *cobra.Command, _ []string) error {
+		if err := flags.check(flags.all, env.Printer.File); err != nil {
+			return err
+		}
+		if flags.state == "" && flags.manifest == "" { // marks hold transaction ids of the primary
+			s = WithReplica(ctx, env, s, cmd)
+		}
+		l, err := open(ctx, s)
+		if err != nil {
+			return err
+		}
+		if flags.all {
+			return exportAll(ctx, env, cmd, v, s, l, &flags.exportFlags)
+		}
+		selection, err := l.Query(ctx, db.Increment{Since: flags.ChangedSince.Time()})
+		if err != nil {
+			return err
+		}
+		if cmd.Flags().Changed("cursor") {
+			c := db.Cursor{Token: flags.cursor, Size: flags.size, Selection: fingerprint(selectedBy(cmd))}
+			slice, err := selection.After(ctx, s.DB, c)
+			if err != nil {
+				return err
+			}
+			return printSlice(env, v, slice, flags.size)
+		}
+		page, err := selection.Page(ctx, s.DB, flags.paging())
+		if err != nil {
+			return err
+		}
+		if err := refusePart(env, cmd, int64(len(page.Items)), page.Total); err != nil {
+			return err
+		}
+		if err := LogReveal(ctx, env, s, cmd, l.Resource, int64(len(page.Items)), uuid.Nil); err != nil {
+			return err
+		}
+		return printPage(env, v, page, flags.paging())
+	}
+}
+
+// PageFlags are the flags of list commands.
+type PageFlags struct {
+	page, size int
+	all        bool
+	cursor     string
+	Sort       []string
+	exportFlags
+}
+
+// Bind adds --page, --page-size, --all and --max-lag.
+func (p *PageFlags) Bind(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.IntVar(&p.page, "page", 1, "page `number`, starting at 1")
+	f.IntVar(&p.size, "page-size", 20, "rows per page, at most 1000")
+	f.BoolVar(&p.all, "all", false, "stream every row")
+	cliflag.MarkFlags(f, cliflag.Recorded, "all")
+	cliflag.MarkFlags(f, cliflag.Shaping, "page", "page-size", "all")
+	BindMaxLag(cmd)
+	cmd.MarkFlagsMutuallyExclusive("all", "page")
+	cmd.MarkFlagsMutuallyExclusive("all", "page-size")
+}
+
+// BindExport adds the flags of bind, --cursor and those for increments.
+func (p *PageFlags) BindExport(cmd *cobra.Command) {
+	p.Bind(cmd)
+	cmd.Flags().StringVar(&p.cursor, "cursor", "", "page `token`: \"first\", then next_cursor of the previous page; equally fast at any depth")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Shaping, "cursor")
+	p.bindIncrements(cmd)
+	cmd.MarkFlagsMutuallyExclusive("cursor", "page")
+	cmd.MarkFlagsMutuallyExclusive("cursor", "all")
+}
+
+func (p PageFlags) paging() db.Paging { return db.Paging{Page: p.page, Size: p.size} }

@@ -1,0 +1,220 @@
+package cmdutil
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/config"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/password"
+	"github.com/cxgctl/cxgctl/internal/users"
+)
+
+// FirstLine reads a secret from the next line of standard input.
+func (env *Env) FirstLine() (string, error) {
+	in, resume := env.Input()
+	defer resume()
+	if env.secrets == nil {
+		env.secrets = bufio.NewReader(io.LimitReader(in, maxPasswordInput))
+	}
+	text, err := env.secrets.ReadString('\n')
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r"), err
+}
+
+// PasswordFlags select the source of a new password. None takes the password itself: arguments are visible to
+// other users and end up in the shell history.
+type PasswordFlags struct {
+	stdin, generate, none bool
+	file, out             string
+}
+
+// Bind adds the flags.
+func (p *PasswordFlags) Bind(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.BoolVar(&p.stdin, "password-stdin", false, "read the password from the first line of standard input")
+	f.StringVar(&p.file, "password-file", "", "read the password from `file`, readable only by you (0600)")
+	f.BoolVar(&p.generate, "generate-password", false, "generate a password and print it once, in the field password")
+	f.StringVar(&p.out, "password-out", "", "write the generated password to `file` (0600, must not exist) instead of printing it")
+	f.BoolVar(&p.none, "no-password", false, "do not set a password")
+	cliflag.MarkFlags(f, cliflag.Recorded, "password-stdin", "generate-password", "no-password")
+	cliflag.MarkFile(cmd, "password-file", cliflag.FileRead)
+	cliflag.MarkFile(cmd, "password-out", cliflag.FileField)
+	cmd.MarkFlagsMutuallyExclusive("password-stdin", "password-file", "generate-password", "no-password")
+	cmd.MarkFlagsMutuallyExclusive("password-out", "password-stdin")
+	cmd.MarkFlagsMutuallyExclusive("password-out", "password-file")
+	cmd.MarkFlagsMutuallyExclusive("password-out", "no-password")
+}
+
+// Secret is a new password: the hash, and the plain text if it was generated.
+type Secret struct {
+	Hash      string
+	generated *string
+}
+
+// maxPasswordInput is the number of bytes read for a password; the longest valid one has 72.
+const maxPasswordInput = 4096
+
+// ReadPassword reads, checks and hashes the new password. It runs before the transaction begins.
+func ReadPassword(ctx context.Context, env *Env, p PasswordFlags) (Secret, error) {
+	var pw string
+	var err error
+	var made *string
+	switch {
+	case p.none:
+		return Secret{}, nil
+	case p.generate, p.out != "":
+		pw, err = password.Generate()
+		made = &pw
+	case p.stdin, p.file == "-":
+		pw, err = env.FirstLine()
+	case p.file != "":
+		pw, err = config.ReadSecret("--password-file", p.file, env.Getenv("CREDENTIALS_DIRECTORY"))
+	default:
+		pw, err = AskPassword(ctx, env)
+	}
+	if err != nil {
+		return Secret{}, err
+	}
+	pw = password.Normal(pw)
+	if err := password.Check(pw); err != nil {
+		return Secret{}, err
+	}
+	hash, err := password.Hash(pw, HashCost)
+	return Secret{Hash: hash, generated: made}, err
+}
+
+// AskPassword asks twice for a password on the terminal. Without one it is a usage error.
+func AskPassword(ctx context.Context, env *Env) (string, error) {
+	fd, ok := env.Terminal()
+	if !ok {
+		return "", fault.New(fault.Usage, "which password?").
+			WithHint("add one of --password-stdin, --password-file F, --generate-password, --no-password")
+	}
+	first, err := env.ReadHidden(ctx, fd, "new password: ")
+	if err != nil {
+		return "", err
+	}
+	second, err := env.ReadHidden(ctx, fd, "once more: ")
+	if err == nil && first != second {
+		err = fault.New(fault.Validation, "the two passwords differ")
+	}
+	return first, err
+}
+
+// WithFile writes the generated password to --password-out, runs the change and removes the file if the
+// change fails. A dry run writes no file.
+func (p PasswordFlags) WithFile(env *Env, l *audit.Ledger, s Secret, change func() error) error {
+	if s.generated == nil || l.DryRun {
+		return change()
+	}
+	undo, err := p.store(env, s)
+	if err != nil {
+		return err
+	}
+	if err := change(); err != nil {
+		if len(l.Entries()) == 0 && !audit.OutcomeUnknown(err) {
+			undo()
+		}
+		return err
+	}
+	return nil
+}
+
+// store writes the generated password to --password-out. It runs before the change, so that an account cannot end
+// up with a lost password. undo removes the file.
+func (p PasswordFlags) store(env *Env, s Secret) (undo func(), err error) {
+	if p.out == "" || p.out == "-" {
+		return func() {}, nil
+	}
+	return StoreSecret(env, "--password-out", p.out, *s.generated)
+}
+
+// StoreSecret writes a secret to a new file with mode 0600; undo removes the file.
+func StoreSecret(env *Env, flag, path, text string) (undo func(), err error) {
+	f, err := OpenSecretFile(env, flag, path)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.WriteString(f, text+"\n"); err != nil {
+		return nil, WriteError(flag, path, errors.Join(err, f.end(false)))
+	}
+	if err := f.Close(); err != nil {
+		return nil, WriteError(flag, path, err)
+	}
+	return func() { _ = f.remove() }, nil
+}
+
+// IsSet reports whether any of the flags is set.
+func (p PasswordFlags) IsSet() bool { return p != PasswordFlags{} }
+
+// WriteError returns the error of a flag whose file cannot be written.
+func WriteError(flag, path string, err error) error {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		f.Message = flag + ": " + f.Message
+		return f
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return fault.New(fault.Validation, "%s: %s already exists", flag, path).WithHint("name a new file; existing files are not overwritten")
+	}
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		err = pe.Err
+	}
+	return fault.New(fault.Validation, "%s: cannot write %s: %s", flag, path, err)
+}
+
+// isPrinted reports whether a generated password goes to standard output.
+func (p PasswordFlags) isPrinted() bool { return p.out == "-" || p.out == "" && p.generate }
+
+// Printed returns the generated password if it goes to standard output, else nil.
+func (p PasswordFlags) Printed(s Secret) *string {
+	if !p.isPrinted() {
+		return nil
+	}
+	return s.generated
+}
+
+// userWithPassword is a user with the generated password, which is shown only once.
+type userWithPassword struct {
+	users.User
+	Password string `json:"password"`
+}
+
+// AddPasswordOutputFlags is AddOutputFlags for records that have the field password if a password is generated.
+func AddPasswordOutputFlags(env *Env, cmd *cobra.Command, pw *PasswordFlags) *cobra.Command {
+	return BindOutput(env, cmd, func(columns []string) error {
+		if !pw.isPrinted() {
+			return output.CheckColumns[users.User](columns)
+		}
+		if err := CheckPrinted(env, cmd, "password", "the generated password", "--password-out F"); err != nil {
+			return err
+		}
+		return output.CheckColumns[userWithPassword](columns)
+	})
+}
+
+// printsID reports whether the output format is id.
+func printsID(env *Env, cmd *cobra.Command) bool {
+	c, err := env.LoadConfig(cmd)
+	return err == nil && c.Output == string(output.ID) && output.FormatOf(env.Output.file) == "" && env.Output.JQ == ""
+}
+
+// PrintUser prints a user, with the generated password if pw is not nil.
+func PrintUser(env *Env, u users.User, pw *string) error {
+	if pw == nil {
+		return output.One(env.Printer, UserView, u)
+	}
+	env.Printer.Secret = true
+	return output.One(env.Printer, UserView, userWithPassword{u, *pw})
+}

@@ -1,0 +1,61 @@
+package cmdutil
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/output"
+)
+
+// Intervals of progress lines: on a terminal, where one line is updated, and in a log.
+const (
+	progressTick = 200 * time.Millisecond
+	progressLog  = 10 * time.Second
+)
+
+// progress prints the number of exported rows and the planner's estimate to standard error until stop is called. It
+// prints nothing with --quiet, if the rows go to a terminal, or, in a log, if errors are a single document.
+func (x *export) progress(ctx context.Context, r db.Reader, q db.Query, w *db.IdleTimer) (stop func()) {
+	term := output.DetectTerminal(x.Stderr, x.Getenv)
+	shown := output.DetectTerminal(x.Stdout, x.Getenv).IsTTY && x.Printer.File == ""
+	if x.Global.Quiet || shown || !term.IsTTY && IsStructured(x.ErrorFormat()) {
+		return func() {}
+	}
+	about := ""
+	if n, err := q.Estimate(ctx, r); err == nil {
+		about = " of about " + output.Thousands(n) + " (the planner's estimate)"
+	}
+	every := progressLog
+	if term.IsTTY {
+		every = progressTick
+	}
+	began, tick := time.Now(), time.NewTicker(every)
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer tick.Stop()
+		said := false
+		for {
+			select {
+			case <-end:
+				if said && term.IsTTY {
+					_, _ = io.WriteString(x.Stderr, "\r\x1b[K")
+				}
+				return
+			case <-tick.C:
+				n := w.Rows()
+				line := fmt.Sprintf("%s rows%s, %s a second", output.Thousands(n), about, output.Thousands(int64(float64(n)/time.Since(began).Seconds())))
+				if term.IsTTY {
+					_, _ = fmt.Fprintf(x.Stderr, "\r%s\x1b[K", line)
+				} else {
+					x.Printf("%s", line)
+				}
+				said = true
+			}
+		}
+	}()
+	return func() { close(end); <-ended }
+}

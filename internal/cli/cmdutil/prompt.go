@@ -1,0 +1,123 @@
+package cmdutil
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/term"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/output"
+)
+
+// Terminal returns the terminal of standard input. It is not ok if --no-input is set, or standard input or standard
+// error is not a terminal.
+func (env *Env) Terminal() (fd int, ok bool) {
+	in, isFile := env.Stdin.(*os.File)
+	errOut, isErrFile := env.Stderr.(*os.File)
+	if env.Global.NoInput || !isFile || !isErrFile {
+		return 0, false
+	}
+	return int(in.Fd()), term.IsTerminal(int(in.Fd())) && term.IsTerminal(int(errOut.Fd()))
+}
+
+// Confirm asks a yes-or-no question (default: no) that names the database and the profile. It returns nil if the answer
+// is yes or --yes is set. Without a terminal it returns an error.
+func (env *Env) Confirm(ctx context.Context, question string) error {
+	if env.Global.Yes {
+		return nil
+	}
+	fd, ok := env.Terminal()
+	if !ok {
+		return fault.New(fault.ConfirmationRequired, "%s: needs a confirmation", question).
+			WithHint("nothing was changed; add --yes to confirm")
+	}
+	env.Prompt(question + env.askedAbout() + "? [y/N] ")
+	answer, err := env.Interruptible(ctx, fd, func() (string, error) {
+		return bufio.NewReader(env.Stdin).ReadString('\n')
+	})
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return nil
+	}
+	return fault.New(fault.ConfirmationRequired, "cancelled").WithHint("nothing was changed")
+}
+
+// askedAbout returns the part of a question that names the database and the profile: " (db1:5432/mgmt, profile prod)".
+func (env *Env) askedAbout() string {
+	var parts []string
+	if env.AskedOn != "" {
+		parts = append(parts, env.AskedOn)
+	}
+	if env.Config != nil && env.Config.Profile != "" {
+		parts = append(parts, "profile "+env.Config.Profile)
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}
+
+// ReadHidden prompts for a secret without echo.
+func (env *Env) ReadHidden(ctx context.Context, fd int, prompt string) (string, error) {
+	env.Prompt(prompt)
+	secret, err := env.Interruptible(ctx, fd, func() (string, error) {
+		b, err := term.ReadPassword(fd)
+		return string(b), err
+	})
+	env.Prompt("\n")
+	return secret, err
+}
+
+// Prompt writes a prompt to standard error without adding a newline.
+func (env *Env) Prompt(prompt string) {
+	text, lineEnd := strings.CutSuffix(prompt, "\n")
+	text = output.Sanitize(text)
+	if lineEnd {
+		text += "\n"
+	}
+	_, _ = io.WriteString(env.Stderr, text)
+}
+
+// Interruptible waits for read to return or ctx to end. In the second case it restores the state of the terminal.
+// The command's deadline is paused while it waits.
+func (env *Env) Interruptible(ctx context.Context, fd int, read func() (string, error)) (string, error) {
+	env.Deadline.Pause()
+	defer env.Deadline.Resume()
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
+	type answer struct {
+		text string
+		err  error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		text, err := read()
+		done <- answer{text, err}
+	}()
+	select {
+	case got := <-done:
+		return got.text, got.err
+	case <-ctx.Done():
+		return "", errors.Join(context.Cause(ctx), term.Restore(fd, before))
+	}
+}
+
+// AfterCommit rewrites an output error so that it says that the change was made. EPIPE is ignored.
+func AfterCommit(err error) error {
+	if err == nil || errors.Is(err, syscall.EPIPE) {
+		return nil
+	}
+	f := fault.From(err)
+	return fault.New(f.Code, "the change was made, but its record cannot be printed: %s", f.Message).Because(err)
+}

@@ -1,0 +1,46 @@
+package cmdutil
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/output"
+)
+
+// RefFlags are the flags that control how a REF is resolved.
+type RefFlags struct {
+	By      string
+	Deleted bool
+}
+
+// Bind adds --by for a noun with these keys.
+func (r *RefFlags) Bind(cmd *cobra.Command, keys ...string) {
+	cmd.Flags().StringVar(&r.By, "by", "", "interpret REF as: "+strings.Join(keys, ", ")+" (default: any)")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "by")
+	cliflag.Must(cmd.RegisterFlagCompletionFunc("by", cliflag.CompleteWords(keys...)))
+}
+
+// BindDeleted adds --include-deleted.
+func (r *RefFlags) BindDeleted(cmd *cobra.Command, nouns string) {
+	cmd.Flags().BoolVar(&r.Deleted, "include-deleted", false, "include deleted "+nouns)
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "include-deleted")
+}
+
+// CompleteLive completes with the words that find returns. It ignores errors and writes no audit row.
+func CompleteLive(env *Env, cmd *cobra.Command, find func(context.Context, *Session) ([]string, error)) ([]string, cobra.ShellCompDirective) {
+	env.Global.Quiet, env.completing = true, true
+	s, err := OpenSession(cmd.Context(), env, cmd)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	words, err := find(cmd.Context(), s)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	hostile := func(word string) bool { return output.Sanitize(word) != word || strings.ContainsAny(word, "\t\n") }
+	return slices.DeleteFunc(words, hostile), cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,141 @@
+package cmdutil
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/resource"
+	"github.com/cxgctl/cxgctl/internal/rowupdate"
+)
+
+// Resource is a kind of record with what its generic commands need: records of type T, in a table of type E.
+type Resource[T any, E Table[T]] struct {
+	*resource.Kind[T]
+	Tables   []string // of Spec
+	view     output.View
+	open     func(*Session) (E, error)
+	complete func(ctx context.Context, s *Session, prefix string, live bool) ([]string, error)
+}
+
+// Table finds rows by REF and changes them.
+type Table[T any] interface {
+	Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]resource.Match[T], error)
+	Apply(ctx context.Context, l *audit.Ledger, seen []T, e rowupdate.Update[T]) ([]T, error)
+}
+
+// permission returns a permission code of this kind, such as USER_READ.
+func (n Resource[T, E]) permission(action string) string {
+	return strings.ToUpper(n.Name) + "_" + action
+}
+
+// Completion completes the names of live or deleted rows.
+func (n Resource[T, E]) Completion(env *Env, live bool) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		return CompleteLive(env, cmd, func(ctx context.Context, s *Session) ([]string, error) {
+			s, err := enterTenant(ctx, env, cmd, s)
+			if err != nil {
+				return nil, err
+			}
+			return n.complete(ctx, s, prefix, live)
+		})
+	}
+}
+
+// Lookup returns the row that a REF names.
+func (n Resource[T, E]) Lookup(ctx context.Context, s *Session, how RefFlags, text string) (row T, err error) {
+	by, err := n.ParseKey(how.By)
+	if err != nil {
+		return row, err
+	}
+	t, err := n.open(s)
+	if err != nil {
+		return row, err
+	}
+	found, err := t.Find(ctx, s.DB, []string{text}, by, how.Deleted)
+	if err != nil {
+		return row, err
+	}
+	return resource.Single(found)
+}
+
+// Get returns the command that shows one row.
+func (n Resource[T, E]) Get(env *Env, short, example string) *cobra.Command {
+	var name RefFlags
+	cmd := &cobra.Command{
+		Use: "get REF", Short: short, Example: example, Args: ExactArgs("REF"), ValidArgsFunction: n.Completion(env, true),
+	}
+	cmd.RunE = RunRead(env, func(ctx context.Context, s *Session, cmd *cobra.Command, args []string) error {
+		return n.Show(ctx, env, s, cmd, name, args[0])
+	})
+	n.BindGet(env, cmd, &name)
+	return AddOutputFlags[T](env, cmd)
+}
+
+// BindGet adds the flags of a command that shows one row, and its Spec.
+func (n Resource[T, E]) BindGet(env *Env, cmd *cobra.Command, name *RefFlags) {
+	name.Bind(cmd, n.KeyNames()...)
+	name.BindDeleted(cmd, n.Name+"s")
+	env.Specify(cmd, Spec{Permission: n.permission("READ"), Tables: n.Tables, Audit: WhenReading})
+	BindReveal(env, cmd)
+}
+
+// Show prints the row that a REF names.
+func (n Resource[T, E]) Show(ctx context.Context, env *Env, s *Session, cmd *cobra.Command, name RefFlags, ref string) error {
+	row, err := n.Lookup(ctx, s, name, ref)
+	if err != nil {
+		return err
+	}
+	if err := LogReveal(ctx, env, s, cmd, n.Name, 1, n.ID(row)); err != nil {
+		return err
+	}
+	return output.One(env.Printer, n.view, row)
+}
+
+// Edit applies an update to the row that a REF names and prints the result.
+func (n Resource[T, E]) Edit(ctx context.Context, env *Env, w *Writer, how RefFlags, name, verb string, e rowupdate.Update[T], print func(T) error) error {
+	return n.EditSeen(ctx, env, w, how, name, verb, func(E, T) (rowupdate.Update[T], error) { return e, nil }, print)
+}
+
+// EditSeen is edit for an update that depends on the current row.
+func (n Resource[T, E]) EditSeen(ctx context.Context, env *Env, w *Writer, how RefFlags, name, verb string,
+	change func(E, T) (rowupdate.Update[T], error), print func(T) error,
+) error {
+	row, err := n.Lookup(ctx, w.Session, how, name)
+	if err != nil {
+		return n.RecordFailure(ctx, w, name, row, err)
+	}
+	t, err := n.open(w.Session)
+	if err != nil {
+		return err
+	}
+	e, err := change(t, row)
+	if fault.Is(err, fault.Usage) {
+		return err // not an attempt, so it is not audited
+	}
+	if err != nil {
+		return n.RecordFailure(ctx, w, name, row, err)
+	}
+	if err := ConfirmIfProtected(ctx, env, w.Ledger, verb+" "+n.Name+" "+n.DisplayName(row)); err != nil {
+		return err
+	}
+	after, err := t.Apply(ctx, w.Ledger, []T{row}, e)
+	if err != nil {
+		return err
+	}
+	if e.IsNoop != nil && e.IsNoop(row) {
+		env.Note("%s already has these values; nothing changed", n.DisplayName(row))
+	}
+	return PrintResult(env, w.Ledger, func() error { return print(after[0]) })
+}
+
+// RecordFailure writes the audit row of a failed attempt and returns err. row is the zero T if it was not found.
+func (n Resource[T, E]) RecordFailure(ctx context.Context, w *Writer, ref string, row T, err error) error {
+	w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: n.Name, ID: n.ID(row), Name: ref}, Action: w.Action}, err)
+	return err
+}

@@ -1,0 +1,200 @@
+package cmdutil
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/tenants"
+	"github.com/cxgctl/cxgctl/internal/users"
+)
+
+// tenantFlags select the tenants whose databases a command uses: one, those that match a pattern, or all.
+type tenantFlags struct {
+	Refs     cliflag.ListValue
+	All      bool
+	Parallel int
+	retry    string
+	dev      *Target // the dev database, once resolved
+}
+
+// tenantHelp is appended to the help of the users commands.
+const tenantHelp = `
+
+With --tenant the command works on sys.users in the tenant's database. These users do not have user_type, MFA,
+department, position, time zone or locale; flags for those fields are refused. Their status is LOCKED while
+locked_until is in the future, else INACTIVE if is_active is false, else ACTIVE. Setting a status sets both columns.
+A change is announced in the manager database first and audited there afterwards. If the command is killed in between,
+audit reconcile completes the audit.`
+
+// BindTenant adds --tenant for one tenant.
+func BindTenant(env *Env, cmd *cobra.Command) *cobra.Command {
+	if cmd.Long == "" {
+		cmd.Long = cmd.Short + "."
+	}
+	cmd.Long += tenantHelp
+	cmd.Flags().Var(&env.Tenants.Refs, "tenant", "users of this `tenant`, by id or code, in sys.users of its database")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "tenant")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Entering, "tenant")
+	cliflag.MarkTables(cmd.Flags(), "tenant", schema.Tenants, schema.Intents)
+	cliflag.Must(cmd.RegisterFlagCompletionFunc("tenant", Tenants.Completion(env, true)))
+	return cmd
+}
+
+// TenantTarget is a tenant and how to connect to its database.
+type TenantTarget struct {
+	tenants.Ref
+	CodeOrID string
+	Target   Target
+	Shared   bool  // other tenants use the same database
+	Err      error // why the database is unknown
+}
+
+// ResolveTenantTarget determines how to connect to a tenant's database. Errors are in the result.
+func ResolveTenantTarget(ctx context.Context, env *Env, cmd *cobra.Command, t tenants.Ref) TenantTarget {
+	p := TenantTarget{Ref: t}
+	if t.Code == nil {
+		p.CodeOrID, p.Err = t.ID.String(), fault.New(fault.Database, "tenant %s does not have a code, so its database is unknown", t.ID)
+		return p
+	}
+	p.CodeOrID = *t.Code
+	if err := tenants.CheckCode(p.CodeOrID); err != nil {
+		p.Err = fault.New(fault.Validation, "%s", err)
+		return p
+	}
+	var url string
+	if url, p.Shared, p.Err = env.Config.TenantURL(p.CodeOrID); p.Err != nil {
+		return p
+	}
+	if url == "" { // the dev database, or not configured
+		if env.Tenants.dev == nil {
+			t, err := env.Target(ctx, cmd, "tenants")
+			if err != nil {
+				p.Err = err
+				return p
+			}
+			env.Tenants.dev = &t
+		}
+		p.Target = *env.Tenants.dev
+		return p
+	}
+	key := "tenants_database_url"
+	if _, named := env.Config.TenantDatabases[p.CodeOrID]; named {
+		key = "tenant_databases"
+	}
+	p.Target = Target{URL: url, From: env.Config.From(key), timeout: env.Config.Timeout, Pooled: env.Config.Pooled, filtered: env.Config.RowSecurity}
+	if p.Target.password, p.Err = env.Config.Password(); p.Err == nil && !p.Shared {
+		p.Err = checkReserved(env, p)
+	}
+	return p
+}
+
+// checkReserved refuses a code for which {code} results in the manager database, postgres or a template. Otherwise
+// migrations would turn it into a tenant's database.
+func checkReserved(env *Env, p TenantTarget) error {
+	if _, named := env.Config.TenantDatabases[p.CodeOrID]; named {
+		return nil
+	}
+	where := p.Target.Options("").Addr()
+	database := where[strings.LastIndexByte(where, '/')+1:] // a socket's folder has slashes too
+	manager := env.Config.ManagerURL != "" && where != "" && where == Target{URL: env.Config.ManagerURL}.Options("").Addr()
+	if !manager && !slices.Contains([]string{"postgres", "template0", "template1"}, database) {
+		return nil
+	}
+	return fault.New(fault.Validation, "tenant %s: database %s cannot belong to a tenant", p.CodeOrID, database).
+		WithHint("set the tenant's database in the profile, under tenant_databases").With("tenant", p.CodeOrID)
+}
+
+// DirectTarget returns p with a direct connection instead of one through a pooler, for migrations.
+func DirectTarget(env *Env, p TenantTarget) TenantTarget {
+	p.Target.Pooled = false // a pooler is then detected and refused
+	if url := env.Config.DirectTenantURL(p.CodeOrID); url != "" && p.Err == nil {
+		p.Target.URL = url
+	}
+	return p
+}
+
+// open connects to the tenant's database and reads the columns of its tables.
+func (p TenantTarget) open(ctx context.Context, env *Env, home *Session) (*Session, error) {
+	if p.Err != nil {
+		return nil, p.Err
+	}
+	d, err := env.Open(ctx, p.Target.Options("tenant "+p.CodeOrID))
+	if err != nil {
+		return nil, err
+	}
+	cat, err := schema.Read(ctx, d, schema.SysUsers, schema.Applied, schema.ImportFiles, schema.ImportRows)
+	if err != nil {
+		return nil, db.Translate(err)
+	}
+	return p.session(home, d, cat), nil
+}
+
+// session returns a session in the tenant's database d for the operator of home.
+func (p TenantTarget) session(home *Session, d *db.DB, cat schema.Catalog) *Session {
+	return &Session{DB: d, Catalog: cat, Operator: home.Operator, Identity: home.Identity, IdleTimeout: home.IdleTimeout, tenantOnly: home.tenantOnly, managerSession: home, Tenant: &p}
+}
+
+// enterTenant returns a session in the database of the tenant that --tenant names, or s if the command does not work in
+// one tenant.
+func enterTenant(ctx context.Context, env *Env, cmd *cobra.Command, s *Session) (*Session, error) {
+	several := cmd.Flags().Lookup("all-tenants") != nil
+	if several {
+		if err := env.Tenants.check(); err != nil {
+			return s, err
+		}
+	}
+	if f := cmd.Flags().Lookup("tenant"); f == nil || !cliflag.Entering.Has(f) || len(env.Tenants.Refs) == 0 && !env.Tenants.All {
+		return s, nil
+	}
+	switch {
+	case several && env.Tenants.Many():
+		return s, nil // the command opens the databases itself
+	case env.Tenants.Many():
+		return s, fault.New(fault.Usage, "%s works in one tenant's database, but --tenant %q can match several", cmd.CommandPath(), strings.Join(env.Tenants.Refs, ",")).
+			WithHint("users list, get, unlock and status accept patterns")
+	}
+	t, err := tenants.Find(ctx, s.DB, s.Catalog, env.Tenants.Refs[0], false)
+	if err != nil {
+		return s, err
+	}
+	return ResolveTenantTarget(ctx, env, cmd, t).open(ctx, env, s)
+}
+
+// Many reports whether the flags can select several tenants.
+func (f tenantFlags) Many() bool {
+	return f.All || len(f.Refs) > 1 || slices.ContainsFunc(f.Refs, isPattern)
+}
+
+func isPattern(text string) bool { return strings.ContainsAny(text, "*?") }
+
+// Manager returns the session with the manager database, which holds the operator and the audit log.
+func (s *Session) Manager() *Session {
+	if s.managerSession != nil {
+		return s.managerSession
+	}
+	return s
+}
+
+// Users returns the table of the session's users: the platform's, or a tenant's.
+func (s *Session) Users() (*users.Table, error) {
+	if s.Tenant == nil {
+		return users.NewTable(s.Catalog)
+	}
+	return users.NewTenantTable(s.Catalog, users.Tenancy{ID: s.Tenant.ID, Code: s.Tenant.CodeOrID, Shared: s.Tenant.Shared})
+}
+
+// LedgerFor returns the ledger for the session's database, which is l or a ledger for a tenant's database.
+func (s *Session) LedgerFor(l *audit.Ledger) *audit.Ledger {
+	if s.Tenant == nil {
+		return l
+	}
+	return l.ForTenant(audit.Tenant{DB: s.DB, ID: s.Tenant.ID, Code: s.Tenant.CodeOrID}, s.managerSession.Catalog, s.Catalog)
+}

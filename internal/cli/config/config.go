@@ -1,0 +1,72 @@
+// Package config implements the config commands.
+package config
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/config"
+	"github.com/cxgctl/cxgctl/internal/output"
+)
+
+// NewCommand returns the commands about the configuration.
+func NewCommand(env *cmdutil.Env) *cobra.Command {
+	return cmdutil.Group("config", "Show and create the configuration",
+		newView(env), newPath(env), newInit(env))
+}
+
+func newView(env *cmdutil.Env) *cobra.Command {
+	cmd := &cobra.Command{Use: "view", Short: "Show the settings in force and where they come from", Args: cmdutil.ExactArgs()}
+	cmd.RunE = env.Wrap(func(_ context.Context, cmd *cobra.Command, _ []string) error {
+		if err := env.SetPrinter(cmd); err != nil {
+			return err
+		}
+		return cmdutil.PrintWhole(env, output.View{ID: "key"}, config.View(*env.Config))
+	})
+	return cmdutil.AddOutputFlags[config.Setting](env, cmd)
+}
+
+func newPath(env *cmdutil.Env) *cobra.Command {
+	return &cobra.Command{
+		Use: "path", Short: "Show which configuration file is read", Args: cmdutil.ExactArgs(),
+		RunE: env.Wrap(func(_ context.Context, cmd *cobra.Command, _ []string) error {
+			dir, err := os.Getwd()
+			if err != nil {
+				return err
+			}
+			used, searched := config.Path(env.ConfigFlags(cmd), env.Getenv, dir)
+			for _, c := range searched {
+				env.Note("%s (%s): %s", c.Path, c.Origin, c.State)
+			}
+			if used == "" {
+				env.Note("no configuration file found; cxgctl config init writes one")
+				return nil
+			}
+			_, err = fmt.Fprintln(env.Stdout, output.Sanitize(used))
+			return err
+		}),
+	}
+}
+
+func newInit(env *cmdutil.Env) *cobra.Command {
+	return &cobra.Command{
+		Use: "init", Short: "Write a commented configuration file to start from", Args: cmdutil.ExactArgs(),
+		RunE: env.Wrap(func(_ context.Context, cmd *cobra.Command, _ []string) error {
+			dir, err := os.Getwd()
+			if err != nil {
+				return err
+			}
+			path := config.InitPath(env.ConfigFlags(cmd), env.Getenv, dir)
+			if err := config.Init(path); err != nil {
+				return err
+			}
+			env.Note("wrote %s", path)
+			_, err = fmt.Fprintln(env.Stdout, output.Sanitize(path))
+			return err
+		}),
+	}
+}

@@ -1,0 +1,196 @@
+// Package doctor implements cxgctl doctor, which checks the configuration and the databases.
+package doctor
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/auth"
+	"github.com/cxgctl/cxgctl/internal/buildinfo"
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/config"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/devdb"
+	"github.com/cxgctl/cxgctl/internal/doctor"
+	"github.com/cxgctl/cxgctl/internal/migrate"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/users"
+)
+
+// NewCommand returns cxgctl doctor.
+func NewCommand(env *cmdutil.Env) *cobra.Command {
+	var f cmdutil.DatabaseFlags
+	var compat bool
+	cmd := &cobra.Command{
+		Use: "doctor", Short: "Check the configuration, the connections and the data, and suggest fixes", Args: cmdutil.ExactArgs(),
+		Long: "doctor checks the configuration, the connections, the servers and the tables that commands depend on,\n" +
+			"and searches all rows for defects that no constraint prevents: a million users and two million invoices\n" +
+			"take some seconds. It changes nothing, locks nothing and needs no operator. It exits with 0 if all is well,\n" +
+			"with 9 if it found something, and with 8 if it could not look.\n\n" +
+			"--compat instead tests the features that cxgctl needs of a server, be it PostgreSQL, a compatible server, or\n" +
+			"either behind a pooler: by reading, and in transactions that are rolled back, for which the role needs the\n" +
+			"rights to make changes. One row may be locked for a moment.",
+		Example: "  cxgctl doctor\n  cxgctl doctor -o json --jq '.data.items[] | select(.remedy != \"\") | .remedy'",
+	}
+	cmd.RunE = env.Wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
+		if cmdutil.NamesTenants(env) {
+			return doctorInTenants(ctx, env, cmd, &f)
+		}
+		which, err := f.Databases()
+		if err != nil {
+			return err
+		}
+		_, unread := env.LoadConfig(cmd)
+		if unread != nil {
+			if _, err := output.ParseFormat(env.Output.Format); err != nil && env.Output.Format != "" {
+				return unread // without a format the report cannot be printed
+			}
+			// reported as a finding
+			env.Config = &config.Config{Output: string(env.ErrorFormat())}
+		}
+		if err := env.SetPrinter(cmd); err != nil {
+			return err
+		}
+		in := toExamine(env, unread)
+		in.Compat = compat
+		if unread == nil {
+			findTargets(ctx, env, cmd, &in, which, f.Database != "")
+		} else {
+			for _, w := range which {
+				in.Targets = append(in.Targets, doctor.Target{Database: w})
+			}
+		}
+		in.Names = unread == nil && !compat && mayNameUsers(ctx, env, cmd)
+		results, verdict := doctor.Run(ctx, in)
+		if results == nil {
+			return verdict
+		}
+		if err := printFindings(env, results); err != nil {
+			return err
+		}
+		return verdict
+	})
+	f.Bind(cmd)
+	cmd.Flags().BoolVar(&compat, "compat", false, "test the server features that cxgctl needs, and show what fails without each")
+	return cmdutil.BindTenantOutput[doctor.Result, tenantResult](env, cmd)
+}
+
+// mayNameUsers reports whether the report may name users: only to an operator with USER_LIST, and then it is recorded
+// as a read. Otherwise the report has their ids.
+func mayNameUsers(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command) bool {
+	s, err := env.Reach(ctx, cmd)
+	if err != nil {
+		return false // the report has the reason
+	}
+	p, err := cmdutil.OperatorCredential(env, s)
+	if err != nil {
+		return false
+	}
+	s.Identity, s.Catalog, err = auth.Identify(ctx, s.DB, p, schema.AuditTables, time.Now())
+	if err != nil || s.Identity.Require(nil, "USER_LIST") != nil {
+		return false
+	}
+	s.Operator = s.Identity.Operator
+	l, err := cmdutil.ReadingLedger(ctx, env, s, cmd)
+	return err == nil && l != nil && cmdutil.LogRead(ctx, l, cmd, s.ReadSubject(users.Kind.Name, uuid.Nil), 0) == nil
+}
+
+// printFindings prints the report. A table on a terminal is truncated to the line, so the full findings follow it.
+func printFindings(env *cmdutil.Env, results []doctor.Result) error {
+	view := output.View{Table: []string{"check", "target", "status", "found", "remedy"}, ID: "check"}
+	cut := env.Printer.Terminal.IsTTY && env.Printer.Format == output.Table
+	if cut {
+		view.Table = view.Table[:4]
+	}
+	if err := cmdutil.PrintWhole(env, view, results); err != nil || !cut {
+		return err
+	}
+	for _, r := range results {
+		if r.Bad() {
+			env.Note("%s %s, %s: %s", r.Status, r.Check, r.Target, r.Found)
+		}
+		if r.Bad() && r.Remedy != "" {
+			env.Note("     remedy: %s", r.Remedy)
+		}
+	}
+	return nil
+}
+
+// toExamine returns what doctor checks besides the databases.
+func toExamine(env *cmdutil.Env, unread error) doctor.Input {
+	in := doctor.Input{
+		Client: "cxgctl " + buildinfo.Version(), LockFor: env.Config.LockFor,
+		Config: doctor.Config{Profile: env.Config.Profile, Err: unread},
+	}
+	if filepath.IsAbs(env.Config.File) { // else it is standard input
+		in.Config.File = env.Config.File
+	}
+	for _, f := range []doctor.File{
+		{Name: "password_file", Path: env.Config.PasswordFile},
+		{Name: "CXGCTL_TOKEN_FILE", Path: env.Config.TokenFile},
+		{Name: "auth.jwt_secret_file", Path: env.Config.JWTSecret},
+	} {
+		if f.Path != "" {
+			f.Err = config.CheckSecret(f.Name, f.Path, env.Getenv("CREDENTIALS_DIRECTORY"))
+			in.Secrets = append(in.Secrets, f)
+		}
+	}
+	passfile := env.Getenv("PGPASSFILE")
+	if passfile == "" && env.Getenv("HOME") != "" {
+		passfile = filepath.Join(env.Getenv("HOME"), ".pgpass")
+	}
+	if _, err := os.Stat(passfile); err == nil {
+		in.Secrets = append(in.Secrets, doctor.File{Name: ".pgpass", Path: passfile, Err: db.CheckPassfile(passfile)})
+	}
+	return in
+}
+
+// findTargets adds the databases, the dev database and the operator to in. asked reports whether a flag named a
+// database.
+func findTargets(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, in *doctor.Input, which []migrate.Database, asked bool) {
+	dev := false
+	for _, w := range which {
+		name := string(w)
+		url, source := env.Config.ManagerURL, env.Config.Sources["manager_database_url"]
+		if w == migrate.Tenants {
+			url, source = env.Config.TenantsURL, env.Config.Sources["tenants_database_url"]
+		}
+		t := doctor.Target{Database: w, Source: source, Required: asked || w == migrate.Manager}
+		fromDev := url == "" && env.Config.Embedded
+		switch {
+		case w == migrate.Tenants && env.Config.EachTenantItsOwn():
+			t.Absent = "each tenant has its own database; check them with --tenant or --all-tenants"
+		case url == "" && !fromDev && !t.Required:
+			t.Absent = "not configured"
+		default:
+			reach, err := env.Target(ctx, cmd, name)
+			t.Options, t.Err = reach.Options(name), err
+			t.Direct = w == migrate.Manager && env.Config.DirectURL != "" || w == migrate.Tenants && env.Config.DirectTenantsURL != ""
+		}
+		if fromDev {
+			dev, t.Source = true, "dev database"
+		}
+		if w == migrate.Manager && env.Config.ReplicaURL != "" {
+			if o, err := cmdutil.ReplicaOptions(env); err == nil { // else connecting reports it
+				t.Replica = &o
+			}
+		}
+		in.Targets = append(in.Targets, t)
+	}
+	if dev {
+		s, err := devdb.Inspect(ctx, env.DevOptions())
+		in.Dev = &doctor.Dev{Folder: s.Dir, Version: s.Version, LogFile: s.LogFile, Running: s.Running, PID: s.PID, Err: err}
+	}
+	in.Operator = doctor.Operator{
+		Name: env.Config.Operator, Source: env.Config.Sources["operator"],
+		Accept: func(ctx context.Context, r db.Reader) error {
+			return auth.Claim(ctx, r, env.Config.Operator, time.Now())
+		},
+	}
+}

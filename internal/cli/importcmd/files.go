@@ -1,0 +1,211 @@
+package importcmd
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/importer"
+	"github.com/cxgctl/cxgctl/internal/outfile"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/rowreader"
+)
+
+// ReportedFailures limits the failures in the report of an import, which is kept in memory. --errors gets them all.
+const ReportedFailures = 10_000
+
+// failures groups failed rows for the terminal, keeps the first ones for the report, and writes all to --errors.
+type failures struct {
+	a      *cmdutil.Env
+	causes causes
+	list   []importer.Failure
+	name   string       // of --errors
+	to     *errorOutput // nil without --errors
+	rows   *rowreader.ErrorFile
+}
+
+// openFailures opens --errors. The file holds the rows as they were read, passwords included, so only its owner can read
+// it. It is put in place once complete.
+func openFailures(env *cmdutil.Env, file *rowreader.File, f *Flags, reading rowreader.Options) (*failures, error) {
+	x := &failures{a: env, causes: causes{unit: "line"}, name: f.errors, list: []importer.Failure{}}
+	in, err := file.Rows(reading)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	if in.Format == rowreader.JSON {
+		x.causes.unit = "object"
+	}
+	if f.errors == "" {
+		return x, nil
+	}
+	if x.to, err = openErrors(env, f.errors); err != nil {
+		return nil, cmdutil.WriteError("--errors", f.errors, err)
+	}
+	if x.rows, err = rowreader.NewErrorFile(x.to, in, f.encoding); err != nil {
+		x.to.abort()
+		return nil, err
+	}
+	return x, nil
+}
+
+// errorOutput is the destination of failed rows: a file that is put in place once complete, a pipe, or standard output.
+type errorOutput struct {
+	io.Writer
+	file  *outfile.Pending // nil for a stream
+	place *outfile.Place   // nil for standard output
+}
+
+func openErrors(env *cmdutil.Env, path string) (*errorOutput, error) {
+	stdout := &errorOutput{Writer: cmdutil.InterruptibleWriter{Context: env.Context, Writer: env.Stdout}}
+	if path == cliflag.StandardStream {
+		return stdout, nil
+	}
+	place, err := outfile.Locate(path)
+	if err != nil {
+		return nil, err
+	}
+	if place.Is(env.Stdout) {
+		place.Close()
+		return stdout, nil
+	}
+	if place.IsDevice() {
+		f, err := place.Device()
+		return &errorOutput{Writer: f, place: place}, err
+	}
+	f, err := place.Pending(true)
+	if err == nil && place.Exists() { // from an earlier run, whose failures must not be taken for this one's
+		err = place.Remove()
+	}
+	return &errorOutput{f, f, place}, err
+}
+
+func (e *errorOutput) abort() {
+	if e.file != nil {
+		e.file.Abort()
+	}
+}
+
+func (e *errorOutput) commit() error {
+	if e.file != nil {
+		return e.file.Commit()
+	}
+	if f, ok := e.Writer.(io.Closer); ok {
+		return f.Close()
+	}
+	return nil
+}
+
+func (x *failures) add(f importer.Failure, row rowreader.Row) error {
+	if len(x.list) < ReportedFailures {
+		x.list = append(x.list, f)
+	}
+	x.causes.add(f)
+	if x.rows == nil {
+		return nil
+	}
+	if err := x.rows.Add(row, f.Message); err != nil {
+		return cmdutil.WriteError("--errors", x.name, err)
+	}
+	return nil
+}
+
+// tell prints the failures, unless the report lists them.
+func (x *failures) tell() {
+	if cmdutil.IsStructured(x.a.Printer.Format) {
+		return
+	}
+	for _, line := range x.causes.lines() {
+		x.a.Printf("cxgctl: error: %s", line)
+	}
+}
+
+// close puts the file in place if the import is complete, and discards it otherwise.
+func (x *failures) close(whole bool) error {
+	if x.rows == nil {
+		return nil
+	}
+	if !whole && x.to.file != nil {
+		x.to.abort()
+		return nil
+	}
+	if err := errors.Join(x.rows.Close(), x.to.commit()); err != nil {
+		x.to.abort()
+		return cmdutil.WriteError("--errors", x.name, err)
+	}
+	return nil
+}
+
+// elapsed formats a duration for people.
+func elapsed(d time.Duration) string {
+	if d < 10*time.Second {
+		return d.Round(10 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}
+
+// progressMeter shows the progress of an import: a bar on a terminal, otherwise a line every ten seconds.
+type progressMeter struct {
+	a        *cmdutil.Env
+	began    time.Time
+	last     time.Time
+	terminal bool
+	shown    bool
+	total    int64 // rows
+}
+
+func newMeter(env *cmdutil.Env, rows int64) *progressMeter {
+	m := &progressMeter{a: env, began: time.Now(), last: time.Now(), total: rows}
+	m.terminal = output.DetectTerminal(env.Stderr, env.Getenv).IsTTY && env.Getenv("TERM") != "dumb"
+	return m
+}
+
+// report is called after each batch.
+func (m *progressMeter) report(r importer.Report) {
+	every := 10 * time.Second
+	if m.terminal {
+		every = 200 * time.Millisecond
+	}
+	if m.a.Global.Quiet || cmdutil.IsStructured(m.a.Printer.Format) && !m.terminal || time.Since(m.last) < every {
+		return
+	}
+	m.last = time.Now()
+	line := progressLine(r, m.total, time.Since(m.began), m.terminal)
+	if !m.terminal {
+		m.a.Printf("%s", line)
+		return
+	}
+	m.shown = true
+	_, _ = io.WriteString(m.a.Stderr, "\r"+line+"\x1b[K")
+}
+
+// progressLine formats the progress: rows done, of all rows of the file. Rows that earlier runs applied do not count
+// towards the rate.
+func progressLine(r importer.Report, total int64, took time.Duration, bar bool) string {
+	done := r.Rows - r.AppliedEarlier
+	rate := float64(done) / max(took.Seconds(), 0.001)
+	line := fmt.Sprintf("%s of %s rows, %s/s, %s failed", output.Thousands(r.Rows), output.Thousands(total), output.Thousands(int64(rate)), output.Thousands(r.Failed))
+	part := float64(r.Rows) / float64(max(total, 1))
+	if done > 0 && part <= 1 {
+		left := time.Duration(float64(total-r.Rows) / rate * float64(time.Second))
+		line += fmt.Sprintf(", %s left", left.Round(time.Second))
+	}
+	line = fmt.Sprintf("%3.0f %%  %s", part*100, line)
+	if bar {
+		const width = 30
+		full := min(int(part*width), width)
+		line = strings.Repeat("█", full) + strings.Repeat("░", width-full) + " " + line
+	}
+	return line
+}
+
+// end clears the bar.
+func (m *progressMeter) end() {
+	if m.shown {
+		_, _ = io.WriteString(m.a.Stderr, "\r\x1b[K")
+	}
+}

@@ -1,0 +1,302 @@
+// Package importcmd implements the import command of any noun.
+package importcmd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/importer"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/rowreader"
+)
+
+// Flags are the flags of every import.
+type Flags struct {
+	cmdutil.ChangeFlags
+	format, encoding, onConflict, errors string
+	delimiter                            string
+	rename                               []string
+	atomic, status, again                bool
+	maxErrors                            int
+	undo                                 string
+}
+
+// Spec is what the import command needs to know about a noun.
+type Spec struct {
+	Resource       string   // its name in audit rows: user
+	Fields         []string // the valid headers
+	Conflicts      []string // the values of --on-conflict
+	UniqueKeys     string   // the unique keys, for help
+	UndoPermission string   // the permission that --undo also needs
+
+	ReadOptions func(importer.Options) rowreader.Options
+	Begin       func(w *cmdutil.Writer, o importer.Options) (Run, error)
+	Undo        func(ctx context.Context, w *cmdutil.Writer, ops []uuid.UUID) (importer.Undone, error)
+}
+
+// Run is an import that is ready to read a file.
+type Run struct {
+	Import   func(context.Context, *rowreader.File, importer.Options) (importer.Report, error)
+	Close    func()
+	SlowNote func(rowreader.Survey) string // returns a note on what will take long, or ""; may be nil
+}
+
+// Report is the record of an import: its counts, and the first rows that failed.
+type Report struct {
+	importer.Report
+	Seconds float64            `json:"elapsed_seconds"`
+	Errors  []importer.Failure `json:"errors"` // at most ReportedFailures
+}
+
+// Complete completes cmd, which has its texts and its own flags, as the import of a noun.
+func Complete(env *cmdutil.Env, cmd *cobra.Command, f *Flags, n Spec) *cobra.Command {
+	cmd.Use, cmd.Args = "import FILE|-", cobra.ArbitraryArgs
+	cmd.RunE = cmdutil.RunWrite(env, &f.ChangeFlags, func(ctx context.Context, w *cmdutil.Writer, cmd *cobra.Command, args []string) error {
+		if f.undo != "" {
+			if len(args) > 0 {
+				return fault.New(fault.Usage, "--undo takes the file or the operation as its value, and no other argument").
+					WithHint("to undo the import of that file: cxgctl %ss import --undo %s", n.Resource, args[0])
+			}
+			return undoImport(ctx, env, w, f.undo, n)
+		}
+		if err := cmdutil.ExactArgs("FILE")(cmd, args); err != nil {
+			return err
+		}
+		in, resume := env.Input()
+		file, err := rowreader.Open(args[0], in)
+		resume()
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		if f.status {
+			return importStatus(ctx, env, w, file, n)
+		}
+		return importFile(ctx, env, w, file, f, n)
+	})
+	fs := cmd.Flags()
+	fs.StringVar(&f.format, "format", "", "csv, tsv, jsonl, json or xlsx (default: by the file's extension, else by its content)")
+	fs.StringVar(&f.delimiter, "delimiter", "", "`character` between the fields of csv, or tab (default: detected)")
+	fs.StringVar(&f.encoding, "encoding", "", "the file's encoding: utf-8, utf-16, cp949, … (default utf-8)")
+	fs.StringArrayVar(&f.rename, "map", nil, "map a column to a field, as `HEADER=FIELD`; HEADER=- ignores the column")
+	fs.StringVar(&f.onConflict, "on-conflict", importer.Fail, "how to treat a row whose "+n.UniqueKeys+" is taken: "+listed(n.Conflicts, "or"))
+	fs.StringVar(&f.errors, "errors", "", "write the rows that failed to `file` (0600), to be fixed and imported again")
+	cliflag.MarkFile(cmd, "errors", cliflag.FileWritten)
+	fs.IntVar(&f.maxErrors, "max-errors", 0, "stop after `n` failed rows (default: never)")
+	fs.BoolVar(&f.atomic, "atomic", false, "import all rows in one transaction, or none; implied by --expect and --max-affected")
+	fs.BoolVar(&f.again, "again", false, "apply the whole file again, including rows that earlier runs applied")
+	fs.BoolVar(&f.status, "status", false, "show the progress of importing FILE, and its operations")
+	fs.StringVar(&f.undo, "undo", "", "undo everything that all runs of `FILE|OP` created and changed, except rows changed since")
+	cliflag.MarkFlags(fs, cliflag.Recorded, "format", "encoding", "on-conflict", "max-errors", "atomic", "status", "undo")
+	cliflag.Must(cmd.RegisterFlagCompletionFunc("format", cliflag.CompleteWords(formatNames()...)))
+	cliflag.Must(cmd.RegisterFlagCompletionFunc("on-conflict", cliflag.CompleteWords(n.Conflicts...)))
+	cmd.MarkFlagsMutuallyExclusive("status", "undo", "again")
+	f.BindBatch(cmd)
+	cmdutil.Annotate(cmd, cliflag.FileUse, "FILE")
+	cmdutil.Annotate(cmd, cmdutil.NoTable, "yes")
+	return cmdutil.BindOutput(env, cmd, func(columns []string) error {
+		switch {
+		case f.status:
+			return output.CheckColumns[importer.Status](columns)
+		case f.undo != "":
+			return output.CheckColumns[importer.Undone](columns)
+		}
+		return output.CheckColumns[Report](columns)
+	})
+}
+
+func formatNames() []string {
+	names := make([]string, len(rowreader.Formats))
+	for i, x := range rowreader.Formats {
+		names[i] = string(x)
+	}
+	return names
+}
+
+// listed joins words in English.
+func listed(words []string, and string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " " + and + " " + words[last]
+}
+
+// options converts the flags into the options of the import.
+func (f *Flags) options(n Spec) (importer.Options, error) {
+	o := importer.Options{
+		Read:       rowreader.Options{Format: rowreader.Format(f.format), Encoding: f.encoding},
+		OnConflict: f.onConflict, Atomic: f.atomic, MaxErrors: f.maxErrors, Again: f.again,
+	}
+	var p fault.Problems
+	if !slices.Contains(n.Conflicts, f.onConflict) {
+		p.Add("on-conflict", "%q is not one of %s", f.onConflict, strings.Join(n.Conflicts, ", "))
+	}
+	if f.maxErrors < 0 {
+		p.Add("max-errors", "%d is out of range; use 0 or more", f.maxErrors)
+	}
+	if err := p.Err(); err != nil {
+		return o, err
+	}
+	var err error
+	if o.Read.Delimiter, err = rowreader.ParseDelimiter(f.delimiter); err != nil {
+		return o, err
+	}
+	o.Read.Map, err = rowreader.ParseMap(f.rename, n.Fields)
+	return o, err
+}
+
+// importGC is GOGC during an import.
+const importGC = 25
+
+// importFile runs the import and prints the report.
+func importFile(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, file *rowreader.File, f *Flags, n Spec) error {
+	o, err := f.options(n)
+	if err != nil {
+		return err
+	}
+	if w.Guard.Expect != nil || w.Guard.MaxAffected != nil {
+		o.Atomic = true // committed batches could not be rolled back
+	}
+	run, err := n.Begin(w, o)
+	if fault.Is(err, fault.PermissionDenied) {
+		w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: n.Resource, Name: file.Name}, Action: w.Action}, err)
+	}
+	if err != nil {
+		return err
+	}
+	defer run.Close()
+	survey, err := file.Survey(ctx, n.ReadOptions(o))
+	if err != nil {
+		return err
+	}
+	failures, err := openFailures(env, file, f, n.ReadOptions(o))
+	if err != nil {
+		return err
+	}
+	o.Failed = failures.add
+	if run.SlowNote != nil && !w.DryRun {
+		if words := run.SlowNote(survey); words != "" {
+			env.Note("%s", words)
+		}
+	}
+	if env.Config.Protected && !w.DryRun { // --dry-run shows the difference; the prompt does not
+		env.Printf("profile %s is protected", env.Config.Profile)
+		if err := env.Confirm(ctx, "import "+n.Resource+"s from "+file.Name); err != nil {
+			return err
+		}
+	}
+	env.Deadline.Stop() // large files take long
+	// Most of the heap holds no pointers, so frequent collections cost little, and a million rows need less than 64 MB.
+	defer debug.SetGCPercent(debug.SetGCPercent(importGC))
+	meter := newMeter(env, survey.Rows)
+	o.Progress = meter.report
+	report, err := run.Import(ctx, file, o)
+	meter.end()
+	if kept := failures.close(err == nil); err == nil {
+		err = kept
+	}
+	failures.tell()
+	if err != nil {
+		return brokenOff(ctx, err, report, o, n)
+	}
+	cmdutil.NoteEnded(env, w.Ledger)
+	return printImport(env, report, failures, f.errors)
+}
+
+// brokenOff returns the error of an import that ended early, with its operation and how to continue.
+func brokenOff(ctx context.Context, err error, r importer.Report, o importer.Options, n Spec) error {
+	if cause, ok := errors.AsType[*fault.Error](context.Cause(ctx)); ok {
+		err = cause
+	}
+	applied := r.Created + r.Updated + r.Unchanged
+	if r.DryRun || o.Atomic || applied == 0 && !fault.Is(err, fault.Interrupted) && !fault.Is(err, fault.Terminated) && !fault.Is(err, fault.HungUp) {
+		return err
+	}
+	f := *fault.From(err)
+	f.Detail = maps.Clone(f.Detail)
+	hint := fmt.Sprintf("%s applied by operation %s; run the same command again to continue, or undo with: cxgctl %ss import --undo %s",
+		cmdutil.Plural(int(applied), "row"), r.OpID, n.Resource, r.OpID)
+	if f.Hint != "" {
+		hint = f.Hint + "; " + hint
+	}
+	return f.With("op_id", r.OpID.String()).With("applied", applied).WithHint("%s", hint)
+}
+
+// noteAltered notes which values were stored differently from the file.
+func noteAltered(env *cmdutil.Env, r importer.Report) {
+	stored := "stored"
+	if r.DryRun {
+		stored = "would be stored"
+	}
+	order := func(x, y importer.Alteration) int {
+		return cmp.Or(cmp.Compare(x.Field, y.Field), cmp.Compare(x.How, y.How))
+	}
+	for _, how := range slices.SortedFunc(maps.Keys(r.Altered), order) {
+		env.Note("%s: %s %s %s", how.Field, cmdutil.Plural(int(r.Altered[how]), "row"), stored, how.How)
+	}
+}
+
+// printImport prints a summary of the import, and the report as a record except as a table.
+func printImport(env *cmdutil.Env, r importer.Report, failures *failures, errorFile string) error {
+	switch {
+	case r.AppliedEarlier > 0 && r.AppliedEarlier == r.Rows && r.Last != nil:
+		by := ""
+		if r.Last.Operator != nil {
+			by = " by " + *r.Last.Operator
+		}
+		env.Note("all %s rows were applied on %s%s (operation %s); --again applies the file again",
+			output.Thousands(r.Rows), r.Last.At.Instant.UTC().Format(time.DateOnly), by, r.Last.OpID)
+	case r.AppliedEarlier > 0:
+		env.Note("%s applied by earlier runs", cmdutil.Plural(int(r.AppliedEarlier), "row"))
+	}
+	noteAltered(env, r)
+	counts := "%s created, %s updated, %s unchanged, %s skipped, %s failed in %s (operation %s)"
+	if r.DryRun {
+		counts = "dry run, nothing was changed: %s would be created, %s would be updated, %s unchanged, %s skipped, %s would fail in %s (operation %s)"
+	}
+	env.Note(counts, output.Thousands(r.Created), output.Thousands(r.Updated), output.Thousands(r.Unchanged), output.Thousands(r.Skipped),
+		output.Thousands(r.Failed), elapsed(r.Elapsed), r.OpID)
+	if env.Printer.Format != output.Table && env.Printer.Format != output.Wide || env.Printer.File != "" {
+		err := output.One(env.Printer, output.View{ID: "op_id"}, Report{r, r.Elapsed.Seconds(), failures.list})
+		if err = cmdutil.AfterCommit(err); err != nil {
+			return err
+		}
+	}
+	if r.Failed == 0 {
+		return nil
+	}
+	rest := "the rest is done"
+	switch {
+	case r.DryRun:
+		rest = "nothing was changed"
+	case r.Created+r.Updated+r.Unchanged+r.Skipped+r.AppliedEarlier == 0:
+		rest = "nothing was changed"
+	case r.Stopped:
+		rest = "stopped there; the rows before are done"
+	}
+	failed := "failed"
+	if r.DryRun {
+		failed = "would fail"
+	}
+	fail := fault.New(fault.PartialFailure, "%s of %s %s; %s", output.Thousands(r.Failed), cmdutil.Plural(int(r.Rows), "row"), failed, rest).
+		With("failed", r.Failed).With("op_id", r.OpID.String())
+	if errorFile == "" {
+		return fail.WithHint("--errors F writes the rows that fail to a file, to be fixed and imported again")
+	}
+	if r.DryRun || r.Created+r.Updated+r.Unchanged+r.Skipped+r.AppliedEarlier == 0 { // the rows that did not fail are not applied yet either
+		return fail.WithHint("fix the file and import it again; %s lists the rows to fix and why", errorFile)
+	}
+	return fail.WithHint("fix the rows in %s and import that file", errorFile)
+}

@@ -1,0 +1,112 @@
+// Package invoice implements the invoices commands.
+package invoice
+
+import (
+	"cmp"
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/invoices"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// NewCommand returns the commands about invoices.
+func NewCommand(env *cmdutil.Env) *cobra.Command {
+	return cmdutil.Group("invoices", "Create, change, list, import and sum up invoices",
+		newCreate(env), newUpdate(env), newStatus(env),
+		newDelete(env), newRestore(env), newImport(env),
+		newOverdue(env), newSummary(env), newReport(env),
+		newList(env),
+		cmdutil.Invoices.Get(env, "Show an invoice",
+			"  cxgctl invoices get INV-202611-000123\n  cxgctl invoices get INV-202611-000123 -o json --jq .data.total_amount"),
+		cmdutil.Invoices.History(env))
+}
+
+// filterFlags are the flags that select invoices.
+type filterFlags struct {
+	invoices.Filter
+	from, to, since, until, month, dueBefore cliflag.DateValue
+	minTotal, maxTotal                       cliflag.AmountValue
+}
+
+func (f *filterFlags) bindFilter(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.Var((*cliflag.ListValue)(&f.Tenants), "tenant", "only invoices of these `tenants`, by id or code")
+	fs.StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: PENDING, SENT, PAID, OVERDUE, CANCELED")
+	fs.StringSliceVar(&f.Currencies, "currency", nil, "only these `currencies`, such as KRW")
+	cliflag.SearchVar(fs, &f.Search, "search", "literal `text` in the invoice number")
+	fs.Var(&f.from, "from", "invoice_date on or after this `date`, YYYY-MM-DD")
+	fs.Var(&f.to, "to", "invoice_date before this `date`")
+	fs.Var(&f.since, "since", "same as --from: "+cliflag.ShortForms)
+	fs.Var(&f.until, "until", "same as --to")
+	fs.Var(&f.month, "month", "invoice_date in this `month`: 2026-11, this-month, last-month")
+	cmd.MarkFlagsMutuallyExclusive("from", "since", "month")
+	cmd.MarkFlagsMutuallyExclusive("to", "until", "month")
+	fs.Var(&f.dueBefore, "due-before", "due_date before this `date`")
+	fs.BoolVar(&f.Overdue, "overdue", false, "only invoices past due today and neither PAID nor CANCELED")
+	fs.Var(&f.minTotal, "min-total", "total_amount of at least this `amount`, an exact decimal")
+	fs.Var(&f.maxTotal, "max-total", "total_amount of at most this `amount`")
+	cliflag.MarkFlags(fs, cliflag.Recorded, "tenant", "status", "currency", "from", "to", "due-before", "overdue", "min-total", "max-total")
+	cliflag.Must(cmd.RegisterFlagCompletionFunc("status", cliflag.CompleteWords(invoices.Statuses...)))
+}
+
+// bindMethods adds the filter by payment method. Commands that set a payment method do not have it.
+func (f *filterFlags) bindMethods(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVar(&f.PaymentMethods, "payment-method", nil, "only these `methods`: CREDIT_CARD, BANK_TRANSFER, PAYPAL, WIRE_TRANSFER, CHECK")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "payment-method")
+	cliflag.Must(cmd.RegisterFlagCompletionFunc("payment-method", cliflag.CompleteWords(invoices.PaymentMethods...)))
+}
+
+// filter returns the filter that the flags select, with the values that were refused.
+func (f *filterFlags) filter() invoices.Filter {
+	out := f.Filter
+	p := &out.Refused
+	out.From, out.To = cmp.Or(f.from.Read("from", p), f.since.Read("since", p)), cmp.Or(f.to.Read("to", p), f.until.Read("until", p))
+	if first := f.month.Read("month", p); first != nil {
+		begin := db.Date{Day: first.Day.AddDate(0, 0, 1-first.Day.Day())}
+		end := db.Date{Day: begin.Day.AddDate(0, 1, 0)}
+		out.From, out.To = &begin, &end
+	}
+	out.Today = f.from.Times.Today()
+	out.DueBefore = f.dueBefore.Read("due_before", p)
+	out.MinTotal, out.MaxTotal = f.minTotal.Read("min_total", p), f.maxTotal.Read("max_total", p)
+	return out
+}
+
+func newList(env *cmdutil.Env) *cobra.Command {
+	var f filterFlags
+	var page cmdutil.PageFlags
+	cmd := &cobra.Command{
+		Use: "list", Short: "List invoices, newest first", Args: cmdutil.ExactArgs(),
+		Example: "  cxgctl invoices list --overdue --sort due_date\n  cxgctl invoices list --tenant acme --from 2026-01-01 --to 2026-02-01 -o csv\n  cxgctl invoices list --status PAID --all -o jsonl --output-file paid.jsonl.gz",
+	}
+	cmd.RunE = cmdutil.RunRead(env, cmdutil.List(env, cmdutil.InvoiceView, &page, func(ctx context.Context, s *cmdutil.Session) (cmdutil.Listing[invoices.Invoice], error) {
+		t, err := invoices.NewTable(s.Catalog)
+		filter := f.filter()
+		filter.Sort = page.Sort
+		if err == nil && filter.Search != "" {
+			filter.Grams, err = t.Grams(ctx, s.DB)
+		}
+		return cmdutil.Listing[invoices.Invoice]{
+			Table: schema.Invoices,
+			Query: func(ctx context.Context, since db.Increment) (db.ListQuery[invoices.Invoice], error) {
+				filter.Changed = since
+				return t.Matching(ctx, s.DB, filter)
+			},
+		}, err
+	}))
+	f.bindFilter(cmd)
+	f.bindMethods(cmd)
+	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "include deleted invoices")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "include-deleted")
+	page.BindExport(cmd)
+	cmd.Flags().StringSliceVar(&page.Sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Shaping, "sort")
+	cliflag.Must(cmd.RegisterFlagCompletionFunc("sort", cliflag.CompleteWords(invoices.SortFields...)))
+	env.Specify(cmd, cmdutil.Spec{Permission: "INVOICE_LIST", Tables: cmdutil.Invoices.Tables, TenantOnly: true})
+	return cmdutil.AddOutputFlags[invoices.Invoice](env, cmd)
+}

@@ -1,0 +1,87 @@
+package invoice
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/invoices"
+	"github.com/cxgctl/cxgctl/internal/output"
+)
+
+var summaryView = output.View{
+	ID: "group",
+	Table: []string{
+		"group", "currency", "count", "total", "paid", "unpaid", "paid_rate", "current", "days_1_30", "days_31_60", "days_61_90", "days_over_90",
+	},
+}
+
+var debtView = output.View{
+	ID: "tenant_id",
+	Table: []string{
+		"tenant_code", "currency", "count", "oldest_due_date", "unpaid", "overdue", "current", "days_1_30", "days_31_60", "days_61_90", "days_over_90",
+	},
+}
+
+func newSummary(env *cmdutil.Env) *cobra.Command {
+	var f filterFlags
+	var by string
+	cmd := &cobra.Command{
+		Use: "summary", Short: "Summarize invoices by month, status, currency, tenant or method", Args: cmdutil.ExactArgs(),
+		Long: "Summarize invoices by month of the invoice date, status, currency, tenant or payment method, and always by currency:\n" +
+			"amounts in different currencies are never added. total is paid + unpaid + canceled; paid_rate is paid / (paid + unpaid).\n" +
+			"Unpaid amounts, neither PAID nor CANCELED, are also split by age: not yet due, and 1-30, 31-60, 61-90 and more days past\n" +
+			"due, in the zone of --tz.",
+		Example: "  cxgctl invoices summary --by month --from 2026-01-01 --to 2027-01-01\n  cxgctl invoices summary --by tenant --currency KRW -o csv --output-file receivables.csv",
+	}
+	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, _ []string) error {
+		t, err := invoices.NewTable(s.Catalog)
+		if err != nil {
+			return err
+		}
+		sums, err := t.Summarize(ctx, cmdutil.WithReplica(ctx, env, s, cmd).DB, f.filter(), by, cmdutil.Today(env))
+		if err != nil {
+			return err
+		}
+		return cmdutil.PrintWhole(env, summaryView, sums)
+	})
+	cmd.Flags().StringVar(&by, "by", "currency", "month, status, currency, tenant or method")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "by")
+	cliflag.Must(cmd.RegisterFlagCompletionFunc("by", cliflag.CompleteWords(invoices.Groupings...)))
+	return sums[invoices.Summary](env, cmd, &f)
+}
+
+func newReport(env *cmdutil.Env) *cobra.Command {
+	var f filterFlags
+	cmd := &cobra.Command{
+		Use: "report", Short: "Report unpaid amounts by tenant and age", Args: cmdutil.ExactArgs(),
+		Long: "The ageing report: one line per tenant and currency with unpaid invoices, neither PAID nor CANCELED: the amount owed,\n" +
+			"the part overdue, and its age: not yet due, and 1-30, 31-60, 61-90 and more days past due, in the zone of --tz.",
+		Example: "  cxgctl invoices report\n  cxgctl invoices report --tenant acme -o json\n  cxgctl invoices report --overdue -o csv --columns tenant_code,currency,overdue",
+	}
+	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, _ []string) error {
+		t, err := invoices.NewTable(s.Catalog)
+		if err != nil {
+			return err
+		}
+		debts, err := t.Report(ctx, cmdutil.WithReplica(ctx, env, s, cmd).DB, f.filter(), cmdutil.Today(env))
+		if err != nil {
+			return err
+		}
+		return cmdutil.PrintWhole(env, debtView, debts)
+	})
+	return sums[invoices.Debt](env, cmd, &f)
+}
+
+// sums adds the filters of invoices list to a command that summarizes invoices.
+func sums[T any](env *cmdutil.Env, cmd *cobra.Command, f *filterFlags) *cobra.Command {
+	f.bindFilter(cmd)
+	f.bindMethods(cmd)
+	cmdutil.BindMaxLag(cmd)
+	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted invoices too")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "include-deleted")
+	env.Specify(cmd, cmdutil.Spec{Permission: "INVOICE_LIST", Tables: cmdutil.Invoices.Tables, TenantOnly: true})
+	return cmdutil.AddOutputFlags[T](env, cmd)
+}

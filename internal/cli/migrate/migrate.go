@@ -1,0 +1,375 @@
+// Package migrate implements the migrate commands.
+package migrate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/migrate"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// migration is a record of the migrate commands.
+type migration struct {
+	Database  string        `json:"database"`
+	Version   int64         `json:"version"`
+	Name      string        `json:"name"`
+	Applied   bool          `json:"applied"`
+	AppliedAt *db.Time      `json:"applied_at"`
+	Plan      []plannedItem `json:"plan"`  // what migrate up would do; empty if there is nothing to do
+	State     string        `json:"state"` // see migrate.Step.State
+
+	optional string // the name for --with, see migrate.Step
+}
+
+var migrationView = output.View{
+	ID:    "version",
+	Table: []string{"database", "version", "name", "applied", "applied_at", "state"},
+	Wide:  []string{"database", "version", "name", "applied", "applied_at", "state"},
+}
+
+// NewCommand returns the commands that migrate databases.
+func NewCommand(env *cmdutil.Env) *cobra.Command {
+	cmd := cmdutil.Group("migrate", "Apply, revert and list schema migrations",
+		newUp(env), newDown(env), newStatus(env), newRoles(env))
+	env.Specify(cmd, cmdutil.Spec{Permission: cmdutil.NoOperator, Tables: schema.AuditTables})
+	return cmd
+}
+
+// server returns the configuration of a direct connection to a database, for migrations.
+func server(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, which migrate.Database) (*pgx.ConnConfig, error) {
+	t, err := env.Target(ctx, cmd, string(which))
+	if err != nil {
+		return nil, err
+	}
+	direct, key := env.Config.DirectURL, "direct_database_url"
+	if which == migrate.Tenants {
+		direct, key = env.Config.DirectTenantsURL, "direct_tenants_database_url"
+	}
+	if direct != "" {
+		t.URL, t.From = direct, env.Config.From(key)
+	}
+	t.Pooled = false // a pooler is then detected and refused
+	o := t.Options(string(which))
+	if where := o.Addr(); !strings.Contains(env.AskedOn, where) {
+		env.AskedOn = strings.TrimPrefix(env.AskedOn+", "+where, ", ")
+	}
+	return db.Config(o)
+}
+
+// planSteps returns a database's migrations with the plan of migrate up for each.
+func planSteps(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, which migrate.Database, with []string) ([]migration, migrate.Plan, error) {
+	cfg, err := server(ctx, env, cmd, which)
+	if err != nil {
+		return nil, migrate.Plan{}, err
+	}
+	return readSteps(ctx, cfg, which, with)
+}
+
+// readSteps returns the migrations of the database at cfg with the plan of migrate up for each.
+func readSteps(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database, with []string) ([]migration, migrate.Plan, error) {
+	list, err := migrate.Status(ctx, cfg, which)
+	if err != nil {
+		return nil, migrate.Plan{}, err
+	}
+	plan, err := migrate.PlanUp(ctx, cfg, which, with...)
+	if err != nil {
+		return nil, plan, err
+	}
+	out := make([]migration, len(list))
+	for i, s := range list {
+		out[i] = migration{
+			Database: string(which), Version: s.Version, Name: s.Name, State: s.State(), Applied: s.Applied, optional: s.Optional,
+		}
+		if s.Applied {
+			at := db.At(s.AppliedAt)
+			out[i].AppliedAt = &at
+		}
+	}
+	attachPlan(out, plan)
+	return out, plan, nil
+}
+
+func newStatus(env *cmdutil.Env) *cobra.Command {
+	var f cmdutil.DatabaseFlags
+	cmd := &cobra.Command{
+		Use: "status", Short: "List migrations and show what migrate up would do", Args: cmdutil.ExactArgs(),
+		Long: `List migrations and show what migrate up would do. Nothing is changed.
+
+STATE is applied, pending, "optional: --with NAME" for a migration that migrate up applies only with that flag, or
+unknown for a migration that a newer cxgctl applied. migrate up then exits with 8. Version numbers may have gaps.`,
+	}
+	cmd.RunE = env.Wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
+		if cmdutil.NamesTenants(env) {
+			return stepsInTenants(ctx, env, cmd, &f, true)
+		}
+		which, err := migrateDatabases(env, cmd, &f)
+		if err != nil {
+			return err
+		}
+		if err := env.SetPrinter(cmd); err != nil {
+			return err
+		}
+		var all []migration
+		for _, w := range which {
+			list, plan, err := planSteps(ctx, env, cmd, w, nil)
+			if err != nil {
+				return err
+			}
+			notePlan(env, plan)
+			all = append(all, list...)
+		}
+		return cmdutil.PrintWhole(env, migrationView, all)
+	})
+	f.Bind(cmd)
+	return cmdutil.BindTenantOutput[migration, tenantMigration](env, cmd)
+}
+
+// migrateDatabases returns the databases of a command without --tenant. Where each tenant has its own database, only
+// the manager database is included.
+func migrateDatabases(env *cmdutil.Env, cmd *cobra.Command, f *cmdutil.DatabaseFlags) ([]migrate.Database, error) {
+	which, err := f.Databases()
+	if err != nil {
+		return nil, err
+	}
+	c, err := env.LoadConfig(cmd)
+	if err == nil && f.Database == "" && c.EachTenantItsOwn() {
+		env.Note("every tenant has a database of its own; use --tenant or --all-tenants to include them")
+		return []migrate.Database{migrate.Manager}, nil
+	}
+	return which, err
+}
+
+// pending returns the migrations that migrate up would apply or complete.
+func pending(list []migration, with []string) []migration {
+	return slices.DeleteFunc(list, func(m migration) bool {
+		return len(m.Plan) == 0 && (m.Applied || m.optional != "" && !slices.Contains(with, m.optional))
+	})
+}
+
+func newUp(env *cmdutil.Env) *cobra.Command {
+	var f cmdutil.DatabaseFlags
+	var r rollout
+	cmd := &cobra.Command{
+		Use: "up", Short: "Apply pending migrations", Args: cmdutil.ExactArgs(),
+		Long: `Apply pending migrations. Concurrent runs wait for each other.
+
+A database that other software created is adopted: missing objects are added, existing ones are not changed, and
+migrate status shows the plan in advance. Added objects are recorded, and migrate down removes only those. No lock is
+held for long: indexes of tables with rows are built concurrently with writes.`,
+	}
+	cmd.RunE = env.Wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
+		up := func(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database) ([]migrate.Result, error) {
+			return migrate.UpWith(ctx, cfg, which, f.With, func(index string) {
+				if !cmd.Flags().Changed("timeout") {
+					env.Deadline.Stop() // the duration depends on the table, and progress is printed
+				}
+				env.Note("building index %s", index)
+			})
+		}
+		switch {
+		case cmdutil.NamesTenants(env) && f.DryRun:
+			return stepsInTenants(ctx, env, cmd, &f, false)
+		case cmdutil.NamesTenants(env):
+			return upInTenants(ctx, env, cmd, &f, r)
+		}
+		return runMigrations(ctx, env, cmd, &f, up, func(list []migration) []migration { return pending(list, f.With) })
+	})
+	r.bind(cmd)
+	f.Bind(cmd)
+	f.ChangeFlags.Bind(cmd)
+	env.Specify(cmd, cmdutil.Spec{Permission: cmdutil.NoOperator, Audit: cmdutil.Always})
+	cmd.Flags().StringSliceVar(&f.With, "with", nil, "apply these optional migrations (`names`) too: search (indexes that make --search fast and bulk loads slow)")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "with")
+	return cmdutil.BindTenantOutput[migration, tenantMigration](env, cmd)
+}
+
+func newDown(env *cmdutil.Env) *cobra.Command {
+	var f cmdutil.DatabaseFlags
+	var optional string
+	cmd := &cobra.Command{
+		Use: "down", Short: "Revert the last migration", Args: cmdutil.ExactArgs(),
+	}
+	cmd.RunE = env.Wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
+		down := func(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database) ([]migrate.Result, error) {
+			if optional != "" {
+				return migrate.DownOf(ctx, cfg, which, optional, f.DiscardData)
+			}
+			return migrate.Down(ctx, cfg, which, f.DiscardData)
+		}
+		return runMigrations(ctx, env, cmd, &f, down, func(list []migration) []migration {
+			list = slices.DeleteFunc(list, func(m migration) bool {
+				return !m.Applied || optional != "" && m.optional != optional
+			})
+			return list[max(len(list)-1, 0):]
+		})
+	})
+	f.Bind(cmd)
+	f.ChangeFlags.Bind(cmd)
+	env.Specify(cmd, cmdutil.Spec{Permission: cmdutil.NoOperator, Audit: cmdutil.Always})
+	cmd.Flags().BoolVar(&f.DiscardData, "discard-data", false, "revert even if data is lost")
+	cmd.Flags().StringVar(&optional, "with", "", "revert the optional migration of this `name` instead of the last one")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "with")
+	return cmdutil.AddOutputFlags[migration](env, cmd)
+}
+
+// runMigrations runs migrate up or down on the selected databases. A dry run prints the plan. Reverting asks for
+// confirmation. Every applied migration gets an audit row, even if a later one fails.
+func runMigrations(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *cmdutil.DatabaseFlags,
+	run func(context.Context, *pgx.ConnConfig, migrate.Database) ([]migrate.Result, error), planned func([]migration) []migration,
+) error {
+	which, err := migrateDatabases(env, cmd, f)
+	if err != nil {
+		return err
+	}
+	if err := env.SetPrinter(cmd); err != nil {
+		return err
+	}
+	down := cmd.Name() == "down"
+	var plan, waiting []migration
+	for _, w := range which {
+		list, up, err := planSteps(ctx, env, cmd, w, f.With)
+		if err != nil {
+			return err
+		}
+		if !down {
+			if up.Newer != nil {
+				return up.Newer
+			}
+			notePlan(env, up)
+		}
+		for _, m := range list {
+			if !m.Applied && m.optional != "" && !slices.Contains(f.With, m.optional) {
+				waiting = append(waiting, m)
+			}
+		}
+		plan = append(plan, planned(list)...)
+	}
+	lost := ""
+	if down {
+		if lost, err = plannedLosses(ctx, env, cmd, f, plan); err != nil {
+			return err
+		}
+	}
+	if f.DryRun {
+		env.Note("dry run: %s planned, nothing was changed", cmdutil.Plural(len(plan), "migration"))
+		return cmdutil.PrintWhole(env, migrationView, plan)
+	}
+	if len(plan) > 0 && (down || env.Config.Protected) {
+		names := ""
+		for _, m := range plan {
+			names += fmt.Sprintf(" %s/%s", m.Database, m.Name)
+		}
+		if env.Config.Protected {
+			env.Printf("profile %s is protected", env.Config.Profile)
+		}
+		if err := env.Confirm(ctx, "migrate "+cmd.Name()+names+lost); err != nil {
+			return err
+		}
+	}
+	// Migrations are recorded in the manager database, so it must be configured.
+	if _, err := env.Target(ctx, cmd, string(migrate.Manager)); err != nil {
+		return err
+	}
+	done := []migration{}
+	for _, w := range which {
+		cfg, err := server(ctx, env, cmd, w)
+		if err != nil {
+			return err
+		}
+		results, err := run(ctx, cfg, w)
+		for _, r := range results {
+			done = append(done, migrationDone(w, r))
+		}
+		if rerr := recordMigrations(ctx, env, cmd, w, results); err == nil {
+			err = rerr
+		}
+		if err != nil {
+			return err
+		}
+	}
+	env.Note("%s", cmdutil.Plural(len(done), "migration")+" done")
+	if !down {
+		for _, m := range waiting {
+			env.Note("not applied: %s/%s (%s)", m.Database, m.Name, m.State)
+		}
+	}
+	return cmdutil.AfterCommit(cmdutil.PrintWhole(env, migrationView, done))
+}
+
+// migrationDone returns the record of a migration that was applied or reverted.
+func migrationDone(which migrate.Database, r migrate.Result) migration {
+	m := migration{Database: string(which), Version: r.Version, Name: r.Name, Applied: r.Direction != "down", State: "taken back"}
+	if m.Applied {
+		at := db.At(r.AppliedAt)
+		m.AppliedAt, m.State = &at, "applied"
+	}
+	return m
+}
+
+// recordMigrations writes an audit row per migration under the OS user's name, because the database may not have
+// an operator yet. Without an audit log it prints a note instead.
+func recordMigrations(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, which migrate.Database, results []migrate.Result) error {
+	if len(results) == 0 {
+		return nil
+	}
+	ctx = context.WithoutCancel(ctx) // record completed migrations even after a signal
+	s, err := env.Connect(ctx, cmd)
+	if err != nil {
+		return err
+	}
+	from := env.Origin(cmd)
+	l, err := audit.Open(ctx, s.DB, s.Catalog, audit.Operator{Name: from.OSUser, AuthMethod: "os"}, from)
+	if err != nil {
+		env.Note("migrations were not recorded in the audit log: %s", fault.From(err).Message)
+		return nil
+	}
+	changes := migrationChanges(which, results, nil)
+	begin := slices.IndexFunc(results, startsSealing)
+	if which != migrate.Manager || begin < 0 {
+		return l.Record(ctx, changes)
+	}
+	return l.Write(ctx, audit.Intent{Subject: changes[0].Subject, Action: changes[0].Action}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
+		n, err := tx.SealOlder(ctx)
+		if n > 0 {
+			changes[begin].After.(map[string]any)["older_rows_sealed"] = n
+		}
+		return changes, err
+	})
+}
+
+// startsSealing reports whether all audit rows of cxgctl are sealed from this migration on.
+func startsSealing(r migrate.Result) bool {
+	return r.Direction != "down" && (r.Version == 13 || r.Version == 20)
+}
+
+// migrationChanges returns the audit changes for migrations; of is the tenant, nil for the shared databases.
+func migrationChanges(which migrate.Database, results []migrate.Result, of *cmdutil.TenantTarget) []audit.Change {
+	changes := make([]audit.Change, len(results))
+	for i, r := range results {
+		image := map[string]any{"database": which, "version": r.Version, "name": r.Name}
+		c := audit.Change{
+			Subject: audit.Subject{Resource: "migration", Name: string(which) + "/" + r.Name},
+			Action:  audit.Execute, Event: audit.SystemChange, After: image,
+		}
+		if r.Direction == "down" {
+			c.Before, c.After = image, nil
+		}
+		if of != nil {
+			c.TenantID, image["tenant"] = &of.ID, of.CodeOrID
+		}
+		changes[i] = c
+	}
+	return changes
+}

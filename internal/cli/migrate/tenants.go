@@ -1,0 +1,196 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/migrate"
+	"github.com/cxgctl/cxgctl/internal/output"
+)
+
+// tenantMigration is a migration in the database of a tenant.
+type tenantMigration struct {
+	Tenant string `json:"tenant"`
+	migration
+}
+
+var tenantMigrationView = output.View{
+	ID:    "version",
+	Table: []string{"tenant", "version", "name", "applied", "applied_at", "state"},
+	Wide:  []string{"tenant", "database", "version", "name", "applied", "applied_at", "state"},
+}
+
+// rollout are the flags of migrate up for several tenants.
+type rollout struct {
+	canary    int
+	keepGoing bool
+}
+
+func (r *rollout) bind(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&r.canary, "canary", 0, "with several tenants: migrate the first `n` and continue only if all of them succeed")
+	cmd.Flags().BoolVar(&r.keepGoing, "keep-going", false, "with several tenants: continue after a failure")
+}
+
+// resolveTenantServers returns the same databases with direct connections, because migrations cannot run through a
+// pooler.
+func resolveTenantServers(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *cmdutil.DatabaseFlags) (*cmdutil.Session, []cmdutil.TenantTarget, error) {
+	s, places, err := cmdutil.ResolveTenantDatabases(ctx, env, cmd, f)
+	for i, p := range places {
+		places[i] = cmdutil.DirectTarget(env, p)
+	}
+	return s, places, err
+}
+
+// steps returns the pending migrations of a tenant's database, or all of them.
+func steps(ctx context.Context, p cmdutil.TenantTarget, with []string, all bool) ([]migration, error) {
+	if p.Err != nil {
+		return nil, p.Err
+	}
+	cfg, err := db.Config(p.Target.Options("tenant " + p.CodeOrID))
+	if err != nil {
+		return nil, err
+	}
+	list, plan, err := readSteps(ctx, cfg, migrate.Tenants, with)
+	if err != nil || all {
+		return list, err
+	}
+	if plan.Newer != nil {
+		return nil, plan.Newer
+	}
+	return pending(list, with), nil
+}
+
+// stepsInTenants runs migrate status, or a dry run of migrate up, for tenants.
+func stepsInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *cmdutil.DatabaseFlags, all bool) error {
+	_, places, err := resolveTenantServers(ctx, env, cmd, f)
+	if err != nil {
+		return err
+	}
+	failed := &cmdutil.TenantErrors{Env: env}
+	list := []tenantMigration{}
+	for p, m := range cmdutil.EachOf(ctx, env, places, failed, func(ctx context.Context, p cmdutil.TenantTarget) ([]migration, error) {
+		return steps(ctx, p, f.With, all)
+	}) {
+		list = append(list, tenantMigration{p.CodeOrID, m})
+	}
+	if f.DryRun {
+		env.Note("dry run: %s planned, nothing was changed", cmdutil.Plural(len(list), "migration"))
+	}
+	if err := cmdutil.PrintWhole(env, tenantMigrationView, list); err != nil {
+		return err
+	}
+	return failed.Result(len(places))
+}
+
+// errNotTried is the error of a tenant that was skipped after a failure.
+var errNotTried = errors.New("not tried")
+
+// upInTenants migrates the databases of tenants: first the canaries, then the others in the order of their codes.
+// Unless keepGoing is set it starts no further database after a failure. Running the same command again continues,
+// because applied migrations are skipped.
+func upInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *cmdutil.DatabaseFlags, r rollout) error {
+	if r.canary < 0 {
+		return fault.New(fault.Validation, "--canary: %d is negative", r.canary)
+	}
+	s, places, err := resolveTenantServers(ctx, env, cmd, f)
+	if err != nil {
+		return err
+	}
+	if env.Config.Protected {
+		env.Printf("profile %s is protected", env.Config.Profile)
+		if err := env.Confirm(ctx, "migrate up the databases of "+cmdutil.Plural(len(places), "tenant")); err != nil {
+			return err
+		}
+	}
+	from := env.Origin(cmd)
+	l, err := audit.Open(ctx, s.DB, s.Catalog, audit.Operator{Name: from.OSUser, AuthMethod: "os"}, from)
+	if err != nil {
+		return err // unlike migrate in two databases, a rollout requires the audit log
+	}
+	env.Deadline.Stop()
+	var recording sync.Mutex
+	var stop atomic.Bool
+	failed := &cmdutil.TenantErrors{Env: env}
+	list := []tenantMigration{}
+	n := min(r.canary, len(places))
+	for i, some := range [][]cmdutil.TenantTarget{places[:n], places[n:]} {
+		for p, m := range cmdutil.EachOf(ctx, env, some, failed, func(ctx context.Context, p cmdutil.TenantTarget) ([]migration, error) {
+			if stop.Load() {
+				return nil, errNotTried
+			}
+			done, err := up(ctx, p, f.With, func(results []migrate.Result) error {
+				recording.Lock()
+				defer recording.Unlock()
+				return l.Record(context.WithoutCancel(ctx), migrationChanges(migrate.Tenants, results, &p))
+			})
+			if err != nil && !r.keepGoing {
+				stop.Store(true)
+			}
+			return done, err
+		}) {
+			list = append(list, tenantMigration{p.CodeOrID, m})
+		}
+		if i == 0 && len(failed.Failed) > 0 {
+			stop.Store(true) // failed canaries stop the rollout even with keepGoing
+		}
+	}
+	env.Note("%s done", cmdutil.Plural(len(list), "migration"))
+	if err := cmdutil.AfterCommit(cmdutil.PrintWhole(env, tenantMigrationView, list)); err != nil {
+		return err
+	}
+	return stopped(failed, len(places))
+}
+
+// up applies the pending migrations of a tenant's database and records those that succeeded.
+func up(ctx context.Context, p cmdutil.TenantTarget, with []string, record func([]migrate.Result) error) ([]migration, error) {
+	if p.Err != nil {
+		return nil, p.Err
+	}
+	cfg, err := db.Config(p.Target.Options("tenant " + p.CodeOrID))
+	if err != nil {
+		return nil, err
+	}
+	results, err := migrate.UpWith(ctx, cfg, migrate.Tenants, with)
+	var done []migration
+	for _, r := range results {
+		done = append(done, migrationDone(migrate.Tenants, r))
+	}
+	if len(results) > 0 {
+		if rerr := record(results); err == nil {
+			err = rerr
+		}
+	}
+	return done, err
+}
+
+// stopped is result for a rollout: after an early stop it returns the first failure with the number of tenants that
+// were not tried.
+func stopped(f *cmdutil.TenantErrors, of int) error {
+	skipped := 0
+	f.Failed = slices.DeleteFunc(f.Failed, func(x cmdutil.FailedTenant) bool {
+		if x.Message == errNotTried.Error() {
+			skipped++
+			return true
+		}
+		return false
+	})
+	if skipped == 0 {
+		return f.Result(of)
+	}
+	if err := f.Result(of); !fault.Is(err, fault.PartialFailure) {
+		return err
+	}
+	first := f.Failed[0]
+	return fault.New(first.Code, "tenant %s: %s; %s not tried", first.Tenant, first.Message, cmdutil.Plural(skipped, "tenant")).
+		WithHint("fix it and run the same command again to continue, or add --keep-going").
+		With("failed", f.Failed).With("not_tried", skipped)
+}

@@ -1,0 +1,325 @@
+// Package role implements the roles commands.
+package role
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/roles"
+	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/tenants"
+)
+
+var roleView = output.View{
+	ID:    "code",
+	Table: []string{"code", "name", "category", "level", "scope", "status", "holders"},
+	Wide:  []string{"id", "code", "name", "description", "category", "level", "scope", "is_default", "status", "holders", "permissions"},
+}
+
+var grantView = output.View{
+	Table: []string{"username", "role", "level", "scope", "tenant_id", "status", "granted_at", "expires_at"},
+	Wide:  []string{"id", "username", "role", "level", "scope", "tenant_id", "status", "granted_at", "granted_by", "expires_at"},
+}
+
+// NewCommand returns the commands about roles and their grants.
+func NewCommand(env *cmdutil.Env) *cobra.Command {
+	return cmdutil.Group("roles", "List, grant and revoke roles",
+		newList(env), newGet(env), newGrants(env), newGrant(env), newRevoke(env))
+}
+
+func newList(env *cmdutil.Env) *cobra.Command {
+	var f roles.Filter
+	var user string
+	var page cmdutil.PageFlags
+	cmd := &cobra.Command{
+		Use: "list", Short: "List roles, highest level first", Args: cmdutil.ExactArgs(),
+		Example: "  cxgctl roles list -o wide\n  cxgctl roles list --user ada",
+	}
+	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
+		if user != "" {
+			u, err := cmdutil.Users.Lookup(ctx, s, cmdutil.RefFlags{}, user)
+			if err != nil {
+				return err
+			}
+			f.User = u.ID
+		}
+		return cmdutil.List(env, roleView, &page, func(_ context.Context, s *cmdutil.Session) (cmdutil.Listing[roles.Role], error) {
+			t, err := roles.NewTable(s.Catalog)
+			return cmdutil.Listing[roles.Role]{
+				Query: func(context.Context, db.Increment) (db.ListQuery[roles.Role], error) { return t.Matching(f), nil },
+			}, err
+		})(ctx, s, cmd, args)
+	})
+	cmd.Flags().StringVar(&user, "user", "", "only roles of this `user`")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "user")
+	cliflag.SearchVar(cmd.Flags(), &f.Search, "search", "literal `text` in code or name")
+	cliflag.Must(cmd.RegisterFlagCompletionFunc("user", cmdutil.Users.Completion(env, true)))
+	page.Bind(cmd)
+	env.Specify(cmd, cmdutil.Spec{Permission: "ROLE_LIST"})
+	return cmdutil.AddOutputFlags[roles.Role](env, cmd)
+}
+
+func newGrants(env *cmdutil.Env) *cobra.Command {
+	var user, role, tenant string
+	var page cmdutil.PageFlags
+	cmd := &cobra.Command{
+		Use: "grants", Short: "List role grants", Args: cmdutil.ExactArgs(),
+		Example: "  cxgctl roles grants --user ada\n  cxgctl roles grants --role SUPER_ADMIN\n  cxgctl roles grants --tenant acme -o csv",
+	}
+	cmd.RunE = cmdutil.RunRead(env, cmdutil.List(env, grantView, &page, func(ctx context.Context, s *cmdutil.Session) (cmdutil.Listing[roles.Grant], error) {
+		var none cmdutil.Listing[roles.Grant]
+		t, err := roles.NewTable(s.Catalog)
+		if err != nil {
+			return none, err
+		}
+		var f roles.GrantFilter
+		if user != "" {
+			u, err := cmdutil.Users.Lookup(ctx, s, cmdutil.RefFlags{}, user)
+			if err != nil {
+				return none, err
+			}
+			f.User = u.ID
+		}
+		if role != "" {
+			r, err := t.Get(ctx, s.DB, role)
+			if err != nil {
+				return none, err
+			}
+			f.Role = r.ID
+		}
+		if tenant != "" {
+			found, err := tenants.Find(ctx, s.DB, s.Catalog, tenant, true)
+			if err != nil {
+				return none, err
+			}
+			f.Tenant = &found.ID
+		}
+		return cmdutil.Listing[roles.Grant]{
+			Query: func(context.Context, db.Increment) (db.ListQuery[roles.Grant], error) { return t.Grants(f), nil },
+		}, nil
+	}))
+	fs := cmd.Flags()
+	fs.StringVar(&user, "user", "", "only grants to this `user`")
+	fs.StringVar(&role, "role", "", "only grants of this `role`, by code or id")
+	fs.StringVar(&tenant, "tenant", "", "only grants in this `tenant`, by id or code")
+	cliflag.MarkFlags(fs, cliflag.Recorded, "user", "tenant")
+	cliflag.Must(cmd.RegisterFlagCompletionFunc("user", cmdutil.Users.Completion(env, true)))
+	cliflag.Must(cmd.RegisterFlagCompletionFunc("role", func(cmd *cobra.Command, arg1 []string, arg2 string) ([]string, cobra.ShellCompDirective) {
+		return completeRole(env, cmd, arg1, arg2)
+	}))
+	cliflag.Must(cmd.RegisterFlagCompletionFunc("tenant", cmdutil.Tenants.Completion(env, true)))
+	page.Bind(cmd)
+	env.Specify(cmd, cmdutil.Spec{Permission: "ROLE_LIST", Tables: []string{schema.Tenants}})
+	return cmdutil.AddOutputFlags[roles.Grant](env, cmd)
+}
+
+func newGet(env *cmdutil.Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "get ROLE", Short: "Show a role with its permissions", Args: cmdutil.ExactArgs("ROLE"), ValidArgsFunction: func(cmd *cobra.Command, arg1 []string, arg2 string) ([]string, cobra.ShellCompDirective) {
+			return completeRole(env, cmd, arg1, arg2)
+		},
+		Example: "  cxgctl roles get PLATFORM_SUPPORT --jq '.data.permissions[]'",
+	}
+	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, _ *cobra.Command, args []string) error {
+		t, err := roles.NewTable(s.Catalog)
+		if err != nil {
+			return err
+		}
+		r, err := t.Get(ctx, s.DB, args[0])
+		if err != nil {
+			return err
+		}
+		return output.One(env.Printer, roleView, r)
+	})
+	env.Specify(cmd, cmdutil.Spec{Permission: "ROLE_READ"})
+	return cmdutil.AddOutputFlags[roles.Role](env, cmd)
+}
+
+// grantFlags are the flags of roles grant and revoke.
+type grantFlags struct {
+	tenant  string
+	revoke  bool // the command revokes
+	expires expiryFlag
+	ref     cmdutil.RefFlags
+	cmdutil.ChangeFlags
+}
+
+// scope returns where a grant applies, for messages.
+func (f *grantFlags) scope() string {
+	if f.tenant == "" {
+		return " everywhere"
+	}
+	return " in " + f.tenant
+}
+
+// expiryFlag is the end of a grant: a future time, or never.
+type expiryFlag struct {
+	at    cliflag.TimeValue
+	never bool
+}
+
+func (e *expiryFlag) String() string {
+	if e.never {
+		return never
+	}
+	return e.at.String()
+}
+
+func (e *expiryFlag) Follow(when *cliflag.TimeContext) { e.at.Follow(when) }
+
+// Type names the flag's values in help.
+func (e *expiryFlag) Type() string { return "time" }
+
+// Set parses a future time or never.
+func (e *expiryFlag) Set(s string) error {
+	if e.never = s == never || s == "infinity"; e.never {
+		return nil
+	}
+	e.at.Ahead = true
+	return e.at.Set(s)
+}
+
+const never = "never"
+
+// resolve looks up the role, the user and the tenant of a grant.
+func (f *grantFlags) resolve(ctx context.Context, s *cmdutil.Session, args []string) (*roles.Table, roles.Given, error) {
+	var g roles.Given
+	t, err := roles.NewTable(s.Catalog)
+	if err != nil {
+		return t, g, err
+	}
+	if g.Role, err = t.Get(ctx, s.DB, args[0]); err != nil {
+		return t, g, err
+	}
+	u, err := cmdutil.Users.Lookup(ctx, s, f.ref, args[1])
+	if err != nil {
+		return t, g, err
+	}
+	g.To = roles.Holder{ID: u.ID, Name: u.Username}
+	if at := f.expires.at.Time(); !at.IsZero() && !f.expires.never {
+		g.Expires = &at
+	}
+	g.Keep = g.Expires == nil && !f.expires.never
+	if f.tenant == "" {
+		return t, g, nil
+	}
+	tenant, err := tenants.Find(ctx, s.DB, s.Catalog, f.tenant, false)
+	g.Tenant = &tenant.ID
+	if id, bad := uuid.Parse(f.tenant); bad == nil && f.revoke && fault.Is(err, fault.NotFound) {
+		g.Tenant, err = &id, nil // a grant can outlive its tenant
+	}
+	return t, g, err
+}
+
+func (f *grantFlags) bind(env *cmdutil.Env, cmd *cobra.Command, action audit.Action) {
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		if len(args) == 0 {
+			return completeRole(env, cmd, args, prefix)
+		}
+		return cmdutil.Users.Completion(env, true)(cmd, args, prefix)
+	}
+	cmd.Flags().StringVar(&f.tenant, "tenant", "", "only in this `tenant` (default: everywhere)")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "tenant")
+	f.ref.Bind(cmd, "id", "username", "email")
+	f.Bind(cmd)
+	env.Specify(cmd, cmdutil.Spec{Permission: "PERMISSION_MANAGE", Tables: []string{schema.Tenants}, Audit: cmdutil.Always, Action: action})
+}
+
+func newGrant(env *cmdutil.Env) *cobra.Command {
+	var f grantFlags
+	cmd := &cobra.Command{
+		Use: "grant ROLE USER", Short: "Grant a role to a user", Args: cmdutil.ExactArgs("ROLE", "USER"),
+		Long: `Grant a role to a user, everywhere or in one tenant, permanently or until a time. Operators cannot grant roles that
+are stronger than their own, and cannot grant roles to themselves. An existing grant does not change, unless --expires
+sets another end. --expires never removes the end.`,
+		Example: "  cxgctl roles grant PLATFORM_SUPPORT ada --expires 90d\n  cxgctl roles grant TENANT_ADMIN bob --tenant acme",
+	}
+	cmd.RunE = cmdutil.RunWrite(env, &f.ChangeFlags, func(ctx context.Context, w *cmdutil.Writer, _ *cobra.Command, args []string) error {
+		t, g, err := f.resolve(ctx, w.Session, args)
+		if err != nil {
+			return cmdutil.FailedOn(ctx, env, w, "role", args[0], err)
+		}
+		if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "grant "+g.Role.Code+" to "+g.To.Name); err != nil {
+			return err
+		}
+		made, err := t.Grant(ctx, w.Ledger, g)
+		if err != nil {
+			return err
+		}
+		if len(w.Entries()) == 0 {
+			env.Note("user %q already holds %s%s%s; nothing changed", g.To.Name, g.Role.Code, f.scope(), until(made.ExpiresAt))
+		}
+		return cmdutil.PrintResult(env, w.Ledger, func() error { return output.One(env.Printer, grantView, made) })
+	})
+	f.bind(env, cmd, audit.Create)
+	cmd.Flags().Var(&f.expires, "expires", "end of the grant: a `time` in RFC 3339, a date, a duration such as 90d or 12h, or never")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "expires")
+	return cmdutil.AddOutputFlags[roles.Grant](env, cmd)
+}
+
+// until returns the end of a grant, for messages.
+func until(end *db.Time) string {
+	if end == nil {
+		return ""
+	}
+	return " until " + end.String()
+}
+
+func newRevoke(env *cmdutil.Env) *cobra.Command {
+	f := grantFlags{revoke: true}
+	cmd := &cobra.Command{
+		Use: "revoke ROLE USER", Short: "Revoke a role from a user", Args: cmdutil.ExactArgs("ROLE", "USER"),
+		Example: "  cxgctl roles revoke PLATFORM_SUPPORT ada --reason 'changed teams'",
+	}
+	cmd.RunE = cmdutil.RunWrite(env, &f.ChangeFlags, func(ctx context.Context, w *cmdutil.Writer, _ *cobra.Command, args []string) error {
+		t, g, err := f.resolve(ctx, w.Session, args)
+		if err != nil {
+			return cmdutil.FailedOn(ctx, env, w, "role", args[0], err)
+		}
+		held, err := t.Holds(ctx, w.DB, g)
+		if err != nil {
+			return err
+		}
+		if !held {
+			env.Note("user %q does not hold %s%s; nothing changed", g.To.Name, g.Role.Code, f.scope())
+			if f.tenant == "" {
+				env.Note("cxgctl: hint: use --tenant for a grant in one tenant")
+			}
+			return cmdutil.PrintResult(env, w.Ledger, func() error { return cmdutil.PrintWhole(env, grantView, []roles.Grant{}) })
+		}
+		if err := cmdutil.ConfirmChange(ctx, env, w.Ledger, "revoke "+g.Role.Code+" from "+g.To.Name); err != nil {
+			return err
+		}
+		gone, err := t.Revoke(ctx, w.Ledger, g)
+		if err != nil {
+			return err
+		}
+		return cmdutil.PrintResult(env, w.Ledger, func() error {
+			if len(gone) == 1 {
+				return output.One(env.Printer, grantView, gone[0])
+			}
+			return cmdutil.PrintWhole(env, grantView, gone)
+		})
+	})
+	f.bind(env, cmd, audit.Delete)
+	return cmdutil.AddOutputFlags[roles.Grant](env, cmd)
+}
+
+// completeRole completes role codes.
+func completeRole(env *cmdutil.Env, cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return cmdutil.CompleteLive(env, cmd, func(ctx context.Context, s *cmdutil.Session) ([]string, error) {
+		t, err := roles.NewTable(s.Catalog)
+		if err != nil {
+			return nil, err
+		}
+		return t.Codes(ctx, s.DB)
+	})
+}

@@ -1,0 +1,250 @@
+// Package session implements the sessions, logins and keys commands.
+package session
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/sessions"
+)
+
+var (
+	sessionView = output.View{
+		Table: []string{"id", "username", "session_type", "status", "ip_address", "last_activity_at", "expires_at"},
+		Wide:  []string{"id", "username", "tenant_id", "session_type", "status", "ip_address", "user_agent", "created_at", "last_activity_at", "expires_at"},
+	}
+	loginLogView = output.View{
+		Table: []string{"created_at", "username", "attempt_type", "success", "failure_reason", "ip_address"},
+		Wide:  []string{"id", "created_at", "username", "user_type", "attempt_type", "success", "failure_reason", "ip_address", "user_agent", "mfa_used"},
+	}
+	keyView = output.View{
+		Table: []string{"id", "key_name", "username", "scopes", "status", "expires_at", "last_used_at"},
+		Wide:  []string{"id", "key_id", "key_name", "username", "tenant_id", "service_account", "scopes", "status", "expires_at", "last_used_at", "usage_count", "created_at"},
+	}
+)
+
+// NewCommand returns the commands about sessions.
+func NewCommand(env *cmdutil.Env) *cobra.Command {
+	return cmdutil.Group("sessions", "List and revoke sessions",
+		revocableList(env, "List sessions, newest first", schema.Sessions, sessionView, sessions.NewSessions),
+		newRevoke(env))
+}
+
+// NewKeysCommand returns the commands about API keys.
+func NewKeysCommand(env *cmdutil.Env) *cobra.Command {
+	return cmdutil.Group("keys", "Manage API keys of services",
+		revocableList(env, "List keys, newest first", schema.APIKeys, keyView, sessions.NewKeys),
+		newKeysRevoke(env))
+}
+
+// NewLoginsCommand returns the commands about login attempts.
+func NewLoginsCommand(env *cmdutil.Env) *cobra.Command {
+	return cmdutil.Group("logins", "List login attempts", newLoginsList(env))
+}
+
+// revocableList returns the list command of sessions or keys.
+func revocableList[T any](env *cmdutil.Env, short, table string, view output.View, in func(schema.Catalog) (sessions.Table[T], error)) *cobra.Command {
+	var f sessions.Filter
+	var user string
+	var page cmdutil.PageFlags
+	cmd := &cobra.Command{Use: "list", Short: short, Args: cmdutil.ExactArgs()}
+	var made cliflag.RangeFlags
+	run := listOf(env, view, &page, &f, &user, in)
+	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
+		f.Since, f.Until = made.Since.Time(), made.Until.Time()
+		return run(ctx, s, cmd, args)
+	})
+	cmd.Flags().StringVar(&user, "user", "", "only those of this `user`")
+	cmd.Flags().StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: ACTIVE, EXPIRED, INACTIVE, REVOKED")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "user", "status")
+	made.Bind(cmd, "created")
+	cmd.Flags().BoolVar(&f.Live, "live", false, "only those that are valid now")
+	cliflag.Must(cmd.RegisterFlagCompletionFunc("user", cmdutil.Users.Completion(env, true)))
+	page.Bind(cmd)
+	env.Specify(cmd, cmdutil.Spec{Permission: "API_KEY_LIST", Tables: []string{table}})
+	return cmdutil.AddOutputFlags[T](env, cmd)
+}
+
+// listOf returns the RunE of a list that --user can limit to one user.
+func listOf[T any](env *cmdutil.Env, view output.View, page *cmdutil.PageFlags, f *sessions.Filter, user *string, in func(schema.Catalog) (sessions.Table[T], error)) func(context.Context, *cmdutil.Session, *cobra.Command, []string) error {
+	return func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
+		if *user != "" {
+			u, err := cmdutil.Users.Lookup(ctx, s, cmdutil.RefFlags{}, *user)
+			if err != nil {
+				return err
+			}
+			f.User = u.ID
+		}
+		return cmdutil.List(env, view, page, func(_ context.Context, s *cmdutil.Session) (cmdutil.Listing[T], error) {
+			t, err := in(s.Catalog)
+			return cmdutil.Listing[T]{
+				Query: func(context.Context, db.Increment) (db.ListQuery[T], error) { return t.Matching(*f), nil },
+			}, err
+		})(ctx, s, cmd, args)
+	}
+}
+
+func newLoginsList(env *cmdutil.Env) *cobra.Command {
+	var f sessions.Filter
+	var user string
+	var success bool
+	var made cliflag.RangeFlags
+	var page cmdutil.PageFlags
+	cmd := &cobra.Command{
+		Use: "list", Short: "List attempts to log in and out, newest first", Args: cmdutil.ExactArgs(),
+		Example: "  cxgctl logins list --success=false --since 7d\n  cxgctl logins list --user ada --address 192.0.2.0/24",
+	}
+	run := listOf(env, loginLogView, &page, &f, new(string), sessions.NewLogins)
+	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
+		f.Username, f.Since, f.Until = user, made.Since.Time(), made.Until.Time()
+		if cmd.Flags().Changed("success") {
+			f.Success = &success
+		}
+		return run(ctx, s, cmd, args)
+	})
+	cmd.Flags().StringVar(&user, "user", "", "only attempts with this `username`, which need not exist")
+	cmd.Flags().BoolVar(&success, "success", false, "only successful attempts; with --success=false only failed ones")
+	cmd.Flags().StringVar(&f.Address, "address", "", "only from this `address` or network: 192.0.2.7, 192.0.2.0/24")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "user", "success", "address")
+	made.Bind(cmd, "created")
+	cliflag.Must(cmd.RegisterFlagCompletionFunc("user", cmdutil.Users.Completion(env, true)))
+	page.Bind(cmd)
+	env.Specify(cmd, cmdutil.Spec{Permission: "AUDIT_LIST", Tables: []string{schema.LoginLogs}})
+	return cmdutil.AddOutputFlags[sessions.Login](env, cmd)
+}
+
+func newRevoke(env *cmdutil.Env) *cobra.Command {
+	var user string
+	var expired bool
+	cmd := revokeCommand(env, "revoke ID… | --user REF | --all-expired", "End sessions", schema.Sessions, sessionView, sessions.NewSessions,
+		func(ctx context.Context, s *cmdutil.Session, refs []string) (sessions.Ended, error) {
+			e := sessions.Ended{Expired: expired}
+			given := 0
+			for _, is := range []bool{len(refs) > 0, user != "", expired} {
+				if is {
+					given++
+				}
+			}
+			if given != 1 {
+				return e, fault.New(fault.Usage, "which sessions? Give ids, --user or --all-expired").
+					WithHint("ids are listed by: cxgctl sessions list")
+			}
+			if user != "" {
+				u, err := cmdutil.Users.Lookup(ctx, s, cmdutil.RefFlags{}, user)
+				e.Users = []uuid.UUID{u.ID}
+				return e, err
+			}
+			return e, nil
+		})
+	cmd.Example = "  cxgctl sessions revoke --user ada --reason 'lost the laptop'\n  cxgctl sessions revoke --all-expired"
+	cmd.Flags().StringVar(&user, "user", "", "every ACTIVE session of this `user`")
+	cmd.Flags().BoolVar(&expired, "all-expired", false, "mark ACTIVE sessions whose time is over as EXPIRED")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "user", "all-expired")
+	cliflag.Must(cmd.RegisterFlagCompletionFunc("user", cmdutil.Users.Completion(env, true)))
+	return cmd
+}
+
+func newKeysRevoke(env *cmdutil.Env) *cobra.Command {
+	cmd := revokeCommand(env, "revoke KEY…", "End keys, given by id, key id or name", schema.APIKeys, keyView, sessions.NewKeys,
+		func(_ context.Context, _ *cmdutil.Session, refs []string) (sessions.Ended, error) {
+			if len(refs) == 0 {
+				return sessions.Ended{}, fault.New(fault.Usage, "which key?").WithHint("give its id, key id or name; to list keys: cxgctl keys list")
+			}
+			return sessions.Ended{}, nil
+		})
+	cmd.Example = "  cxgctl keys revoke nightly-export --reason 'job removed'\n  cxgctl keys revoke 3f2a9c1d00b4e6f7"
+	return cmd
+}
+
+// revokeCommand returns a command that ends the sessions or keys given by id and those that more selects.
+func revokeCommand[T any](env *cmdutil.Env, use, short, table string, view output.View, in func(schema.Catalog) (sessions.Table[T], error),
+	more func(context.Context, *cmdutil.Session, []string) (sessions.Ended, error),
+) *cobra.Command {
+	var flags cmdutil.ChangeFlags
+	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs}
+	cmd.RunE = cmdutil.RunWrite(env, &flags, func(ctx context.Context, w *cmdutil.Writer, cmd *cobra.Command, args []string) error {
+		t, err := in(w.Catalog)
+		if err != nil {
+			return err
+		}
+		e, err := more(ctx, w.Session, args)
+		if fault.Is(err, fault.NotFound) {
+			return cmdutil.FailedOn(ctx, env, w, cmdutil.NounOf(cmd), cmd.Flag("user").Value.String(), err)
+		} else if err != nil {
+			return err
+		}
+		if len(args) > 0 {
+			if e.IDs, err = t.Find(ctx, w.DB, cmdutil.Unique(args)); fault.Is(err, fault.NotFound) {
+				return cmdutil.FailedOn(ctx, env, w, cmdutil.NounOf(cmd), args[0], err)
+			} else if err != nil {
+				return err
+			}
+		}
+		due, err := t.Due(ctx, w.DB, e)
+		if err != nil {
+			return err
+		}
+		if err := w.Guard.Check(due); err != nil {
+			return cmdutil.FailedOn(ctx, env, w, cmdutil.NounOf(cmd), "", err)
+		}
+		if due == 0 {
+			env.Note("%s", nothingToRevoke(cmd, args))
+			return cmdutil.PrintResult(env, w.Ledger, func() error { return cmdutil.PrintWhole(env, view, []T{}) })
+		}
+		ask := func(ctx context.Context, l *audit.Ledger, what string) error {
+			return cmdutil.ConfirmChange(ctx, env, l, what)
+		}
+		if e.Expired {
+			ask = func(ctx context.Context, l *audit.Ledger, what string) error {
+				return cmdutil.ConfirmIfProtected(ctx, env, l, what)
+			} // expired sessions are unusable already
+		}
+		if err := ask(ctx, w.Ledger, revokeQuestion(cmd, args)); err != nil {
+			return err
+		}
+		gone, err := t.Revoke(ctx, w.Ledger, e)
+		if err != nil {
+			return err
+		}
+		return cmdutil.PrintResult(env, w.Ledger, func() error {
+			if len(gone) == 1 && len(args) == 1 {
+				return output.One(env.Printer, view, gone[0])
+			}
+			return cmdutil.PrintWhole(env, view, append([]T{}, gone...))
+		})
+	})
+	flags.BindBatch(cmd)
+	env.Specify(cmd, cmdutil.Spec{Permission: "API_KEY_DELETE", Tables: []string{table}, Audit: cmdutil.Always, Action: audit.Update})
+	return cmdutil.AddOutputFlags[T](env, cmd)
+}
+
+// nothingToRevoke returns the note for a revocation without effect.
+func nothingToRevoke(cmd *cobra.Command, named []string) string {
+	if len(named) == 1 {
+		return cmdutil.NounOf(cmd) + " " + named[0] + " has already ended; nothing changed"
+	}
+	if len(named) > 1 {
+		return "all " + cmdutil.Plural(len(named), cmdutil.NounOf(cmd)) + " have already ended; nothing changed"
+	}
+	return "no " + cmdutil.NounOf(cmd) + " to end; nothing changed"
+}
+
+// revokeQuestion returns the confirmation question of a revocation.
+func revokeQuestion(cmd *cobra.Command, named []string) string {
+	if user := cmd.Flags().Lookup("user"); user != nil && user.Changed {
+		return "end the sessions of " + user.Value.String()
+	}
+	if len(named) == 1 {
+		return "end " + cmdutil.NounOf(cmd) + " " + named[0]
+	}
+	return "end " + cmdutil.Plural(len(named), cmdutil.NounOf(cmd))
+}

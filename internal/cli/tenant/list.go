@@ -1,0 +1,166 @@
+// Package tenant implements the tenants commands.
+package tenant
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/tenants"
+)
+
+// NewCommand returns the commands about tenants, their members and their databases.
+func NewCommand(env *cmdutil.Env) *cobra.Command {
+	return cmdutil.Group("tenants", "Manage tenants, their members and their databases",
+		newList(env), newGet(env), newCreate(env), newUpdate(env),
+		newStatus(env), newMembers(env), newSubscriptions(env), newDatabases(env),
+		cmdutil.Tenants.History(env))
+}
+
+// filterFlags are the flags that select tenants.
+type filterFlags struct {
+	tenants.Filter
+	created cliflag.RangeFlags
+}
+
+// filter returns what the flags select.
+func (f *filterFlags) filter() tenants.Filter {
+	out := f.Filter
+	out.Since, out.Until = f.created.Since.Time(), f.created.Until.Time()
+	return out
+}
+
+func (f *filterFlags) Bind(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: TRIAL, ACTIVE, SUSPENDED, TERMINATED")
+	fs.StringSliceVar(&f.Types, "type", nil, "only these `types`: TRIAL, STANDARD, PREMIUM, ENTERPRISE")
+	cliflag.MarkFlags(fs, cliflag.Recorded, "status", "type")
+	cliflag.SearchVar(fs, &f.Search, "search", "literal `text` in code, name or business number")
+	cliflag.Must(cmd.RegisterFlagCompletionFunc("status", cliflag.CompleteWords(tenants.Statuses...)))
+	f.created.Bind(cmd, "created")
+	cliflag.Must(cmd.RegisterFlagCompletionFunc("type", cliflag.CompleteWords(tenants.Types...)))
+}
+
+func (f *filterFlags) Empty() bool { return f.filter().Empty() }
+
+func (f *filterFlags) Rows(ctx context.Context, s *cmdutil.Session, t *tenants.Table, deleted bool) ([]tenants.Tenant, error) {
+	return t.Select(ctx, s.DB, s.IdleTimeout, f.filter(), deleted)
+}
+
+func newList(env *cmdutil.Env) *cobra.Command {
+	var f filterFlags
+	var page cmdutil.PageFlags
+	cmd := &cobra.Command{
+		Use: "list", Short: "List tenants, newest first", Args: cmdutil.ExactArgs(),
+		Example: "  cxgctl tenants list --status TRIAL --sort code\n  cxgctl tenants list --all -o csv --output-file tenants.csv",
+	}
+	cmd.RunE = cmdutil.RunRead(env, cmdutil.List(env, cmdutil.TenantView, &page, func(_ context.Context, s *cmdutil.Session) (cmdutil.Listing[tenants.Tenant], error) {
+		t, err := tenants.NewTable(s.Catalog)
+		return cmdutil.Listing[tenants.Tenant]{
+			Table: schema.Tenants,
+			Query: func(_ context.Context, since db.Increment) (db.ListQuery[tenants.Tenant], error) {
+				f.Changed, f.Sort = since, page.Sort
+				return t.Matching(f.filter()), nil
+			},
+		}, err
+	}))
+	f.Bind(cmd)
+	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "include deleted tenants")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "include-deleted")
+	page.BindExport(cmd)
+	cmd.Flags().StringSliceVar(&page.Sort, "sort", nil, "sort by these `fields`, each FIELD or FIELD:desc")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Shaping, "sort")
+	cliflag.Must(cmd.RegisterFlagCompletionFunc("sort", cliflag.CompleteWords(tenants.SortFields...)))
+	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_LIST", Tables: cmdutil.Tenants.Tables})
+	return cmdutil.AddOutputFlags[tenants.Tenant](env, cmd)
+}
+
+// shownTenant is a tenant with its subscriptions.
+type shownTenant struct {
+	tenants.Tenant
+	Subscriptions []tenants.Subscription `json:"subscriptions"`
+}
+
+func newGet(env *cmdutil.Env) *cobra.Command {
+	var name cmdutil.RefFlags
+	cmd := &cobra.Command{
+		Use: "get REF", Short: "Show a tenant with its subscriptions", Args: cmdutil.ExactArgs("REF"), ValidArgsFunction: cmdutil.Tenants.Completion(env, true),
+		Example: "  cxgctl tenants get acme\n  cxgctl tenants get acme -o json --jq '.data.subscriptions[].status'",
+	}
+	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, _ *cobra.Command, args []string) error {
+		t, err := cmdutil.Tenants.Lookup(ctx, s, name, args[0])
+		if err != nil {
+			return err
+		}
+		subscriptions, err := tenants.Subscriptions(ctx, s.DB, s.Catalog, t.ID)
+		if err != nil {
+			return err
+		}
+		return output.One(env.Printer, cmdutil.TenantView, shownTenant{t, subscriptions})
+	})
+	name.Bind(cmd, tenants.Kind.KeyNames()...)
+	name.BindDeleted(cmd, "tenants")
+	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_READ", Tables: append(cmdutil.Tenants.Tables, schema.Subscriptions)})
+	return cmdutil.AddOutputFlags[shownTenant](env, cmd)
+}
+
+var subscriptionView = output.View{
+	Table: []string{"id", "status", "billing_cycle", "base_amount", "currency", "start_date", "close_date"},
+}
+
+func newSubscriptions(env *cmdutil.Env) *cobra.Command {
+	return cmdutil.Group("subscriptions", "List subscriptions of a tenant", newSubscriptionsList(env))
+}
+
+func newSubscriptionsList(env *cmdutil.Env) *cobra.Command {
+	var page cmdutil.PageFlags
+	cmd := &cobra.Command{
+		Use: "list TENANT", Short: "List the live subscriptions of a tenant, latest first", Args: cmdutil.ExactArgs("TENANT"),
+		ValidArgsFunction: cmdutil.Tenants.Completion(env, true),
+		Example:           "  cxgctl tenants subscriptions list acme\n  cxgctl tenants subscriptions list acme -o id",
+	}
+	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
+		t, err := cmdutil.Tenants.Lookup(ctx, s, cmdutil.RefFlags{}, args[0])
+		if err != nil {
+			return err
+		}
+		return cmdutil.List(env, subscriptionView, &page, func(_ context.Context, s *cmdutil.Session) (cmdutil.Listing[tenants.Subscription], error) {
+			q, err := tenants.MatchingSubscriptions(s.Catalog, t.ID)
+			return cmdutil.Listing[tenants.Subscription]{
+				Query: func(context.Context, db.Increment) (db.ListQuery[tenants.Subscription], error) { return q, nil },
+			}, err
+		})(ctx, s, cmd, args)
+	})
+	page.Bind(cmd)
+	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_READ", Tables: append(cmdutil.Tenants.Tables, schema.Subscriptions)})
+	return cmdutil.AddOutputFlags[tenants.Subscription](env, cmd)
+}
+
+func newStatus(env *cmdutil.Env) *cobra.Command {
+	var status string
+	b := &cmdutil.Batch[tenants.Tenant, *tenants.Table]{Env: env, Resource: cmdutil.Tenants, Verb: "change the status of", Filter: &filterFlags{}}
+	b.Edit = func(t *tenants.Table) (tenants.Edit, error) {
+		if status == "" {
+			return tenants.Edit{}, fault.New(fault.Usage, "--set is missing").WithHint("--set TRIAL, ACTIVE, SUSPENDED or TERMINATED")
+		}
+		return t.SetStatus(status, env.Global.Reason)
+	}
+	b.Holds = func(context.Context, *cmdutil.Writer, tenants.Tenant) string {
+		return "is already " + strings.ToUpper(status)
+	}
+	cmd := b.Command("status REF… --set STATUS", "Set the status of tenants",
+		"  cxgctl tenants status acme --set SUSPENDED --reason 'three invoices overdue'\n  cxgctl tenants status acme --set ACTIVE")
+	cmd.Long = "Set the status of tenants. SUSPENDED requires --reason, which is stored in suspended_reason, with the time in\n" +
+		"suspended_date. Every other status clears both."
+	cmd.Flags().StringVar(&status, "set", "", "TRIAL, ACTIVE, SUSPENDED or TERMINATED")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "set")
+	cliflag.Must(cmd.RegisterFlagCompletionFunc("set", cliflag.CompleteWords(tenants.Statuses...)))
+	return cmd
+}

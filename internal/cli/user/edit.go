@@ -1,0 +1,169 @@
+package user
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/users"
+)
+
+func newCreate(env *cmdutil.Env) *cobra.Command {
+	var n users.New
+	var pw cmdutil.PasswordFlags
+	var flags cmdutil.ChangeFlags
+	cmd := &cobra.Command{
+		Use: "create --username U --email E --full-name N", Short: "Create a user", Args: cmdutil.ExactArgs(),
+		Example: "  cxgctl users create --username ada --email ada@example.com --full-name 'Ada Lovelace' --generate-password\n" +
+			"  pass show ada | cxgctl users create --username ada --email ada@example.com --full-name 'Ada Lovelace' --password-stdin",
+	}
+	cmd.RunE = cmdutil.RunWrite(env, &flags, func(ctx context.Context, w *cmdutil.Writer, cmd *cobra.Command, _ []string) error {
+		t, err := w.Users()
+		if err != nil {
+			return err
+		}
+		if w.Tenant != nil && !cmd.Flags().Changed("user-type") {
+			n.UserType = "" // the flag's default applies to the platform's users only
+		}
+		if err := t.Check(&n); err != nil {
+			return err
+		}
+		s, err := cmdutil.ReadPassword(ctx, env, pw)
+		if err != nil {
+			return err
+		}
+		if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "create user "+n.Username); err != nil {
+			return err
+		}
+		n.PasswordHash = s.Hash
+		var made users.User
+		err = pw.WithFile(env, w.Ledger, s, func() error {
+			made, err = t.Create(ctx, w.Ledger, n)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return cmdutil.PrintResult(env, w.Ledger, func() error { return cmdutil.PrintUser(env, made, pw.Printed(s)) })
+	})
+	f := cmd.Flags()
+	f.StringVar(&n.Username, "username", "", "3 to 100 ASCII characters, unique")
+	f.StringVar(&n.Email, "email", "", "e-mail address, unique")
+	f.StringVar(&n.FullName, "full-name", "", "full name, 1 to 100 characters")
+	f.StringVar(&n.Phone, "phone", "", "phone number, at most 20 characters")
+	f.StringVar(&n.UserType, "user-type", "TENANT", "MASTER, TENANT or SYSTEM")
+	f.StringVar(&n.Department, "department", "", "department, at most 100 characters")
+	f.StringVar(&n.Position, "position", "", "position, at most 100 characters")
+	f.StringVar(&n.Timezone, "timezone", "", "time zone (default UTC)")
+	f.StringVar(&n.Locale, "locale", "", "locale (default ko-KR)")
+	f.BoolVar(&n.AllowVariant, "allow-variant", false, "accept a username or e-mail that differs from another user's only in case or Unicode form")
+	f.BoolVar(&n.MFA, "mfa", false, "enable multi-factor authentication")
+	f.BoolVar(&n.ForcePasswordChange, "force-password-change", false, "require a new password at the first login")
+	cliflag.MarkFlags(f, cliflag.Recorded, "user-type", "mfa", "force-password-change")
+	cliflag.Must(cmd.RegisterFlagCompletionFunc("user-type", cliflag.CompleteWords(users.Types...)))
+	pw.Bind(cmd)
+	flags.Bind(cmd)
+	env.Specify(cmd, cmdutil.Spec{Permission: "USER_CREATE", Audit: cmdutil.Always})
+	return cmdutil.AddPasswordOutputFlags(env, cmd, &pw)
+}
+
+func newUpdate(env *cmdutil.Env) *cobra.Command {
+	var values struct{ fullName, email, phone, status, department, position, timezone, locale string }
+	var mfa, variant bool
+	var unset []string
+	var since cliflag.IfUpdatedAtFlag
+	var name cmdutil.RefFlags
+	var flags cmdutil.ChangeFlags
+	cmd := &cobra.Command{
+		Use: "update REF", Short: "Change fields of a user", Args: cmdutil.ExactArgs("REF"), ValidArgsFunction: cmdutil.Users.Completion(env, true),
+		Example: "  cxgctl users update ada --phone '+82 2 1234 5678'\n  cxgctl users update ada --unset phone --reason 'asked by mail'",
+	}
+	cmd.RunE = cmdutil.RunWrite(env, &flags, func(ctx context.Context, w *cmdutil.Writer, cmd *cobra.Command, args []string) error {
+		given := func(name string, v *string) *string {
+			if cmd.Flags().Changed(name) {
+				return v
+			}
+			return nil
+		}
+		patch := users.Patch{
+			FullName: given("full-name", &values.fullName), Email: given("email", &values.email),
+			Phone: given("phone", &values.phone), Status: given("status", &values.status),
+			Department: given("department", &values.department), Position: given("position", &values.position),
+			Timezone: given("timezone", &values.timezone), Locale: given("locale", &values.locale), Unset: unset,
+		}
+		if cmd.Flags().Changed("mfa") {
+			patch.MFA = &mfa
+		}
+		patch.IfUpdatedAt, patch.AllowVariant = since.Value(cmd), variant
+		t, err := w.Users()
+		if err != nil {
+			return err
+		}
+		edit, err := t.Change(patch)
+		if err != nil {
+			return err
+		}
+		return cmdutil.Users.Edit(ctx, env, w, name, args[0], "update", edit, func(u users.User) error { return cmdutil.PrintUser(env, u, nil) })
+	})
+	f := cmd.Flags()
+	f.StringVar(&values.fullName, "full-name", "", "full name, 1 to 100 characters")
+	f.StringVar(&values.email, "email", "", "e-mail address, unique")
+	f.StringVar(&values.phone, "phone", "", "phone number, at most 20 characters")
+	f.StringVar(&values.status, "status", "", "ACTIVE, INACTIVE, LOCKED or SUSPENDED")
+	f.StringVar(&values.department, "department", "", "department, at most 100 characters")
+	f.StringVar(&values.position, "position", "", "position, at most 100 characters")
+	f.StringVar(&values.timezone, "timezone", "", "time zone")
+	f.StringVar(&values.locale, "locale", "", "locale")
+	f.BoolVar(&variant, "allow-variant", false, "accept an e-mail that differs from another user's only in case or Unicode form")
+	f.BoolVar(&mfa, "mfa", false, "enable multi-factor authentication, or disable it with --mfa=false")
+	f.StringSliceVar(&unset, "unset", nil, "set these `fields` to null: phone, department, position, timezone, locale")
+	cliflag.MarkFlags(f, cliflag.Recorded, "status", "mfa", "unset")
+	since.Bind(cmd)
+	cliflag.Must(cmd.RegisterFlagCompletionFunc("status", cliflag.CompleteWords(users.Statuses...)))
+	name.Bind(cmd, users.Kind.KeyNames()...)
+	flags.Bind(cmd)
+	env.Specify(cmd, cmdutil.Spec{Permission: "USER_UPDATE", Audit: cmdutil.Always})
+	return cmdutil.AddOutputFlags[users.User](env, cmd)
+}
+
+func newPassword(env *cmdutil.Env) *cobra.Command {
+	var pw cmdutil.PasswordFlags
+	var force bool
+	var name cmdutil.RefFlags
+	var flags cmdutil.ChangeFlags
+	cmd := &cobra.Command{
+		Use: "password REF", Short: "Set a user's password and end the user's sessions", Args: cmdutil.ExactArgs("REF"), ValidArgsFunction: cmdutil.Users.Completion(env, true),
+		Example: "  cxgctl users password ada\n  cxgctl users password ada --generate-password --password-out ada.txt",
+	}
+	cmd.RunE = cmdutil.RunWrite(env, &flags, func(ctx context.Context, w *cmdutil.Writer, _ *cobra.Command, args []string) error {
+		if u, err := cmdutil.Users.Lookup(ctx, w.Session, name, args[0]); err != nil {
+			return cmdutil.Users.RecordFailure(ctx, w, args[0], u, err)
+		}
+		s, err := cmdutil.ReadPassword(ctx, env, pw)
+		if err != nil {
+			return err
+		}
+		t, err := w.Users()
+		if err != nil {
+			return err
+		}
+		edit, err := t.SetPassword(s.Hash, force)
+		if err != nil {
+			return err
+		}
+		return pw.WithFile(env, w.Ledger, s, func() error {
+			return cmdutil.Users.Edit(ctx, env, w, name, args[0], "change the password of", edit,
+				func(u users.User) error { return cmdutil.PrintUser(env, u, pw.Printed(s)) })
+		})
+	})
+	pw.Bind(cmd)
+	cmd.Flags().BoolVar(&force, "force-password-change", false, "require a new password at the next login")
+	cmd.Flags().BoolVar(&force, "force-change", false, "same as --force-password-change")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "force-password-change", "force-change")
+	name.Bind(cmd, users.Kind.KeyNames()...)
+	flags.Bind(cmd)
+	env.Specify(cmd, cmdutil.Spec{Permission: "USER_UPDATE", Audit: cmdutil.Always})
+	return cmdutil.AddPasswordOutputFlags(env, cmd, &pw)
+}

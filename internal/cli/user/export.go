@@ -1,0 +1,85 @@
+package user
+
+import (
+	"context"
+	"iter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/auth"
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/users"
+)
+
+func newExport(env *cmdutil.Env) *cobra.Command {
+	var f filterFlags
+	var hashes bool
+	cmd := &cobra.Command{
+		Use: "export", Short: "Write users to a file that users import reads back", Args: cmdutil.ExactArgs(),
+		Example: "  cxgctl users export --output-file users.csv.gz\n  cxgctl users export --status ACTIVE -o jsonl | cxgctl --profile test users import - --format jsonl --no-passwords",
+	}
+	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, _ []string) error {
+		t, err := s.Users()
+		if err != nil {
+			return err
+		}
+		if env.Output.Format == "" && env.Output.JQ == "" && output.FormatOf(env.Printer.File) == "" {
+			env.Printer.Format = output.CSV
+		}
+		filter := f.filter()
+		filter.Sort = []string{"created_at"}
+		env.Printer.Secret = hashes
+		if hashes {
+			home := s.Manager()
+			l, err := audit.Open(ctx, home.PrimaryDB(), home.Catalog, s.Operator, env.Origin(cmd))
+			if err != nil {
+				return err
+			}
+			gate, err := cmdutil.GateLedger(env, home, l, cmd)
+			if err != nil {
+				return err
+			}
+			_ = gate.Require(auth.SuperAdmin) // RecordHashes returns the error
+			if err := users.RecordHashes(ctx, l); err != nil {
+				return err
+			}
+		}
+		q, err := t.ExportQuery(filter, hashes)
+		if err != nil {
+			return err
+		}
+		s = cmdutil.WithReplica(ctx, env, s, cmd)
+		leave, err := cmdutil.LogFullRead(ctx, env, s, cmd, users.Kind.Name)
+		if err != nil {
+			return err
+		}
+		if hashes {
+			return exportUsers(env, leave, db.Stream[users.WithHash](ctx, s.DB, s.IdleTimeout, q))
+		}
+		return exportUsers(env, leave, db.Stream[users.Exported](ctx, s.DB, s.IdleTimeout, q))
+	})
+	f.Bind(cmd)
+	cmdutil.BindMaxLag(cmd)
+	cmdutil.BindReveal(env, cmd)
+	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "include deleted users")
+	cmd.Flags().BoolVar(&hashes, "with-hashes", false, "include the password hashes as password_hash; requires SUPER_ADMIN and is audited")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "include-deleted", "with-hashes")
+	env.Specify(cmd, cmdutil.Spec{Permission: "USER_LIST", Optional: []string{auth.SuperAdmin}, Audit: cmdutil.Always})
+	return cmdutil.AddOutputFlags[users.WithHash](env, cmd)
+}
+
+func exportUsers[T any](env *cmdutil.Env, leave func(int64) error, seq iter.Seq2[T, error]) error {
+	env.Deadline.Stop() // streams have an idle timeout instead
+	n, err := output.Stream(env.Printer, output.View{}, seq)
+	if failed := leave(n); err == nil {
+		err = failed
+	}
+	if err == nil {
+		env.Note("%s exported", cmdutil.Plural(int(n), "user"))
+	}
+	return err
+}

@@ -1,0 +1,131 @@
+package user
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/cli/importcmd"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/importer"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/password"
+	"github.com/cxgctl/cxgctl/internal/roles"
+	"github.com/cxgctl/cxgctl/internal/rowreader"
+	"github.com/cxgctl/cxgctl/internal/tenants"
+	"github.com/cxgctl/cxgctl/internal/users"
+)
+
+// usersImportFlags are the flags of users import.
+type usersImportFlags struct {
+	importcmd.Flags
+	restore, noPasswords, generate bool
+	variant                        bool
+	passwordsOut                   string
+}
+
+func newImport(env *cmdutil.Env) *cobra.Command {
+	var f usersImportFlags
+	cmd := importcmd.Complete(env, &cobra.Command{
+		Short: "Create or update users from a file, each row once",
+		Long: "Create or update users from a csv, tsv, jsonl, json or xlsx file (.gz and .zst too). Its columns are the fields of\n" +
+			"the record, and password, password_hash, sso_subject, tenant, tenant_role and roles. Failed rows are reported with\n" +
+			"their line, and the others are applied. Running the same command again continues where it stopped: no row is\n" +
+			"applied twice.\n\n" +
+			"tenant is the code or id of a tenant that the user joins. tenant_role is the role of that membership, as free text.\n" +
+			"roles are codes of platform roles, separated by ; , or a space, as in A;B. A role of scope TENANT applies in the\n" +
+			"row's tenant, a role of scope GLOBAL everywhere.\n\n" +
+			"Fields: " + strings.Join(users.ImportFields, ", "),
+		Example: "  cxgctl users import new.csv --dry-run\n" +
+			"  cxgctl users import new.csv --generate-passwords --passwords-out passwords.csv --errors failed.csv\n" +
+			"  cxgctl users import staff.csv --encoding cp949 --map '이름=full_name' --on-conflict update\n" +
+			"  cxgctl users import --status new.csv\n  cxgctl users import --undo new.csv",
+	}, &f.Flags, importcmd.Spec{
+		Resource: users.Kind.Name, Fields: users.ImportFields, Conflicts: users.Conflicts, UniqueKeys: "username, e-mail or id", UndoPermission: "USER_DELETE",
+		ReadOptions: func(o importer.Options) rowreader.Options {
+			return users.ImportOptions{Options: o, OfTenant: len(env.Tenants.Refs) > 0}.Reading()
+		},
+		Begin: func(w *cmdutil.Writer, o importer.Options) (importcmd.Run, error) { return f.begin(env, w, o) },
+		Undo: func(ctx context.Context, w *cmdutil.Writer, ops []uuid.UUID) (importer.Undone, error) {
+			t, err := users.NewTable(w.Catalog)
+			if err != nil {
+				return importer.Undone{}, err
+			}
+			links := map[string]audit.Reverser{}
+			for _, r := range []audit.Resource{tenants.MemberResource, roles.Resource} {
+				if t, err := r.Open(w.Catalog); err == nil { // without the table an import cannot have created any
+					links[r.Name] = t
+				}
+			}
+			return t.UndoImport(ctx, w.Ledger, w.Catalog, ops, links, w.MayReverse)
+		},
+	})
+	fs := cmd.Flags()
+	fs.BoolVar(&f.restore, "restore", false, "with --on-conflict update: restore deleted users")
+	fs.BoolVar(&f.variant, "allow-variant", false, "accept a username or e-mail that differs from another user's only in case or Unicode form")
+	fs.BoolVar(&f.noPasswords, "no-passwords", false, "create accounts without a password")
+	fs.BoolVar(&f.generate, "generate-passwords", false, "generate a password for each row, to be changed at the first login")
+	cliflag.MarkFlags(fs, cliflag.Recorded, "restore", "no-passwords", "generate-passwords")
+	fs.StringVar(&f.passwordsOut, "passwords-out", "", "write the generated passwords to `file` (0600)")
+	cliflag.MarkFile(cmd, "passwords-out", cliflag.FileWritten)
+	cmd.MarkFlagsMutuallyExclusive("no-passwords", "generate-passwords")
+	env.Specify(cmd, cmdutil.Spec{
+		Permission: "USER_CREATE", Optional: []string{"USER_UPDATE", "USER_DELETE", "TENANT_UPDATE", "PERMISSION_MANAGE"}, Audit: cmdutil.Always,
+		Tables: slices.Concat(users.ImportTables, importer.Tables),
+	})
+	return cmd
+}
+
+// slowHashes is the number of passwords from which a note about the duration is printed.
+const slowHashes = 250
+
+// begin prepares the parts of an import that are specific to users: hashing and generating passwords.
+func (f *usersImportFlags) begin(env *cmdutil.Env, w *cmdutil.Writer, o importer.Options) (importcmd.Run, error) {
+	run := importcmd.Run{Close: func() {}}
+	switch {
+	case f.restore && o.OnConflict != importer.Update:
+		return run, fault.New(fault.Usage, "--restore requires --on-conflict update")
+	case f.generate != (f.passwordsOut != ""):
+		return run, fault.New(fault.Usage, "--generate-passwords and --passwords-out must be used together").
+			WithHint("add --passwords-out F, or use --no-passwords")
+	}
+	t, err := w.Users()
+	if err != nil {
+		return run, err
+	}
+	mine := users.ImportOptions{
+		OfTenant: w.Tenant != nil, Restore: f.restore, NoPasswords: f.noPasswords, AllowVariant: f.variant, Need: w.Require,
+		Hash: func(ctx context.Context, passwords []string) ([]string, error) {
+			return password.HashAll(ctx, passwords, cmdutil.HashCost)
+		},
+	}
+	if f.generate {
+		passwords, err := openPasswords(env, f.passwordsOut, w.DryRun)
+		if err != nil {
+			return run, err
+		}
+		mine.Passwords, run.Close = passwords, passwords.Close
+	}
+	run.SlowNote = func(s rowreader.Survey) string {
+		n := s.Filled["password"]
+		if f.generate {
+			n = s.Rows - s.Filled["password_hash"]
+		}
+		if n < slowHashes {
+			return ""
+		}
+		return fmt.Sprintf("hashing %s passwords takes minutes; to continue after an interruption, run the same command again", output.Thousands(n))
+	}
+	run.Import = func(ctx context.Context, file *rowreader.File, o importer.Options) (importer.Report, error) {
+		mine.Options = o
+		return t.Import(ctx, w.Ledger, w.Catalog, file, mine)
+	}
+	return run, nil
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"runtime"
 	"runtime/metrics"
 	"time"
 
@@ -64,13 +65,16 @@ const (
 	jqPerByte = 16
 )
 
-// limitMemory returns a context that is canceled when the live heap has grown by more than size since the call.
-// The returned function ends the check.
+// limitMemory returns a context that is canceled when the heap has grown by more than size since the call, garbage not
+// counted. The returned function ends the check.
 func limitMemory(ctx context.Context, size uint64) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(live)
-	size += live[0].Value.Uint64()
+	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	used := func() uint64 {
+		metrics.Read(heap)
+		return heap[0].Value.Uint64()
+	}
+	size += used()
 	go func() {
 		ticker := time.NewTicker(10 * time.Millisecond)
 		defer ticker.Stop()
@@ -79,7 +83,10 @@ func limitMemory(ctx context.Context, size uint64) (context.Context, func()) {
 			case <-ctx.Done():
 				return
 			case <-ticker.C:
-				if metrics.Read(live); live[0].Value.Uint64() > size {
+			}
+			if used() > size {
+				runtime.GC() // the collector may not run before the heap is several times as large
+				if used() > size {
 					cancel(errJQMemory)
 				}
 			}

@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 )
 
 // Cobra keeps the completion functions of flags in a map that nothing empties, and with them the command tree of every
@@ -17,9 +19,18 @@ var flagCompletions map[*pflag.Flag]cobra.CompletionFunc
 //go:linkname flagCompletionMutex github.com/spf13/cobra.flagCompletionMutex
 var flagCompletionMutex *sync.RWMutex
 
-// forgetCompletions lets go of the command trees. No command may be running.
-func forgetCompletions() {
+// runAndForget runs a command in this process, and then lets go of its command tree.
+func runAndForget(env *cmdutil.Env) int {
+	root := newRoot(env)
+	defer forget(root)
+	return run(env, root)
+}
+
+func forget(cmd *cobra.Command) {
 	flagCompletionMutex.Lock()
-	defer flagCompletionMutex.Unlock()
-	clear(flagCompletions)
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { delete(flagCompletions, f) })
+	flagCompletionMutex.Unlock()
+	for _, child := range cmd.Commands() {
+		forget(child)
+	}
 }

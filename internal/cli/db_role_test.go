@@ -67,7 +67,7 @@ func TestMigrateRoles_HostileNames(t *testing.T) {
 		OpenDB: running.lend,
 	}
 	t.Cleanup(func() { running.recall(pair.Manager) })
-	if code := run(env); code != 0 {
+	if code := runAndForget(env); code != 0 {
 		t.Fatalf("exit code %d: %s", code, notes.String())
 	}
 	const word = `[A-Za-z0-9_.@+-]{1,63}`

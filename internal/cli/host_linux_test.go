@@ -32,9 +32,8 @@ type host struct {
 	binary string // runs a command as a separate process: the test binary
 	*net.UnixListener
 
-	mu      sync.Mutex
-	lent    map[db.Options]*db.DB
-	running int // commands
+	mu   sync.Mutex
+	lent map[db.Options]*db.DB
 }
 
 // lend reuses the connections of earlier commands, like a pooler: starting a server process takes longer than most
@@ -184,30 +183,19 @@ func (h *host) answer(conn *net.UnixConn) (status int, err error) {
 	})
 }
 
-// count counts the running commands.
-func (h *host) count(n int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.running += n; h.running == 0 {
-		forgetCompletions()
-	}
-}
-
 // run runs a command in a folder, on lent sessions, and returns its exit code.
 func (h *host) run(dir string, env *cmdutil.Env) (status int, err error) {
 	if len(env.Args) > 0 && env.Args[0] == "migrate" {
 		defer h.recall(env.Getenv("CXGCTL_MANAGER_DATABASE_URL"))
 	}
 	env.OpenDB, env.Started = h.lend, time.Now()
-	h.count(1)
-	defer h.count(-1)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		// The thread has its own working folder. It is never unlocked, so it ends with this goroutine.
 		runtime.LockOSThread()
 		if err = errors.Join(unix.Unshare(unix.CLONE_FS), unix.Chdir(dir)); err == nil {
-			status = run(env)
+			status = runAndForget(env)
 		}
 	}()
 	<-done

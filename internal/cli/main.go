@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
@@ -25,10 +27,11 @@ const brokenPipe = 141
 // *fault.Error ends the command with that code.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	env := &cmdutil.Env{Context: ctx, Args: args, Stdin: stdin, Stdout: stdout, Stderr: stderr, Getenv: os.Getenv, Started: time.Now()}
-	return run(env)
+	return run(env, newRoot(env))
 }
 
-func run(env *cmdutil.Env) (status int) {
+// run runs the command that the arguments name, and returns the exit code.
+func run(env *cmdutil.Env, root *cobra.Command) (status int) {
 	// Go exits with 2 after a panic, which is our code for usage errors.
 	defer func() {
 		if r := recover(); r != nil {
@@ -40,7 +43,6 @@ func run(env *cmdutil.Env) (status int) {
 			status = fault.Status(f)
 		}
 	}()
-	root := newRoot(env)
 	help := &errorWriter{Writer: env.Stdout}
 	root.SetArgs(env.Args)
 	root.SetIn(env.Stdin)

@@ -62,7 +62,7 @@ func runInProcess(t *testing.T, pair dbtest.Pair, more map[string]string, args .
 		Context: context.Background(), Args: args, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out,
 		Getenv: func(name string) string { return vars[name] }, OpenDB: running.lend,
 	}
-	return run(env), out.String()
+	return runAndForget(env), out.String()
 }
 
 // usable are valid arguments and flags of commands for which they do not follow from the usage line.

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,6 +40,9 @@ func TestMain(m *testing.M) {
 		go func() { cancel(Stopped(<-signals)) }()
 		os.Exit(Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
+	// The command trees of thousands of runs are garbage that is cheap to keep for a while.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(1 << 30)
 	h, err := newHost()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "the scripts' host:", err)

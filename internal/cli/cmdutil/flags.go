@@ -22,7 +22,7 @@ func StrictFlags(env *Env, cmd *cobra.Command) {
 		Annotate(cmd, "permissions", text)
 	}
 	completing := len(env.Args) > 0 && strings.HasPrefix(env.Args[0], cobra.ShellCompRequestCmd) // cobra then parses twice
-	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+	strict := func(f *pflag.Flag) {
 		if t, ok := f.Value.(cliflag.Timed); ok {
 			t.Follow(&env.Times)
 		}
@@ -34,7 +34,9 @@ func StrictFlags(env *Env, cmd *cobra.Command) {
 			f.DefValue = ""
 		}
 		f.Value = &cliflag.StrictValue{Value: f.Value, Name: f.Name}
-	})
+	}
+	cmd.Flags().VisitAll(strict)
+	cmd.PersistentFlags().VisitAll(strict)
 	for _, child := range cmd.Commands() {
 		StrictFlags(env, child)
 	}

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -63,6 +62,7 @@ func TestDoctor_AgreesWithCommands(t *testing.T) {
 				name = w.name + "/adopted/" + b.name
 			}
 			t.Run(name, func(t *testing.T) {
+				t.Parallel()
 				pair := dbtest.New(t, w.template)
 				acme := `INSERT INTO tnnt.tenants ({tenant_code}, {tenant_name}, {tenant_type}, start_date, status, {tenant_deleted}) VALUES ('acme', 'Acme', 'STANDARD', '2026-01-01', 'ACTIVE', false)`
 				if w.facts["suspends"] {
@@ -84,25 +84,21 @@ func TestDoctor_AgreesWithCommands(t *testing.T) {
 // doctorAgrees compares the findings of doctor in a manager database with the results of commands.
 func doctorAgrees(t *testing.T, pair dbtest.Pair) {
 	t.Helper()
-	t.Setenv("HOME", t.TempDir())
-	t.Setenv("CXGCTL_MANAGER_DATABASE_URL", pair.Manager)
-	t.Setenv("CXGCTL_OPERATOR", "admin")
+	admin := map[string]string{"CXGCTL_OPERATOR": "admin"}
 	var refused []string
 	for _, command := range doctored {
-		var out, errOut bytes.Buffer
-		if Main(t.Context(), strings.Fields(command), strings.NewReader(""), &out, &errOut) != 0 {
-			refused = append(refused, command+": "+errOut.String())
+		if code, _, errOut := runForStreams(t, pair, admin, strings.Fields(command)...); code != 0 {
+			refused = append(refused, command+": "+errOut)
 		}
 	}
-	var out, errOut bytes.Buffer
-	Main(t.Context(), []string{"doctor", "-o", "json"}, strings.NewReader(""), &out, &errOut)
+	_, out, errOut := runForStreams(t, pair, admin, "doctor", "-o", "json")
 	var document struct {
 		Data struct {
 			Items []struct{ Check, Target, Status, Found string }
 		}
 	}
-	if err := json.Unmarshal(out.Bytes(), &document); err != nil {
-		t.Fatalf("doctor: %v\n%s%s", err, out.String(), errOut.String())
+	if err := json.Unmarshal([]byte(out), &document); err != nil {
+		t.Fatalf("doctor: %v\n%s%s", err, out, errOut)
 	}
 	var said []string
 	for _, r := range document.Data.Items {

@@ -51,18 +51,26 @@ func TestEveryCommandHasASpec(t *testing.T) {
 // code and the output.
 func runInProcess(t *testing.T, pair dbtest.Pair, more map[string]string, args ...string) (int, string) {
 	t.Helper()
+	code, out, errOut := runForStreams(t, pair, more, args...)
+	return code, out + errOut
+}
+
+// runForStreams is runInProcess with the two streams apart.
+func runForStreams(t *testing.T, pair dbtest.Pair, more map[string]string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
 	home := t.TempDir()
 	vars := map[string]string{"HOME": home, "CXGCTL_MANAGER_DATABASE_URL": pair.Manager, "CXGCTL_TENANTS_DATABASE_URL": pair.Tenants}
 	for name, value := range more {
 		vars[name] = value
 	}
 	t.Cleanup(func() { running.recall(pair.Manager) })
-	var out bytes.Buffer
+	var out, errOut bytes.Buffer
 	env := &cmdutil.Env{
-		Context: context.Background(), Args: args, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out,
+		Context: context.Background(), Args: args, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errOut,
 		Getenv: func(name string) string { return vars[name] }, OpenDB: running.lend,
 	}
-	return runAndForget(env), out.String()
+	code = runAndForget(env)
+	return code, out.String(), errOut.String()
 }
 
 // usable are valid arguments and flags of commands for which they do not follow from the usage line.

@@ -26,14 +26,10 @@ func TestThroughPgBouncer(t *testing.T) {
 	if testing.Short() {
 		every = 5
 	}
-	var share []string
-	for i := 0; i < len(files); i += every {
-		share = append(share, files[i])
-	}
 	w := ours()
 	w.bouncer = dbtest.NewPgBouncer(t)
 	w.facts["pooled"] = true
-	runScripts(t, w, share)
+	runScripts(t, w, share(files, every, 0))
 }
 
 // A migration holds a session lock while it runs, which does not work through a pooler.

@@ -58,12 +58,25 @@ func TestMain(m *testing.M) {
 // migrated is the template of databases that cxgctl created.
 var migrated = ours().template
 
+// TestScripts runs every script. A short run takes every fourth, since TestHostileSettings runs all of them too.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil {
 		t.Fatal(err)
 	}
-	runScripts(t, ours(), files)
+	every := 1
+	if testing.Short() {
+		every = 4
+	}
+	runScripts(t, ours(), share(files, every, 0))
+}
+
+// share returns every nth of the files, from the first on.
+func share(files []string, n, first int) (list []string) {
+	for i := first; i < len(files); i += n {
+		list = append(list, files[i])
+	}
+	return list
 }
 
 // setup gives a script its own databases and an environment that is independent of the machine.

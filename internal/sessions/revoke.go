@@ -31,7 +31,7 @@ SELECT {columns} FROM {table} x LEFT JOIN idam.users u ON u.id = x.user_id WHERE
 
 // Due returns how many rows would be ended.
 func (t Table[T]) Due(ctx context.Context, r db.Reader, e Ended) (n int, err error) {
-	sql := strings.NewReplacer("{table}", t.name, "{live}", t.live).Replace("SELECT count(*) FROM {table} x WHERE " + due)
+	sql := t.sql("SELECT count(*) FROM {table} x WHERE " + due)
 	args := pgx.NamedArgs{"ids": append([]uuid.UUID{}, e.IDs...), "users": append([]uuid.UUID{}, e.Users...), "expired": e.Expired}
 	err = r.QueryRow(ctx, strings.ReplaceAll(sql, "@now", "now()"), args).Scan(&n)
 	return n, err
@@ -61,11 +61,10 @@ func (t Table[T]) Revoke(ctx context.Context, l *audit.Ledger, e Ended) ([]T, er
 
 // End is Revoke inside a transaction. The rows stay, with a status that tells how they ended.
 func (t Table[T]) End(ctx context.Context, tx *audit.Tx, e Ended) ([]T, []audit.Change, error) {
-	holes := strings.NewReplacer("{table}", t.name, "{columns}", t.columns, "{live}", t.live)
 	args := pgx.NamedArgs{
 		"ids": append([]uuid.UUID{}, e.IDs...), "users": append([]uuid.UUID{}, e.Users...), "expired": e.Expired, "now": tx.Now, "by": tx.ByID(),
 	}
-	before, err := db.Collect[T](ctx, tx, holes.Replace(lockRows), args)
+	before, err := db.Collect[T](ctx, tx, t.sql(lockRows), args)
 	if err != nil || len(before) == 0 {
 		return nil, nil, err
 	}
@@ -82,7 +81,7 @@ func (t Table[T]) End(ctx context.Context, tx *audit.Tx, e Ended) ([]T, []audit.
 	if err := tx.Update(ctx, t.shape, what, ended, args, ids...); err != nil {
 		return nil, nil, err
 	}
-	after, err := db.Collect[T](ctx, tx, holes.Replace(readRows), pgx.NamedArgs{"ids": ids})
+	after, err := db.Collect[T](ctx, tx, t.sql(readRows), pgx.NamedArgs{"ids": ids})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -5,9 +5,7 @@ package sessions
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -105,84 +103,10 @@ func in[T any](cat schema.Catalog, name, columns, noun string) (Table[T], error)
 	return Table[T]{name, columns, noun, shape.NotDeleted("x"), shape}, nil
 }
 
-// Filter selects rows; the zero value selects all. Some fields apply only to some tables.
-type Filter struct {
-	User     uuid.UUID
-	Username string   // of login attempts, even for users that do not exist
-	Statuses []string // ACTIVE, EXPIRED, REVOKED, INACTIVE
-	Success  *bool
-	Address  string // an address or a network: 192.0.2.0/24
-	Since    time.Time
-	Until    time.Time
-	Live     bool // only rows that are valid now
+// sql replaces the placeholders of a statement.
+func (t Table[T]) sql(statement string) string {
+	return strings.NewReplacer("{table}", t.name, "{columns}", t.columns, "{live}", t.live).Replace(statement)
 }
-
-func (f Filter) where(p *fault.Problems, valid []string) db.Where {
-	var w db.Where
-	if f.User != uuid.Nil {
-		w.Bind("x.user_id = @user", "user", f.User)
-	}
-	if f.Username != "" {
-		w.Bind("x.username = @username", "username", f.Username)
-	}
-	if v := p.Choices("status", f.Statuses, valid); len(v) > 0 {
-		w.Bind(derived+" = ANY (@statuses::text[])", "statuses", v)
-	}
-	if f.Success != nil {
-		w.Bind("x.success = @success", "success", *f.Success)
-	}
-	if f.Address != "" {
-		_, aerr := netip.ParseAddr(f.Address)
-		_, nerr := netip.ParsePrefix(f.Address)
-		if aerr != nil && nerr != nil {
-			p.Add("address", "%.60q is not an IP address or network", f.Address)
-		}
-		w.Bind("x.ip_address <<= @address::text::inet", "address", f.Address)
-	}
-	if !f.Since.IsZero() {
-		w.Bind("x.created_at >= @since", "since", f.Since)
-	}
-	if !f.Until.IsZero() {
-		w.Bind("x.created_at < @until", "until", f.Until)
-	}
-	if f.Live {
-		w.Add("x.status = 'ACTIVE' AND (x.expires_at IS NULL OR x.expires_at > now())")
-	}
-	return w
-}
-
-// statuses are the values of status in lists, by table.
-var statuses = map[string][]string{
-	schema.Sessions: {"ACTIVE", "EXPIRED", "REVOKED"}, schema.APIKeys: {"ACTIVE", "EXPIRED", "INACTIVE", "REVOKED"},
-}
-
-var newestFirst = db.Order{
-	{Sort: db.Sort{Expr: "x.created_at", NotNull: true}, Desc: true},
-	{Sort: db.Sort{Expr: "x.id", NotNull: true}, Desc: true},
-}
-
-// derived is the status of a session or a key in lists. The row of an expired one may be ACTIVE until it is used or
-// swept.
-const derived = "CASE WHEN x.status = 'ACTIVE' AND x.expires_at <= now() THEN 'EXPIRED' ELSE x.status END"
-
-const (
-	listRows  = `SELECT {columns} FROM {table} x LEFT JOIN idam.users u ON u.id = x.user_id WHERE {where} ORDER BY {order}`
-	countRows = `SELECT count(*) FROM {table} x WHERE {where}`
-)
-
-// Matching returns the query for the rows that the filter selects, newest first.
-func (t Table[T]) Matching(f Filter) db.ListQuery[T] {
-	var problems fault.Problems
-	where := f.where(&problems, statuses[t.name])
-	where.Add(t.live)
-	return db.ListQuery[T]{
-		Problems: problems,
-		SQL:      listRows, Count: countRows, Columns: strings.Replace(t.columns, "x.status,", derived+" AS status,", 1), Table: t.name,
-		Where: where, Order: newestFirst,
-	}
-}
-
-func (t Table[T]) from() string { return t.name + " x LEFT JOIN idam.users u ON u.id = x.user_id" }
 
 // Find returns the ids of rows by id, and for keys also by key id or name. An unknown one is RESOURCE_NOT_FOUND. A
 // name that several unrevoked keys have is a VALIDATION_ERROR.
@@ -207,7 +131,7 @@ func (t Table[T]) Find(ctx context.Context, r db.Reader, refs []string) ([]uuid.
 }
 
 func (t Table[T]) findID(ctx context.Context, r db.Reader, id uuid.UUID) (uuid.UUID, error) {
-	err := r.QueryRow(ctx, "SELECT x.id FROM "+t.from()+" WHERE "+t.live+" AND x.id = $1", id).Scan(&id)
+	err := r.QueryRow(ctx, t.sql("SELECT x.id FROM {table} x WHERE {live} AND x.id = $1"), id).Scan(&id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = fault.New(fault.NotFound, "%s %q not found", t.noun, id).With("id", id.String())
 	}
@@ -221,9 +145,11 @@ func (t Table[T]) findKey(ctx context.Context, r db.Reader, ref string) (uuid.UU
 		KeyID   string
 		Revoked bool
 	}
-	rows, err := r.Query(ctx, "SELECT x.id, x.key_id, x.status = 'REVOKED' FROM "+t.from()+" WHERE "+t.live+
-		" AND (x.key_id = @ref OR x.key_name = @name) ORDER BY x.key_id = @ref DESC, x.status = 'REVOKED', x.created_at DESC LIMIT 2",
-		pgx.NamedArgs{"ref": ref, "name": strings.TrimPrefix(ref, "svc-")})
+	const find = `
+SELECT x.id, x.key_id, x.status = 'REVOKED' FROM {table} x
+ WHERE {live} AND (x.key_id = @ref OR x.key_name = @name)
+ ORDER BY x.key_id = @ref DESC, x.status = 'REVOKED', x.created_at DESC LIMIT 2`
+	rows, err := r.Query(ctx, t.sql(find), pgx.NamedArgs{"ref": ref, "name": strings.TrimPrefix(ref, "svc-")})
 	if err != nil {
 		return uuid.Nil, err
 	}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/resource"
+	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 // Filter selects tenants; the zero value selects all live ones.
@@ -103,4 +105,95 @@ func (t *Table) Codes(ctx context.Context, r db.Reader, prefix string, live bool
 		return nil, err
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// MemberFilter selects the members of a tenant, by default all except those who have LEFT.
+type MemberFilter struct {
+	Tenant   uuid.UUID
+	Statuses []string
+	Search   string    // literal text in username, full name or e-mail
+	Since    time.Time // created_at, inclusive
+	Until    time.Time // exclusive
+}
+
+// primaryFirst is the order of memberships.
+var primaryFirst = db.Order{
+	{Sort: db.Sort{Expr: "m.is_primary", NotNull: true}, Desc: true},
+	{Sort: db.Sort{Expr: "m.is_admin", NotNull: true}, Desc: true},
+	{Sort: db.Sort{Expr: "u.username", NotNull: true}},
+	{Sort: db.Sort{Expr: "m.id", NotNull: true}},
+}
+
+const (
+	listMembers  = `SELECT {columns} FROM {table} m {join} WHERE {where} ORDER BY {order}`
+	countMembers = `SELECT count(*) FROM {table} m {join} WHERE {where}`
+)
+
+// Matching returns the query for the members that the filter selects, the primary member first.
+func (m *Members) Matching(f MemberFilter) db.ListQuery[Member] {
+	var w db.Where
+	var problems fault.Problems
+	w.Bind("m.tenant_id = @tenant", "tenant", f.Tenant)
+	if v := problems.Choices("status", f.Statuses, MemberStatuses); len(v) > 0 {
+		w.Bind(m.status+" = ANY (@statuses::text[])", "statuses", v)
+	} else {
+		w.Add(m.status + " IS DISTINCT FROM 'LEFT'")
+	}
+	w.Between("m.created_at", f.Since, f.Until)
+	if f.Search != "" {
+		db.Search{Text: f.Search, Columns: []string{"u.username", "u.full_name", "u.email"}}.Bind(&w)
+	}
+	return db.ListQuery[Member]{
+		Problems: problems,
+		SQL:      listMembers, Count: countMembers, Columns: m.columns, Table: m.shape.Name, Join: m.join,
+		Where: w, Order: primaryFirst,
+	}
+}
+
+// latestFirst is the order of subscriptions.
+var latestFirst = db.Order{
+	{Sort: db.Sort{Expr: "s.start_date", NotNull: true}, Desc: true},
+	{Sort: db.Sort{Expr: "s.id", NotNull: true}},
+}
+
+const (
+	listSubscriptions  = `SELECT {columns} FROM {table} s WHERE {where} ORDER BY {order}`
+	countSubscriptions = `SELECT count(*) FROM {table} s WHERE {where}`
+)
+
+// MatchingSubscriptions returns the query for the live subscriptions of a tenant, latest first, or a DATABASE_ERROR
+// if the table does not exist.
+func MatchingSubscriptions(cat schema.Catalog, tenant uuid.UUID) (db.ListQuery[Subscription], error) {
+	shape, err := cat.Table(schema.Subscriptions)
+	if err != nil {
+		return db.ListQuery[Subscription]{}, err
+	}
+	var w db.Where
+	w.Bind("s.tenant_id = @tenant", "tenant", tenant)
+	w.Add(shape.NotDeleted("s"))
+	return db.ListQuery[Subscription]{
+		SQL: listSubscriptions, Count: countSubscriptions, Columns: shape.Select("s", subscriptionFields), Table: shape.Name,
+		Where: w, Order: latestFirst,
+	}, nil
+}
+
+// Subscriptions returns the live subscriptions of a tenant, latest first. It returns none if the database has no such
+// table.
+func Subscriptions(ctx context.Context, r db.Reader, cat schema.Catalog, tenant uuid.UUID) ([]Subscription, error) {
+	if cat[schema.Subscriptions] == nil {
+		return []Subscription{}, nil
+	}
+	list, err := MatchingSubscriptions(cat, tenant)
+	if err != nil {
+		return nil, err
+	}
+	q, err := list.All()
+	if err != nil {
+		return nil, err
+	}
+	rows, err := db.Collect[Subscription](ctx, r, q.SQL, q.Args)
+	if rows == nil {
+		rows = []Subscription{}
+	}
+	return rows, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -114,49 +113,6 @@ func NewMembers(cat schema.Catalog) (*Members, error) {
 	return m, nil
 }
 
-// MemberFilter selects the members of a tenant, by default all except those who have LEFT.
-type MemberFilter struct {
-	Tenant   uuid.UUID
-	Statuses []string
-	Search   string    // literal text in username, full name or e-mail
-	Since    time.Time // created_at, inclusive
-	Until    time.Time // exclusive
-}
-
-// primaryFirst is the order of memberships.
-var primaryFirst = db.Order{
-	{Sort: db.Sort{Expr: "m.is_primary", NotNull: true}, Desc: true},
-	{Sort: db.Sort{Expr: "m.is_admin", NotNull: true}, Desc: true},
-	{Sort: db.Sort{Expr: "u.username", NotNull: true}},
-	{Sort: db.Sort{Expr: "m.id", NotNull: true}},
-}
-
-const (
-	listMembers  = `SELECT {columns} FROM {table} m {join} WHERE {where} ORDER BY {order}`
-	countMembers = `SELECT count(*) FROM {table} m {join} WHERE {where}`
-)
-
-// Matching returns the query for the members that the filter selects, the primary member first.
-func (m *Members) Matching(f MemberFilter) db.ListQuery[Member] {
-	var w db.Where
-	var problems fault.Problems
-	w.Bind("m.tenant_id = @tenant", "tenant", f.Tenant)
-	if v := problems.Choices("status", f.Statuses, MemberStatuses); len(v) > 0 {
-		w.Bind(m.status+" = ANY (@statuses::text[])", "statuses", v)
-	} else {
-		w.Add(m.status + " IS DISTINCT FROM 'LEFT'")
-	}
-	w.Between("m.created_at", f.Since, f.Until)
-	if f.Search != "" {
-		db.Search{Text: f.Search, Columns: []string{"u.username", "u.full_name", "u.email"}}.Bind(&w)
-	}
-	return db.ListQuery[Member]{
-		Problems: problems,
-		SQL:      listMembers, Count: countMembers, Columns: m.columns, Table: m.shape.Name, Join: m.join,
-		Where: w, Order: primaryFirst,
-	}
-}
-
 // Get returns a user's membership of a tenant, even if it was LEFT, or RESOURCE_NOT_FOUND.
 func (m *Members) Get(ctx context.Context, r db.Reader, tenant Tenant, user uuid.UUID, username string) (Member, error) {
 	rows, err := m.of(ctx, r, tenant.ID, user)
@@ -170,9 +126,10 @@ func (m *Members) Get(ctx context.Context, r db.Reader, tenant Tenant, user uuid
 	return rows[0], nil
 }
 
+// of returns a user's memberships of a tenant, those that were LEFT included.
 func (m *Members) of(ctx context.Context, r db.Reader, tenant, user uuid.UUID) ([]Member, error) {
-	return db.Collect[Member](ctx, r, m.placeholders.Replace("SELECT {columns} FROM {table} m {join} WHERE m.tenant_id = @tenant AND m.user_id = @user ORDER BY m.id"),
-		pgx.NamedArgs{"tenant": tenant, "user": user})
+	const memberships = `SELECT {columns} FROM {table} m {join} WHERE m.tenant_id = @tenant AND m.user_id = @user ORDER BY m.id`
+	return db.Collect[Member](ctx, r, m.placeholders.Replace(memberships), pgx.NamedArgs{"tenant": tenant, "user": user})
 }
 
 // Membership returns the predicate that selects users, under the alias u, who are members of the tenant and have not

@@ -16,12 +16,10 @@ type Filter struct {
 	Search string    // literal text in code or name, case-insensitive
 }
 
-const (
-	record = `{columns},
+const roleColumns = `{columns},
        coalesce((SELECT array_agg({permission}::text ORDER BY {permission}) FROM idam.role_permissions rp
                    JOIN idam.permissions p ON p.id = rp.permission_id WHERE rp.role_id = r.id AND {usable}), '{}') AS permissions,
        (SELECT count(DISTINCT g.user_id) FROM idam.user_roles g WHERE g.role_id = r.id AND {in force}) AS holders`
-)
 
 const (
 	listRoles  = `SELECT {columns} FROM idam.roles r WHERE {where} ORDER BY {order}`
@@ -46,18 +44,19 @@ func (t *Table) Matching(f Filter) db.ListQuery[Role] {
 	if f.Search != "" {
 		w.Bind(t.sql("({code} ILIKE @search OR to_jsonb(r)->>'name' ILIKE @search OR to_jsonb(r)->>'role_name' ILIKE @search)"), "search", db.LikeSubstring(f.Search))
 	}
-	return db.ListQuery[Role]{SQL: listRoles, Count: countRoles, Columns: t.sql(record), Where: w, Order: db.Order{
+	return db.ListQuery[Role]{SQL: listRoles, Count: countRoles, Columns: t.sql(roleColumns), Where: w, Order: db.Order{
 		{Sort: db.Sort{Expr: t.sql("{rank}"), NotNull: true}}, {Sort: db.Sort{Expr: t.sql("{code}"), NotNull: true}}, {Sort: db.Sort{Expr: "r.id", NotNull: true}},
 	}}
 }
 
 // Get returns the role with a code or id.
 func (t *Table) Get(ctx context.Context, r db.Reader, ref string) (Role, error) {
-	predicate, arg := "upper({code}) = upper(@ref)", any(ref)
+	const get = `SELECT ` + roleColumns + ` FROM idam.roles r WHERE {live} AND (r.id = @id OR upper({code}) = upper(@code)) ORDER BY r.id`
+	args := pgx.NamedArgs{"id": nil, "code": ref}
 	if id, err := uuid.Parse(ref); err == nil {
-		predicate, arg = "r.id = @ref", id
+		args = pgx.NamedArgs{"id": id, "code": nil}
 	}
-	rows, err := db.Collect[Role](ctx, r, t.sql("SELECT "+record+" FROM idam.roles r WHERE {live} AND "+predicate+" ORDER BY r.id"), pgx.NamedArgs{"ref": arg})
+	rows, err := db.Collect[Role](ctx, r, t.sql(get), args)
 	if err != nil {
 		return Role{}, err
 	}

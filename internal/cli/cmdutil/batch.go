@@ -82,7 +82,7 @@ func (b *Batch[T, E]) run(ctx context.Context, w *Writer, _ *cobra.Command, args
 		}
 		return b.Across(ctx, w, refs)
 	}
-	t, err := b.Resource.open(w.Session)
+	t, err := b.Resource.Open(w.Session)
 	if err != nil {
 		return err
 	}
@@ -121,9 +121,9 @@ func (b *Batch[T, E]) run(ctx context.Context, w *Writer, _ *cobra.Command, args
 	if len(after) > 0 || (len(failures) == 0 && !single) {
 		err = PrintResult(b.Env, w.Ledger, func() error {
 			if single {
-				return output.One(b.Env.Printer, b.Resource.view, after[0])
+				return output.One(b.Env.Printer, b.Resource.View, after[0])
 			}
-			return PrintWhole(b.Env, b.Resource.view, after)
+			return PrintWhole(b.Env, b.Resource.View, after)
 		})
 		if err != nil {
 			return err

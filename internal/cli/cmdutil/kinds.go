@@ -24,9 +24,9 @@ var InvoiceView = output.View{
 var Invoices = Resource[invoices.Invoice, *invoices.Table]{
 	Kind:   &invoices.Kind,
 	Tables: []string{schema.Invoices, schema.Tenants},
-	view:   InvoiceView,
-	open:   func(s *Session) (*invoices.Table, error) { return invoices.NewTable(s.Catalog) },
-	complete: func(ctx context.Context, s *Session, prefix string, live bool) ([]string, error) {
+	View:   InvoiceView,
+	Open:   func(s *Session) (*invoices.Table, error) { return invoices.NewTable(s.Catalog) },
+	Complete: func(ctx context.Context, s *Session, prefix string, live bool) ([]string, error) {
 		t, err := invoices.NewTable(s.Catalog)
 		if err != nil {
 			return nil, err
@@ -48,9 +48,9 @@ var TenantView = output.View{
 var Tenants = Resource[tenants.Tenant, *tenants.Table]{
 	Kind:   &tenants.Kind,
 	Tables: []string{schema.Tenants},
-	view:   TenantView,
-	open:   func(s *Session) (*tenants.Table, error) { return tenants.NewTable(s.Catalog) },
-	complete: func(ctx context.Context, s *Session, prefix string, live bool) ([]string, error) {
+	View:   TenantView,
+	Open:   func(s *Session) (*tenants.Table, error) { return tenants.NewTable(s.Catalog) },
+	Complete: func(ctx context.Context, s *Session, prefix string, live bool) ([]string, error) {
 		t, err := tenants.NewTable(s.Catalog)
 		if err != nil {
 			return nil, err
@@ -71,9 +71,9 @@ var UserView = output.View{
 // Users are the users of the platform or, in a session with a tenant's database, of the tenant.
 var Users = Resource[users.User, *users.Table]{
 	Kind: &users.Kind,
-	view: UserView,
-	open: func(s *Session) (*users.Table, error) { return s.Users() },
-	complete: func(ctx context.Context, s *Session, prefix string, live bool) ([]string, error) {
+	View: UserView,
+	Open: func(s *Session) (*users.Table, error) { return s.Users() },
+	Complete: func(ctx context.Context, s *Session, prefix string, live bool) ([]string, error) {
 		t, err := s.Users()
 		if err != nil {
 			return nil, err

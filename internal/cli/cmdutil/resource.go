@@ -18,9 +18,9 @@ import (
 type Resource[T any, E Table[T]] struct {
 	*resource.Kind[T]
 	Tables   []string // of Spec
-	view     output.View
-	open     func(*Session) (E, error)
-	complete func(ctx context.Context, s *Session, prefix string, live bool) ([]string, error)
+	View     output.View
+	Open     func(*Session) (E, error)
+	Complete func(ctx context.Context, s *Session, prefix string, live bool) ([]string, error)
 }
 
 // Table finds rows by REF and changes them.
@@ -42,7 +42,7 @@ func (n Resource[T, E]) Completion(env *Env, live bool) cobra.CompletionFunc {
 			if err != nil {
 				return nil, err
 			}
-			return n.complete(ctx, s, prefix, live)
+			return n.Complete(ctx, s, prefix, live)
 		})
 	}
 }
@@ -53,7 +53,7 @@ func (n Resource[T, E]) Lookup(ctx context.Context, s *Session, how RefFlags, te
 	if err != nil {
 		return row, err
 	}
-	t, err := n.open(s)
+	t, err := n.Open(s)
 	if err != nil {
 		return row, err
 	}
@@ -94,7 +94,7 @@ func (n Resource[T, E]) Show(ctx context.Context, env *Env, s *Session, cmd *cob
 	if err := LogReveal(ctx, env, s, cmd, n.Name, 1, n.ID(row)); err != nil {
 		return err
 	}
-	return output.One(env.Printer, n.view, row)
+	return output.One(env.Printer, n.View, row)
 }
 
 // Edit applies an update to the row that a REF names and prints the result.
@@ -110,7 +110,7 @@ func (n Resource[T, E]) EditSeen(ctx context.Context, env *Env, w *Writer, how R
 	if err != nil {
 		return n.RecordFailure(ctx, w, name, row, err)
 	}
-	t, err := n.open(w.Session)
+	t, err := n.Open(w.Session)
 	if err != nil {
 		return err
 	}

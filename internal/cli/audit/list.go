@@ -63,7 +63,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 		log, err := audit.NewLog(s.Catalog)
 		f.Since, f.Until = since.Time(), until.Time()
 		return cmdutil.Listing[audit.Entry]{
-			Resource: "audit", Table: schema.AuditLogs,
+			Table: schema.AuditLogs,
 			Query: func(ctx context.Context, since db.Increment) (db.ListQuery[audit.Entry], error) {
 				f.Changed = since
 				return log.Matching(ctx, s.DB, f)
@@ -91,7 +91,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	cliflag.Must(cmd.RegisterFlagCompletionFunc("result", cliflag.CompleteWords(audit.Results...)))
 	page.BindExport(cmd)
 	cmdutil.BindReveal(env, cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "AUDIT_LIST", Tables: schema.AuditTables})
+	env.Specify(cmd, cmdutil.Spec{Permission: "AUDIT_LIST", Resource: "audit", Tables: schema.AuditTables})
 	return cmdutil.AddOutputFlags[audit.Entry](env, cmd)
 }
 
@@ -167,7 +167,7 @@ later, and empty if it has no seal.`,
 		if err != nil {
 			return err
 		}
-		if err := cmdutil.LogReveal(ctx, env, s, cmd, "audit", int64(len(entries)), id); err != nil {
+		if err := cmdutil.LogReveal(ctx, env, s, cmd, int64(len(entries)), id); err != nil {
 			return err
 		}
 		ids := make([]uuid.UUID, len(entries))
@@ -191,6 +191,6 @@ later, and empty if it has no seal.`,
 		return output.One(env.Printer, AuditView, list[0])
 	})
 	cmdutil.BindReveal(env, cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "AUDIT_READ", Tables: schema.AuditTables, Audit: cmdutil.WhenReading})
+	env.Specify(cmd, cmdutil.Spec{Permission: "AUDIT_READ", Resource: "audit", Tables: schema.AuditTables, Audit: cmdutil.WhenReading})
 	return cmdutil.AddOutputFlags[auditRecord](env, cmd)
 }

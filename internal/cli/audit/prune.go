@@ -85,6 +85,6 @@ The command deletes rows of the audit log, so its database role must own the tab
 	cliflag.MarkFile(cmd, "archive", cliflag.FileWritten)
 	cliflag.MarkFile(cmd, "key", cliflag.FileRead, ".pub")
 	flags.Bind(cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "SYSTEM_MANAGE", Audit: cmdutil.Always, Action: audit.Delete})
+	env.Specify(cmd, cmdutil.Spec{Permission: "SYSTEM_MANAGE", Resource: "audit", Audit: cmdutil.Always, Action: audit.Delete})
 	return cmdutil.AddOutputFlags[pruned](env, cmd)
 }

@@ -56,7 +56,7 @@ than 10 minutes are skipped, unless --older-than is shorter.`,
 	cmd.RunE = cmdutil.RunWrite(env, &flags, func(ctx context.Context, w *cmdutil.Writer, cmd *cobra.Command, _ []string) error {
 		if !flags.DryRun {
 			if err := w.Require("SYSTEM_MANAGE"); err != nil {
-				return cmdutil.FailedOn(ctx, env, w, "change", "", err)
+				return cmdutil.FailedOn(ctx, w, "", err)
 			}
 		}
 		open, err := audit.ReadUnsettled(ctx, w.DB, w.Catalog, time.Now().Add(-time.Duration(age)))
@@ -102,7 +102,7 @@ than 10 minutes are skipped, unless --older-than is shorter.`,
 	cmd.Flags().Var(&age, "older-than", "only changes announced at least this `long` ago; settling a running change makes it fail")
 	flags.Bind(cmd)
 	env.Specify(cmd, cmdutil.Spec{
-		Permission: "AUDIT_READ", Optional: []string{"SYSTEM_MANAGE"}, Tables: []string{schema.Intents}, Audit: cmdutil.Always, Action: audit.Execute,
+		Permission: "AUDIT_READ", Resource: "audit", Optional: []string{"SYSTEM_MANAGE"}, Tables: []string{schema.Intents}, Audit: cmdutil.Always, Action: audit.Execute,
 	})
 	return cmdutil.AddOutputFlags[reconciled](env, cmd)
 }

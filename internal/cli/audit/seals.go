@@ -83,7 +83,7 @@ record; --archive compares their archives with it.`,
 	cliflag.MarkFile(cmd, "key", cliflag.FileRead)
 	cliflag.MarkFile(cmd, "checkpoints", cliflag.FileFolder)
 	cliflag.MarkFile(cmd, "archive", cliflag.FileRead)
-	env.Specify(cmd, cmdutil.Spec{Permission: "AUDIT_READ", Tables: schema.AuditTables})
+	env.Specify(cmd, cmdutil.Spec{Permission: "AUDIT_READ", Resource: "audit", Tables: schema.AuditTables})
 	return cmdutil.AddOutputFlags[seal.Verdict](env, cmd)
 }
 
@@ -160,7 +160,7 @@ nested too deeply, is skipped and named, and the exit code is 9.`,
 	})
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "count the rows that would be sealed without sealing them")
 	cmd.Flags().IntVar(&batch, "batch", 5000, "`rows` to seal in one transaction")
-	env.Specify(cmd, cmdutil.Spec{Permission: "AUDIT_READ", Tables: schema.AuditTables})
+	env.Specify(cmd, cmdutil.Spec{Permission: "AUDIT_READ", Resource: "audit", Tables: schema.AuditTables})
 	return cmdutil.AddOutputFlags[audit.Sealed](env, cmd)
 }
 
@@ -212,7 +212,7 @@ log was resealed or truncated before the last checkpoint.`,
 	cmd.Flags().StringVar(&out, "out", "", "`folder` to write to")
 	cliflag.MarkFile(cmd, "key", cliflag.FileRead, ".pub")
 	cliflag.MarkFile(cmd, "out", cliflag.FileFolder)
-	env.Specify(cmd, cmdutil.Spec{Permission: "AUDIT_READ", Tables: schema.AuditTables})
+	env.Specify(cmd, cmdutil.Spec{Permission: "AUDIT_READ", Resource: "audit", Tables: schema.AuditTables})
 	return cmdutil.AddOutputFlags[checkpoint](env, cmd)
 }
 

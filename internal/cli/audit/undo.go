@@ -86,7 +86,7 @@ since the audit log does not keep them.`,
 	}
 	slices.Sort(undone)
 	env.Specify(cmd, cmdutil.Spec{
-		Permission: "AUDIT_READ", Optional: slices.Compact(undone), Audit: cmdutil.Always, Action: audit.Update,
+		Permission: "AUDIT_READ", Resource: "audit", Optional: slices.Compact(undone), Audit: cmdutil.Always, Action: audit.Update,
 		Tables: append([]string{schema.Invoices, schema.Tenants, schema.TenantUsers}, schema.Grants...),
 	})
 	return cmdutil.AddOutputFlags[audit.Entry](env, cmd)

@@ -286,7 +286,7 @@ func newLogout(env *cmdutil.Env) *cobra.Command {
 	flags.Bind(cmd)
 	cmd.Flags().BoolVar(&all, "all", false, "end all your logins, on every machine, and tokens made by auth token")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "all")
-	env.Specify(cmd, cmdutil.Spec{Permission: cmdutil.AnyOperator, Audit: cmdutil.Always})
+	env.Specify(cmd, cmdutil.Spec{Permission: cmdutil.AnyOperator, Resource: "auth", Audit: cmdutil.Always})
 	return cmd
 }
 
@@ -369,6 +369,6 @@ func newWhoami(env *cmdutil.Env) *cobra.Command {
 		env.Note("permissions are not enforced, since no operator holds a role; to start: cxgctl auth bootstrap, then cxgctl roles grant")
 		return nil
 	})
-	env.Specify(cmd, cmdutil.Spec{Permission: cmdutil.AnyOperator})
+	env.Specify(cmd, cmdutil.Spec{Permission: cmdutil.AnyOperator, Resource: "auth"})
 	return cmdutil.AddOutputFlags[whoami](env, cmd)
 }

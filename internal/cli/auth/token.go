@@ -49,7 +49,7 @@ secret in auth.jwt_secret_file. The table format prints the token alone, for scr
 			"  curl -H \"Authorization: Bearer $(cxgctl auth token --access)\" https://api.example.com/api/v1/users",
 	}
 	spec := cmdutil.Spec{
-		Permission: cmdutil.AnyOperator, Optional: []string{"API_KEY_CREATE"}, Tables: []string{schema.APIKeys, schema.Sessions, schema.LoginLogs}, Audit: cmdutil.Always,
+		Permission: cmdutil.AnyOperator, Resource: "auth", Optional: []string{"API_KEY_CREATE"}, Tables: []string{schema.APIKeys, schema.Sessions, schema.LoginLogs}, Audit: cmdutil.Always,
 	}
 	run := cmdutil.RunWrite(env, &flags, func(ctx context.Context, w *cmdutil.Writer, _ *cobra.Command, _ []string) error {
 		var made auth.Issued

@@ -44,7 +44,7 @@ type read struct {
 
 // LogReveal writes the audit row of a read with --reveal, before anything is shown. Without --reveal it does nothing.
 // id is the row that was read, uuid.Nil for many.
-func LogReveal(ctx context.Context, env *Env, s *Session, cmd *cobra.Command, noun string, rows int64, id uuid.UUID) error {
+func LogReveal(ctx context.Context, env *Env, s *Session, cmd *cobra.Command, rows int64, id uuid.UUID) error {
 	if !env.reveal {
 		return nil
 	}
@@ -52,19 +52,19 @@ func LogReveal(ctx context.Context, env *Env, s *Session, cmd *cobra.Command, no
 	if err != nil || l == nil {
 		return err
 	}
-	return LogRead(ctx, l, cmd, s.ReadSubject(noun, id), rows)
+	return LogRead(ctx, l, cmd, s.ReadSubject(env.SpecOf(cmd).Resource, id), rows)
 }
 
 // LogFullRead checks that the audit row of a read can be written, before the first row is read, and returns the
 // function that writes it, with the filter and the number of rows. Call it however the read ends: rows printed before
 // Ctrl-C or a closed pipe have been seen. Every command that prints or exports all users uses it.
-func LogFullRead(ctx context.Context, env *Env, s *Session, cmd *cobra.Command, noun string) (record func(rows int64) error, err error) {
+func LogFullRead(ctx context.Context, env *Env, s *Session, cmd *cobra.Command) (record func(rows int64) error, err error) {
 	l, err := ReadingLedger(ctx, env, s, cmd)
 	if err != nil || l == nil {
 		return func(int64) error { return nil }, err
 	}
 	l.DryRun = true
-	about := s.ReadSubject(noun, uuid.Nil)
+	about := s.ReadSubject(env.SpecOf(cmd).Resource, uuid.Nil)
 	if err := LogRead(ctx, l, cmd, about, 0); err != nil {
 		return nil, err
 	}

@@ -63,7 +63,7 @@ func (b *Batch[T, E]) Command(use, short, example string) *cobra.Command {
 		b.Filter.Bind(cmd)
 	}
 	b.flags.BindBatch(cmd)
-	spec := Spec{Permission: b.Resource.permission("UPDATE"), Tables: b.Resource.Tables, Audit: Always}
+	spec := Spec{Permission: b.Resource.permission("UPDATE"), Resource: b.Resource.Name, Tables: b.Resource.Tables, Audit: Always}
 	if b.Destructive {
 		spec.Permission = b.Resource.permission("DELETE")
 	}

@@ -46,8 +46,8 @@ func (c *ChangeFlags) BindBatch(cmd *cobra.Command) {
 type Writer struct {
 	*Session
 	*audit.Ledger
-	gate   *auth.Authorizer
-	Action audit.Action // what the command attempts
+	gate *auth.Authorizer
+	spec Spec
 }
 
 // RunWrite wraps a command that writes as the operator, through the ledger only.
@@ -78,7 +78,7 @@ func RunWrite(env *Env, flags *ChangeFlags, fn func(ctx context.Context, w *Writ
 			l.Guard.MaxAffected = &flags.maxAffected
 		}
 		l = s.LedgerFor(l)
-		err = db.MayNotChange(fn(ctx, &Writer{s, l, gate, env.SpecOf(cmd).action()}, cmd, args))
+		err = db.MayNotChange(fn(ctx, &Writer{s, l, gate, env.SpecOf(cmd)}, cmd, args))
 		if len(l.Entries()) > 0 && !l.DryRun {
 			env.Deadline.Done()
 		}
@@ -327,7 +327,7 @@ func (c *ChangeFlags) checkCounts() error {
 }
 
 // FailedOn writes the audit row of a failed attempt and returns err.
-func FailedOn(ctx context.Context, env *Env, w *Writer, resource, name string, err error) error {
-	w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: resource, Name: name}, Action: w.Action}, err)
+func FailedOn(ctx context.Context, w *Writer, name string, err error) error {
+	w.RecordFailure(ctx, w.spec.intent(name), err)
 	return err
 }

@@ -129,7 +129,7 @@ func exportAll[T any](ctx context.Context, env *Env, cmd *cobra.Command, v outpu
 	}
 	record := func(int64) error { return nil }
 	if l.Personal || env.reveal {
-		if record, err = LogFullRead(ctx, env, s, cmd, l.Resource); err != nil {
+		if record, err = LogFullRead(ctx, env, s, cmd); err != nil {
 			return err
 		}
 	}

@@ -64,7 +64,7 @@ func (n Resource[T, E]) History(env *Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := LogReveal(ctx, env, s, cmd, n.Name, int64(len(entries)), n.ID(row)); err != nil {
+		if err := LogReveal(ctx, env, s, cmd, int64(len(entries)), n.ID(row)); err != nil {
 			return err
 		}
 		return printHistory(env, entries)
@@ -74,7 +74,7 @@ func (n Resource[T, E]) History(env *Env) *cobra.Command {
 	cmd.Flags().Var(&since, "since", "from this `time` on: "+cliflag.ShortForms)
 	cmd.Flags().Var(&until, "until", "before this `time`")
 	BindReveal(env, cmd)
-	env.Specify(cmd, Spec{Permission: n.permission("READ"), Tables: slices.Concat(n.Tables, schema.AuditTables), Audit: WhenReading})
+	env.Specify(cmd, Spec{Permission: n.permission("READ"), Resource: n.Name, Tables: slices.Concat(n.Tables, schema.AuditTables), Audit: WhenReading})
 	return AddOutputFlags[event](env, cmd)
 }
 

@@ -157,8 +157,7 @@ type Listing[T any] struct {
 	Query func(context.Context, db.Increment) (db.ListQuery[T], error)
 	Table string // the table whose transaction ids define increments
 
-	Resource string // resource in the audit row of a read
-	Personal bool   // personal data: reading all of it is audited
+	Personal bool // personal data: reading all of it is audited
 }
 
 // List runs a list command with the listing that open returns.
@@ -196,7 +195,7 @@ func List[T any](env *Env, v output.View, flags *PageFlags, open func(context.Co
 		if err := refusePart(env, cmd, int64(len(page.Items)), page.Total); err != nil {
 			return err
 		}
-		if err := LogReveal(ctx, env, s, cmd, l.Resource, int64(len(page.Items)), uuid.Nil); err != nil {
+		if err := LogReveal(ctx, env, s, cmd, int64(len(page.Items)), uuid.Nil); err != nil {
 			return err
 		}
 		return printPage(env, v, page, flags.paging())

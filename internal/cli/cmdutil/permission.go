@@ -61,14 +61,6 @@ func (s *Session) requireSeparable() error {
 		With("operator", s.Identity.Name).With("permission", list)
 }
 
-// NounOf returns the resource of a command, as audit rows name it.
-func NounOf(cmd *cobra.Command) string {
-	if cmd.HasParent() && cmd.Parent().HasParent() {
-		return strings.TrimSuffix(cmd.Parent().Name(), "s")
-	}
-	return cmd.Name()
-}
-
 // recordBlocked writes the audit row of an attempt that was refused because of the operator. It is best effort.
 func recordBlocked(ctx context.Context, env *Env, s *Session, cmd *cobra.Command, about audit.Intent, cause error) {
 	if env.completing {

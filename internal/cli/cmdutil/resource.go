@@ -81,7 +81,7 @@ func (n Resource[T, E]) Get(env *Env, short, example string) *cobra.Command {
 func (n Resource[T, E]) BindGet(env *Env, cmd *cobra.Command, name *RefFlags) {
 	name.Bind(cmd, n.KeyNames()...)
 	name.BindDeleted(cmd, n.Name+"s")
-	env.Specify(cmd, Spec{Permission: n.permission("READ"), Tables: n.Tables, Audit: WhenReading})
+	env.Specify(cmd, Spec{Permission: n.permission("READ"), Resource: n.Name, Tables: n.Tables, Audit: WhenReading})
 	BindReveal(env, cmd)
 }
 
@@ -91,7 +91,7 @@ func (n Resource[T, E]) Show(ctx context.Context, env *Env, s *Session, cmd *cob
 	if err != nil {
 		return err
 	}
-	if err := LogReveal(ctx, env, s, cmd, n.Name, 1, n.ID(row)); err != nil {
+	if err := LogReveal(ctx, env, s, cmd, 1, n.ID(row)); err != nil {
 		return err
 	}
 	return output.One(env.Printer, n.View, row)
@@ -136,6 +136,6 @@ func (n Resource[T, E]) EditSeen(ctx context.Context, env *Env, w *Writer, how R
 
 // RecordFailure writes the audit row of a failed attempt and returns err. row is the zero T if it was not found.
 func (n Resource[T, E]) RecordFailure(ctx context.Context, w *Writer, ref string, row T, err error) error {
-	w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: n.Name, ID: n.ID(row), Name: ref}, Action: w.Action}, err)
+	w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: n.Name, ID: n.ID(row), Name: ref}, Action: w.spec.action()}, err)
 	return err
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/output"
 )
 
@@ -81,7 +80,7 @@ func RunUnfiltered(env *Env, fn func(ctx context.Context, s *Session, cmd *cobra
 		if err == nil {
 			env.AskedOn = s.DB.Addr()
 			if err = s.requireSeparable(); err != nil {
-				recordBlocked(ctx, env, s.Manager(), cmd, audit.Intent{Subject: audit.Subject{Resource: NounOf(cmd)}, Action: env.SpecOf(cmd).action()}, err)
+				recordBlocked(ctx, env, s.Manager(), cmd, env.SpecOf(cmd).intent(""), err)
 			}
 		}
 		if err == nil {

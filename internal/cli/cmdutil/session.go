@@ -121,11 +121,11 @@ func OpenSession(ctx context.Context, env *Env, cmd *cobra.Command, args ...stri
 	}
 	s.Identity.Mark(ctx, s.DB)
 	if err := s.authorize(ctx, cmd, env.SpecOf(cmd)); err != nil {
-		about := audit.Subject{Resource: NounOf(cmd)}
+		name := ""
 		if len(args) > 0 {
-			about.Name = args[0]
+			name = args[0]
 		}
-		recordBlocked(ctx, env, s, cmd, audit.Intent{Subject: about, Action: env.SpecOf(cmd).action()}, err)
+		recordBlocked(ctx, env, s, cmd, env.SpecOf(cmd).intent(name), err)
 		return s, err
 	}
 	if err := s.Identity.Touch(ctx, s.DB); err != nil && ctx.Err() != nil {

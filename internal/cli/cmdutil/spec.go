@@ -17,6 +17,7 @@ import (
 // without one is refused.
 type Spec struct {
 	Permission string       // code that the operator must hold, or AnyOperator or NoOperator
+	Resource   string       // what its audit rows are about: user, invoice
 	Optional   []string     // codes that some uses require too; the command checks them with writer.require
 	Tables     []string     // of the manager database that it reads, besides those of operators and of flags
 	TenantOnly bool         // with --tenant it reads only those tenants, so the permission in them suffices
@@ -90,6 +91,11 @@ func (s Spec) action() audit.Action {
 		return audit.Delete
 	}
 	return audit.Execute
+}
+
+// intent returns what audit rows of failed attempts record about the row with the name.
+func (s Spec) intent(name string) audit.Intent {
+	return audit.Intent{Subject: audit.Subject{Resource: s.Resource, Name: name}, Action: s.action()}
 }
 
 // help returns the text after "Permissions:" in the command's help, "" for none.

@@ -37,11 +37,10 @@ type Flags struct {
 
 // Spec is what the import command needs to know about a noun.
 type Spec struct {
-	Resource       string   // its name in audit rows: user
-	Fields         []string // the valid headers
-	Conflicts      []string // the values of --on-conflict
-	UniqueKeys     string   // the unique keys, for help
-	UndoPermission string   // the permission that --undo also needs
+	Resource   audit.Resource // --undo also needs its permissions for Delete
+	Fields     []string       // the valid headers
+	Conflicts  []string       // the values of --on-conflict
+	UniqueKeys string         // the unique keys, for help
 
 	ReadOptions func(importer.Options) rowreader.Options
 	Begin       func(w *cmdutil.Writer, o importer.Options) (Run, error)
@@ -69,7 +68,7 @@ func Complete(env *cmdutil.Env, cmd *cobra.Command, f *Flags, n Spec) *cobra.Com
 		if f.undo != "" {
 			if len(args) > 0 {
 				return fault.New(fault.Usage, "--undo takes the file or the operation as its value, and no other argument").
-					WithHint("to undo the import of that file: cxgctl %ss import --undo %s", n.Resource, args[0])
+					WithHint("to undo the import of that file: cxgctl %ss import --undo %s", n.Resource.Name, args[0])
 			}
 			return undoImport(ctx, env, w, f.undo, n)
 		}
@@ -171,7 +170,7 @@ func importFile(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, file *
 	}
 	run, err := n.Begin(w, o)
 	if fault.Is(err, fault.PermissionDenied) {
-		w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: n.Resource, Name: file.Name}, Action: w.Action}, err)
+		return cmdutil.FailedOn(ctx, w, file.Name, err)
 	}
 	if err != nil {
 		return err
@@ -193,7 +192,7 @@ func importFile(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, file *
 	}
 	if env.Config.Protected && !w.DryRun { // --dry-run shows the difference; the prompt does not
 		env.Printf("profile %s is protected", env.Config.Profile)
-		if err := env.Confirm(ctx, "import "+n.Resource+"s from "+file.Name); err != nil {
+		if err := env.Confirm(ctx, "import "+n.Resource.Name+"s from "+file.Name); err != nil {
 			return err
 		}
 	}
@@ -227,7 +226,7 @@ func brokenOff(ctx context.Context, err error, r importer.Report, o importer.Opt
 	f := *fault.From(err)
 	f.Detail = maps.Clone(f.Detail)
 	hint := fmt.Sprintf("%s applied by operation %s; run the same command again to continue, or undo with: cxgctl %ss import --undo %s",
-		cmdutil.Plural(int(applied), "row"), r.OpID, n.Resource, r.OpID)
+		cmdutil.Plural(int(applied), "row"), r.OpID, n.Resource.Name, r.OpID)
 	if f.Hint != "" {
 		hint = f.Hint + "; " + hint
 	}

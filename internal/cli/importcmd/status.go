@@ -16,7 +16,7 @@ import (
 
 // importStatus prints the progress of an import, for --status.
 func importStatus(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, file *rowreader.File, n Spec) error {
-	s, err := importer.StatusOf(ctx, w.DB, w.Catalog, file, importHome(w.Session), n.Resource)
+	s, err := importer.StatusOf(ctx, w.DB, w.Catalog, file, importHome(w.Session), n.Resource.Name)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func importOps(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, what st
 		return nil, err
 	}
 	defer file.Close()
-	return importer.RunsOfFile(ctx, w.DB, w.Catalog, file, importHome(w.Session), n.Resource)
+	return importer.RunsOfFile(ctx, w.DB, w.Catalog, file, importHome(w.Session), n.Resource.Name)
 }
 
 // undoImport undoes an import, for --undo.
@@ -51,7 +51,7 @@ func undoImport(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, what s
 	if w.Tenant != nil {
 		return fault.New(fault.Usage, "--undo cannot be combined with --tenant").WithHint("cxgctl audit list --op OP lists the users; users delete --tenant deletes them")
 	}
-	if err := w.Require(n.UndoPermission); err != nil {
+	if err := w.Require(n.Resource.Delete...); err != nil {
 		return err
 	}
 	ops, err := importOps(ctx, env, w, what, n)
@@ -64,9 +64,9 @@ func undoImport(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, what s
 	}
 	cmdutil.NoteUnsealedUndo(env, log)
 	if !w.DryRun {
-		question := "take back the " + n.Resource + "s that operation " + ops[0].String() + " created"
+		question := "take back the " + n.Resource.Name + "s that operation " + ops[0].String() + " created"
 		if len(ops) > 1 {
-			question = fmt.Sprintf("take back the %ss that %d operations created, the last %s", n.Resource, len(ops), ops[0])
+			question = fmt.Sprintf("take back the %ss that %d operations created, the last %s", n.Resource.Name, len(ops), ops[0])
 		}
 		if err := env.Confirm(ctx, question); err != nil {
 			return err
@@ -103,5 +103,5 @@ func undoImport(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, what s
 			env.Printf("cxgctl: error: %s", f.Message)
 		}
 	}
-	return fault.New(fault.PartialFailure, "%s changed since and kept", cmdutil.Plural(len(done.Touched), n.Resource)).With("failed", len(done.Touched))
+	return fault.New(fault.PartialFailure, "%s changed since and kept", cmdutil.Plural(len(done.Touched), n.Resource.Name)).With("failed", len(done.Touched))
 }

@@ -95,7 +95,7 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 	cmd.Flags().Lookup("subscription").Usage += " (default: the tenant's only live subscription)"
 	cmd.Flags().Lookup("currency").Usage += " (default: " + invoices.DefaultCurrency + ")"
 	flags.Bind(cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "INVOICE_CREATE", Tables: append(cmdutil.Invoices.Tables, schema.Subscriptions), Audit: cmdutil.Always})
+	env.Specify(cmd, cmdutil.Spec{Permission: "INVOICE_CREATE", Resource: invoices.Kind.Name, Tables: append(cmdutil.Invoices.Tables, schema.Subscriptions), Audit: cmdutil.Always})
 	return cmdutil.AddOutputFlags[invoices.Invoice](env, cmd)
 }
 
@@ -135,7 +135,7 @@ func newUpdate(env *cmdutil.Env) *cobra.Command {
 	force.bind(cmd, "change the amounts of a PAID invoice; needs --reason")
 	name.Bind(cmd, invoices.Kind.KeyNames()...)
 	flags.Bind(cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "INVOICE_UPDATE", Tables: append(cmdutil.Invoices.Tables, schema.Subscriptions), Audit: cmdutil.Always})
+	env.Specify(cmd, cmdutil.Spec{Permission: "INVOICE_UPDATE", Resource: invoices.Kind.Name, Tables: append(cmdutil.Invoices.Tables, schema.Subscriptions), Audit: cmdutil.Always})
 	return cmdutil.AddOutputFlags[invoices.Invoice](env, cmd)
 }
 

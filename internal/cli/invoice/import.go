@@ -32,7 +32,7 @@ func newImport(env *cmdutil.Env) *cobra.Command {
 			"  cxgctl invoices import ledger.jsonl.gz --on-conflict skip --reason 'taken over from SAP'\n" +
 			"  cxgctl invoices import --status november.csv\n  cxgctl invoices import --undo november.csv",
 	}, &f, importcmd.Spec{
-		Resource: invoices.Kind.Name, Fields: invoices.ImportFields, Conflicts: invoices.Conflicts, UniqueKeys: "invoice_no or id", UndoPermission: "INVOICE_DELETE",
+		Resource: invoices.Resource, Fields: invoices.ImportFields, Conflicts: invoices.Conflicts, UniqueKeys: "invoice_no or id",
 		ReadOptions: func(o importer.Options) rowreader.Options { return invoices.ImportOptions{Options: o}.Reading() },
 		Begin: func(w *cmdutil.Writer, _ importer.Options) (importcmd.Run, error) {
 			t, err := invoices.NewTable(w.Catalog)
@@ -49,7 +49,7 @@ func newImport(env *cmdutil.Env) *cobra.Command {
 		},
 	})
 	env.Specify(cmd, cmdutil.Spec{
-		Permission: "INVOICE_CREATE", Optional: []string{"INVOICE_UPDATE", "INVOICE_DELETE"}, Audit: cmdutil.Always,
+		Permission: "INVOICE_CREATE", Resource: invoices.Kind.Name, Optional: []string{"INVOICE_UPDATE", "INVOICE_DELETE"}, Audit: cmdutil.Always,
 		Tables: slices.Concat(cmdutil.Invoices.Tables, []string{schema.Subscriptions}, importer.Tables),
 	})
 	return cmd

@@ -107,6 +107,6 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	cmd.Flags().StringSliceVar(&page.Sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Shaping, "sort")
 	cliflag.Must(cmd.RegisterFlagCompletionFunc("sort", cliflag.CompleteWords(invoices.SortFields...)))
-	env.Specify(cmd, cmdutil.Spec{Permission: "INVOICE_LIST", Tables: cmdutil.Invoices.Tables, TenantOnly: true})
+	env.Specify(cmd, cmdutil.Spec{Permission: "INVOICE_LIST", Resource: invoices.Kind.Name, Tables: cmdutil.Invoices.Tables, TenantOnly: true})
 	return cmdutil.AddOutputFlags[invoices.Invoice](env, cmd)
 }

@@ -57,7 +57,7 @@ func newOverdue(env *cmdutil.Env) *cobra.Command {
 	cmd.Flags().BoolVar(&set, "set", false, "mark them OVERDUE")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "set")
 	flags.BindBatch(cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "INVOICE_UPDATE", Tables: cmdutil.Invoices.Tables, Audit: cmdutil.Always})
+	env.Specify(cmd, cmdutil.Spec{Permission: "INVOICE_UPDATE", Resource: invoices.Kind.Name, Tables: cmdutil.Invoices.Tables, Audit: cmdutil.Always})
 	return cmdutil.AddOutputFlags[invoices.Invoice](env, cmd)
 }
 

@@ -82,6 +82,6 @@ func sums[T any](env *cmdutil.Env, cmd *cobra.Command, f *filterFlags) *cobra.Co
 	cmdutil.BindMaxLag(cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted invoices too")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "include-deleted")
-	env.Specify(cmd, cmdutil.Spec{Permission: "INVOICE_LIST", Tables: cmdutil.Invoices.Tables, TenantOnly: true})
+	env.Specify(cmd, cmdutil.Spec{Permission: "INVOICE_LIST", Resource: invoices.Kind.Name, Tables: cmdutil.Invoices.Tables, TenantOnly: true})
 	return cmdutil.AddOutputFlags[T](env, cmd)
 }

@@ -63,7 +63,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	cliflag.SearchVar(cmd.Flags(), &f.Search, "search", "literal `text` in code or name")
 	cliflag.Must(cmd.RegisterFlagCompletionFunc("user", cmdutil.Users.Completion(env, true)))
 	page.Bind(cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "ROLE_LIST"})
+	env.Specify(cmd, cmdutil.Spec{Permission: "ROLE_LIST", Resource: roles.Resource.Name})
 	return cmdutil.AddOutputFlags[roles.Role](env, cmd)
 }
 
@@ -117,7 +117,7 @@ func newGrants(env *cmdutil.Env) *cobra.Command {
 	}))
 	cliflag.Must(cmd.RegisterFlagCompletionFunc("tenant", cmdutil.Tenants.Completion(env, true)))
 	page.Bind(cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "ROLE_LIST", Tables: []string{schema.Tenants}})
+	env.Specify(cmd, cmdutil.Spec{Permission: "ROLE_LIST", Resource: roles.Resource.Name, Tables: []string{schema.Tenants}})
 	return cmdutil.AddOutputFlags[roles.Grant](env, cmd)
 }
 
@@ -139,7 +139,7 @@ func newGet(env *cmdutil.Env) *cobra.Command {
 		}
 		return output.One(env.Printer, roleView, r)
 	})
-	env.Specify(cmd, cmdutil.Spec{Permission: "ROLE_READ"})
+	env.Specify(cmd, cmdutil.Spec{Permission: "ROLE_READ", Resource: roles.Resource.Name})
 	return cmdutil.AddOutputFlags[roles.Role](env, cmd)
 }
 
@@ -230,7 +230,7 @@ func (f *grantFlags) bind(env *cmdutil.Env, cmd *cobra.Command, action audit.Act
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "tenant")
 	f.ref.Bind(cmd, "id", "username", "email")
 	f.Bind(cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "PERMISSION_MANAGE", Tables: []string{schema.Tenants}, Audit: cmdutil.Always, Action: action})
+	env.Specify(cmd, cmdutil.Spec{Permission: "PERMISSION_MANAGE", Resource: roles.Resource.Name, Tables: []string{schema.Tenants}, Audit: cmdutil.Always, Action: action})
 }
 
 func newGrant(env *cmdutil.Env) *cobra.Command {
@@ -245,7 +245,7 @@ sets another end. --expires never removes the end.`,
 	cmd.RunE = cmdutil.RunWrite(env, &f.ChangeFlags, func(ctx context.Context, w *cmdutil.Writer, _ *cobra.Command, args []string) error {
 		t, g, err := f.resolve(ctx, w.Session, args)
 		if err != nil {
-			return cmdutil.FailedOn(ctx, env, w, "role", args[0], err)
+			return cmdutil.FailedOn(ctx, w, args[0], err)
 		}
 		if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "grant "+g.Role.Code+" to "+g.To.Name); err != nil {
 			return err
@@ -282,7 +282,7 @@ func newRevoke(env *cmdutil.Env) *cobra.Command {
 	cmd.RunE = cmdutil.RunWrite(env, &f.ChangeFlags, func(ctx context.Context, w *cmdutil.Writer, _ *cobra.Command, args []string) error {
 		t, g, err := f.resolve(ctx, w.Session, args)
 		if err != nil {
-			return cmdutil.FailedOn(ctx, env, w, "role", args[0], err)
+			return cmdutil.FailedOn(ctx, w, args[0], err)
 		}
 		held, err := t.Holds(ctx, w.DB, g)
 		if err != nil {

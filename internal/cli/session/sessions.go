@@ -32,17 +32,29 @@ var (
 	}
 )
 
+// revocable is a kind of row that its commands list and revoke.
+type revocable[T any] struct {
+	noun, table string
+	view        output.View
+	open        func(schema.Catalog) (sessions.Table[T], error)
+}
+
+var (
+	sessionKind = revocable[sessions.Session]{"session", schema.Sessions, sessionView, sessions.NewSessions}
+	keyKind     = revocable[sessions.Key]{"key", schema.APIKeys, keyView, sessions.NewKeys}
+)
+
 // NewCommand returns the commands about sessions.
 func NewCommand(env *cmdutil.Env) *cobra.Command {
 	return cmdutil.Group("sessions", "List and revoke sessions",
-		revocableList(env, "List sessions, newest first", schema.Sessions, sessionView, sessions.NewSessions),
+		revocableList(env, "List sessions, newest first", sessionKind),
 		newRevoke(env))
 }
 
 // NewKeysCommand returns the commands about API keys.
 func NewKeysCommand(env *cmdutil.Env) *cobra.Command {
 	return cmdutil.Group("keys", "Manage API keys of services",
-		revocableList(env, "List keys, newest first", schema.APIKeys, keyView, sessions.NewKeys),
+		revocableList(env, "List keys, newest first", keyKind),
 		newKeysRevoke(env))
 }
 
@@ -52,13 +64,13 @@ func NewLoginsCommand(env *cmdutil.Env) *cobra.Command {
 }
 
 // revocableList returns the list command of sessions or keys.
-func revocableList[T any](env *cmdutil.Env, short, table string, view output.View, in func(schema.Catalog) (sessions.Table[T], error)) *cobra.Command {
+func revocableList[T any](env *cmdutil.Env, short string, k revocable[T]) *cobra.Command {
 	var f sessions.Filter
 	var user string
 	var page cmdutil.PageFlags
 	cmd := &cobra.Command{Use: "list", Short: short, Args: cmdutil.ExactArgs()}
 	var made cliflag.RangeFlags
-	run := listOf(env, view, &page, &f, &user, in)
+	run := listOf(env, k.view, &page, &f, &user, k.open)
 	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
 		f.Since, f.Until = made.Since.Time(), made.Until.Time()
 		return run(ctx, s, cmd, args)
@@ -70,7 +82,7 @@ func revocableList[T any](env *cmdutil.Env, short, table string, view output.Vie
 	cmd.Flags().BoolVar(&f.Live, "live", false, "only those that are valid now")
 	cliflag.Must(cmd.RegisterFlagCompletionFunc("user", cmdutil.Users.Completion(env, true)))
 	page.Bind(cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "API_KEY_LIST", Tables: []string{table}})
+	env.Specify(cmd, cmdutil.Spec{Permission: "API_KEY_LIST", Resource: k.noun, Tables: []string{k.table}})
 	return cmdutil.AddOutputFlags[T](env, cmd)
 }
 
@@ -118,14 +130,14 @@ func newLoginsList(env *cmdutil.Env) *cobra.Command {
 	made.Bind(cmd, "created")
 	cliflag.Must(cmd.RegisterFlagCompletionFunc("user", cmdutil.Users.Completion(env, true)))
 	page.Bind(cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "AUDIT_LIST", Tables: []string{schema.LoginLogs}})
+	env.Specify(cmd, cmdutil.Spec{Permission: "AUDIT_LIST", Resource: "login", Tables: []string{schema.LoginLogs}})
 	return cmdutil.AddOutputFlags[sessions.Login](env, cmd)
 }
 
 func newRevoke(env *cmdutil.Env) *cobra.Command {
 	var user string
 	var expired bool
-	cmd := revokeCommand(env, "revoke ID… | --user REF | --all-expired", "End sessions", schema.Sessions, sessionView, sessions.NewSessions,
+	cmd := revokeCommand(env, "revoke ID… | --user REF | --all-expired", "End sessions", sessionKind,
 		func(ctx context.Context, s *cmdutil.Session, refs []string) (sessions.Ended, error) {
 			e := sessions.Ended{Expired: expired}
 			given := 0
@@ -154,7 +166,7 @@ func newRevoke(env *cmdutil.Env) *cobra.Command {
 }
 
 func newKeysRevoke(env *cmdutil.Env) *cobra.Command {
-	cmd := revokeCommand(env, "revoke KEY…", "End keys, given by id, key id or name", schema.APIKeys, keyView, sessions.NewKeys,
+	cmd := revokeCommand(env, "revoke KEY…", "End keys, given by id, key id or name", keyKind,
 		func(_ context.Context, _ *cmdutil.Session, refs []string) (sessions.Ended, error) {
 			if len(refs) == 0 {
 				return sessions.Ended{}, fault.New(fault.Usage, "which key?").WithHint("give its id, key id or name; to list keys: cxgctl keys list")
@@ -166,25 +178,25 @@ func newKeysRevoke(env *cmdutil.Env) *cobra.Command {
 }
 
 // revokeCommand returns a command that ends the sessions or keys given by id and those that more selects.
-func revokeCommand[T any](env *cmdutil.Env, use, short, table string, view output.View, in func(schema.Catalog) (sessions.Table[T], error),
+func revokeCommand[T any](env *cmdutil.Env, use, short string, k revocable[T],
 	more func(context.Context, *cmdutil.Session, []string) (sessions.Ended, error),
 ) *cobra.Command {
 	var flags cmdutil.ChangeFlags
 	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs}
 	cmd.RunE = cmdutil.RunWrite(env, &flags, func(ctx context.Context, w *cmdutil.Writer, cmd *cobra.Command, args []string) error {
-		t, err := in(w.Catalog)
+		t, err := k.open(w.Catalog)
 		if err != nil {
 			return err
 		}
 		e, err := more(ctx, w.Session, args)
 		if fault.Is(err, fault.NotFound) {
-			return cmdutil.FailedOn(ctx, env, w, cmdutil.NounOf(cmd), cmd.Flag("user").Value.String(), err)
+			return cmdutil.FailedOn(ctx, w, cmd.Flag("user").Value.String(), err)
 		} else if err != nil {
 			return err
 		}
 		if len(args) > 0 {
 			if e.IDs, err = t.Find(ctx, w.DB, cmdutil.Unique(args)); fault.Is(err, fault.NotFound) {
-				return cmdutil.FailedOn(ctx, env, w, cmdutil.NounOf(cmd), args[0], err)
+				return cmdutil.FailedOn(ctx, w, args[0], err)
 			} else if err != nil {
 				return err
 			}
@@ -194,11 +206,11 @@ func revokeCommand[T any](env *cmdutil.Env, use, short, table string, view outpu
 			return err
 		}
 		if err := w.Guard.Check(due); err != nil {
-			return cmdutil.FailedOn(ctx, env, w, cmdutil.NounOf(cmd), "", err)
+			return cmdutil.FailedOn(ctx, w, "", err)
 		}
 		if due == 0 {
-			env.Note("%s", nothingToRevoke(cmd, args))
-			return cmdutil.PrintResult(env, w.Ledger, func() error { return cmdutil.PrintWhole(env, view, []T{}) })
+			env.Note("%s", nothingToRevoke(k.noun, args))
+			return cmdutil.PrintResult(env, w.Ledger, func() error { return cmdutil.PrintWhole(env, k.view, []T{}) })
 		}
 		ask := func(ctx context.Context, l *audit.Ledger, what string) error {
 			return cmdutil.ConfirmChange(ctx, env, l, what)
@@ -208,7 +220,7 @@ func revokeCommand[T any](env *cmdutil.Env, use, short, table string, view outpu
 				return cmdutil.ConfirmIfProtected(ctx, env, l, what)
 			} // expired sessions are unusable already
 		}
-		if err := ask(ctx, w.Ledger, revokeQuestion(cmd, args)); err != nil {
+		if err := ask(ctx, w.Ledger, revokeQuestion(cmd, k.noun, args)); err != nil {
 			return err
 		}
 		gone, err := t.Revoke(ctx, w.Ledger, e)
@@ -217,34 +229,34 @@ func revokeCommand[T any](env *cmdutil.Env, use, short, table string, view outpu
 		}
 		return cmdutil.PrintResult(env, w.Ledger, func() error {
 			if len(gone) == 1 && len(args) == 1 {
-				return output.One(env.Printer, view, gone[0])
+				return output.One(env.Printer, k.view, gone[0])
 			}
-			return cmdutil.PrintWhole(env, view, append([]T{}, gone...))
+			return cmdutil.PrintWhole(env, k.view, append([]T{}, gone...))
 		})
 	})
 	flags.BindBatch(cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "API_KEY_DELETE", Tables: []string{table}, Audit: cmdutil.Always, Action: audit.Update})
+	env.Specify(cmd, cmdutil.Spec{Permission: "API_KEY_DELETE", Resource: k.noun, Tables: []string{k.table}, Audit: cmdutil.Always, Action: audit.Update})
 	return cmdutil.AddOutputFlags[T](env, cmd)
 }
 
 // nothingToRevoke returns the note for a revocation without effect.
-func nothingToRevoke(cmd *cobra.Command, named []string) string {
+func nothingToRevoke(noun string, named []string) string {
 	if len(named) == 1 {
-		return cmdutil.NounOf(cmd) + " " + named[0] + " has already ended; nothing changed"
+		return noun + " " + named[0] + " has already ended; nothing changed"
 	}
 	if len(named) > 1 {
-		return "all " + cmdutil.Plural(len(named), cmdutil.NounOf(cmd)) + " have already ended; nothing changed"
+		return "all " + cmdutil.Plural(len(named), noun) + " have already ended; nothing changed"
 	}
-	return "no " + cmdutil.NounOf(cmd) + " to end; nothing changed"
+	return "no " + noun + " to end; nothing changed"
 }
 
 // revokeQuestion returns the confirmation question of a revocation.
-func revokeQuestion(cmd *cobra.Command, named []string) string {
+func revokeQuestion(cmd *cobra.Command, noun string, named []string) string {
 	if user := cmd.Flags().Lookup("user"); user != nil && user.Changed {
 		return "end the sessions of " + user.Value.String()
 	}
 	if len(named) == 1 {
-		return "end " + cmdutil.NounOf(cmd) + " " + named[0]
+		return "end " + noun + " " + named[0]
 	}
-	return "end " + cmdutil.Plural(len(named), cmdutil.NounOf(cmd))
+	return "end " + cmdutil.Plural(len(named), noun)
 }

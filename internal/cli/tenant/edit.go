@@ -100,7 +100,7 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 	f.Lookup("start-date").Usage += " (default today, UTC)"
 	cliflag.Must(cmd.RegisterFlagCompletionFunc("status", cliflag.CompleteWords("TRIAL", "ACTIVE")))
 	flags.Bind(cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_CREATE", Tables: cmdutil.Tenants.Tables, Audit: cmdutil.Always})
+	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_CREATE", Resource: tenants.Kind.Name, Tables: cmdutil.Tenants.Tables, Audit: cmdutil.Always})
 	return cmdutil.AddOutputFlags[tenants.Tenant](env, cmd)
 }
 
@@ -135,6 +135,6 @@ func newUpdate(env *cmdutil.Env) *cobra.Command {
 	cliflag.Must(cmd.RegisterFlagCompletionFunc("unset", cliflag.CompleteWords(tenants.Unsettable...)))
 	name.Bind(cmd, tenants.Kind.KeyNames()...)
 	flags.Bind(cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_UPDATE", Tables: cmdutil.Tenants.Tables, Audit: cmdutil.Always})
+	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_UPDATE", Resource: tenants.Kind.Name, Tables: cmdutil.Tenants.Tables, Audit: cmdutil.Always})
 	return cmdutil.AddOutputFlags[tenants.Tenant](env, cmd)
 }

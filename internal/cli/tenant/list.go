@@ -78,7 +78,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	cmd.Flags().StringSliceVar(&page.Sort, "sort", nil, "sort by these `fields`, each FIELD or FIELD:desc")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Shaping, "sort")
 	cliflag.Must(cmd.RegisterFlagCompletionFunc("sort", cliflag.CompleteWords(tenants.SortFields...)))
-	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_LIST", Tables: cmdutil.Tenants.Tables})
+	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_LIST", Resource: tenants.Kind.Name, Tables: cmdutil.Tenants.Tables})
 	return cmdutil.AddOutputFlags[tenants.Tenant](env, cmd)
 }
 
@@ -107,7 +107,7 @@ func newGet(env *cmdutil.Env) *cobra.Command {
 	})
 	name.Bind(cmd, tenants.Kind.KeyNames()...)
 	name.BindDeleted(cmd, "tenants")
-	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_READ", Tables: append(cmdutil.Tenants.Tables, schema.Subscriptions)})
+	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_READ", Resource: tenants.Kind.Name, Tables: append(cmdutil.Tenants.Tables, schema.Subscriptions)})
 	return cmdutil.AddOutputFlags[shownTenant](env, cmd)
 }
 
@@ -139,7 +139,7 @@ func newSubscriptionsList(env *cmdutil.Env) *cobra.Command {
 		})(ctx, s, cmd, args)
 	})
 	page.Bind(cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_READ", Tables: append(cmdutil.Tenants.Tables, schema.Subscriptions)})
+	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_READ", Resource: "subscription", Tables: append(cmdutil.Tenants.Tables, schema.Subscriptions)})
 	return cmdutil.AddOutputFlags[tenants.Subscription](env, cmd)
 }
 

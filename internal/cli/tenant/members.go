@@ -81,8 +81,8 @@ func newMembersList(env *cmdutil.Env) *cobra.Command {
 		return cmdutil.List(env, memberView, &page, func(_ context.Context, s *cmdutil.Session) (cmdutil.Listing[tenants.Member], error) {
 			m, err := tenants.NewMembers(s.Catalog)
 			return cmdutil.Listing[tenants.Member]{
-				Resource: "member", Personal: true,
-				Query: func(context.Context, db.Increment) (db.ListQuery[tenants.Member], error) { return m.Matching(f), nil },
+				Personal: true,
+				Query:    func(context.Context, db.Increment) (db.ListQuery[tenants.Member], error) { return m.Matching(f), nil },
 			}, err
 		})(ctx, s, cmd, args)
 	})
@@ -93,7 +93,7 @@ func newMembersList(env *cmdutil.Env) *cobra.Command {
 	added.Bind(cmd, "added")
 	page.Bind(cmd)
 	cmdutil.BindReveal(env, cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_READ", Tables: memberTables, Audit: cmdutil.WhenReading})
+	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_READ", Resource: tenants.MemberResource.Name, Tables: memberTables, Audit: cmdutil.WhenReading})
 	return cmdutil.AddOutputFlags[tenants.Member](env, cmd)
 }
 
@@ -104,7 +104,7 @@ func lookupMember(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, name
 		u, err = tenants.User{ID: found.ID, Name: found.Username}, ferr
 	}
 	if err != nil {
-		err = cmdutil.FailedOn(ctx, env, w, "member", args[1]+" of "+args[0], err)
+		err = cmdutil.FailedOn(ctx, w, args[1]+" of "+args[0], err)
 	}
 	return t, u, err
 }
@@ -209,7 +209,7 @@ func newMemberCommand(env *cmdutil.Env, action audit.Action, use, short, verb st
 			return cmdutil.PrintResult(env, w.Ledger, func() error { return printMember(env, seen) })
 		}
 		if err != nil {
-			return cmdutil.FailedOn(ctx, env, w, "member", u.Name+" of "+tenants.Kind.DisplayName(t), err)
+			return cmdutil.FailedOn(ctx, w, u.Name+" of "+tenants.Kind.DisplayName(t), err)
 		}
 		if err := ask(ctx, w.Ledger, verb+" "+u.Name+" of "+tenants.Kind.DisplayName(t)); err != nil {
 			return err
@@ -230,7 +230,7 @@ func newMemberCommand(env *cmdutil.Env, action audit.Action, use, short, verb st
 func addMemberFlags(env *cmdutil.Env, cmd *cobra.Command, action audit.Action, name *cmdutil.RefFlags, flags *cmdutil.ChangeFlags) *cobra.Command {
 	name.Bind(cmd, "id", "username", "email")
 	flags.Bind(cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_UPDATE", Tables: memberTables, Audit: cmdutil.Always, Action: action})
+	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_UPDATE", Resource: tenants.MemberResource.Name, Tables: memberTables, Audit: cmdutil.Always, Action: action})
 	return cmdutil.AddOutputFlags[tenants.Member](env, cmd)
 }
 

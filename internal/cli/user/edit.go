@@ -65,7 +65,7 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 	cliflag.Must(cmd.RegisterFlagCompletionFunc("user-type", cliflag.CompleteWords(users.Types...)))
 	pw.Bind(cmd)
 	flags.Bind(cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "USER_CREATE", Audit: cmdutil.Always})
+	env.Specify(cmd, cmdutil.Spec{Permission: "USER_CREATE", Resource: users.Kind.Name, Audit: cmdutil.Always})
 	return cmdutil.AddPasswordOutputFlags(env, cmd, &pw)
 }
 
@@ -124,7 +124,7 @@ func newUpdate(env *cmdutil.Env) *cobra.Command {
 	cliflag.Must(cmd.RegisterFlagCompletionFunc("status", cliflag.CompleteWords(users.Statuses...)))
 	name.Bind(cmd, users.Kind.KeyNames()...)
 	flags.Bind(cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "USER_UPDATE", Audit: cmdutil.Always})
+	env.Specify(cmd, cmdutil.Spec{Permission: "USER_UPDATE", Resource: users.Kind.Name, Audit: cmdutil.Always})
 	return cmdutil.AddOutputFlags[users.User](env, cmd)
 }
 
@@ -164,6 +164,6 @@ func newPassword(env *cmdutil.Env) *cobra.Command {
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "force-password-change", "force-change")
 	name.Bind(cmd, users.Kind.KeyNames()...)
 	flags.Bind(cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "USER_UPDATE", Audit: cmdutil.Always})
+	env.Specify(cmd, cmdutil.Spec{Permission: "USER_UPDATE", Resource: users.Kind.Name, Audit: cmdutil.Always})
 	return cmdutil.AddPasswordOutputFlags(env, cmd, &pw)
 }

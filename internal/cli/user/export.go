@@ -53,7 +53,7 @@ func newExport(env *cmdutil.Env) *cobra.Command {
 			return err
 		}
 		s = cmdutil.WithReplica(ctx, env, s, cmd)
-		leave, err := cmdutil.LogFullRead(ctx, env, s, cmd, users.Kind.Name)
+		leave, err := cmdutil.LogFullRead(ctx, env, s, cmd)
 		if err != nil {
 			return err
 		}
@@ -68,7 +68,7 @@ func newExport(env *cmdutil.Env) *cobra.Command {
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "include deleted users")
 	cmd.Flags().BoolVar(&hashes, "with-hashes", false, "include the password hashes as password_hash; requires SUPER_ADMIN and is audited")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "include-deleted", "with-hashes")
-	env.Specify(cmd, cmdutil.Spec{Permission: "USER_LIST", Optional: []string{auth.SuperAdmin}, Audit: cmdutil.Always})
+	env.Specify(cmd, cmdutil.Spec{Permission: "USER_LIST", Resource: users.Kind.Name, Optional: []string{auth.SuperAdmin}, Audit: cmdutil.Always})
 	return cmdutil.AddOutputFlags[users.WithHash](env, cmd)
 }
 

@@ -48,7 +48,7 @@ func newImport(env *cmdutil.Env) *cobra.Command {
 			"  cxgctl users import staff.csv --encoding cp949 --map '이름=full_name' --on-conflict update\n" +
 			"  cxgctl users import --status new.csv\n  cxgctl users import --undo new.csv",
 	}, &f.Flags, importcmd.Spec{
-		Resource: users.Kind.Name, Fields: users.ImportFields, Conflicts: users.Conflicts, UniqueKeys: "username, e-mail or id", UndoPermission: "USER_DELETE",
+		Resource: users.Resource, Fields: users.ImportFields, Conflicts: users.Conflicts, UniqueKeys: "username, e-mail or id",
 		ReadOptions: func(o importer.Options) rowreader.Options {
 			return users.ImportOptions{Options: o, OfTenant: len(env.Tenants.Refs) > 0}.Reading()
 		},
@@ -77,7 +77,7 @@ func newImport(env *cmdutil.Env) *cobra.Command {
 	cliflag.MarkFile(cmd, "passwords-out", cliflag.FileWritten)
 	cmd.MarkFlagsMutuallyExclusive("no-passwords", "generate-passwords")
 	env.Specify(cmd, cmdutil.Spec{
-		Permission: "USER_CREATE", Optional: []string{"USER_UPDATE", "USER_DELETE", "TENANT_UPDATE", "PERMISSION_MANAGE"}, Audit: cmdutil.Always,
+		Permission: "USER_CREATE", Resource: users.Kind.Name, Optional: []string{"USER_UPDATE", "USER_DELETE", "TENANT_UPDATE", "PERMISSION_MANAGE"}, Audit: cmdutil.Always,
 		Tables: slices.Concat(users.ImportTables, importer.Tables),
 	})
 	return cmd

@@ -76,7 +76,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 			filter.Grams, err = t.Grams(ctx, s.DB)
 		}
 		return cmdutil.Listing[users.User]{
-			Resource: users.Kind.Name, Personal: true, Table: t.Name(),
+			Personal: true, Table: t.Name(),
 			Query: func(_ context.Context, since db.Increment) (db.ListQuery[users.User], error) {
 				filter.Changed = since
 				return t.List(filter), nil
@@ -101,7 +101,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	cmdutil.BindReveal(env, cmd)
 	cmd.Flags().StringSliceVar(&page.Sort, "sort", nil, "sort by these `fields`, each FIELD or FIELD:desc")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Shaping, "sort")
-	env.Specify(cmd, cmdutil.Spec{Permission: "USER_LIST", TenantOnly: true, Audit: cmdutil.WhenReading})
+	env.Specify(cmd, cmdutil.Spec{Permission: "USER_LIST", Resource: users.Kind.Name, TenantOnly: true, Audit: cmdutil.WhenReading})
 	cmdutil.BindTenants(env, cmdutil.BindTenant(env, cmd))
 	return cmdutil.BindOutput(env, cmd, func(columns []string) error { return userColumns(env, columns) })
 }

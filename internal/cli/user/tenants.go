@@ -47,7 +47,7 @@ func listInTenants(ctx context.Context, env *cmdutil.Env, s *cmdutil.Session, cm
 	if err != nil {
 		return err
 	}
-	leave, err := cmdutil.LogFullRead(ctx, env, s, cmd, users.Kind.Name)
+	leave, err := cmdutil.LogFullRead(ctx, env, s, cmd)
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func getInTenants(ctx context.Context, env *cmdutil.Env, s *cmdutil.Session, cmd
 	if len(list) == 0 && len(failed.Failed) == 0 {
 		return fault.New(fault.NotFound, "user %q not found in any of %s", name, cmdutil.Plural(len(places), "tenant")).With(users.Kind.GuessKey(name), name)
 	}
-	if err := cmdutil.LogReveal(ctx, env, s, cmd, users.Kind.Name, int64(len(list)), uuid.Nil); err != nil {
+	if err := cmdutil.LogReveal(ctx, env, s, cmd, int64(len(list)), uuid.Nil); err != nil {
 		return err
 	}
 	if err := cmdutil.PrintWhole(env, tenantUserView, list); err != nil {

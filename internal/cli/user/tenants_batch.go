@@ -52,7 +52,7 @@ func changeInTenants(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, b
 		lost = nil // the users may be in a database that failed
 	}
 	for _, r := range lost {
-		w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: users.Kind.Name, Name: r}, Action: w.Action}, notInAny(r, places))
+		_ = cmdutil.FailedOn(ctx, w, r, notInAny(r, places))
 	}
 	if total == 0 && len(lost) > 0 {
 		return notInAny(lost[0], places)

@@ -24,7 +24,7 @@ func TestReadme_FirstSteps(t *testing.T) {
 	answers := map[string][]answer{ // by prefix of the command
 		"cxgctl auth bootstrap": {
 			{prompt: "password: ", keys: pw, hidden: true},
-			{prompt: "once more: ", keys: pw, hidden: true},
+			{prompt: "repeat the password: ", keys: pw, hidden: true},
 			question,
 		},
 		"cxgctl auth login":     {{prompt: "assword", keys: pw, hidden: true}},

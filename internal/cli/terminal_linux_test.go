@@ -254,7 +254,7 @@ func TestPassword_PromptedTwiceWithoutEcho(t *testing.T) {
 			p := startOnTerminal(t, pair, "users", "password", "ada")
 			p.awaits(t, "new password: ").types(t, c.first, true)
 			if c.second != "" {
-				p.awaits(t, "once more: ").types(t, c.second, true)
+				p.awaits(t, "repeat the password: ").types(t, c.second, true)
 			}
 			p.awaits(t, c.says)
 			// The terminal is restored.
@@ -314,10 +314,10 @@ func TestLogin_AsksForCodeAndNewPassword(t *testing.T) {
 		return p
 	}
 	p := login()
-	p.awaits(t, "new password: ").types(t, old+"\n", true).awaits(t, "once more: ").types(t, old+"\n", true)
+	p.awaits(t, "new password: ").types(t, old+"\n", true).awaits(t, "repeat the password: ").types(t, old+"\n", true)
 	p.awaits(t, "the new password is the same as the old one").leaves(t, 5)
 	p = login()
-	p.awaits(t, "new password: ").types(t, pw+"\n", true).awaits(t, "once more: ").types(t, pw+"\n", true)
+	p.awaits(t, "new password: ").types(t, pw+"\n", true).awaits(t, "repeat the password: ").types(t, pw+"\n", true)
 	p.leaves(t, 0)
 	if strings.Contains(strings.ToLower(p.sees()), "canary") {
 		t.Errorf("the screen shows the password:\n%s", p.sees())

@@ -56,46 +56,46 @@ func LogReveal(ctx context.Context, env *Env, s *Session, cmd *cobra.Command, ro
 }
 
 // LogFullRead checks that the audit row of a read can be written, before the first row is read, and returns the
-// function that writes it, with the filter and the number of rows. Call it however the read ends: rows printed before
-// Ctrl-C or a closed pipe have been seen. Every command that prints or exports all users uses it.
+// function that writes it, with the filter and the number of rows. Call that function even if the read fails, because
+// rows printed before Ctrl-C or a closed pipe were seen. Every command that prints or exports all users uses it.
 func LogFullRead(ctx context.Context, env *Env, s *Session, cmd *cobra.Command) (record func(rows int64) error, err error) {
 	l, err := ReadingLedger(ctx, env, s, cmd)
 	if err != nil || l == nil {
 		return func(int64) error { return nil }, err
 	}
 	l.DryRun = true
-	about := s.ReadSubject(env.SpecOf(cmd).Resource, uuid.Nil)
-	if err := LogRead(ctx, l, cmd, about, 0); err != nil {
+	subject := s.ReadSubject(env.SpecOf(cmd).Resource, uuid.Nil)
+	if err := LogRead(ctx, l, cmd, subject, 0); err != nil {
 		return nil, err
 	}
 	l.DryRun = false
 	return func(rows int64) error {
-		return LogRead(context.WithoutCancel(ctx), l, cmd, about, rows)
+		return LogRead(context.WithoutCancel(ctx), l, cmd, subject, rows)
 	}, nil
 }
 
-// ReadingLedger opens the ledger for the audit row of a read. It returns nil for a database without an audit log: reads
-// work there all the same, and doctor reports the missing log.
+// ReadingLedger opens the ledger for the audit row of a read. It returns nil for a database without an audit log:
+// reads work there too, and doctor reports the missing log.
 func ReadingLedger(ctx context.Context, env *Env, s *Session, cmd *cobra.Command) (*audit.Ledger, error) {
-	home := s.Manager().PrimaryDB()
-	cat, err := schema.Read(ctx, home, schema.AuditTables...)
+	primary := s.Manager().PrimaryDB()
+	cat, err := schema.Read(ctx, primary, schema.AuditTables...)
 	if err != nil || cat[schema.AuditLogs] == nil {
 		return nil, err
 	}
-	return audit.Open(ctx, home, cat, s.Operator, env.Origin(cmd))
+	return audit.Open(ctx, primary, cat, s.Operator, env.Origin(cmd))
 }
 
 // ReadSubject returns the audit subject of a read: a row of a noun, or several, and the tenant whose database was read.
 func (s *Session) ReadSubject(noun string, id uuid.UUID) audit.Subject {
-	about := audit.Subject{Resource: noun, ID: id, Name: "read"}
+	subject := audit.Subject{Resource: noun, ID: id, Name: "read"}
 	if s.Tenant != nil {
-		about.TenantID = &s.Tenant.ID
+		subject.TenantID = &s.Tenant.ID
 	}
-	return about
+	return subject
 }
 
 // LogRead writes the audit row of a read: the filter of the command and the number of rows.
-func LogRead(ctx context.Context, l *audit.Ledger, cmd *cobra.Command, about audit.Subject, rows int64) error {
+func LogRead(ctx context.Context, l *audit.Ledger, cmd *cobra.Command, subject audit.Subject, rows int64) error {
 	filter := map[string]string{}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		if !cliflag.Printing.Has(f) && cmd.InheritedFlags().Lookup(f.Name) == nil {
@@ -103,7 +103,7 @@ func LogRead(ctx context.Context, l *audit.Ledger, cmd *cobra.Command, about aud
 		}
 	})
 	err := l.Record(ctx, []audit.Change{{
-		Subject: about, Action: audit.Read, Event: audit.DataAccess, After: read{filter, rows},
+		Subject: subject, Action: audit.Read, Event: audit.DataAccess, After: read{filter, rows},
 	}})
 	if err != nil {
 		f := fault.From(err)

@@ -35,14 +35,14 @@ type Batch[T any, E Table[T]] struct {
 	Deleted     bool   // works on deleted rows (restore)
 	Edit        func(t E) (rowupdate.Update[T], error)
 	Filter      Selection[T, E] // nil if the command takes only REFs
-	// holds describes a row that needs no change, such as "is not deleted"; may be nil
-	Holds func(ctx context.Context, w *Writer, row T) string
-	// remark names what the command does not change in a row, and how to change it; may be nil
+	// NoopReason returns why a row needs no change, such as "is not deleted"; may be nil
+	NoopReason func(ctx context.Context, w *Writer, row T) string
+	// Remark returns what the command does not change in a row, and a command that does; may be nil
 	Remark func(row T) (note, hint string)
-	// across changes rows in several tenants' databases; nil if the command works in one only
+	// Across changes rows in the databases of several tenants; nil if the command works in one database only
 	Across func(ctx context.Context, w *Writer, refs []string) error
 
-	// columns checks --columns; nil if the command prints records of type T only
+	// Columns checks --columns; nil if the command prints records of type T only
 	Columns func(columns []string) error
 
 	Cmd   *cobra.Command
@@ -76,7 +76,7 @@ func (b *Batch[T, E]) Command(use, short, example string) *cobra.Command {
 
 func (b *Batch[T, E]) run(ctx context.Context, w *Writer, _ *cobra.Command, args []string) error {
 	if b.Across != nil && b.Env.Tenants.Many() {
-		refs, err := b.named(args)
+		refs, err := b.refs(args)
 		if err != nil {
 			return err
 		}
@@ -94,24 +94,24 @@ func (b *Batch[T, E]) run(ctx context.Context, w *Writer, _ *cobra.Command, args
 	if err != nil {
 		return err
 	}
-	targets, refused := b.admit(targets, edit)
+	targets, refused := b.check(targets, edit)
 	failures = append(failures, refused...)
-	due, held := split(targets, edit)
+	changing, unchanged := split(targets, edit)
 	var after []T
 	if len(targets) > 0 || len(failures) == 0 {
-		if err := w.Guard.Check(len(due)); err != nil {
+		if err := w.Guard.Check(len(changing)); err != nil {
 			w.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: b.Resource.Name}, Action: edit.Action}, err)
 			return err
 		}
-		if len(due) > 0 || b.Env.Config.Protected {
-			if err := b.ask(ctx, w.Ledger, targets); err != nil {
+		if len(changing) > 0 || b.Env.Config.Protected {
+			if err := b.confirm(ctx, w.Ledger, targets); err != nil {
 				return err
 			}
 		}
 		if after, err = t.Apply(ctx, w.Ledger, targets, edit); err != nil {
 			return err
 		}
-		b.noteHeld(ctx, w, held)
+		b.noteNoops(ctx, w, unchanged)
 		b.noteRemarks(targets)
 	}
 	for _, f := range failures {
@@ -129,46 +129,46 @@ func (b *Batch[T, E]) run(ctx context.Context, w *Writer, _ *cobra.Command, args
 			return err
 		}
 	}
-	return b.verdict(failures, len(after))
+	return b.result(failures, len(after))
 }
 
 // split separates the rows that the edit changes from those that need no change.
-func split[T any](rows []T, e rowupdate.Update[T]) (due, held []T) {
+func split[T any](rows []T, e rowupdate.Update[T]) (changing, unchanged []T) {
 	for _, row := range rows {
 		if e.IsNoop != nil && e.IsNoop(row) {
-			held = append(held, row)
+			unchanged = append(unchanged, row)
 		} else {
-			due = append(due, row)
+			changing = append(changing, row)
 		}
 	}
-	return due, held
+	return changing, unchanged
 }
 
-// noteHeld notes the rows that needed no change.
-func (b *Batch[T, E]) noteHeld(ctx context.Context, w *Writer, held []T) {
-	if b.ByFilter() || len(held) > shownRows {
-		if len(held) > 0 {
-			b.Env.Note("%s already up to date", Plural(len(held), b.Resource.Name))
+// noteNoops notes the rows that needed no change.
+func (b *Batch[T, E]) noteNoops(ctx context.Context, w *Writer, unchanged []T) {
+	if b.ByFilter() || len(unchanged) > maxShownRows {
+		if len(unchanged) > 0 {
+			b.Env.Note("%s already up to date", Plural(len(unchanged), b.Resource.Name))
 		}
 		return
 	}
-	for _, row := range held {
-		what := "is already up to date"
-		if b.Holds != nil {
-			what = b.Holds(ctx, w, row)
+	for _, row := range unchanged {
+		reason := "is already up to date"
+		if b.NoopReason != nil {
+			reason = b.NoopReason(ctx, w, row)
 		}
-		if what != "" {
-			b.Env.Note("%s %s; nothing changed", b.Resource.DisplayName(row), what)
+		if reason != "" {
+			b.Env.Note("%s %s; nothing changed", b.Resource.DisplayName(row), reason)
 		}
 	}
 }
 
-// noteRemarks notes what the command did not change.
+// noteRemarks prints the remarks on the rows.
 func (b *Batch[T, E]) noteRemarks(rows []T) {
 	if b.Remark == nil || b.ByFilter() {
 		return
 	}
-	for _, row := range rows[:min(len(rows), shownRows)] {
+	for _, row := range rows[:min(len(rows), maxShownRows)] {
 		if note, hint := b.Remark(row); note != "" {
 			b.Env.Note("%s %s", b.Resource.DisplayName(row), note)
 			b.Env.Note("cxgctl: hint: %s", hint)
@@ -176,8 +176,8 @@ func (b *Batch[T, E]) noteRemarks(rows []T) {
 	}
 }
 
-// named returns the given REFs. There are none if a filter selects the rows or standard input is empty.
-func (b *Batch[T, E]) named(args []string) ([]string, error) {
+// refs returns the given REFs. There are none if a filter selects the rows or standard input is empty.
+func (b *Batch[T, E]) refs(args []string) ([]string, error) {
 	refs := args
 	if b.stdin {
 		lines, err := b.Env.lines()
@@ -201,7 +201,7 @@ func (b *Batch[T, E]) named(args []string) ([]string, error) {
 
 // targets finds the rows to change. A REF that matches nothing fails alone; the other rows are changed.
 func (b *Batch[T, E]) targets(ctx context.Context, w *Writer, t E, args []string) (targets []T, failures []resource.Match[T], err error) {
-	refs, err := b.named(args)
+	refs, err := b.refs(args)
 	switch {
 	case err != nil:
 		return nil, nil, err
@@ -261,9 +261,9 @@ func (b *Batch[T, E]) findDeleted(ctx context.Context, w *Writer, t E, found []r
 	return nil
 }
 
-// admit separates the rows that the edit accepts from those that it refuses. Refused rows fail alone, like REFs that
+// check separates the rows that the edit accepts from those that it refuses. Refused rows fail alone, like REFs that
 // match nothing.
-func (b *Batch[T, E]) admit(rows []T, e rowupdate.Update[T]) (targets []T, refused []resource.Match[T]) {
+func (b *Batch[T, E]) check(rows []T, e rowupdate.Update[T]) (targets []T, refused []resource.Match[T]) {
 	if e.Check == nil {
 		return rows, nil
 	}
@@ -280,9 +280,9 @@ func (b *Batch[T, E]) admit(rows []T, e rowupdate.Update[T]) (targets []T, refus
 // ByFilter reports whether a filter selects the rows.
 func (b *Batch[T, E]) ByFilter() bool { return b.Filter != nil && !b.Filter.Empty() }
 
-// ask notes how many rows a filter selects, and asks for confirmation of a change that is destructive, selected by a
-// filter, or in a protected profile.
-func (b *Batch[T, E]) ask(ctx context.Context, l *audit.Ledger, targets []T) error {
+// confirm notes how many rows a filter selects, and asks for confirmation of a change that is destructive, selected by
+// a filter, or in a protected profile.
+func (b *Batch[T, E]) confirm(ctx context.Context, l *audit.Ledger, targets []T) error {
 	if b.flags.DryRun || len(targets) == 0 {
 		return nil
 	}
@@ -299,8 +299,8 @@ func (b *Batch[T, E]) ask(ctx context.Context, l *audit.Ledger, targets []T) err
 	return ConfirmChange(ctx, b.Env, l, b.Verb+" "+what)
 }
 
-// verdict returns the command's error: a single failure as it is, several as a partial failure that lists them.
-func (b *Batch[T, E]) verdict(failures []resource.Match[T], done int) error {
+// result returns the command's error: a single failure as it is, several as a partial failure that lists them.
+func (b *Batch[T, E]) result(failures []resource.Match[T], done int) error {
 	if len(failures) == 0 {
 		return nil
 	}

@@ -53,12 +53,12 @@ type Writer struct {
 // RunWrite wraps a command that writes as the operator, through the ledger only.
 func RunWrite(env *Env, flags *ChangeFlags, fn func(ctx context.Context, w *Writer, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return RunUnfiltered(env, func(ctx context.Context, s *Session, cmd *cobra.Command, args []string) error {
-		home := s.Manager()
-		l, err := audit.Open(ctx, home.DB, home.Catalog, s.Operator, env.Origin(cmd))
+		manager := s.Manager()
+		l, err := audit.Open(ctx, manager.DB, manager.Catalog, s.Operator, env.Origin(cmd))
 		if err != nil {
 			return err
 		}
-		gate, err := GateLedger(env, home, l, cmd)
+		gate, err := GateLedger(env, manager, l, cmd)
 		if err != nil {
 			return err
 		}
@@ -84,7 +84,7 @@ func RunWrite(env *Env, flags *ChangeFlags, fn func(ctx context.Context, w *Writ
 		}
 		sealOthers(ctx, env, l)
 		if len(weakened) > 0 && !l.DryRun && l.Changed() {
-			noteOrphans(ctx, env, home, weakened)
+			noteOrphans(ctx, env, manager, weakened)
 		}
 		if l.Changed() {
 			recordPosition(ctx, env, l, s.DB.Addr())
@@ -143,15 +143,15 @@ func describe(b *strings.Builder, e audit.Entry, t output.Terminal) error {
 		id = *e.ResourceID
 	}
 	fmt.Fprintf(b, "%s %s %s\n", *e.Action, *e.Resource, id)
-	if name := named(e); name != "" {
+	if name := subjectName(e); name != "" {
 		fmt.Fprintf(b, "  %s\n", output.Sanitize(name))
 	}
 	return differences(b, e, t, func(audit.Difference) bool { return true }, func(_ string, v json.RawMessage) json.RawMessage { return v })
 }
 
-// named returns the display name of the changed row, from the description after the command. It is empty for a created
-// row, whose fields are all shown.
-func named(e audit.Entry) string {
+// subjectName returns the display name of the changed row, from the description after the command. It is empty for a
+// created row, whose fields are all shown.
+func subjectName(e audit.Entry) string {
 	if e.Description == nil || e.Before == nil {
 		return ""
 	}
@@ -285,19 +285,19 @@ func ConfirmChange(ctx context.Context, env *Env, l *audit.Ledger, what string) 
 	return nil
 }
 
-// shownRows limits the rows of a difference shown before a prompt.
-const shownRows = 20
+// maxShownRows limits the rows of a difference shown before a prompt.
+const maxShownRows = 20
 
 // showDifference shows on the terminal what a change would do.
 func showDifference(env *Env, entries []audit.Entry) error {
 	t := output.DetectTerminal(env.Stderr, env.Getenv)
 	var b strings.Builder
-	for _, e := range entries[:min(len(entries), shownRows)] {
+	for _, e := range entries[:min(len(entries), maxShownRows)] {
 		if err := describe(&b, e, t); err != nil {
 			return err
 		}
 	}
-	if more := len(entries) - shownRows; more > 0 {
+	if more := len(entries) - maxShownRows; more > 0 {
 		fmt.Fprintf(&b, "… and %s; --dry-run shows all\n", Plural(more, "row"))
 	}
 	_, err := io.WriteString(env.Stderr, b.String())
@@ -308,9 +308,9 @@ func showDifference(env *Env, entries []audit.Entry) error {
 func Unique(refs []string) []string {
 	seen := make(map[string]bool, len(refs))
 	return slices.DeleteFunc(slices.Clone(refs), func(r string) bool {
-		was := seen[r]
+		duplicate := seen[r]
 		seen[r] = true
-		return was
+		return duplicate
 	})
 }
 

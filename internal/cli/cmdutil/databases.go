@@ -69,15 +69,15 @@ func ResolveTenantDatabases(ctx context.Context, env *Env, cmd *cobra.Command, f
 	if err != nil {
 		return nil, nil, err
 	}
-	places, err := ResolveTenants(ctx, env, cmd, s)
-	return s, DistinctDatabases(places), err
+	targets, err := ResolveTenants(ctx, env, cmd, s)
+	return s, DistinctDatabases(targets), err
 }
 
 // EachOf yields the rows that work returns for each tenant, in order, and adds errors to failed.
-func EachOf[R any](ctx context.Context, env *Env, places []TenantTarget, failed *TenantErrors, work func(context.Context, TenantTarget) ([]R, error)) iter.Seq2[TenantTarget, R] {
+func EachOf[R any](ctx context.Context, env *Env, targets []TenantTarget, failed *TenantErrors, work func(context.Context, TenantTarget) ([]R, error)) iter.Seq2[TenantTarget, R] {
 	return func(yield func(TenantTarget, R) bool) {
-		for e := range fleet.Run(ctx, places, env.Tenants.Parallel, func(ctx context.Context, p TenantTarget, emit func(R) error) error {
-			rows, err := work(ctx, p)
+		for e := range fleet.Run(ctx, targets, env.Tenants.Parallel, func(ctx context.Context, t TenantTarget, emit func(R) error) error {
+			rows, err := work(ctx, t)
 			for _, r := range rows {
 				if err := emit(r); err != nil {
 					return err
@@ -85,11 +85,11 @@ func EachOf[R any](ctx context.Context, env *Env, places []TenantTarget, failed 
 			}
 			return err
 		}) {
-			switch p := places[e.Place]; {
+			switch t := targets[e.Place]; {
 			case e.Done && e.Err != nil:
-				failed.add(p.CodeOrID, e.Err)
+				failed.add(t.CodeOrID, e.Err)
 			case e.Done:
-			case !yield(p, e.Row):
+			case !yield(t, e.Row):
 				return
 			}
 		}
@@ -97,15 +97,15 @@ func EachOf[R any](ctx context.Context, env *Env, places []TenantTarget, failed 
 }
 
 // DistinctDatabases returns the first target of each database.
-func DistinctDatabases(places []TenantTarget) []TenantTarget {
+func DistinctDatabases(targets []TenantTarget) []TenantTarget {
 	seen := map[string]bool{}
 	var list []TenantTarget
-	for _, p := range places {
-		if p.Err == nil && seen[p.Target.URL] {
+	for _, t := range targets {
+		if t.Err == nil && seen[t.Target.URL] {
 			continue
 		}
-		seen[p.Target.URL] = true
-		list = append(list, p)
+		seen[t.Target.URL] = true
+		list = append(list, t)
 	}
 	return list
 }

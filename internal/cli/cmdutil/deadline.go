@@ -10,8 +10,8 @@ import (
 )
 
 // Deadline limits the time of a one-off command. The server's own time-outs end its statements first, with a better
-// message, unless the network drops them. The clock is paused during prompts, and stopped for good once a stream begins,
-// which has an idle time-out instead.
+// message, unless the network drops them. The timer is paused during prompts, and stopped for good once a stream
+// begins, which has an idle time-out instead.
 type Deadline struct {
 	timer   *time.Timer
 	left    time.Duration
@@ -20,53 +20,53 @@ type Deadline struct {
 	ctx     context.Context
 }
 
-// start starts the time. A timeout of 0 means no limit.
-func (c *Deadline) start(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+// start starts the timer. A timeout of 0 means no limit.
+func (d *Deadline) start(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	c.ctx = ctx
+	d.ctx = ctx
 	if timeout > 0 {
-		c.expired = fault.New(fault.Database, "the database did not answer within %s", timeout).
+		d.expired = fault.New(fault.Database, "the database did not answer within %s", timeout).
 			WithHint("nothing was changed; raise --timeout if the database is slow")
-		c.left, c.since = timeout+timeout/10, time.Now()
-		c.timer = time.AfterFunc(c.left, func() { cancel(c.expired) })
+		d.left, d.since = timeout+timeout/10, time.Now()
+		d.timer = time.AfterFunc(d.left, func() { cancel(d.expired) })
 	}
-	return ctx, func() { c.Stop(); cancel(nil) }
+	return ctx, func() { d.Stop(); cancel(nil) }
 }
 
-// Pause stops the time until Resume.
-func (c *Deadline) Pause() {
-	if c.timer != nil && c.timer.Stop() {
-		c.left -= time.Since(c.since)
-	}
-}
-
-// Resume continues the time after Pause.
-func (c *Deadline) Resume() {
-	if c.timer != nil {
-		c.since = time.Now()
-		c.timer.Reset(c.left)
+// Pause stops the timer until Resume.
+func (d *Deadline) Pause() {
+	if d.timer != nil && d.timer.Stop() {
+		d.left -= time.Since(d.since)
 	}
 }
 
-// Stop ends the limit.
-func (c *Deadline) Stop() {
-	if c.timer != nil {
-		c.timer.Stop()
+// Resume restarts the timer with the time that was left at Pause.
+func (d *Deadline) Resume() {
+	if d.timer != nil {
+		d.since = time.Now()
+		d.timer.Reset(d.left)
 	}
 }
 
-// Done ends the limit after a commit: from then on an error must not be replaced by the time-out, which says that
-// nothing was changed.
-func (c *Deadline) Done() {
-	c.Stop()
-	c.expired = nil
+// Stop removes the limit.
+func (d *Deadline) Stop() {
+	if d.timer != nil {
+		d.timer.Stop()
+	}
+}
+
+// Done removes the limit after a commit. Later errors must not be replaced by the time-out, which says that nothing was
+// changed.
+func (d *Deadline) Done() {
+	d.Stop()
+	d.expired = nil
 }
 
 // Err returns the time-out in place of the errors that it caused, unless they say that something was or may have
 // been changed.
-func (c *Deadline) Err(err error) error {
-	if err != nil && !audit.OutcomeUnknown(err) && !fault.Is(err, fault.Validation) && c.expired != nil && errors.Is(context.Cause(c.ctx), c.expired) {
-		return c.expired
+func (d *Deadline) Err(err error) error {
+	if err != nil && !audit.OutcomeUnknown(err) && !fault.Is(err, fault.Validation) && d.expired != nil && errors.Is(context.Cause(d.ctx), d.expired) {
+		return d.expired
 	}
 	return err
 }

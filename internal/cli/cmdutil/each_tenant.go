@@ -75,11 +75,11 @@ func (f tenantFlags) check() error {
 func matches(pattern string) func(code string) bool {
 	text := regexp.QuoteMeta(pattern)
 	text = strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(text)
-	return regexp.MustCompile("^" + text + "$").MatchString // quoted, so that it always compiles
+	return regexp.MustCompile("^" + text + "$").MatchString // always compiles, because the text is quoted
 }
 
-// named returns the ids of the tenants that --tenant names by id or code, and matchers of its patterns.
-func (f tenantFlags) named(ctx context.Context, s *Session) (ids map[uuid.UUID]bool, patterns []func(code string) bool, err error) {
+// resolve returns the ids of the tenants that --tenant names by id or code, and matchers of its patterns.
+func (f tenantFlags) resolve(ctx context.Context, s *Session) (ids map[uuid.UUID]bool, patterns []func(code string) bool, err error) {
 	ids = map[uuid.UUID]bool{}
 	for _, text := range f.Refs {
 		if isPattern(text) {
@@ -95,8 +95,8 @@ func (f tenantFlags) named(ctx context.Context, s *Session) (ids map[uuid.UUID]b
 	return ids, patterns, nil
 }
 
-// ResolveTenants returns the live tenants that the flags select, ordered by code, with how to reach their databases. It
-// is a RESOURCE_NOT_FOUND if the patterns match none.
+// ResolveTenants returns the live tenants that the flags select, with their databases, ordered by code. If the patterns
+// match none, it returns RESOURCE_NOT_FOUND.
 func ResolveTenants(ctx context.Context, env *Env, cmd *cobra.Command, s *Session) ([]TenantTarget, error) {
 	if err := env.Tenants.check(); err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func ResolveTenants(ctx context.Context, env *Env, cmd *cobra.Command, s *Sessio
 		t, err := tenants.Find(ctx, s.DB, s.Catalog, env.Tenants.Refs[0], false)
 		return []TenantTarget{ResolveTenantTarget(ctx, env, cmd, t)}, err
 	}
-	named, patterns, err := env.Tenants.named(ctx, s)
+	named, patterns, err := env.Tenants.resolve(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func ResolveTenants(ctx context.Context, env *Env, cmd *cobra.Command, s *Sessio
 	if err != nil {
 		return nil, err
 	}
-	again, err := env.Tenants.again()
+	retried, err := env.Tenants.codesToRetry()
 	if err != nil {
 		return nil, err
 	}
@@ -121,17 +121,17 @@ func ResolveTenants(ctx context.Context, env *Env, cmd *cobra.Command, s *Sessio
 	for _, t := range list {
 		name := t.Name()
 		fits := env.Tenants.All || named[t.ID] || slices.ContainsFunc(patterns, func(fits func(string) bool) bool { return fits(name) })
-		if !fits || again != nil && !again[name] {
+		if !fits || retried != nil && !retried[name] {
 			continue
 		}
-		delete(again, name)
+		delete(retried, name)
 		out = append(out, ResolveTenantTarget(ctx, env, cmd, t))
 	}
-	if strange := slices.Sorted(maps.Keys(again)); len(strange) > 0 { // another file, which result would overwrite
-		return nil, fault.New(fault.Validation, "--retry-failed %s lists %.40q, which is not one of the selected tenants", env.Tenants.retry, strange[0]).
+	if unknown := slices.Sorted(maps.Keys(retried)); len(unknown) > 0 { // not a file of this command, and Result would overwrite it
+		return nil, fault.New(fault.Validation, "--retry-failed %s lists %.40q, which is not one of the selected tenants", env.Tenants.retry, unknown[0]).
 			WithHint("use a file written by a command with the same tenants, or omit --retry-failed to include all of them").With("file", env.Tenants.retry)
 	}
-	if len(out) == 0 && again == nil && !env.Tenants.All {
+	if len(out) == 0 && retried == nil && !env.Tenants.All {
 		refs := strings.Join(env.Tenants.Refs, ",")
 		return nil, fault.New(fault.NotFound, "no tenant's code matches %q", refs).
 			WithHint("codes are listed by: cxgctl tenants list").With("tenant", refs)
@@ -139,8 +139,8 @@ func ResolveTenants(ctx context.Context, env *Env, cmd *cobra.Command, s *Sessio
 	return out, nil
 }
 
-// again reads the codes of the tenants that failed in an earlier run, nil if none did.
-func (f tenantFlags) again() (map[string]bool, error) {
+// codesToRetry returns the codes of the tenants that failed in an earlier run, nil if none did.
+func (f tenantFlags) codesToRetry() (map[string]bool, error) {
 	if f.retry == "" {
 		return nil, nil
 	}
@@ -188,7 +188,7 @@ type FailedTenant struct {
 	Code    fault.Code `json:"code"`
 	Message string     `json:"message"`
 	hint    string
-	unknown bool // the outcome of a change is unknown, or not recorded yet
+	unknown bool // the outcome of a change is unknown or not yet recorded
 }
 
 func (f *TenantErrors) add(code string, err error) {
@@ -212,7 +212,8 @@ func (f *TenantErrors) Common(of int) error {
 	return fault.New(first.Code, "%s", first.Message).WithHint("%s", first.hint)
 }
 
-// Result returns the command's error: it names the tenants that failed, of that many, and writes them to --retry-failed.
+// Result returns the command's error, which names the failed tenants, and writes them to --retry-failed. of is the
+// number of all tenants.
 func (f *TenantErrors) Result(of int) error {
 	if err := f.Common(of); err != nil {
 		return err
@@ -254,18 +255,18 @@ func (f *TenantErrors) Result(of int) error {
 	return e
 }
 
-// ForEachTenant runs work in the database of each tenant, several at once, and yields the emitted rows with the tenant's
-// code, in the order of the tenants. Errors are added to failed. A stream is limited by its idle time-out, other work by
-// the time-out of a command.
-func ForEachTenant[R any](ctx context.Context, env *Env, home *Session, places []TenantTarget, failed *TenantErrors, stream bool,
+// ForEachTenant runs work in the database of each tenant, several at once, and yields the emitted rows with the
+// tenant's code, in the order of the tenants. Errors are added to failed. A stream is limited by its idle time-out,
+// other work by the time-out of a command.
+func ForEachTenant[R any](ctx context.Context, env *Env, manager *Session, targets []TenantTarget, failed *TenantErrors, stream bool,
 	work func(ctx context.Context, s *Session, emit func(R) error) error,
 ) iter.Seq2[string, R] {
 	env.Deadline.Stop() // each database has its own time-out
 	return func(yield func(string, R) bool) {
-		for e := range fleet.Run(ctx, places, env.Tenants.Parallel, func(ctx context.Context, p TenantTarget, emit func(R) error) error {
-			return p.visit(ctx, home, stream, func(ctx context.Context, s *Session) error { return work(ctx, s, emit) })
+		for e := range fleet.Run(ctx, targets, env.Tenants.Parallel, func(ctx context.Context, t TenantTarget, emit func(R) error) error {
+			return t.visit(ctx, manager, stream, func(ctx context.Context, s *Session) error { return work(ctx, s, emit) })
 		}) {
-			switch code := places[e.Place].CodeOrID; {
+			switch code := targets[e.Place].CodeOrID; {
 			case e.Done && e.Err != nil:
 				failed.add(code, e.Err)
 			case e.Done:
@@ -277,29 +278,29 @@ func ForEachTenant[R any](ctx context.Context, env *Env, home *Session, places [
 }
 
 // visit runs work with a connection to the tenant's database.
-func (p TenantTarget) visit(ctx context.Context, home *Session, stream bool, work func(context.Context, *Session) error) error {
-	if p.Err != nil {
-		return p.Err
+func (t TenantTarget) visit(ctx context.Context, manager *Session, stream bool, work func(context.Context, *Session) error) error {
+	if t.Err != nil {
+		return t.Err
 	}
-	reached, cancel := ctx, func() {}
-	if t := p.Target.timeout; t > 0 {
-		reached, cancel = context.WithTimeout(ctx, t+t/10) // in case the network drops the server's own time-outs
+	limited, cancel := ctx, func() {}
+	if timeout := t.Target.timeout; timeout > 0 {
+		limited, cancel = context.WithTimeout(ctx, timeout+timeout/10) // in case the network drops the server's own time-outs
 	}
 	defer cancel()
-	d, err := db.Open(reached, p.Target.Options("tenant "+p.CodeOrID))
+	d, err := db.Open(limited, t.Target.Options("tenant "+t.CodeOrID))
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	cat, err := schema.Read(reached, d, schema.SysUsers, schema.Applied)
+	cat, err := schema.Read(limited, d, schema.SysUsers, schema.Applied)
 	if err != nil {
 		return err
 	}
-	s := p.session(home, d, cat)
+	s := t.session(manager, d, cat)
 	if stream {
 		return work(ctx, s)
 	}
-	return work(reached, s)
+	return work(limited, s)
 }
 
 // SeparableUsers returns the users of a session, or an error if they cannot be told apart by tenant.

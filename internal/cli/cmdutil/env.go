@@ -38,7 +38,7 @@ type Env struct {
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
 	Started        time.Time
-	Running        bool // a command's own code has begun
+	Running        bool // the code of a command has started
 	completing     bool // answering a shell's request for completions
 
 	Global struct {
@@ -52,7 +52,7 @@ type Env struct {
 	Deadline Deadline
 	opened   []*db.DB
 	OpenDB   func(context.Context, db.Options) (*db.DB, error) // opens connections in tests; nil means db.Open
-	Notes    []string                                          // held until the command ends, see note
+	Notes    []string                                          // kept until the command ends, see Note
 	secrets  *bufio.Reader                                     // standard input with secrets, one per line
 	reveal   bool                                              // --reveal
 	Tenants  tenantFlags
@@ -62,7 +62,7 @@ type Env struct {
 	skew     time.Duration // how far the server's clock is ahead
 }
 
-// Open opens a connection that lasts until close.
+// Open opens a connection that Close closes.
 func (env *Env) Open(ctx context.Context, o db.Options) (*db.DB, error) {
 	if env.OpenDB != nil {
 		return env.OpenDB(ctx, o)
@@ -86,7 +86,7 @@ func (env *Env) Printf(format string, args ...any) {
 	_, _ = io.WriteString(env.Stderr, output.Sanitize(fmt.Sprintf(format, args...))+"\n")
 }
 
-// Note writes a line to standard error unless --quiet is given. With a structured format, notes are held until the
+// Note writes a line to standard error unless --quiet is given. With a structured format, notes are kept until the
 // command ends and dropped if it fails, so that the error is the only document on standard error.
 func (env *Env) Note(format string, args ...any) {
 	switch {
@@ -129,7 +129,7 @@ func (env *Env) ConfigFlags(cmd *cobra.Command) config.Flags {
 	}
 }
 
-// Target is how to reach a database.
+// Target holds the connection settings of a database.
 type Target struct {
 	URL, password string
 	From          string // see db.Options
@@ -138,13 +138,13 @@ type Target struct {
 	filtered      bool // see db.Options
 }
 
-// Options returns how to open a connection to the database, which messages call name.
+// Options returns the options of a connection to the database. Messages call the database name.
 func (t Target) Options(name string) db.Options {
 	return db.Options{Name: name, From: t.From, URL: t.URL, Password: t.password, Timeout: t.timeout, Pooled: t.Pooled, Filtered: t.filtered}
 }
 
-// Target returns how to reach the manager or the tenants database. The dev database is used, and started, only if the
-// profile says embedded: a command whose configuration is missing must not show demo data.
+// Target returns the connection settings of the manager or the tenants database. The dev database is used, and started,
+// only if the profile sets embedded: without a configuration, a command must not show demo data.
 func (env *Env) Target(ctx context.Context, cmd *cobra.Command, name string) (Target, error) {
 	c, err := env.LoadConfig(cmd)
 	if err != nil {
@@ -183,10 +183,10 @@ func (env *Env) Target(ctx context.Context, cmd *cobra.Command, name string) (Ta
 // Session is a connection to the manager database on behalf of an operator.
 type Session struct {
 	DB          *db.DB
-	primary     *db.DB // receives the audit rows of reads where db is a replica or filtered; else nil
+	primary     *db.DB // for the audit rows of reads if DB is a replica or filtered; else nil
 	Catalog     schema.Catalog
 	Operator    audit.Operator
-	Identity    auth.Identity    // by, with their permissions
+	Identity    auth.Identity    // Operator, with its permissions
 	now         func() time.Time // by the server's clock
 	IdleTimeout time.Duration    // how long a stream waits for its next row
 
@@ -197,7 +197,7 @@ type Session struct {
 	managerSession *Session
 }
 
-// Reach opens the manager database, read-only.
+// Reach connects to the manager database, read-only, and reads its clock.
 func (env *Env) Reach(ctx context.Context, cmd *cobra.Command) (*Session, error) {
 	t, err := env.Target(ctx, cmd, "manager")
 	if err != nil {
@@ -229,12 +229,12 @@ const maxSkew = 5 * time.Second
 
 // setClock measures how far the server's clock is ahead. Stored times always follow the server's clock.
 func (env *Env) setClock(ctx context.Context, d *db.DB) error {
-	var theirs time.Time
-	began := time.Now()
-	if err := d.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&theirs); err != nil {
+	var serverTime time.Time
+	sent := time.Now()
+	if err := d.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&serverTime); err != nil {
 		return db.Translate(err)
 	}
-	env.skew = theirs.Sub(began.Add(time.Since(began) / 2))
+	env.skew = serverTime.Sub(sent.Add(time.Since(sent) / 2))
 	if env.Global.Verbose && env.skew.Abs() > maxSkew {
 		env.Note("the server's clock differs from this machine's by %s; the server's is used", env.skew.Round(time.Second))
 	}

@@ -37,7 +37,7 @@ func (x *exportFlags) bindIncrements(cmd *cobra.Command) {
 	f.Var(&x.ChangedSince, "changed-since", "only rows created or changed since this `time`, by their own timestamps")
 	f.StringVar(&x.state, "state", "", "with --all: only rows created or changed since the last run with this `file`, which is then updated; goes by transactions, so late commits are not missed")
 	f.StringVar(&x.manifest, "manifest", "", "with --all and --output-file: write rows, bytes, SHA-256, snapshot time and filter to `file` afterwards")
-	f.BoolVar(&x.overwrite, "overwrite", false, "with --state: replace an --output-file that holds rows, possibly of the last increment")
+	f.BoolVar(&x.overwrite, "overwrite", false, "with --state: replace an --output-file that is not empty and may hold the last increment")
 	cliflag.MarkFlags(f, cliflag.Shaping, "state", "manifest", "overwrite")
 	cliflag.MarkFile(cmd, "state", cliflag.FileKept, ".lock")
 	cliflag.MarkFile(cmd, "manifest", cliflag.FileWritten)
@@ -53,15 +53,15 @@ func (x *exportFlags) check(all bool, file string) error {
 		return fault.New(fault.Usage, "--manifest needs --all and --output-file").WithHint("the manifest describes that file")
 	case x.overwrite && x.state == "":
 		return fault.New(fault.Usage, "--overwrite needs --state")
-	case x.state != "" && !x.overwrite && file != "" && holdsRows(file):
-		return fault.New(fault.Usage, "--output-file %s holds rows, which this increment would replace", file).
+	case x.state != "" && !x.overwrite && file != "" && isNonEmpty(file):
+		return fault.New(fault.Usage, "--output-file %s is not empty, and this increment would replace it", file).
 			WithHint("use a new file for each run, such as changes-$(date +%%Y%%m%%dT%%H%%M%%S).jsonl, or add --overwrite").With("file", file)
 	}
 	return nil
 }
 
-// holdsRows reports whether a file exists and is not empty.
-func holdsRows(file string) bool {
+// isNonEmpty reports whether a file exists and is not empty.
+func isNonEmpty(file string) bool {
 	place, err := outfile.Locate(file)
 	if err != nil {
 		return false // opening it reports the error
@@ -104,8 +104,8 @@ type export struct {
 	mark      db.Mark
 }
 
-// exportAll prints all rows of a listing, as binary rows if possible. With the file in place it writes the manifest and
-// then the state, so that the state never gets ahead of what was delivered.
+// exportAll prints all rows of a listing, as binary rows if possible. Once the file is in place, it writes the manifest
+// and then the state, so that the state never covers rows that were not delivered.
 func exportAll[T any](ctx context.Context, env *Env, cmd *cobra.Command, v output.View, s *Session, l Listing[T], flags *exportFlags) error {
 	x := &export{Env: env, flags: flags, command: cmd.CommandPath()[len("cxgctl "):], filter: selectedBy(cmd)}
 	if err := x.prepare(ctx, s, l.Table); err != nil {
@@ -135,7 +135,7 @@ func exportAll[T any](ctx context.Context, env *Env, cmd *cobra.Command, v outpu
 	}
 	env.Deadline.Stop() // a stream has an idle time-out instead
 
-	within := func(fn func(ctx context.Context, r db.Reader, w *db.IdleTimer) error) error {
+	inSnapshot := func(fn func(ctx context.Context, r db.Reader, w *db.IdleTimer) error) error {
 		return db.Export(ctx, s.DB, s.IdleTimeout, func(ctx context.Context, r db.Reader, w *db.IdleTimer) error {
 			var err error
 			if x.mark, err = x.markOf(ctx, r, l.Table); err != nil {
@@ -148,28 +148,28 @@ func exportAll[T any](ctx context.Context, env *Env, cmd *cobra.Command, v outpu
 	var n int64
 	if fast {
 		n, err = output.Export[T](env.Printer, v, func(begin func([]pgtext.Column) error, row func([][]byte) error) error {
-			return within(func(ctx context.Context, r db.Reader, w *db.IdleTimer) error {
+			return inSnapshot(func(ctx context.Context, r db.Reader, w *db.IdleTimer) error {
 				return q.Each(ctx, r, begin, w.Row(row))
 			})
 		})
 	} else {
-		n, err = output.Stream(env.Printer, v, stream[T](within, q))
+		n, err = output.Stream(env.Printer, v, stream[T](inSnapshot, q))
 	}
-	if failed := record(n); err == nil {
-		err = failed
+	if recordErr := record(n); err == nil {
+		err = recordErr
 	}
 	if err != nil {
 		return err
 	}
-	return x.settle(n)
+	return x.writeState(n)
 }
 
 // stream yields the rows of q as records.
-func stream[T any](within func(func(context.Context, db.Reader, *db.IdleTimer) error) error, q db.Query) iter.Seq2[T, error] {
+func stream[T any](inSnapshot func(func(context.Context, db.Reader, *db.IdleTimer) error) error, q db.Query) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
 		stopped := false
-		err := within(func(ctx context.Context, r db.Reader, w *db.IdleTimer) error {
+		err := inSnapshot(func(ctx context.Context, r db.Reader, w *db.IdleTimer) error {
 			return db.StreamRows(ctx, r, w, q, func(row T) bool {
 				stopped = !yield(row, nil)
 				return !stopped
@@ -220,7 +220,7 @@ func (x *export) prepare(ctx context.Context, s *Session, table string) (err err
 	return err
 }
 
-// shape returns the format of the output file, nil for standard output, whose reader is unknown.
+// shape returns the format of the output file. It is nil for standard output, whose format may vary between runs.
 func (x *export) shape() *outputShape {
 	if x.Printer.File == "" {
 		return nil
@@ -251,8 +251,8 @@ type manifest struct {
 	Version    string            `json:"version"`
 }
 
-// settle writes the manifest and the state, once the output file is in place.
-func (x *export) settle(n int64) error {
+// writeState writes the manifest and then the state. The output file must be in place.
+func (x *export) writeState(n int64) error {
 	if x.flags.manifest != "" {
 		m := manifest{
 			Command: x.command, Filter: x.filter, File: filepath.Base(x.Printer.File), Format: x.Printer.Format,
@@ -263,7 +263,7 @@ func (x *export) settle(n int64) error {
 			at := db.At(x.since.After.At)
 			m.Since = &at
 		}
-		if err := x.tell(m); err != nil {
+		if err := x.writeManifest(m); err != nil {
 			return err
 		}
 	}
@@ -273,8 +273,8 @@ func (x *export) settle(n int64) error {
 	return x.state.write(x.command, x.filter, x.shape(), x.mark)
 }
 
-// tell writes the manifest to its file, or to standard output, which the rows do not use.
-func (x *export) tell(m manifest) error {
+// writeManifest writes the manifest to its file, or to standard output, which the rows do not use.
+func (x *export) writeManifest(m manifest) error {
 	if x.flags.manifest != cliflag.StandardStream {
 		return writeJSON(x.flags.manifest, m)
 	}

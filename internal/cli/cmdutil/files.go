@@ -54,7 +54,7 @@ func checkFiles(env *Env, cmd *cobra.Command) error {
 		default:
 			var err error
 			u.place, err = outfile.Locate(path)
-			if _, judged := errors.AsType[*fault.Error](err); judged && !u.read {
+			if _, invalid := errors.AsType[*fault.Error](err); invalid && !u.read {
 				return err
 			}
 			if err != nil {
@@ -123,7 +123,7 @@ func collision(one, other usedFile) error {
 		WithHint("use different files; one would overwrite the other").With("file", one.path)
 }
 
-// secretFile is a file, a pipe or standard output that takes secrets.
+// secretFile is a file, a pipe or standard output that secrets are written to.
 type secretFile struct {
 	io.Writer
 	place *outfile.Place // nil for standard output
@@ -131,8 +131,8 @@ type secretFile struct {
 	Close func() error
 }
 
-// OpenSecretFile creates a file for secrets that only its owner can read, or opens a pipe. An existing file is refused. - is
-// standard output.
+// OpenSecretFile creates a file for secrets that only its owner can read, or opens a pipe. An existing file is refused.
+// - is standard output.
 func OpenSecretFile(env *Env, flag, path string) (*secretFile, error) {
 	if path == cliflag.StandardStream {
 		return secretStream(env), nil
@@ -162,8 +162,8 @@ func OpenSecretFile(env *Env, flag, path string) (*secretFile, error) {
 }
 
 func secretStream(env *Env) *secretFile {
-	nothing := func() error { return nil }
-	return &secretFile{InterruptibleWriter{env.Context, env.Stdout}, nil, nothing, nothing}
+	noop := func() error { return nil }
+	return &secretFile{InterruptibleWriter{env.Context, env.Stdout}, nil, noop, noop}
 }
 
 // end closes the file, and deletes it unless keep is set.

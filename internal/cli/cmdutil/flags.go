@@ -11,8 +11,8 @@ import (
 )
 
 // StrictFlags makes the flags of a command and its children refuse empty values, and a second value unless they take a
-// list. Commands that write an audit row get --reason and --ticket. It runs over the finished tree, so that new commands
-// and flags need no code for it.
+// list. Commands that write an audit row get --reason and --ticket. It runs over the finished tree, so that new
+// commands and flags need no code for it.
 func StrictFlags(env *Env, cmd *cobra.Command) {
 	spec := env.SpecOf(cmd)
 	if spec.Audit != "" && cmd.Flags().Lookup("ticket") == nil {

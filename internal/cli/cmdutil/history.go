@@ -41,7 +41,7 @@ var eventView = output.View{
 
 // History returns the command that shows who changed which field of a row, when and why.
 func (n Resource[T, E]) History(env *Env) *cobra.Command {
-	var name RefFlags
+	var ref RefFlags
 	var since, until cliflag.TimeValue
 	cmd := &cobra.Command{
 		Use: "history REF", Short: "Show who changed which field of " + article(n.Name) + ", when and why, newest first", Args: ExactArgs("REF"),
@@ -49,16 +49,16 @@ func (n Resource[T, E]) History(env *Env) *cobra.Command {
 		Example:           "  cxgctl " + n.Name + "s history REF\n  cxgctl " + n.Name + "s history REF --since 30d -o csv",
 	}
 	cmd.RunE = RunRead(env, func(ctx context.Context, s *Session, cmd *cobra.Command, args []string) error {
-		row, err := n.Lookup(ctx, s, name, args[0])
+		row, err := n.Lookup(ctx, s, ref, args[0])
 		if err != nil {
 			return err
 		}
-		home := s.Manager()
-		log, err := audit.NewLog(home.Catalog)
+		manager := s.Manager()
+		log, err := audit.NewLog(manager.Catalog)
 		if err != nil {
 			return err
 		}
-		entries, err := log.All(ctx, home.DB, s.IdleTimeout, audit.Filter{
+		entries, err := log.All(ctx, manager.DB, s.IdleTimeout, audit.Filter{
 			ResourceID: n.ID(row).String(), Since: since.Time(), Until: until.Time(),
 		})
 		if err != nil {
@@ -69,8 +69,8 @@ func (n Resource[T, E]) History(env *Env) *cobra.Command {
 		}
 		return printHistory(env, entries)
 	})
-	name.Bind(cmd, n.KeyNames()...)
-	name.BindDeleted(cmd, n.Name+"s")
+	ref.Bind(cmd, n.KeyNames()...)
+	ref.BindDeleted(cmd, n.Name+"s")
 	cmd.Flags().Var(&since, "since", "from this `time` on: "+cliflag.ShortForms)
 	cmd.Flags().Var(&until, "until", "before this `time`")
 	BindReveal(env, cmd)
@@ -90,7 +90,7 @@ func printHistory(env *Env, entries []audit.Entry) error {
 	if env.forPeople() && len(env.Printer.Columns) == 0 {
 		var b strings.Builder
 		for _, e := range entries {
-			if err := tell(env, &b, e); err != nil {
+			if err := writeEvent(env, &b, e); err != nil {
 				return err
 			}
 		}
@@ -103,7 +103,7 @@ func printHistory(env *Env, entries []audit.Entry) error {
 		if err != nil {
 			return err
 		}
-		one := event{
+		row := event{
 			ID: e.ID, CreatedAt: e.CreatedAt, Operator: e.Operator, Action: e.Action, Result: e.Result, Reason: e.Reason,
 			Ticket: e.Ticket, Description: e.Description, FailureReason: e.FailureReason, OpID: e.OpID,
 		}
@@ -111,11 +111,11 @@ func printHistory(env *Env, entries []audit.Entry) error {
 			if audit.Computed(d.Field) || e.Before == nil && string(d.After) == "null" {
 				continue
 			}
-			one.Field, one.Before, one.After = &d.Field, plain(env.masked(d.Field, d.Before)), plain(env.masked(d.Field, d.After))
-			events = append(events, one)
+			row.Field, row.Before, row.After = &d.Field, plain(env.masked(d.Field, d.Before)), plain(env.masked(d.Field, d.After))
+			events = append(events, row)
 		}
-		if one.Field == nil {
-			events = append(events, one)
+		if row.Field == nil {
+			events = append(events, row)
 		}
 	}
 	return PrintWhole(env, eventView, events)
@@ -141,8 +141,8 @@ func plain(v json.RawMessage) any {
 	return v
 }
 
-// tell writes an audit row as lines: when, who, what and why, then field: before → after.
-func tell(env *Env, b *strings.Builder, e audit.Entry) error {
+// writeEvent writes an audit row as lines: when, who, what and why, then field: before → after.
+func writeEvent(env *Env, b *strings.Builder, e audit.Entry) error {
 	var words []string
 	for _, part := range []*string{stringOf(e.CreatedAt), e.Operator, e.Action} {
 		if part != nil {

@@ -10,8 +10,8 @@ import (
 // Reads and writes on pipes can block forever. These wrappers return when the context is cancelled, and leave a blocked
 // call behind until the process ends.
 
-// lastWrite is how long a write may still take after a signal.
-const lastWrite = 500 * time.Millisecond
+// writeGrace is how long a write may still take after a signal.
+const writeGrace = 500 * time.Millisecond
 
 // InterruptibleWriter is a writer for standard output whose Write returns soon after a signal.
 type InterruptibleWriter struct {
@@ -21,7 +21,7 @@ type InterruptibleWriter struct {
 
 func (i InterruptibleWriter) Write(b []byte) (int, error) {
 	text := bytes.Clone(b) // the caller may reuse b before the write has ended
-	done := begin(func() (int, error) { return i.Writer.Write(text) })
+	done := async(func() (int, error) { return i.Writer.Write(text) })
 	select {
 	case r := <-done:
 		return r.n, r.err
@@ -30,7 +30,7 @@ func (i InterruptibleWriter) Write(b []byte) (int, error) {
 	select {
 	case r := <-done:
 		return r.n, r.err
-	case <-time.After(lastWrite):
+	case <-time.After(writeGrace):
 		return 0, context.Cause(i.Context)
 	}
 }
@@ -44,29 +44,30 @@ type interruptibleReader struct {
 func (i interruptibleReader) Read(b []byte) (int, error) {
 	text := make([]byte, len(b))
 	select {
-	case r := <-begin(func() (int, error) { return i.r.Read(text) }):
+	case r := <-async(func() (int, error) { return i.r.Read(text) }):
 		return copy(b, text[:r.n]), r.err
 	case <-i.ctx.Done():
 		return 0, context.Cause(i.ctx)
 	}
 }
 
-type transfer struct {
+// ioResult is the result of a read or a write.
+type ioResult struct {
 	n   int
 	err error
 }
 
-// begin runs a read or a write in a goroutine.
-func begin(do func() (int, error)) <-chan transfer {
-	done := make(chan transfer, 1)
+// async runs a read or a write in a goroutine.
+func async(do func() (int, error)) <-chan ioResult {
+	done := make(chan ioResult, 1)
 	go func() {
 		n, err := do()
-		done <- transfer{n, err}
+		done <- ioResult{n, err}
 	}()
 	return done
 }
 
-// Input returns standard input, to be read to its end. The clock is paused until resume is called.
+// Input returns standard input, to be read to its end. The deadline is paused until resume is called.
 func (env *Env) Input() (r io.Reader, resume func()) {
 	env.Deadline.Pause()
 	return interruptibleReader{env.Context, env.Stdin}, env.Deadline.Resume

@@ -54,7 +54,7 @@ func IsStructured(f output.Format) bool {
 	return f == output.JSON || f == output.JSONL || f == output.YAML
 }
 
-// SetPrinter sets a.print from the flags and validates them, before the command runs.
+// SetPrinter creates the printer from the flags, and validates them.
 func (env *Env) SetPrinter(cmd *cobra.Command) error {
 	c, err := env.LoadConfig(cmd)
 	if err != nil {
@@ -62,8 +62,8 @@ func (env *Env) SetPrinter(cmd *cobra.Command) error {
 	}
 	format := output.Format(c.Output)
 	if env.Output.Format == "" {
-		if ending := output.FormatOf(env.Output.file); ending != "" {
-			format = ending
+		if byName := output.FormatOf(env.Output.file); byName != "" {
+			format = byName
 		}
 		if env.Output.JQ != "" && format != output.JSONL {
 			format = "" // --jq selects json
@@ -83,8 +83,8 @@ func (env *Env) SetPrinter(cmd *cobra.Command) error {
 	return checkFiles(env, cmd)
 }
 
-// CheckPrinted refuses output flags that would lose a generated secret, which is printed in field unless the flag
-// elsewhere names a file for it.
+// CheckPrinted refuses output flags with which a generated secret would not be printed, and so be lost. The secret is
+// printed in field; the flag elsewhere, which the hint names, writes it to a file instead.
 func CheckPrinted(env *Env, cmd *cobra.Command, field, what, elsewhere string) error {
 	lost := printsID(env, cmd) || len(env.Output.columns) > 0 && !slices.Contains(env.Output.columns, field)
 	if info, err := os.Stat(env.Output.file); env.Output.file != "" && err == nil {
@@ -120,8 +120,8 @@ func printPage[T any](env *Env, v output.View, page db.Page[T], p db.Paging) err
 	return nil
 }
 
-// refusePart refuses to write one page of a longer list to a file unless a flag asks for a page.
-func refusePart(env *Env, cmd *cobra.Command, rows, total int64) error {
+// refusePartialFile refuses to write one page of a longer list to a file unless a flag asks for a page.
+func refusePartialFile(env *Env, cmd *cobra.Command, rows, total int64) error {
 	if env.Printer.File == "" || rows == total {
 		return nil
 	}
@@ -140,7 +140,7 @@ func printSlice[T any](env *Env, v output.View, s db.Slice[T], size int) error {
 		return err
 	}
 	if s.Next == "" {
-		env.Note("that was the last page")
+		env.Note("this is the last page")
 	} else {
 		env.Note("next: --cursor %s", s.Next)
 	}
@@ -166,7 +166,7 @@ func List[T any](env *Env, v output.View, flags *PageFlags, open func(context.Co
 		if err := flags.check(flags.all, env.Printer.File); err != nil {
 			return err
 		}
-		if flags.state == "" && flags.manifest == "" { // marks hold transaction ids of the primary
+		if flags.state == "" && flags.manifest == "" { // their transaction ids are those of the primary
 			s = WithReplica(ctx, env, s, cmd)
 		}
 		l, err := open(ctx, s)
@@ -192,7 +192,7 @@ func List[T any](env *Env, v output.View, flags *PageFlags, open func(context.Co
 		if err != nil {
 			return err
 		}
-		if err := refusePart(env, cmd, int64(len(page.Items)), page.Total); err != nil {
+		if err := refusePartialFile(env, cmd, int64(len(page.Items)), page.Total); err != nil {
 			return err
 		}
 		if err := LogReveal(ctx, env, s, cmd, int64(len(page.Items)), uuid.Nil); err != nil {
@@ -224,7 +224,7 @@ func (p *PageFlags) Bind(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("all", "page-size")
 }
 
-// BindExport adds the flags of bind, --cursor and those for increments.
+// BindExport adds the flags of Bind, --cursor and those for increments.
 func (p *PageFlags) BindExport(cmd *cobra.Command) {
 	p.Bind(cmd)
 	cmd.Flags().StringVar(&p.cursor, "cursor", "", "page `token`: \"first\", then next_cursor of the previous page; equally fast at any depth")

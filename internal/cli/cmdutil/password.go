@@ -33,8 +33,8 @@ func (env *Env) FirstLine() (string, error) {
 	return strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r"), err
 }
 
-// PasswordFlags select the source of a new password. None takes the password itself: arguments are visible to
-// other users and end up in the shell history.
+// PasswordFlags select the source of a new password. The password itself is never an argument, because arguments are
+// visible to other users and are stored in the shell history.
 type PasswordFlags struct {
 	stdin, generate, none bool
 	file, out             string
@@ -70,13 +70,13 @@ const maxPasswordInput = 4096
 func ReadPassword(ctx context.Context, env *Env, p PasswordFlags) (Secret, error) {
 	var pw string
 	var err error
-	var made *string
+	var generated *string
 	switch {
 	case p.none:
 		return Secret{}, nil
 	case p.generate, p.out != "":
 		pw, err = password.Generate()
-		made = &pw
+		generated = &pw
 	case p.stdin, p.file == "-":
 		pw, err = env.FirstLine()
 	case p.file != "":
@@ -92,7 +92,7 @@ func ReadPassword(ctx context.Context, env *Env, p PasswordFlags) (Secret, error
 		return Secret{}, err
 	}
 	hash, err := password.Hash(pw, HashCost)
-	return Secret{Hash: hash, generated: made}, err
+	return Secret{Hash: hash, generated: generated}, err
 }
 
 // AskPassword asks twice for a password on the terminal. Without one it is a usage error.
@@ -106,7 +106,7 @@ func AskPassword(ctx context.Context, env *Env) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	second, err := env.ReadHidden(ctx, fd, "once more: ")
+	second, err := env.ReadHidden(ctx, fd, "repeat the password: ")
 	if err == nil && first != second {
 		err = fault.New(fault.Validation, "the two passwords differ")
 	}
@@ -132,8 +132,8 @@ func (p PasswordFlags) WithFile(env *Env, l *audit.Ledger, s Secret, change func
 	return nil
 }
 
-// store writes the generated password to --password-out. It runs before the change, so that an account cannot end
-// up with a lost password. undo removes the file.
+// store writes the generated password to --password-out before the change, so that the password of a changed account
+// is never lost. undo removes the file.
 func (p PasswordFlags) store(env *Env, s Secret) (undo func(), err error) {
 	if p.out == "" || p.out == "-" {
 		return func() {}, nil

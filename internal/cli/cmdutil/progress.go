@@ -24,36 +24,36 @@ func (x *export) progress(ctx context.Context, r db.Reader, q db.Query, w *db.Id
 	if x.Global.Quiet || shown || !term.IsTTY && IsStructured(x.ErrorFormat()) {
 		return func() {}
 	}
-	about := ""
+	estimate := ""
 	if n, err := q.Estimate(ctx, r); err == nil {
-		about = " of about " + output.Thousands(n) + " (the planner's estimate)"
+		estimate = " of about " + output.Thousands(n) + " (the planner's estimate)"
 	}
-	every := progressLog
+	interval := progressLog
 	if term.IsTTY {
-		every = progressTick
+		interval = progressTick
 	}
-	began, tick := time.Now(), time.NewTicker(every)
+	began, tick := time.Now(), time.NewTicker(interval)
 	end, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
 		defer tick.Stop()
-		said := false
+		printed := false
 		for {
 			select {
 			case <-end:
-				if said && term.IsTTY {
+				if printed && term.IsTTY {
 					_, _ = io.WriteString(x.Stderr, "\r\x1b[K")
 				}
 				return
 			case <-tick.C:
 				n := w.Rows()
-				line := fmt.Sprintf("%s rows%s, %s a second", output.Thousands(n), about, output.Thousands(int64(float64(n)/time.Since(began).Seconds())))
+				line := fmt.Sprintf("%s rows%s, %s a second", output.Thousands(n), estimate, output.Thousands(int64(float64(n)/time.Since(began).Seconds())))
 				if term.IsTTY {
 					_, _ = fmt.Fprintf(x.Stderr, "\r%s\x1b[K", line)
 				} else {
 					x.Printf("%s", line)
 				}
-				said = true
+				printed = true
 			}
 		}
 	}()

@@ -37,7 +37,7 @@ func (env *Env) Confirm(ctx context.Context, question string) error {
 		return fault.New(fault.ConfirmationRequired, "%s: needs a confirmation", question).
 			WithHint("nothing was changed; add --yes to confirm")
 	}
-	env.Prompt(question + env.askedAbout() + "? [y/N] ")
+	env.Prompt(question + env.promptContext() + "? [y/N] ")
 	answer, err := env.Interruptible(ctx, fd, func() (string, error) {
 		return bufio.NewReader(env.Stdin).ReadString('\n')
 	})
@@ -51,8 +51,9 @@ func (env *Env) Confirm(ctx context.Context, question string) error {
 	return fault.New(fault.ConfirmationRequired, "cancelled").WithHint("nothing was changed")
 }
 
-// askedAbout returns the part of a question that names the database and the profile: " (db1:5432/mgmt, profile prod)".
-func (env *Env) askedAbout() string {
+// promptContext returns the part of a question that names the database and the profile: " (db1:5432/mgmt, profile
+// prod)".
+func (env *Env) promptContext() string {
 	var parts []string
 	if env.AskedOn != "" {
 		parts = append(parts, env.AskedOn)
@@ -113,7 +114,8 @@ func (env *Env) Interruptible(ctx context.Context, fd int, read func() (string, 
 	}
 }
 
-// AfterCommit rewrites an output error so that it says that the change was made. EPIPE is ignored.
+// AfterCommit returns the error of printing a record after a commit. It says that the change was made. EPIPE is
+// ignored.
 func AfterCommit(err error) error {
 	if err == nil || errors.Is(err, syscall.EPIPE) {
 		return nil

@@ -41,6 +41,6 @@ func CompleteLive(env *Env, cmd *cobra.Command, find func(context.Context, *Sess
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	hostile := func(word string) bool { return output.Sanitize(word) != word || strings.ContainsAny(word, "\t\n") }
-	return slices.DeleteFunc(words, hostile), cobra.ShellCompDirectiveNoFileComp
+	isUnsafe := func(word string) bool { return output.Sanitize(word) != word || strings.ContainsAny(word, "\t\n") }
+	return slices.DeleteFunc(words, isUnsafe), cobra.ShellCompDirectiveNoFileComp
 }

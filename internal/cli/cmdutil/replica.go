@@ -40,9 +40,9 @@ func BindMaxLag(cmd *cobra.Command) {
 // WithReplica returns a session that reads from the replica if it is usable, else s. A note gives the reason for
 // reading from the primary.
 func WithReplica(ctx context.Context, env *Env, s *Session, cmd *cobra.Command) *Session {
-	d, why := replica(ctx, env, s, cmd)
-	if why != "" {
-		env.Note("%s; reading from the primary", why)
+	d, reason := replica(ctx, env, s, cmd)
+	if reason != "" {
+		env.Note("%s; reading from the primary", reason)
 	}
 	if d == nil {
 		return s
@@ -63,9 +63,9 @@ func (s *Session) filtered() *Session {
 	return &other
 }
 
-// replica returns the replica. It is nil if none is configured or it is not usable. In the second case why is the
-// reason.
-func replica(ctx context.Context, env *Env, s *Session, cmd *cobra.Command) (d *db.DB, why string) {
+// replica returns the replica. It is nil if none is configured or it is not usable; in the second case,
+// reason says why.
+func replica(ctx context.Context, env *Env, s *Session, cmd *cobra.Command) (d *db.DB, reason string) {
 	if env.Config.ReplicaURL == "" || s.Tenant != nil { // only the manager database has a replica
 		return nil, ""
 	}
@@ -80,46 +80,46 @@ func replica(ctx context.Context, env *Env, s *Session, cmd *cobra.Command) (d *
 	}
 	var needed db.Position // position that the replica must have replayed
 	mark := positionFile(env, s.DB.Addr())
-	if wrote, ok := readPosition(mark); ok {
-		needed = wrote
+	if position, ok := readPosition(mark); ok {
+		needed = position
 	}
-	limited := cmd.Flags().Changed("max-lag")
-	most, err := cmd.Flags().GetDuration("max-lag")
+	hasMaxLag := cmd.Flags().Changed("max-lag")
+	maxLag, err := cmd.Flags().GetDuration("max-lag")
 	cliflag.Must(err)
 	written := needed
-	if limited {
+	if hasMaxLag {
 		if written, err = db.Written(ctx, s.DB); err != nil {
 			return nil, "cannot read the position of the primary: " + fault.From(db.Translate(err)).Message
 		}
 		written = max(written, needed)
 	}
 	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
-		x, err := db.Replayed(ctx, d)
+		state, err := db.Replayed(ctx, d)
 		if err != nil {
 			return nil, "cannot read the position of the replica: " + fault.From(db.Translate(err)).Message
 		}
-		lag, known := x.Lag(written)
-		late := time.Since(began) > catchUpTimeout || ctx.Err() != nil
+		lag, known := state.Lag(written)
+		timedOut := time.Since(began) > catchUpTimeout || ctx.Err() != nil
 		switch {
-		case !x.Standby:
+		case !state.Standby:
 			return nil, "the replica does not follow a primary"
-		case x.At < needed && late:
+		case state.At < needed && timedOut:
 			return nil, "the replica does not show your last change yet"
-		case x.At < needed:
-		case !limited, known && lag <= most:
+		case state.At < needed:
+		case !hasMaxLag, known && lag <= maxLag:
 			if needed > 0 {
 				_ = os.Remove(mark) // a replayed change stays visible
 			}
 			return d, ""
-		case late && !known:
+		case timedOut && !known:
 			return nil, "the lag of the replica is unknown"
-		case late:
+		case timedOut:
 			return nil, "the replica is " + lag.Round(time.Millisecond).String() + " behind"
 		}
 	}
 }
 
-// ReplicaOptions returns how to connect to the replica.
+// ReplicaOptions returns the options of a connection to the replica.
 func ReplicaOptions(env *Env) (db.Options, error) {
 	password, err := env.Config.Password()
 	return db.Options{

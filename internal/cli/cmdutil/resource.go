@@ -14,7 +14,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/rowupdate"
 )
 
-// Resource is a kind of record with what its generic commands need: records of type T, in a table of type E.
+// Resource describes a kind of record to the generic commands: records of type T in a table of type E.
 type Resource[T any, E Table[T]] struct {
 	*resource.Kind[T]
 	Tables   []string // of Spec
@@ -48,8 +48,8 @@ func (n Resource[T, E]) Completion(env *Env, live bool) cobra.CompletionFunc {
 }
 
 // Lookup returns the row that a REF names.
-func (n Resource[T, E]) Lookup(ctx context.Context, s *Session, how RefFlags, text string) (row T, err error) {
-	by, err := n.ParseKey(how.By)
+func (n Resource[T, E]) Lookup(ctx context.Context, s *Session, flags RefFlags, text string) (row T, err error) {
+	by, err := n.ParseKey(flags.By)
 	if err != nil {
 		return row, err
 	}
@@ -57,7 +57,7 @@ func (n Resource[T, E]) Lookup(ctx context.Context, s *Session, how RefFlags, te
 	if err != nil {
 		return row, err
 	}
-	found, err := t.Find(ctx, s.DB, []string{text}, by, how.Deleted)
+	found, err := t.Find(ctx, s.DB, []string{text}, by, flags.Deleted)
 	if err != nil {
 		return row, err
 	}
@@ -66,28 +66,28 @@ func (n Resource[T, E]) Lookup(ctx context.Context, s *Session, how RefFlags, te
 
 // Get returns the command that shows one row.
 func (n Resource[T, E]) Get(env *Env, short, example string) *cobra.Command {
-	var name RefFlags
+	var flags RefFlags
 	cmd := &cobra.Command{
 		Use: "get REF", Short: short, Example: example, Args: ExactArgs("REF"), ValidArgsFunction: n.Completion(env, true),
 	}
 	cmd.RunE = RunRead(env, func(ctx context.Context, s *Session, cmd *cobra.Command, args []string) error {
-		return n.Show(ctx, env, s, cmd, name, args[0])
+		return n.Show(ctx, env, s, cmd, flags, args[0])
 	})
-	n.BindGet(env, cmd, &name)
+	n.BindGet(env, cmd, &flags)
 	return AddOutputFlags[T](env, cmd)
 }
 
 // BindGet adds the flags of a command that shows one row, and its Spec.
-func (n Resource[T, E]) BindGet(env *Env, cmd *cobra.Command, name *RefFlags) {
-	name.Bind(cmd, n.KeyNames()...)
-	name.BindDeleted(cmd, n.Name+"s")
+func (n Resource[T, E]) BindGet(env *Env, cmd *cobra.Command, flags *RefFlags) {
+	flags.Bind(cmd, n.KeyNames()...)
+	flags.BindDeleted(cmd, n.Name+"s")
 	env.Specify(cmd, Spec{Permission: n.permission("READ"), Resource: n.Name, Tables: n.Tables, Audit: WhenReading})
 	BindReveal(env, cmd)
 }
 
 // Show prints the row that a REF names.
-func (n Resource[T, E]) Show(ctx context.Context, env *Env, s *Session, cmd *cobra.Command, name RefFlags, ref string) error {
-	row, err := n.Lookup(ctx, s, name, ref)
+func (n Resource[T, E]) Show(ctx context.Context, env *Env, s *Session, cmd *cobra.Command, flags RefFlags, ref string) error {
+	row, err := n.Lookup(ctx, s, flags, ref)
 	if err != nil {
 		return err
 	}
@@ -98,17 +98,17 @@ func (n Resource[T, E]) Show(ctx context.Context, env *Env, s *Session, cmd *cob
 }
 
 // Edit applies an update to the row that a REF names and prints the result.
-func (n Resource[T, E]) Edit(ctx context.Context, env *Env, w *Writer, how RefFlags, name, verb string, e rowupdate.Update[T], print func(T) error) error {
-	return n.EditSeen(ctx, env, w, how, name, verb, func(E, T) (rowupdate.Update[T], error) { return e, nil }, print)
+func (n Resource[T, E]) Edit(ctx context.Context, env *Env, w *Writer, flags RefFlags, ref, verb string, e rowupdate.Update[T], print func(T) error) error {
+	return n.EditSeen(ctx, env, w, flags, ref, verb, func(E, T) (rowupdate.Update[T], error) { return e, nil }, print)
 }
 
-// EditSeen is edit for an update that depends on the current row.
-func (n Resource[T, E]) EditSeen(ctx context.Context, env *Env, w *Writer, how RefFlags, name, verb string,
+// EditSeen applies an update that depends on the current row, and prints the result.
+func (n Resource[T, E]) EditSeen(ctx context.Context, env *Env, w *Writer, flags RefFlags, ref, verb string,
 	change func(E, T) (rowupdate.Update[T], error), print func(T) error,
 ) error {
-	row, err := n.Lookup(ctx, w.Session, how, name)
+	row, err := n.Lookup(ctx, w.Session, flags, ref)
 	if err != nil {
-		return n.RecordFailure(ctx, w, name, row, err)
+		return n.RecordFailure(ctx, w, ref, row, err)
 	}
 	t, err := n.Open(w.Session)
 	if err != nil {
@@ -119,7 +119,7 @@ func (n Resource[T, E]) EditSeen(ctx context.Context, env *Env, w *Writer, how R
 		return err // not an attempt, so it is not audited
 	}
 	if err != nil {
-		return n.RecordFailure(ctx, w, name, row, err)
+		return n.RecordFailure(ctx, w, ref, row, err)
 	}
 	if err := ConfirmIfProtected(ctx, env, w.Ledger, verb+" "+n.Name+" "+n.DisplayName(row)); err != nil {
 		return err

@@ -47,7 +47,7 @@ func (env *Env) ErrorFormat() output.Format {
 	return output.Table
 }
 
-// Wrap marks the command as running, so that its errors are not taken for usage errors of cobra.
+// Wrap marks the command as running, which distinguishes its errors from usage errors of cobra.
 func (env *Env) Wrap(fn func(ctx context.Context, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		env.Running = true
@@ -62,7 +62,7 @@ func RunRead(env *Env, fn func(ctx context.Context, s *Session, cmd *cobra.Comma
 	})
 }
 
-// RunUnfiltered is RunRead without row policies, for commands that change or verify data.
+// RunUnfiltered returns a RunE for a command that changes or verifies data: row policies do not filter what it reads.
 func RunUnfiltered(env *Env, fn func(ctx context.Context, s *Session, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return env.Wrap(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 		if err := env.SetPrinter(cmd); err != nil {

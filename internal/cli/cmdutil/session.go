@@ -21,68 +21,68 @@ func StoredLogin(env *Env, s *Session) credstore.Store {
 	return credstore.New(config.StateDir(env.Getenv), env.Config.Profile, s.DB.Addr(), env.Getenv)
 }
 
-// OperatorCredential returns the strongest credential of this run: the database role, the token file, the stored login or a
-// claimed name. It returns an error if that is weaker than the profile requires. The operator of the profile is only a
-// default. A name from --operator or CXGCTL_OPERATOR must match the credential, except that it replaces the stored
-// login of another user if the profile accepts claims.
+// OperatorCredential returns the strongest credential of this run: the database role, the token file, the stored login
+// or a claimed name. It returns an error if the profile requires a stronger one. The operator of the profile is only a
+// default. A name from --operator or CXGCTL_OPERATOR must match the credential. The exception: if the profile accepts
+// claims, the name is used instead of the stored login of another user.
 func OperatorCredential(env *Env, s *Session) (auth.Credential, error) {
 	c := env.Config
-	p := auth.Credential{}
+	cred := auth.Credential{}
 	named := c.Operator != "" && (c.Sources["operator"] == "--operator" || c.Sources["operator"] == "env CXGCTL_OPERATOR")
 	if named {
-		p.Name = c.Operator
+		cred.Name = c.Operator
 	}
 	switch {
 	case c.AuthRequire == "db_role":
-		p.DBRole = true
-		return p, nil
+		cred.DBRole = true
+		return cred, nil
 	case c.TokenFile != "":
-		return fileCredential(env, p)
+		return fileCredential(env, cred)
 	case c.AuthRequire == "claim" && c.Operator != "":
 		l := StoredLogin(env, s).LoadInfo()
 		if l == nil || !l.Expires.After(env.now()) || named && l.Username != c.Operator {
-			p.Name = c.Operator
-			return p, nil
+			cred.Name = c.Operator
+			return cred, nil
 		}
 		if l.Username != c.Operator {
-			break // the login replaces the operator of the profile
+			break // the login takes precedence over the operator of the profile
 		}
-		p.Name = c.Operator
+		cred.Name = c.Operator
 		if l, err := StoredLogin(env, s).Load(); err == nil && l != nil {
-			p.Token, p.Optional = l.Token, true
+			cred.Token, cred.Optional = l.Token, true
 		}
-		return p, nil
+		return cred, nil
 	}
 	l, err := StoredLogin(env, s).Load()
 	switch {
 	case err != nil:
-		return p, err
+		return cred, err
 	case l != nil:
-		p.Token = l.Token
+		cred.Token = l.Token
 	case c.AuthRequire == "login":
-		return p, fault.New(fault.Unauthenticated, "not logged in; this profile requires a login").
+		return cred, fault.New(fault.Unauthenticated, "not logged in; this profile requires a login").
 			WithHint("cxgctl auth login, or a key in CXGCTL_TOKEN_FILE").With("auth.require", c.AuthRequire)
 	}
-	return p, nil
+	return cred, nil
 }
 
 // fileCredential reads the token file, which holds a service key, a login token or an access token of the backend.
-func fileCredential(env *Env, p auth.Credential) (auth.Credential, error) {
+func fileCredential(env *Env, cred auth.Credential) (auth.Credential, error) {
 	token, err := config.ReadSecret("CXGCTL_TOKEN_FILE", env.Config.TokenFile, env.Getenv("CREDENTIALS_DIRECTORY"))
 	if err != nil {
-		return p, err
+		return cred, err
 	}
 	if !auth.IsJWT(token) {
-		p.Token = token
-		return p, nil
+		cred.Token = token
+		return cred, nil
 	}
 	secret, err := JWTSecret(env)
 	if err != nil {
-		return p, err
+		return cred, err
 	}
 	access, err := auth.ReadAccess(secret, token, env.now())
-	p.Access = &access
-	return p, err
+	cred.Access = &access
+	return cred, err
 }
 
 // JWTSecret reads the secret with which the backend signs its tokens.
@@ -94,21 +94,21 @@ func JWTSecret(env *Env) (string, error) {
 	return config.ReadSecret("auth.jwt_secret_file", env.Config.JWTSecret, env.Getenv("CREDENTIALS_DIRECTORY"))
 }
 
-// OpenSession connects, authenticates the operator and checks the command's permissions. A refusal is recorded as BLOCKED
-// if there is an audit log. args are the arguments of the command.
+// OpenSession connects, authenticates the operator and checks the command's permissions. A refusal is recorded as
+// BLOCKED if there is an audit log. args are the arguments of the command.
 func OpenSession(ctx context.Context, env *Env, cmd *cobra.Command, args ...string) (*Session, error) {
 	s, err := env.Reach(ctx, cmd)
 	if err != nil {
 		return nil, err
 	}
-	p, err := OperatorCredential(env, s)
+	cred, err := OperatorCredential(env, s)
 	if err != nil {
 		return s, err
 	}
-	s.Identity, s.Catalog, err = auth.Identify(ctx, s.DB, p, env.TablesOf(cmd), env.now())
+	s.Identity, s.Catalog, err = auth.Identify(ctx, s.DB, cred, env.TablesOf(cmd), env.now())
 	s.Operator = s.Identity.Operator
 	if fault.Is(err, fault.Unauthenticated) && s.Operator.Claimed != "" {
-		attributeToLogin(ctx, env, s, p)
+		attributeToLogin(ctx, env, s, cred)
 		about := audit.Subject{Resource: "user", Name: s.Operator.Claimed}
 		recordBlocked(ctx, env, s, cmd, audit.Intent{Subject: about, Action: audit.Execute}, err)
 	}
@@ -136,18 +136,18 @@ func OpenSession(ctx context.Context, env *Env, cmd *cobra.Command, args ...stri
 
 // attributeToLogin makes the owner of the stored login the operator in the audit row of a refused claim. The row keeps
 // the claimed name too.
-func attributeToLogin(ctx context.Context, env *Env, s *Session, p auth.Credential) {
-	if p.Token != "" || p.Access != nil || p.DBRole {
+func attributeToLogin(ctx context.Context, env *Env, s *Session, cred auth.Credential) {
+	if cred.Token != "" || cred.Access != nil || cred.DBRole {
 		return
 	}
 	l, err := StoredLogin(env, s).Load()
 	if err != nil || l == nil {
 		return
 	}
-	who, _, err := auth.Identify(ctx, s.DB, auth.Credential{Token: l.Token}, nil, env.now())
+	owner, _, err := auth.Identify(ctx, s.DB, auth.Credential{Token: l.Token}, nil, env.now())
 	if err == nil {
 		claimed := s.Operator.Claimed
-		s.Operator = who.Operator
+		s.Operator = owner.Operator
 		s.Operator.Claimed = claimed
 	}
 }

@@ -58,7 +58,7 @@ func (o outputShape) flags() string {
 	return text
 }
 
-// lockState locks a state file. It does not wait: if another run holds the lock the error is BUSY.
+// lockState locks a state file. If another run holds the lock, it returns BUSY at once.
 func lockState(path string) (*stateFile, error) {
 	place, err := outfile.Locate(path)
 	if err != nil {

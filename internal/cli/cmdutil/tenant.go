@@ -48,7 +48,7 @@ func BindTenant(env *Env, cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// TenantTarget is a tenant and how to connect to its database.
+// TenantTarget is a tenant with the connection settings of its database.
 type TenantTarget struct {
 	tenants.Ref
 	CodeOrID string
@@ -57,76 +57,76 @@ type TenantTarget struct {
 	Err      error // why the database is unknown
 }
 
-// ResolveTenantTarget determines how to connect to a tenant's database. Errors are in the result.
+// ResolveTenantTarget determines the connection settings of a tenant's database. It returns errors in the result.
 func ResolveTenantTarget(ctx context.Context, env *Env, cmd *cobra.Command, t tenants.Ref) TenantTarget {
-	p := TenantTarget{Ref: t}
+	target := TenantTarget{Ref: t}
 	if t.Code == nil {
-		p.CodeOrID, p.Err = t.ID.String(), fault.New(fault.Database, "tenant %s does not have a code, so its database is unknown", t.ID)
-		return p
+		target.CodeOrID, target.Err = t.ID.String(), fault.New(fault.Database, "tenant %s does not have a code, so its database is unknown", t.ID)
+		return target
 	}
-	p.CodeOrID = *t.Code
-	if err := tenants.CheckCode(p.CodeOrID); err != nil {
-		p.Err = fault.New(fault.Validation, "%s", err)
-		return p
+	target.CodeOrID = *t.Code
+	if err := tenants.CheckCode(target.CodeOrID); err != nil {
+		target.Err = fault.New(fault.Validation, "%s", err)
+		return target
 	}
 	var url string
-	if url, p.Shared, p.Err = env.Config.TenantURL(p.CodeOrID); p.Err != nil {
-		return p
+	if url, target.Shared, target.Err = env.Config.TenantURL(target.CodeOrID); target.Err != nil {
+		return target
 	}
 	if url == "" { // the dev database, or not configured
 		if env.Tenants.dev == nil {
 			t, err := env.Target(ctx, cmd, "tenants")
 			if err != nil {
-				p.Err = err
-				return p
+				target.Err = err
+				return target
 			}
 			env.Tenants.dev = &t
 		}
-		p.Target = *env.Tenants.dev
-		return p
+		target.Target = *env.Tenants.dev
+		return target
 	}
 	key := "tenants_database_url"
-	if _, named := env.Config.TenantDatabases[p.CodeOrID]; named {
+	if _, named := env.Config.TenantDatabases[target.CodeOrID]; named {
 		key = "tenant_databases"
 	}
-	p.Target = Target{URL: url, From: env.Config.From(key), timeout: env.Config.Timeout, Pooled: env.Config.Pooled, filtered: env.Config.RowSecurity}
-	if p.Target.password, p.Err = env.Config.Password(); p.Err == nil && !p.Shared {
-		p.Err = checkReserved(env, p)
+	target.Target = Target{URL: url, From: env.Config.From(key), timeout: env.Config.Timeout, Pooled: env.Config.Pooled, filtered: env.Config.RowSecurity}
+	if target.Target.password, target.Err = env.Config.Password(); target.Err == nil && !target.Shared {
+		target.Err = checkReserved(env, target)
 	}
-	return p
+	return target
 }
 
-// checkReserved refuses a code for which {code} results in the manager database, postgres or a template. Otherwise
-// migrations would turn it into a tenant's database.
-func checkReserved(env *Env, p TenantTarget) error {
-	if _, named := env.Config.TenantDatabases[p.CodeOrID]; named {
+// checkReserved refuses a code for which {code} is replaced by the name of the manager database, postgres or a
+// template. Otherwise migrations would turn that database into a tenant's.
+func checkReserved(env *Env, t TenantTarget) error {
+	if _, named := env.Config.TenantDatabases[t.CodeOrID]; named {
 		return nil
 	}
-	where := p.Target.Options("").Addr()
-	database := where[strings.LastIndexByte(where, '/')+1:] // a socket's folder has slashes too
-	manager := env.Config.ManagerURL != "" && where != "" && where == Target{URL: env.Config.ManagerURL}.Options("").Addr()
+	addr := t.Target.Options("").Addr()
+	database := addr[strings.LastIndexByte(addr, '/')+1:] // a socket's folder has slashes too
+	manager := env.Config.ManagerURL != "" && addr != "" && addr == Target{URL: env.Config.ManagerURL}.Options("").Addr()
 	if !manager && !slices.Contains([]string{"postgres", "template0", "template1"}, database) {
 		return nil
 	}
-	return fault.New(fault.Validation, "tenant %s: database %s cannot belong to a tenant", p.CodeOrID, database).
-		WithHint("set the tenant's database in the profile, under tenant_databases").With("tenant", p.CodeOrID)
+	return fault.New(fault.Validation, "tenant %s: database %s cannot belong to a tenant", t.CodeOrID, database).
+		WithHint("set the tenant's database in the profile, under tenant_databases").With("tenant", t.CodeOrID)
 }
 
-// DirectTarget returns p with a direct connection instead of one through a pooler, for migrations.
-func DirectTarget(env *Env, p TenantTarget) TenantTarget {
-	p.Target.Pooled = false // a pooler is then detected and refused
-	if url := env.Config.DirectTenantURL(p.CodeOrID); url != "" && p.Err == nil {
-		p.Target.URL = url
+// DirectTarget returns t with a direct connection instead of one through a pooler, for migrations.
+func DirectTarget(env *Env, t TenantTarget) TenantTarget {
+	t.Target.Pooled = false // a pooler is then detected and refused
+	if url := env.Config.DirectTenantURL(t.CodeOrID); url != "" && t.Err == nil {
+		t.Target.URL = url
 	}
-	return p
+	return t
 }
 
 // open connects to the tenant's database and reads the columns of its tables.
-func (p TenantTarget) open(ctx context.Context, env *Env, home *Session) (*Session, error) {
-	if p.Err != nil {
-		return nil, p.Err
+func (t TenantTarget) open(ctx context.Context, env *Env, manager *Session) (*Session, error) {
+	if t.Err != nil {
+		return nil, t.Err
 	}
-	d, err := env.Open(ctx, p.Target.Options("tenant "+p.CodeOrID))
+	d, err := env.Open(ctx, t.Target.Options("tenant "+t.CodeOrID))
 	if err != nil {
 		return nil, err
 	}
@@ -134,12 +134,12 @@ func (p TenantTarget) open(ctx context.Context, env *Env, home *Session) (*Sessi
 	if err != nil {
 		return nil, db.Translate(err)
 	}
-	return p.session(home, d, cat), nil
+	return t.session(manager, d, cat), nil
 }
 
-// session returns a session in the tenant's database d for the operator of home.
-func (p TenantTarget) session(home *Session, d *db.DB, cat schema.Catalog) *Session {
-	return &Session{DB: d, Catalog: cat, Operator: home.Operator, Identity: home.Identity, IdleTimeout: home.IdleTimeout, tenantOnly: home.tenantOnly, managerSession: home, Tenant: &p}
+// session returns a session in the tenant's database d for the operator of manager.
+func (t TenantTarget) session(manager *Session, d *db.DB, cat schema.Catalog) *Session {
+	return &Session{DB: d, Catalog: cat, Operator: manager.Operator, Identity: manager.Identity, IdleTimeout: manager.IdleTimeout, tenantOnly: manager.tenantOnly, managerSession: manager, Tenant: &t}
 }
 
 // enterTenant returns a session in the database of the tenant that --tenant names, or s if the command does not work in

@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	toldApart   = 10   // failures printed one by one; more are grouped by cause
-	toldEach    = 3    // messages of one cause with a line each; more share one line
-	knownCauses = 1000 // causes kept apart; more are counted together
+	maxListed   = 10   // number of failures up to which each is printed; more are grouped by cause
+	maxMessages = 3    // number of messages of a cause up to which each is printed; more share one line
+	maxCauses   = 1000 // number of causes; further ones are counted together
 )
 
 // causes groups failures by cause, in bounded memory.
@@ -37,14 +37,14 @@ type sameMessage struct {
 }
 
 func (c *causes) add(f importer.Failure) {
-	if c.all++; c.all <= toldApart {
+	if c.all++; c.all <= maxListed {
 		c.first = append(c.first, f)
 	}
 	if c.list == nil {
 		c.list = map[string]*cause{}
 	}
 	kind := cmp.Or(f.Kind, f.Message)
-	if len(c.list) >= knownCauses && c.list[kind] == nil {
+	if len(c.list) >= maxCauses && c.list[kind] == nil {
 		kind = "others"
 	}
 	x := c.list[kind]
@@ -60,7 +60,7 @@ func (c *causes) add(f importer.Failure) {
 			return
 		}
 	}
-	if len(x.messages) <= toldEach {
+	if len(x.messages) <= maxMessages {
 		x.messages = append(x.messages, sameMessage{f, 1})
 	}
 }
@@ -68,13 +68,13 @@ func (c *causes) add(f importer.Failure) {
 // lines describes the causes, ordered by the first line of each.
 func (c *causes) lines() []string {
 	var list []sameMessage
-	if c.all <= toldApart {
+	if c.all <= maxListed {
 		for _, f := range c.first {
 			list = append(list, sameMessage{f, 1})
 		}
 	} else {
 		for _, x := range c.list {
-			if len(x.messages) <= toldEach {
+			if len(x.messages) <= maxMessages {
 				list = append(list, x.messages...)
 				continue
 			}

@@ -15,12 +15,12 @@ import (
 	"github.com/cxgctl/cxgctl/internal/rowreader"
 )
 
-// ReportedFailures limits the failures in the report of an import, which is kept in memory. --errors gets them all.
+// ReportedFailures limits the failures in the report of an import, which is kept in memory. --errors lists them all.
 const ReportedFailures = 10_000
 
 // failures groups failed rows for the terminal, keeps the first ones for the report, and writes all to --errors.
 type failures struct {
-	a      *cmdutil.Env
+	env    *cmdutil.Env
 	causes causes
 	list   []importer.Failure
 	name   string       // of --errors
@@ -28,10 +28,10 @@ type failures struct {
 	rows   *rowreader.ErrorFile
 }
 
-// openFailures opens --errors. The file holds the rows as they were read, passwords included, so only its owner can read
-// it. It is put in place once complete.
+// openFailures opens --errors. The file holds the rows as they were read, passwords included, so only its owner can
+// read it. It gets its name once it is complete.
 func openFailures(env *cmdutil.Env, file *rowreader.File, f *Flags, reading rowreader.Options) (*failures, error) {
-	x := &failures{a: env, causes: causes{unit: "line"}, name: f.errors, list: []importer.Failure{}}
+	x := &failures{env: env, causes: causes{unit: "line"}, name: f.errors, list: []importer.Failure{}}
 	in, err := file.Rows(reading)
 	if err != nil {
 		return nil, err
@@ -53,7 +53,8 @@ func openFailures(env *cmdutil.Env, file *rowreader.File, f *Flags, reading rowr
 	return x, nil
 }
 
-// errorOutput is the destination of failed rows: a file that is put in place once complete, a pipe, or standard output.
+// errorOutput is the destination of failed rows: a file that gets its name once it is complete, a pipe, or standard
+// output.
 type errorOutput struct {
 	io.Writer
 	file  *outfile.Pending // nil for a stream
@@ -78,7 +79,7 @@ func openErrors(env *cmdutil.Env, path string) (*errorOutput, error) {
 		return &errorOutput{Writer: f, place: place}, err
 	}
 	f, err := place.Pending(true)
-	if err == nil && place.Exists() { // from an earlier run, whose failures must not be taken for this one's
+	if err == nil && place.Exists() { // its rows failed in an earlier run, not in this one
 		err = place.Remove()
 	}
 	return &errorOutput{f, f, place}, err
@@ -114,22 +115,22 @@ func (x *failures) add(f importer.Failure, row rowreader.Row) error {
 	return nil
 }
 
-// tell prints the failures, unless the report lists them.
-func (x *failures) tell() {
-	if cmdutil.IsStructured(x.a.Printer.Format) {
+// print prints the failures, unless the report lists them.
+func (x *failures) print() {
+	if cmdutil.IsStructured(x.env.Printer.Format) {
 		return
 	}
 	for _, line := range x.causes.lines() {
-		x.a.Printf("cxgctl: error: %s", line)
+		x.env.Printf("cxgctl: error: %s", line)
 	}
 }
 
-// close puts the file in place if the import is complete, and discards it otherwise.
-func (x *failures) close(whole bool) error {
+// close gives the file its name if the import is complete, and otherwise discards it.
+func (x *failures) close(complete bool) error {
 	if x.rows == nil {
 		return nil
 	}
-	if !whole && x.to.file != nil {
+	if !complete && x.to.file != nil {
 		x.to.abort()
 		return nil
 	}
@@ -150,7 +151,7 @@ func elapsed(d time.Duration) string {
 
 // progressMeter shows the progress of an import: a bar on a terminal, otherwise a line every ten seconds.
 type progressMeter struct {
-	a        *cmdutil.Env
+	env      *cmdutil.Env
 	began    time.Time
 	last     time.Time
 	terminal bool
@@ -159,7 +160,7 @@ type progressMeter struct {
 }
 
 func newMeter(env *cmdutil.Env, rows int64) *progressMeter {
-	m := &progressMeter{a: env, began: time.Now(), last: time.Now(), total: rows}
+	m := &progressMeter{env: env, began: time.Now(), last: time.Now(), total: rows}
 	m.terminal = output.DetectTerminal(env.Stderr, env.Getenv).IsTTY && env.Getenv("TERM") != "dumb"
 	return m
 }
@@ -170,17 +171,17 @@ func (m *progressMeter) report(r importer.Report) {
 	if m.terminal {
 		every = 200 * time.Millisecond
 	}
-	if m.a.Global.Quiet || cmdutil.IsStructured(m.a.Printer.Format) && !m.terminal || time.Since(m.last) < every {
+	if m.env.Global.Quiet || cmdutil.IsStructured(m.env.Printer.Format) && !m.terminal || time.Since(m.last) < every {
 		return
 	}
 	m.last = time.Now()
 	line := progressLine(r, m.total, time.Since(m.began), m.terminal)
 	if !m.terminal {
-		m.a.Printf("%s", line)
+		m.env.Printf("%s", line)
 		return
 	}
 	m.shown = true
-	_, _ = io.WriteString(m.a.Stderr, "\r"+line+"\x1b[K")
+	_, _ = io.WriteString(m.env.Stderr, "\r"+line+"\x1b[K")
 }
 
 // progressLine formats the progress: rows done, of all rows of the file. Rows that earlier runs applied do not count
@@ -206,6 +207,6 @@ func progressLine(r importer.Report, total int64, took time.Duration, bar bool) 
 // end clears the bar.
 func (m *progressMeter) end() {
 	if m.shown {
-		_, _ = io.WriteString(m.a.Stderr, "\r\x1b[K")
+		_, _ = io.WriteString(m.env.Stderr, "\r\x1b[K")
 	}
 }

@@ -61,7 +61,7 @@ type Report struct {
 	Errors  []importer.Failure `json:"errors"` // at most ReportedFailures
 }
 
-// Complete completes cmd, which has its texts and its own flags, as the import of a noun.
+// Complete adds to cmd, which has its texts and its own flags, everything that imports of all nouns share.
 func Complete(env *cmdutil.Env, cmd *cobra.Command, f *Flags, n Spec) *cobra.Command {
 	cmd.Use, cmd.Args = "import FILE|-", cobra.ArbitraryArgs
 	cmd.RunE = cmdutil.RunWrite(env, &f.ChangeFlags, func(ctx context.Context, w *cmdutil.Writer, cmd *cobra.Command, args []string) error {
@@ -92,7 +92,7 @@ func Complete(env *cmdutil.Env, cmd *cobra.Command, f *Flags, n Spec) *cobra.Com
 	fs.StringVar(&f.delimiter, "delimiter", "", "`character` between the fields of csv, or tab (default: detected)")
 	fs.StringVar(&f.encoding, "encoding", "", "the file's encoding: utf-8, utf-16, cp949, … (default utf-8)")
 	fs.StringArrayVar(&f.rename, "map", nil, "map a column to a field, as `HEADER=FIELD`; HEADER=- ignores the column")
-	fs.StringVar(&f.onConflict, "on-conflict", importer.Fail, "how to treat a row whose "+n.UniqueKeys+" is taken: "+listed(n.Conflicts, "or"))
+	fs.StringVar(&f.onConflict, "on-conflict", importer.Fail, "how to treat a row whose "+n.UniqueKeys+" is taken: "+joinWords(n.Conflicts, "or"))
 	fs.StringVar(&f.errors, "errors", "", "write the rows that failed to `file` (0600), to be fixed and imported again")
 	cliflag.MarkFile(cmd, "errors", cliflag.FileWritten)
 	fs.IntVar(&f.maxErrors, "max-errors", 0, "stop after `n` failed rows (default: never)")
@@ -126,8 +126,8 @@ func formatNames() []string {
 	return names
 }
 
-// listed joins words in English.
-func listed(words []string, and string) string {
+// joinWords joins words in English: a, b and c.
+func joinWords(words []string, and string) string {
 	last := len(words) - 1
 	return strings.Join(words[:last], ", ") + " " + and + " " + words[last]
 }
@@ -166,7 +166,7 @@ func importFile(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, file *
 		return err
 	}
 	if w.Guard.Expect != nil || w.Guard.MaxAffected != nil {
-		o.Atomic = true // committed batches could not be rolled back
+		o.Atomic = true // a committed batch cannot be rolled back
 	}
 	run, err := n.Begin(w, o)
 	if fault.Is(err, fault.PermissionDenied) {
@@ -186,11 +186,11 @@ func importFile(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, file *
 	}
 	o.Failed = failures.add
 	if run.SlowNote != nil && !w.DryRun {
-		if words := run.SlowNote(survey); words != "" {
-			env.Note("%s", words)
+		if note := run.SlowNote(survey); note != "" {
+			env.Note("%s", note)
 		}
 	}
-	if env.Config.Protected && !w.DryRun { // --dry-run shows the difference; the prompt does not
+	if env.Config.Protected && !w.DryRun { // unlike in other commands, the prompt does not show the difference
 		env.Printf("profile %s is protected", env.Config.Profile)
 		if err := env.Confirm(ctx, "import "+n.Resource.Name+"s from "+file.Name); err != nil {
 			return err
@@ -203,19 +203,19 @@ func importFile(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, file *
 	o.Progress = meter.report
 	report, err := run.Import(ctx, file, o)
 	meter.end()
-	if kept := failures.close(err == nil); err == nil {
-		err = kept
+	if closeErr := failures.close(err == nil); err == nil {
+		err = closeErr
 	}
-	failures.tell()
+	failures.print()
 	if err != nil {
-		return brokenOff(ctx, err, report, o, n)
+		return interruptedError(ctx, err, report, o, n)
 	}
 	cmdutil.NoteEnded(env, w.Ledger)
 	return printImport(env, report, failures, f.errors)
 }
 
-// brokenOff returns the error of an import that ended early, with its operation and how to continue.
-func brokenOff(ctx context.Context, err error, r importer.Report, o importer.Options, n Spec) error {
+// interruptedError returns the error of an import that ended early, with its operation and how to continue.
+func interruptedError(ctx context.Context, err error, r importer.Report, o importer.Options, n Spec) error {
 	if cause, ok := errors.AsType[*fault.Error](context.Cause(ctx)); ok {
 		err = cause
 	}
@@ -283,7 +283,7 @@ func printImport(env *cmdutil.Env, r importer.Report, failures *failures, errorF
 	case r.Created+r.Updated+r.Unchanged+r.Skipped+r.AppliedEarlier == 0:
 		rest = "nothing was changed"
 	case r.Stopped:
-		rest = "stopped there; the rows before are done"
+		rest = "the import stopped there; the earlier rows are done"
 	}
 	failed := "failed"
 	if r.DryRun {
@@ -294,7 +294,7 @@ func printImport(env *cmdutil.Env, r importer.Report, failures *failures, errorF
 	if errorFile == "" {
 		return fail.WithHint("--errors F writes the rows that fail to a file, to be fixed and imported again")
 	}
-	if r.DryRun || r.Created+r.Updated+r.Unchanged+r.Skipped+r.AppliedEarlier == 0 { // the rows that did not fail are not applied yet either
+	if r.DryRun || r.Created+r.Updated+r.Unchanged+r.Skipped+r.AppliedEarlier == 0 { // the other rows have not been applied either
 		return fail.WithHint("fix the file and import it again; %s lists the rows to fix and why", errorFile)
 	}
 	return fail.WithHint("fix the rows in %s and import that file", errorFile)

@@ -16,15 +16,15 @@ import (
 
 // importStatus prints the progress of an import, for --status.
 func importStatus(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, file *rowreader.File, n Spec) error {
-	s, err := importer.StatusOf(ctx, w.DB, w.Catalog, file, importHome(w.Session), n.Resource.Name)
+	s, err := importer.StatusOf(ctx, w.DB, w.Catalog, file, importTarget(w.Session), n.Resource.Name)
 	if err != nil {
 		return err
 	}
 	return output.One(env.Printer, output.View{ID: "op_id"}, s)
 }
 
-// importHome returns the database that an import writes to.
-func importHome(s *cmdutil.Session) importer.Target {
+// importTarget returns the database that an import writes to.
+func importTarget(s *cmdutil.Session) importer.Target {
 	if s.Tenant == nil {
 		return importer.Target{}
 	}
@@ -43,7 +43,7 @@ func importOps(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, what st
 		return nil, err
 	}
 	defer file.Close()
-	return importer.RunsOfFile(ctx, w.DB, w.Catalog, file, importHome(w.Session), n.Resource.Name)
+	return importer.RunsOfFile(ctx, w.DB, w.Catalog, file, importTarget(w.Session), n.Resource.Name)
 }
 
 // undoImport undoes an import, for --undo.
@@ -64,9 +64,9 @@ func undoImport(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, what s
 	}
 	cmdutil.NoteUnsealedUndo(env, log)
 	if !w.DryRun {
-		question := "take back the " + n.Resource.Name + "s that operation " + ops[0].String() + " created"
+		question := "undo the import of " + n.Resource.Name + "s by operation " + ops[0].String()
 		if len(ops) > 1 {
-			question = fmt.Sprintf("take back the %ss that %d operations created, the last %s", n.Resource.Name, len(ops), ops[0])
+			question = fmt.Sprintf("undo the import of %ss by %d operations, the last %s", n.Resource.Name, len(ops), ops[0])
 		}
 		if err := env.Confirm(ctx, question); err != nil {
 			return err
@@ -77,19 +77,19 @@ func undoImport(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, what s
 	if err != nil {
 		return err
 	}
-	words := "%s deleted, %s already deleted, %s changed since and kept"
+	summary := "%s deleted, %s already deleted, %s changed since and kept"
 	if w.DryRun {
-		words = "dry run, nothing was changed: %s would be deleted, %s already deleted, %s changed since and kept"
+		summary = "dry run, nothing was changed: %s would be deleted, %s already deleted, %s changed since and kept"
 	}
-	words = fmt.Sprintf(words, output.Thousands(int64(done.Deleted)), output.Thousands(int64(done.Before)), output.Thousands(int64(len(done.Touched))))
+	summary = fmt.Sprintf(summary, output.Thousands(int64(done.Deleted)), output.Thousands(int64(done.Before)), output.Thousands(int64(len(done.Touched))))
 	if done.Restored+done.Links > 0 {
-		back := "taken back"
+		undone := "undone"
 		if w.DryRun {
-			back = "would be taken back"
+			undone = "would be undone"
 		}
-		words += fmt.Sprintf("; changes: %s, memberships and roles: %s %s", output.Thousands(int64(done.Restored)), output.Thousands(int64(done.Links)), back)
+		summary += fmt.Sprintf("; changes: %s, memberships and roles: %s %s", output.Thousands(int64(done.Restored)), output.Thousands(int64(done.Links)), undone)
 	}
-	env.Note("%s (operation %s)", words, w.Op())
+	env.Note("%s (operation %s)", summary, w.Op())
 	if env.Printer.Format != output.Table && env.Printer.Format != output.Wide {
 		if err := cmdutil.AfterCommit(output.One(env.Printer, output.View{ID: "op_id"}, done)); err != nil {
 			return err

@@ -40,7 +40,7 @@ func newDelete(env *cmdutil.Env) *cobra.Command {
 	b := newBatch(env, "delete")
 	b.Destructive = true
 	b.Edit = func(t *invoices.Table) (invoices.Edit, error) { return t.SetDeleted(true) }
-	b.Holds = func(ctx context.Context, w *cmdutil.Writer, i invoices.Invoice) string {
+	b.NoopReason = func(ctx context.Context, w *cmdutil.Writer, i invoices.Invoice) string {
 		return "is already deleted" + cmdutil.LastChange(ctx, w, i.UpdatedAt, i.UpdatedBy)
 	}
 	return b.Command("delete REF…", "Delete invoices; restore undeletes them", "  cxgctl invoices delete INV-202612-0001 --yes --reason 'entered twice'")
@@ -50,7 +50,7 @@ func newRestore(env *cmdutil.Env) *cobra.Command {
 	b := newBatch(env, "restore")
 	b.Deleted = true
 	b.Edit = func(t *invoices.Table) (invoices.Edit, error) { return t.SetDeleted(false) }
-	b.Holds = func(context.Context, *cmdutil.Writer, invoices.Invoice) string { return "is not deleted" }
+	b.NoopReason = func(context.Context, *cmdutil.Writer, invoices.Invoice) string { return "is not deleted" }
 	return b.Command("restore REF…", "Restore deleted invoices", "  cxgctl invoices restore INV-202612-0001")
 }
 
@@ -77,7 +77,7 @@ func newStatus(env *cmdutil.Env) *cobra.Command {
 		move.PaymentMethod, move.Today = method.Value(), cmdutil.Today(env)
 		return move.Edit()
 	}
-	b.Holds = func(context.Context, *cmdutil.Writer, invoices.Invoice) string {
+	b.NoopReason = func(context.Context, *cmdutil.Writer, invoices.Invoice) string {
 		return "is already " + strings.ToUpper(move.To)
 	}
 	cmd = b.Command("status REF… --set STATUS", "Set the status of invoices",

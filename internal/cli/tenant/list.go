@@ -152,7 +152,7 @@ func newStatus(env *cmdutil.Env) *cobra.Command {
 		}
 		return t.SetStatus(status, env.Global.Reason)
 	}
-	b.Holds = func(context.Context, *cmdutil.Writer, tenants.Tenant) string {
+	b.NoopReason = func(context.Context, *cmdutil.Writer, tenants.Tenant) string {
 		return "is already " + strings.ToUpper(status)
 	}
 	cmd := b.Command("status REF… --set STATUS", "Set the status of tenants",

@@ -23,11 +23,11 @@ func acrossTenants(env *cmdutil.Env, b *cmdutil.Batch[users.User, *users.Table])
 		if len(refs) == 0 && !b.ByFilter() {
 			return cmdutil.PrintResult(env, w.Ledger, func() error { return cmdutil.PrintWhole(env, tenantUserView, []tenantUser{}) })
 		}
-		places, err := cmdutil.ResolveTenants(ctx, env, b.Cmd, w.Session)
+		targets, err := cmdutil.ResolveTenants(ctx, env, b.Cmd, w.Session)
 		if err != nil {
 			return err
 		}
-		return changeInTenants(ctx, env, w, b, places, refs)
+		return changeInTenants(ctx, env, w, b, targets, refs)
 	}
 }
 
@@ -41,7 +41,7 @@ func newDelete(env *cmdutil.Env) *cobra.Command {
 	b := newBatch(env, "delete")
 	b.Destructive = true
 	b.Edit = func(t *users.Table) (users.Edit, error) { return t.SetDeleted(true) }
-	b.Holds = func(ctx context.Context, w *cmdutil.Writer, u users.User) string {
+	b.NoopReason = func(ctx context.Context, w *cmdutil.Writer, u users.User) string {
 		return "is already deleted" + cmdutil.LastChange(ctx, w, u.UpdatedAt, u.UpdatedBy)
 	}
 	cmd := b.Command("delete REF…", "Delete users, so that users restore can restore them", "  cxgctl users delete ada bob --yes")
@@ -56,7 +56,7 @@ func newRestore(env *cmdutil.Env) *cobra.Command {
 	b := newBatch(env, "restore")
 	b.Deleted = true
 	b.Edit = func(t *users.Table) (users.Edit, error) { return t.SetDeleted(false) }
-	b.Holds = func(context.Context, *cmdutil.Writer, users.User) string { return "is not deleted" }
+	b.NoopReason = func(context.Context, *cmdutil.Writer, users.User) string { return "is not deleted" }
 	cmd := b.Command("restore REF…", "Restore deleted users", "  cxgctl users restore ada")
 	cmd.Long = `Restore deleted users with the status from before the deletion, which is read from its audit row. Sessions that the
 deletion ended stay ended.`
@@ -67,12 +67,12 @@ func newUnlock(env *cmdutil.Env) *cobra.Command {
 	b := newBatch(env, "unlock")
 	b.Across, b.Columns = acrossTenants(env, b), func(columns []string) error { return userColumns(env, columns) }
 	b.Edit = func(t *users.Table) (users.Edit, error) { return t.Unlock(), nil }
-	b.Holds = func(context.Context, *cmdutil.Writer, users.User) string { return "is not locked" }
+	b.NoopReason = func(context.Context, *cmdutil.Writer, users.User) string { return "is not locked" }
 	b.Remark = func(u users.User) (note, hint string) {
 		if u.Status == nil || *u.Status == "ACTIVE" || *u.Status == "LOCKED" {
 			return "", ""
 		}
-		return "is " + *u.Status + ", which unlock does not lift", "cxgctl users status " + u.Username + " --set ACTIVE"
+		return "is " + *u.Status + ", which unlock does not change", "cxgctl users status " + u.Username + " --set ACTIVE"
 	}
 	cmd := b.Command("unlock REF…", "Unlock users: reset status, failure counter and lock",
 		"  cxgctl users unlock ada\n  cxgctl users unlock --locked --search @example.com --max-affected 10")
@@ -89,7 +89,7 @@ func newStatus(env *cmdutil.Env) *cobra.Command {
 		}
 		return t.SetStatus(status)
 	}
-	b.Holds = func(context.Context, *cmdutil.Writer, users.User) string {
+	b.NoopReason = func(context.Context, *cmdutil.Writer, users.User) string {
 		return "is already " + strings.ToUpper(status)
 	}
 	cmd := b.Command("status REF… --set STATUS", "Set the status of users",

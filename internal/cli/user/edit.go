@@ -38,15 +38,15 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 			return err
 		}
 		n.PasswordHash = s.Hash
-		var made users.User
+		var created users.User
 		err = pw.WithFile(env, w.Ledger, s, func() error {
-			made, err = t.Create(ctx, w.Ledger, n)
+			created, err = t.Create(ctx, w.Ledger, n)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		return cmdutil.PrintResult(env, w.Ledger, func() error { return cmdutil.PrintUser(env, made, pw.Printed(s)) })
+		return cmdutil.PrintResult(env, w.Ledger, func() error { return cmdutil.PrintUser(env, created, pw.Printed(s)) })
 	})
 	f := cmd.Flags()
 	f.StringVar(&n.Username, "username", "", "3 to 100 ASCII characters, unique")
@@ -74,15 +74,15 @@ func newUpdate(env *cmdutil.Env) *cobra.Command {
 	var mfa, variant bool
 	var unset []string
 	var since cliflag.IfUpdatedAtFlag
-	var name cmdutil.RefFlags
+	var ref cmdutil.RefFlags
 	var flags cmdutil.ChangeFlags
 	cmd := &cobra.Command{
 		Use: "update REF", Short: "Change fields of a user", Args: cmdutil.ExactArgs("REF"), ValidArgsFunction: cmdutil.Users.Completion(env, true),
 		Example: "  cxgctl users update ada --phone '+82 2 1234 5678'\n  cxgctl users update ada --unset phone --reason 'asked by mail'",
 	}
 	cmd.RunE = cmdutil.RunWrite(env, &flags, func(ctx context.Context, w *cmdutil.Writer, cmd *cobra.Command, args []string) error {
-		given := func(name string, v *string) *string {
-			if cmd.Flags().Changed(name) {
+		given := func(ref string, v *string) *string {
+			if cmd.Flags().Changed(ref) {
 				return v
 			}
 			return nil
@@ -105,7 +105,7 @@ func newUpdate(env *cmdutil.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return cmdutil.Users.Edit(ctx, env, w, name, args[0], "update", edit, func(u users.User) error { return cmdutil.PrintUser(env, u, nil) })
+		return cmdutil.Users.Edit(ctx, env, w, ref, args[0], "update", edit, func(u users.User) error { return cmdutil.PrintUser(env, u, nil) })
 	})
 	f := cmd.Flags()
 	f.StringVar(&values.fullName, "full-name", "", "full name, 1 to 100 characters")
@@ -122,7 +122,7 @@ func newUpdate(env *cmdutil.Env) *cobra.Command {
 	cliflag.MarkFlags(f, cliflag.Recorded, "status", "mfa", "unset")
 	since.Bind(cmd)
 	cliflag.Must(cmd.RegisterFlagCompletionFunc("status", cliflag.CompleteWords(users.Statuses...)))
-	name.Bind(cmd, users.Kind.KeyNames()...)
+	ref.Bind(cmd, users.Kind.KeyNames()...)
 	flags.Bind(cmd)
 	env.Specify(cmd, cmdutil.Spec{Permission: "USER_UPDATE", Resource: users.Kind.Name, Audit: cmdutil.Always})
 	return cmdutil.AddOutputFlags[users.User](env, cmd)
@@ -131,14 +131,14 @@ func newUpdate(env *cmdutil.Env) *cobra.Command {
 func newPassword(env *cmdutil.Env) *cobra.Command {
 	var pw cmdutil.PasswordFlags
 	var force bool
-	var name cmdutil.RefFlags
+	var ref cmdutil.RefFlags
 	var flags cmdutil.ChangeFlags
 	cmd := &cobra.Command{
 		Use: "password REF", Short: "Set a user's password and end the user's sessions", Args: cmdutil.ExactArgs("REF"), ValidArgsFunction: cmdutil.Users.Completion(env, true),
 		Example: "  cxgctl users password ada\n  cxgctl users password ada --generate-password --password-out ada.txt",
 	}
 	cmd.RunE = cmdutil.RunWrite(env, &flags, func(ctx context.Context, w *cmdutil.Writer, _ *cobra.Command, args []string) error {
-		if u, err := cmdutil.Users.Lookup(ctx, w.Session, name, args[0]); err != nil {
+		if u, err := cmdutil.Users.Lookup(ctx, w.Session, ref, args[0]); err != nil {
 			return cmdutil.Users.RecordFailure(ctx, w, args[0], u, err)
 		}
 		s, err := cmdutil.ReadPassword(ctx, env, pw)
@@ -154,7 +154,7 @@ func newPassword(env *cmdutil.Env) *cobra.Command {
 			return err
 		}
 		return pw.WithFile(env, w.Ledger, s, func() error {
-			return cmdutil.Users.Edit(ctx, env, w, name, args[0], "change the password of", edit,
+			return cmdutil.Users.Edit(ctx, env, w, ref, args[0], "change the password of", edit,
 				func(u users.User) error { return cmdutil.PrintUser(env, u, pw.Printed(s)) })
 		})
 	})
@@ -162,7 +162,7 @@ func newPassword(env *cmdutil.Env) *cobra.Command {
 	cmd.Flags().BoolVar(&force, "force-password-change", false, "require a new password at the next login")
 	cmd.Flags().BoolVar(&force, "force-change", false, "same as --force-password-change")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "force-password-change", "force-change")
-	name.Bind(cmd, users.Kind.KeyNames()...)
+	ref.Bind(cmd, users.Kind.KeyNames()...)
 	flags.Bind(cmd)
 	env.Specify(cmd, cmdutil.Spec{Permission: "USER_UPDATE", Resource: users.Kind.Name, Audit: cmdutil.Always})
 	return cmdutil.AddPasswordOutputFlags(env, cmd, &pw)

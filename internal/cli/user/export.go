@@ -34,12 +34,12 @@ func newExport(env *cmdutil.Env) *cobra.Command {
 		filter.Sort = []string{"created_at"}
 		env.Printer.Secret = hashes
 		if hashes {
-			home := s.Manager()
-			l, err := audit.Open(ctx, home.PrimaryDB(), home.Catalog, s.Operator, env.Origin(cmd))
+			manager := s.Manager()
+			l, err := audit.Open(ctx, manager.PrimaryDB(), manager.Catalog, s.Operator, env.Origin(cmd))
 			if err != nil {
 				return err
 			}
-			gate, err := cmdutil.GateLedger(env, home, l, cmd)
+			gate, err := cmdutil.GateLedger(env, manager, l, cmd)
 			if err != nil {
 				return err
 			}
@@ -53,14 +53,14 @@ func newExport(env *cmdutil.Env) *cobra.Command {
 			return err
 		}
 		s = cmdutil.WithReplica(ctx, env, s, cmd)
-		leave, err := cmdutil.LogFullRead(ctx, env, s, cmd)
+		recordRead, err := cmdutil.LogFullRead(ctx, env, s, cmd)
 		if err != nil {
 			return err
 		}
 		if hashes {
-			return exportUsers(env, leave, db.Stream[users.WithHash](ctx, s.DB, s.IdleTimeout, q))
+			return exportUsers(env, recordRead, db.Stream[users.WithHash](ctx, s.DB, s.IdleTimeout, q))
 		}
-		return exportUsers(env, leave, db.Stream[users.Exported](ctx, s.DB, s.IdleTimeout, q))
+		return exportUsers(env, recordRead, db.Stream[users.Exported](ctx, s.DB, s.IdleTimeout, q))
 	})
 	f.Bind(cmd)
 	cmdutil.BindMaxLag(cmd)
@@ -72,11 +72,11 @@ func newExport(env *cmdutil.Env) *cobra.Command {
 	return cmdutil.AddOutputFlags[users.WithHash](env, cmd)
 }
 
-func exportUsers[T any](env *cmdutil.Env, leave func(int64) error, seq iter.Seq2[T, error]) error {
+func exportUsers[T any](env *cmdutil.Env, recordRead func(int64) error, seq iter.Seq2[T, error]) error {
 	env.Deadline.Stop() // streams have an idle timeout instead
 	n, err := output.Stream(env.Printer, output.View{}, seq)
-	if failed := leave(n); err == nil {
-		err = failed
+	if recordErr := recordRead(n); err == nil {
+		err = recordErr
 	}
 	if err == nil {
 		env.Note("%s exported", cmdutil.Plural(int(n), "user"))

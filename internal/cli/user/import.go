@@ -100,7 +100,7 @@ func (f *usersImportFlags) begin(env *cmdutil.Env, w *cmdutil.Writer, o importer
 	if err != nil {
 		return run, err
 	}
-	mine := users.ImportOptions{
+	options := users.ImportOptions{
 		OfTenant: w.Tenant != nil, Restore: f.restore, NoPasswords: f.noPasswords, AllowVariant: f.variant, Need: w.Require,
 		Hash: func(ctx context.Context, passwords []string) ([]string, error) {
 			return password.HashAll(ctx, passwords, cmdutil.HashCost)
@@ -111,7 +111,7 @@ func (f *usersImportFlags) begin(env *cmdutil.Env, w *cmdutil.Writer, o importer
 		if err != nil {
 			return run, err
 		}
-		mine.Passwords, run.Close = passwords, passwords.Close
+		options.Passwords, run.Close = passwords, passwords.Close
 	}
 	run.SlowNote = func(s rowreader.Survey) string {
 		n := s.Filled["password"]
@@ -124,8 +124,8 @@ func (f *usersImportFlags) begin(env *cmdutil.Env, w *cmdutil.Writer, o importer
 		return fmt.Sprintf("hashing %s passwords takes minutes; to continue after an interruption, run the same command again", output.Thousands(n))
 	}
 	run.Import = func(ctx context.Context, file *rowreader.File, o importer.Options) (importer.Report, error) {
-		mine.Options = o
-		return t.Import(ctx, w.Ledger, w.Catalog, file, mine)
+		options.Options = o
+		return t.Import(ctx, w.Ledger, w.Catalog, file, options)
 	}
 	return run, nil
 }

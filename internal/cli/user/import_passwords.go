@@ -22,15 +22,15 @@ type passwordsFile struct {
 	to    io.Writer // nil in a dry run
 	sync  func() error
 	close func() error
-	mu    sync.Mutex // the reader asks while the writer stores
+	mu    sync.Mutex // Known and Store are called concurrently
 	known map[string]string
 }
 
 const passwordsHeader = "username,password\n"
 
 // openPasswords opens or creates the file. If an earlier run of the same command created it, its passwords are used
-// again. Another user may have planted the file, so it must belong to the caller and its passwords must follow the
-// rules.
+// again. Another user may have created the file, so it must belong to the caller, and its passwords must
+// meet the password rules.
 func openPasswords(env *cmdutil.Env, path string, dry bool) (*passwordsFile, error) {
 	const flag = "--passwords-out"
 	p := &passwordsFile{known: map[string]string{}, name: path}
@@ -93,7 +93,7 @@ func (p *passwordsFile) load(text []byte) error {
 	}
 	for i, r := range rows[1:] {
 		if password.Check(r[1]) != nil {
-			return fault.New(fault.Validation, "--passwords-out: %s, line %d: the password breaks the password rules", p.name, i+2).
+			return fault.New(fault.Validation, "--passwords-out: %s, line %d: the password does not meet the password rules", p.name, i+2).
 				WithHint("name a new file")
 		}
 		p.known[r[0]] = r[1]
@@ -129,6 +129,6 @@ func (p *passwordsFile) Store(usernames, made []string) error {
 // Close closes the file.
 func (p *passwordsFile) Close() {
 	if p.close != nil {
-		_ = p.close() // Store has synced the file
+		_ = p.close() // Store has already synced it
 	}
 }

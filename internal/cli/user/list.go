@@ -60,7 +60,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 		Example: "  cxgctl users list --status LOCKED,SUSPENDED\n  cxgctl users list --search kim --sort username -o csv\n  cxgctl users list --member-of acme\n  cxgctl users list --all -o jsonl --output-file users.jsonl.gz",
 	}
 	var memberOf string
-	one := cmdutil.List(env, cmdutil.UserView, &page, func(ctx context.Context, s *cmdutil.Session) (cmdutil.Listing[users.User], error) {
+	listOne := cmdutil.List(env, cmdutil.UserView, &page, func(ctx context.Context, s *cmdutil.Session) (cmdutil.Listing[users.User], error) {
 		t, err := s.Users()
 		if err != nil {
 			return cmdutil.Listing[users.User]{}, err
@@ -85,7 +85,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	})
 	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
 		if !env.Tenants.Many() {
-			return one(ctx, s, cmd, args)
+			return listOne(ctx, s, cmd, args)
 		}
 		filter := f.filter()
 		filter.Sort, filter.Changed.Since = page.Sort, page.ChangedSince.Time()
@@ -107,18 +107,18 @@ func newList(env *cmdutil.Env) *cobra.Command {
 }
 
 func newGet(env *cmdutil.Env) *cobra.Command {
-	var name cmdutil.RefFlags
+	var ref cmdutil.RefFlags
 	cmd := &cobra.Command{
 		Use: "get REF", Short: "Show a user", Args: cmdutil.ExactArgs("REF"), ValidArgsFunction: cmdutil.Users.Completion(env, true),
 		Example: "  cxgctl users get ada\n  cxgctl users get ada@example.com -o json",
 	}
 	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
 		if env.Tenants.Many() {
-			return getInTenants(ctx, env, s, cmd, name, args[0])
+			return getInTenants(ctx, env, s, cmd, ref, args[0])
 		}
-		return cmdutil.Users.Show(ctx, env, s, cmd, name, args[0])
+		return cmdutil.Users.Show(ctx, env, s, cmd, ref, args[0])
 	})
-	cmdutil.Users.BindGet(env, cmd, &name)
+	cmdutil.Users.BindGet(env, cmd, &ref)
 	cmdutil.BindTenants(env, cmdutil.BindTenant(env, cmd))
 	return cmdutil.BindOutput(env, cmd, func(columns []string) error { return userColumns(env, columns) })
 }

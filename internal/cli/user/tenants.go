@@ -43,16 +43,16 @@ func listInTenants(ctx context.Context, env *cmdutil.Env, s *cmdutil.Session, cm
 			return fault.New(fault.Usage, "--%s cannot be used with several tenants", flag).WithHint("every selected row is listed")
 		}
 	}
-	places, err := cmdutil.ResolveTenants(ctx, env, cmd, s)
+	targets, err := cmdutil.ResolveTenants(ctx, env, cmd, s)
 	if err != nil {
 		return err
 	}
-	leave, err := cmdutil.LogFullRead(ctx, env, s, cmd)
+	recordRead, err := cmdutil.LogFullRead(ctx, env, s, cmd)
 	if err != nil {
 		return err
 	}
 	failed := &cmdutil.TenantErrors{Env: env}
-	rows := cmdutil.ForEachTenant(ctx, env, s, places, failed, true, func(ctx context.Context, s *cmdutil.Session, emit func(users.User) error) error {
+	rows := cmdutil.ForEachTenant(ctx, env, s, targets, failed, true, func(ctx context.Context, s *cmdutil.Session, emit func(users.User) error) error {
 		t, err := s.SeparableUsers()
 		if err != nil {
 			return err
@@ -71,14 +71,14 @@ func listInTenants(ctx context.Context, env *cmdutil.Env, s *cmdutil.Session, cm
 		}
 		return nil
 	})
-	n, err := output.Stream(env.Printer, tenantUserView, unlessAllFailed(rows, failed, len(places)))
-	if unrecorded := leave(n); err == nil {
-		err = unrecorded
+	n, err := output.Stream(env.Printer, tenantUserView, unlessAllFailed(rows, failed, len(targets)))
+	if recordErr := recordRead(n); err == nil {
+		err = recordErr
 	}
 	if err != nil {
 		return err
 	}
-	return failed.Result(len(places))
+	return failed.Result(len(targets))
 }
 
 // unlessAllFailed yields rows as records. If all tenants fail with the same error it yields only that error.
@@ -96,23 +96,23 @@ func unlessAllFailed(rows iter.Seq2[string, users.User], failed *cmdutil.TenantE
 }
 
 // getInTenants shows the users that a REF names in several tenants, at most one per tenant.
-func getInTenants(ctx context.Context, env *cmdutil.Env, s *cmdutil.Session, cmd *cobra.Command, how cmdutil.RefFlags, name string) error {
-	by, err := users.Kind.ParseKey(how.By)
+func getInTenants(ctx context.Context, env *cmdutil.Env, s *cmdutil.Session, cmd *cobra.Command, flags cmdutil.RefFlags, ref string) error {
+	by, err := users.Kind.ParseKey(flags.By)
 	if err != nil {
 		return err
 	}
-	places, err := cmdutil.ResolveTenants(ctx, env, cmd, s)
+	targets, err := cmdutil.ResolveTenants(ctx, env, cmd, s)
 	if err != nil {
 		return err
 	}
 	failed := &cmdutil.TenantErrors{Env: env}
 	var list []tenantUser
-	for code, u := range cmdutil.ForEachTenant(ctx, env, s, places, failed, false, func(ctx context.Context, s *cmdutil.Session, emit func(users.User) error) error {
+	for code, u := range cmdutil.ForEachTenant(ctx, env, s, targets, failed, false, func(ctx context.Context, s *cmdutil.Session, emit func(users.User) error) error {
 		t, err := s.SeparableUsers()
 		if err != nil {
 			return err
 		}
-		found, err := t.Find(ctx, s.DB, []string{name}, by, how.Deleted)
+		found, err := t.Find(ctx, s.DB, []string{ref}, by, flags.Deleted)
 		switch {
 		case err != nil:
 			return err
@@ -125,11 +125,11 @@ func getInTenants(ctx context.Context, env *cmdutil.Env, s *cmdutil.Session, cmd
 	}) {
 		list = append(list, tenantUser{code, u})
 	}
-	if err := failed.Common(len(places)); err != nil {
+	if err := failed.Common(len(targets)); err != nil {
 		return err
 	}
 	if len(list) == 0 && len(failed.Failed) == 0 {
-		return fault.New(fault.NotFound, "user %q not found in any of %s", name, cmdutil.Plural(len(places), "tenant")).With(users.Kind.GuessKey(name), name)
+		return fault.New(fault.NotFound, "user %q not found in any of %s", ref, cmdutil.Plural(len(targets), "tenant")).With(users.Kind.GuessKey(ref), ref)
 	}
 	if err := cmdutil.LogReveal(ctx, env, s, cmd, int64(len(list)), uuid.Nil); err != nil {
 		return err
@@ -137,5 +137,5 @@ func getInTenants(ctx context.Context, env *cmdutil.Env, s *cmdutil.Session, cmd
 	if err := cmdutil.PrintWhole(env, tenantUserView, list); err != nil {
 		return err
 	}
-	return failed.Result(len(places))
+	return failed.Result(len(targets))
 }

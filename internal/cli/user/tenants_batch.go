@@ -25,12 +25,12 @@ type tenantChange struct {
 }
 
 // changeInTenants applies a batch to users of several tenants. It first selects the rows in all databases, so that the
-// guards and the question apply to the total, and then changes each tenant's users in a separate transaction.
-func changeInTenants(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, b *cmdutil.Batch[users.User, *users.Table], places []cmdutil.TenantTarget, refs []string) error {
+// guards and the prompt apply to the total, and then changes each tenant's users in a separate transaction.
+func changeInTenants(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, b *cmdutil.Batch[users.User, *users.Table], targets []cmdutil.TenantTarget, refs []string) error {
 	failed := &cmdutil.TenantErrors{Env: env}
-	chosen := map[string]tenantSelection{}
+	selections := map[string]tenantSelection{}
 	total, due, found := 0, 0, map[string]bool{}
-	for code, x := range cmdutil.ForEachTenant(ctx, env, w.Session, places, failed, false, func(ctx context.Context, s *cmdutil.Session, emit func(tenantSelection) error) error {
+	for code, x := range cmdutil.ForEachTenant(ctx, env, w.Session, targets, failed, false, func(ctx context.Context, s *cmdutil.Session, emit func(tenantSelection) error) error {
 		x, err := selectInTenant(ctx, s, b, refs)
 		if err != nil {
 			return err
@@ -41,32 +41,32 @@ func changeInTenants(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, b
 			found[r] = true
 		}
 		if len(x.rows) > 0 {
-			chosen[code], total, due = x, total+len(x.rows), due+x.due
+			selections[code], total, due = x, total+len(x.rows), due+x.due
 		}
 	}
-	if err := failed.Common(len(places)); err != nil {
+	if err := failed.Common(len(targets)); err != nil {
 		return err
 	}
-	lost := slices.DeleteFunc(slices.Clone(refs), func(r string) bool { return found[r] })
+	missing := slices.DeleteFunc(slices.Clone(refs), func(r string) bool { return found[r] })
 	if len(failed.Failed) > 0 {
-		lost = nil // the users may be in a database that failed
+		missing = nil // the users may be in a database that failed
 	}
-	for _, r := range lost {
-		_ = cmdutil.FailedOn(ctx, w, r, notInAny(r, places))
+	for _, r := range missing {
+		_ = cmdutil.FailedOn(ctx, w, r, notFoundInAny(r, targets))
 	}
-	if total == 0 && len(lost) > 0 {
-		return notInAny(lost[0], places)
+	if total == 0 && len(missing) > 0 {
+		return notFoundInAny(missing[0], targets)
 	}
 	if err := w.Guard.Check(due); err != nil {
 		return err
 	}
-	if err := b.AskAboutTenants(ctx, total, len(chosen)); err != nil {
+	if err := b.AskAboutTenants(ctx, total, len(selections)); err != nil {
 		return err
 	}
 	guarded := w.Guard != audit.Guard{}
 	var after []tenantUser
-	these := slices.DeleteFunc(slices.Clone(places), func(p cmdutil.TenantTarget) bool { _, ok := chosen[p.CodeOrID]; return !ok })
-	for code, x := range cmdutil.ForEachTenant(ctx, env, w.Session, these, failed, false, func(ctx context.Context, s *cmdutil.Session, emit func(tenantChange) error) error {
+	changing := slices.DeleteFunc(slices.Clone(targets), func(p cmdutil.TenantTarget) bool { _, ok := selections[p.CodeOrID]; return !ok })
+	for code, x := range cmdutil.ForEachTenant(ctx, env, w.Session, changing, failed, false, func(ctx context.Context, s *cmdutil.Session, emit func(tenantChange) error) error {
 		t, err := s.Users()
 		if err != nil {
 			return err
@@ -75,12 +75,12 @@ func changeInTenants(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, b
 		if err != nil {
 			return err
 		}
-		mine := chosen[s.Tenant.CodeOrID]
+		selection := selections[s.Tenant.CodeOrID]
 		l := s.LedgerFor(w.Ledger)
 		if l.Guard = (audit.Guard{}); guarded {
-			l.Guard.Expect = &mine.due
+			l.Guard.Expect = &selection.due
 		}
-		rows, err := t.Apply(ctx, l, mine.rows, edit)
+		rows, err := t.Apply(ctx, l, selection.rows, edit)
 		if err != nil {
 			return err
 		}
@@ -94,18 +94,18 @@ func changeInTenants(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, b
 	if err := cmdutil.PrintResult(env, w.Ledger, func() error { return cmdutil.PrintWhole(env, tenantUserView, after) }); err != nil {
 		return err
 	}
-	for _, r := range lost {
-		env.Printf("cxgctl: error: %s", notInAny(r, places))
+	for _, r := range missing {
+		env.Printf("cxgctl: error: %s", notFoundInAny(r, targets))
 	}
-	err := failed.Result(len(places))
-	if err == nil && len(lost) > 0 {
-		err = cmdutil.PartialFailure(env, w.DryRun, len(lost), len(refs)).With("failed", lost)
+	err := failed.Result(len(targets))
+	if err == nil && len(missing) > 0 {
+		err = cmdutil.PartialFailure(env, w.DryRun, len(missing), len(refs)).With("failed", missing)
 	}
 	return err
 }
 
-func notInAny(name string, places []cmdutil.TenantTarget) *fault.Error {
-	return fault.New(fault.NotFound, "user %q not found in any of %s", name, cmdutil.Plural(len(places), "tenant")).With(users.Kind.GuessKey(name), name)
+func notFoundInAny(ref string, targets []cmdutil.TenantTarget) *fault.Error {
+	return fault.New(fault.NotFound, "user %q not found in any of %s", ref, cmdutil.Plural(len(targets), "tenant")).With(users.Kind.GuessKey(ref), ref)
 }
 
 // selectInTenant returns the users of one tenant that the REFs name or, without REFs, that the filter selects.

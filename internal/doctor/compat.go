@@ -96,7 +96,7 @@ func (a ability) check(ctx context.Context, s *subject) (Finding, error) {
 // accountsTable returns the table used by probes. They do not change its rows.
 func (s *subject) accountsTable() string {
 	if s.Database == migrate.Tenants {
-		return "sys.users"
+		return schema.SysUsers
 	}
 	return schema.Users
 }

@@ -32,7 +32,7 @@ var shapes = []struct {
 		"business_no is_deleted deleted",
 	},
 	{
-		"idam.roles",
+		schema.Roles,
 		[]sign{{"role_code", "Gx"}, {"code", "G1 or G2"}, {"", "of no known generation"}},
 		"role_name role_type is_deleted",
 	},
@@ -41,7 +41,7 @@ var shapes = []struct {
 		[]sign{{"request_path", "in the backend's ORM form"}, {"event_type", "G1 to Gx"}, {"", "of no known generation"}},
 		"action deleted is_deleted",
 	},
-	{sysUsers, []sign{{"tenant_id", "G0, shared by tenants"}, {"password_hash", "of old tenants"}, {"", "G1 or later, without tenant_id"}}, ""},
+	{schema.SysUsers, []sign{{"tenant_id", "G0, shared by tenants"}, {"password_hash", "of old tenants"}, {"", "G1 or later, without tenant_id"}}, ""},
 }
 
 // generation reports the generation of each table. A database may contain tables of several generations.
@@ -84,7 +84,7 @@ func drift(ctx context.Context, s *subject) (Finding, error) {
 	if len(s.catalog) == 0 {
 		return skipped("no tables were found"), nil
 	}
-	reported := slices.Concat(missing(s.catalog, s.needed()), roleTables)
+	reported := slices.Concat(missing(s.catalog, s.needed()), schema.Grants)
 	var harmless, minded, known, written []string
 	differences := 0
 	for _, e := range s.expected() {
@@ -116,7 +116,7 @@ func drift(ctx context.Context, s *subject) (Finding, error) {
 			written = append(written, t.Name)
 		}
 		for _, c := range t.Columns {
-			if !slices.Contains(d.has, c.Name) || isFlag(c.Name) || t.Name == sysUsers && c.Name == "user_code" {
+			if !slices.Contains(d.has, c.Name) || isFlag(c.Name) || t.Name == schema.SysUsers && c.Name == "user_code" {
 				known = append(known, t.Name+"."+c.Name)
 			}
 		}

@@ -93,7 +93,7 @@ SELECT g.count, coalesce({user}, g.user_id::text) || ' has ' || coalesce({role},
          LIMIT 3) g`
 
 func repeatedGrants(ctx context.Context, s *subject) (Finding, error) {
-	if _, lacking := s.lookup("idam.user_roles", "user_id role_id tenant_context"); lacking != "" {
+	if _, lacking := s.lookup(schema.UserRoles, "user_id role_id tenant_context"); lacking != "" {
 		return skipped("%s does not exist", lacking), nil
 	}
 	user, role := "NULL::text", "NULL::text"
@@ -101,7 +101,7 @@ func repeatedGrants(ctx context.Context, s *subject) (Finding, error) {
 		user = "(SELECT u.username::text FROM idam.users u WHERE u.id = g.user_id)"
 	}
 	for _, code := range []string{"code", "role_code"} {
-		if _, lacking := s.lookup("idam.roles", "id "+code); lacking == "" {
+		if _, lacking := s.lookup(schema.Roles, "id "+code); lacking == "" {
 			role = "(SELECT o." + code + "::text FROM idam.roles o WHERE o.id = g.role_id)"
 		}
 	}

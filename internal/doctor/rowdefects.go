@@ -108,7 +108,7 @@ func rowsWith(d *defect) func(ctx context.Context, s *subject) (Finding, error) 
 // lookup returns the table, or the name of the table or column that is missing.
 func (s *subject) lookup(table, columns string) (t *schema.Table, lacking string) {
 	if table == schema.Users && s.Database == migrate.Tenants {
-		table = sysUsers
+		table = schema.SysUsers
 	}
 	t = s.catalog[table]
 	if t == nil {

@@ -13,9 +13,6 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// sysUsers are the accounts in a tenant database.
-const sysUsers = "sys.users"
-
 // need is a table that commands use, with its required columns. Columns that read as null if they are missing, such as
 // email_verified, are not required. a|b means either.
 type need struct {
@@ -46,14 +43,11 @@ var needs = map[migrate.Database][]need{
 	},
 	migrate.Tenants: {
 		{
-			sysUsers, "id username password|password_hash full_name|first_name|last_name email phone last_login_at " +
+			schema.SysUsers, "id username password|password_hash full_name|first_name|last_name email phone last_login_at " +
 				"created_at created_by updated_at updated_by", []string{"INSERT", "UPDATE"}, true,
 		},
 	},
 }
-
-// roleTables are the tables that permissions are computed from.
-var roleTables = schema.Grants
 
 // otherNeeds are tables required by some commands. Changes lock the grants they rest on, which needs UPDATE.
 var otherNeeds = []need{
@@ -76,7 +70,7 @@ func (s *subject) needed() []need {
 		return list
 	}
 	return append(slices.Clone(list), slices.DeleteFunc(slices.Clone(otherNeeds), func(n need) bool {
-		return s.catalog[n.table] == nil && slices.Contains(roleTables, n.table)
+		return s.catalog[n.table] == nil && slices.Contains(schema.Grants, n.table)
 	})...)
 }
 
@@ -205,7 +199,7 @@ func auditLog(ctx context.Context, s *subject) (Finding, error) {
 // roles looks for the tables that permissions are computed from.
 func roles(ctx context.Context, s *subject) (Finding, error) {
 	var lacking []string
-	for _, name := range roleTables {
+	for _, name := range schema.Grants {
 		if s.catalog[name] == nil {
 			lacking = append(lacking, name)
 		}

@@ -31,6 +31,13 @@ type declaration struct{ table, columns string }
 
 const common = "id uuid; created_at timestamptz; created_by uuid; updated_at timestamptz; updated_by uuid; "
 
+// The tables of imports are in databases of both kinds.
+var (
+	importFiles = declaration{ImportFiles, `sha256 bytea; name text; bytes bigint; op_id uuid; host text; process text; leased_until timestamptz;
+		started_at timestamptz; finished_at timestamptz; created bigint; updated bigint; skipped bigint; failed bigint`}
+	importRows = declaration{ImportRows, `sha256 bytea; line bigint; last_line bigint; records bigint; op_id uuid`}
+)
+
 var managerTables = []declaration{
 	{Users, `user_type varchar(20); full_name varchar(100); email varchar(255); phone varchar(20); username varchar(100);
 		password varchar(255); salt_key varchar(100); sso_provider varchar(50); sso_subject varchar(255); mfa_enabled boolean;
@@ -38,21 +45,21 @@ var managerTables = []declaration{
 		failed_login_attempts integer; locked_until timestamptz; password_changed_at timestamptz; force_password_change boolean;
 		timezone varchar(50); locale varchar(10); department varchar(100); position varchar(100); email_verified boolean;
 		phone_verified boolean; is_active|is_deleted|deleted boolean`},
-	{"idam.roles", `code|role_code varchar(100); name|role_name varchar(100); description text; category|role_type varchar(50);
+	{Roles, `code|role_code varchar(100); name|role_name varchar(100); description text; category|role_type varchar(50);
 		level integer; scope varchar(20); is_default boolean; priority integer; status varchar(20); is_deleted|deleted boolean`},
-	{"idam.permissions", `code|permission_code varchar(100); name|permission_name varchar(100); description text; category varchar(50);
+	{Permissions, `code|permission_code varchar(100); name|permission_name varchar(100); description text; category varchar(50);
 		resource|resource_type varchar(50); action varchar(50); scope varchar(20); applies_to varchar(20); is_system boolean;
 		is_hidden boolean; status varchar(20); is_deleted|deleted boolean`},
-	{"idam.role_permissions", `role_id uuid; permission_id uuid; granted_at timestamptz; granted_by uuid`},
-	{"idam.user_roles", `user_id uuid; role_id uuid; scope varchar(20); tenant_context uuid; granted_at timestamptz;
+	{RolePermissions, `role_id uuid; permission_id uuid; granted_at timestamptz; granted_by uuid`},
+	{UserRoles, `user_id uuid; role_id uuid; scope varchar(20); tenant_context uuid; granted_at timestamptz;
 		granted_by uuid; expires_at timestamptz; status varchar(20)`},
-	{"idam.sessions", `session_id varchar(255); user_id uuid; tenant_context uuid; session_type varchar(20);
+	{Sessions, `session_id varchar(255); user_id uuid; tenant_context uuid; session_type varchar(20);
 		fingerprint varchar(255); user_agent text; ip_address inet; country_code char(2); city varchar(100); status varchar(20);
 		expires_at timestamptz; last_activity_at timestamptz; mfa_verified boolean; mfa_verified_at timestamptz`},
-	{"idam.login_logs", `user_id uuid; user_type varchar(20); tenant_context uuid; username varchar(100); attempt_type varchar(20);
+	{LoginLogs, `user_id uuid; user_type varchar(20); tenant_context uuid; username varchar(100); attempt_type varchar(20);
 		success boolean; failure_reason varchar(100); session_id varchar(255); ip_address inet; user_agent text;
 		country_code char(2); city varchar(100); mfa_used boolean; mfa_method varchar(50)`},
-	{"idam.api_keys", `key_id varchar(100); key_hash varchar(255); key_name varchar(100); user_id uuid; tenant_context uuid;
+	{APIKeys, `key_id varchar(100); key_hash varchar(255); key_name varchar(100); user_id uuid; tenant_context uuid;
 		service_account varchar(100); scopes text[]; allowed_ips inet[]; rate_limit_per_minute integer;
 		rate_limit_per_hour integer; rate_limit_per_day integer; status varchar(20); expires_at timestamptz;
 		last_used_at timestamptz; last_used_ip inet; usage_count bigint`},
@@ -62,7 +69,7 @@ var managerTables = []declaration{
 		postcode varchar(10); address1 varchar(255); address2 varchar(255); phone_no varchar(20); employee_count integer;
 		start_date date; close_date date; timezone varchar(50); locale varchar(10); currency char(3); extra_data jsonb;
 		status varchar(20); is_suspended boolean; suspended_reason text; suspended_date|suspension_date date; is_deleted|deleted boolean`},
-	{"tnnt.tenant_users", `tenant_id uuid; user_id uuid; role varchar(50); department varchar(100); position varchar(100);
+	{TenantUsers, `tenant_id uuid; user_id uuid; role varchar(50); department varchar(100); position varchar(100);
 		employee_id varchar(50); start_date date; close_date date; status varchar(20); is_primary boolean; is_admin boolean`},
 	{Subscriptions, `tenant_id uuid; plan_id uuid; start_date date; close_date date; billing_cycle varchar(20);
 		max_users integer; max_storage integer; max_api_calls integer; base_amount numeric(18,4); user_amount numeric(18,4);
@@ -81,9 +88,8 @@ var managerTables = []declaration{
 		source_ip varchar(45); user_agent text; session_id varchar(255); resource|resource_type varchar(50); resource_id varchar(255);
 		action_performed varchar(50); result varchar(20); failure_reason text; risk_level varchar(20); extra_data jsonb;
 		status varchar(20); deleted|is_deleted boolean`},
-	{ImportFiles, `sha256 bytea; name text; bytes bigint; op_id uuid; host text; process text; leased_until timestamptz;
-		started_at timestamptz; finished_at timestamptz; created bigint; updated bigint; skipped bigint; failed bigint`},
-	{ImportRows, `sha256 bytea; line bigint; last_line bigint; records bigint; op_id uuid`},
+	importFiles,
+	importRows,
 	{SealHead, `id integer; seq bigint; chain bytea; created_at timestamptz; swept_at timestamptz; swept_id uuid; looked_at timestamptz`},
 	{Seals, `seq bigint; audit_id uuid; ver smallint; origin varchar(10); sealed_at timestamptz; canon bytea; leaf bytea; chain bytea`},
 	{Intents, `id uuid; op_id uuid; created_at timestamptz; created_by uuid; tenant_id uuid; tenant_code varchar(20);
@@ -96,9 +102,8 @@ var tenantTables = []declaration{
 		phone varchar(50); role_id uuid; default_conflict_resolution_policy_id uuid; is_system_user boolean;
 		last_login_at timestamptz; last_login_ip varchar(45); failed_login_attempts integer; locked_until timestamptz;
 		is_active boolean; is_deleted boolean`},
-	{ImportFiles, `sha256 bytea; name text; bytes bigint; op_id uuid; host text; process text; leased_until timestamptz;
-		started_at timestamptz; finished_at timestamptz; created bigint; updated bigint; skipped bigint; failed bigint`},
-	{ImportRows, `sha256 bytea; line bigint; last_line bigint; records bigint; op_id uuid`},
+	importFiles,
+	importRows,
 	{Applied, `intent_id uuid; op_id uuid; applied_at timestamptz; outcome varchar(10); changes jsonb`},
 }
 

@@ -49,6 +49,7 @@ type Resource struct {
 	Name   string   // in audit rows: user, invoice
 	Update []string // permissions that undoing a change requires
 	Delete []string // permissions that undoing a creation requires in addition
+	Tables []string // that its rows are read from
 	Open   func(schema.Catalog) (Reverser, error)
 }
 

@@ -38,6 +38,7 @@ var Resource = audit.Resource{
 	Name:   Kind.Name,
 	Update: []string{"INVOICE_UPDATE"},
 	Delete: []string{"INVOICE_DELETE"},
+	Tables: []string{schema.Invoices, schema.Tenants},
 	Open:   func(cat schema.Catalog) (audit.Reverser, error) { return NewTable(cat) },
 }
 

@@ -27,6 +27,7 @@ var grantNoun = resource.Kind[Grant]{
 var Resource = audit.Resource{
 	Name:   grantNoun.Name,
 	Update: []string{"PERMISSION_MANAGE"},
+	Tables: Tables,
 	Open:   func(cat schema.Catalog) (audit.Reverser, error) { return NewTable(cat) },
 }
 

@@ -80,6 +80,7 @@ var memberNoun = resource.Kind[Member]{
 var MemberResource = audit.Resource{
 	Name:   memberNoun.Name,
 	Update: []string{"TENANT_UPDATE"},
+	Tables: []string{schema.TenantUsers, schema.Tenants, schema.Users},
 	Open:   func(cat schema.Catalog) (audit.Reverser, error) { return NewMembers(cat) },
 }
 
@@ -91,9 +92,6 @@ type Members struct {
 	status       string // the expression for a membership's status; deleted rows are LEFT
 	placeholders *strings.Replacer
 }
-
-// MemberTables are the tables that a membership's record is read from.
-var MemberTables = []string{schema.TenantUsers, schema.Tenants, schema.Users}
 
 // NewMembers returns the manager database's memberships, or a DATABASE_ERROR if the table does not exist.
 func NewMembers(cat schema.Catalog) (*Members, error) {

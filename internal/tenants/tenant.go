@@ -113,6 +113,7 @@ var Resource = audit.Resource{
 	Name:   Kind.Name,
 	Update: []string{"TENANT_UPDATE"},
 	Delete: []string{"TENANT_DELETE"},
+	Tables: []string{schema.Tenants},
 	Open:   func(cat schema.Catalog) (audit.Reverser, error) { return NewTable(cat) },
 }
 

@@ -43,6 +43,7 @@ var Resource = audit.Resource{
 	Name:   Kind.Name,
 	Update: []string{"USER_UPDATE"},
 	Delete: []string{"USER_DELETE"},
+	Tables: []string{schema.Users},
 	Open:   func(cat schema.Catalog) (audit.Reverser, error) { return NewTable(cat) },
 }
 

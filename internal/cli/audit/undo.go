@@ -11,7 +11,6 @@ import (
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
@@ -80,14 +79,13 @@ since the audit log does not keep them.`,
 	cmd.Flags().BoolVar(&force, "force", false, "restore even rows that were changed since; needs --reason")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "op", "force")
 	flags.BindBatch(cmd)
-	var undone []string
+	var undone, read []string
 	for _, r := range cmdutil.Undoable {
-		undone = append(undone, r.Permissions(audit.Create)...)
+		undone, read = append(undone, r.Permissions(audit.Create)...), append(read, r.Tables...)
 	}
 	slices.Sort(undone)
 	env.Specify(cmd, cmdutil.Spec{
-		Permission: "AUDIT_READ", Resource: "audit", Optional: slices.Compact(undone), Audit: cmdutil.Always, Action: audit.Update,
-		Tables: append([]string{schema.Invoices, schema.Tenants, schema.TenantUsers}, schema.Grants...),
+		Permission: "AUDIT_READ", Resource: "audit", Optional: slices.Compact(undone), Tables: read, Audit: cmdutil.Always, Action: audit.Update,
 	})
 	return cmdutil.AddOutputFlags[audit.Entry](env, cmd)
 }

@@ -5,7 +5,6 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/invoices"
 	"github.com/cxgctl/cxgctl/internal/output"
-	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/tenants"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
@@ -23,7 +22,7 @@ var InvoiceView = output.View{
 // Invoices are the invoices of the manager database.
 var Invoices = Resource[invoices.Invoice, *invoices.Table]{
 	Kind:   &invoices.Kind,
-	Tables: []string{schema.Invoices, schema.Tenants},
+	Tables: invoices.Resource.Tables,
 	View:   InvoiceView,
 	Open:   func(s *Session) (*invoices.Table, error) { return invoices.NewTable(s.Catalog) },
 	Complete: func(ctx context.Context, s *Session, prefix string, live bool) ([]string, error) {
@@ -47,7 +46,7 @@ var TenantView = output.View{
 // Tenants are the tenants of the manager database.
 var Tenants = Resource[tenants.Tenant, *tenants.Table]{
 	Kind:   &tenants.Kind,
-	Tables: []string{schema.Tenants},
+	Tables: tenants.Resource.Tables,
 	View:   TenantView,
 	Open:   func(s *Session) (*tenants.Table, error) { return tenants.NewTable(s.Catalog) },
 	Complete: func(ctx context.Context, s *Session, prefix string, live bool) ([]string, error) {

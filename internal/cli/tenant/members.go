@@ -11,7 +11,6 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
-	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/tenants"
 )
 
@@ -22,9 +21,6 @@ var memberView = output.View{
 		"is_admin", "start_date", "close_date", "created_at", "updated_at",
 	},
 }
-
-// memberTables are of the Spec of commands about members.
-var memberTables = append([]string{schema.Tenants}, tenants.MemberTables...)
 
 func newMembers(env *cmdutil.Env) *cobra.Command {
 	return cmdutil.Group("members", "List, add, change and remove members of a tenant",
@@ -93,7 +89,7 @@ func newMembersList(env *cmdutil.Env) *cobra.Command {
 	added.Bind(cmd, "added")
 	page.Bind(cmd)
 	cmdutil.BindReveal(env, cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_READ", Resource: tenants.MemberResource.Name, Tables: memberTables, Audit: cmdutil.WhenReading})
+	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_READ", Resource: tenants.MemberResource.Name, Tables: tenants.MemberResource.Tables, Audit: cmdutil.WhenReading})
 	return cmdutil.AddOutputFlags[tenants.Member](env, cmd)
 }
 
@@ -230,7 +226,7 @@ func newMemberCommand(env *cmdutil.Env, action audit.Action, use, short, verb st
 func addMemberFlags(env *cmdutil.Env, cmd *cobra.Command, action audit.Action, name *cmdutil.RefFlags, flags *cmdutil.ChangeFlags) *cobra.Command {
 	name.Bind(cmd, "id", "username", "email")
 	flags.Bind(cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_UPDATE", Resource: tenants.MemberResource.Name, Tables: memberTables, Audit: cmdutil.Always, Action: action})
+	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_UPDATE", Resource: tenants.MemberResource.Name, Tables: tenants.MemberResource.Tables, Audit: cmdutil.Always, Action: action})
 	return cmdutil.AddOutputFlags[tenants.Member](env, cmd)
 }
 

@@ -93,7 +93,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	})
 	f.Bind(cmd)
 	cmd.Flags().StringVar(&memberOf, "member-of", "", "only members of this `tenant`, by id or code")
-	cliflag.MarkTables(cmd.Flags(), "member-of", tenants.MemberTables...)
+	cliflag.MarkTables(cmd.Flags(), "member-of", tenants.MemberResource.Tables...)
 	cliflag.Must(cmd.RegisterFlagCompletionFunc("member-of", cmdutil.Tenants.Completion(env, true)))
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "include deleted users")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "include-deleted")

@@ -94,7 +94,7 @@ func newMembersList(env *cmdutil.Env) *cobra.Command {
 }
 
 // lookupMember returns the tenant and the user of a membership. A failure is recorded in the audit log.
-func lookupMember(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, name cmdutil.RefFlags, args []string) (t tenants.Tenant, u tenants.User, err error) {
+func lookupMember(ctx context.Context, w *cmdutil.Writer, name cmdutil.RefFlags, args []string) (t tenants.Tenant, u tenants.User, err error) {
 	if t, err = cmdutil.Tenants.Lookup(ctx, w.Session, cmdutil.RefFlags{}, args[0]); err == nil {
 		found, ferr := cmdutil.Users.Lookup(ctx, w.Session, name, args[1])
 		u, err = tenants.User{ID: found.ID, Name: found.Username}, ferr
@@ -125,7 +125,7 @@ func newMembersAdd(env *cmdutil.Env) *cobra.Command {
 		if err := x.Check(); err != nil {
 			return err
 		}
-		t, u, err := lookupMember(ctx, env, w, name, args)
+		t, u, err := lookupMember(ctx, w, name, args)
 		if err != nil {
 			return err
 		}
@@ -191,7 +191,7 @@ func newMemberCommand(env *cmdutil.Env, action audit.Action, use, short, verb st
 		if err != nil {
 			return err
 		}
-		t, u, err := lookupMember(ctx, env, w, name, args)
+		t, u, err := lookupMember(ctx, w, name, args)
 		if err != nil {
 			return err
 		}

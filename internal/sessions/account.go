@@ -27,7 +27,7 @@ func EndOfClosed(ctx context.Context, tx *audit.Tx, changes []audit.Change) ([]a
 	if err != nil || cat[schema.Sessions] == nil {
 		return nil, err // a database without the table has no sessions
 	}
-	t, err := NewSessions(cat)
+	t, err := SessionKind.Open(cat)
 	if err != nil {
 		return nil, err
 	}

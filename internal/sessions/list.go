@@ -9,7 +9,6 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 // Filter selects rows; the zero value selects all. Some fields apply only to some tables.
@@ -58,11 +57,6 @@ func (f Filter) where(p *fault.Problems, valid []string) db.Where {
 	return w
 }
 
-// statuses are the values of status in lists, by table.
-var statuses = map[string][]string{
-	schema.Sessions: {"ACTIVE", "EXPIRED", "REVOKED"}, schema.APIKeys: {"ACTIVE", "EXPIRED", "INACTIVE", "REVOKED"},
-}
-
 var newestFirst = db.Order{
 	{Sort: db.Sort{Expr: "x.created_at", NotNull: true}, Desc: true},
 	{Sort: db.Sort{Expr: "x.id", NotNull: true}, Desc: true},
@@ -80,11 +74,11 @@ const (
 // Matching returns the query for the rows that the filter selects, newest first.
 func (t Table[T]) Matching(f Filter) db.ListQuery[T] {
 	var problems fault.Problems
-	where := f.where(&problems, statuses[t.name])
+	where := f.where(&problems, t.statuses)
 	where.Add(t.live)
 	return db.ListQuery[T]{
 		Problems: problems,
-		SQL:      listRows, Count: countRows, Columns: strings.Replace(t.columns, "x.status,", derived+" AS status,", 1), Table: t.name,
+		SQL:      listRows, Count: countRows, Columns: strings.Replace(t.columns, "x.status,", derived+" AS status,", 1), Table: t.Table,
 		Where: where, Order: newestFirst,
 	}
 }

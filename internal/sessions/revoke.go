@@ -47,7 +47,7 @@ var ended = [][2]string{
 // Revoke ends sessions or keys and returns those that it ended. Rows that are REVOKED already do not change.
 func (t Table[T]) Revoke(ctx context.Context, l *audit.Ledger, e Ended) ([]T, error) {
 	var gone []T
-	intent := audit.Intent{Subject: audit.Subject{Resource: t.noun}, Action: audit.Update}
+	intent := audit.Intent{Subject: audit.Subject{Resource: t.Noun}, Action: audit.Update}
 	if len(e.IDs) == 1 {
 		intent.ID = e.IDs[0]
 	}
@@ -71,12 +71,12 @@ func (t Table[T]) End(ctx context.Context, tx *audit.Tx, e Ended) ([]T, []audit.
 	changes := make([]audit.Change, len(before))
 	ids := make([]uuid.UUID, len(before))
 	for i, row := range before {
-		changes[i] = about(t.noun, row)
+		changes[i] = about(t.Noun, row)
 		ids[i] = changes[i].ID
 	}
-	what := "the status of a " + t.noun
+	what := "the status of a " + t.Noun
 	if len(before) == 1 {
-		what = t.noun + " " + ids[0].String()
+		what = t.Noun + " " + ids[0].String()
 	}
 	if err := tx.Update(ctx, t.shape, what, ended, args, ids...); err != nil {
 		return nil, nil, err

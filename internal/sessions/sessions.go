@@ -72,40 +72,39 @@ const (
        x.expires_at, x.last_used_at, x.usage_count, x.created_at`
 )
 
-// Table is one of the three tables of a database.
+// Kind is a kind of row: what audit rows call it, and its table.
+type Kind[T any] struct {
+	Noun, Table string
+	columns     string
+	statuses    []string // the values of status in lists
+}
+
+// The kinds of this package.
+var (
+	SessionKind = Kind[Session]{"session", schema.Sessions, sessionColumns, []string{"ACTIVE", "EXPIRED", "REVOKED"}}
+	LoginKind   = Kind[Login]{"login", schema.LoginLogs, loginColumns, nil}
+	KeyKind     = Kind[Key]{"key", schema.APIKeys, keyColumns, []string{"ACTIVE", "EXPIRED", "INACTIVE", "REVOKED"}}
+)
+
+// Table is the table of a kind in one database.
 type Table[T any] struct {
-	name, columns, noun string
-	live                string // the predicate of rows not marked as deleted
-	shape               *schema.Table
+	Kind[T]
+	live  string // the predicate of rows not marked as deleted
+	shape *schema.Table
 }
 
-// NewSessions returns the sessions. Like the two functions below, it returns a DATABASE_ERROR if the table does not
-// exist.
-func NewSessions(cat schema.Catalog) (Table[Session], error) {
-	return in[Session](cat, schema.Sessions, sessionColumns, "session")
-}
-
-// NewLogins returns the log of logins.
-func NewLogins(cat schema.Catalog) (Table[Login], error) {
-	return in[Login](cat, schema.LoginLogs, loginColumns, "login")
-}
-
-// NewKeys returns the API keys.
-func NewKeys(cat schema.Catalog) (Table[Key], error) {
-	return in[Key](cat, schema.APIKeys, keyColumns, "key")
-}
-
-func in[T any](cat schema.Catalog, name, columns, noun string) (Table[T], error) {
-	shape, err := cat.Table(name)
+// Open returns the table of a kind, or a DATABASE_ERROR if it does not exist.
+func (k Kind[T]) Open(cat schema.Catalog) (Table[T], error) {
+	shape, err := cat.Table(k.Table)
 	if err != nil {
 		return Table[T]{}, err
 	}
-	return Table[T]{name, columns, noun, shape.NotDeleted("x"), shape}, nil
+	return Table[T]{k, shape.NotDeleted("x"), shape}, nil
 }
 
 // sql replaces the placeholders of a statement.
 func (t Table[T]) sql(statement string) string {
-	return strings.NewReplacer("{table}", t.name, "{columns}", t.columns, "{live}", t.live).Replace(statement)
+	return strings.NewReplacer("{table}", t.Table, "{columns}", t.columns, "{live}", t.live).Replace(statement)
 }
 
 // Find returns the ids of rows by id, and for keys also by key id or name. An unknown one is RESOURCE_NOT_FOUND. A
@@ -117,7 +116,7 @@ func (t Table[T]) Find(ctx context.Context, r db.Reader, refs []string) ([]uuid.
 		switch {
 		case err == nil:
 			list[i], err = t.findID(ctx, r, id)
-		case t.name == schema.APIKeys:
+		case t.Table == schema.APIKeys:
 			list[i], err = t.findKey(ctx, r, text)
 		default:
 			err = fault.New(fault.Validation, "sessions are identified by id").WithHint( // not quoted, because it may be a secret
@@ -133,7 +132,7 @@ func (t Table[T]) Find(ctx context.Context, r db.Reader, refs []string) ([]uuid.
 func (t Table[T]) findID(ctx context.Context, r db.Reader, id uuid.UUID) (uuid.UUID, error) {
 	err := r.QueryRow(ctx, t.sql("SELECT x.id FROM {table} x WHERE {live} AND x.id = $1"), id).Scan(&id)
 	if errors.Is(err, pgx.ErrNoRows) {
-		err = fault.New(fault.NotFound, "%s %q not found", t.noun, id).With("id", id.String())
+		err = fault.New(fault.NotFound, "%s %q not found", t.Noun, id).With("id", id.String())
 	}
 	return id, err
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
-	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/sessions"
 )
 
@@ -34,14 +33,13 @@ var (
 
 // revocable is a kind of row that its commands list and revoke.
 type revocable[T any] struct {
-	noun, table string
-	view        output.View
-	open        func(schema.Catalog) (sessions.Table[T], error)
+	sessions.Kind[T]
+	view output.View
 }
 
 var (
-	sessionKind = revocable[sessions.Session]{"session", schema.Sessions, sessionView, sessions.NewSessions}
-	keyKind     = revocable[sessions.Key]{"key", schema.APIKeys, keyView, sessions.NewKeys}
+	sessionKind = revocable[sessions.Session]{sessions.SessionKind, sessionView}
+	keyKind     = revocable[sessions.Key]{sessions.KeyKind, keyView}
 )
 
 // NewCommand returns the commands about sessions.
@@ -70,7 +68,7 @@ func revocableList[T any](env *cmdutil.Env, short string, k revocable[T]) *cobra
 	var page cmdutil.PageFlags
 	cmd := &cobra.Command{Use: "list", Short: short, Args: cmdutil.ExactArgs()}
 	var made cliflag.RangeFlags
-	run := listOf(env, k.view, &page, &f, &user, k.open)
+	run := listOf(env, k.view, &page, &f, &user, k.Kind)
 	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
 		f.Since, f.Until = made.Since.Time(), made.Until.Time()
 		return run(ctx, s, cmd, args)
@@ -82,12 +80,12 @@ func revocableList[T any](env *cmdutil.Env, short string, k revocable[T]) *cobra
 	cmd.Flags().BoolVar(&f.Live, "live", false, "only those that are valid now")
 	cliflag.Must(cmd.RegisterFlagCompletionFunc("user", cmdutil.Users.Completion(env, true)))
 	page.Bind(cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "API_KEY_LIST", Resource: k.noun, Tables: []string{k.table}})
+	env.Specify(cmd, cmdutil.Spec{Permission: "API_KEY_LIST", Resource: k.Noun, Tables: []string{k.Table}})
 	return cmdutil.AddOutputFlags[T](env, cmd)
 }
 
 // listOf returns the RunE of a list that --user can limit to one user.
-func listOf[T any](env *cmdutil.Env, view output.View, page *cmdutil.PageFlags, f *sessions.Filter, user *string, in func(schema.Catalog) (sessions.Table[T], error)) func(context.Context, *cmdutil.Session, *cobra.Command, []string) error {
+func listOf[T any](env *cmdutil.Env, view output.View, page *cmdutil.PageFlags, f *sessions.Filter, user *string, k sessions.Kind[T]) func(context.Context, *cmdutil.Session, *cobra.Command, []string) error {
 	return func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
 		if *user != "" {
 			u, err := cmdutil.Users.Lookup(ctx, s, cmdutil.RefFlags{}, *user)
@@ -97,7 +95,7 @@ func listOf[T any](env *cmdutil.Env, view output.View, page *cmdutil.PageFlags, 
 			f.User = u.ID
 		}
 		return cmdutil.List(env, view, page, func(_ context.Context, s *cmdutil.Session) (cmdutil.Listing[T], error) {
-			t, err := in(s.Catalog)
+			t, err := k.Open(s.Catalog)
 			return cmdutil.Listing[T]{
 				Query: func(context.Context, db.Increment) (db.ListQuery[T], error) { return t.Matching(*f), nil },
 			}, err
@@ -115,7 +113,7 @@ func newLoginsList(env *cmdutil.Env) *cobra.Command {
 		Use: "list", Short: "List attempts to log in and out, newest first", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl logins list --success=false --since 7d\n  cxgctl logins list --user ada --address 192.0.2.0/24",
 	}
-	run := listOf(env, loginLogView, &page, &f, new(string), sessions.NewLogins)
+	run := listOf(env, loginLogView, &page, &f, new(string), sessions.LoginKind)
 	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
 		f.Username, f.Since, f.Until = user, made.Since.Time(), made.Until.Time()
 		if cmd.Flags().Changed("success") {
@@ -130,7 +128,7 @@ func newLoginsList(env *cmdutil.Env) *cobra.Command {
 	made.Bind(cmd, "created")
 	cliflag.Must(cmd.RegisterFlagCompletionFunc("user", cmdutil.Users.Completion(env, true)))
 	page.Bind(cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "AUDIT_LIST", Resource: "login", Tables: []string{schema.LoginLogs}})
+	env.Specify(cmd, cmdutil.Spec{Permission: "AUDIT_LIST", Resource: sessions.LoginKind.Noun, Tables: []string{sessions.LoginKind.Table}})
 	return cmdutil.AddOutputFlags[sessions.Login](env, cmd)
 }
 
@@ -184,7 +182,7 @@ func revokeCommand[T any](env *cmdutil.Env, use, short string, k revocable[T],
 	var flags cmdutil.ChangeFlags
 	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs}
 	cmd.RunE = cmdutil.RunWrite(env, &flags, func(ctx context.Context, w *cmdutil.Writer, cmd *cobra.Command, args []string) error {
-		t, err := k.open(w.Catalog)
+		t, err := k.Open(w.Catalog)
 		if err != nil {
 			return err
 		}
@@ -209,7 +207,7 @@ func revokeCommand[T any](env *cmdutil.Env, use, short string, k revocable[T],
 			return cmdutil.FailedOn(ctx, w, "", err)
 		}
 		if due == 0 {
-			env.Note("%s", nothingToRevoke(k.noun, args))
+			env.Note("%s", nothingToRevoke(k.Noun, args))
 			return cmdutil.PrintResult(env, w.Ledger, func() error { return cmdutil.PrintWhole(env, k.view, []T{}) })
 		}
 		ask := func(ctx context.Context, l *audit.Ledger, what string) error {
@@ -220,7 +218,7 @@ func revokeCommand[T any](env *cmdutil.Env, use, short string, k revocable[T],
 				return cmdutil.ConfirmIfProtected(ctx, env, l, what)
 			} // expired sessions are unusable already
 		}
-		if err := ask(ctx, w.Ledger, revokeQuestion(cmd, k.noun, args)); err != nil {
+		if err := ask(ctx, w.Ledger, revokeQuestion(cmd, k.Noun, args)); err != nil {
 			return err
 		}
 		gone, err := t.Revoke(ctx, w.Ledger, e)
@@ -235,7 +233,7 @@ func revokeCommand[T any](env *cmdutil.Env, use, short string, k revocable[T],
 		})
 	})
 	flags.BindBatch(cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "API_KEY_DELETE", Resource: k.noun, Tables: []string{k.table}, Audit: cmdutil.Always, Action: audit.Update})
+	env.Specify(cmd, cmdutil.Spec{Permission: "API_KEY_DELETE", Resource: k.Noun, Tables: []string{k.Table}, Audit: cmdutil.Always, Action: audit.Update})
 	return cmdutil.AddOutputFlags[T](env, cmd)
 }
 

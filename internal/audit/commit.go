@@ -16,12 +16,12 @@ import (
 // answerGrace is how long a COMMIT may still take once the command's context has ended.
 const answerGrace = time.Second
 
-// settleTimeout bounds the search for the outcome of a COMMIT without an answer.
-const settleTimeout = 15 * time.Second
+// resolveTimeout bounds the search for the outcome of a COMMIT without an answer.
+const resolveTimeout = 15 * time.Second
 
-// commit executes the remaining statements and commits. If the connection breaks before the answer, it determines
-// whether the commit took place by looking for the audit row. It does so only once the old server process is gone,
-// since that could still commit.
+// commit executes the remaining statements and commits. If the connection breaks before the answer, it looks for the
+// audit row to determine whether the commit took place. It does so only once the old server process is gone, because
+// that process could still commit.
 func (l *Ledger) commit(ctx context.Context, tx *db.Write, auditID uuid.UUID, last []db.Statement) error {
 	answer, end := commitContext(ctx)
 	defer end()
@@ -35,7 +35,7 @@ func (l *Ledger) commit(ctx context.Context, tx *db.Write, auditID uuid.UUID, la
 	case err == nil:
 		return nil
 	case !db.Lost(err) && done < len(last):
-		return errNotSealed(l.notKept(answer, err))
+		return errNotSealed(l.explainNotStored(answer, err))
 	case !db.Lost(err):
 		return err
 	}
@@ -48,8 +48,8 @@ func (l *Ledger) commit(ctx context.Context, tx *db.Write, auditID uuid.UUID, la
 		})
 }
 
-// notKept describes a failure of keptRows; it returns other errors unchanged.
-func (l *Ledger) notKept(ctx context.Context, err error) error {
+// explainNotStored describes a failure of checkRows; it returns other errors unchanged.
+func (l *Ledger) explainNotStored(ctx context.Context, err error) error {
 	if state, _ := db.State(err); state != divisionByZero {
 		return err
 	}
@@ -69,18 +69,18 @@ const divisionByZero = "22012"
 // commitContext returns the context for sending COMMIT and receiving its answer. A signal must not break the connection
 // in that phase, or the outcome would be unknown. Since COMMIT may hang, the context ends answerGrace after ctx does.
 func commitContext(ctx context.Context) (answer context.Context, done func()) {
-	answer, giveUp := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(answerGrace, giveUp) })
+	answer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(answerGrace, cancel) })
 	return answer, func() {
 		stop()
-		giveUp()
+		cancel()
 	}
 }
 
 // resolveCommit polls look until the outcome of a COMMIT without an answer is known, and returns nil if it took place.
 // cause is why the answer is missing. hint is for the case that the outcome cannot be determined.
 func (l *Ledger) resolveCommit(ctx context.Context, cause error, hint string, look func(context.Context) (made, known bool)) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resolveTimeout)
 	defer cancel()
 	for ctx.Err() == nil {
 		switch made, known := look(ctx); {
@@ -128,12 +128,12 @@ func (l *Ledger) processOf(ctx context.Context, tx pgx.Tx) (process, error) {
 }
 
 const (
-	lookForProcess = `SELECT pg_is_in_recovery(), NOT EXISTS (SELECT FROM pg_stat_activity a WHERE `
-	endProcess     = `
+	findProcess = `SELECT pg_is_in_recovery(), NOT EXISTS (SELECT FROM pg_stat_activity a WHERE `
+	endProcess  = `
 SELECT count(pg_terminate_backend(a.pid))
   FROM pg_stat_activity a
  WHERE a.usename = current_user AND a.application_name = current_setting('application_name') AND `
-	lookForEntry = `SELECT EXISTS (SELECT FROM audt.audit_logs WHERE id = $1)`
+	findEntry = `SELECT EXISTS (SELECT FROM audt.audit_logs WHERE id = $1)`
 )
 
 // commitOutcome checks whether the old process is gone and then, in a second statement, looks for the audit row. A
@@ -141,7 +141,7 @@ SELECT count(pg_terminate_backend(a.pid))
 // replayed the commit yet.
 func (l *Ledger) commitOutcome(ctx context.Context, auditID uuid.UUID, p process, end bool) (found, gone bool, err error) {
 	standby := false
-	if err := l.db.QueryRow(ctx, lookForProcess+p.predicate+")", p.id).Scan(&standby, &gone); err != nil {
+	if err := l.db.QueryRow(ctx, findProcess+p.predicate+")", p.id).Scan(&standby, &gone); err != nil {
 		return false, false, err
 	}
 	if standby {
@@ -152,6 +152,6 @@ func (l *Ledger) commitOutcome(ctx context.Context, auditID uuid.UUID, p process
 		var ended int
 		return false, false, l.db.QueryRow(ctx, endProcess+p.predicate, p.id).Scan(&ended)
 	}
-	err = l.db.QueryRow(ctx, lookForEntry, auditID).Scan(&found)
+	err = l.db.QueryRow(ctx, findEntry, auditID).Scan(&found)
 	return found, gone, err
 }

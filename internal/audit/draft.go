@@ -22,12 +22,12 @@ import (
 // In a profile of imports, the server was idle while the client encoded, read back, hashed and compressed rows. With
 // drafts, the client does this while the server works on the previous batch.
 type Drafter struct {
-	writer  *writer
-	columns []string // the columns of COPY
-	args    []string // the name of each column's argument
-	seals   *seal.Builder
-	places  []int // index into columns of each sealed column, or -1
-	buffers sync.Pool
+	writer    *writer
+	columns   []string // the columns of COPY
+	args      []string // the name of each column's argument
+	seals     *seal.Builder
+	positions []int // index into columns of each sealed column, or -1
+	buffers   sync.Pool
 }
 
 // Drafter returns a Drafter for this ledger. It returns nil if drafts are impossible: the changes are made in another
@@ -40,13 +40,13 @@ func (l *Ledger) Drafter(ctx context.Context) (*Drafter, error) {
 	d := &Drafter{writer: &w}
 	d.columns, d.args = w.copied()
 	for _, name := range d.columns {
-		if c, ok := w.table.Column(name); !ok || !keptAsSent(c.Type) {
+		if c, ok := w.table.Column(name); !ok || !storedAsSent(c.Type) {
 			return nil, nil
 		}
 	}
 	d.seals = seal.NewBuilder(w.table)
 	for _, name := range d.seals.Columns() {
-		d.places = append(d.places, slices.Index(d.columns, name))
+		d.positions = append(d.positions, slices.Index(d.columns, name))
 	}
 	if w.server == nil {
 		var err error
@@ -58,7 +58,7 @@ func (l *Ledger) Drafter(ctx context.Context) (*Drafter, error) {
 }
 
 // keptAsSent reports whether a table stores values of a type unchanged.
-func keptAsSent(typ string) bool {
+func storedAsSent(typ string) bool {
 	switch typ {
 	case "uuid", "timestamp with time zone", "boolean", "jsonb", "text":
 		return true
@@ -66,11 +66,11 @@ func keptAsSent(typ string) bool {
 	return strings.HasPrefix(typ, "character varying") // values that are too long are refused
 }
 
-// Draft holds the audit rows of changes, and their seals without a place in the chain.
+// Draft holds the audit rows of changes, and their seals, which are not yet linked to the chain.
 type Draft struct {
 	at      time.Time
 	drafter *Drafter
-	of      map[uuid.UUID]drafted // by the id of the changed row
+	rows    map[uuid.UUID]drafted // by the id of the changed row
 	buffers *draftBuffers
 }
 
@@ -103,9 +103,9 @@ func (r *drafted) isFor(c Change) bool {
 // will write them.
 func (d *Drafter) Draft(changes []Change, at time.Time) (*Draft, error) {
 	at = at.UTC().Truncate(time.Microsecond)
-	draft := &Draft{at: at, drafter: d, of: make(map[uuid.UUID]drafted, len(changes))}
+	draft := &Draft{at: at, drafter: d, rows: make(map[uuid.UUID]drafted, len(changes))}
 	values := make([][]byte, len(d.columns))
-	inOrder := make([][]byte, len(d.places))
+	inOrder := make([][]byte, len(d.positions))
 	var scratch []byte
 	b, ok := d.buffers.Get().(*draftBuffers)
 	if !ok {
@@ -128,7 +128,7 @@ func (d *Drafter) Draft(changes []Change, at time.Time) (*Draft, error) {
 		from := len(rows)
 		rows = db.AppendCopyRow(rows, values...)
 		row.copy = rows[from:len(rows):len(rows)]
-		for i, at := range d.places {
+		for i, at := range d.positions {
 			inOrder[i] = nil
 			if at >= 0 {
 				inOrder[i] = values[at]
@@ -137,7 +137,7 @@ func (d *Drafter) Draft(changes []Change, at time.Time) (*Draft, error) {
 		if row.seal, packed, row.sealed, err = d.seals.Build(packed, e.ID, at, inOrder); err != nil {
 			return nil, err
 		}
-		draft.of[c.ID] = row
+		draft.rows[c.ID] = row
 	}
 	draft.buffers = &draftBuffers{rows, packed}
 	return draft, nil
@@ -206,14 +206,14 @@ func (tx *Tx) logDrafted(ctx context.Context, changes []Change) ([]Change, error
 	rows := net.Buffers{db.CopyHeader()}
 	var ids []uuid.UUID
 	for _, c := range changes {
-		row, ok := tx.draft.of[c.ID]
+		row, ok := tx.draft.rows[c.ID]
 		if !ok || !row.isFor(c) {
 			rest = append(rest, c)
 			continue
 		}
 		rows, ids = append(rows, row.copy), append(ids, row.id)
 		if row.sealed {
-			tx.ready = append(tx.ready, row.seal)
+			tx.drafted = append(tx.drafted, row.seal)
 		} else {
 			tx.unsealed.IDs = append(tx.unsealed.IDs, row.id)
 		}
@@ -221,7 +221,7 @@ func (tx *Tx) logDrafted(ctx context.Context, changes []Change) ([]Change, error
 	if len(ids) == 0 {
 		return rest, nil
 	}
-	tx.note(ids)
+	tx.count(ids)
 	rows = append(rows, db.CopyTrailer())
 	n, err := db.CopyBinary(ctx, tx, tx.ledger.writer.table.Name, tx.draft.drafter.columns, &rows)
 	if err == nil && n != int64(len(ids)) {
@@ -230,10 +230,10 @@ func (tx *Tx) logDrafted(ctx context.Context, changes []Change) ([]Change, error
 	return rest, err
 }
 
-// asSent reports, after rows were sent, whether the log stored them unchanged. It does unless the table has triggers,
-// another kind than a plain table, or generated or default values for columns that were not sent. COPY's lock prevents
-// such additions until the transaction ends.
-const asSent = `
+// storesAsSent reports, after rows were sent, whether the log stored them unchanged. It does unless the table has
+// triggers, another kind than a plain table, or generated or default values for columns that were not sent. COPY locks
+// the table, which prevents such additions until the transaction ends.
+const storesAsSent = `
 SELECT NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = to_regclass($1) AND NOT t.tgisinternal)
    AND NOT EXISTS (SELECT FROM pg_attribute a
                     WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped
@@ -249,15 +249,15 @@ func (tx *Tx) seal(ctx context.Context) ([]db.Statement, error) {
 	if s == nil {
 		return nil, nil
 	}
-	if len(tx.ready) > 0 {
-		kept := false
-		if err := tx.QueryRow(ctx, asSent, tx.ledger.writer.table.Name, tx.draft.drafter.columns).Scan(&kept); err != nil {
+	if len(tx.drafted) > 0 {
+		unchanged := false
+		if err := tx.QueryRow(ctx, storesAsSent, tx.ledger.writer.table.Name, tx.draft.drafter.columns).Scan(&unchanged); err != nil {
 			return nil, err
 		}
-		if kept {
-			tx.unsealed.Seals = append(tx.unsealed.Seals, tx.ready...)
+		if unchanged {
+			tx.unsealed.Seals = append(tx.unsealed.Seals, tx.drafted...)
 		} else {
-			for _, ready := range tx.ready {
+			for _, ready := range tx.drafted {
 				tx.unsealed.IDs = append(tx.unsealed.IDs, ready.AuditID)
 			}
 		}

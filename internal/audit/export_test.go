@@ -10,10 +10,10 @@ func (d *Draft) At() time.Time { return d.at }
 
 // ReadBack returns how many of the draft's rows have to be read back.
 func (d *Draft) ReadBack() (n, of int) {
-	for _, row := range d.of {
+	for _, row := range d.rows {
 		if !row.sealed {
 			n++
 		}
 	}
-	return n, len(d.of)
+	return n, len(d.rows)
 }

@@ -29,18 +29,18 @@ type Sealed struct {
 	Skipped []seal.Skipped `json:"-"`
 }
 
-// Waits are bounded; if another session holds the head, it seals.
+// Waits are limited: if another session has locked the head, that session seals.
 const (
-	limitLook = `SELECT set_config('lock_timeout', '100ms', true), set_config('statement_timeout', '1s', true)`
-	isDue     = `SELECT EXISTS (SELECT FROM cxg_audit.head h WHERE h.looked_at < clock_timestamp() - interval '10 s')`
+	limitWaits = `SELECT set_config('lock_timeout', '100ms', true), set_config('statement_timeout', '1s', true)`
+	isDue      = `SELECT EXISTS (SELECT FROM cxg_audit.head h WHERE h.looked_at < clock_timestamp() - interval '10 s')`
 )
 
 // sealOthersTimeout is the timeout of SealOthers.
 const sealOthersTimeout = 2 * time.Second
 
 // SealOthers seals a few rows of other software in its own transaction. It does nothing if this ledger has not changed
-// anything or if the last look was less than ten seconds ago. On an error these rows remain unsealed; the ledger's
-// changes are committed in any case.
+// anything or if rows were last looked for less than ten seconds ago. On an error these rows remain unsealed; the
+// ledger's changes are committed in any case.
 func (l *Ledger) SealOthers(ctx context.Context) (skipped []seal.Skipped, err error) {
 	if l.sealer == nil || !l.changed || ctx.Err() != nil {
 		return nil, nil
@@ -57,7 +57,7 @@ func (l *Ledger) SealOthers(ctx context.Context) (skipped []seal.Skipped, err er
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 	var a, b string
-	if err := tx.QueryRow(ctx, limitLook).Scan(&a, &b); err != nil {
+	if err := tx.QueryRow(ctx, limitWaits).Scan(&a, &b); err != nil {
 		return nil, err
 	}
 	last, skipped, err := l.sealer.Sweep(ctx, tx)

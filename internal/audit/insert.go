@@ -165,7 +165,7 @@ func resourceColumn(noun string) string {
 func (w *writer) insert(
 	ctx context.Context, tx pgx.Tx, s *seal.Sealer, entries []Entry, now time.Time,
 ) (rows seal.Unsealed, err error) {
-	if err := w.lookForTenants(ctx, tx, entries); err != nil {
+	if err := w.findDangling(ctx, tx, entries); err != nil {
 		return rows, err
 	}
 	if len(entries) >= copyRowsFrom {
@@ -192,7 +192,7 @@ func (w *writer) insert(
 			err = failed
 		}
 	}()
-	again := false
+	readBack := false
 	for range entries {
 		returned, err := results.Query()
 		if err != nil {
@@ -203,9 +203,9 @@ func (w *writer) insert(
 			return rows, err
 		}
 		rows.Seals = append(rows.Seals, seals...)
-		again = again || open || len(seals) != 1 // a trigger may have redirected the row
+		readBack = readBack || open || len(seals) != 1 // a trigger may have redirected the row
 	}
-	if again {
+	if readBack {
 		return seal.Unsealed{IDs: idsOf(entries)}, nil
 	}
 	return rows, nil
@@ -219,10 +219,10 @@ func idsOf(entries []Entry) []uuid.UUID {
 	return ids
 }
 
-// lookForTenants determines which of the entries' tenants do not exist. Sessions, grants and logins refer to tenants
+// findDangling determines which of the entries' tenants do not exist. Sessions, grants and logins refer to tenants
 // without a foreign key and so outlive them, but the log's column may have one. Without the privilege to read tenants,
 // all their ids go to extra_data.
-func (w *writer) lookForTenants(ctx context.Context, tx pgx.Tx, entries []Entry) error {
+func (w *writer) findDangling(ctx context.Context, tx pgx.Tx, entries []Entry) error {
 	if w.rules.References["tenant_id"] != schema.Tenants || !w.table.Has("tenant_id") {
 		return nil
 	}
@@ -319,7 +319,7 @@ func (w *writer) required(column string) bool {
 	return ok && c.NotNull
 }
 
-// first returns the first value that the column's CHECK allows; nil if it allows none of them.
+// first returns the first of the values that the column's CHECK allows; nil if it allows none of them.
 func (w *writer) first(column string, values ...string) *string {
 	allowed, listed := w.rules.Allowed[column]
 	for i, v := range values {

@@ -22,11 +22,11 @@ type server struct {
 	address     *string // nil over a unix socket
 }
 
-const askServer = `SELECT session_user::text, host(inet_client_addr())`
+const readServerValues = `SELECT session_user::text, host(inet_client_addr())`
 
 func readServer(ctx context.Context, r db.Reader) (*server, error) {
 	s, name := &server{}, ""
-	if err := r.QueryRow(ctx, askServer).Scan(&name, &s.address); err != nil {
+	if err := r.QueryRow(ctx, readServerValues).Scan(&name, &s.address); err != nil {
 		return nil, err
 	}
 	var err error

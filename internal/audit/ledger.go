@@ -139,12 +139,12 @@ type Tx struct {
 	unsealed seal.Unsealed
 	ids      int         // number of the ledger's ids that it has used
 	draft    *Draft      // nil without a draft
-	ready    []seal.Link // of drafted rows
-	kept     []Entry
+	drafted  []seal.Link // of drafted rows
+	entries  []Entry
 }
 
-// note counts audit rows that the transaction has written.
-func (tx *Tx) note(ids []uuid.UUID) {
+// count counts audit rows that the transaction has written.
+func (tx *Tx) count(ids []uuid.UUID) {
 	if tx.written == 0 && len(ids) > 0 {
 		tx.first = ids[0]
 	}
@@ -200,19 +200,20 @@ func (tx *Tx) Log(ctx context.Context, changes []Change) error {
 	if err != nil {
 		return errNotWritten(err)
 	}
-	if err := tx.logged(ctx, ids); err != nil {
+	if err := tx.checkLogged(ctx, ids); err != nil {
 		return errNotWritten(err)
 	}
-	tx.note(ids)
+	tx.count(ids)
 	tx.unsealed.Add(written)
 	if !l.DiscardEntries {
-		tx.kept = append(tx.kept, entries...)
+		tx.entries = append(tx.entries, entries...)
 	}
 	return nil
 }
 
-// logged verifies that the log stored the rows, if the database has no seals. With seals, keptRows does that.
-func (tx *Tx) logged(ctx context.Context, ids []uuid.UUID) error {
+// checkLogged verifies that the log stored the rows, if the database has no seals. With seals, the statement
+// seal.checkRows does that.
+func (tx *Tx) checkLogged(ctx context.Context, ids []uuid.UUID) error {
 	if tx.ledger.sealer != nil {
 		return nil
 	}
@@ -322,11 +323,11 @@ func (l *Ledger) Now(ctx context.Context) (now time.Time, err error) {
 }
 
 // maxAttempts limits how often a transaction is tried. Two imports of the same names in opposite order deadlock once
-// per batch, and the same one may lose each time.
+// per batch, and the server may abort the same one each time.
 const maxAttempts = 6
 
-// backoff waits before another attempt, longer each time and randomly, so that two transactions that collided do not
-// collide again. It does not wait before attempt 0.
+// backoff waits before another attempt, for a random time that grows with each attempt, so that two transactions that
+// collided do not collide again. It does not wait before attempt 0.
 func backoff(ctx context.Context, attempt int) {
 	if attempt == 0 {
 		return
@@ -351,7 +352,7 @@ func (l *Ledger) Write(ctx context.Context, intent Intent, fn func(context.Conte
 			return fault.From(err).WithHint("no change goes unaudited, and audit rows need this column; restore it")
 		}
 	}
-	err := l.confirmed(ctx, fn)
+	err := l.confirm(ctx, fn)
 	if err == nil {
 		entries, err = l.withRetry(ctx, fn)
 	}
@@ -375,13 +376,13 @@ func (l *Ledger) withRetry(ctx context.Context, fn func(context.Context, *Tx) ([
 	if l.tenantTarget != nil {
 		try = l.attemptTenant
 	}
-	found := false // the primary has been looked for
+	searched := false // FindPrimary has been called
 	for attempt := range maxAttempts {
 		backoff(ctx, attempt)
 		entries, err = try(ctx, fn)
 		switch {
-		case db.ReadOnly(err) && !found:
-			found = true
+		case db.ReadOnly(err) && !searched:
+			searched = true
 			l.db.FindPrimary()
 		case !db.Retryable(err) || OutcomeUnknown(err):
 			return entries, err // do not repeat a change that may have been made
@@ -419,9 +420,9 @@ func (l *Ledger) attempt(ctx context.Context, fn func(context.Context, *Tx) ([]C
 	}
 	if l.DryRun {
 		_, err := tx.Exec(ctx, db.SettleConstraints)
-		return tx.kept, err
+		return tx.entries, err
 	}
-	if err := l.asShown(tx.kept, tx.Now); err != nil {
+	if err := l.checkShown(tx.entries, tx.Now); err != nil {
 		return nil, err
 	}
 	if tx.judge != nil {
@@ -437,10 +438,10 @@ func (l *Ledger) attempt(ctx context.Context, fn func(context.Context, *Tx) ([]C
 		return nil, err
 	}
 	if err := l.commit(ctx, raw, tx.first, last); err != nil {
-		return tx.kept, err
+		return tx.entries, err
 	}
 	l.entailed += tx.entailed
-	return tx.kept, nil
+	return tx.entries, nil
 }
 
 // WriteUnaudited runs fn in a transaction of the database that changes are made in. fn may change cxgctl's own tables

@@ -41,7 +41,7 @@ func operatorID(ctx context.Context, r db.Reader, ref string) (uuid.UUID, error)
 }
 
 // actedAs refuses a name that does not occur in the log, because such a filter cannot match.
-func (g *Log) actedAs(ctx context.Context, r db.Reader, name string) error {
+func (g *Log) checkActor(ctx context.Context, r db.Reader, name string) error {
 	var known bool
 	err := r.QueryRow(ctx, "SELECT EXISTS (SELECT FROM audt.audit_logs l WHERE l.user_id IS NULL AND l.extra_data->>'operator' = $1)",
 		pgx.QueryExecModeExec, name).Scan(&known)
@@ -59,7 +59,7 @@ func (g *Log) where(ctx context.Context, r db.Reader, f Filter, p *fault.Problem
 		id, err := operatorID(ctx, r, f.Operator)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows): // a refused name or an OS user
-			if err := g.actedAs(ctx, r, f.Operator); err != nil {
+			if err := g.checkActor(ctx, r, f.Operator); err != nil {
 				return w, err
 			}
 			w.Bind("l.user_id IS NULL AND l.extra_data->>'operator' = @operator", "operator", f.Operator)

@@ -18,8 +18,8 @@ type shownEntry struct {
 	now           db.Time // time of the transaction; other times are compared relative to it
 }
 
-// confirmed shows what fn would change, if the command asks for confirmation, and remembers what was confirmed.
-func (l *Ledger) confirmed(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) error {
+// confirm shows what fn would change, if the command asks for confirmation, and remembers what was confirmed.
+func (l *Ledger) confirm(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) error {
 	if l.Confirm == nil || l.DryRun {
 		return nil
 	}
@@ -102,20 +102,20 @@ func (s shownEntry) same(o shownEntry, x, y any) bool {
 	return reflect.DeepEqual(x, y)
 }
 
-// asShown refuses a change that differs from the one that was shown.
-func (l *Ledger) asShown(entries []Entry, now time.Time) error {
+// checkShown refuses a change that differs from the one that was shown.
+func (l *Ledger) checkShown(entries []Entry, now time.Time) error {
 	if l.shown == nil {
 		return nil
 	}
-	same := len(entries) == len(l.shown)
-	for i := 0; same && i < len(entries); i++ {
-		have, err := shownOf(entries[i], now)
+	matches := len(entries) == len(l.shown)
+	for i := 0; matches && i < len(entries); i++ {
+		shown, err := shownOf(entries[i], now)
 		if err != nil {
 			return err
 		}
-		same = l.shown[i].matches(have)
+		matches = l.shown[i].matches(shown)
 	}
-	if !same {
+	if !matches {
 		return fault.New(fault.Conflict, "the rows were changed after the difference was shown").
 			WithHint("nothing was changed; run the command again to see the new difference")
 	}

@@ -254,11 +254,11 @@ func (l *Ledger) Settle(ctx context.Context, u Unsettled, tenant *db.DB) (string
 	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
 	w := newWriter(l.writer.table, l.writer.rules, o.Operator, o.From, u.OpID)
 	if outcome == Aborted {
-		about := Intent{Subject: Subject{Resource: u.Resource, Name: u.Name, TenantID: &u.TenantID}, Action: Action(u.Action)}
+		intent := Intent{Subject: Subject{Resource: u.Resource, Name: u.Name, TenantID: &u.TenantID}, Action: Action(u.Action)}
 		if u.ResourceID != nil {
-			about.ID = *u.ResourceID
+			intent.ID = *u.ResourceID
 		}
-		entries = []Entry{w.failure(about, fault.New(fault.Interrupted, "the command ended before the change was made"), now)}
+		entries = []Entry{w.failure(intent, fault.New(fault.Interrupted, "the command ended before the change was made"), now)}
 	}
 	for i := range entries {
 		entries[i].reconciled = l.by.Name

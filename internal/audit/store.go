@@ -47,13 +47,13 @@ func (tx *Tx) store(ctx context.Context, t *schema.Table, e db.Event, write, nam
 	all := pgx.NamedArgs{}
 	maps.Copy(all, args)
 	all["ids"] = ids
-	var differ []string
+	var comparisons []string
 	for _, v := range values {
 		if t.Has(v[0]) {
-			differ = append(differ, fmt.Sprintf("CASE WHEN x.%s IS DISTINCT FROM (%s) THEN '%s' END", v[0], v[1], v[0]))
+			comparisons = append(comparisons, fmt.Sprintf("CASE WHEN x.%s IS DISTINCT FROM (%s) THEN '%s' END", v[0], v[1], v[0]))
 		}
 	}
-	check := "SELECT coalesce(array_to_string(ARRAY[" + strings.Join(differ, ", ") + "], ', '), '') FROM " + t.Name + " x WHERE x.id = ANY (@ids::uuid[])"
+	check := "SELECT coalesce(array_to_string(ARRAY[" + strings.Join(comparisons, ", ") + "], ', '), '') FROM " + t.Name + " x WHERE x.id = ANY (@ids::uuid[])"
 
 	batch := &pgx.Batch{}
 	batch.Queue(write, all)
@@ -78,11 +78,11 @@ func (tx *Tx) store(ctx context.Context, t *schema.Table, e db.Event, write, nam
 		return err
 	}
 	if len(stored) != len(ids) {
-		did := "kept " + name + " from being stored"
+		what := "kept " + name + " from being stored"
 		if e == db.Update {
-			did = "kept " + name + " from changing"
+			what = "kept " + name + " from changing"
 		}
-		return db.NotStored(ctx, tx, t.Name, e, did)
+		return db.NotStored(ctx, tx, t.Name, e, what)
 	}
 	for _, columns := range stored {
 		if columns != "" {

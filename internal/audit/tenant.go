@@ -27,7 +27,7 @@ type Tenant struct {
 	Code string
 }
 
-// tenantTarget is the tenant that a ledger changes.
+// tenantTarget is the tenant whose database a ledger changes.
 type tenantTarget struct {
 	Tenant
 	db          *db.DB
@@ -37,22 +37,22 @@ type tenantTarget struct {
 	digests bool // the manager database's intents have a digest
 }
 
-// ForTenant returns a ledger of the same command that changes a tenant's database. manager and there are the catalogs
-// of the two databases. If they lack a table for changes, only writes fail.
-func (l *Ledger) ForTenant(t Tenant, manager, there schema.Catalog) *Ledger {
+// ForTenant returns a ledger of the same command that changes a tenant's database. manager and tenantCat are the
+// catalogs of the two databases. If they lack a table for changes, only writes fail.
+func (l *Ledger) ForTenant(t Tenant, manager, tenantCat schema.Catalog) *Ledger {
 	w := *l.writer
-	own := &Ledger{
+	ledger := &Ledger{
 		DryRun: l.DryRun, Guard: l.Guard, Gate: l.Gate, Confirm: l.Confirm,
 		db: l.db, writer: &w, sealer: l.sealer, by: l.by, op: l.op, tenantTarget: &tenantTarget{Tenant: t, db: t.DB},
 	}
-	own.tenantTarget.digests = manager[schema.Intents] != nil && manager[schema.Intents].Has("digest")
+	ledger.tenantTarget.digests = manager[schema.Intents] != nil && manager[schema.Intents].Has("digest")
 	switch {
 	case manager[schema.Intents] == nil:
-		own.tenantTarget.unavailable = errMissingTable(schema.Intents, "manager", "--database manager")
-	case there[schema.Applied] == nil:
-		own.tenantTarget.unavailable = errMissingTable(schema.Applied, "tenant's", "--tenant "+t.Code)
+		ledger.tenantTarget.unavailable = errMissingTable(schema.Intents, "manager", "--database manager")
+	case tenantCat[schema.Applied] == nil:
+		ledger.tenantTarget.unavailable = errMissingTable(schema.Applied, "tenant's", "--tenant "+t.Code)
 	}
-	return own
+	return ledger
 }
 
 func errMissingTable(table, which, flag string) error {
@@ -70,7 +70,7 @@ func (a *tenantTarget) log(tx *Tx, changes []Change) error {
 		if err != nil {
 			return err
 		}
-		tx.kept = append(tx.kept, e)
+		tx.entries = append(tx.entries, e)
 		tx.written++
 	}
 	return nil
@@ -95,7 +95,7 @@ INSERT INTO cxg_audit.applied (intent_id, op_id, applied_at, outcome, changes) V
 UPDATE cxg_audit.intent SET outcome = $2, settled_at = $3 WHERE id = $1 AND outcome IS NULL`
 )
 
-// attemptTenant does the same as attempt in a tenant's database.
+// attemptTenant runs fn once in a transaction of a tenant's database, between the intent and its outcome.
 func (l *Ledger) attemptTenant(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) ([]Entry, error) {
 	if l.tenantTarget.unavailable != nil {
 		return nil, l.tenantTarget.unavailable
@@ -196,17 +196,17 @@ func (l *Ledger) changeInTenant(ctx context.Context, intent uuid.UUID, now time.
 	if err := l.tenantTarget.log(tx, changes); err != nil {
 		return nil, err
 	}
-	if len(tx.kept) == 0 {
+	if len(tx.entries) == 0 {
 		return nil, nil
 	}
 	if l.DryRun {
 		_, err := tx.Exec(ctx, db.SettleConstraints)
-		return tx.kept, err
+		return tx.entries, err
 	}
-	if err := l.asShown(tx.kept, now); err != nil {
+	if err := l.checkShown(tx.entries, now); err != nil {
 		return nil, err
 	}
-	doc, err := json.Marshal(tx.kept)
+	doc, err := json.Marshal(tx.entries)
 	if err != nil {
 		return nil, err
 	}
@@ -227,12 +227,12 @@ func (l *Ledger) changeInTenant(ctx context.Context, intent uuid.UUID, now time.
 	defer done()
 	err = raw.Commit(answer)
 	if err == nil || !db.Lost(err) {
-		return tx.kept, err
+		return tx.entries, err
 	}
 	if err := l.resolveTenantCommit(ctx, intent, doc, err); err != nil {
 		return nil, err
 	}
-	return tx.kept, nil
+	return tx.entries, nil
 }
 
 // storeDigest stores the digest of the change's audit rows in the intent, before the change is committed.
@@ -276,8 +276,8 @@ func (l *Ledger) resolveTenantCommit(ctx context.Context, intent uuid.UUID, doc 
 
 // recordOutcome writes the audit rows and settles the intent, unless another session has settled it.
 func (l *Ledger) recordOutcome(ctx context.Context, intent uuid.UUID, entries []Entry) error {
-	// The change is made, so neither signals nor timeouts may keep it out of the log.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	// The change was made, so neither a signal nor a timeout may prevent its audit rows.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resolveTimeout)
 	defer cancel()
 	var err error
 	for attempt := range maxAttempts {

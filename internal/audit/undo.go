@@ -131,7 +131,7 @@ func Reversible(e Entry) (Reversal, error) {
 		return r, err
 	}
 	for field, v := range r.Is {
-		if _, there := r.Was[field]; there || string(v) != `"changed"` {
+		if _, known := r.Was[field]; known || string(v) != `"changed"` {
 			continue
 		}
 		if !r.Created { // the value "changed" hides a secret
@@ -147,7 +147,7 @@ func (r *Reversal) merge(older Reversal) {
 	r.Undoes = append(r.Undoes, older.Undoes...)
 	r.Created = older.Created
 	for field, is := range older.Is {
-		if _, there := r.Is[field]; !there {
+		if _, ok := r.Is[field]; !ok {
 			r.Is[field] = is
 		}
 	}
@@ -170,7 +170,7 @@ type Undoing struct {
 // a VALIDATION_ERROR.
 func PlanUndo(entries []Entry, lenient bool) (Undoing, error) {
 	u := Undoing{rows: map[string][]Reversal{}}
-	places := map[uuid.UUID]int{}
+	index := map[uuid.UUID]int{}
 	ofUsers := slices.ContainsFunc(entries, func(e Entry) bool { return e.Resource != nil && *e.Resource == "user" })
 	for _, e := range entries {
 		if lenient && ofUsers && e.Resource != nil && *e.Resource == "session" {
@@ -187,11 +187,11 @@ func PlanUndo(entries []Entry, lenient bool) (Undoing, error) {
 		if _, known := u.rows[noun]; !known {
 			u.nouns = append(u.nouns, noun)
 		}
-		if i, again := places[r.ID]; again {
+		if i, merged := index[r.ID]; merged {
 			u.rows[noun][i].merge(r)
 			continue
 		}
-		places[r.ID] = len(u.rows[noun])
+		index[r.ID] = len(u.rows[noun])
 		u.rows[noun] = append(u.rows[noun], r)
 	}
 	if len(u.nouns) == 0 {
@@ -264,8 +264,8 @@ func Undo(ctx context.Context, l *Ledger, log *Log, u Undoing, reversers map[str
 // maxDriftShown is the maximum number of fields that a message names.
 const maxDriftShown = 5
 
-// since is a drifted field with the audit row of its change.
-type since struct {
+// driftChange is a drifted field with the audit row of its change.
+type driftChange struct {
 	Drift
 	Operator *string    `json:"operator"`
 	At       *db.Time   `json:"at"`
@@ -275,9 +275,9 @@ type since struct {
 // conflict returns the error that lists the drifted fields and who changed them.
 func (g *Log) conflict(ctx context.Context, r db.Reader, drifted []Drift) error {
 	var words []string
-	var list []since
+	var list []driftChange
 	for _, d := range drifted[:min(len(drifted), maxDriftShown)] {
-		s := since{Drift: d}
+		s := driftChange{Drift: d}
 		what := fmt.Sprintf("%s of %s was changed since", d.Field, d.Name)
 		if d.Field == "" {
 			what = d.Name + " no longer exists"

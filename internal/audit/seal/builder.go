@@ -30,7 +30,8 @@ func (b *Builder) Columns() []string {
 
 // Build builds the seal of a row of cxgctl, and appends its compressed canonical form to buf, which the seal refers to.
 // at is the time of the transaction, in microseconds. The values come in the order of Columns, in binary format; nil is
-// NULL. exact is false if the server may store JSON of the row in another spelling, so that the row has to be read back.
+// NULL. exact is false if the server may store JSON of the row in another spelling, so that the row has to be read
+// back.
 func (b *Builder) Build(
 	buf []byte, id uuid.UUID, at time.Time, values [][]byte,
 ) (seal Link, packed []byte, exact bool, err error) {

@@ -285,12 +285,12 @@ func changed(sealed, now []byte) (names, dropped []string, err error) {
 		names = append(names, "the seal's time")
 	}
 	for _, name := range was.names {
-		v, there := is.fields[name]
+		v, ok := is.fields[name]
 		switch {
 		case slices.Contains(lifeCycle, name):
-		case !there && was.fields[name][0] == 1:
+		case !ok && was.fields[name][0] == 1:
 			dropped = append(dropped, name)
-		case there && !sameField(was.fields[name], v):
+		case ok && !sameField(was.fields[name], v):
 			names = append(names, name)
 		}
 	}

@@ -22,7 +22,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Checkpoint is a signed record of the chain's length and hash. It is kept where writers of the log cannot change it.
+// Checkpoint is a signed record of the chain's length and hash. Keep it where writers of the log cannot change it.
 // It is a signed note (golang.org/x/mod/sumdb/note, Ed25519) of four lines: the header, the number of seals, the
 // chain's hash in base64 and the time.
 type Checkpoint struct {
@@ -31,14 +31,14 @@ type Checkpoint struct {
 	Time  db.Time
 }
 
-// checkpointFirst is the header of a checkpoint.
-const checkpointFirst = "cxgctl audit checkpoint v1"
+// checkpointHeader is the header of a checkpoint.
+const checkpointHeader = "cxgctl audit checkpoint v1"
 
 // keyName is the key name in signatures.
 const keyName = "cxgctl-audit"
 
 func (c Checkpoint) text() string {
-	return fmt.Sprintf("%s\n%d\n%s\n%s\n", checkpointFirst, c.Size, base64.StdEncoding.EncodeToString(c.Chain), c.Time)
+	return fmt.Sprintf("%s\n%d\n%s\n%s\n", checkpointHeader, c.Size, base64.StdEncoding.EncodeToString(c.Chain), c.Time)
 }
 
 // parseCheckpoint parses the text of a note. It accepts only the exact form that text writes.
@@ -46,7 +46,7 @@ func parseCheckpoint(text string) (Checkpoint, error) {
 	var c Checkpoint
 	malformed := errors.New("it is not a checkpoint of an audit log")
 	lines := strings.Split(text, "\n")
-	if len(lines) != 5 || lines[0] != checkpointFirst || lines[4] != "" {
+	if len(lines) != 5 || lines[0] != checkpointHeader || lines[4] != "" {
 		return c, malformed
 	}
 	var err error

@@ -13,9 +13,9 @@ import (
 // Other software writes rows to the log without sealing them. These rows are never sealed in the transaction of a
 // change, because their content must not affect its commit.
 const (
-	lookAt    = 100      // rows that Sweep looks at, oldest first
-	smallRow  = 16 << 10 // maximum stored bytes of a row that Sweep seals
-	smallLook = 256 << 10
+	sweepRows     = 100      // rows that Sweep reads, oldest first
+	sweepRowBytes = 16 << 10 // maximum stored bytes of a row that Sweep seals
+	sweepBytes    = 256 << 10
 )
 
 // Skipped is a row that could not be sealed, with the reason.
@@ -32,10 +32,10 @@ SELECT l.created_at, {claims}, EXISTS (SELECT FROM cxg_audit.seal s WHERE s.audi
  WHERE (l.created_at, l.id) > ($1, $2) AND l.created_at < $3::timestamptz - interval '1 minute'
  ORDER BY l.created_at, l.id LIMIT $4`
 
-// Sweep seals the next small unsealed rows of other software and advances the head's sweep position past the rows it
-// looked at. It returns the last statements, to be sent together with COMMIT, and the rows that it could not read. Rows
-// younger than a minute are left for later, because others of the same time may still be uncommitted. Rows that claim to
-// be written by cxgctl are skipped: real ones were sealed on writing, and Verify reports the rest.
+// Sweep seals the next small unsealed rows of other software and advances the head's sweep position past the rows that
+// it read. It returns the last statements, to be sent together with COMMIT, and the rows that it could not read. Rows
+// younger than a minute are left for later, because others of the same time may still be uncommitted. Rows that claim
+// to be written by cxgctl are skipped: real ones were sealed on writing, and Verify reports the rest.
 func (s *Sealer) Sweep(ctx context.Context, tx *db.Write) (last []db.Statement, skipped []Skipped, err error) {
 	var now time.Time
 	if err := tx.QueryRow(ctx, readNow).Scan(&now); err != nil {
@@ -45,8 +45,8 @@ func (s *Sealer) Sweep(ctx context.Context, tx *db.Write) (last []db.Statement, 
 	if err != nil {
 		return nil, nil, err
 	}
-	h.looked = now
-	rows, err := tx.Query(ctx, s.expand(sweep), h.sweptAt, h.sweptID, now, lookAt)
+	h.lastSweep = now
+	rows, err := tx.Query(ctx, s.expand(sweep), h.sweptAt, h.sweptID, now, sweepRows)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -56,11 +56,11 @@ func (s *Sealer) Sweep(ctx context.Context, tx *db.Write) (last []db.Statement, 
 	var id uuid.UUID
 	var size, total int
 	_, err = pgx.ForEachRow(rows, []any{&at, &claims, &sealed, &id, &size}, func() error {
-		if total > smallLook {
+		if total > sweepBytes {
 			return nil
 		}
 		h.sweptAt, h.sweptID = at.Instant, id
-		if !claims && !sealed && size <= smallRow {
+		if !claims && !sealed && size <= sweepRowBytes {
 			ids = append(ids, id)
 			total += size
 		}
@@ -110,13 +110,13 @@ SELECT l.id FROM unnest($1::uuid[]) WITH ORDINALITY AS l (id, n)
 func (s *Sealer) Foreign(
 	ctx context.Context, tx *db.Write, ids []uuid.UUID,
 ) (n int, last []db.Statement, skipped []Skipped, err error) {
-	made, skipped, err := s.readForeign(ctx, tx, ids, tx.Now)
-	if err != nil || len(made) == 0 {
+	prepared, skipped, err := s.readForeign(ctx, tx, ids, tx.Now)
+	if err != nil || len(prepared) == 0 {
 		return 0, nil, skipped, err
 	}
-	of := make(map[uuid.UUID]Link, len(made))
-	for _, m := range made {
-		of[m.AuditID] = m
+	byID := make(map[uuid.UUID]Link, len(prepared))
+	for _, m := range prepared {
+		byID[m.AuditID] = m
 	}
 	h, err := s.lock(ctx, tx, tx.Now)
 	if err != nil {
@@ -126,13 +126,13 @@ func (s *Sealer) Foreign(
 	if err != nil {
 		return 0, nil, skipped, err
 	}
-	left, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	remaining, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 	if err != nil {
 		return 0, nil, skipped, err
 	}
 	var seals []Link
-	for _, id := range left {
-		if m, ok := of[id]; ok {
+	for _, id := range remaining {
+		if m, ok := byID[id]; ok {
 			seals = append(seals, m)
 		}
 	}
@@ -165,8 +165,8 @@ func (s *Sealer) ListForeign(ctx context.Context, r db.Reader) ([]Row, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Row])
 }
 
-// Older returns the unsealed rows that claim to be written by cxgctl, oldest first. They predate seals; any later row of
-// this kind is forged.
+// Older returns the unsealed rows that claim to be written by cxgctl, oldest first. They predate seals; any later row
+// of this kind is forged.
 func (s *Sealer) Older(ctx context.Context, tx pgx.Tx) ([]uuid.UUID, error) {
 	if s == nil || !s.hasExtraData {
 		return nil, nil

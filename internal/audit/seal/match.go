@@ -25,8 +25,8 @@ SELECT s.seq, s.audit_id, s.ver, s.origin, s.sealed_at, s.canon, s.leaf, s.chain
   LEFT JOIN LATERAL (SELECT x.seq, x.leaf, x.chain FROM cxg_audit.seal x WHERE x.seq = s.seq + 1 LIMIT 1) n ON n.seq <= h.seq
  WHERE h.id = 1 AND s.origin = 'cli'`
 
-// Mismatches returns those of the audit rows that do not have a valid seal of cxgctl or do not match it, in the order of
-// ids.
+// Mismatches returns those of the audit rows that do not have a valid seal of cxgctl or do not match it, in the order
+// of ids.
 func (s *Sealer) Mismatches(ctx context.Context, r db.Reader, ids []uuid.UUID) ([]uuid.UUID, error) {
 	if s == nil || len(ids) == 0 {
 		return nil, nil
@@ -38,7 +38,7 @@ func (s *Sealer) Mismatches(ctx context.Context, r db.Reader, ids []uuid.UUID) (
 	defer u.close()
 	x := &verifier{Sealer: s, dropped: map[string]bool{}, pruned: map[uuid.UUID]*prunedBy{}}
 	w := &walker{verifier: x, canonicalizer: canonicalizer{fields: s.fields}, decompressor: u}
-	sound := make(map[uuid.UUID]bool, len(ids))
+	valid := make(map[uuid.UUID]bool, len(ids))
 	rows, err := r.Query(ctx, s.expand(readSealOf), sealFormats(s.fields, 1, 1, 1, 1), ids)
 	if err != nil {
 		return nil, err
@@ -46,9 +46,9 @@ func (s *Sealer) Mismatches(ctx context.Context, r db.Reader, ids []uuid.UUID) (
 	defer rows.Close()
 	for rows.Next() {
 		v := rows.RawValues()
-		beside := v[len(v)-4:]
+		neighbors := v[len(v)-4:]
 		seq := int64(binary.BigEndian.Uint64(v[0]))
-		w.prev = slices.Clone(beside[0])
+		w.prev = slices.Clone(neighbors[0])
 		if seq == 1 {
 			w.prev = make([]byte, 32)
 		}
@@ -56,17 +56,17 @@ func (s *Sealer) Mismatches(ctx context.Context, r db.Reader, ids []uuid.UUID) (
 		if err := w.check(seq, v, rows); err != nil {
 			return nil, err
 		}
-		linked := seq == 1 || beside[0] != nil
-		if chain := v[7]; beside[3][0] == 1 {
-			linked = linked && bytes.Equal(chain, beside[2])
+		linked := seq == 1 || neighbors[0] != nil
+		if chain := v[7]; neighbors[3][0] == 1 {
+			linked = linked && bytes.Equal(chain, neighbors[2])
 		} else {
-			next := chainOf(chain, beside[1])
-			linked = linked && beside[1] != nil && bytes.Equal(next[:], beside[2])
+			next := chainOf(chain, neighbors[1])
+			linked = linked && neighbors[1] != nil && bytes.Equal(next[:], neighbors[2])
 		}
-		sound[uuid.UUID(v[1])] = x.bad == 0 && linked
+		valid[uuid.UUID(v[1])] = x.bad == 0 && linked
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(slices.Clone(ids), func(id uuid.UUID) bool { return sound[id] }), nil
+	return slices.DeleteFunc(slices.Clone(ids), func(id uuid.UUID) bool { return valid[id] }), nil
 }

@@ -141,7 +141,7 @@ func PlanPrune(ctx context.Context, r db.Reader, cat schema.Catalog, p Pruning) 
 type Archive struct {
 	plan   PrunePlan
 	file   *os.File
-	placed bool
+	linked bool
 }
 
 // NewArchive creates a temporary file beside the plan's archive. The caller must call Close.
@@ -158,10 +158,10 @@ func (a *Archive) Close() error { return errors.Join(a.file.Close(), os.Remove(a
 
 // Withdraw removes the archive after a transaction that was rolled back, so that the rows are still in the log.
 func (a *Archive) Withdraw() error {
-	if !a.placed {
+	if !a.linked {
 		return nil
 	}
-	a.placed = false
+	a.linked = false
 	return os.Remove(a.plan.Archive)
 }
 
@@ -199,15 +199,15 @@ func (a *Archive) Move(ctx context.Context, tx pgx.Tx, op uuid.UUID) (PruneRecor
 		return r, fault.New(fault.Database, "%d rows were archived, but %d of them were deleted", r.Rows, deleted.RowsAffected()).
 			WithHint("nothing was changed; look for a trigger or rule on audt.audit_logs or cxg_audit.seal")
 	}
-	if err := place(a.file.Name(), p.Archive); err != nil {
+	if err := linkArchive(a.file.Name(), p.Archive); err != nil {
 		return r, err
 	}
-	a.placed = true
+	a.linked = true
 	return r, nil
 }
 
-// place gives the archive its name, unless that exists, and syncs the directory.
-func place(from, to string) error {
+// linkArchive gives the archive its name, unless a file of that name exists, and syncs the directory.
+func linkArchive(from, to string) error {
 	if err := os.Link(from, to); err != nil {
 		return unwritable(to, err)
 	}
@@ -233,9 +233,9 @@ func (s *Sealer) archive(ctx context.Context, tx pgx.Tx, file *os.File, head int
 	}
 	hash := sha256.New()
 	buffered := bufio.NewWriterSize(io.MultiWriter(file, hash), 1<<16)
-	var pack io.WriteCloser = gzip.NewWriter(buffered)
+	var compressed io.WriteCloser = gzip.NewWriter(buffered)
 	if strings.HasSuffix(p.Archive, ".zst") {
-		if pack, err = zstd.NewWriter(buffered); err != nil {
+		if compressed, err = zstd.NewWriter(buffered); err != nil {
 			return nil, "", err
 		}
 	}
@@ -251,7 +251,7 @@ func (s *Sealer) archive(ctx context.Context, tx pgx.Tx, file *os.File, head int
 		return nil, "", err
 	}
 	defer rows.Close()
-	lines := json.NewEncoder(pack)
+	lines := json.NewEncoder(compressed)
 	lines.SetEscapeHTML(false)
 	for rows.Next() {
 		v := rows.RawValues()
@@ -277,7 +277,7 @@ func (s *Sealer) archive(ctx context.Context, tx pgx.Tx, file *os.File, head int
 	if err := rows.Err(); err != nil {
 		return nil, "", err
 	}
-	if err := errors.Join(pack.Close(), buffered.Flush(), file.Sync()); err != nil {
+	if err := errors.Join(compressed.Close(), buffered.Flush(), file.Sync()); err != nil {
 		return nil, "", unwritable(p.Archive, err)
 	}
 	return seqs, hex.EncodeToString(hash.Sum(nil)), nil

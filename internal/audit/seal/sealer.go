@@ -21,8 +21,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Sealer seals rows of one database's audit log (reliability.md, "Tamper evidence"). A nil Sealer, of a database without
-// seals, seals nothing.
+// Sealer seals rows of one database's audit log (reliability.md, "Tamper evidence"). A nil Sealer, of a database
+// without seals, seals nothing.
 type Sealer struct {
 	fields       []sealedField
 	byID         string // query for rows by id: the id, then the fields
@@ -30,7 +30,7 @@ type Sealer struct {
 	hasExtraData bool   // the table has extra_data, which marks rows of cxgctl
 
 	// Returning is the RETURNING clause for an INSERT into the log AS l: the row, and whether the table has triggers that
-	// may still change it. The INSERT's lock keeps others from adding triggers until the transaction ends.
+	// may still change it. The INSERT locks the table, so that no trigger can be added until the transaction ends.
 	Returning string
 }
 
@@ -66,7 +66,7 @@ func (s *Sealer) expand(sql string) string {
 	return strings.NewReplacer("{claims}", s.claimsOurs(), "{stored}", s.stored, "{fields}", selectList(s.fields)).Replace(sql)
 }
 
-// Link is a seal. It has no place in the chain until Sealer.Seal adds it.
+// Link is a seal. Sealer.Seal appends it to the chain.
 type Link struct {
 	seq      int64
 	AuditID  uuid.UUID // of the sealed row
@@ -98,11 +98,11 @@ func chainOf(prev, leaf []byte) [sha256.Size]byte {
 
 // head is the end of the chain.
 type head struct {
-	seq     int64
-	chain   []byte
-	sweptAt time.Time
-	sweptID uuid.UUID
-	looked  time.Time
+	seq       int64
+	chain     []byte
+	sweptAt   time.Time
+	sweptID   uuid.UUID
+	lastSweep time.Time
 }
 
 const (
@@ -134,17 +134,17 @@ func (u *Unsealed) Add(more Unsealed) {
 }
 
 // Seal seals rows that this transaction has written. It must come last in a transaction, because it blocks all other
-// sessions from sealing. For the same reason it returns the last statements, to be sent together with COMMIT. A row that
-// the log did not store is a DATABASE_ERROR.
+// sessions from sealing. For the same reason, it returns the last statements instead of running them; send them
+// together with COMMIT. A row that the log did not store is a DATABASE_ERROR.
 func (s *Sealer) Seal(ctx context.Context, tx *db.Write, rows Unsealed, now time.Time) (last []db.Statement, err error) {
 	if s == nil {
 		return nil, nil
 	}
-	for some := range slices.Chunk(rows.Older, sealBatch) {
+	for batch := range slices.Chunk(rows.Older, sealBatch) {
 		if err := tx.Do(ctx, last...); err != nil {
 			return nil, err
 		}
-		seals, _, err := s.readForeign(ctx, tx, some, now)
+		seals, _, err := s.readForeign(ctx, tx, batch, now)
 		if err != nil {
 			return nil, err
 		}
@@ -152,11 +152,11 @@ func (s *Sealer) Seal(ctx context.Context, tx *db.Write, rows Unsealed, now time
 			return nil, err
 		}
 	}
-	for some := range slices.Chunk(rows.IDs, sealBatch) {
+	for batch := range slices.Chunk(rows.IDs, sealBatch) {
 		if err := tx.Do(ctx, last...); err != nil {
 			return nil, err
 		}
-		seals, err := s.read(ctx, tx, some, originCLI, now)
+		seals, err := s.read(ctx, tx, batch, originCLI, now)
 		if err != nil {
 			return nil, err
 		}
@@ -188,23 +188,23 @@ func (s *Sealer) read(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, origin st
 	if err != nil {
 		return nil, err
 	}
-	made, _, skipped, err := s.prepare(rows, origin, now)
+	prepared, _, skipped, err := s.prepare(rows, origin, now)
 	if err != nil {
 		return nil, err
 	}
 	if len(skipped) > 0 {
 		return nil, fmt.Errorf("audit row %s cannot be sealed: %s", skipped[0].ID, skipped[0].Reason)
 	}
-	if len(made) != len(ids) {
-		return nil, RowsDropped(len(made), len(ids))
+	if len(prepared) != len(ids) {
+		return nil, RowsDropped(len(prepared), len(ids))
 	}
-	places := make(map[uuid.UUID]int, len(ids))
+	index := make(map[uuid.UUID]int, len(ids))
 	for i, id := range ids {
-		places[id] = i
+		index[id] = i
 	}
 	seals := make([]Link, len(ids))
-	for _, m := range made {
-		i, ok := places[m.AuditID]
+	for _, m := range prepared {
+		i, ok := index[m.AuditID]
 		if !ok {
 			return nil, fault.New(fault.Database, "the audit log returned a row that was not requested")
 		}
@@ -255,28 +255,28 @@ func (s *Sealer) prepare(rows pgx.Rows, origin string, now time.Time) (seals []L
 // lock locks the head for the rest of the transaction.
 func (s *Sealer) lock(ctx context.Context, tx *db.Write, now time.Time) (h head, err error) {
 	found := false
-	look := db.Statement{Name: "cxg_lock_head", SQL: lockHead, Read: func(rows pgx.Rows) error {
+	query := db.Statement{Name: "cxg_lock_head", SQL: lockHead, Read: func(rows pgx.Rows) error {
 		var swept, looked db.Time
 		_, err := pgx.ForEachRow(rows, []any{&h.seq, &h.chain, &swept, &h.sweptID, &looked}, func() error {
-			h.sweptAt, h.looked, found = swept.Instant, looked.Instant, true
+			h.sweptAt, h.lastSweep, found = swept.Instant, looked.Instant, true
 			return nil
 		})
 		return err
 	}}
-	if err := tx.Do(ctx, look); err != nil || found {
+	if err := tx.Do(ctx, query); err != nil || found {
 		return h, err
 	}
 	if _, err := tx.Exec(ctx, beginHead, make([]byte, sha256.Size), now); err != nil {
 		return h, err
 	}
-	if err := tx.Do(ctx, look); err != nil || found {
+	if err := tx.Do(ctx, query); err != nil || found {
 		return h, err
 	}
 	return h, fault.New(fault.Database, "cxg_audit.head has no row, so nothing can be sealed").
 		WithHint("no change goes unaudited; the row was deleted: run cxgctl audit verify, and restore it from a backup")
 }
 
-// append gives the seals their places at the end of the chain, and returns the statements that insert them.
+// append appends the seals to the chain, and returns the statements that insert them.
 func (s *Sealer) append(ctx context.Context, tx pgx.Tx, h head, seals []Link) ([]db.Statement, error) {
 	prev := h.chain
 	for i := range seals {
@@ -289,29 +289,29 @@ func (s *Sealer) append(ctx context.Context, tx pgx.Tx, h head, seals []Link) ([
 		SQL:  moveHead,
 		Args: [][]byte{
 			binary.BigEndian.AppendUint64(nil, uint64(h.seq)), prev,
-			db.AppendTime(nil, h.sweptAt), h.sweptID[:], db.AppendTime(nil, h.looked),
+			db.AppendTime(nil, h.sweptAt), h.sweptID[:], db.AppendTime(nil, h.lastSweep),
 		},
 		Types: []uint32{pgtype.Int8OID, pgtype.ByteaOID, pgtype.TimestamptzOID, pgtype.UUIDOID, pgtype.TimestamptzOID},
 	}
 	if len(seals) == 0 {
 		return []db.Statement{move}, nil
 	}
-	kept := db.Statement{
+	check := db.Statement{
 		Name:  "cxg_kept",
-		SQL:   keptRows,
+		SQL:   checkRows,
 		Args:  [][]byte{binary.BigEndian.AppendUint64(nil, uint64(h.seq)-uint64(len(seals))), binary.BigEndian.AppendUint64(nil, uint64(h.seq))},
 		Types: []uint32{pgtype.Int8OID, pgtype.Int8OID},
 	}
-	last := []db.Statement{move, {SQL: db.SettleConstraints}, kept}
+	last := []db.Statement{move, {SQL: db.SettleConstraints}, check}
 	if len(seals) > copySealsFrom {
 		return last, copySeals(ctx, tx, seals)
 	}
 	return slices.Insert(last, 0, insertSeals(seals)), nil
 }
 
-// keptRows fails with a division by zero unless the log has a row for each seal after $1 up to $2 and the head is at
-// $2. It is sent with COMMIT, which then does not take place.
-const keptRows = `
+// checkRows fails with a division by zero unless the log has a row for each seal after $1 up to $2 and the head is at
+// $2. It is sent with COMMIT, which then fails too.
+const checkRows = `
 SELECT 1 / (CASE WHEN (SELECT count(*)
                          FROM cxg_audit.seal s JOIN audt.audit_logs l ON l.id = s.audit_id
                         WHERE s.seq > $1 AND s.seq <= $2) = $2 - $1
@@ -343,11 +343,11 @@ func insertSeals(seals []Link) db.Statement {
 	}
 	rows := make([]string, len(seals))
 	for i := range seals {
-		places := make([]string, len(sealColumns))
-		for j := range places {
-			places[j] = fmt.Sprintf("$%d", len(st.Args)+j+1)
+		params := make([]string, len(sealColumns))
+		for j := range params {
+			params[j] = fmt.Sprintf("$%d", len(st.Args)+j+1)
 		}
-		rows[i] = "(" + strings.Join(places, ", ") + ")"
+		rows[i] = "(" + strings.Join(params, ", ") + ")"
 		st.Args, st.Types = append(st.Args, seals[i].values()...), append(st.Types, sealTypes...)
 	}
 	st.SQL = "INSERT INTO cxg_audit.seal (" + strings.Join(sealColumns, ", ") + ") VALUES " + strings.Join(rows, ", ")

@@ -51,7 +51,7 @@ type Verification struct {
 	Keys        []note.Verifier
 }
 
-// The checks. Each is necessary: a test disables one after the other.
+// The checks. A test disables each in turn to show that it is necessary.
 const (
 	checkGap        = "gap"        // the numbers of the seals have no gap
 	checkRow        = "row"        // a seal's row exists
@@ -147,22 +147,22 @@ SELECT coalesce(h.seq, 0), coalesce(h.chain, ''), h.id IS NOT NULL, s.last, s.wi
 
 func (x *verifier) walk(ctx context.Context, out *Verdict) error {
 	var chain []byte
-	var there bool
+	var hasHead bool
 	var last, within, outside int64
-	var strange *int64
-	var strangeID *uuid.UUID
-	if err := x.db.QueryRow(ctx, readHead).Scan(&out.HeadSeq, &chain, &there, &last, &within, &outside, &strange, &strangeID); err != nil {
+	var outsideSeq *int64
+	var outsideID *uuid.UUID
+	if err := x.db.QueryRow(ctx, readHead).Scan(&out.HeadSeq, &chain, &hasHead, &last, &within, &outside, &outsideSeq, &outsideID); err != nil {
 		return err
 	}
 	if x.v.Since > max(out.HeadSeq, last, 1) {
 		return fault.New(fault.Validation, "--since %d: the chain has %d seals", x.v.Since, out.HeadSeq).With("seals", out.HeadSeq)
 	}
 	out.Chain = hex.EncodeToString(chain)
-	if !there && last > 0 {
+	if !hasHead && last > 0 {
 		x.report(checkHead, problem{seq: last + 1, what: "cxg_audit.head has no row although there are seals"})
 	}
 	if outside > 0 {
-		x.report(checkOutside, problem{*strange, *strangeID, fmt.Sprintf("seal %d is not part of the chain, which has the seals 1 to %d", *strange, out.HeadSeq)})
+		x.report(checkOutside, problem{*outsideSeq, *outsideID, fmt.Sprintf("seal %d is not part of the chain, which has the seals 1 to %d", *outsideSeq, out.HeadSeq)})
 		x.reportMore(checkOutside, outside-1)
 	}
 	// With a number far beyond the others, the loop would visit all the missing ones.
@@ -170,7 +170,7 @@ func (x *verifier) walk(ctx context.Context, out *Verdict) error {
 	if err := x.seals(ctx, last); err != nil {
 		return err
 	}
-	if there {
+	if hasHead {
 		if err := x.compareHead(ctx, out.HeadSeq, last, chain); err != nil {
 			return err
 		}
@@ -181,7 +181,7 @@ func (x *verifier) walk(ctx context.Context, out *Verdict) error {
 	if err := x.prunes(ctx, out); err != nil {
 		return err
 	}
-	return x.unsealed(ctx, out, there, outside > 0)
+	return x.unsealed(ctx, out, hasHead, outside > 0)
 }
 
 // reportMore adds n further problems of a check.
@@ -244,11 +244,11 @@ func (x *verifier) checkpoints(ctx context.Context, out *Verdict, last int64) er
 }
 
 // unsealed checks the rows without a seal. It scans the whole table, so the statement timeout is lifted.
-func (x *verifier) unsealed(ctx context.Context, out *Verdict, there, outside bool) error {
-	var begun *time.Time // nil matches rows of any time
-	if !there {
+func (x *verifier) unsealed(ctx context.Context, out *Verdict, hasHead, outside bool) error {
+	var sealsBegan *time.Time // nil matches rows of any time
+	if !hasHead {
 		var err error
-		if begun, err = x.sealsBegan(ctx); err != nil {
+		if sealsBegan, err = x.sealsBegan(ctx); err != nil {
 			return err
 		}
 	}
@@ -265,7 +265,7 @@ func (x *verifier) unsealed(ctx context.Context, out *Verdict, there, outside bo
 			" CROSS JOIN LATERAL (SELECT " + x.claimsOurs() + " AND ($1::timestamptz IS NULL OR l.created_at > $1) AS forged) f"
 		var forged int64
 		var first *uuid.UUID
-		if err := r.QueryRow(ctx, sql, begun).Scan(&out.Unsealed, &out.OldestUnsealed, &forged, &first); err != nil {
+		if err := r.QueryRow(ctx, sql, sealsBegan).Scan(&out.Unsealed, &out.OldestUnsealed, &forged, &first); err != nil {
 			return err
 		}
 		if forged > 0 {
@@ -417,7 +417,7 @@ func (w *walker) check(seq int64, v [][]byte, rows pgx.Rows) error {
 		w.report(check, problem{seq, id, fmt.Sprintf(format, args...)})
 	}
 	if slices.ContainsFunc(v[:sealColumnCount], func(x []byte) bool { return x == nil }) {
-		found(checkLeaf, "the seal has lost a value")
+		found(checkLeaf, "a value of the seal is missing")
 		w.prev = nil
 		return nil
 	}
@@ -427,14 +427,14 @@ func (w *walker) check(seq int64, v [][]byte, rows pgx.Rows) error {
 		}
 	}
 	w.prev = append(w.prev[:0], chain...)
-	rowThere := v[sealColumnCount-1][0] == 1
+	hasRow := v[sealColumnCount-1][0] == 1
 	switch ver := binary.BigEndian.Uint16(v[2]); {
 	case ver == prunedVersion:
 		op, err := uuid.FromBytes(v[5])
 		switch {
 		case err != nil:
 			found(checkLeaf, "the canonical form in the seal cannot be read")
-		case rowThere:
+		case hasRow:
 			found(checkRow, "the row was pruned but is in the log")
 		default:
 			w.pruned[op] = append(w.pruned[op], seq)
@@ -446,13 +446,13 @@ func (w *walker) check(seq int64, v [][]byte, rows pgx.Rows) error {
 	}
 	var unreadable error
 	w.now = w.now[:0]
-	if rowThere {
+	if hasRow {
 		sealedAt := db.UnixMicros(int64(binary.BigEndian.Uint64(v[4])))
 		w.now, unreadable = w.row(w.now, origin, sealedAt, v[sealColumnCount:], rows.FieldDescriptions()[sealColumnCount:])
 	}
 	var err error
 	if w.stored, err = w.decompress(v[5], 2*len(w.now)+sealSlack); err != nil {
-		if !rowThere {
+		if !hasRow {
 			found(checkRow, "the row was deleted")
 		} else {
 			found(checkLeaf, "the canonical form in the seal cannot be read")
@@ -463,7 +463,7 @@ func (w *walker) check(seq int64, v [][]byte, rows pgx.Rows) error {
 		found(checkLeaf, "the canonical form in the seal was changed")
 	}
 	switch {
-	case !rowThere:
+	case !hasRow:
 		found(checkRow, "the row was deleted")
 		return nil
 	case unreadable != nil:

@@ -240,7 +240,7 @@ func errNotSealed(err error) error {
 	f := fault.From(db.Translate(err))
 	// Only the holder of the head's lock inserts seals, with the next numbers.
 	if strings.HasPrefix(db.UniqueViolation(err), "seal_") {
-		f = fault.New(fault.Database, "cxg_audit.seal holds a seal that is not part of the chain").
+		f = fault.New(fault.Database, "cxg_audit.seal contains a seal that is not part of the chain").
 			WithHint("nothing was changed; find it with cxgctl audit verify; the owner of the table can delete it").Because(err)
 	}
 	return f.With("audit", "the change was rolled back because its audit row could not be sealed")

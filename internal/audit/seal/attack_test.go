@@ -103,7 +103,7 @@ func TestWrite_NextSealTaken(t *testing.T) {
 		w.Record(3)
 		w.asAttacker(forge(`'{}'`) + claimSeal("4"))
 		err := w.Ledger().Record(t.Context(), audittest.Changes(changes))
-		if !fault.Is(err, fault.Database) || !strings.Contains(err.Error(), "cxg_audit.seal holds a seal that is not part of the chain") {
+		if !fault.Is(err, fault.Database) || !strings.Contains(err.Error(), "cxg_audit.seal contains a seal that is not part of the chain") {
 			t.Errorf("%d changes: %v", changes, err)
 		}
 		if n := ask[int](w, `SELECT count(*) FROM audt.audit_logs`); n != 4 {

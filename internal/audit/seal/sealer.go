@@ -374,8 +374,8 @@ func copySeals(ctx context.Context, tx pgx.Tx, seals []Link) error {
 }
 
 // RowsDropped returns the error of a log that stores fewer rows than it was sent.
-func RowsDropped(kept, of int) *fault.Error {
-	return fault.New(fault.Database, "the audit log kept %d of %d rows", kept, of).
+func RowsDropped(stored, of int) *fault.Error {
+	return fault.New(fault.Database, "the audit log stored %d of %d rows", stored, of).
 		WithHint("no change goes unaudited; look for a trigger or rule on audt.audit_logs that discards rows")
 }
 

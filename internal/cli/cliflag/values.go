@@ -1,5 +1,5 @@
-// Package cliflag holds the types of flag values that pflag lacks, and marks of flags: what audit rows repeat, what
-// selects no rows, what names a file.
+// Package cliflag provides the flag value types that pflag lacks, and annotations of flags: which ones audit rows
+// repeat, which select no rows, and which name a file.
 package cliflag
 
 import (

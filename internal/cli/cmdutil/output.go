@@ -83,22 +83,22 @@ func (env *Env) SetPrinter(cmd *cobra.Command) error {
 	return checkFiles(env, cmd)
 }
 
-// CheckPrinted refuses output flags with which a generated secret would not be printed, and so be lost. The secret is
+// CheckPrinted refuses output flags with which a generated secret would not be printed and would be lost. The secret is
 // printed in field; the flag elsewhere, which the hint names, writes it to a file instead.
 func CheckPrinted(env *Env, cmd *cobra.Command, field, what, elsewhere string) error {
-	lost := printsID(env, cmd) || len(env.Output.columns) > 0 && !slices.Contains(env.Output.columns, field)
+	omitted := printsID(env, cmd) || len(env.Output.columns) > 0 && !slices.Contains(env.Output.columns, field)
 	if info, err := os.Stat(env.Output.file); env.Output.file != "" && err == nil {
 		null, err := os.Stat(os.DevNull)
-		lost = lost || err == nil && os.SameFile(info, null)
+		omitted = omitted || err == nil && os.SameFile(info, null)
 	}
-	if env.Output.JQ != "" && !lost {
+	if env.Output.JQ != "" && !omitted {
 		prints, err := output.PrintsField(env.Output.JQ, field)
 		if err != nil {
 			return err
 		}
-		lost = !prints
+		omitted = !prints
 	}
-	if lost {
+	if omitted {
 		return fault.New(fault.Usage, "%s would not be printed", what).
 			WithHint("add %s, or print the field %s", elsewhere, field)
 	}

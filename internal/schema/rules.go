@@ -41,7 +41,9 @@ func ReadRules(ctx context.Context, r db.Reader, table string) (Rules, error) {
 		switch {
 		case target != "":
 			rules.References[column] = target
-		case isList(check):
+		// A list of values, column IN ('A', 'B'), which PostgreSQL prints as = ANY (ARRAY['A', 'B']). Other checks are
+		// left to the server.
+		case strings.Contains(check, "= ANY") && strings.Contains(check, "ARRAY[") && !strings.Contains(check, "<>"):
 			for _, m := range literal().FindAllStringSubmatch(check, -1) {
 				rules.Allowed[column] = append(rules.Allowed[column], strings.ReplaceAll(m[1], "''", "'"))
 			}
@@ -49,10 +51,4 @@ func ReadRules(ctx context.Context, r db.Reader, table string) (Rules, error) {
 		return nil
 	})
 	return rules, err
-}
-
-// isList reports whether a CHECK is a list of values: column IN ('A', 'B'), which PostgreSQL prints as = ANY
-// (ARRAY['A', 'B']). Other checks are left to the server.
-func isList(check string) bool {
-	return strings.Contains(check, "= ANY") && strings.Contains(check, "ARRAY[") && !strings.Contains(check, "<>")
 }

@@ -94,9 +94,6 @@ var spoilt = []string{
 	"#GETTING_DATA", "#ERROR!", "NULL", "(null)", `\N`,
 }
 
-// isSpoilt reports whether a text is a placeholder rather than a value.
-func isSpoilt(value string) bool { return slices.Contains(spoilt, value) || narrow.MatchString(value) }
-
 var (
 	narrow  = regexp.MustCompile(`^#{2,}$`)                                // a number in a column that is too narrow
 	rounded = regexp.MustCompile(`^[+-]?[0-9](\.[0-9]+)?E[+-][0-9]{2,3}$`) // a long number as a spreadsheet prints it

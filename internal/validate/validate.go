@@ -2,6 +2,7 @@
 package validate
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -25,7 +26,7 @@ func Length(p *fault.Problems, field, value string, least, most int) {
 		p.Add(field, "it is not valid UTF-8")
 	case strings.ContainsFunc(value, IsInvisible):
 		p.Add(field, "%q contains a control or invisible formatting character", value)
-	case isSpoilt(value):
+	case slices.Contains(spoilt, value), narrow.MatchString(value):
 		p.Add(field, "%q looks like a placeholder for a missing value", value)
 	case rounded.MatchString(value):
 		p.Add(field, "%.60q is a number that a spreadsheet rounded; format the column as text", value)

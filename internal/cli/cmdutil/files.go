@@ -90,7 +90,7 @@ func checkFiles(env *Env, cmd *cobra.Command) error {
 	if args := cmd.Flags().Args(); cmd.Annotations[cliflag.FileUse] != "" && len(args) > 0 {
 		_ = add(cmd.Annotations[cliflag.FileUse], args[0], cliflag.FileRead)
 	}
-	if printsRecord(env, cmd) {
+	if env.Printer.File == "" && (cmd.Annotations[NoTable] == "" || !env.forPeople()) {
 		list = append(list, usedFile{flag: "the record", stdout: true})
 	}
 	for i, u := range list {
@@ -101,11 +101,6 @@ func checkFiles(env *Env, cmd *cobra.Command) error {
 		}
 	}
 	return nil
-}
-
-// printsRecord reports whether the command's record goes to standard output.
-func printsRecord(env *Env, cmd *cobra.Command) bool {
-	return env.Printer.File == "" && (cmd.Annotations[NoTable] == "" || !env.forPeople())
 }
 
 // collision returns the error for two uses of the same file.

@@ -66,7 +66,7 @@ func recordBlocked(ctx context.Context, env *Env, s *Session, cmd *cobra.Command
 	if env.completing {
 		return
 	}
-	cat, err := schema.Read(ctx, s.DB, schema.AuditTables...) // s.cat of a read lacks them
+	cat, err := schema.Read(ctx, s.DB, schema.AuditTables...) // the Catalog of a read lacks them
 	if err != nil {
 		return
 	}

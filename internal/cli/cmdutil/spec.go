@@ -18,7 +18,7 @@ import (
 type Spec struct {
 	Permission string       // code that the operator must hold, or AnyOperator or NoOperator
 	Resource   string       // what its audit rows are about: user, invoice
-	Optional   []string     // codes that some uses require too; the command checks them with writer.require
+	Optional   []string     // codes that some uses require too; the command checks them with Writer.Require
 	Tables     []string     // of the manager database that it reads, besides those of operators and of flags
 	TenantOnly bool         // with --tenant it reads only those tenants, so the permission in them suffices
 	Audit      AuditRows    // when it writes audit rows

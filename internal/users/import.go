@@ -75,11 +75,11 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, cat schema.Catalog,
 	if im.reader, err = newRowReader(t, f, o, defaults); err != nil {
 		return importer.Report{}, err
 	}
-	if err := t.importable(o, im.reader); err != nil {
+	if err := importable(t, o, im.reader); err != nil {
 		return importer.Report{}, err
 	}
 	has := im.reader.source.Has
-	im.update, im.tenancy = t.updateColumns(has), newTenancy(cat, has)
+	im.update, im.tenancy = updateColumns(t, has), newTenancy(cat, has)
 	objects := im.reader.source.Objects
 	if err := im.need(!objects && has("tenant"), !objects && has("roles")); err != nil {
 		action := audit.Create
@@ -91,10 +91,10 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, cat schema.Catalog,
 	}
 	im.tenancy.need = func(tenant, roles bool) error { return im.need(tenant, roles) }
 	return importer.Run(ctx, l, cat, im.reader.source, importer.Spec[*incoming]{
-		Resource: Kind.Name, Command: importCommand, Home: t.importHome(),
+		Resource: Kind.Name, Command: importCommand, Home: importHome(t),
 		Read: im.reader.read, Claims: im.claims, Slow: im.slow, Prepare: im.hash,
 		Resolve: im.resolve, Conflicts: im.conflicts, Defaults: im.born, CreatedChange: made, Held: im.held, Stored: im.stored, AfterInsert: im.finish,
-		Table: t.shape.Name, Columns: t.copyColumns(),
+		Table: t.shape.Name, Columns: copyColumns(t),
 	}, o.Options)
 }
 

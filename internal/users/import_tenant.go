@@ -15,7 +15,7 @@ import (
 // The differences of an import into a tenant's users.
 
 // importHome returns the database in which an import applies rows.
-func (t *Table) importHome() importer.Target {
+func importHome(t *Table) importer.Target {
 	if t.tenant == nil {
 		return importer.Target{}
 	}
@@ -26,7 +26,7 @@ func (t *Table) importHome() importer.Target {
 var notOfTenants = []string{"tenant", "tenant_role", "roles"}
 
 // importable refuses options and columns that an import of a tenant's users does not support.
-func (t *Table) importable(o ImportOptions, r *rowReader) error {
+func importable(t *Table, o ImportOptions, r *rowReader) error {
 	if t.tenant == nil {
 		return nil
 	}
@@ -46,7 +46,7 @@ func (t *Table) importable(o ImportOptions, r *rowReader) error {
 }
 
 // tenantColumns returns the columns of a new user that only tenants' users have, or that have another meaning there.
-func (t *Table) tenantColumns() []importer.Column[*incoming] {
+func tenantColumns(t *Table) []importer.Column[*incoming] {
 	col := importer.Col[*incoming]
 	id := pgtype.UUID{Bytes: t.tenant.ID, Valid: true}
 	return []importer.Column[*incoming]{

@@ -27,7 +27,7 @@ type updateColumn struct {
 
 // updateColumns returns the fields that rows can change. What systems recorded about a user, such as the last login,
 // is imported only for new users.
-func (t *Table) updateColumns(named func(string) bool) []updateColumn {
+func updateColumns(t *Table, named func(string) bool) []updateColumn {
 	list := []updateColumn{
 		{"username", "text", func(u, f *User) { u.Username = f.Username }, func(u *User) any { return u.Username }},
 		{"full_name", "text", func(u, f *User) { u.FullName = f.FullName }, func(u *User) any { return u.FullName }},

@@ -18,7 +18,7 @@ import (
 )
 
 // copyColumns returns the columns of new users that this database has.
-func (t *Table) copyColumns() []importer.Column[*incoming] {
+func copyColumns(t *Table) []importer.Column[*incoming] {
 	col := importer.Col[*incoming]
 	list := []importer.Column[*incoming]{
 		col("id", func(in *incoming) any { return importer.ID(&in.user.ID) }),
@@ -52,7 +52,7 @@ func (t *Table) copyColumns() []importer.Column[*incoming] {
 		col("updated_by", func(in *incoming) any { return importer.ID(in.user.UpdatedBy) }),
 	}
 	if t.tenant != nil {
-		return importer.Existing(t.shape, append(list, t.tenantColumns()...))
+		return importer.Existing(t.shape, append(list, tenantColumns(t)...))
 	}
 	for _, v := range schema.LiveValues() {
 		whenLive, err := strconv.ParseBool(v[1])

@@ -25,6 +25,7 @@ import (
 
 	authcmd "github.com/cxgctl/cxgctl/internal/cli/auth"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/cli/importcmd"
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
@@ -41,7 +42,8 @@ func TestMain(m *testing.M) {
 		os.Exit(Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	// The command trees of thousands of runs are garbage that is cheap to keep for a while.
-	debug.SetGCPercent(-1)
+	importcmd.GCPercent = -1
+	debug.SetGCPercent(importcmd.GCPercent)
 	debug.SetMemoryLimit(1 << 30)
 	h, err := newHost()
 	if err != nil {
@@ -58,7 +60,7 @@ func TestMain(m *testing.M) {
 // migrated is the template of databases that cxgctl created.
 var migrated = ours().template
 
-// TestScripts runs every script. A short run takes every fourth, since TestHostileSettings runs all of them too.
+// TestScripts runs every script. A short run takes every twelfth, since TestHostileSettings runs all of them too.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil {
@@ -66,7 +68,7 @@ func TestScripts(t *testing.T) {
 	}
 	every := 1
 	if testing.Short() {
-		every = 4
+		every = 12
 	}
 	runScripts(t, ours(), share(files, every, 0))
 }

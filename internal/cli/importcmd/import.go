@@ -156,8 +156,9 @@ func (f *Flags) options(n Spec) (importer.Options, error) {
 	return o, err
 }
 
-// importGC is GOGC during an import.
-const importGC = 25
+// GCPercent is GOGC during an import. Tests that run imports in parallel set it to their own: the last import to end
+// would leave what the one before had set.
+var GCPercent = 25
 
 // importFile runs the import and prints the report.
 func importFile(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, file *rowreader.File, f *Flags, n Spec) error {
@@ -198,7 +199,7 @@ func importFile(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, file *
 	}
 	env.Deadline.Stop() // large files take long
 	// Most of the heap holds no pointers, so frequent collections cost little, and a million rows need less than 64 MB.
-	defer debug.SetGCPercent(debug.SetGCPercent(importGC))
+	defer debug.SetGCPercent(debug.SetGCPercent(GCPercent))
 	meter := newMeter(env, survey.Rows)
 	o.Progress = meter.report
 	report, err := run.Import(ctx, file, o)

@@ -69,12 +69,13 @@ const (
 // counted. The returned function ends the check.
 func limitMemory(ctx context.Context, size uint64) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/live:bytes"}}
+	metrics.Read(heap)
+	size += heap[1].Value.Uint64() // of the last collection
 	used := func() uint64 {
-		metrics.Read(heap)
+		metrics.Read(heap[:1])
 		return heap[0].Value.Uint64()
 	}
-	size += used()
 	go func() {
 		ticker := time.NewTicker(10 * time.Millisecond)
 		defer ticker.Stop()

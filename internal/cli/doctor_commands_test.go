@@ -21,10 +21,11 @@ var doctored = []string{
 var doctorFinds = []string{"schema", "generation", "rights", "audit-log", "roles"}
 
 // Doctor reports a problem if and only if commands fail, on every generation as found and after migrate up, and on
-// databases that lack what repairs or copies by hand tend to lose.
+// databases that lack what repairs or copies by hand tend to lose. In a short run only our own databases lack each of
+// these, and of the others each second lacks one.
 func TestDoctor_AgreesWithCommands(t *testing.T) {
 	worlds := []world{ours()}
-	for _, g := range generations.All {
+	for _, g := range generations.All() {
 		worlds = append(worlds, found(g), adopted(g))
 	}
 	broken := []struct{ name, sql string }{
@@ -48,13 +49,9 @@ func TestDoctor_AgreesWithCommands(t *testing.T) {
 		{"no suspended_date", "ALTER TABLE tnnt.tenants DROP COLUMN IF EXISTS suspended_date CASCADE"},
 		{"a column more", "ALTER TABLE idam.users ADD COLUMN nickname text"},
 	}
-	every := 1
-	if testing.Short() {
-		every = len(broken) / 2
-	}
 	for i, w := range worlds {
 		for j, b := range broken {
-			if (i+j)%every != 0 && j > 0 && i > 0 {
+			if testing.Short() && i > 0 && j != i*(i%2) {
 				continue
 			}
 			name := w.name + "/" + b.name

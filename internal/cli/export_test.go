@@ -72,8 +72,8 @@ SELECT 'ADMIN_ACTION', 'DATA_MODIFICATION', 'x', 'SUCCESS', 'LOW', 'ACTIVE', fal
 }
 
 // compare prints the rows of a noun as records and from the binary form, in every format and with every flag that
-// matters, and fails the test if a byte differs.
-func compare[T any](t *testing.T, d *db.DB, v output.View, s db.ListQuery[T]) {
+// matters, and fails the test if a byte differs. In a short run it takes every third of these, from the nth on.
+func compare[T any](t *testing.T, n int, d *db.DB, v output.View, s db.ListQuery[T]) {
 	t.Helper()
 	fields := output.Fields[T]()
 	var options []output.Options
@@ -111,7 +111,10 @@ func compare[T any](t *testing.T, d *db.DB, v output.View, s db.ListQuery[T]) {
 	if slow != fast || len(fast) < 1000 {
 		t.Errorf("the spreadsheets differ:\n%.2000s\n%.2000s", slow, fast)
 	}
-	for _, o := range options {
+	for i, o := range options {
+		if testing.Short() && i%3 != n%3 {
+			continue
+		}
 		var slow, fast bytes.Buffer
 		o.Stdout = &slow
 		p, err := output.New(o)
@@ -184,7 +187,7 @@ func sheetOf(t *testing.T, print func(*output.Printer) error) string {
 // Rows exported from the binary form equal printed records, byte for byte, on every generation.
 func TestExport_EqualsRecords(t *testing.T) {
 	t.Parallel()
-	for _, g := range generations.All {
+	for k, g := range generations.All() {
 		t.Run(g.Name, func(t *testing.T) {
 			t.Parallel()
 			d, cat := openPlanted(t, g)
@@ -193,7 +196,7 @@ func TestExport_EqualsRecords(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			compare(t, d, cmdutil.UserView, ut.List(users.Filter{IncludeDeleted: true}))
+			compare(t, k, d, cmdutil.UserView, ut.List(users.Filter{IncludeDeleted: true}))
 			it, err := invoices.NewTable(cat)
 			if err != nil {
 				t.Fatal(err)
@@ -203,7 +206,7 @@ func TestExport_EqualsRecords(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				compare(t, d, cmdutil.InvoiceView, is)
+				compare(t, k, d, cmdutil.InvoiceView, is)
 			}
 			if g.Audit == "" {
 				return
@@ -216,7 +219,7 @@ func TestExport_EqualsRecords(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			compare(t, d, auditcmd.AuditView, ls)
+			compare(t, k, d, auditcmd.AuditView, ls)
 		})
 	}
 }

@@ -37,7 +37,7 @@ const differing = `SELECT count(*) FROM ((SELECT w::text FROM wanted w EXCEPT AL
 // csv, tsv, json and jsonl. Libraries other than those that wrote them read yaml and xlsx.
 func TestInvoicesExport_EqualsSelect(t *testing.T) {
 	t.Parallel()
-	for _, g := range generations.All {
+	for _, g := range generations.All() {
 		t.Run(g.Name, func(t *testing.T) {
 			t.Parallel()
 			pair := dbtest.New(t, found(g).template)

@@ -31,6 +31,7 @@ var settings = map[string]string{
 	"autovacuum":         "off",
 	"fsync":              "off",
 	"full_page_writes":   "off",
+	"jit":                "off",
 	"max_connections":    "300",
 	"max_wal_senders":    "0",
 	"shared_buffers":     "128MB",

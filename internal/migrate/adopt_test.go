@@ -35,7 +35,7 @@ SELECT r.id, p.id FROM idam.roles r, idam.permissions p WHERE r.{role} IN ('NAST
 // same with tenants.
 func TestInvoicePermissionsOfEveryGeneration(t *testing.T) {
 	t.Parallel()
-	for _, g := range generations.All {
+	for _, g := range generations.All() {
 		t.Run(g.Name, func(t *testing.T) {
 			t.Parallel()
 			cfg := adoptable(t, g)[Manager]
@@ -188,7 +188,7 @@ var users = map[Database]string{Manager: "idam.users", Tenants: "sys.users"}
 
 func TestEveryGenerationIsAdopted(t *testing.T) {
 	t.Parallel()
-	for _, g := range generations.All {
+	for _, g := range generations.All() {
 		t.Run(g.Name, func(t *testing.T) {
 			t.Parallel()
 			cfgs := adoptable(t, g)

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"text/template"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -120,46 +121,48 @@ const (
 )
 
 // All contains every generation. G1 is included with both shapes of the audit log and without one, because G1's DDL
-// often failed to create it.
-var All = []Generation{
-	made(Generation{Name: "g0", UserFlag: "is_active", UserLive: true, SharedTenants: true, Audit: EventAudit},
-		"schemas users roles access tenants billing audit g0 sqlalchemy_names", "tenant tenant_g0 sqlalchemy_names"),
-	made(Generation{Name: "g1", Audit: EventAudit},
-		"schemas users roles access tenants billing audit", "tenant"),
-	made(Generation{Name: "g1alt", Audit: ActionAudit},
-		"schemas users roles access tenants billing audit_alt", "tenant"),
-	made(Generation{Name: "g1noaudit"},
-		"schemas users roles access tenants billing", "tenant"),
-	made(Generation{Name: "g2", UserFlag: "is_deleted", InvoiceFlag: "is_deleted", Audit: EventAudit, SoftGrants: true},
-		"schemas users roles access tenants billing audit g2", "tenant"),
-	made(Generation{
-		Name: "gx", TenantFlag: "deleted", TenantCode: "tenant_code", TenantName: "tenant_name", TenantType: "tenant_type",
-		BizNo: "business_no", SuspendedDate: none, Ranked: true, OldTenants: true,
-		RoleFlag: none, RoleCode: "role_code", RoleName: "role_name", RoleKind: "role_type", Unguarded: true,
-		PermissionCode: "permission_code", PermissionName: "permission_name", PermissionResource: "resource_type",
-		Audit: EventAudit, AuditResource: "resource_type",
-	},
-		"schemas users roles_gx access tenants_gx billing audit gx sqlalchemy_names", "tenant_old sqlalchemy_names"),
-	made(Generation{
-		Name: "gxbetween", TenantFlag: "deleted", TenantCode: "tenant_code", TenantName: "tenant_name", SuspendedDate: "suspension_date",
-		Ranked: true, RoleFlag: none, RoleCode: "role_code", RoleName: "role_name", RoleKind: "role_type", Unguarded: true,
-		PermissionResource: "resource_type", Audit: EventAudit, AuditResource: "resource_type",
-	},
-		"schemas users roles_gx access tenants_gx billing audit gx gx_between", "tenant"),
-	made(Generation{
-		Name: "gxafter", TenantFlag: "deleted", Ranked: true, SoftGrants: true, Model: true, RoleFlag: none, RoleKind: "role_type",
-		Unguarded: true, Suspends: true, OldTenants: true, Audit: EventAudit,
-	},
-		"schemas users roles_gx access tenants_gx billing billing_model audit gx gx_between gx_after", "tenant_old"),
-}
+// often failed to create it. It is made on the first call, as the tests start thousands of processes.
+var All = sync.OnceValue(func() []Generation {
+	return []Generation{
+		made(Generation{Name: "g0", UserFlag: "is_active", UserLive: true, SharedTenants: true, Audit: EventAudit},
+			"schemas users roles access tenants billing audit g0 sqlalchemy_names", "tenant tenant_g0 sqlalchemy_names"),
+		made(Generation{Name: "g1", Audit: EventAudit},
+			"schemas users roles access tenants billing audit", "tenant"),
+		made(Generation{Name: "g1alt", Audit: ActionAudit},
+			"schemas users roles access tenants billing audit_alt", "tenant"),
+		made(Generation{Name: "g1noaudit"},
+			"schemas users roles access tenants billing", "tenant"),
+		made(Generation{Name: "g2", UserFlag: "is_deleted", InvoiceFlag: "is_deleted", Audit: EventAudit, SoftGrants: true},
+			"schemas users roles access tenants billing audit g2", "tenant"),
+		made(Generation{
+			Name: "gx", TenantFlag: "deleted", TenantCode: "tenant_code", TenantName: "tenant_name", TenantType: "tenant_type",
+			BizNo: "business_no", SuspendedDate: none, Ranked: true, OldTenants: true,
+			RoleFlag: none, RoleCode: "role_code", RoleName: "role_name", RoleKind: "role_type", Unguarded: true,
+			PermissionCode: "permission_code", PermissionName: "permission_name", PermissionResource: "resource_type",
+			Audit: EventAudit, AuditResource: "resource_type",
+		},
+			"schemas users roles_gx access tenants_gx billing audit gx sqlalchemy_names", "tenant_old sqlalchemy_names"),
+		made(Generation{
+			Name: "gxbetween", TenantFlag: "deleted", TenantCode: "tenant_code", TenantName: "tenant_name", SuspendedDate: "suspension_date",
+			Ranked: true, RoleFlag: none, RoleCode: "role_code", RoleName: "role_name", RoleKind: "role_type", Unguarded: true,
+			PermissionResource: "resource_type", Audit: EventAudit, AuditResource: "resource_type",
+		},
+			"schemas users roles_gx access tenants_gx billing audit gx gx_between", "tenant"),
+		made(Generation{
+			Name: "gxafter", TenantFlag: "deleted", Ranked: true, SoftGrants: true, Model: true, RoleFlag: none, RoleKind: "role_type",
+			Unguarded: true, Suspends: true, OldTenants: true, Audit: EventAudit,
+		},
+			"schemas users roles_gx access tenants_gx billing billing_model audit gx gx_between gx_after", "tenant_old"),
+	}
+})
 
 // Named returns the generation of that name, and panics if it does not exist.
 func Named(name string) Generation {
-	i := slices.IndexFunc(All, func(g Generation) bool { return g.Name == name })
+	i := slices.IndexFunc(All(), func(g Generation) bool { return g.Name == name })
 	if i < 0 {
 		panic("generations: unknown generation " + name)
 	}
-	return All[i]
+	return All()[i]
 }
 
 // With returns the generation with additional SQL, such as Rows and NastyRows. It becomes part of the template, so
@@ -227,7 +230,9 @@ func made(g Generation, manager, tenants string) Generation {
 var files embed.FS
 
 // rows are the files with rows: templates, because the columns have several names.
-var rows = template.Must(template.ParseFS(files, "sql/rows.sql", "sql/nasty_*.sql"))
+var rows = sync.OnceValue(func() *template.Template {
+	return template.Must(template.ParseFS(files, "sql/rows.sql", "sql/nasty_*.sql"))
+})
 
 // read joins the named files.
 func read(names string) string {
@@ -249,7 +254,7 @@ func (g Generation) render(name string) string {
 		Generation
 		Operator string
 	}{g, OperatorID}
-	if err := rows.ExecuteTemplate(&b, name+".sql", data); err != nil {
+	if err := rows().ExecuteTemplate(&b, name+".sql", data); err != nil {
 		panic(err) // the templates only depend on this package
 	}
 	return b.String()

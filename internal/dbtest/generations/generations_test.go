@@ -123,7 +123,7 @@ func old(column, theirs, sql string) func(Generation) string {
 
 func TestEveryGenerationHasTheDefectsThatItCounts(t *testing.T) {
 	t.Parallel()
-	for _, g := range All {
+	for _, g := range All() {
 		t.Run(g.Name, func(t *testing.T) {
 			t.Parallel()
 			nastyManager, nastyTenants := g.NastyRows()
@@ -164,7 +164,7 @@ func TestEveryGenerationHasTheDefectsThatItCounts(t *testing.T) {
 func TestEveryGenerationHasItsTables(t *testing.T) {
 	t.Parallel()
 	flags := map[string]string{"g0": "is_active", "g2": "is_deleted"}
-	for _, g := range All {
+	for _, g := range All() {
 		t.Run(g.Name, func(t *testing.T) {
 			t.Parallel()
 			pair := dbtest.New(t, g.With(g.Rows, "").Template())

@@ -18,7 +18,11 @@ func TestImport_InterruptedPrintsOperation(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "people.csv")
 	var b strings.Builder
 	b.WriteString(strings.Join(defectColumns, ",") + "\n")
-	for n := range 30_000 {
+	rows := 30_000
+	if testing.Short() {
+		rows = 10_000
+	}
+	for n := range rows {
 		b.WriteString(goodRow(n) + "\n")
 	}
 	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {

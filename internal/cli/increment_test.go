@@ -152,7 +152,10 @@ func TestExport_IncrementsMissAndRepeatNothing(t *testing.T) {
 			"--state", state, "--output-file", filepath.Join(dir, fmt.Sprintf("part-%03d.jsonl", n)),
 			"--manifest", filepath.Join(dir, fmt.Sprintf("part-%03d.json", n)))
 	}
-	const runs = 50
+	runs := 50
+	if testing.Short() {
+		runs = 20
+	}
 	var order []int // the runs that delivered something
 	var mu sync.Mutex
 	var cron sync.WaitGroup

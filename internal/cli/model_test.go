@@ -14,7 +14,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// modelCommands is the number of random commands of the model test.
+// modelCommands is the number of random commands of the model test, a third of them in a short run.
 const modelCommands = 250
 
 // account is a user in the model.
@@ -127,7 +127,11 @@ func TestChanges_MatchModelAndAuditLog(t *testing.T) {
 			t.Fatalf("%q exits with %d, want %d:\n%s", args, code, want, errOut.String())
 		}
 	}
-	for range modelCommands {
+	commands := modelCommands
+	if testing.Short() {
+		commands /= 3
+	}
+	for range commands {
 		args, code, effect := m.command(r)
 		if code == 0 && r.IntN(4) == 0 {
 			run(0, append(args, "--dry-run")...)

@@ -11,7 +11,7 @@ import (
 )
 
 // TestThroughPgBouncer runs the scripts through a pooler in transaction mode that is not configured as such, except the
-// scripts that use a dev database. A short run takes every fifth.
+// scripts that use a dev database. A short run takes every tenth.
 func TestThroughPgBouncer(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil {
@@ -24,7 +24,7 @@ func TestThroughPgBouncer(t *testing.T) {
 	})
 	every := 1
 	if testing.Short() {
-		every = 5
+		every = 10
 	}
 	w := ours()
 	w.bouncer = dbtest.NewPgBouncer(t)

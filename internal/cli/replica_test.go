@@ -10,13 +10,14 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// creates is the number of users that are created during the failover.
-const creates = 40
-
 // TestFailover_EachChangeOnce kills the primary during a series of changes and promotes the standby. Each command uses
 // both servers and is repeated after a failure, as a job would do.
 func TestFailover_EachChangeOnce(t *testing.T) {
 	t.Parallel()
+	creates := 40
+	if testing.Short() {
+		creates = 12
+	}
 	r := dbtest.NewReplicated(t, migrated)
 	both := r.Both()
 	create := func(i int) *process {

@@ -43,7 +43,8 @@ func withOperators(t *testing.T) dbtest.Pair {
 	return pair
 }
 
-// Kind 45 (H3a, H3b): weaker operators cannot change anything that affects access to an account, with any command.
+// Kind 45 (H3a, H3b): weaker operators cannot change anything that affects access to an account, with any command. In a
+// short run each command is run by one of the two operators.
 func TestRank_StrongerAccountsAreProtected(t *testing.T) {
 	t.Parallel()
 	pair := withOperators(t)
@@ -102,7 +103,10 @@ UPDATE idam.user_roles SET status = 'ACTIVE'`
 		{"imported position", "", imported("position", "Other"), true},
 	}
 	for i, c := range commands {
-		for _, by := range []string{"mid", "sys"} {
+		for k, by := range []string{"mid", "sys"} {
+			if testing.Short() && k != i%2 {
+				continue
+			}
 			for victim, strength := range map[string]string{"boss": "stronger", "peer": "equal", "plain2": "weaker"} {
 				if victim == "peer" && by == "sys" {
 					continue // only MASTERs change a MASTER's password, e-mail and name

@@ -12,13 +12,13 @@ import (
 const usersDigest = `SELECT md5(string_agg((to_jsonb(u) - 'updated_at' - 'updated_by')::text, ',' ORDER BY u.id))
 	FROM idam.users u`
 
-// An undo of 5,000 rows (a fifth of them in a short run) restores the table, and the undo of the undo restores the
+// An undo of 5,000 rows (a tenth of them in a short run) restores the table, and the undo of the undo restores the
 // change.
 func TestUndo_ManyRows(t *testing.T) {
 	t.Parallel()
 	rows := 5000
 	if testing.Short() {
-		rows = 1000
+		rows = 500
 	}
 	pair := dbtest.New(t, migrated)
 	if _, err := query(t.Context(), pair.Manager, `INSERT INTO idam.users (id, username, email, full_name, user_type, phone, last_login_at, locked_until, last_login_ip, failed_login_attempts)

@@ -115,7 +115,8 @@ func TestHostileSettings(t *testing.T) {
 }
 
 // Commands of a superuser never call operators and functions that another role planted in public or in a schema ahead of
-// pg_catalog, not even through a pooler. They would make that role a superuser.
+// pg_catalog, not even through a pooler. They would make that role a superuser. A short run tries each search path in one
+// of the two ways.
 func TestPlantedObjectsAreNotCalled(t *testing.T) {
 	t.Parallel()
 	bouncer := dbtest.NewPgBouncer(t)
@@ -146,12 +147,16 @@ CREATE FUNCTION `+schema+`.lower(varchar) RETURNS text LANGUAGE plpgsql AS $$ BE
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{`"$user", public`, `ahead, pg_catalog`} {
+	for i, path := range []string{`"$user", public`, `ahead, pg_catalog`} {
 		database := ask(t, pair.Manager, "SELECT current_database()")
 		if _, err := query(t.Context(), pair.Manager, `ALTER DATABASE `+database+` SET search_path = `+path); err != nil {
 			t.Fatal(err)
 		}
-		for way, reached := range map[string]dbtest.Pair{"direct": pair, "pooled": through} {
+		for k, reached := range []dbtest.Pair{pair, through} {
+			if testing.Short() && k != i {
+				continue
+			}
+			way := []string{"direct", "pooled"}[k]
 			name := strings.ToLower(rand.Text()[:8])
 			for _, args := range []string{
 				"users create --username " + name + " --email " + name + "@example.com --full-name X --no-password", "users update " + name + " --department x", "users list --search " + name,

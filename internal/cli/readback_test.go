@@ -33,11 +33,22 @@ CREATE TABLE got (LIKE wanted);`
 const differing = `SELECT count(*) FROM ((SELECT w::text FROM wanted w EXCEPT ALL SELECT g::text FROM got g)
  UNION ALL (SELECT g::text FROM got g EXCEPT ALL SELECT w::text FROM wanted w)) d`
 
+// readBack inserts the rows of a file into the table got, by format.
+var readBack = map[string]func(*testing.T, *pgx.Conn, []byte){
+	"csv":   copyIn("COPY got FROM STDIN (FORMAT csv, HEADER)"),
+	"tsv":   readTSV,
+	"jsonl": readJSONL,
+	"json":  readJSON,
+	"yaml":  readYAML,
+	"xlsx":  readXLSX,
+}
+
 // Other programs read the same values from exported invoices as SELECT returns, to the last digit. PostgreSQL reads
-// csv, tsv, json and jsonl. Libraries other than those that wrote them read yaml and xlsx.
+// csv, tsv, json and jsonl. Libraries other than those that wrote them read yaml and xlsx. In a short run each generation
+// has every second format.
 func TestInvoicesExport_EqualsSelect(t *testing.T) {
 	t.Parallel()
-	for _, g := range generations.All() {
+	for k, g := range generations.All() {
 		t.Run(g.Name, func(t *testing.T) {
 			t.Parallel()
 			pair := dbtest.New(t, found(g).template)
@@ -46,14 +57,10 @@ func TestInvoicesExport_EqualsSelect(t *testing.T) {
 			execute(t, conn, "DO $$ BEGIN IF to_regclass('idam.user_roles') IS NOT NULL THEN DELETE FROM idam.user_roles; END IF; END $$") // without grants a MASTER has all permissions
 			execute(t, conn, "UPDATE bill.invoices SET currency = 'EUR' WHERE currency = ''")                                              // csv cannot distinguish '' from NULL
 			execute(t, conn, keepWanted(g))
-			for format, readBack := range map[string]func(*testing.T, *pgx.Conn, []byte){
-				"csv":   copyIn("COPY got FROM STDIN (FORMAT csv, HEADER)"),
-				"tsv":   readTSV,
-				"jsonl": readJSONL,
-				"json":  readJSON,
-				"yaml":  readYAML,
-				"xlsx":  readXLSX,
-			} {
+			for i, format := range []string{"csv", "tsv", "jsonl", "json", "yaml", "xlsx"} {
+				if testing.Short() && i%2 != k%2 {
+					continue
+				}
 				file := filepath.Join(t.TempDir(), "x."+format)
 				cxgctl(t, pair, "invoices", "list", "--all", "--include-deleted", "-o", format, "--output-file", file).exits(t, 0)
 				execute(t, conn, "TRUNCATE got")
@@ -61,7 +68,7 @@ func TestInvoicesExport_EqualsSelect(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				readBack(t, conn, text)
+				readBack[format](t, conn, text)
 				var wanted, different int
 				if err := conn.QueryRow(t.Context(), "SELECT (SELECT count(*) FROM wanted), ("+differing+")").Scan(&wanted, &different); err != nil {
 					t.Fatal(err)

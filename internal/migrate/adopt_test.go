@@ -186,9 +186,13 @@ VALUES ('00000000-0000-4000-8000-00000000beef', 'new', '', 'new@cxg.example', fa
 
 var users = map[Database]string{Manager: "idam.users", Tenants: "sys.users"}
 
+// A short run takes every second generation. The templates of other tests migrate the rest, but only up.
 func TestEveryGenerationIsAdopted(t *testing.T) {
 	t.Parallel()
-	for _, g := range generations.All() {
+	for i, g := range generations.All() {
+		if testing.Short() && i%2 == 1 {
+			continue
+		}
 		t.Run(g.Name, func(t *testing.T) {
 			t.Parallel()
 			cfgs := adoptable(t, g)

@@ -16,8 +16,9 @@ import (
 
 // Filter selects rows of the audit log; the zero value selects all.
 type Filter struct {
-	Operator   string // a username or a user's id
-	Resource   string // a noun (user, invoice) or a value of the column (USER_ACCOUNT, TABLE)
+	Operator   string   // a username or a user's id
+	Resource   string   // a noun (user, invoice) or a value of the column (USER_ACCOUNT, TABLE)
+	Nouns      []string // the valid nouns of Resource
 	ResourceID string
 	Actions    []string
 	Result     string
@@ -71,8 +72,8 @@ func (g *Log) where(ctx context.Context, r db.Reader, f Filter, p *fault.Problem
 	}
 	switch {
 	case f.Resource == "":
-	case !slices.Contains(Kinds, f.Resource) && !slices.Contains(Nouns, strings.ToLower(f.Resource)):
-		p.Add("resource", "%q is not a noun of the audit log; the nouns are %s", f.Resource, strings.Join(Nouns, ", "))
+	case !slices.Contains(Kinds, f.Resource) && !slices.Contains(f.Nouns, strings.ToLower(f.Resource)):
+		p.Add("resource", "%q is not a noun of the audit log; the nouns are %s", f.Resource, strings.Join(f.Nouns, ", "))
 	case f.Resource == strings.ToUpper(f.Resource):
 		w.Bind(g.kind+" = @resource", "resource", f.Resource)
 	default:

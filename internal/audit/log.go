@@ -22,11 +22,6 @@ var (
 	Results = []string{"SUCCESS", "FAILURE", "BLOCKED"}
 )
 
-// Nouns are the resources of audit rows written by cxgctl.
-var Nouns = []string{
-	"user", "invoice", "tenant", "member", "subscription", "role", "session", "key", "login", "migration", "audit", "auth", "intent",
-}
-
 // Kinds are the values that the resource column's CHECK allows.
 var Kinds = []string{"TABLE", "API_ENDPOINT", "FILE", "CONFIGURATION", "USER_ACCOUNT", "TENANT_SETTINGS"}
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
@@ -48,7 +49,7 @@ func run(env *cmdutil.Env, root *cobra.Command) (status int) {
 	root.SetIn(env.Stdin)
 	root.SetOut(help)
 	root.SetErr(env.Stderr)
-	err := root.ExecuteContext(env.Context)
+	cmd, err := root.ExecuteContextC(env.Context)
 	env.Close()
 	if err == nil && help.err != nil {
 		err = fault.New(fault.Internal, "cannot write to standard output").Because(help.err)
@@ -68,6 +69,7 @@ func run(env *cmdutil.Env, root *cobra.Command) (status int) {
 	}
 	f := toFault(env, err)
 	nameFlag(env, f)
+	nameFlags(cmd, f)
 	// EPIPE on a database connection is reported as an error.
 	if errors.Is(err, syscall.EPIPE) && f.Code != fault.Database {
 		return brokenPipe
@@ -77,6 +79,16 @@ func run(env *cmdutil.Env, root *cobra.Command) (status int) {
 		explain(env, f)
 	}
 	return fault.Status(f)
+}
+
+// nameFlags makes the message call a field by the flag that set it.
+func nameFlags(cmd *cobra.Command, f *fault.Error) {
+	f.NameFields(func(field string) string {
+		if flag := cliflag.OfField(cmd.Flags(), field); flag != nil {
+			return "--" + flag.Name
+		}
+		return field
+	})
 }
 
 // nameFlag prefixes an error about a forbidden character with the flag whose value contains it.

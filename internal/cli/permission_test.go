@@ -18,7 +18,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/crypto/bcrypt"
 
-	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 	"github.com/cxgctl/cxgctl/internal/password"
@@ -42,8 +41,8 @@ func TestEveryCommandHasASpec(t *testing.T) {
 			t.Errorf("%q requires %s; withoutOperator disagrees", path, what)
 		case what != cmdutil.NoOperator && what != cmdutil.AnyOperator && !code.MatchString(what):
 			t.Errorf("%q requires %q, which is not a permission code", path, what)
-		case what != cmdutil.NoOperator && !slices.Contains(audit.Nouns, spec.Resource):
-			t.Errorf("%q has the resource %q, which audit list does not know", path, spec.Resource)
+		case what != cmdutil.NoOperator && spec.Resource == "":
+			t.Errorf("%q does not state what its audit rows are about", path)
 		case cmd.Flags().Lookup("max-affected") != nil && spec.Audit != cmdutil.Always:
 			t.Errorf("%q changes rows, but its Spec does not state that it writes audit rows", path)
 		}

@@ -63,10 +63,11 @@ func newRoot(env *cmdutil.Env) *cobra.Command {
 	f.BoolVarP(&env.Global.Quiet, "quiet", "q", false, "print only errors to standard error, not notes")
 	f.BoolVarP(&env.Global.Verbose, "verbose", "v", false, "print details of errors")
 	root.AddCommand(
-		user.NewCommand(env), invoice.NewCommand(env), tenant.NewCommand(env), auditcmd.NewCommand(env),
+		user.NewCommand(env), invoice.NewCommand(env), tenant.NewCommand(env),
 		authcmd.NewCommand(env), role.NewCommand(env), sessioncmd.NewCommand(env), sessioncmd.NewLoginsCommand(env), sessioncmd.NewKeysCommand(env),
 		migratecmd.NewCommand(env), env.Anonymous(dev.NewCommand(env)), env.Anonymous(configcmd.NewCommand(env)), env.Anonymous(doctorcmd.NewCommand(env)),
 		env.Anonymous(newCompletion(env)), env.Anonymous(newVersion(env)),
+		auditcmd.NewCommand(env), // last: audit undo needs what the other nouns can undo
 	)
 	root.AddCommand(newHelpTopics()...)
 	root.InitDefaultHelpCmd()

@@ -169,12 +169,26 @@ func (p *Problems) Err() error {
 	if len(p.list) == 0 {
 		return nil
 	}
-	parts, kinds := make([]string, len(p.list)), make([]string, len(p.list))
+	kinds := make([]string, len(p.list))
 	for i, x := range p.list {
-		parts[i] = x.Field + ": " + x.Message
 		kinds[i] = x.Field + ": " + x.kind
 	}
-	err := New(Validation, "%s", strings.Join(parts, "; ")).With("fields", p.list)
+	err := New(Validation, "").With("fields", p.list)
 	err.Kind = strings.Join(kinds, "; ")
+	err.NameFields(func(field string) string { return field })
 	return err
+}
+
+// NameFields makes the message of an error from Problems call each field by the name that the function returns. Other
+// errors stay as they are.
+func (e *Error) NameFields(name func(field string) string) {
+	list, ok := e.Detail["fields"].([]Problem)
+	if !ok {
+		return
+	}
+	parts := make([]string, len(list))
+	for i, x := range list {
+		parts[i] = name(x.Field) + ": " + x.Message
+	}
+	e.Message = strings.Join(parts, "; ")
 }

@@ -46,9 +46,9 @@ func checkSearch(p *fault.Problems, text string) {
 // allowed: the first run of a script may have one.
 func checkRanges(p *fault.Problems, f Filter) {
 	if f.From != nil && f.To != nil && f.From.Day.After(f.To.Day) {
-		p.Add("from", "%s is after to, %s", f.From, f.To)
+		p.Add("from", "%s is after --to, %s", f.From, f.To)
 	}
 	if f.MinTotal != nil && f.MaxTotal != nil && f.MinTotal.Cmp(*f.MaxTotal) > 0 {
-		p.Add("min_total", "%s is more than max_total, %s", f.MinTotal, f.MaxTotal)
+		p.Add("min_total", "%s is more than --max-total, %s", f.MinTotal, f.MaxTotal)
 	}
 }

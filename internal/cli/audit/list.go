@@ -61,7 +61,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 			}
 		}
 		log, err := audit.NewLog(s.Catalog)
-		f.Since, f.Until = since.Time(), until.Time()
+		f.Since, f.Until, f.Nouns = since.Time(), until.Time(), nouns(env)
 		return cmdutil.Listing[audit.Entry]{
 			Table: schema.AuditLogs,
 			Query: func(ctx context.Context, since db.Increment) (db.ListQuery[audit.Entry], error) {
@@ -85,14 +85,23 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	fs.Var(&until, "until", "before this `time`")
 	cliflag.MarkTables(fs, "ref", schema.Invoices, schema.Tenants)
 	cmd.MarkFlagsMutuallyExclusive("ref", "resource-id")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("resource", cliflag.CompleteWords(audit.Nouns...)))
+	cliflag.Must(cmd.RegisterFlagCompletionFunc("resource", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return nouns(env), cobra.ShellCompDirectiveNoFileComp
+	}))
 	cliflag.Must(cmd.RegisterFlagCompletionFunc("actor", cmdutil.Users.Completion(env, true)))
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("action", cliflag.CompleteWords(audit.Actions...)))
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("result", cliflag.CompleteWords(audit.Results...)))
+	cliflag.CompleteFlag(cmd, "action", audit.Actions...)
+	cliflag.CompleteFlag(cmd, "result", audit.Results...)
 	page.BindExport(cmd)
 	cmdutil.BindReveal(env, cmd)
 	env.Specify(cmd, cmdutil.Spec{Permission: "AUDIT_LIST", Resource: "audit", Tables: schema.AuditTables})
 	return cmdutil.AddOutputFlags[audit.Entry](env, cmd)
+}
+
+// nouns returns the nouns of the audit rows that cxgctl writes. Those about an intent are not the subject of a command.
+func nouns(env *cmdutil.Env) []string {
+	list := append(env.Resources(), "intent")
+	slices.Sort(list)
+	return list
 }
 
 // referred returns the id of the row that a REF names, among rows of one noun, or of all nouns that have REFs.

@@ -56,7 +56,7 @@ since the audit log does not keep them.`,
 		cmdutil.NoteUnsealedUndo(env, log)
 		tables := map[string]audit.Reverser{}
 		for _, noun := range plan.Nouns() {
-			r, err := cmdutil.FindUndoable(noun)
+			r, err := cmdutil.FindUndoable(env.Undoable, noun)
 			if err != nil {
 				return err
 			}
@@ -64,7 +64,7 @@ since the audit log does not keep them.`,
 				return err
 			}
 		}
-		if err := mayUndo(w, entries); err != nil {
+		if err := mayUndo(env, w, entries); err != nil {
 			return err
 		}
 		if err := cmdutil.ConfirmChange(ctx, env, w.Ledger, "undo the change of "+cmdutil.Plural(plan.Rows(), "row")); err != nil {
@@ -80,7 +80,7 @@ since the audit log does not keep them.`,
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "op", "force")
 	flags.BindBatch(cmd)
 	var undone, read []string
-	for _, r := range cmdutil.Undoable {
+	for _, r := range env.Undoable {
 		undone, read = append(undone, r.Permissions(audit.Create)...), append(read, r.Tables...)
 	}
 	slices.Sort(undone)
@@ -91,13 +91,13 @@ since the audit log does not keep them.`,
 }
 
 // mayUndo requires the permissions for making the same changes by hand: update the rows, and delete the created ones.
-func mayUndo(w *cmdutil.Writer, entries []audit.Entry) error {
+func mayUndo(env *cmdutil.Env, w *cmdutil.Writer, entries []audit.Entry) error {
 	var need []string
 	for _, e := range entries {
 		if e.Resource == nil || e.Action == nil {
 			continue
 		}
-		if r, err := cmdutil.FindUndoable(*e.Resource); err == nil {
+		if r, err := cmdutil.FindUndoable(env.Undoable, *e.Resource); err == nil {
 			need = append(need, r.Permissions(audit.Action(*e.Action))...)
 		}
 	}

@@ -1,6 +1,9 @@
 package cliflag
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -51,9 +54,27 @@ func (m Mark) Has(f *pflag.Flag) bool {
 	return ok
 }
 
-// CompleteWords completes fixed words.
-func CompleteWords(words ...string) cobra.CompletionFunc {
-	return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
+// fieldAnnotation annotates a flag whose name is not that of the field that it sets.
+const fieldAnnotation = "field"
+
+// MarkField declares which field a flag sets. The default is the name of the flag with underscores, as in page_size.
+func MarkField(fs *pflag.FlagSet, flag, field string) {
+	Must(fs.SetAnnotation(flag, fieldAnnotation, []string{field}))
+}
+
+// OfField returns the flag on the command line that set a field, or nil.
+func OfField(fs *pflag.FlagSet, field string) (flag *pflag.Flag) {
+	fs.Visit(func(f *pflag.Flag) {
+		if strings.ReplaceAll(f.Name, "-", "_") == field || slices.Contains(f.Annotations[fieldAnnotation], field) {
+			flag = f
+		}
+	})
+	return flag
+}
+
+// CompleteFlag completes fixed words as the value of a flag.
+func CompleteFlag(cmd *cobra.Command, flag string, words ...string) {
+	Must(cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)))
 }
 
 // Must panics on errors that only a bug can cause, such as an undefined flag.

@@ -321,7 +321,7 @@ func (c *ChangeFlags) checkCounts() error {
 		p.Add("expect", "%d is out of range; use 0 or more", c.expect)
 	}
 	if c.maxAffected < 0 {
-		p.Add("max-affected", "%d is out of range; use 0 or more", c.maxAffected)
+		p.Add("max_affected", "%d is out of range; use 0 or more", c.maxAffected)
 	}
 	return p.Err()
 }

@@ -27,7 +27,7 @@ type DatabaseFlags struct {
 func (f *DatabaseFlags) Bind(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.Database, "database", "", "manager or tenants (default: both)")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "database")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("database", cliflag.CompleteWords("manager", "tenants")))
+	cliflag.CompleteFlag(cmd, "database", "manager", "tenants")
 }
 
 // Databases returns the databases that --database selects: both by default.

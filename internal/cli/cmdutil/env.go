@@ -57,6 +57,7 @@ type Env struct {
 	reveal   bool                                              // --reveal
 	Tenants  tenantFlags
 	specs    map[*cobra.Command]Spec
+	Undoable []audit.Resource // whose changes audit undo reverses; each noun adds its own
 	Times    cliflag.TimeContext
 	AskedOn  string        // the server and database, named in prompts
 	skew     time.Duration // how far the server's clock is ahead

@@ -45,7 +45,7 @@ func BindOutput(env *Env, cmd *cobra.Command, check func(columns []string) error
 	for i, x := range output.Formats {
 		formats[i] = string(x)
 	}
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("output", cliflag.CompleteWords(formats...)))
+	cliflag.CompleteFlag(cmd, "output", formats...)
 	return cmd
 }
 

@@ -21,7 +21,7 @@ type RefFlags struct {
 func (r *RefFlags) Bind(cmd *cobra.Command, keys ...string) {
 	cmd.Flags().StringVar(&r.By, "by", "", "interpret REF as: "+strings.Join(keys, ", ")+" (default: any)")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "by")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("by", cliflag.CompleteWords(keys...)))
+	cliflag.CompleteFlag(cmd, "by", keys...)
 }
 
 // BindDeleted adds --include-deleted.

@@ -58,6 +58,17 @@ func (env *Env) SpecOf(cmd *cobra.Command) Spec {
 	return Spec{}
 }
 
+// Resources returns the resources of all commands' audit rows.
+func (env *Env) Resources() []string {
+	var list []string
+	for _, s := range env.specs {
+		if s.Resource != "" && !slices.Contains(list, s.Resource) {
+			list = append(list, s.Resource)
+		}
+	}
+	return list
+}
+
 // Anonymous specifies that a command, or the commands of a group, do not need an operator.
 func (env *Env) Anonymous(cmd *cobra.Command) *cobra.Command {
 	env.Specify(cmd, Spec{Permission: NoOperator})

@@ -5,22 +5,15 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/invoices"
-	"github.com/cxgctl/cxgctl/internal/roles"
-	"github.com/cxgctl/cxgctl/internal/tenants"
-	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// Undoable are the resources whose changes can be undone.
-var Undoable = []audit.Resource{users.Resource, invoices.Resource, tenants.Resource, tenants.MemberResource, roles.Resource}
-
 // FindUndoable returns the resource that audit rows call by the name.
-func FindUndoable(name string) (audit.Resource, error) {
-	i := slices.IndexFunc(Undoable, func(r audit.Resource) bool { return r.Name == name })
+func FindUndoable(list []audit.Resource, name string) (audit.Resource, error) {
+	i := slices.IndexFunc(list, func(r audit.Resource) bool { return r.Name == name })
 	if i < 0 {
 		return audit.Resource{}, fault.New(fault.Validation, "a change of a %s cannot be undone", name).With("resource", name)
 	}
-	return Undoable[i], nil
+	return list[i], nil
 }
 
 // NoteUnsealedUndo warns that an undo relies on an audit log without seals.
@@ -30,11 +23,13 @@ func NoteUnsealedUndo(env *Env, log *audit.Log) {
 	}
 }
 
-// MayReverse requires the permissions for undoing a change of an import by hand.
-func (w *Writer) MayReverse(noun string, a audit.Action) error {
-	r, err := FindUndoable(noun)
-	if err != nil {
-		return err
+// MayReverse returns a function that requires the permissions for undoing a change of one of the resources by hand.
+func (w *Writer) MayReverse(list ...audit.Resource) func(noun string, a audit.Action) error {
+	return func(noun string, a audit.Action) error {
+		r, err := FindUndoable(list, noun)
+		if err != nil {
+			return err
+		}
+		return w.Require(r.Permissions(a)...)
 	}
-	return w.Require(r.Permissions(a)...)
 }

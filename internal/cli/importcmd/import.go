@@ -101,8 +101,8 @@ func Complete(env *cmdutil.Env, cmd *cobra.Command, f *Flags, n Spec) *cobra.Com
 	fs.BoolVar(&f.status, "status", false, "show the progress of importing FILE, and its operations")
 	fs.StringVar(&f.undo, "undo", "", "undo everything that all runs of `FILE|OP` created and changed, except rows changed since")
 	cliflag.MarkFlags(fs, cliflag.Recorded, "format", "encoding", "on-conflict", "max-errors", "atomic", "status", "undo")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("format", cliflag.CompleteWords(formatNames()...)))
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("on-conflict", cliflag.CompleteWords(n.Conflicts...)))
+	cliflag.CompleteFlag(cmd, "format", formatNames()...)
+	cliflag.CompleteFlag(cmd, "on-conflict", n.Conflicts...)
 	cmd.MarkFlagsMutuallyExclusive("status", "undo", "again")
 	f.BindBatch(cmd)
 	cmdutil.Annotate(cmd, cliflag.FileUse, "FILE")
@@ -140,10 +140,10 @@ func (f *Flags) options(n Spec) (importer.Options, error) {
 	}
 	var p fault.Problems
 	if !slices.Contains(n.Conflicts, f.onConflict) {
-		p.Add("on-conflict", "%q is not one of %s", f.onConflict, strings.Join(n.Conflicts, ", "))
+		p.Add("on_conflict", "%q is not one of %s", f.onConflict, strings.Join(n.Conflicts, ", "))
 	}
 	if f.maxErrors < 0 {
-		p.Add("max-errors", "%d is out of range; use 0 or more", f.maxErrors)
+		p.Add("max_errors", "%d is out of range; use 0 or more", f.maxErrors)
 	}
 	if err := p.Err(); err != nil {
 		return o, err

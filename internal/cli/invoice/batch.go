@@ -88,7 +88,7 @@ func newStatus(env *cmdutil.Env) *cobra.Command {
 	cmd.Flags().Var(&method, "payment-method", "`method` of the payment: CREDIT_CARD, BANK_TRANSFER, PAYPAL, WIRE_TRANSFER or CHECK")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "set", "paid-at", "payment-method")
 	force.bind(cmd, "make a change of status that the rules forbid; needs --reason")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("set", cliflag.CompleteWords(invoices.Statuses...)))
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("payment-method", cliflag.CompleteWords(invoices.PaymentMethods...)))
+	cliflag.CompleteFlag(cmd, "set", invoices.Statuses...)
+	cliflag.CompleteFlag(cmd, "payment-method", invoices.PaymentMethods...)
 	return cmd
 }

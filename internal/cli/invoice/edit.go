@@ -42,7 +42,7 @@ func (v *invoiceValues) bind(cmd *cobra.Command) {
 	fs.Var(&v.calls, "api-calls", "API calls billed, at least 0")
 	fs.Var(&v.method, "payment-method", "payment method: CREDIT_CARD, BANK_TRANSFER, PAYPAL, WIRE_TRANSFER or CHECK")
 	cliflag.MarkFlags(fs, cliflag.Recorded, "tenant", "currency", "payment-method")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("payment-method", cliflag.CompleteWords(invoices.PaymentMethods...)))
+	cliflag.CompleteFlag(cmd, "payment-method", invoices.PaymentMethods...)
 }
 
 // read returns the given fields. Invalid values are added to p.
@@ -131,7 +131,7 @@ func newUpdate(env *cmdutil.Env) *cobra.Command {
 	f.StringSliceVar(&patch.Unset, "unset", nil, "`fields` to clear: used_storage and api_calls become 0, payment_method empty")
 	cliflag.MarkFlags(f, cliflag.Recorded, "unset")
 	since.Bind(cmd)
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("unset", cliflag.CompleteWords(invoices.Unsettable...)))
+	cliflag.CompleteFlag(cmd, "unset", invoices.Unsettable...)
 	force.bind(cmd, "change the amounts of a PAID invoice; needs --reason")
 	name.Bind(cmd, invoices.Kind.KeyNames()...)
 	flags.Bind(cmd)

@@ -45,7 +45,7 @@ func newImport(env *cmdutil.Env) *cobra.Command {
 			if err != nil {
 				return importer.Undone{}, err
 			}
-			return t.UndoImport(ctx, w.Ledger, ops, w.MayReverse)
+			return t.UndoImport(ctx, w.Ledger, ops, w.MayReverse(invoices.Resource))
 		},
 	})
 	env.Specify(cmd, cmdutil.Spec{

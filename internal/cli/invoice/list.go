@@ -16,6 +16,7 @@ import (
 
 // NewCommand returns the commands about invoices.
 func NewCommand(env *cmdutil.Env) *cobra.Command {
+	env.Undoable = append(env.Undoable, invoices.Resource)
 	return cmdutil.Group("invoices", "Create, change, list, import and sum up invoices",
 		newCreate(env), newUpdate(env), newStatus(env),
 		newDelete(env), newRestore(env), newImport(env),
@@ -51,14 +52,14 @@ func (f *filterFlags) bindFilter(cmd *cobra.Command) {
 	fs.Var(&f.minTotal, "min-total", "total_amount of at least this `amount`, an exact decimal")
 	fs.Var(&f.maxTotal, "max-total", "total_amount of at most this `amount`")
 	cliflag.MarkFlags(fs, cliflag.Recorded, "tenant", "status", "currency", "from", "to", "due-before", "overdue", "min-total", "max-total")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("status", cliflag.CompleteWords(invoices.Statuses...)))
+	cliflag.CompleteFlag(cmd, "status", invoices.Statuses...)
 }
 
 // bindMethods adds the filter by payment method. Commands that set a payment method do not have it.
 func (f *filterFlags) bindMethods(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&f.PaymentMethods, "payment-method", nil, "only these `methods`: CREDIT_CARD, BANK_TRANSFER, PAYPAL, WIRE_TRANSFER, CHECK")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "payment-method")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("payment-method", cliflag.CompleteWords(invoices.PaymentMethods...)))
+	cliflag.CompleteFlag(cmd, "payment-method", invoices.PaymentMethods...)
 }
 
 // filter returns the filter that the flags select, with the values that were refused.
@@ -106,7 +107,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	page.BindExport(cmd)
 	cmd.Flags().StringSliceVar(&page.Sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Shaping, "sort")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("sort", cliflag.CompleteWords(invoices.SortFields...)))
+	cliflag.CompleteFlag(cmd, "sort", invoices.SortFields...)
 	env.Specify(cmd, cmdutil.Spec{Permission: "INVOICE_LIST", Resource: invoices.Kind.Name, Tables: cmdutil.Invoices.Tables, TenantOnly: true})
 	return cmdutil.AddOutputFlags[invoices.Invoice](env, cmd)
 }

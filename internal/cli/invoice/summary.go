@@ -49,7 +49,7 @@ func newSummary(env *cmdutil.Env) *cobra.Command {
 	})
 	cmd.Flags().StringVar(&by, "by", "currency", "month, status, currency, tenant or method")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "by")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("by", cliflag.CompleteWords(invoices.Groupings...)))
+	cliflag.CompleteFlag(cmd, "by", invoices.Groupings...)
 	return sums[invoices.Summary](env, cmd, &f)
 }
 

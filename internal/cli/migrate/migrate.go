@@ -189,7 +189,7 @@ held for long: indexes of tables with rows are built concurrently with writes.`,
 	r.bind(cmd)
 	f.Bind(cmd)
 	f.ChangeFlags.Bind(cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: cmdutil.NoOperator, Audit: cmdutil.Always})
+	env.Specify(cmd, cmdutil.Spec{Permission: cmdutil.NoOperator, Resource: migrationResource, Audit: cmdutil.Always})
 	cmd.Flags().StringSliceVar(&f.With, "with", nil, "apply these optional migrations (`names`) too: search (indexes that make --search fast and bulk loads slow)")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "with")
 	return cmdutil.BindTenantOutput[migration, tenantMigration](env, cmd)
@@ -217,7 +217,7 @@ func newDown(env *cmdutil.Env) *cobra.Command {
 	})
 	f.Bind(cmd)
 	f.ChangeFlags.Bind(cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: cmdutil.NoOperator, Audit: cmdutil.Always})
+	env.Specify(cmd, cmdutil.Spec{Permission: cmdutil.NoOperator, Resource: migrationResource, Audit: cmdutil.Always})
 	cmd.Flags().BoolVar(&f.DiscardData, "discard-data", false, "revert even if data is lost")
 	cmd.Flags().StringVar(&optional, "with", "", "revert the optional migration of this `name` instead of the last one")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "with")
@@ -354,13 +354,16 @@ func startsSealing(r migrate.Result) bool {
 	return r.Direction != "down" && (r.Version == 13 || r.Version == 20)
 }
 
+// migrationResource is what audit rows of migrations are about.
+const migrationResource = "migration"
+
 // migrationChanges returns the audit changes for migrations; of is the tenant, nil for the shared databases.
 func migrationChanges(which migrate.Database, results []migrate.Result, of *cmdutil.TenantTarget) []audit.Change {
 	changes := make([]audit.Change, len(results))
 	for i, r := range results {
 		image := map[string]any{"database": which, "version": r.Version, "name": r.Name}
 		c := audit.Change{
-			Subject: audit.Subject{Resource: "migration", Name: string(which) + "/" + r.Name},
+			Subject: audit.Subject{Resource: migrationResource, Name: string(which) + "/" + r.Name},
 			Action:  audit.Execute, Event: audit.SystemChange, After: image,
 		}
 		if r.Direction == "down" {

@@ -31,6 +31,7 @@ var grantView = output.View{
 
 // NewCommand returns the commands about roles and their grants.
 func NewCommand(env *cmdutil.Env) *cobra.Command {
+	env.Undoable = append(env.Undoable, roles.Resource)
 	return cmdutil.Group("roles", "List, grant and revoke roles",
 		newList(env), newGet(env), newGrants(env), newGrant(env), newRevoke(env))
 }

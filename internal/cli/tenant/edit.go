@@ -42,7 +42,7 @@ func (v *tenantValues) bind(cmd *cobra.Command) {
 	fs.Var(&v.locale, "locale", "locale, such as ko-KR")
 	fs.Var(&v.money, "currency", "ISO 4217 `code`, such as KRW")
 	cliflag.MarkFlags(fs, cliflag.Recorded, "name", "type", "currency")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("type", cliflag.CompleteWords(tenants.Types...)))
+	cliflag.CompleteFlag(cmd, "type", tenants.Types...)
 }
 
 // read returns the fields that were set and adds invalid values to p.
@@ -98,7 +98,7 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 	values.bind(cmd)
 	f.Lookup("type").Usage += " (default STANDARD)"
 	f.Lookup("start-date").Usage += " (default today, UTC)"
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("status", cliflag.CompleteWords("TRIAL", "ACTIVE")))
+	cliflag.CompleteFlag(cmd, "status", "TRIAL", "ACTIVE")
 	flags.Bind(cmd)
 	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_CREATE", Resource: tenants.Kind.Name, Tables: cmdutil.Tenants.Tables, Audit: cmdutil.Always})
 	return cmdutil.AddOutputFlags[tenants.Tenant](env, cmd)
@@ -132,7 +132,7 @@ func newUpdate(env *cmdutil.Env) *cobra.Command {
 	f.StringSliceVar(&patch.Unset, "unset", nil, "set these `fields` to null, such as biz_no or close_date")
 	cliflag.MarkFlags(f, cliflag.Recorded, "unset")
 	since.Bind(cmd)
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("unset", cliflag.CompleteWords(tenants.Unsettable...)))
+	cliflag.CompleteFlag(cmd, "unset", tenants.Unsettable...)
 	name.Bind(cmd, tenants.Kind.KeyNames()...)
 	flags.Bind(cmd)
 	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_UPDATE", Resource: tenants.Kind.Name, Tables: cmdutil.Tenants.Tables, Audit: cmdutil.Always})

@@ -18,6 +18,7 @@ import (
 
 // NewCommand returns the commands about tenants, their members and their databases.
 func NewCommand(env *cmdutil.Env) *cobra.Command {
+	env.Undoable = append(env.Undoable, tenants.Resource, tenants.MemberResource)
 	return cmdutil.Group("tenants", "Manage tenants, their members and their databases",
 		newList(env), newGet(env), newCreate(env), newUpdate(env),
 		newStatus(env), newMembers(env), newSubscriptions(env), newDatabases(env),
@@ -43,9 +44,9 @@ func (f *filterFlags) Bind(cmd *cobra.Command) {
 	fs.StringSliceVar(&f.Types, "type", nil, "only these `types`: TRIAL, STANDARD, PREMIUM, ENTERPRISE")
 	cliflag.MarkFlags(fs, cliflag.Recorded, "status", "type")
 	cliflag.SearchVar(fs, &f.Search, "search", "literal `text` in code, name or business number")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("status", cliflag.CompleteWords(tenants.Statuses...)))
+	cliflag.CompleteFlag(cmd, "status", tenants.Statuses...)
 	f.created.Bind(cmd, "created")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("type", cliflag.CompleteWords(tenants.Types...)))
+	cliflag.CompleteFlag(cmd, "type", tenants.Types...)
 }
 
 func (f *filterFlags) Empty() bool { return f.filter().Empty() }
@@ -77,7 +78,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	page.BindExport(cmd)
 	cmd.Flags().StringSliceVar(&page.Sort, "sort", nil, "sort by these `fields`, each FIELD or FIELD:desc")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Shaping, "sort")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("sort", cliflag.CompleteWords(tenants.SortFields...)))
+	cliflag.CompleteFlag(cmd, "sort", tenants.SortFields...)
 	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_LIST", Resource: tenants.Kind.Name, Tables: cmdutil.Tenants.Tables})
 	return cmdutil.AddOutputFlags[tenants.Tenant](env, cmd)
 }
@@ -161,6 +162,6 @@ func newStatus(env *cmdutil.Env) *cobra.Command {
 		"suspended_date. Every other status clears both."
 	cmd.Flags().StringVar(&status, "set", "", "TRIAL, ACTIVE, SUSPENDED or TERMINATED")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "set")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("set", cliflag.CompleteWords(tenants.Statuses...)))
+	cliflag.CompleteFlag(cmd, "set", tenants.Statuses...)
 	return cmd
 }

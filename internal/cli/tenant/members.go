@@ -41,6 +41,7 @@ func (f *memberFlags) bind(cmd *cobra.Command) {
 	fs.Var(&f.employee, "employee-id", "the tenant's id for the member, at most 50 characters")
 	fs.BoolVar(&f.primary, "primary", false, "primary contact of the tenant; implies --admin")
 	fs.BoolVar(&f.admin, "admin", false, "administrator of the tenant")
+	cliflag.MarkField(fs, "primary", "is_primary")
 	cliflag.MarkFlags(fs, cliflag.Recorded, "primary", "admin")
 }
 
@@ -85,7 +86,7 @@ func newMembersList(env *cmdutil.Env) *cobra.Command {
 	cmd.Flags().StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: ACTIVE, INACTIVE, SUSPENDED, LEFT (default: all but LEFT)")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "status")
 	cliflag.SearchVar(cmd.Flags(), &f.Search, "search", "literal `text` in username, full name or e-mail")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("status", cliflag.CompleteWords(tenants.MemberStatuses...)))
+	cliflag.CompleteFlag(cmd, "status", tenants.MemberStatuses...)
 	added.Bind(cmd, "added")
 	page.Bind(cmd)
 	cmdutil.BindReveal(env, cmd)
@@ -162,7 +163,7 @@ func newMembersUpdate(env *cmdutil.Env) *cobra.Command {
 	cmd.Flags().Var(&status, "status", "ACTIVE, INACTIVE or SUSPENDED")
 	cmd.Flags().StringSliceVar(&unset, "unset", nil, "set these `fields` to null: role, department, position, employee_id")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "status", "unset")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("status", cliflag.CompleteWords(tenants.MemberStatuses[:3]...)))
+	cliflag.CompleteFlag(cmd, "status", tenants.MemberStatuses[:3]...)
 	return cmd
 }
 

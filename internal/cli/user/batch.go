@@ -99,6 +99,6 @@ sessions of the users, which stay ended when they become ACTIVE again. LOCKED la
 next change of the status.`
 	cmd.Flags().StringVar(&status, "set", "", "ACTIVE, INACTIVE, LOCKED or SUSPENDED")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "set")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("set", cliflag.CompleteWords(users.Statuses...)))
+	cliflag.CompleteFlag(cmd, "set", users.Statuses...)
 	return cmdutil.BindTenants(env, cmdutil.BindTenant(env, cmd))
 }

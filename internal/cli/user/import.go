@@ -58,13 +58,14 @@ func newImport(env *cmdutil.Env) *cobra.Command {
 			if err != nil {
 				return importer.Undone{}, err
 			}
+			linked := []audit.Resource{tenants.MemberResource, roles.Resource}
 			links := map[string]audit.Reverser{}
-			for _, r := range []audit.Resource{tenants.MemberResource, roles.Resource} {
+			for _, r := range linked {
 				if t, err := r.Open(w.Catalog); err == nil { // without the table an import cannot have created any
 					links[r.Name] = t
 				}
 			}
-			return t.UndoImport(ctx, w.Ledger, w.Catalog, ops, links, w.MayReverse)
+			return t.UndoImport(ctx, w.Ledger, w.Catalog, ops, links, w.MayReverse(append(linked, users.Resource)...))
 		},
 	})
 	fs := cmd.Flags()

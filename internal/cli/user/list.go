@@ -15,6 +15,7 @@ import (
 
 // NewCommand returns the commands about users.
 func NewCommand(env *cmdutil.Env) *cobra.Command {
+	env.Undoable = append(env.Undoable, users.Resource)
 	return cmdutil.Group("users", "Manage users of the platform or, with --tenant, of a tenant",
 		cmdutil.BindTenant(env, newCreate(env)), newGet(env),
 		newList(env), cmdutil.BindTenant(env, newUpdate(env)), cmdutil.BindTenant(env, newDelete(env)),
@@ -40,8 +41,8 @@ func (f *filterFlags) Bind(cmd *cobra.Command) {
 	f.created.Bind(cmd, "created")
 	fs.BoolVar(&f.Locked, "locked", false, "only locked users")
 	cliflag.MarkFlags(fs, cliflag.Recorded, "status", "user-type", "created-after", "last-login-before", "locked")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("status", cliflag.CompleteWords(users.Statuses...)))
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("user-type", cliflag.CompleteWords(users.Types...)))
+	cliflag.CompleteFlag(cmd, "status", users.Statuses...)
+	cliflag.CompleteFlag(cmd, "user-type", users.Types...)
 }
 
 // filter returns what the flags select. Ages are relative to now.

@@ -317,11 +317,11 @@ var (
 )
 
 // TestFoundDatabasesRunScripts runs scripts of commands on every generation with an audit log as other software left
-// it. In a short run each generation has a share of half of them.
+// it. In a short run each generation has one or two of them.
 func TestFoundDatabasesRunScripts(t *testing.T) {
 	every := 1
 	if testing.Short() {
-		every = 2 * len(generations.All())
+		every = 3 * len(generations.All())
 	}
 	for k, g := range generations.All() {
 		if g.Audit == "" { // every change is refused there: see as_found
@@ -333,7 +333,7 @@ func TestFoundDatabasesRunScripts(t *testing.T) {
 		}
 		var share []string
 		for i, name := range names {
-			if (i+k)%every == 0 {
+			if (i+3*k)%every == 0 {
 				share = append(share, "testdata/script/"+name+".txtar")
 			}
 		}
@@ -343,7 +343,7 @@ func TestFoundDatabasesRunScripts(t *testing.T) {
 }
 
 // TestAdoptedDatabases runs the scripts of the commands on every generation after migrate up: those of
-// the nouns, since the others do not depend on the tables. In a short run every third script runs, on one generation.
+// the nouns, since the others do not depend on the tables. In a short run every fifth script runs, on one generation.
 func TestAdoptedDatabases(t *testing.T) {
 	var files []string
 	for _, pattern := range []string{"users_*", "invoices_*", "tenants_*", "audit_*", "auth_*", "roles_*", "sessions_*", "logins_*", "operator", "protected"} {
@@ -355,12 +355,12 @@ func TestAdoptedDatabases(t *testing.T) {
 	}
 	every := 1
 	if testing.Short() {
-		every = 3 * len(generations.All())
+		every = 5 * len(generations.All())
 	}
 	for k, g := range generations.All() {
 		var share []string
 		for i, f := range files {
-			if (i+3*k)%every == 0 {
+			if (i+5*k)%every == 0 {
 				share = append(share, f)
 			}
 		}
@@ -369,15 +369,15 @@ func TestAdoptedDatabases(t *testing.T) {
 }
 
 // TestClosedAccounts runs every way to close an account on every generation, as other software left it and after
-// migrate up. In a short run each generation is in one of these states.
+// migrate up. In a short run every second generation is in one of these states.
 func TestClosedAccounts(t *testing.T) {
 	scripts := []string{"testdata/generation/accounts.txtar", "testdata/generation/accounts_import.txtar"}
 	t.Run("ours", func(t *testing.T) { runScripts(t, ours(), scripts) })
 	for k, g := range generations.All() {
-		if !testing.Short() || k%2 == 0 {
+		if !testing.Short() || k%4 == 0 {
 			t.Run(g.Name+"/found", func(t *testing.T) { runScripts(t, found(g), scripts[:1]) }) // an import needs migrate up
 		}
-		if !testing.Short() || k%2 == 1 {
+		if !testing.Short() || k%4 == 2 {
 			t.Run(g.Name+"/adopted", func(t *testing.T) { runScripts(t, adopted(g), scripts) })
 		}
 	}

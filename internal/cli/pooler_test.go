@@ -11,7 +11,7 @@ import (
 )
 
 // TestThroughPgBouncer runs the scripts through a pooler in transaction mode that is not configured as such, except the
-// scripts that use a dev database. A short run takes every tenth.
+// scripts that use a dev database. A short run takes every twelfth.
 func TestThroughPgBouncer(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil {
@@ -24,12 +24,12 @@ func TestThroughPgBouncer(t *testing.T) {
 	})
 	every := 1
 	if testing.Short() {
-		every = 10
+		every = 12
 	}
 	w := ours()
 	w.bouncer = dbtest.NewPgBouncer(t)
 	w.facts["pooled"] = true
-	runScripts(t, w, share(files, every, 0))
+	runScripts(t, w, share(files, every, every/2))
 }
 
 // A migration holds a session lock while it runs, which does not work through a pooler.

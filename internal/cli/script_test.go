@@ -60,7 +60,7 @@ func TestMain(m *testing.M) {
 // migrated is the template of databases that cxgctl created.
 var migrated = ours().template
 
-// TestScripts runs every script. A short run takes every twelfth, since TestHostileSettings runs all of them too.
+// TestScripts runs every script. A short run takes every 20th, since TestHostileSettings runs all of them too.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil {
@@ -68,7 +68,7 @@ func TestScripts(t *testing.T) {
 	}
 	every := 1
 	if testing.Short() {
-		every = 12
+		every = 20
 	}
 	runScripts(t, ours(), share(files, every, 0))
 }

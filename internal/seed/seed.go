@@ -4,6 +4,9 @@ package seed
 
 import (
 	"context"
+	_ "embed"
+	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -14,6 +17,13 @@ import (
 // Password is the password of the demo users.
 const Password = "Demo-Passw0rd"
 
+// hash is a bcrypt hash of Password with the backend's cost of 12 and its prefix. Hashing takes a quarter of a second
+// per user and would make loads differ.
+const hash = "$2b$12$56seWwsLZalvl7XAcF6A1.dAquOnFAOIW.RcOTCDw5BKw6thWLVhG"
+
+// today is the current day in the demo data. It is fixed, so that all loads are the same.
+const today = "timestamptz '2026-11-01 00:00Z'"
+
 // Admin is the username of the first demo user, a MASTER.
 const Admin = "admin"
 
@@ -21,6 +31,30 @@ const Admin = "admin"
 type Size struct {
 	Users    int // idam.users, at least the administrator
 	Invoices int // bill.invoices
+}
+
+// The statements that fill the databases, with {names} for the values of Size.statements.
+var (
+	//go:embed people.sql
+	people string
+	//go:embed manager.sql
+	manager string
+	//go:embed tenants.sql
+	tenants string
+)
+
+// statements completes the functions of people.sql and the statements of one database.
+func (s Size) statements(sql string) string {
+	users := max(1, s.Users)
+	return strings.NewReplacer(
+		"{users}", strconv.Itoa(users),
+		"{invoices}", strconv.Itoa(s.Invoices),
+		"{tenants}", strconv.Itoa(min(max(5, users/20), 2000)),
+		"{today}", today,
+		"{start}", "("+today+" - interval '1095 days')", // of the oldest users and invoices
+		"{admin}", "'"+Admin+"'",
+		"{password}", "'"+hash+"'",
+	).Replace(people + sql)
 }
 
 // lockKey is the advisory lock of a load; it spells "cxgdata".
@@ -33,26 +67,28 @@ func Load(ctx context.Context, managerDSN, tenantDSN string, s Size) (loaded boo
 	if s.Users < 0 || s.Invoices < 0 {
 		return false, fault.New(fault.Validation, "the number of demo users and invoices cannot be negative")
 	}
-	manager, err := connect(ctx, "manager", managerDSN)
+	managerConn, err := connect(ctx, "manager", managerDSN)
 	if err != nil {
 		return false, err
 	}
-	defer closeSession(ctx, manager)
-	tenants, err := connect(ctx, "tenants", tenantDSN)
+	defer closeSession(ctx, managerConn)
+	tenantConn, err := connect(ctx, "tenants", tenantDSN)
 	if err != nil {
 		return false, err
 	}
-	defer closeSession(ctx, tenants)
+	defer closeSession(ctx, tenantConn)
 	// released at the end of the session
-	if _, err := manager.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(lockKey)); err != nil {
+	if _, err := managerConn.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(lockKey)); err != nil {
 		return false, db.Translate(err)
 	}
 
 	var jobs []*job
-	d := newDataset(s)
 	for _, j := range []*job{
-		{name: "tenants", conn: tenants, copies: d.tenantDatabase()},
-		{name: "manager", conn: manager, copies: d.managerDatabase()},
+		{name: "tenants", conn: tenantConn, sql: s.statements(tenants), tables: "sys.users"},
+		{
+			name: "manager", conn: managerConn, sql: s.statements(manager),
+			tables: "idam.users, tnnt.tenants, tnnt.tenant_users, bill.plans, tnnt.subscriptions, bill.invoices",
+		},
 	} {
 		has, err := loadedSize(ctx, j.conn)
 		if err != nil {
@@ -80,7 +116,8 @@ func Load(ctx context.Context, managerDSN, tenantDSN string, s Size) (loaded boo
 		}
 	}
 	for _, j := range jobs {
-		if err := j.tidy(ctx); err != nil {
+		// Statistics and visibility maps now, instead of autovacuum competing with the developer's next steps for minutes.
+		if _, err := j.conn.Exec(ctx, "VACUUM (ANALYZE) "+j.tables); err != nil {
 			return true, j.translate(err)
 		}
 	}
@@ -124,40 +161,26 @@ type job struct {
 	name   string
 	conn   *pgx.Conn
 	tx     pgx.Tx
-	copies []copyJob
+	sql    string
+	tables string // names separated by commas
 }
 
-// fill copies all tables and records the size, in a transaction that stays open.
+// fill inserts all rows and records the size, in a transaction that stays open.
 func (j *job) fill(ctx context.Context, s Size) (err error) {
 	if j.tx, err = j.conn.Begin(ctx); err != nil {
 		return err
 	}
-	for _, c := range j.copies {
-		if err := c.run(ctx, j.conn); err != nil {
-			return err
-		}
+	if _, err := j.tx.Exec(ctx, j.sql); err != nil {
+		return err
 	}
-	for _, sql := range []string{
-		`CREATE SCHEMA IF NOT EXISTS cxg_dev`,
-		`CREATE TABLE cxg_dev.loads (users integer NOT NULL, invoices integer NOT NULL, loaded_at timestamptz NOT NULL DEFAULT now())`,
-	} {
-		if _, err := j.tx.Exec(ctx, sql); err != nil {
-			return err
-		}
+	_, err = j.tx.Exec(ctx, `
+		CREATE SCHEMA IF NOT EXISTS cxg_dev;
+		CREATE TABLE cxg_dev.loads (users integer NOT NULL, invoices integer NOT NULL, loaded_at timestamptz NOT NULL DEFAULT now())`)
+	if err != nil {
+		return err
 	}
 	_, err = j.tx.Exec(ctx, `INSERT INTO cxg_dev.loads (users, invoices) VALUES ($1, $2)`, s.Users, s.Invoices)
 	return err
-}
-
-// tidy creates statistics and visibility maps, instead of autovacuum competing with the developer's next steps for
-// minutes.
-func (j *job) tidy(ctx context.Context) error {
-	for _, c := range j.copies {
-		if _, err := j.conn.Exec(ctx, `VACUUM (ANALYZE) `+c.table); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (j *job) translate(err error) error {

@@ -74,8 +74,10 @@ func TestInvoicesExport_EqualsSelect(t *testing.T) {
 					t.Fatal(err)
 				}
 				if wanted < 60 || different > 0 {
-					t.Errorf("%s: %d of %d rows differ: %s", format, different, wanted, ask(t, pair.Manager,
-						"SELECT string_agg(r, E'\\n') FROM (SELECT w::text AS r FROM wanted w EXCEPT SELECT g::text FROM got g UNION SELECT g::text FROM got g EXCEPT SELECT w::text FROM wanted w ORDER BY 1 LIMIT 4) r"))
+					var first string
+					err := conn.QueryRow(t.Context(), `SELECT string_agg(r, E'\n') FROM
+ ((SELECT w::text AS r FROM wanted w EXCEPT SELECT g::text FROM got g LIMIT 2) UNION ALL (SELECT g::text FROM got g EXCEPT SELECT w::text FROM wanted w LIMIT 2)) r`).Scan(&first)
+					t.Errorf("%s: %d of %d rows differ: %s %v", format, different, wanted, first, err)
 				}
 			}
 		})
@@ -164,4 +166,9 @@ func readXLSX(t *testing.T, conn *pgx.Conn, file []byte) {
 	}
 	w.Flush()
 	copyIn("COPY got FROM STDIN (FORMAT csv, HEADER)")(t, conn, text.Bytes())
+	// A spreadsheet's numbers have no trailing zeros, and its text no control characters.
+	for _, table := range []string{"wanted", "got"} {
+		execute(t, conn, "UPDATE "+table+` SET total_amount = trim_scale(total_amount), used_storage = trim_scale(used_storage),
+ invoice_no = regexp_replace(invoice_no, '[\x01-\x08\x0b\x0c\x0e-\x1f]', U&'\FFFD', 'g')`)
+	}
 }

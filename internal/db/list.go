@@ -1,8 +1,6 @@
 package db
 
 import (
-	"context"
-	"iter"
 	"maps"
 	"math"
 	"strings"
@@ -140,21 +138,4 @@ func LikeSubstring(text string) string { return "%" + LikePrefix(text) }
 // LikePrefix returns a LIKE pattern that matches text literally at the start of a value.
 func LikePrefix(text string) string {
 	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text) + "%"
-}
-
-// Stream runs a query in a read-only snapshot, as Export does, and yields its rows as structs.
-func Stream[T any](ctx context.Context, d *DB, idle time.Duration, q Query) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		var zero T
-		stopped := false
-		err := Export(ctx, d, idle, func(ctx context.Context, r Reader, w *IdleTimer) error {
-			return StreamRows(ctx, r, w, q, func(row T) bool {
-				stopped = !yield(row, nil)
-				return !stopped
-			})
-		})
-		if err != nil && !stopped {
-			yield(zero, err)
-		}
-	}
 }

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -23,11 +24,11 @@ type Lookup struct {
 // maxTexts limits the map to about two megabytes. Beyond that, the server joins.
 const maxTexts = 10_000
 
-// read returns the texts by key in r's snapshot, or false if there are too many.
-func (l *Lookup) read(ctx context.Context, r Reader) (map[string][]byte, bool, error) {
+// read returns the texts by key in r's snapshot, or nil if there are too many.
+func (l *Lookup) read(ctx context.Context, r Reader) (map[string][]byte, error) {
 	rows, err := r.Query(ctx, "SELECT key, text FROM ("+l.Texts+") texts (key, text) LIMIT $1", pgx.QueryResultFormats{pgx.BinaryFormatCode}, maxTexts+1)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	defer rows.Close()
 	texts := map[string][]byte{}
@@ -39,22 +40,15 @@ func (l *Lookup) read(ctx context.Context, r Reader) (map[string][]byte, bool, e
 		}
 		texts[string(values[0])] = text
 	}
-	return texts, len(texts) <= maxTexts, rows.Err()
+	if len(texts) > maxTexts {
+		return nil, rows.Err()
+	}
+	return texts, rows.Err()
 }
 
-// replace substitutes texts for the keys in the lookup's column.
-func (l *Lookup) replace(columns []pgtext.Column, texts map[string][]byte, row func(values [][]byte) error) func(values [][]byte) error {
-	for at := range columns {
-		if columns[at].Name != l.Column {
-			continue
-		}
-		columns[at], _ = pgtext.ColumnFor(l.Column, pgtype.TextOID)
-		return func(values [][]byte) error {
-			if values[at] != nil {
-				values[at] = texts[string(values[at])]
-			}
-			return row(values)
-		}
-	}
-	return row
+// replaced changes the lookup's column from keys to texts, and returns its index.
+func (l *Lookup) replaced(columns []pgtext.Column) int {
+	at := slices.IndexFunc(columns, func(c pgtext.Column) bool { return c.Name == l.Column })
+	columns[at], _ = pgtext.ColumnFor(l.Column, pgtype.TextOID)
+	return at
 }

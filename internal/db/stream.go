@@ -2,12 +2,15 @@ package db
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"io"
+	"iter"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
@@ -18,125 +21,142 @@ import (
 type Query struct {
 	SQL    string
 	Args   pgx.NamedArgs
-	Lookup *Lookup // lets Each replace a join; may be nil
+	Lookup *Lookup // lets Rows replace a join; may be nil
 }
 
-// Each runs q and calls begin with the columns, then row for every row. The values are in PostgreSQL's binary form,
-// nil for NULL, and valid until row returns. An error from begin or row stops the query and is returned. A column type
-// unknown to package pgtext is an INTERNAL_ERROR before begin.
-func (q Query) Each(ctx context.Context, r Reader, begin func([]pgtext.Column) error, row func(values [][]byte) error) error {
-	reading, cancel := context.WithCancel(ctx)
-	defer cancel()
-	sql, texts, few := q.SQL, map[string][]byte(nil), false
-	if q.Lookup != nil {
-		var err error
-		if texts, few, err = q.Lookup.read(reading, r); err != nil {
-			return err
+// Rows yields the rows of q from PostgreSQL's binary form. A row is valid until the next one. A column type unknown to
+// package pgtext is an INTERNAL_ERROR.
+func (q Query) Rows(ctx context.Context, r Reader) iter.Seq2[pgtext.Row, error] {
+	return func(yield func(pgtext.Row, error) bool) {
+		var texts map[string][]byte
+		if q.Lookup != nil {
+			var err error
+			if texts, err = q.Lookup.read(ctx, r); err != nil {
+				yield(nil, err)
+				return
+			}
+			if texts != nil {
+				q.SQL = q.Lookup.keyed
+			}
 		}
-		if few {
-			sql = q.Lookup.keyed
+		var row pgtext.BinaryRow
+		var at int // the lookup's column
+		for rows, err := range q.fetch(ctx, r, pgx.QueryResultFormats{pgx.BinaryFormatCode}, q.Args) {
+			if err == nil && row.Columns == nil {
+				row.Columns, err = columnsOf(rows.FieldDescriptions())
+				if err == nil && texts != nil {
+					at = q.Lookup.replaced(row.Columns)
+				}
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			row.Values = rows.RawValues()
+			if texts != nil && row.Values[at] != nil {
+				row.Values[at] = texts[string(row.Values[at])]
+			}
+			if !yield(&row, nil) {
+				return
+			}
 		}
 	}
-	rows, err := r.Query(reading, sql, pgx.QueryResultFormats{pgx.BinaryFormatCode}, q.Args)
-	if err != nil {
-		return err
+}
+
+// Records yields the rows of q as structs, matched by column name.
+func Records[T any](ctx context.Context, r Reader, q Query) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for rows, err := range q.fetch(ctx, r, q.Args) {
+			var row T
+			if err == nil {
+				row, err = pgx.RowToStructByName[T](rows)
+			}
+			if !yield(row, err) || err != nil {
+				return
+			}
+		}
 	}
-	defer rows.Close()
-	defer cancel() // before Close, which would otherwise read the remaining rows
-	some := rows.Next()
-	if err := rows.Err(); err != nil {
-		return err
+}
+
+// fetch yields the rows of q, each positioned on the next.
+func (q Query) fetch(ctx context.Context, r Reader, args ...any) iter.Seq2[pgx.Rows, error] {
+	return func(yield func(pgx.Rows, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		rows, err := r.Query(ctx, q.SQL, args...)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer rows.Close()
+		defer cancel() // before Close, which would otherwise read the remaining rows
+		// The kernel's buffer lets the server continue while a row is written; reading ahead in a goroutine was no faster.
+		for rows.Next() {
+			if !yield(rows, nil) {
+				return
+			}
+		}
+		if err := rows.Err(); err != nil {
+			yield(nil, err)
+		}
 	}
-	fields := rows.FieldDescriptions()
+}
+
+func columnsOf(fields []pgconn.FieldDescription) ([]pgtext.Column, error) {
 	columns := make([]pgtext.Column, len(fields))
 	for i, f := range fields {
 		var known bool
 		if columns[i], known = pgtext.ColumnFor(f.Name, f.DataTypeOID); !known {
-			return fault.New(fault.Internal, "the column %s has a type that cannot be streamed (OID %d)", f.Name, f.DataTypeOID)
+			return nil, fault.New(fault.Internal, "the column %s has a type that cannot be streamed (OID %d)", f.Name, f.DataTypeOID)
 		}
 	}
-	if few {
-		row = q.Lookup.replace(columns, texts, row)
-	}
-	if err := begin(columns); err != nil || !some {
-		return err
-	}
-	// The kernel's buffer lets the server continue while a row is written; reading ahead in a goroutine was no faster.
-	for {
-		if err := row(rows.RawValues()); err != nil {
-			return err
-		}
-		if !rows.Next() {
-			return rows.Err()
-		}
-	}
+	return columns, nil
 }
 
-// Export runs fn in a read-only snapshot without a statement timeout. fn gets a reader and an IdleTimer, and wraps its
-// row handler with IdleTimer.Row. The export fails if no row arrives within idle, not counting the time spent in row
-// handlers.
-func Export(ctx context.Context, d *DB, idle time.Duration, fn func(context.Context, Reader, *IdleTimer) error) error {
-	w := &IdleTimer{}
-	// statement_timeout is meant for short statements; a stream may run as long as rows arrive.
-	err := d.snapshot(ctx, "; SET LOCAL statement_timeout = 0", func(r Reader) error {
-		ctx, cancel := context.WithCancelCause(ctx)
-		defer cancel(nil)
-		defer w.start(idle, cancel)()
-		err := fn(ctx, r, w)
-		if cause := context.Cause(ctx); err != nil && cause != nil {
-			return cause
-		}
-		return err
-	})
-	if w.refused != nil {
-		return w.refused // not a database error
-	}
-	return Translate(err)
-}
-
-// StreamRows runs q over r and calls yield with every row as a struct, matched by column name, until yield returns
-// false. It pauses w while yield runs.
-func StreamRows[T any](ctx context.Context, r Reader, w *IdleTimer, q Query, yield func(T) bool) error {
-	ctx, cancel := context.WithCancel(ctx)
-	rows, err := r.Query(ctx, q.SQL, q.Args)
-	if err != nil {
-		cancel()
-		return err
-	}
-	defer rows.Close()
-	defer cancel() // before Close, which would otherwise read the remaining rows
-	for rows.Next() {
-		v, err := pgx.RowToStructByName[T](rows)
-		if err != nil {
-			return err
-		}
-		w.turns.Add(1)
-		more := yield(v)
-		w.turns.Add(1)
-		if !more {
+// Export yields the rows that read returns, in a read-only snapshot without a statement timeout. It fails if no row
+// arrives within idle, not counting the time between rows that the consumer takes. read gets a reader of the snapshot
+// and the timer, which counts the rows.
+func Export[R any](
+	ctx context.Context, d *DB, idle time.Duration, read func(context.Context, Reader, *IdleTimer) iter.Seq2[R, error],
+) iter.Seq2[R, error] {
+	return func(yield func(R, error) bool) {
+		stopped := false
+		// statement_timeout is meant for short statements; a stream may run as long as rows arrive.
+		err := d.snapshot(ctx, "; SET LOCAL statement_timeout = 0", func(r Reader) error {
+			w := &IdleTimer{}
+			ctx, cancel := context.WithCancelCause(ctx)
+			defer cancel(nil)
+			defer w.start(idle, cancel)()
+			for row, err := range read(ctx, r, w) {
+				if err != nil {
+					return cmp.Or(context.Cause(ctx), err)
+				}
+				w.turns.Add(1)
+				stopped = !yield(row, nil)
+				w.turns.Add(1)
+				if stopped {
+					return nil
+				}
+			}
 			return nil
+		})
+		if err != nil && !stopped {
+			var none R
+			yield(none, Translate(err))
 		}
 	}
-	return rows.Err()
+}
+
+// Stream is Export of a query's rows as structs.
+func Stream[T any](ctx context.Context, d *DB, idle time.Duration, q Query) iter.Seq2[T, error] {
+	return Export(ctx, d, idle, func(ctx context.Context, r Reader, _ *IdleTimer) iter.Seq2[T, error] {
+		return Records[T](ctx, r, q)
+	})
 }
 
 // IdleTimer detects a stream that waits for the server for too long. Its zero value is waiting.
 type IdleTimer struct {
-	turns   atomic.Uint64 // odd while a row is being handled
-	refused error         // the row handler's error
-}
-
-// Row wraps row so that the timer pauses while it runs.
-func (w *IdleTimer) Row(row func(values [][]byte) error) func(values [][]byte) error {
-	return func(values [][]byte) error {
-		w.turns.Add(1)
-		err := row(values)
-		w.turns.Add(1)
-		if err != nil {
-			w.refused = err
-		}
-		return err
-	}
+	turns atomic.Uint64 // odd while a row is being handled
 }
 
 // Rows returns the number of handled rows.

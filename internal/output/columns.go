@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding"
 	"encoding/json"
+	"iter"
 	"reflect"
 	"slices"
 	"strconv"
@@ -11,19 +12,7 @@ import (
 	"time"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
-)
-
-// kind determines how a field's value is formatted.
-type kind uint8
-
-const (
-	text      kind = iota // a string, which users may have typed
-	marshaled             // an id, a time, a decimal: its own MarshalText, a string in JSON
-	instant               // time.Time, which MarshalText formats in its own zone
-	boolean
-	signed
-	unsigned
-	composite // formatted by encoding/json
+	"github.com/cxgctl/cxgctl/internal/pgtext"
 )
 
 var (
@@ -34,10 +23,10 @@ var (
 
 // column is one field of a record type.
 type column struct {
-	name  string
-	index []int
-	kind  kind
-	mask  bool // contains personal data to be masked
+	name   string
+	index  []int
+	kind   pgtext.Kind
+	append func(b []byte, v reflect.Value) ([]byte, error) // appends the text of a value
 }
 
 // columnsOf returns the fields of t in order. Like encoding/json, it replaces an embedded struct with its
@@ -65,151 +54,117 @@ func appendColumns(cols []column, t reflect.Type, parent []int) []column {
 		if name == "" {
 			name = f.Name
 		}
-		cols = append(cols, column{name: name, index: index, kind: kindOf(f.Type)})
+		kind, text := format(f.Type)
+		cols = append(cols, column{name, index, kind, text})
 	}
 	return cols
 }
 
-func kindOf(t reflect.Type) kind {
+// format returns the kind of a type's text, and the function that appends it.
+func format(t reflect.Type) (pgtext.Kind, func(b []byte, v reflect.Value) ([]byte, error)) {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if t == timeType {
-		return instant
-	}
-	if reflect.PointerTo(t).Implements(textMarshaler) {
-		return marshaled
+	switch {
+	case t == timeType: // MarshalText would format it in its own zone
+		return pgtext.Plain, func(b []byte, v reflect.Value) ([]byte, error) {
+			return v.Addr().Interface().(*time.Time).UTC().AppendFormat(b, time.RFC3339Nano), nil
+		}
+	case reflect.PointerTo(t).Implements(textMarshaler):
+		return pgtext.Plain, func(b []byte, v reflect.Value) ([]byte, error) {
+			text, err := v.Addr().Interface().(encoding.TextMarshaler).MarshalText()
+			return append(b, text...), err
+		}
+	case t == stringsType:
+		return pgtext.Strings, appendJSONAny
 	}
 	switch t.Kind() {
 	case reflect.String:
-		return text
+		return pgtext.Text, func(b []byte, v reflect.Value) ([]byte, error) { return append(b, v.String()...), nil }
 	case reflect.Bool:
-		return boolean
+		return pgtext.Literal, func(b []byte, v reflect.Value) ([]byte, error) { return strconv.AppendBool(b, v.Bool()), nil }
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return signed
+		return pgtext.Literal, func(b []byte, v reflect.Value) ([]byte, error) { return strconv.AppendInt(b, v.Int(), 10), nil }
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return unsigned
+		return pgtext.Literal, func(b []byte, v reflect.Value) ([]byte, error) { return strconv.AppendUint(b, v.Uint(), 10), nil }
 	}
-	return composite
+	return pgtext.JSON, appendJSONAny
 }
 
-// value returns the field's value in rec, which is addressable, or false if it is absent.
-func (c *column) value(rec reflect.Value) (reflect.Value, bool) {
-	v := rec.FieldByIndex(c.index)
-	switch v.Kind() {
-	case reflect.Pointer:
-		return v.Elem(), !v.IsNil()
-	case reflect.Map, reflect.Slice, reflect.Interface:
-		return v, !v.IsNil()
-	}
-	return v, true
-}
-
-// appendText appends the value as in csv, nothing if it is absent.
-func (c *column) appendText(b []byte, rec reflect.Value) ([]byte, error) {
-	v, present := c.value(rec)
-	if !present {
-		return b, nil
-	}
-	if c.mask && c.kind == text {
-		return append(b, mask(c.name, v.String())...), nil
-	}
-	switch c.kind {
-	case text:
-		return append(b, v.String()...), nil
-	case marshaled:
-		t, err := v.Addr().Interface().(encoding.TextMarshaler).MarshalText()
-		if err != nil {
-			return b, c.failed(err)
-		}
-		return append(b, t...), nil
-	case instant:
-		return v.Addr().Interface().(*time.Time).UTC().AppendFormat(b, time.RFC3339Nano), nil
-	case boolean:
-		return strconv.AppendBool(b, v.Bool()), nil
-	case signed:
-		return strconv.AppendInt(b, v.Int(), 10), nil
-	case unsigned:
-		return strconv.AppendUint(b, v.Uint(), 10), nil
-	}
-	if v.Kind() == reflect.Interface && v.Elem().Kind() == reflect.String {
-		return append(b, v.Elem().String()...), nil
-	}
-	n := len(b)
-	b, err := c.appendJSON(b, rec)
-	if err == nil && string(b[n:]) == "null" {
-		b = b[:n]
-	}
-	return b, err
-}
-
-// appendJSON appends the value as JSON, null if it is absent.
-func (c *column) appendJSON(b []byte, rec reflect.Value) ([]byte, error) {
-	v, present := c.value(rec)
-	if !present {
-		return append(b, "null"...), nil
-	}
-	switch c.kind {
-	case text:
-		if c.mask {
-			return appendJSONString(b, mask(c.name, v.String())), nil
-		}
-		return appendJSONString(b, v.String()), nil
-	case marshaled, instant:
-		t, err := c.appendText(nil, rec)
-		if err != nil {
-			return b, err
-		}
-		return appendJSONString(b, string(t)), nil
-	case composite:
-		n := len(b)
-		b, err := appendJSONAny(b, v.Interface())
-		if err != nil {
-			return b, c.failed(err)
-		}
-		if c.mask {
-			b = appendJSONEscaped(b[:n], MaskJSON(c.name, bytes.Clone(b[n:])))
-		}
-		return b, nil
-	}
-	return c.appendText(b, rec)
-}
-
-func (c *column) failed(err error) error {
-	return fault.New(fault.Internal, "cannot print the field %s: %s", c.name, err).Because(err)
-}
-
-// appendRecord appends rec as a JSON object of the columns, in their order.
-func appendRecord(b []byte, cols []column, rec reflect.Value) ([]byte, error) {
-	for i := range cols {
-		if i == 0 {
-			b = append(b, '{')
-		} else {
-			b = append(b, ',')
-		}
-		b = appendJSONString(b, cols[i].name)
-		b = append(b, ':')
-		var err error
-		if b, err = cols[i].appendJSON(b, rec); err != nil {
-			return b, err
-		}
-	}
-	return append(b, '}'), nil
-}
-
-// appendJSONAny appends v as encoded by encoding/json, without HTML escapes and without characters that
-// act on a terminal. An empty RawMessage is null.
-func appendJSONAny(b []byte, v any) ([]byte, error) {
-	if raw, ok := v.(json.RawMessage); ok && len(raw) == 0 {
+// appendJSONAny appends v as encoded by encoding/json, without HTML escapes. An empty RawMessage is null.
+func appendJSONAny(b []byte, v reflect.Value) ([]byte, error) {
+	if raw, ok := v.Interface().(json.RawMessage); ok && len(raw) == 0 {
 		return append(b, "null"...), nil
 	}
 	var buf bytes.Buffer
 	e := json.NewEncoder(&buf)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return b, err
+	err := e.Encode(v.Interface())
+	return append(b, buf.Bytes()...), err
+}
+
+// recordRow is the Row of a struct.
+type recordRow struct {
+	cols  []column
+	cells []cell
+}
+
+type cell struct {
+	kind pgtext.Kind
+	null bool
+	text []byte
+}
+
+func (r *recordRow) Kind(i int) pgtext.Kind        { return r.cells[i].kind }
+func (r *recordRow) IsNull(i int) bool             { return r.cells[i].null }
+func (r *recordRow) Append(b []byte, i int) []byte { return append(b, r.cells[i].text...) }
+
+// read reads the fields of rec, which is addressable.
+func (r *recordRow) read(rec reflect.Value) (err error) {
+	for i := range r.cols {
+		col, c := &r.cols[i], &r.cells[i]
+		v := rec.FieldByIndex(col.index)
+		c.kind, c.null, c.text = col.kind, false, c.text[:0]
+		switch v.Kind() {
+		case reflect.Pointer, reflect.Interface:
+			if c.null = v.IsNil(); c.null {
+				continue
+			}
+			if v = v.Elem(); v.Kind() == reflect.String && col.kind == pgtext.JSON {
+				c.kind, c.text = pgtext.Text, append(c.text, v.String()...)
+				continue
+			}
+		case reflect.Map, reflect.Slice:
+			if c.null = v.IsNil(); c.null {
+				continue
+			}
+		}
+		if c.text, err = col.append(c.text, v); err != nil {
+			return fault.New(fault.Internal, "cannot print the field %s: %s", col.name, err).Because(err)
+		}
+		if c.kind == pgtext.Plain && !isPlainCell(c.text) {
+			c.kind = pgtext.Text
+		}
 	}
-	return appendJSONEscaped(b, bytes.TrimSuffix(buf.Bytes(), []byte("\n"))), nil
+	return nil
+}
+
+// rowsOf converts records to rows.
+func rowsOf[T any](cols []column, seq iter.Seq2[T, error]) iter.Seq2[pgtext.Row, error] {
+	return func(yield func(pgtext.Row, error) bool) {
+		var cur T // one variable for all rows, to avoid reflection and an allocation per row
+		rec := reflect.ValueOf(&cur).Elem()
+		row := &recordRow{cols, make([]cell, len(cols))}
+		for item, err := range seq {
+			cur = item
+			if err == nil {
+				err = row.read(rec)
+			}
+			if !yield(row, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // Fields returns the names of T's fields in order, for help and completion.

@@ -2,61 +2,73 @@ package output
 
 import (
 	"bytes"
-	"io"
-	"reflect"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/cxgctl/cxgctl/internal/pgtext"
 )
 
 // delimited prints csv, tsv and lists of ids.
 type delimited struct {
 	printer *Printer
-	w       io.Writer
 	cols    []column
-	line    []byte
+	comma   byte
 	cell    []byte
 }
 
-func (d *delimited) begin() error {
-	d.line = d.line[:0]
-	if d.printer.Format == CSV && d.printer.CSVBOM {
-		d.line = append(d.line, "\uFEFF"...)
+func newDelimited(p *Printer, cols []column) *delimited {
+	d := &delimited{printer: p, cols: cols, comma: '\t'}
+	if p.Format == CSV {
+		d.comma = ','
 	}
-	if d.printer.Format != ID && !d.printer.NoHeaders {
-		for i := range d.cols {
-			d.appendCell(i, []byte(d.cols[i].name))
-		}
-		d.line = append(d.line, '\n')
-	}
-	_, err := d.w.Write(d.line)
-	return err
+	return d
 }
 
-func (d *delimited) row(rec reflect.Value) (err error) {
-	d.line = d.line[:0]
+func (d *delimited) begin(b []byte) ([]byte, error) {
+	if d.printer.Format == CSV && d.printer.CSVBOM {
+		b = append(b, "\uFEFF"...)
+	}
+	if d.printer.Format == ID || d.printer.NoHeaders {
+		return b, nil
+	}
 	for i := range d.cols {
-		c := &d.cols[i]
-		if d.cell, err = c.appendText(d.cell[:0], rec); err != nil {
-			return err
+		if i > 0 {
+			b = append(b, d.comma)
 		}
-		if d.printer.CSVSafe && c.typed(rec) {
+		b = d.appendCell(b, []byte(d.cols[i].name))
+	}
+	return append(b, '\n'), nil
+}
+
+func (d *delimited) row(b []byte, r pgtext.Row) ([]byte, error) {
+	for i := range d.cols {
+		if i > 0 {
+			b = append(b, d.comma)
+		}
+		if r.IsNull(i) {
+			b = d.appendCell(b, nil)
+			continue
+		}
+		start, kind := len(b), r.Kind(i)
+		b = r.Append(b, i)
+		// Most text needs no quotes: append it, then check it.
+		isTyped := kind == pgtext.Text && d.printer.CSVSafe
+		if kind == pgtext.Plain || kind == pgtext.Literal || !isTyped && isPlainCell(b[start:]) {
+			continue
+		}
+		d.cell = append(d.cell[:0], b[start:]...)
+		if isTyped {
 			d.cell = escapeFormula(d.cell)
 		}
 		if d.printer.Terminal.IsTTY {
 			d.cell = []byte(Sanitize(string(d.cell)))
 		}
-		d.appendCell(i, d.cell)
+		b = d.appendCell(b[:start], d.cell)
 	}
-	d.line = append(d.line, '\n')
-	_, err = d.w.Write(d.line)
-	return err
+	return append(b, '\n'), nil
 }
 
-// typed reports whether users may have typed the text of a cell.
-func (c *column) typed(rec reflect.Value) bool {
-	v, present := c.value(rec)
-	return c.kind == text || present && v.Kind() == reflect.Interface && v.Elem().Kind() == reflect.String
-}
+func (d *delimited) end(b []byte, _ envelope) ([]byte, error) { return b, nil }
 
 // escapeFormula prefixes a cell that a spreadsheet would evaluate as a formula.
 func escapeFormula(cell []byte) []byte {
@@ -72,20 +84,31 @@ func escapeFormula(cell []byte) []byte {
 // formulaSigns begin a formula. Korean and Japanese spreadsheets accept full-width signs too.
 const formulaSigns = "=+-@\t\r\n＝＋－＠"
 
-func (d *delimited) end(envelope) error { return nil }
+// plain contains the ASCII bytes without a meaning in csv, tsv and json, except for leading and trailing spaces.
+var plain = func() (is [256]bool) {
+	for c := ' '; c <= '~'; c++ {
+		is[c] = c != ',' && c != '"' && c != ';' && c != '\\'
+	}
+	return is
+}()
 
-func (d *delimited) appendCell(i int, cell []byte) {
-	if d.printer.Format == CSV {
-		if i > 0 {
-			d.line = append(d.line, ',')
+func isPlainCell(cell []byte) bool {
+	if len(cell) == 0 || cell[0] == ' ' || cell[len(cell)-1] == ' ' {
+		return false
+	}
+	for _, c := range cell {
+		if !plain[c] {
+			return false
 		}
-		d.line = d.printer.appendCSV(d.line, cell, len(d.cols) == 1)
-		return
 	}
-	if i > 0 {
-		d.line = append(d.line, '\t')
+	return true
+}
+
+func (d *delimited) appendCell(b, cell []byte) []byte {
+	if d.comma == '\t' {
+		return appendTSV(b, cell)
 	}
-	d.line = appendTSV(d.line, cell)
+	return d.printer.appendCSV(b, cell, len(d.cols) == 1)
 }
 
 // appendCSV appends a cell, quoted where RFC 4180 requires it. It also quotes leading and trailing spaces,
@@ -124,21 +147,9 @@ func validUTF8(b []byte) []byte {
 	return []byte(string(bytes.Runes(b)))
 }
 
-// appendTSV appends a cell with the escapes of PostgreSQL's COPY.
+// tsvEscapes are the escapes of PostgreSQL's COPY.
+var tsvEscapes = strings.NewReplacer("\t", `\t`, "\n", `\n`, "\r", `\r`, `\`, `\\`)
+
 func appendTSV(b, cell []byte) []byte {
-	for _, c := range validUTF8(cell) {
-		switch c {
-		case '\t':
-			b = append(b, '\\', 't')
-		case '\n':
-			b = append(b, '\\', 'n')
-		case '\r':
-			b = append(b, '\\', 'r')
-		case '\\':
-			b = append(b, '\\', '\\')
-		default:
-			b = append(b, c)
-		}
-	}
-	return b
+	return append(b, tsvEscapes.Replace(string(validUTF8(cell)))...)
 }

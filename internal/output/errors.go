@@ -1,8 +1,10 @@
 package output
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"reflect"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
@@ -38,8 +40,8 @@ func errorDocument(e *fault.Error) []byte {
 	b = append(b, `,"message":`...)
 	b = appendJSONString(b, e.Message)
 	b = append(b, `,"detail":`...)
-	if detail, err := appendJSONAny(b, e.Detail); err == nil {
-		b = detail
+	if detail, err := appendJSONAny(nil, reflect.ValueOf(e.Detail)); err == nil {
+		b = appendJSONEscaped(b, bytes.TrimSpace(detail))
 	} else {
 		b = append(b, "null"...) // print the error even if its detail cannot be encoded
 	}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"reflect"
 	"runtime"
 	"runtime/metrics"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/itchyny/gojq"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/pgtext"
 )
 
 // compileJQ compiles an expression without access to the environment, to other input or to modules.
@@ -151,26 +151,41 @@ func (p *Printer) runJQ(w io.Writer, doc []byte) error {
 	}
 }
 
-// jqDocument runs the expression on the whole document of jsonDocument.
+// jqDocument runs the expression on the whole document, and writes the results to w.
 type jqDocument struct {
+	*jsonDocument
 	printer *Printer
 	w       io.Writer
-	cols    []column
-	single  bool
-	doc     jsonDocument
-	buf     bytes.Buffer
+	doc     []byte
 }
 
-func (d *jqDocument) begin() error {
-	d.doc = jsonDocument{w: &d.buf, cols: d.cols, single: d.single}
-	return d.doc.begin()
+func (d *jqDocument) begin(b []byte) ([]byte, error) {
+	var err error
+	d.doc, err = d.jsonDocument.begin(nil)
+	return b, err
 }
 
-func (d *jqDocument) row(rec reflect.Value) error { return d.doc.row(rec) }
+func (d *jqDocument) row(b []byte, r pgtext.Row) (_ []byte, err error) {
+	d.doc, err = d.jsonDocument.row(d.doc, r)
+	return b, err
+}
 
-func (d *jqDocument) end(e envelope) error {
-	if err := d.doc.end(e); err != nil {
-		return err
+func (d *jqDocument) end(b []byte, e envelope) (_ []byte, err error) {
+	if d.doc, err = d.jsonDocument.end(d.doc, e); err != nil {
+		return b, err
 	}
-	return d.printer.runJQ(d.w, d.buf.Bytes())
+	return b, d.printer.runJQ(d.w, d.doc)
+}
+
+// jqLines runs the expression on each record.
+type jqLines struct {
+	*jsonLines
+	printer *Printer
+	w       io.Writer
+	doc     []byte
+}
+
+func (l *jqLines) row(b []byte, r pgtext.Row) ([]byte, error) {
+	l.doc = l.append(l.doc[:0], r)
+	return b, l.printer.runJQ(l.w, l.doc)
 }

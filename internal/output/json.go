@@ -1,10 +1,10 @@
 package output
 
 import (
-	"io"
-	"reflect"
-	"strconv"
+	"fmt"
 	"unicode/utf8"
+
+	"github.com/cxgctl/cxgctl/internal/pgtext"
 )
 
 const hex = "0123456789abcdef"
@@ -69,98 +69,99 @@ func appendJSONEscape(b []byte, r rune) []byte {
 	return append(b, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
 }
 
+// jsonObjects appends rows as JSON objects.
+type jsonObjects struct {
+	keys [][]byte // each with the punctuation around it
+}
+
+func newJSONObjects(cols []column) jsonObjects {
+	o := jsonObjects{keys: make([][]byte, len(cols))}
+	for i, c := range cols {
+		key := []byte{','}
+		if i == 0 {
+			key[0] = '{'
+		}
+		o.keys[i] = append(appendJSONString(key, c.name), ':')
+	}
+	return o
+}
+
+func (o *jsonObjects) append(b []byte, r pgtext.Row) []byte {
+	for i, key := range o.keys {
+		b = append(b, key...)
+		if r.IsNull(i) {
+			b = append(b, "null"...)
+			continue
+		}
+		switch r.Kind(i) {
+		case pgtext.Plain:
+			b = append(b, '"')
+			b = append(r.Append(b, i), '"')
+		case pgtext.Text:
+			b = appendJSONText(b, r, i)
+		case pgtext.Literal, pgtext.JSON, pgtext.Strings:
+			b = r.Append(b, i)
+		}
+	}
+	return append(b, '}')
+}
+
+// appendJSONText appends text as a JSON string. Most text needs no escapes: append it, then check it.
+func appendJSONText(b []byte, r pgtext.Row, i int) []byte {
+	b = append(b, '"')
+	start := len(b)
+	b = r.Append(b, i)
+	for _, c := range b[start:] {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return appendJSONString(b[:start-1], string(b[start:]))
+		}
+	}
+	return append(b, '"')
+}
+
 // jsonDocument prints the envelope of the backend API around a record or streamed items.
 type jsonDocument struct {
-	w      io.Writer
-	cols   []column
+	jsonObjects
 	single bool
 	rows   int
-	buf    []byte
 }
 
-func (d *jsonDocument) begin() error {
-	head := itemsHead
+func (d *jsonDocument) begin(b []byte) ([]byte, error) {
 	if d.single {
-		head = `{"success":true,"data":`
+		return append(b, `{"success":true,"data":`...), nil
 	}
-	_, err := io.WriteString(d.w, head)
-	return err
+	return append(b, `{"success":true,"data":{"items":[`...), nil
 }
 
-func (d *jsonDocument) row(rec reflect.Value) (err error) {
-	d.buf = d.buf[:0]
-	if d.rows > 0 {
-		d.buf = append(d.buf, ',')
+func (d *jsonDocument) row(b []byte, r pgtext.Row) ([]byte, error) {
+	if d.rows++; d.rows > 1 {
+		b = append(b, ',')
 	}
-	d.rows++
-	if d.buf, err = appendRecord(d.buf, d.cols, rec); err != nil {
-		return err
-	}
-	_, err = d.w.Write(d.buf)
-	return err
+	return d.append(b, r), nil
 }
 
-func (d *jsonDocument) end(e envelope) error {
-	if d.single {
-		d.buf = append(d.buf[:0], documentTail...)
-	} else {
-		d.buf = appendItemsTail(d.buf[:0], e)
-	}
-	_, err := d.w.Write(d.buf)
-	return err
-}
-
-// The text before the items of a list, and the end of every document.
-const (
-	itemsHead    = `{"success":true,"data":{"items":[`
-	documentTail = `,"error":null}` + "\n"
-)
-
-// appendItemsTail appends the text after the items of a list.
-func appendItemsTail(b []byte, e envelope) []byte {
-	if e.next != nil {
-		b = append(b, `],"total":null,"page":null,"page_size":`...)
-		b = strconv.AppendInt(b, e.size, 10)
-		b = append(b, `,"total_pages":null,"next_cursor":`...)
-		if *e.next == "" {
-			b = append(b, "null"...)
-		} else {
-			b = appendJSONString(b, *e.next)
+func (d *jsonDocument) end(b []byte, e envelope) ([]byte, error) {
+	switch {
+	case d.single:
+	case e.next != nil:
+		next := []byte("null")
+		if *e.next != "" {
+			next = appendJSONString(nil, *e.next)
 		}
-		return append(append(b, '}'), documentTail...)
+		b = fmt.Appendf(b, `],"total":null,"page":null,"page_size":%d,"total_pages":null,"next_cursor":%s}`, e.size, next)
+	default:
+		b = fmt.Appendf(b, `],"total":%d,"page":%d,"page_size":%d,"total_pages":%d}`, e.total, e.page, e.size, e.pages)
 	}
-	b = append(b, `],"total":`...)
-	b = strconv.AppendInt(b, e.total, 10)
-	b = append(b, `,"page":`...)
-	b = strconv.AppendInt(b, e.page, 10)
-	b = append(b, `,"page_size":`...)
-	b = strconv.AppendInt(b, e.size, 10)
-	b = append(b, `,"total_pages":`...)
-	b = strconv.AppendInt(b, e.pages, 10)
-	b = append(b, '}')
-	return append(b, documentTail...)
+	return append(b, `,"error":null}`+"\n"...), nil
 }
 
-// jsonLines prints one record per line, or the results of jq for it.
-type jsonLines struct {
-	printer *Printer
-	w       io.Writer
-	cols    []column
-	buf     []byte
+// jsonLines prints one bare record per line.
+type jsonLines struct{ jsonObjects }
+
+func (l *jsonLines) begin(b []byte) ([]byte, error) { return b, nil }
+
+func (l *jsonLines) row(b []byte, r pgtext.Row) ([]byte, error) {
+	return append(l.append(b, r), '\n'), nil
 }
 
-func (l *jsonLines) begin() error { return nil }
-
-func (l *jsonLines) row(rec reflect.Value) (err error) {
-	if l.buf, err = appendRecord(l.buf[:0], l.cols, rec); err != nil {
-		return err
-	}
-	if l.printer.jq != nil {
-		return l.printer.runJQ(l.w, l.buf)
-	}
-	l.buf = append(l.buf, '\n')
-	_, err = l.w.Write(l.buf)
-	return err
-}
-
-func (l *jsonLines) end(envelope) error { return nil }
+func (l *jsonLines) end(b []byte, _ envelope) ([]byte, error) { return b, nil }

@@ -24,10 +24,10 @@ type sink struct {
 	w          *bufio.Writer
 	compressor io.WriteCloser   // nil for uncompressed output
 	compressed *bufio.Writer    // its destination: gzip writes some 200 bytes at a time
-	async      *asyncWriter     // writes to compressor
 	place      *outfile.Place   // of the file, or nil
 	pending    *outfile.Pending // the temporary file, or nil
 	device     *os.File         // a pipe or device that cannot be replaced, or nil
+	temporary  io.Closer        // temporary files of the encoder, or nil
 	name       string           // of the file, or ""
 }
 
@@ -55,8 +55,7 @@ func (p *Printer) open() (*sink, error) {
 			s.abort(false)
 			return nil, s.fault(err)
 		}
-		s.async = newAsyncWriter(s.compressor)
-		out = s.async
+		out = s.compressor
 	}
 	s.w = bufio.NewWriterSize(out, bufferSize)
 	return s, nil
@@ -82,7 +81,7 @@ func (s *sink) openFile(secret bool) (_ io.Writer, err error) {
 	if s.pending, err = s.place.Pending(secret); err != nil {
 		return nil, err
 	}
-	return withWriteback(s.pending.File), nil
+	return s.pending, nil
 }
 
 // commit flushes the output and puts the file in place: fsync, rename, fsync of the folder. If it fails
@@ -93,10 +92,7 @@ func (s *sink) commit() error {
 		return err
 	}
 	if s.compressor != nil {
-		err := s.async.end()
-		if err == nil {
-			err = s.compressor.Close()
-		}
+		err := s.compressor.Close()
 		if err == nil {
 			err = s.compressed.Flush()
 		}
@@ -126,9 +122,6 @@ func (s *sink) abort(keep bool) {
 	if keep && s.pending == nil {
 		_ = s.w.Flush()
 	}
-	if s.async != nil {
-		s.async.abandon()
-	}
 	if s.device != nil {
 		_ = s.device.Close()
 	}
@@ -138,8 +131,11 @@ func (s *sink) abort(keep bool) {
 	s.close()
 }
 
-// close closes the folder of the output file.
+// close closes the folder of the output file, and removes temporary files.
 func (s *sink) close() {
+	if s.temporary != nil {
+		_ = s.temporary.Close()
+	}
 	if s.place != nil {
 		s.place.Close()
 	}

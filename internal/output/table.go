@@ -3,8 +3,7 @@ package output
 import (
 	"bytes"
 	"cmp"
-	"io"
-	"reflect"
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -29,78 +28,73 @@ const (
 // terminal, wider cells of later chunks are cut; elsewhere they widen their column from that chunk on.
 type table struct {
 	printer  *Printer
-	w        io.Writer
 	cols     []column
 	status   int // index of the colored column, or -1
 	relative bool
 
 	rows    [][]string // of the current chunk
 	widths  []int
-	started bool // the first chunk is printed
+	elastic []bool // columns with cells that may be cut
+	started bool   // the first chunk is printed
 	text    []byte
 }
 
-func newTable(p *Printer, w io.Writer, cols []column) *table {
+func newTable(p *Printer, cols []column) *table {
 	return &table{
 		printer:  p,
-		w:        w,
 		cols:     cols,
 		status:   slices.IndexFunc(cols, func(c column) bool { return c.name == "status" }),
 		relative: p.Terminal.IsTTY && p.Format == Table,
 		widths:   make([]int, len(cols)),
+		elastic:  make([]bool, len(cols)),
 	}
 }
 
-func (t *table) begin() error { return nil }
+func (t *table) begin(b []byte) ([]byte, error) { return b, nil }
 
-func (t *table) row(rec reflect.Value) error {
+func (t *table) row(b []byte, r pgtext.Row) ([]byte, error) {
 	cells := make([]string, len(t.cols))
 	for i := range t.cols {
-		var err error
-		if cells[i], err = t.cell(i, rec); err != nil {
-			return err
-		}
+		cells[i], _ = t.cell(r, i)
+		t.elastic[i] = t.elastic[i] || cells[i] != "" && !isNumber(r.Kind(i), cells[i])
 	}
-	return t.add(cells)
-}
-
-func (t *table) add(cells []string) error {
 	t.rows = append(t.rows, cells)
 	if len(t.rows) < chunkRows {
-		return nil
+		return b, nil
 	}
-	return t.flush()
+	return t.flush(b)
 }
 
-func (t *table) end(envelope) error {
+func (t *table) end(b []byte, _ envelope) ([]byte, error) {
 	if t.started && len(t.rows) == 0 {
-		return nil
+		return b, nil
 	}
-	return t.flush()
+	return t.flush(b)
 }
 
-// cell returns the cell of a record's field.
-func (t *table) cell(i int, rec reflect.Value) (string, error) {
-	c := &t.cols[i]
-	if v, present := c.value(rec); present && v.Type() == stringsType {
-		return t.format(i, []byte(strings.Join(v.Interface().([]string), ", "))), nil
+// cell returns the text of a cell as tables show it, and the time that it contains, if any. Times are for people on a
+// terminal; other text is in NFC, because terminals draw decomposed Hangul apart, and has nothing hidden.
+func (t *table) cell(r pgtext.Row, i int) (string, time.Time) {
+	if r.IsNull(i) {
+		return "", time.Time{}
 	}
-	var err error
-	t.text, err = c.appendText(t.text[:0], rec)
-	return t.format(i, t.text), err
-}
-
-// format returns the text of a cell as tables show it: times for people on a terminal, NFC because
-// terminals draw decomposed Hangul apart, and nothing hidden.
-func (t *table) format(i int, text []byte) string {
+	t.text = r.Append(t.text[:0], i)
+	text := string(t.text)
 	terminal := t.printer.Terminal
-	if at, ok := t.cols[i].time(text); ok && terminal.IsTTY {
-		if t.relative {
-			return relativeTime(at, terminal.Now)
+	kind := r.Kind(i)
+	if kind == pgtext.Plain && terminal.IsTTY {
+		if at, err := time.Parse(time.RFC3339Nano, text); err == nil {
+			if t.relative {
+				return relativeTime(at, terminal.Now), at
+			}
+			return at.In(cmp.Or(terminal.Zone, time.UTC)).Format(time.RFC3339), at
 		}
-		return at.In(cmp.Or(terminal.Zone, time.UTC)).Format(time.RFC3339)
 	}
-	return displayed(string(text))
+	var list []string
+	if kind == pgtext.Strings && json.Unmarshal(t.text, &list) == nil {
+		text = strings.Join(list, ", ")
+	}
+	return displayed(text), time.Time{}
 }
 
 // displayed returns s as the text of a cell. A mark that would combine with the space beside the cell,
@@ -119,21 +113,11 @@ func displayed(s string) string {
 	return s
 }
 
-// time returns the time that a cell of a time-like type contains.
-func (c *column) time(cell []byte) (time.Time, bool) {
-	if c.kind != marshaled && c.kind != instant || len(cell) < len("2006-01-02T15:04:05Z") {
-		return time.Time{}, false
-	}
-	at, err := time.Parse(time.RFC3339Nano, string(cell))
-	return at, err == nil
-}
-
-// flush prints the rows of the current chunk, the first one with the header.
-func (t *table) flush() error {
+// flush appends the rows of the current chunk, the first one with the header.
+func (t *table) flush(b []byte) ([]byte, error) {
 	rows := t.rows
 	first := !t.started
 	t.rows, t.started = nil, true
-	records := rows
 	if first && !t.printer.NoHeaders {
 		header := make([]string, len(t.cols))
 		for i := range t.cols {
@@ -149,7 +133,7 @@ func (t *table) flush() error {
 		}
 	}
 	if first {
-		t.fit(records)
+		t.fit()
 	}
 	for _, row := range rows {
 		for i, cell := range row {
@@ -158,13 +142,13 @@ func (t *table) flush() error {
 			}
 		}
 	}
-	return t.layout(rows)
+	return t.layout(b, rows)
 }
 
-// layout prints rows whose cells fit their columns. tablewriter adds up the widths of the characters of
+// layout appends rows whose cells fit their columns. tablewriter adds up the widths of the characters of
 // a cell, but a flag, or a hand with a skin tone, is one sign of two columns. Rows with such cells become
 // tables with columns that are as much wider as tablewriter overestimates the cells.
-func (t *table) layout(rows [][]string) error {
+func (t *table) layout(b []byte, rows [][]string) ([]byte, error) {
 	for len(rows) > 0 {
 		widths := t.layoutWidths(rows[0])
 		n := 1
@@ -178,14 +162,12 @@ func (t *table) layout(rows [][]string) error {
 		}
 		text, err := layout(rows[:n], widths)
 		if err != nil {
-			return err
+			return b, err
 		}
-		if _, err := t.w.Write(text); err != nil {
-			return err
-		}
+		b = append(b, text...)
 		rows = rows[n:]
 	}
-	return nil
+	return b, nil
 }
 
 // layoutWidths returns the widths of the columns, with their gaps, in tablewriter's measure of a row.
@@ -239,14 +221,14 @@ func (t *table) painted(i int, text string) string {
 }
 
 // isNumber reports whether a cell is an amount, a count or a date. Text never is, whatever it looks like.
-func (c *column) isNumber(text string) bool {
-	return c.kind == signed || c.kind == unsigned || c.kind == marshaled && strings.Trim(text, "-.0123456789") == ""
+func isNumber(kind pgtext.Kind, text string) bool {
+	return (kind == pgtext.Literal || kind == pgtext.Plain) && strings.Trim(text, "-.0123456789") == ""
 }
 
 // fit narrows columns until a line fits the terminal, the widest first, but the first column, usually the
 // id, only if all others are down to eight characters. Columns of numbers keep their width, since half a
 // number is another number; where even they do not fit, the terminal wraps the lines.
-func (t *table) fit(rows [][]string) {
+func (t *table) fit() {
 	term := t.printer.Terminal
 	if !term.IsTTY || term.Width <= 0 {
 		return
@@ -256,8 +238,7 @@ func (t *table) fit(rows [][]string) {
 	var elastic []int // columns that may be cut
 	var widths []int  // of them
 	for i, w := range t.widths {
-		isText := func(row []string) bool { return row[i] != "" && !t.cols[i].isNumber(row[i]) }
-		if slices.ContainsFunc(rows, isText) {
+		if t.elastic[i] {
 			elastic, widths = append(elastic, i), append(widths, w)
 		} else {
 			room -= w
@@ -307,7 +288,7 @@ func shrink(widths []int, room, least int) bool {
 // listing prints one record, a field per line.
 type listing struct{ *table }
 
-func (l *listing) row(rec reflect.Value) error {
+func (l *listing) row(b []byte, r pgtext.Row) ([]byte, error) {
 	l.relative = false
 	var rows [][]string
 	widths := []int{0, 0}
@@ -320,51 +301,20 @@ func (l *listing) row(rec reflect.Value) error {
 		add("FIELD", "VALUE")
 	}
 	for i := range l.cols {
-		c := &l.cols[i]
-		value, err := l.cell(i, rec)
-		if err != nil {
-			return err
-		}
-		if at, ok := c.time([]byte(value)); ok && l.printer.Terminal.IsTTY {
+		value, at := l.cell(r, i)
+		if !at.IsZero() {
 			value += " (" + relativeTime(at, l.printer.Terminal.Now) + ")"
 		}
-		add(c.name, l.painted(i, value))
+		add(l.cols[i].name, l.painted(i, value))
 	}
 	text, err := layout(rows, widths)
 	if err != nil {
-		return err
+		return b, err
 	}
 	for line := range strings.Lines(string(text)) {
-		if _, err := io.WriteString(l.w, strings.TrimRight(line, " \n")+"\n"); err != nil {
-			return err
-		}
+		b = append(append(b, strings.TrimRight(line, " \n")...), '\n')
 	}
-	return nil
+	return b, nil
 }
 
-func (l *listing) end(envelope) error { return nil }
-
-// tableRows prints rows in binary form as a table prints records.
-type tableRows struct {
-	*table
-	sent []pgtext.Column
-	doc  document
-}
-
-func (t *tableRows) begin(b []byte) ([]byte, error) { return b, t.table.begin() }
-
-func (t *tableRows) row(b []byte, values [][]byte) (_ []byte, err error) {
-	cells := make([]string, len(values))
-	for i, v := range values {
-		if t.text, err = t.doc.appendCell(t.text[:0], &t.sent[i], v); err != nil {
-			return b, err
-		}
-		cells[i] = t.format(i, t.text)
-	}
-	return b, t.add(cells)
-}
-
-// write does nothing: add writes.
-func (t *tableRows) write([]byte) error { return nil }
-
-func (t *tableRows) end(_ []byte, e envelope) error { return t.table.end(e) }
+func (l *listing) end(b []byte, _ envelope) ([]byte, error) { return b, nil }

@@ -4,84 +4,91 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
-	"reflect"
 	"strings"
 	"unicode"
+
+	"github.com/cxgctl/cxgctl/internal/pgtext"
 )
 
-// yamlDocument prints the document of jsonDocument as YAML. It converts each record from JSON, so that the two
-// formats cannot differ. Strings are plain if all readers of YAML 1.1 and 1.2 read them as the same string, and
-// JSON strings otherwise, which are valid YAML. Unlike the encoder of a YAML library, it streams.
+// yamlDocument prints the document of jsonDocument as YAML. Strings are plain if all readers of YAML 1.1 and 1.2 read
+// them as the same string, and JSON strings otherwise, which are valid YAML. Unlike the encoder of a YAML library, it
+// streams.
 type yamlDocument struct {
-	w      io.Writer
-	cols   []column
+	keys   [][]byte // each with the indent before it and the colon after it
+	indent int
 	single bool
 	rows   int
-	buf    []byte
+	cell   []byte
 }
 
-func (d *yamlDocument) begin() error {
-	head := yamlItemsHead
-	if d.single {
-		head = "success: true\ndata:"
+func newYAMLDocument(cols []column, single bool) *yamlDocument {
+	d := &yamlDocument{keys: make([][]byte, len(cols)), single: single, indent: 6}
+	first := "    - "
+	if single {
+		first, d.indent = "  ", 2
 	}
-	_, err := io.WriteString(d.w, head)
-	return err
-}
-
-func (d *yamlDocument) row(rec reflect.Value) (err error) {
-	if d.buf, err = appendRecord(d.buf[:0], d.cols, rec); err != nil {
-		return err
-	}
-	y := yamlWriter{dec: decoder(d.buf)}
-	if d.single {
-		err = y.value(2, afterKey)
-	} else {
-		if d.rows == 0 {
-			y.b = append(y.b, '\n')
+	for i, c := range cols {
+		y := yamlWriter{b: []byte(strings.Repeat(" ", d.indent))}
+		if i == 0 {
+			y.b = []byte(first)
 		}
-		y.b = append(y.b, "    -"...)
-		err = y.value(6, afterDash)
+		y.scalar(c.name)
+		d.keys[i] = append(y.b, ':')
 	}
-	if err != nil {
-		return err
-	}
-	d.rows++
-	_, err = d.w.Write(y.b)
-	return err
+	return d
 }
 
-func (d *yamlDocument) end(e envelope) error {
-	b := []byte(yamlTail)
-	if !d.single {
-		b = appendYAMLItemsTail(b[:0], d.rows, e)
+func (d *yamlDocument) begin(b []byte) ([]byte, error) {
+	if d.single {
+		return append(b, "success: true\ndata:\n"...), nil
 	}
-	_, err := d.w.Write(b)
-	return err
+	return append(b, "success: true\ndata:\n  items:"...), nil
 }
 
-// The text before the items of a list, and the end of every document.
-const (
-	yamlItemsHead = "success: true\ndata:\n  items:"
-	yamlTail      = "error: null\n"
-)
+func (d *yamlDocument) row(b []byte, r pgtext.Row) ([]byte, error) {
+	if d.rows++; d.rows == 1 && !d.single {
+		b = append(b, '\n')
+	}
+	for i, key := range d.keys {
+		b = append(b, key...)
+		if r.IsNull(i) {
+			b = append(b, " null\n"...)
+			continue
+		}
+		d.cell = r.Append(d.cell[:0], i)
+		y := yamlWriter{b: b}
+		switch r.Kind(i) {
+		case pgtext.Literal:
+			y.line(json.Number(d.cell))
+		case pgtext.Text, pgtext.Plain:
+			y.line(string(d.cell))
+		case pgtext.JSON, pgtext.Strings:
+			y.dec = decoder(d.cell)
+			if err := y.value(d.indent+2, afterKey); err != nil {
+				return b, err
+			}
+		}
+		b = y.b
+	}
+	return b, nil
+}
 
-// appendYAMLItemsTail appends the text after the items of a list; rows is their number.
-func appendYAMLItemsTail(b []byte, rows int, e envelope) []byte {
-	if rows == 0 {
+func (d *yamlDocument) end(b []byte, e envelope) ([]byte, error) {
+	if !d.single && d.rows == 0 {
 		b = append(b, " []\n"...)
 	}
-	if e.next != nil {
-		next := "null"
+	switch {
+	case d.single:
+	case e.next != nil:
+		next := []byte("null")
 		if *e.next != "" {
-			next = string(appendJSONString(nil, *e.next))
+			next = appendJSONString(nil, *e.next)
 		}
 		b = fmt.Appendf(b, "  total: null\n  page: null\n  page_size: %d\n  total_pages: null\n  next_cursor: %s\n", e.size, next)
-		return append(b, yamlTail...)
+	default:
+		b = fmt.Appendf(b, "  total: %d\n  page: %d\n  page_size: %d\n  total_pages: %d\n", e.total, e.page, e.size, e.pages)
 	}
-	b = fmt.Appendf(b, "  total: %d\n  page: %d\n  page_size: %d\n  total_pages: %d\n", e.total, e.page, e.size, e.pages)
-	return append(b, yamlTail...)
+	return append(b, "error: null\n"...), nil
 }
 
 // decoder returns a decoder that keeps numbers exact.
@@ -121,9 +128,7 @@ func (y *yamlWriter) value(indent int, at place) error {
 	}
 	delim, nested := tok.(json.Delim)
 	if !nested {
-		y.b = append(y.b, ' ')
-		y.scalar(tok)
-		y.b = append(y.b, '\n')
+		y.line(tok)
 		return nil
 	}
 	if !y.dec.More() {
@@ -162,6 +167,13 @@ func (y *yamlWriter) value(indent int, at place) error {
 	}
 	_, err = y.dec.Token()
 	return err
+}
+
+// line appends a scalar after a key or a dash.
+func (y *yamlWriter) line(tok json.Token) {
+	y.b = append(y.b, ' ')
+	y.scalar(tok)
+	y.b = append(y.b, '\n')
 }
 
 func (y *yamlWriter) scalar(tok json.Token) {

@@ -1,5 +1,5 @@
-// Package pgtext converts PostgreSQL's binary values to the text that cxgctl prints, without structs,
-// reflection or allocations. The record types of the nouns print the same text for the same values.
+// Package pgtext defines the rows that cxgctl prints, and converts PostgreSQL's binary values to their text without
+// structs, reflection or allocations. The record types of the nouns print the same text for the same values.
 package pgtext
 
 import (
@@ -20,7 +20,31 @@ const (
 	Plain               // an id, a date, a time or a decimal: a string without characters to escape
 	Literal             // an integer or a boolean, which JSON does not quote
 	JSON                // JSON as the server stores it
+	Strings             // a JSON array of strings, which tables join with commas
 )
+
+// Row is one row of a list.
+type Row interface {
+	Kind(i int) Kind
+	IsNull(i int) bool
+	// Append appends the text of the value in column i, which is not NULL.
+	Append(b []byte, i int) []byte
+}
+
+// BinaryRow is a Row of values in PostgreSQL's binary form.
+type BinaryRow struct {
+	Columns []Column
+	Values  [][]byte // nil for NULL
+}
+
+// Kind returns the kind of a column.
+func (r *BinaryRow) Kind(i int) Kind { return r.Columns[i].Kind }
+
+// IsNull reports whether a value is NULL.
+func (r *BinaryRow) IsNull(i int) bool { return r.Values[i] == nil }
+
+// Append appends the text of a value that is not NULL.
+func (r *BinaryRow) Append(b []byte, i int) []byte { return r.Columns[i].Append(b, r.Values[i]) }
 
 // Column is one column of a query's result.
 type Column struct {

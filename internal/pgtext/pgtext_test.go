@@ -9,23 +9,20 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/dbtest"
-	"github.com/cxgctl/cxgctl/internal/pgtext"
 )
 
 // same checks that the query's first column in binary form is decoded to the text of its second column.
 func same(t *testing.T, r db.Reader, sql string) int {
 	t.Helper()
-	var columns []pgtext.Column
 	rows := 0
-	err := db.Query{SQL: sql}.Each(t.Context(), r, func(c []pgtext.Column) error { columns = c; return nil }, func(v [][]byte) error {
+	for row, err := range (db.Query{SQL: sql}).Rows(t.Context(), r) {
+		if err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
 		rows++
-		if got, want := string(columns[0].Append([]byte("x"), v[0])), "x"+string(v[1]); got != want {
+		if got, want := string(row.Append([]byte("x"), 0)), string(row.Append([]byte("x"), 1)); got != want {
 			t.Errorf("%s: %s, want %s", sql, got, want)
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatalf("%s: %v", sql, err)
 	}
 	return rows
 }
@@ -70,15 +67,12 @@ func TestColumn_Times(t *testing.T) {
 		"SELECT v FROM unnest('{infinity,-infinity,4713-01-01 00:00:00+00 BC,0001-12-31 23:59:59.999999+00 BC,0001-01-01,1969-12-31 23:59:59.999999+00,2000-01-01 00:00:00+00,1999-12-31 23:59:59.000001+00,2026-02-03 04:05:06.7+09,9999-12-31 23:59:59+00,10000-01-01,294276-12-31 23:59:59+00}'::timestamptz[]) v",
 		"SELECT '4713-01-01 00:00:00+00 BC'::timestamptz + n * interval '997 days 1 hour 1 minute 1.010101 seconds' FROM generate_series(1, 6000) n",
 	} {
-		var column pgtext.Column
 		var got []string
-		q := db.Query{SQL: sql}
-		err := q.Each(t.Context(), d, func(c []pgtext.Column) error { column = c[0]; return nil }, func(v [][]byte) error {
-			got = append(got, string(column.Append(nil, v[0])))
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
+		for row, err := range (db.Query{SQL: sql}).Rows(t.Context(), d) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, string(row.Append(nil, 0)))
 		}
 		for i, want := range records(t, d, sql) {
 			if got[i] != want {

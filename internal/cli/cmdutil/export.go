@@ -22,7 +22,6 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/outfile"
 	"github.com/cxgctl/cxgctl/internal/output"
-	"github.com/cxgctl/cxgctl/internal/pgtext"
 )
 
 // exportFlags are the flags of a list for scheduled exports: increments and manifests.
@@ -112,16 +111,16 @@ func exportAll[T any](ctx context.Context, env *Env, cmd *cobra.Command, v outpu
 		return err
 	}
 	defer x.state.unlock()
-	columns, fast, err := output.Exports[T](env.Printer, v)
+	columns, err := output.Columns[T](env.Printer, v)
 	if err != nil {
 		return err
 	}
 	selection, err := l.Query(ctx, x.since)
-	var q db.Query
-	if err == nil && fast {
-		q, fast, err = selection.Export(columns)
+	if err != nil {
+		return err
 	}
-	if err == nil && !fast {
+	q, binary, err := selection.Export(columns)
+	if err == nil && !binary {
 		q, err = selection.All()
 	}
 	if err != nil {
@@ -135,25 +134,13 @@ func exportAll[T any](ctx context.Context, env *Env, cmd *cobra.Command, v outpu
 	}
 	env.Deadline.Stop() // a stream has an idle time-out instead
 
-	inSnapshot := func(fn func(ctx context.Context, r db.Reader, w *db.IdleTimer) error) error {
-		return db.Export(ctx, s.DB, s.IdleTimeout, func(ctx context.Context, r db.Reader, w *db.IdleTimer) error {
-			var err error
-			if x.mark, err = x.markOf(ctx, r, l.Table); err != nil {
-				return err
-			}
-			defer x.progress(ctx, r, q, w)()
-			return fn(ctx, r, w)
-		})
-	}
 	var n int64
-	if fast {
-		n, err = output.Export[T](env.Printer, v, func(begin func([]pgtext.Column) error, row func([][]byte) error) error {
-			return inSnapshot(func(ctx context.Context, r db.Reader, w *db.IdleTimer) error {
-				return q.Each(ctx, r, begin, w.Row(row))
-			})
-		})
+	if binary {
+		n, err = output.Export[T](env.Printer, v, snapshotRows(ctx, x, s, l.Table, q, q.Rows))
 	} else {
-		n, err = output.Stream(env.Printer, v, stream[T](inSnapshot, q))
+		n, err = output.Stream(env.Printer, v, snapshotRows(ctx, x, s, l.Table, q, func(ctx context.Context, r db.Reader) iter.Seq2[T, error] {
+			return db.Records[T](ctx, r, q)
+		}))
 	}
 	if recordErr := record(n); err == nil {
 		err = recordErr
@@ -164,21 +151,22 @@ func exportAll[T any](ctx context.Context, env *Env, cmd *cobra.Command, v outpu
 	return x.writeState(n)
 }
 
-// stream yields the rows of q as records.
-func stream[T any](inSnapshot func(func(context.Context, db.Reader, *db.IdleTimer) error) error, q db.Query) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		var zero T
-		stopped := false
-		err := inSnapshot(func(ctx context.Context, r db.Reader, w *db.IdleTimer) error {
-			return db.StreamRows(ctx, r, w, q, func(row T) bool {
-				stopped = !yield(row, nil)
-				return !stopped
-			})
-		})
-		if err != nil && !stopped {
-			yield(zero, err)
+// snapshotRows yields the rows of q as read returns them, with progress. It sets x.mark to the mark of their snapshot.
+func snapshotRows[R any](
+	ctx context.Context, x *export, s *Session, table string, q db.Query, read func(context.Context, db.Reader) iter.Seq2[R, error],
+) iter.Seq2[R, error] {
+	return db.Export(ctx, s.DB, s.IdleTimeout, func(ctx context.Context, r db.Reader, w *db.IdleTimer) iter.Seq2[R, error] {
+		return func(yield func(R, error) bool) {
+			var err error
+			if x.mark, err = x.markOf(ctx, r, table); err != nil {
+				var none R
+				yield(none, err)
+				return
+			}
+			defer x.progress(ctx, r, q, w)()
+			read(ctx, r)(yield)
 		}
-	}
+	})
 }
 
 // prepare locks the state file and reads where the last run ended.

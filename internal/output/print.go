@@ -1,0 +1,187 @@
+package output
+
+import (
+	"bytes"
+	"encoding/json"
+	"iter"
+	"reflect"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/pgtext"
+)
+
+// encoder appends rows in one format to the output. Each call of row appends whole lines, or returns an error.
+type encoder interface {
+	begin(b []byte) ([]byte, error)
+	row(b []byte, r pgtext.Row) ([]byte, error)
+	end(b []byte, e envelope) ([]byte, error)
+}
+
+// envelope contains the values around the items of a list.
+type envelope struct {
+	total, page, size, pages int64
+	next                     *string // see Page.Next
+}
+
+// print opens the output, encodes the rows and commits the output, for List, Stream, Export and One. A nil around means
+// a single record instead of a list.
+func (p *Printer) print(cols []column, rows iter.Seq2[pgtext.Row, error], around func(n int64) envelope) (n int64, err error) {
+	out, err := p.open()
+	if err != nil {
+		return 0, err
+	}
+	single, done := around == nil, false
+	var buf []byte
+	defer func() {
+		if done { // otherwise there was an error or a panic, and rows before it may be useful
+			return
+		}
+		keep := n > 0 && p.Format.isLines()
+		if keep {
+			_, _ = out.w.Write(buf)
+		}
+		out.abort(keep)
+	}()
+	enc := p.encoder(out, cols, single)
+	if buf, err = enc.begin(make([]byte, 0, bufferSize+bufferSize/4)); err != nil {
+		return 0, err
+	}
+	shown := printedRow{cols: cols, mask: p.Mask}
+	for row, err := range rows {
+		if err != nil {
+			return n, err
+		}
+		whole := len(buf)
+		shown.Row = row
+		buf, err = enc.row(buf, &shown)
+		if err == nil {
+			err = shown.err
+		}
+		if err != nil {
+			buf = buf[:whole]
+			return n, err
+		}
+		n++
+		if len(buf) >= bufferSize {
+			_, err = out.w.Write(buf)
+			buf = buf[:0]
+			if err != nil {
+				return n, err
+			}
+		}
+	}
+	var e envelope
+	if !single {
+		e = around(n)
+	}
+	if buf, err = enc.end(buf, e); err != nil {
+		return n, err
+	}
+	if _, err := out.w.Write(buf); err != nil {
+		return n, err
+	}
+	done = true
+	return n, out.commit()
+}
+
+func (p *Printer) encoder(out *sink, cols []column, single bool) encoder {
+	switch p.Format {
+	case JSON:
+		doc := &jsonDocument{jsonObjects: newJSONObjects(cols), single: single}
+		if p.jq != nil {
+			return &jqDocument{jsonDocument: doc, printer: p, w: out.w}
+		}
+		return doc
+	case JSONL:
+		lines := &jsonLines{newJSONObjects(cols)}
+		if p.jq != nil {
+			return &jqLines{jsonLines: lines, printer: p, w: out.w}
+		}
+		return lines
+	case YAML:
+		return newYAMLDocument(cols, single)
+	case XLSX:
+		return &workbook{printer: p, out: out, cols: cols}
+	case CSV, TSV, ID:
+		return newDelimited(p, cols)
+	}
+	table := newTable(p, cols)
+	if single {
+		return &listing{table}
+	}
+	return table
+}
+
+// printedRow is a row as every format prints it: JSON is compact and without characters that act on a terminal, JSON's
+// null is NULL, and personal data may be masked.
+type printedRow struct {
+	pgtext.Row
+	cols    []column
+	mask    bool
+	text    []byte
+	compact bytes.Buffer
+	err     error
+}
+
+func isJSON(k pgtext.Kind) bool { return k >= pgtext.JSON }
+
+// IsNull reports whether a value is NULL or JSON's null.
+func (r *printedRow) IsNull(i int) bool {
+	if r.Row.IsNull(i) || !isJSON(r.Kind(i)) {
+		return r.Row.IsNull(i)
+	}
+	r.text = r.Row.Append(r.text[:0], i)
+	return string(bytes.TrimSpace(r.text)) == "null"
+}
+
+// Append appends the text of a value that is not null.
+func (r *printedRow) Append(b []byte, i int) []byte {
+	switch kind := r.Kind(i); {
+	case isJSON(kind):
+		r.text = r.Row.Append(r.text[:0], i)
+		r.compact.Reset()
+		if err := json.Compact(&r.compact, r.text); err != nil {
+			r.err = fault.New(fault.Internal, "cannot print the field %s: %s", r.cols[i].name, err).Because(err)
+			return b
+		}
+		doc := r.compact.Bytes()
+		if r.mask {
+			doc = MaskJSON(r.cols[i].name, bytes.Clone(doc))
+		}
+		return appendJSONEscaped(b, doc)
+	case r.mask && kind == pgtext.Text && Personal[r.cols[i].name]:
+		return append(b, mask(r.cols[i].name, string(r.Row.Append(nil, i)))...)
+	}
+	return r.Row.Append(b, i)
+}
+
+// columns returns the columns that the user selected, or those of the view.
+func (p *Printer) columns(t reflect.Type, v View, single bool) ([]column, error) {
+	all, err := columnsOf(t)
+	if err != nil {
+		return nil, err
+	}
+	chosen, err := selectColumns(all, p.Columns)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case p.Format == ID:
+		name := v.ID
+		if name == "" {
+			name = "id"
+		}
+		c, ok := find(all, name)
+		if !ok {
+			return nil, fault.New(fault.Usage, "--output id cannot be used here: these records have no field %q", name)
+		}
+		return []column{c}, nil
+	case len(p.Columns) > 0 || single:
+		return chosen, nil
+	case p.Format == Table:
+		return viewColumns(all, v.Table)
+	case p.Format == Wide:
+		return viewColumns(all, v.Wide)
+	}
+	return all, nil
+}

@@ -26,8 +26,8 @@ func opened(t testing.TB, name, content string) *File {
 	return f
 }
 
-// told reads everything and returns one line per row: its number, and its values or its error.
-func told(t testing.TB, f *File, o Options) []string {
+// readRows reads everything and returns one line per row: its number, and its values or its error.
+func readRows(t testing.TB, f *File, o Options) []string {
 	t.Helper()
 	r, err := f.Rows(o)
 	if err != nil {
@@ -57,29 +57,29 @@ func TestCSV(t *testing.T) {
 		content string
 		want    []string
 	}{
-		"plain":                               {"a,b\n1,2\n", []string{`2 ["1" "2"]`}},
-		"without a last line end":             {"a,b\n1,2", []string{`2 ["1" "2"]`}},
-		"CRLF, and blank lines":               {"a,b\r\n\r\n1,2\r\n\n", []string{`3 ["1" "2"]`}},
-		"a mark before a quoted header":       {"\ufeff\"a\",b\n1,2\n", []string{`2 ["1" "2"]`}},
-		"quotes, commas, doubled quotes":      {"a,b\n\"1,\"\"x\"\"\",2\n", []string{`2 ["1,\"x\"" "2"]`}},
-		"line ends inside quotes stay":        {"a,b\n\"1\r\n2\",3\n4,5\n", []string{`2 ["1\r\n2" "3"]`, `4 ["4" "5"]`}},
-		"a lone column's empty value":         {"a\n\n1\n", []string{`2 [""]`, `3 ["1"]`}},
-		"too few":                             {"a,b\n1\n2,3\n", []string{"2! : the row has 1 fields, but the header has 2", `3 ["2" "3"]`}},
-		"too many":                            {"a,b\n1,2,3\n", []string{"2! : the row has 3 fields, but the header has 2"}},
-		"a lone carriage return":              {"a,b\n1,2\r3,4\n", []string{"2! b: column 4: a lone carriage return; lines end with LF or CRLF"}},
-		"NUL":                                 {"a,b\n1,x\x00y\n", []string{"2! b: column 4: a NUL character"}},
-		"bad UTF-8, counted in characters":    {"a,b\né,x\xffy\n", []string{"2! b: column 4: the byte 0xFF is not valid UTF-8"}},
-		"bad UTF-8 on a later line":           {"a,b\n\"x\ny\xff\",1\n", []string{"2! a: column 2: the byte 0xFF is not valid UTF-8"}},
-		"text behind a closing quote":         {"a,b\n\"1\"x,2\n3,4\n", []string{"2! a: column 4: text follows a closing quote; double a quote inside a quoted field", `3 ["3" "4"]`}},
-		"a quote inside a bare field":         {"a,b\n1\"x,2\n", []string{"2! a: column 2: a quote in an unquoted field"}},
-		"a quote that never closes":           {"a,b\n1,\"2\n3,4\n", []string{"2! b: column 3: the quote that opens here is never closed", `3 ["3" "4"]`}},
-		"a spreadsheet's prefix is taken off": {"a,v\n'=1,'=1\n", []string{`2 ["=1" "'=1"]`}},
-		"no header":                           {"", []string{"the file is empty; csv starts with a header row"}},
-		"an old Mac's line ends":              {"a,b\r1,2\r", []string{"the header row, line 1, cannot be read: column 4: a lone carriage return; lines end with LF or CRLF"}},
+		"plain":                                   {"a,b\n1,2\n", []string{`2 ["1" "2"]`}},
+		"no line end at the end":                  {"a,b\n1,2", []string{`2 ["1" "2"]`}},
+		"CRLF, and blank lines":                   {"a,b\r\n\r\n1,2\r\n\n", []string{`3 ["1" "2"]`}},
+		"a byte order mark before a quote":        {"\ufeff\"a\",b\n1,2\n", []string{`2 ["1" "2"]`}},
+		"quotes, commas, doubled quotes":          {"a,b\n\"1,\"\"x\"\"\",2\n", []string{`2 ["1,\"x\"" "2"]`}},
+		"line ends inside quotes":                 {"a,b\n\"1\r\n2\",3\n4,5\n", []string{`2 ["1\r\n2" "3"]`, `4 ["4" "5"]`}},
+		"an empty value of the only column":       {"a\n\n1\n", []string{`2 [""]`, `3 ["1"]`}},
+		"too few":                                 {"a,b\n1\n2,3\n", []string{"2! : the row has 1 fields, but the header has 2", `3 ["2" "3"]`}},
+		"too many":                                {"a,b\n1,2,3\n", []string{"2! : the row has 3 fields, but the header has 2"}},
+		"a lone carriage return":                  {"a,b\n1,2\r3,4\n", []string{"2! b: column 4: a lone carriage return; lines end with LF or CRLF"}},
+		"NUL":                                     {"a,b\n1,x\x00y\n", []string{"2! b: column 4: a NUL character"}},
+		"invalid UTF-8, columns count characters": {"a,b\né,x\xffy\n", []string{"2! b: column 4: the byte 0xFF is not valid UTF-8"}},
+		"invalid UTF-8 on a later line":           {"a,b\n\"x\ny\xff\",1\n", []string{"2! a: column 2: the byte 0xFF is not valid UTF-8"}},
+		"text after a closing quote":              {"a,b\n\"1\"x,2\n3,4\n", []string{"2! a: column 4: text follows a closing quote; double a quote inside a quoted field", `3 ["3" "4"]`}},
+		"a quote in an unquoted field":            {"a,b\n1\"x,2\n", []string{"2! a: column 2: a quote in an unquoted field"}},
+		"a quote that never closes":               {"a,b\n1,\"2\n3,4\n", []string{"2! b: column 3: the quote that opens here is never closed", `3 ["3" "4"]`}},
+		"a spreadsheet's prefix is removed":       {"a,v\n'=1,'=1\n", []string{`2 ["=1" "'=1"]`}},
+		"an empty file":                           {"", []string{"the file is empty; csv starts with a header row"}},
+		"carriage returns as line ends":           {"a,b\r1,2\r", []string{"the header row, line 1, cannot be read: column 4: a lone carriage return; lines end with LF or CRLF"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := told(t, opened(t, "x.csv", c.content), Options{Fields: []string{"a", "b", "v"}, Verbatim: []string{"v"}})
+			got := readRows(t, opened(t, "x.csv", c.content), Options{Fields: []string{"a", "b", "v"}, Verbatim: []string{"v"}})
 			if strings.Join(got, "\n") != strings.Join(c.want, "\n") {
 				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(c.want, "\n"))
 			}
@@ -91,7 +91,7 @@ func TestCSV(t *testing.T) {
 // the rest is read again.
 func TestCSV_StrayQuoteCostsOneRow(t *testing.T) {
 	t.Parallel()
-	got := told(t, opened(t, "x.csv", "a,b\n1,\"2\n3,4\n5,\"six\"\n7,8\n"), Options{Fields: []string{"a", "b"}})
+	got := readRows(t, opened(t, "x.csv", "a,b\n1,\"2\n3,4\n5,\"six\"\n7,8\n"), Options{Fields: []string{"a", "b"}})
 	want := []string{
 		"2! b: column 3: the quote that opens here is never closed",
 		`3 ["3" "4"]`, `4 ["5" "six"]`, `5 ["7" "8"]`,
@@ -105,7 +105,7 @@ func TestOversized(t *testing.T) {
 	t.Parallel()
 	field := strings.Repeat("x", MaxField+1)
 	record := strings.Repeat("x", MaxRecord+1)
-	got := told(t, opened(t, "x.csv", "a,b\n1,"+field+"\n1,"+record+"\n\"1\n"+strings.Repeat(strings.Repeat("y", 500)+"\n", 3000)+"3,4\n"), Options{Fields: []string{"a", "b"}})
+	got := readRows(t, opened(t, "x.csv", "a,b\n1,"+field+"\n1,"+record+"\n\"1\n"+strings.Repeat(strings.Repeat("y", 500)+"\n", 3000)+"3,4\n"), Options{Fields: []string{"a", "b"}})
 	if len(got) < 4 {
 		t.Fatalf("got %d rows", len(got))
 	}
@@ -125,7 +125,7 @@ func TestOversized(t *testing.T) {
 
 func TestTSV(t *testing.T) {
 	t.Parallel()
-	got := told(t, opened(t, "x.tsv", "a\tb\n\"1\"\tx\\ty\\\\n\n1\t2\t3\n1\t\x00\n1\t2\r3\n"), Options{Fields: []string{"a", "b"}})
+	got := readRows(t, opened(t, "x.tsv", "a\tb\n\"1\"\tx\\ty\\\\n\n1\t2\t3\n1\t\x00\n1\t2\r3\n"), Options{Fields: []string{"a", "b"}})
 	want := []string{
 		`2 ["\"1\"" "x\ty\\n"]`, "3! : the row has 3 fields, but the header has 2",
 		"4! b: column 3: a NUL character", "5! b: column 4: a lone carriage return; lines end with LF or CRLF",
@@ -137,7 +137,7 @@ func TestTSV(t *testing.T) {
 
 func TestJSONLines(t *testing.T) {
 	t.Parallel()
-	got := told(t, opened(t, "x.jsonl", `{"a":1,"b":null}
+	got := readRows(t, opened(t, "x.jsonl", `{"a":1,"b":null}
 
 {"b":["x","y"],"error":"old"}
 {"a":{}}
@@ -160,13 +160,13 @@ func TestJSONLines(t *testing.T) {
 func TestJSON_Truncated(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ content, want string }{
-		"in a record":    {`[{"a":"1"},{"a":"2"},{"a"`, "the document is not valid JSON: it ends early at line 1, byte 26"},
-		"in the list":    {"[{\"a\":\"1\"},\n", "the document is not valid JSON: it ends early at line 2, byte 1"},
-		"behind it":      {`{"data":{"items":[{"a":"1"}],"total":1}`, "the document is not valid JSON: it ends early at line 1, byte 40"},
-		"a comma lacks":  {"[{\"a\":\"1\"},\n{\"a\" \"1\"}]", "the document is not valid JSON: in the value at line 2, byte 1: invalid character"},
-		"a second one":   {`[{"a":"1"}] [{"a":"2"}]`, "unexpected text after the document, at line 1, byte 14"},
-		"a long value":   {"[\n{\"a\":\"" + strings.Repeat("x", 4*MaxRecord) + `"}]`, "line 2, byte 1: a value is longer than a record may be"},
-		"a long preface": {`{"x":"` + strings.Repeat("x", 4*MaxRecord) + `","data":[]}`, "line 1, byte 6: a value is longer than a record may be"},
+		"in a record":                  {`[{"a":"1"},{"a":"2"},{"a"`, "the document is not valid JSON: it ends early at line 1, byte 26"},
+		"in the list":                  {"[{\"a\":\"1\"},\n", "the document is not valid JSON: it ends early at line 2, byte 1"},
+		"after the list":               {`{"data":{"items":[{"a":"1"}],"total":1}`, "the document is not valid JSON: it ends early at line 1, byte 40"},
+		"a missing comma":              {"[{\"a\":\"1\"},\n{\"a\" \"1\"}]", "the document is not valid JSON: in the value at line 2, byte 1: invalid character"},
+		"a second document":            {`[{"a":"1"}] [{"a":"2"}]`, "unexpected text after the document, at line 1, byte 14"},
+		"a long value":                 {"[\n{\"a\":\"" + strings.Repeat("x", 4*MaxRecord) + `"}]`, "line 2, byte 1: a value is longer than a record may be"},
+		"a long value before the list": {`{"x":"` + strings.Repeat("x", 4*MaxRecord) + `","data":[]}`, "line 1, byte 6: a value is longer than a record may be"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -188,7 +188,7 @@ func TestPipe(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 {
-			if got := told(t, f, Options{Format: CSV, Fields: []string{"a"}}); len(got) != n {
+			if got := readRows(t, f, Options{Format: CSV, Fields: []string{"a"}}); len(got) != n {
 				t.Errorf("%d rows of %d", len(got), n)
 			}
 		}
@@ -202,7 +202,7 @@ func TestFileThatIsWrittenTo(t *testing.T) {
 	if err := os.WriteFile(f.Name, []byte("a\n1\n2\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := told(t, f, Options{Fields: []string{"a"}}); len(got) != 1 || !strings.Contains(got[0], "was changed while it was read") {
+	if got := readRows(t, f, Options{Fields: []string{"a"}}); len(got) != 1 || !strings.Contains(got[0], "was changed while it was read") {
 		t.Errorf("got %q", got)
 	}
 }

@@ -26,7 +26,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// world is the databases of one test.
+// world holds the databases of one test.
 type world struct{ *audittest.World }
 
 func newWorld(t testing.TB, template dbtest.Template) *world {

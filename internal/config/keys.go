@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
 // kind is the type of a setting's value.
@@ -220,34 +222,9 @@ func isPlain(text string) bool {
 // suggest returns a hint for a wrong name: the most similar valid one, if any, and the whole list.
 func suggest(wrong, what string, valid []string) string {
 	list := what + ": " + strings.Join(valid, ", ")
-	best, least := "", 3
-	for _, v := range valid {
-		if d := distance(strings.ToLower(wrong), strings.ToLower(v)); d < least {
-			best, least = v, d
-		}
-	}
+	best := validate.Near(wrong, valid)
 	if best == "" {
 		return list
 	}
 	return fmt.Sprintf("did you mean %q? %s", best, list)
-}
-
-// distance returns the Levenshtein distance of a and b in bytes.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// A database in another encoding than UTF-8 stores the characters of its encoding, and the error names any other.
+// H7, D6: a database in another encoding than UTF-8 stores the characters of its encoding, and the error names any other.
 func TestEncoding_OtherThanUTF8(t *testing.T) {
 	t.Parallel()
 	bouncer := dbtest.NewPgBouncer(t)
@@ -52,7 +52,7 @@ func TestEncoding_OtherThanUTF8(t *testing.T) {
 	}
 }
 
-// Doctor reports a setting that lets commits of other software return before they are on disk.
+// M7: doctor reports a setting that lets commits of other software return before they are on disk.
 func TestDoctor_ReportsAsynchronousCommit(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, migrated)
@@ -64,7 +64,7 @@ func TestDoctor_ReportsAsynchronousCommit(t *testing.T) {
 	}
 }
 
-// The error for a number out of range states the range.
+// L11: the error for a number out of range states the range.
 func TestFlags_NumbersOutOfRange(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, migrated)

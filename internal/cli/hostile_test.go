@@ -105,7 +105,8 @@ func withPlanted() world {
 }
 
 // TestHostileSettings runs every script as a role and on databases whose settings are all hostile, with a schema of
-// planted objects ahead of pg_catalog in the search path. A command that used one of these would fail.
+// planted objects ahead of pg_catalog in the search path (C1, F01 to F04, H7, D10). A command that used one of these
+// would fail.
 func TestHostileSettings(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil {
@@ -114,7 +115,7 @@ func TestHostileSettings(t *testing.T) {
 	runScripts(t, withPlanted(), files)
 }
 
-// Commands of a superuser never call operators and functions that another role planted in public or in a schema ahead of
+// C1, F01: commands of a superuser never call operators and functions that another role planted in public or in a schema ahead of
 // pg_catalog, not even through a pooler. They would make that role a superuser. A short run tries each search path in one
 // of the two ways.
 func TestPlantedObjectsAreNotCalled(t *testing.T) {

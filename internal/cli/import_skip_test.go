@@ -9,7 +9,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// Users that already exist cause no writes, however many there are.
+// N28: users that already exist cause no writes, however many there are.
 func TestImport_SkipsKnownUsers(t *testing.T) {
 	t.Parallel()
 	const rows = 5000

@@ -8,7 +8,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// Whether the client or the server is at fault depends on which side lacks the character, whatever the language of the
+// H7: whether the client or the server is at fault depends on which side lacks the character, whatever the language of the
 // message.
 func TestUntranslatableText(t *testing.T) {
 	t.Parallel()
@@ -28,7 +28,7 @@ func TestUntranslatableText(t *testing.T) {
 	}
 }
 
-// An unsupported server version is reported before the first statement.
+// D21: an unsupported server version is reported before the first statement.
 func TestTooOld(t *testing.T) {
 	t.Parallel()
 	for version, old := range map[string]bool{"12.22": true, "9.6.24": true, "13.0": false, "15.10 (Debian 15.10-0+deb12u1)": false, "18beta1": false, "": false} {

@@ -112,7 +112,7 @@ func TestPasswordIsNotGivenAway(t *testing.T) {
 	}
 }
 
-// A password is not taken from a .pgpass that is readable by group or others.
+// F19: a password is not taken from a .pgpass that is readable by group or others.
 func TestPassfileOfOthers(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "pgpass")

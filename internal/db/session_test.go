@@ -29,7 +29,7 @@ var hostile = map[string]string{
 	"row_security":                "on",
 }
 
-// Pinned settings cannot be changed by options, start-up parameters or ALTER ROLE and DATABASE.
+// F02, F03, F04, D10: pinned settings cannot be changed by options, start-up parameters or ALTER ROLE and DATABASE.
 func TestSessionIsPinned(t *testing.T) {
 	t.Parallel()
 	bouncer := dbtest.NewPgBouncer(t)

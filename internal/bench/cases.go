@@ -1,0 +1,422 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+)
+
+// sections are measured in this order; tenants comes last, because it deletes the demo tenants.
+var sections = []section{
+	{"start", starts},
+	{"commands", commands},
+	{"trips", trips},
+	{"exports", exports},
+	{"search", searches},
+	{"imports", imports},
+	{"passwords", passwords},
+	{"seals", seals},
+	{"verify", verifications},
+	{"tenants", manyTenants},
+}
+
+// What cxgctl selects, as a person would write it.
+const (
+	userColumns = "id, username, full_name, email, phone, user_type, status, mfa_enabled, sso_provider, email_verified, " +
+		"phone_verified, last_login_at, host(last_login_ip), failed_login_attempts, locked_until, password_changed_at, " +
+		"force_password_change, timezone, locale, department, position, is_active, created_at, updated_at, created_by, updated_by"
+
+	invoiceSelect = "SELECT i.id, i.invoice_no, i.tenant_id, t.code AS tenant_code, i.subscription_id, i.invoice_date, i.due_date, " +
+		"i.start_date, i.close_date, i.base_amount, i.usage_amount, i.discount_amount, i.tax_amount, i.total_amount, i.currency, " +
+		"i.user_count, i.used_storage, i.api_calls, i.status, i.paid_at, i.payment_method, i.deleted, i.created_at, i.updated_at, " +
+		"i.created_by, i.updated_by FROM bill.invoices i LEFT JOIN tnnt.tenants t ON t.id = i.tenant_id " +
+		"WHERE NOT i.deleted ORDER BY i.invoice_date DESC, i.id DESC"
+
+	summarySelect = "SELECT to_char(invoice_date, 'YYYY-MM'), upper(rtrim(currency)), count(*), sum(total_amount), " +
+		"sum(total_amount) FILTER (WHERE status = 'PAID'), sum(total_amount) FILTER (WHERE unpaid), " +
+		"sum(total_amount) FILTER (WHERE unpaid AND age < 1), sum(total_amount) FILTER (WHERE unpaid AND age BETWEEN 1 AND 30), " +
+		"sum(total_amount) FILTER (WHERE unpaid AND age BETWEEN 31 AND 60), sum(total_amount) FILTER (WHERE unpaid AND age BETWEEN 61 AND 90), " +
+		"sum(total_amount) FILTER (WHERE unpaid AND age > 90) " +
+		"FROM (SELECT *, status NOT IN ('PAID', 'CANCELED') AS unpaid, CURRENT_DATE - due_date AS age FROM bill.invoices) i " +
+		"WHERE NOT deleted GROUP BY 1, 2 ORDER BY 1, 2"
+)
+
+// query returns psql's command line for statements in the manager's database.
+func (b *bench) query(statements ...string) []string {
+	argv := []string{b.psql, "-X", "-q", "-P", "pager=off", b.server.DSN("mgmt")}
+	for _, sql := range statements {
+		argv = append(argv, "-c", sql)
+	}
+	return argv
+}
+
+// copied returns psql's command line for a \copy of a query to a file.
+func (b *bench) copied(query, name, options string) []string {
+	return b.query(`\copy (` + query + `) TO '` + b.file(name) + `'` + options)
+}
+
+func (b *bench) cxgctl(args ...string) []string { return append([]string{b.tool, "-q"}, args...) }
+
+func (b *bench) export(format, name string, args ...string) []string {
+	return append(b.cxgctl("invoices", "list", "--all", "-o", format, "--output-file", b.file(name)), args...)
+}
+
+func starts(b *bench) ([]testCase, error) {
+	return []testCase{{title: "start", contenders: []contender{
+		{name: "psql --version", argv: []string{b.psql, "--version"}},
+		{name: "cxgctl version", argv: []string{b.tool, "version"}, goal: "≤ 1.1"},
+		{name: "cxgctl --help", argv: []string{b.tool, "--help"}, goal: "≤ 1.1"},
+	}}}, nil
+}
+
+func commands(b *bench) ([]testCase, error) {
+	password, err := os.ReadFile(b.server.PasswordFile)
+	if err != nil {
+		return nil, err
+	}
+	tcp := []string{"CXGCTL_MANAGER_DATABASE_URL=" + b.server.TCPDSN("mgmt"), "PGPASSWORD=" + strings.TrimSpace(string(password))}
+	get := "SELECT " + userColumns + " FROM idam.users WHERE username = 'admin'"
+	list := "SELECT " + userColumns + " FROM idam.users WHERE is_active ORDER BY created_at DESC, id DESC LIMIT 100"
+	far, err := b.cursor(10_000)
+	if err != nil {
+		return nil, err
+	}
+	return []testCase{
+		{title: "one user, unix socket", contenders: []contender{
+			{name: "psql -c SELECT", argv: b.query(get)},
+			{name: "cxgctl users get", argv: b.cxgctl("users", "get", "admin"), goal: "≤ 1.3"},
+		}},
+		{title: "one user, TCP with SCRAM", contenders: []contender{
+			{name: "psql -c SELECT", argv: []string{b.psql, "-X", "-q", b.server.TCPDSN("mgmt"), "-c", get}, env: tcp},
+			{name: "cxgctl users get", argv: b.cxgctl("users", "get", "admin"), env: tcp, goal: "≤ 1.0"},
+		}},
+		{title: "a page of 100 users, with their count", contenders: []contender{
+			{name: "psql -c count -c SELECT", argv: b.query("SELECT count(*) FROM idam.users WHERE is_active", list)},
+			{name: "cxgctl users list --page-size 100", argv: b.cxgctl("users", "list", "--page-size", "100")},
+			{name: "… -o json", argv: b.cxgctl("users", "list", "--page-size", "100", "-o", "json")},
+			{name: "… -o csv", argv: b.cxgctl("users", "list", "--page-size", "100", "-o", "csv")},
+		}},
+		{title: "a page of 20 invoices by cursor", contenders: []contender{
+			{name: "page 1", argv: b.cxgctl("invoices", "list", "--cursor", "first", "-o", "json")},
+			{name: "page 10,000, or the last", argv: b.cxgctl("invoices", "list", "--cursor", far, "-o", "json"), goal: "≤ 1.5"},
+		}},
+		{title: "invoices by month", contenders: []contender{
+			{name: "psql -c sums with FILTER", argv: b.query(summarySelect)},
+			{name: "cxgctl invoices summary --by month", argv: b.cxgctl("invoices", "summary", "--by", "month"), goal: "≤ 1.2"},
+		}},
+	}, nil
+}
+
+// cursor returns the token of a page of 20 invoices, or the last of fewer pages.
+func (b *bench) cursor(page int) (string, error) {
+	token := "first"
+	for range page * 20 / 1000 {
+		if _, err := b.start(contender{
+			name: "cxgctl invoices list",
+			argv: b.cxgctl("invoices", "list", "--cursor", token, "--page-size", "1000", "--columns", "id", "-o", "json"),
+		}); err != nil {
+			return "", err
+		}
+		out, err := b.stdout()
+		if err != nil {
+			return "", err
+		}
+		var doc struct {
+			Data struct {
+				Next *string `json:"next_cursor"`
+			} `json:"data"`
+		}
+		if err := json.Unmarshal(out, &doc); err != nil {
+			return "", err
+		}
+		if doc.Data.Next == nil {
+			break
+		}
+		token = *doc.Data.Next
+	}
+	return token, nil
+}
+
+func exports(b *bench) ([]testCase, error) {
+	// the newest 100,000 users, the newest tenth of the invoices, and all of them
+	facts, err := b.sql("mgmt", `VACUUM ANALYZE bill.invoices, idam.users, tnnt.tenants;
+		SELECT coalesce(to_char(min(created_at) - interval '1 microsecond', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '2000-01-01')
+		  FROM (SELECT created_at FROM idam.users WHERE is_active ORDER BY created_at DESC LIMIT 100000) u;
+		SELECT invoice_date FROM bill.invoices WHERE NOT deleted ORDER BY invoice_date DESC
+		OFFSET (SELECT count(*) / 10 FROM bill.invoices) LIMIT 1 \gset
+		SELECT :'invoice_date', count(*) FILTER (WHERE invoice_date >= :'invoice_date'), count(*) FROM bill.invoices WHERE NOT deleted;`)
+	if err != nil {
+		return nil, err
+	}
+	since, rest, _ := strings.Cut(facts, "\n")
+	var day string
+	var few, all int
+	if _, err := fmt.Sscan(strings.ReplaceAll(rest, "|", " "), &day, &few, &all); err != nil {
+		return nil, err
+	}
+	users := "SELECT username, full_name, email, user_type, status, last_login_at, created_at FROM idam.users " +
+		"WHERE is_active AND created_at > '" + since + "' ORDER BY created_at DESC, id DESC"
+	return []testCase{
+		{title: "every invoice, 26 columns, csv", contenders: []contender{
+			{name: `psql \copy`, argv: b.copied(invoiceSelect, "p.csv", " CSV HEADER")},
+			{name: "cxgctl invoices list --all -o csv", argv: b.export("csv", "c.csv"), goal: "≤ 0.77 (1.3 × as fast), 32 MB"},
+			{name: "… to .csv.gz", argv: b.export("csv", "c.csv.gz")},
+			{name: "… to .csv.zst", argv: b.export("csv", "c.csv.zst")},
+		}},
+		{title: "every invoice, jsonl", contenders: []contender{
+			{name: `psql \copy (SELECT row_to_json …)`, argv: b.copied("SELECT row_to_json(r) FROM ("+invoiceSelect+") r", "p.jsonl", "")},
+			{name: "cxgctl … -o jsonl", argv: b.export("jsonl", "c.jsonl"), goal: "≤ 0.40 (2.5 × as fast), 32 MB"},
+			{name: "… -o json", argv: b.export("json", "c.json"), goal: "≤ 0.40, 32 MB"},
+			{name: "… to .jsonl.gz", argv: b.export("jsonl", "c.jsonl.gz")},
+			{name: "… to .jsonl.zst", argv: b.export("jsonl", "c.jsonl.zst")},
+		}},
+		{title: "every invoice, for people", contenders: []contender{
+			{name: "cxgctl … -o yaml", argv: b.export("yaml", "c.yaml")},
+			{name: "cxgctl … -o xlsx", argv: b.export("xlsx", "c.xlsx")},
+		}},
+		{title: "100,000 users as a table", contenders: []contender{
+			{name: "psql aligned", argv: b.query(users)},
+			{name: "cxgctl users list --all", argv: b.cxgctl("users", "list", "--all", "--created-after", since), goal: "≤ 1.5, 64 MB"},
+		}},
+		{title: "a row of csv", contenders: []contender{
+			{name: "among few", argv: b.export("csv", "c.csv", "--from", day), rows: few, less: 2},
+			{name: "among all", argv: b.export("csv", "c.csv"), rows: all, less: 2, goal: "≤ 1.1"},
+			{name: "the start of the command", argv: b.export("csv", "c.csv", "--from", "2999-01-01")},
+		}},
+	}, nil
+}
+
+// searches compares searches with ILIKE, which the backend uses, without and with the optional indexes.
+func searches(b *bench) ([]testCase, error) {
+	facts, err := b.sql("mgmt", `SELECT right(full_name, 2), to_regclass('idam.users_bigrams_idx') IS NOT NULL FROM idam.users
+		WHERE full_name ~ '^[가-힣]{3}$' GROUP BY 1 ORDER BY count(*) LIMIT 1`)
+	if err != nil {
+		return nil, err
+	}
+	name, indexed, _ := strings.Cut(facts, "|")
+	search := func(title, text, goal string) testCase {
+		where := strings.ReplaceAll(" FROM idam.users WHERE is_active AND (username ILIKE '%X%' OR full_name ILIKE '%X%' OR email ILIKE '%X%')", "X", text)
+		page := "SELECT " + userColumns + where + " ORDER BY created_at DESC, id DESC LIMIT 20"
+		return testCase{title: title, contenders: []contender{
+			{name: "psql: count and page by ILIKE", argv: b.query("SELECT count(*)"+where, page), less: 2},
+			{name: "cxgctl users list --search " + text, argv: b.cxgctl("users", "list", "--search", text), less: 3, goal: goal},
+			{name: "the start of psql", argv: b.query("SELECT 1")},
+			{name: "the start of cxgctl", argv: b.cxgctl("users", "get", "admin")},
+		}}
+	}
+	cases := []testCase{
+		search("two syllables, no index", name, "≤ 0.33 (3 × as fast)"),
+		search("two syllables, optional index", name, "≤ 0.02 (50 × as fast)"),
+	}
+	if indexed == "t" { // kept data
+		return cases[1:], nil
+	}
+	cases[1].before = func(int) error { // after the first case
+		if indexed == "t" {
+			return nil
+		}
+		indexed = "t"
+		up := contender{name: "migrate up", argv: b.cxgctl("migrate", "up", "--database", "manager", "--with", "search", "--timeout", "1h", "--yes")}
+		if _, err := b.start(up); err != nil {
+			return err
+		}
+		_, err := b.sql("mgmt", "VACUUM ANALYZE idam.users")
+		return err
+	}
+	return cases, nil
+}
+
+// byHand does the work of an import in psql: the file into a staging table, the users from there, and an audit row
+// with the same content as cxgctl's for each. One transaction.
+const byHand = `
+BEGIN;
+CREATE TEMP TABLE staging (username text, email text, full_name text, phone text, department text, position text) ON COMMIT DROP;
+\copy staging FROM '%s' WITH (FORMAT csv, HEADER)
+WITH made AS (
+  INSERT INTO idam.users (username, email, full_name, phone, department, position, user_type, status, created_at, created_by)
+  SELECT username, email, full_name, phone, department, position, 'TENANT', 'ACTIVE', now(), (SELECT id FROM idam.users WHERE username = 'admin')
+    FROM staging ON CONFLICT DO NOTHING RETURNING *)
+INSERT INTO audt.audit_logs (created_at, created_by, user_id, event_type, event_category, description, user_agent, resource,
+       resource_id, action_performed, result, risk_level, extra_data, status, deleted)
+SELECT now(), m.created_by, m.created_by, 'ADMIN_ACTION', 'DATA_MODIFICATION', 'users import: user ' || m.username, 'psql', 'USER_ACCOUNT',
+       m.id::text, 'CREATE', 'SUCCESS', 'LOW',
+       jsonb_build_object('tool', 'psql', 'op_id', '01a20d33-1586-7ac7-950f-f901c6da3694', 'resource', 'user', 'operator', 'admin',
+         'auth_method', 'claim', 'claimed', 'admin', 'os_user', 'root', 'host', 'bench', 'pid', 1, 'client_version', 'psql',
+         'command', 'users import', 'session_user', session_user, 'after', to_jsonb(m) - '{password,salt_key,mfa_secret,backup_codes}'::text[]),
+       'ACTIVE', false
+  FROM made m;
+COMMIT;
+`
+
+// people returns a file of n users to import, with passwords or without.
+func people(n int, passwords bool) []byte {
+	var b bytes.Buffer
+	b.WriteString("username,email,full_name,phone,department,position")
+	if passwords {
+		b.WriteString(",password")
+	}
+	b.WriteByte('\n')
+	for i := range n {
+		fmt.Fprintf(&b, "person%[1]d,person%[1]d@example.co.kr,김 사용자 %[1]d,+82 2 %07[1]d,Sales,Manager", i)
+		if passwords {
+			fmt.Fprintf(&b, ",Correct-Horse-%d", i)
+		}
+		b.WriteByte('\n')
+	}
+	return b.Bytes()
+}
+
+// in returns the environment for another database than the manager's.
+func (b *bench) in(database string) []string {
+	return []string{"CXGCTL_MANAGER_DATABASE_URL=" + b.server.DSN(database)}
+}
+
+// imports runs each contender in a new copy of the database. The shell loop is what an import replaces.
+func imports(b *bench) ([]testCase, error) {
+	const db, looped = "bench_import", 100
+	fresh := func(i int) error {
+		if err := b.copyDatabase(db); err != nil || i != 2 {
+			return err
+		}
+		_, err := b.sql(db, "DROP SCHEMA cxg_audit CASCADE")
+		return err
+	}
+	loop := `i=0; while [ $i -lt ` + strconv.Itoa(looped) + ` ]; do i=$((i+1)); "$0" -X -q "$1" -c "
+		INSERT INTO idam.users (username, email, full_name, user_type, status, created_at)
+		VALUES ('loop$i', 'loop$i@example.com', 'Loop', 'TENANT', 'ACTIVE', now());
+		INSERT INTO audt.audit_logs (event_type, event_category, description, result, risk_level, status, deleted)
+		VALUES ('ADMIN_ACTION', 'DATA_MODIFICATION', 'loop$i', 'SUCCESS', 'LOW', 'ACTIVE', false)" || exit; done`
+	var cases []testCase
+	for _, n := range b.imports {
+		file, err := b.write(fmt.Sprintf("import%d.csv", n), people(n, false))
+		if err != nil {
+			return nil, err
+		}
+		script, err := b.write(fmt.Sprintf("import%d.sql", n), fmt.Appendf(nil, byHand, file))
+		if err != nil {
+			return nil, err
+		}
+		cases = append(cases, testCase{title: fmt.Sprintf("import of %d users", n), before: fresh, contenders: []contender{
+			{name: "psql: COPY, INSERT … SELECT twice", argv: []string{b.psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", script, b.server.DSN(db)}, rows: n},
+			{name: "cxgctl users import", argv: b.cxgctl("users", "import", file, "--no-passwords"), env: b.in(db), rows: n, goal: "≤ 1.0, 64 MB"},
+			{name: "… without seals", argv: b.cxgctl("users", "import", file, "--no-passwords"), env: b.in(db), rows: n},
+			{name: "a shell loop of psql -c", argv: []string{"sh", "-c", loop, b.psql, b.server.DSN(db)}, rows: looped, goal: "≥ 200 × the import"},
+		}})
+	}
+	return cases, nil
+}
+
+func passwords(b *bench) ([]testCase, error) {
+	const db, n = "bench_passwords", 32
+	file, err := b.write("passwords.csv", people(n, true))
+	if err != nil {
+		return nil, err
+	}
+	crypt, err := b.sql("mgmt", "SELECT count(*) FROM pg_available_extensions WHERE name = 'pgcrypto'")
+	if err != nil {
+		return nil, err
+	}
+	c := testCase{
+		title: fmt.Sprintf("%d passwords, bcrypt 12", n),
+		contenders: []contender{
+			{name: fmt.Sprintf("x/crypto on %d cores", runtime.NumCPU()), argv: []string{b.self, "baseline", "hash", strconv.Itoa(n)}},
+			{name: "cxgctl users import", argv: b.cxgctl("users", "import", file), env: b.in(db), goal: "≤ 1.05, less than crypt()"},
+		},
+		before: func(int) error { return b.copyDatabase(db) },
+	}
+	if crypt == "1" {
+		hash := "CREATE EXTENSION pgcrypto; SELECT count(crypt('Correct-Horse-' || n, gen_salt('bf', 12))) FROM generate_series(1, " + strconv.Itoa(n) + ") n"
+		c.contenders = append(c.contenders, contender{name: "crypt() in one session", argv: []string{b.psql, "-X", "-q", b.server.DSN(db), "-c", hash}})
+	}
+	return []testCase{c}, nil
+}
+
+// seals compares scripts that change one user after another, one process each, without and with seals.
+func seals(b *bench) ([]testCase, error) {
+	user, err := b.sql("mgmt", "SELECT username FROM idam.users WHERE user_type = 'TENANT' AND is_active AND status = 'ACTIVE' ORDER BY id LIMIT 1")
+	if err != nil {
+		return nil, err
+	}
+	for _, db := range []string{"bench_plain", "bench_sealed"} {
+		if err := b.copyDatabase(db); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := b.sql("bench_plain", "DROP SCHEMA cxg_audit CASCADE"); err != nil {
+		return nil, err
+	}
+	const changes = 30
+	script := `i=100; while [ $i -lt ` + strconv.Itoa(100+changes) + ` ]; do i=$((i+1)); "$0" -q users update ` + user + ` --phone "+82 2 555 0$i" || exit; done`
+	change := []string{"sh", "-c", script, b.tool}
+	return []testCase{{title: "single changes, one process each", contenders: []contender{
+		{name: "without seals", argv: change, env: b.in("bench_plain"), rows: changes},
+		{name: "with seals", argv: change, env: b.in("bench_sealed"), rows: changes, goal: "≤ 1.1"},
+	}}}, nil
+}
+
+// verifications verify the log of the largest import.
+func verifications(b *bench) ([]testCase, error) {
+	const db = "bench_verify"
+	n := b.imports[len(b.imports)-1]
+	file, err := b.write("verify.csv", people(n, false))
+	if err != nil {
+		return nil, err
+	}
+	if err := b.copyDatabase(db); err != nil {
+		return nil, err
+	}
+	if _, err := b.start(contender{name: "users import", argv: b.cxgctl("users", "import", file, "--no-passwords"), env: b.in(db)}); err != nil {
+		return nil, err
+	}
+	if _, err := b.sql(db, "VACUUM ANALYZE audt.audit_logs, cxg_audit.seal"); err != nil {
+		return nil, err
+	}
+	read := "COPY (SELECT * FROM audt.audit_logs l JOIN cxg_audit.seal s ON s.audit_id = l.id ORDER BY s.seq) TO STDOUT"
+	return []testCase{{title: fmt.Sprintf("audit verify of %d rows", n), contenders: []contender{
+		{name: "psql: COPY of log and seals", argv: []string{b.psql, "-X", "-q", b.server.DSN(db), "-c", read}, rows: n},
+		{name: "cxgctl audit verify", argv: b.cxgctl("audit", "verify", "-o", "id"), env: b.in(db), rows: n},
+	}}}, nil
+}
+
+// manyTenants lists the users of growing numbers of databases in one server, and then many tenants.
+func manyTenants(b *bench) ([]testCase, error) {
+	if err := b.prepareTenants(); err != nil {
+		return nil, err
+	}
+	pattern := strings.Replace(b.server.DSN("CODE"), "CODE", "{code}", 1)
+	env := []string{"CXGCTL_TENANTS_DATABASE_URL=" + pattern}
+	var cases []testCase
+	for _, n := range b.tenants {
+		cases = append(cases, testCase{
+			title:  fmt.Sprintf("users of %d tenants' databases, 8 at once", n),
+			before: func(int) error { return b.makeTenants(n) },
+			contenders: []contender{
+				{name: "connect and SELECT in a loop", argv: []string{b.self, "baseline", "connect", strconv.Itoa(n), b.server.DSN("CODE")}, rows: n},
+				{name: "cxgctl users list --all-tenants", argv: b.cxgctl("users", "list", "--all-tenants", "-o", "csv", "--timeout", "5m"), env: env, rows: n, goal: "≤ 1.3 for 1,000"},
+			},
+		})
+	}
+	const rows = "FROM tnnt.tenants WHERE NOT is_deleted"
+	many := fmt.Sprintf("INSERT INTO tnnt.tenants (code, name, created_at) SELECT 'many-' || n, 'Tenant ' || n, now() - n * interval '1 minute' "+
+		"FROM generate_series(1, %d) n ON CONFLICT DO NOTHING; ANALYZE tnnt.tenants", b.many)
+	insert := func(i int) error {
+		if i > 0 {
+			return nil
+		}
+		_, err := b.sql("mgmt", many)
+		return err
+	}
+	return append(cases,
+		testCase{title: fmt.Sprintf("a page of %d tenants", b.many), before: insert, contenders: []contender{
+			{name: "psql -c count -c SELECT", argv: b.query("SELECT count(*) "+rows, "SELECT * "+rows+" ORDER BY created_at DESC, id DESC LIMIT 20")},
+			{name: "cxgctl tenants list", argv: b.cxgctl("tenants", "list")},
+		}},
+		testCase{title: fmt.Sprintf("all of %d tenants", b.many), contenders: []contender{
+			{name: `psql \copy`, argv: b.copied("SELECT * "+rows+" ORDER BY created_at DESC, id DESC", "p.csv", " CSV")},
+			{name: "cxgctl tenants list --all -o csv", argv: b.cxgctl("tenants", "list", "--all", "-o", "csv")},
+		}}), nil
+}

@@ -258,7 +258,7 @@ func TestVerify_AnyColumnChanged(t *testing.T) {
 			if v := w.verify(""); !v.OK || v.Seals != 1000 {
 				t.Fatalf("after restoring everything: %+v", v)
 			}
-			if tried < 20*each && !(testing.Short() && k > 0) {
+			if tried < 20*each && (!testing.Short() || k == 0) {
 				t.Errorf("only %d changes were tried", tried)
 			}
 		})

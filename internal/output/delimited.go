@@ -40,7 +40,7 @@ func (d *delimited) begin(b []byte) ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
-func (d *delimited) row(b []byte, r pgtext.Row) ([]byte, error) {
+func (d *delimited) row(b []byte, r *printedRow) ([]byte, error) {
 	for i := range d.cols {
 		if i > 0 {
 			b = append(b, d.comma)

@@ -13,7 +13,6 @@ import (
 	"github.com/itchyny/gojq"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/pgtext"
 )
 
 // compileJQ compiles an expression without access to the environment, to other input or to modules.
@@ -165,7 +164,7 @@ func (d *jqDocument) begin(b []byte) ([]byte, error) {
 	return b, err
 }
 
-func (d *jqDocument) row(b []byte, r pgtext.Row) (_ []byte, err error) {
+func (d *jqDocument) row(b []byte, r *printedRow) (_ []byte, err error) {
 	d.doc, err = d.jsonDocument.row(d.doc, r)
 	return b, err
 }
@@ -185,7 +184,7 @@ type jqLines struct {
 	doc     []byte
 }
 
-func (l *jqLines) row(b []byte, r pgtext.Row) ([]byte, error) {
+func (l *jqLines) row(b []byte, r *printedRow) ([]byte, error) {
 	l.doc = l.append(l.doc[:0], r)
 	return b, l.printer.runJQ(l.w, l.doc)
 }

@@ -86,7 +86,7 @@ func newJSONObjects(cols []column) jsonObjects {
 	return o
 }
 
-func (o *jsonObjects) append(b []byte, r pgtext.Row) []byte {
+func (o *jsonObjects) append(b []byte, r *printedRow) []byte {
 	for i, key := range o.keys {
 		b = append(b, key...)
 		if r.IsNull(i) {
@@ -107,7 +107,7 @@ func (o *jsonObjects) append(b []byte, r pgtext.Row) []byte {
 }
 
 // appendJSONText appends text as a JSON string. Most text needs no escapes: append it, then check it.
-func appendJSONText(b []byte, r pgtext.Row, i int) []byte {
+func appendJSONText(b []byte, r *printedRow, i int) []byte {
 	b = append(b, '"')
 	start := len(b)
 	b = r.Append(b, i)
@@ -133,7 +133,7 @@ func (d *jsonDocument) begin(b []byte) ([]byte, error) {
 	return append(b, `{"success":true,"data":{"items":[`...), nil
 }
 
-func (d *jsonDocument) row(b []byte, r pgtext.Row) ([]byte, error) {
+func (d *jsonDocument) row(b []byte, r *printedRow) ([]byte, error) {
 	if d.rows++; d.rows > 1 {
 		b = append(b, ',')
 	}
@@ -160,7 +160,7 @@ type jsonLines struct{ jsonObjects }
 
 func (l *jsonLines) begin(b []byte) ([]byte, error) { return b, nil }
 
-func (l *jsonLines) row(b []byte, r pgtext.Row) ([]byte, error) {
+func (l *jsonLines) row(b []byte, r *printedRow) ([]byte, error) {
 	return append(l.append(b, r), '\n'), nil
 }
 

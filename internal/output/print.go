@@ -13,7 +13,7 @@ import (
 // encoder appends rows in one format to the output. Each call of row appends whole lines, or returns an error.
 type encoder interface {
 	begin(b []byte) ([]byte, error)
-	row(b []byte, r pgtext.Row) ([]byte, error)
+	row(b []byte, r *printedRow) ([]byte, error)
 	end(b []byte, e envelope) ([]byte, error)
 }
 
@@ -127,8 +127,9 @@ func isJSON(k pgtext.Kind) bool { return k >= pgtext.JSON }
 
 // IsNull reports whether a value is NULL or JSON's null.
 func (r *printedRow) IsNull(i int) bool {
-	if r.Row.IsNull(i) || !isJSON(r.Kind(i)) {
-		return r.Row.IsNull(i)
+	null := r.Row.IsNull(i)
+	if null || !isJSON(r.Kind(i)) {
+		return null
 	}
 	r.text = r.Row.Append(r.text[:0], i)
 	return string(bytes.TrimSpace(r.text)) == "null"
@@ -136,6 +137,14 @@ func (r *printedRow) IsNull(i int) bool {
 
 // Append appends the text of a value that is not null.
 func (r *printedRow) Append(b []byte, i int) []byte {
+	if !r.mask && !isJSON(r.Kind(i)) {
+		return r.Row.Append(b, i)
+	}
+	return r.appendChanged(b, i)
+}
+
+// appendChanged appends JSON, or a value that may have to be masked.
+func (r *printedRow) appendChanged(b []byte, i int) []byte {
 	switch kind := r.Kind(i); {
 	case isJSON(kind):
 		r.text = r.Row.Append(r.text[:0], i)

@@ -52,7 +52,7 @@ func newTable(p *Printer, cols []column) *table {
 
 func (t *table) begin(b []byte) ([]byte, error) { return b, nil }
 
-func (t *table) row(b []byte, r pgtext.Row) ([]byte, error) {
+func (t *table) row(b []byte, r *printedRow) ([]byte, error) {
 	cells := make([]string, len(t.cols))
 	for i := range t.cols {
 		cells[i], _ = t.cell(r, i)
@@ -74,7 +74,7 @@ func (t *table) end(b []byte, _ envelope) ([]byte, error) {
 
 // cell returns the text of a cell as tables show it, and the time that it contains, if any. Times are for people on a
 // terminal; other text is in NFC, because terminals draw decomposed Hangul apart, and has nothing hidden.
-func (t *table) cell(r pgtext.Row, i int) (string, time.Time) {
+func (t *table) cell(r *printedRow, i int) (string, time.Time) {
 	if r.IsNull(i) {
 		return "", time.Time{}
 	}
@@ -142,7 +142,21 @@ func (t *table) flush(b []byte) ([]byte, error) {
 			}
 		}
 	}
-	return t.layout(b, rows)
+	if first {
+		return t.layout(b, rows)
+	}
+	for _, row := range rows { // tablewriter takes several times as long
+		for i, cell := range row {
+			b = append(b, t.painted(i, cell)...)
+			fill := t.widths[i] - displaywidth.String(cell)
+			if i < len(row)-1 {
+				fill += gap
+			}
+			b = append(b, strings.Repeat(" ", fill)...)
+		}
+		b = append(b, '\n')
+	}
+	return b, nil
 }
 
 // layout appends rows whose cells fit their columns. tablewriter adds up the widths of the characters of
@@ -288,7 +302,7 @@ func shrink(widths []int, room, least int) bool {
 // listing prints one record, a field per line.
 type listing struct{ *table }
 
-func (l *listing) row(b []byte, r pgtext.Row) ([]byte, error) {
+func (l *listing) row(b []byte, r *printedRow) ([]byte, error) {
 	l.relative = false
 	var rows [][]string
 	widths := []int{0, 0}

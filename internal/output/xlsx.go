@@ -105,7 +105,7 @@ func (x *workbook) write() error {
 	return nil
 }
 
-func (x *workbook) row(b []byte, r pgtext.Row) (_ []byte, err error) {
+func (x *workbook) row(b []byte, r *printedRow) (_ []byte, err error) {
 	if x.rows == excelize.TotalRows {
 		if err := x.sheet.Flush(); err != nil {
 			return b, x.out.fault(err)
@@ -133,7 +133,7 @@ func (x *workbook) end(b []byte, _ envelope) ([]byte, error) {
 }
 
 // cell returns the value of a cell for excelize.
-func (x *workbook) cell(r pgtext.Row, i int) (any, error) {
+func (x *workbook) cell(r *printedRow, i int) (any, error) {
 	if r.IsNull(i) {
 		return nil, nil
 	}

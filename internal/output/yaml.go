@@ -45,7 +45,7 @@ func (d *yamlDocument) begin(b []byte) ([]byte, error) {
 	return append(b, "success: true\ndata:\n  items:"...), nil
 }
 
-func (d *yamlDocument) row(b []byte, r pgtext.Row) ([]byte, error) {
+func (d *yamlDocument) row(b []byte, r *printedRow) ([]byte, error) {
 	if d.rows++; d.rows == 1 && !d.single {
 		b = append(b, '\n')
 	}

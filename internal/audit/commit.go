@@ -10,7 +10,6 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 // answerGrace is how long a COMMIT may still take once the command's context has ended.
@@ -19,10 +18,10 @@ const answerGrace = time.Second
 // resolveTimeout bounds the search for the outcome of a COMMIT without an answer.
 const resolveTimeout = 15 * time.Second
 
-// commit executes the remaining statements and commits. If the connection breaks before the answer, it looks for the
-// audit row to determine whether the commit took place. It does so only once the old server process is gone, because
-// that process could still commit.
-func (l *Ledger) commit(ctx context.Context, tx *db.Write, auditID uuid.UUID, last []db.Statement) error {
+// commit commits the transaction. If the connection breaks before the answer, it looks for the audit row to determine
+// whether the commit took place. It does so only once the old server process is gone, because that process could still
+// commit.
+func (l *Ledger) commit(ctx context.Context, tx *db.Write, auditID uuid.UUID) error {
 	answer, end := commitContext(ctx)
 	defer end()
 	process, err := l.processOf(answer, tx)
@@ -30,13 +29,7 @@ func (l *Ledger) commit(ctx context.Context, tx *db.Write, auditID uuid.UUID, la
 		return err
 	}
 	l.changed = true
-	done, err := tx.CommitAfter(answer, last...)
-	switch {
-	case err == nil:
-		return nil
-	case !db.Lost(err) && done < len(last):
-		return errNotSealed(l.explainNotStored(answer, err))
-	case !db.Lost(err):
+	if err := tx.Commit(answer); !db.Lost(err) {
 		return err
 	}
 	tries := 0
@@ -47,24 +40,6 @@ func (l *Ledger) commit(ctx context.Context, tx *db.Write, auditID uuid.UUID, la
 			return found, err == nil && (found || gone)
 		})
 }
-
-// explainNotStored describes a failure of checkRows; it returns other errors unchanged.
-func (l *Ledger) explainNotStored(ctx context.Context, err error) error {
-	if state, _ := db.State(err); state != divisionByZero {
-		return err
-	}
-	for _, table := range []string{schema.AuditLogs, schema.Seals, schema.SealHead} {
-		refused := db.NotStored(ctx, l.db, table, db.Insert, "kept the change's audit row or its seal from being stored")
-		f := fault.From(refused)
-		if causes, _ := f.Detail["causes"].([]string); len(causes) > 0 {
-			return f
-		}
-	}
-	return fault.New(fault.Database, "the database did not store the change's audit row or its seal").
-		WithHint("nothing was changed; no change goes unaudited")
-}
-
-const divisionByZero = "22012"
 
 // commitContext returns the context for sending COMMIT and receiving its answer. A signal must not break the connection
 // in that phase, or the outcome would be unknown. Since COMMIT may hang, the context ends answerGrace after ctx does.

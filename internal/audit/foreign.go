@@ -60,9 +60,9 @@ func (l *Ledger) SealOthers(ctx context.Context) (skipped []seal.Skipped, err er
 	if err := tx.QueryRow(ctx, limitWaits).Scan(&a, &b); err != nil {
 		return nil, err
 	}
-	last, skipped, err := l.sealer.Sweep(ctx, tx)
+	skipped, err = l.sealer.Sweep(ctx, tx)
 	if err == nil {
-		_, err = tx.CommitAfter(ctx, last...)
+		err = tx.Commit(ctx)
 	}
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "55P03" { // lock_not_available: another session seals
 		return nil, nil
@@ -143,11 +143,11 @@ func sealForeign(ctx context.Context, d *db.DB, s *seal.Sealer, ids []uuid.UUID)
 		return 0, nil, err
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	n, last, skipped, err := s.Foreign(ctx, tx, ids)
+	n, skipped, err := s.Foreign(ctx, tx, ids)
 	if err != nil || n == 0 {
 		return 0, skipped, err
 	}
-	if _, err := tx.CommitAfter(ctx, last...); err != nil {
+	if err := tx.Commit(ctx); err != nil {
 		return 0, skipped, err
 	}
 	return int64(n), skipped, nil

@@ -5,13 +5,11 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/cxgctl/cxgctl/internal/audit/seal"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/schema"
@@ -55,7 +53,7 @@ func newWriter(t *schema.Table, rules schema.Rules, by Operator, from Origin, op
 		{"result", "@result"},
 		{"failure_reason", "@failure_reason"},
 		{"risk_level", "@risk_level"},
-		{"extra_data", "@extra::jsonb || jsonb_build_object('session_user', session_user)"},
+		{"extra_data", "@extra_data::jsonb || jsonb_build_object('session_user', session_user)"},
 		{"status", "'ACTIVE'"},
 		{"deleted", "false"},
 		{"is_deleted", "false"},
@@ -74,7 +72,7 @@ func newWriter(t *schema.Table, rules schema.Rules, by Operator, from Origin, op
 		}
 	}
 	return &writer{
-		limits: limits, table: t, rules: rules, by: by, op: op, from: from, columns: columns, sql: strings.Replace(t.Insert(columns), " (", " AS l (", 1),
+		limits: limits, table: t, rules: rules, by: by, op: op, from: from, columns: columns, sql: t.Insert(columns),
 		userAgent: "cxgctl/" + from.Version + " (" + from.OSUser + "@" + from.Host + ")",
 	}
 }
@@ -160,55 +158,23 @@ func resourceColumn(noun string) string {
 	return "TABLE"
 }
 
-// insert writes the rows in one round trip, or by COPY if there are many. It returns the rows to be sealed by s, which
-// may be nil.
-func (w *writer) insert(
-	ctx context.Context, tx pgx.Tx, s *seal.Sealer, entries []Entry, now time.Time,
-) (rows seal.Unsealed, err error) {
+// insert writes the rows in one round trip, or by COPY if there are many.
+func (w *writer) insert(ctx context.Context, tx pgx.Tx, entries []Entry) error {
 	if err := w.findDangling(ctx, tx, entries); err != nil {
-		return rows, err
+		return err
 	}
 	if len(entries) >= copyRowsFrom {
-		return seal.Unsealed{IDs: idsOf(entries)}, w.copy(ctx, tx, entries)
-	}
-	sql := w.sql
-	if s != nil {
-		sql += s.Returning
+		return w.copy(ctx, tx, entries)
 	}
 	batch := &pgx.Batch{}
 	for _, e := range entries {
 		args, err := w.args(e)
 		if err != nil {
-			return rows, err
+			return err
 		}
-		batch.Queue(sql, args)
+		batch.Queue(w.sql, args)
 	}
-	results := tx.SendBatch(ctx, batch)
-	if s == nil {
-		return rows, results.Close()
-	}
-	defer func() {
-		if failed := results.Close(); err == nil {
-			err = failed
-		}
-	}()
-	readBack := false
-	for range entries {
-		returned, err := results.Query()
-		if err != nil {
-			return rows, err
-		}
-		seals, open, err := s.Prepare(returned, now)
-		if err != nil {
-			return rows, err
-		}
-		rows.Seals = append(rows.Seals, seals...)
-		readBack = readBack || open || len(seals) != 1 // a trigger may have redirected the row
-	}
-	if readBack {
-		return seal.Unsealed{IDs: idsOf(entries)}, nil
-	}
-	return rows, nil
+	return tx.SendBatch(ctx, batch).Close()
 }
 
 func idsOf(entries []Entry) []uuid.UUID {
@@ -299,7 +265,7 @@ func (w *writer) args(e Entry) (pgx.NamedArgs, error) {
 	if err != nil {
 		return nil, err
 	}
-	args["extra"] = string(doc)
+	args["extra_data"] = string(doc)
 	return args, nil
 }
 

@@ -34,25 +34,6 @@ func readServer(ctx context.Context, r db.Reader) (*server, error) {
 	return s, err
 }
 
-// copyNames maps columns to argument names where they differ.
-var copyNames = map[string]string{"extra_data": "extra"}
-
-// copied returns the columns of this database's log, and the name of each one's argument.
-func (w *writer) copied() (columns, args []string) {
-	for _, v := range w.columns {
-		if !w.table.Has(v[0]) {
-			continue
-		}
-		columns = append(columns, v[0])
-		name := v[0]
-		if n, ok := copyNames[name]; ok {
-			name = n
-		}
-		args = append(args, name)
-	}
-	return columns, args
-}
-
 // copyArgs returns the values of a row, including those that an INSERT would compute.
 func (w *writer) copyArgs(e Entry) (pgx.NamedArgs, error) {
 	args, err := w.args(e)
@@ -65,8 +46,8 @@ func (w *writer) copyArgs(e Entry) (pgx.NamedArgs, error) {
 	}
 	args["source_ip"], args["ip_address"] = w.server.address, address
 	args["status"], args["deleted"], args["is_deleted"], args["request_method"] = "ACTIVE", false, false, "CLI"
-	doc := args["extra"].(string)
-	args["extra"] = doc[:len(doc)-1] + `,"session_user":` + string(w.server.sessionUser) + "}"
+	doc := args["extra_data"].(string)
+	args["extra_data"] = doc[:len(doc)-1] + `,"session_user":` + string(w.server.sessionUser) + "}"
 	return args, nil
 }
 
@@ -78,9 +59,14 @@ func (w *writer) copy(ctx context.Context, tx pgx.Tx, entries []Entry) error {
 			return err
 		}
 	}
-	columns, names := w.copied()
+	var columns []string
+	for _, c := range w.columns {
+		if w.table.Has(c[0]) {
+			columns = append(columns, c[0])
+		}
+	}
 	i := 0
-	row := make([]any, len(names))
+	row := make([]any, len(columns))
 	source := pgx.CopyFromFunc(func() ([]any, error) {
 		if i == len(entries) {
 			return nil, nil
@@ -90,7 +76,7 @@ func (w *writer) copy(ctx context.Context, tx pgx.Tx, entries []Entry) error {
 			return nil, err
 		}
 		i++
-		for j, name := range names {
+		for j, name := range columns {
 			row[j] = copied(args[name])
 		}
 		return row, nil

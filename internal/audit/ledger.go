@@ -137,18 +137,8 @@ type Tx struct {
 	written  int       // number of its audit rows
 	entailed int       // number of those for changes made by Follow
 	unsealed seal.Unsealed
-	ids      int         // number of the ledger's ids that it has used
-	draft    *Draft      // nil without a draft
-	drafted  []seal.Link // of drafted rows
+	ids      int // number of the ledger's ids that it has used
 	entries  []Entry
-}
-
-// count counts audit rows that the transaction has written.
-func (tx *Tx) count(ids []uuid.UUID) {
-	if tx.written == 0 && len(ids) > 0 {
-		tx.first = ids[0]
-	}
-	tx.written += len(ids)
 }
 
 // ByID returns the operator's id for columns that refer to users; nil if there is none, as in a tenant's database.
@@ -182,37 +172,33 @@ func (tx *Tx) Log(ctx context.Context, changes []Change) error {
 			return err
 		}
 	}
-	changes, err := tx.logDrafted(ctx, changes)
-	if err != nil {
-		return errNotWritten(err)
-	}
-	if len(changes) == 0 {
-		return nil
-	}
-	entries, ids := make([]Entry, len(changes)), make([]uuid.UUID, len(changes))
+	entries := make([]Entry, len(changes))
 	for i, c := range changes {
+		var err error
 		if entries[i], err = l.writer.entry(c, tx.Now); err != nil {
 			return err
 		}
-		ids[i] = entries[i].ID
 	}
-	written, err := l.writer.insert(ctx, tx, l.sealer, entries, tx.Now)
+	ids := idsOf(entries)
+	err := l.writer.insert(ctx, tx, entries)
+	if err == nil {
+		err = tx.checkLogged(ctx, ids)
+	}
 	if err != nil {
 		return errNotWritten(err)
 	}
-	if err := tx.checkLogged(ctx, ids); err != nil {
-		return errNotWritten(err)
+	if tx.written == 0 {
+		tx.first = ids[0]
 	}
-	tx.count(ids)
-	tx.unsealed.Add(written)
+	tx.written += len(ids)
+	tx.unsealed.IDs = append(tx.unsealed.IDs, ids...)
 	if !l.DiscardEntries {
 		tx.entries = append(tx.entries, entries...)
 	}
 	return nil
 }
 
-// checkLogged verifies that the log stored the rows, if the database has no seals. With seals, the statement
-// seal.checkRows does that.
+// checkLogged verifies that the log stored the rows, if the database has no seals. Otherwise Sealer.Seal does that.
 func (tx *Tx) checkLogged(ctx context.Context, ids []uuid.UUID) error {
 	if tx.ledger.sealer != nil {
 		return nil
@@ -430,14 +416,13 @@ func (l *Ledger) attempt(ctx context.Context, fn func(context.Context, *Tx) ([]C
 			return nil, err
 		}
 	}
-	last, err := tx.seal(ctx)
-	if err != nil {
+	if err := l.sealer.Seal(ctx, raw, tx.unsealed, tx.Now); err != nil {
 		return nil, errNotSealed(err)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := l.commit(ctx, raw, tx.first, last); err != nil {
+	if err := l.commit(ctx, raw, tx.first); err != nil {
 		return tx.entries, err
 	}
 	l.entailed += tx.entailed
@@ -503,8 +488,7 @@ func (l *Ledger) RecordFailure(ctx context.Context, intent Intent, cause error) 
 	if _, err := raw.Exec(ctx, "SET LOCAL lock_timeout = '100ms'"); err != nil {
 		return
 	}
-	written, err := l.writer.insert(ctx, raw, l.sealer, []Entry{e}, now)
-	if err != nil {
+	if err := l.writer.insert(ctx, raw, []Entry{e}); err != nil {
 		return
 	}
 	// Sealing waits for other sessions' seals, which take a moment each. An attempt that failed on the database has
@@ -514,8 +498,8 @@ func (l *Ledger) RecordFailure(ctx context.Context, intent Intent, cause error) 
 			return
 		}
 	}
-	if last, err := l.sealer.Seal(ctx, raw, written, now); err == nil {
-		_, _ = raw.CommitAfter(ctx, last...)
+	if err := l.sealer.Seal(ctx, raw, seal.Unsealed{IDs: []uuid.UUID{e.ID}}, now); err == nil {
+		_ = raw.Commit(ctx)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/cxgctl/cxgctl/internal/audit/seal"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/schema"
@@ -305,15 +306,13 @@ func (l *Ledger) writeOutcome(ctx context.Context, raw *db.Write, intent uuid.UU
 	if err != nil || tag.RowsAffected() == 0 {
 		return err
 	}
-	written, err := w.insert(ctx, raw, l.sealer, entries, now)
-	if err != nil {
+	if err := w.insert(ctx, raw, entries); err != nil {
 		return err
 	}
-	last, err := l.sealer.Seal(ctx, raw, written, now)
-	if err != nil {
+	if err := l.sealer.Seal(ctx, raw, seal.Unsealed{IDs: idsOf(entries)}, now); err != nil {
 		return err
 	}
-	return l.commit(ctx, raw, entries[0].ID, last)
+	return l.commit(ctx, raw, entries[0].ID)
 }
 
 // abortIntent settles the intent of a change that was rolled back. Errors are ignored, since reconcile can settle it

@@ -65,7 +65,7 @@ func TestSessionIsPinned(t *testing.T) {
 			}
 			t.Run(c.name+"/"+way, func(t *testing.T) {
 				d := opened(t, Options{URL: dsn, Timeout: time.Minute, Filtered: true})
-				w, _ := writing(t, d.Filtered()) // writes are never filtered
+				w := writing(t, d.Filtered()) // writes are never filtered
 				for _, p := range pinned {
 					for kind, r := range map[string]Reader{"read": d, "filtered read": d.Filtered(), "write": w} {
 						want := p.value
@@ -115,13 +115,13 @@ func TestTogetherIsPinned(t *testing.T) {
 // A read that a policy would filter fails and names the table and the role, unless the options allow it.
 func TestFilteredReadIsRefused(t *testing.T) {
 	t.Parallel()
-	pair := dbtest.New(t, items)
+	pair := dbtest.New(t, dbtest.Template{Name: "empty"})
 	conn, err := pgx.Connect(t.Context(), pair.Manager)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(context.Background()) }()
-	if _, err := conn.Exec(t.Context(), `INSERT INTO item VALUES ('shown'), ('hidden')`); err != nil {
+	if _, err := conn.Exec(t.Context(), `CREATE TABLE item (name text PRIMARY KEY); INSERT INTO item VALUES ('shown'), ('hidden')`); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := conn.Exec(t.Context(), `ALTER TABLE item ENABLE ROW LEVEL SECURITY;

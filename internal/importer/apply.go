@@ -16,7 +16,6 @@ import (
 // write applies a batch in its own transaction and counts the outcomes of its rows.
 func (r *run[R]) write(ctx context.Context, b *batch[R]) error {
 	err := r.ledger.Write(ctx, r.intent(), func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
-		tx.Take(b.draft)
 		if err := r.lease.claim(ctx, tx); err != nil {
 			return nil, err
 		}
@@ -25,7 +24,6 @@ func (r *run[R]) write(ctx context.Context, b *batch[R]) error {
 	if err != nil {
 		return err
 	}
-	b.draft.Done()
 	if !b.recorded {
 		if err := r.lease.recordUnchanged(ctx, spans(b.rows)); err != nil {
 			return err

@@ -19,9 +19,8 @@ type run[R Record] struct {
 	source *Input
 	lease  *lease
 	report Report
-	draft  *audit.Drafter // nil if audit rows are not built ahead
-	look   bool           // look for conflicts before inserting, because the previous batch had some
-	told   bool           // the audit row for failed rows is written
+	look   bool // look for conflicts before inserting, because the previous batch had some
+	told   bool // the audit row for failed rows is written
 }
 
 // batchRows is the number of rows per transaction: few enough that a crash costs little and locks are short, many
@@ -35,8 +34,7 @@ const slowRows = 32
 type batch[R Record] struct {
 	rows     []R
 	slow     int
-	draft    *audit.Draft // prebuilt audit rows; nil for none
-	recorded bool         // recorded as applied, in the transaction that changed rows
+	recorded bool // recorded as applied, in the transaction that changed rows
 }
 
 // Run imports a file, in transactions of many rows. A row that fails is reported and the others are applied. Applied
@@ -59,7 +57,7 @@ func Run[R Record](ctx context.Context, l *audit.Ledger, cat schema.Catalog, s *
 	r.report.Last = r.lease.last
 	if o.Atomic {
 		err = r.atomic(ctx)
-	} else if r.draft, err = l.Drafter(ctx); err == nil {
+	} else {
 		err = r.stream(ctx)
 	}
 	if r.report.Failed > 0 && !r.told && err == nil { // an aborted run has its own audit row
@@ -200,37 +198,7 @@ func (r *run[R]) prepare(ctx context.Context, b *batch[R]) error {
 		}
 	}
 	if r.kind.Prepare != nil && len(fit) > 0 {
-		if err := r.kind.Prepare(ctx, fit); err != nil {
-			return err
-		}
+		return r.kind.Prepare(ctx, fit)
 	}
-	return r.drafts(ctx, b, fit)
-}
-
-// drafts builds the audit rows that a batch will have if all of its rows become new records, so that the transaction
-// does not wait for them. Which rows do not become new records is known only in the transaction.
-func (r *run[R]) drafts(ctx context.Context, b *batch[R], fit []R) error {
-	if r.draft == nil || r.kind.CreatedChange == nil || r.OnConflict == Update || len(fit) == 0 {
-		return nil
-	}
-	now, err := r.ledger.Now(ctx)
-	if err != nil {
-		return err
-	}
-	by := r.ledger.By().ID
-	made := make([]audit.Change, 0, len(fit))
-	for _, in := range fit {
-		if r.kind.Held != nil && r.kind.Held(in) {
-			continue
-		}
-		if err := r.kind.Defaults(in, now, &by); err != nil {
-			return err
-		}
-		made = append(made, r.kind.CreatedChange(in))
-	}
-	if len(made) == 0 {
-		return nil
-	}
-	b.draft, err = r.draft.Draft(made, now)
-	return err
+	return nil
 }

@@ -36,13 +36,6 @@ type Spec[R Record] struct {
 	Conflicts func(context.Context, *audit.Tx, []R) (int, error)
 	// Defaults sets the fields of a new record that come from the transaction.
 	Defaults func(in R, now time.Time, by *uuid.UUID) error
-	// CreatedChange returns the change that records a new record. Its audit row is then built ahead of the
-	// transaction, which is correct only if Prepare and Defaults alone alter what Read returned. It is nil if Resolve
-	// does too.
-	CreatedChange func(R) audit.Change
-	// Held reports whether a record with a unique value of the row probably exists, so that no audit row is built
-	// ahead for it. It may be nil.
-	Held func(R) bool
 	// Stored reads back inserted rows. It fails those that the database did not store, and records what it stored for
 	// the others.
 	Stored func(context.Context, pgx.Tx, []R) error

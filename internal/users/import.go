@@ -93,7 +93,7 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, cat schema.Catalog,
 	return importer.Run(ctx, l, cat, im.reader.source, importer.Spec[*incoming]{
 		Resource: Kind.Name, Command: importCommand, Home: importHome(t),
 		Read: im.reader.read, Claims: im.claims, Slow: im.slow, Prepare: im.hash,
-		Resolve: im.resolve, Conflicts: im.conflicts, Defaults: im.born, CreatedChange: made, Held: im.held, Stored: im.stored, AfterInsert: im.finish,
+		Resolve: im.resolve, Conflicts: im.conflicts, Defaults: im.born, Stored: im.stored, AfterInsert: im.finish,
 		Table: t.shape.Name, Columns: copyColumns(t),
 	}, o.Options)
 }

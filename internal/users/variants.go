@@ -179,12 +179,6 @@ func (n *names) suspect(field, s string) bool {
 	return !same
 }
 
-// held reports whether the row's username existed when the import began.
-func (im *importSpec) held(in *incoming) bool {
-	_, there := slices.BinarySearch(im.names.exact, im.names.hash("username\x00"+in.user.Username))
-	return there
-}
-
 // distinct fails rows whose names could be mistaken for those of another user.
 func (im *importSpec) distinct(ctx context.Context, r db.Reader, rows []*incoming) error {
 	var list []*incoming

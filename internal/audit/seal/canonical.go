@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -17,7 +18,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
@@ -143,7 +143,7 @@ func (c *canonicalizer) appendField(b []byte, f sealedField, format int16, v []b
 		if format != pgx.BinaryFormatCode || len(v) != 8 {
 			return nil, fmt.Errorf("the server did not send %s in binary format", f.name)
 		}
-		binary.BigEndian.PutUint64(fixed[:8], uint64(db.UnixMicros(int64(binary.BigEndian.Uint64(v)))))
+		binary.BigEndian.PutUint64(fixed[:8], uint64(unixMicros(int64(binary.BigEndian.Uint64(v)))))
 		v = fixed[:8]
 	case kindBool:
 		if format == pgx.TextFormatCode {
@@ -154,7 +154,7 @@ func (c *canonicalizer) appendField(b []byte, f sealedField, format int16, v []b
 			v = fixed[:1]
 		}
 	case kindJSON:
-		if format == pgx.BinaryFormatCode && len(v) > 0 && v[0] == db.JSONBVersion { // JSON never starts with this byte
+		if format == pgx.BinaryFormatCode && len(v) > 0 && v[0] == jsonbVersion { // JSON never starts with this byte
 			v = v[1:]
 		}
 		doc, err := c.json(v)
@@ -166,6 +166,18 @@ func (c *canonicalizer) appendField(b []byte, f sealedField, format int16, v []b
 	}
 	b = binary.AppendUvarint(b, uint64(len(v)))
 	return append(b, v...), nil
+}
+
+// jsonbVersion is the first byte of jsonb in binary format.
+const jsonbVersion = 1
+
+// unixMicros converts PostgreSQL's microseconds since 2000 to microseconds since 1970. The infinities stay the smallest
+// and the largest number.
+func unixMicros(pg int64) int64 {
+	if pg == math.MaxInt64 || pg == math.MinInt64 {
+		return pg
+	}
+	return pg + 946_684_800_000_000
 }
 
 // canonicalizer makes canonical forms and reuses its buffers.
@@ -188,18 +200,6 @@ func (c *canonicalizer) row(b []byte, origin string, sealedAt int64, values [][]
 	var err error
 	for i, f := range c.fields {
 		if b, err = c.appendField(b, f, formats[i].Format, values[i]); err != nil {
-			return nil, fmt.Errorf("%s: %w", f.name, err)
-		}
-	}
-	return b, nil
-}
-
-// binary appends the canonical form of a row whose values are all in binary format.
-func (c *canonicalizer) binary(b []byte, origin string, sealedAt int64, values [][]byte) ([]byte, error) {
-	b = appendHeader(b, origin, sealedAt, len(c.fields))
-	var err error
-	for i, f := range c.fields {
-		if b, err = c.appendField(b, f, pgx.BinaryFormatCode, values[i]); err != nil {
 			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
 	}

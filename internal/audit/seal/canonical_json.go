@@ -18,9 +18,6 @@ import (
 type jsonSorter struct {
 	members []member
 	scratch []byte
-	// restyled is set if the document has a number that jsonb may spell differently: it expands exponents and drops the
-	// sign of -0.
-	restyled bool
 
 	orders map[int][]int // sort order of the last object, by number of members
 	moved  []member
@@ -82,7 +79,6 @@ func (s *jsonSorter) value(b, src []byte, depth int) (out, rest []byte, err erro
 		for n < len(src) && isNumeric(src[n]) {
 			n++
 		}
-		s.restyled = s.restyled || bytes.ContainsAny(src[:n], "eE-")
 		return append(b, src[:n]...), src[n:], nil
 	}
 	for _, word := range []string{"null", "true", "false"} {

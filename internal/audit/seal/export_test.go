@@ -37,17 +37,17 @@ var (
 func (s *Sealer) ReadSealOf() string { return s.expand(readSealOf) }
 
 // SealAfter seals rows again, as an attacker would, after the seal with this number and chain hash.
-func (s *Sealer) SealAfter(ctx context.Context, tx *db.Write, seq int64, chain []byte, ids []uuid.UUID) ([]db.Statement, error) {
-	seals, err := s.read(ctx, tx, ids, originCLI, time.Now().UTC().Truncate(time.Microsecond))
+func (s *Sealer) SealAfter(ctx context.Context, tx *db.Write, seq int64, chain []byte, ids []uuid.UUID) error {
+	seals, err := s.read(ctx, tx, ids, time.Now().UTC().Truncate(time.Microsecond))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	return s.append(ctx, tx, head{seq: seq, chain: chain, sweptAt: time.Now()}, seals)
 }
 
 // CanonOf returns a row's compressed canonical form and leaf.
 func (s *Sealer) CanonOf(ctx context.Context, tx *db.Write, id uuid.UUID, at time.Time) (canon, leaf []byte, err error) {
-	seals, err := s.read(ctx, tx, []uuid.UUID{id}, originCLI, at)
+	seals, err := s.read(ctx, tx, []uuid.UUID{id}, at)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -66,7 +66,7 @@ func Version1(ctx context.Context, d *db.DB, cat schema.Catalog, id uuid.UUID, a
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	seals, _, err := old.Prepare(rows, at)
+	seals, _, err := old.prepare(rows, originCLI, at)
 	if err != nil {
 		return nil, nil, nil, err
 	}

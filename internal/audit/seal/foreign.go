@@ -33,22 +33,22 @@ SELECT l.created_at, {claims}, EXISTS (SELECT FROM cxg_audit.seal s WHERE s.audi
  ORDER BY l.created_at, l.id LIMIT $4`
 
 // Sweep seals the next small unsealed rows of other software and advances the head's sweep position past the rows that
-// it read. It returns the last statements, to be sent together with COMMIT, and the rows that it could not read. Rows
-// younger than a minute are left for later, because others of the same time may still be uncommitted. Rows that claim
-// to be written by cxgctl are skipped: real ones were sealed on writing, and Verify reports the rest.
-func (s *Sealer) Sweep(ctx context.Context, tx *db.Write) (last []db.Statement, skipped []Skipped, err error) {
+// it read. It returns the rows that it could not read. Rows younger than a minute are left for later, because others of
+// the same time may still be uncommitted. Rows that claim to be written by cxgctl are skipped: real ones were sealed on
+// writing, and Verify reports the rest.
+func (s *Sealer) Sweep(ctx context.Context, tx pgx.Tx) ([]Skipped, error) {
 	var now time.Time
 	if err := tx.QueryRow(ctx, readNow).Scan(&now); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	h, err := s.lock(ctx, tx, now)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	h.lastSweep = now
 	rows, err := tx.Query(ctx, s.expand(sweep), h.sweptAt, h.sweptID, now, sweepRows)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	var ids []uuid.UUID
 	var at db.Time
@@ -67,14 +67,13 @@ func (s *Sealer) Sweep(ctx context.Context, tx *db.Write) (last []db.Statement, 
 		return nil
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	seals, skipped, err := s.readForeign(ctx, tx, ids, now)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	last, err = s.append(ctx, tx, h, seals)
-	return last, skipped, err
+	return skipped, s.append(ctx, tx, h, seals)
 }
 
 // readForeign builds the seals of other software's rows.
@@ -86,8 +85,7 @@ func (s *Sealer) readForeign(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, no
 	if err != nil {
 		return nil, nil, err
 	}
-	seals, _, skipped, err := s.prepare(rows, originForeign, now)
-	return seals, skipped, err
+	return s.prepare(rows, originForeign, now)
 }
 
 // unsealedRows returns a query for rows without a seal. If strict, seals outside the chain do not count.
@@ -105,14 +103,11 @@ SELECT l.id FROM unnest($1::uuid[]) WITH ORDINALITY AS l (id, n)
  ORDER BY l.n`
 
 // Foreign seals other software's rows that still lack a seal. It reads them before it locks the head, so that changes
-// do not wait. It returns the number of seals, the last statements, to be sent together with COMMIT, and the rows that
-// it could not read.
-func (s *Sealer) Foreign(
-	ctx context.Context, tx *db.Write, ids []uuid.UUID,
-) (n int, last []db.Statement, skipped []Skipped, err error) {
+// do not wait. It returns the number of seals and the rows that it could not read.
+func (s *Sealer) Foreign(ctx context.Context, tx *db.Write, ids []uuid.UUID) (n int, skipped []Skipped, err error) {
 	prepared, skipped, err := s.readForeign(ctx, tx, ids, tx.Now)
 	if err != nil || len(prepared) == 0 {
-		return 0, nil, skipped, err
+		return 0, skipped, err
 	}
 	byID := make(map[uuid.UUID]Link, len(prepared))
 	for _, m := range prepared {
@@ -120,15 +115,15 @@ func (s *Sealer) Foreign(
 	}
 	h, err := s.lock(ctx, tx, tx.Now)
 	if err != nil {
-		return 0, nil, skipped, err
+		return 0, skipped, err
 	}
 	rows, err := tx.Query(ctx, stillUnsealed, ids)
 	if err != nil {
-		return 0, nil, skipped, err
+		return 0, skipped, err
 	}
 	remaining, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 	if err != nil {
-		return 0, nil, skipped, err
+		return 0, skipped, err
 	}
 	var seals []Link
 	for _, id := range remaining {
@@ -137,10 +132,9 @@ func (s *Sealer) Foreign(
 		}
 	}
 	if len(seals) == 0 {
-		return 0, nil, skipped, nil
+		return 0, skipped, nil
 	}
-	last, err = s.append(ctx, tx, h, seals)
-	return len(seals), last, skipped, err
+	return len(seals), skipped, s.append(ctx, tx, h, seals)
 }
 
 // CountForeign returns the number of other software's rows without a seal.

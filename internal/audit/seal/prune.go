@@ -266,7 +266,7 @@ func (s *Sealer) archive(ctx context.Context, tx pgx.Tx, file *os.File, head int
 		}
 		line := archived{
 			Seq: seq, AuditID: uuid.UUID(v[1]), Ver: int(binary.BigEndian.Uint16(v[2])), Origin: string(v[3]),
-			SealedAt: db.At(time.UnixMicro(db.UnixMicros(int64(binary.BigEndian.Uint64(v[4]))))),
+			SealedAt: db.At(time.UnixMicro(unixMicros(int64(binary.BigEndian.Uint64(v[4]))))),
 			Canon:    v[5], Leaf: v[6], Chain: v[7], Row: v[len(v)-1],
 		}
 		if err := lines.Encode(line); err != nil {

@@ -3,10 +3,9 @@
 package seal
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,10 +27,6 @@ type Sealer struct {
 	byID         string // query for rows by id: the id, then the fields
 	stored       string // expression for the stored size of a row in bytes
 	hasExtraData bool   // the table has extra_data, which marks rows of cxgctl
-
-	// Returning is the RETURNING clause for an INSERT into the log AS l: the row, and whether the table has triggers that
-	// may still change it. The INSERT locks the table, so that no trigger can be added until the transaction ends.
-	Returning string
 }
 
 // New returns the Sealer of a database, nil if the database has no seals.
@@ -41,10 +36,7 @@ func New(cat schema.Catalog) *Sealer {
 		return nil
 	}
 	s := &Sealer{fields: sealedFields(t), hasExtraData: t.Has("extra_data")}
-	list := "l.id, " + selectList(s.fields)
-	s.byID = "SELECT " + list + " FROM audt.audit_logs l WHERE l.id = ANY ($1)"
-	s.Returning = " RETURNING " + list +
-		", EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = 'audt.audit_logs'::regclass AND NOT t.tgisinternal)"
+	s.byID = "SELECT l.id, " + selectList(s.fields) + " FROM audt.audit_logs l WHERE l.id = ANY ($1)"
 	sizes := make([]string, len(s.fields))
 	for i, f := range s.fields {
 		sizes[i] = "coalesce(pg_column_size(l." + pgx.Identifier{f.name}.Sanitize() + "), 0)"
@@ -121,74 +113,59 @@ ON CONFLICT DO NOTHING`
 // sealBatch is the maximum number of seals in memory.
 const sealBatch = 5000
 
-// Unsealed holds audit rows that a transaction has written but not sealed.
+// Unsealed holds the ids of audit rows that a transaction has to seal.
 type Unsealed struct {
-	IDs   []uuid.UUID // rows to read back
+	IDs   []uuid.UUID // rows that it has written
 	Older []uuid.UUID // older rows, see Sealer.Older
-	Seals []Link      // built from the rows that INSERT returned
 }
 
-// Add appends more rows to seal, apart from older ones.
-func (u *Unsealed) Add(more Unsealed) {
-	u.IDs, u.Seals = append(u.IDs, more.IDs...), append(u.Seals, more.Seals...)
-}
-
-// Seal seals rows that this transaction has written. It must come last in a transaction, because it blocks all other
-// sessions from sealing. For the same reason, it returns the last statements instead of running them; send them
-// together with COMMIT. A row that the log did not store is a DATABASE_ERROR.
-func (s *Sealer) Seal(ctx context.Context, tx *db.Write, rows Unsealed, now time.Time) (last []db.Statement, err error) {
+// Seal seals rows as the log has stored them. It must come last in a transaction, because from then until the
+// transaction ends, no other session can seal. A row that the log did not store is a DATABASE_ERROR.
+func (s *Sealer) Seal(ctx context.Context, tx pgx.Tx, rows Unsealed, now time.Time) error {
 	if s == nil {
-		return nil, nil
+		return nil
+	}
+	// Deferred triggers may change rows, so they run before the rows are read.
+	if _, err := tx.Exec(ctx, db.SettleConstraints); err != nil {
+		return err
 	}
 	for batch := range slices.Chunk(rows.Older, sealBatch) {
-		if err := tx.Do(ctx, last...); err != nil {
-			return nil, err
-		}
 		seals, _, err := s.readForeign(ctx, tx, batch, now)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			err = s.chain(ctx, tx, seals, now)
 		}
-		if last, err = s.chain(ctx, tx, seals, now); err != nil {
-			return nil, err
+		if err != nil {
+			return err
 		}
 	}
 	for batch := range slices.Chunk(rows.IDs, sealBatch) {
-		if err := tx.Do(ctx, last...); err != nil {
-			return nil, err
+		seals, err := s.read(ctx, tx, batch, now)
+		if err == nil {
+			err = s.chain(ctx, tx, seals, now)
 		}
-		seals, err := s.read(ctx, tx, batch, originCLI, now)
 		if err != nil {
-			return nil, err
-		}
-		if last, err = s.chain(ctx, tx, seals, now); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if len(rows.Seals) == 0 {
-		return last, nil
-	}
-	if err := tx.Do(ctx, last...); err != nil {
-		return nil, err
-	}
-	return s.chain(ctx, tx, rows.Seals, now)
+	return nil
 }
 
-// chain appends seals to the chain, and returns the statements that remain.
-func (s *Sealer) chain(ctx context.Context, tx *db.Write, seals []Link, now time.Time) ([]db.Statement, error) {
+// chain locks the head and appends seals to the chain.
+func (s *Sealer) chain(ctx context.Context, tx pgx.Tx, seals []Link, now time.Time) error {
 	h, err := s.lock(ctx, tx, now)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	return s.append(ctx, tx, h, seals)
 }
 
-// read reads rows back and builds their seals.
-func (s *Sealer) read(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, origin string, now time.Time) ([]Link, error) {
+// read reads rows of cxgctl back and builds their seals.
+func (s *Sealer) read(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, now time.Time) ([]Link, error) {
 	rows, err := tx.Query(ctx, s.byID, ids)
 	if err != nil {
 		return nil, err
 	}
-	prepared, _, skipped, err := s.prepare(rows, origin, now)
+	prepared, skipped, err := s.prepare(rows, originCLI, now)
 	if err != nil {
 		return nil, err
 	}
@@ -213,28 +190,16 @@ func (s *Sealer) read(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, origin st
 	return seals, nil
 }
 
-// Prepare builds the seals of rows that an INSERT with s.Returning returned. open reports whether triggers may still
-// change the rows, which then have to be read back.
-func (s *Sealer) Prepare(rows pgx.Rows, now time.Time) (seals []Link, open bool, err error) {
-	seals, open, skipped, err := s.prepare(rows, originCLI, now)
-	if err == nil && len(skipped) > 0 {
-		err = fmt.Errorf("the audit row cannot be sealed: %s", skipped[0].Reason)
-	}
-	return seals, open, err
-}
-
-// prepare builds the seals of rows read with s.byID. It skips rows without a canonical form. For rows returned by an
-// INSERT, open reports whether triggers may still change them.
-func (s *Sealer) prepare(rows pgx.Rows, origin string, now time.Time) (seals []Link, open bool, skipped []Skipped, err error) {
+// prepare builds the seals of rows read with s.byID. It skips rows without a canonical form.
+func (s *Sealer) prepare(rows pgx.Rows, origin string, now time.Time) (seals []Link, skipped []Skipped, err error) {
 	defer rows.Close()
 	c := canonicalizer{fields: s.fields}
 	p := compressors.Get().(*compressor)
 	defer compressors.Put(p)
-	n := 1 + len(s.fields)
 	var canon []byte
 	for rows.Next() {
 		values, formats := rows.RawValues(), rows.FieldDescriptions()
-		form, failed := c.row(canon[:0], origin, now.UnixMicro(), values[1:n], formats[1:n])
+		form, failed := c.row(canon[:0], origin, now.UnixMicro(), values[1:], formats[1:])
 		if failed != nil {
 			skipped = append(skipped, Skipped{uuid.UUID(values[0]), failed.Error()})
 			continue
@@ -247,130 +212,102 @@ func (s *Sealer) prepare(rows pgx.Rows, origin string, now time.Time) (seals []L
 			canon:    p.compress(nil, canon),
 			leaf:     leafOf(canon),
 		})
-		open = open || len(values) > n && (values[n][0] == 1 || values[n][0] == 't') // in binary or text format
 	}
-	return seals, open, skipped, rows.Err()
+	return seals, skipped, rows.Err()
 }
 
-// lock locks the head for the rest of the transaction.
-func (s *Sealer) lock(ctx context.Context, tx *db.Write, now time.Time) (h head, err error) {
-	found := false
-	query := db.Statement{Name: "cxg_lock_head", SQL: lockHead, Read: func(rows pgx.Rows) error {
-		var swept, looked db.Time
-		_, err := pgx.ForEachRow(rows, []any{&h.seq, &h.chain, &swept, &h.sweptID, &looked}, func() error {
-			h.sweptAt, h.lastSweep, found = swept.Instant, looked.Instant, true
-			return nil
-		})
-		return err
-	}}
-	if err := tx.Do(ctx, query); err != nil || found {
+// lock locks the head for the rest of the transaction, and creates it for the first seal.
+func (s *Sealer) lock(ctx context.Context, tx pgx.Tx, now time.Time) (head, error) {
+	h, err := lockedHead(ctx, tx)
+	if !errors.Is(err, pgx.ErrNoRows) {
 		return h, err
 	}
 	if _, err := tx.Exec(ctx, beginHead, make([]byte, sha256.Size), now); err != nil {
 		return h, err
 	}
-	if err := tx.Do(ctx, query); err != nil || found {
-		return h, err
+	if h, err = lockedHead(ctx, tx); errors.Is(err, pgx.ErrNoRows) {
+		err = fault.New(fault.Database, "cxg_audit.head has no row, so nothing can be sealed").
+			WithHint("no change goes unaudited; the row was deleted: run cxgctl audit verify, and restore it from a backup")
 	}
-	return h, fault.New(fault.Database, "cxg_audit.head has no row, so nothing can be sealed").
-		WithHint("no change goes unaudited; the row was deleted: run cxgctl audit verify, and restore it from a backup")
+	return h, err
 }
 
-// append appends the seals to the chain, and returns the statements that insert them.
-func (s *Sealer) append(ctx context.Context, tx pgx.Tx, h head, seals []Link) ([]db.Statement, error) {
-	prev := h.chain
-	for i := range seals {
-		h.seq++
-		seals[i].seq, seals[i].chain = h.seq, chainOf(prev, seals[i].leaf[:])
-		prev = seals[i].chain[:]
-	}
-	move := db.Statement{
-		Name: "cxg_move_head",
-		SQL:  moveHead,
-		Args: [][]byte{
-			binary.BigEndian.AppendUint64(nil, uint64(h.seq)), prev,
-			db.AppendTime(nil, h.sweptAt), h.sweptID[:], db.AppendTime(nil, h.lastSweep),
-		},
-		Types: []uint32{pgtype.Int8OID, pgtype.ByteaOID, pgtype.TimestamptzOID, pgtype.UUIDOID, pgtype.TimestamptzOID},
-	}
-	if len(seals) == 0 {
-		return []db.Statement{move}, nil
-	}
-	check := db.Statement{
-		Name:  "cxg_kept",
-		SQL:   checkRows,
-		Args:  [][]byte{binary.BigEndian.AppendUint64(nil, uint64(h.seq)-uint64(len(seals))), binary.BigEndian.AppendUint64(nil, uint64(h.seq))},
-		Types: []uint32{pgtype.Int8OID, pgtype.Int8OID},
-	}
-	last := []db.Statement{move, {SQL: db.SettleConstraints}, check}
-	if len(seals) > copySealsFrom {
-		return last, copySeals(ctx, tx, seals)
-	}
-	return slices.Insert(last, 0, insertSeals(seals)), nil
+func lockedHead(ctx context.Context, tx pgx.Tx) (h head, err error) {
+	var swept, looked db.Time
+	err = tx.QueryRow(ctx, lockHead).Scan(&h.seq, &h.chain, &swept, &h.sweptID, &looked)
+	h.sweptAt, h.lastSweep = swept.Instant, looked.Instant
+	return h, err
 }
 
-// checkRows fails with a division by zero unless the log has a row for each seal after $1 up to $2 and the head is at
-// $2. It is sent with COMMIT, which then fails too.
-const checkRows = `
-SELECT 1 / (CASE WHEN (SELECT count(*)
-                         FROM cxg_audit.seal s JOIN audt.audit_logs l ON l.id = s.audit_id
-                        WHERE s.seq > $1 AND s.seq <= $2) = $2 - $1
-                  AND (SELECT h.seq FROM cxg_audit.head h WHERE h.id = 1) = $2 THEN 1 ELSE 0 END)`
+const (
+	insertSeal = `
+INSERT INTO cxg_audit.seal (seq, audit_id, ver, origin, sealed_at, canon, leaf, chain)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 
-// The columns of a seal and their types.
-var (
-	sealColumns = []string{"seq", "audit_id", "ver", "origin", "sealed_at", "canon", "leaf", "chain"}
-	sealTypes   = []uint32{
-		pgtype.Int8OID, pgtype.UUIDOID, pgtype.Int2OID, pgtype.VarcharOID, pgtype.TimestamptzOID, pgtype.ByteaOID, pgtype.ByteaOID, pgtype.ByteaOID,
-	}
+	// The rows of the log that have a seal after $1 up to $2, and the end of the chain.
+	countStored = `
+SELECT (SELECT count(*)
+          FROM cxg_audit.seal s JOIN audt.audit_logs l ON l.id = s.audit_id
+         WHERE s.seq > $1 AND s.seq <= $2),
+       (SELECT h.seq FROM cxg_audit.head h WHERE h.id = 1)`
 )
 
-// values returns a seal's columns in binary format.
-func (s *Link) values() [][]byte {
-	return [][]byte{
-		binary.BigEndian.AppendUint64(nil, uint64(s.seq)), s.AuditID[:],
-		{0, canonVersion},
-		[]byte(s.origin), db.AppendTime(nil, s.sealedAt),
-		s.canon, s.leaf[:], s.chain[:],
-	}
-}
+// columns are the columns of a seal.
+var columns = []string{"seq", "audit_id", "ver", "origin", "sealed_at", "canon", "leaf", "chain"}
 
-// insertSeals returns the INSERT for a few seals.
-func insertSeals(seals []Link) db.Statement {
-	var st db.Statement
-	if len(seals) == 1 { // the most common case
-		st.Name = "cxg_seal"
-	}
-	rows := make([]string, len(seals))
-	for i := range seals {
-		params := make([]string, len(sealColumns))
-		for j := range params {
-			params[j] = fmt.Sprintf("$%d", len(st.Args)+j+1)
-		}
-		rows[i] = "(" + strings.Join(params, ", ") + ")"
-		st.Args, st.Types = append(st.Args, seals[i].values()...), append(st.Types, sealTypes...)
-	}
-	st.SQL = "INSERT INTO cxg_audit.seal (" + strings.Join(sealColumns, ", ") + ") VALUES " + strings.Join(rows, ", ")
-	return st
+// values returns a seal's columns.
+func (s *Link) values() []any {
+	id := pgtype.UUID{Bytes: s.AuditID, Valid: true}
+	return []any{s.seq, id, int16(canonVersion), s.origin, s.sealedAt, s.canon, s.leaf[:], s.chain[:]}
 }
 
 // copySealsFrom is the number of seals from which COPY pays off.
 const copySealsFrom = 200
 
-// sealSize is the maximum size of a seal in COPY, without the canonical form.
-const sealSize = 192
+// append appends the seals to the chain, moves the head, and checks that the database has stored both. h is the locked
+// head.
+func (s *Sealer) append(ctx context.Context, tx pgx.Tx, h head, seals []Link) error {
+	from, prev := h.seq, h.chain
+	for i := range seals {
+		h.seq++
+		seals[i].seq, seals[i].chain = h.seq, chainOf(prev, seals[i].leaf[:])
+		prev = seals[i].chain[:]
+	}
+	batch := &pgx.Batch{}
+	if len(seals) > copySealsFrom {
+		source := pgx.CopyFromSlice(len(seals), func(i int) ([]any, error) { return seals[i].values(), nil })
+		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"cxg_audit", "seal"}, columns, source); err != nil {
+			return err
+		}
+	} else {
+		for i := range seals {
+			batch.Queue(insertSeal, seals[i].values()...)
+		}
+	}
+	var stored int64
+	var end *int64
+	batch.Queue(moveHead, h.seq, prev, h.sweptAt, h.sweptID, h.lastSweep)
+	batch.Queue(db.SettleConstraints)
+	batch.Queue(countStored, from, h.seq).QueryRow(func(row pgx.Row) error { return row.Scan(&stored, &end) })
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return err
+	}
+	if stored != h.seq-from || end == nil || *end != h.seq {
+		return notStored(ctx, tx)
+	}
+	return nil
+}
 
-func copySeals(ctx context.Context, tx pgx.Tx, seals []Link) error {
-	size := 0
-	for i := range seals {
-		size += sealSize + len(seals[i].canon)
+// notStored returns the error of a transaction whose audit rows, seals or head the database did not store as sent.
+func notStored(ctx context.Context, tx pgx.Tx) error {
+	for _, table := range []string{schema.AuditLogs, schema.Seals, schema.SealHead} {
+		f := fault.From(db.NotStored(ctx, tx, table, db.Insert, "kept the change's audit row or its seal from being stored"))
+		if causes, _ := f.Detail["causes"].([]string); len(causes) > 0 {
+			return f
+		}
 	}
-	rows := append(make([]byte, 0, size), db.CopyHeader()...)
-	for i := range seals {
-		rows = db.AppendCopyRow(rows, seals[i].values()...)
-	}
-	_, err := db.CopyBinary(ctx, tx, schema.Seals, sealColumns, bytes.NewReader(append(rows, db.CopyTrailer()...)))
-	return err
+	return fault.New(fault.Database, "the database did not store the change's audit row or its seal").
+		WithHint("nothing was changed; no change goes unaudited")
 }
 
 // RowsDropped returns the error of a log that stores fewer rows than it was sent.

@@ -447,7 +447,7 @@ func (w *walker) check(seq int64, v [][]byte, rows pgx.Rows) error {
 	var unreadable error
 	w.now = w.now[:0]
 	if hasRow {
-		sealedAt := db.UnixMicros(int64(binary.BigEndian.Uint64(v[4])))
+		sealedAt := unixMicros(int64(binary.BigEndian.Uint64(v[4])))
 		w.now, unreadable = w.row(w.now, origin, sealedAt, v[sealColumnCount:], rows.FieldDescriptions()[sealColumnCount:])
 	}
 	var err error

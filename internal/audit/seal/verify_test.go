@@ -80,12 +80,11 @@ func (w *world) reseal(seq int64) {
 		chain = ask[[]byte](w, `SELECT chain FROM cxg_audit.seal WHERE seq = $1`, seq-1)
 	}
 	_, err = tx.Exec(ctx, `DELETE FROM cxg_audit.seal WHERE seq >= $1`, seq)
-	var last []db.Statement
 	if err == nil {
-		last, err = seal.New(w.Cat).SealAfter(ctx, tx, seq-1, chain, ids)
+		err = seal.New(w.Cat).SealAfter(ctx, tx, seq-1, chain, ids)
 	}
 	if err == nil {
-		_, err = tx.CommitAfter(ctx, last...)
+		err = tx.Commit(ctx)
 	}
 	if err != nil {
 		w.T.Fatal(err)

@@ -2,9 +2,9 @@ package main
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -74,11 +74,13 @@ func starts(b *bench) ([]testCase, error) {
 }
 
 func commands(b *bench) ([]testCase, error) {
-	password, err := os.ReadFile(b.server.PasswordFile)
-	if err != nil {
+	const user = "bench"
+	password := rand.Text()
+	if _, err := b.sql("mgmt", "DROP ROLE IF EXISTS "+user+"; CREATE ROLE "+user+" SUPERUSER LOGIN PASSWORD '"+password+"'"); err != nil {
 		return nil, err
 	}
-	tcp := []string{"CXGCTL_MANAGER_DATABASE_URL=" + b.server.TCPDSN("mgmt"), "PGPASSWORD=" + strings.TrimSpace(string(password))}
+	dsn := fmt.Sprintf("postgres://%s@127.0.0.1:%d/mgmt?sslmode=disable", user, b.server.Port)
+	tcp := []string{"CXGCTL_MANAGER_DATABASE_URL=" + dsn, "PGPASSWORD=" + password}
 	get := "SELECT " + userColumns + " FROM idam.users WHERE username = 'admin'"
 	list := "SELECT " + userColumns + " FROM idam.users WHERE is_active ORDER BY created_at DESC, id DESC LIMIT 100"
 	far, err := b.cursor(10_000)
@@ -91,7 +93,7 @@ func commands(b *bench) ([]testCase, error) {
 			{name: "cxgctl users get", argv: b.cxgctl("users", "get", "admin"), goal: "≤ 1.3"},
 		}},
 		{title: "one user, TCP with SCRAM", contenders: []contender{
-			{name: "psql -c SELECT", argv: []string{b.psql, "-X", "-q", b.server.TCPDSN("mgmt"), "-c", get}, env: tcp},
+			{name: "psql -c SELECT", argv: []string{b.psql, "-X", "-q", dsn, "-c", get}, env: tcp},
 			{name: "cxgctl users get", argv: b.cxgctl("users", "get", "admin"), env: tcp, goal: "≤ 1.0"},
 		}},
 		{title: "a page of 100 users, with their count", contenders: []contender{

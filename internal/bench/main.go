@@ -113,17 +113,20 @@ func (b *bench) run(users, invoices int, only, home string) (err error) {
 	if err := os.Chmod(b.dir, 0o755); err != nil {
 		return err
 	}
-	args := []string{"dev", "up", "--port", "54399"}
+	args := []string{"dev", "up"}
 	if home == "" {
 		args = append(args, "--users", strconv.Itoa(users), "--invoices", strconv.Itoa(invoices))
 	}
 	home = cmp.Or(home, b.dir)
-	options := devdb.Options{Getenv: func(name string) string {
-		if name == "XDG_DATA_HOME" {
-			return home
-		}
-		return os.Getenv(name)
-	}}
+	options := devdb.Options{
+		Getenv: func(name string) string {
+			if name == "XDG_DATA_HOME" {
+				return home
+			}
+			return os.Getenv(name)
+		},
+		Settings: map[string]string{"listen_addresses": "127.0.0.1", "port": "54399"},
+	}
 	defer func() { err = errors.Join(err, devdb.Down(b.ctx, options), os.RemoveAll(b.dir)) }()
 
 	b.tool = filepath.Join(b.dir, "cxgctl-bench") // dir/cxgctl is the data home
@@ -133,13 +136,13 @@ func (b *bench) run(users, invoices int, only, home string) (err error) {
 	if b.self, err = os.Executable(); err != nil {
 		return err
 	}
+	if b.server, err = devdb.Up(b.ctx, options); err != nil {
+		return err
+	}
 	up := exec.CommandContext(b.ctx, b.tool, args...)
 	up.Env = append(os.Environ(), "XDG_DATA_HOME="+home)
 	if out, err := up.CombinedOutput(); err != nil {
 		return fmt.Errorf("dev up: %w\n%s", err, out)
-	}
-	if b.server, err = devdb.Inspect(b.ctx, options); err != nil {
-		return err
 	}
 	b.psql = filepath.Join(b.server.BinDir, "psql")
 

@@ -36,7 +36,7 @@ var usual = []string{
 
 var versionLine = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\(PostgreSQL\) ((\d+)\S*)`) })
 
-// binaries is a directory that contains both initdb and postgres.
+// binaries is a directory that contains initdb, pg_ctl and postgres.
 type binaries struct {
 	dir     string
 	version string
@@ -76,7 +76,7 @@ func (c cluster) find(ctx context.Context, major int, recorded string) (binaries
 			c.dir, major, listVersions(others)).
 			WithHint("install PostgreSQL %d, or start over with `cxgctl dev reset`, which removes the data", major)
 	}
-	message := "no PostgreSQL server found: both initdb and postgres are required"
+	message := "no PostgreSQL server found: initdb, pg_ctl and postgres are required"
 	if len(refused) > 0 {
 		message += " (" + strings.Join(slices.Compact(refused), "; ") + ")"
 	}
@@ -144,7 +144,7 @@ func projectCopies() []string {
 
 // examine returns the version in dir, or an error that explains why it is unusable.
 func (c cluster) examine(ctx context.Context, dir string) (binaries, error) {
-	for _, name := range []string{"initdb", "postgres"} {
+	for _, name := range []string{"initdb", "pg_ctl", "postgres"} {
 		if !executable(filepath.Join(dir, name)) {
 			return binaries{}, fmt.Errorf("%s has no %s", dir, name)
 		}

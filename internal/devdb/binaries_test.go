@@ -19,7 +19,7 @@ func TestBinariesThatAreMissingOrUnfit(t *testing.T) {
 	if err := os.Mkdir(o.BinDir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"initdb", "postgres"} {
+	for _, name := range []string{"initdb", "pg_ctl", "postgres"} {
 		script := "#!/bin/sh\necho " + name + ": cannot load libpq >&2\nexit 127\n"
 		if err := os.WriteFile(filepath.Join(o.BinDir, name), []byte(script), 0o755); err != nil {
 			t.Fatal(err)
@@ -27,9 +27,6 @@ func TestBinariesThatAreMissingOrUnfit(t *testing.T) {
 	}
 	_, err = Up(t.Context(), o)
 	wantFault(t, err, fault.Database, "cannot load libpq")
-
-	_, err = Up(t.Context(), Options{Dir: o.Dir, Port: 70000})
-	wantFault(t, err, fault.Usage, "70000")
 }
 
 func TestCandidatesFollowTheSearchOrder(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// Files in the directory of a dev database, besides data, run, postgres.log and password.
+// Files in the directory of a dev database, besides data, run and postgres.log.
 const (
 	stateFile = "cxgctl-dev.json"
 	lockFile  = ".lock"
@@ -36,18 +36,16 @@ type cluster struct {
 	account account
 }
 
-func (c cluster) dataDir() string      { return filepath.Join(c.dir, "data") }
-func (c cluster) newDataDir() string   { return filepath.Join(c.dir, "data.new") }
-func (c cluster) runDir() string       { return filepath.Join(c.dir, "run") }
-func (c cluster) logFile() string      { return filepath.Join(c.dir, "postgres.log") }
-func (c cluster) passwordFile() string { return filepath.Join(c.dir, "password") }
+func (c cluster) dataDir() string    { return filepath.Join(c.dir, "data") }
+func (c cluster) newDataDir() string { return filepath.Join(c.dir, "data.new") }
+func (c cluster) runDir() string     { return filepath.Join(c.dir, "run") }
+func (c cluster) logFile() string    { return filepath.Join(c.dir, "postgres.log") }
 
 // state is the content of the state file.
 type state struct {
 	MadeBy    string   `json:"made_by"`
 	BinDir    string   `json:"bin_dir,omitempty"`
 	Version   string   `json:"version,omitempty"`
-	Port      int      `json:"port,omitempty"`
 	Databases []string `json:"databases,omitempty"` // empty until the first Up is complete
 }
 
@@ -80,83 +78,66 @@ func (st state) save(dir string) error {
 
 // status combines the state file and the server's pid file.
 func (c cluster) status(st state, p postmaster) Status {
-	s := Status{
-		Dir: c.dir, BinDir: st.BinDir, Version: st.Version, Databases: st.Databases, LogFile: c.logFile(),
-		Port: st.Port,
-	}
+	s := Status{Dir: c.dir, BinDir: st.BinDir, Version: st.Version, Databases: st.Databases, LogFile: c.logFile()}
 	if p.pid != 0 {
 		s.Running, s.PID, s.StartedAt, s.SocketDir, s.Port = true, p.pid, p.startedAt, p.socketDir, p.tcpPort()
-	}
-	if s.Port != 0 {
-		s.PasswordFile = c.passwordFile()
 	}
 	return s
 }
 
-// claim creates the directory, locks it and marks it as ours. It refuses a directory that contains other files.
-func (c cluster) claim(ctx context.Context) (unlock func(), err error) {
+// claim creates the directory, locks it and marks it as ours.
+func (c cluster) claim(ctx context.Context) (st state, unlock func(), err error) {
 	if wall := c.account.barrier(filepath.Dir(c.dir)); wall != "" {
-		return nil, fault.New(fault.Database, "user %s, which runs PostgreSQL when root starts it, cannot enter %s, a parent directory of %s",
+		return st, nil, fault.New(fault.Database, "user %s, which runs PostgreSQL when root starts it, cannot enter %s, a parent directory of %s",
 			c.account.name, wall, c.dir).WithHint("choose a directory that every user can enter")
 	}
 	for {
 		if err := c.account.makeDir(c.dir); err != nil {
-			return nil, unusable(c.dir, err)
+			return st, nil, unusable(c.dir, err)
 		}
-		names, err := entries(c.dir)
-		if err != nil {
-			return nil, unusable(c.dir, err)
+		if err := c.checkOwn(); err != nil {
+			return st, nil, err
 		}
-		if _, err := loadState(c.dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		// A lock without a state file belongs to a running or killed call.
-		if len(names) > 0 && !names[lockFile] && !names[stateFile] {
-			return nil, c.foreign()
-		}
-		unlock, err := c.lock(ctx)
+		unlock, err = c.lock(ctx)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // a concurrent Reset removed the directory
 		}
 		if err != nil {
-			return nil, err
+			return st, nil, err
 		}
-		if err := c.mark(); err != nil {
+		st, err = loadState(c.dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			st = state{MadeBy: maker}
+			err = st.save(c.dir)
+		}
+		if err == nil {
+			err = c.account.admit(c.dir)
+		}
+		if err != nil {
 			unlock()
-			return nil, err
 		}
-		return unlock, nil
+		return st, unlock, err
 	}
 }
 
-// mark writes the state file if it is missing, and lets the server's user enter the directory.
-func (c cluster) mark() error {
-	if _, err := loadState(c.dir); err == nil {
-		return c.account.admit(c.dir)
-	} else if !errors.Is(err, fs.ErrNotExist) {
+// checkOwn refuses a directory with other files. Without a state file it may contain a lock and the temporary state
+// file of a running or killed call.
+func (c cluster) checkOwn() error {
+	_, err := loadState(c.dir)
+	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	names, err := entries(c.dir)
+	list, err := os.ReadDir(c.dir)
 	if err != nil {
 		return unusable(c.dir, err)
 	}
-	if !vacant(names) {
-		return c.foreign()
-	}
-	if err := c.account.admit(c.dir); err != nil {
-		return err
-	}
-	return state{MadeBy: maker}.save(c.dir)
-}
-
-// vacant reports whether a directory contains at most a lock and the temporary state file of a killed call.
-func vacant(names map[string]bool) bool {
-	for name := range names {
-		if name != lockFile && !strings.HasPrefix(name, "."+stateFile) {
-			return false
+	for _, e := range list {
+		// A concurrent call may have created the state file meanwhile.
+		if e.Name() != lockFile && e.Name() != stateFile && !strings.HasPrefix(e.Name(), "."+stateFile) {
+			return fault.New(fault.Database, "%s is not a dev database: it contains other files", c.dir)
 		}
 	}
-	return true
+	return nil
 }
 
 // lock waits for the directory's lock. If the directory does not exist, the error is fs.ErrNotExist.
@@ -191,26 +172,19 @@ func (c cluster) lock(ctx context.Context) (unlock func(), err error) {
 
 // dataMajor returns the major version of the server that created the data, or 0 without data.
 func (c cluster) dataMajor() (int, error) {
-	b, err := os.ReadFile(filepath.Join(c.dataDir(), "PG_VERSION"))
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Lstat(c.dataDir()); err == nil {
-			return 0, fault.New(fault.Database, "%s is damaged: it has no PG_VERSION", c.dataDir()).WithHint("start over with `cxgctl dev reset`")
-		}
+	if _, err := os.Lstat(c.dataDir()); errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
-	if err != nil {
+	b, err := os.ReadFile(filepath.Join(c.dataDir(), "PG_VERSION"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return 0, unusable(c.dir, err)
 	}
 	major, err := strconv.Atoi(strings.TrimSpace(string(b)))
 	if err != nil {
-		return 0, fault.New(fault.Database, "%s is damaged: its PG_VERSION is not a version", c.dataDir()).WithHint("start over with `cxgctl dev reset`")
+		return 0, fault.New(fault.Database, "%s is damaged: its PG_VERSION is missing or not a version", c.dataDir()).
+			WithHint("start over with `cxgctl dev reset`")
 	}
 	return major, nil
-}
-
-// foreign returns the error for a directory that Up did not create.
-func (c cluster) foreign() error {
-	return fault.New(fault.Database, "%s is not a dev database: it contains other files", c.dir)
 }
 
 // unusable returns the error for a directory that the file system refuses. It wraps the cause.
@@ -238,13 +212,4 @@ func sameFile(f *os.File, path string) bool {
 	ours, err1 := f.Stat()
 	theirs, err2 := os.Stat(path)
 	return err1 == nil && err2 == nil && os.SameFile(ours, theirs)
-}
-
-func entries(dir string) (map[string]bool, error) {
-	list, err := os.ReadDir(dir)
-	names := make(map[string]bool, len(list))
-	for _, e := range list {
-		names[e.Name()] = true
-	}
-	return names, err
 }

@@ -7,15 +7,12 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
-
-	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
 // superuser is the role created by initdb. Only the owner can enter the socket directory, so it needs no password.
@@ -29,11 +26,8 @@ var databases = []string{"mgmt", "tnnt"}
 
 // Options select a dev database and how it is started. The zero value is the user's own.
 type Options struct {
-	Dir    string // directory for everything that Up creates; "" means DefaultDir
-	BinDir string // directory of initdb and postgres; "" means to search for them
-	// Port also opens 127.0.0.1:Port, with a random password (SCRAM). 0 means the port of the last Up since Down, so
-	// that starting on demand keeps it, or only the unix socket.
-	Port     int
+	Dir      string              // directory for everything that Up creates; "" means DefaultDir
+	BinDir   string              // directory of initdb and postgres; "" means to search for them
 	Getenv   func(string) string // nil means os.Getenv
 	Settings map[string]string   // postgresql.conf settings if this call starts the server, such as fsync=off for tests
 }
@@ -47,17 +41,16 @@ func (o Options) getenv(name string) string {
 
 // Status describes a dev database. If none was created, only Dir is set.
 type Status struct {
-	Dir          string
-	SocketDir    string // empty unless Running
-	BinDir       string
-	Version      string // as reported by the server: "15.18"
-	Running      bool
-	PID          int
-	StartedAt    time.Time
-	Port         int      // the TCP port on 127.0.0.1, or 0
-	Databases    []string // the existing ones of mgmt and tnnt
-	LogFile      string
-	PasswordFile string // contains the password for Port, mode 0600; empty without a Port
+	Dir       string
+	SocketDir string // empty unless Running
+	BinDir    string
+	Version   string // as reported by the server: "15.18"
+	Running   bool
+	PID       int
+	StartedAt time.Time
+	Port      int      // the TCP port, if the settings opened one, or 0
+	Databases []string // empty until Up has created them
+	LogFile   string
 }
 
 // DSN returns the URL of a database over the unix socket, as the superuser.
@@ -69,16 +62,6 @@ func (s Status) DSN(database string) string {
 	// Without the port in the URL, PGPORT would be used.
 	query := url.Values{"host": {s.SocketDir}, "port": {strconv.Itoa(port)}}
 	u := url.URL{Scheme: "postgres", User: url.User(superuser), Path: "/" + database, RawQuery: query.Encode()}
-	return u.String()
-}
-
-// TCPDSN returns the URL of a database over TCP, without the password in PasswordFile. Without a Port it returns "".
-func (s Status) TCPDSN(database string) string {
-	if s.Port == 0 {
-		return ""
-	}
-	host := net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port))
-	u := url.URL{Scheme: "postgres", User: url.User(superuser), Host: host, Path: "/" + database, RawQuery: "sslmode=disable"}
 	return u.String()
 }
 
@@ -94,44 +77,29 @@ func Ensure(ctx context.Context, o Options) (Status, error) {
 	c := cluster{Options: o, dir: resolve(o.dir())}
 	st, err := loadState(c.dir)
 	if err == nil && len(st.Databases) == len(databases) {
-		if p, ok := c.running(); ok && p.ready && (o.Port == 0 || o.Port == p.tcpPort()) {
+		if p, ok := c.running(); ok && p.ready {
 			return c.status(st, p), nil
 		}
 	}
 	return Up(ctx, o)
 }
 
-// Up creates the dev database if it does not exist, starts it if it is not running, and creates missing databases. It
-// restarts a running server only for another Port. Its errors are DATABASE_ERROR, BUSY if another call holds the lock
-// until the deadline, and USAGE_ERROR for an invalid port. If ctx is cancelled, it returns the cause; the next call
-// continues from there.
+// Up creates the dev database if it does not exist, starts it if it is not running, and creates missing databases. Its
+// errors are DATABASE_ERROR, and BUSY if another call holds the lock until the deadline. If ctx is cancelled, it returns
+// the cause; the next call continues from there.
 func Up(ctx context.Context, o Options) (Status, error) {
-	if o.Port < 0 || o.Port > 65535 {
-		return Status{}, fault.New(fault.Usage, "port %d is not between 1 and 65535", o.Port)
-	}
 	acct, err := serverAccount()
 	if err != nil {
 		return Status{}, err
 	}
 	c := cluster{Options: o, dir: resolve(o.dir()), account: acct}
-	unlock, err := c.claim(ctx)
+	st, unlock, err := c.claim(ctx)
 	if err != nil {
 		return Status{}, err
 	}
 	defer unlock()
 
-	st, err := loadState(c.dir)
-	if err != nil {
-		return Status{}, err
-	}
-	p, running := c.running()
-	if running && o.Port != 0 && o.Port != p.tcpPort() {
-		if err := c.stop(ctx, p, syscall.SIGINT); err != nil {
-			return Status{}, err
-		}
-		running = false
-	}
-	if !running {
+	if _, running := c.running(); !running {
 		major, err := c.dataMajor()
 		if err != nil {
 			return Status{}, err
@@ -150,32 +118,28 @@ func Up(ctx context.Context, o Options) (Status, error) {
 		if err := st.save(c.dir); err != nil {
 			return Status{}, err
 		}
-		if o.Port != 0 {
-			st.Port = o.Port
-		}
 	}
 	// Also if it is running: the process that started it may have been killed before it was ready.
-	if p, err = c.start(ctx, st); err != nil {
+	p, err := c.start(ctx, st)
+	if err != nil {
 		return Status{}, err
 	}
-	err = c.setup(ctx, c.status(st, p))
+	err = c.createDatabases(ctx, c.status(st, p))
 	if _, alive := c.running(); err != nil && !alive {
 		// The server was just about to exit: killed or stopped by another process.
 		if p, err = c.start(ctx, st); err == nil {
-			err = c.setup(ctx, c.status(st, p))
+			err = c.createDatabases(ctx, c.status(st, p))
 		}
 	}
 	if err != nil {
 		return Status{}, err
 	}
-	st.Port = p.tcpPort()
 	st.Databases = databases
 	return c.status(st, p), st.save(c.dir)
 }
 
-// Inspect returns the current status and changes nothing. A running server that refuses connections is a
-// DATABASE_ERROR.
-func Inspect(ctx context.Context, o Options) (Status, error) {
+// Inspect returns the current status from the files of the server, without connecting.
+func Inspect(o Options) (Status, error) {
 	c := cluster{Options: o, dir: resolve(o.dir())}
 	st, err := loadState(c.dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -184,17 +148,12 @@ func Inspect(ctx context.Context, o Options) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	p, running := c.running()
-	if !running || !p.ready {
-		return c.status(st, p), nil
-	}
-	s := c.status(st, p)
-	s.Databases, err = existing(ctx, s)
-	return s, err
+	p, _ := c.running()
+	return c.status(st, p), nil
 }
 
-// Down stops the server with a fast shutdown, which rolls back open transactions, and forgets its Port. It succeeds if
-// the server is not running.
+// Down stops the server with a fast shutdown, which rolls back open transactions. It succeeds if the server is not
+// running.
 func Down(ctx context.Context, o Options) error {
 	c := cluster{Options: o, dir: resolve(o.dir())}
 	// Before taking the lock, which would create a file in a directory that is not ours.
@@ -209,23 +168,7 @@ func Down(ctx context.Context, o Options) error {
 		return err
 	}
 	defer unlock()
-	st, err := loadState(c.dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if p, ok := c.running(); ok {
-		if err := c.stop(ctx, p, syscall.SIGINT); err != nil {
-			return err
-		}
-	}
-	if st.Port == 0 {
-		return nil
-	}
-	st.Port = 0
-	return st.save(c.dir)
+	return c.stop(ctx, syscall.SIGINT)
 }
 
 // Reset stops the server immediately and removes everything that Up created, including the directory unless it
@@ -235,19 +178,9 @@ func Reset(ctx context.Context, o Options) error {
 	if _, err := os.Stat(c.dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if _, err := loadState(c.dir); errors.Is(err, fs.ErrNotExist) {
-		// A lock file alone is ours: its call was killed before it wrote the state.
-		if names, err := entries(c.dir); err != nil || !names[lockFile] || !vacant(names) {
-			return c.foreign()
-		}
-	} else if err != nil {
+	if err := c.checkOwn(); err != nil {
 		return err
 	}
-	acct, err := serverAccount()
-	if err != nil {
-		return err
-	}
-	c.account = acct
 	unlock, err := c.lock(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -256,22 +189,19 @@ func Reset(ctx context.Context, o Options) error {
 		return err
 	}
 	defer unlock()
-	if p, ok := c.running(); ok {
-		// Data that is about to be removed needs no checkpoint.
-		if err := c.stop(ctx, p, syscall.SIGQUIT); err != nil {
-			return err
-		}
+	// Data that is about to be removed needs no checkpoint.
+	if err := c.stop(ctx, syscall.SIGQUIT); err != nil {
+		return err
 	}
-	var paths []string
-	for _, name := range []string{stateFile, filepath.Base(c.passwordFile())} {
-		// Temporary files of killed calls.
-		left, _ := filepath.Glob(filepath.Join(c.dir, "."+name+"[0-9]*"))
-		paths = append(paths, left...)
+	if c.account, err = serverAccount(); err != nil {
+		return err
 	}
-	// The state file goes second to last, so that a second Reset still recognizes the directory.
-	paths = append(paths, c.dataDir(), c.newDataDir(), c.runDir(), c.logFile(), c.passwordFile(),
-		filepath.Join(c.dir, stateFile), filepath.Join(c.dir, lockFile))
 	_ = os.RemoveAll(c.shortSocketDir()) // in /tmp the name may belong to another user; then it stays
+	// Temporary files of killed calls.
+	paths, _ := filepath.Glob(filepath.Join(c.dir, "."+stateFile+"[0-9]*"))
+	// The state file goes second to last, so that a second Reset still recognizes the directory.
+	paths = append(paths, c.dataDir(), c.newDataDir(), c.runDir(), c.logFile(),
+		filepath.Join(c.dir, stateFile), filepath.Join(c.dir, lockFile))
 	for _, path := range paths {
 		if err := os.RemoveAll(path); err != nil {
 			return unusable(c.dir, err)

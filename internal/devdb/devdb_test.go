@@ -3,6 +3,8 @@ package devdb
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -92,7 +94,7 @@ func TestLifeOfADevDatabase(t *testing.T) {
 	if Exists(o) {
 		t.Fatal("Exists before the first Up")
 	}
-	if s, err := Inspect(ctx, o); err != nil || s.Running {
+	if s, err := Inspect(o); err != nil || s.Running {
 		t.Fatalf("Inspect of nothing: %+v, %v", s, err)
 	}
 	if err := Down(ctx, o); err != nil {
@@ -118,12 +120,12 @@ func TestLifeOfADevDatabase(t *testing.T) {
 		}
 	}
 
-	s, err := Inspect(ctx, o)
+	s, err := Inspect(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !Exists(o) || !s.Running || s.PID != pids[0] || s.Version == "" || time.Since(s.StartedAt) > time.Minute ||
-		strings.Join(s.Databases, " ") != "mgmt tnnt" || s.Port != 0 || s.TCPDSN("mgmt") != "" {
+		strings.Join(s.Databases, " ") != "mgmt tnnt" || s.Port != 0 {
 		t.Errorf("Inspect: %+v", s)
 	}
 	if got := ask[string](t, s.DSN("mgmt"), "SELECT current_user || ' ' || current_database()"); got != "cxgctl mgmt" {
@@ -169,14 +171,14 @@ func TestLifeOfADevDatabase(t *testing.T) {
 			t.Fatalf("Down: %v", err)
 		}
 	}
-	if s, err := Inspect(ctx, o); err != nil || s.Running || !Exists(o) {
+	if s, err := Inspect(o); err != nil || s.Running || !Exists(o) {
 		t.Errorf("after Down: %+v, %v", s, err)
 	}
 
 	// A stale pid file, whose pid now belongs to another process (here ours).
 	stale := strings.Join([]string{strconv.Itoa(os.Getpid()), s.Dir + "/data", "1", "5432", s.SocketDir, "", "0 0", "ready", ""}, "\n")
 	writeAs(t, s.Dir, filepath.Join(s.Dir, "data", "postmaster.pid"), stale)
-	if s, err := Inspect(ctx, o); err != nil || s.Running {
+	if s, err := Inspect(o); err != nil || s.Running {
 		t.Errorf("with a stale pid file: %+v, %v", s, err)
 	}
 	if err := Down(ctx, o); err != nil {
@@ -223,88 +225,35 @@ func writeAs(t *testing.T, dir, path, content string) {
 	}
 }
 
-// checkPort restarts the server with a TCP port.
+// checkPort opens a TCP port by the settings.
 func checkPort(t *testing.T, o Options) {
-	ctx := t.Context()
-	free, port := listen(t)
-	if err := free.Close(); err != nil {
+	if err := Down(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	o.Port = port
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := taken.Addr().(*net.TCPAddr).Port
+	o.Settings = maps.Clone(o.Settings)
+	o.Settings["listen_addresses"], o.Settings["port"] = "127.0.0.1", strconv.Itoa(port)
+	_, err = Up(t.Context(), o)
+	wantFault(t, err, fault.Database, "PostgreSQL did not start", "postgres.log")
+	if err := taken.Close(); err != nil {
+		t.Fatal(err)
+	}
 	s := mustUp(t, o)
-	if s.Port != o.Port {
-		t.Fatalf("Port = %d, want %d", s.Port, o.Port)
+	if s.Port != port {
+		t.Fatalf("Port = %d, want %d", s.Port, port)
 	}
 	if got := ask[string](t, s.DSN("mgmt"), "SELECT current_database()"); got != "mgmt" {
 		t.Errorf("the socket connects to %q while a port is open", got)
 	}
-	info, err := os.Stat(s.PasswordFile)
-	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Fatalf("password file: %v, %v", info, err)
+	open := fmt.Sprintf("postgres://cxgctl@127.0.0.1:%d/mgmt", port)
+	if conn, err := pgx.Connect(t.Context(), open); err == nil {
+		conn.Close(t.Context())
+		t.Error("the port accepts the superuser without a password")
 	}
-	b, err := os.ReadFile(s.PasswordFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	password := strings.TrimSpace(string(b))
-	for _, attempt := range []struct {
-		password string
-		want     bool
-	}{{password, true}, {"wrong", false}, {"", false}} {
-		config, err := pgx.ParseConfig(s.TCPDSN("mgmt"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		config.Password = attempt.password
-		conn, err := pgx.ConnectConfig(ctx, config)
-		if (err == nil) != attempt.want {
-			t.Errorf("over TCP with password %q: %v", attempt.password, err)
-		}
-		if err == nil {
-			conn.Close(ctx)
-		}
-	}
-
-	// Starting on demand keeps the port; Down forgets it.
-	if err := syscall.Kill(s.PID, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	o.Port = 0
-	if got := mustUp(t, o); got.Port != s.Port {
-		t.Errorf("after a crash the port is %d, want %d", got.Port, s.Port)
-	}
-	if err := Down(ctx, o); err != nil {
-		t.Fatal(err)
-	}
-
-	taken, port := listen(t)
-	defer taken.Close()
-	o.Port = port
-	_, err = Up(ctx, o)
-	wantFault(t, err, fault.Database, "PostgreSQL did not start", "postgres.log")
-
-	o.Port = 0
-	if got := mustUp(t, o); got.Port != 0 {
-		t.Errorf("after Down the port is %d", got.Port)
-	}
-}
-
-// listen opens a free port.
-func listen(t *testing.T) (net.Listener, int) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, number, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	port, err := strconv.Atoi(number)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l, port
 }
 
 func TestInterruptedUpCanBeRepeatedUnderALongPath(t *testing.T) {

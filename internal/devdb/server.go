@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -24,7 +25,6 @@ const (
 	startLimit = 2 * time.Minute
 	// orphanLimit is how long the backends of a killed server may take to exit.
 	orphanLimit = 15 * time.Second
-	killLimit   = 10 * time.Second
 )
 
 // postmaster is the content of the server's pid file. Its lines are documented in PostgreSQL's pidfile.h.
@@ -103,33 +103,24 @@ func (c cluster) serves(pid int) bool {
 func (c cluster) start(ctx context.Context, st state) (postmaster, error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	begin := time.Now()
-	var mine *child
-	for {
+	for begin := time.Now(); ; {
 		p, ok := c.running()
-		switch {
-		case ok && p.ready:
+		if ok && p.ready {
 			return p, nil
-		case ok:
-			// Another process is starting or stopping it.
-		case mine == nil:
-			var err error
-			if mine, err = c.launch(st); err != nil {
-				return postmaster{}, err
+		}
+		if !ok { // else another process is starting or stopping it
+			said, err := c.pgCtlStart(ctx, st.BinDir)
+			if err == nil {
+				continue
 			}
-		case mine.exited():
-			if _, ok := c.running(); ok {
+			if _, ok := c.running(); ok && ctx.Err() == nil {
 				continue // another process started it first, and ours exited
 			}
-			said := mine.said()
-			if !strings.Contains(said, "shared memory block") || time.Since(begin) > orphanLimit {
+			// Backends of a killed server hold its shared memory until they exit.
+			orphans := strings.Contains(said, "shared memory block") && time.Since(begin) < orphanLimit
+			if ctx.Err() == nil && !orphans {
 				return postmaster{}, fault.New(fault.Database, "PostgreSQL did not start: %s", complaint(said)).
-					WithHint("see its log: %s", c.logFile())
-			}
-			// Backends of a killed server still hold its shared memory. They exit soon.
-			mine = nil
-			if !pause(ctx, 20*pollEvery) {
-				return postmaster{}, interrupted(ctx, "waiting for the last processes of a killed server")
+					WithHint("see its log: %s", c.logFile()).Because(err)
 			}
 		}
 		if !pause(ctx, pollEvery) {
@@ -138,95 +129,71 @@ func (c cluster) start(ctx context.Context, st state) (postmaster, error) {
 	}
 }
 
-// child is a server started by this process.
-type child struct {
-	done   chan struct{}
-	log    string
-	offset int64
-}
-
-func (ch *child) exited() bool {
-	select {
-	case <-ch.done:
-		return true
-	default:
-		return false
-	}
-}
-
-// said returns what the server has logged since its start.
-func (ch *child) said() string {
-	f, err := os.Open(ch.log)
-	if err != nil {
-		return ""
-	}
-	defer func() { _ = f.Close() }()
-	var b bytes.Buffer
-	if _, err := f.Seek(ch.offset, io.SeekStart); err == nil {
-		_, _ = io.Copy(&b, io.LimitReader(f, 1<<16)) // an incomplete log is better than none
-	}
-	return b.String()
-}
-
-// launch starts postgres in its own session, so that it survives us and does not receive Ctrl-C.
-func (c cluster) launch(st state) (*child, error) {
+// pgCtlStart runs pg_ctl start, and returns what it and the server have logged meanwhile. The server runs in its own
+// session, so that it survives us and does not receive Ctrl-C.
+func (c cluster) pgCtlStart(ctx context.Context, binDir string) (said string, err error) {
 	socketDir, err := c.socketDir()
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	port, listen := st.Port, "127.0.0.1"
-	if port == 0 {
-		port, listen = defaultPort, ""
-	}
-	args := []string{
-		"-D", c.dataDir(),
-		"-c", "unix_socket_directories=" + socketDir,
-		"-c", "unix_socket_permissions=0700",
-		"-c", "listen_addresses=" + listen,
-		"-c", "port=" + strconv.Itoa(port),
-	}
+	options := "-c unix_socket_directories=" + socketDir + " -c unix_socket_permissions=0700 -c listen_addresses= -c port=" + strconv.Itoa(defaultPort)
 	for _, name := range slices.Sorted(maps.Keys(c.Settings)) {
-		args = append(args, "-c", name+"="+c.Settings[name])
+		options += " -c " + name + "=" + c.Settings[name]
 	}
-	log, err := os.OpenFile(c.logFile(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err := c.disownPID(socketDir); err != nil {
+		return "", err
+	}
+	log, err := os.OpenFile(c.logFile(), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
-		return nil, unusable(c.dir, err)
+		return "", unusable(c.dir, err)
 	}
 	defer func() { _ = log.Close() }()
 	offset, err := log.Seek(0, io.SeekEnd)
 	if err != nil {
-		return nil, unusable(c.dir, err)
+		return "", unusable(c.dir, err)
 	}
-	cmd := c.command(context.Background(), filepath.Join(st.BinDir, "postgres"), args...)
+	cmd := c.command(ctx, filepath.Join(binDir, "pg_ctl"), "start", "-s", "-w", "-t", strconv.Itoa(int(startLimit.Seconds())),
+		"-D", c.dataDir(), "-o", options)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr.Setsid = true
-	if p, ok := c.readPID(); ok && syscall.Kill(p.pid, 0) == nil {
-		// The pid in a stale pid file may belong to a zombie or another program, which the server would mistake for a
-		// running server. It ignores that pid if it is its grandparent's, but still uses the file to check that
-		// orphans do not hold the shared memory.
-		cmd.Env = append(cmd.Env, "PG_GRANDPARENT_PID="+strconv.Itoa(p.pid))
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, fault.New(fault.Database, "cannot run %s: %s", cmd.Path, reason(err)).Because(err)
-	}
-	ch := &child{done: make(chan struct{}), log: c.logFile(), offset: offset}
-	go func() {
-		_ = cmd.Wait() // the log is more useful than the exit status
-		close(ch.done)
-	}()
-	return ch, nil
+	err = cmd.Run()
+	b, _ := io.ReadAll(io.NewSectionReader(log, offset, 1<<16)) // an incomplete log is better than none
+	return string(b), err
 }
 
-// stop signals the server and waits until it has exited.
-func (c cluster) stop(ctx context.Context, p postmaster, sig syscall.Signal) error {
+// disownPID replaces the pid in a stale pid file if it now belongs to a zombie or another program, which PostgreSQL
+// would mistake for a running server. It ignores the pid of pg_ctl's parent, which is ours, but still uses the file to
+// check that orphans do not hold the shared memory. The socket's lock file repeats the pid.
+func (c cluster) disownPID(socketDir string) error {
+	p, ok := c.readPID()
+	if !ok || errors.Is(syscall.Kill(p.pid, 0), syscall.ESRCH) {
+		return nil
+	}
+	locks, _ := filepath.Glob(filepath.Join(socketDir, ".s.PGSQL.*.lock"))
+	for _, lock := range locks {
+		_ = os.Remove(lock) // if that fails, PostgreSQL reports it
+	}
+	path := filepath.Join(c.dataDir(), "postmaster.pid")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return unusable(c.dir, err)
+	}
+	_, rest, _ := bytes.Cut(b, []byte("\n"))
+	if err := os.WriteFile(path, fmt.Appendf(nil, "%d\n%s", os.Getpid(), rest), 0o600); err != nil {
+		return unusable(c.dir, err)
+	}
+	return nil
+}
+
+// stop signals the server, if it runs, and waits until it has exited.
+func (c cluster) stop(ctx context.Context, sig syscall.Signal) error {
+	p, running := c.running()
+	if !running {
+		return nil
+	}
 	if err := syscall.Kill(p.pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fault.New(fault.Database, "cannot stop the PostgreSQL server with pid %d: %s", p.pid, err).Because(err)
 	}
-	begin := time.Now()
 	for c.serves(p.pid) {
-		if sig == syscall.SIGQUIT && time.Since(begin) > killLimit {
-			return c.stop(ctx, p, syscall.SIGKILL)
-		}
 		if !pause(ctx, pollEvery) {
 			return interrupted(ctx, "waiting for PostgreSQL to stop")
 		}

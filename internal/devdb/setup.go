@@ -2,18 +2,14 @@ package devdb
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
 
-	"github.com/google/renameio/v2"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
@@ -36,8 +32,8 @@ local all all trust
 host all all 127.0.0.1/32 scram-sha-256
 `
 
-// connectLimit limits connecting over the socket, which either takes milliseconds or fails.
-const connectLimit = 10 * time.Second
+// connectLimit limits connecting over the socket and creating the databases.
+const connectLimit = time.Minute
 
 // initdb creates the cluster in a temporary directory and renames it, so that an interrupted call does not leave an
 // incomplete cluster.
@@ -90,99 +86,38 @@ func configure(dir string) error {
 	return errors.Join(err, f.Close())
 }
 
-// setup creates missing databases, and the password if the server listens on a port.
-func (c cluster) setup(ctx context.Context, s Status) error {
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
+// createDatabases creates missing databases.
+func (c cluster) createDatabases(ctx context.Context, s Status) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, connectLimit)
 	defer cancel()
-	conn, err := connect(ctx, s)
+	defer func() {
+		if ctx.Err() != nil {
+			err = interrupted(ctx, "connecting to the dev database")
+		} else if err != nil {
+			err = fault.New(fault.Database, "the dev database does not respond correctly on its socket in %s: %s", s.SocketDir, reason(err)).
+				WithHint("see its log: %s", s.LogFile).Because(err)
+		}
+	}()
+	cfg, err := pgx.ParseConfig(s.DSN("postgres"))
+	if err != nil {
+		return err
+	}
+	cfg.RuntimeParams["search_path"] = "pg_catalog, pg_temp"
+	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close(ctx) }()
-	have, err := list(ctx, conn)
-	if err != nil {
-		return refused(ctx, s, err)
-	}
 	for _, name := range databases {
-		if !slices.Contains(have, name) {
+		var exists bool
+		if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&exists); err != nil {
+			return err
+		}
+		if !exists {
 			if _, err := conn.Exec(ctx, "CREATE DATABASE "+name); err != nil {
-				return refused(ctx, s, err)
+				return err
 			}
 		}
 	}
-	if s.Port == 0 {
-		return nil
-	}
-	password, err := c.password()
-	if err != nil {
-		return err
-	}
-	// Utility statements do not take parameters. The server only stores the verifier.
-	quoted := "'" + strings.ReplaceAll(password, "'", "''") + "'"
-	if _, err := conn.Exec(ctx, "ALTER ROLE "+superuser+" PASSWORD "+quoted); err != nil {
-		return refused(ctx, s, err)
-	}
 	return nil
-}
-
-// password returns the password of the TCP port, and creates it on first use.
-func (c cluster) password() (string, error) {
-	b, err := os.ReadFile(c.passwordFile())
-	if password := strings.TrimSpace(string(b)); password != "" {
-		return password, nil
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", unusable(c.dir, err)
-	}
-	password := rand.Text()
-	if err := renameio.WriteFile(c.passwordFile(), []byte(password+"\n"), 0o600, renameio.WithTempDir(c.dir)); err != nil {
-		return "", unusable(c.dir, err)
-	}
-	return password, nil
-}
-
-// existing returns those of our databases that exist on the running server.
-func existing(ctx context.Context, s Status) ([]string, error) {
-	conn, err := connect(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = conn.Close(ctx) }()
-	names, err := list(ctx, conn)
-	if err != nil {
-		return nil, refused(ctx, s, err)
-	}
-	return names, nil
-}
-
-func list(ctx context.Context, conn *pgx.Conn) ([]string, error) {
-	rows, err := conn.Query(ctx, "SELECT datname FROM pg_database WHERE datname = ANY($1) ORDER BY datname", databases)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[string])
-}
-
-func connect(ctx context.Context, s Status) (*pgx.Conn, error) {
-	dialing, cancel := context.WithTimeout(ctx, connectLimit)
-	defer cancel()
-	cfg, err := pgx.ParseConfig(s.DSN("postgres"))
-	if err != nil {
-		return nil, refused(ctx, s, err)
-	}
-	cfg.RuntimeParams["search_path"] = "pg_catalog, pg_temp"
-	conn, err := pgx.ConnectConfig(dialing, cfg)
-	if err != nil {
-		return nil, refused(ctx, s, err)
-	}
-	return conn, nil
-}
-
-// refused returns the error for a running server that does not work as expected.
-func refused(ctx context.Context, s Status, err error) error {
-	if ctx.Err() != nil {
-		return interrupted(ctx, "connecting to the dev database")
-	}
-	return fault.New(fault.Database, "the dev database does not respond correctly on its socket in %s: %s", s.SocketDir, reason(err)).
-		WithHint("see its log: %s", s.LogFile).Because(err)
 }

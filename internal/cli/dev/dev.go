@@ -66,7 +66,6 @@ const (
 
 func newUp(env *cmdutil.Env) *cobra.Command {
 	var size seed.Size
-	var port int
 	cmd := &cobra.Command{
 		Use: "up", Short: "Start the dev database, migrate it and load demo data, as far as needed", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl dev up\n  cxgctl dev up --users 1000000 --invoices 2000000",
@@ -78,9 +77,7 @@ func newUp(env *cmdutil.Env) *cobra.Command {
 		if size.Users < 0 || size.Invoices < 0 {
 			return fault.New(fault.Validation, "--users and --invoices cannot be negative")
 		}
-		o := env.DevOptions()
-		o.Port = port
-		s, err := devdb.Up(ctx, o)
+		s, err := devdb.Up(ctx, env.DevOptions())
 		if err != nil {
 			return err
 		}
@@ -109,7 +106,6 @@ func newUp(env *cmdutil.Env) *cobra.Command {
 	})
 	cmd.Flags().IntVar(&size.Users, "users", devUsers, "number of users in the demo data")
 	cmd.Flags().IntVar(&size.Invoices, "invoices", devInvoices, "number of invoices in the demo data")
-	cmd.Flags().IntVar(&port, "port", 0, "also listen on this TCP `port` of 127.0.0.1, with a password")
 	return cmdutil.AddOutputFlags[devServer](env, cmd)
 }
 
@@ -118,14 +114,14 @@ func newStatus(env *cmdutil.Env) *cobra.Command {
 		Use: "status", Short: "Show whether the dev database is running, and where", Args: cmdutil.ExactArgs(),
 		Long: `Show whether the dev database is running, and where.
 
-Exits 0 when it runs and 3 when it does not, as pg_ctl status does. The record is printed in both cases; port is null
-unless dev up was given --port.`,
+Exits 0 when it runs and 3 when it does not, as pg_ctl status does. The record is printed in both cases; port is null,
+because the server listens only on its socket.`,
 	}
-	cmd.RunE = env.Wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
+	cmd.RunE = env.Wrap(func(_ context.Context, cmd *cobra.Command, _ []string) error {
 		if err := env.SetPrinter(cmd); err != nil {
 			return err
 		}
-		s, err := devdb.Inspect(ctx, env.DevOptions())
+		s, err := devdb.Inspect(env.DevOptions())
 		if err != nil {
 			return err
 		}

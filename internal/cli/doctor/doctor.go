@@ -184,7 +184,7 @@ func findTargets(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, in *
 		in.Targets = append(in.Targets, t)
 	}
 	if dev {
-		s, err := devdb.Inspect(ctx, env.DevOptions())
+		s, err := devdb.Inspect(env.DevOptions())
 		in.Dev = &doctor.Dev{Folder: s.Dir, Version: s.Version, LogFile: s.LogFile, Running: s.Running, PID: s.PID, Err: err}
 	}
 	in.Operator = doctor.Operator{

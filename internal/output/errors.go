@@ -20,7 +20,7 @@ func WriteError(w io.Writer, f Format, err error, term Terminal) {
 	if f == JSON || f == JSONL || f == YAML {
 		doc := append(errorDocument(e), '\n')
 		if f == YAML {
-			if y, err := yamlOf(doc); err == nil {
+			if y, err := appendYAML(nil, doc, 0, atStart); err == nil {
 				doc = y
 			}
 		}

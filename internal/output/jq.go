@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"runtime"
@@ -99,7 +100,9 @@ func limitMemory(ctx context.Context, size uint64) (context.Context, func()) {
 // compact JSON with exact numbers.
 func (p *Printer) runJQ(w io.Writer, doc []byte) error {
 	var in any
-	if err := decoder(doc).Decode(&in); err != nil {
+	dec := json.NewDecoder(bytes.NewReader(doc))
+	dec.UseNumber()
+	if err := dec.Decode(&in); err != nil {
 		return fault.New(fault.Internal, "cannot read back the document for --jq: %s", err).Because(err)
 	}
 	ctx := cmp.Or(p.Context, context.Background())
@@ -152,7 +155,7 @@ func (p *Printer) runJQ(w io.Writer, doc []byte) error {
 
 // jqDocument runs the expression on the whole document, and writes the results to w.
 type jqDocument struct {
-	*jsonDocument
+	jsonDocument
 	printer *Printer
 	w       io.Writer
 	doc     []byte
@@ -178,7 +181,7 @@ func (d *jqDocument) end(b []byte, e envelope) (_ []byte, err error) {
 
 // jqLines runs the expression on each record.
 type jqLines struct {
-	*jsonLines
+	jsonLines
 	printer *Printer
 	w       io.Writer
 	doc     []byte

@@ -141,18 +141,22 @@ func (d *jsonDocument) row(b []byte, r *printedRow) ([]byte, error) {
 }
 
 func (d *jsonDocument) end(b []byte, e envelope) ([]byte, error) {
-	switch {
-	case d.single:
-	case e.next != nil:
-		next := []byte("null")
-		if *e.next != "" {
-			next = appendJSONString(nil, *e.next)
-		}
-		b = fmt.Appendf(b, `],"total":null,"page":null,"page_size":%d,"total_pages":null,"next_cursor":%s}`, e.size, next)
-	default:
-		b = fmt.Appendf(b, `],"total":%d,"page":%d,"page_size":%d,"total_pages":%d}`, e.total, e.page, e.size, e.pages)
+	if !d.single {
+		b = append(e.appendPaging(append(b, "],"...)), '}')
 	}
 	return append(b, `,"error":null}`+"\n"...), nil
+}
+
+// appendPaging appends the members after the items of a list.
+func (e envelope) appendPaging(b []byte) []byte {
+	if e.next == nil {
+		return fmt.Appendf(b, `"total":%d,"page":%d,"page_size":%d,"total_pages":%d`, e.total, e.page, e.size, e.pages)
+	}
+	next := []byte("null")
+	if *e.next != "" {
+		next = appendJSONString(nil, *e.next)
+	}
+	return fmt.Appendf(b, `"total":null,"page":null,"page_size":%d,"total_pages":null,"next_cursor":%s`, e.size, next)
 }
 
 // jsonLines prints one bare record per line.

@@ -85,21 +85,21 @@ func (p *Printer) print(cols []column, rows iter.Seq2[pgtext.Row, error], around
 }
 
 func (p *Printer) encoder(out *sink, cols []column, single bool) encoder {
+	doc := jsonDocument{jsonObjects: newJSONObjects(cols), single: single}
 	switch p.Format {
 	case JSON:
-		doc := &jsonDocument{jsonObjects: newJSONObjects(cols), single: single}
 		if p.jq != nil {
 			return &jqDocument{jsonDocument: doc, printer: p, w: out.w}
 		}
-		return doc
+		return &doc
 	case JSONL:
-		lines := &jsonLines{newJSONObjects(cols)}
+		lines := jsonLines{doc.jsonObjects}
 		if p.jq != nil {
 			return &jqLines{jsonLines: lines, printer: p, w: out.w}
 		}
-		return lines
+		return &lines
 	case YAML:
-		return newYAMLDocument(cols, single)
+		return &yamlDocument{jsonDocument: doc}
 	case XLSX:
 		return &workbook{printer: p, out: out, cols: cols}
 	case CSV, TSV, ID:

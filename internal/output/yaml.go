@@ -2,107 +2,52 @@ package output
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
 	"strings"
 	"unicode"
 
-	"github.com/cxgctl/cxgctl/internal/pgtext"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// yamlDocument prints the document of jsonDocument as YAML. Strings are plain if all readers of YAML 1.1 and 1.2 read
-// them as the same string, and JSON strings otherwise, which are valid YAML. Unlike the encoder of a YAML library, it
-// streams.
+// yamlDocument prints the document of jsonDocument as YAML. It converts each record from JSON, so that the two formats
+// cannot differ. Strings are plain if all readers of YAML 1.1 and 1.2 read them as the same string, and JSON strings
+// otherwise, which are valid YAML. The encoder of goccy/go-yaml writes control characters and words of YAML 1.1 plain.
 type yamlDocument struct {
-	keys   [][]byte // each with the indent before it and the colon after it
-	indent int
-	single bool
-	rows   int
-	cell   []byte
+	jsonDocument
+	doc []byte
 }
 
-func newYAMLDocument(cols []column, single bool) *yamlDocument {
-	d := &yamlDocument{keys: make([][]byte, len(cols)), single: single, indent: 6}
-	first := "    - "
-	if single {
-		first, d.indent = "  ", 2
-	}
-	for i, c := range cols {
-		y := yamlWriter{b: []byte(strings.Repeat(" ", d.indent))}
-		if i == 0 {
-			y.b = []byte(first)
-		}
-		y.scalar(c.name)
-		d.keys[i] = append(y.b, ':')
-	}
-	return d
-}
-
-func (d *yamlDocument) begin(b []byte) ([]byte, error) {
+func (d *yamlDocument) begin(b []byte) (_ []byte, err error) {
 	if d.single {
-		return append(b, "success: true\ndata:\n"...), nil
+		d.doc, err = d.jsonDocument.begin(nil)
+		return b, err
 	}
 	return append(b, "success: true\ndata:\n  items:"...), nil
 }
 
-func (d *yamlDocument) row(b []byte, r *printedRow) ([]byte, error) {
-	if d.rows++; d.rows == 1 && !d.single {
+func (d *yamlDocument) row(b []byte, r *printedRow) (_ []byte, err error) {
+	if d.single {
+		d.doc, err = d.jsonDocument.row(d.doc, r)
+		return b, err
+	}
+	if d.rows++; d.rows == 1 {
 		b = append(b, '\n')
 	}
-	for i, key := range d.keys {
-		b = append(b, key...)
-		if r.IsNull(i) {
-			b = append(b, " null\n"...)
-			continue
-		}
-		d.cell = r.Append(d.cell[:0], i)
-		y := yamlWriter{b: b}
-		switch r.Kind(i) {
-		case pgtext.Literal:
-			y.line(json.Number(d.cell))
-		case pgtext.Text, pgtext.Plain:
-			y.line(string(d.cell))
-		case pgtext.JSON, pgtext.Strings:
-			y.dec = decoder(d.cell)
-			if err := y.value(d.indent+2, afterKey); err != nil {
-				return b, err
-			}
-		}
-		b = y.b
-	}
-	return b, nil
+	d.doc = d.append(d.doc[:0], r)
+	return appendYAML(append(b, "    -"...), d.doc, 6, afterDash)
 }
 
-func (d *yamlDocument) end(b []byte, e envelope) ([]byte, error) {
-	if !d.single && d.rows == 0 {
+func (d *yamlDocument) end(b []byte, e envelope) (_ []byte, err error) {
+	if d.single {
+		if d.doc, err = d.jsonDocument.end(d.doc, e); err != nil {
+			return b, err
+		}
+		return appendYAML(b, d.doc, 0, atStart)
+	}
+	if d.rows == 0 {
 		b = append(b, " []\n"...)
 	}
-	switch {
-	case d.single:
-	case e.next != nil:
-		next := []byte("null")
-		if *e.next != "" {
-			next = appendJSONString(nil, *e.next)
-		}
-		b = fmt.Appendf(b, "  total: null\n  page: null\n  page_size: %d\n  total_pages: null\n  next_cursor: %s\n", e.size, next)
-	default:
-		b = fmt.Appendf(b, "  total: %d\n  page: %d\n  page_size: %d\n  total_pages: %d\n", e.total, e.page, e.size, e.pages)
-	}
-	return append(b, "error: null\n"...), nil
-}
-
-// decoder returns a decoder that keeps numbers exact.
-func decoder(doc []byte) *json.Decoder {
-	dec := json.NewDecoder(bytes.NewReader(doc))
-	dec.UseNumber()
-	return dec
-}
-
-// yamlOf converts a JSON document.
-func yamlOf(doc []byte) ([]byte, error) {
-	y := yamlWriter{dec: decoder(doc)}
-	err := y.value(0, atStart)
-	return y.b, err
+	b, err = appendYAML(b, append(e.appendPaging([]byte{'{'}), '}'), 2, atStart)
+	return append(b, "error: null\n"...), err
 }
 
 // place is the position of a value on its line.
@@ -114,81 +59,61 @@ const (
 	afterDash
 )
 
-// yamlWriter writes JSON tokens as YAML in block style.
-type yamlWriter struct {
-	dec *json.Decoder
-	b   []byte
+// appendYAML appends a JSON document in block style, with its entries indented by indent.
+func appendYAML(b, doc []byte, indent int, at place) ([]byte, error) {
+	dec := jsontext.NewDecoder(bytes.NewReader(doc), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	return appendYAMLValue(b, dec, indent, at)
 }
 
-// value converts the next value and indents its entries by indent.
-func (y *yamlWriter) value(indent int, at place) error {
-	tok, err := y.dec.Token()
+func appendYAMLValue(b []byte, dec *jsontext.Decoder, indent int, at place) ([]byte, error) {
+	tok, err := dec.ReadToken()
 	if err != nil {
-		return err
+		return b, err
 	}
-	delim, nested := tok.(json.Delim)
-	if !nested {
-		y.line(tok)
-		return nil
+	kind := tok.Kind()
+	if kind != '{' && kind != '[' {
+		b = appendYAMLScalar(append(b, ' '), tok)
+		return append(b, '\n'), nil
 	}
-	if !y.dec.More() {
-		y.b = append(y.b, " {}\n"...)
-		if delim == '[' {
-			y.b = append(y.b[:len(y.b)-4], " []\n"...)
-		}
-		_, err := y.dec.Token()
-		return err
+	if end := dec.PeekKind(); end == '}' || end == ']' {
+		_, err := dec.ReadToken()
+		return append(b, ' ', byte(kind), byte(end), '\n'), err
 	}
-	for first := true; y.dec.More(); first = false {
-		switch {
-		case first && at == afterDash:
-			y.b = append(y.b, ' ')
-		case first && at == afterKey:
-			y.b = append(y.b, '\n')
-			fallthrough
-		default:
-			y.b = append(y.b, strings.Repeat(" ", indent)...)
+	if at == afterKey {
+		b = append(b, '\n')
+	}
+	for first := true; dec.PeekKind() != '}' && dec.PeekKind() != ']'; first = false {
+		if first && at == afterDash {
+			b = append(b, ' ')
+		} else {
+			b = append(b, strings.Repeat(" ", indent)...)
 		}
 		next := afterDash
-		if delim == '{' {
-			key, err := y.dec.Token()
+		if kind == '{' {
+			key, err := dec.ReadToken()
 			if err != nil {
-				return err
+				return b, err
 			}
-			y.scalar(key)
-			y.b = append(y.b, ':')
+			b = appendYAMLScalar(b, key)
+			b = append(b, ':')
 			next = afterKey
 		} else {
-			y.b = append(y.b, '-')
+			b = append(b, '-')
 		}
-		if err := y.value(indent+2, next); err != nil {
-			return err
+		if b, err = appendYAMLValue(b, dec, indent+2, next); err != nil {
+			return b, err
 		}
 	}
-	_, err = y.dec.Token()
-	return err
+	_, err = dec.ReadToken()
+	return b, err
 }
 
-// line appends a scalar after a key or a dash.
-func (y *yamlWriter) line(tok json.Token) {
-	y.b = append(y.b, ' ')
-	y.scalar(tok)
-	y.b = append(y.b, '\n')
-}
-
-func (y *yamlWriter) scalar(tok json.Token) {
-	switch v := tok.(type) {
-	case nil:
-		y.b = append(y.b, "null"...)
-	case string:
-		if isPlain(v) {
-			y.b = append(y.b, v...)
-		} else {
-			y.b = appendJSONString(y.b, v)
-		}
-	default:
-		y.b = fmt.Append(y.b, v)
+func appendYAMLScalar(b []byte, tok jsontext.Token) []byte {
+	text := tok.String()
+	if tok.Kind() == '"' && !isPlain(text) {
+		return appendJSONString(b, text)
 	}
+	return append(b, text...)
 }
 
 // isPlain reports whether all readers of YAML read the unquoted s as this string.

@@ -4,69 +4,31 @@ import (
 	"fmt"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/cxgctl/cxgctl/internal/pgtext"
 )
-
-const hex = "0123456789abcdef"
 
 // appendJSONString appends s as a JSON string. It escapes what JSON requires, and characters that act on a
 // terminal or that YAML readers refuse, but not < > &. Invalid UTF-8 becomes U+FFFD.
 func appendJSONString(b []byte, s string) []byte {
-	b = append(b, '"')
-	start := 0
-	for i := 0; i < len(s); {
-		if c := s[i]; c >= ' ' && c < 0x7f && c != '"' && c != '\\' {
-			i++
-			continue
-		}
-		r, size := utf8.DecodeRuneInString(s[i:])
-		valid := r != utf8.RuneError || size > 1
-		if valid && r > 0x9f && !isActive(r) {
-			i += size
-			continue
-		}
-		b = append(b, s[start:i]...)
-		switch {
-		case !valid:
-			b = append(b, "\uFFFD"...)
-		case r == '"' || r == '\\':
-			b = append(b, '\\', byte(r))
-		case r == '\n':
-			b = append(b, '\\', 'n')
-		case r == '\r':
-			b = append(b, '\\', 'r')
-		case r == '\t':
-			b = append(b, '\\', 't')
-		default:
-			b = appendJSONEscape(b, r)
-		}
-		i += size
-		start = i
-	}
-	return append(append(b, s[start:]...), '"')
+	quoted, _ := jsontext.AppendQuote(nil, s) // fails for invalid UTF-8, which it replaces
+	return appendJSONEscaped(b, quoted)
 }
 
 // appendJSONEscaped appends a JSON text with the same escapes as appendJSONString. Such characters
 // occur only in strings, where an escape means the same.
 func appendJSONEscaped(b, doc []byte) []byte {
-	for i := 0; i < len(doc); {
-		r, size := utf8.DecodeRune(doc[i:])
-		switch {
-		case r == utf8.RuneError && size == 1:
-			b = append(b, "\uFFFD"...)
-		case isActive(r):
-			b = appendJSONEscape(b, r)
-		default:
-			b = append(b, doc[i:i+size]...)
+	for len(doc) > 0 {
+		r, size := utf8.DecodeRune(doc)
+		if isActive(r) { // none is above U+FFFF
+			b = fmt.Appendf(b, `\u%04x`, r)
+		} else {
+			b = utf8.AppendRune(b, r)
 		}
-		i += size
+		doc = doc[size:]
 	}
 	return b
-}
-
-// appendJSONEscape appends \uXXXX. All escaped characters are below U+10000.
-func appendJSONEscape(b []byte, r rune) []byte {
-	return append(b, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
 }
 
 // jsonObjects appends rows as JSON objects.

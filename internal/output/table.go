@@ -142,8 +142,18 @@ func (t *table) flush(b []byte) ([]byte, error) {
 			}
 		}
 	}
-	if first {
-		return t.layout(b, rows)
+	if first && !slices.ContainsFunc(rows, isMismeasured) {
+		widths := slices.Clone(t.widths)
+		for i := range widths[1:] {
+			widths[i] += gap
+		}
+		for _, row := range rows {
+			for i := range row {
+				row[i] = t.painted(i, row[i])
+			}
+		}
+		text, err := layout(rows, widths)
+		return append(b, text...), err
 	}
 	for _, row := range rows { // tablewriter takes several times as long
 		for i, cell := range row {
@@ -159,41 +169,12 @@ func (t *table) flush(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// layout appends rows whose cells fit their columns. tablewriter adds up the widths of the characters of
-// a cell, but a flag, or a hand with a skin tone, is one sign of two columns. Rows with such cells become
-// tables with columns that are as much wider as tablewriter overestimates the cells.
-func (t *table) layout(b []byte, rows [][]string) ([]byte, error) {
-	for len(rows) > 0 {
-		widths := t.layoutWidths(rows[0])
-		n := 1
-		for n < len(rows) && slices.Equal(t.layoutWidths(rows[n]), widths) {
-			n++
-		}
-		if t.status >= 0 {
-			for _, row := range rows[:n] {
-				row[t.status] = t.painted(t.status, row[t.status])
-			}
-		}
-		text, err := layout(rows[:n], widths)
-		if err != nil {
-			return b, err
-		}
-		b = append(b, text...)
-		rows = rows[n:]
-	}
-	return b, nil
-}
-
-// layoutWidths returns the widths of the columns, with their gaps, in tablewriter's measure of a row.
-func (t *table) layoutWidths(row []string) []int {
-	widths := make([]int, len(row))
-	for i, cell := range row {
-		widths[i] = t.widths[i] + twwidth.WidthWithOptions(cell, twwidth.Options{}) - displaywidth.String(cell)
-		if i < len(row)-1 {
-			widths[i] += gap
-		}
-	}
-	return widths
+// isMismeasured reports whether a row has a cell whose width tablewriter overestimates: it adds up the widths of the
+// characters, but a flag, or a hand with a skin tone, is one sign of two columns.
+func isMismeasured(row []string) bool {
+	return slices.ContainsFunc(row, func(cell string) bool {
+		return twwidth.WidthWithOptions(cell, twwidth.Options{}) != displaywidth.String(cell)
+	})
 }
 
 // layout returns rows as left-aligned columns of these widths. The header is a row too: tablewriter

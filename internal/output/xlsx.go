@@ -155,24 +155,16 @@ func (x *workbook) cell(r *printedRow, i int) (any, error) {
 			return excelize.Cell{StyleID: x.decimals[min(places, maxPlaces)], Value: n}, nil
 		}
 	case pgtext.Text, pgtext.JSON, pgtext.Strings:
-		if n := units(text); n > excelize.TotalCellChars {
+		if len(text) <= excelize.TotalCellChars { // an upper bound
+			return text, nil
+		}
+		if n := len(utf16.Encode([]rune(text))); n > excelize.TotalCellChars {
 			return nil, fault.New(fault.Validation, "a %s of %d characters does not fit into a spreadsheet cell, which holds at most %d",
 				x.cols[i].name, n, excelize.TotalCellChars).
 				WithHint("leave the field out with --columns, or use --output csv")
 		}
 	}
 	return text, nil
-}
-
-// units returns the length of a text as spreadsheets count it, in UTF-16.
-func units(text string) (n int) {
-	if len(text) <= excelize.TotalCellChars {
-		return len(text) // an upper bound
-	}
-	for _, r := range text {
-		n += utf16.RuneLen(r)
-	}
-	return n
 }
 
 // decimal returns a decimal that a spreadsheet stores exactly, and its number of decimal places.

@@ -14,8 +14,7 @@ type Position uint64
 // String returns PostgreSQL's form: 16/B374D848.
 func (p Position) String() string { return fmt.Sprintf("%X/%X", uint64(p)>>32, uint64(p)&0xffffffff) }
 
-// ParsePosition parses PostgreSQL's form.
-func ParsePosition(s string) (Position, error) {
+func parsePosition(s string) (Position, error) {
 	var high, low uint64
 	if _, err := fmt.Sscanf(s, "%X/%X", &high, &low); err != nil || high > 0xffffffff || low > 0xffffffff {
 		return 0, fmt.Errorf("%q is not a WAL position", s)
@@ -31,7 +30,7 @@ func Written(ctx context.Context, primary Reader) (Position, error) {
 	if err := primary.QueryRow(ctx, readWritten, pgx.QueryExecModeExec).Scan(&text); err != nil {
 		return 0, err
 	}
-	return ParsePosition(text)
+	return parsePosition(text)
 }
 
 // Replica is the replay state of a server.
@@ -60,7 +59,7 @@ func Replayed(ctx context.Context, replica Reader) (Replica, error) {
 		d := time.Duration(max(*age, 0)) * time.Microsecond
 		x.Age = &d
 	}
-	x.At, err = ParsePosition(at)
+	x.At, err = parsePosition(at)
 	return x, err
 }
 

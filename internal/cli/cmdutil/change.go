@@ -86,9 +86,6 @@ func RunWrite(env *Env, flags *ChangeFlags, fn func(ctx context.Context, w *Writ
 		if len(weakened) > 0 && !l.DryRun && l.Changed() {
 			noteOrphans(ctx, env, manager, weakened)
 		}
-		if l.Changed() {
-			recordPosition(ctx, env, l, s.DB.Addr())
-		}
 		return err
 	})
 }

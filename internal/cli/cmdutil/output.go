@@ -211,7 +211,7 @@ type PageFlags struct {
 	exportFlags
 }
 
-// Bind adds --page, --page-size, --all and --max-lag.
+// Bind adds --page, --page-size, --all, --max-lag and --primary.
 func (p *PageFlags) Bind(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.IntVar(&p.page, "page", 1, "page `number`, starting at 1")
@@ -219,7 +219,7 @@ func (p *PageFlags) Bind(cmd *cobra.Command) {
 	f.BoolVar(&p.all, "all", false, "stream every row")
 	cliflag.MarkFlags(f, cliflag.Recorded, "all")
 	cliflag.MarkFlags(f, cliflag.Shaping, "page", "page-size", "all")
-	BindMaxLag(cmd)
+	BindReplica(cmd)
 	cmd.MarkFlagsMutuallyExclusive("all", "page")
 	cmd.MarkFlagsMutuallyExclusive("all", "page-size")
 }

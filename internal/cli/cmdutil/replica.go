@@ -3,38 +3,27 @@ package cmdutil
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
-	"github.com/cxgctl/cxgctl/internal/config"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/output"
 )
 
 // Lists and exports read from a replica if one is configured. Authentication, authorization and changes use the
-// primary. To let users see their own changes, a replica that has not replayed them is skipped.
+// primary.
 
-const (
-	// replicaTimeout limits the time to connect to a replica; after that the primary is read.
-	replicaTimeout = 3 * time.Second
-	// catchUpTimeout limits the wait for a replica to replay the required position.
-	catchUpTimeout = 250 * time.Millisecond
-	// positionTTL is how long the position of a change is kept.
-	positionTTL = 24 * time.Hour
-)
+// replicaTimeout limits the time to connect to a replica; after that the primary is read.
+const replicaTimeout = 3 * time.Second
 
-// BindMaxLag adds --max-lag to a command that reads the replica.
-func BindMaxLag(cmd *cobra.Command) {
+// BindReplica adds --max-lag and --primary to a command that reads the replica.
+func BindReplica(cmd *cobra.Command) {
 	cmd.Flags().Duration("max-lag", 0, "read from the primary if the replica is further behind than this `duration`")
-	cliflag.MarkFlags(cmd.Flags(), cliflag.Printing, "max-lag")
+	cmd.Flags().Bool("primary", false, "read from the primary, which shows every change, not from the replica")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Printing, "max-lag", "primary")
+	cmd.MarkFlagsMutuallyExclusive("max-lag", "primary")
 }
 
 // WithReplica returns a session that reads from the replica if it is usable, else s. A note gives the reason for
@@ -69,6 +58,11 @@ func replica(ctx context.Context, env *Env, s *Session, cmd *cobra.Command) (d *
 	if env.Config.ReplicaURL == "" || s.Tenant != nil { // only the manager database has a replica
 		return nil, ""
 	}
+	primary, err := cmd.Flags().GetBool("primary")
+	cliflag.Must(err)
+	if primary {
+		return nil, ""
+	}
 	o, err := ReplicaOptions(env)
 	if err != nil {
 		return nil, "the replica cannot be used: " + fault.From(err).Message
@@ -78,44 +72,29 @@ func replica(ctx context.Context, env *Env, s *Session, cmd *cobra.Command) (d *
 	if d, err = env.Open(opening, o); err != nil {
 		return nil, fault.From(err).Message
 	}
-	var needed db.Position // position that the replica must have replayed
-	mark := positionFile(env, s.DB.Addr())
-	if position, ok := readPosition(mark); ok {
-		needed = position
-	}
-	hasMaxLag := cmd.Flags().Changed("max-lag")
 	maxLag, err := cmd.Flags().GetDuration("max-lag")
 	cliflag.Must(err)
-	written := needed
+	hasMaxLag := cmd.Flags().Changed("max-lag")
+	var written db.Position
 	if hasMaxLag {
 		if written, err = db.Written(ctx, s.DB); err != nil {
 			return nil, "cannot read the position of the primary: " + fault.From(db.Translate(err)).Message
 		}
-		written = max(written, needed)
 	}
-	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
-		state, err := db.Replayed(ctx, d)
-		if err != nil {
-			return nil, "cannot read the position of the replica: " + fault.From(db.Translate(err)).Message
-		}
-		lag, known := state.Lag(written)
-		timedOut := time.Since(began) > catchUpTimeout || ctx.Err() != nil
-		switch {
-		case !state.Standby:
-			return nil, "the replica does not follow a primary"
-		case state.At < needed && timedOut:
-			return nil, "the replica does not show your last change yet"
-		case state.At < needed:
-		case !hasMaxLag, known && lag <= maxLag:
-			if needed > 0 {
-				_ = os.Remove(mark) // a replayed change stays visible
-			}
-			return d, ""
-		case timedOut && !known:
-			return nil, "the lag of the replica is unknown"
-		case timedOut:
-			return nil, "the replica is " + lag.Round(time.Millisecond).String() + " behind"
-		}
+	state, err := db.Replayed(ctx, d)
+	if err != nil {
+		return nil, "cannot read the position of the replica: " + fault.From(db.Translate(err)).Message
+	}
+	lag, known := state.Lag(written)
+	switch {
+	case !state.Standby:
+		return nil, "the replica does not follow a primary"
+	case !hasMaxLag, known && lag <= maxLag:
+		return d, ""
+	case !known:
+		return nil, "the lag of the replica is unknown"
+	default:
+		return nil, "the replica is " + lag.Round(time.Millisecond).String() + " behind"
 	}
 }
 
@@ -136,44 +115,3 @@ func ReplicaOptions(env *Env) (db.Options, error) {
 
 // PrimaryDB returns the database to which audit rows of reads are written.
 func (s *Session) PrimaryDB() *db.DB { return cmp.Or(s.primary, s.DB) }
-
-// recordPosition stores the position that a replica must have replayed to show the command's change. If the position
-// is unknown it stores the maximum, so that replicas are skipped.
-func recordPosition(ctx context.Context, env *Env, l *audit.Ledger, database string) {
-	mark := positionFile(env, database)
-	if env.Config.ReplicaURL == "" || mark == "" {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), replicaTimeout)
-	defer cancel()
-	at, err := db.Written(ctx, l.Reader())
-	if err != nil {
-		at = ^db.Position(0)
-	}
-	if os.MkdirAll(filepath.Dir(mark), 0o700) == nil {
-		_ = output.WriteFile(mark, []byte(at.String()+"\n")) // without the file, lists may be as old as the replica
-	}
-}
-
-// positionFile returns the path of the file with the position for a database, or "" without a state directory.
-func positionFile(env *Env, database string) string {
-	dir := config.StateDir(env.Getenv)
-	if dir == "" {
-		return ""
-	}
-	sum := sha256.Sum256([]byte(database))
-	return filepath.Join(dir, "wrote", hex.EncodeToString(sum[:8]))
-}
-
-func readPosition(mark string) (db.Position, bool) {
-	info, err := os.Stat(mark)
-	if err != nil || time.Since(info.ModTime()) > positionTTL {
-		return 0, false
-	}
-	text, err := os.ReadFile(mark)
-	if err != nil {
-		return 0, false
-	}
-	at, err := db.ParsePosition(string(text))
-	return at, err == nil
-}

@@ -79,7 +79,7 @@ func newReport(env *cmdutil.Env) *cobra.Command {
 func sums[T any](env *cmdutil.Env, cmd *cobra.Command, f *filterFlags) *cobra.Command {
 	f.bindFilter(cmd)
 	f.bindMethods(cmd)
-	cmdutil.BindMaxLag(cmd)
+	cmdutil.BindReplica(cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted invoices too")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "include-deleted")
 	env.Specify(cmd, cmdutil.Spec{Permission: "INVOICE_LIST", Resource: invoices.Kind.Name, Tables: cmdutil.Invoices.Tables, TenantOnly: true})

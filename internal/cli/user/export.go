@@ -63,7 +63,7 @@ func newExport(env *cmdutil.Env) *cobra.Command {
 		return exportUsers(env, recordRead, db.Stream[users.Exported](ctx, s.DB, s.IdleTimeout, q))
 	})
 	f.Bind(cmd)
-	cmdutil.BindMaxLag(cmd)
+	cmdutil.BindReplica(cmd)
 	cmdutil.BindReveal(env, cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "include deleted users")
 	cmd.Flags().BoolVar(&hashes, "with-hashes", false, "include the password hashes as password_hash; requires SUPER_ADMIN and is audited")

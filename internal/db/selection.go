@@ -2,8 +2,6 @@ package db
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +25,6 @@ type ListQuery[T any] struct {
 
 	ID     func(T) uuid.UUID // returns a row's id, for After
 	Binary map[string]string // the fields as expressions that package pgtext reads; nil if only records can be read
-	Lookup *Lookup           // lets Export skip a join; nil if it cannot
 }
 
 // fill replaces the placeholders of a statement.
@@ -52,11 +49,6 @@ func (s ListQuery[T]) SelectSQL(columns string) (Query, error) {
 // only All can read.
 func (s ListQuery[T]) Export(columns []string) (Query, bool, error) {
 	q, err := s.SelectSQL(SelectList(s.Binary, columns))
-	if s.Lookup != nil && slices.Contains(columns, s.Lookup.Column) {
-		keys, apart := maps.Clone(s.Binary), *s.Lookup
-		keys[apart.Column] = apart.Key
-		apart.keyed, q.Lookup = s.fill(apart.SQL, SelectList(keys, columns), s.Where.String()), &apart
-	}
 	return q, s.Binary != nil, err
 }
 

@@ -19,43 +19,24 @@ import (
 
 // Query is a statement and its arguments.
 type Query struct {
-	SQL    string
-	Args   pgx.NamedArgs
-	Lookup *Lookup // lets Rows replace a join; may be nil
+	SQL  string
+	Args pgx.NamedArgs
 }
 
 // Rows yields the rows of q from PostgreSQL's binary form. A row is valid until the next one. A column type unknown to
 // package pgtext is an INTERNAL_ERROR.
 func (q Query) Rows(ctx context.Context, r Reader) iter.Seq2[pgtext.Row, error] {
 	return func(yield func(pgtext.Row, error) bool) {
-		var texts map[string][]byte
-		if q.Lookup != nil {
-			var err error
-			if texts, err = q.Lookup.read(ctx, r); err != nil {
-				yield(nil, err)
-				return
-			}
-			if texts != nil {
-				q.SQL = q.Lookup.keyed
-			}
-		}
 		var row pgtext.BinaryRow
-		var at int // the lookup's column
 		for rows, err := range q.fetch(ctx, r, pgx.QueryResultFormats{pgx.BinaryFormatCode}, q.Args) {
 			if err == nil && row.Columns == nil {
 				row.Columns, err = columnsOf(rows.FieldDescriptions())
-				if err == nil && texts != nil {
-					at = q.Lookup.replaced(row.Columns)
-				}
 			}
 			if err != nil {
 				yield(nil, err)
 				return
 			}
 			row.Values = rows.RawValues()
-			if texts != nil && row.Values[at] != nil {
-				row.Values[at] = texts[string(row.Values[at])]
-			}
 			if !yield(&row, nil) {
 				return
 			}

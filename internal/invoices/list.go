@@ -2,7 +2,6 @@ package invoices
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/cxgctl/cxgctl/internal/db"
@@ -138,7 +137,6 @@ func anyOf(w *db.Where, column, name, kind string, values []string) {
 const (
 	listInvoices  = `SELECT {columns} FROM {table} i {join} WHERE {where} ORDER BY {order}`
 	countInvoices = `SELECT count(*) FROM {table} i WHERE {where}`
-	listWithKeys  = `SELECT {columns} FROM {table} i WHERE {where} ORDER BY {order}` // see codes
 )
 
 // Matching returns the query for the invoices that the filter selects, newest first by default.
@@ -151,21 +149,10 @@ func (t *Table) Matching(ctx context.Context, r db.Reader, f Filter) (db.ListQue
 		binary["tenant_code"], binary["deleted"] = t.tenantCode+"::text", "NOT ("+t.live+")"
 	}
 	return db.ListQuery[Invoice]{
-		Problems: problems, ID: Kind.ID, Binary: binary, Lookup: t.codes(order),
+		Problems: problems, ID: Kind.ID, Binary: binary,
 		SQL: listInvoices, Count: countInvoices, Columns: t.sql("{columns}"), Table: t.shape.Name, Join: t.sql("{tenant}"), Key: "i.id",
 		Where: where, Order: order,
 	}, err
-}
-
-// codes returns the lookup with which an export gets tenant codes without a join. It is nil if the list is sorted by
-// them, or if ids cannot be compared in binary form.
-func (t *Table) codes(order db.Order) *db.Lookup {
-	texts, ok := tenants.CodesByID(t.cat)
-	id, _ := t.shape.Column("tenant_id")
-	if !ok || id.Type != "uuid" || slices.ContainsFunc(order, func(term db.Term) bool { return term.Expr == t.tenantCode }) {
-		return nil
-	}
-	return &db.Lookup{Column: "tenant_code", Key: "i.tenant_id", Texts: texts, SQL: listWithKeys}
 }
 
 // Select returns every invoice that the filter selects, ordered by id. With deleted it returns only deleted invoices.

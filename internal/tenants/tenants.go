@@ -40,17 +40,6 @@ func Join(cat schema.Catalog, id string) (join, codeExpr string) {
 	return "LEFT JOIN " + shape.Name + " t ON t.id = " + id, code(shape)
 }
 
-// CodesByID returns the statement for all tenant ids and codes, with which a client can do what Join does. It returns
-// false if ids cannot be compared in binary form.
-func CodesByID(cat schema.Catalog) (sql string, ok bool) {
-	shape := cat[schema.Tenants]
-	if shape == nil || shape.FirstOf(codeColumns...) == "" {
-		return "", false
-	}
-	id, _ := shape.Column("id")
-	return "SELECT t.id, " + code(shape) + "::text FROM " + shape.Name + " t", id.Type == "uuid"
-}
-
 // named describes how tenants are identified: by id or code.
 var named = resource.Kind[Ref]{
 	Name: "tenant",

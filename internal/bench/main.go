@@ -14,6 +14,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -118,6 +119,10 @@ func (b *bench) run(users, invoices int, only, home string) (err error) {
 		args = append(args, "--users", strconv.Itoa(users), "--invoices", strconv.Itoa(invoices))
 	}
 	home = cmp.Or(home, b.dir)
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
 	options := devdb.Options{
 		Getenv: func(name string) string {
 			if name == "XDG_DATA_HOME" {
@@ -125,7 +130,7 @@ func (b *bench) run(users, invoices int, only, home string) (err error) {
 			}
 			return os.Getenv(name)
 		},
-		Settings: map[string]string{"listen_addresses": "127.0.0.1", "port": "54399"},
+		Settings: map[string]string{"listen_addresses": "127.0.0.1", "port": port},
 	}
 	defer func() { err = errors.Join(err, devdb.Down(b.ctx, options), os.RemoveAll(b.dir)) }()
 
@@ -168,6 +173,15 @@ func (b *bench) run(users, invoices int, only, home string) (err error) {
 		}
 	}
 	return nil
+}
+
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	return port, errors.Join(err, l.Close())
 }
 
 // sql runs a script in a database with psql and returns its unaligned output.

@@ -2,16 +2,13 @@ package devdb
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
@@ -34,8 +31,6 @@ var usual = []string{
 	"/home/linuxbrew/.linuxbrew/opt/postgresql*/bin",
 }
 
-var versionLine = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\(PostgreSQL\) ((\d+)\S*)`) })
-
 // binaries is a directory that contains initdb, pg_ctl and postgres.
 type binaries struct {
 	dir     string
@@ -50,14 +45,12 @@ func (c cluster) find(ctx context.Context, major int, recorded string) (binaries
 	switch {
 	case c.BinDir != "":
 		dirs = []string{resolve(c.BinDir)}
+	case recorded != "":
+		dirs = append([]string{recorded}, c.candidates(ctx)...)
 	default:
-		if recorded != "" {
-			dirs = append(dirs, recorded)
-		}
-		dirs = append(dirs, c.candidates(ctx)...)
+		dirs = c.candidates(ctx)
 	}
-	var refused []string
-	var others []binaries
+	var refused, others []string
 	for _, dir := range dirs {
 		b, err := c.examine(ctx, dir)
 		switch {
@@ -68,12 +61,12 @@ func (c cluster) find(ctx context.Context, major int, recorded string) (binaries
 		case major == 0 || b.major == major:
 			return b, nil
 		default:
-			others = append(others, b)
+			others = append(others, b.version+" in "+b.dir)
 		}
 	}
 	if len(others) > 0 {
 		return binaries{}, fault.New(fault.Database, "the dev database in %s was created by PostgreSQL %d, but only %s was found",
-			c.dir, major, listVersions(others)).
+			c.dir, major, strings.Join(others, ", ")).
 			WithHint("install PostgreSQL %d, or start over with `cxgctl dev reset`, which removes the data", major)
 	}
 	message := "no PostgreSQL server found: initdb, pg_ctl and postgres are required"
@@ -154,16 +147,16 @@ func (c cluster) examine(ctx context.Context, dir string) (binaries, error) {
 	}
 	cmd := c.command(ctx, filepath.Join(dir, "postgres"), "--version")
 	out, err := cmd.CombinedOutput()
-	m := versionLine().FindStringSubmatch(string(out))
-	if err != nil || m == nil {
-		why := lastLine(string(out))
-		if why == "" && err != nil {
-			why = err.Error()
-		}
-		return binaries{}, fmt.Errorf("%s does not run: %s", cmd.Path, why)
+	_, text, _ := strings.Cut(string(out), "(PostgreSQL) ")
+	version, _, _ := strings.Cut(strings.TrimSpace(text), " ")
+	if major := numberIn(version); err == nil && major > 0 {
+		return binaries{dir: dir, version: version, major: major}, nil
 	}
-	major, err := strconv.Atoi(m[2])
-	return binaries{dir: dir, version: m[1], major: major}, err
+	why := lastLine(string(out))
+	if why == "" && err != nil {
+		why = err.Error()
+	}
+	return binaries{}, fmt.Errorf("%s does not run: %s", cmd.Path, why)
 }
 
 // command prepares a PostgreSQL program: as the server's user, in a directory that every user can enter, and without
@@ -181,23 +174,12 @@ func executable(path string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
-// numberIn returns the number in a directory's name, such as 17 for /usr/lib/postgresql/17/bin, or 0.
-func numberIn(path string) int {
-	digits := strings.FieldsFunc(path, func(r rune) bool { return r < '0' || r > '9' })
+// numberIn returns the first number in a text, such as 17 in /usr/lib/postgresql/17/bin, or 0.
+func numberIn(text string) int {
+	digits := strings.FieldsFunc(text, func(r rune) bool { return r < '0' || r > '9' })
 	if len(digits) == 0 {
 		return 0
 	}
-	n, err := strconv.Atoi(digits[0])
-	if errors.Is(err, strconv.ErrRange) {
-		return 0
-	}
+	n, _ := strconv.Atoi(digits[0]) // one that is too large is as good as the largest
 	return n
-}
-
-func listVersions(list []binaries) string {
-	names := make([]string, len(list))
-	for i, b := range list {
-		names[i] = b.version + " in " + b.dir
-	}
-	return strings.Join(names, ", ")
 }

@@ -17,11 +17,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// Files in the directory of a dev database, besides data, run and postgres.log.
-const (
-	stateFile = "cxgctl-dev.json"
-	lockFile  = ".lock"
-)
+// stateFile is in the directory of a dev database, besides data, run and postgres.log.
+const stateFile = "cxgctl-dev.json"
 
 // maker identifies our state files, and thereby directories that Reset may remove.
 const maker = "cxgctl dev"
@@ -85,43 +82,26 @@ func (c cluster) status(st state, p postmaster) Status {
 	return s
 }
 
-// claim creates the directory, locks it and marks it as ours.
-func (c cluster) claim(ctx context.Context) (st state, unlock func(), err error) {
-	if wall := c.account.barrier(filepath.Dir(c.dir)); wall != "" {
-		return st, nil, fault.New(fault.Database, "user %s, which runs PostgreSQL when root starts it, cannot enter %s, a parent directory of %s",
-			c.account.name, wall, c.dir).WithHint("choose a directory that every user can enter")
+// claim creates the directory and marks it as ours. The caller holds the lock.
+func (c cluster) claim() (state, error) {
+	if err := c.account.makeDir(c.dir); err != nil {
+		return state{}, unusable(c.dir, err)
 	}
-	for {
-		if err := c.account.makeDir(c.dir); err != nil {
-			return st, nil, unusable(c.dir, err)
-		}
-		if err := c.checkOwn(); err != nil {
-			return st, nil, err
-		}
-		unlock, err = c.lock(ctx)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // a concurrent Reset removed the directory
-		}
-		if err != nil {
-			return st, nil, err
-		}
-		st, err = loadState(c.dir)
-		if errors.Is(err, fs.ErrNotExist) {
-			st = state{MadeBy: maker}
-			err = st.save(c.dir)
-		}
-		if err == nil {
-			err = c.account.admit(c.dir)
-		}
-		if err != nil {
-			unlock()
-		}
-		return st, unlock, err
+	if err := c.checkOwn(); err != nil {
+		return state{}, err
 	}
+	st, err := loadState(c.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		st = state{MadeBy: maker}
+		err = st.save(c.dir)
+	}
+	if err != nil {
+		return state{}, err
+	}
+	return st, c.account.admit(c.dir)
 }
 
-// checkOwn refuses a directory with other files. Without a state file it may contain a lock and the temporary state
-// file of a running or killed call.
+// checkOwn refuses a directory with other files. Without a state file it may contain the temporary one of a killed call.
 func (c cluster) checkOwn() error {
 	_, err := loadState(c.dir)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -132,40 +112,42 @@ func (c cluster) checkOwn() error {
 		return unusable(c.dir, err)
 	}
 	for _, e := range list {
-		// A concurrent call may have created the state file meanwhile.
-		if e.Name() != lockFile && e.Name() != stateFile && !strings.HasPrefix(e.Name(), "."+stateFile) {
+		if !strings.HasPrefix(e.Name(), "."+stateFile) {
 			return fault.New(fault.Database, "%s is not a dev database: it contains other files", c.dir)
 		}
 	}
 	return nil
 }
 
-// lock waits for the directory's lock. If the directory does not exist, the error is fs.ErrNotExist.
+// lock waits for the lock of the directory. It is a file beside it, which stays, so that a holder can remove the
+// directory.
 func (c cluster) lock(ctx context.Context) (unlock func(), err error) {
-	path := filepath.Join(c.dir, lockFile)
+	if wall := c.account.barrier(filepath.Dir(c.dir)); wall != "" {
+		return nil, fault.New(fault.Database, "user %s, which runs PostgreSQL when root starts it, cannot enter %s, a parent directory of %s",
+			c.account.name, wall, c.dir).WithHint("choose a directory that every user can enter")
+	}
+	if err := c.account.makeDir(filepath.Dir(c.dir)); err != nil {
+		return nil, unusable(c.dir, err)
+	}
+	f, err := os.OpenFile(c.dir+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, unusable(c.dir, err)
+	}
 	for {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-		if err != nil {
-			return nil, unusable(c.dir, err)
-		}
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil && sameFile(f, path) {
+		if err == nil {
 			return func() { _ = f.Close() }, nil
 		}
-		_ = f.Close()
-		if err == nil {
-			continue // the previous holder removed the file, so this lock protects nothing
-		}
 		if !errors.Is(err, unix.EWOULDBLOCK) {
+			_ = f.Close()
 			return nil, unusable(c.dir, err)
 		}
-		select {
-		case <-ctx.Done():
+		if !pause(ctx, lockPoll) {
+			_ = f.Close()
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				return nil, fault.New(fault.Busy, "another cxgctl is starting or stopping the dev database in %s", c.dir)
 			}
 			return nil, context.Cause(ctx)
-		case <-time.After(lockPoll):
 		}
 	}
 }
@@ -206,10 +188,4 @@ func interrupted(ctx context.Context, doing string) error {
 		return fault.New(fault.Database, "timed out while %s", doing).Because(ctx.Err())
 	}
 	return context.Cause(ctx)
-}
-
-func sameFile(f *os.File, path string) bool {
-	ours, err1 := f.Stat()
-	theirs, err2 := os.Stat(path)
-	return err1 == nil && err2 == nil && os.SameFile(ours, theirs)
 }

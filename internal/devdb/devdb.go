@@ -93,11 +93,15 @@ func Up(ctx context.Context, o Options) (Status, error) {
 		return Status{}, err
 	}
 	c := cluster{Options: o, dir: resolve(o.dir()), account: acct}
-	st, unlock, err := c.claim(ctx)
+	unlock, err := c.lock(ctx)
 	if err != nil {
 		return Status{}, err
 	}
 	defer unlock()
+	st, err := c.claim()
+	if err != nil {
+		return Status{}, err
+	}
 
 	if _, running := c.running(); !running {
 		major, err := c.dataMajor()
@@ -156,14 +160,10 @@ func Inspect(o Options) (Status, error) {
 // running.
 func Down(ctx context.Context, o Options) error {
 	c := cluster{Options: o, dir: resolve(o.dir())}
-	// Before taking the lock, which would create a file in a directory that is not ours.
 	if _, err := loadState(c.dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	unlock, err := c.lock(ctx)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}
@@ -178,17 +178,17 @@ func Reset(ctx context.Context, o Options) error {
 	if _, err := os.Stat(c.dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err := c.checkOwn(); err != nil {
-		return err
-	}
 	unlock, err := c.lock(ctx)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	if err := c.checkOwn(); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // another call has removed it
+		}
+		return err
+	}
 	// Data that is about to be removed needs no checkpoint.
 	if err := c.stop(ctx, syscall.SIGQUIT); err != nil {
 		return err
@@ -199,9 +199,10 @@ func Reset(ctx context.Context, o Options) error {
 	_ = os.RemoveAll(c.shortSocketDir()) // in /tmp the name may belong to another user; then it stays
 	// Temporary files of killed calls.
 	paths, _ := filepath.Glob(filepath.Join(c.dir, "."+stateFile+"[0-9]*"))
-	// The state file goes second to last, so that a second Reset still recognizes the directory.
+	// The state file goes last, so that a second Reset still recognizes the directory. Earlier versions had the lock in it,
+	// and a password.
 	paths = append(paths, c.dataDir(), c.newDataDir(), c.runDir(), c.logFile(),
-		filepath.Join(c.dir, stateFile), filepath.Join(c.dir, lockFile))
+		filepath.Join(c.dir, ".lock"), filepath.Join(c.dir, "password"), filepath.Join(c.dir, stateFile))
 	for _, path := range paths {
 		if err := os.RemoveAll(path); err != nil {
 			return unusable(c.dir, err)

@@ -30,7 +30,7 @@ import (
 //
 // Counts and lengths are unsigned varints. A uuid is 16 bytes, a boolean one byte, and a timestamptz its microseconds
 // since 1970 in UTC in eight bytes, with the smallest and largest number for the infinities. jsonb is canonical JSON
-// (jsonSorter). Text, and the text form of any other type, is its bytes. Nothing depends on session settings or on how
+// (CanonicalJSON). Text, and the text form of any other type, is its bytes. Nothing depends on session settings or on how
 // a server release prints values.
 //
 // Version 1 covers every column of the table. Version 2 omits the life-cycle columns, which the platform changes when
@@ -157,7 +157,7 @@ func (c *canonicalizer) appendField(b []byte, f sealedField, format int16, v []b
 		if format == pgx.BinaryFormatCode && len(v) > 0 && v[0] == jsonbVersion { // JSON never starts with this byte
 			v = v[1:]
 		}
-		doc, err := c.json(v)
+		doc, err := CanonicalJSON(v)
 		if err != nil {
 			return nil, err
 		}
@@ -180,19 +180,8 @@ func unixMicros(pg int64) int64 {
 	return pg + 946_684_800_000_000
 }
 
-// canonicalizer makes canonical forms and reuses its buffers.
-type canonicalizer struct {
-	fields []sealedField
-	doc    jsonSorter
-	out    []byte
-}
-
-// json returns the canonical form of a JSON document, valid until the next call.
-func (c *canonicalizer) json(v []byte) ([]byte, error) {
-	var err error
-	c.out, err = c.doc.canonical(c.out[:0], v)
-	return c.out, err
-}
+// canonicalizer makes canonical forms.
+type canonicalizer struct{ fields []sealedField }
 
 // row appends the canonical form of a row whose values come in the order of the fields.
 func (c *canonicalizer) row(b []byte, origin string, sealedAt int64, values [][]byte, formats []pgconn.FieldDescription) ([]byte, error) {
@@ -340,7 +329,7 @@ func sameAsText(text, value []byte) bool {
 			return true
 		}
 	}
-	if form, err := new(jsonSorter).canonical(nil, text); err == nil && bytes.Equal(form, value) {
+	if form, err := CanonicalJSON(text); err == nil && bytes.Equal(form, value) {
 		return true
 	}
 	address, prefix := parseAddress(s), parseAddress(string(value))

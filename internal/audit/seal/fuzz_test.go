@@ -27,11 +27,11 @@ func FuzzCanonicalJSON(f *testing.F) {
 		f.Add([]byte(doc))
 	}
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		form, err := new(jsonSorter).canonical(nil, doc)
+		form, err := CanonicalJSON(doc)
 		if err != nil {
 			return
 		}
-		again, err := new(jsonSorter).canonical(nil, form)
+		again, err := CanonicalJSON(form)
 		if err != nil || !bytes.Equal(form, again) {
 			t.Fatalf("%q has the canonical form %q, and that has %q (%v)", doc, form, again, err)
 		}
@@ -48,27 +48,6 @@ func FuzzCanonicalJSON(f *testing.F) {
 			t.Fatalf("%q means %v, its canonical form %q means %v (%v)", doc, want, form, got, err)
 		}
 	})
-}
-
-// plain finds the same position eight bytes at a time as byte by byte.
-func TestPlain(t *testing.T) {
-	t.Parallel()
-	for n := range 40 {
-		for at := range n + 1 {
-			for c := range 256 {
-				b := bytes.Repeat([]byte{0x7f, 0x80, 0xff, '!', '#', '[', ']', ' '}, 5)[:n]
-				want := n
-				if at < n {
-					if b[at] = byte(c); c == '"' || c == '\\' || c < ' ' {
-						want = at
-					}
-				}
-				if got := plain(b); got != want {
-					t.Fatalf("plain(%q) is %d, want %d", b, got, want)
-				}
-			}
-		}
-	}
 }
 
 // Any bytes are either parsed or refused, and a parsed form does not differ from itself.

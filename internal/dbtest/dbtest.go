@@ -103,17 +103,6 @@ func (s *server) create(ctx context.Context, t Template) (Pair, error) {
 	return pair, nil
 }
 
-// AdminDSN returns the connection string of the server's maintenance database, as the superuser, for tests of missing
-// or broken databases. On failure, the test ends.
-func AdminDSN(tb testing.TB) string {
-	tb.Helper()
-	s, err := join()
-	if err != nil {
-		tb.Fatalf("dbtest: %v", err)
-	}
-	return s.admin
-}
-
 // names are the database names of a pair.
 type names struct{ stem string }
 

@@ -89,6 +89,9 @@ func TestXLSX_Exact(t *testing.T) {
 
 // More rows than a sheet has go on in a second one, under a header of its own.
 func TestXLSX_SecondSheet(t *testing.T) {
+	if testing.Short() {
+		t.Skip("writes and reads a million rows")
+	}
 	t.Parallel()
 	const rows = excelize.TotalRows + 10
 	file := filepath.Join(t.TempDir(), "x.xlsx")

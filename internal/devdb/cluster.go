@@ -33,10 +33,16 @@ type cluster struct {
 	account account
 }
 
-func (c cluster) dataDir() string    { return filepath.Join(c.dir, "data") }
-func (c cluster) newDataDir() string { return filepath.Join(c.dir, "data.new") }
-func (c cluster) runDir() string     { return filepath.Join(c.dir, "run") }
-func (c cluster) logFile() string    { return filepath.Join(c.dir, "postgres.log") }
+func (c cluster) dataDir() string { return filepath.Join(c.dir, "data") }
+func (c cluster) runDir() string  { return filepath.Join(c.dir, "run") }
+func (c cluster) logFile() string { return filepath.Join(c.dir, "postgres.log") }
+
+// leftovers returns the files and directories that killed calls did not finish.
+func (c cluster) leftovers() []string {
+	data, _ := filepath.Glob(filepath.Join(c.dir, "data.new*"))
+	states, _ := filepath.Glob(filepath.Join(c.dir, "."+stateFile+"[0-9]*"))
+	return append(data, states...)
+}
 
 // state is the content of the state file.
 type state struct {

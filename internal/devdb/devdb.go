@@ -197,11 +197,9 @@ func Reset(ctx context.Context, o Options) error {
 		return err
 	}
 	_ = os.RemoveAll(c.shortSocketDir()) // in /tmp the name may belong to another user; then it stays
-	// Temporary files of killed calls.
-	paths, _ := filepath.Glob(filepath.Join(c.dir, "."+stateFile+"[0-9]*"))
 	// The state file goes last, so that a second Reset still recognizes the directory. Earlier versions had the lock in it,
 	// and a password.
-	paths = append(paths, c.dataDir(), c.newDataDir(), c.runDir(), c.logFile(),
+	paths := append(c.leftovers(), c.dataDir(), c.runDir(), c.logFile(),
 		filepath.Join(c.dir, ".lock"), filepath.Join(c.dir, "password"), filepath.Join(c.dir, stateFile))
 	for _, path := range paths {
 		if err := os.RemoveAll(path); err != nil {

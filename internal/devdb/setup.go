@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -36,12 +37,12 @@ host all all 127.0.0.1/32 scram-sha-256
 const connectLimit = time.Minute
 
 // initdb creates the cluster in a temporary directory and renames it, so that an interrupted call does not leave an
-// incomplete cluster.
+// incomplete cluster. The directory is this process's own, because the initdb of a killed call may still be running.
 func (c cluster) initdb(ctx context.Context, bins binaries) error {
-	dir := c.newDataDir()
-	if err := os.RemoveAll(dir); err != nil {
-		return unusable(c.dir, err)
+	for _, path := range c.leftovers() {
+		_ = os.RemoveAll(path) // the next call tries again
 	}
+	dir := filepath.Join(c.dir, "data.new."+strconv.Itoa(os.Getpid()))
 	if err := c.account.own(dir); err != nil {
 		return unusable(c.dir, err)
 	}

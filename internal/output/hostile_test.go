@@ -109,7 +109,7 @@ func TestHostileStrings(t *testing.T) {
 				out := printed(t, Options{Terminal: term}, func(p *Printer) error {
 					return List(p, View{}, Page[line]{Items: rows[i : i+100]})
 				})
-				if w := evenWidth(t, out); raw(out, "\n") || term.IsTTY && w > term.Width {
+				if w := tableWidth(out); raw(out, "\n") || term.IsTTY && w > term.Width {
 					t.Errorf("page %d: %d wide", i, w)
 				}
 			}
@@ -216,10 +216,10 @@ func TestTable_Chunks(t *testing.T) {
 	call := func(p *Printer) error { return List(p, View{}, Page[line]{Items: items}) }
 	out := printed(t, Options{}, call)
 	first, last := strings.Index(out, "user1000 "), strings.Index(out, "user4000 ")
-	if w := evenWidth(t, out[:first]); w != len("user999  B  C") {
+	if w := tableWidth(out[:first]); w != len("user999  B  C") {
 		t.Errorf("the first chunk is %d wide", w)
 	}
-	if w := evenWidth(t, out[last:]); w != 200+2+1+2+1 || !strings.Contains(out, items[4999].A) {
+	if w := tableWidth(out[last:]); w != 200+2+1 || !strings.Contains(out, items[4999].A) {
 		t.Errorf("the last chunk is %d wide", w)
 	}
 	out = printed(t, Options{Terminal: Terminal{IsTTY: true, Width: 30}}, call)

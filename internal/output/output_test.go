@@ -177,11 +177,11 @@ error: null
 `},
 		{"yaml of nothing", Options{Format: YAML}, none, "success: true\ndata:\n  items: []\n  total: 0\n  page: 1\n  page_size: 0\n  total_pages: 0\nerror: null\n"},
 		{"yaml one", Options{Format: YAML, Columns: small}, one, "success: true\ndata:\n  username: ada\n  phone: \"+44 20\"\nerror: null\n"},
-		{"table", Options{Format: Table}, list, `USERNAME  FULL_NAME                 STATUS  CREATED_AT          
+		{"table", Options{Format: Table}, list, `USERNAME  FULL_NAME                 STATUS  CREATED_AT
 ada       Ada, "Countess" Lovelace  ACTIVE  2026-06-28T12:00:00Z
 홍길동    é\t👍\                    LOCKED  2026-07-01T11:00:00Z
 `},
-		{"table without a header", Options{Columns: small, NoHeaders: true}, list, "ada     +44 20\n홍길동        \n"},
+		{"table without a header", Options{Columns: small, NoHeaders: true}, list, "ada     +44 20\n홍길동\n"},
 		{"table of nothing", Options{Format: Table}, none, "USERNAME  FULL_NAME  STATUS  CREATED_AT\n"},
 		{"table on a terminal", Options{Format: Table, Terminal: tty}, list, `USERNAME  FULL_NAME                 STATUS  CREATED_AT
 ada       Ada, "Countess" Lovelace  ACTIVE  3 days ago
@@ -195,7 +195,7 @@ ada       Ada, "Coun…  ACTIVE  3 days ago
 0190a1b2-c3d4-7000-8000-000000000001  ada       +44 20  ACTIVE  2026-06-28T12:00:00Z
 f190a1b2-c3d4-7000-8000-000000000002  홍길동            LOCKED  2026-07-01T11:00:00Z
 `},
-		{"colour of a status", Options{Columns: []string{"status", "username"}, Terminal: Terminal{Color: true}}, list, "STATUS  USERNAME\n\x1b[32mACTIVE\x1b[0m  ada     \n\x1b[31mLOCKED\x1b[0m  홍길동  \n"},
+		{"colour of a status", Options{Columns: []string{"status", "username"}, Terminal: Terminal{Color: true}}, list, "STATUS  USERNAME\n\x1b[32mACTIVE\x1b[0m  ada\n\x1b[31mLOCKED\x1b[0m  홍길동\n"},
 		{"table one", Options{Format: Table, Columns: []string{"username", "phone", "last_login_at", "before", "tags"}}, one, `FIELD          VALUE
 username       ada
 phone          +44 20
@@ -403,6 +403,14 @@ func evenWidth(t *testing.T, table string) int {
 		if w != width {
 			t.Fatalf("line %d is %d wide, the first %d: %q", i, w, width, line)
 		}
+	}
+	return width
+}
+
+// tableWidth returns the width of the widest line.
+func tableWidth(table string) (width int) {
+	for line := range strings.Lines(table) {
+		width = max(width, displaywidth.String(strings.TrimSuffix(line, "\n")))
 	}
 	return width
 }

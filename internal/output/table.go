@@ -153,20 +153,32 @@ func (t *table) flush(b []byte) ([]byte, error) {
 			}
 		}
 		text, err := layout(rows, widths)
-		return append(b, text...), err
+		for line := range bytes.Lines(text) {
+			b = t.appendLine(b, bytes.TrimSuffix(line, []byte("\n")))
+		}
+		return b, err
 	}
 	for _, row := range rows { // tablewriter takes six times as long
+		var line []byte
 		for i, cell := range row {
-			b = append(b, t.painted(i, cell)...)
+			line = append(line, t.painted(i, cell)...)
 			fill := t.widths[i] - displaywidth.String(cell)
 			if i < len(row)-1 {
 				fill += gap
 			}
-			b = append(b, strings.Repeat(" ", fill)...)
+			line = append(line, strings.Repeat(" ", fill)...)
 		}
-		b = append(b, '\n')
+		b = t.appendLine(b, line)
 	}
 	return b, nil
+}
+
+// appendLine appends a line, without the padding at its end except on a terminal.
+func (t *table) appendLine(b, line []byte) []byte {
+	if !t.printer.Terminal.IsTTY {
+		line = bytes.TrimRight(line, " ")
+	}
+	return append(append(b, line...), '\n')
 }
 
 // isMismeasured reports whether a row has a cell whose width tablewriter overestimates: it adds up the widths of the

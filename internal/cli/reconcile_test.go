@@ -69,8 +69,8 @@ func TestReconcile_KillBetweenSteps(t *testing.T) {
 			"03 9999 applied applied audit - intent open", "03 9999 applied applied audit SUCCESS 03 9999 admin intent applied",
 		},
 		{
-			"when the seal and the COMMIT are sent", false, `LOCK TABLE cxg_audit.seal IN EXCLUSIVE MODE`,
-			"03 9999 applied applied audit SUCCESS 03 9999 - intent applied", "03 9999 applied applied audit SUCCESS 03 9999 - intent applied",
+			"while the seal is stored", false, `LOCK TABLE cxg_audit.seal IN EXCLUSIVE MODE`,
+			"03 9999 applied applied audit - intent open", "03 9999 applied applied audit SUCCESS 03 9999 admin intent applied",
 		},
 	} {
 		t.Run(step.name, func(t *testing.T) {

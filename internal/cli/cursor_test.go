@@ -58,9 +58,9 @@ func TestList_PagesAddUpInEveryOrder(t *testing.T) {
 	t.Parallel()
 	every := 1 // a short run walks each order in one generation
 	if testing.Short() {
-		every = len(generations.All())
+		every = len(generations.Tried())
 	}
-	for k, g := range generations.All() {
+	for k, g := range generations.Tried() {
 		t.Run(g.Name, func(t *testing.T) {
 			t.Parallel()
 			d, cat := openPlanted(t, g)

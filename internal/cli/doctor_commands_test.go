@@ -25,7 +25,7 @@ var doctorFinds = []string{"schema", "generation", "rights", "audit-log", "roles
 // these, and of the other kinds of databases every second lacks one.
 func TestDoctor_AgreesWithCommands(t *testing.T) {
 	worlds := []world{ours()}
-	for _, g := range generations.All() {
+	for _, g := range generations.Tried() {
 		worlds = append(worlds, found(g), adopted(g))
 	}
 	broken := []struct{ name, sql string }{

@@ -186,7 +186,7 @@ func sheetOf(t *testing.T, print func(*output.Printer) error) string {
 // Rows exported from the binary form equal printed records, byte for byte, on every generation.
 func TestExport_EqualsRecords(t *testing.T) {
 	t.Parallel()
-	for k, g := range generations.All() {
+	for k, g := range generations.Tried() {
 		t.Run(g.Name, func(t *testing.T) {
 			t.Parallel()
 			d, cat := openPlanted(t, g)

@@ -47,7 +47,7 @@ var readBack = map[string]func(*testing.T, *pgx.Conn, []byte){
 // csv, tsv, json and jsonl, libraries read yaml and xlsx. In a short run each generation has every second format.
 func TestInvoicesExport_EqualsSelect(t *testing.T) {
 	t.Parallel()
-	for k, g := range generations.All() {
+	for k, g := range generations.Tried() {
 		t.Run(g.Name, func(t *testing.T) {
 			t.Parallel()
 			pair := dbtest.New(t, found(g).template)

@@ -109,7 +109,7 @@ func TestEveryGeneration(t *testing.T) {
 		"idam.roles Gx (role_code, role_name, role_type); audt.audit_logs G1 to Gx (event_type, deleted)"
 	found["gxafter"] = "idam.users G1 or Gx; bill.invoices G1 or Gx (deleted); tnnt.tenants G1 or G2 (code, deleted); " +
 		"idam.roles G1 or G2 (code, role_type); audt.audit_logs G1 to Gx (event_type, deleted)"
-	for _, g := range generations.All() {
+	for _, g := range generations.Tried() {
 		t.Run(g.Name, func(t *testing.T) {
 			t.Parallel()
 			want := map[string]int{"manager user-type-default": g.Defects[generations.UserTypeDefault]}

@@ -32,13 +32,10 @@ SELECT r.id, p.id FROM idam.roles r, idam.permissions p WHERE r.{role} IN ('NAST
 }
 
 // The invoice permissions use the generation's column names, and are given to the platform-wide roles that may do the
-// same with tenants. A short run takes every third generation.
+// same with tenants.
 func TestInvoicePermissionsOfEveryGeneration(t *testing.T) {
 	t.Parallel()
-	for i, g := range generations.All() {
-		if testing.Short() && i%3 != 2 { // one with levels and one with ranks
-			continue
-		}
+	for _, g := range generations.Tried() {
 		t.Run(g.Name, func(t *testing.T) {
 			t.Parallel()
 			cfg := adoptable(t, g)[Manager]
@@ -189,13 +186,9 @@ VALUES ('00000000-0000-4000-8000-00000000beef', 'new', '', 'new@cxg.example', fa
 
 var users = map[Database]string{Manager: "idam.users", Tenants: "sys.users"}
 
-// A short run takes every third generation. The templates of other tests migrate the rest, but only up.
 func TestEveryGenerationIsAdopted(t *testing.T) {
 	t.Parallel()
-	for i, g := range generations.All() {
-		if testing.Short() && i%3 != 0 {
-			continue
-		}
+	for _, g := range generations.Tried() {
 		t.Run(g.Name, func(t *testing.T) {
 			t.Parallel()
 			cfgs := adoptable(t, g)

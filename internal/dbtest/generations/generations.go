@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"testing"
 	"text/template"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -155,6 +156,15 @@ var All = sync.OnceValue(func() []Generation {
 			"schemas users roles_gx access tenants_gx billing billing_model audit gx gx_between gx_after", "tenant_old"),
 	}
 })
+
+// Tried returns the generations that tests try: all or, in a short run, the three that differ most from what cxgctl's own
+// migrations create.
+func Tried() []Generation {
+	if testing.Short() {
+		return []Generation{Named("g1alt"), Named("g2"), Named("gx")}
+	}
+	return All()
+}
 
 // Named returns the generation of that name, and panics if it does not exist.
 func Named(name string) Generation {

@@ -38,7 +38,7 @@ func (s *Sealer) ReadSealOf() string { return s.expand(readSealOf) }
 
 // SealAfter seals rows again, as an attacker would, after the seal with this number and chain hash.
 func (s *Sealer) SealAfter(ctx context.Context, tx *db.Write, seq int64, chain []byte, ids []uuid.UUID) error {
-	seals, err := s.read(ctx, tx, ids, time.Now().UTC().Truncate(time.Microsecond))
+	seals, _, err := s.readAndLock(ctx, tx, ids, time.Now().UTC().Truncate(time.Microsecond))
 	if err != nil {
 		return err
 	}
@@ -47,7 +47,7 @@ func (s *Sealer) SealAfter(ctx context.Context, tx *db.Write, seq int64, chain [
 
 // CanonOf returns a row's compressed canonical form and leaf.
 func (s *Sealer) CanonOf(ctx context.Context, tx *db.Write, id uuid.UUID, at time.Time) (canon, leaf []byte, err error) {
-	seals, err := s.read(ctx, tx, []uuid.UUID{id}, at)
+	seals, _, err := s.readAndLock(ctx, tx, []uuid.UUID{id}, at)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -125,10 +125,6 @@ func (s *Sealer) Seal(ctx context.Context, tx pgx.Tx, rows Unsealed, now time.Ti
 	if s == nil {
 		return nil
 	}
-	// Deferred triggers may change rows, so they run before the rows are read.
-	if _, err := tx.Exec(ctx, db.SettleConstraints); err != nil {
-		return err
-	}
 	for batch := range slices.Chunk(rows.Older, sealBatch) {
 		seals, _, err := s.readForeign(ctx, tx, batch, now)
 		if err == nil {
@@ -139,9 +135,9 @@ func (s *Sealer) Seal(ctx context.Context, tx pgx.Tx, rows Unsealed, now time.Ti
 		}
 	}
 	for batch := range slices.Chunk(rows.IDs, sealBatch) {
-		seals, err := s.read(ctx, tx, batch, now)
+		seals, h, err := s.readAndLock(ctx, tx, batch, now)
 		if err == nil {
-			err = s.chain(ctx, tx, seals, now)
+			err = s.append(ctx, tx, h, seals)
 		}
 		if err != nil {
 			return err
@@ -159,21 +155,38 @@ func (s *Sealer) chain(ctx context.Context, tx pgx.Tx, seals []Link, now time.Ti
 	return s.append(ctx, tx, h, seals)
 }
 
-// read reads rows of cxgctl back and builds their seals.
-func (s *Sealer) read(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, now time.Time) ([]Link, error) {
-	rows, err := tx.Query(ctx, s.byID, ids)
-	if err != nil {
-		return nil, err
-	}
-	prepared, skipped, err := s.prepare(rows, originCLI, now)
-	if err != nil {
-		return nil, err
+// readAndLock reads rows of cxgctl back, builds their seals, and locks the head, in one round trip.
+func (s *Sealer) readAndLock(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, now time.Time) ([]Link, head, error) {
+	var prepared []Link
+	var skipped []Skipped
+	var h head
+	locked := true
+	batch := &pgx.Batch{}
+	batch.Queue(db.SettleConstraints) // deferred triggers may change the rows
+	batch.Queue(s.byID, ids).Query(func(rows pgx.Rows) (err error) {
+		prepared, skipped, err = s.prepare(rows, originCLI, now)
+		return err
+	})
+	batch.Queue(lockHead).QueryRow(func(row pgx.Row) (err error) {
+		if h, err = scanHead(row); errors.Is(err, pgx.ErrNoRows) {
+			locked, err = false, nil
+		}
+		return err
+	})
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, h, err
 	}
 	if len(skipped) > 0 {
-		return nil, fmt.Errorf("audit row %s cannot be sealed: %s", skipped[0].ID, skipped[0].Reason)
+		return nil, h, fmt.Errorf("audit row %s cannot be sealed: %s", skipped[0].ID, skipped[0].Reason)
 	}
 	if len(prepared) != len(ids) {
-		return nil, RowsDropped(len(prepared), len(ids))
+		return nil, h, RowsDropped(len(prepared), len(ids))
+	}
+	if !locked {
+		var err error
+		if h, err = s.lock(ctx, tx, now); err != nil {
+			return nil, h, err
+		}
 	}
 	index := make(map[uuid.UUID]int, len(ids))
 	for i, id := range ids {
@@ -183,11 +196,11 @@ func (s *Sealer) read(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, now time.
 	for _, m := range prepared {
 		i, ok := index[m.AuditID]
 		if !ok {
-			return nil, fault.New(fault.Database, "the audit log returned a row that was not requested")
+			return nil, h, fault.New(fault.Database, "the audit log returned a row that was not requested")
 		}
 		seals[i] = m
 	}
-	return seals, nil
+	return seals, h, nil
 }
 
 // prepare builds the seals of rows read with s.byID. It skips rows without a canonical form.
@@ -218,23 +231,23 @@ func (s *Sealer) prepare(rows pgx.Rows, origin string, now time.Time) (seals []L
 
 // lock locks the head for the rest of the transaction, and creates it for the first seal.
 func (s *Sealer) lock(ctx context.Context, tx pgx.Tx, now time.Time) (head, error) {
-	h, err := lockedHead(ctx, tx)
+	h, err := scanHead(tx.QueryRow(ctx, lockHead))
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return h, err
 	}
 	if _, err := tx.Exec(ctx, beginHead, make([]byte, sha256.Size), now); err != nil {
 		return h, err
 	}
-	if h, err = lockedHead(ctx, tx); errors.Is(err, pgx.ErrNoRows) {
+	if h, err = scanHead(tx.QueryRow(ctx, lockHead)); errors.Is(err, pgx.ErrNoRows) {
 		err = fault.New(fault.Database, "cxg_audit.head has no row, so nothing can be sealed").
 			WithHint("no change goes unaudited; the row was deleted: run cxgctl audit verify, and restore it from a backup")
 	}
 	return h, err
 }
 
-func lockedHead(ctx context.Context, tx pgx.Tx) (h head, err error) {
+func scanHead(row pgx.Row) (h head, err error) {
 	var swept, looked db.Time
-	err = tx.QueryRow(ctx, lockHead).Scan(&h.seq, &h.chain, &swept, &h.sweptID, &looked)
+	err = row.Scan(&h.seq, &h.chain, &swept, &h.sweptID, &looked)
 	h.sweptAt, h.lastSweep = swept.Instant, looked.Instant
 	return h, err
 }

@@ -1,5 +1,5 @@
 // Package cli implements the commands. A command binds its flags to a domain type, runs one verb, prints the
-// result and maps errors to exit codes. Each noun has a file of its own.
+// result and maps errors to exit codes. Each noun has a package of its own.
 package cli
 
 import (
@@ -68,8 +68,8 @@ func run(env *cmdutil.Env, root *cobra.Command) (status int) {
 		}
 	}
 	f := toFault(env, err)
-	nameFlag(env, f)
-	nameFlags(cmd, f)
+	nameFlagOfCharacter(env, f)
+	nameFlagsOfFields(cmd, f)
 	// EPIPE on a database connection is reported as an error.
 	if errors.Is(err, syscall.EPIPE) && f.Code != fault.Database {
 		return brokenPipe
@@ -81,8 +81,8 @@ func run(env *cmdutil.Env, root *cobra.Command) (status int) {
 	return fault.Status(f)
 }
 
-// nameFlags makes the message call a field by the flag that set it.
-func nameFlags(cmd *cobra.Command, f *fault.Error) {
+// nameFlagsOfFields makes the message call each field by the flag that set it.
+func nameFlagsOfFields(cmd *cobra.Command, f *fault.Error) {
 	f.NameFields(func(field string) string {
 		if flag := cliflag.OfField(cmd.Flags(), field); flag != nil {
 			return "--" + flag.Name
@@ -91,8 +91,8 @@ func nameFlags(cmd *cobra.Command, f *fault.Error) {
 	})
 }
 
-// nameFlag prefixes an error about a forbidden character with the flag whose value contains it.
-func nameFlag(env *cmdutil.Env, f *fault.Error) {
+// nameFlagOfCharacter prefixes an error about a forbidden character with the flag whose value contains it.
+func nameFlagOfCharacter(env *cmdutil.Env, f *fault.Error) {
 	character, ok := f.Detail["character"].(string)
 	if !ok || character == "" {
 		return

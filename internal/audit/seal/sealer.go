@@ -155,7 +155,7 @@ func (s *Sealer) chain(ctx context.Context, tx pgx.Tx, seals []Link, now time.Ti
 	return s.append(ctx, tx, h, seals)
 }
 
-// readAndLock reads rows of cxgctl back, builds their seals, and locks the head, in one round trip.
+// readAndLock reads rows of cxgctl back, builds their seals, and locks the head, all in one batch.
 func (s *Sealer) readAndLock(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, now time.Time) ([]Link, head, error) {
 	var prepared []Link
 	var skipped []Skipped

@@ -8,7 +8,10 @@ package config
 import (
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,46 +38,32 @@ type Flags struct {
 
 func (f Flags) given(flag string) bool { return f.Changed != nil && f.Changed(flag) }
 
+// Names of variables that are not settings.
+const (
+	envConfig      = "CXGCTL_CONFIG"
+	envProfile     = "CXGCTL_PROFILE"
+	envToken       = "CXGCTL_TOKEN_FILE"
+	envCredentials = "CREDENTIALS_DIRECTORY" // systemd's
+)
+
 // Config is the effective configuration. It does not print itself: see View.
 type Config struct {
-	File    string // the file that was read, or ""
-	Profile string // the chosen profile, or ""
+	Settings `json:"-" yaml:"-"`
 
-	Embedded bool // use cxgctl's own PostgreSQL; false when the environment overrides it with an address
+	File      string         // the file that was read, or ""
+	Profile   string         // the chosen profile, or ""
+	TokenFile string         // absolute
+	Zone      *time.Location // of days, months, ages, and of times on a terminal; never nil
 
-	// Connection strings for pgx, which may contain passwords; "" if not configured.
-	ManagerURL string `json:"-" yaml:"-"`
-	TenantsURL string `json:"-" yaml:"-"`
-	ReplicaURL string `json:"-" yaml:"-"`
-	// TenantDatabases maps tenant codes to connection strings; see TenantURL.
-	TenantDatabases map[string]string `json:"-" yaml:"-"`
-	// Connections that bypass a pooler, for migrations.
-	DirectURL, DirectTenantsURL string `json:"-" yaml:"-"`
-
-	RowSecurity bool // row policies may filter what lists and exports show
-
-	Pooled bool // a transaction-mode pooler is in front of the servers; if false, it is detected
-
-	PasswordFile string // absolute; see Password
-	TokenFile    string // absolute
-	Operator     string
-	AuthRequire  string         // the weakest accepted authentication: claim, login or db_role
-	JWTSecret    string         // absolute path of the file with the secret that signs the backend's tokens
-	Enforce      bool           // false is refused once permissions are enforced
-	EnforceLine  int            // line of File that sets Enforce; 0 if none does
-	LockAfter    int            // wrong passwords that lock an account
-	LockFor      time.Duration  // how long a lock lasts
-	Protected    bool           // ask before every write; the question names the profile
-	Output       string         // one of Formats
-	Timeout      time.Duration  // of a one-off command; 0 means none
-	Zone         *time.Location // of days, months, ages, and of times on a terminal; never nil
-
-	credentials string         // $CREDENTIALS_DIRECTORY
-	lines       map[string]int // line numbers in File of the chosen profile's keys
+	// EnforceLine is the line of File that sets auth.enforce_permissions, 0 if none does.
+	EnforceLine int
 
 	// Sources maps each key to the origin of its value: "--operator", "env CXGCTL_OPERATOR",
 	// "profile dev" or "built-in". A key without a value has no entry.
 	Sources map[string]string
+
+	credentials string         // $CREDENTIALS_DIRECTORY
+	lines       map[string]int // line numbers in File of the chosen profile's keys
 }
 
 // Format prints a name in place of the struct, whatever the verb, so that no log line and no %+v in a
@@ -90,61 +79,34 @@ func Load(f Flags, getenv func(string) string, dir string) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	doc, err := parse(s)
+	doc, err := decode(s)
 	if err != nil {
 		return Config{}, err
 	}
-	profile, from, err := chooseProfile(f, getenv, doc)
+	name, from, err := chooseProfile(f, getenv, doc)
 	if err != nil {
 		return Config{}, err
 	}
-	entries := doc.profiles[profile]
-	v, sources, err := merge(f, getenv, profile, entries)
-	if err != nil {
-		return Config{}, err
-	}
+	p := doc.profiles[name]
 	c := Config{
-		File:             s.path,
-		Profile:          profile,
-		Embedded:         v.GetBool(keyEmbedded),
-		ManagerURL:       v.GetString(keyManager),
-		TenantsURL:       v.GetString(keyTenants),
-		ReplicaURL:       v.GetString(keyReplica),
-		TenantDatabases:  tenantDatabases(entries),
-		DirectURL:        v.GetString(keyDirect),
-		DirectTenantsURL: v.GetString(keyDirectTen),
-		RowSecurity:      v.GetBool(keyRows),
-		Pooled:           v.GetBool(keyPooled),
-		PasswordFile:     v.GetString(keyPassword),
-		Operator:         v.GetString(keyOperator),
-		AuthRequire:      v.GetString(keyRequire),
-		JWTSecret:        v.GetString(keyJWT),
-		Enforce:          v.GetBool(keyEnforce),
-		EnforceLine:      entries[keyEnforce].line,
-		LockAfter:        v.GetInt(keyFailures),
-		LockFor:          v.GetDuration(keyLock),
-		Protected:        v.GetBool(keyProtected),
-		Output:           v.GetString(keyOutput),
-		Timeout:          v.GetDuration(keyTimeout),
-		Zone:             time.UTC,
-		credentials:      getenv(envCredentials),
-		lines:            map[string]int{},
-		Sources:          sources,
+		File:        s.path,
+		Profile:     name,
+		EnforceLine: p.lines[keyEnforce],
+		Sources:     map[string]string{},
+		credentials: getenv(envCredentials),
+		lines:       p.lines,
 	}
-	if zone, ok := v.Get(keyZone).(*time.Location); ok {
-		c.Zone = zone
+	if err := c.merge(f, getenv, p); err != nil {
+		return Config{}, err
 	}
-	if c.TenantDatabases != nil {
-		sources[keyDatabases] = "profile " + profile
+	if c.Zone, err = time.LoadLocation(c.TimeZone); err != nil { // "" is UTC
+		return Config{}, fault.New(fault.Internal, "cannot load the time zone").Because(err)
 	}
 	if s.path != "" {
-		sources[keyFile] = s.origin
+		c.Sources[keyFile] = s.origin
 	}
-	if profile != "" {
-		sources[keyProfile] = from
-	}
-	for key, e := range entries {
-		c.lines[key] = e.line
+	if name != "" {
+		c.Sources[keyProfile] = from
 	}
 	c.resolveDatabases()
 	c.useLibpqEnvironment(getenv)
@@ -153,9 +115,9 @@ func Load(f Flags, getenv func(string) string, dir string) (Config, error) {
 		base = filepath.Dir(s.path)
 	}
 	c.PasswordFile = resolve(c.PasswordFile, base, getenv)
-	c.JWTSecret = resolve(c.JWTSecret, base, getenv)
+	c.Auth.JWTSecret = resolve(c.Auth.JWTSecret, base, getenv)
 	if c.TokenFile = resolve(getenv(envToken), dir, getenv); c.TokenFile != "" {
-		sources[keyToken] = "env " + envToken
+		c.Sources[keyToken] = "env " + envToken
 	}
 	return c, nil
 }
@@ -194,89 +156,74 @@ func chooseProfile(f Flags, getenv func(string) string, doc document) (name, fro
 		what = fmt.Sprintf("profile %q (%s)", name, who)
 	}
 	return "", "", fault.New(fault.Validation, "%s is not in %s", what, doc.path).
-		WithHint("%s", doc.suggestProfile(name)).With("profiles", doc.names)
+		WithHint("%s", doc.suggestProfile(name)).With("profiles", slices.Sorted(maps.Keys(doc.profiles)))
 }
 
 // merge combines all sources of the settings in viper: flags override the environment, which overrides
-// the profile, which overrides the backend's variables and the built-in values. It checks only the
-// values that take effect, and returns their sources.
+// the profile, which overrides the backend's variables and the built-in values. Outside of the profile, it checks only
+// the values that take effect. Tenant codes are case-sensitive, unlike viper's keys, so tenant_databases comes from the
+// profile alone.
 //
 // The environment is merged as a map on top of the profile. BindEnv would read the environment of the
 // process, but getenv may be that of one of several commands that a test runs at a time.
-func merge(
-	f Flags, getenv func(string) string, profile string, entries map[string]entry,
-) (*viper.Viper, map[string]string, error) {
+func (c *Config) merge(f Flags, getenv func(string) string, p profile) error {
 	v := viper.New()
-	sources := map[string]string{}
-	unchecked := map[string]string{} // keys whose value is text of a flag or a variable, with its name
 	file, environment := map[string]any{}, map[string]any{}
 	for _, s := range settings {
-		if s.builtin != nil {
-			v.SetDefault(s.key, s.builtin)
-			sources[s.key] = "built-in"
+		if value, ok := builtin[s.key]; ok {
+			v.SetDefault(s.key, value)
+			c.Sources[s.key] = "built-in"
 		}
-		if text := lookup(getenv, s.backend); text != "" {
+		if text := getenv(s.backend); text != "" && s.backend != "" {
 			v.SetDefault(s.key, text)
-			sources[s.key], unchecked[s.key] = "env "+s.backend, s.backend
+			c.Sources[s.key] = "env " + s.backend
 		}
-		if e, ok := entries[s.key]; ok {
-			file[s.key] = e.value
-			sources[s.key] = "profile " + profile
-			delete(unchecked, s.key)
+		if p.lines[s.key] > 0 {
+			file[s.key] = s.in(&p.Settings).Interface()
+			c.Sources[s.key] = "profile " + c.Profile
 		}
-		if text := lookup(getenv, s.env); text != "" {
+		if text := getenv(s.env); text != "" && s.env != "" {
 			environment[s.key] = text
-			sources[s.key], unchecked[s.key] = "env "+s.env, s.env
+			c.Sources[s.key] = "env " + s.env
 		}
-		if text, given := f.value(s.key); given {
-			flag := "--" + s.key
-			if s.key == keyZone {
-				flag = "--tz"
-			}
-			v.Set(s.key, text)
-			sources[s.key], unchecked[s.key] = flag, flag
+		if flag, value := f.of(s.key); flag != "" {
+			v.Set(s.key, value)
+			c.Sources[s.key] = flag
 		}
 	}
+	delete(file, keyDatabases)
+	c.TenantDatabases = p.TenantDatabases
 	for _, layer := range []map[string]any{file, environment} {
 		if err := v.MergeConfigMap(layer); err != nil {
-			return nil, nil, fault.New(fault.Internal, "cannot merge the configuration").Because(err)
+			return fault.New(fault.Internal, "cannot merge the configuration").Because(err)
 		}
 	}
 	for _, s := range settings {
-		name, found := unchecked[s.key]
-		if !found {
+		if !v.IsSet(s.key) {
 			continue
 		}
-		value, problem := s.parse(v.GetString(s.key))
+		value, problem := s.check(v.Get(s.key))
 		if problem != "" {
-			return nil, nil, fault.New(fault.Validation, "%s %s", name, problem)
+			return fault.New(fault.Validation, "%s %s", strings.TrimPrefix(c.Sources[s.key], "env "), problem)
 		}
-		v.Set(s.key, value)
+		s.in(&c.Settings).Set(reflect.ValueOf(value))
 	}
-	return v, sources, nil
+	return nil
 }
 
-// value returns the flag of a setting as text. All flags but --tz have the name of their key.
-func (f Flags) value(key string) (text string, given bool) {
-	switch key {
-	case keyOperator:
-		text = f.Operator
-	case keyOutput:
-		text = f.Output
-	case keyZone:
-		return f.TimeZone, f.TimeZone != ""
-	case keyTimeout:
-		return f.Timeout.String(), f.Timeout != 0 || f.given(key)
+// of returns the flag of a setting and its value, or "" if it was not given.
+func (f Flags) of(key string) (flag string, value any) {
+	switch {
+	case key == keyOperator && (f.Operator != "" || f.given(key)):
+		return "--operator", f.Operator
+	case key == keyOutput && (f.Output != "" || f.given(key)):
+		return "--output", f.Output
+	case key == keyZone && f.TimeZone != "":
+		return "--tz", f.TimeZone
+	case key == keyTimeout && (f.Timeout != 0 || f.given(key)):
+		return "--timeout", f.Timeout
 	}
-	return text, text != "" || f.given(key)
-}
-
-// lookup returns an environment variable; settings without a variable have the name "".
-func lookup(getenv func(string) string, name string) string {
-	if name == "" {
-		return ""
-	}
-	return getenv(name)
+	return "", nil
 }
 
 // resolveDatabases decides between the embedded PostgreSQL and others. CXGCTL_MANAGER_DATABASE_URL
@@ -284,14 +231,13 @@ func lookup(getenv func(string) string, name string) string {
 // do not. The replica and direct addresses only count if they have the same kind of source as the address
 // that they belong to. CXGCTL_TENANTS_DATABASE_URL applies to all tenants.
 func (c *Config) resolveDatabases() {
-	manager := find(keyManager)
 	if c.Embedded {
-		if c.Sources[keyManager] == "env "+manager.env {
+		if c.Sources[keyManager] == "env CXGCTL_MANAGER_DATABASE_URL" {
 			c.Embedded = false
 			c.Sources[keyEmbedded] = c.Sources[keyManager]
 		} else {
 			c.unset(keyManager, &c.ManagerURL)
-			if c.Sources[keyTenants] == "env "+find(keyTenants).backend {
+			if c.Sources[keyTenants] == "env TENANTS_DATABASE_URL" {
 				c.unset(keyTenants, &c.TenantsURL)
 			}
 		}
@@ -310,7 +256,7 @@ func (c *Config) resolveDatabases() {
 	if sourceKind(keyDirectTen) != sourceKind(keyTenants) {
 		c.unset(keyDirectTen, &c.DirectTenantsURL)
 	}
-	if c.Sources[keyTenants] == "env "+find(keyTenants).env {
+	if c.Sources[keyTenants] == "env CXGCTL_TENANTS_DATABASE_URL" {
 		c.TenantDatabases = nil
 		delete(c.Sources, keyDatabases)
 	}

@@ -75,7 +75,7 @@ func TestLoad_BuiltIn(t *testing.T) {
 	if c.File != "" || c.Profile != "" || c.Embedded || c.ManagerURL != "" || c.Operator != "" || c.Protected {
 		t.Errorf("something out of nothing: %+v", View(c))
 	}
-	if c.AuthRequire != "claim" || c.Output != "table" || c.Timeout != 30*time.Second {
+	if c.Auth.Require != "claim" || c.Output != "table" || c.Timeout != 30*time.Second {
 		t.Errorf("built-in values: %+v", View(c))
 	}
 	if p, err := c.Password(); p != "" || err != nil {
@@ -92,20 +92,21 @@ func TestLoad_Profiles(t *testing.T) {
 	}
 	prod := load(t, Flags{Profile: "prod"}, env(envProfile, "dev"), dir)
 	want := Config{
-		File: filepath.Join(dir, ".cxgctl.yaml"), Profile: "prod",
-		ManagerURL: "postgresql://cxgctl@db1,db2/mgmt?target_session_attrs=read-write",
-		TenantsURL: "postgresql://cxgctl@db3/{code}", ReplicaURL: "host=db2 dbname=mgmt user=cxgctl",
-		PasswordFile: filepath.Join(dir, "secrets/cxgctl"), AuthRequire: "login", Protected: true,
-		Enforce: true, LockAfter: 5, LockFor: 15 * time.Minute,
-		Output: "csv", Timeout: 2 * time.Minute,
+		Settings: Settings{
+			ManagerURL: "postgresql://cxgctl@db1,db2/mgmt?target_session_attrs=read-write",
+			TenantsURL: "postgresql://cxgctl@db3/{code}", ReplicaURL: "host=db2 dbname=mgmt user=cxgctl",
+			PasswordFile: filepath.Join(dir, "secrets/cxgctl"), Protected: true, Output: "csv", Timeout: 2 * time.Minute,
+		},
+		File: filepath.Join(dir, ".cxgctl.yaml"), Profile: "prod", Zone: time.UTC,
 		Sources: map[string]string{
 			keyFile: "working folder", keyProfile: "--profile", keyEmbedded: "built-in",
 			keyManager: "profile prod", keyTenants: "profile prod", keyReplica: "profile prod",
-			keyPassword: "profile prod", keyRequire: "profile prod", keyProtected: "profile prod",
+			keyPassword: "profile prod", "auth.require": "profile prod", "protected": "profile prod",
 			keyOutput: "profile prod", keyTimeout: "profile prod",
-			keyEnforce: "built-in", keyFailures: "built-in", keyLock: "built-in",
+			keyEnforce: "built-in", "auth.lock_after": "built-in", keyLock: "built-in",
 		},
 	}
+	want.Auth.Require, want.Auth.Enforce, want.Auth.LockAfter, want.Auth.LockFor = "login", true, 5, 15*time.Minute
 	if !maps.Equal(prod.Sources, want.Sources) {
 		t.Errorf("sources\n got %v\nwant %v", prod.Sources, want.Sources)
 	}
@@ -137,8 +138,8 @@ func TestLoad_Precedence(t *testing.T) {
 		{keyTimeout, flag | profile, map[int]string{flag: "1s", profile: "2s"}, "30s", func(c Config) string { return c.Timeout.String() }},
 		{keyManager, ours | profile | backend, map[int]string{ours: url("e"), profile: url("p"), backend: url("b")}, "", func(c Config) string { return c.ManagerURL }},
 		{keyTenants, ours | profile | backend, map[int]string{ours: url("e"), profile: url("p"), backend: url("b")}, "", func(c Config) string { return c.TenantsURL }},
-		{keyRequire, profile, map[int]string{profile: "db_role"}, "claim", func(c Config) string { return c.AuthRequire }},
-		{keyProtected, profile, map[int]string{profile: "true"}, "false", func(c Config) string { return fmt.Sprint(c.Protected) }},
+		{"auth.require", profile, map[int]string{profile: "db_role"}, "claim", func(c Config) string { return c.Auth.Require }},
+		{"protected", profile, map[int]string{profile: "true"}, "false", func(c Config) string { return fmt.Sprint(c.Protected) }},
 	} {
 		for set := range 16 {
 			if set&^c.mask != 0 {
@@ -416,4 +417,8 @@ func BenchmarkLoad(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+func find(key string) setting {
+	return settings[slices.IndexFunc(settings, func(s setting) bool { return s.key == key })]
 }

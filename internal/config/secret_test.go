@@ -73,7 +73,7 @@ func TestPassword(t *testing.T) {
 		filepath.Join(dir, "missing"):             "! does not exist",
 		filepath.Join(dir, "plain", "nonsense"):   "! cannot be read",
 	} {
-		got, err := Config{PasswordFile: path}.Password()
+		got, err := Config{Settings: Settings{PasswordFile: path}}.Password()
 		if message, refused := strings.CutPrefix(want, "!"); refused {
 			message, hint, _ := strings.Cut(message, " | ")
 			if got != "" || !fault.Is(err, fault.Validation) || !strings.HasPrefix(err.Error(), "password_file "+path+message) {
@@ -88,11 +88,11 @@ func TestPassword(t *testing.T) {
 		}
 	}
 	// $CREDENTIALS_DIRECTORY is systemd's, which sets owner and mode
-	inside := Config{PasswordFile: file("set by systemd", canary, 0o444), credentials: dir}
+	inside := Config{Settings: Settings{PasswordFile: file("set by systemd", canary, 0o444)}, credentials: dir}
 	if got, err := inside.Password(); got != canary || err != nil {
 		t.Errorf("a credential: %q, %v", got, err)
 	}
-	outside := Config{PasswordFile: inside.PasswordFile, credentials: t.TempDir()}
+	outside := Config{Settings: Settings{PasswordFile: inside.PasswordFile}, credentials: t.TempDir()}
 	if _, err := outside.Password(); !fault.Is(err, fault.Validation) {
 		t.Errorf("another folder's: %v", err)
 	}
@@ -100,7 +100,7 @@ func TestPassword(t *testing.T) {
 	if err := os.Symlink(inside.PasswordFile, filepath.Join(escaped, "link")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (Config{PasswordFile: filepath.Join(escaped, "link"), credentials: escaped}).Password(); !fault.Is(err, fault.Validation) {
+	if _, err := (Config{Settings: Settings{PasswordFile: filepath.Join(escaped, "link")}, credentials: escaped}).Password(); !fault.Is(err, fault.Validation) {
 		t.Errorf("a link that leads out: %v", err)
 	}
 	if os.Geteuid() == 0 { // only root can change the owner of a file
@@ -108,7 +108,7 @@ func TestPassword(t *testing.T) {
 		if err := os.Chown(path, 12345, -1); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := (Config{PasswordFile: path}).Password(); err == nil || !strings.HasSuffix(err.Error(), "belongs to another user (uid 12345)") {
+		if _, err := (Config{Settings: Settings{PasswordFile: path}}).Password(); err == nil || !strings.HasSuffix(err.Error(), "belongs to another user (uid 12345)") {
 			t.Errorf("foreign: %v", err)
 		}
 	}

@@ -3,41 +3,11 @@ package config
 import (
 	"strings"
 
-	"github.com/goccy/go-yaml/ast"
-
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// keyDatabases is the section of a profile that maps tenant codes to databases. It is not among the settings, because
-// users choose its keys.
-const keyDatabases = "tenant_databases"
-
 // codePlaceholder is replaced with the tenant's code in tenants_database_url.
 const codePlaceholder = "{code}"
-
-// readTenantDatabases reads tenant_databases. It does not check that the keys are tenant codes.
-func (d *document) readTenantDatabases(n ast.Node, profile string) (map[string]string, error) {
-	what := "profile " + profile + ", " + keyDatabases
-	pairs, err := d.mapping(n, what)
-	if err != nil {
-		return nil, err
-	}
-	list := map[string]string{}
-	for _, p := range pairs {
-		value, problem := setting{key: keyDatabases, kind: dsn}.read(p.value)
-		if problem != "" {
-			return nil, refuse(d.path, p.line, "%s of %s %s", p.key, what, problem)
-		}
-		list[p.key] = value.(string)
-	}
-	return list, nil
-}
-
-// tenantDatabases returns the section tenant_databases of a profile.
-func tenantDatabases(entries map[string]entry) map[string]string {
-	list, _ := entries[keyDatabases].value.(map[string]string)
-	return list
-}
 
 // EachTenantItsOwn reports whether tenants have separate databases instead of a common one.
 func (c *Config) EachTenantItsOwn() bool {

@@ -57,10 +57,10 @@ func TestTenantURL(t *testing.T) {
 
 func TestTenantURL_BadConfiguration(t *testing.T) {
 	for text, want := range map[string]string{
-		"tenant_databases: {acme: canary}":                          ":3: acme of profile p, tenant_databases must be a postgres:// address",
-		"tenant_databases: canary":                                  "profile p, tenant_databases must contain keys with values",
-		"tenant_databases: {'a/b': postgres://canary@h/d}":          "has a key that is not a plain name",
-		"tenant_databases: {acme: }":                                "acme of profile p, tenant_databases has no value",
+		"tenant_databases: {acme: canary}":                          ":3: acme of tenant_databases in profile p must be a postgres:// address",
+		"tenant_databases: canary":                                  ":3: keys with values are expected in profile p",
+		"tenant_databases: {'a/b': postgres://canary@h/d}":          ":3: tenant_databases in profile p has a key that is not a tenant code",
+		"tenant_databases: {acme: }":                                ":3: acme of tenant_databases in profile p has no value",
 		"embedded: true\n    tenant_databases: {a: postgres://h/d}": "embedded and tenant_databases cannot be combined in profile p",
 		"tenant_database: {acme: postgres://canary@h/d}":            `did you mean "tenant_databases"`,
 	} {

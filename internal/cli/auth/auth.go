@@ -77,7 +77,7 @@ session, but a wrong password still counts.`,
 		if err != nil {
 			return err
 		}
-		door, err := auth.NewLogin(s.Catalog, cmdutil.UserAgent(), auth.Lock{After: env.Config.LockAfter, For: env.Config.LockFor})
+		door, err := auth.NewLogin(s.Catalog, cmdutil.UserAgent(), auth.Lock{After: env.Config.Auth.LockAfter, For: env.Config.Auth.LockFor})
 		if err != nil {
 			return err
 		}

@@ -33,12 +33,12 @@ func OperatorCredential(env *Env, s *Session) (auth.Credential, error) {
 		cred.Name = c.Operator
 	}
 	switch {
-	case c.AuthRequire == "db_role":
+	case c.Auth.Require == "db_role":
 		cred.DBRole = true
 		return cred, nil
 	case c.TokenFile != "":
 		return fileCredential(env, cred)
-	case c.AuthRequire == "claim" && c.Operator != "":
+	case c.Auth.Require == "claim" && c.Operator != "":
 		l := StoredLogin(env, s).LoadInfo()
 		if l == nil || !l.Expires.After(env.now()) || named && l.Username != c.Operator {
 			cred.Name = c.Operator
@@ -59,9 +59,9 @@ func OperatorCredential(env *Env, s *Session) (auth.Credential, error) {
 		return cred, err
 	case l != nil:
 		cred.Token = l.Token
-	case c.AuthRequire == "login":
+	case c.Auth.Require == "login":
 		return cred, fault.New(fault.Unauthenticated, "not logged in; this profile requires a login").
-			WithHint("cxgctl auth login, or a key in CXGCTL_TOKEN_FILE").With("auth.require", c.AuthRequire)
+			WithHint("cxgctl auth login, or a key in CXGCTL_TOKEN_FILE").With("auth.require", c.Auth.Require)
 	}
 	return cred, nil
 }
@@ -87,11 +87,11 @@ func fileCredential(env *Env, cred auth.Credential) (auth.Credential, error) {
 
 // JWTSecret reads the secret with which the backend signs its tokens.
 func JWTSecret(env *Env) (string, error) {
-	if env.Config.JWTSecret == "" {
+	if env.Config.Auth.JWTSecret == "" {
 		return "", fault.New(fault.Unauthenticated, "cannot verify a token of the backend: auth.jwt_secret_file is not set").
 			WithHint("set the file with the backend's secret in the profile: auth: {jwt_secret_file: F}")
 	}
-	return config.ReadSecret("auth.jwt_secret_file", env.Config.JWTSecret, env.Getenv("CREDENTIALS_DIRECTORY"))
+	return config.ReadSecret("auth.jwt_secret_file", env.Config.Auth.JWTSecret, env.Getenv("CREDENTIALS_DIRECTORY"))
 }
 
 // OpenSession connects, authenticates the operator and checks the command's permissions. A refusal is recorded as
@@ -115,7 +115,7 @@ func OpenSession(ctx context.Context, env *Env, cmd *cobra.Command, args ...stri
 	if err != nil {
 		return s, err
 	}
-	if s.Identity.Enforced && !env.Config.Enforce {
+	if s.Identity.Enforced && !env.Config.Auth.Enforce {
 		return s, fault.New(fault.Validation, "%s:%d: auth.enforce_permissions cannot be false: permissions are enforced in this database", env.Config.File, env.Config.EnforceLine).
 			WithHint("remove the key; enforcement cannot be switched off").With("file", env.Config.File).With("line", env.Config.EnforceLine)
 	}

@@ -52,7 +52,7 @@ func NewCommand(env *cmdutil.Env) *cobra.Command {
 				return unread // without a format the report cannot be printed
 			}
 			// reported as a finding
-			env.Config = &config.Config{Output: string(env.ErrorFormat())}
+			env.Config = &config.Config{Settings: config.Settings{Output: string(env.ErrorFormat())}}
 		}
 		if err := env.SetPrinter(cmd); err != nil {
 			return err
@@ -125,7 +125,7 @@ func printFindings(env *cmdutil.Env, results []doctor.Result) error {
 // toExamine returns what doctor checks besides the databases.
 func toExamine(env *cmdutil.Env, unread error) doctor.Input {
 	in := doctor.Input{
-		Client: "cxgctl " + buildinfo.Version(), LockFor: env.Config.LockFor,
+		Client: "cxgctl " + buildinfo.Version(), LockFor: env.Config.Auth.LockFor,
 		Config: doctor.Config{Profile: env.Config.Profile, Err: unread},
 	}
 	if filepath.IsAbs(env.Config.File) { // else it is standard input
@@ -134,7 +134,7 @@ func toExamine(env *cmdutil.Env, unread error) doctor.Input {
 	for _, f := range []doctor.File{
 		{Name: "password_file", Path: env.Config.PasswordFile},
 		{Name: "CXGCTL_TOKEN_FILE", Path: env.Config.TokenFile},
-		{Name: "auth.jwt_secret_file", Path: env.Config.JWTSecret},
+		{Name: "auth.jwt_secret_file", Path: env.Config.Auth.JWTSecret},
 	} {
 		if f.Path != "" {
 			f.Err = config.CheckSecret(f.Name, f.Path, env.Getenv("CREDENTIALS_DIRECTORY"))

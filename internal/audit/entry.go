@@ -14,7 +14,7 @@ import (
 
 // Entry is a row of the audit log as cxgctl shows it, with its fields in the order of the contract.
 type Entry struct {
-	ID            uuid.UUID       `json:"id" db:"id"`
+	ID            uuid.UUID       `json:"id" db:"id" table:"key"`
 	CreatedAt     *db.Time        `json:"created_at" db:"created_at"`
 	OperatorID    *uuid.UUID      `json:"operator_id" db:"operator_id"`
 	Operator      *string         `json:"operator" db:"operator"`
@@ -22,7 +22,7 @@ type Entry struct {
 	EventCategory *string         `json:"event_category" db:"event_category"`
 	Action        *string         `json:"action" db:"action"`
 	Resource      *string         `json:"resource" db:"resource"`
-	ResourceID    *string         `json:"resource_id" db:"resource_id"`
+	ResourceID    *string         `json:"resource_id" db:"resource_id" table:"whole"`
 	TenantID      *uuid.UUID      `json:"tenant_id" db:"tenant_id"`
 	Result        *string         `json:"result" db:"result"`
 	FailureReason *string         `json:"failure_reason" db:"failure_reason"`
@@ -31,7 +31,7 @@ type Entry struct {
 	OpID          *string         `json:"op_id" db:"op_id"`
 	Reason        *string         `json:"reason" db:"reason"`
 	Ticket        *string         `json:"ticket" db:"ticket"`
-	SourceIP      *string         `json:"source_ip" db:"source_ip"`
+	SourceIP      *string         `json:"source_ip" db:"source_ip" table:"whole"`
 	UserAgent     *string         `json:"user_agent" db:"user_agent"`
 	Before        json.RawMessage `json:"before" db:"before"`
 	After         json.RawMessage `json:"after" db:"after"`

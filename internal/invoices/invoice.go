@@ -16,21 +16,21 @@ import (
 // Invoice is an invoice's record, in the contract's field order. A nil field is NULL or a column that this database
 // does not have. TenantCode is also nil if the tenant's row is gone.
 type Invoice struct {
-	ID             uuid.UUID     `json:"id" db:"id"`
-	InvoiceNo      string        `json:"invoice_no" db:"invoice_no"`
+	ID             uuid.UUID     `json:"id" db:"id" table:"key"`
+	InvoiceNo      string        `json:"invoice_no" db:"invoice_no" table:"key"`
 	TenantID       *uuid.UUID    `json:"tenant_id" db:"tenant_id"`
-	TenantCode     *string       `json:"tenant_code" db:"tenant_code"`
+	TenantCode     *string       `json:"tenant_code" db:"tenant_code" table:"key"`
 	SubscriptionID *uuid.UUID    `json:"subscription_id" db:"subscription_id"`
 	InvoiceDate    *db.Date      `json:"invoice_date" db:"invoice_date"`
 	DueDate        *db.Date      `json:"due_date" db:"due_date"`
 	StartDate      *db.Date      `json:"start_date" db:"start_date"`
 	CloseDate      *db.Date      `json:"close_date" db:"close_date"`
-	BaseAmount     *money.Amount `json:"base_amount" db:"base_amount"`
-	UsageAmount    *money.Amount `json:"usage_amount" db:"usage_amount"`
-	DiscountAmount *money.Amount `json:"discount_amount" db:"discount_amount"`
-	TaxAmount      *money.Amount `json:"tax_amount" db:"tax_amount"`
-	TotalAmount    *money.Amount `json:"total_amount" db:"total_amount"`
-	Currency       *string       `json:"currency" db:"currency"` // as stored, without CHAR's padding
+	BaseAmount     *money.Amount `json:"base_amount" db:"base_amount" table:"sum"`
+	UsageAmount    *money.Amount `json:"usage_amount" db:"usage_amount" table:"sum"`
+	DiscountAmount *money.Amount `json:"discount_amount" db:"discount_amount" table:"sum"`
+	TaxAmount      *money.Amount `json:"tax_amount" db:"tax_amount" table:"sum"`
+	TotalAmount    *money.Amount `json:"total_amount" db:"total_amount" table:"sum"`
+	Currency       *string       `json:"currency" db:"currency" table:"currency"` // as stored, without CHAR's padding
 	UserCount      *int64        `json:"user_count" db:"user_count"`
 	UsedStorage    *money.Amount `json:"used_storage" db:"used_storage"` // gigabytes, an exact decimal
 	APICalls       *int64        `json:"api_calls" db:"api_calls"`
@@ -97,7 +97,7 @@ func NewTable(cat schema.Catalog) (*Table, error) {
 		return nil, err
 	}
 	live := shape.NotDeleted("i")
-	join, code := tenants.Join(cat, "i.tenant_id")
+	join, code, _ := tenants.Join(cat, "i.tenant_id")
 	return &Table{shape: shape, cat: cat, tenantCode: code, live: live, placeholders: strings.NewReplacer(
 		"{table}", shape.Name,
 		"{tenant}", join,

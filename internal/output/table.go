@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -16,38 +17,61 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/money"
 	"github.com/cxgctl/cxgctl/internal/pgtext"
 )
 
 const (
 	gap       = 2    // spaces between columns
 	chunkRows = 1000 // rows that are laid out together
+	minText   = 12   // width to which text is shortened before columns are left out
 )
 
-// table prints aligned columns in chunks. The first chunk determines the widths of the columns. On a
-// terminal, wider cells of later chunks are cut; elsewhere they widen their column from that chunk on.
+// table prints aligned columns in chunks. On a terminal, the first chunk determines which columns fit, and no line is
+// wider than the screen. If not even the keys fit, or a row of Wide does not, it prints a field per line. Elsewhere
+// nothing is cut, and wider cells of later chunks widen their column.
 type table struct {
 	printer  *Printer
 	cols     []column
 	status   int // index of the colored column, or -1
+	currency int // index of the column with the currency of the amounts, or -1
 	relative bool
+	name     string // plural of the records
 
-	rows    [][]string // of the current chunk
-	widths  []int
-	elastic []bool // columns with cells that may be cut
-	started bool   // the first chunk is printed
-	text    []byte
+	rows     [][]string // of the current chunk
+	shown    []int      // indexes of the columns that are not left out
+	natural  []int      // widths of the widest cells
+	widths   []int
+	vertical bool
+	single   bool // one record
+	started  bool // the first chunk is printed
+	count    int64
+	totals   map[string]*total // by currency
+	text     []byte
 }
 
-func newTable(p *Printer, cols []column) *table {
-	return &table{
+// total adds up the amounts in one currency.
+type total struct {
+	rows int
+	sums map[int]money.Amount // by column
+}
+
+func newTable(p *Printer, cols []column, name string) *table {
+	t := &table{
 		printer:  p,
 		cols:     cols,
 		status:   slices.IndexFunc(cols, func(c column) bool { return c.name == "status" }),
+		currency: slices.IndexFunc(cols, func(c column) bool { return c.look == asCurrency }),
 		relative: p.Terminal.IsTTY && p.Format == Table,
+		name:     cmp.Or(name, "rows"),
+		natural:  make([]int, len(cols)),
 		widths:   make([]int, len(cols)),
-		elastic:  make([]bool, len(cols)),
+		totals:   map[string]*total{},
 	}
+	for i := range cols {
+		t.shown = append(t.shown, i)
+	}
+	return t
 }
 
 func (t *table) begin(b []byte) ([]byte, error) { return b, nil }
@@ -56,8 +80,9 @@ func (t *table) row(b []byte, r *printedRow) ([]byte, error) {
 	cells := make([]string, len(t.cols))
 	for i := range t.cols {
 		cells[i], _ = t.cell(r, i)
-		t.elastic[i] = t.elastic[i] || cells[i] != "" && !isNumber(r.Kind(i), cells[i])
 	}
+	t.count++
+	t.add(r)
 	t.rows = append(t.rows, cells)
 	if len(t.rows) < chunkRows {
 		return b, nil
@@ -65,11 +90,65 @@ func (t *table) row(b []byte, r *printedRow) ([]byte, error) {
 	return t.flush(b)
 }
 
-func (t *table) end(b []byte, _ envelope) ([]byte, error) {
-	if t.started && len(t.rows) == 0 {
+// add adds the amounts of a row to the totals.
+func (t *table) add(r *printedRow) {
+	if t.currency < 0 || t.printer.NoHeaders {
+		return
+	}
+	code := t.code(r)
+	sums := t.totals[code]
+	if sums == nil {
+		sums = &total{sums: map[int]money.Amount{}}
+		t.totals[code] = sums
+	}
+	sums.rows++
+	for i := range t.cols {
+		if t.cols[i].look != asSum || r.IsNull(i) {
+			continue
+		}
+		var a money.Amount
+		if a.Scan(string(r.Append(t.text[:0], i))) == nil {
+			sums.sums[i] = a.Add(sums.sums[i])
+		}
+	}
+}
+
+// end prints the rest, and the totals of each currency with more than one row.
+func (t *table) end(b []byte, e envelope) ([]byte, error) {
+	if t.count == 0 {
+		if e.total == 0 {
+			t.printer.note("no %s found", t.name)
+		}
+		return b, nil
+	}
+	label := "TOTAL"
+	if e.next != nil || e.total != t.count {
+		label = "PAGE TOTAL"
+	}
+	for _, code := range slices.Sorted(maps.Keys(t.totals)) {
+		sums := t.totals[code]
+		if sums.rows < 2 || len(sums.sums) == 0 {
+			continue
+		}
+		cells := make([]string, len(t.cols))
+		cells[0], cells[t.currency] = label, code
+		for i, a := range sums.sums {
+			cells[i] = inCurrency(a.String(), code)
+		}
+		t.rows = append(t.rows, cells)
+	}
+	if len(t.rows) == 0 {
 		return b, nil
 	}
 	return t.flush(b)
+}
+
+// code returns the currency of a row, or "".
+func (t *table) code(r *printedRow) string {
+	if t.currency < 0 || r.IsNull(t.currency) {
+		return ""
+	}
+	return displayed(string(r.Append(t.text[:0], t.currency)))
 }
 
 // cell returns the text of a cell as tables show it, and the time that it contains, if any. Times are for people on a
@@ -80,6 +159,14 @@ func (t *table) cell(r *printedRow, i int) (string, time.Time) {
 	}
 	t.text = r.Append(t.text[:0], i)
 	text := string(t.text)
+	switch t.cols[i].look {
+	case asNumber:
+		return grouped(text, 0), time.Time{}
+	case asAmount, asSum:
+		return inCurrency(text, t.code(r)), time.Time{}
+	case asPercent:
+		return percentage(text), time.Time{}
+	}
 	terminal := t.printer.Terminal
 	kind := r.Kind(i)
 	if kind == pgtext.Plain && terminal.IsTTY {
@@ -91,7 +178,7 @@ func (t *table) cell(r *printedRow, i int) (string, time.Time) {
 		}
 	}
 	var list []string
-	if kind == pgtext.Strings && json.Unmarshal(t.text, &list) == nil {
+	if kind == pgtext.Strings && json.Unmarshal([]byte(text), &list) == nil {
 		text = strings.Join(list, ", ")
 	}
 	return displayed(text), time.Time{}
@@ -120,65 +207,85 @@ func (t *table) flush(b []byte) ([]byte, error) {
 	t.rows, t.started = nil, true
 	if first && !t.printer.NoHeaders {
 		header := make([]string, len(t.cols))
-		for i := range t.cols {
-			header[i] = strings.ToUpper(t.cols[i].name)
+		for i, c := range t.cols {
+			header[i] = c.heading
 		}
 		rows = slices.Concat([][]string{header}, rows)
 	}
-	if first || !t.printer.Terminal.IsTTY {
-		for _, row := range rows {
-			for i, cell := range row {
-				t.widths[i] = max(t.widths[i], displaywidth.String(cell))
-			}
-		}
-	}
-	if first {
-		t.fit()
-	}
 	for _, row := range rows {
 		for i, cell := range row {
-			if displaywidth.String(cell) > t.widths[i] {
-				row[i] = displaywidth.TruncateString(cell, t.widths[i], "…")
-			}
+			t.natural[i] = max(t.natural[i], displaywidth.String(cell))
 		}
 	}
-	if first && !slices.ContainsFunc(rows, isMismeasured) {
-		widths := slices.Clone(t.widths)
-		for i := range widths[1:] {
-			widths[i] += gap
+	if !t.vertical {
+		t.fit(first)
+	}
+	if t.vertical {
+		if first && !t.printer.NoHeaders {
+			rows = rows[1:]
+		}
+		return t.appendRecords(b, rows, first)
+	}
+	widths := make([]int, len(t.shown))
+	for n, i := range t.shown {
+		widths[n] = t.widths[i]
+	}
+	for n, row := range rows {
+		cells := make([]string, len(t.shown))
+		for n, i := range t.shown {
+			cells[n] = row[i]
+			if displaywidth.String(row[i]) > t.widths[i] {
+				cells[n] = displaywidth.TruncateString(row[i], t.widths[i], "…")
+			}
+		}
+		rows[n] = cells
+	}
+	if !first || slices.ContainsFunc(rows, isMismeasured) { // tablewriter takes six times as long
+		for _, row := range rows {
+			b = t.appendRow(b, row, widths)
+		}
+		return b, nil
+	}
+	align := make([]tw.Align, len(t.shown))
+	for n, i := range t.shown {
+		align[n] = tw.AlignLeft
+		if t.cols[i].isRight() {
+			align[n] = tw.AlignRight
+		}
+		if n < len(t.shown)-1 {
+			widths[n] += gap
 		}
 		for _, row := range rows {
-			for i := range row {
-				row[i] = t.painted(i, row[i])
+			row[n] = t.painted(i, row[n])
+			if n < len(t.shown)-1 && t.cols[i].isRight() {
+				row[n] += strings.Repeat(" ", gap)
 			}
 		}
-		text, err := layout(rows, widths)
-		for line := range bytes.Lines(text) {
-			b = t.appendLine(b, bytes.TrimSuffix(line, []byte("\n")))
-		}
-		return b, err
 	}
-	for _, row := range rows { // tablewriter takes six times as long
-		var line []byte
-		for i, cell := range row {
-			line = append(line, t.painted(i, cell)...)
-			fill := t.widths[i] - displaywidth.String(cell)
-			if i < len(row)-1 {
-				fill += gap
-			}
-			line = append(line, strings.Repeat(" ", fill)...)
-		}
-		b = t.appendLine(b, line)
+	text, err := layout(rows, widths, align)
+	for line := range bytes.Lines(text) {
+		b = append(append(b, bytes.TrimRight(line, " \n")...), '\n')
 	}
-	return b, nil
+	return b, err
 }
 
-// appendLine appends a line, without the padding at its end except on a terminal.
-func (t *table) appendLine(b, line []byte) []byte {
-	if !t.printer.Terminal.IsTTY {
-		line = bytes.TrimRight(line, " ")
+// appendRow appends the cells of one line.
+func (t *table) appendRow(b []byte, row []string, widths []int) []byte {
+	start := len(b)
+	for n, i := range t.shown {
+		if n > 0 {
+			b = append(b, strings.Repeat(" ", gap)...)
+		}
+		fill := strings.Repeat(" ", max(0, widths[n]-displaywidth.String(row[n])))
+		if t.cols[i].isRight() {
+			b = append(b, fill...)
+		}
+		b = append(b, t.painted(i, row[n])...)
+		if !t.cols[i].isRight() {
+			b = append(b, fill...)
+		}
 	}
-	return append(append(b, line...), '\n')
+	return append(append(b[:start], bytes.TrimRight(b[start:], " ")...), '\n')
 }
 
 // isMismeasured reports whether a row has a cell whose width tablewriter overestimates: it adds up the widths of the
@@ -189,9 +296,8 @@ func isMismeasured(row []string) bool {
 	})
 }
 
-// layout returns rows as left-aligned columns of these widths. The header is a row too: tablewriter
-// formats headers in its own way.
-func layout(rows [][]string, widths []int) ([]byte, error) {
+// layout returns rows as columns of these widths. The header is a row too: tablewriter formats headers in its own way.
+func layout(rows [][]string, widths []int, align []tw.Align) ([]byte, error) {
 	columnWidths := tw.NewMapper[int, int]()
 	for i, width := range widths {
 		columnWidths.Set(i, width)
@@ -205,7 +311,7 @@ func layout(rows [][]string, widths []int) ([]byte, error) {
 		tablewriter.WithEastAsian(tw.Off), // an East Asian locale would widen ambiguous characters
 		tablewriter.WithPadding(tw.PaddingNone),
 		tablewriter.WithRowAutoWrap(tw.WrapNone),
-		tablewriter.WithRowAlignment(tw.AlignLeft),
+		tablewriter.WithRowAlignmentConfig(tw.CellAlignment{Global: tw.AlignLeft, PerColumn: align}),
 		tablewriter.WithTrimSpace(tw.Off),
 		tablewriter.WithTrimLine(tw.Off),
 		tablewriter.WithColumnWidths(columnWidths),
@@ -227,101 +333,138 @@ func (t *table) painted(i int, text string) string {
 	return t.printer.Terminal.paint(statusColor(text), text)
 }
 
-// isNumber reports whether a cell is an amount, a count or a date. Text never is, whatever it looks like.
-func isNumber(kind pgtext.Kind, text string) bool {
-	return (kind == pgtext.Literal || kind == pgtext.Plain) && strings.Trim(text, "-.0123456789") == ""
-}
-
-// fit narrows columns until a line fits the terminal, the widest first, but the first column, usually the
-// id, only if all others are down to eight characters. Columns of numbers keep their width, since half a
-// number is another number; where even they do not fit, the terminal wraps the lines.
-func (t *table) fit() {
+// fit sets the widths of the columns. On a terminal it shortens text until a line fits, down to minText. If that is not
+// enough, it leaves out columns from the end, but only before the first line is printed, and no key.
+func (t *table) fit(first bool) {
+	copy(t.widths, t.natural)
 	term := t.printer.Terminal
 	if !term.IsTTY || term.Width <= 0 {
 		return
 	}
-	const least = 8
-	room := term.Width - gap*(len(t.widths)-1)
-	var elastic []int // columns that may be cut
-	var widths []int  // of them
-	for i, w := range t.widths {
-		if t.elastic[i] {
-			elastic, widths = append(elastic, i), append(widths, w)
-		} else {
-			room -= w
+	least := func(i int) int {
+		if i > 0 && t.printer.Format == Table && t.cols[i].isFlexible() {
+			return min(t.natural[i], max(displaywidth.String(t.cols[i].heading), minText))
 		}
+		return t.natural[i]
 	}
-	if len(elastic) < len(t.widths) {
-		room = max(room, least*len(elastic))
+	room := term.Width + gap
+	for _, i := range t.shown {
+		room -= least(i) + gap
 	}
-	if len(elastic) < 2 || elastic[0] != 0 || !shrink(widths[1:], room-widths[0], least) {
-		shrink(widths, room, 1)
+	if room < 0 && first && t.printer.Format == Wide {
+		t.vertical = true
+		return
 	}
-	for n, i := range elastic {
-		t.widths[i] = widths[n]
+	var left []string
+	for room < 0 && first {
+		n := len(t.shown) - 1
+		for n > 0 && t.cols[t.shown[n]].isKey() {
+			n--
+		}
+		if n == 0 {
+			t.vertical = true
+			return
+		}
+		room += least(t.shown[n]) + gap
+		left = append(left, t.cols[t.shown[n]].heading)
+		t.shown = slices.Delete(t.shown, n, n+1)
+	}
+	if len(left) > 0 {
+		slices.Reverse(left)
+		t.printer.note("left out for lack of room: %s (-o wide shows everything)", strings.Join(left, ", "))
+	}
+	for _, i := range t.shown {
+		t.widths[i] = least(i)
+	}
+	for grown := true; grown; { // the shortened columns get equal shares of the rest
+		grown = false
+		for _, i := range t.shown {
+			if room > 0 && t.widths[i] < t.natural[i] {
+				t.widths[i]++
+				room--
+				grown = true
+			}
+		}
 	}
 }
 
-// shrink caps widths at the highest level, but not below least, at which they fit into room, and reports
-// whether they do. If they do not, it changes nothing unless least is 1.
-func shrink(widths []int, room, least int) bool {
-	level := 0
-	for _, w := range widths {
-		level = max(level, w)
-	}
-	total := func() (sum int) {
-		for _, w := range widths {
-			sum += min(w, level)
+// appendRecords appends rows with a field per line, and an empty line between rows.
+func (t *table) appendRecords(b []byte, rows [][]string, first bool) ([]byte, error) {
+	for n, row := range rows {
+		if n > 0 || !first {
+			b = append(b, '\n')
 		}
-		return sum
-	}
-	for total() > room && level > least {
-		level--
-	}
-	left := room - total()
-	if left < 0 && least > 1 {
-		return false
-	}
-	for i, w := range widths {
-		widths[i] = min(w, level)
-		if w > level && left > 0 { // distribute the rest
-			widths[i]++
-			left--
+		var err error
+		if b, err = t.appendFields(b, row); err != nil {
+			return b, err
 		}
 	}
-	return left >= 0
+	return b, nil
+}
+
+// appendFields appends the fields of a record, one per line. Values that are wider than the terminal are continued on
+// the next line.
+func (t *table) appendFields(b []byte, values []string) ([]byte, error) {
+	widths := []int{0, 0}
+	for _, c := range t.cols {
+		widths[0] = max(widths[0], len(c.name)+gap)
+	}
+	var rows [][]string
+	if t.single && !t.printer.NoHeaders {
+		rows = append(rows, []string{"FIELD", "VALUE"})
+		widths[0] = max(widths[0], len("FIELD")+gap)
+	}
+	for i, value := range values {
+		name := t.cols[i].name
+		for _, part := range folded(value, t.printer.Terminal.Width-widths[0]) {
+			rows = append(rows, []string{name, t.painted(i, part)})
+			name = ""
+		}
+	}
+	for _, row := range rows {
+		widths[1] = max(widths[1], twwidth.WidthWithOptions(row[1], twwidth.Options{}))
+	}
+	text, err := layout(rows, widths, nil)
+	for line := range bytes.Lines(text) {
+		b = append(append(b, bytes.TrimRight(line, " \n")...), '\n')
+	}
+	return b, err
+}
+
+// folded splits s into parts of at most this width. A width below minText means no limit.
+func folded(s string, width int) (parts []string) {
+	for width >= minText && displaywidth.String(s) > width {
+		part := displaywidth.TruncateString(s, width, "")
+		if part == "" {
+			break
+		}
+		parts, s = append(parts, part), s[len(part):]
+	}
+	return append(parts, s)
 }
 
 // listing prints one record, a field per line.
-type listing struct{ *table }
+type listing struct {
+	*table
+	below func(b []byte) ([]byte, error) // see View
+}
 
 func (l *listing) row(b []byte, r *printedRow) ([]byte, error) {
-	l.relative = false
-	var rows [][]string
-	widths := []int{0, 0}
-	add := func(name, value string) {
-		rows = append(rows, []string{name, value})
-		widths[0] = max(widths[0], len(name)+gap)
-		widths[1] = max(widths[1], twwidth.WidthWithOptions(value, twwidth.Options{}))
-	}
-	if !l.printer.NoHeaders {
-		add("FIELD", "VALUE")
-	}
+	l.relative, l.single = false, true
+	values := make([]string, len(l.cols))
 	for i := range l.cols {
 		value, at := l.cell(r, i)
 		if !at.IsZero() {
 			value += " (" + relativeTime(at, l.printer.Terminal.Now) + ")"
 		}
-		add(l.cols[i].name, l.painted(i, value))
+		values[i] = value
 	}
-	text, err := layout(rows, widths)
-	if err != nil {
-		return b, err
-	}
-	for line := range strings.Lines(string(text)) {
-		b = append(append(b, strings.TrimRight(line, " \n")...), '\n')
-	}
-	return b, nil
+	return l.appendFields(b, values)
 }
 
-func (l *listing) end(b []byte, _ envelope) ([]byte, error) { return b, nil }
+func (l *listing) end(b []byte, _ envelope) ([]byte, error) {
+	if l.below == nil {
+		return b, nil
+	}
+	return l.below(b)
+}

@@ -14,8 +14,8 @@ import (
 
 // Role is a role's record.
 type Role struct {
-	ID          uuid.UUID `json:"id" db:"id"`
-	Code        string    `json:"code" db:"code"`
+	ID          uuid.UUID `json:"id" db:"id" table:"key"`
+	Code        string    `json:"code" db:"code" table:"key"`
 	Name        *string   `json:"name" db:"name"`
 	Description *string   `json:"description" db:"description"`
 	Category    *string   `json:"category" db:"category"`
@@ -31,11 +31,11 @@ type Role struct {
 
 // Grant is the record of a role given to a user.
 type Grant struct {
-	ID        uuid.UUID  `json:"id" db:"id"`
+	ID        uuid.UUID  `json:"id" db:"id" table:"key"`
 	UserID    uuid.UUID  `json:"user_id" db:"user_id"`
-	Username  string     `json:"username" db:"username"`
+	Username  string     `json:"username" db:"username" table:"key"`
 	RoleID    uuid.UUID  `json:"role_id" db:"role_id"`
-	Role      string     `json:"role" db:"role"`
+	Role      string     `json:"role" db:"role" table:"key"`
 	Level     *int       `json:"level" db:"level"`
 	Scope     *string    `json:"scope" db:"scope"`         // GLOBAL or TENANT
 	TenantID  *uuid.UUID `json:"tenant_id" db:"tenant_id"` // where the grant holds; null means everywhere

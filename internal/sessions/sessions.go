@@ -17,13 +17,13 @@ import (
 
 // Session is a session's record.
 type Session struct {
-	ID             uuid.UUID  `json:"id" db:"id"`
+	ID             uuid.UUID  `json:"id" db:"id" table:"key"`
 	UserID         uuid.UUID  `json:"user_id" db:"user_id"`
-	Username       *string    `json:"username" db:"username"`
+	Username       *string    `json:"username" db:"username" table:"key"`
 	TenantID       *uuid.UUID `json:"tenant_id" db:"tenant_id"`
 	Type           *string    `json:"session_type" db:"session_type"`
 	Status         *string    `json:"status" db:"status"`
-	IPAddress      *string    `json:"ip_address" db:"ip_address"`
+	IPAddress      *string    `json:"ip_address" db:"ip_address" table:"whole"`
 	UserAgent      *string    `json:"user_agent" db:"user_agent"`
 	CreatedAt      *db.Time   `json:"created_at" db:"created_at"`
 	LastActivityAt *db.Time   `json:"last_activity_at" db:"last_activity_at"`
@@ -32,26 +32,26 @@ type Session struct {
 
 // Login is the record of an attempt to log in or out.
 type Login struct {
-	ID            uuid.UUID  `json:"id" db:"id"`
+	ID            uuid.UUID  `json:"id" db:"id" table:"key"`
 	CreatedAt     *db.Time   `json:"created_at" db:"created_at"`
 	UserID        *uuid.UUID `json:"user_id" db:"user_id"`
-	Username      *string    `json:"username" db:"username"`
+	Username      *string    `json:"username" db:"username" table:"key"`
 	UserType      *string    `json:"user_type" db:"user_type"`
 	AttemptType   *string    `json:"attempt_type" db:"attempt_type"`
 	Success       *bool      `json:"success" db:"success"`
 	FailureReason *string    `json:"failure_reason" db:"failure_reason"`
-	IPAddress     *string    `json:"ip_address" db:"ip_address"`
+	IPAddress     *string    `json:"ip_address" db:"ip_address" table:"whole"`
 	UserAgent     *string    `json:"user_agent" db:"user_agent"`
 	MFAUsed       *bool      `json:"mfa_used" db:"mfa_used"`
 }
 
 // Key is the record of a service's key.
 type Key struct {
-	ID             uuid.UUID  `json:"id" db:"id"`
+	ID             uuid.UUID  `json:"id" db:"id" table:"key"`
 	KeyID          string     `json:"key_id" db:"key_id"`
 	KeyName        *string    `json:"key_name" db:"key_name"`
 	UserID         uuid.UUID  `json:"user_id" db:"user_id"`
-	Username       *string    `json:"username" db:"username"`
+	Username       *string    `json:"username" db:"username" table:"key"`
 	TenantID       *uuid.UUID `json:"tenant_id" db:"tenant_id"`
 	ServiceAccount *string    `json:"service_account" db:"service_account"`
 	Scopes         []string   `json:"scopes" db:"scopes"`

@@ -17,14 +17,14 @@ import (
 
 // Member is the record of a user's membership of a tenant.
 type Member struct {
-	ID         uuid.UUID  `json:"id" db:"id"`
+	ID         uuid.UUID  `json:"id" db:"id" table:"key"`
 	TenantID   uuid.UUID  `json:"tenant_id" db:"tenant_id"`
-	TenantCode *string    `json:"tenant_code" db:"tenant_code"`
+	TenantCode *string    `json:"tenant_code" db:"tenant_code" table:"key"`
 	UserID     uuid.UUID  `json:"user_id" db:"user_id"`
-	Username   *string    `json:"username" db:"username"`
+	Username   *string    `json:"username" db:"username" table:"key"`
 	FullName   *string    `json:"full_name" db:"full_name"`
 	Email      *string    `json:"email" db:"email"`
-	Role       *string    `json:"role" db:"role"`
+	Role       *string    `json:"role" db:"role" table:"key"`
 	Department *string    `json:"department" db:"department"`
 	Position   *string    `json:"position" db:"position"`
 	EmployeeID *string    `json:"employee_id" db:"employee_id"`
@@ -99,7 +99,7 @@ func NewMembers(cat schema.Catalog) (*Members, error) {
 	if err != nil {
 		return nil, err
 	}
-	join, codeExpr := Join(cat, "m.tenant_id")
+	join, codeExpr, _ := Join(cat, "m.tenant_id")
 	fields := slices.Clone(memberFields)
 	status := slices.IndexFunc(fields, func(f schema.Field) bool { return f.Name == "status" })
 	fields[status].Expr = shape.LiveStatus("m", "LEFT")

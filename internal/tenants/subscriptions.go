@@ -10,7 +10,7 @@ import (
 
 // Subscription is a tenant's subscription, as shown with the tenant.
 type Subscription struct {
-	ID           uuid.UUID     `json:"id" db:"id"`
+	ID           uuid.UUID     `json:"id" db:"id" table:"key"`
 	PlanID       *uuid.UUID    `json:"plan_id" db:"plan_id"`
 	StartDate    *db.Date      `json:"start_date" db:"start_date"`
 	CloseDate    *db.Date      `json:"close_date" db:"close_date"`
@@ -18,9 +18,9 @@ type Subscription struct {
 	MaxUsers     *int64        `json:"max_users" db:"max_users"`
 	MaxStorage   *int64        `json:"max_storage" db:"max_storage"`
 	MaxAPICalls  *int64        `json:"max_api_calls" db:"max_api_calls"`
-	BaseAmount   *money.Amount `json:"base_amount" db:"base_amount"`
-	UserAmount   *money.Amount `json:"user_amount" db:"user_amount"`
-	Currency     *string       `json:"currency" db:"currency"`
+	BaseAmount   *money.Amount `json:"base_amount" db:"base_amount" table:"amount"`
+	UserAmount   *money.Amount `json:"user_amount" db:"user_amount" table:"amount"`
+	Currency     *string       `json:"currency" db:"currency" table:"currency"`
 	AutoRenewal  *bool         `json:"auto_renewal" db:"auto_renewal"`
 	NotiRenewal  *bool         `json:"noti_renewal" db:"noti_renewal"`
 	Status       *string       `json:"status" db:"status"`

@@ -15,8 +15,8 @@ import (
 
 // Tenant is a tenant's record. A nil field is NULL or a column that this database does not have.
 type Tenant struct {
-	ID              uuid.UUID       `json:"id" db:"id"`
-	Code            *string         `json:"code" db:"code"`
+	ID              uuid.UUID       `json:"id" db:"id" table:"key"`
+	Code            *string         `json:"code" db:"code" table:"key"`
 	Name            *string         `json:"name" db:"name"`
 	Type            *string         `json:"type" db:"type"`
 	BizNo           *string         `json:"biz_no" db:"biz_no"`

@@ -30,14 +30,14 @@ var codeColumns = []string{"code", "tenant_code"}
 // code returns the expression for a tenant's code under the alias t, NULL if the table has no such column.
 func code(shape *schema.Table) string { return expression(shape.FirstOf(codeColumns...)) }
 
-// Join returns the LEFT JOIN from the column id of another table to its tenant under the alias t, and the expression
-// for the tenant's code. Without a tenants table, these are "" and NULL.
-func Join(cat schema.Catalog, id string) (join, codeExpr string) {
+// Join returns the LEFT JOIN from the column id of another table to its tenant under the alias t, and the expressions
+// for the tenant's code and name. Without a tenants table, these are "" and NULL.
+func Join(cat schema.Catalog, id string) (join, codeExpr, nameExpr string) {
 	shape, ok := cat[schema.Tenants]
 	if !ok {
-		return "", "NULL::text"
+		return "", "NULL::text", "NULL::text"
 	}
-	return "LEFT JOIN " + shape.Name + " t ON t.id = " + id, code(shape)
+	return "LEFT JOIN " + shape.Name + " t ON t.id = " + id, code(shape), expression(shape.FirstOf("name"))
 }
 
 // named describes how tenants are identified: by id or code.

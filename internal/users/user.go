@@ -17,8 +17,8 @@ import (
 // User is a user's record, in the contract's field order. A nil field is NULL or a column that this database does not
 // have. The record has no secrets.
 type User struct {
-	ID                  uuid.UUID  `json:"id" db:"id"`
-	Username            string     `json:"username" db:"username"`
+	ID                  uuid.UUID  `json:"id" db:"id" table:"key"`
+	Username            string     `json:"username" db:"username" table:"key"`
 	FullName            *string    `json:"full_name" db:"full_name"`
 	Email               string     `json:"email" db:"email"`
 	Phone               *string    `json:"phone" db:"phone"`
@@ -29,7 +29,7 @@ type User struct {
 	EmailVerified       *bool      `json:"email_verified" db:"email_verified"`
 	PhoneVerified       *bool      `json:"phone_verified" db:"phone_verified"`
 	LastLoginAt         *db.Time   `json:"last_login_at" db:"last_login_at"`
-	LastLoginIP         *string    `json:"last_login_ip" db:"last_login_ip"`
+	LastLoginIP         *string    `json:"last_login_ip" db:"last_login_ip" table:"whole"`
 	FailedLoginAttempts *int       `json:"failed_login_attempts" db:"failed_login_attempts"`
 	LockedUntil         *db.Time   `json:"locked_until" db:"locked_until"`
 	PasswordChangedAt   *db.Time   `json:"password_changed_at" db:"password_changed_at"`

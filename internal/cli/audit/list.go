@@ -23,7 +23,8 @@ import (
 
 // AuditView has the columns of audit list in tables.
 var AuditView = output.View{
-	Table: []string{"created_at", "operator", "action", "resource", "resource_id", "result", "description"},
+	Name:  "audit rows",
+	Table: []string{"created_at", "operator", "action", "resource", "result", "description", "resource_id"},
 	Wide: []string{
 		"id", "created_at", "operator", "event_type", "action", "resource", "resource_id", "result", "failure_reason",
 		"risk_level", "description", "op_id", "reason", "ticket",

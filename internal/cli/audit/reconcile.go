@@ -23,7 +23,7 @@ type reconciled struct {
 	OpID      uuid.UUID `json:"op_id"`
 	CreatedAt db.Time   `json:"created_at"`
 	Operator  string    `json:"operator"`
-	Tenant    string    `json:"tenant"`
+	Tenant    string    `json:"tenant" table:"key"`
 	Action    string    `json:"action"`
 	Resource  string    `json:"resource"`
 	Name      string    `json:"name"`
@@ -32,6 +32,7 @@ type reconciled struct {
 }
 
 var reconciledView = output.View{
+	Name:  "unfinished changes",
 	Table: []string{"created_at", "operator", "tenant", "action", "resource", "name", "outcome", "error"},
 	Wide:  []string{"id", "op_id", "created_at", "operator", "tenant", "action", "resource", "name", "outcome", "error"},
 }

@@ -19,12 +19,12 @@ import (
 
 // event is one changed field of an audit row. An audit row without fields, such as that of a login, is one event too.
 type event struct {
-	ID            uuid.UUID `json:"id"` // the audit row's
+	ID            uuid.UUID `json:"id" table:"key"` // the audit row's
 	CreatedAt     *db.Time  `json:"created_at"`
 	Operator      *string   `json:"operator"`
 	Action        *string   `json:"action"`
 	Result        *string   `json:"result"`
-	Field         *string   `json:"field"`
+	Field         *string   `json:"field" table:"key"`
 	Before        any       `json:"before"`
 	After         any       `json:"after"`
 	Reason        *string   `json:"reason"`
@@ -35,6 +35,7 @@ type event struct {
 }
 
 var eventView = output.View{
+	Name:  "changes",
 	Table: []string{"created_at", "operator", "action", "result", "field", "before", "after", "reason"},
 	Wide:  []string{"id", "created_at", "operator", "action", "result", "field", "before", "after", "reason", "ticket", "op_id"},
 }

@@ -11,6 +11,7 @@ import (
 
 // InvoiceView has the columns of invoices in tables.
 var InvoiceView = output.View{
+	Name:  "invoices",
 	Table: []string{"invoice_no", "tenant_code", "invoice_date", "due_date", "total_amount", "currency", "status", "paid_at"},
 	Wide: []string{
 		"id", "invoice_no", "tenant_code", "invoice_date", "due_date", "start_date", "close_date", "base_amount",
@@ -36,6 +37,7 @@ var Invoices = Resource[invoices.Invoice, *invoices.Table]{
 
 // TenantView has the columns of tenants in tables.
 var TenantView = output.View{
+	Name:  "tenants",
 	Table: []string{"code", "name", "type", "status", "start_date", "close_date", "created_at"},
 	Wide: []string{
 		"id", "code", "name", "type", "biz_no", "ceo_name", "phone_no", "employee_count", "start_date", "close_date", "timezone", "locale",
@@ -60,6 +62,7 @@ var Tenants = Resource[tenants.Tenant, *tenants.Table]{
 
 // UserView has the columns of users in tables.
 var UserView = output.View{
+	Name:  "users",
 	Table: []string{"username", "full_name", "email", "user_type", "status", "last_login_at", "created_at"},
 	Wide: []string{
 		"id", "username", "full_name", "email", "phone", "user_type", "status", "mfa_enabled", "department",

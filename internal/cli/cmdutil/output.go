@@ -75,7 +75,7 @@ func (env *Env) SetPrinter(cmd *cobra.Command) error {
 		Format: format, Columns: env.Output.columns, NoHeaders: env.Output.noHeaders, File: env.Output.file, JQ: env.Output.JQ,
 		CSVBOM: env.Output.bom, CSVSafe: env.Output.safe, Stdout: InterruptibleWriter{env.Context, env.Stdout}, Standard: env.Stdout,
 		Context: env.Context, Timeout: c.Timeout,
-		Terminal: terminal, Mask: c.Protected && !env.reveal,
+		Terminal: terminal, Note: env.Note, Mask: c.Protected && !env.reveal,
 	})
 	if err != nil {
 		return err

@@ -15,7 +15,7 @@ import (
 
 // tenantResult is the result of a check in a tenant's database.
 type tenantResult struct {
-	Tenant string `json:"tenant"`
+	Tenant string `json:"tenant" table:"key"`
 	doctor.Result
 }
 

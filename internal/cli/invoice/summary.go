@@ -1,7 +1,10 @@
 package invoice
 
 import (
+	"cmp"
 	"context"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,18 +14,26 @@ import (
 	"github.com/cxgctl/cxgctl/internal/output"
 )
 
-var summaryView = output.View{
-	ID: "group",
-	Table: []string{
-		"group", "currency", "count", "total", "paid", "unpaid", "paid_rate", "current", "days_1_30", "days_31_60", "days_61_90", "days_over_90",
-	},
+// summaryColumns are the columns of a summary in tables, after those of the group and the currency.
+var summaryColumns = []string{"currency", "total", "paid", "unpaid", "canceled", "paid_rate", "count"}
+
+// summaryView returns the view of a summary by one of invoices.Groupings.
+func summaryView(by string) output.View {
+	v := output.View{Name: "invoices", ID: "group", Table: summaryColumns}
+	switch strings.ToLower(strings.TrimSpace(by)) {
+	case "currency":
+	case "tenant":
+		v.Table = append([]string{"group", "tenant_name"}, summaryColumns...)
+	default:
+		v.Table = append([]string{"group"}, summaryColumns...)
+	}
+	return v
 }
 
 var debtView = output.View{
-	ID: "tenant_id",
-	Table: []string{
-		"tenant_code", "currency", "count", "oldest_due_date", "unpaid", "overdue", "current", "days_1_30", "days_31_60", "days_61_90", "days_over_90",
-	},
+	Name:  "unpaid invoices",
+	ID:    "tenant_id",
+	Table: []string{"tenant_code", "tenant_name", "currency", "unpaid", "current", "days_1_30", "days_31_60", "days_61_90", "days_over_90"},
 }
 
 func newSummary(env *cmdutil.Env) *cobra.Command {
@@ -45,7 +56,8 @@ func newSummary(env *cmdutil.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return cmdutil.PrintWhole(env, summaryView, sums)
+		noteDay(env)
+		return cmdutil.PrintWhole(env, summaryView(by), sums)
 	})
 	cmd.Flags().StringVar(&by, "by", "currency", "month, status, currency, tenant or method")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "by")
@@ -70,9 +82,17 @@ func newReport(env *cmdutil.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		noteDay(env)
 		return cmdutil.PrintWhole(env, debtView, debts)
 	})
 	return sums[invoices.Debt](env, cmd, &f)
+}
+
+// noteDay tells the day of the figures in a table.
+func noteDay(env *cmdutil.Env) {
+	if f := env.Printer.Format; f == output.Table || f == output.Wide {
+		env.Note("as of %s, %s", cmdutil.Today(env), cmp.Or(env.Times.Zone, time.UTC))
+	}
 }
 
 // sums adds the filters of invoices list to a command that summarizes invoices.

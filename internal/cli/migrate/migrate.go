@@ -23,7 +23,7 @@ import (
 // migration is a record of the migrate commands.
 type migration struct {
 	Database  string        `json:"database"`
-	Version   int64         `json:"version"`
+	Version   int64         `json:"version" table:"key"`
 	Name      string        `json:"name"`
 	Applied   bool          `json:"applied"`
 	AppliedAt *db.Time      `json:"applied_at"`
@@ -34,6 +34,7 @@ type migration struct {
 }
 
 var migrationView = output.View{
+	Name:  "migrations",
 	ID:    "version",
 	Table: []string{"database", "version", "name", "applied", "applied_at", "state"},
 	Wide:  []string{"database", "version", "name", "applied", "applied_at", "state"},

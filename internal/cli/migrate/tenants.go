@@ -19,11 +19,12 @@ import (
 
 // tenantMigration is a migration in the database of a tenant.
 type tenantMigration struct {
-	Tenant string `json:"tenant"`
+	Tenant string `json:"tenant" table:"key"`
 	migration
 }
 
 var tenantMigrationView = output.View{
+	Name:  "migrations",
 	ID:    "version",
 	Table: []string{"tenant", "version", "name", "applied", "applied_at", "state"},
 	Wide:  []string{"tenant", "database", "version", "name", "applied", "applied_at", "state"},

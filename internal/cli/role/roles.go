@@ -19,12 +19,14 @@ import (
 )
 
 var roleView = output.View{
+	Name:  "roles",
 	ID:    "code",
 	Table: []string{"code", "name", "category", "level", "scope", "status", "holders"},
 	Wide:  []string{"id", "code", "name", "description", "category", "level", "scope", "is_default", "status", "holders", "permissions"},
 }
 
 var grantView = output.View{
+	Name:  "grants",
 	Table: []string{"username", "role", "level", "scope", "tenant_id", "status", "granted_at", "expires_at"},
 	Wide:  []string{"id", "username", "role", "level", "scope", "tenant_id", "status", "granted_at", "granted_by", "expires_at"},
 }

@@ -18,14 +18,17 @@ import (
 
 var (
 	sessionView = output.View{
+		Name:  "sessions",
 		Table: []string{"id", "username", "session_type", "status", "ip_address", "last_activity_at", "expires_at"},
 		Wide:  []string{"id", "username", "tenant_id", "session_type", "status", "ip_address", "user_agent", "created_at", "last_activity_at", "expires_at"},
 	}
 	loginLogView = output.View{
+		Name:  "logins",
 		Table: []string{"created_at", "username", "attempt_type", "success", "failure_reason", "ip_address"},
 		Wide:  []string{"id", "created_at", "username", "user_type", "attempt_type", "success", "failure_reason", "ip_address", "user_agent", "mfa_used"},
 	}
 	keyView = output.View{
+		Name:  "keys",
 		Table: []string{"id", "key_name", "username", "scopes", "status", "expires_at", "last_used_at"},
 		Wide:  []string{"id", "key_id", "key_name", "username", "tenant_id", "service_account", "scopes", "status", "expires_at", "last_used_at", "usage_count", "created_at"},
 	}

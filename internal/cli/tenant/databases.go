@@ -15,7 +15,7 @@ import (
 
 // tenantDatabase describes the database of a tenant's users.
 type tenantDatabase struct {
-	Tenant     string   `json:"tenant"`
+	Tenant     string   `json:"tenant" table:"key"`
 	Database   *string  `json:"database"` // host:port/name
 	Shared     bool     `json:"shared"`   // with other tenants
 	Reachable  bool     `json:"reachable"`
@@ -27,6 +27,7 @@ type tenantDatabase struct {
 }
 
 var tenantDatabaseView = output.View{
+	Name:  "databases",
 	ID:    "tenant",
 	Table: []string{"tenant", "database", "shared", "reachable", "generation", "version", "error"},
 }

@@ -104,7 +104,7 @@ func newGet(env *cmdutil.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return output.One(env.Printer, cmdutil.TenantView, shownTenant{t, subscriptions})
+		return output.OneWithList(env.Printer, cmdutil.TenantView, shownTenant{t, subscriptions}, "subscriptions", subscriptionView, subscriptions)
 	})
 	name.Bind(cmd, tenants.Kind.KeyNames()...)
 	name.BindDeleted(cmd, "tenants")
@@ -113,6 +113,7 @@ func newGet(env *cmdutil.Env) *cobra.Command {
 }
 
 var subscriptionView = output.View{
+	Name:  "subscriptions",
 	Table: []string{"id", "status", "billing_cycle", "base_amount", "currency", "start_date", "close_date"},
 }
 

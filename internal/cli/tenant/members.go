@@ -15,6 +15,7 @@ import (
 )
 
 var memberView = output.View{
+	Name:  "members",
 	Table: []string{"username", "full_name", "role", "status", "is_primary", "is_admin", "employee_id", "start_date"},
 	Wide: []string{
 		"id", "tenant_code", "username", "full_name", "email", "role", "department", "position", "employee_id", "status", "is_primary",

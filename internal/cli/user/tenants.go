@@ -16,11 +16,12 @@ import (
 
 // tenantUser is a user in the database of a tenant.
 type tenantUser struct {
-	Tenant string `json:"tenant"`
+	Tenant string `json:"tenant" table:"key"`
 	users.User
 }
 
 var tenantUserView = output.View{
+	Name:  "users",
 	Table: []string{"tenant", "username", "full_name", "email", "status", "last_login_at", "created_at"},
 	Wide: []string{
 		"tenant", "id", "username", "full_name", "email", "phone", "status", "failed_login_attempts", "locked_until", "last_login_at",

@@ -1,0 +1,50 @@
+package output
+
+import (
+	"strconv"
+	"strings"
+
+	"golang.org/x/text/currency"
+)
+
+// Thousands returns n with commas between its thousands: 4,683.
+func Thousands(n int64) string { return grouped(strconv.FormatInt(n, 10), 0) }
+
+// grouped returns a decimal with commas between its thousands. It omits trailing zeros after the first places decimal
+// places, and no other digit.
+func grouped(text string, places int) string {
+	whole, fraction, _ := strings.Cut(text, ".")
+	digits := strings.TrimPrefix(whole, "-")
+	sign := whole[:len(whole)-len(digits)]
+	if strings.Trim(digits+fraction, "0123456789") != "" { // NaN
+		return text
+	}
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	fraction = strings.TrimRight(fraction, "0")
+	fraction += strings.Repeat("0", max(0, places-len(fraction)))
+	if fraction != "" {
+		fraction = "." + fraction
+	}
+	return sign + digits + fraction
+}
+
+// inCurrency returns an amount with at least the decimal places of its currency.
+func inCurrency(text, code string) string {
+	_, fraction, _ := strings.Cut(text, ".")
+	places := len(fraction)
+	if unit, err := currency.ParseISO(code); err == nil {
+		places, _ = currency.Standard.Rounding(unit)
+	}
+	return grouped(text, places)
+}
+
+// percentage returns a fraction of one as a percentage with one decimal place.
+func percentage(text string) string {
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || f != f {
+		return text
+	}
+	return strconv.FormatFloat(100*f, 'f', 1, 64) + " %"
+}

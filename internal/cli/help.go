@@ -1,87 +1,271 @@
 package cli
 
 import (
+	"cmp"
+	"embed"
 	"fmt"
+	"io"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/output"
 )
 
-// newHelpTopics returns the help pages that do not belong to a command, such as cxgctl help exit-codes.
-func newHelpTopics() []*cobra.Command {
-	return []*cobra.Command{
-		{Use: "exit-codes", Short: "Exit codes and their meanings", Long: exitCodes()},
-		{Use: "environment", Short: "Environment variables", Long: environmentHelp},
-		{Use: "formats", Short: "Output formats", Long: formatsHelp},
-	}
+// Help is laid out for the terminal, within these widths in columns.
+const (
+	helpWidth    = 80 // off a terminal
+	maxHelpWidth = 100
+)
+
+// Groups of commands in the root command's help.
+var groups = []*cobra.Group{
+	{ID: "data", Title: "Data:"},
+	{ID: "access", Title: "Access and audit:"},
+	{ID: "operation", Title: "Databases and configuration:"},
+	{ID: "other", Title: "Other:"},
 }
 
-// runHelp prints the help of a command or topic. Unlike cobra's own, it fails if there is none.
-func runHelp(cmd *cobra.Command, args []string) error {
-	of, rest, err := cmd.Root().Find(args)
-	if err != nil || len(rest) > 0 {
-		return cmdutil.GroupHelp(of, rest)
-	}
-	of.InitDefaultHelpFlag()
-	return of.Help()
+// groupOf is the group of each command below the root; the others are in the last one.
+var groupOf = map[string]string{
+	"users": "data", "invoices": "data", "tenants": "data", "roles": "access", "sessions": "access", "keys": "access", "logins": "access",
+	"auth": "access", "audit": "access", "migrate": "operation", "doctor": "operation", "dev": "operation", "config": "operation",
 }
 
-// exitCodes returns the table of exit codes.
+//go:embed help/*.md
+var topicFiles embed.FS
+
+// topics returns the names of the help topics.
+func topics() (names []string) {
+	files, err := topicFiles.ReadDir("help")
+	cliflag.Must(err)
+	for _, f := range files {
+		names = append(names, strings.TrimSuffix(f.Name(), path.Ext(f.Name())))
+	}
+	return names
+}
+
+// topic returns the text of a help topic, in Markdown, or false if there is none of the name.
+func topic(name string) (string, bool) {
+	text, err := topicFiles.ReadFile("help/" + name + ".md")
+	if err != nil {
+		return "", false
+	}
+	if name == "exit-codes" {
+		return string(text) + "\n" + exitCodes(), true
+	}
+	return string(text), true
+}
+
+// title returns the heading of a help topic.
+func title(name string) string {
+	text, _ := topic(name)
+	first, _, _ := strings.Cut(text, "\n")
+	return strings.TrimPrefix(first, "# ")
+}
+
+// exitCodes returns the table of exit codes in Markdown.
 func exitCodes() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%-5s %-34s %s\n", "CODE", "SEMANTIC CODE", "MEANING")
+	b := strings.Builder{}
+	b.WriteString("| CODE | SEMANTIC CODE | MEANING |\n|---|---|---|\n")
 	for _, x := range fault.Exits {
 		names := make([]string, len(x.Codes))
 		for i, c := range x.Codes {
 			names[i] = string(c)
 		}
-		fmt.Fprintf(&b, "%-5d %-34s %s\n", x.Status, strings.Join(names, ", "), x.Meaning)
+		fmt.Fprintf(&b, "| %d | %s | %s |\n", x.Status, strings.Join(names, ", "), x.Meaning)
 	}
-	fmt.Fprintf(&b, "%-5d %-34s %s", brokenPipe, "", "the reader of standard output closed it early; nothing was to be changed")
+	fmt.Fprintf(&b, "| %d | | the reader of standard output closed it; nothing was to be changed |\n", brokenPipe)
 	return b.String()
 }
 
-const environmentHelp = `CXGCTL_CONFIG                 configuration file, as --config
-CXGCTL_PROFILE                profile, as --profile
-CXGCTL_OPERATOR               operator, as --operator
-CXGCTL_OUTPUT                 output format, as --output
-CXGCTL_TOKEN_FILE             file with the operator's token: a key, or the backend's access token
-CXGCTL_MANAGER_DATABASE_URL   the manager database
-CXGCTL_TENANTS_DATABASE_URL   the tenants database; with {code} in it, one per tenant
-CXGCTL_REPLICA_DATABASE_URL   a replica of the manager database, for lists and exports
-CXGCTL_DIRECT_DATABASE_URL, CXGCTL_DIRECT_TENANTS_DATABASE_URL
-                              the servers themselves, for migrate, if the URLs above lead to a pooler
-MANAGER_DATABASE_URL          the backend's own setting, read last
-TENANTS_DATABASE_URL          the backend's own setting, read last
-XDG_CONFIG_HOME               folder of cxgctl/config.yaml (default ~/.config)
-XDG_STATE_HOME                folder of the stored login (default ~/.local/state)
-DBUS_SESSION_BUS_ADDRESS      if set, a login is stored in the keyring
-XDG_DATA_HOME                 folder of the dev database (default ~/.local/share; as root /var/lib)
-NO_COLOR, CLICOLOR_FORCE      no colour; colour even off a terminal
-TERM                          dumb means no colour
-PGHOST, PGPORT, PGUSER, PGDATABASE, PGSERVICE, PGPASSFILE, PGSSLMODE, …
-                              as in libpq, for what the connection string omits; without a connection string, PGHOST,
-                              PGDATABASE or PGSERVICE name the manager database
+// helper lays out help pages.
+type helper struct {
+	env   *cmdutil.Env
+	root  *cobra.Command
+	width int // of the pages, in columns
+}
 
-Flags override the environment, which overrides the profile, which overrides the defaults.
-A connection string may begin with postgres://, postgresql:// or postgresql+asyncpg://.`
+// addHelp gives the tree its help pages, and the command help its topics.
+func addHelp(env *cmdutil.Env, root *cobra.Command) {
+	h := helper{env, root, helpWidth}
+	if w := output.DetectTerminal(env.Stdout, env.Getenv).Width; w > 0 {
+		h.width = min(w, maxHelpWidth)
+	}
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { h.write(h.page(cmd)) })
+	root.InitDefaultHelpCmd()
+	help, _, err := root.Find([]string{"help"})
+	cliflag.Must(err)
+	help.Use, help.Short, help.Long = "help [COMMAND | TOPIC]", "Show the help of a command or a topic", ""
+	help.Example = "  cxgctl help users import\n  cxgctl help exit-codes"
+	help.Run, help.RunE = nil, func(_ *cobra.Command, args []string) error {
+		if len(args) == 1 && !slices.ContainsFunc(root.Commands(), func(c *cobra.Command) bool { return c.Name() == args[0] }) {
+			if text, ok := topic(args[0]); ok {
+				h.write(h.topicPage(args[0], text))
+				return nil
+			}
+		}
+		return cmdutil.HelpOn(root, args)
+	}
+	commands := help.ValidArgsFunction
+	help.ValidArgsFunction = func(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		words, directive := commands(cmd, args, word)
+		for _, name := range topics() {
+			if len(args) == 0 && strings.HasPrefix(name, word) {
+				words = append(words, cobra.CompletionWithDesc(name, title(name)))
+			}
+		}
+		return words, directive
+	}
+	env.Anonymous(help)
+	root.AddGroup(groups...)
+	for _, c := range root.Commands() {
+		c.GroupID = cmp.Or(groupOf[c.Name()], "other")
+	}
+}
 
-const formatsHelp = `table   columns for people; on a terminal with colour and relative times
-wide    more columns, exact times
-json    one document: {"success":true,"data":…,"error":null}; a list has items, total, page, page_size, total_pages;
-        with --cursor it has next_cursor, and total, page and total_pages are null
-jsonl   one record per line, without the envelope of json
-csv     RFC 4180, UTF-8, a header row, \n line ends (--csv-bom for Excel, --csv-safe against formulas)
-tsv     tabs between cells; \t \n \r \\ inside one
-yaml    the same document as json
-id      ids only, one per line
-xlsx    a spreadsheet (needs --output-file); numbers that it cannot hold exactly become text
+// write prints a page. Main reports errors of the writer.
+func (h helper) write(page string) { _, _ = io.WriteString(h.root.OutOrStdout(), page) }
 
-Output that does not go to a terminal has neither colour nor truncation, and times are RFC 3339 in UTC.
-Money is an exact decimal in a string, a date is YYYY-MM-DD, and missing values are null (csv, tsv: empty).
---columns selects and orders fields in every format. --jq runs on the json document.
---output-file writes to a temporary file in the same folder and renames it once complete; a name that ends
-in .gz or .zst is compressed.`
+// topicPage returns a topic's page, with the flags that commands leave to it.
+func (h helper) topicPage(name, text string) string {
+	var b strings.Builder
+	output.WriteMarkdown(&b, text, h.width)
+	fs := pflag.NewFlagSet(name, pflag.ContinueOnError)
+	if name == "flags" {
+		fs = h.root.PersistentFlags()
+	}
+	cmdutil.Leaves(h.root, func(cmd *cobra.Command) {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if cliflag.TopicOf(f) == name && fs.Lookup(f.Name) == nil {
+				fs.AddFlag(f)
+			}
+		})
+	})
+	if fs.HasFlags() {
+		b.WriteString("\nFlags:\n" + fs.FlagUsagesWrapped(h.width))
+	}
+	return b.String()
+}
+
+// page returns a command's page.
+func (h helper) page(cmd *cobra.Command) string {
+	var b strings.Builder
+	width := h.width
+	output.WriteMarkdown(&b, cmp.Or(cmd.Long, cmd.Short), width)
+	section := func(title string) { b.WriteString("\n" + title + "\n") }
+
+	section("Usage:")
+	if cmd.HasSubCommands() {
+		b.WriteString("  " + cmd.CommandPath() + " COMMAND\n")
+	} else {
+		b.WriteString("  " + output.Wrap(cmd.UseLine(), "      ", width-2))
+	}
+	if by := cmd.Flags().Lookup("by"); by != nil {
+		b.WriteString("\n" + output.Wrap("REF: "+strings.TrimPrefix(by.Usage, "interpret REF as: "), "     ", width))
+	}
+	if len(cmd.Aliases) > 0 {
+		b.WriteString("\nAlso: " + strings.Join(cmd.Aliases, ", ") + "\n")
+	}
+	if cmd.Example != "" {
+		section("Examples:")
+		for line := range strings.SplitSeq(cmd.Example, "\n") {
+			b.WriteString(output.WrapCommand(line, width))
+		}
+	}
+	h.commands(&b, cmd, width)
+	h.flags(&b, cmd, width)
+	return b.String()
+}
+
+// commands lists the subcommands by group, and for the root the topics.
+func (h helper) commands(b *strings.Builder, cmd *cobra.Command, width int) {
+	list := func(title string, in func(*cobra.Command) bool) {
+		text := ""
+		for _, c := range cmd.Commands() {
+			if c.IsAvailableCommand() && in(c) || c.Name() == "help" && in(c) {
+				text += fmt.Sprintf("  %-*s ", cmd.Commands()[0].NamePadding(), c.Name()) + output.Wrap(c.Short, strings.Repeat(" ", c.NamePadding()+3), width)
+			}
+		}
+		if text != "" {
+			b.WriteString("\n" + title + "\n" + text)
+		}
+	}
+	if cmd.HasParent() {
+		list("Commands:", func(*cobra.Command) bool { return true })
+	} else {
+		for _, g := range groups {
+			list(g.Title, func(c *cobra.Command) bool { return c.GroupID == g.ID })
+		}
+		b.WriteString("\nTopics (cxgctl help TOPIC):\n  " + output.Wrap(strings.Join(topics(), ", "), "  ", width))
+	}
+	if cmd.HasSubCommands() {
+		b.WriteString("\n" + output.Wrap("Help of a command: "+cmd.CommandPath()+" COMMAND --help", "  ", width))
+	}
+}
+
+// flags lists a command's flags. Those that many commands have are only named, with their topic.
+func (h helper) flags(b *strings.Builder, cmd *cobra.Command, width int) {
+	own := pflag.NewFlagSet(cmd.Name(), pflag.ContinueOnError)
+	shared := map[string][]string{}
+	cmd.NonInheritedFlags().VisitAll(func(f *pflag.Flag) {
+		switch topic := cliflag.TopicOf(f); {
+		case f.Hidden || f.Name == "help":
+		case topic != "":
+			shared[topic] = append(shared[topic], "--"+f.Name)
+		case cmd.HasParent():
+			own.AddFlag(f)
+		}
+	})
+	if own.HasFlags() {
+		b.WriteString("\nFlags:\n" + own.FlagUsagesWrapped(width))
+	}
+	b.WriteString("\n")
+	for _, name := range topics() {
+		if len(shared[name]) > 0 {
+			b.WriteString(output.Wrap(strings.Join(shared[name], " ")+": cxgctl help "+name, "  ", width))
+		}
+	}
+	b.WriteString("Global flags: cxgctl help flags\n")
+	if cmd.HasSubCommands() {
+		return
+	}
+	if text := cmd.Annotations["permissions"]; text != "" {
+		b.WriteString(output.Wrap("Permissions: "+text, "  ", width))
+	}
+	b.WriteString(output.Wrap("Exit codes: "+strings.Join(exitCodesOf(h.env, cmd), ", ")+" (cxgctl help exit-codes)", "  ", width))
+}
+
+// exitCodesOf returns the exit codes that a command can end with, besides those of signals and closed pipes.
+func exitCodesOf(env *cmdutil.Env, cmd *cobra.Command) []string {
+	has := func(flag string) bool { return cmd.Flags().Lookup(flag) != nil }
+	spec := env.SpecOf(cmd)
+	isAnonymous := spec.Permission == cmdutil.NoOperator
+	codes := []string{"0", "2"}
+	for _, x := range []struct {
+		code string
+		ends bool
+	}{
+		{"3", has("by") || has("tenant") || has("dry-run")},
+		{"4", has("dry-run")},
+		{"5", true},
+		{"6", !isAnonymous},
+		{"7", !isAnonymous},
+		{"8", !isAnonymous || has("dry-run") || cmd.Name() == "doctor"},
+		{"9", has("stdin") || has("expect") || has("all-tenants") || slices.Contains([]string{"doctor", "verify", "import"}, cmd.Name())},
+		{"10", has("dry-run")},
+		{"74", has("output-file")},
+		{"75", has("state") || cmd.Name() == "import"},
+	} {
+		if x.ends {
+			codes = append(codes, x.code)
+		}
+	}
+	return codes
+}

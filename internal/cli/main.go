@@ -67,7 +67,7 @@ func run(env *cmdutil.Env, root *cobra.Command) (status int) {
 			err = f
 		}
 	}
-	f := toFault(env, err)
+	f := toFault(env, cmd, err)
 	nameFlagOfCharacter(env, f)
 	nameFlagsOfFields(cmd, f)
 	// EPIPE on a database connection is reported as an error.
@@ -130,23 +130,11 @@ func (r *errorWriter) Write(b []byte) (int, error) {
 }
 
 // toFault converts err to a *fault.Error. Errors that cobra returns before a command runs are usage errors.
-func toFault(env *cmdutil.Env, err error) *fault.Error {
-	if f, ok := errors.AsType[*fault.Error](err); ok {
-		return f
-	}
+func toFault(env *cmdutil.Env, cmd *cobra.Command, err error) *fault.Error {
 	if env.Running {
 		return fault.From(db.Translate(err))
 	}
-	message, hint, _ := strings.Cut(err.Error(), "\n")
-	if _, set, found := strings.Cut(message, "none of the others can be; ["); found {
-		set, _, _ = strings.Cut(set, "]")
-		message = "--" + strings.Join(strings.Fields(set), " and --") + " cannot be used together"
-	}
-	f := fault.New(fault.Usage, "%s", message)
-	if _, suggestion, found := strings.Cut(hint, "Did you mean this?"); found {
-		return f.WithHint("did you mean %s", strings.Join(strings.Fields(suggestion), ", "))
-	}
-	return f.WithHint("see: cxgctl help")
+	return usageError(cmd, env.Args, err)
 }
 
 // explain prints the SQLSTATE and the duration for --verbose. It omits the server's DETAIL, which can quote

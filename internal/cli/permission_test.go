@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/crypto/bcrypt"
 
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 	"github.com/cxgctl/cxgctl/internal/password"
@@ -104,6 +105,10 @@ func invocation(cmd *cobra.Command) []string {
 		}
 	}
 	args = append(args, usable[path]...)
+	_ = cmd.ValidateArgs(nil) // may require more flags
+	for _, name := range cliflag.Missing(cmd) {
+		args = append(args, "--"+name+"="+sampleOf(cmd.Flags().Lookup(name)))
+	}
 	if cmd.Flags().Lookup("dry-run") != nil {
 		args = append(args, "--dry-run")
 	}

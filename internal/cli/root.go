@@ -1,12 +1,7 @@
 package cli
 
 import (
-	"errors"
-	"strconv"
-	"strings"
-
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/cxgctl/cxgctl/internal/buildinfo"
 	auditcmd "github.com/cxgctl/cxgctl/internal/cli/audit"
@@ -22,7 +17,6 @@ import (
 	sessioncmd "github.com/cxgctl/cxgctl/internal/cli/session"
 	"github.com/cxgctl/cxgctl/internal/cli/tenant"
 	"github.com/cxgctl/cxgctl/internal/cli/user"
-	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
 // newRoot builds the command tree. Each noun has one line here.
@@ -39,17 +33,7 @@ func newRoot(env *cmdutil.Env) *cobra.Command {
 		Args:              cobra.ArbitraryArgs,
 		RunE:              cmdutil.GroupHelp,
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		if f, ok := errors.AsType[*fault.Error](err); ok {
-			return f
-		}
-		if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
-			return fault.New(fault.Validation, "--%s: %q is not valid: %s", bad.GetFlag().Name, bad.GetValue(), flagProblem(bad.GetFlag(), errors.Unwrap(bad)))
-		}
-		return fault.New(fault.Usage, "%s", err.Error()).WithHint("see: %s --help", cmd.CommandPath())
-	})
 	root.SetVersionTemplate(buildinfo.Line())
-	root.SetUsageTemplate(root.UsageTemplate() + "{{with index .Annotations \"permissions\"}}\nPermissions: {{.}}\n{{end}}")
 	f := root.PersistentFlags()
 	f.StringVar(&env.Global.ConfigFile, "config", "", "configuration `file` (default: see cxgctl config path)")
 	cliflag.Must(f.SetAnnotation("config", cliflag.FileUse, []string{cliflag.FileRead}))
@@ -69,27 +53,9 @@ func newRoot(env *cmdutil.Env) *cobra.Command {
 		env.Anonymous(newCompletion(env)), env.Anonymous(newVersion(env)),
 		auditcmd.NewCommand(env), // last: audit undo needs what the other nouns can undo
 	)
-	root.AddCommand(newHelpTopics()...)
-	root.InitDefaultHelpCmd()
-	help, _, err := root.Find([]string{"help"})
-	cliflag.Must(err)
-	help.Run, help.RunE = nil, runHelp
-	env.Anonymous(help)
+	addHelp(env, root)
+	addSynonyms(root)
+	root.SetGlobalNormalizationFunc(synonymsOfFlags)
 	cmdutil.StrictFlags(env, root)
 	return root
-}
-
-// flagProblem replaces parse errors that mention Go types with a description of the expected value.
-func flagProblem(flag *pflag.Flag, err error) string {
-	switch kind := flag.Value.Type(); {
-	case errors.Is(err, strconv.ErrRange):
-		return "the number is too large"
-	case strings.HasPrefix(kind, "int"):
-		return "want a whole number"
-	case kind == "bool":
-		return "want true or false"
-	case kind == "duration":
-		return "want a duration with a unit, such as 30s or 5m"
-	}
-	return err.Error()
 }

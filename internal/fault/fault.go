@@ -25,6 +25,7 @@ const (
 	Database             Code = "DATABASE_ERROR"
 	PartialFailure       Code = "PARTIAL_FAILURE"
 	ConfirmationRequired Code = "CONFIRMATION_REQUIRED"
+	IO                   Code = "IO_ERROR"
 	Busy                 Code = "BUSY"
 	Interrupted          Code = "INTERRUPTED"
 	Terminated           Code = "TERMINATED"
@@ -41,20 +42,21 @@ type Exit struct {
 // Exits lists every exit code of cxgctl in ascending order. Status and `cxgctl help exit-codes` both use it.
 var Exits = []Exit{
 	{0, nil, "done (an empty list is done)"},
-	{1, []Code{Internal}, "anything unforeseen"},
-	{2, []Code{Usage}, "unknown flag, missing argument"},
+	{1, []Code{Internal}, "a bug"},
+	{2, []Code{Usage}, "unknown flag, missing argument or required flag, flags that exclude each other, a single-valued flag given twice"},
 	{3, []Code{NotFound}, "a named object does not exist"},
-	{4, []Code{AlreadyExists, Conflict}, "unique value taken; the row changed under us"},
-	{5, []Code{Validation}, "a value is refused"},
+	{4, []Code{AlreadyExists, Conflict}, "already exists, or changed since it was read"},
+	{5, []Code{Validation}, "a value is not valid"},
 	{6, []Code{Unauthenticated}, "no operator, expired or revoked login"},
 	{7, []Code{PermissionDenied}, "the operator may not do this"},
-	{8, []Code{Database}, "unreachable, timed out, locked, schema not understood"},
-	{9, []Code{PartialFailure}, "some items of a batch failed; the rest is done"},
+	{8, []Code{Database}, "not configured, unreachable, timed out, locked, schema not understood"},
+	{9, []Code{PartialFailure}, "some items of a batch failed and the rest is done; doctor or audit verify found something"},
 	{10, []Code{ConfirmationRequired}, "cancelled, or a destructive command without --yes off a terminal"},
+	{74, []Code{IO}, "a local file or stream: disk full, permission, missing folder"},
 	{75, []Code{Busy}, "another run holds the same lock"},
-	{129, []Code{HungUp}, "hung up; everything uncommitted rolled back"},
-	{130, []Code{Interrupted}, "interrupted; everything uncommitted rolled back"},
-	{143, []Code{Terminated}, "terminated; everything uncommitted rolled back"},
+	{129, []Code{HungUp}, "hung up; everything uncommitted is rolled back"},
+	{130, []Code{Interrupted}, "interrupted; everything uncommitted is rolled back"},
+	{143, []Code{Terminated}, "terminated; everything uncommitted is rolled back"},
 }
 
 // Error is an error for people to read. Messages are lower case and have no full stop.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/auth"
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/users"
@@ -29,9 +30,6 @@ whose database role owns idam.user_roles. Use it to regain access.`,
 		Example: "  cxgctl auth bootstrap --username ada --email ada@example.com --full-name 'Ada Lovelace'\n  cxgctl auth bootstrap --username admin",
 	}
 	cmd.RunE = cmdutil.RunAnonymous(env, func(ctx context.Context, cmd *cobra.Command) error {
-		if n.Username == "" {
-			return fault.New(fault.Usage, "--username is missing").WithHint("see: %s --help", cmd.CommandPath())
-		}
 		s, err := env.Connect(ctx, cmd, auth.Tables...)
 		if err != nil {
 			return err
@@ -93,6 +91,7 @@ whose database role owns idam.user_roles. Use it to regain access.`,
 	f.StringVar(&n.Username, "username", "", "username, 3 to 100 ASCII characters")
 	f.StringVar(&n.Email, "email", "", "e-mail address of a new user")
 	f.StringVar(&n.FullName, "full-name", "", "full name of a new user, 1 to 100 characters")
+	cliflag.Require(cmd, "username")
 	pw.Bind(cmd)
 	flags.Bind(cmd)
 	env.Specify(cmd, cmdutil.Spec{Permission: cmdutil.NoOperator, Audit: cmdutil.Always})

@@ -72,6 +72,55 @@ func OfField(fs *pflag.FlagSet, field string) (flag *pflag.Flag) {
 	return flag
 }
 
+// Require makes cobra refuse the command without these flags.
+func Require(cmd *cobra.Command, names ...string) {
+	for _, name := range names {
+		Must(cmd.MarkFlagRequired(name))
+	}
+	annotate(cmd, "required", strings.Join(names, ","))
+}
+
+// Missing returns the required flags that are not on the command line, in the order of Require.
+func Missing(cmd *cobra.Command) (names []string) {
+	for _, name := range strings.Split(cmd.Annotations["required"], ",") {
+		if f := cmd.Flags().Lookup(name); f != nil && !f.Changed {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// annotate sets an annotation of a command.
+func annotate(cmd *cobra.Command, key, value string) {
+	if cmd.Annotations == nil {
+		cmd.Annotations = map[string]string{}
+	}
+	cmd.Annotations[key] = value
+}
+
+// Instead sets the hint for a flag that the command does not have, but that people expect.
+func Instead(cmd *cobra.Command, flag, hint string) {
+	annotate(cmd, "instead of --"+flag, hint)
+}
+
+// HintInstead returns the hint that Instead set, or "".
+func HintInstead(cmd *cobra.Command, flag string) string {
+	return cmd.Annotations["instead of --"+flag]
+}
+
+// topicAnnotation annotates a flag that a help topic explains, in place of the help of each command that has it.
+const topicAnnotation = "topic"
+
+// ExplainIn leaves the explanation of the flags to a help topic.
+func ExplainIn(fs *pflag.FlagSet, topic string, names ...string) {
+	for _, name := range names {
+		Must(fs.SetAnnotation(name, topicAnnotation, []string{topic}))
+	}
+}
+
+// TopicOf returns the help topic that explains a flag, "" for the command's own help.
+func TopicOf(f *pflag.Flag) string { return strings.Join(f.Annotations[topicAnnotation], "") }
+
 // CompleteFlag completes fixed words as the value of a flag.
 func CompleteFlag(cmd *cobra.Command, flag string, words ...string) {
 	Must(cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)))

@@ -66,6 +66,7 @@ func (b *Batch[T, E]) Command(use, short, example string) *cobra.Command {
 	spec := Spec{Permission: b.Resource.permission("UPDATE"), Resource: b.Resource.Name, Tables: b.Resource.Tables, Audit: Always}
 	if b.Destructive {
 		spec.Permission = b.Resource.permission("DELETE")
+		cliflag.Instead(cmd, "include-deleted", "deleted rows cannot be deleted again; cxgctl "+b.Resource.Name+"s restore REF restores one")
 	}
 	b.Env.Specify(cmd, spec)
 	if b.Columns == nil {

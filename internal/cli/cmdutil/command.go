@@ -2,6 +2,7 @@ package cmdutil
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
 // Leaves calls fn for every runnable command without subcommands.
@@ -28,17 +30,48 @@ func Group(use, short string, children ...*cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// GroupHelp prints the help of a group. Arguments are unknown subcommands, and an error.
+// GroupHelp refuses a group without a command: a script's typo must not pass. It prints the group's help on standard
+// error, on standard output if the word help follows.
 func GroupHelp(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
+	switch {
+	case len(args) > 0 && args[0] == "help":
+		return HelpOn(cmd, args[1:])
+	case len(args) > 0:
+		return UnknownCommand(cmd, args[0])
+	case !cmd.HasParent():
 		return cmd.Help()
 	}
-	f := fault.New(fault.Usage, "unknown command %q for %q", args[0], cmd.CommandPath())
-	cmd.SuggestionsMinimumDistance = 2
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		return f.WithHint("did you mean %s", strings.Join(near, ", "))
+	return fault.New(fault.Usage, "%s: the command is missing", cmd.CommandPath()).WithHint("see: %s --help", cmd.CommandPath())
+}
+
+// HelpOn prints the help of the command that the words name, starting from cmd.
+func HelpOn(cmd *cobra.Command, words []string) error {
+	for _, word := range words {
+		i := slices.IndexFunc(cmd.Commands(), func(c *cobra.Command) bool { return c.Name() == word || c.HasAlias(word) })
+		if i < 0 {
+			return UnknownCommand(cmd, word)
+		}
+		cmd = cmd.Commands()[i]
 	}
-	return f.WithHint("see: %s --help", cmd.CommandPath())
+	cmd.InitDefaultHelpFlag()
+	return cmd.Help()
+}
+
+// UnknownCommand returns the error for a word that is not a command of a group. It suggests the command that may be
+// meant.
+func UnknownCommand(group *cobra.Command, word string) *fault.Error {
+	f := fault.New(fault.Usage, "unknown command %q for %q", word, group.CommandPath())
+	var names []string
+	for _, c := range group.Commands() {
+		if slices.Contains(c.SuggestFor, strings.ToLower(word)) {
+			return f.WithHint("did you mean %s", c.Name())
+		}
+		names = append(names, c.Name())
+	}
+	if near := validate.Near(word, names); near != "" {
+		return f.WithHint("did you mean %s", near)
+	}
+	return f.WithHint("see: %s --help", group.CommandPath())
 }
 
 // ExactArgs requires one argument per name.
@@ -47,6 +80,9 @@ func ExactArgs(names ...string) cobra.PositionalArgs {
 		if len(args) < len(names) {
 			return fault.New(fault.Usage, "%s: %s is missing", cmd.CommandPath(), names[len(args)]).
 				WithHint("usage: %s", cmd.UseLine())
+		}
+		if len(args) > len(names) && args[len(names)] == "help" {
+			return pflag.ErrHelp
 		}
 		if len(args) > len(names) {
 			return fault.New(fault.Usage, "%s: unexpected argument %q", cmd.CommandPath(), args[len(names)]).

@@ -46,6 +46,7 @@ func BindTenants(env *Env, cmd *cobra.Command) *cobra.Command {
 	fs.IntVar(&env.Tenants.Parallel, "parallel", DefaultParallel, "number of tenants' databases to work in at once")
 	fs.StringVar(&env.Tenants.retry, "retry-failed", "", "with several tenants: only those listed in `file`, if it exists; then write those that failed to it")
 	cliflag.MarkFlags(fs, cliflag.Recorded, "tenant", "all-tenants", "parallel", "retry-failed")
+	cliflag.ExplainIn(fs, "tenants", "tenant", "all-tenants", "parallel", "retry-failed")
 	cliflag.MarkTables(fs, "all-tenants", schema.Tenants, schema.Intents)
 	cliflag.MarkFile(cmd, "retry-failed", cliflag.FileKept)
 	cmd.MarkFlagsMutuallyExclusive("tenant", "all-tenants")

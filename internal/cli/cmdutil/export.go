@@ -38,6 +38,7 @@ func (x *exportFlags) bindIncrements(cmd *cobra.Command) {
 	f.StringVar(&x.manifest, "manifest", "", "with --all and --output-file: write rows, bytes, SHA-256, snapshot time and filter to `file` afterwards")
 	f.BoolVar(&x.overwrite, "overwrite", false, "with --state: replace an --output-file that is not empty and may hold the last increment")
 	cliflag.MarkFlags(f, cliflag.Shaping, "state", "manifest", "overwrite")
+	cliflag.ExplainIn(f, "exports", "changed-since", "state", "manifest", "overwrite")
 	cliflag.MarkFile(cmd, "state", cliflag.FileKept, ".lock")
 	cliflag.MarkFile(cmd, "manifest", cliflag.FileWritten)
 	cmd.MarkFlagsMutuallyExclusive("state", "changed-since")

@@ -47,6 +47,7 @@ func bindReason(env *Env, cmd *cobra.Command) {
 	cmd.Flags().StringVar(&env.Global.Reason, "reason", "", "reason, recorded in the audit row")
 	cmd.Flags().StringVar(&env.Global.ticket, "ticket", "", "`id` of a ticket, recorded in the audit row")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Printing, "reason", "ticket")
+	cliflag.ExplainIn(cmd.Flags(), "audit-log", "reason", "ticket")
 }
 
 // refuseUnrecorded refuses --reason and --ticket if this run writes no audit row.

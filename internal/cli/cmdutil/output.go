@@ -32,6 +32,8 @@ func BindOutput(env *Env, cmd *cobra.Command, check func(columns []string) error
 	cmd.PreRunE = func(*cobra.Command, []string) error { return check(env.Output.columns) }
 	f := cmd.Flags()
 	f.StringVarP(&env.Output.Format, "output", "o", "", "`format`: table, wide, json, jsonl, csv, tsv, yaml, id or xlsx (default table; CXGCTL_OUTPUT)")
+	f.BoolFunc("json", "same as -o json", func(string) error { return f.Set("output", "json") })
+	cliflag.Must(f.MarkHidden("json"))
 	f.StringSliceVar(&env.Output.columns, "columns", nil, "print these `fields`, in this order")
 	f.BoolVar(&env.Output.noHeaders, "no-headers", false, "omit the header row")
 	f.StringVar(&env.Output.file, "output-file", "", "write to `file` atomically; the extension selects the format, and .gz and .zst compress")
@@ -40,7 +42,8 @@ func BindOutput(env *Env, cmd *cobra.Command, check func(columns []string) error
 	f.StringVar(&env.Output.JQ, "jq", "", "filter the json document with a jq `expression`")
 	f.BoolVar(&env.Output.bom, "csv-bom", false, "start csv with a byte order mark, for Excel")
 	f.BoolVar(&env.Output.safe, "csv-safe", false, "prefix csv cells that spreadsheets evaluate with ', and quote cells with ;")
-	cliflag.MarkFlags(f, cliflag.Printing, "output", "columns", "no-headers", "jq", "csv-bom", "csv-safe")
+	cliflag.MarkFlags(f, cliflag.Printing, "output", "json", "columns", "no-headers", "jq", "csv-bom", "csv-safe")
+	cliflag.ExplainIn(f, "formats", "columns", "no-headers", "output-file", "jq", "csv-bom", "csv-safe")
 	formats := make([]string, len(output.Formats))
 	for i, x := range output.Formats {
 		formats[i] = string(x)
@@ -229,6 +232,7 @@ func (p *PageFlags) BindExport(cmd *cobra.Command) {
 	p.Bind(cmd)
 	cmd.Flags().StringVar(&p.cursor, "cursor", "", "page `token`: \"first\", then next_cursor of the previous page; equally fast at any depth")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Shaping, "cursor")
+	cliflag.ExplainIn(cmd.Flags(), "exports", "cursor")
 	p.bindIncrements(cmd)
 	cmd.MarkFlagsMutuallyExclusive("cursor", "page")
 	cmd.MarkFlagsMutuallyExclusive("cursor", "all")

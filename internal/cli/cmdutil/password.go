@@ -49,6 +49,7 @@ func (p *PasswordFlags) Bind(cmd *cobra.Command) {
 	f.StringVar(&p.out, "password-out", "", "write the generated password to `file` (0600, must not exist) instead of printing it")
 	f.BoolVar(&p.none, "no-password", false, "do not set a password")
 	cliflag.MarkFlags(f, cliflag.Recorded, "password-stdin", "generate-password", "no-password")
+	cliflag.Instead(cmd, "password", "a password is never an argument; use --password-stdin, --password-file or --generate-password")
 	cliflag.MarkFile(cmd, "password-file", cliflag.FileRead)
 	cliflag.MarkFile(cmd, "password-out", cliflag.FileField)
 	cmd.MarkFlagsMutuallyExclusive("password-stdin", "password-file", "generate-password", "no-password")

@@ -23,6 +23,7 @@ func BindReplica(cmd *cobra.Command) {
 	cmd.Flags().Duration("max-lag", 0, "read from the primary if the replica is further behind than this `duration`")
 	cmd.Flags().Bool("primary", false, "read from the primary, which shows every change, not from the replica")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Printing, "max-lag", "primary")
+	cliflag.ExplainIn(cmd.Flags(), "exports", "max-lag", "primary")
 	cmd.MarkFlagsMutuallyExclusive("max-lag", "primary")
 }
 

@@ -33,6 +33,8 @@ func (env *Env) ErrorFormat() output.Format {
 			break
 		}
 		switch {
+		case arg == "--json":
+			value = "json"
 		case (arg == "-o" || arg == "--output") && i+1 < len(env.Args):
 			value = env.Args[i+1]
 		case strings.HasPrefix(arg, "--output="):

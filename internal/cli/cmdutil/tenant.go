@@ -25,24 +25,12 @@ type tenantFlags struct {
 	dev      *Target // the dev database, once resolved
 }
 
-// tenantHelp is appended to the help of the users commands.
-const tenantHelp = `
-
-With --tenant the command works on sys.users in the tenant's database. These users do not have user_type, MFA,
-department, position, time zone or locale; flags for those fields are refused. Their status is LOCKED while
-locked_until is in the future, else INACTIVE if is_active is false, else ACTIVE. Setting a status sets both columns.
-A change is announced in the manager database first and audited there afterwards. If the command is killed in between,
-audit reconcile completes the audit.`
-
 // BindTenant adds --tenant for one tenant.
 func BindTenant(env *Env, cmd *cobra.Command) *cobra.Command {
-	if cmd.Long == "" {
-		cmd.Long = cmd.Short + "."
-	}
-	cmd.Long += tenantHelp
 	cmd.Flags().Var(&env.Tenants.Refs, "tenant", "users of this `tenant`, by id or code, in sys.users of its database")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "tenant")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Entering, "tenant")
+	cliflag.ExplainIn(cmd.Flags(), "tenants", "tenant")
 	cliflag.MarkTables(cmd.Flags(), "tenant", schema.Tenants, schema.Intents)
 	cliflag.Must(cmd.RegisterFlagCompletionFunc("tenant", Tenants.Completion(env, true)))
 	return cmd

@@ -92,6 +92,7 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 		return cmdutil.PrintResult(env, w.Ledger, func() error { return printInvoice(env, made) })
 	})
 	values.bind(cmd)
+	cliflag.Require(cmd, "tenant", "invoice-no", "invoice-date", "due-date", "start-date", "close-date", "base-amount", "user-count")
 	cmd.Flags().Lookup("subscription").Usage += " (default: the tenant's only live subscription)"
 	cmd.Flags().Lookup("currency").Usage += " (default: " + invoices.DefaultCurrency + ")"
 	flags.Bind(cmd)

@@ -98,6 +98,7 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 	values.bind(cmd)
 	f.Lookup("type").Usage += " (default STANDARD)"
 	f.Lookup("start-date").Usage += " (default today, UTC)"
+	cliflag.Require(cmd, "code", "name")
 	cliflag.CompleteFlag(cmd, "status", "TRIAL", "ACTIVE")
 	flags.Bind(cmd)
 	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_CREATE", Resource: tenants.Kind.Name, Tables: cmdutil.Tenants.Tables, Audit: cmdutil.Always})

@@ -15,7 +15,7 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 	var pw cmdutil.PasswordFlags
 	var flags cmdutil.ChangeFlags
 	cmd := &cobra.Command{
-		Use: "create --username U --email E --full-name N", Short: "Create a user", Args: cmdutil.ExactArgs(),
+		Use: "create --username U --email E --full-name N", Short: "Create a user",
 		Example: "  cxgctl users create --username ada --email ada@example.com --full-name 'Ada Lovelace' --generate-password\n" +
 			"  pass show ada | cxgctl users create --username ada --email ada@example.com --full-name 'Ada Lovelace' --password-stdin",
 	}
@@ -61,6 +61,13 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 	f.BoolVar(&n.AllowVariant, "allow-variant", false, "accept a username or e-mail that differs from another user's only in case or Unicode form")
 	f.BoolVar(&n.MFA, "mfa", false, "enable multi-factor authentication")
 	f.BoolVar(&n.ForcePasswordChange, "force-password-change", false, "require a new password at the first login")
+	cliflag.Require(cmd, "username", "email")
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if !cmd.Flags().Changed("tenant") { // the tables of some tenants have no full name
+			cliflag.Require(cmd, "username", "email", "full-name")
+		}
+		return cmdutil.ExactArgs()(cmd, args)
+	}
 	cliflag.MarkField(f, "mfa", "mfa_enabled")
 	cliflag.MarkFlags(f, cliflag.Recorded, "user-type", "mfa", "force-password-change")
 	cliflag.CompleteFlag(cmd, "user-type", users.Types...)
@@ -108,6 +115,8 @@ func newUpdate(env *cmdutil.Env) *cobra.Command {
 		}
 		return cmdutil.Users.Edit(ctx, env, w, ref, args[0], "update", edit, func(u users.User) error { return cmdutil.PrintUser(env, u, nil) })
 	})
+	cliflag.Instead(cmd, "password", "cxgctl users password REF sets a password")
+	cliflag.Instead(cmd, "username", "usernames cannot be changed")
 	f := cmd.Flags()
 	f.StringVar(&values.fullName, "full-name", "", "full name, 1 to 100 characters")
 	f.StringVar(&values.email, "email", "", "e-mail address, unique")

@@ -2,31 +2,35 @@ package rowreader
 
 import (
 	"bytes"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// csvDecoder reads RFC 4180. Unlike encoding/csv it handles a byte order mark before a quoted header, and keeps CRLF
-// inside quotes. It refuses lone CR, NUL, invalid UTF-8 and unbounded fields (reliability.md, threat 11).
+// csvDecoder reads RFC 4180 by encoding/csv, which it feeds line by line. Unlike encoding/csv it keeps CRLF inside
+// quotes. It refuses lone CR, NUL, invalid UTF-8 and unbounded fields (reliability.md, threat 11).
 type csvDecoder struct {
 	lines  *lines
-	comma  byte
-	stops  string // the bytes that end an unquoted field
+	csv    *csv.Reader
 	header []string
 	record []byte // the raw text of the record
-	text   []byte // the fields without their quotes
-	ends   []int  // of the fields in text
-	starts []int  // of the fields in record, for messages
-	at     int    // the offset up to which the record has been parsed
-	quoted bool   // at is inside quotes
+	line   []byte // the record's last line, as csv reads it
+	read   int    // the number of bytes of line that it has read
+	quoted bool   // the record continues on the next line
+	opened int    // the length of record before the line where the open quote is
+	cut    bool   // the record ended inside quotes
+	comma  byte
 }
 
 func newCSV(l *lines, comma byte) (*csvDecoder, error) {
-	d := &csvDecoder{lines: l, comma: comma, stops: string(comma) + "\n\r\""}
+	d := &csvDecoder{lines: l, comma: comma}
+	d.csv = csv.NewReader(d)
+	d.csv.Comma, d.csv.FieldsPerRecord = rune(comma), -1
 	row, err := d.next()
 	return d, d.readHeader(row, err, "csv")
 }
@@ -50,40 +54,21 @@ func (d *csvDecoder) columns() []string { return d.header }
 // next reads one record. If a record that spans lines is invalid, only its first line is dropped, so a stray quote
 // costs one row and not all that it swallowed.
 func (d *csvDecoder) next() (Row, error) {
-	line, err := d.lines.next()
-	for err == nil && len(bytes.TrimRight(line, "\r\n")) == 0 && len(d.header) != 1 {
-		line, err = d.lines.next() // skip empty lines, unless there is only one column, where they are an empty value
-	}
-	row := Row{Line: d.lines.line}
-	if errors.Is(err, errTooLong) {
-		row.Err, row.Values = &RowError{Message: tooLong}, []string{printable(line[:200])}
-		return row, nil
-	}
-	if err != nil {
+	line, row, err := d.begin()
+	if err != nil || row.Err != nil {
 		return row, err
 	}
-	d.record = append(d.record[:0], line...)
-	first := len(line)
-	d.text, d.ends, d.starts, d.at, d.quoted = d.text[:0], d.ends[:0], d.starts[:0], 0, false
-	broken := d.parse()
-	for broken == errOpen {
-		begun := 0
-		if n := len(d.ends); n > 0 {
-			begun = d.ends[n-1]
-		}
-		more, err := d.lines.next()
-		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, errTooLong) {
-			return row, err
-		}
-		d.record = append(d.record, more...)
-		if err == nil && len(d.text)-begun <= MaxField {
-			broken = d.parse()
-			continue
-		}
-		broken = d.unclosed()
+	if len(bytes.TrimRight(line, "\r\n")) == 0 {
+		row.Values = []string{""}
+		return row, nil
 	}
-	if at := d.starts[len(d.starts)-1]; broken != nil && len(d.record) > first && at < first {
-		broken = d.unclosed() // it was closed by the quote of a field on a later line
+	d.record, d.quoted, d.cut = d.record[:0], false, false
+	d.add(line)
+	first := len(d.record)
+	row.Values, err = d.csv.Read()
+	broken, err := d.flaw(err, len(row.Values), first)
+	if err != nil {
+		return row, err
 	}
 	if broken != nil {
 		if len(d.record) > first {
@@ -92,7 +77,6 @@ func (d *csvDecoder) next() (Row, error) {
 		row.Err, row.Values = broken, []string{printable(bytes.TrimRight(d.record[:first], "\r\n"))}
 		return row, nil
 	}
-	row.Values = d.values()
 	if i, what := firstInvalid(d.record, d.lines.charset); i >= 0 {
 		row.Err = &RowError{Field: d.name(d.fieldAt(i)), Column: column(d.record, i), Message: what, Charset: what != aNUL}
 		for j, v := range row.Values {
@@ -102,11 +86,27 @@ func (d *csvDecoder) next() (Row, error) {
 	}
 	for i, v := range row.Values {
 		if len(v) > MaxField {
-			row.Err = fieldTooLong(d.name(i), column(d.record, d.starts[i]), len(v))
+			starts, _ := d.scan()
+			row.Err = fieldTooLong(d.name(i), column(d.record, starts[i]), len(v))
 			break
 		}
 	}
 	return row, nil
+}
+
+// begin returns the first line of a record. It skips empty lines, unless there is only one column, where they are an
+// empty value.
+func (d *csvDecoder) begin() ([]byte, Row, error) {
+	line, err := d.lines.next()
+	for err == nil && len(bytes.TrimRight(line, "\r\n")) == 0 && len(d.header) != 1 {
+		line, err = d.lines.next()
+	}
+	row := Row{Line: d.lines.line}
+	if errors.Is(err, errTooLong) {
+		row.Err, row.Values = &RowError{Message: tooLong}, []string{printable(line[:200])}
+		err = nil
+	}
+	return line, row, err
 }
 
 func fieldTooLong(field string, column, length int) *RowError {
@@ -115,90 +115,105 @@ func fieldTooLong(field string, column, length int) *RowError {
 
 var tooLong = fmt.Sprintf("it is longer than %d bytes", MaxRecord)
 
-// unclosed returns the error for a last field without a closing quote.
-func (d *csvDecoder) unclosed() *RowError {
-	return &RowError{Field: d.name(len(d.ends)), Column: column(d.record, d.starts[len(d.starts)-1]), Message: "the quote that opens here is never closed"}
+// add appends a line to the record and offers it to encoding/csv with a line end, so that it reads another line only
+// inside quotes. It drops the CR of a CRLF, also inside quotes, where a second one is offered.
+func (d *csvDecoder) add(line []byte) {
+	if bytes.Count(line, []byte(`"`))%2 == 1 {
+		d.quoted = !d.quoted
+		d.opened = len(d.record)
+	}
+	d.record = append(d.record, line...)
+	d.line, d.read = append(d.line[:0], line...), 0
+	switch {
+	case !bytes.HasSuffix(line, []byte("\n")):
+		d.line = append(d.line, '\n')
+	case d.quoted && bytes.HasSuffix(line, []byte("\r\n")):
+		d.line = append(d.line[:len(line)-1], "\r\n"...)
+	}
 }
 
-// errOpen means that the record continues on the next line.
-var errOpen = &RowError{Message: "open"}
-
-// parse splits the record into fields. After errOpen it continues when more of the record is available.
-func (d *csvDecoder) parse() *RowError {
-	b := d.record
-	i := d.at
-	for {
-		if !d.quoted {
-			d.starts = append(d.starts, i)
-			if d.quoted = i < len(b) && b[i] == '"'; d.quoted {
-				i++
-			}
-		}
-		if d.quoted {
-			for d.quoted {
-				q := bytes.IndexByte(b[i:], '"')
-				if q < 0 {
-					d.text, d.at = append(d.text, b[i:]...), len(b)
-					return errOpen
-				}
-				d.text = append(d.text, b[i:i+q]...)
-				i += q + 1
-				if i < len(b) && b[i] == '"' {
-					d.text = append(d.text, '"')
-					i++
-					continue
-				}
-				d.quoted = false
-			}
-			if i < len(b) && b[i] != d.comma && b[i] != '\n' && b[i] != '\r' {
-				return &RowError{Field: d.name(len(d.ends)), Column: column(b, i), Message: "text follows a closing quote; double a quote inside a quoted field"}
-			}
-		} else {
-			n := bytes.IndexAny(b[i:], d.stops)
-			if n < 0 {
-				n = len(b) - i
-			}
-			d.text = append(d.text, b[i:i+n]...)
-			i += n
-			if i < len(b) && b[i] == '"' {
-				return &RowError{Field: d.name(len(d.ends)), Column: column(b, i), Message: "a quote in an unquoted field"}
-			}
-		}
-		d.ends = append(d.ends, len(d.text))
+// Read returns text of one line for encoding/csv, which reads further lines only for a record with an open quote. It
+// ends at a field of more than MaxField bytes.
+func (d *csvDecoder) Read(b []byte) (int, error) {
+	if d.read == len(d.line) && d.quoted {
+		line, err := d.lines.next()
+		d.cut = err != nil || len(d.record)-d.opened > MaxField
 		switch {
-		case i == len(b), b[i] == '\n', bytes.Equal(b[i:], []byte("\r\n")), bytes.Equal(b[i:], []byte("\r")):
-			return nil
-		case b[i] == d.comma:
-			i++
-		default:
-			return &RowError{Field: d.name(len(d.ends) - 1), Column: column(b, i), Message: loneCR}
+		case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, errTooLong):
+			return 0, err
+		case d.cut:
+			d.record = append(d.record, line...)
+			return 0, io.EOF
 		}
+		d.add(line)
 	}
+	if d.read == len(d.line) {
+		return 0, io.EOF
+	}
+	n := copy(b, d.line[d.read:])
+	d.read += n
+	return n, nil
 }
 
 const loneCR = "a lone carriage return; lines end with LF or CRLF"
 
-// values returns the fields as substrings of one string.
-func (d *csvDecoder) values() []string {
-	all := string(d.text)
-	list := make([]string, len(d.ends))
-	from := 0
-	for i, to := range d.ends {
-		list[i] = all[from:to]
-		from = to
+// flaw returns why a record is invalid after n good fields, or another error. first is the length of its first line.
+func (d *csvDecoder) flaw(err error, n, first int) (*RowError, error) {
+	if err == nil && bytes.Count(d.record, []byte("\r")) == bytes.Count(d.record, []byte("\r\n")) {
+		return nil, nil
 	}
-	return list
+	invalid, ok := errors.AsType[*csv.ParseError](err)
+	if err != nil && !ok {
+		return nil, err
+	}
+	starts, cr := d.scan()
+	at, message := cr, loneCR
+	if err != nil {
+		if d.cut || starts[n] < first && first < len(d.record) { // or the quote of a field on a later line closed it
+			column := column(d.record, starts[n])
+			return &RowError{Field: d.name(n), Column: column, Message: "the quote that opens here is never closed"}, nil
+		}
+		at, message = bytes.LastIndexByte(d.record[:len(d.record)-1], '\n')+invalid.Column, "a quote in an unquoted field"
+		if errors.Is(err, csv.ErrQuote) {
+			at, message = at+1, "text follows a closing quote; double a quote inside a quoted field"
+		}
+		if cr >= 0 && cr <= at {
+			at, message = cr, loneCR
+		}
+	}
+	if at < 0 {
+		return nil, nil
+	}
+	return &RowError{Field: d.name(min(d.fieldAt(at), n)), Column: column(d.record, at), Message: message}, nil
+}
+
+// scan returns the offsets of the record's fields, and of a CR outside of quotes that is not part of the line end, or
+// -1.
+func (d *csvDecoder) scan() (starts []int, cr int) {
+	starts, cr = []int{0}, -1
+	end := len(bytes.TrimSuffix(bytes.TrimSuffix(d.record, []byte("\n")), []byte("\r")))
+	quoted := false
+	for i, b := range d.record[:end] {
+		switch {
+		case b == '"':
+			quoted = !quoted
+		case b == d.comma && !quoted:
+			starts = append(starts, i+1)
+		case b == '\r' && !quoted && cr < 0:
+			cr = i
+		}
+	}
+	return starts, cr
 }
 
 // fieldAt returns the field at an offset of the record.
 func (d *csvDecoder) fieldAt(offset int) int {
-	n := 0
-	for i, s := range d.starts {
-		if s <= offset {
-			n = i
-		}
+	starts, _ := d.scan()
+	i, found := slices.BinarySearch(starts, offset)
+	if !found {
+		i--
 	}
-	return n
+	return i
 }
 
 func (d *csvDecoder) name(i int) string {
@@ -220,16 +235,8 @@ func newTSV(l *lines) (*tsvDecoder, error) {
 var unescape = strings.NewReplacer(`\\`, `\`, `\t`, "\t", `\n`, "\n", `\r`, "\r")
 
 func (d *tsvDecoder) next() (Row, error) {
-	line, err := d.lines.next()
-	for err == nil && len(bytes.TrimRight(line, "\r\n")) == 0 && len(d.header) != 1 {
-		line, err = d.lines.next()
-	}
-	row := Row{Line: d.lines.line}
-	if errors.Is(err, errTooLong) {
-		row.Err, row.Values = &RowError{Message: tooLong}, []string{printable(line[:200])}
-		return row, nil
-	}
-	if err != nil {
+	line, row, err := d.begin()
+	if err != nil || row.Err != nil {
 		return row, err
 	}
 	line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))

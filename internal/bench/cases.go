@@ -2,8 +2,6 @@ package main
 
 import (
 	"bytes"
-	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"strconv"
@@ -12,9 +10,7 @@ import (
 
 // sections are measured in this order; tenants comes last, because it deletes the demo tenants.
 var sections = []section{
-	{"start", starts},
 	{"commands", commands},
-	{"trips", trips},
 	{"exports", exports},
 	{"search", searches},
 	{"imports", imports},
@@ -65,36 +61,13 @@ func (b *bench) export(format, name string, args ...string) []string {
 	return append(b.cxgctl("invoices", "list", "--all", "-o", format, "--output-file", b.file(name)), args...)
 }
 
-func starts(b *bench) ([]testCase, error) {
-	return []testCase{{title: "start", contenders: []contender{
-		{name: "psql --version", argv: []string{b.psql, "--version"}},
-		{name: "cxgctl version", argv: []string{b.tool, "version"}, goal: "≤ 1.1"},
-		{name: "cxgctl --help", argv: []string{b.tool, "--help"}, goal: "≤ 1.1"},
-	}}}, nil
-}
-
 func commands(b *bench) ([]testCase, error) {
-	const user = "bench"
-	password := rand.Text()
-	if _, err := b.sql("mgmt", "DROP ROLE IF EXISTS "+user+"; CREATE ROLE "+user+" SUPERUSER LOGIN PASSWORD '"+password+"'"); err != nil {
-		return nil, err
-	}
-	dsn := fmt.Sprintf("postgres://%s@127.0.0.1:%d/mgmt?sslmode=disable", user, b.server.Port)
-	tcp := []string{"CXGCTL_MANAGER_DATABASE_URL=" + dsn, "PGPASSWORD=" + password}
 	get := "SELECT " + userColumns + " FROM idam.users WHERE username = 'admin'"
 	list := "SELECT " + userColumns + " FROM idam.users WHERE is_active ORDER BY created_at DESC, id DESC LIMIT 100"
-	far, err := b.cursor(10_000)
-	if err != nil {
-		return nil, err
-	}
 	return []testCase{
-		{title: "one user, unix socket", contenders: []contender{
+		{title: "one user", contenders: []contender{
 			{name: "psql -c SELECT", argv: b.query(get)},
 			{name: "cxgctl users get", argv: b.cxgctl("users", "get", "admin"), goal: "≤ 1.3"},
-		}},
-		{title: "one user, TCP with SCRAM", contenders: []contender{
-			{name: "psql -c SELECT", argv: []string{b.psql, "-X", "-q", dsn, "-c", get}, env: tcp},
-			{name: "cxgctl users get", argv: b.cxgctl("users", "get", "admin"), env: tcp, goal: "≤ 1.0"},
 		}},
 		{title: "a page of 100 users, with their count", contenders: []contender{
 			{name: "psql -c count -c SELECT", argv: b.query("SELECT count(*) FROM idam.users WHERE is_active", list)},
@@ -102,45 +75,11 @@ func commands(b *bench) ([]testCase, error) {
 			{name: "… -o json", argv: b.cxgctl("users", "list", "--page-size", "100", "-o", "json")},
 			{name: "… -o csv", argv: b.cxgctl("users", "list", "--page-size", "100", "-o", "csv")},
 		}},
-		{title: "a page of 20 invoices by cursor", contenders: []contender{
-			{name: "page 1", argv: b.cxgctl("invoices", "list", "--cursor", "first", "-o", "json")},
-			{name: "page 10,000, or the last", argv: b.cxgctl("invoices", "list", "--cursor", far, "-o", "json"), goal: "≤ 1.5"},
-		}},
 		{title: "invoices by month", contenders: []contender{
 			{name: "psql -c sums with FILTER", argv: b.query(summarySelect)},
 			{name: "cxgctl invoices summary --by month", argv: b.cxgctl("invoices", "summary", "--by", "month"), goal: "≤ 1.2"},
 		}},
 	}, nil
-}
-
-// cursor returns the token of a page of 20 invoices, or the last of fewer pages.
-func (b *bench) cursor(page int) (string, error) {
-	token := "first"
-	for range page * 20 / 1000 {
-		if _, err := b.start(contender{
-			name: "cxgctl invoices list",
-			argv: b.cxgctl("invoices", "list", "--cursor", token, "--page-size", "1000", "--columns", "id", "-o", "json"),
-		}); err != nil {
-			return "", err
-		}
-		out, err := b.stdout()
-		if err != nil {
-			return "", err
-		}
-		var doc struct {
-			Data struct {
-				Next *string `json:"next_cursor"`
-			} `json:"data"`
-		}
-		if err := json.Unmarshal(out, &doc); err != nil {
-			return "", err
-		}
-		if doc.Data.Next == nil {
-			break
-		}
-		token = *doc.Data.Next
-	}
-	return token, nil
 }
 
 func exports(b *bench) ([]testCase, error) {
@@ -384,7 +323,7 @@ func verifications(b *bench) ([]testCase, error) {
 	}}}, nil
 }
 
-// manyTenants lists the users of growing numbers of databases in one server, and then many tenants.
+// manyTenants lists the users of growing numbers of databases in one server.
 func manyTenants(b *bench) ([]testCase, error) {
 	if err := b.prepareTenants(); err != nil {
 		return nil, err
@@ -402,23 +341,5 @@ func manyTenants(b *bench) ([]testCase, error) {
 			},
 		})
 	}
-	const rows = "FROM tnnt.tenants WHERE NOT is_deleted"
-	many := fmt.Sprintf("INSERT INTO tnnt.tenants (code, name, created_at) SELECT 'many-' || n, 'Tenant ' || n, now() - n * interval '1 minute' "+
-		"FROM generate_series(1, %d) n ON CONFLICT DO NOTHING; ANALYZE tnnt.tenants", b.many)
-	insert := func(i int) error {
-		if i > 0 {
-			return nil
-		}
-		_, err := b.sql("mgmt", many)
-		return err
-	}
-	return append(cases,
-		testCase{title: fmt.Sprintf("a page of %d tenants", b.many), before: insert, contenders: []contender{
-			{name: "psql -c count -c SELECT", argv: b.query("SELECT count(*) "+rows, "SELECT * "+rows+" ORDER BY created_at DESC, id DESC LIMIT 20")},
-			{name: "cxgctl tenants list", argv: b.cxgctl("tenants", "list")},
-		}},
-		testCase{title: fmt.Sprintf("all of %d tenants", b.many), contenders: []contender{
-			{name: `psql \copy`, argv: b.copied("SELECT * "+rows+" ORDER BY created_at DESC, id DESC", "p.csv", " CSV")},
-			{name: "cxgctl tenants list --all -o csv", argv: b.cxgctl("tenants", "list", "--all", "-o", "csv")},
-		}}), nil
+	return cases, nil
 }

@@ -14,7 +14,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,7 +40,6 @@ type bench struct {
 	limit   time.Duration // after which a case starts no further round
 	imports []int
 	tenants []int
-	many    int
 }
 
 // section is a group of cases. Its function prepares their data.
@@ -63,7 +61,6 @@ func main() {
 	flag.IntVar(&invoices, "invoices", 50_000, "invoices in the database")
 	flag.Func("import", "`numbers` of imported users (default 10000,100000)", numbers(&b.imports))
 	flag.Func("tenants", "ascending `numbers` of tenant databases, 8 MB each (default 10,100)", numbers(&b.tenants))
-	flag.IntVar(&b.many, "many", 100_000, "tenants in the list of tenants")
 	flag.StringVar(&only, "only", "", "`sections`: "+strings.Join(names(), ", "))
 	flag.StringVar(&home, "home", "", "data `home` (XDG_DATA_HOME) of a dev database to use and keep, instead of a new one")
 	flag.Parse()
@@ -119,10 +116,6 @@ func (b *bench) run(users, invoices int, only, home string) (err error) {
 		args = append(args, "--users", strconv.Itoa(users), "--invoices", strconv.Itoa(invoices))
 	}
 	home = cmp.Or(home, b.dir)
-	port, err := freePort()
-	if err != nil {
-		return err
-	}
 	options := devdb.Options{
 		Getenv: func(name string) string {
 			if name == "XDG_DATA_HOME" {
@@ -130,7 +123,6 @@ func (b *bench) run(users, invoices int, only, home string) (err error) {
 			}
 			return os.Getenv(name)
 		},
-		Settings: map[string]string{"listen_addresses": "127.0.0.1", "port": port},
 	}
 	defer func() { err = errors.Join(err, devdb.Down(b.ctx, options), os.RemoveAll(b.dir)) }()
 
@@ -175,15 +167,6 @@ func (b *bench) run(users, invoices int, only, home string) (err error) {
 	return nil
 }
 
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, errors.Join(err, l.Close())
-}
-
 // sql runs a script in a database with psql and returns its unaligned output.
 func (b *bench) sql(database, script string) (string, error) {
 	cmd := exec.CommandContext(b.ctx, b.psql, "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", b.server.DSN(database))
@@ -211,6 +194,3 @@ func (b *bench) write(name string, content []byte) (string, error) {
 	path := filepath.Join(b.dir, name)
 	return path, os.WriteFile(path, content, 0o600)
 }
-
-// stdout returns the output of the last run.
-func (b *bench) stdout() ([]byte, error) { return os.ReadFile(filepath.Join(b.dir, "stdout")) }

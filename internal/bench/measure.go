@@ -28,8 +28,6 @@ type contender struct {
 	goal string
 	rows int // processed in a run. If they are given, ratios compare the time of a row.
 	less int // index of the contender whose time is subtracted, such as the start of a command; 0 for none
-	// counted is set if the result is not a time: it runs once and returns a number.
-	counted func() (int, error)
 }
 
 // run is the cost of one run of a command.
@@ -122,9 +120,6 @@ func (b *bench) measure(c testCase) error {
 		}
 		for turn := range c.contenders {
 			i := (turn + round) % len(c.contenders) // a run after a long one is slower
-			if c.contenders[i].counted != nil {
-				continue
-			}
 			if err := b.clear(); err != nil {
 				return err
 			}
@@ -140,16 +135,15 @@ func (b *bench) measure(c testCase) error {
 			runs[i] = append(runs[i], r)
 		}
 	}
-	return b.print(c, runs)
+	b.print(c, runs)
+	return nil
 }
 
-func (b *bench) print(c testCase, runs [][]run) error {
+func (b *bench) print(c testCase, runs [][]run) {
 	medians := make([]time.Duration, len(runs))
 	for i, list := range runs {
-		if len(list) > 0 {
-			slices.SortFunc(list, func(a, b run) int { return int(a.wall - b.wall) })
-			medians[i] = list[len(list)/2].wall
-		}
+		slices.SortFunc(list, func(a, b run) int { return int(a.wall - b.wall) })
+		medians[i] = list[len(list)/2].wall
 	}
 	// cost is the time of a row, or of a run
 	cost := func(i int) float64 {
@@ -161,30 +155,21 @@ func (b *bench) print(c testCase, runs [][]run) error {
 	}
 	title := c.title
 	for i, one := range c.contenders {
-		if one.counted != nil {
-			n, err := one.counted()
-			if err != nil {
-				return err
-			}
-			_, _ = fmt.Fprintf(b.w, "%s\t%s\t%d\t\t\t\t\t%s\t1\n", title, one.name, n, one.goal)
-		} else {
-			ratio, peak := fmt.Sprintf("%.2f", cost(i)/cost(0)), int64(0)
-			if slices.ContainsFunc(c.contenders, func(other contender) bool { return i > 0 && other.less == i }) {
-				ratio = "" // only subtracted
-			}
-			for _, r := range runs[i] {
-				peak = max(peak, r.peak)
-			}
-			name := one.name
-			if one.rows > 0 {
-				name += fmt.Sprintf(" (%d: %v each)", one.rows, time.Duration(cost(i)*1e9).Round(10))
-			}
-			_, _ = fmt.Fprintf(b.w, "%s\t%s\t%s\t%s\t%s\t%d MB\t%s\t%s\t%d\n", title, name, ms(medians[i]), ms(runs[i][0].wall),
-				ms(runs[i][len(runs[i])/2].cpu), peak/1e6, ratio, one.goal, len(runs[i]))
+		ratio, peak := fmt.Sprintf("%.2f", cost(i)/cost(0)), int64(0)
+		if slices.ContainsFunc(c.contenders, func(other contender) bool { return i > 0 && other.less == i }) {
+			ratio = "" // only subtracted
 		}
+		for _, r := range runs[i] {
+			peak = max(peak, r.peak)
+		}
+		name := one.name
+		if one.rows > 0 {
+			name += fmt.Sprintf(" (%d: %v each)", one.rows, time.Duration(cost(i)*1e9).Round(10))
+		}
+		_, _ = fmt.Fprintf(b.w, "%s\t%s\t%s\t%s\t%s\t%d MB\t%s\t%s\t%d\n", title, name, ms(medians[i]), ms(runs[i][0].wall),
+			ms(runs[i][len(runs[i])/2].cpu), peak/1e6, ratio, one.goal, len(runs[i]))
 		title = ""
 	}
-	return nil
 }
 
 // ms formats a duration in milliseconds, or seconds from ten on.

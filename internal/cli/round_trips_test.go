@@ -1,0 +1,111 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cxgctl/cxgctl/internal/dbtest"
+)
+
+// TestRoundTrips counts the round trips of commands, including those of connecting. Over a network each costs more than
+// the rest of the command, so a change that adds one needs a reason.
+func TestRoundTrips(t *testing.T) {
+	t.Parallel()
+	pair := dbtest.New(t, migrated)
+	dsn, taken := countTrips(t, pair.Manager)
+	rows := "username,email,full_name\n"
+	for i := range 1000 {
+		rows += fmt.Sprintf("person%[1]d,person%[1]d@example.com,Person\n", i)
+	}
+	const create = "users create --username trips --email trips@example.com --full-name Trips --no-password"
+	for _, c := range []struct {
+		command    string
+		exit, most int
+	}{
+		{create, 0, 40},
+		{create, 4, 30},
+		{"users get trips", 0, 6},
+		{"users list", 0, 9},
+		{"invoices list", 0, 7},
+		{"users update trips --phone +82255501990", 0, 25},
+		{"users status trips --set LOCKED", 0, 31},
+		{"users unlock trips", 0, 28},
+		{"users import - --format csv --no-passwords", 0, 70},
+	} {
+		p := cxgctl(t, pair, strings.Fields(c.command)...).env("CXGCTL_MANAGER_DATABASE_URL=" + dsn).in(rows)
+		p.exits(t, c.exit)
+		if n := taken(); n > c.most {
+			t.Errorf("cxgctl %s takes %d round trips, at most %d are expected", c.command, n, c.most)
+		}
+	}
+}
+
+// countTrips starts a proxy in front of a server's socket. It returns the connection string for it, and a function that
+// returns the number of round trips since its last call: how often a client sent after the server had.
+func countTrips(t *testing.T, dsn string) (proxied string, taken func() int) {
+	cfg, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "cxg") // t.TempDir's path is too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	socket := fmt.Sprintf(".s.PGSQL.%d", cfg.Port)
+	var mu sync.Mutex
+	trips, asked := 0, false
+	forward := func(to io.Writer, from io.Reader, fromClient bool) {
+		buf := make([]byte, 32<<10)
+		for {
+			n, err := from.Read(buf)
+			if err != nil {
+				return
+			}
+			if buf[0] != 'X' || !fromClient { // Terminate has no response
+				mu.Lock()
+				if fromClient && !asked {
+					trips++
+				}
+				asked = fromClient
+				mu.Unlock()
+			}
+			if _, err := to.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+	}
+	listen(t, "unix", filepath.Join(dir, socket), func(client net.Conn) {
+		server, err := net.Dial("unix", filepath.Join(cfg.Host, socket))
+		if err != nil {
+			_ = client.Close()
+			return
+		}
+		go func() {
+			defer client.Close() //nolint:errcheck // the test ends
+			forward(client, server, false)
+		}()
+		go func() {
+			defer server.Close() //nolint:errcheck // the test ends
+			forward(server, client, true)
+		}()
+	})
+	q := url.Values{"host": {dir}, "port": {fmt.Sprint(cfg.Port)}, "sslmode": {"disable"}}
+	u := url.URL{Scheme: "postgres", User: url.User(cfg.User), Path: "/" + cfg.Database, RawQuery: q.Encode()}
+	return u.String(), func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		n := trips
+		trips, asked = 0, false
+		return n
+	}
+}

@@ -30,6 +30,7 @@ const patience = 30 * time.Second
 type process struct {
 	*exec.Cmd
 	out, err bytes.Buffer
+	columns  uint16 // width of its terminal
 }
 
 // cxgctl prepares a run of this test binary as cxgctl on the databases, without the environment of the machine.

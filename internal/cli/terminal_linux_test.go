@@ -52,6 +52,11 @@ func (p *process) onTerminal(t *testing.T) *person {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if p.columns > 0 {
+		if err := unix.IoctlSetWinsize(int(keyboard.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: p.columns, Row: 24}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	sitting := &person{process: p, keyboard: keyboard, dark: make(chan struct{})}
 	p.Stdin, p.Stdout, p.Stderr = tty, tty, tty
 	p.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}

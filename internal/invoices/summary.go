@@ -21,7 +21,7 @@ type Summary struct {
 	Group         *string       `json:"group" db:"label" table:"key"` // nil if the invoices have no value, such as no method
 	TenantID      *uuid.UUID    `json:"tenant_id" db:"tenant_id"`     // when grouped by tenant, because codes are not unique
 	TenantName    *string       `json:"tenant_name" db:"tenant_name"`
-	Currency      *string       `json:"currency" db:"currency" table:"currency"` // in upper case, however it is stored
+	Currency      *string       `json:"currency" db:"currency" table:"currency" heading:"CUR"` // in upper case, however it is stored
 	Count         int64         `json:"count" db:"count"`
 	PaidCount     int64         `json:"paid_count" db:"paid_count"`
 	UnpaidCount   int64         `json:"unpaid_count" db:"unpaid_count"`
@@ -131,7 +131,7 @@ type Debt struct {
 	TenantID   *uuid.UUID   `json:"tenant_id" db:"tenant_id"`
 	TenantCode *string      `json:"tenant_code" db:"tenant_code" table:"key"` // nil if the tenant's row is gone
 	TenantName *string      `json:"tenant_name" db:"tenant_name"`
-	Currency   *string      `json:"currency" db:"currency" table:"currency"`
+	Currency   *string      `json:"currency" db:"currency" table:"currency" heading:"CUR"`
 	Count      int64        `json:"count" db:"count"`
 	OldestDue  *db.Date     `json:"oldest_due_date" db:"oldest_due_date"`
 	Unpaid     money.Amount `json:"unpaid" db:"unpaid" table:"sum"`

@@ -52,6 +52,14 @@ func (a Amount) String() string {
 	return a.d.StringFixed(max(0, -a.d.Exponent()))
 }
 
+// Fixed returns the amount rounded to a number of decimal places.
+func (a Amount) Fixed(places int) string {
+	if a.special != "" {
+		return a.special
+	}
+	return a.d.StringFixed(int32(places))
+}
+
 // Cmp compares values and returns -1, 0 or 1; 1.0 and 1.00 are equal.
 func (a Amount) Cmp(b Amount) int {
 	if a.special != "" || b.special != "" {

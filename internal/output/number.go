@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"golang.org/x/text/currency"
+
+	"github.com/cxgctl/cxgctl/internal/money"
 )
 
 // Thousands returns n with commas between its thousands: 4,683.
@@ -30,14 +32,18 @@ func grouped(text string, places int) string {
 	return sign + digits + fraction
 }
 
-// inCurrency returns an amount with at least the decimal places of its currency.
-func inCurrency(text, code string) string {
-	_, fraction, _ := strings.Cut(text, ".")
-	places := len(fraction)
-	if unit, err := currency.ParseISO(code); err == nil {
-		places, _ = currency.Standard.Rounding(unit)
+// inCurrency returns an amount rounded to the decimal places of its currency. Exact amounts keep more places if they
+// have them, and so do amounts in unknown currencies.
+func inCurrency(a money.Amount, code string, exact bool) string {
+	unit, err := currency.ParseISO(code)
+	if err != nil {
+		return grouped(a.String(), 4)
 	}
-	return grouped(text, places)
+	places, _ := currency.Standard.Rounding(unit)
+	if exact {
+		return grouped(a.String(), places)
+	}
+	return grouped(a.Fixed(places), places)
 }
 
 // percentage returns a fraction of one as a percentage with one decimal place.

@@ -5,6 +5,7 @@ package output
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"iter"
 	"path/filepath"
@@ -117,7 +118,8 @@ type Page[T any] struct {
 // Printer prints the one result of a command. It holds nothing open between calls.
 type Printer struct {
 	Options
-	jq *gojq.Code
+	jq    *gojq.Code
+	notes []string // for Note, after the output
 }
 
 // New checks the format, the jq expression and the path of the output file, so that wrong flags are refused
@@ -164,10 +166,19 @@ func New(o Options) (*Printer, error) {
 	return p, nil
 }
 
+// note tells the user something once the output is printed.
 func (p *Printer) note(format string, args ...any) {
-	if p.Note != nil {
-		p.Note(format, args...)
+	p.notes = append(p.notes, fmt.Sprintf(format, args...))
+}
+
+// writeNotes passes the notes on.
+func (p *Printer) writeNotes() {
+	for _, note := range p.notes {
+		if p.Note != nil {
+			p.Note("%s", note)
+		}
 	}
+	p.notes = nil
 }
 
 // List prints one page of records.

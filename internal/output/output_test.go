@@ -440,20 +440,20 @@ func TestTable_Numbers(t *testing.T) {
 		width       int
 		want, notes string
 	}{
-		{0, `NAME   NOTE                         TOTAL  CURRENCY      COUNT     PAID
-acme   a note of some length    1,751,304  KRW       1,234,567   86.9 %
-beta                            47,684.05  USD               2
-gamma                                 0.5  KRW               3  100.0 %
-delta                                      XX           -4,000
-TOTAL                         1,751,304.5  KRW
-`, ""},
-		{60, `NAME   NOTE                       TOTAL  CURRENCY      COUNT
-acme   a note of some len…    1,751,304  KRW       1,234,567
+		{0, `NAME   NOTE                       TOTAL  CURRENCY      COUNT     PAID
+acme   a note of some length  1,751,304  KRW       1,234,567   86.9 %
 beta                          47,684.05  USD               2
-gamma                               0.5  KRW               3
+gamma                                 1  KRW               3  100.0 %
 delta                                    XX           -4,000
-TOTAL                       1,751,304.5  KRW
-`, "left out for lack of room: PAID (-o wide shows everything)"},
+TOTAL                         1,751,305  KRW
+`, ""},
+		{54, `NAME   NOTE                 TOTAL  CURRENCY      COUNT
+acme   a note of some…  1,751,304  KRW       1,234,567
+beta                    47,684.05  USD               2
+gamma                           1  KRW               3
+delta                              XX           -4,000
+TOTAL                   1,751,305  KRW
+`, "1 column left out: PAID (see -o wide)"},
 		{12, `name      acme
 note      a note of some length
 total     1,751,304

@@ -81,7 +81,9 @@ func (p *Printer) print(v View, cols []column, rows iter.Seq2[pgtext.Row, error]
 		return n, err
 	}
 	done = true
-	return n, out.commit()
+	err = out.commit()
+	p.writeNotes()
+	return n, err
 }
 
 func (p *Printer) encoder(out *sink, v View, cols []column, single bool) encoder {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -133,7 +134,7 @@ func (t *table) end(b []byte, e envelope) ([]byte, error) {
 		cells := make([]string, len(t.cols))
 		cells[0], cells[t.currency] = label, code
 		for i, a := range sums.sums {
-			cells[i] = inCurrency(a.String(), code)
+			cells[i] = inCurrency(a, code, false)
 		}
 		t.rows = append(t.rows, cells)
 	}
@@ -163,7 +164,11 @@ func (t *table) cell(r *printedRow, i int) (string, time.Time) {
 	case asNumber:
 		return grouped(text, 0), time.Time{}
 	case asAmount, asSum:
-		return inCurrency(text, t.code(r)), time.Time{}
+		var a money.Amount
+		if a.Scan(text) == nil {
+			text = inCurrency(a, t.code(r), t.single)
+		}
+		return text, time.Time{}
 	case asPercent:
 		return percentage(text), time.Time{}
 	}
@@ -371,7 +376,11 @@ func (t *table) fit(first bool) {
 	}
 	if len(left) > 0 {
 		slices.Reverse(left)
-		t.printer.note("left out for lack of room: %s (-o wide shows everything)", strings.Join(left, ", "))
+		count := "1 column"
+		if len(left) > 1 {
+			count = strconv.Itoa(len(left)) + " columns"
+		}
+		t.printer.note("%s left out: %s (see -o wide)", count, strings.Join(left, ", "))
 	}
 	for _, i := range t.shown {
 		t.widths[i] = least(i)
@@ -402,10 +411,9 @@ func (t *table) appendRecords(b []byte, rows [][]string, first bool) ([]byte, er
 	return b, nil
 }
 
-// appendFields appends the fields of a record, one per line. Values that are wider than the terminal are continued on
-// the next line.
+// appendFields appends the fields of a record, one per line.
 func (t *table) appendFields(b []byte, values []string) ([]byte, error) {
-	widths := []int{0, 0}
+	widths := []int{0, len("VALUE")}
 	for _, c := range t.cols {
 		widths[0] = max(widths[0], len(c.name)+gap)
 	}
@@ -415,32 +423,11 @@ func (t *table) appendFields(b []byte, values []string) ([]byte, error) {
 		widths[0] = max(widths[0], len("FIELD")+gap)
 	}
 	for i, value := range values {
-		name := t.cols[i].name
-		for _, part := range folded(value, t.printer.Terminal.Width-widths[0]) {
-			rows = append(rows, []string{name, t.painted(i, part)})
-			name = ""
-		}
-	}
-	for _, row := range rows {
-		widths[1] = max(widths[1], twwidth.WidthWithOptions(row[1], twwidth.Options{}))
+		widths[1] = max(widths[1], twwidth.WidthWithOptions(value, twwidth.Options{}))
+		rows = append(rows, []string{t.cols[i].name, t.painted(i, value)})
 	}
 	text, err := layout(rows, widths, nil)
-	for line := range bytes.Lines(text) {
-		b = append(append(b, bytes.TrimRight(line, " \n")...), '\n')
-	}
-	return b, err
-}
-
-// folded splits s into parts of at most this width. A width below minText means no limit.
-func folded(s string, width int) (parts []string) {
-	for width >= minText && displaywidth.String(s) > width {
-		part := displaywidth.TruncateString(s, width, "")
-		if part == "" {
-			break
-		}
-		parts, s = append(parts, part), s[len(part):]
-	}
-	return append(parts, s)
+	return append(b, t.printer.Terminal.Fold(string(text), widths[0])...), err
 }
 
 // listing prints one record, a field per line.

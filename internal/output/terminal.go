@@ -1,6 +1,7 @@
 package output
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/clipperhouse/displaywidth"
 	"golang.org/x/term"
 )
 
@@ -42,6 +44,26 @@ func DetectTerminal(w io.Writer, getenv func(string) string) Terminal {
 		t.Color = t.IsTTY && getenv("TERM") != "dumb" && getenv("CLICOLOR") != "0"
 	}
 	return t
+}
+
+// Fold continues lines that are wider than the terminal on the next line, after indent spaces, and removes spaces at the
+// ends of lines.
+func (t Terminal) Fold(text string, indent int) string {
+	var b []byte
+	for line := range strings.Lines(text) {
+		column := 0
+		g := displaywidth.Options{ControlSequences: true}.StringGraphemes(strings.TrimRight(line, " \n"))
+		for g.Next() {
+			if t.IsTTY && t.Width > indent+2 && column+g.Width() > t.Width {
+				b = append(bytes.TrimRight(b, " "), "\n"+strings.Repeat(" ", indent)...)
+				column = indent
+			}
+			b = append(b, g.Value()...)
+			column += g.Width()
+		}
+		b = append(b, '\n')
+	}
+	return string(b)
 }
 
 // Colors of messages and of the status column.

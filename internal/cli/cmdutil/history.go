@@ -89,13 +89,16 @@ func article(noun string) string {
 // printHistory prints the audit rows of one row: a timeline for people, otherwise a record for each field.
 func printHistory(env *Env, entries []audit.Entry) error {
 	if env.forPeople() && len(env.Printer.Columns) == 0 {
+		if len(entries) == 0 {
+			env.Note("no changes found")
+		}
 		var b strings.Builder
 		for _, e := range entries {
 			if err := writeEvent(env, &b, e); err != nil {
 				return err
 			}
 		}
-		_, err := io.WriteString(env.Printer.Stdout, b.String())
+		_, err := io.WriteString(env.Printer.Stdout, env.Printer.Terminal.Fold(b.String(), 4))
 		return err
 	}
 	events := []event{}

@@ -12,7 +12,7 @@ import (
 // InvoiceView has the columns of invoices in tables.
 var InvoiceView = output.View{
 	Name:  "invoices",
-	Table: []string{"invoice_no", "tenant_code", "invoice_date", "due_date", "total_amount", "currency", "status", "paid_at"},
+	Table: []string{"invoice_no", "tenant_code", "status", "total_amount", "currency", "due_date", "invoice_date", "paid_at"},
 	Wide: []string{
 		"id", "invoice_no", "tenant_code", "invoice_date", "due_date", "start_date", "close_date", "base_amount",
 		"usage_amount", "discount_amount", "tax_amount", "total_amount", "currency", "user_count", "status", "paid_at",
@@ -63,7 +63,7 @@ var Tenants = Resource[tenants.Tenant, *tenants.Table]{
 // UserView has the columns of users in tables.
 var UserView = output.View{
 	Name:  "users",
-	Table: []string{"username", "full_name", "email", "user_type", "status", "last_login_at", "created_at"},
+	Table: []string{"username", "full_name", "email", "status", "last_login_at", "user_type", "created_at"},
 	Wide: []string{
 		"id", "username", "full_name", "email", "phone", "user_type", "status", "mfa_enabled", "department",
 		"position", "failed_login_attempts", "locked_until", "last_login_at", "is_active", "created_at", "updated_at",

@@ -20,12 +20,12 @@ import (
 type devServer struct {
 	Running   bool     `json:"running"`
 	Version   *string  `json:"version"`
-	PID       *int     `json:"pid"`
+	PID       *int     `json:"pid" table:"whole"`
 	StartedAt *db.Time `json:"started_at"`
 	Databases []string `json:"databases"`
 	Folder    string   `json:"folder"`
 	Socket    *string  `json:"socket"`
-	Port      *int     `json:"port"` // null if the server listens only on its socket
+	Port      *int     `json:"port" table:"whole"` // null if the server listens only on its socket
 	LogFile   string   `json:"log_file"`
 }
 

@@ -3,6 +3,7 @@ package invoice
 import (
 	"cmp"
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,26 +15,20 @@ import (
 	"github.com/cxgctl/cxgctl/internal/output"
 )
 
-// summaryColumns are the columns of a summary in tables, after those of the group and the currency.
-var summaryColumns = []string{"currency", "total", "paid", "unpaid", "canceled", "paid_rate", "count"}
-
 // summaryView returns the view of a summary by one of invoices.Groupings.
 func summaryView(by string) output.View {
-	v := output.View{Name: "invoices", ID: "group", Table: summaryColumns}
-	switch strings.ToLower(strings.TrimSpace(by)) {
-	case "currency":
-	case "tenant":
-		v.Table = append([]string{"group", "tenant_name"}, summaryColumns...)
-	default:
-		v.Table = append([]string{"group"}, summaryColumns...)
-	}
-	return v
+	columns := []string{"group", "currency", "total", "paid", "unpaid", "canceled", "paid_rate", "tenant_name", "count"}
+	grouped := func(grouping string) bool { return strings.EqualFold(strings.TrimSpace(by), grouping) }
+	columns = slices.DeleteFunc(columns, func(name string) bool {
+		return name == "group" && grouped("currency") || name == "tenant_name" && !grouped("tenant")
+	})
+	return output.View{Name: "invoices", ID: "group", Table: columns}
 }
 
 var debtView = output.View{
 	Name:  "unpaid invoices",
 	ID:    "tenant_id",
-	Table: []string{"tenant_code", "tenant_name", "currency", "unpaid", "current", "days_1_30", "days_31_60", "days_61_90", "days_over_90"},
+	Table: []string{"tenant_code", "currency", "unpaid", "current", "days_1_30", "days_31_60", "days_61_90", "days_over_90", "tenant_name"},
 }
 
 func newSummary(env *cmdutil.Env) *cobra.Command {
@@ -43,8 +38,8 @@ func newSummary(env *cmdutil.Env) *cobra.Command {
 		Use: "summary", Short: "Summarize invoices by month, status, currency, tenant or method", Args: cmdutil.ExactArgs(),
 		Long: "Summarize invoices by month of the invoice date, status, currency, tenant or payment method, and always by currency:\n" +
 			"amounts in different currencies are never added. total is paid + unpaid + canceled; paid_rate is paid / (paid + unpaid).\n" +
-			"Unpaid amounts, neither PAID nor CANCELED, are also split by age: not yet due, and 1-30, 31-60, 61-90 and more days past\n" +
-			"due, in the zone of --tz.",
+			"Unpaid amounts are neither PAID nor CANCELED. The fields current to days_over_90 split them by age, in the zone of --tz; as a\n" +
+			"table, see invoices report.",
 		Example: "  cxgctl invoices summary --by month --from 2026-01-01 --to 2027-01-01\n  cxgctl invoices summary --by tenant --currency KRW -o csv --output-file receivables.csv",
 	}
 	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, _ []string) error {

@@ -104,7 +104,9 @@ func newGet(env *cmdutil.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return output.OneWithList(env.Printer, cmdutil.TenantView, shownTenant{t, subscriptions}, "subscriptions", subscriptionView, subscriptions)
+		view := subscriptionView
+		view.Table = view.Table[1:] // subscriptions list shows ids
+		return output.OneWithList(env.Printer, cmdutil.TenantView, shownTenant{t, subscriptions}, "subscriptions", view, subscriptions)
 	})
 	name.Bind(cmd, tenants.Kind.KeyNames()...)
 	name.BindDeleted(cmd, "tenants")

@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/clipperhouse/displaywidth"
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/dbtest"
+	"github.com/cxgctl/cxgctl/internal/seed"
+)
+
+// listings are the commands that print records without changing any.
+var listings = map[string]struct {
+	args []string
+	keys string // columns that are never cut
+}{
+	"audit list":                 {nil, ""},
+	"audit reconcile":            {nil, ""},
+	"config view":                {nil, "key"},
+	"doctor":                     {nil, ""},
+	"invoices history":           {[]string{"{invoice}"}, ""},
+	"invoices list":              {nil, "invoice_no,tenant_code"},
+	"invoices overdue":           {nil, ""},
+	"invoices report":            {nil, "tenant_code"},
+	"invoices summary":           {[]string{"--by", "tenant"}, "group"},
+	"keys list":                  {nil, ""},
+	"logins list":                {nil, ""},
+	"migrate status":             {nil, ""},
+	"roles grants":               {nil, ""},
+	"roles list":                 {nil, "code"},
+	"sessions list":              {nil, "id,username"},
+	"tenants databases":          {nil, "tenant"},
+	"tenants get":                {[]string{"{tenant}"}, ""},
+	"tenants history":            {[]string{"{tenant}"}, ""},
+	"tenants list":               {nil, "code"},
+	"tenants members list":       {[]string{"{tenant}"}, "username,role"},
+	"tenants subscriptions list": {[]string{"{tenant}"}, "id"},
+	"users get":                  {[]string{"admin"}, ""},
+	"users history":              {[]string{"admin"}, ""},
+	"users list":                 {nil, "username"},
+}
+
+var colors = regexp.MustCompile(`\x1b\[[0-9;]*m`)
+
+// B-1, B-2, N13, N42: no line of a list is wider than the screen, and no key is cut.
+func TestTables_FitScreen(t *testing.T) {
+	t.Parallel()
+	pair := dbtest.New(t, migrated)
+	if _, err := query(t.Context(), pair.Manager, "DELETE FROM idam.users"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := seed.Load(t.Context(), pair.Manager, pair.Tenants, seed.Size{Users: 60, Invoices: 300}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := query(t.Context(), pair.Manager, `UPDATE idam.users SET full_name = repeat('가나다 ', 20), department = repeat('부서', 30) WHERE username LIKE '%a%'`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := query(t.Context(), pair.Manager, "INSERT INTO idam.sessions (session_id, user_id, session_type, ip_address, status, expires_at, last_activity_at) "+
+		"SELECT 's' || username, id, 'WEB', '2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff', 'ACTIVE', now() + interval '1 day', now() FROM idam.users"); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"users", "update", "admin", "--department", strings.Repeat("부서", 20), "--reason", strings.Repeat("이유 ", 20)},
+		{"auth", "token", "--create", "--name", "job", "--permissions", "USER_LIST"},
+	} {
+		if p := cxgctl(t, pair, args...); p.start(t).exit(t) != 0 {
+			t.Fatal(&p.err)
+		}
+	}
+	replace := strings.NewReplacer(
+		"{invoice}", ask(t, pair.Manager, "SELECT min(invoice_no) FROM bill.invoices"),
+		"{tenant}", ask(t, pair.Manager, "SELECT min(tenant_id::text) FROM tnnt.subscriptions"))
+	var missing []string
+	cmdutil.Leaves(newRoot(&cmdutil.Env{Getenv: func(string) string { return "" }}), func(cmd *cobra.Command) {
+		path := strings.TrimPrefix(cmd.CommandPath(), "cxgctl ")
+		_, listed := listings[path]
+		if cmd.Flags().Lookup("columns") != nil && cmd.Name() == "list" && !listed {
+			missing = append(missing, path)
+		}
+	})
+	if len(missing) > 0 {
+		t.Errorf("these commands are not tested: %s", missing)
+	}
+	widths := []uint16{60, 80, 120, 200}
+	if testing.Short() {
+		widths = widths[1:2]
+	}
+	for path, c := range listings {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			args := strings.Fields(path)
+			for _, arg := range c.args {
+				args = append(args, replace.Replace(arg))
+			}
+			var keys []string
+			if c.keys != "" {
+				p := cxgctl(t, pair, append(args, "-o", "csv", "--no-headers", "--columns", c.keys)...)
+				p.start(t).exit(t)
+				keys = strings.FieldsFunc(p.out.String(), func(r rune) bool { return r == ',' || r == '\n' })
+				if len(keys) == 0 {
+					t.Errorf("no keys: %s", &p.err)
+				}
+			}
+			for _, format := range []string{"table", "wide"} {
+				for _, width := range widths {
+					p := cxgctl(t, pair, append(args, "-q", "-o", format)...)
+					p.columns = width
+					screen := p.onTerminal(t)
+					screen.exit(t)
+					<-screen.dark
+					seen := colors.ReplaceAllString(screen.sees(), "")
+					for line := range strings.SplitSeq(seen, "\r\n") {
+						if w := displaywidth.String(line); w > int(width) || strings.HasSuffix(line, " ") {
+							t.Fatalf("-o %s in %d columns: a line is %d wide:\n%s", format, width, w, seen)
+						}
+					}
+					for _, key := range keys {
+						if !strings.Contains(seen, key) {
+							t.Fatalf("-o %s in %d columns: %q is cut:\n%s", format, width, key, seen)
+						}
+					}
+				}
+			}
+		})
+	}
+}

@@ -2,25 +2,20 @@
 // empty database, goose or psql can apply them as well.
 //
 // A file's number is its version. The statements of a released file never change; mistakes are corrected by a later
-// file. The same files complete databases created by other software, so package migrate examines each statement and
-// its table before running it. Only these forms of statements are supported:
+// file. The same files complete databases created by other software: package migrate first runs them in temporary tables,
+// to find out what each statement adds and whether it fits the tables that exist. So each statement adds one object:
 //
 //	CREATE SCHEMA IF NOT EXISTS …
 //	CREATE TABLE IF NOT EXISTS …          with every constraint named: errors are translated by name
-//	CREATE [UNIQUE] INDEX IF NOT EXISTS … UNIQUE only for a table that the same file creates; USING gin or nothing
+//	CREATE [UNIQUE] INDEX IF NOT EXISTS … UNIQUE only for a table that the same file creates
 //	ALTER TABLE … ADD COLUMN IF NOT EXISTS …
 //	ALTER TABLE … ADD CONSTRAINT … CHECK (…) NOT VALID
 //	INSERT INTO … ON CONFLICT DO NOTHING  into tables with an id
 //
-// An INSERT names the columns that it needs, or selects from jsonb_populate_record with a key on a separate line for
-// each name that a column may have. It is skipped if a required column would get no value.
+// Statements with an error about a table of other software, such as one about a missing column, are skipped. An added
+// column is nullable or has a constant default. A column that marks deleted rows is omitted from tables with another one.
 //
-// Each statement ends with a semicolon at the end of a line, and comments are on separate lines. An added column is
-// nullable or has a constant default. The line
-//
-//	-- +unless is_deleted, deleted
-//
-// before an ALTER TABLE omits the column if the table has one of those. The line
+// Each statement ends with a semicolon at the end of a line, and comments are on separate lines. The line
 //
 //	-- +optional search
 //

@@ -1,7 +1,6 @@
 package migrate
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
@@ -49,51 +49,71 @@ func PlanDown(ctx context.Context, cfg *pgx.ConnConfig, which Database) ([]Loss,
 		if i < 0 {
 			return nil // Down reports it
 		}
-		recorded, err := list[i].recorded(ctx, tx)
+		additions, err := list[i].additions(ctx, tx)
 		if err != nil {
 			return err
 		}
-		losses, err = list[i].losses(ctx, tx, recorded)
+		losses, err = list[i].losses(ctx, tx, additions)
 		return err
 	})
 	return losses, translate(err, which, "")
 }
 
-// recorded returns the statements whose recorded objects still exist. Recorded objects without a statement are left
-// alone, because only the files define what cxgctl creates.
-func (m *migration) recorded(ctx context.Context, r reader) ([]*statement, error) {
-	c, err := readCatalog(ctx, r, m.statements)
+// readOnly runs fn in a read-only transaction with a consistent snapshot.
+func readOnly(ctx context.Context, cfg *pgx.ConnConfig, fn func(*sql.Tx) error) error {
+	d := stdlib.OpenDB(*cfg)
+	defer func() { _ = d.Close() }() // fn has reported its errors
+	tx, err := d.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	found := map[string]bool{}
-	var kind, object string
-	err = each(ctx, r, `SELECT DISTINCT kind, object FROM `+Added+` WHERE version = $1`, []any{m.version}, []any{&kind, &object},
-		func() { found[kind+" "+object] = true })
-	if err != nil {
-		return nil, err
+	defer func() { _ = tx.Rollback() }() // there is nothing to commit
+	if _, err := tx.ExecContext(ctx, `SET LOCAL lock_timeout = '`+lockTimeout+`'`); err != nil {
+		return err
 	}
-	return slices.DeleteFunc(slices.Clone(m.statements), func(s *statement) bool {
-		if !found[string(s.kind)+" "+s.object] {
-			return true
-		}
-		switch t := c.tables[s.table]; s.kind {
-		case KindSchema:
-			return !c.schemas[s.object]
-		case KindIndex:
-			return c.indexes[s.object] == nil || c.indexes[s.object].table != s.table
-		case KindColumn:
-			return t == nil || !t.has(s.columns[0].name)
-		case KindConstraint:
-			return !c.constraints[s.object]
-		default:
-			return t == nil
-		}
-	}), nil
+	return fn(tx)
 }
 
-// ours selects the reference rows of a table that a version added.
-const ours = `(SELECT row_id FROM ` + Added + ` WHERE version = $1 AND kind = 'rows' AND object = '%s')`
+// addition is an object that a migration is recorded to have added.
+type addition struct {
+	kind     Kind
+	object   string // as recorded
+	relation string // quoted: its table; for an index, itself
+	name     string // quoted: of a schema, column or constraint
+	fallback string // the default of a column, or null
+}
+
+// readAdditions reads the recorded objects that still exist, in the order in which they were added.
+const readAdditions = `
+SELECT a.kind, a.object, coalesce(c.oid::regclass::text, ''), quote_ident(a.name), coalesce(pg_get_expr(d.adbin, 0), 'null')
+  FROM (SELECT kind, object, min(id) AS id, substring(object FROM '[^.]+$') AS name,
+               CASE WHEN kind IN ('column', 'constraint') THEN substring(object FROM '^(.+)[.]') ELSE object END AS relation
+          FROM ` + Added + `
+         WHERE version = $1
+         GROUP BY kind, object) AS a
+  LEFT JOIN pg_class c ON c.oid = to_regclass(a.relation)
+  LEFT JOIN pg_attribute t ON t.attrelid = c.oid AND t.attname = a.name AND NOT t.attisdropped
+  LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = t.attnum
+ WHERE CASE a.kind
+           WHEN 'schema' THEN EXISTS (SELECT FROM pg_namespace WHERE nspname = a.object)
+           WHEN 'column' THEN t.attnum IS NOT NULL
+           WHEN 'constraint' THEN EXISTS (SELECT FROM pg_constraint WHERE conrelid = c.oid AND conname = a.name)
+           WHEN 'index' THEN c.relkind IN ('i', 'I')
+           WHEN 'table' THEN c.oid IS NOT NULL
+           WHEN 'rows' THEN c.oid IS NOT NULL
+       END
+ ORDER BY a.id`
+
+func (m *migration) additions(ctx context.Context, r reader) ([]addition, error) {
+	var list []addition
+	var a addition
+	err := each(ctx, r, readAdditions, []any{m.version}, []any{&a.kind, &a.object, &a.relation, &a.name, &a.fallback},
+		func() { list = append(list, a) })
+	return list, err
+}
+
+// ours selects the reference rows of the table $2 that the version $1 added.
+const ours = `(SELECT row_id FROM ` + Added + ` WHERE version = $1 AND kind = 'rows' AND object = $2)`
 
 const readReferences = `
 SELECT n.nspname, c.relname, a.attname
@@ -104,8 +124,8 @@ SELECT n.nspname, c.relname, a.attname
  WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid = to_regclass($1) AND cardinality(k.conkey) = 1
  ORDER BY 1, 2, 3`
 
-// losses counts the data that would be dropped with the statements' objects.
-func (m *migration) losses(ctx context.Context, r reader, recorded []*statement) ([]Loss, error) {
+// losses counts the data that would be dropped with the objects.
+func (m *migration) losses(ctx context.Context, r reader, additions []addition) ([]Loss, error) {
 	var losses []Loss
 	count := func(object, reason, query string, args ...any) error {
 		var n int64
@@ -118,20 +138,19 @@ func (m *migration) losses(ctx context.Context, r reader, recorded []*statement)
 		return nil
 	}
 	filled := map[string]bool{} // tables with reference rows
-	for _, s := range recorded {
-		filled[s.table] = filled[s.table] || s.kind == KindRows
+	for _, a := range additions {
+		filled[a.object] = filled[a.object] || a.kind == KindRows
 	}
-	for _, s := range recorded {
+	for _, a := range additions {
 		var err error
-		switch s.kind {
+		switch a.kind {
 		case KindTable:
-			err = count(s.object, "rows", `SELECT count(*) FROM `+s.object)
+			err = count(a.object, "rows", `SELECT count(*) FROM `+a.relation)
 		case KindColumn:
-			d := s.columns[0]
-			err = count(s.object, "rows with a value other than "+cmp.Or(d.fallback, "null"),
-				`SELECT count(*) FROM `+s.table+` WHERE `+d.name+` IS DISTINCT FROM `+cmp.Or(d.fallback, "NULL"))
+			err = count(a.object, "rows with a value other than "+a.fallback,
+				`SELECT count(*) FROM `+a.relation+` WHERE `+a.name+` IS DISTINCT FROM `+a.fallback)
 		case KindRows:
-			err = m.rowLosses(ctx, r, s, filled, count)
+			err = m.rowLosses(ctx, r, a, filled, count)
 		case KindSchema, KindIndex, KindConstraint:
 		}
 		if err != nil {
@@ -141,30 +160,31 @@ func (m *migration) losses(ctx context.Context, r reader, recorded []*statement)
 	return losses, nil
 }
 
-func (m *migration) rowLosses(ctx context.Context, r reader, s *statement, filled map[string]bool,
+func (m *migration) rowLosses(ctx context.Context, r reader, a addition, filled map[string]bool,
 	count func(object, reason, query string, args ...any) error,
 ) error {
-	mine := fmt.Sprintf(ours, s.table)
-	err := count(s.table, "changed reference rows",
-		`SELECT count(*) FROM `+s.table+` AS t WHERE id IN `+mine+` AND to_jsonb(t) ->> 'updated_at' IS NOT NULL`, m.version)
+	err := count(a.object, "changed reference rows",
+		`SELECT count(*) FROM `+a.relation+` AS t WHERE id IN `+ours+` AND to_jsonb(t) ->> 'updated_at' IS NOT NULL`, m.version, a.object)
 	if err != nil {
 		return err
 	}
 	type reference struct{ schema, table, column string }
 	var ref reference
 	var all []reference
-	err = each(ctx, r, readReferences, []any{s.table}, []any{&ref.schema, &ref.table, &ref.column}, func() { all = append(all, ref) })
+	err = each(ctx, r, readReferences, []any{a.relation}, []any{&ref.schema, &ref.table, &ref.column}, func() { all = append(all, ref) })
 	if err != nil {
 		return err
 	}
 	for _, ref := range all {
 		object := ref.schema + "." + ref.table
 		query := `SELECT count(*) FROM ` + pgx.Identifier{ref.schema, ref.table}.Sanitize() + ` WHERE ` +
-			pgx.Identifier{ref.column}.Sanitize() + ` IN ` + mine
+			pgx.Identifier{ref.column}.Sanitize() + ` IN ` + ours
+		args := []any{m.version, a.object}
 		if filled[object] {
-			query += ` AND id NOT IN ` + fmt.Sprintf(ours, object)
+			query += ` AND id NOT IN ` + strings.Replace(ours, "$2", "$3", 1)
+			args = append(args, object)
 		}
-		if err := count(object, "rows that refer to "+s.table, query, m.version); err != nil {
+		if err := count(object, "rows that refer to "+a.object, query, args...); err != nil {
 			return err
 		}
 	}
@@ -173,43 +193,36 @@ func (m *migration) rowLosses(ctx context.Context, r reader, s *statement, fille
 
 // down removes what the migration is recorded to have added, in reverse order, and nothing else.
 func (m *migration) down(ctx context.Context, tx *sql.Tx, which Database, discard bool) error {
-	recorded, err := m.recorded(ctx, tx)
+	additions, err := m.additions(ctx, tx)
 	if err != nil {
 		return err
 	}
-	if !discard {
-		// First without locks: most refusals happen here, without blocking other sessions.
-		if err := m.refuse(ctx, tx, which, recorded); err != nil {
+	// First without locks: most refusals happen here, without blocking other sessions. Then again, when earlier writers
+	// have committed and new ones are locked out.
+	for _, held := range [][]addition{nil, additions} {
+		for _, a := range held {
+			if err := m.hold(ctx, tx, a); err != nil {
+				return &failure{a.object, err}
+			}
+		}
+		if discard {
+			continue
+		}
+		losses, err := m.losses(ctx, tx, additions)
+		if err == nil {
+			err = Refusal(which, m.name, losses)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	for _, s := range recorded {
-		if err := m.hold(ctx, tx, s); err != nil {
-			return &failure{s.object, err}
-		}
-	}
-	if !discard {
-		// Earlier writers have committed and new ones are locked out now.
-		if err := m.refuse(ctx, tx, which, recorded); err != nil {
-			return err
-		}
-	}
-	for _, s := range slices.Backward(recorded) {
-		if err := m.takeBack(ctx, tx, s); err != nil {
-			return &failure{s.object, err}
+	for _, a := range slices.Backward(additions) {
+		if err := m.takeBack(ctx, tx, a); err != nil {
+			return &failure{a.object, err}
 		}
 	}
 	_, err = tx.ExecContext(ctx, `DELETE FROM `+Added+` WHERE version = $1`, m.version)
 	return err
-}
-
-// refuse returns a CONFLICT that lists the data that would be lost, if any.
-func (m *migration) refuse(ctx context.Context, tx *sql.Tx, which Database, recorded []*statement) error {
-	losses, err := m.losses(ctx, tx, recorded)
-	if err != nil {
-		return err
-	}
-	return Refusal(which, m.name, losses)
 }
 
 // Refusal returns the CONFLICT for losses without --discard-data, or nil if there are none. name is the migration's
@@ -228,36 +241,35 @@ func Refusal(which Database, name string, losses []Loss) error {
 }
 
 // hold prevents others from adding data to an object that will be dropped.
-func (m *migration) hold(ctx context.Context, tx *sql.Tx, s *statement) error {
+func (m *migration) hold(ctx context.Context, tx *sql.Tx, a addition) error {
 	var err error
-	switch s.kind {
+	switch a.kind {
 	case KindTable, KindColumn, KindConstraint:
-		_, err = tx.ExecContext(ctx, `LOCK TABLE `+s.table+` IN ACCESS EXCLUSIVE MODE`)
+		_, err = tx.ExecContext(ctx, `LOCK TABLE `+a.relation+` IN ACCESS EXCLUSIVE MODE`)
 	case KindRows:
 		// conflicts with the lock that a new referencing row needs
-		_, err = tx.ExecContext(ctx, `SELECT FROM `+s.table+` WHERE id IN `+fmt.Sprintf(ours, s.table)+` FOR UPDATE`, m.version)
+		_, err = tx.ExecContext(ctx, `SELECT FROM `+a.relation+` WHERE id IN `+ours+` FOR UPDATE`, m.version, a.object)
 	case KindSchema, KindIndex:
 	}
 	return err
 }
 
 // takeBack removes one object. It never uses CASCADE, so objects that depend on it are kept.
-func (m *migration) takeBack(ctx context.Context, tx *sql.Tx, s *statement) error {
+func (m *migration) takeBack(ctx context.Context, tx *sql.Tx, a addition) error {
 	var err error
-	switch s.kind {
+	switch a.kind {
 	case KindRows:
-		_, err = tx.ExecContext(ctx, `DELETE FROM `+s.table+` WHERE id IN `+fmt.Sprintf(ours, s.table), m.version)
+		_, err = tx.ExecContext(ctx, `DELETE FROM `+a.relation+` WHERE id IN `+ours, m.version, a.object)
 	case KindIndex:
-		_, err = tx.ExecContext(ctx, `DROP INDEX `+s.object)
+		_, err = tx.ExecContext(ctx, `DROP INDEX `+a.relation)
 	case KindColumn:
-		_, err = tx.ExecContext(ctx, `ALTER TABLE `+s.table+` DROP COLUMN `+s.columns[0].name)
+		_, err = tx.ExecContext(ctx, `ALTER TABLE `+a.relation+` DROP COLUMN `+a.name)
 	case KindConstraint:
-		_, name, _ := strings.Cut(s.object, s.table+".")
-		_, err = tx.ExecContext(ctx, `ALTER TABLE `+s.table+` DROP CONSTRAINT `+name)
+		_, err = tx.ExecContext(ctx, `ALTER TABLE `+a.relation+` DROP CONSTRAINT `+a.name)
 	case KindTable:
-		_, err = tx.ExecContext(ctx, `DROP TABLE `+s.object)
+		_, err = tx.ExecContext(ctx, `DROP TABLE `+a.relation)
 	case KindSchema:
-		err = dropEmptySchema(ctx, tx, s.object)
+		err = dropEmptySchema(ctx, tx, a.name)
 	}
 	return err
 }

@@ -18,30 +18,34 @@ func finish(ctx context.Context, d *sql.DB, list []*migration, building []func(s
 	if err != nil || len(state.unfinished) == 0 {
 		return err
 	}
-	statements := map[string]*statement{}
-	for _, m := range list {
-		for _, s := range m.statements {
-			if s.kind == KindIndex {
-				statements[s.object] = s
-			}
-		}
-	}
-	for _, object := range state.unfinished {
-		s := statements[object]
-		if s == nil {
+	for _, i := range state.unfinished {
+		text, table := indexOf(list, i.Object)
+		if text == "" {
 			continue // from a newer cxgctl
 		}
 		for _, fn := range building {
-			fn(object)
+			fn(i.Object)
 		}
-		if err := build(ctx, d, s); err != nil {
-			return &failure{object, err}
+		if err := build(ctx, d, i.Object, text, table); err != nil {
+			return &failure{i.Object, err}
 		}
-		if _, err := d.ExecContext(ctx, `UPDATE `+Added+` SET unfinished = false WHERE kind = $1 AND object = $2`, string(KindIndex), object); err != nil {
+		if _, err := d.ExecContext(ctx, `UPDATE `+Added+` SET unfinished = false WHERE kind = $1 AND object = $2`, string(KindIndex), i.Object); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// indexOf returns the statement that creates an index, and its table.
+func indexOf(list []*migration, object string) (text, table string) {
+	for _, m := range list {
+		for _, s := range m.statements {
+			if found := indexForm.FindStringSubmatch(s.text); found != nil && found[3]+"."+found[1] == object {
+				return s.text, found[2]
+			}
+		}
+	}
+	return "", ""
 }
 
 // indexState reports whether the index's table is gone and whether the index exists and is valid.
@@ -50,15 +54,15 @@ SELECT to_regclass($2) IS NULL,
        coalesce((SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1) AND indrelid = to_regclass($2)), false)`
 
 // build builds one index, after removing what an interrupted run left of it.
-func build(ctx context.Context, d *sql.DB, s *statement) error {
+func build(ctx context.Context, d *sql.DB, object, text, table string) error {
 	var gone, done bool
-	if err := d.QueryRowContext(ctx, indexState, s.object, s.table).Scan(&gone, &done); err != nil || gone || done {
+	if err := d.QueryRowContext(ctx, indexState, object, table).Scan(&gone, &done); err != nil || gone || done {
 		return err
 	}
 	// A session that locks the whole table would make the build wait for buildTimeout and leave an invalid index.
 	// Taking the lock first fails within lockTimeout and leaves nothing behind.
 	err := within(ctx, d, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `LOCK TABLE `+s.table+` IN SHARE UPDATE EXCLUSIVE MODE`)
+		_, err := tx.ExecContext(ctx, `LOCK TABLE `+table+` IN SHARE UPDATE EXCLUSIVE MODE`)
 		return err
 	})
 	if err != nil {
@@ -73,9 +77,9 @@ func build(ctx context.Context, d *sql.DB, s *statement) error {
 		defer cancel()
 		_, _ = d.ExecContext(ctx, `SET lock_timeout = '`+lockTimeout+`'`)
 	}()
-	if _, err := d.ExecContext(ctx, `DROP INDEX CONCURRENTLY IF EXISTS `+s.object); err != nil {
+	if _, err := d.ExecContext(ctx, `DROP INDEX CONCURRENTLY IF EXISTS `+object); err != nil {
 		return err
 	}
-	_, err = d.ExecContext(ctx, strings.Replace(s.text, "INDEX IF NOT EXISTS", "INDEX CONCURRENTLY", 1))
+	_, err = d.ExecContext(ctx, strings.Replace(text, "INDEX IF NOT EXISTS", "INDEX CONCURRENTLY", 1))
 	return err
 }

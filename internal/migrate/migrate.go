@@ -95,6 +95,9 @@ func UpWith(ctx context.Context, cfg *pgx.ConnConfig, which Database, with []str
 		return nil, err
 	}
 	defer r.end()
+	if _, err := planned(ctx, r.db, r.list, r.state); err != nil {
+		return nil, translate(err, which, "")
+	}
 	done, err := r.outcome(r.provider.Up(ctx))
 	if terr := readTimes(context.WithoutCancel(ctx), r.db, done); err == nil {
 		err = translate(terr, which, "")
@@ -156,6 +159,7 @@ func down(ctx context.Context, cfg *pgx.ConnConfig, which Database, name string,
 type run struct {
 	which    Database
 	list     []*migration
+	state    *state
 	db       *sql.DB
 	provider *goose.Provider
 }
@@ -180,7 +184,7 @@ func begin(ctx context.Context, cfg *pgx.ConnConfig, which Database, with []stri
 		return nil, err
 	}
 	list = selected(list, with, state.applied)
-	r.list = list
+	r.list, r.state = list, state
 	// Go migrations, because the effect of a file depends on the database.
 	all := make([]*goose.Migration, len(list))
 	for i, m := range list {

@@ -61,6 +61,28 @@ func ensureTables(ctx context.Context, d *sql.DB) error {
 	})
 }
 
+// reader is implemented by transactions and handles.
+type reader interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// each runs a query and calls fn after scanning each row into dest.
+func each(ctx context.Context, r reader, query string, args, dest []any, fn func()) error {
+	rows, err := r.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }() // Err has the error
+	for rows.Next() {
+		if err := rows.Scan(dest...); err != nil {
+			return err
+		}
+		fn()
+	}
+	return rows.Err()
+}
+
 // within runs fn in a transaction and commits it unless fn fails.
 func within(ctx context.Context, d *sql.DB, fn func(*sql.Tx) error) error {
 	tx, err := d.BeginTx(ctx, nil)
@@ -77,12 +99,12 @@ func within(ctx context.Context, d *sql.DB, fn func(*sql.Tx) error) error {
 // state is the content of a database's records.
 type state struct {
 	applied    map[int64]bool
-	unfinished []string // indexes, by qualified name
+	unfinished []Item // indexes whose build was interrupted
 }
 
 const readApplied = `SELECT version_id FROM ` + Table + ` WHERE version_id > 0 AND is_applied`
 
-const readUnfinished = `SELECT object FROM ` + Added + ` WHERE unfinished ORDER BY id`
+const readUnfinished = `SELECT version, object FROM ` + Added + ` WHERE unfinished ORDER BY id`
 
 // readState reads the records that exist.
 func readState(ctx context.Context, r reader) (*state, error) {
@@ -98,8 +120,8 @@ func readState(ctx context.Context, r reader) (*state, error) {
 		}
 	}
 	if added {
-		var object string
-		err := each(ctx, r, readUnfinished, nil, []any{&object}, func() { s.unfinished = append(s.unfinished, object) })
+		i := Item{Action: Add, Kind: KindIndex, Detail: interrupted}
+		err := each(ctx, r, readUnfinished, nil, []any{&i.Version, &i.Object}, func() { s.unfinished = append(s.unfinished, i) })
 		if err != nil {
 			return nil, err
 		}
@@ -135,25 +157,22 @@ func readTimes(ctx context.Context, r reader, results []Result) error {
 	})
 }
 
-// up adds the missing objects of the migration.
+// up runs the statements that planned chose.
 func (m *migration) up(ctx context.Context, tx *sql.Tx) error {
-	c, err := readCatalog(ctx, tx, m.statements)
-	if err != nil {
-		return err
-	}
 	// Records of a migration that is not applied are left over from a database that was emptied by hand. Its objects
 	// may belong to other software by now.
 	if _, err := tx.ExecContext(ctx, `DELETE FROM `+Added+` WHERE version = $1`, m.version); err != nil {
 		return err
 	}
+	made := map[string]bool{}
 	for _, s := range m.statements {
-		if m.decide(c, s).Action != Add {
+		if s.action != Add {
 			continue
 		}
-		if err := m.add(ctx, tx, s, c.tables[s.table]); err != nil {
+		if err := m.add(ctx, tx, s, made[s.table]); err != nil {
 			return &failure{s.object, err}
 		}
-		c.note(s)
+		made[s.table] = made[s.table] || s.kind == KindTable
 	}
 	return nil
 }
@@ -166,21 +185,21 @@ INSERT INTO ` + Added + ` (version, kind, object, row_id)
 SELECT $1, $2, $3, id FROM added`
 
 // add runs a statement and records what it added. For an index of a table with rows, it only adds the record; finish
-// builds the index outside a transaction, without blocking writers.
-func (m *migration) add(ctx context.Context, tx *sql.Tx, s *statement, t *relation) error {
+// builds the index outside a transaction, without blocking writers. made is true for a table that the same file created.
+func (m *migration) add(ctx context.Context, tx *sql.Tx, s *statement, made bool) error {
 	if s.kind == KindRows {
 		_, err := tx.ExecContext(ctx, strings.Replace(recordRows, "%s", s.text, 1), m.version, string(s.kind), s.object)
 		return err
 	}
 	later := false
-	if s.kind == KindIndex && !t.made {
+	if s.kind == KindIndex && !made {
 		err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM `+s.table+`)`).Scan(&later)
 		if err != nil {
 			return err
 		}
 	}
 	if !later {
-		// Without IF NOT EXISTS: an object created since the catalog was read is not ours, so it must be an error.
+		// Without IF NOT EXISTS: an object created since the rehearsal is not ours, so it must be an error.
 		if _, err := tx.ExecContext(ctx, strings.Replace(s.text, "IF NOT EXISTS ", "", 1)); err != nil {
 			return err
 		}

@@ -48,5 +48,5 @@ CREATE TABLE IF NOT EXISTS idam.users (
 -- backend's INSERTs, which do not name them, still work.
 ALTER TABLE idam.users ADD COLUMN IF NOT EXISTS email_verified boolean NOT NULL DEFAULT false;
 ALTER TABLE idam.users ADD COLUMN IF NOT EXISTS phone_verified boolean NOT NULL DEFAULT false;
--- +unless is_deleted, deleted
+-- omitted from tables with is_deleted or deleted
 ALTER TABLE idam.users ADD COLUMN IF NOT EXISTS is_active boolean NOT NULL DEFAULT true;

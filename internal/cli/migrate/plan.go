@@ -27,6 +27,9 @@ func attachPlan(list []migration, plan migrate.Plan) {
 	}
 	for _, item := range plan.Items {
 		m := byVersion[item.Version]
+		if m == nil {
+			continue // the record of a migration that a newer cxgctl applied
+		}
 		p := plannedItem{Action: string(item.Action), Kind: string(item.Kind), Object: item.Object}
 		if item.Detail != "" {
 			p.Detail = &item.Detail

@@ -109,11 +109,7 @@ func (j *judge) checkUser(c audit.Change, d *changeSummary) error {
 	if after == nil {
 		after = &users.User{}
 	}
-	fields, err := users.WayIn(*before, *after)
-	if err != nil {
-		return err
-	}
-	fields = append(fields, c.Secrets...)
+	fields := append(users.WayIn(*before, *after), c.Secrets...)
 	self := c.ID == j.who.ID
 	own := func(name string) bool { return slices.Contains([]string{"status", "user_type", "is_active"}, name) }
 	identifying := func(name string) bool {

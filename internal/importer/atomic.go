@@ -9,7 +9,7 @@ import (
 
 // atomic applies the whole file in one transaction, or nothing. It reads the file twice: the first pass checks and
 // prepares the rows without a transaction.
-func (r *run[R]) atomic(ctx context.Context) error {
+func (r *run[T, R]) atomic(ctx context.Context) error {
 	clean := r.report
 	check := func(b *batch[R]) error {
 		for _, in := range b.rows {
@@ -35,7 +35,7 @@ func (r *run[R]) atomic(ctx context.Context) error {
 				return err
 			}
 			for _, in := range b.rows {
-				if row := in.Base(); row.Failure != nil {
+				if row := &in.Base().Row; row.Failure != nil {
 					refused = append(refused, row)
 				}
 			}

@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -11,7 +12,9 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/money"
 	"github.com/cxgctl/cxgctl/internal/rowreader"
+	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
@@ -116,8 +119,103 @@ func (c *Fields) Fits(field, value string) bool {
 	return false
 }
 
-// Choice returns one of the valid values, in upper case, or nil if the table has no such column.
-func (c *Fields) Choice(field, fallback string, valid []string) *string {
+// Read reads a field of the record from the row, or its default. A value that does not fit is a problem; texts are not
+// checked.
+func Read[T any](c *Fields, f *schema.FieldOf[T], record *T) {
+	switch p := f.Of(record).(type) {
+	case *string:
+		*p = c.Text(f.Name)
+	case **string:
+		if f.Choices != nil && f.Default != "" {
+			*p = c.choice(f.Name, f.Default, f.Choices)
+		} else {
+			*p = c.optional(f.Name, f.Default)
+		}
+	case *uuid.UUID:
+		if id := c.ID(f.Name); id != nil {
+			*p = *id
+		}
+	case **uuid.UUID:
+		*p = c.ID(f.Name)
+	case *bool:
+		*p = c.Bool(f.Name, f.Default == "true")
+	case **bool:
+		if *p = nil; c.Fits(f.Name, c.Text(f.Name)) {
+			b := c.Bool(f.Name, f.Default == "true")
+			*p = &b
+		}
+	case **db.Time:
+		*p = c.Time(f.Name)
+	case **db.Date:
+		*p = parse(c, f.Name, f.Default, func(v string) (db.Date, error) {
+			day, err := time.Parse(time.DateOnly, v)
+			if err != nil {
+				err = fmt.Errorf("%.60q is not a date (want YYYY-MM-DD)", v)
+			}
+			return db.Date{Day: day}, err
+		})
+	case **money.Amount:
+		*p = parse(c, f.Name, f.Default, money.Parse)
+	case **int64:
+		*p = parse(c, f.Name, f.Default, func(v string) (int64, error) {
+			n, err := strconv.ParseInt(v, 10, 64)
+			if err != nil {
+				err = fmt.Errorf("%.60q is not a whole number", v)
+			}
+			return n, err
+		})
+	}
+}
+
+// parse returns the row's value, or the default; nil if there is neither, or the table has no such column.
+func parse[V any](c *Fields, field, fallback string, read func(string) (V, error)) *V {
+	v := c.Text(field)
+	if !c.Fits(field, v) {
+		return nil
+	}
+	if v == "" && fallback != "" {
+		c.Fill(field, fallback)
+		v = fallback
+	}
+	if v == "" {
+		return nil
+	}
+	value, err := read(v)
+	if err != nil {
+		c.Add(field, "%s", err)
+		return nil
+	}
+	return &value
+}
+
+// optional returns the row's text, or the table's default; nil if there is neither, or no such column.
+func (c *Fields) optional(field, fallback string) *string {
+	read := c.Text
+	if c.Restored() {
+		read = c.Stored
+	}
+	v := read(field)
+	if !c.Fits(field, v) {
+		return nil
+	}
+	switch def := c.src.Defaults[field]; {
+	case v != "":
+		return &v
+	case def != nil:
+		c.Fill(field, *def)
+		return def
+	case fallback == "":
+		c.FillNull(field)
+	}
+	return nil
+}
+
+// Restored reports whether the row is a record that an export wrote: it has its id and creation time. Its texts are
+// taken as stored, without the checks for new ones.
+func (c *Fields) Restored() bool { return c.Text("id") != "" && c.Text("created_at") != "" }
+
+// choice returns one of the valid values, in upper case, or nil if the table has no such column.
+func (c *Fields) choice(field, fallback string, valid []string) *string {
 	v := c.Text(field)
 	if !c.Fits(field, v) {
 		return nil

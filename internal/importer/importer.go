@@ -24,17 +24,17 @@ const (
 // Tables are the tables that every import needs, besides those of the noun and the audit log.
 var Tables = []string{schema.ImportFiles, schema.ImportRows}
 
-// Target is the database that rows are applied to: the manager's or a tenant's.
-type Target struct {
+// Database is the database that rows are applied to: the manager's or a tenant's.
+type Database struct {
 	Tenant uuid.UUID
 	Code   string
 }
 
 // missing returns an error if a table that records imports does not exist.
-func (h Target) missing(cat schema.Catalog) error {
+func (h Database) missing(cat schema.Catalog) error {
 	for _, name := range Tables {
 		switch _, err := cat.Table(name); {
-		case err != nil && h != Target{}:
+		case err != nil && h != Database{}:
 			return fault.New(fault.Database, "table %s does not exist in the database of tenant %s", name, h.Code).
 				WithHint("imports record their progress there; create it with: cxgctl migrate up --tenant %s", h.Code).With("table", name)
 		case err != nil:
@@ -47,10 +47,10 @@ func (h Target) missing(cat schema.Catalog) error {
 // key returns the key under which the tables know a file, for one noun, so that importing a file as users does not
 // affect importing it as something else. For users it is the fingerprint itself, for compatibility. Tenants that
 // share a database have separate keys.
-func (h Target) key(f *rowreader.File, resource string) []byte {
+func (h Database) key(f *rowreader.File, resource string) []byte {
 	text := f.Sum[:]
 	switch {
-	case h != Target{}:
+	case h != Database{}:
 		text = append(text, h.Tenant[:]...)
 	case resource != "user":
 		text = append([]byte(resource+"\x00"), text...)

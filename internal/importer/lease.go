@@ -25,11 +25,11 @@ import (
 type lease struct {
 	ledger  *audit.Ledger
 	file    *rowreader.File
-	key     []byte // see Target.key
+	key     []byte // see Database.key
 	command string // the import command, for hints
 	host    string
 	process string
-	home    Target
+	home    Database
 	again   bool // disregard earlier runs
 	applied []span
 	last    *Operation // the latest earlier run, or nil
@@ -61,9 +61,9 @@ SELECT r.op_id, sum(r.records)::bigint AS records, max(r.created_at) AS applied_
  ORDER BY max(r.created_at), r.op_id`
 
 // operations returns the runs that applied rows of a file, by its key, oldest first.
-func (h Target) operations(ctx context.Context, r db.Reader, key []byte) ([]Operation, error) {
+func (h Database) operations(ctx context.Context, r db.Reader, key []byte) ([]Operation, error) {
 	sql := readOperations
-	if h != (Target{}) {
+	if h != (Database{}) {
 		sql = strings.Replace(sql, "(SELECT u.username::text FROM idam.users u WHERE u.id = r.created_by)", "NULL::text", 1)
 	}
 	return db.Collect[Operation](ctx, r, sql, key)
@@ -73,7 +73,7 @@ func (h Target) operations(ctx context.Context, r db.Reader, key []byte) ([]Oper
 // a batch takes, including hashing.
 const leaseTime = "120 seconds"
 
-func newLease(cat schema.Catalog, l *audit.Ledger, f *rowreader.File, home Target, resource, command string, again bool) (*lease, error) {
+func newLease(cat schema.Catalog, l *audit.Ledger, f *rowreader.File, home Database, resource, command string, again bool) (*lease, error) {
 	if err := home.missing(cat); err != nil {
 		return nil, err
 	}
@@ -247,7 +247,7 @@ func (l *lease) claim(ctx context.Context, tx *audit.Tx) error {
 }
 
 // spans returns the lines of the applied rows, with consecutive rows merged.
-func spans[R Record](rows []R) []span {
+func spans[T any, R Item[T]](rows []R) []span {
 	var list []span
 	last := int64(-1) // the ordinal of the last row in the open span
 	for _, in := range rows {

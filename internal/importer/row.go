@@ -7,7 +7,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/rowreader"
 )
 
-// Row is one row of a file and its outcome. Nouns embed it in their rows.
+// Row is one row of a file and its outcome.
 type Row struct {
 	Raw     rowreader.Row
 	Ordinal int64 // of the record in the file
@@ -20,11 +20,29 @@ type Row struct {
 	unfit bool // failed before any transaction
 }
 
-// Record is a noun's row: a pointer to a struct that embeds Row.
-type Record interface{ Base() *Row }
+// Record is a row with the record that it describes. Nouns embed it in their rows.
+type Record[T any] struct {
+	Row
+	New     T        // as it would be created
+	Stored  *T       // as the database stored it
+	Holder  *T       // the record that a Matched row changes
+	Secrets []string // fields with a value that the record does not show
+
+	bornNow bool // created_at is the transaction's time
+}
+
+// Item is a noun's row: a pointer to a struct that embeds Record.
+type Item[T any] interface{ Base() *Record[T] }
 
 // Base returns the row itself.
-func (r *Row) Base() *Row { return r }
+func (r *Record[T]) Base() *Record[T] { return r }
+
+// Holder is a record that has a unique value of a row.
+type Holder[T any] struct {
+	Key    string // the name of the noun's key
+	Value  string
+	Record *T
+}
 
 // Alteration is a way in which the stored value of a field differs from the file, such as "in upper case".
 type Alteration struct{ Field, How string }
@@ -71,7 +89,7 @@ func (r *Row) Fail(field, value string, err error, holder *uuid.UUID) {
 }
 
 // Undecided returns the rows without an outcome.
-func Undecided[R Record](rows []R) []R {
+func Undecided[T any, R Item[T]](rows []R) []R {
 	var list []R
 	for _, in := range rows {
 		if in.Base().Outcome == Pending {

@@ -12,15 +12,18 @@ import (
 )
 
 // run is one run of an import.
-type run[R Record] struct {
+type run[T any, R Item[T]] struct {
 	Options
-	kind   Spec[R]
-	ledger *audit.Ledger
-	source *Input
-	lease  *lease
-	report Report
-	look   bool // look for conflicts before inserting, because the previous batch had some
-	told   bool // the audit row for failed rows is written
+	spec    Spec[T, R]
+	target  Target[T, R]
+	columns []Column[R]
+	born    schema.FieldsOf[T] // the id, the time and the creator of a new record
+	ledger  *audit.Ledger
+	source  *Input
+	lease   *lease
+	report  Report
+	look    bool // look for conflicts before inserting, because the previous batch had some
+	told    bool // the audit row for failed rows is written
 }
 
 // batchRows is the number of rows per transaction: few enough that a crash costs little and locks are short, many
@@ -31,7 +34,7 @@ const batchRows = 2000
 const slowRows = 32
 
 // batch is a group of rows that commit together.
-type batch[R Record] struct {
+type batch[R any] struct {
 	rows     []R
 	slow     int
 	recorded bool // recorded as applied, in the transaction that changed rows
@@ -40,15 +43,16 @@ type batch[R Record] struct {
 // Run imports a file, in transactions of many rows. A row that fails is reported and the others are applied. Applied
 // rows are recorded, so importing the same file again continues where it stopped and applies no row twice. Failed
 // rows share one audit row with their number.
-func Run[R Record](ctx context.Context, l *audit.Ledger, cat schema.Catalog, s *Input, kind Spec[R], o Options) (Report, error) {
+func Run[T any, R Item[T]](ctx context.Context, l *audit.Ledger, cat schema.Catalog, s *Input, spec Spec[T, R], target Target[T, R], o Options,
+) (Report, error) {
 	began := time.Now()
-	r := &run[R]{
-		Options: o, kind: kind, ledger: l, source: s, look: o.OnConflict != Fail,
+	r := &run[T, R]{
+		Options: o, spec: spec, target: target, columns: target.columns(), born: target.Fields.Named("id", "created_at", "created_by"), ledger: l, source: s, look: o.OnConflict != Fail,
 		report: Report{File: s.file.Name, SHA256: s.file.SumText(), OpID: l.Op(), DryRun: l.DryRun},
 	}
 	l.DiscardEntries = true
 	var err error
-	if r.lease, err = newLease(cat, l, s.file, kind.Home, kind.Resource, kind.Command, o.Again); err != nil {
+	if r.lease, err = newLease(cat, l, s.file, target.Database, target.Noun.Name, target.Command, o.Again); err != nil {
 		return Report{}, err
 	}
 	if err := r.lease.take(ctx); err != nil {
@@ -70,12 +74,12 @@ func Run[R Record](ctx context.Context, l *audit.Ledger, cat schema.Catalog, s *
 	return r.report, err
 }
 
-func (r *run[R]) intent() audit.Intent {
-	return audit.Intent{Subject: audit.Subject{Resource: r.kind.Resource, Name: r.source.file.Name}, Action: audit.Create}
+func (r *run[T, R]) intent() audit.Intent {
+	return audit.Intent{Subject: audit.Subject{Resource: r.target.Noun.Name, Name: r.source.file.Name}, Action: audit.Create}
 }
 
 // someFailed returns the error with the number of failed rows, for the audit row.
-func (r *run[R]) someFailed() error {
+func (r *run[T, R]) someFailed() error {
 	rest := ""
 	if r.Atomic {
 		rest = ", so nothing was changed"
@@ -85,7 +89,7 @@ func (r *run[R]) someFailed() error {
 
 // stream applies the file batch by batch. Reading and preparing run one batch ahead of the transactions. Rows that
 // may duplicate an earlier one come last, once that is certain.
-func (r *run[R]) stream(ctx context.Context) error {
+func (r *run[T, R]) stream(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	batches := make(chan *batch[R])
 	var readErr error
@@ -125,38 +129,10 @@ func (r *run[R]) stream(ctx context.Context) error {
 
 var errStopped = errors.New("stopped after too many errors")
 
-func (r *run[R]) stop() bool { return r.MaxErrors > 0 && r.report.Failed >= int64(r.MaxErrors) }
+func (r *run[T, R]) stop() bool { return r.MaxErrors > 0 && r.report.Failed >= int64(r.MaxErrors) }
 
-// produce reads the file's rows into batches: first those that are certainly distinct, then the deferred ones.
-func (r *run[R]) produce(ctx context.Context, yield func(*batch[R]) error) error {
-	d := newDuplicates(r.source.file.Size, r.kind.Claims)
-	if err := r.pass(ctx, yield, d.putOff); err != nil {
-		return err
-	}
-	if len(d.deferred) == 0 {
-		return nil
-	}
-	if err := r.each(ctx, d.resolve); err != nil {
-		return err
-	}
-	return r.pass(ctx, yield, d.judge)
-}
-
-// each calls fn for every row of the file, in order.
-func (r *run[R]) each(ctx context.Context, fn func(R) error) error {
-	return r.source.each(ctx, func(raw rowreader.Row, ordinal int64) error {
-		row := Row{Raw: raw, Ordinal: ordinal, Done: r.lease.done(raw.Line)}
-		if raw.Err != nil {
-			err := fault.New(fault.Validation, "%s", raw.Err)
-			err.Kind = raw.Err.Message
-			row.Fail(raw.Err.Field, "", err, nil)
-		}
-		return fn(r.kind.Read(row, &Fields{src: r.source, row: raw}))
-	})
-}
-
-// pass reads the file once. choose reports whether a valid row belongs to this pass, and can fail it.
-func (r *run[R]) pass(ctx context.Context, yield func(*batch[R]) error, choose func(R) bool) error {
+// produce reads the file's rows into batches. A row with a unique value of an earlier row fails.
+func (r *run[T, R]) produce(ctx context.Context, yield func(*batch[R]) error) error {
 	b := &batch[R]{}
 	flush := func() error {
 		if len(b.rows) == 0 {
@@ -169,12 +145,21 @@ func (r *run[R]) pass(ctx context.Context, yield func(*batch[R]) error, choose f
 		b = &batch[R]{}
 		return yield(full)
 	}
-	err := r.each(ctx, func(in R) error {
-		if !choose(in) {
-			return nil
+	seen := newSeen()
+	err := r.source.each(ctx, func(raw rowreader.Row, ordinal int64) error {
+		row := Row{Raw: raw, Ordinal: ordinal, Done: r.lease.done(raw.Line)}
+		if raw.Err != nil {
+			err := fault.New(fault.Validation, "%s", raw.Err)
+			err.Kind = raw.Err.Message
+			row.Fail(raw.Err.Field, "", err, nil)
+		}
+		in := r.spec.Parse(row, &Fields{src: r.source, row: raw})
+		if base := in.Base(); base.Failure == nil {
+			seen.list = r.spec.UniqueKeys(in, seen.list[:0])
+			seen.check(&base.Row, seen.list)
 		}
 		b.rows = append(b.rows, in)
-		if r.kind.Slow != nil && r.kind.Slow(in) {
+		if r.spec.IsSlow(in) {
 			b.slow++
 		}
 		if len(b.rows) < batchRows && b.slow < slowRows {
@@ -189,7 +174,7 @@ func (r *run[R]) pass(ctx context.Context, yield func(*batch[R]) error, choose f
 }
 
 // prepare does the work of a batch that needs no transaction.
-func (r *run[R]) prepare(ctx context.Context, b *batch[R]) error {
+func (r *run[T, R]) prepare(ctx context.Context, b *batch[R]) error {
 	var fit []R
 	for _, in := range b.rows {
 		row := in.Base()
@@ -197,8 +182,8 @@ func (r *run[R]) prepare(ctx context.Context, b *batch[R]) error {
 			fit = append(fit, in)
 		}
 	}
-	if r.kind.Prepare != nil && len(fit) > 0 {
-		return r.kind.Prepare(ctx, fit)
+	if len(fit) == 0 {
+		return nil
 	}
-	return nil
+	return r.spec.Prepare(ctx, fit)
 }

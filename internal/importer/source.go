@@ -11,7 +11,8 @@ import (
 
 // Input is a file whose columns are mapped to a noun's fields.
 type Input struct {
-	Objects bool // each row has its own fields
+	Objects  bool               // each row has its own fields
+	Defaults map[string]*string // the texts that new records have in place of empty ones; may be nil
 
 	file    *rowreader.File
 	shape   *schema.Table

@@ -40,7 +40,7 @@ SELECT CASE WHEN f.leased_until > now() THEN 'running' WHEN f.finished_at IS NUL
   FROM cxg_import.files f WHERE f.sha256 = $1`
 
 // StatusOf returns the progress of the import of a file. A file that was never imported is "new".
-func StatusOf(ctx context.Context, r db.Reader, cat schema.Catalog, f *rowreader.File, home Target, resource string) (Status, error) {
+func StatusOf(ctx context.Context, r db.Reader, cat schema.Catalog, f *rowreader.File, home Database, resource string) (Status, error) {
 	s := Status{File: f.Name, SHA256: f.SumText(), State: "new", Operations: []Operation{}}
 	if err := home.missing(cat); err != nil {
 		return s, err

@@ -48,7 +48,7 @@ UPDATE cxg_import.files SET finished_at = NULL, created = 0, updated = 0, skippe
 )
 
 // RunsOfFile returns the operations that applied rows of a file, latest first, or RESOURCE_NOT_FOUND.
-func RunsOfFile(ctx context.Context, r db.Reader, cat schema.Catalog, f *rowreader.File, home Target, resource string) ([]uuid.UUID, error) {
+func RunsOfFile(ctx context.Context, r db.Reader, cat schema.Catalog, f *rowreader.File, home Database, resource string) ([]uuid.UUID, error) {
 	if err := home.missing(cat); err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func RunsOfFile(ctx context.Context, r db.Reader, cat schema.Catalog, f *rowread
 
 // RunsWith returns all operations that applied rows of the file that op imported, latest first.
 func RunsWith(ctx context.Context, r db.Reader, cat schema.Catalog, op uuid.UUID) ([]uuid.UUID, error) {
-	if err := (Target{}).missing(cat); err != nil {
+	if err := (Database{}).missing(cat); err != nil {
 		return nil, err
 	}
 	rows, err := r.Query(ctx, filesOf, op)

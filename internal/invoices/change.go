@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
@@ -29,9 +28,6 @@ type Patch struct {
 	// Refused holds the problems that the caller found while parsing, so that all are reported together.
 	Refused fault.Problems
 }
-
-// Unsettable are the fields that can lose their value.
-var Unsettable = []string{"used_storage", "api_calls", "payment_method"}
 
 // amounts are the columns that make up what has to be paid.
 var amounts = []string{"base_amount", "usage_amount", "discount_amount", "tax_amount", "total_amount", "currency"}
@@ -71,20 +67,9 @@ func (t *Table) Change(ctx context.Context, r db.Reader, seen Invoice, patch Pat
 		}
 		after.TenantID = &tenant.ID
 	}
-	changed := differing(&seen, &after)
-	e := Edit{Action: audit.Update, Args: pgx.NamedArgs{}}
-	var set []string
-	for _, c := range changed {
-		e.Columns = append(e.Columns, c.name)
-		e.Args["set_"+c.name] = c.arg(&after)
-		set = append(set, c.name+" = @set_"+c.name+"::"+c.kind)
-	}
+	e := rowupdate.SetFields(fields.Differing(&seen, &after), &after, nil)
 	if slices.Contains(e.Columns, "tenant_id") || slices.Contains(e.Columns, "subscription_id") {
 		e.Precheck = t.belongs(after)
-	}
-	e.Set = strings.Join(set, ", ")
-	e.IsNoop = func(i Invoice) bool {
-		return !slices.ContainsFunc(differing(&i, &after), func(c column) bool { return slices.Contains(e.Columns, c.name) })
 	}
 	if patch.IfUpdatedAt != nil {
 		e.Check = rowupdate.IfUpdatedAt(&Kind, *patch.IfUpdatedAt, func(i Invoice) (updated, created *db.Time) { return i.UpdatedAt, i.CreatedAt })
@@ -99,10 +84,7 @@ func (p Patch) Empty() bool { return len(p.given()) == 0 && p.Refused.Err() == n
 func (p Patch) given() []string {
 	var full Invoice
 	p.onto(&full)
-	list := slices.Clone(p.Unset)
-	for _, c := range differing(&Invoice{}, &full) {
-		list = append(list, c.name)
-	}
+	list := append(slices.Clone(p.Unset), fields.Given(&full).Names()...)
 	if p.TotalAmount != nil {
 		list = append(list, "total_amount")
 	}
@@ -114,8 +96,8 @@ func (p Patch) given() []string {
 
 // unset removes the values of optional fields.
 func (p Patch) unset(i *Invoice, problems *fault.Problems) {
-	set := map[string]bool{"used_storage": p.UsedStorage != nil, "api_calls": p.APICalls != nil, "payment_method": p.PaymentMethod != nil}
-	rowupdate.ApplyUnset(problems, p.Unset, Unsettable, func(name string) bool { return set[name] }, func(name string) {
+	set := fields.Given(&p.Invoice).Names()
+	rowupdate.ApplyUnset(problems, p.Unset, Unsettable, func(name string) bool { return slices.Contains(set, name) }, func(name string) {
 		switch {
 		case name == "used_storage":
 			i.UsedStorage = &money.Amount{}
@@ -138,15 +120,15 @@ func fitsPaid(seen, after *Invoice, force bool) error {
 	if !seen.is("PAID") || force {
 		return nil
 	}
-	for _, c := range differing(seen, after) {
-		if !slices.Contains(amounts, c.name) {
+	for _, c := range fields.Differing(seen, after) {
+		if !slices.Contains(amounts, c.Name) {
 			continue
 		}
-		if c.name == "currency" && seen.Currency != nil && strings.EqualFold(*seen.Currency, *after.Currency) {
+		if c.Name == "currency" && seen.Currency != nil && strings.EqualFold(*seen.Currency, *after.Currency) {
 			continue
 		}
-		return fault.New(fault.Validation, "invoice %q is PAID; its %s can no longer change", seen.InvoiceNo, c.name).
-			WithHint("to change it anyway, add --force and --reason").With("field", c.name).With("status", "PAID")
+		return fault.New(fault.Validation, "invoice %q is PAID; its %s can no longer change", seen.InvoiceNo, c.Name).
+			WithHint("to change it anyway, add --force and --reason").With("field", c.Name).With("status", "PAID")
 	}
 	return nil
 }

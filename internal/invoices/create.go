@@ -25,29 +25,18 @@ func (t *Table) draft(v Values, p fault.Problems) (Values, Invoice, error) {
 	var i Invoice
 	v = v.normal()
 	t.check(&v, &p)
-	for _, field := range []struct {
-		name  string
-		given bool
-	}{
-		{"tenant", v.Tenant != nil},
-		{"subscription", v.Subscription != nil || v.OnlySubscription},
-		{"invoice_no", v.InvoiceNo != nil},
-		{"invoice_date", v.InvoiceDate != nil},
-		{"due_date", v.DueDate != nil},
-		{"start_date", v.StartDate != nil},
-		{"close_date", v.CloseDate != nil},
-		{"base_amount", v.BaseAmount != nil},
-		{"user_count", v.UserCount != nil},
-	} {
-		if !field.given && !p.Has(field.name) {
-			p.Add(field.name, "it is missing")
+	missing := func(field string, given bool) {
+		if !given && !p.Has(field) {
+			p.Add(field, "it is missing")
 		}
 	}
-	v.onto(&i)
-	var given []string
-	for _, c := range differing(&Invoice{}, &i) {
-		given = append(given, c.name)
+	missing("tenant", v.Tenant != nil)
+	missing("subscription", v.Subscription != nil || v.OnlySubscription)
+	for _, f := range fields {
+		missing(f.Name, !f.Required || f.IsSet(&v.Invoice))
 	}
+	v.onto(&i)
+	given := fields.Given(&i).Names()
 	checkDates(&p, &i, given)
 	// The backend's API fails on NULL in these columns, and tables created by its model refuse it.
 	for _, part := range []**money.Amount{&i.UsageAmount, &i.DiscountAmount, &i.TaxAmount, &i.UsedStorage} {
@@ -121,9 +110,9 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, v Values) (Invoice,
 func newValues(i *Invoice) ([][2]string, pgx.NamedArgs) {
 	args := pgx.NamedArgs{"id": i.ID}
 	values := [][2]string{{"id", "@id"}, {"status", "'PENDING'"}, {"created_at", "@now"}, {"created_by", "@by"}}
-	for _, c := range written {
-		values = append(values, [2]string{c.name, "@" + c.name + "::" + c.kind})
-		args[c.name] = c.arg(i)
+	for _, f := range fields.Given(i) {
+		values = append(values, [2]string{f.Name, "@" + f.Name + "::" + f.Cast()})
+		args[f.Name] = f.Arg(i)
 	}
 	return append(values, schema.LiveValues()...), args
 }

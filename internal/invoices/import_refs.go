@@ -11,9 +11,9 @@ import (
 	"github.com/cxgctl/cxgctl/internal/tenants"
 )
 
-// resolve looks up and locks the tenants and subscriptions of the rows. It fails rows with an unknown one, or with a
+// Resolve looks up and locks the tenants and subscriptions of the rows. It fails rows with an unknown one, or with a
 // subscription of another tenant.
-func (im *importSpec) resolve(ctx context.Context, tx *audit.Tx, rows []*incoming) error {
+func (im *importSpec) Resolve(ctx context.Context, tx *audit.Tx, rows []*incoming) error {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -22,7 +22,7 @@ func (im *importSpec) resolve(ctx context.Context, tx *audit.Tx, rows []*incomin
 	seen := map[string]bool{}
 	seenID := map[uuid.UUID]bool{}
 	for _, in := range rows {
-		if !in.invoice.is("PENDING") && im.need != nil {
+		if !in.New.is("PENDING") && im.need != nil {
 			if err := im.need("INVOICE_UPDATE"); err != nil {
 				return err
 			}
@@ -32,7 +32,7 @@ func (im *importSpec) resolve(ctx context.Context, tx *audit.Tx, rows []*incomin
 				seen[c.value], names = true, append(names, c.value)
 			}
 		}
-		if id := *in.invoice.SubscriptionID; !seenID[id] {
+		if id := *in.New.SubscriptionID; !seenID[id] {
 			seenID[id], ids = true, append(ids, id)
 		}
 	}
@@ -52,8 +52,8 @@ func (im *importSpec) resolve(ctx context.Context, tx *audit.Tx, rows []*incomin
 		if !in.belongTo(held) {
 			continue
 		}
-		id := *in.invoice.SubscriptionID
-		if err := subscriptions[id].of(id, *in.invoice.TenantID); err != nil {
+		id := *in.New.SubscriptionID
+		if err := subscriptions[id].of(id, *in.New.TenantID); err != nil {
 			in.Fail(in.subscription.field, in.subscription.value, err, nil)
 		}
 	}
@@ -68,11 +68,11 @@ func (in *incoming) belongTo(held map[string]resource.Match[tenants.Ref]) bool {
 			in.Fail(c.field, c.value, f.Err, nil)
 			return false
 		}
-		if k > 0 && f.Row.ID != *in.invoice.TenantID {
+		if k > 0 && f.Row.ID != *in.New.TenantID {
 			in.Fail(c.field, c.value, fault.New(fault.Validation, "%s %q and %s %q are different tenants", c.field, c.value, in.tenant[0].field, in.tenant[0].value), nil)
 			return false
 		}
-		in.invoice.TenantID, in.invoice.TenantCode = &f.Row.ID, f.Row.Code
+		in.New.TenantID, in.New.TenantCode = &f.Row.ID, f.Row.Code
 	}
 	return true
 }

@@ -50,39 +50,50 @@ var (
 	PaymentMethods = []string{"CREDIT_CARD", "BANK_TRANSFER", "PAYPAL", "WIRE_TRANSFER", "CHECK"}
 )
 
-// fields are the record's fields as read from the invoices table, in Invoice's order. Amounts are read as text to
-// keep their scale. tenant_code comes from another table, and deleted is derived from the soft-delete flags of this
-// database.
-var fields = []schema.Field{
-	{Name: "id", Type: "uuid"},
-	{Name: "invoice_no", Type: "text"},
-	{Name: "tenant_id", Type: "uuid"},
-	{Name: "subscription_id", Type: "uuid"},
-	{Name: "invoice_date", Type: "date"},
-	{Name: "due_date", Type: "date"},
-	{Name: "start_date", Type: "date"},
-	{Name: "close_date", Type: "date"},
-	{Name: "base_amount", Type: "text", Expr: "%s::text", Binary: "numeric"},
-	{Name: "usage_amount", Type: "text", Expr: "%s::text", Binary: "numeric"},
-	{Name: "discount_amount", Type: "text", Expr: "%s::text", Binary: "numeric"},
-	{Name: "tax_amount", Type: "text", Expr: "%s::text", Binary: "numeric"},
-	{Name: "total_amount", Type: "text", Expr: "%s::text", Binary: "numeric"},
-	{Name: "currency", Type: "text", Expr: "rtrim(%s)", Binary: "character"},
-	{Name: "user_count", Type: "bigint"},
-	{Name: "used_storage", Type: "text", Expr: "%s::text", Binary: "numeric"},
-	{Name: "api_calls", Type: "bigint"},
-	{Name: "status", Type: "text"},
-	{Name: "paid_at", Type: "timestamptz"},
-	{Name: "payment_method", Type: "text"},
-	{Name: "created_at", Type: "timestamptz"},
-	{Name: "updated_at", Type: "timestamptz"},
-	{Name: "created_by", Type: "uuid"},
-	{Name: "updated_by", Type: "uuid"},
+// fields declare the record. tenant_code comes from another table, and deleted is derived from the soft-delete flags of
+// this database. Create and update set the fields with Change; update sets a number to 0 to unset it, because the
+// backend requires one.
+var fields = schema.FieldsOf[Invoice]{
+	{Name: "id", Type: "uuid", Of: func(i *Invoice) any { return &i.ID }, Sort: true},
+	{Name: "invoice_no", Type: "varchar(50)", Of: func(i *Invoice) any { return &i.InvoiceNo }, Required: true, Change: true, Sort: true},
+	{Name: "tenant_id", Type: "uuid", Of: func(i *Invoice) any { return &i.TenantID }, Change: true, Sort: true},
+	{Name: "tenant_code", Sort: true},
+	{Name: "subscription_id", Type: "uuid", Of: func(i *Invoice) any { return &i.SubscriptionID }, Change: true, Sort: true},
+	{Name: "invoice_date", Type: "date", Of: func(i *Invoice) any { return &i.InvoiceDate }, Required: true, Change: true, Sort: true},
+	{Name: "due_date", Type: "date", Of: func(i *Invoice) any { return &i.DueDate }, Required: true, Change: true, Sort: true},
+	{Name: "start_date", Type: "date", Of: func(i *Invoice) any { return &i.StartDate }, Required: true, Change: true, Sort: true},
+	{Name: "close_date", Type: "date", Of: func(i *Invoice) any { return &i.CloseDate }, Required: true, Change: true, Sort: true},
+	{Name: "base_amount", Type: "numeric(18,4)", Of: func(i *Invoice) any { return &i.BaseAmount }, Required: true, Change: true, Sort: true},
+	{Name: "usage_amount", Type: "numeric(18,4)", Of: func(i *Invoice) any { return &i.UsageAmount }, Default: "0", Change: true},
+	{Name: "discount_amount", Type: "numeric(18,4)", Of: func(i *Invoice) any { return &i.DiscountAmount }, Default: "0", Change: true},
+	{Name: "tax_amount", Type: "numeric(18,4)", Of: func(i *Invoice) any { return &i.TaxAmount }, Default: "0", Change: true},
+	{Name: "total_amount", Type: "numeric(18,4)", Of: func(i *Invoice) any { return &i.TotalAmount }, Change: true, Sort: true},
+	{Name: "currency", Type: "char(3)", Of: func(i *Invoice) any { return &i.Currency }, Default: DefaultCurrency, Upper: true, Check: checkCurrency, Change: true, Sort: true},
+	{Name: "user_count", Type: "integer", Of: func(i *Invoice) any { return &i.UserCount }, Required: true, Change: true, Sort: true},
+	{Name: "used_storage", Type: "numeric(18,4)", Of: func(i *Invoice) any { return &i.UsedStorage }, Default: "0", Change: true, Unset: true},
+	{Name: "api_calls", Type: "integer", Of: func(i *Invoice) any { return &i.APICalls }, Default: "0", Change: true, Unset: true},
+	{Name: "status", Type: "varchar(20)", Of: func(i *Invoice) any { return &i.Status }, Choices: Statuses, Default: "PENDING", Sort: true},
+	{Name: "paid_at", Type: "timestamptz", Of: func(i *Invoice) any { return &i.PaidAt }, Sort: true},
+	{Name: "payment_method", Type: "varchar(50)", Of: func(i *Invoice) any { return &i.PaymentMethod }, Choices: PaymentMethods, Change: true, Unset: true, Sort: true},
+	{Name: "deleted"},
+	{Name: "created_at", Type: "timestamptz", Of: func(i *Invoice) any { return &i.CreatedAt }, Sort: true},
+	{Name: "updated_at", Type: "timestamptz", Of: func(i *Invoice) any { return &i.UpdatedAt }, Sort: true},
+	{Name: "created_by", Type: "uuid", Of: func(i *Invoice) any { return &i.CreatedBy }},
+	{Name: "updated_by", Type: "uuid", Of: func(i *Invoice) any { return &i.UpdatedBy }},
 }
+
+// The names of the fields that lists can be sorted by, that can lose their value, and that an import accepts: those of
+// the record, and of the flags of `invoices create`.
+var (
+	SortFields   = fields.Sorts()
+	Unsettable   = fields.Unsets()
+	ImportFields = append(fields.Names(), "tenant", "subscription")
+)
 
 // Table is the invoices table of one database.
 type Table struct {
 	shape        *schema.Table
+	read         []schema.Field
 	cat          schema.Catalog // for the tenants
 	tenantCode   string
 	live         string
@@ -98,10 +109,11 @@ func NewTable(cat schema.Catalog) (*Table, error) {
 	}
 	live := shape.NotDeleted("i")
 	join, code, _ := tenants.Join(cat, "i.tenant_id")
-	return &Table{shape: shape, cat: cat, tenantCode: code, live: live, placeholders: strings.NewReplacer(
+	read := fields.Fields(shape)
+	return &Table{shape: shape, read: read, cat: cat, tenantCode: code, live: live, placeholders: strings.NewReplacer(
 		"{table}", shape.Name,
 		"{tenant}", join,
-		"{columns}", shape.Select("i", fields)+", "+code+" AS tenant_code, NOT ("+live+") AS deleted",
+		"{columns}", shape.Select("i", read)+", "+code+" AS tenant_code, NOT ("+live+") AS deleted",
 		"{live}", "("+live+")",
 	)}, nil
 }

@@ -120,10 +120,10 @@ func one() *money.Amount {
 }
 
 func values(number string) Values {
-	return Values{
-		Tenant: pointer("acme"), Subscription: pointer(subscription), InvoiceNo: &number, InvoiceDate: date("2026-02-01"), DueDate: date("2026-03-03"),
+	return Values{Tenant: pointer("acme"), Subscription: pointer(subscription), Invoice: Invoice{
+		InvoiceNo: number, InvoiceDate: date("2026-02-01"), DueDate: date("2026-03-03"),
 		StartDate: date("2026-01-01"), CloseDate: date("2026-01-31"), BaseAmount: one(), UserCount: pointer(int64(1)),
-	}
+	}}
 }
 
 func TestStatus_AllowedMoves(t *testing.T) {
@@ -348,7 +348,7 @@ func TestTotal_MatchesPostgres(t *testing.T) {
 			t.Fatal(err)
 		}
 		made++
-		e, err := k.Change(t.Context(), k.db, i, Patch{Values: Values{TaxAmount: draw()}})
+		e, err := k.Change(t.Context(), k.db, i, Patch{Values: Values{Invoice: Invoice{TaxAmount: draw()}}})
 		if negative(err) {
 			continue
 		}
@@ -375,7 +375,7 @@ func TestUpdate_ConcurrentChangeIsConflict(t *testing.T) {
 	t.Parallel()
 	k := newDesk(t, `INSERT INTO bill.invoices (invoice_no) VALUES ('A')`)
 	seen := k.find(t, "A")
-	e, err := k.Change(t.Context(), k.db, seen, Patch{Values: Values{TaxAmount: amount(t, "5")}})
+	e, err := k.Change(t.Context(), k.db, seen, Patch{Values: Values{Invoice: Invoice{TaxAmount: amount(t, "5")}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,13 +39,6 @@ func (f Filter) Empty() bool {
 		f.Refused.Err() == nil
 }
 
-// SortFields are the sortable fields, in a database that has them all.
-var SortFields = []string{
-	"invoice_no", "tenant_id", "tenant_code", "subscription_id", "invoice_date", "due_date", "start_date", "close_date",
-	"base_amount", "total_amount", "currency", "user_count", "status", "paid_at", "payment_method", "created_at",
-	"updated_at", "id",
-}
-
 // searched lists the columns that a search looks in.
 var searched = []string{"i.invoice_no"}
 
@@ -144,7 +137,7 @@ func (t *Table) Matching(ctx context.Context, r db.Reader, f Filter) (db.ListQue
 	problems := f.Refused
 	where, order, err := t.compile(ctx, r, f, &problems)
 	where.Replace(t.sql)
-	binary, ok := t.shape.Binary("i", fields)
+	binary, ok := t.shape.Binary("i", t.read)
 	if ok {
 		binary["tenant_code"], binary["deleted"] = t.tenantCode+"::text", "NOT ("+t.live+")"
 	}

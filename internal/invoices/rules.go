@@ -10,7 +10,6 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/money"
-	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
 // check collects values that no invoice may have, whatever its other fields, and normalizes currency and method.
@@ -23,45 +22,30 @@ func (t *Table) check(v *Values, p *fault.Problems) {
 			p.Add("subscription", "%.60q is not a subscription id", *v.Subscription)
 		}
 	}
-	if v.InvoiceNo != nil {
-		validate.Length(p, "invoice_no", *v.InvoiceNo, 1, 50)
-	}
-	for _, a := range []struct {
-		field string
-		value *money.Amount
-	}{
-		{"base_amount", v.BaseAmount},
-		{"usage_amount", v.UsageAmount},
-		{"discount_amount", v.DiscountAmount},
-		{"tax_amount", v.TaxAmount},
-		{"total_amount", v.TotalAmount},
-		{"used_storage", v.UsedStorage},
-	} {
-		t.checkAmount(p, a.field, a.value)
+	fields.Named("invoice_no").CheckTexts(p, &v.Invoice, false)
+	for _, f := range fields {
+		if a, ok := f.Value(&v.Invoice).(money.Amount); ok {
+			t.checkAmount(p, f.Name, &a)
+		}
 	}
 	if v.BaseAmount != nil && v.BaseAmount.Cmp(money.Amount{}) == 0 {
 		p.Add("base_amount", "it must be more than 0")
 	}
-	if v.Currency != nil {
-		code := strings.ToUpper(*v.Currency)
-		if unit, err := currency.ParseISO(code); err != nil || unit.String() != code {
-			p.Add("currency", "%.60q is not an ISO 4217 currency code", *v.Currency)
-		}
-		v.Currency = &code
-	}
+	fields.Named("currency").CheckTexts(p, &v.Invoice, false)
 	checkCount(p, "user_count", v.UserCount, 1)
 	checkCount(p, "api_calls", v.APICalls, 0)
-	if v.PaymentMethod != nil {
-		method := p.Choices("payment_method", []string{*v.PaymentMethod}, PaymentMethods)[0]
-		v.PaymentMethod = &method
+	fields.Named("payment_method").CheckTexts(p, &v.Invoice, false)
+}
+
+func checkCurrency(p *fault.Problems, field, value string) {
+	code := strings.ToUpper(value)
+	if unit, err := currency.ParseISO(code); err != nil || unit.String() != code {
+		p.Add(field, "%.60q is not an ISO 4217 currency code", value)
 	}
 }
 
 // checkAmount refuses a negative amount, and one that its column would round or refuse.
 func (t *Table) checkAmount(p *fault.Problems, field string, a *money.Amount) {
-	if a == nil {
-		return
-	}
 	c, _ := t.shape.Column(field)
 	precision, scale, bounded := c.Numeric()
 	before, after := a.Places()

@@ -191,7 +191,7 @@ func (t Table[T]) reverse(ctx context.Context, tx *audit.Tx, rows []audit.Revers
 	changes := make([]audit.Change, len(after))
 	for i, row := range after {
 		id := t.Noun.ID(row)
-		changes[i] = audit.Change{Subject: t.subject(row), Action: audit.Update, Event: t.Event, Before: before[id], After: row, Undoes: undoes[id]}
+		changes[i] = audit.Change{Subject: t.Subject(row), Action: audit.Update, Event: t.Event, Before: before[id], After: row, Undoes: undoes[id]}
 		if concerned && !is {
 			changes[i].Action = audit.Delete
 		}

@@ -70,7 +70,7 @@ func (t Table[T]) sql(statement, set string) string {
 func (t Table[T]) Apply(ctx context.Context, l *audit.Ledger, seen []T, e Update[T]) ([]T, error) {
 	subject := audit.Subject{Resource: t.Noun.Name}
 	if len(seen) == 1 {
-		subject = t.subject(seen[0])
+		subject = t.Subject(seen[0])
 	}
 	ids := make([]uuid.UUID, len(seen))
 	for i, row := range seen {
@@ -142,7 +142,7 @@ func (t Table[T]) apply(ctx context.Context, l *audit.Ledger, subject audit.Subj
 		for i, row := range after {
 			id := t.Noun.ID(row)
 			changes[i] = audit.Change{
-				Subject: t.subject(row), Action: e.Action, Event: e.Event, Before: t.image(rows[id]), After: t.image(row), Secrets: e.Secrets,
+				Subject: t.Subject(row), Action: e.Action, Event: e.Event, Before: t.image(rows[id]), After: t.image(row), Secrets: e.Secrets,
 			}
 			rows[id] = row
 		}
@@ -159,7 +159,8 @@ func (t Table[T]) image(row T) any {
 	return t.AuditView(row)
 }
 
-func (t Table[T]) subject(row T) audit.Subject {
+// Subject returns the audit subject of a row.
+func (t Table[T]) Subject(row T) audit.Subject {
 	s := audit.Subject{Resource: t.Noun.Name, ID: t.Noun.ID(row), Name: t.Noun.DisplayName(row)}
 	if t.Tenant != nil {
 		s.TenantID = t.Tenant(row)
@@ -185,6 +186,11 @@ func due[T any](ids []uuid.UUID, rows map[uuid.UUID]T, e Update[T]) ([]uuid.UUID
 		}
 	}
 	return list, nil
+}
+
+// Read returns the rows with these ids, in the order of their ids.
+func (t Table[T]) Read(ctx context.Context, r db.Reader, ids []uuid.UUID) ([]T, error) {
+	return db.Collect[T](ctx, r, t.sql(readRows, ""), pgx.NamedArgs{"ids": ids})
 }
 
 // lock locks the rows in the order of their ids, so that two batches cannot deadlock.

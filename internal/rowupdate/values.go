@@ -2,6 +2,7 @@ package rowupdate
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -29,6 +30,24 @@ func Set[T any](wanted map[string]any, called map[string]string) Update[T] {
 		set = append(set, column+" = @set_"+name)
 	}
 	e.Set = strings.Join(set, ", ")
+	return e
+}
+
+// SetFields returns the update that sets fields to their values in a record. called has the names of columns that
+// differ from their fields.
+func SetFields[T any](fields schema.FieldsOf[T], record *T, called map[string]string) Update[T] {
+	e := Update[T]{Action: audit.Update, Args: pgx.NamedArgs{}}
+	var set []string
+	for _, f := range fields {
+		column := cmp.Or(called[f.Name], f.Name)
+		e.Columns = append(e.Columns, column)
+		e.Args["set_"+f.Name] = f.Arg(record)
+		set = append(set, column+" = @set_"+f.Name+"::"+f.Cast())
+	}
+	e.Set = strings.Join(set, ", ")
+	e.IsNoop = func(row T) bool {
+		return !slices.ContainsFunc(fields, func(f *schema.FieldOf[T]) bool { return !f.Equal(&row, record) })
+	}
 	return e
 }
 

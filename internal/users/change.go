@@ -3,7 +3,6 @@ package users
 import (
 	"cmp"
 	"context"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/rowupdate"
+	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 // Edit is a change of existing users. Functions of this package build one and Apply makes it.
@@ -21,84 +21,53 @@ type Edit = rowupdate.Update[User]
 
 // Patch is a partial change of one user: a nil field keeps its value, and the fields named in Unset become NULL.
 type Patch struct {
-	FullName, Email, Phone, Status         *string
-	Department, Position, Timezone, Locale *string
-	MFA                                    *bool
-	Unset                                  []string
-	AllowVariant                           bool     // accept an e-mail that is a variant of another user's
-	IfUpdatedAt                            *db.Time // the updated_at that the caller last saw
+	User
+	Unset        []string
+	AllowVariant bool     // accept an e-mail that is a variant of another user's
+	IfUpdatedAt  *db.Time // the updated_at that the caller last saw
 }
 
-var unsettable = []string{"phone", "department", "position", "timezone", "locale"}
+// Unsettable are the names of the fields that can be NULL.
+var Unsettable = fields.Unsets()
 
 // Change returns the edit that a patch describes, or the patch's problems. An empty patch is a USAGE_ERROR.
 func (t *Table) Change(patch Patch) (Edit, error) {
 	var p fault.Problems
-	given := map[string]bool{
-		"department": patch.Department != nil, "position": patch.Position != nil, "timezone": patch.Timezone != nil,
-		"locale": patch.Locale != nil, "mfa_enabled": patch.MFA != nil, "full_name": patch.FullName != nil,
-	}
+	given := fields.Given(&patch.User)
+	names := given.Names()
 	for _, name := range patch.Unset {
-		given[strings.TrimSpace(name)] = true
+		names = append(names, strings.TrimSpace(name))
 	}
-	if t.refuse(&p, given); p.Err() != nil {
+	if t.refuse(&p, names); p.Err() != nil {
 		return Edit{}, p.Err()
 	}
-	e := Edit{Action: audit.Update, Args: pgx.NamedArgs{}}
-	var set []string
-	wanted := map[string]any{}
-	assign := func(column string, v any) {
-		wanted[column] = v
-		set = append(set, column+" = @set_"+column)
-		e.Args["set_"+column] = v
-		e.Columns = append(e.Columns, column)
+	status := patch.Status
+	patch.Status = nil // tenants store it in other columns
+	fields.CheckTexts(&p, &patch.User, false)
+	if status != nil {
+		*status = p.Choices("status", []string{*status}, t.statuses())[0]
 	}
-	texts := []struct {
-		column string
-		value  *string
-		check  func(string)
-	}{
-		{"full_name", patch.FullName, func(v string) { checkText(&p, "full_name", v, 1, 100) }},
-		{"email", patch.Email, func(v string) { checkEmail(&p, v) }},
-		{"phone", patch.Phone, func(v string) { checkOptional(&p, "phone", v, 1, 20) }},
-		{"department", patch.Department, func(v string) { checkOptional(&p, "department", v, 1, 100) }},
-		{"position", patch.Position, func(v string) { checkOptional(&p, "position", v, 1, 100) }},
-		{"timezone", patch.Timezone, func(v string) { checkOptional(&p, "timezone", v, 1, 50) }},
-		{"locale", patch.Locale, func(v string) { checkOptional(&p, "locale", v, 1, 10) }},
-	}
-	for _, f := range texts {
-		if f.value == nil {
-			continue
-		}
-		v := normal(*f.value)
-		f.check(v)
-		assign(f.column, v)
-	}
-	if patch.Status != nil {
-		v := p.Choices("status", []string{*patch.Status}, t.statuses())[0]
-		assignment, needs := t.assignStatus(v, e.Args)
-		wanted["status"], set, e.Columns = v, append(set, assignment), append(e.Columns, needs...)
-	}
-	if patch.MFA != nil {
-		assign("mfa_enabled", *patch.MFA)
-	}
-	rowupdate.ApplyUnset(&p, patch.Unset, unsettable, func(name string) bool { return slices.Contains(e.Columns, name) }, func(name string) {
-		set = append(set, name+" = NULL")
-		wanted[name] = nil
-		e.Columns = append(e.Columns, name)
+	var unset schema.FieldsOf[User]
+	rowupdate.ApplyUnset(&p, patch.Unset, Unsettable, func(name string) bool { return len(given.Named(name)) > 0 }, func(name string) {
+		unset = append(unset, fields.Named(name)...)
 	})
+	e := rowupdate.SetFields(append(fields.Given(&patch.User), unset...), &patch.User, nil)
+	if status != nil {
+		set, needs := t.assignStatus(*status, e.Args)
+		e.Set, e.Columns = strings.TrimPrefix(e.Set+", "+set, ", "), append(e.Columns, needs...)
+		others := e.IsNoop
+		e.IsNoop = func(u User) bool { return u.Status != nil && *u.Status == *status && others(u) }
+	}
 	if err := p.Err(); err != nil {
 		return e, err
 	}
-	if len(set) == 0 {
+	if e.Set == "" {
 		return e, rowupdate.ErrNothingToChange("users update")
 	}
-	e.Set = strings.Join(set, ", ")
-	e.IsNoop = func(u User) bool { return rowupdate.Matches(u, wanted) }
-	if email, given := wanted["email"].(string); given {
+	if patch.Email != "" {
 		e.Precheck = func(ctx context.Context, tx db.Reader, rows []User) error {
 			for _, u := range rows {
-				if err := t.distinct(ctx, tx, identity{ID: u.ID, Email: email}, patch.AllowVariant); err != nil {
+				if err := t.distinct(ctx, tx, identity{ID: u.ID, Email: patch.Email}, patch.AllowVariant); err != nil {
 					return err
 				}
 			}
@@ -151,7 +120,10 @@ func (t *Table) SetPassword(hash string, force bool) (Edit, error) {
 	}
 	if t.tenant != nil {
 		var p fault.Problems
-		if t.refuse(&p, map[string]bool{"force_password_change": force}); p.Err() != nil {
+		if force {
+			t.refuse(&p, []string{"force_password_change"})
+		}
+		if p.Err() != nil {
 			return e, p.Err()
 		}
 		return e, t.needsPassword(hash)

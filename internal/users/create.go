@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
 // New describes a user to create. Empty optional texts are stored as NULL. PasswordHash is a bcrypt hash, or empty
@@ -27,62 +27,69 @@ type New struct {
 	AllowVariant              bool // accept a variant of another user's e-mail or username
 }
 
-// Check normalizes the texts and returns all problems at once.
-func (n *New) Check() error {
+// record returns the fields that are given, with normalized texts.
+func (n *New) record() User {
+	text := func(s string) *string {
+		if s = validate.Normalize(s); s == "" {
+			return nil
+		}
+		return &s
+	}
+	flag := func(b bool) *bool {
+		if !b {
+			return nil
+		}
+		return &b
+	}
+	return User{
+		Username: validate.Normalize(n.Username), Email: validate.Normalize(n.Email), FullName: text(n.FullName), Phone: text(n.Phone),
+		UserType: text(n.UserType), Department: text(n.Department), Position: text(n.Position), Timezone: text(n.Timezone),
+		Locale: text(n.Locale), MFAEnabled: flag(n.MFA), ForcePasswordChange: flag(n.ForcePasswordChange),
+	}
+}
+
+// Check normalizes the names and returns all problems at once.
+func (n *New) Check() error { return (&Table{}).Check(n) }
+
+// Check normalizes the names of a new user, and refuses invalid values and fields that this table does not have.
+func (t *Table) Check(n *New) error {
 	var p fault.Problems
-	n.check(&p, false)
-	n.UserType = p.Choices("user_type", []string{n.UserType}, Types)[0]
+	u := n.record()
+	t.refuse(&p, fields.Given(&u).Names())
+	t.check(&p, &u, true)
+	n.Username, n.Email = u.Username, u.Email
+	if u.UserType != nil {
+		n.UserType = *u.UserType
+	}
 	return p.Err()
 }
 
-// check does the part of Check that applies to every users table.
-func (n *New) check(p *fault.Problems, namesInParts bool) {
-	for _, s := range []*string{&n.Username, &n.Email, &n.FullName, &n.Phone, &n.Department, &n.Position, &n.Timezone, &n.Locale} {
-		*s = normal(*s)
-	}
-	checkUsername(p, n.Username)
-	checkEmail(p, n.Email)
-	if !namesInParts {
-		checkText(p, "full_name", n.FullName, 1, 100)
-	}
-	checkOptional(p, "phone", n.Phone, 0, 20)
-	checkOptional(p, "department", n.Department, 0, 100)
-	checkOptional(p, "position", n.Position, 0, 100)
-	checkOptional(p, "timezone", n.Timezone, 0, 50)
-	checkOptional(p, "locale", n.Locale, 0, 10)
-}
-
-// values returns the columns of a new user. Insert skips those that this database does not have.
-func (n New) values() [][2]string {
-	v := [][2]string{
+// values returns the columns of a new user and their arguments. Insert skips those that this database does not have.
+func (t *Table) values(tx *audit.Tx, n New) ([][2]string, pgx.NamedArgs) {
+	u := n.record()
+	list := [][2]string{
 		{"id", "@id"},
-		{"username", "@username"},
-		{"email", "@email"},
-		{"full_name", "@full_name"},
-		{"phone", "nullif(@phone, '')"},
-		{"user_type", "@user_type"},
 		{"status", "'ACTIVE'"},
-		{"department", "nullif(@department, '')"},
-		{"position", "nullif(@position, '')"},
-		{"mfa_enabled", "@mfa"},
-		{"force_password_change", "@force"},
 		{"failed_login_attempts", "0"},
 		{"password", "nullif(@password, '')"},
 		{"password_hash", "nullif(@password, '')"},
-		{"user_code", "@username"},
+		{"user_code", "@username::text"},
 		{"password_changed_at", "CASE WHEN @password <> '' THEN @now::timestamptz END"},
 		{"created_at", "@now"},
 		{"created_by", "@by"},
-		{"tenant_id", "@tenant"},
 		{"is_system_user", "false"},
 	}
-	if n.Timezone != "" {
-		v = append(v, [2]string{"timezone", "@timezone"})
+	args := pgx.NamedArgs{"password": n.PasswordHash, "now": tx.Now, "by": tx.ByID()}
+	if t.tenant != nil {
+		list = append(list, [2]string{"tenant_id", "@tenant"})
+		args["tenant"] = t.tenant.ID
 	}
-	if n.Locale != "" {
-		v = append(v, [2]string{"locale", "@locale"})
+	u.MFAEnabled, u.ForcePasswordChange = &n.MFA, &n.ForcePasswordChange
+	for _, f := range fields.Given(&u) {
+		list = append(list, [2]string{f.Name, "@" + f.Name + "::" + f.Cast()})
+		args[f.Name] = f.Arg(&u)
 	}
-	return append(v, schema.LiveValues()...)
+	return append(list, schema.LiveValues()...), args
 }
 
 // Create inserts a user. If the username or e-mail is taken, it returns RESOURCE_ALREADY_EXISTS and names the holder.
@@ -108,20 +115,13 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (User, error
 // transaction.
 func (t *Table) CreateTx(ctx context.Context, tx *audit.Tx, beside db.Reader, n New) (User, audit.Change, error) {
 	change := audit.Change{Subject: t.subject(n.Username), Action: audit.Create}
-	var tenant *uuid.UUID
-	if t.tenant != nil {
-		tenant = &t.tenant.ID
-	}
 	id := tx.NewID()
 	if err := t.distinct(ctx, tx, identity{id, n.Username, n.Email}, n.AllowVariant); err != nil {
 		return User{}, change, err
 	}
-	err := tx.Insert(ctx, t.shape, fmt.Sprintf("user %q", n.Username), n.values(), pgx.NamedArgs{
-		"id": id, "username": n.Username, "email": n.Email, "full_name": n.FullName, "phone": n.Phone,
-		"user_type": n.UserType, "department": n.Department, "position": n.Position, "mfa": n.MFA,
-		"force": n.ForcePasswordChange, "password": n.PasswordHash, "timezone": n.Timezone, "locale": n.Locale,
-		"now": tx.Now, "by": tx.ByID(), "tenant": tenant,
-	})
+	values, args := t.values(tx, n)
+	args["id"] = id
+	err := tx.Insert(ctx, t.shape, fmt.Sprintf("user %q", n.Username), values, args)
 	if err != nil {
 		return User{}, change, t.taken(ctx, beside, err, n.Username, n.Email)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/importer"
 	"github.com/cxgctl/cxgctl/internal/rowreader"
@@ -50,7 +51,8 @@ type importSpec struct {
 	t       *Table
 	ledger  *audit.Ledger
 	reader  *rowReader
-	update  []updateColumn
+	update  schema.FieldsOf[User] // what rows change of existing users
+	target  importer.Target[User, *incoming]
 	tenancy *tenancy
 	names   *names
 	hashed  map[int64]hashedPassword // by the row's ordinal, if the file is read twice
@@ -79,7 +81,12 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, cat schema.Catalog,
 		return importer.Report{}, err
 	}
 	has := im.reader.source.Has
-	im.update, im.tenancy = updateColumns(t, has), newTenancy(cat, has)
+	// what systems recorded about a user, such as the last login, is imported only for new users
+	im.update = fields.Where(func(f *schema.FieldOf[User]) bool { return f.Change && has(f.Name) && t.shape.Has(f.Name) })
+	im.tenancy = newTenancy(cat, has)
+	im.target = importer.Target[User, *incoming]{
+		Table: t.rows(), Database: importTarget(t), Command: importCommand, Fields: fields, Extra: extraColumns(t), Holders: t.sql(importHolders),
+	}
 	objects := im.reader.source.Objects
 	if err := im.need(!objects && has("tenant"), !objects && has("roles")); err != nil {
 		action := audit.Create
@@ -90,12 +97,12 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, cat schema.Catalog,
 		return importer.Report{}, err
 	}
 	im.tenancy.need = func(tenant, roles bool) error { return im.need(tenant, roles) }
-	return importer.Run(ctx, l, cat, im.reader.source, importer.Spec[*incoming]{
-		Resource: Kind.Name, Command: importCommand, Home: importHome(t),
-		Read: im.reader.read, Claims: im.claims, Slow: im.slow, Prepare: im.hash,
-		Resolve: im.resolve, Conflicts: im.conflicts, Defaults: im.born, Stored: im.stored, AfterInsert: im.finish,
-		Table: t.shape.Name, Columns: copyColumns(t),
-	}, o.Options)
+	return importer.Run(ctx, l, cat, im.reader.source, im, im.target, o.Options)
+}
+
+// Parse turns a row into a user, or collects everything that is wrong with it.
+func (im *importSpec) Parse(row importer.Row, c *importer.Fields) *incoming {
+	return im.reader.read(row, c)
 }
 
 // need checks the permissions for rows with a tenant or roles. A file whose header has these columns is refused as a
@@ -131,17 +138,27 @@ func (t *Table) UndoImport(ctx context.Context, l *audit.Ledger, cat schema.Cata
 	}, ops)
 }
 
-// resolve looks up what rows refer to in other tables, and fails rows whose names are too similar to those of a user.
-func (im *importSpec) resolve(ctx context.Context, tx *audit.Tx, rows []*incoming) error {
+// Resolve looks up what rows refer to in other tables, and fails rows whose names are too similar to those of a user.
+func (im *importSpec) Resolve(ctx context.Context, tx *audit.Tx, rows []*incoming) error {
 	if err := im.tenancy.resolve(ctx, tx, rows); err != nil {
 		return err
+	}
+	now := db.At(tx.Now)
+	for _, in := range rows {
+		in.Secrets = nil
+		if in.hash != "" {
+			in.Secrets = []string{"password"}
+		}
+		if in.hash != "" && in.New.PasswordChangedAt == nil && im.t.shape.Has("password_changed_at") || in.changedNow {
+			in.New.PasswordChangedAt, in.changedNow = &now, true
+		}
 	}
 	return im.distinct(ctx, tx, rows)
 }
 
-// claims appends the unique keys of a row to list. Variants of an e-mail or a username count as the same key.
-func (im *importSpec) claims(in *incoming, list []importer.UniqueKey) []importer.UniqueKey {
-	u := &in.user
+// UniqueKeys appends the unique keys of a row to list. Variants of an e-mail or a username count as the same key.
+func (im *importSpec) UniqueKeys(in *incoming, list []importer.UniqueKey) []importer.UniqueKey {
+	u := &in.New
 	key := validate.Folded
 	if im.AllowVariant {
 		key = func(s string) string { return s }
@@ -164,40 +181,38 @@ func (im *importSpec) claims(in *incoming, list []importer.UniqueKey) []importer
 	return list
 }
 
-// finish updates matched rows and adds the memberships and grants of all applied rows.
-func (im *importSpec) finish(ctx context.Context, tx *audit.Tx, rows []*incoming) ([]audit.Change, error) {
-	before, err := im.change(ctx, tx, rows)
-	if err != nil {
+// AfterInsert updates matched rows and adds the memberships and grants of all applied rows.
+func (im *importSpec) AfterInsert(ctx context.Context, tx *audit.Tx, rows []*incoming) ([]audit.Change, error) {
+	if err := im.change(ctx, tx, rows); err != nil {
 		return nil, err
 	}
-	changes := changes(rows, before)
+	var changes []audit.Change
+	for _, in := range rows {
+		if in.Outcome == importer.Updated {
+			c := im.target.Change(&in.Record, audit.Update)
+			c.Before = in.Holder
+			changes = append(changes, c)
+		}
+	}
 	more, err := im.tenancy.link(ctx, tx, rows)
 	if err != nil {
 		return nil, err
 	}
-	if changes = append(changes, more...); len(changes) == 0 {
-		return nil, nil
-	}
-	return changes, im.keepPasswords(rows)
+	return append(changes, more...), im.keepPasswords(rows)
 }
 
-// complete fails rows of an updating import that match no user and lack a field that a new user needs.
-func (im *importSpec) complete(rows []*incoming) {
-	if im.OnConflict != importer.Update {
-		return
-	}
-	for _, in := range importer.Undecided(rows) {
-		u := &in.user
-		switch {
-		case u.Username == "":
-			in.Fail("id", u.ID.String(), fault.New(fault.NotFound, "no user has this id, and a new user needs a username"), nil)
-		case u.Email == "":
-			in.Fail("email", "", fault.New(fault.Validation, "user %q is new and needs an email", u.Username), nil)
-		case *u.FullName == "":
-			in.Fail("full_name", "", fault.New(fault.Validation, "user %q is new and needs a full_name", u.Username), nil)
-		case in.hash == "" && !im.NoPasswords && !im.reader.source.Has("password_hash"):
-			in.Fail("password", "", fault.New(fault.Validation, "user %q is new and needs a password", u.Username).
-				WithHint("to create accounts without passwords, add --no-passwords"), nil)
-		}
+// complete fails a row of an updating import that matches no user and lacks a field that a new user needs.
+func (im *importSpec) complete(in *incoming) {
+	u := &in.New
+	switch {
+	case u.Username == "":
+		in.Fail("id", u.ID.String(), fault.New(fault.NotFound, "no user has this id, and a new user needs a username"), nil)
+	case u.Email == "":
+		in.Fail("email", "", fault.New(fault.Validation, "user %q is new and needs an email", u.Username), nil)
+	case u.FullName == nil:
+		in.Fail("full_name", "", fault.New(fault.Validation, "user %q is new and needs a full_name", u.Username), nil)
+	case in.hash == "" && !im.NoPasswords && !im.reader.source.Has("password_hash"):
+		in.Fail("password", "", fault.New(fault.Validation, "user %q is new and needs a password", u.Username).
+			WithHint("to create accounts without passwords, add --no-passwords"), nil)
 	}
 }

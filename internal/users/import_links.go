@@ -128,7 +128,7 @@ func (x *tenancy) readBack(ctx context.Context, tx *audit.Tx, list []linked) ([]
 	}
 	for _, l := range list {
 		k := kind(l)
-		of[k], who[k] = append(of[k], l.of), append(who[k], l.in.user.ID)
+		of[k], who[k] = append(of[k], l.of), append(who[k], l.in.New.ID)
 	}
 	type link struct {
 		kind     int
@@ -164,7 +164,7 @@ func (x *tenancy) readBack(ctx context.Context, tx *audit.Tx, list []linked) ([]
 	}
 	for _, l := range list {
 		is, mine := ids[l.change.ID]
-		counts, there := links[link{kind(l), l.of, l.in.user.ID, orZero(l.within)}]
+		counts, there := links[link{kind(l), l.of, l.in.New.ID, orZero(l.within)}]
 		switch {
 		case mine:
 			switch record := l.change.After.(type) {
@@ -196,7 +196,7 @@ func (x *tenancy) readBack(ctx context.Context, tx *audit.Tx, list []linked) ([]
 // revive renews a grant that was revoked, has expired or is marked as deleted, or a membership that was LEFT, as
 // `roles grant` and `tenants members add` do. It fails the row if that is refused or not stored.
 func (x *tenancy) revive(ctx context.Context, tx *audit.Tx, l linked) (change *audit.Change, err error) {
-	user := &l.in.user
+	user := &l.in.New
 	field, value := "tenant", l.in.tenant
 	err = pgx.BeginFunc(ctx, tx, func(pgx.Tx) error {
 		if l.change.Resource == "role" {

@@ -200,20 +200,20 @@ func (x *tenancy) link(ctx context.Context, tx *audit.Tx, rows []*incoming) ([]a
 			continue
 		}
 		if t := in.links.tenant; t != nil {
-			m := member{ID: uuid.Must(uuid.NewV7()), TenantID: t.ID, UserID: in.user.ID, Status: "ACTIVE"}
+			m := member{ID: uuid.Must(uuid.NewV7()), TenantID: t.ID, UserID: in.New.ID, Status: "ACTIVE"}
 			if in.tenantRole != "" {
 				m.Role = &in.tenantRole
 			}
 			args := pgx.NamedArgs{"id": m.ID, "tenant": m.TenantID, "user": m.UserID, "role": m.Role, "now": tx.Now, "by": tx.By.ID}
 			change := audit.Change{
-				Subject: audit.Subject{Resource: "member", ID: m.ID, Name: in.user.Username + " of " + in.tenant, TenantID: &m.TenantID},
+				Subject: audit.Subject{Resource: "member", ID: m.ID, Name: in.New.Username + " of " + in.tenant, TenantID: &m.TenantID},
 				Action:  audit.Create, After: m,
 			}
 			list = append(list, linked{in: in, of: t.ID, sql: x.insertMember(), args: args, change: change})
 		}
 		for _, r := range in.links.roles {
 			g := grant{
-				ID: uuid.Must(uuid.NewV7()), UserID: in.user.ID, Username: in.user.Username, RoleID: r.ID, Role: r.Code, Level: r.Level,
+				ID: uuid.Must(uuid.NewV7()), UserID: in.New.ID, Username: in.New.Username, RoleID: r.ID, Role: r.Code, Level: r.Level,
 				Scope: r.Scope, Status: "ACTIVE", GrantedAt: db.At(tx.Now), GrantedBy: tx.By.ID,
 			}
 			if r.Scope == "TENANT" {
@@ -223,7 +223,7 @@ func (x *tenancy) link(ctx context.Context, tx *audit.Tx, rows []*incoming) ([]a
 				"id": g.ID, "user": g.UserID, "role": g.RoleID, "scope": g.Scope, "tenant": g.TenantID, "now": tx.Now, "by": tx.By.ID,
 			}
 			change := audit.Change{
-				Subject: audit.Subject{Resource: "role", ID: g.ID, Name: r.Code + " of " + in.user.Username, TenantID: g.TenantID},
+				Subject: audit.Subject{Resource: "role", ID: g.ID, Name: r.Code + " of " + in.New.Username, TenantID: g.TenantID},
 				Action:  audit.Create, Event: audit.PermissionChange, After: g,
 			}
 			list = append(list, linked{in: in, of: r.ID, code: r.Code, within: g.TenantID, sql: x.insertGrant(), args: args, change: change})

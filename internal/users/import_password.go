@@ -30,13 +30,13 @@ func (r *rowReader) secrets(c *importer.Fields, in *incoming) {
 	}
 }
 
-// slow reports whether the row's password has to be hashed.
-func (im *importSpec) slow(in *incoming) bool {
+// IsSlow reports whether the row's password has to be hashed.
+func (im *importSpec) IsSlow(in *incoming) bool {
 	return (in.password != "" || im.Passwords != nil) && !im.ledger.DryRun
 }
 
-// hash hashes the passwords of a batch and generates missing ones. A dry run only checks them and skips the hashing.
-func (im *importSpec) hash(ctx context.Context, rows []*incoming) error {
+// Prepare hashes the passwords of a batch and generates missing ones. A dry run only checks them and skips the hashing.
+func (im *importSpec) Prepare(ctx context.Context, rows []*incoming) error {
 	var plain []string
 	var of []*incoming
 	for _, in := range rows {
@@ -91,7 +91,7 @@ func (im *importSpec) makeUp(in *incoming) error {
 		return nil
 	}
 	in.madeUp = true
-	if in.password = im.Passwords.Known(in.user.Username); in.password != "" {
+	if in.password = im.Passwords.Known(in.New.Username); in.password != "" {
 		return nil
 	}
 	var err error
@@ -108,7 +108,7 @@ func (im *importSpec) keepPasswords(rows []*incoming) error {
 	var names, made []string
 	for _, in := range rows {
 		if in.madeUp && in.hash != "" && in.Outcome == importer.Created {
-			names, made = append(names, in.user.Username), append(made, in.password)
+			names, made = append(names, in.New.Username), append(made, in.password)
 		}
 	}
 	if len(names) == 0 {

@@ -3,7 +3,6 @@ package users
 import (
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -12,29 +11,20 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/importer"
 	"github.com/cxgctl/cxgctl/internal/rowreader"
+	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
 // ImportFields are the headers that an import accepts: the fields of the record, and those that a record does not
 // show.
-var ImportFields = func() []string {
-	list := make([]string, 0, len(fields)+7)
-	for _, f := range fields {
-		list = append(list, f.Name)
-		if f.Name == "position" {
-			list = append(list, "is_active")
-		}
-	}
-	return append(list, "sso_subject", "password", "password_hash", "tenant", "tenant_role", "roles")
-}()
+var ImportFields = append(fields.Names(), "sso_subject", "password", "password_hash", "tenant", "tenant_role", "roles")
 
 // secretFields are the fields whose values messages never repeat.
 var secretFields = []string{"password", "password_hash"}
 
 // incoming is one row of the file and its outcome.
 type incoming struct {
-	importer.Row
-	user       User // as it would be created
+	importer.Record[User]
 	sso        string
 	given      map[string]bool // fields that the row has a value for; nil unless users are updated
 	password   string          // plain text, until it is hashed or (if generated) stored
@@ -44,21 +34,19 @@ type incoming struct {
 	tenantRole string
 	roles      []string
 	links      links // the resolved tenant and roles
-	holder     *User // the user that a matched row changes
-	stored     *User // user as stored, if the database changed it
 
 	stamp   *db.Time // the row's updated_at
 	stamped bool     // the row has an updated_at, or an empty one and a created_at
 
-	bornNow, changedNow bool // created_at and password_changed_at are set to the transaction's time
+	changedNow bool // password_changed_at is the transaction's time
 }
 
 // rowReader turns rows of a file into users.
 type rowReader struct {
-	t        *Table
-	source   *importer.Input
-	opts     ImportOptions
-	defaults map[string]*string
+	t      *Table
+	source *importer.Input
+	opts   ImportOptions
+	fields schema.FieldsOf[User] // those that a row has under their own name
 }
 
 // Reading returns the options for reading the file, with the fields of users.
@@ -83,7 +71,17 @@ func newRowReader(t *Table, f *rowreader.File, o ImportOptions, defaults map[str
 	if err != nil {
 		return nil, err
 	}
-	r := &rowReader{t: t, source: source, opts: o, defaults: defaults}
+	source.Defaults = defaults
+	r := &rowReader{t: t, source: source, opts: o, fields: fields.Where(func(f *schema.FieldOf[User]) bool {
+		return f.Name != "status" || t.tenant == nil
+	})}
+	for i, f := range r.fields {
+		if f.Name == "force_password_change" && o.Passwords != nil {
+			forced := *f
+			forced.Default = "true"
+			r.fields[i] = &forced
+		}
+	}
 	if source.Objects {
 		return r, nil
 	}
@@ -106,47 +104,9 @@ func (r *rowReader) checkHeader() error {
 	return nil
 }
 
-// optional returns a text of at most so many characters, or the table's default. It returns nil if there is neither,
-// or no such column.
-func (r *rowReader) optional(c *importer.Fields, field string, most int) *string {
-	old := restored(c)
-	v := ""
-	if old {
-		v = c.Stored(field)
-	} else {
-		v = c.Text(field)
-	}
-	if !c.Fits(field, v) {
-		return nil
-	}
-	if v == "" {
-		if d := r.defaults[field]; d != nil {
-			c.Fill(field, *d)
-			return d
-		}
-		c.FillNull(field)
-		return nil
-	}
-	if old {
-		validate.CheckStored(&c.Problems, field, v, 0, most)
-		return &v
-	}
-	checkOptional(&c.Problems, field, v, 0, most)
-	return &v
-}
-
-// flag returns a boolean; NULL if the table has no such column.
-func flag(c *importer.Fields, field string, fallback bool) *bool {
-	if !c.Fits(field, c.Text(field)) {
-		return nil
-	}
-	b := c.Bool(field, fallback)
-	return &b
-}
-
 // read turns a row into a user, or collects everything that is wrong with it.
 func (r *rowReader) read(row importer.Row, c *importer.Fields) *incoming {
-	in := &incoming{Row: row}
+	in := &incoming{Record: importer.Record[User]{Row: row}}
 	if in.Failure != nil {
 		return in
 	}
@@ -154,62 +114,29 @@ func (r *rowReader) read(row importer.Row, c *importer.Fields) *incoming {
 		in.given = map[string]bool{}
 		c.Given = in.given
 	}
-	u := &in.user
-	r.identity(c, in)
-	u.Phone = r.optional(c, "phone", 20)
-	u.UserType = c.Choice("user_type", "TENANT", Types)
-	if r.t.tenant == nil {
-		u.Status = c.Choice("status", "ACTIVE", Statuses)
+	u := &in.New
+	u.IsActive = true
+	for _, f := range r.fields {
+		importer.Read(c, f, u)
 	}
-	u.MFAEnabled = flag(c, "mfa_enabled", false)
-	u.SSOProvider = r.optional(c, "sso_provider", 50)
+	r.check(c, u)
 	if in.sso = c.Text("sso_subject"); c.Fits("sso_subject", in.sso) && in.sso != "" {
-		checkText(&c.Problems, "sso_subject", in.sso, 1, 255)
+		validate.Length(&c.Problems, "sso_subject", in.sso, 1, 255)
 	}
 	if (u.SSOProvider == nil) != (in.sso == "") && r.t.shape.Has("sso_provider") {
 		c.Add("sso_provider", "sso_provider and sso_subject go together: both or neither")
 	}
-	u.EmailVerified = flag(c, "email_verified", false)
-	u.PhoneVerified = flag(c, "phone_verified", false)
-	u.LastLoginAt = c.Time("last_login_at")
-	if v := c.Text("last_login_ip"); c.Fits("last_login_ip", v) && v != "" {
-		if a, err := netip.ParseAddr(v); err != nil || a.Zone() != "" {
-			c.Add("last_login_ip", "%.60q is not an IP address", v)
-		} else {
-			u.LastLoginIP = new(a.String())
-			if *u.LastLoginIP != v {
-				c.Alter("last_login_ip", "in canonical form")
-			}
-		}
-	}
-	if v := c.Text("failed_login_attempts"); c.Fits("failed_login_attempts", v) {
-		n, err := strconv.ParseInt("0"+v, 10, 32)
-		if err != nil {
-			c.Add("failed_login_attempts", "%.60q is not a number of attempts", v)
-		}
-		attempts := int(n)
-		u.FailedLoginAttempts = &attempts
-		c.Fill("failed_login_attempts", "0")
-	}
-	u.LockedUntil = c.Time("locked_until")
-	u.PasswordChangedAt = c.Time("password_changed_at")
-	u.ForcePasswordChange = flag(c, "force_password_change", r.opts.Passwords != nil)
-	u.Timezone = r.optional(c, "timezone", 50)
-	u.Locale = r.optional(c, "locale", 10)
-	u.Department = r.optional(c, "department", 100)
-	u.Position = r.optional(c, "position", 100)
-	u.IsActive = c.Bool("is_active", true)
 	if r.t.tenant != nil {
 		tenantStatus(c, u, r.t.statuses())
+	} else {
+		u.Deleted = !u.IsActive
 	}
-	u.CreatedAt, u.UpdatedAt = c.Time("created_at"), c.Time("updated_at")
-	u.CreatedBy, u.UpdatedBy = c.ID("created_by"), c.ID("updated_by")
 	in.stamp = u.UpdatedAt
 	in.stamped = in.stamp != nil || c.Names("updated_at") && u.CreatedAt != nil
 	c.FillBirth()
 	r.secrets(c, in)
 	in.tenant, in.tenantRole = c.Text("tenant"), c.Text("tenant_role")
-	checkText(&c.Problems, "tenant_role", in.tenantRole, 0, 50)
+	validate.Length(&c.Problems, "tenant_role", in.tenantRole, 0, 50)
 	if in.tenantRole != "" && in.tenant == "" {
 		c.Add("tenant", "it is missing, but tenant_role requires it")
 	}
@@ -221,40 +148,34 @@ func (r *rowReader) read(row importer.Row, c *importer.Fields) *incoming {
 	return in
 }
 
-// restored reports whether a row is a record that an export wrote: it has its id and creation time. Its texts are
-// taken as stored, without the checks for new ones.
-func restored(c *importer.Fields) bool { return c.Text("id") != "" && c.Text("created_at") != "" }
-
-// identity reads the fields that identify the row's user. A row that may be an update can leave some out.
-func (r *rowReader) identity(c *importer.Fields, in *incoming) {
-	u := &in.user
-	if id := c.ID("id"); id != nil {
-		u.ID = *id
-	}
+// check adds what is wrong with the texts and numbers of a row. A row that may be an update can leave out what every
+// user has.
+func (r *rowReader) check(c *importer.Fields, u *User) {
+	restored := c.Restored()
 	partial := r.opts.OnConflict == importer.Update
-	u.Username, u.Email = c.Text("username"), c.Text("email")
-	var name string
-	if restored(c) {
-		name = c.Stored("full_name")
-	} else {
-		name = c.Text("full_name")
+	for _, f := range r.fields {
+		v, text := f.Value(u).(string)
+		switch {
+		case f.Name == "full_name" && r.t.namesInParts():
+		case f.Required && !f.IsSet(u) && (!partial || f.Name == "username" && u.ID == uuid.Nil):
+			c.Add(f.Name, "it is missing")
+		case !text || v == "" || f.Choices != nil || f.Max() == 0:
+		case restored && f.Name != "username" && f.Name != "email":
+			validate.CheckStored(&c.Problems, f.Name, v, 1, f.Max())
+		default:
+			f.CheckText(&c.Problems, v)
+		}
 	}
-	u.FullName = &name
-	if r.t.namesInParts() {
-		c.Fits("full_name", name)
-		u.FullName = nil
+	if n := u.FailedLoginAttempts; n != nil && *n < 0 {
+		c.Add("failed_login_attempts", "%d is less than 0", *n)
 	}
-	if u.Username != "" || !partial || u.ID == uuid.Nil {
-		checkUsername(&c.Problems, u.Username)
-	}
-	if u.Email != "" || !partial {
-		checkEmail(&c.Problems, u.Email)
-	}
-	switch {
-	case r.t.namesInParts():
-	case name != "" && restored(c):
-		validate.CheckStored(&c.Problems, "full_name", name, 1, 100)
-	case name != "" || !partial:
-		checkText(&c.Problems, "full_name", name, 1, 100)
+	if u.LastLoginIP != nil {
+		a, err := netip.ParseAddr(*u.LastLoginIP)
+		if err != nil || a.Zone() != "" {
+			c.Add("last_login_ip", "%.60q is not an IP address", *u.LastLoginIP)
+		} else if canonical := a.String(); canonical != *u.LastLoginIP {
+			u.LastLoginIP = &canonical
+			c.Alter("last_login_ip", "in canonical form")
+		}
 	}
 }

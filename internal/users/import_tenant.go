@@ -14,12 +14,12 @@ import (
 
 // The differences of an import into a tenant's users.
 
-// importHome returns the database in which an import applies rows.
-func importHome(t *Table) importer.Target {
+// importTarget returns the database in which an import applies rows.
+func importTarget(t *Table) importer.Database {
 	if t.tenant == nil {
-		return importer.Target{}
+		return importer.Database{}
 	}
-	return importer.Target{Tenant: t.tenant.ID, Code: t.tenant.Code}
+	return importer.Database{Tenant: t.tenant.ID, Code: t.tenant.Code}
 }
 
 // notOfTenants are the fields that refer to tenants and roles of the platform.
@@ -45,16 +45,30 @@ func importable(t *Table, o ImportOptions, r *rowReader) error {
 	return nil
 }
 
-// tenantColumns returns the columns of a new user that only tenants' users have, or that have another meaning there.
-func tenantColumns(t *Table) []importer.Column[*incoming] {
-	col := importer.Col[*incoming]
-	id := pgtype.UUID{Bytes: t.tenant.ID, Valid: true}
-	return []importer.Column[*incoming]{
-		col("tenant_id", func(*incoming) any { return id }),
-		col("is_system_user", func(*incoming) any { return false }),
-		col("is_active", func(in *incoming) any { return in.user.IsActive }),
-		col("is_deleted", func(*incoming) any { return false }),
+// extraColumns returns the columns of a new user that the record does not show, or that have another meaning in a
+// tenant's table.
+func extraColumns(t *Table) []importer.Column[*incoming] {
+	orNil := func(s string) any {
+		if s == "" {
+			return nil
+		}
+		return s
 	}
+	list := []importer.Column[*incoming]{
+		{Name: "sso_subject", Value: func(in *incoming) any { return orNil(in.sso) }},
+		{Name: "password", Value: func(in *incoming) any { return orNil(in.hash) }},
+		{Name: "password_hash", Value: func(in *incoming) any { return orNil(in.hash) }},
+		{Name: "user_code", Value: func(in *incoming) any { return in.New.Username }},
+	}
+	if t.tenant == nil {
+		return list
+	}
+	id := pgtype.UUID{Bytes: t.tenant.ID, Valid: true}
+	return append(list,
+		importer.Column[*incoming]{Name: "tenant_id", Value: func(*incoming) any { return id }},
+		importer.Column[*incoming]{Name: "is_system_user", Value: func(*incoming) any { return false }},
+		importer.Column[*incoming]{Name: "is_active", Value: func(in *incoming) any { return in.New.IsActive }},
+	)
 }
 
 // tenantStatus refuses fields that a tenant's user does not have, and reads the status. Two columns store it:

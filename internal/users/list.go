@@ -57,11 +57,6 @@ func (t *Table) Grams(ctx context.Context, r db.Reader) (int, error) {
 	return 2, err
 }
 
-var sortNames = []string{
-	"username", "full_name", "email", "user_type", "status", "last_login_at", "failed_login_attempts",
-	"locked_until", "password_changed_at", "department", "position", "created_at", "updated_at", "id",
-}
-
 const newestFirst = "created_at:desc"
 
 const (
@@ -78,7 +73,9 @@ func (t *Table) List(f Filter) db.ListQuery[User] {
 	}
 	if t.tenant != nil {
 		w.Add("{mine}")
-		t.refuse(&problems, map[string]bool{"user_type": len(f.Types) > 0})
+		if len(f.Types) > 0 {
+			t.refuse(&problems, []string{"user_type"})
+		}
 	}
 	if v := problems.Choices("status", f.Statuses, t.statuses()); len(v) > 0 {
 		w.Bind("{status} = ANY (@statuses::text[])", "statuses", v)
@@ -108,7 +105,7 @@ func (t *Table) List(f Filter) db.ListQuery[User] {
 	case f.Locked:
 		w.Add("(u.status = 'LOCKED' OR u.locked_until > now())")
 	}
-	sortable, names := t.shape.Sortable("u", sortNames, nil)
+	sortable, names := t.shape.Sortable("u", fields.Sorts(), nil)
 	if t.tenant != nil {
 		sortable["status"] = db.Sort{Expr: t.sql("{status}"), Type: "text", NotNull: true}
 		names = append(names, "status")
@@ -119,7 +116,7 @@ func (t *Table) List(f Filter) db.ListQuery[User] {
 	}
 	w.Replace(t.sql)
 	order := sortable.OrderBy(f.Sort, newestFirst, "id", names, &problems)
-	binary, ok := t.shape.Binary("u", t.fields)
+	binary, ok := t.shape.Binary("u", t.read)
 	if ok {
 		binary["is_active"] = "(" + t.live + ")"
 	}

@@ -1,7 +1,6 @@
 package users
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 
@@ -56,7 +55,7 @@ func joinedName(shape *schema.Table) string {
 
 // tenantFields returns the fields as read from sys.users.
 func tenantFields(shape *schema.Table) []schema.Field {
-	list := slices.Clone(fields)
+	list := fields.Fields(shape)
 	for i := range list {
 		switch list[i].Name {
 		case "status":
@@ -65,8 +64,6 @@ func tenantFields(shape *schema.Table) []schema.Field {
 			if !shape.Has("full_name") {
 				list[i].Also, list[i].Expr = []string{"first_name", "last_name"}, joinedName(shape)
 			}
-		case "last_login_ip":
-			list[i].Expr = ""
 		}
 	}
 	return list
@@ -91,7 +88,7 @@ func NewTenantTable(cat schema.Catalog, of Tenancy) (*Table, error) {
 	case shape.Has("tenant_id"): // a database with one tenant may leave the column empty
 		mine = "(u.tenant_id IS NULL OR u.tenant_id = '" + of.ID.String() + "'::uuid)"
 	}
-	t := &Table{shape: shape, fields: tenantFields(shape), live: shape.NotDeleted("u"), gone: gone, tenant: &of}
+	t := &Table{shape: shape, read: tenantFields(shape), live: shape.NotDeleted("u"), gone: gone, tenant: &of}
 	return t.prepare(mine, "NOT ("+gone+")", "("+statusOfTenants(shape)+")"), nil
 }
 
@@ -100,19 +97,14 @@ func (t *Table) Separable() bool {
 	return t.tenant == nil || !t.tenant.Shared || t.shape.Has("tenant_id")
 }
 
-// lacks lists the fields that users of tenants, at least of old ones, do not have.
-var lacks = []string{
-	"user_type", "full_name", "mfa_enabled", "department", "position", "timezone", "locale", "force_password_change",
-}
-
 // refuse adds a problem for each given field that this table does not have.
-func (t *Table) refuse(p *fault.Problems, given map[string]bool) {
+func (t *Table) refuse(p *fault.Problems, given []string) {
 	if t.tenant == nil {
 		return
 	}
-	for _, name := range lacks {
-		if given[name] && !t.shape.Has(name) {
-			p.Add(name, "users of a tenant do not have this field")
+	for _, f := range fields.Named(given...) {
+		if f.Name != "status" && !t.shape.Has(f.Name) {
+			p.Add(f.Name, "users of a tenant do not have this field")
 		}
 	}
 }
@@ -132,20 +124,6 @@ func (t *Table) statuses() []string {
 		return TenantStatuses[:2]
 	}
 	return TenantStatuses
-}
-
-// Check normalizes a new user, and refuses invalid values and fields that this table does not have.
-func (t *Table) Check(n *New) error {
-	if t.tenant == nil {
-		return n.Check()
-	}
-	var p fault.Problems
-	t.refuse(&p, map[string]bool{
-		"user_type": n.UserType != "", "full_name": n.FullName != "", "mfa_enabled": n.MFA, "department": n.Department != "", "position": n.Position != "",
-		"timezone": n.Timezone != "", "locale": n.Locale != "", "force_password_change": n.ForcePasswordChange,
-	})
-	n.check(&p, t.namesInParts())
-	return p.Err()
 }
 
 // needsPassword refuses a user without a password if the table requires one.

@@ -3,8 +3,6 @@
 package users
 
 import (
-	"bytes"
-	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -12,6 +10,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
 // User is a user's record, in the contract's field order. A nil field is NULL or a column that this database does not
@@ -30,7 +29,7 @@ type User struct {
 	PhoneVerified       *bool      `json:"phone_verified" db:"phone_verified"`
 	LastLoginAt         *db.Time   `json:"last_login_at" db:"last_login_at"`
 	LastLoginIP         *string    `json:"last_login_ip" db:"last_login_ip" table:"whole"`
-	FailedLoginAttempts *int       `json:"failed_login_attempts" db:"failed_login_attempts"`
+	FailedLoginAttempts *int64     `json:"failed_login_attempts" db:"failed_login_attempts"`
 	LockedUntil         *db.Time   `json:"locked_until" db:"locked_until"`
 	PasswordChangedAt   *db.Time   `json:"password_changed_at" db:"password_changed_at"`
 	ForcePasswordChange *bool      `json:"force_password_change" db:"force_password_change"`
@@ -67,60 +66,46 @@ var (
 	Statuses = []string{"ACTIVE", "INACTIVE", "LOCKED", "SUSPENDED"}
 )
 
-// fields are the record's fields as read, in User's order. is_active is not among them, because it is derived from
-// the soft-delete flags of this database.
-var fields = []schema.Field{
-	{Name: "id", Type: "uuid"},
-	{Name: "username", Type: "text", WayIn: true},
-	{Name: "full_name", Type: "text"},
-	{Name: "email", Type: "text", WayIn: true},
-	{Name: "phone", Type: "text", WayIn: true},
-	{Name: "user_type", Type: "text", WayIn: true},
-	{Name: "status", Type: "text", WayIn: true},
-	{Name: "mfa_enabled", Type: "boolean", WayIn: true},
-	{Name: "sso_provider", Type: "text", WayIn: true},
-	{Name: "email_verified", Type: "boolean", WayIn: true},
-	{Name: "phone_verified", Type: "boolean", WayIn: true},
-	{Name: "last_login_at", Type: "timestamptz"},
-	{Name: "last_login_ip", Type: "text", Expr: "host(%s)"},
-	{Name: "failed_login_attempts", Type: "integer", WayIn: true},
-	{Name: "locked_until", Type: "timestamptz", WayIn: true},
-	{Name: "password_changed_at", Type: "timestamptz"},
-	{Name: "force_password_change", Type: "boolean", WayIn: true},
-	{Name: "timezone", Type: "text"},
-	{Name: "locale", Type: "text"},
-	{Name: "department", Type: "text"},
-	{Name: "position", Type: "text"},
-	{Name: "created_at", Type: "timestamptz"},
-	{Name: "updated_at", Type: "timestamptz"},
-	{Name: "created_by", Type: "uuid"},
-	{Name: "updated_by", Type: "uuid"},
+// fields declare the record. is_active is derived from the soft-delete flags of this database.
+var fields = schema.FieldsOf[User]{
+	{Name: "id", Type: "uuid", Of: func(u *User) any { return &u.ID }, Sort: true},
+	{Name: "username", Type: "varchar(100)", Of: func(u *User) any { return &u.Username }, Min: 3, Check: checkUsername, Required: true, Change: true, Access: true, Sort: true},
+	{Name: "full_name", Type: "varchar(100)", Of: func(u *User) any { return &u.FullName }, Required: true, Change: true, Sort: true},
+	{Name: "email", Type: "varchar(255)", Of: func(u *User) any { return &u.Email }, Check: checkEmail, Required: true, Change: true, Access: true, Sort: true},
+	{Name: "phone", Type: "varchar(20)", Of: func(u *User) any { return &u.Phone }, Check: validate.CheckPhone, Change: true, Access: true, Unset: true},
+	{Name: "user_type", Type: "varchar(20)", Of: func(u *User) any { return &u.UserType }, Choices: Types, Default: "TENANT", Change: true, Access: true, Sort: true},
+	{Name: "status", Type: "varchar(20)", Of: func(u *User) any { return &u.Status }, Choices: Statuses, Default: "ACTIVE", Change: true, Access: true, Sort: true},
+	{Name: "mfa_enabled", Type: "boolean", Of: func(u *User) any { return &u.MFAEnabled }, Change: true, Access: true},
+	{Name: "sso_provider", Type: "varchar(50)", Of: func(u *User) any { return &u.SSOProvider }, Access: true},
+	{Name: "email_verified", Type: "boolean", Of: func(u *User) any { return &u.EmailVerified }, Change: true, Access: true},
+	{Name: "phone_verified", Type: "boolean", Of: func(u *User) any { return &u.PhoneVerified }, Change: true, Access: true},
+	{Name: "last_login_at", Type: "timestamptz", Of: func(u *User) any { return &u.LastLoginAt }, Sort: true},
+	{Name: "last_login_ip", Type: "inet", Of: func(u *User) any { return &u.LastLoginIP }},
+	{Name: "failed_login_attempts", Type: "integer", Of: func(u *User) any { return &u.FailedLoginAttempts }, Default: "0", Access: true, Sort: true},
+	{Name: "locked_until", Type: "timestamptz", Of: func(u *User) any { return &u.LockedUntil }, Access: true, Sort: true},
+	{Name: "password_changed_at", Type: "timestamptz", Of: func(u *User) any { return &u.PasswordChangedAt }, Sort: true},
+	{Name: "force_password_change", Type: "boolean", Of: func(u *User) any { return &u.ForcePasswordChange }, Change: true, Access: true},
+	{Name: "department", Type: "varchar(100)", Of: func(u *User) any { return &u.Department }, Change: true, Unset: true, Sort: true},
+	{Name: "position", Type: "varchar(100)", Of: func(u *User) any { return &u.Position }, Change: true, Unset: true, Sort: true},
+	{Name: "timezone", Type: "varchar(50)", Of: func(u *User) any { return &u.Timezone }, Check: validate.CheckZone, Change: true, Unset: true},
+	{Name: "locale", Type: "varchar(10)", Of: func(u *User) any { return &u.Locale }, Check: validate.CheckLocale, Change: true, Unset: true},
+	{Name: "is_active", Of: func(u *User) any { return &u.IsActive }, Default: "true", Access: true},
+	{Name: "created_at", Type: "timestamptz", Of: func(u *User) any { return &u.CreatedAt }, Sort: true},
+	{Name: "updated_at", Type: "timestamptz", Of: func(u *User) any { return &u.UpdatedAt }, Sort: true},
+	{Name: "created_by", Type: "uuid", Of: func(u *User) any { return &u.CreatedBy }},
+	{Name: "updated_by", Type: "uuid", Of: func(u *User) any { return &u.UpdatedBy }},
 }
 
 // WayIn returns the fields that differ between two records of a user and that affect who can log in as them. Secrets,
 // which are not in the record, always do.
-func WayIn(before, after User) ([]string, error) {
-	was, err := audit.Fields(before)
-	if err != nil {
-		return nil, err
-	}
-	is, err := audit.Fields(after)
-	if err != nil {
-		return nil, err
-	}
-	var list []string
-	for _, f := range append(slices.Clone(fields), schema.Field{Name: "is_active", WayIn: true}) {
-		if f.WayIn && !bytes.Equal(was[f.Name], is[f.Name]) {
-			list = append(list, f.Name)
-		}
-	}
-	return list, nil
+func WayIn(before, after User) []string {
+	return fields.Where(func(f *schema.FieldOf[User]) bool { return f.Access && !f.Equal(&before, &after) }).Names()
 }
 
 // Table is a users table of one database, the manager's or a tenant's.
 type Table struct {
 	shape        *schema.Table
-	fields       []schema.Field
+	read         []schema.Field
 	columns      string
 	live         string // the predicate of is_active
 	gone         string // the predicate of deleted rows
@@ -136,7 +121,7 @@ func NewTable(cat schema.Catalog) (*Table, error) {
 		return nil, err
 	}
 	live := shape.NotDeleted("u")
-	t := &Table{shape: shape, fields: fields, live: live, gone: "NOT (" + live + ")", former: "NULL::text"}
+	t := &Table{shape: shape, read: fields.Fields(shape), live: live, gone: "NOT (" + live + ")", former: "NULL::text"}
 	if log, err := audit.NewLog(cat); err == nil {
 		t.former = log.BeforeDeletion("u", "status")
 	}
@@ -146,7 +131,7 @@ func NewTable(cat schema.Catalog) (*Table, error) {
 // prepare sets the placeholders of statements: which rows belong to this table, which rows hold unique values, and
 // the expression for the status.
 func (t *Table) prepare(mine, holding, status string) *Table {
-	t.columns = t.shape.Select("u", t.fields) + ", (" + t.live + ") AS is_active, (" + t.gone + ") AS deleted"
+	t.columns = t.shape.Select("u", t.read) + ", (" + t.live + ") AS is_active, (" + t.gone + ") AS deleted"
 	there := "(" + t.live + ")"
 	if t.tenant != nil {
 		there = "NOT (" + t.gone + ")"

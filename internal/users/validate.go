@@ -2,51 +2,33 @@ package users
 
 import (
 	"net/mail"
+	"slices"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/validate"
+	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// Texts of users follow the rules for all names.
-var (
-	normal    = validate.Normalize
-	checkText = validate.Length
-	hidden    = validate.IsInvisible
-)
-
-func checkUsername(p *fault.Problems, v string) {
+func checkUsername(p *fault.Problems, field, v string) {
 	odd := func(r rune) bool { return r > unicode.MaxASCII || r == ' ' }
 	if strings.ContainsFunc(v, odd) {
-		p.Add("username", "%.60q is not a valid username; use ASCII characters without spaces", v)
-		return
+		p.Add(field, "%.60q is not a valid username; use ASCII characters without spaces", v)
 	}
-	checkText(p, "username", v, 3, 100)
-}
-
-// checkOptional checks an optional text, and its format if the field has one.
-func checkOptional(p *fault.Problems, field, v string, least, most int) {
-	checkText(p, field, v, least, most)
-	if v == "" || p.Has(field) {
-		return
-	}
-	validate.CheckKind(p, field, v)
 }
 
 // checkEmail accepts a bare RFC 5322 address, without a display name, as net/mail parses it.
-func checkEmail(p *fault.Problems, v string) {
-	if v == "" {
-		p.Add("email", "it is missing")
-		return
+func checkEmail(p *fault.Problems, field, v string) {
+	if a, err := mail.ParseAddress(v); err != nil || a.Address != v || a.Name != "" {
+		p.Add(field, "%.60q is not a valid e-mail address", v)
 	}
-	if utf8.RuneCountInString(v) > 255 {
-		p.Add("email", "it is %d characters long; at most 255 are allowed", utf8.RuneCountInString(v))
-		return
+}
+
+// check normalizes the texts of a user and adds what is wrong with them. A whole user has all required ones.
+func (t *Table) check(p *fault.Problems, u *User, whole bool) {
+	list := fields.Named("username", "email", "full_name", "phone", "department", "position", "timezone", "locale", "user_type")
+	if t.namesInParts() {
+		list = slices.DeleteFunc(list, func(f *schema.FieldOf[User]) bool { return f.Name == "full_name" })
 	}
-	a, err := mail.ParseAddress(v)
-	if err != nil || a.Address != v || a.Name != "" || strings.ContainsFunc(v, hidden) {
-		p.Add("email", "%.60q is not a valid e-mail address", v)
-	}
+	list.CheckTexts(p, u, whole)
 }

@@ -221,5 +221,5 @@ func detailText(f *fault.Error, key string) string {
 }
 
 func (in *incoming) identity() identity {
-	return identity{ID: in.user.ID, Username: in.user.Username, Email: in.user.Email}
+	return identity{ID: in.New.ID, Username: in.New.Username, Email: in.New.Email}
 }

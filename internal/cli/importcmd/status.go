@@ -24,11 +24,11 @@ func importStatus(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, file
 }
 
 // importTarget returns the database that an import writes to.
-func importTarget(s *cmdutil.Session) importer.Target {
+func importTarget(s *cmdutil.Session) importer.Database {
 	if s.Tenant == nil {
-		return importer.Target{}
+		return importer.Database{}
 	}
-	return importer.Target{Tenant: s.Tenant.ID, Code: s.Tenant.CodeOrID}
+	return importer.Database{Tenant: s.Tenant.ID, Code: s.Tenant.CodeOrID}
 }
 
 // importOps returns the operations that --undo names, latest first. An operation means all runs of its file.

@@ -47,16 +47,15 @@ func (v *invoiceValues) bind(cmd *cobra.Command) {
 
 // read returns the given fields. Invalid values are added to p.
 func (v *invoiceValues) read(p *fault.Problems) invoices.Values {
-	return invoices.Values{
-		Tenant: v.tenant.Value(), Subscription: v.subscription.Value(), InvoiceNo: v.number.Value(),
-		InvoiceDate: v.invoiceDate.Read("invoice_date", p), DueDate: v.dueDate.Read("due_date", p),
+	return invoices.Values{Tenant: v.tenant.Value(), Subscription: v.subscription.Value(), Invoice: invoices.Invoice{
+		InvoiceNo: v.number.Text, InvoiceDate: v.invoiceDate.Read("invoice_date", p), DueDate: v.dueDate.Read("due_date", p),
 		StartDate: v.startDate.Read("start_date", p), CloseDate: v.closeDate.Read("close_date", p),
 		BaseAmount: v.base.Read("base_amount", p), UsageAmount: v.usage.Read("usage_amount", p),
 		DiscountAmount: v.discount.Read("discount_amount", p), TaxAmount: v.tax.Read("tax_amount", p),
 		TotalAmount: v.total.Read("total_amount", p), Currency: v.currency.Value(),
 		UserCount: v.users.Read("user_count", p), UsedStorage: v.storage.Read("used_storage", p),
 		APICalls: v.calls.Read("api_calls", p), PaymentMethod: v.method.Value(),
-	}
+	}}
 }
 
 func printInvoice(env *cmdutil.Env, i invoices.Invoice) error {

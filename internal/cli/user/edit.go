@@ -2,6 +2,7 @@ package user
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -95,14 +96,13 @@ func newUpdate(env *cmdutil.Env) *cobra.Command {
 			}
 			return nil
 		}
-		patch := users.Patch{
-			FullName: given("full-name", &values.fullName), Email: given("email", &values.email),
-			Phone: given("phone", &values.phone), Status: given("status", &values.status),
-			Department: given("department", &values.department), Position: given("position", &values.position),
-			Timezone: given("timezone", &values.timezone), Locale: given("locale", &values.locale), Unset: unset,
-		}
+		patch := users.Patch{Unset: unset, User: users.User{
+			FullName: given("full-name", &values.fullName), Email: values.email, Phone: given("phone", &values.phone),
+			Status: given("status", &values.status), Department: given("department", &values.department),
+			Position: given("position", &values.position), Timezone: given("timezone", &values.timezone), Locale: given("locale", &values.locale),
+		}}
 		if cmd.Flags().Changed("mfa") {
-			patch.MFA = &mfa
+			patch.MFAEnabled = &mfa
 		}
 		patch.IfUpdatedAt, patch.AllowVariant = since.Value(cmd), variant
 		t, err := w.Users()
@@ -128,7 +128,7 @@ func newUpdate(env *cmdutil.Env) *cobra.Command {
 	f.StringVar(&values.locale, "locale", "", "locale")
 	f.BoolVar(&variant, "allow-variant", false, "accept an e-mail that differs from another user's only in case or Unicode form")
 	f.BoolVar(&mfa, "mfa", false, "enable multi-factor authentication, or disable it with --mfa=false")
-	f.StringSliceVar(&unset, "unset", nil, "set these `fields` to null: phone, department, position, timezone, locale")
+	f.StringSliceVar(&unset, "unset", nil, "set these `fields` to null: "+strings.Join(users.Unsettable, ", "))
 	cliflag.MarkField(f, "mfa", "mfa_enabled")
 	cliflag.MarkFlags(f, cliflag.Recorded, "status", "mfa", "unset")
 	since.Bind(cmd)

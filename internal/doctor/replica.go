@@ -32,7 +32,7 @@ func replica(ctx context.Context, s *subject) (Finding, error) {
 	if err != nil {
 		return Finding{}, err
 	}
-	x, err := db.Replayed(ctx, d)
+	x, err := db.Replayed(ctx, d, written)
 	if err != nil {
 		return Finding{}, err
 	}
@@ -42,7 +42,7 @@ func replica(ctx context.Context, s *subject) (Finding, error) {
 			return Finding{}, err
 		}
 	}
-	f := judgeReplica(x, written, ours == theirs)
+	f := judgeReplica(x, ours == theirs)
 	if f.Bad() {
 		f = f.remedied(instead)
 	}
@@ -50,21 +50,21 @@ func replica(ctx context.Context, s *subject) (Finding, error) {
 }
 
 // judgeReplica returns the finding for the measured state of a replica.
-func judgeReplica(x db.Replica, written db.Position, same bool) Finding {
+func judgeReplica(x db.Replica, same bool) Finding {
 	switch {
 	case !same:
 		return wrong(Fail, "the replica belongs to another cluster, so lists would show other rows")
 	case !x.Standby:
 		return wrong(Warn, "the replica does not follow a primary")
 	}
-	lag, known := x.Lag(written)
+	lag, known := x.Lag()
 	switch {
 	case lag == 0 && known:
 		return fine("the replica is up to date")
 	case !known:
-		return wrong(Warn, "the replica is %d bytes behind and has replayed no change since its start", written-x.At)
+		return wrong(Warn, "the replica is %d bytes behind and has replayed no change since its start", x.Behind)
 	}
-	f := fine("the replica is %d bytes behind; its latest change is %s old", written-x.At, span(lag))
+	f := fine("the replica is %d bytes behind; its latest change is %s old", x.Behind, span(lag))
 	if lag > maxLag {
 		f.Status, f.Count = Warn, 1
 	}

@@ -76,17 +76,17 @@ func replica(ctx context.Context, env *Env, s *Session, cmd *cobra.Command) (d *
 	maxLag, err := cmd.Flags().GetDuration("max-lag")
 	cliflag.Must(err)
 	hasMaxLag := cmd.Flags().Changed("max-lag")
-	var written db.Position
+	written := "0/0"
 	if hasMaxLag {
 		if written, err = db.Written(ctx, s.DB); err != nil {
 			return nil, "cannot read the position of the primary: " + fault.From(db.Translate(err)).Message
 		}
 	}
-	state, err := db.Replayed(ctx, d)
+	state, err := db.Replayed(ctx, d, written)
 	if err != nil {
 		return nil, "cannot read the position of the replica: " + fault.From(db.Translate(err)).Message
 	}
-	lag, known := state.Lag(written)
+	lag, known := state.Lag()
 	switch {
 	case !state.Standby:
 		return nil, "the replica does not follow a primary"

@@ -83,7 +83,7 @@ func (st state) save(dir string) error {
 func (c cluster) status(st state, p postmaster) Status {
 	s := Status{Dir: c.dir, BinDir: st.BinDir, Version: st.Version, Databases: st.Databases, LogFile: c.logFile()}
 	if p.pid != 0 {
-		s.Running, s.PID, s.StartedAt, s.SocketDir, s.Port = true, p.pid, p.startedAt, p.socketDir, p.tcpPort()
+		s.Running, s.PID, s.StartedAt, s.SocketDir = true, p.pid, p.startedAt, p.socketDir
 	}
 	return s
 }

@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"time"
 )
@@ -18,8 +17,8 @@ import (
 // superuser is the role created by initdb. Only the owner can enter the socket directory, so it needs no password.
 const superuser = "cxgctl"
 
-// defaultPort is part of the socket's name while the server does not listen on TCP.
-const defaultPort = 5432
+// socketPort is part of the socket's name. The server does not listen on TCP.
+const socketPort = "5432"
 
 // databases are created by Up: the manager's and the tenants'.
 var databases = []string{"mgmt", "tnnt"}
@@ -48,19 +47,14 @@ type Status struct {
 	Running   bool
 	PID       int
 	StartedAt time.Time
-	Port      int      // the TCP port, if the settings opened one, or 0
 	Databases []string // empty until Up has created them
 	LogFile   string
 }
 
 // DSN returns the URL of a database over the unix socket, as the superuser.
 func (s Status) DSN(database string) string {
-	port := s.Port
-	if port == 0 {
-		port = defaultPort
-	}
 	// Without the port in the URL, PGPORT would be used.
-	query := url.Values{"host": {s.SocketDir}, "port": {strconv.Itoa(port)}}
+	query := url.Values{"host": {s.SocketDir}, "port": {socketPort}}
 	u := url.URL{Scheme: "postgres", User: url.User(superuser), Path: "/" + database, RawQuery: query.Encode()}
 	return u.String()
 }
@@ -197,10 +191,8 @@ func Reset(ctx context.Context, o Options) error {
 		return err
 	}
 	_ = os.RemoveAll(c.shortSocketDir()) // in /tmp the name may belong to another user; then it stays
-	// The state file goes last, so that a second Reset still recognizes the directory. Earlier versions had the lock in it,
-	// and a password.
-	paths := append(c.leftovers(), c.dataDir(), c.runDir(), c.logFile(),
-		filepath.Join(c.dir, ".lock"), filepath.Join(c.dir, "password"), filepath.Join(c.dir, stateFile))
+	// The state file goes last, so that a second Reset still recognizes the directory.
+	paths := append(c.leftovers(), c.dataDir(), c.runDir(), c.logFile(), filepath.Join(c.dir, stateFile))
 	for _, path := range paths {
 		if err := os.RemoveAll(path); err != nil {
 			return unusable(c.dir, err)

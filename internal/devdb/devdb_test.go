@@ -3,9 +3,6 @@ package devdb
 import (
 	"context"
 	"errors"
-	"fmt"
-	"maps"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -125,7 +122,7 @@ func TestLifeOfADevDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !Exists(o) || !s.Running || s.PID != pids[0] || s.Version == "" || time.Since(s.StartedAt) > time.Minute ||
-		strings.Join(s.Databases, " ") != "mgmt tnnt" || s.Port != 0 {
+		strings.Join(s.Databases, " ") != "mgmt tnnt" {
 		t.Errorf("Inspect: %+v", s)
 	}
 	if got := ask[string](t, s.DSN("mgmt"), "SELECT current_user || ' ' || current_database()"); got != "cxgctl mgmt" {
@@ -186,8 +183,6 @@ func TestLifeOfADevDatabase(t *testing.T) {
 	}
 	mustUp(t, o)
 
-	checkPort(t, o)
-
 	// Data of another major version is refused and kept.
 	if err := Down(ctx, o); err != nil {
 		t.Fatal(err)
@@ -222,37 +217,6 @@ func writeAs(t *testing.T, dir, path, content string) {
 	}
 	if err := os.Chown(path, int(owner.Uid), int(owner.Gid)); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// checkPort opens a TCP port by the settings.
-func checkPort(t *testing.T, o Options) {
-	if err := Down(t.Context(), o); err != nil {
-		t.Fatal(err)
-	}
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := taken.Addr().(*net.TCPAddr).Port
-	o.Settings = maps.Clone(o.Settings)
-	o.Settings["listen_addresses"], o.Settings["port"] = "127.0.0.1", strconv.Itoa(port)
-	_, err = Up(t.Context(), o)
-	wantFault(t, err, fault.Database, "PostgreSQL did not start", "postgres.log")
-	if err := taken.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s := mustUp(t, o)
-	if s.Port != port {
-		t.Fatalf("Port = %d, want %d", s.Port, port)
-	}
-	if got := ask[string](t, s.DSN("mgmt"), "SELECT current_database()"); got != "mgmt" {
-		t.Errorf("the socket connects to %q while a port is open", got)
-	}
-	open := fmt.Sprintf("postgres://cxgctl@127.0.0.1:%d/mgmt", port)
-	if conn, err := pgx.Connect(t.Context(), open); err == nil {
-		conn.Close(t.Context())
-		t.Error("the port accepts the superuser without a password")
 	}
 }
 

@@ -31,18 +31,8 @@ const (
 type postmaster struct {
 	pid       int
 	startedAt time.Time
-	port      int
 	socketDir string
-	tcp       bool
 	ready     bool
-}
-
-// tcpPort returns the TCP port on 127.0.0.1, or 0 if the server only listens on its socket.
-func (p postmaster) tcpPort() int {
-	if p.tcp {
-		return p.port
-	}
-	return 0
 }
 
 // readPID reads the data directory's pid file. The process may be dead.
@@ -56,11 +46,9 @@ func (c cluster) readPID() (postmaster, bool) {
 	if err != nil || pid <= 1 {
 		return postmaster{}, false
 	}
-	started, _ := strconv.ParseInt(line[2], 10, 64) // both are missing for an instant at the start
-	port, _ := strconv.Atoi(line[3])
+	started, _ := strconv.ParseInt(line[2], 10, 64) // missing for an instant at the start
 	return postmaster{
-		pid: pid, startedAt: time.Unix(started, 0), port: port, socketDir: line[4],
-		tcp: line[5] != "", ready: strings.TrimSpace(line[7]) == "ready",
+		pid: pid, startedAt: time.Unix(started, 0), socketDir: line[4], ready: strings.TrimSpace(line[7]) == "ready",
 	}, true
 }
 
@@ -136,7 +124,8 @@ func (c cluster) pgCtlStart(ctx context.Context, binDir string) (said string, er
 	if err != nil {
 		return "", err
 	}
-	options := "-c unix_socket_directories=" + socketDir + " -c unix_socket_permissions=0700 -c listen_addresses= -c port=" + strconv.Itoa(defaultPort)
+	options := "-c unix_socket_directories=" + socketDir +
+		" -c unix_socket_permissions=0700 -c listen_addresses= -c port=" + socketPort
 	for _, name := range slices.Sorted(maps.Keys(c.Settings)) {
 		options += " -c " + name + "=" + c.Settings[name]
 	}

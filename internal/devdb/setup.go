@@ -30,7 +30,6 @@ log_timezone = 'UTC'
 // access replaces the cluster's pg_hba.conf. The mode of the socket's directory protects it.
 const access = `# Set by cxgctl dev.
 local all all trust
-host all all 127.0.0.1/32 scram-sha-256
 `
 
 // connectLimit limits connecting over the socket and creating the databases.

@@ -25,14 +25,14 @@ type devServer struct {
 	Databases []string `json:"databases"`
 	Folder    string   `json:"folder"`
 	Socket    *string  `json:"socket"`
-	Port      *int     `json:"port" table:"whole"` // null if the server listens only on its socket
+	Port      *int     `json:"port" table:"whole"` // null: the server listens only on its socket
 	LogFile   string   `json:"log_file"`
 }
 
 func printDev(env *cmdutil.Env, s devdb.Status) error {
 	r := devServer{
 		Running: s.Running, Version: present(s.Version), PID: present(s.PID), Databases: s.Databases,
-		Folder: s.Dir, Socket: present(s.SocketDir), Port: present(s.Port), LogFile: s.LogFile,
+		Folder: s.Dir, Socket: present(s.SocketDir), LogFile: s.LogFile,
 	}
 	if !s.StartedAt.IsZero() {
 		at := db.At(s.StartedAt.Truncate(time.Second))

@@ -211,15 +211,8 @@ func (t *Table) taken(ctx context.Context, r db.Reader, cause error, number stri
 		return cause
 	}
 	holders, err := db.Collect[Invoice](ctx, r, t.sql(findHolder), number)
-	if err != nil || len(holders) == 0 {
-		return cause // the holder is gone or invisible, so keep the server's error
+	if err != nil {
+		return cause
 	}
-	holder := holders[0].ID.String()
-	f := fault.New(fault.AlreadyExists, "invoice_no %q is taken", number).Because(cause).
-		With("field", "invoice_no").With("holder", holder).
-		With("fields", []map[string]any{{"field": "invoice_no", "value": number, "holder": holder}})
-	if holders[0].Deleted {
-		f.WithHint("a deleted invoice has it; restore that invoice with: cxgctl invoices restore %s", holder)
-	}
-	return f
+	return t.rows().Taken(cause, holders, fields.Named("invoice_no"), &Invoice{InvoiceNo: number})
 }

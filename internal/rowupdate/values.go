@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -49,6 +50,35 @@ func SetFields[T any](fields schema.FieldsOf[T], record *T, called map[string]st
 		return !slices.ContainsFunc(fields, func(f *schema.FieldOf[T]) bool { return !f.Equal(&row, record) })
 	}
 	return e
+}
+
+// Taken turns a unique violation into an error that names every taken field and its holder. It returns cause if no
+// holder has a value of the fields.
+func (t Table[T]) Taken(cause error, holders []T, fields schema.FieldsOf[T], want *T) error {
+	var parts []string
+	var taken []map[string]any
+	var deleted string
+	for i := range holders {
+		holder := t.Noun.ID(holders[i]).String()
+		for _, f := range fields {
+			if f.IsSet(want) && f.Equal(&holders[i], want) {
+				parts = append(parts, fmt.Sprintf("%s %q is taken", f.Name, f.Arg(want)))
+				taken = append(taken, map[string]any{"field": f.Name, "value": f.Arg(want), "holder": holder})
+			}
+		}
+		if !t.Noun.IsLive(holders[i]) {
+			deleted = holder
+		}
+	}
+	if len(parts) == 0 {
+		return cause // the holder is gone or invisible, so keep the server's error
+	}
+	f := fault.New(fault.AlreadyExists, "%s", strings.Join(parts, "; ")).Because(cause).
+		With("fields", taken).With("holder", taken[0]["holder"]).With("field", taken[0]["field"])
+	if deleted != "" {
+		f.WithHint("a deleted %s has it; restore that %[1]s with: cxgctl %[1]ss restore %s", t.Noun.Name, deleted)
+	}
+	return f
 }
 
 // Matches reports whether a record has these values already, by the names of its fields.

@@ -3,8 +3,6 @@ package tenants
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -22,7 +20,7 @@ type Edit = rowupdate.Update[Tenant]
 
 // New describes a tenant to create.
 type New struct {
-	Values
+	Tenant         // the given fields
 	Status  string // TRIAL or ACTIVE; "" is TRIAL for a tenant of type TRIAL, else ACTIVE
 	Today   db.Date
 	Refused fault.Problems // problems that the caller found while parsing
@@ -43,7 +41,7 @@ func (n *New) Check() error {
 	if n.StartDate == nil {
 		n.StartDate = &n.Today
 	}
-	n.check(&p)
+	check(&p, &n.Tenant)
 	switch {
 	case n.Status != "":
 		n.Status = p.Choices("status", []string{n.Status}, Statuses[:2])[0]
@@ -60,7 +58,6 @@ func (n *New) Check() error {
 // RESOURCE_ALREADY_EXISTS and names the holder. The unique indexes decide that, not a query beforehand.
 func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (Tenant, error) {
 	var made Tenant
-	args := pgx.NamedArgs(n.args())
 	values := [][2]string{
 		{"id", "@id"},
 		{"created_at", "@now"},
@@ -68,19 +65,21 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (Tenant, err
 		{"status", "@status"},
 		{"is_suspended", "false"},
 	}
-	for _, name := range slices.Sorted(maps.Keys(args)) {
-		column := t.column(name)
+	args := pgx.NamedArgs{}
+	for _, f := range fields.Given(&n.Tenant) {
+		column := t.column(f.Name)
 		if err := t.shape.RequireColumns([]string{column}); err != nil {
 			return made, err
 		}
-		values = append(values, [2]string{column, "@" + name})
+		values = append(values, [2]string{column, "@" + f.Name})
+		args[f.Name] = f.Arg(&n.Tenant)
 	}
 	values = append(values, schema.LiveValues()...)
 	about := audit.Subject{Resource: Kind.Name, Name: *n.Code}
 	err := l.Write(ctx, audit.Intent{Subject: about, Action: audit.Create}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
 		args["id"], args["now"], args["by"], args["status"] = tx.NewID(), tx.Now, tx.By.ID, n.Status
 		if err := tx.Insert(ctx, t.shape, fmt.Sprintf("tenant %q", *n.Code), values, args); err != nil {
-			return nil, t.taken(ctx, l.Reader(), err, n.args())
+			return nil, t.taken(ctx, l.Reader(), err, &n.Tenant)
 		}
 		rows, err := db.Collect[Tenant](ctx, tx, t.sql("SELECT {columns} FROM {table} t WHERE t.id = @id"), args)
 		if err != nil {
@@ -96,36 +95,21 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (Tenant, err
 
 // taken turns a unique violation into an error that names what is taken and by whom. Other errors pass unchanged. It
 // reads outside the failed transaction.
-func (t *Table) taken(ctx context.Context, r db.Reader, cause error, wanted map[string]any) error {
+func (t *Table) taken(ctx context.Context, r db.Reader, cause error, want *Tenant) error {
 	if db.UniqueViolation(cause) == "" {
 		return cause
 	}
 	const find = `SELECT {columns} FROM {table} t WHERE ({code} = @code OR {biz_no} = @biz_no) AND {live} ORDER BY t.id`
-	holders, err := db.Collect[Tenant](ctx, r, t.sql(find), pgx.NamedArgs{"code": wanted["code"], "biz_no": wanted["biz_no"]})
-	if err != nil || len(holders) == 0 {
-		return cause // the holder is gone or invisible, so keep the server's error
-	}
-	var parts []string
-	var fields []map[string]any
-	for _, h := range holders {
-		for name, has := range map[string]*string{"code": h.Code, "biz_no": h.BizNo} {
-			if want, ok := wanted[name].(string); ok && has != nil && *has == want {
-				parts = append(parts, fmt.Sprintf("%s %q is taken", name, want))
-				fields = append(fields, map[string]any{"field": name, "value": want, "holder": h.ID.String()})
-			}
-		}
-	}
-	if len(parts) == 0 {
+	holders, err := db.Collect[Tenant](ctx, r, t.sql(find), pgx.NamedArgs{"code": want.Code, "biz_no": want.BizNo})
+	if err != nil {
 		return cause
 	}
-	slices.Sort(parts)
-	return fault.New(fault.AlreadyExists, "%s", strings.Join(parts, "; ")).Because(cause).
-		With("fields", fields).With("holder", fields[0]["holder"]).With("field", fields[0]["field"])
+	return t.rows().Taken(cause, holders, fields.Named("biz_no", "code"), want)
 }
 
 // Patch is a partial change of one tenant. The code cannot change, because databases are found by it.
 type Patch struct {
-	Values
+	Tenant               // the given fields
 	Unset       []string // optional fields that become NULL
 	IfUpdatedAt *db.Time // the updated_at that the caller last saw
 	Today       db.Date
@@ -133,31 +117,34 @@ type Patch struct {
 }
 
 // Empty reports whether the patch changes nothing.
-func (p Patch) Empty() bool { return len(p.args()) == 0 && len(p.Unset) == 0 && p.Refused.Err() == nil }
+func (p Patch) Empty() bool {
+	return len(fields.Given(&p.Tenant)) == 0 && len(p.Unset) == 0 && p.Refused.Err() == nil
+}
 
 // Change returns the edit that a patch makes of a tenant as the caller saw it, or the patch's problems. An empty
 // patch is a USAGE_ERROR.
 func (t *Table) Change(seen Tenant, patch Patch) (Edit, error) {
 	p := patch.Refused
-	patch.check(&p)
-	wanted := patch.args()
-	given := func(name string) bool { _, is := wanted[name]; return is }
-	rowupdate.ApplyUnset(&p, patch.Unset, Unsettable, given, func(name string) { wanted[name] = nil })
+	check(&p, &patch.Tenant)
+	wanted := fields.Given(&patch.Tenant)
+	given := func(name string) bool { return len(wanted.Named(name)) > 0 }
+	var unset schema.FieldsOf[Tenant]
+	rowupdate.ApplyUnset(&p, patch.Unset, Unsettable, given, func(name string) { unset = append(unset, fields.Named(name)...) })
 	start, end := patch.StartDate, patch.CloseDate
 	switch {
 	case start == nil && end != nil:
 		start = seen.StartDate
-	case start != nil && !given("close_date"):
+	case start != nil && end == nil && len(unset.Named("close_date")) == 0:
 		end = seen.CloseDate
 	}
 	checkDates(&p, start, end, patch.Today)
 	if err := p.Err(); err != nil {
 		return Edit{}, err
 	}
-	if len(wanted) == 0 {
+	if wanted = append(wanted, unset...); len(wanted) == 0 {
 		return Edit{}, rowupdate.ErrNothingToChange("tenants update")
 	}
-	e := rowupdate.Set[Tenant](wanted, t.called)
+	e := rowupdate.SetFields(wanted, &patch.Tenant, t.called)
 	if patch.IfUpdatedAt != nil {
 		e.Check = rowupdate.IfUpdatedAt(&Kind, *patch.IfUpdatedAt, func(x Tenant) (updated, created *db.Time) { return x.UpdatedAt, x.CreatedAt })
 	}
@@ -227,7 +214,8 @@ func (t *Table) rows() rowupdate.Table[Tenant] {
 		Noun: &Kind, Shape: t.shape, Alias: "t", Columns: t.columns, ColumnNames: t.called,
 		Tenant: func(x Tenant) *uuid.UUID { return &x.ID },
 		TranslateError: func(ctx context.Context, r db.Reader, err error, e Edit) error {
-			return t.taken(ctx, r, err, map[string]any{"biz_no": e.Args["set_biz_no"]})
+			number, _ := e.Args["set_biz_no"].(string)
+			return t.taken(ctx, r, err, &Tenant{BizNo: &number})
 		},
 	}
 }

@@ -28,12 +28,6 @@ func (f Filter) Empty() bool {
 	return len(f.Statuses) == 0 && len(f.Types) == 0 && f.Search == "" && f.Since.IsZero() && f.Until.IsZero()
 }
 
-// SortFields are the sortable fields, in a database that has them all.
-var SortFields = []string{
-	"code", "name", "type", "biz_no", "employee_count", "start_date", "close_date", "status", "suspended_date",
-	"created_at", "updated_at", "id",
-}
-
 const newestFirst = "created_at:desc"
 
 // Find looks up every REF, in order. by is the name of a key, or "" for any. A REF that matches no row, only a
@@ -73,7 +67,7 @@ func (t *Table) Matching(f Filter) db.ListQuery[Tenant] {
 	sortable, names := t.shape.Sortable("t", SortFields, t.called)
 	w.Replace(t.sql)
 	order := sortable.OrderBy(f.Sort, newestFirst, "id", names, &problems)
-	binary, ok := t.shape.Binary("t", t.fields)
+	binary, ok := t.shape.Binary("t", t.read)
 	if ok {
 		binary["deleted"] = "NOT (" + t.live + ")"
 	}

@@ -2,7 +2,6 @@ package tenants
 
 import (
 	"encoding/json"
-	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -11,6 +10,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/resource"
 	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
 // Tenant is a tenant's record. A nil field is NULL or a column that this database does not have.
@@ -53,39 +53,45 @@ var (
 	Statuses = []string{"TRIAL", "ACTIVE", "SUSPENDED", "TERMINATED"}
 )
 
-// fields are the record's fields as read, in Tenant's order. deleted is not among them, because it is derived from
-// the soft-delete flags of this database.
-var fields = []schema.Field{
-	{Name: "id", Type: "uuid"},
-	{Name: "code", Type: "text", Also: codeColumns[1:]},
-	{Name: "name", Type: "text", Also: []string{"tenant_name"}},
-	{Name: "type", Type: "text", Also: []string{"tenant_type"}},
-	{Name: "biz_no", Type: "text", Also: []string{"business_no"}},
-	{Name: "biz_name", Type: "text", Also: []string{"business_name"}},
-	{Name: "biz_type", Type: "text", Also: []string{"business_type"}, Expr: "rtrim(%s)", Binary: "character"},
-	{Name: "ceo_name", Type: "text"},
-	{Name: "biz_kind", Type: "text", Also: []string{"business_kind"}},
-	{Name: "biz_item", Type: "text", Also: []string{"business_item"}},
-	{Name: "postcode", Type: "text"},
-	{Name: "address1", Type: "text"},
-	{Name: "address2", Type: "text"},
-	{Name: "phone_no", Type: "text"},
-	{Name: "employee_count", Type: "bigint"},
-	{Name: "start_date", Type: "date"},
-	{Name: "close_date", Type: "date"},
-	{Name: "timezone", Type: "text"},
-	{Name: "locale", Type: "text"},
-	{Name: "currency", Type: "text", Expr: "rtrim(%s)", Binary: "character"},
-	{Name: "extra_data", Type: "jsonb"},
-	{Name: "status", Type: "text"},
-	{Name: "is_suspended", Type: "boolean"},
-	{Name: "suspended_reason", Type: "text"},
-	{Name: "suspended_date", Type: "timestamptz", Also: []string{"suspension_date"}},
-	{Name: "created_at", Type: "timestamptz"},
-	{Name: "updated_at", Type: "timestamptz"},
-	{Name: "created_by", Type: "uuid"},
-	{Name: "updated_by", Type: "uuid"},
+// fields declare the record. deleted is not among them, because it is derived from the soft-delete flags of this
+// database.
+var fields = schema.FieldsOf[Tenant]{
+	{Name: "id", Type: "uuid", Of: func(t *Tenant) any { return &t.ID }, Sort: true},
+	{Name: "code", Type: "varchar(20)", Of: func(t *Tenant) any { return &t.Code }, Also: codeColumns[1:], Required: true, Change: true, Sort: true},
+	{Name: "name", Type: "varchar(100)", Of: func(t *Tenant) any { return &t.Name }, Also: []string{"tenant_name"}, Required: true, Change: true, Sort: true},
+	{Name: "type", Type: "varchar(20)", Of: func(t *Tenant) any { return &t.Type }, Also: []string{"tenant_type"}, Choices: Types, Change: true, Sort: true},
+	{Name: "biz_no", Type: "varchar(20)", Of: func(t *Tenant) any { return &t.BizNo }, Also: []string{"business_no"}, Change: true, Unset: true, Sort: true},
+	{Name: "biz_name", Type: "varchar(100)", Of: func(t *Tenant) any { return &t.BizName }, Also: []string{"business_name"}, Change: true, Unset: true},
+	{Name: "biz_type", Type: "char(1)", Of: func(t *Tenant) any { return &t.BizType }, Also: []string{"business_type"}, Change: true, Unset: true},
+	{Name: "ceo_name", Type: "varchar(100)", Of: func(t *Tenant) any { return &t.CEOName }, Change: true, Unset: true},
+	{Name: "biz_kind", Type: "varchar(100)", Of: func(t *Tenant) any { return &t.BizKind }, Also: []string{"business_kind"}, Change: true, Unset: true},
+	{Name: "biz_item", Type: "varchar(100)", Of: func(t *Tenant) any { return &t.BizItem }, Also: []string{"business_item"}, Change: true, Unset: true},
+	{Name: "postcode", Type: "varchar(10)", Of: func(t *Tenant) any { return &t.Postcode }, Change: true, Unset: true},
+	{Name: "address1", Type: "varchar(255)", Of: func(t *Tenant) any { return &t.Address1 }, Change: true, Unset: true},
+	{Name: "address2", Type: "varchar(255)", Of: func(t *Tenant) any { return &t.Address2 }, Change: true, Unset: true},
+	{Name: "phone_no", Type: "varchar(20)", Of: func(t *Tenant) any { return &t.PhoneNo }, Check: validate.CheckPhone, Change: true, Unset: true},
+	{Name: "employee_count", Type: "integer", Of: func(t *Tenant) any { return &t.EmployeeCount }, Change: true, Unset: true, Sort: true},
+	{Name: "start_date", Type: "date", Of: func(t *Tenant) any { return &t.StartDate }, Change: true, Sort: true},
+	{Name: "close_date", Type: "date", Of: func(t *Tenant) any { return &t.CloseDate }, Change: true, Unset: true, Sort: true},
+	{Name: "timezone", Type: "varchar(50)", Of: func(t *Tenant) any { return &t.Timezone }, Check: validate.CheckZone, Change: true},
+	{Name: "locale", Type: "varchar(10)", Of: func(t *Tenant) any { return &t.Locale }, Check: validate.CheckLocale, Change: true},
+	{Name: "currency", Type: "char(3)", Of: func(t *Tenant) any { return &t.Currency }, Upper: true, Check: checkCurrency, Change: true},
+	{Name: "extra_data", Type: "jsonb", Of: func(t *Tenant) any { return &t.ExtraData }},
+	{Name: "status", Type: "varchar(20)", Of: func(t *Tenant) any { return &t.Status }, Sort: true},
+	{Name: "is_suspended", Type: "boolean", Of: func(t *Tenant) any { return &t.IsSuspended }},
+	{Name: "suspended_reason", Type: "text", Of: func(t *Tenant) any { return &t.SuspendedReason }},
+	{Name: "suspended_date", Type: "date", Of: func(t *Tenant) any { return &t.SuspendedDate }, Also: []string{"suspension_date"}, Sort: true},
+	{Name: "created_at", Type: "timestamptz", Of: func(t *Tenant) any { return &t.CreatedAt }, Sort: true},
+	{Name: "updated_at", Type: "timestamptz", Of: func(t *Tenant) any { return &t.UpdatedAt }, Sort: true},
+	{Name: "created_by", Type: "uuid", Of: func(t *Tenant) any { return &t.CreatedBy }},
+	{Name: "updated_by", Type: "uuid", Of: func(t *Tenant) any { return &t.UpdatedBy }},
 }
+
+// The names of the fields that lists can be sorted by and that can be NULL.
+var (
+	SortFields = fields.Sorts()
+	Unsettable = fields.Unsets()
+)
 
 // Kind describes how tenants are identified: by id or code.
 var Kind = resource.Kind[Tenant]{
@@ -128,7 +134,7 @@ func orID(code *string, id uuid.UUID) string {
 // Table is the tenants table of one database.
 type Table struct {
 	shape        *schema.Table
-	fields       []schema.Field
+	read         []schema.Field
 	called       map[string]string // names of columns that differ from their fields, by field
 	columns      string
 	live         string
@@ -142,13 +148,9 @@ func NewTable(cat schema.Catalog) (*Table, error) {
 		return nil, err
 	}
 	live := shape.NotDeleted("t")
-	t := &Table{shape: shape, live: live, fields: slices.Clone(fields), called: shape.Called(fields)}
-	for i := range t.fields {
-		if c, ok := shape.Column(t.column("suspended_date")); ok && t.fields[i].Name == "suspended_date" {
-			t.fields[i].Type = c.Kind()
-		}
-	}
-	t.columns = shape.Select("t", t.fields) + ", NOT (" + live + ") AS deleted"
+	read := fields.Fields(shape)
+	t := &Table{shape: shape, live: live, read: read, called: shape.Called(read)}
+	t.columns = shape.Select("t", t.read) + ", NOT (" + live + ") AS deleted"
 	t.placeholders = strings.NewReplacer(
 		"{table}", shape.Name, "{columns}", t.columns, "{live}", "("+live+")",
 		"{code}", code(shape), "{name}", t.expression("name"), "{type}", t.expression("type"), "{biz_no}", t.expression("biz_no"),

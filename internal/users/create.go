@@ -3,7 +3,6 @@ package users
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -149,28 +148,8 @@ func (t *Table) taken(ctx context.Context, r db.Reader, cause error, username, e
 		return cause
 	}
 	holders, err := db.Collect[User](ctx, r, t.sql(findHolders), pgx.NamedArgs{"username": username, "email": email})
-	if err != nil || len(holders) == 0 {
-		return cause // the holder is gone or invisible, so keep the server's error
+	if err != nil {
+		return cause
 	}
-	var parts []string
-	var fields []map[string]any
-	deleted := ""
-	for _, h := range holders {
-		for _, v := range []struct{ field, want, has string }{{"username", username, h.Username}, {"email", email, h.Email}} {
-			if v.want == "" || v.want != v.has {
-				continue
-			}
-			parts = append(parts, fmt.Sprintf("%s %q is taken", v.field, v.want))
-			fields = append(fields, map[string]any{"field": v.field, "value": v.want, "holder": h.ID.String()})
-		}
-		if !h.IsActive {
-			deleted = h.ID.String()
-		}
-	}
-	f := fault.New(fault.AlreadyExists, "%s", strings.Join(parts, "; ")).Because(cause).
-		With("fields", fields).With("holder", fields[0]["holder"]).With("field", fields[0]["field"])
-	if deleted != "" {
-		f.WithHint("a deleted user has it; restore that user with: cxgctl users restore %s", deleted)
-	}
-	return f
+	return t.rows().Taken(cause, holders, fields.Named("username", "email"), &User{Username: username, Email: email})
 }

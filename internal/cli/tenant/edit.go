@@ -46,8 +46,8 @@ func (v *tenantValues) bind(cmd *cobra.Command) {
 }
 
 // read returns the fields that were set and adds invalid values to p.
-func (v *tenantValues) read(p *fault.Problems) tenants.Values {
-	return tenants.Values{
+func (v *tenantValues) read(p *fault.Problems) tenants.Tenant {
+	return tenants.Tenant{
 		Name: v.name.Value(), Type: v.kind.Value(), BizNo: v.bizNo.Value(), BizName: v.bizName.Value(), BizType: v.bizType.Value(),
 		CEOName: v.ceo.Value(), BizKind: v.bizKind.Value(), BizItem: v.bizItem.Value(), Postcode: v.postcode.Value(),
 		Address1: v.address1.Value(), Address2: v.address2.Value(), PhoneNo: v.phone.Value(), Timezone: v.zone.Value(),
@@ -77,7 +77,7 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 			return err
 		}
 		n := tenants.New{Status: status, Today: cmdutil.Today(env)}
-		n.Values = values.read(&n.Refused)
+		n.Tenant = values.read(&n.Refused)
 		n.Code = code.Value()
 		if err := n.Check(); err != nil {
 			return err
@@ -119,7 +119,7 @@ func newUpdate(env *cmdutil.Env) *cobra.Command {
 	}
 	cmd.RunE = cmdutil.RunWrite(env, &flags, func(ctx context.Context, w *cmdutil.Writer, cmd *cobra.Command, args []string) error {
 		patch.Today = cmdutil.Today(env)
-		patch.Values = values.read(&patch.Refused)
+		patch.Tenant = values.read(&patch.Refused)
 		patch.IfUpdatedAt = since.Value(cmd)
 		if patch.Empty() {
 			return rowupdate.ErrNothingToChange("tenants update")

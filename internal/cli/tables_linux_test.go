@@ -2,6 +2,7 @@ package cli
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -126,5 +127,31 @@ func TestTables_FitScreen(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A-33, N14: after a change a terminal shows the fields and names the row, and its last line is the way back.
+func TestChange_ShowsFieldsAndUndo(t *testing.T) {
+	t.Parallel()
+	pair := withAda(t)
+	for _, c := range []struct {
+		args          []string
+		fields, shows string
+	}{
+		{[]string{"users", "update", "ada", "--department", "개발부"}, `department: null → "개발부"`, "updated user ada"},
+		{[]string{"users", "status", "ada", "--set", "LOCKED"}, `status: "ACTIVE" → "LOCKED"`, "updated user ada"},
+		{[]string{"users", "delete", "ada", "--yes"}, "is_active: true → false", "deleted user ada"},
+	} {
+		p := cxgctl(t, pair, c.args...)
+		p.columns = 100
+		screen := p.onTerminal(t)
+		screen.leaves(t, 0)
+		lines := strings.Split(strings.TrimSpace(colors.ReplaceAllString(screen.sees(), "")), "\r\n")
+		last := lines[len(lines)-1]
+		if len(lines) > 8 || !slices.Contains(lines, "  "+c.fields) || !strings.HasPrefix(last, c.shows+" (undo: cxgctl audit undo ") {
+			t.Fatalf("%s shows\n%s", c.args, strings.Join(lines, "\n"))
+		}
+		words := strings.Fields(strings.TrimSuffix(last, ")"))
+		cxgctl(t, pair, "audit", "undo", words[len(words)-1], "--yes").exits(t, 0)
 	}
 }

@@ -132,8 +132,8 @@ func TestDelete_AsksForConfirmation(t *testing.T) {
 		code             int
 		done             bool
 	}{
-		{"y", "y\n", "1 row changed", 0, true},
-		{"YES", " YES \n", "1 row changed", 0, true},
+		{"y", "y\n", "deleted user ada (undo: cxgctl audit undo ", 0, true},
+		{"YES", " YES \n", "deleted user ada (undo: cxgctl audit undo ", 0, true},
 		{"n", "n\n", "cancelled", 10, false},
 		{"no answer", "\n", "cancelled", 10, false},
 		{"something else", "yo\n", "cancelled", 10, false},
@@ -206,12 +206,12 @@ func TestConfirmation_ProtectedProfileShowsChanges(t *testing.T) {
 		meanwhile, says string
 		code            int
 	}{
-		"agreed":               {[]string{"users", "update", "ada", "--phone", newPhone}, "  phone: \x1b[31m\"old\"\x1b[0m → \x1b[32m\"" + newPhone + "\"\x1b[0m", "update user ada (", "", "1 row changed", 0},
-		"a batch":              {[]string{"users", "status", "ada", "--set", "LOCKED"}, "\"LOCKED\"", "change the status of user ada (", "", "1 row changed", 0},
-		"a new row":            {[]string{"users", "create", "--username", "bob", "--email", "bob@example.com", "--full-name", "Bob", "--no-password"}, "  username: \x1b[32m\"bob\"", "create user bob (", "", "1 row changed", 0},
+		"agreed":               {[]string{"users", "update", "ada", "--phone", newPhone}, "  phone: \x1b[31m\"old\"\x1b[0m → \x1b[32m\"" + newPhone + "\"\x1b[0m", "update user ada (", "", "updated user ada (undo: cxgctl audit undo ", 0},
+		"a batch":              {[]string{"users", "status", "ada", "--set", "LOCKED"}, "\"LOCKED\"", "change the status of user ada (", "", "updated user ada (undo: ", 0},
+		"a new row":            {[]string{"users", "create", "--username", "bob", "--email", "bob@example.com", "--full-name", "Bob", "--no-password"}, "  username: \x1b[32m\"bob\"", "create user bob (", "", "created user bob (undo: ", 0},
 		"changed meanwhile":    {[]string{"users", "update", "ada", "--phone", newPhone}, newPhone, "[y/N] ", `UPDATE idam.users SET phone = 'theirs' WHERE username = 'ada'`, "nothing was changed", 4},
 		"taken meanwhile":      {[]string{"users", "update", "ada", "--email", "bob@example.com"}, "bob@example.com", "[y/N] ", `INSERT INTO idam.users (username, email, full_name) VALUES ('bob', 'bob@example.com', 'Bob')`, "is taken", 4},
-		"not locked meanwhile": {[]string{"users", "delete", "ada"}, "is_active", "delete user ada (", `SELECT FROM idam.users WHERE username = 'ada' FOR UPDATE NOWAIT`, "1 row changed", 0},
+		"not locked meanwhile": {[]string{"users", "delete", "ada"}, "is_active", "delete user ada (", `SELECT FROM idam.users WHERE username = 'ada' FOR UPDATE NOWAIT`, "deleted user ada (undo: ", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -247,7 +247,7 @@ func TestPassword_PromptedTwiceWithoutEcho(t *testing.T) {
 		name, first, second, says string
 		code                      int
 	}{
-		{"twice alike", pw + "\n", pw + "\n", "1 row changed", 0},
+		{"twice alike", pw + "\n", pw + "\n", "updated user ada (operation ", 0},
 		{"two that differ", pw + "\n", "Canary-Horse-8\n", "the two passwords differ", 5},
 		{"a weak one", "canary\n", "canary\n", "it must contain an upper-case letter", 5},
 		{"Ctrl-C at the first", "\x03", "", "interrupted", 130},

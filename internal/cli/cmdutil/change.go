@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/sessions"
+	"github.com/cxgctl/cxgctl/internal/users"
 )
 
 // ChangeFlags are the flags of commands that write.
@@ -117,11 +119,12 @@ func PrintDryRun(env *Env, l *audit.Ledger) error {
 	if env.forPeople() {
 		var b strings.Builder
 		for _, e := range entries {
-			if err := describe(&b, e, env.Printer.Terminal); err != nil {
+			all := func(audit.Difference) bool { return true }
+			if err := describe(&b, e, env.Printer.Terminal, true, all); err != nil {
 				return err
 			}
 		}
-		_, err := io.WriteString(env.Printer.Stdout, b.String())
+		_, err := io.WriteString(env.Printer.Stdout, env.Printer.Terminal.Fold(b.String(), 4))
 		return err
 	}
 	env.Printer.Columns = nil // --columns names fields of the record, not of the change
@@ -132,31 +135,47 @@ func PrintDryRun(env *Env, l *audit.Ledger) error {
 	return PrintWhole(env, output.View{ID: "resource_id"}, items)
 }
 
-// describe writes one change as lines of field: before → after. Nothing is masked: operators must see the values that
-// they are about to change.
-func describe(b *strings.Builder, e audit.Entry, t output.Terminal) error {
+// describe writes one change as lines of field: before → after, under a line such as "would update user ada (ID)".
+// Nothing is masked: operators must see the values that they are about to change.
+func describe(b *strings.Builder, e audit.Entry, t output.Terminal, planned bool, wanted func(audit.Difference) bool) error {
+	infinitive, done := verb(e.Action)
+	if planned {
+		done = "would " + infinitive
+	}
 	id := ""
 	if e.ResourceID != nil {
-		id = *e.ResourceID
+		id = " (" + *e.ResourceID + ")"
 	}
-	fmt.Fprintf(b, "%s %s %s\n", *e.Action, *e.Resource, id)
-	if name := subjectName(e); name != "" {
-		fmt.Fprintf(b, "  %s\n", output.Sanitize(name))
-	}
-	return differences(b, e, t, func(audit.Difference) bool { return true }, func(_ string, v json.RawMessage) json.RawMessage { return v })
+	fmt.Fprintf(b, "%s %s%s\n", done, output.Sanitize(subjectName(e)), id)
+	return differences(b, e, t, wanted, func(_ string, v json.RawMessage) json.RawMessage { return v })
 }
 
-// subjectName returns the display name of the changed row, from the description after the command. It is empty for a
-// created row, whose fields are all shown.
+// isStored reports whether a change sets the field to a value of its own.
+func isStored(d audit.Difference) bool { return !audit.Computed(d.Field) }
+
+// verb returns the words for an action, as in "would update" and "updated".
+func verb(action *string) (infinitive, past string) {
+	switch audit.Action(*action) {
+	case audit.Create:
+		return "create", "created"
+	case audit.Update:
+		return "update", "updated"
+	case audit.Delete:
+		return "delete", "deleted"
+	}
+	other := strings.ToLower(*action)
+	return other, other
+}
+
+// subjectName returns the noun and the display name of the changed row, from the description after the command.
 func subjectName(e audit.Entry) string {
-	if e.Description == nil || e.Before == nil {
-		return ""
+	if e.Description != nil {
+		_, what, _ := strings.Cut(*e.Description, ": ")
+		if name, found := strings.CutPrefix(what, *e.Resource+" "); found && name != "" {
+			return what
+		}
 	}
-	_, what, _ := strings.Cut(*e.Description, ": ")
-	if name, found := strings.CutPrefix(what, *e.Resource+" "); !found || name == "" {
-		return ""
-	}
-	return what
+	return *e.Resource
 }
 
 // differences writes the wanted fields of an audit row as lines of field: before → after.
@@ -166,7 +185,7 @@ func differences(b *strings.Builder, e audit.Entry, t output.Terminal, wanted fu
 		return err
 	}
 	for _, d := range diffs {
-		before, after := image(masked(d.Field, d.Before)), image(masked(d.Field, d.After))
+		before, after := image(e, masked(d.Field, d.Before)), image(e, masked(d.Field, d.After))
 		switch {
 		case e.Before == nil && string(d.After) == "null", !wanted(d):
 		case e.Before == nil:
@@ -178,11 +197,16 @@ func differences(b *strings.Builder, e audit.Entry, t output.Terminal, wanted fu
 	return nil
 }
 
-func image(v json.RawMessage) string {
+// image returns a value as text, with the name of the operator beside the id.
+func image(e audit.Entry, v json.RawMessage) string {
 	if v == nil {
 		return "null"
 	}
-	return output.Sanitize(string(v))
+	text := output.Sanitize(string(v))
+	if e.OperatorID != nil && e.Operator != nil && text == strconv.Quote(e.OperatorID.String()) {
+		text += " (" + output.Sanitize(*e.Operator) + ")"
+	}
+	return text
 }
 
 // Plural counts things in English.
@@ -207,10 +231,50 @@ func PrintResult(env *Env, l *audit.Ledger, print func() error) error {
 		}
 		return print()
 	}
+	if env.forPeople() && env.Printer.Terminal.IsTTY {
+		err := showResult(env, l, print)
+		NoteEnded(env, l)
+		env.Note("%s", summary(env, l))
+		return AfterCommit(err)
+	}
 	env.Note("%s changed (operation %s)", Plural(n, "row"), l.Op())
 	NoteEnded(env, l)
 	err := print()
 	return AfterCommit(err)
+}
+
+// showResult shows a person the changed fields, or the records if they are new or --columns names their fields.
+func showResult(env *Env, l *audit.Ledger, print func() error) error {
+	entries := l.Entries()
+	created := func(e audit.Entry) bool { return e.Before == nil }
+	if len(env.Printer.Columns) > 0 || slices.ContainsFunc(entries, created) {
+		return print()
+	}
+	return writeDifference(env.Printer.Stdout, env.Printer.Terminal, entries, false)
+}
+
+// summary returns what a change did to which row, or to how many, and how to undo it.
+func summary(env *Env, l *audit.Ledger) string {
+	entries := l.Entries()
+	first := entries[0]
+	_, done := verb(first.Action)
+	what := output.Sanitize(subjectName(first))
+	if len(entries) > 1 {
+		what = Plural(len(entries), *first.Resource)
+	}
+	undoable := true
+	for _, e := range entries {
+		if *e.Action != *first.Action || *e.Resource != *first.Resource {
+			done, what = "changed", Plural(len(entries), "row")
+		}
+		_, err := FindUndoable(env.Undoable, *e.Resource)
+		inTenant := *e.Resource == users.Kind.Name && e.TenantID != nil // in a database of the tenant
+		undoable = undoable && err == nil && !inTenant && *e.EventType != audit.PasswordChange.Type
+	}
+	if undoable {
+		return fmt.Sprintf("%s %s (undo: cxgctl audit undo %s)", done, what, l.Op())
+	}
+	return fmt.Sprintf("%s %s (operation %s)", done, what, l.Op())
 }
 
 // LastChange returns when and by whom a row was last changed, such as " (2026-11-28 by admin)". It is empty if the time
@@ -274,7 +338,7 @@ func ConfirmChange(ctx context.Context, env *Env, l *audit.Ledger, what string) 
 		return env.Confirm(ctx, what)
 	}
 	l.Confirm = func(ctx context.Context, entries []audit.Entry) error {
-		if err := showDifference(env, entries); err != nil {
+		if err := writeDifference(env.Stderr, output.DetectTerminal(env.Stderr, env.Getenv), entries, true); err != nil {
 			return err
 		}
 		return env.Confirm(ctx, what)
@@ -285,19 +349,18 @@ func ConfirmChange(ctx context.Context, env *Env, l *audit.Ledger, what string) 
 // maxShownRows limits the rows of a difference shown before a prompt.
 const maxShownRows = 20
 
-// showDifference shows on the terminal what a change would do.
-func showDifference(env *Env, entries []audit.Entry) error {
-	t := output.DetectTerminal(env.Stderr, env.Getenv)
+// writeDifference writes what a change does, or did, to the first rows.
+func writeDifference(w io.Writer, t output.Terminal, entries []audit.Entry, planned bool) error {
 	var b strings.Builder
 	for _, e := range entries[:min(len(entries), maxShownRows)] {
-		if err := describe(&b, e, t); err != nil {
+		if err := describe(&b, e, t, planned, isStored); err != nil {
 			return err
 		}
 	}
 	if more := len(entries) - maxShownRows; more > 0 {
-		fmt.Fprintf(&b, "… and %s; --dry-run shows all\n", Plural(more, "row"))
+		fmt.Fprintf(&b, "… and %s\n", Plural(more, "row"))
 	}
-	_, err := io.WriteString(env.Stderr, b.String())
+	_, err := io.WriteString(w, t.Fold(b.String(), 4))
 	return err
 }
 

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
+	"slices"
 	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
@@ -17,7 +17,7 @@ import (
 // member is one name and value of an object, as in the file.
 type member struct {
 	name  string
-	value json.RawMessage
+	value jsontext.Value
 }
 
 // Names reports whether an object of json or jsonl has the name, whatever its value.
@@ -75,7 +75,7 @@ func (n names) object(row *Row, text []byte, charset string) {
 			row.Err.Column = column(text, min(at, len(text)))
 		}
 		if row.object == nil { // for the error file
-			raw, err := json.Marshal(printable(bytes.TrimRight(text, "\r\n")))
+			raw, err := jsontext.AppendQuote(nil, printable(bytes.TrimRight(text, "\r\n")))
 			if err == nil {
 				row.object = []member{{"unreadable", raw}}
 			}
@@ -86,13 +86,20 @@ func (n names) object(row *Row, text []byte, charset string) {
 		row.Err.Charset = what != aNUL
 		return
 	}
-	members, at, err := parseObject(text)
+	members, err := parseObject(text)
 	if err != nil {
-		fail("", at, "it is not a JSON object: %s", err)
-		return
-	}
-	if i := halfPair(text); i >= 0 {
-		fail("", i, "the escape \\u%s is half of a surrogate pair", text[i+2:i+6])
+		at := 0
+		if invalid, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+			at, err = int(invalid.ByteOffset), invalid.Err
+		}
+		switch {
+		case strings.HasPrefix(err.Error(), "invalid surrogate pair"):
+			fail("", at, "the escape %s is half of a surrogate pair", text[at:min(at+len(`\uFFFF`), len(text))])
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			fail("", at, "it is not a JSON object: unexpected end of JSON input")
+		default:
+			fail("", at, "it is not a JSON object: %s", err)
+		}
 		return
 	}
 	row.object = members
@@ -106,7 +113,7 @@ func (n names) object(row *Row, text []byte, charset string) {
 		if field == "" {
 			continue
 		}
-		i := indexOf(n.fields, field)
+		i := slices.Index(n.fields, field)
 		if seen[i] {
 			fail(field, -1, "it appears twice")
 			return
@@ -127,101 +134,52 @@ func (n names) object(row *Row, text []byte, charset string) {
 	}
 }
 
-func indexOf(list []string, s string) int {
-	for i, x := range list {
-		if x == s {
-			return i
-		}
+// parseObject splits an object into its members. Duplicate names are allowed.
+func parseObject(text []byte) ([]member, error) {
+	dec := jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true))
+	fail := func(message string) ([]member, error) {
+		begin := dec.InputOffset()
+		begin += int64(len(text[begin:]) - len(bytes.TrimLeft(text[begin:], space)))
+		return nil, &jsontext.SyntacticError{ByteOffset: begin, Err: errors.New(message)}
 	}
-	return -1
-}
-
-// parseObject splits an object into its members. With an error it returns the offset of the error.
-func parseObject(text []byte) ([]member, int, error) {
-	dec := json.NewDecoder(bytes.NewReader(text))
-	fail := func(err error) ([]member, int, error) {
-		at := int(dec.InputOffset())
-		// a decoder's offsets are relative to an inner value
-		if se, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(text, new(any))); ok {
-			at, err = max(int(se.Offset)-1, 0), se
-		}
-		return nil, at, err
+	if kind := dec.PeekKind(); kind != '{' && kind != 0 {
+		return fail("it does not begin with {")
 	}
-	t, err := dec.Token()
-	if err != nil {
-		return fail(err)
-	}
-	if t != json.Delim('{') {
-		return nil, 0, errors.New("it does not begin with {")
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, err
 	}
 	var list []member
-	for dec.More() {
-		t, err := dec.Token()
+	for dec.PeekKind() != '}' {
+		name, err := dec.ReadToken()
 		if err != nil {
-			return fail(err)
+			return nil, err
 		}
-		name, ok := t.(string)
-		if !ok {
-			return fail(errors.New("a name is missing"))
+		m := member{name: name.String()}
+		value, err := dec.ReadValue()
+		if err != nil {
+			return nil, err
 		}
-		m := member{name: name}
-		if err := dec.Decode(&m.value); err != nil {
-			return fail(err)
-		}
+		m.value = value.Clone()
 		list = append(list, m)
 	}
-	if _, err := dec.Token(); err != nil {
-		return fail(err)
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, err
 	}
-	end := int(dec.InputOffset())
-	if rest := bytes.TrimSpace(text[end:]); len(rest) > 0 {
-		return nil, bytes.LastIndex(text, rest), errors.New("there is text after it")
+	if len(bytes.TrimLeft(text[dec.InputOffset():], space)) > 0 {
+		return fail("there is text after it")
 	}
-	return list, 0, nil
+	return list, nil
 }
 
-// halfPair returns the offset of the first escape in valid JSON that is half of a surrogate pair, or -1.
-// encoding/json would read it as U+FFFD.
-func halfPair(text []byte) int {
-	for i := 0; i < len(text); i++ {
-		if text[i] != '\\' {
-			continue
-		}
-		r := unit(text[i:])
-		if r < 0 {
-			i++ // skip the escaped character
-			continue
-		}
-		if utf16.IsSurrogate(r) {
-			if utf16.DecodeRune(r, unit(text[i+6:])) == utf8.RuneError {
-				return i
-			}
-			i += 6
-		}
-		i += 5
-	}
-	return -1
-}
-
-// unit returns the value of the escape \uXXXX at the start of text, or -1.
-func unit(text []byte) rune {
-	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
-		return -1
-	}
-	v, err := strconv.ParseUint(string(text[2:6]), 16, 16)
-	if err != nil {
-		return -1
-	}
-	return rune(v)
-}
+// space lists JSON's white space.
+const space = " \t\r\n"
 
 // scalar returns a value as it would be in csv: null is empty, and a list of strings is joined by commas.
-func scalar(raw json.RawMessage) (string, error) {
-	switch raw[0] {
+func scalar(raw jsontext.Value) (string, error) {
+	switch raw.Kind() {
 	case '"':
-		var s string
-		err := json.Unmarshal(raw, &s)
-		return s, err
+		text, err := jsontext.AppendUnquote(nil, raw)
+		return string(text), err
 	case 'n':
 		return "", nil
 	case '[':
@@ -239,16 +197,15 @@ func scalar(raw json.RawMessage) (string, error) {
 // jsonArray reads the objects of an array: the document itself, or data.items of the envelope that cxgctl and the
 // backend's API print.
 type jsonArray struct {
-	dec     *json.Decoder
+	dec     *jsontext.Decoder
 	text    *bounded
 	charset string
 	names   names
 	n       int64
-	depth   int // number of objects around the list
 	ended   bool
 }
 
-// bounded keeps json.Decoder, which holds a whole value in memory, from reading more than the maximum record. It also
+// bounded keeps jsontext.Decoder, which holds a whole value in memory, from reading more than the maximum record. It also
 // tracks line numbers for messages.
 type bounded struct {
 	r     io.Reader
@@ -305,25 +262,26 @@ func (b *bounded) place(offset int64) (line, at int64) {
 
 func newJSON(r io.Reader, charset string, n names) (*jsonArray, error) {
 	text := &bounded{r: r, left: allowance}
-	d := &jsonArray{dec: json.NewDecoder(text), text: text, charset: charset, names: n}
+	// Invalid UTF-8 is an error of its record.
+	dec := jsontext.NewDecoder(text, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	d := &jsonArray{dec: dec, text: text, charset: charset, names: n}
 	for _, name := range []string{"data", "items"} {
-		t, err := d.dec.Token()
+		t, err := dec.ReadToken()
 		if err != nil {
 			return nil, d.broken(err)
 		}
-		if t == json.Delim('[') {
+		if t.Kind() == '[' {
 			return d, nil
 		}
-		if t != json.Delim('{') {
+		if t.Kind() != '{' {
 			return nil, fault.New(fault.Validation, "the document is not a list of objects")
 		}
-		d.depth++
 		if err := d.find(name); err != nil {
 			return nil, err
 		}
 	}
-	t, err := d.dec.Token()
-	if err != nil || t != json.Delim('[') {
+	t, err := dec.ReadToken()
+	if err != nil || t.Kind() != '[' {
 		return nil, fault.New(fault.Validation, "the document's data.items is not a list")
 	}
 	return d, nil
@@ -331,46 +289,42 @@ func newJSON(r io.Reader, charset string, n names) (*jsonArray, error) {
 
 // find advances to the value of a name in the current object.
 func (d *jsonArray) find(name string) error {
-	for d.dec.More() {
-		t, err := d.dec.Token()
+	for d.dec.PeekKind() != '}' {
+		t, err := d.dec.ReadToken()
 		if err != nil {
 			return d.broken(err)
 		}
-		if t == name {
+		if t.String() == name {
 			return nil
 		}
-		var over json.RawMessage
-		if err := d.value(&over); err != nil {
+		if _, err := d.value(); err != nil {
 			return err
 		}
 	}
 	return fault.New(fault.Validation, "the document is not a list of objects and has no %q", name)
 }
 
-// value reads the next value, of bounded size.
-func (d *jsonArray) value(into *json.RawMessage) error {
+// value reads the next value, of bounded size, which is valid until the next call.
+func (d *jsonArray) value() (jsontext.Value, error) {
 	d.text.record(d.dec.InputOffset())
-	if err := d.dec.Decode(into); err != nil {
-		return d.broken(err)
+	value, err := d.dec.ReadValue()
+	if err == nil && len(value) > MaxRecord {
+		err = errTooLong
 	}
-	if len(*into) > MaxRecord {
-		return d.broken(errTooLong)
+	if err != nil {
+		return nil, d.broken(err)
 	}
-	return nil
+	return value, nil
 }
 
 // broken returns the error for an invalid document, with its position. The reader cannot continue after it.
 func (d *jsonArray) broken(err error) error {
-	offset := d.dec.InputOffset()
-	for _, end := range d.text.ends {
-		if end == offset+1 {
-			offset = end // the value starts on the line after a comma
-		}
-	}
-	syntax, isSyntax := errors.AsType[*json.SyntaxError](err)
+	invalid, isSyntax := errors.AsType[*jsontext.SyntacticError](err)
 	switch {
 	case errors.Is(err, errTooLong):
-		line, at := d.text.place(offset)
+		rest := d.dec.UnreadBuffer()
+		begin := len(rest) - len(bytes.TrimLeft(rest, space+",:"))
+		line, at := d.text.place(d.dec.InputOffset() + int64(begin))
 		return fault.New(fault.Validation, "line %d, byte %d: a value is longer than a record may be, %d bytes", line, at, MaxRecord)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		line, at := d.text.place(d.text.read)
@@ -378,8 +332,8 @@ func (d *jsonArray) broken(err error) error {
 	case !isSyntax:
 		return err // an error of the file
 	}
-	line, at := d.text.place(offset)
-	return fault.New(fault.Validation, "the document is not valid JSON: in the value at line %d, byte %d: %s", line, at, syntax).Because(err)
+	line, at := d.text.place(invalid.ByteOffset)
+	return fault.New(fault.Validation, "the document is not valid JSON: line %d, byte %d: %s", line, at, invalid.Err).Because(err)
 }
 
 func (d *jsonArray) columns() []string { return nil }
@@ -388,17 +342,14 @@ func (d *jsonArray) next() (Row, error) {
 	if d.ended {
 		return Row{}, io.EOF
 	}
-	if !d.dec.More() {
+	if d.dec.PeekKind() == ']' {
 		d.ended = true
-		if _, err := d.dec.Token(); err != nil { // the end of the list
-			return Row{}, d.broken(err)
-		}
 		return Row{}, d.rest()
 	}
 	d.n++
 	row := Row{Line: d.n}
-	var raw json.RawMessage
-	if err := d.value(&raw); err != nil {
+	raw, err := d.value()
+	if err != nil {
 		d.ended = true
 		return row, err
 	}
@@ -409,23 +360,23 @@ func (d *jsonArray) next() (Row, error) {
 	return row, nil
 }
 
-// rest reads what follows the list, to detect a truncated document.
+// rest reads the end of the list and what follows, to detect a truncated document.
 func (d *jsonArray) rest() error {
 	for {
 		d.text.record(d.dec.InputOffset())
-		t, err := d.dec.Token()
-		switch {
-		case errors.Is(err, io.EOF) && d.depth == 0:
+		if _, err := d.dec.ReadToken(); err != nil {
+			return d.broken(err)
+		}
+		if d.dec.StackDepth() > 0 {
+			continue
+		}
+		switch _, err := d.dec.ReadToken(); {
+		case errors.Is(err, io.EOF):
 			return io.EOF
 		case err != nil:
 			return d.broken(err)
-		case d.depth == 0:
-			line, at := d.text.place(d.dec.InputOffset())
-			return fault.New(fault.Validation, "unexpected text after the document, at line %d, byte %d", line, at)
-		case t == json.Delim('{'), t == json.Delim('['):
-			d.depth++
-		case t == json.Delim('}'), t == json.Delim(']'):
-			d.depth--
 		}
+		line, at := d.text.place(d.dec.InputOffset())
+		return fault.New(fault.Validation, "unexpected text after the document, at line %d, byte %d", line, at)
 	}
 }

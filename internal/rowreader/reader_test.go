@@ -149,7 +149,7 @@ func TestJSONLines(t *testing.T) {
 		`1 ["1" ""]`, `3 ["" "x,y"]`, "4! a: an object is not allowed as a value", "5! a: a NUL character",
 		"6! : column 9: it is not a JSON object: there is text after it",
 		"7! : column 1: it is not a JSON object: it does not begin with {",
-		"8! : column 6: it is not a JSON object: unexpected end of JSON input",
+		"8! : column 7: it is not a JSON object: unexpected end of JSON input",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s", strings.Join(got, "\n"))
@@ -163,7 +163,7 @@ func TestJSON_Truncated(t *testing.T) {
 		"in a record":                  {`[{"a":"1"},{"a":"2"},{"a"`, "the document is not valid JSON: it ends early at line 1, byte 26"},
 		"in the list":                  {"[{\"a\":\"1\"},\n", "the document is not valid JSON: it ends early at line 2, byte 1"},
 		"after the list":               {`{"data":{"items":[{"a":"1"}],"total":1}`, "the document is not valid JSON: it ends early at line 1, byte 40"},
-		"a missing comma":              {"[{\"a\":\"1\"},\n{\"a\" \"1\"}]", "the document is not valid JSON: in the value at line 2, byte 1: invalid character"},
+		"a missing comma":              {"[{\"a\":\"1\"},\n{\"a\" \"1\"}]", "the document is not valid JSON: line 2, byte 6: invalid character"},
 		"a second document":            {`[{"a":"1"}] [{"a":"2"}]`, "unexpected text after the document, at line 1, byte 14"},
 		"a long value":                 {"[\n{\"a\":\"" + strings.Repeat("x", 4*MaxRecord) + `"}]`, "line 2, byte 1: a value is longer than a record may be"},
 		"a long value before the list": {`{"x":"` + strings.Repeat("x", 4*MaxRecord) + `","data":[]}`, "line 1, byte 6: a value is longer than a record may be"},

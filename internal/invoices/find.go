@@ -56,7 +56,9 @@ func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string,
 	if err != nil {
 		return nil, err
 	}
-	return Kind.Matches(refs, by, rows, deleted), nil
+	found := Kind.Matches(refs, by, rows, deleted)
+	Kind.Suggest(found, "cxgctl invoices list --search", func(prefix string) ([]string, error) { return t.Numbers(ctx, r, prefix, true) })
+	return found, nil
 }
 
 // The range condition lets the index start at the first match. In most collations LIKE alone cannot use the index.

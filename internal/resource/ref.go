@@ -3,13 +3,16 @@
 package resource
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
 // Key is a way to identify a row: a column that is unique among live rows, and its value in a record.
@@ -157,6 +160,51 @@ func (n Kind[T]) pick(ref string, matches []T, deleted bool) Match[T] {
 		f.Err = nf
 	}
 	return f
+}
+
+// Suggest adds hints to the REFs that match nothing: the near one of the names that begin like it, else the command that
+// searches. At most maxSuggestions REFs get one. names returns the names of live rows with a prefix; search is that
+// command without the text, "" for none.
+func (n Kind[T]) Suggest(found []Match[T], search string, names func(prefix string) ([]string, error)) {
+	left := maxSuggestions
+	for _, m := range found {
+		f, ok := errors.AsType[*fault.Error](m.Err)
+		if !ok || f.Code != fault.NotFound || f.Hint != "" || canonical(m.Ref) != "" {
+			continue
+		}
+		if left--; left < 0 {
+			return
+		}
+		if name := nearName(m.Ref, names); name != "" {
+			f.WithHint("did you mean %s", name)
+		} else if search != "" {
+			f.WithHint("search: %s %s", search, fault.Word(m.Ref))
+		}
+	}
+}
+
+// maxSuggestions bounds the queries for REFs that match nothing.
+const maxSuggestions = 3
+
+// nearName returns the name that a REF most likely means, or "". It looks at names that begin with the larger part of
+// the REF, then with half of it. Errors give no name: the REF's own error matters more.
+func nearName(ref string, names func(prefix string) ([]string, error)) string {
+	for _, text := range slices.Compact([]string{ref, strings.ToLower(ref), strings.ToUpper(ref)}) {
+		runes := []rune(text)
+		for _, length := range []int{len(runes) - 2, len(runes) / 2} {
+			if length < 1 {
+				continue
+			}
+			list, err := names(string(runes[:length]))
+			if err != nil {
+				return ""
+			}
+			if near := validate.Near(ref, list); near != "" {
+				return near
+			}
+		}
+	}
+	return ""
 }
 
 // Single returns the result of the only REF.

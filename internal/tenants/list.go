@@ -38,7 +38,9 @@ func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string,
 	if err != nil {
 		return nil, err
 	}
-	return Kind.Matches(refs, by, rows, deleted), nil
+	found := Kind.Matches(refs, by, rows, deleted)
+	Kind.Suggest(found, "cxgctl tenants list --search", func(prefix string) ([]string, error) { return t.Codes(ctx, r, prefix, true) })
+	return found, nil
 }
 
 const (

@@ -105,6 +105,16 @@ func find(ctx context.Context, r db.Reader, cat schema.Catalog, text string, del
 	if err != nil {
 		return Ref{}, err
 	}
+	named.Suggest(found, "", func(string) ([]string, error) {
+		list, err := List(ctx, r, cat)
+		var codes []string
+		for _, t := range list {
+			if t.Code != nil {
+				codes = append(codes, *t.Code)
+			}
+		}
+		return codes, err
+	})
 	return resource.Single(found)
 }
 

@@ -54,6 +54,14 @@ SELECT {columns}
  WHERE (u.id = ANY (@id::text[]::uuid[]) OR u.username = ANY (@username::text[]) OR u.email = ANY (@email::text[])) AND {mine}
  ORDER BY u.id`
 
+// search returns the command that searches the table, without the text, or "" for a tenant's.
+func (t *Table) search() string {
+	if t.tenant != nil {
+		return ""
+	}
+	return "cxgctl users list --search"
+}
+
 // Find looks up every REF, in order. by is the name of a key, or "" for any. A REF that matches no row, only a
 // deleted row (unless deleted is set) or several rows has an error; the others have their user.
 func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]resource.Match[User], error) {
@@ -62,5 +70,7 @@ func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string,
 	if err != nil {
 		return nil, err
 	}
-	return Kind.Matches(refs, by, rows, deleted), nil
+	found := Kind.Matches(refs, by, rows, deleted)
+	Kind.Suggest(found, t.search(), func(prefix string) ([]string, error) { return t.Usernames(ctx, r, prefix, true) })
+	return found, nil
 }

@@ -221,12 +221,12 @@ func TestExport_FullDisk(t *testing.T) {
 		t.Cleanup(func() { _ = unix.Unmount(dir, 0) })
 	}
 	for name, format := range exports {
-		cxgctl(t, pair, "invoices", "list", "--all", "-o", format, "--output-file", "/dev/full").exits(t, 1).says(t, "no space left on device")
+		cxgctl(t, pair, "invoices", "list", "--all", "-o", format, "--output-file", "/dev/full").exits(t, 74).says(t, "no space left on device")
 		if !small { // only root may mount one
 			continue
 		}
 		file := old(t, dir, name)
-		cxgctl(t, pair, "invoices", "list", "--all", "-o", format, "--output-file", file).exits(t, 1).says(t, "no space left on device")
+		cxgctl(t, pair, "invoices", "list", "--all", "-o", format, "--output-file", file).exits(t, 74).says(t, "no space left on device")
 		kept(t, dir, file)
 		if err := os.Remove(file); err != nil {
 			t.Fatal(err)

@@ -234,12 +234,12 @@ func TestOutput_FullDiskIsAnError(t *testing.T) {
 	} {
 		p := cxgctl(t, pair, args...)
 		p.Stdout = full()
-		p.exits(t, 1).says(t, "cxgctl: error: ")
+		p.exits(t, 74).says(t, "cxgctl: error: ")
 	}
 	untouched(t, pair.Manager)
 	p := cxgctl(t, pair, "users", "update", "ada", "--phone", newPhone)
 	p.Stdout = full()
-	p.exits(t, 1).says(t, "the change was made, but its record cannot be printed: cannot write to standard output: no space left on device")
+	p.exits(t, 74).says(t, "the change was made, but its record cannot be printed: cannot write to standard output: no space left on device")
 	changed(t, pair.Manager)
 }
 

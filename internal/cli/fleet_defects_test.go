@@ -61,7 +61,7 @@ func TestRetryFailed_SparesOtherFiles(t *testing.T) {
 			t.Errorf("%q has become %q", text, got)
 		}
 	}
-	e.run(t, "users", "unlock", "bea", "--all-tenants", "--retry-failed", filepath.Join(e.dir, "no", "where")).exits(t, 5).says(t, "cannot be read")
+	e.run(t, "users", "unlock", "bea", "--all-tenants", "--retry-failed", filepath.Join(e.dir, "no", "where")).exits(t, 74).says(t, "cannot be read")
 	if got := ask(t, e.own["t-01"], `SELECT count(*) FROM cxg_audit.applied`); got != "0" {
 		t.Error("something was changed")
 	}

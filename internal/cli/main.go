@@ -52,7 +52,7 @@ func run(env *cmdutil.Env, root *cobra.Command) (status int) {
 	cmd, err := root.ExecuteContextC(env.Context)
 	env.Close()
 	if err == nil && help.err != nil {
-		err = fault.New(fault.Internal, "cannot write to standard output").Because(help.err)
+		err = fault.New(fault.FileCode(help.err), "cannot write to standard output").Because(help.err)
 	}
 	if err == nil {
 		for _, n := range env.Notes {

@@ -5,8 +5,10 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // Code is the semantic code of an error, as in the error envelope of the backend's API.
@@ -59,6 +61,15 @@ var Exits = []Exit{
 	{143, []Code{Terminated}, "terminated; everything uncommitted is rolled back"},
 }
 
+// FileCode returns the code of an error about a local file or stream: IO_ERROR if the operating system reports it, else
+// VALIDATION_ERROR, as for its content.
+func FileCode(err error) Code {
+	if _, ok := errors.AsType[syscall.Errno](err); ok {
+		return IO
+	}
+	return Validation
+}
+
 // Error is an error for people to read. Messages are lower case and have no full stop.
 type Error struct {
 	Code    Code
@@ -101,13 +112,16 @@ func (e *Error) Because(cause error) *Error {
 	return e
 }
 
-// From returns err as an *Error. Other errors become INTERNAL_ERROR with their text; nil returns nil.
+// From returns err as an *Error. Errors of files become IO_ERROR, others INTERNAL_ERROR, with their text; nil returns nil.
 func From(err error) *Error {
 	if err == nil {
 		return nil
 	}
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e
+	}
+	if _, ok := errors.AsType[*fs.PathError](err); ok {
+		return New(FileCode(err), "%s", err.Error()).Because(err)
 	}
 	return New(Internal, "%s", err.Error()).Because(err)
 }

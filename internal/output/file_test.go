@@ -209,7 +209,7 @@ func TestFile_WriteErrors(t *testing.T) {
 			}
 			for _, call := range []func(*Printer) error{list, one, stream} {
 				err := call(p)
-				if !errors.Is(err, tc.is) || !fault.Is(err, fault.Internal) || err.Error() != tc.want {
+				if !errors.Is(err, tc.is) || !fault.Is(err, fault.IO) || err.Error() != tc.want {
 					t.Errorf("%s: got %v, want %s", format, err, tc.want)
 				}
 			}

@@ -265,6 +265,9 @@ func TestNew_Refusals(t *testing.T) {
 			if strings.Contains(tc.want, "cannot be used") { // flags that exclude each other
 				code = fault.Usage
 			}
+			if strings.Contains(tc.want, "no such file") || tc.want == "is a directory" {
+				code = fault.IO
+			}
 			if !fault.Is(err, code) || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want a %s with %q", err, code, tc.want)
 			}

@@ -202,14 +202,9 @@ func (s *sink) fault(err error) error {
 		reason = errno.Error()
 	}
 	if s.name == "" {
-		return fault.New(fault.Internal, "cannot write to standard output: %s", reason).Because(err)
+		return fault.New(fault.FileCode(err), "cannot write to standard output: %s", reason).Because(err)
 	}
-	code := fault.Internal
-	switch errno {
-	case syscall.EISDIR, syscall.ENOENT, syscall.ENOTDIR, syscall.EACCES, syscall.EROFS, syscall.ELOOP, syscall.ENAMETOOLONG:
-		code = fault.Validation // the path is wrong
-	}
-	return fault.New(code, "cannot write %q: %s", s.name, reason).With("file", s.name).Because(err)
+	return fault.New(fault.FileCode(err), "cannot write %q: %s", s.name, reason).With("file", s.name).Because(err)
 }
 
 // locate checks the path of the output file. Paths of standard output, such as /dev/stdout, mean standard

@@ -65,7 +65,7 @@ func (f *File) missing(err error) error {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pe.Err
 	}
-	return fault.New(fault.Validation, "%s cannot be read: %s", f.Name, err).With("file", f.Name).Because(err)
+	return fault.New(fault.FileCode(err), "%s cannot be read: %s", f.Name, err).With("file", f.Name).Because(err)
 }
 
 // spool reads a pipe to its end.

@@ -395,5 +395,5 @@ func (f *File) unreadable(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		err = errors.New("it is truncated")
 	}
-	return fault.New(fault.Validation, "%s cannot be read: %s", f.Name, err).Because(err)
+	return fault.New(fault.FileCode(err), "%s cannot be read: %s", f.Name, err).Because(err)
 }

@@ -53,7 +53,7 @@ func decode(r io.Reader, name string) (io.Reader, string, error) {
 	b := bufio.NewReaderSize(r, 4096)
 	head, err := b.Peek(3)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, "", fault.New(fault.Validation, "the file cannot be read: %s", err).Because(err)
+		return nil, "", fault.New(fault.FileCode(err), "the file cannot be read: %s", err).Because(err)
 	}
 	if e == nil && (bytes.HasPrefix(head, []byte{0xff, 0xfe}) || bytes.HasPrefix(head, []byte{0xfe, 0xff})) {
 		e, name = aliases["utf-16"], "utf-16"
@@ -137,7 +137,7 @@ func (l *lines) read(buf []byte) ([]byte, error) {
 			if errors.Is(err, io.ErrUnexpectedEOF) {
 				return nil, fault.New(fault.Validation, "the compressed file is truncated after line %d", l.line).Because(err)
 			}
-			return nil, fault.New(fault.Validation, "the file cannot be read beyond line %d: %s", l.line, err).Because(err)
+			return nil, fault.New(fault.FileCode(err), "the file cannot be read beyond line %d: %s", l.line, err).Because(err)
 		case len(l.buf) == 0:
 			return nil, io.EOF
 		}

@@ -352,7 +352,7 @@ func (env *Env) lines() ([]string, error) {
 		}
 	}
 	if err := sc.Err(); err != nil {
-		return nil, fault.New(fault.Validation, "standard input cannot be read: %s", err).Because(err)
+		return nil, fault.New(fault.FileCode(err), "standard input cannot be read: %s", err).Because(err)
 	}
 	return list, nil
 }

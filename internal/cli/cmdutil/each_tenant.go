@@ -174,7 +174,7 @@ func unreadable(path string, err error) error {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return f
 	}
-	return fault.New(fault.Validation, "--retry-failed %s cannot be read", path).Because(err)
+	return fault.New(fault.FileCode(err), "--retry-failed %s cannot be read", path).Because(err)
 }
 
 // TenantErrors collects the tenants whose databases failed, in order.

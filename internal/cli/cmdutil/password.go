@@ -172,7 +172,7 @@ func WriteError(flag, path string, err error) error {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pe.Err
 	}
-	return fault.New(fault.Validation, "%s: cannot write %s: %s", flag, path, err)
+	return fault.New(fault.FileCode(err), "%s: cannot write %s: %s", flag, path, err)
 }
 
 // isPrinted reports whether a generated password goes to standard output.

@@ -94,7 +94,7 @@ func stateError(path, what string, err error) error {
 	if inner := errors.Unwrap(err); inner != nil {
 		reason = inner // does not repeat the path
 	}
-	return fault.New(fault.Validation, "%s the state file %q: %s", what, path, reason).With("file", path).Because(err)
+	return fault.New(fault.FileCode(err), "%s the state file %q: %s", what, path, reason).With("file", path).Because(err)
 }
 
 // unlock releases the lock. f may be nil.

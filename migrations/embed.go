@@ -23,7 +23,11 @@
 // a run added is recorded in the database, and only that is removed.
 package migrations
 
-import "embed"
+import (
+	"embed"
+	"io/fs"
+	"strings"
+)
 
 // Manager contains the manager database's migrations, in the directory "manager".
 //
@@ -34,3 +38,17 @@ var Manager embed.FS
 //
 //go:embed tenant/*.sql
 var Tenant embed.FS
+
+// AddsColumn reports whether a migration adds the column to a table, as schema.table, that lacks it.
+func AddsColumn(table, column string) bool {
+	for _, files := range []fs.FS{Manager, Tenant} {
+		names, _ := fs.Glob(files, "*/*.sql") // the pattern is valid
+		for _, name := range names {
+			text, _ := fs.ReadFile(files, name) // embedded files can be read
+			if strings.Contains(string(text), "ALTER TABLE "+table+" ADD COLUMN IF NOT EXISTS "+column+" ") {
+				return true
+			}
+		}
+	}
+	return false
+}

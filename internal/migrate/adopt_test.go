@@ -275,7 +275,7 @@ func adopt(t *testing.T, cfg *pgx.ConnConfig, which Database, g generations.Gene
 func toZero(t *testing.T, cfg *pgx.ConnConfig, which Database) {
 	t.Helper()
 	for {
-		done, err := Down(t.Context(), cfg, which, false)
+		done, err := Down(t.Context(), cfg, which, "", false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -370,6 +370,27 @@ func TestAnIndexThatServesTheSameIsEnough(t *testing.T) {
 	}
 	if got := found["idam.users_last_login_at_idx"]; got != "add " {
 		t.Errorf("users_last_login_at_idx: %q", got)
+	}
+}
+
+// Either all reference rows of a file are added or none, even if only existing rows show that they do not fit.
+func TestReferenceRowsThatDoNotFitAreLeftOut(t *testing.T) {
+	t.Parallel()
+	cfg := databases(t, generations.Named("g1").Template())[Manager]
+	if _, err := session(t, cfg).Exec(t.Context(), `
+ALTER TABLE idam.role_permissions ADD note text NOT NULL;
+INSERT INTO idam.roles (code, name, category, level, scope, is_default, priority, status, is_deleted)
+VALUES ('R', 'R', 'MANAGER_ADMIN', 1, 'GLOBAL', false, 1, 'ACTIVE', false);
+INSERT INTO idam.permissions (code, name, category, resource, action, scope, applies_to, is_system, is_hidden, status, is_deleted)
+VALUES ('TENANT_READ', 'R', 'TENANT', 'TENANT', 'READ', 'GLOBAL', 'ALL', true, false, 'ACTIVE', false);
+INSERT INTO idam.role_permissions (role_id, permission_id, note) SELECT r.id, p.id, '' FROM idam.roles r, idam.permissions p WHERE r.code = 'R' AND p.code = 'TENANT_READ'`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Up(t.Context(), cfg, Manager); err != nil {
+		t.Fatal(err)
+	}
+	if n := query[int](t, cfg, `SELECT count(*) FROM `+Added+` WHERE kind = 'rows'`); n != 0 {
+		t.Errorf("%d rows were added", n)
 	}
 }
 

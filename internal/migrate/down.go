@@ -3,14 +3,12 @@ package migrate
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
@@ -36,12 +34,8 @@ func PlanDown(ctx context.Context, cfg *pgx.ConnConfig, which Database) ([]Loss,
 	}
 	var losses []Loss
 	err = readOnly(ctx, cfg, func(tx *sql.Tx) error {
-		var versions, added bool
-		if err := tx.QueryRowContext(ctx, tablesExist).Scan(&versions, &added); err != nil || !versions || !added {
-			return err
-		}
 		state, err := readState(ctx, tx)
-		if err != nil || len(state.applied) == 0 {
+		if err != nil || len(state.applied) == 0 || !state.recorded {
 			return err
 		}
 		last := slices.Max(slices.Collect(maps.Keys(state.applied)))
@@ -254,36 +248,21 @@ func (m *migration) hold(ctx context.Context, tx *sql.Tx, a addition) error {
 	return err
 }
 
-// takeBack removes one object. It never uses CASCADE, so objects that depend on it are kept.
+// takeBack removes one object. It never uses CASCADE, so objects that depend on it are kept, and a schema with other
+// objects stays.
 func (m *migration) takeBack(ctx context.Context, tx *sql.Tx, a addition) error {
-	var err error
-	switch a.kind {
-	case KindRows:
-		_, err = tx.ExecContext(ctx, `DELETE FROM `+a.relation+` WHERE id IN `+ours, m.version, a.object)
-	case KindIndex:
-		_, err = tx.ExecContext(ctx, `DROP INDEX `+a.relation)
-	case KindColumn:
-		_, err = tx.ExecContext(ctx, `ALTER TABLE `+a.relation+` DROP COLUMN `+a.name)
-	case KindConstraint:
-		_, err = tx.ExecContext(ctx, `ALTER TABLE `+a.relation+` DROP CONSTRAINT `+a.name)
-	case KindTable:
-		_, err = tx.ExecContext(ctx, `DROP TABLE `+a.relation)
-	case KindSchema:
-		err = dropEmptySchema(ctx, tx, a.name)
-	}
-	return err
-}
-
-// dropEmptySchema drops a schema unless it contains other objects.
-func dropEmptySchema(ctx context.Context, tx *sql.Tx, name string) error {
-	const dependentObjects = "2BP01"
-	if _, err := tx.ExecContext(ctx, `SAVEPOINT schema`); err != nil {
+	statement := map[Kind]string{
+		KindIndex:      `DROP INDEX ` + a.relation,
+		KindTable:      `DROP TABLE ` + a.relation,
+		KindColumn:     `ALTER TABLE ` + a.relation + ` DROP COLUMN ` + a.name,
+		KindConstraint: `ALTER TABLE ` + a.relation + ` DROP CONSTRAINT ` + a.name,
+		KindSchema:     `DO $$ BEGIN DROP SCHEMA ` + a.name + `; EXCEPTION WHEN dependent_objects_still_exist THEN END $$`,
+	}[a.kind]
+	if a.kind == KindRows {
+		_, err := tx.ExecContext(ctx, `DELETE FROM `+a.relation+` WHERE id IN `+ours, m.version, a.object)
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `DROP SCHEMA `+name)
-	if pe, ok := errors.AsType[*pgconn.PgError](err); ok && pe.Code == dependentObjects {
-		_, err = tx.ExecContext(ctx, `ROLLBACK TO SAVEPOINT schema`)
-	}
+	_, err := tx.ExecContext(ctx, statement)
 	return err
 }
 

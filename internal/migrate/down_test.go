@@ -15,7 +15,7 @@ import (
 func downTo(t *testing.T, cfg *pgx.ConnConfig, which Database, version int64) {
 	t.Helper()
 	for query[int64](t, cfg, `SELECT max(version_id) FROM `+Table) > version { // version numbers may have gaps
-		if _, err := Down(t.Context(), cfg, which, false); err != nil {
+		if _, err := Down(t.Context(), cfg, which, "", false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -80,7 +80,7 @@ func TestDownRefusesToLoseData(t *testing.T) {
 			if err != nil || len(losses) == 0 || losses[0].Version != c.version {
 				t.Errorf("planned: %v, %v", losses, err)
 			}
-			done, err := Down(t.Context(), cfg, Manager, false)
+			done, err := Down(t.Context(), cfg, Manager, "", false)
 			f, ok := errors.AsType[*fault.Error](err)
 			if len(done) > 0 || !ok || f.Code != fault.Conflict || !strings.Contains(f.Message, c.want) || !strings.Contains(f.Hint, "--discard-data") {
 				t.Errorf("reverted %v, error %v, want a CONFLICT that contains %q", done, err, c.want)
@@ -88,7 +88,7 @@ func TestDownRefusesToLoseData(t *testing.T) {
 			if query[bool](t, cfg, c.gone) || !query[bool](t, cfg, c.stays) {
 				t.Error("the refusal changed something")
 			}
-			done, err = Down(t.Context(), cfg, Manager, true)
+			done, err = Down(t.Context(), cfg, Manager, "", true)
 			if err != nil || len(done) != 1 || done[0].Version != c.version {
 				t.Errorf("with --discard-data: reverted %v, error %v", done, err)
 			}
@@ -111,7 +111,7 @@ func TestDownLeavesWhatOthersBuilt(t *testing.T) {
 		t.Fatal(err)
 	}
 	downTo(t, cfg, Tenants, 1)
-	if _, err := Down(t.Context(), cfg, Tenants, true); fault.Status(err) != 8 || !strings.Contains(err.Error(), "sys.users") {
+	if _, err := Down(t.Context(), cfg, Tenants, "", true); fault.Status(err) != 8 || !strings.Contains(err.Error(), "sys.users") {
 		t.Errorf("a table that a view reads: %v, want a DATABASE_ERROR that names sys.users", err)
 	}
 	if _, err := conn.Exec(t.Context(), `DROP VIEW sys.seen`); err != nil {

@@ -75,6 +75,9 @@ func TestStatementsKeepTheRules(t *testing.T) {
 						t.Errorf("%s: existing rows can violate %s", m.name, s.object)
 					}
 				case KindRows:
+					if m.statements[0].kind != KindRows {
+						t.Errorf("%s: rows and other objects are in one file", m.name)
+					}
 					if !strings.HasSuffix(s.text, "ON CONFLICT DO NOTHING") {
 						t.Errorf("%s: rows of %s can conflict", m.name, s.object)
 					}
@@ -140,14 +143,14 @@ func TestOptionalMigrationsComeAndGo(t *testing.T) {
 	if plan, err := PlanUp(t.Context(), cfg, Manager); err != nil || len(plan.Items) != 0 {
 		t.Errorf("the plan is not empty: %v, %v", plan.Items, err)
 	}
-	done, err := DownOf(t.Context(), cfg, Manager, "search", false)
+	done, err := Down(t.Context(), cfg, Manager, "search", false)
 	if err != nil || len(done) != 1 || done[0].Name != "00011_search.sql" || query[int](t, cfg, indexes) != 0 {
 		t.Errorf("reverted: %v, %v", done, err)
 	}
 	if _, err := UpWith(t.Context(), cfg, Manager, []string{"nothing"}); fault.Status(err) != 5 {
 		t.Errorf("an unknown name: %v", err)
 	}
-	if done, err := Down(t.Context(), cfg, Manager, false); err != nil || len(done) != 1 {
+	if done, err := Down(t.Context(), cfg, Manager, "", false); err != nil || len(done) != 1 {
 		t.Errorf("the last required migration: %v, %v", done, err)
 	}
 }

@@ -112,45 +112,35 @@ func UpWith(ctx context.Context, cfg *pgx.ConnConfig, which Database, with []str
 	return done, nil
 }
 
-// Down reverts the last applied migration and returns it, or nothing if none is applied. It only removes objects
-// recorded by Up. If that would lose data, it returns a CONFLICT that lists the data, unless discard is set. It waits
-// and fails as Up does.
-func Down(ctx context.Context, cfg *pgx.ConnConfig, which Database, discard bool) ([]Result, error) {
-	return down(ctx, cfg, which, "", discard)
-}
-
-// DownOf reverts one optional migration by name, regardless of the order. It does nothing if it is not applied.
-// Otherwise it works like Down.
-func DownOf(ctx context.Context, cfg *pgx.ConnConfig, which Database, name string, discard bool) ([]Result, error) {
-	if err := checkOptions([]string{name}); err != nil {
-		return nil, err
+// Down reverts the last applied migration, or the optional one of this name, and returns it, or nothing if none is
+// applied. It only removes objects recorded by Up. If that would lose data, it returns a CONFLICT that lists the data,
+// unless discard is set. It waits and fails as Up does.
+func Down(ctx context.Context, cfg *pgx.ConnConfig, which Database, optional string, discard bool) ([]Result, error) {
+	if optional != "" {
+		if err := checkOptions([]string{optional}); err != nil {
+			return nil, err
+		}
 	}
-	return down(ctx, cfg, which, name, discard)
-}
-
-func down(ctx context.Context, cfg *pgx.ConnConfig, which Database, name string, discard bool) ([]Result, error) {
 	r, err := begin(ctx, cfg, which, nil, discard)
 	if err != nil {
 		return nil, err
 	}
 	defer r.end()
-	var list []*goose.MigrationResult
 	var one *goose.MigrationResult
-	if name == "" {
+	if optional == "" {
 		one, err = r.provider.Down(ctx)
 	} else {
-		i := slices.IndexFunc(r.list, func(m *migration) bool { return m.optional == name })
+		i := slices.IndexFunc(r.list, func(m *migration) bool { return m.optional == optional })
 		if i < 0 {
 			return nil, nil
 		}
 		one, err = r.provider.ApplyVersion(ctx, r.list[i].version, false)
 	}
-	if err == nil {
-		list = append(list, one)
-	}
-	done, err := r.outcome(list, err)
-	if err != nil {
-		return done, err
+	var done []Result
+	if !errors.Is(err, goose.ErrNoNextVersion) {
+		if done, err = r.outcome([]*goose.MigrationResult{one}, err); err != nil {
+			return nil, err
+		}
 	}
 	return done, translate(forget(ctx, r.db), which, "")
 }
@@ -213,10 +203,10 @@ func (r *run) outcome(done []*goose.MigrationResult, err error) ([]Result, error
 	if pe, ok := errors.AsType[*goose.PartialError](err); ok {
 		return r.results(pe.Applied), translate(pe.Err, r.which, r.name(pe.Failed.Source.Version))
 	}
-	if errors.Is(err, goose.ErrNoNextVersion) {
-		return nil, nil
+	if err != nil {
+		return nil, translate(err, r.which, "")
 	}
-	return r.results(done), translate(err, r.which, "")
+	return r.results(done), nil
 }
 
 func (r *run) results(in []*goose.MigrationResult) []Result {

@@ -145,7 +145,7 @@ func TestStatus(t *testing.T) {
 				t.Errorf("%s: %+v, want it applied just now", which, s)
 			}
 		}
-		if _, err := Down(t.Context(), cfg, which, false); fault.Status(err) != 8 {
+		if _, err := Down(t.Context(), cfg, which, "", false); fault.Status(err) != 8 {
 			t.Errorf("%s: reverting an unknown migration: %v, want a DATABASE_ERROR", which, err)
 		}
 	}
@@ -243,7 +243,7 @@ func TestWaitHoldsUpNoConcurrentIndex(t *testing.T) {
 func TestUpDownUp(t *testing.T) {
 	t.Parallel()
 	for which, cfg := range configs(t) {
-		if done, err := Down(t.Context(), cfg, which, false); err != nil || len(done) != 0 {
+		if done, err := Down(t.Context(), cfg, which, "", false); err != nil || len(done) != 0 {
 			t.Errorf("%s: down on an empty database reverted %v, error %v", which, done, err)
 		}
 		up, err := Up(t.Context(), cfg, which)
@@ -252,7 +252,7 @@ func TestUpDownUp(t *testing.T) {
 		}
 		before := query[string](t, cfg, objects)
 		for i := len(up) - 1; i >= 0; i-- {
-			done, err := Down(t.Context(), cfg, which, false)
+			done, err := Down(t.Context(), cfg, which, "", false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -263,7 +263,7 @@ func TestUpDownUp(t *testing.T) {
 		if n := query[int](t, cfg, tables); n != 0 {
 			t.Errorf("%s: %d tables are left", which, n)
 		}
-		if done, err := Down(t.Context(), cfg, which, false); err != nil || len(done) != 0 {
+		if done, err := Down(t.Context(), cfg, which, "", false); err != nil || len(done) != 0 {
 			t.Errorf("%s: down at zero reverted %v, error %v", which, done, err)
 		}
 		if _, err := Up(t.Context(), cfg, which); err != nil {

@@ -36,20 +36,11 @@ type Plan struct {
 	Database Database
 	// Adopts is true if pending migrations find existing tables from other software.
 	Adopts bool
+	// Interrupted is true if the build of an index was interrupted.
+	Interrupted bool
 	Items  []Item // in the order in which Up handles them
 	// Newer is the error with which Up refuses a database that a newer cxgctl migrated, or nil.
 	Newer error
-}
-
-// Unfinished returns the number of indexes whose build was interrupted.
-func (p Plan) Unfinished() int {
-	n := 0
-	for _, i := range p.Items {
-		if i.Detail == interrupted {
-			n++
-		}
-	}
-	return n
 }
 
 const interrupted = "the build was interrupted and starts again"
@@ -70,6 +61,7 @@ func PlanUp(ctx context.Context, cfg *pgx.ConnConfig, which Database, with ...st
 	defer func() { _ = d.Close() }() // planned has reported its errors
 	state, err := readState(ctx, d)
 	if err == nil {
+		plan.Interrupted = len(state.unfinished) > 0
 		plan.Newer = newer(which, list, state.applied)
 		plan.Items, err = planned(ctx, d, selected(list, with, state.applied), state)
 	}
@@ -176,23 +168,23 @@ func (m *migration) decide(s *statement, ideal, found *catalog) (Action, string)
 	case KindRows:
 		// Either all reference rows of a file or none, because they refer to each other.
 		for _, s := range m.statements {
-			if s.kind == KindRows && s.unfit() {
+			if s.kind == KindRows && unfit(s.code) {
 				return Skip, s.reason
 			}
 		}
 		return Add, "missing rows"
 	}
-	if s.kind != KindTable && s.unfit() {
+	if s.kind != KindTable && unfit(s.code) {
 		return Skip, s.reason
 	}
 	return Add, ""
 }
 
-// unfit reports whether the statement failed in the rehearsal because of the tables that it found. With any other
-// error, such as one about the values of a row, Up fails as well.
-func (s *statement) unfit() bool {
-	const notNullViolation, cannotInsertIntoView = "23502", "55000"
-	return strings.HasPrefix(s.code, "42") || s.code == notNullViolation || s.code == cannotInsertIntoView
+// unfit reports whether a SQLSTATE says that a statement does not fit the tables that it found. With any other error,
+// such as one about the values of a row, Up fails.
+func unfit(code string) bool {
+	const notNullViolation, cannotInsertIntoView, insufficientPrivilege = "23502", "55000", "42501"
+	return strings.HasPrefix(code, "42") && code != insufficientPrivilege || code == notNullViolation || code == cannotInsertIntoView
 }
 
 // decideIndex skips indexes that exist, and unique indexes on existing tables, because their rows, or later ones from
@@ -215,7 +207,7 @@ func decideIndex(s *statement, ideal index, found *catalog) (Action, string) {
 		return Skip, s.table + " keeps its existing uniqueness"
 	case t.kind != "r":
 		return Skip, s.table + " is not a plain table"
-	case s.unfit():
+	case unfit(s.code):
 		return Skip, s.reason
 	}
 	for _, name := range slices.Sorted(maps.Keys(found.indexes)) {

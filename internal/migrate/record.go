@@ -3,11 +3,13 @@ package migrate
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pressly/goose/v3/database"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
@@ -99,6 +101,7 @@ func within(ctx context.Context, d *sql.DB, fn func(*sql.Tx) error) error {
 // state is the content of a database's records.
 type state struct {
 	applied    map[int64]bool
+	recorded   bool   // the record exists
 	unfinished []Item // indexes whose build was interrupted
 }
 
@@ -109,8 +112,8 @@ const readUnfinished = `SELECT version, object FROM ` + Added + ` WHERE unfinish
 // readState reads the records that exist.
 func readState(ctx context.Context, r reader) (*state, error) {
 	s := &state{applied: map[int64]bool{}}
-	var versions, added bool
-	if err := r.QueryRowContext(ctx, tablesExist).Scan(&versions, &added); err != nil {
+	var versions bool
+	if err := r.QueryRowContext(ctx, tablesExist).Scan(&versions, &s.recorded); err != nil {
 		return nil, err
 	}
 	if versions {
@@ -119,7 +122,7 @@ func readState(ctx context.Context, r reader) (*state, error) {
 			return nil, err
 		}
 	}
-	if added {
+	if s.recorded {
 		i := Item{Action: Add, Kind: KindIndex, Detail: interrupted}
 		err := each(ctx, r, readUnfinished, nil, []any{&i.Version, &i.Object}, func() { s.unfinished = append(s.unfinished, i) })
 		if err != nil {
@@ -164,12 +167,23 @@ func (m *migration) up(ctx context.Context, tx *sql.Tx) error {
 	if _, err := tx.ExecContext(ctx, `DELETE FROM `+Added+` WHERE version = $1`, m.version); err != nil {
 		return err
 	}
+	if m.statements[0].kind == KindRows { // then all of them are
+		if _, err := tx.ExecContext(ctx, `SAVEPOINT rows`); err != nil {
+			return err
+		}
+	}
 	made := map[string]bool{}
 	for _, s := range m.statements {
 		if s.action != Add {
 			continue
 		}
-		if err := m.add(ctx, tx, s, made[s.table]); err != nil {
+		err := m.add(ctx, tx, s, made[s.table])
+		if pe, ok := errors.AsType[*pgconn.PgError](err); ok && s.kind == KindRows && unfit(pe.Code) {
+			// The rehearsal had no rows for the statement to select. The rows of a file refer to each other.
+			_, err = tx.ExecContext(ctx, `ROLLBACK TO SAVEPOINT rows`)
+			return err
+		}
+		if err != nil {
 			return &failure{s.object, err}
 		}
 		made[s.table] = made[s.table] || s.kind == KindTable

@@ -204,10 +204,7 @@ func newDown(env *cmdutil.Env) *cobra.Command {
 	}
 	cmd.RunE = env.Wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 		down := func(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database) ([]migrate.Result, error) {
-			if optional != "" {
-				return migrate.DownOf(ctx, cfg, which, optional, f.DiscardData)
-			}
-			return migrate.Down(ctx, cfg, which, f.DiscardData)
+			return migrate.Down(ctx, cfg, which, optional, f.DiscardData)
 		}
 		return runMigrations(ctx, env, cmd, &f, down, func(list []migration) []migration {
 			list = slices.DeleteFunc(list, func(m migration) bool {

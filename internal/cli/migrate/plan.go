@@ -47,7 +47,7 @@ func notePlan(env *cmdutil.Env, plan migrate.Plan) {
 	switch {
 	case plan.Adopts:
 		env.Note("the %s database has tables that cxgctl did not create; migrate up adds the objects marked + and changes nothing else:", plan.Database)
-	case plan.Unfinished() > 0:
+	case plan.Interrupted:
 		env.Note("migrate up was interrupted in the %s database; the next run adds the objects marked +:", plan.Database)
 	default:
 		return

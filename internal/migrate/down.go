@@ -25,8 +25,7 @@ type Loss struct {
 func (l Loss) String() string { return fmt.Sprintf("%s has %d %s", l.Object, l.Rows, l.Reason) }
 
 // PlanDown returns the data that the next Down would lose: rows of tables created by Up, values other than the default
-// in added columns, and reference rows that were changed or are referenced. It changes nothing, and fails as Status
-// does.
+// in added columns, and reference rows that were changed or are referenced. It changes nothing.
 func PlanDown(ctx context.Context, cfg *pgx.ConnConfig, which Database) ([]Loss, error) {
 	list, err := load(which)
 	if err != nil {

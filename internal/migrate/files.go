@@ -101,9 +101,9 @@ func split(text string) []*statement {
 }
 
 // selected returns the migrations that are required, applied or named in with.
-func selected(list []*migration, with []string, applied map[int64]bool) []*migration {
+func selected(list []*migration, with []string, state *state) []*migration {
 	return slices.DeleteFunc(slices.Clone(list), func(m *migration) bool {
-		return m.optional != "" && !applied[m.version] && !slices.Contains(with, m.optional)
+		return m.optional != "" && !state.has(m) && !slices.Contains(with, m.optional)
 	})
 }
 

@@ -27,7 +27,7 @@ func TestStatementsKeepTheRules(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ideal, found, err := rehearse(t.Context(), tx, list, nil)
+		ideal, found, err := rehearse(t.Context(), tx, list, &state{})
 		if err != nil || len(found.tables) > 0 {
 			t.Fatal(found.tables, err)
 		}

@@ -13,12 +13,8 @@ const buildTimeout = "10min"
 
 // finish builds the indexes recorded as unfinished: those of this run, and those of an interrupted run, which may have
 // left an invalid index.
-func finish(ctx context.Context, d *sql.DB, list []*migration, building []func(string)) error {
-	state, err := readState(ctx, d)
-	if err != nil || len(state.unfinished) == 0 {
-		return err
-	}
-	for _, i := range state.unfinished {
+func finish(ctx context.Context, d *sql.DB, list []*migration, unfinished []Item, building []func(string)) error {
+	for _, i := range unfinished {
 		text, table := indexOf(list, i.Object)
 		if text == "" {
 			continue // from a newer cxgctl

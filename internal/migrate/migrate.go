@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"time"
 
@@ -99,13 +100,19 @@ func UpWith(ctx context.Context, cfg *pgx.ConnConfig, which Database, with []str
 		return nil, translate(err, which, "")
 	}
 	done, err := r.outcome(r.provider.Up(ctx))
-	if terr := readTimes(context.WithoutCancel(ctx), r.db, done); err == nil {
-		err = translate(terr, which, "")
+	state, serr := readState(context.WithoutCancel(ctx), r.db)
+	if err == nil {
+		err = translate(serr, which, "")
+	}
+	for i, d := range done {
+		if serr == nil {
+			done[i].AppliedAt = state.applied[d.Version]
+		}
 	}
 	if err != nil {
 		return done, err
 	}
-	if err := finish(ctx, r.db, r.list, building); err != nil {
+	if err := finish(ctx, r.db, r.list, state.unfinished, building); err != nil {
 		return done, fault.From(translate(err, which, "")).
 			WithHint("everything else is done; build the index with: cxgctl migrate up")
 	}
@@ -169,11 +176,11 @@ func begin(ctx context.Context, cfg *pgx.ConnConfig, which Database, with []stri
 		r.end()
 		return nil, translate(err, which, "")
 	}
-	if err := newer(which, list, state.applied); err != nil {
+	if err := newer(which, list, state); err != nil {
 		r.end()
 		return nil, err
 	}
-	list = selected(list, with, state.applied)
+	list = selected(list, with, state)
 	r.list, r.state = list, state
 	// Go migrations, because the effect of a file depends on the database.
 	all := make([]*goose.Migration, len(list))
@@ -227,72 +234,47 @@ func (r *run) name(version int64) string {
 	return ""
 }
 
-// Status lists the migrations by version. It changes nothing, takes no lock, and does not create the version table.
-func Status(ctx context.Context, cfg *pgx.ConnConfig, which Database) ([]Step, error) {
-	pinned := cfg.Copy()
-	db.Pin(pinned.RuntimeParams)
-	conn, err := pgx.ConnectConfig(ctx, pinned)
-	if err != nil {
-		return nil, translate(err, which, "")
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	return StatusIn(ctx, conn, which)
-}
-
-// StatusIn is Status in an existing session, which may go through a pooler.
+// StatusIn lists the migrations by version. It changes nothing, takes no lock, and does not create the version table.
+// The session may go through a pooler.
 func StatusIn(ctx context.Context, r db.Reader, which Database) ([]Step, error) {
-	steps, err := known(which)
+	list, err := load(which)
 	if err != nil {
 		return nil, err
 	}
 	var exists bool
 	if err := r.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, Table).Scan(&exists); err != nil || !exists {
-		return steps, translate(err, which, "")
+		return steps(list, nil), translate(err, which, "")
 	}
-	rows, err := r.Query(ctx, `SELECT version_id, tstamp AT TIME ZONE 'UTC'
-  FROM `+Table+`
- WHERE version_id > 0 AND is_applied
- ORDER BY version_id`)
+	applied := map[int64]time.Time{}
+	rows, err := r.Query(ctx, readApplied)
+	if err == nil {
+		var v int64
+		var at time.Time
+		_, err = pgx.ForEachRow(rows, []any{&v, &at}, func() error {
+			applied[v] = at.UTC()
+			return nil
+		})
+	}
 	if err != nil {
 		return nil, translate(err, which, "")
 	}
-	applied, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (Step, error) {
-		s := Step{Applied: true}
-		err := r.Scan(&s.Version, &s.AppliedAt)
-		s.AppliedAt = s.AppliedAt.UTC()
-		return s, err
-	})
-	if err != nil {
-		return nil, translate(err, which, "")
-	}
-	return merge(steps, applied), nil
+	return steps(list, applied), nil
 }
 
-// merge marks the known steps that are applied, and adds unknown applied ones.
-func merge(steps, applied []Step) []Step {
-	byVersion := func(s Step, v int64) int { return cmp.Compare(s.Version, v) }
-	for _, a := range applied {
-		i, found := slices.BinarySearchFunc(steps, a.Version, byVersion)
-		if found {
-			steps[i].Applied, steps[i].AppliedAt = true, a.AppliedAt
-		} else {
-			steps = slices.Insert(steps, i, a)
-		}
+// steps lists the embedded migrations and applied unknown ones by version.
+func steps(list []*migration, applied map[int64]time.Time) []Step {
+	unknown := maps.Clone(applied)
+	var all []Step
+	for _, m := range list {
+		at, done := applied[m.version]
+		all = append(all, Step{Version: m.version, Name: m.name, Optional: m.optional, Applied: done, AppliedAt: at})
+		delete(unknown, m.version)
 	}
-	return steps
-}
-
-// known lists the embedded migrations by version.
-func known(which Database) ([]Step, error) {
-	list, err := load(which)
-	if err != nil {
-		return nil, err
+	for v, at := range unknown {
+		all = append(all, Step{Version: v, Applied: true, AppliedAt: at})
 	}
-	steps := make([]Step, len(list))
-	for i, m := range list {
-		steps[i] = Step{Version: m.version, Name: m.name, Optional: m.optional}
-	}
-	return steps, nil
+	slices.SortFunc(all, func(a, b Step) int { return cmp.Compare(a.Version, b.Version) })
+	return all
 }
 
 // Hash returns the SHA-256, in hex, of the database's embedded migrations, including their names. It identifies test

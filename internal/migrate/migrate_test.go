@@ -79,11 +79,11 @@ SELECT count(*) FROM pg_class
 // required lists the migrations that are not optional.
 func required(t *testing.T, which Database) []Step {
 	t.Helper()
-	steps, err := known(which)
+	list, err := load(which)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return slices.DeleteFunc(steps, func(s Step) bool { return s.Optional != "" })
+	return slices.DeleteFunc(steps(list, nil), func(s Step) bool { return s.Optional != "" })
 }
 
 func TestUpTwiceIsUpOnce(t *testing.T) {
@@ -115,7 +115,8 @@ func TestUpTwiceIsUpOnce(t *testing.T) {
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	for which, cfg := range configs(t) {
-		steps, err := Status(t.Context(), cfg, which)
+		plan, err := PlanUp(t.Context(), cfg, which)
+		steps := plan.Steps
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +126,7 @@ func TestStatus(t *testing.T) {
 			}
 		}
 		if query[bool](t, cfg, `SELECT to_regclass('`+Table+`') IS NOT NULL`) {
-			t.Errorf("%s: Status created the version table", which)
+			t.Errorf("%s: PlanUp created the version table", which)
 		}
 		if _, err := UpWith(t.Context(), cfg, which, []string{"search"}); err != nil {
 			t.Fatal(err)
@@ -133,7 +134,8 @@ func TestStatus(t *testing.T) {
 		if _, err := session(t, cfg).Exec(t.Context(), `INSERT INTO `+Table+` (version_id, is_applied) VALUES (90001, true)`); err != nil {
 			t.Fatal(err)
 		}
-		after, err := Status(t.Context(), cfg, which)
+		plan, err = PlanUp(t.Context(), cfg, which)
+		after := plan.Steps
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/cxgctl/cxgctl/internal/db"
 )
 
 // Action is what a run of up does with an object.
@@ -34,11 +36,12 @@ type Item struct {
 // Plan is what Up would do with a database.
 type Plan struct {
 	Database Database
+	Steps    []Step // all migrations by version
 	// Adopts is true if pending migrations find existing tables from other software.
 	Adopts bool
 	// Interrupted is true if the build of an index was interrupted.
 	Interrupted bool
-	Items  []Item // in the order in which Up handles them
+	Items       []Item // in the order in which Up handles them
 	// Newer is the error with which Up refuses a database that a newer cxgctl migrated, or nil.
 	Newer error
 }
@@ -46,8 +49,8 @@ type Plan struct {
 const interrupted = "the build was interrupted and starts again"
 
 // PlanUp returns what Up would do with a database: objects to add, tables that exist, and differences that are left
-// alone. It changes nothing and takes no lock that blocks others. It includes the optional migrations in with. It
-// fails as Status does. With pending migrations, it needs the right to create temporary tables.
+// alone. It changes nothing and takes no lock that blocks others. It includes the optional migrations in with. With
+// pending migrations, it needs the right to create temporary tables.
 func PlanUp(ctx context.Context, cfg *pgx.ConnConfig, which Database, with ...string) (Plan, error) {
 	plan := Plan{Database: which}
 	if err := checkOptions(with); err != nil {
@@ -57,13 +60,16 @@ func PlanUp(ctx context.Context, cfg *pgx.ConnConfig, which Database, with ...st
 	if err != nil {
 		return plan, err
 	}
+	cfg = cfg.Copy()
+	db.Pin(cfg.RuntimeParams)
 	d := stdlib.OpenDB(*cfg)
 	defer func() { _ = d.Close() }() // planned has reported its errors
 	state, err := readState(ctx, d)
 	if err == nil {
+		plan.Steps = steps(list, state.applied)
 		plan.Interrupted = len(state.unfinished) > 0
-		plan.Newer = newer(which, list, state.applied)
-		plan.Items, err = planned(ctx, d, selected(list, with, state.applied), state)
+		plan.Newer = newer(which, list, state)
+		plan.Items, err = planned(ctx, d, selected(list, with, state), state)
 	}
 	plan.Adopts = slices.ContainsFunc(plan.Items, func(i Item) bool { return i.Action == Exists })
 	return plan, translate(err, which, "")
@@ -72,7 +78,7 @@ func PlanUp(ctx context.Context, cfg *pgx.ConnConfig, which Database, with ...st
 // planned returns the plan for a database, and sets the action of each statement of a pending migration.
 func planned(ctx context.Context, d *sql.DB, list []*migration, state *state) ([]Item, error) {
 	items := slices.Clone(state.unfinished)
-	if !slices.ContainsFunc(list, func(m *migration) bool { return !state.applied[m.version] }) {
+	if !slices.ContainsFunc(list, func(m *migration) bool { return !state.has(m) }) {
 		return items, nil
 	}
 	tx, err := d.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
@@ -80,7 +86,7 @@ func planned(ctx context.Context, d *sql.DB, list []*migration, state *state) ([
 		return nil, err
 	}
 	defer func() { _ = tx.Rollback() }() // there is nothing to commit
-	ideal, found, err := rehearse(ctx, tx, list, state.applied)
+	ideal, found, err := rehearse(ctx, tx, list, state)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +105,7 @@ func planned(ctx context.Context, d *sql.DB, list []*migration, state *state) ([
 		}
 	}
 	for _, m := range list {
-		if state.applied[m.version] {
+		if state.has(m) {
 			continue
 		}
 		for _, s := range m.statements {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -100,25 +99,26 @@ func within(ctx context.Context, d *sql.DB, fn func(*sql.Tx) error) error {
 
 // state is the content of a database's records.
 type state struct {
-	applied    map[int64]bool
-	recorded   bool   // the record exists
-	unfinished []Item // indexes whose build was interrupted
+	applied    map[int64]time.Time // UTC
+	recorded   bool                // the record exists
+	unfinished []Item              // indexes whose build was interrupted
 }
 
-const readApplied = `SELECT version_id FROM ` + Table + ` WHERE version_id > 0 AND is_applied`
+const readApplied = `SELECT version_id, tstamp AT TIME ZONE 'UTC' FROM ` + Table + ` WHERE version_id > 0 AND is_applied`
 
 const readUnfinished = `SELECT version, object FROM ` + Added + ` WHERE unfinished ORDER BY id`
 
 // readState reads the records that exist.
 func readState(ctx context.Context, r reader) (*state, error) {
-	s := &state{applied: map[int64]bool{}}
+	s := &state{applied: map[int64]time.Time{}}
 	var versions bool
 	if err := r.QueryRowContext(ctx, tablesExist).Scan(&versions, &s.recorded); err != nil {
 		return nil, err
 	}
 	if versions {
 		var v int64
-		if err := each(ctx, r, readApplied, nil, []any{&v}, func() { s.applied[v] = true }); err != nil {
+		var at time.Time
+		if err := each(ctx, r, readApplied, nil, []any{&v, &at}, func() { s.applied[v] = at.UTC() }); err != nil {
 			return nil, err
 		}
 	}
@@ -132,32 +132,19 @@ func readState(ctx context.Context, r reader) (*state, error) {
 	return s, nil
 }
 
-// newer refuses a database with an unknown migration.
-func newer(which Database, known []*migration, applied map[int64]bool) error {
-	unknown := maps.Clone(applied)
-	for _, m := range known {
-		delete(unknown, m.version)
-	}
-	if len(unknown) == 0 {
-		return nil
-	}
-	last := slices.Max(slices.Collect(maps.Keys(unknown)))
-	return fault.New(fault.Database, "the %s database has migration %d, which is unknown to this cxgctl", which, last).
-		WithHint("use the newer cxgctl that applied it; list applied migrations with: cxgctl migrate status").
-		With("database", string(which)).With("version", last)
-}
+// has reports whether a migration is applied.
+func (s *state) has(m *migration) bool { return !s.applied[m.version].IsZero() }
 
-// readTimes sets the times at which the migrations in results were applied.
-func readTimes(ctx context.Context, r reader, results []Result) error {
-	var v int64
-	var at time.Time
-	return each(ctx, r, `SELECT version_id, tstamp FROM `+Table+` WHERE is_applied`, nil, []any{&v, &at}, func() {
-		for i := range results {
-			if results[i].Version == v {
-				results[i].AppliedAt = at.UTC()
-			}
+// newer refuses a database with an unknown migration.
+func newer(which Database, list []*migration, s *state) error {
+	for _, step := range slices.Backward(steps(list, s.applied)) {
+		if step.Name == "" {
+			return fault.New(fault.Database, "the %s database has migration %d, which is unknown to this cxgctl", which, step.Version).
+				WithHint("use the newer cxgctl that applied it; list applied migrations with: cxgctl migrate status").
+				With("database", string(which)).With("version", step.Version)
 		}
-	})
+	}
+	return nil
 }
 
 // up runs the statements that planned chose.

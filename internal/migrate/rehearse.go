@@ -17,7 +17,7 @@ var rehearsalSQL string
 
 // rehearse runs all migrations in a new database, to find out what each statement adds, and then the pending ones in
 // copies of the tables of this database, to find out which statements fit them. It returns both catalogs.
-func rehearse(ctx context.Context, tx *sql.Tx, list []*migration, applied map[int64]bool) (ideal, found *catalog, err error) {
+func rehearse(ctx context.Context, tx *sql.Tx, list []*migration, state *state) (ideal, found *catalog, err error) {
 	var all []*statement
 	var texts, pending, schemas []string
 	for _, m := range list {
@@ -35,7 +35,7 @@ func rehearse(ctx context.Context, tx *sql.Tx, list []*migration, applied map[in
 				text = qualified.ReplaceAllString(s.text, `pg_temp."$1.$2"`)
 			}
 			all, texts = append(all, s), append(texts, text)
-			if applied[m.version] {
+			if state.has(m) {
 				text = ""
 			}
 			pending = append(pending, text)
@@ -47,7 +47,7 @@ func rehearse(ctx context.Context, tx *sql.Tx, list []*migration, applied map[in
 	if err := runAll(ctx, tx, all, texts); err != nil {
 		return nil, nil, err
 	}
-	if ideal, found, err = readCatalogs(ctx, tx); err != nil || len(found.tables) == 0 && len(applied) == 0 {
+	if ideal, found, err = readCatalogs(ctx, tx); err != nil || len(found.tables) == 0 && len(state.applied) == 0 {
 		return ideal, found, err // this is a new database
 	}
 	if _, err := tx.ExecContext(ctx, `ROLLBACK TO SAVEPOINT new_database`); err != nil {

@@ -80,16 +80,12 @@ func planSteps(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, which 
 
 // readSteps returns the migrations of the database at cfg with the plan of migrate up for each.
 func readSteps(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database, with []string) ([]migration, migrate.Plan, error) {
-	list, err := migrate.Status(ctx, cfg, which)
-	if err != nil {
-		return nil, migrate.Plan{}, err
-	}
 	plan, err := migrate.PlanUp(ctx, cfg, which, with...)
 	if err != nil {
 		return nil, plan, err
 	}
-	out := make([]migration, len(list))
-	for i, s := range list {
+	out := make([]migration, len(plan.Steps))
+	for i, s := range plan.Steps {
 		out[i] = migration{
 			Database: string(which), Version: s.Version, Name: s.Name, State: s.State(), Applied: s.Applied, optional: s.Optional,
 		}

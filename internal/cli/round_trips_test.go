@@ -91,11 +91,11 @@ func countTrips(t *testing.T, dsn string) (proxied string, taken func() int) {
 			return
 		}
 		go func() {
-			defer client.Close() //nolint:errcheck // the test ends
+			defer client.Close()
 			forward(client, server, false)
 		}()
 		go func() {
-			defer server.Close() //nolint:errcheck // the test ends
+			defer server.Close()
 			forward(server, client, true)
 		}()
 	})

@@ -6,8 +6,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
@@ -68,23 +66,17 @@ func Init(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return failed(err)
 	}
-	temporary, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o600), renameio.WithTempDir(filepath.Dir(path)))
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fault.New(fault.AlreadyExists, "configuration %s already exists", path).
+			WithHint("edit it, or name another file with --config")
+	}
 	if err != nil {
 		return failed(err)
 	}
-	defer temporary.Cleanup() //nolint:errcheck // already linked or removed
-	if _, err := temporary.WriteString(starter); err != nil {
-		return failed(err)
-	}
-	if err := temporary.Sync(); err != nil {
-		return failed(err)
-	}
-	// Link instead of rename, which would replace a file that another process wrote meanwhile.
-	switch err := os.Link(temporary.Name(), path); {
-	case errors.Is(err, fs.ErrExist):
-		return fault.New(fault.AlreadyExists, "configuration %s already exists", path).
-			WithHint("edit it, or name another file with --config")
-	case err != nil:
+	_, err = file.WriteString(starter)
+	if err = errors.Join(err, file.Close()); err != nil {
+		_ = os.Remove(path) // a later init would refuse a part of it
 		return failed(err)
 	}
 	return nil

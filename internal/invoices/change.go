@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/money"
@@ -151,24 +150,14 @@ func (t *Table) belongs(after Invoice) rowupdate.Precheck[Invoice] {
 // SetDeleted returns the edit that marks invoices as deleted or restores them. A table without a soft-delete column
 // is a DATABASE_ERROR, because rows are never deleted physically.
 func (t *Table) SetDeleted(deleted bool) (Edit, error) {
-	return rowupdate.SetDeleted(t.shape, deleted, func(i Invoice) bool { return i.Deleted })
-}
-
-// Apply makes the edit on the invoices as the caller saw them, in one transaction. It returns them as they are
-// afterwards, in the same order. See rowupdate.Table.
-func (t *Table) Apply(ctx context.Context, l *audit.Ledger, seen []Invoice, e Edit) ([]Invoice, error) {
-	return t.rows().Apply(ctx, l, seen, e)
-}
-
-// Reverse undoes audited changes of invoices. See audit.Undo.
-func (t *Table) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal, force bool) ([]audit.Change, []audit.Drift, error) {
-	return t.rows().Reverse(ctx, tx, rows, force)
+	return rowupdate.SetDeleted(t.Shape, deleted, func(i Invoice) bool { return i.Deleted })
 }
 
 // rows describes the table to rowupdate.
 func (t *Table) rows() rowupdate.Table[Invoice] {
 	return rowupdate.Table[Invoice]{
-		Noun: &Kind, Shape: t.shape, Alias: "i", Columns: t.sql("{columns}"), Join: t.sql("{tenant}"),
+		Noun: &Kind, Shape: t.Shape, Alias: "i", Columns: t.sql("{columns}"), Join: t.sql("{tenant}"),
+		ByRef: t.sql(findByRef), ByPrefix: t.sql(completeNumbers), Search: "cxgctl invoices list --search",
 		Tenant: func(i Invoice) *uuid.UUID { return i.TenantID },
 		TranslateError: func(ctx context.Context, r db.Reader, err error, e Edit) error {
 			number, _ := e.Args["set_invoice_no"].(string)

@@ -55,7 +55,7 @@ func (t *Table) draft(v Values, p fault.Problems) (Values, Invoice, error) {
 	if err := p.Err(); err != nil {
 		return v, i, err
 	}
-	return v, i, t.shape.RequireColumns(given)
+	return v, i, t.Shape.RequireColumns(given)
 }
 
 // Check reports what is wrong with the values of a new invoice, as far as possible without reading other tables. p
@@ -91,7 +91,7 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, v Values) (Invoice,
 		i.ID = tx.NewID()
 		values, args := newValues(&i)
 		args["now"], args["by"] = tx.Now, tx.By.ID
-		if err := tx.Insert(ctx, t.shape, fmt.Sprintf("invoice %q", i.InvoiceNo), values, args); err != nil {
+		if err := tx.Insert(ctx, t.Shape, fmt.Sprintf("invoice %q", i.InvoiceNo), values, args); err != nil {
 			return nil, t.taken(ctx, l.Reader(), err, i.InvoiceNo)
 		}
 		rows, err := db.Collect[Invoice](ctx, tx, t.sql("SELECT {columns} FROM {table} i {tenant} WHERE i.id = @id"), args)
@@ -214,5 +214,5 @@ func (t *Table) taken(ctx context.Context, r db.Reader, cause error, number stri
 	if err != nil {
 		return cause
 	}
-	return t.rows().Taken(cause, holders, fields.Named("invoice_no"), &Invoice{InvoiceNo: number})
+	return t.Taken(cause, holders, fields.Named("invoice_no"), &Invoice{InvoiceNo: number})
 }

@@ -1,13 +1,9 @@
 package invoices
 
 import (
-	"context"
-
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
-	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/resource"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
@@ -49,29 +45,8 @@ SELECT {columns}
  WHERE i.id = ANY (@id::text[]::uuid[]) OR i.invoice_no = ANY (@invoice_no::text[])
  ORDER BY i.id`
 
-// Find looks up every REF, in order. by is the name of a key, or "" for any. A REF that matches no row, only a
-// deleted row (unless deleted is set) or several rows has an error; the others have their invoice.
-func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]resource.Match[Invoice], error) {
-	rows, err := db.Collect[Invoice](ctx, r, t.sql(findByRef), pgx.QueryExecModeExec, Kind.Args(refs, by))
-	if err != nil {
-		return nil, err
-	}
-	found := Kind.Matches(refs, by, rows, deleted)
-	Kind.Suggest(found, "cxgctl invoices list --search", func(prefix string) ([]string, error) { return t.Numbers(ctx, r, prefix, true) })
-	return found, nil
-}
-
 // The range condition lets the index start at the first match. In most collations LIKE alone cannot use the index.
 const completeNumbers = `
 SELECT i.invoice_no FROM {table} i
  WHERE i.invoice_no >= @from AND i.invoice_no LIKE @prefix AND {live} = @live
  ORDER BY i.invoice_no LIMIT 100`
-
-// Numbers returns up to 100 numbers of live (or deleted) invoices that begin with prefix, for completion.
-func (t *Table) Numbers(ctx context.Context, r db.Reader, prefix string, live bool) ([]string, error) {
-	rows, err := r.Query(ctx, t.sql(completeNumbers), pgx.NamedArgs{"from": prefix, "prefix": db.LikePrefix(prefix), "live": live})
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[string])
-}

@@ -33,10 +33,10 @@ type importSpec struct {
 // Import creates invoices from a file. See importer.Run. Rows follow the rules of Create; in addition they can have a
 // status, a payment, a deletion and timestamps.
 func (t *Table) Import(ctx context.Context, l *audit.Ledger, f *rowreader.File, o ImportOptions) (importer.Report, error) {
-	if err := t.shape.RequireColumns(fields.Stored().Names()); err != nil {
+	if err := t.Shape.RequireColumns(fields.Stored().Names()); err != nil {
 		return importer.Report{}, err
 	}
-	source, err := importer.Open(f, o.Reading(), t.shape)
+	source, err := importer.Open(f, o.Reading(), t.Shape)
 	if err != nil {
 		return importer.Report{}, err
 	}
@@ -44,7 +44,7 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, f *rowreader.File, 
 		return importer.Report{}, err
 	}
 	return importer.Run(ctx, l, t.cat, source, &importSpec{t: t, need: o.Need}, importer.Target[Invoice, *incoming]{
-		Table: t.rows(), Command: importCommand, Fields: fields, Holders: t.sql(findHolders), HoldersByID: true,
+		Table: t.Table, Command: importCommand, Fields: fields, Holders: t.ByRef, HoldersByID: true,
 	}, o.Options)
 }
 
@@ -55,7 +55,7 @@ func (t *Table) UndoImport(ctx context.Context, l *audit.Ledger, ops []uuid.UUID
 		return importer.Undone{}, err
 	}
 	return importer.Undo(ctx, l, t.cat, importer.Undoing[Invoice]{
-		Table: t.rows(), Delete: gone, Fields: fields.Stored().Names(), Command: importCommand, May: may,
+		Table: t.Table, Delete: gone, Fields: fields.Stored().Names(), Command: importCommand, May: may,
 	}, ops)
 }
 
@@ -66,9 +66,3 @@ func (*importSpec) UniqueKeys(in *incoming, list []importer.UniqueKey) []importe
 	}
 	return append(list, importer.UniqueKey{Field: "invoice_no", Value: in.New.InvoiceNo})
 }
-
-const findHolders = `
-SELECT {columns}
-  FROM {table} i {tenant}
- WHERE i.id = ANY (@id::text[]::uuid[]) OR i.invoice_no = ANY (@invoice_no::text[])
- ORDER BY i.id`

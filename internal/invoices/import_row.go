@@ -72,7 +72,7 @@ func (im *importSpec) Parse(row importer.Row, c *importer.Fields) *incoming {
 	v.Deleted = c.Bool("deleted", false)
 	checkPaid(&c.Problems, &v.Invoice)
 	if v.Deleted && im.t.live == "true" {
-		c.Add("deleted", "table %s has no column for it", im.t.shape.Name)
+		c.Add("deleted", "table %s has no column for it", im.t.Shape.Name)
 	}
 	_, drafted, err := im.t.draft(v, c.Problems)
 	if err != nil {

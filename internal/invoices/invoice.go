@@ -9,6 +9,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/money"
+	"github.com/cxgctl/cxgctl/internal/rowupdate"
 	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/tenants"
 )
@@ -92,7 +93,7 @@ var (
 
 // Table is the invoices table of one database.
 type Table struct {
-	shape        *schema.Table
+	rowupdate.Table[Invoice]
 	read         []schema.Field
 	cat          schema.Catalog // for the tenants
 	tenantCode   string
@@ -110,12 +111,14 @@ func NewTable(cat schema.Catalog) (*Table, error) {
 	live := shape.NotDeleted("i")
 	join, code, _ := tenants.Join(cat, "i.tenant_id")
 	read := fields.Fields(shape)
-	return &Table{shape: shape, read: read, cat: cat, tenantCode: code, live: live, placeholders: strings.NewReplacer(
+	t := &Table{Table: rowupdate.Table[Invoice]{Shape: shape}, read: read, cat: cat, tenantCode: code, live: live, placeholders: strings.NewReplacer(
 		"{table}", shape.Name,
 		"{tenant}", join,
 		"{columns}", shape.Select("i", read)+", "+code+" AS tenant_code, NOT ("+live+") AS deleted",
 		"{live}", "("+live+")",
-	)}, nil
+	)}
+	t.Table = t.rows()
+	return t, nil
 }
 
 // sql replaces the placeholders of a statement with this table's name, columns, tenant join and predicate of live

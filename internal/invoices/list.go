@@ -65,7 +65,7 @@ func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems *fa
 	anyOf(&w, "i.status", "statuses", "text", problems.Choices("status", f.Statuses, Statuses))
 	anyOf(&w, "i.payment_method", "methods", "text", problems.Choices("payment_method", f.PaymentMethods, PaymentMethods))
 	anyOf(&w, "i.currency", "currencies", "bpchar", t.spellings(problems, f.Currencies))
-	t.shape.Changed(&w, "i", f.Changed)
+	t.Shape.Changed(&w, "i", f.Changed)
 	if f.Search != "" {
 		checkSearch(problems, f.Search)
 		db.Search{Text: f.Search, Columns: searched, Grams: f.Grams}.Bind(&w)
@@ -101,14 +101,14 @@ func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems *fa
 		}
 		ids = append(ids, tenant.ID.String())
 	}
-	id, _ := t.shape.Column("tenant_id")
+	id, _ := t.Shape.Column("tenant_id")
 	anyOf(&w, "i.tenant_id", "tenant_ids", id.Type, ids)
 	return w, order, nil
 }
 
 // orderBy turns sort specs into an order over the fields that this database has.
 func (t *Table) orderBy(specs []string, problems *fault.Problems) db.Order {
-	sortable, names := t.shape.Sortable("i", SortFields, nil)
+	sortable, names := t.Shape.Sortable("i", SortFields, nil)
 	sortable["tenant_code"] = db.Sort{Expr: t.tenantCode, Type: "text"}
 	names = append(names, "tenant_code")
 	return sortable.OrderBy(specs, newestFirst, "id", names, problems)
@@ -137,13 +137,13 @@ func (t *Table) Matching(ctx context.Context, r db.Reader, f Filter) (db.ListQue
 	problems := f.Refused
 	where, order, err := t.compile(ctx, r, f, &problems)
 	where.Replace(t.sql)
-	binary, ok := t.shape.Binary("i", t.read)
+	binary, ok := t.Shape.Binary("i", t.read)
 	if ok {
 		binary["tenant_code"], binary["deleted"] = t.tenantCode+"::text", "NOT ("+t.live+")"
 	}
 	return db.ListQuery[Invoice]{
 		Problems: problems, ID: Kind.ID, Binary: binary,
-		SQL: listInvoices, Count: countInvoices, Columns: t.sql("{columns}"), Table: t.shape.Name, Join: t.sql("{tenant}"), Key: "i.id",
+		SQL: listInvoices, Count: countInvoices, Columns: t.sql("{columns}"), Table: t.Shape.Name, Join: t.sql("{tenant}"), Key: "i.id",
 		Where: where, Order: order,
 	}, err
 }
@@ -155,9 +155,5 @@ func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filt
 	if err != nil {
 		return nil, err
 	}
-	q, err := s.All()
-	if err != nil {
-		return nil, err
-	}
-	return db.CollectWhere(ctx, d, idle, q, func(i Invoice) bool { return i.Deleted == deleted })
+	return t.Collect(ctx, d, idle, s, deleted)
 }

@@ -46,7 +46,7 @@ func checkCurrency(p *fault.Problems, field, value string) {
 
 // checkAmount refuses a negative amount, and one that its column would round or refuse.
 func (t *Table) checkAmount(p *fault.Problems, field string, a *money.Amount) {
-	c, _ := t.shape.Column(field)
+	c, _ := t.Shape.Column(field)
 	precision, scale, bounded := c.Numeric()
 	before, after := a.Places()
 	switch {

@@ -168,7 +168,7 @@ func (t *Table) summing(statement string, g grouping, where db.Where) string {
 		id = "p.key"
 	}
 	statement = strings.NewReplacer("{key}", g.key, "{label}", strings.ReplaceAll(g.label, "{code}", code), "{code}", code, "{name}", name,
-		"{tenant_id}", id, "{join}", join, "{summed}", t.shape.Select("i", summed), "{where}", where.String()).Replace(statement)
+		"{tenant_id}", id, "{join}", join, "{summed}", t.Shape.Select("i", summed), "{where}", where.String()).Replace(statement)
 	return t.sql(statement)
 }
 

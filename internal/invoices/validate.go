@@ -12,7 +12,7 @@ import (
 // constraint excludes `usd`. A code does not have to be in ISO 4217, since a stored one may not be either, but it has
 // to fit the column.
 func (t *Table) spellings(p *fault.Problems, values []string) []string {
-	column, _ := t.shape.Column("currency")
+	column, _ := t.Shape.Column("currency")
 	most := column.MaxLength()
 	var out []string
 	for _, v := range values {

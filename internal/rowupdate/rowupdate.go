@@ -6,6 +6,7 @@ import (
 	"context"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -48,6 +49,9 @@ type Table[T any] struct {
 	AuditView      func(T) any                                              // the form of a row in audit rows; nil: the record
 	Gone           string                                                   // assignments that undo the creation of a row; "" marks it as deleted
 	Event          audit.Event                                              // of reversals; the zero value means audit.DataModification
+	ByRef          string                                                   // finds rows by the keys of the noun, given as one array each
+	ByPrefix       string                                                   // finds up to 100 names, given @from, @prefix and @live
+	Search         string                                                   // the command that searches the table, without the text; may be empty
 	TranslateError func(context.Context, db.Reader, error, Update[T]) error // turns a statement's error into one about the noun; may be nil
 }
 
@@ -186,6 +190,37 @@ func due[T any](ids []uuid.UUID, rows map[uuid.UUID]T, e Update[T]) ([]uuid.UUID
 		}
 	}
 	return list, nil
+}
+
+// Find looks up every REF, in order. by is the name of a key, or "" for any. A REF that matches no row, only a deleted
+// row (unless deleted is set) or several rows has an error; the others have their row.
+func (t Table[T]) Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]resource.Match[T], error) {
+	// preparing the statement would cost a round trip, and most commands run it once
+	rows, err := db.Collect[T](ctx, r, t.ByRef, pgx.QueryExecModeExec, t.Noun.Args(refs, by))
+	if err != nil {
+		return nil, err
+	}
+	found := t.Noun.Matches(refs, by, rows, deleted)
+	t.Noun.Suggest(found, t.Search, func(prefix string) ([]string, error) { return t.Names(ctx, r, prefix, true) })
+	return found, nil
+}
+
+// Collect returns every row of a list that is deleted, or that is not.
+func (t Table[T]) Collect(ctx context.Context, d *db.DB, idle time.Duration, list db.ListQuery[T], deleted bool) ([]T, error) {
+	q, err := list.All()
+	if err != nil {
+		return nil, err
+	}
+	return db.CollectWhere(ctx, d, idle, q, func(row T) bool { return t.Noun.IsLive(row) != deleted })
+}
+
+// Names returns up to 100 names of live (or deleted) rows that begin with prefix, for completion.
+func (t Table[T]) Names(ctx context.Context, r db.Reader, prefix string, live bool) ([]string, error) {
+	rows, err := r.Query(ctx, t.ByPrefix, pgx.NamedArgs{"from": prefix, "prefix": db.LikePrefix(prefix), "live": live})
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
 // Read returns the rows with these ids, in the order of their ids.

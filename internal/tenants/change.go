@@ -68,7 +68,7 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (Tenant, err
 	args := pgx.NamedArgs{}
 	for _, f := range fields.Given(&n.Tenant) {
 		column := t.column(f.Name)
-		if err := t.shape.RequireColumns([]string{column}); err != nil {
+		if err := t.Shape.RequireColumns([]string{column}); err != nil {
 			return made, err
 		}
 		values = append(values, [2]string{column, "@" + f.Name})
@@ -78,7 +78,7 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (Tenant, err
 	about := audit.Subject{Resource: Kind.Name, Name: *n.Code}
 	err := l.Write(ctx, audit.Intent{Subject: about, Action: audit.Create}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
 		args["id"], args["now"], args["by"], args["status"] = tx.NewID(), tx.Now, tx.By.ID, n.Status
-		if err := tx.Insert(ctx, t.shape, fmt.Sprintf("tenant %q", *n.Code), values, args); err != nil {
+		if err := tx.Insert(ctx, t.Shape, fmt.Sprintf("tenant %q", *n.Code), values, args); err != nil {
 			return nil, t.taken(ctx, l.Reader(), err, &n.Tenant)
 		}
 		rows, err := db.Collect[Tenant](ctx, tx, t.sql("SELECT {columns} FROM {table} t WHERE t.id = @id"), args)
@@ -104,7 +104,7 @@ func (t *Table) taken(ctx context.Context, r db.Reader, cause error, want *Tenan
 	if err != nil {
 		return cause
 	}
-	return t.rows().Taken(cause, holders, fields.Named("biz_no", "code"), want)
+	return t.Taken(cause, holders, fields.Named("biz_no", "code"), want)
 }
 
 // Patch is a partial change of one tenant. The code cannot change, because databases are found by it.
@@ -166,7 +166,7 @@ func (t *Table) SetStatus(status, reason string) (Edit, error) {
 	e := Edit{Action: audit.Update, Set: "status = @set_status", Args: pgx.NamedArgs{"set_status": v}, Columns: []string{"status"}}
 	set := func(field, whenSuspended, otherwise string) bool {
 		column := t.column(field)
-		if !t.shape.Has(column) {
+		if !t.Shape.Has(column) {
 			return false
 		}
 		if !suspended {
@@ -176,7 +176,7 @@ func (t *Table) SetStatus(status, reason string) (Edit, error) {
 		return true
 	}
 	now := "@now"
-	if c, _ := t.shape.Column(t.column("suspended_date")); c.Kind() == "date" {
+	if c, _ := t.Shape.Column(t.column("suspended_date")); c.Kind() == "date" {
 		now = "(@now AT TIME ZONE 'UTC')::date"
 	}
 	set("suspended_date", now, "NULL")
@@ -195,23 +195,14 @@ func (t *Table) SetStatus(status, reason string) (Edit, error) {
 // SetDeleted returns the edit that marks tenants as deleted or restores them. A table without a soft-delete column is
 // a DATABASE_ERROR, because rows are never deleted physically.
 func (t *Table) SetDeleted(deleted bool) (Edit, error) {
-	return rowupdate.SetDeleted(t.shape, deleted, func(x Tenant) bool { return x.Deleted })
+	return rowupdate.SetDeleted(t.Shape, deleted, func(x Tenant) bool { return x.Deleted })
 }
 
-// Apply makes the edit on the tenants as the caller saw them, in one transaction. It returns them as they are
-// afterwards, in the same order. See rowupdate.Table.
-func (t *Table) Apply(ctx context.Context, l *audit.Ledger, seen []Tenant, e Edit) ([]Tenant, error) {
-	return t.rows().Apply(ctx, l, seen, e)
-}
-
-// Reverse undoes audited changes of tenants. See audit.Undo.
-func (t *Table) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal, force bool) ([]audit.Change, []audit.Drift, error) {
-	return t.rows().Reverse(ctx, tx, rows, force)
-}
-
+// rows describes the table to rowupdate.
 func (t *Table) rows() rowupdate.Table[Tenant] {
 	return rowupdate.Table[Tenant]{
-		Noun: &Kind, Shape: t.shape, Alias: "t", Columns: t.columns, ColumnNames: t.called,
+		Noun: &Kind, Shape: t.Shape, Alias: "t", Columns: t.Columns, ColumnNames: t.called,
+		ByRef: t.sql(findTenants), ByPrefix: t.sql(completeCodes), Search: "cxgctl tenants list --search",
 		Tenant: func(x Tenant) *uuid.UUID { return &x.ID },
 		TranslateError: func(ctx context.Context, r db.Reader, err error, e Edit) error {
 			number, _ := e.Args["set_biz_no"].(string)

@@ -5,11 +5,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/resource"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
@@ -30,18 +28,10 @@ func (f Filter) Empty() bool {
 
 const newestFirst = "created_at:desc"
 
-// Find looks up every REF, in order. by is the name of a key, or "" for any. A REF that matches no row, only a
-// deleted row (unless deleted is set) or several rows has an error; the others have their tenant.
-func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]resource.Match[Tenant], error) {
-	const find = `SELECT {columns} FROM {table} t WHERE t.id = ANY (@id::text[]::uuid[]) OR {code} = ANY (@code::text[]) ORDER BY t.id`
-	rows, err := db.Collect[Tenant](ctx, r, t.sql(find), pgx.QueryExecModeExec, Kind.Args(refs, by))
-	if err != nil {
-		return nil, err
-	}
-	found := Kind.Matches(refs, by, rows, deleted)
-	Kind.Suggest(found, "cxgctl tenants list --search", func(prefix string) ([]string, error) { return t.Codes(ctx, r, prefix, true) })
-	return found, nil
-}
+const (
+	findTenants   = `SELECT {columns} FROM {table} t WHERE t.id = ANY (@id::text[]::uuid[]) OR {code} = ANY (@code::text[]) ORDER BY t.id`
+	completeCodes = `SELECT {code} FROM {table} t WHERE {code} LIKE @prefix AND {live} = @live ORDER BY 1 LIMIT 100`
+)
 
 const (
 	listTenants  = `SELECT {columns} FROM {table} t WHERE {where} ORDER BY {order}`
@@ -61,21 +51,21 @@ func (t *Table) Matching(f Filter) db.ListQuery[Tenant] {
 	if v := problems.Choices("type", f.Types, Types); len(v) > 0 {
 		w.Bind("{type} = ANY (@types::text[])", "types", v)
 	}
-	t.shape.Changed(&w, "t", f.Changed)
+	t.Shape.Changed(&w, "t", f.Changed)
 	w.Between("t.created_at", f.Since, f.Until)
 	if f.Search != "" {
 		db.Search{Text: f.Search, Columns: []string{"{code}", "{name}", "{biz_no}"}}.Bind(&w)
 	}
-	sortable, names := t.shape.Sortable("t", SortFields, t.called)
+	sortable, names := t.Shape.Sortable("t", SortFields, t.called)
 	w.Replace(t.sql)
 	order := sortable.OrderBy(f.Sort, newestFirst, "id", names, &problems)
-	binary, ok := t.shape.Binary("t", t.read)
+	binary, ok := t.Shape.Binary("t", t.read)
 	if ok {
 		binary["deleted"] = "NOT (" + t.live + ")"
 	}
 	return db.ListQuery[Tenant]{
 		Problems: problems, ID: Kind.ID, Binary: binary,
-		SQL: listTenants, Count: countTenants, Columns: t.columns, Table: t.shape.Name, Key: "t.id",
+		SQL: listTenants, Count: countTenants, Columns: t.Columns, Table: t.Shape.Name, Key: "t.id",
 		Where: w, Order: order,
 	}
 }
@@ -83,24 +73,10 @@ func (t *Table) Matching(f Filter) db.ListQuery[Tenant] {
 // Select returns every tenant that the filter selects, ordered by code. With deleted it returns only deleted tenants.
 func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filter, deleted bool) ([]Tenant, error) {
 	f.IncludeDeleted, f.Sort = deleted, []string{"id"}
-	if t.shape.Has(t.column("code")) {
+	if t.Shape.Has(t.column("code")) {
 		f.Sort = []string{"code"}
 	}
-	q, err := t.Matching(f).All()
-	if err != nil {
-		return nil, err
-	}
-	return db.CollectWhere(ctx, d, idle, q, func(x Tenant) bool { return x.Deleted == deleted })
-}
-
-// Codes returns up to 100 codes of live (or deleted) tenants that begin with prefix, for completion.
-func (t *Table) Codes(ctx context.Context, r db.Reader, prefix string, live bool) ([]string, error) {
-	const codes = `SELECT {code} FROM {table} t WHERE {code} LIKE @prefix AND {live} = @live ORDER BY 1 LIMIT 100`
-	rows, err := r.Query(ctx, t.sql(codes), pgx.NamedArgs{"prefix": db.LikePrefix(prefix), "live": live})
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[string])
+	return t.Collect(ctx, d, idle, t.Matching(f), deleted)
 }
 
 // MemberFilter selects the members of a tenant, by default all except those who have LEFT.

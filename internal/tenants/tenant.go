@@ -9,6 +9,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/resource"
+	"github.com/cxgctl/cxgctl/internal/rowupdate"
 	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/validate"
 )
@@ -133,10 +134,9 @@ func orID(code *string, id uuid.UUID) string {
 
 // Table is the tenants table of one database.
 type Table struct {
-	shape        *schema.Table
+	rowupdate.Table[Tenant]
 	read         []schema.Field
 	called       map[string]string // names of columns that differ from their fields, by field
-	columns      string
 	live         string
 	placeholders *strings.Replacer
 }
@@ -149,12 +149,13 @@ func NewTable(cat schema.Catalog) (*Table, error) {
 	}
 	live := shape.NotDeleted("t")
 	read := fields.Fields(shape)
-	t := &Table{shape: shape, live: live, read: read, called: shape.Called(read)}
-	t.columns = shape.Select("t", t.read) + ", NOT (" + live + ") AS deleted"
+	t := &Table{Table: rowupdate.Table[Tenant]{Shape: shape}, live: live, read: read, called: shape.Called(read)}
+	t.Columns = shape.Select("t", t.read) + ", NOT (" + live + ") AS deleted"
 	t.placeholders = strings.NewReplacer(
-		"{table}", shape.Name, "{columns}", t.columns, "{live}", "("+live+")",
+		"{table}", shape.Name, "{columns}", t.Columns, "{live}", "("+live+")",
 		"{code}", code(shape), "{name}", t.expression("name"), "{type}", t.expression("type"), "{biz_no}", t.expression("biz_no"),
 	)
+	t.Table = t.rows()
 	return t, nil
 }
 
@@ -168,7 +169,7 @@ func (t *Table) column(field string) string {
 
 // expression returns the SQL that reads a field under the alias t, NULL if the column does not exist.
 func (t *Table) expression(field string) string {
-	if c := t.column(field); t.shape.Has(c) {
+	if c := t.column(field); t.Shape.Has(c) {
 		return expression(c)
 	}
 	return expression("")

@@ -143,7 +143,7 @@ var closed = [][2]string{{"status", "'INACTIVE'"}}
 // restore sets it to the status in the audit row of the deletion. A table without a soft-delete column is a
 // DATABASE_ERROR, because rows are never deleted physically.
 func (t *Table) SetDeleted(deleted bool) (Edit, error) {
-	e, err := rowupdate.SetDeleted(t.shape, deleted, func(u User) bool { return u.Deleted })
+	e, err := rowupdate.SetDeleted(t.Shape, deleted, func(u User) bool { return u.Deleted })
 	switch {
 	case t.tenant != nil: // is_active holds the status in that table
 		e.Set, e.Columns, err = "is_deleted = "+strconv.FormatBool(deleted), []string{"is_deleted"}, nil
@@ -162,20 +162,10 @@ func (t *Table) reopened(status string) string {
 	return "CASE WHEN u.status = " + closed[0][1] + " THEN coalesce(" + t.former + ", " + status + ") ELSE " + status + " END"
 }
 
-// Apply makes the edit on the users as the caller saw them, in one transaction. It returns them as they are
-// afterwards, in the same order. See rowupdate.Table.
-func (t *Table) Apply(ctx context.Context, l *audit.Ledger, seen []User, e Edit) ([]User, error) {
-	return t.rows().Apply(ctx, l, seen, e)
-}
-
-// Reverse undoes audited changes of users. See audit.Undo.
-func (t *Table) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Reversal, force bool) ([]audit.Change, []audit.Drift, error) {
-	return t.rows().Reverse(ctx, tx, rows, force)
-}
-
+// rows describes the table to rowupdate.
 func (t *Table) rows() rowupdate.Table[User] {
 	rows := rowupdate.Table[User]{
-		Noun: &Kind, Shape: t.shape, Alias: "u", Columns: t.columns, AuditView: t.image(),
+		Noun: &Kind, Shape: t.Shape, Alias: "u", Columns: t.Columns, AuditView: t.image(), ByRef: t.sql(findByRef), ByPrefix: t.sql(completeUsernames),
 		Tenant: func(User) *uuid.UUID { return t.subject("").TenantID },
 		TranslateError: func(ctx context.Context, r db.Reader, err error, e Edit) error {
 			email, _ := e.Args["set_email"].(string)
@@ -183,7 +173,7 @@ func (t *Table) rows() rowupdate.Table[User] {
 		},
 	}
 	if t.tenant == nil {
-		rows.Closed = closed
+		rows.Closed, rows.Search = closed, "cxgctl users list --search"
 	}
 	return rows
 }

@@ -120,7 +120,7 @@ func (t *Table) CreateTx(ctx context.Context, tx *audit.Tx, beside db.Reader, n 
 	}
 	values, args := t.values(tx, n)
 	args["id"] = id
-	err := tx.Insert(ctx, t.shape, fmt.Sprintf("user %q", n.Username), values, args)
+	err := tx.Insert(ctx, t.Shape, fmt.Sprintf("user %q", n.Username), values, args)
 	if err != nil {
 		return User{}, change, t.taken(ctx, beside, err, n.Username, n.Email)
 	}
@@ -151,5 +151,5 @@ func (t *Table) taken(ctx context.Context, r db.Reader, cause error, username, e
 	if err != nil {
 		return cause
 	}
-	return t.rows().Taken(cause, holders, fields.Named("username", "email"), &User{Username: username, Email: email})
+	return t.Taken(cause, holders, fields.Named("username", "email"), &User{Username: username, Email: email})
 }

@@ -23,7 +23,7 @@ type WithHash struct {
 // exportColumns returns the columns that an export reads after those of the record.
 func (t *Table) exportColumns(hashes bool) string {
 	list := []schema.Field{{Name: "sso_subject", Type: "text"}}
-	columns := ", " + t.shape.Select("u", list)
+	columns := ", " + t.Shape.Select("u", list)
 	if !hashes {
 		return columns
 	}
@@ -36,7 +36,7 @@ func (t *Table) exportColumns(hashes bool) string {
 // ExportQuery returns the query for the users that the filter selects, in the form that Import reads. Its rows are of
 // type Exported, or WithHash if hashes is set. See RecordHashes.
 func (t *Table) ExportQuery(f Filter, hashes bool) (db.Query, error) {
-	return t.List(f).SelectSQL(t.columns + t.exportColumns(hashes))
+	return t.List(f).SelectSQL(t.Columns + t.exportColumns(hashes))
 }
 
 // RecordHashes records that password hashes are about to be read. The ledger's authorizer decides who may do that; a

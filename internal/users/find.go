@@ -1,14 +1,11 @@
 package users
 
 import (
-	"context"
 	"strings"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
-	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/resource"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
@@ -53,24 +50,3 @@ SELECT {columns}
   FROM {table} u
  WHERE (u.id = ANY (@id::text[]::uuid[]) OR u.username = ANY (@username::text[]) OR u.email = ANY (@email::text[])) AND {mine}
  ORDER BY u.id`
-
-// search returns the command that searches the table, without the text, or "" for a tenant's.
-func (t *Table) search() string {
-	if t.tenant != nil {
-		return ""
-	}
-	return "cxgctl users list --search"
-}
-
-// Find looks up every REF, in order. by is the name of a key, or "" for any. A REF that matches no row, only a
-// deleted row (unless deleted is set) or several rows has an error; the others have their user.
-func (t *Table) Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]resource.Match[User], error) {
-	// preparing the statement would cost a round trip, and most commands run it once
-	rows, err := db.Collect[User](ctx, r, t.sql(findByRef), pgx.QueryExecModeExec, Kind.Args(refs, by))
-	if err != nil {
-		return nil, err
-	}
-	found := Kind.Matches(refs, by, rows, deleted)
-	Kind.Suggest(found, t.search(), func(prefix string) ([]string, error) { return t.Usernames(ctx, r, prefix, true) })
-	return found, nil
-}

@@ -82,10 +82,10 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, cat schema.Catalog,
 	}
 	has := im.reader.source.Has
 	// what systems recorded about a user, such as the last login, is imported only for new users
-	im.update = fields.Where(func(f *schema.FieldOf[User]) bool { return f.Change && has(f.Name) && t.shape.Has(f.Name) })
+	im.update = fields.Where(func(f *schema.FieldOf[User]) bool { return f.Change && has(f.Name) && t.Shape.Has(f.Name) })
 	im.tenancy = newTenancy(cat, has)
 	im.target = importer.Target[User, *incoming]{
-		Table: t.rows(), Database: importTarget(t), Command: importCommand, Fields: fields, Extra: extraColumns(t), Holders: t.sql(importHolders),
+		Table: t.Table, Database: importTarget(t), Command: importCommand, Fields: fields, Extra: extraColumns(t), Holders: t.sql(importHolders),
 	}
 	objects := im.reader.source.Objects
 	if err := im.need(!objects && has("tenant"), !objects && has("roles")); err != nil {
@@ -134,7 +134,7 @@ func (t *Table) UndoImport(ctx context.Context, l *audit.Ledger, cat schema.Cata
 		return importer.Undone{}, err
 	}
 	return importer.Undo(ctx, l, cat, importer.Undoing[User]{
-		Table: t.rows(), Delete: gone, Fields: ImportFields, Command: importCommand, Links: links, May: may,
+		Table: t.Table, Delete: gone, Fields: ImportFields, Command: importCommand, Links: links, May: may,
 	}, ops)
 }
 
@@ -149,7 +149,7 @@ func (im *importSpec) Resolve(ctx context.Context, tx *audit.Tx, rows []*incomin
 		if in.hash != "" {
 			in.Secrets = []string{"password"}
 		}
-		if in.hash != "" && in.New.PasswordChangedAt == nil && im.t.shape.Has("password_changed_at") || in.changedNow {
+		if in.hash != "" && in.New.PasswordChangedAt == nil && im.t.Shape.Has("password_changed_at") || in.changedNow {
 			in.New.PasswordChangedAt, in.changedNow = &now, true
 		}
 	}

@@ -67,7 +67,7 @@ func newRowReader(t *Table, f *rowreader.File, o ImportOptions, defaults map[str
 	if o.OfTenant && len(reading.Required) > 0 && !t.namesInParts() {
 		reading.Required = append(reading.Required, "full_name")
 	}
-	source, err := importer.Open(f, reading, t.shape)
+	source, err := importer.Open(f, reading, t.Shape)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func (r *rowReader) read(row importer.Row, c *importer.Fields) *incoming {
 	if in.sso = c.Text("sso_subject"); c.Fits("sso_subject", in.sso) && in.sso != "" {
 		validate.Length(&c.Problems, "sso_subject", in.sso, 1, 255)
 	}
-	if (u.SSOProvider == nil) != (in.sso == "") && r.t.shape.Has("sso_provider") {
+	if (u.SSOProvider == nil) != (in.sso == "") && r.t.Shape.Has("sso_provider") {
 		c.Add("sso_provider", "sso_provider and sso_subject go together: both or neither")
 	}
 	if r.t.tenant != nil {

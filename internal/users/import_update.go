@@ -90,7 +90,7 @@ func (im *importSpec) updateAll(ctx context.Context, tx *audit.Tx, list []*incom
 }
 
 func (im *importSpec) updateRows(ctx context.Context, tx *audit.Tx, save pgx.Tx, list []*incoming) error {
-	live, err := im.t.shape.SetDeleted(true)
+	live, err := im.t.Shape.SetDeleted(true)
 	if !im.Restore {
 		live, err = "", nil
 	}
@@ -155,7 +155,7 @@ func (im *importSpec) updateRows(ctx context.Context, tx *audit.Tx, save pgx.Tx,
 	again := false
 	for _, in := range list {
 		if in.Failure == nil && reflect.DeepEqual(*in.Stored, *in.Holder) {
-			refused := db.NotStored(ctx, save, im.t.shape.Name, db.Update, "kept the row from being stored as it was sent")
+			refused := db.NotStored(ctx, save, im.t.Shape.Name, db.Update, "kept the row from being stored as it was sent")
 			in.Fail("username", in.New.Username, refused, nil)
 		}
 		again = again || in.Failure != nil

@@ -40,7 +40,7 @@ SELECT a.attname, pg_get_expr(d.adbin, d.adrelid)
 // defaults returns the column defaults of optional texts. COPY sends every column, and audit rows record what the new
 // user has.
 func (t *Table) defaults(ctx context.Context, r db.Reader) (map[string]*string, error) {
-	rows, err := r.Query(ctx, readDefaults, t.shape.Name)
+	rows, err := r.Query(ctx, readDefaults, t.Shape.Name)
 	if err != nil {
 		return nil, err
 	}

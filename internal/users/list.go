@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
@@ -41,7 +39,7 @@ func (t *Table) searched() []string {
 	if !t.namesInParts() {
 		return searched
 	}
-	return slices.DeleteFunc([]string{"u.username", joinedName(t.shape), "u.email"}, func(c string) bool { return c == "" })
+	return slices.DeleteFunc([]string{"u.username", joinedName(t.Shape), "u.email"}, func(c string) bool { return c == "" })
 }
 
 // Grams returns the smallest gram size that an index of the searched columns supports, or 0 if the optional migration
@@ -86,7 +84,7 @@ func (t *Table) List(f Filter) db.ListQuery[User] {
 	if f.MemberOf != "" {
 		w.Add(f.MemberOf)
 	}
-	t.shape.Changed(&w, "u", f.Changed)
+	t.Shape.Changed(&w, "u", f.Changed)
 	if f.Search != "" {
 		db.Search{Text: f.Search, Columns: t.searched(), Grams: f.Grams}.Bind(&w)
 	}
@@ -98,31 +96,31 @@ func (t *Table) List(f Filter) db.ListQuery[User] {
 		w.Bind("u.last_login_at < @last_login_before", "last_login_before", f.LastLoginBefore)
 	}
 	switch {
-	case f.Locked && t.tenant != nil && !t.shape.Has("locked_until"):
-		problems.Add("locked", "users of tenant %s cannot be locked: %s has no locked_until", t.tenant.Code, t.shape.Name)
+	case f.Locked && t.tenant != nil && !t.Shape.Has("locked_until"):
+		problems.Add("locked", "users of tenant %s cannot be locked: %s has no locked_until", t.tenant.Code, t.Shape.Name)
 	case f.Locked && t.tenant != nil:
 		w.Add("u.locked_until > now()")
 	case f.Locked:
 		w.Add("(u.status = 'LOCKED' OR u.locked_until > now())")
 	}
-	sortable, names := t.shape.Sortable("u", fields.Sorts(), nil)
+	sortable, names := t.Shape.Sortable("u", fields.Sorts(), nil)
 	if t.tenant != nil {
 		sortable["status"] = db.Sort{Expr: t.sql("{status}"), Type: "text", NotNull: true}
 		names = append(names, "status")
 	}
-	if name := joinedName(t.shape); t.namesInParts() && name != "" {
+	if name := joinedName(t.Shape); t.namesInParts() && name != "" {
 		sortable["full_name"] = db.Sort{Expr: name, Type: "text"}
 		names = append(names, "full_name")
 	}
 	w.Replace(t.sql)
 	order := sortable.OrderBy(f.Sort, newestFirst, "id", names, &problems)
-	binary, ok := t.shape.Binary("u", t.read)
+	binary, ok := t.Shape.Binary("u", t.read)
 	if ok {
 		binary["is_active"] = "(" + t.live + ")"
 	}
 	return db.ListQuery[User]{
 		Problems: problems, ID: Kind.ID, Binary: binary,
-		SQL: listUsers, Count: cmp.Or(t.countOf(f), countUsers), Columns: t.columns, Table: t.shape.Name, Key: "u.id",
+		SQL: listUsers, Count: cmp.Or(t.countOf(f), countUsers), Columns: t.Columns, Table: t.Shape.Name, Key: "u.id",
 		Where: w, Order: order,
 	}
 }
@@ -141,24 +139,11 @@ func (t *Table) countOf(f Filter) string {
 // Select returns every user that the filter selects, ordered by id. With deleted it returns only deleted users.
 func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filter, deleted bool) ([]User, error) {
 	f.IncludeDeleted, f.Sort = deleted, []string{"id"}
-	q, err := t.List(f).All()
-	if err != nil {
-		return nil, err
-	}
-	return db.CollectWhere(ctx, d, idle, q, func(u User) bool { return u.Deleted == deleted })
+	return t.Collect(ctx, d, idle, t.List(f), deleted)
 }
 
+// The range condition lets the index start at the first match.
 const completeUsernames = `
 SELECT u.username FROM {table} u
  WHERE u.username >= @from AND u.username LIKE @prefix AND ({live}) = @live AND {mine}
  ORDER BY u.username LIMIT 100`
-
-// Usernames returns up to 100 usernames of live (or deleted) users that begin with prefix, for completion. The range
-// condition lets the index start at the first match.
-func (t *Table) Usernames(ctx context.Context, r db.Reader, prefix string, live bool) ([]string, error) {
-	rows, err := r.Query(ctx, t.sql(completeUsernames), pgx.NamedArgs{"from": prefix, "prefix": db.LikePrefix(prefix), "live": live})
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[string])
-}

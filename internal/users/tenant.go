@@ -9,6 +9,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/rowupdate"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
@@ -88,13 +89,13 @@ func NewTenantTable(cat schema.Catalog, of Tenancy) (*Table, error) {
 	case shape.Has("tenant_id"): // a database with one tenant may leave the column empty
 		mine = "(u.tenant_id IS NULL OR u.tenant_id = '" + of.ID.String() + "'::uuid)"
 	}
-	t := &Table{shape: shape, read: tenantFields(shape), live: shape.NotDeleted("u"), gone: gone, tenant: &of}
+	t := &Table{Table: rowupdate.Table[User]{Shape: shape}, read: tenantFields(shape), live: shape.NotDeleted("u"), gone: gone, tenant: &of}
 	return t.prepare(mine, "NOT ("+gone+")", "("+statusOfTenants(shape)+")"), nil
 }
 
 // Separable reports whether the rows of a shared database can be attributed to tenants.
 func (t *Table) Separable() bool {
-	return t.tenant == nil || !t.tenant.Shared || t.shape.Has("tenant_id")
+	return t.tenant == nil || !t.tenant.Shared || t.Shape.Has("tenant_id")
 }
 
 // refuse adds a problem for each given field that this table does not have.
@@ -103,24 +104,24 @@ func (t *Table) refuse(p *fault.Problems, given []string) {
 		return
 	}
 	for _, f := range fields.Named(given...) {
-		if f.Name != "status" && !t.shape.Has(f.Name) {
+		if f.Name != "status" && !t.Shape.Has(f.Name) {
 			p.Add(f.Name, "users of a tenant do not have this field")
 		}
 	}
 }
 
 // namesInParts reports whether users have a first and a last name instead of a full name.
-func (t *Table) namesInParts() bool { return t.tenant != nil && !t.shape.Has("full_name") }
+func (t *Table) namesInParts() bool { return t.tenant != nil && !t.Shape.Has("full_name") }
 
 // passwordColumn returns the column of the password hash, or "".
-func (t *Table) passwordColumn() string { return t.shape.FirstOf("password", "password_hash") }
+func (t *Table) passwordColumn() string { return t.Shape.FirstOf("password", "password_hash") }
 
 // statuses returns the possible statuses of users of this table.
 func (t *Table) statuses() []string {
 	switch {
 	case t.tenant == nil:
 		return Statuses
-	case !t.shape.Has("locked_until"):
+	case !t.Shape.Has("locked_until"):
 		return TenantStatuses[:2]
 	}
 	return TenantStatuses
@@ -128,7 +129,7 @@ func (t *Table) statuses() []string {
 
 // needsPassword refuses a user without a password if the table requires one.
 func (t *Table) needsPassword(hash string) error {
-	if c, ok := t.shape.Column(t.passwordColumn()); ok && c.NotNull && hash == "" {
+	if c, ok := t.Shape.Column(t.passwordColumn()); ok && c.NotNull && hash == "" {
 		var p fault.Problems
 		p.Add("password", "users of a tenant need a password")
 		return p.Err()
@@ -166,7 +167,7 @@ func (t *Table) assignStatus(status string, args pgx.NamedArgs) (set string, nee
 			return "locked_until = 'infinity'", []string{"locked_until"}
 		}
 		set = "is_active = " + strconv.FormatBool(status == "ACTIVE")
-		if t.shape.Has("locked_until") {
+		if t.Shape.Has("locked_until") {
 			set += ", locked_until = NULL"
 		}
 		return set, []string{"is_active"}

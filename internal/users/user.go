@@ -9,6 +9,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/rowupdate"
 	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/validate"
 )
@@ -104,9 +105,8 @@ func WayIn(before, after User) []string {
 
 // Table is a users table of one database, the manager's or a tenant's.
 type Table struct {
-	shape        *schema.Table
+	rowupdate.Table[User]
 	read         []schema.Field
-	columns      string
 	live         string // the predicate of is_active
 	gone         string // the predicate of deleted rows
 	tenant       *Tenancy
@@ -121,7 +121,7 @@ func NewTable(cat schema.Catalog) (*Table, error) {
 		return nil, err
 	}
 	live := shape.NotDeleted("u")
-	t := &Table{shape: shape, read: fields.Fields(shape), live: live, gone: "NOT (" + live + ")", former: "NULL::text"}
+	t := &Table{Table: rowupdate.Table[User]{Shape: shape}, read: fields.Fields(shape), live: live, gone: "NOT (" + live + ")", former: "NULL::text"}
 	if log, err := audit.NewLog(cat); err == nil {
 		t.former = log.BeforeDeletion("u", "status")
 	}
@@ -131,19 +131,20 @@ func NewTable(cat schema.Catalog) (*Table, error) {
 // prepare sets the placeholders of statements: which rows belong to this table, which rows hold unique values, and
 // the expression for the status.
 func (t *Table) prepare(mine, holding, status string) *Table {
-	t.columns = t.shape.Select("u", t.read) + ", (" + t.live + ") AS is_active, (" + t.gone + ") AS deleted"
+	t.Columns = t.Shape.Select("u", t.read) + ", (" + t.live + ") AS is_active, (" + t.gone + ") AS deleted"
 	there := "(" + t.live + ")"
 	if t.tenant != nil {
 		there = "NOT (" + t.gone + ")"
 	}
 	t.placeholders = strings.NewReplacer(
-		"{table}", t.shape.Name, "{columns}", t.columns, "{live}", there, "{mine}", mine, "{holding}", holding, "{status}", status,
+		"{table}", t.Shape.Name, "{columns}", t.Columns, "{live}", there, "{mine}", mine, "{holding}", holding, "{status}", status,
 	)
+	t.Table = t.rows()
 	return t
 }
 
 // Name returns the table's qualified name.
-func (t *Table) Name() string { return t.shape.Name }
+func (t *Table) Name() string { return t.Shape.Name }
 
 // sql replaces the placeholders of a statement with this table's name, columns and predicates.
 func (t *Table) sql(statement string) string { return t.placeholders.Replace(statement) }

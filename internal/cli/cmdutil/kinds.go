@@ -31,7 +31,7 @@ var Invoices = Resource[invoices.Invoice, *invoices.Table]{
 		if err != nil {
 			return nil, err
 		}
-		return t.Numbers(ctx, s.DB, prefix, live)
+		return t.Names(ctx, s.DB, prefix, live)
 	},
 }
 
@@ -56,7 +56,7 @@ var Tenants = Resource[tenants.Tenant, *tenants.Table]{
 		if err != nil {
 			return nil, err
 		}
-		return t.Codes(ctx, s.DB, prefix, live)
+		return t.Names(ctx, s.DB, prefix, live)
 	},
 }
 
@@ -80,6 +80,6 @@ var Users = Resource[users.User, *users.Table]{
 		if err != nil {
 			return nil, err
 		}
-		return t.Usernames(ctx, s.DB, prefix, live)
+		return t.Names(ctx, s.DB, prefix, live)
 	},
 }

@@ -144,6 +144,23 @@ func TestDownWithoutRecordTakesNothing(t *testing.T) {
 	}
 }
 
+// Down reads records of earlier versions of cxgctl, and those read ours.
+func TestRecordKeepsItsForm(t *testing.T) {
+	t.Parallel()
+	cfg := configs(t)[Manager]
+	if _, err := Up(t.Context(), cfg, Manager); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"1 schema idam", "1 table idam.users", "4 index tnnt.tenants_code_key", "9 rows idam.roles",
+		"20 constraint cxg_audit.seal.seal_seq_check", "20 column cxg_audit.intent.digest",
+	} {
+		if !query[bool](t, cfg, `SELECT EXISTS (SELECT FROM `+Added+` WHERE concat_ws(' ', version, kind, object) = '`+want+`')`) {
+			t.Errorf("no record of %s", want)
+		}
+	}
+}
+
 // A stale record does not apply to objects that others created under the same names.
 func TestAStaleRecordClaimsNothing(t *testing.T) {
 	t.Parallel()

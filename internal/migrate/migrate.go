@@ -64,17 +64,8 @@ func (s Step) State() string {
 	return "pending"
 }
 
-// Result is one migration that a run applied or reverted.
-type Result struct {
-	Version   int64
-	Name      string // file name
-	Direction string // "up" or "down"
-	Duration  time.Duration
-	AppliedAt time.Time // UTC; zero after "down"
-}
-
 // Up is UpWith without optional migrations.
-func Up(ctx context.Context, cfg *pgx.ConnConfig, which Database, building ...func(index string)) ([]Result, error) {
+func Up(ctx context.Context, cfg *pgx.ConnConfig, which Database, building ...func(index string)) ([]Step, error) {
 	return UpWith(ctx, cfg, which, nil, building...)
 }
 
@@ -87,7 +78,7 @@ func Up(ctx context.Context, cfg *pgx.ConnConfig, which Database, building ...fu
 // five seconds, is a DATABASE_ERROR that names its file; earlier migrations stay applied and are returned.
 //
 // building, if given, is called before each index of a table with rows is built, which can take long.
-func UpWith(ctx context.Context, cfg *pgx.ConnConfig, which Database, with []string, building ...func(index string)) ([]Result, error) {
+func UpWith(ctx context.Context, cfg *pgx.ConnConfig, which Database, with []string, building ...func(index string)) ([]Step, error) {
 	if err := checkOptions(with); err != nil {
 		return nil, err
 	}
@@ -119,10 +110,10 @@ func UpWith(ctx context.Context, cfg *pgx.ConnConfig, which Database, with []str
 	return done, nil
 }
 
-// Down reverts the last applied migration, or the optional one of this name, and returns it, or nothing if none is
-// applied. It only removes objects recorded by Up. If that would lose data, it returns a CONFLICT that lists the data,
+// Down reverts the last applied migration, or the optional one of this name, and returns it as not applied, or nothing
+// if none was applied. It only removes objects recorded by Up. If that would lose data, it returns a CONFLICT that lists the data,
 // unless discard is set. It waits and fails as Up does.
-func Down(ctx context.Context, cfg *pgx.ConnConfig, which Database, optional string, discard bool) ([]Result, error) {
+func Down(ctx context.Context, cfg *pgx.ConnConfig, which Database, optional string, discard bool) ([]Step, error) {
 	if optional != "" {
 		if err := checkOptions([]string{optional}); err != nil {
 			return nil, err
@@ -143,7 +134,7 @@ func Down(ctx context.Context, cfg *pgx.ConnConfig, which Database, optional str
 		}
 		one, err = r.provider.ApplyVersion(ctx, r.list[i].version, false)
 	}
-	var done []Result
+	var done []Step
 	if !errors.Is(err, goose.ErrNoNextVersion) {
 		if done, err = r.outcome([]*goose.MigrationResult{one}, err); err != nil {
 			return nil, err
@@ -206,7 +197,7 @@ func begin(ctx context.Context, cfg *pgx.ConnConfig, which Database, with []stri
 func (r *run) end() { _ = r.db.Close() } // statements have reported their errors
 
 // outcome converts the provider's results and error.
-func (r *run) outcome(done []*goose.MigrationResult, err error) ([]Result, error) {
+func (r *run) outcome(done []*goose.MigrationResult, err error) ([]Step, error) {
 	if pe, ok := errors.AsType[*goose.PartialError](err); ok {
 		return r.results(pe.Applied), translate(pe.Err, r.which, r.name(pe.Failed.Source.Version))
 	}
@@ -216,22 +207,18 @@ func (r *run) outcome(done []*goose.MigrationResult, err error) ([]Result, error
 	return r.results(done), nil
 }
 
-func (r *run) results(in []*goose.MigrationResult) []Result {
-	out := make([]Result, len(in))
+func (r *run) results(in []*goose.MigrationResult) []Step {
+	out := make([]Step, len(in))
 	for i, x := range in {
-		out[i] = Result{Version: x.Source.Version, Name: r.name(x.Source.Version), Direction: x.Direction, Duration: x.Duration}
+		out[i] = Step{Version: x.Source.Version, Name: r.name(x.Source.Version), Applied: x.Direction == "up"}
 	}
 	return out
 }
 
 // name returns the file name of a version.
 func (r *run) name(version int64) string {
-	for _, m := range r.list {
-		if m.version == version {
-			return m.name
-		}
-	}
-	return ""
+	i := slices.IndexFunc(r.list, func(m *migration) bool { return m.version == version })
+	return r.list[i].name // goose only runs migrations of the list
 }
 
 // StatusIn lists the migrations by version. It changes nothing, takes no lock, and does not create the version table.

@@ -98,7 +98,7 @@ func TestUpTwiceIsUpOnce(t *testing.T) {
 			t.Errorf("%s: applied %d migrations, want %d", which, len(done), len(steps))
 		}
 		for i, r := range done {
-			if r.Version != steps[i].Version || r.Name != steps[i].Name || r.Direction != "up" {
+			if r.Version != steps[i].Version || r.Name != steps[i].Name || !r.Applied {
 				t.Errorf("%s: applied %+v, want %+v", which, r, steps[i])
 			}
 		}
@@ -258,7 +258,7 @@ func TestUpDownUp(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(done) != 1 || done[0].Name != up[i].Name || done[0].Direction != "down" {
+			if len(done) != 1 || done[0].Name != up[i].Name || done[0].Applied {
 				t.Fatalf("%s: reverted %+v, want %s", which, done, up[i].Name)
 			}
 		}

@@ -85,17 +85,20 @@ func readSteps(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database,
 		return nil, plan, err
 	}
 	out := make([]migration, len(plan.Steps))
-	for i, s := range plan.Steps {
-		out[i] = migration{
-			Database: string(which), Version: s.Version, Name: s.Name, State: s.State(), Applied: s.Applied, optional: s.Optional,
-		}
-		if s.Applied {
-			at := db.At(s.AppliedAt)
-			out[i].AppliedAt = &at
-		}
+	for i, step := range plan.Steps {
+		out[i] = newMigration(which, step)
 	}
 	attachPlan(out, plan)
 	return out, plan, nil
+}
+
+func newMigration(which migrate.Database, s migrate.Step) migration {
+	m := migration{Database: string(which), Version: s.Version, Name: s.Name, State: s.State(), Applied: s.Applied, optional: s.Optional}
+	if s.Applied {
+		at := db.At(s.AppliedAt)
+		m.AppliedAt = &at
+	}
+	return m
 }
 
 func newStatus(env *cmdutil.Env) *cobra.Command {
@@ -167,7 +170,7 @@ migrate status shows the plan in advance. Added objects are recorded, and migrat
 held for long: indexes of tables with rows are built concurrently with writes.`,
 	}
 	cmd.RunE = env.Wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
-		up := func(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database) ([]migrate.Result, error) {
+		up := func(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database) ([]migrate.Step, error) {
 			return migrate.UpWith(ctx, cfg, which, f.With, func(index string) {
 				if !cmd.Flags().Changed("timeout") {
 					env.Deadline.Stop() // the duration depends on the table, and progress is printed
@@ -199,7 +202,7 @@ func newDown(env *cmdutil.Env) *cobra.Command {
 		Use: "down", Short: "Revert the last migration", Args: cmdutil.ExactArgs(),
 	}
 	cmd.RunE = env.Wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
-		down := func(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database) ([]migrate.Result, error) {
+		down := func(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database) ([]migrate.Step, error) {
 			return migrate.Down(ctx, cfg, which, optional, f.DiscardData)
 		}
 		return runMigrations(ctx, env, cmd, &f, down, func(list []migration) []migration {
@@ -221,7 +224,7 @@ func newDown(env *cmdutil.Env) *cobra.Command {
 // runMigrations runs migrate up or down on the selected databases. A dry run prints the plan. Reverting asks for
 // confirmation. Every applied migration gets an audit row, even if a later one fails.
 func runMigrations(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *cmdutil.DatabaseFlags,
-	run func(context.Context, *pgx.ConnConfig, migrate.Database) ([]migrate.Result, error), planned func([]migration) []migration,
+	run func(context.Context, *pgx.ConnConfig, migrate.Database) ([]migrate.Step, error), planned func([]migration) []migration,
 ) error {
 	which, err := migrateDatabases(env, cmd, f)
 	if err != nil {
@@ -303,18 +306,17 @@ func runMigrations(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f 
 }
 
 // migrationDone returns the record of a migration that was applied or reverted.
-func migrationDone(which migrate.Database, r migrate.Result) migration {
-	m := migration{Database: string(which), Version: r.Version, Name: r.Name, Applied: r.Direction != "down", State: "taken back"}
-	if m.Applied {
-		at := db.At(r.AppliedAt)
-		m.AppliedAt, m.State = &at, "applied"
+func migrationDone(which migrate.Database, s migrate.Step) migration {
+	m := newMigration(which, s)
+	if !s.Applied {
+		m.State = "taken back"
 	}
 	return m
 }
 
 // recordMigrations writes an audit row per migration under the OS user's name, because the database may not have
 // an operator yet. Without an audit log it prints a note instead.
-func recordMigrations(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, which migrate.Database, results []migrate.Result) error {
+func recordMigrations(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, which migrate.Database, results []migrate.Step) error {
 	if len(results) == 0 {
 		return nil
 	}
@@ -344,15 +346,15 @@ func recordMigrations(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command,
 }
 
 // startsSealing reports whether all audit rows of cxgctl are sealed from this migration on.
-func startsSealing(r migrate.Result) bool {
-	return r.Direction != "down" && (r.Version == 13 || r.Version == 20)
+func startsSealing(r migrate.Step) bool {
+	return r.Applied && (r.Version == 13 || r.Version == 20)
 }
 
 // migrationResource is what audit rows of migrations are about.
 const migrationResource = "migration"
 
 // migrationChanges returns the audit changes for migrations; of is the tenant, nil for the shared databases.
-func migrationChanges(which migrate.Database, results []migrate.Result, of *cmdutil.TenantTarget) []audit.Change {
+func migrationChanges(which migrate.Database, results []migrate.Step, of *cmdutil.TenantTarget) []audit.Change {
 	changes := make([]audit.Change, len(results))
 	for i, r := range results {
 		image := map[string]any{"database": which, "version": r.Version, "name": r.Name}
@@ -360,7 +362,7 @@ func migrationChanges(which migrate.Database, results []migrate.Result, of *cmdu
 			Subject: audit.Subject{Resource: migrationResource, Name: string(which) + "/" + r.Name},
 			Action:  audit.Execute, Event: audit.SystemChange, After: image,
 		}
-		if r.Direction == "down" {
+		if !r.Applied {
 			c.Before, c.After = image, nil
 		}
 		if of != nil {

@@ -128,7 +128,7 @@ func upInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *c
 			if stop.Load() {
 				return nil, errNotTried
 			}
-			done, err := up(ctx, p, f.With, func(results []migrate.Result) error {
+			done, err := up(ctx, p, f.With, func(results []migrate.Step) error {
 				recording.Lock()
 				defer recording.Unlock()
 				return l.Record(context.WithoutCancel(ctx), migrationChanges(migrate.Tenants, results, &p))
@@ -152,7 +152,7 @@ func upInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *c
 }
 
 // up applies the pending migrations of a tenant's database and records those that succeeded.
-func up(ctx context.Context, p cmdutil.TenantTarget, with []string, record func([]migrate.Result) error) ([]migration, error) {
+func up(ctx context.Context, p cmdutil.TenantTarget, with []string, record func([]migrate.Step) error) ([]migration, error) {
 	if p.Err != nil {
 		return nil, p.Err
 	}

@@ -25,6 +25,20 @@ func Version() string {
 	return "devel"
 }
 
+// Build describes a build.
+type Build struct {
+	Version  string `json:"version"`
+	Commit   string `json:"commit"`
+	Date     string `json:"date"`
+	Platform string `json:"platform"`
+	Go       string `json:"go"`
+}
+
+// Current returns this build. Commit and date are empty in builds without the Makefile.
+func Current() Build {
+	return Build{Version(), commit, date, runtime.GOOS + "/" + runtime.GOARCH, runtime.Version()}
+}
+
 // Line returns the output of cxgctl version, such as
 // "cxgctl v1.2.0 (commit 1a2b3c4, 2026-11-28T16:00:00Z) linux/amd64 go1.26.0\n".
 func Line() string {
@@ -32,5 +46,6 @@ func Line() string {
 	if commit != "" {
 		built = fmt.Sprintf(" (commit %s, %s)", commit, date)
 	}
-	return fmt.Sprintf("cxgctl %s%s %s/%s %s\n", Version(), built, runtime.GOOS, runtime.GOARCH, runtime.Version())
+	b := Current()
+	return fmt.Sprintf("cxgctl %s%s %s %s\n", b.Version, built, b.Platform, b.Go)
 }

@@ -6,8 +6,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
-	"github.com/olekukonko/tablewriter/pkg/twwidth"
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
@@ -38,7 +38,7 @@ func TestHelp_FitsTheScreen(t *testing.T) {
 	for _, width := range []int{60, 80, 100} {
 		for name, page := range pages(width) {
 			for line := range strings.Lines(page) {
-				if w := twwidth.Width(strings.TrimRight(line, "\n")); w > width {
+				if w := utf8.RuneCountInString(strings.TrimRight(line, "\n")); w > width {
 					t.Errorf("%s at %d columns: %d columns in %q", name, width, w, line)
 				}
 			}

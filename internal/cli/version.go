@@ -8,16 +8,22 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/buildinfo"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/output"
 )
 
 func newVersion(env *cmdutil.Env) *cobra.Command {
-	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cmdutil.ExactArgs(),
-		RunE: env.Wrap(func(context.Context, *cobra.Command, []string) error {
+	cmd := &cobra.Command{Use: "version", Short: "Print the version", Args: cmdutil.ExactArgs(), Example: "  cxgctl version\n  cxgctl version -o json"}
+	cmd.RunE = env.Wrap(func(_ context.Context, cmd *cobra.Command, _ []string) error {
+		if cmd.Flags().NFlag() == 0 { // works with a configuration that cannot be read, too
 			_, err := io.WriteString(env.Stdout, buildinfo.Line())
 			return err
-		}),
-	}
+		}
+		if err := env.SetPrinter(cmd); err != nil {
+			return err
+		}
+		return output.One(env.Printer, output.View{Name: "versions", ID: "version"}, buildinfo.Current())
+	})
+	return cmdutil.AddOutputFlags[buildinfo.Build](env, cmd)
 }
 
 func newCompletion(env *cmdutil.Env) *cobra.Command {

@@ -96,7 +96,7 @@ type Sort struct {
 	NotNull bool   // required for a plain index to serve descending order, because NULLs come last
 }
 
-// OrderBy parses specs such as "created_at:desc" into an order. The order ends with the tie-breaking field, in the
+// OrderBy parses specs such as "created_at:desc" or "-created_at" into an order. The order ends with the tie-breaking field, in the
 // direction of the last spec. Without specs, the fallback applies. Unknown names are added to problems, together with
 // the valid ones.
 func (s Sortable) OrderBy(specs []string, fallback, tie string, valid []string, problems *fault.Problems) Order {
@@ -107,6 +107,9 @@ func (s Sortable) OrderBy(specs []string, fallback, tie string, valid []string, 
 	desc := false
 	for _, spec := range specs {
 		name, direction, _ := strings.Cut(strings.TrimSpace(spec), ":")
+		if field, isDescending := strings.CutPrefix(name, "-"); isDescending && direction == "" {
+			name, direction = field, "desc"
+		}
 		by, ok := s[name]
 		if !ok {
 			problems.Add("sort", "cannot sort by %q; sortable fields: %s", name, strings.Join(valid, ", "))

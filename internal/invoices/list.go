@@ -26,7 +26,7 @@ type Filter struct {
 	MinTotal, MaxTotal *money.Amount
 	IncludeDeleted     bool
 	Changed            db.Increment
-	Sort               []string // FIELD or FIELD:desc
+	Sort               []string // FIELD, -FIELD or FIELD:desc
 
 	// Refused holds the problems that the caller found while parsing, so that all are reported together.
 	Refused fault.Problems

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/klauspost/compress/gzip"
@@ -204,7 +205,16 @@ func (s *sink) fault(err error) error {
 	if s.name == "" {
 		return fault.New(fault.FileCode(err), "cannot write to standard output: %s", reason).Because(err)
 	}
-	return fault.New(fault.FileCode(err), "cannot write %q: %s", s.name, reason).With("file", s.name).Because(err)
+	f := fault.New(fault.FileCode(err), "cannot write %q: %s", s.name, reason).With("file", s.name).Because(err)
+	switch scheme, path, isURL := strings.Cut(s.name, "://"); {
+	case isURL && scheme == "s3":
+		return f.WithHint("pipe the output to: aws s3 cp - %s", fault.Word("s3://"+path))
+	case isURL:
+		return f.WithHint("a file is written on this machine; pipe the output to a program that uploads it")
+	case errno == syscall.EBUSY: // a mount point
+		return f.WithHint("the file cannot be replaced as a whole; write into it with: > %s", fault.Word(s.name))
+	}
+	return f
 }
 
 // locate checks the path of the output file. Paths of standard output, such as /dev/stdout, mean standard

@@ -17,7 +17,7 @@ type Filter struct {
 	Search          string   // literal text in code, name or business number, case-insensitive
 	IncludeDeleted  bool
 	Changed         db.Increment
-	Sort            []string  // FIELD or FIELD:desc
+	Sort            []string  // FIELD, -FIELD or FIELD:desc
 	Since, Until    time.Time // created_at, inclusive and exclusive
 }
 

@@ -22,7 +22,7 @@ type Filter struct {
 	MemberOf        string    // predicate over the alias u, see tenants.Membership; "" selects all users
 	IncludeDeleted  bool
 	Changed         db.Increment
-	Sort            []string // FIELD or FIELD:desc
+	Sort            []string // FIELD, -FIELD or FIELD:desc
 }
 
 // Empty reports whether the filter selects every live user.

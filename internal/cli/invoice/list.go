@@ -105,7 +105,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "include deleted invoices")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "include-deleted")
 	page.BindExport(cmd)
-	cmd.Flags().StringSliceVar(&page.Sort, "sort", nil, "`fields` to sort by, each FIELD or FIELD:desc")
+	cmd.Flags().StringSliceVar(&page.Sort, "sort", nil, "`fields` to sort by, each FIELD, -FIELD or FIELD:desc")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Shaping, "sort")
 	cliflag.CompleteFlag(cmd, "sort", invoices.SortFields...)
 	env.Specify(cmd, cmdutil.Spec{Permission: "INVOICE_LIST", Resource: invoices.Kind.Name, Tables: cmdutil.Invoices.Tables, TenantOnly: true})

@@ -76,7 +76,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "include deleted tenants")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "include-deleted")
 	page.BindExport(cmd)
-	cmd.Flags().StringSliceVar(&page.Sort, "sort", nil, "sort by these `fields`, each FIELD or FIELD:desc")
+	cmd.Flags().StringSliceVar(&page.Sort, "sort", nil, "sort by these `fields`, each FIELD, -FIELD or FIELD:desc")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Shaping, "sort")
 	cliflag.CompleteFlag(cmd, "sort", tenants.SortFields...)
 	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_LIST", Resource: tenants.Kind.Name, Tables: cmdutil.Tenants.Tables})

@@ -11,6 +11,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
@@ -19,8 +20,14 @@ func newExport(env *cmdutil.Env) *cobra.Command {
 	var f filterFlags
 	var hashes bool
 	cmd := &cobra.Command{
-		Use: "export", Short: "Write users to a file that users import reads back", Args: cmdutil.ExactArgs(),
+		Use: "export", Short: "Write users to a file that users import reads back",
 		Example: "  cxgctl users export --output-file users.csv.gz\n  cxgctl users export --status ACTIVE -o jsonl | cxgctl --profile test users import - --format jsonl --no-passwords",
+	}
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 1 {
+			return fault.New(fault.Usage, "cxgctl users export: unexpected argument %q", args[0]).WithHint("write to a file with: --output-file %s", fault.Word(args[0]))
+		}
+		return cmdutil.ExactArgs()(cmd, args)
 	}
 	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, _ []string) error {
 		t, err := s.Users()

@@ -100,7 +100,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "include-deleted")
 	page.BindExport(cmd)
 	cmdutil.BindReveal(env, cmd)
-	cmd.Flags().StringSliceVar(&page.Sort, "sort", nil, "sort by these `fields`, each FIELD or FIELD:desc")
+	cmd.Flags().StringSliceVar(&page.Sort, "sort", nil, "sort by these `fields`, each FIELD, -FIELD or FIELD:desc")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Shaping, "sort")
 	env.Specify(cmd, cmdutil.Spec{Permission: "USER_LIST", Resource: users.Kind.Name, TenantOnly: true, Audit: cmdutil.WhenReading})
 	cmdutil.BindTenants(env, cmdutil.BindTenant(env, cmd))

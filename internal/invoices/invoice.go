@@ -41,8 +41,8 @@ type Invoice struct {
 	Deleted        bool          `json:"deleted" db:"deleted"`
 	CreatedAt      *db.Time      `json:"created_at" db:"created_at"`
 	UpdatedAt      *db.Time      `json:"updated_at" db:"updated_at"`
-	CreatedBy      *uuid.UUID    `json:"created_by" db:"created_by"`
-	UpdatedBy      *uuid.UUID    `json:"updated_by" db:"updated_by"`
+	CreatedBy      *uuid.UUID    `json:"created_by" db:"created_by" table:"user"`
+	UpdatedBy      *uuid.UUID    `json:"updated_by" db:"updated_by" table:"user"`
 }
 
 // The values of status and payment_method that the CHECK constraints allow.

@@ -45,6 +45,7 @@ const (
 	asAmount   look = "amount"   // an amount in the row's currency
 	asSum      look = "sum"      // an amount that is added up below the table
 	asPercent  look = "percent"  // a fraction of one
+	asUser     look = "user"     // a user's id, shown as the username
 	asNumber   look = "number"
 )
 

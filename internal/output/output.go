@@ -120,6 +120,10 @@ type Printer struct {
 	Options
 	jq    *gojq.Code
 	notes []string // for Note, after the output
+
+	// Usernames returns the usernames of the given ids, as far as they are known. Tables on a terminal show them in place
+	// of ids. It may be nil.
+	Usernames func(ids []string) map[string]string
 }
 
 // New checks the format, the jq expression and the path of the output file, so that wrong flags are refused

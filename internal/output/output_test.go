@@ -506,3 +506,28 @@ func TestTable_NothingFound(t *testing.T) {
 		t.Errorf("%q, note %q", got, note)
 	}
 }
+
+func TestTable_Usernames(t *testing.T) {
+	t.Parallel()
+	type made struct {
+		Name string     `json:"name"`
+		By   *uuid.UUID `json:"created_by" table:"user"`
+	}
+	id := records()[0].ID
+	items := []made{{"x", &id}, {"y", nil}}
+	for terminal, want := range map[bool][2]string{
+		true:  {"x     ada", "created_by  " + id.String() + " (ada)"},
+		false: {"x     " + id.String(), "created_by  " + id.String()},
+	} {
+		o := Options{Terminal: Terminal{IsTTY: terminal, Width: 100}}
+		named := func(p *Printer) *Printer {
+			p.Usernames = func(ids []string) map[string]string { return map[string]string{ids[0]: "ada"} }
+			return p
+		}
+		list := printed(t, o, func(p *Printer) error { return List(named(p), View{}, Page[made]{Items: items, Total: 2}) })
+		single := printed(t, o, func(p *Printer) error { return One(named(p), View{}, items[0]) })
+		if !strings.Contains(list, "\n"+want[0]+"\n") || !strings.Contains(single, "\n"+want[1]+"\n") {
+			t.Errorf("on a terminal (%t):\n%s%s", terminal, list, single)
+		}
+	}
+}

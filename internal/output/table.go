@@ -210,6 +210,7 @@ func (t *table) flush(b []byte) ([]byte, error) {
 	rows := t.rows
 	first := !t.started
 	t.rows, t.started = nil, true
+	t.nameUsers(rows)
 	if first && !t.printer.NoHeaders {
 		header := make([]string, len(t.cols))
 		for i, c := range t.cols {
@@ -272,6 +273,34 @@ func (t *table) flush(b []byte) ([]byte, error) {
 		b = append(append(b, bytes.TrimRight(line, " \n")...), '\n')
 	}
 	return b, err
+}
+
+// nameUsers replaces the ids of users by their usernames, and in a single record adds the usernames.
+func (t *table) nameUsers(rows [][]string) {
+	var ids []string
+	for _, row := range rows {
+		for i, cell := range row {
+			if t.cols[i].look == asUser && cell != "" && !slices.Contains(ids, cell) {
+				ids = append(ids, cell)
+			}
+		}
+	}
+	if len(ids) == 0 || !t.printer.Terminal.IsTTY || t.printer.Usernames == nil {
+		return
+	}
+	names := t.printer.Usernames(ids)
+	for _, row := range rows {
+		for i, cell := range row {
+			name, ok := names[cell]
+			switch {
+			case t.cols[i].look != asUser || !ok:
+			case t.single:
+				row[i] += " (" + displayed(name) + ")"
+			default:
+				row[i] = displayed(name)
+			}
+		}
+	}
 }
 
 // appendRow appends the cells of one line.
@@ -446,6 +475,7 @@ func (l *listing) row(b []byte, r *printedRow) ([]byte, error) {
 		}
 		values[i] = value
 	}
+	l.nameUsers([][]string{values})
 	return l.appendFields(b, values)
 }
 

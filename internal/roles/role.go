@@ -41,7 +41,7 @@ type Grant struct {
 	TenantID  *uuid.UUID `json:"tenant_id" db:"tenant_id"` // where the grant holds; null means everywhere
 	Status    *string    `json:"status" db:"status"`
 	GrantedAt *db.Time   `json:"granted_at" db:"granted_at"`
-	GrantedBy *uuid.UUID `json:"granted_by" db:"granted_by"`
+	GrantedBy *uuid.UUID `json:"granted_by" db:"granted_by" table:"user"`
 	ExpiresAt *db.Time   `json:"expires_at" db:"expires_at"`
 }
 

@@ -35,8 +35,8 @@ type Member struct {
 	IsAdmin    *bool      `json:"is_admin" db:"is_admin"`
 	CreatedAt  *db.Time   `json:"created_at" db:"created_at"`
 	UpdatedAt  *db.Time   `json:"updated_at" db:"updated_at"`
-	CreatedBy  *uuid.UUID `json:"created_by" db:"created_by"`
-	UpdatedBy  *uuid.UUID `json:"updated_by" db:"updated_by"`
+	CreatedBy  *uuid.UUID `json:"created_by" db:"created_by" table:"user"`
+	UpdatedBy  *uuid.UUID `json:"updated_by" db:"updated_by" table:"user"`
 }
 
 // MemberStatuses are the values of a membership's status that the CHECK constraint allows.

@@ -44,8 +44,8 @@ type Tenant struct {
 	Deleted         bool            `json:"deleted" db:"deleted"`
 	CreatedAt       *db.Time        `json:"created_at" db:"created_at"`
 	UpdatedAt       *db.Time        `json:"updated_at" db:"updated_at"`
-	CreatedBy       *uuid.UUID      `json:"created_by" db:"created_by"`
-	UpdatedBy       *uuid.UUID      `json:"updated_by" db:"updated_by"`
+	CreatedBy       *uuid.UUID      `json:"created_by" db:"created_by" table:"user"`
+	UpdatedBy       *uuid.UUID      `json:"updated_by" db:"updated_by" table:"user"`
 }
 
 // The values of type and status that the CHECK constraints allow.

@@ -41,8 +41,8 @@ type User struct {
 	IsActive            bool       `json:"is_active" db:"is_active"`
 	CreatedAt           *db.Time   `json:"created_at" db:"created_at"`
 	UpdatedAt           *db.Time   `json:"updated_at" db:"updated_at"`
-	CreatedBy           *uuid.UUID `json:"created_by" db:"created_by"`
-	UpdatedBy           *uuid.UUID `json:"updated_by" db:"updated_by"`
+	CreatedBy           *uuid.UUID `json:"created_by" db:"created_by" table:"user"`
+	UpdatedBy           *uuid.UUID `json:"updated_by" db:"updated_by" table:"user"`
 
 	Deleted bool `json:"-" db:"deleted"` // implies !IsActive; a tenant's user can be inactive without being deleted
 }

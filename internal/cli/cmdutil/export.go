@@ -133,7 +133,8 @@ func exportAll[T any](ctx context.Context, env *Env, cmd *cobra.Command, v outpu
 			return err
 		}
 	}
-	env.Deadline.Stop() // a stream has an idle time-out instead
+	env.Deadline.Stop()         // a stream has an idle time-out instead
+	env.Printer.Usernames = nil // the connection is busy
 
 	var n int64
 	if binary {

@@ -37,7 +37,7 @@ func Join(cat schema.Catalog, id string) (join, codeExpr, nameExpr string) {
 	if !ok {
 		return "", "NULL::text", "NULL::text"
 	}
-	return "LEFT JOIN " + shape.Name + " t ON t.id = " + id, code(shape), expression(shape.FirstOf("name"))
+	return "LEFT JOIN " + shape.Name + " t ON t.id = " + id, code(shape), expression(shape.FirstOf("name", "tenant_name"))
 }
 
 // named describes how tenants are identified: by id or code.

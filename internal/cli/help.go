@@ -158,7 +158,11 @@ func (h helper) topicPage(name, text string) string {
 func (h helper) page(cmd *cobra.Command) string {
 	var b strings.Builder
 	width := h.width
-	output.WriteMarkdown(&b, cmp.Or(cmd.Long, cmd.Short), width)
+	text := cmd.Long
+	if lead := strings.TrimSuffix(cmd.Short, "."); !strings.HasPrefix(text, lead) {
+		text = lead + ".\n\n" + text
+	}
+	output.WriteMarkdown(&b, text, width)
 	section := func(title string) { b.WriteString("\n" + title + "\n") }
 
 	section("Usage:")

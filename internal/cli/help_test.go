@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -56,6 +59,74 @@ func TestHelp_ExplainsSharedFlagsOnce(t *testing.T) {
 			word, _, _ := strings.Cut(strings.TrimRight(strings.Fields(words)[0], ".,:;)"), "\n")
 			if _, ok := topic(word); !ok && word != "TOPIC" && word != "[COMMAND" && word != "users" {
 				t.Errorf("%s refers to the topic %q", name, word)
+			}
+		}
+	}
+}
+
+// A-10: every command has an example.
+func TestHelp_HasExamples(t *testing.T) {
+	cmdutil.Leaves(newRoot(&cmdutil.Env{Getenv: os.Getenv}), func(cmd *cobra.Command) {
+		if cmd.Example == "" {
+			t.Errorf("%s has no example", cmd.CommandPath())
+		}
+	})
+}
+
+// cronTime matches the times before the command of a crontab's line.
+var cronTime = regexp.MustCompile(`^ *([0-9*/,-]+ ){5}`)
+
+// commandLines returns the arguments of every cxgctl that a shell runs for the line.
+func commandLines(t *testing.T, line string) (list [][]string) {
+	t.Helper()
+	dir := t.TempDir()
+	sh := exec.CommandContext(t.Context(), "sh", "-c", `cxgctl() { { printf '%s\0' "$@"; printf '\1'; } >> "$OUT"; }
+: > sent.txt; pass() { :; }; curl() { :; }; psql() { cat > psql.out; }
+`+cronTime.ReplaceAllString(line, ""))
+	sh.Dir, sh.Env = dir, append(os.Environ(), "OUT="+filepath.Join(dir, "out"))
+	_ = sh.Run() // files of the example are missing
+	text, err := os.ReadFile(filepath.Join(dir, "out"))
+	if err != nil {
+		t.Errorf("%s runs no cxgctl: %v", line, err)
+	}
+	for command := range strings.SplitSeq(strings.TrimSuffix(string(text), "\x01"), "\x01") {
+		list = append(list, strings.Split(strings.TrimSuffix(command, "\x00"), "\x00"))
+	}
+	return list
+}
+
+// B-13 and its kind: every example, in help and topics, is a command line that cxgctl accepts.
+func TestHelp_ExamplesParse(t *testing.T) {
+	var examples []string
+	cmdutil.Leaves(newRoot(&cmdutil.Env{Getenv: os.Getenv}), func(cmd *cobra.Command) {
+		examples = append(examples, strings.Split(strings.ReplaceAll(cmd.Example, "\\\n", ""), "\n")...)
+	})
+	for _, name := range topics() {
+		text, _ := topic(name)
+		for line := range strings.Lines(text) {
+			if strings.HasPrefix(line, "    ") && strings.Contains(line, "cxgctl ") {
+				examples = append(examples, line)
+			}
+		}
+	}
+	for _, line := range examples {
+		for _, args := range commandLines(t, line) {
+			root := newRoot(&cmdutil.Env{Getenv: os.Getenv, Args: args})
+			cmd, rest, err := root.Find(args)
+			for _, check := range []func() error{
+				func() error { return err },
+				func() error { return cmd.ParseFlags(rest) },
+				func() error { return cmd.ValidateArgs(cmd.Flags().Args()) },
+				cmd.ValidateRequiredFlags,
+				cmd.ValidateFlagGroups,
+			} {
+				if err := check(); err != nil {
+					t.Errorf("%q: %v", line, err)
+					break
+				}
+			}
+			if cmd.HasSubCommands() {
+				t.Errorf("%q is not a command", line)
 			}
 		}
 	}

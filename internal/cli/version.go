@@ -12,7 +12,7 @@ import (
 )
 
 func newVersion(env *cmdutil.Env) *cobra.Command {
-	cmd := &cobra.Command{Use: "version", Short: "Print the version", Args: cmdutil.ExactArgs(), Example: "  cxgctl version\n  cxgctl version -o json"}
+	cmd := &cobra.Command{Use: "version", Short: "Print the version", Long: "With its commit, date, platform and Go version.", Args: cmdutil.ExactArgs(), Example: "  cxgctl version\n  cxgctl version -o json"}
 	cmd.RunE = env.Wrap(func(_ context.Context, cmd *cobra.Command, _ []string) error {
 		if cmd.Flags().NFlag() == 0 { // works with a configuration that cannot be read, too
 			_, err := io.WriteString(env.Stdout, buildinfo.Line())
@@ -36,7 +36,7 @@ func newCompletion(env *cmdutil.Env) *cobra.Command {
 	var children []*cobra.Command
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
 		children = append(children, &cobra.Command{
-			Use: shell, Short: "Print the completion script for " + shell, Args: cmdutil.ExactArgs(),
+			Use: shell, Short: "Print the completion script for " + shell, Args: cmdutil.ExactArgs(), Example: "  cxgctl completion " + shell,
 			RunE: env.Wrap(func(_ context.Context, cmd *cobra.Command, _ []string) error { return shells[shell](cmd.Root()) }),
 		})
 	}

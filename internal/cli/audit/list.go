@@ -45,7 +45,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	var since, until cliflag.TimeValue
 	var page cmdutil.PageFlags
 	cmd := &cobra.Command{
-		Use: "list", Short: "List the audit log, newest first", Args: cmdutil.ExactArgs(),
+		Use: "list", Short: "List the audit log, newest first", Long: "The filters add up. --actor is who did it, --ref what it was done to. Values of personal fields are masked in a protected profile.", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl audit list --since 7d --actor admin\n  cxgctl audit list --resource user --action DELETE -o json\n  cxgctl audit list --result BLOCKED",
 	}
 	cmd.RunE = cmdutil.RunRead(env, cmdutil.List(env, AuditView, &page, func(ctx context.Context, s *cmdutil.Session) (cmdutil.Listing[audit.Entry], error) {
@@ -158,7 +158,7 @@ type auditRecord struct {
 
 func newGet(env *cmdutil.Env) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "get ID", Short: "Show an audit row, or all rows of an operation, with the fields before and after", Args: cmdutil.ExactArgs("ID"),
+		Use: "get ID", Short: "Show an audit row, or all rows of an operation, with the fields before and after", Example: "  cxgctl audit get 01a20d19-2694-725b-92b8-7e88c8ecf478\n  cxgctl audit get 01a20d19-266f-72f7-a912-3ce8e09758bb -o json", Args: cmdutil.ExactArgs("ID"),
 		Long: `Show an audit row, or all rows of an operation, with the fields before and after.
 
 The origin is that of the row's seal: cli if cxgctl sealed it in the transaction that wrote it, foreign if it was sealed

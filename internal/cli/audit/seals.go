@@ -246,7 +246,7 @@ func printKeys(env *cmdutil.Env) error {
 func newKeygen(env *cmdutil.Env) *cobra.Command {
 	var out string
 	cmd := &cobra.Command{
-		Use: "keygen --out FILE", Short: "Generate a key pair for checkpoints and archives", Args: cmdutil.ExactArgs(),
+		Use: "keygen --out FILE", Short: "Generate a key pair for checkpoints and archives", Long: "The private key signs, the public key FILE.pub verifies. Keep the private key where those who can change the database cannot read it.", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl audit keygen --out /etc/cxgctl/audit.key",
 	}
 	cmd.RunE = env.Wrap(func(_ context.Context, cmd *cobra.Command, _ []string) error {

@@ -244,7 +244,7 @@ func newLogout(env *cmdutil.Env) *cobra.Command {
 	var all bool
 	var flags cmdutil.ChangeFlags
 	cmd := &cobra.Command{
-		Use: "logout", Short: "End your login, or all your logins with --all", Args: cmdutil.ExactArgs(),
+		Use: "logout", Short: "End your login, or all your logins with --all", Long: "The login is revoked in the database and removed from this machine.", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl auth logout\n  cxgctl auth logout --all --yes",
 	}
 	cmd.RunE = cmdutil.RunAnonymous(env, func(ctx context.Context, cmd *cobra.Command) error {
@@ -346,7 +346,7 @@ var whoamiView = output.View{
 
 func newWhoami(env *cmdutil.Env) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "whoami", Short: "Show the operator, how they authenticated, and their permissions", Args: cmdutil.ExactArgs(),
+		Use: "whoami", Short: "Show the operator, how they authenticated, and their permissions", Long: "Says too whether the database enforces permissions, and how strong the proof of identity is: a login or a key, the database role, or only a name.", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl auth whoami\n  cxgctl auth whoami --jq '.data.permissions[]'",
 	}
 	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, _ *cobra.Command, _ []string) error {

@@ -30,6 +30,12 @@ func Group(use, short string, children ...*cobra.Command) *cobra.Command {
 	return cmd
 }
 
+// Describe sets the paragraph and the examples of a command's help.
+func Describe(cmd *cobra.Command, long, example string) *cobra.Command {
+	cmd.Long, cmd.Example = long, example
+	return cmd
+}
+
 // GroupHelp refuses a group without a command: a script's typo must not pass. It prints the group's help on standard
 // error, on standard output if the word help follows.
 func GroupHelp(cmd *cobra.Command, args []string) error {

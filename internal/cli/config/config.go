@@ -20,7 +20,7 @@ func NewCommand(env *cmdutil.Env) *cobra.Command {
 }
 
 func newView(env *cmdutil.Env) *cobra.Command {
-	cmd := &cobra.Command{Use: "view", Short: "Show the settings in force and where they come from", Args: cmdutil.ExactArgs()}
+	cmd := &cobra.Command{Use: "view", Short: "Show the settings in force and where they come from", Long: "Secrets are never shown. Each setting names its source: a flag, a variable, the profile with its file and line, or the default.", Example: "  cxgctl config view\n  cxgctl config view --profile prod -o json", Args: cmdutil.ExactArgs()}
 	cmd.RunE = env.Wrap(func(_ context.Context, cmd *cobra.Command, _ []string) error {
 		if err := env.SetPrinter(cmd); err != nil {
 			return err
@@ -32,7 +32,7 @@ func newView(env *cmdutil.Env) *cobra.Command {
 
 func newPath(env *cmdutil.Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "path", Short: "Show which configuration file is read", Args: cmdutil.ExactArgs(),
+		Use: "path", Short: "Show which configuration file is read", Long: "Lists on standard error where it looks, in order, and prints the file that is used.", Example: "  cxgctl config path", Args: cmdutil.ExactArgs(),
 		RunE: env.Wrap(func(_ context.Context, cmd *cobra.Command, _ []string) error {
 			dir, err := os.Getwd()
 			if err != nil {
@@ -54,7 +54,7 @@ func newPath(env *cmdutil.Env) *cobra.Command {
 
 func newInit(env *cmdutil.Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "init", Short: "Write a commented configuration file to start from", Args: cmdutil.ExactArgs(),
+		Use: "init", Short: "Write a commented configuration file to start from", Example: "  cxgctl config init\n  cxgctl config init --config ~/.config/cxgctl/config.yaml", Args: cmdutil.ExactArgs(),
 		RunE: env.Wrap(func(_ context.Context, cmd *cobra.Command, _ []string) error {
 			dir, err := os.Getwd()
 			if err != nil {

@@ -67,7 +67,7 @@ const (
 func newUp(env *cmdutil.Env) *cobra.Command {
 	var size seed.Size
 	cmd := &cobra.Command{
-		Use: "up", Short: "Start the dev database, migrate it and load demo data, as far as needed", Args: cmdutil.ExactArgs(),
+		Use: "up", Short: "Start the dev database, migrate it and load demo data, as far as needed", Long: "It is a PostgreSQL of your own with made-up users, invoices and tenants, reached by a unix socket. Commands use it where the profile says embedded: true.", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl dev up\n  cxgctl dev up --users 1000000 --invoices 2000000",
 	}
 	cmd.RunE = env.Wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
@@ -111,7 +111,7 @@ func newUp(env *cmdutil.Env) *cobra.Command {
 
 func newStatus(env *cmdutil.Env) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "status", Short: "Show whether the dev database is running, and where", Args: cmdutil.ExactArgs(),
+		Use: "status", Short: "Show whether the dev database is running, and where", Example: "  cxgctl dev status\n  cxgctl dev status -o json --jq .data.socket", Args: cmdutil.ExactArgs(),
 		Long: `Show whether the dev database is running, and where.
 
 Exits 0 when it runs and 3 when it does not, as pg_ctl status does. The record is printed in both cases; port is null,
@@ -135,7 +135,7 @@ because the server listens only on its socket.`,
 
 func newDown(env *cmdutil.Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "down", Short: "Stop the dev database and keep its data", Args: cmdutil.ExactArgs(),
+		Use: "down", Short: "Stop the dev database and keep its data", Long: "Any command that uses the dev database starts it again.", Example: "  cxgctl dev down", Args: cmdutil.ExactArgs(),
 		RunE: env.Wrap(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			if err := devdb.Down(ctx, env.DevOptions()); err != nil {
 				return err
@@ -148,7 +148,7 @@ func newDown(env *cmdutil.Env) *cobra.Command {
 
 func newReset(env *cmdutil.Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "reset", Short: "Stop the dev database and delete it with all its data", Args: cmdutil.ExactArgs(),
+		Use: "reset", Short: "Stop the dev database and delete it with all its data", Long: "Only databases that cxgctl dev up created are deleted.", Example: "  cxgctl dev reset --yes", Args: cmdutil.ExactArgs(),
 		RunE: env.Wrap(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			dir := devdb.DefaultDir(env.Getenv)
 			if err := env.Confirm(ctx, "remove the dev database in "+dir); err != nil {

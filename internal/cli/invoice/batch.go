@@ -43,7 +43,9 @@ func newDelete(env *cmdutil.Env) *cobra.Command {
 	b.NoopReason = func(ctx context.Context, w *cmdutil.Writer, i invoices.Invoice) string {
 		return "is already deleted" + cmdutil.LastChange(ctx, w, i.UpdatedAt, i.UpdatedBy)
 	}
-	return b.Command("delete REF…", "Delete invoices; restore undeletes them", "  cxgctl invoices delete INV-202612-0001 --yes --reason 'entered twice'")
+	return cmdutil.Describe(b.Command("delete REF…", "Delete invoices; restore undeletes them", ""),
+		"They are marked as deleted and stay in the database. The number stays taken.",
+		"  cxgctl invoices delete INV-202612-0001 --yes --reason 'entered twice'\n  cxgctl invoices delete --tenant acme --status CANCELED --dry-run")
 }
 
 func newRestore(env *cmdutil.Env) *cobra.Command {
@@ -51,7 +53,7 @@ func newRestore(env *cmdutil.Env) *cobra.Command {
 	b.Deleted = true
 	b.Edit = func(t *invoices.Table) (invoices.Edit, error) { return t.SetDeleted(false) }
 	b.NoopReason = func(context.Context, *cmdutil.Writer, invoices.Invoice) string { return "is not deleted" }
-	return b.Command("restore REF…", "Restore deleted invoices", "  cxgctl invoices restore INV-202612-0001")
+	return b.Command("restore REF…", "Restore deleted invoices", "  cxgctl invoices restore INV-202612-0001\n  cxgctl invoices restore INV-202612-0001 --reason 'deleted by mistake'")
 }
 
 func newStatus(env *cmdutil.Env) *cobra.Command {
@@ -83,6 +85,7 @@ func newStatus(env *cmdutil.Env) *cobra.Command {
 	cmd = b.Command("status REF… --set STATUS", "Set the status of invoices",
 		"  cxgctl invoices status INV-202612-0001 --set PAID --payment-method BANK_TRANSFER --paid-at 2026-12-20\n"+
 			"  cxgctl invoices status --stdin --set SENT --expect 120 <sent.txt\n  cxgctl invoices status --tenant acme --status PENDING --set CANCELED --yes")
+	cmd.Long = "PAID needs a payment method and takes the time of the payment. Changes of status that the platform does not make are refused without --force."
 	cmd.Flags().StringVar(&move.To, "set", "", "PENDING, SENT, PAID, OVERDUE or CANCELED")
 	cmd.Flags().Var(&paidAt, "paid-at", "`time` of the payment (default now)")
 	cmd.Flags().Var(&method, "payment-method", "`method` of the payment: CREDIT_CARD, BANK_TRANSFER, PAYPAL, WIRE_TRANSFER or CHECK")

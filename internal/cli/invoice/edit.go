@@ -66,7 +66,7 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 	var values invoiceValues
 	var flags cmdutil.ChangeFlags
 	cmd := &cobra.Command{
-		Use: "create --tenant REF [--subscription ID] --invoice-no N …", Short: "Create an invoice with status PENDING", Args: cmdutil.ExactArgs(),
+		Use: "create --tenant REF [--subscription ID] --invoice-no N …", Short: "Create an invoice with status PENDING", Long: "The total is computed: base + usage - discount + tax, in exact decimals. Tenant and subscription must be live.", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl invoices create --tenant acme --subscription 5c1e… --invoice-no INV-202612-0001 --invoice-date 2026-12-01 \\\n" +
 			"    --due-date 2026-12-31 --start-date 2026-11-01 --close-date 2026-11-30 --base-amount 99000 --tax-amount 9900 --user-count 12",
 	}
@@ -107,7 +107,7 @@ func newUpdate(env *cmdutil.Env) *cobra.Command {
 	var force forceFlag
 	var flags cmdutil.ChangeFlags
 	cmd := &cobra.Command{
-		Use: "update REF", Short: "Change fields of an invoice; the total is recomputed", Args: cmdutil.ExactArgs("REF"), ValidArgsFunction: cmdutil.Invoices.Completion(env, true),
+		Use: "update REF", Short: "Change fields of an invoice; the total is recomputed", Long: "--if-updated-at refuses the change if someone changed the invoice since you read it. The amounts of a paid invoice change only with --force and --reason.", Args: cmdutil.ExactArgs("REF"), ValidArgsFunction: cmdutil.Invoices.Completion(env, true),
 		Example: "  cxgctl invoices update INV-202612-0001 --discount-amount 5000 --reason 'goodwill'\n" +
 			"  cxgctl invoices update INV-202612-0001 --due-date 2027-01-31 --if-updated-at 2026-12-01T08:00:00Z",
 	}

@@ -82,7 +82,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	var f filterFlags
 	var page cmdutil.PageFlags
 	cmd := &cobra.Command{
-		Use: "list", Short: "List invoices, newest first", Args: cmdutil.ExactArgs(),
+		Use: "list", Short: "List invoices, newest first", Long: "Without --all one page is shown. A file takes all rows, so it needs --all or --page.", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl invoices list --overdue --sort due_date\n  cxgctl invoices list --tenant acme --from 2026-01-01 --to 2026-02-01 -o csv\n  cxgctl invoices list --status PAID --all -o jsonl --output-file paid.jsonl.gz",
 	}
 	cmd.RunE = cmdutil.RunRead(env, cmdutil.List(env, cmdutil.InvoiceView, &page, func(ctx context.Context, s *cmdutil.Session) (cmdutil.Listing[invoices.Invoice], error) {

@@ -104,7 +104,7 @@ func newMigration(which migrate.Database, s migrate.Step) migration {
 func newStatus(env *cmdutil.Env) *cobra.Command {
 	var f cmdutil.DatabaseFlags
 	cmd := &cobra.Command{
-		Use: "status", Short: "List migrations and show what migrate up would do", Args: cmdutil.ExactArgs(),
+		Use: "status", Short: "List migrations and show what migrate up would do", Example: "  cxgctl migrate status\n  cxgctl migrate status --all-tenants", Args: cmdutil.ExactArgs(),
 		Long: `List migrations and show what migrate up would do. Nothing is changed.
 
 STATE is applied, pending, "optional: --with NAME" for a migration that migrate up applies only with that flag, or
@@ -162,7 +162,7 @@ func newUp(env *cmdutil.Env) *cobra.Command {
 	var f cmdutil.DatabaseFlags
 	var r rollout
 	cmd := &cobra.Command{
-		Use: "up", Short: "Apply pending migrations", Args: cmdutil.ExactArgs(),
+		Use: "up", Short: "Apply pending migrations", Example: "  cxgctl migrate up --dry-run\n  cxgctl migrate up\n  cxgctl migrate up --database tenants --tenant acme", Args: cmdutil.ExactArgs(),
 		Long: `Apply pending migrations. Concurrent runs wait for each other.
 
 A database that other software created is adopted: missing objects are added, existing ones are not changed, and
@@ -199,7 +199,7 @@ func newDown(env *cmdutil.Env) *cobra.Command {
 	var f cmdutil.DatabaseFlags
 	var optional string
 	cmd := &cobra.Command{
-		Use: "down", Short: "Revert the last migration", Args: cmdutil.ExactArgs(),
+		Use: "down", Short: "Revert the last migration", Long: "Removes only what the migration added here. A migration that would lose data is refused without --discard-data.", Example: "  cxgctl migrate down --dry-run\n  cxgctl migrate down --database tenants", Args: cmdutil.ExactArgs(),
 	}
 	cmd.RunE = env.Wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 		down := func(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database) ([]migrate.Step, error) {

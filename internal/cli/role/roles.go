@@ -43,7 +43,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	var user string
 	var page cmdutil.PageFlags
 	cmd := &cobra.Command{
-		Use: "list", Short: "List roles, highest level first", Args: cmdutil.ExactArgs(),
+		Use: "list", Short: "List roles, highest level first", Long: "With --user only the roles that the user holds.", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl roles list -o wide\n  cxgctl roles list --user ada",
 	}
 	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
@@ -74,7 +74,7 @@ func newGrants(env *cmdutil.Env) *cobra.Command {
 	var user, role, tenant string
 	var page cmdutil.PageFlags
 	cmd := &cobra.Command{
-		Use: "grants", Short: "List role grants", Args: cmdutil.ExactArgs(),
+		Use: "grants", Short: "List role grants", Long: "Who holds which role, in which tenant, and until when.", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl roles grants --user ada\n  cxgctl roles grants --role SUPER_ADMIN\n  cxgctl roles grants --tenant acme -o csv",
 	}
 	cmd.RunE = cmdutil.RunRead(env, cmdutil.List(env, grantView, &page, func(ctx context.Context, s *cmdutil.Session) (cmdutil.Listing[roles.Grant], error) {
@@ -129,7 +129,7 @@ func newGet(env *cmdutil.Env) *cobra.Command {
 		Use: "get ROLE", Short: "Show a role with its permissions", Args: cmdutil.ExactArgs("ROLE"), ValidArgsFunction: func(cmd *cobra.Command, arg1 []string, arg2 string) ([]string, cobra.ShellCompDirective) {
 			return completeRole(env, cmd, arg1, arg2)
 		},
-		Example: "  cxgctl roles get PLATFORM_SUPPORT --jq '.data.permissions[]'",
+		Example: "  cxgctl roles get PLATFORM_SUPPORT --jq '.data.permissions[]'\n  cxgctl roles get PLATFORM_SUPPORT",
 	}
 	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, _ *cobra.Command, args []string) error {
 		t, err := roles.NewTable(s.Catalog)
@@ -279,8 +279,8 @@ func until(end *db.Time) string {
 func newRevoke(env *cmdutil.Env) *cobra.Command {
 	f := grantFlags{revoke: true}
 	cmd := &cobra.Command{
-		Use: "revoke ROLE USER", Short: "Revoke a role from a user", Args: cmdutil.ExactArgs("ROLE", "USER"),
-		Example: "  cxgctl roles revoke PLATFORM_SUPPORT ada --reason 'changed teams'",
+		Use: "revoke ROLE USER", Short: "Revoke a role from a user", Long: "With --tenant the grant in that tenant, else the grant that holds everywhere. Revoking a role that is not held changes nothing.", Args: cmdutil.ExactArgs("ROLE", "USER"),
+		Example: "  cxgctl roles revoke PLATFORM_SUPPORT ada --reason 'changed teams'\n  cxgctl roles revoke TENANT_ADMIN bob --tenant acme",
 	}
 	cmd.RunE = cmdutil.RunWrite(env, &f.ChangeFlags, func(ctx context.Context, w *cmdutil.Writer, _ *cobra.Command, args []string) error {
 		t, g, err := f.resolve(ctx, w.Session, args)

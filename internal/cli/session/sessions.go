@@ -48,14 +48,16 @@ var (
 // NewCommand returns the commands about sessions.
 func NewCommand(env *cmdutil.Env) *cobra.Command {
 	return cmdutil.Group("sessions", "List and revoke sessions",
-		revocableList(env, "List sessions, newest first", sessionKind),
+		cmdutil.Describe(revocableList(env, "List sessions, newest first", sessionKind), "Sessions of the platform and logins of cxgctl.",
+			"  cxgctl sessions list --user ada\n  cxgctl sessions list --live -o csv"),
 		newRevoke(env))
 }
 
 // NewKeysCommand returns the commands about API keys.
 func NewKeysCommand(env *cmdutil.Env) *cobra.Command {
 	return cmdutil.Group("keys", "Manage API keys of services",
-		revocableList(env, "List keys, newest first", keyKind),
+		cmdutil.Describe(revocableList(env, "List keys, newest first", keyKind),
+			"A key lets a service work without a password. Expired and revoked keys stay in the list.", "  cxgctl keys list\n  cxgctl keys list --live -o csv"),
 		newKeysRevoke(env))
 }
 
@@ -113,7 +115,7 @@ func newLoginsList(env *cmdutil.Env) *cobra.Command {
 	var made cliflag.RangeFlags
 	var page cmdutil.PageFlags
 	cmd := &cobra.Command{
-		Use: "list", Short: "List attempts to log in and out, newest first", Args: cmdutil.ExactArgs(),
+		Use: "list", Short: "List attempts to log in and out, newest first", Long: "The platform's attempts are shown together with those of cxgctl.", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl logins list --success=false --since 7d\n  cxgctl logins list --user ada --address 192.0.2.0/24",
 	}
 	run := listOf(env, loginLogView, &page, &f, new(string), sessions.LoginKind)
@@ -174,6 +176,7 @@ func newKeysRevoke(env *cmdutil.Env) *cobra.Command {
 			}
 			return sessions.Ended{}, nil
 		})
+	cmd.Long = "A revoked key is refused from the next command on."
 	cmd.Example = "  cxgctl keys revoke nightly-export --reason 'job removed'\n  cxgctl keys revoke 3f2a9c1d00b4e6f7"
 	return cmd
 }

@@ -69,7 +69,7 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 		Use: "create --code C --name N", Short: "Create a tenant", Args: cmdutil.ExactArgs(),
 		Long: "Create a tenant as a row in the manager database. Where each tenant has its own database, create that separately and\n" +
 			"then run cxgctl migrate up --tenant C.",
-		Example: "  cxgctl tenants create --code acme --name 'Acme Corp.' --type PREMIUM --biz-no 123-45-67890",
+		Example: "  cxgctl tenants create --code acme --name 'Acme Corp.' --type PREMIUM --biz-no 123-45-67890\n  cxgctl tenants create --code globex --name Globex --type TRIAL",
 	}
 	cmd.RunE = cmdutil.RunWrite(env, &flags, func(ctx context.Context, w *cmdutil.Writer, _ *cobra.Command, _ []string) error {
 		t, err := tenants.NewTable(w.Catalog)

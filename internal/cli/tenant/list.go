@@ -59,7 +59,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	var f filterFlags
 	var page cmdutil.PageFlags
 	cmd := &cobra.Command{
-		Use: "list", Short: "List tenants, newest first", Args: cmdutil.ExactArgs(),
+		Use: "list", Short: "List tenants, newest first", Long: "Tenants are the platform's customers. Their users are members, or in databases of their own.", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl tenants list --status TRIAL --sort code\n  cxgctl tenants list --all -o csv --output-file tenants.csv",
 	}
 	cmd.RunE = cmdutil.RunRead(env, cmdutil.List(env, cmdutil.TenantView, &page, func(_ context.Context, s *cmdutil.Session) (cmdutil.Listing[tenants.Tenant], error) {
@@ -126,7 +126,7 @@ func newSubscriptions(env *cmdutil.Env) *cobra.Command {
 func newSubscriptionsList(env *cmdutil.Env) *cobra.Command {
 	var page cmdutil.PageFlags
 	cmd := &cobra.Command{
-		Use: "list TENANT", Short: "List the live subscriptions of a tenant, latest first", Args: cmdutil.ExactArgs("TENANT"),
+		Use: "list TENANT", Short: "List the live subscriptions of a tenant, latest first", Long: "An invoice is for one subscription; its id is what invoices create takes.", Args: cmdutil.ExactArgs("TENANT"),
 		ValidArgsFunction: cmdutil.Tenants.Completion(env, true),
 		Example:           "  cxgctl tenants subscriptions list acme\n  cxgctl tenants subscriptions list acme -o id",
 	}

@@ -66,7 +66,7 @@ func newMembersList(env *cmdutil.Env) *cobra.Command {
 	var added cliflag.RangeFlags
 	var page cmdutil.PageFlags
 	cmd := &cobra.Command{
-		Use: "list TENANT", Short: "List the members of a tenant, primary member first", Args: cmdutil.ExactArgs("TENANT"),
+		Use: "list TENANT", Short: "List the members of a tenant, primary member first", Long: "A membership gives a user of the platform access to a tenant. Members who have left are shown with --status LEFT.", Args: cmdutil.ExactArgs("TENANT"),
 		ValidArgsFunction: cmdutil.Tenants.Completion(env, true),
 		Example:           "  cxgctl tenants members list acme\n  cxgctl tenants members list acme --status LEFT -o csv",
 	}
@@ -116,7 +116,7 @@ func newMembersAdd(env *cmdutil.Env) *cobra.Command {
 			return completeMember(env, cmd, args, prefix)
 		},
 		Long:    "Add a user to a tenant. A member who has left is reinstated. The primary member is also an administrator.",
-		Example: "  cxgctl tenants members add acme ada --role OWNER --admin --primary --employee-id A-17",
+		Example: "  cxgctl tenants members add acme ada --role OWNER --admin --primary --employee-id A-17\n  cxgctl tenants members add acme bob",
 	}
 	cmd.RunE = cmdutil.RunWrite(env, &flags, func(ctx context.Context, w *cmdutil.Writer, cmd *cobra.Command, args []string) error {
 		m, err := tenants.NewMembers(w.Catalog)
@@ -175,6 +175,7 @@ func newMembersRemove(env *cmdutil.Env) *cobra.Command {
 		func(ctx context.Context, w *cmdutil.Writer, m *tenants.Members, _ *cobra.Command, seen tenants.Member) (tenants.Member, error) {
 			return m.Remove(ctx, w.Ledger, seen, cmdutil.Today(env))
 		})
+	cmd.Long = "The user's roles in the tenant stay; cxgctl roles grants --user lists them."
 	cmd.Example = "  cxgctl tenants members remove acme ada --reason 'left the company'"
 	return cmd
 }

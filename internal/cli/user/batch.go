@@ -44,7 +44,7 @@ func newDelete(env *cmdutil.Env) *cobra.Command {
 	b.NoopReason = func(ctx context.Context, w *cmdutil.Writer, u users.User) string {
 		return "is already deleted" + cmdutil.LastChange(ctx, w, u.UpdatedAt, u.UpdatedBy)
 	}
-	cmd := b.Command("delete REF…", "Delete users, so that users restore can restore them", "  cxgctl users delete ada bob --yes")
+	cmd := b.Command("delete REF…", "Delete users, so that users restore can restore them", "  cxgctl users delete ada bob --yes\n  cxgctl users delete --search temp. --dry-run")
 	cmd.Long = `Delete users: mark them as deleted, set their status to INACTIVE and end their sessions.
 
 The platform checks only the status at login, and accepts a session until it is revoked. cxgctl users restore restores
@@ -57,7 +57,7 @@ func newRestore(env *cmdutil.Env) *cobra.Command {
 	b.Deleted = true
 	b.Edit = func(t *users.Table) (users.Edit, error) { return t.SetDeleted(false) }
 	b.NoopReason = func(context.Context, *cmdutil.Writer, users.User) string { return "is not deleted" }
-	cmd := b.Command("restore REF…", "Restore deleted users", "  cxgctl users restore ada")
+	cmd := b.Command("restore REF…", "Restore deleted users", "  cxgctl users restore ada\n  cxgctl users restore ada --reason 'deleted by mistake'")
 	cmd.Long = `Restore deleted users with the status from before the deletion, which is read from its audit row. Sessions that the
 deletion ended stay ended.`
 	return cmd

@@ -16,7 +16,7 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 	var pw cmdutil.PasswordFlags
 	var flags cmdutil.ChangeFlags
 	cmd := &cobra.Command{
-		Use: "create --username U --email E --full-name N", Short: "Create a user",
+		Use: "create --username U --email E --full-name N", Short: "Create a user", Long: "The password comes from standard input, from a file, or is generated; it is never an argument. Username and e-mail must not differ from another user's only in case.",
 		Example: "  cxgctl users create --username ada --email ada@example.com --full-name 'Ada Lovelace' --generate-password\n" +
 			"  pass show ada | cxgctl users create --username ada --email ada@example.com --full-name 'Ada Lovelace' --password-stdin",
 	}
@@ -86,7 +86,7 @@ func newUpdate(env *cmdutil.Env) *cobra.Command {
 	var ref cmdutil.RefFlags
 	var flags cmdutil.ChangeFlags
 	cmd := &cobra.Command{
-		Use: "update REF", Short: "Change fields of a user", Args: cmdutil.ExactArgs("REF"), ValidArgsFunction: cmdutil.Users.Completion(env, true),
+		Use: "update REF", Short: "Change fields of a user", Long: "Only the given fields change. --unset empties a field, --if-updated-at refuses the change if someone changed the user since you read them.", Args: cmdutil.ExactArgs("REF"), ValidArgsFunction: cmdutil.Users.Completion(env, true),
 		Example: "  cxgctl users update ada --phone '+82 2 1234 5678'\n  cxgctl users update ada --unset phone --reason 'asked by mail'",
 	}
 	cmd.RunE = cmdutil.RunWrite(env, &flags, func(ctx context.Context, w *cmdutil.Writer, cmd *cobra.Command, args []string) error {
@@ -145,7 +145,7 @@ func newPassword(env *cmdutil.Env) *cobra.Command {
 	var ref cmdutil.RefFlags
 	var flags cmdutil.ChangeFlags
 	cmd := &cobra.Command{
-		Use: "password REF", Short: "Set a user's password and end the user's sessions", Args: cmdutil.ExactArgs("REF"), ValidArgsFunction: cmdutil.Users.Completion(env, true),
+		Use: "password REF", Short: "Set a user's password and end the user's sessions", Long: "On a terminal it asks twice. The password must be strong enough and not among the common ones.", Args: cmdutil.ExactArgs("REF"), ValidArgsFunction: cmdutil.Users.Completion(env, true),
 		Example: "  cxgctl users password ada\n  cxgctl users password ada --generate-password --password-out ada.txt",
 	}
 	cmd.RunE = cmdutil.RunWrite(env, &flags, func(ctx context.Context, w *cmdutil.Writer, _ *cobra.Command, args []string) error {

@@ -20,8 +20,8 @@ func newExport(env *cmdutil.Env) *cobra.Command {
 	var f filterFlags
 	var hashes bool
 	cmd := &cobra.Command{
-		Use: "export", Short: "Write users to a file that users import reads back",
-		Example: "  cxgctl users export --output-file users.csv.gz\n  cxgctl users export --status ACTIVE -o jsonl | cxgctl --profile test users import - --format jsonl --no-passwords",
+		Use: "export", Short: "Write users to a file that users import reads back", Long: "All fields are exported, as text that an import reads without loss. Password hashes are left out unless --with-hashes asks for them.",
+		Example: "  cxgctl users export --output-file users.csv.gz\n  cxgctl users export --status ACTIVE -o jsonl | cxgctl --profile test users import - --format jsonl --no-passwords\n  cxgctl users export --output-file staff.xlsx",
 	}
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 1 {

@@ -57,7 +57,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	var f filterFlags
 	var page cmdutil.PageFlags
 	cmd := &cobra.Command{
-		Use: "list", Short: "List users, newest first", Args: cmdutil.ExactArgs(),
+		Use: "list", Short: "List users, newest first", Long: "Without --all one page is shown. --member-of lists the members of a tenant among the platform's users, --tenant the users in the tenant's own database.", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl users list --status LOCKED,SUSPENDED\n  cxgctl users list --search kim --sort username -o csv\n  cxgctl users list --member-of acme\n  cxgctl users list --all -o jsonl --output-file users.jsonl.gz",
 	}
 	var memberOf string

@@ -170,15 +170,12 @@ func Read[T any](c *Fields, f *schema.FieldOf[T], record *T) {
 // parse returns the row's value, or the default; nil if there is neither, or the table has no such column.
 func parse[V any](c *Fields, field, fallback string, read func(string) (V, error)) *V {
 	v := c.Text(field)
-	if !c.Fits(field, v) {
+	if v == "" && fallback == "" || !c.Fits(field, v) {
 		return nil
-	}
-	if v == "" && fallback != "" {
-		c.Fill(field, fallback)
-		v = fallback
 	}
 	if v == "" {
-		return nil
+		c.Fill(field, fallback)
+		v = fallback
 	}
 	value, err := read(v)
 	if err != nil {
@@ -191,7 +188,7 @@ func parse[V any](c *Fields, field, fallback string, read func(string) (V, error
 // optional returns the row's text, or the table's default; nil if there is neither, or no such column.
 func (c *Fields) optional(field, fallback string) *string {
 	read := c.Text
-	if c.Restored() {
+	if c.src.Has(field) && c.Restored() {
 		read = c.Stored
 	}
 	v := read(field)
@@ -253,7 +250,7 @@ func (c *Fields) Bool(field string, fallback bool) bool {
 // Time returns an instant, or nil if the row has none or the table has no such column.
 func (c *Fields) Time(field string) *db.Time {
 	v := c.Text(field)
-	if !c.Fits(field, v) || v == "" {
+	if v == "" || !c.Fits(field, v) {
 		return nil
 	}
 	var at db.Time
@@ -272,7 +269,7 @@ func (c *Fields) Time(field string) *db.Time {
 // ID returns an id, or nil if the row has none or the table has no such column.
 func (c *Fields) ID(field string) *uuid.UUID {
 	v := c.Text(field)
-	if !c.Fits(field, v) || v == "" {
+	if v == "" || !c.Fits(field, v) {
 		return nil
 	}
 	id, err := uuid.Parse(v)

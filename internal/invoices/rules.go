@@ -10,6 +10,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/money"
+	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 // check collects values that no invoice may have, whatever its other fields, and normalizes currency and method.
@@ -22,8 +23,8 @@ func (t *Table) check(v *Values, p *fault.Problems) {
 			p.Add("subscription", "%.60q is not a subscription id", *v.Subscription)
 		}
 	}
-	fields.Named("invoice_no").CheckTexts(p, &v.Invoice, false)
-	for _, f := range fields {
+	number.CheckTexts(p, &v.Invoice, false)
+	for _, f := range decimals {
 		if a, ok := f.Value(&v.Invoice).(money.Amount); ok {
 			t.checkAmount(p, f.Name, &a)
 		}
@@ -31,11 +32,19 @@ func (t *Table) check(v *Values, p *fault.Problems) {
 	if v.BaseAmount != nil && v.BaseAmount.Cmp(money.Amount{}) == 0 {
 		p.Add("base_amount", "it must be more than 0")
 	}
-	fields.Named("currency").CheckTexts(p, &v.Invoice, false)
+	code.CheckTexts(p, &v.Invoice, false)
 	checkCount(p, "user_count", v.UserCount, 1)
 	checkCount(p, "api_calls", v.APICalls, 0)
-	fields.Named("payment_method").CheckTexts(p, &v.Invoice, false)
+	method.CheckTexts(p, &v.Invoice, false)
 }
+
+// The fields that check checks, in the order of its messages.
+var (
+	number   = fields.Named("invoice_no")
+	decimals = fields.Where(func(f *schema.FieldOf[Invoice]) bool { return strings.HasPrefix(f.Type, "numeric") })
+	code     = fields.Named("currency")
+	method   = fields.Named("payment_method")
+)
 
 func checkCurrency(p *fault.Problems, field, value string) {
 	code := strings.ToUpper(value)

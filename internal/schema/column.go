@@ -224,8 +224,24 @@ func (f *FieldOf[T]) Arg(record *T) any {
 
 // IsSet reports whether the record has a value.
 func (f *FieldOf[T]) IsSet(record *T) bool {
-	v := f.Value(record)
-	return v != nil && v != ""
+	if f.Of == nil {
+		return false
+	}
+	switch p := f.Of(record).(type) {
+	case *string:
+		return *p != ""
+	case **string:
+		return *p != nil
+	case **uuid.UUID:
+		return *p != nil
+	case **int64:
+		return *p != nil
+	case **db.Date:
+		return *p != nil
+	case **money.Amount:
+		return *p != nil
+	}
+	return f.Value(record) != nil
 }
 
 // Copy sets the value in one record to that of another.

@@ -10,7 +10,7 @@ import (
 )
 
 // WriteError prints err on w, which is standard error: a line for the message and one for the hint, or an
-// envelope in json, jsonl and yaml. A nil err prints nothing. Write errors are ignored, because they cannot
+// envelope in json (indented on a terminal), jsonl and yaml. A nil err prints nothing. Write errors are ignored, because they cannot
 // be reported anywhere.
 func WriteError(w io.Writer, f Format, err error, term Terminal) {
 	e := fault.From(err)
@@ -19,9 +19,14 @@ func WriteError(w io.Writer, f Format, err error, term Terminal) {
 	}
 	if f == JSON || f == JSONL || f == YAML {
 		doc := append(errorDocument(e), '\n')
-		if f == YAML {
+		switch {
+		case f == YAML:
 			if y, err := appendYAML(nil, doc, 0, atStart); err == nil {
 				doc = y
+			}
+		case f == JSON && term.IsTTY:
+			if text, err := appendIndented(nil, doc, ""); err == nil {
+				doc = text
 			}
 		}
 		_, _ = w.Write(doc)

@@ -1,6 +1,8 @@
 package output
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"unicode/utf8"
 
@@ -107,6 +109,51 @@ func (d *jsonDocument) end(b []byte, e envelope) ([]byte, error) {
 		b = append(e.appendPaging(append(b, "],"...)), '}')
 	}
 	return append(b, `,"error":null}`+"\n"...), nil
+}
+
+// indentedDocument is jsonDocument with a line per member, for a terminal.
+type indentedDocument struct{ jsonDocument }
+
+func (d *indentedDocument) begin(b []byte) ([]byte, error) {
+	b = append(b, "{\n  \"success\": true,\n  \"data\": "...)
+	if !d.single {
+		b = append(b, "{\n    \"items\": ["...)
+	}
+	return b, nil
+}
+
+func (d *indentedDocument) row(b []byte, r *printedRow) ([]byte, error) {
+	prefix := "  "
+	if !d.single {
+		prefix = "      "
+		if d.rows++; d.rows > 1 {
+			b = append(b, ',')
+		}
+		b = append(b, "\n"+prefix...)
+	}
+	return appendIndented(b, d.append(nil, r), prefix)
+}
+
+func (d *indentedDocument) end(b []byte, e envelope) ([]byte, error) {
+	if !d.single {
+		if d.rows > 0 {
+			b = append(b, "\n    "...)
+		}
+		paging, err := appendIndented(nil, append(e.appendPaging([]byte{'{'}), '}'), "  ")
+		if err != nil {
+			return b, err
+		}
+		paging[0] = ',' // in place of the brace
+		b = append(append(b, ']'), paging...)
+	}
+	return append(b, ",\n  \"error\": null\n}\n"...), nil
+}
+
+// appendIndented appends a JSON text with a line per member. Lines after the first start with prefix.
+func appendIndented(b, doc []byte, prefix string) ([]byte, error) {
+	var text bytes.Buffer
+	err := json.Indent(&text, doc, prefix, "  ")
+	return append(b, text.Bytes()...), err
 }
 
 // appendPaging appends the members after the items of a list.

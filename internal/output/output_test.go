@@ -234,6 +234,32 @@ tags           x, y
 	}
 }
 
+// On a terminal, JSON is the same document with a line per member (A-30).
+func TestJSON_IndentedOnTerminal(t *testing.T) {
+	t.Parallel()
+	next := "n\x1b\"1"
+	calls := map[string]func(p *Printer) error{
+		"one":   func(p *Printer) error { return One(p, view, records()[0]) },
+		"list":  func(p *Printer) error { return List(p, view, Page[record]{Items: records(), Total: 2, Page: 1, PageSize: 20}) },
+		"slice": func(p *Printer) error { return List(p, view, Page[record]{Items: records()[:1], PageSize: 1, Next: &next}) },
+		"empty": func(p *Printer) error { return List(p, view, Page[record]{Page: 1, PageSize: 20}) },
+	}
+	for name, call := range calls {
+		var want bytes.Buffer
+		if err := json.Indent(&want, []byte(printed(t, Options{Format: JSON}, call)), "", "  "); err != nil {
+			t.Fatal(err)
+		}
+		if got := printed(t, Options{Format: JSON, Terminal: Terminal{IsTTY: true, Width: 80}}, call); got != want.String() {
+			t.Errorf("%s is %s, want %s", name, got, want.String())
+		}
+	}
+	var out bytes.Buffer
+	WriteError(&out, JSON, fault.New(fault.NotFound, "none").With("username", "bob"), Terminal{IsTTY: true})
+	if want := "{\n  \"success\": false,\n"; !strings.HasPrefix(out.String(), want) || !strings.HasSuffix(out.String(), "\n}\n") {
+		t.Errorf("the error is %s", out.String())
+	}
+}
+
 func TestNew_Refusals(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

@@ -93,6 +93,9 @@ func (p *Printer) encoder(out *sink, v View, cols []column, single bool) encoder
 		if p.jq != nil {
 			return &jqDocument{jsonDocument: doc, printer: p, w: out.w}
 		}
+		if p.Terminal.IsTTY {
+			return &indentedDocument{doc}
+		}
 		return &doc
 	case JSONL:
 		lines := jsonLines{doc.jsonObjects}

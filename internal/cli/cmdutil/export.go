@@ -44,6 +44,24 @@ func (x *exportFlags) bindIncrements(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("state", "changed-since")
 }
 
+// ExportArgs refuses arguments of an export command. A single one is probably the file to write.
+func ExportArgs(nouns string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 1 {
+			return fault.New(fault.Usage, "cxgctl %s export: unexpected argument %q", nouns, args[0]).
+				WithHint("write to a file with: --output-file %s", fault.Word(args[0]))
+		}
+		return ExactArgs()(cmd, args)
+	}
+}
+
+// DefaultToCSV sets the format of an export for which no flag selects one.
+func (env *Env) DefaultToCSV() {
+	if env.Output.Format == "" && env.Output.JQ == "" && output.FormatOf(env.Printer.File) == "" {
+		env.Printer.Format = output.CSV
+	}
+}
+
 // check refuses flags that need others, and an increment that would replace a file with rows.
 func (x *exportFlags) check(all bool, file string) error {
 	switch {

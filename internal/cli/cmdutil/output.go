@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/db"
@@ -236,6 +238,16 @@ func (p *PageFlags) BindExport(cmd *cobra.Command) {
 	p.bindIncrements(cmd)
 	cmd.MarkFlagsMutuallyExclusive("cursor", "page")
 	cmd.MarkFlagsMutuallyExclusive("cursor", "all")
+}
+
+// BindWhole adds the flags of a command that always prints every row.
+func (p *PageFlags) BindWhole(cmd *cobra.Command) {
+	p.all = true
+	BindReplica(cmd)
+	p.bindIncrements(cmd)
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		f.Usage = strings.NewReplacer("with --all: ", "", "--all and ", "").Replace(f.Usage)
+	})
 }
 
 func (p PageFlags) paging() db.Paging { return db.Paging{Page: p.page, Size: p.size} }

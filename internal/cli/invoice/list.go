@@ -21,7 +21,7 @@ func NewCommand(env *cmdutil.Env) *cobra.Command {
 		newCreate(env), newUpdate(env), newStatus(env),
 		newDelete(env), newRestore(env), newImport(env),
 		newOverdue(env), newSummary(env), newReport(env),
-		newList(env),
+		newList(env), newExport(env),
 		cmdutil.Invoices.Get(env, "Show an invoice",
 			"  cxgctl invoices get INV-202611-000123\n  cxgctl invoices get INV-202611-000123 -o json --jq .data.total_amount"),
 		cmdutil.Invoices.History(env))
@@ -85,7 +85,30 @@ func newList(env *cmdutil.Env) *cobra.Command {
 		Use: "list", Short: "List invoices, newest first", Long: "Without --all one page is shown. A file takes all rows, so it needs --all or --page.", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl invoices list --overdue --sort due_date\n  cxgctl invoices list --tenant acme --from 2026-01-01 --to 2026-02-01 -o csv\n  cxgctl invoices list --status PAID --all -o jsonl --output-file paid.jsonl.gz",
 	}
-	cmd.RunE = cmdutil.RunRead(env, cmdutil.List(env, cmdutil.InvoiceView, &page, func(ctx context.Context, s *cmdutil.Session) (cmdutil.Listing[invoices.Invoice], error) {
+	page.BindExport(cmd)
+	cmd.RunE = cmdutil.RunRead(env, list(env, &f, &page))
+	return bindList(env, cmd, &f, &page)
+}
+
+func newExport(env *cmdutil.Env) *cobra.Command {
+	var f filterFlags
+	var page cmdutil.PageFlags
+	cmd := &cobra.Command{
+		Use: "export", Short: "Write invoices to a file, newest first", Long: "The same as invoices list --all, in csv unless -o or the ending of --output-file says otherwise.", Args: cmdutil.ExportArgs("invoices"),
+		Example: "  cxgctl invoices export --output-file invoices.csv.gz\n  cxgctl invoices export --month last-month -o jsonl\n  cxgctl invoices export --tenant acme --output-file acme.xlsx",
+	}
+	page.BindWhole(cmd)
+	run := list(env, &f, &page)
+	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
+		env.DefaultToCSV()
+		return run(ctx, s, cmd, args)
+	})
+	return bindList(env, cmd, &f, &page)
+}
+
+// list returns the RunE of list and export.
+func list(env *cmdutil.Env, f *filterFlags, page *cmdutil.PageFlags) func(context.Context, *cmdutil.Session, *cobra.Command, []string) error {
+	return cmdutil.List(env, cmdutil.InvoiceView, page, func(ctx context.Context, s *cmdutil.Session) (cmdutil.Listing[invoices.Invoice], error) {
 		t, err := invoices.NewTable(s.Catalog)
 		filter := f.filter()
 		filter.Sort = page.Sort
@@ -99,12 +122,15 @@ func newList(env *cmdutil.Env) *cobra.Command {
 				return t.Matching(ctx, s.DB, filter)
 			},
 		}, err
-	}))
+	})
+}
+
+// bindList adds the flags and the permission of list and export.
+func bindList(env *cmdutil.Env, cmd *cobra.Command, f *filterFlags, page *cmdutil.PageFlags) *cobra.Command {
 	f.bindFilter(cmd)
 	f.bindMethods(cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "include deleted invoices")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "include-deleted")
-	page.BindExport(cmd)
 	cmd.Flags().StringSliceVar(&page.Sort, "sort", nil, "`fields` to sort by, each FIELD, -FIELD or FIELD:desc")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Shaping, "sort")
 	cliflag.CompleteFlag(cmd, "sort", invoices.SortFields...)

@@ -11,7 +11,6 @@ import (
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/db"
-	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
@@ -23,20 +22,13 @@ func newExport(env *cmdutil.Env) *cobra.Command {
 		Use: "export", Short: "Write users to a file that users import reads back", Long: "All fields are exported, as text that an import reads without loss. Password hashes are left out unless --with-hashes asks for them.",
 		Example: "  cxgctl users export --output-file users.csv.gz\n  cxgctl users export --status ACTIVE -o jsonl | cxgctl --profile test users import - --format jsonl --no-passwords\n  cxgctl users export --output-file staff.xlsx",
 	}
-	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		if len(args) == 1 {
-			return fault.New(fault.Usage, "cxgctl users export: unexpected argument %q", args[0]).WithHint("write to a file with: --output-file %s", fault.Word(args[0]))
-		}
-		return cmdutil.ExactArgs()(cmd, args)
-	}
+	cmd.Args = cmdutil.ExportArgs("users")
 	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, _ []string) error {
 		t, err := s.Users()
 		if err != nil {
 			return err
 		}
-		if env.Output.Format == "" && env.Output.JQ == "" && output.FormatOf(env.Printer.File) == "" {
-			env.Printer.Format = output.CSV
-		}
+		env.DefaultToCSV()
 		filter := f.filter()
 		filter.Sort = []string{"created_at"}
 		env.Printer.Secret = hashes

@@ -95,7 +95,7 @@ type helper struct {
 // addHelp gives the tree its help pages, and the command help its topics.
 func addHelp(env *cmdutil.Env, root *cobra.Command) {
 	h := helper{env, root, helpWidth}
-	if w := output.DetectTerminal(env.Stdout, env.Getenv).Width; w > 0 {
+	if w := env.TerminalOf(env.Stdout).Width; w > 0 {
 		h.width = min(w, maxHelpWidth)
 	}
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { h.write(h.page(cmd)) })

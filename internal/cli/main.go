@@ -74,7 +74,7 @@ func run(env *cmdutil.Env, root *cobra.Command) (status int) {
 	if errors.Is(err, syscall.EPIPE) && f.Code != fault.Database {
 		return brokenPipe
 	}
-	output.WriteError(env.Stderr, env.ErrorFormat(), f, output.DetectTerminal(env.Stderr, env.Getenv))
+	output.WriteError(env.Stderr, env.ErrorFormat(), f, env.TerminalOf(env.Stderr))
 	if env.Global.Verbose {
 		explain(env, f)
 	}

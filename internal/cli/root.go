@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/buildinfo"
@@ -17,6 +20,7 @@ import (
 	sessioncmd "github.com/cxgctl/cxgctl/internal/cli/session"
 	"github.com/cxgctl/cxgctl/internal/cli/tenant"
 	"github.com/cxgctl/cxgctl/internal/cli/user"
+	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
 // newRoot builds the command tree. Each noun has one line here.
@@ -44,8 +48,15 @@ func newRoot(env *cmdutil.Env) *cobra.Command {
 	f.BoolVar(&env.Global.NoInput, "no-input", false, "never prompt, even on a terminal")
 	f.BoolVarP(&env.Global.Yes, "yes", "y", false, "answer yes to every question")
 	cliflag.MarkFlags(f, cliflag.Recorded, "profile", "yes")
-	f.BoolVarP(&env.Global.Quiet, "quiet", "q", false, "print only errors to standard error, not notes")
+	f.BoolVarP(&env.Global.Quiet, "quiet", "q", false, "print only errors: no notes, and after a change no record unless -o, --columns or --output-file is given")
 	f.BoolVarP(&env.Global.Verbose, "verbose", "v", false, "print details of errors")
+	f.Func("color", "when to color tables and messages: auto, always or never (default auto)", func(when string) error {
+		env.Global.Color = when
+		if colors := []string{"auto", "always", "never"}; !slices.Contains(colors, when) {
+			return fault.New(fault.Validation, "--color: %q is not one of %s", when, strings.Join(colors, ", "))
+		}
+		return nil
+	})
 	root.AddCommand(
 		user.NewCommand(env), invoice.NewCommand(env), tenant.NewCommand(env),
 		authcmd.NewCommand(env), role.NewCommand(env), sessioncmd.NewCommand(env), sessioncmd.NewLoginsCommand(env), sessioncmd.NewKeysCommand(env),

@@ -217,7 +217,7 @@ func TestConfirmation_ProtectedProfileShowsChanges(t *testing.T) {
 			t.Parallel()
 			pair := withAda(t)
 			p := startOnTerminal(t, pair, append(c.args, "--config", protected(t))...)
-			p.awaits(t, "profile prod is protected").awaits(t, c.shows).awaits(t, c.question)
+			p.awaits(t, c.shows).awaits(t, "profile prod is protected").awaits(t, c.question)
 			if c.meanwhile != "" {
 				if _, err := query(t.Context(), pair.Manager, c.meanwhile); err != nil {
 					t.Fatal(err)
@@ -234,10 +234,37 @@ func TestConfirmation_ProtectedProfileShowsChanges(t *testing.T) {
 		t.Parallel()
 		pair := withAda(t)
 		p := startOnTerminal(t, pair, "users", "update", "ada", "--phone", newPhone, "--config", protected(t))
-		p.awaits(t, "_mgmt, profile prod)? [y/N] ").types(t, "n\n", false).awaits(t, "cancelled")
+		p.awaits(t, "_mgmt, profile \x1b[1mprod\x1b[0m)? [y/N] ").types(t, "n\n", false).awaits(t, "cancelled")
 		p.leaves(t, 10)
 		untouched(t, pair.Manager)
 	})
+}
+
+// N21a, A-40, A-32: a question names the rows, the database and the profile, and wants the number of many rows typed.
+func TestConfirmation_NamesRowsDatabaseProfile(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "prod.yaml")
+	if err := os.WriteFile(file, []byte("profile: prod\nprofiles:\n  prod: {operator: admin, color: red}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args, question, where, how, keys, says string
+		code                                   int
+	}{
+		{"u1 u2", "delete 2 users: u1, u2", " (", "? [y/N] ", "y\n", "deleted 2 users", 0},
+		{"--search u", "delete 120 users: ", " and 115 more (", "? Type 120 to confirm: ", "y\n", "cancelled", 10},
+		{"--search u", "delete 120 users: ", " and 115 more (", "? Type 120 to confirm: ", "120\n", "deleted 120 users", 0},
+	} {
+		t.Run(c.args+c.keys, func(t *testing.T) {
+			t.Parallel()
+			pair := withAda(t)
+			ask(t, pair.Manager, `INSERT INTO idam.users (username, email, full_name)
+				SELECT 'u' || n, 'u' || n || '@example.com', 'U' FROM generate_series(1, 120) n RETURNING 1`)
+			p := startOnTerminal(t, pair, append([]string{"users", "delete", "--config", file}, strings.Fields(c.args)...)...)
+			p.awaits(t, c.question).awaits(t, c.where).awaits(t, "_mgmt, profile \x1b[1;31mprod\x1b[0m)"+c.how)
+			p.types(t, c.keys, false).awaits(t, c.says).leaves(t, c.code)
+		})
+	}
 }
 
 func TestPassword_PromptedTwiceWithoutEcho(t *testing.T) {

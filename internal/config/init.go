@@ -39,6 +39,7 @@ profiles:
 #      lock_for: 15m
 #      jwt_secret_file: /run/secrets/jwt                 # the secret of the backend's tokens, mode 0600
 #    protected: true                                     # ask before every write
+#    color: red                                          # of the profile's name in questions
 #    output: table                                       # table, wide, json, jsonl, csv, tsv, yaml, id or xlsx
 #    timezone: Asia/Seoul                                # for days, months and ages, and times on a terminal
 #    timeout: 30s                                        # of a one-off command; 0s for none

@@ -56,7 +56,8 @@ type Settings struct {
 		LockAfter int           `yaml:"lock_after"`                           // wrong passwords that lock an account
 		LockFor   time.Duration `yaml:"lock_for"`                             // how long a lock lasts
 	} `yaml:"auth"`
-	Protected bool          `yaml:"protected"` // ask before every write; the question names the profile
+	Protected bool          `yaml:"protected"`                                         // ask before every write; the question names the profile
+	Color     string        `yaml:"color" accept:"red green yellow blue magenta cyan"` // of the profile's name in questions
 	Output    string        `yaml:"output" env:"CXGCTL_OUTPUT" accept:"table wide json jsonl csv tsv yaml id xlsx"`
 	TimeZone  string        `yaml:"timezone" env:"CXGCTL_TZ" accept:"zone"` // see Config.Zone
 	Timeout   time.Duration `yaml:"timeout"`                                // of a one-off command; 0 means none

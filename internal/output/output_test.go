@@ -420,9 +420,17 @@ func TestRelativeTime(t *testing.T) {
 func TestDetectTerminal(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		env  string
-		want bool
-	}{{"", false}, {"CLICOLOR_FORCE=1", true}, {"CLICOLOR_FORCE=0", false}, {"CLICOLOR_FORCE=1 NO_COLOR=1", false}, {"CLICOLOR_FORCE=1 TERM=dumb", true}} {
+		env, color string
+		want       bool
+	}{
+		{"", "", false},
+		{"CLICOLOR_FORCE=1", "", true},
+		{"CLICOLOR_FORCE=0", "auto", false},
+		{"CLICOLOR_FORCE=1 NO_COLOR=1", "", false},
+		{"CLICOLOR_FORCE=1 TERM=dumb", "", true},
+		{"NO_COLOR=1", "always", true},
+		{"CLICOLOR_FORCE=1", "never", false},
+	} {
 		term := DetectTerminal(&bytes.Buffer{}, func(name string) string {
 			for pair := range strings.FieldsSeq(tc.env) {
 				if k, v, _ := strings.Cut(pair, "="); k == name {
@@ -430,7 +438,7 @@ func TestDetectTerminal(t *testing.T) {
 				}
 			}
 			return ""
-		})
+		}, tc.color)
 		if term.Color != tc.want || term.IsTTY {
 			t.Errorf("%q: %+v", tc.env, term)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,8 +23,9 @@ type Terminal struct {
 	Zone  *time.Location // of times; nil is UTC
 }
 
-// DetectTerminal examines w and the environment. NO_COLOR overrides CLICOLOR_FORCE, which overrides TERM=dumb.
-func DetectTerminal(w io.Writer, getenv func(string) string) Terminal {
+// DetectTerminal examines w and the environment. The color "always" or "never" overrides NO_COLOR, which overrides
+// CLICOLOR_FORCE, which overrides TERM=dumb.
+func DetectTerminal(w io.Writer, getenv func(string) string, color string) Terminal {
 	t := Terminal{Now: time.Now()}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		t.IsTTY = true
@@ -37,7 +39,9 @@ func DetectTerminal(w io.Writer, getenv func(string) string) Terminal {
 	}
 	forced := getenv("CLICOLOR_FORCE")
 	switch {
-	case getenv("NO_COLOR") != "":
+	case color == "always":
+		t.Color = true
+	case color == "never", getenv("NO_COLOR") != "":
 	case forced != "" && forced != "0":
 		t.Color = true
 	default:
@@ -79,6 +83,18 @@ func (t Terminal) paint(color, s string) string {
 		return s
 	}
 	return "\x1b[" + color + "m" + s + "\x1b[0m"
+}
+
+// Colors are the names that Named knows.
+var Colors = []string{"red", "green", "yellow", "blue", "magenta", "cyan"}
+
+// Named colors text by the name of a color, or makes it bold without one.
+func (t Terminal) Named(color, s string) string {
+	code := "1"
+	if i := slices.Index(Colors, color); i >= 0 {
+		code = "1;" + strconv.Itoa(31+i)
+	}
+	return t.paint(code, s)
 }
 
 // Old colors the old value in a diff.

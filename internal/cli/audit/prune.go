@@ -63,10 +63,7 @@ The command deletes rows of the audit log, so its database role must own the tab
 		case flags.DryRun:
 			env.Note("dry run: %s would be pruned, nothing was changed", cmdutil.Plural(int(r.Rows), "audit row"))
 		case plan.Rows > 0:
-			if env.Config.Protected {
-				env.Printf("profile %s is protected", env.Config.Profile)
-			}
-			if err := env.Confirm(ctx, "delete "+cmdutil.Plural(int(r.Rows), "audit row")+" from before "+r.Before.String()+", archived in "+p.Archive); err != nil {
+			if err := env.Confirm(ctx, "delete "+cmdutil.Plural(int(r.Rows), "audit row")+" from before "+r.Before.String()+", archived in "+p.Archive, int(r.Rows)); err != nil {
 				return err
 			}
 			env.Deadline.Stop()

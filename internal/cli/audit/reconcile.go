@@ -65,7 +65,7 @@ than 10 minutes are skipped, unless --older-than is shorter.`,
 			return err
 		}
 		if len(open) > 0 {
-			if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "settle "+cmdutil.Plural(len(open), "change")); err != nil {
+			if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "settle "+cmdutil.Plural(len(open), "change"), len(open)); err != nil {
 				return err
 			}
 		}

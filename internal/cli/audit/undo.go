@@ -67,7 +67,7 @@ since the audit log does not keep them.`,
 		if err := mayUndo(env, w, entries); err != nil {
 			return err
 		}
-		if err := cmdutil.ConfirmChange(ctx, env, w.Ledger, "undo the change of "+cmdutil.Plural(plan.Rows(), "row")); err != nil {
+		if err := cmdutil.ConfirmChange(ctx, env, w.Ledger, "undo the change of "+cmdutil.Plural(plan.Rows(), "row"), plan.Rows()); err != nil {
 			return err
 		}
 		if err := audit.Undo(ctx, w.Ledger, log, plan, tables, force); err != nil {

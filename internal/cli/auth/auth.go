@@ -318,7 +318,7 @@ func endLogins(ctx context.Context, env *cmdutil.Env, s *cmdutil.Session, cmd *c
 		return l, nil
 	}
 	env.Note("%s has %s, including tokens made by auth token", s.Operator.Name, cmdutil.Plural(n, "login"))
-	if err := cmdutil.ConfirmChange(ctx, env, l, "end every login of "+s.Operator.Name); err != nil {
+	if err := cmdutil.ConfirmChange(ctx, env, l, "end every login of "+s.Operator.Name, n); err != nil {
 		return nil, err
 	}
 	return l, door.LogOut(ctx, l, nil)

@@ -62,7 +62,7 @@ whose database role owns idam.user_roles. Use it to regain access.`,
 			env.Note("%s already exists and keeps the password", n.Username)
 			pw = cmdutil.PasswordFlags{}
 		}
-		if err := cmdutil.ConfirmIfProtected(ctx, env, l, "make "+n.Username+" the first operator"); err != nil {
+		if err := cmdutil.ConfirmIfProtected(ctx, env, l, "make "+n.Username+" the first operator", 1); err != nil {
 			return err
 		}
 		n.PasswordHash = made.Hash

@@ -66,7 +66,7 @@ secret in auth.jwt_secret_file. The table format prints the token alone, for scr
 			made, err = issueToken(ctx, env, w, refresh)
 			return err
 		}
-		if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "create a token"); err != nil {
+		if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "create a token", 1); err != nil {
 			return err
 		}
 		if err := refuseExisting("--token-out", out); err != nil {

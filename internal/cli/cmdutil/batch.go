@@ -296,8 +296,26 @@ func (b *Batch[T, E]) confirm(ctx context.Context, l *audit.Ledger, targets []T)
 	what := Plural(len(targets), b.Resource.Name)
 	if len(targets) == 1 {
 		what = b.Resource.Name + " " + b.Resource.DisplayName(targets[0])
+	} else if _, asks := b.Env.Terminal(); asks {
+		what += ": " + b.names(targets)
 	}
-	return ConfirmChange(ctx, b.Env, l, b.Verb+" "+what)
+	return ConfirmChange(ctx, b.Env, l, b.Verb+" "+what, len(targets))
+}
+
+// maxNames is the number of rows that a question names.
+const maxNames = 5
+
+// names returns the names of the first rows.
+func (b *Batch[T, E]) names(rows []T) string {
+	var names []string
+	for _, row := range rows[:min(len(rows), maxNames)] {
+		names = append(names, b.Resource.DisplayName(row))
+	}
+	list := strings.Join(names, ", ")
+	if more := len(rows) - len(names); more > 0 {
+		list += " and " + output.Thousands(int64(more)) + " more"
+	}
+	return list
 }
 
 // result returns the command's error: a single failure as it is, several as a partial failure that lists them.
@@ -368,8 +386,5 @@ func (b *Batch[T, E]) AskAboutTenants(ctx context.Context, rows, tenants int) er
 	if !b.ByFilter() && !b.Env.Config.Protected {
 		return nil
 	}
-	if b.Env.Config.Protected {
-		b.Env.Printf("profile %s is protected", b.Env.Config.Profile)
-	}
-	return b.Env.Confirm(ctx, b.Verb+" "+what)
+	return b.Env.Confirm(ctx, b.Verb+" "+what, rows)
 }

@@ -231,6 +231,9 @@ func PrintResult(env *Env, l *audit.Ledger, print func() error) error {
 		}
 		return print()
 	}
+	if env.Global.Quiet && !env.Output.asked && env.forPeople() {
+		env.Printer.Stdout = io.Discard // print may also write files
+	}
 	if env.forPeople() && env.Printer.Terminal.IsTTY {
 		err := showResult(env, l, print)
 		NoteEnded(env, l)
@@ -317,31 +320,28 @@ func NoteEnded(env *Env, l *audit.Ledger) {
 	}
 }
 
-// ConfirmIfProtected asks for confirmation in a protected profile.
-func ConfirmIfProtected(ctx context.Context, env *Env, l *audit.Ledger, what string) error {
+// ConfirmIfProtected asks for confirmation of a change of a number of rows in a protected profile.
+func ConfirmIfProtected(ctx context.Context, env *Env, l *audit.Ledger, what string, rows int) error {
 	if l.DryRun || !env.Config.Protected {
 		return nil
 	}
-	return ConfirmChange(ctx, env, l, what)
+	return ConfirmChange(ctx, env, l, what, rows)
 }
 
-// ConfirmChange asks for confirmation of a change. On a terminal, a protected profile shows the difference first; the
-// change is then made only if it is still the same.
-func ConfirmChange(ctx context.Context, env *Env, l *audit.Ledger, what string) error {
+// ConfirmChange asks for confirmation of a change of a number of rows. On a terminal, a protected profile shows the
+// difference first; the change is then made only if it is still the same.
+func ConfirmChange(ctx context.Context, env *Env, l *audit.Ledger, what string, rows int) error {
 	if l.DryRun {
 		return nil
 	}
-	if env.Config.Protected {
-		env.Printf("profile %s is protected", env.Config.Profile)
-	}
 	if _, ok := env.Terminal(); !ok || env.Global.Yes || !env.Config.Protected {
-		return env.Confirm(ctx, what)
+		return env.Confirm(ctx, what, rows)
 	}
 	l.Confirm = func(ctx context.Context, entries []audit.Entry) error {
-		if err := writeDifference(env.Stderr, output.DetectTerminal(env.Stderr, env.Getenv), entries, true); err != nil {
+		if err := writeDifference(env.Stderr, env.TerminalOf(env.Stderr), entries, true); err != nil {
 			return err
 		}
-		return env.Confirm(ctx, what)
+		return env.Confirm(ctx, what, rows)
 	}
 	return nil
 }

@@ -42,9 +42,10 @@ type Env struct {
 	completing     bool // answering a shell's request for completions
 
 	Global struct {
-		ConfigFile, Profile, Operator, Reason, ticket, TimeZone string
-		Timeout                                                 time.Duration
-		NoInput, Yes, Quiet, Verbose                            bool
+		ConfigFile, Profile, Operator, Reason, ticket, TimeZone, Color string
+
+		Timeout                      time.Duration
+		NoInput, Yes, Quiet, Verbose bool
 	}
 	Output   OutputFlags
 	Config   *config.Config
@@ -80,6 +81,11 @@ func (env *Env) Close() {
 	for _, d := range env.opened {
 		d.Close()
 	}
+}
+
+// TerminalOf describes the terminal behind one of the standard streams.
+func (env *Env) TerminalOf(w io.Writer) output.Terminal {
+	return output.DetectTerminal(w, env.Getenv, env.Global.Color)
 }
 
 // Printf writes a sanitized line to standard error.

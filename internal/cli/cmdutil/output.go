@@ -22,6 +22,8 @@ type OutputFlags struct {
 	Format, file, JQ     string
 	columns              []string
 	noHeaders, bom, safe bool
+
+	asked bool // a flag chooses what is printed, or a secret is: --quiet then prints it too
 }
 
 // AddOutputFlags adds the output flags to a command that prints records of type T.
@@ -65,6 +67,7 @@ func (env *Env) SetPrinter(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	env.Output.asked = env.Output.asked || env.Output.Format != "" || len(env.Output.columns) > 0
 	format := output.Format(c.Output)
 	if env.Output.Format == "" {
 		if byName := output.FormatOf(env.Output.file); byName != "" {
@@ -74,7 +77,7 @@ func (env *Env) SetPrinter(cmd *cobra.Command) error {
 			format = "" // --jq selects json
 		}
 	}
-	terminal := output.DetectTerminal(env.Stdout, env.Getenv)
+	terminal := env.TerminalOf(env.Stdout)
 	terminal.Zone = c.Zone
 	env.Printer, err = output.New(output.Options{
 		Format: format, Columns: env.Output.columns, NoHeaders: env.Output.noHeaders, File: env.Output.file, JQ: env.Output.JQ,
@@ -91,6 +94,7 @@ func (env *Env) SetPrinter(cmd *cobra.Command) error {
 // CheckPrinted refuses output flags with which a generated secret would not be printed and would be lost. The secret is
 // printed in field; the flag elsewhere, which the hint names, writes it to a file instead.
 func CheckPrinted(env *Env, cmd *cobra.Command, field, what, elsewhere string) error {
+	env.Output.asked = true
 	omitted := printsID(env, cmd) || len(env.Output.columns) > 0 && !slices.Contains(env.Output.columns, field)
 	if info, err := os.Stat(env.Output.file); env.Output.file != "" && err == nil {
 		null, err := os.Stat(os.DevNull)

@@ -19,8 +19,8 @@ const (
 // progress prints the number of exported rows and the planner's estimate to standard error until stop is called. It
 // prints nothing with --quiet, if the rows go to a terminal, or, in a log, if errors are a single document.
 func (x *export) progress(ctx context.Context, r db.Reader, q db.Query, w *db.IdleTimer) (stop func()) {
-	term := output.DetectTerminal(x.Stderr, x.Getenv)
-	shown := output.DetectTerminal(x.Stdout, x.Getenv).IsTTY && x.Printer.File == ""
+	term := x.TerminalOf(x.Stderr)
+	shown := x.TerminalOf(x.Stdout).IsTTY && x.Printer.File == ""
 	if x.Global.Quiet || shown || !term.IsTTY && IsStructured(x.ErrorFormat()) {
 		return func() {}
 	}

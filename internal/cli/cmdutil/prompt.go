@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -26,9 +28,15 @@ func (env *Env) Terminal() (fd int, ok bool) {
 	return int(in.Fd()), term.IsTerminal(int(in.Fd())) && term.IsTerminal(int(errOut.Fd()))
 }
 
-// Confirm asks a yes-or-no question (default: no) that names the database and the profile. It returns nil if the answer
-// is yes or --yes is set. Without a terminal it returns an error.
-func (env *Env) Confirm(ctx context.Context, question string) error {
+// maxYes is the largest number of rows that y confirms. For more rows, the number must be typed.
+const maxYes = 100
+
+// Confirm asks whether to make a change of a number of rows (default: no). The question names the database and the
+// profile. It returns nil if the answer is yes or --yes is set. Without a terminal it returns an error.
+func (env *Env) Confirm(ctx context.Context, question string, rows int) error {
+	if env.Config != nil && env.Config.Protected {
+		env.Note("profile %s is protected", env.Config.Profile)
+	}
 	if env.Global.Yes {
 		return nil
 	}
@@ -37,29 +45,35 @@ func (env *Env) Confirm(ctx context.Context, question string) error {
 		return fault.New(fault.ConfirmationRequired, "%s: needs a confirmation", question).
 			WithHint("nothing was changed; add --yes to confirm")
 	}
-	env.Prompt(question + env.promptContext() + "? [y/N] ")
+	want := []string{"y", "yes"}
+	how := "[y/N] "
+	if rows > maxYes {
+		want = []string{strconv.Itoa(rows), output.Thousands(int64(rows))}
+		how = "Type " + want[0] + " to confirm: "
+	}
+	_, _ = io.WriteString(env.Stderr, output.Sanitize(question)+env.promptContext()+"? "+how)
 	answer, err := env.Interruptible(ctx, fd, func() (string, error) {
 		return bufio.NewReader(env.Stdin).ReadString('\n')
 	})
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
+	if slices.Contains(want, strings.ToLower(strings.TrimSpace(answer))) {
 		return nil
 	}
 	return fault.New(fault.ConfirmationRequired, "cancelled").WithHint("nothing was changed")
 }
 
-// promptContext returns the part of a question that names the database and the profile: " (db1:5432/mgmt, profile
-// prod)".
+// promptContext returns the part of a question that names the database and the profile in its color: " (db1:5432/mgmt,
+// profile prod)".
 func (env *Env) promptContext() string {
 	var parts []string
 	if env.AskedOn != "" {
-		parts = append(parts, env.AskedOn)
+		parts = append(parts, output.Sanitize(env.AskedOn))
 	}
 	if env.Config != nil && env.Config.Profile != "" {
-		parts = append(parts, "profile "+env.Config.Profile)
+		t := env.TerminalOf(env.Stderr)
+		parts = append(parts, "profile "+t.Named(env.Config.Color, output.Sanitize(env.Config.Profile)))
 	}
 	if len(parts) == 0 {
 		return ""

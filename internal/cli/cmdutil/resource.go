@@ -121,7 +121,7 @@ func (n Resource[T, E]) EditSeen(ctx context.Context, env *Env, w *Writer, flags
 	if err != nil {
 		return n.RecordFailure(ctx, w, ref, row, err)
 	}
-	if err := ConfirmIfProtected(ctx, env, w.Ledger, verb+" "+n.Name+" "+n.DisplayName(row)); err != nil {
+	if err := ConfirmIfProtected(ctx, env, w.Ledger, verb+" "+n.Name+" "+n.DisplayName(row), 1); err != nil {
 		return err
 	}
 	after, err := t.Apply(ctx, w.Ledger, []T{row}, e)

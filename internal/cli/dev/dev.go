@@ -151,7 +151,7 @@ func newReset(env *cmdutil.Env) *cobra.Command {
 		Use: "reset", Short: "Stop the dev database and delete it with all its data", Long: "Only databases that cxgctl dev up created are deleted.", Example: "  cxgctl dev reset --yes", Args: cmdutil.ExactArgs(),
 		RunE: env.Wrap(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			dir := devdb.DefaultDir(env.Getenv)
-			if err := env.Confirm(ctx, "remove the dev database in "+dir); err != nil {
+			if err := env.Confirm(ctx, "remove the dev database in "+dir, 1); err != nil {
 				return err
 			}
 			if err := devdb.Reset(ctx, env.DevOptions()); err != nil {

@@ -161,7 +161,7 @@ type progressMeter struct {
 
 func newMeter(env *cmdutil.Env, rows int64) *progressMeter {
 	m := &progressMeter{env: env, began: time.Now(), last: time.Now(), total: rows}
-	m.terminal = output.DetectTerminal(env.Stderr, env.Getenv).IsTTY && env.Getenv("TERM") != "dumb"
+	m.terminal = env.TerminalOf(env.Stderr).IsTTY && env.Getenv("TERM") != "dumb"
 	return m
 }
 

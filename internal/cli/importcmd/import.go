@@ -192,8 +192,7 @@ func importFile(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, file *
 		}
 	}
 	if env.Config.Protected && !w.DryRun { // unlike in other commands, the prompt does not show the difference
-		env.Printf("profile %s is protected", env.Config.Profile)
-		if err := env.Confirm(ctx, "import "+n.Resource.Name+"s from "+file.Name); err != nil {
+		if err := env.Confirm(ctx, "import "+n.Resource.Name+"s from "+file.Name, int(survey.Rows)); err != nil {
 			return err
 		}
 	}

@@ -68,7 +68,7 @@ func undoImport(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, what s
 		if len(ops) > 1 {
 			question = fmt.Sprintf("undo the import of %ss by %d operations, the last %s", n.Resource.Name, len(ops), ops[0])
 		}
-		if err := env.Confirm(ctx, question); err != nil {
+		if err := env.Confirm(ctx, question, 1); err != nil {
 			return err
 		}
 	}

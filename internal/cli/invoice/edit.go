@@ -81,7 +81,7 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 		if err := t.Check(v, p); err != nil {
 			return err
 		}
-		if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "create invoice "+values.number.Text); err != nil {
+		if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "create invoice "+values.number.Text, 1); err != nil {
 			return err
 		}
 		made, err := t.Create(ctx, w.Ledger, v)

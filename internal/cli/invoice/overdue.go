@@ -71,7 +71,7 @@ func markOverdue(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer) error
 	if err != nil {
 		return err
 	}
-	if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "mark "+cmdutil.Plural(len(ids), "invoice")+" as overdue"); err != nil {
+	if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "mark "+cmdutil.Plural(len(ids), "invoice")+" as overdue", len(ids)); err != nil {
 		return err
 	}
 	env.Deadline.Stop() // each transaction has its own time-out

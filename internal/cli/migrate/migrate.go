@@ -268,10 +268,7 @@ func runMigrations(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f 
 		for _, m := range plan {
 			names += fmt.Sprintf(" %s/%s", m.Database, m.Name)
 		}
-		if env.Config.Protected {
-			env.Printf("profile %s is protected", env.Config.Profile)
-		}
-		if err := env.Confirm(ctx, "migrate "+cmd.Name()+names+lost); err != nil {
+		if err := env.Confirm(ctx, "migrate "+cmd.Name()+names+lost, len(plan)); err != nil {
 			return err
 		}
 	}

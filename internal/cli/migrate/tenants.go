@@ -107,8 +107,7 @@ func upInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *c
 		return err
 	}
 	if env.Config.Protected {
-		env.Printf("profile %s is protected", env.Config.Profile)
-		if err := env.Confirm(ctx, "migrate up the databases of "+cmdutil.Plural(len(places), "tenant")); err != nil {
+		if err := env.Confirm(ctx, "migrate up the databases of "+cmdutil.Plural(len(places), "tenant"), len(places)); err != nil {
 			return err
 		}
 	}

@@ -250,7 +250,7 @@ sets another end. --expires never removes the end.`,
 		if err != nil {
 			return cmdutil.FailedOn(ctx, w, args[0], err)
 		}
-		if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "grant "+g.Role.Code+" to "+g.To.Name); err != nil {
+		if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "grant "+g.Role.Code+" to "+g.To.Name, 1); err != nil {
 			return err
 		}
 		made, err := t.Grant(ctx, w.Ledger, g)
@@ -298,7 +298,7 @@ func newRevoke(env *cmdutil.Env) *cobra.Command {
 			}
 			return cmdutil.PrintResult(env, w.Ledger, func() error { return cmdutil.PrintWhole(env, grantView, []roles.Grant{}) })
 		}
-		if err := cmdutil.ConfirmChange(ctx, env, w.Ledger, "revoke "+g.Role.Code+" from "+g.To.Name); err != nil {
+		if err := cmdutil.ConfirmChange(ctx, env, w.Ledger, "revoke "+g.Role.Code+" from "+g.To.Name, 1); err != nil {
 			return err
 		}
 		gone, err := t.Revoke(ctx, w.Ledger, g)

@@ -217,11 +217,11 @@ func revokeCommand[T any](env *cmdutil.Env, use, short string, k revocable[T],
 			return cmdutil.PrintResult(env, w.Ledger, func() error { return cmdutil.PrintWhole(env, k.view, []T{}) })
 		}
 		ask := func(ctx context.Context, l *audit.Ledger, what string) error {
-			return cmdutil.ConfirmChange(ctx, env, l, what)
+			return cmdutil.ConfirmChange(ctx, env, l, what, due)
 		}
 		if e.Expired {
 			ask = func(ctx context.Context, l *audit.Ledger, what string) error {
-				return cmdutil.ConfirmIfProtected(ctx, env, l, what)
+				return cmdutil.ConfirmIfProtected(ctx, env, l, what, due)
 			} // expired sessions are unusable already
 		}
 		if err := ask(ctx, w.Ledger, revokeQuestion(cmd, k.Noun, args)); err != nil {

@@ -82,7 +82,7 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 		if err := n.Check(); err != nil {
 			return err
 		}
-		if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "create tenant "+*n.Code); err != nil {
+		if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "create tenant "+*n.Code, 1); err != nil {
 			return err
 		}
 		made, err := t.Create(ctx, w.Ledger, n)

@@ -131,7 +131,7 @@ func newMembersAdd(env *cmdutil.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "make "+u.Name+" a member of "+tenants.Kind.DisplayName(t)); err != nil {
+		if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "make "+u.Name+" a member of "+tenants.Kind.DisplayName(t), 1); err != nil {
 			return err
 		}
 		made, err := m.Add(ctx, w.Ledger, w.Catalog, t, u, x)
@@ -152,7 +152,7 @@ func newMembersUpdate(env *cmdutil.Env) *cobra.Command {
 	var status cliflag.TextValue
 	var unset []string
 	cmd := newMemberCommand(env, audit.Update, "update TENANT USER", "Change a membership", "update the membership of", func(ctx context.Context, l *audit.Ledger, what string) error {
-		return cmdutil.ConfirmIfProtected(ctx, env, l, what)
+		return cmdutil.ConfirmIfProtected(ctx, env, l, what, 1)
 	},
 		func(ctx context.Context, w *cmdutil.Writer, m *tenants.Members, cmd *cobra.Command, seen tenants.Member) (tenants.Member, error) {
 			x := values.read(cmd)
@@ -170,7 +170,7 @@ func newMembersUpdate(env *cmdutil.Env) *cobra.Command {
 
 func newMembersRemove(env *cmdutil.Env) *cobra.Command {
 	cmd := newMemberCommand(env, audit.Delete, "remove TENANT USER", "Remove a user from a tenant; the row stays, with status LEFT", "remove", func(ctx context.Context, l *audit.Ledger, what string) error {
-		return cmdutil.ConfirmChange(ctx, env, l, what)
+		return cmdutil.ConfirmChange(ctx, env, l, what, 1)
 	},
 		func(ctx context.Context, w *cmdutil.Writer, m *tenants.Members, _ *cobra.Command, seen tenants.Member) (tenants.Member, error) {
 			return m.Remove(ctx, w.Ledger, seen, cmdutil.Today(env))

@@ -35,7 +35,7 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "create user "+n.Username); err != nil {
+		if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "create user "+n.Username, 1); err != nil {
 			return err
 		}
 		n.PasswordHash = s.Hash

@@ -341,14 +341,12 @@ func (t *Table) Sortable(alias string, names []string, called map[string]string)
 
 // MaxLength returns N for character varying(N) or character(N), or 0.
 func (c Column) MaxLength() int {
-	var n int
-	if _, err := fmt.Sscanf(c.Type, "character varying(%d)", &n); err == nil {
-		return n
+	name, length, _ := strings.Cut(strings.TrimSuffix(c.Type, ")"), "(")
+	if name != "character varying" && name != "character" {
+		return 0
 	}
-	if _, err := fmt.Sscanf(c.Type, "character(%d)", &n); err == nil {
-		return n
-	}
-	return 0
+	n, _ := strconv.Atoi(length)
+	return n
 }
 
 // Kind returns the type in the form used by Field, without its length.

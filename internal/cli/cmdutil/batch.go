@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
@@ -59,6 +58,7 @@ func (b *Batch[T, E]) Command(use, short, example string) *cobra.Command {
 	cmd.Flags().BoolVar(&b.stdin, "stdin", false, "read REFs from standard input, one per line")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "stdin")
 	b.Ref.Bind(cmd, b.Resource.KeyNames()...)
+	b.Ref.BindIgnore(cmd)
 	if b.Filter != nil {
 		b.Filter.Bind(cmd)
 	}
@@ -118,19 +118,16 @@ func (b *Batch[T, E]) run(ctx context.Context, w *Writer, _ *cobra.Command, args
 	for _, f := range failures {
 		_ = b.Resource.RecordFailure(ctx, w, f.Ref, f.Row, f.Err)
 	}
-	single := len(args) == 1 && !b.stdin
-	if len(after) > 0 || (len(failures) == 0 && !single) {
-		err = PrintResult(b.Env, w.Ledger, func() error {
-			if single {
-				return output.One(b.Env.Printer, b.Resource.View, after[0])
-			}
-			return PrintWhole(b.Env, b.Resource.View, after)
-		})
+	if b.stdin {
+		args = nil // several, even if there is only one
+	}
+	if len(after) > 0 || len(failures) == 0 {
+		err = PrintResult(b.Env, w.Ledger, func() error { return PrintNamed(b.Env, b.Resource.View, args, after) })
 		if err != nil {
 			return err
 		}
 	}
-	return b.result(failures, len(after))
+	return failure(b.Env, outcomeOf(b.flags.DryRun), failures, len(after))
 }
 
 // split separates the rows that the edit changes from those that need no change.
@@ -225,16 +222,7 @@ func (b *Batch[T, E]) targets(ctx context.Context, w *Writer, t E, args []string
 			return nil, nil, err
 		}
 	}
-	seen := map[uuid.UUID]bool{}
-	for _, f := range found {
-		switch {
-		case f.Err != nil:
-			failures = append(failures, f)
-		case !seen[b.Resource.ID(f.Row)]:
-			seen[b.Resource.ID(f.Row)] = true
-			targets = append(targets, f.Row)
-		}
-	}
+	targets, failures = separate(b.Env, b.Resource.ID, b.Ref, found)
 	return targets, failures, nil
 }
 
@@ -318,8 +306,22 @@ func (b *Batch[T, E]) names(rows []T) string {
 	return list
 }
 
-// result returns the command's error: a single failure as it is, several as a partial failure that lists them.
-func (b *Batch[T, E]) result(failures []resource.Match[T], done int) error {
+// outcome is how the errors of a command say that some or all of its rows failed.
+type outcome struct{ failed, all, some string }
+
+// reading is the outcome of a command that only prints rows.
+var reading = outcome{failed: "failed"}
+
+// outcomeOf returns the outcome of a command that changes rows.
+func outcomeOf(dryRun bool) outcome {
+	if dryRun {
+		return outcome{"would fail", "; nothing was changed", "; nothing was changed"}
+	}
+	return outcome{"failed", "; nothing was changed", "; the rest is done"}
+}
+
+// failure returns the command's error: a single failure as it is, several as a partial failure that lists them.
+func failure[T any](env *Env, o outcome, failures []resource.Match[T], done int) error {
 	if len(failures) == 0 {
 		return nil
 	}
@@ -330,29 +332,24 @@ func (b *Batch[T, E]) result(failures []resource.Match[T], done int) error {
 	for i, f := range failures {
 		e := fault.From(f.Err)
 		items[i] = map[string]any{"ref": f.Ref, "code": e.Code, "message": e.Message}
-		if !IsStructured(b.Env.Printer.Format) {
-			b.Env.Printf("cxgctl: error: %s", e.Message)
+		if !IsStructured(env.Printer.Format) {
+			env.Printf("cxgctl: error: %s", e.Message)
 		}
 	}
 	if done == 0 && !slices.ContainsFunc(failures, func(f resource.Match[T]) bool {
 		return fault.From(f.Err).Code != fault.From(failures[0].Err).Code
 	}) {
-		verb := "failed"
-		if b.flags.DryRun {
-			verb = "would fail"
-		}
-		return fault.New(fault.From(failures[0].Err).Code, "all %d %s; nothing was changed", len(failures), verb).With("failed", items)
+		return fault.New(fault.From(failures[0].Err).Code, "all %d %s%s", len(failures), o.failed, o.all).With("failed", items)
 	}
-	return PartialFailure(b.Env, b.flags.DryRun, len(failures), len(failures)+done).With("failed", items)
+	return o.partial(len(failures), len(failures)+done).With("failed", items)
+}
+
+func (o outcome) partial(failed, of int) *fault.Error {
+	return fault.New(fault.PartialFailure, "%d of %d %s%s", failed, of, o.failed, o.some)
 }
 
 // PartialFailure returns the error of a batch that failed, or would fail, in part.
-func PartialFailure(env *Env, dryRun bool, failed, of int) *fault.Error {
-	if dryRun {
-		return fault.New(fault.PartialFailure, "%d of %d would fail; nothing was changed", failed, of)
-	}
-	return fault.New(fault.PartialFailure, "%d of %d failed; the rest is done", failed, of)
-}
+func PartialFailure(dryRun bool, failed, of int) *fault.Error { return outcomeOf(dryRun).partial(failed, of) }
 
 // lines returns the non-empty lines of standard input.
 func (env *Env) lines() ([]string, error) {

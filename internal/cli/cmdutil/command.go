@@ -98,6 +98,11 @@ func ExactArgs(names ...string) cobra.PositionalArgs {
 	}
 }
 
+// AtLeast requires one argument with this name, or more.
+func AtLeast(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error { return ExactArgs(name)(cmd, args[:min(len(args), 1)]) }
+}
+
 // commandLine returns the command for the audit row.
 func commandLine(cmd *cobra.Command) string {
 	words := []string{strings.TrimPrefix(cmd.CommandPath(), "cxgctl ")}

@@ -15,6 +15,7 @@ import (
 type RefFlags struct {
 	By      string
 	Deleted bool
+	Ignore  bool // REFs that match nothing are left out
 }
 
 // Bind adds --by for a noun with these keys.
@@ -28,6 +29,12 @@ func (r *RefFlags) Bind(cmd *cobra.Command, keys ...string) {
 func (r *RefFlags) BindDeleted(cmd *cobra.Command, nouns string) {
 	cmd.Flags().BoolVar(&r.Deleted, "include-deleted", false, "include deleted "+nouns)
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "include-deleted")
+}
+
+// BindIgnore adds --ignore-not-found.
+func (r *RefFlags) BindIgnore(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&r.Ignore, "ignore-not-found", false, "leave out REFs that match nothing, so that they are not errors")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "ignore-not-found")
 }
 
 // CompleteLive completes with the words that find returns. It ignores errors and writes no audit row.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
@@ -64,37 +65,89 @@ func (n Resource[T, E]) Lookup(ctx context.Context, s *Session, flags RefFlags, 
 	return resource.Single(found)
 }
 
-// Get returns the command that shows one row.
+// Get returns the command that shows rows.
 func (n Resource[T, E]) Get(env *Env, short, example string) *cobra.Command {
 	var flags RefFlags
 	cmd := &cobra.Command{
-		Use: "get REF", Short: short, Example: example, Args: ExactArgs("REF"), ValidArgsFunction: n.Completion(env, true),
+		Use: "get REF…", Short: short, Example: example, Args: AtLeast("REF"), ValidArgsFunction: n.Completion(env, true),
 	}
 	cmd.RunE = RunRead(env, func(ctx context.Context, s *Session, cmd *cobra.Command, args []string) error {
-		return n.Show(ctx, env, s, cmd, flags, args[0])
+		return n.Show(ctx, env, s, cmd, flags, args, func(rows []T) error { return PrintNamed(env, n.View, args, rows) })
 	})
 	n.BindGet(env, cmd, &flags)
 	return AddOutputFlags[T](env, cmd)
 }
 
-// BindGet adds the flags of a command that shows one row, and its Spec.
+// BindGet adds the flags of a command that shows rows, and its Spec.
 func (n Resource[T, E]) BindGet(env *Env, cmd *cobra.Command, flags *RefFlags) {
 	flags.Bind(cmd, n.KeyNames()...)
 	flags.BindDeleted(cmd, n.Name+"s")
+	flags.BindIgnore(cmd)
 	env.Specify(cmd, Spec{Permission: n.permission("READ"), Resource: n.Name, Tables: n.Tables, Audit: WhenReading})
 	BindReveal(env, cmd)
 }
 
-// Show prints the row that a REF names.
-func (n Resource[T, E]) Show(ctx context.Context, env *Env, s *Session, cmd *cobra.Command, flags RefFlags, ref string) error {
-	row, err := n.Lookup(ctx, s, flags, ref)
+// Show prints the rows that the REFs name.
+func (n Resource[T, E]) Show(ctx context.Context, env *Env, s *Session, cmd *cobra.Command, flags RefFlags, refs []string, print func([]T) error) error {
+	by, err := n.ParseKey(flags.By)
 	if err != nil {
 		return err
 	}
-	if err := LogReveal(ctx, env, s, cmd, 1, n.ID(row)); err != nil {
+	t, err := n.Open(s)
+	if err != nil {
 		return err
 	}
-	return output.One(env.Printer, n.View, row)
+	found, err := t.Find(ctx, s.DB, Unique(refs), by, flags.Deleted)
+	if err != nil {
+		return err
+	}
+	return ShowFound(env, n.ID, flags, found, func(rows []T) error {
+		id := uuid.Nil
+		if len(rows) == 1 {
+			id = n.ID(rows[0])
+		}
+		if err := LogReveal(ctx, env, s, cmd, int64(len(rows)), id); err != nil {
+			return err
+		}
+		return print(rows)
+	})
+}
+
+// ShowFound prints the rows that REFs matched. The error is about the REFs that matched none.
+func ShowFound[T any, K comparable](env *Env, id func(T) K, flags RefFlags, found []resource.Match[T], print func([]T) error) error {
+	rows, failures := separate(env, id, flags, found)
+	if len(rows) > 0 || len(failures) == 0 {
+		if err := print(rows); err != nil {
+			return err
+		}
+	}
+	return failure(env, reading, failures, len(rows))
+}
+
+// separate returns the rows that REFs matched, each once, and the REFs that matched none. It notes and leaves out those
+// that --ignore-not-found permits.
+func separate[T any, K comparable](env *Env, id func(T) K, flags RefFlags, found []resource.Match[T]) (rows []T, failures []resource.Match[T]) {
+	seen := map[K]bool{}
+	for _, f := range found {
+		switch {
+		case flags.Ignore && fault.Is(f.Err, fault.NotFound):
+			env.Note("%s; ignored", fault.From(f.Err).Message)
+		case f.Err != nil:
+			failures = append(failures, f)
+		case !seen[id(f.Row)]:
+			seen[id(f.Row)] = true
+			rows = append(rows, f.Row)
+		}
+	}
+	return rows, failures
+}
+
+// PrintNamed prints the rows that REFs name: the row of a single REF as a record, else a list.
+func PrintNamed[T any](env *Env, v output.View, refs []string, rows []T) error {
+	if len(refs) == 1 && len(rows) == 1 {
+		return output.One(env.Printer, v, rows[0])
+	}
+	return PrintWhole(env, v, rows)
 }
 
 // Edit applies an update to the row that a REF names and prints the result.

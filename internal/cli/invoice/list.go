@@ -22,7 +22,7 @@ func NewCommand(env *cmdutil.Env) *cobra.Command {
 		newDelete(env), newRestore(env), newImport(env),
 		newOverdue(env), newSummary(env), newReport(env),
 		newList(env), newExport(env),
-		cmdutil.Invoices.Get(env, "Show an invoice",
+		cmdutil.Invoices.Get(env, "Show an invoice, or several",
 			"  cxgctl invoices get INV-202611-000123\n  cxgctl invoices get INV-202611-000123 -o json --jq .data.total_amount"),
 		cmdutil.Invoices.History(env))
 }

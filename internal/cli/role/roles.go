@@ -13,6 +13,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/resource"
 	"github.com/cxgctl/cxgctl/internal/roles"
 	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/tenants"
@@ -125,8 +126,9 @@ func newGrants(env *cmdutil.Env) *cobra.Command {
 }
 
 func newGet(env *cmdutil.Env) *cobra.Command {
+	var flags cmdutil.RefFlags
 	cmd := &cobra.Command{
-		Use: "get ROLE", Short: "Show a role with its permissions", Args: cmdutil.ExactArgs("ROLE"), ValidArgsFunction: func(cmd *cobra.Command, arg1 []string, arg2 string) ([]string, cobra.ShellCompDirective) {
+		Use: "get ROLE…", Short: "Show a role with its permissions, or several", Args: cmdutil.AtLeast("ROLE"), ValidArgsFunction: func(cmd *cobra.Command, arg1 []string, arg2 string) ([]string, cobra.ShellCompDirective) {
 			return completeRole(env, cmd, arg1, arg2)
 		},
 		Example: "  cxgctl roles get PLATFORM_SUPPORT --jq '.data.permissions[]'\n  cxgctl roles get PLATFORM_SUPPORT",
@@ -136,12 +138,18 @@ func newGet(env *cmdutil.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		r, err := t.Get(ctx, s.DB, args[0])
-		if err != nil {
-			return err
+		var found []resource.Match[roles.Role]
+		for _, ref := range cmdutil.Unique(args) {
+			r, err := t.Get(ctx, s.DB, ref)
+			if err != nil && !fault.Is(err, fault.NotFound) {
+				return err
+			}
+			found = append(found, resource.Match[roles.Role]{Ref: ref, Row: r, Err: err})
 		}
-		return output.One(env.Printer, roleView, r)
+		id := func(r roles.Role) uuid.UUID { return r.ID }
+		return cmdutil.ShowFound(env, id, flags, found, func(rows []roles.Role) error { return cmdutil.PrintNamed(env, roleView, args, rows) })
 	})
+	flags.BindIgnore(cmd)
 	env.Specify(cmd, cmdutil.Spec{Permission: "ROLE_READ", Resource: roles.Resource.Name})
 	return cmdutil.AddOutputFlags[roles.Role](env, cmd)
 }

@@ -92,24 +92,30 @@ type shownTenant struct {
 func newGet(env *cmdutil.Env) *cobra.Command {
 	var name cmdutil.RefFlags
 	cmd := &cobra.Command{
-		Use: "get REF", Short: "Show a tenant with its subscriptions", Args: cmdutil.ExactArgs("REF"), ValidArgsFunction: cmdutil.Tenants.Completion(env, true),
-		Example: "  cxgctl tenants get acme\n  cxgctl tenants get acme -o json --jq '.data.subscriptions[].status'",
+		Use: "get REF…", Short: "Show a tenant with its subscriptions, or several", Args: cmdutil.AtLeast("REF"), ValidArgsFunction: cmdutil.Tenants.Completion(env, true),
+		Example: "  cxgctl tenants get acme\n  cxgctl tenants get acme -o json --jq '.data.subscriptions[].status'\n  cxgctl tenants get acme globex -o csv",
 	}
-	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, _ *cobra.Command, args []string) error {
-		t, err := cmdutil.Tenants.Lookup(ctx, s, name, args[0])
-		if err != nil {
-			return err
-		}
-		subscriptions, err := tenants.Subscriptions(ctx, s.DB, s.Catalog, t.ID)
-		if err != nil {
-			return err
-		}
-		view := subscriptionView
-		view.Table = view.Table[1:] // subscriptions list shows ids
-		return output.OneWithList(env.Printer, cmdutil.TenantView, shownTenant{t, subscriptions}, "subscriptions", view, subscriptions)
+	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
+		return cmdutil.Tenants.Show(ctx, env, s, cmd, name, args, func(rows []tenants.Tenant) error {
+			list := make([]shownTenant, len(rows))
+			for i, t := range rows {
+				subscriptions, err := tenants.Subscriptions(ctx, s.DB, s.Catalog, t.ID)
+				if err != nil {
+					return err
+				}
+				list[i] = shownTenant{t, subscriptions}
+			}
+			if len(args) > 1 || len(list) == 0 {
+				return cmdutil.PrintWhole(env, cmdutil.TenantView, list)
+			}
+			view := subscriptionView
+			view.Table = view.Table[1:] // subscriptions list shows ids
+			return output.OneWithList(env.Printer, cmdutil.TenantView, list[0], "subscriptions", view, list[0].Subscriptions)
+		})
 	})
 	name.Bind(cmd, tenants.Kind.KeyNames()...)
 	name.BindDeleted(cmd, "tenants")
+	name.BindIgnore(cmd)
 	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_READ", Resource: tenants.Kind.Name, Tables: append(cmdutil.Tenants.Tables, schema.Subscriptions)})
 	return cmdutil.AddOutputFlags[shownTenant](env, cmd)
 }

@@ -110,14 +110,16 @@ func newList(env *cmdutil.Env) *cobra.Command {
 func newGet(env *cmdutil.Env) *cobra.Command {
 	var ref cmdutil.RefFlags
 	cmd := &cobra.Command{
-		Use: "get REF", Short: "Show a user", Args: cmdutil.ExactArgs("REF"), ValidArgsFunction: cmdutil.Users.Completion(env, true),
-		Example: "  cxgctl users get ada\n  cxgctl users get ada@example.com -o json",
+		Use: "get REF…", Short: "Show a user, or several", Args: cmdutil.AtLeast("REF"), ValidArgsFunction: cmdutil.Users.Completion(env, true),
+		Example: "  cxgctl users get ada\n  cxgctl users get ada@example.com -o json\n  cxgctl users get ada bob -o csv",
 	}
 	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
 		if env.Tenants.Many() {
-			return getInTenants(ctx, env, s, cmd, ref, args[0])
+			return getInTenants(ctx, env, s, cmd, ref, cmdutil.Unique(args))
 		}
-		return cmdutil.Users.Show(ctx, env, s, cmd, ref, args[0])
+		return cmdutil.Users.Show(ctx, env, s, cmd, ref, args, func(rows []users.User) error {
+			return cmdutil.PrintNamed(env, cmdutil.UserView, args, rows)
+		})
 	})
 	cmdutil.Users.BindGet(env, cmd, &ref)
 	cmdutil.BindTenants(env, cmdutil.BindTenant(env, cmd))

@@ -1,6 +1,7 @@
 package user
 
 import (
+	"cmp"
 	"context"
 	"iter"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/resource"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
@@ -96,8 +98,8 @@ func unlessAllFailed(rows iter.Seq2[string, users.User], failed *cmdutil.TenantE
 	}
 }
 
-// getInTenants shows the users that a REF names in several tenants, at most one per tenant.
-func getInTenants(ctx context.Context, env *cmdutil.Env, s *cmdutil.Session, cmd *cobra.Command, flags cmdutil.RefFlags, ref string) error {
+// getInTenants shows the users that the REFs name in several tenants.
+func getInTenants(ctx context.Context, env *cmdutil.Env, s *cmdutil.Session, cmd *cobra.Command, flags cmdutil.RefFlags, refs []string) error {
 	by, err := users.Kind.ParseKey(flags.By)
 	if err != nil {
 		return err
@@ -107,36 +109,39 @@ func getInTenants(ctx context.Context, env *cmdutil.Env, s *cmdutil.Session, cmd
 		return err
 	}
 	failed := &cmdutil.TenantErrors{Env: env}
-	var list []tenantUser
-	for code, u := range cmdutil.ForEachTenant(ctx, env, s, targets, failed, false, func(ctx context.Context, s *cmdutil.Session, emit func(users.User) error) error {
+	matched := map[string]bool{}
+	var found []resource.Match[tenantUser]
+	for code, m := range cmdutil.ForEachTenant(ctx, env, s, targets, failed, false, func(ctx context.Context, s *cmdutil.Session, emit func(resource.Match[users.User]) error) error {
 		t, err := s.SeparableUsers()
 		if err != nil {
 			return err
 		}
-		found, err := t.Find(ctx, s.DB, []string{ref}, by, flags.Deleted)
-		switch {
-		case err != nil:
-			return err
-		case fault.Is(found[0].Err, fault.NotFound):
-			return nil
-		case found[0].Err != nil:
-			return found[0].Err
+		found, err := t.Find(ctx, s.DB, refs, by, flags.Deleted)
+		for _, m := range found {
+			if err == nil && m.Err == nil {
+				err = emit(m)
+			} else if err == nil && !fault.Is(m.Err, fault.NotFound) {
+				err = m.Err
+			}
 		}
-		return emit(found[0].Row)
+		return err
 	}) {
-		list = append(list, tenantUser{code, u})
+		matched[m.Ref] = true
+		found = append(found, resource.Match[tenantUser]{Ref: m.Ref, Row: tenantUser{code, m.Row}})
 	}
 	if err := failed.Common(len(targets)); err != nil {
 		return err
 	}
-	if len(list) == 0 && len(failed.Failed) == 0 {
-		return fault.New(fault.NotFound, "user %q not found in any of %s", ref, cmdutil.Plural(len(targets), "tenant")).With(users.Kind.GuessKey(ref), ref)
+	for _, ref := range refs {
+		if !matched[ref] && len(failed.Failed) == 0 { // it may be in a database that failed
+			found = append(found, resource.Match[tenantUser]{Ref: ref, Err: notFoundInAny(ref, targets)})
+		}
 	}
-	if err := cmdutil.LogReveal(ctx, env, s, cmd, int64(len(list)), uuid.Nil); err != nil {
-		return err
-	}
-	if err := cmdutil.PrintWhole(env, tenantUserView, list); err != nil {
-		return err
-	}
-	return failed.Result(len(targets))
+	err = cmdutil.ShowFound(env, func(u tenantUser) [2]string { return [2]string{u.Tenant, u.ID.String()} }, flags, found, func(rows []tenantUser) error {
+		if err := cmdutil.LogReveal(ctx, env, s, cmd, int64(len(rows)), uuid.Nil); err != nil {
+			return err
+		}
+		return cmdutil.PrintWhole(env, tenantUserView, rows)
+	})
+	return cmp.Or(err, failed.Result(len(targets)))
 }

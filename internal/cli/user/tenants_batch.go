@@ -51,6 +51,12 @@ func changeInTenants(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, b
 	if len(failed.Failed) > 0 {
 		missing = nil // the users may be in a database that failed
 	}
+	if b.Ref.Ignore {
+		for _, r := range missing {
+			env.Note("%s; ignored", notFoundInAny(r, targets).Message)
+		}
+		missing = nil
+	}
 	for _, r := range missing {
 		_ = cmdutil.FailedOn(ctx, w, r, notFoundInAny(r, targets))
 	}
@@ -99,7 +105,7 @@ func changeInTenants(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, b
 	}
 	err := failed.Result(len(targets))
 	if err == nil && len(missing) > 0 {
-		err = cmdutil.PartialFailure(env, w.DryRun, len(missing), len(refs)).With("failed", missing)
+		err = cmdutil.PartialFailure(w.DryRun, len(missing), len(refs)).With("failed", missing)
 	}
 	return err
 }

@@ -44,6 +44,9 @@ func run(env *cmdutil.Env, root *cobra.Command) (status int) {
 			status = fault.Status(f)
 		}
 	}()
+	if env.IsCompleting() { // what a TAB prints besides words would disturb the command line
+		env.Stdin, env.Stderr = strings.NewReader(""), io.Discard
+	}
 	help := &errorWriter{Writer: env.Stdout}
 	root.SetArgs(env.Args)
 	root.SetIn(env.Stdin)

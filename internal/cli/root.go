@@ -33,14 +33,14 @@ func newRoot(env *cmdutil.Env) *cobra.Command {
 		Version:           buildinfo.Version(),
 		SilenceErrors:     true,
 		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true, DefaultShellCompDirective: new(cobra.ShellCompDirectiveNoFileComp)},
 		Args:              cobra.ArbitraryArgs,
 		RunE:              cmdutil.GroupHelp,
 	}
 	root.SetVersionTemplate(buildinfo.Line())
 	f := root.PersistentFlags()
 	f.StringVar(&env.Global.ConfigFile, "config", "", "configuration `file` (default: see cxgctl config path)")
-	cliflag.Must(f.SetAnnotation("config", cliflag.FileUse, []string{cliflag.FileRead}))
+	cliflag.MarkFile(root, "config", cliflag.FileRead)
 	f.StringVar(&env.Global.Profile, "profile", "", "`name` of the profile to use")
 	f.StringVar(&env.Global.Operator, "operator", "", "`username` of the operator under whose name changes are recorded")
 	f.StringVar(&env.Global.TimeZone, "tz", "", "time `zone` for dates, months and ages, and for times in tables on a terminal, such as Asia/Seoul (default UTC; CXGCTL_TZ)")
@@ -57,6 +57,10 @@ func newRoot(env *cmdutil.Env) *cobra.Command {
 		}
 		return nil
 	})
+	cliflag.CompleteFlagWith(root, "operator", cmdutil.CompleteOperators(env))
+	cliflag.CompleteFlagWith(root, "profile", env.CompleteProfiles)
+	cliflag.CompleteZone(root, "tz")
+	cliflag.CompleteFlag(root, "color", "auto", "always", "never")
 	root.AddCommand(
 		user.NewCommand(env), invoice.NewCommand(env), tenant.NewCommand(env),
 		authcmd.NewCommand(env), role.NewCommand(env), sessioncmd.NewCommand(env), sessioncmd.NewLoginsCommand(env), sessioncmd.NewKeysCommand(env),

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	_ "embed"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,21 +28,44 @@ func newVersion(env *cmdutil.Env) *cobra.Command {
 	return cmdutil.AddOutputFlags[buildinfo.Build](env, cmd)
 }
 
+// bashCompletion is our own script for bash, since cobra's needs the package bash-completion and escapes the commas of
+// lists.
+//
+//go:embed completion.bash
+var bashCompletion string
+
 func newCompletion(env *cmdutil.Env) *cobra.Command {
-	shells := map[string]func(*cobra.Command) error{
-		"bash":       func(root *cobra.Command) error { return root.GenBashCompletionV2(env.Stdout, true) },
-		"zsh":        func(root *cobra.Command) error { return root.GenZshCompletion(env.Stdout) },
-		"fish":       func(root *cobra.Command) error { return root.GenFishCompletion(env.Stdout, true) },
-		"powershell": func(root *cobra.Command) error { return root.GenPowerShellCompletionWithDesc(env.Stdout) },
+	shells := map[string]func(*cobra.Command, io.Writer) error{
+		"bash": func(_ *cobra.Command, w io.Writer) error {
+			_, err := io.WriteString(w, bashCompletion)
+			return err
+		},
+		"zsh":        (*cobra.Command).GenZshCompletion,
+		"fish":       func(root *cobra.Command, w io.Writer) error { return root.GenFishCompletion(w, true) },
+		"powershell": (*cobra.Command).GenPowerShellCompletionWithDesc,
 	}
+	plain := false
 	var children []*cobra.Command
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
-		children = append(children, &cobra.Command{
+		child := &cobra.Command{
 			Use: shell, Short: "Print the completion script for " + shell, Args: cmdutil.ExactArgs(), Example: "  cxgctl completion " + shell,
-			RunE: env.Wrap(func(_ context.Context, cmd *cobra.Command, _ []string) error { return shells[shell](cmd.Root()) }),
-		})
+			RunE: env.Wrap(func(_ context.Context, cmd *cobra.Command, _ []string) error {
+				var script strings.Builder
+				if err := shells[shell](cmd.Root(), &script); err != nil {
+					return err
+				}
+				request := cobra.ShellCompRequestCmd
+				if plain {
+					request = cobra.ShellCompNoDescRequestCmd
+				}
+				_, err := io.WriteString(env.Stdout, strings.ReplaceAll(script.String(), cobra.ShellCompRequestCmd+" ", request+" "))
+				return err
+			}),
+		}
+		child.Flags().BoolVar(&plain, "no-descriptions", false, "complete without descriptions")
+		children = append(children, child)
 	}
 	cmd := cmdutil.Group("completion", "Print a completion script for a shell", children...)
-	cmd.Example = "  source <(cxgctl completion bash)\n  cxgctl completion zsh > \"${fpath[1]}/_cxgctl\""
+	cmd.Example = "  source <(cxgctl completion bash)\n  cxgctl completion zsh > \"${fpath[1]}/_cxgctl\"\n  cxgctl completion fish | source"
 	return cmd
 }

@@ -122,6 +122,16 @@ func Load(f Flags, getenv func(string) string, dir string) (Config, error) {
 	return c, nil
 }
 
+// Profiles returns the names of the profiles in the configuration file, sorted.
+func Profiles(f Flags, getenv func(string) string, dir string) ([]string, error) {
+	s, err := open(f, getenv, dir)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := decode(s)
+	return slices.Sorted(maps.Keys(doc.profiles)), err
+}
+
 // From describes the origin of a key's value for messages: "profile prod, manager_database_url in c.yaml:4".
 func (c Config) From(key string) string {
 	source := c.Sources[key]

@@ -71,9 +71,8 @@ func (s ListQuery[T]) After(ctx context.Context, d *DB, c Cursor) (Slice[T], err
 		s.Order.after(&s.Where, at.Keys)
 	}
 	err := d.Snapshot(ctx, func(r Reader) error {
-		args := Paging{1, c.Size + 1}.Args(s.Where.Args) // one more row shows whether there is a next page
 		var err error
-		out.Items, err = Collect[T](ctx, r, s.rows(s.Columns)+" LIMIT @limit", args)
+		out.Items, err = s.First(ctx, r, c.Size+1) // one more row shows whether there is a next page
 		if err != nil || len(out.Items) <= c.Size {
 			return err
 		}

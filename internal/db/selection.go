@@ -76,6 +76,14 @@ func (s ListQuery[T]) Page(ctx context.Context, r Reader, p Paging) (Page[T], er
 	return page, err
 }
 
+// First returns the first rows.
+func (s ListQuery[T]) First(ctx context.Context, r Reader, n int) ([]T, error) {
+	if err := s.Problems.Err(); err != nil {
+		return nil, err
+	}
+	return Collect[T](ctx, r, s.rows(s.Columns)+" LIMIT @limit", Paging{1, n}.Args(s.Where.Args))
+}
+
 // CollectWhere streams a query and returns the rows for which keep returns true.
 func CollectWhere[T any](ctx context.Context, d *DB, idle time.Duration, q Query, keep func(T) bool) ([]T, error) {
 	var list []T

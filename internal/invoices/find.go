@@ -47,6 +47,6 @@ SELECT {columns}
 
 // The range condition lets the index start at the first match. In most collations LIKE alone cannot use the index.
 const completeNumbers = `
-SELECT i.invoice_no FROM {table} i
+SELECT i.invoice_no, concat_ws(' ', {tenant_code}, i.status, i.due_date) FROM {table} i {tenant}
  WHERE i.invoice_no >= @from AND i.invoice_no LIKE @prefix AND {live} = @live
- ORDER BY i.invoice_no LIMIT 100`
+ ORDER BY i.invoice_no {direction} LIMIT @limit`

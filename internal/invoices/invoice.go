@@ -114,6 +114,7 @@ func NewTable(cat schema.Catalog) (*Table, error) {
 	t := &Table{Table: rowupdate.Table[Invoice]{Shape: shape}, read: read, cat: cat, tenantCode: code, live: live, placeholders: strings.NewReplacer(
 		"{table}", shape.Name,
 		"{tenant}", join,
+		"{tenant_code}", code,
 		"{columns}", shape.Select("i", read)+", "+code+" AS tenant_code, NOT ("+live+") AS deleted",
 		"{live}", "("+live+")",
 	)}

@@ -74,15 +74,6 @@ func (t *Table) Get(ctx context.Context, r db.Reader, ref string) (Role, error) 
 	return Role{}, fault.New(fault.Validation, "%q matches more than one role: %s and %s", ref, rows[0].Code, rows[1].Code)
 }
 
-// Codes returns the codes of all roles, for completion.
-func (t *Table) Codes(ctx context.Context, r db.Reader) ([]string, error) {
-	rows, err := r.Query(ctx, t.sql(`SELECT {code}::text FROM idam.roles r WHERE {live} ORDER BY {code}`))
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[string])
-}
-
 // GrantFilter selects grants that are in force; the zero value selects all of them.
 type GrantFilter struct {
 	User   uuid.UUID

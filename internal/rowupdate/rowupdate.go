@@ -50,7 +50,7 @@ type Table[T any] struct {
 	Gone           string                                                   // assignments that undo the creation of a row; "" marks it as deleted
 	Event          audit.Event                                              // of reversals; the zero value means audit.DataModification
 	ByRef          string                                                   // finds rows by the keys of the noun, given as one array each
-	ByPrefix       string                                                   // finds up to 100 names, given @from, @prefix and @live
+	ByPrefix       string                                                   // finds names and descriptions in {direction}, given @from, @prefix, @live and @limit
 	Search         string                                                   // the command that searches the table, without the text; may be empty
 	TranslateError func(context.Context, db.Reader, error, Update[T]) error // turns a statement's error into one about the noun; may be nil
 }
@@ -201,7 +201,7 @@ func (t Table[T]) Find(ctx context.Context, r db.Reader, refs []string, by strin
 		return nil, err
 	}
 	found := t.Noun.Matches(refs, by, rows, deleted)
-	t.Noun.Suggest(found, t.Search, func(prefix string) ([]string, error) { return t.Names(ctx, r, prefix, true) })
+	t.Noun.Suggest(found, t.Search, func(prefix string) ([]string, error) { return t.names(ctx, r, prefix) })
 	return found, nil
 }
 
@@ -214,13 +214,41 @@ func (t Table[T]) Collect(ctx context.Context, d *db.DB, idle time.Duration, lis
 	return db.CollectWhere(ctx, d, idle, q, func(row T) bool { return t.Noun.IsLive(row) != deleted })
 }
 
-// Names returns up to 100 names of live (or deleted) rows that begin with prefix, for completion.
-func (t Table[T]) Names(ctx context.Context, r db.Reader, prefix string, live bool) ([]string, error) {
-	rows, err := r.Query(ctx, t.ByPrefix, pgx.NamedArgs{"from": prefix, "prefix": db.LikePrefix(prefix), "live": live})
+// lastWordTime limits the search for the last word, which the index of the first ones does not always help.
+const lastWordTime = 100 * time.Millisecond
+
+// Words returns up to db.MaxWords names of live (or deleted) rows that begin with prefix, for completion. If there are
+// more, the last of all is among them, since shells complete what all words have in common.
+func (t Table[T]) Words(ctx context.Context, r db.Reader, prefix string, live bool) ([]db.Word, error) {
+	words, err := t.words(ctx, r, "ASC", prefix, live, db.MaxWords)
+	if err != nil || len(words) < db.MaxWords {
+		return words, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, lastWordTime)
+	defer cancel()
+	if last, err := t.words(ctx, r, "DESC", prefix, live, 1); err == nil && len(last) > 0 {
+		words[len(words)-1] = last[0]
+	}
+	return words, nil
+}
+
+// names returns up to 100 names of live rows that begin with prefix.
+func (t Table[T]) names(ctx context.Context, r db.Reader, prefix string) ([]string, error) {
+	words, err := t.words(ctx, r, "ASC", prefix, true, 100)
+	list := make([]string, len(words))
+	for i, w := range words {
+		list[i] = w.Text
+	}
+	return list, err
+}
+
+func (t Table[T]) words(ctx context.Context, r db.Reader, direction, prefix string, live bool, limit int) ([]db.Word, error) {
+	sql := strings.Replace(t.ByPrefix, "{direction}", direction, 1)
+	rows, err := r.Query(ctx, sql, pgx.NamedArgs{"from": prefix, "prefix": db.LikePrefix(prefix), "live": live, "limit": limit})
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, pgx.RowTo[string])
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[db.Word])
 }
 
 // Read returns the rows with these ids, in the order of their ids.

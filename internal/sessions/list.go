@@ -74,7 +74,7 @@ const (
 // Matching returns the query for the rows that the filter selects, newest first.
 func (t Table[T]) Matching(f Filter) db.ListQuery[T] {
 	var problems fault.Problems
-	where := f.where(&problems, t.statuses)
+	where := f.where(&problems, t.Statuses)
 	where.Add(t.live)
 	return db.ListQuery[T]{
 		Problems: problems,

@@ -76,7 +76,7 @@ const (
 type Kind[T any] struct {
 	Noun, Table string
 	columns     string
-	statuses    []string // the values of status in lists
+	Statuses    []string // the values of status in lists
 }
 
 // The kinds of this package.

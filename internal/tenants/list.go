@@ -30,7 +30,7 @@ const newestFirst = "created_at:desc"
 
 const (
 	findTenants   = `SELECT {columns} FROM {table} t WHERE t.id = ANY (@id::text[]::uuid[]) OR {code} = ANY (@code::text[]) ORDER BY t.id`
-	completeCodes = `SELECT {code} FROM {table} t WHERE {code} LIKE @prefix AND {live} = @live ORDER BY 1 LIMIT 100`
+	completeCodes = `SELECT {code}, {name} FROM {table} t WHERE {code} LIKE @prefix AND {live} = @live ORDER BY 1 {direction} LIMIT @limit`
 )
 
 const (

@@ -27,8 +27,11 @@ type Patch struct {
 	IfUpdatedAt  *db.Time // the updated_at that the caller last saw
 }
 
-// Unsettable are the names of the fields that can be NULL.
-var Unsettable = fields.Unsets()
+// SortFields are the fields that users can be sorted by, and Unsettable those that can be NULL.
+var (
+	SortFields = fields.Sorts()
+	Unsettable = fields.Unsets()
+)
 
 // Change returns the edit that a patch describes, or the patch's problems. An empty patch is a USAGE_ERROR.
 func (t *Table) Change(patch Patch) (Edit, error) {

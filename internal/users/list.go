@@ -103,7 +103,7 @@ func (t *Table) List(f Filter) db.ListQuery[User] {
 	case f.Locked:
 		w.Add("(u.status = 'LOCKED' OR u.locked_until > now())")
 	}
-	sortable, names := t.Shape.Sortable("u", fields.Sorts(), nil)
+	sortable, names := t.Shape.Sortable("u", SortFields, nil)
 	if t.tenant != nil {
 		sortable["status"] = db.Sort{Expr: t.sql("{status}"), Type: "text", NotNull: true}
 		names = append(names, "status")
@@ -144,6 +144,6 @@ func (t *Table) Select(ctx context.Context, d *db.DB, idle time.Duration, f Filt
 
 // The range condition lets the index start at the first match.
 const completeUsernames = `
-SELECT u.username FROM {table} u
+SELECT u.username, {full_name} FROM {table} u
  WHERE u.username >= @from AND u.username LIKE @prefix AND ({live}) = @live AND {mine}
- ORDER BY u.username LIMIT 100`
+ ORDER BY u.username {direction} LIMIT @limit`

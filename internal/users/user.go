@@ -3,6 +3,7 @@
 package users
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/google/uuid"
@@ -136,8 +137,12 @@ func (t *Table) prepare(mine, holding, status string) *Table {
 	if t.tenant != nil {
 		there = "NOT (" + t.gone + ")"
 	}
+	name := cmp.Or(joinedName(t.Shape), "NULL::text")
+	if t.Shape.Has("full_name") {
+		name = "u.full_name"
+	}
 	t.placeholders = strings.NewReplacer(
-		"{table}", t.Shape.Name, "{columns}", t.Columns, "{live}", there, "{mine}", mine, "{holding}", holding, "{status}", status,
+		"{full_name}", name, "{table}", t.Shape.Name, "{columns}", t.Columns, "{live}", there, "{mine}", mine, "{holding}", holding, "{status}", status,
 	)
 	t.Table = t.rows()
 	return t

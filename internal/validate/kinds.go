@@ -19,6 +19,9 @@ var zoneList string
 
 var zones = sync.OnceValue(func() []string { return strings.Fields(zoneList) })
 
+// Zones returns the names of the time zones, sorted. The caller must not change them.
+func Zones() []string { return zones() }
+
 // CheckZone adds a problem if value is not a time zone, with the most similar name.
 func CheckZone(p *fault.Problems, field, value string) {
 	if _, known := slices.BinarySearch(zones(), value); known {

@@ -2,6 +2,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -86,16 +87,60 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	fs.Var(&until, "until", "before this `time`")
 	cliflag.MarkTables(fs, "ref", schema.Invoices, schema.Tenants)
 	cmd.MarkFlagsMutuallyExclusive("ref", "resource-id")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("resource", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	cliflag.CompleteFlagWith(cmd, "resource", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return nouns(env), cobra.ShellCompDirectiveNoFileComp
-	}))
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("actor", cmdutil.Users.Completion(env, true)))
+	})
+	completions := map[string]cobra.CompletionFunc{
+		users.Kind.Name: cmdutil.Users.Completion(env, true), invoices.Kind.Name: cmdutil.Invoices.Completion(env, true),
+		tenants.Kind.Name: cmdutil.Tenants.Completion(env, true),
+	}
+	cliflag.CompleteFlagWith(cmd, "ref", func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		if complete := completions[cmp.Or(f.Resource, users.Kind.Name)]; complete != nil {
+			return complete(cmd, args, typed)
+		}
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	})
+	cliflag.CompleteFlagWith(cmd, "op", completeOperations(env))
+	cmdutil.Users.CompleteFlag(env, cmd, "actor")
 	cliflag.CompleteFlag(cmd, "action", audit.Actions...)
 	cliflag.CompleteFlag(cmd, "result", audit.Results...)
 	page.BindExport(cmd)
 	cmdutil.BindReveal(env, cmd)
 	env.Specify(cmd, cmdutil.Spec{Permission: "AUDIT_LIST", Resource: "audit", Tables: schema.AuditTables})
 	return cmdutil.AddOutputFlags[audit.Entry](env, cmd)
+}
+
+// completeRows completes the ids of the newest audit rows.
+func completeRows(env *cmdutil.Env) cobra.CompletionFunc {
+	return completeEntries(env, func(e audit.Entry) string { return e.ID.String() })
+}
+
+// completeOperations completes the ids of the newest operations.
+func completeOperations(env *cmdutil.Env) cobra.CompletionFunc {
+	return completeEntries(env, func(e audit.Entry) string {
+		if e.OpID == nil {
+			return ""
+		}
+		return *e.OpID
+	})
+}
+
+// completeEntries completes with an id of the newest audit rows.
+func completeEntries(env *cmdutil.Env, id func(audit.Entry) string) cobra.CompletionFunc {
+	spec := cmdutil.Spec{Permission: "AUDIT_LIST", Tables: schema.AuditTables}
+	return cmdutil.CompleteRecent(env, spec, func(ctx context.Context, s *cmdutil.Session, _ *cobra.Command) (db.ListQuery[audit.Entry], error) {
+		log, err := audit.NewLog(s.Catalog)
+		if err != nil {
+			return db.ListQuery[audit.Entry]{}, err
+		}
+		return log.Matching(ctx, s.DB, audit.Filter{})
+	}, func(e audit.Entry) (string, []*string) {
+		at := ""
+		if e.CreatedAt != nil {
+			at = e.CreatedAt.String()
+		}
+		return id(e), []*string{&at, e.Operator, e.Action, e.Resource}
+	})
 }
 
 // nouns returns the nouns of the audit rows that cxgctl writes. Those about an intent are not the subject of a command.
@@ -159,6 +204,7 @@ type auditRecord struct {
 func newGet(env *cmdutil.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "get ID", Short: "Show an audit row, or all rows of an operation, with the fields before and after", Example: "  cxgctl audit get 01a20d19-2694-725b-92b8-7e88c8ecf478\n  cxgctl audit get 01a20d19-266f-72f7-a912-3ce8e09758bb -o json", Args: cmdutil.ExactArgs("ID"),
+		ValidArgsFunction: cliflag.CompleteArgs(completeRows(env)),
 		Long: `Show an audit row, or all rows of an operation, with the fields before and after.
 
 The origin is that of the row's seal: cli if cxgctl sealed it in the transaction that wrote it, foreign if it was sealed

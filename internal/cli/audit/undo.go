@@ -20,6 +20,7 @@ func newUndo(env *cmdutil.Env) *cobra.Command {
 	var flags cmdutil.ChangeFlags
 	cmd := &cobra.Command{
 		Use: "undo [ID…]", Short: "Undo the changes of audit rows, or everything that one command did", Args: cobra.ArbitraryArgs,
+		ValidArgsFunction: cliflag.CompleteRefs(completeRows(env)),
 		Long: `Undo the changes of audit rows, or everything that one command did. An ID is that of a row or of an operation.
 
 All rows get their previous values back, in one transaction, if they are still as the change left them. Otherwise
@@ -78,6 +79,7 @@ since the audit log does not keep them.`,
 	cmd.Flags().StringVar(&op, "op", "", "`id` of an operation to undo as a whole")
 	cmd.Flags().BoolVar(&force, "force", false, "restore even rows that were changed since; needs --reason")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "op", "force")
+	cliflag.CompleteFlagWith(cmd, "op", completeOperations(env))
 	flags.BindBatch(cmd)
 	var undone, read []string
 	for _, r := range env.Undoable {

@@ -124,6 +124,7 @@ session, but a wrong password still counts.`,
 	})
 	flags.Bind(cmd)
 	cmd.Flags().StringVar(&username, "username", "", "username (default: the configured operator, else a prompt)")
+	cliflag.CompleteFlagWith(cmd, "username", cmdutil.CompleteOperators(env))
 	cmd.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from the first line of standard input")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "password-stdin")
 	cmd.Flags().BoolVar(&otpStdin, "otp-stdin", false, "read the code of the second factor from the next line of standard input")

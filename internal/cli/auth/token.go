@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,6 +16,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/outfile"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/roles"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
@@ -99,6 +101,7 @@ secret in auth.jwt_secret_file. The table format prints the token alone, for scr
 	f.StringVar(&n.Name, "name", "", "name of the service, whose user is svc-`NAME`")
 	f.Var(&ttl, "ttl", "how `long` the key is valid: 90d, 2w, 3mo (default: until revoked)")
 	f.StringSliceVar(&n.Scopes, "permissions", nil, "permission `codes` of the key")
+	cliflag.CompleteFlagWith(cmd, "permissions", completePermissions(env))
 	cliflag.MarkFlags(f, cliflag.Recorded, "create", "access", "refresh", "name", "ttl", "permissions")
 	f.StringVar(&out, "token-out", "", "write the token to `file` (0600, must not exist) instead of printing it")
 	cliflag.MarkFile(cmd, "token-out", cliflag.FileField)
@@ -108,6 +111,24 @@ secret in auth.jwt_secret_file. The table format prints the token alone, for scr
 	flags.Bind(cmd)
 	env.Specify(cmd, spec)
 	return cmdutil.AddOutputFlags[tokenRecord](env, cmd)
+}
+
+// completePermissions completes the codes of the permissions that roles grant.
+func completePermissions(env *cmdutil.Env) cobra.CompletionFunc {
+	spec := cmdutil.Spec{Permission: "ROLE_LIST"}
+	return cmdutil.CompleteLive(env, spec, func(ctx context.Context, s *cmdutil.Session, _ *cobra.Command, _ string) ([]db.Word, error) {
+		t, err := roles.NewTable(s.Catalog)
+		if err != nil {
+			return nil, err
+		}
+		list, err := t.Matching(roles.Filter{}).First(ctx, s.DB, 1000)
+		var codes []string
+		for _, r := range list {
+			codes = append(codes, r.Permissions...)
+		}
+		slices.Sort(codes)
+		return db.Words(codes), err
+	})
 }
 
 func makeKey(ctx context.Context, w *cmdutil.Writer, n auth.NewKey) (auth.Issued, error) {

@@ -27,7 +27,16 @@ const (
 
 // MarkFile declares that a flag names a file, and that the command also uses that name with each of the suffixes.
 func MarkFile(cmd *cobra.Command, flag, use string, suffixes ...string) {
-	Must(cmd.Flags().SetAnnotation(flag, FileUse, append([]string{use}, suffixes...)))
+	f := cmd.Flag(flag)
+	if f.Annotations == nil {
+		f.Annotations = map[string][]string{}
+	}
+	f.Annotations[FileUse] = append([]string{use}, suffixes...)
+	files := Files
+	if use == FileFolder {
+		files = cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs)
+	}
+	CompleteFlagWith(cmd, flag, files)
 }
 
 // A Mark is an annotation of a flag, set where the flag is defined.
@@ -120,11 +129,6 @@ func ExplainIn(fs *pflag.FlagSet, topic string, names ...string) {
 
 // TopicOf returns the help topic that explains a flag, "" for the command's own help.
 func TopicOf(f *pflag.Flag) string { return strings.Join(f.Annotations[topicAnnotation], "") }
-
-// CompleteFlag completes fixed words as the value of a flag.
-func CompleteFlag(cmd *cobra.Command, flag string, words ...string) {
-	Must(cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)))
-}
 
 // Must panics on errors that only a bug can cause, such as an undefined flag.
 func Must(err error) {

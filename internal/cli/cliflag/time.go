@@ -220,6 +220,7 @@ type IfUpdatedAtFlag struct{ TimeValue }
 func (s *IfUpdatedAtFlag) Bind(cmd *cobra.Command) {
 	cmd.Flags().Var(s, "if-updated-at", "change the row only if updated_at is still this `time`")
 	MarkFlags(cmd.Flags(), Recorded, "if-updated-at")
+	CompleteFlag(cmd, "if-updated-at")
 }
 
 // Value returns the time, or nil if the flag is not set.

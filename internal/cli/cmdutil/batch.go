@@ -52,7 +52,7 @@ type Batch[T any, E Table[T]] struct {
 
 // Command builds the command.
 func (b *Batch[T, E]) Command(use, short, example string) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Example: example, ValidArgsFunction: b.Resource.Completion(b.Env, !b.Deleted)}
+	cmd := &cobra.Command{Use: use, Short: short, Example: example, ValidArgsFunction: cliflag.CompleteRefs(b.Resource.Completion(b.Env, !b.Deleted))}
 	b.Cmd = cmd
 	cmd.RunE = RunWrite(b.Env, &b.flags, b.run)
 	cmd.Flags().BoolVar(&b.stdin, "stdin", false, "read REFs from standard input, one per line")

@@ -40,7 +40,7 @@ func BindTenants(env *Env, cmd *cobra.Command) *cobra.Command {
 		f.Usage = usage
 	} else {
 		fs.Var(&env.Tenants.Refs, "tenant", usage)
-		cliflag.Must(cmd.RegisterFlagCompletionFunc("tenant", Tenants.Completion(env, true)))
+		Tenants.CompleteFlag(env, cmd, "tenant")
 	}
 	fs.BoolVar(&env.Tenants.All, "all-tenants", false, "in the databases of all tenants")
 	fs.IntVar(&env.Tenants.Parallel, "parallel", DefaultParallel, "number of tenants' databases to work in at once")

@@ -38,8 +38,8 @@ type Env struct {
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
 	Started        time.Time
-	Running        bool // the code of a command has started
-	completing     bool // answering a shell's request for completions
+	Running        bool          // the code of a command has started
+	CompletionTime time.Duration // see CompleteLive; 0 means the default
 
 	Global struct {
 		ConfigFile, Profile, Operator, Reason, ticket, TimeZone, Color string
@@ -176,6 +176,11 @@ func (env *Env) Target(ctx context.Context, cmd *cobra.Command, name string) (Ta
 			WithHint("set CXGCTL_%s_DATABASE_URL, or write a profile (cxgctl config init); to try cxgctl out, run cxgctl dev up and set embedded: true in the profile", strings.ToUpper(name))
 	}
 	dev := env.DevOptions()
+	if env.IsCompleting() {
+		if status, err := devdb.Inspect(dev); err != nil || !status.Running {
+			return t, fault.New(fault.Database, "the dev database is not running")
+		}
+	}
 	if !devdb.Exists(dev) && cmd.Parent().Name() != "migrate" {
 		return t, fault.New(fault.Database, "the dev database does not exist yet").WithHint("create it with demo data: cxgctl dev up")
 	}

@@ -1,8 +1,6 @@
 package cmdutil
 
 import (
-	"strings"
-
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -21,12 +19,17 @@ func StrictFlags(env *Env, cmd *cobra.Command) {
 	if text := spec.help(); text != "" {
 		Annotate(cmd, "permissions", text)
 	}
-	completing := len(env.Args) > 0 && strings.HasPrefix(env.Args[0], cobra.ShellCompRequestCmd) // cobra then parses twice
+	completing := env.IsCompleting()
 	strict := func(f *pflag.Flag) {
 		if t, ok := f.Value.(cliflag.Timed); ok {
 			t.Follow(&env.Times)
 		}
-		if _, done := f.Value.(*cliflag.StrictValue); done || completing {
+		if completing { // cobra parses twice
+			_, f.Usage = pflag.UnquoteUsage(f)
+			cliflag.CompleteTypical(cmd, f)
+			return
+		}
+		if _, done := f.Value.(*cliflag.StrictValue); done {
 			return
 		}
 		switch f.DefValue { // pflag does not recognize zero values of custom types

@@ -46,7 +46,7 @@ func (n Resource[T, E]) History(env *Env) *cobra.Command {
 	var since, until cliflag.TimeValue
 	cmd := &cobra.Command{
 		Use: "history REF", Short: "Show who changed which field of " + article(n.Name) + ", when and why, newest first", Args: ExactArgs("REF"),
-		ValidArgsFunction: n.Completion(env, true),
+		ValidArgsFunction: cliflag.CompleteArgs(n.Completion(env, true)),
 		Example:           "  cxgctl " + n.Name + "s history REF\n  cxgctl " + n.Name + "s history REF --since 30d -o csv",
 	}
 	cmd.RunE = RunRead(env, func(ctx context.Context, s *Session, cmd *cobra.Command, args []string) error {

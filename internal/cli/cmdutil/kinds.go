@@ -1,8 +1,6 @@
 package cmdutil
 
 import (
-	"context"
-
 	"github.com/cxgctl/cxgctl/internal/invoices"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/tenants"
@@ -26,13 +24,6 @@ var Invoices = Resource[invoices.Invoice, *invoices.Table]{
 	Tables: invoices.Resource.Tables,
 	View:   InvoiceView,
 	Open:   func(s *Session) (*invoices.Table, error) { return invoices.NewTable(s.Catalog) },
-	Complete: func(ctx context.Context, s *Session, prefix string, live bool) ([]string, error) {
-		t, err := invoices.NewTable(s.Catalog)
-		if err != nil {
-			return nil, err
-		}
-		return t.Names(ctx, s.DB, prefix, live)
-	},
 }
 
 // TenantView has the columns of tenants in tables.
@@ -51,13 +42,6 @@ var Tenants = Resource[tenants.Tenant, *tenants.Table]{
 	Tables: tenants.Resource.Tables,
 	View:   TenantView,
 	Open:   func(s *Session) (*tenants.Table, error) { return tenants.NewTable(s.Catalog) },
-	Complete: func(ctx context.Context, s *Session, prefix string, live bool) ([]string, error) {
-		t, err := tenants.NewTable(s.Catalog)
-		if err != nil {
-			return nil, err
-		}
-		return t.Names(ctx, s.DB, prefix, live)
-	},
 }
 
 // UserView has the columns of users in tables.
@@ -72,14 +56,8 @@ var UserView = output.View{
 
 // Users are the users of the platform or, in a session with a tenant's database, of the tenant.
 var Users = Resource[users.User, *users.Table]{
-	Kind: &users.Kind,
-	View: UserView,
-	Open: func(s *Session) (*users.Table, error) { return s.Users() },
-	Complete: func(ctx context.Context, s *Session, prefix string, live bool) ([]string, error) {
-		t, err := s.Users()
-		if err != nil {
-			return nil, err
-		}
-		return t.Names(ctx, s.DB, prefix, live)
-	},
+	Kind:      &users.Kind,
+	View:      UserView,
+	InTenants: true,
+	Open:      func(s *Session) (*users.Table, error) { return s.Users() },
 }

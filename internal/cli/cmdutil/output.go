@@ -53,6 +53,10 @@ func BindOutput(env *Env, cmd *cobra.Command, check func(columns []string) error
 		formats[i] = string(x)
 	}
 	cliflag.CompleteFlag(cmd, "output", formats...)
+	cliflag.CompleteFlagWith(cmd, "columns", func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		valid, _ := fault.From(check([]string{"?"})).Detail["valid"].([]string)
+		return valid, cobra.ShellCompDirectiveNoFileComp
+	})
 	return cmd
 }
 

@@ -63,9 +63,6 @@ func (s *Session) requireSeparable() error {
 
 // recordBlocked writes the audit row of an attempt that was refused because of the operator. It is best effort.
 func recordBlocked(ctx context.Context, env *Env, s *Session, cmd *cobra.Command, about audit.Intent, cause error) {
-	if env.completing {
-		return
-	}
 	cat, err := schema.Read(ctx, s.DB, schema.AuditTables...) // the Catalog of a read lacks them
 	if err != nil {
 		return

@@ -1,14 +1,11 @@
 package cmdutil
 
 import (
-	"context"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
-	"github.com/cxgctl/cxgctl/internal/output"
 )
 
 // RefFlags are the flags that control how a REF is resolved.
@@ -35,19 +32,4 @@ func (r *RefFlags) BindDeleted(cmd *cobra.Command, nouns string) {
 func (r *RefFlags) BindIgnore(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&r.Ignore, "ignore-not-found", false, "leave out REFs that match nothing, so that they are not errors")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "ignore-not-found")
-}
-
-// CompleteLive completes with the words that find returns. It ignores errors and writes no audit row.
-func CompleteLive(env *Env, cmd *cobra.Command, find func(context.Context, *Session) ([]string, error)) ([]string, cobra.ShellCompDirective) {
-	env.Global.Quiet, env.completing = true, true
-	s, err := OpenSession(cmd.Context(), env, cmd)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	words, err := find(cmd.Context(), s)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	isUnsafe := func(word string) bool { return output.Sanitize(word) != word || strings.ContainsAny(word, "\t\n") }
-	return slices.DeleteFunc(words, isUnsafe), cobra.ShellCompDirectiveNoFileComp
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
@@ -18,14 +19,15 @@ import (
 // Resource describes a kind of record to the generic commands: records of type T in a table of type E.
 type Resource[T any, E Table[T]] struct {
 	*resource.Kind[T]
-	Tables   []string // of Spec
-	View     output.View
-	Open     func(*Session) (E, error)
-	Complete func(ctx context.Context, s *Session, prefix string, live bool) ([]string, error)
+	Tables    []string // of Spec
+	View      output.View
+	Open      func(*Session) (E, error)
+	InTenants bool // with --tenant, rows of that tenant's database
 }
 
 // Table finds rows by REF and changes them.
 type Table[T any] interface {
+	Words(ctx context.Context, r db.Reader, prefix string, live bool) ([]db.Word, error)
 	Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]resource.Match[T], error)
 	Apply(ctx context.Context, l *audit.Ledger, seen []T, e rowupdate.Update[T]) ([]T, error)
 }
@@ -37,15 +39,22 @@ func (n Resource[T, E]) permission(action string) string {
 
 // Completion completes the names of live or deleted rows.
 func (n Resource[T, E]) Completion(env *Env, live bool) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
-		return CompleteLive(env, cmd, func(ctx context.Context, s *Session) ([]string, error) {
-			s, err := enterTenant(ctx, env, cmd, s)
-			if err != nil {
-				return nil, err
-			}
-			return n.Complete(ctx, s, prefix, live)
-		})
-	}
+	spec := Spec{Permission: n.permission("LIST"), Tables: n.Tables, TenantOnly: n.InTenants}
+	return CompleteLive(env, spec, func(ctx context.Context, s *Session, cmd *cobra.Command, prefix string) ([]db.Word, error) {
+		if by := cmd.Flags().Lookup("by"); by != nil && by.Changed && by.Value.String() != n.Keys[1].Name {
+			return nil, nil
+		}
+		t, err := n.Open(s)
+		if err != nil {
+			return nil, err
+		}
+		return t.Words(ctx, s.DB, prefix, live)
+	})
+}
+
+// CompleteFlag completes the value of a flag with the names of live rows.
+func (n Resource[T, E]) CompleteFlag(env *Env, cmd *cobra.Command, flag string) {
+	cliflag.CompleteFlagWith(cmd, flag, n.Completion(env, true))
 }
 
 // Lookup returns the row that a REF names.
@@ -69,7 +78,7 @@ func (n Resource[T, E]) Lookup(ctx context.Context, s *Session, flags RefFlags, 
 func (n Resource[T, E]) Get(env *Env, short, example string) *cobra.Command {
 	var flags RefFlags
 	cmd := &cobra.Command{
-		Use: "get REF…", Short: short, Example: example, Args: AtLeast("REF"), ValidArgsFunction: n.Completion(env, true),
+		Use: "get REF…", Short: short, Example: example, Args: AtLeast("REF"), ValidArgsFunction: cliflag.CompleteRefs(n.Completion(env, true)),
 	}
 	cmd.RunE = RunRead(env, func(ctx context.Context, s *Session, cmd *cobra.Command, args []string) error {
 		return n.Show(ctx, env, s, cmd, flags, args, func(rows []T) error { return PrintNamed(env, n.View, args, rows) })

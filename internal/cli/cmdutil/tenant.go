@@ -32,7 +32,7 @@ func BindTenant(env *Env, cmd *cobra.Command) *cobra.Command {
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Entering, "tenant")
 	cliflag.ExplainIn(cmd.Flags(), "tenants", "tenant")
 	cliflag.MarkTables(cmd.Flags(), "tenant", schema.Tenants, schema.Intents)
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("tenant", Tenants.Completion(env, true)))
+	Tenants.CompleteFlag(env, cmd, "tenant")
 	return cmd
 }
 

@@ -103,6 +103,11 @@ func Complete(env *cmdutil.Env, cmd *cobra.Command, f *Flags, n Spec) *cobra.Com
 	cliflag.MarkFlags(fs, cliflag.Recorded, "format", "encoding", "on-conflict", "max-errors", "atomic", "status", "undo")
 	cliflag.CompleteFlag(cmd, "format", formatNames()...)
 	cliflag.CompleteFlag(cmd, "on-conflict", n.Conflicts...)
+	cliflag.CompleteFlag(cmd, "encoding", "cp949", "euc-kr", "shift_jis", "utf-16", "utf-8", "windows-1252")
+	cliflag.CompleteFlag(cmd, "delimiter", "tab")
+	cliflag.CompleteFlagWith(cmd, "undo", cliflag.Files)
+	cliflag.CompleteFlagWith(cmd, "map", completeMap(n.Fields))
+	cmd.ValidArgsFunction = cliflag.CompleteArgs(cliflag.Files)
 	cmd.MarkFlagsMutuallyExclusive("status", "undo", "again")
 	f.BindBatch(cmd)
 	cmdutil.Annotate(cmd, cliflag.FileUse, "FILE")
@@ -116,6 +121,25 @@ func Complete(env *cmdutil.Env, cmd *cobra.Command, f *Flags, n Spec) *cobra.Com
 		}
 		return output.CheckColumns[Report](columns)
 	})
+}
+
+// completeMap completes HEADER=FIELD with the headers in the first line of the file to import, and the fields.
+func completeMap(fields []string) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		var words []string
+		if header, _, named := strings.Cut(typed, "="); named {
+			for _, f := range slices.Concat(fields, []string{"-"}) {
+				words = append(words, header+"="+f)
+			}
+			return words, cobra.ShellCompDirectiveNoFileComp
+		}
+		if len(args) > 0 {
+			for _, header := range rowreader.Headers(args[0]) {
+				words = append(words, header+"=")
+			}
+		}
+		return words, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	}
 }
 
 func formatNames() []string {

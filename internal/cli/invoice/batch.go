@@ -14,17 +14,18 @@ import (
 
 // newBatch returns a command that changes invoices named by REFs or selected by the filters of invoices list.
 func newBatch(env *cmdutil.Env, verb string) *cmdutil.Batch[invoices.Invoice, *invoices.Table] {
-	return &cmdutil.Batch[invoices.Invoice, *invoices.Table]{Env: env, Resource: cmdutil.Invoices, Verb: verb, Filter: &selectionFlags{methods: true}}
+	return &cmdutil.Batch[invoices.Invoice, *invoices.Table]{Env: env, Resource: cmdutil.Invoices, Verb: verb, Filter: &selectionFlags{env: env, methods: true}}
 }
 
 // selectionFlags is the filter of a batch.
 type selectionFlags struct {
 	filterFlags
+	env     *cmdutil.Env
 	methods bool // filters by payment method too
 }
 
 func (f *selectionFlags) Bind(cmd *cobra.Command) {
-	f.bindFilter(cmd)
+	f.bindFilter(f.env, cmd)
 	if f.methods {
 		f.bindMethods(cmd)
 	}
@@ -63,7 +64,7 @@ func newStatus(env *cmdutil.Env) *cobra.Command {
 	var force forceFlag
 	var cmd *cobra.Command
 	b := newBatch(env, "change the status of")
-	b.Filter = &selectionFlags{} // --payment-method is the payment's
+	b.Filter = &selectionFlags{env: env} // --payment-method is the payment's
 	b.Edit = func(*invoices.Table) (invoices.Edit, error) {
 		if move.To == "" {
 			return invoices.Edit{}, fault.New(fault.Usage, "--set is missing").WithHint("--set PENDING, SENT, PAID, OVERDUE or CANCELED")

@@ -2,16 +2,19 @@ package invoice
 
 import (
 	"context"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/invoices"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/rowupdate"
 	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/tenants"
 )
 
 // invoiceValues are the flags that give an invoice's fields.
@@ -22,7 +25,21 @@ type invoiceValues struct {
 	users, calls                                   cliflag.CountValue
 }
 
-func (v *invoiceValues) bind(cmd *cobra.Command) {
+// completeSubscriptions completes the ids of the subscriptions of the tenant of --tenant.
+func completeSubscriptions(env *cmdutil.Env) cobra.CompletionFunc {
+	spec := cmdutil.Spec{Permission: "TENANT_READ", Tables: slices.Concat(cmdutil.Tenants.Tables, []string{schema.Subscriptions})}
+	return cmdutil.CompleteRecent(env, spec, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command) (db.ListQuery[tenants.Subscription], error) {
+		t, err := tenants.Find(ctx, s.DB, s.Catalog, cmd.Flag("tenant").Value.String(), false)
+		if err != nil {
+			return db.ListQuery[tenants.Subscription]{}, err
+		}
+		return tenants.MatchingSubscriptions(s.Catalog, t.ID)
+	}, func(x tenants.Subscription) (string, []*string) {
+		return x.ID.String(), []*string{x.Status, x.BillingCycle, x.Currency}
+	})
+}
+
+func (v *invoiceValues) bind(env *cmdutil.Env, cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.Var(&v.tenant, "tenant", "the tenant billed, a `REF`: its id or code")
 	fs.Var(&v.subscription, "subscription", "`id` of a subscription of that tenant")
@@ -43,6 +60,9 @@ func (v *invoiceValues) bind(cmd *cobra.Command) {
 	fs.Var(&v.method, "payment-method", "payment method: CREDIT_CARD, BANK_TRANSFER, PAYPAL, WIRE_TRANSFER or CHECK")
 	cliflag.MarkFlags(fs, cliflag.Recorded, "tenant", "currency", "payment-method")
 	cliflag.CompleteFlag(cmd, "payment-method", invoices.PaymentMethods...)
+	cliflag.CompleteCurrency(cmd)
+	cmdutil.Tenants.CompleteFlag(env, cmd, "tenant")
+	cliflag.CompleteFlagWith(cmd, "subscription", completeSubscriptions(env))
 }
 
 // read returns the given fields. Invalid values are added to p.
@@ -90,7 +110,7 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 		}
 		return cmdutil.PrintResult(env, w.Ledger, func() error { return printInvoice(env, made) })
 	})
-	values.bind(cmd)
+	values.bind(env, cmd)
 	cliflag.Require(cmd, "tenant", "invoice-no", "invoice-date", "due-date", "start-date", "close-date", "base-amount", "user-count")
 	cmd.Flags().Lookup("subscription").Usage += " (default: the tenant's only live subscription)"
 	cmd.Flags().Lookup("currency").Usage += " (default: " + invoices.DefaultCurrency + ")"
@@ -107,7 +127,7 @@ func newUpdate(env *cmdutil.Env) *cobra.Command {
 	var force forceFlag
 	var flags cmdutil.ChangeFlags
 	cmd := &cobra.Command{
-		Use: "update REF", Short: "Change fields of an invoice; the total is recomputed", Long: "--if-updated-at refuses the change if someone changed the invoice since you read it. The amounts of a paid invoice change only with --force and --reason.", Args: cmdutil.ExactArgs("REF"), ValidArgsFunction: cmdutil.Invoices.Completion(env, true),
+		Use: "update REF", Short: "Change fields of an invoice; the total is recomputed", Long: "--if-updated-at refuses the change if someone changed the invoice since you read it. The amounts of a paid invoice change only with --force and --reason.", Args: cmdutil.ExactArgs("REF"), ValidArgsFunction: cliflag.CompleteArgs(cmdutil.Invoices.Completion(env, true)),
 		Example: "  cxgctl invoices update INV-202612-0001 --discount-amount 5000 --reason 'goodwill'\n" +
 			"  cxgctl invoices update INV-202612-0001 --due-date 2027-01-31 --if-updated-at 2026-12-01T08:00:00Z",
 	}
@@ -126,7 +146,7 @@ func newUpdate(env *cmdutil.Env) *cobra.Command {
 				return t.Change(ctx, w.DB, seen, patch)
 			}, func(i invoices.Invoice) error { return printInvoice(env, i) })
 	})
-	values.bind(cmd)
+	values.bind(env, cmd)
 	f := cmd.Flags()
 	f.StringSliceVar(&patch.Unset, "unset", nil, "`fields` to clear: used_storage and api_calls become 0, payment_method empty")
 	cliflag.MarkFlags(f, cliflag.Recorded, "unset")

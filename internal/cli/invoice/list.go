@@ -34,7 +34,7 @@ type filterFlags struct {
 	minTotal, maxTotal                       cliflag.AmountValue
 }
 
-func (f *filterFlags) bindFilter(cmd *cobra.Command) {
+func (f *filterFlags) bindFilter(env *cmdutil.Env, cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.Var((*cliflag.ListValue)(&f.Tenants), "tenant", "only invoices of these `tenants`, by id or code")
 	fs.StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: PENDING, SENT, PAID, OVERDUE, CANCELED")
@@ -53,6 +53,9 @@ func (f *filterFlags) bindFilter(cmd *cobra.Command) {
 	fs.Var(&f.maxTotal, "max-total", "total_amount of at most this `amount`")
 	cliflag.MarkFlags(fs, cliflag.Recorded, "tenant", "status", "currency", "from", "to", "due-before", "overdue", "min-total", "max-total")
 	cliflag.CompleteFlag(cmd, "status", invoices.Statuses...)
+	cliflag.CompleteFlag(cmd, "month", "this-month", "last-month")
+	cliflag.CompleteCurrency(cmd)
+	cmdutil.Tenants.CompleteFlag(env, cmd, "tenant")
 }
 
 // bindMethods adds the filter by payment method. Commands that set a payment method do not have it.
@@ -127,13 +130,13 @@ func list(env *cmdutil.Env, f *filterFlags, page *cmdutil.PageFlags) func(contex
 
 // bindList adds the flags and the permission of list and export.
 func bindList(env *cmdutil.Env, cmd *cobra.Command, f *filterFlags, page *cmdutil.PageFlags) *cobra.Command {
-	f.bindFilter(cmd)
+	f.bindFilter(env, cmd)
 	f.bindMethods(cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "include deleted invoices")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "include-deleted")
 	cmd.Flags().StringSliceVar(&page.Sort, "sort", nil, "`fields` to sort by, each FIELD, -FIELD or FIELD:desc")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Shaping, "sort")
-	cliflag.CompleteFlag(cmd, "sort", invoices.SortFields...)
+	cliflag.CompleteSort(cmd, invoices.SortFields...)
 	env.Specify(cmd, cmdutil.Spec{Permission: "INVOICE_LIST", Resource: invoices.Kind.Name, Tables: cmdutil.Invoices.Tables, TenantOnly: true})
 	return cmdutil.AddOutputFlags[invoices.Invoice](env, cmd)
 }

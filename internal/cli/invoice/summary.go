@@ -92,7 +92,7 @@ func noteDay(env *cmdutil.Env) {
 
 // sums adds the filters of invoices list to a command that summarizes invoices.
 func sums[T any](env *cmdutil.Env, cmd *cobra.Command, f *filterFlags) *cobra.Command {
-	f.bindFilter(cmd)
+	f.bindFilter(env, cmd)
 	f.bindMethods(cmd)
 	cmdutil.BindReplica(cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted invoices too")

@@ -192,6 +192,7 @@ held for long: indexes of tables with rows are built concurrently with writes.`,
 	env.Specify(cmd, cmdutil.Spec{Permission: cmdutil.NoOperator, Resource: migrationResource, Audit: cmdutil.Always})
 	cmd.Flags().StringSliceVar(&f.With, "with", nil, "apply these optional migrations (`names`) too: search (indexes that make --search fast and bulk loads slow)")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "with")
+	cliflag.CompleteFlag(cmd, "with", "search")
 	return cmdutil.BindTenantOutput[migration, tenantMigration](env, cmd)
 }
 
@@ -218,6 +219,7 @@ func newDown(env *cmdutil.Env) *cobra.Command {
 	cmd.Flags().BoolVar(&f.DiscardData, "discard-data", false, "revert even if data is lost")
 	cmd.Flags().StringVar(&optional, "with", "", "revert the optional migration of this `name` instead of the last one")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "with")
+	cliflag.CompleteFlag(cmd, "with", "search")
 	return cmdutil.AddOutputFlags[migration](env, cmd)
 }
 

@@ -65,7 +65,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	cmd.Flags().StringVar(&user, "user", "", "only roles of this `user`")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "user")
 	cliflag.SearchVar(cmd.Flags(), &f.Search, "search", "literal `text` in code or name")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("user", cmdutil.Users.Completion(env, true)))
+	cmdutil.Users.CompleteFlag(env, cmd, "user")
 	page.Bind(cmd)
 	env.Specify(cmd, cmdutil.Spec{Permission: "ROLE_LIST", Resource: roles.Resource.Name})
 	return cmdutil.AddOutputFlags[roles.Role](env, cmd)
@@ -115,11 +115,9 @@ func newGrants(env *cmdutil.Env) *cobra.Command {
 	fs.StringVar(&role, "role", "", "only grants of this `role`, by code or id")
 	fs.StringVar(&tenant, "tenant", "", "only grants in this `tenant`, by id or code")
 	cliflag.MarkFlags(fs, cliflag.Recorded, "user", "tenant")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("user", cmdutil.Users.Completion(env, true)))
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("role", func(cmd *cobra.Command, arg1 []string, arg2 string) ([]string, cobra.ShellCompDirective) {
-		return completeRole(env, cmd, arg1, arg2)
-	}))
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("tenant", cmdutil.Tenants.Completion(env, true)))
+	cmdutil.Users.CompleteFlag(env, cmd, "user")
+	cliflag.CompleteFlagWith(cmd, "role", completeRoles(env))
+	cmdutil.Tenants.CompleteFlag(env, cmd, "tenant")
 	page.Bind(cmd)
 	env.Specify(cmd, cmdutil.Spec{Permission: "ROLE_LIST", Resource: roles.Resource.Name, Tables: []string{schema.Tenants}})
 	return cmdutil.AddOutputFlags[roles.Grant](env, cmd)
@@ -128,10 +126,9 @@ func newGrants(env *cmdutil.Env) *cobra.Command {
 func newGet(env *cmdutil.Env) *cobra.Command {
 	var flags cmdutil.RefFlags
 	cmd := &cobra.Command{
-		Use: "get ROLE…", Short: "Show a role with its permissions, or several", Args: cmdutil.AtLeast("ROLE"), ValidArgsFunction: func(cmd *cobra.Command, arg1 []string, arg2 string) ([]string, cobra.ShellCompDirective) {
-			return completeRole(env, cmd, arg1, arg2)
-		},
-		Example: "  cxgctl roles get PLATFORM_SUPPORT --jq '.data.permissions[]'\n  cxgctl roles get PLATFORM_SUPPORT",
+		Use: "get ROLE…", Short: "Show a role with its permissions, or several", Args: cmdutil.AtLeast("ROLE"),
+		ValidArgsFunction: cliflag.CompleteRefs(completeRoles(env)),
+		Example:           "  cxgctl roles get PLATFORM_SUPPORT --jq '.data.permissions[]'\n  cxgctl roles get PLATFORM_SUPPORT",
 	}
 	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, _ *cobra.Command, args []string) error {
 		t, err := roles.NewTable(s.Catalog)
@@ -231,13 +228,9 @@ func (f *grantFlags) resolve(ctx context.Context, s *cmdutil.Session, args []str
 }
 
 func (f *grantFlags) bind(env *cmdutil.Env, cmd *cobra.Command, action audit.Action) {
-	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
-		if len(args) == 0 {
-			return completeRole(env, cmd, args, prefix)
-		}
-		return cmdutil.Users.Completion(env, true)(cmd, args, prefix)
-	}
+	cmd.ValidArgsFunction = cliflag.CompleteArgs(completeRoles(env), cmdutil.Users.Completion(env, true))
 	cmd.Flags().StringVar(&f.tenant, "tenant", "", "only in this `tenant` (default: everywhere)")
+	cmdutil.Tenants.CompleteFlag(env, cmd, "tenant")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "tenant")
 	f.ref.Bind(cmd, "id", "username", "email")
 	f.Bind(cmd)
@@ -273,6 +266,7 @@ sets another end. --expires never removes the end.`,
 	f.bind(env, cmd, audit.Create)
 	cmd.Flags().Var(&f.expires, "expires", "end of the grant: a `time` in RFC 3339, a date, a duration such as 90d or 12h, or never")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "expires")
+	cliflag.CompleteFlag(cmd, "expires", "30d", "90d", "1y", never)
 	return cmdutil.AddOutputFlags[roles.Grant](env, cmd)
 }
 
@@ -324,13 +318,14 @@ func newRevoke(env *cmdutil.Env) *cobra.Command {
 	return cmdutil.AddOutputFlags[roles.Grant](env, cmd)
 }
 
-// completeRole completes role codes.
-func completeRole(env *cmdutil.Env, cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return cmdutil.CompleteLive(env, cmd, func(ctx context.Context, s *cmdutil.Session) ([]string, error) {
+// completeRoles completes the codes of roles.
+func completeRoles(env *cmdutil.Env) cobra.CompletionFunc {
+	spec := cmdutil.Spec{Permission: "ROLE_LIST"}
+	return cmdutil.CompleteRecent(env, spec, func(_ context.Context, s *cmdutil.Session, _ *cobra.Command) (db.ListQuery[roles.Role], error) {
 		t, err := roles.NewTable(s.Catalog)
 		if err != nil {
-			return nil, err
+			return db.ListQuery[roles.Role]{}, err
 		}
-		return t.Codes(ctx, s.DB)
-	})
+		return t.Matching(roles.Filter{}), nil
+	}, func(r roles.Role) (string, []*string) { return r.Code, []*string{r.Name} })
 }

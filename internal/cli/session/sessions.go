@@ -38,11 +38,16 @@ var (
 type revocable[T any] struct {
 	sessions.Kind[T]
 	view output.View
+	word func(T) (id string, notes []*string) // for completion
 }
 
 var (
-	sessionKind = revocable[sessions.Session]{sessions.SessionKind, sessionView}
-	keyKind     = revocable[sessions.Key]{sessions.KeyKind, keyView}
+	sessionKind = revocable[sessions.Session]{sessions.SessionKind, sessionView, func(x sessions.Session) (string, []*string) {
+		return x.ID.String(), []*string{x.Username, x.Type, x.IPAddress}
+	}}
+	keyKind = revocable[sessions.Key]{sessions.KeyKind, keyView, func(x sessions.Key) (string, []*string) {
+		return x.ID.String(), []*string{x.KeyName, x.Username}
+	}}
 )
 
 // NewCommand returns the commands about sessions.
@@ -66,6 +71,18 @@ func NewLoginsCommand(env *cmdutil.Env) *cobra.Command {
 	return cmdutil.Group("logins", "List login attempts", newLoginsList(env))
 }
 
+// completion completes the ids of live rows.
+func (k revocable[T]) completion(env *cmdutil.Env) cobra.CompletionFunc {
+	spec := cmdutil.Spec{Permission: "API_KEY_LIST", Tables: []string{k.Table}}
+	return cmdutil.CompleteRecent(env, spec, func(_ context.Context, s *cmdutil.Session, _ *cobra.Command) (db.ListQuery[T], error) {
+		t, err := k.Open(s.Catalog)
+		if err != nil {
+			return db.ListQuery[T]{}, err
+		}
+		return t.Matching(sessions.Filter{Live: true}), nil
+	}, k.word)
+}
+
 // revocableList returns the list command of sessions or keys.
 func revocableList[T any](env *cmdutil.Env, short string, k revocable[T]) *cobra.Command {
 	var f sessions.Filter
@@ -81,9 +98,10 @@ func revocableList[T any](env *cmdutil.Env, short string, k revocable[T]) *cobra
 	cmd.Flags().StringVar(&user, "user", "", "only those of this `user`")
 	cmd.Flags().StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: ACTIVE, EXPIRED, INACTIVE, REVOKED")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "user", "status")
+	cliflag.CompleteFlag(cmd, "status", k.Statuses...)
 	made.Bind(cmd, "created")
 	cmd.Flags().BoolVar(&f.Live, "live", false, "only those that are valid now")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("user", cmdutil.Users.Completion(env, true)))
+	cmdutil.Users.CompleteFlag(env, cmd, "user")
 	page.Bind(cmd)
 	env.Specify(cmd, cmdutil.Spec{Permission: "API_KEY_LIST", Resource: k.Noun, Tables: []string{k.Table}})
 	return cmdutil.AddOutputFlags[T](env, cmd)
@@ -131,7 +149,7 @@ func newLoginsList(env *cmdutil.Env) *cobra.Command {
 	cmd.Flags().StringVar(&f.Address, "address", "", "only from this `address` or network: 192.0.2.7, 192.0.2.0/24")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "user", "success", "address")
 	made.Bind(cmd, "created")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("user", cmdutil.Users.Completion(env, true)))
+	cmdutil.Users.CompleteFlag(env, cmd, "user")
 	page.Bind(cmd)
 	env.Specify(cmd, cmdutil.Spec{Permission: "AUDIT_LIST", Resource: sessions.LoginKind.Noun, Tables: []string{sessions.LoginKind.Table}})
 	return cmdutil.AddOutputFlags[sessions.Login](env, cmd)
@@ -164,7 +182,7 @@ func newRevoke(env *cmdutil.Env) *cobra.Command {
 	cmd.Flags().StringVar(&user, "user", "", "every ACTIVE session of this `user`")
 	cmd.Flags().BoolVar(&expired, "all-expired", false, "mark ACTIVE sessions whose time is over as EXPIRED")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "user", "all-expired")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("user", cmdutil.Users.Completion(env, true)))
+	cmdutil.Users.CompleteFlag(env, cmd, "user")
 	return cmd
 }
 
@@ -186,7 +204,7 @@ func revokeCommand[T any](env *cmdutil.Env, use, short string, k revocable[T],
 	more func(context.Context, *cmdutil.Session, []string) (sessions.Ended, error),
 ) *cobra.Command {
 	var flags cmdutil.ChangeFlags
-	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs}
+	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs, ValidArgsFunction: cliflag.CompleteRefs(k.completion(env))}
 	cmd.RunE = cmdutil.RunWrite(env, &flags, func(ctx context.Context, w *cmdutil.Writer, cmd *cobra.Command, args []string) error {
 		t, err := k.Open(w.Catalog)
 		if err != nil {

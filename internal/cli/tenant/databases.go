@@ -83,7 +83,7 @@ one per tenant. tenant_databases lists exceptions by tenant code. Connection str
 	cmd.Flags().Var(&env.Tenants.Refs, "tenant", "only these `tenants`, by id, code or pattern: 'acme-*'")
 	cmd.Flags().IntVar(&env.Tenants.Parallel, "parallel", cmdutil.DefaultParallel, "number of databases to query at once")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "tenant", "parallel")
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("tenant", cmdutil.Tenants.Completion(env, true)))
+	cmdutil.Tenants.CompleteFlag(env, cmd, "tenant")
 	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_LIST", Resource: cmdutil.Tenants.Name, Tables: cmdutil.Tenants.Tables})
 	return cmdutil.AddOutputFlags[tenantDatabase](env, cmd)
 }

@@ -43,6 +43,9 @@ func (v *tenantValues) bind(cmd *cobra.Command) {
 	fs.Var(&v.money, "currency", "ISO 4217 `code`, such as KRW")
 	cliflag.MarkFlags(fs, cliflag.Recorded, "name", "type", "currency")
 	cliflag.CompleteFlag(cmd, "type", tenants.Types...)
+	cliflag.CompleteZone(cmd, "timezone")
+	cliflag.CompleteLocale(cmd)
+	cliflag.CompleteCurrency(cmd)
 }
 
 // read returns the fields that were set and adds invalid values to p.
@@ -112,7 +115,7 @@ func newUpdate(env *cmdutil.Env) *cobra.Command {
 	var name cmdutil.RefFlags
 	var flags cmdutil.ChangeFlags
 	cmd := &cobra.Command{
-		Use: "update REF", Short: "Change fields of a tenant", Args: cmdutil.ExactArgs("REF"), ValidArgsFunction: cmdutil.Tenants.Completion(env, true),
+		Use: "update REF", Short: "Change fields of a tenant", Args: cmdutil.ExactArgs("REF"), ValidArgsFunction: cliflag.CompleteArgs(cmdutil.Tenants.Completion(env, true)),
 		Long: "Change fields of a tenant. The code cannot change, because it identifies the tenant's database. To change the status,\n" +
 			"use cxgctl tenants status.",
 		Example: "  cxgctl tenants update acme --phone-no '+82 2 1234 5678'\n  cxgctl tenants update acme --type ENTERPRISE --unset close_date",

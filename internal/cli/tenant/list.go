@@ -78,7 +78,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	page.BindExport(cmd)
 	cmd.Flags().StringSliceVar(&page.Sort, "sort", nil, "sort by these `fields`, each FIELD, -FIELD or FIELD:desc")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Shaping, "sort")
-	cliflag.CompleteFlag(cmd, "sort", tenants.SortFields...)
+	cliflag.CompleteSort(cmd, tenants.SortFields...)
 	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_LIST", Resource: tenants.Kind.Name, Tables: cmdutil.Tenants.Tables})
 	return cmdutil.AddOutputFlags[tenants.Tenant](env, cmd)
 }
@@ -92,7 +92,7 @@ type shownTenant struct {
 func newGet(env *cmdutil.Env) *cobra.Command {
 	var name cmdutil.RefFlags
 	cmd := &cobra.Command{
-		Use: "get REF…", Short: "Show a tenant with its subscriptions, or several", Args: cmdutil.AtLeast("REF"), ValidArgsFunction: cmdutil.Tenants.Completion(env, true),
+		Use: "get REF…", Short: "Show a tenant with its subscriptions, or several", Args: cmdutil.AtLeast("REF"), ValidArgsFunction: cliflag.CompleteRefs(cmdutil.Tenants.Completion(env, true)),
 		Example: "  cxgctl tenants get acme\n  cxgctl tenants get acme -o json --jq '.data.subscriptions[].status'\n  cxgctl tenants get acme globex -o csv",
 	}
 	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
@@ -133,7 +133,7 @@ func newSubscriptionsList(env *cmdutil.Env) *cobra.Command {
 	var page cmdutil.PageFlags
 	cmd := &cobra.Command{
 		Use: "list TENANT", Short: "List the live subscriptions of a tenant, latest first", Long: "An invoice is for one subscription; its id is what invoices create takes.", Args: cmdutil.ExactArgs("TENANT"),
-		ValidArgsFunction: cmdutil.Tenants.Completion(env, true),
+		ValidArgsFunction: cliflag.CompleteArgs(cmdutil.Tenants.Completion(env, true)),
 		Example:           "  cxgctl tenants subscriptions list acme\n  cxgctl tenants subscriptions list acme -o id",
 	}
 	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {

@@ -67,7 +67,7 @@ func newMembersList(env *cmdutil.Env) *cobra.Command {
 	var page cmdutil.PageFlags
 	cmd := &cobra.Command{
 		Use: "list TENANT", Short: "List the members of a tenant, primary member first", Long: "A membership gives a user of the platform access to a tenant. Members who have left are shown with --status LEFT.", Args: cmdutil.ExactArgs("TENANT"),
-		ValidArgsFunction: cmdutil.Tenants.Completion(env, true),
+		ValidArgsFunction: cliflag.CompleteArgs(cmdutil.Tenants.Completion(env, true)),
 		Example:           "  cxgctl tenants members list acme\n  cxgctl tenants members list acme --status LEFT -o csv",
 	}
 	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
@@ -112,9 +112,7 @@ func newMembersAdd(env *cmdutil.Env) *cobra.Command {
 	var name cmdutil.RefFlags
 	var flags cmdutil.ChangeFlags
 	cmd := &cobra.Command{
-		Use: "add TENANT USER", Short: "Add a user to a tenant", Args: cmdutil.ExactArgs("TENANT", "USER"), ValidArgsFunction: func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
-			return completeMember(env, cmd, args, prefix)
-		},
+		Use: "add TENANT USER", Short: "Add a user to a tenant", Args: cmdutil.ExactArgs("TENANT", "USER"), ValidArgsFunction: completeMember(env),
 		Long:    "Add a user to a tenant. A member who has left is reinstated. The primary member is also an administrator.",
 		Example: "  cxgctl tenants members add acme ada --role OWNER --admin --primary --employee-id A-17\n  cxgctl tenants members add acme bob",
 	}
@@ -163,6 +161,7 @@ func newMembersUpdate(env *cmdutil.Env) *cobra.Command {
 	values.bind(cmd)
 	cmd.Flags().Var(&status, "status", "ACTIVE, INACTIVE or SUSPENDED")
 	cmd.Flags().StringSliceVar(&unset, "unset", nil, "set these `fields` to null: role, department, position, employee_id")
+	cliflag.CompleteFlag(cmd, "unset", "role", "department", "position", "employee_id")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "status", "unset")
 	cliflag.CompleteFlag(cmd, "status", tenants.MemberStatuses[:3]...)
 	return cmd
@@ -186,9 +185,7 @@ func newMemberCommand(env *cmdutil.Env, action audit.Action, use, short, verb st
 ) *cobra.Command {
 	var name cmdutil.RefFlags
 	var flags cmdutil.ChangeFlags
-	cmd := &cobra.Command{Use: use, Short: short, Args: cmdutil.ExactArgs("TENANT", "USER"), ValidArgsFunction: func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
-		return completeMember(env, cmd, args, prefix)
-	}}
+	cmd := &cobra.Command{Use: use, Short: short, Args: cmdutil.ExactArgs("TENANT", "USER"), ValidArgsFunction: completeMember(env)}
 	cmd.RunE = cmdutil.RunWrite(env, &flags, func(ctx context.Context, w *cmdutil.Writer, cmd *cobra.Command, args []string) error {
 		m, err := tenants.NewMembers(w.Catalog)
 		if err != nil {
@@ -234,9 +231,6 @@ func addMemberFlags(env *cmdutil.Env, cmd *cobra.Command, action audit.Action, n
 }
 
 // completeMember completes a tenant, then a user.
-func completeMember(env *cmdutil.Env, cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	if len(args) == 0 {
-		return cmdutil.Tenants.Completion(env, true)(cmd, args, prefix)
-	}
-	return cmdutil.Users.Completion(env, true)(cmd, args, prefix)
+func completeMember(env *cmdutil.Env) cobra.CompletionFunc {
+	return cliflag.CompleteArgs(cmdutil.Tenants.Completion(env, true), cmdutil.Users.Completion(env, true))
 }

@@ -72,6 +72,8 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 	cliflag.MarkField(f, "mfa", "mfa_enabled")
 	cliflag.MarkFlags(f, cliflag.Recorded, "user-type", "mfa", "force-password-change")
 	cliflag.CompleteFlag(cmd, "user-type", users.Types...)
+	cliflag.CompleteZone(cmd, "timezone")
+	cliflag.CompleteLocale(cmd)
 	pw.Bind(cmd)
 	flags.Bind(cmd)
 	env.Specify(cmd, cmdutil.Spec{Permission: "USER_CREATE", Resource: users.Kind.Name, Audit: cmdutil.Always})
@@ -86,7 +88,7 @@ func newUpdate(env *cmdutil.Env) *cobra.Command {
 	var ref cmdutil.RefFlags
 	var flags cmdutil.ChangeFlags
 	cmd := &cobra.Command{
-		Use: "update REF", Short: "Change fields of a user", Long: "Only the given fields change. --unset empties a field, --if-updated-at refuses the change if someone changed the user since you read them.", Args: cmdutil.ExactArgs("REF"), ValidArgsFunction: cmdutil.Users.Completion(env, true),
+		Use: "update REF", Short: "Change fields of a user", Long: "Only the given fields change. --unset empties a field, --if-updated-at refuses the change if someone changed the user since you read them.", Args: cmdutil.ExactArgs("REF"), ValidArgsFunction: cliflag.CompleteArgs(cmdutil.Users.Completion(env, true)),
 		Example: "  cxgctl users update ada --phone '+82 2 1234 5678'\n  cxgctl users update ada --unset phone --reason 'asked by mail'",
 	}
 	cmd.RunE = cmdutil.RunWrite(env, &flags, func(ctx context.Context, w *cmdutil.Writer, cmd *cobra.Command, args []string) error {
@@ -133,6 +135,9 @@ func newUpdate(env *cmdutil.Env) *cobra.Command {
 	cliflag.MarkFlags(f, cliflag.Recorded, "status", "mfa", "unset")
 	since.Bind(cmd)
 	cliflag.CompleteFlag(cmd, "status", users.Statuses...)
+	cliflag.CompleteFlag(cmd, "unset", users.Unsettable...)
+	cliflag.CompleteZone(cmd, "timezone")
+	cliflag.CompleteLocale(cmd)
 	ref.Bind(cmd, users.Kind.KeyNames()...)
 	flags.Bind(cmd)
 	env.Specify(cmd, cmdutil.Spec{Permission: "USER_UPDATE", Resource: users.Kind.Name, Audit: cmdutil.Always})
@@ -145,7 +150,7 @@ func newPassword(env *cmdutil.Env) *cobra.Command {
 	var ref cmdutil.RefFlags
 	var flags cmdutil.ChangeFlags
 	cmd := &cobra.Command{
-		Use: "password REF", Short: "Set a user's password and end the user's sessions", Long: "On a terminal it asks twice. The password must be strong enough and not among the common ones.", Args: cmdutil.ExactArgs("REF"), ValidArgsFunction: cmdutil.Users.Completion(env, true),
+		Use: "password REF", Short: "Set a user's password and end the user's sessions", Long: "On a terminal it asks twice. The password must be strong enough and not among the common ones.", Args: cmdutil.ExactArgs("REF"), ValidArgsFunction: cliflag.CompleteArgs(cmdutil.Users.Completion(env, true)),
 		Example: "  cxgctl users password ada\n  cxgctl users password ada --generate-password --password-out ada.txt",
 	}
 	cmd.RunE = cmdutil.RunWrite(env, &flags, func(ctx context.Context, w *cmdutil.Writer, _ *cobra.Command, args []string) error {

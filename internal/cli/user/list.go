@@ -95,13 +95,14 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	f.Bind(cmd)
 	cmd.Flags().StringVar(&memberOf, "member-of", "", "only members of this `tenant`, by id or code")
 	cliflag.MarkTables(cmd.Flags(), "member-of", tenants.MemberResource.Tables...)
-	cliflag.Must(cmd.RegisterFlagCompletionFunc("member-of", cmdutil.Tenants.Completion(env, true)))
+	cmdutil.Tenants.CompleteFlag(env, cmd, "member-of")
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "include deleted users")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "include-deleted")
 	page.BindExport(cmd)
 	cmdutil.BindReveal(env, cmd)
 	cmd.Flags().StringSliceVar(&page.Sort, "sort", nil, "sort by these `fields`, each FIELD, -FIELD or FIELD:desc")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Shaping, "sort")
+	cliflag.CompleteSort(cmd, users.SortFields...)
 	env.Specify(cmd, cmdutil.Spec{Permission: "USER_LIST", Resource: users.Kind.Name, TenantOnly: true, Audit: cmdutil.WhenReading})
 	cmdutil.BindTenants(env, cmdutil.BindTenant(env, cmd))
 	return cmdutil.BindOutput(env, cmd, func(columns []string) error { return userColumns(env, columns) })
@@ -110,7 +111,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 func newGet(env *cmdutil.Env) *cobra.Command {
 	var ref cmdutil.RefFlags
 	cmd := &cobra.Command{
-		Use: "get REF…", Short: "Show a user, or several", Args: cmdutil.AtLeast("REF"), ValidArgsFunction: cmdutil.Users.Completion(env, true),
+		Use: "get REF…", Short: "Show a user, or several", Args: cmdutil.AtLeast("REF"), ValidArgsFunction: cliflag.CompleteRefs(cmdutil.Users.Completion(env, true)),
 		Example: "  cxgctl users get ada\n  cxgctl users get ada@example.com -o json\n  cxgctl users get ada bob -o csv",
 	}
 	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {

@@ -49,7 +49,7 @@ func newRoot(env *cmdutil.Env) *cobra.Command {
 	f.BoolVarP(&env.Global.Yes, "yes", "y", false, "answer yes to every question")
 	cliflag.MarkFlags(f, cliflag.Recorded, "profile", "yes")
 	f.BoolVarP(&env.Global.Quiet, "quiet", "q", false, "print only errors: no notes, and after a change no record unless -o, --columns or --output-file is given")
-	f.BoolVarP(&env.Global.Verbose, "verbose", "v", false, "print details of errors")
+	f.BoolVarP(&env.Global.Verbose, "verbose", "v", false, "print what is used: configuration, server, operator, statements and their time; and details of errors")
 	f.Func("color", "when to color tables and messages: auto, always or never (default auto)", func(when string) error {
 		env.Global.Color = when
 		if colors := []string{"auto", "always", "never"}; !slices.Contains(colors, when) {

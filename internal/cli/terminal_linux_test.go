@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/pquerna/otp/totp"
 	"golang.org/x/crypto/bcrypt"
 	"golang.org/x/sys/unix"
@@ -264,6 +266,37 @@ func TestConfirmation_NamesRowsDatabaseProfile(t *testing.T) {
 			p.awaits(t, c.question).awaits(t, c.where).awaits(t, "_mgmt, profile \x1b[1;31mprod\x1b[0m)"+c.how)
 			p.types(t, c.keys, false).awaits(t, c.says).leaves(t, c.code)
 		})
+	}
+}
+
+// On a terminal a person learns what a command waits for, but not with -q.
+func TestWaiting_NamesLockHolder(t *testing.T) {
+	t.Parallel()
+	for _, quiet := range []bool{false, true} {
+		pair := withAda(t)
+		conn, err := pgx.Connect(t.Context(), pair.Manager+"&application_name=psql")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(context.Background())
+		if _, err := conn.Exec(t.Context(), `BEGIN; UPDATE idam.users SET phone = 'theirs' WHERE username = 'ada'`); err != nil {
+			t.Fatal(err)
+		}
+		args := []string{"users", "update", "ada", "--phone", newPhone}
+		if quiet {
+			p := startOnTerminal(t, pair, append(args, "-q", "--timeout", "3s")...)
+			p.leaves(t, 8)
+			if strings.Contains(p.sees(), "waiting for a lock held") {
+				t.Errorf("with -q:\n%s", p.sees())
+			}
+			continue
+		}
+		p := startOnTerminal(t, pair, args...)
+		p.awaits(t, fmt.Sprintf("\rwaiting for a lock held by pid %d (psql, ", conn.PgConn().PID()))
+		if _, err := conn.Exec(t.Context(), `ROLLBACK`); err != nil {
+			t.Fatal(err)
+		}
+		p.awaits(t, "\r\x1b[K").awaits(t, "updated user ada").leaves(t, 0)
 	}
 }
 

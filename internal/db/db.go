@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/multitracer"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -35,6 +36,7 @@ type Options struct {
 	Pooled   bool          // connects through a pooler in transaction mode; Open detects one if this is false
 	Replica  bool          // prefer a standby if the URL names several servers
 	Filtered bool          // DB.Filtered lets row policies filter what it reads
+	Watcher  Watcher       // is told about statements; may be nil
 
 	anyServer bool // none of the servers is a primary
 }
@@ -43,6 +45,7 @@ type Options struct {
 // itself read-only. Only BeginWrite opens a transaction that can change anything.
 type DB struct {
 	name     string
+	version  string // of the server
 	pool     *pgxpool.Pool
 	pooled   bool
 	begins   string       // statements at the start of every transaction, each after a semicolon
@@ -72,6 +75,9 @@ func Config(o Options) (*pgx.ConnConfig, error) {
 		cfg.BuildFrontend = guardPassword
 	}
 	cfg.Tracer = roleOf(cfg)
+	if o.Watcher != nil {
+		cfg.Tracer = multitracer.New(cfg.Tracer, watching{o.Watcher})
+	}
 	if o.Timeout > 0 {
 		cfg.ConnectTimeout = o.Timeout
 	}
@@ -212,6 +218,7 @@ func dial(ctx context.Context, o Options) (*DB, error) {
 		d.pool.Close()
 		return nil, err
 	}
+	d.version = conn.Conn().PgConn().ParameterStatus("server_version")
 	conn.Release()
 	if o.Filtered {
 		f := *d
@@ -241,6 +248,9 @@ func registerTypes(m *pgtype.Map) {
 
 // Name returns the database's name in messages.
 func (d *DB) Name() string { return d.name }
+
+// Version returns the version of the server.
+func (d *DB) Version() string { return d.version }
 
 // Addr returns the server and the database without secrets, such as db1:5432/mgmt. For several hosts it is the first.
 func (d *DB) Addr() string {

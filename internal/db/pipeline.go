@@ -46,8 +46,20 @@ func together(ctx context.Context, conn *pgx.Conn, questions []PipelineQuery) er
 	}
 	results := conn.PgConn().ExecBatch(ctx, &batch)
 	var failed error
-	for i := 0; failed == nil && results.NextResult(); i++ {
-		failed = questions[i].Read(pgx.RowsFromResultReader(conn.TypeMap(), results.ResultReader()))
+	tracer := conn.Config().Tracer
+	for _, q := range questions {
+		traced := tracer.TraceQueryStart(ctx, conn, pgx.TraceQueryStartData{SQL: q.SQL})
+		var end pgx.TraceQueryEndData
+		more := results.NextResult()
+		if more {
+			rows := pgx.RowsFromResultReader(conn.TypeMap(), results.ResultReader())
+			failed = q.Read(rows)
+			end.CommandTag = rows.CommandTag()
+		}
+		tracer.TraceQueryEnd(traced, conn, end)
+		if !more || failed != nil {
+			break
+		}
 	}
 	if err := results.Close(); err != nil {
 		for _, q := range questions {

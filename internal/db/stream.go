@@ -105,7 +105,7 @@ func Export[R any](
 		// statement_timeout is meant for short statements; a stream may run as long as rows arrive.
 		err := d.snapshot(ctx, "; SET LOCAL statement_timeout = 0", func(r Reader) error {
 			w := &IdleTimer{}
-			ctx, cancel := context.WithCancelCause(ctx)
+			ctx, cancel := context.WithCancelCause(context.WithValue(ctx, streamsKey{}, true))
 			defer cancel(nil)
 			defer w.start(idle, cancel)()
 			for row, err := range read(ctx, r, w) {

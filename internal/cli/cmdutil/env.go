@@ -4,6 +4,7 @@ package cmdutil
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -66,14 +67,21 @@ type Env struct {
 
 // Open opens a connection that Close closes.
 func (env *Env) Open(ctx context.Context, o db.Options) (*db.DB, error) {
-	if env.OpenDB != nil {
-		return env.OpenDB(ctx, o)
+	stop := env.waiting(func(context.Context) string { return "connecting to " + o.Addr() })
+	defer stop()
+	open := env.OpenDB
+	if open == nil {
+		open = db.Open
 	}
-	d, err := db.Open(ctx, o)
-	if err == nil {
+	d, err := open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if env.OpenDB == nil {
 		env.opened = append(env.opened, d)
 	}
-	return d, err
+	env.Tell("%s database: %s, PostgreSQL %s", d.Name(), d.Addr(), d.Version())
+	return d, nil
 }
 
 // Close closes all connections.
@@ -121,6 +129,10 @@ func (env *Env) LoadConfig(cmd *cobra.Command) (*config.Config, error) {
 	}
 	env.Config = &c
 	env.Times.Zone, env.Times.Now = c.Zone, env.now
+	env.Tell("configuration: %s", cmp.Or(c.File, "no file"))
+	if c.Profile != "" {
+		env.Tell("profile: %s (%s)", c.Profile, c.Sources["profile"])
+	}
 	return env.Config, nil
 }
 
@@ -143,11 +155,12 @@ type Target struct {
 	timeout       time.Duration
 	Pooled        bool
 	filtered      bool // see db.Options
+	watcher       db.Watcher
 }
 
 // Options returns the options of a connection to the database. Messages call the database name.
 func (t Target) Options(name string) db.Options {
-	return db.Options{Name: name, From: t.From, URL: t.URL, Password: t.password, Timeout: t.timeout, Pooled: t.Pooled, Filtered: t.filtered}
+	return db.Options{Name: name, From: t.From, URL: t.URL, Password: t.password, Timeout: t.timeout, Pooled: t.Pooled, Filtered: t.filtered, Watcher: t.watcher}
 }
 
 // Target returns the connection settings of the manager or the tenants database. The dev database is used, and started,
@@ -165,7 +178,7 @@ func (env *Env) Target(ctx context.Context, cmd *cobra.Command, name string) (Ta
 		return Target{}, fault.New(fault.Database, "each tenant has its own database").
 			WithHint("select tenants with --tenant or --all-tenants; commands without these flags use the database in CXGCTL_TENANTS_DATABASE_URL")
 	}
-	t := Target{URL: url, From: c.From(name + "_database_url"), timeout: c.Timeout, filtered: c.RowSecurity}
+	t := Target{URL: url, From: c.From(name + "_database_url"), timeout: c.Timeout, filtered: c.RowSecurity, watcher: env.watcher()}
 	if url != "" {
 		t.Pooled = c.Pooled
 		t.password, err = c.Password()

@@ -111,6 +111,7 @@ func ReplicaOptions(env *Env) (db.Options, error) {
 		Pooled:   env.Config.Pooled,
 		Filtered: env.Config.RowSecurity,
 		Replica:  true,
+		Watcher:  env.watcher(),
 	}, err
 }
 

@@ -1,6 +1,7 @@
 package cmdutil
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"slices"
@@ -107,6 +108,7 @@ func OpenSession(ctx context.Context, env *Env, cmd *cobra.Command, args ...stri
 	}
 	s.Identity, s.Catalog, err = auth.Identify(ctx, s.DB, cred, env.TablesOf(cmd), env.now())
 	s.Operator = s.Identity.Operator
+	env.Tell("operator: %s (%s)", cmp.Or(s.Operator.Name, s.Operator.Claimed, "none"), env.identifiedBy(s.Operator.AuthMethod))
 	if fault.Is(err, fault.Unauthenticated) && s.Operator.Claimed != "" {
 		attributeToLogin(ctx, env, s, cred)
 		about := audit.Subject{Resource: "user", Name: s.Operator.Claimed}
@@ -132,6 +134,21 @@ func OpenSession(ctx context.Context, env *Env, cmd *cobra.Command, args ...stri
 		return s, err
 	}
 	return s, nil
+}
+
+// identifiedBy returns how the operator is identified and where the name or the token comes from.
+func (env *Env) identifiedBy(method string) string {
+	source := ""
+	switch method {
+	case auth.MethodClaim:
+		source = env.Config.Sources["operator"]
+	case auth.MethodKey, auth.MethodJWT:
+		source = env.Config.Sources["token_file"]
+	}
+	if source == "" {
+		return method
+	}
+	return method + ", " + source
 }
 
 // attributeToLogin makes the owner of the stored login the operator in the audit row of a refused claim. The row keeps

@@ -16,6 +16,9 @@ import (
 
 // sampleOf returns a valid value of a flag.
 func sampleOf(f *pflag.Flag) string {
+	if f.Name == "color" {
+		return "never"
+	}
 	switch f.Value.Type() {
 	case "bool":
 		return "true"

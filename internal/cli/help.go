@@ -262,10 +262,10 @@ func exitCodesOf(env *cmdutil.Env, cmd *cobra.Command) []string {
 		{"6", !isAnonymous},
 		{"7", !isAnonymous},
 		{"8", !isAnonymous || has("dry-run") || cmd.Name() == "doctor"},
-		{"9", has("stdin") || has("expect") || has("all-tenants") || slices.Contains([]string{"doctor", "verify", "import"}, cmd.Name())},
+		{"9", has("fail-if-empty") || has("stdin") || has("expect") || has("all-tenants") || slices.Contains([]string{"doctor", "verify", "import"}, cmd.Name())},
 		{"10", has("dry-run")},
 		{"74", has("output-file")},
-		{"75", has("state") || cmd.Name() == "import"},
+		{"75", has("lock") || cmd.Name() == "import"},
 	} {
 		if x.ends {
 			codes = append(codes, x.code)

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -33,6 +34,8 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 
 // run runs the command that the arguments name, and returns the exit code.
 func run(env *cmdutil.Env, root *cobra.Command) (status int) {
+	var cmd *cobra.Command
+	defer func() { status = writeMetrics(env, cmd, status) }()
 	// Go exits with 2 after a panic, which is our code for usage errors.
 	defer func() {
 		if r := recover(); r != nil {
@@ -52,7 +55,8 @@ func run(env *cmdutil.Env, root *cobra.Command) (status int) {
 	root.SetIn(env.Stdin)
 	root.SetOut(help)
 	root.SetErr(env.Stderr)
-	cmd, err := root.ExecuteContextC(env.Context)
+	var err error
+	cmd, err = root.ExecuteContextC(env.Context)
 	env.Close()
 	if err == nil && help.err != nil {
 		err = fault.New(fault.FileCode(help.err), "cannot write to standard output").Because(help.err)
@@ -77,11 +81,26 @@ func run(env *cmdutil.Env, root *cobra.Command) (status int) {
 	if errors.Is(err, syscall.EPIPE) && f.Code != fault.Database {
 		return brokenPipe
 	}
-	output.WriteError(env.Stderr, env.ErrorFormat(), f, env.TerminalOf(env.Stderr))
+	if !env.LogError(cmd, f) {
+		output.WriteError(env.Stderr, env.ErrorFormat(), f, env.TerminalOf(env.Stderr))
+	}
 	if env.Global.Verbose {
 		explain(env, f)
 	}
 	return fault.Status(f)
+}
+
+// writeMetrics writes the file of --metrics-file and returns the exit code.
+func writeMetrics(env *cmdutil.Env, cmd *cobra.Command, status int) int {
+	if cmd == nil {
+		return status
+	}
+	err := env.WriteMetrics(cmd, status)
+	if err == nil {
+		return status
+	}
+	output.WriteError(env.Stderr, env.ErrorFormat(), err, env.TerminalOf(env.Stderr))
+	return cmp.Or(status, fault.Status(err))
 }
 
 // nameFlagsOfFields makes the message call each field by the flag that set it.

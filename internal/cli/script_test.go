@@ -32,7 +32,7 @@ import (
 // TestMain lets the test binary also run as cxgctl, for tests that need a process with real signals, terminals and
 // environment.
 func TestMain(m *testing.M) {
-	cmdutil.HashCost, authcmd.RefusalTime = bcrypt.MinCost, 0 // skip deliberate delays
+	cmdutil.HashCost, authcmd.RefusalTime, cmdutil.RetryPause = bcrypt.MinCost, 0, time.Millisecond // skip deliberate delays
 	if filepath.Base(os.Args[0]) == "cxgctl" {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		signals := make(chan os.Signal, 1)

@@ -309,6 +309,17 @@ func (d *DB) snapshot(ctx context.Context, set string, fn func(Reader) error) er
 	return tx.Commit(ctx)
 }
 
+// Hold runs fn in a READ ONLY transaction without a snapshot of its own, which may be idle for long, for locks that end
+// with it.
+func (d *DB) Hold(ctx context.Context, fn func(Reader) error) error {
+	tx, err := d.begin(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadOnly}, d.reads+"; SET LOCAL idle_in_transaction_session_timeout = 0")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback(ctx) }()
+	return fn(tx)
+}
+
 // FindPrimary makes all new sessions connect to a primary.
 func (d *DB) FindPrimary() {
 	d.strict.Store(true)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"regexp"
 	"slices"
@@ -88,6 +89,21 @@ func Lost(err error) bool {
 	pe, ok := errors.AsType[*pgconn.PgError](err)
 	// 57P01 to 57P03 and class 08 are answers too, but from a server that is shutting down.
 	return !ok || strings.HasPrefix(pe.Code, "57P") || strings.HasPrefix(pe.Code, "08")
+}
+
+// IsTransient reports whether the same work may succeed later: the server was unreachable, out of resources, shutting
+// down, or another session was in the way.
+func IsTransient(err error) bool {
+	if state, _ := State(err); state != "" {
+		switch state[:2] {
+		case "08", "53", "58":
+			return true
+		}
+		return slices.Contains([]string{"40001", "40P01", "55P03", "57014", "57P01", "57P02", "57P03", "25006"}, state)
+	}
+	_, unconnected := errors.AsType[*pgconn.ConnectError](err)
+	_, network := errors.AsType[*net.OpError](err)
+	return unconnected || network || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // Translate turns a database error into a fault.Error with a message and a code. It returns faults and nil unchanged.

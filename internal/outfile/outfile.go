@@ -3,6 +3,7 @@
 package outfile
 
 import (
+	"bufio"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -380,6 +381,32 @@ func (x *Pending) Commit() error {
 	}
 	x.done = true
 	return x.place.Sync()
+}
+
+// IsSame reports whether the file in its place has the same bytes.
+func (x *Pending) IsSame() bool {
+	old, err := x.place.open(unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = old.Close() }()
+	fd, err := unix.Openat(x.place.dir, x.temp, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	written := os.NewFile(uintptr(fd), x.temp)
+	defer func() { _ = written.Close() }()
+	a, b := bufio.NewReader(old), bufio.NewReader(written)
+	for {
+		one, errA := a.ReadByte()
+		other, errB := b.ReadByte()
+		switch {
+		case errA != nil || errB != nil:
+			return errors.Is(errA, io.EOF) && errors.Is(errB, io.EOF)
+		case one != other:
+			return false
+		}
+	}
 }
 
 // Abort removes the temporary file.

@@ -80,6 +80,9 @@ type Options struct {
 	CSVBOM    bool     // --csv-bom
 	CSVSafe   bool     // --csv-safe, for csv and tsv
 
+	FailIfEmpty bool // a list without rows is a PARTIAL_FAILURE, and no file is written
+	IfChanged   bool // an output file whose bytes would be the same stays as it is
+
 	Digest *Digest // if not nil, records the size and the hash of an output file
 	Mask   bool    // mask personal data, in all formats
 	Secret bool    // the output contains secrets: only its owner may read an output file
@@ -120,11 +123,19 @@ type Printer struct {
 	Options
 	jq    *gojq.Code
 	notes []string // for Note, after the output
+	rows  int64    // printed so far
+	bytes int64    // written so far
 
 	// Usernames returns the usernames of the given ids, as far as they are known. Tables on a terminal show them in place
 	// of ids. It may be nil.
 	Usernames func(ids []string) map[string]string
 }
+
+// Printed returns the rows and the bytes that were printed.
+func (p *Printer) Printed() (rows, bytes int64) { return p.rows, p.bytes }
+
+// HasPrinted reports whether something is on standard output, which cannot be taken back.
+func (p *Printer) HasPrinted() bool { return p.File == "" && p.bytes > 0 }
 
 // New checks the format, the jq expression and the path of the output file, so that wrong flags are refused
 // before any work is done.

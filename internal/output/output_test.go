@@ -239,9 +239,13 @@ func TestJSON_IndentedOnTerminal(t *testing.T) {
 	t.Parallel()
 	next := "n\x1b\"1"
 	calls := map[string]func(p *Printer) error{
-		"one":   func(p *Printer) error { return One(p, view, records()[0]) },
-		"list":  func(p *Printer) error { return List(p, view, Page[record]{Items: records(), Total: 2, Page: 1, PageSize: 20}) },
-		"slice": func(p *Printer) error { return List(p, view, Page[record]{Items: records()[:1], PageSize: 1, Next: &next}) },
+		"one": func(p *Printer) error { return One(p, view, records()[0]) },
+		"list": func(p *Printer) error {
+			return List(p, view, Page[record]{Items: records(), Total: 2, Page: 1, PageSize: 20})
+		},
+		"slice": func(p *Printer) error {
+			return List(p, view, Page[record]{Items: records()[:1], PageSize: 1, Next: &next})
+		},
 		"empty": func(p *Printer) error { return List(p, view, Page[record]{Page: 1, PageSize: 20}) },
 	}
 	for name, call := range calls {

@@ -2,6 +2,7 @@ package output
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"iter"
 	"reflect"
@@ -70,8 +71,12 @@ func (p *Printer) print(v View, cols []column, rows iter.Seq2[pgtext.Row, error]
 			}
 		}
 	}
+	p.rows += n
 	var e envelope
 	if !single {
+		if n == 0 && p.FailIfEmpty {
+			return n, fault.New(fault.PartialFailure, "no %s found", cmp.Or(v.Name, "rows"))
+		}
 		e = around(n)
 	}
 	if buf, err = enc.end(buf, e); err != nil {

@@ -30,6 +30,7 @@ type sink struct {
 	device     *os.File         // a pipe or device that cannot be replaced, or nil
 	temporary  io.Closer        // temporary files of the encoder, or nil
 	name       string           // of the file, or ""
+	printer    *Printer
 }
 
 // open opens standard output, or a temporary file in the folder of the output file. It follows symbolic
@@ -37,7 +38,7 @@ type sink struct {
 // its owner if possible; a new file has mode 0644 less the umask, and a file with secrets 0600. It writes
 // to devices and named pipes directly.
 func (p *Printer) open() (*sink, error) {
-	s := &sink{name: p.File}
+	s := &sink{name: p.File, printer: p}
 	if p.File == "" {
 		s.w = bufio.NewWriterSize(faultWriter{p.Stdout, s}, bufferSize)
 		return s, nil
@@ -107,6 +108,9 @@ func (s *sink) commit() error {
 		if err := s.device.Close(); err != nil {
 			return s.fault(err)
 		}
+	case s.pending != nil && s.printer.IfChanged && s.pending.IsSame():
+		s.printer.note("%s is unchanged", s.name)
+		s.pending.Abort()
 	case s.pending != nil:
 		if err := s.pending.Commit(); err != nil {
 			s.abort(false)
@@ -183,6 +187,7 @@ type faultWriter struct {
 
 func (t faultWriter) Write(b []byte) (int, error) {
 	n, err := t.Writer.Write(b)
+	t.sink.printer.bytes += int64(n)
 	if err == nil && n < len(b) {
 		err = io.ErrShortWrite
 	}

@@ -349,7 +349,9 @@ func (o outcome) partial(failed, of int) *fault.Error {
 }
 
 // PartialFailure returns the error of a batch that failed, or would fail, in part.
-func PartialFailure(dryRun bool, failed, of int) *fault.Error { return outcomeOf(dryRun).partial(failed, of) }
+func PartialFailure(dryRun bool, failed, of int) *fault.Error {
+	return outcomeOf(dryRun).partial(failed, of)
+}
 
 // lines returns the non-empty lines of standard input.
 func (env *Env) lines() ([]string, error) {

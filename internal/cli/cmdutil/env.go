@@ -58,6 +58,7 @@ type Env struct {
 	secrets  *bufio.Reader                                     // standard input with secrets, one per line
 	reveal   bool                                              // --reveal
 	Tenants  tenantFlags
+	cron     cronFlags
 	specs    map[*cobra.Command]Spec
 	Undoable []audit.Resource // whose changes audit undo reverses; each noun adds its own
 	Times    cliflag.TimeContext
@@ -89,6 +90,7 @@ func (env *Env) Close() {
 	for _, d := range env.opened {
 		d.Close()
 	}
+	env.opened = nil
 }
 
 // TerminalOf describes the terminal behind one of the standard streams.
@@ -109,6 +111,10 @@ func (env *Env) Note(format string, args ...any) {
 	case IsStructured(env.ErrorFormat()):
 		env.Notes = append(env.Notes, fmt.Sprintf(format, args...))
 	default:
+		if l := env.logger(); l != nil {
+			l.Info(output.Sanitize(fmt.Sprintf(format, args...)))
+			return
+		}
 		env.Printf(format, args...)
 	}
 }

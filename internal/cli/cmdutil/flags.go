@@ -16,6 +16,7 @@ func StrictFlags(env *Env, cmd *cobra.Command) {
 	if spec.Audit != "" && cmd.Flags().Lookup("ticket") == nil {
 		bindReason(env, cmd)
 	}
+	bindCron(env, cmd)
 	if text := spec.help(); text != "" {
 		Annotate(cmd, "permissions", text)
 	}

@@ -83,10 +83,14 @@ func (env *Env) SetPrinter(cmd *cobra.Command) error {
 	}
 	terminal := env.TerminalOf(env.Stdout)
 	terminal.Zone = c.Zone
+	env.Output.file = env.expandFile(env.Output.file, c.Zone)
+	if err := env.cron.check(env.Output.file); err != nil {
+		return err
+	}
 	env.Printer, err = output.New(output.Options{
 		Format: format, Columns: env.Output.columns, NoHeaders: env.Output.noHeaders, File: env.Output.file, JQ: env.Output.JQ,
 		CSVBOM: env.Output.bom, CSVSafe: env.Output.safe, Stdout: InterruptibleWriter{env.Context, env.Stdout}, Standard: env.Stdout,
-		Context: env.Context, Timeout: c.Timeout,
+		Context: env.Context, Timeout: c.Timeout, FailIfEmpty: env.cron.failIfEmpty, IfChanged: env.cron.ifChanged,
 		Terminal: terminal, Note: env.Note, Mask: c.Protected && !env.reveal,
 	})
 	if err != nil {

@@ -100,22 +100,31 @@ func RunUnfiltered(env *Env, fn func(ctx context.Context, s *Session, cmd *cobra
 		if err := refuseUnrecorded(env, cmd); err != nil {
 			return err
 		}
-		ctx, cancel := env.Deadline.start(ctx, env.Config.Timeout)
-		defer cancel()
-		s, err := OpenSession(ctx, env, cmd, args...)
-		if err == nil {
-			s, err = enterTenant(ctx, env, cmd, s)
-		}
-		if err == nil {
-			env.AskedOn = s.DB.Addr()
-			if err = s.requireSeparable(); err != nil {
-				recordBlocked(ctx, env, s.Manager(), cmd, env.SpecOf(cmd).intent(""), err)
-			}
-		}
-		if err == nil {
-			env.Printer.Usernames = usernames(ctx, s.Manager())
-			err = fn(ctx, s, cmd, args)
-		}
-		return env.Deadline.Err(err)
+		return env.retried(ctx, func(ctx context.Context) error {
+			return env.locked(ctx, cmd, func(ctx context.Context) error { return runOnce(ctx, env, cmd, args, fn) })
+		})
 	})
+}
+
+// runOnce opens a session and runs the command in it.
+func runOnce(
+	ctx context.Context, env *Env, cmd *cobra.Command, args []string, fn func(context.Context, *Session, *cobra.Command, []string) error,
+) error {
+	ctx, cancel := env.Deadline.start(ctx, env.Config.Timeout)
+	defer cancel()
+	s, err := OpenSession(ctx, env, cmd, args...)
+	if err == nil {
+		s, err = enterTenant(ctx, env, cmd, s)
+	}
+	if err == nil {
+		env.AskedOn = s.DB.Addr()
+		if err = s.requireSeparable(); err != nil {
+			recordBlocked(ctx, env, s.Manager(), cmd, env.SpecOf(cmd).intent(""), err)
+		}
+	}
+	if err == nil {
+		env.Printer.Usernames = usernames(ctx, s.Manager())
+		err = fn(ctx, s, cmd, args)
+	}
+	return env.Deadline.Err(err)
 }

@@ -244,6 +244,11 @@ func names(cols []column) []string {
 	return list
 }
 
+// currencyColumn returns the index of the column with the currency of the amounts, or -1.
+func currencyColumn(cols []column) int {
+	return slices.IndexFunc(cols, func(c column) bool { return c.look == asCurrency })
+}
+
 func find(all []column, name string) (column, bool) {
 	i := slices.IndexFunc(all, func(c column) bool { return c.name == name })
 	if i < 0 {

@@ -35,15 +35,24 @@ func grouped(text string, places int) string {
 // inCurrency returns an amount rounded to the decimal places of its currency. Exact amounts keep more places if they
 // have them, and so do amounts in unknown currencies.
 func inCurrency(a money.Amount, code string, exact bool) string {
-	unit, err := currency.ParseISO(code)
-	if err != nil {
+	places, known := currencyPlaces(code)
+	if !known {
 		return grouped(a.String(), 4)
 	}
-	places, _ := currency.Standard.Rounding(unit)
 	if exact {
 		return grouped(a.String(), places)
 	}
 	return grouped(a.Fixed(places), places)
+}
+
+// currencyPlaces returns the decimal places of a currency.
+func currencyPlaces(code string) (places int, known bool) {
+	unit, err := currency.ParseISO(code)
+	if err != nil {
+		return 0, false
+	}
+	places, _ = currency.Standard.Rounding(unit)
+	return places, true
 }
 
 // percentage returns a fraction of one as a percentage with one decimal place.

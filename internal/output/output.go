@@ -102,7 +102,8 @@ type View struct {
 	Table []string // fields of Table; none means all
 	Wide  []string // fields of Wide; none means all
 	ID    string   // field that Format ID prints; "" is "id"
-	Name  string   // plural of the records, for "no users found"
+	Name  string   // plural of the records, for "no users found", and the name of a workbook's sheet
+	Title []string // lines above the rows of a workbook, which then is a report: with headings and totals as in tables
 
 	below func(b []byte) ([]byte, error) // appends what tables show below a single record; may be nil
 }

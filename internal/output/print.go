@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"iter"
 	"reflect"
+	"slices"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/pgtext"
@@ -111,7 +112,7 @@ func (p *Printer) encoder(out *sink, v View, cols []column, single bool) encoder
 	case YAML:
 		return &yamlDocument{jsonDocument: doc}
 	case XLSX:
-		return &workbook{printer: p, out: out, cols: cols}
+		return &workbook{printer: p, out: out, cols: cols, view: v, currency: currencyColumn(cols)}
 	case CSV, TSV, ID:
 		return newDelimited(p, cols)
 	}
@@ -151,6 +152,14 @@ func (r *printedRow) Append(b []byte, i int) []byte {
 		return r.Row.Append(b, i)
 	}
 	return r.appendChanged(b, i)
+}
+
+// code returns the currency in column i, or "" if there is none.
+func (r *printedRow) code(i int) string {
+	if i < 0 || r.IsNull(i) {
+		return ""
+	}
+	return displayed(string(r.Append(nil, i)))
 }
 
 // appendChanged appends JSON, or a value that may have to be masked.
@@ -201,6 +210,10 @@ func (p *Printer) columns(t reflect.Type, v View, single bool) ([]column, error)
 		return viewColumns(all, v.Table)
 	case p.Format == Wide:
 		return viewColumns(all, v.Wide)
+	case p.Format == XLSX && len(v.Title) > 0: // those of Table first
+		first, err := viewColumns(all, v.Table)
+		rest := slices.DeleteFunc(all, func(c column) bool { return slices.Contains(v.Table, c.name) })
+		return append(first, rest...), err
 	}
 	return all, nil
 }

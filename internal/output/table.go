@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -47,14 +48,46 @@ type table struct {
 	single   bool // one record
 	started  bool // the first chunk is printed
 	count    int64
-	totals   map[string]*total // by currency
+	totals   totals
 	text     []byte
 }
 
-// total adds up the amounts in one currency.
+// totals adds up amounts by currency.
+type totals map[string]*total
+
 type total struct {
 	rows int
 	sums map[int]money.Amount // by column
+}
+
+// add adds the amounts of a row.
+func (t totals) add(cols []column, r *printedRow, code string) {
+	sums := t[code]
+	if sums == nil {
+		sums = &total{sums: map[int]money.Amount{}}
+		t[code] = sums
+	}
+	sums.rows++
+	for i := range cols {
+		if cols[i].look != asSum || r.IsNull(i) {
+			continue
+		}
+		var a money.Amount
+		if a.Scan(string(r.Append(nil, i))) == nil {
+			sums.sums[i] = a.Add(sums.sums[i])
+		}
+	}
+}
+
+// all returns the sums of each currency with more than one row, by column.
+func (t totals) all() iter.Seq2[string, map[int]money.Amount] {
+	return func(yield func(string, map[int]money.Amount) bool) {
+		for _, code := range slices.Sorted(maps.Keys(t)) {
+			if t[code].rows > 1 && len(t[code].sums) > 0 && !yield(code, t[code].sums) {
+				return
+			}
+		}
+	}
 }
 
 func newTable(p *Printer, cols []column, name string) *table {
@@ -62,12 +95,12 @@ func newTable(p *Printer, cols []column, name string) *table {
 		printer:  p,
 		cols:     cols,
 		status:   slices.IndexFunc(cols, func(c column) bool { return c.name == "status" }),
-		currency: slices.IndexFunc(cols, func(c column) bool { return c.look == asCurrency }),
+		currency: currencyColumn(cols),
 		relative: p.Terminal.IsTTY && p.Format == Table,
 		name:     cmp.Or(name, "rows"),
 		natural:  make([]int, len(cols)),
 		widths:   make([]int, len(cols)),
-		totals:   map[string]*total{},
+		totals:   totals{},
 	}
 	for i := range cols {
 		t.shown = append(t.shown, i)
@@ -83,35 +116,14 @@ func (t *table) row(b []byte, r *printedRow) ([]byte, error) {
 		cells[i], _ = t.cell(r, i)
 	}
 	t.count++
-	t.add(r)
+	if t.currency >= 0 && !t.printer.NoHeaders {
+		t.totals.add(t.cols, r, r.code(t.currency))
+	}
 	t.rows = append(t.rows, cells)
 	if len(t.rows) < chunkRows {
 		return b, nil
 	}
 	return t.flush(b)
-}
-
-// add adds the amounts of a row to the totals.
-func (t *table) add(r *printedRow) {
-	if t.currency < 0 || t.printer.NoHeaders {
-		return
-	}
-	code := t.code(r)
-	sums := t.totals[code]
-	if sums == nil {
-		sums = &total{sums: map[int]money.Amount{}}
-		t.totals[code] = sums
-	}
-	sums.rows++
-	for i := range t.cols {
-		if t.cols[i].look != asSum || r.IsNull(i) {
-			continue
-		}
-		var a money.Amount
-		if a.Scan(string(r.Append(t.text[:0], i))) == nil {
-			sums.sums[i] = a.Add(sums.sums[i])
-		}
-	}
 }
 
 // end prints the rest, and the totals of each currency with more than one row.
@@ -126,14 +138,10 @@ func (t *table) end(b []byte, e envelope) ([]byte, error) {
 	if e.next != nil || e.total != t.count {
 		label = "PAGE TOTAL"
 	}
-	for _, code := range slices.Sorted(maps.Keys(t.totals)) {
-		sums := t.totals[code]
-		if sums.rows < 2 || len(sums.sums) == 0 {
-			continue
-		}
+	for code, sums := range t.totals.all() {
 		cells := make([]string, len(t.cols))
 		cells[0], cells[t.currency] = label, code
-		for i, a := range sums.sums {
+		for i, a := range sums {
 			cells[i] = inCurrency(a, code, false)
 		}
 		t.rows = append(t.rows, cells)
@@ -142,14 +150,6 @@ func (t *table) end(b []byte, e envelope) ([]byte, error) {
 		return b, nil
 	}
 	return t.flush(b)
-}
-
-// code returns the currency of a row, or "".
-func (t *table) code(r *printedRow) string {
-	if t.currency < 0 || r.IsNull(t.currency) {
-		return ""
-	}
-	return displayed(string(r.Append(t.text[:0], t.currency)))
 }
 
 // cell returns the text of a cell as tables show it, and the time that it contains, if any. Times are for people on a
@@ -166,7 +166,7 @@ func (t *table) cell(r *printedRow, i int) (string, time.Time) {
 	case asAmount, asSum:
 		var a money.Amount
 		if a.Scan(text) == nil {
-			text = inCurrency(a, t.code(r), t.single)
+			text = inCurrency(a, r.code(t.currency), t.single)
 		}
 		return text, time.Time{}
 	case asPercent:

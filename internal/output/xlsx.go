@@ -2,13 +2,17 @@ package output
 
 import (
 	"archive/zip"
+	"cmp"
+	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf16"
 
+	"github.com/clipperhouse/displaywidth"
 	"github.com/klauspost/compress/flate"
 	"github.com/xuri/excelize/v2"
 
@@ -16,22 +20,30 @@ import (
 	"github.com/cxgctl/cxgctl/internal/pgtext"
 )
 
-// workbook writes a spreadsheet. The rows of large sheets are in temporary files until the end.
+// workbook writes a spreadsheet. The first rows are kept in memory, because the widths of the columns come before them.
+// The other rows of large sheets are in temporary files until the end.
 //
 // Numbers of up to 15 digits, dates and booleans are typed cells. All other values are text, including times, because
 // spreadsheets support neither time zones nor microseconds. Text is never a formula.
 type workbook struct {
-	printer *Printer
-	out     *sink
-	cols    []column
-	file    *excelize.File
-	sheet   *excelize.StreamWriter // the current one
-	rows    int                    // of the current sheet
-	cells   []any
-	text    []byte
+	printer  *Printer
+	out      *sink
+	cols     []column
+	view     View
+	currency int // index of the column with the currency of the amounts, or -1
+	file     *excelize.File
+	sheet    *excelize.StreamWriter // the current one, or nil
+	header   int                    // its row with the names of the columns, or 0
+	rows     int                    // of the current sheet
+	kept     [][]any                // rows before the first sheet
+	widths   []int                  // in characters
+	cells    []any
+	totals   totals
+	text     []byte
+	places   map[string]int // decimal places by currency, -1 if unknown
 
-	header, day int                // styles
-	decimals    [maxPlaces + 1]int // styles by the number of decimal places
+	head, headRight, title, bold, day, percent int                // styles
+	decimals                                   [maxPlaces + 1]int // styles by the number of decimal places
 }
 
 // Spreadsheets store 15 digits exactly. Styles have at most eight decimal places.
@@ -40,7 +52,17 @@ const (
 	maxPlaces   = 8
 )
 
-// begin starts the first sheet.
+// Widths of columns in characters: text is cut at the next column, and a number that does not fit is shown as ###.
+const (
+	maxTextWidth   = 50
+	minNumberWidth = 21 // of numbers in rows that are not known yet
+	filterWidth    = 3  // of the button beside a column's name
+)
+
+// boldFont is the bold form of the font that excelize gives to cells without a style.
+var boldFont = &excelize.Font{Family: "Calibri", Size: 11, Bold: true}
+
+// begin makes the file and its styles.
 func (x *workbook) begin(b []byte) ([]byte, error) {
 	folder := "" // the system's
 	if x.out.pending != nil {
@@ -55,60 +77,219 @@ func (x *workbook) begin(b []byte) ([]byte, error) {
 		return z
 	})
 	x.cells = make([]any, len(x.cols))
-	style := func(format string, bold bool) (id int, err error) {
-		s := &excelize.Style{Font: &excelize.Font{Bold: bold}}
-		if format != "" {
-			s.CustomNumFmt = &format
+	x.totals = totals{}
+	x.places = map[string]int{}
+	x.widths = make([]int, len(x.cols))
+	for i := range x.cols {
+		if !x.printer.NoHeaders {
+			x.widths[i] = displaywidth.String(x.heading(i)) + filterWidth
 		}
-		return x.file.NewStyle(s)
 	}
-	var err error
-	if x.header, err = style("", true); err != nil {
-		return b, err
+	shade := excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{"E7E6E6"}}
+	styles := []struct {
+		id    *int
+		style excelize.Style
+	}{
+		{&x.head, excelize.Style{Font: boldFont, Fill: shade}},
+		{&x.headRight, excelize.Style{Font: boldFont, Fill: shade, Alignment: &excelize.Alignment{Horizontal: "right"}}},
+		{&x.title, excelize.Style{Font: &excelize.Font{Family: boldFont.Family, Bold: true, Size: 14}}},
+		{&x.bold, excelize.Style{Font: boldFont}},
+		{&x.day, excelize.Style{CustomNumFmt: new(`yyyy\-mm\-dd`)}},
+		{&x.percent, excelize.Style{CustomNumFmt: new("0.0%")}},
 	}
-	if x.day, err = style(`yyyy\-mm\-dd`, false); err != nil {
-		return b, err
-	}
-	for places := 1; places <= maxPlaces; places++ {
-		if x.decimals[places], err = style("#,##0."+strings.Repeat("0", places), false); err != nil {
+	for _, s := range styles {
+		var err error
+		if *s.id, err = x.file.NewStyle(&s.style); err != nil {
 			return b, err
 		}
 	}
-	return b, x.next()
+	for places := range x.decimals {
+		var err error
+		if x.decimals[places], err = x.file.NewStyle(&excelize.Style{CustomNumFmt: new(numberFormat(places))}); err != nil {
+			return b, err
+		}
+	}
+	return b, nil
 }
 
-// next starts a sheet. The previous one must be flushed.
-func (x *workbook) next() (err error) {
-	name := "Sheet" + strconv.Itoa(x.file.SheetCount)
-	if x.sheet != nil {
-		name = "Sheet" + strconv.Itoa(x.file.SheetCount+1)
-		if _, err := x.file.NewSheet(name); err != nil {
+// numberFormat returns the format of numbers with some decimal places.
+func numberFormat(places int) string {
+	return strings.TrimSuffix("#,##0."+strings.Repeat("0", places), ".")
+}
+
+// heading returns the name of a column.
+func (x *workbook) heading(i int) string {
+	if len(x.view.Title) > 0 {
+		return strings.ReplaceAll(x.cols[i].heading, "_", " ")
+	}
+	return x.cols[i].name
+}
+
+// next starts a sheet. The previous one must be finished.
+func (x *workbook) next() error {
+	name, first := cmp.Or(x.view.Name, "rows"), x.sheet == nil
+	var err error
+	if first {
+		err = x.file.SetSheetName("Sheet1", name)
+	} else {
+		name += " " + strconv.Itoa(x.file.SheetCount+1)
+		_, err = x.file.NewSheet(name)
+	}
+	if err == nil {
+		err = x.file.SetSheetProps(name, &excelize.SheetPropsOptions{FitToPage: new(true)})
+	}
+	if err == nil {
+		err = x.file.SetPageLayout(name, &excelize.PageLayoutOptions{
+			Size:        new(9), // A4
+			Orientation: new("landscape"),
+			FitToWidth:  new(1),
+			FitToHeight: new(0), // as many pages as needed
+		})
+	}
+	if err != nil {
+		return err
+	}
+	if x.sheet, err = x.file.NewStreamWriter(name); err != nil {
+		return err
+	}
+	for i, width := range slices.Backward(x.widths) { // excelize puts each column before the others
+		if err := x.sheet.SetColWidth(i+1, i+1, float64(min(width, excelize.MaxColumnWidth-1)+1)); err != nil {
 			return err
 		}
 	}
-	x.rows = 0
-	if x.sheet, err = x.file.NewStreamWriter(name); err != nil || x.printer.NoHeaders {
+	x.rows, x.header = 0, 0
+	if x.printer.NoHeaders {
+		return nil
+	}
+	x.header = 1
+	if first && len(x.view.Title) > 0 {
+		x.header = len(x.view.Title) + 2
+	}
+	err = x.sheet.SetPanes(&excelize.Panes{
+		Freeze:      true,
+		YSplit:      x.header,
+		TopLeftCell: "A" + strconv.Itoa(x.header+1),
+		ActivePane:  "bottomLeft",
+	})
+	if err != nil {
 		return err
 	}
-	for i, c := range x.cols {
-		x.cells[i] = excelize.Cell{StyleID: x.header, Value: c.name}
+	if x.header > 1 {
+		for i, line := range x.view.Title {
+			cell := excelize.Cell{Value: line}
+			if i == 0 {
+				cell.StyleID = x.title
+			}
+			if err := x.write([]any{cell}); err != nil {
+				return err
+			}
+		}
+		x.rows++
 	}
-	return x.write()
+	cells := make([]any, len(x.cols))
+	for i := range x.cols {
+		style := x.head
+		if x.cols[i].isRight() {
+			style = x.headRight
+		}
+		cells[i] = excelize.Cell{StyleID: style, Value: x.heading(i)}
+	}
+	return x.write(cells)
 }
 
 // write writes the cells of a row.
-func (x *workbook) write() error {
+func (x *workbook) write(cells []any) error {
 	x.rows++
-	if err := x.sheet.SetRow("A"+strconv.Itoa(x.rows), x.cells); err != nil {
+	if err := x.sheet.SetRow("A"+strconv.Itoa(x.rows), cells); err != nil {
 		return x.out.fault(err)
 	}
 	return nil
 }
 
+// finish ends a sheet: its header is repeated on each page, and has buttons that filter the rows.
+func (x *workbook) finish() error {
+	if x.header > 0 {
+		last, err := excelize.CoordinatesToCellName(len(x.cols), max(x.rows, x.header+1))
+		if err == nil {
+			err = x.file.AutoFilter(x.sheet.Sheet, fmt.Sprintf("A%d:%s", x.header, last), nil)
+		}
+		if err == nil {
+			err = x.file.SetDefinedName(&excelize.DefinedName{
+				Name:     "_xlnm.Print_Titles",
+				Scope:    x.sheet.Sheet,
+				RefersTo: fmt.Sprintf("'%s'!$%d:$%d", x.sheet.Sheet, x.header, x.header),
+			})
+		}
+		if err == nil {
+			err = x.writeTotals()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := x.sheet.Flush(); err != nil {
+		return x.out.fault(err)
+	}
+	return nil
+}
+
+// writeTotals writes the sums of a report by currency.
+func (x *workbook) writeTotals() error {
+	for code, sums := range x.totals.all() {
+		cells := make([]any, len(x.cols))
+		cells[0] = excelize.Cell{StyleID: x.bold, Value: "TOTAL"}
+		cells[x.currency] = excelize.Cell{StyleID: x.bold, Value: code}
+		for i, a := range sums {
+			n, places, ok := decimal(a.String())
+			if !ok {
+				cells[i] = a.String()
+				continue
+			}
+			format := numberFormat(x.shownPlaces(code, places))
+			style, err := x.file.NewStyle(&excelize.Style{Font: boldFont, CustomNumFmt: &format})
+			if err != nil {
+				return err
+			}
+			cells[i] = excelize.Cell{StyleID: style, Value: n}
+		}
+		if err := x.write(cells); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// start writes the rows so far, whose widths are those of the columns.
+func (x *workbook) start() error {
+	if err := x.next(); err != nil {
+		return err
+	}
+	for _, cells := range x.kept {
+		if err := x.write(cells); err != nil {
+			return err
+		}
+	}
+	x.kept = nil
+	return nil
+}
+
 func (x *workbook) row(b []byte, r *printedRow) (_ []byte, err error) {
+	if len(x.view.Title) > 0 && x.currency >= 0 {
+		x.totals.add(x.cols, r, r.code(x.currency))
+	}
+	if x.sheet == nil && len(x.kept) == chunkRows { // there are more rows
+		for i := range x.cols {
+			if x.cols[i].isRight() {
+				x.widths[i] = max(x.widths[i], minNumberWidth)
+			}
+		}
+		if err := x.start(); err != nil {
+			return b, err
+		}
+	}
 	if x.rows == excelize.TotalRows {
-		if err := x.sheet.Flush(); err != nil {
-			return b, x.out.fault(err)
+		if err := x.finish(); err != nil {
+			return b, err
 		}
 		if err := x.next(); err != nil {
 			return b, err
@@ -119,12 +300,26 @@ func (x *workbook) row(b []byte, r *printedRow) (_ []byte, err error) {
 			return b, err
 		}
 	}
-	return b, x.write()
+	if x.sheet == nil {
+		x.kept = append(x.kept, slices.Clone(x.cells))
+		return b, nil
+	}
+	return b, x.write(x.cells)
 }
 
 func (x *workbook) end(b []byte, _ envelope) ([]byte, error) {
-	if err := x.sheet.Flush(); err != nil {
-		return b, x.out.fault(err)
+	if x.sheet == nil {
+		for _, sums := range x.totals.all() {
+			for i, a := range sums {
+				x.widths[i] = max(x.widths[i], numberWidth(a.String()))
+			}
+		}
+		if err := x.start(); err != nil {
+			return b, err
+		}
+	}
+	if err := x.finish(); err != nil {
+		return b, err
 	}
 	if err := x.file.Write(io.Discard); err != nil { // to the ZipWriter
 		return b, x.out.fault(err)
@@ -132,8 +327,39 @@ func (x *workbook) end(b []byte, _ envelope) ([]byte, error) {
 	return b, nil
 }
 
-// cell returns the value of a cell for excelize.
+// cell returns the value of a cell, and widens its column if it is one of the first.
 func (x *workbook) cell(r *printedRow, i int) (any, error) {
+	cell, err := x.value(r, i)
+	if x.sheet == nil && cell != nil {
+		width := numberWidth(string(x.text))
+		if text, isText := cell.(string); isText {
+			width = min(displaywidth.String(text), maxTextWidth)
+		}
+		x.widths[i] = max(x.widths[i], width)
+	}
+	return cell, err
+}
+
+// numberWidth returns the most characters that a number takes, with separators of thousands.
+func numberWidth(text string) int { return len(text) + len(text)/3 }
+
+// shownPlaces returns the decimal places of an amount in a currency.
+func (x *workbook) shownPlaces(code string, places int) int {
+	known, ok := x.places[code]
+	if !ok {
+		if known, ok = currencyPlaces(code); !ok {
+			known = -1
+		}
+		x.places[code] = known
+	}
+	if known >= 0 {
+		places = known
+	}
+	return min(places, maxPlaces)
+}
+
+// value returns the value of a cell for excelize.
+func (x *workbook) value(r *printedRow, i int) (any, error) {
 	if r.IsNull(i) {
 		return nil, nil
 	}
@@ -152,7 +378,7 @@ func (x *workbook) cell(r *printedRow, i int) (any, error) {
 			return excelize.Cell{StyleID: x.day, Value: day}, nil
 		}
 		if n, places, ok := decimal(text); ok {
-			return excelize.Cell{StyleID: x.decimals[min(places, maxPlaces)], Value: n}, nil
+			return excelize.Cell{StyleID: x.numberStyle(r, i, places), Value: n}, nil
 		}
 	case pgtext.Text, pgtext.JSON, pgtext.Strings:
 		if len(text) <= excelize.TotalCellChars { // an upper bound
@@ -167,10 +393,23 @@ func (x *workbook) cell(r *printedRow, i int) (any, error) {
 	return text, nil
 }
 
+// numberStyle returns the style of a decimal with some places.
+func (x *workbook) numberStyle(r *printedRow, i, places int) int {
+	switch look := x.cols[i].look; {
+	case look == asPercent:
+		return x.percent
+	case (look == asAmount || look == asSum) && x.currency >= 0:
+		return x.decimals[x.shownPlaces(r.code(x.currency), places)]
+	case places == 0:
+		return 0
+	}
+	return x.decimals[min(places, maxPlaces)]
+}
+
 // decimal returns a decimal that a spreadsheet stores exactly, and its number of decimal places.
 func decimal(text string) (n float64, places int, ok bool) {
 	whole, fraction, _ := strings.Cut(strings.TrimPrefix(text, "-"), ".")
-	digits := whole + fraction
+	digits := whole + strings.TrimRight(fraction, "0")
 	if len(digits) > exactDigits || strings.Trim(digits, "0123456789") != "" {
 		return 0, 0, false
 	}

@@ -4,16 +4,21 @@ import (
 	"archive/zip"
 	"bytes"
 	"encoding/binary"
+	"encoding/xml"
 	"io"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/xuri/excelize/v2"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/money"
 	"github.com/cxgctl/cxgctl/internal/pgtext"
 )
 
@@ -82,8 +87,182 @@ func TestXLSX_Exact(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
-	if formula, err := f.GetCellFormula("Sheet1", "A2"); err != nil || formula != "" {
+	if formula, err := f.GetCellFormula("rows", "A2"); err != nil || formula != "" {
 		t.Errorf("a name became the formula %q, %v", formula, err)
+	}
+}
+
+// debt is a row of a report.
+type debt struct {
+	TenantID uuid.UUID     `json:"tenant_id"`
+	Code     string        `json:"tenant_code" table:"key"`
+	Currency string        `json:"currency" table:"currency" heading:"CUR"`
+	Unpaid   *money.Amount `json:"unpaid" table:"sum"`
+	Paid     *money.Amount `json:"paid_rate" table:"percent" heading:"PAID %"`
+	Due      *stamp        `json:"oldest_due_date"`
+}
+
+// writeReport writes a report with a title into a workbook, and returns its name.
+func writeReport(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "x.xlsx")
+	p, err := New(Options{Format: XLSX, File: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	due := stamp("2026-11-24")
+	rows := []debt{
+		{Code: "acme", Currency: "KRW", Unpaid: amount("1751304.4000"), Paid: amount("0.8690"), Due: &due},
+		{Code: strings.Repeat("가", 40), Currency: "KRW", Unpaid: amount("100000000000"), Paid: amount("1"), Due: &due},
+		{Code: "acme", Currency: "USD", Unpaid: amount("47684.05")},
+	}
+	v := View{Name: "unpaid invoices", Title: []string{"Unpaid amounts", "as of 2026-11-29, UTC"}, Table: []string{"tenant_code", "currency", "unpaid"}}
+	if _, err := Stream(p, v, seq(rows, nil)); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// A report has a title, headings, totals, formats by currency, and fits its page (N9). The file is read as XML.
+func TestXLSX_Report(t *testing.T) {
+	t.Parallel()
+	file := writeReport(t)
+	raw, shown := sheet(t, file, 0)
+	for i, want := range []string{
+		"Unpaid amounts", "as of 2026-11-29, UTC", "",
+		"TENANT CODE|CUR|UNPAID|TENANT ID|PAID %|OLDEST DUE DATE",
+		"acme|KRW|1,751,304|00000000-0000-0000-0000-000000000000|86.9%|2026-11-24",
+		strings.Repeat("가", 40) + "|KRW|100,000,000,000|00000000-0000-0000-0000-000000000000|100.0%|2026-11-24",
+		"acme|USD|47,684.05|00000000-0000-0000-0000-000000000000",
+		"TOTAL|KRW|100,001,751,304",
+	} {
+		if got := strings.Join(shown[i], "|"); got != want {
+			t.Errorf("row %d shows %q, want %q", i+1, got, want)
+		}
+	}
+	if got := raw[4][2]; got != "1751304.4" {
+		t.Errorf("an amount is stored as %q", got)
+	}
+	part := func(name string, doc any) {
+		t.Helper()
+		z, err := zip.OpenReader(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = z.Close() }()
+		f, err := z.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := xml.NewDecoder(f).Decode(doc); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var ws struct {
+		Pane struct {
+			YSplit int    `xml:"ySplit,attr"`
+			State  string `xml:"state,attr"`
+		} `xml:"sheetViews>sheetView>pane"`
+		Props struct {
+			Fit string `xml:"fitToPage,attr"`
+		} `xml:"sheetPr>pageSetUpPr"`
+		Cols []struct {
+			Width float64 `xml:"width,attr"`
+		} `xml:"cols>col"`
+		Filter struct {
+			Ref string `xml:"ref,attr"`
+		} `xml:"autoFilter"`
+		Page struct {
+			Orientation string `xml:"orientation,attr"`
+			Width       int    `xml:"fitToWidth,attr"`
+			Height      string `xml:"fitToHeight,attr"`
+		} `xml:"pageSetup"`
+	}
+	part("xl/worksheets/sheet1.xml", &ws)
+	if ws.Pane.YSplit != 4 || ws.Pane.State != "frozen" || ws.Filter.Ref != "$A$4:$F$7" {
+		t.Errorf("the header is %+v, the filter %+v", ws.Pane, ws.Filter)
+	}
+	if ws.Props.Fit != "true" && ws.Props.Fit != "1" || ws.Page.Orientation != "landscape" || ws.Page.Width != 1 || ws.Page.Height != "0" {
+		t.Errorf("the page is %+v %+v", ws.Props, ws.Page)
+	}
+	if len(ws.Cols) != 6 {
+		t.Fatalf("%d columns have a width", len(ws.Cols))
+	}
+	for i, least := range []float64{maxTextWidth, 3, 15, 36, 6, 10} {
+		if got := ws.Cols[i].Width; got <= least || got > least+12 {
+			t.Errorf("column %d is %v wide, want more than %v", i, got, least)
+		}
+	}
+	type named struct {
+		Name string `xml:"name,attr"`
+		Text string `xml:",chardata"`
+	}
+	var book struct {
+		Sheets []named `xml:"sheets>sheet"`
+		Names  []named `xml:"definedNames>definedName"`
+	}
+	part("xl/workbook.xml", &book)
+	if len(book.Sheets) != 1 || book.Sheets[0].Name != "unpaid invoices" {
+		t.Errorf("the sheets are %+v", book.Sheets)
+	}
+	if !slices.Contains(book.Names, named{"_xlnm.Print_Titles", "'unpaid invoices'!$4:$4"}) {
+		t.Errorf("the names are %+v", book.Names)
+	}
+}
+
+// LibreOffice shows a report without ### on one page (N9).
+func TestXLSX_LibreOffice(t *testing.T) {
+	for _, program := range []string{"soffice", "pdftotext"} {
+		if _, err := exec.LookPath(program); err != nil || testing.Short() {
+			t.Skip("needs soffice and pdftotext")
+		}
+	}
+	file := writeReport(t)
+	dir := filepath.Dir(file)
+	convert := exec.Command("soffice", "-env:UserInstallation=file://"+dir+"/profile", "--headless", "--convert-to", "pdf", "--outdir", dir, file)
+	if out, err := convert.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	text, err := exec.Command("pdftotext", "-layout", strings.TrimSuffix(file, "xlsx")+"pdf", "-").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(text, []byte("###")) || !bytes.Contains(text, []byte("100,001,751,304")) || bytes.Count(text, []byte("\f")) != 1 {
+		t.Errorf("the page is %s", text)
+	}
+}
+
+// Columns of long lists are wide enough for numbers that come later.
+func TestXLSX_LaterNumbers(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		N int64 `json:"n"`
+	}
+	for n, want := range map[int]string{chunkRows: ` width="5"`, chunkRows + 1: ` width="22"`} {
+		file := filepath.Join(t.TempDir(), "x.xlsx")
+		p, err := New(Options{Format: XLSX, File: file})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Stream(p, View{}, seq(make([]row, n), nil)); err != nil {
+			t.Fatal(err)
+		}
+		z, err := zip.OpenReader(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := z.Open("xl/worksheets/sheet1.xml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := bytes.Count(text, []byte("<row ")); got != n+1 || !bytes.Contains(text, []byte(want)) {
+			t.Errorf("%d rows: %d rows, no%s in %.600s", n, got, want, text)
+		}
+		_ = z.Close()
 	}
 }
 

@@ -3,6 +3,7 @@ package invoice
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -51,8 +52,7 @@ func newSummary(env *cmdutil.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		noteDay(env)
-		return cmdutil.PrintWhole(env, summaryView(by), sums)
+		return printReport(env, summaryView(by), "Invoices by "+strings.ToLower(strings.TrimSpace(by)), sums)
 	})
 	cmd.Flags().StringVar(&by, "by", "currency", "month, status, currency, tenant or method")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "by")
@@ -77,17 +77,19 @@ func newReport(env *cmdutil.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		noteDay(env)
-		return cmdutil.PrintWhole(env, debtView, debts)
+		return printReport(env, debtView, "Unpaid amounts by tenant and age", debts)
 	})
 	return sums[invoices.Debt](env, cmd, &f)
 }
 
-// noteDay tells the day of the figures in a table.
-func noteDay(env *cmdutil.Env) {
+// printReport prints sums with the day of the figures, which formats for programs omit.
+func printReport[T any](env *cmdutil.Env, v output.View, title string, sums []T) error {
+	day := fmt.Sprintf("as of %s, %s", cmdutil.Today(env), cmp.Or(env.Times.Zone, time.UTC))
+	v.Title = []string{title, day}
 	if f := env.Printer.Format; f == output.Table || f == output.Wide {
-		env.Note("as of %s, %s", cmdutil.Today(env), cmp.Or(env.Times.Zone, time.UTC))
+		env.Note("%s", day)
 	}
+	return cmdutil.PrintWhole(env, v, sums)
 }
 
 // sums adds the filters of invoices list to a command that summarizes invoices.

@@ -73,7 +73,7 @@ func newExport(env *cmdutil.Env) *cobra.Command {
 
 func exportUsers[T any](env *cmdutil.Env, recordRead func(int64) error, seq iter.Seq2[T, error]) error {
 	env.Deadline.Stop() // streams have an idle timeout instead
-	n, err := output.Stream(env.Printer, output.View{}, seq)
+	n, err := output.Stream(env.Printer, output.View{Name: "users"}, seq)
 	if recordErr := recordRead(n); err == nil {
 		err = recordErr
 	}

@@ -47,6 +47,22 @@ func (n *New) record() User {
 	}
 }
 
+// Patch returns the change that gives an existing user the fields of n. Those that have a default are included as asked.
+func (n *New) Patch(userType, mfa, force bool) Patch {
+	u := n.record()
+	u.Username = ""
+	if !userType {
+		u.UserType = nil
+	}
+	if u.MFAEnabled = nil; mfa {
+		u.MFAEnabled = &n.MFA
+	}
+	if u.ForcePasswordChange = nil; force {
+		u.ForcePasswordChange = &n.ForcePasswordChange
+	}
+	return Patch{User: u, AllowVariant: n.AllowVariant}
+}
+
 // Check normalizes the names and returns all problems at once.
 func (n *New) Check() error { return (&Table{}).Check(n) }
 

@@ -28,6 +28,7 @@ type ChangeFlags struct {
 	DryRun              bool
 	batch               bool // the command may change many rows: --expect and --max-affected exist
 	expect, maxAffected int
+	ifNotExists         bool
 }
 
 // Bind adds --dry-run.
@@ -42,6 +43,12 @@ func (c *ChangeFlags) BindBatch(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&c.expect, "expect", 0, "roll back unless exactly `n` rows change")
 	cmd.Flags().IntVar(&c.maxAffected, "max-affected", 0, "roll back if more than `n` rows change")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "expect", "max-affected")
+}
+
+// BindIfNotExists adds --if-not-exists, for Resource.IfExists.
+func (c *ChangeFlags) BindIfNotExists(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&c.ifNotExists, "if-not-exists", false, "change nothing, and exit 0, if the name is taken already")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "if-not-exists")
 }
 
 // Writer is a session that may write, through its ledger.

@@ -159,6 +159,23 @@ func PrintNamed[T any](env *Env, v output.View, refs []string, rows []T) error {
 	return PrintWhole(env, v, rows)
 }
 
+// IfExists prints the live row with this display name if there is one and --if-not-exists is given. It reports whether
+// it did.
+func (n Resource[T, E]) IfExists(ctx context.Context, env *Env, w *Writer, flags ChangeFlags, name string, print func(T) error) (bool, error) {
+	if !flags.ifNotExists {
+		return false, nil
+	}
+	row, err := n.Lookup(ctx, w.Session, RefFlags{By: n.Keys[1].Name}, name)
+	if err != nil {
+		if fault.Is(err, fault.NotFound) {
+			err = nil
+		}
+		return false, err
+	}
+	env.Note("%s %s already exists; nothing changed", n.Name, n.DisplayName(row))
+	return true, PrintResult(env, w.Ledger, func() error { return print(row) })
+}
+
 // Edit applies an update to the row that a REF names and prints the result.
 func (n Resource[T, E]) Edit(ctx context.Context, env *Env, w *Writer, flags RefFlags, ref, verb string, e rowupdate.Update[T], print func(T) error) error {
 	return n.EditSeen(ctx, env, w, flags, ref, verb, func(E, T) (rowupdate.Update[T], error) { return e, nil }, print)

@@ -101,6 +101,10 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 		if err := t.Check(v, p); err != nil {
 			return err
 		}
+		found, err := cmdutil.Invoices.IfExists(ctx, env, w, flags, values.number.Text, func(i invoices.Invoice) error { return printInvoice(env, i) })
+		if found || err != nil {
+			return err
+		}
 		if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "create invoice "+values.number.Text, 1); err != nil {
 			return err
 		}
@@ -115,6 +119,7 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 	cmd.Flags().Lookup("subscription").Usage += " (default: the tenant's only live subscription)"
 	cmd.Flags().Lookup("currency").Usage += " (default: " + invoices.DefaultCurrency + ")"
 	flags.Bind(cmd)
+	flags.BindIfNotExists(cmd)
 	env.Specify(cmd, cmdutil.Spec{Permission: "INVOICE_CREATE", Resource: invoices.Kind.Name, Tables: append(cmdutil.Invoices.Tables, schema.Subscriptions), Audit: cmdutil.Always})
 	return cmdutil.AddOutputFlags[invoices.Invoice](env, cmd)
 }

@@ -85,6 +85,10 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 		if err := n.Check(); err != nil {
 			return err
 		}
+		found, err := cmdutil.Tenants.IfExists(ctx, env, w, flags, *n.Code, func(t tenants.Tenant) error { return printTenant(env, t) })
+		if found || err != nil {
+			return err
+		}
 		if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "create tenant "+*n.Code, 1); err != nil {
 			return err
 		}
@@ -104,6 +108,7 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 	cliflag.Require(cmd, "code", "name")
 	cliflag.CompleteFlag(cmd, "status", "TRIAL", "ACTIVE")
 	flags.Bind(cmd)
+	flags.BindIfNotExists(cmd)
 	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_CREATE", Resource: tenants.Kind.Name, Tables: cmdutil.Tenants.Tables, Audit: cmdutil.Always})
 	return cmdutil.AddOutputFlags[tenants.Tenant](env, cmd)
 }

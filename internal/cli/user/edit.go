@@ -11,75 +11,6 @@ import (
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-func newCreate(env *cmdutil.Env) *cobra.Command {
-	var n users.New
-	var pw cmdutil.PasswordFlags
-	var flags cmdutil.ChangeFlags
-	cmd := &cobra.Command{
-		Use: "create --username U --email E --full-name N", Short: "Create a user", Long: "The password comes from standard input, from a file, or is generated; it is never an argument. Username and e-mail must not differ from another user's only in case.",
-		Example: "  cxgctl users create --username ada --email ada@example.com --full-name 'Ada Lovelace' --generate-password\n" +
-			"  pass show ada | cxgctl users create --username ada --email ada@example.com --full-name 'Ada Lovelace' --password-stdin",
-	}
-	cmd.RunE = cmdutil.RunWrite(env, &flags, func(ctx context.Context, w *cmdutil.Writer, cmd *cobra.Command, _ []string) error {
-		t, err := w.Users()
-		if err != nil {
-			return err
-		}
-		if w.Tenant != nil && !cmd.Flags().Changed("user-type") {
-			n.UserType = "" // the flag's default applies to the platform's users only
-		}
-		if err := t.Check(&n); err != nil {
-			return err
-		}
-		s, err := cmdutil.ReadPassword(ctx, env, pw)
-		if err != nil {
-			return err
-		}
-		if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "create user "+n.Username, 1); err != nil {
-			return err
-		}
-		n.PasswordHash = s.Hash
-		var created users.User
-		err = pw.WithFile(env, w.Ledger, s, func() error {
-			created, err = t.Create(ctx, w.Ledger, n)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		return cmdutil.PrintResult(env, w.Ledger, func() error { return cmdutil.PrintUser(env, created, pw.Printed(s)) })
-	})
-	f := cmd.Flags()
-	f.StringVar(&n.Username, "username", "", "3 to 100 ASCII characters, unique")
-	f.StringVar(&n.Email, "email", "", "e-mail address, unique")
-	f.StringVar(&n.FullName, "full-name", "", "full name, 1 to 100 characters")
-	f.StringVar(&n.Phone, "phone", "", "phone number, at most 20 characters")
-	f.StringVar(&n.UserType, "user-type", "TENANT", "MASTER, TENANT or SYSTEM")
-	f.StringVar(&n.Department, "department", "", "department, at most 100 characters")
-	f.StringVar(&n.Position, "position", "", "position, at most 100 characters")
-	f.StringVar(&n.Timezone, "timezone", "", "time zone (default UTC)")
-	f.StringVar(&n.Locale, "locale", "", "locale (default ko-KR)")
-	f.BoolVar(&n.AllowVariant, "allow-variant", false, "accept a username or e-mail that differs from another user's only in case or Unicode form")
-	f.BoolVar(&n.MFA, "mfa", false, "enable multi-factor authentication")
-	f.BoolVar(&n.ForcePasswordChange, "force-password-change", false, "require a new password at the first login")
-	cliflag.Require(cmd, "username", "email")
-	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		if !cmd.Flags().Changed("tenant") { // the tables of some tenants have no full name
-			cliflag.Require(cmd, "username", "email", "full-name")
-		}
-		return cmdutil.ExactArgs()(cmd, args)
-	}
-	cliflag.MarkField(f, "mfa", "mfa_enabled")
-	cliflag.MarkFlags(f, cliflag.Recorded, "user-type", "mfa", "force-password-change")
-	cliflag.CompleteFlag(cmd, "user-type", users.Types...)
-	cliflag.CompleteZone(cmd, "timezone")
-	cliflag.CompleteLocale(cmd)
-	pw.Bind(cmd)
-	flags.Bind(cmd)
-	env.Specify(cmd, cmdutil.Spec{Permission: "USER_CREATE", Resource: users.Kind.Name, Audit: cmdutil.Always})
-	return cmdutil.AddPasswordOutputFlags(env, cmd, &pw)
-}
-
 func newUpdate(env *cmdutil.Env) *cobra.Command {
 	var values struct{ fullName, email, phone, status, department, position, timezone, locale string }
 	var mfa, variant bool
@@ -115,7 +46,7 @@ func newUpdate(env *cmdutil.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return cmdutil.Users.Edit(ctx, env, w, ref, args[0], "update", edit, func(u users.User) error { return cmdutil.PrintUser(env, u, nil) })
+		return cmdutil.Users.Edit(ctx, env, w, ref, args[0], "update", edit, printUser(env))
 	})
 	cliflag.Instead(cmd, "password", "cxgctl users password REF sets a password")
 	cliflag.Instead(cmd, "username", "usernames cannot be changed")

@@ -17,7 +17,7 @@ import (
 func NewCommand(env *cmdutil.Env) *cobra.Command {
 	env.Undoable = append(env.Undoable, users.Resource)
 	return cmdutil.Group("users", "Manage users of the platform or, with --tenant, of a tenant",
-		cmdutil.BindTenant(env, newCreate(env)), newGet(env),
+		cmdutil.BindTenant(env, newCreate(env)), cmdutil.BindTenant(env, newEnsure(env)), newGet(env),
 		newList(env), cmdutil.BindTenant(env, newUpdate(env)), cmdutil.BindTenant(env, newDelete(env)),
 		cmdutil.BindTenant(env, newRestore(env)), newStatus(env), newUnlock(env),
 		cmdutil.BindTenant(env, newPassword(env)), cmdutil.BindTenant(env, newImport(env)), cmdutil.BindTenant(env, newExport(env)),

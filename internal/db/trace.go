@@ -111,7 +111,7 @@ func (w watching) TraceCopyFromEnd(ctx context.Context, _ *pgx.Conn, data pgx.Tr
 	end(ctx, data.CommandTag.RowsAffected(), data.Err)
 }
 
-// TraceBatchStart implements pgx.BatchTracer. The first statement stands for the batch.
+// TraceBatchStart implements pgx.BatchTracer. It names the batch by its first statement.
 func (w watching) TraceBatchStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
 	if data.Batch.Len() == 0 {
 		return ctx

@@ -159,7 +159,7 @@ func TestFind_AmbiguousRef(t *testing.T) {
 	if found[3].Err != nil || found[3].Row.ID != uuid.MustParse(found[3].Ref) {
 		t.Errorf("%+v", found[3])
 	}
-	if e := fault.From(found[4].Err); e == nil || e.Code != fault.NotFound || e.Hint != "" || e.Detail["invoice_no"] != "B" {
+	if e := fault.From(found[4].Err); e == nil || e.Code != fault.NotFound || e.Hint != "search: cxgctl invoices list --search B" || e.Detail["invoice_no"] != "B" {
 		t.Errorf("%v", found[4].Err)
 	}
 }

@@ -78,7 +78,7 @@ func (f *File) spool(r io.Reader) error {
 	if err == nil {
 		var rest *os.File
 		if rest, err = os.CreateTemp("", "cxgctl-import-*"); err != nil { // 0600
-			return fault.New(fault.IO, "there is no room for a temporary file in %s: %s", os.TempDir(), errors.Unwrap(err)).
+			return fault.New(fault.IO, "cannot write a temporary file in %s: %s", os.TempDir(), errors.Unwrap(err)).
 				WithHint("set TMPDIR to a folder on a larger file system").Because(err)
 		}
 		f.content, f.close = rest, rest.Close

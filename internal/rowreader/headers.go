@@ -22,7 +22,7 @@ func Headers(name string) (list []string) {
 	if err != nil {
 		return nil
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	head, err := io.ReadAll(io.LimitReader(f, maxHeader))
 	line, _, whole := strings.Cut(string(head), "\n")
 	if err != nil || !whole || !utf8.ValidString(line) {

@@ -41,7 +41,7 @@ func bindCron(env *Env, cmd *cobra.Command) {
 	}
 	f.StringVar(&env.cron.lock, "lock", "", "run only if no other run holds the lock of this `name` in the database")
 	f.DurationVar(&env.cron.lockWait, "lock-wait", 0, "how long to wait for the lock")
-	f.BoolVar(&env.cron.failIfEmpty, "fail-if-empty", false, "exit 9 if there are no rows, and write no file")
+	f.BoolVar(&env.cron.failIfEmpty, "fail-if-empty", false, "exit 9 without rows, and write no file")
 	f.BoolVar(&env.cron.ifChanged, "if-changed", false, "leave --output-file as it is if its bytes would be the same")
 	f.IntVar(&env.cron.retries, "retries", 0, "how often to try again after the database failed")
 	f.StringVar(&env.cron.metrics, "metrics-file", "", "write the outcome to `file` in Prometheus text format")
@@ -167,8 +167,8 @@ func (env *Env) lockedBy(ctx context.Context, r db.Reader, key int64) error {
 // placeholder matches what --output-file may contain.
 var placeholder = regexp.MustCompile(`\{(date|time|seq)\}`)
 
-// expandFile replaces {date}, {time} and {seq} in the name of an output file. {seq} is the first number from 1 on for
-// which there is no file.
+// expandFile replaces {date}, {time} and {seq} in the name of an output file. {seq} is the first number from 1 on
+// that gives a new file.
 func (env *Env) expandFile(name string, zone *time.Location) string {
 	if !placeholder.MatchString(name) {
 		return name

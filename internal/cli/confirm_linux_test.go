@@ -22,6 +22,7 @@ var confirmations = map[string]struct{ before, args string }{
 	"users delete":           {"", "ada"},
 	"users restore":          {"UPDATE idam.users SET is_active = false WHERE username = 'ada'", "ada"},
 	"users unlock":           {"UPDATE idam.users SET status = 'LOCKED' WHERE username = 'ada'", "ada"},
+	"users ensure":           {"", "--username ada --phone 7"},
 	"users status":           {"", "ada --set SUSPENDED"},
 	"users import":           {"", "FILE --no-passwords"},
 	"tenants create":         {"", "--code acme --name Acme"},

@@ -230,7 +230,6 @@ func TestOutput_FullDiskIsAnError(t *testing.T) {
 		{"help", "exit-codes"},
 		{"users", "--help"},
 		{"completion", "bash"},
-		{"__complete", "users", "get", "a"},
 	} {
 		p := cxgctl(t, pair, args...)
 		p.Stdout = full()

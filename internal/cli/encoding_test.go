@@ -59,7 +59,7 @@ func TestDoctor_ReportsAsynchronousCommit(t *testing.T) {
 	if _, err := query(t.Context(), pair.Manager, "ALTER DATABASE "+ask(t, pair.Manager, "SELECT current_database()")+" SET synchronous_commit = off"); err != nil {
 		t.Fatal(err)
 	}
-	if got := cxgctl(t, pair, "doctor").exits(t, 0).out.String(); !strings.Contains(got, "synchronous_commit is off") {
+	if got := cxgctl(t, pair, "doctor", "-o", "wide").exits(t, 0).out.String(); !strings.Contains(got, "synchronous_commit is off") {
 		t.Errorf("doctor: %s", got)
 	}
 }

@@ -32,7 +32,8 @@ func NewCommand(env *cmdutil.Env) *cobra.Command {
 		Long: "doctor checks the configuration, the connections, the servers and the tables that commands depend on,\n" +
 			"and searches all rows for defects that no constraint prevents: a million users and two million invoices\n" +
 			"take some seconds. It changes nothing, locks nothing and needs no operator. It exits with 0 if all is well,\n" +
-			"with 9 if it found something, and with 8 if it could not look.\n\n" +
+			"with 9 if it found something, and with 8 if it could not look. It prints what it found, and then counts the\n" +
+			"checks that passed; -o wide and the other formats list every check.\n\n" +
 			"--compat instead tests the features that cxgctl needs of a server, be it PostgreSQL, a compatible server, or\n" +
 			"either behind a pooler: by reading, and in transactions that are rolled back, for which the role needs the\n" +
 			"rights to make changes. One row may be locked for a moment.",
@@ -71,7 +72,12 @@ func NewCommand(env *cmdutil.Env) *cobra.Command {
 		if results == nil {
 			return verdict
 		}
-		if err := printFindings(env, results); err != nil {
+		lines := make([]line, len(results))
+		for i, r := range results {
+			lines[i] = line{r.Target, r.Check, r.Finding}
+		}
+		view := output.View{Wide: []string{"check", "target", "status", "found", "remedy"}, ID: "check"}
+		if err := printReport(env, view, results, lines, verdict); err != nil {
 			return err
 		}
 		return verdict
@@ -99,27 +105,6 @@ func mayNameUsers(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command) boo
 	s.Operator = s.Identity.Operator
 	l, err := cmdutil.ReadingLedger(ctx, env, s, cmd)
 	return err == nil && l != nil && cmdutil.LogRead(ctx, l, cmd, s.ReadSubject(users.Kind.Name, uuid.Nil), 0) == nil
-}
-
-// printFindings prints the report. A table on a terminal is truncated to the line, so the full findings follow it.
-func printFindings(env *cmdutil.Env, results []doctor.Result) error {
-	view := output.View{Table: []string{"check", "target", "status", "found", "remedy"}, ID: "check"}
-	cut := env.Printer.Terminal.IsTTY && env.Printer.Format == output.Table
-	if cut {
-		view.Table = view.Table[:4]
-	}
-	if err := cmdutil.PrintWhole(env, view, results); err != nil || !cut {
-		return err
-	}
-	for _, r := range results {
-		if r.Bad() {
-			env.Note("%s %s, %s: %s", r.Status, r.Check, r.Target, r.Found)
-		}
-		if r.Bad() && r.Remedy != "" {
-			env.Note("     remedy: %s", r.Remedy)
-		}
-	}
-	return nil
 }
 
 // toExamine returns what doctor checks besides the databases.

@@ -19,7 +19,7 @@ type tenantResult struct {
 	doctor.Result
 }
 
-var tenantResultView = output.View{Table: []string{"tenant", "check", "status", "found", "remedy"}, ID: "check"}
+var tenantResultView = output.View{Wide: []string{"tenant", "check", "status", "found", "remedy"}, ID: "check"}
 
 // doctorInTenants runs the checks that apply to a single database in the databases of tenants.
 func doctorInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *cmdutil.DatabaseFlags) error {
@@ -29,6 +29,7 @@ func doctorInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, 
 	}
 	failed := &cmdutil.TenantErrors{Env: env}
 	list := []tenantResult{}
+	var lines []line
 	found := 0
 	for p, r := range cmdutil.EachOf(ctx, env, places, failed, func(ctx context.Context, p cmdutil.TenantTarget) ([]doctor.Result, error) {
 		results, reached := doctor.Look(ctx, "cxgctl "+buildinfo.Version(), doctor.Target{
@@ -40,11 +41,12 @@ func doctorInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, 
 		return results, nil
 	}) {
 		list = append(list, tenantResult{p.CodeOrID, r})
+		lines = append(lines, line{"tenants", r.Check + " of " + p.CodeOrID, r.Finding})
 		if r.Bad() {
 			found++
 		}
 	}
-	if err := cmdutil.PrintWhole(env, tenantResultView, list); err != nil {
+	if err := printReport(env, tenantResultView, list, lines, nil); err != nil {
 		return err
 	}
 	if err := failed.Result(len(places)); err != nil || found == 0 {

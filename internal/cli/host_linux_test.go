@@ -39,6 +39,7 @@ type host struct {
 // lend reuses the connections of earlier commands, like a pooler: starting a server process takes longer than most
 // commands.
 func (h *host) lend(ctx context.Context, o db.Options) (*db.DB, error) {
+	o.Program = "" // commands share sessions
 	h.mu.Lock()
 	d := h.lent[o]
 	h.mu.Unlock()

@@ -115,6 +115,9 @@ func Load(f Flags, getenv func(string) string, dir string) (Config, error) {
 		base = filepath.Dir(s.path)
 	}
 	c.PasswordFile = resolve(c.PasswordFile, base, getenv)
+	if command := c.PasswordCommand; len(command) > 0 && strings.Contains(command[0], "/") {
+		c.PasswordCommand = append([]string{resolve(command[0], base, getenv)}, command[1:]...)
+	}
 	c.Auth.JWTSecret = resolve(c.Auth.JWTSecret, base, getenv)
 	if c.TokenFile = resolve(getenv(envToken), dir, getenv); c.TokenFile != "" {
 		c.Sources[keyToken] = "env " + envToken
@@ -278,7 +281,7 @@ func (c *Config) useLibpqEnvironment(getenv func(string) string) {
 	if c.ManagerURL != "" || c.Embedded {
 		return
 	}
-	for _, name := range []string{"PGSERVICE", "PGHOST", "PGDATABASE"} {
+	for _, name := range []string{"PGSERVICE", "PGHOST", "PGDATABASE", "PGUSER", "PGPORT", "PGPASSFILE", "PGSSLMODE"} {
 		if getenv(name) != "" {
 			c.ManagerURL, c.Sources[keyManager] = "postgresql://", "env "+name
 			return

@@ -78,7 +78,7 @@ func TestLoad_BuiltIn(t *testing.T) {
 	if c.Auth.Require != "claim" || c.Output != "table" || c.Timeout != 30*time.Second {
 		t.Errorf("built-in values: %+v", View(c))
 	}
-	if p, err := c.Password(); p != "" || err != nil {
+	if p, err := c.Password(t.Context()); p != "" || err != nil {
 		t.Errorf("password without a file: %q, %v", p, err)
 	}
 }
@@ -334,6 +334,7 @@ row_security=<nil> ()
 direct_database_url=<nil> ()
 direct_tenants_database_url=<nil> ()
 password_file=DIR/secrets/cxgctl (profile prod)
+password_command=<nil> ()
 operator=ada (env CXGCTL_OPERATOR)
 auth.require=login (profile prod)
 auth.jwt_secret_file=<nil> ()
@@ -379,7 +380,7 @@ func TestInit(t *testing.T) {
 	text := strings.ReplaceAll(starter, "\n#  ", "\n  ")
 	c := load(t, Flags{ConfigFile: "-", Stdin: strings.NewReader(text), Profile: "prod"}, getenv, home)
 	for _, s := range View(c) {
-		if s.Value == nil && s.Key != keyOperator && s.Key != keyToken {
+		if s.Value == nil && s.Key != keyOperator && s.Key != keyToken && s.Key != keyCommand {
 			t.Errorf("the starter does not show %s", s.Key)
 		}
 	}

@@ -128,6 +128,10 @@ func (d document) decodeProfile(name string, root ast.Node) (profile, error) {
 		}
 		p.TenantDatabases[code] = url.(string)
 	}
+	if line := max(p.lines[keyPassword], p.lines[keyCommand]); p.lines[keyPassword] > 0 && p.lines[keyCommand] > 0 {
+		return p, refuse(d.path, line, "%s and %s cannot be combined in profile %s", keyPassword, keyCommand, name).
+			WithHint("remove one of them")
+	}
 	return p, d.checkEmbedded(name, p)
 }
 
@@ -148,6 +152,11 @@ func (s setting) read(n ast.Node, value any) (checked any, problem string) {
 	case time.Duration:
 		if text, ok := n.(*ast.StringNode); !ok || !isDuration(text.Value) {
 			return nil, "must be a duration such as 30s or 2m"
+		}
+	case []string:
+		list, ok := n.(*ast.SequenceNode)
+		if !ok || slices.ContainsFunc(list.Values, func(v ast.Node) bool { return v.Type() != ast.StringType }) {
+			return nil, "must be a list of a program and its arguments, such as [pass, show, db/cxgctl]"
 		}
 	case string:
 		switch n.Type() {

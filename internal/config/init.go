@@ -31,7 +31,7 @@ profiles:
 #    row_security: true                                  # let row policies filter lists instead of refusing them
 #    direct_database_url: postgres://cxgctl@db1/mgmt     # past the pooler, for migrations
 #    direct_tenants_database_url: postgres://cxgctl@db3/tnnt
-#    password_file: /run/secrets/cxgctl                  # one line, mode 0600
+#    password_file: /run/secrets/cxgctl                  # one line, mode 0600; or password_command: [pass, show, db]
 #    auth:
 #      require: login                                    # claim, login or db_role
 #      enforce_permissions: true                         # once an operator holds a role

@@ -1,14 +1,18 @@
 package config
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
@@ -28,12 +32,50 @@ func whyExposed(info fs.FileInfo) (why string, chmod bool) {
 	return "", false
 }
 
-// Password reads the password file of the chosen profile, and returns "" if the profile names none.
-func (c Config) Password() (string, error) {
-	if c.PasswordFile == "" {
-		return "", nil
+// Password returns what the profile's password_file holds or its password_command prints, or "" with neither. It
+// implements db.Passwords.
+func (c Config) Password(ctx context.Context) (string, error) {
+	switch {
+	case len(c.PasswordCommand) > 0:
+		return c.runPasswordCommand(ctx)
+	case c.PasswordFile != "":
+		return ReadSecret(keyPassword, c.PasswordFile, c.credentials)
 	}
-	return ReadSecret(keyPassword, c.PasswordFile, c.credentials)
+	return "", nil
+}
+
+// maxComplaint is how much of a failed command's standard error is shown, in bytes.
+const maxComplaint = 300
+
+// runPasswordCommand runs the command without a shell and without input. Its output is never shown.
+func (c Config) runPasswordCommand(ctx context.Context) (string, error) {
+	if c.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
+		defer cancel()
+	}
+	var complaint bytes.Buffer
+	command := exec.CommandContext(ctx, c.PasswordCommand[0], c.PasswordCommand[1:]...)
+	command.Stderr = &complaint
+	command.WaitDelay = time.Second // a program that it left running may hold the pipes
+	text, err := command.Output()
+	why := strings.Join(strings.Fields(complaint.String()), " ")
+	if len(why) > maxComplaint {
+		why = strings.ToValidUTF8(why[:maxComplaint], "") + "…"
+	}
+	exit, failed := errors.AsType[*exec.ExitError](err)
+	from := fmt.Sprintf("%s %s", keyCommand, c.PasswordCommand[0])
+	switch {
+	case ctx.Err() != nil:
+		return "", fault.New(fault.Database, "%s did not end within %s", from, c.Timeout).Because(err).
+			WithHint("raise --timeout if it asks for a passphrase")
+	case failed:
+		return "", fault.New(fault.Database, "%s", strings.TrimSuffix(fmt.Sprintf("%s failed (%s): %s", from, exit, why), ": ")).Because(err)
+	case err != nil:
+		return "", fault.New(fault.Validation, "%s cannot be run", from).Because(err).
+			WithHint("the first element of the list is the program, found in PATH")
+	}
+	return secretLine(from, text)
 }
 
 // maxSecret is the maximum size of a secret file in bytes.
@@ -48,11 +90,16 @@ func ReadSecret(what, path, credentials string) (string, error) {
 		return "", err
 	}
 	defer file.Close() //nolint:errcheck // nothing was written to it
-	refuse := func(why string) error { return fault.New(fault.Validation, "%s %s %s", what, path, why) }
 	text, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
 	if err != nil {
 		return "", fault.New(fault.Validation, "%s %s cannot be read", what, path).Because(err)
 	}
+	return secretLine(what+" "+path, text)
+}
+
+// secretLine returns the password in a text of one line. from names the source in messages.
+func secretLine(from string, text []byte) (string, error) {
+	refuse := func(why string) error { return fault.New(fault.Validation, "%s %s", from, why) }
 	password := strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(string(text), "\ufeff"), "\n"), "\r")
 	switch {
 	case password == "":

@@ -73,7 +73,7 @@ func TestPassword(t *testing.T) {
 		filepath.Join(dir, "missing"):             "! does not exist",
 		filepath.Join(dir, "plain", "nonsense"):   "! cannot be read",
 	} {
-		got, err := Config{Settings: Settings{PasswordFile: path}}.Password()
+		got, err := Config{Settings: Settings{PasswordFile: path}}.Password(t.Context())
 		if message, refused := strings.CutPrefix(want, "!"); refused {
 			message, hint, _ := strings.Cut(message, " | ")
 			if got != "" || !fault.Is(err, fault.Validation) || !strings.HasPrefix(err.Error(), "password_file "+path+message) {
@@ -89,18 +89,18 @@ func TestPassword(t *testing.T) {
 	}
 	// $CREDENTIALS_DIRECTORY is systemd's, which sets owner and mode
 	inside := Config{Settings: Settings{PasswordFile: file("set by systemd", canary, 0o444)}, credentials: dir}
-	if got, err := inside.Password(); got != canary || err != nil {
+	if got, err := inside.Password(t.Context()); got != canary || err != nil {
 		t.Errorf("a credential: %q, %v", got, err)
 	}
 	outside := Config{Settings: Settings{PasswordFile: inside.PasswordFile}, credentials: t.TempDir()}
-	if _, err := outside.Password(); !fault.Is(err, fault.Validation) {
+	if _, err := outside.Password(t.Context()); !fault.Is(err, fault.Validation) {
 		t.Errorf("another folder's: %v", err)
 	}
 	escaped := t.TempDir()
 	if err := os.Symlink(inside.PasswordFile, filepath.Join(escaped, "link")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (Config{Settings: Settings{PasswordFile: filepath.Join(escaped, "link")}, credentials: escaped}).Password(); !fault.Is(err, fault.Validation) {
+	if _, err := (Config{Settings: Settings{PasswordFile: filepath.Join(escaped, "link")}, credentials: escaped}).Password(t.Context()); !fault.Is(err, fault.Validation) {
 		t.Errorf("a link that leads out: %v", err)
 	}
 	if os.Geteuid() == 0 { // only root can change the owner of a file
@@ -108,7 +108,7 @@ func TestPassword(t *testing.T) {
 		if err := os.Chown(path, 12345, -1); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := (Config{Settings: Settings{PasswordFile: path}}).Password(); err == nil || !strings.HasSuffix(err.Error(), "belongs to another user (uid 12345)") {
+		if _, err := (Config{Settings: Settings{PasswordFile: path}}).Password(t.Context()); err == nil || !strings.HasSuffix(err.Error(), "belongs to another user (uid 12345)") {
 			t.Errorf("foreign: %v", err)
 		}
 	}

@@ -47,9 +47,10 @@ type Settings struct {
 
 	DirectTenantsURL string `yaml:"direct_tenants_database_url" env:"CXGCTL_DIRECT_TENANTS_DATABASE_URL"`
 
-	PasswordFile string `yaml:"password_file" accept:"path"` // absolute; see Config.Password
-	Operator     string `yaml:"operator" env:"CXGCTL_OPERATOR"`
-	Auth         struct {
+	PasswordFile    string   `yaml:"password_file" accept:"path"` // absolute; see Config.Password
+	PasswordCommand []string `yaml:"password_command"`            // a program and its arguments; see Config.Password
+	Operator        string   `yaml:"operator" env:"CXGCTL_OPERATOR"`
+	Auth            struct {
 		Require   string        `yaml:"require" accept:"claim login db_role"` // the weakest accepted authentication
 		JWTSecret string        `yaml:"jwt_secret_file" accept:"path"`        // signs the backend's tokens; absolute
 		Enforce   bool          `yaml:"enforce_permissions"`                  // see Config.EnforceLine
@@ -74,6 +75,7 @@ const (
 	keyDirect    = "direct_database_url"
 	keyDirectTen = "direct_tenants_database_url"
 	keyPassword  = "password_file"
+	keyCommand   = "password_command"
 	keyOperator  = "operator"
 	keyEnforce   = "auth.enforce_permissions"
 	keyLock      = "auth.lock_for"
@@ -135,6 +137,10 @@ func (s setting) check(value any) (checked any, problem string) {
 	switch value := value.(type) {
 	case string:
 		return s.checkText(value)
+	case []string:
+		if len(value) == 0 || value[0] == "" {
+			return nil, "must name a program"
+		}
 	case int:
 		if value < 1 || value > DefaultLockAfter {
 			return nil, fmt.Sprintf("must be from 1 to %d", DefaultLockAfter)
@@ -199,8 +205,11 @@ func View(c Config) []Setting {
 		if s.isURL() {
 			value = "set"
 		}
-		if d, ok := value.(time.Duration); ok {
-			value = d.String()
+		switch v := value.(type) {
+		case time.Duration:
+			value = v.String()
+		case []string:
+			value = strings.Join(v[:min(len(v), 1)], "") // arguments may be secret
 		}
 		list = append(list, Setting{s.key, value, ""})
 	}

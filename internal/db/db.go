@@ -3,6 +3,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"regexp"
@@ -31,7 +32,8 @@ type Options struct {
 	Name     string        // the database's name in messages: "manager", "tenants"
 	From     string        // where the setting comes from, for messages: "profile prod, manager_database_url in c.yaml:4"
 	URL      string        // postgres:// URL or keyword/value string; never printed
-	Password string        // from a file or a prompt; "" means the URL or .pgpass provides it
+	Password Passwords     // asked for each connection; nil means the URL or .pgpass provides it
+	Program  string        // application_name, unless the URL or PGAPPNAME sets one: "cxgctl users update"
 	Timeout  time.Duration // limit for connecting, statements and locks; 0 means none
 	Pooled   bool          // connects through a pooler in transaction mode; Open detects one if this is false
 	Replica  bool          // prefer a standby if the URL names several servers
@@ -39,6 +41,11 @@ type Options struct {
 	Watcher  Watcher       // is told about statements; may be nil
 
 	anyServer bool // none of the servers is a primary
+}
+
+// Passwords is a source of passwords that may change between connections.
+type Passwords interface {
+	Password(context.Context) (string, error)
 }
 
 // DB is a small pool of sessions to one database. Its sessions default to read-only, or each transaction declares
@@ -63,12 +70,15 @@ const maxConns = 4
 func Config(o Options) (*pgx.ConnConfig, error) {
 	cfg, err := pgx.ParseConfig(o.URL)
 	if err != nil || !plausible(cfg) {
-		return nil, malformed(o)
+		return nil, malformed(o, flaw(err, o.URL))
 	}
-	if o.Password != "" {
-		cfg.Password = o.Password
-	} else if err := refusePassfile(cfg, o.URL); err != nil {
+	if err := adoptLibpq(cfg, o); err != nil {
 		return nil, err
+	}
+	if o.Password == nil {
+		if err := refusePassfile(cfg, o.URL); err != nil {
+			return nil, err
+		}
 	}
 	cfg.BuildFrontend = frontend
 	if cfg.RequireAuth == "" {
@@ -82,7 +92,7 @@ func Config(o Options) (*pgx.ConnConfig, error) {
 		cfg.ConnectTimeout = o.Timeout
 	}
 	if cfg.RuntimeParams["application_name"] == "" {
-		cfg.RuntimeParams["application_name"] = "cxgctl"
+		cfg.RuntimeParams["application_name"] = cmp.Or(o.Program, "cxgctl")
 	}
 	which := wanted(cfg, o.Replica)
 	if which == preferPrimary && o.anyServer {
@@ -111,6 +121,22 @@ func Config(o Options) (*pgx.ConnConfig, error) {
 	return cfg, nil
 }
 
+// ConfigWithPassword is Config for a connection that is not from Open.
+func ConfigWithPassword(ctx context.Context, o Options) (*pgx.ConnConfig, error) {
+	cfg, err := Config(o)
+	if err == nil {
+		err = o.setPassword(ctx, cfg)
+	}
+	return cfg, err
+}
+
+func (o Options) setPassword(ctx context.Context, cfg *pgx.ConnConfig) (err error) {
+	if o.Password != nil {
+		cfg.Password, err = o.Password.Password(ctx)
+	}
+	return err
+}
+
 // limits returns statement_timeout and lock_timeout in milliseconds. The statement's timer starts first, so the lock
 // timeout must be lower for the error to name the lock. 0 would mean no limit.
 func limits(timeout time.Duration) (statement, lock int64) {
@@ -118,10 +144,15 @@ func limits(timeout time.Duration) (statement, lock int64) {
 	return max(ms, 1), max(ms*9/10, 1)
 }
 
-func malformed(o Options) error {
+// malformed returns the error about a connection string. The reason is fixed text, because the string may be split in
+// the middle of a password.
+func malformed(o Options, reason string) error {
 	from := ""
 	if o.From != "" {
 		from = " (" + o.From + ")"
+	}
+	if reason != "" {
+		return fault.New(fault.Validation, "the %s database's connection string: %s%s", o.Name, reason, from)
 	}
 	return fault.New(fault.Validation, "the %s database's connection string is malformed%s", o.Name, from).
 		WithHint("use the form postgres://user@host:5432/database, percent-encode special characters, and put the password in password_file")
@@ -186,7 +217,7 @@ func dial(ctx context.Context, o Options) (*DB, error) {
 	}
 	pc, err := pgxpool.ParseConfig("")
 	if err != nil {
-		return nil, malformed(o)
+		return nil, malformed(o, "")
 	}
 	d := &DB{name: o.Name, pooled: o.Pooled, strict: new(atomic.Bool)}
 	if o.Pooled {
@@ -195,11 +226,11 @@ func dial(ctx context.Context, o Options) (*DB, error) {
 	}
 	pc.ConnConfig = cfg
 	pc.MaxConns = maxConns
-	pc.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+	pc.BeforeConnect = func(ctx context.Context, c *pgx.ConnConfig) error {
 		if d.strict.Load() {
 			c.ValidateConnect = primary.validate(o.Pooled)
 		}
-		return nil
+		return o.setPassword(ctx, c)
 	}
 	pc.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
 		registerTypes(c.TypeMap())
@@ -209,7 +240,7 @@ func dial(ctx context.Context, o Options) (*DB, error) {
 		return CheckSession(ctx, c.PgConn())
 	}
 	if d.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
-		return nil, malformed(o)
+		return nil, malformed(o, "")
 	}
 	// The first type map takes 2 ms; create it while the server forks a process.
 	go pgtype.NewMap()
@@ -265,6 +296,13 @@ func (o Options) Addr() string {
 		return ""
 	}
 	return c.Host + ":" + strconv.Itoa(int(c.Port)) + "/" + c.Database
+}
+
+// Addrs returns every server and the database, such as "db1:5432, db2:5432/mgmt", or "" if the connection string is
+// malformed.
+func (o Options) Addrs() string {
+	hosts, database := addresses(o, nil)
+	return strings.TrimSuffix(hosts+"/"+database, "/")
 }
 
 // Pooled reports whether the connection goes through a pooler in transaction mode.

@@ -2,6 +2,7 @@ package db
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -14,6 +15,11 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
+
+// fixed is a source of one password.
+type fixed string
+
+func (f fixed) Password(context.Context) (string, error) { return string(f), nil }
 
 // asking starts a server that asks for the password with request and sends the client's answer to told.
 func asking(t *testing.T, network string, request ...byte) (dsn string, told <-chan string) {
@@ -97,7 +103,7 @@ func TestPasswordIsNotGivenAway(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			dsn, told := asking(t, c.network, c.request...)
-			_, err := Open(t.Context(), Options{Name: "manager", URL: dsn + c.query, Password: secret, Timeout: 5 * time.Second})
+			_, err := Open(t.Context(), Options{Name: "manager", URL: dsn + c.query, Password: fixed(secret), Timeout: 5 * time.Second})
 			if !fault.Is(err, fault.Database) || !strings.Contains(err.Error(), c.says) || strings.Contains(fmt.Sprint(err, fault.From(err).Hint), secret) {
 				t.Errorf("%v", err)
 			}
@@ -129,7 +135,7 @@ func TestPassfileOfOthers(t *testing.T) {
 				if (err != nil) != (refused && needed) || err != nil && !strings.Contains(err.Error(), "is open to group or others") {
 					t.Errorf("%o, %s: %v", mode, dsn, err)
 				}
-				if _, err := Config(Options{Name: "manager", URL: dsn, Password: "of a file"}); err != nil {
+				if _, err := Config(Options{Name: "manager", URL: dsn, Password: fixed("of a file")}); err != nil {
 					t.Errorf("%o, a password of another file: %v", mode, err)
 				}
 			}

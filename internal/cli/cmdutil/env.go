@@ -156,17 +156,19 @@ func (env *Env) ConfigFlags(cmd *cobra.Command) config.Flags {
 
 // Target holds the connection settings of a database.
 type Target struct {
-	URL, password string
-	From          string // see db.Options
-	timeout       time.Duration
-	Pooled        bool
-	filtered      bool // see db.Options
-	watcher       db.Watcher
+	URL       string
+	passwords db.Passwords
+	From      string // see db.Options
+	timeout   time.Duration
+	Pooled    bool
+	filtered  bool // see db.Options
+	watcher   db.Watcher
+	program   string
 }
 
 // Options returns the options of a connection to the database. Messages call the database name.
 func (t Target) Options(name string) db.Options {
-	return db.Options{Name: name, From: t.From, URL: t.URL, Password: t.password, Timeout: t.timeout, Pooled: t.Pooled, Filtered: t.filtered, Watcher: t.watcher}
+	return db.Options{Name: name, From: t.From, URL: t.URL, Password: t.passwords, Program: t.program, Timeout: t.timeout, Pooled: t.Pooled, Filtered: t.filtered, Watcher: t.watcher}
 }
 
 // Target returns the connection settings of the manager or the tenants database. The dev database is used, and started,
@@ -184,11 +186,11 @@ func (env *Env) Target(ctx context.Context, cmd *cobra.Command, name string) (Ta
 		return Target{}, fault.New(fault.Database, "each tenant has its own database").
 			WithHint("select tenants with --tenant or --all-tenants; commands without these flags use the database in CXGCTL_TENANTS_DATABASE_URL")
 	}
-	t := Target{URL: url, From: c.From(name + "_database_url"), timeout: c.Timeout, filtered: c.RowSecurity, watcher: env.watcher()}
+	t := Target{URL: url, From: c.From(name + "_database_url"), timeout: c.Timeout, filtered: c.RowSecurity, watcher: env.watcher(), program: cmd.CommandPath()}
 	if url != "" {
 		t.Pooled = c.Pooled
-		t.password, err = c.Password()
-		return t, err
+		t.passwords = env.passwords()
+		return t, nil
 	}
 	if !c.Embedded {
 		return t, fault.New(fault.Database, "no %s database is configured", name).
@@ -209,6 +211,14 @@ func (env *Env) Target(ctx context.Context, cmd *cobra.Command, name string) (Ta
 	}
 	t.URL = status.DSN(DevName(name))
 	return t, nil
+}
+
+// passwords returns where the profile's password comes from, or nil.
+func (env *Env) passwords() db.Passwords {
+	if env.Config.PasswordFile == "" && len(env.Config.PasswordCommand) == 0 {
+		return nil
+	}
+	return env.Config
 }
 
 // Session is a connection to the manager database on behalf of an operator.

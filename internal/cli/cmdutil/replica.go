@@ -64,13 +64,9 @@ func replica(ctx context.Context, env *Env, s *Session, cmd *cobra.Command) (d *
 	if primary {
 		return nil, ""
 	}
-	o, err := ReplicaOptions(env)
-	if err != nil {
-		return nil, "the replica cannot be used: " + fault.From(err).Message
-	}
 	opening, cancel := context.WithTimeout(ctx, replicaTimeout)
 	defer cancel()
-	if d, err = env.Open(opening, o); err != nil {
+	if d, err = env.Open(opening, ReplicaOptions(env, cmd.CommandPath())); err != nil {
 		return nil, fault.From(err).Message
 	}
 	maxLag, err := cmd.Flags().GetDuration("max-lag")
@@ -100,19 +96,19 @@ func replica(ctx context.Context, env *Env, s *Session, cmd *cobra.Command) (d *
 }
 
 // ReplicaOptions returns the options of a connection to the replica.
-func ReplicaOptions(env *Env) (db.Options, error) {
-	password, err := env.Config.Password()
+func ReplicaOptions(env *Env, program string) db.Options {
 	return db.Options{
 		Name:     "replica",
 		From:     env.Config.From("replica_database_url"),
 		URL:      env.Config.ReplicaURL,
-		Password: password,
+		Password: env.passwords(),
+		Program:  program,
 		Timeout:  env.Config.Timeout,
 		Pooled:   env.Config.Pooled,
 		Filtered: env.Config.RowSecurity,
 		Replica:  true,
 		Watcher:  env.watcher(),
-	}, err
+	}
 }
 
 // PrimaryDB returns the database to which audit rows of reads are written.

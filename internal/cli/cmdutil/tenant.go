@@ -77,8 +77,8 @@ func ResolveTenantTarget(ctx context.Context, env *Env, cmd *cobra.Command, t te
 	if _, named := env.Config.TenantDatabases[target.CodeOrID]; named {
 		key = "tenant_databases"
 	}
-	target.Target = Target{URL: url, From: env.Config.From(key), timeout: env.Config.Timeout, Pooled: env.Config.Pooled, filtered: env.Config.RowSecurity, watcher: env.watcher()}
-	if target.Target.password, target.Err = env.Config.Password(); target.Err == nil && !target.Shared {
+	target.Target = Target{URL: url, From: env.Config.From(key), timeout: env.Config.Timeout, Pooled: env.Config.Pooled, filtered: env.Config.RowSecurity, watcher: env.watcher(), passwords: env.passwords(), program: cmd.CommandPath()}
+	if !target.Shared {
 		target.Err = checkReserved(env, target)
 	}
 	return target

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/config"
+	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/output"
 )
 
@@ -25,7 +26,18 @@ func newView(env *cmdutil.Env) *cobra.Command {
 		if err := env.SetPrinter(cmd); err != nil {
 			return err
 		}
-		return cmdutil.PrintWhole(env, output.View{ID: "key"}, config.View(*env.Config))
+		c := env.Config
+		list := config.View(*c)
+		urls := map[string]string{
+			"manager_database_url": c.ManagerURL, "tenants_database_url": c.TenantsURL, "replica_database_url": c.ReplicaURL,
+			"direct_database_url": c.DirectURL, "direct_tenants_database_url": c.DirectTenantsURL,
+		}
+		for i, s := range list {
+			if where := (db.Options{URL: urls[s.Key]}).Addrs(); s.Source != "" && urls[s.Key] != "" && where != "" {
+				list[i].Value = where
+			}
+		}
+		return cmdutil.PrintWhole(env, output.View{ID: "key"}, list)
 	})
 	return cmdutil.AddOutputFlags[config.Setting](env, cmd)
 }

@@ -162,9 +162,7 @@ func findTargets(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, in *
 			dev, t.Source = true, "dev database"
 		}
 		if w == migrate.Manager && env.Config.ReplicaURL != "" {
-			if o, err := cmdutil.ReplicaOptions(env); err == nil { // else connecting reports it
-				t.Replica = &o
-			}
+			t.Replica = new(cmdutil.ReplicaOptions(env, cmd.CommandPath()))
 		}
 		in.Targets = append(in.Targets, t)
 	}

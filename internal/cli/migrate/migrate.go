@@ -66,7 +66,7 @@ func server(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, which mig
 	if where := o.Addr(); !strings.Contains(env.AskedOn, where) {
 		env.AskedOn = strings.TrimPrefix(env.AskedOn+", "+where, ", ")
 	}
-	return db.Config(o)
+	return db.ConfigWithPassword(ctx, o)
 }
 
 // planSteps returns a database's migrations with the plan of migrate up for each.

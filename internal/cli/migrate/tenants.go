@@ -56,7 +56,7 @@ func steps(ctx context.Context, p cmdutil.TenantTarget, with []string, all bool)
 	if p.Err != nil {
 		return nil, p.Err
 	}
-	cfg, err := db.Config(p.Target.Options("tenant " + p.CodeOrID))
+	cfg, err := db.ConfigWithPassword(ctx, p.Target.Options("tenant "+p.CodeOrID))
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func up(ctx context.Context, p cmdutil.TenantTarget, with []string, record func(
 	if p.Err != nil {
 		return nil, p.Err
 	}
-	cfg, err := db.Config(p.Target.Options("tenant " + p.CodeOrID))
+	cfg, err := db.ConfigWithPassword(ctx, p.Target.Options("tenant "+p.CodeOrID))
 	if err != nil {
 		return nil, err
 	}

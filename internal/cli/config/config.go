@@ -16,8 +16,8 @@ import (
 
 // NewCommand returns the commands about the configuration.
 func NewCommand(env *cmdutil.Env) *cobra.Command {
-	return cmdutil.Group("config", "Show and create the configuration",
-		newView(env), newPath(env), newInit(env))
+	return cmdutil.Group("config", "Show and change the configuration",
+		newView(env), newPath(env), newInit(env), newEdit(env), newProfiles(env), newUseProfile(env))
 }
 
 func newView(env *cmdutil.Env) *cobra.Command {

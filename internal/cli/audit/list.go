@@ -13,6 +13,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/cli/listcmd"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/invoices"
@@ -44,27 +45,27 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	var f audit.Filter
 	var ref string
 	var since, until cliflag.TimeValue
-	var page cmdutil.PageFlags
+	var page listcmd.PageFlags
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the audit log, newest first", Long: "The filters add up. --actor is who did it, --ref what it was done to. Values of personal fields are masked in a protected profile.", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl audit list --since 7d --actor admin\n  cxgctl audit list --resource user --action DELETE -o json\n  cxgctl audit list --result BLOCKED",
 	}
-	cmd.RunE = cmdutil.RunRead(env, cmdutil.List(env, AuditView, &page, func(ctx context.Context, s *cmdutil.Session) (cmdutil.Listing[audit.Entry], error) {
+	cmd.RunE = cmdutil.RunRead(env, listcmd.List(env, AuditView, &page, func(ctx context.Context, s *cmdutil.Session) (listcmd.Listing[audit.Entry], error) {
 		if f.ResourceID != "" {
 			if _, err := uuid.Parse(f.ResourceID); err != nil {
-				return cmdutil.Listing[audit.Entry]{}, fault.New(fault.Validation, "--resource-id: %q is not an id", f.ResourceID).
+				return listcmd.Listing[audit.Entry]{}, fault.New(fault.Validation, "--resource-id: %q is not an id", f.ResourceID).
 					WithHint("use --ref %s", f.ResourceID).With("resource_id", f.ResourceID)
 			}
 		}
 		if ref != "" {
 			var err error
 			if f.ResourceID, err = referred(ctx, s, f.Resource, ref); err != nil {
-				return cmdutil.Listing[audit.Entry]{}, err
+				return listcmd.Listing[audit.Entry]{}, err
 			}
 		}
 		log, err := audit.NewLog(s.Catalog)
 		f.Since, f.Until, f.Nouns = since.Time(), until.Time(), nouns(env)
-		return cmdutil.Listing[audit.Entry]{
+		return listcmd.Listing[audit.Entry]{
 			Table: schema.AuditLogs,
 			Query: func(ctx context.Context, since db.Increment) (db.ListQuery[audit.Entry], error) {
 				f.Changed = since

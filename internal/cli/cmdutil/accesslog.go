@@ -19,7 +19,7 @@ import (
 
 // BindReveal adds --reveal.
 func BindReveal(env *Env, cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&env.reveal, "reveal", false, "show phone and e-mail even in a protected profile; writes an audit row")
+	cmd.Flags().BoolVar(&env.Reveal, "reveal", false, "show phone and e-mail even in a protected profile; writes an audit row")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "reveal")
 }
 
@@ -45,7 +45,7 @@ type read struct {
 // LogReveal writes the audit row of a read with --reveal, before anything is shown. Without --reveal it does nothing.
 // id is the row that was read, uuid.Nil for many.
 func LogReveal(ctx context.Context, env *Env, s *Session, cmd *cobra.Command, rows int64, id uuid.UUID) error {
-	if !env.reveal {
+	if !env.Reveal {
 		return nil
 	}
 	l, err := ReadingLedger(ctx, env, s, cmd)

@@ -56,8 +56,8 @@ type Env struct {
 	OpenDB   func(context.Context, db.Options) (*db.DB, error) // opens connections in tests; nil means db.Open
 	Notes    []string                                          // kept until the command ends, see Note
 	secrets  *bufio.Reader                                     // standard input with secrets, one per line
-	reveal   bool                                              // --reveal
-	Tenants  tenantFlags
+	Reveal   bool                                              // --reveal
+	Tenants  TenantFlags
 	cron     cronFlags
 	specs    map[*cobra.Command]Spec
 	Undoable []audit.Resource // whose changes audit undo reverses; each noun adds its own
@@ -159,7 +159,7 @@ type Target struct {
 	URL       string
 	passwords db.Passwords
 	From      string // see db.Options
-	timeout   time.Duration
+	Timeout   time.Duration
 	Pooled    bool
 	filtered  bool // see db.Options
 	watcher   db.Watcher
@@ -168,7 +168,7 @@ type Target struct {
 
 // Options returns the options of a connection to the database. Messages call the database name.
 func (t Target) Options(name string) db.Options {
-	return db.Options{Name: name, From: t.From, URL: t.URL, Password: t.passwords, Program: t.program, Timeout: t.timeout, Pooled: t.Pooled, Filtered: t.filtered, Watcher: t.watcher}
+	return db.Options{Name: name, From: t.From, URL: t.URL, Password: t.passwords, Program: t.program, Timeout: t.Timeout, Pooled: t.Pooled, Filtered: t.filtered, Watcher: t.watcher}
 }
 
 // Target returns the connection settings of the manager or the tenants database. The dev database is used, and started,
@@ -186,7 +186,7 @@ func (env *Env) Target(ctx context.Context, cmd *cobra.Command, name string) (Ta
 		return Target{}, fault.New(fault.Database, "each tenant has its own database").
 			WithHint("select tenants with --tenant or --all-tenants; commands without these flags use the database in CXGCTL_TENANTS_DATABASE_URL")
 	}
-	t := Target{URL: url, From: c.From(name + "_database_url"), timeout: c.Timeout, filtered: c.RowSecurity, watcher: env.watcher(), program: cmd.CommandPath()}
+	t := Target{URL: url, From: c.From(name + "_database_url"), Timeout: c.Timeout, filtered: c.RowSecurity, watcher: env.watcher(), program: cmd.CommandPath()}
 	if url != "" {
 		t.Pooled = c.Pooled
 		t.passwords = env.passwords()
@@ -252,7 +252,7 @@ func (env *Env) Reach(ctx context.Context, cmd *cobra.Command) (*Session, error)
 	if err := env.setClock(ctx, d); err != nil {
 		return nil, err
 	}
-	return &Session{DB: d, IdleTimeout: t.timeout, now: env.now}, nil
+	return &Session{DB: d, IdleTimeout: t.Timeout, now: env.now}, nil
 }
 
 // Connect opens the manager database without an operator and reads the columns of the tables that the command needs,

@@ -56,7 +56,7 @@ func bindReason(env *Env, cmd *cobra.Command) {
 
 // refuseUnrecorded refuses --reason and --ticket if this run writes no audit row.
 func refuseUnrecorded(env *Env, cmd *cobra.Command) error {
-	if env.SpecOf(cmd).Audit != WhenReading || env.reveal || env.Tenants.Many() {
+	if env.SpecOf(cmd).Audit != WhenReading || env.Reveal || env.Tenants.Many() {
 		return nil
 	}
 	if cmd.Flags().Changed("all") {

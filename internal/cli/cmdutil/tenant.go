@@ -16,13 +16,34 @@ import (
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// tenantFlags select the tenants whose databases a command uses: one, those that match a pattern, or all.
-type tenantFlags struct {
+// The default and the largest value of --parallel.
+const (
+	DefaultParallel = 8
+	maxParallel     = 256
+)
+
+// TenantFlags select the tenants whose databases a command uses: one, those that match a pattern, or all.
+type TenantFlags struct {
 	Refs     cliflag.ListValue
 	All      bool
 	Parallel int
-	retry    string
+	Retry    string
 	dev      *Target // the dev database, once resolved
+}
+
+// Check refuses values out of range, and flags that need others.
+func (f TenantFlags) Check() error {
+	var p fault.Problems
+	if f.Parallel < 1 || f.Parallel > maxParallel {
+		p.Add("parallel", "%d is out of range; use 1 to %d", f.Parallel, maxParallel)
+	}
+	if err := p.Err(); err != nil {
+		return err
+	}
+	if f.Retry != "" && !f.Many() {
+		return fault.New(fault.Usage, "--retry-failed needs --all-tenants or a pattern in --tenant")
+	}
+	return nil
 }
 
 // BindTenant adds --tenant for one tenant.
@@ -77,7 +98,7 @@ func ResolveTenantTarget(ctx context.Context, env *Env, cmd *cobra.Command, t te
 	if _, named := env.Config.TenantDatabases[target.CodeOrID]; named {
 		key = "tenant_databases"
 	}
-	target.Target = Target{URL: url, From: env.Config.From(key), timeout: env.Config.Timeout, Pooled: env.Config.Pooled, filtered: env.Config.RowSecurity, watcher: env.watcher(), passwords: env.passwords(), program: cmd.CommandPath()}
+	target.Target = Target{URL: url, From: env.Config.From(key), Timeout: env.Config.Timeout, Pooled: env.Config.Pooled, filtered: env.Config.RowSecurity, watcher: env.watcher(), passwords: env.passwords(), program: cmd.CommandPath()}
 	if !target.Shared {
 		target.Err = checkReserved(env, target)
 	}
@@ -122,11 +143,11 @@ func (t TenantTarget) open(ctx context.Context, env *Env, manager *Session) (*Se
 	if err != nil {
 		return nil, db.Translate(err)
 	}
-	return t.session(manager, d, cat), nil
+	return t.NewSession(manager, d, cat), nil
 }
 
-// session returns a session in the tenant's database d for the operator of manager.
-func (t TenantTarget) session(manager *Session, d *db.DB, cat schema.Catalog) *Session {
+// NewSession returns a session in the tenant's database d for the operator of manager.
+func (t TenantTarget) NewSession(manager *Session, d *db.DB, cat schema.Catalog) *Session {
 	return &Session{DB: d, Catalog: cat, Operator: manager.Operator, Identity: manager.Identity, IdleTimeout: manager.IdleTimeout, tenantOnly: manager.tenantOnly, managerSession: manager, Tenant: &t}
 }
 
@@ -135,7 +156,7 @@ func (t TenantTarget) session(manager *Session, d *db.DB, cat schema.Catalog) *S
 func enterTenant(ctx context.Context, env *Env, cmd *cobra.Command, s *Session) (*Session, error) {
 	several := cmd.Flags().Lookup("all-tenants") != nil
 	if several {
-		if err := env.Tenants.check(); err != nil {
+		if err := env.Tenants.Check(); err != nil {
 			return s, err
 		}
 	}
@@ -157,11 +178,12 @@ func enterTenant(ctx context.Context, env *Env, cmd *cobra.Command, s *Session) 
 }
 
 // Many reports whether the flags can select several tenants.
-func (f tenantFlags) Many() bool {
-	return f.All || len(f.Refs) > 1 || slices.ContainsFunc(f.Refs, isPattern)
+func (f TenantFlags) Many() bool {
+	return f.All || len(f.Refs) > 1 || slices.ContainsFunc(f.Refs, IsPattern)
 }
 
-func isPattern(text string) bool { return strings.ContainsAny(text, "*?") }
+// IsPattern reports whether a value of --tenant is a pattern.
+func IsPattern(text string) bool { return strings.ContainsAny(text, "*?") }
 
 // Manager returns the session with the manager database, which holds the operator and the audit log.
 func (s *Session) Manager() *Session {

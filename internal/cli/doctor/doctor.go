@@ -13,6 +13,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/auth"
 	"github.com/cxgctl/cxgctl/internal/buildinfo"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/cli/tenantdb"
 	"github.com/cxgctl/cxgctl/internal/config"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/devdb"
@@ -25,7 +26,7 @@ import (
 
 // NewCommand returns cxgctl doctor.
 func NewCommand(env *cmdutil.Env) *cobra.Command {
-	var f cmdutil.DatabaseFlags
+	var f tenantdb.DatabaseFlags
 	var compat bool
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Check the configuration, the connections and the data, and suggest fixes", Args: cmdutil.ExactArgs(),
@@ -40,7 +41,7 @@ func NewCommand(env *cmdutil.Env) *cobra.Command {
 		Example: "  cxgctl doctor\n  cxgctl doctor -o json --jq '.data.items[] | select(.remedy != \"\") | .remedy'",
 	}
 	cmd.RunE = env.Wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
-		if cmdutil.NamesTenants(env) {
+		if tenantdb.AreNamed(env) {
 			return doctorInTenants(ctx, env, cmd, &f)
 		}
 		which, err := f.Databases()
@@ -84,7 +85,7 @@ func NewCommand(env *cmdutil.Env) *cobra.Command {
 	})
 	f.Bind(cmd)
 	cmd.Flags().BoolVar(&compat, "compat", false, "test the server features that cxgctl needs, and show what fails without each")
-	return cmdutil.BindTenantOutput[doctor.Result, tenantResult](env, cmd)
+	return tenantdb.BindOutput[doctor.Result, tenantResult](env, cmd)
 }
 
 // mayNameUsers reports whether the report may name users: only to an operator with USER_LIST, and then it is recorded

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/buildinfo"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/cli/tenantdb"
 	"github.com/cxgctl/cxgctl/internal/doctor"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/migrate"
@@ -22,16 +23,16 @@ type tenantResult struct {
 var tenantResultView = output.View{Wide: []string{"tenant", "check", "status", "found", "remedy"}, ID: "check"}
 
 // doctorInTenants runs the checks that apply to a single database in the databases of tenants.
-func doctorInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *cmdutil.DatabaseFlags) error {
-	_, places, err := cmdutil.ResolveTenantDatabases(ctx, env, cmd, f)
+func doctorInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *tenantdb.DatabaseFlags) error {
+	_, places, err := tenantdb.ResolveDatabases(ctx, env, cmd, f)
 	if err != nil {
 		return err
 	}
-	failed := &cmdutil.TenantErrors{Env: env}
+	failed := &tenantdb.Errors{Env: env}
 	list := []tenantResult{}
 	var lines []line
 	found := 0
-	for p, r := range cmdutil.EachOf(ctx, env, places, failed, func(ctx context.Context, p cmdutil.TenantTarget) ([]doctor.Result, error) {
+	for p, r := range tenantdb.EachOf(ctx, env, places, failed, func(ctx context.Context, p cmdutil.TenantTarget) ([]doctor.Result, error) {
 		results, reached := doctor.Look(ctx, "cxgctl "+buildinfo.Version(), doctor.Target{
 			Database: migrate.Tenants, Options: p.Target.Options("tenant " + p.CodeOrID), Err: p.Err,
 		})

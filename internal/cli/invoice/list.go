@@ -9,6 +9,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/cli/listcmd"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/invoices"
 	"github.com/cxgctl/cxgctl/internal/schema"
@@ -83,7 +84,7 @@ func (f *filterFlags) filter() invoices.Filter {
 
 func newList(env *cmdutil.Env) *cobra.Command {
 	var f filterFlags
-	var page cmdutil.PageFlags
+	var page listcmd.PageFlags
 	cmd := &cobra.Command{
 		Use: "list", Short: "List invoices, newest first", Long: "Without --all one page is shown. A file takes all rows, so it needs --all or --page.", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl invoices list --overdue --sort due_date\n  cxgctl invoices list --tenant acme --from 2026-01-01 --to 2026-02-01 -o csv\n  cxgctl invoices list --status PAID --all -o jsonl --output-file paid.jsonl.gz",
@@ -95,30 +96,30 @@ func newList(env *cmdutil.Env) *cobra.Command {
 
 func newExport(env *cmdutil.Env) *cobra.Command {
 	var f filterFlags
-	var page cmdutil.PageFlags
+	var page listcmd.PageFlags
 	cmd := &cobra.Command{
-		Use: "export", Short: "Write invoices to a file, newest first", Long: "The same as invoices list --all, in csv unless -o or the ending of --output-file says otherwise.", Args: cmdutil.ExportArgs("invoices"),
+		Use: "export", Short: "Write invoices to a file, newest first", Long: "The same as invoices list --all, in csv unless -o or the ending of --output-file says otherwise.", Args: listcmd.ExportArgs("invoices"),
 		Example: "  cxgctl invoices export --output-file invoices.csv.gz\n  cxgctl invoices export --month last-month -o jsonl\n  cxgctl invoices export --tenant acme --output-file acme.xlsx",
 	}
 	page.BindWhole(cmd)
 	run := list(env, &f, &page)
 	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
-		env.DefaultToCSV()
+		listcmd.DefaultToCSV(env)
 		return run(ctx, s, cmd, args)
 	})
 	return bindList(env, cmd, &f, &page)
 }
 
 // list returns the RunE of list and export.
-func list(env *cmdutil.Env, f *filterFlags, page *cmdutil.PageFlags) func(context.Context, *cmdutil.Session, *cobra.Command, []string) error {
-	return cmdutil.List(env, cmdutil.InvoiceView, page, func(ctx context.Context, s *cmdutil.Session) (cmdutil.Listing[invoices.Invoice], error) {
+func list(env *cmdutil.Env, f *filterFlags, page *listcmd.PageFlags) func(context.Context, *cmdutil.Session, *cobra.Command, []string) error {
+	return listcmd.List(env, cmdutil.InvoiceView, page, func(ctx context.Context, s *cmdutil.Session) (listcmd.Listing[invoices.Invoice], error) {
 		t, err := invoices.NewTable(s.Catalog)
 		filter := f.filter()
 		filter.Sort = page.Sort
 		if err == nil && filter.Search != "" {
 			filter.Grams, err = t.Grams(ctx, s.DB)
 		}
-		return cmdutil.Listing[invoices.Invoice]{
+		return listcmd.Listing[invoices.Invoice]{
 			Table: schema.Invoices,
 			Query: func(ctx context.Context, since db.Increment) (db.ListQuery[invoices.Invoice], error) {
 				filter.Changed = since
@@ -129,7 +130,7 @@ func list(env *cmdutil.Env, f *filterFlags, page *cmdutil.PageFlags) func(contex
 }
 
 // bindList adds the flags and the permission of list and export.
-func bindList(env *cmdutil.Env, cmd *cobra.Command, f *filterFlags, page *cmdutil.PageFlags) *cobra.Command {
+func bindList(env *cmdutil.Env, cmd *cobra.Command, f *filterFlags, page *listcmd.PageFlags) *cobra.Command {
 	f.bindFilter(env, cmd)
 	f.bindMethods(cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "include deleted invoices")

@@ -13,6 +13,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/cli/tenantdb"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/migrate"
@@ -102,7 +103,7 @@ func newMigration(which migrate.Database, s migrate.Step) migration {
 }
 
 func newStatus(env *cmdutil.Env) *cobra.Command {
-	var f cmdutil.DatabaseFlags
+	var f tenantdb.DatabaseFlags
 	cmd := &cobra.Command{
 		Use: "status", Short: "List migrations and show what migrate up would do", Example: "  cxgctl migrate status\n  cxgctl migrate status --all-tenants", Args: cmdutil.ExactArgs(),
 		Long: `List migrations and show what migrate up would do. Nothing is changed.
@@ -111,7 +112,7 @@ STATE is applied, pending, "optional: --with NAME" for a migration that migrate 
 unknown for a migration that a newer cxgctl applied. migrate up then exits with 8. Version numbers may have gaps.`,
 	}
 	cmd.RunE = env.Wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
-		if cmdutil.NamesTenants(env) {
+		if tenantdb.AreNamed(env) {
 			return stepsInTenants(ctx, env, cmd, &f, true)
 		}
 		which, err := migrateDatabases(env, cmd, &f)
@@ -133,12 +134,12 @@ unknown for a migration that a newer cxgctl applied. migrate up then exits with 
 		return cmdutil.PrintWhole(env, migrationView, all)
 	})
 	f.Bind(cmd)
-	return cmdutil.BindTenantOutput[migration, tenantMigration](env, cmd)
+	return tenantdb.BindOutput[migration, tenantMigration](env, cmd)
 }
 
 // migrateDatabases returns the databases of a command without --tenant. Where each tenant has its own database, only
 // the manager database is included.
-func migrateDatabases(env *cmdutil.Env, cmd *cobra.Command, f *cmdutil.DatabaseFlags) ([]migrate.Database, error) {
+func migrateDatabases(env *cmdutil.Env, cmd *cobra.Command, f *tenantdb.DatabaseFlags) ([]migrate.Database, error) {
 	which, err := f.Databases()
 	if err != nil {
 		return nil, err
@@ -159,7 +160,7 @@ func pending(list []migration, with []string) []migration {
 }
 
 func newUp(env *cmdutil.Env) *cobra.Command {
-	var f cmdutil.DatabaseFlags
+	var f tenantdb.DatabaseFlags
 	var r rollout
 	cmd := &cobra.Command{
 		Use: "up", Short: "Apply pending migrations", Example: "  cxgctl migrate up --dry-run\n  cxgctl migrate up\n  cxgctl migrate up --database tenants --tenant acme", Args: cmdutil.ExactArgs(),
@@ -179,9 +180,9 @@ held for long: indexes of tables with rows are built concurrently with writes.`,
 			})
 		}
 		switch {
-		case cmdutil.NamesTenants(env) && f.DryRun:
+		case tenantdb.AreNamed(env) && f.DryRun:
 			return stepsInTenants(ctx, env, cmd, &f, false)
-		case cmdutil.NamesTenants(env):
+		case tenantdb.AreNamed(env):
 			return upInTenants(ctx, env, cmd, &f, r)
 		}
 		return runMigrations(ctx, env, cmd, &f, up, func(list []migration) []migration { return pending(list, f.With) })
@@ -193,11 +194,11 @@ held for long: indexes of tables with rows are built concurrently with writes.`,
 	cmd.Flags().StringSliceVar(&f.With, "with", nil, "apply these optional migrations (`names`) too: search (indexes that make --search fast and bulk loads slow)")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "with")
 	cliflag.CompleteFlag(cmd, "with", "search")
-	return cmdutil.BindTenantOutput[migration, tenantMigration](env, cmd)
+	return tenantdb.BindOutput[migration, tenantMigration](env, cmd)
 }
 
 func newDown(env *cmdutil.Env) *cobra.Command {
-	var f cmdutil.DatabaseFlags
+	var f tenantdb.DatabaseFlags
 	var optional string
 	cmd := &cobra.Command{
 		Use: "down", Short: "Revert the last migration", Long: "Removes only what the migration added here. A migration that would lose data is refused without --discard-data.", Example: "  cxgctl migrate down --dry-run\n  cxgctl migrate down --database tenants", Args: cmdutil.ExactArgs(),
@@ -225,7 +226,7 @@ func newDown(env *cmdutil.Env) *cobra.Command {
 
 // runMigrations runs migrate up or down on the selected databases. A dry run prints the plan. Reverting asks for
 // confirmation. Every applied migration gets an audit row, even if a later one fails.
-func runMigrations(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *cmdutil.DatabaseFlags,
+func runMigrations(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *tenantdb.DatabaseFlags,
 	run func(context.Context, *pgx.ConnConfig, migrate.Database) ([]migrate.Step, error), planned func([]migration) []migration,
 ) error {
 	which, err := migrateDatabases(env, cmd, f)

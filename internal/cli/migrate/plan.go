@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/cli/tenantdb"
 	"github.com/cxgctl/cxgctl/internal/migrate"
 )
 
@@ -59,7 +60,7 @@ func notePlan(env *cmdutil.Env, plan migrate.Plan) {
 
 // plannedLosses prints the data that reverting the migrations would delete, and returns an error if there is some
 // and --discard-data is not set. The returned text is appended to the confirmation question.
-func plannedLosses(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *cmdutil.DatabaseFlags, plan []migration) (string, error) {
+func plannedLosses(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *tenantdb.DatabaseFlags, plan []migration) (string, error) {
 	lost := ""
 	for _, m := range plan {
 		which := migrate.Database(m.Database)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/cli/tenantdb"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/migrate"
@@ -43,8 +44,8 @@ func (r *rollout) bind(cmd *cobra.Command) {
 
 // resolveTenantServers returns the same databases with direct connections, because migrations cannot run through a
 // pooler.
-func resolveTenantServers(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *cmdutil.DatabaseFlags) (*cmdutil.Session, []cmdutil.TenantTarget, error) {
-	s, places, err := cmdutil.ResolveTenantDatabases(ctx, env, cmd, f)
+func resolveTenantServers(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *tenantdb.DatabaseFlags) (*cmdutil.Session, []cmdutil.TenantTarget, error) {
+	s, places, err := tenantdb.ResolveDatabases(ctx, env, cmd, f)
 	for i, p := range places {
 		places[i] = cmdutil.DirectTarget(env, p)
 	}
@@ -71,14 +72,14 @@ func steps(ctx context.Context, p cmdutil.TenantTarget, with []string, all bool)
 }
 
 // stepsInTenants runs migrate status, or a dry run of migrate up, for tenants.
-func stepsInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *cmdutil.DatabaseFlags, all bool) error {
+func stepsInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *tenantdb.DatabaseFlags, all bool) error {
 	_, places, err := resolveTenantServers(ctx, env, cmd, f)
 	if err != nil {
 		return err
 	}
-	failed := &cmdutil.TenantErrors{Env: env}
+	failed := &tenantdb.Errors{Env: env}
 	list := []tenantMigration{}
-	for p, m := range cmdutil.EachOf(ctx, env, places, failed, func(ctx context.Context, p cmdutil.TenantTarget) ([]migration, error) {
+	for p, m := range tenantdb.EachOf(ctx, env, places, failed, func(ctx context.Context, p cmdutil.TenantTarget) ([]migration, error) {
 		return steps(ctx, p, f.With, all)
 	}) {
 		list = append(list, tenantMigration{p.CodeOrID, m})
@@ -98,7 +99,7 @@ var errNotTried = errors.New("not tried")
 // upInTenants migrates the databases of tenants: first the canaries, then the others in the order of their codes.
 // Unless keepGoing is set it starts no further database after a failure. Running the same command again continues,
 // because applied migrations are skipped.
-func upInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *cmdutil.DatabaseFlags, r rollout) error {
+func upInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *tenantdb.DatabaseFlags, r rollout) error {
 	if r.canary < 0 {
 		return fault.New(fault.Validation, "--canary: %d is negative", r.canary)
 	}
@@ -119,11 +120,11 @@ func upInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *c
 	env.Deadline.Stop()
 	var recording sync.Mutex
 	var stop atomic.Bool
-	failed := &cmdutil.TenantErrors{Env: env}
+	failed := &tenantdb.Errors{Env: env}
 	list := []tenantMigration{}
 	n := min(r.canary, len(places))
 	for i, some := range [][]cmdutil.TenantTarget{places[:n], places[n:]} {
-		for p, m := range cmdutil.EachOf(ctx, env, some, failed, func(ctx context.Context, p cmdutil.TenantTarget) ([]migration, error) {
+		for p, m := range tenantdb.EachOf(ctx, env, some, failed, func(ctx context.Context, p cmdutil.TenantTarget) ([]migration, error) {
 			if stop.Load() {
 				return nil, errNotTried
 			}
@@ -174,9 +175,9 @@ func up(ctx context.Context, p cmdutil.TenantTarget, with []string, record func(
 
 // stopped is result for a rollout: after an early stop it returns the first failure with the number of tenants that
 // were not tried.
-func stopped(f *cmdutil.TenantErrors, of int) error {
+func stopped(f *tenantdb.Errors, of int) error {
 	skipped := 0
-	f.Failed = slices.DeleteFunc(f.Failed, func(x cmdutil.FailedTenant) bool {
+	f.Failed = slices.DeleteFunc(f.Failed, func(x tenantdb.Failed) bool {
 		if x.Message == errNotTried.Error() {
 			skipped++
 			return true

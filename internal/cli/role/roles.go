@@ -10,6 +10,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/cli/listcmd"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
@@ -42,7 +43,7 @@ func NewCommand(env *cmdutil.Env) *cobra.Command {
 func newList(env *cmdutil.Env) *cobra.Command {
 	var f roles.Filter
 	var user string
-	var page cmdutil.PageFlags
+	var page listcmd.PageFlags
 	cmd := &cobra.Command{
 		Use: "list", Short: "List roles, highest level first", Long: "With --user only the roles that the user holds.", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl roles list -o wide\n  cxgctl roles list --user ada",
@@ -55,9 +56,9 @@ func newList(env *cmdutil.Env) *cobra.Command {
 			}
 			f.User = u.ID
 		}
-		return cmdutil.List(env, roleView, &page, func(_ context.Context, s *cmdutil.Session) (cmdutil.Listing[roles.Role], error) {
+		return listcmd.List(env, roleView, &page, func(_ context.Context, s *cmdutil.Session) (listcmd.Listing[roles.Role], error) {
 			t, err := roles.NewTable(s.Catalog)
-			return cmdutil.Listing[roles.Role]{
+			return listcmd.Listing[roles.Role]{
 				Query: func(context.Context, db.Increment) (db.ListQuery[roles.Role], error) { return t.Matching(f), nil },
 			}, err
 		})(ctx, s, cmd, args)
@@ -73,13 +74,13 @@ func newList(env *cmdutil.Env) *cobra.Command {
 
 func newGrants(env *cmdutil.Env) *cobra.Command {
 	var user, role, tenant string
-	var page cmdutil.PageFlags
+	var page listcmd.PageFlags
 	cmd := &cobra.Command{
 		Use: "grants", Short: "List role grants", Long: "Who holds which role, in which tenant, and until when.", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl roles grants --user ada\n  cxgctl roles grants --role SUPER_ADMIN\n  cxgctl roles grants --tenant acme -o csv",
 	}
-	cmd.RunE = cmdutil.RunRead(env, cmdutil.List(env, grantView, &page, func(ctx context.Context, s *cmdutil.Session) (cmdutil.Listing[roles.Grant], error) {
-		var none cmdutil.Listing[roles.Grant]
+	cmd.RunE = cmdutil.RunRead(env, listcmd.List(env, grantView, &page, func(ctx context.Context, s *cmdutil.Session) (listcmd.Listing[roles.Grant], error) {
+		var none listcmd.Listing[roles.Grant]
 		t, err := roles.NewTable(s.Catalog)
 		if err != nil {
 			return none, err
@@ -106,7 +107,7 @@ func newGrants(env *cmdutil.Env) *cobra.Command {
 			}
 			f.Tenant = &found.ID
 		}
-		return cmdutil.Listing[roles.Grant]{
+		return listcmd.Listing[roles.Grant]{
 			Query: func(context.Context, db.Increment) (db.ListQuery[roles.Grant], error) { return t.Grants(f), nil },
 		}, nil
 	}))

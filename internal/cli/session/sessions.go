@@ -10,6 +10,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/cli/listcmd"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
@@ -87,7 +88,7 @@ func (k revocable[T]) completion(env *cmdutil.Env) cobra.CompletionFunc {
 func revocableList[T any](env *cmdutil.Env, short string, k revocable[T]) *cobra.Command {
 	var f sessions.Filter
 	var user string
-	var page cmdutil.PageFlags
+	var page listcmd.PageFlags
 	cmd := &cobra.Command{Use: "list", Short: short, Args: cmdutil.ExactArgs()}
 	var made cliflag.RangeFlags
 	run := listOf(env, k.view, &page, &f, &user, k.Kind)
@@ -108,7 +109,7 @@ func revocableList[T any](env *cmdutil.Env, short string, k revocable[T]) *cobra
 }
 
 // listOf returns the RunE of a list that --user can limit to one user.
-func listOf[T any](env *cmdutil.Env, view output.View, page *cmdutil.PageFlags, f *sessions.Filter, user *string, k sessions.Kind[T]) func(context.Context, *cmdutil.Session, *cobra.Command, []string) error {
+func listOf[T any](env *cmdutil.Env, view output.View, page *listcmd.PageFlags, f *sessions.Filter, user *string, k sessions.Kind[T]) func(context.Context, *cmdutil.Session, *cobra.Command, []string) error {
 	return func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
 		if *user != "" {
 			u, err := cmdutil.Users.Lookup(ctx, s, cmdutil.RefFlags{}, *user)
@@ -117,9 +118,9 @@ func listOf[T any](env *cmdutil.Env, view output.View, page *cmdutil.PageFlags, 
 			}
 			f.User = u.ID
 		}
-		return cmdutil.List(env, view, page, func(_ context.Context, s *cmdutil.Session) (cmdutil.Listing[T], error) {
+		return listcmd.List(env, view, page, func(_ context.Context, s *cmdutil.Session) (listcmd.Listing[T], error) {
 			t, err := k.Open(s.Catalog)
-			return cmdutil.Listing[T]{
+			return listcmd.Listing[T]{
 				Query: func(context.Context, db.Increment) (db.ListQuery[T], error) { return t.Matching(*f), nil },
 			}, err
 		})(ctx, s, cmd, args)
@@ -131,7 +132,7 @@ func newLoginsList(env *cmdutil.Env) *cobra.Command {
 	var user string
 	var success bool
 	var made cliflag.RangeFlags
-	var page cmdutil.PageFlags
+	var page listcmd.PageFlags
 	cmd := &cobra.Command{
 		Use: "list", Short: "List attempts to log in and out, newest first", Long: "The platform's attempts are shown together with those of cxgctl.", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl logins list --success=false --since 7d\n  cxgctl logins list --user ada --address 192.0.2.0/24",

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/cli/tenantdb"
 	"github.com/cxgctl/cxgctl/internal/migrate"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/schema"
@@ -43,13 +44,13 @@ one per tenant. tenant_databases lists exceptions by tenant code. Connection str
 	}
 	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, _ []string) error {
 		env.Tenants.All = len(env.Tenants.Refs) == 0
-		places, err := cmdutil.ResolveTenants(ctx, env, cmd, s)
+		places, err := tenantdb.Resolve(ctx, env, cmd, s)
 		if err != nil {
 			return err
 		}
-		failed := &cmdutil.TenantErrors{Env: env}
+		failed := &tenantdb.Errors{Env: env}
 		seen := map[string]tenantDatabase{} // by tenant code; a shared database is inspected once
-		for code, d := range cmdutil.ForEachTenant(ctx, env, s, cmdutil.DistinctDatabases(places), failed, false, inspectDatabase) {
+		for code, d := range tenantdb.ForEach(ctx, env, s, tenantdb.Distinct(places), failed, false, inspectDatabase) {
 			seen[code] = d
 		}
 		why := map[string]string{}
@@ -58,7 +59,7 @@ one per tenant. tenant_databases lists exceptions by tenant code. Connection str
 		}
 		shown := map[string]string{} // by URL, the tenant for whom the database was inspected
 		list := make([]tenantDatabase, len(places))
-		missed := &cmdutil.TenantErrors{Env: env}
+		missed := &tenantdb.Errors{Env: env}
 		for i, p := range places {
 			through, known := shown[p.Target.URL]
 			if !known || p.Target.URL == "" {
@@ -72,7 +73,7 @@ one per tenant. tenant_databases lists exceptions by tenant code. Connection str
 			}
 			if message, bad := why[through]; bad {
 				list[i].Error = &message
-				missed.Failed = append(missed.Failed, cmdutil.FailedTenant{Tenant: p.CodeOrID, Message: message})
+				missed.Failed = append(missed.Failed, tenantdb.Failed{Tenant: p.CodeOrID, Message: message})
 			}
 		}
 		if err := cmdutil.PrintWhole(env, tenantDatabaseView, list); err != nil {

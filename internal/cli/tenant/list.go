@@ -9,6 +9,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/cli/listcmd"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
@@ -57,14 +58,14 @@ func (f *filterFlags) Rows(ctx context.Context, s *cmdutil.Session, t *tenants.T
 
 func newList(env *cmdutil.Env) *cobra.Command {
 	var f filterFlags
-	var page cmdutil.PageFlags
+	var page listcmd.PageFlags
 	cmd := &cobra.Command{
 		Use: "list", Short: "List tenants, newest first", Long: "Tenants are the platform's customers. Their users are members, or in databases of their own.", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl tenants list --status TRIAL --sort code\n  cxgctl tenants list --all -o csv --output-file tenants.csv",
 	}
-	cmd.RunE = cmdutil.RunRead(env, cmdutil.List(env, cmdutil.TenantView, &page, func(_ context.Context, s *cmdutil.Session) (cmdutil.Listing[tenants.Tenant], error) {
+	cmd.RunE = cmdutil.RunRead(env, listcmd.List(env, cmdutil.TenantView, &page, func(_ context.Context, s *cmdutil.Session) (listcmd.Listing[tenants.Tenant], error) {
 		t, err := tenants.NewTable(s.Catalog)
-		return cmdutil.Listing[tenants.Tenant]{
+		return listcmd.Listing[tenants.Tenant]{
 			Table: schema.Tenants,
 			Query: func(_ context.Context, since db.Increment) (db.ListQuery[tenants.Tenant], error) {
 				f.Changed, f.Sort = since, page.Sort
@@ -130,7 +131,7 @@ func newSubscriptions(env *cmdutil.Env) *cobra.Command {
 }
 
 func newSubscriptionsList(env *cmdutil.Env) *cobra.Command {
-	var page cmdutil.PageFlags
+	var page listcmd.PageFlags
 	cmd := &cobra.Command{
 		Use: "list TENANT", Short: "List the live subscriptions of a tenant, latest first", Long: "An invoice is for one subscription; its id is what invoices create takes.", Args: cmdutil.ExactArgs("TENANT"),
 		ValidArgsFunction: cliflag.CompleteArgs(cmdutil.Tenants.Completion(env, true)),
@@ -141,9 +142,9 @@ func newSubscriptionsList(env *cmdutil.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return cmdutil.List(env, subscriptionView, &page, func(_ context.Context, s *cmdutil.Session) (cmdutil.Listing[tenants.Subscription], error) {
+		return listcmd.List(env, subscriptionView, &page, func(_ context.Context, s *cmdutil.Session) (listcmd.Listing[tenants.Subscription], error) {
 			q, err := tenants.MatchingSubscriptions(s.Catalog, t.ID)
-			return cmdutil.Listing[tenants.Subscription]{
+			return listcmd.Listing[tenants.Subscription]{
 				Query: func(context.Context, db.Increment) (db.ListQuery[tenants.Subscription], error) { return q, nil },
 			}, err
 		})(ctx, s, cmd, args)

@@ -8,6 +8,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/cli/listcmd"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
@@ -64,7 +65,7 @@ func printMember(env *cmdutil.Env, m tenants.Member) error {
 func newMembersList(env *cmdutil.Env) *cobra.Command {
 	var f tenants.MemberFilter
 	var added cliflag.RangeFlags
-	var page cmdutil.PageFlags
+	var page listcmd.PageFlags
 	cmd := &cobra.Command{
 		Use: "list TENANT", Short: "List the members of a tenant, primary member first", Long: "A membership gives a user of the platform access to a tenant. Members who have left are shown with --status LEFT.", Args: cmdutil.ExactArgs("TENANT"),
 		ValidArgsFunction: cliflag.CompleteArgs(cmdutil.Tenants.Completion(env, true)),
@@ -76,9 +77,9 @@ func newMembersList(env *cmdutil.Env) *cobra.Command {
 			return err
 		}
 		f.Tenant, f.Since, f.Until = t.ID, added.Since.Time(), added.Until.Time()
-		return cmdutil.List(env, memberView, &page, func(_ context.Context, s *cmdutil.Session) (cmdutil.Listing[tenants.Member], error) {
+		return listcmd.List(env, memberView, &page, func(_ context.Context, s *cmdutil.Session) (listcmd.Listing[tenants.Member], error) {
 			m, err := tenants.NewMembers(s.Catalog)
-			return cmdutil.Listing[tenants.Member]{
+			return listcmd.Listing[tenants.Member]{
 				Personal: true,
 				Query:    func(context.Context, db.Increment) (db.ListQuery[tenants.Member], error) { return m.Matching(f), nil },
 			}, err

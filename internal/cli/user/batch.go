@@ -8,6 +8,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/cli/tenantdb"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
@@ -23,7 +24,7 @@ func acrossTenants(env *cmdutil.Env, b *cmdutil.Batch[users.User, *users.Table])
 		if len(refs) == 0 && !b.ByFilter() {
 			return cmdutil.PrintResult(env, w.Ledger, func() error { return cmdutil.PrintWhole(env, tenantUserView, []tenantUser{}) })
 		}
-		targets, err := cmdutil.ResolveTenants(ctx, env, b.Cmd, w.Session)
+		targets, err := tenantdb.Resolve(ctx, env, b.Cmd, w.Session)
 		if err != nil {
 			return err
 		}
@@ -76,7 +77,7 @@ func newUnlock(env *cmdutil.Env) *cobra.Command {
 	}
 	cmd := b.Command("unlock REF…", "Unlock users: reset status, failure counter and lock",
 		"  cxgctl users unlock ada\n  cxgctl users unlock --locked --search @example.com --max-affected 10")
-	return cmdutil.BindTenants(env, cmdutil.BindTenant(env, cmd))
+	return tenantdb.Bind(env, cmdutil.BindTenant(env, cmd))
 }
 
 func newStatus(env *cmdutil.Env) *cobra.Command {
@@ -100,5 +101,5 @@ next change of the status.`
 	cmd.Flags().StringVar(&status, "set", "", "ACTIVE, INACTIVE, LOCKED or SUSPENDED")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "set")
 	cliflag.CompleteFlag(cmd, "set", users.Statuses...)
-	return cmdutil.BindTenants(env, cmdutil.BindTenant(env, cmd))
+	return tenantdb.Bind(env, cmdutil.BindTenant(env, cmd))
 }

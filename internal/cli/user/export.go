@@ -10,6 +10,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/auth"
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/cli/listcmd"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/users"
@@ -22,13 +23,13 @@ func newExport(env *cmdutil.Env) *cobra.Command {
 		Use: "export", Short: "Write users to a file that users import reads back", Long: "All fields are exported, as text that an import reads without loss. Password hashes are left out unless --with-hashes asks for them.",
 		Example: "  cxgctl users export --output-file users.csv.gz\n  cxgctl users export --status ACTIVE -o jsonl | cxgctl --profile test users import - --format jsonl --no-passwords\n  cxgctl users export --output-file staff.xlsx",
 	}
-	cmd.Args = cmdutil.ExportArgs("users")
+	cmd.Args = listcmd.ExportArgs("users")
 	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, _ []string) error {
 		t, err := s.Users()
 		if err != nil {
 			return err
 		}
-		env.DefaultToCSV()
+		listcmd.DefaultToCSV(env)
 		filter := f.filter()
 		filter.Sort = []string{"created_at"}
 		env.Printer.Secret = hashes

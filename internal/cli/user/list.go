@@ -8,6 +8,8 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/cli/listcmd"
+	"github.com/cxgctl/cxgctl/internal/cli/tenantdb"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/tenants"
 	"github.com/cxgctl/cxgctl/internal/users"
@@ -55,28 +57,28 @@ func (f filterFlags) filter() users.Filter {
 
 func newList(env *cmdutil.Env) *cobra.Command {
 	var f filterFlags
-	var page cmdutil.PageFlags
+	var page listcmd.PageFlags
 	cmd := &cobra.Command{
 		Use: "list", Short: "List users, newest first", Long: "Without --all one page is shown. --member-of lists the members of a tenant among the platform's users, --tenant the users in the tenant's own database.", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl users list --status LOCKED,SUSPENDED\n  cxgctl users list --search kim --sort username -o csv\n  cxgctl users list --member-of acme\n  cxgctl users list --all -o jsonl --output-file users.jsonl.gz",
 	}
 	var memberOf string
-	listOne := cmdutil.List(env, cmdutil.UserView, &page, func(ctx context.Context, s *cmdutil.Session) (cmdutil.Listing[users.User], error) {
+	listOne := listcmd.List(env, cmdutil.UserView, &page, func(ctx context.Context, s *cmdutil.Session) (listcmd.Listing[users.User], error) {
 		t, err := s.Users()
 		if err != nil {
-			return cmdutil.Listing[users.User]{}, err
+			return listcmd.Listing[users.User]{}, err
 		}
 		filter := f.filter()
 		if memberOf != "" {
 			if filter.MemberOf, err = memberPredicate(ctx, s, memberOf); err != nil {
-				return cmdutil.Listing[users.User]{}, err
+				return listcmd.Listing[users.User]{}, err
 			}
 		}
 		filter.Sort = page.Sort
 		if filter.Search != "" {
 			filter.Grams, err = t.Grams(ctx, s.DB)
 		}
-		return cmdutil.Listing[users.User]{
+		return listcmd.Listing[users.User]{
 			Personal: true, Table: t.Name(),
 			Query: func(_ context.Context, since db.Increment) (db.ListQuery[users.User], error) {
 				filter.Changed = since
@@ -104,7 +106,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Shaping, "sort")
 	cliflag.CompleteSort(cmd, users.SortFields...)
 	env.Specify(cmd, cmdutil.Spec{Permission: "USER_LIST", Resource: users.Kind.Name, TenantOnly: true, Audit: cmdutil.WhenReading})
-	cmdutil.BindTenants(env, cmdutil.BindTenant(env, cmd))
+	tenantdb.Bind(env, cmdutil.BindTenant(env, cmd))
 	return cmdutil.BindOutput(env, cmd, func(columns []string) error { return userColumns(env, columns) })
 }
 
@@ -123,7 +125,7 @@ func newGet(env *cmdutil.Env) *cobra.Command {
 		})
 	})
 	cmdutil.Users.BindGet(env, cmd, &ref)
-	cmdutil.BindTenants(env, cmdutil.BindTenant(env, cmd))
+	tenantdb.Bind(env, cmdutil.BindTenant(env, cmd))
 	return cmdutil.BindOutput(env, cmd, func(columns []string) error { return userColumns(env, columns) })
 }
 

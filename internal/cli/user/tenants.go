@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/cli/tenantdb"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
@@ -46,7 +47,7 @@ func listInTenants(ctx context.Context, env *cmdutil.Env, s *cmdutil.Session, cm
 			return fault.New(fault.Usage, "--%s cannot be used with several tenants", flag).WithHint("every selected row is listed")
 		}
 	}
-	targets, err := cmdutil.ResolveTenants(ctx, env, cmd, s)
+	targets, err := tenantdb.Resolve(ctx, env, cmd, s)
 	if err != nil {
 		return err
 	}
@@ -54,9 +55,9 @@ func listInTenants(ctx context.Context, env *cmdutil.Env, s *cmdutil.Session, cm
 	if err != nil {
 		return err
 	}
-	failed := &cmdutil.TenantErrors{Env: env}
-	rows := cmdutil.ForEachTenant(ctx, env, s, targets, failed, true, func(ctx context.Context, s *cmdutil.Session, emit func(users.User) error) error {
-		t, err := s.SeparableUsers()
+	failed := &tenantdb.Errors{Env: env}
+	rows := tenantdb.ForEach(ctx, env, s, targets, failed, true, func(ctx context.Context, s *cmdutil.Session, emit func(users.User) error) error {
+		t, err := tenantdb.SeparableUsers(s)
 		if err != nil {
 			return err
 		}
@@ -85,7 +86,7 @@ func listInTenants(ctx context.Context, env *cmdutil.Env, s *cmdutil.Session, cm
 }
 
 // unlessAllFailed yields rows as records. If all tenants fail with the same error it yields only that error.
-func unlessAllFailed(rows iter.Seq2[string, users.User], failed *cmdutil.TenantErrors, of int) iter.Seq2[tenantUser, error] {
+func unlessAllFailed(rows iter.Seq2[string, users.User], failed *tenantdb.Errors, of int) iter.Seq2[tenantUser, error] {
 	return func(yield func(tenantUser, error) bool) {
 		for code, u := range rows {
 			if !yield(tenantUser{code, u}, nil) {
@@ -104,15 +105,15 @@ func getInTenants(ctx context.Context, env *cmdutil.Env, s *cmdutil.Session, cmd
 	if err != nil {
 		return err
 	}
-	targets, err := cmdutil.ResolveTenants(ctx, env, cmd, s)
+	targets, err := tenantdb.Resolve(ctx, env, cmd, s)
 	if err != nil {
 		return err
 	}
-	failed := &cmdutil.TenantErrors{Env: env}
+	failed := &tenantdb.Errors{Env: env}
 	matched := map[string]bool{}
 	var found []resource.Match[tenantUser]
-	for code, m := range cmdutil.ForEachTenant(ctx, env, s, targets, failed, false, func(ctx context.Context, s *cmdutil.Session, emit func(resource.Match[users.User]) error) error {
-		t, err := s.SeparableUsers()
+	for code, m := range tenantdb.ForEach(ctx, env, s, targets, failed, false, func(ctx context.Context, s *cmdutil.Session, emit func(resource.Match[users.User]) error) error {
+		t, err := tenantdb.SeparableUsers(s)
 		if err != nil {
 			return err
 		}

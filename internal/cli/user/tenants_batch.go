@@ -6,6 +6,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/cli/tenantdb"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/resource"
 	"github.com/cxgctl/cxgctl/internal/users"
@@ -27,10 +28,10 @@ type tenantChange struct {
 // changeInTenants applies a batch to users of several tenants. It first selects the rows in all databases, so that the
 // guards and the prompt apply to the total, and then changes each tenant's users in a separate transaction.
 func changeInTenants(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, b *cmdutil.Batch[users.User, *users.Table], targets []cmdutil.TenantTarget, refs []string) error {
-	failed := &cmdutil.TenantErrors{Env: env}
+	failed := &tenantdb.Errors{Env: env}
 	selections := map[string]tenantSelection{}
 	total, due, found := 0, 0, map[string]bool{}
-	for code, x := range cmdutil.ForEachTenant(ctx, env, w.Session, targets, failed, false, func(ctx context.Context, s *cmdutil.Session, emit func(tenantSelection) error) error {
+	for code, x := range tenantdb.ForEach(ctx, env, w.Session, targets, failed, false, func(ctx context.Context, s *cmdutil.Session, emit func(tenantSelection) error) error {
 		x, err := selectInTenant(ctx, s, b, refs)
 		if err != nil {
 			return err
@@ -72,7 +73,7 @@ func changeInTenants(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, b
 	guarded := w.Guard != audit.Guard{}
 	var after []tenantUser
 	changing := slices.DeleteFunc(slices.Clone(targets), func(p cmdutil.TenantTarget) bool { _, ok := selections[p.CodeOrID]; return !ok })
-	for code, x := range cmdutil.ForEachTenant(ctx, env, w.Session, changing, failed, false, func(ctx context.Context, s *cmdutil.Session, emit func(tenantChange) error) error {
+	for code, x := range tenantdb.ForEach(ctx, env, w.Session, changing, failed, false, func(ctx context.Context, s *cmdutil.Session, emit func(tenantChange) error) error {
 		t, err := s.Users()
 		if err != nil {
 			return err
@@ -116,7 +117,7 @@ func notFoundInAny(ref string, targets []cmdutil.TenantTarget) *fault.Error {
 
 // selectInTenant returns the users of one tenant that the REFs name or, without REFs, that the filter selects.
 func selectInTenant(ctx context.Context, s *cmdutil.Session, b *cmdutil.Batch[users.User, *users.Table], refs []string) (out tenantSelection, err error) {
-	t, err := s.SeparableUsers()
+	t, err := tenantdb.SeparableUsers(s)
 	if err != nil {
 		return out, err
 	}

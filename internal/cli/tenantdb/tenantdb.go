@@ -1,4 +1,6 @@
-package cmdutil
+// Package tenantdb makes commands that work in the databases of several tenants: their flags, the fan-out, and the
+// errors of single databases.
+package tenantdb
 
 import (
 	"bytes"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/fleet"
@@ -26,25 +29,19 @@ import (
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// The default and the largest value of --parallel.
-const (
-	DefaultParallel = 8
-	maxParallel     = 256
-)
-
-// BindTenants adds the flags of commands that work in several tenants' databases.
-func BindTenants(env *Env, cmd *cobra.Command) *cobra.Command {
+// Bind adds the flags of commands that work in several tenants' databases.
+func Bind(env *cmdutil.Env, cmd *cobra.Command) *cobra.Command {
 	fs := cmd.Flags()
 	const usage = "in the databases of these `tenants`, by id, code or pattern: 'acme-*'"
 	if f := fs.Lookup("tenant"); f != nil {
 		f.Usage = usage
 	} else {
 		fs.Var(&env.Tenants.Refs, "tenant", usage)
-		Tenants.CompleteFlag(env, cmd, "tenant")
+		cmdutil.Tenants.CompleteFlag(env, cmd, "tenant")
 	}
 	fs.BoolVar(&env.Tenants.All, "all-tenants", false, "in the databases of all tenants")
-	fs.IntVar(&env.Tenants.Parallel, "parallel", DefaultParallel, "number of tenants' databases to work in at once")
-	fs.StringVar(&env.Tenants.retry, "retry-failed", "", "with several tenants: only those listed in `file`, if it exists; then write those that failed to it")
+	fs.IntVar(&env.Tenants.Parallel, "parallel", cmdutil.DefaultParallel, "number of tenants' databases to work in at once")
+	fs.StringVar(&env.Tenants.Retry, "retry-failed", "", "with several tenants: only those listed in `file`, if it exists; then write those that failed to it")
 	cliflag.MarkFlags(fs, cliflag.Recorded, "tenant", "all-tenants", "parallel", "retry-failed")
 	cliflag.ExplainIn(fs, "tenants", "tenant", "all-tenants", "parallel", "retry-failed")
 	cliflag.MarkTables(fs, "all-tenants", schema.Tenants, schema.Intents)
@@ -57,21 +54,6 @@ func BindTenants(env *Env, cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// check refuses values out of range, and flags that need others.
-func (f tenantFlags) check() error {
-	var p fault.Problems
-	if f.Parallel < 1 || f.Parallel > maxParallel {
-		p.Add("parallel", "%d is out of range; use 1 to %d", f.Parallel, maxParallel)
-	}
-	if err := p.Err(); err != nil {
-		return err
-	}
-	if f.retry != "" && !f.Many() {
-		return fault.New(fault.Usage, "--retry-failed needs --all-tenants or a pattern in --tenant")
-	}
-	return nil
-}
-
 // matches returns a function that reports whether a code matches the pattern: * is any text, ? any one character.
 func matches(pattern string) func(code string) bool {
 	text := regexp.QuoteMeta(pattern)
@@ -80,10 +62,10 @@ func matches(pattern string) func(code string) bool {
 }
 
 // resolve returns the ids of the tenants that --tenant names by id or code, and matchers of its patterns.
-func (f tenantFlags) resolve(ctx context.Context, s *Session) (ids map[uuid.UUID]bool, patterns []func(code string) bool, err error) {
+func resolve(ctx context.Context, f cmdutil.TenantFlags, s *cmdutil.Session) (ids map[uuid.UUID]bool, patterns []func(code string) bool, err error) {
 	ids = map[uuid.UUID]bool{}
 	for _, text := range f.Refs {
-		if isPattern(text) {
+		if cmdutil.IsPattern(text) {
 			patterns = append(patterns, matches(text))
 			continue
 		}
@@ -96,17 +78,17 @@ func (f tenantFlags) resolve(ctx context.Context, s *Session) (ids map[uuid.UUID
 	return ids, patterns, nil
 }
 
-// ResolveTenants returns the live tenants that the flags select, with their databases, ordered by code. If the patterns
+// Resolve returns the live tenants that the flags select, with their databases, ordered by code. If the patterns
 // match none, it returns RESOURCE_NOT_FOUND.
-func ResolveTenants(ctx context.Context, env *Env, cmd *cobra.Command, s *Session) ([]TenantTarget, error) {
-	if err := env.Tenants.check(); err != nil {
+func Resolve(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, s *cmdutil.Session) ([]cmdutil.TenantTarget, error) {
+	if err := env.Tenants.Check(); err != nil {
 		return nil, err
 	}
 	if !env.Tenants.Many() {
 		t, err := tenants.Find(ctx, s.DB, s.Catalog, env.Tenants.Refs[0], false)
-		return []TenantTarget{ResolveTenantTarget(ctx, env, cmd, t)}, err
+		return []cmdutil.TenantTarget{cmdutil.ResolveTenantTarget(ctx, env, cmd, t)}, err
 	}
-	named, patterns, err := env.Tenants.resolve(ctx, s)
+	named, patterns, err := resolve(ctx, env.Tenants, s)
 	if err != nil {
 		return nil, err
 	}
@@ -114,11 +96,11 @@ func ResolveTenants(ctx context.Context, env *Env, cmd *cobra.Command, s *Sessio
 	if err != nil {
 		return nil, err
 	}
-	retried, err := env.Tenants.codesToRetry()
+	retried, err := codesToRetry(env.Tenants)
 	if err != nil {
 		return nil, err
 	}
-	var out []TenantTarget
+	var out []cmdutil.TenantTarget
 	for _, t := range list {
 		name := t.Name()
 		fits := env.Tenants.All || named[t.ID] || slices.ContainsFunc(patterns, func(fits func(string) bool) bool { return fits(name) })
@@ -126,11 +108,11 @@ func ResolveTenants(ctx context.Context, env *Env, cmd *cobra.Command, s *Sessio
 			continue
 		}
 		delete(retried, name)
-		out = append(out, ResolveTenantTarget(ctx, env, cmd, t))
+		out = append(out, cmdutil.ResolveTenantTarget(ctx, env, cmd, t))
 	}
 	if unknown := slices.Sorted(maps.Keys(retried)); len(unknown) > 0 { // not a file of this command, and Result would overwrite it
-		return nil, fault.New(fault.Validation, "--retry-failed %s lists %.40q, which is not one of the selected tenants", env.Tenants.retry, unknown[0]).
-			WithHint("use a file written by a command with the same tenants, or omit --retry-failed to include all of them").With("file", env.Tenants.retry)
+		return nil, fault.New(fault.Validation, "--retry-failed %s lists %.40q, which is not one of the selected tenants", env.Tenants.Retry, unknown[0]).
+			WithHint("use a file written by a command with the same tenants, or omit --retry-failed to include all of them").With("file", env.Tenants.Retry)
 	}
 	if len(out) == 0 && retried == nil && !env.Tenants.All {
 		refs := strings.Join(env.Tenants.Refs, ",")
@@ -141,13 +123,13 @@ func ResolveTenants(ctx context.Context, env *Env, cmd *cobra.Command, s *Sessio
 }
 
 // codesToRetry returns the codes of the tenants that failed in an earlier run, nil if none did.
-func (f tenantFlags) codesToRetry() (map[string]bool, error) {
-	if f.retry == "" {
+func codesToRetry(f cmdutil.TenantFlags) (map[string]bool, error) {
+	if f.Retry == "" {
 		return nil, nil
 	}
-	place, err := outfile.Locate(f.retry) // fails before any change if the failures could not be written
+	place, err := outfile.Locate(f.Retry) // fails before any change if the failures could not be written
 	if err != nil {
-		return nil, unreadable(f.retry, err)
+		return nil, unreadable(f.Retry, err)
 	}
 	defer place.Close()
 	text, err := place.Read()
@@ -155,7 +137,7 @@ func (f tenantFlags) codesToRetry() (map[string]bool, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, unreadable(f.retry, err)
+		return nil, unreadable(f.Retry, err)
 	}
 	codes := map[string]bool{}
 	for line := range strings.Lines(string(text)) {
@@ -177,14 +159,14 @@ func unreadable(path string, err error) error {
 	return fault.New(fault.FileCode(err), "--retry-failed %s cannot be read", path).Because(err)
 }
 
-// TenantErrors collects the tenants whose databases failed, in order.
-type TenantErrors struct {
-	*Env
-	Failed []FailedTenant
+// Errors collects the tenants whose databases failed, in order.
+type Errors struct {
+	*cmdutil.Env
+	Failed []Failed
 }
 
-// FailedTenant is a tenant whose database failed.
-type FailedTenant struct {
+// Failed is a tenant whose database failed.
+type Failed struct {
 	Tenant  string     `json:"tenant"`
 	Code    fault.Code `json:"code"`
 	Message string     `json:"message"`
@@ -192,14 +174,14 @@ type FailedTenant struct {
 	unknown bool // the outcome of a change is unknown or not yet recorded
 }
 
-func (f *TenantErrors) add(code string, err error) {
+func (f *Errors) add(code string, err error) {
 	e := fault.From(db.Translate(err))
-	f.Failed = append(f.Failed, FailedTenant{code, e.Code, e.Message, e.Hint, audit.OutcomeUnknown(err)})
+	f.Failed = append(f.Failed, Failed{code, e.Code, e.Message, e.Hint, audit.OutcomeUnknown(err)})
 }
 
 // Common returns the refusal that all tenants have in common, which is about the command rather than the databases. It
 // is nil if some succeeded or their errors differ.
-func (f *TenantErrors) Common(of int) error {
+func (f *Errors) Common(of int) error {
 	if len(f.Failed) < of || of == 0 {
 		return nil
 	}
@@ -207,7 +189,7 @@ func (f *TenantErrors) Common(of int) error {
 	if first.Code != fault.Validation && first.Code != fault.Usage && first.Code != fault.PermissionDenied && first.Code != fault.Unauthenticated {
 		return nil
 	}
-	if slices.ContainsFunc(f.Failed, func(x FailedTenant) bool { return x.Message != first.Message }) {
+	if slices.ContainsFunc(f.Failed, func(x Failed) bool { return x.Message != first.Message }) {
 		return nil
 	}
 	return fault.New(first.Code, "%s", first.Message).WithHint("%s", first.hint)
@@ -215,16 +197,16 @@ func (f *TenantErrors) Common(of int) error {
 
 // Result returns the command's error, which names the failed tenants, and writes them to --retry-failed. of is the
 // number of all tenants.
-func (f *TenantErrors) Result(of int) error {
+func (f *Errors) Result(of int) error {
 	if err := f.Common(of); err != nil {
 		return err
 	}
-	if f.Tenants.retry != "" {
+	if f.Tenants.Retry != "" {
 		var codes bytes.Buffer
 		for _, x := range f.Failed {
 			codes.WriteString(x.Tenant + "\n")
 		}
-		if err := output.WriteFile(f.Tenants.retry, codes.Bytes()); err != nil {
+		if err := output.WriteFile(f.Tenants.Retry, codes.Bytes()); err != nil {
 			return err
 		}
 	}
@@ -237,7 +219,7 @@ func (f *TenantErrors) Result(of int) error {
 	names := make([]string, len(f.Failed))
 	for i, x := range f.Failed {
 		names[i] = x.Tenant
-		if !IsStructured(f.Printer.Format) {
+		if !cmdutil.IsStructured(f.Printer.Format) {
 			f.Printf("cxgctl: error: tenant %s: %s", x.Tenant, x.Message)
 		}
 	}
@@ -245,27 +227,27 @@ func (f *TenantErrors) Result(of int) error {
 	if more := len(names) - named; more > 0 {
 		names = append(names[:named], "and "+output.Thousands(int64(more))+" more")
 	}
-	e := fault.New(fault.PartialFailure, "%d of %s failed: %s; the rest is done", len(f.Failed), Plural(of, "tenant"), strings.Join(names, ", ")).
+	e := fault.New(fault.PartialFailure, "%d of %s failed: %s; the rest is done", len(f.Failed), cmdutil.Plural(of, "tenant"), strings.Join(names, ", ")).
 		With("failed", f.Failed)
 	switch {
-	case slices.ContainsFunc(f.Failed, func(x FailedTenant) bool { return x.unknown }):
+	case slices.ContainsFunc(f.Failed, func(x Failed) bool { return x.unknown }):
 		e.WithHint("to find and record the outcome of the changes: cxgctl audit reconcile")
-	case f.Tenants.retry != "":
-		e.WithHint("run the same command again to retry only the tenants listed in %s", f.Tenants.retry)
+	case f.Tenants.Retry != "":
+		e.WithHint("run the same command again to retry only the tenants listed in %s", f.Tenants.Retry)
 	}
 	return e
 }
 
-// ForEachTenant runs work in the database of each tenant, several at once, and yields the emitted rows with the
+// ForEach runs work in the database of each tenant, several at once, and yields the emitted rows with the
 // tenant's code, in the order of the tenants. Errors are added to failed. A stream is limited by its idle time-out,
 // other work by the time-out of a command.
-func ForEachTenant[R any](ctx context.Context, env *Env, manager *Session, targets []TenantTarget, failed *TenantErrors, stream bool,
-	work func(ctx context.Context, s *Session, emit func(R) error) error,
+func ForEach[R any](ctx context.Context, env *cmdutil.Env, manager *cmdutil.Session, targets []cmdutil.TenantTarget, failed *Errors, stream bool,
+	work func(ctx context.Context, s *cmdutil.Session, emit func(R) error) error,
 ) iter.Seq2[string, R] {
 	env.Deadline.Stop() // each database has its own time-out
 	return func(yield func(string, R) bool) {
-		for e := range fleet.Run(ctx, targets, env.Tenants.Parallel, func(ctx context.Context, t TenantTarget, emit func(R) error) error {
-			return t.visit(ctx, manager, stream, func(ctx context.Context, s *Session) error { return work(ctx, s, emit) })
+		for e := range fleet.Run(ctx, targets, env.Tenants.Parallel, func(ctx context.Context, t cmdutil.TenantTarget, emit func(R) error) error {
+			return visit(ctx, t, manager, stream, func(ctx context.Context, s *cmdutil.Session) error { return work(ctx, s, emit) })
 		}) {
 			switch code := targets[e.Place].CodeOrID; {
 			case e.Done && e.Err != nil:
@@ -279,12 +261,12 @@ func ForEachTenant[R any](ctx context.Context, env *Env, manager *Session, targe
 }
 
 // visit runs work with a connection to the tenant's database.
-func (t TenantTarget) visit(ctx context.Context, manager *Session, stream bool, work func(context.Context, *Session) error) error {
+func visit(ctx context.Context, t cmdutil.TenantTarget, manager *cmdutil.Session, stream bool, work func(context.Context, *cmdutil.Session) error) error {
 	if t.Err != nil {
 		return t.Err
 	}
 	limited, cancel := ctx, func() {}
-	if timeout := t.Target.timeout; timeout > 0 {
+	if timeout := t.Target.Timeout; timeout > 0 {
 		limited, cancel = context.WithTimeout(ctx, timeout+timeout/10) // in case the network drops the server's own time-outs
 	}
 	defer cancel()
@@ -297,7 +279,7 @@ func (t TenantTarget) visit(ctx context.Context, manager *Session, stream bool, 
 	if err != nil {
 		return err
 	}
-	s := t.session(manager, d, cat)
+	s := t.NewSession(manager, d, cat)
 	if stream {
 		return work(ctx, s)
 	}
@@ -305,7 +287,7 @@ func (t TenantTarget) visit(ctx context.Context, manager *Session, stream bool, 
 }
 
 // SeparableUsers returns the users of a session, or an error if they cannot be told apart by tenant.
-func (s *Session) SeparableUsers() (*users.Table, error) {
+func SeparableUsers(s *cmdutil.Session) (*users.Table, error) {
 	t, err := s.Users()
 	if err == nil && !t.Separable() {
 		err = fault.New(fault.Validation, "the tenants share one database, whose sys.users has no tenant_id to tell their users apart").

@@ -1,4 +1,4 @@
-package cmdutil
+package tenantdb
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/fleet"
 	"github.com/cxgctl/cxgctl/internal/migrate"
@@ -20,7 +21,7 @@ type DatabaseFlags struct {
 	Database    string
 	With        []string // optional migrations to apply
 	DiscardData bool
-	ChangeFlags
+	cmdutil.ChangeFlags
 }
 
 // Bind adds --database.
@@ -41,24 +42,24 @@ func (f *DatabaseFlags) Databases() ([]migrate.Database, error) {
 	return []migrate.Database{migrate.Database(f.Database)}, nil
 }
 
-// BindTenantOutput adds the output flags and those for several tenants. The command prints records of type T, with the
+// BindOutput adds the output flags and those for several tenants. The command prints records of type T, with the
 // latter flags of type InTenant.
-func BindTenantOutput[T, InTenant any](env *Env, cmd *cobra.Command) *cobra.Command {
-	BindTenants(env, cmd)
-	return BindOutput(env, cmd, func(columns []string) error {
-		if NamesTenants(env) {
+func BindOutput[T, InTenant any](env *cmdutil.Env, cmd *cobra.Command) *cobra.Command {
+	Bind(env, cmd)
+	return cmdutil.BindOutput(env, cmd, func(columns []string) error {
+		if AreNamed(env) {
 			return output.CheckColumns[InTenant](columns)
 		}
 		return output.CheckColumns[T](columns)
 	})
 }
 
-// NamesTenants reports whether --tenant or --all-tenants is set.
-func NamesTenants(env *Env) bool { return len(env.Tenants.Refs) > 0 || env.Tenants.All }
+// AreNamed reports whether --tenant or --all-tenants is set.
+func AreNamed(env *cmdutil.Env) bool { return len(env.Tenants.Refs) > 0 || env.Tenants.All }
 
-// ResolveTenantDatabases returns the distinct databases of the tenants that the flags name, for a command without an
+// ResolveDatabases returns the distinct databases of the tenants that the flags name, for a command without an
 // operator.
-func ResolveTenantDatabases(ctx context.Context, env *Env, cmd *cobra.Command, f *DatabaseFlags) (*Session, []TenantTarget, error) {
+func ResolveDatabases(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *DatabaseFlags) (*cmdutil.Session, []cmdutil.TenantTarget, error) {
 	if f.Database != "" && f.Database != string(migrate.Tenants) {
 		return nil, nil, fault.New(fault.Usage, "--database %s cannot be used with --tenant or --all-tenants", f.Database)
 	}
@@ -69,14 +70,14 @@ func ResolveTenantDatabases(ctx context.Context, env *Env, cmd *cobra.Command, f
 	if err != nil {
 		return nil, nil, err
 	}
-	targets, err := ResolveTenants(ctx, env, cmd, s)
-	return s, DistinctDatabases(targets), err
+	targets, err := Resolve(ctx, env, cmd, s)
+	return s, Distinct(targets), err
 }
 
 // EachOf yields the rows that work returns for each tenant, in order, and adds errors to failed.
-func EachOf[R any](ctx context.Context, env *Env, targets []TenantTarget, failed *TenantErrors, work func(context.Context, TenantTarget) ([]R, error)) iter.Seq2[TenantTarget, R] {
-	return func(yield func(TenantTarget, R) bool) {
-		for e := range fleet.Run(ctx, targets, env.Tenants.Parallel, func(ctx context.Context, t TenantTarget, emit func(R) error) error {
+func EachOf[R any](ctx context.Context, env *cmdutil.Env, targets []cmdutil.TenantTarget, failed *Errors, work func(context.Context, cmdutil.TenantTarget) ([]R, error)) iter.Seq2[cmdutil.TenantTarget, R] {
+	return func(yield func(cmdutil.TenantTarget, R) bool) {
+		for e := range fleet.Run(ctx, targets, env.Tenants.Parallel, func(ctx context.Context, t cmdutil.TenantTarget, emit func(R) error) error {
 			rows, err := work(ctx, t)
 			for _, r := range rows {
 				if err := emit(r); err != nil {
@@ -96,10 +97,10 @@ func EachOf[R any](ctx context.Context, env *Env, targets []TenantTarget, failed
 	}
 }
 
-// DistinctDatabases returns the first target of each database.
-func DistinctDatabases(targets []TenantTarget) []TenantTarget {
+// Distinct returns the first target of each database.
+func Distinct(targets []cmdutil.TenantTarget) []cmdutil.TenantTarget {
 	seen := map[string]bool{}
-	var list []TenantTarget
+	var list []cmdutil.TenantTarget
 	for _, t := range targets {
 		if t.Err == nil && seen[t.Target.URL] {
 			continue

@@ -1,4 +1,4 @@
-package cmdutil
+package listcmd
 
 import (
 	"context"
@@ -18,6 +18,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/buildinfo"
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/outfile"
@@ -51,12 +52,12 @@ func ExportArgs(nouns string) cobra.PositionalArgs {
 			return fault.New(fault.Usage, "cxgctl %s export: unexpected argument %q", nouns, args[0]).
 				WithHint("write to a file with: --output-file %s", fault.Word(args[0]))
 		}
-		return ExactArgs()(cmd, args)
+		return cmdutil.ExactArgs()(cmd, args)
 	}
 }
 
 // DefaultToCSV sets the format of an export for which no flag selects one.
-func (env *Env) DefaultToCSV() {
+func DefaultToCSV(env *cmdutil.Env) {
 	if env.Output.Format == "" && env.Output.JQ == "" && output.FormatOf(env.Printer.File) == "" {
 		env.Printer.Format = output.CSV
 	}
@@ -110,7 +111,7 @@ func fingerprint(filter map[string]string) string {
 
 // export is one run of a list with --all.
 type export struct {
-	*Env
+	*cmdutil.Env
 	flags   *exportFlags
 	command string
 	filter  map[string]string
@@ -124,7 +125,7 @@ type export struct {
 
 // exportAll prints all rows of a listing, as binary rows if possible. Once the file is in place, it writes the manifest
 // and then the state, so that the state never covers rows that were not delivered.
-func exportAll[T any](ctx context.Context, env *Env, cmd *cobra.Command, v output.View, s *Session, l Listing[T], flags *exportFlags) error {
+func exportAll[T any](ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, v output.View, s *cmdutil.Session, l Listing[T], flags *exportFlags) error {
 	x := &export{Env: env, flags: flags, command: cmd.CommandPath()[len("cxgctl "):], filter: selectedBy(cmd)}
 	if err := x.prepare(ctx, s, l.Table); err != nil {
 		return err
@@ -146,8 +147,8 @@ func exportAll[T any](ctx context.Context, env *Env, cmd *cobra.Command, v outpu
 		return err
 	}
 	record := func(int64) error { return nil }
-	if l.Personal || env.reveal {
-		if record, err = LogFullRead(ctx, env, s, cmd); err != nil {
+	if l.Personal || env.Reveal {
+		if record, err = cmdutil.LogFullRead(ctx, env, s, cmd); err != nil {
 			return err
 		}
 	}
@@ -173,7 +174,7 @@ func exportAll[T any](ctx context.Context, env *Env, cmd *cobra.Command, v outpu
 
 // snapshotRows yields the rows of q as read returns them, with progress. It sets x.mark to the mark of their snapshot.
 func snapshotRows[R any](
-	ctx context.Context, x *export, s *Session, table string, q db.Query, read func(context.Context, db.Reader) iter.Seq2[R, error],
+	ctx context.Context, x *export, s *cmdutil.Session, table string, q db.Query, read func(context.Context, db.Reader) iter.Seq2[R, error],
 ) iter.Seq2[R, error] {
 	return db.Export(ctx, s.DB, s.IdleTimeout, func(ctx context.Context, r db.Reader, w *db.IdleTimer) iter.Seq2[R, error] {
 		return func(yield func(R, error) bool) {
@@ -190,7 +191,7 @@ func snapshotRows[R any](
 }
 
 // prepare locks the state file and reads where the last run ended.
-func (x *export) prepare(ctx context.Context, s *Session, table string) (err error) {
+func (x *export) prepare(ctx context.Context, s *cmdutil.Session, table string) (err error) {
 	x.since.Since = x.flags.ChangedSince.Time()
 	if x.flags.manifest != "" {
 		x.Printer.Digest = &output.Digest{Hash: sha256.New()}

@@ -1,4 +1,4 @@
-package cmdutil
+package listcmd
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/output"
 )
@@ -21,7 +22,7 @@ const (
 func (x *export) progress(ctx context.Context, r db.Reader, q db.Query, w *db.IdleTimer) (stop func()) {
 	term := x.TerminalOf(x.Stderr)
 	shown := x.TerminalOf(x.Stdout).IsTTY && x.Printer.File == ""
-	if x.Global.Quiet || shown || !term.IsTTY && IsStructured(x.ErrorFormat()) {
+	if x.Global.Quiet || shown || !term.IsTTY && cmdutil.IsStructured(x.ErrorFormat()) {
 		return func() {}
 	}
 	estimate := ""

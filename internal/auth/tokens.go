@@ -20,6 +20,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/resource"
 	"github.com/cxgctl/cxgctl/internal/roles"
 	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/sessions"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
@@ -147,6 +148,60 @@ var keyValues = [][2]string{
 	{"usage_count", "0"},
 }
 
+// KeyWarning is how long before its end a key is reported.
+const KeyWarning = 14 * 24 * time.Hour
+
+// maxGrace is the longest time that a replaced key stays valid.
+const maxGrace = 7 * 24 * time.Hour
+
+// Rotation describes how a key is replaced.
+type Rotation struct {
+	Grace time.Duration // how long the old key stays valid; 0 revokes it
+	TTL   time.Duration // of the new key; 0 means as long as the old one was made for
+}
+
+// Rotate replaces a key by one with a new secret for the same service and with the same permissions, which the maker
+// must hold. The old key is revoked, or expires after the grace period.
+func (k *Keys) Rotate(ctx context.Context, l *audit.Ledger, who Identity, old sessions.Key, r Rotation) (Issued, error) {
+	name := strings.TrimPrefix(text(old.Username), "svc-")
+	n := NewKey{Name: name, TTL: r.TTL, Scopes: slices.Clone(old.Scopes)}
+	intent := audit.Intent{Subject: audit.Subject{Resource: "key", ID: old.ID, Name: text(old.KeyName)}, Action: audit.Update}
+	table, err := sessions.KeyKind.Open(schema.Catalog{schema.APIKeys: k.keys})
+	if err != nil {
+		return Issued{}, err
+	}
+	switch {
+	case is(old.Status, "REVOKED"):
+		err = fault.New(fault.Conflict, "key %s is revoked", old.ID).WithHint("create another: cxgctl auth token --create")
+	case r.Grace < 0 || r.Grace > maxGrace:
+		err = fault.New(fault.Validation, "--grace must be from 0 to 7d")
+	case text(old.Username) != "svc-"+name:
+		err = fault.New(fault.Validation, "key %s belongs to %s, not to a service account of cxgctl", old.ID, text(old.Username))
+	default:
+		err = n.check(who)
+	}
+	if err != nil {
+		l.RecordFailure(ctx, intent, err)
+		return Issued{}, err
+	}
+	if n.TTL == 0 && old.ExpiresAt != nil && old.ExpiresAt.Infinity == pgtype.Finite && old.CreatedAt != nil {
+		n.TTL = old.ExpiresAt.Instant.Sub(old.CreatedAt.Instant)
+	}
+	id, token := newKey()
+	var out Issued
+	err = l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) (changes []audit.Change, err error) {
+		if out, changes, err = k.make(ctx, tx, l.Reader(), who, n, id, token); err != nil {
+			return nil, err
+		}
+		_, ended, err := table.End(ctx, tx, sessions.Ended{IDs: []uuid.UUID{old.ID}, Grace: r.Grace})
+		if err == nil && len(ended) == 0 {
+			err = fault.New(fault.Conflict, "key %s was revoked meanwhile", old.ID).WithHint("nothing was changed")
+		}
+		return append(changes, ended...), err
+	})
+	return out, err
+}
+
 // Make creates a key, and the service account if it is missing: a SYSTEM user without a password, who can authenticate
 // by keys only.
 func (k *Keys) Make(ctx context.Context, l *audit.Ledger, who Identity, n NewKey) (Issued, error) {
@@ -160,38 +215,45 @@ func (k *Keys) Make(ctx context.Context, l *audit.Ledger, who Identity, n NewKey
 	}
 	id, token := newKey()
 	var out Issued
-	err := l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
-		u, changes, err := k.serviceAccount(ctx, tx, l.Reader(), "svc-"+n.Name)
-		if err != nil {
-			return nil, err
-		}
-		out = Issued{Token: token, ID: tx.NewID(), User: u.Username}
-		r := keyRecord{out.ID, id, n.Name, u.ID, u.Username, n.Scopes, "ACTIVE", nil}
-		var expires *time.Time
-		if n.TTL > 0 {
-			out.Expires = tx.Now.Add(n.TTL)
-		}
-		end, err := k.end(ctx, tx, who, n.Scopes)
-		if err != nil {
-			return nil, err
-		}
-		if end != nil && end.Infinity == pgtype.Finite && (out.Expires.IsZero() || end.Instant.Before(out.Expires)) {
-			out.Expires, out.Bounded = end.Instant, true
-		}
-		if !out.Expires.IsZero() {
-			at := db.At(out.Expires)
-			expires, r.ExpiresAt = &out.Expires, &at
-		}
-		err = tx.Insert(ctx, k.keys, fmt.Sprintf("key %q", n.Name), keyValues, pgx.NamedArgs{
-			"id": out.ID, "now": tx.Now, "by": tx.By.ID, "key_id": id, "hash": fingerprint(token), "name": n.Name,
-			"user": u.ID, "account": u.Username, "scopes": n.Scopes, "expires": expires,
-		})
-		return append(changes, audit.Change{
-			Subject: audit.Subject{Resource: "key", ID: out.ID, Name: n.Name}, Action: audit.Create, Event: audit.PermissionChange,
-			After: r, Secrets: []string{"key"},
-		}), err
+	err := l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) (changes []audit.Change, err error) {
+		out, changes, err = k.make(ctx, tx, l.Reader(), who, n, id, token)
+		return changes, err
 	})
 	return out, err
+}
+
+// make creates the key of a token in a transaction, and its service account if it is missing. The caller makes the
+// token before the transaction, which may run twice.
+func (k *Keys) make(ctx context.Context, tx *audit.Tx, beside db.Reader, who Identity, n NewKey, id, token string) (Issued, []audit.Change, error) {
+	u, changes, err := k.serviceAccount(ctx, tx, beside, "svc-"+n.Name)
+	if err != nil {
+		return Issued{}, nil, err
+	}
+	out := Issued{Token: token, ID: tx.NewID(), User: u.Username}
+	r := keyRecord{out.ID, id, n.Name, u.ID, u.Username, n.Scopes, "ACTIVE", nil}
+	var expires *time.Time
+	if n.TTL > 0 {
+		out.Expires = tx.Now.Add(n.TTL)
+	}
+	end, err := k.end(ctx, tx, who, n.Scopes)
+	if err != nil {
+		return Issued{}, nil, err
+	}
+	if end != nil && end.Infinity == pgtype.Finite && (out.Expires.IsZero() || end.Instant.Before(out.Expires)) {
+		out.Expires, out.Bounded = end.Instant, true
+	}
+	if !out.Expires.IsZero() {
+		at := db.At(out.Expires)
+		expires, r.ExpiresAt = &out.Expires, &at
+	}
+	err = tx.Insert(ctx, k.keys, fmt.Sprintf("key %q", n.Name), keyValues, pgx.NamedArgs{
+		"id": out.ID, "now": tx.Now, "by": tx.By.ID, "key_id": id, "hash": fingerprint(token), "name": n.Name,
+		"user": u.ID, "account": u.Username, "scopes": n.Scopes, "expires": expires,
+	})
+	return out, append(changes, audit.Change{
+		Subject: audit.Subject{Resource: "key", ID: out.ID, Name: n.Name}, Action: audit.Create, Event: audit.PermissionChange,
+		After: r, Secrets: []string{"key"},
+	}), err
 }
 
 // A key expires no later than the grants behind its permissions: for each permission the last such grant counts, and

@@ -40,6 +40,7 @@ var confirmations = map[string]struct{ before, args string }{
 	"invoices restore":       {invoiceOne + "; cxgctl invoices delete INV-1 --yes", "INV-1"},
 	"invoices overdue":       {invoiceOne, "--set"},
 	"invoices import":        {tenantBilled, "INVOICES"},
+	"keys rotate":            {"cxgctl auth token --create --name job --permissions USER_LIST --ttl 30d -q", "job"},
 	"keys revoke":            {"cxgctl auth token --create --name job --permissions USER_LIST --ttl 30d -q", "job"},
 	"migrate up":             {"DELETE FROM public.cxgctl_migrations WHERE version_id = (SELECT max(version_id) FROM public.cxgctl_migrations)", "--database manager"},
 	"migrate down":           {"", "--database manager --discard-data"},

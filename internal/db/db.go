@@ -5,7 +5,10 @@ package db
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
+	"net"
 	"regexp"
 	"strconv"
 	"strings"
@@ -53,6 +56,7 @@ type Passwords interface {
 type DB struct {
 	name     string
 	version  string // of the server
+	tls      string // see TLS
 	pool     *pgxpool.Pool
 	pooled   bool
 	begins   string       // statements at the start of every transaction, each after a semicolon
@@ -250,6 +254,7 @@ func dial(ctx context.Context, o Options) (*DB, error) {
 		return nil, err
 	}
 	d.version = conn.Conn().PgConn().ParameterStatus("server_version")
+	d.tls = describeTLS(conn.Conn().PgConn().Conn(), cfg)
 	conn.Release()
 	if o.Filtered {
 		f := *d
@@ -282,6 +287,26 @@ func (d *DB) Name() string { return d.name }
 
 // Version returns the version of the server.
 func (d *DB) Version() string { return d.version }
+
+// TLS describes the encryption of the connection, such as "TLS 1.3 (TLS_AES_128_GCM_SHA256), certificate verified". It
+// is "" without encryption.
+func (d *DB) TLS() string { return d.tls }
+
+func describeTLS(c net.Conn, cfg *pgx.ConnConfig) string {
+	encrypted, ok := c.(*tls.Conn)
+	if !ok {
+		return ""
+	}
+	state := encrypted.ConnectionState()
+	verified := "certificate not verified"
+	switch {
+	case len(state.VerifiedChains) > 0:
+		verified = "certificate verified"
+	case cfg.TLSConfig != nil && cfg.TLSConfig.VerifyPeerCertificate != nil: // verify-ca
+		verified = "certificate verified, but not its host name"
+	}
+	return fmt.Sprintf("%s (%s), %s", tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite), verified)
+}
 
 // Addr returns the server and the database without secrets, such as db1:5432/mgmt. For several hosts it is the first.
 func (d *DB) Addr() string {

@@ -46,7 +46,7 @@ func keys(ctx context.Context, s *subject) (Finding, error) {
 	}
 	if len(soon) > 0 {
 		return wrong(Warn, "keys that expire within 14 days (%d): %s", len(soon), abridged(soon)).of(soon).
-			remedied("create replacements with cxgctl auth token --create; see all keys with cxgctl keys list"), nil
+			remedied("replace them with cxgctl keys rotate; see all keys with cxgctl keys list"), nil
 	}
 	return fine("no key expires within 14 days or outlives its creator's permissions"), nil
 }

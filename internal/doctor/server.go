@@ -59,7 +59,7 @@ func connection(ctx context.Context, s *subject) (Finding, error) {
 	}
 	s.db, s.session = d, rows[0]
 	s.Options.Pooled = d.Pooled()
-	f := fine("connected as %s to %s, %s, in %s%s", s.session.User, d.Addr(), s.session.way(), span(time.Since(began)), s.named())
+	f := fine("connected as %s to %s, %s, in %s%s", s.session.User, d.Addr(), s.session.way(d.TLS()), span(time.Since(began)), s.named())
 	switch {
 	case s.session.Standby:
 		f.Status, f.Count = Warn, 1
@@ -93,13 +93,15 @@ func (s *subject) named() string {
 	return " (" + source + ")"
 }
 
-// way describes the transport of the session and the kind of server.
-func (x session) way() string {
+// way describes the transport of the session, with our TLS, and the kind of server.
+func (x session) way(tls string) string {
 	kind := "a primary"
 	if x.Standby {
 		kind = "a standby"
 	}
 	switch {
+	case tls != "":
+		return kind + " over " + tls
 	case x.Address == nil:
 		return kind + " over a unix socket"
 	case x.TLS != nil:

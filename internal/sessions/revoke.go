@@ -3,19 +3,22 @@ package sessions
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
 // Ended selects the rows to end and how.
 type Ended struct {
-	IDs     []uuid.UUID // these rows
-	Users   []uuid.UUID // all ACTIVE rows of these users
-	Expired bool        // all expired rows that are still ACTIVE
+	IDs     []uuid.UUID   // these rows
+	Users   []uuid.UUID   // all ACTIVE rows of these users
+	Expired bool          // all expired rows that are still ACTIVE
+	Grace   time.Duration // the rows expire after this time instead; 0 ends them now
 }
 
 const (
@@ -44,6 +47,9 @@ var ended = [][2]string{
 	{"updated_by", "@by"},
 }
 
+// graced are the columns of a row that expires later.
+var graced = [][2]string{{"expires_at", "CASE WHEN x.expires_at < @until THEN x.expires_at ELSE @until END"}, {"updated_at", "@now"}, {"updated_by", "@by"}}
+
 // Revoke ends sessions or keys and returns those that it ended. Rows that are REVOKED already do not change.
 func (t Table[T]) Revoke(ctx context.Context, l *audit.Ledger, e Ended) ([]T, error) {
 	var gone []T
@@ -63,6 +69,11 @@ func (t Table[T]) Revoke(ctx context.Context, l *audit.Ledger, e Ended) ([]T, er
 func (t Table[T]) End(ctx context.Context, tx *audit.Tx, e Ended) ([]T, []audit.Change, error) {
 	args := pgx.NamedArgs{
 		"ids": append([]uuid.UUID{}, e.IDs...), "users": append([]uuid.UUID{}, e.Users...), "expired": e.Expired, "now": tx.Now, "by": tx.ByID(),
+		"until": tx.Now.Add(e.Grace),
+	}
+	set := ended
+	if e.Grace > 0 {
+		set = graced
 	}
 	before, err := db.Collect[T](ctx, tx, t.sql(lockRows), args)
 	if err != nil || len(before) == 0 {
@@ -78,7 +89,7 @@ func (t Table[T]) End(ctx context.Context, tx *audit.Tx, e Ended) ([]T, []audit.
 	if len(before) == 1 {
 		what = t.Noun + " " + ids[0].String()
 	}
-	if err := tx.Update(ctx, t.shape, what, ended, args, ids...); err != nil {
+	if err := tx.Update(ctx, t.shape, what, set, args, ids...); err != nil {
 		return nil, nil, err
 	}
 	after, err := db.Collect[T](ctx, tx, t.sql(readRows), pgx.NamedArgs{"ids": ids})
@@ -89,6 +100,18 @@ func (t Table[T]) End(ctx context.Context, tx *audit.Tx, e Ended) ([]T, []audit.
 		changes[i].After = row
 	}
 	return after, changes, nil
+}
+
+// Get returns the row with an id.
+func (t Table[T]) Get(ctx context.Context, r db.Reader, id uuid.UUID) (row T, err error) {
+	list, err := db.Collect[T](ctx, r, t.sql(readRows), pgx.NamedArgs{"ids": []uuid.UUID{id}})
+	if err == nil && len(list) == 0 {
+		err = fault.New(fault.NotFound, "%s %q not found", t.Noun, id)
+	}
+	if err == nil {
+		row = list[0]
+	}
+	return row, err
 }
 
 // about returns the change of a row, with the row as it was.

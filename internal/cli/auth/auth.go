@@ -333,6 +333,7 @@ type whoami struct {
 	Method              string    `json:"method"`
 	Profile             *string   `json:"profile"`
 	Database            string    `json:"database"`
+	TLS                 *string   `json:"tls"` // null without encryption
 	PermissionsEnforced bool      `json:"permissions_enforced"`
 	Roles               []string  `json:"roles"`
 	Permissions         []string  `json:"permissions"`
@@ -341,8 +342,8 @@ type whoami struct {
 }
 
 var whoamiView = output.View{
-	Table: []string{"username", "user_type", "method", "profile", "database", "roles", "session_expires_at", "session_idle_limit"},
-	Wide:  []string{"id", "username", "user_type", "method", "profile", "database", "permissions_enforced", "roles", "permissions", "session_expires_at", "session_idle_limit"},
+	Table: []string{"username", "user_type", "method", "profile", "database", "tls", "roles", "session_expires_at", "session_idle_limit"},
+	Wide:  []string{"id", "username", "user_type", "method", "profile", "database", "tls", "permissions_enforced", "roles", "permissions", "session_expires_at", "session_idle_limit"},
 }
 
 func newWhoami(env *cmdutil.Env) *cobra.Command {
@@ -357,6 +358,9 @@ func newWhoami(env *cmdutil.Env) *cobra.Command {
 		}
 		if env.Config.Profile != "" {
 			w.Profile = &env.Config.Profile
+		}
+		if tls := s.DB.TLS(); tls != "" {
+			w.TLS = &tls
 		}
 		if s.Identity.Session != nil {
 			w.SessionExpiresAt = s.Identity.Session.Expires

@@ -2,34 +2,18 @@ package auth
 
 import (
 	"context"
-	"io"
-	"io/fs"
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/auth"
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/db"
-	"github.com/cxgctl/cxgctl/internal/outfile"
-	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/roles"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
-
-// tokenRecord is the record of a new token, which is shown only once.
-type tokenRecord struct {
-	ID        uuid.UUID `json:"id"` // of the session or the key, for revoking it
-	Type      string    `json:"type"`
-	Username  string    `json:"username"`
-	ExpiresAt *db.Time  `json:"expires_at"`
-	Token     *string   `json:"token"` // null if written to a file
-}
-
-var tokenView = output.View{Table: []string{"id", "type", "username", "expires_at", "token"}}
 
 func newToken(env *cmdutil.Env) *cobra.Command {
 	var n auth.NewKey
@@ -71,7 +55,7 @@ secret in auth.jwt_secret_file. The table format prints the token alone, for scr
 		if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "create a token", 1); err != nil {
 			return err
 		}
-		if err := refuseExisting("--token-out", out); err != nil {
+		if err := cmdutil.RefuseExisting("--token-out", out); err != nil {
 			return err
 		}
 		if err := issue(); err != nil {
@@ -80,7 +64,7 @@ secret in auth.jwt_secret_file. The table format prints the token alone, for scr
 		if made.Bounded {
 			env.Note("the key expires with the role that grants its permissions: %s", db.At(made.Expires))
 		}
-		return cmdutil.PrintResult(env, w.Ledger, func() error { return printToken(env, made, kind, out) })
+		return cmdutil.PrintResult(env, w.Ledger, func() error { return cmdutil.PrintToken(env, made, kind, out) })
 	})
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if out == "" || out == cliflag.StandardStream {
@@ -110,7 +94,7 @@ secret in auth.jwt_secret_file. The table format prints the token alone, for scr
 	cmd.MarkFlagsRequiredTogether("create", "name", "permissions")
 	flags.Bind(cmd)
 	env.Specify(cmd, spec)
-	return cmdutil.AddOutputFlags[tokenRecord](env, cmd)
+	return cmdutil.AddOutputFlags[cmdutil.Token](env, cmd)
 }
 
 // completePermissions completes the codes of the permissions that roles grant.
@@ -149,42 +133,4 @@ func issueToken(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, refres
 		return auth.Issued{}, err
 	}
 	return door.Issue(ctx, w.Ledger, w.Identity, secret, refresh)
-}
-
-// printToken prints a token, or writes it to its file. The table format prints the bare token on a line.
-func printToken(env *cmdutil.Env, made auth.Issued, kind, file string) error {
-	r := tokenRecord{ID: made.ID, Type: kind, Username: made.User, Token: &made.Token}
-	if !made.Expires.IsZero() {
-		at := db.At(made.Expires)
-		r.ExpiresAt = &at
-	}
-	if file != "" && file != cliflag.StandardStream {
-		if _, err := cmdutil.StoreSecret(env, "--token-out", file, made.Token); err != nil {
-			return err
-		}
-		r.Token = nil
-		return output.One(env.Printer, tokenView, r)
-	}
-	if env.Printer.Format == output.Table && env.Printer.File == "" && len(env.Printer.Columns) == 0 {
-		_, err := io.WriteString(env.Printer.Stdout, made.Token+"\n")
-		return err
-	}
-	env.Printer.Secret = true
-	return output.One(env.Printer, tokenView, r)
-}
-
-// refuseExisting returns an error if the file for a secret already exists.
-func refuseExisting(flag, path string) error {
-	if path == "" || path == cliflag.StandardStream {
-		return nil
-	}
-	place, err := outfile.Locate(path)
-	if err != nil {
-		return cmdutil.WriteError(flag, path, err)
-	}
-	defer place.Close()
-	if place.Exists() && !place.IsPipe() {
-		return cmdutil.WriteError(flag, path, fs.ErrExist)
-	}
-	return nil
 }

@@ -5,7 +5,9 @@ import (
 	"context"
 	"os"
 	"slices"
+	"time"
 
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
@@ -121,6 +123,7 @@ func OpenSession(ctx context.Context, env *Env, cmd *cobra.Command, args ...stri
 		return s, fault.New(fault.Validation, "%s:%d: auth.enforce_permissions cannot be false: permissions are enforced in this database", env.Config.File, env.Config.EnforceLine).
 			WithHint("remove the key; enforcement cannot be switched off").With("file", env.Config.File).With("line", env.Config.EnforceLine)
 	}
+	env.warnOfExpiry(s.Identity)
 	s.Identity.Mark(ctx, s.DB)
 	if err := s.authorize(ctx, cmd, env.SpecOf(cmd)); err != nil {
 		name := ""
@@ -134,6 +137,17 @@ func OpenSession(ctx context.Context, env *Env, cmd *cobra.Command, args ...stri
 		return s, err
 	}
 	return s, nil
+}
+
+// warnOfExpiry notes that the operator's key will expire soon.
+func (env *Env) warnOfExpiry(who auth.Identity) {
+	if who.AuthMethod != auth.MethodKey || who.Session.Expires == nil || who.Session.Expires.Infinity != pgtype.Finite {
+		return
+	}
+	end := who.Session.Expires.Instant
+	if left := end.Sub(env.now()); left <= auth.KeyWarning {
+		env.Note("the key of %s expires on %s; replace it: cxgctl keys rotate %s", who.Name, end.UTC().Format(time.DateOnly), who.Session.ID)
+	}
 }
 
 // identifiedBy returns how the operator is identified and where the name or the token comes from.

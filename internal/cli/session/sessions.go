@@ -64,7 +64,7 @@ func NewKeysCommand(env *cmdutil.Env) *cobra.Command {
 	return cmdutil.Group("keys", "Manage API keys of services",
 		cmdutil.Describe(revocableList(env, "List keys, newest first", keyKind),
 			"A key lets a service work without a password. Expired and revoked keys stay in the list.", "  cxgctl keys list\n  cxgctl keys list --live -o csv"),
-		newKeysRevoke(env))
+		newKeysRotate(env), newKeysRevoke(env))
 }
 
 // NewLoginsCommand returns the commands about login attempts.

@@ -65,7 +65,7 @@ func newRoot(env *cmdutil.Env) *cobra.Command {
 		user.NewCommand(env), invoice.NewCommand(env), tenant.NewCommand(env),
 		authcmd.NewCommand(env), role.NewCommand(env), sessioncmd.NewCommand(env), sessioncmd.NewLoginsCommand(env), sessioncmd.NewKeysCommand(env),
 		migratecmd.NewCommand(env), env.Anonymous(dev.NewCommand(env)), env.Anonymous(configcmd.NewCommand(env)), env.Anonymous(doctorcmd.NewCommand(env)),
-		env.Anonymous(newCompletion(env)), env.Anonymous(newVersion(env)),
+		env.Anonymous(newCompletion(env)), env.Anonymous(newVersion(env)), env.Anonymous(newDocs(env)),
 		auditcmd.NewCommand(env), // last: audit undo needs what the other nouns can undo
 	)
 	addHelp(env, root)

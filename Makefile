@@ -1,5 +1,5 @@
 # `make demo` shows what cxgctl does, `make test` tests it. Both install PostgreSQL if it is missing (.ci/postgres);
-# the tests also install PgBouncer (.ci/pgbouncer).
+# the tests also install PgBouncer, shells and a pager (.ci/test-packages).
 
 SHELL := /bin/bash
 GO    ?= go
@@ -19,7 +19,7 @@ LDFLAGS := -s -w -X github.com/cxgctl/cxgctl/internal/buildinfo.version=$(VERSIO
 RACE = $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo 'int main(void) { return 0; }' | \
 	$$($(GO) env CC) -include stdlib.h -fsyntax-only -x c - 2>/dev/null && echo -race)
 
-.PHONY: help demo test test-all build postgres pgbouncer bench fuzz fmt lint tidy check clean
+.PHONY: help demo test test-all build postgres test-packages bench fuzz fmt lint tidy check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,11 +28,11 @@ demo: postgres build ## Build cxgctl, start PostgreSQL, and show the main comman
 	@.ci/demo
 
 # -short reduces repetitions. Four tests run in parallel, because many of them wait for servers and timeouts.
-test: postgres pgbouncer ## Run the tests with -short
+test: postgres test-packages ## Run the tests with -short
 	GOGC=400 $(GO) test -short -timeout 20m -parallel 4 ./...
 
 # internal/cli starts thousands of processes, which takes too long with the race detector on two cores.
-test-all: postgres pgbouncer ## Run all tests, most of them with the race detector if a C compiler is installed
+test-all: postgres test-packages ## Run all tests, most of them with the race detector if a C compiler is installed
 	@race="$(RACE)"; [ -n "$$race" ] || echo 'no C compiler found, so the race detector is off' >&2; \
 	set -ex; export GOGC=400; \
 	GORACE=atexit_sleep_ms=10 $(GO) test $$race -timeout 40m -parallel 4 $$($(GO) list ./... | grep -v '/internal/cli$$'); \
@@ -44,8 +44,8 @@ build: ## Build bin/cxgctl
 postgres: ## Install PostgreSQL's server programs if they are missing
 	@.ci/postgres
 
-pgbouncer: ## Install PgBouncer for the tests if it is missing
-	@.ci/pgbouncer
+test-packages: ## Install what the tests need besides PostgreSQL, if it is missing
+	@.ci/test-packages
 
 bench: postgres build ## Compare the speed of cxgctl and psql
 	$(GO) run ./internal/bench

@@ -189,7 +189,7 @@ func (h *host) run(dir string, env *cmdutil.Env) (status int, err error) {
 	if len(env.Args) > 0 && env.Args[0] == "migrate" {
 		defer h.recall(env.Getenv("CXGCTL_MANAGER_DATABASE_URL"))
 	}
-	env.OpenDB, env.Started, env.CompletionTime = h.lend, time.Now(), patience
+	env.OpenDB, env.Started = h.lend, time.Now()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -33,6 +33,9 @@ import (
 // environment.
 func TestMain(m *testing.M) {
 	cmdutil.HashCost, authcmd.RefusalTime, cmdutil.RetryPause = bcrypt.MinCost, 0, time.Millisecond // skip deliberate delays
+	if d, err := time.ParseDuration(os.Getenv("TEST_COMPLETION_TIME")); err == nil {
+		cmdutil.CompletionTime = d
+	}
 	if filepath.Base(os.Args[0]) == "cxgctl" {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		signals := make(chan os.Signal, 1)
@@ -42,7 +45,7 @@ func TestMain(m *testing.M) {
 		os.Exit(Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	// The command trees of thousands of runs are garbage that is cheap to keep for a while.
-	importcmd.GCPercent = -1
+	importcmd.GCPercent, cmdutil.CompletionTime = -1, patience
 	debug.SetGCPercent(importcmd.GCPercent)
 	debug.SetMemoryLimit(1 << 30)
 	h, err := newHost()

@@ -42,12 +42,12 @@ query_wait_timeout = 60
 `
 
 // NewPgBouncer starts PgBouncer for the duration of the test, with additional lines of configuration. Without
-// PgBouncer the test fails; .ci/pgbouncer installs it.
+// PgBouncer the test fails; .ci/test-packages installs it.
 func NewPgBouncer(tb testing.TB, settings ...string) *PgBouncer {
 	tb.Helper()
 	program, err := findBouncer()
 	if err != nil {
-		tb.Fatalf("dbtest: %v; .ci/pgbouncer installs it", err)
+		tb.Fatalf("dbtest: %v; .ci/test-packages installs it", err)
 	}
 	b, err := startBouncer(tb, program, settings)
 	if err != nil {

@@ -1,7 +1,6 @@
 package cmdutil
 
 import (
-	"cmp"
 	"context"
 	"os"
 	"strings"
@@ -17,10 +16,11 @@ import (
 	"github.com/cxgctl/cxgctl/internal/output"
 )
 
-const (
-	completionTime = 300 * time.Millisecond // how long a TAB waits for values of the database, from the start of the process
-	recentRows     = 500                    // of a list, from which CompleteRecent chooses
-)
+// CompletionTime is how long a TAB waits for words of the database, from the start of the process.
+var CompletionTime = 300 * time.Millisecond
+
+// recentRows is the number of rows of a list from which CompleteRecent chooses.
+const recentRows = 500
 
 // IsCompleting reports whether a shell asks for completions.
 func (env *Env) IsCompleting() bool {
@@ -32,7 +32,7 @@ func (env *Env) IsCompleting() bool {
 // completion never writes.
 func CompleteLive(env *Env, spec Spec, find func(ctx context.Context, s *Session, cmd *cobra.Command, prefix string) ([]db.Word, error)) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		ctx, cancel := context.WithDeadline(cmd.Context(), env.Started.Add(cmp.Or(env.CompletionTime, completionTime)))
+		ctx, cancel := context.WithDeadline(cmd.Context(), env.Started.Add(CompletionTime))
 		defer cancel()
 		if _, err := env.LoadConfig(cmd); err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp

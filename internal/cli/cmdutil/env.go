@@ -40,7 +40,6 @@ type Env struct {
 	Getenv         func(string) string
 	Started        time.Time
 	Running        bool          // the code of a command has started
-	CompletionTime time.Duration // see CompleteLive; 0 means the default
 
 	Global struct {
 		ConfigFile, Profile, Operator, Reason, ticket, TimeZone, Color string

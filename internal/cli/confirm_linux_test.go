@@ -38,7 +38,7 @@ var confirmations = map[string]struct{ before, args string }{
 	"invoices status":        {invoiceOne, "INV-1 --set SENT"},
 	"invoices delete":        {invoiceOne, "INV-1"},
 	"invoices restore":       {invoiceOne + "; cxgctl invoices delete INV-1 --yes", "INV-1"},
-	"invoices overdue":       {invoiceOne, "--set"},
+	"invoices overdue":       {invoiceOne, "--mark"},
 	"invoices import":        {tenantBilled, "INVOICES"},
 	"keys rotate":            {"cxgctl auth token --create --name job --permissions USER_LIST --ttl 30d -q", "job"},
 	"keys revoke":            {"cxgctl auth token --create --name job --permissions USER_LIST --ttl 30d -q", "job"},

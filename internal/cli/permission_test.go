@@ -79,7 +79,7 @@ func runForStreams(t *testing.T, pair dbtest.Pair, more map[string]string, args 
 // usable are valid arguments and flags of commands for which they do not follow from the usage line.
 var usable = map[string][]string{
 	"auth token":       {"--create", "--name", "x", "--permissions", "API_KEY_CREATE"},
-	"invoices overdue": {"--set"},
+	"invoices overdue": {"--mark"},
 }
 
 // invocation returns a command line that reaches the database, with --dry-run if possible.

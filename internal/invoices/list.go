@@ -23,6 +23,7 @@ type Filter struct {
 	DueBefore          *db.Date // due_date, exclusive
 	Today              db.Date  // the reference day of Overdue
 	Overdue            bool     // past due on Today and neither PAID nor CANCELED, whether marked OVERDUE or not
+	Unmarked           bool     // past due on Today and PENDING or SENT: what MarkOverdue marks
 	MinTotal, MaxTotal *money.Amount
 	IncludeDeleted     bool
 	Changed            db.Increment
@@ -81,6 +82,9 @@ func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems *fa
 	}
 	if f.Overdue {
 		w.Bind("i.due_date < @overdue_on::date AND i.status NOT IN ('PAID', 'CANCELED')", "overdue_on", f.Today)
+	}
+	if f.Unmarked {
+		w.Bind("i.due_date < @unmarked_on::date AND i.status IN ('PENDING', 'SENT')", "unmarked_on", f.Today)
 	}
 	if f.MinTotal != nil {
 		w.Bind("i.total_amount >= @min_total::numeric", "min_total", f.MinTotal.String())

@@ -63,6 +63,12 @@ func (x *Membership) Check() error {
 	return err
 }
 
+// IsOf reports whether a member has the given values already.
+func (x *Membership) IsOf(seen Member) bool {
+	wanted, err := x.wanted(seen)
+	return err == nil && rowupdate.Matches(seen, wanted)
+}
+
 // User is the user of a membership.
 type User struct {
 	ID   uuid.UUID
@@ -70,7 +76,7 @@ type User struct {
 }
 
 // Add makes a user a member of a tenant. A user who has LEFT becomes a member again, with the values of a new one. A
-// member who already has the values is left alone; one with other values is RESOURCE_ALREADY_EXISTS.
+// member is left alone, whatever their values.
 func (m *Members) Add(ctx context.Context, l *audit.Ledger, cat schema.Catalog, tenant Tenant, user User, x Membership) (Member, error) {
 	var made Member
 	wanted, err := x.wanted(Member{})
@@ -87,20 +93,13 @@ func (m *Members) Add(ctx context.Context, l *audit.Ledger, cat schema.Catalog, 
 			return nil, err
 		}
 		if len(is) > 0 && !is[0].left() {
-			whole := pgx.NamedArgs{}
-			for _, name := range saidOfMember {
-				whole[name] = wanted[name]
-			}
-			if defaults(whole); rowupdate.Matches(is[0], whole) {
-				made = is[0]
-				return nil, nil
-			}
-			return nil, m.already(is[0], nil)
+			made = is[0]
+			return nil, nil
 		}
 		var change audit.Change
 		made, change, err = m.enroll(ctx, tx, about, is, tenant.ID, user, wanted)
 		if db.UniqueViolation(err) != "" {
-			return nil, m.already(Member{UserID: user.ID, Username: &user.Name, TenantID: tenant.ID, TenantCode: tenant.Code}, err)
+			return nil, fault.New(fault.Conflict, "user %q has just been added to tenant %q", user.Name, Kind.DisplayName(tenant)).Because(err)
 		}
 		if err != nil {
 			return nil, err
@@ -153,15 +152,6 @@ func (m *Members) Rejoin(ctx context.Context, tx *audit.Tx, about audit.Subject,
 	}
 	_, change, err := m.enroll(ctx, tx, about, is, tenant, user, wanted)
 	return &change, err
-}
-
-func (m *Members) already(is Member, cause error) error {
-	f := fault.New(fault.AlreadyExists, "user %q is already a member of tenant %q", orID(is.Username, is.UserID), orID(is.TenantCode, is.TenantID)).
-		WithHint("change the membership with: cxgctl tenants members update").With("username", is.Username).With("tenant", is.TenantCode)
-	if is.ID != uuid.Nil {
-		f.With("holder", is.ID.String())
-	}
-	return f.Because(cause)
 }
 
 // defaults sets the default values of a new membership.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/cli/listcmd"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/invoices"
@@ -20,56 +21,67 @@ import (
 const overdueBatch = 1000
 
 func newOverdue(env *cmdutil.Env) *cobra.Command {
-	var set bool
+	var mark bool
+	var f filterFlags
+	var page listcmd.PageFlags
 	var flags cmdutil.ChangeFlags
 	cmd := &cobra.Command{
-		Use: "overdue [--set]", Short: "List invoices that are past due but not marked OVERDUE, or mark them", Args: cmdutil.ExactArgs(),
-		Long: "Lists live invoices that are PENDING or SENT after their due date, in the zone of --tz. With --set they become OVERDUE.\n" +
-			"--set is made for cron: it asks nothing, and a second run finds nothing left. It commits every " + cmdutil.Plural(overdueBatch, "invoice") + ",\n" +
-			"so a run that ends early keeps the batches done so far. With --expect or --max-affected it is one transaction.",
-		Example: "  cxgctl invoices overdue\n  5 0 * * * cxgctl invoices overdue --set -q -o id --reason 'nightly run'",
+		Use: "overdue [--mark]", Short: "List invoices that are past due but not marked OVERDUE, or mark them", Args: cmdutil.ExactArgs(),
+		Long: "Lists live invoices that are PENDING or SENT after their due date, in the zone of --tz, all of them unless --page or\n" +
+			"--page-size is given. With --mark they become OVERDUE. --mark is made for cron: it asks nothing, and a second run finds\n" +
+			"nothing left. It commits every " + cmdutil.Plural(overdueBatch, "invoice") + ", so a run that ends early keeps the batches done so far. With --expect or\n" +
+			"--max-affected it is one transaction.",
+		Example: "  cxgctl invoices overdue --tenant acme\n  5 0 * * * cxgctl invoices overdue --mark -q --reason 'nightly run'",
 	}
-	list := cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, _ *cobra.Command, _ []string) error {
-		t, err := invoices.NewTable(s.Catalog)
-		if err != nil {
-			return err
-		}
-		due, err := t.PastDue(ctx, s.DB, cmdutil.Today(env))
-		if err != nil {
-			return err
-		}
-		return cmdutil.PrintWhole(env, cmdutil.InvoiceView, due)
+	page.Bind(cmd)
+	list := cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
+		page.AllUnlessPaged(cmd)
+		f.Unmarked, page.Sort = true, []string{"due_date"}
+		return list(env, &f, &page)(ctx, s, cmd, args)
 	})
-	mark := cmdutil.RunWrite(env, &flags, func(ctx context.Context, w *cmdutil.Writer, _ *cobra.Command, _ []string) error {
-		return markOverdue(ctx, env, w)
+	change := cmdutil.RunWrite(env, &flags, func(ctx context.Context, w *cmdutil.Writer, _ *cobra.Command, _ []string) error {
+		f.Unmarked = true
+		return markOverdue(ctx, env, w, f.filter())
 	})
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if set {
-			return mark(cmd, args)
+		needs, refused := "needs", []string{"expect", "max-affected", "dry-run", "reason", "ticket"}
+		if mark {
+			needs, refused = "cannot be used with", []string{"page", "page-size", "all"}
 		}
-		for _, name := range []string{"expect", "max-affected", "dry-run", "reason", "ticket"} {
+		for _, name := range refused {
 			if cmd.Flags().Changed(name) {
-				return fault.New(fault.Usage, "--%s needs --set", name)
+				return fault.New(fault.Usage, "--%s %s --mark", name, needs)
 			}
+		}
+		if mark {
+			return change(cmd, args)
 		}
 		return list(cmd, args)
 	}
-	cmd.Flags().BoolVar(&set, "set", false, "mark them OVERDUE")
-	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "set")
+	cmd.Flags().BoolVar(&mark, "mark", false, "mark them OVERDUE")
+	cmd.Flags().BoolVar(&mark, "set", false, "same as --mark")
+	cliflag.Must(cmd.Flags().MarkHidden("set"))
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "mark", "set")
 	flags.BindBatch(cmd)
+	f.bindFilter(env, cmd)
+	f.bindMethods(cmd)
+	cliflag.Must(cmd.Flags().MarkHidden("overdue"))
 	env.Specify(cmd, cmdutil.Spec{Permission: "INVOICE_UPDATE", Resource: invoices.Kind.Name, Tables: cmdutil.Invoices.Tables, Audit: cmdutil.Always})
 	return cmdutil.AddOutputFlags[invoices.Invoice](env, cmd)
 }
 
-func markOverdue(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer) error {
+func markOverdue(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, f invoices.Filter) error {
 	t, err := invoices.NewTable(w.Catalog)
 	if err != nil {
 		return err
 	}
-	day := cmdutil.Today(env)
-	ids, err := t.PastDueIDs(ctx, w.DB, day)
+	due, err := t.Select(ctx, w.DB, w.IdleTimeout, f, false)
 	if err != nil {
 		return err
+	}
+	ids := make([]uuid.UUID, len(due))
+	for i := range due {
+		ids[i] = due[i].ID
 	}
 	if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "mark "+cmdutil.Plural(len(ids), "invoice")+" as overdue", len(ids)); err != nil {
 		return err
@@ -85,7 +97,7 @@ func markOverdue(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer) error
 	}
 	var marked []invoices.Invoice
 	for _, batch := range batches {
-		some, err := markBatch(ctx, w, t, batch, day)
+		some, err := markBatch(ctx, w, t, batch, f.Today)
 		if err != nil {
 			if n := len(marked); n > 0 && !w.DryRun {
 				env.Note("%s already marked and committed; run the command again for the rest", cmdutil.Plural(n, "invoice"))

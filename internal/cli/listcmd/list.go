@@ -111,6 +111,11 @@ func (p *PageFlags) BindWhole(cmd *cobra.Command) {
 	})
 }
 
+// AllUnlessPaged makes every row the default of a list with the flags of Bind.
+func (p *PageFlags) AllUnlessPaged(cmd *cobra.Command) {
+	p.all = !cmd.Flags().Changed("page") && !cmd.Flags().Changed("page-size")
+}
+
 func (p PageFlags) paging() db.Paging { return db.Paging{Page: p.page, Size: p.size} }
 
 // printPage prints a page and notes the total and the next page.

@@ -139,6 +139,9 @@ func newMembersAdd(env *cmdutil.Env) *cobra.Command {
 		}
 		if len(w.Entries()) == 0 {
 			env.Note("%s is already a member of %s; nothing changed", u.Name, tenants.Kind.DisplayName(t))
+			if !x.IsOf(made) {
+				env.Note("cxgctl: hint: to change the membership: cxgctl tenants members update %s %s", tenants.Kind.DisplayName(t), u.Name)
+			}
 		}
 		return cmdutil.PrintResult(env, w.Ledger, func() error { return printMember(env, made) })
 	})

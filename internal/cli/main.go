@@ -77,6 +77,9 @@ func run(env *cmdutil.Env, root *cobra.Command) (status int) {
 	f := toFault(env, cmd, err)
 	nameFlagOfCharacter(env, f)
 	nameFlagsOfFields(cmd, f)
+	if env.Global.Quiet && !cmdutil.IsStructured(env.ErrorFormat()) {
+		f.Hint = "" // one line in the mail of a job
+	}
 	// EPIPE on a database connection is reported as an error.
 	if errors.Is(err, syscall.EPIPE) && f.Code != fault.Database {
 		return brokenPipe

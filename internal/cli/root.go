@@ -48,7 +48,7 @@ func newRoot(env *cmdutil.Env) *cobra.Command {
 	f.BoolVar(&env.Global.NoInput, "no-input", false, "never prompt, even on a terminal")
 	f.BoolVarP(&env.Global.Yes, "yes", "y", false, "answer yes to every question")
 	cliflag.MarkFlags(f, cliflag.Recorded, "profile", "yes")
-	f.BoolVarP(&env.Global.Quiet, "quiet", "q", false, "print only errors: no notes, and after a change no record unless -o, --columns or --output-file is given")
+	f.BoolVarP(&env.Global.Quiet, "quiet", "q", false, "print only errors: no notes or hints, and after a change no record unless -o, --columns or --output-file is given")
 	f.BoolVarP(&env.Global.Verbose, "verbose", "v", false, "print what is used: configuration, server, operator, statements and their time; and details of errors")
 	f.Func("color", "when to color tables and messages: auto, always or never (default auto)", func(when string) error {
 		env.Global.Color = when

@@ -114,7 +114,13 @@ func Load(f Flags, getenv func(string) string, dir string) (Config, error) {
 	if s.info != nil {
 		base = filepath.Dir(s.path)
 	}
-	c.PasswordFile = resolve(c.PasswordFile, base, getenv)
+	passwordBase := base
+	if c.Sources[keyPassword] == "env CXGCTL_PASSWORD_FILE" {
+		passwordBase = dir
+		c.PasswordCommand = nil
+		delete(c.Sources, keyCommand)
+	}
+	c.PasswordFile = resolve(c.PasswordFile, passwordBase, getenv)
 	if command := c.PasswordCommand; len(command) > 0 && strings.Contains(command[0], "/") {
 		c.PasswordCommand = append([]string{resolve(command[0], base, getenv)}, command[1:]...)
 	}

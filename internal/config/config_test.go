@@ -138,6 +138,7 @@ func TestLoad_Precedence(t *testing.T) {
 		{keyTimeout, flag | profile, map[int]string{flag: "1s", profile: "2s"}, "30s", func(c Config) string { return c.Timeout.String() }},
 		{keyManager, ours | profile | backend, map[int]string{ours: url("e"), profile: url("p"), backend: url("b")}, "", func(c Config) string { return c.ManagerURL }},
 		{keyTenants, ours | profile | backend, map[int]string{ours: url("e"), profile: url("p"), backend: url("b")}, "", func(c Config) string { return c.TenantsURL }},
+		{keyPassword, ours | profile, map[int]string{ours: "/e", profile: "/p"}, "", func(c Config) string { return c.PasswordFile }},
 		{"auth.require", profile, map[int]string{profile: "db_role"}, "claim", func(c Config) string { return c.Auth.Require }},
 		{"protected", profile, map[int]string{profile: "true"}, "false", func(c Config) string { return fmt.Sprint(c.Protected) }},
 	} {

@@ -70,7 +70,8 @@ func (c Config) runPasswordCommand(ctx context.Context) (string, error) {
 		return "", fault.New(fault.Database, "%s did not end within %s", from, c.Timeout).Because(err).
 			WithHint("raise --timeout if it asks for a passphrase")
 	case failed:
-		return "", fault.New(fault.Database, "%s", strings.TrimSuffix(fmt.Sprintf("%s failed (%s): %s", from, exit, why), ": ")).Because(err)
+		return "", fault.New(fault.Database, "%s", strings.TrimSuffix(fmt.Sprintf("%s failed (%s): %s", from, exit, why), ": ")).Because(err).
+			WithHint("run the command by hand; it must print the password on one line")
 	case err != nil:
 		return "", fault.New(fault.Validation, "%s cannot be run", from).Because(err).
 			WithHint("the first element of the list is the program, found in PATH")

@@ -47,8 +47,8 @@ type Settings struct {
 
 	DirectTenantsURL string `yaml:"direct_tenants_database_url" env:"CXGCTL_DIRECT_TENANTS_DATABASE_URL"`
 
-	PasswordFile    string   `yaml:"password_file" accept:"path"` // absolute; see Config.Password
-	PasswordCommand []string `yaml:"password_command"`            // a program and its arguments; see Config.Password
+	PasswordFile    string   `yaml:"password_file" env:"CXGCTL_PASSWORD_FILE" accept:"path"` // absolute; see Config.Password
+	PasswordCommand []string `yaml:"password_command"`                                       // a program and its arguments; see Config.Password
 	Operator        string   `yaml:"operator" env:"CXGCTL_OPERATOR"`
 	Auth            struct {
 		Require   string        `yaml:"require" accept:"claim login db_role"` // the weakest accepted authentication

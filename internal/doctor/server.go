@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os/exec"
 	"strings"
 	"time"
 
@@ -78,7 +79,9 @@ func (s *subject) refused(err error) Finding {
 	if s.Options.From == "" {
 		f.Found += s.named()
 	}
-	if _, answered := errors.AsType[*pgconn.PgError](err); !answered && fault.Is(err, fault.Database) {
+	_, answered := errors.AsType[*pgconn.PgError](err)
+	_, unasked := errors.AsType[*exec.ExitError](err) // of password_command
+	if !answered && !unasked && fault.Is(err, fault.Database) {
 		f.Remedy = "check that the server is running, that it listens at this address, and that no firewall blocks it"
 	}
 	return f

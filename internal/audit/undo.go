@@ -203,6 +203,16 @@ func PlanUndo(entries []Entry, lenient bool) (Undoing, error) {
 // Nouns returns the nouns of the rows to restore.
 func (u Undoing) Nouns() []string { return u.nouns }
 
+// Names returns the noun and the name of each row to restore.
+func (u Undoing) Names() (names []string) {
+	for _, noun := range u.nouns {
+		for _, r := range u.rows[noun] {
+			names = append(names, noun+" "+r.Name)
+		}
+	}
+	return names
+}
+
 // Rows returns the number of rows to restore.
 func (u Undoing) Rows() (n int) {
 	for _, list := range u.rows {

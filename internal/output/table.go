@@ -179,7 +179,7 @@ func (t *table) cell(r *printedRow, i int) (string, time.Time) {
 			if t.relative {
 				return relativeTime(at, terminal.Now), at
 			}
-			return at.In(cmp.Or(terminal.Zone, time.UTC)).Format(time.RFC3339), at
+			return terminal.Time(at), at
 		}
 	}
 	var list []string

@@ -2,6 +2,7 @@ package output
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -48,6 +49,14 @@ func DetectTerminal(w io.Writer, getenv func(string) string, color string) Termi
 		t.Color = t.IsTTY && getenv("TERM") != "dumb" && getenv("CLICOLOR") != "0"
 	}
 	return t
+}
+
+// Time returns a time as text: on a terminal in its zone and without fractions of a second, else exact and in UTC.
+func (t Terminal) Time(at time.Time) string {
+	if !t.IsTTY {
+		return at.UTC().Format(time.RFC3339Nano)
+	}
+	return at.In(cmp.Or(t.Zone, time.UTC)).Format(time.RFC3339)
 }
 
 // Fold continues lines that are wider than the terminal on the next line, after indent spaces, and removes spaces at the

@@ -68,7 +68,9 @@ since the audit log does not keep them.`,
 		if err := mayUndo(env, w, entries); err != nil {
 			return err
 		}
-		if err := cmdutil.ConfirmChange(ctx, env, w.Ledger, "undo the change of "+cmdutil.Plural(plan.Rows(), "row"), plan.Rows()); err != nil {
+		names := plan.Names()
+		question := "undo the change of " + cmdutil.Plural(len(names), "row") + env.Naming(len(names), func(i int) string { return names[i] })
+		if err := cmdutil.ConfirmChange(ctx, env, w.Ledger, question, len(names)); err != nil {
 			return err
 		}
 		if err := audit.Undo(ctx, w.Ledger, log, plan, tables, force); err != nil {

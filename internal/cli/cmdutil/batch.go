@@ -284,8 +284,8 @@ func (b *Batch[T, E]) confirm(ctx context.Context, l *audit.Ledger, targets []T)
 	what := Plural(len(targets), b.Resource.Name)
 	if len(targets) == 1 {
 		what = b.Resource.Name + " " + b.Resource.DisplayName(targets[0])
-	} else if _, asks := b.Env.Terminal(); asks {
-		what += ": " + b.names(targets)
+	} else {
+		what += b.Env.Naming(len(targets), func(i int) string { return b.Resource.DisplayName(targets[i]) })
 	}
 	return ConfirmChange(ctx, b.Env, l, b.Verb+" "+what, len(targets))
 }
@@ -293,14 +293,18 @@ func (b *Batch[T, E]) confirm(ctx context.Context, l *audit.Ledger, targets []T)
 // maxNames is the number of rows that a question names.
 const maxNames = 5
 
-// names returns the names of the first rows.
-func (b *Batch[T, E]) names(rows []T) string {
-	var names []string
-	for _, row := range rows[:min(len(rows), maxNames)] {
-		names = append(names, b.Resource.DisplayName(row))
+// Naming returns the part of a question that names the first rows, such as ": ada, bob and 3 more". Without a terminal,
+// where nothing is asked, it is empty.
+func (env *Env) Naming(rows int, name func(i int) string) string {
+	if _, asks := env.Terminal(); !asks || rows == 0 {
+		return ""
 	}
-	list := strings.Join(names, ", ")
-	if more := len(rows) - len(names); more > 0 {
+	var names []string
+	for i := range min(rows, maxNames) {
+		names = append(names, name(i))
+	}
+	list := ": " + strings.Join(names, ", ")
+	if more := rows - len(names); more > 0 {
 		list += " and " + output.Thousands(int64(more)) + " more"
 	}
 	return list
@@ -375,8 +379,9 @@ func (env *Env) lines() ([]string, error) {
 }
 
 // AskAboutTenants prints the numbers of users and tenants that are about to change, and asks for confirmation as a
-// batch does.
-func (b *Batch[T, E]) AskAboutTenants(ctx context.Context, rows, tenants int) error {
+// batch does. The question has the names of the first rows.
+func (b *Batch[T, E]) AskAboutTenants(ctx context.Context, names []string, tenants int) error {
+	rows := len(names)
 	if b.flags.DryRun || rows == 0 {
 		return nil
 	}
@@ -385,5 +390,6 @@ func (b *Batch[T, E]) AskAboutTenants(ctx context.Context, rows, tenants int) er
 	if !b.ByFilter() && !b.Env.Config.Protected {
 		return nil
 	}
+	what += b.Env.Naming(rows, func(i int) string { return names[i] })
 	return b.Env.Confirm(ctx, b.Verb+" "+what, rows)
 }

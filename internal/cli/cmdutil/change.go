@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -124,15 +123,7 @@ func PrintDryRun(env *Env, l *audit.Ledger) error {
 	entries := l.Entries()
 	defer func() { env.Note("dry run: %s would change, nothing was changed", Plural(len(entries), "row")) }()
 	if env.forPeople() {
-		var b strings.Builder
-		for _, e := range entries {
-			all := func(audit.Difference) bool { return true }
-			if err := describe(&b, e, env.Printer.Terminal, true, all); err != nil {
-				return err
-			}
-		}
-		_, err := io.WriteString(env.Printer.Stdout, env.Printer.Terminal.Fold(b.String(), 4))
-		return err
+		return newDiffWriter(env, env.Printer.Terminal, entries).write(env.Printer.Stdout, entries, true, isAny)
 	}
 	env.Printer.Columns = nil // --columns names fields of the record, not of the change
 	items := make([]plannedChange, len(entries))
@@ -141,24 +132,6 @@ func PrintDryRun(env *Env, l *audit.Ledger) error {
 	}
 	return PrintWhole(env, output.View{ID: "resource_id"}, items)
 }
-
-// describe writes one change as lines of field: before → after, under a line such as "would update user ada (ID)".
-// Nothing is masked: operators must see the values that they are about to change.
-func describe(b *strings.Builder, e audit.Entry, t output.Terminal, planned bool, wanted func(audit.Difference) bool) error {
-	infinitive, done := verb(e.Action)
-	if planned {
-		done = "would " + infinitive
-	}
-	id := ""
-	if e.ResourceID != nil {
-		id = " (" + *e.ResourceID + ")"
-	}
-	fmt.Fprintf(b, "%s %s%s\n", done, output.Sanitize(subjectName(e)), id)
-	return differences(b, e, t, wanted, func(_ string, v json.RawMessage) json.RawMessage { return v })
-}
-
-// isStored reports whether a change sets the field to a value of its own.
-func isStored(d audit.Difference) bool { return !audit.Computed(d.Field) }
 
 // verb returns the words for an action, as in "would update" and "updated".
 func verb(action *string) (infinitive, past string) {
@@ -183,37 +156,6 @@ func subjectName(e audit.Entry) string {
 		}
 	}
 	return *e.Resource
-}
-
-// differences writes the wanted fields of an audit row as lines of field: before → after.
-func differences(b *strings.Builder, e audit.Entry, t output.Terminal, wanted func(audit.Difference) bool, masked func(string, json.RawMessage) json.RawMessage) error {
-	diffs, err := e.Differences()
-	if err != nil {
-		return err
-	}
-	for _, d := range diffs {
-		before, after := image(e, masked(d.Field, d.Before)), image(e, masked(d.Field, d.After))
-		switch {
-		case e.Before == nil && string(d.After) == "null", !wanted(d):
-		case e.Before == nil:
-			fmt.Fprintf(b, "  %s: %s\n", d.Field, t.New(after))
-		default:
-			fmt.Fprintf(b, "  %s: %s → %s\n", d.Field, t.Old(before), t.New(after))
-		}
-	}
-	return nil
-}
-
-// image returns a value as text, with the name of the operator beside the id.
-func image(e audit.Entry, v json.RawMessage) string {
-	if v == nil {
-		return "null"
-	}
-	text := output.Sanitize(string(v))
-	if e.OperatorID != nil && e.Operator != nil && text == strconv.Quote(e.OperatorID.String()) {
-		text += " (" + output.Sanitize(*e.Operator) + ")"
-	}
-	return text
 }
 
 // Plural counts things in English.
@@ -260,7 +202,7 @@ func showResult(env *Env, l *audit.Ledger, print func() error) error {
 	if len(env.Printer.Columns) > 0 || slices.ContainsFunc(entries, created) {
 		return print()
 	}
-	return writeDifference(env.Printer.Stdout, env.Printer.Terminal, entries, false)
+	return newDiffWriter(env, env.Printer.Terminal, entries).writeFirst(env.Printer.Stdout, entries, false)
 }
 
 // summary returns what a change did to which row, or to how many, and how to undo it.
@@ -345,30 +287,12 @@ func ConfirmChange(ctx context.Context, env *Env, l *audit.Ledger, what string, 
 		return env.Confirm(ctx, what, rows)
 	}
 	l.Confirm = func(ctx context.Context, entries []audit.Entry) error {
-		if err := writeDifference(env.Stderr, env.TerminalOf(env.Stderr), entries, true); err != nil {
+		if err := newDiffWriter(env, env.TerminalOf(env.Stderr), entries).writeFirst(env.Stderr, entries, true); err != nil {
 			return err
 		}
 		return env.Confirm(ctx, what, rows)
 	}
 	return nil
-}
-
-// maxShownRows limits the rows of a difference shown before a prompt.
-const maxShownRows = 20
-
-// writeDifference writes what a change does, or did, to the first rows.
-func writeDifference(w io.Writer, t output.Terminal, entries []audit.Entry, planned bool) error {
-	var b strings.Builder
-	for _, e := range entries[:min(len(entries), maxShownRows)] {
-		if err := describe(&b, e, t, planned, isStored); err != nil {
-			return err
-		}
-	}
-	if more := len(entries) - maxShownRows; more > 0 {
-		fmt.Fprintf(&b, "… and %s\n", Plural(more, "row"))
-	}
-	_, err := io.WriteString(w, t.Fold(b.String(), 4))
-	return err
 }
 
 // Unique removes duplicate REFs, keeping the order.

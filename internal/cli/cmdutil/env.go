@@ -39,7 +39,7 @@ type Env struct {
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
 	Started        time.Time
-	Running        bool          // the code of a command has started
+	Running        bool // the code of a command has started
 
 	Global struct {
 		ConfigFile, Profile, Operator, Reason, ticket, TimeZone, Color string
@@ -61,8 +61,9 @@ type Env struct {
 	specs    map[*cobra.Command]Spec
 	Undoable []audit.Resource // whose changes audit undo reverses; each noun adds its own
 	Times    cliflag.TimeContext
-	AskedOn  string        // the server and database, named in prompts
-	skew     time.Duration // how far the server's clock is ahead
+	names    func(kind string, ids []string) map[string]string // names of rows by id; nil before the session is open
+	AskedOn  string                                            // the server and database, named in prompts
+	skew     time.Duration                                     // how far the server's clock is ahead
 }
 
 // Open opens a connection that Close closes.
@@ -94,7 +95,11 @@ func (env *Env) Close() {
 
 // TerminalOf describes the terminal behind one of the standard streams.
 func (env *Env) TerminalOf(w io.Writer) output.Terminal {
-	return output.DetectTerminal(w, env.Getenv, env.Global.Color)
+	t := output.DetectTerminal(w, env.Getenv, env.Global.Color)
+	if env.Config != nil {
+		t.Zone = env.Config.Zone
+	}
+	return t
 }
 
 // Printf writes a sanitized line to standard error.

@@ -92,13 +92,14 @@ func printHistory(env *Env, entries []audit.Entry) error {
 		if len(entries) == 0 {
 			env.Note("no changes found")
 		}
-		var b strings.Builder
+		w := newDiffWriter(env, env.Printer.Terminal, entries)
+		w.masked = env.masked
 		for _, e := range entries {
-			if err := writeEvent(env, &b, e); err != nil {
+			if err := w.event(e); err != nil {
 				return err
 			}
 		}
-		_, err := io.WriteString(env.Printer.Stdout, env.Printer.Terminal.Fold(b.String(), 4))
+		_, err := io.WriteString(env.Printer.Stdout, w.terminal.Fold(w.b.String(), 4))
 		return err
 	}
 	events := []event{}
@@ -145,10 +146,13 @@ func plain(v json.RawMessage) any {
 	return v
 }
 
-// writeEvent writes an audit row as lines: when, who, what and why, then field: before → after.
-func writeEvent(env *Env, b *strings.Builder, e audit.Entry) error {
+// event writes an audit row as lines: when, who, what and why, then field: before → after.
+func (w *diffWriter) event(e audit.Entry) error {
 	var words []string
-	for _, part := range []*string{stringOf(e.CreatedAt), e.Operator, e.Action} {
+	if e.CreatedAt != nil {
+		words = append(words, w.terminal.Time(e.CreatedAt.Instant))
+	}
+	for _, part := range []*string{e.Operator, e.Action} {
 		if part != nil {
 			words = append(words, *part)
 		}
@@ -169,20 +173,12 @@ func writeEvent(env *Env, b *strings.Builder, e audit.Entry) error {
 	if e.Ticket != nil {
 		words = append(words, *e.Ticket)
 	}
-	b.WriteString(output.Sanitize(strings.Join(words, "  ")) + "\n")
+	w.b.WriteString(output.Sanitize(strings.Join(words, "  ")) + "\n")
 	if e.OpID != nil {
-		b.WriteString("  operation " + output.Sanitize(*e.OpID) + "\n")
+		w.b.WriteString("  operation " + output.Sanitize(*e.OpID) + "\n")
 	}
 	if read {
 		return nil
 	}
-	return differences(b, e, env.Printer.Terminal, func(d audit.Difference) bool { return !audit.Computed(d.Field) }, env.masked)
-}
-
-func stringOf(t *db.Time) *string {
-	if t == nil {
-		return nil
-	}
-	s := t.String()
-	return &s
+	return w.fields(e, isStored)
 }

@@ -76,7 +76,6 @@ func (env *Env) SetPrinter(cmd *cobra.Command) error {
 		}
 	}
 	terminal := env.TerminalOf(env.Stdout)
-	terminal.Zone = c.Zone
 	env.Output.file = env.expandFile(env.Output.file, c.Zone)
 	if err := env.cron.check(env.Output.file); err != nil {
 		return err

@@ -7,8 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/output"
-	"github.com/cxgctl/cxgctl/internal/schema"
-	"github.com/cxgctl/cxgctl/internal/users"
 )
 
 // RunAnonymous wraps a command that runs without an operator, or before the operator is known.
@@ -66,31 +64,6 @@ func RunRead(env *Env, fn func(ctx context.Context, s *Session, cmd *cobra.Comma
 	})
 }
 
-// usernames returns a function for output.Printer. Errors are ignored: the ids are shown then.
-func usernames(ctx context.Context, s *Session) func(ids []string) map[string]string {
-	return func(ids []string) map[string]string {
-		names := map[string]string{}
-		cat, err := ReadTables(ctx, s, []string{schema.Users})
-		if err != nil {
-			return nil
-		}
-		t, err := users.NewTable(cat)
-		if err != nil {
-			return nil
-		}
-		found, err := t.Find(ctx, s.DB, ids, "id", true)
-		if err != nil {
-			return nil
-		}
-		for _, f := range found {
-			if f.Err == nil {
-				names[f.Ref] = f.Row.Username
-			}
-		}
-		return names
-	}
-}
-
 // RunUnfiltered returns a RunE for a command that changes or verifies data: row policies do not filter what it reads.
 func RunUnfiltered(env *Env, fn func(ctx context.Context, s *Session, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return env.Wrap(func(ctx context.Context, cmd *cobra.Command, args []string) error {
@@ -123,7 +96,8 @@ func runOnce(
 		}
 	}
 	if err == nil {
-		env.Printer.Usernames = usernames(ctx, s.Manager())
+		env.names = namesOf(ctx, s.Manager())
+		env.Printer.Usernames = func(ids []string) map[string]string { return env.names(Users.Name, ids) }
 		err = fn(ctx, s, cmd, args)
 	}
 	return env.Deadline.Err(err)

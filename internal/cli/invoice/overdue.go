@@ -83,7 +83,9 @@ func markOverdue(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, f inv
 	for i := range due {
 		ids[i] = due[i].ID
 	}
-	if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "mark "+cmdutil.Plural(len(ids), "invoice")+" as overdue", len(ids)); err != nil {
+	question := "mark " + cmdutil.Plural(len(due), "invoice") + " as overdue" +
+		env.Naming(len(due), func(i int) string { return invoices.Kind.DisplayName(due[i]) })
+	if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, question, len(ids)); err != nil {
 		return err
 	}
 	env.Deadline.Stop() // each transaction has its own time-out

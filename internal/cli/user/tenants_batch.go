@@ -30,7 +30,8 @@ type tenantChange struct {
 func changeInTenants(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, b *cmdutil.Batch[users.User, *users.Table], targets []cmdutil.TenantTarget, refs []string) error {
 	failed := &tenantdb.Errors{Env: env}
 	selections := map[string]tenantSelection{}
-	total, due, found := 0, 0, map[string]bool{}
+	var names []string
+	due, found := 0, map[string]bool{}
 	for code, x := range tenantdb.ForEach(ctx, env, w.Session, targets, failed, false, func(ctx context.Context, s *cmdutil.Session, emit func(tenantSelection) error) error {
 		x, err := selectInTenant(ctx, s, b, refs)
 		if err != nil {
@@ -42,7 +43,10 @@ func changeInTenants(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, b
 			found[r] = true
 		}
 		if len(x.rows) > 0 {
-			selections[code], total, due = x, total+len(x.rows), due+x.due
+			selections[code], due = x, due+x.due
+		}
+		for _, u := range x.rows {
+			names = append(names, u.Username+" of "+code)
 		}
 	}
 	if err := failed.Common(len(targets)); err != nil {
@@ -61,13 +65,13 @@ func changeInTenants(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, b
 	for _, r := range missing {
 		_ = cmdutil.FailedOn(ctx, w, r, notFoundInAny(r, targets))
 	}
-	if total == 0 && len(missing) > 0 {
+	if len(names) == 0 && len(missing) > 0 {
 		return notFoundInAny(missing[0], targets)
 	}
 	if err := w.Guard.Check(due); err != nil {
 		return err
 	}
-	if err := b.AskAboutTenants(ctx, total, len(selections)); err != nil {
+	if err := b.AskAboutTenants(ctx, names, len(selections)); err != nil {
 		return err
 	}
 	guarded := w.Guard != audit.Guard{}

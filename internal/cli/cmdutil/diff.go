@@ -1,0 +1,189 @@
+package cmdutil
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
+)
+
+// diffWriter writes changes for people, with names beside ids.
+type diffWriter struct {
+	b        strings.Builder
+	terminal output.Terminal
+	names    map[string]string // of ids
+	masked   func(field string, v json.RawMessage) json.RawMessage
+}
+
+// newDiffWriter returns a writer of these changes. Nothing is masked: operators must see the values that they are about
+// to change.
+func newDiffWriter(env *Env, t output.Terminal, entries []audit.Entry) *diffWriter {
+	w := &diffWriter{terminal: t, names: map[string]string{}, masked: func(_ string, v json.RawMessage) json.RawMessage { return v }}
+	ids := map[string][]string{} // by kind
+	for _, e := range entries {
+		if e.OperatorID != nil && e.Operator != nil {
+			w.names[e.OperatorID.String()] = *e.Operator
+		}
+	}
+	for _, e := range entries {
+		diffs, _ := e.Differences() // write returns the error
+		for _, d := range diffs {
+			for _, id := range []string{unquoted(d.Before), unquoted(d.After)} {
+				if kind := referred(d.Field); kind != "" && w.names[id] == "" && uuid.Validate(id) == nil && !slices.Contains(ids[kind], id) {
+					ids[kind] = append(ids[kind], id)
+				}
+			}
+		}
+	}
+	if env.names == nil {
+		return w
+	}
+	for kind, list := range ids {
+		for id, name := range env.names(kind, list) {
+			w.names[id] = name
+		}
+	}
+	return w
+}
+
+// referred returns the kind of the row whose id a field holds, or "".
+func referred(field string) string {
+	switch {
+	case field == "tenant_id":
+		return Tenants.Name
+	case field == "user_id", field == "operator_id", strings.HasSuffix(field, "_by"):
+		return Users.Name
+	}
+	return ""
+}
+
+// unquoted returns the text of a JSON string, or "".
+func unquoted(v json.RawMessage) string {
+	var s string
+	_ = json.Unmarshal(v, &s)
+	return s
+}
+
+// nameTimeout bounds the search for names, without which ids are shown.
+const nameTimeout = time.Second
+
+// namesOf returns a function that returns the names of rows of a kind by id, as far as they are known.
+func namesOf(ctx context.Context, s *Session) func(kind string, ids []string) map[string]string {
+	return func(kind string, ids []string) map[string]string {
+		ctx, cancel := context.WithTimeout(ctx, nameTimeout)
+		defer cancel()
+		switch kind {
+		case Tenants.Name:
+			return displayNames(ctx, s, Tenants, ids)
+		case Users.Name:
+			return displayNames(ctx, s, Users, ids)
+		}
+		return nil
+	}
+}
+
+func displayNames[T any, E Table[T]](ctx context.Context, s *Session, n Resource[T, E], ids []string) map[string]string {
+	cat, err := ReadTables(ctx, s, append(slices.Clip(n.Tables), schema.Users))
+	if err != nil {
+		return nil
+	}
+	t, err := n.Open(&Session{DB: s.DB, Catalog: cat})
+	if err != nil {
+		return nil
+	}
+	found, err := t.Find(ctx, s.DB, ids, "id", true)
+	if err != nil {
+		return nil
+	}
+	names := map[string]string{}
+	for _, f := range found {
+		if f.Err == nil {
+			names[f.Ref] = n.DisplayName(f.Row)
+		}
+	}
+	return names
+}
+
+// isAny selects every field, and isStored those that a change sets to a value of its own.
+func isAny(audit.Difference) bool      { return true }
+func isStored(d audit.Difference) bool { return !audit.Computed(d.Field) }
+
+// maxShownRows limits the rows of a difference shown before a prompt.
+const maxShownRows = 20
+
+// writeFirst writes what a change does, or did, to the first rows.
+func (w *diffWriter) writeFirst(out io.Writer, entries []audit.Entry, planned bool) error {
+	more := ""
+	if n := len(entries) - maxShownRows; n > 0 {
+		entries, more = entries[:maxShownRows], "… and "+Plural(n, "row")+"\n"
+	}
+	if err := w.write(out, entries, planned, isStored); err != nil {
+		return err
+	}
+	_, err := io.WriteString(out, more)
+	return err
+}
+
+// write writes each change as lines of field: before → after, under a line such as "would update user ada (ID)".
+func (w *diffWriter) write(out io.Writer, entries []audit.Entry, planned bool, wanted func(audit.Difference) bool) error {
+	for _, e := range entries {
+		infinitive, done := verb(e.Action)
+		if planned {
+			done = "would " + infinitive
+		}
+		id := ""
+		if e.ResourceID != nil {
+			id = " (" + *e.ResourceID + ")"
+		}
+		fmt.Fprintf(&w.b, "%s %s%s\n", done, output.Sanitize(subjectName(e)), id)
+		if err := w.fields(e, wanted); err != nil {
+			return err
+		}
+	}
+	_, err := io.WriteString(out, w.terminal.Fold(w.b.String(), 4))
+	return err
+}
+
+// fields writes the wanted fields of an audit row as lines of field: before → after.
+func (w *diffWriter) fields(e audit.Entry, wanted func(audit.Difference) bool) error {
+	diffs, err := e.Differences()
+	if err != nil {
+		return err
+	}
+	for _, d := range diffs {
+		before, after := w.image(w.masked(d.Field, d.Before)), w.image(w.masked(d.Field, d.After))
+		switch {
+		case e.Before == nil && string(d.After) == "null", !wanted(d):
+		case e.Before == nil:
+			fmt.Fprintf(&w.b, "  %s: %s\n", d.Field, w.terminal.New(after))
+		default:
+			fmt.Fprintf(&w.b, "  %s: %s → %s\n", d.Field, w.terminal.Old(before), w.terminal.New(after))
+		}
+	}
+	return nil
+}
+
+// image returns a value as text, with the name beside an id.
+func (w *diffWriter) image(v json.RawMessage) string {
+	if v == nil {
+		return "null"
+	}
+	text := output.Sanitize(string(v))
+	value := unquoted(v)
+	if at, err := time.Parse(time.RFC3339Nano, value); err == nil && w.terminal.IsTTY {
+		return `"` + w.terminal.Time(at) + `"`
+	}
+	if name := w.names[value]; name != "" {
+		text += " (" + output.Sanitize(name) + ")"
+	}
+	return text
+}

@@ -131,7 +131,15 @@ func addHelp(env *cmdutil.Env, root *cobra.Command) {
 }
 
 // write prints a page. Main reports errors of the writer.
-func (h helper) write(page string) { _, _ = io.WriteString(h.root.OutOrStdout(), page) }
+func (h helper) write(page string) {
+	pager := h.env.Pager()
+	if pager == nil {
+		_, _ = io.WriteString(h.root.OutOrStdout(), page)
+		return
+	}
+	_, _ = io.WriteString(pager, page)
+	_ = pager.Close()
+}
 
 // topicPage returns a topic's page, with the flags that commands leave to it.
 func (h helper) topicPage(name, text string) string {

@@ -175,7 +175,7 @@ func (h *host) answer(conn *net.UnixConn) (status int, err error) {
 	defer cancel(nil)
 	go func() {
 		if s, err := in.ReadByte(); err == nil {
-			cancel(Stopped(syscall.Signal(s)))
+			cancel(stopped(syscall.Signal(s)))
 		}
 	}()
 	return h.run(want.Dir, &cmdutil.Env{

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -82,6 +83,9 @@ func run(env *cmdutil.Env, root *cobra.Command) (status int) {
 	}
 	// EPIPE on a database connection is reported as an error.
 	if errors.Is(err, syscall.EPIPE) && f.Code != fault.Database {
+		if env.HasPaged() {
+			return 0
+		}
 		return brokenPipe
 	}
 	if !env.LogError(cmd, f) {
@@ -171,8 +175,29 @@ func explain(env *cmdutil.Env, f *fault.Error) {
 	env.Printf("after %s", time.Since(env.Started).Round(time.Millisecond))
 }
 
-// Stopped returns the cause with which to cancel Main's context after a signal.
-func Stopped(s os.Signal) error {
+// WithSignals returns a context for Main that the first signal ends. A second one ends the program immediately.
+func WithSignals() context.Context {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	// Report a closed pipe as an error of Write, instead of ending a command between a change and its report.
+	signal.Ignore(syscall.SIGPIPE)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // ignored under nohup
+		signal.Notify(signals, syscall.SIGHUP)
+	}
+	go func() {
+		s := <-signals
+		for s == os.Interrupt && output.IsPaging() {
+			s = <-signals
+		}
+		signal.Stop(signals)
+		cancel(stopped(s))
+	}()
+	return ctx
+}
+
+// stopped returns the cause with which a signal ends the context.
+func stopped(s os.Signal) error {
 	switch s {
 	case syscall.SIGTERM:
 		return fault.New(fault.Terminated, "terminated")

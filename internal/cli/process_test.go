@@ -44,7 +44,7 @@ func cxgctl(t *testing.T, pair dbtest.Pair, args ...string) *process {
 	p.Args = append([]string{"cxgctl"}, args...)
 	p.Dir = t.TempDir()
 	p.Env = []string{
-		"HOME=" + p.Dir, "PATH=" + os.Getenv("PATH"), "TERM=xterm", "CXGCTL_OPERATOR=admin",
+		"HOME=" + p.Dir, "PATH=" + os.Getenv("PATH"), "TERM=xterm", "PAGER=", "CXGCTL_OPERATOR=admin",
 		"CXGCTL_MANAGER_DATABASE_URL=" + pair.Manager, "CXGCTL_TENANTS_DATABASE_URL=" + pair.Tenants,
 		"GORACE=atexit_sleep_ms=10", // the default of the race detector is a second
 	}

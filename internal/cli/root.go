@@ -46,6 +46,7 @@ func newRoot(env *cmdutil.Env) *cobra.Command {
 	f.StringVar(&env.Global.TimeZone, "tz", "", "time `zone` for dates, months and ages, and for times in tables on a terminal, such as Asia/Seoul (default UTC; CXGCTL_TZ)")
 	f.DurationVar(&env.Global.Timeout, "timeout", 0, "how long to wait for the database (default 30s; with --all, for the next row)")
 	f.BoolVar(&env.Global.NoInput, "no-input", false, "never prompt, even on a terminal")
+	f.BoolVar(&env.Global.NoPager, "no-pager", false, "do not show long output through PAGER (default less -FRSX)")
 	f.BoolVarP(&env.Global.Yes, "yes", "y", false, "answer yes to every question")
 	cliflag.MarkFlags(f, cliflag.Recorded, "profile", "yes")
 	f.BoolVarP(&env.Global.Quiet, "quiet", "q", false, "print only errors: no notes or hints, and after a change no record unless -o, --columns or --output-file is given")

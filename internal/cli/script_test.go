@@ -8,14 +8,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"regexp"
 	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -37,12 +35,7 @@ func TestMain(m *testing.M) {
 		cmdutil.CompletionTime = d
 	}
 	if filepath.Base(os.Args[0]) == "cxgctl" {
-		ctx, cancel := context.WithCancelCause(context.Background())
-		signals := make(chan os.Signal, 1)
-		signal.Ignore(syscall.SIGPIPE)
-		signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-		go func() { cancel(Stopped(<-signals)) }()
-		os.Exit(Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+		os.Exit(Main(WithSignals(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	// The command trees of thousands of runs are garbage that is cheap to keep for a while.
 	importcmd.GCPercent, cmdutil.CompletionTime = -1, patience

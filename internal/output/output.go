@@ -93,6 +93,7 @@ type Options struct {
 	Stdout   io.Writer
 	Standard io.Writer // the file behind Stdout, if Stdout is a wrapper; nil means Stdout
 	Terminal Terminal  // of Stdout; the zero value means that it is not a terminal
+	Pager    *Pager    // for long output to Stdout; may be nil
 
 	Note func(format string, args ...any) // tells the user what a table does not show; may be nil
 }

@@ -30,6 +30,7 @@ type sink struct {
 	device     *os.File         // a pipe or device that cannot be replaced, or nil
 	temporary  io.Closer        // temporary files of the encoder, or nil
 	name       string           // of the file, or ""
+	pager      *Pager           // or nil
 	printer    *Printer
 }
 
@@ -40,7 +41,11 @@ type sink struct {
 func (p *Printer) open() (*sink, error) {
 	s := &sink{name: p.File, printer: p}
 	if p.File == "" {
-		s.w = bufio.NewWriterSize(faultWriter{p.Stdout, s}, bufferSize)
+		out := p.Stdout
+		if p.Pager != nil {
+			s.pager, out = p.Pager, p.Pager
+		}
+		s.w = bufio.NewWriterSize(faultWriter{out, s}, bufferSize)
 		return s, nil
 	}
 	file, err := s.openFile(p.Secret)
@@ -118,6 +123,11 @@ func (s *sink) commit() error {
 		}
 	}
 	s.close()
+	if s.pager != nil {
+		if err := s.pager.Close(); err != nil {
+			return s.fault(err)
+		}
+	}
 	return nil
 }
 
@@ -134,6 +144,9 @@ func (s *sink) abort(keep bool) {
 		s.pending.Abort()
 	}
 	s.close()
+	if s.pager != nil {
+		_ = s.pager.Close()
+	}
 }
 
 // close closes the folder of the output file, and removes temporary files.

@@ -19,6 +19,7 @@ import (
 type Terminal struct {
 	IsTTY bool
 	Width int            // columns; 0 if unknown, and then tables are not fitted
+	Rows  int            // lines; 0 if unknown
 	Color bool           // CLICOLOR_FORCE sets it without a terminal
 	Now   time.Time      // reference of relative times
 	Zone  *time.Location // of times; nil is UTC
@@ -30,7 +31,7 @@ func DetectTerminal(w io.Writer, getenv func(string) string, color string) Termi
 	t := Terminal{Now: time.Now()}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		t.IsTTY = true
-		t.Width, _, _ = term.GetSize(int(f.Fd()))
+		t.Width, t.Rows, _ = term.GetSize(int(f.Fd()))
 		if t.Width <= 0 {
 			t.Width, _ = strconv.Atoi(getenv("COLUMNS"))
 		}

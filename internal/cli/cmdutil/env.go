@@ -46,10 +46,12 @@ type Env struct {
 
 		Timeout                      time.Duration
 		NoInput, Yes, Quiet, Verbose bool
+		NoPager                      bool
 	}
 	Output   OutputFlags
 	Config   *config.Config
 	Printer  *output.Printer
+	pager    *output.Pager // the last one, or nil
 	Deadline Deadline
 	opened   []*db.DB
 	OpenDB   func(context.Context, db.Options) (*db.DB, error) // opens connections in tests; nil means db.Open

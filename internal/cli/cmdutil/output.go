@@ -80,17 +80,40 @@ func (env *Env) SetPrinter(cmd *cobra.Command) error {
 	if err := env.cron.check(env.Output.file); err != nil {
 		return err
 	}
+	var pager *output.Pager
+	if cmd.Flags().Lookup("dry-run") == nil { // a change must not wait for a reader
+		pager = env.Pager()
+	}
 	env.Printer, err = output.New(output.Options{
 		Format: format, Columns: env.Output.columns, NoHeaders: env.Output.noHeaders, File: env.Output.file, JQ: env.Output.JQ,
 		CSVBOM: env.Output.bom, CSVSafe: env.Output.safe, Stdout: InterruptibleWriter{env.Context, env.Stdout}, Standard: env.Stdout,
 		Context: env.Context, Timeout: c.Timeout, FailIfEmpty: env.cron.failIfEmpty, IfChanged: env.cron.ifChanged,
-		Terminal: terminal, Note: env.Note, Mask: c.Protected && !env.Reveal,
+		Terminal: terminal, Pager: pager, Note: env.Note, Mask: c.Protected && !env.Reveal,
 	})
 	if err != nil {
 		return err
 	}
 	return checkFiles(env, cmd)
 }
+
+// Pager returns a pager for standard output, or nil if it is not a terminal or no pager is wanted. The time-out of the
+// command ends when a person begins to read.
+func (env *Env) Pager() *output.Pager {
+	t := env.TerminalOf(env.Stdout)
+	terminal, isFile := env.Stdout.(*os.File)
+	isOff := env.Global.NoPager || env.Global.NoInput || env.Global.Verbose || env.Getenv("TERM") == "dumb"
+	if isOff || !isFile || !t.IsTTY || t.Rows == 0 || output.PagerCommand() == "" {
+		return nil
+	}
+	env.pager = &output.Pager{
+		Context: env.Context, Terminal: terminal, Plain: InterruptibleWriter{env.Context, terminal},
+		Command: output.PagerCommand(), Height: t.Rows, Begin: env.Deadline.Stop,
+	}
+	return env.pager
+}
+
+// HasPaged reports whether output went to a pager.
+func (env *Env) HasPaged() bool { return env.pager.Used() }
 
 // CheckPrinted refuses output flags with which a generated secret would not be printed and would be lost. The secret is
 // printed in field; the flag elsewhere, which the hint names, writes it to a file instead.

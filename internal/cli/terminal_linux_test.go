@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -425,4 +426,17 @@ func TestImport_ProgressCountsRows(t *testing.T) {
 	p := startOnTerminal(t, pair, "users", "import", file, "--no-passwords")
 	p.awaits(t, " 40 %  2,000 of 5,000 rows, ").awaits(t, "/s, 0 failed, ").awaits(t, " left")
 	p.awaits(t, " 80 %  4,000 of 5,000 rows, ").awaits(t, "5,000 created").leaves(t, 0)
+}
+
+// A generated password is shown on a terminal, where a change is otherwise shown as a difference.
+func TestTerminal_ShowsGeneratedPasswords(t *testing.T) {
+	t.Parallel()
+	pair := withAda(t)
+	for _, who := range [][]string{{"ada"}, {"ada", "admin"}} {
+		p := startOnTerminal(t, pair, append([]string{"users", "password", "--generate-password"}, who...)...)
+		p.leaves(t, 0)
+		if n := len(regexp.MustCompile(`\b[A-Za-z0-9]{5}(-[A-Za-z0-9]{5}){3}\b`).FindAllString(p.sees(), -1)); n != len(who) {
+			t.Errorf("%d passwords for %v:\n%s", n, who, p.sees())
+		}
+	}
 }

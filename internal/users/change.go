@@ -110,15 +110,22 @@ func (t *Table) Unlock() Edit {
 	return e
 }
 
-// SetPassword returns the edit that stores a bcrypt hash, or removes the password if hash is empty. With force the
-// user must choose a new password at the next login. Users of a tenant always have a password and cannot be forced.
-func (t *Table) SetPassword(hash string, force bool) (Edit, error) {
+// SetPasswords returns the edit that stores bcrypt hashes by user, or removes the passwords of users whose hash is
+// empty. With force the users must choose new passwords at the next login. Users of a tenant always have a password and
+// cannot be forced.
+func (t *Table) SetPasswords(hashes map[uuid.UUID]string, force bool) (Edit, error) {
 	column := t.passwordColumn()
+	var ids []uuid.UUID
+	var texts []string
+	for id, hash := range hashes {
+		ids, texts = append(ids, id), append(texts, hash)
+	}
+	hash := "nullif((@set_hashes::text[])[array_position(@set_users::uuid[], u.id)], '')"
 	e := Edit{
 		Action: audit.Update, Event: audit.PasswordChange, Secrets: []string{"password"},
-		Set:     column + " = nullif(@set_password, '')",
-		Holds:   "u." + column + " IS NOT DISTINCT FROM nullif(@set_password, '')",
-		Args:    pgx.NamedArgs{"set_password": hash},
+		Set:     column + " = " + hash,
+		Holds:   "u." + column + " IS NOT DISTINCT FROM " + hash,
+		Args:    pgx.NamedArgs{"set_users": ids, "set_hashes": texts},
 		Columns: []string{cmp.Or(column, "password")},
 	}
 	if t.tenant != nil {
@@ -126,10 +133,12 @@ func (t *Table) SetPassword(hash string, force bool) (Edit, error) {
 		if force {
 			t.refuse(&p, []string{"force_password_change"})
 		}
-		if p.Err() != nil {
-			return e, p.Err()
+		for _, hash := range texts {
+			if err := t.needsPassword(hash); p.Err() == nil && err != nil {
+				return e, err
+			}
 		}
-		return e, t.needsPassword(hash)
+		return e, p.Err()
 	}
 	e.Set += ", password_changed_at = @now, force_password_change = @set_force"
 	e.Holds += " AND u.password_changed_at = @now AND u.force_password_change = @set_force"

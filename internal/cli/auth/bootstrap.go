@@ -67,7 +67,7 @@ whose database role owns idam.user_roles. Use it to regain access.`,
 		}
 		n.PasswordHash = made.Hash
 		var u users.User
-		err = pw.WithFile(env, l, made, func() error {
+		err = pw.WithFile(env, l, made.Generated, func() error {
 			u, err = first.Bootstrap(ctx, l, n)
 			return err
 		})

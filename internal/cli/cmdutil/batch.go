@@ -41,6 +41,11 @@ type Batch[T any, E Table[T]] struct {
 	// Across changes rows in the databases of several tenants; nil if the command works in one database only
 	Across func(ctx context.Context, w *Writer, refs []string) error
 
+	// Apply makes the change, which differs between rows; nil if Edit is the whole change
+	Apply func(ctx context.Context, w *Writer, t E, rows []T) ([]T, error)
+	// Print prints the changed rows; nil prints them as they are
+	Print func(refs []string, rows []T) error
+
 	// Columns checks --columns; nil if the command prints records of type T only
 	Columns func(columns []string) error
 
@@ -109,7 +114,12 @@ func (b *Batch[T, E]) run(ctx context.Context, w *Writer, _ *cobra.Command, args
 				return err
 			}
 		}
-		if after, err = t.Apply(ctx, w.Ledger, targets, edit); err != nil {
+		if b.Apply != nil && len(targets) > 0 {
+			after, err = b.Apply(ctx, w, t, targets)
+		} else {
+			after, err = t.Apply(ctx, w.Ledger, targets, edit)
+		}
+		if err != nil {
 			return err
 		}
 		b.noteNoops(ctx, w, unchanged)
@@ -122,7 +132,12 @@ func (b *Batch[T, E]) run(ctx context.Context, w *Writer, _ *cobra.Command, args
 		args = nil // several, even if there is only one
 	}
 	if len(after) > 0 || len(failures) == 0 {
-		err = PrintResult(b.Env, w.Ledger, func() error { return PrintNamed(b.Env, b.Resource.View, args, after) })
+		err = PrintResult(b.Env, w.Ledger, func() error {
+			if b.Print != nil {
+				return b.Print(args, after)
+			}
+			return PrintNamed(b.Env, b.Resource.View, args, after)
+		})
 		if err != nil {
 			return err
 		}

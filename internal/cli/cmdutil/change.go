@@ -195,11 +195,12 @@ func PrintResult(env *Env, l *audit.Ledger, print func() error) error {
 	return AfterCommit(err)
 }
 
-// showResult shows a person the changed fields, or the records if they are new or --columns names their fields.
+// showResult shows a person the changed fields, or the records if they are new, hold a generated secret or a flag asks
+// for them.
 func showResult(env *Env, l *audit.Ledger, print func() error) error {
 	entries := l.Entries()
 	created := func(e audit.Entry) bool { return e.Before == nil }
-	if len(env.Printer.Columns) > 0 || slices.ContainsFunc(entries, created) {
+	if env.Output.asked || slices.ContainsFunc(entries, created) {
 		return print()
 	}
 	return newDiffWriter(env, env.Printer.Terminal, entries).writeFirst(env.Printer.Stdout, entries, false)

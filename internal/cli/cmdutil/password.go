@@ -8,7 +8,9 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
+	"golang.org/x/crypto/bcrypt"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
@@ -61,7 +63,7 @@ func (p *PasswordFlags) Bind(cmd *cobra.Command) {
 // Secret is a new password: the hash, and the plain text if it was generated.
 type Secret struct {
 	Hash      string
-	generated *string
+	Generated *string
 }
 
 // maxPasswordInput is the number of bytes read for a password; the longest valid one has 72.
@@ -93,7 +95,7 @@ func ReadPassword(ctx context.Context, env *Env, p PasswordFlags) (Secret, error
 		return Secret{}, err
 	}
 	hash, err := password.Hash(pw, HashCost)
-	return Secret{Hash: hash, generated: generated}, err
+	return Secret{Hash: hash, Generated: generated}, err
 }
 
 // AskPassword asks twice for a password on the terminal. Without one it is a usage error.
@@ -114,13 +116,47 @@ func AskPassword(ctx context.Context, env *Env) (string, error) {
 	return first, err
 }
 
-// WithFile writes the generated password to --password-out, runs the change and removes the file if the
-// change fails. A dry run writes no file.
-func (p PasswordFlags) WithFile(env *Env, l *audit.Ledger, s Secret, change func() error) error {
-	if s.generated == nil || l.DryRun {
+// CheckEach refuses a password that several users would share.
+func (p PasswordFlags) CheckEach() error {
+	if p.generate || p.out != "" || p.none {
+		return nil
+	}
+	return fault.New(fault.Usage, "several users cannot share a password").
+		WithHint("--generate-password makes one for each, --no-password removes them")
+}
+
+// ReadEach makes a password for each of n users, or none. It hashes them in a dry run too, but cheaply.
+func (p PasswordFlags) ReadEach(ctx context.Context, n int, dryRun bool) ([]Secret, error) {
+	made := make([]Secret, n)
+	if p.none {
+		return made, p.CheckEach()
+	}
+	plain := make([]string, n)
+	for i := range plain {
+		var err error
+		if plain[i], err = password.Generate(); err != nil {
+			return nil, err
+		}
+		made[i].Generated = &plain[i]
+	}
+	cost := HashCost
+	if dryRun {
+		cost = bcrypt.MinCost
+	}
+	hashes, err := password.HashAll(ctx, plain, cost)
+	for i, hash := range hashes {
+		made[i].Hash = hash
+	}
+	return made, err
+}
+
+// WithFile writes generated passwords to --password-out, runs the change and removes the file if the change fails.
+// text is nil if none is generated. A dry run writes no file.
+func (p PasswordFlags) WithFile(env *Env, l *audit.Ledger, text *string, change func() error) error {
+	if text == nil || p.isPrinted() || l.DryRun {
 		return change()
 	}
-	undo, err := p.store(env, s)
+	undo, err := StoreSecret(env, "--password-out", p.out, *text)
 	if err != nil {
 		return err
 	}
@@ -131,15 +167,6 @@ func (p PasswordFlags) WithFile(env *Env, l *audit.Ledger, s Secret, change func
 		return err
 	}
 	return nil
-}
-
-// store writes the generated password to --password-out before the change, so that the password of a changed account
-// is never lost. undo removes the file.
-func (p PasswordFlags) store(env *Env, s Secret) (undo func(), err error) {
-	if p.out == "" || p.out == "-" {
-		return func() {}, nil
-	}
-	return StoreSecret(env, "--password-out", p.out, *s.generated)
 }
 
 // StoreSecret writes a secret to a new file with mode 0600; undo removes the file.
@@ -183,7 +210,7 @@ func (p PasswordFlags) Printed(s Secret) *string {
 	if !p.isPrinted() {
 		return nil
 	}
-	return s.generated
+	return s.Generated
 }
 
 // userWithPassword is a user with the generated password, which is shown only once.
@@ -194,15 +221,19 @@ type userWithPassword struct {
 
 // AddPasswordOutputFlags is AddOutputFlags for records that have the field password if a password is generated.
 func AddPasswordOutputFlags(env *Env, cmd *cobra.Command, pw *PasswordFlags) *cobra.Command {
-	return BindOutput(env, cmd, func(columns []string) error {
-		if !pw.isPrinted() {
-			return output.CheckColumns[users.User](columns)
-		}
-		if err := CheckPrinted(env, cmd, "password", "the generated password", "--password-out F"); err != nil {
-			return err
-		}
-		return output.CheckColumns[userWithPassword](columns)
-	})
+	return BindOutput(env, cmd, func(columns []string) error { return pw.CheckColumns(env, cmd, columns) })
+}
+
+// CheckColumns checks --columns of users that have the field password if a password is generated, and that it is
+// printed.
+func (p PasswordFlags) CheckColumns(env *Env, cmd *cobra.Command, columns []string) error {
+	if !p.isPrinted() {
+		return output.CheckColumns[users.User](columns)
+	}
+	if err := CheckPrinted(env, cmd, "password", "the generated password", "--password-out F"); err != nil {
+		return err
+	}
+	return output.CheckColumns[userWithPassword](columns)
 }
 
 // printsID reports whether the output format is id.
@@ -218,4 +249,16 @@ func PrintUser(env *Env, u users.User, pw *string) error {
 	}
 	env.Printer.Secret = true
 	return output.One(env.Printer, UserView, userWithPassword{u, *pw})
+}
+
+// PrintUsers prints users with their generated passwords.
+func PrintUsers(env *Env, list []users.User, passwords map[uuid.UUID]Secret) error {
+	env.Printer.Secret = true
+	v := UserView
+	v.Table = []string{"username", "full_name", "email", "password"}
+	items := make([]userWithPassword, len(list))
+	for i, u := range list {
+		items[i] = userWithPassword{u, *passwords[u.ID].Generated}
+	}
+	return PrintWhole(env, v, items)
 }

@@ -67,7 +67,7 @@ func (n *newUser) create(ctx context.Context, env *cmdutil.Env, w *cmdutil.Write
 	}
 	n.PasswordHash = s.Hash
 	var created users.User
-	err = n.password.WithFile(env, w.Ledger, s, func() error {
+	err = n.password.WithFile(env, w.Ledger, s.Generated, func() error {
 		created, err = t.Create(ctx, w.Ledger, n.New)
 		return err
 	})

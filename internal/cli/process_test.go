@@ -134,8 +134,8 @@ func eventually(t *testing.T, dsn, sql string) {
 
 // waits is true while a session of cxgctl waits for a lock, away while cxgctl does not have a session.
 const (
-	waits = `SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'cxgctl' AND wait_event_type = 'Lock'`
-	away  = `SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'cxgctl'`
+	waits = `SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'cxgctl%' AND wait_event_type = 'Lock'`
+	away  = `SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'cxgctl%'`
 )
 
 // hold runs a statement in a transaction that keeps its locks until release is called.

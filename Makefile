@@ -19,12 +19,12 @@ LDFLAGS := -s -w -X github.com/cxgctl/cxgctl/internal/buildinfo.version=$(VERSIO
 RACE = $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo 'int main(void) { return 0; }' | \
 	$$($(GO) env CC) -include stdlib.h -fsyntax-only -x c - 2>/dev/null && echo -race)
 
-.PHONY: help demo test test-all build postgres test-packages bench fuzz fmt lint tidy check clean
+.PHONY: help demo test test-all build go install dist postgres test-packages bench fuzz fmt lint tidy check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: postgres build ## Build cxgctl, start PostgreSQL, and show the main commands
+demo: go postgres build ## Build cxgctl, start PostgreSQL, and show the main commands
 	@.ci/demo
 
 # -short reduces repetitions. Four tests run in parallel, because many of them wait for servers and timeouts.
@@ -32,14 +32,27 @@ test: postgres test-packages ## Run the tests with -short
 	GOGC=400 $(GO) test -short -timeout 20m -parallel 4 ./...
 
 # internal/cli starts thousands of processes, which takes too long with the race detector on two cores.
-test-all: postgres test-packages ## Run all tests, most of them with the race detector if a C compiler is installed
+test-all: go postgres test-packages ## Run all tests, most of them with the race detector if a C compiler is installed
 	@race="$(RACE)"; [ -n "$$race" ] || echo 'no C compiler found, so the race detector is off' >&2; \
 	set -ex; export GOGC=400; \
 	GORACE=atexit_sleep_ms=10 $(GO) test $$race -timeout 40m -parallel 4 $$($(GO) list ./... | grep -v '/internal/cli$$'); \
 	$(GO) test -timeout 40m -parallel 4 ./internal/cli
 
-build: ## Build bin/cxgctl
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/cxgctl
+# go says what is missing, and that the first build takes a while.
+go:
+	@command -v $(GO) >/dev/null || { echo 'Go is missing: install Go 1.26 or later from https://go.dev/dl' >&2; exit 1; }
+
+build: go ## Build bin/cxgctl
+	@[ -e $(BIN) ] || echo 'compiling cxgctl, the first time for some minutes' >&2
+	CGO_ENABLED=0 $(GO) build -trimpath -tags timetzdata -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/cxgctl
+
+PREFIX ?= /usr/local
+install: ## Install bin/cxgctl with man pages, completions and systemd units below DESTDIR and PREFIX (/usr/local)
+	@[ -x $(BIN) ] || { echo 'make build first' >&2; exit 1; }
+	DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' packaging/install $(BIN)
+
+dist: go ## Build archives, packages, an image, an SBOM and checksums in dist/
+	VERSION='$(VERSION)' LDFLAGS='$(LDFLAGS)' packaging/dist
 
 postgres: ## Install PostgreSQL's server programs if they are missing
 	@.ci/postgres
@@ -73,4 +86,4 @@ tidy: ## Fail if go.mod or go.sum would change
 check: tidy lint test ## Run all checks required before a commit
 
 clean: ## Remove the binary; the dev database stays
-	rm -rf bin
+	rm -rf bin dist

@@ -95,6 +95,8 @@ type Options struct {
 	Terminal Terminal  // of Stdout; the zero value means that it is not a terminal
 	Pager    *Pager    // for long output to Stdout; may be nil
 
+	Brief bool // tables of a single record leave out fields that are NULL, false or zero
+
 	Note func(format string, args ...any) // tells the user what a table does not show; may be nil
 }
 

@@ -94,7 +94,7 @@ func newTable(p *Printer, cols []column, name string) *table {
 	t := &table{
 		printer:  p,
 		cols:     cols,
-		status:   slices.IndexFunc(cols, func(c column) bool { return c.name == "status" }),
+		status:   statusColumn(cols),
 		currency: currencyColumn(cols),
 		relative: p.Terminal.IsTTY && p.Format == Table,
 		name:     cmp.Or(name, "rows"),
@@ -106,6 +106,10 @@ func newTable(p *Printer, cols []column, name string) *table {
 		t.shown = append(t.shown, i)
 	}
 	return t
+}
+
+func statusColumn(cols []column) int {
+	return slices.IndexFunc(cols, func(c column) bool { return c.name == "status" })
 }
 
 func (t *table) begin(b []byte) ([]byte, error) { return b, nil }
@@ -476,6 +480,17 @@ func (l *listing) row(b []byte, r *printedRow) ([]byte, error) {
 		values[i] = value
 	}
 	l.nameUsers([][]string{values})
+	if l.printer.Brief {
+		var cols []column
+		var kept []string
+		for i, value := range values {
+			if value != "" && value != "false" && (!l.cols[i].isRight() || strings.Trim(value, "0.") != "") {
+				cols, kept = append(cols, l.cols[i]), append(kept, value)
+			}
+		}
+		l.cols, values = cols, kept
+		l.status = statusColumn(cols)
+	}
 	return l.appendFields(b, values)
 }
 

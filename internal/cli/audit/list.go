@@ -242,10 +242,7 @@ later, and empty if it has no seal.`,
 				list[i].Origin = &o
 			}
 		}
-		if operation {
-			return cmdutil.PrintWhole(env, AuditView, list)
-		}
-		return output.One(env.Printer, AuditView, list[0])
+		return cmdutil.PrintChanges(env, AuditView, list, entries, operation)
 	})
 	cmdutil.BindReveal(env, cmd)
 	env.Specify(cmd, cmdutil.Spec{Permission: "AUDIT_READ", Resource: "audit", Tables: schema.AuditTables, Audit: cmdutil.WhenReading})

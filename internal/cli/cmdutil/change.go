@@ -196,11 +196,12 @@ func PrintResult(env *Env, l *audit.Ledger, print func() error) error {
 }
 
 // showResult shows a person the changed fields, or the records if they are new, hold a generated secret or a flag asks
-// for them.
+// for them. Of a new record it shows the fields with a value, or with -o all.
 func showResult(env *Env, l *audit.Ledger, print func() error) error {
 	entries := l.Entries()
 	created := func(e audit.Entry) bool { return e.Before == nil }
 	if env.Output.asked || slices.ContainsFunc(entries, created) {
+		env.Printer.Brief = len(env.Printer.Columns) == 0 && env.Output.Format == ""
 		return print()
 	}
 	return newDiffWriter(env, env.Printer.Terminal, entries).writeFirst(env.Printer.Stdout, entries, false)

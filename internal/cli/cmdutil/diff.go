@@ -113,6 +113,26 @@ func displayNames[T any, E Table[T]](ctx context.Context, s *Session, n Resource
 	return names
 }
 
+// PrintChanges prints the audit rows of an operation, or a single one. On a terminal the changed fields follow, in place
+// of the JSON before and after the change.
+func PrintChanges[T any](env *Env, v output.View, records []T, entries []audit.Entry, operation bool) error {
+	shows := env.forPeople() && env.Printer.Terminal.IsTTY && len(env.Printer.Columns) == 0
+	single := !operation || shows && len(records) == 1
+	if single && shows {
+		env.Printer.Columns = slices.DeleteFunc(output.Fields[T](), func(f string) bool { return f == "before" || f == "after" })
+	}
+	print := func() error { return PrintWhole(env, v, records) }
+	if single {
+		print = func() error { return output.One(env.Printer, v, records[0]) }
+	}
+	if err := print(); err != nil || !shows {
+		return err
+	}
+	w := newDiffWriter(env, env.Printer.Terminal, entries)
+	w.masked = env.masked
+	return w.writeFirst(env.Printer.Stdout, entries, false)
+}
+
 // isAny selects every field, and isStored those that a change sets to a value of its own.
 func isAny(audit.Difference) bool      { return true }
 func isStored(d audit.Difference) bool { return !audit.Computed(d.Field) }
@@ -137,8 +157,11 @@ func (w *diffWriter) writeFirst(out io.Writer, entries []audit.Entry, planned bo
 func (w *diffWriter) write(out io.Writer, entries []audit.Entry, planned bool, wanted func(audit.Difference) bool) error {
 	for _, e := range entries {
 		infinitive, done := verb(e.Action)
-		if planned {
+		switch {
+		case planned:
 			done = "would " + infinitive
+		case e.Result != nil && *e.Result != "SUCCESS":
+			done = "failed to " + infinitive
 		}
 		id := ""
 		if e.ResourceID != nil {

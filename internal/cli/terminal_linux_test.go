@@ -55,6 +55,14 @@ func (p *process) onTerminal(t *testing.T) *person {
 	if err != nil {
 		t.Fatal(err)
 	}
+	mode, err := unix.IoctlGetTermios(int(keyboard.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mode.Iflag |= unix.IUTF8 // as terminal emulators do: the erase key erases a character, not a byte
+	if err := unix.IoctlSetTermios(int(keyboard.Fd()), unix.TCSETS, mode); err != nil {
+		t.Fatal(err)
+	}
 	if p.columns > 0 {
 		if err := unix.IoctlSetWinsize(int(keyboard.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: p.columns, Row: 24}); err != nil {
 			t.Fatal(err)

@@ -368,7 +368,7 @@ func TestInit(t *testing.T) {
 	if path != filepath.Join(home, ".config/cxgctl/config.yaml") || InitPath(Flags{ConfigFile: "x"}, getenv, "/w") != "/w/x" {
 		t.Fatalf("InitPath: %s", path)
 	}
-	if err := Init(path); err != nil {
+	if err := Init(path, Answers{}); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
@@ -378,7 +378,7 @@ func TestInit(t *testing.T) {
 		t.Errorf("the starter says %+v", View(c))
 	}
 	// The commented part is right as well.
-	text := strings.ReplaceAll(starter, "\n#  ", "\n  ")
+	text := strings.ReplaceAll(Answers{}.text(), "\n#  ", "\n  ")
 	c := load(t, Flags{ConfigFile: "-", Stdin: strings.NewReader(text), Profile: "prod"}, getenv, home)
 	for _, s := range View(c) {
 		if s.Value == nil && s.Key != keyOperator && s.Key != keyToken && s.Key != keyCommand {
@@ -386,7 +386,7 @@ func TestInit(t *testing.T) {
 		}
 	}
 	write(t, path, "mine", 0o600)
-	if err := Init(path); !fault.Is(err, fault.AlreadyExists) {
+	if err := Init(path, Answers{}); !fault.Is(err, fault.AlreadyExists) {
 		t.Errorf("a second Init: %v", err)
 	}
 	if text, err := os.ReadFile(path); err != nil || string(text) != "mine" {
@@ -395,7 +395,7 @@ func TestInit(t *testing.T) {
 	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 1 {
 		t.Errorf("left behind: %v, %v", entries, err)
 	}
-	if err := Init(filepath.Join(path, "below")); !fault.Is(err, fault.Validation) {
+	if err := Init(filepath.Join(path, "below"), Answers{}); !fault.Is(err, fault.Validation) {
 		t.Errorf("below a file: %v", err)
 	}
 }

@@ -195,6 +195,20 @@ func (p *Problems) Err() error {
 	return err
 }
 
+// OfField returns the problem of one field, of an error from Problems, as a VALIDATION_ERROR, or nil.
+func OfField(err error, field string) error {
+	if err == nil {
+		return nil
+	}
+	list, _ := From(err).Detail["fields"].([]Problem)
+	for _, x := range list {
+		if x.Field == field {
+			return New(Validation, "%s", x.Message)
+		}
+	}
+	return nil
+}
+
 // NameFields makes the message of an error from Problems call each field by the name that the function returns. Other
 // errors stay as they are.
 func (e *Error) NameFields(name func(field string) string) {

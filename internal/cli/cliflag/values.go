@@ -39,6 +39,16 @@ func (v *StrictValue) Set(s string) error {
 	return nil
 }
 
+// Replace sets a flag to another value, which may be empty.
+func Replace(cmd *cobra.Command, f *pflag.Flag, value string) error {
+	strict := f.Value.(*StrictValue)
+	if value == "" {
+		return strict.Value.Set("")
+	}
+	strict.Given = false
+	return cmd.Flags().Set(f.Name, value)
+}
+
 // emptyValue is the error of a flag without a value. An empty value usually means an unset shell variable, and an
 // empty filter would select everything.
 func emptyValue(name string) error {

@@ -40,6 +40,8 @@ func (env *Env) FirstLine() (string, error) {
 type PasswordFlags struct {
 	stdin, generate, none bool
 	file, out             string
+
+	Insist bool // ask until a valid password is typed
 }
 
 // Bind adds the flags.
@@ -85,7 +87,7 @@ func ReadPassword(ctx context.Context, env *Env, p PasswordFlags) (Secret, error
 	case p.file != "":
 		pw, err = config.ReadSecret("--password-file", p.file, env.Getenv("CREDENTIALS_DIRECTORY"))
 	default:
-		pw, err = AskPassword(ctx, env)
+		pw, err = askValid(ctx, env, p.Insist)
 	}
 	if err != nil {
 		return Secret{}, err
@@ -96,6 +98,20 @@ func ReadPassword(ctx context.Context, env *Env, p PasswordFlags) (Secret, error
 	}
 	hash, err := password.Hash(pw, HashCost)
 	return Secret{Hash: hash, Generated: generated}, err
+}
+
+// askValid asks for a valid password, with insist until one is typed.
+func askValid(ctx context.Context, env *Env, insist bool) (string, error) {
+	for {
+		pw, err := AskPassword(ctx, env)
+		if err == nil {
+			err = password.Check(password.Normal(pw))
+		}
+		if !insist || !fault.Is(err, fault.Validation) {
+			return pw, err
+		}
+		env.Printf("%s", fault.From(err).Message)
+	}
 }
 
 // AskPassword asks twice for a password on the terminal. Without one it is a usage error.

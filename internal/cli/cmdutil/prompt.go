@@ -2,6 +2,7 @@ package cmdutil
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -11,8 +12,10 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
 )
@@ -52,16 +55,76 @@ func (env *Env) Confirm(ctx context.Context, question string, rows int) error {
 		how = "Type " + want[0] + " to confirm: "
 	}
 	_, _ = io.WriteString(env.Stderr, output.Sanitize(question)+env.promptContext()+"? "+how)
-	answer, err := env.Interruptible(ctx, fd, func() (string, error) {
-		return bufio.NewReader(env.Stdin).ReadString('\n')
-	})
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
+	answer, err := env.ReadLine(ctx, fd)
+	if err == nil && !slices.Contains(want, strings.ToLower(answer)) {
+		err = cancelled()
 	}
-	if slices.Contains(want, strings.ToLower(strings.TrimSpace(answer))) {
-		return nil
-	}
+	return err
+}
+
+func cancelled() error {
 	return fault.New(fault.ConfirmationRequired, "cancelled").WithHint("nothing was changed")
+}
+
+// ReadLine reads an answer from the terminal, without spaces around it. The end of the input cancels the command.
+func (env *Env) ReadLine(ctx context.Context, fd int) (string, error) {
+	line, err := env.Interruptible(ctx, fd, func() (string, error) { return bufio.NewReader(env.Stdin).ReadString('\n') })
+	if errors.Is(err, io.EOF) {
+		err = cancelled()
+	}
+	return strings.TrimSpace(line), err
+}
+
+// Ask asks for a value on the terminal until check accepts it. An empty answer means fallback.
+func (env *Env) Ask(ctx context.Context, fd int, question, fallback string, check func(answer string) error) error {
+	if fallback != "" {
+		question += " [" + fallback + "]"
+	}
+	for {
+		env.Prompt(question + ": ")
+		answer, err := env.ReadLine(ctx, fd)
+		if err != nil {
+			return err
+		}
+		if err = check(cmp.Or(answer, fallback)); !fault.Is(err, fault.Validation) {
+			return err
+		}
+		env.Printf("%s", fault.From(err).Message)
+	}
+}
+
+// AskMissing asks on a terminal for the required flags that are missing, and then for the optional ones. check returns
+// the error of a field that has just been set.
+func (env *Env) AskMissing(cmd *cobra.Command, check func(field string) error, optional ...string) (asked bool, err error) {
+	missing := cliflag.Missing(cmd)
+	fd, ok := env.Terminal()
+	if len(missing) == 0 || !ok {
+		return false, nil
+	}
+	for i, name := range append(missing, optional...) {
+		f := cmd.Flags().Lookup(name)
+		isRequired := i < len(missing)
+		if f.Changed && !isRequired {
+			continue
+		}
+		question := strings.ReplaceAll(name, "-", " ")
+		if !isRequired && f.DefValue == "" {
+			question += " (optional)"
+		}
+		err := env.Ask(cmd.Context(), fd, question, f.DefValue, func(answer string) error {
+			if answer == "" && isRequired {
+				return fault.New(fault.Validation, "it is required")
+			}
+			if err := cliflag.Replace(cmd, f, answer); err != nil {
+				return err
+			}
+			return check(strings.ReplaceAll(name, "-", "_"))
+		})
+		if err != nil {
+			return true, err
+		}
+	}
+	return true, nil
 }
 
 // promptContext returns the part of a question that names the database and the profile in its color: " (db1:5432/mgmt,

@@ -63,22 +63,3 @@ func newPath(env *cmdutil.Env) *cobra.Command {
 		}),
 	}
 }
-
-func newInit(env *cmdutil.Env) *cobra.Command {
-	return &cobra.Command{
-		Use: "init", Short: "Write a commented configuration file to start from", Example: "  cxgctl config init\n  cxgctl config init --config ~/.config/cxgctl/config.yaml", Args: cmdutil.ExactArgs(),
-		RunE: env.Wrap(func(_ context.Context, cmd *cobra.Command, _ []string) error {
-			dir, err := os.Getwd()
-			if err != nil {
-				return err
-			}
-			path := config.InitPath(env.ConfigFlags(cmd), env.Getenv, dir)
-			if err := config.Init(path); err != nil {
-				return err
-			}
-			env.Note("wrote %s", path)
-			_, err = fmt.Fprintln(env.Stdout, output.Sanitize(path))
-			return err
-		}),
-	}
-}

@@ -1,12 +1,10 @@
 package config
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"context"
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -89,9 +87,9 @@ func goOn(ctx context.Context, env *cmdutil.Env, wrong *fault.Error) (bool, erro
 	}
 	env.Printf("%s", wrong.Message)
 	env.Prompt("Go on editing? [Y/n] ")
-	answer, err := env.Interruptible(ctx, fd, func() (string, error) { return bufio.NewReader(env.Stdin).ReadString('\n') })
-	if errors.Is(err, io.EOF) {
+	answer, err := env.ReadLine(ctx, fd)
+	if fault.Is(err, fault.ConfirmationRequired) {
 		return false, nil
 	}
-	return !strings.HasPrefix(strings.ToLower(strings.TrimSpace(answer)), "n"), err
+	return !strings.HasPrefix(strings.ToLower(answer), "n"), err
 }

@@ -100,6 +100,18 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 		}
 		return cmdutil.ExactArgs()(cmd, args)
 	}
+	checkColumns := cmd.PreRunE
+	cmd.PreRunE = func(cmd *cobra.Command, args []string) (err error) {
+		if err := checkColumns(cmd, args); err != nil {
+			return err
+		}
+		optional := []string{"phone", "department", "user-type"}
+		if cmd.Flags().Changed("tenant") {
+			optional = nil
+		}
+		n.password.Insist, err = env.AskMissing(cmd, func(field string) error { return fault.OfField(n.Check(), field) }, optional...)
+		return err
+	}
 	env.Specify(cmd, cmdutil.Spec{Permission: "USER_CREATE", Resource: users.Kind.Name, Audit: cmdutil.Always})
 	return cmd
 }

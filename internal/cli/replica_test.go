@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -142,6 +143,10 @@ func TestServers_PrimaryIsFound(t *testing.T) {
 	} {
 		cxgctl(t, pair, "users", "create", "--username", strings.ReplaceAll(name, " ", "-"), "--email", strings.ReplaceAll(name, " ", "")+"@example.com",
 			"--full-name", "U", "--no-password").exits(t, 0)
+	}
+	told := cxgctl(t, r.Both(), "users", "list", "-v").exits(t, 0).err.String()
+	if !regexp.MustCompile(`(?m)^manager database: .+:\d+, .+:\d+/\S+, connected to .+, PostgreSQL \d`).MatchString(told) {
+		t.Errorf("-v does not name both servers:\n%s", told)
 	}
 	cxgctl(t, r.Standby(), "users", "list").exits(t, 0)
 	compat := cxgctl(t, r.Standby(), "doctor", "--compat", "--database", "manager", "-o", "csv", "--columns", "check,status").exits(t, 9)

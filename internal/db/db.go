@@ -314,6 +314,16 @@ func (d *DB) Addr() string {
 	return c.Host + ":" + strconv.Itoa(int(c.Port)) + "/" + c.Database
 }
 
+// Server returns the host and the port that a session is connected to, or "" if there is no session.
+func (d *DB) Server(ctx context.Context) string {
+	conn, err := d.pool.Acquire(ctx)
+	if err != nil {
+		return ""
+	}
+	defer conn.Release()
+	return conn.Conn().PgConn().Conn().RemoteAddr().String()
+}
+
 // Addr returns the same as DB.Addr without connecting, or "" if the connection string is malformed.
 func (o Options) Addr() string {
 	c, err := Config(o)

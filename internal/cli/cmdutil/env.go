@@ -83,7 +83,11 @@ func (env *Env) Open(ctx context.Context, o db.Options) (*db.DB, error) {
 	if env.OpenDB == nil {
 		env.opened = append(env.opened, d)
 	}
-	env.Tell("%s database: %s, PostgreSQL %s", d.Name(), d.Addr(), d.Version())
+	where := o.Addrs()
+	if strings.Contains(where, ", ") && env.Global.Verbose {
+		where += ", connected to " + d.Server(ctx)
+	}
+	env.Tell("%s database: %s, PostgreSQL %s", d.Name(), where, d.Version())
 	return d, nil
 }
 
@@ -144,6 +148,11 @@ func (env *Env) LoadConfig(cmd *cobra.Command) (*config.Config, error) {
 	env.Tell("configuration: %s", cmp.Or(c.File, "no file"))
 	if c.Profile != "" {
 		env.Tell("profile: %s (%s)", c.Profile, c.Sources["profile"])
+	}
+	for _, s := range config.View(c) {
+		if s.Source != "" && s.Source != "built-in" && s.Key != "file" && s.Key != "profile" {
+			env.Tell("setting %s: %s", s.Key, c.From(s.Key))
+		}
 	}
 	return env.Config, nil
 }

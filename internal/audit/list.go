@@ -21,7 +21,7 @@ type Filter struct {
 	Nouns      []string // the valid nouns of Resource
 	ResourceID string
 	Actions    []string
-	Result     string
+	Results    []string
 	Ticket     string
 	ReasonLike string // literal text within the reason
 	Op         string
@@ -96,9 +96,7 @@ func (g *Log) where(ctx context.Context, r db.Reader, f Filter, p *fault.Problem
 		}
 	}
 	choices(g.exprs["action"], "action", f.Actions, Actions)
-	if f.Result != "" {
-		choices(g.exprs["result"], "result", []string{f.Result}, Results)
-	}
+	choices(g.exprs["result"], "result", f.Results, Results)
 	if f.Ticket != "" {
 		w.Bind(g.exprs["ticket"]+" = @ticket", "ticket", f.Ticket)
 	}

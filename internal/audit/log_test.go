@@ -34,8 +34,8 @@ func TestLog_FiltersUseIndex(t *testing.T) {
 	at := time.Date(2026, 1, 10, 0, 0, 0, 0, time.UTC)
 	for name, f := range map[string]audit.Filter{
 		"none": {}, "operator": {Operator: "00000000-0000-4000-8000-000000000007"}, "a name without a user": {Operator: "stranger20"},
-		"resource": {Resource: "invoice", Nouns: []string{"invoice"}}, "resource id": {ResourceID: "77"}, "action": {Actions: []string{"DELETE"}}, "result": {Result: "BLOCKED"},
-		"success": {Result: "SUCCESS"}, "op": {Op: "00000000-0000-4000-8000-000000000007"}, "time": {Since: at, Until: at.Add(time.Hour)},
+		"resource": {Resource: "invoice", Nouns: []string{"invoice"}}, "resource id": {ResourceID: "77"}, "action": {Actions: []string{"DELETE"}}, "result": {Results: []string{"BLOCKED"}},
+		"success": {Results: []string{"SUCCESS"}}, "op": {Op: "00000000-0000-4000-8000-000000000007"}, "time": {Since: at, Until: at.Add(time.Hour)},
 		"two": {Operator: "00000000-0000-4000-8000-000000000007", Actions: []string{"DELETE"}},
 	} {
 		s, err := log.Matching(t.Context(), w.DB, f)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -32,6 +33,7 @@ type Summary struct {
 	Canceled      money.Amount  `json:"canceled" db:"canceled" table:"sum"`
 	PaidRate      *money.Amount `json:"paid_rate" db:"paid_rate" table:"percent" heading:"PAID %"` // paid / (paid + unpaid), four places; nil if the sum is 0
 	Ageing
+	Subgroup *string `json:"subgroup" db:"sublabel" table:"key"` // the second of two groupings, else nil
 }
 
 // Ageing breaks the unpaid amount down by days overdue.
@@ -73,7 +75,7 @@ const (
 	// currency are merged. Infinite dates can be compared, but days cannot be counted from them.
 	pots = `
 WITH pots AS (
-    SELECT {key} AS key, i.currency,
+    SELECT {key} AS key, {subkey} AS subkey, i.currency,
            CASE WHEN i.status = 'PAID' THEN 'paid'
                 WHEN i.status = 'CANCELED' THEN 'canceled'
                 WHEN i.due_date < @today::date - 90 THEN 'over_90'
@@ -83,7 +85,7 @@ WITH pots AS (
                 ELSE 'current' END AS pot,
            count(*) AS n, sum(i.total_amount) AS amount, min(i.due_date) AS due_date
       FROM (SELECT {summed} FROM {table} i WHERE {where}) i
-     GROUP BY 1, 2, 3
+     GROUP BY 1, 2, 3, 4
 )`
 	ageing = `
        coalesce(sum(p.amount) FILTER (WHERE p.pot = 'current'), 0.0000)::text AS current,
@@ -92,12 +94,12 @@ WITH pots AS (
        coalesce(sum(p.amount) FILTER (WHERE p.pot = '61_90'), 0.0000)::text AS days_61_90,
        coalesce(sum(p.amount) FILTER (WHERE p.pot = 'over_90'), 0.0000)::text AS days_over_90`
 	summarize = pots + `
-SELECT s.label, s.tenant_id, s.tenant_name, s.currency, s.count, s.paid_count, s.count - s.paid_count - s.canceled_count AS unpaid_count, s.canceled_count,
+SELECT s.label, s.sublabel, s.tenant_id, s.tenant_name, s.currency, s.count, s.paid_count, s.count - s.paid_count - s.canceled_count AS unpaid_count, s.canceled_count,
        s.total::text AS total, s.paid::text AS paid, s.unpaid::text AS unpaid, s.canceled::text AS canceled,
        round(s.paid / nullif(s.paid + s.unpaid, 0), 4)::text AS paid_rate,
        s.current, s.days_1_30, s.days_31_60, s.days_61_90, s.days_over_90
   FROM (
-SELECT {label} AS label, {tenant_id} AS tenant_id, {name} AS tenant_name, upper(rtrim(p.currency)) AS currency,
+SELECT {label} AS label, {sublabel} AS sublabel, {tenant_id} AS tenant_id, {name} AS tenant_name, upper(rtrim(p.currency)) AS currency,
        sum(p.n)::bigint AS count,
        coalesce(sum(p.n) FILTER (WHERE p.pot = 'paid'), 0)::bigint AS paid_count,
        coalesce(sum(p.n) FILTER (WHERE p.pot = 'canceled'), 0)::bigint AS canceled_count,
@@ -106,24 +108,30 @@ SELECT {label} AS label, {tenant_id} AS tenant_id, {name} AS tenant_name, upper(
        coalesce(sum(p.amount) FILTER (WHERE p.pot NOT IN ('paid', 'canceled')), 0.0000) AS unpaid,
        coalesce(sum(p.amount) FILTER (WHERE p.pot = 'canceled'), 0.0000) AS canceled,` + ageing + `
   FROM pots p {join}
- GROUP BY 1, 2, 3, 4
+ GROUP BY 1, 2, 3, 4, 5
        ) s
- ORDER BY s.label COLLATE "C" NULLS LAST, s.tenant_id, s.currency COLLATE "C" NULLS LAST`
+ ORDER BY s.label COLLATE "C" NULLS LAST, s.sublabel COLLATE "C" NULLS LAST, s.tenant_id, s.currency COLLATE "C" NULLS LAST`
 )
 
-// Summarize returns the sums of the invoices that the filter selects, grouped by one of Groupings and ordered by
+// Summarize returns the sums of the invoices that the filter selects, grouped by one or two of Groupings and ordered by
 // group and currency. Ages are counted from today, a day in UTC.
-func (t *Table) Summarize(ctx context.Context, r db.Reader, f Filter, by string, today db.Date) ([]Summary, error) {
+func (t *Table) Summarize(ctx context.Context, r db.Reader, f Filter, by []string, today db.Date) ([]Summary, error) {
 	problems := f.Refused
-	g, ok := groupings[strings.ToLower(strings.TrimSpace(by))]
-	if !ok {
-		problems.Add("by", "%.60q is not one of %s", by, strings.Join(Groupings, ", "))
+	by = slices.Clone(by)
+	for i, name := range by {
+		by[i] = strings.ToLower(strings.TrimSpace(name))
+		if _, ok := groupings[by[i]]; !ok {
+			problems.Add("by", "%.60q is not one of %s", name, strings.Join(Groupings, ", "))
+		}
+	}
+	if n := len(by); n > 2 || n == 2 && by[0] == by[1] {
+		problems.Add("by", "takes one grouping, or two different ones")
 	}
 	where, _, err := t.compile(ctx, r, f, &problems)
 	if err := cmp.Or(problems.Err(), err); err != nil {
 		return nil, err
 	}
-	return db.Collect[Summary](ctx, r, t.summing(summarize, g, where), sumArgs(where, today))
+	return db.Collect[Summary](ctx, r, t.summing(summarize, by, where), sumArgs(where, today))
 }
 
 // Debt is what a tenant owes in one currency: a line of the ageing report.
@@ -157,17 +165,23 @@ func (t *Table) Report(ctx context.Context, r db.Reader, f Filter, today db.Date
 	if err := cmp.Or(problems.Err(), err); err != nil {
 		return nil, err
 	}
-	return db.Collect[Debt](ctx, r, t.summing(report, groupings["tenant"], where), sumArgs(where, today))
+	return db.Collect[Debt](ctx, r, t.summing(report, []string{"tenant"}, where), sumArgs(where, today))
 }
 
 // summing replaces the placeholders of a statement over the pots.
-func (t *Table) summing(statement string, g grouping, where db.Where) string {
-	join, code, name, id := "", "NULL::text", "NULL::text", "NULL::uuid"
-	if g == groupings["tenant"] {
-		join, code, name = tenants.Join(t.cat, "p.key")
-		id = "p.key"
+func (t *Table) summing(statement string, by []string, where db.Where) string {
+	first, second := groupings[by[0]], grouping{"NULL::text", "NULL::text"}
+	if len(by) == 2 {
+		second = groupings[by[1]]
+		second.label = strings.ReplaceAll(second.label, "p.key", "p.subkey")
 	}
-	statement = strings.NewReplacer("{key}", g.key, "{label}", strings.ReplaceAll(g.label, "{code}", code), "{code}", code, "{name}", name,
+	join, code, name, id := "", "NULL::text", "NULL::text", "NULL::uuid"
+	if i := slices.Index(by, "tenant"); i >= 0 {
+		id = []string{"p.key", "p.subkey"}[i]
+		join, code, name = tenants.Join(t.cat, id)
+	}
+	statement = strings.NewReplacer("{key}", first.key, "{label}", strings.ReplaceAll(first.label, "{code}", code),
+		"{subkey}", second.key, "{sublabel}", strings.ReplaceAll(second.label, "{code}", code), "{code}", code, "{name}", name,
 		"{tenant_id}", id, "{join}", join, "{summed}", t.Shape.Select("i", summed), "{where}", where.String()).Replace(statement)
 	return t.sql(statement)
 }

@@ -2,6 +2,7 @@ package roles
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -14,6 +15,8 @@ import (
 type Filter struct {
 	User   uuid.UUID // only roles that this user holds; uuid.Nil means all
 	Search string    // literal text in code or name, case-insensitive
+
+	Since, Until time.Time // when it was created; Until is exclusive
 }
 
 const roleColumns = `{columns},
@@ -43,6 +46,9 @@ func (t *Table) Matching(f Filter) db.ListQuery[Role] {
 	}
 	if f.Search != "" {
 		w.Bind(t.sql("({code} ILIKE @search OR to_jsonb(r)->>'name' ILIKE @search OR to_jsonb(r)->>'role_name' ILIKE @search)"), "search", db.LikeSubstring(f.Search))
+	}
+	if t.shape.Has("created_at") {
+		w.Between("r.created_at", f.Since, f.Until)
 	}
 	return db.ListQuery[Role]{SQL: listRoles, Count: countRoles, Columns: t.sql(roleColumns), Where: w, Order: db.Order{
 		{Sort: db.Sort{Expr: t.sql("{rank}"), NotNull: true}}, {Sort: db.Sort{Expr: t.sql("{code}"), NotNull: true}}, {Sort: db.Sort{Expr: "r.id", NotNull: true}},
@@ -76,9 +82,10 @@ func (t *Table) Get(ctx context.Context, r db.Reader, ref string) (Role, error) 
 
 // GrantFilter selects grants that are in force; the zero value selects all of them.
 type GrantFilter struct {
-	User   uuid.UUID
-	Role   uuid.UUID
-	Tenant *uuid.UUID // only grants in this tenant
+	Users, Roles []uuid.UUID // any of them; empty means all
+	Tenants      []uuid.UUID // only grants in one of these tenants; empty means all
+
+	Since, Until time.Time // when it was granted; Until is exclusive
 }
 
 // Grants returns the query for the grants in force that the filter selects.
@@ -87,15 +94,12 @@ func (t *Table) Grants(f GrantFilter) db.ListQuery[Grant] {
 	w.Add(t.sql("{in force}"))
 	w.Add(t.sql("{live}"))
 	w.Add(t.sql("{user live}"))
-	if f.User != uuid.Nil {
-		w.Bind("g.user_id = @user", "user", f.User)
+	for column, ids := range map[string][]uuid.UUID{"user_id": f.Users, "role_id": f.Roles, "tenant_context": f.Tenants} {
+		if len(ids) > 0 {
+			w.Bind("g."+column+" = ANY (@"+column+")", column, ids)
+		}
 	}
-	if f.Role != uuid.Nil {
-		w.Bind("g.role_id = @role", "role", f.Role)
-	}
-	if f.Tenant != nil {
-		w.Bind("g.tenant_context = @tenant", "tenant", *f.Tenant)
-	}
+	w.Between("g.granted_at", f.Since, f.Until)
 	return db.ListQuery[Grant]{SQL: listGrants, Count: countGrants, Columns: t.sql("{grant}"), Where: w, Order: db.Order{
 		{Sort: db.Sort{Expr: "u.username", NotNull: true}}, {Sort: db.Sort{Expr: t.sql("{rank}"), NotNull: true}}, {Sort: db.Sort{Expr: "g.id", NotNull: true}},
 	}}

@@ -135,7 +135,7 @@ const (
 
 // MatchingSubscriptions returns the query for the live subscriptions of a tenant, latest first, or a DATABASE_ERROR
 // if the table does not exist.
-func MatchingSubscriptions(cat schema.Catalog, tenant uuid.UUID) (db.ListQuery[Subscription], error) {
+func MatchingSubscriptions(cat schema.Catalog, tenant uuid.UUID, since, until time.Time) (db.ListQuery[Subscription], error) {
 	shape, err := cat.Table(schema.Subscriptions)
 	if err != nil {
 		return db.ListQuery[Subscription]{}, err
@@ -143,6 +143,7 @@ func MatchingSubscriptions(cat schema.Catalog, tenant uuid.UUID) (db.ListQuery[S
 	var w db.Where
 	w.Bind("s.tenant_id = @tenant", "tenant", tenant)
 	w.Add(shape.NotDeleted("s"))
+	w.Between("s.start_date", since, until)
 	return db.ListQuery[Subscription]{
 		SQL: listSubscriptions, Count: countSubscriptions, Columns: shape.Select("s", subscriptionFields), Table: shape.Name,
 		Where: w, Order: latestFirst,
@@ -155,7 +156,7 @@ func Subscriptions(ctx context.Context, r db.Reader, cat schema.Catalog, tenant 
 	if cat[schema.Subscriptions] == nil {
 		return []Subscription{}, nil
 	}
-	list, err := MatchingSubscriptions(cat, tenant)
+	list, err := MatchingSubscriptions(cat, tenant, time.Time{}, time.Time{})
 	if err != nil {
 		return nil, err
 	}

@@ -81,7 +81,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	fs.StringSliceVar(&f.Actions, "action", nil, "only these `actions`: CREATE, UPDATE, DELETE, EXECUTE, READ, LOGIN, LOGOUT")
 	fs.StringVar(&f.Ticket, "ticket", "", "`id` of the ticket that a change was made for")
 	cliflag.SearchVar(fs, &f.ReasonLike, "reason-like", "literal `text` in the reason")
-	fs.StringVar(&f.Result, "result", "", "SUCCESS, FAILURE or BLOCKED")
+	fs.StringSliceVar(&f.Results, "result", nil, "only these `results`: SUCCESS, FAILURE, BLOCKED")
 	fs.StringVar(&f.Op, "op", "", "`id` of the operation: everything that one command did")
 	cliflag.MarkFlags(fs, cliflag.Recorded, "op")
 	fs.Var(&since, "since", "from this `time` on: "+cliflag.ShortForms)

@@ -3,6 +3,7 @@ package invoice
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -33,7 +34,7 @@ func completeSubscriptions(env *cmdutil.Env) cobra.CompletionFunc {
 		if err != nil {
 			return db.ListQuery[tenants.Subscription]{}, err
 		}
-		return tenants.MatchingSubscriptions(s.Catalog, t.ID)
+		return tenants.MatchingSubscriptions(s.Catalog, t.ID, time.Time{}, time.Time{})
 	}, func(x tenants.Subscription) (string, []*string) {
 		return x.ID.String(), []*string{x.Status, x.BillingCycle, x.Currency}
 	})

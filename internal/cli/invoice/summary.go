@@ -16,12 +16,13 @@ import (
 	"github.com/cxgctl/cxgctl/internal/output"
 )
 
-// summaryView returns the view of a summary by one of invoices.Groupings.
-func summaryView(by string) output.View {
-	columns := []string{"group", "currency", "total", "paid", "unpaid", "canceled", "paid_rate", "tenant_name", "count"}
-	grouped := func(grouping string) bool { return strings.EqualFold(strings.TrimSpace(by), grouping) }
+// summaryView returns the view of a summary by one or two of invoices.Groupings.
+func summaryView(by []string) output.View {
+	columns := []string{"group", "subgroup", "currency", "total", "paid", "unpaid", "canceled", "paid_rate", "tenant_name", "count"}
+	by = append(strings.Fields(strings.ToLower(strings.Join(by, " "))), "currency")
 	columns = slices.DeleteFunc(columns, func(name string) bool {
-		return name == "group" && grouped("currency") || name == "tenant_name" && !grouped("tenant")
+		return name == "group" && by[0] == "currency" || name == "subgroup" && by[1] == "currency" ||
+			name == "tenant_name" && !slices.Contains(by, "tenant")
 	})
 	return output.View{Name: "invoices", ID: "group", Table: columns}
 }
@@ -34,14 +35,14 @@ var debtView = output.View{
 
 func newSummary(env *cmdutil.Env) *cobra.Command {
 	var f filterFlags
-	var by string
+	var by []string
 	cmd := &cobra.Command{
 		Use: "summary", Short: "Summarize invoices by month, status, currency, tenant or method", Args: cmdutil.ExactArgs(),
 		Long: "Summarize invoices by month of the invoice date, status, currency, tenant or payment method, and always by currency:\n" +
 			"amounts in different currencies are never added. total is paid + unpaid + canceled; paid_rate is paid / (paid + unpaid).\n" +
 			"Unpaid amounts are neither PAID nor CANCELED. The fields current to days_over_90 split them by age, in the zone of --tz; as a\n" +
 			"table, see invoices report.",
-		Example: "  cxgctl invoices summary --by month --from 2026-01-01 --to 2027-01-01\n  cxgctl invoices summary --by tenant --currency KRW -o csv --output-file receivables.csv",
+		Example: "  cxgctl invoices summary --by month,status --month last-month\n  cxgctl invoices summary --by month --from 2026-01-01 --to 2027-01-01\n  cxgctl invoices summary --by tenant --currency KRW -o csv --output-file receivables.csv",
 	}
 	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, _ []string) error {
 		t, err := invoices.NewTable(s.Catalog)
@@ -52,9 +53,9 @@ func newSummary(env *cmdutil.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return printReport(env, summaryView(by), "Invoices by "+strings.ToLower(strings.TrimSpace(by)), sums)
+		return printReport(env, summaryView(by), "Invoices by "+strings.ToLower(strings.Join(by, " and ")), sums)
 	})
-	cmd.Flags().StringVar(&by, "by", "currency", "month, status, currency, tenant or method")
+	cmd.Flags().StringSliceVar(&by, "by", []string{"currency"}, "month, status, currency, tenant or method, or two of them")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "by")
 	cliflag.CompleteFlag(cmd, "by", invoices.Groupings...)
 	return sums[invoices.Summary](env, cmd, &f)

@@ -43,6 +43,7 @@ func NewCommand(env *cmdutil.Env) *cobra.Command {
 func newList(env *cmdutil.Env) *cobra.Command {
 	var f roles.Filter
 	var user string
+	var created cliflag.RangeFlags
 	var page listcmd.PageFlags
 	cmd := &cobra.Command{
 		Use: "list", Short: "List roles, highest level first", Long: "With --user only the roles that the user holds.", Args: cmdutil.ExactArgs(),
@@ -56,6 +57,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 			}
 			f.User = u.ID
 		}
+		f.Since, f.Until = created.Since.Time(), created.Until.Time()
 		return listcmd.List(env, roleView, &page, func(_ context.Context, s *cmdutil.Session) (listcmd.Listing[roles.Role], error) {
 			t, err := roles.NewTable(s.Catalog)
 			return listcmd.Listing[roles.Role]{
@@ -67,13 +69,15 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "user")
 	cliflag.SearchVar(cmd.Flags(), &f.Search, "search", "literal `text` in code or name")
 	cmdutil.Users.CompleteFlag(env, cmd, "user")
+	created.Bind(cmd, "created")
 	page.Bind(cmd)
 	env.Specify(cmd, cmdutil.Spec{Permission: "ROLE_LIST", Resource: roles.Resource.Name})
 	return cmdutil.AddOutputFlags[roles.Role](env, cmd)
 }
 
 func newGrants(env *cmdutil.Env) *cobra.Command {
-	var user, role, tenant string
+	var who, what, where []string
+	var granted cliflag.RangeFlags
 	var page listcmd.PageFlags
 	cmd := &cobra.Command{
 		Use: "grants", Short: "List role grants", Long: "Who holds which role, in which tenant, and until when.", Args: cmdutil.ExactArgs(),
@@ -85,36 +89,37 @@ func newGrants(env *cmdutil.Env) *cobra.Command {
 		if err != nil {
 			return none, err
 		}
-		var f roles.GrantFilter
-		if user != "" {
-			u, err := cmdutil.Users.Lookup(ctx, s, cmdutil.RefFlags{}, user)
+		f := roles.GrantFilter{Since: granted.Since.Time(), Until: granted.Until.Time()}
+		for _, ref := range who {
+			u, err := cmdutil.Users.Lookup(ctx, s, cmdutil.RefFlags{}, ref)
 			if err != nil {
 				return none, err
 			}
-			f.User = u.ID
+			f.Users = append(f.Users, u.ID)
 		}
-		if role != "" {
-			r, err := t.Get(ctx, s.DB, role)
+		for _, ref := range what {
+			r, err := t.Get(ctx, s.DB, ref)
 			if err != nil {
 				return none, err
 			}
-			f.Role = r.ID
+			f.Roles = append(f.Roles, r.ID)
 		}
-		if tenant != "" {
-			found, err := tenants.Find(ctx, s.DB, s.Catalog, tenant, true)
+		for _, ref := range where {
+			found, err := tenants.Find(ctx, s.DB, s.Catalog, ref, true)
 			if err != nil {
 				return none, err
 			}
-			f.Tenant = &found.ID
+			f.Tenants = append(f.Tenants, found.ID)
 		}
 		return listcmd.Listing[roles.Grant]{
 			Query: func(context.Context, db.Increment) (db.ListQuery[roles.Grant], error) { return t.Grants(f), nil },
 		}, nil
 	}))
 	fs := cmd.Flags()
-	fs.StringVar(&user, "user", "", "only grants to this `user`")
-	fs.StringVar(&role, "role", "", "only grants of this `role`, by code or id")
-	fs.StringVar(&tenant, "tenant", "", "only grants in this `tenant`, by id or code")
+	fs.StringSliceVar(&who, "user", nil, "only grants to these `users`")
+	fs.StringSliceVar(&what, "role", nil, "only grants of these `roles`, by code or id")
+	fs.StringSliceVar(&where, "tenant", nil, "only grants in these `tenants`, by id or code")
+	granted.Bind(cmd, "granted")
 	cliflag.MarkFlags(fs, cliflag.Recorded, "user", "tenant")
 	cmdutil.Users.CompleteFlag(env, cmd, "user")
 	cliflag.CompleteFlagWith(cmd, "role", completeRoles(env))

@@ -132,6 +132,7 @@ func newSubscriptions(env *cmdutil.Env) *cobra.Command {
 
 func newSubscriptionsList(env *cmdutil.Env) *cobra.Command {
 	var page listcmd.PageFlags
+	var started cliflag.RangeFlags
 	cmd := &cobra.Command{
 		Use: "list TENANT", Short: "List the live subscriptions of a tenant, latest first", Long: "An invoice is for one subscription; its id is what invoices create takes.", Args: cmdutil.ExactArgs("TENANT"),
 		ValidArgsFunction: cliflag.CompleteArgs(cmdutil.Tenants.Completion(env, true)),
@@ -143,12 +144,13 @@ func newSubscriptionsList(env *cmdutil.Env) *cobra.Command {
 			return err
 		}
 		return listcmd.List(env, subscriptionView, &page, func(_ context.Context, s *cmdutil.Session) (listcmd.Listing[tenants.Subscription], error) {
-			q, err := tenants.MatchingSubscriptions(s.Catalog, t.ID)
+			q, err := tenants.MatchingSubscriptions(s.Catalog, t.ID, started.Since.Time(), started.Until.Time())
 			return listcmd.Listing[tenants.Subscription]{
 				Query: func(context.Context, db.Increment) (db.ListQuery[tenants.Subscription], error) { return q, nil },
 			}, err
 		})(ctx, s, cmd, args)
 	})
+	started.Bind(cmd, "started")
 	page.Bind(cmd)
 	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_READ", Resource: "subscription", Tables: append(cmdutil.Tenants.Tables, schema.Subscriptions)})
 	return cmdutil.AddOutputFlags[tenants.Subscription](env, cmd)

@@ -49,10 +49,10 @@ type Guard struct{ Expect, MaxAffected *int }
 func (g Guard) Check(n int) error {
 	switch {
 	case g.Expect != nil && n != *g.Expect:
-		return fault.New(fault.Conflict, "%d rows would change, --expect says %d", n, *g.Expect).
+		return fault.New(fault.Conflict, "%s would change, --expect says %d", fault.Plural(n, "row"), *g.Expect).
 			WithHint("nothing was changed; look at the rows with --dry-run").With("affected", n).With("expected", *g.Expect)
 	case g.MaxAffected != nil && n > *g.MaxAffected:
-		return fault.New(fault.Conflict, "%d rows would change, --max-affected allows %d", n, *g.MaxAffected).
+		return fault.New(fault.Conflict, "%s would change, --max-affected allows %d", fault.Plural(n, "row"), *g.MaxAffected).
 			WithHint("nothing was changed; narrow the filter or raise --max-affected").With("affected", n).With("max_affected", *g.MaxAffected)
 	}
 	return nil

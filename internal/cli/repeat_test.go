@@ -31,7 +31,7 @@ var repeats = []struct {
 	{"", "users unlock ada", 0, `ada is not locked; nothing changed`},
 	{"", "users delete ada bob", 0, `bob is already deleted \(.*\); nothing changed`},
 	{"", "users restore ada bob", 0, `bob is not deleted; nothing changed`},
-	{"", "users import users.csv --no-passwords", 0, `all 1 rows were applied on .* by admin`},
+	{"", "users import users.csv --no-passwords", 0, `the only row was applied on .* by admin`},
 	{"", "tenants create --code acme --name Acme", 4, `code "acme" is taken`},
 	{"", "tenants create --code beta --name Beta --if-not-exists", 0, `beta already exists; nothing changed`},
 	{"", "tenants update acme --name ACME", 0, `acme already has these values; nothing changed`},
@@ -51,7 +51,7 @@ var repeats = []struct {
 		"invoices create --invoice-no INV-1 --tenant acme --invoice-date 2026-01-01 --due-date 2026-01-31 --start-date 2026-01-01" +
 			" --close-date 2026-01-31 --base-amount 10 --user-count 1", 4, `invoice_no "INV-1" is taken`,
 	},
-	{"", "invoices import invoices.csv", 0, `all 1 rows were applied on .* by admin`},
+	{"", "invoices import invoices.csv", 0, `the only row was applied on .* by admin`},
 	{"", "invoices update INV-1 --user-count 2", 0, `INV-1 already has these values; nothing changed`},
 	{"", "invoices status INV-1 --set SENT", 0, `INV-1 is already SENT; nothing changed`},
 	{"", "invoices overdue --mark", 0, `0 rows changed`},

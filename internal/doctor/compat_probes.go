@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/google/uuid"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
@@ -70,7 +70,7 @@ func probeCatalog(ctx context.Context, s *subject) (string, error) {
 	if !ok {
 		return "", unable("the catalog shows no columns")
 	}
-	return fmt.Sprintf("%s has %d columns", t.Name, len(t.Columns)), nil
+	return t.Name + " has " + fault.Plural(len(t.Columns), "column"), nil
 }
 
 func probeReadOnly(ctx context.Context, s *subject) (string, error) {

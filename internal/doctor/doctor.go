@@ -279,7 +279,7 @@ func verdict(results []Result) error {
 	if found == 0 {
 		return nil
 	}
-	return fault.New(fault.PartialFailure, "%d of %d checks found something", found, made).
+	return fault.New(fault.PartialFailure, "%d of %s found something", found, fault.Plural(made, "check")).
 		WithHint("the report shows how to fix each").With("checks", made).With("found", found)
 }
 

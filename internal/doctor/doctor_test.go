@@ -204,9 +204,9 @@ func TestMigrations(t *testing.T) {
 		found  string
 		remedy string
 	}{
-		{[]migrate.Step{one}, OK, "1 of 1 migrations applied", ""},
+		{[]migrate.Step{one}, OK, "1 of 1 migration applied", ""},
 		{[]migrate.Step{one, two}, Warn, "1 of 2 migrations applied", "cxgctl migrate up --database manager"},
-		{[]migrate.Step{one, three}, Warn, "1 of 1 migrations applied, and 1 unknown to this cxgctl", "use the newer cxgctl that applied them"},
+		{[]migrate.Step{one, three}, Warn, "1 of 1 migration applied, and 1 unknown to this cxgctl", "use the newer cxgctl that applied them"},
 		{
 			[]migrate.Step{one, two, three},
 			Warn, "1 of 2 migrations applied, and 1 unknown to this cxgctl",

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
 // maxLag is the lag from which on a replica is reported.
@@ -62,9 +63,9 @@ func judgeReplica(x db.Replica, same bool) Finding {
 	case lag == 0 && known:
 		return fine("the replica is up to date")
 	case !known:
-		return wrong(Warn, "the replica is %d bytes behind and has replayed no change since its start", x.Behind)
+		return wrong(Warn, "the replica is %s behind and has replayed no change since its start", fault.Plural(x.Behind, "byte"))
 	}
-	f := fine("the replica is %d bytes behind; its latest change is %s old", x.Behind, span(lag))
+	f := fine("the replica is %s behind; its latest change is %s old", fault.Plural(x.Behind, "byte"), span(lag))
 	if lag > maxLag {
 		f.Status, f.Count = Warn, 1
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/migrate"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
@@ -61,5 +62,9 @@ func auditSeals(ctx context.Context, s *subject) (Finding, error) {
 	case at == nil:
 		return fine("audit rows are sealed from the next change on"), nil
 	}
-	return fine("%d audit rows are sealed, the last %s", last, at.Instant.Format(time.RFC3339)), nil
+	are := " are"
+	if last == 1 {
+		are = " is"
+	}
+	return fine("%s sealed, the last %s", fault.Plural(last, "audit row")+are, at.Instant.Format(time.RFC3339)), nil
 }

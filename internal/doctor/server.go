@@ -211,7 +211,7 @@ func judgeMigrations(steps []migrate.Step, which migrate.Database) Finding {
 			optional = append(optional, step.Name+" ("+state+")")
 		}
 	}
-	f := fine("%d of %d migrations applied", applied, applied+len(pending))
+	f := fine("%d of %s applied", applied, fault.Plural(applied+len(pending), "migration"))
 	if len(optional) > 0 {
 		f.Found += "; not applied: " + strings.Join(optional, ", ")
 	}

@@ -84,7 +84,7 @@ func (r *run[T, R]) someFailed() error {
 	if r.Atomic {
 		rest = ", so nothing was changed"
 	}
-	return fault.New(fault.PartialFailure, "%d of %d rows failed%s", r.report.Failed, r.report.Rows, rest)
+	return fault.New(fault.PartialFailure, "%d of %s failed%s", r.report.Failed, fault.Plural(r.report.Rows, "row"), rest)
 }
 
 // stream applies the file batch by batch. Reading and preparing run one batch ahead of the transactions. Rows that

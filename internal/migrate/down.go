@@ -125,6 +125,9 @@ func (m *migration) losses(ctx context.Context, r reader, additions []addition) 
 		if err := r.QueryRowContext(ctx, query, args...).Scan(&n); err != nil {
 			return &failure{object, err}
 		}
+		if n == 1 {
+			reason = strings.NewReplacer("rows that refer", "row that refers", "rows", "row").Replace(reason)
+		}
 		if n > 0 {
 			losses = append(losses, Loss{m.version, object, n, reason})
 		}

@@ -33,7 +33,7 @@ func TestDownRefusesToLoseData(t *testing.T) {
 	}{
 		"column": {
 			"g1", 1, `UPDATE idam.users SET is_active = false WHERE username = 'admin'`,
-			"reverting 00001_users.sql of the manager database would lose data: idam.users.is_active has 1 rows with a value other than true",
+			"reverting 00001_users.sql of the manager database would lose data: idam.users.is_active has 1 row with a value other than true",
 			`SELECT count(*) = 0 FROM pg_attribute WHERE attrelid = 'idam.users'::regclass AND attname IN ('is_active', 'email_verified') AND NOT attisdropped`,
 			`SELECT count(*) = 1 FROM idam.users WHERE username = 'admin'`,
 		},
@@ -45,19 +45,19 @@ func TestDownRefusesToLoseData(t *testing.T) {
 		},
 		"referenced row": {
 			"g1", 9, `INSERT INTO idam.user_roles (user_id, role_id, status) SELECT u.id, r.id, 'ACTIVE' FROM idam.users u, idam.roles r WHERE u.username = 'admin' AND r.code = 'TENANT_USER'`,
-			"idam.user_roles has 1 rows that refer to idam.roles",
+			"idam.user_roles has 1 row that refers to idam.roles",
 			`SELECT NOT EXISTS (SELECT FROM idam.roles WHERE code = 'TENANT_USER')`,
 			`SELECT count(*) = 1 FROM idam.users WHERE username = 'admin'`,
 		},
 		"granted permission": {
 			"g1", 9, `INSERT INTO idam.role_permissions (role_id, permission_id) SELECT r.id, p.id FROM idam.roles r, idam.permissions p WHERE r.code = 'TENANT_USER' AND p.code = 'SYSTEM_MANAGE'`,
-			"idam.role_permissions has 1 rows that refer to idam.permissions, idam.role_permissions has 1 rows that refer to idam.roles",
+			"idam.role_permissions has 1 row that refers to idam.permissions, idam.role_permissions has 1 row that refers to idam.roles",
 			`SELECT NOT EXISTS (SELECT FROM idam.roles WHERE code = 'TENANT_USER')`,
 			`SELECT to_regclass('idam.roles') IS NOT NULL`,
 		},
 		"changed row": {
 			"g1", 9, `UPDATE idam.roles SET name = 'x', updated_at = now() WHERE code = 'TENANT_USER'`,
-			"idam.roles has 1 changed reference rows",
+			"idam.roles has 1 changed reference row",
 			`SELECT NOT EXISTS (SELECT FROM idam.roles WHERE code = 'TENANT_USER')`,
 			`SELECT to_regclass('idam.roles') IS NOT NULL`,
 		},

@@ -42,7 +42,7 @@ func Check(pw string) error {
 		p.Add("password", "it contains a NUL character")
 	}
 	if n < minChars || n > maxChars {
-		p.Add("password", "it is %d characters long; %d to %d are required", n, minChars, maxChars)
+		p.Add("password", "it is %s long; %d to %d are required", fault.Plural(n, "character"), minChars, maxChars)
 	}
 	if len(pw) > maxBytes {
 		p.Add("password", "it has %d bytes; bcrypt reads at most %d", len(pw), maxBytes)

@@ -33,14 +33,14 @@ func Length(p *fault.Problems, field, value string, least, most int) {
 	case n < least && n == 0:
 		p.Add(field, "it is missing")
 	case n < least || n > most:
-		p.Add(field, "%.60q is %d characters long; %d to %d are required", value, n, least, most)
+		p.Add(field, "%.60q is %s long; %d to %d are required", value, fault.Plural(n, "character"), least, most)
 	}
 }
 
 // CheckStored adds problems for text that no database can store, and for lengths outside the bounds.
 func CheckStored(p *fault.Problems, field, value string, least, most int) {
 	if n := utf8.RuneCountInString(value); n < least || n > most {
-		p.Add(field, "%.60q is %d characters long; %d to %d are allowed", value, n, least, most)
+		p.Add(field, "%.60q is %s long; %d to %d are allowed", value, fault.Plural(n, "character"), least, most)
 	}
 }
 

@@ -348,7 +348,7 @@ func (x *verifier) prunes(ctx context.Context, out *Verdict) error {
 		}
 		r := p.records[0]
 		if x.v.Since <= 1 && (int64(len(p.seqs)) != r.Rows || sealNumbers(p.seqs) != r.Seals) {
-			x.report(checkPrune, problem{r.seq, r.id, fmt.Sprintf("the prune record covers %d rows, but %d seals, or different ones, lack their rows", r.Rows, len(p.seqs))})
+			x.report(checkPrune, problem{r.seq, r.id, fmt.Sprintf("the prune record covers %s, but %s, or different ones, lack their rows", fault.Plural(r.Rows, "row"), fault.Plural(len(p.seqs), "seal"))})
 		}
 		unsigned += x.signature(op, r)
 	}
@@ -400,7 +400,7 @@ func (x *verifier) archives(out *Verdict) error {
 	}
 	for _, sum := range slices.Sorted(maps.Keys(known)) {
 		r := known[sum]
-		missing := fmt.Sprintf("the archive %s of %d rows before %s", r.Archive, r.Rows, r.Before)
+		missing := fmt.Sprintf("the archive %s of %s before %s", r.Archive, fault.Plural(r.Rows, "row"), r.Before)
 		switch {
 		case x.v.AllArchives:
 			x.report(checkPrune, problem{r.seq, r.id, missing + " is missing"})

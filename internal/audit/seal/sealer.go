@@ -325,7 +325,7 @@ func notStored(ctx context.Context, tx pgx.Tx) error {
 
 // RowsDropped returns the error of a log that stores fewer rows than it was sent.
 func RowsDropped(stored, of int) *fault.Error {
-	return fault.New(fault.Database, "the audit log stored %d of %d rows", stored, of).
+	return fault.New(fault.Database, "the audit log stored %d of %s", stored, fault.Plural(of, "row")).
 		WithHint("no change goes unaudited; look for a trigger or rule on audt.audit_logs that discards rows")
 }
 

@@ -155,7 +155,7 @@ func (x *verifier) walk(ctx context.Context, out *Verdict) error {
 		return err
 	}
 	if x.v.Since > max(out.HeadSeq, last, 1) {
-		return fault.New(fault.Validation, "--since %d: the chain has %d seals", x.v.Since, out.HeadSeq).With("seals", out.HeadSeq)
+		return fault.New(fault.Validation, "--since %d: the chain has %s", x.v.Since, fault.Plural(out.HeadSeq, "seal")).With("seals", out.HeadSeq)
 	}
 	out.Chain = hex.EncodeToString(chain)
 	if !hasHead && last > 0 {
@@ -223,10 +223,10 @@ func (x *verifier) checkpoints(ctx context.Context, out *Verdict, last int64) er
 		out.Checkpoints++
 		when := c.Time.String()
 		if c.Time.Instant.Before(before.Time.Instant) {
-			out.Notes = append(out.Notes, fmt.Sprintf("the checkpoint of %d seals is dated %s, before the one of %d seals: a clock was wrong", c.Size, when, before.Size))
+			out.Notes = append(out.Notes, fmt.Sprintf("the checkpoint of %s is dated %s, before the one of %s: a clock was wrong", fault.Plural(c.Size, "seal"), when, fault.Plural(before.Size, "seal")))
 		}
 		if c.Size > last {
-			x.report(checkSize, problem{seq: last + 1, what: fmt.Sprintf("the chain shrank: it had %d seals at %s, and has %d now", c.Size, when, last)})
+			x.report(checkSize, problem{seq: last + 1, what: fmt.Sprintf("the chain shrank: it had %s at %s, and has %d now", fault.Plural(c.Size, "seal"), when, last)})
 			before = c
 			continue
 		}

@@ -159,12 +159,7 @@ func subjectName(e audit.Entry) string {
 }
 
 // Plural counts things in English.
-func Plural(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return output.Thousands(int64(n)) + " " + thing + "s"
-}
+func Plural(n int, thing string) string { return fault.Plural(n, thing) }
 
 // PrintResult prints the result of a change: the difference after a dry run, else the records by calling print. If
 // printing fails, the error says that the change is committed.

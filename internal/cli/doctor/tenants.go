@@ -53,6 +53,6 @@ func doctorInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, 
 	if err := failed.Result(len(places)); err != nil || found == 0 {
 		return err
 	}
-	return fault.New(fault.PartialFailure, "%d of %d checks found something", found, len(list)).
+	return fault.New(fault.PartialFailure, "%d of %s found something", found, fault.Plural(len(list), "check")).
 		WithHint("the report shows how to fix each").With("checks", len(list)).With("found", found)
 }

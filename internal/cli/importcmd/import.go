@@ -279,8 +279,12 @@ func printImport(env *cmdutil.Env, r importer.Report, failures *failures, errorF
 		if r.Last.Operator != nil {
 			by = " by " + *r.Last.Operator
 		}
-		env.Note("all %s rows were applied on %s%s (operation %s); --again applies the file again",
-			output.Thousands(r.Rows), r.Last.At.Instant.UTC().Format(time.DateOnly), by, r.Last.OpID)
+		all := "the only row was"
+		if r.Rows > 1 {
+			all = "all " + fault.Plural(r.Rows, "row") + " were"
+		}
+		env.Note("%s applied on %s%s (operation %s); --again applies the file again",
+			all, r.Last.At.Instant.UTC().Format(time.DateOnly), by, r.Last.OpID)
 	case r.AppliedEarlier > 0:
 		env.Note("%s applied by earlier runs", cmdutil.Plural(int(r.AppliedEarlier), "row"))
 	}

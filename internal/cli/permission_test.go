@@ -25,7 +25,7 @@ import (
 )
 
 // withoutOperator are the commands that run without an operator. keygen does not use a database.
-var withoutOperator = []string{"dev", "doctor", "config", "docs", "help", "version", "completion", "migrate", "auth bootstrap", "auth login", "audit keygen"}
+var withoutOperator = []string{"dev", "doctor", "config", "docs", "exports", "help", "version", "completion", "migrate", "auth bootstrap", "auth login", "audit keygen"}
 
 func TestEveryCommandHasASpec(t *testing.T) {
 	code := regexp.MustCompile(`^[A-Z]+(_[A-Z]+)+$`)

@@ -15,6 +15,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/cli/dev"
 	doctorcmd "github.com/cxgctl/cxgctl/internal/cli/doctor"
 	"github.com/cxgctl/cxgctl/internal/cli/invoice"
+	"github.com/cxgctl/cxgctl/internal/cli/listcmd"
 	migratecmd "github.com/cxgctl/cxgctl/internal/cli/migrate"
 	"github.com/cxgctl/cxgctl/internal/cli/role"
 	sessioncmd "github.com/cxgctl/cxgctl/internal/cli/session"
@@ -63,7 +64,7 @@ func newRoot(env *cmdutil.Env) *cobra.Command {
 	cliflag.CompleteZone(root, "tz")
 	cliflag.CompleteFlag(root, "color", "auto", "always", "never")
 	root.AddCommand(
-		user.NewCommand(env), invoice.NewCommand(env), tenant.NewCommand(env),
+		user.NewCommand(env), invoice.NewCommand(env), tenant.NewCommand(env), listcmd.NewExportsCommand(env),
 		authcmd.NewCommand(env), role.NewCommand(env), sessioncmd.NewCommand(env), sessioncmd.NewLoginsCommand(env), sessioncmd.NewKeysCommand(env),
 		migratecmd.NewCommand(env), env.Anonymous(dev.NewCommand(env)), env.Anonymous(configcmd.NewCommand(env)), env.Anonymous(doctorcmd.NewCommand(env)),
 		env.Anonymous(newCompletion(env)), env.Anonymous(newVersion(env)), env.Anonymous(newDocs(env)),

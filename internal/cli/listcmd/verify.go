@@ -1,0 +1,120 @@
+package listcmd
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/output"
+)
+
+// verified is the outcome for one manifest.
+type verified struct {
+	Manifest string  `json:"manifest" table:"key"`
+	File     string  `json:"file"` // beside the manifest
+	Status   string  `json:"status"`
+	Finding  *string `json:"finding"` // null if the file is as the manifest says
+	Rows     int64   `json:"rows"`    // as the manifest says
+}
+
+var verifiedView = output.View{Name: "manifests", ID: "file", Table: []string{"manifest", "file", "status", "finding"}}
+
+// NewExportsCommand returns the commands about files that exports wrote.
+func NewExportsCommand(env *cmdutil.Env) *cobra.Command {
+	return cmdutil.Group("exports", "Verify exported files", env.Anonymous(newVerify(env)))
+}
+
+func newVerify(env *cmdutil.Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "verify MANIFEST…", Short: "Compare exported files with their manifests", Args: cmdutil.AtLeast("MANIFEST"), ValidArgsFunction: cliflag.Files,
+		Long: "Compares the bytes and the SHA-256 of each file with its manifest, which --manifest wrote. The file is looked for beside\n" +
+			"the manifest. Exit code 9 says that a file differs or is missing. No database is needed.",
+		Example: "  cxgctl exports verify invoices.json\n  cxgctl exports verify backup/*.json -o json",
+	}
+	cmd.RunE = cmdutil.RunAnonymous(env, func(_ context.Context, cmd *cobra.Command) error {
+		refs := cmd.Flags().Args()
+		items := make([]verified, len(refs))
+		failed := 0
+		for i, ref := range refs {
+			if items[i] = verify(env, ref); items[i].Finding != nil {
+				failed++
+			}
+		}
+		if err := cmdutil.PrintWhole(env, verifiedView, items); err != nil || failed == 0 {
+			return err
+		}
+		f := fault.New(fault.PartialFailure, "%d of %s differ from their manifests", failed, cmdutil.Plural(len(refs), "file"))
+		for _, v := range items {
+			if v.Finding != nil {
+				f.Message += ": " + v.Manifest + ": " + *v.Finding
+				break
+			}
+		}
+		return f
+	})
+	cmdutil.Annotate(cmd, cliflag.FileUse, "MANIFEST")
+	return cmdutil.AddOutputFlags[verified](env, cmd)
+}
+
+// verify compares the file of a manifest with it.
+func verify(env *cmdutil.Env, ref string) verified {
+	v := verified{Manifest: ref, Status: "OK"}
+	differs := func(finding string) verified {
+		v.Status, v.Finding = "DIFFERS", &finding
+		return v
+	}
+	dir := filepath.Dir(ref)
+	var in io.Reader
+	if ref == cliflag.StandardStream {
+		dir = "."
+		stdin, resume := env.Input()
+		defer resume()
+		in = stdin
+	} else {
+		file, err := os.Open(ref)
+		if err != nil {
+			return differs("the manifest cannot be read: " + reason(err))
+		}
+		defer func() { _ = file.Close() }()
+		in = file
+	}
+	var m manifest
+	if err := json.NewDecoder(in).Decode(&m); err != nil || m.File == "" || m.File != filepath.Base(m.File) || m.SHA256 == "" {
+		return differs("not a manifest of an export")
+	}
+	v.File, v.Rows = m.File, m.Rows
+	file, err := os.Open(filepath.Join(dir, m.File))
+	if err != nil {
+		return differs(m.File + " cannot be read: " + reason(err))
+	}
+	defer func() { _ = file.Close() }()
+	sum := sha256.New()
+	size, err := io.Copy(sum, file)
+	switch {
+	case err != nil:
+		return differs(m.File + " cannot be read: " + reason(err))
+	case size != m.Bytes:
+		return differs(m.File + " has " + output.Thousands(size) + " bytes, not " + output.Thousands(m.Bytes))
+	case hex.EncodeToString(sum.Sum(nil)) != m.SHA256:
+		return differs(m.File + " has another SHA-256")
+	}
+	return v
+}
+
+// reason returns an error of the file system without the path.
+func reason(err error) string {
+	if path, ok := errors.AsType[*os.PathError](err); ok {
+		return path.Err.Error()
+	}
+	return err.Error()
+}

@@ -30,10 +30,7 @@ type Sealed struct {
 }
 
 // Waits are limited: if another session has locked the head, that session seals.
-const (
-	limitWaits = `SELECT set_config('lock_timeout', '100ms', true), set_config('statement_timeout', '1s', true)`
-	isDue      = `SELECT EXISTS (SELECT FROM cxg_audit.head h WHERE h.looked_at < clock_timestamp() - interval '10 s')`
-)
+const limitWaits = `SELECT set_config('lock_timeout', '100ms', true), set_config('statement_timeout', '1s', true)`
 
 // sealOthersTimeout is the timeout of SealOthers.
 const sealOthersTimeout = 2 * time.Second
@@ -42,15 +39,11 @@ const sealOthersTimeout = 2 * time.Second
 // anything or if rows were last looked for less than ten seconds ago. On an error these rows remain unsealed; the
 // ledger's changes are committed in any case.
 func (l *Ledger) SealOthers(ctx context.Context) (skipped []seal.Skipped, err error) {
-	if l.sealer == nil || !l.changed || ctx.Err() != nil {
+	if l.sealer == nil || !l.changed || !l.sealer.SweepDue() || ctx.Err() != nil {
 		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, sealOthersTimeout)
 	defer cancel()
-	var due bool
-	if err := l.db.QueryRow(ctx, isDue).Scan(&due); err != nil || !due {
-		return nil, err
-	}
 	tx, err := l.db.BeginWrite(ctx)
 	if err != nil {
 		return nil, err

@@ -265,15 +265,18 @@ func Open(ctx context.Context, d *db.DB, cat schema.Catalog, by Operator, from O
 	if err != nil {
 		return nil, fault.From(err).WithHint("no change goes unaudited; cxgctl migrate up --database manager creates the table")
 	}
-	rules, err := schema.ReadRules(ctx, d, schema.AuditLogs)
-	if err != nil {
-		return nil, err
+	if t.Rules == nil {
+		rules, err := schema.ReadRules(ctx, d, schema.AuditLogs)
+		if err != nil {
+			return nil, err
+		}
+		t.Rules = &rules
 	}
 	op, err := uuid.NewV7()
 	if err != nil {
 		return nil, err
 	}
-	return &Ledger{db: d, writer: newWriter(t, rules, by, from, op), sealer: seal.New(cat), by: by, op: op}, nil
+	return &Ledger{db: d, writer: newWriter(t, *t.Rules, by, from, op), sealer: seal.New(cat), by: by, op: op}, nil
 }
 
 // Op returns the operation id, which all audit rows of this command share.

@@ -37,7 +37,7 @@ func operatorID(ctx context.Context, r db.Reader, ref string) (uuid.UUID, error)
 		return id, nil
 	}
 	var id uuid.UUID
-	err := r.QueryRow(ctx, "SELECT u.id FROM idam.users u WHERE u.username = $1", pgx.QueryExecModeExec, ref).Scan(&id)
+	err := r.QueryRow(ctx, "SELECT u.id FROM idam.users u WHERE u.username = $1", ref).Scan(&id)
 	return id, err
 }
 
@@ -45,7 +45,7 @@ func operatorID(ctx context.Context, r db.Reader, ref string) (uuid.UUID, error)
 func (g *Log) checkActor(ctx context.Context, r db.Reader, name string) error {
 	var known bool
 	err := r.QueryRow(ctx, "SELECT EXISTS (SELECT FROM audt.audit_logs l WHERE l.user_id IS NULL AND l.extra_data->>'operator' = $1)",
-		pgx.QueryExecModeExec, name).Scan(&known)
+		name).Scan(&known)
 	if err == nil && !known {
 		err = fault.New(fault.NotFound, "user %q not found", name).With("actor", name)
 	}

@@ -88,44 +88,48 @@ LATERAL (SELECT o.id, o.user_id, CASE WHEN ` + schema.LiveFlags + ` THEN o.statu
 )
 
 // statement returns the query that finds the credential's candidates, and its arguments.
-func (p Credential) statement() (string, []string) {
+func (p Credential) statement() (string, []any) {
 	user := func(condition string) string { return strings.Replace(userWhere, "{condition}", condition, 1) }
 	login := func(condition string) string { return strings.Replace(sessionWhere, "{condition}", condition, 1) }
 	session, from := noSession, user("o.username = $1")
-	args := []string{p.Name}
+	args := []any{p.Name}
 	switch {
 	case p.DBRole:
 		from, args = user("o.username = session_user::text"), nil
 	case p.Access != nil:
 		session, from = ofAnAccess, user("o.id = $1::uuid")+" LEFT JOIN "+login("o.session_id = $2 AND o.user_id = u.id")+" ON true"
-		args = []string{p.Access.User.String(), p.Access.Session}
+		args = []any{p.Access.User.String(), p.Access.Session}
 	case isKey(p.Token):
 		id, _ := splitKey(p.Token)
 		session, from = ofKey, strings.Replace(keyWhere, "{condition}", "o.key_id = $1 AND o.key_hash = $2", 1)+", "+user("o.id = s.user_id")
-		args = []string{id, fingerprint(p.Token)}
+		args = []any{id, fingerprint(p.Token)}
 	case p.Token != "" && p.Optional:
 		session, from = ofSession, user("o.username = $1")+" LEFT JOIN "+login("o.session_id = $2 AND o.user_id = u.id")+" ON true"
-		args = []string{p.Name, fingerprint(p.Token)}
+		args = []any{p.Name, fingerprint(p.Token)}
 	case p.Token != "":
 		session, from = ofSession, login("o.session_id = $1")+", "+user("o.id = s.user_id")
-		args = []string{fingerprint(p.Token)}
+		args = []any{fingerprint(p.Token)}
 	}
 	return "SELECT u.*, " + session + " FROM " + from, args
 }
 
 // Identify reads the columns of the given tables and of Tables, and resolves a credential to an operator, in one round
-// trip. A second one reads the operator's rights. An operator is a live, ACTIVE user of type MASTER or SYSTEM who is
+// trip with more queries, after which now is called. A second one reads the operator's rights. An operator is a live, ACTIVE user of type MASTER or SYSTEM who is
 // not locked. A claimed name is matched against usernames only, so it cannot be claimed through another user's id or
 // e-mail. Any other outcome is AUTHENTICATION_REQUIRED with the reason; the returned identity then holds the claimed
 // name.
-func Identify(ctx context.Context, d *db.DB, p Credential, tables []string, now time.Time) (Identity, schema.Catalog, error) {
+func Identify(ctx context.Context, d *db.DB, p Credential, tables []string, now func() time.Time, more ...db.PipelineQuery) (Identity, schema.Catalog, error) {
 	who := Identity{Operator: audit.Operator{Name: p.Name, Claimed: p.Name, AuthMethod: p.method()}}
 	cat := schema.Catalog{}
 	tables = slices.Concat(tables, p.possibleTables(), Tables)
 	slices.Sort(tables)
 	shape := cat.Question(slices.Compact(tables)...)
+	var rules []db.PipelineQuery
+	if slices.Contains(tables, schema.AuditLogs) { // the command may write audit rows
+		rules = append(rules, cat.RulesQuestion(schema.AuditLogs))
+	}
 	if p.Name == "" && p.method() == MethodClaim {
-		if err := d.Pipeline(ctx, shape); err != nil {
+		if err := d.Pipeline(ctx, append(more, shape)...); err != nil {
 			return who, cat, err
 		}
 		return who, cat, fault.New(fault.Unauthenticated, "no operator given").
@@ -140,10 +144,11 @@ func Identify(ctx context.Context, d *db.DB, p Credential, tables []string, now 
 		known = err == nil
 		return err
 	}
-	failed := d.Pipeline(ctx, shape, db.PipelineQuery{SQL: sql, Args: args, Read: func(rows pgx.Rows) (err error) {
+	candidates := db.PipelineQuery{SQL: sql, Args: args, Read: func(rows pgx.Rows) (err error) {
 		found, err = pgx.CollectRows(rows, pgx.RowToStructByPos[candidate])
 		return err
-	}})
+	}}
+	failed := d.Pipeline(ctx, slices.Concat(more, []db.PipelineQuery{shape}, rules, []db.PipelineQuery{candidates})...)
 	if !known {
 		return who, cat, failed
 	}
@@ -159,7 +164,7 @@ func Identify(ctx context.Context, d *db.DB, p Credential, tables []string, now 
 	if failed != nil {
 		return who, cat, failed
 	}
-	if err := who.resolve(p, found, now); err != nil {
+	if err := who.resolve(p, found, now()); err != nil {
 		return who, cat, err
 	}
 	if who.Rights, err = g.read(ctx, d, who.ID, lockNothing); err == nil && !who.accepted {
@@ -178,7 +183,7 @@ func (i Identity) errNotAccepted() error {
 func Claim(ctx context.Context, r db.Reader, name string, now time.Time) error {
 	p := Credential{Name: name}
 	sql, args := p.statement()
-	rows, err := r.Query(ctx, sql, pgx.QueryExecModeExec, args[0])
+	rows, err := r.Query(ctx, sql, args...)
 	if err != nil {
 		return err
 	}

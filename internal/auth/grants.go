@@ -151,7 +151,7 @@ func (g grants) read(ctx context.Context, r db.Reader, id uuid.UUID, l lock) (Ri
 	if g.missing != "" {
 		statement = readOperator
 	}
-	rows, err := r.Query(ctx, l.fill(g.sql(statement)), pgx.QueryExecModeExec, id.String())
+	rows, err := r.Query(ctx, l.fill(g.sql(statement)), id.String())
 	if err != nil {
 		return Rights{}, err
 	}

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/multitracer"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -98,6 +99,10 @@ func Config(o Options) (*pgx.ConnConfig, error) {
 	if cfg.RuntimeParams["application_name"] == "" {
 		cfg.RuntimeParams["application_name"] = cmp.Or(o.Program, "cxgctl")
 	}
+	// One round trip for each statement. Named statements would take two, and behind a pooler one may exist in another
+	// server process only. QueryExecModeDescribeExec would bind values to the last statement that any client prepared.
+	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec
+	cfg.StatementCacheCapacity, cfg.DescriptionCacheCapacity = 0, 64
 	which := wanted(cfg, o.Replica)
 	if which == preferPrimary && o.anyServer {
 		which = anyServer
@@ -106,14 +111,8 @@ func Config(o Options) (*pgx.ConnConfig, error) {
 	if o.Pooled {
 		unpin(cfg.RuntimeParams)                   // each transaction sets these
 		cfg.RuntimeParams[clientEncoding] = "UTF8" // every pooler supports this parameter
-		// A named statement may exist in another server process only, so statements are described once and prepared
-		// anonymously for each execution. QueryExecModeDescribeExec would bind values to the last statement that any
-		// client prepared.
-		cfg.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
-		cfg.StatementCacheCapacity, cfg.DescriptionCacheCapacity = 0, 64
 		return cfg, nil
 	}
-	cfg.DefaultQueryExecMode, cfg.StatementCacheCapacity = pgx.QueryExecModeCacheStatement, 64
 	if o.Timeout > 0 {
 		statement, lock := limits(o.Timeout)
 		cfg.RuntimeParams["statement_timeout"] = strconv.FormatInt(statement, 10)
@@ -274,12 +273,27 @@ func (d *DB) Filtered() *DB {
 	return d.filtered
 }
 
+// Described is the mode of statements whose rows are read in binary format, or whose arguments have no type of their
+// own. It asks the server for the types, which takes a round trip more than the mode of other statements.
+const Described = pgx.QueryExecModeCacheDescribe
+
 // registerTypes makes times scan in UTC, regardless of the local time zone.
 func registerTypes(m *pgtype.Map) {
 	m.RegisterType(&pgtype.Type{
 		Name: "timestamptz", OID: pgtype.TimestamptzOID,
 		Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
 	})
+	m.RegisterDefaultPgType(uuid.UUID{}, "uuid")
+	m.RegisterDefaultPgType(&uuid.UUID{}, "uuid")
+	m.RegisterDefaultPgType([]uuid.UUID{}, "_uuid")
+	m.RegisterDefaultPgType([]*uuid.UUID{}, "_uuid")
+	m.RegisterDefaultPgType(Time{}, "timestamptz")
+	m.RegisterDefaultPgType(&Time{}, "timestamptz")
+	m.RegisterDefaultPgType([]Time{}, "_timestamptz")
+	m.RegisterDefaultPgType([]*Time{}, "_timestamptz")
+	m.RegisterDefaultPgType(Date{}, "date")
+	m.RegisterDefaultPgType(&Date{}, "date")
+	m.RegisterDefaultPgType([]*Date{}, "_date")
 }
 
 // Name returns the database's name in messages.

@@ -220,6 +220,19 @@ func (r role) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceQuer
 	}
 }
 
+// TraceBatchStart implements pgx.BatchTracer.
+func (r role) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return ctx
+}
+
+// TraceBatchQuery implements pgx.BatchTracer.
+func (r role) TraceBatchQuery(_ context.Context, _ *pgx.Conn, data pgx.TraceBatchQueryData) {
+	r.complete(data.Err, data.SQL, data.Args...)
+}
+
+// TraceBatchEnd implements pgx.BatchTracer.
+func (r role) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
+
 // TracePrepareStart implements pgx.PrepareTracer. CopyFrom prepares a statement to learn the column types.
 func (r role) TracePrepareStart(ctx context.Context, _ *pgx.Conn, data pgx.TracePrepareStartData) context.Context {
 	return context.WithValue(ctx, prepareKey{}, data.SQL)

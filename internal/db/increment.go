@@ -49,7 +49,7 @@ SELECT format('%s/%s/%s', s.system_identifier, c.timeline_id, d.oid)
 // is created again, because the same ids may then be reused.
 func Server(ctx context.Context, r Reader) (string, error) {
 	var s string
-	err := r.QueryRow(ctx, readServer, pgx.QueryExecModeExec).Scan(&s)
+	err := r.QueryRow(ctx, readServer).Scan(&s)
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return "", fault.New(fault.Database, "the server does not identify its transaction ids: %s", pe.Message).
 			WithHint("--state requires PostgreSQL; use --changed-since instead").Because(err)
@@ -69,14 +69,14 @@ SELECT now(), pg_snapshot_xmin(s)::text, pg_snapshot_xmax(s)::text FROM pg_curre
 func MarkOf(ctx context.Context, r Reader, server, table string, transactions bool) (Mark, error) {
 	m := Mark{Server: server, Seen: []string{}}
 	var low, high string
-	if err := r.QueryRow(ctx, readSnapshot, pgx.QueryExecModeExec).Scan(&m.At, &low, &high); err != nil {
+	if err := r.QueryRow(ctx, readSnapshot).Scan(&m.At, &low, &high); err != nil {
 		return m, err
 	}
 	m.At = m.At.UTC()
 	if !transactions {
 		return m, nil
 	}
-	err := r.QueryRow(ctx, readFiles, pgx.QueryExecModeExec, table).Scan(&m.Files)
+	err := r.QueryRow(ctx, readFiles, table).Scan(&m.Files)
 	if err != nil {
 		return m, err
 	}
@@ -114,11 +114,11 @@ func (m Mark) Rewritten(ctx context.Context, r Reader, table string) (bool, erro
 		return false, nil // an older state file, or not a table
 	}
 	var files string
-	if err := r.QueryRow(ctx, readFiles, pgx.QueryExecModeExec, table).Scan(&files); err != nil || files == m.Files {
+	if err := r.QueryRow(ctx, readFiles, table).Scan(&files); err != nil || files == m.Files {
 		return false, err
 	}
 	var older, rows bool
-	err := r.QueryRow(ctx, fmt.Sprintf(hasOlder, table), pgx.QueryExecModeExec, m.horizon(), m.Seen).Scan(&older, &rows)
+	err := r.QueryRow(ctx, fmt.Sprintf(hasOlder, table), m.horizon(), m.Seen).Scan(&older, &rows)
 	return rows && !older, err
 }
 
@@ -132,7 +132,7 @@ func (m Mark) Reaches(ctx context.Context, r Reader, server string) (bool, error
 		return false, nil
 	}
 	var high string
-	if err := r.QueryRow(ctx, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text", pgx.QueryExecModeExec).Scan(&high); err != nil {
+	if err := r.QueryRow(ctx, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text").Scan(&high); err != nil {
 		return false, err
 	}
 	now, err := strconv.ParseUint(high, 10, 64)
@@ -168,7 +168,7 @@ SELECT least(now(), min(since))
 // later have timestamps from then on, if the server's clock sets them. Read it before taking a snapshot.
 func Watermark(ctx context.Context, r Reader) (time.Time, error) {
 	var at time.Time
-	err := r.QueryRow(ctx, readWatermark, pgx.QueryExecModeExec).Scan(&at)
+	err := r.QueryRow(ctx, readWatermark).Scan(&at)
 	return at.UTC(), err
 }
 

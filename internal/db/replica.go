@@ -3,15 +3,13 @@ package db
 import (
 	"context"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // Written returns the primary's current position in the write-ahead log, PostgreSQL's pg_lsn as text. Everything
 // committed so far is before it.
 func Written(ctx context.Context, primary Reader) (position string, err error) {
 	const sql = `SELECT pg_catalog.pg_current_wal_insert_lsn()::text`
-	err = primary.QueryRow(ctx, sql, pgx.QueryExecModeExec).Scan(&position)
+	err = primary.QueryRow(ctx, sql).Scan(&position)
 	return position, err
 }
 
@@ -33,7 +31,7 @@ SELECT r, pg_wal_lsn_diff($1::text::pg_lsn,
 func Replayed(ctx context.Context, replica Reader, written string) (Replica, error) {
 	var x Replica
 	var age *int64
-	err := replica.QueryRow(ctx, readReplayed, pgx.QueryExecModeExec, written).Scan(&x.Standby, &x.Behind, &age)
+	err := replica.QueryRow(ctx, readReplayed, written).Scan(&x.Standby, &x.Behind, &age)
 	if err == nil && age != nil {
 		d := time.Duration(max(*age, 0)) * time.Microsecond
 		x.Age = &d

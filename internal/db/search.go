@@ -7,7 +7,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/jackc/pgx/v5"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -133,6 +132,6 @@ func gramsOf(columns []string, size int) string {
 func HasIndex(ctx context.Context, r Reader, name string) (bool, error) {
 	var has bool
 	err := r.QueryRow(ctx, "SELECT coalesce((SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)), false)",
-		pgx.QueryExecModeExec, name).Scan(&has)
+		name).Scan(&has)
 	return has, err
 }

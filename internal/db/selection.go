@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
@@ -58,21 +59,22 @@ func (s ListQuery[T]) CountQuery() Query {
 }
 
 // Page returns one page and the total number of rows.
-func (s ListQuery[T]) Page(ctx context.Context, r Reader, p Paging) (Page[T], error) {
+func (s ListQuery[T]) Page(ctx context.Context, d *DB, p Paging) (Page[T], error) {
 	var page Page[T]
 	p.Check(&s.Problems)
 	if err := s.Problems.Err(); err != nil {
 		return page, err
 	}
 	count := s.CountQuery()
-	if err := r.QueryRow(ctx, count.SQL, count.Args).Scan(&page.Total); err != nil {
-		return page, err
-	}
-	if page.Items = []T{}; int64(p.Page-1)*int64(p.Size) >= page.Total {
-		return page, nil // the server would scan all rows to find none
-	}
-	var err error
-	page.Items, err = Collect[T](ctx, r, s.rows(s.Columns)+" LIMIT @limit OFFSET @offset", p.Args(s.Where.Args))
+	err := d.Pipeline(ctx,
+		PipelineQuery{SQL: count.SQL, Args: []any{count.Args}, Read: func(rows pgx.Rows) (err error) {
+			page.Total, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
+			return err
+		}},
+		PipelineQuery{SQL: s.rows(s.Columns) + " LIMIT @limit OFFSET @offset", Args: []any{p.Args(s.Where.Args)}, Read: func(rows pgx.Rows) (err error) {
+			page.Items, err = pgx.CollectRows(rows, pgx.RowToStructByName[T])
+			return err
+		}})
 	return page, err
 }
 

@@ -28,7 +28,7 @@ type Query struct {
 func (q Query) Rows(ctx context.Context, r Reader) iter.Seq2[pgtext.Row, error] {
 	return func(yield func(pgtext.Row, error) bool) {
 		var row pgtext.BinaryRow
-		for rows, err := range q.fetch(ctx, r, pgx.QueryResultFormats{pgx.BinaryFormatCode}, q.Args) {
+		for rows, err := range q.fetch(ctx, r, Described, pgx.QueryResultFormats{pgx.BinaryFormatCode}, q.Args) {
 			if err == nil && row.Columns == nil {
 				row.Columns, err = columnsOf(rows.FieldDescriptions())
 			}

@@ -111,19 +111,23 @@ func (w watching) TraceCopyFromEnd(ctx context.Context, _ *pgx.Conn, data pgx.Tr
 	end(ctx, data.CommandTag.RowsAffected(), data.Err)
 }
 
-// TraceBatchStart implements pgx.BatchTracer. It names the batch by its first statement.
+// TraceBatchStart implements pgx.BatchTracer. It names the different statements of the batch, at most namedInBatch.
 func (w watching) TraceBatchStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
-	if data.Batch.Len() == 0 {
+	var what []string
+	for _, q := range data.Batch.QueuedQueries {
+		if p := purpose(q.SQL); !slices.Contains(what, p) && len(what) < namedInBatch {
+			what = append(what, p)
+		}
+	}
+	if len(what) == 0 {
 		return ctx
 	}
-	what := purpose(data.Batch.QueuedQueries[0].SQL)
-	if more := data.Batch.Len() - 1; more > 0 {
-		what += " and " + strconv.Itoa(more) + " more"
-	}
 	rows := new(int64)
-	ctx = w.begin(ctx, conn, what)
+	ctx = w.begin(ctx, conn, strings.Join(what, ", "))
 	return context.WithValue(ctx, batchKey{}, rows)
 }
+
+const namedInBatch = 5
 
 type batchKey struct{}
 

@@ -103,7 +103,7 @@ func (s *subject) accountsTable() string {
 
 func (s *subject) accounts(ctx context.Context) bool {
 	var there bool
-	err := s.db.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", pgx.QueryExecModeExec, s.accountsTable()).Scan(&there)
+	err := s.db.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", s.accountsTable()).Scan(&there)
 	return err != nil || there // if this fails, the probe fails too
 }
 

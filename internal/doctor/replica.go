@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
@@ -39,7 +37,7 @@ func replica(ctx context.Context, s *subject) (Finding, error) {
 	}
 	var ours, theirs string
 	for reader, into := range map[db.Reader]*string{s.db: &ours, d: &theirs} {
-		if err := reader.QueryRow(ctx, readCluster, pgx.QueryExecModeExec).Scan(into); err != nil {
+		if err := reader.QueryRow(ctx, readCluster).Scan(into); err != nil {
 			return Finding{}, err
 		}
 	}

@@ -196,7 +196,7 @@ func due[T any](ids []uuid.UUID, rows map[uuid.UUID]T, e Update[T]) ([]uuid.UUID
 // row (unless deleted is set) or several rows has an error; the others have their row.
 func (t Table[T]) Find(ctx context.Context, r db.Reader, refs []string, by string, deleted bool) ([]resource.Match[T], error) {
 	// preparing the statement would cost a round trip, and most commands run it once
-	rows, err := db.Collect[T](ctx, r, t.ByRef, pgx.QueryExecModeExec, t.Noun.Args(refs, by))
+	rows, err := db.Collect[T](ctx, r, t.ByRef, t.Noun.Args(refs, by))
 	if err != nil {
 		return nil, err
 	}

@@ -31,13 +31,28 @@ var literal = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`
 
 // ReadRules reads a table's foreign keys and single-column CHECK lists in one round trip.
 func ReadRules(ctx context.Context, r db.Reader, table string) (Rules, error) {
-	rules := Rules{Allowed: map[string][]string{}, References: map[string]string{}}
-	rows, err := r.Query(ctx, readRules, pgx.QueryExecModeExec, table)
+	rows, err := r.Query(ctx, readRules, table)
 	if err != nil {
-		return rules, err
+		return Rules{}, err
 	}
+	return collectRules(rows)
+}
+
+// RulesQuestion returns ReadRules' query, to be sent after Question's. Its result goes into the table of c, if it exists.
+func (c Catalog) RulesQuestion(table string) db.PipelineQuery {
+	return db.PipelineQuery{SQL: readRules, Args: []any{table}, Read: func(rows pgx.Rows) error {
+		rules, err := collectRules(rows)
+		if t, ok := c[table]; ok && err == nil {
+			t.Rules = &rules
+		}
+		return err
+	}}
+}
+
+func collectRules(rows pgx.Rows) (Rules, error) {
+	rules := Rules{Allowed: map[string][]string{}, References: map[string]string{}}
 	var column, target, check string
-	_, err = pgx.ForEachRow(rows, []any{&column, &target, &check}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&column, &target, &check}, func() error {
 		switch {
 		case target != "":
 			rules.References[column] = target

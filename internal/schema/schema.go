@@ -67,6 +67,7 @@ type Column struct {
 type Table struct {
 	Name    string
 	Columns []Column
+	Rules   *Rules // nil if not read
 }
 
 // Catalog holds the requested tables that exist.
@@ -84,11 +85,7 @@ SELECT CASE a.attrelid {numbers} END, a.attnum, a.attname, format_type(a.atttypi
 func Read(ctx context.Context, r db.Reader, tables ...string) (Catalog, error) {
 	cat := Catalog{}
 	q := cat.Question(tables...)
-	args := []any{pgx.QueryExecModeExec}
-	for _, name := range tables {
-		args = append(args, name)
-	}
-	rows, err := r.Query(ctx, q.SQL, args...)
+	rows, err := r.Query(ctx, q.SQL, q.Args...)
 	if err != nil {
 		return nil, err
 	}
@@ -97,13 +94,14 @@ func Read(ctx context.Context, r db.Reader, tables ...string) (Catalog, error) {
 
 // Question returns Read's query, to be sent together with others. Its result goes into c.
 func (c Catalog) Question(tables ...string) db.PipelineQuery {
-	names, numbers := make([]string, len(tables)), make([]string, len(tables))
-	for i := range tables {
+	names, numbers, args := make([]string, len(tables)), make([]string, len(tables)), make([]any, len(tables))
+	for i, name := range tables {
+		args[i] = name
 		names[i] = fmt.Sprintf("to_regclass($%d)::oid", i+1)
 		numbers[i] = fmt.Sprintf("WHEN %s THEN %d", names[i], i)
 	}
 	sql := strings.NewReplacer("{names}", strings.Join(names, ", "), "{numbers}", strings.Join(numbers, " ")).Replace(readCatalog)
-	return db.PipelineQuery{SQL: sql, Args: tables, Read: func(rows pgx.Rows) error { return c.read(rows, tables) }}
+	return db.PipelineQuery{SQL: sql, Args: args, Read: func(rows pgx.Rows) error { return c.read(rows, tables) }}
 }
 
 func (c Catalog) read(rows pgx.Rows, tables []string) error {

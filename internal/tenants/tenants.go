@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/resource"
@@ -124,7 +123,7 @@ func findEach(ctx context.Context, r db.Reader, cat schema.Catalog, texts []stri
 		return nil, err
 	}
 	sql := strings.NewReplacer("{table}", shape.Name, "{code}", code(shape), "{live}", shape.NotDeleted("t")).Replace(statement)
-	matches, err := db.Collect[Ref](ctx, r, sql, pgx.QueryExecModeExec, named.Args(texts, ""))
+	matches, err := db.Collect[Ref](ctx, r, sql, named.Args(texts, ""))
 	if err != nil {
 		return nil, err
 	}

@@ -139,7 +139,7 @@ func (im *importSpec) updateRows(ctx context.Context, tx *audit.Tx, save pgx.Tx,
 	sql := "UPDATE {table} u SET " + strings.Join(set, ", ") +
 		" FROM unnest(" + strings.Join(arrays, ", ") + ") AS v (" + strings.Join(names, ", ") + ")" +
 		" WHERE u.id = v.id"
-	if _, err := save.Exec(ctx, im.t.sql(sql), args); err != nil {
+	if _, err := save.Exec(ctx, im.t.sql(sql), db.Described, args); err != nil {
 		return err
 	}
 	if _, err := save.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
@@ -140,10 +141,11 @@ func (c *canonicalizer) appendField(b []byte, f sealedField, format int16, v []b
 			v = fixed[:]
 		}
 	case kindTime:
-		if format != pgx.BinaryFormatCode || len(v) != 8 {
-			return nil, fmt.Errorf("the server did not send %s in binary format", f.name)
+		micros, err := microsOf(format, v)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
-		binary.BigEndian.PutUint64(fixed[:8], uint64(unixMicros(int64(binary.BigEndian.Uint64(v)))))
+		binary.BigEndian.PutUint64(fixed[:8], uint64(micros))
 		v = fixed[:8]
 	case kindBool:
 		if format == pgx.TextFormatCode {
@@ -167,6 +169,32 @@ func (c *canonicalizer) appendField(b []byte, f sealedField, format int16, v []b
 	b = binary.AppendUvarint(b, uint64(len(v)))
 	return append(b, v...), nil
 }
+
+// microsOf returns a timestamptz as the server sent it, in microseconds since 1970. The infinities are the smallest and
+// the largest number.
+func microsOf(format int16, v []byte) (int64, error) {
+	if format == pgx.BinaryFormatCode {
+		if len(v) != 8 {
+			return 0, fmt.Errorf("a time of %d bytes", len(v))
+		}
+		return unixMicros(int64(binary.BigEndian.Uint64(v))), nil
+	}
+	var t pgtype.Timestamptz
+	if err := timeText.Scan(v, &t); err != nil {
+		return 0, err
+	}
+	switch t.InfinityModifier {
+	case pgtype.Infinity:
+		return math.MaxInt64, nil
+	case pgtype.NegativeInfinity:
+		return math.MinInt64, nil
+	case pgtype.Finite:
+	}
+	return t.Time.UnixMicro(), nil
+}
+
+// timeText parses a timestamptz in text format.
+var timeText = (&pgtype.TimestamptzCodec{}).PlanScan(nil, pgtype.TimestamptzOID, pgx.TextFormatCode, (*pgtype.Timestamptz)(nil))
 
 // jsonbVersion is the first byte of jsonb in binary format.
 const jsonbVersion = 1

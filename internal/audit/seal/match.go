@@ -39,7 +39,7 @@ func (s *Sealer) Mismatches(ctx context.Context, r db.Reader, ids []uuid.UUID) (
 	x := &verifier{Sealer: s, dropped: map[string]bool{}, pruned: map[uuid.UUID]*prunedBy{}}
 	w := &walker{verifier: x, canonicalizer: canonicalizer{fields: s.fields}, decompressor: u}
 	valid := make(map[uuid.UUID]bool, len(ids))
-	rows, err := r.Query(ctx, s.expand(readSealOf), sealFormats(s.fields, 1, 1, 1, 1), ids)
+	rows, err := r.Query(ctx, s.expand(readSealOf), db.Described, sealFormats(s.fields, 1, 1, 1, 1), ids)
 	if err != nil {
 		return nil, err
 	}

@@ -246,7 +246,7 @@ func (s *Sealer) archive(ctx context.Context, tx pgx.Tx, file *os.File, head int
 	defer u.close()
 	x := &verifier{Sealer: s, dropped: map[string]bool{}}
 	w := &walker{verifier: x, canonicalizer: canonicalizer{fields: s.fields}, decompressor: u}
-	rows, err := tx.Query(ctx, s.expand(readPrune), sealFormats(s.fields, pgx.TextFormatCode), head, p.Before)
+	rows, err := tx.Query(ctx, s.expand(readPrune), db.Described, sealFormats(s.fields, pgx.TextFormatCode), head, p.Before)
 	if err != nil {
 		return nil, "", err
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,7 +28,15 @@ type Sealer struct {
 	byID         string // query for rows by id: the id, then the fields
 	stored       string // expression for the stored size of a row in bytes
 	hasExtraData bool   // the table has extra_data, which marks rows of cxgctl
+
+	sweepDue atomic.Bool
 }
+
+// sweepInterval is how long rows of other software are not looked for again.
+const sweepInterval = 10 * time.Second
+
+// SweepDue reports whether the head, when it was last locked by Seal, called for a Sweep.
+func (s *Sealer) SweepDue() bool { return s.sweepDue.Load() }
 
 // New returns the Sealer of a database, nil if the database has no seals.
 func New(cat schema.Catalog) *Sealer {
@@ -137,6 +146,7 @@ func (s *Sealer) Seal(ctx context.Context, tx pgx.Tx, rows Unsealed, now time.Ti
 	for batch := range slices.Chunk(rows.IDs, sealBatch) {
 		seals, h, err := s.readAndLock(ctx, tx, batch, now)
 		if err == nil {
+			s.sweepDue.Store(now.Sub(h.lastSweep) > sweepInterval)
 			err = s.append(ctx, tx, h, seals)
 		}
 		if err != nil {
@@ -212,14 +222,18 @@ func (s *Sealer) prepare(rows pgx.Rows, origin string, now time.Time) (seals []L
 	var canon []byte
 	for rows.Next() {
 		values, formats := rows.RawValues(), rows.FieldDescriptions()
+		id, err := uuid.ParseBytes(values[0])
+		if err != nil {
+			return nil, nil, err
+		}
 		form, failed := c.row(canon[:0], origin, now.UnixMicro(), values[1:], formats[1:])
 		if failed != nil {
-			skipped = append(skipped, Skipped{uuid.UUID(values[0]), failed.Error()})
+			skipped = append(skipped, Skipped{id, failed.Error()})
 			continue
 		}
 		canon = form
 		seals = append(seals, Link{
-			AuditID:  uuid.UUID(values[0]),
+			AuditID:  id,
 			origin:   origin,
 			sealedAt: now,
 			canon:    p.compress(nil, canon),

@@ -378,7 +378,7 @@ func (w *walker) walk(ctx context.Context, from, to int64) error {
 		if err := r.QueryRow(ctx, byIndex).Scan(&a, &b, &c); err != nil {
 			return err
 		}
-		rows, err := r.Query(ctx, w.expand(readSeals), sealFormats(w.verifier.fields), from, to)
+		rows, err := r.Query(ctx, w.expand(readSeals), db.Described, sealFormats(w.verifier.fields), from, to)
 		if err != nil {
 			return err
 		}

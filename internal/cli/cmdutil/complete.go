@@ -71,11 +71,9 @@ func (env *Env) live(ctx context.Context, cmd *cobra.Command, spec Spec, prefix 
 	if err != nil {
 		return nil, err
 	}
-	s.Identity, s.Catalog, err = auth.Identify(ctx, s.DB, cred, append(env.TablesOf(cmd), spec.Tables...), env.now())
-	if err != nil {
+	if err := Identify(ctx, env, s, cred, append(env.TablesOf(cmd), spec.Tables...)...); err != nil {
 		return nil, err
 	}
-	s.Operator = s.Identity.Operator
 	if err := s.authorize(ctx, cmd, spec); err != nil {
 		return nil, err
 	}

@@ -15,7 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
@@ -122,7 +121,7 @@ func (env *Env) locked(ctx context.Context, cmd *cobra.Command, fn func(context.
 	return d.Hold(ctx, func(r db.Reader) error {
 		for start := time.Now(); ; {
 			var taken bool
-			if err := r.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, pgx.QueryExecModeExec, key).Scan(&taken); err != nil {
+			if err := r.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, key).Scan(&taken); err != nil {
 				return err
 			}
 			if taken {
@@ -154,7 +153,7 @@ func (env *Env) lockedBy(ctx context.Context, r db.Reader, key int64) error {
 	var pid int
 	var application string
 	var since *time.Time
-	if err := r.QueryRow(ctx, lockHolder, pgx.QueryExecModeExec, key).Scan(&pid, &application, &since); err != nil {
+	if err := r.QueryRow(ctx, lockHolder, key).Scan(&pid, &application, &since); err != nil {
 		return f // the holder has just finished
 	}
 	f.Message += fmt.Sprintf(": %s, server process %d", application, pid)

@@ -10,10 +10,12 @@ import (
 	"io"
 	"os"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
@@ -253,7 +255,7 @@ type Session struct {
 	managerSession *Session
 }
 
-// Reach connects to the manager database, read-only, and reads its clock.
+// Reach connects to the manager database, read-only.
 func (env *Env) Reach(ctx context.Context, cmd *cobra.Command) (*Session, error) {
 	t, err := env.Target(ctx, cmd, "manager")
 	if err != nil {
@@ -264,9 +266,6 @@ func (env *Env) Reach(ctx context.Context, cmd *cobra.Command) (*Session, error)
 		return nil, err
 	}
 	env.AskedOn = d.Addr()
-	if err := env.setClock(ctx, d); err != nil {
-		return nil, err
-	}
 	return &Session{DB: d, IdleTimeout: t.Timeout, now: env.now}, nil
 }
 
@@ -274,27 +273,33 @@ func (env *Env) Reach(ctx context.Context, cmd *cobra.Command) (*Session, error)
 // and of the additional ones.
 func (env *Env) Connect(ctx context.Context, cmd *cobra.Command, more ...string) (*Session, error) {
 	s, err := env.Reach(ctx, cmd)
-	if err == nil {
-		s.Catalog, err = ReadTables(ctx, s, append(env.TablesOf(cmd), more...))
+	if err != nil {
+		return nil, err
 	}
-	return s, err
+	s.Catalog = schema.Catalog{}
+	tables := append(env.TablesOf(cmd), more...)
+	slices.Sort(tables)
+	return s, db.Translate(s.DB.Pipeline(ctx, env.clock(), s.Catalog.Question(slices.Compact(tables)...)))
 }
 
 // maxSkew is the largest clock difference that --verbose does not report.
 const maxSkew = 5 * time.Second
 
-// setClock measures how far the server's clock is ahead. Stored times always follow the server's clock.
-func (env *Env) setClock(ctx context.Context, d *db.DB) error {
-	var serverTime time.Time
+// clock returns the query that measures how far the server's clock is ahead. Stored times always follow the server's
+// clock.
+func (env *Env) clock() db.PipelineQuery {
 	sent := time.Now()
-	if err := d.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&serverTime); err != nil {
-		return db.Translate(err)
-	}
-	env.skew = serverTime.Sub(sent.Add(time.Since(sent) / 2))
-	if env.Global.Verbose && env.skew.Abs() > maxSkew {
-		env.Note("the server's clock differs from this machine's by %s; the server's is used", env.skew.Round(time.Second))
-	}
-	return nil
+	return db.PipelineQuery{SQL: `SELECT clock_timestamp()`, Read: func(rows pgx.Rows) error {
+		server, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[time.Time])
+		if err != nil {
+			return err
+		}
+		env.skew = server.Sub(sent.Add(time.Since(sent) / 2))
+		if env.Global.Verbose && env.skew.Abs() > maxSkew {
+			env.Note("the server's clock differs from this machine's by %s; the server's is used", env.skew.Round(time.Second))
+		}
+		return nil
+	}}
 }
 
 // now returns the time by the server's clock, once connected.

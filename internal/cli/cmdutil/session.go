@@ -15,6 +15,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/buildinfo"
 	"github.com/cxgctl/cxgctl/internal/config"
 	"github.com/cxgctl/cxgctl/internal/credstore"
+	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
@@ -40,9 +41,14 @@ func OperatorCredential(env *Env, s *Session) (auth.Credential, error) {
 		cred.DBRole = true
 		return cred, nil
 	case c.TokenFile != "":
-		return fileCredential(env, cred)
+		return fileCredential(env, s, cred)
 	case c.Auth.Require == "claim" && c.Operator != "":
 		l := StoredLogin(env, s).LoadInfo()
+		if l != nil {
+			if err := s.DB.Pipeline(env.Context, env.clock()); err != nil {
+				return cred, db.Translate(err)
+			}
+		}
 		if l == nil || !l.Expires.After(env.now()) || named && l.Username != c.Operator {
 			cred.Name = c.Operator
 			return cred, nil
@@ -70,7 +76,7 @@ func OperatorCredential(env *Env, s *Session) (auth.Credential, error) {
 }
 
 // fileCredential reads the token file, which holds a service key, a login token or an access token of the backend.
-func fileCredential(env *Env, cred auth.Credential) (auth.Credential, error) {
+func fileCredential(env *Env, s *Session, cred auth.Credential) (auth.Credential, error) {
 	token, err := config.ReadSecret("CXGCTL_TOKEN_FILE", env.Config.TokenFile, env.Getenv("CREDENTIALS_DIRECTORY"))
 	if err != nil {
 		return cred, err
@@ -82,6 +88,9 @@ func fileCredential(env *Env, cred auth.Credential) (auth.Credential, error) {
 	secret, err := JWTSecret(env)
 	if err != nil {
 		return cred, err
+	}
+	if err := s.DB.Pipeline(env.Context, env.clock()); err != nil {
+		return cred, db.Translate(err)
 	}
 	access, err := auth.ReadAccess(secret, token, env.now())
 	cred.Access = &access
@@ -108,8 +117,7 @@ func OpenSession(ctx context.Context, env *Env, cmd *cobra.Command, args ...stri
 	if err != nil {
 		return s, err
 	}
-	s.Identity, s.Catalog, err = auth.Identify(ctx, s.DB, cred, env.TablesOf(cmd), env.now())
-	s.Operator = s.Identity.Operator
+	err = Identify(ctx, env, s, cred, env.TablesOf(cmd)...)
 	env.Tell("operator: %s (%s)", cmp.Or(s.Operator.Name, s.Operator.Claimed, "none"), env.identifiedBy(s.Operator.AuthMethod))
 	if fault.Is(err, fault.Unauthenticated) && s.Operator.Claimed != "" {
 		attributeToLogin(ctx, env, s, cred)
@@ -137,6 +145,14 @@ func OpenSession(ctx context.Context, env *Env, cmd *cobra.Command, args ...stri
 		return s, err
 	}
 	return s, nil
+}
+
+// Identify resolves the credential to the operator of a session, with the operator's rights and the columns of the
+// tables.
+func Identify(ctx context.Context, env *Env, s *Session, cred auth.Credential, tables ...string) (err error) {
+	s.Identity, s.Catalog, err = auth.Identify(ctx, s.DB, cred, tables, env.now, env.clock())
+	s.Operator = s.Identity.Operator
+	return err
 }
 
 // warnOfExpiry notes that the operator's key will expire soon.
@@ -175,7 +191,7 @@ func attributeToLogin(ctx context.Context, env *Env, s *Session, cred auth.Crede
 	if err != nil || l == nil {
 		return
 	}
-	owner, _, err := auth.Identify(ctx, s.DB, auth.Credential{Token: l.Token}, nil, env.now())
+	owner, _, err := auth.Identify(ctx, s.DB, auth.Credential{Token: l.Token}, nil, env.now)
 	if err == nil {
 		claimed := s.Operator.Claimed
 		s.Operator = owner.Operator

@@ -99,11 +99,10 @@ func mayNameUsers(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command) boo
 	if err != nil {
 		return false
 	}
-	s.Identity, s.Catalog, err = auth.Identify(ctx, s.DB, p, schema.AuditTables, time.Now())
+	err = cmdutil.Identify(ctx, env, s, p, schema.AuditTables...)
 	if err != nil || s.Identity.Require(nil, "USER_LIST") != nil {
 		return false
 	}
-	s.Operator = s.Identity.Operator
 	l, err := cmdutil.ReadingLedger(ctx, env, s, cmd)
 	return err == nil && l != nil && cmdutil.LogRead(ctx, l, cmd, s.ReadSubject(users.Kind.Name, uuid.Nil), 0) == nil
 }

@@ -3,6 +3,7 @@ package cmdutil
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
@@ -111,6 +113,39 @@ func displayNames[T any, E Table[T]](ctx context.Context, s *Session, n Resource
 		}
 	}
 	return names
+}
+
+// nameHolders names the users who hold the taken username or e-mail that err is about, if the operator may see them.
+// Structured errors have their ids.
+func nameHolders(ctx context.Context, env *Env, s *Session, err error) error {
+	f, ok := errors.AsType[*fault.Error](err)
+	if !ok || f.Code != fault.AlreadyExists || IsStructured(env.Printer.Format) || s.Identity.Require(nil, "USER_READ") != nil {
+		return err
+	}
+	taken, _ := f.Detail["fields"].([]map[string]any)
+	parts := make([]string, len(taken))
+	for i, x := range taken {
+		id, _ := x["holder"].(string)
+		u, err := Users.Lookup(ctx, s, RefFlags{By: "id", Deleted: true}, id)
+		if err != nil || x["field"] != "username" && x["field"] != "email" {
+			return f
+		}
+		var about []string
+		if u.FullName != nil && !env.Printer.Mask {
+			about = append(about, *u.FullName+" <"+u.Email+">")
+		}
+		if u.UserType != nil {
+			about = append(about, *u.UserType)
+		}
+		if !Users.IsLive(u) {
+			about = append(about, "deleted")
+		}
+		parts[i] = fmt.Sprintf("%s %q is taken by %s (%s)", x["field"], x["value"], u.Username, strings.Join(about, ", "))
+	}
+	if len(parts) > 0 {
+		f.Message = strings.Join(parts, "; ")
+	}
+	return f
 }
 
 // PrintChanges prints the audit rows of an operation, or a single one. On a terminal the changed fields follow, in place

@@ -89,6 +89,7 @@ than 10 minutes are skipped, unless --older-than is shorter.`,
 		if flags.DryRun {
 			env.Note("dry run: %s to settle, nothing was changed", cmdutil.Plural(len(open), "change"))
 		} else {
+			env.QuietRecord()
 			env.Note("%s settled", cmdutil.Plural(len(open)-failed, "change"))
 		}
 		if err := cmdutil.PrintWhole(env, reconciledView, list); err != nil {

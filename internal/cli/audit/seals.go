@@ -152,6 +152,8 @@ nested too deeply, is skipped and named, and the exit code is 9.`,
 		}
 		if dry {
 			env.Note("dry run: %s would be sealed, nothing was changed", cmdutil.Plural(int(done.Sealed), "row"))
+		} else {
+			env.QuietRecord()
 		}
 		if err := output.One(env.Printer, sealedView, done); err != nil || len(done.Skipped) == 0 {
 			return err
@@ -206,6 +208,7 @@ log was resealed or truncated before the last checkpoint.`,
 		if err != nil {
 			return err
 		}
+		env.QuietRecord()
 		return output.One(env.Printer, checkpointView, checkpoint{file, c.Size})
 	})
 	cmd.Flags().StringVar(&key, "key", "", "`file` with the private key, from audit keygen")

@@ -175,9 +175,7 @@ func PrintResult(env *Env, l *audit.Ledger, print func() error) error {
 		}
 		return print()
 	}
-	if env.Global.Quiet && !env.Output.asked && env.forPeople() {
-		env.Printer.Stdout = io.Discard // print may also write files
-	}
+	env.QuietRecord()
 	if env.forPeople() && env.Printer.Terminal.IsTTY {
 		err := showResult(env, l, print)
 		NoteEnded(env, l)
@@ -188,6 +186,13 @@ func PrintResult(env *Env, l *audit.Ledger, print func() error) error {
 	NoteEnded(env, l)
 	err := print()
 	return AfterCommit(err)
+}
+
+// QuietRecord leaves out the record of a change with --quiet, unless a flag asks for it.
+func (env *Env) QuietRecord() {
+	if env.Global.Quiet && !env.Output.asked && env.forPeople() {
+		env.Printer.Stdout = io.Discard // files are written nevertheless
+	}
 }
 
 // showResult shows a person the changed fields, or the records if they are new, hold a generated secret or a flag asks

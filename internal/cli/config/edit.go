@@ -79,7 +79,7 @@ func edit(ctx context.Context, env *cmdutil.Env, e config.Editing, copied string
 	}
 }
 
-// goOn shows what is wrong and asks whether to go on editing. Without a terminal the answer is no.
+// goOn shows what is wrong and asks whether to go on editing. Without a terminal it returns false.
 func goOn(ctx context.Context, env *cmdutil.Env, wrong *fault.Error) (bool, error) {
 	fd, ok := env.Terminal()
 	if !ok {

@@ -83,10 +83,10 @@ func TestCompletion_InShells(t *testing.T) {
 		args  []string
 		setup string
 	}{
-		"bash":            {[]string{"bash", "--norc", "--noprofile"}, "source <(cxgctl completion bash)"},
-		"bash-completion": {[]string{"bash", "--norc", "--noprofile"}, "source /usr/share/bash-completion/bash_completion; source <(cxgctl completion bash)"},
-		"fish":            {[]string{"fish", "--no-config"}, "cxgctl completion fish | source"},
-		"zsh":             {[]string{"zsh", "-f"}, "bindkey -e; autoload -U compinit; compinit -u -D; source <(cxgctl completion zsh)"},
+		"bash":            {[]string{"bash", "--norc", "--noprofile", "-i"}, "source <(cxgctl completion bash)"},
+		"bash-completion": {[]string{"bash", "--norc", "--noprofile", "-i"}, "source /usr/share/bash-completion/bash_completion; source <(cxgctl completion bash)"},
+		"fish":            {[]string{"fish", "--no-config", "-i"}, "cxgctl completion fish | source"},
+		"zsh":             {[]string{"zsh", "-f", "-i"}, "bindkey -e; autoload -U compinit; compinit -u -D; source <(cxgctl completion zsh)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -94,7 +94,7 @@ func TestCompletion_InShells(t *testing.T) {
 			if p.Path, err = exec.LookPath(shell.args[0]); err != nil {
 				t.Fatalf("%v; .ci/test-packages installs it", err)
 			}
-			p.Args = append(shell.args, "-i")
+			p.Args = shell.args
 			bin := filepath.Join(p.Dir, "bin")
 			if err := os.Mkdir(bin, 0o755); err != nil {
 				t.Fatal(err)

@@ -309,6 +309,23 @@ func TestWaiting_NamesLockHolder(t *testing.T) {
 	}
 }
 
+// A person also learns that a statement is slow without a lock.
+func TestWaiting_SlowStatement(t *testing.T) {
+	t.Parallel()
+	pair := withAda(t)
+	conn, err := pgx.Connect(t.Context(), pair.Manager)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(t.Context(), `CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(2.5); RETURN new; END';
+		CREATE TRIGGER slow BEFORE UPDATE ON idam.users FOR EACH ROW EXECUTE FUNCTION slow()`); err != nil {
+		t.Fatal(err)
+	}
+	p := startOnTerminal(t, pair, "users", "update", "ada", "--phone", newPhone)
+	p.awaits(t, "\rwaiting for the database … 1s").awaits(t, "\r\x1b[K").awaits(t, "updated user ada").leaves(t, 0)
+}
+
 func TestPassword_PromptedTwiceWithoutEcho(t *testing.T) {
 	t.Parallel()
 	const pw = "Canary-Horse-9"

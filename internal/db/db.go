@@ -328,7 +328,7 @@ func (d *DB) Addr() string {
 	return c.Host + ":" + strconv.Itoa(int(c.Port)) + "/" + c.Database
 }
 
-// Server returns the host and the port that a session is connected to, or "" if there is no session.
+// Server returns the host and the port that a session is connected to, or "" without one.
 func (d *DB) Server(ctx context.Context) string {
 	conn, err := d.pool.Acquire(ctx)
 	if err != nil {

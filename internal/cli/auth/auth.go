@@ -14,6 +14,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/auth"
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/cli/passwordflag"
 	"github.com/cxgctl/cxgctl/internal/credstore"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
@@ -182,7 +183,7 @@ func replacePassword(ctx context.Context, env *cmdutil.Env, attempt *auth.Attemp
 		return nil
 	}
 	env.Printf("%s must set a new password first", attempt.Username)
-	pw, err := cmdutil.AskPassword(ctx, env)
+	pw, err := passwordflag.Ask(ctx, env)
 	if err != nil {
 		return err
 	}

@@ -9,13 +9,14 @@ import (
 	"github.com/cxgctl/cxgctl/internal/auth"
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/cli/passwordflag"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
 func newBootstrap(env *cmdutil.Env) *cobra.Command {
 	var n users.New
-	var pw cmdutil.PasswordFlags
+	var pw passwordflag.Flags
 	var flags cmdutil.ChangeFlags
 	cmd := &cobra.Command{
 		Use: "bootstrap --username U --email E --full-name N", Short: "Create the first operator: a MASTER with SUPER_ADMIN", Args: cmdutil.ExactArgs(),
@@ -49,18 +50,18 @@ whose database role owns idam.user_roles. Use it to regain access.`,
 			l.RecordFailure(ctx, audit.Intent{Subject: audit.Subject{Resource: "user", Name: n.Username}, Action: audit.Create}, err)
 			return err
 		}
-		var made cmdutil.Secret
+		var made passwordflag.Secret
 		if there == nil {
 			n.UserType = "MASTER"
 			if err := n.Check(); err != nil {
 				return err
 			}
-			if made, err = cmdutil.ReadPassword(ctx, env, pw); err != nil {
+			if made, err = passwordflag.Read(ctx, env, pw); err != nil {
 				return err
 			}
 		} else if pw.IsSet() {
 			env.Note("%s already exists and keeps the password", n.Username)
-			pw = cmdutil.PasswordFlags{}
+			pw = passwordflag.Flags{}
 		}
 		if err := cmdutil.ConfirmIfProtected(ctx, env, l, "make "+n.Username+" the first operator", 1); err != nil {
 			return err
@@ -85,7 +86,7 @@ whose database role owns idam.user_roles. Use it to regain access.`,
 				env.Note("operator %s has no role, and so no permissions; grant one: cxgctl roles grant ROLE %s --operator %s", name, fault.Word(name), fault.Word(u.Username))
 			}
 		}
-		return cmdutil.PrintResult(env, l, func() error { return cmdutil.PrintUser(env, u, pw.Printed(made)) })
+		return cmdutil.PrintResult(env, l, func() error { return passwordflag.PrintUser(env, u, pw.Printed(made)) })
 	})
 	f := cmd.Flags()
 	f.StringVar(&n.Username, "username", "", "username, 3 to 100 ASCII characters")
@@ -95,5 +96,5 @@ whose database role owns idam.user_roles. Use it to regain access.`,
 	pw.Bind(cmd)
 	flags.Bind(cmd)
 	env.Specify(cmd, cmdutil.Spec{Permission: cmdutil.NoOperator, Audit: cmdutil.Always})
-	return cmdutil.AddPasswordOutputFlags(env, cmd, &pw)
+	return passwordflag.BindOutput(env, cmd, &pw)
 }

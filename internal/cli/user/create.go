@@ -7,6 +7,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/cli/passwordflag"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/users"
 	"github.com/cxgctl/cxgctl/internal/validate"
@@ -15,7 +16,7 @@ import (
 // newUser are the flags for the fields and the password of a new user.
 type newUser struct {
 	users.New
-	password cmdutil.PasswordFlags
+	password passwordflag.Flags
 	flags    cmdutil.ChangeFlags
 }
 
@@ -40,7 +41,7 @@ func (n *newUser) bind(env *cmdutil.Env, cmd *cobra.Command) *cobra.Command {
 	cliflag.CompleteLocale(cmd)
 	n.password.Bind(cmd)
 	n.flags.Bind(cmd)
-	return cmdutil.AddPasswordOutputFlags(env, cmd, &n.password)
+	return passwordflag.BindOutput(env, cmd, &n.password)
 }
 
 // create creates the user and prints it.
@@ -58,7 +59,7 @@ func (n *newUser) create(ctx context.Context, env *cmdutil.Env, w *cmdutil.Write
 	if found, err := cmdutil.Users.IfExists(ctx, env, w, n.flags, n.Username, printUser(env)); found || err != nil {
 		return err
 	}
-	s, err := cmdutil.ReadPassword(ctx, env, n.password)
+	s, err := passwordflag.Read(ctx, env, n.password)
 	if err != nil {
 		return err
 	}
@@ -74,12 +75,12 @@ func (n *newUser) create(ctx context.Context, env *cmdutil.Env, w *cmdutil.Write
 	if err != nil {
 		return err
 	}
-	return cmdutil.PrintResult(env, w.Ledger, func() error { return cmdutil.PrintUser(env, created, n.password.Printed(s)) })
+	return cmdutil.PrintResult(env, w.Ledger, func() error { return passwordflag.PrintUser(env, created, n.password.Printed(s)) })
 }
 
 // printUser returns the function that prints a user.
 func printUser(env *cmdutil.Env) func(users.User) error {
-	return func(u users.User) error { return cmdutil.PrintUser(env, u, nil) }
+	return func(u users.User) error { return passwordflag.PrintUser(env, u, nil) }
 }
 
 func newCreate(env *cmdutil.Env) *cobra.Command {
@@ -158,7 +159,7 @@ func (n *newUser) ensure(ctx context.Context, env *cmdutil.Env, w *cmdutil.Write
 	edit, err := t.Change(n.Patch(given("user-type"), given("mfa"), given("force-password-change")))
 	if fault.Is(err, fault.Usage) || err == nil && edit.IsNoop(u) {
 		env.Note("user %s is unchanged", u.Username)
-		return cmdutil.PrintResult(env, w.Ledger, func() error { return cmdutil.PrintUser(env, u, nil) })
+		return cmdutil.PrintResult(env, w.Ledger, func() error { return passwordflag.PrintUser(env, u, nil) })
 	}
 	if err != nil {
 		return cmdutil.Users.RecordFailure(ctx, w, ref, u, err)

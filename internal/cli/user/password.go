@@ -9,15 +9,16 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/cli/passwordflag"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
 func newPassword(env *cmdutil.Env) *cobra.Command {
-	var pw cmdutil.PasswordFlags
+	var pw passwordflag.Flags
 	var force bool
 	b := newBatch(env, "change the password of")
 	one := func() bool { return b.Cmd.Flags().NArg() == 1 && !b.Cmd.Flags().Changed("stdin") }
-	secrets := map[uuid.UUID]cmdutil.Secret{}
+	secrets := map[uuid.UUID]passwordflag.Secret{}
 	b.Edit = func(t *users.Table) (users.Edit, error) {
 		if b.Cmd.Flags().NArg() > 1 || b.Cmd.Flags().Changed("stdin") || b.ByFilter() {
 			if err := pw.CheckEach(); err != nil {
@@ -27,9 +28,9 @@ func newPassword(env *cmdutil.Env) *cobra.Command {
 		return t.SetPasswords(nil, force)
 	}
 	b.Apply = func(ctx context.Context, w *cmdutil.Writer, t *users.Table, rows []users.User) (after []users.User, err error) {
-		made := make([]cmdutil.Secret, 1)
+		made := make([]passwordflag.Secret, 1)
 		if one() {
-			made[0], err = cmdutil.ReadPassword(ctx, env, pw)
+			made[0], err = passwordflag.Read(ctx, env, pw)
 		} else {
 			env.Deadline.Stop() // hashing many takes minutes
 			made, err = pw.ReadEach(ctx, len(rows), w.DryRun)
@@ -54,9 +55,9 @@ func newPassword(env *cmdutil.Env) *cobra.Command {
 	b.Print = func(refs []string, rows []users.User) error {
 		switch {
 		case len(rows) > 0 && one():
-			return cmdutil.PrintUser(env, rows[0], pw.Printed(secrets[rows[0].ID]))
+			return passwordflag.PrintUser(env, rows[0], pw.Printed(secrets[rows[0].ID]))
 		case len(rows) > 0 && pw.Printed(secrets[rows[0].ID]) != nil:
-			return cmdutil.PrintUsers(env, rows, secrets)
+			return passwordflag.PrintUsers(env, rows, secrets)
 		}
 		return cmdutil.PrintNamed(env, cmdutil.UserView, refs, rows)
 	}
@@ -76,7 +77,7 @@ func newPassword(env *cmdutil.Env) *cobra.Command {
 }
 
 // passwordsOf returns the content of --password-out: one password, or a csv of several. It is nil if none is generated.
-func passwordsOf(rows []users.User, made []cmdutil.Secret, one bool) *string {
+func passwordsOf(rows []users.User, made []passwordflag.Secret, one bool) *string {
 	if made[0].Generated == nil || one {
 		return made[0].Generated
 	}

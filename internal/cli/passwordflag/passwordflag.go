@@ -1,12 +1,8 @@
-package cmdutil
+// Package passwordflag holds the flags that select a new password, and prints users with passwords that were made up.
+package passwordflag
 
 import (
-	"bufio"
 	"context"
-	"errors"
-	"io"
-	"io/fs"
-	"strings"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -14,6 +10,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
+	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/config"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
@@ -21,23 +18,9 @@ import (
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// FirstLine reads a secret from the next line of standard input.
-func (env *Env) FirstLine() (string, error) {
-	in, resume := env.Input()
-	defer resume()
-	if env.secrets == nil {
-		env.secrets = bufio.NewReader(io.LimitReader(in, maxPasswordInput))
-	}
-	text, err := env.secrets.ReadString('\n')
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	return strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r"), err
-}
-
-// PasswordFlags select the source of a new password. The password itself is never an argument, because arguments are
+// Flags select the source of a new password. The password itself is never an argument, because arguments are
 // visible to other users and are stored in the shell history.
-type PasswordFlags struct {
+type Flags struct {
 	stdin, generate, none bool
 	file, out             string
 
@@ -45,7 +28,7 @@ type PasswordFlags struct {
 }
 
 // Bind adds the flags.
-func (p *PasswordFlags) Bind(cmd *cobra.Command) {
+func (p *Flags) Bind(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&p.stdin, "password-stdin", false, "read the password from the first line of standard input")
 	f.StringVar(&p.file, "password-file", "", "read the password from `file`, readable only by you (0600)")
@@ -68,11 +51,8 @@ type Secret struct {
 	Generated *string
 }
 
-// maxPasswordInput is the number of bytes read for a password; the longest valid one has 72.
-const maxPasswordInput = 4096
-
-// ReadPassword reads, checks and hashes the new password. It runs before the transaction begins.
-func ReadPassword(ctx context.Context, env *Env, p PasswordFlags) (Secret, error) {
+// Read reads, checks and hashes the new password. It runs before the transaction begins.
+func Read(ctx context.Context, env *cmdutil.Env, p Flags) (Secret, error) {
 	var pw string
 	var err error
 	var generated *string
@@ -96,14 +76,14 @@ func ReadPassword(ctx context.Context, env *Env, p PasswordFlags) (Secret, error
 	if err := password.Check(pw); err != nil {
 		return Secret{}, err
 	}
-	hash, err := password.Hash(pw, HashCost)
+	hash, err := password.Hash(pw, cmdutil.HashCost)
 	return Secret{Hash: hash, Generated: generated}, err
 }
 
 // askValid asks for a valid password, with insist until one is typed.
-func askValid(ctx context.Context, env *Env, insist bool) (string, error) {
+func askValid(ctx context.Context, env *cmdutil.Env, insist bool) (string, error) {
 	for {
-		pw, err := AskPassword(ctx, env)
+		pw, err := Ask(ctx, env)
 		if err == nil {
 			err = password.Check(password.Normal(pw))
 		}
@@ -114,8 +94,8 @@ func askValid(ctx context.Context, env *Env, insist bool) (string, error) {
 	}
 }
 
-// AskPassword asks twice for a password on the terminal. Without one it is a usage error.
-func AskPassword(ctx context.Context, env *Env) (string, error) {
+// Ask asks twice for a password on the terminal. Without one it is a usage error.
+func Ask(ctx context.Context, env *cmdutil.Env) (string, error) {
 	fd, ok := env.Terminal()
 	if !ok {
 		return "", fault.New(fault.Usage, "which password?").
@@ -133,7 +113,7 @@ func AskPassword(ctx context.Context, env *Env) (string, error) {
 }
 
 // CheckEach refuses a password that several users would share.
-func (p PasswordFlags) CheckEach() error {
+func (p Flags) CheckEach() error {
 	if p.generate || p.out != "" || p.none {
 		return nil
 	}
@@ -142,7 +122,7 @@ func (p PasswordFlags) CheckEach() error {
 }
 
 // ReadEach makes a password for each of n users, or none. It hashes them in a dry run too, but cheaply.
-func (p PasswordFlags) ReadEach(ctx context.Context, n int, dryRun bool) ([]Secret, error) {
+func (p Flags) ReadEach(ctx context.Context, n int, dryRun bool) ([]Secret, error) {
 	made := make([]Secret, n)
 	if p.none {
 		return made, p.CheckEach()
@@ -155,7 +135,7 @@ func (p PasswordFlags) ReadEach(ctx context.Context, n int, dryRun bool) ([]Secr
 		}
 		made[i].Generated = &plain[i]
 	}
-	cost := HashCost
+	cost := cmdutil.HashCost
 	if dryRun {
 		cost = bcrypt.MinCost
 	}
@@ -168,11 +148,11 @@ func (p PasswordFlags) ReadEach(ctx context.Context, n int, dryRun bool) ([]Secr
 
 // WithFile writes generated passwords to --password-out, runs the change and removes the file if the change fails.
 // text is nil if none is generated. A dry run writes no file.
-func (p PasswordFlags) WithFile(env *Env, l *audit.Ledger, text *string, change func() error) error {
+func (p Flags) WithFile(env *cmdutil.Env, l *audit.Ledger, text *string, change func() error) error {
 	if text == nil || p.isPrinted() || l.DryRun {
 		return change()
 	}
-	undo, err := StoreSecret(env, "--password-out", p.out, *text)
+	undo, err := cmdutil.StoreSecret(env, "--password-out", p.out, *text)
 	if err != nil {
 		return err
 	}
@@ -185,44 +165,14 @@ func (p PasswordFlags) WithFile(env *Env, l *audit.Ledger, text *string, change 
 	return nil
 }
 
-// StoreSecret writes a secret to a new file with mode 0600; undo removes the file.
-func StoreSecret(env *Env, flag, path, text string) (undo func(), err error) {
-	f, err := OpenSecretFile(env, flag, path)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := io.WriteString(f, text+"\n"); err != nil {
-		return nil, WriteError(flag, path, errors.Join(err, f.end(false)))
-	}
-	if err := f.Close(); err != nil {
-		return nil, WriteError(flag, path, err)
-	}
-	return func() { _ = f.remove() }, nil
-}
-
 // IsSet reports whether any of the flags is set.
-func (p PasswordFlags) IsSet() bool { return p != PasswordFlags{} }
-
-// WriteError returns the error of a flag whose file cannot be written.
-func WriteError(flag, path string, err error) error {
-	if f, ok := errors.AsType[*fault.Error](err); ok {
-		f.Message = flag + ": " + f.Message
-		return f
-	}
-	if errors.Is(err, fs.ErrExist) {
-		return fault.New(fault.Validation, "%s: %s already exists", flag, path).WithHint("name a new file; existing files are not overwritten")
-	}
-	if pe, ok := errors.AsType[*fs.PathError](err); ok {
-		err = pe.Err
-	}
-	return fault.New(fault.FileCode(err), "%s: cannot write %s: %s", flag, path, err)
-}
+func (p Flags) IsSet() bool { return p != Flags{} }
 
 // isPrinted reports whether a generated password goes to standard output.
-func (p PasswordFlags) isPrinted() bool { return p.out == "-" || p.out == "" && p.generate }
+func (p Flags) isPrinted() bool { return p.out == "-" || p.out == "" && p.generate }
 
 // Printed returns the generated password if it goes to standard output, else nil.
-func (p PasswordFlags) Printed(s Secret) *string {
+func (p Flags) Printed(s Secret) *string {
 	if !p.isPrinted() {
 		return nil
 	}
@@ -235,46 +185,40 @@ type userWithPassword struct {
 	Password string `json:"password"`
 }
 
-// AddPasswordOutputFlags is AddOutputFlags for records that have the field password if a password is generated.
-func AddPasswordOutputFlags(env *Env, cmd *cobra.Command, pw *PasswordFlags) *cobra.Command {
-	return BindOutput(env, cmd, func(columns []string) error { return pw.CheckColumns(env, cmd, columns) })
+// BindOutput is AddOutputFlags for records that have the field password if a password is generated.
+func BindOutput(env *cmdutil.Env, cmd *cobra.Command, pw *Flags) *cobra.Command {
+	return cmdutil.BindOutput(env, cmd, func(columns []string) error { return pw.CheckColumns(env, cmd, columns) })
 }
 
 // CheckColumns checks --columns of users that have the field password if a password is generated, and that it is
 // printed.
-func (p PasswordFlags) CheckColumns(env *Env, cmd *cobra.Command, columns []string) error {
+func (p Flags) CheckColumns(env *cmdutil.Env, cmd *cobra.Command, columns []string) error {
 	if !p.isPrinted() {
 		return output.CheckColumns[users.User](columns)
 	}
-	if err := CheckPrinted(env, cmd, "password", "the generated password", "--password-out F"); err != nil {
+	if err := cmdutil.CheckPrinted(env, cmd, "password", "the generated password", "--password-out F"); err != nil {
 		return err
 	}
 	return output.CheckColumns[userWithPassword](columns)
 }
 
-// printsID reports whether the output format is id.
-func printsID(env *Env, cmd *cobra.Command) bool {
-	c, err := env.LoadConfig(cmd)
-	return err == nil && c.Output == string(output.ID) && output.FormatOf(env.Output.file) == "" && env.Output.JQ == ""
-}
-
 // PrintUser prints a user, with the generated password if pw is not nil.
-func PrintUser(env *Env, u users.User, pw *string) error {
+func PrintUser(env *cmdutil.Env, u users.User, pw *string) error {
 	if pw == nil {
-		return output.One(env.Printer, UserView, u)
+		return output.One(env.Printer, cmdutil.UserView, u)
 	}
 	env.Printer.Secret = true
-	return output.One(env.Printer, UserView, userWithPassword{u, *pw})
+	return output.One(env.Printer, cmdutil.UserView, userWithPassword{u, *pw})
 }
 
 // PrintUsers prints users with their generated passwords.
-func PrintUsers(env *Env, list []users.User, passwords map[uuid.UUID]Secret) error {
+func PrintUsers(env *cmdutil.Env, list []users.User, passwords map[uuid.UUID]Secret) error {
 	env.Printer.Secret = true
-	v := UserView
+	v := cmdutil.UserView
 	v.Table = []string{"username", "full_name", "email", "password"}
 	items := make([]userWithPassword, len(list))
 	for i, u := range list {
 		items[i] = userWithPassword{u, *passwords[u.ID].Generated}
 	}
-	return PrintWhole(env, v, items)
+	return cmdutil.PrintWhole(env, v, items)
 }

@@ -81,7 +81,7 @@ func commandLines(t *testing.T, line string) (list [][]string) {
 	t.Helper()
 	dir := t.TempDir()
 	sh := exec.CommandContext(t.Context(), "sh", "-c", `cxgctl() { printf '%s\0' "$@" > "$(mktemp "$OUT.XXXXXX")"; }
-: > sent.txt; pass() { :; }; curl() { :; }; psql() { cat > psql.out; }
+file=new.csv; : > sent.txt; pass() { :; }; curl() { :; }; psql() { cat > psql.out; }
 `+cronTime.ReplaceAllString(line, ""))
 	sh.Dir, sh.Env = dir, append(os.Environ(), "OUT="+filepath.Join(dir, "out"))
 	_ = sh.Run() // files of the example are missing

@@ -41,23 +41,29 @@ type Undoing[T any] struct {
 const (
 	filesOf     = `SELECT DISTINCT sha256 FROM cxg_import.rows WHERE op_id = $1`
 	runsOf      = `SELECT op_id FROM cxg_import.rows WHERE sha256 = $1 GROUP BY op_id ORDER BY max(created_at) DESC, op_id DESC`
+	runsKnown   = `SELECT op_id FROM cxg_import.files WHERE sha256 = $1`
 	forgetRows  = `DELETE FROM cxg_import.rows WHERE op_id = ANY ($1::uuid[])`
 	reopenFiles = `
 UPDATE cxg_import.files SET finished_at = NULL, created = 0, updated = 0, skipped = 0, failed = 0
  WHERE sha256 IN (SELECT sha256 FROM cxg_import.rows WHERE op_id = ANY ($1::uuid[]))`
 )
 
-// RunsOfFile returns the operations that applied rows of a file, latest first, or RESOURCE_NOT_FOUND.
+// RunsOfFile returns the operations that applied rows of a file, latest first, none if all were undone. The error is
+// RESOURCE_NOT_FOUND if the file was never imported.
 func RunsOfFile(ctx context.Context, r db.Reader, cat schema.Catalog, f *rowreader.File, home Database, resource string) ([]uuid.UUID, error) {
 	if err := home.missing(cat); err != nil {
 		return nil, err
 	}
 	ops, err := collectIDs(ctx, r, runsOf, home.key(f, resource))
-	if err == nil && len(ops) == 0 {
+	if err != nil || len(ops) > 0 {
+		return ops, err
+	}
+	known, err := collectIDs(ctx, r, runsKnown, home.key(f, resource))
+	if err == nil && len(known) == 0 {
 		err = fault.New(fault.NotFound, "no rows of %s have been applied", f.Name).
 			WithHint("to finish undoing an operation, pass its id; list operations with: cxgctl audit list")
 	}
-	return ops, err
+	return nil, err
 }
 
 // RunsWith returns all operations that applied rows of the file that op imported, latest first.

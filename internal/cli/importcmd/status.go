@@ -58,6 +58,10 @@ func undoImport(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, what s
 	if err != nil {
 		return err
 	}
+	if len(ops) == 0 {
+		env.Note("%s has already been undone; nothing changed", what)
+		return cmdutil.PrintResult(env, w.Ledger, func() error { return output.One(env.Printer, output.View{ID: "op_id"}, importer.Undone{}) })
+	}
 	log, err := audit.NewLog(w.Catalog)
 	if err != nil {
 		return err

@@ -94,14 +94,14 @@ func Locate(name string) (*Place, error) {
 func (p *Place) start(path string) []string {
 	if strings.HasPrefix(path, "/") {
 		p.Close()
-		p.dir, _ = unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) // step and stat report a failure
+		p.dir, _ = unix.Open("/", openFolder|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) // step and stat report a failure
 	}
 	return strings.Split(path, "/")
 }
 
 // descend opens a subfolder.
 func (p *Place) descend(part string) error {
-	fd, err := unix.Openat(p.dir, part, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := unix.Openat(p.dir, part, openFolder|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
@@ -156,13 +156,12 @@ func ownerName(uid uint32) string {
 
 // inProc reports whether the folder is in /proc, whose links lead to open descriptors.
 func (p *Place) inProc() bool {
-	var st unix.Statfs_t
 	fd, err := unix.Openat(p.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return false
 	}
 	defer func() { _ = unix.Close(fd) }()
-	return unix.Fstatfs(fd, &st) == nil && st.Type == unix.PROC_SUPER_MAGIC
+	return isProc(fd)
 }
 
 // fail closes the folder after an error.

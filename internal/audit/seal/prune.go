@@ -196,7 +196,7 @@ func (a *Archive) Move(ctx context.Context, tx pgx.Tx, op uuid.UUID) (PruneRecor
 		return r, err
 	}
 	if stripped.RowsAffected() != r.Rows || deleted.RowsAffected() != r.Rows {
-		return r, fault.New(fault.Database, "%d rows were archived, but %d of them were deleted", r.Rows, deleted.RowsAffected()).
+		return r, fault.New(fault.Database, "archived %s, but deleted %d of them", fault.Plural(r.Rows, "row"), deleted.RowsAffected()).
 			WithHint("nothing was changed; look for a trigger or rule on audt.audit_logs or cxg_audit.seal")
 	}
 	if err := linkArchive(a.file.Name(), p.Archive); err != nil {
@@ -342,7 +342,7 @@ func (x *verifier) prunes(ctx context.Context, out *Verdict) error {
 		out.Pruned += int64(len(p.seqs))
 		if len(p.records) != 1 {
 			if len(p.seqs) > 0 {
-				x.report(checkPrune, problem{seq: p.seqs[0], what: fmt.Sprintf("%d rows are missing without a prune record", len(p.seqs))})
+				x.report(checkPrune, problem{seq: p.seqs[0], what: "missing without a prune record: " + fault.Plural(len(p.seqs), "row")})
 			}
 			continue
 		}

@@ -105,13 +105,21 @@ func addHelp(env *cmdutil.Env, root *cobra.Command) {
 	help.Use, help.Short, help.Long = "help [COMMAND | TOPIC]", "Show the help of a command or a topic", ""
 	help.Example = "  cxgctl help users import\n  cxgctl help exit-codes"
 	help.Run, help.RunE = nil, func(_ *cobra.Command, args []string) error {
-		if len(args) == 1 && !slices.ContainsFunc(root.Commands(), func(c *cobra.Command) bool { return c.Name() == args[0] }) {
-			if text, ok := topic(args[0]); ok {
-				h.write(h.topicPage(args[0], text))
-				return nil
+		if len(args) != 1 {
+			return cmdutil.HelpOn(root, args)
+		}
+		text, ok := topic(args[0])
+		if !ok {
+			return cmdutil.HelpOn(root, args)
+		}
+		page := h.topicPage(args[0], text)
+		for _, c := range root.Commands() {
+			if c.Name() == args[0] {
+				page = h.page(c) + "\n" + page
 			}
 		}
-		return cmdutil.HelpOn(root, args)
+		h.write(page)
+		return nil
 	}
 	commands := help.ValidArgsFunction
 	help.ValidArgsFunction = func(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
@@ -219,6 +227,9 @@ func (h helper) commands(b *strings.Builder, cmd *cobra.Command, width int) {
 	}
 	if cmd.HasSubCommands() {
 		b.WriteString("\n" + output.Wrap("Help of a command: "+cmd.CommandPath()+" COMMAND --help", "  ", width))
+		if _, ok := topic(cmd.Name()); ok {
+			b.WriteString("\nMore about " + cmd.Name() + ": cxgctl help " + cmd.Name() + "\n")
+		}
 	}
 }
 

@@ -76,6 +76,26 @@ func TestHelp_HasExamples(t *testing.T) {
 // cronTime matches the times before the command of a crontab's line.
 var cronTime = regexp.MustCompile(`^ *([0-9*/,-]+ ){5}`)
 
+var (
+	codeBlock     = regexp.MustCompile("(?ms)^```.*?^```|(?:^    [^\n]*\n)+")
+	prompt        = regexp.MustCompile(`(?m)^ *\$ `)
+	sampleCommand = regexp.MustCompile(`^([^#]*[ (])?cxgctl `)
+)
+
+// samples returns the command lines in the blocks of code of a page. In a block with prompts, the other lines are output.
+func samples(page string) (list []string) {
+	for _, block := range codeBlock.FindAllString(strings.ReplaceAll(page, "\\\n", ""), -1) {
+		hasPrompts := prompt.MatchString(block)
+		for line := range strings.Lines(block) {
+			command, isPrompted := strings.CutPrefix(strings.TrimLeft(line, " "), "$ ")
+			if isPrompted == hasPrompts && sampleCommand.MatchString(command) {
+				list = append(list, command)
+			}
+		}
+	}
+	return list
+}
+
 // commandLines returns the arguments of every cxgctl that a shell runs for the line.
 func commandLines(t *testing.T, line string) (list [][]string) {
 	t.Helper()
@@ -99,7 +119,7 @@ file=new.csv; : > sent.txt; pass() { :; }; curl() { :; }; psql() { cat > psql.ou
 	return list
 }
 
-// B-13 and its kind: every example, in help and topics, is a command line that cxgctl accepts.
+// B-13 and its kind: every example, in help, topics and README, is a command line that cxgctl accepts.
 func TestHelp_ExamplesParse(t *testing.T) {
 	var examples []string
 	cmdutil.Leaves(newRoot(&cmdutil.Env{Getenv: os.Getenv}), func(cmd *cobra.Command) {
@@ -107,12 +127,13 @@ func TestHelp_ExamplesParse(t *testing.T) {
 	})
 	for _, name := range topics() {
 		text, _ := topic(name)
-		for line := range strings.Lines(text) {
-			if strings.HasPrefix(line, "    ") && strings.Contains(line, "cxgctl ") {
-				examples = append(examples, line)
-			}
-		}
+		examples = append(examples, samples(text)...)
 	}
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples = append(examples, samples(string(readme))...)
 	for _, line := range examples {
 		for _, args := range commandLines(t, line) {
 			root := newRoot(&cmdutil.Env{Getenv: os.Getenv, Args: args})

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -63,7 +64,8 @@ func TestCookbook_Onboarding(t *testing.T) {
 	run := func(action string, end time.Duration) (int, string) {
 		p := cxgctl(t, pair)
 		sh := exec.CommandContext(t.Context(), "sh", append([]string{"-c", script.String(), "onboard.sh", action}, files...)...)
-		sh.Dir, sh.Env, sh.SysProcAttr = dir, append(p.Env, "CXGCTL_OPERATOR=", "CXGCTL_TOKEN_FILE="+key, "PATH="+dir+":"+os.Getenv("PATH")), &syscall.SysProcAttr{Setpgid: true}
+		sh.Dir, sh.SysProcAttr = dir, &syscall.SysProcAttr{Setpgid: true}
+		sh.Env = slices.Concat(p.Env, []string{"CXGCTL_OPERATOR=", "CXGCTL_TOKEN_FILE=" + key, "PATH=" + dir + ":" + os.Getenv("PATH")})
 		sh.Stdout, sh.Stderr = &p.out, &p.out
 		if err := sh.Start(); err != nil {
 			t.Fatal(err)

@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgtype"
+
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/money"
@@ -61,6 +63,22 @@ func (d *DateValue) Read(field string, problems *fault.Problems) *db.Date {
 	}
 	day := dayOf(d.Exact().Instant, d.Times.location())
 	return &day
+}
+
+// ReadMonth returns the first day of the month and of the next, or nil if the flag was not given. Invalid text is added
+// to problems.
+func (d *DateValue) ReadMonth(field string, problems *fault.Problems) (first, next *db.Date) {
+	var p fault.Problems
+	day := d.Read(field, &p)
+	if p.Err() != nil || day != nil && day.Infinity != pgtype.Finite {
+		problems.Add(field, "%.60q is not a month (want YYYY-MM)", d.Text)
+		return nil, nil
+	}
+	if day == nil {
+		return nil, nil
+	}
+	begin := day.Day.AddDate(0, 0, 1-day.Day.Day())
+	return &db.Date{Day: begin}, &db.Date{Day: begin.AddDate(0, 1, 0)}
 }
 
 // AmountValue is an exact decimal amount.

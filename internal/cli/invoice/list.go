@@ -71,10 +71,8 @@ func (f *filterFlags) filter() invoices.Filter {
 	out := f.Filter
 	p := &out.Refused
 	out.From, out.To = cmp.Or(f.from.Read("from", p), f.since.Read("since", p)), cmp.Or(f.to.Read("to", p), f.until.Read("until", p))
-	if first := f.month.Read("month", p); first != nil {
-		begin := db.Date{Day: first.Day.AddDate(0, 0, 1-first.Day.Day())}
-		end := db.Date{Day: begin.Day.AddDate(0, 1, 0)}
-		out.From, out.To = &begin, &end
+	if first, next := f.month.ReadMonth("month", p); first != nil {
+		out.From, out.To = first, next
 	}
 	out.Today = f.from.Times.Today()
 	out.DueBefore = f.dueBefore.Read("due_before", p)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -53,7 +54,10 @@ func newVerify(env *cmdutil.Env) *cobra.Command {
 		if err := cmdutil.PrintWhole(env, verifiedView, items); err != nil || failed == 0 {
 			return err
 		}
-		f := fault.New(fault.PartialFailure, "%d of %s differ from their manifests", failed, cmdutil.Plural(len(refs), "file"))
+		f := fault.New(fault.PartialFailure, "%d of %d differ from the manifest", failed, len(refs))
+		if failed == 1 {
+			f.Message = fmt.Sprintf("1 of %d differs from the manifest", len(refs))
+		}
 		for _, v := range items {
 			if v.Finding != nil {
 				f.Message += ": " + v.Manifest + ": " + *v.Finding

@@ -85,6 +85,18 @@ func exitCodes() string {
 	return b.String()
 }
 
+// permissions returns the table of the permissions of each command in Markdown.
+func permissions(root *cobra.Command) string {
+	b := strings.Builder{}
+	b.WriteString("| COMMAND | PERMISSIONS |\n|---|---|\n")
+	cmdutil.Leaves(root, func(cmd *cobra.Command) {
+		if text := cmd.Annotations["permissions"]; text != "" {
+			fmt.Fprintf(&b, "| %s | %s |\n", strings.TrimPrefix(cmd.CommandPath(), root.Name()+" "), text)
+		}
+	})
+	return b.String()
+}
+
 // helper lays out help pages.
 type helper struct {
 	env   *cmdutil.Env
@@ -152,6 +164,9 @@ func (h helper) write(page string) {
 // topicPage returns a topic's page, with the flags that commands leave to it.
 func (h helper) topicPage(name, text string) string {
 	var b strings.Builder
+	if name == "permissions" {
+		text += "\n" + permissions(h.root)
+	}
 	output.WriteMarkdown(&b, text, h.width)
 	fs := pflag.NewFlagSet(name, pflag.ContinueOnError)
 	if name == "flags" {

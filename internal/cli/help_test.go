@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -152,6 +153,31 @@ func TestHelp_ExamplesParse(t *testing.T) {
 			}
 			if cmd.HasSubCommands() {
 				t.Errorf("%q is not a command", line)
+			}
+		}
+	}
+}
+
+// Each message in the topic troubleshooting is one of ours.
+func TestHelp_TroubleshootingNamesMessages(t *testing.T) {
+	var source strings.Builder
+	err := filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		source.Write(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _ := topic("troubleshooting")
+	for _, row := range strings.Split(text, "\n| ")[2:] {
+		message, _, _ := strings.Cut(row, " | ")
+		for part := range strings.SplitSeq(message, "…") {
+			if !strings.Contains(source.String(), part) {
+				t.Errorf("the message %q is not in the code", message)
 			}
 		}
 	}

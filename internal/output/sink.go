@@ -162,6 +162,11 @@ func (s *sink) close() {
 // WriteFile writes a small file atomically, like an output file.
 func WriteFile(name string, data []byte) error {
 	p := &Printer{Options: Options{File: name}}
+	return p.Document(data)
+}
+
+// Document prints a complete document, whatever the format.
+func (p *Printer) Document(data []byte) error {
 	s, err := p.open()
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package cmdutil
 
 import (
+	"cmp"
 	"os"
 	"slices"
 
@@ -14,6 +15,7 @@ import (
 // OutputFlags are the flags of commands that print records.
 type OutputFlags struct {
 	Format, file, JQ     string
+	Page                 string // a flag that names a file for a page in place of the records
 	columns              []string
 	noHeaders, bom, safe bool
 
@@ -76,7 +78,7 @@ func (env *Env) SetPrinter(cmd *cobra.Command) error {
 		}
 	}
 	terminal := env.TerminalOf(env.Stdout)
-	env.Output.file = env.expandFile(env.Output.file, c.Zone)
+	env.Output.file = env.expandFile(cmp.Or(env.Output.Page, env.Output.file), c.Zone)
 	if err := env.cron.check(env.Output.file); err != nil {
 		return err
 	}

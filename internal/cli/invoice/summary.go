@@ -66,31 +66,49 @@ func newReport(env *cmdutil.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "report", Short: "Report unpaid amounts by tenant and age", Args: cmdutil.ExactArgs(),
 		Long: "The ageing report: one line per tenant and currency with unpaid invoices, neither PAID nor CANCELED: the amount owed,\n" +
-			"the part overdue, and its age: not yet due, and 1-30, 31-60, 61-90 and more days past due, in the zone of --tz.",
-		Example: "  cxgctl invoices report\n  cxgctl invoices report --tenant acme -o json\n  cxgctl invoices report --overdue -o csv --columns tenant_code,currency,overdue",
+			"the part overdue, and its age: not yet due, and 1-30, 31-60, 61-90 and more days past due, in the zone of --tz.\n" +
+			"--html writes a page for browsers and printers in its place: per currency, the totals and the paid rate, the amounts by month,\n" +
+			"the ageing and the tenants that owe most, as charts beside their tables. The figures are those of invoices summary.",
+		Example: "  cxgctl invoices report\n  cxgctl invoices report --tenant acme -o json\n  cxgctl invoices report --overdue -o csv --columns tenant_code,currency,overdue\n  cxgctl invoices report --html report.html --month last-month",
 	}
 	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, _ []string) error {
 		t, err := invoices.NewTable(s.Catalog)
 		if err != nil {
 			return err
 		}
-		debts, err := t.Report(ctx, cmdutil.WithReplica(ctx, env, s, cmd).DB, f.filter(), cmdutil.Today(env))
+		s = cmdutil.WithReplica(ctx, env, s, cmd)
+		if env.Output.Page != "" {
+			return printPage(ctx, env, s.DB, cmd, t, f.filter())
+		}
+		debts, err := t.Report(ctx, s.DB, f.filter(), cmdutil.Today(env))
 		if err != nil {
 			return err
 		}
 		return printReport(env, debtView, "Unpaid amounts by tenant and age", debts)
 	})
-	return sums[invoices.Debt](env, cmd, &f)
+	sums[invoices.Debt](env, cmd, &f)
+	cmd.Flags().StringVar(&env.Output.Page, "html", "", "write a page with charts to `file` atomically, in place of the table")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Shaping, "html")
+	cliflag.MarkFile(cmd, "html", cliflag.FileRecord)
+	for _, name := range []string{"output", "columns", "no-headers", "output-file", "jq", "csv-bom", "csv-safe"} {
+		cmd.MarkFlagsMutuallyExclusive("html", name)
+	}
+	return cmd
 }
 
 // printReport prints sums with the day of the figures, which formats for programs omit.
 func printReport[T any](env *cmdutil.Env, v output.View, title string, sums []T) error {
-	day := fmt.Sprintf("as of %s, %s", cmdutil.Today(env), cmp.Or(env.Times.Zone, time.UTC))
+	day := asOf(env)
 	v.Title = []string{title, day}
 	if f := env.Printer.Format; f == output.Table || f == output.Wide {
 		env.Note("%s", day)
 	}
 	return cmdutil.PrintWhole(env, v, sums)
+}
+
+// asOf names the day from which ages are counted.
+func asOf(env *cmdutil.Env) string {
+	return fmt.Sprintf("as of %s, %s", cmdutil.Today(env), cmp.Or(env.Times.Zone, time.UTC))
 }
 
 // sums adds the filters of invoices list to a command that summarizes invoices.

@@ -44,6 +44,7 @@ func TestCookbook_Onboarding(t *testing.T) {
 		"USER_CREATE,USER_UPDATE,USER_DELETE,TENANT_UPDATE,PERMISSION_MANAGE,USER_READ,TENANT_READ,DASHBOARD_READ").exits(t, 0)
 	files := onboardingFiles(t, dir, users)
 	text, _ := topic("cookbook")
+	_, text, _ = strings.Cut(text, "\n## Onboard ")
 	var script strings.Builder
 	for line := range strings.Lines(text) {
 		if code, ok := strings.CutPrefix(line, "    "); ok {

@@ -3,6 +3,7 @@ package cli
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,29 +16,69 @@ type answer struct {
 	hidden       bool
 }
 
-// TestReadme_FirstSteps runs the commands of "Use it on a real database" in the README on a terminal, with two empty
-// databases (N1, N7, N8, N15, T8, T11b).
+// TestReadme_FirstSteps runs the commands of "Your own database" in README and in the topic getting-started on a terminal,
+// with two empty databases (N1, N7, N8, N15, T8, T11b).
 func TestReadme_FirstSteps(t *testing.T) {
 	t.Parallel()
 	const pw = "Correct-Horse-9\n"
 	question := answer{prompt: "[y/N] ", keys: "y\n"}
-	answers := map[string][]answer{ // by prefix of the command
-		"cxgctl auth bootstrap": {
-			{prompt: "password: ", keys: pw, hidden: true},
-			{prompt: "repeat the password: ", keys: pw, hidden: true},
-			question,
-		},
-		"cxgctl auth login":     {{prompt: "assword", keys: pw, hidden: true}},
-		"cxgctl migrate up":     {question},
-		"cxgctl tenants create": {question},
-		"cxgctl auth token":     {question},
+	bootstrap := []answer{
+		{prompt: "password: ", keys: pw, hidden: true},
+		{prompt: "repeat the password: ", keys: pw, hidden: true},
 	}
-	codes := map[string]int{"cxgctl doctor": 9} // the others exit with 0
-	pair := dbtest.New(t, dbtest.Template{Name: "empty"})
+	login := []answer{{prompt: "assword", keys: pw, hidden: true}}
+
+	t.Run("topic", func(t *testing.T) {
+		t.Parallel()
+		pair := dbtest.New(t, dbtest.Template{Name: "empty"})
+		text, _ := topic("getting-started")
+		runFirstSteps(t, pair, text, map[string][]answer{ // by prefix of the command
+			"cxgctl auth bootstrap": append(slices.Clone(bootstrap), question),
+			"cxgctl auth login":     login,
+			"cxgctl migrate up":     {question},
+			"cxgctl tenants create": {question},
+			"cxgctl auth token":     {question},
+		})
+		got := ask(t, pair.Manager, `SELECT concat_ws(' ', u.username, t.code, m.status, r.code, g.status, c.username)
+			FROM idam.users u JOIN tnnt.tenant_users m ON m.user_id = u.id JOIN tnnt.tenants t ON t.id = m.tenant_id
+			JOIN idam.user_roles g ON g.user_id = u.id JOIN idam.roles r ON r.id = g.role_id JOIN idam.users c ON c.id = u.created_by
+			WHERE u.username = 'bob'`)
+		if want := "bob acme ACTIVE TENANT_USER ACTIVE svc-onboarding"; got != want {
+			t.Errorf("the import created %q, want %q", got, want)
+		}
+	})
+	t.Run("README", func(t *testing.T) {
+		t.Parallel()
+		pair := dbtest.New(t, dbtest.Template{Name: "empty"})
+		text, err := os.ReadFile("../../README.md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		runFirstSteps(t, pair, string(text), map[string][]answer{
+			"cxgctl config init": {
+				{prompt: "manager database", keys: pair.Manager + "\n"},
+				{prompt: "operator, ", keys: "ada\n"},
+				{prompt: "time zone [UTC]: ", keys: "\n"},
+			},
+			"cxgctl auth bootstrap": bootstrap,
+			"cxgctl auth login":     login,
+		})
+		got := ask(t, pair.Manager, `SELECT concat_ws(' ', u.username, u.department, c.username)
+			FROM idam.users u JOIN idam.users c ON c.id = u.updated_by WHERE u.username = 'bob'`)
+		if want := "bob Sales ada"; got != want {
+			t.Errorf("the first change left %q, want %q", got, want)
+		}
+	})
+}
+
+// runFirstSteps runs the commands of "Your own database" in a page, one after the other, each in the folder that the one
+// before left. Answers are by prefix of the command. Every command but doctor exits with 0.
+func runFirstSteps(t *testing.T, pair dbtest.Pair, page string, answers map[string][]answer) {
+	t.Helper()
 	here := strings.NewReplacer(
 		"postgres://cxgctl@db1/mgmt", pair.Manager, "postgres://cxgctl@db1/tnnt", pair.Tenants,
 		"make build && sudo install bin/cxgctl /usr/local/bin/", "true",
-		"vi password ", "echo secret > password ",
+		"vi password", "echo secret > password",
 	)
 
 	home := t.TempDir()
@@ -54,16 +95,14 @@ func TestReadme_FirstSteps(t *testing.T) {
 	}
 
 	folder := home
-	for _, command := range readmeCommands(t, "## Use it on a real database") {
+	for _, command := range firstSteps(t, page) {
 		p := cxgctl(t, pair)
 		p.Path, p.Args = "/bin/bash", []string{"bash", "-c", here.Replace(command) + "\nstatus=$?; pwd > ~/folder; exit $status"}
 		p.Dir, p.Env = folder, []string{"HOME=" + home, "PATH=" + bin + ":" + os.Getenv("PATH"), "TERM=xterm"}
 		sitting := p.onTerminal(t)
 		want := 0
-		for prefix, code := range codes {
-			if strings.HasPrefix(command, prefix) {
-				want = code
-			}
+		if strings.HasPrefix(command, "cxgctl doctor") {
+			want = 9
 		}
 		for prefix, list := range answers {
 			if !strings.HasPrefix(command, prefix) {
@@ -83,30 +122,19 @@ func TestReadme_FirstSteps(t *testing.T) {
 		}
 		folder = strings.TrimSpace(string(b))
 	}
-
-	got := ask(t, pair.Manager, `SELECT concat_ws(' ', u.username, t.code, m.status, r.code, g.status, c.username)
-		FROM idam.users u JOIN tnnt.tenant_users m ON m.user_id = u.id JOIN tnnt.tenants t ON t.id = m.tenant_id
-		JOIN idam.user_roles g ON g.user_id = u.id JOIN idam.roles r ON r.id = g.role_id JOIN idam.users c ON c.id = u.created_by
-		WHERE u.username = 'bob'`)
-	if want := "bob acme ACTIVE TENANT_USER ACTIVE svc-onboarding"; got != want {
-		t.Errorf("the import created %q, want %q", got, want)
-	}
 }
 
-// readmeCommands returns the commands of the first sh block below a heading of the README, with continuation lines and
-// here-documents.
-func readmeCommands(t *testing.T, heading string) []string {
+// firstSteps returns the commands in the blocks of code of the section "Your own database" of a page, with continuation
+// lines and here-documents.
+func firstSteps(t *testing.T, page string) []string {
 	t.Helper()
-	b, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
+	_, section, found := strings.Cut(page, "\n## Your own database\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	block := strings.ReplaceAll("\n"+strings.Join(codeBlock.FindAllString(section, -1), ""), "\n    ", "\n")
+	if !found || block == "\n" {
+		t.Fatal("the page has no commands for the first steps")
 	}
-	_, below, found := strings.Cut(string(b), "\n"+heading+"\n")
-	_, block, opened := strings.Cut(below, "```sh\n")
-	block, _, closed := strings.Cut(block, "```")
-	if !found || !opened || !closed {
-		t.Fatalf("README.md has no sh block below %q", heading)
-	}
+	block = strings.NewReplacer("```sh\n", "", "```", "").Replace(block)
 	var commands []string
 	lines := strings.Split(block, "\n")
 	for i := 0; i < len(lines); i++ {

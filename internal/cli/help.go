@@ -165,7 +165,7 @@ func (h helper) write(page string) {
 func (h helper) topicPage(name, text string) string {
 	var b strings.Builder
 	if name == "permissions" {
-		text += "\n" + permissions(h.root)
+		text += "\nWhat each command requires:\n\n" + permissions(h.root)
 	}
 	output.WriteMarkdown(&b, text, h.width)
 	fs := pflag.NewFlagSet(name, pflag.ContinueOnError)

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -154,6 +155,23 @@ func TestHelp_ExamplesParse(t *testing.T) {
 			if cmd.HasSubCommands() {
 				t.Errorf("%q is not a command", line)
 			}
+		}
+	}
+}
+
+// README is short, and names every topic.
+func TestReadme_NamesTopics(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(readme); n > 8<<10 {
+		t.Errorf("README has %d bytes", n)
+	}
+	words := regexp.MustCompile(`[a-z-]+`).FindAllString(string(readme), -1)
+	for _, name := range topics() {
+		if !slices.Contains(words, name) {
+			t.Errorf("README does not name the topic %s", name)
 		}
 	}
 }

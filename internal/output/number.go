@@ -32,6 +32,9 @@ func grouped(text string, places int) string {
 	return sign + digits + fraction
 }
 
+// Amount returns an amount as tables show it.
+func Amount(a money.Amount, code string) string { return inCurrency(a, code, false) }
+
 // inCurrency returns an amount rounded to the decimal places of its currency. Exact amounts keep more places if they
 // have them, and so do amounts in unknown currencies.
 func inCurrency(a money.Amount, code string, exact bool) string {

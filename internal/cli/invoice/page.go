@@ -115,12 +115,15 @@ func printPage(ctx context.Context, env *cmdutil.Env, d *db.DB, cmd *cobra.Comma
 // inCurrency returns the sums that are in the currency of total.
 func inCurrency(sums []invoices.Summary, total invoices.Summary) (list []invoices.Summary) {
 	for _, s := range sums {
-		if s.Currency == total.Currency || s.Currency != nil && total.Currency != nil && *s.Currency == *total.Currency {
+		if isSame(s.Currency, total.Currency) {
 			list = append(list, s)
 		}
 	}
 	return list
 }
+
+// isSame reports whether two stored values are equal or both NULL.
+func isSame(a, b *string) bool { return a == b || a != nil && b != nil && *a == *b }
 
 func newSection(n int, total invoices.Summary, months, tenants []invoices.Summary) section {
 	x := section{
@@ -143,10 +146,7 @@ func newSection(n int, total invoices.Summary, months, tenants []invoices.Summar
 	})
 	var bars []bar
 	for _, m := range months {
-		parts := []part{{Class: "paid", Amount: m.Paid}, {Class: "unpaid", Amount: m.Unpaid}, {Class: "canceled", Amount: m.Canceled}}
-		b := newBar(text(m.Group), parts...)
-		b.Value = m.Total.String()
-		bars = append(bars, b)
+		bars = append(bars, totalBar(text(m.Group), m))
 	}
 	x.MonthChart = newChart(fmt.Sprintf("months-%d", n), x.Currency+": invoiced by month", bars)
 	bars = nil
@@ -187,6 +187,14 @@ func debtors(tenants []invoices.Summary) []invoices.Summary {
 // newBar returns a bar with the amount of its first part as its value.
 func newBar(label string, parts ...part) bar {
 	return bar{Label: cmp.Or(label, "none"), Value: parts[0].Amount.String(), Parts: parts}
+}
+
+// totalBar returns a bar of all amounts of a sum.
+func totalBar(label string, s invoices.Summary) bar {
+	b := newBar(label,
+		part{Class: "paid", Amount: s.Paid}, part{Class: "unpaid", Amount: s.Unpaid}, part{Class: "canceled", Amount: s.Canceled})
+	b.Value = s.Total.String()
+	return b
 }
 
 // newChart places the bars below each other, the longest in full width.

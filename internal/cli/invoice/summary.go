@@ -12,6 +12,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
+	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/invoices"
 	"github.com/cxgctl/cxgctl/internal/output"
 )
@@ -36,15 +37,19 @@ var debtView = output.View{
 func newSummary(env *cmdutil.Env) *cobra.Command {
 	var f filterFlags
 	var by []string
+	var chart bool
 	cmd := &cobra.Command{
 		Use: "summary", Short: "Summarize invoices by month, status, currency, tenant or method", Args: cmdutil.ExactArgs(),
 		Long: "Summarize invoices by month of the invoice date, status, currency, tenant or payment method, and always by currency:\n" +
 			"amounts in different currencies are never added. total is paid + unpaid + canceled; paid_rate is paid / (paid + unpaid).\n" +
 			"Unpaid amounts are neither PAID nor CANCELED. The fields current to days_over_90 split them by age, in the zone of --tz; as a\n" +
-			"table, see invoices report.",
-		Example: "  cxgctl invoices summary --by month,status --month last-month\n  cxgctl invoices summary --by month --from 2026-01-01 --to 2027-01-01\n  cxgctl invoices summary --by tenant --currency KRW -o csv --output-file receivables.csv",
+			"table, see invoices report; for a page with charts, invoices report --html.",
+		Example: "  cxgctl invoices summary --by month,status --month last-month\n  cxgctl invoices summary --by month --from 2026-01-01 --to 2027-01-01\n  cxgctl invoices summary --by month --since 1y --chart\n  cxgctl invoices summary --by tenant --currency KRW -o csv --output-file receivables.csv",
 	}
 	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, _ []string) error {
+		if f := env.Printer.Format; chart && f != output.Table && f != output.Wide {
+			return fault.New(fault.Usage, "--chart cannot be used with --output %s", f).WithHint("the page of invoices report --html has charts too")
+		}
 		t, err := invoices.NewTable(s.Catalog)
 		if err != nil {
 			return err
@@ -53,12 +58,21 @@ func newSummary(env *cmdutil.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if chart && len(sums) > 0 {
+			return printBars(env, sums)
+		}
 		return printReport(env, summaryView(by), "Invoices by "+strings.ToLower(strings.Join(by, " and ")), sums)
 	})
 	cmd.Flags().StringSliceVar(&by, "by", []string{"currency"}, "month, status, currency, tenant or method, or two of them")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "by")
 	cliflag.CompleteFlag(cmd, "by", invoices.Groupings...)
-	return sums[invoices.Summary](env, cmd, &f)
+	cmd.Flags().BoolVar(&chart, "chart", false, "draw bars, to scale within each currency, in place of the table")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Printing, "chart")
+	sums[invoices.Summary](env, cmd, &f)
+	for _, name := range []string{"columns", "no-headers", "jq", "csv-bom", "csv-safe"} {
+		cmd.MarkFlagsMutuallyExclusive("chart", name)
+	}
+	return cmd
 }
 
 func newReport(env *cmdutil.Env) *cobra.Command {

@@ -38,7 +38,7 @@ func TestCreate_AsksForFields(t *testing.T) {
 		"all": {nil, append([]answer{
 			{"username: ", "\n", false},
 			{"it is required\r\nusername: ", "a\n", false},
-			{"\"a\" is 1 characters long; 3 to 100 are required\r\nusername: ", "bob\n", false},
+			{"\"a\" is 1 character long; 3 to 100 are required\r\nusername: ", "bob\n", false},
 			{"email: ", "bob\n", false},
 			{"not a valid e-mail address\r\nemail: ", "bob@example.com\n", false},
 			{"full name: ", "밥 홍길\x7f길동\n", false},

@@ -141,6 +141,8 @@ SELECT '%s', md5('idle')::uuid, 'API', '127.0.0.1', now() - interval '1 second'`
 // refusals is the number of operators that no command accepts. In a short run each command has one of them.
 const refusals = 7
 
+const oneOfTwo = "one of two permissions"
+
 func TestPermissions_DenyMatrix(t *testing.T) {
 	t.Parallel()
 	pair := withAda(t)
@@ -190,12 +192,15 @@ func TestPermissions_DenyMatrix(t *testing.T) {
 		} else {
 			rows = append(rows, row{"missing permission", named("lacks." + need), 7, "lacks the permission " + need})
 		}
+		if args[0] == "keys" && args[1] == "rotate" {
+			rows[len(rows)-2] = row{oneOfTwo, named("only." + need), 7, "lacks the permission API_KEY_DELETE"}
+		}
 		commands++
 		for i, r := range rows {
 			if testing.Short() && i < refusals && i != commands%refusals {
 				continue
 			}
-			if r.want != 0 && r.env != nil {
+			if r.want != 0 && r.env != nil && r.name != oneOfTwo { // refused in a dry run, which is not recorded
 				blocked++
 			}
 			wg.Go(func() {

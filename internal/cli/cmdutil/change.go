@@ -123,7 +123,7 @@ func PrintDryRun(env *Env, l *audit.Ledger) error {
 	entries := l.Entries()
 	defer func() { env.Note("dry run: %s would change, nothing was changed", Plural(len(entries), "row")) }()
 	if env.forPeople() {
-		return newDiffWriter(env, env.Printer.Terminal, entries).write(env.Printer.Stdout, entries, true, isAny)
+		return newDiffWriter(env, env.Printer.Terminal).write(env.Printer.Stdout, entries, true, isAny)
 	}
 	env.Printer.Columns = nil // --columns names fields of the record, not of the change
 	items := make([]plannedChange, len(entries))
@@ -204,7 +204,7 @@ func showResult(env *Env, l *audit.Ledger, print func() error) error {
 		env.Printer.Brief = len(env.Printer.Columns) == 0 && env.Output.Format == ""
 		return print()
 	}
-	return newDiffWriter(env, env.Printer.Terminal, entries).writeFirst(env.Printer.Stdout, entries, false)
+	return newDiffWriter(env, env.Printer.Terminal).writeFirst(env.Printer.Stdout, entries, false)
 }
 
 // summary returns what a change did to which row, or to how many, and how to undo it.
@@ -289,7 +289,7 @@ func ConfirmChange(ctx context.Context, env *Env, l *audit.Ledger, what string, 
 		return env.Confirm(ctx, what, rows)
 	}
 	l.Confirm = func(ctx context.Context, entries []audit.Entry) error {
-		if err := newDiffWriter(env, env.TerminalOf(env.Stderr), entries).writeFirst(env.Stderr, entries, true); err != nil {
+		if err := newDiffWriter(env, env.TerminalOf(env.Stderr)).writeFirst(env.Stderr, entries, true); err != nil {
 			return err
 		}
 		return env.Confirm(ctx, what, rows)

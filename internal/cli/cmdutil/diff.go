@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -22,39 +23,44 @@ import (
 type diffWriter struct {
 	b        strings.Builder
 	terminal output.Terminal
-	names    map[string]string // of ids
+	find     func(kind string, ids []string) map[string]string // returns the names of rows; nil before a session is open
+	names    map[string]string                                 // of ids, "" if none was found
 	masked   func(field string, v json.RawMessage) json.RawMessage
 }
 
-// newDiffWriter returns a writer of these changes. Nothing is masked: operators must see the values that they are about
-// to change.
-func newDiffWriter(env *Env, t output.Terminal, entries []audit.Entry) *diffWriter {
-	w := &diffWriter{terminal: t, names: map[string]string{}, masked: func(_ string, v json.RawMessage) json.RawMessage { return v }}
-	ids := map[string][]string{} // by kind
+// newDiffWriter returns a writer. Nothing is masked: operators must see the values that they are about to change.
+func newDiffWriter(env *Env, t output.Terminal) *diffWriter {
+	unmasked := func(_ string, v json.RawMessage) json.RawMessage { return v }
+	return &diffWriter{terminal: t, find: env.names, names: map[string]string{}, masked: unmasked}
+}
+
+// findNames finds the names of the rows that changes refer to.
+func (w *diffWriter) findNames(entries []audit.Entry) {
 	for _, e := range entries {
 		if e.OperatorID != nil && e.Operator != nil {
 			w.names[e.OperatorID.String()] = *e.Operator
 		}
 	}
+	ids := map[string][]string{} // by kind
 	for _, e := range entries {
-		diffs, _ := e.Differences() // write returns the error
+		diffs, _ := e.Differences() // fields returns the error
 		for _, d := range diffs {
-			for _, id := range []string{unquoted(d.Before), unquoted(d.After)} {
-				if kind := referred(d.Field); kind != "" && w.names[id] == "" && uuid.Validate(id) == nil && !slices.Contains(ids[kind], id) {
+			kind := referred(d.Field)
+			for _, v := range []json.RawMessage{d.Before, d.After} {
+				id := unquoted(v)
+				if _, seen := w.names[id]; kind != "" && !seen && uuid.Validate(id) == nil {
+					w.names[id] = ""
 					ids[kind] = append(ids[kind], id)
 				}
 			}
 		}
 	}
-	if env.names == nil {
-		return w
+	if w.find == nil {
+		return
 	}
 	for kind, list := range ids {
-		for id, name := range env.names(kind, list) {
-			w.names[id] = name
-		}
+		maps.Copy(w.names, w.find(kind, list))
 	}
-	return w
 }
 
 // referred returns the kind of the row whose id a field holds, or "".
@@ -94,9 +100,13 @@ func namesOf(ctx context.Context, s *Session) func(kind string, ids []string) ma
 }
 
 func displayNames[T any, E Table[T]](ctx context.Context, s *Session, n Resource[T, E], ids []string) map[string]string {
-	cat, err := ReadTables(ctx, s, append(slices.Clip(n.Tables), schema.Users))
-	if err != nil {
-		return nil
+	cat := s.Catalog
+	tables := append(slices.Clip(n.Tables), schema.Users)
+	if slices.ContainsFunc(tables, func(name string) bool { return cat[name] == nil }) {
+		var err error
+		if cat, err = ReadTables(ctx, s, tables); err != nil {
+			return nil
+		}
 	}
 	t, err := n.Open(&Session{DB: s.DB, Catalog: cat})
 	if err != nil {
@@ -123,13 +133,27 @@ func nameHolders(ctx context.Context, env *Env, s *Session, err error) error {
 		return err
 	}
 	taken, _ := f.Detail["fields"].([]map[string]any)
-	parts := make([]string, len(taken))
+	ids := make([]string, len(taken))
 	for i, x := range taken {
-		id, _ := x["holder"].(string)
-		u, err := Users.Lookup(ctx, s, RefFlags{By: "id", Deleted: true}, id)
-		if err != nil || x["field"] != "username" && x["field"] != "email" {
+		ids[i], _ = x["holder"].(string)
+		if x["field"] != "username" && x["field"] != "email" {
 			return f
 		}
+	}
+	t, failed := Users.Open(s)
+	if failed != nil || len(ids) == 0 {
+		return f
+	}
+	found, failed := t.Find(ctx, s.DB, ids, "id", true)
+	if failed != nil {
+		return f
+	}
+	parts := make([]string, len(taken))
+	for i, x := range taken {
+		if found[i].Err != nil {
+			return f
+		}
+		u := found[i].Row
 		var about []string
 		if u.FullName != nil && !env.Printer.Mask {
 			about = append(about, *u.FullName+" <"+u.Email+">")
@@ -142,9 +166,7 @@ func nameHolders(ctx context.Context, env *Env, s *Session, err error) error {
 		}
 		parts[i] = fmt.Sprintf("%s %q is taken by %s (%s)", x["field"], x["value"], u.Username, strings.Join(about, ", "))
 	}
-	if len(parts) > 0 {
-		f.Message = strings.Join(parts, "; ")
-	}
+	f.Message = strings.Join(parts, "; ")
 	return f
 }
 
@@ -163,7 +185,7 @@ func PrintChanges[T any](env *Env, v output.View, records []T, entries []audit.E
 	if err := print(); err != nil || !shows {
 		return err
 	}
-	w := newDiffWriter(env, env.Printer.Terminal, entries)
+	w := newDiffWriter(env, env.Printer.Terminal)
 	w.masked = env.masked
 	return w.writeFirst(env.Printer.Stdout, entries, false)
 }
@@ -190,6 +212,7 @@ func (w *diffWriter) writeFirst(out io.Writer, entries []audit.Entry, planned bo
 
 // write writes each change as lines of field: before → after, under a line such as "would update user ada (ID)".
 func (w *diffWriter) write(out io.Writer, entries []audit.Entry, planned bool, wanted func(audit.Difference) bool) error {
+	w.findNames(entries)
 	for _, e := range entries {
 		infinitive, done := verb(e.Action)
 		switch {

@@ -92,8 +92,9 @@ func printHistory(env *Env, entries []audit.Entry) error {
 		if len(entries) == 0 {
 			env.Note("no changes found")
 		}
-		w := newDiffWriter(env, env.Printer.Terminal, entries)
+		w := newDiffWriter(env, env.Printer.Terminal)
 		w.masked = env.masked
+		w.findNames(entries)
 		for _, e := range entries {
 			if err := w.event(e); err != nil {
 				return err

@@ -114,10 +114,10 @@ func (p Credential) statement() (string, []any) {
 }
 
 // Identify reads the columns of the given tables and of Tables, and resolves a credential to an operator, in one round
-// trip with more queries, after which now is called. A second one reads the operator's rights. An operator is a live, ACTIVE user of type MASTER or SYSTEM who is
-// not locked. A claimed name is matched against usernames only, so it cannot be claimed through another user's id or
-// e-mail. Any other outcome is AUTHENTICATION_REQUIRED with the reason; the returned identity then holds the claimed
-// name.
+// trip with more queries, after which now is called. A second one reads the operator's rights. An operator is a live,
+// ACTIVE user of type MASTER or SYSTEM who is not locked. A claimed name is matched against usernames only, so it cannot
+// be claimed through another user's id or e-mail. Any other outcome is AUTHENTICATION_REQUIRED with the reason; the
+// returned identity then holds the claimed name.
 func Identify(ctx context.Context, d *db.DB, p Credential, tables []string, now func() time.Time, more ...db.PipelineQuery) (Identity, schema.Catalog, error) {
 	who := Identity{Operator: audit.Operator{Name: p.Name, Claimed: p.Name, AuthMethod: p.method()}}
 	cat := schema.Catalog{}

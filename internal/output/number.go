@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/text/currency"
 
+	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/money"
 )
 
@@ -21,15 +22,12 @@ func grouped(text string, places int) string {
 	if strings.Trim(digits+fraction, "0123456789") != "" { // NaN
 		return text
 	}
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
 	fraction = strings.TrimRight(fraction, "0")
 	fraction += strings.Repeat("0", max(0, places-len(fraction)))
 	if fraction != "" {
 		fraction = "." + fraction
 	}
-	return sign + digits + fraction
+	return sign + fault.Thousands(digits) + fraction
 }
 
 // Amount returns an amount as tables show it.

@@ -94,10 +94,14 @@ func (t *Table) Grants(f GrantFilter) db.ListQuery[Grant] {
 	w.Add(t.sql("{in force}"))
 	w.Add(t.sql("{live}"))
 	w.Add(t.sql("{user live}"))
-	for column, ids := range map[string][]uuid.UUID{"user_id": f.Users, "role_id": f.Roles, "tenant_context": f.Tenants} {
-		if len(ids) > 0 {
-			w.Bind("g."+column+" = ANY (@"+column+")", column, ids)
-		}
+	if len(f.Users) > 0 {
+		w.Bind("g.user_id = ANY (@users)", "users", f.Users)
+	}
+	if len(f.Roles) > 0 {
+		w.Bind("g.role_id = ANY (@roles)", "roles", f.Roles)
+	}
+	if len(f.Tenants) > 0 {
+		w.Bind("g.tenant_context = ANY (@tenants)", "tenants", f.Tenants)
 	}
 	w.Between("g.granted_at", f.Since, f.Until)
 	return db.ListQuery[Grant]{SQL: listGrants, Count: countGrants, Columns: t.sql("{grant}"), Where: w, Order: db.Order{

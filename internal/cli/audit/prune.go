@@ -56,21 +56,21 @@ The command deletes rows of the audit log, so its database role must own the tab
 			return err
 		}
 		if plan.Unsealed > 0 {
-			env.Note("%s from before that time without a seal would stay; cxgctl audit seal seals them", cmdutil.Plural(int(plan.Unsealed), "row"))
+			env.Note("%s from before that time without a seal would stay; cxgctl audit seal seals them", fault.Plural(int(plan.Unsealed), "row"))
 		}
 		r := seal.PruneRecord{Before: db.At(p.Before), Rows: plan.Rows}
 		switch {
 		case flags.DryRun:
-			env.Note("dry run: %s would be pruned, nothing was changed", cmdutil.Plural(int(r.Rows), "audit row"))
+			env.Note("dry run: %s would be pruned, nothing was changed", fault.Plural(int(r.Rows), "audit row"))
 		case plan.Rows > 0:
-			if err := env.Confirm(ctx, "delete "+cmdutil.Plural(int(r.Rows), "audit row")+" from before "+r.Before.String()+", archived in "+p.Archive, int(r.Rows)); err != nil {
+			if err := env.Confirm(ctx, "delete "+fault.Plural(int(r.Rows), "audit row")+" from before "+r.Before.String()+", archived in "+p.Archive, int(r.Rows)); err != nil {
 				return err
 			}
 			env.Deadline.Stop()
 			if r, err = audit.Prune(ctx, w.Ledger, plan); err != nil {
 				return err
 			}
-			env.Note("%s pruned", cmdutil.Plural(int(r.Rows), "audit row"))
+			env.Note("%s pruned", fault.Plural(int(r.Rows), "audit row"))
 		default:
 			env.Note("no sealed audit row is older than that; nothing was changed")
 		}

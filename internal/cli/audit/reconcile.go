@@ -65,7 +65,7 @@ than 10 minutes are skipped, unless --older-than is shorter.`,
 			return err
 		}
 		if len(open) > 0 {
-			if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "settle "+cmdutil.Plural(len(open), "change"), len(open)); err != nil {
+			if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "settle "+fault.Plural(len(open), "change"), len(open)); err != nil {
 				return err
 			}
 		}
@@ -87,10 +87,10 @@ than 10 minutes are skipped, unless --older-than is shorter.`,
 			list[i].Outcome = &outcome
 		}
 		if flags.DryRun {
-			env.Note("dry run: %s to settle, nothing was changed", cmdutil.Plural(len(open), "change"))
+			env.Note("dry run: %s to settle, nothing was changed", fault.Plural(len(open), "change"))
 		} else {
 			env.QuietRecord()
-			env.Note("%s settled", cmdutil.Plural(len(open)-failed, "change"))
+			env.Note("%s settled", fault.Plural(len(open)-failed, "change"))
 		}
 		if err := cmdutil.PrintWhole(env, reconciledView, list); err != nil {
 			return err

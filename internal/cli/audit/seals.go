@@ -95,7 +95,7 @@ func printVerdict(env *cmdutil.Env, v seal.Verdict) error {
 	}
 	if v.OK {
 		if v.Unsealed > 0 {
-			env.Note("%s %s no seal yet, the oldest from %s; cxgctl audit seal seals them", cmdutil.Plural(int(v.Unsealed), "row"), pluralVerb(int(v.Unsealed), "has", "have"), v.OldestUnsealed)
+			env.Note("%s %s no seal yet, the oldest from %s; cxgctl audit seal seals them", fault.Plural(int(v.Unsealed), "row"), pluralVerb(int(v.Unsealed), "has", "have"), v.OldestUnsealed)
 		}
 		if env.Printer.Format == output.ID { // without a bad row
 			return nil
@@ -113,9 +113,9 @@ func printVerdict(env *cmdutil.Env, v seal.Verdict) error {
 	f := fault.New(fault.PartialFailure, "the audit log was tampered with: %s", *v.Problem).With("bad", v.Bad)
 	switch {
 	case v.FirstBad != nil && v.FirstBadSeq != nil:
-		f.WithHint("%s found; the first is audit row %s, seal %d", cmdutil.Plural(int(v.Bad), "problem"), v.FirstBad, *v.FirstBadSeq)
+		f.WithHint("%s found; the first is audit row %s, seal %d", fault.Plural(int(v.Bad), "problem"), v.FirstBad, *v.FirstBadSeq)
 	case v.FirstBad != nil:
-		f.WithHint("%s found; the first is audit row %s", cmdutil.Plural(int(v.Bad), "problem"), v.FirstBad)
+		f.WithHint("%s found; the first is audit row %s", fault.Plural(int(v.Bad), "problem"), v.FirstBad)
 	}
 	return f
 }
@@ -151,7 +151,7 @@ nested too deeply, is skipped and named, and the exit code is 9.`,
 			return err
 		}
 		if dry {
-			env.Note("dry run: %s would be sealed, nothing was changed", cmdutil.Plural(int(done.Sealed), "row"))
+			env.Note("dry run: %s would be sealed, nothing was changed", fault.Plural(int(done.Sealed), "row"))
 		} else {
 			env.QuietRecord()
 		}
@@ -176,7 +176,7 @@ func skippedRows(done audit.Sealed) error {
 	if more := len(done.Skipped) - most; more > 0 {
 		names = append(names, fmt.Sprintf("and %d more", more))
 	}
-	return fault.New(fault.PartialFailure, "%s could not be sealed: %s", cmdutil.Plural(len(done.Skipped), "row"), strings.Join(names, ", ")).
+	return fault.New(fault.PartialFailure, "%s could not be sealed: %s", fault.Plural(len(done.Skipped), "row"), strings.Join(names, ", ")).
 		WithHint("the rest is sealed; other software wrote these rows").With("skipped", done.Skipped)
 }
 

@@ -69,7 +69,7 @@ since the audit log does not keep them.`,
 			return err
 		}
 		names := plan.Names()
-		question := "undo the change of " + cmdutil.Plural(len(names), "row") + env.Naming(len(names), func(i int) string { return names[i] })
+		question := "undo the change of " + fault.Plural(len(names), "row") + env.Naming(len(names), func(i int) string { return names[i] })
 		if err := cmdutil.ConfirmChange(ctx, env, w.Ledger, question, len(names)); err != nil {
 			return err
 		}

@@ -279,7 +279,7 @@ func newLogout(env *cmdutil.Env) *cobra.Command {
 		if l.DryRun {
 			return cmdutil.PrintDryRun(env, l)
 		}
-		env.Note("%s ended", cmdutil.Plural(len(l.Entries()), "login"))
+		env.Note("%s ended", fault.Plural(len(l.Entries()), "login"))
 		if stored == nil || stored.Username != s.Operator.Name {
 			return nil
 		}
@@ -319,7 +319,7 @@ func endLogins(ctx context.Context, env *cmdutil.Env, s *cmdutil.Session, cmd *c
 		env.Note("%s has no login to end; nothing changed", s.Operator.Name)
 		return l, nil
 	}
-	env.Note("%s has %s, including tokens made by auth token", s.Operator.Name, cmdutil.Plural(n, "login"))
+	env.Note("%s has %s, including tokens made by auth token", s.Operator.Name, fault.Plural(n, "login"))
 	if err := cmdutil.ConfirmChange(ctx, env, l, "end every login of "+s.Operator.Name, n); err != nil {
 		return nil, err
 	}

@@ -161,7 +161,7 @@ func split[T any](rows []T, e rowupdate.Update[T]) (changing, unchanged []T) {
 func (b *Batch[T, E]) noteNoops(ctx context.Context, w *Writer, unchanged []T) {
 	if b.ByFilter() || len(unchanged) > maxShownRows {
 		if len(unchanged) > 0 {
-			b.Env.Note("%s already up to date", Plural(len(unchanged), b.Resource.Name))
+			b.Env.Note("%s already up to date", fault.Plural(len(unchanged), b.Resource.Name))
 		}
 		return
 	}
@@ -291,12 +291,12 @@ func (b *Batch[T, E]) confirm(ctx context.Context, l *audit.Ledger, targets []T)
 		return nil
 	}
 	if b.ByFilter() {
-		b.Env.Note("the filter selects %s", Plural(len(targets), b.Resource.Name))
+		b.Env.Note("the filter selects %s", fault.Plural(len(targets), b.Resource.Name))
 	}
 	if !b.Destructive && !b.ByFilter() && !b.Env.Config.Protected {
 		return nil
 	}
-	what := Plural(len(targets), b.Resource.Name)
+	what := fault.Plural(len(targets), b.Resource.Name)
 	if len(targets) == 1 {
 		what = b.Resource.Name + " " + b.Resource.DisplayName(targets[0])
 	} else {
@@ -400,7 +400,7 @@ func (b *Batch[T, E]) AskAboutTenants(ctx context.Context, names []string, tenan
 	if b.flags.DryRun || rows == 0 {
 		return nil
 	}
-	what := fmt.Sprintf("%s in %s", Plural(rows, b.Resource.Name), Plural(tenants, "tenant"))
+	what := fmt.Sprintf("%s in %s", fault.Plural(rows, b.Resource.Name), fault.Plural(tenants, "tenant"))
 	b.Env.Note("selected: %s", what)
 	if !b.ByFilter() && !b.Env.Config.Protected {
 		return nil

@@ -105,7 +105,7 @@ func sealOthers(ctx context.Context, env *Env, l *audit.Ledger) {
 	case err != nil:
 		env.Note("warning: audit rows of other software are not sealed yet (%s); cxgctl audit seal seals them", fault.From(db.Translate(err)).Message)
 	case len(skipped) > 0:
-		env.Note("warning: %s of other software cannot be sealed; cxgctl audit seal names them", Plural(len(skipped), "audit row"))
+		env.Note("warning: %s of other software cannot be sealed; cxgctl audit seal names them", fault.Plural(len(skipped), "audit row"))
 	}
 }
 
@@ -121,7 +121,7 @@ type plannedChange struct {
 // PrintDryRun shows what a dry run would have changed: field by field for people, as objects otherwise.
 func PrintDryRun(env *Env, l *audit.Ledger) error {
 	entries := l.Entries()
-	defer func() { env.Note("dry run: %s would change, nothing was changed", Plural(len(entries), "row")) }()
+	defer func() { env.Note("dry run: %s would change, nothing was changed", fault.Plural(len(entries), "row")) }()
 	if env.forPeople() {
 		return newDiffWriter(env, env.Printer.Terminal).write(env.Printer.Stdout, entries, true, isAny)
 	}
@@ -158,9 +158,6 @@ func subjectName(e audit.Entry) string {
 	return *e.Resource
 }
 
-// Plural counts things in English.
-func Plural(n int, thing string) string { return fault.Plural(n, thing) }
-
 // PrintResult prints the result of a change: the difference after a dry run, else the records by calling print. If
 // printing fails, the error says that the change is committed.
 func PrintResult(env *Env, l *audit.Ledger, print func() error) error {
@@ -182,7 +179,7 @@ func PrintResult(env *Env, l *audit.Ledger, print func() error) error {
 		env.Note("%s", summary(env, l))
 		return AfterCommit(err)
 	}
-	env.Note("%s changed (operation %s)", Plural(n, "row"), l.Op())
+	env.Note("%s changed (operation %s)", fault.Plural(n, "row"), l.Op())
 	NoteEnded(env, l)
 	err := print()
 	return AfterCommit(err)
@@ -214,12 +211,12 @@ func summary(env *Env, l *audit.Ledger) string {
 	_, done := verb(first.Action)
 	what := output.Sanitize(subjectName(first))
 	if len(entries) > 1 {
-		what = Plural(len(entries), *first.Resource)
+		what = fault.Plural(len(entries), *first.Resource)
 	}
 	undoable := true
 	for _, e := range entries {
 		if *e.Action != *first.Action || *e.Resource != *first.Resource {
-			done, what = "changed", Plural(len(entries), "row")
+			done, what = "changed", fault.Plural(len(entries), "row")
 		}
 		_, err := FindUndoable(env.Undoable, *e.Resource)
 		inTenant := *e.Resource == users.Kind.Name && e.TenantID != nil // in a database of the tenant
@@ -267,7 +264,7 @@ func noteOrphans(ctx context.Context, env *Env, s *Session, makers []uuid.UUID) 
 // NoteEnded notes how many sessions a change of accounts ended.
 func NoteEnded(env *Env, l *audit.Ledger) {
 	if n := l.Entailed(); n > 0 {
-		env.Note("%s ended", Plural(n, "session"))
+		env.Note("%s ended", fault.Plural(n, "session"))
 	}
 }
 

@@ -201,7 +201,7 @@ const maxShownRows = 20
 func (w *diffWriter) writeFirst(out io.Writer, entries []audit.Entry, planned bool) error {
 	more := ""
 	if n := len(entries) - maxShownRows; n > 0 {
-		entries, more = entries[:maxShownRows], "… and "+Plural(n, "row")+"\n"
+		entries, more = entries[:maxShownRows], "… and "+fault.Plural(n, "row")+"\n"
 	}
 	if err := w.write(out, entries, planned, isStored); err != nil {
 		return err

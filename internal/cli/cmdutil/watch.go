@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
 )
 
@@ -50,7 +51,7 @@ func (w watcher) Began(s *db.Statement) (ended func(rows int64, err error)) {
 	}
 	return func(rows int64, err error) {
 		stop()
-		result := Plural(int(rows), "row")
+		result := fault.Plural(int(rows), "row")
 		if err != nil {
 			result = "failed"
 		}

@@ -74,10 +74,10 @@ func counted(lines []line) string {
 	}
 	var parts []string
 	if n := count[doctor.Fail] + count[doctor.Warn]; n > 0 {
-		parts = append(parts, cmdutil.Plural(n, "finding"))
+		parts = append(parts, fault.Plural(n, "finding"))
 	}
 	if n := count[doctor.OK]; n > 0 {
-		parts = append(parts, cmdutil.Plural(n, "check")+" passed")
+		parts = append(parts, fault.Plural(n, "check")+" passed")
 	}
 	if n := count[doctor.Skip]; n > 0 {
 		skipped := fmt.Sprintf("%d skipped", n)

@@ -250,7 +250,7 @@ func interruptedError(ctx context.Context, err error, r importer.Report, o impor
 	f := *fault.From(err)
 	f.Detail = maps.Clone(f.Detail)
 	hint := fmt.Sprintf("%s applied by operation %s; run the same command again to continue, or undo with: cxgctl %ss import --undo %s",
-		cmdutil.Plural(int(applied), "row"), r.OpID, n.Resource.Name, r.OpID)
+		fault.Plural(int(applied), "row"), r.OpID, n.Resource.Name, r.OpID)
 	if f.Hint != "" {
 		hint = f.Hint + "; " + hint
 	}
@@ -267,7 +267,7 @@ func noteAltered(env *cmdutil.Env, r importer.Report) {
 		return cmp.Or(cmp.Compare(x.Field, y.Field), cmp.Compare(x.How, y.How))
 	}
 	for _, how := range slices.SortedFunc(maps.Keys(r.Altered), order) {
-		env.Note("%s: %s %s %s", how.Field, cmdutil.Plural(int(r.Altered[how]), "row"), stored, how.How)
+		env.Note("%s: %s %s %s", how.Field, fault.Plural(int(r.Altered[how]), "row"), stored, how.How)
 	}
 }
 
@@ -286,7 +286,7 @@ func printImport(env *cmdutil.Env, r importer.Report, failures *failures, errorF
 		env.Note("%s applied on %s%s (operation %s); --again applies the file again",
 			all, r.Last.At.Instant.UTC().Format(time.DateOnly), by, r.Last.OpID)
 	case r.AppliedEarlier > 0:
-		env.Note("%s applied by earlier runs", cmdutil.Plural(int(r.AppliedEarlier), "row"))
+		env.Note("%s applied by earlier runs", fault.Plural(int(r.AppliedEarlier), "row"))
 	}
 	noteAltered(env, r)
 	counts := "%s created, %s updated, %s unchanged, %s skipped, %s failed in %s (operation %s)"
@@ -317,7 +317,7 @@ func printImport(env *cmdutil.Env, r importer.Report, failures *failures, errorF
 	if r.DryRun {
 		failed = "would fail"
 	}
-	fail := fault.New(fault.PartialFailure, "%s of %s %s; %s", output.Thousands(r.Failed), cmdutil.Plural(int(r.Rows), "row"), failed, rest).
+	fail := fault.New(fault.PartialFailure, "%s of %s %s; %s", output.Thousands(r.Failed), fault.Plural(int(r.Rows), "row"), failed, rest).
 		With("failed", r.Failed).With("op_id", r.OpID.String())
 	if errorFile == "" {
 		return fail.WithHint("--errors F writes the rows that fail to a file, to be fixed and imported again")

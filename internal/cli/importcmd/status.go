@@ -107,5 +107,5 @@ func undoImport(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, what s
 			env.Printf("cxgctl: error: %s", f.Message)
 		}
 	}
-	return fault.New(fault.PartialFailure, "%s changed since and kept", cmdutil.Plural(len(done.Touched), n.Resource.Name)).With("failed", len(done.Touched))
+	return fault.New(fault.PartialFailure, "%s changed since and kept", fault.Plural(len(done.Touched), n.Resource.Name)).With("failed", len(done.Touched))
 }

@@ -29,7 +29,7 @@ func newOverdue(env *cmdutil.Env) *cobra.Command {
 		Use: "overdue [--mark]", Short: "List invoices that are past due but not marked OVERDUE, or mark them", Args: cmdutil.ExactArgs(),
 		Long: "Lists live invoices that are PENDING or SENT after their due date, in the zone of --tz, all of them unless --page or\n" +
 			"--page-size is given. With --mark they become OVERDUE. --mark is made for cron: it asks nothing, and a second run finds\n" +
-			"nothing left. It commits every " + cmdutil.Plural(overdueBatch, "invoice") + ", so a run that ends early keeps the batches done so far. With --expect or\n" +
+			"nothing left. It commits every " + fault.Plural(overdueBatch, "invoice") + ", so a run that ends early keeps the batches done so far. With --expect or\n" +
 			"--max-affected it is one transaction.",
 		Example: "  cxgctl invoices overdue --tenant acme\n  5 0 * * * cxgctl invoices overdue --mark -q --reason 'nightly run'",
 	}
@@ -83,7 +83,7 @@ func markOverdue(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, f inv
 	for i := range due {
 		ids[i] = due[i].ID
 	}
-	question := "mark " + cmdutil.Plural(len(due), "invoice") + " as overdue" +
+	question := "mark " + fault.Plural(len(due), "invoice") + " as overdue" +
 		env.Naming(len(due), func(i int) string { return invoices.Kind.DisplayName(due[i]) })
 	if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, question, len(ids)); err != nil {
 		return err
@@ -102,7 +102,7 @@ func markOverdue(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, f inv
 		some, err := markBatch(ctx, w, t, batch, f.Today)
 		if err != nil {
 			if n := len(marked); n > 0 && !w.DryRun {
-				env.Note("%s already marked and committed; run the command again for the rest", cmdutil.Plural(n, "invoice"))
+				env.Note("%s already marked and committed; run the command again for the rest", fault.Plural(n, "invoice"))
 			}
 			return err
 		}

@@ -263,7 +263,7 @@ func runMigrations(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f 
 		}
 	}
 	if f.DryRun {
-		env.Note("dry run: %s planned, nothing was changed", cmdutil.Plural(len(plan), "migration"))
+		env.Note("dry run: %s planned, nothing was changed", fault.Plural(len(plan), "migration"))
 		return cmdutil.PrintWhole(env, migrationView, plan)
 	}
 	if len(plan) > 0 && (down || env.Config.Protected) {
@@ -296,7 +296,7 @@ func runMigrations(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f 
 			return err
 		}
 	}
-	env.Note("%s", cmdutil.Plural(len(done), "migration")+" done")
+	env.Note("%s", fault.Plural(len(done), "migration")+" done")
 	if !down {
 		for _, m := range waiting {
 			env.Note("not applied: %s/%s (%s)", m.Database, m.Name, m.State)

@@ -85,7 +85,7 @@ func stepsInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f
 		list = append(list, tenantMigration{p.CodeOrID, m})
 	}
 	if f.DryRun {
-		env.Note("dry run: %s planned, nothing was changed", cmdutil.Plural(len(list), "migration"))
+		env.Note("dry run: %s planned, nothing was changed", fault.Plural(len(list), "migration"))
 	}
 	if err := cmdutil.PrintWhole(env, tenantMigrationView, list); err != nil {
 		return err
@@ -108,7 +108,7 @@ func upInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *t
 		return err
 	}
 	if env.Config.Protected {
-		if err := env.Confirm(ctx, "migrate up the databases of "+cmdutil.Plural(len(places), "tenant"), len(places)); err != nil {
+		if err := env.Confirm(ctx, "migrate up the databases of "+fault.Plural(len(places), "tenant"), len(places)); err != nil {
 			return err
 		}
 	}
@@ -144,7 +144,7 @@ func upInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *t
 			stop.Store(true) // failed canaries stop the rollout even with keepGoing
 		}
 	}
-	env.Note("%s done", cmdutil.Plural(len(list), "migration"))
+	env.Note("%s done", fault.Plural(len(list), "migration"))
 	if err := cmdutil.AfterCommit(cmdutil.PrintWhole(env, tenantMigrationView, list)); err != nil {
 		return err
 	}
@@ -191,7 +191,7 @@ func stopped(f *tenantdb.Errors, of int) error {
 		return err
 	}
 	first := f.Failed[0]
-	return fault.New(first.Code, "tenant %s: %s; %s not tried", first.Tenant, first.Message, cmdutil.Plural(skipped, "tenant")).
+	return fault.New(first.Code, "tenant %s: %s; %s not tried", first.Tenant, first.Message, fault.Plural(skipped, "tenant")).
 		WithHint("fix it and run the same command again to continue, or add --keep-going").
 		With("failed", f.Failed).With("not_tried", skipped)
 }

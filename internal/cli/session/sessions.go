@@ -268,7 +268,7 @@ func nothingToRevoke(noun string, named []string) string {
 		return noun + " " + named[0] + " has already ended; nothing changed"
 	}
 	if len(named) > 1 {
-		return "all " + cmdutil.Plural(len(named), noun) + " have already ended; nothing changed"
+		return "all " + fault.Plural(len(named), noun) + " have already ended; nothing changed"
 	}
 	return "no " + noun + " to end; nothing changed"
 }
@@ -281,5 +281,5 @@ func revokeQuestion(cmd *cobra.Command, noun string, named []string) string {
 	if len(named) == 1 {
 		return "end " + noun + " " + named[0]
 	}
-	return "end " + cmdutil.Plural(len(named), noun)
+	return "end " + fault.Plural(len(named), noun)
 }

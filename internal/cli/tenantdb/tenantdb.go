@@ -227,7 +227,7 @@ func (f *Errors) Result(of int) error {
 	if more := len(names) - named; more > 0 {
 		names = append(names[:named], "and "+output.Thousands(int64(more))+" more")
 	}
-	e := fault.New(fault.PartialFailure, "%d of %s failed: %s; the rest is done", len(f.Failed), cmdutil.Plural(of, "tenant"), strings.Join(names, ", ")).
+	e := fault.New(fault.PartialFailure, "%d of %s failed: %s; the rest is done", len(f.Failed), fault.Plural(of, "tenant"), strings.Join(names, ", ")).
 		With("failed", f.Failed)
 	switch {
 	case slices.ContainsFunc(f.Failed, func(x Failed) bool { return x.unknown }):

@@ -12,6 +12,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/cli/listcmd"
 	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/users"
 )
@@ -79,7 +80,7 @@ func exportUsers[T any](env *cmdutil.Env, recordRead func(int64) error, seq iter
 		err = recordErr
 	}
 	if err == nil {
-		env.Note("%s exported", cmdutil.Plural(int(n), "user"))
+		env.Note("%s exported", fault.Plural(int(n), "user"))
 	}
 	return err
 }

@@ -19,7 +19,7 @@ LDFLAGS := -s -w -X github.com/cxgctl/cxgctl/internal/buildinfo.version=$(VERSIO
 RACE = $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo 'int main(void) { return 0; }' | \
 	$$($(GO) env CC) -include stdlib.h -fsyntax-only -x c - 2>/dev/null && echo -race)
 
-.PHONY: help demo test test-all build go install dist postgres test-packages bench fuzz fmt lint tidy check clean
+.PHONY: help demo test test-all build go install dist postgres test-packages bench fuzz torture fmt lint tidy check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ fuzz: postgres ## Run every fuzz target for FUZZTIME (default 60s)
 			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$dir; \
 		done; \
 	done
+
+torture: postgres test-packages ## Run the tests of reliability in full form, for hours, and print a table
+	@.ci/torture
 
 fmt: ## Format the code
 	$(TOOL) golangci-lint fmt

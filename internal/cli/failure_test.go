@@ -19,28 +19,37 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/dbtest"
+	"github.com/cxgctl/cxgctl/internal/dbtest/torture"
 )
 
 func TestCreate_OneOfSimultaneousWins(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, migrated)
-	const rivals = 8
-	var ps []*process
-	for i := range rivals {
-		p := cxgctl(t, pair, "users", "create", "--username", "twin", "--email", fmt.Sprintf("twin%d@example.com", i), "--full-name", "Twin", "--no-password")
-		ps = append(ps, p.start(t))
+	result := torture.Report(t, 5, "simultaneous processes that create one username")
+	rivals, rounds := torture.Count(32, 8, 8), torture.Count(100, 1, 1)
+	for round := range rounds {
+		var ps []*process
+		for i := range rivals {
+			p := cxgctl(t, pair, "users", "create", "--username", fmt.Sprint("twin", round), "--email", fmt.Sprintf("twin%d-%d@example.com", round, i),
+				"--full-name", "Twin", "--no-password")
+			ps = append(ps, p.start(t))
+			result.Attempts.Add(1)
+		}
+		codes := map[int]int{}
+		for _, p := range ps {
+			codes[p.exit(t)]++
+		}
+		if codes[0] != 1 || codes[4] != rivals-1 {
+			t.Errorf("exit codes and how often: %v, want one 0 and %d 4", codes, rivals-1)
+			result.Wrong.Add(1)
+		}
 	}
-	codes := map[int]int{}
-	for _, p := range ps {
-		codes[p.exit(t)]++
-	}
-	if codes[0] != 1 || codes[4] != rivals-1 {
-		t.Errorf("exit codes and how often: %v, want one 0 and seven 4", codes)
-	}
-	got := ask(t, pair.Manager, `SELECT concat_ws(' ', (SELECT count(*) FROM idam.users WHERE username = 'twin'),
-		count(*) FILTER (WHERE result = 'SUCCESS'), count(*) FILTER (WHERE result = 'FAILURE')) FROM audt.audit_logs`)
-	if got != "1 1 7" {
-		t.Errorf("users, SUCCESS rows, FAILURE rows: %s, want 1 1 7", got)
+	result.Rows(t, askInt(t, pair.Manager, `SELECT count(*) FROM idam.users WHERE username LIKE 'twin%'`),
+		askInt(t, pair.Manager, `SELECT count(DISTINCT username) FROM idam.users WHERE username LIKE 'twin%'`), rounds)
+	got := ask(t, pair.Manager, `SELECT concat_ws(' ', count(*) FILTER (WHERE result = 'SUCCESS'), count(*) FILTER (WHERE result = 'FAILURE')) FROM audt.audit_logs`)
+	if want := fmt.Sprintf("%d %d", rounds, rounds*(rivals-1)); got != want {
+		t.Errorf("SUCCESS rows and FAILURE rows: %s, want %s", got, want)
+		result.Unaudited.Add(1)
 	}
 }
 
@@ -98,6 +107,7 @@ func TestTimeout_LockedTable(t *testing.T) {
 
 func TestAudit_NoChangeWithoutItsRow(t *testing.T) {
 	t.Parallel()
+	r := torture.Report(t, 4, "changes whose audit row cannot be written")
 	for name, sabotage := range map[string]string{
 		"table dropped":     `DROP TABLE audt.audit_logs`,
 		"schema dropped":    `DROP SCHEMA audt CASCADE`,
@@ -109,7 +119,7 @@ func TestAudit_NoChangeWithoutItsRow(t *testing.T) {
 		"refused at commit": `CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'no'; END$$; CREATE CONSTRAINT TRIGGER no AFTER INSERT ON audt.audit_logs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION no()`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			nothingChanges(t, sabotage, append(slices.Clone(changes), []string{"users", "update", "ada", "--phone", newPhone, "--dry-run"}))
+			nothingChanges(t, r, sabotage, append(slices.Clone(changes), []string{"users", "update", "ada", "--phone", newPhone, "--dry-run"}))
 		})
 	}
 }
@@ -118,9 +128,11 @@ func TestAudit_NoChangeWithoutItsRow(t *testing.T) {
 var changes = [][]string{{"users", "update", "ada", "--phone", newPhone}, {"users", "delete", "ada", "--yes"}}
 
 // nothingChanges checks that commands fail and change nothing if sabotage prevents audit rows.
-func nothingChanges(t *testing.T, sabotage string, commands [][]string) {
+func nothingChanges(t *testing.T, r *torture.Result, sabotage string, commands [][]string) {
 	t.Helper()
 	t.Parallel()
+	r.Attempts.Add(int64(len(commands)))
+	r.Faults.Add(1)
 	pair := withAda(t)
 	if _, err := query(t.Context(), pair.Manager, sabotage); err != nil {
 		t.Fatal(err)

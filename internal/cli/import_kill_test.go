@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cxgctl/cxgctl/internal/dbtest"
+	"github.com/cxgctl/cxgctl/internal/dbtest/torture"
 )
 
 // peopleFile writes a csv file of n users whose names begin with the prefix.
@@ -38,22 +39,16 @@ func written(t *testing.T, name, text string) string {
 func TestImport_SurvivesKills(t *testing.T) {
 	t.Parallel()
 	const killed = -1
-	kills := 100
-	if testing.Short() {
-		kills = 4
-	}
-	importThrough(t, dbtest.New(t, migrated), kills, killed, func(p *process) { _ = p.Process.Kill() })
+	r := torture.Report(t, 1, "imports of 5,000 users, kill -9")
+	importThrough(t, r, dbtest.New(t, migrated), torture.Count(1000, 100, 4), killed, func(p *process) { _ = p.Process.Kill() })
 }
 
 // The server is restarted during an import, at random points, as after a crash.
 func TestImport_SurvivesRestarts(t *testing.T) {
 	t.Parallel()
+	r := torture.Report(t, 2, "imports of 5,000 users, server restarts")
 	server := dbtest.NewRestartable(t, migrated)
-	restarts := 20
-	if testing.Short() {
-		restarts = 3
-	}
-	importThrough(t, server.Pair(), restarts, 8, func(*process) {
+	importThrough(t, r, server.Pair(), torture.Count(100, 20, 3), 8, func(*process) {
 		server.Stop()
 		server.Start(t)
 	})
@@ -61,12 +56,9 @@ func TestImport_SurvivesRestarts(t *testing.T) {
 
 // importThrough imports files while accidents happen, each at a random point of a run, until there were enough and one
 // came while a file was half imported. A run ended by an accident exits with the code, and the same command is run again.
-func importThrough(t *testing.T, pair dbtest.Pair, accidents, ended int, strike func(*process)) {
+func importThrough(t *testing.T, result *torture.Result, pair dbtest.Pair, accidents, ended int, strike func(*process)) {
 	t.Helper()
-	rows := 5000
-	if testing.Short() {
-		rows = 3000
-	}
+	rows := torture.Count(5000, 5000, 3000)
 	random := rand.New(rand.NewPCG(4, 100))
 	run := func(path string) *process { return cxgctl(t, pair, "users", "import", path, "--no-passwords", "-q") }
 	began := time.Now()
@@ -80,8 +72,10 @@ func importThrough(t *testing.T, pair dbtest.Pair, accidents, ended int, strike 
 		path := peopleFile(t, prefix, rows)
 		for code := ended; code == ended; {
 			p := run(path).start(t)
+			result.Attempts.Add(1)
 			if more() {
 				struck++
+				result.Faults.Add(1)
 				time.Sleep(time.Duration(random.Int64N(int64(took))))
 				strike(p)
 			}
@@ -97,17 +91,18 @@ func importThrough(t *testing.T, pair dbtest.Pair, accidents, ended int, strike 
 	if midway == 0 {
 		t.Error("no accident came while a file was half imported")
 	}
+	result.Rows(t, askInt(t, pair.Manager, `SELECT count(*) FROM idam.users WHERE username <> 'admin'`),
+		askInt(t, pair.Manager, `SELECT count(DISTINCT username) FROM idam.users WHERE username <> 'admin'`), rows*imports)
 	for what, sql := range map[string]string{
-		"users":     `SELECT count(*) FROM idam.users WHERE username <> 'admin'`,
-		"usernames": `SELECT count(DISTINCT username) FROM idam.users WHERE username <> 'admin'`,
 		// a run that saw the server come back has an audit row of its failure too
 		"audit rows":          `SELECT count(*) FROM audt.audit_logs WHERE result = 'SUCCESS'`,
 		"seals":               `SELECT count(*) FROM cxg_audit.seal s JOIN audt.audit_logs l ON l.id = s.audit_id WHERE l.result = 'SUCCESS'`,
 		"users with a record": `SELECT count(DISTINCT u.id) FROM idam.users u JOIN audt.audit_logs l ON l.resource_id = u.id::text WHERE l.extra_data->'after'->>'email' = u.email AND l.result = 'SUCCESS'`,
 		"rows on record":      `SELECT sum(records) FROM cxg_import.rows`,
 	} {
-		if got, want := ask(t, pair.Manager, sql), fmt.Sprint(rows*imports); got != want {
-			t.Errorf("%s: %s, want %s", what, got, want)
+		if got, want := askInt(t, pair.Manager, sql), rows*imports; got != want {
+			t.Errorf("%s: %d, want %d", what, got, want)
+			result.Unaudited.Add(1)
 		}
 	}
 	if n := ask(t, pair.Manager, `SELECT count(*) FROM cxg_import.files WHERE finished_at IS NULL`); n != "0" {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/cli/importcmd"
 	"github.com/cxgctl/cxgctl/internal/dbtest"
+	"github.com/cxgctl/cxgctl/internal/dbtest/torture"
 )
 
 // billedTenant inserts a tenant with a subscription.
@@ -44,10 +45,8 @@ func billsFile(t *testing.T, name string, n int, number func(int) string) string
 // A killed import of invoices can be continued: each row is applied once, with its audit row and an exact total.
 func TestInvoicesImport_SurvivesKills(t *testing.T) {
 	t.Parallel()
-	rows, points := 6000, 12
-	if testing.Short() {
-		rows, points = 4000, 3
-	}
+	result := torture.Report(t, 1, "imports of 6,000 invoices, kill -9")
+	rows, points := torture.Count(6000, 6000, 4000), torture.Count(200, 12, 3)
 	pair := withTenant(t)
 	random := rand.New(rand.NewPCG(5, 12))
 	imports, midway := 0, 0
@@ -59,9 +58,11 @@ func TestInvoicesImport_SurvivesKills(t *testing.T) {
 		began := time.Now()
 		for finished := false; !finished; {
 			p := cxgctl(t, pair, "invoices", "import", path, "-q").start(t)
+			result.Attempts.Add(1)
 			var end *time.Timer
 			if imports > 0 && more() { // the first one shows how long it takes
 				kills++
+				result.Faults.Add(1)
 				end = time.AfterFunc(time.Duration(random.Int64N(int64(took))), func() { _ = p.Process.Kill() })
 			}
 			code := p.exit(t)
@@ -84,15 +85,16 @@ func TestInvoicesImport_SurvivesKills(t *testing.T) {
 	if midway == 0 {
 		t.Error("no kill came while a file was half imported")
 	}
+	result.Rows(t, askInt(t, pair.Manager, `SELECT count(*) FROM bill.invoices WHERE total_amount = base_amount + usage_amount - discount_amount + tax_amount`),
+		askInt(t, pair.Manager, `SELECT count(DISTINCT invoice_no) FROM bill.invoices`), rows*imports)
 	for what, sql := range map[string]string{
-		"invoices":       `SELECT count(*) FROM bill.invoices WHERE total_amount = base_amount + usage_amount - discount_amount + tax_amount`,
-		"numbers":        `SELECT count(DISTINCT invoice_no) FROM bill.invoices`,
 		"audit rows":     `SELECT count(*) FROM audt.audit_logs`,
 		"true images":    `SELECT count(*) FROM bill.invoices i JOIN audt.audit_logs l ON l.resource_id = i.id::text WHERE l.extra_data->'after'->>'total_amount' = i.total_amount::text AND l.tenant_id = i.tenant_id`,
 		"rows on record": `SELECT sum(records) FROM cxg_import.rows`,
 	} {
-		if got, want := ask(t, pair.Manager, sql), fmt.Sprint(rows*imports); got != want {
-			t.Errorf("%s: %s, want %s", what, got, want)
+		if got, want := askInt(t, pair.Manager, sql), rows*imports; got != want {
+			t.Errorf("%s: %d, want %d", what, got, want)
+			result.Unaudited.Add(1)
 		}
 	}
 }

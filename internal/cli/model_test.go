@@ -12,10 +12,8 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/dbtest"
+	"github.com/cxgctl/cxgctl/internal/dbtest/torture"
 )
-
-// modelCommands is the number of random commands of the model test, a third of them in a short run.
-const modelCommands = 250
 
 // account is a user in the model.
 type account struct {
@@ -111,6 +109,7 @@ const (
 // Every changed row has exactly one audit row with correct images. Dry runs and failures change nothing. Every row of
 // the log is sealed.
 func TestChanges_MatchModelAndAuditLog(t *testing.T) {
+	result := torture.Report(t, 3, "random commands against a model")
 	pair := dbtest.New(t, migrated)
 	cmdutil.HashCost = bcrypt.MinCost
 	t.Setenv("CXGCTL_MANAGER_DATABASE_URL", pair.Manager)
@@ -127,11 +126,8 @@ func TestChanges_MatchModelAndAuditLog(t *testing.T) {
 			t.Fatalf("%q exits with %d, want %d:\n%s", args, code, want, errOut.String())
 		}
 	}
-	commands := modelCommands
-	if testing.Short() {
-		commands /= 3
-	}
-	for range commands {
+	for range torture.Count(10_000, 250, 80) {
+		result.Attempts.Add(1)
 		args, code, effect := m.command(r)
 		if code == 0 && r.IntN(4) == 0 {
 			run(0, append(args, "--dry-run")...)
@@ -142,7 +138,7 @@ func TestChanges_MatchModelAndAuditLog(t *testing.T) {
 			effect()
 		}
 	}
-	replay(t, pair.Manager, m)
+	replay(t, result, pair.Manager, m)
 	run(0, "audit", "verify", "-q", "-o", "id")
 
 	// Undo every operation, latest first, and then each undo.
@@ -162,7 +158,7 @@ func TestChanges_MatchModelAndAuditLog(t *testing.T) {
 }
 
 // replay applies the audit log to an empty table and compares the result with the table and the model.
-func replay(t *testing.T, dsn string, m *model) {
+func replay(t *testing.T, result *torture.Result, dsn string, m *model) {
 	t.Helper()
 	rows, err := query(t.Context(), dsn, changesOf)
 	if err != nil {
@@ -170,6 +166,7 @@ func replay(t *testing.T, dsn string, m *model) {
 	}
 	if len(rows) != m.rows {
 		t.Errorf("%d audit rows of changes, want %d", len(rows), m.rows)
+		result.Unaudited.Add(1)
 	}
 	states := map[string]map[string]any{}
 	once := map[string]bool{}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -119,6 +120,16 @@ func ask(t *testing.T, dsn, sql string) string {
 		return ""
 	}
 	return rows[0][0]
+}
+
+// askInt returns the number that a query returns.
+func askInt(t *testing.T, dsn, sql string) int {
+	t.Helper()
+	n, err := strconv.Atoi(ask(t, dsn, sql))
+	if err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return n
 }
 
 // eventually waits until a query returns t.

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"testing"
+
+	"github.com/cxgctl/cxgctl/internal/dbtest/torture"
 )
 
 // unsealable are statements after which audit rows cannot be sealed, or disappear.
@@ -33,7 +35,8 @@ var unsealable = map[string]string{
 
 func TestSeal_FailureRefusesChange(t *testing.T) {
 	t.Parallel()
+	r := torture.Report(t, 4, "changes whose audit row cannot be sealed")
 	for name, sabotage := range unsealable {
-		t.Run(name, func(t *testing.T) { nothingChanges(t, sabotage, changes) })
+		t.Run(name, func(t *testing.T) { nothingChanges(t, r, sabotage, changes) })
 	}
 }

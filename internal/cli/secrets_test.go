@@ -13,6 +13,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/cxgctl/cxgctl/internal/dbtest"
+	"github.com/cxgctl/cxgctl/internal/dbtest/torture"
 )
 
 // channel is one way to pass a secret: a command line with its environment and standard input. CANARY is replaced by
@@ -94,6 +95,7 @@ func TestSecrets_NotLeaked(t *testing.T) {
 	if len(channels) < 40 {
 		t.Fatalf("there are %d channels", len(channels))
 	}
+	torture.Report(t, 9, "secrets through every channel").Attempts.Add(int64(len(channels) + 3*len(malformed)))
 	pair := withAda(t)
 	const held = `INSERT INTO idam.users (id, username, email, full_name) VALUES ('00000000-0000-4000-8000-0000000000ae', 'held', 'held@example.com', 'Held')`
 	if _, err := query(t.Context(), pair.Manager, held); err != nil {

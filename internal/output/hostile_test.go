@@ -15,6 +15,7 @@ import (
 	"github.com/clipperhouse/displaywidth"
 	"github.com/goccy/go-yaml"
 
+	"github.com/cxgctl/cxgctl/internal/dbtest/torture"
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
@@ -64,10 +65,8 @@ func raw(s string, keep string) bool {
 func TestHostileStrings(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(1, 2))
-	count := 10_000
-	if testing.Short() {
-		count = 2_000
-	}
+	count := torture.Count(10_000, 10_000, 2_000)
+	torture.Report(t, 8, "hostile strings in each format and in messages").Attempts.Add(int64(3 * count))
 	rows := make([]line, count)
 	for i := range rows {
 		rows[i] = line{hostile(rng), hostile(rng), ptr(hostile(rng))}

@@ -22,6 +22,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit/seal"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/dbtest"
+	"github.com/cxgctl/cxgctl/internal/dbtest/torture"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
@@ -210,6 +211,7 @@ func other(column, typ string) string {
 // each column at one of these places, and only every third in two of the generations.
 func TestVerify_AnyColumnChanged(t *testing.T) {
 	t.Parallel()
+	result := torture.Report(t, 6, "values changed in logs of 1,000 rows")
 	for k, generation := range []string{"", "g1alt", "g0"} {
 		t.Run("generation "+generation, func(t *testing.T) {
 			t.Parallel()
@@ -251,6 +253,8 @@ func TestVerify_AnyColumnChanged(t *testing.T) {
 						w.Exec(fmt.Sprintf(`DELETE FROM %[1]s WHERE ctid IN (SELECT x.ctid FROM %[1]s x LEFT JOIN kept k ON k.%[2]s = x.%[2]s WHERE k.%[2]s IS NOT NULL);
 							DELETE FROM %[1]s x WHERE %[3]s; INSERT INTO %[1]s SELECT * FROM kept; DROP TABLE kept`, table, key, stray(table)))
 						tried++
+						result.Attempts.Add(1)
+						result.Faults.Add(1)
 					}
 				}
 			}
@@ -386,8 +390,11 @@ func (w *world) cut(seq int64) {
 // Every attack is found by exactly one check: without it, verify misses the attack.
 func TestVerify_EveryCheckIsNeeded(t *testing.T) {
 	t.Parallel()
+	result := torture.Report(t, 6, "attacks on logs of 1,000 rows, each found by one check")
 	needed := map[string]bool{}
 	for _, a := range attacks {
+		result.Attempts.Add(2) // with and without the check
+		result.Faults.Add(1)
 		needed[a.check] = true
 		t.Run(a.name, func(t *testing.T) {
 			t.Parallel()

@@ -19,10 +19,11 @@ LDFLAGS := -s -w -X github.com/cxgctl/cxgctl/internal/buildinfo.version=$(VERSIO
 RACE = $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo 'int main(void) { return 0; }' | \
 	$$($(GO) env CC) -include stdlib.h -fsyntax-only -x c - 2>/dev/null && echo -race)
 
-.PHONY: help demo test test-all build go install dist postgres test-packages bench fuzz torture fmt lint tidy check clean
+.PHONY: help demo test test-all test-smoke test-versions build go install dist postgres test-packages bench fuzz torture fmt \
+	lint tidy check clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: go postgres build ## Build cxgctl, start PostgreSQL, and show the main commands
 	@.ci/demo
@@ -37,6 +38,22 @@ test-all: go postgres test-packages ## Run all tests, most of them with the race
 	set -ex; export GOGC=400; \
 	GORACE=atexit_sleep_ms=10 $(GO) test $$race -timeout 40m -parallel 4 $$($(GO) list ./... | grep -v '/internal/cli$$'); \
 	$(GO) test -timeout 40m -parallel 4 ./internal/cli
+
+# Some scripts, which run every command. The server programs that are first on PATH are used.
+test-smoke: go ## Run some scripts on each supported version of PostgreSQL
+	@set -e; export GOGC=400; binary=$$(mktemp); trap 'rm -f '$$binary EXIT; $(GO) test -c -o $$binary ./internal/cli; \
+	cd internal/cli; scripts=$$(paste -s -d '|' testdata/smoke.txt); \
+	for major in 13 14 15 16 17 18; do \
+		programs=$$(../../.ci/postgres $$major); echo "PostgreSQL $$major"; \
+		PATH=$$programs:$$PATH $$binary -test.timeout 10m -test.parallel 4 -test.run "TestScripts\$$/^($$scripts)\$$"; \
+	done
+
+VERSIONS ?= 13 18
+test-versions: go test-packages ## Run all tests on the oldest and the newest PostgreSQL, or on VERSIONS
+	@set -e; export GOGC=400; for major in $(VERSIONS); do \
+		programs=$$(.ci/postgres $$major); echo "PostgreSQL $$major"; \
+		PATH=$$programs:$$PATH $(GO) test -timeout 60m -parallel 4 ./...; \
+	done
 
 # go says what is missing, and that the first build takes a while.
 go:

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,13 +18,24 @@ func TestCommands_HaveScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var scripts []string
+	smoke, err := os.ReadFile("testdata/smoke.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := strings.Fields(string(smoke))
+	var scripts, onEachVersion []string
 	for _, f := range files {
 		text, err := os.ReadFile(f)
 		if err != nil {
 			t.Fatal(err)
 		}
 		scripts = append(scripts, string(text))
+		if slices.Contains(names, strings.TrimSuffix(filepath.Base(f), ".txtar")) {
+			onEachVersion = append(onEachVersion, string(text))
+		}
+	}
+	if len(onEachVersion) != len(names) {
+		t.Errorf("testdata/smoke.txt names %d scripts, %d exist", len(names), len(onEachVersion))
 	}
 	cmdutil.Leaves(newRoot((&cmdutil.Env{Getenv: os.Getenv})), func(cmd *cobra.Command) {
 		path := regexp.QuoteMeta(cmd.CommandPath())
@@ -38,6 +50,9 @@ func TestCommands_HaveScripts(t *testing.T) {
 		if together == "" {
 			t.Errorf("no script runs %q", cmd.CommandPath())
 			return
+		}
+		if !slices.ContainsFunc(onEachVersion, runs.MatchString) {
+			t.Errorf("no script in testdata/smoke.txt runs %q", cmd.CommandPath())
 		}
 		// texts that the command's scripts must contain
 		want := map[string]string{}

@@ -123,9 +123,13 @@ func (s *server) dsn(database string) string {
 }
 
 // copy creates a database by copying the files of a template. It takes a third of the time of logging every page,
-// which is only needed for durability.
+// which is only needed for durability, and is what PostgreSQL 14 and older do.
 func (s *server) copy(ctx context.Context, from, to string) error {
-	_, err := s.pool.Exec(ctx, "CREATE DATABASE "+to+" TEMPLATE "+from+" STRATEGY FILE_COPY")
+	sql := "CREATE DATABASE " + to + " TEMPLATE " + from
+	if s.version >= 150000 {
+		sql += " STRATEGY FILE_COPY"
+	}
+	_, err := s.pool.Exec(ctx, sql)
 	if err != nil {
 		return fmt.Errorf("copying database %s: %w", from, err)
 	}

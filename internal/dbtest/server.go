@@ -2,10 +2,13 @@ package dbtest
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -41,10 +44,11 @@ var settings = map[string]string{
 
 // server is the server that this process uses.
 type server struct {
-	admin string // connection string of the maintenance database
-	given bool   // by CXGCTL_TEST_DATABASE_URL
-	pool  *pgxpool.Pool
-	held  *os.File // the shared users lock, released at the end of the process
+	admin   string // connection string of the maintenance database
+	given   bool   // by CXGCTL_TEST_DATABASE_URL
+	pool    *pgxpool.Pool
+	version int      // 150018 for PostgreSQL 15.18
+	held    *os.File // the shared users lock, released at the end of the process
 
 	mu    sync.Mutex
 	built map[names]func() error // builds a template once and caches the error
@@ -68,7 +72,7 @@ var join = sync.OnceValues(func() (*server, error) {
 	}
 	pool, err := pgxpool.New(ctx, s.admin)
 	if err == nil {
-		err = pool.Ping(ctx)
+		err = pool.QueryRow(ctx, "SELECT current_setting('server_version_num')::int").Scan(&s.version)
 	}
 	if err != nil && s.given {
 		return nil, fmt.Errorf("the server of %s: %w", urlVariable, err)
@@ -77,9 +81,14 @@ var join = sync.OnceValues(func() (*server, error) {
 	return s, err
 })
 
-// clusterRoom returns the directory shared by all test processes of a user.
+// clusterRoom returns the directory shared by all test processes of a user with the same PostgreSQL on PATH. Without
+// one, they share the installed one.
 var clusterRoom = func() string {
 	name := "cxgctl-test-" + strconv.Itoa(os.Geteuid())
+	if program, err := exec.LookPath("postgres"); err == nil {
+		sum := sha256.Sum256([]byte(program))
+		name += "-" + hex.EncodeToString(sum[:4])
+	}
 	inMemory := filepath.Join("/dev/shm", name)
 	if _, err := os.Stat(inMemory); err == nil {
 		return inMemory // the first process found enough space

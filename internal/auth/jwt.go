@@ -70,7 +70,7 @@ func ReadAccess(secret, token string, now time.Time) (Access, error) {
 		return refused("has expired", nil)
 	case c.Session == "":
 		return refused("lacks a session_id", nil)
-	case c.Type != "access":
+	case c.Type != AccessToken:
 		return refused("is not an access token", nil)
 	}
 	user, err := uuid.Parse(c.Subject)

@@ -33,32 +33,44 @@ type Issued struct {
 	Bounded bool // the key expires with the grant or key that it was created under
 }
 
-// Issue creates an access token of the backend for the operator, or a refresh token. Its session is stored in the
-// database and can be revoked there.
-func (d *Login) Issue(ctx context.Context, l *audit.Ledger, who Identity, secret string, refresh bool) (Issued, error) {
-	life, kind := AccessLife, "access"
-	if refresh {
-		life, kind = RefreshLife, "refresh"
+// Keep stores a new token and makes the change that makes it valid, in this order, so that the token cannot be lost.
+type Keep func(token string, change func() error) error
+
+// The kinds of the backend's tokens.
+const (
+	AccessToken  = "access"
+	RefreshToken = "refresh"
+)
+
+// Issue creates a token of the backend for the operator. Its session is stored in the database and can be revoked
+// there.
+func (d *Login) Issue(ctx context.Context, l *audit.Ledger, who Identity, secret, kind string, keep Keep) (Issued, error) {
+	life := AccessLife
+	if kind == RefreshToken {
+		life = RefreshLife
 	}
-	out := Issued{User: who.Name}
+	var email string
+	var now time.Time
+	if err := l.Reader().QueryRow(ctx, `SELECT email, now() FROM idam.users WHERE id = $1`, who.ID).Scan(&email, &now); err != nil {
+		return Issued{}, err
+	}
 	session := uuid.NewString()
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
+		Username: who.Name, Email: email, Session: session, Type: kind,
+		RegisteredClaims: jwt.RegisteredClaims{Subject: who.ID.String(), ExpiresAt: jwt.NewNumericDate(now.Add(life))},
+	}).SignedString([]byte(secret))
+	if err != nil {
+		return Issued{}, err
+	}
+	out := Issued{Token: token, User: who.Name}
 	intent := audit.Intent{Subject: audit.Subject{Resource: "session", Name: who.Name}, Action: audit.Create}
-	err := l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
-		var email string
-		if err := tx.QueryRow(ctx, `SELECT email FROM idam.users WHERE id = $1`, who.ID).Scan(&email); err != nil {
-			return nil, err
-		}
-		change, err := d.createSession(ctx, tx, who.ID, who.Name, session, life, who.Session != nil && who.Session.verified)
-		if err != nil {
-			return nil, err
-		}
-		change.Action = audit.Create
-		out.ID, out.Expires = change.ID, tx.Now.Add(life)
-		out.Token, err = jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
-			Username: who.Name, Email: email, Session: session, Type: kind,
-			RegisteredClaims: jwt.RegisteredClaims{Subject: who.ID.String(), ExpiresAt: jwt.NewNumericDate(out.Expires)},
-		}).SignedString([]byte(secret))
-		return []audit.Change{change}, err
+	err = keep(token, func() error {
+		return l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
+			change, err := d.createSession(ctx, tx, who.ID, who.Name, session, life, who.Session != nil && who.Session.verified)
+			change.Action = audit.Create
+			out.ID, out.Expires = change.ID, tx.Now.Add(life)
+			return []audit.Change{change}, err
+		})
 	})
 	return out, err
 }
@@ -162,7 +174,7 @@ type Rotation struct {
 
 // Rotate replaces a key by one with a new secret for the same service and with the same permissions, which the maker
 // must hold. The old key is revoked, or expires after the grace period.
-func (k *Keys) Rotate(ctx context.Context, l *audit.Ledger, who Identity, old sessions.Key, r Rotation) (Issued, error) {
+func (k *Keys) Rotate(ctx context.Context, l *audit.Ledger, who Identity, old sessions.Key, r Rotation, keep Keep) (Issued, error) {
 	name := strings.TrimPrefix(text(old.Username), "svc-")
 	n := NewKey{Name: name, TTL: r.TTL, Scopes: slices.Clone(old.Scopes)}
 	intent := audit.Intent{Subject: audit.Subject{Resource: "key", ID: old.ID, Name: text(old.KeyName)}, Action: audit.Update}
@@ -189,22 +201,24 @@ func (k *Keys) Rotate(ctx context.Context, l *audit.Ledger, who Identity, old se
 	}
 	id, token := newKey()
 	var out Issued
-	err = l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) (changes []audit.Change, err error) {
-		if out, changes, err = k.make(ctx, tx, l.Reader(), who, n, id, token); err != nil {
-			return nil, err
-		}
-		_, ended, err := table.End(ctx, tx, sessions.Ended{IDs: []uuid.UUID{old.ID}, Grace: r.Grace})
-		if err == nil && len(ended) == 0 {
-			err = fault.New(fault.Conflict, "key %s was revoked meanwhile", old.ID).WithHint("nothing was changed")
-		}
-		return append(changes, ended...), err
+	err = keep(token, func() error {
+		return l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) (changes []audit.Change, err error) {
+			if out, changes, err = k.make(ctx, tx, l.Reader(), who, n, id, token); err != nil {
+				return nil, err
+			}
+			_, ended, err := table.End(ctx, tx, sessions.Ended{IDs: []uuid.UUID{old.ID}, Grace: r.Grace})
+			if err == nil && len(ended) == 0 {
+				err = fault.New(fault.Conflict, "key %s was revoked meanwhile", old.ID).WithHint("nothing was changed")
+			}
+			return append(changes, ended...), err
+		})
 	})
 	return out, err
 }
 
 // Make creates a key, and the service account if it is missing: a SYSTEM user without a password, who can authenticate
 // by keys only.
-func (k *Keys) Make(ctx context.Context, l *audit.Ledger, who Identity, n NewKey) (Issued, error) {
+func (k *Keys) Make(ctx context.Context, l *audit.Ledger, who Identity, n NewKey, keep Keep) (Issued, error) {
 	intent := audit.Intent{Subject: audit.Subject{Resource: "key", Name: n.Name}, Action: audit.Create}
 	if err := n.check(who); err != nil {
 		l.RecordFailure(ctx, intent, err)
@@ -215,9 +229,11 @@ func (k *Keys) Make(ctx context.Context, l *audit.Ledger, who Identity, n NewKey
 	}
 	id, token := newKey()
 	var out Issued
-	err := l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) (changes []audit.Change, err error) {
-		out, changes, err = k.make(ctx, tx, l.Reader(), who, n, id, token)
-		return changes, err
+	err := keep(token, func() error {
+		return l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) (changes []audit.Change, err error) {
+			out, changes, err = k.make(ctx, tx, l.Reader(), who, n, id, token)
+			return changes, err
+		})
 	})
 	return out, err
 }

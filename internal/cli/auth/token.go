@@ -19,7 +19,7 @@ func newToken(env *cmdutil.Env) *cobra.Command {
 	var n auth.NewKey
 	var create, access, refresh bool
 	var ttl cliflag.LifetimeValue
-	var out string
+	var out cmdutil.TokenFlags
 	var flags cmdutil.ChangeFlags
 	cmd := &cobra.Command{
 		Use: "token --create --name N | --access | --refresh", Short: "Create an API key of a service, or a token for the backend's API", Args: cmdutil.ExactArgs(),
@@ -38,40 +38,29 @@ secret in auth.jwt_secret_file. The table format prints the token alone, for scr
 		Permission: cmdutil.AnyOperator, Resource: "auth", Optional: []string{"API_KEY_CREATE"}, Tables: []string{schema.APIKeys, schema.Sessions, schema.LoginLogs}, Audit: cmdutil.Always,
 	}
 	run := cmdutil.RunWrite(env, &flags, func(ctx context.Context, w *cmdutil.Writer, _ *cobra.Command, _ []string) error {
-		var made auth.Issued
-		kind := "key"
-		issue := func() (err error) {
-			if create {
-				n.TTL = time.Duration(ttl)
-				made, err = makeKey(ctx, w, n)
-				return err
-			}
-			if kind = "access"; refresh {
-				kind = "refresh"
-			}
-			made, err = issueToken(ctx, env, w, refresh)
-			return err
-		}
 		if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "create a token", 1); err != nil {
 			return err
 		}
-		if err := cmdutil.RefuseExisting("--token-out", out); err != nil {
-			return err
-		}
-		if err := issue(); err != nil {
-			return err
-		}
-		if made.Bounded {
-			env.Note("the key expires with the role that grants its permissions: %s", db.At(made.Expires))
-		}
-		return cmdutil.PrintResult(env, w.Ledger, func() error { return cmdutil.PrintToken(env, made, kind, out) })
-	})
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if out == "" || out == cliflag.StandardStream {
-			if err := cmdutil.CheckPrinted(env, cmd, "token", "the token", "--token-out F"); err != nil {
+		keep := out.Keep(env, w.Ledger)
+		if create {
+			n.TTL = time.Duration(ttl)
+			made, err := makeKey(ctx, w, n, keep)
+			if err != nil {
 				return err
 			}
+			return out.Print(env, w.Ledger, made, "key")
 		}
+		kind := auth.AccessToken
+		if refresh {
+			kind = auth.RefreshToken
+		}
+		made, err := issueToken(ctx, env, w, kind, keep)
+		if err != nil {
+			return err
+		}
+		return out.Print(env, w.Ledger, made, kind)
+	})
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if create {
 			spec.Permission = "API_KEY_CREATE"
 			env.Specify(cmd, spec)
@@ -87,14 +76,12 @@ secret in auth.jwt_secret_file. The table format prints the token alone, for scr
 	f.StringSliceVar(&n.Scopes, "permissions", nil, "permission `codes` of the key")
 	cliflag.CompleteFlagWith(cmd, "permissions", completePermissions(env))
 	cliflag.MarkFlags(f, cliflag.Recorded, "create", "access", "refresh", "name", "ttl", "permissions")
-	f.StringVar(&out, "token-out", "", "write the token to `file` (0600, must not exist) instead of printing it")
-	cliflag.MarkFile(cmd, "token-out", cliflag.FileField)
 	cmd.MarkFlagsOneRequired("create", "access", "refresh")
 	cmd.MarkFlagsMutuallyExclusive("create", "access", "refresh")
 	cmd.MarkFlagsRequiredTogether("create", "name", "permissions")
 	flags.Bind(cmd)
 	env.Specify(cmd, spec)
-	return cmdutil.AddOutputFlags[cmdutil.Token](env, cmd)
+	return out.Bind(env, cmd)
 }
 
 // completePermissions completes the codes of the permissions that roles grant.
@@ -115,15 +102,15 @@ func completePermissions(env *cmdutil.Env) cobra.CompletionFunc {
 	})
 }
 
-func makeKey(ctx context.Context, w *cmdutil.Writer, n auth.NewKey) (auth.Issued, error) {
+func makeKey(ctx context.Context, w *cmdutil.Writer, n auth.NewKey, keep auth.Keep) (auth.Issued, error) {
 	keys, err := auth.NewKeys(w.Catalog)
 	if err != nil {
 		return auth.Issued{}, err
 	}
-	return keys.Make(ctx, w.Ledger, w.Identity, n)
+	return keys.Make(ctx, w.Ledger, w.Identity, n, keep)
 }
 
-func issueToken(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, refresh bool) (auth.Issued, error) {
+func issueToken(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, kind string, keep auth.Keep) (auth.Issued, error) {
 	secret, err := cmdutil.JWTSecret(env)
 	if err != nil {
 		return auth.Issued{}, err
@@ -132,5 +119,5 @@ func issueToken(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, refres
 	if err != nil {
 		return auth.Issued{}, err
 	}
-	return door.Issue(ctx, w.Ledger, w.Identity, secret, refresh)
+	return door.Issue(ctx, w.Ledger, w.Identity, secret, kind, keep)
 }

@@ -177,12 +177,11 @@ func PrintResult(env *Env, l *audit.Ledger, print func() error) error {
 		err := showResult(env, l, print)
 		NoteEnded(env, l)
 		env.Note("%s", summary(env, l))
-		return AfterCommit(err)
+		return env.printed(err)
 	}
 	env.Note("%s changed (operation %s)", fault.Plural(n, "row"), l.Op())
 	NoteEnded(env, l)
-	err := print()
-	return AfterCommit(err)
+	return env.printed(print())
 }
 
 // QuietRecord leaves out the record of a change with --quiet, unless a flag asks for it.

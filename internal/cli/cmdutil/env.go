@@ -59,6 +59,7 @@ type Env struct {
 	OpenDB   func(context.Context, db.Options) (*db.DB, error) // opens connections in tests; nil means db.Open
 	Notes    []string                                          // kept until the command ends, see Note
 	secrets  *bufio.Reader                                     // standard input with secrets, one per line
+	spare    *spareSecret                                      // see KeepSecret
 	Reveal   bool                                              // --reveal
 	Tenants  TenantFlags
 	cron     cronFlags

@@ -161,8 +161,8 @@ func secretStream(env *Env) *secretFile {
 	return &secretFile{InterruptibleWriter{env.Context, env.Stdout}, nil, noop, noop}
 }
 
-// end closes the file, and deletes it unless keep is set.
-func (s *secretFile) end(keep bool) error {
+// End closes the file, and deletes it unless keep is set.
+func (s *secretFile) End(keep bool) error {
 	err := s.Close()
 	if keep {
 		return err

@@ -9,7 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/outfile"
 	"github.com/cxgctl/cxgctl/internal/output"
 )
 
@@ -30,17 +33,89 @@ func (env *Env) FirstLine() (string, error) {
 // maxPasswordInput is the number of bytes read for a password; the longest valid one has 72.
 const maxPasswordInput = 4096
 
-// StoreSecret writes a secret to a new file with mode 0600; undo removes the file.
-func StoreSecret(env *Env, flag, path, text string) (undo func(), err error) {
+// KeepSecret writes a new secret to the file of a flag, runs the change that makes it valid, and removes the file if
+// nothing was changed: a secret that cannot be written changes nothing. A secret in a record that goes to a file is
+// written beside that file, until the record is. A dry run only checks that the file does not exist.
+func KeepSecret(env *Env, l *audit.Ledger, flag, path, text string, change func() error) error {
+	spare := path == "" || path == cliflag.StandardStream
+	if spare {
+		if env.Printer.File == "" || isDevice(env.Printer.File) {
+			return change()
+		}
+		flag, path = "--output-file", env.Printer.File+".secret"
+	}
+	if l.DryRun {
+		if err := refuseExisting(flag, path); err != nil {
+			return err
+		}
+		return change()
+	}
+	undo, err := storeSecret(env, flag, path, text)
+	if err != nil {
+		return err
+	}
+	err = change()
+	switch {
+	case err != nil && len(l.Entries()) == 0 && !audit.OutcomeUnknown(err):
+		undo()
+	case spare:
+		env.spare = &spareSecret{path, undo}
+	}
+	return err
+}
+
+// spareSecret is a secret in a file of its own, in case that its record cannot be written.
+type spareSecret struct {
+	path   string
+	remove func()
+}
+
+// printed returns the error of printing the record of a change that is committed.
+func (env *Env) printed(err error) error {
+	err = AfterCommit(err)
+	switch {
+	case env.spare != nil && err == nil:
+		env.spare.remove()
+	case env.spare != nil:
+		err = fault.From(err).WithHint("the secret is in %s", env.spare.path)
+	}
+	return err
+}
+
+// isDevice reports whether an output file is a pipe or a device.
+func isDevice(path string) bool {
+	place, err := outfile.Locate(path)
+	if err != nil {
+		return false
+	}
+	defer place.Close()
+	return place.IsDevice()
+}
+
+// refuseExisting returns an error if the file for a secret already exists.
+func refuseExisting(flag, path string) error {
+	place, err := outfile.Locate(path)
+	if err != nil {
+		return WriteError(flag, path, err)
+	}
+	defer place.Close()
+	if place.Exists() && !place.IsPipe() {
+		return WriteError(flag, path, fs.ErrExist)
+	}
+	return nil
+}
+
+// storeSecret writes a secret to a new file with mode 0600; undo removes the file.
+func storeSecret(env *Env, flag, path, text string) (undo func(), err error) {
 	f, err := OpenSecretFile(env, flag, path)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := io.WriteString(f, text+"\n"); err != nil {
-		return nil, WriteError(flag, path, errors.Join(err, f.end(false)))
+		return nil, WriteError(flag, path, errors.Join(err, f.End(false)))
 	}
 	if err := f.Close(); err != nil {
-		return nil, WriteError(flag, path, err)
+		return nil, WriteError(flag, path, errors.Join(err, f.remove()))
 	}
 	return func() { _ = f.remove() }, nil
 }

@@ -2,14 +2,14 @@ package cmdutil
 
 import (
 	"io"
-	"io/fs"
 
 	"github.com/google/uuid"
+	"github.com/spf13/cobra"
 
+	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/auth"
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/db"
-	"github.com/cxgctl/cxgctl/internal/outfile"
 	"github.com/cxgctl/cxgctl/internal/output"
 )
 
@@ -24,40 +24,53 @@ type Token struct {
 
 var tokenView = output.View{Table: []string{"id", "type", "username", "expires_at", "token"}}
 
-// PrintToken prints a token, or writes it to its file. The table format prints the bare token on a line.
-func PrintToken(env *Env, made auth.Issued, kind, file string) error {
-	r := Token{ID: made.ID, Type: kind, Username: made.User, Token: &made.Token}
-	if !made.Expires.IsZero() {
-		at := db.At(made.Expires)
-		r.ExpiresAt = &at
-	}
-	if file != "" && file != cliflag.StandardStream {
-		if _, err := StoreSecret(env, "--token-out", file, made.Token); err != nil {
-			return err
+// TokenFlags select where a new token goes.
+type TokenFlags struct{ file string }
+
+// Bind adds --token-out and the output flags.
+func (t *TokenFlags) Bind(env *Env, cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().StringVar(&t.file, "token-out", "", "write the token to `file` (0600, must not exist) instead of printing it")
+	cliflag.MarkFile(cmd, "token-out", cliflag.FileField)
+	return BindOutput(env, cmd, func(columns []string) error {
+		if t.isPrinted() {
+			if err := CheckPrinted(env, cmd, "token", "the token", "--token-out F"); err != nil {
+				return err
+			}
 		}
-		r.Token = nil
-		return output.One(env.Printer, tokenView, r)
-	}
-	if env.Printer.Format == output.Table && env.Printer.File == "" && len(env.Printer.Columns) == 0 {
-		_, err := io.WriteString(env.Printer.Stdout, made.Token+"\n")
-		return err
-	}
-	env.Printer.Secret = true
-	return output.One(env.Printer, tokenView, r)
+		return output.CheckColumns[Token](columns)
+	})
 }
 
-// RefuseExisting returns an error if the file for a secret already exists.
-func RefuseExisting(flag, path string) error {
-	if path == "" || path == cliflag.StandardStream {
-		return nil
+func (t *TokenFlags) isPrinted() bool { return t.file == "" || t.file == cliflag.StandardStream }
+
+// Keep returns the function that writes a token to its file before the change that makes it valid.
+func (t *TokenFlags) Keep(env *Env, l *audit.Ledger) auth.Keep {
+	return func(token string, change func() error) error {
+		return KeepSecret(env, l, "--token-out", t.file, token, change)
 	}
-	place, err := outfile.Locate(path)
-	if err != nil {
-		return WriteError(flag, path, err)
+}
+
+// Print prints a new token, or its record only if the token was written to a file. The table format prints the bare
+// token on a line.
+func (t *TokenFlags) Print(env *Env, l *audit.Ledger, made auth.Issued, kind string) error {
+	if made.Bounded {
+		env.Note("the key expires with the role that grants its permissions: %s", db.At(made.Expires))
 	}
-	defer place.Close()
-	if place.Exists() && !place.IsPipe() {
-		return WriteError(flag, path, fs.ErrExist)
-	}
-	return nil
+	return PrintResult(env, l, func() error {
+		r := Token{ID: made.ID, Type: kind, Username: made.User}
+		if !made.Expires.IsZero() {
+			at := db.At(made.Expires)
+			r.ExpiresAt = &at
+		}
+		if !t.isPrinted() {
+			return output.One(env.Printer, tokenView, r)
+		}
+		if env.Printer.Format == output.Table && env.Printer.File == "" && len(env.Printer.Columns) == 0 {
+			_, err := io.WriteString(env.Printer.Stdout, made.Token+"\n")
+			return err
+		}
+		env.Printer.Secret = true
+		r.Token = &made.Token
+		return output.One(env.Printer, tokenView, r)
+	})
 }

@@ -146,23 +146,13 @@ func (p Flags) ReadEach(ctx context.Context, n int, dryRun bool) ([]Secret, erro
 	return made, err
 }
 
-// WithFile writes generated passwords to --password-out, runs the change and removes the file if the change fails.
-// text is nil if none is generated. A dry run writes no file.
+// WithFile runs a change with generated passwords, which are written to --password-out first, see cmdutil.KeepSecret.
+// text is nil if none is generated.
 func (p Flags) WithFile(env *cmdutil.Env, l *audit.Ledger, text *string, change func() error) error {
-	if text == nil || p.isPrinted() || l.DryRun {
+	if text == nil {
 		return change()
 	}
-	undo, err := cmdutil.StoreSecret(env, "--password-out", p.out, *text)
-	if err != nil {
-		return err
-	}
-	if err := change(); err != nil {
-		if len(l.Entries()) == 0 && !audit.OutcomeUnknown(err) {
-			undo()
-		}
-		return err
-	}
-	return nil
+	return cmdutil.KeepSecret(env, l, "--password-out", p.out, *text, change)
 }
 
 // IsSet reports whether any of the flags is set.

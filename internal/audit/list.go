@@ -12,6 +12,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
 // Filter selects rows of the audit log; the zero value selects all.
@@ -41,15 +42,21 @@ func operatorID(ctx context.Context, r db.Reader, ref string) (uuid.UUID, error)
 	return id, err
 }
 
-// actedAs refuses a name that does not occur in the log, because such a filter cannot match.
+// checkActor refuses a name that does not occur in the log, because such a filter cannot match.
 func (g *Log) checkActor(ctx context.Context, r db.Reader, name string) error {
 	var known bool
 	err := r.QueryRow(ctx, "SELECT EXISTS (SELECT FROM audt.audit_logs l WHERE l.user_id IS NULL AND l.extra_data->>'operator' = $1)",
 		name).Scan(&known)
-	if err == nil && !known {
-		err = fault.New(fault.NotFound, "user %q not found", name).With("actor", name)
+	if err != nil || known {
+		return err
 	}
-	return err
+	missing := fault.New(fault.NotFound, "user %q not found", name).With("actor", name)
+	var operators []string
+	err = r.QueryRow(ctx, "SELECT array_agg(u.username) FROM idam.users u WHERE u.user_type IN ('MASTER', 'SYSTEM')").Scan(&operators)
+	if near := validate.Near(name, operators); err == nil && near != "" {
+		return missing.WithHint("did you mean %s", near)
+	}
+	return missing.WithHint("search: cxgctl users list --search %s", fault.Word(name))
 }
 
 // where translates the filter into predicates that the indexes of the log support. It adds problems of the filter to p.

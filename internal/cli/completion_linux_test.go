@@ -22,7 +22,7 @@ const freeFlags = `
 	api-calls base-amount discount-amount max-total min-total tax-amount total-amount usage-amount used-storage user-count
 	code invoice-no name username lock
 	batch canary cursor expect invoices max-affected max-errors page page-size parallel retries users
-	jq reason reason-like resource-id ticket`
+	jq reason reason-like ticket`
 
 // C1, C2: every flag and every argument whose values can be listed has a completion.
 func TestCompletion_Everywhere(t *testing.T) {

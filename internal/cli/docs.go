@@ -39,7 +39,7 @@ func newDocsOf(env *cmdutil.Env, format, short, long string, write func(root *co
 				err = write(cmd.Root(), args[0])
 			}
 			if err != nil {
-				return fault.New(fault.FileCode(err), "cannot write the manual to %s", args[0]).Because(err)
+				return fault.New(fault.FileCode(err), "cannot write the manual to %s: %s", args[0], fault.Reason(err)).Because(err)
 			}
 			return nil
 		}),

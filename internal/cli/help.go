@@ -16,6 +16,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
 // Help is laid out for the terminal, within these widths in columns.
@@ -122,7 +123,11 @@ func addHelp(env *cmdutil.Env, root *cobra.Command) {
 		}
 		text, ok := topic(args[0])
 		if !ok {
-			return cmdutil.HelpOn(root, args)
+			err := cmdutil.HelpOn(root, args)
+			if near := validate.Near(args[0], topics()); near != "" && err != nil {
+				return fault.New(fault.Usage, "%q is not a command or a topic", args[0]).WithHint("did you mean: cxgctl help %s", near)
+			}
+			return err
 		}
 		page := h.topicPage(args[0], text)
 		for _, c := range root.Commands() {

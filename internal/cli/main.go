@@ -59,8 +59,8 @@ func run(env *cmdutil.Env, root *cobra.Command) (status int) {
 	var err error
 	cmd, err = root.ExecuteContextC(env.Context)
 	env.Close()
-	if err == nil && help.err != nil {
-		err = fault.New(fault.FileCode(help.err), "cannot write to standard output").Because(help.err)
+	if help.err != nil && (err == nil || errors.Is(err, help.err)) {
+		err = output.StandardOutputFault(help.err)
 	}
 	if err == nil {
 		for _, n := range env.Notes {

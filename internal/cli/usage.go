@@ -2,7 +2,6 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,7 +28,7 @@ func usageError(cmd *cobra.Command, args []string, err error) *fault.Error {
 	}
 	message := usageMessage(err.Error())
 	if flags := cliflag.Missing(cmd); len(flags) > 0 && strings.HasPrefix(message, "required flag(s) ") {
-		message = missing(flags)
+		message = cliflag.MissingText(flags)
 	}
 	f := fault.New(fault.Usage, "%s", message).WithHint("see: %s --help", cmd.CommandPath())
 	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
@@ -77,36 +76,18 @@ func usageMessage(text string) string {
 	switch {
 
 	case strings.HasPrefix(text, "at least one of the flags"):
-		return list(flags, "or") + " is required"
+		return cliflag.List(flags, "or") + " is required"
 	case strings.HasPrefix(text, "if any flags in the group [") && strings.Contains(text, "must all be set"):
 		return usageMessage("missing" + strings.TrimPrefix(rest, " are set they must all be set; missing"))
 	case strings.HasPrefix(text, "missing ["):
-		return missing(flags)
+		return cliflag.MissingText(flags)
 	case strings.HasPrefix(text, "if any flags in the group ["):
 		_, set, _ = strings.Cut(rest, "[")
 		return usageMessage("together [" + set)
 	case strings.HasPrefix(text, "together ["):
-		return list(flags, "and") + " cannot be used together"
+		return cliflag.List(flags, "and") + " cannot be used together"
 	}
 	return text
-}
-
-// missing returns the message about missing flags: "--username and --email are missing".
-func missing(flags []string) string {
-	verb := "is"
-	if len(flags) > 1 {
-		verb = "are"
-	}
-	return fmt.Sprintf("%s %s missing", list(flags, "and"), verb)
-}
-
-// list lists flags as in "--a, --b or --c", where or is last.
-func list(flags []string, last string) string {
-	dashed := make([]string, len(flags))
-	for i, name := range flags {
-		dashed[i] = "--" + name
-	}
-	return fault.Join(dashed, last)
 }
 
 // flagProblem replaces parse errors that mention Go types with a description of the expected value.

@@ -17,7 +17,7 @@ func newVersion(env *cmdutil.Env) *cobra.Command {
 	cmd := &cobra.Command{Use: "version", Short: "Print the version", Long: "With its commit, date, platform and Go version.", Args: cmdutil.ExactArgs(), Example: "  cxgctl version\n  cxgctl version -o json"}
 	cmd.RunE = env.Wrap(func(_ context.Context, cmd *cobra.Command, _ []string) error {
 		if cmd.Flags().NFlag() == 0 { // works with a configuration that cannot be read, too
-			_, err := io.WriteString(env.Stdout, buildinfo.Line())
+			_, err := io.WriteString(cmd.OutOrStdout(), buildinfo.Line())
 			return err
 		}
 		if err := env.SetPrinter(cmd); err != nil {
@@ -58,7 +58,7 @@ func newCompletion(env *cmdutil.Env) *cobra.Command {
 				if plain {
 					request = cobra.ShellCompNoDescRequestCmd
 				}
-				_, err := io.WriteString(env.Stdout, strings.ReplaceAll(script.String(), cobra.ShellCompRequestCmd+" ", request+" "))
+				_, err := io.WriteString(cmd.OutOrStdout(), strings.ReplaceAll(script.String(), cobra.ShellCompRequestCmd+" ", request+" "))
 				return err
 			}),
 		}

@@ -49,7 +49,7 @@ func (e Editing) Replace(text []byte) error {
 		if _, ok := err.(*fault.Error); ok || err == nil { //nolint:errorlint // outfile returns it as it is
 			return err
 		}
-		return fault.New(fault.FileCode(err), "configuration %s cannot be written", e.Path).Because(err)
+		return fault.New(fault.FileCode(err), "configuration %s cannot be written: %s", e.Path, fault.Reason(err)).Because(err)
 	}
 	if now, err := os.ReadFile(e.Path); err != nil || !bytes.Equal(now, e.Text) {
 		return fault.New(fault.Conflict, "configuration %s was changed meanwhile", e.Path).WithHint("run the command again")

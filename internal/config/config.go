@@ -223,6 +223,9 @@ func (c *Config) merge(f Flags, getenv func(string) string, p profile) error {
 		}
 		value, problem := s.check(v.Get(s.key))
 		if problem != "" {
+			if flag, text := f.of(s.key); flag != "" && s.accept != "" {
+				problem += fmt.Sprintf(", not %.60q", text)
+			}
 			return fault.New(fault.Validation, "%s %s", strings.TrimPrefix(c.Sources[s.key], "env "), problem)
 		}
 		s.in(&c.Settings).Set(reflect.ValueOf(value))

@@ -184,7 +184,7 @@ func (p place) whyDistrusted(info fs.FileInfo, getenv func(string) string) strin
 func readLimited(r io.Reader, what string) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
-		return nil, fault.New(fault.Validation, "configuration %s cannot be read", what).Because(err)
+		return nil, fault.New(fault.Validation, "configuration %s cannot be read: %s", what, fault.Reason(err)).Because(err)
 	}
 	if len(text) > maxFile {
 		return nil, fault.New(fault.Validation, "configuration %s is larger than %d KiB", what, maxFile>>10)
@@ -196,12 +196,9 @@ func readLimited(r io.Reader, what string) ([]byte, error) {
 }
 
 func unreadable(p place, err error) error {
-	why := "cannot be read"
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	why := "cannot be read: " + fault.Reason(err)
+	if errors.Is(err, fs.ErrNotExist) {
 		why = "does not exist"
-	case errors.Is(err, fs.ErrPermission):
-		why = "cannot be read: permission denied"
 	}
 	e := fault.New(fault.Validation, "configuration %s %s", p.path, why).Because(err)
 	switch {

@@ -93,7 +93,7 @@ func ReadSecret(what, path, credentials string) (string, error) {
 	defer file.Close() //nolint:errcheck // nothing was written to it
 	text, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
 	if err != nil {
-		return "", fault.New(fault.Validation, "%s %s cannot be read", what, path).Because(err)
+		return "", fault.New(fault.Validation, "%s %s cannot be read: %s", what, path, fault.Reason(err)).Because(err)
 	}
 	return secretLine(what+" "+path, text)
 }
@@ -134,16 +134,14 @@ func openSecret(what, path, credentials string) (*os.File, error) {
 		return nil, refuse("is a link that leads to itself").Because(err)
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, refuse("does not exist").Because(err)
-	case errors.Is(err, fs.ErrPermission):
-		return nil, refuse("cannot be read: permission denied").Because(err)
 	case err != nil:
-		return nil, refuse("cannot be read").Because(err)
+		return nil, refuse("cannot be read: " + fault.Reason(err)).Because(err)
 	}
 	info, err := file.Stat()
 	if err == nil {
 		err = checkSecretFile(refuse, path, info, credentials)
 	} else {
-		err = refuse("cannot be read").Because(err)
+		err = refuse("cannot be read: " + fault.Reason(err)).Because(err)
 	}
 	if err != nil {
 		_ = file.Close()

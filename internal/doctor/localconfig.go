@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -61,7 +60,7 @@ func (c Config) check() Finding {
 	}
 	info, err := os.Stat(c.File)
 	if err != nil {
-		return wrong(Fail, "cannot stat %s: %s", c.File, cause(err)).remedied("restore it, or choose another with --config")
+		return wrong(Fail, "cannot stat %s: %s", c.File, fault.Reason(err)).remedied("restore it, or choose another with --config")
 	}
 	mode := fmt.Sprintf("%s, mode %04o", c.File, info.Mode().Perm())
 	folder, err := os.Stat(filepath.Dir(c.File))
@@ -131,14 +130,6 @@ func writable(info fs.FileInfo) bool {
 func foreign(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && stat.Uid != 0 && int(stat.Uid) != os.Geteuid()
-}
-
-// cause returns a file system error without the path, which is printed separately.
-func cause(err error) string {
-	if pe, ok := errors.AsType[*fs.PathError](err); ok {
-		return pe.Err.Error()
-	}
-	return err.Error()
 }
 
 // quote quotes a path for the shell.

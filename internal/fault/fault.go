@@ -70,6 +70,14 @@ func FileCode(err error) Code {
 	return Validation
 }
 
+// Reason returns the text of an error about a file without the path, for messages that name the file.
+func Reason(err error) string {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err.Error()
+	}
+	return err.Error()
+}
+
 // Error is an error for people to read. Messages are lower case and have no full stop.
 type Error struct {
 	Code    Code

@@ -123,7 +123,7 @@ func checkOptions(with []string) error {
 	}
 	for _, name := range with {
 		if !slices.Contains(valid, name) {
-			return fault.New(fault.Validation, "%q is not an optional migration", name).WithHint("optional migrations: %s", strings.Join(valid, ", "))
+			return fault.New(fault.Validation, "--with: %q is not an optional migration", name).WithHint("optional migrations: %s", strings.Join(valid, ", "))
 		}
 	}
 	return nil

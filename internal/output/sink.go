@@ -215,6 +215,9 @@ func (t faultWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// StandardOutputFault returns the error of a write to standard output.
+func StandardOutputFault(err error) error { return (&sink{}).fault(err) }
+
 // fault returns an error that names the output and wraps err, so that callers find syscall.EPIPE.
 func (s *sink) fault(err error) error {
 	if _, done := errors.AsType[*fault.Error](err); done {

@@ -62,10 +62,7 @@ func Open(name string, stdin io.Reader) (*File, error) {
 }
 
 func (f *File) missing(err error) error {
-	if pe, ok := errors.AsType[*fs.PathError](err); ok {
-		err = pe.Err
-	}
-	return fault.New(fault.FileCode(err), "%s cannot be read: %s", f.Name, err).With("file", f.Name).Because(err)
+	return fault.New(fault.FileCode(err), "%s cannot be read: %s", f.Name, fault.Reason(err)).With("file", f.Name).Because(err)
 }
 
 // spool reads a pipe to its end.
@@ -75,11 +72,10 @@ func (f *File) spool(r io.Reader) error {
 	var head bytes.Buffer
 	n, err := io.CopyN(&head, r, spoolMemory)
 	f.content, f.close = bytes.NewReader(head.Bytes()), func() error { return nil }
+	var rest *os.File
 	if err == nil {
-		var rest *os.File
 		if rest, err = os.CreateTemp("", "cxgctl-import-*"); err != nil { // 0600
-			return fault.New(fault.IO, "cannot write a temporary file in %s: %s", os.TempDir(), errors.Unwrap(err)).
-				WithHint("set TMPDIR to a folder on a larger file system").Because(err)
+			return noTemporary(err)
 		}
 		f.content, f.close = rest, rest.Close
 		if err = os.Remove(rest.Name()); err == nil {
@@ -92,11 +88,21 @@ func (f *File) spool(r io.Reader) error {
 		}
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
-		return errors.Join(f.missing(err), f.close())
+		failed := f.missing(err)
+		if at, ok := errors.AsType[*fs.PathError](err); ok && rest != nil && at.Path == rest.Name() {
+			failed = noTemporary(err)
+		}
+		return errors.Join(failed, f.close())
 	}
 	f.Size = n
 	copy(f.Sum[:], sum.Sum(nil))
 	return nil
+}
+
+// noTemporary returns the error of a temporary file that cannot be created or written.
+func noTemporary(err error) error {
+	return fault.New(fault.IO, "cannot write a temporary file in %s: %s", os.TempDir(), fault.Reason(err)).
+		WithHint("set TMPDIR to a folder with free space").Because(err)
 }
 
 // Close releases the file.

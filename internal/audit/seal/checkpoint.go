@@ -95,28 +95,20 @@ func writeNew(file, text string, mode os.FileMode) error {
 	case fault.Is(err, fault.Validation):
 		return err
 	case err != nil:
-		return fault.New(fault.FileCode(err), "%s cannot be written: %s", file, cause(err)).Because(err)
+		return fault.New(fault.FileCode(err), "%s cannot be written: %s", file, fault.Reason(err)).Because(err)
 	}
 	_, err = f.WriteString(text)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fault.New(fault.FileCode(err), "%s cannot be written: %s", file, cause(err)).Because(errors.Join(err, place.Remove()))
+		return fault.New(fault.FileCode(err), "%s cannot be written: %s", file, fault.Reason(err)).Because(errors.Join(err, place.Remove()))
 	}
 	return place.Sync()
-}
-
-// cause strips the file name, which the message already contains, from a file error.
-func cause(err error) error {
-	if pe, ok := errors.AsType[*os.PathError](err); ok {
-		return pe.Err
-	}
-	return err
 }
 
 // readSigner reads a private key. It refuses a key file that others can read.
 func readSigner(file string) (note.Signer, error) {
 	info, err := os.Lstat(file)
 	if err != nil {
-		return nil, fault.New(fault.FileCode(err), "the key %s cannot be read: %s", file, cause(err)).
+		return nil, fault.New(fault.FileCode(err), "the key %s cannot be read: %s", file, fault.Reason(err)).
 			WithHint("create one with: cxgctl audit keygen --out %s", file).Because(err)
 	}
 	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 {
@@ -124,7 +116,7 @@ func readSigner(file string) (note.Signer, error) {
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fault.New(fault.FileCode(err), "the key %s cannot be read: %s", file, cause(err)).Because(err)
+		return nil, fault.New(fault.FileCode(err), "the key %s cannot be read: %s", file, fault.Reason(err)).Because(err)
 	}
 	s, err := note.NewSigner(strings.TrimSpace(string(text)))
 	if err != nil { // err may quote the key
@@ -148,7 +140,7 @@ func WriteCheckpoint(ctx context.Context, r db.Reader, cat schema.Catalog, keyFi
 	}
 	public, err := os.ReadFile(keyFile + ".pub")
 	if err != nil {
-		return c, "", fault.New(fault.FileCode(err), "the public key %s.pub cannot be read: %s", keyFile, cause(err)).Because(err)
+		return c, "", fault.New(fault.FileCode(err), "the public key %s.pub cannot be read: %s", keyFile, fault.Reason(err)).Because(err)
 	}
 	verifier, err := note.NewVerifier(strings.TrimSpace(string(public)))
 	if err != nil || verifier.KeyHash() != signer.KeyHash() {
@@ -198,7 +190,7 @@ func ReadKeys(dir, keyFile string) ([]note.Verifier, error) {
 	for _, k := range keys {
 		text, err := os.ReadFile(k)
 		if err != nil {
-			return nil, fault.New(fault.FileCode(err), "the public key %s cannot be read: %s", k, cause(err)).Because(err)
+			return nil, fault.New(fault.FileCode(err), "the public key %s cannot be read: %s", k, fault.Reason(err)).Because(err)
 		}
 		v, err := note.NewVerifier(strings.TrimSpace(string(text)))
 		if err != nil {
@@ -224,7 +216,7 @@ func ReadCheckpoints(dir string, known []note.Verifier) ([]Checkpoint, error) {
 	for i, f := range files {
 		text, err := os.ReadFile(f)
 		if err != nil {
-			return nil, fault.New(fault.FileCode(err), "the checkpoint %s cannot be read: %s", f, cause(err)).Because(err)
+			return nil, fault.New(fault.FileCode(err), "the checkpoint %s cannot be read: %s", f, fault.Reason(err)).Because(err)
 		}
 		if list[i], err = openCheckpoint(text, note.VerifierList(known...)); err != nil {
 			return nil, fault.New(fault.Validation, "the checkpoint %s cannot be trusted: %s", f, err).With("file", f).

@@ -219,7 +219,7 @@ func linkArchive(from, to string) error {
 }
 
 func unwritable(file string, err error) error {
-	return fault.New(fault.FileCode(err), "%s cannot be written: %s", file, cause(err)).Because(err)
+	return fault.New(fault.FileCode(err), "%s cannot be written: %s", file, fault.Reason(err)).Because(err)
 }
 
 // archive writes the rows to prune and their seals to the file. It returns the seals' numbers and the file's hash. If a
@@ -426,7 +426,7 @@ func hashArchive(name string) (string, error) {
 }
 
 func unreadableArchive(name string, err error) error {
-	return fault.New(fault.FileCode(err), "the archive %s cannot be read: %s", name, cause(err)).Because(err)
+	return fault.New(fault.FileCode(err), "the archive %s cannot be read: %s", name, fault.Reason(err)).Because(err)
 }
 
 // archivedNumbers returns the hash of the seals' numbers in an archive, "" if the archive cannot be read. It is called
@@ -467,7 +467,7 @@ func archivedNumbers(name string) string {
 func FindArchives(path string) (files []string, folder bool, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, false, fault.New(fault.FileCode(err), "--archive %s cannot be read: %s", path, cause(err)).Because(err)
+		return nil, false, fault.New(fault.FileCode(err), "--archive %s cannot be read: %s", path, fault.Reason(err)).Because(err)
 	}
 	if !info.IsDir() {
 		return []string{path}, false, nil

@@ -103,6 +103,7 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	})
 	cliflag.CompleteFlagWith(cmd, "op", completeOperations(env))
 	cmdutil.Users.CompleteFlag(env, cmd, "actor")
+	cliflag.CompleteFlagWith(cmd, "resource-id", completeResources(env))
 	cliflag.CompleteFlag(cmd, "action", audit.Actions...)
 	cliflag.CompleteFlag(cmd, "result", audit.Results...)
 	page.BindExport(cmd)
@@ -118,12 +119,20 @@ func completeRows(env *cmdutil.Env) cobra.CompletionFunc {
 
 // completeOperations completes the ids of the newest operations.
 func completeOperations(env *cmdutil.Env) cobra.CompletionFunc {
-	return completeEntries(env, func(e audit.Entry) string {
-		if e.OpID == nil {
-			return ""
-		}
-		return *e.OpID
-	})
+	return completeEntries(env, func(e audit.Entry) string { return deref(e.OpID) })
+}
+
+// completeResources completes the ids of the rows that were changed last.
+func completeResources(env *cmdutil.Env) cobra.CompletionFunc {
+	return completeEntries(env, func(e audit.Entry) string { return deref(e.ResourceID) })
+}
+
+// deref returns the text, "" for none.
+func deref(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
 }
 
 // completeEntries completes with an id of the newest audit rows.
@@ -164,6 +173,7 @@ func referred(ctx context.Context, s *cmdutil.Session, noun, text string) (strin
 	var found []string
 	var id uuid.UUID
 	known := false
+	var missing error
 	for _, f := range finders {
 		if noun != "" && !strings.EqualFold(noun, f.noun) {
 			continue
@@ -171,6 +181,7 @@ func referred(ctx context.Context, s *cmdutil.Session, noun, text string) (strin
 		known = true
 		switch one, err := f.find(); {
 		case fault.Is(err, fault.NotFound):
+			missing = err
 		case err != nil:
 			return "", err
 		case !slices.Contains(found, f.noun):
@@ -180,6 +191,8 @@ func referred(ctx context.Context, s *cmdutil.Session, noun, text string) (strin
 	switch {
 	case !known:
 		return "", fault.New(fault.Validation, "--ref names users, invoices and tenants, not a %s", noun).WithHint("use --resource-id")
+	case len(found) == 0 && noun != "":
+		return "", missing // with the near name
 	case len(found) == 0:
 		return "", fault.New(fault.NotFound, "no user, invoice or tenant is named %q", text).
 			WithHint("deleted rows are searched too; for a row that no longer exists use --resource-id").With("ref", text)

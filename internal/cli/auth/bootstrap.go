@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -52,6 +53,10 @@ whose database role owns idam.user_roles. Use it to regain access.`,
 		}
 		var made passwordflag.Secret
 		if there == nil {
+			missing := slices.DeleteFunc([]string{"email", "full-name"}, cmd.Flags().Changed)
+			if len(missing) > 0 {
+				return fault.New(fault.Usage, "%s: user %q does not exist yet", cliflag.MissingText(missing), n.Username)
+			}
 			n.UserType = "MASTER"
 			if err := n.Check(); err != nil {
 				return err

@@ -1,11 +1,14 @@
 package cliflag
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
 // StandardStream is the file name that means standard input or output.
@@ -97,6 +100,24 @@ func Missing(cmd *cobra.Command) (names []string) {
 		}
 	}
 	return names
+}
+
+// MissingText returns the message about missing flags: "--username and --email are missing".
+func MissingText(names []string) string {
+	verb := "is"
+	if len(names) > 1 {
+		verb = "are"
+	}
+	return fmt.Sprintf("%s %s missing", List(names, "and"), verb)
+}
+
+// List lists flags as in "--a, --b or --c", where or is last.
+func List(names []string, last string) string {
+	dashed := make([]string, len(names))
+	for i, name := range names {
+		dashed[i] = "--" + name
+	}
+	return fault.Join(dashed, last)
 }
 
 // annotate sets an annotation of a command.

@@ -58,7 +58,7 @@ func (d *DateValue) Read(field string, problems *fault.Problems) *db.Date {
 		return &day
 	}
 	if _, err := parseTime(d.Text, time.Now(), time.UTC, false); err != nil {
-		problems.Add(field, "%.60q is not a date (want YYYY-MM-DD)", d.Text)
+		problems.Add(field, "%.60q is not a date (want YYYY-MM-DD, an age such as 30d, or today)", d.Text)
 		return nil
 	}
 	day := dayOf(d.Exact().Instant, d.Times.location())
@@ -71,7 +71,7 @@ func (d *DateValue) ReadMonth(field string, problems *fault.Problems) (first, ne
 	var p fault.Problems
 	day := d.Read(field, &p)
 	if p.Err() != nil || day != nil && day.Infinity != pgtype.Finite {
-		problems.Add(field, "%.60q is not a month (want YYYY-MM)", d.Text)
+		problems.Add(field, "%.60q is not a month (want YYYY-MM, this-month or last-month)", d.Text)
 		return nil, nil
 	}
 	if day == nil {

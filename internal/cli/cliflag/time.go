@@ -2,7 +2,6 @@ package cliflag
 
 import (
 	"errors"
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -126,6 +125,7 @@ var spanParts = regexp.MustCompile(`^(\d{1,5})(y|mo|w|d)`)
 // length varies.
 func parseSpan(s string) (months int, span time.Duration, err error) {
 	rest := s
+	wrong := errors.New("want a length of time such as 30d, 12h, 2w, 3mo or 1y")
 	for {
 		m := spanParts.FindStringSubmatch(rest)
 		if m == nil {
@@ -147,12 +147,12 @@ func parseSpan(s string) (months int, span time.Duration, err error) {
 	if rest != "" {
 		d, err := time.ParseDuration(rest)
 		if err != nil || d < 0 || strings.HasPrefix(rest, "+") {
-			return 0, 0, fmt.Errorf("%.40q is not a length of time such as 30d, 12h, 2w, 3mo or 1y", s)
+			return 0, 0, wrong
 		}
 		span += d
 	}
 	if s == "" || months == 0 && span == 0 {
-		return 0, 0, fmt.Errorf("%.40q is not a length of time such as 30d, 12h, 2w, 3mo or 1y", s)
+		return 0, 0, wrong
 	}
 	return months, span, nil
 }

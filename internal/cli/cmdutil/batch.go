@@ -339,6 +339,9 @@ func outcomeOf(dryRun bool) outcome {
 	return outcome{"failed", "; nothing was changed", "; the rest is done"}
 }
 
+// maxHints is the number of failed rows whose hints are printed.
+const maxHints = 3
+
 // failure returns the command's error: a single failure as it is, several as a partial failure that lists them.
 func failure[T any](env *Env, o outcome, failures []resource.Match[T], done int) error {
 	if len(failures) == 0 {
@@ -353,18 +356,21 @@ func failure[T any](env *Env, o outcome, failures []resource.Match[T], done int)
 		items[i] = map[string]any{"ref": f.Ref, "code": e.Code, "message": e.Message}
 		if !IsStructured(env.Printer.Format) {
 			env.Printf("cxgctl: error: %s", e.Message)
+			if e.Hint != "" && i < maxHints {
+				env.Note("cxgctl: hint: %s", e.Hint)
+			}
 		}
 	}
 	if done == 0 && !slices.ContainsFunc(failures, func(f resource.Match[T]) bool {
 		return fault.From(f.Err).Code != fault.From(failures[0].Err).Code
 	}) {
-		return fault.New(fault.From(failures[0].Err).Code, "all %d %s%s", len(failures), o.failed, o.all).With("failed", items)
+		return fault.New(fault.From(failures[0].Err).Code, "all %s %s%s", output.Thousands(int64(len(failures))), o.failed, o.all).With("failed", items)
 	}
 	return o.partial(len(failures), len(failures)+done).With("failed", items)
 }
 
 func (o outcome) partial(failed, of int) *fault.Error {
-	return fault.New(fault.PartialFailure, "%d of %d %s%s", failed, of, o.failed, o.some)
+	return fault.New(fault.PartialFailure, "%s of %s %s%s", output.Thousands(int64(failed)), output.Thousands(int64(of)), o.failed, o.some)
 }
 
 // PartialFailure returns the error of a batch that failed, or would fail, in part.

@@ -3,6 +3,7 @@ package cmdutil
 import (
 	"context"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -146,9 +147,12 @@ func CompleteRecent[T any](env *Env, spec Spec, open func(ctx context.Context, s
 		if err != nil {
 			return nil, err
 		}
-		words := make([]db.Word, len(recent))
-		for i, row := range recent {
+		var words []db.Word
+		for _, row := range recent {
 			text, notes := word(row)
+			if text == "" || slices.ContainsFunc(words, func(w db.Word) bool { return w.Text == text }) {
+				continue
+			}
 			var known []string
 			for _, n := range notes {
 				if n != nil {
@@ -156,7 +160,7 @@ func CompleteRecent[T any](env *Env, spec Spec, open func(ctx context.Context, s
 				}
 			}
 			note := strings.Join(known, " ")
-			words[i] = db.Word{Text: text, Note: &note}
+			words = append(words, db.Word{Text: text, Note: &note})
 		}
 		return words, nil
 	})

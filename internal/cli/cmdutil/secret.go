@@ -129,10 +129,7 @@ func WriteError(flag, path string, err error) error {
 	if errors.Is(err, fs.ErrExist) {
 		return fault.New(fault.Validation, "%s: %s already exists", flag, path).WithHint("name a new file; existing files are not overwritten")
 	}
-	if pe, ok := errors.AsType[*fs.PathError](err); ok {
-		err = pe.Err
-	}
-	return fault.New(fault.FileCode(err), "%s: cannot write %s: %s", flag, path, err)
+	return fault.New(fault.FileCode(err), "%s: cannot write %s: %s", flag, path, fault.Reason(err))
 }
 
 // printsID reports whether the output format is id.

@@ -58,7 +58,7 @@ func newPath(env *cmdutil.Env) *cobra.Command {
 				env.Note("no configuration file found; cxgctl config init writes one")
 				return nil
 			}
-			_, err = fmt.Fprintln(env.Stdout, output.Sanitize(used))
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), output.Sanitize(used))
 			return err
 		}),
 	}

@@ -29,12 +29,12 @@ func newEdit(env *cmdutil.Env) *cobra.Command {
 			}
 			copied, err := os.CreateTemp("", "cxgctl-*.yaml") // of mode 0600
 			if err != nil {
-				return fault.New(fault.FileCode(err), "cannot make a copy to edit").Because(err)
+				return fault.New(fault.FileCode(err), "cannot make a copy to edit: %s", fault.Reason(err)).Because(err)
 			}
 			defer func() { _ = os.Remove(copied.Name()) }()
 			_, err = copied.Write(e.Text)
 			if err = errors.Join(err, copied.Close()); err != nil {
-				return fault.New(fault.FileCode(err), "cannot make a copy to edit").Because(err)
+				return fault.New(fault.FileCode(err), "cannot make a copy to edit: %s", fault.Reason(err)).Because(err)
 			}
 			return edit(ctx, env, e, copied.Name())
 		}),
@@ -54,7 +54,7 @@ func edit(ctx context.Context, env *cmdutil.Env, e config.Editing, copied string
 		}
 		text, err := os.ReadFile(copied)
 		if err != nil {
-			return fault.New(fault.FileCode(err), "cannot read the edited copy").Because(err)
+			return fault.New(fault.FileCode(err), "cannot read the edited copy: %s", fault.Reason(err)).Because(err)
 		}
 		if bytes.Equal(text, e.Text) {
 			env.Note("configuration %s is unchanged", e.Path)

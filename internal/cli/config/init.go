@@ -48,7 +48,7 @@ func newInit(env *cmdutil.Env) *cobra.Command {
 			} else {
 				env.Note("warning: cxgctl reads %s instead; see cxgctl config path", used)
 			}
-			_, err = fmt.Fprintln(env.Stdout, output.Sanitize(path))
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), output.Sanitize(path))
 			return err
 		}),
 	}

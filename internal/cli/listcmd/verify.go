@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -87,7 +86,7 @@ func verify(env *cmdutil.Env, ref string) verified {
 	} else {
 		file, err := os.Open(ref)
 		if err != nil {
-			return differs("the manifest cannot be read: " + reason(err))
+			return differs("the manifest cannot be read: " + fault.Reason(err))
 		}
 		defer func() { _ = file.Close() }()
 		in = file
@@ -99,26 +98,18 @@ func verify(env *cmdutil.Env, ref string) verified {
 	v.File, v.Rows = m.File, m.Rows
 	file, err := os.Open(filepath.Join(dir, m.File))
 	if err != nil {
-		return differs(m.File + " cannot be read: " + reason(err))
+		return differs(m.File + " cannot be read: " + fault.Reason(err))
 	}
 	defer func() { _ = file.Close() }()
 	sum := sha256.New()
 	size, err := io.Copy(sum, file)
 	switch {
 	case err != nil:
-		return differs(m.File + " cannot be read: " + reason(err))
+		return differs(m.File + " cannot be read: " + fault.Reason(err))
 	case size != m.Bytes:
 		return differs(m.File + " has " + output.Thousands(size) + " bytes, not " + output.Thousands(m.Bytes))
 	case hex.EncodeToString(sum.Sum(nil)) != m.SHA256:
 		return differs(m.File + " has another SHA-256")
 	}
 	return v
-}
-
-// reason returns an error of the file system without the path.
-func reason(err error) string {
-	if path, ok := errors.AsType[*os.PathError](err); ok {
-		return path.Err.Error()
-	}
-	return err.Error()
 }

@@ -156,7 +156,7 @@ func unreadable(path string, err error) error {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return f
 	}
-	return fault.New(fault.FileCode(err), "--retry-failed %s cannot be read", path).Because(err)
+	return fault.New(fault.FileCode(err), "--retry-failed %s cannot be read: %s", path, fault.Reason(err)).Because(err)
 }
 
 // Errors collects the tenants whose databases failed, in order.

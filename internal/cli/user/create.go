@@ -2,6 +2,7 @@ package user
 
 import (
 	"context"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -142,10 +143,11 @@ func (n *newUser) ensure(ctx context.Context, env *cmdutil.Env, w *cmdutil.Write
 	u, err := cmdutil.Users.Lookup(ctx, w.Session, byName, ref)
 	given := cmd.Flags().Changed
 	if fault.Is(err, fault.NotFound) {
-		for _, flag := range []string{"email", "full-name"} {
-			if !given(flag) && (flag == "email" || w.Tenant == nil) {
-				return fault.New(fault.Usage, "--%s is missing: user %q does not exist yet", flag, ref)
-			}
+		missing := slices.DeleteFunc([]string{"email", "full-name"}, func(flag string) bool {
+			return given(flag) || flag == "full-name" && w.Tenant != nil
+		})
+		if len(missing) > 0 {
+			return fault.New(fault.Usage, "%s: user %q does not exist yet", cliflag.MissingText(missing), ref)
 		}
 		return n.create(ctx, env, w, cmd)
 	}

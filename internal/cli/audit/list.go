@@ -26,7 +26,7 @@ import (
 // AuditView has the columns of audit list in tables.
 var AuditView = output.View{
 	Name:  "audit rows",
-	Table: []string{"created_at", "operator", "action", "resource", "result", "description", "resource_id"},
+	Table: []string{"created_at", "operator", "action", "resource", "result", "description", "id"},
 	Wide: []string{
 		"id", "created_at", "operator", "event_type", "action", "resource", "resource_id", "result", "failure_reason",
 		"risk_level", "description", "op_id", "reason", "ticket",

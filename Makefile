@@ -49,10 +49,10 @@ test-smoke: go ## Run some scripts on each supported version of PostgreSQL
 	done
 
 VERSIONS ?= 13 18
-test-versions: go test-packages ## Run all tests on the oldest and the newest PostgreSQL, or on VERSIONS
+test-versions: go test-packages ## Run all tests on the oldest and the newest PostgreSQL, or on VERSIONS, with all scripts on all generations of tables
 	@set -e; export GOGC=400; for major in $(VERSIONS); do \
 		programs=$$(.ci/postgres $$major); echo "PostgreSQL $$major"; \
-		PATH=$$programs:$$PATH $(GO) test -timeout 60m -parallel 4 ./...; \
+		TEST_ALL_PAIRS=1 PATH=$$programs:$$PATH $(GO) test -timeout 60m -parallel 4 ./...; \
 	done
 
 # go says what is missing, and that the first build takes a while.

@@ -22,7 +22,7 @@ var doctorFinds = []string{"schema", "generation", "rights", "audit-log", "roles
 
 // Doctor reports a problem if and only if commands fail, on every generation as found and after migrate up, and on
 // databases that lack what repairs or copies by hand tend to lose. In a short run only our own databases lack each of
-// these, and of the other kinds of databases every second lacks one.
+// these, and of the other kinds of databases every second lacks one. In a full run each other kind lacks a third of them.
 func TestDoctor_AgreesWithCommands(t *testing.T) {
 	worlds := []world{ours()}
 	for _, g := range generations.Tried() {
@@ -51,7 +51,11 @@ func TestDoctor_AgreesWithCommands(t *testing.T) {
 	}
 	for i, w := range worlds {
 		for j, b := range broken {
-			if testing.Short() && i > 0 && (j != i || i%2 == 0) {
+			skip := (i+j)%oneOf(3) != 0
+			if testing.Short() {
+				skip = j != i || i%2 == 0
+			}
+			if i > 0 && skip {
 				continue
 			}
 			name := w.name + "/" + b.name

@@ -316,10 +316,19 @@ var (
 	flagged = []string{"audit_list", "auth_keys", "operator", "users_create", "users_delete", "users_history", "users_list", "users_restore", "users_update"}
 )
 
-// TestFoundDatabasesRunScripts runs scripts of commands on every generation with an audit log as other software left
-// it. In a short run each generation has one or two of them.
+// oneOf returns n, for tests that try every nth pair of a script and a generation; 1 with TEST_ALL_PAIRS, which make
+// test-versions sets.
+func oneOf(n int) int {
+	if os.Getenv("TEST_ALL_PAIRS") != "" {
+		return 1
+	}
+	return n
+}
+
+// TestFoundDatabasesRunScripts runs scripts of commands on the generations with an audit log as other software left
+// them, each on half of them. In a short run each generation has one or two.
 func TestFoundDatabasesRunScripts(t *testing.T) {
-	every := 1
+	every := oneOf(2)
 	if testing.Short() {
 		every = 3 * len(generations.Tried())
 	}
@@ -342,8 +351,8 @@ func TestFoundDatabasesRunScripts(t *testing.T) {
 	}
 }
 
-// TestAdoptedDatabases runs the scripts of the commands on every generation after migrate up: those of
-// the nouns, since the others do not depend on the tables. In a short run every fifth script runs, on one generation.
+// TestAdoptedDatabases runs the scripts of the commands on the generations after migrate up, each on a quarter of them:
+// those of the nouns, since the others do not depend on the tables. In a short run every fifth script runs, on one.
 func TestAdoptedDatabases(t *testing.T) {
 	var files []string
 	for _, pattern := range []string{"users_*", "invoices_*", "tenants_*", "audit_*", "auth_*", "roles_*", "sessions_*", "logins_*", "operator", "protected"} {
@@ -353,7 +362,7 @@ func TestAdoptedDatabases(t *testing.T) {
 		}
 		files = append(files, matches...)
 	}
-	every := 1
+	every := oneOf(4)
 	if testing.Short() {
 		every = 5 * len(generations.Tried())
 	}

@@ -395,7 +395,7 @@ func TestInit(t *testing.T) {
 	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 1 {
 		t.Errorf("left behind: %v, %v", entries, err)
 	}
-	if err := Init(filepath.Join(path, "below"), Answers{}); !fault.Is(err, fault.Validation) {
+	if err := Init(filepath.Join(path, "below"), Answers{}); !fault.Is(err, fault.IO) {
 		t.Errorf("below a file: %v", err)
 	}
 }

@@ -113,7 +113,7 @@ func Init(path string, a Answers) error {
 		return err
 	}
 	failed := func(err error) error {
-		return fault.New(fault.Validation, "configuration %s cannot be written: %s", path, fault.Reason(err)).Because(err)
+		return fault.New(fault.FileCode(err), "configuration %s cannot be written: %s", path, fault.Reason(err)).Because(err)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return failed(err)

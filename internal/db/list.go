@@ -3,6 +3,7 @@ package db
 import (
 	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -124,6 +125,38 @@ func (s Sortable) OrderBy(specs []string, fallback, tie string, valid []string, 
 		order = append(order, Term{by, desc})
 	}
 	return append(order, Term{s[tie], desc})
+}
+
+// Spellings returns the values as they may be stored where a CHECK constraint does not exclude other spellings: codes
+// of up to four letters in every case, longer words in upper case, in lower case and capitalized. An index on the
+// column serves a comparison with all of them, which it would not with lower(column).
+func Spellings(values []string) []string {
+	var out []string
+	add := func(s string) {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	for _, v := range values {
+		add(v)
+		upper, lower := []rune(strings.ToUpper(v)), []rune(strings.ToLower(v))
+		if len(upper) > 4 || len(upper) != len(lower) {
+			add(string(upper))
+			add(string(lower))
+			add(string(upper[:1]) + string(lower[1:]))
+			continue
+		}
+		for mask := range 1 << len(upper) {
+			s := slices.Clone(upper)
+			for i := range s {
+				if mask>>i&1 == 1 {
+					s[i] = lower[i]
+				}
+			}
+			add(string(s))
+		}
+	}
+	return out
 }
 
 // SelectList returns a select list of the columns, each computed by its expression and aliased to its name.

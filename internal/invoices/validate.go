@@ -1,22 +1,22 @@
 package invoices
 
 import (
-	"slices"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// spellings returns the currencies as they may be stored: as typed, in upper case and in lower case, because no CHECK
-// constraint excludes `usd`. A code does not have to be in ISO 4217, since a stored one may not be either, but it has
-// to fit the column.
+// spellings returns the currencies as they may be stored, because no CHECK constraint excludes `Usd`. A code does not
+// have to be in ISO 4217, since a stored one may not be either, but it has to fit the column.
 func (t *Table) spellings(p *fault.Problems, values []string) []string {
 	column, _ := t.Shape.Column("currency")
 	most := column.MaxLength()
-	var out []string
-	for _, v := range values {
+	out := make([]string, len(values))
+	for i, v := range values {
 		v = strings.TrimSpace(v)
+		out[i] = v
 		n := utf8.RuneCountInString(v)
 		switch {
 		case !utf8.ValidString(v):
@@ -26,13 +26,11 @@ func (t *Table) spellings(p *fault.Problems, values []string) []string {
 		case most > 0 && n > most:
 			p.Add("currency", "%.60q is too long for a currency code; at most %d characters are allowed", v, most)
 		}
-		for _, s := range []string{v, strings.ToUpper(v), strings.ToLower(v)} {
-			if !slices.Contains(out, s) {
-				out = append(out, s)
-			}
-		}
 	}
-	return out
+	if p.Err() != nil {
+		return nil
+	}
+	return db.Spellings(out)
 }
 
 // checkSearch refuses text that no database can store and that the server would refuse with its own message.

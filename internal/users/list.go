@@ -76,10 +76,10 @@ func (t *Table) List(f Filter) db.ListQuery[User] {
 		}
 	}
 	if v := problems.Choices("status", f.Statuses, t.statuses()); len(v) > 0 {
-		w.Bind("{status} = ANY (@statuses::text[])", "statuses", v)
+		w.Bind("{status} = ANY (@statuses::text[])", "statuses", db.Spellings(v))
 	}
 	if v := problems.Choices("user_type", f.Types, Types); len(v) > 0 {
-		w.Bind("u.user_type = ANY (@types::text[])", "types", v)
+		w.Bind("u.user_type = ANY (@types::text[])", "types", db.Spellings(v))
 	}
 	if f.MemberOf != "" {
 		w.Add(f.MemberOf)

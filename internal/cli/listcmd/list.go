@@ -104,11 +104,24 @@ func (p *PageFlags) BindExport(cmd *cobra.Command) {
 // BindWhole adds the flags of a command that always prints every row.
 func (p *PageFlags) BindWhole(cmd *cobra.Command) {
 	p.all = true
+	AcceptAll(cmd)
 	cmdutil.BindReplica(cmd)
 	p.bindIncrements(cmd)
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		f.Usage = strings.NewReplacer("with --all: ", "", "--all and ", "").Replace(f.Usage)
 	})
+}
+
+// AcceptAll accepts the --all of lists on an export, which has every row anyway.
+func AcceptAll(cmd *cobra.Command) {
+	cmd.Flags().BoolFunc("all", "every row, as always", func(value string) error {
+		if value == "true" {
+			return nil
+		}
+		return fault.New(fault.Usage, "--all: an export always has every row").WithHint("%s list has pages", cmd.Parent().CommandPath())
+	})
+	cliflag.Must(cmd.Flags().MarkHidden("all"))
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Shaping, "all")
 }
 
 // AllUnlessPaged makes every row the default of a list with the flags of Bind.

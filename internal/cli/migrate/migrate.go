@@ -137,19 +137,25 @@ unknown for a migration that a newer cxgctl applied. migrate up then exits with 
 	return tenantdb.BindOutput[migration, tenantMigration](env, cmd)
 }
 
-// migrateDatabases returns the databases of a command without --tenant. Where each tenant has its own database, only
-// the manager database is included.
+// migrateDatabases returns the databases of a command without --tenant. Where each tenant has its own database, or no
+// tenants database is configured, only the manager database is included.
 func migrateDatabases(env *cmdutil.Env, cmd *cobra.Command, f *tenantdb.DatabaseFlags) ([]migrate.Database, error) {
 	which, err := f.Databases()
 	if err != nil {
 		return nil, err
 	}
 	c, err := env.LoadConfig(cmd)
-	if err == nil && f.Database == "" && c.EachTenantItsOwn() {
+	switch {
+	case err != nil || f.Database != "":
+		return which, err
+	case c.EachTenantItsOwn():
 		env.Note("every tenant has a database of its own; use --tenant or --all-tenants to include them")
-		return []migrate.Database{migrate.Manager}, nil
+	case c.ManagerURL != "" && c.TenantsURL == "" && !c.Embedded:
+		env.Note("no tenants database is configured")
+	default:
+		return which, nil
 	}
-	return which, err
+	return []migrate.Database{migrate.Manager}, nil
 }
 
 // pending returns the migrations that migrate up would apply or complete.

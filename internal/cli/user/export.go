@@ -64,6 +64,7 @@ func newExport(env *cmdutil.Env) *cobra.Command {
 		return exportUsers(env, recordRead, db.Stream[users.Exported](ctx, s.DB, s.IdleTimeout, q))
 	})
 	f.Bind(cmd)
+	listcmd.AcceptAll(cmd)
 	cmdutil.BindReplica(cmd)
 	cmdutil.BindReveal(env, cmd)
 	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "include deleted users")

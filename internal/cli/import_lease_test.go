@@ -28,14 +28,15 @@ func TestImport_OneRunAtATime(t *testing.T) {
 		t.Errorf("users and audit rows: %s", got)
 	}
 
-	// A run on another machine keeps its hold until the lease expires. A run on this machine loses it when its process ends.
+	// A run on another machine keeps its hold until the lease expires, but not for a day because the server's clock was set
+	// back. A run on this machine loses it when its process ends.
 	other := peopleFile(t, "held", 10)
 	cxgctl(t, pair, "users", "import", other, "--no-passwords").exits(t, 0)
 	hold := `UPDATE cxg_import.files SET leased_until = now() + interval '%s', host = '%s', process = '%s' WHERE name LIKE '%%held.csv'`
 	for _, c := range []struct {
 		until, host, process string
 		want                 int
-	}{{"1 minute", "elsewhere", "1/1", 75}, {"-1 second", "elsewhere", "1/1", 0}} {
+	}{{"1 minute", "elsewhere", "1/1", 75}, {"-1 second", "elsewhere", "1/1", 0}, {"1 day", "elsewhere", "1/1", 0}} {
 		if _, err := query(t.Context(), pair.Manager, fmt.Sprintf(hold, c.until, c.host, c.process)); err != nil {
 			t.Fatal(err)
 		}

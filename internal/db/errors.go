@@ -135,6 +135,10 @@ func Translate(err error) error {
 		}
 		return fault.New(fault.Database, "lost the connection to the database%s: %s", at, reason(ne)).Because(err)
 	}
+	if se, ok := errors.AsType[pgx.ScanArgError](err); ok {
+		return fault.New(fault.Database, "the database sent a value in the column %s that cannot be read: %s", se.FieldName, se.Err).
+			WithHint("compare the column's type with: cxgctl doctor; a trigger may also have changed the session's settings").Because(err)
+	}
 	if strings.Contains(err.Error(), "conn closed") || strings.Contains(err.Error(), "unexpected EOF") {
 		return fault.New(fault.Database, "lost the connection to the database").Because(err)
 	}

@@ -44,7 +44,9 @@ func (d *DB) beginWrite(ctx context.Context) (*Write, error) {
 		conn.Release()
 		return nil, err
 	}
-	tx, err := conn.BeginTx(ctx, options(pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}, d.begins+synchronous))
+	o := options(pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}, d.begins+synchronous)
+	o.CommitQuery = commit
+	tx, err := conn.BeginTx(ctx, o)
 	if err != nil {
 		conn.Release()
 		return nil, err

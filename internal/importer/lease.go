@@ -70,7 +70,7 @@ func (h Database) operations(ctx context.Context, r db.Reader, key []byte) ([]Op
 }
 
 // leaseTime is how long a lease outlives a run on another machine, whose process cannot be checked. It is longer than
-// a batch takes, including hashing.
+// a batch takes, including hashing. A lease that ends later than that is from before the server's clock was set back.
 const leaseTime = "120 seconds"
 
 func newLease(cat schema.Catalog, l *audit.Ledger, f *rowreader.File, home Database, resource, command string, again bool) (*lease, error) {
@@ -128,7 +128,7 @@ INSERT INTO cxg_import.files (id, created_at, created_by, sha256, name, bytes, o
 VALUES (@id, now(), @by, @sha256, @name, @bytes, @op, @host, @process, now())
 ON CONFLICT (sha256) DO NOTHING`
 	lockFile = `
-SELECT op_id, host, process, coalesce(leased_until > now(), false) AS held
+SELECT op_id, host, process, coalesce(leased_until > now() AND leased_until <= now() + @time::interval, false) AS held
   FROM cxg_import.files WHERE sha256 = @sha256 FOR UPDATE`
 	takeFile = `
 UPDATE cxg_import.files

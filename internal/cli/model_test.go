@@ -1,16 +1,12 @@
 package cli
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
 
-	"golang.org/x/crypto/bcrypt"
-
-	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 	"github.com/cxgctl/cxgctl/internal/dbtest/torture"
 )
@@ -25,12 +21,13 @@ type account struct {
 // model is the expected state of the platform and the expected number of audit rows of changes.
 type model struct {
 	users map[string]*account
+	names int // of which a command uses one
 	rows  int
 }
 
 // command returns a random command, its expected exit code, and its effect on the model.
 func (m *model) command(r *rand.Rand) (args []string, code int, effect func()) {
-	name := fmt.Sprintf("user%d", r.IntN(12))
+	name := fmt.Sprintf("user%d", r.IntN(m.names))
 	u := m.users[name]
 	there := u != nil && u.live
 	nothing := func() {}
@@ -111,19 +108,14 @@ const (
 func TestChanges_MatchModelAndAuditLog(t *testing.T) {
 	result := torture.Report(t, 3, "random commands against a model")
 	pair := dbtest.New(t, migrated)
-	cmdutil.HashCost = bcrypt.MinCost
-	t.Setenv("CXGCTL_MANAGER_DATABASE_URL", pair.Manager)
-	t.Setenv("CXGCTL_OPERATOR", "admin")
-	t.Setenv("HOME", t.TempDir())
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 6))
 	t.Logf("seed %d", seed)
-	m := &model{users: map[string]*account{}}
+	m := &model{users: map[string]*account{}, names: torture.Count(60, 12, 12)}
 	run := func(want int, args ...string) {
 		t.Helper()
-		var out, errOut bytes.Buffer
-		if code := Main(t.Context(), args, strings.NewReader(""), &out, &errOut); code != want {
-			t.Fatalf("%q exits with %d, want %d:\n%s", args, code, want, errOut.String())
+		if code, said := runOnce(t, pair, "", args...); code != want {
+			t.Fatalf("%q exits with %d, want %d:\n%s", args, code, want, said)
 		}
 	}
 	for range torture.Count(10_000, 250, 80) {

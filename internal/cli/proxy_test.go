@@ -19,15 +19,13 @@ import (
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// proxy forwards connections to the server and simulates one failure: when the client first sends a message that
-// contains the text, the proxy calls fate with both ends and the messages sent together with it, instead of forwarding
-// them. It forwards all other messages and later connections.
+// proxy simulates one failure of a connection: when the client first sends a message that contains the text, the proxy
+// calls fate with both ends and the messages sent together with it, instead of forwarding them. It forwards all other
+// messages and later connections.
 type proxy struct {
-	text string
-	fate func(client, server net.Conn, message []byte)
-
-	network, address string // of the server
-	happened         atomic.Bool
+	text     string
+	fate     func(client, server net.Conn, message []byte)
+	happened atomic.Bool
 }
 
 // listen accepts connections until the test ends.
@@ -50,16 +48,15 @@ func listen(t *testing.T, network, address string, take func(net.Conn)) net.List
 	return l
 }
 
-// newProxy starts a proxy and returns the connection string for it: over TCP, or over a unix socket, which reports a
-// closed peer immediately.
-func newProxy(t *testing.T, pair dbtest.Pair, network, text string, fate func(client, server net.Conn, message []byte)) (*proxy, string) {
+// relay returns a connection string for a server behind serve, which gets both ends of each connection: over TCP, or
+// over a unix socket, which reports a closed peer immediately.
+func relay(t *testing.T, dsn, network string, serve func(client, server net.Conn)) string {
 	t.Helper()
-	cfg, err := pgx.ParseConfig(pair.Manager)
+	cfg, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{text: text, fate: fate}
-	p.network, p.address = pgconn.NetworkAddress(cfg.Host, cfg.Port)
+	serverNetwork, serverAddress := pgconn.NetworkAddress(cfg.Host, cfg.Port)
 	address := "127.0.0.1:0"
 	if network == "unix" {
 		dir, err := os.MkdirTemp("", "cxg") // t.TempDir's path is too long for a socket
@@ -69,7 +66,17 @@ func newProxy(t *testing.T, pair dbtest.Pair, network, text string, fate func(cl
 		t.Cleanup(func() { _ = os.RemoveAll(dir) })
 		address = filepath.Join(dir, ".s.PGSQL.5432")
 	}
-	l := listen(t, network, address, func(c net.Conn) { go p.serve(c) })
+	l := listen(t, network, address, func(client net.Conn) {
+		go func() {
+			defer func() { _ = client.Close() }()
+			server, err := net.Dial(serverNetwork, serverAddress)
+			if err != nil {
+				return
+			}
+			defer func() { _ = server.Close() }()
+			serve(client, server)
+		}()
+	})
 	q := url.Values{"sslmode": {"disable"}}
 	if network == "unix" {
 		q.Set("host", filepath.Dir(address))
@@ -83,16 +90,17 @@ func newProxy(t *testing.T, pair dbtest.Pair, network, text string, fate func(cl
 	if cfg.Password != "" {
 		u.User = url.UserPassword(cfg.User, cfg.Password)
 	}
-	return p, u.String()
+	return u.String()
 }
 
-func (p *proxy) serve(client net.Conn) {
-	defer func() { _ = client.Close() }()
-	server, err := net.Dial(p.network, p.address)
-	if err != nil {
-		return
-	}
-	defer func() { _ = server.Close() }()
+// newProxy starts a proxy and returns the connection string for it.
+func newProxy(t *testing.T, pair dbtest.Pair, network, text string, fate func(client, server net.Conn, message []byte)) (*proxy, string) {
+	t.Helper()
+	p := &proxy{text: text, fate: fate}
+	return p, relay(t, pair.Manager, network, p.serve)
+}
+
+func (p *proxy) serve(client, server net.Conn) {
 	var cut atomic.Bool
 	go func() {
 		buf := make([]byte, 1<<16)

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,6 +23,8 @@ const (
 type cluster struct {
 	root, bin string
 	account   *syscall.Credential // that runs the servers; nil means our own
+	settings  []string            // of its servers, each NAME=value
+	env       []string            // of its servers, besides ours
 }
 
 // newCluster creates a cluster with t's databases mgmt and tnnt.
@@ -56,8 +59,15 @@ func (c *cluster) sockets() string { return filepath.Join(c.root, "p", "run") }
 
 // serve starts a server on a data directory, with its socket in another directory.
 func (c *cluster) serve(tb testing.TB, data, sockets string) (*daemon, error) {
-	d, err := startDaemon(tb, c.account, filepath.Join(c.bin, "postgres"), "-D", data, "-c", "fsync=off",
-		"-c", "unix_socket_directories="+sockets, "-c", "listen_addresses=", "-c", "port="+clusterPort, "-c", "hot_standby_feedback=on")
+	args := []string{
+		"-D", data, "-c", "fsync=off", "-c", "unix_socket_directories=" + sockets, "-c", "listen_addresses=", "-c", "port=" + clusterPort,
+		"-c", "hot_standby_feedback=on",
+	}
+	for _, s := range c.settings {
+		args = append(args, "-c", s)
+	}
+	args = slices.Concat(c.env, []string{filepath.Join(c.bin, "postgres")}, args)
+	d, err := startDaemon(tb, c.account, "env", args...)
 	if err != nil {
 		return nil, err
 	}
@@ -79,13 +89,14 @@ type Restartable struct {
 	daemon  *daemon
 }
 
-// NewRestartable starts a server for the duration of the test, with t's databases.
-func NewRestartable(tb testing.TB, t Template) *Restartable {
+// NewRestartable starts a server for the duration of the test, with t's databases and settings, each NAME=value.
+func NewRestartable(tb testing.TB, t Template, settings ...string) *Restartable {
 	tb.Helper()
 	c, err := newCluster(tb, t)
 	if err != nil {
 		tb.Fatalf("dbtest: creating a server: %v", err)
 	}
+	c.settings = settings
 	m := &Restartable{cluster: c}
 	m.Start(tb)
 	return m
@@ -98,6 +109,9 @@ func (m *Restartable) Pair() Pair {
 
 // Stop ends the server like a crash.
 func (m *Restartable) Stop() { m.daemon.stop(syscall.SIGQUIT) }
+
+// Ended is closed when the server has ended, of itself too.
+func (m *Restartable) Ended() <-chan struct{} { return m.daemon.ended }
 
 // Start starts the server again and waits until it accepts connections.
 func (m *Restartable) Start(tb testing.TB) {

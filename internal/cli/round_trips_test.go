@@ -22,6 +22,10 @@ func TestRoundTrips(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, migrated)
 	dsn, taken := countTrips(t, pair.Manager)
+	old, err := query(t.Context(), pair.Manager, "SELECT current_setting('server_version_num')::int / 10000 < 14")
+	if err != nil {
+		t.Fatal(err)
+	}
 	rows := "username,email,full_name\n"
 	for i := range 1000 {
 		rows += fmt.Sprintf("person%[1]d,person%[1]d@example.com,Person\n", i)
@@ -43,6 +47,9 @@ func TestRoundTrips(t *testing.T) {
 	} {
 		p := cxgctl(t, pair, strings.Fields(c.command)...).env("CXGCTL_MANAGER_DATABASE_URL=" + dsn).in(rows)
 		p.exits(t, c.exit)
+		if old[0][0] == "t" {
+			c.most += 2 // each of up to two sessions asks for a setting that newer servers report
+		}
 		if n := taken(); n > c.most {
 			t.Errorf("cxgctl %s takes %d round trips, at most %d are expected", c.command, n, c.most)
 		}

@@ -14,7 +14,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Replicated is a test's own primary with a hot standby, created by pg_basebackup. Commits wait for the standby, so
+// Replicated is a test's own primary with a hot standby, a copy of the stopped primary, since not every
+// package has pg_basebackup. Commits wait for the standby, so
 // that a failover does not lose confirmed commits.
 type Replicated struct {
 	primary, standby *daemon
@@ -50,15 +51,13 @@ func startReplicated(tb testing.TB, t Template) (*Replicated, error) {
 			return nil, err
 		}
 	}
+	follow := fmt.Sprintf("cp -a %[1]s %[2]s && touch %[2]s/standby.signal && echo \"primary_conninfo = 'host=%[3]s port=%[4]s user=%[5]s'\" >>%[2]s/postgresql.auto.conf",
+		data[0], data[1], r.dirs[0], clusterPort, clusterUser)
+	if said, err := exec.CommandContext(tb.Context(), "sh", "-c", follow).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("copying the data: %w: %s", err, said)
+	}
 	if r.primary, err = c.serve(tb, data[0], r.dirs[0]); err != nil {
 		return nil, err
-	}
-	backup := exec.CommandContext(tb.Context(), filepath.Join(c.bin, "pg_basebackup"),
-		"-h", r.dirs[0], "-p", clusterPort, "-U", clusterUser, "-D", data[1], "-R", "-X", "stream", "-c", "fast")
-	backup.Dir = "/"
-	backup.SysProcAttr = &syscall.SysProcAttr{Credential: c.account}
-	if said, err := backup.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("pg_basebackup: %w: %s", err, said)
 	}
 	if r.standby, err = c.serve(tb, data[1], r.dirs[1]); err != nil {
 		return nil, err

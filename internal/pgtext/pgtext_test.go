@@ -45,6 +45,9 @@ func TestColumn_Numerics(t *testing.T) {
 		"0", "0.0000", "-0.0001", "0.00000000000000000001", "-1e-30", "1", "9999", "10000", "10000.0000", "100000000", "1e40", "-1e131000",
 		"99999999999999.9999", "-99999999999999.9999", "0.1", "0.12", "0.123", "0.12345", "10000.00001", "1.50", "NaN", "Infinity", "-Infinity",
 	} {
+		if strings.Contains(v, "Infinity") && strings.HasPrefix(d.Version(), "13.") {
+			continue // a numeric cannot be infinite
+		}
 		same(t, d, "SELECT '"+v+"'::numeric, '"+v+"'::numeric::text")
 	}
 	n := same(t, d, `SELECT v, v::text FROM (

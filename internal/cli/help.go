@@ -285,28 +285,31 @@ func (h helper) flags(b *strings.Builder, cmd *cobra.Command, width int) {
 	b.WriteString(output.Wrap("Exit codes: "+strings.Join(exitCodesOf(h.env, cmd), ", ")+" (cxgctl help exit-codes)", "  ", width))
 }
 
-// exitCodesOf returns the exit codes that a command can end with, besides those of signals and closed pipes.
-func exitCodesOf(env *cmdutil.Env, cmd *cobra.Command) []string {
-	has := func(flag string) bool { return cmd.Flags().Lookup(flag) != nil }
-	spec := env.SpecOf(cmd)
-	isAnonymous := spec.Permission == cmdutil.NoOperator
-	codes := []string{"0", "2"}
+// exitCodesOf returns the exit codes that a command can end with, besides those of signals and closed pipes. They follow
+// from its flags and arguments; the command states the others with cliflag.Exits.
+func exitCodesOf(env *cmdutil.Env, cmd *cobra.Command) (codes []string) {
+	has := func(flags ...string) bool {
+		return slices.ContainsFunc(flags, func(name string) bool { return cmd.Flags().Lookup(name) != nil })
+	}
+	isAnonymous := env.SpecOf(cmd).Permission == cmdutil.NoOperator
 	for _, x := range []struct {
 		code string
 		ends bool
 	}{
-		{"3", has("by") || has("tenant") || has("dry-run")},
+		{"0", true},
+		{"2", true},
+		{"3", has("by", "tenant", "dry-run", "user", "actor") || !isAnonymous && cmd.ValidArgsFunction != nil},
 		{"4", has("dry-run")},
 		{"5", true},
 		{"6", !isAnonymous},
 		{"7", !isAnonymous},
-		{"8", !isAnonymous || has("dry-run") || cmd.Name() == "doctor"},
-		{"9", has("fail-if-empty") || has("stdin") || has("expect") || has("all-tenants") || slices.Contains([]string{"doctor", "verify", "import"}, cmd.Name())},
+		{"8", !isAnonymous || has("dry-run")},
+		{"9", has("fail-if-empty", "stdin", "expect", "all-tenants") || strings.Contains(cmd.Use, "…")},
 		{"10", has("dry-run")},
-		{"74", has("output-file")},
-		{"75", has("lock") || cmd.Name() == "import"},
+		{"74", true}, // standard output
+		{"75", has("lock")},
 	} {
-		if x.ends {
+		if x.ends || slices.Contains(cliflag.ExitsOf(cmd), x.code) {
 			codes = append(codes, x.code)
 		}
 	}

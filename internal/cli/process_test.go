@@ -98,6 +98,9 @@ func (p *process) exits(t *testing.T, want int) *process {
 	if got := p.start(t).exit(t); got != want {
 		t.Fatalf("%q exits with %d, want %d\n%s%s", p.Args, got, want, p.out.String(), p.err.String())
 	}
+	if !namesExitCode(p.Args[1:], strconv.Itoa(want)) {
+		t.Errorf("the help of the command lacks the exit code %d of: %q", want, p.Args)
+	}
 	return p
 }
 

@@ -106,6 +106,7 @@ than 10 minutes are skipped, unless --older-than is shorter.`,
 	env.Specify(cmd, cmdutil.Spec{
 		Permission: "AUDIT_READ", Resource: "audit", Optional: []string{"SYSTEM_MANAGE"}, Tables: []string{schema.Intents}, Audit: cmdutil.Always, Action: audit.Execute,
 	})
+	cliflag.Exits(cmd, "9")
 	return cmdutil.AddOutputFlags[reconciled](env, cmd)
 }
 

@@ -84,6 +84,7 @@ record; --archive compares their archives with it.`,
 	cliflag.MarkFile(cmd, "checkpoints", cliflag.FileFolder)
 	cliflag.MarkFile(cmd, "archive", cliflag.FileRead)
 	env.Specify(cmd, cmdutil.Spec{Permission: "AUDIT_READ", Resource: "audit", Tables: schema.AuditTables})
+	cliflag.Exits(cmd, "9")
 	return cmdutil.AddOutputFlags[seal.Verdict](env, cmd)
 }
 
@@ -270,6 +271,7 @@ func newKeygen(env *cmdutil.Env) *cobra.Command {
 	})
 	cmd.Flags().StringVar(&out, "out", "", "new `file` for the private key, or - for standard output; the public key goes to FILE.pub")
 	cliflag.MarkFile(cmd, "out", cliflag.FileWritten, ".pub")
+	cliflag.Exits(cmd, "4")
 	env.Specify(cmd, cmdutil.Spec{Permission: cmdutil.NoOperator})
 	return cmdutil.BindOutput(env, cmd, func(columns []string) error {
 		if out == cliflag.StandardStream { // the private key is printed instead of the record

@@ -129,6 +129,7 @@ session, but a wrong password still counts.`,
 	cmd.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from the first line of standard input")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "password-stdin")
 	cmd.Flags().BoolVar(&otpStdin, "otp-stdin", false, "read the code of the second factor from the next line of standard input")
+	cliflag.Exits(cmd, "6")
 	env.Specify(cmd, cmdutil.Spec{Permission: cmdutil.NoOperator, Audit: cmdutil.Always})
 	return cmdutil.AddOutputFlags[loginRecord](env, cmd)
 }

@@ -138,6 +138,20 @@ func HintInstead(cmd *cobra.Command, flag string) string {
 	return cmd.Annotations["instead of --"+flag]
 }
 
+// Exits adds exit codes to the help of a command, or of those of a group, that do not follow from flags and arguments.
+func Exits(cmd *cobra.Command, codes ...string) *cobra.Command {
+	annotate(cmd, "exits", strings.Join(codes, " "))
+	return cmd
+}
+
+// ExitsOf returns the codes that Exits added to a command and to the groups above it.
+func ExitsOf(cmd *cobra.Command) (codes []string) {
+	for ; cmd != nil; cmd = cmd.Parent() {
+		codes = append(codes, strings.Fields(cmd.Annotations["exits"])...)
+	}
+	return codes
+}
+
 // topicAnnotation annotates a flag that a help topic explains, in place of the help of each command that has it.
 const topicAnnotation = "topic"
 

@@ -11,13 +11,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/config"
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
 func newEdit(env *cmdutil.Env) *cobra.Command {
-	return &cobra.Command{
+	return cliflag.Exits(&cobra.Command{
 		Use: "edit", Short: "Edit the configuration file in $VISUAL or $EDITOR", Args: cmdutil.ExactArgs(),
 		Long: "Opens a copy, which replaces the file only if it has no errors. The file keeps its mode. With an error, a\n" +
 			"terminal is asked whether to go on editing.",
@@ -38,7 +39,7 @@ func newEdit(env *cmdutil.Env) *cobra.Command {
 			}
 			return edit(ctx, env, e, copied.Name())
 		}),
-	}
+	}, "4")
 }
 
 // edit runs the editor on the copy until it has no errors or the user gives up, and replaces the file.

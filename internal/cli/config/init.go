@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/config"
 	"github.com/cxgctl/cxgctl/internal/db"
@@ -20,7 +21,7 @@ import (
 const testTimeout = 10 * time.Second
 
 func newInit(env *cmdutil.Env) *cobra.Command {
-	return &cobra.Command{
+	return cliflag.Exits(&cobra.Command{
 		Use: "init", Short: "Write a commented configuration file to start from", Args: cmdutil.ExactArgs(),
 		Long: "On a terminal, asks for the address of the database, the operator and the time zone, and tests the\n" +
 			"connection. Otherwise the file is for the dev database. Only you can read it.",
@@ -51,7 +52,7 @@ func newInit(env *cmdutil.Env) *cobra.Command {
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), output.Sanitize(path))
 			return err
 		}),
-	}
+	}, "4", "8")
 }
 
 // ask asks for the settings on a terminal. Without one, they are those of the dev database.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/config"
 	"github.com/cxgctl/cxgctl/internal/db"
@@ -69,7 +70,7 @@ func newProfiles(env *cmdutil.Env) *cobra.Command {
 }
 
 func newUseProfile(env *cmdutil.Env) *cobra.Command {
-	return &cobra.Command{
+	return cliflag.Exits(&cobra.Command{
 		Use: "use-profile NAME", Short: "Make a profile the default", Args: cmdutil.ExactArgs("NAME"),
 		Long:              "Changes the line \"profile: …\" of the configuration file, and nothing else in it.",
 		Example:           "  cxgctl config use-profile prod",
@@ -88,7 +89,7 @@ func newUseProfile(env *cmdutil.Env) *cobra.Command {
 			}
 			return nil
 		}),
-	}
+	}, "3", "4")
 }
 
 // editing returns the configuration file for a change.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/devdb"
@@ -51,8 +52,8 @@ func present[T comparable](v T) *T {
 
 // NewCommand returns the commands about the dev database.
 func NewCommand(env *cmdutil.Env) *cobra.Command {
-	return cmdutil.Group("dev", "Run a local PostgreSQL with demo data, to try things out",
-		newUp(env), newStatus(env), newDown(env), newReset(env))
+	return cliflag.Exits(cmdutil.Group("dev", "Run a local PostgreSQL with demo data, to try things out",
+		newUp(env), newStatus(env), newDown(env), newReset(env)), "8", "75")
 }
 
 // devOperator is the operator in the demo data.
@@ -106,6 +107,7 @@ func newUp(env *cmdutil.Env) *cobra.Command {
 	})
 	cmd.Flags().IntVar(&size.Users, "users", devUsers, "number of users in the demo data")
 	cmd.Flags().IntVar(&size.Invoices, "invoices", devInvoices, "number of invoices in the demo data")
+	cliflag.Exits(cmd, "4")
 	return cmdutil.AddOutputFlags[devServer](env, cmd)
 }
 
@@ -130,6 +132,7 @@ because the server listens only on its socket.`,
 		}
 		return fault.New(fault.NotFound, "the dev database is not running").WithHint("start it: cxgctl dev up").With("folder", s.Dir)
 	})
+	cliflag.Exits(cmd, "3")
 	return cmdutil.AddOutputFlags[devServer](env, cmd)
 }
 
@@ -147,7 +150,7 @@ func newDown(env *cmdutil.Env) *cobra.Command {
 }
 
 func newReset(env *cmdutil.Env) *cobra.Command {
-	return &cobra.Command{
+	return cliflag.Exits(&cobra.Command{
 		Use: "reset", Short: "Stop the dev database and delete it with all its data", Long: "Only databases that cxgctl dev up created are deleted.", Example: "  cxgctl dev reset --yes", Args: cmdutil.ExactArgs(),
 		RunE: env.Wrap(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			dir := devdb.DefaultDir(env.Getenv)
@@ -160,5 +163,5 @@ func newReset(env *cmdutil.Env) *cobra.Command {
 			env.Note("removed the dev database in %s", dir)
 			return nil
 		}),
-	}
+	}, "10")
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/auth"
 	"github.com/cxgctl/cxgctl/internal/buildinfo"
+	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/cli/tenantdb"
 	"github.com/cxgctl/cxgctl/internal/config"
@@ -85,6 +86,7 @@ func NewCommand(env *cmdutil.Env) *cobra.Command {
 	})
 	f.Bind(cmd)
 	cmd.Flags().BoolVar(&compat, "compat", false, "test the server features that cxgctl needs, and show what fails without each")
+	cliflag.Exits(cmd, "8", "9")
 	return tenantdb.BindOutput[doctor.Result, tenantResult](env, cmd)
 }
 

@@ -112,6 +112,7 @@ func Complete(env *cmdutil.Env, cmd *cobra.Command, f *Flags, n Spec) *cobra.Com
 	f.BindBatch(cmd)
 	cmdutil.Annotate(cmd, cliflag.FileUse, "FILE")
 	cmdutil.Annotate(cmd, cmdutil.NoTable, "yes")
+	cliflag.Exits(cmd, "9", "75")
 	return cmdutil.BindOutput(env, cmd, func(columns []string) error {
 		switch {
 		case f.status:

@@ -46,7 +46,7 @@ func NewCommand(env *cmdutil.Env) *cobra.Command {
 	cmd := cmdutil.Group("migrate", "Apply, revert and list schema migrations",
 		newUp(env), newDown(env), newStatus(env), newRoles(env))
 	env.Specify(cmd, cmdutil.Spec{Permission: cmdutil.NoOperator, Tables: schema.AuditTables})
-	return cmd
+	return cliflag.Exits(cmd, "8", "75")
 }
 
 // server returns the configuration of a direct connection to a database, for migrations.

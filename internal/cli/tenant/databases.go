@@ -86,6 +86,7 @@ one per tenant. tenant_databases lists exceptions by tenant code. Connection str
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "tenant", "parallel")
 	cmdutil.Tenants.CompleteFlag(env, cmd, "tenant")
 	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_LIST", Resource: cmdutil.Tenants.Name, Tables: cmdutil.Tenants.Tables})
+	cliflag.Exits(cmd, "9")
 	return cmdutil.AddOutputFlags[tenantDatabase](env, cmd)
 }
 

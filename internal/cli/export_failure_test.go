@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cxgctl/cxgctl/internal/dbtest"
+	"github.com/cxgctl/cxgctl/internal/dbtest/torture"
 )
 
 // withInvoices returns a fresh pair of databases with enough invoices to make an export take a while.
@@ -175,32 +177,36 @@ func TestExport_EndedEarlyLeavesOldFile(t *testing.T) {
 // A server that restarts during an export leaves the old file and the old state. The next run delivers everything.
 func TestExport_ServerRestarts(t *testing.T) {
 	t.Parallel()
+	result := torture.Report(t, 2, "exports, server restarts")
 	server := dbtest.NewRestartable(t, migrated)
 	pair := server.Pair()
-	rows := 200_000
-	if testing.Short() {
-		rows = 100_000
-	}
+	rows := torture.Count(200_000, 200_000, 100_000)
 	addInvoices(t, pair, rows)
-	dir := t.TempDir()
-	file := old(t, dir, "x.csv")
-	run := func() *process {
-		return cxgctl(t, pair, "invoices", "list", "--all", "-o", "csv", "--no-headers", "--output-file", file, "--overwrite", "--state", filepath.Join(dir, "s"))
-	}
-	p := run().start(t)
-	underWay(t, dir, 100)
-	server.Stop()
-	if code := p.exit(t); code != 8 {
-		t.Errorf("exit code %d: %s", code, p.err.String())
-	}
-	kept(t, dir, file)
-	run().exits(t, 8) // it is still down
-	kept(t, dir, file)
-	server.Start(t)
-	run().exits(t, 0)
-	text, err := os.ReadFile(file)
-	if n := bytes.Count(text, []byte("\n")); err != nil || n != rows {
-		t.Errorf("%d rows are delivered: %v", n, err)
+	for n := range torture.Count(30, 1, 1) {
+		dir := t.TempDir()
+		file := old(t, dir, "x.csv")
+		run := func() *process {
+			result.Attempts.Add(1)
+			return cxgctl(t, pair, "invoices", "list", "--all", "-o", "csv", "--no-headers", "--output-file", file, "--overwrite", "--state", filepath.Join(dir, "s"))
+		}
+		p := run().start(t)
+		underWay(t, dir, 100)
+		time.Sleep(time.Duration(n) * 5 * time.Millisecond)
+		server.Stop()
+		result.Faults.Add(1)
+		if code := p.exit(t); code != 8 {
+			t.Errorf("exit code %d: %s", code, p.err.String())
+		}
+		kept(t, dir, file)
+		run().exits(t, 8) // it is still down
+		kept(t, dir, file)
+		server.Start(t)
+		run().exits(t, 0)
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		result.Rows(t, bytes.Count(text, []byte("\n")), rows, rows)
 	}
 }
 
@@ -211,25 +217,95 @@ func signalTo(t *testing.T, p *process, sig syscall.Signal) {
 	}
 }
 
-// A full disk fails an export, whether or not another goroutine compresses it.
-func TestExport_FullDisk(t *testing.T) {
+// fullDisk prepares processes whose files in dir cannot take more than room bytes: on a small file system, or, as an
+// ordinary user can do too, by a limit of a file's size.
+type fullDisk struct {
+	mounted bool
+	dir     string
+	room    int
+}
+
+// limit limits the process.
+func (d fullDisk) limit(t *testing.T, p *process) *process {
+	t.Helper()
+	if !d.mounted {
+		p.Args = append([]string{"bash", "-c", fmt.Sprintf(`ulimit -f %d && exec -a cxgctl "$0" "$@"`, d.room>>10), p.Path}, p.Args[1:]...)
+		p.Path = "/bin/bash"
+		return p
+	}
+	size := max(d.room, 4<<10) + 8<<10 // the old file takes a page
+	if err := unix.Mount("tmpfs", d.dir, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(d.dir, unix.MNT_DETACH) })
+	return p
+}
+
+// fill takes the rest of a file system without room.
+func (d fullDisk) fill(t *testing.T) {
+	t.Helper()
+	if d.mounted && d.room == 0 && os.WriteFile(filepath.Join(d.dir, "filler.lock"), make([]byte, 1<<20), 0o600) == nil {
+		t.Fatal("the file system is not full")
+	}
+}
+
+// A full disk fails whatever writes a file, whether or not another goroutine compresses it: the exit code is 74, an old
+// file is kept, no temporary file is left, and nothing was changed whose only copy was to be in the file.
+func TestFiles_FullDisk(t *testing.T) {
 	t.Parallel()
+	result := torture.Report(t, 10, "files written to a full disk")
 	pair := withInvoices(t, 30_000)
-	dir := t.TempDir()
-	small := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=256k") == nil
-	if small {
-		t.Cleanup(func() { _ = unix.Unmount(dir, 0) })
+	insertSubjects(t, pair, 3)
+	type writing struct {
+		args, name string
+		room       int
+		fresh      bool // the file does not exist
+	}
+	cases := []writing{
+		{args: "users list --all -o csv --output-file FILE"},
+		{args: "invoices list --all -o csv --output-file FILE --manifest DIR/m --state DIR/s --overwrite", room: 256 << 10},
+		{args: "users import - --format csv --no-passwords --errors FILE", fresh: true},
+		{args: "users import - --format csv --generate-passwords --passwords-out FILE", fresh: true},
+		{args: "users password u1 --generate-password --password-out FILE", fresh: true},
+		{args: "auth token --create --name job --permissions USER_LIST --token-out FILE", fresh: true},
+		{args: "audit keygen --out FILE", fresh: true},
+		{args: "invoices report --html FILE"},
+		{args: "audit list --all -o jsonl --output-file FILE"},
 	}
 	for name, format := range exports {
 		cxgctl(t, pair, "invoices", "list", "--all", "-o", format, "--output-file", "/dev/full").exits(t, 74).says(t, "no space left on device")
-		if !small { // only root may mount one
-			continue
+		cases = append(cases, writing{args: "invoices list --all -o " + format + " --output-file FILE", name: name, room: 256 << 10})
+	}
+	const state = `SELECT concat_ws(' ', (SELECT count(*) FROM idam.users), (SELECT count(*) FROM idam.api_keys), (SELECT md5(string_agg(password, ',')) FROM idam.users),
+		(SELECT count(*) FROM audt.audit_logs WHERE result = 'SUCCESS' AND event_type <> 'DATA_ACCESS'))`
+	before := ask(t, pair.Manager, state)
+	for _, mounted := range []bool{false, true} {
+		if mounted && os.Geteuid() != 0 {
+			continue // only root may mount one
 		}
-		file := old(t, dir, name)
-		cxgctl(t, pair, "invoices", "list", "--all", "-o", format, "--output-file", file).exits(t, 74).says(t, "no space left on device")
-		kept(t, dir, file)
-		if err := os.Remove(file); err != nil {
-			t.Fatal(err)
+		for _, c := range cases {
+			t.Run(fmt.Sprintf("mounted %v, %s", mounted, c.args), func(t *testing.T) {
+				disk := fullDisk{mounted: mounted, dir: t.TempDir(), room: c.room}
+				file := filepath.Join(disk.dir, cmp.Or(c.name, "f"))
+				p := disk.limit(t, cxgctl(t, pair, strings.Fields(strings.NewReplacer("FILE", file, "DIR", disk.dir).Replace(c.args))...))
+				var olds []string
+				if !c.fresh {
+					olds = append(olds, old(t, disk.dir, filepath.Base(file)))
+				}
+				disk.fill(t)
+				result.Attempts.Add(1)
+				result.Faults.Add(1)
+				code := p.in("username,email,full_name\nbad name,x,X\n").start(t).exit(t)
+				if said := p.err.String(); code != 74 || !strings.Contains(said, "no space left on device") && !strings.Contains(said, "file too large") {
+					t.Errorf("exit code %d: %s", code, said)
+					result.Wrong.Add(1)
+				}
+				kept(t, disk.dir, olds...)
+				if after := ask(t, pair.Manager, state); after != before {
+					t.Errorf("changed from %s to %s: %s", before, after, p.err.String())
+					result.Wrong.Add(1)
+				}
+			})
 		}
 	}
 }

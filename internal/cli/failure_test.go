@@ -86,7 +86,10 @@ func TestSignal_DuringLockWaitChangesNothing(t *testing.T) {
 
 func TestTimeout_LockedTable(t *testing.T) {
 	t.Parallel()
+	result := torture.Report(t, 12, "changes of locked rows and tables")
 	for what, lock := range locks {
+		result.Attempts.Add(1)
+		result.Faults.Add(1)
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			pair := withAda(t)

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/cxgctl/cxgctl/internal/dbtest"
+	"github.com/cxgctl/cxgctl/internal/dbtest/torture"
 )
 
 // hostileSettings change what statements find, read or print. Settings of the role override those of the database.
@@ -112,6 +113,7 @@ func TestHostileSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	torture.Report(t, 14, "scripts beside planted objects and settings").Attempts.Add(int64(len(files)))
 	runScripts(t, withPlanted(), files)
 }
 
@@ -120,6 +122,7 @@ func TestHostileSettings(t *testing.T) {
 // of the two ways.
 func TestPlantedObjectsAreNotCalled(t *testing.T) {
 	t.Parallel()
+	result := torture.Report(t, 14, "commands beside operators of another role")
 	bouncer := dbtest.NewPgBouncer(t)
 	pair := dbtest.New(t, migrated)
 	role := "low_" + strings.ToLower(rand.Text()[:12])
@@ -164,6 +167,7 @@ CREATE FUNCTION `+schema+`.lower(varchar) RETURNS text LANGUAGE plpgsql AS $$ BE
 				"users get " + name + "@example.com", "users status " + name + " --set LOCKED", "users unlock " + name, "roles list", "audit list", "audit verify",
 				"invoices list", "tenants list", "sessions list", "users delete " + name + " --yes", "users history " + name + " --include-deleted", "__complete users get " + name,
 			} {
+				result.Attempts.Add(1)
 				cxgctl(t, reached, strings.Fields(args)...).exits(t, 0)
 			}
 			if got := ask(t, pair.Manager, "SELECT rolsuper FROM pg_roles WHERE rolname = '"+role+"'"); got != "f" {

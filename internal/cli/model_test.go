@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 	"github.com/cxgctl/cxgctl/internal/dbtest/torture"
@@ -104,7 +106,7 @@ const (
 )
 
 // Every changed row has exactly one audit row with correct images. Dry runs and failures change nothing. Every row of
-// the log is sealed.
+// the log is sealed. No command leaves a goroutine.
 func TestChanges_MatchModelAndAuditLog(t *testing.T) {
 	result := torture.Report(t, 3, "random commands against a model")
 	pair := dbtest.New(t, migrated)
@@ -118,6 +120,8 @@ func TestChanges_MatchModelAndAuditLog(t *testing.T) {
 			t.Fatalf("%q exits with %d, want %d:\n%s", args, code, want, said)
 		}
 	}
+	run(0, "users", "list")
+	goroutines := runtime.NumGoroutine()
 	for range torture.Count(10_000, 250, 80) {
 		result.Attempts.Add(1)
 		args, code, effect := m.command(r)
@@ -128,6 +132,12 @@ func TestChanges_MatchModelAndAuditLog(t *testing.T) {
 		run(code, args...)
 		if code == 0 {
 			effect()
+		}
+	}
+	for end := time.Now().Add(patience); runtime.NumGoroutine() > goroutines; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Errorf("the commands left %d goroutines", runtime.NumGoroutine()-goroutines)
+			break
 		}
 	}
 	replay(t, result, pair.Manager, m)

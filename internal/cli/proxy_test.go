@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/cxgctl/cxgctl/internal/dbtest"
+	"github.com/cxgctl/cxgctl/internal/dbtest/torture"
 )
 
 // proxy simulates one failure of a connection: when the client first sends a message that contains the text, the proxy
@@ -167,6 +168,7 @@ func answered(server net.Conn, message []byte) {
 // Through a pooler the process id of the server is unknown, and the process may serve other clients afterwards.
 func TestCommit_LostAnswerIsResolved(t *testing.T) {
 	t.Parallel()
+	result := torture.Report(t, 2, "changes cut between COMMIT and its answer")
 	bouncer := dbtest.NewPgBouncer(t)
 	for name, c := range map[string]struct {
 		fate func(client, server net.Conn, message []byte)
@@ -188,7 +190,8 @@ func TestCommit_LostAnswerIsResolved(t *testing.T) {
 			time.Sleep(500 * time.Millisecond)
 		}, false},
 	} {
-		for _, way := range []string{"direct", "pooled"} {
+		for n := range 2 * torture.Count(20, 1, 1) {
+			way := []string{"direct", "pooled"}[n%2]
 			t.Run(name+"/"+way, func(t *testing.T) {
 				t.Parallel()
 				pair := withAda(t)
@@ -208,6 +211,8 @@ func TestCommit_LostAnswerIsResolved(t *testing.T) {
 					p.exits(t, 8).says(t, "the connection broke during the commit, and nothing was changed")
 					untouched(t, pair.Manager)
 				}
+				result.Attempts.Add(1)
+				result.Faults.Add(1)
 				if !proxy.happened.Load() {
 					t.Error("no accident happened")
 				}

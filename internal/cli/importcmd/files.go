@@ -1,7 +1,6 @@
 package importcmd
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -134,7 +133,11 @@ func (x *failures) close(complete bool) error {
 		x.to.abort()
 		return nil
 	}
-	if err := errors.Join(x.rows.Close(), x.to.commit()); err != nil {
+	err := x.rows.Close()
+	if err == nil {
+		err = x.to.commit()
+	}
+	if err != nil {
 		x.to.abort()
 		return cmdutil.WriteError("--errors", x.name, err)
 	}

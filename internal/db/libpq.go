@@ -32,6 +32,7 @@ var flaws = []struct{ text, parameter, wrong string }{
 	{"sslcertmode", "sslcertmode", "must be disable, allow or require"},
 	{"min_protocol_version", "min_protocol_version", "must be 3.0, 3.2 or latest, and not above max_protocol_version"},
 	{"max_protocol_version", "max_protocol_version", "must be 3.0, 3.2 or latest"},
+	{"invalid port", "port", "must be a number from 1 to 65535; percent-encode the special characters of a password"},
 	{"port numbers", "port", "must be one number, or one for each host"},
 }
 

@@ -166,10 +166,13 @@ func exportAll[T any](ctx context.Context, env *cmdutil.Env, cmd *cobra.Command,
 	if recordErr := record(n); err == nil {
 		err = recordErr
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = x.writeState(n)
 	}
-	return x.writeState(n)
+	if err == nil && x.Printer.File != "" {
+		x.Note("%s exported", fault.Plural(int(n), strings.TrimSuffix(v.Name, "s")))
+	}
+	return err
 }
 
 // snapshotRows yields the rows of q as read returns them, with progress. It sets x.mark to the mark of their snapshot.

@@ -230,8 +230,8 @@ func length(a money.Amount) float64 {
 	return max(f, 0)
 }
 
-// digits splits a decimal between its thousands. The page sets the parts apart without a character between them, so
-// that a copied figure is exact.
+// digits splits a decimal between its thousands, without decimals that are all 0. The page sets the parts apart without
+// a character between them, so that a copied figure is exact.
 func digits(amount string) (parts []string) {
 	end := strings.IndexByte(amount, '.')
 	if end < 0 || strings.Trim(amount, "-.0123456789") != "" {
@@ -248,7 +248,9 @@ func digits(amount string) (parts []string) {
 	if first == start { // the sign belongs to the first digits
 		parts[0] = amount[:start] + parts[0]
 	}
-	parts[len(parts)-1] += amount[end:]
+	if strings.Trim(amount[end:], ".0") != "" {
+		parts[len(parts)-1] += amount[end:]
+	}
 	return parts
 }
 

@@ -76,8 +76,15 @@ func MarkOf(ctx context.Context, r Reader, server, table string, transactions bo
 	if !transactions {
 		return m, nil
 	}
-	err := r.QueryRow(ctx, readFiles, table).Scan(&m.Files)
+	layout, err := ReadLayout(ctx, r)
+	if err == nil && layout[table].Kind == Distributed {
+		err = fault.New(fault.Database, "table %s is distributed by Citus, whose nodes count transactions apart", table).
+			WithHint("--state would miss changes; use --changed-since instead")
+	}
 	if err != nil {
+		return m, err
+	}
+	if err := r.QueryRow(ctx, readFiles, table).Scan(&m.Files); err != nil {
 		return m, err
 	}
 	if m.Horizon, err = strconv.ParseUint(low, 10, 64); err != nil || low == high {

@@ -16,9 +16,10 @@ import (
 // Write is a transaction that can change data. It holds its session until it ends.
 type Write struct {
 	pgx.Tx
-	Now  time.Time // start of the transaction by the server's clock, since the client's cannot be trusted
-	db   *DB
-	conn *pgxpool.Conn // nil after the end
+	Layout Layout    // nil without Citus
+	Now    time.Time // start of the transaction by the server's clock, since the client's cannot be trusted
+	db     *DB
+	conn   *pgxpool.Conn // nil after the end
 }
 
 // BeginWrite opens a transaction that can change data. Only the audit ledger may call it; a linter enforces that. If
@@ -52,7 +53,14 @@ func (d *DB) beginWrite(ctx context.Context) (*Write, error) {
 		return nil, err
 	}
 	w := &Write{Tx: tx, db: d, conn: conn}
-	if err := tx.QueryRow(ctx, `SELECT now()`).Scan(&w.Now); err != nil {
+	citus := false
+	err = tx.QueryRow(ctx, `SELECT now(), `+onCitus).Scan(&w.Now, &citus)
+	if err == nil && citus {
+		if w.Layout, err = layout(ctx, tx); err == nil {
+			err = w.Layout.Check()
+		}
+	}
+	if err != nil {
 		_ = w.Rollback(ctx) // the query's error is more useful
 		return nil, err
 	}

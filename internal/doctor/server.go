@@ -125,24 +125,46 @@ func (x session) exposed() bool {
 // oldest is the first version with a built-in gen_random_uuid(), the default of every id.
 const oldest = 13
 
-func version(_ context.Context, s *subject) (Finding, error) {
+func version(ctx context.Context, s *subject) (Finding, error) {
+	f := judgeVersion(s)
+	layout, err := db.ReadLayout(ctx, s.db)
+	if err != nil || layout == nil || f.Status == Fail {
+		return f, err
+	}
+	var nodes int
+	if err := s.db.QueryRow(ctx, `SELECT count(*) FROM pg_catalog.pg_dist_node WHERE isactive AND noderole = 'primary'`).Scan(&nodes); err != nil {
+		return f, err
+	}
+	f.Found += fmt.Sprintf("; Citus, %s of %s, %s", layout.Role(), fault.Plural(nodes, "node"), layout.Count())
+	if err := layout.Check(); err != nil {
+		refused := fault.From(err)
+		return wrong(Fail, "%s: changes are refused, because %s", f.Found, refused.Message).remedied("%s", strings.TrimPrefix(refused.Hint, "nothing was changed; ")), nil
+	}
+	if layout.Copied() && f.Status == OK {
+		return wrong(Warn, "%s: changes lock whole tables on every node, and reads gain nothing", f.Found).
+			remedied("SELECT undistribute_table(…) for each reference table, or distribute sys.users or bill.invoices by tenant_id"), nil
+	}
+	return f, nil
+}
+
+func judgeVersion(s *subject) Finding {
 	x := s.session
 	engine, _, _ := strings.Cut(x.Engine, " ")
 	switch {
 	case x.Number/10000 < oldest:
 		return wrong(Fail, "%s %s; %s needs PostgreSQL %d or later", engine, x.Version, s.in.Client, oldest).
-			remedied("upgrade the server, or do not point %s at it", Local), nil
+			remedied("upgrade the server, or do not point %s at it", Local)
 	case engine != "PostgreSQL":
 		return wrong(Warn, "%s, which reports itself as PostgreSQL %s; %s is only tested with PostgreSQL", engine, x.Version, s.in.Client).
-			remedied("try changes with --dry-run first"), nil
+			remedied("try changes with --dry-run first")
 	case x.Encoding != "UTF8":
 		return wrong(Warn, "PostgreSQL %s; the database's encoding %s does not have all characters of UTF8", x.Version, x.Encoding).
-			remedied("values with other characters are refused; a database with ENCODING 'UTF8' accepts all"), nil
+			remedied("values with other characters are refused; a database with ENCODING 'UTF8' accepts all")
 	case x.Commit != nil && (*x.Commit == "off" || *x.Commit == "local"):
 		return fine("PostgreSQL %s, %s; synchronous_commit is %s, so a server crash may lose changes of other software, but none of %s's",
-			x.Version, s.in.Client, *x.Commit, Local), nil
+			x.Version, s.in.Client, *x.Commit, Local)
 	}
-	return fine("PostgreSQL %s, %s", x.Version, s.in.Client), nil
+	return fine("PostgreSQL %s, %s", x.Version, s.in.Client)
 }
 
 // maxSkew is the accepted difference between the clocks. Locks, expiry and the order of audit rows depend on both

@@ -48,6 +48,9 @@ func open(cfg *pgx.ConnConfig, which Database) *sql.DB {
 		if err == nil {
 			err = lock(ctx, conn, which)
 		}
+		if err == nil {
+			err = db.CheckLayout(ctx, conn)
+		}
 		if err != nil {
 			_ = conn.Close(context.WithoutCancel(ctx)) // stdlib does not close a connection whose hook failed
 		}

@@ -57,6 +57,9 @@ var (
 
 // purpose returns the command of a statement, with its first table or function.
 func purpose(sql string) string {
+	if sql == commit {
+		return "COMMIT"
+	}
 	sql, _, _ = strings.Cut(literal.ReplaceAllString(strings.ReplaceAll(sql, `"`, ""), ""), ";")
 	verb := statementVerb.FindStringSubmatch(sql)
 	if verb == nil {

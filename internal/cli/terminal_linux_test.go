@@ -326,6 +326,35 @@ func TestWaiting_SlowStatement(t *testing.T) {
 	p.awaits(t, "\rwaiting for the database … 1s").awaits(t, "\r\x1b[K").awaits(t, "updated user ada").leaves(t, 0)
 }
 
+// A list that streams also names what it waits for, until its first row.
+func TestWaiting_Stream(t *testing.T) {
+	t.Parallel()
+	pair := withAda(t)
+	if _, err := unchecked(t, pair.Manager).Exec(t.Context(), insertInvoice, "INV-1", 1); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), pair.Manager+"&application_name=psql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	for _, format := range []string{"table", "csv"} {
+		if _, err := conn.Exec(t.Context(), `BEGIN; LOCK TABLE bill.invoices`); err != nil {
+			t.Fatal(err)
+		}
+		p := startOnTerminal(t, pair, "invoices", "list", "--all", "-o", format)
+		p.awaits(t, fmt.Sprintf("\rwaiting for a lock held by pid %d (psql, ", conn.PgConn().PID()))
+		if _, err := conn.Exec(t.Context(), `ROLLBACK`); err != nil {
+			t.Fatal(err)
+		}
+		p.awaits(t, "\r\x1b[K").awaits(t, "INV-1").leaves(t, 0)
+		_, rows, _ := strings.Cut(p.sees(), "\r\x1b[K")
+		if strings.Contains(rows, "waiting") {
+			t.Errorf("-o %s says that it waits after the first row:\n%s", format, p.sees())
+		}
+	}
+}
+
 func TestPassword_PromptedTwiceWithoutEcho(t *testing.T) {
 	t.Parallel()
 	const pw = "Canary-Horse-9"

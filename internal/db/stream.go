@@ -105,7 +105,7 @@ func Export[R any](
 		// statement_timeout is meant for short statements; a stream may run as long as rows arrive.
 		err := d.snapshot(ctx, "; SET LOCAL statement_timeout = 0", func(r Reader) error {
 			w := &IdleTimer{}
-			ctx, cancel := context.WithCancelCause(context.WithValue(ctx, streamsKey{}, true))
+			ctx, cancel := context.WithCancelCause(context.WithValue(ctx, streamKey{}, w))
 			defer cancel(nil)
 			defer w.start(idle, cancel)()
 			for row, err := range read(ctx, r, w) {
@@ -113,6 +113,10 @@ func Export[R any](
 					return cmp.Or(context.Cause(ctx), err)
 				}
 				w.turns.Add(1)
+				if w.beforeRow != nil {
+					w.beforeRow()
+					w.beforeRow = nil
+				}
 				stopped = !yield(row, nil)
 				w.turns.Add(1)
 				if stopped {
@@ -137,7 +141,8 @@ func Stream[T any](ctx context.Context, d *DB, idle time.Duration, q Query) iter
 
 // IdleTimer detects a stream that waits for the server for too long. Its zero value is waiting.
 type IdleTimer struct {
-	turns atomic.Uint64 // odd while a row is being handled
+	turns     atomic.Uint64 // odd while a row is being handled
+	beforeRow func()        // see Statement.BeforeRows; nil once called
 }
 
 // Rows returns the number of handled rows.

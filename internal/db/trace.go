@@ -19,9 +19,16 @@ type Watcher interface {
 // Statement is a statement that runs.
 type Statement struct {
 	Purpose string // command and table, such as SELECT idam.users; contains no values
-	Streams bool   // it takes as long as its rows are read
 
-	conn *pgx.Conn
+	conn   *pgx.Conn
+	stream *IdleTimer // nil if the statement ends before its rows are used
+}
+
+// BeforeRows calls stop before the first row is used, if the statement streams.
+func (s *Statement) BeforeRows(stop func()) {
+	if s.stream != nil {
+		s.stream.beforeRow = stop
+	}
 }
 
 // Blocker describes the session that holds a lock for which the statement waits, such as "pid 4711 (psql, ada)". It asks
@@ -79,12 +86,13 @@ func purpose(sql string) string {
 type watching struct{ Watcher }
 
 type (
-	endedKey   struct{}
-	streamsKey struct{}
+	endedKey  struct{}
+	streamKey struct{}
 )
 
 func (w watching) begin(ctx context.Context, conn *pgx.Conn, purpose string) context.Context {
-	s := &Statement{Purpose: purpose, Streams: ctx.Value(streamsKey{}) != nil, conn: conn}
+	s := &Statement{Purpose: purpose, conn: conn}
+	s.stream, _ = ctx.Value(streamKey{}).(*IdleTimer)
 	return context.WithValue(ctx, endedKey{}, w.Began(s))
 }
 

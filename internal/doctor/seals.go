@@ -66,5 +66,5 @@ func auditSeals(ctx context.Context, s *subject) (Finding, error) {
 	if last == 1 {
 		are = " is"
 	}
-	return fine("%s sealed, the last %s", fault.Plural(last, "audit row")+are, at.Instant.Format(time.RFC3339)), nil
+	return fine("%s sealed, the last %s", fault.Plural(last, "audit row")+are, at.Instant.UTC().Format(time.RFC3339)), nil
 }

@@ -218,10 +218,8 @@ func (t Target[T, R]) FailTaken(row *Row, holders []Holder[T]) {
 		switch {
 		case byID:
 			parts = append(parts, fmt.Sprintf("id %s is taken by %s %q", h.Value, t.Noun.Name, name))
-		case t.HoldersByID:
-			parts = append(parts, fmt.Sprintf("%s %q is taken by %s", h.Key, h.Value, id))
 		default:
-			parts = append(parts, fmt.Sprintf("%s %q is taken by %s", h.Key, h.Value, name))
+			parts = append(parts, fmt.Sprintf("%s %q is taken by %s", h.Key, h.Value, t.Holder(*h.Record)))
 		}
 		if !t.Noun.IsLive(*h.Record) {
 			hint = fmt.Sprintf("that %s is deleted; restore it with: %s %s", t.Noun.Name, strings.Replace(t.Command, "import", "restore", 1), id)

@@ -59,12 +59,12 @@ func (Basic[T, R]) AfterInsert(context.Context, *audit.Tx, []R) ([]audit.Change,
 // Target describes the table that rows go to.
 type Target[T any, R Item[T]] struct {
 	rowupdate.Table[T]
-	Database    Database
-	Command     string             // the import command, for hints: cxgctl users import
-	Fields      schema.FieldsOf[T] // of the record; a new one gets those that the table has
-	Extra       []Column[R]        // columns that the record does not show, or that replace fields
-	Holders     string             // finds the records that hold unique values, given as one array per key of the noun
-	HoldersByID bool               // messages name the holder of a value by its id
+	Database Database
+	Command  string             // the import command, for hints: cxgctl users import
+	Fields   schema.FieldsOf[T] // of the record; a new one gets those that the table has
+	Extra    []Column[R]        // columns that the record does not show, or that replace fields
+	Holders  string             // finds the records that hold unique values, given as one array per key of the noun
+	Holder   func(T) string     // names the holder of a value in messages
 }
 
 // UniqueKey is a value that only one record may have.

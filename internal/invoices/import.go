@@ -44,7 +44,7 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, f *rowreader.File, 
 		return importer.Report{}, err
 	}
 	return importer.Run(ctx, l, t.cat, source, &importSpec{t: t, need: o.Need}, importer.Target[Invoice, *incoming]{
-		Table: t.Table, Command: importCommand, Fields: fields, Holders: t.ByRef, HoldersByID: true,
+		Table: t.Table, Command: importCommand, Fields: fields, Holders: t.ByRef, Holder: func(i Invoice) string { return i.ID.String() },
 	}, o.Options)
 }
 

@@ -10,6 +10,21 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
+// Described names a user for people: "ada (Ada Lovelace <ada@example.com>, TENANT, deleted)".
+func (u User) Described() string {
+	var about []string
+	if u.FullName != nil {
+		about = append(about, *u.FullName+" <"+u.Email+">")
+	}
+	if u.UserType != nil {
+		about = append(about, *u.UserType)
+	}
+	if u.Deleted {
+		about = append(about, "deleted")
+	}
+	return u.Username + " (" + strings.Join(about, ", ") + ")"
+}
+
 // Kind describes how users are identified: by id, username or e-mail.
 var Kind = resource.Kind[User]{
 	Name:        "user",

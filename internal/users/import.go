@@ -28,6 +28,7 @@ type ImportOptions struct {
 	OfTenant     bool         // the users belong to a tenant
 	Restore      bool         // importer.Update restores deleted users
 	NoPasswords  bool         // create accounts without a password
+	NameHolders  bool         // errors describe the users who have a value already
 	AllowVariant bool         // accept a variant of another user's e-mail or username
 	Passwords    PasswordFile // where generated passwords go; nil generates none
 	Hash         Hasher
@@ -86,6 +87,15 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, cat schema.Catalog,
 	im.tenancy = newTenancy(cat, has)
 	im.target = importer.Target[User, *incoming]{
 		Table: t.Table, Database: importTarget(t), Command: importCommand, Fields: fields, Extra: extraColumns(t), Holders: t.sql(importHolders),
+		Holder: Kind.DisplayName,
+	}
+	if o.NameHolders {
+		im.target.Holder = func(u User) string {
+			if u.Deleted { // the hint says so
+				return u.Username
+			}
+			return u.Described()
+		}
 	}
 	objects := im.reader.source.Objects
 	if err := im.need(!objects && has("tenant"), !objects && has("roles")); err != nil {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -229,11 +228,11 @@ func summary(env *Env, l *audit.Ledger) string {
 
 // LastChange returns when and by whom a row was last changed, such as " (2026-11-28 by admin)". It is empty if the time
 // is unknown.
-func LastChange(ctx context.Context, w *Writer, at *db.Time, by *uuid.UUID) string {
+func LastChange(ctx context.Context, env *Env, w *Writer, at *db.Time, by *uuid.UUID) string {
 	if at == nil {
 		return ""
 	}
-	when := at.Instant.Format(time.DateOnly)
+	when := env.Day(at.Instant)
 	if by == nil || w.Tenant != nil {
 		return " (" + when + ")"
 	}

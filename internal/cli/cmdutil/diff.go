@@ -125,11 +125,16 @@ func displayNames[T any, E Table[T]](ctx context.Context, s *Session, n Resource
 	return names
 }
 
-// nameHolders names the users who hold the taken username or e-mail that err is about, if the operator may see them.
-// Structured errors have their ids.
+// NamesHolders reports whether errors describe the users who hold a taken username or e-mail: if the operator may see
+// them. Structured errors have their ids.
+func NamesHolders(env *Env, s *Session) bool {
+	return !IsStructured(env.Printer.Format) && !env.Printer.Mask && s.Identity.Require(nil, "USER_READ") == nil
+}
+
+// nameHolders describes the users who hold the taken username or e-mail that err is about.
 func nameHolders(ctx context.Context, env *Env, s *Session, err error) error {
 	f, ok := errors.AsType[*fault.Error](err)
-	if !ok || f.Code != fault.AlreadyExists || IsStructured(env.Printer.Format) || s.Identity.Require(nil, "USER_READ") != nil {
+	if !ok || f.Code != fault.AlreadyExists || !NamesHolders(env, s) {
 		return err
 	}
 	taken, _ := f.Detail["fields"].([]map[string]any)
@@ -153,18 +158,7 @@ func nameHolders(ctx context.Context, env *Env, s *Session, err error) error {
 		if found[i].Err != nil {
 			return f
 		}
-		u := found[i].Row
-		var about []string
-		if u.FullName != nil && !env.Printer.Mask {
-			about = append(about, *u.FullName+" <"+u.Email+">")
-		}
-		if u.UserType != nil {
-			about = append(about, *u.UserType)
-		}
-		if !Users.IsLive(u) {
-			about = append(about, "deleted")
-		}
-		parts[i] = fmt.Sprintf("%s %q is taken by %s (%s)", x["field"], x["value"], u.Username, strings.Join(about, ", "))
+		parts[i] = fmt.Sprintf("%s %q is taken by %s", x["field"], x["value"], found[i].Row.Described())
 	}
 	f.Message = strings.Join(parts, "; ")
 	return f

@@ -102,6 +102,11 @@ func (env *Env) Close() {
 	env.opened = nil
 }
 
+// Day returns the date of an instant in the zone of the command, for notes.
+func (env *Env) Day(at time.Time) string {
+	return at.In(cmp.Or(env.Times.Zone, time.UTC)).Format(time.DateOnly)
+}
+
 // TerminalOf describes the terminal behind one of the standard streams.
 func (env *Env) TerminalOf(w io.Writer) output.Terminal {
 	t := output.DetectTerminal(w, env.Getenv, env.Global.Color)

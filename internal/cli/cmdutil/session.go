@@ -5,7 +5,6 @@ import (
 	"context"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/spf13/cobra"
@@ -162,7 +161,7 @@ func (env *Env) warnOfExpiry(who auth.Identity) {
 	}
 	end := who.Session.Expires.Instant
 	if left := end.Sub(env.now()); left <= auth.KeyWarning {
-		env.Note("the key of %s expires on %s; replace it: cxgctl keys rotate %s", who.Name, end.UTC().Format(time.DateOnly), who.Session.ID)
+		env.Note("the key of %s expires on %s; replace it: cxgctl keys rotate %s", who.Name, env.Day(end), who.Session.ID)
 	}
 }
 

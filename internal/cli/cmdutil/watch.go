@@ -40,15 +40,13 @@ type watcher struct{ env *Env }
 // Began implements db.Watcher.
 func (w watcher) Began(s *db.Statement) (ended func(rows int64, err error)) {
 	began := time.Now()
-	stop := func() {}
-	if !s.Streams {
-		stop = w.env.waiting(func(ctx context.Context) string {
-			if holder := s.Blocker(ctx); holder != "" {
-				return "waiting for a lock held by " + holder
-			}
-			return "waiting for the database"
-		})
-	}
+	stop := w.env.waiting(func(ctx context.Context) string {
+		if holder := s.Blocker(ctx); holder != "" {
+			return "waiting for a lock held by " + holder
+		}
+		return "waiting for the database"
+	})
+	s.BeforeRows(stop)
 	return func(rows int64, err error) {
 		stop()
 		result := fault.Plural(int(rows), "row")

@@ -10,7 +10,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -285,7 +284,7 @@ func printImport(env *cmdutil.Env, r importer.Report, failures *failures, errorF
 			all = "all " + fault.Plural(r.Rows, "row") + " were"
 		}
 		env.Note("%s applied on %s%s (operation %s); --again applies the file again",
-			all, r.Last.At.Instant.UTC().Format(time.DateOnly), by, r.Last.OpID)
+			all, env.Day(r.Last.At.Instant), by, r.Last.OpID)
 	case r.AppliedEarlier > 0:
 		env.Note("%s applied by earlier runs", fault.Plural(int(r.AppliedEarlier), "row"))
 	}

@@ -42,7 +42,7 @@ func newDelete(env *cmdutil.Env) *cobra.Command {
 	b.Destructive = true
 	b.Edit = func(t *invoices.Table) (invoices.Edit, error) { return t.SetDeleted(true) }
 	b.NoopReason = func(ctx context.Context, w *cmdutil.Writer, i invoices.Invoice) string {
-		return "is already deleted" + cmdutil.LastChange(ctx, w, i.UpdatedAt, i.UpdatedBy)
+		return "is already deleted" + cmdutil.LastChange(ctx, env, w, i.UpdatedAt, i.UpdatedBy)
 	}
 	return cmdutil.Describe(b.Command("delete REF…", "Delete invoices; restore undeletes them", ""),
 		"They are marked as deleted and stay in the database. The number stays taken.",

@@ -48,6 +48,9 @@ func (x *export) progress(ctx context.Context, r db.Reader, q db.Query, w *db.Id
 				return
 			case <-tick.C:
 				n := w.Rows()
+				if n == 0 && term.IsTTY { // the wait for the first row has its own line
+					continue
+				}
 				line := fmt.Sprintf("%s rows%s, %s a second", output.Thousands(n), estimate, output.Thousands(int64(float64(n)/time.Since(began).Seconds())))
 				if term.IsTTY {
 					_, _ = fmt.Fprintf(x.Stderr, "\r%s\x1b[K", line)

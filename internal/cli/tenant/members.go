@@ -205,7 +205,7 @@ func newMemberCommand(env *cmdutil.Env, action audit.Action, use, short, verb st
 			return cmdutil.PrintResult(env, w.Ledger, func() error { return nil })
 		}
 		if action == audit.Delete && err == nil && seen.Status != nil && *seen.Status == "LEFT" {
-			env.Note("%s has already left %s%s; nothing changed", u.Name, tenants.Kind.DisplayName(t), cmdutil.LastChange(ctx, w, seen.UpdatedAt, seen.UpdatedBy))
+			env.Note("%s has already left %s%s; nothing changed", u.Name, tenants.Kind.DisplayName(t), cmdutil.LastChange(ctx, env, w, seen.UpdatedAt, seen.UpdatedBy))
 			return cmdutil.PrintResult(env, w.Ledger, func() error { return printMember(env, seen) })
 		}
 		if err != nil {

@@ -43,7 +43,7 @@ func newDelete(env *cmdutil.Env) *cobra.Command {
 	b.Destructive = true
 	b.Edit = func(t *users.Table) (users.Edit, error) { return t.SetDeleted(true) }
 	b.NoopReason = func(ctx context.Context, w *cmdutil.Writer, u users.User) string {
-		return "is already deleted" + cmdutil.LastChange(ctx, w, u.UpdatedAt, u.UpdatedBy)
+		return "is already deleted" + cmdutil.LastChange(ctx, env, w, u.UpdatedAt, u.UpdatedBy)
 	}
 	cmd := b.Command("delete REF…", "Delete users, so that users restore can restore them", "  cxgctl users delete ada bob --yes\n  cxgctl users delete --search temp. --dry-run")
 	cmd.Long = `Delete users: mark them as deleted, set their status to INACTIVE and end their sessions.

@@ -103,6 +103,7 @@ func (f *usersImportFlags) begin(env *cmdutil.Env, w *cmdutil.Writer, o importer
 	}
 	options := users.ImportOptions{
 		OfTenant: w.Tenant != nil, Restore: f.restore, NoPasswords: f.noPasswords, AllowVariant: f.variant, Need: w.Require,
+		NameHolders: cmdutil.NamesHolders(env, w.Session),
 		Hash: func(ctx context.Context, passwords []string) ([]string, error) {
 			return password.HashAll(ctx, passwords, cmdutil.HashCost)
 		},

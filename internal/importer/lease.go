@@ -151,7 +151,7 @@ INSERT INTO cxg_import.rows (id, created_at, created_by, sha256, line, last_line
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 	releaseFile = `
 UPDATE cxg_import.files
-   SET leased_until = NULL, finished_at = CASE WHEN @finished THEN now() END, updated_at = now(),
+   SET leased_until = NULL, finished_at = now() + CASE WHEN @finished THEN interval '0' END, updated_at = now(),
        skipped = @skipped, failed = @failed
  WHERE sha256 = @sha256 AND op_id = @op`
 )

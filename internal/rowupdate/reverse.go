@@ -12,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
-	"github.com/cxgctl/cxgctl/internal/db"
 )
 
 // liveness lists the fields that mark a row as deleted, with their value for a live row.
@@ -30,13 +29,9 @@ func (t Table[T]) Reverse(ctx context.Context, tx *audit.Tx, rows []audit.Revers
 	for i, r := range rows {
 		ids[i] = r.ID
 	}
-	locked, err := db.Collect[T](ctx, tx, t.sql(lockRows, ""), pgx.NamedArgs{"ids": ids})
+	before, err := t.lock(ctx, tx, ids)
 	if err != nil {
 		return nil, nil, err
-	}
-	before := make(map[uuid.UUID]T, len(locked))
-	for _, row := range locked {
-		before[t.Noun.ID(row)] = row
 	}
 	groups := map[string][]audit.Reversal{} // by the columns to write
 	var drifted []audit.Drift

@@ -56,7 +56,9 @@ type Table[T any] struct {
 }
 
 const (
-	lockRows = `SELECT {columns} FROM {table} {alias} {join} WHERE {alias}.id = ANY (@ids::uuid[]) ORDER BY {alias}.id FOR UPDATE OF {alias}`
+	lockRows = `SELECT {columns} FROM {table} {alias} {join} WHERE {alias}.id = ANY (@ids::uuid[]) {shard} ORDER BY {alias}.id FOR UPDATE OF {alias}`
+	ofTenant = `AND {alias}.tenant_id = @tenant`
+	tenants  = `SELECT DISTINCT {alias}.tenant_id FROM {table} {alias} WHERE {alias}.id = ANY (@ids::uuid[]) ORDER BY 1`
 	editRows = `UPDATE {table} {alias} SET {set}, updated_at = @now, updated_by = @by WHERE {alias}.id = ANY (@ids::uuid[])`
 	readRows = `SELECT {columns} FROM {table} {alias} {join} WHERE {alias}.id = ANY (@ids::uuid[]) ORDER BY {alias}.id`
 	// rows for which Update.Holds is not true
@@ -258,15 +260,31 @@ func (t Table[T]) Read(ctx context.Context, r db.Reader, ids []uuid.UUID) ([]T, 
 
 // lock locks the rows in the order of their ids, so that two batches cannot deadlock.
 func (t Table[T]) lock(ctx context.Context, tx *audit.Tx, ids []uuid.UUID) (map[uuid.UUID]T, error) {
-	rows, err := db.Collect[T](ctx, tx, t.sql(lockRows, ""), pgx.NamedArgs{"ids": ids})
+	locked := make(map[uuid.UUID]T, len(ids))
+	args := pgx.NamedArgs{"ids": ids}
+	lock := func(shard string) error {
+		rows, err := db.Collect[T](ctx, tx, t.sql(strings.Replace(lockRows, "{shard}", shard, 1), ""), args)
+		for _, row := range rows {
+			locked[t.Noun.ID(row)] = row
+		}
+		return err
+	}
+	if tx.Layout[t.Shape.Name].Kind != db.Distributed {
+		return locked, lock("")
+	}
+	// Citus locks rows of one shard at a time.
+	rows, err := tx.Query(ctx, t.sql(tenants, ""), args)
 	if err != nil {
 		return nil, err
 	}
-	locked := make(map[uuid.UUID]T, len(rows))
-	for _, row := range rows {
-		locked[t.Noun.ID(row)] = row
+	ofRows, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	for _, tenant := range ofRows {
+		args["tenant"] = tenant
+		if err := lock(ofTenant); err != nil {
+			return nil, err
+		}
 	}
-	return locked, nil
+	return locked, err
 }
 
 // unchanged refuses rows that differ from what the caller saw.

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -192,7 +191,7 @@ func (s setting) checkText(text string) (checked any, problem string) {
 type Setting struct {
 	Key    string `json:"key"`
 	Value  any    `json:"value"`  // text, number or bool; nil if unset; "set" in place of a connection string
-	Source string `json:"source"` // as in Config.Sources, of a profile with its file and line; "" if unset
+	Source string `json:"source"` // as in Config.Sources, of a profile with the line in the file; "" if unset
 }
 
 // View returns the effective configuration without secrets, in a fixed order.
@@ -221,7 +220,7 @@ func View(c Config) []Setting {
 			s.Value = nil
 		}
 		if line := c.lines[s.Key]; line > 0 && strings.HasPrefix(s.Source, "profile ") {
-			s.Source += fmt.Sprintf(", %s:%d", filepath.Base(c.File), line)
+			s.Source += fmt.Sprintf(", line %d", line)
 		}
 	}
 	return list

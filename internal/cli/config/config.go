@@ -21,7 +21,7 @@ func NewCommand(env *cmdutil.Env) *cobra.Command {
 }
 
 func newView(env *cmdutil.Env) *cobra.Command {
-	cmd := &cobra.Command{Use: "view", Short: "Show the settings in force and where they come from", Long: "Secrets are never shown. Each setting names its source: a flag, a variable, the profile with its file and line, or the default.", Example: "  cxgctl config view\n  cxgctl config view --profile prod -o json", Args: cmdutil.ExactArgs()}
+	cmd := &cobra.Command{Use: "view", Short: "Show the settings in force and where they come from", Long: "Secrets are never shown. Each setting names its source: a flag, a variable, the profile with the line in the file, or the default.", Example: "  cxgctl config view\n  cxgctl config view --profile prod -o json", Args: cmdutil.ExactArgs()}
 	cmd.RunE = env.Wrap(func(_ context.Context, cmd *cobra.Command, _ []string) error {
 		if err := env.SetPrinter(cmd); err != nil {
 			return err

@@ -52,7 +52,14 @@ func (r *run[T, R]) atomic(ctx context.Context) error {
 			verdict = r.someFailed()
 			err = verdict
 		}
-		return nil, err
+		if err != nil {
+			return nil, err
+		}
+		finished, err := r.spec.Finish(ctx, tx)
+		for _, c := range finished {
+			r.report.Deactivated = append(r.report.Deactivated, c.Name)
+		}
+		return finished, err
 	})
 	if err == nil {
 		return r.lease.recordUnchanged(ctx, unchanged)

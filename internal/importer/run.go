@@ -48,7 +48,7 @@ func Run[T any, R Item[T]](ctx context.Context, l *audit.Ledger, cat schema.Cata
 	began := time.Now()
 	r := &run[T, R]{
 		Options: o, spec: spec, target: target, columns: target.columns(), born: target.Fields.Named("id", "created_at", "created_by"), ledger: l, source: s, look: o.OnConflict != Fail,
-		report: Report{File: s.file.Name, SHA256: s.file.SumText(), OpID: l.Op(), DryRun: l.DryRun},
+		report: Report{File: s.file.Name, SHA256: s.file.SumText(), OpID: l.Op(), DryRun: l.DryRun, Deactivated: []string{}},
 	}
 	l.DiscardEntries = true
 	var err error

@@ -34,6 +34,8 @@ type Spec[T any, R Item[T]] interface {
 	// AfterInsert changes the records of Matched rows, does what else rows ask for, and returns a change for each record
 	// that it wrote. If it fails rows that were written already, it returns ErrAgain.
 	AfterInsert(context.Context, *audit.Tx, []R) ([]audit.Change, error)
+	// Finish ends an atomic import, after its last row. It returns the changes of records that the file does not name.
+	Finish(context.Context, *audit.Tx) ([]audit.Change, error)
 }
 
 // Basic has the methods of a Spec whose rows only create records.
@@ -55,6 +57,9 @@ func (Basic[T, R]) NotStored(context.Context, pgx.Tx, []R) ([]uuid.UUID, error) 
 func (Basic[T, R]) AfterInsert(context.Context, *audit.Tx, []R) ([]audit.Change, error) {
 	return nil, nil
 }
+
+// Finish does nothing.
+func (Basic[T, R]) Finish(context.Context, *audit.Tx) ([]audit.Change, error) { return nil, nil }
 
 // Target describes the table that rows go to.
 type Target[T any, R Item[T]] struct {

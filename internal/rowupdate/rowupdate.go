@@ -115,46 +115,65 @@ func (t Table[T]) apply(ctx context.Context, l *audit.Ledger, subject audit.Subj
 	if err := t.Shape.RequireColumns(e.Columns); err != nil {
 		return nil, nil, err
 	}
-	err = l.Write(ctx, audit.Intent{Subject: subject, Action: e.Action}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
+	err = l.Write(ctx, audit.Intent{Subject: subject, Action: e.Action}, func(ctx context.Context, tx *audit.Tx) (changes []audit.Change, err error) {
 		if rows, err = t.lock(ctx, tx, ids); err != nil {
 			return nil, err
 		}
 		if err := approve(rows); err != nil {
 			return nil, err
 		}
-		if changed, err = due(ids, rows, e); err != nil || len(changed) == 0 {
-			return nil, err
-		}
-		if e.Precheck != nil {
-			if err := e.Precheck(ctx, tx, pick(rows, changed)); err != nil {
-				return nil, err
-			}
-		}
-		args := pgx.NamedArgs{"ids": changed, "now": tx.Now, "by": tx.ByID()}
-		for k, v := range e.Args {
-			args[k] = v
-		}
-		after, err := t.write(ctx, tx, t.sql(editRows, e.Set), changed, e.Holds, args)
-		if err != nil {
-			if t.TranslateError != nil {
-				err = t.TranslateError(ctx, l.Reader(), err, e)
-			}
-			return nil, err
-		}
-		if err := t.stored(ctx, tx, pick(rows, changed), after, e.IsNoop); err != nil {
-			return nil, err
-		}
-		changes := make([]audit.Change, len(after))
-		for i, row := range after {
-			id := t.Noun.ID(row)
-			changes[i] = audit.Change{
-				Subject: t.Subject(row), Action: e.Action, Event: e.Event, Before: t.image(rows[id]), After: t.image(row), Secrets: e.Secrets,
-			}
-			rows[id] = row
-		}
-		return changes, nil
+		changed, changes, err = t.change(ctx, tx, l.Reader(), ids, rows, e)
+		return changes, err
 	})
 	return rows, changed, err
+}
+
+// ApplyIn is ApplyDue in a transaction of the caller, and returns the changes for it to log.
+func (t Table[T]) ApplyIn(ctx context.Context, tx *audit.Tx, beside db.Reader, ids []uuid.UUID, e Update[T]) ([]audit.Change, error) {
+	if err := t.Shape.RequireColumns(e.Columns); err != nil {
+		return nil, err
+	}
+	rows, err := t.lock(ctx, tx, ids)
+	if err != nil {
+		return nil, err
+	}
+	_, changes, err := t.change(ctx, tx, beside, ids, rows, e)
+	return changes, err
+}
+
+// change updates those of the locked rows that are not as wanted, and puts them into rows as they are afterwards.
+func (t Table[T]) change(ctx context.Context, tx *audit.Tx, beside db.Reader, ids []uuid.UUID, rows map[uuid.UUID]T, e Update[T],
+) (changed []uuid.UUID, changes []audit.Change, err error) {
+	if changed, err = due(ids, rows, e); err != nil || len(changed) == 0 {
+		return changed, nil, err
+	}
+	if e.Precheck != nil {
+		if err := e.Precheck(ctx, tx, pick(rows, changed)); err != nil {
+			return changed, nil, err
+		}
+	}
+	args := pgx.NamedArgs{"ids": changed, "now": tx.Now, "by": tx.ByID()}
+	for k, v := range e.Args {
+		args[k] = v
+	}
+	after, err := t.write(ctx, tx, t.sql(editRows, e.Set), changed, e.Holds, args)
+	if err != nil {
+		if t.TranslateError != nil {
+			err = t.TranslateError(ctx, beside, err, e)
+		}
+		return changed, nil, err
+	}
+	if err := t.stored(ctx, tx, pick(rows, changed), after, e.IsNoop); err != nil {
+		return changed, nil, err
+	}
+	for _, row := range after {
+		id := t.Noun.ID(row)
+		changes = append(changes, audit.Change{
+			Subject: t.Subject(row), Action: e.Action, Event: e.Event, Before: t.image(rows[id]), After: t.image(row), Secrets: e.Secrets,
+		})
+		rows[id] = row
+	}
+	return changed, changes, nil
 }
 
 // image returns the form of a row in audit rows.

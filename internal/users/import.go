@@ -32,6 +32,7 @@ type ImportOptions struct {
 	AllowVariant bool         // accept a variant of another user's e-mail or username
 	Passwords    PasswordFile // where generated passwords go; nil generates none
 	Hash         Hasher
+	Missing      *Missing // what to do with users that the file does not name; nil for nothing
 
 	// Need checks permissions that only the file's columns, or an object's fields, turn out to require.
 	Need func(codes ...string) error
@@ -112,14 +113,18 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, cat schema.Catalog,
 
 // Parse turns a row into a user, or collects everything that is wrong with it.
 func (im *importSpec) Parse(row importer.Row, c *importer.Fields) *incoming {
-	return im.reader.read(row, c)
+	in := im.reader.read(row, c)
+	if im.Missing != nil {
+		im.Missing.note(&in.New)
+	}
+	return in
 }
 
 // need checks the permissions for rows with a tenant or roles. A file whose header has these columns is refused as a
 // whole; in JSON, the first object with such a field ends the import.
 func (im *importSpec) need(tenant, roles bool) error {
 	var codes []string
-	if im.OnConflict == importer.Update {
+	if im.OnConflict == importer.Update || im.Missing != nil {
 		codes = append(codes, "USER_UPDATE")
 	}
 	if tenant {

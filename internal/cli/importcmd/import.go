@@ -271,6 +271,17 @@ func noteAltered(env *cmdutil.Env, r importer.Report) {
 	}
 }
 
+// noteDeactivated notes the records that the file does not name: by name in a dry run, else how many.
+func noteDeactivated(env *cmdutil.Env, r importer.Report) {
+	switch {
+	case len(r.Deactivated) == 0:
+	case r.DryRun:
+		env.Note("%s would be deactivated: %s", output.Thousands(int64(len(r.Deactivated))), strings.Join(r.Deactivated, ", "))
+	default:
+		env.Note("%s deactivated", output.Thousands(int64(len(r.Deactivated))))
+	}
+}
+
 // printImport prints a summary of the import, and the report as a record except as a table.
 func printImport(env *cmdutil.Env, r importer.Report, failures *failures, errorFile string) error {
 	switch {
@@ -295,6 +306,7 @@ func printImport(env *cmdutil.Env, r importer.Report, failures *failures, errorF
 	}
 	env.Note(counts, output.Thousands(r.Created), output.Thousands(r.Updated), output.Thousands(r.Unchanged), output.Thousands(r.Skipped),
 		output.Thousands(r.Failed), elapsed(r.Elapsed), r.OpID)
+	noteDeactivated(env, r)
 	if env.Printer.Format != output.Table && env.Printer.Format != output.Wide || env.Printer.File != "" {
 		err := output.One(env.Printer, output.View{ID: "op_id"}, Report{r, r.Elapsed.Seconds(), failures.list})
 		if err = cmdutil.AfterCommit(err); err != nil {

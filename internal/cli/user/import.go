@@ -29,6 +29,10 @@ type usersImportFlags struct {
 	restore, noPasswords, generate bool
 	variant                        bool
 	passwordsOut                   string
+
+	deactivate bool // users that the file does not name
+	memberOf   string
+	types      []string
 }
 
 func newImport(env *cmdutil.Env) *cobra.Command {
@@ -71,6 +75,16 @@ func newImport(env *cmdutil.Env) *cobra.Command {
 	fs := cmd.Flags()
 	fs.BoolVar(&f.restore, "restore", false, "with --on-conflict update: restore deleted users")
 	fs.BoolVar(&f.variant, "allow-variant", false, "accept a username or e-mail that differs from another user's only in case or Unicode form")
+	fs.BoolVar(&f.deactivate, "deactivate-missing", false, "set users INACTIVE whom FILE does not name, of --member-of, --user-type or --tenant, up to --max-affected changes in all")
+	fs.StringVar(&f.memberOf, "member-of", "", "with --deactivate-missing: only members of this `tenant`, by id or code")
+	fs.StringSliceVar(&f.types, "user-type", nil, "with --deactivate-missing: only users of these `types`: MASTER, TENANT, SYSTEM")
+	cliflag.MarkFlags(fs, cliflag.Recorded, "deactivate-missing", "member-of", "user-type")
+	cliflag.MarkTables(fs, "member-of", tenants.MemberResource.Tables...)
+	cliflag.CompleteFlag(cmd, "user-type", users.Types...)
+	cmdutil.Tenants.CompleteFlag(env, cmd, "member-of")
+	for _, other := range []string{"undo", "status"} {
+		cmd.MarkFlagsMutuallyExclusive("deactivate-missing", other)
+	}
 	fs.BoolVar(&f.noPasswords, "no-passwords", false, "create accounts without a password")
 	fs.BoolVar(&f.generate, "generate-passwords", false, "generate a password for each row, to be changed at the first login")
 	cliflag.MarkFlags(fs, cliflag.Recorded, "restore", "no-passwords", "generate-passwords")
@@ -82,6 +96,31 @@ func newImport(env *cmdutil.Env) *cobra.Command {
 		Tables: slices.Concat(users.ImportTables, importer.Tables),
 	})
 	return cmd
+}
+
+// missing returns what --deactivate-missing asks for, or nil without the flag. Its scope and the most changes have to
+// be given, because a file that is too short would close accounts that are in use.
+func (f *usersImportFlags) missing(w *cmdutil.Writer) (*users.Missing, error) {
+	scoped := f.memberOf != "" || len(f.types) > 0
+	var p fault.Problems
+	types := p.Choices("user_type", f.types, users.Types)
+	switch {
+	case p.Err() != nil:
+		return nil, p.Err()
+	case scoped && !f.deactivate:
+		return nil, fault.New(fault.Usage, "--member-of and --user-type need --deactivate-missing")
+	case !f.deactivate:
+		return nil, nil
+	case scoped && w.Tenant != nil:
+		return nil, fault.New(fault.Usage, "--member-of and --user-type cannot be used with --tenant, which is the scope")
+	case !scoped && w.Tenant == nil:
+		return nil, fault.New(fault.Usage, "--deactivate-missing: whom may it deactivate?").
+			WithHint("add --member-of TENANT, --user-type TYPE, or --tenant for the users of a tenant's database")
+	case w.Guard.MaxAffected == nil && w.Guard.Expect == nil:
+		return nil, fault.New(fault.Usage, "--deactivate-missing needs --max-affected").
+			WithHint("it is the most rows that the import may create, update and deactivate; --dry-run counts them")
+	}
+	return &users.Missing{Types: types}, nil
 }
 
 // slowHashes is the number of passwords from which a note about the duration is printed.
@@ -96,6 +135,10 @@ func (f *usersImportFlags) begin(env *cmdutil.Env, w *cmdutil.Writer, o importer
 	case f.generate != (f.passwordsOut != ""):
 		return run, fault.New(fault.Usage, "--generate-passwords and --passwords-out must be used together").
 			WithHint("add --passwords-out F, or use --no-passwords")
+	}
+	missing, err := f.missing(w)
+	if err != nil {
+		return run, err
 	}
 	t, err := w.Users()
 	if err != nil {
@@ -126,7 +169,13 @@ func (f *usersImportFlags) begin(env *cmdutil.Env, w *cmdutil.Writer, o importer
 		return fmt.Sprintf("hashing %s passwords takes minutes; to continue after an interruption, run the same command again", output.Thousands(n))
 	}
 	run.Import = func(ctx context.Context, file *rowreader.File, o importer.Options) (importer.Report, error) {
-		options.Options = o
+		options.Options, options.Missing = o, missing
+		if f.memberOf != "" {
+			var err error
+			if missing.MemberOf, err = memberPredicate(ctx, w.Session, f.memberOf); err != nil {
+				return importer.Report{}, err
+			}
+		}
 		return t.Import(ctx, w.Ledger, w.Catalog, file, options)
 	}
 	return run, nil

@@ -394,6 +394,11 @@ func (t *table) fit(first bool) {
 		return
 	}
 	var left []string
+	leave := func(n int) {
+		room += least(t.shown[n]) + gap
+		left = append(left, t.cols[t.shown[n]].heading)
+		t.shown = slices.Delete(t.shown, n, n+1)
+	}
 	for room < 0 && first {
 		n := len(t.shown) - 1
 		for n > 0 && t.cols[t.shown[n]].isKey() {
@@ -403,9 +408,10 @@ func (t *table) fit(first bool) {
 			t.vertical = true
 			return
 		}
-		room += least(t.shown[n]) + gap
-		left = append(left, t.cols[t.shown[n]].heading)
-		t.shown = slices.Delete(t.shown, n, n+1)
+		leave(n)
+		if n := t.currencyAlone(); n >= 0 {
+			leave(n)
+		}
 	}
 	if len(left) > 0 {
 		slices.Reverse(left)
@@ -428,6 +434,14 @@ func (t *table) fit(first bool) {
 			}
 		}
 	}
+}
+
+// currencyAlone returns the place of the currency among the shown columns if none of them is an amount, else -1.
+func (t *table) currencyAlone() int {
+	if slices.ContainsFunc(t.shown, func(i int) bool { return t.cols[i].look == asSum || t.cols[i].look == asAmount }) {
+		return -1
+	}
+	return slices.IndexFunc(t.shown, func(i int) bool { return t.cols[i].look == asCurrency })
 }
 
 // appendRecords appends rows with a field per line, and an empty line between rows.

@@ -152,6 +152,9 @@ func translatePg(pe *pgconn.PgError) *fault.Error {
 	}
 	switch pe.Code {
 	case uniqueViolation:
+		if pe.ConstraintName == "" { // Citus does not report it
+			return fault.New(fault.AlreadyExists, "a unique value already exists").Because(pe)
+		}
 		return fault.New(fault.AlreadyExists, "a value in %s already exists (%s)", table, pe.ConstraintName).
 			With("constraint", pe.ConstraintName)
 	case checkViolation:

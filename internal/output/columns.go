@@ -51,6 +51,8 @@ const (
 
 func (c *column) isKey() bool { return c.look == asKey || c.look == asCurrency }
 
+func (c *column) isAmount() bool { return c.look == asSum || c.look == asAmount }
+
 func (c *column) isFlexible() bool {
 	return c.look == "" && (c.kind == pgtext.Text || isJSON(c.kind))
 }

@@ -394,24 +394,18 @@ func (t *table) fit(first bool) {
 		return
 	}
 	var left []string
-	leave := func(n int) {
-		room += least(t.shown[n]) + gap
-		left = append(left, t.cols[t.shown[n]].heading)
-		t.shown = slices.Delete(t.shown, n, n+1)
-	}
 	for room < 0 && first {
 		n := len(t.shown) - 1
-		for n > 0 && t.cols[t.shown[n]].isKey() {
+		for n > 0 && t.stays(n) {
 			n--
 		}
 		if n == 0 {
 			t.vertical = true
 			return
 		}
-		leave(n)
-		if n := t.currencyAlone(); n >= 0 {
-			leave(n)
-		}
+		room += least(t.shown[n]) + gap
+		left = append(left, t.cols[t.shown[n]].heading)
+		t.shown = slices.Delete(t.shown, n, n+1)
 	}
 	if len(left) > 0 {
 		slices.Reverse(left)
@@ -436,12 +430,16 @@ func (t *table) fit(first bool) {
 	}
 }
 
-// currencyAlone returns the place of the currency among the shown columns if none of them is an amount, else -1.
-func (t *table) currencyAlone() int {
-	if slices.ContainsFunc(t.shown, func(i int) bool { return t.cols[i].look == asSum || t.cols[i].look == asAmount }) {
-		return -1
+// stays reports whether the nth shown column is never left out: a key, or the last amount, which the currency is for.
+func (t *table) stays(n int) bool {
+	c := &t.cols[t.shown[n]]
+	amounts := 0
+	for _, i := range t.shown {
+		if t.cols[i].isAmount() {
+			amounts++
+		}
 	}
-	return slices.IndexFunc(t.shown, func(i int) bool { return t.cols[i].look == asCurrency })
+	return c.isKey() || c.isAmount() && amounts == 1
 }
 
 // appendRecords appends rows with a field per line, and an empty line between rows.

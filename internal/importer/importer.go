@@ -98,9 +98,9 @@ type Report struct {
 	Skipped        int64         `json:"skipped"`
 	Failed         int64         `json:"failed"`
 	Elapsed        time.Duration `json:"-"`
-	Stopped        bool          `json:"stopped"` // by --max-errors
+	Stopped        bool          `json:"stopped"`     // by --max-errors
 	Deactivated    []string      `json:"deactivated"` // the names of records that the file does not name, see Spec.Finish
-	Last           *Operation    `json:"-"`       // the latest of the earlier runs
+	Last           *Operation    `json:"-"`           // the latest of the earlier runs
 
 	Altered map[Alteration]int64 `json:"-"` // number of rows that were stored differently, by how
 }

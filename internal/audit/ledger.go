@@ -59,13 +59,13 @@ func (g Guard) Check(n int) error {
 }
 
 // Authorizer decides whether the operator may make the changes of a ledger's transactions. Each transaction first calls
-// Before, which returns its Judge. An error of either rolls the transaction back.
+// Before, which returns its TxAuthorizer. An error of either rolls the transaction back.
 type Authorizer interface {
-	Before(ctx context.Context, tx *Tx) (Judge, error)
+	Before(ctx context.Context, tx *Tx) (TxAuthorizer, error)
 }
 
-// Judge checks the changes of one transaction.
-type Judge interface {
+// TxAuthorizer checks the changes of one transaction.
+type TxAuthorizer interface {
 	Changes(ctx context.Context, tx *Tx, changes []Change) error // called after the changes, before the commit
 	Close(ctx context.Context, tx *Tx) error                     // called right before the commit
 }
@@ -131,14 +131,14 @@ type Tx struct {
 	By  Operator
 	Now time.Time // the time of all rows that the transaction writes
 
-	ledger   *Ledger
-	judge    Judge     // nil if the operator is not a user of the platform
-	first    uuid.UUID // its first audit row
-	written  int       // number of its audit rows
-	entailed int       // number of those for changes made by Follow
-	unsealed seal.Unsealed
-	ids      int // number of the ledger's ids that it has used
-	entries  []Entry
+	ledger     *Ledger
+	authorizer TxAuthorizer // nil if the operator is not a user of the platform
+	first      uuid.UUID    // its first audit row
+	written    int          // number of its audit rows
+	entailed   int          // number of those for changes made by Follow
+	unsealed   seal.Unsealed
+	ids        int // number of the ledger's ids that it has used
+	entries    []Entry
 }
 
 // ByID returns the operator's id for columns that refer to users; nil if there is none, as in a tenant's database.
@@ -167,8 +167,8 @@ func (tx *Tx) Log(ctx context.Context, changes []Change) error {
 		tx.entailed += len(entailed)
 		changes = slices.Concat(changes, entailed)
 	}
-	if tx.judge != nil {
-		if err := tx.judge.Changes(ctx, tx, changes); err != nil {
+	if tx.authorizer != nil {
+		if err := tx.authorizer.Changes(ctx, tx, changes); err != nil {
 			return err
 		}
 	}
@@ -237,7 +237,7 @@ type Ledger struct {
 	DryRun         bool // run every statement, then roll back
 	DiscardEntries bool // do not keep Entries, which could be millions
 	Guard          Guard
-	Gate           Authorizer // nil if the operator is not a user of the platform
+	Authorizer     Authorizer // nil if the operator is not a user of the platform
 	// Follow makes consequential changes in the same transaction, such as ending the sessions of a closed account. They
 	// get their own audit rows, and Guard does not count them. May be nil.
 	Follow func(ctx context.Context, tx *Tx, changes []Change) ([]Change, error)
@@ -389,8 +389,8 @@ func (l *Ledger) attempt(ctx context.Context, fn func(context.Context, *Tx) ([]C
 	// back.
 	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
 	tx := &Tx{Write: raw, By: l.by, Now: raw.Now, ledger: l}
-	if l.Gate != nil {
-		if tx.judge, err = l.Gate.Before(ctx, tx); err != nil {
+	if l.Authorizer != nil {
+		if tx.authorizer, err = l.Authorizer.Before(ctx, tx); err != nil {
 			return nil, err
 		}
 	}
@@ -414,8 +414,8 @@ func (l *Ledger) attempt(ctx context.Context, fn func(context.Context, *Tx) ([]C
 	if err := l.checkShown(tx.entries, tx.Now); err != nil {
 		return nil, err
 	}
-	if tx.judge != nil {
-		if err := tx.judge.Close(ctx, tx); err != nil {
+	if tx.authorizer != nil {
+		if err := tx.authorizer.Close(ctx, tx); err != nil {
 			return nil, err
 		}
 	}

@@ -24,7 +24,7 @@ func Prune(ctx context.Context, l *Ledger, p seal.PrunePlan) (r seal.PruneRecord
 		return []Change{{Subject: subject, Action: Delete, Event: SystemChange, After: r}}, nil
 	})
 	if err != nil && !OutcomeUnknown(err) {
-		_ = archive.Withdraw() // the rows are still in the log
+		_ = archive.Remove() // the rows are still in the log
 	}
 	return r, err
 }

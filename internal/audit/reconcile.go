@@ -196,7 +196,7 @@ func (l *Ledger) recordForged(ctx context.Context, tenant, intent uuid.UUID, err
 
 // authorize runs the Authorizer in its own transaction.
 func (l *Ledger) authorize(ctx context.Context) error {
-	if l.Gate == nil {
+	if l.Authorizer == nil {
 		return nil
 	}
 	raw, err := l.db.BeginWrite(ctx)
@@ -204,7 +204,7 @@ func (l *Ledger) authorize(ctx context.Context) error {
 		return db.Translate(err)
 	}
 	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
-	_, err = l.Gate.Before(ctx, &Tx{Write: raw, By: l.by, Now: raw.Now, ledger: l})
+	_, err = l.Authorizer.Before(ctx, &Tx{Write: raw, By: l.by, Now: raw.Now, ledger: l})
 	return db.Translate(err)
 }
 

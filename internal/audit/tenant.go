@@ -43,7 +43,7 @@ type tenantTarget struct {
 func (l *Ledger) ForTenant(t Tenant, manager, tenantCat schema.Catalog) *Ledger {
 	w := *l.writer
 	ledger := &Ledger{
-		DryRun: l.DryRun, Guard: l.Guard, Gate: l.Gate, Confirm: l.Confirm,
+		DryRun: l.DryRun, Guard: l.Guard, Authorizer: l.Authorizer, Confirm: l.Confirm,
 		db: l.db, writer: &w, sealer: l.sealer, by: l.by, op: l.op, tenantTarget: &tenantTarget{Tenant: t, db: t.DB},
 	}
 	ledger.tenantTarget.digests = manager[schema.Intents] != nil && manager[schema.Intents].Has("digest")
@@ -142,8 +142,8 @@ func (l *Ledger) createIntent(ctx context.Context) (id uuid.UUID, now time.Time,
 	}
 	now = raw.Now
 	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
-	if l.Gate != nil {
-		if _, err := l.Gate.Before(ctx, &Tx{Write: raw, By: l.by, Now: now, ledger: l}); err != nil {
+	if l.Authorizer != nil {
+		if _, err := l.Authorizer.Before(ctx, &Tx{Write: raw, By: l.by, Now: now, ledger: l}); err != nil {
 			return id, now, err
 		}
 	}

@@ -44,28 +44,30 @@ func (g *Authorizer) Require(codes ...string) error {
 }
 
 // Before implements audit.Authorizer. It locks the grants that the decision rests on until the transaction ends.
-func (g *Authorizer) Before(ctx context.Context, tx *audit.Tx) (audit.Judge, error) {
-	j := &judge{authorizer: g}
-	return j, j.authorize(ctx, tx, lockGrants)
+func (g *Authorizer) Before(ctx context.Context, tx *audit.Tx) (audit.TxAuthorizer, error) {
+	a := &txAuthorizer{authorizer: g}
+	return a, a.authorize(ctx, tx, lockGrants)
 }
 
-// judge is an Authorizer in one transaction.
-type judge struct {
+// txAuthorizer is an Authorizer in one transaction.
+type txAuthorizer struct {
 	authorizer *Authorizer
 	who        Identity // as read in the transaction
 
 	ended bool // the transaction ends the operator's own login
 }
 
-// Close implements audit.Judge. It checks the operator's rights again and locks them until the transaction ends.
-func (j *judge) Close(ctx context.Context, tx *audit.Tx) error { return j.authorize(ctx, tx, lockAll) }
+// Close implements audit.TxAuthorizer. It checks the operator's rights again and locks them until the transaction ends.
+func (a *txAuthorizer) Close(ctx context.Context, tx *audit.Tx) error {
+	return a.authorize(ctx, tx, lockAll)
+}
 
 const stillInUse = `
 SELECT EXISTS (SELECT FROM {table} s WHERE s.id = $1 AND s.status = 'ACTIVE' AND (s.expires_at IS NULL OR s.expires_at > statement_timestamp()) AND {live})`
 
 // authorize reads the operator's rights and refuses an operator without the command's permissions.
-func (j *judge) authorize(ctx context.Context, tx *audit.Tx, l lock) error {
-	g := j.authorizer
+func (a *txAuthorizer) authorize(ctx context.Context, tx *audit.Tx, l lock) error {
+	g := a.authorizer
 	g.mu.Lock()
 	who, needs := g.who, slices.Clone(g.needs)
 	g.mu.Unlock()
@@ -77,10 +79,10 @@ func (j *judge) authorize(ctx context.Context, tx *audit.Tx, l lock) error {
 	if !who.accepted {
 		return who.errNotAccepted()
 	}
-	if err := j.loggedIn(ctx, tx, who); err != nil {
+	if err := a.loggedIn(ctx, tx, who); err != nil {
 		return err
 	}
-	j.who = who
+	a.who = who
 	g.mu.Lock()
 	g.who = who
 	g.mu.Unlock()
@@ -88,16 +90,16 @@ func (j *judge) authorize(ctx context.Context, tx *audit.Tx, l lock) error {
 }
 
 // loggedIn refuses an operator whose login or key has been revoked since the command began.
-func (j *judge) loggedIn(ctx context.Context, tx *audit.Tx, who Identity) error {
+func (a *txAuthorizer) loggedIn(ctx context.Context, tx *audit.Tx, who Identity) error {
 	s := who.Session
-	if s == nil || j.ended {
+	if s == nil || a.ended {
 		return nil
 	}
 	table := schema.Sessions
 	if who.AuthMethod == MethodKey {
 		table = schema.APIKeys
 	}
-	shape, err := j.authorizer.cat.Table(table)
+	shape, err := a.authorizer.cat.Table(table)
 	if err != nil {
 		return err
 	}
@@ -110,8 +112,8 @@ func (j *judge) loggedIn(ctx context.Context, tx *audit.Tx, who Identity) error 
 }
 
 // deny returns the error for an escalation.
-func (j *judge) deny(id uuid.UUID, format string, args ...any) *fault.Error {
-	f := fault.New(fault.PermissionDenied, format, args...).With("operator", j.who.Name)
+func (a *txAuthorizer) deny(id uuid.UUID, format string, args ...any) *fault.Error {
+	f := fault.New(fault.PermissionDenied, format, args...).With("operator", a.who.Name)
 	if id != uuid.Nil {
 		f.With("id", id.String())
 	}

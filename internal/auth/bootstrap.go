@@ -14,16 +14,16 @@ import (
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// First creates the first operator of a database.
-type First struct {
+// Bootstrap creates the first operator of a database.
+type Bootstrap struct {
 	tables grants
 	users  *users.Table
 	roles  *roles.Table
 }
 
-// NewFirst returns a First; a database that lacks a table gives a DATABASE_ERROR.
-func NewFirst(cat schema.Catalog) (*First, error) {
-	f := &First{}
+// NewBootstrap returns a Bootstrap; a database that lacks a table gives a DATABASE_ERROR.
+func NewBootstrap(cat schema.Catalog) (*Bootstrap, error) {
+	f := &Bootstrap{}
 	var err error
 	if f.users, err = users.NewTable(cat); err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ SELECT {begun},
 // other user with that name is RESOURCE_ALREADY_EXISTS, and so is an operator who already holds SUPER_ADMIN. Once
 // permissions are enforced, bootstrapping is the recovery after the last SUPER_ADMIN is gone, and only the owner of the
 // grants may do it. again reports this case.
-func (f *First) Look(ctx context.Context, r db.Reader, username string) (there *users.User, again bool, err error) {
+func (f *Bootstrap) Look(ctx context.Context, r db.Reader, username string) (there *users.User, again bool, err error) {
 	var super, owner bool
 	if err := r.QueryRow(ctx, f.tables.sql(readBootstrapState)).Scan(&again, &super, &owner); err != nil {
 		return nil, false, err
@@ -82,7 +82,7 @@ func (f *First) Look(ctx context.Context, r db.Reader, username string) (there *
 
 // Powerless lists the operators without a role, who lose all permissions once these are enforced. Service accounts are
 // left out: their keys list their permissions.
-func (f *First) Powerless(ctx context.Context, r db.Reader) ([]string, error) {
+func (f *Bootstrap) Powerless(ctx context.Context, r db.Reader) ([]string, error) {
 	rows, err := r.Query(ctx, f.tables.sql(`
 SELECT o.username FROM idam.users o
  WHERE {operator o} AND o.username NOT LIKE 'svc-%'
@@ -94,9 +94,9 @@ SELECT o.username FROM idam.users o
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
-// Bootstrap creates the first operator, a MASTER with SUPER_ADMIN. An existing MASTER with that username is granted the
+// Create creates the first operator, a MASTER with SUPER_ADMIN. An existing MASTER with that username is granted the
 // role and otherwise stays as is.
-func (f *First) Bootstrap(ctx context.Context, l *audit.Ledger, n users.New) (users.User, error) {
+func (f *Bootstrap) Create(ctx context.Context, l *audit.Ledger, n users.New) (users.User, error) {
 	n.UserType = "MASTER"
 	var first users.User
 	intent := audit.Intent{Subject: audit.Subject{Resource: "user", Name: n.Username}, Action: audit.Create}
@@ -117,7 +117,7 @@ func (f *First) Bootstrap(ctx context.Context, l *audit.Ledger, n users.New) (us
 			u, changes = &made, append(changes, change)
 		}
 		first = *u
-		role, change, err := f.roles.First(ctx, tx)
+		role, change, err := f.roles.SuperAdmin(ctx, tx)
 		if err != nil {
 			return nil, err
 		}

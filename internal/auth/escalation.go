@@ -28,26 +28,26 @@ type changeSummary struct {
 	stripped []uuid.UUID   // users who lost SUPER_ADMIN or now hold it with an expiry
 }
 
-// Changes implements audit.Judge. Operators grant only what they hold, cannot change the credentials of a stronger
+// Changes implements audit.TxAuthorizer. Operators grant only what they hold, cannot change the credentials of a stronger
 // account, and cannot change their own roles or status. Only a MASTER makes a MASTER, and the last MASTER stays. The
 // rules apply to every change, whichever command made it.
-func (j *judge) Changes(ctx context.Context, tx *audit.Tx, changes []audit.Change) error {
+func (a *txAuthorizer) Changes(ctx context.Context, tx *audit.Tx, changes []audit.Change) error {
 	var d changeSummary
 	for _, c := range changes {
 		var err error
 		switch {
 		case c.Resource == users.Resource.Name && c.TenantID == nil && c.Action != audit.Read:
-			err = j.checkUser(c, &d)
+			err = a.checkUser(c, &d)
 		case c.Resource == roles.Resource.Name:
-			err = j.checkGrant(c, &d)
+			err = a.checkGrant(c, &d)
 		case c.Resource == "session", c.Resource == "key":
-			err = j.checkCredential(c, &d)
+			err = a.checkCredential(c, &d)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	for _, rule := range []func(context.Context, *audit.Tx, changeSummary) error{j.checkGrantedRights, j.checkRank, j.keepLastMaster} {
+	for _, rule := range []func(context.Context, *audit.Tx, changeSummary) error{a.checkGrantedRights, a.checkRank, a.keepLastMaster} {
 		if err := rule(ctx, tx, d); err != nil {
 			return err
 		}
@@ -94,14 +94,14 @@ func canAct(u *users.User) bool {
 // others, and a SYSTEM operator may do so for a MASTER.
 var statusFields = []string{"status", "user_type", "is_active", "locked_until", "failed_login_attempts"}
 
-func (j *judge) checkUser(c audit.Change, d *changeSummary) error {
+func (a *txAuthorizer) checkUser(c audit.Change, d *changeSummary) error {
 	before, after, err := sides[users.User](c)
 	if err != nil {
 		return err
 	}
 	master := func(u *users.User) bool { return u != nil && u.IsActive && is(u.UserType, "MASTER") }
-	if master(after) && !master(before) && j.who.Type != "MASTER" {
-		return j.deny(c.ID, "operator %q is %s; only a MASTER can make %q a MASTER", j.who.Name, j.who.Type, c.Name)
+	if master(after) && !master(before) && a.who.Type != "MASTER" {
+		return a.deny(c.ID, "operator %q is %s; only a MASTER can make %q a MASTER", a.who.Name, a.who.Type, c.Name)
 	}
 	if before == nil {
 		return nil
@@ -110,10 +110,10 @@ func (j *judge) checkUser(c audit.Change, d *changeSummary) error {
 		after = &users.User{}
 	}
 	fields := append(users.WayIn(*before, *after), c.Secrets...)
-	self := c.ID == j.who.ID
+	self := c.ID == a.who.ID
 	own := func(name string) bool { return slices.Contains([]string{"status", "user_type", "is_active"}, name) }
 	identifying := func(name string) bool {
-		if !j.who.Enforced { // without roles to compare
+		if !a.who.Enforced { // without roles to compare
 			return name == "username" || name == "email" || slices.Contains(c.Secrets, name)
 		}
 		return !slices.Contains(statusFields, name)
@@ -122,9 +122,9 @@ func (j *judge) checkUser(c audit.Change, d *changeSummary) error {
 	case len(fields) == 0:
 		return nil
 	case self && slices.ContainsFunc(fields, own):
-		return j.deny(c.ID, "operator %q may not change their own status", j.who.Name).WithHint("ask another operator")
-	case !self && master(before) && j.who.Type != "MASTER" && slices.ContainsFunc(fields, identifying):
-		return j.deny(c.ID, "operator %q is %s; only a MASTER can change the password, e-mail or name of MASTER %q", j.who.Name, j.who.Type, c.Name)
+		return a.deny(c.ID, "operator %q may not change their own status", a.who.Name).WithHint("ask another operator")
+	case !self && master(before) && a.who.Type != "MASTER" && slices.ContainsFunc(fields, identifying):
+		return a.deny(c.ID, "operator %q is %s; only a MASTER can change the password, e-mail or name of MASTER %q", a.who.Name, a.who.Type, c.Name)
 	case !self:
 		d.touched = append(d.touched, c.ID)
 	}
@@ -143,7 +143,7 @@ type credential struct {
 
 // checkCredential refuses a key with more permissions than its maker. Marking an expired session as EXPIRED takes
 // nothing from its user, so that does not count as touching them.
-func (j *judge) checkCredential(c audit.Change, d *changeSummary) error {
+func (a *txAuthorizer) checkCredential(c audit.Change, d *changeSummary) error {
 	before, after, err := sides[credential](c)
 	if err != nil {
 		return err
@@ -152,21 +152,21 @@ func (j *judge) checkCredential(c audit.Change, d *changeSummary) error {
 	if row == nil {
 		row = before
 	}
-	if s := j.who.Session; s != nil && c.ID == s.ID {
-		j.ended = true
+	if s := a.who.Session; s != nil && c.ID == s.ID {
+		a.ended = true
 	}
-	if row.UserID != j.who.ID && row.Status != "EXPIRED" {
+	if row.UserID != a.who.ID && row.Status != "EXPIRED" {
 		d.touched = append(d.touched, row.UserID)
 	}
 	if c.Resource == "key" && row.Status == "ACTIVE" {
-		if err := j.who.Require(nil, row.Scopes...); err != nil {
+		if err := a.who.Require(nil, row.Scopes...); err != nil {
 			return fault.From(err).WithHint("a key can only have permissions that its maker holds")
 		}
 	}
 	return nil
 }
 
-func (j *judge) checkGrant(c audit.Change, d *changeSummary) error {
+func (a *txAuthorizer) checkGrant(c audit.Change, d *changeSummary) error {
 	before, after, err := sides[roles.Grant](c)
 	if err != nil {
 		return err
@@ -178,8 +178,8 @@ func (j *judge) checkGrant(c audit.Change, d *changeSummary) error {
 	if grant.UserID == uuid.Nil { // the role itself, created by bootstrap
 		return nil
 	}
-	if grant.UserID == j.who.ID {
-		return j.deny(c.ID, "operator %q may not change their own roles", j.who.Name).WithHint("ask another operator")
+	if grant.UserID == a.who.ID {
+		return a.deny(c.ID, "operator %q may not change their own roles", a.who.Name).WithHint("ask another operator")
 	}
 	d.moved, d.touched = append(d.moved, grant.RoleID), append(d.touched, grant.UserID)
 	held := func(x *roles.Grant) bool { return x != nil && is(x.Status, "ACTIVE") }
@@ -213,28 +213,28 @@ SELECT min({rank})
 // checkGrantedRights refuses to grant or revoke a role stronger than all of the operator's, and to grant one with a
 // permission that the operator does not hold in the same scope. A key can grant roles whose permissions it lists, up to
 // the rank of the operator who created it.
-func (j *judge) checkGrantedRights(ctx context.Context, tx *audit.Tx, d changeSummary) error {
-	tables := j.authorizer.tables
-	if len(d.moved) == 0 || tables.missing != "" || j.who.Level() == 0 {
+func (a *txAuthorizer) checkGrantedRights(ctx context.Context, tx *audit.Tx, d changeSummary) error {
+	tables := a.authorizer.tables
+	if len(d.moved) == 0 || tables.missing != "" || a.who.Level() == 0 {
 		return nil
 	}
-	level := j.who.Level()
-	if j.who.Scopes != nil {
+	level := a.who.Level()
+	if a.who.Scopes != nil {
 		var maker *int
-		if err := tx.QueryRow(ctx, tables.sql(readMaker), j.who.Session.ID).Scan(&maker); err != nil {
+		if err := tx.QueryRow(ctx, tables.sql(readMaker), a.who.Session.ID).Scan(&maker); err != nil {
 			return err
 		}
 		if maker != nil {
 			level = max(min(level, *maker), 1)
 		}
-		if !j.who.Enforced {
+		if !a.who.Enforced {
 			level = 1 // before any operator holds a role
 		}
 	}
 	var role string
 	err := tx.QueryRow(ctx, tables.sql(findStronger), d.moved, level).Scan(&role)
 	if err == nil {
-		return j.deny(uuid.Nil, "role %s is stronger than every role of operator %q", role, j.who.Name).With("role", role)
+		return a.deny(uuid.Nil, "role %s is stronger than every role of operator %q", role, a.who.Name).With("role", role)
 	}
 	if !errors.Is(err, pgx.ErrNoRows) || len(d.given) == 0 {
 		return ignoreNoRows(err)
@@ -254,8 +254,8 @@ func (j *judge) checkGrantedRights(ctx context.Context, tx *audit.Tx, d changeSu
 	}
 	for _, grant := range d.given {
 		slices.Sort(contents[grant.RoleID])
-		if missing := j.who.Lacks(grant.TenantID, contents[grant.RoleID]...); len(missing) > 0 {
-			return j.deny(uuid.Nil, "role %s has permissions that operator %q does not hold: %s", grant.Role, j.who.Name, strings.Join(missing, ", ")).
+		if missing := a.who.Lacks(grant.TenantID, contents[grant.RoleID]...); len(missing) > 0 {
+			return a.deny(uuid.Nil, "role %s has permissions that operator %q does not hold: %s", grant.Role, a.who.Name, strings.Join(missing, ", ")).
 				WithHint("operators can only grant permissions that they hold").With("role", grant.Role).With("permissions", missing)
 		}
 	}
@@ -287,16 +287,16 @@ SELECT o.username
 // checkRank refuses to change the credentials of an account with a stronger role: setting its password or removing its
 // second factor would bypass its rank. Roles granted by the same transaction do not count; checkGrantedRights checks
 // those.
-func (j *judge) checkRank(ctx context.Context, tx *audit.Tx, d changeSummary) error {
-	if len(d.touched) == 0 || j.authorizer.tables.missing != "" || !j.who.Enforced || j.who.Level() == 0 {
+func (a *txAuthorizer) checkRank(ctx context.Context, tx *audit.Tx, d changeSummary) error {
+	if len(d.touched) == 0 || a.authorizer.tables.missing != "" || !a.who.Enforced || a.who.Level() == 0 {
 		return nil
 	}
 	var name string
-	err := tx.QueryRow(ctx, j.authorizer.tables.sql(findOutranking), d.touched, j.who.Level(), append([]uuid.UUID{}, d.fresh...)).Scan(&name)
+	err := tx.QueryRow(ctx, a.authorizer.tables.sql(findOutranking), d.touched, a.who.Level(), append([]uuid.UUID{}, d.fresh...)).Scan(&name)
 	if err != nil {
 		return ignoreNoRows(err)
 	}
-	return j.deny(uuid.Nil, "user %q holds a stronger role than operator %q", name, j.who.Name).With("username", name)
+	return a.deny(uuid.Nil, "user %q holds a stronger role than operator %q", name, a.who.Name).With("username", name)
 }
 
 // lastMasterLock serializes transactions that may remove the last MASTER.
@@ -314,15 +314,15 @@ SELECT EXISTS (SELECT FROM idam.users o JOIN idam.user_roles ur ON ur.user_id = 
 // keepLastMaster rejects changes that would leave no active MASTER. It also rejects those that would leave no MASTER
 // with SUPER_ADMIN, if one had it or if the first role ever granted would leave every other operator without
 // permissions. It runs after the change, under an advisory lock, so that two concurrent demotions cannot both succeed.
-func (j *judge) keepLastMaster(ctx context.Context, tx *audit.Tx, d changeSummary) error {
-	starts := d.granted && !j.who.Enforced
+func (a *txAuthorizer) keepLastMaster(ctx context.Context, tx *audit.Tx, d changeSummary) error {
+	starts := d.granted && !a.who.Enforced
 	if len(d.lost) == 0 && len(d.stripped) == 0 && !starts {
 		return nil
 	}
 	if _, err := tx.Exec(ctx, lastMasterLock); err != nil {
 		return err
 	}
-	tables := j.authorizer.tables
+	tables := a.authorizer.tables
 	if len(d.lost) > 0 {
 		var left bool
 		sql := "SELECT EXISTS (SELECT FROM idam.users o WHERE o.user_type = 'MASTER' AND {operator o})"
@@ -330,7 +330,7 @@ func (j *judge) keepLastMaster(ctx context.Context, tx *audit.Tx, d changeSummar
 			return err
 		}
 		if !left {
-			return j.deny(d.lost[0], "the last live, ACTIVE MASTER cannot be deleted, locked or demoted").
+			return a.deny(d.lost[0], "the last live, ACTIVE MASTER cannot be deleted, locked or demoted").
 				WithHint("nothing was changed; create another MASTER first")
 		}
 	}
@@ -343,10 +343,10 @@ func (j *judge) keepLastMaster(ctx context.Context, tx *audit.Tx, d changeSummar
 	}
 	switch {
 	case !left && len(d.stripped) > 0, !left && before:
-		return j.deny(uuid.Nil, "the last live, ACTIVE MASTER with SUPER_ADMIN cannot be deleted, locked or demoted, and their SUPER_ADMIN cannot be revoked or given an expiry").
+		return a.deny(uuid.Nil, "the last live, ACTIVE MASTER with SUPER_ADMIN cannot be deleted, locked or demoted, and their SUPER_ADMIN cannot be revoked or given an expiry").
 			WithHint("nothing was changed; grant SUPER_ADMIN to another MASTER first, without --expires")
 	case !left && starts && enforced:
-		return j.deny(uuid.Nil, "granting a first role would lock every operator out: no MASTER holds SUPER_ADMIN").
+		return a.deny(uuid.Nil, "granting a first role would lock every operator out: no MASTER holds SUPER_ADMIN").
 			WithHint("start with: cxgctl auth bootstrap")
 	case starts && enforced:
 		return tables.mark(ctx, tx)

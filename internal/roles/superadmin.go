@@ -28,9 +28,9 @@ var superAdmin = append([][2]string{
 	{"status", "'ACTIVE'"},
 }, schema.LiveValues()...)
 
-// First returns the role SUPER_ADMIN for a first operator. It creates the role if there is none, as in databases that
+// SuperAdmin returns the role SUPER_ADMIN for a first operator. It creates the role if there is none, as in databases that
 // the migrations could not add it to. The change is nil if the role exists.
-func (t *Table) First(ctx context.Context, tx *audit.Tx) (Role, *audit.Change, error) {
+func (t *Table) SuperAdmin(ctx context.Context, tx *audit.Tx) (Role, *audit.Change, error) {
 	role, err := t.Get(ctx, tx, "SUPER_ADMIN")
 	if !fault.Is(err, fault.NotFound) {
 		return role, nil, err

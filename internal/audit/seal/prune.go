@@ -156,8 +156,8 @@ func NewArchive(p PrunePlan) (*Archive, error) {
 // Close removes the temporary file. The archive is a hard link to it and remains.
 func (a *Archive) Close() error { return errors.Join(a.file.Close(), os.Remove(a.file.Name())) }
 
-// Withdraw removes the archive after a transaction that was rolled back, so that the rows are still in the log.
-func (a *Archive) Withdraw() error {
+// Remove removes the archive after a transaction that was rolled back, so that the rows are still in the log.
+func (a *Archive) Remove() error {
 	if !a.linked {
 		return nil
 	}
@@ -171,7 +171,7 @@ func (a *Archive) Withdraw() error {
 func (a *Archive) Move(ctx context.Context, tx pgx.Tx, op uuid.UUID) (PruneRecord, error) {
 	p := a.plan
 	r := PruneRecord{Before: db.At(p.Before), Archive: filepath.Base(p.Archive)}
-	if err := a.Withdraw(); err != nil {
+	if err := a.Remove(); err != nil {
 		return r, err
 	}
 	if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = 0"); err != nil {

@@ -36,7 +36,7 @@ whose database role owns idam.user_roles. Use it to regain access.`,
 		if err != nil {
 			return err
 		}
-		first, err := auth.NewFirst(s.Catalog)
+		first, err := auth.NewBootstrap(s.Catalog)
 		if err != nil {
 			return err
 		}
@@ -74,7 +74,7 @@ whose database role owns idam.user_roles. Use it to regain access.`,
 		n.PasswordHash = made.Hash
 		var u users.User
 		err = pw.WithFile(env, l, made.Generated, func() error {
-			u, err = first.Bootstrap(ctx, l, n)
+			u, err = first.Create(ctx, l, n)
 			return err
 		})
 		if err != nil {

@@ -65,7 +65,7 @@ func RunWrite(env *Env, flags *ChangeFlags, fn func(ctx context.Context, w *Writ
 		if err != nil {
 			return err
 		}
-		gate, err := GateLedger(env, manager, l, cmd)
+		gate, err := AuthorizeLedger(env, manager, l, cmd)
 		if err != nil {
 			return err
 		}

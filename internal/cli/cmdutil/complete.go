@@ -64,7 +64,7 @@ func (env *Env) live(ctx context.Context, cmd *cobra.Command, spec Spec, prefix 
 	env.Tenants.Refs = Unique(env.Tenants.Refs) // cobra parses the flags twice
 	tenant := cmd.Flags().Lookup("tenant")
 	spec.TenantOnly = spec.TenantOnly && tenant != nil && cliflag.Entering.Has(tenant)
-	s, err := env.Reach(ctx, cmd)
+	s, err := env.OpenManager(ctx, cmd)
 	if err != nil {
 		return nil, err
 	}

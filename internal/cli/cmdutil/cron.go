@@ -214,8 +214,8 @@ func (env *Env) logger() *slog.Logger {
 	if env.Config != nil {
 		l = l.With("profile", env.Config.Profile)
 	}
-	if env.AskedOn != "" {
-		l = l.With("host", env.AskedOn)
+	if env.ServerAddr != "" {
+		l = l.With("host", env.ServerAddr)
 	}
 	return l
 }

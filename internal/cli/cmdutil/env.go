@@ -67,7 +67,7 @@ type Env struct {
 	Undoable []audit.Resource // whose changes audit undo reverses; each noun adds its own
 	Times    cliflag.TimeContext
 	names    func(kind string, ids []string) map[string]string // names of rows by id; nil before the session is open
-	AskedOn  string                                            // the server and database, named in prompts
+	ServerAddr  string                                            // the server and database, named in prompts
 	skew     time.Duration                                     // how far the server's clock is ahead
 }
 
@@ -261,8 +261,8 @@ type Session struct {
 	managerSession *Session
 }
 
-// Reach connects to the manager database, read-only.
-func (env *Env) Reach(ctx context.Context, cmd *cobra.Command) (*Session, error) {
+// OpenManager connects to the manager database, read-only.
+func (env *Env) OpenManager(ctx context.Context, cmd *cobra.Command) (*Session, error) {
 	t, err := env.Target(ctx, cmd, "manager")
 	if err != nil {
 		return nil, err
@@ -271,14 +271,14 @@ func (env *Env) Reach(ctx context.Context, cmd *cobra.Command) (*Session, error)
 	if err != nil {
 		return nil, err
 	}
-	env.AskedOn = d.Addr()
+	env.ServerAddr = d.Addr()
 	return &Session{DB: d, IdleTimeout: t.Timeout, now: env.now}, nil
 }
 
 // Connect opens the manager database without an operator and reads the columns of the tables that the command needs,
 // and of the additional ones.
 func (env *Env) Connect(ctx context.Context, cmd *cobra.Command, more ...string) (*Session, error) {
-	s, err := env.Reach(ctx, cmd)
+	s, err := env.OpenManager(ctx, cmd)
 	if err != nil {
 		return nil, err
 	}

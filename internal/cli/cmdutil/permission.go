@@ -72,13 +72,13 @@ func recordBlocked(ctx context.Context, env *Env, s *Session, cmd *cobra.Command
 	}
 }
 
-// GateLedger makes a ledger check the command's permissions inside its transactions.
-func GateLedger(env *Env, s *Session, l *audit.Ledger, cmd *cobra.Command) (*auth.Authorizer, error) {
+// AuthorizeLedger makes a ledger check the command's permissions inside its transactions.
+func AuthorizeLedger(env *Env, s *Session, l *audit.Ledger, cmd *cobra.Command) (*auth.Authorizer, error) {
 	need, err := env.SpecOf(cmd).required()
 	if err != nil {
 		return nil, err
 	}
 	g, err := s.Identity.Authorizer(s.Catalog, need...)
-	l.Gate = g
+	l.Authorizer = g
 	return g, err
 }

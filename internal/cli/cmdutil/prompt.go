@@ -131,8 +131,8 @@ func (env *Env) AskMissing(cmd *cobra.Command, check func(field string) error, o
 // profile prod)".
 func (env *Env) promptContext() string {
 	var parts []string
-	if env.AskedOn != "" {
-		parts = append(parts, output.Sanitize(env.AskedOn))
+	if env.ServerAddr != "" {
+		parts = append(parts, output.Sanitize(env.ServerAddr))
 	}
 	if env.Config != nil && env.Config.Profile != "" {
 		t := env.TerminalOf(env.Stderr)

@@ -90,7 +90,7 @@ func runOnce(
 		s, err = enterTenant(ctx, env, cmd, s)
 	}
 	if err == nil {
-		env.AskedOn = s.DB.Addr()
+		env.ServerAddr = s.DB.Addr()
 		if err = s.requireSeparable(); err != nil {
 			recordBlocked(ctx, env, s.Manager(), cmd, env.SpecOf(cmd).intent(""), err)
 		}

@@ -108,7 +108,7 @@ func JWTSecret(env *Env) (string, error) {
 // OpenSession connects, authenticates the operator and checks the command's permissions. A refusal is recorded as
 // BLOCKED if there is an audit log. args are the arguments of the command.
 func OpenSession(ctx context.Context, env *Env, cmd *cobra.Command, args ...string) (*Session, error) {
-	s, err := env.Reach(ctx, cmd)
+	s, err := env.OpenManager(ctx, cmd)
 	if err != nil {
 		return nil, err
 	}

@@ -93,7 +93,7 @@ func NewCommand(env *cmdutil.Env) *cobra.Command {
 // mayNameUsers reports whether the report may name users: only to an operator with USER_LIST, and then it is recorded
 // as a read. Otherwise the report has their ids.
 func mayNameUsers(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command) bool {
-	s, err := env.Reach(ctx, cmd)
+	s, err := env.OpenManager(ctx, cmd)
 	if err != nil {
 		return false // the report has the reason
 	}

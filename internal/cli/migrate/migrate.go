@@ -64,8 +64,8 @@ func server(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, which mig
 	}
 	t.Pooled = false // a pooler is then detected and refused
 	o := t.Options(string(which))
-	if where := o.Addr(); !strings.Contains(env.AskedOn, where) {
-		env.AskedOn = strings.TrimPrefix(env.AskedOn+", "+where, ", ")
+	if where := o.Addr(); !strings.Contains(env.ServerAddr, where) {
+		env.ServerAddr = strings.TrimPrefix(env.ServerAddr+", "+where, ", ")
 	}
 	return db.ConfigWithPassword(ctx, o)
 }

@@ -40,7 +40,7 @@ func newExport(env *cmdutil.Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			gate, err := cmdutil.GateLedger(env, manager, l, cmd)
+			gate, err := cmdutil.AuthorizeLedger(env, manager, l, cmd)
 			if err != nil {
 				return err
 			}

@@ -50,25 +50,25 @@ type Env struct {
 		NoInput, Yes, Quiet, Verbose bool
 		NoPager                      bool
 	}
-	Output   OutputFlags
-	Config   *config.Config
-	Printer  *output.Printer
-	pager    *output.Pager // the last one, or nil
-	Deadline Deadline
-	opened   []*db.DB
-	OpenDB   func(context.Context, db.Options) (*db.DB, error) // opens connections in tests; nil means db.Open
-	Notes    []string                                          // kept until the command ends, see Note
-	secrets  *bufio.Reader                                     // standard input with secrets, one per line
-	spare    *spareSecret                                      // see KeepSecret
-	Reveal   bool                                              // --reveal
-	Tenants  TenantFlags
-	cron     cronFlags
-	specs    map[*cobra.Command]Spec
-	Undoable []audit.Resource // whose changes audit undo reverses; each noun adds its own
-	Times    cliflag.TimeContext
-	names    func(kind string, ids []string) map[string]string // names of rows by id; nil before the session is open
-	ServerAddr  string                                            // the server and database, named in prompts
-	skew     time.Duration                                     // how far the server's clock is ahead
+	Output     OutputFlags
+	Config     *config.Config
+	Printer    *output.Printer
+	pager      *output.Pager // the last one, or nil
+	Deadline   Deadline
+	opened     []*db.DB
+	OpenDB     func(context.Context, db.Options) (*db.DB, error) // opens connections in tests; nil means db.Open
+	Notes      []string                                          // kept until the command ends, see Note
+	secrets    *bufio.Reader                                     // standard input with secrets, one per line
+	spare      *spareSecret                                      // see KeepSecret
+	Reveal     bool                                              // --reveal
+	Tenants    TenantFlags
+	cron       cronFlags
+	specs      map[*cobra.Command]Spec
+	Undoable   []audit.Resource // whose changes audit undo reverses; each noun adds its own
+	Times      cliflag.TimeContext
+	names      func(kind string, ids []string) map[string]string // names of rows by id; nil before the session is open
+	ServerAddr string                                            // the server and database, named in prompts
+	skew       time.Duration                                     // how far the server's clock is ahead
 }
 
 // Open opens a connection that Close closes.

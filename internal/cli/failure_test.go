@@ -108,6 +108,20 @@ func TestTimeout_LockedTable(t *testing.T) {
 	}
 }
 
+// N12: exports name the lock that they wait for, like pages do.
+func TestTimeout_LockedExport(t *testing.T) {
+	t.Parallel()
+	pair := withAda(t)
+	hold(t, pair.Manager, "LOCK TABLE bill.invoices, tnnt.tenants IN ACCESS EXCLUSIVE MODE")
+	for _, command := range []string{
+		"invoices list --all -o csv", "invoices list --all --output-file slow.csv", "invoices export --output-file slow.jsonl",
+		"invoices summary", "tenants list --all", "tenants list -o json",
+	} {
+		cxgctl(t, pair, append(strings.Fields(command), "--timeout", "1s")...).exits(t, 8).
+			says(t, "timed out waiting for a lock that another session holds")
+	}
+}
+
 func TestAudit_NoChangeWithoutItsRow(t *testing.T) {
 	t.Parallel()
 	r := torture.Report(t, 4, "changes whose audit row cannot be written")

@@ -241,10 +241,21 @@ func (p *Place) open(flags int, mode uint32) (*os.File, error) {
 		flags |= unix.O_NOFOLLOW
 	}
 	fd, err := unix.Openat(p.dir, p.base, flags|unix.O_CLOEXEC, mode)
+	if err != nil && p.old == nil {
+		return nil, p.errCreate(err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), p.name), nil
+}
+
+// errCreate returns the error of a new file. Its folder refuses it, whatever the mode of an existing file is.
+func (p *Place) errCreate(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w for new files in %s", err, filepath.Dir(p.name))
+	}
+	return err
 }
 
 // Device opens a pipe, a device or a descriptor for writing.
@@ -354,7 +365,7 @@ func (p *Place) Pending(secret bool) (*Pending, error) {
 	}
 	fd, err := unix.Openat(p.dir, x.temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
 	if err != nil {
-		return nil, err
+		return nil, p.errCreate(err)
 	}
 	x.File = os.NewFile(uintptr(fd), p.name)
 	if p.old == nil || secret {

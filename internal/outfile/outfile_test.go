@@ -220,3 +220,19 @@ func TestLocate_Names(t *testing.T) {
 		t.Errorf("%s was not written", long)
 	}
 }
+
+// F36: where the folder refuses new files, the error names the folder.
+func TestPending_FolderRefuses(t *testing.T) {
+	p, err := Locate("/sys/x.csv") // even root cannot create files there
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	_, pending := p.Pending(false)
+	_, created := p.Create(0o600)
+	for _, err := range []error{pending, created} {
+		if !errors.Is(err, fs.ErrPermission) || !strings.HasSuffix(err.Error(), " for new files in /sys") {
+			t.Errorf("error: %v", err)
+		}
+	}
+}

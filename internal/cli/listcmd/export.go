@@ -181,13 +181,17 @@ func snapshotRows[R any](
 ) iter.Seq2[R, error] {
 	return db.Export(ctx, s.DB, s.IdleTimeout, func(ctx context.Context, r db.Reader, w *db.IdleTimer) iter.Seq2[R, error] {
 		return func(yield func(R, error) bool) {
+			var stop func()
 			var err error
-			if x.mark, err = x.markOf(ctx, r, table); err != nil {
+			if x.mark, err = x.markOf(ctx, r, table); err == nil {
+				stop, err = x.progress(ctx, r, q, w)
+			}
+			if err != nil {
 				var none R
 				yield(none, err)
 				return
 			}
-			defer x.progress(ctx, r, q, w)()
+			defer stop()
 			read(ctx, r)(yield)
 		}
 	})

@@ -18,17 +18,19 @@ const (
 )
 
 // progress prints the number of exported rows and the planner's estimate to standard error until stop is called. It
-// prints nothing with --quiet, if the rows go to a terminal, or, in a log, if errors are a single document.
-func (x *export) progress(ctx context.Context, r db.Reader, q db.Query, w *db.IdleTimer) (stop func()) {
+// prints nothing with --quiet, if the rows go to a terminal, or, in a log, if errors are a single document. An error has
+// aborted the transaction.
+func (x *export) progress(ctx context.Context, r db.Reader, q db.Query, w *db.IdleTimer) (stop func(), err error) {
 	term := x.TerminalOf(x.Stderr)
 	shown := x.TerminalOf(x.Stdout).IsTTY && x.Printer.File == ""
 	if x.Global.Quiet || shown || !term.IsTTY && cmdutil.IsStructured(x.ErrorFormat()) {
-		return func() {}
+		return func() {}, nil
 	}
-	estimate := ""
-	if n, err := q.Estimate(ctx, r); err == nil {
-		estimate = " of about " + output.Thousands(n) + " (the planner's estimate)"
+	rows, err := q.Estimate(ctx, r)
+	if err != nil {
+		return nil, err
 	}
+	estimate := " of about " + output.Thousands(rows) + " (the planner's estimate)"
 	interval := progressLog
 	if term.IsTTY {
 		interval = progressTick
@@ -61,5 +63,5 @@ func (x *export) progress(ctx context.Context, r db.Reader, q db.Query, w *db.Id
 			}
 		}
 	}()
-	return func() { close(end); <-ended }
+	return func() { close(end); <-ended }, nil
 }

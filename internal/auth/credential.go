@@ -34,7 +34,8 @@ func (p Credential) errUnknown() error {
 			return fault.New(fault.Unauthenticated, "the %s is unknown", p.kindName()).WithHint("%s", p.retryHint())
 		}
 	}
-	return refuse(p.Name, "does not exist")
+	return refuse(p.Name, "does not exist").
+		WithHint("choose another operator with --operator or CXGCTL_OPERATOR; in a new database, create the first with: cxgctl auth bootstrap --username %s", p.Name)
 }
 
 // kindName is how messages call the credential.

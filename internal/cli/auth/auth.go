@@ -222,7 +222,9 @@ func credentials(ctx context.Context, env *cmdutil.Env, username string, stdin b
 		if username == "" {
 			return "", "", fault.New(fault.Usage, "--username is missing")
 		}
-		password, err = env.FirstLine()
+		if password, err = env.FirstLine(); err == nil && password == "" {
+			err = fault.New(fault.Usage, "no password given").WithHint("the first line of standard input is empty; no attempt was counted")
+		}
 		return username, password, err
 	}
 	fd, ok := env.Terminal()

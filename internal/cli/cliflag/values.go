@@ -25,7 +25,7 @@ func (v *StrictValue) Set(s string) error {
 	list, many := v.Value.(pflag.SliceValue)
 	switch {
 	case s == "":
-		return emptyValue(v.Name)
+		return EmptyValue(v.Name)
 	case v.Given && !many:
 		return fault.New(fault.Usage, "--%s was given twice but takes one value", v.Name).With("flag", v.Name)
 	}
@@ -34,7 +34,7 @@ func (v *StrictValue) Set(s string) error {
 		return err
 	}
 	if many && slices.ContainsFunc(list.GetSlice(), func(s string) bool { return strings.TrimSpace(s) == "" }) {
-		return emptyValue(v.Name)
+		return EmptyValue(v.Name)
 	}
 	return nil
 }
@@ -49,9 +49,9 @@ func Replace(cmd *cobra.Command, f *pflag.Flag, value string) error {
 	return cmd.Flags().Set(f.Name, value)
 }
 
-// emptyValue is the error of a flag without a value. An empty value usually means an unset shell variable, and an
+// EmptyValue returns the error of a flag without a value. An empty value usually means an unset shell variable, and an
 // empty filter would select everything.
-func emptyValue(name string) error {
+func EmptyValue(name string) error {
 	return fault.New(fault.Usage, "--%s is empty", name).
 		WithHint("give it a value, or omit it").With("flag", name)
 }

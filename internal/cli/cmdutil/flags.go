@@ -1,6 +1,8 @@
 package cmdutil
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -54,8 +56,13 @@ func bindReason(env *Env, cmd *cobra.Command) {
 	cliflag.ExplainIn(cmd.Flags(), "audit-log", "reason", "ticket")
 }
 
-// refuseUnrecorded refuses --reason and --ticket if this run writes no audit row.
+// refuseUnrecorded refuses --reason and --ticket if they are blank or if this run writes no audit row.
 func refuseUnrecorded(env *Env, cmd *cobra.Command) error {
+	for name, value := range map[string]string{"reason": env.Global.Reason, "ticket": env.Global.ticket} {
+		if value != "" && strings.TrimSpace(value) == "" {
+			return cliflag.EmptyValue(name)
+		}
+	}
 	if env.SpecOf(cmd).Audit != WhenReading || env.Reveal || env.Tenants.Many() {
 		return nil
 	}

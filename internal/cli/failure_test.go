@@ -480,6 +480,7 @@ func TestSignal_EndsReadingStandardInput(t *testing.T) {
 		{"users", "status", "--stdin", "--set", "INACTIVE"},
 		{"users", "password", "ada", "--password-stdin"},
 	} {
+		eventually(t, pair.Manager, away) // the session of the process before
 		r, w, err := os.Pipe()
 		if err != nil {
 			t.Fatal(err)

@@ -19,14 +19,14 @@ import (
 
 // elsewhere says what runs the commands of a section, by page and heading, or a single command, by page and first words.
 var elsewhere = map[string]string{
-	"README/Install":                                             "TestPackage",
-	"README/Quick start":                                         "make demo",
+	"README/Install":                                             "make demo builds, TestPackage installs",
+	"README/Quick start":                                         ".ci/run runs make demo",
 	"README/Your own database":                                   "TestReadme_FirstSteps",
 	"README/Commands":                                            "they are names only",
 	"configuration/cxgctl config init":                           "TestReadme_FirstSteps",
 	"environment/cxgctl config init":                             "TestReadme_FirstSteps",
 	"getting-started/Packages":                                   "TestPackage",
-	"getting-started/Try it":                                     "make demo",
+	"getting-started/Try it":                                     "make demo and TestReadme_FirstSteps",
 	"getting-started/Your own database":                          "TestReadme_FirstSteps",
 	"operators/cxgctl auth login":                                "TestReadme_FirstSteps",
 	"permissions/cxgctl auth bootstrap":                          "TestReadme_FirstSteps",

@@ -149,6 +149,7 @@ UPDATE cxg_import.files SET leased_until = now() + @time::interval
 	insertSpan = `
 INSERT INTO cxg_import.rows (id, created_at, created_by, sha256, line, last_line, records, op_id)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
+	// Citus refuses now() within CASE.
 	releaseFile = `
 UPDATE cxg_import.files
    SET leased_until = NULL, finished_at = now() + CASE WHEN @finished THEN interval '0' END, updated_at = now(),

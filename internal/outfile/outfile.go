@@ -215,7 +215,7 @@ func (p *Place) Is(f io.Writer) bool {
 // IsSame reports whether two places are the same file. Several outputs may share a device such as /dev/null.
 func (p *Place) IsSame(q *Place) bool {
 	if p.old != nil && q.old != nil {
-		return p.old.Dev == q.old.Dev && p.old.Ino == q.old.Ino && (p.old.Mode&unix.S_IFMT == unix.S_IFREG || p.magic || q.magic)
+		return p.old.Dev == q.old.Dev && p.old.Ino == q.old.Ino && (p.old.Mode&unix.S_IFMT != unix.S_IFCHR || p.magic || q.magic)
 	}
 	if p.old != nil || q.old != nil {
 		return false
@@ -345,9 +345,10 @@ func (p *Place) checkOwner(f *os.File, secret bool) (*os.File, error) {
 // Pending is a temporary file that Commit renames to its place.
 type Pending struct {
 	*os.File
-	place *Place
-	temp  string
-	done  bool
+	place    *Place
+	temp     string
+	complete bool
+	done     bool
 }
 
 // Pending creates a temporary file that replaces the place's. It keeps the mode and, for root, the owner of an existing
@@ -381,9 +382,18 @@ func (p *Place) Pending(secret bool) (*Pending, error) {
 	return x, nil
 }
 
-// Commit puts the file in place: fsync, rename, fsync of the folder.
+// Complete flushes the temporary file to disk and closes it.
+func (x *Pending) Complete() error {
+	if x.complete {
+		return nil
+	}
+	x.complete = true
+	return errors.Join(x.Sync(), x.Close())
+}
+
+// Commit completes the file and puts it in place: rename, fsync of the folder.
 func (x *Pending) Commit() error {
-	if err := errors.Join(x.Sync(), x.Close()); err != nil {
+	if err := x.Complete(); err != nil {
 		return err
 	}
 	if err := unix.Renameat(x.place.dir, x.temp, x.place.dir, x.place.base); err != nil {

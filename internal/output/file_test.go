@@ -247,3 +247,70 @@ func TestFile_DiskFull(t *testing.T) {
 		}
 	}
 }
+
+func TestFile_SeveralReplacedTogether(t *testing.T) {
+	t.Parallel()
+	long := records()[0]
+	long.FullName = strings.Repeat("x", 40_000)
+	names := []string{"a.csv", "b.jsonl.gz", "c.xlsx"}
+	for _, tc := range []struct {
+		name, also string
+		rows       []record
+		end        error
+		before     func(dir string) // the last row
+		want       string           // of the error; "" for none
+		old        string           // the files that stay
+	}{
+		{name: "written", rows: records()},
+		{name: "stream failed", rows: records(), end: io.ErrUnexpectedEOF, want: "unexpected EOF", old: "abc"},
+		{name: "one refuses a row", rows: []record{records()[0], long}, want: "does not fit into a spreadsheet cell", old: "abc"},
+		{name: "one disk full", also: "/dev/full", rows: records(), want: "no space left on device", old: "abc"},
+		{name: "one folder missing", also: "no/x.csv", rows: records(), want: "no such file or directory", old: "abc"},
+		{
+			name: "one renamed in vain", rows: records(), want: "already replaced: a.csv", old: "bc",
+			before: func(dir string) {
+				_ = os.Remove(filepath.Join(dir, "b.jsonl.gz"))
+				_ = os.Mkdir(filepath.Join(dir, "b.jsonl.gz"), 0o700)
+			},
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := t.TempDir()
+			o := Options{}
+			for _, name := range names {
+				file := filepath.Join(dir, name)
+				if err := os.WriteFile(file, []byte("old"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				o.Also = append(o.Also, Target{File: file, Format: FormatOf(name)})
+			}
+			if tc.also != "" {
+				o.Also = append(o.Also, Target{File: tc.also, Format: CSV})
+			}
+			o.File, o.Format, o.Also = o.Also[0].File, o.Also[0].Format, o.Also[1:]
+			p, err := New(o)
+			if err == nil {
+				_, err = Stream(p, view, func(yield func(record, error) bool) {
+					for r, err := range seq(tc.rows, tc.end) {
+						if tc.before != nil {
+							tc.before(dir)
+						}
+						if !yield(r, err) {
+							return
+						}
+					}
+				})
+			}
+			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(strings.ReplaceAll(err.Error(), dir+"/", ""), tc.want)) {
+				t.Errorf("got %v, want %s", err, tc.want)
+			}
+			alone(t, dir, names...)
+			for _, name := range names {
+				b, _ := os.ReadFile(filepath.Join(dir, name))
+				if isOld := string(b) == "old" || tc.before != nil && name == "b.jsonl.gz"; isOld != strings.Contains(tc.old, name[:1]) {
+					t.Errorf("%s: %.40q", name, b)
+				}
+			}
+		})
+	}
+}

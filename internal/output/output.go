@@ -4,7 +4,9 @@
 package output
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"iter"
@@ -76,6 +78,7 @@ type Options struct {
 	Columns   []string // --columns: the fields to print, in this order; none means the view's choice
 	NoHeaders bool     // --no-headers, for tables, csv and tsv
 	File      string   // --output-file; "" and "-" are Stdout
+	Also      []Target // further outputs of the same rows
 	JQ        string   // --jq, on the document of JSON or on each record of JSONL
 	CSVBOM    bool     // --csv-bom
 	CSVSafe   bool     // --csv-safe, for csv and tsv
@@ -83,9 +86,8 @@ type Options struct {
 	FailIfEmpty bool // a list without rows is a PARTIAL_FAILURE, and no file is written
 	IfChanged   bool // an output file whose bytes would be the same stays as it is
 
-	Digest *Digest // if not nil, records the size and the hash of an output file
-	Mask   bool    // mask personal data, in all formats
-	Secret bool    // the output contains secrets: only its owner may read an output file
+	Mask   bool // mask personal data, in all formats
+	Secret bool // the output contains secrets: only its owner may read an output file
 
 	Context context.Context // cancels --jq; may be nil
 	Timeout time.Duration   // of --jq for one document; 0 means none
@@ -98,6 +100,13 @@ type Options struct {
 	Brief bool // tables of a single record leave out fields that are NULL, false or zero
 
 	Note func(format string, args ...any) // tells the user what a table does not show; may be nil
+}
+
+// Target is an output with a format of its own.
+type Target struct {
+	File   string
+	Format Format
+	Digest *Digest // nil without HashFiles
 }
 
 // View says how a kind of record is shown.
@@ -125,10 +134,12 @@ type Page[T any] struct {
 // Printer prints the one result of a command. It holds nothing open between calls.
 type Printer struct {
 	Options
-	jq    *gojq.Code
-	notes []string // for Note, after the output
-	rows  int64    // printed so far
-	bytes int64    // written so far
+	jq     *gojq.Code
+	digest *Digest  // of File
+	notes  []string // for Note, after the output
+	rows   int64    // printed so far
+	bytes  int64    // written so far
+	direct bool     // some bytes went to a stream or a device
 
 	// Usernames returns the usernames of the given ids, as far as they are known. Tables on a terminal show them in place
 	// of ids. It may be nil.
@@ -138,43 +149,45 @@ type Printer struct {
 // Printed returns the rows and the bytes that were printed.
 func (p *Printer) Printed() (rows, bytes int64) { return p.rows, p.bytes }
 
-// HasPrinted reports whether something is on standard output, which cannot be taken back.
-func (p *Printer) HasPrinted() bool { return p.File == "" && p.bytes > 0 }
+// HasPrinted reports whether something is on a stream or a device, which cannot be taken back.
+func (p *Printer) HasPrinted() bool { return p.direct }
+
+// targets returns the outputs. The first one is that of File.
+func (p *Printer) targets() []Target {
+	return append([]Target{{p.File, p.Format, p.digest}}, p.Also...)
+}
+
+// HashFiles makes the next output record the sizes and the hashes of its files.
+func (p *Printer) HashFiles() {
+	p.digest = &Digest{Hash: sha256.New()}
+	for i := range p.Also {
+		p.Also[i].Digest = &Digest{Hash: sha256.New()}
+	}
+}
+
+// Files returns the output files. Standard output is not one.
+func (p *Printer) Files() []Target {
+	return slices.DeleteFunc(p.targets(), func(t Target) bool { return t.File == "" })
+}
 
 // New checks the format, the jq expression and the path of the output file, so that wrong flags are refused
 // before any work is done.
 func New(o Options) (*Printer, error) {
 	p := &Printer{Options: o}
-	if o.Format == "" {
-		p.Format = Table
-		if o.JQ != "" {
-			p.Format = JSON
+	targets := p.targets()
+	for i := range targets {
+		if err := p.check(&targets[i]); err != nil {
+			return nil, err
 		}
-	} else if _, err := ParseFormat(string(o.Format)); err != nil {
-		return nil, err
 	}
+	slices.SortStableFunc(targets, func(a, b Target) int { return cmp.Compare(min(len(a.File), 1), min(len(b.File), 1)) }) // standard output first
+	p.File, p.Format, p.Also = targets[0].File, targets[0].Format, targets[1:]
 	if o.JQ != "" {
-		if p.Format != JSON && p.Format != JSONL {
-			return nil, fault.New(fault.Usage, "--jq cannot be used with --output %s", p.Format).
-				WithHint("use --output json, or jsonl to run it on each record")
-		}
 		code, err := compileJQ(o.JQ)
 		if err != nil {
 			return nil, err
 		}
 		p.jq = code
-	}
-	if p.File == "-" {
-		p.File = ""
-	}
-	if p.File != "" {
-		if err := p.locate(); err != nil {
-			return nil, err
-		}
-	}
-	if p.Format == XLSX && p.File == "" {
-		return nil, fault.New(fault.Usage, "xlsx cannot be written to standard output").
-			WithHint("name a file: --output-file list.xlsx")
 	}
 	if p.File != "" {
 		p.Terminal = Terminal{} // a file is not for this terminal
@@ -183,6 +196,35 @@ func New(o Options) (*Printer, error) {
 		p.Terminal.Now = time.Now()
 	}
 	return p, nil
+}
+
+// check completes an output, and checks its format and its path.
+func (p *Printer) check(t *Target) error {
+	if t.Format == "" {
+		t.Format = Table
+		if p.JQ != "" {
+			t.Format = JSON
+		}
+	} else if _, err := ParseFormat(string(t.Format)); err != nil {
+		return err
+	}
+	if p.JQ != "" && t.Format != JSON && t.Format != JSONL {
+		return fault.New(fault.Usage, "--jq cannot be used with --output %s", t.Format).
+			WithHint("use --output json, or jsonl to run it on each record")
+	}
+	if t.File == "-" {
+		t.File = ""
+	}
+	if t.File != "" {
+		if err := p.locate(t); err != nil {
+			return err
+		}
+	}
+	if t.Format == XLSX && t.File == "" {
+		return fault.New(fault.Usage, "xlsx cannot be written to standard output").
+			WithHint("name a file: --output-file list.xlsx")
+	}
+	return nil
 }
 
 // note tells the user something once the output is printed.
@@ -225,17 +267,17 @@ func Stream[T any](p *Printer, v View, seq iter.Seq2[T, error]) (n int64, err er
 // Export is Stream of rows with the columns that Columns returns. The output is the same, and several times as fast if
 // the rows are in binary form.
 func Export[T any](p *Printer, v View, rows iter.Seq2[pgtext.Row, error]) (n int64, err error) {
-	cols, err := p.columns(reflect.TypeFor[T](), v, false)
+	each, err := p.columns(reflect.TypeFor[T](), v, false)
 	if err != nil {
 		return 0, err
 	}
-	return p.print(v, cols, rows, wholeList)
+	return p.print(v, each, rows, wholeList)
 }
 
-// Columns returns the names of the fields of T that are printed, in order.
+// Columns returns the names of the fields of T that Export needs, in order.
 func Columns[T any](p *Printer, v View) ([]string, error) {
-	cols, err := p.columns(reflect.TypeFor[T](), v, false)
-	return names(cols), err
+	each, err := p.columns(reflect.TypeFor[T](), v, false)
+	return names(union(each)), err
 }
 
 // One prints a single record: an envelope without items in JSON and YAML, a listing of fields in
@@ -251,12 +293,12 @@ func OneWithList[T, D any](p *Printer, v View, item T, field string, dv View, li
 	if p.Format != Table && p.Format != Wide || len(p.Columns) > 0 {
 		return One(p, v, item)
 	}
-	cols, err := p.columns(reflect.TypeFor[T](), v, true)
+	cols, err := p.columnsIn(p.Format, reflect.TypeFor[T](), v, true)
 	if err != nil {
 		return err
 	}
 	cols = slices.DeleteFunc(cols, func(c column) bool { return c.name == field })
-	under, err := p.columns(reflect.TypeFor[D](), dv, false)
+	under, err := p.columnsIn(p.Format, reflect.TypeFor[D](), dv, false)
 	if err != nil {
 		return err
 	}
@@ -277,7 +319,7 @@ func OneWithList[T, D any](p *Printer, v View, item T, field string, dv View, li
 		}
 		return t.end(b, wholeList(int64(len(list))))
 	}
-	_, err = p.print(v, cols, rowsOf(cols, each(item)), nil)
+	_, err = p.print(v, [][]column{cols}, rowsOf(cols, each(item)), nil)
 	return err
 }
 
@@ -293,11 +335,11 @@ func each[T any](list ...T) iter.Seq2[T, error] {
 }
 
 func printRecords[T any](p *Printer, v View, seq iter.Seq2[T, error], around func(n int64) envelope) (int64, error) {
-	cols, err := p.columns(reflect.TypeFor[T](), v, around == nil)
+	each, err := p.columns(reflect.TypeFor[T](), v, around == nil)
 	if err != nil {
 		return 0, err
 	}
-	return p.print(v, cols, rowsOf(cols, seq), around)
+	return p.print(v, each, rowsOf(union(each), seq), around)
 }
 
 func wholeList(n int64) envelope { return envelope{total: n, page: 1, size: n, pages: min(n, 1)} }

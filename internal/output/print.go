@@ -25,49 +25,119 @@ type envelope struct {
 	next                     *string // see Page.Next
 }
 
-// print opens the output, encodes the rows and commits the output, for List, Stream, Export and One. A nil around means
-// a single record instead of a list.
-func (p *Printer) print(v View, cols []column, rows iter.Seq2[pgtext.Row, error], around func(n int64) envelope) (n int64, err error) {
-	out, err := p.open()
-	if err != nil {
-		return 0, err
+// rowWriter is an output while rows are written to it.
+type rowWriter struct {
+	sink   *sink
+	enc    encoder
+	format Format
+	row    printedRow
+	at     []int // the indexes of its columns among those of the rows; nil if they are the same
+	buf    []byte
+}
+
+// encode appends a row to the buffer.
+func (s *rowWriter) encode(row pgtext.Row) (err error) {
+	whole := len(s.buf)
+	s.row.Row = row
+	if s.at != nil {
+		s.row.Row = selected{row, s.at}
 	}
+	s.buf, err = s.enc.row(s.buf, &s.row)
+	if err == nil {
+		err = s.row.err
+	}
+	if err != nil {
+		s.buf = s.buf[:whole]
+	}
+	return err
+}
+
+// flush writes the buffer.
+func (s *rowWriter) flush() error {
+	_, err := s.sink.w.Write(s.buf)
+	s.buf = s.buf[:0]
+	return err
+}
+
+// selected is a row with some of the columns of another, in any order.
+type selected struct {
+	pgtext.Row
+	at []int
+}
+
+func (r selected) Kind(i int) pgtext.Kind        { return r.Row.Kind(r.at[i]) }
+func (r selected) IsNull(i int) bool             { return r.Row.IsNull(r.at[i]) }
+func (r selected) Append(b []byte, i int) []byte { return r.Row.Append(b, r.at[i]) }
+
+// open opens the outputs and begins them. On an error it returns those that are open.
+func (p *Printer) open(v View, each [][]column, single bool) (open []*rowWriter, err error) {
+	all := names(union(each))
+	for i, t := range p.targets() {
+		out, err := p.openSink(t)
+		if err != nil {
+			return open, err
+		}
+		q := p
+		if i > 0 {
+			other := *p
+			other.File, other.Format, other.Terminal = t.File, t.Format, Terminal{}
+			q = &other
+		}
+		s := &rowWriter{
+			sink:   out,
+			enc:    q.encoder(out, v, each[i], single),
+			format: t.Format,
+			row:    printedRow{cols: each[i], mask: p.Mask},
+			buf:    make([]byte, 0, bufferSize+bufferSize/4),
+		}
+		if own := names(each[i]); !slices.Equal(own, all) {
+			for _, name := range own {
+				s.at = append(s.at, slices.Index(all, name))
+			}
+		}
+		open = append(open, s)
+		if s.buf, err = s.enc.begin(s.buf); err != nil {
+			return open, err
+		}
+	}
+	return open, nil
+}
+
+// print opens the outputs, encodes the rows and commits the outputs, for List, Stream, Export and One. each has the
+// columns of each output, and the rows those of union. A nil around means a single record instead of a list.
+func (p *Printer) print(v View, each [][]column, rows iter.Seq2[pgtext.Row, error], around func(n int64) envelope) (n int64, err error) {
 	single, done := around == nil, false
-	var buf []byte
+	out, err := p.open(v, each, single)
 	defer func() {
 		if done { // otherwise there was an error or a panic, and rows before it may be useful
 			return
 		}
-		keep := n > 0 && p.Format.isLines()
-		if keep {
-			_, _ = out.w.Write(buf)
+		for _, s := range out {
+			keep := n > 0 && s.format.isLines()
+			if keep {
+				_ = s.flush()
+			}
+			s.sink.abort(keep)
 		}
-		out.abort(keep)
 	}()
-	enc := p.encoder(out, v, cols, single)
-	if buf, err = enc.begin(make([]byte, 0, bufferSize+bufferSize/4)); err != nil {
+	if err != nil {
 		return 0, err
 	}
-	shown := printedRow{cols: cols, mask: p.Mask}
 	for row, err := range rows {
 		if err != nil {
 			return n, err
 		}
-		whole := len(buf)
-		shown.Row = row
-		buf, err = enc.row(buf, &shown)
-		if err == nil {
-			err = shown.err
-		}
-		if err != nil {
-			buf = buf[:whole]
-			return n, err
+		for _, s := range out {
+			if err := s.encode(row); err != nil {
+				return n, err
+			}
 		}
 		n++
-		if len(buf) >= bufferSize {
-			_, err = out.w.Write(buf)
-			buf = buf[:0]
-			if err != nil {
+		for _, s := range out {
+			if len(s.buf) < bufferSize {
+				continue
+			}
+			if err := s.flush(); err != nil {
 				return n, err
 			}
 		}
@@ -80,14 +150,18 @@ func (p *Printer) print(v View, cols []column, rows iter.Seq2[pgtext.Row, error]
 		}
 		e = around(n)
 	}
-	if buf, err = enc.end(buf, e); err != nil {
-		return n, err
-	}
-	if _, err := out.w.Write(buf); err != nil {
-		return n, err
+	var sinks []*sink
+	for _, s := range out {
+		if s.buf, err = s.enc.end(s.buf, e); err != nil {
+			return n, err
+		}
+		if err := s.flush(); err != nil {
+			return n, err
+		}
+		sinks = append(sinks, s.sink)
 	}
 	done = true
-	err = out.commit()
+	err = commit(sinks...)
 	p.writeNotes()
 	return n, err
 }
@@ -183,8 +257,36 @@ func (r *printedRow) appendChanged(b []byte, i int) []byte {
 	return r.Row.Append(b, i)
 }
 
-// columns returns the columns that the user selected, or those of the view.
-func (p *Printer) columns(t reflect.Type, v View, single bool) ([]column, error) {
+// columns returns the columns of each output.
+func (p *Printer) columns(t reflect.Type, v View, single bool) (each [][]column, err error) {
+	for _, target := range p.targets() {
+		cols, err := p.columnsIn(target.Format, t, v, single)
+		if err != nil {
+			return nil, err
+		}
+		each = append(each, cols)
+	}
+	return each, nil
+}
+
+// union returns the columns of all outputs.
+func union(each [][]column) []column {
+	if len(each) == 0 {
+		return nil
+	}
+	all := each[0]
+	for _, cols := range each[1:] {
+		for _, c := range cols {
+			if _, ok := find(all, c.name); !ok {
+				all = append(slices.Clip(all), c)
+			}
+		}
+	}
+	return all
+}
+
+// columnsIn returns the columns that the user selected, or those of the view.
+func (p *Printer) columnsIn(f Format, t reflect.Type, v View, single bool) ([]column, error) {
 	all, err := columnsOf(t)
 	if err != nil {
 		return nil, err
@@ -194,7 +296,7 @@ func (p *Printer) columns(t reflect.Type, v View, single bool) ([]column, error)
 		return nil, err
 	}
 	switch {
-	case p.Format == ID:
+	case f == ID:
 		name := v.ID
 		if name == "" {
 			name = "id"
@@ -206,11 +308,11 @@ func (p *Printer) columns(t reflect.Type, v View, single bool) ([]column, error)
 		return []column{c}, nil
 	case len(p.Columns) > 0 || single:
 		return chosen, nil
-	case p.Format == Table:
+	case f == Table:
 		return viewColumns(all, v.Table)
-	case p.Format == Wide:
+	case f == Wide:
 		return viewColumns(all, v.Wide)
-	case p.Format == XLSX && len(v.Title) > 0: // those of Table first
+	case f == XLSX && len(v.Title) > 0: // those of Table first
 		first, err := viewColumns(all, v.Table)
 		rest := slices.DeleteFunc(all, func(c column) bool { return slices.Contains(v.Table, c.name) })
 		return append(first, rest...), err

@@ -27,6 +27,7 @@ type sink struct {
 	compressed *bufio.Writer    // its destination: gzip writes some 200 bytes at a time
 	place      *outfile.Place   // of the file, or nil
 	pending    *outfile.Pending // the temporary file, or nil
+	isSame     bool             // the old file has the same bytes and stays
 	device     *os.File         // a pipe or device that cannot be replaced, or nil
 	temporary  io.Closer        // temporary files of the encoder, or nil
 	name       string           // of the file, or ""
@@ -34,13 +35,13 @@ type sink struct {
 	printer    *Printer
 }
 
-// open opens standard output, or a temporary file in the folder of the output file. It follows symbolic
+// openSink opens standard output, or a temporary file in the folder of the output file. It follows symbolic
 // links, so that the link remains and its target is replaced. It keeps the mode of an existing file, and
 // its owner if possible; a new file has mode 0644 less the umask, and a file with secrets 0600. It writes
 // to devices and named pipes directly.
-func (p *Printer) open() (*sink, error) {
-	s := &sink{name: p.File, printer: p}
-	if p.File == "" {
+func (p *Printer) openSink(t Target) (*sink, error) {
+	s := &sink{name: t.File, printer: p}
+	if t.File == "" {
 		out := p.Stdout
 		if p.Pager != nil {
 			s.pager, out = p.Pager, p.Pager
@@ -53,10 +54,10 @@ func (p *Printer) open() (*sink, error) {
 		return nil, s.fault(err)
 	}
 	var out io.Writer = faultWriter{file, s}
-	if p.Digest != nil {
-		out = digestWriter{out, p.Digest}
+	if t.Digest != nil {
+		out = digestWriter{out, t.Digest}
 	}
-	if compress := compressors[filepath.Ext(p.File)]; compress != nil {
+	if compress := compressors[filepath.Ext(t.File)]; compress != nil {
 		s.compressed = bufio.NewWriterSize(out, bufferSize)
 		if s.compressor, err = compress(s.compressed); err != nil {
 			s.abort(false)
@@ -91,44 +92,74 @@ func (s *sink) openFile(secret bool) (_ io.Writer, err error) {
 	return s.pending, nil
 }
 
-// commit flushes the output and puts the file in place: fsync, rename, fsync of the folder. If it fails
-// before the rename, it keeps the old file and removes the temporary one.
-func (s *sink) commit() error {
+// commit completes the outputs. Only when all are complete, it puts the files in place.
+func commit(sinks ...*sink) error {
+	err := replace(sinks)
+	for _, s := range sinks {
+		if err != nil {
+			s.abort(false)
+			continue
+		}
+		s.close()
+		if s.pager == nil {
+			continue
+		}
+		if err = s.pager.Close(); err != nil {
+			err = s.fault(err)
+		}
+	}
+	return err
+}
+
+// replace completes the outputs and renames the files. If it fails before the first rename, the old files remain. A crash
+// between two renames leaves the first files new and the others old; each is whole.
+func replace(sinks []*sink) error {
+	for _, s := range sinks {
+		if err := s.complete(); err != nil {
+			return s.fault(err)
+		}
+	}
+	var replaced []string
+	for _, s := range sinks {
+		if s.pending == nil || s.isSame {
+			continue
+		}
+		if err := s.pending.Commit(); err != nil {
+			f := fault.From(s.fault(err))
+			if len(replaced) > 0 {
+				f.Message += "; already replaced: " + strings.Join(replaced, ", ")
+			}
+			return f
+		}
+		replaced = append(replaced, s.name)
+	}
+	return nil
+}
+
+// complete flushes the output. The file is on disk then, beside its place.
+func (s *sink) complete() error {
 	if err := s.w.Flush(); err != nil {
-		s.abort(false)
 		return err
 	}
 	if s.compressor != nil {
-		err := s.compressor.Close()
-		if err == nil {
-			err = s.compressed.Flush()
+		if err := s.compressor.Close(); err != nil {
+			return err
 		}
-		if err != nil {
-			s.abort(false)
-			return s.fault(err)
+		if err := s.compressed.Flush(); err != nil {
+			return err
 		}
 	}
 	switch {
 	case s.device != nil:
-		if err := s.device.Close(); err != nil {
-			return s.fault(err)
-		}
-	case s.pending != nil && s.printer.IfChanged && s.pending.IsSame():
+		return s.device.Close()
+	case s.pending == nil:
+		return nil
+	case s.printer.IfChanged && s.pending.IsSame():
+		s.isSame = true
 		s.printer.note("%s is unchanged", s.name)
-		s.pending.Abort()
-	case s.pending != nil:
-		if err := s.pending.Commit(); err != nil {
-			s.abort(false)
-			return s.fault(err)
-		}
+		return nil
 	}
-	s.close()
-	if s.pager != nil {
-		if err := s.pager.Close(); err != nil {
-			return s.fault(err)
-		}
-	}
-	return nil
+	return s.pending.Complete()
 }
 
 // abort discards the output and removes the temporary file. With keep it flushes complete rows to a stream.
@@ -140,9 +171,6 @@ func (s *sink) abort(keep bool) {
 	if s.device != nil {
 		_ = s.device.Close()
 	}
-	if s.pending != nil {
-		s.pending.Abort()
-	}
 	s.close()
 	if s.pager != nil {
 		_ = s.pager.Close()
@@ -151,6 +179,9 @@ func (s *sink) abort(keep bool) {
 
 // close closes the folder of the output file, and removes temporary files.
 func (s *sink) close() {
+	if s.pending != nil {
+		s.pending.Abort()
+	}
 	if s.temporary != nil {
 		_ = s.temporary.Close()
 	}
@@ -167,7 +198,7 @@ func WriteFile(name string, data []byte) error {
 
 // Document prints a complete document, whatever the format.
 func (p *Printer) Document(data []byte) error {
-	s, err := p.open()
+	s, err := p.openSink(p.targets()[0])
 	if err != nil {
 		return err
 	}
@@ -175,7 +206,7 @@ func (p *Printer) Document(data []byte) error {
 		s.abort(false)
 		return err
 	}
-	return s.commit()
+	return commit(s)
 }
 
 // Digest is the hash and the size of an output file. It is complete when the file is in place.
@@ -206,6 +237,7 @@ type faultWriter struct {
 func (t faultWriter) Write(b []byte) (int, error) {
 	n, err := t.Writer.Write(b)
 	t.sink.printer.bytes += int64(n)
+	t.sink.printer.direct = t.sink.printer.direct || n > 0 && t.sink.pending == nil
 	if err == nil && n < len(b) {
 		err = io.ErrShortWrite
 	}
@@ -243,17 +275,17 @@ func (s *sink) fault(err error) error {
 	return f
 }
 
-// locate checks the path of the output file. Paths of standard output, such as /dev/stdout, mean standard
+// locate checks the path of an output file. Paths of standard output, such as /dev/stdout, mean standard
 // output, which is appended to instead of replaced.
-func (p *Printer) locate() error {
-	place, err := outfile.Locate(p.File)
+func (p *Printer) locate(t *Target) error {
+	place, err := outfile.Locate(t.File)
 	if err != nil {
-		s := sink{name: p.File}
+		s := sink{name: t.File}
 		return s.fault(err)
 	}
 	defer place.Close()
 	if place.Is(p.Standard) {
-		p.File = ""
+		t.File = ""
 	}
 	return nil
 }

@@ -83,6 +83,21 @@ func (l *ListValue) Replace(values []string) error {
 // GetSlice implements pflag.SliceValue.
 func (l *ListValue) GetSlice() []string { return *l }
 
+// FileList is a list of files: repeated. Names may contain commas.
+type FileList struct{ ListValue }
+
+// Set adds a file.
+func (l *FileList) Set(s string) error {
+	l.ListValue = append(l.ListValue, s)
+	return nil
+}
+
+// Append implements pflag.SliceValue.
+func (l *FileList) Append(s string) error { return l.Set(s) }
+
+// Type names the flag's values in help.
+func (l *FileList) Type() string { return "stringArray" }
+
 // searchValue is a text to search for. Its length is limited, since a long one can take the server minutes.
 type searchValue struct {
 	name string

@@ -1,17 +1,12 @@
 package cmdutil
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
-	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -38,6 +33,7 @@ func bindCron(env *Env, cmd *cobra.Command) {
 	if f.Lookup("output-file") == nil || f.Lookup("all") == nil && cmd.Name() != "export" && cmd.Name() != "overdue" {
 		return
 	}
+	f.Lookup("output-file").Value = &env.Output.files
 	f.StringVar(&env.cron.lock, "lock", "", "run only if no other run holds the lock of this `name` in the database")
 	f.DurationVar(&env.cron.lockWait, "lock-wait", 0, "how long to wait for the lock")
 	f.BoolVar(&env.cron.failIfEmpty, "fail-if-empty", false, "exit 9 without rows, and write no file")
@@ -54,7 +50,7 @@ func bindCron(env *Env, cmd *cobra.Command) {
 }
 
 // check refuses flags that need others, and values out of range.
-func (c cronFlags) check(file string) error {
+func (c cronFlags) check(toFile bool) error {
 	var p fault.Problems
 	if c.retries < 0 || c.retries > maxRetries {
 		p.Add("retries", "%d is out of range; use 0 to %d", c.retries, maxRetries)
@@ -67,7 +63,7 @@ func (c cronFlags) check(file string) error {
 		return p.Err()
 	case c.lockWait != 0 && c.lock == "":
 		return fault.New(fault.Usage, "--lock-wait needs --lock")
-	case c.ifChanged && file == "":
+	case c.ifChanged && !toFile:
 		return fault.New(fault.Usage, "--if-changed needs --output-file")
 	}
 	return nil
@@ -163,35 +159,6 @@ func (env *Env) lockedBy(ctx context.Context, r db.Reader, key int64) error {
 	return f
 }
 
-// placeholder matches what --output-file may contain.
-var placeholder = regexp.MustCompile(`\{(date|time|seq)\}`)
-
-// expandFile replaces {date}, {time} and {seq} in the name of an output file. {seq} is the first number from 1 on
-// that gives a new file.
-func (env *Env) expandFile(name string, zone *time.Location) string {
-	if !placeholder.MatchString(name) {
-		return name
-	}
-	if zone == nil {
-		zone = time.UTC
-	}
-	now := env.Started.In(zone)
-	for seq := 1; ; seq++ {
-		file := placeholder.ReplaceAllStringFunc(name, func(word string) string {
-			switch word {
-			case "{date}":
-				return now.Format("2006-01-02")
-			case "{time}":
-				return now.Format("20060102T150405")
-			}
-			return strconv.Itoa(seq)
-		})
-		if _, err := os.Lstat(file); err != nil || !strings.Contains(name, "{seq}") {
-			return file
-		}
-	}
-}
-
 // logger returns the logger of --log-format, or nil.
 func (env *Env) logger() *slog.Logger {
 	utc := func(_ []string, a slog.Attr) slog.Attr {
@@ -240,50 +207,16 @@ func (env *Env) WriteMetrics(cmd *cobra.Command, status int) error {
 	if file == "" {
 		return nil
 	}
-	now := time.Now()
-	success := float64(now.Unix())
-	if status != 0 {
-		success = lastSuccess(file)
+	m := output.Metrics{
+		Command:  strings.TrimPrefix(cmd.CommandPath(), "cxgctl "),
+		Started:  env.Started,
+		ExitCode: status,
 	}
-	var rows, size int64
 	if env.Printer != nil {
-		rows, size = env.Printer.Printed()
+		m.Rows, m.Bytes = env.Printer.Printed()
 	}
-	profile := ""
 	if env.Config != nil {
-		profile = env.Config.Profile
+		m.Profile = env.Config.Profile
 	}
-	labels := fmt.Sprintf("{command=%q,profile=%q}", strings.TrimPrefix(cmd.CommandPath(), "cxgctl "), profile)
-	var b bytes.Buffer
-	for _, m := range []struct {
-		name, help string
-		value      float64
-	}{
-		{"last_run_timestamp_seconds", "When the last run ended.", float64(now.Unix())},
-		{successMetric, "When the last successful run ended, 0 for never.", success},
-		{"last_run_exit_code", "Exit code of the last run.", float64(status)},
-		{"last_run_duration_seconds", "How long the last run took.", now.Sub(env.Started).Seconds()},
-		{"last_run_rows", "Rows that the last run printed.", float64(rows)},
-		{"last_run_bytes", "Bytes that the last run printed.", float64(size)},
-	} {
-		fmt.Fprintf(&b, "# HELP cxgctl_%s %s\n# TYPE cxgctl_%[1]s gauge\ncxgctl_%[1]s%[3]s %[4]s\n", m.name, m.help, labels, strconv.FormatFloat(m.value, 'f', -1, 64))
-	}
-	return output.WriteFile(file, b.Bytes())
-}
-
-const successMetric = "last_success_timestamp_seconds"
-
-var lastSuccessLine = regexp.MustCompile(`(?m)^cxgctl_` + successMetric + `\{.*\} ([0-9.]+)$`)
-
-// lastSuccess reads the time of the last success from a metrics file, 0 without one.
-func lastSuccess(file string) float64 {
-	text, err := os.ReadFile(file)
-	if errors.Is(err, os.ErrNotExist) {
-		return 0
-	}
-	if m := lastSuccessLine.FindSubmatch(text); m != nil {
-		t, _ := strconv.ParseFloat(string(m[1]), 64)
-		return t
-	}
-	return 0
+	return m.Write(file)
 }

@@ -35,6 +35,7 @@ type usedFile struct {
 // checkFiles refuses two outputs, or an input and an output, that are the same file, before any work is done.
 func checkFiles(env *Env, cmd *cobra.Command) error {
 	var list []usedFile
+	prints := cmd.Annotations[NoTable] == "" || !env.forPeople()
 	defer func() {
 		for _, u := range list {
 			if u.place != nil {
@@ -47,8 +48,8 @@ func checkFiles(env *Env, cmd *cobra.Command) error {
 		switch {
 		case path == cliflag.StandardStream && use == cliflag.FileKept:
 			return fault.New(fault.Validation, "%s cannot be %s: the next run reads it again", flag, cliflag.StandardStream)
-		case path == cliflag.StandardStream && (u.read || use == cliflag.FileField || use == cliflag.FileRecord):
-			return nil // standard input, or the record
+		case path == cliflag.StandardStream && (u.read || use == cliflag.FileField):
+			return nil // standard input, or a field of the record
 		case path == cliflag.StandardStream:
 			u.stdout = true
 		default:
@@ -61,12 +62,14 @@ func checkFiles(env *Env, cmd *cobra.Command) error {
 				return nil //nolint:nilerr // opening it reports the error
 			}
 			u.stdout = u.place.Is(env.Stdout)
-			if u.stdout && (use == cliflag.FileField || use == cliflag.FileRecord) {
+			if u.stdout && use == cliflag.FileField {
 				u.place.Close()
 				return cmd.Flags().Lookup(strings.TrimPrefix(flag, "--")).Value.(*cliflag.StrictValue).Value.Set(cliflag.StandardStream)
 			}
 		}
-		list = append(list, u)
+		if !u.stdout || use != cliflag.FileRecord || prints {
+			list = append(list, u)
+		}
 		return nil
 	}
 	var err error
@@ -90,7 +93,7 @@ func checkFiles(env *Env, cmd *cobra.Command) error {
 	if args := cmd.Flags().Args(); cmd.Annotations[cliflag.FileUse] != "" && len(args) > 0 {
 		_ = add(cmd.Annotations[cliflag.FileUse], args[0], cliflag.FileRead)
 	}
-	if env.Printer.File == "" && (cmd.Annotations[NoTable] == "" || !env.forPeople()) {
+	if len(env.Output.files.ListValue) == 0 && prints {
 		list = append(list, usedFile{flag: "the record", stdout: true})
 	}
 	for i, u := range list {
@@ -108,11 +111,17 @@ func collision(one, other usedFile) error {
 	switch {
 	case one.read && other.read:
 		return nil
+	case one.stdout && other.stdout && one.flag == other.flag:
+		return fault.New(fault.Usage, "%s names standard output twice", one.flag).WithHint("name it once")
 	case one.stdout && other.stdout:
 		return fault.New(fault.Usage, "%s and %s both go to standard output", one.flag, other.flag).
 			WithHint("name a file for one of them, such as --output-file F for the record")
 	case one.stdout || other.stdout || !one.place.IsSame(other.place):
 		return nil
+	}
+	if one.flag == other.flag {
+		return fault.New(fault.Usage, "%s names the same file twice: %s and %s", one.flag, one.path, other.path).
+			WithHint("name each file once").With("file", one.path)
 	}
 	return fault.New(fault.Usage, "%s and %s name the same file, %s", one.flag, other.flag, one.path).
 		WithHint("use different files; one would overwrite the other").With("file", one.path)

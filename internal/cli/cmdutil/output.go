@@ -1,20 +1,22 @@
 package cmdutil
 
 import (
-	"cmp"
 	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/outfile"
 	"github.com/cxgctl/cxgctl/internal/output"
 )
 
 // OutputFlags are the flags of commands that print records.
 type OutputFlags struct {
-	Format, file, JQ     string
+	Format, JQ           string
+	files                cliflag.FileList
 	Page                 string // a flag that names a file for a page in place of the records
 	columns              []string
 	noHeaders, bom, safe bool
@@ -36,7 +38,8 @@ func BindOutput(env *Env, cmd *cobra.Command, check func(columns []string) error
 	cliflag.Must(f.MarkHidden("json"))
 	f.StringSliceVar(&env.Output.columns, "columns", nil, "print these `fields`, in this order")
 	f.BoolVar(&env.Output.noHeaders, "no-headers", false, "omit the header row")
-	f.StringVar(&env.Output.file, "output-file", "", "write to `file` atomically; the extension selects the format, and .gz and .zst compress")
+	// a single value, see bindCron
+	f.Var(struct{ pflag.Value }{&env.Output.files}, "output-file", "write to `file` atomically; the extension selects the format, and .gz and .zst compress")
 	cliflag.MarkFlags(f, cliflag.Shaping, "output-file")
 	cliflag.MarkFile(cmd, "output-file", cliflag.FileRecord)
 	f.StringVar(&env.Output.JQ, "jq", "", "filter the json document with a jq `expression`")
@@ -68,18 +71,17 @@ func (env *Env) SetPrinter(cmd *cobra.Command) error {
 		return err
 	}
 	env.Output.asked = env.Output.asked || env.Output.Format != "" || len(env.Output.columns) > 0
-	format := output.Format(c.Output)
-	if env.Output.Format == "" {
-		if byName := output.FormatOf(env.Output.file); byName != "" {
-			format = byName
-		}
-		if env.Output.JQ != "" && format != output.JSONL {
-			format = "" // --jq selects json
-		}
-	}
 	terminal := env.TerminalOf(env.Stdout)
-	env.Output.file = env.expandFile(cmp.Or(env.Output.Page, env.Output.file), c.Zone)
-	if err := env.cron.check(env.Output.file); err != nil {
+	if env.Output.Page != "" {
+		env.Output.files.ListValue = []string{env.Output.Page}
+	}
+	files := env.Output.files.ListValue
+	outfile.Expand(files, env.Started, c.Zone)
+	if err := env.cron.check(len(files) > 0); err != nil {
+		return err
+	}
+	targets, err := env.targets(cmd, files)
+	if err != nil {
 		return err
 	}
 	var pager *output.Pager
@@ -87,7 +89,8 @@ func (env *Env) SetPrinter(cmd *cobra.Command) error {
 		pager = env.Pager()
 	}
 	env.Printer, err = output.New(output.Options{
-		Format: format, Columns: env.Output.columns, NoHeaders: env.Output.noHeaders, File: env.Output.file, JQ: env.Output.JQ,
+		File: targets[0].File, Format: targets[0].Format, Also: targets[1:],
+		Columns: env.Output.columns, NoHeaders: env.Output.noHeaders, JQ: env.Output.JQ,
 		CSVBOM: env.Output.bom, CSVSafe: env.Output.safe, Stdout: InterruptibleWriter{env.Context, env.Stdout}, Standard: env.Stdout,
 		Context: env.Context, Timeout: c.Timeout, FailIfEmpty: env.cron.failIfEmpty, IfChanged: env.cron.ifChanged,
 		Terminal: terminal, Pager: pager, Note: env.Note, Mask: c.Protected && !env.Reveal,
@@ -96,6 +99,40 @@ func (env *Env) SetPrinter(cmd *cobra.Command) error {
 		return err
 	}
 	return checkFiles(env, cmd)
+}
+
+// FormatAnnotation annotates a command with its format if no flag selects one.
+const FormatAnnotation = "format"
+
+// targets returns the outputs of a command, at least one. Without --output the extension of a file selects its format.
+// With several files --output is for those whose extension selects none, such as standard output.
+func (env *Env) targets(cmd *cobra.Command, files []string) ([]output.Target, error) {
+	standard := output.Format(env.Config.Output)
+	given := env.Output.Format != ""
+	if format := cmd.Annotations[FormatAnnotation]; format != "" && !given {
+		standard = output.Format(format)
+	}
+	unused := given && len(files) > 1
+	if len(files) == 0 {
+		files = []string{cliflag.StandardStream}
+	}
+	list := make([]output.Target, len(files))
+	for i, file := range files {
+		format, byFlag := standard, given
+		if byName := output.FormatOf(file); byName != "" && (!given || len(files) > 1) {
+			format, byFlag = byName, false
+		}
+		if env.Output.JQ != "" && !byFlag && format != output.JSONL {
+			format = "" // --jq selects json
+		}
+		list[i] = output.Target{File: file, Format: format}
+		unused = unused && !byFlag
+	}
+	if unused {
+		return nil, fault.New(fault.Usage, "--output selects nothing: the extension of each --output-file selects its format").
+			WithHint("omit --output, or add --output-file - to print to standard output too")
+	}
+	return list, nil
 }
 
 // Pager returns a pager for standard output, or nil if it is not a terminal or no pager is wanted. The time-out of the
@@ -122,7 +159,7 @@ func (env *Env) HasPaged() bool { return env.pager.Used() }
 func CheckPrinted(env *Env, cmd *cobra.Command, field, what, elsewhere string) error {
 	env.Output.asked = true
 	omitted := printsID(env, cmd) || len(env.Output.columns) > 0 && !slices.Contains(env.Output.columns, field)
-	if info, err := os.Stat(env.Output.file); env.Output.file != "" && err == nil {
+	if info, err := os.Stat(env.Output.files.String()); err == nil {
 		null, err := os.Stat(os.DevNull)
 		omitted = omitted || err == nil && os.SameFile(info, null)
 	}

@@ -135,5 +135,5 @@ func WriteError(flag, path string, err error) error {
 // printsID reports whether the output format is id.
 func printsID(env *Env, cmd *cobra.Command) bool {
 	c, err := env.LoadConfig(cmd)
-	return err == nil && c.Output == string(output.ID) && output.FormatOf(env.Output.file) == "" && env.Output.JQ == ""
+	return err == nil && c.Output == string(output.ID) && output.FormatOf(env.Output.files.String()) == "" && env.Output.JQ == ""
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/cli/listcmd"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/invoices"
+	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
@@ -100,11 +101,8 @@ func newExport(env *cmdutil.Env) *cobra.Command {
 		Example: "  cxgctl invoices export --output-file invoices.csv.gz\n  cxgctl invoices export --month last-month -o jsonl\n  cxgctl invoices export --tenant acme --output-file acme.xlsx",
 	}
 	page.BindWhole(cmd)
-	run := list(env, &f, &page)
-	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
-		listcmd.DefaultToCSV(env)
-		return run(ctx, s, cmd, args)
-	})
+	cmd.RunE = cmdutil.RunRead(env, list(env, &f, &page))
+	cmdutil.Annotate(cmd, cmdutil.FormatAnnotation, string(output.CSV))
 	return bindList(env, cmd, &f, &page)
 }
 

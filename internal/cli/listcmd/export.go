@@ -56,25 +56,25 @@ func ExportArgs(nouns string) cobra.PositionalArgs {
 	}
 }
 
-// DefaultToCSV sets the format of an export for which no flag selects one.
-func DefaultToCSV(env *cmdutil.Env) {
-	if env.Output.Format == "" && env.Output.JQ == "" && output.FormatOf(env.Printer.File) == "" {
-		env.Printer.Format = output.CSV
-	}
-}
-
 // check refuses flags that need others, and an increment that would replace a file with rows.
-func (x *exportFlags) check(all bool, file string) error {
+func (x *exportFlags) check(all bool, files []output.Target) error {
 	switch {
 	case x.state != "" && !all:
 		return fault.New(fault.Usage, "--state needs --all").WithHint("an increment is always exported as a whole")
-	case x.manifest != "" && (!all || file == ""):
+	case x.manifest != "" && (!all || len(files) == 0):
 		return fault.New(fault.Usage, "--manifest needs --all and --output-file").WithHint("the manifest describes that file")
 	case x.overwrite && x.state == "":
 		return fault.New(fault.Usage, "--overwrite needs --state")
-	case x.state != "" && !x.overwrite && file != "" && isNonEmpty(file):
-		return fault.New(fault.Usage, "--output-file %s is not empty, and this increment would replace it", file).
-			WithHint("use a new file for each run, such as changes-$(date +%%Y%%m%%dT%%H%%M%%S).jsonl, or add --overwrite").With("file", file)
+	}
+	for i, f := range files {
+		base := filepath.Base(f.File)
+		if x.manifest != "" && slices.ContainsFunc(files[:i], func(g output.Target) bool { return filepath.Base(g.File) == base }) {
+			return fault.New(fault.Usage, "--manifest: two files are named %s", base).WithHint("use different names; exports verify looks for both beside the manifest")
+		}
+		if x.state != "" && !x.overwrite && isNonEmpty(f.File) {
+			return fault.New(fault.Usage, "--output-file %s is not empty, and this increment would replace it", f.File).
+				WithHint("use a new file for each run, such as 'changes-{time}.jsonl', or add --overwrite").With("file", f.File)
+		}
 	}
 	return nil
 }
@@ -169,7 +169,7 @@ func exportAll[T any](ctx context.Context, env *cmdutil.Env, cmd *cobra.Command,
 	if err == nil {
 		err = x.writeState(n)
 	}
-	if err == nil && x.Printer.File != "" {
+	if err == nil && len(x.Printer.Files()) > 0 {
 		x.Note("%s exported", fault.Plural(int(n), strings.TrimSuffix(v.Name, "s")))
 	}
 	return err
@@ -201,7 +201,7 @@ func snapshotRows[R any](
 func (x *export) prepare(ctx context.Context, s *cmdutil.Session, table string) (err error) {
 	x.since.Since = x.flags.ChangedSince.Time()
 	if x.flags.manifest != "" {
-		x.Printer.Digest = &output.Digest{Hash: sha256.New()}
+		x.Printer.HashFiles()
 		if x.watermark, err = db.Watermark(ctx, s.DB); err != nil {
 			return err
 		}
@@ -236,12 +236,17 @@ func (x *export) prepare(ctx context.Context, s *cmdutil.Session, table string) 
 	return err
 }
 
-// shape returns the format of the output file. It is nil for standard output, whose format may vary between runs.
+// shape returns the formats of the output files. It is nil for standard output, whose format may vary between runs.
 func (x *export) shape() *outputShape {
-	if x.Printer.File == "" {
+	var formats []string
+	for _, f := range x.Printer.Files() {
+		formats = append(formats, string(f.Format))
+	}
+	if len(formats) == 0 {
 		return nil
 	}
-	return &outputShape{x.Printer.Format, strings.Join(x.Printer.Columns, ","), x.Printer.JQ}
+	slices.Sort(formats)
+	return &outputShape{strings.Join(formats, ","), strings.Join(x.Printer.Columns, ","), x.Printer.JQ}
 }
 
 // markOf returns the mark of the export's snapshot.
@@ -254,26 +259,40 @@ func (x *export) markOf(ctx context.Context, r db.Reader, table string) (db.Mark
 
 // manifest is what --manifest writes.
 type manifest struct {
-	Command    string            `json:"command"`
-	Filter     map[string]string `json:"filter"`
-	File       string            `json:"file"` // its name, without folders
-	Format     output.Format     `json:"format"`
-	Rows       int64             `json:"rows"`
-	Bytes      int64             `json:"bytes"`
-	SHA256     string            `json:"sha256"` // of the file, after compression
-	SnapshotAt db.Time           `json:"snapshot_at"`
-	Watermark  db.Time           `json:"watermark"` // for the next --changed-since; overlaps, see db.Watermark
-	Since      *db.Time          `json:"since"`     // the snapshot that the increment starts from; null without one
-	Version    string            `json:"version"`
+	Command       string            `json:"command"`
+	Filter        map[string]string `json:"filter"`
+	*ExportedFile                   // the only file, or nil
+	Files         []ExportedFile    `json:"files,omitempty"` // several files
+	SnapshotAt    db.Time           `json:"snapshot_at"`
+	Watermark     db.Time           `json:"watermark"` // for the next --changed-since; overlaps, see db.Watermark
+	Since         *db.Time          `json:"since"`     // the snapshot that the increment starts from; null without one
+	Version       string            `json:"version"`
+}
+
+// ExportedFile is a file of a manifest.
+type ExportedFile struct {
+	File   string        `json:"file"` // its name, without folders
+	Format output.Format `json:"format"`
+	Rows   int64         `json:"rows"`
+	Bytes  int64         `json:"bytes"`
+	SHA256 string        `json:"sha256"` // of the file, after compression
 }
 
 // writeState writes the manifest and then the state. The output file must be in place.
 func (x *export) writeState(n int64) error {
 	if x.flags.manifest != "" {
 		m := manifest{
-			Command: x.command, Filter: x.filter, File: filepath.Base(x.Printer.File), Format: x.Printer.Format,
-			Rows: n, Bytes: x.Printer.Digest.Bytes, SHA256: hex.EncodeToString(x.Printer.Digest.Sum(nil)),
-			SnapshotAt: db.At(x.mark.At), Watermark: db.At(x.watermark), Version: buildinfo.Version(),
+			Command:    x.command,
+			Filter:     x.filter,
+			SnapshotAt: db.At(x.mark.At),
+			Watermark:  db.At(x.watermark),
+			Version:    buildinfo.Version(),
+		}
+		for _, f := range x.Printer.Files() {
+			m.Files = append(m.Files, ExportedFile{filepath.Base(f.File), f.Format, n, f.Digest.Bytes, hex.EncodeToString(f.Digest.Sum(nil))})
+		}
+		if len(m.Files) == 1 {
+			m.ExportedFile, m.Files = &m.Files[0], nil
 		}
 		if x.since.After != nil {
 			at := db.At(x.since.After.At)

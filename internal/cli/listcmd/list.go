@@ -29,7 +29,7 @@ type Listing[T any] struct {
 // List runs a list command with the listing that open returns.
 func List[T any](env *cmdutil.Env, v output.View, flags *PageFlags, open func(context.Context, *cmdutil.Session) (Listing[T], error)) func(context.Context, *cmdutil.Session, *cobra.Command, []string) error {
 	return func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, _ []string) error {
-		if err := flags.check(flags.all, env.Printer.File); err != nil {
+		if err := flags.check(flags.all, env.Printer.Files()); err != nil {
 			return err
 		}
 		if flags.state == "" && flags.manifest == "" { // their transaction ids are those of the primary
@@ -148,7 +148,11 @@ func printPage[T any](env *cmdutil.Env, v output.View, page db.Page[T], p db.Pag
 
 // refusePartialFile refuses to write one page of a longer list to a file unless a flag asks for a page.
 func refusePartialFile(env *cmdutil.Env, cmd *cobra.Command, rows, total int64) error {
-	if env.Printer.File == "" || rows == total {
+	var files []string
+	for _, f := range env.Printer.Files() {
+		files = append(files, f.File)
+	}
+	if len(files) == 0 || rows == total {
 		return nil
 	}
 	for _, name := range []string{"page", "page-size", "cursor"} {
@@ -156,7 +160,7 @@ func refusePartialFile(env *cmdutil.Env, cmd *cobra.Command, rows, total int64) 
 			return nil
 		}
 	}
-	return fault.New(fault.Usage, "%s of %s rows would be written to %s", output.Thousands(rows), output.Thousands(total), env.Printer.File).
+	return fault.New(fault.Usage, "%s of %s rows would be written to %s", output.Thousands(rows), output.Thousands(total), fault.Join(files, "and")).
 		WithHint("add --all, or --page 1 for only the first page")
 }
 

@@ -15,7 +15,6 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/outfile"
-	"github.com/cxgctl/cxgctl/internal/output"
 )
 
 // stateFile stores the state of an incremental export between runs. Its lock is a separate file, because the state
@@ -42,13 +41,16 @@ const stateVersion = 1
 
 // outputShape is the format of an increment. All increments of a state that go to files have the same shape.
 type outputShape struct {
-	Format  output.Format `json:"format"`
-	Columns string        `json:"columns,omitempty"`
-	JQ      string        `json:"jq,omitempty"`
+	Format  string `json:"format"` // of several files, separated by commas
+	Columns string `json:"columns,omitempty"`
+	JQ      string `json:"jq,omitempty"`
 }
 
 func (o outputShape) flags() string {
-	text := string(o.Format)
+	text := "-o " + o.Format
+	if several := strings.Split(o.Format, ","); len(several) > 1 {
+		text = "files in " + fault.Join(several, "and")
+	}
 	if o.Columns != "" {
 		text += " --columns " + o.Columns
 	}
@@ -125,7 +127,7 @@ func (f *stateFile) read(command string, filter map[string]string, shape *output
 			WithHint("use one state file per selection; an age such as 30d is a different selection in every run").With("file", f.path)
 	}
 	if f.output = c.Output; c.Output != nil && shape != nil && *c.Output != *shape {
-		return nil, fault.New(fault.Validation, "the state file %q belongs to another output: -o %s", f.path, c.Output.flags()).
+		return nil, fault.New(fault.Validation, "the state file %q belongs to another output: %s", f.path, c.Output.flags()).
 			WithHint("use one state file per output; a second output would miss the rows of the first").With("file", f.path)
 	}
 	return &c.Mark, nil

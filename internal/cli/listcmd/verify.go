@@ -43,19 +43,22 @@ func newVerify(env *cmdutil.Env) *cobra.Command {
 	}
 	cmd.RunE = cmdutil.RunAnonymous(env, func(_ context.Context, cmd *cobra.Command) error {
 		refs := cmd.Flags().Args()
-		items := make([]verified, len(refs))
+		var items []verified
+		for _, ref := range refs {
+			items = append(items, verify(env, ref)...)
+		}
 		failed := 0
-		for i, ref := range refs {
-			if items[i] = verify(env, ref); items[i].Finding != nil {
+		for _, v := range items {
+			if v.Finding != nil {
 				failed++
 			}
 		}
 		if err := cmdutil.PrintWhole(env, verifiedView, items); err != nil || failed == 0 {
 			return err
 		}
-		f := fault.New(fault.PartialFailure, "%d of %d differ from the manifest", failed, len(refs))
+		f := fault.New(fault.PartialFailure, "%d of %d differ from the manifest", failed, len(items))
 		if failed == 1 {
-			f.Message = fmt.Sprintf("1 of %d differs from the manifest", len(refs))
+			f.Message = fmt.Sprintf("1 of %d differs from the manifest", len(items))
 		}
 		for _, v := range items {
 			if v.Finding != nil {
@@ -69,12 +72,10 @@ func newVerify(env *cmdutil.Env) *cobra.Command {
 	return cmdutil.AddOutputFlags[verified](env, cmd)
 }
 
-// verify compares the file of a manifest with it.
-func verify(env *cmdutil.Env, ref string) verified {
-	v := verified{Manifest: ref, Status: "OK"}
-	differs := func(finding string) verified {
-		v.Status, v.Finding = "DIFFERS", &finding
-		return v
+// verify compares the files of a manifest with it.
+func verify(env *cmdutil.Env, ref string) []verified {
+	unread := func(finding string) []verified {
+		return []verified{{Manifest: ref, Status: "DIFFERS", Finding: &finding}}
 	}
 	dir := filepath.Dir(ref)
 	var in io.Reader
@@ -86,30 +87,49 @@ func verify(env *cmdutil.Env, ref string) verified {
 	} else {
 		file, err := os.Open(ref)
 		if err != nil {
-			return differs("the manifest cannot be read: " + fault.Reason(err))
+			return unread("the manifest cannot be read: " + fault.Reason(err))
 		}
 		defer func() { _ = file.Close() }()
 		in = file
 	}
 	var m manifest
-	if err := json.NewDecoder(in).Decode(&m); err != nil || m.File == "" || m.File != filepath.Base(m.File) || m.SHA256 == "" {
-		return differs("not a manifest of an export")
+	err := json.NewDecoder(in).Decode(&m)
+	if m.ExportedFile != nil {
+		m.Files = []ExportedFile{*m.ExportedFile}
 	}
-	v.File, v.Rows = m.File, m.Rows
-	file, err := os.Open(filepath.Join(dir, m.File))
+	if err != nil || len(m.Files) == 0 {
+		return unread("not a manifest of an export")
+	}
+	var items []verified
+	for _, f := range m.Files {
+		if f.File == "" || f.File != filepath.Base(f.File) || f.SHA256 == "" {
+			return unread("not a manifest of an export")
+		}
+		v := verified{Manifest: ref, File: f.File, Status: "OK", Rows: f.Rows}
+		if finding := f.compare(dir); finding != "" {
+			v.Status, v.Finding = "DIFFERS", &finding
+		}
+		items = append(items, v)
+	}
+	return items
+}
+
+// compare returns how the file in a folder differs, or "".
+func (f ExportedFile) compare(dir string) string {
+	file, err := os.Open(filepath.Join(dir, f.File))
 	if err != nil {
-		return differs(m.File + " cannot be read: " + fault.Reason(err))
+		return f.File + " cannot be read: " + fault.Reason(err)
 	}
 	defer func() { _ = file.Close() }()
 	sum := sha256.New()
 	size, err := io.Copy(sum, file)
 	switch {
 	case err != nil:
-		return differs(m.File + " cannot be read: " + fault.Reason(err))
-	case size != m.Bytes:
-		return differs(m.File + " has " + output.Thousands(size) + " bytes, not " + output.Thousands(m.Bytes))
-	case hex.EncodeToString(sum.Sum(nil)) != m.SHA256:
-		return differs(m.File + " has another SHA-256")
+		return f.File + " cannot be read: " + fault.Reason(err)
+	case size != f.Bytes:
+		return f.File + " has " + output.Thousands(size) + " bytes, not " + output.Thousands(f.Bytes)
+	case hex.EncodeToString(sum.Sum(nil)) != f.SHA256:
+		return f.File + " has another SHA-256"
 	}
-	return v
+	return ""
 }

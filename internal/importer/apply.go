@@ -45,7 +45,28 @@ func (r *run[T, R]) count(b *batch[R]) error {
 		}
 	}
 	r.tally(b)
+	r.applied(r.changed(b))
 	return nil
+}
+
+// changed returns the ids of the records that a batch created or changed, if they are asked for.
+func (r *run[T, R]) changed(b *batch[R]) (ids []uuid.UUID) {
+	if r.Applied == nil {
+		return nil
+	}
+	for _, in := range b.rows {
+		if row := in.Base(); row.Outcome == Created || row.Outcome == Updated {
+			ids = append(ids, r.target.Noun.ID(row.New))
+		}
+	}
+	return ids
+}
+
+// applied passes on the ids of committed records.
+func (r *run[T, R]) applied(ids []uuid.UUID) {
+	for _, id := range ids {
+		r.Applied(id)
+	}
 }
 
 // tally adds a batch to the report.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/google/uuid"
+
 	"github.com/cxgctl/cxgctl/internal/audit"
 )
 
@@ -24,8 +26,9 @@ func (r *run[T, R]) atomic(ctx context.Context) error {
 	var refused []*Row
 	var verdict error    // the error for failed rows
 	var unchanged []span // of batches that changed nothing
+	var ids []uuid.UUID
 	err := r.ledger.Write(ctx, r.intent(), func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
-		r.report, refused, verdict, unchanged = clean, nil, nil, nil
+		r.report, refused, verdict, unchanged, ids = clean, nil, nil, nil, nil
 		if err := r.lease.claim(ctx, tx); err != nil {
 			return nil, err
 		}
@@ -46,6 +49,7 @@ func (r *run[T, R]) atomic(ctx context.Context) error {
 				unchanged = append(unchanged, spans(b.rows)...)
 			}
 			r.tally(b)
+			ids = append(ids, r.changed(b)...)
 			return nil
 		})
 		if err == nil && len(refused) > 0 {
@@ -62,6 +66,7 @@ func (r *run[T, R]) atomic(ctx context.Context) error {
 		return finished, err
 	})
 	if err == nil {
+		r.applied(ids)
 		return r.lease.recordUnchanged(ctx, unchanged)
 	}
 	if !errors.Is(err, verdict) {

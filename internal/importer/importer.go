@@ -69,6 +69,7 @@ type Options struct {
 	MaxErrors  int               // stop after this many failed rows; 0 means never
 	Again      bool              // apply rows again that earlier runs applied
 
+	Applied  func(id uuid.UUID)                 // called for each record that was created or changed, after the commit; may be nil
 	Failed   func(Failure, rowreader.Row) error // called for each failed row, in line order within a batch
 	Progress func(Report)                       // called after every batch
 }

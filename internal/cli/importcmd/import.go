@@ -225,8 +225,19 @@ func importFile(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, file *
 	defer debug.SetGCPercent(debug.SetGCPercent(GCPercent))
 	meter := newMeter(env, survey.Rows)
 	o.Progress = meter.report
-	report, err := run.Import(ctx, file, o)
-	meter.end()
+	var report importer.Report
+	work := func() error {
+		var err error
+		report, err = run.Import(ctx, file, o)
+		meter.end()
+		return err
+	}
+	var printErr error
+	if env.Printer.Format == output.ID {
+		printErr, err = printIDs(env, &o, work)
+	} else {
+		err = work()
+	}
 	if closeErr := failures.close(err == nil); err == nil {
 		err = closeErr
 	}
@@ -235,7 +246,34 @@ func importFile(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, file *
 		return interruptedError(ctx, err, report, o, n)
 	}
 	cmdutil.NoteEnded(env, w.Ledger)
-	return printImport(env, report, failures, f.errors)
+	return printImport(env, report, failures, f.errors, printErr)
+}
+
+// imported is a record of an import for -o id.
+type imported struct {
+	ID uuid.UUID `json:"id"`
+}
+
+// printIDs runs an import and prints the ids of the records that it creates and changes, batch by batch. An import that
+// fails half-way has printed the ids so far. If they cannot be printed, the import goes on, and printErr is the error.
+func printIDs(env *cmdutil.Env, o *importer.Options, work func() error) (printErr, err error) {
+	env.Printer.Columns = nil // they name fields of the report
+	ran, n := false, 0
+	_, printErr = output.Stream(env.Printer, output.View{}, func(yield func(imported, error) bool) {
+		open := true
+		o.Applied = func(id uuid.UUID) {
+			n++
+			open = open && yield(imported{id}, nil)
+		}
+		ran = true
+		if err = work(); err != nil && n == 0 {
+			yield(imported{}, err) // writes no file
+		}
+	})
+	if !ran {
+		return nil, printErr // nothing was done
+	}
+	return printErr, err
 }
 
 // interruptedError returns the error of an import that ended early, with its operation and how to continue.
@@ -282,8 +320,9 @@ func noteDeactivated(env *cmdutil.Env, r importer.Report) {
 	}
 }
 
-// printImport prints a summary of the import, and the report as a record except as a table.
-func printImport(env *cmdutil.Env, r importer.Report, failures *failures, errorFile string) error {
+// printImport prints a summary of the import, and the report as a record except as a table. printErr is the error of
+// printing ids.
+func printImport(env *cmdutil.Env, r importer.Report, failures *failures, errorFile string, printErr error) error {
 	switch {
 	case r.AppliedEarlier > 0 && r.AppliedEarlier == r.Rows && r.Last != nil:
 		by := ""
@@ -307,11 +346,11 @@ func printImport(env *cmdutil.Env, r importer.Report, failures *failures, errorF
 	env.Note(counts, output.Thousands(r.Created), output.Thousands(r.Updated), output.Thousands(r.Unchanged), output.Thousands(r.Skipped),
 		output.Thousands(r.Failed), elapsed(r.Elapsed), r.OpID)
 	noteDeactivated(env, r)
-	if env.Printer.Format != output.Table && env.Printer.Format != output.Wide || env.Printer.File != "" {
-		err := output.One(env.Printer, output.View{ID: "op_id"}, Report{r, r.Elapsed.Seconds(), failures.list})
-		if err = cmdutil.AfterCommit(err); err != nil {
-			return err
-		}
+	if f := env.Printer.Format; f != output.ID && (f != output.Table && f != output.Wide || env.Printer.File != "") {
+		printErr = output.One(env.Printer, output.View{}, Report{r, r.Elapsed.Seconds(), failures.list})
+	}
+	if err := cmdutil.AfterCommit(printErr); err != nil {
+		return fault.From(err).WithHint("see what was done: cxgctl audit list --op %s", r.OpID)
 	}
 	if r.Failed == 0 {
 		return nil

@@ -95,13 +95,14 @@ func (p *person) sees() string {
 	return p.screen.String()
 }
 
-// awaits waits for a text after the last one that it found.
+// awaits waits for a text after the last one that it found. A message may be broken at its spaces.
 func (p *person) awaits(t *testing.T, text string) *person {
 	t.Helper()
+	pattern := regexp.MustCompile(strings.ReplaceAll(regexp.QuoteMeta(text), " ", `(?: |\r\n  )`))
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		if s := p.sees(); len(s) > p.read {
-			if i := strings.Index(s[p.read:], text); i >= 0 {
-				p.read += i + len(text)
+			if found := pattern.FindStringIndex(s[p.read:]); found != nil {
+				p.read += found[1]
 				return p
 			}
 		}

@@ -32,9 +32,9 @@ func WriteError(w io.Writer, f Format, err error, term Terminal) {
 		_, _ = w.Write(doc)
 		return
 	}
-	lines := fmt.Sprintf("cxgctl: %s %s\n", term.paint(red, "error:"), Sanitize(e.Message))
+	lines := term.Message(fmt.Sprintf("cxgctl: %s %s", term.paint(red, "error:"), Sanitize(e.Message))) + "\n"
 	if e.Hint != "" {
-		lines += fmt.Sprintf("cxgctl: %s %s\n", term.paint(yellow, "hint:"), Sanitize(e.Hint))
+		lines += term.Message(fmt.Sprintf("cxgctl: %s %s", term.paint(yellow, "hint:"), Sanitize(e.Hint))) + "\n"
 	}
 	_, _ = io.WriteString(w, lines)
 }

@@ -569,3 +569,26 @@ func TestTable_Usernames(t *testing.T) {
 		}
 	}
 }
+
+// Messages break between words, not in them and not in a command that is to be copied.
+func TestMessage_BreaksBetweenWords(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"3 columns left out: A, B (see -o wide)":               "3 columns left out: A, B (see\n  -o wide)",
+		"fits on a line of thirty  cols.":                      "fits on a line of thirty  cols.",
+		"deleted user ada (undo: cxgctl audit undo 01a2-ed66)": "deleted user ada (undo:\n  cxgctl audit undo 01a2-ed66)",
+		"write one (cxgctl config init); or else do without":   "write one (cxgctl config init);\n  or else do without",
+		"run: cxgctl users list --status LOCKED --search kang": "run:\n  cxgctl users list --status LOCKED --search kang",
+		"cxgctl: \x1b[31merror:\x1b[0m user \"강은지\" not found": "cxgctl: \x1b[31merror:\x1b[0m user \"강은지\"\n  not found",
+		"  + index users_search_index: concurrently":           "  + index users_search_index:\n    concurrently",
+		"/a/path/that/is/wider/than/the/screen: not found":     "/a/path/that/is/wider/than/the/screen:\n  not found",
+		"delete 2 users: u1, u2 (db1/mgmt)? [y/N] ":            "delete 2 users: u1, u2\n  (db1/mgmt)? [y/N] ",
+	} {
+		if got := (Terminal{IsTTY: true, Width: 31}).Message(text); got != want {
+			t.Errorf("%q becomes\n%s\nwant\n%s", text, got, want)
+		}
+		if got := (Terminal{}).Message(text); got != text {
+			t.Errorf("off a terminal %q becomes %q", text, got)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/clipperhouse/displaywidth"
 	"github.com/olekukonko/tablewriter/pkg/twwarp"
 	"github.com/olekukonko/tablewriter/pkg/twwidth"
 )
@@ -13,6 +14,55 @@ import (
 func Wrap(text, indent string, width int) string {
 	lines, _ := twwarp.WrapString(text, max(width-len(indent), 20))
 	return strings.Join(lines, "\n"+indent) + "\n"
+}
+
+// Message breaks a message between words, where the terminal is too narrow for it. A command stays whole, so that it can
+// be copied.
+func (t Terminal) Message(text string) string {
+	if !t.IsTTY || displayedWidth(text) <= t.Width {
+		return text
+	}
+	indent := text[:len(text)-len(strings.TrimLeft(text, " "))] + "  "
+	body := strings.TrimRight(text, " ")
+	var b strings.Builder
+	column := 0
+	for i, word := range wordsOf(body) {
+		width := displayedWidth(word)
+		switch {
+		case column > len(indent) && column+1+width > t.Width:
+			b.WriteString("\n" + indent)
+			column = len(indent)
+		case i > 0:
+			b.WriteString(" ")
+			column++
+		}
+		b.WriteString(word)
+		column += width
+	}
+	return b.String() + text[len(body):]
+}
+
+// displayedWidth returns the columns that a text takes on a terminal, without those of its colors.
+func displayedWidth(text string) int {
+	return displaywidth.Options{ControlSequences: true}.String(text)
+}
+
+// programs are those whose commands messages name.
+var programs = []string{"cxgctl", "chmod", "aws"}
+
+// wordsOf splits a message at its spaces, but not within commands.
+func wordsOf(text string) (words []string) {
+	inCommand := false
+	for word := range strings.SplitSeq(text, " ") {
+		if inCommand {
+			words[len(words)-1] += " " + word
+		} else {
+			words = append(words, word)
+		}
+		begins := slices.Contains(programs, strings.TrimLeft(word, "("))
+		inCommand = (inCommand || begins) && strings.TrimRight(word, ",;:)") == word
+	}
+	return words
 }
 
 // WriteMarkdown lays out a help page for a terminal of this width. It knows what our pages use: headings, paragraphs,

@@ -116,9 +116,10 @@ func (env *Env) TerminalOf(w io.Writer) output.Terminal {
 	return t
 }
 
-// Printf writes a sanitized line to standard error.
+// Printf writes a sanitized message to standard error.
 func (env *Env) Printf(format string, args ...any) {
-	_, _ = io.WriteString(env.Stderr, output.Sanitize(fmt.Sprintf(format, args...))+"\n")
+	text := output.Sanitize(fmt.Sprintf(format, args...))
+	_, _ = io.WriteString(env.Stderr, env.TerminalOf(env.Stderr).Message(text)+"\n")
 }
 
 // Note writes a line to standard error unless --quiet is given. With a structured format, notes are kept until the

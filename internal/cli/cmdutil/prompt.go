@@ -54,7 +54,8 @@ func (env *Env) Confirm(ctx context.Context, question string, rows int) error {
 		want = []string{strconv.Itoa(rows), output.Thousands(int64(rows))}
 		how = "Type " + want[0] + " to confirm: "
 	}
-	_, _ = io.WriteString(env.Stderr, output.Sanitize(question)+env.promptContext()+"? "+how)
+	question = output.Sanitize(question) + env.promptContext() + "? " + how
+	_, _ = io.WriteString(env.Stderr, env.TerminalOf(env.Stderr).Message(question))
 	answer, err := env.ReadLine(ctx, fd)
 	if err == nil && !slices.Contains(want, strings.ToLower(answer)) {
 		err = cancelled()
@@ -151,18 +152,13 @@ func (env *Env) ReadHidden(ctx context.Context, fd int, prompt string) (string, 
 		b, err := term.ReadPassword(fd)
 		return string(b), err
 	})
-	env.Prompt("\n")
+	_, _ = io.WriteString(env.Stderr, "\n")
 	return secret, err
 }
 
 // Prompt writes a prompt to standard error without adding a newline.
 func (env *Env) Prompt(prompt string) {
-	text, lineEnd := strings.CutSuffix(prompt, "\n")
-	text = output.Sanitize(text)
-	if lineEnd {
-		text += "\n"
-	}
-	_, _ = io.WriteString(env.Stderr, text)
+	_, _ = io.WriteString(env.Stderr, env.TerminalOf(env.Stderr).Message(output.Sanitize(prompt)))
 }
 
 // Interruptible waits for read to return or ctx to end. In the second case it restores the state of the terminal.

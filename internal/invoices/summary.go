@@ -23,10 +23,10 @@ type Summary struct {
 	TenantID      *uuid.UUID    `json:"tenant_id" db:"tenant_id"`     // when grouped by tenant, because codes are not unique
 	TenantName    *string       `json:"tenant_name" db:"tenant_name"`
 	Currency      *string       `json:"currency" db:"currency" table:"currency" heading:"CUR"` // in upper case, however it is stored
-	Count         int64         `json:"count" db:"count"`
-	PaidCount     int64         `json:"paid_count" db:"paid_count"`
-	UnpaidCount   int64         `json:"unpaid_count" db:"unpaid_count"`
-	CanceledCount int64         `json:"canceled_count" db:"canceled_count"`
+	Count         int64         `json:"count" db:"count" table:"count"`
+	PaidCount     int64         `json:"paid_count" db:"paid_count" table:"count"`
+	UnpaidCount   int64         `json:"unpaid_count" db:"unpaid_count" table:"count"`
+	CanceledCount int64         `json:"canceled_count" db:"canceled_count" table:"count"`
 	Total         money.Amount  `json:"total" db:"total" table:"sum"`
 	Paid          money.Amount  `json:"paid" db:"paid" table:"sum"`
 	Unpaid        money.Amount  `json:"unpaid" db:"unpaid" table:"sum"` // neither PAID nor CANCELED
@@ -140,7 +140,7 @@ type Debt struct {
 	TenantCode *string      `json:"tenant_code" db:"tenant_code" table:"key"` // nil if the tenant's row is gone
 	TenantName *string      `json:"tenant_name" db:"tenant_name"`
 	Currency   *string      `json:"currency" db:"currency" table:"currency" heading:"CUR"`
-	Count      int64        `json:"count" db:"count"`
+	Count      int64        `json:"count" db:"count" table:"count"`
 	OldestDue  *db.Date     `json:"oldest_due_date" db:"oldest_due_date"`
 	Unpaid     money.Amount `json:"unpaid" db:"unpaid" table:"sum"`
 	Overdue    money.Amount `json:"overdue" db:"overdue" table:"sum"` // unpaid minus current

@@ -47,18 +47,21 @@ const (
 	asPercent  look = "percent"  // a fraction of one
 	asUser     look = "user"     // a user's id, shown as the username
 	asNumber   look = "number"
+	asCount    look = "count" // a number that is added up below the table
 )
 
 func (c *column) isKey() bool { return c.look == asKey || c.look == asCurrency }
 
 func (c *column) isAmount() bool { return c.look == asSum || c.look == asAmount }
 
+func (c *column) isAddedUp() bool { return c.look == asSum || c.look == asCount }
+
 func (c *column) isFlexible() bool {
 	return c.look == "" && (c.kind == pgtext.Text || isJSON(c.kind))
 }
 
 func (c *column) isRight() bool {
-	return slices.Contains([]look{asAmount, asSum, asPercent, asNumber}, c.look)
+	return slices.Contains([]look{asAmount, asSum, asPercent, asNumber, asCount}, c.look)
 }
 
 // columnsOf returns the fields of t in order. Like encoding/json, it replaces an embedded struct with its

@@ -52,7 +52,7 @@ type table struct {
 	text     []byte
 }
 
-// totals adds up amounts by currency.
+// totals adds up amounts and counts by currency.
 type totals map[string]*total
 
 type total struct {
@@ -60,7 +60,7 @@ type total struct {
 	sums map[int]money.Amount // by column
 }
 
-// add adds the amounts of a row.
+// add adds the amounts and counts of a row.
 func (t totals) add(cols []column, r *printedRow, code string) {
 	sums := t[code]
 	if sums == nil {
@@ -69,7 +69,7 @@ func (t totals) add(cols []column, r *printedRow, code string) {
 	}
 	sums.rows++
 	for i := range cols {
-		if cols[i].look != asSum || r.IsNull(i) {
+		if !cols[i].isAddedUp() || r.IsNull(i) {
 			continue
 		}
 		var a money.Amount
@@ -146,7 +146,11 @@ func (t *table) end(b []byte, e envelope) ([]byte, error) {
 		cells := make([]string, len(t.cols))
 		cells[0], cells[t.currency] = label, code
 		for i, a := range sums {
-			cells[i] = inCurrency(a, code, false)
+			if t.cols[i].look == asCount {
+				cells[i] = grouped(a.String(), 0)
+			} else {
+				cells[i] = inCurrency(a, code, false)
+			}
 		}
 		t.rows = append(t.rows, cells)
 	}
@@ -165,7 +169,7 @@ func (t *table) cell(r *printedRow, i int) (string, time.Time) {
 	t.text = r.Append(t.text[:0], i)
 	text := string(t.text)
 	switch t.cols[i].look {
-	case asNumber:
+	case asNumber, asCount:
 		return grouped(text, 0), time.Time{}
 	case asAmount, asSum:
 		var a money.Amount

@@ -245,7 +245,10 @@ func (x *workbook) writeTotals() error {
 				cells[i] = a.String()
 				continue
 			}
-			format := numberFormat(x.shownPlaces(code, places))
+			if x.cols[i].look == asSum {
+				places = x.shownPlaces(code, places)
+			}
+			format := numberFormat(places)
 			style, err := x.file.NewStyle(&excelize.Style{Font: boldFont, CustomNumFmt: &format})
 			if err != nil {
 				return err

@@ -14,7 +14,7 @@ import (
 
 // Entry is a row of the audit log as cxgctl shows it, with its fields in the order of the contract.
 type Entry struct {
-	ID            uuid.UUID       `json:"id" db:"id" table:"key"`
+	ID            uuid.UUID       `json:"id" db:"id" table:"whole"`
 	CreatedAt     *db.Time        `json:"created_at" db:"created_at"`
 	OperatorID    *uuid.UUID      `json:"operator_id" db:"operator_id"`
 	Operator      *string         `json:"operator" db:"operator"`

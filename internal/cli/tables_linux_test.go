@@ -19,7 +19,7 @@ var listings = map[string]struct {
 	args []string
 	keys string // columns that are never cut
 }{
-	"audit list":                 {nil, ""},
+	"audit list":                 {nil, "action,resource,result"},
 	"audit reconcile":            {nil, ""},
 	"config view":                {nil, "key"},
 	"doctor":                     {nil, ""},
@@ -30,7 +30,7 @@ var listings = map[string]struct {
 	"invoices summary":           {[]string{"--by", "tenant"}, "group"},
 	"keys list":                  {nil, ""},
 	"logins list":                {nil, ""},
-	"migrate status":             {nil, ""},
+	"migrate status":             {nil, "version,state"},
 	"roles grants":               {nil, ""},
 	"roles list":                 {nil, "code"},
 	"sessions list":              {nil, "id,username"},

@@ -28,8 +28,8 @@ type migration struct {
 	Name      string        `json:"name"`
 	Applied   bool          `json:"applied"`
 	AppliedAt *db.Time      `json:"applied_at"`
-	Plan      []plannedItem `json:"plan"`  // what migrate up would do; empty if there is nothing to do
-	State     string        `json:"state"` // see migrate.Step.State
+	Plan      []plannedItem `json:"plan"`                // what migrate up would do; empty if there is nothing to do
+	State     string        `json:"state" table:"whole"` // see migrate.Step.State
 
 	optional string // the name for --with, see migrate.Step
 }
@@ -37,7 +37,7 @@ type migration struct {
 var migrationView = output.View{
 	Name:  "migrations",
 	ID:    "version",
-	Table: []string{"database", "version", "name", "applied", "applied_at", "state"},
+	Table: []string{"database", "version", "name", "state", "applied_at"},
 	Wide:  []string{"database", "version", "name", "applied", "applied_at", "state"},
 }
 

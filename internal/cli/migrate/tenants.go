@@ -27,7 +27,7 @@ type tenantMigration struct {
 var tenantMigrationView = output.View{
 	Name:  "migrations",
 	ID:    "version",
-	Table: []string{"tenant", "version", "name", "applied", "applied_at", "state"},
+	Table: []string{"tenant", "version", "name", "state", "applied_at"},
 	Wide:  []string{"tenant", "database", "version", "name", "applied", "applied_at", "state"},
 }
 

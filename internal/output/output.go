@@ -115,6 +115,7 @@ type View struct {
 	Wide  []string // fields of Wide; none means all
 	ID    string   // field that Format ID prints; "" is "id"
 	Name  string   // plural of the records, for "no users found", and the name of a workbook's sheet
+	None  string   // the note that a table has no rows; "" is that none were found
 	Title []string // lines above the rows of a workbook, which then is a report: with headings and totals as in tables
 
 	below func(b []byte) ([]byte, error) // appends what tables show below a single record; may be nil
@@ -306,7 +307,7 @@ func OneWithList[T, D any](p *Printer, v View, item T, field string, dv View, li
 		if len(list) > 0 {
 			b = append(b, '\n')
 		}
-		t := newTable(p, under, dv.Name)
+		t := newTable(p, under, dv)
 		row := &printedRow{cols: under, mask: p.Mask}
 		for r, err := range rowsOf(under, each(list...)) {
 			if err != nil {

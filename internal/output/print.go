@@ -190,7 +190,7 @@ func (p *Printer) encoder(out *sink, v View, cols []column, single bool) encoder
 	case CSV, TSV, ID:
 		return newDelimited(p, cols)
 	}
-	table := newTable(p, cols, v.Name)
+	table := newTable(p, cols, v)
 	if single {
 		return &listing{table, v.below}
 	}

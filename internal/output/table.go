@@ -38,7 +38,7 @@ type table struct {
 	status   int // index of the colored column, or -1
 	currency int // index of the column with the currency of the amounts, or -1
 	relative bool
-	name     string // plural of the records
+	none     string // see View
 
 	rows     [][]string // of the current chunk
 	shown    []int      // indexes of the columns that are not left out
@@ -90,14 +90,14 @@ func (t totals) all() iter.Seq2[string, map[int]money.Amount] {
 	}
 }
 
-func newTable(p *Printer, cols []column, name string) *table {
+func newTable(p *Printer, cols []column, v View) *table {
 	t := &table{
 		printer:  p,
 		cols:     cols,
 		status:   statusColumn(cols),
 		currency: currencyColumn(cols),
 		relative: p.Terminal.IsTTY && p.Format == Table,
-		name:     cmp.Or(name, "rows"),
+		none:     cmp.Or(v.None, "no "+cmp.Or(v.Name, "rows")+" found"),
 		natural:  make([]int, len(cols)),
 		widths:   make([]int, len(cols)),
 		totals:   totals{},
@@ -134,7 +134,7 @@ func (t *table) row(b []byte, r *printedRow) ([]byte, error) {
 func (t *table) end(b []byte, e envelope) ([]byte, error) {
 	if t.count == 0 {
 		if e.total == 0 {
-			t.printer.note("no %s found", t.name)
+			t.printer.note("%s", t.none)
 		}
 		return b, nil
 	}

@@ -243,6 +243,15 @@ func runMigrations(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f 
 		return err
 	}
 	down := cmd.Name() == "down"
+	view := migrationView
+	switch {
+	case down:
+		view.None = "no migration is applied"
+	case len(which) == 1:
+		view.None = "the " + string(which[0]) + " database is up to date"
+	default:
+		view.None = "the databases are up to date"
+	}
 	var plan, waiting []migration
 	for _, w := range which {
 		list, up, err := planSteps(ctx, env, cmd, w, f.With)
@@ -270,7 +279,7 @@ func runMigrations(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f 
 	}
 	if f.DryRun {
 		env.Note("dry run: %s planned, nothing was changed", fault.Plural(len(plan), "migration"))
-		return cmdutil.PrintWhole(env, migrationView, plan)
+		return cmdutil.PrintWhole(env, view, plan)
 	}
 	if len(plan) > 0 && (down || env.Config.Protected) {
 		names := ""
@@ -308,7 +317,7 @@ func runMigrations(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f 
 			env.Note("not applied: %s/%s (%s)", m.Database, m.Name, m.State)
 		}
 	}
-	return cmdutil.AfterCommit(cmdutil.PrintWhole(env, migrationView, done))
+	return cmdutil.AfterCommit(cmdutil.PrintWhole(env, view, done))
 }
 
 // migrationDone returns the record of a migration that was applied or reverted.

@@ -87,10 +87,19 @@ func stepsInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f
 	if f.DryRun {
 		env.Note("dry run: %s planned, nothing was changed", fault.Plural(len(list), "migration"))
 	}
-	if err := cmdutil.PrintWhole(env, tenantMigrationView, list); err != nil {
+	if err := printTenants(env, failed, list); err != nil {
 		return err
 	}
 	return failed.Result(len(places))
+}
+
+// printTenants prints the migrations that were applied, or would be, in the databases of tenants.
+func printTenants(env *cmdutil.Env, failed *tenantdb.Errors, list []tenantMigration) error {
+	view := tenantMigrationView
+	if len(failed.Failed) == 0 {
+		view.None = "the databases are up to date"
+	}
+	return cmdutil.PrintWhole(env, view, list)
 }
 
 // errNotTried is the error of a tenant that was skipped after a failure.
@@ -145,7 +154,7 @@ func upInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *t
 		}
 	}
 	env.Note("%s done", fault.Plural(len(list), "migration"))
-	if err := cmdutil.AfterCommit(cmdutil.PrintWhole(env, tenantMigrationView, list)); err != nil {
+	if err := cmdutil.AfterCommit(printTenants(env, failed, list)); err != nil {
 		return err
 	}
 	return stopped(failed, len(places))

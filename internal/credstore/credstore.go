@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -117,8 +118,11 @@ func (p Store) Load() (*Login, error) {
 		return nil, p.refuse("cannot be read", err)
 	}
 	stat, known := info.Sys().(*syscall.Stat_t)
-	if info.Mode().Perm()&0o077 != 0 || known && int(stat.Uid) != os.Geteuid() {
-		return nil, p.refuse("is open to others", nil).WithHint("chmod 600 %s, or log in again", p.File())
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return nil, p.refuse(fmt.Sprintf("is open to others (mode %04o)", mode), nil).WithHint("chmod 600 %s", fault.Word(p.File()))
+	}
+	if known && int(stat.Uid) != os.Geteuid() {
+		return nil, p.refuse("belongs to another user", nil).WithHint("log in again: cxgctl auth login")
 	}
 	var l Login
 	if err := json.NewDecoder(f).Decode(&l); err != nil {
@@ -148,6 +152,12 @@ func (p Store) LoadInfo() *Login {
 		return nil
 	}
 	return &l
+}
+
+// Protect makes a file that others can read or write the user's alone, and reports whether it did.
+func (p Store) Protect() bool {
+	info, err := os.Lstat(p.File())
+	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 && os.Chmod(p.File(), 0o600) == nil
 }
 
 // Delete removes the login, if any.

@@ -258,6 +258,9 @@ func newLogout(env *cmdutil.Env) *cobra.Command {
 			return err
 		}
 		store := cmdutil.StoredLogin(env, s)
+		if !flags.DryRun && store.Protect() {
+			s, err = cmdutil.OpenSession(ctx, env, cmd) // now with the login, which is to be ended in the database too
+		}
 		stored := store.LoadInfo()
 		if fault.Is(err, fault.Unauthenticated) && stored != nil && !all {
 			env.Note("the login had already ended")

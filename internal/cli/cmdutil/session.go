@@ -56,7 +56,9 @@ func OperatorCredential(env *Env, s *Session) (auth.Credential, error) {
 			break // the login takes precedence over the operator of the profile
 		}
 		cred.Name = c.Operator
-		if l, err := StoredLogin(env, s).Load(); err == nil && l != nil {
+		if l, err := StoredLogin(env, s).Load(); err != nil {
+			env.Note("warning: %s; continuing without the login; to use it: %s", err, fault.From(err).Hint)
+		} else if l != nil {
 			cred.Token, cred.Optional = l.Token, true
 		}
 		return cred, nil

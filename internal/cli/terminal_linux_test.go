@@ -356,6 +356,7 @@ func TestWaiting_Stream(t *testing.T) {
 	}
 }
 
+// N35: the rules are told before the first entry, and a weak one is refused before the second.
 func TestPassword_PromptedTwiceWithoutEcho(t *testing.T) {
 	t.Parallel()
 	const pw = "Canary-Horse-9"
@@ -365,7 +366,7 @@ func TestPassword_PromptedTwiceWithoutEcho(t *testing.T) {
 	}{
 		{"twice alike", pw + "\n", pw + "\n", "updated user ada (operation ", 0},
 		{"two that differ", pw + "\n", "Canary-Horse-8\n", "the two passwords differ", 5},
-		{"a weak one", "canary\n", "canary\n", "it must contain an upper-case letter", 5},
+		{"a weak one", "canary\n", "", "8 to 100 are required; it must contain an upper-case letter and a digit", 5},
 		{"Ctrl-C at the first", "\x03", "", "interrupted", 130},
 		{"Ctrl-C at the second", pw + "\n", "\x03", "interrupted", 130},
 	} {
@@ -373,7 +374,7 @@ func TestPassword_PromptedTwiceWithoutEcho(t *testing.T) {
 			t.Parallel()
 			pair := withAda(t)
 			p := startOnTerminal(t, pair, "users", "password", "ada")
-			p.awaits(t, "new password: ").types(t, c.first, true)
+			p.awaits(t, "a password has 8 to 100 characters, with an upper-case letter, ").awaits(t, "new password: ").types(t, c.first, true)
 			if c.second != "" {
 				p.awaits(t, "repeat the password: ").types(t, c.second, true)
 			}

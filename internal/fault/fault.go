@@ -217,8 +217,8 @@ func OfField(err error, field string) error {
 	return nil
 }
 
-// NameFields makes the message of an error from Problems call each field by the name that the function returns. Other
-// errors stay as they are.
+// NameFields makes the message of an error from Problems call each field by the name that the function returns, once for
+// problems in a row. Other errors stay as they are.
 func (e *Error) NameFields(name func(field string) string) {
 	list, ok := e.Detail["fields"].([]Problem)
 	if !ok {
@@ -226,7 +226,10 @@ func (e *Error) NameFields(name func(field string) string) {
 	}
 	parts := make([]string, len(list))
 	for i, x := range list {
-		parts[i] = name(x.Field) + ": " + x.Message
+		parts[i] = x.Message
+		if i == 0 || x.Field != list[i-1].Field {
+			parts[i] = name(x.Field) + ": " + x.Message
+		}
 	}
 	e.Message = strings.Join(parts, "; ")
 }

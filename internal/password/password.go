@@ -3,6 +3,7 @@ package password
 
 import (
 	"crypto/rand"
+	"fmt"
 	"math/big"
 	"regexp"
 	"strconv"
@@ -31,6 +32,9 @@ const (
 // system.
 func Normal(pw string) string { return validate.Decode(pw) }
 
+// Rules says what Check requires, for people who are asked for a password.
+var Rules = fmt.Sprintf("%d to %d characters, with an upper-case letter, a lower-case letter and a digit, and not a common one", minChars, maxChars)
+
 // Check returns an error that names every violated rule, but never contains the password.
 func Check(pw string) error {
 	var p fault.Problems
@@ -47,13 +51,17 @@ func Check(pw string) error {
 	if len(pw) > maxBytes {
 		p.Add("password", "it has %d bytes; bcrypt reads at most %d", len(pw), maxBytes)
 	}
+	var lacks []string
 	for _, need := range []struct {
 		what string
 		is   func(rune) bool
 	}{{"an upper-case letter", unicode.IsUpper}, {"a lower-case letter", unicode.IsLower}, {"a digit", unicode.IsDigit}} {
 		if !strings.ContainsFunc(pw, need.is) {
-			p.Add("password", "it must contain %s", need.what)
+			lacks = append(lacks, need.what)
 		}
+	}
+	if len(lacks) > 0 {
+		p.Add("password", "it must contain %s", fault.Join(lacks, "and"))
 	}
 	switch listed, err := common(pw); {
 	case err != nil:

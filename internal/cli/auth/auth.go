@@ -184,15 +184,12 @@ func replacePassword(ctx context.Context, env *cmdutil.Env, attempt *auth.Attemp
 		return nil
 	}
 	env.Printf("%s must set a new password first", attempt.Username)
-	pw, err := passwordflag.Ask(ctx, env)
+	pw, err := passwordflag.Ask(ctx, env, false)
 	if err != nil {
 		return err
 	}
 	if attempt.Uses(pw) {
 		return fault.New(fault.Validation, "the new password is the same as the old one")
-	}
-	if err := password.Check(pw); err != nil {
-		return err
 	}
 	hash, err := password.Hash(pw, cmdutil.HashCost)
 	attempt.NewPassword(hash)

@@ -67,7 +67,7 @@ func Read(ctx context.Context, env *cmdutil.Env, p Flags) (Secret, error) {
 	case p.file != "":
 		pw, err = config.ReadSecret("--password-file", p.file, env.Getenv("CREDENTIALS_DIRECTORY"))
 	default:
-		pw, err = askValid(ctx, env, p.Insist)
+		pw, err = Ask(ctx, env, p.Insist)
 	}
 	if err != nil {
 		return Secret{}, err
@@ -80,13 +80,19 @@ func Read(ctx context.Context, env *cmdutil.Env, p Flags) (Secret, error) {
 	return Secret{Hash: hash, Generated: generated}, err
 }
 
-// askValid asks for a valid password, with insist until one is typed.
-func askValid(ctx context.Context, env *cmdutil.Env, insist bool) (string, error) {
+// Ask asks twice for a valid password on the terminal, with insist until one is typed. Without a terminal it is a usage
+// error.
+func Ask(ctx context.Context, env *cmdutil.Env, insist bool) (string, error) {
+	fd, ok := env.Terminal()
+	if !ok {
+		return "", fault.New(fault.Usage, "which password?").
+			WithHint("add one of --password-stdin, --password-file F, --generate-password, --no-password")
+	}
+	if !env.Global.Quiet {
+		env.Printf("a password has %s", password.Rules)
+	}
 	for {
-		pw, err := Ask(ctx, env)
-		if err == nil {
-			err = password.Check(password.Normal(pw))
-		}
+		pw, err := askTwice(ctx, env, fd)
 		if !insist || !fault.Is(err, fault.Validation) {
 			return pw, err
 		}
@@ -94,22 +100,20 @@ func askValid(ctx context.Context, env *cmdutil.Env, insist bool) (string, error
 	}
 }
 
-// Ask asks twice for a password on the terminal. Without one it is a usage error.
-func Ask(ctx context.Context, env *cmdutil.Env) (string, error) {
-	fd, ok := env.Terminal()
-	if !ok {
-		return "", fault.New(fault.Usage, "which password?").
-			WithHint("add one of --password-stdin, --password-file F, --generate-password, --no-password")
-	}
+// askTwice asks for a password, and for a valid one again.
+func askTwice(ctx context.Context, env *cmdutil.Env, fd int) (string, error) {
 	first, err := env.ReadHidden(ctx, fd, "new password: ")
 	if err != nil {
+		return "", err
+	}
+	if err := password.Check(password.Normal(first)); err != nil {
 		return "", err
 	}
 	second, err := env.ReadHidden(ctx, fd, "repeat the password: ")
 	if err == nil && first != second {
 		err = fault.New(fault.Validation, "the two passwords differ")
 	}
-	return first, err
+	return password.Normal(first), err
 }
 
 // CheckEach refuses a password that several users would share.

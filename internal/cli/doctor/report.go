@@ -20,30 +20,31 @@ type line struct {
 }
 
 // printReport prints the results of the checks. The table is a report for people: the findings, the worst first, and
-// then a line per section that counts its checks. It leaves out the finding that the error of the command repeats.
+// then a line per section that counts its checks. It refers to the error of the command for the finding that it repeats.
 func printReport[T any](env *cmdutil.Env, v output.View, results []T, lines []line, verdict error) error {
 	if env.Printer.Format != output.Table || env.Printer.File != "" || len(env.Printer.Columns) > 0 {
 		return cmdutil.PrintWhole(env, v, results)
 	}
 	var b strings.Builder
 	terminal := env.Printer.Terminal
+	say := func(format string, args ...any) { b.WriteString(terminal.Message(fmt.Sprintf(format, args...)) + "\n") }
 	found := slices.DeleteFunc(slices.Clone(lines), func(l line) bool { return !l.Bad() })
 	slices.SortStableFunc(found, func(x, y line) int { return cmp.Compare(x.Status, y.Status) }) // FAIL, WARN
 	for _, l := range found {
 		if verdict != nil && fault.From(verdict).Message == l.Found {
-			continue
+			l.Found, l.Remedy = "see the error", ""
 		}
 		color := "yellow"
 		if l.Status == doctor.Fail {
 			color = "red"
 		}
-		fmt.Fprintf(&b, "%s  %s, %s: %s\n", terminal.Named(color, string(l.Status)), l.section, l.check, output.Sanitize(l.Found))
+		say("%s  %s, %s: %s", terminal.Named(color, string(l.Status)), l.section, l.check, output.Sanitize(l.Found))
 		if l.Remedy != "" {
-			fmt.Fprintf(&b, "      remedy: %s\n", output.Sanitize(l.Remedy))
+			say("      remedy: %s", output.Sanitize(l.Remedy))
 		}
 	}
 	if b.Len() > 0 {
-		b.WriteString("\n")
+		say("")
 	}
 	for len(lines) > 0 {
 		section := lines[0].section
@@ -51,13 +52,13 @@ func printReport[T any](env *cmdutil.Env, v output.View, results []T, lines []li
 		if n < 0 {
 			n = len(lines)
 		}
-		fmt.Fprintf(&b, "%-8s %s\n", section, counted(lines[:n]))
+		say("%-8s %s", section, counted(lines[:n]))
 		lines = lines[n:]
 	}
 	if len(found) == 0 && verdict == nil {
-		b.WriteString("all is well (-o wide lists every check)\n")
+		say("all is well (-o wide lists every check)")
 	}
-	_, err := io.WriteString(env.Printer.Stdout, terminal.Fold(b.String(), 6))
+	_, err := io.WriteString(env.Printer.Stdout, b.String())
 	return err
 }
 

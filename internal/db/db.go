@@ -209,7 +209,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return nil, f
 	}
-	return nil, connectFault(o, err)
+	return nil, connectFault(o, cmp.Or(otherServer(ctx, err), err))
 }
 
 // dial creates the pool and its first session.

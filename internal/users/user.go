@@ -71,7 +71,7 @@ var (
 // fields declare the record. is_active is derived from the soft-delete flags of this database.
 var fields = schema.FieldsOf[User]{
 	{Name: "id", Type: "uuid", Of: func(u *User) any { return &u.ID }, Sort: true},
-	{Name: "username", Type: "varchar(100)", Of: func(u *User) any { return &u.Username }, Min: 3, Check: checkUsername, Required: true, Change: true, Access: true, Sort: true},
+	{Name: "username", Type: "varchar(100)", Of: func(u *User) any { return &u.Username }, Min: 3, Check: CheckUsername, Required: true, Change: true, Access: true, Sort: true},
 	{Name: "full_name", Type: "varchar(100)", Of: func(u *User) any { return &u.FullName }, Required: true, Change: true, Sort: true},
 	{Name: "email", Type: "varchar(255)", Of: func(u *User) any { return &u.Email }, Check: checkEmail, Required: true, Change: true, Access: true, Sort: true},
 	{Name: "phone", Type: "varchar(20)", Of: func(u *User) any { return &u.Phone }, Check: validate.CheckPhone, Change: true, Access: true, Unset: true},

@@ -10,7 +10,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-func checkUsername(p *fault.Problems, field, v string) {
+// CheckUsername refuses characters that no username has.
+func CheckUsername(p *fault.Problems, field, v string) {
 	odd := func(r rune) bool { return r > unicode.MaxASCII || r == ' ' }
 	if strings.ContainsFunc(v, odd) {
 		p.Add(field, "%.60q is not a valid username; use ASCII characters without spaces", v)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/users"
 )
 
 // testTimeout is how long config init waits for a database.
@@ -44,10 +46,15 @@ func newInit(env *cmdutil.Env) *cobra.Command {
 				return err
 			}
 			env.Note("wrote %s", path)
-			if used, _ := config.Path(flags, env.Getenv, dir); used == path {
+			flags.ConfigFile, flags.Changed = "", func(string) bool { return false }
+			used, searched := config.Path(flags, env.Getenv, dir)
+			switch {
+			case used == path:
 				env.Note("cxgctl reads it from now on")
-			} else {
+			case slices.ContainsFunc(searched, func(c config.Candidate) bool { return c.Path == path }):
 				env.Note("warning: cxgctl reads %s instead; see cxgctl config path", used)
+			default:
+				env.Note("cxgctl reads it with --config %s, or where CXGCTL_CONFIG names it", fault.Word(path))
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), output.Sanitize(path))
 			return err
@@ -81,8 +88,12 @@ func ask(ctx context.Context, env *cmdutil.Env) (config.Answers, error) {
 		operator = cmdutil.OSUser(os.Getuid())
 	}
 	err = env.Ask(ctx, fd, "operator, the username under which changes are recorded", operator, func(answer string) error {
-		a.Operator, err = config.Check("operator", answer)
-		return err
+		if a.Operator, err = config.Check("operator", answer); err != nil {
+			return err
+		}
+		var p fault.Problems
+		users.CheckUsername(&p, "operator", a.Operator)
+		return p.Err()
 	})
 	if err != nil {
 		return a, err

@@ -69,7 +69,8 @@ func TestCompletion_SilentServer(t *testing.T) {
 	<-taken
 }
 
-// C3, C4: a TAB in real shells completes names, statuses and tenants, also within lists.
+// C3, C4, A-7: a TAB in real shells completes names, statuses and tenants, also within lists, and in bash without the
+// package bash-completion.
 func TestCompletion_InShells(t *testing.T) {
 	t.Parallel()
 	pair := withAda(t)

@@ -155,3 +155,38 @@ func TestChange_ShowsFieldsAndUndo(t *testing.T) {
 		cxgctl(t, pair, "audit", "undo", words[len(words)-1], "--yes").exits(t, 0)
 	}
 }
+
+// A-32, B-11, N22a: a dry run names the rows and their changes, and its last line is the summary.
+func TestDryRun_EndsWithSummary(t *testing.T) {
+	t.Parallel()
+	pair := withAda(t)
+	ask(t, pair.Manager, `INSERT INTO idam.users (username, email, full_name) SELECT 'u' || n, 'u' || n || '@example.com', 'U' FROM generate_series(1, 30) n RETURNING 1`)
+	if _, err := unchecked(t, pair.Manager).Exec(t.Context(), insertInvoice, "INV-1", 1); err != nil {
+		t.Fatal(err)
+	}
+	for args, c := range map[string]struct{ row, field, summary string }{
+		"users delete u1 u2":                         {"would delete user u2 (", "  is_active: true → false", "2 rows"},
+		"users delete --search u --user-type TENANT": {"would delete user u30 (", "  is_active: true → false", "30 rows"},
+		"users status ada --set LOCKED":              {"would update user ada (", `  status: "ACTIVE" → "LOCKED"`, "1 row"},
+		"users update ada --department x":            {"would update user ada (", `  department: null → "x"`, "1 row"},
+		"users password ada --no-password":           {"would update user ada (", "  password", "1 row"},
+		"invoices delete INV-1":                      {"would delete invoice INV-1 (", "  deleted: false → true", "1 row"},
+		"invoices update INV-1 --used-storage 2.5":   {"would update invoice INV-1 (", "  used_storage", "1 row"},
+	} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			p := cxgctl(t, pair, append(strings.Fields(args), "--dry-run")...)
+			p.columns = 80
+			screen := p.onTerminal(t)
+			screen.leaves(t, 0)
+			lines := strings.Split(strings.TrimSpace(colors.ReplaceAllString(screen.sees(), "")), "\r\n")
+			begins := func(prefix string) func(string) bool {
+				return func(line string) bool { return strings.HasPrefix(line, prefix) }
+			}
+			if lines[len(lines)-1] != "dry run: "+c.summary+" would change, nothing was changed" ||
+				!slices.ContainsFunc(lines, begins(c.row)) || !slices.ContainsFunc(lines, begins(c.field)) {
+				t.Errorf("it shows\n%s", strings.Join(lines, "\n"))
+			}
+		})
+	}
+}

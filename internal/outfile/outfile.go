@@ -212,6 +212,24 @@ func (p *Place) Is(f io.Writer) bool {
 	return ok && st.Dev == p.old.Dev && st.Ino == p.old.Ino && (p.magic || !p.IsDevice())
 }
 
+// IsBroken reports whether f is a pipe that is no longer read.
+func IsBroken(f io.Writer) (broken bool) {
+	file, ok := f.(*os.File)
+	if !ok {
+		return false
+	}
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return false
+	}
+	_ = conn.Control(func(fd uintptr) {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}} //nolint:gosec // descriptors are small
+		n, err := unix.Poll(fds, 0)
+		broken = err == nil && n > 0 && fds[0].Revents&unix.POLLERR != 0
+	})
+	return broken
+}
+
 // IsSame reports whether two places are the same file. Several outputs may share a device such as /dev/null.
 func (p *Place) IsSame(q *Place) bool {
 	if p.old != nil && q.old != nil {

@@ -109,6 +109,32 @@ type Target struct {
 	Digest *Digest // nil without HashFiles
 }
 
+// Targets returns the outputs of a command, at least one. The extension of a file selects its format unless --output is
+// given. With several files --output is for those whose extension selects none, such as standard output.
+func Targets(files []string, format Format, given bool, jq string) ([]Target, error) {
+	unused := given && len(files) > 1
+	if len(files) == 0 {
+		files = []string{""}
+	}
+	list := make([]Target, len(files))
+	for i, file := range files {
+		f, byFlag := format, given
+		if byName := FormatOf(file); byName != "" && (!given || len(files) > 1) {
+			f, byFlag = byName, false
+		}
+		if jq != "" && !byFlag && f != JSONL {
+			f = "" // --jq selects json
+		}
+		list[i] = Target{File: file, Format: f}
+		unused = unused && !byFlag
+	}
+	if unused {
+		return nil, fault.New(fault.Usage, "--output selects nothing: the extension of each --output-file selects its format").
+			WithHint("omit --output, or add --output-file - to print to standard output too")
+	}
+	return list, nil
+}
+
 // View says how a kind of record is shown.
 type View struct {
 	Table []string // fields of Table; none means all

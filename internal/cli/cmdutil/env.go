@@ -60,6 +60,7 @@ type Env struct {
 	Notes      []string                                          // kept until the command ends, see Note
 	secrets    *bufio.Reader                                     // standard input with secrets, one per line
 	spare      *spareSecret                                      // see KeepSecret
+	Renew      string                                            // the command that replaces the secret to be printed
 	Reveal     bool                                              // --reveal
 	Tenants    TenantFlags
 	cron       cronFlags

@@ -80,7 +80,11 @@ func (env *Env) SetPrinter(cmd *cobra.Command) error {
 	if err := env.cron.check(len(files) > 0); err != nil {
 		return err
 	}
-	targets, err := env.targets(cmd, files)
+	given, format := env.Output.Format != "", output.Format(c.Output)
+	if standard := cmd.Annotations[FormatAnnotation]; standard != "" && !given {
+		format = output.Format(standard)
+	}
+	targets, err := output.Targets(files, format, given, env.Output.JQ)
 	if err != nil {
 		return err
 	}
@@ -103,37 +107,6 @@ func (env *Env) SetPrinter(cmd *cobra.Command) error {
 
 // FormatAnnotation annotates a command with its format if no flag selects one.
 const FormatAnnotation = "format"
-
-// targets returns the outputs of a command, at least one. Without --output the extension of a file selects its format.
-// With several files --output is for those whose extension selects none, such as standard output.
-func (env *Env) targets(cmd *cobra.Command, files []string) ([]output.Target, error) {
-	standard := output.Format(env.Config.Output)
-	given := env.Output.Format != ""
-	if format := cmd.Annotations[FormatAnnotation]; format != "" && !given {
-		standard = output.Format(format)
-	}
-	unused := given && len(files) > 1
-	if len(files) == 0 {
-		files = []string{cliflag.StandardStream}
-	}
-	list := make([]output.Target, len(files))
-	for i, file := range files {
-		format, byFlag := standard, given
-		if byName := output.FormatOf(file); byName != "" && (!given || len(files) > 1) {
-			format, byFlag = byName, false
-		}
-		if env.Output.JQ != "" && !byFlag && format != output.JSONL {
-			format = "" // --jq selects json
-		}
-		list[i] = output.Target{File: file, Format: format}
-		unused = unused && !byFlag
-	}
-	if unused {
-		return nil, fault.New(fault.Usage, "--output selects nothing: the extension of each --output-file selects its format").
-			WithHint("omit --output, or add --output-file - to print to standard output too")
-	}
-	return list, nil
-}
 
 // Pager returns a pager for standard output, or nil if it is not a terminal or no pager is wanted. The time-out of the
 // command ends when a person begins to read.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -35,10 +36,14 @@ const maxPasswordInput = 4096
 
 // KeepSecret writes a new secret to the file of a flag, runs the change that makes it valid, and removes the file if
 // nothing was changed: a secret that cannot be written changes nothing. A secret in a record that goes to a file is
-// written beside that file, until the record is. A dry run only checks that the file does not exist.
+// written beside that file, until the record is. On standard output the record follows the change, so that a full disk can
+// lose the secret. A dry run only checks that the file does not exist.
 func KeepSecret(env *Env, l *audit.Ledger, flag, path, text string, change func() error) error {
 	spare := path == "" || path == cliflag.StandardStream
 	if spare {
+		if env.Printer.File == "" && outfile.IsBroken(env.Stdout) {
+			return output.StandardOutputFault(syscall.EPIPE)
+		}
 		if env.Printer.File == "" || isDevice(env.Printer.File) {
 			return change()
 		}
@@ -72,8 +77,14 @@ type spareSecret struct {
 
 // printed returns the error of printing the record of a change that is committed.
 func (env *Env) printed(err error) error {
+	isLost := err != nil && env.Renew != "" && env.spare == nil
+	if isLost {
+		err = errors.New(fault.From(err).Message) // also EPIPE counts
+	}
 	err = AfterCommit(err)
 	switch {
+	case isLost:
+		err = fault.New(fault.IO, "%s", err).WithHint("the secret that was not printed is lost; make another: %s", env.Renew)
 	case env.spare != nil && err == nil:
 		env.spare.remove()
 	case env.spare != nil:

@@ -1,8 +1,6 @@
 package cmdutil
 
 import (
-	"io"
-
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
@@ -25,7 +23,10 @@ type Token struct {
 var tokenView = output.View{Table: []string{"id", "type", "username", "expires_at", "token"}}
 
 // TokenFlags select where a new token goes.
-type TokenFlags struct{ file string }
+type TokenFlags struct {
+	file    string
+	written bool // to standard output
+}
 
 // Bind adds --token-out and the output flags.
 func (t *TokenFlags) Bind(env *Env, cmd *cobra.Command) *cobra.Command {
@@ -43,11 +44,28 @@ func (t *TokenFlags) Bind(env *Env, cmd *cobra.Command) *cobra.Command {
 
 func (t *TokenFlags) isPrinted() bool { return t.file == "" || t.file == cliflag.StandardStream }
 
-// Keep returns the function that writes a token to its file before the change that makes it valid.
+// Keep returns the function that writes a token before the change that makes it valid: to its file, or as a bare line to
+// standard output, unless that is a terminal.
 func (t *TokenFlags) Keep(env *Env, l *audit.Ledger) auth.Keep {
 	return func(token string, change func() error) error {
+		if !l.DryRun && t.isBare(env) && !env.Printer.Terminal.IsTTY {
+			t.written = true
+			if err := env.Printer.Document([]byte(token + "\n")); err != nil {
+				return err
+			}
+			err := change()
+			if err != nil && !audit.OutcomeUnknown(err) {
+				env.Note("the token on standard output is not valid")
+			}
+			return err
+		}
 		return KeepSecret(env, l, "--token-out", t.file, token, change)
 	}
+}
+
+// isBare reports whether a token is printed without a record.
+func (t *TokenFlags) isBare(env *Env) bool {
+	return t.isPrinted() && env.Printer.Format == output.Table && env.Printer.File == "" && len(env.Printer.Columns) == 0
 }
 
 // Print prints a new token, or its record only if the token was written to a file. The table format prints the bare
@@ -65,9 +83,15 @@ func (t *TokenFlags) Print(env *Env, l *audit.Ledger, made auth.Issued, kind str
 		if !t.isPrinted() {
 			return output.One(env.Printer, tokenView, r)
 		}
-		if env.Printer.Format == output.Table && env.Printer.File == "" && len(env.Printer.Columns) == 0 {
-			_, err := io.WriteString(env.Printer.Stdout, made.Token+"\n")
-			return err
+		if t.written {
+			return nil
+		}
+		env.Renew = "cxgctl auth token --" + kind
+		if kind == "key" {
+			env.Renew = "cxgctl keys rotate " + made.ID.String()
+		}
+		if t.isBare(env) {
+			return env.Printer.Document([]byte(made.Token + "\n"))
 		}
 		env.Printer.Secret = true
 		r.Token = &made.Token

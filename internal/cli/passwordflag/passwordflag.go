@@ -196,18 +196,29 @@ func (p Flags) CheckColumns(env *cmdutil.Env, cmd *cobra.Command, columns []stri
 	return output.CheckColumns[userWithPassword](columns)
 }
 
+// renew returns the command that replaces generated passwords.
+func renew(list []users.User) string {
+	command := "cxgctl users password"
+	for _, u := range list {
+		command += " " + fault.Word(u.Username)
+	}
+	return command + " --generate-password"
+}
+
 // PrintUser prints a user, with the generated password if pw is not nil.
 func PrintUser(env *cmdutil.Env, u users.User, pw *string) error {
 	if pw == nil {
 		return output.One(env.Printer, cmdutil.UserView, u)
 	}
 	env.Printer.Secret = true
+	env.Renew = renew([]users.User{u})
 	return output.One(env.Printer, cmdutil.UserView, userWithPassword{u, *pw})
 }
 
 // PrintUsers prints users with their generated passwords.
 func PrintUsers(env *cmdutil.Env, list []users.User, passwords map[uuid.UUID]Secret) error {
 	env.Printer.Secret = true
+	env.Renew = renew(list)
 	v := cmdutil.UserView
 	v.Table = []string{"username", "full_name", "email", "password"}
 	items := make([]userWithPassword, len(list))

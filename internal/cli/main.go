@@ -181,15 +181,13 @@ func WithSignals() context.Context {
 	signals := make(chan os.Signal, 1)
 	// Report a closed pipe as an error of Write, instead of ending a command between a change and its report.
 	signal.Ignore(syscall.SIGPIPE)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, syscall.SIGTERM)
+	output.NotifyInterrupts(signals)
 	if !signal.Ignored(syscall.SIGHUP) { // ignored under nohup
 		signal.Notify(signals, syscall.SIGHUP)
 	}
 	go func() {
 		s := <-signals
-		for s == os.Interrupt && output.IsPaging() {
-			s = <-signals
-		}
 		signal.Stop(signals)
 		cancel(stopped(s))
 	}()

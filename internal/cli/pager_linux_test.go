@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -35,7 +36,7 @@ func TestPager_Less(t *testing.T) {
 	pair := withCrowd(t)
 	for name, c := range map[string]struct {
 		args []string
-		keys []string // after each the prompt of less appears
+		keys []string // less answers an interrupt with a bell, another key with its prompt
 		end  func(p *person)
 		code int
 	}{
@@ -59,14 +60,20 @@ func TestPager_Less(t *testing.T) {
 			}
 			s.awaits(t, "\n:")
 			for _, key := range c.keys {
-				s.types(t, key, false).awaits(t, "\x1b[K")
+				answer := "\x1b[K"
+				if key == "\x03" {
+					answer = "\a"
+				}
+				s.types(t, key, false).awaits(t, answer)
 			}
 			if c.end == nil {
 				s.types(t, "q", false)
 			} else {
 				c.end(s)
 			}
+			again := time.AfterFunc(2*time.Second, func() { _, _ = s.keyboard.WriteString("q") }) // less can lose a key after an interrupt
 			<-s.dark
+			again.Stop()
 			after, err := unix.IoctlGetTermios(int(s.keyboard.Fd()), unix.TCGETS)
 			if err != nil || before.Lflag|unix.ECHO|unix.ICANON != after.Lflag {
 				t.Errorf("the terminal's mode is %x, not %x (%v)", after.Lflag, before.Lflag, err)

@@ -7,8 +7,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
-	"sync/atomic"
 	"syscall"
 )
 
@@ -27,11 +27,14 @@ type Pager struct {
 	used  bool
 }
 
-// pagers is the number of pagers that run.
-var pagers atomic.Int32
+// interrupts is the channel of NotifyInterrupts.
+var interrupts chan<- os.Signal
 
-// IsPaging reports whether a pager runs. Interrupts are meant for it then, not for us.
-func IsPaging() bool { return pagers.Load() > 0 }
+// NotifyInterrupts relays interrupts to c, except while a pager runs: they are meant for it then.
+func NotifyInterrupts(c chan<- os.Signal) {
+	interrupts = c
+	signal.Notify(c, os.Interrupt)
+}
 
 // PagerCommand returns the command of the pager: PAGER, or less. It is empty if PAGER is, or names cat, or the program
 // is not installed.
@@ -86,13 +89,14 @@ func (p *Pager) start() error {
 	if _, isSet := os.LookupEnv("LESS"); !isSet {
 		cmd.Env = append(os.Environ(), "LESS=FRSX")
 	}
-	pagers.Add(1)
 	err = cmd.Start()
 	_ = in.Close()
 	if err != nil {
-		pagers.Add(-1)
 		return errors.Join(err, pipe.Close())
 	}
+	// The system drops ignored interrupts. One that we receive could be handled late, after the program has ended. The
+	// program would inherit this if it came first.
+	signal.Ignore(os.Interrupt)
 	p.pipe, p.used, p.ended = pipe, true, make(chan struct{})
 	stop := context.AfterFunc(p.Context, func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
@@ -102,7 +106,11 @@ func (p *Pager) start() error {
 		defer close(p.ended)
 		_ = cmd.Wait()
 		stop()
-		pagers.Add(-1)
+		if interrupts == nil || p.Context.Err() != nil {
+			signal.Reset(os.Interrupt)
+		} else {
+			signal.Notify(interrupts, os.Interrupt)
+		}
 	}()
 	return nil
 }

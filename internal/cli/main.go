@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -78,7 +79,8 @@ func run(env *cmdutil.Env, root *cobra.Command) (status int) {
 	f := toFault(env, cmd, err)
 	nameFlagOfCharacter(env, f)
 	nameFlagsOfFields(cmd, f)
-	if env.Global.Quiet && !cmdutil.IsStructured(env.ErrorFormat()) {
+	quiet := env.Global.Quiet || !env.Running && slices.ContainsFunc(env.Args, isQuiet) // flags after an unknown one are not parsed
+	if quiet && !cmdutil.IsStructured(env.ErrorFormat()) {
 		f.Hint = "" // one line in the mail of a job
 	}
 	// EPIPE on a database connection is reported as an error.
@@ -165,6 +167,8 @@ func toFault(env *cmdutil.Env, cmd *cobra.Command, err error) *fault.Error {
 	}
 	return usageError(cmd, env.Args, err)
 }
+
+func isQuiet(arg string) bool { return arg == "-q" || arg == "--quiet" }
 
 // explain prints the SQLSTATE and the duration for --verbose. It omits the server's DETAIL, which can quote
 // whole rows including password hashes.

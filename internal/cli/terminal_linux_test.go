@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/clipperhouse/displaywidth"
 	"github.com/jackc/pgx/v5"
 	"github.com/pquerna/otp/totp"
 	"golang.org/x/crypto/bcrypt"
@@ -457,19 +458,9 @@ func TestLogin_AsksForCodeAndNewPassword(t *testing.T) {
 	}
 }
 
-// N11: on a terminal an import prints the number of processed rows.
+// N11, A-33: on a terminal an import prints the number of processed rows on one line, and then how to undo it.
 func TestImport_ProgressCountsRows(t *testing.T) {
 	t.Parallel()
-	pair := withAda(t)
-	// a batch takes longer than the time between two reports
-	if _, err := query(t.Context(), pair.Manager, `CREATE FUNCTION public.slowly() RETURNS trigger LANGUAGE plpgsql AS
-		'BEGIN PERFORM pg_catalog.pg_sleep(0.3); RETURN NULL; END'`); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := query(t.Context(), pair.Manager,
-		`CREATE TRIGGER slowly BEFORE INSERT ON idam.users FOR EACH STATEMENT EXECUTE FUNCTION public.slowly()`); err != nil {
-		t.Fatal(err)
-	}
 	var rows strings.Builder
 	rows.WriteString("username,email,full_name\n")
 	for i := range 5000 {
@@ -479,9 +470,32 @@ func TestImport_ProgressCountsRows(t *testing.T) {
 	if err := os.WriteFile(file, []byte(rows.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := startOnTerminal(t, pair, "users", "import", file, "--no-passwords")
-	p.awaits(t, " 40 %  2,000 of 5,000 rows, ").awaits(t, "/s, 0 failed, ").awaits(t, " left")
-	p.awaits(t, " 80 %  4,000 of 5,000 rows, ").awaits(t, "5,000 created").leaves(t, 0)
+	for width, bar := range map[uint16]bool{60: false, 100: true} {
+		t.Run(fmt.Sprint(width), func(t *testing.T) {
+			t.Parallel()
+			pair := withAda(t)
+			// a batch takes longer than the time between two reports
+			if _, err := query(t.Context(), pair.Manager, `CREATE FUNCTION public.slowly() RETURNS trigger LANGUAGE plpgsql AS
+				'BEGIN PERFORM pg_catalog.pg_sleep(0.3); RETURN NULL; END'`); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := query(t.Context(), pair.Manager,
+				`CREATE TRIGGER slowly BEFORE INSERT ON idam.users FOR EACH STATEMENT EXECUTE FUNCTION public.slowly()`); err != nil {
+				t.Fatal(err)
+			}
+			process := cxgctl(t, pair, "users", "import", file, "--no-passwords")
+			process.columns = width
+			p := process.onTerminal(t)
+			p.awaits(t, " 40 %  2,000 of 5,000 rows, ").awaits(t, "/s, 0 failed")
+			p.awaits(t, " 80 %  4,000 of 5,000 rows, ").awaits(t, "5,000 created").awaits(t, "(undo: cxgctl users import --undo ").leaves(t, 0)
+			progress, _, _ := strings.Cut(p.sees(), "5,000 created")
+			for line := range strings.SplitSeq(strings.ReplaceAll(progress, "\x1b[K", ""), "\r") {
+				if displaywidth.String(line) > int(width) || strings.Contains(line, "rows, ") && strings.Contains(line, "█") != bar {
+					t.Errorf("the line %q", line)
+				}
+			}
+		})
+	}
 }
 
 // A generated password is shown on a terminal, where a change is otherwise shown as a difference.

@@ -82,6 +82,15 @@ func RunsWith(ctx context.Context, r db.Reader, cat schema.Catalog, op uuid.UUID
 	return collectIDs(ctx, r, runsOf, files[0])
 }
 
+// RowsOf returns the number of rows that runs applied.
+func RowsOf(ctx context.Context, r db.Reader, runs []uuid.UUID) (int, error) {
+	rows, err := r.Query(ctx, `SELECT coalesce(sum(records), 0)::int FROM cxg_import.rows WHERE op_id = ANY ($1)`, runs)
+	if err != nil {
+		return 0, err
+	}
+	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
+}
+
 func collectIDs(ctx context.Context, r db.Reader, sql string, args ...any) ([]uuid.UUID, error) {
 	rows, err := r.Query(ctx, sql, args...)
 	if err != nil {

@@ -80,6 +80,11 @@ func (t Terminal) Fold(text string, indent int) string {
 	return string(b)
 }
 
+// Overwrite returns the text that replaces the current line of the terminal by another, cut to its width.
+func (t Terminal) Overwrite(line string) string {
+	return "\r" + displaywidth.TruncateString(line, max(t.Width-1, 0), "…") + "\x1b[K"
+}
+
 // Colors of messages and of the status column.
 const (
 	red    = "31"

@@ -73,15 +73,18 @@ func (env *Env) waiting(what func(context.Context) string) (stop func()) {
 			select {
 			case <-ctx.Done():
 				if shown {
-					_, _ = io.WriteString(env.Stderr, "\r\x1b[K")
+					env.Overwrite("")
 				}
 				return
 			case <-tick.C:
-				line := []rune(fmt.Sprintf("%s … %ds", output.Sanitize(what(ctx)), int(time.Since(began).Seconds())))
-				line = line[:min(len(line), env.TerminalOf(env.Stderr).Width-1)]
-				_, _ = io.WriteString(env.Stderr, "\r"+string(line)+"\x1b[K")
+				env.Overwrite(fmt.Sprintf("%s … %ds", output.Sanitize(what(ctx)), int(time.Since(began).Seconds())))
 			}
 		}
 	}()
 	return func() { cancel(); <-ended }
+}
+
+// Overwrite replaces the current line of the terminal on standard error.
+func (env *Env) Overwrite(line string) {
+	_, _ = io.WriteString(env.Stderr, env.TerminalOf(env.Stderr).Overwrite(line))
 }

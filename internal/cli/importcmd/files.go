@@ -168,6 +168,9 @@ func newMeter(env *cmdutil.Env, rows int64) *progressMeter {
 	return m
 }
 
+// Widths of the bar in columns. Where there is no room for the least, there is only the text.
+const minBar, maxBar = 10, 30
+
 // report is called after each batch.
 func (m *progressMeter) report(r importer.Report) {
 	every := 10 * time.Second
@@ -178,18 +181,22 @@ func (m *progressMeter) report(r importer.Report) {
 		return
 	}
 	m.last = time.Now()
-	line := progressLine(r, m.total, time.Since(m.began), m.terminal)
+	line := progressLine(r, m.total, time.Since(m.began))
 	if !m.terminal {
 		m.env.Printf("%s", line)
 		return
 	}
 	m.shown = true
-	_, _ = io.WriteString(m.env.Stderr, "\r"+line+"\x1b[K")
+	if width := min(maxBar, m.env.TerminalOf(m.env.Stderr).Width-len(line)-2); width >= minBar {
+		full := min(int(r.Rows*int64(width)/max(m.total, 1)), width)
+		line = strings.Repeat("█", full) + strings.Repeat("░", width-full) + " " + line
+	}
+	m.env.Overwrite(line)
 }
 
 // progressLine formats the progress: rows done, of all rows of the file. Rows that earlier runs applied do not count
 // towards the rate.
-func progressLine(r importer.Report, total int64, took time.Duration, bar bool) string {
+func progressLine(r importer.Report, total int64, took time.Duration) string {
 	done := r.Rows - r.AppliedEarlier
 	rate := float64(done) / max(took.Seconds(), 0.001)
 	line := fmt.Sprintf("%s of %s rows, %s/s, %s failed", output.Thousands(r.Rows), output.Thousands(total), output.Thousands(int64(rate)), output.Thousands(r.Failed))
@@ -198,18 +205,12 @@ func progressLine(r importer.Report, total int64, took time.Duration, bar bool) 
 		left := time.Duration(float64(total-r.Rows) / rate * float64(time.Second))
 		line += fmt.Sprintf(", %s left", left.Round(time.Second))
 	}
-	line = fmt.Sprintf("%3.0f %%  %s", part*100, line)
-	if bar {
-		const width = 30
-		full := min(int(part*width), width)
-		line = strings.Repeat("█", full) + strings.Repeat("░", width-full) + " " + line
-	}
-	return line
+	return fmt.Sprintf("%3.0f %%  %s", part*100, line)
 }
 
 // end clears the bar.
 func (m *progressMeter) end() {
 	if m.shown {
-		_, _ = io.WriteString(m.env.Stderr, "\r\x1b[K")
+		m.env.Overwrite("")
 	}
 }

@@ -246,7 +246,11 @@ func importFile(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, file *
 		return interruptedError(ctx, err, report, o, n)
 	}
 	cmdutil.NoteEnded(env, w.Ledger)
-	return printImport(env, report, failures, f.errors, printErr)
+	undo := ""
+	if w.Tenant == nil {
+		undo = "cxgctl " + n.Resource.Name + "s import --undo"
+	}
+	return printImport(env, report, failures, f.errors, undo, printErr)
 }
 
 // imported is a record of an import for -o id.
@@ -320,9 +324,9 @@ func noteDeactivated(env *cmdutil.Env, r importer.Report) {
 	}
 }
 
-// printImport prints a summary of the import, and the report as a record except as a table. printErr is the error of
-// printing ids.
-func printImport(env *cmdutil.Env, r importer.Report, failures *failures, errorFile string, printErr error) error {
+// printImport prints a summary of the import, and the report as a record except as a table. undo is the command that
+// undoes it, without the operation, or "". printErr is the error of printing ids.
+func printImport(env *cmdutil.Env, r importer.Report, failures *failures, errorFile, undo string, printErr error) error {
 	switch {
 	case r.AppliedEarlier > 0 && r.AppliedEarlier == r.Rows && r.Last != nil:
 		by := ""
@@ -339,12 +343,17 @@ func printImport(env *cmdutil.Env, r importer.Report, failures *failures, errorF
 		env.Note("%s applied by earlier runs", fault.Plural(int(r.AppliedEarlier), "row"))
 	}
 	noteAltered(env, r)
-	counts := "%s created, %s updated, %s unchanged, %s skipped, %s failed in %s (operation %s)"
-	if r.DryRun {
-		counts = "dry run, nothing was changed: %s would be created, %s would be updated, %s unchanged, %s skipped, %s would fail in %s (operation %s)"
+	counts := "%s created, %s updated, %s unchanged, %s skipped, %s failed in %s"
+	switch {
+	case r.DryRun:
+		counts = "dry run, nothing was changed: %s would be created, %s would be updated, %s unchanged, %s skipped, %s would fail in %s"
+	case undo != "" && r.Created+r.Updated > 0 && env.Printer.Terminal.IsTTY:
+		counts += " (undo: " + undo + " " + r.OpID.String() + ")"
+	default:
+		counts += " (operation " + r.OpID.String() + ")"
 	}
 	env.Note(counts, output.Thousands(r.Created), output.Thousands(r.Updated), output.Thousands(r.Unchanged), output.Thousands(r.Skipped),
-		output.Thousands(r.Failed), elapsed(r.Elapsed), r.OpID)
+		output.Thousands(r.Failed), elapsed(r.Elapsed))
 	noteDeactivated(env, r)
 	if f := env.Printer.Format; f != output.ID && (f != output.Table && f != output.Wide || env.Printer.File != "") {
 		printErr = output.One(env.Printer, output.View{}, Report{r, r.Elapsed.Seconds(), failures.list})

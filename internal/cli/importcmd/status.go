@@ -20,7 +20,7 @@ func importStatus(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, file
 	if err != nil {
 		return err
 	}
-	return output.One(env.Printer, output.View{ID: "op_id"}, s)
+	return output.OneWithList(env.Printer, output.View{ID: "op_id"}, s, "operations", output.View{Name: "operations"}, s.Operations)
 }
 
 // importTarget returns the database that an import writes to.
@@ -68,11 +68,15 @@ func undoImport(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, what s
 	}
 	cmdutil.NoteUnsealedUndo(env, log)
 	if !w.DryRun {
-		question := "undo the import of " + n.Resource.Name + "s by operation " + ops[0].String()
-		if len(ops) > 1 {
-			question = fmt.Sprintf("undo the import of %ss by %d operations, the last %s", n.Resource.Name, len(ops), ops[0])
+		rows, err := importer.RowsOf(ctx, w.DB, ops)
+		if err != nil {
+			return err
 		}
-		if err := env.Confirm(ctx, question, 1); err != nil {
+		question := "undo the import of " + fault.Plural(rows, n.Resource.Name) + " by operation " + ops[0].String()
+		if len(ops) > 1 {
+			question = fmt.Sprintf("undo the import of %s by %d operations, the last %s", fault.Plural(rows, n.Resource.Name), len(ops), ops[0])
+		}
+		if err := env.Confirm(ctx, question, rows); err != nil {
 			return err
 		}
 	}
@@ -93,7 +97,10 @@ func undoImport(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, what s
 		}
 		summary += fmt.Sprintf("; changes: %s, memberships and roles: %s %s", output.Thousands(int64(done.Restored)), output.Thousands(int64(done.Links)), undone)
 	}
-	env.Note("%s (operation %s)", summary, w.Op())
+	if !w.DryRun {
+		summary += fmt.Sprintf(" (operation %s)", w.Op())
+	}
+	env.Note("%s", summary)
 	if env.Printer.Format != output.Table && env.Printer.Format != output.Wide {
 		if err := cmdutil.AfterCommit(output.One(env.Printer, output.View{ID: "op_id"}, done)); err != nil {
 			return err

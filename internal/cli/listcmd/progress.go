@@ -3,7 +3,6 @@ package listcmd
 import (
 	"context"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
@@ -45,7 +44,7 @@ func (x *export) progress(ctx context.Context, r db.Reader, q db.Query, w *db.Id
 			select {
 			case <-end:
 				if printed && term.IsTTY {
-					_, _ = io.WriteString(x.Stderr, "\r\x1b[K")
+					x.Overwrite("")
 				}
 				return
 			case <-tick.C:
@@ -55,7 +54,7 @@ func (x *export) progress(ctx context.Context, r db.Reader, q db.Query, w *db.Id
 				}
 				line := fmt.Sprintf("%s rows%s, %s a second", output.Thousands(n), estimate, output.Thousands(int64(float64(n)/time.Since(began).Seconds())))
 				if term.IsTTY {
-					_, _ = fmt.Fprintf(x.Stderr, "\r%s\x1b[K", line)
+					x.Overwrite(line)
 				} else {
 					x.Printf("%s", line)
 				}

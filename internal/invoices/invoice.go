@@ -31,7 +31,7 @@ type Invoice struct {
 	DiscountAmount *money.Amount `json:"discount_amount" db:"discount_amount" table:"sum"`
 	TaxAmount      *money.Amount `json:"tax_amount" db:"tax_amount" table:"sum"`
 	TotalAmount    *money.Amount `json:"total_amount" db:"total_amount" table:"sum"`
-	Currency       *string       `json:"currency" db:"currency" table:"currency"` // as stored, without CHAR's padding
+	Currency       *string       `json:"currency" db:"currency" table:"currency" heading:"CUR"` // as stored, without CHAR's padding
 	UserCount      *int64        `json:"user_count" db:"user_count"`
 	UsedStorage    *money.Amount `json:"used_storage" db:"used_storage"` // gigabytes, an exact decimal
 	APICalls       *int64        `json:"api_calls" db:"api_calls"`

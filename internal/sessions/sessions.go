@@ -47,9 +47,9 @@ type Login struct {
 
 // Key is the record of a service's key.
 type Key struct {
-	ID             uuid.UUID  `json:"id" db:"id" table:"key"`
+	ID             uuid.UUID  `json:"id" db:"id" table:"whole"`
 	KeyID          string     `json:"key_id" db:"key_id"`
-	KeyName        *string    `json:"key_name" db:"key_name"`
+	KeyName        *string    `json:"key_name" db:"key_name" table:"key"`
 	UserID         uuid.UUID  `json:"user_id" db:"user_id"`
 	Username       *string    `json:"username" db:"username" table:"key"`
 	TenantID       *uuid.UUID `json:"tenant_id" db:"tenant_id"`

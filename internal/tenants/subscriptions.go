@@ -20,7 +20,7 @@ type Subscription struct {
 	MaxAPICalls  *int64        `json:"max_api_calls" db:"max_api_calls"`
 	BaseAmount   *money.Amount `json:"base_amount" db:"base_amount" table:"amount"`
 	UserAmount   *money.Amount `json:"user_amount" db:"user_amount" table:"amount"`
-	Currency     *string       `json:"currency" db:"currency" table:"currency"`
+	Currency     *string       `json:"currency" db:"currency" table:"currency" heading:"CUR"`
 	AutoRenewal  *bool         `json:"auto_renewal" db:"auto_renewal"`
 	NotiRenewal  *bool         `json:"noti_renewal" db:"noti_renewal"`
 	Status       *string       `json:"status" db:"status"`

@@ -29,7 +29,7 @@ var roleView = output.View{
 
 var grantView = output.View{
 	Name:  "grants",
-	Table: []string{"username", "role", "level", "scope", "tenant_id", "status", "granted_at", "expires_at"},
+	Table: []string{"username", "role", "scope", "status", "expires_at", "level", "granted_at", "tenant_id"},
 	Wide:  []string{"id", "username", "role", "level", "scope", "tenant_id", "status", "granted_at", "granted_by", "expires_at"},
 }
 

@@ -30,7 +30,7 @@ var (
 	}
 	keyView = output.View{
 		Name:  "keys",
-		Table: []string{"id", "key_name", "username", "scopes", "status", "expires_at", "last_used_at"},
+		Table: []string{"key_name", "username", "status", "expires_at", "scopes", "last_used_at", "id"},
 		Wide:  []string{"id", "key_id", "key_name", "username", "tenant_id", "service_account", "scopes", "status", "expires_at", "last_used_at", "usage_count", "created_at"},
 	}
 )

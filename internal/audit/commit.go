@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/cxgctl/cxgctl/internal/audit/seal"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
@@ -18,20 +19,51 @@ const answerGrace = time.Second
 // resolveTimeout bounds the search for the outcome of a COMMIT without an answer.
 const resolveTimeout = 15 * time.Second
 
-// commit commits the transaction. If the connection breaks before the answer, it looks for the audit row to determine
-// whether the commit took place. It does so only once the old server process is gone, because that process could still
-// commit.
-func (l *Ledger) commit(ctx context.Context, tx *db.Write, auditID uuid.UUID) error {
+// seal sends the batch, reads the audit rows as the log has stored them, and returns the last statements, which seal the
+// rows.
+func (l *Ledger) seal(ctx context.Context, tx *Tx, batch *stagedBatch, rows seal.Unsealed) (*stagedBatch, error) {
+	if l.db.Pooled() {
+		batch.Queue(readTransaction).QueryRow(func(row pgx.Row) error { return row.Scan(&tx.xid) })
+	}
+	n := batch.Len()
+	sealing := l.sealer.Begin(&batch.Batch, rows, tx.Now)
+	batch.stage(n, errNotSealed)
+	if err := tx.send(ctx, batch); err != nil {
+		return nil, err
+	}
+	last, err := sealing.Finish(ctx, tx)
+	if err != nil {
+		return nil, errNotSealed(err)
+	}
+	staged := &stagedBatch{*last}
+	staged.stage(0, func(err error) error {
+		if db.Lost(err) { // perhaps after the commit
+			return err
+		}
+		return errNotSealed(err)
+	})
+	return staged, nil
+}
+
+// commit sends the last statements and commits the transaction. If the connection breaks before the answer, it looks for
+// the audit row to determine whether the commit took place. It does so only once the old server process is gone, because
+// that process could still commit.
+func (l *Ledger) commit(ctx context.Context, tx *Tx, last *stagedBatch, auditID uuid.UUID) error {
 	answer, end := commitContext(ctx)
 	defer end()
-	process, err := l.processOf(answer, tx)
-	if err != nil {
+	process := l.processOf(tx)
+	err := tx.CommitWith(answer, &last.Batch)
+	if err == nil {
+		l.changed = true
+	}
+	if !db.Lost(err) {
+		_ = tx.Rollback(answer) // explaining the error takes queries
+		if cause := seal.Explain(answer, l.db, err); cause != nil {
+			return errNotSealed(cause)
+		}
 		return err
 	}
 	l.changed = true
-	if err := tx.Commit(answer); !db.Lost(err) {
-		return err
-	}
 	tries := 0
 	return l.resolveCommit(ctx, err, "once the server is back: cxgctl audit list --op "+l.op.String()+" shows the change if it was made",
 		func(ctx context.Context) (made, known bool) {
@@ -92,14 +124,12 @@ type process struct {
 
 const readTransaction = `SELECT (txid_current() & 4294967295)::text`
 
-func (l *Ledger) processOf(ctx context.Context, tx pgx.Tx) (process, error) {
-	if !l.db.Pooled() {
-		// a process that has ended its transaction counts as gone
-		return process{`a.pid = $1 AND a.xact_start IS NOT NULL`, int32(tx.Conn().PgConn().PID())}, nil
+func (l *Ledger) processOf(tx *Tx) process {
+	if l.db.Pooled() {
+		return process{`a.backend_xid = $1::text::xid`, tx.xid}
 	}
-	var id string
-	err := tx.QueryRow(ctx, readTransaction).Scan(&id)
-	return process{`a.backend_xid = $1::text::xid`, id}, err
+	// a process that has ended its transaction counts as gone
+	return process{`a.pid = $1 AND a.xact_start IS NOT NULL`, int32(tx.Conn().PgConn().PID())}
 }
 
 const (

@@ -1,12 +1,14 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/cxgctl/cxgctl/internal/audit/seal"
@@ -29,8 +31,13 @@ type Sealed struct {
 	Skipped []seal.Skipped `json:"-"`
 }
 
-// Waits are limited: if another session has locked the head, that session seals.
-const limitWaits = `SELECT set_config('lock_timeout', '100ms', true), set_config('statement_timeout', '1s', true)`
+// limitWaits limits waits: if another session has locked the head, that session seals.
+func limitWaits(db.Layout) []db.PipelineQuery {
+	return []db.PipelineQuery{{
+		SQL:  `SELECT set_config('lock_timeout', '100ms', true), set_config('statement_timeout', '1s', true)`,
+		Read: func(pgx.Rows) error { return nil },
+	}}
+}
 
 // sealOthersTimeout is the timeout of SealOthers.
 const sealOthersTimeout = 2 * time.Second
@@ -44,18 +51,14 @@ func (l *Ledger) SealOthers(ctx context.Context) (skipped []seal.Skipped, err er
 	}
 	ctx, cancel := context.WithTimeout(ctx, sealOthersTimeout)
 	defer cancel()
-	tx, err := l.db.BeginWrite(ctx)
+	tx, err := l.db.BeginWrite(ctx, limitWaits)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	var a, b string
-	if err := tx.QueryRow(ctx, limitWaits).Scan(&a, &b); err != nil {
-		return nil, err
-	}
-	skipped, err = l.sealer.Sweep(ctx, tx)
+	last, skipped, err := l.sealer.Sweep(ctx, tx)
 	if err == nil {
-		err = tx.Commit(ctx)
+		err = tx.CommitWith(ctx, last)
 	}
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "55P03" { // lock_not_available: another session seals
 		return nil, nil
@@ -136,12 +139,13 @@ func sealForeign(ctx context.Context, d *db.DB, s *seal.Sealer, ids []uuid.UUID)
 		return 0, nil, err
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	n, skipped, err := s.Foreign(ctx, tx, ids)
+	last, n, skipped, err := s.Foreign(ctx, tx, ids)
 	if err != nil || n == 0 {
 		return 0, skipped, err
 	}
-	if err := tx.Commit(ctx); err != nil {
-		return 0, skipped, err
+	if err := tx.CommitWith(ctx, last); err != nil {
+		_ = tx.Rollback(ctx)
+		return 0, skipped, cmp.Or(seal.Explain(ctx, d, err), err)
 	}
 	return int64(n), skipped, nil
 }

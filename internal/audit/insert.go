@@ -158,15 +158,15 @@ func resourceColumn(noun string) string {
 	return "TABLE"
 }
 
-// insert writes the rows in one round trip, or by COPY if there are many.
-func (w *writer) insert(ctx context.Context, tx pgx.Tx, entries []Entry) error {
+// queue queues the rows, or writes them by COPY if there are many.
+func (w *writer) queue(ctx context.Context, tx pgx.Tx, batch *stagedBatch, entries []Entry) error {
 	if err := w.findDangling(ctx, tx, entries); err != nil {
 		return err
 	}
 	if len(entries) >= copyRowsFrom {
 		return w.copy(ctx, tx, entries)
 	}
-	batch := &pgx.Batch{}
+	n := batch.Len()
 	for _, e := range entries {
 		args, err := w.args(e)
 		if err != nil {
@@ -174,7 +174,8 @@ func (w *writer) insert(ctx context.Context, tx pgx.Tx, entries []Entry) error {
 		}
 		batch.Queue(w.sql, args)
 	}
-	return tx.SendBatch(ctx, batch).Close()
+	batch.stage(n, errNotWritten)
+	return nil
 }
 
 func idsOf(entries []Entry) []uuid.UUID {

@@ -4,6 +4,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -58,16 +59,16 @@ func (g Guard) Check(n int) error {
 	return nil
 }
 
-// Authorizer decides whether the operator may make the changes of a ledger's transactions. Each transaction first calls
-// Before, which returns its TxAuthorizer. An error of either rolls the transaction back.
+// Authorizer decides whether the operator may make the changes of a ledger's transactions. Each transaction begins with
+// the questions of Before. An error of theirs, or of the TxAuthorizer, rolls the transaction back.
 type Authorizer interface {
-	Before(ctx context.Context, tx *Tx) (TxAuthorizer, error)
+	Before() (TxAuthorizer, db.Questions)
 }
 
 // TxAuthorizer checks the changes of one transaction.
 type TxAuthorizer interface {
-	Changes(ctx context.Context, tx *Tx, changes []Change) error // called after the changes, before the commit
-	Close(ctx context.Context, tx *Tx) error                     // called right before the commit
+	Changes(ctx context.Context, tx *Tx, changes []Change) error // called after the changes, before their audit rows
+	Last(layout db.Layout) []db.PipelineQuery                    // asked after the audit rows, before the seals
 }
 
 // Action is what was done to a row, in the spelling of the action_performed column's CHECK.
@@ -129,7 +130,7 @@ type Intent struct {
 type Tx struct {
 	*db.Write
 	By  Operator
-	Now time.Time // the time of all rows that the transaction writes
+	Now time.Time // the time of all rows that the transaction writes; in a tenant's database that of the manager's
 
 	ledger     *Ledger
 	authorizer TxAuthorizer // nil if the operator is not a user of the platform
@@ -137,7 +138,8 @@ type Tx struct {
 	written    int          // number of its audit rows
 	entailed   int          // number of those for changes made by Follow
 	unsealed   seal.Unsealed
-	ids        int // number of the ledger's ids that it has used
+	xid        string // of the transaction, behind a pooler
+	ids        int    // number of the ledger's ids that it has used
 	entries    []Entry
 }
 
@@ -152,6 +154,15 @@ func (tx *Tx) ByID() *uuid.UUID {
 // Log writes the audit rows of changes that the transaction has made. Write does this for the changes that fn returns;
 // fn calls Log itself if they are too many to hold in memory.
 func (tx *Tx) Log(ctx context.Context, changes []Change) error {
+	batch := &stagedBatch{}
+	if err := tx.queueLog(ctx, batch, changes); err != nil {
+		return err
+	}
+	return tx.send(ctx, batch)
+}
+
+// queueLog queues the audit rows of changes.
+func (tx *Tx) queueLog(ctx context.Context, batch *stagedBatch, changes []Change) error {
 	if len(changes) == 0 {
 		return nil
 	}
@@ -180,12 +191,11 @@ func (tx *Tx) Log(ctx context.Context, changes []Change) error {
 		}
 	}
 	ids := idsOf(entries)
-	err := l.writer.insert(ctx, tx, entries)
-	if err == nil {
-		err = tx.checkLogged(ctx, ids)
-	}
-	if err != nil {
+	if err := l.writer.queue(ctx, tx, batch, entries); err != nil {
 		return errNotWritten(err)
+	}
+	if l.sealer == nil { // otherwise the seals need the rows
+		batch.queueCount(ids)
 	}
 	if tx.written == 0 {
 		tx.first = ids[0]
@@ -198,22 +208,54 @@ func (tx *Tx) Log(ctx context.Context, changes []Change) error {
 	return nil
 }
 
-// checkLogged verifies that the log stored the rows, if the database has no seals. Otherwise Sealer.Seal does that.
-func (tx *Tx) checkLogged(ctx context.Context, ids []uuid.UUID) error {
-	if tx.ledger.sealer != nil {
+// stagedBatch is a batch of statements whose errors are translated according to what they are part of.
+type stagedBatch struct{ pgx.Batch }
+
+// stage translates the errors of the statements that were queued after the first n.
+func (b *stagedBatch) stage(n int, translate func(error) error) {
+	for _, q := range b.QueuedQueries[n:] {
+		fn := q.Fn
+		q.Fn = func(results pgx.BatchResults) error {
+			var err error
+			if fn == nil {
+				_, err = results.Exec()
+			} else {
+				err = fn(results)
+			}
+			if err != nil {
+				return translate(err)
+			}
+			return nil
+		}
+	}
+}
+
+// queueCount counts the audit rows that the log has stored. The result is errDropped if some are missing.
+func (b *stagedBatch) queueCount(ids []uuid.UUID) {
+	n := b.Len()
+	b.Queue(db.SettleConstraints)
+	b.Queue(`SELECT count(*) FROM audt.audit_logs l WHERE l.id = ANY ($1::uuid[])`, ids).QueryRow(func(row pgx.Row) error {
+		var stored int
+		if err := row.Scan(&stored); err != nil || stored == len(ids) {
+			return err
+		}
+		return errDropped
+	})
+	b.stage(n, errNotWritten)
+}
+
+var errDropped = errors.New("the log did not store an audit row")
+
+// send sends the batch and says what kept the log from storing an audit row.
+func (tx *Tx) send(ctx context.Context, batch *stagedBatch) error {
+	if batch.Len() == 0 {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, db.SettleConstraints); err != nil {
-		return err
+	err := tx.SendBatch(ctx, &batch.Batch).Close()
+	if errors.Is(err, errDropped) {
+		return errNotWritten(db.NotStored(ctx, tx, schema.AuditLogs, db.Insert, "kept the change's audit row from being stored"))
 	}
-	var n int
-	if err := tx.QueryRow(ctx, `SELECT count(*) FROM audt.audit_logs l WHERE l.id = ANY ($1::uuid[])`, ids).Scan(&n); err != nil {
-		return err
-	}
-	if n != len(ids) {
-		return db.NotStored(ctx, tx, schema.AuditLogs, db.Insert, "kept the change's audit row from being stored")
-	}
-	return nil
+	return err
 }
 
 // errNotWritten is the error of a change whose audit row could not be written.
@@ -329,8 +371,8 @@ func backoff(ctx context.Context, attempt int) {
 
 // Write runs fn in a transaction, adds an audit row for each change that fn returns, and commits. A dry run checks
 // deferred constraints and rolls back. If fn fails, nothing is changed and the attempt gets an audit row. Without
-// changes, nothing is committed.
-func (l *Ledger) Write(ctx context.Context, intent Intent, fn func(context.Context, *Tx) ([]Change, error)) error {
+// changes, nothing is committed. The questions are asked at the start of each attempt.
+func (l *Ledger) Write(ctx context.Context, intent Intent, fn func(context.Context, *Tx) ([]Change, error), questions ...db.Questions) error {
 	var entries []Entry
 	if l.tenantTarget != nil {
 		l.tenantTarget.about = intent
@@ -341,12 +383,15 @@ func (l *Ledger) Write(ctx context.Context, intent Intent, fn func(context.Conte
 			return fault.From(err).WithHint("no change goes unaudited, and audit rows need this column; restore it")
 		}
 	}
-	err := l.confirm(ctx, fn)
+	err := l.confirm(ctx, fn, questions)
 	if err == nil {
-		entries, err = l.withRetry(ctx, fn)
+		entries, err = l.withRetry(ctx, fn, questions)
 	}
 	if fault.Is(err, fault.ConfirmationRequired) {
 		return err
+	}
+	if later, ok := errors.AsType[*unexplained](err); ok {
+		err = later.explain(ctx, l.Reader())
 	}
 	if err != nil {
 		err = db.Translate(err)
@@ -359,8 +404,23 @@ func (l *Ledger) Write(ctx context.Context, intent Intent, fn func(context.Conte
 	return nil
 }
 
+// unexplained is an error whose explanation takes a query, which a failed transaction cannot run.
+type unexplained struct {
+	error
+	explain func(context.Context, db.Reader) error
+}
+
+// Unwrap returns the error itself.
+func (u *unexplained) Unwrap() error { return u.error }
+
+// ExplainLater returns err for fn of Write to return. Write replaces it with the result of explain, called after the
+// rollback.
+func ExplainLater(err error, explain func(context.Context, db.Reader) error) error {
+	return &unexplained{err, explain}
+}
+
 // withRetry runs fn in a transaction until it succeeds or fails with an error that is not retryable.
-func (l *Ledger) withRetry(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) (entries []Entry, err error) {
+func (l *Ledger) withRetry(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error), questions []db.Questions) (entries []Entry, err error) {
 	try := l.attempt
 	if l.tenantTarget != nil {
 		try = l.attemptTenant
@@ -368,7 +428,7 @@ func (l *Ledger) withRetry(ctx context.Context, fn func(context.Context, *Tx) ([
 	searched := false // FindPrimary has been called
 	for attempt := range maxAttempts {
 		backoff(ctx, attempt)
-		entries, err = try(ctx, fn)
+		entries, err = try(ctx, fn, questions)
 		switch {
 		case db.ReadOnly(err) && !searched:
 			searched = true
@@ -380,20 +440,14 @@ func (l *Ledger) withRetry(ctx context.Context, fn func(context.Context, *Tx) ([
 	return entries, err
 }
 
-func (l *Ledger) attempt(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) ([]Entry, error) {
-	raw, err := l.db.BeginWrite(ctx)
+func (l *Ledger) attempt(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error), questions []db.Questions) ([]Entry, error) {
+	tx, err := l.begin(ctx, questions)
 	if err != nil {
 		return nil, err
 	}
 	// A rollback after a commit does nothing. If the context has ended, it closes the connection, and the server rolls
 	// back.
-	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
-	tx := &Tx{Write: raw, By: l.by, Now: raw.Now, ledger: l}
-	if l.Authorizer != nil {
-		if tx.authorizer, err = l.Authorizer.Before(ctx, tx); err != nil {
-			return nil, err
-		}
-	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 	changes, err := fn(ctx, tx)
 	if err != nil {
 		return nil, err
@@ -401,35 +455,58 @@ func (l *Ledger) attempt(ctx context.Context, fn func(context.Context, *Tx) ([]C
 	if err := l.Guard.Check(tx.written - tx.entailed + len(changes)); err != nil {
 		return nil, err
 	}
-	if err := tx.Log(ctx, changes); err != nil {
+	batch := &stagedBatch{}
+	if err := tx.queueLog(ctx, batch, changes); err != nil {
 		return nil, err
 	}
 	if tx.written == 0 {
 		return nil, nil
 	}
 	if l.DryRun {
-		_, err := tx.Exec(ctx, db.SettleConstraints)
-		return tx.entries, err
+		batch.Queue(db.SettleConstraints)
+		return tx.entries, tx.send(ctx, batch)
 	}
 	if err := l.checkShown(tx.entries, tx.Now); err != nil {
 		return nil, err
 	}
-	if tx.authorizer != nil {
-		if err := tx.authorizer.Close(ctx, tx); err != nil {
-			return nil, err
-		}
-	}
-	if err := l.sealer.Seal(ctx, raw, tx.unsealed, tx.Now); err != nil {
-		return nil, errNotSealed(err)
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if err := l.commit(ctx, raw, tx.first); err != nil {
+	if err := tx.commit(ctx, batch); err != nil {
 		return tx.entries, err
 	}
 	l.entailed += tx.entailed
 	return tx.entries, nil
+}
+
+// begin opens a transaction and asks the questions in the same round trip, those of the Authorizer first.
+func (l *Ledger) begin(ctx context.Context, questions []db.Questions) (*Tx, error) {
+	tx := &Tx{By: l.by, ledger: l}
+	if l.Authorizer != nil {
+		authorizer, ask := l.Authorizer.Before()
+		tx.authorizer, questions = authorizer, append([]db.Questions{ask}, questions...)
+	}
+	var err error
+	if tx.Write, err = l.db.BeginWrite(ctx, questions...); err != nil {
+		return nil, err
+	}
+	tx.Now = tx.Write.Now
+	return tx, nil
+}
+
+// commit sends the batch with the last statements of a change, seals its audit rows, and commits.
+func (tx *Tx) commit(ctx context.Context, batch *stagedBatch) error {
+	l := tx.ledger
+	if tx.authorizer != nil {
+		for _, q := range tx.authorizer.Last(tx.Layout) {
+			q.Queue(&batch.Batch)
+		}
+	}
+	last, err := l.seal(ctx, tx, batch, tx.unsealed)
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return l.commit(ctx, tx, last, tx.first)
 }
 
 // WriteUnaudited runs fn in a transaction of the database that changes are made in. fn may change cxgctl's own tables
@@ -485,24 +562,21 @@ func (l *Ledger) RecordFailure(ctx context.Context, intent Intent, cause error) 
 	if err != nil {
 		return
 	}
-	defer func() { _ = raw.Rollback(ctx) }()
-	now := raw.Now
-	e := l.writer.failure(intent, fault.From(cause), now)
-	if _, err := raw.Exec(ctx, "SET LOCAL lock_timeout = '100ms'"); err != nil {
-		return
-	}
-	if err := l.writer.insert(ctx, raw, []Entry{e}); err != nil {
+	tx := &Tx{Write: raw, Now: raw.Now, ledger: l}
+	defer func() { _ = tx.Rollback(ctx) }()
+	e := l.writer.failure(intent, fault.From(cause), tx.Now)
+	batch := &stagedBatch{}
+	batch.Queue("SET LOCAL lock_timeout = '100ms'")
+	if err := l.writer.queue(ctx, tx, batch, []Entry{e}); err != nil {
 		return
 	}
 	// Sealing waits for other sessions' seals, which take a moment each. An attempt that failed on the database has
 	// waited long enough.
 	if !fault.Is(cause, fault.Database) {
-		if _, err := raw.Exec(ctx, "SET LOCAL lock_timeout = '5s'"); err != nil {
-			return
-		}
+		batch.Queue("SET LOCAL lock_timeout = '5s'")
 	}
-	if err := l.sealer.Seal(ctx, raw, seal.Unsealed{IDs: []uuid.UUID{e.ID}}, now); err == nil {
-		_ = raw.Commit(ctx)
+	if last, err := l.seal(ctx, tx, batch, seal.Unsealed{IDs: []uuid.UUID{e.ID}}); err == nil {
+		_ = tx.CommitWith(ctx, &last.Batch)
 	}
 }
 

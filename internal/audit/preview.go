@@ -19,7 +19,7 @@ type shownEntry struct {
 }
 
 // confirm shows what fn would change, if the command asks for confirmation, and remembers what was confirmed.
-func (l *Ledger) confirm(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) error {
+func (l *Ledger) confirm(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error), questions []db.Questions) error {
 	if l.Confirm == nil || l.DryRun {
 		return nil
 	}
@@ -28,7 +28,7 @@ func (l *Ledger) confirm(ctx context.Context, fn func(context.Context, *Tx) ([]C
 	entries, err := l.withRetry(ctx, func(ctx context.Context, tx *Tx) ([]Change, error) {
 		now = tx.Now
 		return fn(ctx, tx)
-	})
+	}, questions)
 	l.DryRun = false
 	if err != nil || len(entries) == 0 {
 		return err

@@ -199,13 +199,11 @@ func (l *Ledger) authorize(ctx context.Context) error {
 	if l.Authorizer == nil {
 		return nil
 	}
-	raw, err := l.db.BeginWrite(ctx)
+	tx, err := l.begin(ctx, nil)
 	if err != nil {
 		return db.Translate(err)
 	}
-	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
-	_, err = l.Authorizer.Before(ctx, &Tx{Write: raw, By: l.by, Now: raw.Now, ledger: l})
-	return db.Translate(err)
+	return db.Translate(tx.Rollback(ctx))
 }
 
 // Settle determines the outcome of an intent from the tenant's database and writes the missing audit rows: those of the
@@ -251,7 +249,8 @@ func (l *Ledger) Settle(ctx context.Context, u Unsettled, tenant *db.DB) (string
 	if err != nil {
 		return "", db.Translate(err)
 	}
-	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
+	tx := &Tx{Write: raw, Now: now, ledger: l}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 	w := newWriter(l.writer.table, l.writer.rules, o.Operator, o.From, u.OpID)
 	if outcome == Aborted {
 		intent := Intent{Subject: Subject{Resource: u.Resource, Name: u.Name, TenantID: &u.TenantID}, Action: Action(u.Action)}
@@ -263,5 +262,5 @@ func (l *Ledger) Settle(ctx context.Context, u Unsettled, tenant *db.DB) (string
 	for i := range entries {
 		entries[i].reconciled = l.by.Name
 	}
-	return outcome, db.Translate(l.writeOutcome(ctx, raw, u.ID, outcome, w, entries, now))
+	return outcome, db.Translate(l.writeOutcome(ctx, tx, u.ID, outcome, w, entries))
 }

@@ -26,9 +26,9 @@ func (tx *Tx) NewID() uuid.UUID {
 
 // Insert inserts the row with id args["id"] and compares the stored values with those sent. A row that a trigger, rule
 // or row-level policy discarded, moved or rewrote is a DATABASE_ERROR; name is its name in messages. Values without a
-// column are omitted.
-func (tx *Tx) Insert(ctx context.Context, t *schema.Table, name string, values [][2]string, args pgx.NamedArgs) error {
-	return tx.store(ctx, t, db.Insert, t.Insert(values), name, values, args, []uuid.UUID{args["id"].(uuid.UUID)})
+// column are omitted. The questions are asked in the same round trip, after the insertion.
+func (tx *Tx) Insert(ctx context.Context, t *schema.Table, name string, values [][2]string, args pgx.NamedArgs, questions ...db.PipelineQuery) error {
+	return tx.store(ctx, t, db.Insert, t.Insert(values), name, values, args, []uuid.UUID{args["id"].(uuid.UUID)}, questions)
 }
 
 // Update sets the rows with these ids to constant values, and compares them like Insert.
@@ -40,10 +40,13 @@ func (tx *Tx) Update(ctx context.Context, t *schema.Table, name string, values [
 		}
 	}
 	sql := "UPDATE " + t.Name + " x SET " + strings.Join(set, ", ") + " WHERE x.id = ANY (@ids::uuid[])"
-	return tx.store(ctx, t, db.Update, sql, name, values, args, ids)
+	return tx.store(ctx, t, db.Update, sql, name, values, args, ids, nil)
 }
 
-func (tx *Tx) store(ctx context.Context, t *schema.Table, e db.Event, write, name string, values [][2]string, args pgx.NamedArgs, ids []uuid.UUID) error {
+func (tx *Tx) store(
+	ctx context.Context, t *schema.Table, e db.Event, write, name string, values [][2]string, args pgx.NamedArgs, ids []uuid.UUID,
+	questions []db.PipelineQuery,
+) error {
 	all := pgx.NamedArgs{}
 	maps.Copy(all, args)
 	all["ids"] = ids
@@ -58,23 +61,15 @@ func (tx *Tx) store(ctx context.Context, t *schema.Table, e db.Event, write, nam
 	batch := &pgx.Batch{}
 	batch.Queue(write, all)
 	batch.Queue(db.SettleConstraints)
-	batch.Queue(check, all)
-	results := tx.SendBatch(ctx, batch)
-	defer func() { _ = results.Close() }()
-	for range 2 {
-		if _, err := results.Exec(); err != nil {
-			return err
-		}
-	}
-	rows, err := results.Query()
-	if err != nil {
+	var stored []string
+	batch.Queue(check, all).Query(func(rows pgx.Rows) (err error) {
+		stored, err = pgx.CollectRows(rows, pgx.RowTo[string])
 		return err
+	})
+	for _, q := range questions {
+		q.Queue(batch)
 	}
-	stored, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return err
-	}
-	if err := results.Close(); err != nil {
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return err
 	}
 	if len(stored) != len(ids) {

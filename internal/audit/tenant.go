@@ -97,7 +97,7 @@ UPDATE cxg_audit.intent SET outcome = $2, settled_at = $3 WHERE id = $1 AND outc
 )
 
 // attemptTenant runs fn once in a transaction of a tenant's database, between the intent and its outcome.
-func (l *Ledger) attemptTenant(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error)) ([]Entry, error) {
+func (l *Ledger) attemptTenant(ctx context.Context, fn func(context.Context, *Tx) ([]Change, error), questions []db.Questions) ([]Entry, error) {
 	if l.tenantTarget.unavailable != nil {
 		return nil, l.tenantTarget.unavailable
 	}
@@ -105,7 +105,7 @@ func (l *Ledger) attemptTenant(ctx context.Context, fn func(context.Context, *Tx
 	if err != nil {
 		return nil, err
 	}
-	entries, err := l.changeInTenant(ctx, intent, now, fn)
+	entries, err := l.changeInTenant(ctx, intent, now, fn, questions)
 	switch {
 	case OutcomeUnknown(err):
 		return nil, err
@@ -136,17 +136,12 @@ func (l *Ledger) unlessDiscarded(entries []Entry) []Entry {
 // The change gets the same time, since the log uses the manager database's clock.
 func (l *Ledger) createIntent(ctx context.Context) (id uuid.UUID, now time.Time, err error) {
 	id = uuid.Must(uuid.NewV7())
-	raw, err := l.db.BeginWrite(ctx)
+	raw, err := l.begin(ctx, nil)
 	if err != nil {
 		return id, now, err
 	}
 	now = raw.Now
 	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
-	if l.Authorizer != nil {
-		if _, err := l.Authorizer.Before(ctx, &Tx{Write: raw, By: l.by, Now: now, ledger: l}); err != nil {
-			return id, now, err
-		}
-	}
 	if l.DryRun {
 		return id, now, nil
 	}
@@ -177,8 +172,10 @@ func (l *Ledger) createIntent(ctx context.Context) (id uuid.UUID, now time.Time,
 }
 
 // changeInTenant makes the change and inserts its row of cxg_audit.applied in one transaction of the tenant's database.
-func (l *Ledger) changeInTenant(ctx context.Context, intent uuid.UUID, now time.Time, fn func(context.Context, *Tx) ([]Change, error)) ([]Entry, error) {
-	raw, err := l.tenantTarget.db.BeginWrite(ctx)
+func (l *Ledger) changeInTenant(
+	ctx context.Context, intent uuid.UUID, now time.Time, fn func(context.Context, *Tx) ([]Change, error), questions []db.Questions,
+) ([]Entry, error) {
+	raw, err := l.tenantTarget.db.BeginWrite(ctx, questions...)
 	if err != nil {
 		return nil, err
 	}
@@ -295,24 +292,27 @@ func (l *Ledger) recordOutcomeOnce(ctx context.Context, intent uuid.UUID, entrie
 	if err != nil {
 		return err
 	}
-	defer func() { _ = raw.Rollback(ctx) }()
-	return l.writeOutcome(ctx, raw, intent, Applied, l.writer, entries, raw.Now)
+	tx := &Tx{Write: raw, Now: raw.Now, ledger: l}
+	defer func() { _ = tx.Rollback(ctx) }()
+	return l.writeOutcome(ctx, tx, intent, Applied, l.writer, entries)
 }
 
 // writeOutcome settles an intent, writes its audit rows with w, and commits. It does nothing if the intent is already
 // settled.
-func (l *Ledger) writeOutcome(ctx context.Context, raw *db.Write, intent uuid.UUID, outcome string, w *writer, entries []Entry, now time.Time) error {
-	tag, err := raw.Exec(ctx, settleIntent, intent, outcome, now)
+func (l *Ledger) writeOutcome(ctx context.Context, tx *Tx, intent uuid.UUID, outcome string, w *writer, entries []Entry) error {
+	tag, err := tx.Exec(ctx, settleIntent, intent, outcome, tx.Now)
 	if err != nil || tag.RowsAffected() == 0 {
 		return err
 	}
-	if err := w.insert(ctx, raw, entries); err != nil {
+	batch := &stagedBatch{}
+	if err := w.queue(ctx, tx, batch, entries); err != nil {
 		return err
 	}
-	if err := l.sealer.Seal(ctx, raw, seal.Unsealed{IDs: idsOf(entries)}, now); err != nil {
+	last, err := l.seal(ctx, tx, batch, seal.Unsealed{IDs: idsOf(entries)})
+	if err != nil {
 		return err
 	}
-	return l.commit(ctx, raw, entries[0].ID)
+	return l.commit(ctx, tx, last, entries[0].ID)
 }
 
 // abortIntent settles the intent of a change that was rolled back. Errors are ignored, since reconcile can settle it

@@ -1,14 +1,15 @@
 package auth
 
 import (
-	"context"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
@@ -17,7 +18,7 @@ import (
 // reads them anew every time, because they may have changed since an earlier transaction or during a prompt.
 type Authorizer struct {
 	tables grants
-	cat    schema.Catalog
+	login  *schema.Table // with the operator's login or key; nil for one without
 
 	mu    sync.Mutex
 	who   Identity // as last read
@@ -27,7 +28,18 @@ type Authorizer struct {
 // Authorizer returns the Authorizer of a command that requires the given permissions.
 func (i Identity) Authorizer(cat schema.Catalog, codes ...string) (*Authorizer, error) {
 	g, err := newGrants(cat)
-	return &Authorizer{tables: g, cat: cat, who: i, needs: codes}, err
+	if err != nil {
+		return nil, err
+	}
+	a := &Authorizer{tables: g, who: i, needs: codes}
+	switch {
+	case i.Session == nil:
+	case i.AuthMethod == MethodKey:
+		a.login, err = cat.Table(schema.APIKeys)
+	default:
+		a.login, err = cat.Table(schema.Sessions)
+	}
+	return a, err
 }
 
 // Require adds permissions that the command turns out to need once its flags or its input are known. It returns one
@@ -43,10 +55,11 @@ func (g *Authorizer) Require(codes ...string) error {
 	return g.who.Require(nil, codes...)
 }
 
-// Before implements audit.Authorizer. It locks the grants that the decision rests on until the transaction ends.
-func (g *Authorizer) Before(ctx context.Context, tx *audit.Tx) (audit.TxAuthorizer, error) {
+// Before implements audit.Authorizer. Its questions lock the grants that the decision rests on until the transaction
+// ends.
+func (g *Authorizer) Before() (audit.TxAuthorizer, db.Questions) {
 	a := &txAuthorizer{authorizer: g}
-	return a, a.authorize(ctx, tx, lockGrants)
+	return a, func(layout db.Layout) []db.PipelineQuery { return a.questions(layout, lockGrants) }
 }
 
 // txAuthorizer is an Authorizer in one transaction.
@@ -57,58 +70,57 @@ type txAuthorizer struct {
 	ended bool // the transaction ends the operator's own login
 }
 
-// Close implements audit.TxAuthorizer. It checks the operator's rights again and locks them until the transaction ends.
-func (a *txAuthorizer) Close(ctx context.Context, tx *audit.Tx) error {
-	return a.authorize(ctx, tx, lockAll)
-}
+// Last implements audit.TxAuthorizer. The questions read the operator's rights again and lock them until the transaction
+// ends.
+func (a *txAuthorizer) Last(layout db.Layout) []db.PipelineQuery { return a.questions(layout, lockAll) }
 
 const stillInUse = `
 SELECT EXISTS (SELECT FROM {table} s WHERE s.id = $1 AND s.status = 'ACTIVE' AND (s.expires_at IS NULL OR s.expires_at > statement_timestamp()) AND {live})`
 
-// authorize reads the operator's rights and refuses an operator without the command's permissions.
-func (a *txAuthorizer) authorize(ctx context.Context, tx *audit.Tx, l lock) error {
+// questions read the operator's rights. Their results refuse an operator without the command's permissions, and one whose
+// login or key has been revoked since the command began. Citus deadlocks on share locks of reference tables, so rights
+// are not locked there.
+func (a *txAuthorizer) questions(layout db.Layout, l lock) []db.PipelineQuery {
 	g := a.authorizer
 	g.mu.Lock()
 	who, needs := g.who, slices.Clone(g.needs)
 	g.mu.Unlock()
-	rights, err := g.tables.read(ctx, tx, who.ID, l)
-	if err != nil {
-		return err
+	if layout != nil {
+		l = lockNothing
 	}
-	who.Rights = rights
-	if !who.accepted {
-		return who.errNotAccepted()
+	use := func() error {
+		a.who = who
+		g.mu.Lock()
+		g.who = who
+		g.mu.Unlock()
+		return who.Require(nil, needs...)
 	}
-	if err := a.loggedIn(ctx, tx, who); err != nil {
-		return err
-	}
-	a.who = who
-	g.mu.Lock()
-	g.who = who
-	g.mu.Unlock()
-	return who.Require(nil, needs...)
-}
-
-// loggedIn refuses an operator whose login or key has been revoked since the command began.
-func (a *txAuthorizer) loggedIn(ctx context.Context, tx *audit.Tx, who Identity) error {
-	s := who.Session
-	if s == nil || a.ended {
+	unlogged := g.login == nil || a.ended
+	rights := g.tables.question(who.ID, l, func(rights Rights) error {
+		who.Rights = rights
+		if !who.accepted {
+			return who.errNotAccepted()
+		}
+		if unlogged {
+			return use()
+		}
 		return nil
+	})
+	if unlogged {
+		return []db.PipelineQuery{rights}
 	}
-	table := schema.Sessions
-	if who.AuthMethod == MethodKey {
-		table = schema.APIKeys
-	}
-	shape, err := a.authorizer.cat.Table(table)
-	if err != nil {
-		return err
-	}
-	var good bool
-	sql := strings.NewReplacer("{table}", table, "{live}", shape.NotDeleted("s")).Replace(stillInUse)
-	if err := tx.QueryRow(ctx, sql, s.ID).Scan(&good); err != nil || good {
-		return err
-	}
-	return fault.New(fault.Unauthenticated, "the login of %q has just been revoked", who.Name).WithHint("nothing was changed")
+	sql := strings.NewReplacer("{table}", g.login.Name, "{live}", g.login.NotDeleted("s")).Replace(stillInUse)
+	login := db.PipelineQuery{SQL: sql, Args: []any{who.Session.ID}, Read: func(rows pgx.Rows) error {
+		good, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
+		if err != nil {
+			return err
+		}
+		if !good {
+			return fault.New(fault.Unauthenticated, "the login of %q has just been revoked", who.Name).WithHint("nothing was changed")
+		}
+		return use()
+	}}
+	return []db.PipelineQuery{rights, login}
 }
 
 // deny returns the error for an escalation.

@@ -110,7 +110,7 @@ func (f *Bootstrap) Create(ctx context.Context, l *audit.Ledger, n users.New) (u
 			return nil, err
 		}
 		if u == nil {
-			made, change, err := f.users.CreateTx(ctx, tx, l.Reader(), n)
+			made, change, err := f.users.CreateTx(ctx, tx, n)
 			if err != nil {
 				return nil, err
 			}

@@ -144,18 +144,32 @@ func (l lock) fill(statement string) string {
 	return strings.NewReplacer("{lock u}", u, "{lock held}", held, "{lock given}", given).Replace(statement)
 }
 
-// read returns an operator's rights. Every decision about rights and their enforcement goes through it. If a table is
-// missing, read returns a DATABASE_ERROR once permissions are enforced.
-func (g grants) read(ctx context.Context, r db.Reader, id uuid.UUID, l lock) (Rights, error) {
+// read returns an operator's rights.
+func (g grants) read(ctx context.Context, r db.Reader, id uuid.UUID, l lock) (found Rights, err error) {
+	err = g.question(id, l, func(rights Rights) error {
+		found = rights
+		return nil
+	}).Ask(ctx, r)
+	return found, err
+}
+
+// question returns the query for an operator's rights, which are given to use. Every decision about rights and their
+// enforcement goes through it. If a table is missing, the result is a DATABASE_ERROR once permissions are enforced.
+func (g grants) question(id uuid.UUID, l lock, use func(Rights) error) db.PipelineQuery {
 	statement := readRights
 	if g.missing != "" {
 		statement = readOperator
 	}
-	rows, err := r.Query(ctx, l.fill(g.sql(statement)), id.String())
-	if err != nil {
-		return Rights{}, err
-	}
-	var found Rights
+	return db.PipelineQuery{SQL: l.fill(g.sql(statement)), Args: []any{id.String()}, Read: func(rows pgx.Rows) error {
+		found, err := g.scan(rows)
+		if err != nil {
+			return err
+		}
+		return use(found)
+	}}
+}
+
+func (g grants) scan(rows pgx.Rows) (found Rights, err error) {
 	var role *string
 	var rank *int
 	var everywhere bool

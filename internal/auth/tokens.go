@@ -203,7 +203,7 @@ func (k *Keys) Rotate(ctx context.Context, l *audit.Ledger, who Identity, old se
 	var out Issued
 	err = keep(token, func() error {
 		return l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) (changes []audit.Change, err error) {
-			if out, changes, err = k.make(ctx, tx, l.Reader(), who, n, id, token); err != nil {
+			if out, changes, err = k.make(ctx, tx, who, n, id, token); err != nil {
 				return nil, err
 			}
 			_, ended, err := table.End(ctx, tx, sessions.Ended{IDs: []uuid.UUID{old.ID}, Grace: r.Grace})
@@ -231,7 +231,7 @@ func (k *Keys) Make(ctx context.Context, l *audit.Ledger, who Identity, n NewKey
 	var out Issued
 	err := keep(token, func() error {
 		return l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) (changes []audit.Change, err error) {
-			out, changes, err = k.make(ctx, tx, l.Reader(), who, n, id, token)
+			out, changes, err = k.make(ctx, tx, who, n, id, token)
 			return changes, err
 		})
 	})
@@ -240,8 +240,8 @@ func (k *Keys) Make(ctx context.Context, l *audit.Ledger, who Identity, n NewKey
 
 // make creates the key of a token in a transaction, and its service account if it is missing. The caller makes the
 // token before the transaction, which may run twice.
-func (k *Keys) make(ctx context.Context, tx *audit.Tx, beside db.Reader, who Identity, n NewKey, id, token string) (Issued, []audit.Change, error) {
-	u, changes, err := k.serviceAccount(ctx, tx, beside, "svc-"+n.Name)
+func (k *Keys) make(ctx context.Context, tx *audit.Tx, who Identity, n NewKey, id, token string) (Issued, []audit.Change, error) {
+	u, changes, err := k.serviceAccount(ctx, tx, "svc-"+n.Name)
 	if err != nil {
 		return Issued{}, nil, err
 	}
@@ -382,7 +382,7 @@ func (k *Keys) requireKnown(ctx context.Context, r db.Reader, codes []string) er
 }
 
 // serviceAccount returns the service account, and the changes that created it.
-func (k *Keys) serviceAccount(ctx context.Context, tx *audit.Tx, beside db.Reader, name string) (users.User, []audit.Change, error) {
+func (k *Keys) serviceAccount(ctx context.Context, tx *audit.Tx, name string) (users.User, []audit.Change, error) {
 	found, err := k.users.Find(ctx, tx, []string{name}, "username", true)
 	if err != nil {
 		return users.User{}, nil, err
@@ -390,7 +390,7 @@ func (k *Keys) serviceAccount(ctx context.Context, tx *audit.Tx, beside db.Reade
 	u, err := resource.Single(found)
 	switch {
 	case fault.Is(err, fault.NotFound):
-		made, change, err := k.users.CreateTx(ctx, tx, beside, users.New{
+		made, change, err := k.users.CreateTx(ctx, tx, users.New{
 			Username: name, Email: name + "@service.invalid", FullName: "Service " + strings.TrimPrefix(name, "svc-"), UserType: "SYSTEM",
 		})
 		return made, []audit.Change{change}, err

@@ -50,7 +50,9 @@ func TestRoundTrips(t *testing.T) {
 		if old[0][0] == "t" {
 			c.most += 2 // each of up to two sessions asks for a setting that newer servers report
 		}
-		if n := taken(); n > c.most {
+		n := taken()
+		t.Logf("%2d  cxgctl %s", n, c.command)
+		if n > c.most {
 			t.Errorf("cxgctl %s takes %d round trips, at most %d are expected", c.command, n, c.most)
 		}
 	}

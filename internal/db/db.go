@@ -64,6 +64,7 @@ type DB struct {
 	reads    string       // the same for transactions that only read
 	filtered *DB          // the result of Filtered; nil for d itself
 	strict   *atomic.Bool // new sessions require a primary
+	citus    *atomic.Bool // the database is known to have Citus
 }
 
 // maxConns bounds the connections of one command. A command needs one session, and a second to resolve a lost COMMIT
@@ -222,7 +223,7 @@ func dial(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, malformed(o, "")
 	}
-	d := &DB{name: o.Name, pooled: o.Pooled, strict: new(atomic.Bool)}
+	d := &DB{name: o.Name, pooled: o.Pooled, strict: new(atomic.Bool), citus: new(atomic.Bool)}
 	if o.Pooled {
 		d.begins = setPinned() + bounds(o.Timeout)
 		d.reads = d.begins

@@ -13,12 +13,24 @@ type PipelineQuery struct {
 	Read func(pgx.Rows) error // reads the result
 }
 
+// Queue adds the query to a batch.
+func (q PipelineQuery) Queue(batch *pgx.Batch) { batch.Queue(q.SQL, q.Args...).Query(q.Read) }
+
+// Ask runs the query alone.
+func (q PipelineQuery) Ask(ctx context.Context, r Reader) error {
+	rows, err := r.Query(ctx, q.SQL, q.Args...)
+	if err != nil {
+		return err
+	}
+	return q.Read(rows)
+}
+
 // Pipeline sends all queries in one round trip. It stops at the first error: earlier queries have been read, later ones
 // were not run.
 func (d *DB) Pipeline(ctx context.Context, questions ...PipelineQuery) error {
 	batch := &pgx.Batch{}
 	for _, q := range questions {
-		batch.Queue(q.SQL, q.Args...).Query(q.Read)
+		q.Queue(batch)
 	}
 	if d.reads == "" {
 		return d.pool.SendBatch(ctx, batch).Close()

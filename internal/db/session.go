@@ -59,11 +59,11 @@ func setPinned() string {
 // filtered lets row policies filter what a transaction reads.
 const filtered = "; SET LOCAL " + rowSecurity + " = on"
 
-// synchronous makes COMMIT wait for the local disk at least. A stronger synchronous_commit is kept.
-const synchronous = `; SELECT pg_catalog.set_config('synchronous_commit', 'on', true) WHERE pg_catalog.current_setting('synchronous_commit') <> 'remote_apply'`
+// setSynchronous makes COMMIT wait for the local disk at least. A stronger synchronous_commit is kept.
+const setSynchronous = `SELECT pg_catalog.set_config('synchronous_commit', 'on', true) WHERE pg_catalog.current_setting('synchronous_commit') <> 'remote_apply'`
 
-// commit repeats that for a transaction whose triggers may have changed the setting.
-const commit = `SELECT pg_catalog.set_config('synchronous_commit', 'on', true) WHERE pg_catalog.current_setting('synchronous_commit') <> 'remote_apply'; commit`
+// synchronous does that at the start of a transaction.
+const synchronous = "; " + setSynchronous
 
 // Synchronous does the same for a session with pinned settings.
 const Synchronous = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') <> 'remote_apply'`

@@ -64,9 +64,6 @@ var (
 
 // purpose returns the command of a statement, with its first table or function.
 func purpose(sql string) string {
-	if sql == commit {
-		return "COMMIT"
-	}
 	sql, _, _ = strings.Cut(literal.ReplaceAllString(strings.ReplaceAll(sql, `"`, ""), ""), ";")
 	verb := statementVerb.FindStringSubmatch(sql)
 	if verb == nil {
@@ -126,6 +123,9 @@ func (w watching) TraceCopyFromEnd(ctx context.Context, _ *pgx.Conn, data pgx.Tr
 func (w watching) TraceBatchStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
 	var what []string
 	for _, q := range data.Batch.QueuedQueries {
+		if q.SQL == setSynchronous || q.SQL == SettleConstraints {
+			continue
+		}
 		if p := purpose(q.SQL); !slices.Contains(what, p) && len(what) < namedInBatch {
 			what = append(what, p)
 		}

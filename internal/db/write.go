@@ -16,49 +16,63 @@ import (
 // Write is a transaction that can change data. It holds its session until it ends.
 type Write struct {
 	pgx.Tx
-	Layout Layout    // nil without Citus
-	Now    time.Time // start of the transaction by the server's clock, since the client's cannot be trusted
-	db     *DB
-	conn   *pgxpool.Conn // nil after the end
+	Layout  Layout        // nil without Citus
+	Now     time.Time     // start of the transaction by the server's clock, since the client's cannot be trusted
+	session *pgxpool.Conn // nil after the end
 }
 
-// BeginWrite opens a transaction that can change data. Only the audit ledger may call it; a linter enforces that. If
-// the server turns out to be a standby, BeginWrite looks for the primary once.
-func (d *DB) BeginWrite(ctx context.Context) (*Write, error) {
-	w, err := d.beginWrite(ctx)
+// Questions returns queries for the first round trip of a transaction. layout is nil without Citus. They are asked again
+// when the transaction is repeated.
+type Questions func(layout Layout) []PipelineQuery
+
+// BeginWrite opens a transaction that can change data, and asks the questions in the same round trip. Only the audit
+// ledger may call it; a linter enforces that. If the server turns out to be a standby, BeginWrite looks for the primary
+// once.
+func (d *DB) BeginWrite(ctx context.Context, questions ...Questions) (*Write, error) {
+	w, err := d.beginWrite(ctx, questions)
 	if !isStandby(err) {
 		return w, err
 	}
 	d.FindPrimary()
-	if w, failed := d.beginWrite(ctx); failed == nil {
+	if w, failed := d.beginWrite(ctx, questions); failed == nil {
 		return w, nil
 	}
 	return nil, readOnlyServer(err)
 }
 
-func (d *DB) beginWrite(ctx context.Context) (*Write, error) {
-	conn, err := d.pool.Acquire(ctx)
+func (d *DB) beginWrite(ctx context.Context, questions []Questions) (*Write, error) {
+	session, err := d.pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := TooOld(conn.Conn().PgConn()); err != nil {
-		conn.Release()
+	if err := TooOld(session.Conn().PgConn()); err != nil {
+		session.Release()
 		return nil, err
 	}
-	o := options(pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}, d.begins+synchronous)
-	o.CommitQuery = commit
-	tx, err := conn.BeginTx(ctx, o)
-	if err != nil {
-		conn.Release()
-		return nil, err
-	}
-	w := &Write{Tx: tx, db: d, conn: conn}
-	citus := false
-	err = tx.QueryRow(ctx, `SELECT now(), `+onCitus).Scan(&w.Now, &citus)
-	if err == nil && citus {
-		if w.Layout, err = layout(ctx, tx); err == nil {
-			err = w.Layout.Check()
+	w := &Write{session: session}
+	batch := &pgx.Batch{}
+	batch.BeginTx(pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite})
+	for statement := range strings.SplitSeq(d.begins+synchronous, "; ") {
+		if statement != "" {
+			batch.Queue(statement)
 		}
+	}
+	found := false
+	batch.Queue(`SELECT now(), ` + onCitus).QueryRow(func(row pgx.Row) error { return row.Scan(&w.Now, &found) })
+	known := d.citus.Load()
+	if !known {
+		queue(batch, nil, questions)
+	}
+	results := session.SendBatch(ctx, batch)
+	w.Tx = results.Tx()
+	err = results.Close()
+	if found && !known {
+		d.citus.Store(true) // the questions depend on the layout
+		_ = w.Rollback(ctx)
+		return d.beginWrite(ctx, questions)
+	}
+	if err == nil && found {
+		err = w.askCitus(ctx, questions)
 	}
 	if err != nil {
 		_ = w.Rollback(ctx) // the query's error is more useful
@@ -66,6 +80,27 @@ func (d *DB) beginWrite(ctx context.Context) (*Write, error) {
 	}
 	w.Now = w.Now.UTC()
 	return w, nil
+}
+
+// askCitus reads how Citus keeps the tables, refuses a layout that is not supported, and asks the questions.
+func (w *Write) askCitus(ctx context.Context, questions []Questions) (err error) {
+	if w.Layout, err = layout(ctx, w); err != nil {
+		return err
+	}
+	if err := w.Layout.Check(); err != nil {
+		return err
+	}
+	batch := &pgx.Batch{}
+	queue(batch, w.Layout, questions)
+	return w.SendBatch(ctx, batch).Close()
+}
+
+func queue(batch *pgx.Batch, layout Layout, questions []Questions) {
+	for _, ask := range questions {
+		for _, q := range ask(layout) {
+			q.Queue(batch)
+		}
+	}
 }
 
 // oldest is the first version with a built-in gen_random_uuid(), which changes and migrations need.
@@ -84,17 +119,34 @@ func tooOld(version string) error {
 }
 
 // Commit implements pgx.Tx.
-func (w *Write) Commit(ctx context.Context) error {
-	if w.conn == nil {
+func (w *Write) Commit(ctx context.Context) error { return w.CommitWith(ctx, &pgx.Batch{}) }
+
+// CommitWith sends the last statements of a transaction together with COMMIT. The server does not run COMMIT if one of
+// them fails. A function that reads a result of theirs cannot prevent it.
+func (w *Write) CommitWith(ctx context.Context, last *pgx.Batch) error {
+	if w.session == nil {
 		return pgx.ErrTxClosed
 	}
-	defer w.end()
-	return w.Tx.Commit(ctx)
+	last.Queue(setSynchronous) // again, because triggers may have changed it
+	last.Queue("COMMIT").Exec(func(tag pgconn.CommandTag) error {
+		if tag.String() == "ROLLBACK" {
+			return pgx.ErrTxCommitRollback
+		}
+		return nil
+	})
+	err := w.SendBatch(ctx, last).Close()
+	if w.Conn().PgConn().TxStatus() != afterError {
+		w.end()
+	}
+	return err
 }
+
+// afterError is the status of a transaction in which a statement failed, and which has to be rolled back.
+const afterError = 'E'
 
 // Rollback implements pgx.Tx.
 func (w *Write) Rollback(ctx context.Context) error {
-	if w.conn == nil {
+	if w.session == nil {
 		return pgx.ErrTxClosed
 	}
 	defer w.end()
@@ -102,8 +154,8 @@ func (w *Write) Rollback(ctx context.Context) error {
 }
 
 func (w *Write) end() {
-	w.conn.Release()
-	w.conn = nil
+	w.session.Release() // closes a session that is still in a transaction
+	w.session = nil
 }
 
 // SettleConstraints runs deferred constraints and constraint triggers now, because they may change rows that are read

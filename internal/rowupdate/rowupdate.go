@@ -115,21 +115,30 @@ func (t Table[T]) apply(ctx context.Context, l *audit.Ledger, subject audit.Subj
 	if err := t.Shape.RequireColumns(e.Columns); err != nil {
 		return nil, nil, err
 	}
+	locking := func(layout db.Layout) []db.PipelineQuery {
+		rows = map[uuid.UUID]T{}
+		if layout[t.Shape.Name].Kind == db.Distributed {
+			return nil
+		}
+		return []db.PipelineQuery{t.locking(ids, rows)}
+	}
 	err = l.Write(ctx, audit.Intent{Subject: subject, Action: e.Action}, func(ctx context.Context, tx *audit.Tx) (changes []audit.Change, err error) {
-		if rows, err = t.lock(ctx, tx, ids); err != nil {
-			return nil, err
+		if tx.Layout[t.Shape.Name].Kind == db.Distributed {
+			if rows, err = t.lock(ctx, tx, ids); err != nil {
+				return nil, err
+			}
 		}
 		if err := approve(rows); err != nil {
 			return nil, err
 		}
-		changed, changes, err = t.change(ctx, tx, l.Reader(), ids, rows, e)
+		changed, changes, err = t.change(ctx, tx, ids, rows, e)
 		return changes, err
-	})
+	}, locking)
 	return rows, changed, err
 }
 
 // ApplyIn is ApplyDue in a transaction of the caller, and returns the changes for it to log.
-func (t Table[T]) ApplyIn(ctx context.Context, tx *audit.Tx, beside db.Reader, ids []uuid.UUID, e Update[T]) ([]audit.Change, error) {
+func (t Table[T]) ApplyIn(ctx context.Context, tx *audit.Tx, ids []uuid.UUID, e Update[T]) ([]audit.Change, error) {
 	if err := t.Shape.RequireColumns(e.Columns); err != nil {
 		return nil, err
 	}
@@ -137,13 +146,12 @@ func (t Table[T]) ApplyIn(ctx context.Context, tx *audit.Tx, beside db.Reader, i
 	if err != nil {
 		return nil, err
 	}
-	_, changes, err := t.change(ctx, tx, beside, ids, rows, e)
+	_, changes, err := t.change(ctx, tx, ids, rows, e)
 	return changes, err
 }
 
 // change updates those of the locked rows that are not as wanted, and puts them into rows as they are afterwards.
-func (t Table[T]) change(ctx context.Context, tx *audit.Tx, beside db.Reader, ids []uuid.UUID, rows map[uuid.UUID]T, e Update[T],
-) (changed []uuid.UUID, changes []audit.Change, err error) {
+func (t Table[T]) change(ctx context.Context, tx *audit.Tx, ids []uuid.UUID, rows map[uuid.UUID]T, e Update[T]) (changed []uuid.UUID, changes []audit.Change, err error) {
 	if changed, err = due(ids, rows, e); err != nil || len(changed) == 0 {
 		return changed, nil, err
 	}
@@ -158,10 +166,10 @@ func (t Table[T]) change(ctx context.Context, tx *audit.Tx, beside db.Reader, id
 	}
 	after, err := t.write(ctx, tx, t.sql(editRows, e.Set), changed, e.Holds, args)
 	if err != nil {
-		if t.TranslateError != nil {
-			err = t.TranslateError(ctx, beside, err, e)
+		if t.TranslateError == nil {
+			return changed, nil, err
 		}
-		return changed, nil, err
+		return changed, nil, audit.ExplainLater(err, func(ctx context.Context, r db.Reader) error { return t.TranslateError(ctx, r, err, e) })
 	}
 	if err := t.stored(ctx, tx, pick(rows, changed), after, e.IsNoop); err != nil {
 		return changed, nil, err
@@ -277,21 +285,28 @@ func (t Table[T]) Read(ctx context.Context, r db.Reader, ids []uuid.UUID) ([]T, 
 	return db.Collect[T](ctx, r, t.sql(readRows, ""), pgx.NamedArgs{"ids": ids})
 }
 
-// lock locks the rows in the order of their ids, so that two batches cannot deadlock.
+// locking returns the query that locks the rows, in the order of their ids so that two batches cannot deadlock, and adds
+// them to locked.
+func (t Table[T]) locking(ids []uuid.UUID, locked map[uuid.UUID]T) db.PipelineQuery {
+	sql := t.sql(strings.Replace(lockRows, "{shard}", "", 1), "")
+	return db.PipelineQuery{SQL: sql, Args: []any{pgx.NamedArgs{"ids": ids}}, Read: func(rows pgx.Rows) error { return t.add(rows, locked) }}
+}
+
+func (t Table[T]) add(rows pgx.Rows, to map[uuid.UUID]T) error {
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[T])
+	for _, row := range list {
+		to[t.Noun.ID(row)] = row
+	}
+	return err
+}
+
+// lock locks the rows. Citus locks those of one shard at a time.
 func (t Table[T]) lock(ctx context.Context, tx *audit.Tx, ids []uuid.UUID) (map[uuid.UUID]T, error) {
 	locked := make(map[uuid.UUID]T, len(ids))
-	args := pgx.NamedArgs{"ids": ids}
-	lock := func(shard string) error {
-		rows, err := db.Collect[T](ctx, tx, t.sql(strings.Replace(lockRows, "{shard}", shard, 1), ""), args)
-		for _, row := range rows {
-			locked[t.Noun.ID(row)] = row
-		}
-		return err
-	}
 	if tx.Layout[t.Shape.Name].Kind != db.Distributed {
-		return locked, lock("")
+		return locked, t.locking(ids, locked).Ask(ctx, tx)
 	}
-	// Citus locks rows of one shard at a time.
+	args := pgx.NamedArgs{"ids": ids}
 	rows, err := tx.Query(ctx, t.sql(tenants, ""), args)
 	if err != nil {
 		return nil, err
@@ -299,7 +314,11 @@ func (t Table[T]) lock(ctx context.Context, tx *audit.Tx, ids []uuid.UUID) (map[
 	ofRows, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 	for _, tenant := range ofRows {
 		args["tenant"] = tenant
-		if err := lock(ofTenant); err != nil {
+		rows, err := tx.Query(ctx, t.sql(strings.Replace(lockRows, "{shard}", ofTenant, 1), ""), args)
+		if err != nil {
+			return nil, err
+		}
+		if err := t.add(rows, locked); err != nil {
 			return nil, err
 		}
 	}

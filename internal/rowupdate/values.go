@@ -73,13 +73,22 @@ func (t Table[T]) Taken(cause error, holders []T, fields schema.FieldsOf[T], wan
 	if len(parts) == 0 {
 		return cause // the holder is gone or invisible, so keep the server's error
 	}
-	f := fault.New(fault.AlreadyExists, "%s", strings.Join(parts, "; ")).Because(cause).
+	f := fault.New(fault.AlreadyExists, "%s", strings.Join(parts, "; ")).Because(&Held[T]{cause, holders}).
 		With("fields", taken).With("holder", taken[0]["holder"]).With("field", taken[0]["field"])
 	if deleted != "" {
 		f.WithHint("a deleted %s has it; restore that %[1]s with: cxgctl %[1]ss restore %s", t.Noun.Name, deleted)
 	}
 	return f
 }
+
+// Held is the cause of an error about values that other records hold.
+type Held[T any] struct {
+	error
+	Holders []T
+}
+
+// Unwrap returns the server's error.
+func (h *Held[T]) Unwrap() error { return h.error }
 
 // Matches reports whether a record has these values already, by the names of its fields.
 func Matches(record any, wanted map[string]any) bool {

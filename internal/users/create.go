@@ -2,6 +2,7 @@ package users
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -118,40 +119,52 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (User, error
 		return made, err
 	}
 	intent := audit.Intent{Subject: t.subject(n.Username), Action: audit.Create}
+	of := identity{Username: n.Username, Email: n.Email}
+	var others []identity
 	err := l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
-		u, change, err := t.CreateTx(ctx, tx, l.Reader(), n)
+		if err := of.against(others, n.AllowVariant); err != nil {
+			return nil, err
+		}
+		u, change, err := t.insert(ctx, tx, n)
 		made = u
 		return []audit.Change{change}, err
-	})
+	}, func(db.Layout) []db.PipelineQuery { return []db.PipelineQuery{t.findVariants(of, &others)} })
 	return made, err
 }
 
-// CreateTx is Create inside a transaction, for a user that has passed Check. It uses beside to read outside the
-// transaction.
-func (t *Table) CreateTx(ctx context.Context, tx *audit.Tx, beside db.Reader, n New) (User, audit.Change, error) {
-	change := audit.Change{Subject: t.subject(n.Username), Action: audit.Create}
-	id := tx.NewID()
-	if err := t.distinct(ctx, tx, identity{id, n.Username, n.Email}, n.AllowVariant); err != nil {
-		return User{}, change, err
+// CreateTx is Create inside a transaction of Ledger.Write, for a user that has passed Check.
+func (t *Table) CreateTx(ctx context.Context, tx *audit.Tx, n New) (User, audit.Change, error) {
+	if err := t.distinct(ctx, tx, identity{Username: n.Username, Email: n.Email}, n.AllowVariant); err != nil {
+		return User{}, audit.Change{}, err
 	}
+	return t.insert(ctx, tx, n)
+}
+
+func (t *Table) insert(ctx context.Context, tx *audit.Tx, n New) (u User, change audit.Change, err error) {
+	change = audit.Change{Subject: t.subject(n.Username), Action: audit.Create}
 	values, args := t.values(tx, n)
-	args["id"] = id
-	err := tx.Insert(ctx, t.Shape, fmt.Sprintf("user %q", n.Username), values, args)
-	if err != nil {
-		return User{}, change, t.taken(ctx, beside, err, n.Username, n.Email)
+	args["id"] = tx.NewID()
+	readBack := db.PipelineQuery{
+		SQL: t.sql("SELECT {columns} FROM {table} u WHERE u.id = @id"), Args: []any{pgx.NamedArgs{"id": args["id"]}},
+		Read: func(rows pgx.Rows) (err error) {
+			if u, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[User]); errors.Is(err, pgx.ErrNoRows) {
+				err = nil // Insert says why
+			}
+			return err
+		},
 	}
-	rows, err := db.Collect[User](ctx, tx, t.sql("SELECT {columns} FROM {table} u WHERE u.id = @id"), pgx.NamedArgs{"id": id})
+	err = tx.Insert(ctx, t.Shape, fmt.Sprintf("user %q", n.Username), values, args, readBack)
 	if err != nil {
-		return User{}, change, err
+		return u, change, audit.ExplainLater(err, func(ctx context.Context, r db.Reader) error { return t.taken(ctx, r, err, n.Username, n.Email) })
 	}
-	change.ID, change.After = rows[0].ID, rows[0]
+	change.ID, change.After = u.ID, u
 	if image := t.image(); image != nil {
-		change.After = image(rows[0])
+		change.After = image(u)
 	}
 	if n.PasswordHash != "" {
 		change.Secrets = []string{"password"}
 	}
-	return rows[0], change, nil
+	return u, change, nil
 }
 
 const findHolders = `

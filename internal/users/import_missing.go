@@ -79,5 +79,5 @@ func (im *importSpec) Finish(ctx context.Context, tx *audit.Tx) ([]audit.Change,
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	return im.t.ApplyIn(ctx, tx, im.ledger.Reader(), ids, edit)
+	return im.t.ApplyIn(ctx, tx, ids, edit)
 }

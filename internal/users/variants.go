@@ -48,14 +48,20 @@ SELECT u.id, u.username::text AS username, u.email::text AS email
 // distinct refuses names that could be mistaken for those of another user. Exact duplicates are left to the unique
 // indexes.
 func (t *Table) distinct(ctx context.Context, r db.Reader, of identity, allowVariant bool) error {
-	if err := of.check(allowVariant); err != nil {
-		return err
-	}
-	others, err := db.Collect[identity](ctx, r, t.sql(findVariants), pgx.NamedArgs{"keys": of.keys()})
-	if err != nil {
+	var others []identity
+	if err := t.findVariants(of, &others).Ask(ctx, r); err != nil {
 		return err
 	}
 	return of.against(others, allowVariant)
+}
+
+// findVariants returns the query for users with a variant of these names.
+func (t *Table) findVariants(of identity, others *[]identity) db.PipelineQuery {
+	args := pgx.NamedArgs{"keys": of.keys()}
+	return db.PipelineQuery{SQL: t.sql(findVariants), Args: []any{args}, Read: func(rows pgx.Rows) (err error) {
+		*others, err = pgx.CollectRows(rows, pgx.RowToStructByName[identity])
+		return err
+	}}
 }
 
 // check refuses an address that mixes scripts, which is typical of lookalikes.
@@ -69,6 +75,9 @@ func (of identity) check(allowVariant bool) error {
 
 // against refuses names that are too similar to those of others.
 func (of identity) against(others []identity, allowVariant bool) error {
+	if err := of.check(allowVariant); err != nil {
+		return err
+	}
 	for _, o := range others {
 		if o.ID == of.ID || o.Username == of.Username || o.Email == of.Email {
 			continue

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/schema"
@@ -38,16 +39,30 @@ func (s *Sealer) ReadSealOf() string { return s.expand(readSealOf) }
 
 // SealAfter seals rows again, as an attacker would, after the seal with this number and chain hash.
 func (s *Sealer) SealAfter(ctx context.Context, tx *db.Write, seq int64, chain []byte, ids []uuid.UUID) error {
-	seals, _, err := s.readAndLock(ctx, tx, ids, time.Now().UTC().Truncate(time.Microsecond))
+	seals, err := s.readBack(ctx, tx, ids, time.Now().UTC().Truncate(time.Microsecond))
 	if err != nil {
 		return err
 	}
-	return s.append(ctx, tx, head{seq: seq, chain: chain, sweptAt: time.Now()}, seals)
+	last, err := s.append(ctx, tx, head{seq: seq, chain: chain, swept: position{at: time.Now()}}, seals)
+	if err != nil {
+		return err
+	}
+	return tx.SendBatch(ctx, last).Close()
+}
+
+func (s *Sealer) readBack(ctx context.Context, tx *db.Write, ids []uuid.UUID, at time.Time) ([]Link, error) {
+	batch := &pgx.Batch{}
+	r := s.queueRead(batch, ids, at)
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, err
+	}
+	seals, _, err := r.result(ctx, tx, ids, at)
+	return seals, err
 }
 
 // CanonOf returns a row's compressed canonical form and leaf.
 func (s *Sealer) CanonOf(ctx context.Context, tx *db.Write, id uuid.UUID, at time.Time) (canon, leaf []byte, err error) {
-	seals, _, err := s.readAndLock(ctx, tx, []uuid.UUID{id}, at)
+	seals, err := s.readBack(ctx, tx, []uuid.UUID{id}, at)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -24,56 +25,98 @@ type Skipped struct {
 	Reason string    `json:"reason"`
 }
 
-const readNow = `SELECT clock_timestamp()`
+// sweepInterval is how long rows of other software are not looked for again.
+const sweepInterval = 10 * time.Second
 
+// The rows after the last sweep, if that was long ago. The first seal makes the head.
 const sweep = `
 SELECT l.created_at, {claims}, EXISTS (SELECT FROM cxg_audit.seal s WHERE s.audit_id = l.id), l.id, {stored}
   FROM audt.audit_logs l
- WHERE (l.created_at, l.id) > ($1, $2) AND l.created_at < $3::timestamptz - interval '1 minute'
- ORDER BY l.created_at, l.id LIMIT $4`
+ WHERE (l.created_at, l.id) > (coalesce((SELECT h.swept_at FROM cxg_audit.head h WHERE h.id = 1), '-infinity'),
+                                coalesce((SELECT h.swept_id FROM cxg_audit.head h WHERE h.id = 1), '00000000-0000-0000-0000-000000000000'))
+   AND l.created_at < $1::timestamptz - interval '1 minute'
+   AND coalesce((SELECT h.looked_at FROM cxg_audit.head h WHERE h.id = 1), '-infinity') < $1::timestamptz - $2::interval
+ ORDER BY l.created_at, l.id LIMIT $3`
 
-// Sweep seals the next small unsealed rows of other software and advances the head's sweep position past the rows that
-// it read. It returns the rows that it could not read. Rows younger than a minute are left for later, because others of
-// the same time may still be uncommitted. Rows that claim to be written by cxgctl are skipped: real ones were sealed on
-// writing, and Verify reports the rest.
-func (s *Sealer) Sweep(ctx context.Context, tx pgx.Tx) ([]Skipped, error) {
-	var now time.Time
-	if err := tx.QueryRow(ctx, readNow).Scan(&now); err != nil {
-		return nil, err
-	}
-	h, err := s.lock(ctx, tx, now)
-	if err != nil {
-		return nil, err
-	}
-	h.lastSweep = now
-	rows, err := tx.Query(ctx, s.expand(sweep), h.sweptAt, h.sweptID, now, sweepRows)
-	if err != nil {
-		return nil, err
-	}
-	var ids []uuid.UUID
-	var at db.Time
-	var claims, sealed bool
-	var id uuid.UUID
-	var size, total int
-	_, err = pgx.ForEachRow(rows, []any{&at, &claims, &sealed, &id, &size}, func() error {
-		if total > sweepBytes {
+// position is a row of the log in the order of sweeps.
+type position struct {
+	at time.Time
+	id uuid.UUID
+}
+
+func (p position) after(o position) bool {
+	return p.at.After(o.at) || p.at.Equal(o.at) && bytes.Compare(p.id[:], o.id[:]) > 0
+}
+
+// sweeping is the result of queueSweep.
+type sweeping struct {
+	sealer *Sealer
+	end    position    // the last row that was seen
+	ids    []uuid.UUID // small unsealed rows of other software, at most sweepBytes
+}
+
+// queueSweep queues a statement that reads a few rows after the sweep position. Rows younger than a minute are left for
+// later, because others of the same time may still be uncommitted. Rows that claim to be written by cxgctl do not count:
+// real ones were sealed on writing, and Verify reports the rest.
+func (s *Sealer) queueSweep(batch *pgx.Batch, now time.Time) *sweeping {
+	w := &sweeping{sealer: s}
+	batch.Queue(s.expand(sweep), now, sweepInterval, sweepRows).Query(func(rows pgx.Rows) error {
+		var at db.Time
+		var claims, sealed bool
+		var id uuid.UUID
+		var size, total int
+		_, err := pgx.ForEachRow(rows, []any{&at, &claims, &sealed, &id, &size}, func() error {
+			if total > sweepBytes {
+				return nil
+			}
+			w.end = position{at.Instant, id}
+			if !claims && !sealed && size <= sweepRowBytes {
+				w.ids = append(w.ids, id)
+				total += size
+			}
 			return nil
-		}
-		h.sweptAt, h.sweptID = at.Instant, id
-		if !claims && !sealed && size <= sweepRowBytes {
-			ids = append(ids, id)
-			total += size
-		}
-		return nil
+		})
+		return err
 	})
-	if err != nil {
-		return nil, err
+	return w
+}
+
+// apply moves the sweep position of a locked head past rows among which none is to be sealed. Otherwise a Sweep is due.
+func (w *sweeping) apply(h *head, now time.Time) {
+	switch {
+	case w == nil:
+	case len(w.ids) > 0:
+		w.sealer.sweepDue.Store(true)
+	case w.end.after(h.swept): // and no other session has come further
+		h.swept, h.lastSweep = w.end, now
 	}
-	seals, skipped, err := s.readForeign(ctx, tx, ids, now)
+}
+
+// SweepDue reports whether the last change saw rows that call for a Sweep.
+func (s *Sealer) SweepDue() bool { return s.sweepDue.Load() }
+
+// Sweep seals the next small unsealed rows of other software and advances the sweep position of the head. It returns the
+// statements that do so, to be sent with COMMIT, and the rows that it could not read.
+func (s *Sealer) Sweep(ctx context.Context, tx *db.Write) (*pgx.Batch, []Skipped, error) {
+	s.sweepDue.Store(false)
+	h, err := s.lock(ctx, tx, tx.Now)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return skipped, s.append(ctx, tx, h, seals)
+	batch := &pgx.Batch{}
+	found := s.queueSweep(batch, tx.Now)
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, nil, err
+	}
+	seals, skipped, err := s.readForeign(ctx, tx, found.ids, tx.Now)
+	if err != nil {
+		return nil, nil, err
+	}
+	if h.lastSweep = tx.Now; found.end.after(h.swept) {
+		h.swept = found.end
+	}
+	last, err := s.append(ctx, tx, h, seals)
+	return last, skipped, err
 }
 
 // readForeign builds the seals of other software's rows.
@@ -103,11 +146,12 @@ SELECT l.id FROM unnest($1::uuid[]) WITH ORDINALITY AS l (id, n)
  ORDER BY l.n`
 
 // Foreign seals other software's rows that still lack a seal. It reads them before it locks the head, so that changes
-// do not wait. It returns the number of seals and the rows that it could not read.
-func (s *Sealer) Foreign(ctx context.Context, tx *db.Write, ids []uuid.UUID) (n int, skipped []Skipped, err error) {
+// do not wait. It returns the last statements, to be sent with COMMIT, the number of seals, and the rows that it could not
+// read.
+func (s *Sealer) Foreign(ctx context.Context, tx *db.Write, ids []uuid.UUID) (last *pgx.Batch, n int, skipped []Skipped, err error) {
 	prepared, skipped, err := s.readForeign(ctx, tx, ids, tx.Now)
 	if err != nil || len(prepared) == 0 {
-		return 0, skipped, err
+		return nil, 0, skipped, err
 	}
 	byID := make(map[uuid.UUID]Link, len(prepared))
 	for _, m := range prepared {
@@ -115,15 +159,15 @@ func (s *Sealer) Foreign(ctx context.Context, tx *db.Write, ids []uuid.UUID) (n 
 	}
 	h, err := s.lock(ctx, tx, tx.Now)
 	if err != nil {
-		return 0, skipped, err
+		return nil, 0, skipped, err
 	}
 	rows, err := tx.Query(ctx, stillUnsealed, ids)
 	if err != nil {
-		return 0, skipped, err
+		return nil, 0, skipped, err
 	}
 	remaining, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 	if err != nil {
-		return 0, skipped, err
+		return nil, 0, skipped, err
 	}
 	var seals []Link
 	for _, id := range remaining {
@@ -132,9 +176,10 @@ func (s *Sealer) Foreign(ctx context.Context, tx *db.Write, ids []uuid.UUID) (n 
 		}
 	}
 	if len(seals) == 0 {
-		return 0, skipped, nil
+		return nil, 0, skipped, nil
 	}
-	return len(seals), skipped, s.append(ctx, tx, h, seals)
+	last, err = s.append(ctx, tx, h, seals)
+	return last, len(seals), skipped, err
 }
 
 // CountForeign returns the number of other software's rows without a seal.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/cxgctl/cxgctl/internal/db"
@@ -29,14 +30,8 @@ type Sealer struct {
 	stored       string // expression for the stored size of a row in bytes
 	hasExtraData bool   // the table has extra_data, which marks rows of cxgctl
 
-	sweepDue atomic.Bool
+	sweepDue atomic.Bool // see SweepDue
 }
-
-// sweepInterval is how long rows of other software are not looked for again.
-const sweepInterval = 10 * time.Second
-
-// SweepDue reports whether the head, when it was last locked by Seal, called for a Sweep.
-func (s *Sealer) SweepDue() bool { return s.sweepDue.Load() }
 
 // New returns the Sealer of a database, nil if the database has no seals.
 func New(cat schema.Catalog) *Sealer {
@@ -101,8 +96,7 @@ func chainOf(prev, leaf []byte) [sha256.Size]byte {
 type head struct {
 	seq       int64
 	chain     []byte
-	sweptAt   time.Time
-	sweptID   uuid.UUID
+	swept     position // of the last row that a sweep has seen
 	lastSweep time.Time
 }
 
@@ -128,32 +122,61 @@ type Unsealed struct {
 	Older []uuid.UUID // older rows, see Sealer.Older
 }
 
-// Seal seals rows as the log has stored them. It must come last in a transaction, because from then until the
-// transaction ends, no other session can seal. A row that the log did not store is a DATABASE_ERROR.
-func (s *Sealer) Seal(ctx context.Context, tx pgx.Tx, rows Unsealed, now time.Time) error {
+// Sealing seals the audit rows of one transaction.
+type Sealing struct {
+	sealer *Sealer // nil for a database without seals
+	rows   Unsealed
+	now    time.Time
+	first  *reading // of the first rows; nil if it is not queued
+	peek   *sweeping
+}
+
+// Begin queues statements that read rows of cxgctl as the log has stored them, and lock the head of the chain. They must
+// come last in a transaction, because until it ends, no other session can seal.
+func (s *Sealer) Begin(batch *pgx.Batch, rows Unsealed, now time.Time) *Sealing {
+	b := &Sealing{sealer: s, rows: rows, now: now}
+	if s != nil && len(rows.Older) == 0 && len(rows.IDs) > 0 {
+		b.peek = s.queueSweep(batch, now)
+		b.first = s.queueRead(batch, rows.IDs[:min(sealBatch, len(rows.IDs))], now)
+	}
+	return b
+}
+
+// Finish returns the last statements that append the seals to the chain, after which the transaction can be committed.
+// It runs those before. A row that the log did not store is a DATABASE_ERROR.
+func (b *Sealing) Finish(ctx context.Context, tx pgx.Tx) (last *pgx.Batch, err error) {
+	s, last := b.sealer, &pgx.Batch{}
 	if s == nil {
-		return nil
+		return last, nil
 	}
-	for batch := range slices.Chunk(rows.Older, sealBatch) {
-		seals, _, err := s.readForeign(ctx, tx, batch, now)
+	for ids := range slices.Chunk(b.rows.Older, sealBatch) {
+		seals, _, err := s.readForeign(ctx, tx, ids, b.now)
 		if err == nil {
-			err = s.chain(ctx, tx, seals, now)
+			err = s.chain(ctx, tx, seals, b.now)
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
-	for batch := range slices.Chunk(rows.IDs, sealBatch) {
-		seals, h, err := s.readAndLock(ctx, tx, batch, now)
-		if err == nil {
-			s.sweepDue.Store(now.Sub(h.lastSweep) > sweepInterval)
-			err = s.append(ctx, tx, h, seals)
+	for ids := range slices.Chunk(b.rows.IDs, sealBatch) {
+		r := b.first
+		if b.first = nil; r == nil {
+			r = s.queueRead(last, ids, b.now)
+			if err := tx.SendBatch(ctx, last).Close(); err != nil {
+				return nil, err
+			}
 		}
+		seals, h, err := r.result(ctx, tx, ids, b.now)
 		if err != nil {
-			return err
+			return nil, err
+		}
+		b.peek.apply(&h, b.now)
+		b.peek = nil
+		if last, err = s.append(ctx, tx, h, seals); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return last, nil
 }
 
 // chain locks the head and appends seals to the chain.
@@ -162,40 +185,51 @@ func (s *Sealer) chain(ctx context.Context, tx pgx.Tx, seals []Link, now time.Ti
 	if err != nil {
 		return err
 	}
-	return s.append(ctx, tx, h, seals)
+	last, err := s.append(ctx, tx, h, seals)
+	if err != nil {
+		return err
+	}
+	return tx.SendBatch(ctx, last).Close()
 }
 
-// readAndLock reads rows of cxgctl back, builds their seals, and locks the head, all in one batch.
-func (s *Sealer) readAndLock(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, now time.Time) ([]Link, head, error) {
-	var prepared []Link
-	var skipped []Skipped
-	var h head
-	locked := true
-	batch := &pgx.Batch{}
+// reading is the result of queueRead.
+type reading struct {
+	sealer  *Sealer
+	links   []Link
+	skipped []Skipped
+	head    head
+	headed  bool // the head exists
+}
+
+// queueRead queues statements that read rows of cxgctl back, build their seals, and lock the head.
+func (s *Sealer) queueRead(batch *pgx.Batch, ids []uuid.UUID, now time.Time) *reading {
+	r := &reading{sealer: s, headed: true}
 	batch.Queue(db.SettleConstraints) // deferred triggers may change the rows
 	batch.Queue(s.byID, ids).Query(func(rows pgx.Rows) (err error) {
-		prepared, skipped, err = s.prepare(rows, originCLI, now)
+		r.links, r.skipped, err = s.prepare(rows, originCLI, now)
 		return err
 	})
 	batch.Queue(lockHead).QueryRow(func(row pgx.Row) (err error) {
-		if h, err = scanHead(row); errors.Is(err, pgx.ErrNoRows) {
-			locked, err = false, nil
+		if r.head, err = scanHead(row); errors.Is(err, pgx.ErrNoRows) {
+			r.headed, err = false, nil
 		}
 		return err
 	})
-	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
-		return nil, h, err
+	return r
+}
+
+// result returns the seals in the order of the ids, and the locked head.
+func (r *reading) result(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, now time.Time) ([]Link, head, error) {
+	if len(r.skipped) > 0 {
+		return nil, head{}, fmt.Errorf("audit row %s cannot be sealed: %s", r.skipped[0].ID, r.skipped[0].Reason)
 	}
-	if len(skipped) > 0 {
-		return nil, h, fmt.Errorf("audit row %s cannot be sealed: %s", skipped[0].ID, skipped[0].Reason)
+	if len(r.links) != len(ids) {
+		return nil, head{}, RowsDropped(len(r.links), len(ids))
 	}
-	if len(prepared) != len(ids) {
-		return nil, h, RowsDropped(len(prepared), len(ids))
-	}
-	if !locked {
+	if !r.headed {
 		var err error
-		if h, err = s.lock(ctx, tx, now); err != nil {
-			return nil, h, err
+		if r.head, err = r.sealer.lock(ctx, tx, now); err != nil {
+			return nil, head{}, err
 		}
 	}
 	index := make(map[uuid.UUID]int, len(ids))
@@ -203,14 +237,14 @@ func (s *Sealer) readAndLock(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, no
 		index[id] = i
 	}
 	seals := make([]Link, len(ids))
-	for _, m := range prepared {
+	for _, m := range r.links {
 		i, ok := index[m.AuditID]
 		if !ok {
-			return nil, h, fault.New(fault.Database, "the audit log returned a row that was not requested")
+			return nil, head{}, fault.New(fault.Database, "the audit log returned a row that was not requested")
 		}
 		seals[i] = m
 	}
-	return seals, h, nil
+	return seals, r.head, nil
 }
 
 // prepare builds the seals of rows read with s.byID. It skips rows without a canonical form.
@@ -261,8 +295,8 @@ func (s *Sealer) lock(ctx context.Context, tx pgx.Tx, now time.Time) (head, erro
 
 func scanHead(row pgx.Row) (h head, err error) {
 	var swept, looked db.Time
-	err = row.Scan(&h.seq, &h.chain, &swept, &h.sweptID, &looked)
-	h.sweptAt, h.lastSweep = swept.Instant, looked.Instant
+	err = row.Scan(&h.seq, &h.chain, &swept, &h.swept.id, &looked)
+	h.swept.at, h.lastSweep = swept.Instant, looked.Instant
 	return h, err
 }
 
@@ -271,12 +305,15 @@ const (
 INSERT INTO cxg_audit.seal (seq, audit_id, ver, origin, sealed_at, canon, leaf, chain)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 
-	// The rows of the log that have a seal after $1 up to $2, and the end of the chain.
-	countStored = `
-SELECT (SELECT count(*)
-          FROM cxg_audit.seal s JOIN audt.audit_logs l ON l.id = s.audit_id
-         WHERE s.seq > $1 AND s.seq <= $2),
-       (SELECT h.seq FROM cxg_audit.head h WHERE h.id = 1)`
+	// An error unless the log has as many rows with a seal after $1 up to $2, and the head is at $2. A condition that the
+	// server checks can be sent together with COMMIT.
+	checkStored = `
+SELECT CASE WHEN x.stored = $2::bigint - $1::bigint AND x.head = $2 THEN 0 ELSE ('` + tooFewStored + `' || x.stored)::integer END
+  FROM (SELECT (SELECT count(*)
+                  FROM cxg_audit.seal s JOIN audt.audit_logs l ON l.id = s.audit_id
+                 WHERE s.seq > $1 AND s.seq <= $2) AS stored,
+               (SELECT h.seq FROM cxg_audit.head h WHERE h.id = 1) AS head) x`
+	tooFewStored = "cxgctl: too few seals are stored: "
 )
 
 // columns are the columns of a seal.
@@ -291,9 +328,9 @@ func (s *Link) values() []any {
 // copySealsFrom is the number of seals from which COPY pays off.
 const copySealsFrom = 200
 
-// append appends the seals to the chain, moves the head, and checks that the database has stored both. h is the locked
-// head.
-func (s *Sealer) append(ctx context.Context, tx pgx.Tx, h head, seals []Link) error {
+// append returns the statements that append the seals to the chain, move the head, and check that the database has
+// stored both. Many seals are written at once. h is the locked head.
+func (s *Sealer) append(ctx context.Context, tx pgx.Tx, h head, seals []Link) (*pgx.Batch, error) {
 	from, prev := h.seq, h.chain
 	for i := range seals {
 		h.seq++
@@ -304,31 +341,28 @@ func (s *Sealer) append(ctx context.Context, tx pgx.Tx, h head, seals []Link) er
 	if len(seals) > copySealsFrom {
 		source := pgx.CopyFromSlice(len(seals), func(i int) ([]any, error) { return seals[i].values(), nil })
 		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"cxg_audit", "seal"}, columns, source); err != nil {
-			return err
+			return nil, err
 		}
 	} else {
 		for i := range seals {
 			batch.Queue(insertSeal, seals[i].values()...)
 		}
 	}
-	var stored int64
-	var end *int64
-	batch.Queue(moveHead, h.seq, prev, h.sweptAt, h.sweptID, h.lastSweep)
+	batch.Queue(moveHead, h.seq, prev, h.swept.at, h.swept.id, h.lastSweep)
 	batch.Queue(db.SettleConstraints)
-	batch.Queue(countStored, from, h.seq).QueryRow(func(row pgx.Row) error { return row.Scan(&stored, &end) })
-	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
-		return err
-	}
-	if stored != h.seq-from || end == nil || *end != h.seq {
-		return notStored(ctx, tx)
-	}
-	return nil
+	batch.Queue(checkStored, from, h.seq)
+	return batch, nil
 }
 
-// notStored returns the error of a transaction whose audit rows, seals or head the database did not store as sent.
-func notStored(ctx context.Context, tx pgx.Tx) error {
+// Explain returns what kept the database from storing audit rows, seals or the head as sent, if that is what err says,
+// otherwise nil. The transaction has been rolled back.
+func Explain(ctx context.Context, r db.Reader, err error) error {
+	pe, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || !strings.Contains(pe.Message, tooFewStored) {
+		return nil
+	}
 	for _, table := range []string{schema.AuditLogs, schema.Seals, schema.SealHead} {
-		f := fault.From(db.NotStored(ctx, tx, table, db.Insert, "kept the change's audit row or its seal from being stored"))
+		f := fault.From(db.NotStored(ctx, r, table, db.Insert, "kept the change's audit row or its seal from being stored"))
 		if causes, _ := f.Detail["causes"].([]string); len(causes) > 0 {
 			return f
 		}

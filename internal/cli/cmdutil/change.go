@@ -85,7 +85,7 @@ func RunWrite(env *Env, flags *ChangeFlags, fn func(ctx context.Context, w *Writ
 			l.Guard.MaxAffected = &flags.maxAffected
 		}
 		l = s.LedgerFor(l)
-		err = db.MayNotChange(nameHolders(ctx, env, s, fn(ctx, &Writer{s, l, gate, env.SpecOf(cmd)}, cmd, args)))
+		err = db.MayNotChange(nameHolders(env, s, fn(ctx, &Writer{s, l, gate, env.SpecOf(cmd)}, cmd, args)))
 		if len(l.Entries()) > 0 && !l.DryRun {
 			env.Deadline.Done()
 		}

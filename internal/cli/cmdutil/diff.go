@@ -16,6 +16,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/rowupdate"
+	"github.com/cxgctl/cxgctl/internal/users"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
@@ -132,33 +134,20 @@ func NamesHolders(env *Env, s *Session) bool {
 }
 
 // nameHolders describes the users who hold the taken username or e-mail that err is about.
-func nameHolders(ctx context.Context, env *Env, s *Session, err error) error {
+func nameHolders(env *Env, s *Session, err error) error {
 	f, ok := errors.AsType[*fault.Error](err)
 	if !ok || f.Code != fault.AlreadyExists || !NamesHolders(env, s) {
 		return err
 	}
+	held, ok := errors.AsType[*rowupdate.Held[users.User]](err)
+	if !ok {
+		return err
+	}
 	taken, _ := f.Detail["fields"].([]map[string]any)
-	ids := make([]string, len(taken))
-	for i, x := range taken {
-		ids[i], _ = x["holder"].(string)
-		if x["field"] != "username" && x["field"] != "email" {
-			return f
-		}
-	}
-	t, failed := Users.Open(s)
-	if failed != nil || len(ids) == 0 {
-		return f
-	}
-	found, failed := t.Find(ctx, s.DB, ids, "id", true)
-	if failed != nil {
-		return f
-	}
 	parts := make([]string, len(taken))
 	for i, x := range taken {
-		if found[i].Err != nil {
-			return f
-		}
-		parts[i] = fmt.Sprintf("%s %q is taken by %s", x["field"], x["value"], found[i].Row.Described())
+		holder := slices.IndexFunc(held.Holders, func(u users.User) bool { return u.ID.String() == x["holder"] })
+		parts[i] = fmt.Sprintf("%s %q is taken by %s", x["field"], x["value"], held.Holders[holder].Described())
 	}
 	f.Message = strings.Join(parts, "; ")
 	return f

@@ -24,14 +24,20 @@ type server struct {
 
 const readServerValues = `SELECT session_user::text, host(inet_client_addr())`
 
-func readServer(ctx context.Context, r db.Reader) (*server, error) {
-	s, name := &server{}, ""
-	if err := r.QueryRow(ctx, readServerValues).Scan(&name, &s.address); err != nil {
-		return nil, err
+// askServer reads the server's values once.
+func (w *writer) askServer(db.Layout) []db.PipelineQuery {
+	if w.server != nil {
+		return nil
 	}
-	var err error
-	s.sessionUser, err = json.Marshal(name)
-	return s, err
+	return []db.PipelineQuery{{SQL: readServerValues, Read: func(rows pgx.Rows) (err error) {
+		s, name := &server{}, ""
+		if _, err = pgx.ForEachRow(rows, []any{&name, &s.address}, func() error { return nil }); err != nil {
+			return err
+		}
+		s.sessionUser, err = json.Marshal(name)
+		w.server = s
+		return err
+	}}}
 }
 
 // copyArgs returns the values of a row, including those that an INSERT would compute.
@@ -53,9 +59,8 @@ func (w *writer) copyArgs(e Entry) (pgx.NamedArgs, error) {
 
 // copy writes the rows by COPY.
 func (w *writer) copy(ctx context.Context, tx pgx.Tx, entries []Entry) error {
-	if w.server == nil {
-		var err error
-		if w.server, err = readServer(ctx, tx); err != nil {
+	for _, q := range w.askServer(nil) {
+		if err := q.Ask(ctx, tx); err != nil {
 			return err
 		}
 	}

@@ -29,6 +29,14 @@ type Operator struct {
 	Proof      uuid.UUID // id of the session or key, or uuid.Nil
 }
 
+// Ref returns the operator's id for columns that refer to users, nil if there is none.
+func (o Operator) Ref() *uuid.UUID {
+	if o.ID == uuid.Nil {
+		return nil
+	}
+	return &o.ID
+}
+
 // Origin is where a command came from. Every audit row records it (reliability.md, "Operator identity").
 type Origin struct {
 	OSUser   string `json:"os_user"` // name of UID in the system's user database
@@ -136,7 +144,7 @@ type Tx struct {
 	authorizer TxAuthorizer // nil if the operator is not a user of the platform
 	first      uuid.UUID    // its first audit row
 	written    int          // number of its audit rows
-	entailed   int          // number of those for changes made by Follow
+	entailed   int          // number of those for changes made by Follower
 	unsealed   seal.Unsealed
 	xid        string // of the transaction, behind a pooler
 	ids        int    // number of the ledger's ids that it has used
@@ -144,12 +152,7 @@ type Tx struct {
 }
 
 // ByID returns the operator's id for columns that refer to users; nil if there is none, as in a tenant's database.
-func (tx *Tx) ByID() *uuid.UUID {
-	if tx.By.ID == uuid.Nil {
-		return nil
-	}
-	return &tx.By.ID
-}
+func (tx *Tx) ByID() *uuid.UUID { return tx.By.Ref() }
 
 // Log writes the audit rows of changes that the transaction has made. Write does this for the changes that fn returns;
 // fn calls Log itself if they are too many to hold in memory.
@@ -170,8 +173,8 @@ func (tx *Tx) queueLog(ctx context.Context, batch *stagedBatch, changes []Change
 	if l.tenantTarget != nil {
 		return l.tenantTarget.log(tx, changes)
 	}
-	if l.Follow != nil {
-		entailed, err := l.Follow(ctx, tx, changes)
+	if l.Follower != nil {
+		entailed, err := l.Follower.Follow(ctx, tx, changes)
 		if err != nil {
 			return err
 		}
@@ -274,15 +277,21 @@ func errNotSealed(err error) error {
 	return f.With("audit", "the change was rolled back because its audit row could not be sealed")
 }
 
+// Follower makes consequential changes, such as ending the sessions of a closed account.
+type Follower interface {
+	// Ask returns what Follow has to know of rows of a noun in which columns are about to change. It is optional.
+	Ask(noun string, columns []string, ids []uuid.UUID) []db.PipelineQuery
+	// Follow makes the changes in the same transaction. They get their own audit rows, and Guard does not count them.
+	Follow(ctx context.Context, tx *Tx, changes []Change) ([]Change, error)
+}
+
 // Ledger opens the transactions that may write, and writes their audit rows.
 type Ledger struct {
 	DryRun         bool // run every statement, then roll back
 	DiscardEntries bool // do not keep Entries, which could be millions
 	Guard          Guard
 	Authorizer     Authorizer // nil if the operator is not a user of the platform
-	// Follow makes consequential changes in the same transaction, such as ending the sessions of a closed account. They
-	// get their own audit rows, and Guard does not count them. May be nil.
-	Follow func(ctx context.Context, tx *Tx, changes []Change) ([]Change, error)
+	Follower       Follower   // may be nil
 	// Confirm, if set, is called before a change, with the audit rows of a rolled-back run of the same statements, so that
 	// nothing is locked during the prompt. If the actual change then differs, Write returns a CONFLICT.
 	Confirm func(context.Context, []Entry) error
@@ -294,7 +303,7 @@ type Ledger struct {
 	op           uuid.UUID
 	ids          []uuid.UUID // of new rows, see Tx.NewID
 	changes      []Entry
-	entailed     int           // number of committed changes made by Follow
+	entailed     int           // number of committed changes made by Follower
 	changed      bool          // a transaction has been, or may have been, committed
 	shown        []shownEntry  // what was confirmed; nil if anything is allowed
 	tenantTarget *tenantTarget // nil if changes are made in the database of the audit log
@@ -327,13 +336,16 @@ func (l *Ledger) Op() uuid.UUID { return l.op }
 // By returns the operator that changes are attributed to.
 func (l *Ledger) By() Operator { return l.by }
 
+// InTenant reports whether changes are made in a tenant's database.
+func (l *Ledger) InTenant() bool { return l.tenantTarget != nil }
+
 // Changed reports whether the command has changed, or may have changed, something.
 func (l *Ledger) Changed() bool { return l.changed }
 
 // Entries returns the audit rows of this command's changes: committed or, in a dry run, rolled back.
 func (l *Ledger) Entries() []Entry { return l.changes }
 
-// Entailed returns the number of committed changes made by Follow.
+// Entailed returns the number of committed changes made by Follower.
 func (l *Ledger) Entailed() int { return l.entailed }
 
 // Merge adds the audit rows of another ledger of the same command, see ForTenant.
@@ -483,6 +495,9 @@ func (l *Ledger) begin(ctx context.Context, questions []db.Questions) (*Tx, erro
 		authorizer, ask := l.Authorizer.Before()
 		tx.authorizer, questions = authorizer, append([]db.Questions{ask}, questions...)
 	}
+	if l.DiscardEntries && l.tenantTarget == nil { // there are many
+		questions = append(questions, l.writer.askServer)
+	}
 	var err error
 	if tx.Write, err = l.db.BeginWrite(ctx, questions...); err != nil {
 		return nil, err
@@ -509,9 +524,10 @@ func (tx *Tx) commit(ctx context.Context, batch *stagedBatch) error {
 	return l.commit(ctx, tx, last, tx.first)
 }
 
-// WriteUnaudited runs fn in a transaction of the database that changes are made in. fn may change cxgctl's own tables
-// only, since such changes do not get audit rows. A dry run does nothing.
-func (l *Ledger) WriteUnaudited(ctx context.Context, fn func(context.Context, pgx.Tx) error) error {
+// WriteUnaudited asks the questions in a transaction of the database that changes are made in, then calls fn, and commits
+// with the statements that fn adds. It may change cxgctl's own tables only, since such changes do not get audit rows. A dry
+// run does nothing.
+func (l *Ledger) WriteUnaudited(ctx context.Context, fn func(last *pgx.Batch) error, questions ...db.Questions) error {
 	if l.DryRun {
 		return nil
 	}
@@ -519,15 +535,16 @@ func (l *Ledger) WriteUnaudited(ctx context.Context, fn func(context.Context, pg
 	if l.tenantTarget != nil {
 		d = l.tenantTarget.db
 	}
-	raw, err := d.BeginWrite(ctx)
+	raw, err := d.BeginWrite(ctx, questions...)
 	if err != nil {
 		return db.Translate(err)
 	}
 	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
-	if err := fn(ctx, raw); err != nil {
+	last := &pgx.Batch{}
+	if err := fn(last); err != nil {
 		return db.Translate(err)
 	}
-	return db.Translate(raw.Commit(ctx))
+	return db.Translate(raw.CommitWith(ctx, last))
 }
 
 // failureTimeout limits how long RecordFailure may take on a busy server, and afterSignal after a signal, when the user

@@ -323,9 +323,6 @@ SELECT x.id, coalesce(x.key_name, x.id::text), u.username, array_agg(DISTINCT c.
  GROUP BY x.id, x.key_name, u.username
  ORDER BY 2, 1`
 
-// OrphanTables are the tables that Orphans reads.
-var OrphanTables = append([]string{schema.APIKeys}, Tables...)
-
 // Orphans lists the valid keys whose maker no longer holds all of their permissions, limited to makers unless that is
 // nil. It returns none if the database lacks a table for this.
 func Orphans(ctx context.Context, r db.Reader, cat schema.Catalog, makers []uuid.UUID) ([]Orphan, error) {
@@ -344,7 +341,8 @@ func Orphans(ctx context.Context, r db.Reader, cat schema.Catalog, makers []uuid
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Orphan])
 }
 
-// Weakened lists the users who may have lost a permission by changes: their status, type, deletion or roles changed.
+// Weakened lists the operators who may have lost a permission by changes: their account is closed, or their type or roles
+// changed.
 func Weakened(changes []audit.Change) (list []uuid.UUID) {
 	for _, c := range changes {
 		switch {
@@ -355,7 +353,8 @@ func Weakened(changes []audit.Change) (list []uuid.UUID) {
 			}
 		case c.Resource == users.Kind.Name:
 			before, after, err := sides[users.User](c)
-			if err == nil && before != nil && after != nil && (before.Standing() != after.Standing() || !is(after.UserType, text(before.UserType))) {
+			if err == nil && before != nil && after != nil && text(before.UserType) != "TENANT" &&
+				(before.CanSignIn() && !after.CanSignIn() || !is(after.UserType, text(before.UserType))) {
 				list = append(list, c.ID)
 			}
 		}

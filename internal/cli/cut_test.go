@@ -248,7 +248,7 @@ func TestChange_ServerStopsAfterCommit(t *testing.T) {
 		s := subjects[n/2%len(subjects)]
 		answer, stopped := make(chan struct{}), make(chan struct{})
 		faulty := pair
-		_, faulty.Manager = newProxy(t, pair, "unix", "commit\x00", func(client, server net.Conn, message []byte) {
+		_, faulty.Manager = newProxy(t, pair, "unix", "COMMIT\x00", func(client, server net.Conn, message []byte) {
 			_, _ = server.Write(message)
 			_ = server.SetReadDeadline(time.Now().Add(patience))
 			buf := make([]byte, 1<<16)

@@ -202,7 +202,7 @@ func TestCommit_LostAnswerIsResolved(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				proxy, dsn := newProxy(t, target, "tcp", "commit\x00", c.fate)
+				proxy, dsn := newProxy(t, target, "tcp", "COMMIT\x00", c.fate)
 				p := cxgctl(t, pair, "users", "update", "ada", "--phone", newPhone, "--timeout", "2s").env("CXGCTL_MANAGER_DATABASE_URL=" + dsn)
 				if c.done {
 					p.exits(t, 0)
@@ -233,7 +233,7 @@ func TestCommit_ResolvedAfterFailover(t *testing.T) {
 				t.Fatal(err)
 			}
 			promoted := make(chan error, 1)
-			proxy, dsn := newProxy(t, r.Primary(), "unix", "commit\x00", func(client, server net.Conn, message []byte) {
+			proxy, dsn := newProxy(t, r.Primary(), "unix", "COMMIT\x00", func(client, server net.Conn, message []byte) {
 				if done {
 					answered(server, message)
 				}

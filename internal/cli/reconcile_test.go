@@ -69,8 +69,9 @@ func TestReconcile_KillBetweenSteps(t *testing.T) {
 			"03 9999 applied applied audit - intent open", "03 9999 applied applied audit SUCCESS 03 9999 admin intent applied",
 		},
 		{
+			// COMMIT has been sent together with the seal.
 			"while the seal is stored", false, `LOCK TABLE cxg_audit.seal IN EXCLUSIVE MODE`,
-			"03 9999 applied applied audit - intent open", "03 9999 applied applied audit SUCCESS 03 9999 admin intent applied",
+			"03 9999 applied applied audit SUCCESS 03 9999 - intent applied", "03 9999 applied applied audit SUCCESS 03 9999 - intent applied",
 		},
 	} {
 		t.Run(step.name, func(t *testing.T) {
@@ -171,7 +172,7 @@ func TestTenantChange_LostCommit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			pair := withTenantUser(t)
-			_, through := newProxy(t, dbtest.Pair{Manager: pair.Tenants}, "tcp", "commit\x00", func(client, server net.Conn, message []byte) {
+			_, through := newProxy(t, dbtest.Pair{Manager: pair.Tenants}, "tcp", "COMMIT\x00", func(client, server net.Conn, message []byte) {
 				if step.arrives {
 					_, _ = server.Write(message)
 					_, _ = server.Read(make([]byte, 1))
@@ -195,7 +196,7 @@ func TestTenantChange_LostCommit(t *testing.T) {
 func TestTenantChange_ForgedAppliedRow(t *testing.T) {
 	t.Parallel()
 	pair := withTenantUser(t)
-	_, through := newProxy(t, dbtest.Pair{Manager: pair.Tenants}, "tcp", "commit\x00", func(client, server net.Conn, _ []byte) {
+	_, through := newProxy(t, dbtest.Pair{Manager: pair.Tenants}, "tcp", "COMMIT\x00", func(client, server net.Conn, _ []byte) {
 		_ = server.Close()
 		rows, err := query(context.Background(), pair.Manager, `SELECT id, op_id FROM cxg_audit.intent WHERE outcome IS NULL`)
 		if err != nil || len(rows) != 1 {

@@ -167,7 +167,7 @@ func (w secretWorld) args(command, out string) []string {
 // through prepares a run of a command whose COMMIT has a fate.
 func (w secretWorld) through(t *testing.T, fate func(client, server net.Conn, message []byte), command, out string) *process {
 	t.Helper()
-	_, dsn := newProxy(t, w.pair, "tcp", "commit\x00", fate)
+	_, dsn := newProxy(t, w.pair, "tcp", "COMMIT\x00", fate)
 	return cxgctl(t, w.pair, w.args(command, out)...).env("CXGCTL_MANAGER_DATABASE_URL=" + dsn)
 }
 

@@ -11,10 +11,23 @@ type PipelineQuery struct {
 	SQL  string
 	Args []any
 	Read func(pgx.Rows) error // reads the result
+
+	Failed func(error) error // turns an error of the query or of Read into one that says more; may be nil
 }
 
 // Queue adds the query to a batch.
-func (q PipelineQuery) Queue(batch *pgx.Batch) { batch.Queue(q.SQL, q.Args...).Query(q.Read) }
+func (q PipelineQuery) Queue(batch *pgx.Batch) {
+	batch.Queue(q.SQL, q.Args...).Fn = func(results pgx.BatchResults) error {
+		rows, err := results.Query()
+		if err == nil {
+			err = q.Read(rows)
+		}
+		if err != nil && q.Failed != nil {
+			err = q.Failed(err)
+		}
+		return err
+	}
+}
 
 // Ask runs the query alone.
 func (q PipelineQuery) Ask(ctx context.Context, r Reader) error {

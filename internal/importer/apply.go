@@ -18,11 +18,8 @@ import (
 // write applies a batch in its own transaction and counts the outcomes of its rows.
 func (r *run[T, R]) write(ctx context.Context, b *batch[R]) error {
 	err := r.ledger.Write(ctx, r.intent(), func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
-		if err := r.lease.claim(ctx, tx); err != nil {
-			return nil, err
-		}
 		return r.apply(ctx, tx, b)
-	})
+	}, r.lease.claim)
 	if err != nil {
 		return err
 	}

@@ -29,9 +29,6 @@ func (r *run[T, R]) atomic(ctx context.Context) error {
 	var ids []uuid.UUID
 	err := r.ledger.Write(ctx, r.intent(), func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
 		r.report, refused, verdict, unchanged, ids = clean, nil, nil, nil, nil
-		if err := r.lease.claim(ctx, tx); err != nil {
-			return nil, err
-		}
 		err := r.produce(ctx, func(b *batch[R]) error {
 			changes, err := r.apply(ctx, tx, b)
 			if err != nil {
@@ -64,7 +61,7 @@ func (r *run[T, R]) atomic(ctx context.Context) error {
 			r.report.Deactivated = append(r.report.Deactivated, c.Name)
 		}
 		return finished, err
-	})
+	}, r.lease.claim)
 	if err == nil {
 		r.applied(ids)
 		return r.lease.recordUnchanged(ctx, unchanged)

@@ -142,7 +142,7 @@ UPDATE cxg_import.rows r SET line = r.line + s.shift, last_line = r.last_line + 
   FROM (SELECT least(min(line), 0) - max(last_line) - 1 AS shift FROM cxg_import.rows WHERE sha256 = @sha256) s
  WHERE r.sha256 = @sha256 AND r.line > 0`
 	countFile = `UPDATE cxg_import.files SET created = created + $2, updated = updated + $3 WHERE sha256 = $1`
-	readSpans = `SELECT line, last_line, records FROM cxg_import.rows WHERE sha256 = $1 AND line > 0 ORDER BY line`
+	readSpans = `SELECT line, last_line, records FROM cxg_import.rows WHERE sha256 = @sha256 AND line > 0 ORDER BY line`
 	claimFile = `
 UPDATE cxg_import.files SET leased_until = now() + @time::interval
  WHERE sha256 = @sha256 AND op_id = @op`
@@ -158,12 +158,8 @@ UPDATE cxg_import.files
 )
 
 func (l *lease) args() pgx.NamedArgs {
-	by := any(l.ledger.By().ID)
-	if by == uuid.Nil {
-		by = nil
-	}
 	return pgx.NamedArgs{
-		"id": uuid.Must(uuid.NewV7()), "by": by, "sha256": l.key, "name": l.file.Name, "bytes": l.file.Size,
+		"id": uuid.Must(uuid.NewV7()), "by": l.ledger.By().Ref(), "sha256": l.key, "name": l.file.Name, "bytes": l.file.Size,
 		"op": l.ledger.Op(), "host": l.host, "process": l.process, "time": leaseTime,
 	}
 }
@@ -171,29 +167,33 @@ func (l *lease) args() pgx.NamedArgs {
 // take acquires the lease and reads what earlier runs applied. If another run has the lease, it returns BUSY, unless
 // that run's process has ended.
 func (l *lease) take(ctx context.Context) error {
-	err := l.ledger.WriteUnaudited(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		// a transaction of a killed run may be about to end
-		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '3s'"); err != nil {
+	args := l.args()
+	var op uuid.UUID
+	var host, process string
+	var held bool
+	read := func(sql string, into ...any) db.PipelineQuery {
+		return db.PipelineQuery{SQL: sql, Args: []any{args}, Read: func(rows pgx.Rows) error {
+			_, err := pgx.ForEachRow(rows, into, func() error { return nil })
 			return err
-		}
-		args := l.args()
-		if _, err := tx.Exec(ctx, insertFile, args); err != nil {
-			return err
-		}
-		var op uuid.UUID
-		var host, process string
-		var held bool
-		if err := tx.QueryRow(ctx, lockFile, args).Scan(&op, &host, &process, &held); err != nil {
-			return err
-		}
+		}}
+	}
+	spans := db.PipelineQuery{SQL: readSpans, Args: []any{args}, Read: func(rows pgx.Rows) (err error) {
+		l.applied, err = pgx.CollectRows(rows, pgx.RowToStructByName[span])
+		return err
+	}}
+	// A transaction of a killed run may be about to end.
+	limit := db.PipelineQuery{SQL: "SET LOCAL lock_timeout = '3s'", Read: read("").Read}
+	err := l.ledger.WriteUnaudited(ctx, func(last *pgx.Batch) error {
 		if held && (host != l.host || !gone(process)) {
 			return l.busy(op).With("host", host).With("process", process)
 		}
-		if _, err := tx.Exec(ctx, takeFile, args); err != nil || !l.again {
-			return err
+		last.Queue(takeFile, args)
+		if l.again {
+			last.Queue(setAside, args)
 		}
-		_, err := tx.Exec(ctx, setAside, args)
-		return err
+		return nil
+	}, func(db.Layout) []db.PipelineQuery {
+		return []db.PipelineQuery{limit, read(insertFile), read(lockFile, &op, &host, &process, &held), spans}
 	})
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok && pe.Code == "55P03" {
 		return l.busy(uuid.Nil)
@@ -202,9 +202,13 @@ func (l *lease) take(ctx context.Context) error {
 		return err
 	}
 	if l.again { // in a dry run the spans are still there
+		l.applied = nil
 		return nil
 	}
-	if l.applied, err = db.Collect[span](ctx, l.ledger.Reader(), readSpans, l.key); err != nil || len(l.applied) == 0 {
+	if l.ledger.DryRun {
+		err = spans.Ask(ctx, l.ledger.Reader())
+	}
+	if err != nil || len(l.applied) == 0 {
 		return err
 	}
 	ops, err := l.home.operations(ctx, l.ledger.Reader(), l.key)
@@ -236,15 +240,17 @@ func (l *lease) done(line int64) bool {
 }
 
 // claim locks the lease's row until the end of the transaction, and fails if the run lost it.
-func (l *lease) claim(ctx context.Context, tx *audit.Tx) error {
+func (l *lease) claim(db.Layout) []db.PipelineQuery {
 	if l.ledger.DryRun {
 		return nil
 	}
-	tag, err := tx.Exec(ctx, claimFile, l.args())
-	if err == nil && tag.RowsAffected() != 1 {
-		err = l.busy(uuid.Nil)
-	}
-	return err
+	return []db.PipelineQuery{{SQL: claimFile, Args: []any{l.args()}, Read: func(rows pgx.Rows) error {
+		rows.Close()
+		if err := rows.Err(); err != nil || rows.CommandTag().RowsAffected() == 1 {
+			return err
+		}
+		return l.busy(uuid.Nil)
+	}}}
 }
 
 // spans returns the lines of the applied rows, with consecutive rows merged.
@@ -278,7 +284,9 @@ func (l *lease) record(ctx context.Context, tx *audit.Tx, applied []span) error 
 	if l.ledger.DryRun || len(applied) == 0 {
 		return nil
 	}
-	return l.insert(ctx, tx, tx.Now, tx.ByID(), applied)
+	batch := &pgx.Batch{}
+	l.insert(batch, tx.Now, tx.ByID(), applied)
+	return tx.SendBatch(ctx, batch).Close()
 }
 
 // recordUnchanged records rows that were applied without a change, outside a transaction of the ledger.
@@ -290,28 +298,20 @@ func (l *lease) recordUnchanged(ctx context.Context, applied []span) error {
 	if err != nil {
 		return err
 	}
-	return l.ledger.WriteUnaudited(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		args := l.args()
-		tag, err := tx.Exec(ctx, claimFile, args)
-		if err != nil {
-			return err
-		}
-		if tag.RowsAffected() != 1 {
-			return l.busy(uuid.Nil)
-		}
-		return l.insert(ctx, tx, now, args["by"], applied)
-	})
+	return l.ledger.WriteUnaudited(ctx, func(last *pgx.Batch) error {
+		l.insert(last, now, l.ledger.By().Ref(), applied)
+		return nil
+	}, l.claim)
 }
 
-func (l *lease) insert(ctx context.Context, tx pgx.Tx, now time.Time, by any, applied []span) error {
-	sends := &pgx.Batch{}
+// insert queues the statements that record spans.
+func (l *lease) insert(batch *pgx.Batch, now time.Time, by *uuid.UUID, applied []span) {
 	var created, updated int64
 	for _, s := range applied {
 		created, updated = created+s.created, updated+s.updated
-		sends.Queue(insertSpan, uuid.Must(uuid.NewV7()), now, by, l.key, s.From, s.To, s.Records, l.ledger.Op())
+		batch.Queue(insertSpan, uuid.Must(uuid.NewV7()), now, by, l.key, s.From, s.To, s.Records, l.ledger.Op())
 	}
-	sends.Queue(countFile, l.key, created, updated)
-	return tx.SendBatch(ctx, sends).Close()
+	batch.Queue(countFile, l.key, created, updated)
 }
 
 // releaseTime limits the release of a file whose import did not finish, since its lease expires anyway.
@@ -333,9 +333,9 @@ func (l *lease) release(ctx context.Context, finished bool, r Report) error {
 	args := l.args()
 	args["finished"], args["skipped"], args["failed"] = finished, r.Skipped, r.Failed
 	for {
-		err := l.ledger.WriteUnaudited(ctx, func(ctx context.Context, tx pgx.Tx) error {
-			_, err := tx.Exec(ctx, releaseFile, args)
-			return err
+		err := l.ledger.WriteUnaudited(ctx, func(last *pgx.Batch) error {
+			last.Queue(releaseFile, args)
+			return nil
 		})
 		if err == nil || !finished {
 			return nil

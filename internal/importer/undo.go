@@ -132,12 +132,10 @@ func Undo[T any](ctx context.Context, l *audit.Ledger, cat schema.Catalog, u Und
 		return done, fault.New(fault.NotFound, "no %s was created by operation %s", u.Table.Noun.Name, ops[0]).
 			WithHint("%s prints the id of its operation; show its changes with: cxgctl audit list --op %s", u.Command, ops[0])
 	}
-	return done, l.WriteUnaudited(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, reopenFiles, ops); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, forgetRows, ops)
-		return err
+	return done, l.WriteUnaudited(ctx, func(last *pgx.Batch) error {
+		last.Queue(reopenFiles, ops)
+		last.Queue(forgetRows, ops)
+		return nil
 	})
 }
 

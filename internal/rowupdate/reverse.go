@@ -176,15 +176,16 @@ func (t Table[T]) reverse(ctx context.Context, tx *audit.Tx, rows []audit.Revers
 		return nil, err
 	}
 	sql := strings.NewReplacer("{set}", set, "{record}", record).Replace(reverseRows)
-	after, err := t.write(ctx, tx, t.sql(sql, ""), ids, "", pgx.NamedArgs{"rows": string(doc), "now": tx.Now, "by": tx.By.ID})
-	if err != nil {
+	var done written[T]
+	args := pgx.NamedArgs{"ids": ids, "rows": string(doc), "now": tx.Now, "by": tx.By.ID}
+	if err := send(ctx, tx, t.writing(t.sql(sql, ""), "", args, nil, &done)); err != nil {
 		return nil, err
 	}
-	if err := t.stored(ctx, tx, pick(before, ids), after, func(row T) bool { return t.back(of[t.Noun.ID(row)], row) }); err != nil {
+	if err := t.stored(ctx, tx, pick(before, ids), done.after, func(row T) bool { return t.back(of[t.Noun.ID(row)], row) }); err != nil {
 		return nil, err
 	}
-	changes := make([]audit.Change, len(after))
-	for i, row := range after {
+	changes := make([]audit.Change, len(done.after))
+	for i, row := range done.after {
 		id := t.Noun.ID(row)
 		changes[i] = audit.Change{Subject: t.Subject(row), Action: audit.Update, Event: t.Event, Before: before[id], After: row, Undoes: undoes[id]}
 		if concerned && !is {

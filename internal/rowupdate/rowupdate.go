@@ -4,6 +4,7 @@ package rowupdate
 
 import (
 	"context"
+	"maps"
 	"reflect"
 	"strings"
 	"time"
@@ -82,7 +83,7 @@ func (t Table[T]) Apply(ctx context.Context, l *audit.Ledger, seen []T, e Update
 	for i, row := range seen {
 		ids[i] = t.Noun.ID(row)
 	}
-	rows, _, err := t.apply(ctx, l, subject, ids, e, func(now map[uuid.UUID]T) error { return t.unchanged(seen, now) })
+	rows, _, err := t.apply(ctx, l, subject, ids, e, seen)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +93,7 @@ func (t Table[T]) Apply(ctx context.Context, l *audit.Ledger, seen []T, e Update
 // ApplyDue makes the update on those of the rows that still need it (see Update.IsNoop), as they are now rather than
 // as the caller saw them. It runs in one transaction and returns the changed rows.
 func (t Table[T]) ApplyDue(ctx context.Context, l *audit.Ledger, ids []uuid.UUID, e Update[T]) ([]T, error) {
-	rows, changed, err := t.apply(ctx, l, audit.Subject{Resource: t.Noun.Name}, ids, e, func(map[uuid.UUID]T) error { return nil })
+	rows, changed, err := t.apply(ctx, l, audit.Subject{Resource: t.Noun.Name}, ids, e, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -107,20 +108,29 @@ func pick[T any](rows map[uuid.UUID]T, ids []uuid.UUID) []T {
 	return out
 }
 
-// apply locks the rows, has them approved, updates those that are not as wanted, and returns all rows as they are
-// afterwards with the ids of the changed ones.
-func (t Table[T]) apply(ctx context.Context, l *audit.Ledger, subject audit.Subject, ids []uuid.UUID, e Update[T],
-	approve func(map[uuid.UUID]T) error,
+// apply locks the rows, refuses them if they differ from what the caller has seen, updates those that are not as wanted,
+// and returns all rows as they are afterwards with the ids of the changed ones.
+func (t Table[T]) apply(ctx context.Context, l *audit.Ledger, subject audit.Subject, ids []uuid.UUID, e Update[T], seen []T,
 ) (rows map[uuid.UUID]T, changed []uuid.UUID, err error) {
 	if err := t.Shape.RequireColumns(e.Columns); err != nil {
 		return nil, nil, err
 	}
-	locking := func(layout db.Layout) []db.PipelineQuery {
-		rows = map[uuid.UUID]T{}
+	ahead := t.ahead(l, ids, e, seen)
+	var done *written[T] // of the UPDATE that was sent ahead
+	questions := func(layout db.Layout) []db.PipelineQuery {
+		rows, done = map[uuid.UUID]T{}, nil
 		if layout[t.Shape.Name].Kind == db.Distributed {
 			return nil
 		}
-		return []db.PipelineQuery{t.locking(ids, rows)}
+		list := []db.PipelineQuery{t.locking(ids, rows)}
+		if len(ahead) > 0 && layout == nil {
+			done = &written[T]{}
+			list = append(list, t.editing(e, "now()", e.args(ahead, l.By().Ref()), done)...)
+		}
+		if l.Follower != nil {
+			list = append(list, l.Follower.Ask(t.Noun.Name, e.Columns, ahead)...)
+		}
+		return list
 	}
 	err = l.Write(ctx, audit.Intent{Subject: subject, Action: e.Action}, func(ctx context.Context, tx *audit.Tx) (changes []audit.Change, err error) {
 		if tx.Layout[t.Shape.Name].Kind == db.Distributed {
@@ -128,13 +138,56 @@ func (t Table[T]) apply(ctx context.Context, l *audit.Ledger, subject audit.Subj
 				return nil, err
 			}
 		}
-		if err := approve(rows); err != nil {
+		if err := t.unchanged(seen, rows); err != nil {
 			return nil, err
+		}
+		if done != nil {
+			changed = ahead
+			changes, err = t.changes(ctx, tx, changed, rows, e, *done)
+			return changes, err
 		}
 		changed, changes, err = t.change(ctx, tx, ids, rows, e)
 		return changes, err
-	}, locking)
+	}, questions)
 	return rows, changed, err
+}
+
+// ahead returns the ids of the rows that can be updated in the round trip that locks them, because the transaction fails
+// anyway if they are not as the caller has seen them. The clock of a tenant's database is not that of the change.
+func (t Table[T]) ahead(l *audit.Ledger, ids []uuid.UUID, e Update[T], seen []T) []uuid.UUID {
+	if seen == nil || e.Precheck != nil || l.InTenant() {
+		return nil
+	}
+	rows := make(map[uuid.UUID]T, len(seen))
+	for _, row := range seen {
+		rows[t.Noun.ID(row)] = row
+	}
+	changed, err := due(ids, rows, e)
+	if err != nil {
+		return nil // again within the transaction
+	}
+	return changed
+}
+
+// editing returns the statements of an update. now is the expression for its time.
+func (t Table[T]) editing(e Update[T], now string, args pgx.NamedArgs, into *written[T]) []db.PipelineQuery {
+	failed := func(err error) error {
+		return audit.ExplainLater(err, func(ctx context.Context, r db.Reader) error { return t.TranslateError(ctx, r, err, e) })
+	}
+	if t.TranslateError == nil {
+		failed = nil
+	}
+	return t.writing(strings.ReplaceAll(t.sql(editRows, e.Set), "@now", now), e.Holds, args, failed, into)
+}
+
+// args returns the arguments of an update of these rows.
+func (e Update[T]) args(ids []uuid.UUID, by *uuid.UUID) pgx.NamedArgs {
+	args := maps.Clone(e.Args)
+	if args == nil {
+		args = pgx.NamedArgs{}
+	}
+	args["ids"], args["by"] = ids, by
+	return args
 }
 
 // ApplyIn is ApplyDue in a transaction of the caller, and returns the changes for it to log.
@@ -160,28 +213,35 @@ func (t Table[T]) change(ctx context.Context, tx *audit.Tx, ids []uuid.UUID, row
 			return changed, nil, err
 		}
 	}
-	args := pgx.NamedArgs{"ids": changed, "now": tx.Now, "by": tx.ByID()}
-	for k, v := range e.Args {
-		args[k] = v
-	}
-	after, err := t.write(ctx, tx, t.sql(editRows, e.Set), changed, e.Holds, args)
-	if err != nil {
-		if t.TranslateError == nil {
-			return changed, nil, err
-		}
-		return changed, nil, audit.ExplainLater(err, func(ctx context.Context, r db.Reader) error { return t.TranslateError(ctx, r, err, e) })
-	}
-	if err := t.stored(ctx, tx, pick(rows, changed), after, e.IsNoop); err != nil {
+	args := e.args(changed, tx.ByID())
+	args["now"] = tx.Now
+	var done written[T]
+	if err := send(ctx, tx, t.editing(e, "@now", args, &done)); err != nil {
 		return changed, nil, err
 	}
-	for _, row := range after {
+	changes, err = t.changes(ctx, tx, changed, rows, e, done)
+	return changed, changes, err
+}
+
+// changes returns the changes of rows that were updated, and puts them into rows as they are afterwards. Rows that were
+// not stored as intended are a DATABASE_ERROR.
+func (t Table[T]) changes(ctx context.Context, tx *audit.Tx, changed []uuid.UUID, rows map[uuid.UUID]T, e Update[T], done written[T]) (changes []audit.Change, err error) {
+	for _, row := range done.after {
+		if len(done.other) > 0 && t.Noun.ID(row) == done.other[0] {
+			return nil, t.notStored(ctx, tx, "kept %s from changing", row)
+		}
+	}
+	if err := t.stored(ctx, tx, pick(rows, changed), done.after, e.IsNoop); err != nil {
+		return nil, err
+	}
+	for _, row := range done.after {
 		id := t.Noun.ID(row)
 		changes = append(changes, audit.Change{
 			Subject: t.Subject(row), Action: e.Action, Event: e.Event, Before: t.image(rows[id]), After: t.image(row), Secrets: e.Secrets,
 		})
 		rows[id] = row
 	}
-	return changed, changes, nil
+	return changes, nil
 }
 
 // image returns the form of a row in audit rows.

@@ -13,51 +13,44 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// write runs an UPDATE and reads the rows back after all triggers have run, including those of deferred constraints,
-// because a later trigger can undo what RETURNING reports. If holds is not empty, a row for which it is not true is a
-// DATABASE_ERROR.
-func (t Table[T]) write(ctx context.Context, tx *audit.Tx, update string, ids []uuid.UUID, holds string, args pgx.NamedArgs) ([]T, error) {
-	args["ids"] = ids
+// written is the result of an UPDATE.
+type written[T any] struct {
+	after []T         // the changed rows
+	other []uuid.UUID // those for which Update.Holds is not true
+}
+
+// writing returns the statements that update rows and read them back after all triggers have run, including those of
+// deferred constraints, because a later trigger can undo what RETURNING reports. failed turns the errors of the update
+// into others; it may be nil. holds is that of Update.
+func (t Table[T]) writing(update, holds string, args pgx.NamedArgs, failed func(error) error, into *written[T]) []db.PipelineQuery {
+	done := func(rows pgx.Rows) error {
+		rows.Close()
+		return rows.Err()
+	}
+	list := []db.PipelineQuery{
+		{SQL: update, Args: []any{args}, Read: done, Failed: failed},
+		{SQL: db.SettleConstraints, Read: done, Failed: failed},
+		{SQL: t.sql(readRows, ""), Args: []any{args}, Read: func(rows pgx.Rows) (err error) {
+			into.after, err = pgx.CollectRows(rows, pgx.RowToStructByName[T])
+			return err
+		}},
+	}
+	if holds != "" {
+		list = append(list, db.PipelineQuery{SQL: t.sql(otherRows, holds), Args: []any{args}, Read: func(rows pgx.Rows) (err error) {
+			into.other, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+			return err
+		}})
+	}
+	return list
+}
+
+// send runs the statements in one round trip.
+func send(ctx context.Context, tx *audit.Tx, list []db.PipelineQuery) error {
 	batch := &pgx.Batch{}
-	batch.Queue(update, args)
-	batch.Queue("SET CONSTRAINTS ALL IMMEDIATE")
-	batch.Queue(t.sql(readRows, ""), args)
-	if holds != "" {
-		batch.Queue(t.sql(otherRows, holds), args)
+	for _, q := range list {
+		q.Queue(batch)
 	}
-	results := tx.SendBatch(ctx, batch)
-	defer func() { _ = results.Close() }()
-	for range 2 {
-		if _, err := results.Exec(); err != nil {
-			return nil, err
-		}
-	}
-	rows, err := results.Query()
-	if err != nil {
-		return nil, err
-	}
-	after, err := pgx.CollectRows(rows, pgx.RowToStructByName[T])
-	if err != nil {
-		return nil, err
-	}
-	var other []uuid.UUID
-	if holds != "" {
-		if rows, err = results.Query(); err == nil {
-			other, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	if err := results.Close(); err != nil {
-		return nil, err
-	}
-	for _, row := range after {
-		if len(other) > 0 && t.Noun.ID(row) == other[0] {
-			return nil, t.notStored(ctx, tx, "kept %s from changing", row)
-		}
-	}
-	return after, nil
+	return tx.SendBatch(ctx, batch).Close()
 }
 
 // stored refuses rows that were not stored as intended. as reports whether a row is as intended; if it is nil, each

@@ -5,33 +5,64 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
-// EndOfClosed ends every session of the accounts that the changes close, by deletion, a status other than ACTIVE or a
-// new password. The platform accepts a session until its row is REVOKED, whatever the state of its user. It
-// implements audit.Ledger's Follow, so every command that closes an account ends its sessions.
-func EndOfClosed(ctx context.Context, tx *audit.Tx, changes []audit.Change) ([]audit.Change, error) {
+// Closer ends every session of the accounts that changes close, by deletion, a status other than ACTIVE or a new password.
+// The platform accepts a session until its row is REVOKED, whatever the state of its user. It is the audit.Follower of
+// every command.
+type Closer struct {
+	table *Table[Session] // nil for a database without sessions
+	idle  []uuid.UUID     // users without a session that could be ended
+}
+
+// NewCloser returns the Closer of a database.
+func NewCloser(cat schema.Catalog) *Closer {
+	if t, err := SessionKind.Open(cat); err == nil {
+		return &Closer{table: &t}
+	}
+	return &Closer{}
+}
+
+const findIdle = `
+SELECT o.id FROM unnest($1::uuid[]) AS o (id)
+ WHERE NOT EXISTS (SELECT FROM {table} x WHERE x.user_id = o.id AND x.status = 'ACTIVE' AND {live})`
+
+// Ask implements audit.Follower.
+func (c *Closer) Ask(noun string, columns []string, ids []uuid.UUID) []db.PipelineQuery {
+	c.idle = nil
+	if c.table == nil || len(ids) == 0 || noun != "user" || !slices.ContainsFunc(columns, closing) {
+		return nil
+	}
+	return []db.PipelineQuery{{SQL: c.table.sql(findIdle), Args: []any{ids}, Read: func(rows pgx.Rows) (err error) {
+		c.idle, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+		return err
+	}}}
+}
+
+// closing reports whether a change of a user's column may close the account.
+func closing(column string) bool {
+	return column == "status" || column == "password" || column == "password_hash"
+}
+
+// Follow implements audit.Follower.
+func (c *Closer) Follow(ctx context.Context, tx *audit.Tx, changes []audit.Change) ([]audit.Change, error) {
+	idle := c.idle
+	c.idle = nil // of this transaction only
 	var closed []uuid.UUID
-	for _, c := range changes {
-		if closes(c) {
-			closed = append(closed, c.ID)
+	for _, change := range changes {
+		if closes(change) && !slices.Contains(idle, change.ID) {
+			closed = append(closed, change.ID)
 		}
 	}
-	if len(closed) == 0 {
+	if len(closed) == 0 || c.table == nil {
 		return nil, nil
 	}
-	cat, err := schema.Read(ctx, tx, schema.Sessions)
-	if err != nil || cat[schema.Sessions] == nil {
-		return nil, err // a database without the table has no sessions
-	}
-	t, err := SessionKind.Open(cat)
-	if err != nil {
-		return nil, err
-	}
-	_, ended, err := t.End(ctx, tx, Ended{Users: closed})
+	_, ended, err := c.table.End(ctx, tx, Ended{Users: closed})
 	return ended, err
 }
 

@@ -121,14 +121,17 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (User, error
 	intent := audit.Intent{Subject: t.subject(n.Username), Action: audit.Create}
 	of := identity{Username: n.Username, Email: n.Email}
 	var others []identity
+	var holders []User
 	err := l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
 		if err := of.against(others, n.AllowVariant); err != nil {
 			return nil, err
 		}
-		u, change, err := t.insert(ctx, tx, n)
+		u, change, err := t.insert(ctx, tx, n, holders)
 		made = u
 		return []audit.Change{change}, err
-	}, func(db.Layout) []db.PipelineQuery { return []db.PipelineQuery{t.findVariants(of, &others)} })
+	}, func(db.Layout) []db.PipelineQuery {
+		return []db.PipelineQuery{t.findVariants(of, &others), t.findHolders(n.Username, n.Email, &holders)}
+	})
 	return made, err
 }
 
@@ -137,10 +140,11 @@ func (t *Table) CreateTx(ctx context.Context, tx *audit.Tx, n New) (User, audit.
 	if err := t.distinct(ctx, tx, identity{Username: n.Username, Email: n.Email}, n.AllowVariant); err != nil {
 		return User{}, audit.Change{}, err
 	}
-	return t.insert(ctx, tx, n)
+	return t.insert(ctx, tx, n, nil)
 }
 
-func (t *Table) insert(ctx context.Context, tx *audit.Tx, n New) (u User, change audit.Change, err error) {
+// insert inserts a user. holders explain why the username or e-mail is taken.
+func (t *Table) insert(ctx context.Context, tx *audit.Tx, n New, holders []User) (u User, change audit.Change, err error) {
 	change = audit.Change{Subject: t.subject(n.Username), Action: audit.Create}
 	values, args := t.values(tx, n)
 	args["id"] = tx.NewID()
@@ -154,7 +158,10 @@ func (t *Table) insert(ctx context.Context, tx *audit.Tx, n New) (u User, change
 		},
 	}
 	err = tx.Insert(ctx, t.Shape, fmt.Sprintf("user %q", n.Username), values, args, readBack)
-	if err != nil {
+	switch {
+	case err != nil && db.UniqueViolation(err) != "" && len(holders) > 0:
+		return u, change, t.takenBy(holders, err, n.Username, n.Email)
+	case err != nil:
 		return u, change, audit.ExplainLater(err, func(ctx context.Context, r db.Reader) error { return t.taken(ctx, r, err, n.Username, n.Email) })
 	}
 	change.ID, change.After = u.ID, u
@@ -176,9 +183,21 @@ func (t *Table) taken(ctx context.Context, r db.Reader, cause error, username, e
 	if db.UniqueViolation(cause) == "" {
 		return cause
 	}
-	holders, err := db.Collect[User](ctx, r, t.sql(findHolders), pgx.NamedArgs{"username": username, "email": email})
-	if err != nil {
+	var holders []User
+	if err := t.findHolders(username, email, &holders).Ask(ctx, r); err != nil {
 		return cause
 	}
+	return t.takenBy(holders, cause, username, email)
+}
+
+func (t *Table) findHolders(username, email string, holders *[]User) db.PipelineQuery {
+	args := pgx.NamedArgs{"username": username, "email": email}
+	return db.PipelineQuery{SQL: t.sql(findHolders), Args: []any{args}, Read: func(rows pgx.Rows) (err error) {
+		*holders, err = pgx.CollectRows(rows, pgx.RowToStructByName[User])
+		return err
+	}}
+}
+
+func (t *Table) takenBy(holders []User, cause error, username, email string) error {
 	return t.Taken(cause, holders, fields.Named("username", "email"), &User{Username: username, Email: email})
 }

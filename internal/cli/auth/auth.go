@@ -109,7 +109,7 @@ session, but a wrong password still counts.`,
 		if err != nil {
 			return err
 		}
-		l.Follow = sessions.EndOfClosed
+		l.Follower = sessions.NewCloser(s.Catalog)
 		in, err := door.LogIn(ctx, s.DB, l, attempt)
 		if fault.Is(err, fault.Unauthenticated) {
 			waitOutRefusal(env, since)

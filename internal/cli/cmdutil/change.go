@@ -69,11 +69,8 @@ func RunWrite(env *Env, flags *ChangeFlags, fn func(ctx context.Context, w *Writ
 		if err != nil {
 			return err
 		}
-		var weakened []uuid.UUID
-		l.Follow = func(ctx context.Context, tx *audit.Tx, changes []audit.Change) ([]audit.Change, error) {
-			weakened = append(weakened, auth.Weakened(changes)...)
-			return sessions.EndOfClosed(ctx, tx, changes)
-		}
+		follower := &follower{Closer: sessions.NewCloser(manager.Catalog)}
+		l.Follower = follower
 		l.DryRun = flags.DryRun
 		if err := flags.checkCounts(); err != nil {
 			return err
@@ -90,11 +87,23 @@ func RunWrite(env *Env, flags *ChangeFlags, fn func(ctx context.Context, w *Writ
 			env.Deadline.Done()
 		}
 		sealOthers(ctx, env, l)
-		if len(weakened) > 0 && !l.DryRun && l.Changed() {
-			noteOrphans(ctx, env, manager, weakened)
+		if len(follower.weakened) > 0 && !l.DryRun && l.Changed() {
+			noteOrphans(ctx, env, manager, follower.weakened)
 		}
 		return err
 	})
+}
+
+// follower ends sessions, and remembers who may have lost a permission.
+type follower struct {
+	*sessions.Closer
+	weakened []uuid.UUID
+}
+
+// Follow implements audit.Follower.
+func (f *follower) Follow(ctx context.Context, tx *audit.Tx, changes []audit.Change) ([]audit.Change, error) {
+	f.weakened = append(f.weakened, auth.Weakened(changes)...)
+	return f.Closer.Follow(ctx, tx, changes)
 }
 
 // sealOthers seals a few audit rows of other software after a change is committed. An error does not affect the change.
@@ -246,11 +255,7 @@ func LastChange(ctx context.Context, env *Env, w *Writer, at *db.Time, by *uuid.
 // noteOrphans notes the API keys that stay valid although their maker no longer holds their permissions. Errors are
 // ignored: the change is committed, and doctor reports the keys too.
 func noteOrphans(ctx context.Context, env *Env, s *Session, makers []uuid.UUID) {
-	cat, err := ReadTables(ctx, s, auth.OrphanTables)
-	if err != nil {
-		return
-	}
-	orphans, err := auth.Orphans(ctx, s.DB, cat, makers)
+	orphans, err := auth.Orphans(ctx, s.DB, s.Catalog, makers)
 	if err != nil {
 		return
 	}

@@ -17,8 +17,8 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/rowupdate"
-	"github.com/cxgctl/cxgctl/internal/users"
 	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/users"
 )
 
 // diffWriter writes changes for people, with names beside ids.

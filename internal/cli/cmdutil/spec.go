@@ -132,6 +132,7 @@ func (env *Env) TablesOf(cmd *cobra.Command) []string {
 	list := slices.Clone(s.Tables)
 	if s.Audit == Always {
 		list = append(list, schema.AuditTables...)
+		list = append(list, schema.Sessions, schema.APIKeys) // which a change of an account concerns
 	}
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		if f.Changed {

@@ -177,7 +177,8 @@ func (t Table[T]) editing(e Update[T], now string, args pgx.NamedArgs, into *wri
 	if t.TranslateError == nil {
 		failed = nil
 	}
-	return t.writing(strings.ReplaceAll(t.sql(editRows, e.Set), "@now", now), e.Holds, args, failed, into)
+	at := func(sql string) string { return strings.ReplaceAll(sql, "@now", now) }
+	return t.writing(at(t.sql(editRows, e.Set)), at(e.Holds), args, failed, into)
 }
 
 // args returns the arguments of an update of these rows.

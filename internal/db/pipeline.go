@@ -41,17 +41,10 @@ func (q PipelineQuery) Ask(ctx context.Context, r Reader) error {
 // Pipeline sends all queries in one round trip. It stops at the first error: earlier queries have been read, later ones
 // were not run.
 func (d *DB) Pipeline(ctx context.Context, questions ...PipelineQuery) error {
-	batch := &pgx.Batch{}
+	batch, _ := d.startOnce()
 	for _, q := range questions {
 		q.Queue(batch)
 	}
-	if d.reads == "" {
-		return d.pool.SendBatch(ctx, batch).Close()
-	}
-	tx, err := d.begin(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadOnly}, d.reads)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback(ctx) }() // the transaction only reads
-	return tx.SendBatch(ctx, batch).Close()
+	d.endOnce(batch)
+	return d.pool.SendBatch(ctx, batch).Close()
 }

@@ -85,8 +85,52 @@ func options(o pgx.TxOptions, set string) pgx.TxOptions {
 	return o
 }
 
-// queryOnce runs a single query in a read-only transaction of its own.
+// startOnce returns a batch for queries in a read-only transaction of their own, if they need one for its settings. n is the
+// number of statements before the first query.
+func (d *DB) startOnce() (batch *pgx.Batch, n int) {
+	batch = &pgx.Batch{}
+	if d.reads != "" {
+		for statement := range strings.SplitSeq("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"+d.reads, "; ") {
+			batch.Queue(statement)
+		}
+	}
+	return batch, batch.Len()
+}
+
+// endOnce ends the transaction of startOnce.
+func (d *DB) endOnce(batch *pgx.Batch) {
+	if d.reads != "" {
+		batch.Queue("COMMIT")
+	}
+}
+
+// queryOnce runs a single query in a read-only transaction of its own, in one round trip unless it has an option.
 func (d *DB) queryOnce(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	if len(args) > 0 {
+		if _, ok := args[0].(pgx.QueryExecMode); ok {
+			return d.queryTx(ctx, sql, args...)
+		}
+	}
+	batch, n := d.startOnce()
+	batch.Queue(sql, args...)
+	d.endOnce(batch)
+	results := d.pool.SendBatch(ctx, batch)
+	end := func() { _ = results.Close() }
+	for range n {
+		if _, err := results.Exec(); err != nil {
+			end()
+			return nil, err
+		}
+	}
+	rows, err := results.Query()
+	if err != nil {
+		end()
+		return nil, err
+	}
+	return &onceRows{Rows: rows, end: end}, nil
+}
+
+func (d *DB) queryTx(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	tx, err := d.begin(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadOnly}, d.reads)
 	if err != nil {
 		return nil, err

@@ -123,7 +123,7 @@ func (w watching) TraceCopyFromEnd(ctx context.Context, _ *pgx.Conn, data pgx.Tr
 func (w watching) TraceBatchStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
 	var what []string
 	for _, q := range data.Batch.QueuedQueries {
-		if q.SQL == setSynchronous || q.SQL == SettleConstraints {
+		if q.SQL == setSynchronous || strings.HasPrefix(q.SQL, "SET ") {
 			continue
 		}
 		if p := purpose(q.SQL); !slices.Contains(what, p) && len(what) < namedInBatch {

@@ -186,7 +186,7 @@ func TestList_ReportsAllProblems(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, field := range []string{
-		"due_before: ", "page: ", `status: "UNPAID"`, "payment_method: ", "currency: it is empty", `currency: "WONS"`,
+		"due_before: ", "page: ", `status: "UNPAID"`, "payment_method: ", `currency: it is empty; "WONS"`,
 		"search: ", "from: 2026-02-02 is after --to, 2026-02-01", "min_total: 1.01 is more than --max-total, 1", "sort: ",
 	} {
 		if !strings.Contains(e.Message, field) {

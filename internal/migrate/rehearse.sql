@@ -39,18 +39,19 @@ SELECT r.rehearsed, CASE WHEN r.rehearsed THEN split_part(r.name, '.', 1) ELSE n
   JOIN pg_namespace n ON n.oid = c.relnamespace;
 
 CREATE TEMP VIEW objects AS
-SELECT 'table' AS kind, name AS object, name AS belongs_to FROM relations WHERE rehearsed
+WITH mine AS MATERIALIZED (SELECT oid, name FROM relations WHERE rehearsed)
+SELECT 'table' AS kind, name AS object, name AS belongs_to FROM mine
 UNION ALL
 SELECT 'column', r.name || '.' || a.attname, r.name
-  FROM relations r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 WHERE rehearsed
+  FROM mine r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0
 UNION ALL
 SELECT 'constraint', r.name || '.' || k.conname, r.name
-  FROM relations r JOIN pg_constraint k ON k.conrelid = r.oid AND k.contype <> 'n' WHERE rehearsed
+  FROM mine r JOIN pg_constraint k ON k.conrelid = r.oid AND k.contype <> 'n'
 UNION ALL
 SELECT 'index', split_part(r.name, '.', 1) || '.' || c.relname, r.name
-  FROM relations r JOIN pg_index x ON x.indrelid = r.oid JOIN pg_class c ON c.oid = x.indexrelid WHERE rehearsed;
+  FROM mine r JOIN pg_index x ON x.indrelid = r.oid JOIN pg_class c ON c.oid = x.indexrelid;
 
-CREATE TEMP TABLE seen (kind text, object text, belongs_to text, PRIMARY KEY (kind, object));
+CREATE TEMP TABLE seen (kind text, object text, belongs_to text);
 
 -- Creates empty copies of relations for the rehearsal. A copy has what decides whether a statement fits: the columns,
 -- what is unique, and the names of CHECK constraints. A column that the server fills is nullable in the copy, because
@@ -102,7 +103,9 @@ BEGIN
             EXECUTE statements[i];
             RETURN QUERY
             WITH new AS (
-                INSERT INTO pg_temp.seen SELECT o.* FROM pg_temp.objects o ON CONFLICT DO NOTHING RETURNING *
+                INSERT INTO pg_temp.seen
+                SELECT o.* FROM pg_temp.objects o WHERE (o.kind, o.object) NOT IN (SELECT s.kind, s.object FROM pg_temp.seen s)
+                RETURNING *
             )
             SELECT i, n.kind, n.object, n.belongs_to, '', '' FROM new n
              WHERE n.kind = 'table' OR NOT EXISTS (SELECT FROM new t WHERE t.kind = 'table' AND t.object = n.belongs_to);

@@ -61,9 +61,9 @@ func TestCompletion_SilentServer(t *testing.T) {
 	pair.Manager = silent
 	for _, words := range [][]string{{"users", "get", ""}, {"users", "list", "--tenant", ""}, {"users", "list", "--operator", ""}} {
 		p := cxgctl(t, pair, append([]string{cobra.ShellCompRequestCmd, "--timeout", "10m"}, words...)...)
-		p.exits(t, 0)
-		if out := p.out.String() + p.err.String(); out != ":4\n" {
-			t.Errorf("%q prints %q", words, out)
+		code := p.start(t).exit(t) // a process with the usual limit of time
+		if out := p.out.String() + p.err.String(); code != 0 || out != ":4\n" {
+			t.Errorf("%q exits with %d and prints %q", words, code, out)
 		}
 	}
 	<-taken

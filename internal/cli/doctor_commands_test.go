@@ -24,6 +24,7 @@ var doctorFinds = []string{"schema", "generation", "rights", "audit-log", "roles
 // databases that lack what repairs or copies by hand tend to lose. In a short run only our own databases lack each of
 // these, and of the other kinds of databases every second lacks one. In a full run each other kind lacks a third of them.
 func TestDoctor_AgreesWithCommands(t *testing.T) {
+	t.Parallel()
 	worlds := []world{ours()}
 	for _, g := range generations.Tried() {
 		worlds = append(worlds, found(g), adopted(g))

@@ -155,10 +155,10 @@ SELECT l.id
 			continue
 		}
 		p := bash(command)
-		code := p.start(t).exit(t)
+		code := p.code(t)
 		if code == 10 { // it asks for a confirmation
 			p = bash(command + " --yes")
-			code = p.start(t).exit(t)
+			code = p.code(t)
 		}
 		if code != 0 {
 			t.Errorf("%s\nexits with %d\n%s%s", command, code, p.out.String(), p.err.String())

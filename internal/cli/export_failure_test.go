@@ -100,7 +100,7 @@ func TestExport_EndedEarlyLeavesOldFile(t *testing.T) {
 	t.Parallel()
 	rows := 300_000
 	if testing.Short() {
-		rows = 150_000
+		rows = 80_000
 	}
 	pair := withInvoices(t, rows)
 	for accident, c := range map[string]struct {
@@ -280,8 +280,8 @@ func TestFiles_FullDisk(t *testing.T) {
 		(SELECT count(*) FROM audt.audit_logs WHERE result = 'SUCCESS' AND event_type <> 'DATA_ACCESS'))`
 	before := ask(t, pair.Manager, state)
 	for _, mounted := range []bool{false, true} {
-		if mounted && os.Geteuid() != 0 {
-			continue // only root may mount one
+		if isRoot := os.Geteuid() == 0; mounted && !isRoot || testing.Short() && mounted != isRoot {
+			continue // only root may mount one, and a short run tries one kind
 		}
 		for _, c := range cases {
 			t.Run(fmt.Sprintf("mounted %v, %s", mounted, c.args), func(t *testing.T) {
@@ -295,7 +295,7 @@ func TestFiles_FullDisk(t *testing.T) {
 				disk.fill(t)
 				result.Attempts.Add(1)
 				result.Faults.Add(1)
-				code := p.in("username,email,full_name\nbad name,x,X\n").start(t).exit(t)
+				code := p.in("username,email,full_name\nbad name,x,X\n").code(t)
 				if said := p.err.String(); code != 74 || !strings.Contains(said, "no space left on device") && !strings.Contains(said, "file too large") {
 					t.Errorf("exit code %d: %s", code, said)
 					result.Wrong.Add(1)

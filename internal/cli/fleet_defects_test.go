@@ -25,8 +25,8 @@ func TestTenantDatabases_CodeOfManagerOrTemplateIsRefused(t *testing.T) {
 		"postgres":  strings.Replace(pair.Manager, name, "{code}", 1),
 	} {
 		for _, args := range [][]string{{"users", "list"}, {"migrate", "up"}, {"migrate", "status"}, {"users", "unlock", "x"}} {
-			p := cxgctl(t, pair, append(args, "--tenant", code)...).env("CXGCTL_TENANTS_DATABASE_URL=" + dsn).start(t)
-			if got := p.exit(t); got != 5 {
+			p := cxgctl(t, pair, append(args, "--tenant", code)...).env("CXGCTL_TENANTS_DATABASE_URL=" + dsn)
+			if got := p.code(t); got != 5 {
 				t.Errorf("%v --tenant %s: exit code %d, want 5: %s", args, code, got, p.err.String())
 			}
 			p.says(t, "tenant "+code+": database ")

@@ -299,6 +299,7 @@ func runScripts(t *testing.T, w world, files []string) {
 
 // TestFoundDatabases runs on every generation as other software left it, with problematic rows.
 func TestFoundDatabases(t *testing.T) {
+	t.Parallel()
 	for _, g := range generations.Tried() {
 		t.Run(g.Name, func(t *testing.T) { runScripts(t, found(g), []string{"testdata/generation/as_found.txtar"}) })
 	}
@@ -326,11 +327,12 @@ func oneOf(n int) int {
 }
 
 // TestFoundDatabasesRunScripts runs scripts of commands on the generations with an audit log as other software left
-// them, each on half of them. In a short run each generation has one or two.
+// them, each on half of them. In a short run every twelfth runs.
 func TestFoundDatabasesRunScripts(t *testing.T) {
+	t.Parallel()
 	every := oneOf(2)
 	if testing.Short() {
-		every = 3 * len(generations.Tried())
+		every = 12
 	}
 	for k, g := range generations.Tried() {
 		if g.Audit == "" { // every change is refused there: see as_found
@@ -352,8 +354,9 @@ func TestFoundDatabasesRunScripts(t *testing.T) {
 }
 
 // TestAdoptedDatabases runs the scripts of the commands on the generations after migrate up, each on a quarter of them:
-// those of the nouns, since the others do not depend on the tables. In a short run every fifth script runs, on one.
+// those of the nouns, since the others do not depend on the tables. In a short run every 15th runs.
 func TestAdoptedDatabases(t *testing.T) {
+	t.Parallel()
 	var files []string
 	for _, pattern := range []string{"users_*", "invoices_*", "tenants_*", "audit_*", "auth_*", "roles_*", "sessions_*", "logins_*", "operator", "protected"} {
 		matches, err := filepath.Glob("testdata/script/" + pattern + ".txtar")
@@ -364,7 +367,7 @@ func TestAdoptedDatabases(t *testing.T) {
 	}
 	every := oneOf(4)
 	if testing.Short() {
-		every = 5 * len(generations.Tried())
+		every = 15
 	}
 	for k, g := range generations.Tried() {
 		var share []string
@@ -378,16 +381,13 @@ func TestAdoptedDatabases(t *testing.T) {
 }
 
 // TestClosedAccounts runs every way to close an account on every generation, as other software left it and after
-// migrate up. In a short run one generation is in each of these states.
+// migrate up.
 func TestClosedAccounts(t *testing.T) {
+	t.Parallel()
 	scripts := []string{"testdata/generation/accounts.txtar", "testdata/generation/accounts_import.txtar"}
 	t.Run("ours", func(t *testing.T) { runScripts(t, ours(), scripts) })
-	for k, g := range generations.Tried() {
-		if !testing.Short() || k == 0 {
-			t.Run(g.Name+"/found", func(t *testing.T) { runScripts(t, found(g), scripts[:1]) }) // an import needs migrate up
-		}
-		if !testing.Short() || k == 2 {
-			t.Run(g.Name+"/adopted", func(t *testing.T) { runScripts(t, adopted(g), scripts) })
-		}
+	for _, g := range generations.Tried() {
+		t.Run(g.Name+"/found", func(t *testing.T) { runScripts(t, found(g), scripts[:1]) }) // an import needs migrate up
+		t.Run(g.Name+"/adopted", func(t *testing.T) { runScripts(t, adopted(g), scripts) })
 	}
 }

@@ -123,6 +123,7 @@ file=new.csv; : > sent.txt; pass() { :; }; curl() { :; }; psql() { cat > psql.ou
 
 // B-13 and its kind: every example, in help, topics and README, is a command line that cxgctl accepts.
 func TestHelp_ExamplesParse(t *testing.T) {
+	t.Parallel()
 	var examples []string
 	cmdutil.Leaves(newRoot(&cmdutil.Env{Getenv: os.Getenv}), func(cmd *cobra.Command) {
 		examples = append(examples, strings.Split(strings.ReplaceAll(cmd.Example, "\\\n", ""), "\n")...)

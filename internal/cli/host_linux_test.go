@@ -179,7 +179,7 @@ func (h *host) answer(conn *net.UnixConn) (status int, err error) {
 		}
 	}()
 	return h.run(want.Dir, &cmdutil.Env{
-		Context: ctx, Args: want.Args, Stdin: streams[0], Stdout: streams[1], Stderr: streams[2],
+		OpenDB: h.lend, Context: ctx, Args: want.Args, Stdin: streams[0], Stdout: streams[1], Stderr: streams[2],
 		Getenv: func(name string) string { return env[name] },
 	})
 }
@@ -189,7 +189,7 @@ func (h *host) run(dir string, env *cmdutil.Env) (status int, err error) {
 	if len(env.Args) > 0 && env.Args[0] == "migrate" {
 		defer h.recall(env.Getenv("CXGCTL_MANAGER_DATABASE_URL"))
 	}
-	env.OpenDB, env.Started = h.lend, time.Now()
+	env.Started = time.Now()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -6,7 +6,6 @@ import (
 	_ "embed"
 	"errors"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -105,14 +104,12 @@ func withPlanted() world {
 	return w
 }
 
-// TestHostileSettings runs every script as a role and on databases whose settings are all hostile, with a schema of
+// TestHostileSettings runs the scripts as a role and on databases whose settings are all hostile, with a schema of
 // planted objects ahead of pg_catalog in the search path (C1, F01 to F04, H7, D10). A command that used one of these
 // would fail.
 func TestHostileSettings(t *testing.T) {
-	files, err := filepath.Glob("testdata/script/*.txtar")
-	if err != nil {
-		t.Fatal(err)
-	}
+	t.Parallel()
+	files := scripts(t, "hostile")
 	torture.Report(t, 14, "scripts beside planted objects and settings").Attempts.Add(int64(len(files)))
 	runScripts(t, withPlanted(), files)
 }

@@ -139,8 +139,8 @@ BEGIN
   RETURN NEW;
 END $$;
 CREATE TRIGGER lose BEFORE UPDATE ON cxg_import.files FOR EACH ROW WHEN (NEW.finished_at IS NOT NULL) EXECUTE FUNCTION public.lose()`, c.losses))
-			p := cxgctl(t, pair, "users", "import", peopleFile(t, "last", 3), "--no-passwords").start(t)
-			if code := p.exit(t); code != c.exit || code != 0 && !strings.Contains(p.err.String(), "still counts as unfinished") {
+			p := cxgctl(t, pair, "users", "import", peopleFile(t, "last", 3), "--no-passwords")
+			if code := p.code(t); code != c.exit || code != 0 && !strings.Contains(p.err.String(), "still counts as unfinished") {
 				t.Errorf("exit %d, want %d\n%s", code, c.exit, p.err.String())
 			}
 			if got := ask(t, pair.Manager, `SELECT bool_and(finished_at IS NOT NULL) FROM cxg_import.files`); got != c.finished {

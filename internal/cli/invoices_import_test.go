@@ -44,6 +44,9 @@ func billsFile(t *testing.T, name string, n int, number func(int) string) string
 
 // A killed import of invoices can be continued: each row is applied once, with its audit row and an exact total.
 func TestInvoicesImport_SurvivesKills(t *testing.T) {
+	if testing.Short() {
+		t.Skip("TestImport_SurvivesKills does the same with users")
+	}
 	t.Parallel()
 	result := torture.Report(t, 1, "imports of 6,000 invoices, kill -9")
 	rows, points := torture.Count(6000, 6000, 4000), torture.Count(200, 12, 3)

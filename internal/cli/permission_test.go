@@ -357,6 +357,6 @@ func TestLogin_ConcurrentGuessesLockAccount(t *testing.T) {
 }
 
 func guess(t *testing.T, pair dbtest.Pair, pw string) int {
-	p := cxgctl(t, pair, "auth", "login", "--username", "admin", "--password-stdin").in(pw + "\n").start(t)
-	return p.exit(t)
+	p := cxgctl(t, pair, "auth", "login", "--username", "admin", "--password-stdin").in(pw + "\n")
+	return p.code(t)
 }

@@ -1,35 +1,18 @@
 package cli
 
 import (
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
 
 	"github.com/cxgctl/cxgctl/internal/dbtest"
 )
 
-// TestThroughPgBouncer runs the scripts through a pooler in transaction mode that is not configured as such, except the
-// scripts that use a dev database. A short run takes every twelfth.
+// TestThroughPgBouncer runs the scripts through a pooler in transaction mode that is not configured as such.
 func TestThroughPgBouncer(t *testing.T) {
-	files, err := filepath.Glob("testdata/script/*.txtar")
-	if err != nil {
-		t.Fatal(err)
-	}
-	files = slices.DeleteFunc(files, func(f string) bool {
-		text, err := os.ReadFile(f)
-		// Dev databases do not use a pooler, and PgBouncer does not pass roles on.
-		return err == nil && (strings.Contains(string(text), "\ndevhome\n") || strings.Contains(string(text), "&role="))
-	})
-	every := 1
-	if testing.Short() {
-		every = 12
-	}
+	t.Parallel()
 	w := ours()
 	w.bouncer = dbtest.NewPgBouncer(t)
 	w.facts["pooled"] = true
-	runScripts(t, w, share(files, every, every/2))
+	runScripts(t, w, scripts(t, "pooled"))
 }
 
 // A migration holds a session lock while it runs, which does not work through a pooler.

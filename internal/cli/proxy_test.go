@@ -300,8 +300,8 @@ func TestConnection_LostIsDatabaseError(t *testing.T) {
 				t.Parallel()
 				pair := withAda(t)
 				proxy, dsn := newProxy(t, pair, "unix", text, fate)
-				p := cxgctl(t, pair, "users", "update", "ada", "--phone", newPhone).env("CXGCTL_MANAGER_DATABASE_URL=" + dsn).start(t)
-				code := p.exit(t)
+				p := cxgctl(t, pair, "users", "update", "ada", "--phone", newPhone).env("CXGCTL_MANAGER_DATABASE_URL=" + dsn)
+				code := p.code(t)
 				if !proxy.happened.Load() {
 					t.Fatalf("no message has %q", text)
 				}

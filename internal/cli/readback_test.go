@@ -44,7 +44,7 @@ var readBack = map[string]func(*testing.T, *pgx.Conn, []byte){
 }
 
 // Other programs read the same values from exported invoices as SELECT returns, to the last digit. PostgreSQL reads
-// csv, tsv, json and jsonl, libraries read yaml and xlsx. In a short run each generation has every second format.
+// csv, tsv, json and jsonl, libraries read yaml and xlsx. A short run reads every second format.
 func TestInvoicesExport_EqualsSelect(t *testing.T) {
 	t.Parallel()
 	for k, g := range generations.Tried() {

@@ -138,8 +138,8 @@ func TestReconcile_LogUnavailable(t *testing.T) {
 	t.Parallel()
 	pair := withTenantUser(t)
 	release := hold(t, pair.Manager, `LOCK TABLE audt.audit_logs IN EXCLUSIVE MODE`)
-	p := cxgctl(t, pair, "users", "update", "ada", "--tenant", "acme", "--phone", "03 9999", "--timeout", "1s").start(t)
-	if code := p.exit(t); code != 8 {
+	p := cxgctl(t, pair, "users", "update", "ada", "--tenant", "acme", "--phone", "03 9999", "--timeout", "1s")
+	if code := p.code(t); code != 8 {
 		t.Errorf("exit code %d, want 8: %s", code, p.err.String())
 	}
 	p.says(t, "the change was made in the database of tenant acme, but is not in the audit log yet")
@@ -180,8 +180,8 @@ func TestTenantChange_LostCommit(t *testing.T) {
 				_ = server.Close()
 				_ = client.Close()
 			})
-			p := cxgctl(t, pair, "users", "update", "ada", "--tenant", "acme", "--phone", "03 9999").env("CXGCTL_TENANTS_DATABASE_URL=" + through).start(t)
-			if code := p.exit(t); code != step.code {
+			p := cxgctl(t, pair, "users", "update", "ada", "--tenant", "acme", "--phone", "03 9999").env("CXGCTL_TENANTS_DATABASE_URL=" + through)
+			if code := p.code(t); code != step.code {
 				t.Errorf("exit code %d, want %d: %s", code, step.code, p.err.String())
 			}
 			if got := changeState(t, pair); got != step.want {
@@ -207,8 +207,8 @@ func TestTenantChange_ForgedAppliedRow(t *testing.T) {
 		}
 		_ = client.Close()
 	})
-	p := cxgctl(t, pair, "users", "update", "ada", "--tenant", "acme", "--phone", "03 9999").env("CXGCTL_TENANTS_DATABASE_URL=" + through).start(t)
-	if code := p.exit(t); code != 9 {
+	p := cxgctl(t, pair, "users", "update", "ada", "--tenant", "acme", "--phone", "03 9999").env("CXGCTL_TENANTS_DATABASE_URL=" + through)
+	if code := p.code(t); code != 9 {
 		t.Errorf("exit code %d: %s", code, p.err.String())
 	}
 	p.says(t, "its content differs")

@@ -35,8 +35,8 @@ func TestFailover_EachChangeOnce(t *testing.T) {
 		}
 		unsure := false
 		for attempt := 0; ; attempt++ {
-			p := create(i).start(t)
-			code := p.exit(t)
+			p := create(i)
+			code := p.code(t)
 			if code == 0 || code == 4 && unsure {
 				break
 			}
@@ -102,8 +102,8 @@ func TestReplica_ListsReadIt(t *testing.T) {
 	if got := p.out.String(); strings.Contains(got, "bob") || !strings.Contains(got, "ada") {
 		t.Errorf("the export has %q", got)
 	}
-	doctor := withReplica(t, r, "doctor", "-o", "csv").start(t)
-	doctor.exit(t)
+	doctor := withReplica(t, r, "doctor", "-o", "csv")
+	doctor.code(t)
 	if !strings.Contains(doctor.out.String(), "replica,manager,OK,") || !strings.Contains(doctor.out.String(), "bytes behind") {
 		t.Errorf("doctor: %s", doctor.out.String())
 	}

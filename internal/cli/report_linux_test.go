@@ -29,6 +29,9 @@ var hostileNames = []string{
 // Chromium shows the report without an error and without a request, in a window, on a phone and on paper. Hostile names
 // are text.
 func TestReport_InBrowser(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a browser several times; TestReport_FiguresEqualSummary and the script invoices_report read the page")
+	}
 	t.Parallel()
 	pair := dbtest.New(t, demoData())
 	for _, name := range hostileNames {

@@ -56,23 +56,37 @@ func TestMain(m *testing.M) {
 // migrated is the template of databases that cxgctl created.
 var migrated = ours().template
 
-// TestScripts runs every script. A short run takes every 20th, since TestHostileSettings runs all of them too.
+// TestScripts runs every script.
 func TestScripts(t *testing.T) {
+	t.Parallel()
+	runScripts(t, ours(), scripts(t, "plain"))
+}
+
+// scripts returns the scripts that run on plain or hostile databases or through a pooler: all that can. A short run runs
+// each in one of these ways, most of them on hostile databases.
+func scripts(t *testing.T, where string) (list []string) {
+	t.Helper()
 	files, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil {
 		t.Fatal(err)
 	}
-	every := 1
-	if testing.Short() {
-		every = 20
-	}
-	runScripts(t, ours(), share(files, every, 0))
-}
-
-// share returns every nth of the files, from the first on.
-func share(files []string, n, first int) (list []string) {
-	for i := first; i < len(files); i += n {
-		list = append(list, files[i])
+	for i, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Dev databases do not use a pooler, and PgBouncer does not pass roles on.
+		isPoolable := !strings.Contains(string(text), "\ndevhome\n") && !strings.Contains(string(text), "&role=")
+		turn := "hostile"
+		switch {
+		case i%12 == 0:
+			turn = "plain"
+		case i%12 == 6 && isPoolable:
+			turn = "pooled"
+		}
+		if (turn == where || !testing.Short()) && (isPoolable || where != "pooled") {
+			list = append(list, f)
+		}
 	}
 	return list
 }
@@ -189,7 +203,7 @@ func exitCode(ts *testscript.TestScript, args []string) int {
 		return 0
 	}
 	status, err := running.run(ts.MkAbs("."), &cmdutil.Env{
-		Context: context.Background(), Args: args[1:], Getenv: ts.Getenv,
+		OpenDB: running.lend, Context: context.Background(), Args: args[1:], Getenv: ts.Getenv,
 		Stdin: strings.NewReader(*input), Stdout: &shared{w: ts.Stdout()}, Stderr: &shared{w: ts.Stderr()},
 	})
 	ts.Check(err)

@@ -68,7 +68,7 @@ func TestTables_FitScreen(t *testing.T) {
 		{"users", "update", "admin", "--department", strings.Repeat("부서", 20), "--reason", strings.Repeat("이유 ", 20)},
 		{"auth", "token", "--create", "--name", "job", "--permissions", "USER_LIST"},
 	} {
-		if p := cxgctl(t, pair, args...); p.start(t).exit(t) != 0 {
+		if p := cxgctl(t, pair, args...); p.code(t) != 0 {
 			t.Fatal(&p.err)
 		}
 	}
@@ -100,7 +100,7 @@ func TestTables_FitScreen(t *testing.T) {
 			var keys []string
 			if c.keys != "" {
 				p := cxgctl(t, pair, append(args, "-o", "csv", "--no-headers", "--columns", c.keys)...)
-				p.start(t).exit(t)
+				p.code(t)
 				keys = strings.FieldsFunc(p.out.String(), func(r rune) bool { return r == ',' || r == '\n' })
 				if len(keys) == 0 {
 					t.Errorf("no keys: %s", &p.err)

@@ -27,8 +27,11 @@ type cluster struct {
 	env       []string            // of its servers, besides ours
 }
 
-// newCluster creates a cluster with t's databases mgmt and tnnt.
+// newCluster creates a cluster with t's databases mgmt and tnnt. It skips the test in a short run.
 func newCluster(tb testing.TB, t Template) (*cluster, error) {
+	if testing.Short() {
+		tb.Skip("needs a server of its own, which takes seconds; other faults of the same commands are tried")
+	}
 	root, err := os.MkdirTemp("/tmp", "cxgown") // short enough for socket paths
 	if err != nil {
 		return nil, err

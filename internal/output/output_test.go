@@ -570,6 +570,23 @@ func TestTable_Usernames(t *testing.T) {
 	}
 }
 
+// Lines break between words, except where one is too long for a line, and not after the name of a field.
+func TestFold_BreaksBetweenWords(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"updated invoice INV-1 (018b8830-1b40)\n":             "updated invoice INV-1\n    (018b8830-1b40)\n",
+		"  note: \x1b[31m\"one two\"\x1b[0m → \"three four\"": "  note: \x1b[31m\"one two\"\x1b[0m → \"three\n    four\"\n",
+		"    a/path/that/is/wider/than/the/screen":            "    a/path/that/is/wider/tha\n    n/the/screen\n",
+		"  a b/path/that/is/wider/than/the/screen":            "  a b/path/that/is/wider/tha\n    n/the/screen\n",
+		"이름 가나다라마바사 아자차카타파하거너더":                               "이름 가나다라마바사\n    아자차카타파하거너더\n",
+		"short   \n": "short\n",
+	} {
+		if got := (Terminal{IsTTY: true, Width: 28}).Fold(text, 4); got != want {
+			t.Errorf("%q becomes\n%s\nwant\n%s", text, got, want)
+		}
+	}
+}
+
 // Messages break between words, not in them and not in a command that is to be copied.
 func TestMessage_BreaksBetweenWords(t *testing.T) {
 	t.Parallel()

@@ -61,19 +61,28 @@ func (t Terminal) Time(at time.Time) string {
 }
 
 // Fold continues lines that are wider than the terminal on the next line, after indent spaces, and removes spaces at the
-// ends of lines.
+// ends of lines. It breaks lines between words, and words that are too long for a line.
 func (t Terminal) Fold(text string, indent int) string {
 	var b []byte
 	for line := range strings.Lines(text) {
 		column := 0
+		word, before := 0, 0 // the last word begins at b[word], with this number of columns before it
 		g := displaywidth.Options{ControlSequences: true}.StringGraphemes(strings.TrimRight(line, " \n"))
 		for g.Next() {
 			if t.IsTTY && t.Width > indent+2 && column+g.Width() > t.Width {
-				b = append(bytes.TrimRight(b, " "), "\n"+strings.Repeat(" ", indent)...)
-				column = indent
+				if before <= indent || indent+column-before+g.Width() > t.Width {
+					word, before = len(b), column
+				}
+				moved := string(b[word:])
+				b = append(bytes.TrimRight(b[:word], " "), "\n"+strings.Repeat(" ", indent)+moved...)
+				column += indent - before
+				before = 0
 			}
 			b = append(b, g.Value()...)
 			column += g.Width()
+			if g.Value() == " " {
+				word, before = len(b), column
+			}
 		}
 		b = append(b, '\n')
 	}

@@ -63,7 +63,7 @@ func TestScripts(t *testing.T) {
 }
 
 // scripts returns the scripts that run on plain or hostile databases or through a pooler: all that can. A short run runs
-// each in one of these ways, most of them on hostile databases.
+// each in one of these ways, most of them on plain databases.
 func scripts(t *testing.T, where string) (list []string) {
 	t.Helper()
 	files, err := filepath.Glob("testdata/script/*.txtar")
@@ -77,11 +77,11 @@ func scripts(t *testing.T, where string) (list []string) {
 		}
 		// Dev databases do not use a pooler, and PgBouncer does not pass roles on.
 		isPoolable := !strings.Contains(string(text), "\ndevhome\n") && !strings.Contains(string(text), "&role=")
-		turn := "hostile"
+		turn := "plain"
 		switch {
-		case i%12 == 0:
-			turn = "plain"
-		case i%12 == 6 && isPoolable:
+		case i%4 == 1:
+			turn = "hostile"
+		case i%12 == 0 && isPoolable:
 			turn = "pooled"
 		}
 		if (turn == where || !testing.Short()) && (isPoolable || where != "pooled") {

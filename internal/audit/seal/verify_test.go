@@ -208,11 +208,14 @@ func other(column, typ string) string {
 }
 
 // Every column of every table is changed, at the start, in the middle and at the end of the log. A short run changes
-// each column at one of these places, and only every third in two of the generations.
+// each column at one of these places, in our own tables.
 func TestVerify_AnyColumnChanged(t *testing.T) {
 	t.Parallel()
 	result := torture.Report(t, 6, "values changed in logs of 1,000 rows")
-	for k, generation := range []string{"", "g1alt", "g0"} {
+	for _, generation := range []string{"", "g1alt", "g0"} {
+		if testing.Short() && generation != "" {
+			break
+		}
 		t.Run("generation "+generation, func(t *testing.T) {
 			t.Parallel()
 			w := logOf(t, generation)
@@ -227,9 +230,6 @@ func TestVerify_AnyColumnChanged(t *testing.T) {
 				key := map[string]string{"audt.audit_logs": "id", "cxg_audit.seal": "audit_id"}[table]
 				for _, c := range w.Cat[table].Columns {
 					columns++
-					if testing.Short() && k > 0 && columns%3 != k {
-						continue
-					}
 					free := table == "audt.audit_logs" && slices.Contains(seal.LifeCycle, c.Name) // F40
 					for i := range each {
 						seq := places[(columns+i)%len(places)]
@@ -261,7 +261,7 @@ func TestVerify_AnyColumnChanged(t *testing.T) {
 			if v := w.verify(""); !v.OK || v.Seals != 1000 {
 				t.Fatalf("after restoring everything: %+v", v)
 			}
-			if tried < 20*each && (!testing.Short() || k == 0) {
+			if tried < 20*each {
 				t.Errorf("only %d changes were tried", tried)
 			}
 		})

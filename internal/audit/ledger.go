@@ -629,8 +629,7 @@ func Trace(ctx context.Context, d *db.DB, sql string, args ...any) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	if _, err := tx.Exec(ctx, sql, args...); err != nil {
-		return err
-	}
-	return tx.Commit(ctx)
+	last := &pgx.Batch{}
+	last.Queue(sql, args...)
+	return tx.CommitWith(ctx, last)
 }

@@ -339,8 +339,11 @@ func outcomeOf(dryRun bool) outcome {
 	return outcome{"failed", "; nothing was changed", "; the rest is done"}
 }
 
-// maxHints is the number of failed rows whose hints are printed.
-const maxHints = 3
+// Numbers of failed rows that are printed for each kind of error, and of those with a hint.
+const (
+	maxErrors = 10
+	maxHints  = 3
+)
 
 // failure returns the command's error: a single failure as it is, several as a partial failure that lists them.
 func failure[T any](env *Env, o outcome, failures []resource.Match[T], done int) error {
@@ -351,15 +354,26 @@ func failure[T any](env *Env, o outcome, failures []resource.Match[T], done int)
 		return failures[0].Err
 	}
 	items := make([]map[string]any, len(failures))
+	kinds := map[string]int{}
+	more := 0
 	for i, f := range failures {
 		e := fault.From(f.Err)
 		items[i] = map[string]any{"ref": f.Ref, "code": e.Code, "message": e.Message}
-		if !IsStructured(env.Printer.Format) {
-			env.Printf("cxgctl: error: %s", e.Message)
-			if e.Hint != "" && i < maxHints {
-				env.Note("cxgctl: hint: %s", e.Hint)
-			}
+		kinds[e.Kind]++
+		switch {
+		case IsStructured(env.Printer.Format):
+			continue
+		case kinds[e.Kind] > maxErrors:
+			more++
+			continue
 		}
+		env.Printf("cxgctl: error: %s", e.Message)
+		if e.Hint != "" && i < maxHints {
+			env.Note("cxgctl: hint: %s", e.Hint)
+		}
+	}
+	if more > 0 {
+		env.Printf("cxgctl: error: %s more like these (-o json lists all)", output.Thousands(int64(more)))
 	}
 	if done == 0 && !slices.ContainsFunc(failures, func(f resource.Match[T]) bool {
 		return fault.From(f.Err).Code != fault.From(failures[0].Err).Code

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
+	"debug/elf"
+	"debug/macho"
 	"encoding/hex"
 	"encoding/json"
 	"io"
@@ -40,14 +42,23 @@ func TestPackage(t *testing.T) {
 	}
 	dist, root := t.TempDir(), t.TempDir()
 	build := exec.CommandContext(t.Context(), "../../packaging/dist")
-	build.Env = append(os.Environ(), "PLATFORMS=linux/"+runtime.GOARCH, "VERSION=v1.2.3-4-gabcdef0", "LDFLAGS=-s -w", "OUT="+dist)
+	build.Env = append(os.Environ(), "PLATFORMS=linux/"+runtime.GOARCH+" darwin/arm64", "VERSION=v1.2.3-4-gabcdef0", "LDFLAGS=-s -w", "OUT="+dist)
 	succeeds(t, build)
 	sums := exec.CommandContext(t.Context(), "sha256sum", "--check", "--strict", "SHA256SUMS")
 	sums.Dir = dist
 	succeeds(t, sums)
 	checkImage(t, glob(t, dist, "*-oci.tar"))
-	glob(t, dist, "cxgctl-1.2.3+4.gabcdef0*.rpm")
-	glob(t, dist, "cxgctl-1.2.3+4.gabcdef0-linux-*.tar.gz")
+	checkELF(t, untar(t, glob(t, dist, "cxgctl-1.2.3+4.gabcdef0-linux-*.tar.gz"), "bin/cxgctl"))
+	mac, err := macho.NewFile(bytes.NewReader(untar(t, glob(t, dist, "cxgctl-1.2.3+4.gabcdef0-darwin-arm64.tar.gz"), "bin/cxgctl")))
+	if err != nil || mac.Cpu != macho.CpuArm64 || mac.Type != macho.TypeExec {
+		t.Errorf("darwin/arm64: %+v, %v", mac, err)
+	}
+
+	checkRPM(t, glob(t, dist, "cxgctl-1.2.3+4.gabcdef0*.rpm"), map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH], []string{
+		"/usr/bin/cxgctl", "/usr/share/man/man1/cxgctl-users-create.1.gz", "/usr/share/bash-completion/completions/cxgctl",
+		"/usr/share/zsh/site-functions/_cxgctl", "/usr/share/fish/vendor_completions.d/cxgctl.fish", "/usr/share/doc/cxgctl/examples/crontab",
+		"/usr/lib/systemd/system/cxgctl-export@.timer", "/usr/lib/systemd/system/cxgctl-overdue.service", "/usr/lib/systemd/system/cxgctl-seal.timer",
+	})
 
 	remove := installPackage(t, glob(t, dist, "cxgctl_1.2.3+4.gabcdef0*.deb"), root)
 	for _, file := range []string{
@@ -62,6 +73,48 @@ func TestPackage(t *testing.T) {
 	verifyUnits(t, units, root)
 	runJobs(t, root)
 	remove()
+}
+
+// untar returns a file of an archive, by its path below the archive's only folder.
+func untar(t *testing.T, file, path string) []byte {
+	t.Helper()
+	archive, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer archive.Close()
+	packed, err := gzip.NewReader(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r := tar.NewReader(packed); ; {
+		h, err := r.Next()
+		if err != nil {
+			t.Fatalf("%s in %s: %v", path, file, err)
+		}
+		if _, below, _ := strings.Cut(h.Name, "/"); below != path {
+			continue
+		}
+		text, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+}
+
+// checkELF checks that a binary is for this machine and needs no libraries.
+func checkELF(t *testing.T, text []byte) {
+	t.Helper()
+	binary, err := elf.NewFile(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}[runtime.GOARCH]
+	libraries, _ := binary.ImportedLibraries()
+	if binary.Machine != want || len(libraries) > 0 {
+		t.Errorf("linux/%s: %s, libraries %q", runtime.GOARCH, binary.Machine, libraries)
+	}
 }
 
 func glob(t *testing.T, dir, pattern string) string {
@@ -113,7 +166,7 @@ func installPackage(t *testing.T, file, root string) (remove func()) {
 func verifyUnits(t *testing.T, dir, root string) {
 	t.Helper()
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
-		t.Log("systemd-analyze is not installed")
+		t.Log("the units are not verified: systemd-analyze is not installed")
 		return
 	}
 	copied := t.TempDir()

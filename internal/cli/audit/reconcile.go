@@ -119,7 +119,7 @@ func settle(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, w *cmduti
 	d := reached[p.Target.URL]
 	if d == nil {
 		var err error
-		if d, err = env.Open(ctx, p.Target.Options("tenant "+p.CodeOrID)); err != nil {
+		if d, err = env.Open(ctx, p.Options()); err != nil {
 			return "", err
 		}
 		reached[p.Target.URL] = d

@@ -33,7 +33,9 @@ func bindCron(env *Env, cmd *cobra.Command) {
 	if f.Lookup("output-file") == nil || f.Lookup("all") == nil && cmd.Name() != "export" && cmd.Name() != "overdue" {
 		return
 	}
-	f.Lookup("output-file").Value = &env.Output.files
+	files := f.Lookup("output-file")
+	files.Value = &env.Output.files
+	files.Usage += "; may be repeated"
 	f.StringVar(&env.cron.lock, "lock", "", "run only if no other run holds the lock of this `name` in the database")
 	f.DurationVar(&env.cron.lockWait, "lock-wait", 0, "how long to wait for the lock")
 	f.BoolVar(&env.cron.failIfEmpty, "fail-if-empty", false, "exit 9 without rows, and write no file")

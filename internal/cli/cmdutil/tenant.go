@@ -125,9 +125,17 @@ func checkReserved(env *Env, t TenantTarget) error {
 func DirectTarget(env *Env, t TenantTarget) TenantTarget {
 	t.Target.Pooled = false // a pooler is then detected and refused
 	if url := env.Config.DirectTenantURL(t.CodeOrID); url != "" && t.Err == nil {
-		t.Target.URL = url
+		t.Target.URL, t.Target.From = url, env.Config.From("direct_tenants_database_url")
 	}
 	return t
+}
+
+// Options returns the options of a connection. A shared database is not named after one of its tenants.
+func (t TenantTarget) Options() db.Options {
+	if t.Shared {
+		return t.Target.Options("tenants")
+	}
+	return t.Target.Options("tenant " + t.CodeOrID)
 }
 
 // open connects to the tenant's database and reads the columns of its tables.
@@ -135,7 +143,7 @@ func (t TenantTarget) open(ctx context.Context, env *Env, manager *Session) (*Se
 	if t.Err != nil {
 		return nil, t.Err
 	}
-	d, err := env.Open(ctx, t.Target.Options("tenant "+t.CodeOrID))
+	d, err := env.Open(ctx, t.Options())
 	if err != nil {
 		return nil, err
 	}

@@ -227,7 +227,11 @@ func (f *Errors) Result(of int) error {
 	if more := len(names) - named; more > 0 {
 		names = append(names[:named], "and "+output.Thousands(int64(more))+" more")
 	}
-	e := fault.New(fault.PartialFailure, "%d of %s failed: %s; the rest is done", len(f.Failed), fault.Plural(of, "tenant"), strings.Join(names, ", ")).
+	rest := "; the rest is done"
+	if len(f.Failed) == of {
+		rest = ""
+	}
+	e := fault.New(fault.PartialFailure, "%d of %s failed: %s%s", len(f.Failed), fault.Plural(of, "tenant"), strings.Join(names, ", "), rest).
 		With("failed", f.Failed)
 	switch {
 	case slices.ContainsFunc(f.Failed, func(x Failed) bool { return x.unknown }):
@@ -270,7 +274,7 @@ func visit(ctx context.Context, t cmdutil.TenantTarget, manager *cmdutil.Session
 		limited, cancel = context.WithTimeout(ctx, timeout+timeout/10) // in case the network drops the server's own time-outs
 	}
 	defer cancel()
-	d, err := db.Open(limited, t.Target.Options("tenant "+t.CodeOrID))
+	d, err := db.Open(limited, t.Options())
 	if err != nil {
 		return err
 	}

@@ -212,6 +212,16 @@ func (p *Place) Is(f io.Writer) bool {
 	return ok && st.Dev == p.old.Dev && st.Ino == p.old.Ino && (p.magic || !p.IsDevice())
 }
 
+// IsDevice reports whether a file is a pipe or a device.
+func IsDevice(name string) bool {
+	p, err := Locate(name)
+	if err != nil {
+		return false
+	}
+	defer p.Close()
+	return p.IsDevice()
+}
+
 // IsBroken reports whether f is a pipe that is no longer read.
 func IsBroken(f io.Writer) (broken bool) {
 	file, ok := f.(*os.File)

@@ -44,7 +44,7 @@ func KeepSecret(env *Env, l *audit.Ledger, flag, path, text string, change func(
 		if env.Printer.File == "" && outfile.IsBroken(env.Stdout) {
 			return output.StandardOutputFault(syscall.EPIPE)
 		}
-		if env.Printer.File == "" || isDevice(env.Printer.File) {
+		if env.Printer.File == "" || outfile.IsDevice(env.Printer.File) {
 			return change()
 		}
 		flag, path = "--output-file", env.Printer.File+".secret"
@@ -91,16 +91,6 @@ func (env *Env) printed(err error) error {
 		err = fault.From(err).WithHint("the secret is in %s", env.spare.path)
 	}
 	return err
-}
-
-// isDevice reports whether an output file is a pipe or a device.
-func isDevice(path string) bool {
-	place, err := outfile.Locate(path)
-	if err != nil {
-		return false
-	}
-	defer place.Close()
-	return place.IsDevice()
 }
 
 // refuseExisting returns an error if the file for a secret already exists.

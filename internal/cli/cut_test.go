@@ -188,7 +188,7 @@ func (s subject) look(t *testing.T, pair dbtest.Pair, a *attempt, n int) {
 func TestChange_CutAtAnyMessage(t *testing.T) {
 	t.Parallel()
 	result := torture.Report(t, 2, "changes whose connection is cut at a message")
-	every := torture.Count(1, 40, 120)
+	every := torture.Count(1, 40, 240)
 	for _, s := range subjects {
 		t.Run(s.args, func(t *testing.T) {
 			t.Parallel()

@@ -66,7 +66,9 @@ func importThrough(t *testing.T, result *torture.Result, pair dbtest.Pair, accid
 	random := rand.New(rand.NewPCG(4, uint64(100+result.Attempts.Load())))
 	run := func(path string) *process { return cxgctl(t, pair, "users", "import", path, "--no-passwords", "-q") }
 	began := time.Now()
-	run(peopleFile(t, "whole", rows)).exits(t, 0)
+	if code := run(peopleFile(t, "whole", rows)).start(t).exit(t); code != 0 {
+		t.Fatalf("exit %d", code)
+	}
 	took := time.Since(began)
 
 	imports, midway, struck := 1, 0, 0
@@ -118,6 +120,9 @@ func importThrough(t *testing.T, result *torture.Result, pair dbtest.Pair, accid
 // The server process that marks a file as finished is ended, as by a restart after the last batch. An import says
 // "done" only of a file that counts as finished.
 func TestImport_FinishedOnlyIfMarked(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits 15 seconds for retries; TestImport_SurvivesKills continues imports too")
+	}
 	t.Parallel()
 	for _, c := range []struct {
 		name     string

@@ -105,6 +105,9 @@ func TestInvoicesImport_SurvivesKills(t *testing.T) {
 // Two files with the same invoice numbers are imported at once: each number goes to one of them, and the other reports
 // who has it.
 func TestInvoicesImport_Concurrent(t *testing.T) {
+	if testing.Short() {
+		t.Skip("TestImport_OneRunAtATime does the same with users")
+	}
 	t.Parallel()
 	const rows = 5000
 	pair := withTenant(t)

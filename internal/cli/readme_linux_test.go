@@ -19,6 +19,9 @@ type answer struct {
 // TestReadme_FirstSteps runs the commands of "Your own database" in README and in the topic getting-started on a terminal,
 // with two empty databases (N1, N7, N8, N15, T8, T11b).
 func TestReadme_FirstSteps(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a dev database, as the script dev does")
+	}
 	t.Parallel()
 	const pw = "Correct-Horse-9\n"
 	question := answer{prompt: "[y/N] ", keys: "y\n"}

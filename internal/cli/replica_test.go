@@ -14,10 +14,7 @@ import (
 // both servers and is repeated after a failure, as a job would do.
 func TestFailover_EachChangeOnce(t *testing.T) {
 	t.Parallel()
-	creates := 40
-	if testing.Short() {
-		creates = 12
-	}
+	const creates = 40
 	r := dbtest.NewReplicated(t, migrated)
 	both := r.Both()
 	create := func(i int) *process {

@@ -63,12 +63,22 @@ func TestScripts(t *testing.T) {
 }
 
 // scripts returns the scripts that run on plain or hostile databases or through a pooler: all that can. A short run runs
-// each in one of these ways, most of them on plain databases.
+// those in smoke.txt, which run every command, each in one of these ways.
 func scripts(t *testing.T, where string) (list []string) {
 	t.Helper()
 	files, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if testing.Short() {
+		smoke, err := os.ReadFile("testdata/smoke.txt")
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = strings.Fields(string(smoke))
+		for i, name := range files {
+			files[i] = "testdata/script/" + name + ".txtar"
+		}
 	}
 	for i, f := range files {
 		text, err := os.ReadFile(f)
@@ -79,9 +89,9 @@ func scripts(t *testing.T, where string) (list []string) {
 		isPoolable := !strings.Contains(string(text), "\ndevhome\n") && !strings.Contains(string(text), "&role=")
 		turn := "plain"
 		switch {
-		case i%4 == 1:
+		case i%3 == 1:
 			turn = "hostile"
-		case i%12 == 0 && isPoolable:
+		case i%6 == 0 && isPoolable:
 			turn = "pooled"
 		}
 		if (turn == where || !testing.Short()) && (isPoolable || where != "pooled") {

@@ -168,7 +168,7 @@ func newMeter(env *cmdutil.Env, rows int64) *progressMeter {
 	return m
 }
 
-// Widths of the bar in columns. Where there is no room for the least, there is only the text.
+// Widths of the bar in columns. If not even the least fits, only the text is shown.
 const minBar, maxBar = 10, 30
 
 // report is called after each batch.

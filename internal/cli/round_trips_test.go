@@ -67,7 +67,11 @@ func TestRoundTrips(t *testing.T) {
 				} else if old[0][0] == "t" {
 					want++ // the session asks for a setting that newer servers report
 				}
-				if n := taken(); n != want {
+				least := want
+				if strings.HasPrefix(c.command, "users import") {
+					least -= 3 // the data of a COPY may be sent before the server's answer, or after
+				}
+				if n := taken(); n < least || n > want {
 					t.Errorf("cxgctl %s takes %d round trips, want %d", c.command, n, want)
 				}
 			}

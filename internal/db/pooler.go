@@ -100,7 +100,7 @@ func (d *DB) startOnce() (batch *pgx.Batch, n int) {
 // endOnce ends the transaction of startOnce.
 func (d *DB) endOnce(batch *pgx.Batch) {
 	if d.reads != "" {
-		batch.Queue("COMMIT")
+		batch.Queue("ROLLBACK")
 	}
 }
 

@@ -186,6 +186,9 @@ func (s subject) look(t *testing.T, pair dbtest.Pair, a *attempt, n int) {
 // The connection of a change is cut at each message of the protocol, in either direction. What the command reports is
 // what happened.
 func TestChange_CutAtAnyMessage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs hundreds of commands; TestCommit_LostAnswerIsResolved cuts at the commit")
+	}
 	t.Parallel()
 	result := torture.Report(t, 2, "changes whose connection is cut at a message")
 	every := torture.Count(1, 40, 240)

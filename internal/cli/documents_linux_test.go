@@ -51,6 +51,9 @@ func demoData() dbtest.Template {
 // TestDocuments runs the commands of every page in order, on the demo data. What a page prints below a command must be
 // what a terminal shows.
 func TestDocuments(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs every command of the documents; TestHelp_ExamplesParse parses the examples")
+	}
 	t.Parallel()
 	world, err := txtar.ParseFile("testdata/documents.txtar")
 	if err != nil {

@@ -110,6 +110,9 @@ func TestTimeout_LockedTable(t *testing.T) {
 
 // N12: exports name the lock that they wait for, like pages do.
 func TestTimeout_LockedExport(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for seconds; TestTimeout_LockedTable waits for other commands")
+	}
 	t.Parallel()
 	pair := withAda(t)
 	hold(t, pair.Manager, "LOCK TABLE bill.invoices, tnnt.tenants IN ACCESS EXCLUSIVE MODE")

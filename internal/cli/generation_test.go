@@ -354,7 +354,7 @@ func TestFoundDatabasesRunScripts(t *testing.T) {
 }
 
 // TestAdoptedDatabases runs the scripts of the commands on the generations after migrate up, each on a quarter of them:
-// those of the nouns, since the others do not depend on the tables. In a short run every 15th runs.
+// those of the nouns, since the others do not depend on the tables. In a short run every 45th runs.
 func TestAdoptedDatabases(t *testing.T) {
 	t.Parallel()
 	var files []string
@@ -367,7 +367,7 @@ func TestAdoptedDatabases(t *testing.T) {
 	}
 	every := oneOf(4)
 	if testing.Short() {
-		every = 15
+		every = 45
 	}
 	for k, g := range generations.Tried() {
 		var share []string
@@ -383,6 +383,9 @@ func TestAdoptedDatabases(t *testing.T) {
 // TestClosedAccounts runs every way to close an account on every generation, as other software left it and after
 // migrate up.
 func TestClosedAccounts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs on every generation; the scripts of the commands close accounts")
+	}
 	t.Parallel()
 	scripts := []string{"testdata/generation/accounts.txtar", "testdata/generation/accounts_import.txtar"}
 	t.Run("ours", func(t *testing.T) { runScripts(t, ours(), scripts) })

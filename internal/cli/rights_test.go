@@ -284,6 +284,9 @@ func TestPermissions_AsAnotherDatabaseRole(t *testing.T) {
 // Kind 44 (H2b): an import stops at the first batch without a required permission, reports the number of applied rows,
 // and continues with the same command once the permission is granted again.
 func TestImport_PermissionRevokedBetweenBatches(t *testing.T) {
+	if testing.Short() {
+		t.Skip("TestPermissions_RevokedWhileWaiting revokes during other commands")
+	}
 	t.Parallel()
 	pair := withOperators(t)
 	exec := func(sql string) {

@@ -302,6 +302,9 @@ var neighbours = map[string]string{
 
 // Changes beside hostile neighbours fail as a whole, or are made and audited as stored.
 func TestChange_HostileNeighbours(t *testing.T) {
+	if testing.Short() {
+		t.Skip("TestHostileSettings runs scripts beside planted objects")
+	}
 	t.Parallel()
 	result := torture.Report(t, 14, "changes beside planted triggers, rules, policies")
 	for name, sql := range neighbours {

@@ -53,17 +53,18 @@ func (l *Ledger) commit(ctx context.Context, tx *Tx, last *stagedBatch, auditID 
 	defer end()
 	process := l.processOf(tx)
 	err := tx.CommitWith(answer, &last.Batch)
+	lost := db.Lost(err)
+	l.changed = l.changed || lost || err == nil
 	if err == nil {
-		l.changed = true
+		return nil
 	}
-	if !db.Lost(err) {
+	if !lost {
 		_ = tx.Rollback(answer) // explaining the error takes queries
 		if cause := seal.Explain(answer, l.db, err); cause != nil {
 			return errNotSealed(cause)
 		}
 		return err
 	}
-	l.changed = true
 	tries := 0
 	return l.resolveCommit(ctx, err, "once the server is back: cxgctl audit list --op "+l.op.String()+" shows the change if it was made",
 		func(ctx context.Context) (made, known bool) {

@@ -28,7 +28,9 @@ func runAndForget(env *cmdutil.Env) int {
 
 func forget(cmd *cobra.Command) {
 	flagCompletionMutex.Lock()
-	cmd.Flags().VisitAll(func(f *pflag.Flag) { delete(flagCompletions, f) })
+	for _, flags := range []*pflag.FlagSet{cmd.Flags(), cmd.PersistentFlags()} {
+		flags.VisitAll(func(f *pflag.Flag) { delete(flagCompletions, f) })
+	}
 	flagCompletionMutex.Unlock()
 	for _, child := range cmd.Commands() {
 		forget(child)

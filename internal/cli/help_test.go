@@ -156,6 +156,7 @@ func TestHelp_ExamplesParse(t *testing.T) {
 			if cmd.HasSubCommands() {
 				t.Errorf("%q is not a command", line)
 			}
+			forget(root)
 		}
 	}
 }
@@ -210,7 +211,7 @@ func TestGroups_NeedACommand(t *testing.T) {
 		if cmd.HasSubCommands() && cmd.HasParent() {
 			var out, errOut bytes.Buffer
 			env := &cmdutil.Env{Context: t.Context(), Args: strings.Fields(cmd.CommandPath())[1:], Getenv: os.Getenv, Stdout: &out, Stderr: &errOut}
-			if status := run(env, newRoot(env)); status != 2 || out.Len() > 0 || !strings.Contains(errOut.String(), "the command is missing") {
+			if status := runAndForget(env); status != 2 || out.Len() > 0 || !strings.Contains(errOut.String(), "the command is missing") {
 				t.Errorf("%s: exit code %d, %q, %q", cmd.CommandPath(), status, out.String(), errOut.String())
 			}
 		}

@@ -61,7 +61,6 @@ type Target struct {
 
 // Input is the configuration of the command.
 type Input struct {
-	Compat   bool   // check only what the server supports
 	Client   string // name and version of this program
 	Config   Config
 	Secrets  []File
@@ -116,6 +115,7 @@ var checks = []check{
 	{name: "drift", run: drift, catalog: true},
 	{name: "soft-delete", run: softDelete, catalog: true},
 	{name: "rights", run: rights},
+	{name: "features", run: features},
 	{name: "audit-log", run: auditLog, only: migrate.Manager, catalog: true},
 	{name: "audit-seals", run: auditSeals, only: migrate.Manager, catalog: true},
 	{name: "audit-cascade", run: auditCascade, only: migrate.Manager, catalog: true},
@@ -145,10 +145,7 @@ var checks = []check{
 // PARTIAL_FAILURE if there are findings, or the reason, such as a DATABASE_ERROR or a configuration error, if a
 // required database could not be checked.
 func Run(ctx context.Context, in Input) ([]Result, error) {
-	var results []Result
-	if !in.Compat {
-		results = local(&in)
-	}
+	results := local(&in)
 	subjects := make([]*subject, len(in.Targets))
 	found := make([][]Result, len(in.Targets))
 	var wg sync.WaitGroup
@@ -186,11 +183,7 @@ const lanes = 2
 
 // examine runs the checks of one database.
 func (s *subject) examine(ctx context.Context) []Result {
-	list := checks
-	if s.in.Compat {
-		list = compatibility()
-	}
-	own := slices.DeleteFunc(slices.Clone(list), func(c check) bool { return c.only != "" && c.only != s.Database })
+	own := slices.DeleteFunc(slices.Clone(checks), func(c check) bool { return c.only != "" && c.only != s.Database })
 	results := make([]Result, len(own))
 	var wg sync.WaitGroup
 	busy := make(chan struct{}, lanes)

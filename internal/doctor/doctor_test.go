@@ -121,8 +121,8 @@ func TestAServerThatSaysNothingHoldsUpNobodyElse(t *testing.T) {
 		}
 	}
 	ofBoth := len(slices.DeleteFunc(slices.Clone(checks), func(c check) bool { return c.only != "" }))
-	// for the empty database only five checks can run: connection, version, clock, migrations and tables
-	if len(results) != 2+len(checks)+ofBoth || made[Skip] != 1+len(checks)-1+ofBoth-5 {
+	// for the empty database only six checks can run: connection, version, clock, migrations, tables and features
+	if len(results) != 2+len(checks)+ofBoth || made[Skip] != 1+len(checks)-1+ofBoth-6 {
 		t.Errorf("%d results, %v", len(results), made)
 	}
 }

@@ -61,6 +61,9 @@ func connection(ctx context.Context, s *subject) (Finding, error) {
 	s.db, s.session = d, rows[0]
 	s.Options.Pooled = d.Pooled()
 	f := fine("connected as %s to %s, %s, in %s%s", s.session.User, d.Addr(), s.session.way(d.TLS()), span(time.Since(began)), s.named())
+	if d.Pooled() && !s.Direct {
+		f.Found += ", through a pooler; migrate needs direct_database_url, or direct_tenants_database_url for the tenants"
+	}
 	switch {
 	case s.session.Standby:
 		f.Status, f.Count = Warn, 1

@@ -28,17 +28,14 @@ import (
 // NewCommand returns cxgctl doctor.
 func NewCommand(env *cmdutil.Env) *cobra.Command {
 	var f tenantdb.DatabaseFlags
-	var compat bool
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Check the configuration, the connections and the data, and suggest fixes", Args: cmdutil.ExactArgs(),
 		Long: "doctor checks the configuration, the connections, the servers and the tables that commands depend on,\n" +
 			"and searches all rows for defects that no constraint prevents: a million users and two million invoices\n" +
-			"take some seconds. It changes nothing, locks nothing and needs no operator. It exits with 0 if all is well,\n" +
-			"with 9 if it found something, and with 8 if it could not look. It prints what it found, and then counts the\n" +
-			"checks that passed; -o wide and the other formats list every check.\n\n" +
-			"--compat instead tests the features that cxgctl needs of a server, be it PostgreSQL, a compatible server, or\n" +
-			"either behind a pooler: by reading, and in transactions that are rolled back, for which the role needs the\n" +
-			"rights to make changes. One row may be locked for a moment.",
+			"take some seconds. It also tests the features that cxgctl needs of a server or a pooler, in transactions that\n" +
+			"are rolled back; one user's row may be locked for a moment. It changes nothing and needs no operator.\n\n" +
+			"It exits with 0 if all is well, with 9 if it found something, and with 8 if it could not look. It prints what it\n" +
+			"found, and then counts the checks that passed; -o wide and the other formats list every check.",
 		Example: "  cxgctl doctor\n  cxgctl doctor -o json --jq '.data.items[] | select(.remedy != \"\") | .remedy'",
 	}
 	cmd.RunE = env.Wrap(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
@@ -61,7 +58,6 @@ func NewCommand(env *cmdutil.Env) *cobra.Command {
 			return err
 		}
 		in := toExamine(env, unread)
-		in.Compat = compat
 		if unread == nil {
 			findTargets(ctx, env, cmd, &in, which, f.Database != "")
 		} else {
@@ -69,7 +65,7 @@ func NewCommand(env *cmdutil.Env) *cobra.Command {
 				in.Targets = append(in.Targets, doctor.Target{Database: w})
 			}
 		}
-		in.Names = unread == nil && !compat && mayNameUsers(ctx, env, cmd)
+		in.Names = unread == nil && mayNameUsers(ctx, env, cmd)
 		results, verdict := doctor.Run(ctx, in)
 		if results == nil {
 			return verdict
@@ -85,7 +81,6 @@ func NewCommand(env *cmdutil.Env) *cobra.Command {
 		return verdict
 	})
 	f.Bind(cmd)
-	cmd.Flags().BoolVar(&compat, "compat", false, "test the server features that cxgctl needs, and show what fails without each")
 	cliflag.Exits(cmd, "8", "9")
 	return tenantdb.BindOutput[doctor.Result, tenantResult](env, cmd)
 }

@@ -3,9 +3,9 @@ package doctor
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
@@ -21,9 +21,8 @@ import (
 // ability is a feature of the server that cxgctl uses.
 type ability struct {
 	name string
-	// probe tries the ability and describes what it found. It returns a server error or an unable error if the ability
-	// is missing.
-	probe   func(ctx context.Context, s *subject) (string, error)
+	// probe returns a server error or an unable error if the ability is missing.
+	probe   func(ctx context.Context, s *subject) error
 	writes  bool   // needs a read-write transaction
 	table   bool   // needs the accounts table
 	without string // consequence of a missing ability
@@ -37,9 +36,7 @@ func (u unable) Error() string { return string(u) }
 
 // abilities are tried in this order.
 var abilities = []ability{
-	{name: "sessions", probe: probeSessions, without: "migrate needs a direct connection: set direct_database_url, and direct_tenants_database_url for the tenants"},
 	{name: "utc", probe: probeUTC, vital: true, without: "times would be shown in another time zone"},
-	{name: "catalog", probe: probeCatalog, table: true, vital: true, without: "every command is refused, because the tables cannot be examined"},
 	{name: "read-only", probe: probeReadOnly, table: true, vital: true, without: "commands that read are not prevented from writing: use a read-only role for them"},
 	{name: "snapshot", probe: probeSnapshot, without: "a long export may not be consistent"},
 	{name: "time-outs", probe: probeTimeouts, without: "cxgctl enforces --timeout itself, by closing the connection"},
@@ -56,41 +53,40 @@ var abilities = []ability{
 	{name: "xmin", probe: probeXmin, table: true, without: "users list --state is refused; use --changed-since instead"},
 	{name: "activity", probe: probeActivity, writes: true, without: "a commit whose answer is lost is reported as unknown (exit 8); find out later with audit list --op"},
 	{name: "search-index", probe: probeSearchIndex, without: "migrate up --with search is refused; --search scans the whole table"},
-	{name: "trigram", probe: probeTrigram},
 }
 
-// compatibility returns the checks of doctor --compat.
-func compatibility() []check {
-	list := []check{{name: "connection", run: connection}, {name: "version", run: version}}
+// features tries every ability. Missing privileges are left to the rights check.
+func features(ctx context.Context, s *subject) (Finding, error) {
+	f := Finding{Status: Warn}
+	var missing, remedies []string
+	tried := 0
 	for _, a := range abilities {
-		list = append(list, check{name: a.name, run: a.check})
-	}
-	return list
-}
-
-func (a ability) check(ctx context.Context, s *subject) (Finding, error) {
-	switch {
-	case a.writes && s.session.Standby:
-		return skipped("a standby refuses changes; try the primary"), nil
-	case a.table && !s.accounts(ctx):
-		return skipped("%s does not exist", s.accountsTable()), nil
-	}
-	seen, err := a.probe(ctx, s)
-	if err == nil {
-		return fine("%s", seen), nil
-	}
-	if _, missing := errors.AsType[unable](err); !missing {
-		if _, answered := errors.AsType[*pgconn.PgError](err); !answered {
-			return Finding{}, err
+		if a.writes && s.session.Standby || a.table && s.catalog[s.accountsTable()] == nil {
+			continue
 		}
-	} else {
-		err = fault.New(fault.Database, "%s", err).Because(err)
+		err := a.probe(ctx, s)
+		state, _ := db.State(err)
+		_, lacks := errors.AsType[unable](err)
+		switch {
+		case state == insufficientRights:
+			continue
+		case err == nil:
+		case state == "" && !lacks:
+			return Finding{}, err
+		default:
+			missing = append(missing, a.name+": "+fault.From(db.Translate(err)).Message)
+			remedies = append(remedies, a.without)
+			if a.vital {
+				f.Status = Fail
+			}
+		}
+		tried++
 	}
-	status := Warn
-	if a.vital {
-		status = Fail
+	if len(missing) == 0 {
+		return fine("the server has the features that commands use; %d of %d were tried", tried, len(abilities)), nil
 	}
-	return wrong(status, "%s", fault.From(db.Translate(err)).Message).remedied("%s", a.without), nil
+	f.Found, f.Remedy = "the server lacks features: "+strings.Join(missing, "; "), strings.Join(remedies, "; ")
+	return f.of(missing), nil
 }
 
 // accountsTable returns the table used by probes. They do not change its rows.
@@ -99,12 +95,6 @@ func (s *subject) accountsTable() string {
 		return schema.SysUsers
 	}
 	return schema.Users
-}
-
-func (s *subject) accounts(ctx context.Context) bool {
-	var there bool
-	err := s.db.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", s.accountsTable()).Scan(&there)
-	return err != nil || there // if this fails, the probe fails too
 }
 
 // rehearse runs statements without arguments in a transaction that is rolled back.

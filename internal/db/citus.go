@@ -1,13 +1,16 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
@@ -153,3 +156,21 @@ func (l Layout) count(kind string) (n int) {
 
 // Copied reports whether tables are copied to every node, but none is distributed.
 func (l Layout) Copied() bool { return l.count(Reference) > 0 && l.count(Distributed) == 0 }
+
+var (
+	ofConstraint = regexp.MustCompile(`constraint "([^"]+)"`)
+	ofColumn     = regexp.MustCompile(`column "([^"]+)"`)
+	ofShard      = regexp.MustCompile(`_\d{6,}$`)
+)
+
+// nameShard is a pgconn.PgErrorHandler. The errors of Citus's nodes about a row only have names in their message, and
+// those of shards: users_username_key_102008. Errors of other servers have no such names.
+func nameShard(_ *pgconn.PgConn, pe *pgconn.PgError) bool {
+	if strings.HasPrefix(pe.Code, "23") {
+		named := func(re *regexp.Regexp) string { return append(re.FindStringSubmatch(pe.Message), "", "unknown")[1] }
+		pe.ConstraintName = ofShard.ReplaceAllString(cmp.Or(pe.ConstraintName, named(ofConstraint)), "")
+		pe.ColumnName = cmp.Or(pe.ColumnName, named(ofColumn))
+		pe.TableName = ofShard.ReplaceAllString(pe.TableName, "")
+	}
+	return !strings.EqualFold(pe.Severity, "FATAL") // as pgx decides without a handler
+}

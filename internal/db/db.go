@@ -86,6 +86,7 @@ func Config(o Options) (*pgx.ConnConfig, error) {
 			return nil, err
 		}
 	}
+	cfg.OnPgError = nameShard
 	cfg.BuildFrontend = frontend
 	if cfg.RequireAuth == "" {
 		cfg.BuildFrontend = guardPassword

@@ -146,15 +146,12 @@ func Translate(err error) error {
 }
 
 func translatePg(pe *pgconn.PgError) *fault.Error {
-	table := pe.TableName
+	table := cmp.Or(pe.TableName, "the table") // Citus does not name it
 	if pe.SchemaName != "" {
 		table = pe.SchemaName + "." + pe.TableName
 	}
 	switch pe.Code {
 	case uniqueViolation:
-		if pe.ConstraintName == "" { // Citus does not report it
-			return fault.New(fault.AlreadyExists, "a unique value already exists").Because(pe)
-		}
 		return fault.New(fault.AlreadyExists, "a value in %s already exists (%s)", table, pe.ConstraintName).
 			With("constraint", pe.ConstraintName)
 	case checkViolation:

@@ -109,38 +109,3 @@ func repeatedGrants(ctx context.Context, s *subject) (Finding, error) {
 		"delete all but one of each; prevent new ones with CREATE UNIQUE INDEX CONCURRENTLY ON idam.user_roles (user_id, role_id) WHERE tenant_context IS NULL",
 		strings.NewReplacer("{user}", user, "{role}", role).Replace(findRepeated))
 }
-
-// There are few creators compared to rows, so each is looked up once.
-const (
-	findStrangers = `
-SELECT '{table}' AS made, c.created_by, c.count
-  FROM (SELECT r.created_by, count(*) AS count
-          FROM {table} r
-         WHERE {live} AND r.created_by IS NOT NULL
-         GROUP BY r.created_by) c
- WHERE NOT EXISTS (SELECT FROM idam.users u WHERE u.id = c.created_by)`
-
-	countStrangers = `
-SELECT (sum(s.count) OVER ())::bigint AS count, s.count || ' of ' || s.made || ' by ' || s.created_by AS example
-  FROM ({strangers}) s
- ORDER BY s.count DESC, s.made, s.created_by
- LIMIT 3`
-)
-
-// creators looks for rows created by users that do not exist. created_by has no foreign key.
-func creators(ctx context.Context, s *subject) (Finding, error) {
-	if _, lacking := s.lookup(schema.Users, "id"); lacking != "" {
-		return skipped("%s does not exist", lacking), nil
-	}
-	var parts []string
-	for _, table := range []string{schema.Users, schema.Invoices} {
-		if t, lacking := s.lookup(table, "created_by"); lacking == "" {
-			parts = append(parts, strings.NewReplacer("{table}", t.Name, "{live}", t.NotDeleted("r")).Replace(findStrangers))
-		}
-	}
-	if len(parts) == 0 {
-		return skipped("no table has created_by"), nil
-	}
-	return s.hits(ctx, "rows whose created_by is not a user", "commands are not affected; find out who deleted the users, because cxgctl only marks them as deleted",
-		strings.Replace(countStrangers, "{strangers}", strings.Join(parts, " UNION ALL "), 1))
-}

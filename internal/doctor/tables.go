@@ -99,9 +99,11 @@ func tables(ctx context.Context, s *subject) (Finding, error) {
 	for i, n := range list {
 		names[i] = n.table
 	}
-	var asked []string
-	for _, e := range s.expected() {
-		asked = append(asked, e.Name)
+	asked := slices.Concat(names, sealTables)
+	if s.Database == migrate.Manager {
+		for _, n := range otherNeeds {
+			asked = append(asked, n.table)
+		}
 	}
 	cat, err := schema.Read(ctx, s.db, asked...)
 	if err != nil {

@@ -83,6 +83,9 @@ var fields = schema.FieldsOf[Invoice]{
 	{Name: "updated_by", Type: "uuid", Of: func(i *Invoice) any { return &i.UpdatedBy }},
 }
 
+// Columns are those of the record.
+var Columns = fields.Declarations()
+
 // The names of the fields that lists can be sorted by, that can lose their value, and that an import accepts: those of
 // the record, and of the flags of `invoices create`.
 var (

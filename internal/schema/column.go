@@ -1,7 +1,7 @@
 package schema
 
 import (
-	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -73,6 +73,34 @@ func (list FieldsOf[T]) Named(names ...string) FieldsOf[T] {
 // Stored returns the fields that are columns of the table.
 func (list FieldsOf[T]) Stored() FieldsOf[T] {
 	return list.Where(func(f *FieldOf[T]) bool { return f.Type != "" })
+}
+
+// Declaration is a column as our migrations declare it.
+type Declaration struct {
+	Names []string // the field's, followed by those of other generations
+	Type  string   // as in FieldOf; "" if commands read several types
+}
+
+// FullType returns the type as printed by format_type.
+func (d Declaration) FullType() string { return inFull(d.Type) }
+
+// Declarations returns the columns of the fields.
+func (list FieldsOf[T]) Declarations() []Declaration {
+	var columns []Declaration
+	for _, f := range list.Stored() {
+		d := Declaration{append([]string{f.Name}, f.Also...), f.Type}
+		if f.isDateOrTime() {
+			d.Type = ""
+		}
+		columns = append(columns, d)
+	}
+	return columns
+}
+
+func (f *FieldOf[T]) isDateOrTime() bool {
+	var record T
+	_, either := f.Of(&record).(**db.DateOrTime)
+	return either
 }
 
 // Required returns the names of the fields that every record has.
@@ -165,43 +193,19 @@ func (f *FieldOf[T]) Value(record *T) any {
 	if f.Of == nil {
 		return nil
 	}
-	switch p := f.Of(record).(type) {
-	case *string:
-		return *p
-	case **string:
-		return value(*p)
-	case *uuid.UUID:
-		return pgtype.UUID{Bytes: *p, Valid: true} // pgx would first try uuid.UUID as text
-	case **uuid.UUID:
-		if *p == nil {
-			return nil
-		}
-		return pgtype.UUID{Bytes: **p, Valid: true}
-	case *bool:
-		return *p
-	case **bool:
-		return value(*p)
-	case **int:
-		return value(*p)
-	case **int64:
-		return value(*p)
-	case **db.Time:
-		return value(*p)
-	case **db.Date:
-		return value(*p)
-	case **money.Amount:
-		return value(*p)
-	default:
-		panic(fmt.Sprintf("field %s is a %T", f.Name, p))
-	}
-}
-
-func value[V any](p *V) any {
-	if p == nil {
+	v := reflect.Indirect(f.of(record)) // invalid for a nil pointer
+	if !v.IsValid() {
 		return nil
 	}
-	return *p
+	value := v.Interface()
+	if id, ok := value.(uuid.UUID); ok {
+		return pgtype.UUID{Bytes: id, Valid: true} // pgx would first try uuid.UUID as text
+	}
+	return value
 }
+
+// of returns the record's field.
+func (f *FieldOf[T]) of(record *T) reflect.Value { return reflect.ValueOf(f.Of(record)).Elem() }
 
 // Cast returns the type that arguments are cast to.
 func (f *FieldOf[T]) Cast() string {
@@ -227,46 +231,17 @@ func (f *FieldOf[T]) IsSet(record *T) bool {
 	if f.Of == nil {
 		return false
 	}
-	switch p := f.Of(record).(type) {
-	case *string:
-		return *p != ""
-	case **string:
-		return *p != nil
-	case **uuid.UUID:
-		return *p != nil
-	case **int64:
-		return *p != nil
-	case **db.Date:
-		return *p != nil
-	case **money.Amount:
-		return *p != nil
+	switch v := f.of(record); v.Kind() {
+	case reflect.Pointer:
+		return !v.IsNil()
+	case reflect.String:
+		return v.Len() > 0
 	}
-	return f.Value(record) != nil
+	return true
 }
 
 // Copy sets the value in one record to that of another.
-func (f *FieldOf[T]) Copy(to, from *T) {
-	switch p := f.Of(to).(type) {
-	case *string:
-		assign(p, f.Of(from))
-	case **string:
-		assign(p, f.Of(from))
-	case **uuid.UUID:
-		assign(p, f.Of(from))
-	case **bool:
-		assign(p, f.Of(from))
-	case **int64:
-		assign(p, f.Of(from))
-	case **db.Date:
-		assign(p, f.Of(from))
-	case **money.Amount:
-		assign(p, f.Of(from))
-	default:
-		panic(fmt.Sprintf("field %s is a %T", f.Name, p))
-	}
-}
-
-func assign[V any](to *V, from any) { *to = *from.(*V) }
+func (f *FieldOf[T]) Copy(to, from *T) { f.of(to).Set(f.of(from)) }
 
 // Equal reports whether two records have the same value. Amounts are compared by value: 10 equals 10.0000.
 func (f *FieldOf[T]) Equal(a, b *T) bool {
@@ -307,11 +282,27 @@ func (list FieldsOf[T]) Fields(t *Table) []Field {
 		default:
 			field.Type = kind
 		}
-		var record T
-		if _, either := f.Of(&record).(**db.DateOrTime); either && c.Name != "" {
+		if f.isDateOrTime() && c.Name != "" {
 			field.Type = c.Kind()
 		}
 		fields = append(fields, field)
 	}
 	return fields
+}
+
+// inFull expands a short type name to the one printed by format_type.
+func inFull(typ string) string {
+	name, length, sized := strings.Cut(typ, "(")
+	switch name {
+	case "varchar":
+		name = "character varying"
+	case "char":
+		name = "character"
+	case "timestamptz":
+		name = "timestamp with time zone"
+	}
+	if sized {
+		return name + "(" + length
+	}
+	return name
 }

@@ -88,6 +88,9 @@ var fields = schema.FieldsOf[Tenant]{
 	{Name: "updated_by", Type: "uuid", Of: func(t *Tenant) any { return &t.UpdatedBy }},
 }
 
+// Columns are those of the record.
+var Columns = fields.Declarations()
+
 // The names of the fields that lists can be sorted by and that can be NULL.
 var (
 	SortFields = fields.Sorts()

@@ -98,6 +98,9 @@ var fields = schema.FieldsOf[User]{
 	{Name: "updated_by", Type: "uuid", Of: func(u *User) any { return &u.UpdatedBy }},
 }
 
+// Columns are those of the record.
+var Columns = fields.Declarations()
+
 // WayIn returns the fields that differ between two records of a user and that affect who can log in as them. Secrets,
 // which are not in the record, always do.
 func WayIn(before, after User) []string {

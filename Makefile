@@ -1,5 +1,5 @@
 # `make demo` shows what cxgctl does, `make test` tests it. Both install PostgreSQL if it is missing (.ci/postgres);
-# the tests also install PgBouncer, shells, a pager and Chromium (.ci/test-packages).
+# the tests also install PgBouncer, shells, a pager, Chromium and LibreOffice (.ci/test-packages).
 
 SHELL := /bin/bash
 GO    ?= go

@@ -42,8 +42,8 @@ type workbook struct {
 	text     []byte
 	places   map[string]int // decimal places by currency, -1 if unknown
 
-	head, headRight, title, bold, day, percent int                // styles
-	decimals                                   [maxPlaces + 1]int // styles by the number of decimal places
+	head, headRight, title, bold, truth, day, percent int                // styles
+	decimals                                          [maxPlaces + 1]int // styles by the number of decimal places
 }
 
 // Spreadsheets store 15 digits exactly. Styles have at most eight decimal places.
@@ -57,10 +57,21 @@ const (
 	maxTextWidth   = 50
 	minNumberWidth = 21 // of numbers in rows that are not known yet
 	filterWidth    = 3  // of the button beside a column's name
+	gapWidth       = 2  // before the next column
 )
 
 // boldFont is the bold form of the font that excelize gives to cells without a style.
 var boldFont = &excelize.Font{Family: "Calibri", Size: 11, Bold: true}
+
+// Dates and booleans are aligned as their headings.
+var (
+	alignRight = &excelize.Alignment{Horizontal: "right"}
+	alignLeft  = &excelize.Alignment{Horizontal: "left"}
+)
+
+// blank ends the formats of right-aligned cells: a space as wide as a digit, before the text in the next column.
+// LibreOffice 7.4 applies an indent to some of a column's cells only.
+const blank = "_0"
 
 // begin makes the file and its styles.
 func (x *workbook) begin(b []byte) ([]byte, error) {
@@ -91,11 +102,12 @@ func (x *workbook) begin(b []byte) ([]byte, error) {
 		style excelize.Style
 	}{
 		{&x.head, excelize.Style{Font: boldFont, Fill: shade}},
-		{&x.headRight, excelize.Style{Font: boldFont, Fill: shade, Alignment: &excelize.Alignment{Horizontal: "right"}}},
+		{&x.headRight, excelize.Style{Font: boldFont, Fill: shade, CustomNumFmt: new("@" + blank), Alignment: alignRight}},
 		{&x.title, excelize.Style{Font: &excelize.Font{Family: boldFont.Family, Bold: true, Size: 14}}},
 		{&x.bold, excelize.Style{Font: boldFont}},
-		{&x.day, excelize.Style{CustomNumFmt: new(`yyyy\-mm\-dd`)}},
-		{&x.percent, excelize.Style{CustomNumFmt: new("0.0%")}},
+		{&x.truth, excelize.Style{CustomNumFmt: new(`"TRUE";"TRUE";"FALSE"`), Alignment: alignLeft}},
+		{&x.day, excelize.Style{CustomNumFmt: new(`yyyy\-mm\-dd`), Alignment: alignLeft}},
+		{&x.percent, excelize.Style{CustomNumFmt: new("0.0%" + blank), Alignment: alignRight}},
 	}
 	for _, s := range styles {
 		var err error
@@ -105,16 +117,18 @@ func (x *workbook) begin(b []byte) ([]byte, error) {
 	}
 	for places := range x.decimals {
 		var err error
-		if x.decimals[places], err = x.file.NewStyle(&excelize.Style{CustomNumFmt: new(numberFormat(places))}); err != nil {
+		style := excelize.Style{CustomNumFmt: new(numberFormat(places)), Alignment: alignRight}
+		if x.decimals[places], err = x.file.NewStyle(&style); err != nil {
 			return b, err
 		}
 	}
 	return b, nil
 }
 
-// numberFormat returns the format of numbers with some decimal places.
+// numberFormat returns the format of numbers with some decimal places, and of text in their columns.
 func numberFormat(places int) string {
-	return strings.TrimSuffix("#,##0."+strings.Repeat("0", places), ".")
+	number := strings.TrimSuffix("#,##0."+strings.Repeat("0", places), ".") + blank
+	return number + ";-" + number + ";" + number + ";@" + blank
 }
 
 // heading returns the name of a column.
@@ -146,6 +160,18 @@ func (x *workbook) next() error {
 			FitToHeight: new(0), // as many pages as needed
 		})
 	}
+	if err == nil {
+		err = x.file.SetPageMargins(name, &excelize.PageLayoutMarginsOptions{ // in inches
+			Left:   new(0.4),
+			Right:  new(0.4),
+			Top:    new(0.5),
+			Bottom: new(0.6),
+			Footer: new(0.3),
+		})
+	}
+	if err == nil {
+		err = x.file.SetHeaderFooter(name, &excelize.HeaderFooterOptions{OddFooter: "&L&A&R&P / &N"}) // sheet, page, pages
+	}
 	if err != nil {
 		return err
 	}
@@ -153,7 +179,7 @@ func (x *workbook) next() error {
 		return err
 	}
 	for i, width := range slices.Backward(x.widths) { // excelize puts each column before the others
-		if err := x.sheet.SetColWidth(i+1, i+1, float64(min(width, excelize.MaxColumnWidth-1)+1)); err != nil {
+		if err := x.sheet.SetColWidth(i+1, i+1, float64(min(width, excelize.MaxColumnWidth-gapWidth)+gapWidth)); err != nil {
 			return err
 		}
 	}
@@ -240,20 +266,20 @@ func (x *workbook) writeTotals() error {
 		cells[0] = excelize.Cell{StyleID: x.bold, Value: "TOTAL"}
 		cells[x.currency] = excelize.Cell{StyleID: x.bold, Value: code}
 		for i, a := range sums {
+			var sum any = a.String()
 			n, places, ok := decimal(a.String())
-			if !ok {
-				cells[i] = a.String()
-				continue
+			if ok {
+				sum = n
 			}
 			if x.cols[i].look == asSum {
 				places = x.shownPlaces(code, places)
 			}
 			format := numberFormat(places)
-			style, err := x.file.NewStyle(&excelize.Style{Font: boldFont, CustomNumFmt: &format})
+			style, err := x.file.NewStyle(&excelize.Style{Font: boldFont, CustomNumFmt: &format, Alignment: alignRight})
 			if err != nil {
 				return err
 			}
-			cells[i] = excelize.Cell{StyleID: style, Value: n}
+			cells[i] = excelize.Cell{StyleID: style, Value: sum}
 		}
 		if err := x.write(cells); err != nil {
 			return err
@@ -371,10 +397,10 @@ func (x *workbook) value(r *printedRow, i int) (any, error) {
 	switch r.Kind(i) {
 	case pgtext.Literal:
 		if text == "true" || text == "false" {
-			return text == "true", nil
+			return excelize.Cell{StyleID: x.truth, Value: text == "true"}, nil
 		}
 		if n, err := strconv.ParseInt(text, 10, 64); err == nil && len(text) <= exactDigits {
-			return n, nil
+			return excelize.Cell{StyleID: x.decimals[0], Value: n}, nil
 		}
 	case pgtext.Plain:
 		if day, ok := serialDay(text); ok {
@@ -393,6 +419,9 @@ func (x *workbook) value(r *printedRow, i int) (any, error) {
 				WithHint("leave the field out with --columns, or use --output csv")
 		}
 	}
+	if x.cols[i].isRight() { // a number that a spreadsheet cannot hold
+		return excelize.Cell{StyleID: x.decimals[0], Value: text}, nil
+	}
 	return text, nil
 }
 
@@ -403,8 +432,6 @@ func (x *workbook) numberStyle(r *printedRow, i, places int) int {
 		return x.percent
 	case (look == asAmount || look == asSum) && x.currency >= 0:
 		return x.decimals[x.shownPlaces(r.code(x.currency), places)]
-	case places == 0:
-		return 0
 	}
 	return x.decimals[min(places, maxPlaces)]
 }

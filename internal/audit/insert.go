@@ -206,11 +206,8 @@ func (w *writer) findDangling(ctx context.Context, tx pgx.Tx, entries []Entry) e
 		return nil
 	}
 	var found []uuid.UUID
-	err := pgx.BeginFunc(ctx, tx, func(save pgx.Tx) error {
-		rows, err := save.Query(ctx, `SELECT t.id FROM tnnt.tenants t WHERE t.id = ANY ($1::uuid[])`, ids)
-		if err == nil {
-			found, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-		}
+	err := pgx.BeginFunc(ctx, tx, func(save pgx.Tx) (err error) {
+		found, err = db.CollectAs(ctx, save, pgx.RowTo[uuid.UUID], `SELECT t.id FROM tnnt.tenants t WHERE t.id = ANY ($1::uuid[])`, ids)
 		return err
 	})
 	if state, _ := db.State(err); err != nil && state != insufficientPrivilege {

@@ -62,10 +62,7 @@ func (tx *Tx) store(
 	batch.Queue(write, all)
 	batch.Queue(db.SettleConstraints)
 	var stored []string
-	batch.Queue(check, all).Query(func(rows pgx.Rows) (err error) {
-		stored, err = pgx.CollectRows(rows, pgx.RowTo[string])
-		return err
-	})
+	batch.Queue(check, all).Query(db.Into(&stored, pgx.RowTo[string]))
 	for _, q := range questions {
 		q.Queue(batch)
 	}

@@ -144,10 +144,7 @@ func Identify(ctx context.Context, d *db.DB, p Credential, tables []string, now 
 		known = err == nil
 		return err
 	}
-	candidates := db.PipelineQuery{SQL: sql, Args: args, Read: func(rows pgx.Rows) (err error) {
-		found, err = pgx.CollectRows(rows, pgx.RowToStructByPos[candidate])
-		return err
-	}}
+	candidates := db.PipelineQuery{SQL: sql, Args: args, Read: db.Into(&found, pgx.RowToStructByPos[candidate])}
 	failed := d.Pipeline(ctx, slices.Concat(more, []db.PipelineQuery{shape}, rules, []db.PipelineQuery{candidates})...)
 	if !known {
 		return who, cat, failed
@@ -183,11 +180,7 @@ func (i Identity) errNotAccepted() error {
 func Claim(ctx context.Context, r db.Reader, name string, now time.Time) error {
 	p := Credential{Name: name}
 	sql, args := p.statement()
-	rows, err := r.Query(ctx, sql, args...)
-	if err != nil {
-		return err
-	}
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[candidate])
+	found, err := db.CollectAs(ctx, r, pgx.RowToStructByPos[candidate], sql, args...)
 	if err != nil {
 		return err
 	}

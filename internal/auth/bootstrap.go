@@ -83,15 +83,11 @@ func (f *Bootstrap) Look(ctx context.Context, r db.Reader, username string) (the
 // Powerless lists the operators without a role, who lose all permissions once these are enforced. Service accounts are
 // left out: their keys list their permissions.
 func (f *Bootstrap) Powerless(ctx context.Context, r db.Reader) ([]string, error) {
-	rows, err := r.Query(ctx, f.tables.sql(`
+	return db.CollectAs(ctx, r, pgx.RowTo[string], f.tables.sql(`
 SELECT o.username FROM idam.users o
  WHERE {operator o} AND o.username NOT LIKE 'svc-%'
    AND NOT EXISTS (SELECT FROM idam.user_roles ur JOIN idam.roles r ON r.id = ur.role_id WHERE ur.user_id = o.id AND {in force})
  ORDER BY o.username`))
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
 // Create creates the first operator, a MASTER with SUPER_ADMIN. An existing MASTER with that username is granted the

@@ -236,9 +236,6 @@ func Operators(ctx context.Context, r db.Reader, cat schema.Catalog) ([]string, 
 	if err != nil {
 		return nil, err
 	}
-	rows, err := r.Query(ctx, "SELECT u.username FROM idam.users u WHERE "+operator("u", users)+" AND u.username NOT LIKE 'svc-%' ORDER BY u.username")
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[string])
+	return db.CollectAs(ctx, r, pgx.RowTo[string],
+		"SELECT u.username FROM idam.users u WHERE "+operator("u", users)+" AND u.username NOT LIKE 'svc-%' ORDER BY u.username")
 }

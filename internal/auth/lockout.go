@@ -254,11 +254,7 @@ func (d *Login) LogOut(ctx context.Context, l *audit.Ledger, session *uuid.UUID)
 
 // endSessions ends the sessions that query locks.
 func (d *Login) endSessions(ctx context.Context, tx *audit.Tx, query string, args ...any) ([]audit.Change, error) {
-	rows, err := tx.Query(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[endedSession])
+	list, err := db.CollectAs(ctx, tx, pgx.RowToStructByPos[endedSession], query, args...)
 	if err != nil {
 		return nil, err
 	}

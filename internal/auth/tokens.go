@@ -334,11 +334,8 @@ func Orphans(ctx context.Context, r db.Reader, cat schema.Catalog, makers []uuid
 	if err != nil || g.missing != "" {
 		return nil, err
 	}
-	rows, err := r.Query(ctx, g.sql(strings.ReplaceAll(findOrphans, "{live key}", keys.NotDeleted("x"))), makers)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[Orphan])
+	sql := g.sql(strings.ReplaceAll(findOrphans, "{live key}", keys.NotDeleted("x")))
+	return db.CollectAs(ctx, r, pgx.RowToStructByPos[Orphan], sql, makers)
 }
 
 // Weakened lists the operators who may have lost a permission by changes: their account is closed, or their type or roles
@@ -368,11 +365,7 @@ func (k *Keys) requireKnown(ctx context.Context, r db.Reader, codes []string) er
 		return nil
 	}
 	column := k.permissions.FirstOf("code", "permission_code")
-	rows, err := r.Query(ctx, "SELECT c FROM unnest($1::text[]) AS c WHERE EXISTS (SELECT FROM idam.permissions) AND NOT EXISTS (SELECT FROM idam.permissions p WHERE p."+column+" = c)", codes)
-	if err != nil {
-		return err
-	}
-	unknown, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	unknown, err := db.CollectAs(ctx, r, pgx.RowTo[string], "SELECT c FROM unnest($1::text[]) AS c WHERE EXISTS (SELECT FROM idam.permissions) AND NOT EXISTS (SELECT FROM idam.permissions p WHERE p."+column+" = c)", codes)
 	if err == nil && len(unknown) > 0 {
 		err = fault.New(fault.Validation, "unknown permissions: %s", strings.Join(unknown, ", ")).
 			WithHint("list the codes with: cxgctl roles get SUPER_ADMIN")

@@ -417,9 +417,19 @@ func (d *DB) FindPrimary() {
 
 // Collect runs a query and returns its rows as structs, matched by column name (the db tag).
 func Collect[T any](ctx context.Context, r Reader, sql string, args ...any) ([]T, error) {
-	rows, err := r.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, err
+	return CollectAs(ctx, r, pgx.RowToStructByName[T], sql, args...)
+}
+
+// CollectAs runs a query and returns its rows as row converts them.
+func CollectAs[T any](ctx context.Context, r Reader, row pgx.RowToFunc[T], sql string, args ...any) (list []T, err error) {
+	err = PipelineQuery{SQL: sql, Args: args, Read: Into(&list, row)}.Ask(ctx, r)
+	return list, err
+}
+
+// Into returns the function that reads the rows of a query into a list, as row converts them.
+func Into[T any](list *[]T, row pgx.RowToFunc[T]) func(pgx.Rows) error {
+	return func(rows pgx.Rows) (err error) {
+		*list, err = pgx.CollectRows(rows, row)
+		return err
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByName[T])
 }

@@ -71,10 +71,7 @@ func (s ListQuery[T]) Page(ctx context.Context, d *DB, p Paging) (Page[T], error
 			page.Total, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
 			return err
 		}},
-		PipelineQuery{SQL: s.rows(s.Columns) + " LIMIT @limit OFFSET @offset", Args: []any{p.Args(s.Where.Args)}, Read: func(rows pgx.Rows) (err error) {
-			page.Items, err = pgx.CollectRows(rows, pgx.RowToStructByName[T])
-			return err
-		}})
+		PipelineQuery{SQL: s.rows(s.Columns) + " LIMIT @limit OFFSET @offset", Args: []any{p.Args(s.Where.Args)}, Read: Into(&page.Items, pgx.RowToStructByName[T])})
 	return page, err
 }
 

@@ -177,10 +177,7 @@ func (l *lease) take(ctx context.Context) error {
 			return err
 		}}
 	}
-	spans := db.PipelineQuery{SQL: readSpans, Args: []any{args}, Read: func(rows pgx.Rows) (err error) {
-		l.applied, err = pgx.CollectRows(rows, pgx.RowToStructByName[span])
-		return err
-	}}
+	spans := db.PipelineQuery{SQL: readSpans, Args: []any{args}, Read: db.Into(&l.applied, pgx.RowToStructByName[span])}
 	// A transaction of a killed run may be about to end.
 	limit := db.PipelineQuery{SQL: "SET LOCAL lock_timeout = '3s'", Read: read("").Read}
 	err := l.ledger.WriteUnaudited(ctx, func(last *pgx.Batch) error {

@@ -54,11 +54,11 @@ func RunsOfFile(ctx context.Context, r db.Reader, cat schema.Catalog, f *rowread
 	if err := home.missing(cat); err != nil {
 		return nil, err
 	}
-	ops, err := collectIDs(ctx, r, runsOf, home.key(f, resource))
+	ops, err := db.CollectAs(ctx, r, pgx.RowTo[uuid.UUID], runsOf, home.key(f, resource))
 	if err != nil || len(ops) > 0 {
 		return ops, err
 	}
-	known, err := collectIDs(ctx, r, runsKnown, home.key(f, resource))
+	known, err := db.CollectAs(ctx, r, pgx.RowTo[uuid.UUID], runsKnown, home.key(f, resource))
 	if err == nil && len(known) == 0 {
 		err = fault.New(fault.NotFound, "no rows of %s have been applied", f.Name).
 			WithHint("to finish undoing an operation, pass its id; list operations with: cxgctl audit list")
@@ -71,32 +71,17 @@ func RunsWith(ctx context.Context, r db.Reader, cat schema.Catalog, op uuid.UUID
 	if err := (Database{}).missing(cat); err != nil {
 		return nil, err
 	}
-	rows, err := r.Query(ctx, filesOf, op)
-	if err != nil {
-		return nil, err
-	}
-	files, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	files, err := db.CollectAs(ctx, r, pgx.RowTo[[]byte], filesOf, op)
 	if err != nil || len(files) == 0 {
 		return []uuid.UUID{op}, err
 	}
-	return collectIDs(ctx, r, runsOf, files[0])
+	return db.CollectAs(ctx, r, pgx.RowTo[uuid.UUID], runsOf, files[0])
 }
 
 // RowsOf returns the number of rows that runs applied.
-func RowsOf(ctx context.Context, r db.Reader, runs []uuid.UUID) (int, error) {
-	rows, err := r.Query(ctx, `SELECT coalesce(sum(records), 0)::int FROM cxg_import.rows WHERE op_id = ANY ($1)`, runs)
-	if err != nil {
-		return 0, err
-	}
-	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
-}
-
-func collectIDs(ctx context.Context, r db.Reader, sql string, args ...any) ([]uuid.UUID, error) {
-	rows, err := r.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+func RowsOf(ctx context.Context, r db.Reader, runs []uuid.UUID) (n int, err error) {
+	err = r.QueryRow(ctx, `SELECT coalesce(sum(records), 0)::int FROM cxg_import.rows WHERE op_id = ANY ($1)`, runs).Scan(&n)
+	return n, err
 }
 
 // Undo reverses everything that runs did, latest first. Created records are soft-deleted, with their memberships and

@@ -182,11 +182,7 @@ func (t *Table) onlySubscription(ctx context.Context, tx db.Reader, tenant tenan
 		return nil, err
 	}
 	sql := strings.NewReplacer("{table}", shape.Name, "{live}", shape.NotDeleted("s")).Replace(findLiveSubscriptions)
-	rows, err := tx.Query(ctx, sql, tenant.ID)
-	if err != nil {
-		return nil, err
-	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	ids, err := db.CollectAs(ctx, tx, pgx.RowTo[uuid.UUID], sql, tenant.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -334,11 +334,8 @@ func (t Table[T]) names(ctx context.Context, r db.Reader, prefix string) ([]stri
 
 func (t Table[T]) words(ctx context.Context, r db.Reader, direction, prefix string, live bool, limit int) ([]db.Word, error) {
 	sql := strings.Replace(t.ByPrefix, "{direction}", direction, 1)
-	rows, err := r.Query(ctx, sql, pgx.NamedArgs{"from": prefix, "prefix": db.LikePrefix(prefix), "live": live, "limit": limit})
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[db.Word])
+	args := pgx.NamedArgs{"from": prefix, "prefix": db.LikePrefix(prefix), "live": live, "limit": limit}
+	return db.CollectAs(ctx, r, pgx.RowToStructByPos[db.Word], sql, args)
 }
 
 // Read returns the rows with these ids, in the order of their ids.
@@ -350,15 +347,13 @@ func (t Table[T]) Read(ctx context.Context, r db.Reader, ids []uuid.UUID) ([]T, 
 // them to locked.
 func (t Table[T]) locking(ids []uuid.UUID, locked map[uuid.UUID]T) db.PipelineQuery {
 	sql := t.sql(strings.Replace(lockRows, "{shard}", "", 1), "")
-	return db.PipelineQuery{SQL: sql, Args: []any{pgx.NamedArgs{"ids": ids}}, Read: func(rows pgx.Rows) error { return t.add(rows, locked) }}
-}
-
-func (t Table[T]) add(rows pgx.Rows, to map[uuid.UUID]T) error {
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[T])
-	for _, row := range list {
-		to[t.Noun.ID(row)] = row
-	}
-	return err
+	return db.PipelineQuery{SQL: sql, Args: []any{pgx.NamedArgs{"ids": ids}}, Read: func(rows pgx.Rows) error {
+		list, err := pgx.CollectRows(rows, pgx.RowToStructByName[T])
+		for _, row := range list {
+			locked[t.Noun.ID(row)] = row
+		}
+		return err
+	}}
 }
 
 // lock locks the rows. Citus locks those of one shard at a time.
@@ -368,19 +363,15 @@ func (t Table[T]) lock(ctx context.Context, tx *audit.Tx, ids []uuid.UUID) (map[
 		return locked, t.locking(ids, locked).Ask(ctx, tx)
 	}
 	args := pgx.NamedArgs{"ids": ids}
-	rows, err := tx.Query(ctx, t.sql(tenants, ""), args)
-	if err != nil {
-		return nil, err
-	}
-	ofRows, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	ofRows, err := db.CollectAs(ctx, tx, pgx.RowTo[uuid.UUID], t.sql(tenants, ""), args)
 	for _, tenant := range ofRows {
 		args["tenant"] = tenant
-		rows, err := tx.Query(ctx, t.sql(strings.Replace(lockRows, "{shard}", ofTenant, 1), ""), args)
+		rows, err := db.Collect[T](ctx, tx, t.sql(strings.Replace(lockRows, "{shard}", ofTenant, 1), ""), args)
 		if err != nil {
 			return nil, err
 		}
-		if err := t.add(rows, locked); err != nil {
-			return nil, err
+		for _, row := range rows {
+			locked[t.Noun.ID(row)] = row
 		}
 	}
 	return locked, err

@@ -30,16 +30,10 @@ func (t Table[T]) writing(update, holds string, args pgx.NamedArgs, failed func(
 	list := []db.PipelineQuery{
 		{SQL: update, Args: []any{args}, Read: done, Failed: failed},
 		{SQL: db.SettleConstraints, Read: done, Failed: failed},
-		{SQL: t.sql(readRows, ""), Args: []any{args}, Read: func(rows pgx.Rows) (err error) {
-			into.after, err = pgx.CollectRows(rows, pgx.RowToStructByName[T])
-			return err
-		}},
+		{SQL: t.sql(readRows, ""), Args: []any{args}, Read: db.Into(&into.after, pgx.RowToStructByName[T])},
 	}
 	if holds != "" {
-		list = append(list, db.PipelineQuery{SQL: t.sql(otherRows, holds), Args: []any{args}, Read: func(rows pgx.Rows) (err error) {
-			into.other, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-			return err
-		}})
+		list = append(list, db.PipelineQuery{SQL: t.sql(otherRows, holds), Args: []any{args}, Read: db.Into(&into.other, pgx.RowTo[uuid.UUID])})
 	}
 	return list
 }

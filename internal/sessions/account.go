@@ -38,10 +38,7 @@ func (c *Closer) Ask(noun string, columns []string, ids []uuid.UUID) []db.Pipeli
 	if c.table == nil || len(ids) == 0 || noun != "user" || !slices.ContainsFunc(columns, closing) {
 		return nil
 	}
-	return []db.PipelineQuery{{SQL: c.table.sql(findIdle), Args: []any{ids}, Read: func(rows pgx.Rows) (err error) {
-		c.idle, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-		return err
-	}}}
+	return []db.PipelineQuery{{SQL: c.table.sql(findIdle), Args: []any{ids}, Read: db.Into(&c.idle, pgx.RowTo[uuid.UUID])}}
 }
 
 // closing reports whether a change of a user's column may close the account.

@@ -148,11 +148,8 @@ func (t Table[T]) findKey(ctx context.Context, r db.Reader, ref string) (uuid.UU
 SELECT x.id, x.key_id, x.status = 'REVOKED' FROM {table} x
  WHERE {live} AND (x.key_id = @ref OR x.key_name = @name)
  ORDER BY x.key_id = @ref DESC, x.status = 'REVOKED', x.created_at DESC LIMIT 2`
-	rows, err := r.Query(ctx, t.sql(find), pgx.NamedArgs{"ref": ref, "name": strings.TrimPrefix(ref, "svc-")})
-	if err != nil {
-		return uuid.Nil, err
-	}
-	keys, err := pgx.CollectRows(rows, pgx.RowToStructByPos[found])
+	args := pgx.NamedArgs{"ref": ref, "name": strings.TrimPrefix(ref, "svc-")}
+	keys, err := db.CollectAs(ctx, r, pgx.RowToStructByPos[found], t.sql(find), args)
 	switch {
 	case err != nil:
 		return uuid.Nil, err

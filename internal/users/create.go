@@ -192,10 +192,7 @@ func (t *Table) taken(ctx context.Context, r db.Reader, cause error, username, e
 
 func (t *Table) findHolders(username, email string, holders *[]User) db.PipelineQuery {
 	args := pgx.NamedArgs{"username": username, "email": email}
-	return db.PipelineQuery{SQL: t.sql(findHolders), Args: []any{args}, Read: func(rows pgx.Rows) (err error) {
-		*holders, err = pgx.CollectRows(rows, pgx.RowToStructByName[User])
-		return err
-	}}
+	return db.PipelineQuery{SQL: t.sql(findHolders), Args: []any{args}, Read: db.Into(holders, pgx.RowToStructByName[User])}
 }
 
 func (t *Table) takenBy(holders []User, cause error, username, email string) error {

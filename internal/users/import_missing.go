@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
@@ -63,11 +64,8 @@ func (im *importSpec) Finish(ctx context.Context, tx *audit.Tx) ([]audit.Change,
 		kind = "NULL"
 	}
 	sql := strings.NewReplacer("{scope}", scope, "{type}", kind).Replace(im.t.sql(findMissing))
-	rows, err := tx.Query(ctx, sql, pgx.NamedArgs{"types": m.Types, "named": slices.Collect(maps.Keys(m.named))})
-	if err != nil {
-		return nil, err
-	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	args := pgx.NamedArgs{"types": m.Types, "named": slices.Collect(maps.Keys(m.named))}
+	ids, err := db.CollectAs(ctx, tx, pgx.RowTo[uuid.UUID], sql, args)
 	if err != nil {
 		return nil, err
 	}

@@ -25,11 +25,8 @@ func (im *importSpec) NotStored(ctx context.Context, tx pgx.Tx, rows []*incoming
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	found, err := tx.Query(ctx, im.t.sql(strings.ReplaceAll(findOtherHashes, "{password}", im.t.passwordColumn())), ids, hashes)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(found, pgx.RowTo[uuid.UUID])
+	sql := im.t.sql(strings.ReplaceAll(findOtherHashes, "{password}", im.t.passwordColumn()))
+	return db.CollectAs(ctx, tx, pgx.RowTo[uuid.UUID], sql, ids, hashes)
 }
 
 const readDefaults = `

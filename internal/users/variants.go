@@ -58,10 +58,7 @@ func (t *Table) distinct(ctx context.Context, r db.Reader, of identity, allowVar
 // findVariants returns the query for users with a variant of these names.
 func (t *Table) findVariants(of identity, others *[]identity) db.PipelineQuery {
 	args := pgx.NamedArgs{"keys": of.keys()}
-	return db.PipelineQuery{SQL: t.sql(findVariants), Args: []any{args}, Read: func(rows pgx.Rows) (err error) {
-		*others, err = pgx.CollectRows(rows, pgx.RowToStructByName[identity])
-		return err
-	}}
+	return db.PipelineQuery{SQL: t.sql(findVariants), Args: []any{args}, Read: db.Into(others, pgx.RowToStructByName[identity])}
 }
 
 // check refuses an address that mixes scripts, which is typical of lookalikes.

@@ -161,11 +161,7 @@ func (s *Sealer) Foreign(ctx context.Context, tx *db.Write, ids []uuid.UUID) (la
 	if err != nil {
 		return nil, 0, skipped, err
 	}
-	rows, err := tx.Query(ctx, stillUnsealed, ids)
-	if err != nil {
-		return nil, 0, skipped, err
-	}
-	remaining, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	remaining, err := db.CollectAs(ctx, tx, pgx.RowTo[uuid.UUID], stillUnsealed, ids)
 	if err != nil {
 		return nil, 0, skipped, err
 	}
@@ -197,11 +193,7 @@ type Row struct {
 // ListForeign returns other software's rows without a seal, oldest first.
 func (s *Sealer) ListForeign(ctx context.Context, r db.Reader) ([]Row, error) {
 	sql := s.unsealedRows("l.id, "+s.stored, false) + " AND NOT " + s.claimsOurs() + " ORDER BY l.created_at, l.id"
-	rows, err := r.Query(ctx, sql)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[Row])
+	return db.CollectAs(ctx, r, pgx.RowToStructByPos[Row], sql)
 }
 
 // Older returns the unsealed rows that claim to be written by cxgctl, oldest first. They predate seals; any later row
@@ -210,9 +202,5 @@ func (s *Sealer) Older(ctx context.Context, tx pgx.Tx) ([]uuid.UUID, error) {
 	if s == nil || !s.hasExtraData {
 		return nil, nil
 	}
-	rows, err := tx.Query(ctx, s.unsealedRows("l.id", false)+" AND "+s.claimsOurs()+" ORDER BY l.created_at, l.id")
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	return db.CollectAs(ctx, tx, pgx.RowTo[uuid.UUID], s.unsealedRows("l.id", false)+" AND "+s.claimsOurs()+" ORDER BY l.created_at, l.id")
 }

@@ -1,7 +1,6 @@
 package importer
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"slices"
@@ -31,8 +30,7 @@ type Undone struct {
 // Undoing describes the imported noun to Undo.
 type Undoing[T any] struct {
 	Table   rowupdate.Table[T]
-	Delete  rowupdate.Update[T]                         // soft-deletes records
-	Fields  []string                                    // the compared fields, in order
+	Fields  []string                                    // the compared fields
 	Command string                                      // the import command, for hints
 	Links   map[string]audit.Reverser                   // reversers of memberships and grants, by noun
 	May     func(resource string, a audit.Action) error // checks the operator's permission to undo
@@ -90,6 +88,9 @@ func RowsOf(ctx context.Context, r db.Reader, runs []uuid.UUID) (n int, err erro
 // undo continues when it is run again.
 func Undo[T any](ctx context.Context, l *audit.Ledger, cat schema.Catalog, u Undoing[T], ops []uuid.UUID) (Undone, error) {
 	done := Undone{OpID: ops[0], Touched: []Failure{}, Ops: ops}
+	if _, err := u.Table.Shape.SetDeleted(false); err != nil {
+		return done, err
+	}
 	log, err := audit.NewLog(cat)
 	if err != nil {
 		return done, err
@@ -128,8 +129,7 @@ func Undo[T any](ctx context.Context, l *audit.Ledger, cat schema.Catalog, u Und
 // audit rows it handled.
 func (u *Undoing[T]) batch(ctx context.Context, l *audit.Ledger, entries []audit.Entry, done *Undone) (seen int, err error) {
 	noun := u.Table.Noun.Name
-	made := undoing[T]{Undoing: u, touched: map[uuid.UUID]Failure{}, live: map[uuid.UUID]bool{}, images: map[uuid.UUID]map[string]json.RawMessage{}}
-	var changed []audit.Reversal
+	var made, changed []audit.Reversal
 	links := map[string][]audit.Reversal{}
 	for _, e := range entries {
 		if e.Resource == nil || *e.Resource != noun && u.Links[*e.Resource] == nil {
@@ -150,8 +150,8 @@ func (u *Undoing[T]) batch(ctx context.Context, l *audit.Ledger, entries []audit
 			keep(r.Is, []string{"status", "user_id"})
 			links[*e.Resource] = append(links[*e.Resource], r)
 		case action == audit.Create:
-			made.ids = append(made.ids, r.ID)
-			made.images[r.ID] = r.Is
+			keep(r.Is, u.Fields)
+			made = append(made, r)
 		default:
 			keep(r.Is, u.Fields)
 			different(r.Was, r.Is)
@@ -171,7 +171,29 @@ func (u *Undoing[T]) batch(ctx context.Context, l *audit.Ledger, entries []audit
 	}
 	done.Restored += restored
 	done.Touched = append(done.Touched, touched...)
-	return seen, made.delete(ctx, l, done)
+	live, err := u.live(ctx, l.Reader(), made)
+	if err != nil {
+		return seen, err
+	}
+	done.Before += len(made) - len(live)
+	deleted, touched, err := u.reverse(ctx, l, noun, u.Table, live)
+	done.Deleted += deleted
+	done.Touched = append(done.Touched, touched...)
+	return seen, err
+}
+
+// live returns those of the created records that are not deleted.
+func (u *Undoing[T]) live(ctx context.Context, r db.Reader, made []audit.Reversal) ([]audit.Reversal, error) {
+	ids := make([]uuid.UUID, len(made))
+	for i, m := range made {
+		ids[i] = m.ID
+	}
+	rows, err := u.Table.Read(ctx, r, ids)
+	live := map[uuid.UUID]bool{}
+	for _, row := range rows {
+		live[u.Table.Noun.ID(row)] = u.Table.Noun.IsLive(row)
+	}
+	return slices.DeleteFunc(made, func(m audit.Reversal) bool { return !live[m.ID] }), err
 }
 
 // keep removes all fields from an image except the named ones.
@@ -211,7 +233,7 @@ func (u *Undoing[T]) reverse(ctx context.Context, l *audit.Ledger, noun string, 
 		rest := rows
 		changes, drifted, err := to.Reverse(ctx, tx, rest, false)
 		if err == nil && len(drifted) > 0 {
-			if touched, rest = since(rows, drifted, noun); len(rest) > 0 {
+			if touched, rest = u.since(rows, drifted, noun); len(rest) > 0 {
 				changes, _, err = to.Reverse(ctx, tx, rest, false)
 			}
 		}
@@ -222,8 +244,8 @@ func (u *Undoing[T]) reverse(ctx context.Context, l *audit.Ledger, noun string, 
 }
 
 // since splits rows into those that someone has changed and those that can be reversed. Rows that already have their
-// former values are in neither.
-func since(rows []audit.Reversal, drifted []audit.Drift, noun string) (touched []Failure, rest []audit.Reversal) {
+// former values are in neither, and neither are new memberships and grants that have changed.
+func (u *Undoing[T]) since(rows []audit.Reversal, drifted []audit.Drift, noun string) (touched []Failure, rest []audit.Reversal) {
 	of := map[uuid.UUID][]audit.Drift{}
 	for _, d := range drifted {
 		of[d.ID] = append(of[d.ID], d)
@@ -234,8 +256,10 @@ func since(rows []audit.Reversal, drifted []audit.Drift, noun string) (touched [
 			rest = append(rest, r)
 			continue
 		}
-		changed := slices.IndexFunc(list, func(d audit.Drift) bool { return d.Field != "" && !audit.SameJSON(d.Found, r.Was[d.Field]) })
-		if changed < 0 || r.Created {
+		changed := slices.IndexFunc(list, func(d audit.Drift) bool {
+			return d.Field != "" && (r.Created || !audit.SameJSON(d.Found, r.Was[d.Field]))
+		})
+		if changed < 0 || r.Created && noun != u.Table.Noun.Name {
 			continue
 		}
 		d := list[changed]
@@ -245,84 +269,4 @@ func since(rows []audit.Reversal, drifted []audit.Drift, noun string) (touched [
 		})
 	}
 	return touched, rest
-}
-
-// undoing is a batch of created records. A repeated transaction checks all of them again.
-type undoing[T any] struct {
-	*Undoing[T]
-	ids     []uuid.UUID
-	images  map[uuid.UUID]map[string]json.RawMessage
-	live    map[uuid.UUID]bool
-	touched map[uuid.UUID]Failure
-}
-
-// delete soft-deletes the records that are still as created.
-func (u *undoing[T]) delete(ctx context.Context, l *audit.Ledger, done *Undone) error {
-	if len(u.ids) == 0 {
-		return nil
-	}
-	e := u.Delete
-	e.Check, e.IsNoop = u.look, u.stays
-	deleted, err := u.Table.ApplyDue(ctx, l, u.ids, e)
-	if err != nil {
-		return err
-	}
-	done.Deleted += len(deleted)
-	for _, id := range u.ids {
-		if f, ok := u.touched[id]; ok {
-			done.Touched = append(done.Touched, f)
-		} else if !u.live[id] {
-			done.Before++
-		}
-	}
-	return nil
-}
-
-// look compares a record with the one that was created.
-func (u *undoing[T]) look(row T) error {
-	noun := u.Table.Noun
-	id := noun.ID(row)
-	u.live[id] = noun.IsLive(row)
-	delete(u.touched, id)
-	field, err := differs(row, u.images[id], u.Fields)
-	if err == nil && field != "" && u.live[id] {
-		name := noun.DisplayName(row)
-		u.touched[id] = Failure{
-			Field: field, Code: fault.Conflict, Holder: &id, Value: name,
-			Message: noun.Name + " \"" + name + "\" was changed since: " + field + " differs from what the import stored",
-		}
-	}
-	return err
-}
-
-// stays reports whether a checked record is left alone.
-func (u *undoing[T]) stays(row T) bool {
-	id := u.Table.Noun.ID(row)
-	_, touched := u.touched[id]
-	return touched || !u.Table.Noun.IsLive(row)
-}
-
-// differs returns the first of the fields in which a record differs from the image, or "". Computed fields such as
-// updated_at are ignored, because an undone change leaves them different.
-func differs(record any, image map[string]json.RawMessage, fields []string) (string, error) {
-	now, err := audit.Fields(record)
-	if err != nil {
-		return "", err
-	}
-	for _, f := range fields {
-		was, known := image[f]
-		if is, ok := now[f]; ok && known && !audit.Computed(f) && !sameJSON(was, is) {
-			return f, nil
-		}
-	}
-	return "", nil
-}
-
-// sameJSON compares two JSON values; jsonb prints equal values with different spacing.
-func sameJSON(a, b json.RawMessage) bool {
-	if bytes.Equal(a, b) {
-		return true
-	}
-	var x, y any
-	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && x == y
 }

@@ -50,12 +50,8 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, f *rowreader.File, 
 
 // UndoImport soft-deletes the invoices that import runs created. See importer.Undo.
 func (t *Table) UndoImport(ctx context.Context, l *audit.Ledger, ops []uuid.UUID, may func(string, audit.Action) error) (importer.Undone, error) {
-	gone, err := t.SetDeleted(true)
-	if err != nil {
-		return importer.Undone{}, err
-	}
 	return importer.Undo(ctx, l, t.cat, importer.Undoing[Invoice]{
-		Table: t.Table, Delete: gone, Fields: fields.Stored().Names(), Command: importCommand, May: may,
+		Table: t.Table, Fields: append(fields.Stored().Names(), "deleted"), Command: importCommand, May: may,
 	}, ops)
 }
 

@@ -144,12 +144,8 @@ func (im *importSpec) need(tenant, roles bool) error {
 func (t *Table) UndoImport(ctx context.Context, l *audit.Ledger, cat schema.Catalog, ops []uuid.UUID, links map[string]audit.Reverser,
 	may func(string, audit.Action) error,
 ) (importer.Undone, error) {
-	gone, err := t.SetDeleted(true)
-	if err != nil {
-		return importer.Undone{}, err
-	}
 	return importer.Undo(ctx, l, cat, importer.Undoing[User]{
-		Table: t.Table, Delete: gone, Fields: ImportFields, Command: importCommand, Links: links, May: may,
+		Table: t.Table, Fields: ImportFields, Command: importCommand, Links: links, May: may,
 	}, ops)
 }
 

@@ -65,33 +65,17 @@ func NewTable(cat schema.Catalog) (*Table, error) {
 		tables[i] = t
 	}
 	roles, permissions, contents, grants := tables[1], tables[2], tables[3], tables[4]
-	names := map[string]string{}
-	for field, columns := range map[string][]string{
-		"code": {"code", "role_code"}, "name": {"name", "role_name"}, "category": {"category", "role_type"},
-	} {
-		names[field] = roles.FirstOf(columns...)
-	}
-	permission := permissions.FirstOf("code", "permission_code")
-	if names["code"] == "" || permission == "" {
+	code, permission := roles.FirstOf("code", "role_code"), permissions.FirstOf("code", "permission_code")
+	if code == "" || permission == "" {
 		return nil, fault.New(fault.Database, "the role tables have no column for the code").
 			WithHint("see: cxgctl doctor")
-	}
-	list := make([]string, len(fields))
-	for i, f := range fields {
-		column, ok := names[f.Name]
-		if !ok {
-			column = f.Name
-		}
-		if list[i] = "r." + column + " AS " + f.Name; !roles.Has(column) {
-			list[i] = "NULL::" + f.Type + " AS " + f.Name
-		}
 	}
 	level := "NULL::integer"
 	if roles.Has("level") {
 		level = "r.level"
 	}
 	return &Table{shape: roles, grants: grants, placeholders: strings.NewReplacer(
-		"{columns}", strings.Join(list, ", "), "{code}", "r."+names["code"],
+		"{columns}", roles.Select("r", fields), "{code}", "r."+code,
 		"{live}", "("+roles.NotDeleted("r")+")", "{permission}", "p."+permission,
 		"{usable}", "p.status = 'ACTIVE' AND "+permissions.NotDeleted("p")+" AND "+contents.NotDeleted("rp"),
 		"{in force}", "g.status = 'ACTIVE' AND (g.expires_at IS NULL OR g.expires_at > now()) AND "+grants.NotDeleted("g"),
@@ -105,10 +89,10 @@ func NewTable(cat schema.Catalog) (*Table, error) {
 // fields are the fields of the record that are columns of the table.
 var fields = []schema.Field{
 	{Name: "id", Type: "uuid"},
-	{Name: "code", Type: "text"},
-	{Name: "name", Type: "text"},
+	{Name: "code", Type: "text", Also: []string{"role_code"}},
+	{Name: "name", Type: "text", Also: []string{"role_name"}},
 	{Name: "description", Type: "text"},
-	{Name: "category", Type: "text"},
+	{Name: "category", Type: "text", Also: []string{"role_type"}},
 	{Name: "level", Type: "integer"},
 	{Name: "scope", Type: "text"},
 	{Name: "is_default", Type: "boolean"},

@@ -1,11 +1,8 @@
 package rowupdate
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -15,24 +12,6 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
-
-// Set returns the update that sets the wanted values, by the names of the record's fields. called has the names of
-// columns that differ from their fields.
-func Set[T any](wanted map[string]any, called map[string]string) Update[T] {
-	e := Update[T]{Action: audit.Update, Args: pgx.NamedArgs{}, IsNoop: func(row T) bool { return Matches(row, wanted) }}
-	var set []string
-	for _, name := range slices.Sorted(maps.Keys(wanted)) {
-		column := name
-		if here := called[name]; here != "" {
-			column = here
-		}
-		e.Columns = append(e.Columns, column)
-		e.Args["set_"+name] = wanted[name]
-		set = append(set, column+" = @set_"+name)
-	}
-	e.Set = strings.Join(set, ", ")
-	return e
-}
 
 // SetFields returns the update that sets fields to their values in a record. called has the names of columns that
 // differ from their fields.
@@ -89,21 +68,6 @@ type Held[T any] struct {
 
 // Unwrap returns the server's error.
 func (h *Held[T]) Unwrap() error { return h.error }
-
-// Matches reports whether a record has these values already, by the names of its fields.
-func Matches(record any, wanted map[string]any) bool {
-	fields, err := audit.Fields(record)
-	if err != nil {
-		return false
-	}
-	for name, v := range wanted {
-		doc, err := json.Marshal(v)
-		if err != nil || !bytes.Equal(doc, fields[name]) {
-			return false
-		}
-	}
-	return true
-}
 
 // ApplyUnset calls unset for each name. Names that are not optional, or whose field is also given a value, are added
 // to problems.

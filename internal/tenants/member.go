@@ -2,7 +2,6 @@ package tenants
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -45,24 +44,31 @@ var MemberStatuses = []string{"ACTIVE", "INACTIVE", "SUSPENDED", "LEFT"}
 // left reports whether the user has left the tenant.
 func (m Member) left() bool { return m.Status != nil && *m.Status == "LEFT" }
 
-var memberFields = []schema.Field{
-	{Name: "id", Type: "uuid"},
-	{Name: "tenant_id", Type: "uuid"},
-	{Name: "user_id", Type: "uuid"},
-	{Name: "role", Type: "text"},
-	{Name: "department", Type: "text"},
-	{Name: "position", Type: "text"},
-	{Name: "employee_id", Type: "text"},
-	{Name: "start_date", Type: "date"},
-	{Name: "close_date", Type: "date"},
-	{Name: "status", Type: "text"},
-	{Name: "is_primary", Type: "boolean"},
-	{Name: "is_admin", Type: "boolean"},
-	{Name: "created_at", Type: "timestamptz"},
-	{Name: "updated_at", Type: "timestamptz"},
-	{Name: "created_by", Type: "uuid"},
-	{Name: "updated_by", Type: "uuid"},
+// memberFields declare the record. Its other fields come from the tables of tenants and users.
+var memberFields = schema.FieldsOf[Member]{
+	{Name: "id", Type: "uuid", Of: func(m *Member) any { return &m.ID }},
+	{Name: "tenant_id", Type: "uuid", Of: func(m *Member) any { return &m.TenantID }},
+	{Name: "user_id", Type: "uuid", Of: func(m *Member) any { return &m.UserID }},
+	{Name: "role", Type: "varchar(50)", Of: func(m *Member) any { return &m.Role }, Min: 1, Change: true, Unset: true},
+	{Name: "department", Type: "varchar(100)", Of: func(m *Member) any { return &m.Department }, Min: 1, Change: true, Unset: true},
+	{Name: "position", Type: "varchar(100)", Of: func(m *Member) any { return &m.Position }, Min: 1, Change: true, Unset: true},
+	{Name: "employee_id", Type: "varchar(50)", Of: func(m *Member) any { return &m.EmployeeID }, Min: 1, Change: true, Unset: true},
+	{Name: "start_date", Type: "date", Of: func(m *Member) any { return &m.StartDate }},
+	{Name: "close_date", Type: "date", Of: func(m *Member) any { return &m.CloseDate }},
+	{Name: "status", Type: "varchar(20)", Of: func(m *Member) any { return &m.Status }, Choices: MemberStatuses[:3], Default: "ACTIVE", Change: true},
+	{Name: "is_primary", Type: "boolean", Of: func(m *Member) any { return &m.IsPrimary }, Default: "false", Change: true},
+	{Name: "is_admin", Type: "boolean", Of: func(m *Member) any { return &m.IsAdmin }, Default: "false", Change: true},
+	{Name: "created_at", Type: "timestamptz", Of: func(m *Member) any { return &m.CreatedAt }},
+	{Name: "updated_at", Type: "timestamptz", Of: func(m *Member) any { return &m.UpdatedAt }},
+	{Name: "created_by", Type: "uuid", Of: func(m *Member) any { return &m.CreatedBy }},
+	{Name: "updated_by", Type: "uuid", Of: func(m *Member) any { return &m.UpdatedBy }},
 }
+
+// The fields of a membership that can be set, and the names of those that can be NULL.
+var (
+	changeable       = memberFields.Where(func(f *schema.FieldOf[Member]) bool { return f.Change })
+	UnsettableMember = memberFields.Unsets()
+)
 
 // memberNoun names memberships in messages. Commands identify them by tenant and user.
 var memberNoun = resource.Kind[Member]{
@@ -100,13 +106,14 @@ func NewMembers(cat schema.Catalog) (*Members, error) {
 		return nil, err
 	}
 	join, codeExpr, _ := Join(cat, "m.tenant_id")
-	fields := slices.Clone(memberFields)
-	status := slices.IndexFunc(fields, func(f schema.Field) bool { return f.Name == "status" })
-	fields[status].Expr = shape.LiveStatus("m", "LEFT")
-	m := &Members{
-		shape: shape, join: join + " LEFT JOIN idam.users u ON u.id = m.user_id", status: fields[status].Expr,
-		columns: shape.Select("m", fields) + ", " + codeExpr + " AS tenant_code, u.username, u.full_name, u.email",
+	m := &Members{shape: shape, join: join + " LEFT JOIN idam.users u ON u.id = m.user_id", status: shape.LiveStatus("m", "LEFT")}
+	read := memberFields.Fields(shape)
+	for i := range read {
+		if read[i].Name == "status" {
+			read[i].Expr = m.status
+		}
 	}
+	m.columns = shape.Select("m", read) + ", " + codeExpr + " AS tenant_code, u.username, u.full_name, u.email"
 	m.placeholders = strings.NewReplacer("{table}", shape.Name, "{columns}", m.columns, "{join}", m.join)
 	return m, nil
 }

@@ -2,6 +2,7 @@ package tenants
 
 import (
 	"context"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -11,62 +12,42 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/rowupdate"
 	"github.com/cxgctl/cxgctl/internal/schema"
-	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
 // Membership holds the fields of a membership to create or change; a nil field was not given.
 type Membership struct {
-	Role, Department, Position, EmployeeID *string
-	Status                                 *string
-	Primary, Admin                         *bool
-	Unset                                  []string // optional fields that become NULL
+	Member
+	Unset []string // optional fields that become NULL
 }
 
-// unsettableOfMember are the fields of a membership that can be NULL.
-var unsettableOfMember = []string{"role", "department", "position", "employee_id"}
-
-// wanted checks the given fields and returns them by column. Fields that were not given have their value in seen.
-func (x *Membership) wanted(seen Member) (map[string]any, error) {
+// check normalizes the given fields, and returns them and those to unset, or what is wrong with them as a change of seen.
+func (x *Membership) check(seen Member) (schema.FieldsOf[Member], error) {
 	var p fault.Problems
-	out := map[string]any{}
-	for _, f := range []struct {
-		name  string
-		most  int
-		value *string
-	}{{"role", 50, x.Role}, {"department", 100, x.Department}, {"position", 100, x.Position}, {"employee_id", 50, x.EmployeeID}} {
-		if f.value != nil {
-			v := validate.Normalize(*f.value)
-			validate.Length(&p, f.name, v, 1, f.most)
-			out[f.name] = v
-		}
+	memberFields.CheckTexts(&p, &x.Member, false)
+	given := memberFields.Given(&x.Member)
+	for _, f := range given {
+		f.Copy(&seen, &x.Member)
 	}
-	if x.Status != nil {
-		out["status"] = p.Choices("status", []string{*x.Status}, MemberStatuses[:3])[0]
-	}
-	primary, admin := seen.IsPrimary != nil && *seen.IsPrimary, seen.IsAdmin != nil && *seen.IsAdmin
-	if x.Primary != nil {
-		primary, out["is_primary"] = *x.Primary, *x.Primary
-	}
-	if x.Admin != nil {
-		admin, out["is_admin"] = *x.Admin, *x.Admin
-	}
-	if primary && !admin {
+	if is(seen.IsPrimary) && !is(seen.IsAdmin) {
 		p.Add("is_primary", "the primary member of a tenant must be an administrator; add --admin")
 	}
-	rowupdate.ApplyUnset(&p, x.Unset, unsettableOfMember, func(name string) bool { _, given := out[name]; return given }, func(name string) { out[name] = nil })
-	return out, p.Err()
+	isGiven := func(name string) bool { return len(given.Named(name)) > 0 }
+	rowupdate.ApplyUnset(&p, x.Unset, UnsettableMember, isGiven, func(name string) { given = append(given, memberFields.Named(name)...) })
+	return given, p.Err()
 }
+
+func is(b *bool) bool { return b != nil && *b }
 
 // Check reports what is wrong with a new membership.
 func (x *Membership) Check() error {
-	_, err := x.wanted(Member{})
+	_, err := x.check(Member{})
 	return err
 }
 
 // IsOf reports whether a member has the given values already.
 func (x *Membership) IsOf(seen Member) bool {
-	wanted, err := x.wanted(seen)
-	return err == nil && rowupdate.Matches(seen, wanted)
+	given, err := x.check(seen)
+	return err == nil && rowupdate.SetFields(given, &x.Member, nil).IsNoop(seen)
 }
 
 // User is the user of a membership.
@@ -79,12 +60,11 @@ type User struct {
 // member is left alone, whatever their values.
 func (m *Members) Add(ctx context.Context, l *audit.Ledger, cat schema.Catalog, tenant Tenant, user User, x Membership) (Member, error) {
 	var made Member
-	wanted, err := x.wanted(Member{})
-	if err != nil {
+	if err := x.Check(); err != nil {
 		return made, err
 	}
 	about := audit.Subject{Resource: memberNoun.Name, Name: user.Name + " of " + Kind.DisplayName(tenant), TenantID: &tenant.ID}
-	err = l.Write(ctx, audit.Intent{Subject: about, Action: audit.Create}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
+	err := l.Write(ctx, audit.Intent{Subject: about, Action: audit.Create}, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {
 		if _, err := Lock(ctx, tx, cat, tenant.ID.String()); err != nil {
 			return nil, err
 		}
@@ -97,7 +77,7 @@ func (m *Members) Add(ctx context.Context, l *audit.Ledger, cat schema.Catalog, 
 			return nil, nil
 		}
 		var change audit.Change
-		made, change, err = m.enroll(ctx, tx, about, is, tenant.ID, user, wanted)
+		made, change, err = m.enroll(ctx, tx, about, is, tenant.ID, user, x)
 		if db.UniqueViolation(err) != "" {
 			return nil, fault.New(fault.Conflict, "user %q has just been added to tenant %q", user.Name, Kind.DisplayName(tenant)).Because(err)
 		}
@@ -111,14 +91,15 @@ func (m *Members) Add(ctx context.Context, l *audit.Ledger, cat schema.Catalog, 
 
 // enroll inserts a membership, or renews the one in is if the user has LEFT.
 func (m *Members) enroll(ctx context.Context, tx *audit.Tx, about audit.Subject, is []Member, tenant uuid.UUID, user User,
-	wanted map[string]any,
+	x Membership,
 ) (Member, audit.Change, error) {
 	change := audit.Change{Subject: about, Action: audit.Create}
 	args := pgx.NamedArgs{"tenant": tenant, "user": user.ID, "now": tx.Now, "by": tx.By.ID, "today": db.On(tx.Now)}
-	for _, name := range saidOfMember {
-		args[name] = wanted[name]
+	for _, f := range changeable {
+		if args[f.Name] = f.Arg(&x.Member); args[f.Name] == nil && f.Default != "" {
+			args[f.Name] = f.Default
+		}
 	}
-	defaults(args)
 	var err error
 	if len(is) == 0 {
 		args["id"] = tx.NewID()
@@ -142,72 +123,52 @@ func (m *Members) enroll(ctx context.Context, tx *audit.Tx, about audit.Subject,
 func (m *Members) Rejoin(ctx context.Context, tx *audit.Tx, about audit.Subject, tenant uuid.UUID, user User,
 	x Membership,
 ) (*audit.Change, error) {
-	wanted, err := x.wanted(Member{})
-	if err != nil {
+	if err := x.Check(); err != nil {
 		return nil, err
 	}
 	is, err := m.of(ctx, tx, tenant, user.ID)
 	if err != nil || len(is) == 0 || !is[0].left() {
 		return nil, err
 	}
-	_, change, err := m.enroll(ctx, tx, about, is, tenant, user, wanted)
+	_, change, err := m.enroll(ctx, tx, about, is, tenant, user, x)
 	return &change, err
 }
 
-// defaults sets the default values of a new membership.
-func defaults(args pgx.NamedArgs) {
-	for name, v := range map[string]any{"status": "ACTIVE", "is_primary": false, "is_admin": false} {
-		if args[name] == nil {
-			args[name] = v
-		}
+// The columns of a new membership, and those to set when a user who has LEFT becomes a member again.
+var (
+	memberValues = append([][2]string{
+		{"id", "@id"},
+		{"created_at", "@now"},
+		{"created_by", "@by"},
+		{"tenant_id", "@tenant"},
+		{"user_id", "@user"},
+		{"start_date", "@today"},
+	}, changeableValues()...)
+	comeBack = slices.Concat([][2]string{
+		{"start_date", "@today"},
+		{"close_date", "NULL"},
+		{"updated_at", "@now"},
+		{"updated_by", "@by"},
+	}, changeableValues(), schema.LiveValues())
+)
+
+func changeableValues() (list [][2]string) {
+	for _, f := range changeable {
+		list = append(list, [2]string{f.Name, "@" + f.Name})
 	}
+	return list
 }
-
-// saidOfMember are the fields of a membership that can be set.
-var saidOfMember = []string{"role", "department", "position", "employee_id", "is_primary", "is_admin", "status"}
-
-// memberValues are the columns of a new membership.
-var memberValues = [][2]string{
-	{"id", "@id"},
-	{"created_at", "@now"},
-	{"created_by", "@by"},
-	{"tenant_id", "@tenant"},
-	{"user_id", "@user"},
-	{"role", "@role"},
-	{"department", "@department"},
-	{"position", "@position"},
-	{"employee_id", "@employee_id"},
-	{"start_date", "@today"},
-	{"status", "@status"},
-	{"is_primary", "@is_primary"},
-	{"is_admin", "@is_admin"},
-}
-
-// comeBack are the columns to set when a user who has LEFT becomes a member again.
-var comeBack = append([][2]string{
-	{"role", "@role"},
-	{"department", "@department"},
-	{"position", "@position"},
-	{"employee_id", "@employee_id"},
-	{"start_date", "@today"},
-	{"close_date", "NULL"},
-	{"status", "@status"},
-	{"is_primary", "@is_primary"},
-	{"is_admin", "@is_admin"},
-	{"updated_at", "@now"},
-	{"updated_by", "@by"},
-}, schema.LiveValues()...)
 
 // Update changes a membership as the caller saw it. An update without fields is a USAGE_ERROR.
 func (m *Members) Update(ctx context.Context, l *audit.Ledger, seen Member, x Membership) (Member, error) {
-	wanted, err := x.wanted(seen)
+	given, err := x.check(seen)
 	if err != nil {
 		return seen, err
 	}
-	if len(wanted) == 0 {
+	if len(given) == 0 {
 		return seen, rowupdate.ErrNothingToChange("tenants members update")
 	}
-	e := rowupdate.Set[Member](wanted, nil)
+	e := rowupdate.SetFields(given, &x.Member, nil)
 	if live, err := m.shape.SetDeleted(true); err == nil && x.Status != nil {
 		e.Set += ", " + live // a membership that is marked as deleted counts as LEFT, whatever its status
 	}

@@ -2,6 +2,7 @@ package tenant
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -48,12 +49,14 @@ func (f *memberFlags) bind(cmd *cobra.Command) {
 }
 
 func (f *memberFlags) read(cmd *cobra.Command) tenants.Membership {
-	x := tenants.Membership{Role: f.role.Value(), Department: f.department.Value(), Position: f.position.Value(), EmployeeID: f.employee.Value()}
+	x := tenants.Membership{Member: tenants.Member{
+		Role: f.role.Value(), Department: f.department.Value(), Position: f.position.Value(), EmployeeID: f.employee.Value(),
+	}}
 	if cmd.Flags().Changed("primary") {
-		x.Primary = &f.primary
+		x.IsPrimary = &f.primary
 	}
 	if cmd.Flags().Changed("admin") {
-		x.Admin = &f.admin
+		x.IsAdmin = &f.admin
 	}
 	return x
 }
@@ -164,8 +167,8 @@ func newMembersUpdate(env *cmdutil.Env) *cobra.Command {
 	cmd.Example = "  cxgctl tenants members update acme ada --admin --role OWNER\n  cxgctl tenants members update acme bob --status SUSPENDED"
 	values.bind(cmd)
 	cmd.Flags().Var(&status, "status", "ACTIVE, INACTIVE or SUSPENDED")
-	cmd.Flags().StringSliceVar(&unset, "unset", nil, "set these `fields` to null: role, department, position, employee_id")
-	cliflag.CompleteFlag(cmd, "unset", "role", "department", "position", "employee_id")
+	cmd.Flags().StringSliceVar(&unset, "unset", nil, "set these `fields` to null: "+strings.Join(tenants.UnsettableMember, ", "))
+	cliflag.CompleteFlag(cmd, "unset", tenants.UnsettableMember...)
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "status", "unset")
 	cliflag.CompleteFlag(cmd, "status", tenants.MemberStatuses[:3]...)
 	return cmd

@@ -93,7 +93,6 @@ SELECT o.username FROM idam.users o
 // Create creates the first operator, a MASTER with SUPER_ADMIN. An existing MASTER with that username is granted the
 // role and otherwise stays as is.
 func (f *Bootstrap) Create(ctx context.Context, l *audit.Ledger, n users.New) (users.User, error) {
-	n.UserType = "MASTER"
 	var first users.User
 	intent := audit.Intent{Subject: audit.Subject{Resource: "user", Name: n.Username}, Action: audit.Create}
 	err := l.Write(ctx, intent, func(ctx context.Context, tx *audit.Tx) ([]audit.Change, error) {

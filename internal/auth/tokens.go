@@ -382,9 +382,10 @@ func (k *Keys) serviceAccount(ctx context.Context, tx *audit.Tx, name string) (u
 	u, err := resource.Single(found)
 	switch {
 	case fault.Is(err, fault.NotFound):
-		made, change, err := k.users.CreateTx(ctx, tx, users.New{
-			Username: name, Email: name + "@service.invalid", FullName: "Service " + strings.TrimPrefix(name, "svc-"), UserType: "SYSTEM",
-		})
+		fullName, kind := "Service "+strings.TrimPrefix(name, "svc-"), "SYSTEM"
+		made, change, err := k.users.CreateTx(ctx, tx, users.New{User: users.User{
+			Username: name, Email: name + "@service.invalid", FullName: &fullName, UserType: &kind,
+		}})
 		return made, []audit.Change{change}, err
 	case err != nil:
 		return u, nil, err

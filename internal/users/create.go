@@ -11,78 +11,28 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/schema"
-	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
-// New describes a user to create. Empty optional texts are stored as NULL. PasswordHash is a bcrypt hash, or empty
-// for an account without a password.
+// New describes a user to create.
 type New struct {
-	Username, Email, FullName string
-	Phone                     string
-	UserType                  string
-	Department, Position      string
-	Timezone, Locale          string
-	MFA, ForcePasswordChange  bool
-	PasswordHash              string
-	AllowVariant              bool // accept a variant of another user's e-mail or username
+	User                // the given fields
+	PasswordHash string // a bcrypt hash, or empty for an account without a password
+	AllowVariant bool   // accept a variant of another user's e-mail or username
 }
 
-// record returns the fields that are given, with normalized texts.
-func (n *New) record() User {
-	text := func(s string) *string {
-		if s = validate.Normalize(s); s == "" {
-			return nil
-		}
-		return &s
-	}
-	flag := func(b bool) *bool {
-		if !b {
-			return nil
-		}
-		return &b
-	}
-	return User{
-		Username: validate.Normalize(n.Username), Email: validate.Normalize(n.Email), FullName: text(n.FullName), Phone: text(n.Phone),
-		UserType: text(n.UserType), Department: text(n.Department), Position: text(n.Position), Timezone: text(n.Timezone),
-		Locale: text(n.Locale), MFAEnabled: flag(n.MFA), ForcePasswordChange: flag(n.ForcePasswordChange),
-	}
-}
-
-// Patch returns the change that gives an existing user the fields of n. Those that have a default are included as asked.
-func (n *New) Patch(userType, mfa, force bool) Patch {
-	u := n.record()
-	u.Username = ""
-	if !userType {
-		u.UserType = nil
-	}
-	if u.MFAEnabled = nil; mfa {
-		u.MFAEnabled = &n.MFA
-	}
-	if u.ForcePasswordChange = nil; force {
-		u.ForcePasswordChange = &n.ForcePasswordChange
-	}
-	return Patch{User: u, AllowVariant: n.AllowVariant}
-}
-
-// Check normalizes the names and returns all problems at once.
+// Check normalizes the values and returns all problems at once.
 func (n *New) Check() error { return (&Table{}).Check(n) }
 
-// Check normalizes the names of a new user, and refuses invalid values and fields that this table does not have.
+// Check normalizes the values of a new user, and refuses invalid ones and fields that this table does not have.
 func (t *Table) Check(n *New) error {
 	var p fault.Problems
-	u := n.record()
-	t.refuse(&p, fields.Given(&u).Names())
-	t.check(&p, &u, true)
-	n.Username, n.Email = u.Username, u.Email
-	if u.UserType != nil {
-		n.UserType = *u.UserType
-	}
+	t.refuse(&p, fields.Given(&n.User).Names())
+	t.check(&p, &n.User)
 	return p.Err()
 }
 
 // values returns the columns of a new user and their arguments. Insert skips those that this database does not have.
 func (t *Table) values(tx *audit.Tx, n New) ([][2]string, pgx.NamedArgs) {
-	u := n.record()
 	list := [][2]string{
 		{"id", "@id"},
 		{"status", "'ACTIVE'"},
@@ -100,10 +50,14 @@ func (t *Table) values(tx *audit.Tx, n New) ([][2]string, pgx.NamedArgs) {
 		list = append(list, [2]string{"tenant_id", "@tenant"})
 		args["tenant"] = t.tenant.ID
 	}
-	u.MFAEnabled, u.ForcePasswordChange = &n.MFA, &n.ForcePasswordChange
-	for _, f := range fields.Given(&u) {
+	for _, flag := range []**bool{&n.MFAEnabled, &n.ForcePasswordChange} {
+		if *flag == nil {
+			*flag = new(bool)
+		}
+	}
+	for _, f := range fields.Given(&n.User) {
 		list = append(list, [2]string{f.Name, "@" + f.Name + "::" + f.Cast()})
-		args[f.Name] = f.Arg(&u)
+		args[f.Name] = f.Arg(&n.User)
 	}
 	return append(list, schema.LiveValues()...), args
 }

@@ -25,11 +25,11 @@ func checkEmail(p *fault.Problems, field, v string) {
 	}
 }
 
-// check normalizes the texts of a user and adds what is wrong with them. A whole user has all required ones.
-func (t *Table) check(p *fault.Problems, u *User, whole bool) {
+// check normalizes the texts of a new user and adds what is wrong with them.
+func (t *Table) check(p *fault.Problems, u *User) {
 	list := fields.Named("username", "email", "full_name", "phone", "department", "position", "timezone", "locale", "user_type")
 	if t.namesInParts() {
 		list = slices.DeleteFunc(list, func(f *schema.FieldOf[User]) bool { return f.Name == "full_name" })
 	}
-	list.CheckTexts(p, u, whole)
+	list.CheckTexts(p, u, true)
 }

@@ -17,6 +17,7 @@ import (
 
 func newBootstrap(env *cmdutil.Env) *cobra.Command {
 	var n users.New
+	var fullName cliflag.TextValue
 	var pw passwordflag.Flags
 	var flags cmdutil.ChangeFlags
 	cmd := &cobra.Command{
@@ -57,7 +58,8 @@ whose database role owns idam.user_roles. Use it to regain access.`,
 			if len(missing) > 0 {
 				return fault.New(fault.Usage, "%s: user %q does not exist yet", cliflag.MissingText(missing), n.Username)
 			}
-			n.UserType = "MASTER"
+			kind := "MASTER"
+			n.FullName, n.UserType = fullName.Value(), &kind
 			if err := n.Check(); err != nil {
 				return err
 			}
@@ -96,7 +98,7 @@ whose database role owns idam.user_roles. Use it to regain access.`,
 	f := cmd.Flags()
 	f.StringVar(&n.Username, "username", "", "username, 3 to 100 ASCII characters")
 	f.StringVar(&n.Email, "email", "", "e-mail address of a new user")
-	f.StringVar(&n.FullName, "full-name", "", "full name of a new user, 1 to 100 characters")
+	f.Var(&fullName, "full-name", "full name of a new user, 1 to 100 characters")
 	cliflag.Require(cmd, "username")
 	pw.Bind(cmd)
 	flags.Bind(cmd)

@@ -20,9 +20,9 @@ type TextValue struct {
 
 func (t *TextValue) String() string { return t.Text }
 
-// Set keeps the text.
+// Set keeps the text. An empty one, which only a person who is asked can give, does not count as given.
 func (t *TextValue) Set(s string) error {
-	t.Text, t.given = s, true
+	t.Text, t.given = s, s != ""
 	return nil
 }
 

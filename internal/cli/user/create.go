@@ -14,35 +14,78 @@ import (
 	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
+// userValues are the flags for the fields of a user.
+type userValues struct {
+	name, phone, department, position, zone, locale cliflag.TextValue
+	email                                           string
+	mfa, variant                                    bool
+}
+
+func (v *userValues) bind(cmd *cobra.Command, variants, zone, locale, mfa string) {
+	f := cmd.Flags()
+	f.Var(&v.name, "full-name", "full name, 1 to 100 characters")
+	f.StringVar(&v.email, "email", "", "e-mail address, unique")
+	f.Var(&v.phone, "phone", "phone number, at most 20 characters")
+	f.Var(&v.department, "department", "department, at most 100 characters")
+	f.Var(&v.position, "position", "position, at most 100 characters")
+	f.Var(&v.zone, "timezone", zone)
+	f.Var(&v.locale, "locale", locale)
+	f.BoolVar(&v.variant, "allow-variant", false, "accept "+variants+" that differs from another user's only in case or Unicode form")
+	f.BoolVar(&v.mfa, "mfa", false, mfa)
+	cliflag.MarkField(f, "mfa", "mfa_enabled")
+	cliflag.MarkFlags(f, cliflag.Recorded, "mfa")
+	cliflag.CompleteZone(cmd, "timezone")
+	cliflag.CompleteLocale(cmd)
+}
+
+// read returns the given fields.
+func (v *userValues) read(cmd *cobra.Command) users.User {
+	return users.User{
+		FullName: v.name.Value(), Email: v.email, Phone: v.phone.Value(), Department: v.department.Value(), Position: v.position.Value(),
+		Timezone: v.zone.Value(), Locale: v.locale.Value(), MFAEnabled: ifGiven(cmd, "mfa", &v.mfa),
+	}
+}
+
+// ifGiven returns the value of a flag, or nil if it was not given.
+func ifGiven[T any](cmd *cobra.Command, flag string, value *T) *T {
+	if !cmd.Flags().Changed(flag) {
+		return nil
+	}
+	return value
+}
+
 // newUser are the flags for the fields and the password of a new user.
 type newUser struct {
-	users.New
+	values   userValues
+	username string
+	kind     cliflag.TextValue
+	force    bool
 	password passwordflag.Flags
 	flags    cmdutil.ChangeFlags
 }
 
 func (n *newUser) bind(env *cmdutil.Env, cmd *cobra.Command) *cobra.Command {
 	f := cmd.Flags()
-	f.StringVar(&n.Username, "username", "", "3 to 100 ASCII characters, unique")
-	f.StringVar(&n.Email, "email", "", "e-mail address, unique")
-	f.StringVar(&n.FullName, "full-name", "", "full name, 1 to 100 characters")
-	f.StringVar(&n.Phone, "phone", "", "phone number, at most 20 characters")
-	f.StringVar(&n.UserType, "user-type", "TENANT", "MASTER, TENANT or SYSTEM")
-	f.StringVar(&n.Department, "department", "", "department, at most 100 characters")
-	f.StringVar(&n.Position, "position", "", "position, at most 100 characters")
-	f.StringVar(&n.Timezone, "timezone", "", "time zone (default UTC)")
-	f.StringVar(&n.Locale, "locale", "", "locale (default ko-KR)")
-	f.BoolVar(&n.AllowVariant, "allow-variant", false, "accept a username or e-mail that differs from another user's only in case or Unicode form")
-	f.BoolVar(&n.MFA, "mfa", false, "enable multi-factor authentication")
-	f.BoolVar(&n.ForcePasswordChange, "force-password-change", false, "require a new password at the first login")
-	cliflag.MarkField(f, "mfa", "mfa_enabled")
-	cliflag.MarkFlags(f, cliflag.Recorded, "user-type", "mfa", "force-password-change")
+	n.values.bind(cmd, "a username or e-mail", "time zone (default UTC)", "locale (default ko-KR)", "enable multi-factor authentication")
+	f.StringVar(&n.username, "username", "", "3 to 100 ASCII characters, unique")
+	n.kind.Text = defaultType
+	f.Var(&n.kind, "user-type", "MASTER, TENANT or SYSTEM")
+	f.BoolVar(&n.force, "force-password-change", false, "require a new password at the first login")
+	cliflag.MarkFlags(f, cliflag.Recorded, "user-type", "force-password-change")
 	cliflag.CompleteFlag(cmd, "user-type", users.Types...)
-	cliflag.CompleteZone(cmd, "timezone")
-	cliflag.CompleteLocale(cmd)
 	n.password.Bind(cmd)
 	n.flags.Bind(cmd)
 	return passwordflag.BindOutput(env, cmd, &n.password)
+}
+
+// defaultType is the type of a new user of the platform.
+var defaultType = "TENANT"
+
+// read returns the given fields.
+func (n *newUser) read(cmd *cobra.Command) users.New {
+	u := n.values.read(cmd)
+	u.Username, u.UserType, u.ForcePasswordChange = n.username, n.kind.Value(), ifGiven(cmd, "force-password-change", &n.force)
+	return users.New{User: u, AllowVariant: n.values.variant}
 }
 
 // create creates the user and prints it.
@@ -51,26 +94,27 @@ func (n *newUser) create(ctx context.Context, env *cmdutil.Env, w *cmdutil.Write
 	if err != nil {
 		return err
 	}
-	if w.Tenant != nil && !cmd.Flags().Changed("user-type") {
-		n.UserType = "" // the flag's default applies to the platform's users only
+	u := n.read(cmd)
+	if w.Tenant == nil && u.UserType == nil {
+		u.UserType = &defaultType
 	}
-	if err := t.Check(&n.New); err != nil {
+	if err := t.Check(&u); err != nil {
 		return err
 	}
-	if found, err := cmdutil.Users.IfExists(ctx, env, w, n.flags, n.Username, printUser(env)); found || err != nil {
+	if found, err := cmdutil.Users.IfExists(ctx, env, w, n.flags, u.Username, printUser(env)); found || err != nil {
 		return err
 	}
 	s, err := passwordflag.Read(ctx, env, n.password)
 	if err != nil {
 		return err
 	}
-	if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "create user "+n.Username, 1); err != nil {
+	if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "create user "+u.Username, 1); err != nil {
 		return err
 	}
-	n.PasswordHash = s.Hash
+	u.PasswordHash = s.Hash
 	var created users.User
 	err = n.password.WithFile(env, w.Ledger, s.Generated, func() error {
-		created, err = t.Create(ctx, w.Ledger, n.New)
+		created, err = t.Create(ctx, w.Ledger, u)
 		return err
 	})
 	if err != nil {
@@ -111,7 +155,10 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 		if cmd.Flags().Changed("tenant") {
 			optional = nil
 		}
-		n.password.Insist, err = env.AskMissing(cmd, func(field string) error { return fault.OfField(n.Check(), field) }, optional...)
+		n.password.Insist, err = env.AskMissing(cmd, func(field string) error {
+			u := n.read(cmd)
+			return fault.OfField(u.Check(), field)
+		}, optional...)
 		return err
 	}
 	env.Specify(cmd, cmdutil.Spec{Permission: "USER_CREATE", Resource: users.Kind.Name, Audit: cmdutil.Always})
@@ -139,12 +186,11 @@ func newEnsure(env *cmdutil.Env) *cobra.Command {
 // ensure creates the user, or updates the fields that differ.
 func (n *newUser) ensure(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, cmd *cobra.Command) error {
 	byName := cmdutil.RefFlags{By: "username"}
-	ref := validate.Normalize(n.Username)
+	ref := validate.Normalize(n.username)
 	u, err := cmdutil.Users.Lookup(ctx, w.Session, byName, ref)
-	given := cmd.Flags().Changed
 	if fault.Is(err, fault.NotFound) {
 		missing := slices.DeleteFunc([]string{"email", "full-name"}, func(flag string) bool {
-			return given(flag) || flag == "full-name" && w.Tenant != nil
+			return cmd.Flags().Changed(flag) || flag == "full-name" && w.Tenant != nil
 		})
 		if len(missing) > 0 {
 			return fault.New(fault.Usage, "%s: user %q does not exist yet", cliflag.MissingText(missing), ref)
@@ -158,7 +204,9 @@ func (n *newUser) ensure(ctx context.Context, env *cmdutil.Env, w *cmdutil.Write
 	if err != nil {
 		return err
 	}
-	edit, err := t.Change(n.Patch(given("user-type"), given("mfa"), given("force-password-change")))
+	wanted := n.read(cmd)
+	wanted.Username = "" // it is as wanted
+	edit, err := t.Change(users.Patch{User: wanted.User, AllowVariant: wanted.AllowVariant})
 	if fault.Is(err, fault.Usage) || err == nil && edit.IsNoop(u) {
 		env.Note("user %s is unchanged", u.Username)
 		return cmdutil.PrintResult(env, w.Ledger, func() error { return passwordflag.PrintUser(env, u, nil) })

@@ -161,7 +161,7 @@ func PrintNamed[T any](env *Env, v output.View, refs []string, rows []T) error {
 
 // IfExists prints the live row with this display name if there is one and --if-not-exists is given. It reports whether
 // it did.
-func (n Resource[T, E]) IfExists(ctx context.Context, env *Env, w *Writer, flags ChangeFlags, name string, print func(T) error) (bool, error) {
+func (n Resource[T, E]) IfExists(ctx context.Context, env *Env, w *Writer, flags ChangeFlags, name string) (bool, error) {
 	if !flags.ifNotExists {
 		return false, nil
 	}
@@ -173,17 +173,37 @@ func (n Resource[T, E]) IfExists(ctx context.Context, env *Env, w *Writer, flags
 		return false, err
 	}
 	env.Note("%s %s already exists; nothing changed", n.Name, n.DisplayName(row))
-	return true, PrintResult(env, w.Ledger, func() error { return print(row) })
+	return true, n.printResult(env, w, row)
+}
+
+// printResult prints the result of a change of one row.
+func (n Resource[T, E]) printResult(env *Env, w *Writer, row T) error {
+	return PrintResult(env, w.Ledger, func() error { return output.One(env.Printer, n.View, row) })
+}
+
+// Create creates the row with this display name and prints it, unless --if-not-exists is given and it exists.
+func (n Resource[T, E]) Create(ctx context.Context, env *Env, w *Writer, flags ChangeFlags, name string, create func() (T, error)) error {
+	if found, err := n.IfExists(ctx, env, w, flags, name); found || err != nil {
+		return err
+	}
+	if err := ConfirmIfProtected(ctx, env, w.Ledger, "create "+n.Name+" "+name, 1); err != nil {
+		return err
+	}
+	made, err := create()
+	if err != nil {
+		return err
+	}
+	return n.printResult(env, w, made)
 }
 
 // Edit applies an update to the row that a REF names and prints the result.
-func (n Resource[T, E]) Edit(ctx context.Context, env *Env, w *Writer, flags RefFlags, ref, verb string, e rowupdate.Update[T], print func(T) error) error {
-	return n.EditSeen(ctx, env, w, flags, ref, verb, func(E, T) (rowupdate.Update[T], error) { return e, nil }, print)
+func (n Resource[T, E]) Edit(ctx context.Context, env *Env, w *Writer, flags RefFlags, ref string, e rowupdate.Update[T]) error {
+	return n.EditSeen(ctx, env, w, flags, ref, func(E, T) (rowupdate.Update[T], error) { return e, nil })
 }
 
 // EditSeen applies an update that depends on the current row, and prints the result.
-func (n Resource[T, E]) EditSeen(ctx context.Context, env *Env, w *Writer, flags RefFlags, ref, verb string,
-	change func(E, T) (rowupdate.Update[T], error), print func(T) error,
+func (n Resource[T, E]) EditSeen(ctx context.Context, env *Env, w *Writer, flags RefFlags, ref string,
+	change func(E, T) (rowupdate.Update[T], error),
 ) error {
 	row, err := n.Lookup(ctx, w.Session, flags, ref)
 	if err != nil {
@@ -200,7 +220,7 @@ func (n Resource[T, E]) EditSeen(ctx context.Context, env *Env, w *Writer, flags
 	if err != nil {
 		return n.RecordFailure(ctx, w, ref, row, err)
 	}
-	if err := ConfirmIfProtected(ctx, env, w.Ledger, verb+" "+n.Name+" "+n.DisplayName(row), 1); err != nil {
+	if err := ConfirmIfProtected(ctx, env, w.Ledger, "update "+n.Name+" "+n.DisplayName(row), 1); err != nil {
 		return err
 	}
 	after, err := t.Apply(ctx, w.Ledger, []T{row}, e)
@@ -210,7 +230,7 @@ func (n Resource[T, E]) EditSeen(ctx context.Context, env *Env, w *Writer, flags
 	if e.IsNoop != nil && e.IsNoop(row) {
 		env.Note("%s already has these values; nothing changed", n.DisplayName(row))
 	}
-	return PrintResult(env, w.Ledger, func() error { return print(after[0]) })
+	return n.printResult(env, w, after[0])
 }
 
 // RecordFailure writes the audit row of a failed attempt and returns err. row is the zero T if it was not found.

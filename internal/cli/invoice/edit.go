@@ -12,7 +12,6 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/invoices"
-	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/rowupdate"
 	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/tenants"
@@ -79,10 +78,6 @@ func (v *invoiceValues) read(p *fault.Problems) invoices.Values {
 	}}
 }
 
-func printInvoice(env *cmdutil.Env, i invoices.Invoice) error {
-	return output.One(env.Printer, cmdutil.InvoiceView, i)
-}
-
 func newCreate(env *cmdutil.Env) *cobra.Command {
 	var values invoiceValues
 	var flags cmdutil.ChangeFlags
@@ -102,18 +97,7 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 		if err := t.Check(v, p); err != nil {
 			return err
 		}
-		found, err := cmdutil.Invoices.IfExists(ctx, env, w, flags, values.number.Text, func(i invoices.Invoice) error { return printInvoice(env, i) })
-		if found || err != nil {
-			return err
-		}
-		if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "create invoice "+values.number.Text, 1); err != nil {
-			return err
-		}
-		made, err := t.Create(ctx, w.Ledger, v)
-		if err != nil {
-			return err
-		}
-		return cmdutil.PrintResult(env, w.Ledger, func() error { return printInvoice(env, made) })
+		return cmdutil.Invoices.Create(ctx, env, w, flags, values.number.Text, func() (invoices.Invoice, error) { return t.Create(ctx, w.Ledger, v) })
 	})
 	values.bind(env, cmd)
 	cliflag.Require(cmd, "tenant", "invoice-no", "invoice-date", "due-date", "start-date", "close-date", "base-amount", "user-count")
@@ -147,10 +131,9 @@ func newUpdate(env *cmdutil.Env) *cobra.Command {
 		if patch.Force, err = force.given(env); err != nil {
 			return err
 		}
-		return cmdutil.Invoices.EditSeen(ctx, env, w, name, args[0], "update",
-			func(t *invoices.Table, seen invoices.Invoice) (invoices.Edit, error) {
-				return t.Change(ctx, w.DB, seen, patch)
-			}, func(i invoices.Invoice) error { return printInvoice(env, i) })
+		return cmdutil.Invoices.EditSeen(ctx, env, w, name, args[0], func(t *invoices.Table, seen invoices.Invoice) (invoices.Edit, error) {
+			return t.Change(ctx, w.DB, seen, patch)
+		})
 	})
 	values.bind(env, cmd)
 	f := cmd.Flags()

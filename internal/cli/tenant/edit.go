@@ -8,7 +8,6 @@ import (
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/rowupdate"
 	"github.com/cxgctl/cxgctl/internal/tenants"
 )
@@ -59,10 +58,6 @@ func (v *tenantValues) read(p *fault.Problems) tenants.Tenant {
 	}
 }
 
-func printTenant(env *cmdutil.Env, t tenants.Tenant) error {
-	return output.One(env.Printer, cmdutil.TenantView, t)
-}
-
 func newCreate(env *cmdutil.Env) *cobra.Command {
 	var values tenantValues
 	var code cliflag.TextValue
@@ -85,18 +80,7 @@ func newCreate(env *cmdutil.Env) *cobra.Command {
 		if err := n.Check(); err != nil {
 			return err
 		}
-		found, err := cmdutil.Tenants.IfExists(ctx, env, w, flags, *n.Code, func(t tenants.Tenant) error { return printTenant(env, t) })
-		if found || err != nil {
-			return err
-		}
-		if err := cmdutil.ConfirmIfProtected(ctx, env, w.Ledger, "create tenant "+*n.Code, 1); err != nil {
-			return err
-		}
-		made, err := t.Create(ctx, w.Ledger, n)
-		if err != nil {
-			return err
-		}
-		return cmdutil.PrintResult(env, w.Ledger, func() error { return printTenant(env, made) })
+		return cmdutil.Tenants.Create(ctx, env, w, flags, *n.Code, func() (tenants.Tenant, error) { return t.Create(ctx, w.Ledger, n) })
 	})
 	f := cmd.Flags()
 	f.Var(&code, "code", "3 to 20 letters, digits, - and _; unique, cannot be changed later")
@@ -132,9 +116,9 @@ func newUpdate(env *cmdutil.Env) *cobra.Command {
 		if patch.Empty() {
 			return rowupdate.ErrNothingToChange("tenants update")
 		}
-		return cmdutil.Tenants.EditSeen(ctx, env, w, name, args[0], "update", func(t *tenants.Table, seen tenants.Tenant) (tenants.Edit, error) {
+		return cmdutil.Tenants.EditSeen(ctx, env, w, name, args[0], func(t *tenants.Table, seen tenants.Tenant) (tenants.Edit, error) {
 			return t.Change(seen, patch)
-		}, func(t tenants.Tenant) error { return printTenant(env, t) })
+		})
 	})
 	values.bind(cmd)
 	f := cmd.Flags()

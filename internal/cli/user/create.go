@@ -101,7 +101,7 @@ func (n *newUser) create(ctx context.Context, env *cmdutil.Env, w *cmdutil.Write
 	if err := t.Check(&u); err != nil {
 		return err
 	}
-	if found, err := cmdutil.Users.IfExists(ctx, env, w, n.flags, u.Username, printUser(env)); found || err != nil {
+	if found, err := cmdutil.Users.IfExists(ctx, env, w, n.flags, u.Username); found || err != nil {
 		return err
 	}
 	s, err := passwordflag.Read(ctx, env, n.password)
@@ -121,11 +121,6 @@ func (n *newUser) create(ctx context.Context, env *cmdutil.Env, w *cmdutil.Write
 		return err
 	}
 	return cmdutil.PrintResult(env, w.Ledger, func() error { return passwordflag.PrintUser(env, created, n.password.Printed(s)) })
-}
-
-// printUser returns the function that prints a user.
-func printUser(env *cmdutil.Env) func(users.User) error {
-	return func(u users.User) error { return passwordflag.PrintUser(env, u, nil) }
 }
 
 func newCreate(env *cmdutil.Env) *cobra.Command {
@@ -217,5 +212,5 @@ func (n *newUser) ensure(ctx context.Context, env *cmdutil.Env, w *cmdutil.Write
 	if err := w.Require("USER_UPDATE"); err != nil {
 		return cmdutil.Users.RecordFailure(ctx, w, ref, u, err)
 	}
-	return cmdutil.Users.Edit(ctx, env, w, byName, ref, "update", edit, printUser(env))
+	return cmdutil.Users.Edit(ctx, env, w, byName, ref, edit)
 }

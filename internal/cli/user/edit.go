@@ -33,7 +33,7 @@ func newUpdate(env *cmdutil.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return cmdutil.Users.Edit(ctx, env, w, ref, args[0], "update", edit, printUser(env))
+		return cmdutil.Users.Edit(ctx, env, w, ref, args[0], edit)
 	})
 	cliflag.Instead(cmd, "password", "cxgctl users password REF sets a password")
 	cliflag.Instead(cmd, "username", "usernames cannot be changed")

@@ -24,12 +24,12 @@ func (i InterruptibleWriter) Write(b []byte) (int, error) {
 	done := async(func() (int, error) { return i.Writer.Write(text) })
 	select {
 	case r := <-done:
-		return r.n, r.err
+		return r.value, r.err
 	case <-i.Context.Done():
 	}
 	select {
 	case r := <-done:
-		return r.n, r.err
+		return r.value, r.err
 	case <-time.After(writeGrace):
 		return 0, context.Cause(i.Context)
 	}
@@ -45,24 +45,24 @@ func (i interruptibleReader) Read(b []byte) (int, error) {
 	text := make([]byte, len(b))
 	select {
 	case r := <-async(func() (int, error) { return i.r.Read(text) }):
-		return copy(b, text[:r.n]), r.err
+		return copy(b, text[:r.value]), r.err
 	case <-i.ctx.Done():
 		return 0, context.Cause(i.ctx)
 	}
 }
 
-// ioResult is the result of a read or a write.
-type ioResult struct {
-	n   int
-	err error
+// result is what a function returned.
+type result[T any] struct {
+	value T
+	err   error
 }
 
-// async runs a read or a write in a goroutine.
-func async(do func() (int, error)) <-chan ioResult {
-	done := make(chan ioResult, 1)
+// async runs a function in a goroutine.
+func async[T any](do func() (T, error)) <-chan result[T] {
+	done := make(chan result[T], 1)
 	go func() {
-		n, err := do()
-		done <- ioResult{n, err}
+		value, err := do()
+		done <- result[T]{value, err}
 	}()
 	return done
 }

@@ -170,18 +170,9 @@ func (env *Env) Interruptible(ctx context.Context, fd int, read func() (string, 
 	if err != nil {
 		return "", err
 	}
-	type answer struct {
-		text string
-		err  error
-	}
-	done := make(chan answer, 1)
-	go func() {
-		text, err := read()
-		done <- answer{text, err}
-	}()
 	select {
-	case got := <-done:
-		return got.text, got.err
+	case got := <-async(read):
+		return got.value, got.err
 	case <-ctx.Done():
 		return "", errors.Join(context.Cause(ctx), term.Restore(fd, before))
 	}

@@ -3,7 +3,6 @@ package cmdutil
 import (
 	"context"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/cxgctl/cxgctl/internal/db"
@@ -62,29 +61,31 @@ func (env *Env) waiting(what func(context.Context) string) (stop func()) {
 	if !env.showsWaits() {
 		return func() {}
 	}
-	ctx, cancel := context.WithCancel(env.Context)
-	ended := make(chan struct{})
 	began := time.Now()
-	go func() {
-		defer close(ended)
-		tick := time.NewTicker(waitTick)
-		defer tick.Stop()
-		for shown := false; ; shown = true {
-			select {
-			case <-ctx.Done():
-				if shown {
-					env.Overwrite("")
-				}
-				return
-			case <-tick.C:
-				env.Overwrite(fmt.Sprintf("%s … %ds", output.Sanitize(what(ctx)), int(time.Since(began).Seconds())))
-			}
-		}
-	}()
-	return func() { cancel(); <-ended }
+	return output.Updates(env.Context, env.Stderr, env.TerminalOf(env.Stderr), waitTick, func(ctx context.Context) string {
+		return fmt.Sprintf("%s … %ds", what(ctx), int(time.Since(began).Seconds()))
+	})
 }
 
-// Overwrite replaces the current line of the terminal on standard error.
-func (env *Env) Overwrite(line string) {
-	_, _ = io.WriteString(env.Stderr, env.TerminalOf(env.Stderr).Overwrite(line))
+// Intervals of progress: on a terminal, where one line is updated, and in a log.
+const (
+	progressTick = 200 * time.Millisecond
+	progressLog  = 10 * time.Second
+)
+
+// ShowsProgress reports whether Progress shows anything: not with --quiet, nor in a log whose errors are one document.
+func (env *Env) ShowsProgress() bool {
+	return !env.Global.Quiet && (env.showsWaits() || !IsStructured(env.ErrorFormat()))
+}
+
+// Progress shows a line with the progress of a long command until stop is called.
+func (env *Env) Progress(line func() string) (stop func()) {
+	if !env.ShowsProgress() {
+		return func() {}
+	}
+	t, tick := env.TerminalOf(env.Stderr), progressTick
+	if t.IsTTY = env.showsWaits(); !t.IsTTY {
+		tick = progressLog
+	}
+	return output.Updates(env.Context, env.Stderr, t, tick, func(context.Context) string { return line() })
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
@@ -152,46 +153,27 @@ func elapsed(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
-// progressMeter shows the progress of an import: a bar on a terminal, otherwise a line every ten seconds.
-type progressMeter struct {
-	env      *cmdutil.Env
-	began    time.Time
-	last     time.Time
-	terminal bool
-	shown    bool
-	total    int64 // rows
-}
-
-func newMeter(env *cmdutil.Env, rows int64) *progressMeter {
-	m := &progressMeter{env: env, began: time.Now(), last: time.Now(), total: rows}
-	m.terminal = env.TerminalOf(env.Stderr).IsTTY && env.Getenv("TERM") != "dumb"
-	return m
-}
-
 // Widths of the bar in columns. If not even the least fits, only the text is shown.
 const minBar, maxBar = 10, 30
 
-// report is called after each batch.
-func (m *progressMeter) report(r importer.Report) {
-	every := 10 * time.Second
-	if m.terminal {
-		every = 200 * time.Millisecond
-	}
-	if m.env.Global.Quiet || cmdutil.IsStructured(m.env.Printer.Format) && !m.terminal || time.Since(m.last) < every {
-		return
-	}
-	m.last = time.Now()
-	line := progressLine(r, m.total, time.Since(m.began))
-	if !m.terminal {
-		m.env.Printf("%s", line)
-		return
-	}
-	m.shown = true
-	if width := min(maxBar, m.env.TerminalOf(m.env.Stderr).Width-len(line)-2); width >= minBar {
-		full := min(int(r.Rows*int64(width)/max(m.total, 1)), width)
-		line = strings.Repeat("█", full) + strings.Repeat("░", width-full) + " " + line
-	}
-	m.env.Overwrite(line)
+// showProgress shows the progress of an import, with a bar on a terminal. report is called after each batch.
+func showProgress(env *cmdutil.Env, rows int64) (report func(importer.Report), stop func()) {
+	began := time.Now()
+	columns := env.TerminalOf(env.Stderr).Width
+	var latest atomic.Pointer[importer.Report]
+	stop = env.Progress(func() string {
+		r := latest.Load()
+		if r == nil {
+			return ""
+		}
+		line := progressLine(*r, rows, time.Since(began))
+		if width := min(maxBar, columns-len(line)-2); width >= minBar {
+			full := min(int(r.Rows*int64(width)/max(rows, 1)), width)
+			line = strings.Repeat("█", full) + strings.Repeat("░", width-full) + " " + line
+		}
+		return line
+	})
+	return func(r importer.Report) { latest.Store(&r) }, stop
 }
 
 // progressLine formats the progress: rows done, of all rows of the file. Rows that earlier runs applied do not count
@@ -206,11 +188,4 @@ func progressLine(r importer.Report, total int64, took time.Duration) string {
 		line += fmt.Sprintf(", %s left", left.Round(time.Second))
 	}
 	return fmt.Sprintf("%3.0f %%  %s", part*100, line)
-}
-
-// end clears the bar.
-func (m *progressMeter) end() {
-	if m.shown {
-		m.env.Overwrite("")
-	}
 }

@@ -223,13 +223,13 @@ func importFile(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, file *
 	env.Deadline.Stop() // large files take long
 	// Most of the heap holds no pointers, so frequent collections cost little, and a million rows need less than 64 MB.
 	defer debug.SetGCPercent(debug.SetGCPercent(GCPercent))
-	meter := newMeter(env, survey.Rows)
-	o.Progress = meter.report
+	var stop func()
+	o.Progress, stop = showProgress(env, survey.Rows)
 	var report importer.Report
 	work := func() error {
 		var err error
 		report, err = run.Import(ctx, file, o)
-		meter.end()
+		stop()
 		return err
 	}
 	var printErr error

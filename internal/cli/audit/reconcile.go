@@ -116,13 +116,13 @@ func settle(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, w *cmduti
 	if p.Err != nil {
 		return "", p.Err
 	}
-	d := reached[p.Target.URL]
+	d := reached[p.Options.URL]
 	if d == nil {
 		var err error
-		if d, err = env.Open(ctx, p.Options()); err != nil {
+		if d, err = env.Open(ctx, p.Options); err != nil {
 			return "", err
 		}
-		reached[p.Target.URL] = d
+		reached[p.Options.URL] = d
 	}
 	return w.Settle(ctx, u, d)
 }

@@ -106,11 +106,11 @@ func (env *Env) locked(ctx context.Context, cmd *cobra.Command, fn func(context.
 	if env.cron.lock == "" {
 		return fn(ctx)
 	}
-	t, err := env.Target(ctx, cmd, "manager")
+	o, err := env.Target(ctx, cmd, "manager")
 	if err != nil {
 		return err
 	}
-	d, err := env.Open(ctx, t.Options("manager"))
+	d, err := env.Open(ctx, o)
 	if err != nil {
 		return err
 	}

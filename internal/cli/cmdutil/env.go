@@ -179,63 +179,55 @@ func (env *Env) ConfigFlags(cmd *cobra.Command) config.Flags {
 	}
 }
 
-// Target holds the connection settings of a database.
-type Target struct {
-	URL       string
-	passwords db.Passwords
-	From      string // see db.Options
-	Timeout   time.Duration
-	Pooled    bool
-	filtered  bool // see db.Options
-	watcher   db.Watcher
-	program   string
+// options returns the options of a connection to the database at url, which a key of the configuration gives. Messages
+// call the database name.
+func (env *Env) options(name, key, url, program string) db.Options {
+	c := env.Config
+	return db.Options{
+		Name: name, From: c.From(key), URL: url, Password: env.passwords(), Program: program, Timeout: c.Timeout, Pooled: c.Pooled,
+		Filtered: c.RowSecurity, Watcher: env.watcher(),
+	}
 }
 
-// Options returns the options of a connection to the database. Messages call the database name.
-func (t Target) Options(name string) db.Options {
-	return db.Options{Name: name, From: t.From, URL: t.URL, Password: t.passwords, Program: t.program, Timeout: t.Timeout, Pooled: t.Pooled, Filtered: t.filtered, Watcher: t.watcher}
-}
-
-// Target returns the connection settings of the manager or the tenants database. The dev database is used, and started,
-// only if the profile sets embedded: without a configuration, a command must not show demo data.
-func (env *Env) Target(ctx context.Context, cmd *cobra.Command, name string) (Target, error) {
+// Target returns the options of a connection to the manager or the tenants database. The dev database is used, and
+// started, only if the profile sets embedded: without a configuration, a command must not show demo data.
+func (env *Env) Target(ctx context.Context, cmd *cobra.Command, name string) (db.Options, error) {
 	c, err := env.LoadConfig(cmd)
 	if err != nil {
-		return Target{}, err
+		return db.Options{}, err
 	}
 	url := c.ManagerURL
 	if name == "tenants" {
 		url = c.TenantsURL
 	}
 	if name == "tenants" && c.EachTenantItsOwn() {
-		return Target{}, fault.New(fault.Database, "each tenant has its own database").
+		return db.Options{}, fault.New(fault.Database, "each tenant has its own database").
 			WithHint("select tenants with --tenant or --all-tenants; commands without these flags use the database in CXGCTL_TENANTS_DATABASE_URL")
 	}
-	t := Target{URL: url, From: c.From(name + "_database_url"), Timeout: c.Timeout, filtered: c.RowSecurity, watcher: env.watcher(), program: cmd.CommandPath()}
+	o := env.options(name, name+"_database_url", url, cmd.CommandPath())
 	if url != "" {
-		t.Pooled = c.Pooled
-		t.passwords = env.passwords()
-		return t, nil
+		return o, nil
 	}
+	o.Pooled, o.Password = false, nil
 	if !c.Embedded {
-		return t, fault.New(fault.Database, "no %s database is configured", name).
+		return o, fault.New(fault.Database, "no %s database is configured", name).
 			WithHint("set CXGCTL_%s_DATABASE_URL, or write a profile (cxgctl config init); to try cxgctl out, run cxgctl dev up and set embedded: true in the profile", strings.ToUpper(name))
 	}
 	dev := env.DevOptions()
 	if env.IsCompleting() {
 		if status, err := devdb.Inspect(dev); err != nil || !status.Running {
-			return t, fault.New(fault.Database, "the dev database is not running")
+			return o, fault.New(fault.Database, "the dev database is not running")
 		}
 	}
 	if !devdb.Exists(dev) && cmd.Parent().Name() != "migrate" {
-		return t, fault.New(fault.Database, "the dev database does not exist yet").WithHint("create it with demo data: cxgctl dev up")
+		return o, fault.New(fault.Database, "the dev database does not exist yet").WithHint("create it with demo data: cxgctl dev up")
 	}
 	status, err := devdb.Ensure(ctx, dev)
 	if err != nil {
-		return t, err
+		return o, err
 	}
-	t.URL = status.DSN(DevName(name))
-	return t, nil
+	o.URL = status.DSN(DevName(name))
+	return o, nil
 }
 
 // passwords returns where the profile's password comes from, or nil.
@@ -265,16 +257,16 @@ type Session struct {
 
 // OpenManager connects to the manager database, read-only.
 func (env *Env) OpenManager(ctx context.Context, cmd *cobra.Command) (*Session, error) {
-	t, err := env.Target(ctx, cmd, "manager")
+	o, err := env.Target(ctx, cmd, "manager")
 	if err != nil {
 		return nil, err
 	}
-	d, err := env.Open(ctx, t.Options("manager"))
+	d, err := env.Open(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	env.ServerAddr = d.Addr()
-	return &Session{DB: d, IdleTimeout: t.Timeout, now: env.now}, nil
+	return &Session{DB: d, IdleTimeout: o.Timeout, now: env.now}, nil
 }
 
 // Connect opens the manager database without an operator and reads the columns of the tables that the command needs,

@@ -97,18 +97,9 @@ func replica(ctx context.Context, env *Env, s *Session, cmd *cobra.Command) (d *
 
 // ReplicaOptions returns the options of a connection to the replica.
 func ReplicaOptions(env *Env, program string) db.Options {
-	return db.Options{
-		Name:     "replica",
-		From:     env.Config.From("replica_database_url"),
-		URL:      env.Config.ReplicaURL,
-		Password: env.passwords(),
-		Program:  program,
-		Timeout:  env.Config.Timeout,
-		Pooled:   env.Config.Pooled,
-		Filtered: env.Config.RowSecurity,
-		Replica:  true,
-		Watcher:  env.watcher(),
-	}
+	o := env.options("replica", "replica_database_url", env.Config.ReplicaURL, program)
+	o.Replica = true
+	return o
 }
 
 // PrimaryDB returns the database to which audit rows of reads are written.

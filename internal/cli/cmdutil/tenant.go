@@ -28,7 +28,7 @@ type TenantFlags struct {
 	All      bool
 	Parallel int
 	Retry    string
-	dev      *Target // the dev database, once resolved
+	dev      *db.Options // of the dev database, once resolved
 }
 
 // Check refuses values out of range, and flags that need others.
@@ -61,9 +61,9 @@ func BindTenant(env *Env, cmd *cobra.Command) *cobra.Command {
 type TenantTarget struct {
 	tenants.Ref
 	CodeOrID string
-	Target   Target
-	Shared   bool  // other tenants use the same database
-	Err      error // why the database is unknown
+	Options  db.Options // a shared database is not named after one of its tenants
+	Shared   bool       // other tenants use the same database
+	Err      error      // why the database is unknown
 }
 
 // ResolveTenantTarget determines the connection settings of a tenant's database. It returns errors in the result.
@@ -84,21 +84,23 @@ func ResolveTenantTarget(ctx context.Context, env *Env, cmd *cobra.Command, t te
 	}
 	if url == "" { // the dev database, or not configured
 		if env.Tenants.dev == nil {
-			t, err := env.Target(ctx, cmd, "tenants")
+			o, err := env.Target(ctx, cmd, "tenants")
 			if err != nil {
 				target.Err = err
 				return target
 			}
-			env.Tenants.dev = &t
+			env.Tenants.dev = &o
 		}
-		target.Target = *env.Tenants.dev
+		target.Options = *env.Tenants.dev
+		target.nameOptions()
 		return target
 	}
 	key := "tenants_database_url"
 	if _, named := env.Config.TenantDatabases[target.CodeOrID]; named {
 		key = "tenant_databases"
 	}
-	target.Target = Target{URL: url, From: env.Config.From(key), Timeout: env.Config.Timeout, Pooled: env.Config.Pooled, filtered: env.Config.RowSecurity, watcher: env.watcher(), passwords: env.passwords(), program: cmd.CommandPath()}
+	target.Options = env.options("tenants", key, url, cmd.CommandPath())
+	target.nameOptions()
 	if !target.Shared {
 		target.Err = checkReserved(env, target)
 	}
@@ -111,9 +113,9 @@ func checkReserved(env *Env, t TenantTarget) error {
 	if _, named := env.Config.TenantDatabases[t.CodeOrID]; named {
 		return nil
 	}
-	addr := t.Target.Options("").Addr()
+	addr := t.Options.Addr()
 	database := addr[strings.LastIndexByte(addr, '/')+1:] // a socket's folder has slashes too
-	manager := env.Config.ManagerURL != "" && addr != "" && addr == Target{URL: env.Config.ManagerURL}.Options("").Addr()
+	manager := env.Config.ManagerURL != "" && addr != "" && addr == db.Options{URL: env.Config.ManagerURL}.Addr()
 	if !manager && !slices.Contains([]string{"postgres", "template0", "template1"}, database) {
 		return nil
 	}
@@ -123,19 +125,17 @@ func checkReserved(env *Env, t TenantTarget) error {
 
 // DirectTarget returns t with a direct connection instead of one through a pooler, for migrations.
 func DirectTarget(env *Env, t TenantTarget) TenantTarget {
-	t.Target.Pooled = false // a pooler is then detected and refused
+	t.Options.Pooled = false // a pooler is then detected and refused
 	if url := env.Config.DirectTenantURL(t.CodeOrID); url != "" && t.Err == nil {
-		t.Target.URL, t.Target.From = url, env.Config.From("direct_tenants_database_url")
+		t.Options.URL, t.Options.From = url, env.Config.From("direct_tenants_database_url")
 	}
 	return t
 }
 
-// Options returns the options of a connection. A shared database is not named after one of its tenants.
-func (t TenantTarget) Options() db.Options {
-	if t.Shared {
-		return t.Target.Options("tenants")
+func (t *TenantTarget) nameOptions() {
+	if !t.Shared {
+		t.Options.Name = "tenant " + t.CodeOrID
 	}
-	return t.Target.Options("tenant " + t.CodeOrID)
 }
 
 // open connects to the tenant's database and reads the columns of its tables.
@@ -143,7 +143,7 @@ func (t TenantTarget) open(ctx context.Context, env *Env, manager *Session) (*Se
 	if t.Err != nil {
 		return nil, t.Err
 	}
-	d, err := env.Open(ctx, t.Options())
+	d, err := env.Open(ctx, t.Options)
 	if err != nil {
 		return nil, err
 	}

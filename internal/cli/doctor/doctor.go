@@ -151,8 +151,7 @@ func findTargets(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, in *
 		case url == "" && !fromDev && !t.Required:
 			t.Absent = "not configured"
 		default:
-			reach, err := env.Target(ctx, cmd, name)
-			t.Options, t.Err = reach.Options(name), err
+			t.Options, t.Err = env.Target(ctx, cmd, name)
 			t.Direct = w == migrate.Manager && env.Config.DirectURL != "" || w == migrate.Tenants && env.Config.DirectTenantsURL != ""
 		}
 		if fromDev {

@@ -34,7 +34,7 @@ func doctorInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, 
 	found := 0
 	for p, r := range tenantdb.EachOf(ctx, env, places, failed, func(ctx context.Context, p cmdutil.TenantTarget) ([]doctor.Result, error) {
 		results, reached := doctor.Look(ctx, "cxgctl "+buildinfo.Version(), doctor.Target{
-			Database: migrate.Tenants, Options: p.Options(), Err: p.Err,
+			Database: migrate.Tenants, Options: p.Options, Err: p.Err,
 		})
 		if !reached {
 			return results, fault.New(fault.Database, "%s", results[0].Found)

@@ -51,7 +51,7 @@ func NewCommand(env *cmdutil.Env) *cobra.Command {
 
 // server returns the configuration of a direct connection to a database, for migrations.
 func server(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, which migrate.Database) (*pgx.ConnConfig, error) {
-	t, err := env.Target(ctx, cmd, string(which))
+	o, err := env.Target(ctx, cmd, string(which))
 	if err != nil {
 		return nil, err
 	}
@@ -60,10 +60,9 @@ func server(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, which mig
 		direct, key = env.Config.DirectTenantsURL, "direct_tenants_database_url"
 	}
 	if direct != "" {
-		t.URL, t.From = direct, env.Config.From(key)
+		o.URL, o.From = direct, env.Config.From(key)
 	}
-	t.Pooled = false // a pooler is then detected and refused
-	o := t.Options(string(which))
+	o.Pooled = false // a pooler is then detected and refused
 	if where := o.Addr(); !strings.Contains(env.ServerAddr, where) {
 		env.ServerAddr = strings.TrimPrefix(env.ServerAddr+", "+where, ", ")
 	}

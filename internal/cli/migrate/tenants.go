@@ -57,7 +57,7 @@ func steps(ctx context.Context, p cmdutil.TenantTarget, with []string, all bool)
 	if p.Err != nil {
 		return nil, p.Err
 	}
-	cfg, err := db.ConfigWithPassword(ctx, p.Options())
+	cfg, err := db.ConfigWithPassword(ctx, p.Options)
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +165,7 @@ func up(ctx context.Context, p cmdutil.TenantTarget, with []string, record func(
 	if p.Err != nil {
 		return nil, p.Err
 	}
-	cfg, err := db.ConfigWithPassword(ctx, p.Options())
+	cfg, err := db.ConfigWithPassword(ctx, p.Options)
 	if err != nil {
 		return nil, err
 	}

@@ -61,14 +61,14 @@ one per tenant. tenant_databases lists exceptions by tenant code. Connection str
 		list := make([]tenantDatabase, len(places))
 		missed := &tenantdb.Errors{Env: env}
 		for i, p := range places {
-			through, known := shown[p.Target.URL]
-			if !known || p.Target.URL == "" {
+			through, known := shown[p.Options.URL]
+			if !known || p.Options.URL == "" {
 				through = p.CodeOrID
-				shown[p.Target.URL] = through
+				shown[p.Options.URL] = through
 			}
 			list[i] = seen[through]
 			list[i].Tenant, list[i].Shared = p.CodeOrID, p.Shared
-			if where := p.Target.Options("").Addr(); p.Err == nil && where != "" {
+			if where := p.Options.Addr(); p.Err == nil && where != "" {
 				list[i].Database = &where
 			}
 			if message, bad := why[through]; bad {

@@ -102,10 +102,10 @@ func Distinct(targets []cmdutil.TenantTarget) []cmdutil.TenantTarget {
 	seen := map[string]bool{}
 	var list []cmdutil.TenantTarget
 	for _, t := range targets {
-		if t.Err == nil && seen[t.Target.URL] {
+		if t.Err == nil && seen[t.Options.URL] {
 			continue
 		}
-		seen[t.Target.URL] = true
+		seen[t.Options.URL] = true
 		list = append(list, t)
 	}
 	return list

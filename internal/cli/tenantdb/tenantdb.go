@@ -270,11 +270,11 @@ func visit(ctx context.Context, t cmdutil.TenantTarget, manager *cmdutil.Session
 		return t.Err
 	}
 	limited, cancel := ctx, func() {}
-	if timeout := t.Target.Timeout; timeout > 0 {
+	if timeout := t.Options.Timeout; timeout > 0 {
 		limited, cancel = context.WithTimeout(ctx, timeout+timeout/10) // in case the network drops the server's own time-outs
 	}
 	defer cancel()
-	d, err := db.Open(limited, t.Options())
+	d, err := db.Open(limited, t.Options)
 	if err != nil {
 		return err
 	}

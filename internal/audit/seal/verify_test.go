@@ -174,7 +174,7 @@ func logOf(t *testing.T, template string) *world {
 
 // backendRows returns an INSERT of a hundred rows like the backend's, in either form of the log.
 func backendRows(cat schema.Catalog) string {
-	if cat["audt.audit_logs"].ORMAudit() {
+	if cat["audt.audit_logs"].Has("request_path") {
 		return `INSERT INTO audt.audit_logs (id, created_at, user_id, action, target_entity, request_path, request_method, ip_address, risk_level, extra_data, status, deleted)
 			SELECT gen_random_uuid(), '2026-01-01'::timestamptz + i * interval '1 minute', NULL, 'LOGIN', 'session', '/login', 'POST', '10.0.0.1', 'LOW',
 			       '{"b": 1e2, "aa": [1.10, -0, "\u00e9\n"], "a": null}', 'ACTIVE', false FROM generate_series(1, 100) i`

@@ -59,8 +59,7 @@ func readTenant(ctx context.Context, dsn string) error {
 func tenantCode(i int) string { return fmt.Sprintf("bench-%04d", i) }
 
 // prepareTenants deletes the demo tenants, which have no databases of their own, makes the tenants' database a
-// template with 20 users, and lets the server copy it quickly. The server is discarded afterwards, unless -home keeps
-// it.
+// template with 20 users, and lets the server copy it quickly. The server is discarded afterwards.
 func (b *bench) prepareTenants() error {
 	_, err := b.sql("mgmt", `UPDATE tnnt.tenants SET is_deleted = true;
 		ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET autovacuum = off; SELECT pg_reload_conf();`)

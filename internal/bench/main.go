@@ -4,12 +4,10 @@
 //	make bench
 //	go run ./internal/bench -only exports,search -users 1000000 -invoices 2000000
 //	go run ./internal/bench -only imports -import 1000000
-//	go run ./internal/bench -only exports -home /var/tmp/big # with an existing dev database
 package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -54,7 +52,7 @@ func main() {
 	}
 	b := &bench{ctx: context.Background(), imports: []int{10_000, 100_000}, tenants: []int{10, 100}}
 	var users, invoices int
-	var only, home string
+	var only string
 	flag.IntVar(&b.rounds, "rounds", 21, "maximum number of runs of each command")
 	flag.DurationVar(&b.limit, "limit", time.Minute, "time after which a case starts no further round")
 	flag.IntVar(&users, "users", 20_000, "users in the database")
@@ -62,9 +60,8 @@ func main() {
 	flag.Func("import", "`numbers` of imported users (default 10000,100000)", numbers(&b.imports))
 	flag.Func("tenants", "ascending `numbers` of tenant databases, 8 MB each (default 10,100)", numbers(&b.tenants))
 	flag.StringVar(&only, "only", "", "`sections`: "+strings.Join(names(), ", "))
-	flag.StringVar(&home, "home", "", "data `home` (XDG_DATA_HOME) of a dev database to use and keep, instead of a new one")
 	flag.Parse()
-	exit(b.run(users, invoices, only, home))
+	exit(b.run(users, invoices, only))
 }
 
 func exit(err error) {
@@ -98,7 +95,7 @@ func names() []string {
 	return list
 }
 
-func (b *bench) run(users, invoices int, only, home string) (err error) {
+func (b *bench) run(users, invoices int, only string) (err error) {
 	for _, name := range strings.Split(only, ",") {
 		if only != "" && !slices.Contains(names(), name) {
 			return fmt.Errorf("-only: no section %q; the sections are %s", name, strings.Join(names(), ", "))
@@ -111,15 +108,10 @@ func (b *bench) run(users, invoices int, only, home string) (err error) {
 	if err := os.Chmod(b.dir, 0o755); err != nil {
 		return err
 	}
-	args := []string{"dev", "up"}
-	if home == "" {
-		args = append(args, "--users", strconv.Itoa(users), "--invoices", strconv.Itoa(invoices))
-	}
-	home = cmp.Or(home, b.dir)
 	options := devdb.Options{
 		Getenv: func(name string) string {
 			if name == "XDG_DATA_HOME" {
-				return home
+				return b.dir
 			}
 			return os.Getenv(name)
 		},
@@ -136,8 +128,8 @@ func (b *bench) run(users, invoices int, only, home string) (err error) {
 	if b.server, err = devdb.Up(b.ctx, options); err != nil {
 		return err
 	}
-	up := exec.CommandContext(b.ctx, b.tool, args...)
-	up.Env = append(os.Environ(), "XDG_DATA_HOME="+home)
+	up := exec.CommandContext(b.ctx, b.tool, "dev", "up", "--users", strconv.Itoa(users), "--invoices", strconv.Itoa(invoices))
+	up.Env = append(os.Environ(), "XDG_DATA_HOME="+b.dir)
 	if out, err := up.CombinedOutput(); err != nil {
 		return fmt.Errorf("dev up: %w\n%s", err, out)
 	}
@@ -188,9 +180,3 @@ func (b *bench) copyDatabase(name string) error {
 
 // file returns the path of an output file, which the next run removes.
 func (b *bench) file(name string) string { return filepath.Join(b.dir, "out", name) }
-
-// write creates an input file and returns its path.
-func (b *bench) write(name string, content []byte) (string, error) {
-	path := filepath.Join(b.dir, name)
-	return path, os.WriteFile(path, content, 0o600)
-}

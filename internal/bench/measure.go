@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -16,7 +15,8 @@ import (
 // testCase is a set of contenders that do the same work; the first is the baseline.
 type testCase struct {
 	title      string
-	before     func(contender int) error // before each run; or nil
+	prepare    func() error // before the first run; or nil
+	before     func() error // before each run; or nil
 	contenders []contender
 }
 
@@ -53,47 +53,15 @@ func (b *bench) start(c contender) (run, error) {
 	var stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = out, &stderr
 	began := time.Now()
-	if err := cmd.Start(); err != nil {
-		return run{}, err
-	}
-	watched := watchPeak(cmd.Process.Pid)
-	err = cmd.Wait()
-	r := run{wall: time.Since(began), peak: watched(), cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
+	err = cmd.Run()
+	r := run{wall: time.Since(began), cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
 	if err != nil {
 		return run{}, fmt.Errorf("%s: %w\n%s", c.name, err, stderr.String())
 	}
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok && r.peak == 0 {
+	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		r.peak = usage.Maxrss << 10
 	}
 	return r, nil
-}
-
-// watchPeak samples a process's memory until the returned function is called, which returns the peak, or 0 if the
-// process ended before the first sample. The kernel's own figure includes what the bench had at fork.
-func watchPeak(pid int) func() int64 {
-	done, most := make(chan struct{}), make(chan int64)
-	go func() {
-		tick := time.NewTicker(20 * time.Millisecond)
-		defer tick.Stop()
-		var peak int64
-		for {
-			select {
-			case <-done:
-				most <- peak
-				return
-			case <-tick.C:
-			}
-			status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)) // empty if it has ended
-			_, rest, _ := strings.Cut(string(status), "VmHWM:")
-			var kilobytes int64
-			_, _ = fmt.Sscan(rest, &kilobytes)
-			peak = max(peak, kilobytes<<10)
-		}
-	}()
-	return func() int64 {
-		close(done)
-		return <-most
-	}
 }
 
 // clear removes the files that runs have written, so that the next one does not wait for their blocks.
@@ -111,6 +79,11 @@ func (b *bench) clear() error {
 
 // measure runs the contenders in turns, so that disturbances affect all of them, and prints a line for each.
 func (b *bench) measure(c testCase) error {
+	if c.prepare != nil {
+		if err := c.prepare(); err != nil {
+			return err
+		}
+	}
 	runs := make([][]run, len(c.contenders))
 	began := time.Now()
 	// The first round only warms the caches, if there is time for more.
@@ -124,7 +97,7 @@ func (b *bench) measure(c testCase) error {
 				return err
 			}
 			if c.before != nil {
-				if err := c.before(i); err != nil {
+				if err := c.before(); err != nil {
 					return err
 				}
 			}

@@ -218,29 +218,10 @@ func append4(b []byte, n int) []byte {
 // secondsTo2000 is the Unix time of PostgreSQL's epoch, 2000-01-01.
 const secondsTo2000 = 946684800
 
-// civil returns the date of a number of days since 1970-01-01 in the proleptic Gregorian calendar
-// (Howard Hinnant, chrono-compatible low-level date algorithms).
-func civil(days int) (year, month, day int) {
-	days += 719468
-	era := days / 146097
-	if days < 0 {
-		era = (days - 146096) / 146097
-	}
-	ofEra := days - era*146097
-	yearOfEra := (ofEra - ofEra/1460 + ofEra/36524 - ofEra/146096) / 365
-	ofYear := ofEra - (365*yearOfEra + yearOfEra/4 - yearOfEra/100)
-	m := (5*ofYear + 2) / 153
-	year, month, day = yearOfEra+era*400, m+3, ofYear-(153*m+2)/5+1
-	if month > 12 {
-		month, year = month-12, year+1
-	}
-	return year, month, day
-}
-
-func appendDay(b []byte, year, month, day int) []byte {
+func appendDay(b []byte, year int, month time.Month, day int) []byte {
 	b = append4(b, year)
 	b = append(b, '-')
-	b = append2(b, month)
+	b = append2(b, int(month))
 	b = append(b, '-')
 	return append2(b, day)
 }
@@ -254,10 +235,11 @@ func appendDate(b, v []byte) []byte {
 	case math.MinInt32:
 		return append(b, "-infinity"...)
 	}
-	year, month, day := civil(int(n) + secondsTo2000/86400)
+	t := time.Unix(int64(n)*86400+secondsTo2000, 0).UTC()
+	year, month, day := t.Date()
 	switch {
 	case year > 9999:
-		return time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC).AppendFormat(b, time.DateOnly)
+		return t.AppendFormat(b, time.DateOnly)
 	case year <= 0:
 		return append(appendDay(b, 1-year, month, day), " BC"...)
 	}
@@ -273,26 +255,17 @@ func appendTime(b, v []byte) []byte {
 	case math.MinInt64:
 		return append(b, "-infinity"...)
 	}
-	seconds, fraction := micros/1e6, int(micros%1e6)
-	if fraction < 0 {
-		seconds, fraction = seconds-1, fraction+1e6
-	}
-	days, clock := int(seconds/86400), int(seconds%86400)
-	if clock < 0 {
-		days, clock = days-1, clock+86400
-	}
-	year, month, day := civil(days + secondsTo2000/86400)
+	t := time.Unix(micros/1e6+secondsTo2000, micros%1e6*1000).UTC()
+	year, month, day := t.Date()
 	if year < 0 || year > 9999 {
-		return time.Unix(seconds+secondsTo2000, int64(fraction)*1000).UTC().AppendFormat(b, time.RFC3339Nano)
+		return t.AppendFormat(b, time.RFC3339Nano)
 	}
-	b = appendDay(b, year, month, day)
-	b = append(b, 'T')
-	b = append2(b, clock/3600)
-	b = append(b, ':')
-	b = append2(b, clock/60%60)
-	b = append(b, ':')
-	b = append2(b, clock%60)
-	if fraction != 0 {
+	b = append(appendDay(b, year, month, day), 'T')
+	hour, minute, second := t.Clock()
+	b = append(append2(b, hour), ':')
+	b = append(append2(b, minute), ':')
+	b = append2(b, second)
+	if fraction := t.Nanosecond() / 1000; fraction != 0 {
 		b = append(b, '.')
 		b = append2(b, fraction/10000)
 		b = append4(b, fraction%10000)

@@ -247,8 +247,6 @@ func dial(ctx context.Context, o Options) (*DB, error) {
 	if d.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
 		return nil, malformed(o, "")
 	}
-	// The first type map takes 2 ms; create it while the server forks a process.
-	go pgtype.NewMap()
 	conn, err := d.pool.Acquire(ctx)
 	if err != nil {
 		d.pool.Close()

@@ -68,15 +68,6 @@ func (s Search) over(parameter string) (predicate string, folded bool) {
 	return "(" + strings.Join(parts, " OR ") + ")", folded
 }
 
-// Counting returns a statement that counts the rows of a table, under its alias, which match the text and the
-// predicate, if no index serves either. The server deforms a row up to the last column used by a scan's predicates.
-// OFFSET 0 is an optimization fence, so that a flag at the end of a wide table is only read for matching rows. It
-// saves a sixth of the time.
-func (s Search) Counting(table, predicate string) string {
-	text, _ := s.compared()
-	return "SELECT count(*) FROM (SELECT " + predicate + " AS holds FROM " + table + " WHERE " + text + " OFFSET 0) found WHERE found.holds"
-}
-
 // The largest gram size that is indexed, and the separator of grams.
 const (
 	maxGram = 3

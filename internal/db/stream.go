@@ -179,35 +179,10 @@ func (w *IdleTimer) start(idle time.Duration, cancel context.CancelCauseFunc) (s
 	return func() { close(done) }
 }
 
-// growingReader is the read side of a connection. pgx reads 8 KiB at a time, which suits short statements. A larger
-// buffer halves a stream's system calls, and is allocated once the connection turns out to stream.
-type growingReader struct {
-	io.Reader
-	full int // consecutive reads that filled the buffer
-}
+// readBuffer is larger than pgx's, which halves a stream's system calls.
+const readBuffer = 64 << 10
 
-// After fullReads full reads in a row, reads use a larger buffer.
-const (
-	fullReads  = 4
-	readBuffer = 64 << 10
-)
-
-func (g *growingReader) Read(b []byte) (int, error) {
-	n, err := g.Reader.Read(b)
-	if g.full < 0 {
-		return n, err
-	}
-	if n < len(b) {
-		g.full = 0
-		return n, err
-	}
-	if g.full++; g.full == fullReads {
-		g.Reader, g.full = bufio.NewReaderSize(g.Reader, readBuffer), -1
-	}
-	return n, err
-}
-
-// frontend builds a connection's protocol reader over a growingReader.
+// frontend builds a connection's protocol reader.
 func frontend(r io.Reader, w io.Writer) *pgproto3.Frontend {
-	return pgproto3.NewFrontend(&growingReader{Reader: r}, w)
+	return pgproto3.NewFrontend(bufio.NewReaderSize(r, readBuffer), w)
 }

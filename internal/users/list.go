@@ -1,7 +1,6 @@
 package users
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -120,20 +119,9 @@ func (t *Table) List(f Filter) db.ListQuery[User] {
 	}
 	return db.ListQuery[User]{
 		Problems: problems, ID: Kind.ID, Binary: binary,
-		SQL: listUsers, Count: cmp.Or(t.countOf(f), countUsers), Columns: t.Columns, Table: t.Shape.Name, Key: "u.id",
+		SQL: listUsers, Count: countUsers, Columns: t.Columns, Table: t.Shape.Name, Key: "u.id",
 		Where: w, Order: order,
 	}
-}
-
-// countOf returns the statement that counts the live users that a search finds, or "" if the filter has anything
-// else.
-func (t *Table) countOf(f Filter) string {
-	search := db.Search{Text: f.Search, Columns: searched}
-	f.Search = ""
-	if search.Text == "" || !f.Empty() || f.IncludeDeleted || f.Changed != (db.Increment{}) || f.Grams > 0 || t.tenant != nil {
-		return ""
-	}
-	return search.Counting(t.sql("{table} u"), t.sql("{live}"))
 }
 
 // Select returns every user that the filter selects, ordered by id. With deleted it returns only deleted users.

@@ -95,7 +95,7 @@ ALTER TABLE idam.users ADD employee_no integer NOT NULL, ADD is_deleted boolean 
 	}
 }
 
-// A common defect is counted completely, and three examples are found without gathering all of them.
+// A common defect is counted completely, with three examples.
 func TestCommonDefects(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, nasty())
@@ -178,8 +178,8 @@ INSERT INTO sys.users (username, email, password, tenant_id, is_deleted) VALUES
 	}
 }
 
-// A locked table is waited for once, however many checks read it, and other tables are still checked.
-func TestATableThatIsLockedIsWaitedForOnce(t *testing.T) {
+// Each check of a locked table reports the lock, and other tables are still checked.
+func TestLockedTable_IsReported(t *testing.T) {
 	t.Parallel()
 	pair := dbtest.New(t, nasty())
 	conn, err := pgx.Connect(t.Context(), pair.Manager)

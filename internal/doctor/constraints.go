@@ -9,13 +9,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/schema"
-)
-
-// Values known to commands, for columns without a CHECK.
-var (
-	userTypes       = []string{"MASTER", "TENANT", "SYSTEM"}
-	userStatuses    = []string{"ACTIVE", "INACTIVE", "LOCKED", "SUSPENDED"}
-	invoiceStatuses = []string{"PENDING", "SENT", "PAID", "OVERDUE", "CANCELED"}
+	"github.com/cxgctl/cxgctl/internal/users"
 )
 
 // readDefault returns the default if it is a literal; NULL for none and for other expressions.
@@ -45,7 +39,7 @@ func userTypeDefault(ctx context.Context, s *subject) (Finding, error) {
 	allowed, guarded := rules.Allowed["user_type"]
 	what := "which its own CHECK refuses"
 	if !guarded {
-		allowed, what = userTypes, "which commands do not know and no CHECK refuses"
+		allowed, what = users.Types, "which commands do not know and no CHECK refuses"
 	}
 	if slices.Contains(allowed, *value) {
 		return fine("%s.user_type defaults to %s", schema.Users, *value), nil

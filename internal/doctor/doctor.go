@@ -88,9 +88,8 @@ type subject struct {
 	session session
 	catalog schema.Catalog
 
-	mu     sync.Mutex             // guards the fields shared by row checks, which run in parallel
-	passes map[string]func() pass // by table; created by the first check that needs one
-	gone   string                 // why the remaining checks cannot run, or ""
+	mu   sync.Mutex // guards gone, because row checks run in parallel
+	gone string     // why the remaining checks cannot run, or ""
 }
 
 // check examines one aspect of a database. An error means that it could not run.
@@ -102,8 +101,7 @@ type check struct {
 	rows    bool             // scans whole tables, so it runs in parallel with others
 }
 
-// checks run in this order. The first one connects. Row checks come last, because they are slow; the slowest are
-// spread out, so that two of them do not wait for the same pass.
+// checks run in this order. The first one connects. Row checks come last, because they are slow.
 var checks = []check{
 	{name: "connection", run: connection},
 	{name: "version", run: version},
@@ -148,7 +146,7 @@ func Run(ctx context.Context, in Input) ([]Result, error) {
 	found := make([][]Result, len(in.Targets))
 	var wg sync.WaitGroup
 	for i, t := range in.Targets {
-		subjects[i] = &subject{Target: t, in: &in, passes: map[string]func() pass{}}
+		subjects[i] = &subject{Target: t, in: &in}
 		// in parallel, so that an unreachable host does not delay the others
 		wg.Go(func() { found[i] = subjects[i].examine(ctx) })
 	}
@@ -170,7 +168,7 @@ func Run(ctx context.Context, in Input) ([]Result, error) {
 
 // Look runs the checks of one database and reports whether it could be reached.
 func Look(ctx context.Context, client string, t Target) (results []Result, reached bool) {
-	s := &subject{Target: t, in: &Input{Client: client}, passes: map[string]func() pass{}}
+	s := &subject{Target: t, in: &Input{Client: client}}
 	results = s.examine(ctx)
 	return results, s.db != nil
 }

@@ -4,17 +4,16 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/db"
+	"github.com/cxgctl/cxgctl/internal/invoices"
 	"github.com/cxgctl/cxgctl/internal/migrate"
 	"github.com/cxgctl/cxgctl/internal/schema"
+	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// defect is a defect of a single row, in SQL over the alias r. All defects of a table are counted in one pass. Deleted
-// rows are ignored, because commands do not show them.
+// defect is a defect of a single row, in SQL over the alias r. Deleted rows are ignored, because commands do not show
+// them.
 type defect struct {
 	table   string // schema.Users means the accounts of either database
 	what    string // the defective rows, in the plural
@@ -35,16 +34,6 @@ var (
 		"r.password::text = ''", "r.username::text",
 		"the backend fails on values that are not bcrypt hashes: set a password with cxgctl users password REF, or remove it with --no-password",
 	}
-	unknownUserType = defect{
-		schema.Users, "users of a type other than " + strings.Join(userTypes, ", "), "username user_type",
-		"(r.user_type::text = ANY ('{" + strings.Join(userTypes, ",") + "}')) IS NOT TRUE", "r.username || ' (' || coalesce(r.user_type::text, 'NULL') || ')'",
-		"set user_type to one of them, then enforce it by a CHECK on " + schema.Users + ", NOT VALID and validated later",
-	}
-	unknownUserStatus = defect{
-		schema.Users, "users of a status other than " + strings.Join(userStatuses, ", "), "username status",
-		"(r.status::text = ANY ('{" + strings.Join(userStatuses, ",") + "}')) IS NOT TRUE", "r.username || ' (' || coalesce(r.status::text, 'NULL') || ')'",
-		"cxgctl users status REF --set one of them, then enforce it by a CHECK on " + schema.Users + ", NOT VALID and validated later",
-	}
 	wrongTotal = defect{
 		schema.Invoices, "invoices with a wrong total", "invoice_no base_amount usage_amount discount_amount tax_amount total_amount",
 		"r.total_amount <> " + sum, "r.invoice_no || ' (' || r.total_amount || ' instead of ' || " + sum + " || ')'",
@@ -60,28 +49,29 @@ var (
 		"r.status::text = 'PAID' AND r.payment_method IS NULL", "r.invoice_no::text",
 		"check each with cxgctl invoices get REF, and set how it was paid",
 	}
-	unknownInvoiceStatus = defect{
-		schema.Invoices, "invoices of a status other than " + strings.Join(invoiceStatuses, ", "), "invoice_no status",
-		"(r.status::text = ANY ('{" + strings.Join(invoiceStatuses, ",") + "}')) IS NOT TRUE", "r.invoice_no || ' (' || coalesce(r.status::text, 'NULL') || ')'",
-		"set status to one of them, then enforce it by a CHECK on " + schema.Invoices + ", NOT VALID and validated later",
-	}
+	unknownUserType      = unknown(schema.Users, "users of a type", "username", "user_type", users.Types, "set user_type to one of them")
+	unknownUserStatus    = unknown(schema.Users, "users of a status", "username", "status", users.Statuses, "cxgctl users status REF --set one of them")
+	unknownInvoiceStatus = unknown(schema.Invoices, "invoices of a status", "invoice_no", "status", invoices.Statuses, "set status to one of them")
 )
+
+// unknown returns the defect of a value that commands do not know, in a column without a CHECK.
+func unknown(table, what, name, column string, values []string, remedy string) defect {
+	return defect{
+		table, what + " other than " + strings.Join(values, ", "), name + " " + column,
+		"(r." + column + "::text = ANY ('{" + strings.Join(values, ",") + "}')) IS NOT TRUE",
+		"r." + name + " || ' (' || coalesce(r." + column + "::text, 'NULL') || ')'",
+		remedy + ", then enforce it by a CHECK on " + table + ", NOT VALID and validated later",
+	}
+}
 
 // sum is the correct total of an invoice. NULL amounts count as 0.
 const sum = "(r.base_amount + coalesce(r.usage_amount, 0) - coalesce(r.discount_amount, 0) + coalesce(r.tax_amount, 0))"
 
-// defects lists all defects. Each has an entry in checks.
-var defects = []*defect{
-	&activeLocked, &emptyPassword, &unknownUserType, &unknownUserStatus,
-	&wrongTotal, &paidWithoutDate, &paidWithoutMethod, &unknownInvoiceStatus,
-}
-
-// pass is the result of one scan of a table.
-type pass struct {
-	counts   map[*defect]int
-	examples map[*defect][]string
-	err      error
-}
+const findRows = `
+SELECT count(*) OVER () AS count, e.example
+  FROM (SELECT coalesce({example}, 'NULL') AS example FROM {table} r WHERE {live} AND ({wrong})) e
+ ORDER BY e.example COLLATE "C"
+ LIMIT 3`
 
 // rowsWith returns the check for a defect.
 func rowsWith(d *defect) func(ctx context.Context, s *subject) (Finding, error) {
@@ -90,18 +80,16 @@ func rowsWith(d *defect) func(ctx context.Context, s *subject) (Finding, error) 
 		if lacking != "" {
 			return skipped("%s does not exist", lacking), nil
 		}
-		s.mu.Lock()
-		count, ok := s.passes[t.Name]
-		if !ok {
-			count = sync.OnceValue(func() pass { return s.pass(ctx, t, d.table) })
-			s.passes[t.Name] = count
+		from, example := t.Name, d.example
+		if hashed(t) {
+			from = "(SELECT x.*, x.password_hash AS password FROM " + t.Name + " x)"
 		}
-		s.mu.Unlock()
-		p := count()
-		if p.err != nil {
-			return closed(p.err)
+		if !s.in.Names {
+			example = strings.ReplaceAll(example, "r.username", "r.id")
 		}
-		return judgeRows(d.what, p.counts[d], p.examples[d], d.remedy), nil
+		sql := strings.NewReplacer("{example}", example, "{table}", from, "{live}", t.NotDeleted("r"), "{wrong}", d.wrong).Replace(findRows)
+		sql = strings.ReplaceAll(sql, "{lock for}", fmt.Sprintf("interval '%d microseconds'", s.in.LockFor.Microseconds()))
+		return s.hits(ctx, d.what, d.remedy, sql)
 	}
 }
 
@@ -145,83 +133,4 @@ func judgeRows(what string, count int, examples []string, remedy string) Finding
 	f := wrong(Warn, "%s (%d): %s%s", what, count, strings.Join(examples, ", "), more).of(examples).remedied("%s", remedy)
 	f.Count = count
 	return f
-}
-
-// pass counts every defect of the table in one parallel scan, and fetches examples only if there are any.
-func (s *subject) pass(ctx context.Context, t *schema.Table, table string) pass {
-	p := pass{counts: map[*defect]int{}, examples: map[*defect][]string{}}
-	var looked, found []*defect
-	var counts []string
-	lockFor := fmt.Sprintf("interval '%d microseconds'", s.in.LockFor.Microseconds())
-	for _, d := range defects {
-		if _, lacking := s.lookup(d.table, d.columns); d.table == table && lacking == "" {
-			looked = append(looked, d)
-			counts = append(counts, strings.ReplaceAll("count(*) FILTER (WHERE "+d.wrong+")", "{lock for}", lockFor))
-		}
-	}
-	from := " FROM " + t.Name + " r WHERE " + t.NotDeleted("r")
-	if hashed(t) {
-		from = " FROM (SELECT x.*, x.password_hash AS password FROM " + t.Name + " x) r WHERE " + t.NotDeleted("r")
-	}
-	numbers, err := readRow[int](ctx, s.db, "SELECT "+strings.Join(counts, ", ")+from, len(looked))
-	if err != nil {
-		p.err = err
-		return p
-	}
-	for i, d := range looked {
-		if p.counts[d] = numbers[i]; numbers[i] > 0 {
-			found = append(found, d)
-		}
-	}
-	if len(found) == 0 {
-		return p
-	}
-	lists, err := readRow[[]string](ctx, s.db, strings.ReplaceAll(examplesOf(found, p.counts, from, s.in.Names), "{lock for}", lockFor), len(found))
-	p.err = err
-	for i, d := range found {
-		if err == nil {
-			p.examples[d] = lists[i]
-		}
-	}
-	return p
-}
-
-// rare is the number of rows up to which all are gathered to sort out the first three.
-const rare = 10_000
-
-// examplesOf returns the query for three examples of each defect. Rows with rare defects are gathered in one more
-// scan; for a common defect, three rows are found soon.
-func examplesOf(found []*defect, counts map[*defect]int, from string, names bool) string {
-	list := make([]string, len(found))
-	wrong := []string{"false"}
-	for i, d := range found {
-		example := "coalesce(" + d.example + ", 'NULL')"
-		if !names {
-			example = strings.ReplaceAll(example, "r.username", "r.id")
-		}
-		if counts[d] > rare {
-			list[i] = "ARRAY(SELECT " + example + from + " AND " + d.wrong + " LIMIT 3)"
-			continue
-		}
-		list[i] = "(array_agg(" + example + " ORDER BY " + example + ` COLLATE "C") FILTER (WHERE ` + d.wrong + "))[1:3]"
-		wrong = append(wrong, "("+d.wrong+")")
-	}
-	// without an aggregate there would not be a row
-	return "SELECT " + strings.Join(append(list, "count(*)"), ", ") + from + " AND (" + strings.Join(wrong, " OR ") + ")"
-}
-
-// readRow returns the n columns of a query's only row.
-func readRow[T any](ctx context.Context, r db.Reader, sql string, n int) ([]T, error) {
-	result, err := r.Query(ctx, sql)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectExactlyOneRow(result, func(row pgx.CollectableRow) ([]T, error) {
-		values := make([]T, n)
-		into := make([]any, len(row.FieldDescriptions()))
-		for i := range values {
-			into[i] = &values[i]
-		}
-		return values, row.Scan(into...)
-	})
 }

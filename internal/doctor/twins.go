@@ -33,14 +33,20 @@ func (s *subject) twins(ctx context.Context, column, what, remedy string) (Findi
 		shown = column
 	}
 	sql := strings.NewReplacer("{column}", column, "{shown}", shown, "{table}", t.Name, "{scope}", scope(t, "u"), "{live}", t.NotDeleted("u")).Replace(readNames)
-	repeated, err := s.repeated(ctx, sql)
-	if err != nil {
-		return closed(err)
-	}
+	seed := maphash.MakeSeed()
+	hash := func(n name, form string) uint64 { return maphash.String(seed, n.scope+"\x00"+form) }
+	first, varied := map[uint64]uint64{}, map[uint64]bool{}
+	err := s.names(ctx, sql, func(n name) {
+		folded, exact := hash(n, validate.Folded(n.text)), hash(n, n.text)
+		if earlier, ok := first[folded]; ok && earlier != exact {
+			varied[folded] = true
+		}
+		first[folded] = exact
+	})
 	var names []name
-	if len(repeated.hashes) > 0 {
+	if err == nil && len(varied) > 0 {
 		err = s.names(ctx, sql, func(n name) {
-			if _, ok := slices.BinarySearch(repeated.hashes, repeated.folded(n)); ok {
+			if varied[hash(n, validate.Folded(n.text))] {
 				names = append(names, n)
 			}
 		})
@@ -68,32 +74,6 @@ func judgeTwins(names []name, what, remedy string) Finding {
 	}
 	slices.Sort(examples)
 	return judgeRows(what, len(examples), examples[:min(len(examples), 3)], remedy)
-}
-
-// repeats collects the sorted hashes of folded names with more than one spelling.
-type repeats struct {
-	seed   maphash.Seed
-	hashes []uint64
-}
-
-func (r *repeats) hash(n name, form string) uint64 {
-	return maphash.String(r.seed, n.scope+"\x00"+form)
-}
-
-func (r *repeats) folded(n name) uint64 { return r.hash(n, validate.Folded(n.text)) }
-
-func (s *subject) repeated(ctx context.Context, sql string) (*repeats, error) {
-	r := &repeats{seed: maphash.MakeSeed()}
-	type seen struct{ folded, exact uint64 }
-	var all []seen
-	err := s.names(ctx, sql, func(n name) { all = append(all, seen{r.folded(n), r.hash(n, n.text)}) })
-	slices.SortFunc(all, func(a, b seen) int { return cmp.Or(cmp.Compare(a.folded, b.folded), cmp.Compare(a.exact, b.exact)) })
-	for i := range all {
-		if i > 0 && all[i].folded == all[i-1].folded && all[i].exact != all[i-1].exact {
-			r.hashes = append(r.hashes, all[i].folded)
-		}
-	}
-	return r, err
 }
 
 // names calls fn for every name that a query returns.

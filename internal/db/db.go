@@ -126,13 +126,17 @@ func Config(o Options) (*pgx.ConnConfig, error) {
 	return cfg, nil
 }
 
-// ConfigWithPassword is Config for a connection that is not from Open.
-func ConfigWithPassword(ctx context.Context, o Options) (*pgx.ConnConfig, error) {
+// Connected calls use with the configuration of a connection that is not from Open. A failed connection has the same
+// error as in Open.
+func Connected[T any](ctx context.Context, o Options, use func(*pgx.ConnConfig) (T, error)) (result T, err error) {
 	cfg, err := Config(o)
 	if err == nil {
 		err = o.setPassword(ctx, cfg)
 	}
-	return cfg, err
+	if err == nil {
+		result, err = use(cfg)
+	}
+	return result, explain(ctx, o, err)
 }
 
 func (o Options) setPassword(ctx context.Context, cfg *pgx.ConnConfig) (err error) {
@@ -208,10 +212,18 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err == nil {
 		return d, nil
 	}
-	if f, ok := errors.AsType[*fault.Error](err); ok {
-		return nil, f
+	return nil, explain(ctx, o, err)
+}
+
+// explain returns the fault for the error of a connection.
+func explain(ctx context.Context, o Options, err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil, connectFault(o, cmp.Or(otherServer(ctx, err), err))
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return f
+	}
+	return connectFault(o, cmp.Or(otherServer(ctx, err), err))
 }
 
 // dial creates the pool and its first session.

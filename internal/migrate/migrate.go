@@ -301,7 +301,8 @@ func (which Database) names() ([]string, error) {
 }
 
 // translate adds the database, and the migration if any, to an error. Every server error during a migration becomes a
-// DATABASE_ERROR: a unique violation, for example, is not about a value that the user entered.
+// DATABASE_ERROR: a unique violation, for example, is not about a value that the user entered. A failed connection before
+// the first migration is left to db.Connected.
 func translate(err error, which Database, file string) error {
 	if err == nil {
 		return nil
@@ -309,6 +310,9 @@ func translate(err error, which Database, file string) error {
 	err = db.Direct(err)
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return f
+	}
+	if _, unconnected := errors.AsType[*pgconn.ConnectError](err); unconnected && file == "" {
+		return err
 	}
 	f := fault.From(db.Translate(err))
 	if f.Code != fault.Interrupted {

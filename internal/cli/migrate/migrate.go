@@ -49,11 +49,11 @@ func NewCommand(env *cmdutil.Env) *cobra.Command {
 	return cliflag.Exits(cmd, "8", "75")
 }
 
-// server returns the configuration of a direct connection to a database, for migrations.
-func server(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, which migrate.Database) (*pgx.ConnConfig, error) {
+// server returns the options of a direct connection to a database, for migrations.
+func server(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, which migrate.Database) (db.Options, error) {
 	o, err := env.Target(ctx, cmd, string(which))
 	if err != nil {
-		return nil, err
+		return o, err
 	}
 	direct, key := env.Config.DirectURL, "direct_database_url"
 	if which == migrate.Tenants {
@@ -66,21 +66,23 @@ func server(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, which mig
 	if where := o.Addr(); !strings.Contains(env.ServerAddr, where) {
 		env.ServerAddr = strings.TrimPrefix(env.ServerAddr+", "+where, ", ")
 	}
-	return db.ConfigWithPassword(ctx, o)
+	return o, nil
 }
 
 // planSteps returns a database's migrations with the plan of migrate up for each.
 func planSteps(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, which migrate.Database, with []string) ([]migration, migrate.Plan, error) {
-	cfg, err := server(ctx, env, cmd, which)
+	o, err := server(ctx, env, cmd, which)
 	if err != nil {
 		return nil, migrate.Plan{}, err
 	}
-	return readSteps(ctx, cfg, which, with)
+	return readSteps(ctx, o, which, with)
 }
 
-// readSteps returns the migrations of the database at cfg with the plan of migrate up for each.
-func readSteps(ctx context.Context, cfg *pgx.ConnConfig, which migrate.Database, with []string) ([]migration, migrate.Plan, error) {
-	plan, err := migrate.PlanUp(ctx, cfg, which, with...)
+// readSteps returns the migrations of a database with the plan of migrate up for each.
+func readSteps(ctx context.Context, o db.Options, which migrate.Database, with []string) ([]migration, migrate.Plan, error) {
+	plan, err := db.Connected(ctx, o, func(cfg *pgx.ConnConfig) (migrate.Plan, error) {
+		return migrate.PlanUp(ctx, cfg, which, with...)
+	})
 	if err != nil {
 		return nil, plan, err
 	}
@@ -295,11 +297,11 @@ func runMigrations(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f 
 	}
 	done := []migration{}
 	for _, w := range which {
-		cfg, err := server(ctx, env, cmd, w)
+		o, err := server(ctx, env, cmd, w)
 		if err != nil {
 			return err
 		}
-		results, err := run(ctx, cfg, w)
+		results, err := db.Connected(ctx, o, func(cfg *pgx.ConnConfig) ([]migrate.Step, error) { return run(ctx, cfg, w) })
 		for _, r := range results {
 			done = append(done, migrationDone(w, r))
 		}

@@ -5,10 +5,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/cli/tenantdb"
+	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/migrate"
 )
 
@@ -64,11 +66,13 @@ func plannedLosses(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f 
 	lost := ""
 	for _, m := range plan {
 		which := migrate.Database(m.Database)
-		cfg, err := server(ctx, env, cmd, which)
+		o, err := server(ctx, env, cmd, which)
 		if err != nil {
 			return "", err
 		}
-		losses, err := migrate.PlanDown(ctx, cfg, which)
+		losses, err := db.Connected(ctx, o, func(cfg *pgx.ConnConfig) ([]migrate.Loss, error) {
+			return migrate.PlanDown(ctx, cfg, which)
+		})
 		if err != nil {
 			return "", err
 		}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
@@ -57,11 +58,7 @@ func steps(ctx context.Context, p cmdutil.TenantTarget, with []string, all bool)
 	if p.Err != nil {
 		return nil, p.Err
 	}
-	cfg, err := db.ConfigWithPassword(ctx, p.Options)
-	if err != nil {
-		return nil, err
-	}
-	list, plan, err := readSteps(ctx, cfg, migrate.Tenants, with)
+	list, plan, err := readSteps(ctx, p.Options, migrate.Tenants, with)
 	if err != nil || all {
 		return list, err
 	}
@@ -165,11 +162,9 @@ func up(ctx context.Context, p cmdutil.TenantTarget, with []string, record func(
 	if p.Err != nil {
 		return nil, p.Err
 	}
-	cfg, err := db.ConfigWithPassword(ctx, p.Options)
-	if err != nil {
-		return nil, err
-	}
-	results, err := migrate.UpWith(ctx, cfg, migrate.Tenants, with)
+	results, err := db.Connected(ctx, p.Options, func(cfg *pgx.ConnConfig) ([]migrate.Step, error) {
+		return migrate.UpWith(ctx, cfg, migrate.Tenants, with)
+	})
 	var done []migration
 	for _, r := range results {
 		done = append(done, migrationDone(migrate.Tenants, r))

@@ -5,8 +5,7 @@
 //	pair := dbtest.New(t, schemaTemplate)
 //
 // The first use in a process starts or joins the cluster. A watcher removes the cluster when the last process has
-// ended, even if it was killed. To use another server, set CXGCTL_TEST_DATABASE_URL, with a role that may create
-// databases. Without a server tests fail; they are never skipped.
+// ended, even if it was killed. Without a server tests fail; they are never skipped.
 package dbtest
 
 import (
@@ -17,7 +16,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -25,9 +23,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 )
-
-// urlVariable is the environment variable for using another server than a private one.
-const urlVariable = "CXGCTL_TEST_DATABASE_URL"
 
 // dropLimit limits the removal of a pair.
 const dropLimit = 30 * time.Second
@@ -91,7 +86,7 @@ func (s *server) create(ctx context.Context, t Template) (Pair, error) {
 	if err := s.copy(ctx, source.tenants(), copied.tenants()); err != nil {
 		return Pair{}, err
 	}
-	pair := Pair{Manager: s.dsn(copied.manager()), Tenants: s.dsn(copied.tenants())}
+	pair := Pair{Manager: s.DSN(copied.manager()), Tenants: s.DSN(copied.tenants())}
 	pair.drop = func() {
 		ctx, cancel := context.WithTimeout(context.Background(), dropLimit)
 		defer cancel()
@@ -108,19 +103,6 @@ type names struct{ stem string }
 
 func (n names) manager() string { return n.stem + "_mgmt" }
 func (n names) tenants() string { return n.stem + "_tnnt" }
-
-// dsn returns the connection string of another database on the same server.
-func (s *server) dsn(database string) string {
-	if !strings.Contains(s.admin, "://") {
-		return s.admin + " dbname=" + database // the later of two settings counts
-	}
-	u, err := url.Parse(s.admin)
-	if err != nil {
-		return s.admin // cannot happen: it has been used to connect
-	}
-	u.Path = "/" + database
-	return u.String()
-}
 
 // copy creates a database by copying the files of a template. It takes a third of the time of logging every page,
 // which is only needed for durability, and is what PostgreSQL 14 and older do.
@@ -155,7 +137,7 @@ func (s *server) template(ctx context.Context, t Template) (names, error) {
 // build creates t's databases unless another process has. IS_TEMPLATE marks finished ones; unfinished ones of a killed
 // build are created again.
 func (s *server) build(ctx context.Context, n names, lock int64, t Template) (err error) {
-	conn, err := pgx.Connect(ctx, s.admin)
+	conn, err := pgx.Connect(ctx, s.DSN("postgres"))
 	if err != nil {
 		return err
 	}
@@ -186,12 +168,12 @@ func (s *server) build(ctx context.Context, n names, lock int64, t Template) (er
 		}
 	}
 	if t.Build != nil {
-		if err := t.Build(ctx, s.dsn(n.manager()), s.dsn(n.tenants())); err != nil {
+		if err := t.Build(ctx, s.DSN(n.manager()), s.DSN(n.tenants())); err != nil {
 			return err
 		}
 	}
 	for _, name := range pair {
-		// Disallow connections: by mistaken tests, and by a given server's autovacuum, which would block copies.
+		// Disallow connections by mistaken tests.
 		if _, err := conn.Exec(ctx, "ALTER DATABASE "+name+" IS_TEMPLATE true ALLOW_CONNECTIONS false"); err != nil {
 			return err
 		}

@@ -109,36 +109,16 @@ func TestAFailedBuildFailsEveryUse(t *testing.T) {
 	}
 }
 
-func TestGivenServerGetsItsDatabasesDropped(t *testing.T) {
+func TestPair_Drop(t *testing.T) {
 	t.Parallel()
-	private, err := join()
+	pair, err := Create(t.Context(), items(""))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, admin := range []string{private.admin, keywords(t, private.admin)} {
-		given := &server{admin: admin, given: true, pool: private.pool, built: map[names]func() error{}}
-		pair, err := given.create(t.Context(), items(""))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := count(t, pair.Tenants); got != 0 {
-			t.Errorf("%s has %d rows", pair.Tenants, got)
-		}
-		pair.Drop()
-		if err := execute(t.Context(), pair.Manager, "SELECT 1"); err == nil || !strings.Contains(err.Error(), "does not exist") {
-			t.Errorf("after Drop: %v", err)
-		}
+	pair.Drop()
+	if err := execute(t.Context(), pair.Manager, "SELECT 1"); err == nil || !strings.Contains(err.Error(), "does not exist") {
+		t.Errorf("after Drop: %v", err)
 	}
-}
-
-// keywords converts a URL to a keyword/value connection string.
-func keywords(t *testing.T, dsn string) string {
-	t.Helper()
-	c, err := pgx.ParseConfig(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("host=%s port=%d user=%s dbname=%s", c.Host, c.Port, c.User, c.Database)
 }
 
 func TestScriptsMayRunTheBinaryAsACommand(t *testing.T) {
@@ -185,9 +165,6 @@ func serverPID(t *testing.T) int {
 
 func TestTheClusterLivesAsLongAsItsUsers(t *testing.T) {
 	t.Parallel()
-	if os.Getenv(urlVariable) != "" {
-		t.Skip("a given server is not removed")
-	}
 	log := filepath.Join(t.TempDir(), "log")
 	room := clusterRoom() + "-of-" + strconv.Itoa(os.Getpid())
 	if err := os.Mkdir(room, 0o711); err != nil {

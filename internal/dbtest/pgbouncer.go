@@ -70,7 +70,7 @@ func startBouncer(tb testing.TB, program string, settings []string) (*PgBouncer,
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := pgx.ParseConfig(s.admin)
+	cfg, err := pgx.ParseConfig(s.DSN("postgres"))
 	if err != nil {
 		return nil, errors.New("the server's connection string cannot be parsed")
 	}
@@ -80,7 +80,7 @@ func startBouncer(tb testing.TB, program string, settings []string) (*PgBouncer,
 	}
 	b := &PgBouncer{dir: dir, user: cfg.User, listen: 6432}
 	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
-	account, err := serverAccount(cfg)
+	account, err := ownerOf(cfg.Host) // of the socket
 	if err != nil {
 		return nil, err
 	}
@@ -101,16 +101,6 @@ func startBouncer(tb testing.TB, program string, settings []string) (*PgBouncer,
 		}
 	}
 	return b, b.run(tb, program, account)
-}
-
-// serverAccount returns the account for PgBouncer if we are root, because it refuses to run as root: the server's
-// account, which can access the socket.
-func serverAccount(cfg *pgx.ConnConfig) (*syscall.Credential, error) {
-	if !strings.HasPrefix(cfg.Host, "/") && os.Geteuid() == 0 {
-		const unprivileged = 65534
-		return &syscall.Credential{Uid: unprivileged, Gid: unprivileged}, nil
-	}
-	return ownerOf(cfg.Host)
 }
 
 // ownerOf returns the owner of a directory if we are root, or nil.

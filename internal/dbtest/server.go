@@ -44,8 +44,7 @@ var settings = map[string]string{
 
 // server is the server that this process uses.
 type server struct {
-	admin   string // connection string of the maintenance database
-	given   bool   // by CXGCTL_TEST_DATABASE_URL
+	devdb.Status
 	pool    *pgxpool.Pool
 	version int      // 150018 for PostgreSQL 15.18
 	held    *os.File // the shared users lock, released at the end of the process
@@ -58,24 +57,17 @@ type server struct {
 var join = sync.OnceValues(func() (*server, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), joinLimit)
 	defer cancel()
-	s := &server{admin: os.Getenv(urlVariable), built: map[names]func() error{}}
-	s.given = s.admin != ""
-	if !s.given {
-		status, held, err := joinCluster(ctx, clusterRoom())
-		if err != nil {
-			if hint := fault.From(err).Hint; hint != "" {
-				return nil, fmt.Errorf("%w (%s)", err, hint)
-			}
-			return nil, err
+	status, held, err := joinCluster(ctx, clusterRoom())
+	if err != nil {
+		if hint := fault.From(err).Hint; hint != "" {
+			return nil, fmt.Errorf("%w (%s)", err, hint)
 		}
-		s.admin, s.held = status.DSN("postgres"), held
+		return nil, err
 	}
-	pool, err := pgxpool.New(ctx, s.admin)
+	s := &server{Status: status, held: held, built: map[names]func() error{}}
+	pool, err := pgxpool.New(ctx, s.DSN("postgres"))
 	if err == nil {
 		err = pool.QueryRow(ctx, "SELECT current_setting('server_version_num')::int").Scan(&s.version)
-	}
-	if err != nil && s.given {
-		return nil, fmt.Errorf("the server of %s: %w", urlVariable, err)
 	}
 	s.pool = pool
 	return s, err

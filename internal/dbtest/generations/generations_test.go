@@ -20,69 +20,69 @@ const dangling = `SELECT count(*) FROM %s r WHERE created_by IS NOT NULL AND NOT
 
 // inManager and inTenants count the rows with each defect, without using labels. A function returns "" if the
 // generation's tables cannot have the defect.
-var inManager = map[Defect]func(Generation) string{
-	UserTypeDefault: plain(`SELECT count(*) FROM information_schema.columns WHERE table_schema = 'idam' AND table_name = 'users'
+var inManager = map[string]func(Generation) string{
+	"user-type-default": plain(`SELECT count(*) FROM information_schema.columns WHERE table_schema = 'idam' AND table_name = 'users'
 		AND column_name = 'user_type' AND column_default LIKE '''USER''%'`),
-	AuditCascade: plain(`SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass('audt.audit_logs') AND contype = 'f' AND confdeltype = 'c'`),
-	EmailCase: plain(`SELECT count(*) FROM (SELECT FROM idam.users
+	"audit-cascade": plain(`SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass('audt.audit_logs') AND contype = 'f' AND confdeltype = 'c'`),
+	"email-case": plain(`SELECT count(*) FROM (SELECT FROM idam.users
 		GROUP BY lower(email) HAVING count(DISTINCT email) > 1) s`),
-	UsernameCase: plain(`SELECT count(*) FROM (SELECT FROM idam.users
+	"username-case": plain(`SELECT count(*) FROM (SELECT FROM idam.users
 		GROUP BY lower(username) HAVING count(DISTINCT username) > 1) s`),
-	UsernameIsID:    plain(`SELECT count(*) FROM idam.users u JOIN idam.users o ON o.id::text = u.username AND o.id <> u.id`),
-	HostileName:     plain(`SELECT count(*) FROM idam.users WHERE ` + hostile),
-	EmptyPassword:   plain(`SELECT count(*) FROM idam.users WHERE password = ''`),
-	InfiniteTime:    plain(`SELECT count(*) FROM idam.users WHERE NOT isfinite(locked_until) OR NOT isfinite(last_login_at)`),
-	ActiveLocked:    plain(`SELECT count(*) FROM idam.users WHERE status = 'ACTIVE' AND locked_until > now()`),
-	UnknownUserType: plain(`SELECT count(*) FROM idam.users WHERE user_type NOT IN ('MASTER', 'TENANT', 'SYSTEM')`),
-	UnknownStatus:   plain(`SELECT count(*) FROM idam.users WHERE status NOT IN ('ACTIVE', 'INACTIVE', 'LOCKED', 'SUSPENDED')`),
-	LockedWithoutLock: plain(`SELECT count(*) FROM idam.users
+	"username-is-id":    plain(`SELECT count(*) FROM idam.users u JOIN idam.users o ON o.id::text = u.username AND o.id <> u.id`),
+	"hostile-name":      plain(`SELECT count(*) FROM idam.users WHERE ` + hostile),
+	"empty-password":    plain(`SELECT count(*) FROM idam.users WHERE password = ''`),
+	"infinite-time":     plain(`SELECT count(*) FROM idam.users WHERE NOT isfinite(locked_until) OR NOT isfinite(last_login_at)`),
+	"active-locked":     plain(`SELECT count(*) FROM idam.users WHERE status = 'ACTIVE' AND locked_until > now()`),
+	"unknown-user-type": plain(`SELECT count(*) FROM idam.users WHERE user_type NOT IN ('MASTER', 'TENANT', 'SYSTEM')`),
+	"unknown-status":    plain(`SELECT count(*) FROM idam.users WHERE status NOT IN ('ACTIVE', 'INACTIVE', 'LOCKED', 'SUSPENDED')`),
+	"locked-without-lock": plain(`SELECT count(*) FROM idam.users
 		WHERE status = 'LOCKED' AND (locked_until IS NULL OR locked_until <= now())`),
-	DeletedUser: func(g Generation) string {
+	"deleted-user": func(g Generation) string {
 		if g.UserFlag == "" {
 			return ""
 		}
 		return fmt.Sprintf("SELECT count(*) FROM idam.users WHERE %s = %t", g.UserFlag, !g.UserLive)
 	},
-	NullUserFlag: func(g Generation) string {
+	"null-user-flag": func(g Generation) string {
 		if g.UserFlag == "" {
 			return ""
 		}
 		return fmt.Sprintf("SELECT count(*) FROM idam.users WHERE %s IS NULL", g.UserFlag)
 	},
-	DanglingUserCreator:    plain(fmt.Sprintf(dangling, "idam.users")),
-	DanglingInvoiceCreator: plain(fmt.Sprintf(dangling, "bill.invoices")),
-	DuplicateGrant: plain(`SELECT count(*) FROM idam.user_roles r WHERE EXISTS (SELECT FROM idam.user_roles o WHERE o.id < r.id
+	"dangling-user-creator":    plain(fmt.Sprintf(dangling, "idam.users")),
+	"dangling-invoice-creator": plain(fmt.Sprintf(dangling, "bill.invoices")),
+	"duplicate-grant": plain(`SELECT count(*) FROM idam.user_roles r WHERE EXISTS (SELECT FROM idam.user_roles o WHERE o.id < r.id
 		AND (o.user_id, o.role_id) = (r.user_id, r.role_id) AND o.tenant_context IS NOT DISTINCT FROM r.tenant_context)`),
-	ReusedTenantCode: func(g Generation) string {
+	"reused-tenant-code": func(g Generation) string {
 		return strings.NewReplacer("@code", g.TenantCode, "@flag", g.TenantFlag).Replace(
 			`SELECT count(*) FROM tnnt.tenants d JOIN tnnt.tenants t USING (@code) WHERE d.@flag AND NOT t.@flag`)
 	},
-	NullAmount:  plain(`SELECT count(*) FROM bill.invoices WHERE usage_amount + discount_amount + tax_amount IS NULL`),
-	OddCurrency: plain(`SELECT count(*) FROM bill.invoices WHERE currency !~ '^[A-Z]{3}$'`),
-	WrongTotal: plain(`SELECT count(*) FROM bill.invoices WHERE total_amount <>
+	"null-amount":  plain(`SELECT count(*) FROM bill.invoices WHERE usage_amount + discount_amount + tax_amount IS NULL`),
+	"odd-currency": plain(`SELECT count(*) FROM bill.invoices WHERE currency !~ '^[A-Z]{3}$'`),
+	"wrong-total": plain(`SELECT count(*) FROM bill.invoices WHERE total_amount <>
 		base_amount + coalesce(usage_amount, 0) - coalesce(discount_amount, 0) + coalesce(tax_amount, 0)`),
-	HugeAmount:        plain(`SELECT count(*) FROM bill.invoices WHERE total_amount = 99999999999999.9999`),
-	PaidWithoutDate:   plain(`SELECT count(*) FROM bill.invoices WHERE status = 'PAID' AND paid_at IS NULL`),
-	PaidWithoutMethod: plain(`SELECT count(*) FROM bill.invoices WHERE status = 'PAID' AND payment_method IS NULL`),
-	DeletedInvoice:    func(g Generation) string { return "SELECT count(*) FROM bill.invoices WHERE " + g.InvoiceFlag },
-	SuspendedTenant: func(g Generation) string {
+	"huge-amount":         plain(`SELECT count(*) FROM bill.invoices WHERE total_amount = 99999999999999.9999`),
+	"paid-without-date":   plain(`SELECT count(*) FROM bill.invoices WHERE status = 'PAID' AND paid_at IS NULL`),
+	"paid-without-method": plain(`SELECT count(*) FROM bill.invoices WHERE status = 'PAID' AND payment_method IS NULL`),
+	"deleted-invoice":     func(g Generation) string { return "SELECT count(*) FROM bill.invoices WHERE " + g.InvoiceFlag },
+	"suspended-tenant": func(g Generation) string {
 		return "SELECT count(*) FROM tnnt.tenants WHERE status = 'SUSPENDED' AND NOT " + g.TenantFlag
 	},
-	DanglingContext: plain("SELECT count(*) FROM idam.sessions s WHERE NOT EXISTS (SELECT FROM tnnt.tenants t WHERE t.id = s.tenant_context)"),
-	NullScope:       plain("SELECT count(*) FROM idam.api_keys WHERE array_position(scopes, NULL) IS NOT NULL"),
-	DeletedGrant: func(g Generation) string {
+	"dangling-context": plain("SELECT count(*) FROM idam.sessions s WHERE NOT EXISTS (SELECT FROM tnnt.tenants t WHERE t.id = s.tenant_context)"),
+	"null-scope":       plain("SELECT count(*) FROM idam.api_keys WHERE array_position(scopes, NULL) IS NOT NULL"),
+	"deleted-grant": func(g Generation) string {
 		if !g.SoftGrants {
 			return ""
 		}
 		return "SELECT count(*) FROM idam.user_roles WHERE is_deleted AND status = 'ACTIVE'"
 	},
-	DeletedMember: func(g Generation) string {
+	"deleted-member": func(g Generation) string {
 		if g.UserFlag != "is_deleted" {
 			return ""
 		}
 		return "SELECT count(*) FROM tnnt.tenant_users WHERE is_deleted AND status = 'ACTIVE'"
 	},
-	BackendAudit: func(g Generation) string {
+	"backend-audit": func(g Generation) string {
 		if g.Audit == "" {
 			return ""
 		}
@@ -90,21 +90,21 @@ var inManager = map[Defect]func(Generation) string{
 	},
 }
 
-var inTenants = map[Defect]func(Generation) string{
-	TenantEmailCase: plain(`SELECT count(*) FROM (SELECT FROM sys.users
+var inTenants = map[string]func(Generation) string{
+	"tenant-email-case": plain(`SELECT count(*) FROM (SELECT FROM sys.users
 		GROUP BY lower(email) HAVING count(DISTINCT email) > 1) s`),
-	TenantUsernameCase: plain(`SELECT count(*) FROM (SELECT FROM sys.users
+	"tenant-username-case": plain(`SELECT count(*) FROM (SELECT FROM sys.users
 		GROUP BY lower(username) HAVING count(DISTINCT username) > 1) s`),
-	TenantUsernameIsID:  plain(`SELECT count(*) FROM sys.users u JOIN sys.users o ON o.id::text = u.username AND o.id <> u.id`),
-	TenantHostileName:   old("full_name", "first_name", `SELECT count(*) FROM sys.users WHERE `+hostile),
-	TenantEmptyPassword: old("password", "password_hash", `SELECT count(*) FROM sys.users WHERE password = ''`),
-	TenantInfiniteTime: old("locked_until", "last_login_at",
+	"tenant-username-is-id": plain(`SELECT count(*) FROM sys.users u JOIN sys.users o ON o.id::text = u.username AND o.id <> u.id`),
+	"tenant-hostile-name":   old("full_name", "first_name", `SELECT count(*) FROM sys.users WHERE `+hostile),
+	"tenant-empty-password": old("password", "password_hash", `SELECT count(*) FROM sys.users WHERE password = ''`),
+	"tenant-infinite-time": old("locked_until", "last_login_at",
 		`SELECT count(*) FROM sys.users WHERE NOT isfinite(locked_until) OR NOT isfinite(last_login_at)`),
-	TenantNullFlag: plain(`SELECT count(*) FROM sys.users WHERE is_active IS NULL OR is_deleted IS NULL`),
-	TenantTwin: plain(`SELECT count(*) FROM sys.users t JOIN sys.users o USING (username, email)
+	"tenant-null-flag": plain(`SELECT count(*) FROM sys.users WHERE is_active IS NULL OR is_deleted IS NULL`),
+	"tenant-twin": plain(`SELECT count(*) FROM sys.users t JOIN sys.users o USING (username, email)
 		WHERE t.is_deleted IS NULL AND o.is_deleted = false`),
-	TenantDeletedUser:  plain(`SELECT count(*) FROM sys.users WHERE is_deleted`),
-	TenantInactiveUser: plain(`SELECT count(*) FROM sys.users WHERE is_active = false`),
+	"tenant-deleted-user":  plain(`SELECT count(*) FROM sys.users WHERE is_deleted`),
+	"tenant-inactive-user": plain(`SELECT count(*) FROM sys.users WHERE is_active = false`),
 }
 
 func plain(sql string) func(Generation) string {
@@ -142,7 +142,7 @@ func TestEveryGenerationHasTheDefectsThatItCounts(t *testing.T) {
 					t.Errorf("%q is not defined", label)
 				}
 			}
-			for conn, defects := range map[*pgx.Conn]map[Defect]func(Generation) string{manager: inManager, tenants: inTenants} {
+			for conn, defects := range map[*pgx.Conn]map[string]func(Generation) string{manager: inManager, tenants: inTenants} {
 				for label, sql := range defects {
 					found := 0
 					if s := sql(g); s != "" {

@@ -3,6 +3,7 @@ package migrate
 import (
 	"fmt"
 	"io/fs"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/migrations"
 )
 
 // migration is one embedded file.
@@ -57,11 +59,11 @@ var (
 
 // load reads a database's migrations by version.
 func load(which Database) ([]*migration, error) {
-	files, err := which.files()
-	if err != nil {
-		return nil, err
+	files := migrations.Manager
+	if which == Tenants {
+		files = migrations.Tenant
 	}
-	names, err := which.names()
+	names, err := fs.Glob(files, "*/*.sql") // sorted by name
 	if err != nil {
 		return nil, err
 	}
@@ -71,6 +73,7 @@ func load(which Database) ([]*migration, error) {
 		if err != nil {
 			return nil, err
 		}
+		name = path.Base(name)
 		m := &migration{name: name, statements: split(string(text))}
 		if found := optionalForm.FindSubmatch(text); found != nil {
 			m.optional = string(found[1])

@@ -12,7 +12,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"time"
@@ -23,7 +22,6 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/migrations"
 )
 
 // Database selects one of the two schemas.
@@ -152,27 +150,29 @@ type run struct {
 	provider *goose.Provider
 }
 
-func begin(ctx context.Context, cfg *pgx.ConnConfig, which Database, with []string, discard bool) (*run, error) {
+func begin(ctx context.Context, cfg *pgx.ConnConfig, which Database, with []string, discard bool) (_ *run, err error) {
 	list, err := load(which)
 	if err != nil {
 		return nil, err
 	}
 	r := &run{which: which, db: open(cfg, which)}
+	defer func() {
+		if err != nil {
+			err = translate(err, which, "")
+			r.end()
+		}
+	}()
 	if err := ensureTables(ctx, r.db); err != nil {
-		r.end()
-		return nil, translate(err, which, "")
-	}
-	state, err := readState(ctx, r.db)
-	if err != nil {
-		r.end()
-		return nil, translate(err, which, "")
-	}
-	if err := newer(which, list, state); err != nil {
-		r.end()
 		return nil, err
 	}
-	list = selected(list, with, state)
-	r.list, r.state = list, state
+	if r.state, err = readState(ctx, r.db); err != nil {
+		return nil, err
+	}
+	if err := newer(which, list, r.state); err != nil {
+		return nil, err
+	}
+	list = selected(list, with, r.state)
+	r.list = list
 	// Go migrations, because the effect of a file depends on the database.
 	all := make([]*goose.Migration, len(list))
 	for i, m := range list {
@@ -188,10 +188,9 @@ func begin(ctx context.Context, cfg *pgx.ConnConfig, which Database, with []stri
 		goose.WithAllowOutofOrder(true),
 		goose.WithLogger(goose.NopLogger()))
 	if err != nil {
-		r.end()
-		return nil, fault.New(fault.Internal, "the embedded migrations of the %s database are unusable", which).Because(err)
+		err = fault.New(fault.Internal, "the embedded migrations of the %s database are unusable", which).Because(err)
 	}
-	return r, nil
+	return r, err
 }
 
 func (r *run) end() { _ = r.db.Close() } // statements have reported their errors
@@ -264,40 +263,17 @@ func steps(list []*migration, applied map[int64]time.Time) []Step {
 	return all
 }
 
-// Hash returns the SHA-256, in hex, of the database's embedded migrations, including their names. It identifies test
-// templates built from the same migrations.
+// Hash identifies the database's embedded migrations, for test templates built from them.
 func Hash(which Database) string {
 	h := sha256.New()
-	files, err := which.files()
-	if err != nil {
-		return hex.EncodeToString(h.Sum(nil))
-	}
-	names, _ := which.names() // files has just succeeded
-	for _, name := range names {
-		text, _ := fs.ReadFile(files, name)
-		_, _ = fmt.Fprintf(h, "%s\x00%d\x00", name, len(text))
-		h.Write(text)
+	list, _ := load(which) // the files are embedded
+	for _, m := range list {
+		_, _ = fmt.Fprintf(h, "%s %d\n", m.name, len(m.statements))
+		for _, s := range m.statements {
+			_, _ = fmt.Fprintf(h, "%d %s\n", len(s.text), s.text)
+		}
 	}
 	return hex.EncodeToString(h.Sum(nil))
-}
-
-func (which Database) files() (fs.FS, error) {
-	switch which {
-	case Manager:
-		return fs.Sub(migrations.Manager, "manager")
-	case Tenants:
-		return fs.Sub(migrations.Tenant, "tenant")
-	}
-	return nil, fault.New(fault.Usage, "unknown database %q", string(which)).
-		WithHint("use %s or %s", Manager, Tenants)
-}
-
-func (which Database) names() ([]string, error) {
-	files, err := which.files()
-	if err != nil {
-		return nil, err
-	}
-	return fs.Glob(files, "*.sql") // sorted by name
 }
 
 // translate adds the database, and the migration if any, to an error. Every server error during a migration becomes a

@@ -139,7 +139,7 @@ func TestLifeOfADevDatabase(t *testing.T) {
 	if err := syscall.Kill(s.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	for (cluster{dir: s.Dir}).serves(s.PID) {
+	for running := true; running; _, running = (cluster{dir: s.Dir}).running() {
 		time.Sleep(time.Millisecond)
 	}
 	after, err := Ensure(ctx, o)

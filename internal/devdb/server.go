@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -31,6 +31,7 @@ const (
 type postmaster struct {
 	pid       int
 	startedAt time.Time
+	port      string
 	socketDir string
 	ready     bool
 }
@@ -48,42 +49,23 @@ func (c cluster) readPID() (postmaster, bool) {
 	}
 	started, _ := strconv.ParseInt(line[2], 10, 64) // missing for an instant at the start
 	return postmaster{
-		pid: pid, startedAt: time.Unix(started, 0), socketDir: line[4], ready: strings.TrimSpace(line[7]) == "ready",
+		pid: pid, startedAt: time.Unix(started, 0), port: line[3], socketDir: line[4], ready: strings.TrimSpace(line[7]) == "ready",
 	}, true
 }
 
-// running returns the live server of our data directory. It ignores a stale pid file, whose pid may be free, a zombie
-// or another program.
+// running returns the server of our data directory if it listens on its socket. A stale pid file, whose pid may belong
+// to another program or a zombie, is ignored.
 func (c cluster) running() (postmaster, bool) {
 	p, ok := c.readPID()
-	if !ok || !c.serves(p.pid) {
+	if !ok {
 		return postmaster{}, false
 	}
-	return p, true
-}
-
-// serves reports whether process pid is a postmaster on our data directory.
-func (c cluster) serves(pid int) bool {
-	proc := filepath.Join("/proc", strconv.Itoa(pid))
-	cmdline, err := os.ReadFile(filepath.Join(proc, "cmdline"))
+	conn, err := net.Dial("unix", filepath.Join(p.socketDir, ".s.PGSQL."+p.port))
 	if err != nil {
-		if _, err := os.Stat("/proc/self"); err == nil {
-			return false
-		}
-		out, err := exec.Command("ps", "-ww", "-o", "command=", "-p", strconv.Itoa(pid)).Output()
-		return err == nil && strings.Contains(string(out), "postgres -D "+c.dataDir()+" ")
+		return postmaster{}, false
 	}
-	args := strings.Split(string(cmdline), "\x00") // a zombie has no command line
-	if filepath.Base(args[0]) != "postgres" {
-		return false
-	}
-	if i := slices.Index(args, "-D"); i > 0 && i+1 < len(args) && args[i+1] == c.dataDir() {
-		return true
-	}
-	// Started by hand, perhaps under another path: the working directory of the server is its data directory.
-	theirs, err1 := os.Stat(filepath.Join(proc, "cwd"))
-	ours, err2 := os.Stat(c.dataDir())
-	return err1 == nil && err2 == nil && os.SameFile(theirs, ours)
+	_ = conn.Close()
+	return p, true
 }
 
 // start returns the server once it accepts connections, and starts it if necessary. If ctx is cancelled, the server
@@ -182,12 +164,14 @@ func (c cluster) stop(ctx context.Context, sig syscall.Signal) error {
 	if err := syscall.Kill(p.pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fault.New(fault.Database, "cannot stop the PostgreSQL server with pid %d: %s", p.pid, err).Because(err)
 	}
-	for c.serves(p.pid) {
+	for { // the pid file is removed at the end
+		if q, ok := c.readPID(); !ok || q.pid != p.pid || errors.Is(syscall.Kill(p.pid, 0), syscall.ESRCH) {
+			return nil
+		}
 		if !pause(ctx, pollEvery) {
 			return interrupted(ctx, "waiting for PostgreSQL to stop")
 		}
 	}
-	return nil
 }
 
 // pause waits for d and returns false if ctx ended first.

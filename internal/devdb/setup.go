@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
@@ -98,25 +99,16 @@ func (c cluster) createDatabases(ctx context.Context, s Status) (err error) {
 				WithHint("see its log: %s", s.LogFile).Because(err)
 		}
 	}()
-	cfg, err := pgx.ParseConfig(s.DSN("postgres"))
-	if err != nil {
-		return err
-	}
-	cfg.RuntimeParams["search_path"] = "pg_catalog, pg_temp"
-	conn, err := pgx.ConnectConfig(ctx, cfg)
+	conn, err := pgx.Connect(ctx, s.DSN("postgres"))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close(ctx) }()
 	for _, name := range databases {
-		var exists bool
-		if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&exists); err != nil {
+		_, err := conn.Exec(ctx, "CREATE DATABASE "+name)
+		const duplicateDatabase = "42P04"
+		if pe, ok := errors.AsType[*pgconn.PgError](err); err != nil && (!ok || pe.Code != duplicateDatabase) {
 			return err
-		}
-		if !exists {
-			if _, err := conn.Exec(ctx, "CREATE DATABASE "+name); err != nil {
-				return err
-			}
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -286,7 +287,7 @@ func TestXLSX_SecondSheet(t *testing.T) {
 		if got := bytes.Count(text, []byte("<row ")); got != want {
 			t.Errorf("%s has %d rows, want %d", name, got, want)
 		}
-		if first := strconv.Itoa(rows - 11); name == "xl/worksheets/sheet2.xml" && !bytes.Contains(text, []byte(`</row><row r="2"><c r="A2"><v>`+first+"</v>")) {
+		if first := strconv.Itoa(rows - 11); name == "xl/worksheets/sheet2.xml" && !regexp.MustCompile(`</row><row r="2"><c r="A2"[^>]*><v>`+first+"</v>").Match(text) {
 			t.Errorf("the second sheet does not begin with %s: %.300s", first, text)
 		}
 	}

@@ -3,10 +3,11 @@ package config
 import (
 	"io/fs"
 	"os"
-	osuser "os/user"
 	"slices"
 	"strconv"
 	"syscall"
+
+	"github.com/cxgctl/cxgctl/internal/outfile"
 )
 
 // identity is the effective user and group and, under sudo, those of the invoking user.
@@ -44,7 +45,7 @@ type ownership struct {
 func (i identity) whyDistrusts(f ownership) string {
 	for _, owner := range []int{f.owner, f.link} {
 		if !i.is(owner) {
-			return "belongs to another user (" + username(owner) + ")"
+			return "belongs to another user (" + outfile.OwnerName(owner) + ")"
 		}
 	}
 	switch {
@@ -73,13 +74,4 @@ func groupOf(info fs.FileInfo) int {
 		return int(stat.Gid)
 	}
 	return -1
-}
-
-// username returns the name of a user, or "uid N" if it has none.
-func username(uid int) string {
-	id := strconv.Itoa(uid)
-	if u, err := osuser.LookupId(id); err == nil {
-		return u.Username
-	}
-	return "uid " + id
 }

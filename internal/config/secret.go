@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/outfile"
 )
 
 // whyExposed returns why a file is unfit for a secret, or "", and whether chmod helps. Root is trusted:
@@ -159,7 +160,7 @@ func checkSecretFile(refuse func(string) *fault.Error, path string, info fs.File
 	case isWithin(path, "/run/secrets") || isWithin(path, credentials):
 		return nil
 	case owner != 0 && owner != os.Geteuid():
-		return refuse("belongs to another user (" + username(owner) + ")").
+		return refuse("belongs to another user (" + outfile.OwnerName(owner) + ")").
 			WithHint("chown it, or use a copy of your own with mode 0600")
 	case mode.Perm()&0o007 != 0:
 		return refuse(fmt.Sprintf("is open to others (mode %04o)", mode.Perm())).

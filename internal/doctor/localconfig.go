@@ -70,10 +70,10 @@ func (c Config) check() Finding {
 			remedied("check its content and chown it, or choose your own with --config")
 	case writable(info):
 		return wrong(Warn, "%s, can be changed by group or others, who can change where cxgctl connects to", mode).
-			remedied("chmod go-w %s", quote(c.File))
+			remedied("chmod go-w %s", fault.Word(c.File))
 	case err == nil && writable(folder) && folder.Mode()&fs.ModeSticky == 0:
 		return wrong(Warn, "%s, is in a directory in which group or others can replace it", mode).
-			remedied("chmod go-w %s", quote(filepath.Dir(c.File)))
+			remedied("chmod go-w %s", fault.Word(filepath.Dir(c.File)))
 	}
 	return fine("%s%s", mode, profile)
 }
@@ -130,14 +130,4 @@ func writable(info fs.FileInfo) bool {
 func foreign(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && stat.Uid != 0 && int(stat.Uid) != os.Geteuid()
-}
-
-// quote quotes a path for the shell.
-func quote(path string) string {
-	if !strings.ContainsFunc(path, func(r rune) bool {
-		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+:@%", r)
-	}) {
-		return path
-	}
-	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }

@@ -133,7 +133,7 @@ func (p *Place) checkTrust(st unix.Stat_t, what string) error {
 		return nil
 	}
 	return fault.New(fault.Validation, "%s: this %s belongs to another user (%s) and is in a folder that others can write to",
-		p.name, what, ownerName(st.Uid)).
+		p.name, what, OwnerName(int(st.Uid))).
 		WithHint("name a file in a folder of your own, or write to standard output").With("file", p.name)
 }
 
@@ -145,9 +145,9 @@ func othersCanWrite(dir unix.Stat_t) bool {
 	return dir.Mode&0o002 != 0 || dir.Mode&0o020 != 0 && int(dir.Gid) != os.Getegid() || isForeign(dir.Uid)
 }
 
-// ownerName returns the name of a user, or "uid N" if it has none.
-func ownerName(uid uint32) string {
-	id := strconv.FormatUint(uint64(uid), 10)
+// OwnerName returns the name of a user, or "uid N" if it has none.
+func OwnerName(uid int) string {
+	id := strconv.Itoa(uid)
 	if u, err := user.LookupId(id); err == nil {
 		return u.Username
 	}
@@ -357,7 +357,7 @@ func (p *Place) checkOwner(f *os.File, secret bool) (*os.File, error) {
 	case !secret:
 		err = p.checkTrust(st, "file")
 	case int(st.Uid) != os.Geteuid():
-		err = fault.New(fault.Validation, "%s belongs to another user (%s)", p.name, ownerName(st.Uid)).
+		err = fault.New(fault.Validation, "%s belongs to another user (%s)", p.name, OwnerName(int(st.Uid))).
 			WithHint("name a new file")
 	case st.Mode&unix.S_IFMT != unix.S_IFREG, st.Mode&0o077 != 0, st.Nlink != 1:
 		err = fault.New(fault.Validation, "%s exists and is not a file that only you can read", p.name).

@@ -96,7 +96,7 @@ func TestPending_OwnerLinkFolder(t *testing.T) {
 			if got := err == nil; got != tc.want {
 				t.Fatalf("written: %t, %v", got, err)
 			}
-			if !tc.want && (!fault.Is(err, fault.Validation) || !strings.Contains(err.Error(), "belongs to another user ("+ownerName(otherUser)+")")) {
+			if !tc.want && (!fault.Is(err, fault.Validation) || !strings.Contains(err.Error(), "belongs to another user ("+OwnerName(otherUser)+")")) {
 				t.Errorf("%v", err)
 			}
 			text, err := os.ReadFile(name)

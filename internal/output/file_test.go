@@ -190,7 +190,8 @@ func TestFile_WriteErrors(t *testing.T) {
 	_ = r.Close()
 	defer func() { _ = closed.Close() }()
 
-	for _, format := range Formats {
+	for _, name := range Formats {
+		format := Format(name)
 		for _, tc := range []struct {
 			o    Options
 			is   error
@@ -229,7 +230,8 @@ func (l *limited) Write(b []byte) (int, error) {
 
 func TestFile_DiskFull(t *testing.T) {
 	t.Parallel()
-	for _, format := range Formats {
+	for _, name := range Formats {
+		format := Format(name)
 		if format == XLSX {
 			continue // it is refused
 		}

@@ -27,7 +27,8 @@ type person struct {
 func TestMask_EveryFormat(t *testing.T) {
 	people := []person{{"1", "ada@example.com", ptr("010-1234-5678"), json.RawMessage(`{"email":"ada@example.com","list":[{"phone":"010-1234-5678"}]}`)}}
 	all := View{Table: []string{"email", "phone", "before"}, Wide: []string{"email", "phone", "before"}}
-	for _, format := range Formats {
+	for _, name := range Formats {
+		format := Format(name)
 		for _, masked := range []bool{true, false} {
 			file := filepath.Join(t.TempDir(), "x")
 			p, err := New(Options{Format: format, File: file, Mask: masked})

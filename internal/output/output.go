@@ -39,19 +39,15 @@ const (
 )
 
 // Formats lists every format, for help and completion.
-var Formats = []Format{Table, Wide, JSON, JSONL, CSV, TSV, YAML, ID, XLSX}
+var Formats = strings.Fields("table wide json jsonl csv tsv yaml id xlsx")
 
 // ParseFormat returns the format named s, or a VALIDATION_ERROR that lists the valid ones.
 func ParseFormat(s string) (Format, error) {
-	if slices.Contains(Formats, Format(s)) {
+	if slices.Contains(Formats, s) {
 		return Format(s), nil
 	}
-	names := make([]string, len(Formats))
-	for i, f := range Formats {
-		names[i] = string(f)
-	}
 	return "", fault.New(fault.Validation, "unknown output format %q", s).
-		WithHint("valid formats: %s", strings.Join(names, ", ")).With("valid", names)
+		WithHint("valid formats: %s", strings.Join(Formats, ", ")).With("valid", Formats)
 }
 
 // FormatOf returns the format of a file by its extension before .gz or .zst, or "".

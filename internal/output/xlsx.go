@@ -40,7 +40,6 @@ type workbook struct {
 	cells    []any
 	totals   totals
 	text     []byte
-	places   map[string]int // decimal places by currency, -1 if unknown
 
 	head, headRight, title, bold, truth, day, percent int                // styles
 	decimals                                          [maxPlaces + 1]int // styles by the number of decimal places
@@ -89,7 +88,6 @@ func (x *workbook) begin(b []byte) ([]byte, error) {
 	})
 	x.cells = make([]any, len(x.cols))
 	x.totals = totals{}
-	x.places = map[string]int{}
 	x.widths = make([]int, len(x.cols))
 	for i := range x.cols {
 		if !x.printer.NoHeaders {
@@ -272,7 +270,7 @@ func (x *workbook) writeTotals() error {
 				sum = n
 			}
 			if x.cols[i].look == asSum {
-				places = x.shownPlaces(code, places)
+				places = shownPlaces(code, places)
 			}
 			format := numberFormat(places)
 			style, err := x.file.NewStyle(&excelize.Style{Font: boldFont, CustomNumFmt: &format, Alignment: alignRight})
@@ -373,15 +371,8 @@ func (x *workbook) cell(r *printedRow, i int) (any, error) {
 func numberWidth(text string) int { return len(text) + len(text)/3 }
 
 // shownPlaces returns the decimal places of an amount in a currency.
-func (x *workbook) shownPlaces(code string, places int) int {
-	known, ok := x.places[code]
-	if !ok {
-		if known, ok = currencyPlaces(code); !ok {
-			known = -1
-		}
-		x.places[code] = known
-	}
-	if known >= 0 {
+func shownPlaces(code string, places int) int {
+	if known, ok := currencyPlaces(code); ok {
 		places = known
 	}
 	return min(places, maxPlaces)
@@ -431,7 +422,7 @@ func (x *workbook) numberStyle(r *printedRow, i, places int) int {
 	case look == asPercent:
 		return x.percent
 	case (look == asAmount || look == asSum) && x.currency >= 0:
-		return x.decimals[x.shownPlaces(r.code(x.currency), places)]
+		return x.decimals[shownPlaces(r.code(x.currency), places)]
 	}
 	return x.decimals[min(places, maxPlaces)]
 }

@@ -23,15 +23,11 @@ var (
 
 // check refuses unknown formats.
 func (x Format) check() error {
-	if x == "" || slices.Contains(Formats, x) {
+	if x == "" || slices.Contains(Formats, string(x)) {
 		return nil
 	}
-	names := make([]string, len(Formats))
-	for i, f := range Formats {
-		names[i] = string(f)
-	}
 	return fault.New(fault.Validation, "--format: %q is not a format", string(x)).
-		WithHint("valid formats: %s", strings.Join(names, ", ")).With("valid", names)
+		WithHint("valid formats: %s", strings.Join(Formats, ", ")).With("valid", Formats)
 }
 
 // binary determines by the first bytes whether a file is a workbook.
@@ -92,12 +88,6 @@ func ParseDelimiter(s string) (byte, error) {
 		return 0, nil
 	case "tab", `\t`:
 		return '\t', nil
-	case "comma":
-		return ',', nil
-	case "semicolon":
-		return ';', nil
-	case "pipe":
-		return '|', nil
 	}
 	if len(s) == 1 && (s[0] > ' ' && s[0] < 0x7f || s[0] == '\t') && s != `"` && s != "'" && !isAlphanumeric(s[0]) {
 		return s[0], nil

@@ -47,11 +47,7 @@ func BindOutput(env *Env, cmd *cobra.Command, check func(columns []string) error
 	f.BoolVar(&env.Output.safe, "csv-safe", false, "prefix csv cells that spreadsheets evaluate with ', and quote cells with ;")
 	cliflag.MarkFlags(f, cliflag.Printing, "output", "json", "columns", "no-headers", "jq", "csv-bom", "csv-safe")
 	cliflag.ExplainIn(f, "formats", "columns", "no-headers", "output-file", "jq", "csv-bom", "csv-safe")
-	formats := make([]string, len(output.Formats))
-	for i, x := range output.Formats {
-		formats[i] = string(x)
-	}
-	cliflag.CompleteFlag(cmd, "output", formats...)
+	cliflag.CompleteFlag(cmd, "output", output.Formats...)
 	cliflag.CompleteFlagWith(cmd, "columns", func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		valid, _ := fault.From(check([]string{"?"})).Detail["valid"].([]string)
 		return valid, cobra.ShellCompDirectiveNoFileComp

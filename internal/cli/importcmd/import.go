@@ -100,7 +100,7 @@ func Complete(env *cmdutil.Env, cmd *cobra.Command, f *Flags, n Spec) *cobra.Com
 	fs.BoolVar(&f.status, "status", false, "show the progress of importing FILE, and its operations")
 	fs.StringVar(&f.undo, "undo", "", "undo everything that all runs of `FILE|OP` created and changed, except rows changed since")
 	cliflag.MarkFlags(fs, cliflag.Recorded, "format", "encoding", "on-conflict", "max-errors", "atomic", "status", "undo")
-	cliflag.CompleteFlag(cmd, "format", formatNames()...)
+	cliflag.CompleteFlag(cmd, "format", rowreader.Formats...)
 	cliflag.CompleteFlag(cmd, "on-conflict", n.Conflicts...)
 	cliflag.CompleteFlag(cmd, "encoding", "cp949", "euc-kr", "shift_jis", "utf-16", "utf-8", "windows-1252")
 	cliflag.CompleteFlag(cmd, "delimiter", "tab")
@@ -140,14 +140,6 @@ func completeMap(fields []string) cobra.CompletionFunc {
 		}
 		return words, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 	}
-}
-
-func formatNames() []string {
-	names := make([]string, len(rowreader.Formats))
-	for i, x := range rowreader.Formats {
-		names[i] = string(x)
-	}
-	return names
 }
 
 // joinWords joins words in English: a, b and c.

@@ -70,17 +70,11 @@ func columnsOf(t reflect.Type) ([]column, error) {
 	if t.Kind() != reflect.Struct {
 		return nil, fault.New(fault.Internal, "cannot print a %s: it is not a struct", t)
 	}
-	return appendColumns(nil, t, nil), nil
-}
-
-func appendColumns(cols []column, t reflect.Type, parent []int) []column {
-	for i := range t.NumField() {
-		f := t.Field(i)
+	var cols []column
+	for _, f := range reflect.VisibleFields(t) {
 		tag, tagged := f.Tag.Lookup("json")
-		index := append(slices.Clip(parent), i)
 		if f.Anonymous && !tagged && f.Type.Kind() == reflect.Struct {
-			cols = appendColumns(cols, f.Type, index)
-			continue
+			continue // its fields follow
 		}
 		name, _, _ := strings.Cut(tag, ",")
 		if !f.IsExported() || tag == "-" {
@@ -96,14 +90,14 @@ func appendColumns(cols []column, t reflect.Type, parent []int) []column {
 		}
 		cols = append(cols, column{
 			name:    name,
-			index:   index,
+			index:   f.Index,
 			kind:    kind,
 			append:  text,
 			look:    shown,
 			heading: cmp.Or(f.Tag.Get("heading"), strings.ToUpper(name)),
 		})
 	}
-	return cols
+	return cols, nil
 }
 
 // isNumber reports whether t is, or points to, an integer or an amount.

@@ -22,23 +22,14 @@ type member struct {
 
 // Names reports whether an object of json or jsonl has the name, whatever its value.
 func (r Row) Names(name string) bool {
-	for _, m := range r.object {
-		if m.name == name {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.object, func(m member) bool { return m.name == name })
 }
 
 // HasEmpty reports whether an object of json or jsonl has the name with an empty string, which Values cannot
 // distinguish from null.
 func (r Row) HasEmpty(name string) bool {
-	for _, m := range r.object {
-		if m.name == name {
-			return string(m.value) == `""`
-		}
-	}
-	return false
+	i := slices.IndexFunc(r.object, func(m member) bool { return m.name == name })
+	return i >= 0 && string(r.object[i].value) == `""`
 }
 
 // jsonLines reads one object per line.

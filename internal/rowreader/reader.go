@@ -102,14 +102,7 @@ type Reader struct {
 func (r *Reader) Close() { r.close() }
 
 // Index returns the column of a field, or -1.
-func (r *Reader) Index(field string) int {
-	for i, c := range r.Columns {
-		if c == field {
-			return i
-		}
-	}
-	return -1
-}
+func (r *Reader) Index(field string) int { return slices.Index(r.Columns, field) }
 
 // Rows starts reading the file from its first record. An invalid header, format or encoding is a VALIDATION_ERROR
 // that lists the valid values.
@@ -296,12 +289,7 @@ func (r *Reader) resolveColumns(o Options) error {
 	}
 	r.prefix = make([]bool, len(columns))
 	for i, c := range columns {
-		r.prefix[i] = true
-		for _, v := range o.Verbatim {
-			if c == v {
-				r.prefix[i] = false
-			}
-		}
+		r.prefix[i] = !slices.Contains(o.Verbatim, c)
 	}
 	return nil
 }

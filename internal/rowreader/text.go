@@ -13,6 +13,7 @@ import (
 	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/text/encoding/korean"
 	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
@@ -66,31 +67,7 @@ func decode(r io.Reader, name string) (io.Reader, string, error) {
 		}
 		return b, "", err
 	}
-	return &withoutMark{r: e.NewDecoder().Reader(b)}, name, nil
-}
-
-// withoutMark removes a byte order mark that the decoder left.
-type withoutMark struct {
-	r     io.Reader
-	begun bool
-}
-
-func (w *withoutMark) Read(b []byte) (int, error) {
-	if w.begun {
-		return w.r.Read(b)
-	}
-	w.begun = true
-	head := make([]byte, 3)
-	n, err := io.ReadFull(w.r, head)
-	if errors.Is(err, io.EOF) {
-		return 0, io.EOF
-	}
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return 0, err
-	}
-	head = bytes.TrimPrefix(head[:n], []byte("\xef\xbb\xbf"))
-	w.r = io.MultiReader(bytes.NewReader(head), w.r)
-	return w.r.Read(b)
+	return transform.NewReader(b, unicode.BOMOverride(e.NewDecoder())), name, nil
 }
 
 // lines reads physical lines with their line ends, and can unread some.

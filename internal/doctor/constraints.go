@@ -69,62 +69,52 @@ SELECT c.conname::text AS name,
  WHERE c.conrelid = to_regclass($1) AND c.contype = 'f'
  ORDER BY c.conname`
 
-// auditKeys examines the audit log's foreign keys. bad describes what is wrong with one, or returns "".
-func auditKeys(ctx context.Context, s *subject, bad func(foreignKey) string) (things []string, remedy string, err error) {
-	keys, err := db.Collect[foreignKey](ctx, s.db, readForeignKeys, schema.AuditLogs)
-	if err != nil {
-		return nil, "", err
-	}
-	var drops []string
-	for _, k := range keys {
-		if what := bad(k); what != "" {
-			things = append(things, k.Name+" ("+what+")")
-			drops = append(drops, "DROP CONSTRAINT "+pgx.Identifier{k.Name}.Sanitize())
+// auditKeys returns a check that looks for wrong foreign keys of the audit log. bad describes what is wrong with one, or
+// returns "".
+func auditKeys(found, good string, bad func(foreignKey) string) func(ctx context.Context, s *subject) (Finding, error) {
+	return func(ctx context.Context, s *subject) (Finding, error) {
+		if s.catalog[schema.AuditLogs] == nil {
+			return skipped("%s does not exist", schema.AuditLogs), nil
 		}
+		keys, err := db.Collect[foreignKey](ctx, s.db, readForeignKeys, schema.AuditLogs)
+		if err != nil {
+			return Finding{}, err
+		}
+		var things, drops []string
+		for _, k := range keys {
+			if what := bad(k); what != "" {
+				things = append(things, k.Name+" ("+what+")")
+				drops = append(drops, "DROP CONSTRAINT "+pgx.Identifier{k.Name}.Sanitize())
+			}
+		}
+		if len(things) == 0 {
+			return fine("%s", good), nil
+		}
+		return wrong(Warn, "%s%s", found, abridged(things)).of(things).
+			remedied("ALTER TABLE %s %s", schema.AuditLogs, strings.Join(drops, ", ")), nil
 	}
-	return things, "ALTER TABLE " + schema.AuditLogs + " " + strings.Join(drops, ", "), nil
 }
 
 // auditCascade looks for foreign keys that delete or clear audit rows when a user or tenant is deleted.
-func auditCascade(ctx context.Context, s *subject) (Finding, error) {
-	if s.catalog[schema.AuditLogs] == nil {
-		return skipped("%s does not exist", schema.AuditLogs), nil
-	}
-	things, remedy, err := auditKeys(ctx, s, func(k foreignKey) string {
+var auditCascade = auditKeys("audit rows are deleted together with their subject, by ",
+	"deleting a user or a tenant does not affect "+schema.AuditLogs,
+	func(k foreignKey) string {
 		if k.OnDelete == "" {
 			return ""
 		}
 		return k.Columns + " to " + k.Target + ", ON DELETE " + k.OnDelete
 	})
-	if err != nil {
-		return Finding{}, err
-	}
-	if len(things) > 0 {
-		return wrong(Warn, "audit rows are deleted together with their subject, by %s", abridged(things)).of(things).remedied("%s", remedy), nil
-	}
-	return fine("deleting a user or a tenant does not affect %s", schema.AuditLogs), nil
-}
 
 // auditTargets are the tables that ids in audit rows refer to.
 var auditTargets = map[string]string{"user_id": schema.Users, "tenant_id": schema.Tenants}
 
 // auditReferences looks for foreign keys that refuse the ids in audit rows.
-func auditReferences(ctx context.Context, s *subject) (Finding, error) {
-	if s.catalog[schema.AuditLogs] == nil {
-		return skipped("%s does not exist", schema.AuditLogs), nil
-	}
-	things, remedy, err := auditKeys(ctx, s, func(k foreignKey) string {
+var auditReferences = auditKeys("ids are written to extra_data of "+schema.AuditLogs+", because foreign keys reference other tables than "+
+	schema.Users+" and "+schema.Tenants+": ",
+	schema.AuditLogs+" accepts the ids of operators and tenants",
+	func(k foreignKey) string {
 		if want := auditTargets[k.Columns]; want == "" || want == k.Target {
 			return ""
 		}
 		return k.Columns + " to " + k.Target
 	})
-	if err != nil {
-		return Finding{}, err
-	}
-	if len(things) > 0 {
-		return wrong(Warn, "ids are written to extra_data of %s, because foreign keys reference other tables than %s and %s: %s",
-			schema.AuditLogs, schema.Users, schema.Tenants, abridged(things)).of(things).remedied("%s", remedy), nil
-	}
-	return fine("%s accepts the ids of operators and tenants", schema.AuditLogs), nil
-}

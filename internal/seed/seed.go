@@ -71,12 +71,12 @@ func Load(ctx context.Context, managerDSN, tenantDSN string, s Size) (loaded boo
 	if err != nil {
 		return false, err
 	}
-	defer closeSession(ctx, managerConn)
+	defer managerConn.Close(context.WithoutCancel(ctx)) // rolls back an open transaction
 	tenantConn, err := connect(ctx, "tenants", tenantDSN)
 	if err != nil {
 		return false, err
 	}
-	defer closeSession(ctx, tenantConn)
+	defer tenantConn.Close(context.WithoutCancel(ctx))
 	// released at the end of the session
 	if _, err := managerConn.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(lockKey)); err != nil {
 		return false, db.Translate(err)
@@ -135,11 +135,6 @@ func connect(ctx context.Context, name, dsn string) (*pgx.Conn, error) {
 		return nil, db.Translate(err)
 	}
 	return conn, nil
-}
-
-// closeSession closes a session even if ctx has ended, which rolls back an open transaction.
-func closeSession(ctx context.Context, conn *pgx.Conn) {
-	_ = conn.Close(context.WithoutCancel(ctx))
 }
 
 // loadedSize returns the size of the existing load, or nil.

@@ -2,9 +2,7 @@ package dbtest
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
@@ -40,19 +38,9 @@ func startReplicated(tb testing.TB, t Template) (*Replicated, error) {
 	standby := filepath.Join(c.root, "s")
 	data := [2]string{c.data(), filepath.Join(standby, "data")}
 	r := &Replicated{dirs: [2]string{c.sockets(), standby}}
-	if err := admitReplication(filepath.Join(data[0], "pg_hba.conf")); err != nil {
-		return nil, err
-	}
-	if err := os.Mkdir(standby, 0o755); err != nil {
-		return nil, err
-	}
-	if c.account != nil {
-		if err := os.Chown(standby, int(c.account.Uid), int(c.account.Gid)); err != nil {
-			return nil, err
-		}
-	}
-	follow := fmt.Sprintf("cp -a %[1]s %[2]s && touch %[2]s/standby.signal && echo \"primary_conninfo = 'host=%[3]s port=%[4]s user=%[5]s'\" >>%[2]s/postgresql.auto.conf",
-		data[0], data[1], r.dirs[0], clusterPort, clusterUser)
+	follow := fmt.Sprintf("mkdir %[6]s && chown --reference=%[1]s %[6]s && cp -a %[1]s %[2]s && touch %[2]s/standby.signal && "+
+		"echo \"primary_conninfo = 'host=%[3]s port=%[4]s user=%[5]s'\" >>%[2]s/postgresql.auto.conf",
+		data[0], data[1], r.dirs[0], clusterPort, clusterUser, standby)
 	if said, err := exec.CommandContext(tb.Context(), "sh", "-c", follow).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("copying the data: %w: %s", err, said)
 	}
@@ -63,16 +51,6 @@ func startReplicated(tb testing.TB, t Template) (*Replicated, error) {
 		return nil, err
 	}
 	return r, r.synchronise(tb.Context())
-}
-
-// admitReplication adds a line for replication to a cluster's pg_hba.conf.
-func admitReplication(path string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString("\nlocal replication all trust\n")
-	return errors.Join(err, f.Close())
 }
 
 // synchronise makes commits on the primary wait until the standby has applied them.

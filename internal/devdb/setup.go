@@ -31,6 +31,7 @@ log_timezone = 'UTC'
 // access replaces the cluster's pg_hba.conf. The mode of the socket's directory protects it.
 const access = `# Set by cxgctl dev.
 local all all trust
+local replication all trust
 `
 
 // connectLimit limits connecting over the socket and creating the databases.

@@ -194,7 +194,7 @@ func (m *migration) add(ctx context.Context, tx *sql.Tx, s *statement, made bool
 	}
 	later := false
 	if s.kind == KindIndex && !made {
-		err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM `+s.table+`)`).Scan(&later)
+		err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM `+s.table+`)`).Scan(&later)
 		if err != nil {
 			return err
 		}

@@ -33,7 +33,9 @@ func open(cfg *pgx.ConnConfig, which Database) *sql.DB {
 	c.RuntimeParams["default_transaction_read_only"] = "on" // detects a pooler
 	c.RuntimeParams["lock_timeout"] = lockTimeout
 	c.RuntimeParams["statement_timeout"] = "0" // building an index of a large table may take long
-	db.Pin(c.RuntimeParams)                    // includes the time zone, for goose's timestamp without one
+	// Citus refuses a second definition in a transaction otherwise. Other servers ignore it.
+	c.RuntimeParams["citus.multi_shard_modify_mode"] = "sequential"
+	db.Pin(c.RuntimeParams) // includes the time zone, for goose's timestamp without one
 	d := stdlib.OpenDB(*c, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
 		err := db.CheckSession(ctx, conn.PgConn())
 		if err == nil {

@@ -20,14 +20,26 @@ const answerGrace = time.Second
 const resolveTimeout = 15 * time.Second
 
 // seal sends the batch, reads the audit rows as the log has stored them, and returns the last statements, which seal the
-// rows.
-func (l *Ledger) seal(ctx context.Context, tx *Tx, batch *stagedBatch, rows seal.Unsealed) (*stagedBatch, error) {
+// rows. The questions about rights lock those; on Citus they follow the lock of the seals instead, which other ledgers
+// hold until their changes of rights are committed.
+func (l *Ledger) seal(ctx context.Context, tx *Tx, batch *stagedBatch, rows seal.Unsealed, rights ...db.PipelineQuery) (*stagedBatch, error) {
+	ask := func() {
+		for _, q := range rights {
+			q.Queue(&batch.Batch)
+		}
+	}
+	if tx.Layout == nil {
+		ask()
+	}
 	if l.db.Pooled() {
 		batch.Queue(readTransaction).QueryRow(func(row pgx.Row) error { return row.Scan(&tx.xid) })
 	}
 	n := batch.Len()
 	sealing := l.sealer.Begin(&batch.Batch, rows, tx.Now)
 	batch.stage(n, errNotSealed)
+	if tx.Layout != nil {
+		ask()
+	}
 	if err := tx.send(ctx, batch); err != nil {
 		return nil, err
 	}

@@ -509,12 +509,11 @@ func (l *Ledger) begin(ctx context.Context, questions []db.Questions) (*Tx, erro
 // commit sends the batch with the last statements of a change, seals its audit rows, and commits.
 func (tx *Tx) commit(ctx context.Context, batch *stagedBatch) error {
 	l := tx.ledger
+	var rights []db.PipelineQuery
 	if tx.authorizer != nil {
-		for _, q := range tx.authorizer.Last(tx.Layout) {
-			q.Queue(&batch.Batch)
-		}
+		rights = tx.authorizer.Last(tx.Layout)
 	}
-	last, err := l.seal(ctx, tx, batch, tx.unsealed)
+	last, err := l.seal(ctx, tx, batch, tx.unsealed, rights...)
 	if err != nil {
 		return err
 	}

@@ -79,7 +79,7 @@ SELECT EXISTS (SELECT FROM {table} s WHERE s.id = $1 AND s.status = 'ACTIVE' AND
 
 // questions read the operator's rights. Their results refuse an operator without the command's permissions, and one whose
 // login or key has been revoked since the command began. Citus deadlocks on share locks of reference tables, so rights
-// are not locked there.
+// are not locked there; the lock of the seals keeps other commands from changing them.
 func (a *txAuthorizer) questions(layout db.Layout, l lock) []db.PipelineQuery {
 	g := a.authorizer
 	g.mu.Lock()

@@ -220,6 +220,39 @@ func TestPermissions_RevokedWhileWaiting(t *testing.T) {
 	}
 }
 
+// On Citus rights are not locked, but read once the command holds the lock of the seals: another change of them is then
+// either committed, or waits. Tables with the names of Citus's catalog are enough for that.
+func TestPermissions_RevokedWhileWaitingOnCitus(t *testing.T) {
+	t.Parallel()
+	pair := withOperators(t)
+	const catalog = `SET allow_system_table_mods = on;
+CREATE TABLE pg_catalog.pg_dist_partition (logicalrelid regclass, partmethod "char", partkey text, colocationid int, repmodel "char");
+CREATE TABLE pg_catalog.pg_dist_local_group AS SELECT 0 AS groupid`
+	if _, err := query(t.Context(), pair.Manager, catalog); err != nil {
+		t.Fatal(err)
+	}
+	change := func(phone string) *process {
+		return cxgctl(t, pair, "users", "update", "plain", "--phone", phone).env("CXGCTL_OPERATOR=mid")
+	}
+	change("2").exits(t, 0)
+	conn, err := pgx.Connect(t.Context(), pair.Manager)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	if _, err := conn.Exec(t.Context(), "BEGIN; SELECT FROM cxg_audit.head FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	p := change("3").start(t)
+	eventually(t, pair.Manager, waits)
+	if _, err := conn.Exec(t.Context(), "UPDATE idam.user_roles SET status = 'INACTIVE' WHERE user_id = md5('mid')::uuid; COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.exit(t); got != 7 {
+		t.Errorf("exit code %d, want 7: %s", got, p.err.String())
+	}
+}
+
 // countRows counts the rows that the commands of this test would change.
 const countRows = `
 SELECT concat_ws(' ', (SELECT count(*) FROM idam.users), (SELECT string_agg(phone || is_active || coalesce(password, '-'), ',' ORDER BY username) FROM idam.users),

@@ -3,6 +3,7 @@ package db
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"regexp"
 	"slices"
@@ -93,9 +94,7 @@ func (l Layout) Check() error {
 		return fault.New(fault.Database, "%s", message).WithHint("nothing was changed; %s; see: cxgctl help engines", hint)
 	}
 	names := slices.Sorted(maps.Keys(l))
-	spread := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
-		return l[name].Kind != Distributed && l[name].Kind != Reference
-	})
+	spread := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !l.Spread(name) })
 	for _, name := range spread {
 		t := l[name]
 		switch {
@@ -119,9 +118,31 @@ func (l Layout) Check() error {
 	return nil
 }
 
+// Spread reports whether a table is on several nodes.
+func (l Layout) Spread(table string) bool {
+	return l[table].Kind == Distributed || l[table].Kind == Reference
+}
+
 // recordsChanges reports whether a table must be committed together with the changes of others.
 func recordsChanges(table string) bool {
 	return table == "audt.audit_logs" || strings.HasPrefix(table, "cxg_audit.") || strings.HasPrefix(table, "cxg_import.")
+}
+
+// LookUp calls look if Citus distributes a table, whose unique indexes then hold within a tenant only. look returns the
+// given unique violation if no row of any tenant has the names that are about to be stored. Until the transaction ends,
+// others wait in LookUp.
+func (w *Write) LookUp(ctx context.Context, table string, look func(violation error) error) error {
+	if w.Layout[table].Kind != Distributed {
+		return nil
+	}
+	if _, err := w.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('cxgctl: names in ' || $1::text, 0))`, table); err != nil {
+		return err
+	}
+	none := &pgconn.PgError{Code: uniqueViolation, ConstraintName: "unknown"}
+	if err := look(none); err != error(none) { //nolint:errorlint // an error about a holder wraps it
+		return err
+	}
+	return nil
 }
 
 // Role returns what the session's server is: coordinator or worker.
@@ -157,20 +178,35 @@ func (l Layout) count(kind string) (n int) {
 // Copied reports whether tables are copied to every node, but none is distributed.
 func (l Layout) Copied() bool { return l.count(Reference) > 0 && l.count(Distributed) == 0 }
 
+// ofNode maps what errors about a row say to their code. Citus reports those of a COPY as internal errors.
+var ofNode = map[string]string{
+	"unique constraint": uniqueViolation, "check constraint": checkViolation, "foreign key constraint": foreignKeyViolation,
+	"not-null constraint": notNullViolation, "value too long": stringTooLong,
+}
+
 var (
 	ofConstraint = regexp.MustCompile(`constraint "([^"]+)"`)
 	ofColumn     = regexp.MustCompile(`column "([^"]+)"`)
 	ofShard      = regexp.MustCompile(`_\d{6,}$`)
 )
 
-// nameShard is a pgconn.PgErrorHandler. The errors of Citus's nodes about a row only have names in their message, and
-// those of shards: users_username_key_102008. Errors of other servers have no such names.
-func nameShard(_ *pgconn.PgConn, pe *pgconn.PgError) bool {
+// serverError returns the server's error behind err. The errors of Citus's nodes about a row have names in their message
+// only, and those of shards: users_username_key_102008.
+func serverError(err error) (*pgconn.PgError, bool) {
+	pe, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return nil, false
+	}
+	for says, code := range ofNode {
+		if pe.Code == internalError && strings.Contains(pe.Message, says) {
+			pe.Code = code
+		}
+	}
 	if strings.HasPrefix(pe.Code, "23") {
 		named := func(re *regexp.Regexp) string { return append(re.FindStringSubmatch(pe.Message), "", "unknown")[1] }
 		pe.ConstraintName = ofShard.ReplaceAllString(cmp.Or(pe.ConstraintName, named(ofConstraint)), "")
 		pe.ColumnName = cmp.Or(pe.ColumnName, named(ofColumn))
 		pe.TableName = ofShard.ReplaceAllString(pe.TableName, "")
 	}
-	return !strings.EqualFold(pe.Severity, "FATAL") // as pgx decides without a handler
+	return pe, true
 }

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -17,6 +18,12 @@ func TestErrors_OfShards(t *testing.T) {
 			Code: "23505", Message: `duplicate key value violates unique constraint "users_email_key_102009"`,
 			SchemaName: "idam", TableName: "users_102009", ConstraintName: "users_email_key_102009",
 		},
+		"a value in the table already exists (invoices_invoice_no_key)": { // by COPY
+			Code: "XX000", Message: `duplicate key value violates unique constraint "invoices_invoice_no_key_102023"`,
+		},
+		"the table.subscription_id requires a value": {
+			Code: "XX000", Message: `null value in column "subscription_id" of relation "invoices_102023" violates not-null constraint`,
+		},
 		"a value in the table already exists (unknown)": {Code: "23505", Message: "doppelter Schlüsselwert"},
 		"the database refuses a value in the table (check users_email_check)": {
 			Code: "23514", Message: `new row for relation "users_102008" violates check constraint "users_email_check"`,
@@ -28,14 +35,11 @@ func TestErrors_OfShards(t *testing.T) {
 			Code: "23502", Message: `null value in column "username" of relation "users_102008" violates not-null constraint`,
 		},
 	} {
-		if !nameShard(nil, pe) {
-			t.Errorf("%s: the session is closed", want)
-		}
 		if got := Translate(pe).Error(); got != want {
 			t.Errorf("%s, not %s", got, want)
 		}
 	}
-	if nameShard(nil, &pgconn.PgError{Severity: "FATAL", Code: "57P01"}) {
-		t.Error("a session that the server has closed is kept")
+	if err := Translate(&pgconn.PgError{Code: "XX000", Message: "could not read block 7"}); !strings.Contains(err.Error(), "XX000") {
+		t.Errorf("another internal error: %v", err)
 	}
 }

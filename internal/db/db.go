@@ -86,7 +86,6 @@ func Config(o Options) (*pgx.ConnConfig, error) {
 			return nil, err
 		}
 	}
-	cfg.OnPgError = nameShard
 	cfg.BuildFrontend = frontend
 	if cfg.RequireAuth == "" {
 		cfg.BuildFrontend = guardPassword

@@ -33,6 +33,7 @@ const (
 	lockNotAvailable     = "55P03"
 	queryCanceled        = "57014"
 	untranslatable       = "22P05"
+	internalError        = "XX000"
 	undefinedTable       = "42P01"
 	undefinedColumn      = "42703"
 	undefinedObject      = "42704"
@@ -48,7 +49,7 @@ const (
 
 // UniqueViolation returns the name of the violated unique constraint or index, or "".
 func UniqueViolation(err error) string {
-	if pe, ok := errors.AsType[*pgconn.PgError](err); ok && pe.Code == uniqueViolation {
+	if pe, ok := serverError(err); ok && pe.Code == uniqueViolation {
 		return pe.ConstraintName
 	}
 	return ""
@@ -57,26 +58,26 @@ func UniqueViolation(err error) string {
 // OfRow reports whether the server refused a row because of its values, so that the transaction can continue without
 // it.
 func OfRow(err error) bool {
-	pe, ok := errors.AsType[*pgconn.PgError](err)
+	pe, ok := serverError(err)
 	return ok && (strings.HasPrefix(pe.Code, "22") || strings.HasPrefix(pe.Code, "23") || strings.HasPrefix(pe.Code, "P0"))
 }
 
 // MayBeOfRow reports whether an error for which OfRow is false can still be about a single row: a trigger can raise
 // any code. Errors about the connection, the server's resources, a lock or the whole transaction cannot.
 func MayBeOfRow(err error) bool {
-	pe, ok := errors.AsType[*pgconn.PgError](err)
+	pe, ok := serverError(err)
 	return ok && pe.Code != lockNotAvailable && !slices.Contains([]string{"08", "25", "40", "53", "57", "58"}, pe.Code[:min(2, len(pe.Code))])
 }
 
 // Retryable reports whether the whole transaction should be run again.
 func Retryable(err error) bool {
-	pe, ok := errors.AsType[*pgconn.PgError](err)
+	pe, ok := serverError(err)
 	return ok && (pe.Code == serializationFailure || pe.Code == deadlockDetected)
 }
 
 // ReadOnly reports whether a server refused a change because it is a standby.
 func ReadOnly(err error) bool {
-	pe, ok := errors.AsType[*pgconn.PgError](err)
+	pe, ok := serverError(err)
 	return ok && pe.Code == readOnlyTransaction
 }
 
@@ -86,7 +87,7 @@ func Lost(err error) bool {
 	if err == nil {
 		return false
 	}
-	pe, ok := errors.AsType[*pgconn.PgError](err)
+	pe, ok := serverError(err)
 	// 57P01 to 57P03 and class 08 are answers too, but from a server that is shutting down.
 	return !ok || strings.HasPrefix(pe.Code, "57P") || strings.HasPrefix(pe.Code, "08")
 }
@@ -114,7 +115,7 @@ func Translate(err error) error {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return f
 	}
-	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
+	if pe, ok := serverError(err); ok {
 		return translatePg(pe).Because(err)
 	}
 	switch {
@@ -252,7 +253,7 @@ func (r role) TracePrepareEnd(ctx context.Context, _ *pgx.Conn, data pgx.TracePr
 // complete adds to an error what the server omits: for a statement refused by row security, the table, as named in the
 // statement, and the role; for stored text that cannot be converted, the table.
 func (r role) complete(err error, sql string, args ...any) {
-	pe, ok := errors.AsType[*pgconn.PgError](err)
+	pe, ok := serverError(err)
 	if !ok {
 		return
 	}
@@ -306,7 +307,7 @@ func hidden(pe *pgconn.PgError) *fault.Error {
 // MayNotChange extends an error about row security for commands that change rows. Such commands always fail if a
 // policy filters the rows they read or write, whatever the profile allows. Other errors are returned unchanged.
 func MayNotChange(err error) error {
-	pe, ok := errors.AsType[*pgconn.PgError](err)
+	pe, ok := serverError(err)
 	if !ok || pe.Routine != checkRowSecurity {
 		return err
 	}
@@ -349,7 +350,7 @@ func connectFault(o Options, err error) *fault.Error {
 		way := map[bool]string{true: "md5", false: "password"}[errors.Is(err, errMD5)]
 		return f.WithHint("use TLS (sslmode=verify-full in the connection string) or SCRAM on the server; require_auth=%s in the connection string sends the password anyway", way)
 	}
-	pe, ok := errors.AsType[*pgconn.PgError](err)
+	pe, ok := serverError(err)
 	switch {
 	case ok && (pe.Code == invalidPassword || pe.Code == invalidAuthorization):
 		return f.WithHint("check the user in the connection string and the password in password_file")
@@ -390,7 +391,7 @@ func hostPort(host string, port uint16) string { return host + ":" + strconv.Ito
 // reason returns the innermost cause of a connection failure. The outer layers only repeat parts of the connection
 // string.
 func reason(err error) string {
-	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
+	if pe, ok := serverError(err); ok {
 		if pe.Code == undefinedObject { // the name may be part of a password that contains a space
 			return "the server does not know a parameter of the connection string"
 		}
@@ -426,7 +427,7 @@ func reason(err error) string {
 // State returns the SQLSTATE and the constraint behind err, for --verbose. Both are empty if err is not a server
 // error.
 func State(err error) (state, constraint string) {
-	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
+	if pe, ok := serverError(err); ok {
 		return pe.Code, pe.ConstraintName
 	}
 	return "", ""

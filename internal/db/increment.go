@@ -59,7 +59,7 @@ func Server(ctx context.Context, r Reader) (string, error) {
 
 const (
 	readSnapshot = `
-SELECT now(), pg_snapshot_xmin(s)::text, pg_snapshot_xmax(s)::text FROM pg_current_snapshot() s`
+SELECT now(), pg_snapshot_xmin(s)::text, pg_snapshot_xmax(s)::text, ` + onCitus + ` FROM pg_current_snapshot() s`
 	// rows at or beyond the horizon; see Increment.Bind
 	readSeen = `SELECT DISTINCT r.xmin::text FROM %s r WHERE age(r.xmin) BETWEEN 0 AND age($1::text::xid)`
 )
@@ -69,22 +69,26 @@ SELECT now(), pg_snapshot_xmin(s)::text, pg_snapshot_xmax(s)::text FROM pg_curre
 func MarkOf(ctx context.Context, r Reader, server, table string, transactions bool) (Mark, error) {
 	m := Mark{Server: server, Seen: []string{}}
 	var low, high string
-	if err := r.QueryRow(ctx, readSnapshot).Scan(&m.At, &low, &high); err != nil {
+	citus := false
+	if err := r.QueryRow(ctx, readSnapshot).Scan(&m.At, &low, &high, &citus); err != nil {
 		return m, err
 	}
 	m.At = m.At.UTC()
 	if !transactions {
 		return m, nil
 	}
-	layout, err := ReadLayout(ctx, r)
-	if err == nil && layout[table].Kind == Distributed {
-		err = fault.New(fault.Database, "table %s is distributed by Citus, whose nodes count transactions apart", table).
-			WithHint("--state would miss changes; use --changed-since instead")
+	if citus {
+		known, err := layout(ctx, r)
+		if err == nil && known[table].Kind == Distributed {
+			err = fault.New(fault.Database, "table %s is distributed by Citus, whose nodes count transactions apart", table).
+				WithHint("--state would miss changes; use --changed-since instead")
+		}
+		if err != nil {
+			return m, err
+		}
 	}
+	err := r.QueryRow(ctx, readFiles, table).Scan(&m.Files)
 	if err != nil {
-		return m, err
-	}
-	if err := r.QueryRow(ctx, readFiles, table).Scan(&m.Files); err != nil {
 		return m, err
 	}
 	if m.Horizon, err = strconv.ParseUint(low, 10, 64); err != nil || low == high {

@@ -86,6 +86,7 @@ type subject struct {
 
 	db      *db.DB // nil until the first check has connected
 	session session
+	layout  db.Layout // nil without Citus
 	catalog schema.Catalog
 
 	mu   sync.Mutex // guards gone, because row checks run in parallel
@@ -131,6 +132,7 @@ var checks = []check{
 	{name: "user-values", run: userValues, catalog: true, rows: true},
 	{name: "tenant-values", run: tenantValues, only: migrate.Manager, catalog: true, rows: true},
 	{name: "repeated-grant", run: repeatedGrants, only: migrate.Manager, catalog: true, rows: true},
+	{name: "invoice-number", run: repeatedNumbers, only: migrate.Manager, catalog: true, rows: true},
 	{name: "invoice-status", run: rowsWith(&unknownInvoiceStatus), only: migrate.Manager, catalog: true, rows: true},
 	{name: "invoice-total", run: rowsWith(&wrongTotal), only: migrate.Manager, catalog: true, rows: true},
 	{name: "paid-without-date", run: rowsWith(&paidWithoutDate), only: migrate.Manager, catalog: true, rows: true},

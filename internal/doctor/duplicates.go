@@ -82,6 +82,35 @@ func ambiguous(ctx context.Context, s *subject) (Finding, error) {
 			Replace(findAmbiguous))
 }
 
+const (
+	findNumberIndex = `
+SELECT EXISTS (SELECT FROM pg_catalog.pg_index x JOIN pg_catalog.pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0]
+                WHERE x.indrelid = 'bill.invoices'::pg_catalog.regclass AND a.attname = 'invoice_no'
+                  AND x.indisunique AND x.indisvalid AND x.indnkeyatts = 1 AND x.indpred IS NULL)`
+
+	findRepeatedNumbers = `
+SELECT count(*) OVER () AS count, n.invoice_no || ' ' || n.times || ' times' AS example
+  FROM (SELECT i.invoice_no, count(*) AS times FROM bill.invoices i GROUP BY i.invoice_no HAVING count(*) > 1) n
+ ORDER BY n.invoice_no
+ LIMIT 3`
+)
+
+// repeatedNumbers looks for invoices with the same number, unless a unique index prevents it. On Citus it does so within
+// a tenant only.
+func repeatedNumbers(ctx context.Context, s *subject) (Finding, error) {
+	if _, lacking := s.lookup(schema.Invoices, "invoice_no"); lacking != "" {
+		return skipped("%s does not exist", lacking), nil
+	}
+	indexed := false
+	if err := s.db.QueryRow(ctx, findNumberIndex).Scan(&indexed); err != nil {
+		return Finding{}, err
+	}
+	if indexed {
+		return fine("a unique index keeps invoice numbers apart"), nil
+	}
+	return s.hits(ctx, "invoice numbers that are used more than once", "give one of them another number: cxgctl invoices update ID --by id --invoice-no N", findRepeatedNumbers)
+}
+
 // A UNIQUE constraint with a NULL tenant_context allows duplicate grants.
 const findRepeated = `
 SELECT g.count, coalesce({user}, g.user_id::text) || ' has ' || coalesce({role}, g.role_id::text) || ' ' || g.times || ' times' AS example

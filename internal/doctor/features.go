@@ -55,13 +55,14 @@ var abilities = []ability{
 	{name: "search-index", probe: probeSearchIndex, without: "migrate up --with search is refused; --search scans the whole table"},
 }
 
-// features tries every ability. Missing privileges are left to the rights check.
+// features tries every ability. Missing privileges are left to the rights check, and what Citus does with its tables to
+// the version check.
 func features(ctx context.Context, s *subject) (Finding, error) {
 	f := Finding{Status: Warn}
 	var missing, remedies []string
 	tried := 0
 	for _, a := range abilities {
-		if a.writes && s.session.Standby || a.table && s.catalog[s.accountsTable()] == nil {
+		if a.writes && s.session.Standby || a.table && (s.catalog[s.accountsTable()] == nil || s.layout.Spread(s.accountsTable())) {
 			continue
 		}
 		err := a.probe(ctx, s)

@@ -131,6 +131,7 @@ const oldest = 13
 func version(ctx context.Context, s *subject) (Finding, error) {
 	f := judgeVersion(s)
 	layout, err := db.ReadLayout(ctx, s.db)
+	s.layout = layout
 	if err != nil || layout == nil || f.Status == Fail {
 		return f, err
 	}

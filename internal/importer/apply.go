@@ -142,7 +142,15 @@ var ErrAgain = errors.New("rows failed after they were written")
 // attempt writes all of the rows, or none and returns an error.
 func (r *run[T, R]) attempt(ctx context.Context, tx *audit.Tx, rows []R) (changes []audit.Change, err error) {
 	err = pgx.BeginFunc(ctx, tx, func(pgx.Tx) error {
-		if r.look && len(rows) > 0 {
+		look := r.look
+		err := tx.LookUp(ctx, r.target.Shape.Name, func(error) error {
+			look = true
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if look && len(rows) > 0 {
 			if _, err := r.conflicts(ctx, tx, rows); err != nil {
 				return err
 			}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/money"
@@ -67,8 +68,11 @@ func (t *Table) Change(ctx context.Context, r db.Reader, seen Invoice, patch Pat
 		after.TenantID = &tenant.ID
 	}
 	e := rowupdate.SetFields(fields.Differing(&seen, &after), &after, nil)
-	if slices.Contains(e.Columns, "tenant_id") || slices.Contains(e.Columns, "subscription_id") {
+	if slices.ContainsFunc(e.Columns, func(c string) bool { return c == "tenant_id" || c == "subscription_id" }) {
 		e.Precheck = t.belongs(after)
+	}
+	if slices.Contains(e.Columns, "invoice_no") {
+		e.Precheck = t.numbered(after, e.Precheck)
 	}
 	if patch.IfUpdatedAt != nil {
 		e.Check = rowupdate.IfUpdatedAt(&Kind, *patch.IfUpdatedAt, func(i Invoice) (updated, created *db.Time) { return i.UpdatedAt, i.CreatedAt })
@@ -132,10 +136,21 @@ func fitsPaid(seen, after *Invoice, force bool) error {
 	return nil
 }
 
+// numbered returns the check that no invoice of any tenant has the new number, in addition to another check.
+func (t *Table) numbered(after Invoice, check rowupdate.Precheck[Invoice]) rowupdate.Precheck[Invoice] {
+	return func(ctx context.Context, tx *audit.Tx, rows []Invoice) error {
+		look := func(violation error) error { return t.taken(ctx, tx, violation, after.InvoiceNo) }
+		if err := tx.LookUp(ctx, t.Shape.Name, look); err != nil || check == nil {
+			return err
+		}
+		return check(ctx, tx, rows)
+	}
+}
+
 // belongs returns the check that the subscription of an invoice belongs to its tenant. It runs in the transaction of
 // the edit and locks both.
 func (t *Table) belongs(after Invoice) rowupdate.Precheck[Invoice] {
-	return func(ctx context.Context, tx db.Reader, _ []Invoice) error {
+	return func(ctx context.Context, tx *audit.Tx, _ []Invoice) error {
 		if after.TenantID == nil || after.SubscriptionID == nil {
 			return nil
 		}

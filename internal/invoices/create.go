@@ -89,6 +89,10 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, v Values) (Invoice,
 		}
 		i.TenantID = &tenant.ID
 		i.ID = tx.NewID()
+		look := func(violation error) error { return t.taken(ctx, tx, violation, i.InvoiceNo) }
+		if err := tx.LookUp(ctx, t.Shape.Name, look); err != nil {
+			return nil, err
+		}
 		values, args := newValues(&i)
 		args["now"], args["by"] = tx.Now, tx.By.ID
 		if err := tx.Insert(ctx, t.Shape, fmt.Sprintf("invoice %q", i.InvoiceNo), values, args); err != nil {

@@ -35,7 +35,7 @@ type Update[T any] struct {
 
 // Precheck reads other tables in the transaction, before the change, and can refuse the change as a whole. Its locks
 // last until the end of the transaction.
-type Precheck[T any] func(ctx context.Context, tx db.Reader, rows []T) error
+type Precheck[T any] func(ctx context.Context, tx *audit.Tx, rows []T) error
 
 // Table describes a noun's table to Apply.
 type Table[T any] struct {

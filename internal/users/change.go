@@ -68,7 +68,7 @@ func (t *Table) Change(patch Patch) (Edit, error) {
 		return e, rowupdate.ErrNothingToChange("users update")
 	}
 	if patch.Email != "" {
-		e.Precheck = func(ctx context.Context, tx db.Reader, rows []User) error {
+		e.Precheck = func(ctx context.Context, tx *audit.Tx, rows []User) error {
 			for _, u := range rows {
 				if err := t.distinct(ctx, tx, identity{ID: u.ID, Email: patch.Email}, patch.AllowVariant); err != nil {
 					return err

@@ -111,6 +111,10 @@ func (t *Table) insert(ctx context.Context, tx *audit.Tx, n New, holders []User)
 			return err
 		},
 	}
+	look := func(violation error) error { return t.taken(ctx, tx, violation, n.Username, n.Email) }
+	if err := tx.LookUp(ctx, t.Shape.Name, look); err != nil {
+		return u, change, err
+	}
 	err = tx.Insert(ctx, t.Shape, fmt.Sprintf("user %q", n.Username), values, args, readBack)
 	switch {
 	case err != nil && db.UniqueViolation(err) != "" && len(holders) > 0:

@@ -69,6 +69,18 @@ func (w *Where) Bind(predicate, name string, value any) {
 	w.Args[name] = value
 }
 
+// AnyOf adds the predicate that an expression has one of the values, of the given type; no values means all. It compares a
+// single value with =, because only then can PostgreSQL read an index on it and the list's order.
+func (w *Where) AnyOf(expr, name, kind string, values []string) {
+	switch len(values) {
+	case 0:
+	case 1:
+		w.Bind(expr+" = @"+name+"::"+kind, name, values[0])
+	default:
+		w.Bind(expr+" = ANY (@"+name+"::"+kind+"[])", name, values)
+	}
+}
+
 // Between adds the predicates since <= column < until. A zero time leaves that side open.
 func (w *Where) Between(column string, since, until time.Time) {
 	if !since.IsZero() {

@@ -63,9 +63,9 @@ func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems *fa
 	if !f.IncludeDeleted {
 		w.Add("{live}")
 	}
-	anyOf(&w, "i.status", "statuses", "text", problems.Choices("status", f.Statuses, Statuses))
-	anyOf(&w, "i.payment_method", "methods", "text", problems.Choices("payment_method", f.PaymentMethods, PaymentMethods))
-	anyOf(&w, "i.currency", "currencies", "bpchar", t.spellings(problems, f.Currencies))
+	w.AnyOf("i.status", "statuses", "text", problems.Choices("status", f.Statuses, Statuses))
+	w.AnyOf("i.payment_method", "methods", "text", problems.Choices("payment_method", f.PaymentMethods, PaymentMethods))
+	w.AnyOf("i.currency", "currencies", "bpchar", t.spellings(problems, f.Currencies))
 	t.Shape.Changed(&w, "i", f.Changed)
 	if f.Search != "" {
 		checkSearch(problems, f.Search)
@@ -106,7 +106,7 @@ func (t *Table) compile(ctx context.Context, r db.Reader, f Filter, problems *fa
 		ids = append(ids, tenant.ID.String())
 	}
 	id, _ := t.Shape.Column("tenant_id")
-	anyOf(&w, "i.tenant_id", "tenant_ids", id.Type, ids)
+	w.AnyOf("i.tenant_id", "tenant_ids", id.Type, ids)
 	return w, order, nil
 }
 
@@ -116,19 +116,6 @@ func (t *Table) orderBy(specs []string, problems *fault.Problems) db.Order {
 	sortable["tenant_code"] = db.Sort{Expr: t.tenantCode, Type: "text"}
 	names = append(names, "tenant_code")
 	return sortable.OrderBy(specs, newestFirst, "id", names, problems)
-}
-
-// anyOf adds the predicate that column has one of the values, of the given type; no values means all. It compares a
-// single value with =, because only then can PostgreSQL read an index on (column, invoice_date, id) in the list's
-// order.
-func anyOf(w *db.Where, column, name, kind string, values []string) {
-	switch len(values) {
-	case 0:
-	case 1:
-		w.Bind(column+" = @"+name+"::"+kind, name, values[0])
-	default:
-		w.Bind(column+" = ANY (@"+name+"::"+kind+"[])", name, values)
-	}
 }
 
 const (

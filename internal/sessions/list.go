@@ -31,9 +31,7 @@ func (f Filter) where(p *fault.Problems, valid []string) db.Where {
 	if f.Username != "" {
 		w.Bind("x.username = @username", "username", f.Username)
 	}
-	if v := p.Choices("status", f.Statuses, valid); len(v) > 0 {
-		w.Bind(derived+" = ANY (@statuses::text[])", "statuses", v)
-	}
+	w.AnyOf(derived, "statuses", "text", p.Choices("status", f.Statuses, valid))
 	if f.Success != nil {
 		w.Bind("x.success = @success", "success", *f.Success)
 	}
@@ -45,12 +43,7 @@ func (f Filter) where(p *fault.Problems, valid []string) db.Where {
 		}
 		w.Bind("x.ip_address <<= @address::text::inet", "address", f.Address)
 	}
-	if !f.Since.IsZero() {
-		w.Bind("x.created_at >= @since", "since", f.Since)
-	}
-	if !f.Until.IsZero() {
-		w.Bind("x.created_at < @until", "until", f.Until)
-	}
+	w.Between("x.created_at", f.Since, f.Until)
 	if f.Live {
 		w.Add("x.status = 'ACTIVE' AND (x.expires_at IS NULL OR x.expires_at > now())")
 	}

@@ -45,12 +45,8 @@ func (t *Table) Matching(f Filter) db.ListQuery[Tenant] {
 	if !f.IncludeDeleted {
 		w.Add("{live}")
 	}
-	if v := problems.Choices("status", f.Statuses, Statuses); len(v) > 0 {
-		w.Bind("t.status = ANY (@statuses::text[])", "statuses", v)
-	}
-	if v := problems.Choices("type", f.Types, Types); len(v) > 0 {
-		w.Bind("{type} = ANY (@types::text[])", "types", v)
-	}
+	w.AnyOf("t.status", "statuses", "text", problems.Choices("status", f.Statuses, Statuses))
+	w.AnyOf("{type}", "types", "text", problems.Choices("type", f.Types, Types))
 	t.Shape.Changed(&w, "t", f.Changed)
 	w.Between("t.created_at", f.Since, f.Until)
 	if f.Search != "" {

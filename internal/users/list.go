@@ -74,12 +74,8 @@ func (t *Table) List(f Filter) db.ListQuery[User] {
 			t.refuse(&problems, []string{"user_type"})
 		}
 	}
-	if v := problems.Choices("status", f.Statuses, t.statuses()); len(v) > 0 {
-		w.Bind("{status} = ANY (@statuses::text[])", "statuses", db.Spellings(v))
-	}
-	if v := problems.Choices("user_type", f.Types, Types); len(v) > 0 {
-		w.Bind("u.user_type = ANY (@types::text[])", "types", db.Spellings(v))
-	}
+	w.AnyOf("{status}", "statuses", "text", db.Spellings(problems.Choices("status", f.Statuses, t.statuses())))
+	w.AnyOf("u.user_type", "types", "text", db.Spellings(problems.Choices("user_type", f.Types, Types)))
 	if f.MemberOf != "" {
 		w.Add(f.MemberOf)
 	}

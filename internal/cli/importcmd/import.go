@@ -91,7 +91,7 @@ func Complete(env *cmdutil.Env, cmd *cobra.Command, f *Flags, n Spec) *cobra.Com
 	fs.StringVar(&f.delimiter, "delimiter", "", "`character` between the fields of csv, or tab (default: detected)")
 	fs.StringVar(&f.encoding, "encoding", "", "the file's encoding: utf-8, utf-16, cp949, … (default utf-8)")
 	fs.StringArrayVar(&f.rename, "map", nil, "map a column to a field, as `HEADER=FIELD`; HEADER=- ignores the column")
-	fs.StringVar(&f.onConflict, "on-conflict", importer.Fail, "how to treat a row whose "+n.UniqueKeys+" is taken: "+joinWords(n.Conflicts, "or"))
+	fs.StringVar(&f.onConflict, "on-conflict", importer.Fail, "how to treat a row whose "+n.UniqueKeys+" is taken: "+fault.Join(n.Conflicts, "or"))
 	fs.StringVar(&f.errors, "errors", "", "write the rows that failed to `file` (0600), to be fixed and imported again")
 	cliflag.MarkFile(cmd, "errors", cliflag.FileWritten)
 	fs.IntVar(&f.maxErrors, "max-errors", 0, "stop after `n` failed rows (default: never)")
@@ -140,12 +140,6 @@ func completeMap(fields []string) cobra.CompletionFunc {
 		}
 		return words, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 	}
-}
-
-// joinWords joins words in English: a, b and c.
-func joinWords(words []string, and string) string {
-	last := len(words) - 1
-	return strings.Join(words[:last], ", ") + " " + and + " " + words[last]
 }
 
 // options converts the flags into the options of the import.

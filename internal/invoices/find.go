@@ -18,15 +18,7 @@ var Kind = resource.Kind[Invoice]{
 		{Name: "invoice_no", Of: func(i Invoice) string { return i.InvoiceNo }},
 	},
 	IsLive:        func(i Invoice) bool { return !i.Deleted },
-	Describe:      func(i Invoice) string { return i.InvoiceNo + " (" + i.ID.String() + ")" },
 	AmbiguityHint: "add --by id or --by invoice_no",
-	GuessKey: func(text string) string {
-		if _, err := uuid.Parse(text); err == nil {
-			return "id"
-		}
-		return "invoice_no"
-	},
-	DeletedHint: func(i Invoice) string { return resource.DeletedHint("invoice", "invoices", i.ID) },
 }
 
 // Resource is how audit undo reverses changes of invoices.

@@ -3,8 +3,8 @@
 package resource
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -28,17 +28,35 @@ type Kind[T any] struct {
 	DisplayName   func(T) string      // the name of a row for people: a username, an invoice number
 	Keys          []Key[T]            // the id first, then the display name
 	IsLive        func(T) bool        // whether the row is not deleted
-	Describe      func(T) string      // a row in messages about ambiguous REFs
+	Describe      func(T) string      // a row in messages about ambiguous REFs; nil: the name and the id
 	AmbiguityHint string              // the hint of those messages
-	GuessKey      func(string) string // the most likely key of a REF that matches no row
-	DeletedHint   func(T) string      // the hint for a REF that matches only a deleted row
+	GuessKey      func(string) string // the most likely key of a REF that matches no row; nil: the id or the name
+	DeletedHint   string              // the hint for a REF that matches only a deleted row, with %s for its id; "": how to restore it
 }
 
-// DeletedHint returns the hint for a REF that matches only a deleted row, for a noun whose commands can restore and
-// show one.
-func DeletedHint(noun, commands string, id uuid.UUID) string {
-	return fmt.Sprintf("a deleted %s matches; restore it with: cxgctl %s restore %s, or show it with: cxgctl %[2]s get %[3]s --include-deleted",
-		noun, commands, id)
+// describe returns a row in messages about ambiguous REFs.
+func (n Kind[T]) describe(row T) string {
+	if n.Describe != nil {
+		return n.Describe(row)
+	}
+	return n.DisplayName(row) + " (" + n.ID(row).String() + ")"
+}
+
+// Guess returns the most likely key of a REF that matches no row.
+func (n Kind[T]) Guess(ref string) string {
+	switch {
+	case n.GuessKey != nil:
+		return n.GuessKey(ref)
+	case uuid.Validate(ref) == nil:
+		return n.Keys[0].Name
+	}
+	return n.Keys[1].Name
+}
+
+// deletedHint returns the hint for a REF that matches only a deleted row.
+func (n Kind[T]) deletedHint(row T) string {
+	hint := cmp.Or(n.DeletedHint, "a deleted {noun} matches; restore it with: cxgctl {noun}s restore %s, or show it with: cxgctl {noun}s get %s --include-deleted")
+	return strings.NewReplacer("{noun}", n.Name, "%s", n.ID(row).String()).Replace(hint)
 }
 
 // Match is the result for one REF: a row, or the reason that there is none.
@@ -147,15 +165,15 @@ func (n Kind[T]) pick(ref string, matches []T, deleted bool) Match[T] {
 		words := make([]string, len(fit))
 		ids := make([]string, len(fit))
 		for i, m := range fit {
-			words[i] = n.Name + " " + n.Describe(m)
+			words[i] = n.Name + " " + n.describe(m)
 			ids[i] = n.Keys[0].Of(m)
 		}
 		f.Err = fault.New(fault.Validation, "%q matches more than one %s: %s", ref, n.Name, strings.Join(words, " and ")).
 			WithHint("%s", n.AmbiguityHint).With("ref", ref).With("ids", ids)
 	default:
-		nf := fault.New(fault.NotFound, "%s %q not found", n.Name, ref).With(n.GuessKey(ref), ref)
+		nf := fault.New(fault.NotFound, "%s %q not found", n.Name, ref).With(n.Guess(ref), ref)
 		if len(matches) > 0 {
-			nf.WithHint("%s", n.DeletedHint(matches[0]))
+			nf.WithHint("%s", n.deletedHint(matches[0]))
 		}
 		f.Err = nf
 	}

@@ -1,6 +1,7 @@
 package tenants
 
 import (
+	"cmp"
 	"encoding/json"
 	"strings"
 
@@ -98,24 +99,23 @@ var (
 )
 
 // Kind describes how tenants are identified: by id or code.
-var Kind = resource.Kind[Tenant]{
-	Name:        "tenant",
-	ID:          func(t Tenant) uuid.UUID { return t.ID },
-	DisplayName: func(t Tenant) string { return orID(t.Code, t.ID) },
-	Keys: []resource.Key[Tenant]{
-		{Name: "id", Of: func(t Tenant) string { return t.ID.String() }},
-		{Name: "code", Of: func(t Tenant) string {
-			if t.Code == nil {
-				return ""
-			}
-			return *t.Code
-		}},
-	},
-	IsLive:        func(t Tenant) bool { return !t.Deleted },
-	Describe:      func(t Tenant) string { return orID(t.Code, t.ID) + " (" + t.ID.String() + ")" },
-	AmbiguityHint: "use the tenant's id",
-	GuessKey:      func(string) string { return "tenant" },
-	DeletedHint:   func(t Tenant) string { return deletedHint(t.ID) },
+var Kind = kind(func(t Tenant) Ref { return Ref{t.ID, t.Code, !t.Deleted} })
+
+// kind returns the Kind of records that have what a Ref has.
+func kind[T any](ref func(T) Ref) resource.Kind[T] {
+	return resource.Kind[T]{
+		Name:        "tenant",
+		ID:          func(t T) uuid.UUID { return ref(t).ID },
+		DisplayName: func(t T) string { return ref(t).Name() },
+		Keys: []resource.Key[T]{
+			{Name: "id", Of: func(t T) string { return ref(t).ID.String() }},
+			{Name: "code", Of: func(t T) string { return *cmp.Or(ref(t).Code, new(string)) }},
+		},
+		IsLive:        func(t T) bool { return ref(t).Live },
+		AmbiguityHint: "use the tenant's id",
+		GuessKey:      func(string) string { return "tenant" },
+		DeletedHint:   "a deleted tenant matches; show it with: cxgctl tenants get %s --include-deleted", // also for commands that cannot show it
+	}
 }
 
 // Resource is how audit undo reverses changes of tenants.

@@ -39,29 +39,8 @@ func Join(cat schema.Catalog, id string) (join, codeExpr, nameExpr string) {
 	return "LEFT JOIN " + shape.Name + " t ON t.id = " + id, code(shape), expression(shape.FirstOf("name", "tenant_name"))
 }
 
-// named describes how tenants are identified: by id or code.
-var named = resource.Kind[Ref]{
-	Name: "tenant",
-	Keys: []resource.Key[Ref]{
-		{Name: "id", Of: func(t Ref) string { return t.ID.String() }},
-		{Name: "code", Of: func(t Ref) string {
-			if t.Code == nil {
-				return ""
-			}
-			return *t.Code
-		}},
-	},
-	IsLive:        func(t Ref) bool { return t.Live },
-	Describe:      func(t Ref) string { return "(" + t.ID.String() + ")" },
-	AmbiguityHint: "use the tenant's id",
-	GuessKey:      func(string) string { return "tenant" },
-	DeletedHint:   func(t Ref) string { return deletedHint(t.ID) },
-}
-
-// deletedHint works for any command that takes a tenant, whether or not it can show deleted ones.
-func deletedHint(id uuid.UUID) string {
-	return "a deleted tenant matches; show it with: cxgctl tenants get " + id.String() + " --include-deleted"
-}
+// named describes how tenants are identified.
+var named = kind(func(t Ref) Ref { return t })
 
 // There are thousands of tenants at most, so one sequential scan serves both keys.
 const findByRef = `

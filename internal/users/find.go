@@ -47,7 +47,6 @@ var Kind = resource.Kind[User]{
 		}
 		return "username"
 	},
-	DeletedHint: func(u User) string { return resource.DeletedHint("user", "users", u.ID) },
 }
 
 // Resource is how audit undo reverses changes of users.

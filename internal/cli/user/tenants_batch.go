@@ -116,7 +116,7 @@ func changeInTenants(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, b
 }
 
 func notFoundInAny(ref string, targets []cmdutil.TenantTarget) *fault.Error {
-	return fault.New(fault.NotFound, "user %q not found in any of %s", ref, fault.Plural(len(targets), "tenant")).With(users.Kind.GuessKey(ref), ref)
+	return fault.New(fault.NotFound, "user %q not found in any of %s", ref, fault.Plural(len(targets), "tenant")).With(users.Kind.Guess(ref), ref)
 }
 
 // selectInTenant returns the users of one tenant that the REFs name or, without REFs, that the filter selects.

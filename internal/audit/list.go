@@ -12,6 +12,7 @@ import (
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/schema"
 	"github.com/cxgctl/cxgctl/internal/validate"
 )
 
@@ -130,7 +131,7 @@ func (g *Log) Matching(ctx context.Context, r db.Reader, f Filter) (db.ListQuery
 	}
 	return db.ListQuery[Entry]{
 		Problems: problems, ID: func(e Entry) uuid.UUID { return e.ID }, Binary: binary,
-		SQL: listEntries, Count: countEntries, Columns: g.columns, Key: "l.id", Where: w, Order: newestFirst,
+		SQL: listEntries, Count: countEntries, Columns: g.columns, Table: schema.AuditLogs, Key: "l.id", Where: w, Order: newestFirst,
 	}, err
 }
 

@@ -151,8 +151,5 @@ func (t *Table) prepare(mine, holding, status string) *Table {
 	return t
 }
 
-// Name returns the table's qualified name.
-func (t *Table) Name() string { return t.Shape.Name }
-
 // sql replaces the placeholders of a statement with this table's name, columns and predicates.
 func (t *Table) sql(statement string) string { return t.placeholders.Replace(statement) }

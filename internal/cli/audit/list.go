@@ -50,28 +50,24 @@ func newList(env *cmdutil.Env) *cobra.Command {
 		Use: "list", Short: "List the audit log, newest first", Long: "The filters add up. --actor is who did it, --ref what it was done to. Values of personal fields are masked in a protected profile.", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl audit list --since 7d --actor admin\n  cxgctl audit list --resource user --action DELETE -o json\n  cxgctl audit list --result BLOCKED",
 	}
-	cmd.RunE = cmdutil.RunRead(env, listcmd.List(env, AuditView, &page, func(ctx context.Context, s *cmdutil.Session) (listcmd.Listing[audit.Entry], error) {
+	cmd.RunE = cmdutil.RunRead(env, listcmd.List(env, AuditView, &page, func(ctx context.Context, s *cmdutil.Session, changed db.Increment) (q db.ListQuery[audit.Entry], err error) {
 		if f.ResourceID != "" {
 			if _, err := uuid.Parse(f.ResourceID); err != nil {
-				return listcmd.Listing[audit.Entry]{}, fault.New(fault.Validation, "--resource-id: %q is not an id", f.ResourceID).
+				return q, fault.New(fault.Validation, "--resource-id: %q is not an id", f.ResourceID).
 					WithHint("use --ref %s", f.ResourceID).With("resource_id", f.ResourceID)
 			}
 		}
 		if ref != "" {
-			var err error
 			if f.ResourceID, err = referred(ctx, s, f.Resource, ref); err != nil {
-				return listcmd.Listing[audit.Entry]{}, err
+				return q, err
 			}
 		}
 		log, err := audit.NewLog(s.Catalog)
-		f.Since, f.Until, f.Nouns = since.Time(), until.Time(), nouns(env)
-		return listcmd.Listing[audit.Entry]{
-			Table: schema.AuditLogs,
-			Query: func(ctx context.Context, since db.Increment) (db.ListQuery[audit.Entry], error) {
-				f.Changed = since
-				return log.Matching(ctx, s.DB, f)
-			},
-		}, err
+		if err != nil {
+			return q, err
+		}
+		f.Since, f.Until, f.Nouns, f.Changed = since.Time(), until.Time(), nouns(env), changed
+		return log.Matching(ctx, s.DB, f)
 	}))
 	fs := cmd.Flags()
 	fs.StringVar(&f.Operator, "actor", "", "only actions of this `user`, by username or id")

@@ -83,6 +83,12 @@ func (l *ListValue) Replace(values []string) error {
 // GetSlice implements pflag.SliceValue.
 func (l *ListValue) GetSlice() []string { return *l }
 
+// BindDeleted adds --include-deleted.
+func BindDeleted(cmd *cobra.Command, include *bool, nouns string) {
+	cmd.Flags().BoolVar(include, "include-deleted", false, "include deleted "+nouns)
+	MarkFlags(cmd.Flags(), Recorded, "include-deleted")
+}
+
 // FileList is a list of files: repeated. Names may contain commas.
 type FileList struct{ ListValue }
 

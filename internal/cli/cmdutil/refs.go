@@ -24,8 +24,7 @@ func (r *RefFlags) Bind(cmd *cobra.Command, keys ...string) {
 
 // BindDeleted adds --include-deleted.
 func (r *RefFlags) BindDeleted(cmd *cobra.Command, nouns string) {
-	cmd.Flags().BoolVar(&r.Deleted, "include-deleted", false, "include deleted "+nouns)
-	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "include-deleted")
+	cliflag.BindDeleted(cmd, &r.Deleted, nouns)
 }
 
 // BindIgnore adds --ignore-not-found.

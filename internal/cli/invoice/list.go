@@ -13,7 +13,6 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/invoices"
 	"github.com/cxgctl/cxgctl/internal/output"
-	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 // NewCommand returns the commands about invoices.
@@ -108,20 +107,17 @@ func newExport(env *cmdutil.Env) *cobra.Command {
 
 // list returns the RunE of list and export.
 func list(env *cmdutil.Env, f *filterFlags, page *listcmd.PageFlags) func(context.Context, *cmdutil.Session, *cobra.Command, []string) error {
-	return listcmd.List(env, cmdutil.InvoiceView, page, func(ctx context.Context, s *cmdutil.Session) (listcmd.Listing[invoices.Invoice], error) {
+	return listcmd.List(env, cmdutil.InvoiceView, page, func(ctx context.Context, s *cmdutil.Session, since db.Increment) (q db.ListQuery[invoices.Invoice], err error) {
 		t, err := invoices.NewTable(s.Catalog)
 		filter := f.filter()
-		filter.Sort = page.Sort
 		if err == nil && filter.Search != "" {
 			filter.Grams, err = t.Grams(ctx, s.DB)
 		}
-		return listcmd.Listing[invoices.Invoice]{
-			Table: schema.Invoices,
-			Query: func(ctx context.Context, since db.Increment) (db.ListQuery[invoices.Invoice], error) {
-				filter.Changed = since
-				return t.Matching(ctx, s.DB, filter)
-			},
-		}, err
+		if err != nil {
+			return q, err
+		}
+		filter.Sort, filter.Changed = page.Sort, since
+		return t.Matching(ctx, s.DB, filter)
 	})
 }
 
@@ -129,11 +125,8 @@ func list(env *cmdutil.Env, f *filterFlags, page *listcmd.PageFlags) func(contex
 func bindList(env *cmdutil.Env, cmd *cobra.Command, f *filterFlags, page *listcmd.PageFlags) *cobra.Command {
 	f.bindFilter(env, cmd)
 	f.bindMethods(cmd)
-	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "include deleted invoices")
-	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "include-deleted")
-	cmd.Flags().StringSliceVar(&page.Sort, "sort", nil, "`fields` to sort by, each FIELD, -FIELD or FIELD:desc")
-	cliflag.MarkFlags(cmd.Flags(), cliflag.Shaping, "sort")
-	cliflag.CompleteSort(cmd, invoices.SortFields...)
+	cliflag.BindDeleted(cmd, &f.IncludeDeleted, "invoices")
+	page.BindSort(cmd, invoices.SortFields)
 	env.Specify(cmd, cmdutil.Spec{Permission: "INVOICE_LIST", Resource: invoices.Kind.Name, Tables: cmdutil.Invoices.Tables, TenantOnly: true})
 	return cmdutil.AddOutputFlags[invoices.Invoice](env, cmd)
 }

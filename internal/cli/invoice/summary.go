@@ -130,8 +130,7 @@ func sums[T any](env *cmdutil.Env, cmd *cobra.Command, f *filterFlags) *cobra.Co
 	f.bindFilter(env, cmd)
 	f.bindMethods(cmd)
 	cmdutil.BindReplica(cmd)
-	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "deleted invoices too")
-	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "include-deleted")
+	cliflag.BindDeleted(cmd, &f.IncludeDeleted, "invoices")
 	env.Specify(cmd, cmdutil.Spec{Permission: "INVOICE_LIST", Resource: invoices.Kind.Name, Tables: cmdutil.Invoices.Tables, TenantOnly: true})
 	return cmdutil.AddOutputFlags[T](env, cmd)
 }

@@ -123,11 +123,14 @@ type export struct {
 	mark      db.Mark
 }
 
-// exportAll prints all rows of a listing, as binary rows if possible. Once the file is in place, it writes the manifest
-// and then the state, so that the state never covers rows that were not delivered.
-func exportAll[T any](ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, v output.View, s *cmdutil.Session, l Listing[T], flags *exportFlags) error {
+// exportAll prints all rows of a list, as binary rows if possible. selection is its query without an increment. Once the
+// file is in place, it writes the manifest and then the state, so that the state never covers rows that were not delivered.
+func exportAll[T any](
+	ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, v output.View, s *cmdutil.Session, selection db.ListQuery[T], open Open[T],
+	flags *exportFlags,
+) error {
 	x := &export{Env: env, flags: flags, command: cmd.CommandPath()[len("cxgctl "):], filter: selectedBy(cmd)}
-	if err := x.prepare(ctx, s, l.Table); err != nil {
+	if err := x.prepare(ctx, s, selection.Table); err != nil {
 		return err
 	}
 	defer x.state.unlock()
@@ -135,9 +138,10 @@ func exportAll[T any](ctx context.Context, env *cmdutil.Env, cmd *cobra.Command,
 	if err != nil {
 		return err
 	}
-	selection, err := l.Query(ctx, x.since)
-	if err != nil {
-		return err
+	if x.since.After != nil {
+		if selection, err = open(ctx, s, x.since); err != nil {
+			return err
+		}
 	}
 	q, binary, err := selection.Export(columns)
 	if err == nil && !binary {
@@ -147,7 +151,7 @@ func exportAll[T any](ctx context.Context, env *cmdutil.Env, cmd *cobra.Command,
 		return err
 	}
 	record := func(int64) error { return nil }
-	if l.Personal || env.Reveal {
+	if env.SpecOf(cmd).Audit == cmdutil.WhenReading || env.Reveal {
 		if record, err = cmdutil.LogFullRead(ctx, env, s, cmd); err != nil {
 			return err
 		}
@@ -157,9 +161,9 @@ func exportAll[T any](ctx context.Context, env *cmdutil.Env, cmd *cobra.Command,
 
 	var n int64
 	if binary {
-		n, err = output.Export[T](env.Printer, v, snapshotRows(ctx, x, s, l.Table, q, q.Rows))
+		n, err = output.Export[T](env.Printer, v, snapshotRows(ctx, x, s, selection.Table, q, q.Rows))
 	} else {
-		n, err = output.Stream(env.Printer, v, snapshotRows(ctx, x, s, l.Table, q, func(ctx context.Context, r db.Reader) iter.Seq2[T, error] {
+		n, err = output.Stream(env.Printer, v, snapshotRows(ctx, x, s, selection.Table, q, func(ctx context.Context, r db.Reader) iter.Seq2[T, error] {
 			return db.Records[T](ctx, r, q)
 		}))
 	}

@@ -18,16 +18,11 @@ import (
 	"github.com/cxgctl/cxgctl/internal/output"
 )
 
-// Listing describes a list command. Only lists with BindExport have cursors and increments.
-type Listing[T any] struct {
-	Query func(context.Context, db.Increment) (db.ListQuery[T], error)
-	Table string // the table whose transaction ids define increments
+// Open returns the query of a list for the rows of an increment. Only lists with BindExport have increments.
+type Open[T any] func(context.Context, *cmdutil.Session, db.Increment) (db.ListQuery[T], error)
 
-	Personal bool // personal data: reading all of it is audited
-}
-
-// List runs a list command with the listing that open returns.
-func List[T any](env *cmdutil.Env, v output.View, flags *PageFlags, open func(context.Context, *cmdutil.Session) (Listing[T], error)) func(context.Context, *cmdutil.Session, *cobra.Command, []string) error {
+// List runs a list command with the query that open returns. Its Spec says whether reading all rows is audited.
+func List[T any](env *cmdutil.Env, v output.View, flags *PageFlags, open Open[T]) func(context.Context, *cmdutil.Session, *cobra.Command, []string) error {
 	return func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, _ []string) error {
 		if err := flags.check(flags.all, env.Printer.Files()); err != nil {
 			return err
@@ -35,16 +30,12 @@ func List[T any](env *cmdutil.Env, v output.View, flags *PageFlags, open func(co
 		if flags.state == "" && flags.manifest == "" { // their transaction ids are those of the primary
 			s = cmdutil.WithReplica(ctx, env, s, cmd)
 		}
-		l, err := open(ctx, s)
+		selection, err := open(ctx, s, db.Increment{Since: flags.ChangedSince.Time()})
 		if err != nil {
 			return err
 		}
 		if flags.all {
-			return exportAll(ctx, env, cmd, v, s, l, &flags.exportFlags)
-		}
-		selection, err := l.Query(ctx, db.Increment{Since: flags.ChangedSince.Time()})
-		if err != nil {
-			return err
+			return exportAll(ctx, env, cmd, v, s, selection, open, &flags.exportFlags)
 		}
 		if cmd.Flags().Changed("cursor") {
 			c := db.Cursor{Token: flags.cursor, Size: flags.size, Selection: fingerprint(selectedBy(cmd))}
@@ -99,6 +90,13 @@ func (p *PageFlags) BindExport(cmd *cobra.Command) {
 	p.bindIncrements(cmd)
 	cmd.MarkFlagsMutuallyExclusive("cursor", "page")
 	cmd.MarkFlagsMutuallyExclusive("cursor", "all")
+}
+
+// BindSort adds --sort with the names of fields.
+func (p *PageFlags) BindSort(cmd *cobra.Command, fields []string) {
+	cmd.Flags().StringSliceVar(&p.Sort, "sort", nil, "sort by these `fields`, each FIELD, -FIELD or FIELD:desc")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Shaping, "sort")
+	cliflag.CompleteSort(cmd, fields...)
 }
 
 // BindWhole adds the flags of a command that always prints every row.

@@ -49,22 +49,21 @@ func newList(env *cmdutil.Env) *cobra.Command {
 		Use: "list", Short: "List roles, highest level first", Long: "With --user only the roles that the user holds.", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl roles list -o wide\n  cxgctl roles list --user ada",
 	}
-	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
+	cmd.RunE = cmdutil.RunRead(env, listcmd.List(env, roleView, &page, func(ctx context.Context, s *cmdutil.Session, _ db.Increment) (q db.ListQuery[roles.Role], err error) {
 		if user != "" {
 			u, err := cmdutil.Users.Lookup(ctx, s, cmdutil.RefFlags{}, user)
 			if err != nil {
-				return err
+				return q, err
 			}
 			f.User = u.ID
 		}
+		t, err := roles.NewTable(s.Catalog)
+		if err != nil {
+			return q, err
+		}
 		f.Since, f.Until = created.Since.Time(), created.Until.Time()
-		return listcmd.List(env, roleView, &page, func(_ context.Context, s *cmdutil.Session) (listcmd.Listing[roles.Role], error) {
-			t, err := roles.NewTable(s.Catalog)
-			return listcmd.Listing[roles.Role]{
-				Query: func(context.Context, db.Increment) (db.ListQuery[roles.Role], error) { return t.Matching(f), nil },
-			}, err
-		})(ctx, s, cmd, args)
-	})
+		return t.Matching(f), nil
+	}))
 	cmd.Flags().StringVar(&user, "user", "", "only roles of this `user`")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "user")
 	cliflag.SearchVar(cmd.Flags(), &f.Search, "search", "literal `text` in code or name")
@@ -83,8 +82,7 @@ func newGrants(env *cmdutil.Env) *cobra.Command {
 		Use: "grants", Short: "List role grants", Long: "Who holds which role, in which tenant, and until when.", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl roles grants --user ada\n  cxgctl roles grants --role SUPER_ADMIN\n  cxgctl roles grants --tenant acme -o csv",
 	}
-	cmd.RunE = cmdutil.RunRead(env, listcmd.List(env, grantView, &page, func(ctx context.Context, s *cmdutil.Session) (listcmd.Listing[roles.Grant], error) {
-		var none listcmd.Listing[roles.Grant]
+	cmd.RunE = cmdutil.RunRead(env, listcmd.List(env, grantView, &page, func(ctx context.Context, s *cmdutil.Session, _ db.Increment) (none db.ListQuery[roles.Grant], err error) {
 		t, err := roles.NewTable(s.Catalog)
 		if err != nil {
 			return none, err
@@ -111,9 +109,7 @@ func newGrants(env *cmdutil.Env) *cobra.Command {
 			}
 			f.Tenants = append(f.Tenants, found.ID)
 		}
-		return listcmd.Listing[roles.Grant]{
-			Query: func(context.Context, db.Increment) (db.ListQuery[roles.Grant], error) { return t.Grants(f), nil },
-		}, nil
+		return t.Grants(f), nil
 	}))
 	fs := cmd.Flags()
 	fs.StringSliceVar(&who, "user", nil, "only grants to these `users`")

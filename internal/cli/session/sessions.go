@@ -91,11 +91,18 @@ func revocableList[T any](env *cmdutil.Env, short string, k revocable[T]) *cobra
 	var page listcmd.PageFlags
 	cmd := &cobra.Command{Use: "list", Short: short, Args: cmdutil.ExactArgs()}
 	var made cliflag.RangeFlags
-	run := listOf(env, k.view, &page, &f, &user, k.Kind)
-	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
+	cmd.RunE = cmdutil.RunRead(env, listcmd.List(env, k.view, &page, func(ctx context.Context, s *cmdutil.Session, _ db.Increment) (q db.ListQuery[T], err error) {
+		if user != "" {
+			u, err := cmdutil.Users.Lookup(ctx, s, cmdutil.RefFlags{}, user)
+			if err != nil {
+				return q, err
+			}
+			f.User = u.ID
+		}
+		t, err := k.Open(s.Catalog)
 		f.Since, f.Until = made.Since.Time(), made.Until.Time()
-		return run(ctx, s, cmd, args)
-	})
+		return t.Matching(f), err
+	}))
 	cmd.Flags().StringVar(&user, "user", "", "only those of this `user`")
 	cmd.Flags().StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: ACTIVE, EXPIRED, INACTIVE, REVOKED")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "user", "status")
@@ -108,25 +115,6 @@ func revocableList[T any](env *cmdutil.Env, short string, k revocable[T]) *cobra
 	return cmdutil.AddOutputFlags[T](env, cmd)
 }
 
-// listOf returns the RunE of a list that --user can limit to one user.
-func listOf[T any](env *cmdutil.Env, view output.View, page *listcmd.PageFlags, f *sessions.Filter, user *string, k sessions.Kind[T]) func(context.Context, *cmdutil.Session, *cobra.Command, []string) error {
-	return func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
-		if *user != "" {
-			u, err := cmdutil.Users.Lookup(ctx, s, cmdutil.RefFlags{}, *user)
-			if err != nil {
-				return err
-			}
-			f.User = u.ID
-		}
-		return listcmd.List(env, view, page, func(_ context.Context, s *cmdutil.Session) (listcmd.Listing[T], error) {
-			t, err := k.Open(s.Catalog)
-			return listcmd.Listing[T]{
-				Query: func(context.Context, db.Increment) (db.ListQuery[T], error) { return t.Matching(*f), nil },
-			}, err
-		})(ctx, s, cmd, args)
-	}
-}
-
 func newLoginsList(env *cmdutil.Env) *cobra.Command {
 	var f sessions.Filter
 	var user string
@@ -137,14 +125,14 @@ func newLoginsList(env *cmdutil.Env) *cobra.Command {
 		Use: "list", Short: "List attempts to log in and out, newest first", Long: "The platform's attempts are shown together with those of cxgctl.", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl logins list --success=false --since 7d\n  cxgctl logins list --user ada --address 192.0.2.0/24",
 	}
-	run := listOf(env, loginLogView, &page, &f, new(string), sessions.LoginKind)
-	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
+	cmd.RunE = cmdutil.RunRead(env, listcmd.List(env, loginLogView, &page, func(_ context.Context, s *cmdutil.Session, _ db.Increment) (db.ListQuery[sessions.Login], error) {
+		t, err := sessions.LoginKind.Open(s.Catalog)
 		f.Username, f.Since, f.Until = user, made.Since.Time(), made.Until.Time()
 		if cmd.Flags().Changed("success") {
 			f.Success = &success
 		}
-		return run(ctx, s, cmd, args)
-	})
+		return t.Matching(f), err
+	}))
 	cmd.Flags().StringVar(&user, "user", "", "only attempts with this `username`, which need not exist")
 	cmd.Flags().BoolVar(&success, "success", false, "only successful attempts; with --success=false only failed ones")
 	cmd.Flags().StringVar(&f.Address, "address", "", "only from this `address` or network: 192.0.2.7, 192.0.2.0/24")

@@ -63,23 +63,18 @@ func newList(env *cmdutil.Env) *cobra.Command {
 		Use: "list", Short: "List tenants, newest first", Long: "Tenants are the platform's customers. Their users are members, or in databases of their own.", Args: cmdutil.ExactArgs(),
 		Example: "  cxgctl tenants list --status TRIAL --sort code\n  cxgctl tenants list --all -o csv --output-file tenants.csv",
 	}
-	cmd.RunE = cmdutil.RunRead(env, listcmd.List(env, cmdutil.TenantView, &page, func(_ context.Context, s *cmdutil.Session) (listcmd.Listing[tenants.Tenant], error) {
+	cmd.RunE = cmdutil.RunRead(env, listcmd.List(env, cmdutil.TenantView, &page, func(_ context.Context, s *cmdutil.Session, since db.Increment) (q db.ListQuery[tenants.Tenant], err error) {
 		t, err := tenants.NewTable(s.Catalog)
-		return listcmd.Listing[tenants.Tenant]{
-			Table: schema.Tenants,
-			Query: func(_ context.Context, since db.Increment) (db.ListQuery[tenants.Tenant], error) {
-				f.Changed, f.Sort = since, page.Sort
-				return t.Matching(f.filter()), nil
-			},
-		}, err
+		if err != nil {
+			return q, err
+		}
+		f.Changed, f.Sort = since, page.Sort
+		return t.Matching(f.filter()), nil
 	}))
 	f.Bind(cmd)
-	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "include deleted tenants")
-	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "include-deleted")
+	cliflag.BindDeleted(cmd, &f.IncludeDeleted, "tenants")
 	page.BindExport(cmd)
-	cmd.Flags().StringSliceVar(&page.Sort, "sort", nil, "sort by these `fields`, each FIELD, -FIELD or FIELD:desc")
-	cliflag.MarkFlags(cmd.Flags(), cliflag.Shaping, "sort")
-	cliflag.CompleteSort(cmd, tenants.SortFields...)
+	page.BindSort(cmd, tenants.SortFields)
 	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_LIST", Resource: tenants.Kind.Name, Tables: cmdutil.Tenants.Tables})
 	return cmdutil.AddOutputFlags[tenants.Tenant](env, cmd)
 }
@@ -138,18 +133,13 @@ func newSubscriptionsList(env *cmdutil.Env) *cobra.Command {
 		ValidArgsFunction: cliflag.CompleteArgs(cmdutil.Tenants.Completion(env, true)),
 		Example:           "  cxgctl tenants subscriptions list acme\n  cxgctl tenants subscriptions list acme -o id",
 	}
-	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
-		t, err := cmdutil.Tenants.Lookup(ctx, s, cmdutil.RefFlags{}, args[0])
+	cmd.RunE = cmdutil.RunRead(env, listcmd.List(env, subscriptionView, &page, func(ctx context.Context, s *cmdutil.Session, _ db.Increment) (q db.ListQuery[tenants.Subscription], err error) {
+		t, err := cmdutil.Tenants.Lookup(ctx, s, cmdutil.RefFlags{}, cmd.Flags().Arg(0))
 		if err != nil {
-			return err
+			return q, err
 		}
-		return listcmd.List(env, subscriptionView, &page, func(_ context.Context, s *cmdutil.Session) (listcmd.Listing[tenants.Subscription], error) {
-			q, err := tenants.MatchingSubscriptions(s.Catalog, t.ID, started.Since.Time(), started.Until.Time())
-			return listcmd.Listing[tenants.Subscription]{
-				Query: func(context.Context, db.Increment) (db.ListQuery[tenants.Subscription], error) { return q, nil },
-			}, err
-		})(ctx, s, cmd, args)
-	})
+		return tenants.MatchingSubscriptions(s.Catalog, t.ID, started.Since.Time(), started.Until.Time())
+	}))
 	started.Bind(cmd, "started")
 	page.Bind(cmd)
 	env.Specify(cmd, cmdutil.Spec{Permission: "TENANT_READ", Resource: "subscription", Tables: append(cmdutil.Tenants.Tables, schema.Subscriptions)})

@@ -74,20 +74,18 @@ func newMembersList(env *cmdutil.Env) *cobra.Command {
 		ValidArgsFunction: cliflag.CompleteArgs(cmdutil.Tenants.Completion(env, true)),
 		Example:           "  cxgctl tenants members list acme\n  cxgctl tenants members list acme --status LEFT -o csv",
 	}
-	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
-		t, err := cmdutil.Tenants.Lookup(ctx, s, cmdutil.RefFlags{}, args[0])
+	cmd.RunE = cmdutil.RunRead(env, listcmd.List(env, memberView, &page, func(ctx context.Context, s *cmdutil.Session, _ db.Increment) (q db.ListQuery[tenants.Member], err error) {
+		t, err := cmdutil.Tenants.Lookup(ctx, s, cmdutil.RefFlags{}, cmd.Flags().Arg(0))
 		if err != nil {
-			return err
+			return q, err
+		}
+		m, err := tenants.NewMembers(s.Catalog)
+		if err != nil {
+			return q, err
 		}
 		f.Tenant, f.Since, f.Until = t.ID, added.Since.Time(), added.Until.Time()
-		return listcmd.List(env, memberView, &page, func(_ context.Context, s *cmdutil.Session) (listcmd.Listing[tenants.Member], error) {
-			m, err := tenants.NewMembers(s.Catalog)
-			return listcmd.Listing[tenants.Member]{
-				Personal: true,
-				Query:    func(context.Context, db.Increment) (db.ListQuery[tenants.Member], error) { return m.Matching(f), nil },
-			}, err
-		})(ctx, s, cmd, args)
-	})
+		return m.Matching(f), nil
+	}))
 	cmd.Flags().StringSliceVar(&f.Statuses, "status", nil, "only these `statuses`: ACTIVE, INACTIVE, SUSPENDED, LEFT (default: all but LEFT)")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "status")
 	cliflag.SearchVar(cmd.Flags(), &f.Search, "search", "literal `text` in username, full name or e-mail")

@@ -67,9 +67,9 @@ func newExport(env *cmdutil.Env) *cobra.Command {
 	listcmd.AcceptAll(cmd)
 	cmdutil.BindReplica(cmd)
 	cmdutil.BindReveal(env, cmd)
-	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "include deleted users")
+	cliflag.BindDeleted(cmd, &f.IncludeDeleted, "users")
 	cmd.Flags().BoolVar(&hashes, "with-hashes", false, "include the password hashes as password_hash; requires SUPER_ADMIN and is audited")
-	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "include-deleted", "with-hashes")
+	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "with-hashes")
 	env.Specify(cmd, cmdutil.Spec{Permission: "USER_LIST", Resource: users.Kind.Name, Optional: []string{auth.SuperAdmin}, Audit: cmdutil.Always})
 	return cmdutil.AddOutputFlags[users.WithHash](env, cmd)
 }

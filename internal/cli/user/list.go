@@ -63,28 +63,22 @@ func newList(env *cmdutil.Env) *cobra.Command {
 		Example: "  cxgctl users list --status LOCKED,SUSPENDED\n  cxgctl users list --search kim --sort username -o csv\n  cxgctl users list --member-of acme\n  cxgctl users list --all -o jsonl --output-file users.jsonl.gz",
 	}
 	var memberOf string
-	listOne := listcmd.List(env, cmdutil.UserView, &page, func(ctx context.Context, s *cmdutil.Session) (listcmd.Listing[users.User], error) {
+	listOne := listcmd.List(env, cmdutil.UserView, &page, func(ctx context.Context, s *cmdutil.Session, since db.Increment) (q db.ListQuery[users.User], err error) {
 		t, err := s.Users()
 		if err != nil {
-			return listcmd.Listing[users.User]{}, err
+			return q, err
 		}
 		filter := f.filter()
 		if memberOf != "" {
 			if filter.MemberOf, err = memberPredicate(ctx, s, memberOf); err != nil {
-				return listcmd.Listing[users.User]{}, err
+				return q, err
 			}
 		}
-		filter.Sort = page.Sort
 		if filter.Search != "" {
 			filter.Grams, err = t.Grams(ctx, s.DB)
 		}
-		return listcmd.Listing[users.User]{
-			Personal: true, Table: t.Name(),
-			Query: func(_ context.Context, since db.Increment) (db.ListQuery[users.User], error) {
-				filter.Changed = since
-				return t.List(filter), nil
-			},
-		}, err
+		filter.Sort, filter.Changed = page.Sort, since
+		return t.List(filter), err
 	})
 	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, args []string) error {
 		if !env.Tenants.Many() {
@@ -98,13 +92,10 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	cmd.Flags().StringVar(&memberOf, "member-of", "", "only members of this `tenant`, by id or code")
 	cliflag.MarkTables(cmd.Flags(), "member-of", tenants.MemberResource.Tables...)
 	cmdutil.Tenants.CompleteFlag(env, cmd, "member-of")
-	cmd.Flags().BoolVar(&f.IncludeDeleted, "include-deleted", false, "include deleted users")
-	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "include-deleted")
+	cliflag.BindDeleted(cmd, &f.IncludeDeleted, "users")
 	page.BindExport(cmd)
 	cmdutil.BindReveal(env, cmd)
-	cmd.Flags().StringSliceVar(&page.Sort, "sort", nil, "sort by these `fields`, each FIELD, -FIELD or FIELD:desc")
-	cliflag.MarkFlags(cmd.Flags(), cliflag.Shaping, "sort")
-	cliflag.CompleteSort(cmd, users.SortFields...)
+	page.BindSort(cmd, users.SortFields)
 	env.Specify(cmd, cmdutil.Spec{Permission: "USER_LIST", Resource: users.Kind.Name, TenantOnly: true, Audit: cmdutil.WhenReading})
 	tenantdb.Bind(env, cmdutil.BindTenant(env, cmd))
 	return cmdutil.BindOutput(env, cmd, func(columns []string) error { return userColumns(env, columns) })

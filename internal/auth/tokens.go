@@ -133,18 +133,6 @@ func NewKeys(cat schema.Catalog) (*Keys, error) {
 	return &Keys{k, cat[schema.Permissions], u, g}, err
 }
 
-// keyRecord is a key as audit rows show it.
-type keyRecord struct {
-	ID             uuid.UUID `json:"id"`
-	KeyID          string    `json:"key_id"`
-	KeyName        string    `json:"key_name"`
-	UserID         uuid.UUID `json:"user_id"`
-	ServiceAccount string    `json:"service_account"`
-	Scopes         []string  `json:"scopes"`
-	Status         string    `json:"status"`
-	ExpiresAt      *db.Time  `json:"expires_at"`
-}
-
 var keyValues = [][2]string{
 	{"id", "@id"},
 	{"created_at", "@now"},
@@ -246,7 +234,11 @@ func (k *Keys) make(ctx context.Context, tx *audit.Tx, who Identity, n NewKey, i
 		return Issued{}, nil, err
 	}
 	out := Issued{Token: token, ID: tx.NewID(), User: u.Username}
-	r := keyRecord{out.ID, id, n.Name, u.ID, u.Username, n.Scopes, "ACTIVE", nil}
+	status, now := "ACTIVE", db.At(tx.Now)
+	r := sessions.Key{
+		ID: out.ID, KeyID: id, KeyName: &n.Name, UserID: u.ID, Username: &u.Username, ServiceAccount: &u.Username, Scopes: n.Scopes,
+		Status: &status, UsageCount: new(int64), CreatedAt: &now,
+	}
 	var expires *time.Time
 	if n.TTL > 0 {
 		out.Expires = tx.Now.Add(n.TTL)

@@ -4,11 +4,14 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"debug/elf"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,7 +57,8 @@ func TestPackage(t *testing.T) {
 		"/usr/lib/systemd/system/cxgctl-export@.timer", "/usr/lib/systemd/system/cxgctl-overdue.service", "/usr/lib/systemd/system/cxgctl-seal.timer",
 	})
 
-	remove := installPackage(t, glob(t, dist, "cxgctl_1.2.3+4.gabcdef0*.deb"), root)
+	deb := glob(t, dist, "cxgctl_1.2.3+4.gabcdef0*.deb")
+	remove := installPackage(t, deb, root)
 	for _, file := range []string{
 		"man/man1/cxgctl-users-create.1.gz", "man/man7/cxgctl-cron.7.gz", "bash-completion/completions/cxgctl",
 		"zsh/vendor-completions/_cxgctl", "fish/vendor_completions.d/cxgctl.fish", "doc/cxgctl/examples/crontab",
@@ -66,7 +70,100 @@ func TestPackage(t *testing.T) {
 	units := glob(t, root, "usr/lib/systemd/system")
 	verifyUnits(t, units, root)
 	runJobs(t, root)
+	t.Run("under systemd", func(t *testing.T) { runUnits(t, deb, filepath.Join(root, "usr/bin/cxgctl")) })
 	remove()
+}
+
+// onSystemd runs as the only service of a system, as its administrator would.
+const onSystemd = `set -ex
+systemd-detect-virt --container
+rm -rf /var/lib/cxgctl /var/lib/private/cxgctl
+dpkg -i /mnt/cxgctl.deb
+systemctl cat cxgctl-export@.service cxgctl-overdue.timer cxgctl-seal.timer
+timers='cxgctl-export@invoices.timer cxgctl-overdue.timer cxgctl-seal.timer'
+systemctl enable --now $timers
+systemctl list-timers --no-pager
+for unit in cxgctl-export@invoices cxgctl-overdue cxgctl-seal; do
+	systemctl start $unit || { journalctl --no-pager -u $unit; exit 1; }
+done
+grep -q ^id,invoice_no, /var/lib/cxgctl/invoices.csv
+grep '^cxgctl_last_run_exit_code.* 0$' /var/lib/cxgctl/export-invoices.prom
+zgrep -q 'cxgctl manual' /usr/share/man/man1/cxgctl.1.gz
+systemctl disable --now $timers
+dpkg --purge cxgctl
+! systemctl cat cxgctl-seal.timer
+! command -v cxgctl
+`
+
+// runUnits installs a package on a copy of this system, boots systemd there, runs the units with their credentials and
+// sandbox, and purges the package. The copy is in memory, in namespaces and without a network.
+func runUnits(t *testing.T, deb, binary string) {
+	if _, err := exec.LookPath("systemd-nspawn"); err != nil || os.Geteuid() != 0 {
+		t.Skip("needs root and systemd-nspawn, which is in Debian's package systemd-container")
+	}
+	pair := dbtest.New(t, migrated)
+	// Only the server's user can enter the folder of its socket.
+	server, err := pgx.ParseConfig(relay(t, pair.Manager, "unix", func(client, server net.Conn) {
+		go io.Copy(server, client) //nolint:errcheck // ends with the connection
+		_, _ = io.Copy(client, server)
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{server.Host, filepath.Join(server.Host, ".s.PGSQL.5432")} {
+		if err := os.Chmod(path, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	etc, mnt, host := configure(t, pair, binary), t.TempDir(), t.TempDir()
+	write := func(file, text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(filepath.Join(etc, "config.yaml"), fmt.Sprintf("profile: prod\nprofiles:\n  prod:\n    manager_database_url: host=/srv user=%s dbname=%s\n", server.User, server.Database))
+	write(filepath.Join(etc, "export-invoices.env"), "EXPORT=invoices list --all --output-file /var/lib/cxgctl/invoices.csv --if-changed\n")
+	write(filepath.Join(mnt, "try.sh"), onSystemd)
+	write(filepath.Join(mnt, "try.service"), `[Service]
+Type=oneshot
+ExecStart=/bin/bash -c '/bin/bash /mnt/try.sh >/mnt/log 2>&1 && echo succeeded >>/mnt/log'
+ExecStopPost=/bin/systemctl exit --force --force
+`)
+	ctx, cancel := context.WithTimeout(t.Context(), 12*patience)
+	defer cancel()
+	boot := exec.CommandContext(ctx, "unshare", "--mount", "sh", "-c", `mount --bind / "$0" && exec systemd-nspawn -D "$0" "$@"`, host,
+		"--boot", "--volatile=overlay", "--private-network", "--register=no", "--keep-unit", "--console=pipe", fmt.Sprintf("--machine=cxgctl-%d", os.Getpid()),
+		"--bind="+mnt+":/mnt", "--bind-ro="+deb+":/mnt/cxgctl.deb", "--bind-ro="+etc+":/etc/cxgctl", "--bind="+server.Host+":/srv",
+		"--bind-ro="+mnt+"/try.service:/etc/systemd/system/try.service",
+		"--bind-ro=/dev/null:/etc/systemd/system/network-online.target", // nothing to wait for
+		"systemd.unit=try.service")
+	console, err := boot.CombinedOutput()
+	log, _ := os.ReadFile(filepath.Join(mnt, "log"))
+	if len(log) == 0 {
+		t.Skipf("systemd does not boot here: %v\n%s", err, console)
+	}
+	if !strings.HasSuffix(string(log), "succeeded\n") {
+		t.Errorf("%v\n%s\n%s", err, console, log)
+	}
+}
+
+// configure writes the credentials of a service into a new folder, as in /etc/cxgctl.
+func configure(t *testing.T, pair dbtest.Pair, binary string) (etc string) {
+	t.Helper()
+	etc = t.TempDir()
+	credentials := filepath.Join(etc, "credentials")
+	if err := os.Mkdir(credentials, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(credentials, "password"), []byte("unused\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	key := exec.CommandContext(t.Context(), binary, "auth", "token", "--create", "--name", "jobs", "--operator", "admin", "-q",
+		"--permissions", "INVOICE_LIST,INVOICE_UPDATE,AUDIT_READ,AUDIT_LIST", "--token-out", filepath.Join(credentials, "token"))
+	key.Env = []string{"HOME=" + etc, "CXGCTL_MANAGER_DATABASE_URL=" + pair.Manager}
+	succeeds(t, key)
+	return etc
 }
 
 // untar returns a file of an archive, by its path below the archive's only folder.
@@ -189,27 +286,18 @@ func verifyUnits(t *testing.T, dir, root string) {
 // runJobs runs every job of the package when all is well, when its lock is held, and when the database is down.
 func runJobs(t *testing.T, root string) {
 	t.Helper()
-	pair, etc, state := dbtest.New(t, migrated), t.TempDir(), t.TempDir()
 	binary := filepath.Join(root, "usr/bin/cxgctl")
+	pair := dbtest.New(t, migrated)
+	etc, state := configure(t, pair, binary), t.TempDir()
 	credentials := filepath.Join(etc, "credentials")
-	if err := os.Mkdir(credentials, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	write := func(name, text string) {
+	connect := func(url string) {
 		t.Helper()
-		if err := os.WriteFile(filepath.Join(etc, name), []byte(text), 0o600); err != nil {
+		text := "profile: prod\nprofiles:\n  prod: {manager_database_url: '" + url + "'}\n"
+		if err := os.WriteFile(filepath.Join(etc, "config.yaml"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	configure := func(url string) {
-		write("config.yaml", "profile: prod\nprofiles:\n  prod: {manager_database_url: '"+url+"'}\n")
-	}
-	configure(pair.Manager)
-	write("credentials/password", "unused\n")
-	key := exec.CommandContext(t.Context(), binary, "auth", "token", "--create", "--name", "jobs", "--operator", "admin", "-q",
-		"--permissions", "INVOICE_LIST,INVOICE_UPDATE,AUDIT_READ,AUDIT_LIST", "--token-out", filepath.Join(credentials, "token"))
-	key.Env = []string{"CXGCTL_CONFIG=" + filepath.Join(etc, "config.yaml")}
-	succeeds(t, key)
+	connect(pair.Manager)
 
 	places := strings.NewReplacer("/usr/local/bin:/usr/bin", filepath.Join(root, "usr/bin")+":/usr/bin", "/usr/bin/cxgctl", binary,
 		"/etc/cxgctl", etc, "/var/lib/cxgctl", state, "%i", "invoices", "%d", credentials)
@@ -255,7 +343,7 @@ func runJobs(t *testing.T, root string) {
 		_ = holder.Wait()
 	}
 
-	configure("postgres://cxgctl@127.0.0.1:1/mgmt")
+	connect("postgres://cxgctl@127.0.0.1:1/mgmt")
 	for _, j := range jobs {
 		for i := range j.argv { // the pauses alone take seconds
 			j.argv[i] = regexp.MustCompile(`--retries 3`).ReplaceAllString(j.argv[i], "--retries 0")

@@ -3,17 +3,27 @@ package outfile
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// placeholder matches what names of output files may contain.
-var placeholder = regexp.MustCompile(`\{(date|time|seq)\}`)
+// placeholder matches placeholders in the names of output files, also misspelled ones.
+var placeholder = regexp.MustCompile(`\{[A-Za-z]+\}`)
 
 // Expand replaces {date}, {time} and {seq} in the names of output files. {seq} is the first number from 1 on that gives
 // new files only.
-func Expand(names []string, at time.Time, zone *time.Location) {
+func Expand(names []string, at time.Time, zone *time.Location) error {
+	for _, name := range names {
+		for _, word := range placeholder.FindAllString(name, -1) {
+			if !slices.Contains([]string{"{date}", "{time}", "{seq}"}, word) {
+				return fault.New(fault.Usage, "--output-file: %s is not a placeholder", word).WithHint("use {date}, {time} or {seq}")
+			}
+		}
+	}
 	if zone == nil {
 		zone = time.UTC
 	}
@@ -37,4 +47,5 @@ func Expand(names []string, at time.Time, zone *time.Location) {
 		}
 	}
 	copy(names, expanded)
+	return nil
 }

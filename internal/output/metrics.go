@@ -3,6 +3,7 @@ package output
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"regexp"
 	"strconv"
@@ -19,9 +20,9 @@ type Metrics struct {
 
 const successMetric = "last_success_timestamp_seconds"
 
-// Write writes the metrics to a file in Prometheus text format, atomically. After a failure it keeps the time of the last
-// success from the file.
-func (m Metrics) Write(file string) error {
+// Write writes the metrics to a file in Prometheus text format, atomically, or to stdout if file is "-". After a failure
+// it keeps the time of the last success from the file.
+func (m Metrics) Write(file string, stdout io.Writer) error {
 	now := time.Now()
 	success := float64(now.Unix())
 	if m.ExitCode != 0 {
@@ -41,6 +42,10 @@ func (m Metrics) Write(file string) error {
 		{"last_run_bytes", "Bytes that the last run printed.", float64(m.Bytes)},
 	} {
 		fmt.Fprintf(&b, "# HELP cxgctl_%s %s\n# TYPE cxgctl_%[1]s gauge\ncxgctl_%[1]s%[3]s %[4]s\n", s.name, s.help, labels, strconv.FormatFloat(s.value, 'f', -1, 64))
+	}
+	if file == "-" {
+		_, err := stdout.Write(b.Bytes())
+		return err
 	}
 	return WriteFile(file, b.Bytes())
 }

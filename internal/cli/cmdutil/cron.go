@@ -203,11 +203,11 @@ func (env *Env) LogError(cmd *cobra.Command, f *fault.Error) bool {
 	return true
 }
 
-// WriteMetrics writes the outcome of a run to the file of --metrics-file.
+// WriteMetrics writes the outcome of a run to the file of --metrics-file, unless another flag names that file too.
 func (env *Env) WriteMetrics(cmd *cobra.Command, status int) error {
 	file := env.cron.metrics
-	if file == "" {
-		return nil
+	if file == "" || checkFiles(env, cmd) != nil {
+		return nil //nolint:nilerr // the run has reported it
 	}
 	m := output.Metrics{
 		Command:  strings.TrimPrefix(cmd.CommandPath(), "cxgctl "),
@@ -220,5 +220,5 @@ func (env *Env) WriteMetrics(cmd *cobra.Command, status int) error {
 	if env.Config != nil {
 		m.Profile = env.Config.Profile
 	}
-	return m.Write(file)
+	return m.Write(file, env.Stdout)
 }

@@ -72,7 +72,9 @@ func (env *Env) SetPrinter(cmd *cobra.Command) error {
 		env.Output.files.ListValue = []string{env.Output.Page}
 	}
 	files := env.Output.files.ListValue
-	outfile.Expand(files, env.Started, c.Zone)
+	if err := outfile.Expand(files, env.Started, c.Zone); err != nil {
+		return err
+	}
 	if err := env.cron.check(len(files) > 0); err != nil {
 		return err
 	}

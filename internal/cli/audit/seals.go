@@ -275,7 +275,7 @@ func newKeygen(env *cmdutil.Env) *cobra.Command {
 	env.Specify(cmd, cmdutil.Spec{Permission: cmdutil.NoOperator})
 	return cmdutil.BindOutput(env, cmd, func(columns []string) error {
 		if out == cliflag.StandardStream { // the private key is printed instead of the record
-			cmdutil.Annotate(cmd, cmdutil.NoTable, "yes")
+			cliflag.Annotate(cmd, cmdutil.NoTable, "yes")
 		}
 		return output.CheckColumns[keypair](columns)
 	})

@@ -89,7 +89,7 @@ func Require(cmd *cobra.Command, names ...string) {
 	for _, name := range names {
 		Must(cmd.MarkFlagRequired(name))
 	}
-	annotate(cmd, "required", strings.Join(names, ","))
+	Annotate(cmd, "required", strings.Join(names, ","))
 }
 
 // Missing returns the required flags that are not on the command line, in the order of Require.
@@ -120,8 +120,8 @@ func List(names []string, last string) string {
 	return fault.Join(dashed, last)
 }
 
-// annotate sets an annotation of a command.
-func annotate(cmd *cobra.Command, key, value string) {
+// Annotate sets an annotation of a command.
+func Annotate(cmd *cobra.Command, key, value string) {
 	if cmd.Annotations == nil {
 		cmd.Annotations = map[string]string{}
 	}
@@ -130,7 +130,7 @@ func annotate(cmd *cobra.Command, key, value string) {
 
 // Instead sets the hint for a flag that the command does not have, but that people expect.
 func Instead(cmd *cobra.Command, flag, hint string) {
-	annotate(cmd, "instead of --"+flag, hint)
+	Annotate(cmd, "instead of --"+flag, hint)
 }
 
 // HintInstead returns the hint that Instead set, or "".
@@ -140,7 +140,7 @@ func HintInstead(cmd *cobra.Command, flag string) string {
 
 // Exits adds exit codes to the help of a command, or of those of a group, that do not follow from flags and arguments.
 func Exits(cmd *cobra.Command, codes ...string) *cobra.Command {
-	annotate(cmd, "exits", strings.Join(codes, " "))
+	Annotate(cmd, "exits", strings.Join(codes, " "))
 	return cmd
 }
 

@@ -16,14 +16,6 @@ import (
 // NoTable annotates a command that prints no record in the table format.
 const NoTable = "no table"
 
-// Annotate sets an annotation of a command.
-func Annotate(cmd *cobra.Command, key, value string) {
-	if cmd.Annotations == nil {
-		cmd.Annotations = map[string]string{}
-	}
-	cmd.Annotations[key] = value
-}
-
 // usedFile is a file that a command uses, with the flag that names it.
 type usedFile struct {
 	flag, path string

@@ -20,7 +20,7 @@ func StrictFlags(env *Env, cmd *cobra.Command) {
 	}
 	bindCron(env, cmd)
 	if text := spec.help(); text != "" {
-		Annotate(cmd, "permissions", text)
+		cliflag.Annotate(cmd, "permissions", text)
 	}
 	completing := env.IsCompleting()
 	strict := func(f *pflag.Flag) {

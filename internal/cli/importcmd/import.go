@@ -109,8 +109,8 @@ func Complete(env *cmdutil.Env, cmd *cobra.Command, f *Flags, n Spec) *cobra.Com
 	cmd.ValidArgsFunction = cliflag.CompleteArgs(cliflag.Files)
 	cmd.MarkFlagsMutuallyExclusive("status", "undo", "again")
 	f.BindBatch(cmd)
-	cmdutil.Annotate(cmd, cliflag.FileUse, "FILE")
-	cmdutil.Annotate(cmd, cmdutil.NoTable, "yes")
+	cliflag.Annotate(cmd, cliflag.FileUse, "FILE")
+	cliflag.Annotate(cmd, cmdutil.NoTable, "yes")
 	cliflag.Exits(cmd, "9", "75")
 	return cmdutil.BindOutput(env, cmd, func(columns []string) error {
 		switch {

@@ -101,7 +101,7 @@ func newExport(env *cmdutil.Env) *cobra.Command {
 	}
 	page.BindWhole(cmd)
 	cmd.RunE = cmdutil.RunRead(env, list(env, &f, &page))
-	cmdutil.Annotate(cmd, cmdutil.FormatAnnotation, string(output.CSV))
+	cliflag.Annotate(cmd, cmdutil.FormatAnnotation, string(output.CSV))
 	return bindList(env, cmd, &f, &page)
 }
 

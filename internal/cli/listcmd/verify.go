@@ -68,7 +68,7 @@ func newVerify(env *cmdutil.Env) *cobra.Command {
 		}
 		return f
 	})
-	cmdutil.Annotate(cmd, cliflag.FileUse, "MANIFEST")
+	cliflag.Annotate(cmd, cliflag.FileUse, "MANIFEST")
 	return cmdutil.AddOutputFlags[verified](env, cmd)
 }
 

@@ -25,7 +25,7 @@ func newExport(env *cmdutil.Env) *cobra.Command {
 		Example: "  cxgctl users export --output-file users.csv.gz\n  cxgctl users export --status ACTIVE -o jsonl | cxgctl --profile test users import - --format jsonl --no-passwords\n  cxgctl users export --output-file staff.xlsx",
 	}
 	cmd.Args = listcmd.ExportArgs("users")
-	cmdutil.Annotate(cmd, cmdutil.FormatAnnotation, string(output.CSV))
+	cliflag.Annotate(cmd, cmdutil.FormatAnnotation, string(output.CSV))
 	cmd.RunE = cmdutil.RunRead(env, func(ctx context.Context, s *cmdutil.Session, cmd *cobra.Command, _ []string) error {
 		t, err := s.Users()
 		if err != nil {

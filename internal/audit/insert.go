@@ -26,11 +26,11 @@ type writer struct {
 	from      Origin
 	userAgent string
 	columns   [][2]string // column names and their expressions
-	sql       string
+	insertion schema.RowInsert
+	server    *server            // server values for COPY; lazy
 	common    []byte             // encoded part of extra_data common to all rows; lazy
 	limits    map[string]int     // maximum length in characters, by column
 	dangling  map[uuid.UUID]bool // by tenant id: whether the tenant is known not to exist
-	server    *server            // server values for COPY; lazy
 }
 
 func newWriter(t *schema.Table, rules schema.Rules, by Operator, from Origin, op uuid.UUID) *writer {
@@ -72,7 +72,7 @@ func newWriter(t *schema.Table, rules schema.Rules, by Operator, from Origin, op
 		}
 	}
 	return &writer{
-		limits: limits, table: t, rules: rules, by: by, op: op, from: from, columns: columns, sql: t.Insert(columns),
+		limits: limits, table: t, rules: rules, by: by, op: op, from: from, columns: columns, insertion: t.InsertRows(columns),
 		userAgent: "cxgctl/" + from.Version + " (" + from.OSUser + "@" + from.Host + ")",
 	}
 }
@@ -158,22 +158,27 @@ func resourceColumn(noun string) string {
 	return "TABLE"
 }
 
-// queue queues the rows, or writes them by COPY if there are many.
+// queue queues the statement that inserts the rows, or writes them by COPY if they are many.
 func (w *writer) queue(ctx context.Context, tx pgx.Tx, batch *stagedBatch, entries []Entry) error {
 	if err := w.findDangling(ctx, tx, entries); err != nil {
 		return err
 	}
-	if len(entries) >= copyRowsFrom {
+	if len(entries) > schema.InsertMost {
 		return w.copy(ctx, tx, entries)
 	}
-	n := batch.Len()
-	for _, e := range entries {
-		args, err := w.args(e)
-		if err != nil {
-			return err
+	row := make([]any, len(w.insertion.Names))
+	rows, err := w.insertion.Rows(len(entries), func(i int) ([]any, error) {
+		values, err := w.args(entries[i])
+		for j, name := range w.insertion.Names {
+			row[j] = values[name]
 		}
-		batch.Queue(w.sql, args)
+		return row, err
+	})
+	if err != nil {
+		return err
 	}
+	n := batch.Len()
+	batch.Queue(w.insertion.SQL, rows)
 	batch.stage(n, errNotWritten)
 	return nil
 }
@@ -263,7 +268,7 @@ func (w *writer) args(e Entry) (pgx.NamedArgs, error) {
 	if err != nil {
 		return nil, err
 	}
-	args["extra_data"] = string(doc)
+	args["extra_data"] = json.RawMessage(doc)
 	return args, nil
 }
 

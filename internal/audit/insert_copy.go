@@ -12,9 +12,6 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 )
 
-// copyRowsFrom is the number of rows from which COPY, with its two round trips, pays off.
-const copyRowsFrom = 50
-
 // server holds the values that an INSERT has the server compute, so that the client cannot choose them. COPY cannot
 // compute values, so they are read once per session.
 type server struct {
@@ -52,8 +49,8 @@ func (w *writer) copyArgs(e Entry) (pgx.NamedArgs, error) {
 	}
 	args["source_ip"], args["ip_address"] = w.server.address, address
 	args["status"], args["deleted"], args["is_deleted"], args["request_method"] = "ACTIVE", false, false, "CLI"
-	doc := args["extra_data"].(string)
-	args["extra_data"] = doc[:len(doc)-1] + `,"session_user":` + string(w.server.sessionUser) + "}"
+	doc := args["extra_data"].(json.RawMessage)
+	args["extra_data"] = string(doc[:len(doc)-1]) + `,"session_user":` + string(w.server.sessionUser) + "}"
 	return args, nil
 }
 

@@ -149,7 +149,11 @@ type Tx struct {
 	xid        string // of the transaction, behind a pooler
 	ids        int    // number of the ledger's ids that it has used
 	entries    []Entry
+	queued     stagedBatch // statements to send before the next audit rows
 }
+
+// Queue adds a statement that is sent together with the next audit rows.
+func (tx *Tx) Queue(sql string, args ...any) { tx.queued.Queue(sql, args...) }
 
 // ByID returns the operator's id for columns that refer to users; nil if there is none, as in a tenant's database.
 func (tx *Tx) ByID() *uuid.UUID { return tx.By.Ref() }
@@ -157,45 +161,47 @@ func (tx *Tx) ByID() *uuid.UUID { return tx.By.Ref() }
 // Log writes the audit rows of changes that the transaction has made. Write does this for the changes that fn returns;
 // fn calls Log itself if they are too many to hold in memory.
 func (tx *Tx) Log(ctx context.Context, changes []Change) error {
-	batch := &stagedBatch{}
-	if err := tx.queueLog(ctx, batch, changes); err != nil {
+	batch, err := tx.queueLog(ctx, changes)
+	if err != nil {
 		return err
 	}
 	return tx.send(ctx, batch)
 }
 
-// queueLog queues the audit rows of changes.
-func (tx *Tx) queueLog(ctx context.Context, batch *stagedBatch, changes []Change) error {
+// queueLog returns a batch with what is queued and the audit rows of changes.
+func (tx *Tx) queueLog(ctx context.Context, changes []Change) (*stagedBatch, error) {
+	batch := tx.queued
+	tx.queued = stagedBatch{}
 	if len(changes) == 0 {
-		return nil
+		return &batch, nil
 	}
 	l := tx.ledger
 	if l.tenantTarget != nil {
-		return l.tenantTarget.log(tx, changes)
+		return &batch, l.tenantTarget.log(tx, changes)
 	}
 	if l.Follower != nil {
 		entailed, err := l.Follower.Follow(ctx, tx, changes)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		tx.entailed += len(entailed)
 		changes = slices.Concat(changes, entailed)
 	}
 	if tx.authorizer != nil {
 		if err := tx.authorizer.Changes(ctx, tx, changes); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	entries := make([]Entry, len(changes))
 	for i, c := range changes {
 		var err error
 		if entries[i], err = l.writer.entry(c, tx.Now); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	ids := idsOf(entries)
-	if err := l.writer.queue(ctx, tx, batch, entries); err != nil {
-		return errNotWritten(err)
+	if err := l.writer.queue(ctx, tx, &batch, entries); err != nil {
+		return nil, errNotWritten(err)
 	}
 	if l.sealer == nil { // otherwise the seals need the rows
 		batch.queueCount(ids)
@@ -208,7 +214,7 @@ func (tx *Tx) queueLog(ctx context.Context, batch *stagedBatch, changes []Change
 	if !l.DiscardEntries {
 		tx.entries = append(tx.entries, entries...)
 	}
-	return nil
+	return &batch, nil
 }
 
 // stagedBatch is a batch of statements whose errors are translated according to what they are part of.
@@ -352,7 +358,7 @@ func (l *Ledger) Entailed() int { return l.entailed }
 func (l *Ledger) Merge(entries []Entry) { l.changes = append(l.changes, entries...) }
 
 // Reader returns the database for reads before a transaction.
-func (l *Ledger) Reader() db.Reader {
+func (l *Ledger) Reader() *db.DB {
 	if l.tenantTarget != nil {
 		return l.tenantTarget.db
 	}
@@ -379,6 +385,14 @@ func backoff(ctx context.Context, attempt int) {
 	case <-time.After(rand.N(10 * time.Millisecond << attempt)):
 	case <-ctx.Done():
 	}
+}
+
+// WriteUnauditedOnce is WriteUnaudited for statements that depend on no question. It takes one round trip.
+func (l *Ledger) WriteUnauditedOnce(ctx context.Context, sql string, args ...any) error {
+	if l.DryRun {
+		return nil
+	}
+	return db.Translate(l.Reader().WriteOnce(ctx, sql, args...))
 }
 
 // Write runs fn in a transaction, adds an audit row for each change that fn returns, and commits. A dry run checks
@@ -467,12 +481,9 @@ func (l *Ledger) attempt(ctx context.Context, fn func(context.Context, *Tx) ([]C
 	if err := l.Guard.Check(tx.written - tx.entailed + len(changes)); err != nil {
 		return nil, err
 	}
-	batch := &stagedBatch{}
-	if err := tx.queueLog(ctx, batch, changes); err != nil {
+	batch, err := tx.queueLog(ctx, changes)
+	if err != nil || tx.written == 0 {
 		return nil, err
-	}
-	if tx.written == 0 {
-		return nil, nil
 	}
 	if l.DryRun {
 		batch.Queue(db.SettleConstraints)
@@ -495,7 +506,7 @@ func (l *Ledger) begin(ctx context.Context, questions []db.Questions) (*Tx, erro
 		authorizer, ask := l.Authorizer.Before()
 		tx.authorizer, questions = authorizer, append([]db.Questions{ask}, questions...)
 	}
-	if l.DiscardEntries && l.tenantTarget == nil { // there are many
+	if l.DiscardEntries && l.tenantTarget == nil { // there may be many
 		questions = append(questions, l.writer.askServer)
 	}
 	var err error
@@ -530,11 +541,7 @@ func (l *Ledger) WriteUnaudited(ctx context.Context, fn func(last *pgx.Batch) er
 	if l.DryRun {
 		return nil
 	}
-	d := l.db
-	if l.tenantTarget != nil {
-		d = l.tenantTarget.db
-	}
-	raw, err := d.BeginWrite(ctx, questions...)
+	raw, err := l.Reader().BeginWrite(ctx, questions...)
 	if err != nil {
 		return db.Translate(err)
 	}

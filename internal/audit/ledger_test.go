@@ -21,7 +21,7 @@ type record struct {
 	Number json.Number `json:"number"`
 }
 
-// hostile lists texts that JSON, jsonb or COPY might change.
+// hostile lists texts that JSON, jsonb or an array might change.
 var hostile = []string{
 	"강은지", "a\tb\nc\\d\"e", "<script>&\u2028\u2029", "\x1b[31m", "e\u0301\u202e", "😀", "bad\xff\xfeutf8", "", `\u0041 \N \. $1`, "=1+1",
 }
@@ -37,7 +37,7 @@ func hostileChanges() (changes []audit.Change) {
 	return changes
 }
 
-// write writes the audit rows of changes in one transaction: by COPY if they are many.
+// write writes the audit rows of changes in one transaction.
 func write(w *audittest.World, changes ...audit.Change) error {
 	w.T.Helper()
 	intent := audit.Intent{Subject: changes[0].Subject, Action: audit.Create}

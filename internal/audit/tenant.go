@@ -191,7 +191,7 @@ func (l *Ledger) changeInTenant(
 	if err := l.Guard.Check(tx.written + len(changes)); err != nil {
 		return nil, err
 	}
-	if err := l.tenantTarget.log(tx, changes); err != nil {
+	if err := tx.Log(ctx, changes); err != nil {
 		return nil, err
 	}
 	if len(tx.entries) == 0 {

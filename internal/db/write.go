@@ -51,12 +51,7 @@ func (d *DB) beginWrite(ctx context.Context, questions []Questions) (*Write, err
 	}
 	w := &Write{session: session}
 	batch := &pgx.Batch{}
-	batch.BeginTx(pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite})
-	for statement := range strings.SplitSeq(d.begins+synchronous, "; ") {
-		if statement != "" {
-			batch.Queue(statement)
-		}
-	}
+	d.queueBegin(batch)
 	found := false
 	batch.Queue(`SELECT now(), ` + onCitus).QueryRow(func(row pgx.Row) error { return row.Scan(&w.Now, &found) })
 	known := d.citus.Load()
@@ -82,6 +77,29 @@ func (d *DB) beginWrite(ctx context.Context, questions []Questions) (*Write, err
 	return w, nil
 }
 
+// WriteOnce runs a statement in a transaction like that of BeginWrite, in one round trip unless the database has Citus.
+func (d *DB) WriteOnce(ctx context.Context, sql string, args ...any) error {
+	batch := &pgx.Batch{}
+	if d.citus.Load() {
+		w, err := d.BeginWrite(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = w.Rollback(context.WithoutCancel(ctx)) }()
+		batch.Queue(sql, args...)
+		return w.CommitWith(ctx, batch)
+	}
+	session, err := d.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer session.Release() // closes a session that is still in a transaction
+	d.queueBegin(batch)
+	batch.Queue(sql, args...)
+	queueCommit(batch)
+	return session.SendBatch(ctx, batch).Close()
+}
+
 // askCitus reads how Citus keeps the tables, refuses a layout that is not supported, and asks the questions.
 func (w *Write) askCitus(ctx context.Context, questions []Questions) (err error) {
 	if w.Layout, err = layout(ctx, w); err != nil {
@@ -101,6 +119,27 @@ func queue(batch *pgx.Batch, layout Layout, questions []Questions) {
 			q.Queue(batch)
 		}
 	}
+}
+
+// queueBegin queues the statements that begin a transaction.
+func (d *DB) queueBegin(batch *pgx.Batch) {
+	batch.BeginTx(pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite})
+	for statement := range strings.SplitSeq(d.begins+synchronous, "; ") {
+		if statement != "" {
+			batch.Queue(statement)
+		}
+	}
+}
+
+// queueCommit queues COMMIT.
+func queueCommit(batch *pgx.Batch) {
+	batch.Queue(setSynchronous) // again, because triggers may have changed it
+	batch.Queue("COMMIT").Exec(func(tag pgconn.CommandTag) error {
+		if tag.String() == "ROLLBACK" {
+			return pgx.ErrTxCommitRollback
+		}
+		return nil
+	})
 }
 
 // oldest is the first version with a built-in gen_random_uuid(), which changes and migrations need.
@@ -127,13 +166,7 @@ func (w *Write) CommitWith(ctx context.Context, last *pgx.Batch) error {
 	if w.session == nil {
 		return pgx.ErrTxClosed
 	}
-	last.Queue(setSynchronous) // again, because triggers may have changed it
-	last.Queue("COMMIT").Exec(func(tag pgconn.CommandTag) error {
-		if tag.String() == "ROLLBACK" {
-			return pgx.ErrTxCommitRollback
-		}
-		return nil
-	})
+	queueCommit(last)
 	err := w.SendBatch(ctx, last).Close()
 	if w.Conn().PgConn().TxStatus() != afterError {
 		w.end()

@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 // write applies a batch in its own transaction and counts the outcomes of its rows.
@@ -132,7 +134,8 @@ func (r *run[T, R]) apply(ctx context.Context, tx *audit.Tx, b *batch[R]) ([]aud
 			return nil, err
 		}
 		b.recorded = true
-		return changes, r.lease.record(ctx, tx, spans(b.rows))
+		r.lease.record(tx, spans(b.rows))
+		return changes, nil
 	}
 }
 
@@ -140,35 +143,57 @@ func (r *run[T, R]) apply(ctx context.Context, tx *audit.Tx, b *batch[R]) ([]aud
 var ErrAgain = errors.New("rows failed after they were written")
 
 // attempt writes all of the rows, or none and returns an error.
-func (r *run[T, R]) attempt(ctx context.Context, tx *audit.Tx, rows []R) (changes []audit.Change, err error) {
-	err = pgx.BeginFunc(ctx, tx, func(pgx.Tx) error {
-		look := r.look
-		err := tx.LookUp(ctx, r.target.Shape.Name, func(error) error {
-			look = true
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		if look && len(rows) > 0 {
-			if _, err := r.conflicts(ctx, tx, rows); err != nil {
-				return err
-			}
-		}
-		if err := r.insert(ctx, tx, Undecided(rows)); err != nil {
-			return err
-		}
-		changes = nil
-		for _, in := range rows {
-			if base := in.Base(); base.Outcome == Created {
-				changes = append(changes, r.target.Change(base, audit.Create))
-			}
-		}
-		more, err := r.spec.AfterInsert(ctx, tx, rows)
-		changes = append(changes, more...)
-		return err
+func (r *run[T, R]) attempt(ctx context.Context, tx *audit.Tx, rows []R) ([]audit.Change, error) {
+	r.savepoints = 0
+	look := r.look
+	err := tx.LookUp(ctx, r.target.Shape.Name, func(error) error {
+		look = true
+		return nil
 	})
-	return changes, err
+	if err != nil {
+		return nil, err
+	}
+	if look && len(rows) > 0 {
+		if _, err := r.conflicts(ctx, tx, rows); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.insert(ctx, tx, Undecided(rows)); err != nil {
+		return nil, err
+	}
+	if r.savepoints == 0 && len(rows) > 0 {
+		if _, err := tx.Exec(ctx, r.savepoint()); err != nil {
+			return nil, err
+		}
+	}
+	var changes []audit.Change
+	for _, in := range rows {
+		if base := in.Base(); base.Outcome == Created {
+			changes = append(changes, r.target.Change(base, audit.Create))
+		}
+	}
+	more, err := r.spec.AfterInsert(ctx, tx, rows)
+	if errors.Is(err, ErrAgain) {
+		r.savepoints = 1
+		err = r.undo(ctx, tx, err)
+	}
+	return append(changes, more...), err
+}
+
+// savepoint returns the statement for a new savepoint, which is sent together with others.
+func (r *run[T, R]) savepoint() string {
+	r.savepoints++
+	return fmt.Sprintf("SAVEPOINT import_%d", r.savepoints)
+}
+
+// undo rolls back to the last savepoint because of err, which it returns unless the rollback fails.
+func (r *run[T, R]) undo(ctx context.Context, tx pgx.Tx, err error) error {
+	name := fmt.Sprintf("import_%d", r.savepoints)
+	r.savepoints--
+	batch := &pgx.Batch{}
+	batch.Queue("ROLLBACK TO SAVEPOINT " + name)
+	batch.Queue("RELEASE SAVEPOINT " + name)
+	return cmp.Or(tx.SendBatch(ctx, batch).Close(), err)
 }
 
 // conflicts looks for records that hold a unique value of the rows, and decides the outcome of those rows: they fail,
@@ -260,13 +285,13 @@ func (t Target[T, R]) FailTaken(row *Row, holders []Holder[T]) {
 	row.Fail(holders[0].Key, holders[0].Value, f, &id)
 }
 
-// insert creates the records of the rows. COPY fails as a whole on the first row that the server refuses; the rows at
-// fault are then found by looking up the holders of their unique values, or else by bisection. Rows that the database
+// insert creates the records of the rows. The statement fails as a whole if the server refuses a row; the rows at fault
+// are then found by looking up the holders of their unique values, or else by bisection. Rows that the database
 // did not store are found by reading back. In either case the remaining rows are sent again, so nothing of a failed
 // row is left.
 func (r *run[T, R]) insert(ctx context.Context, tx *audit.Tx, rows []R) error {
 	for len(rows) > 0 {
-		err := r.copyIn(ctx, tx, rows)
+		err := r.create(ctx, tx, rows)
 		if err == nil {
 			for _, in := range rows {
 				in.Base().Outcome = Created
@@ -277,7 +302,13 @@ func (r *run[T, R]) insert(ctx context.Context, tx *audit.Tx, rows []R) error {
 			rows = Undecided(rows)
 			continue
 		}
-		of, failed := OfRow(ctx, tx, err, func(save pgx.Tx) error { return r.send(ctx, save, nil) })
+		of, failed := OfRow(ctx, tx, err, func(save pgx.Tx) error {
+			batch := &pgx.Batch{}
+			if err := r.queue(ctx, save, batch, nil); err != nil {
+				return err
+			}
+			return save.SendBatch(ctx, batch).Close()
+		})
 		if failed != nil {
 			return failed
 		}
@@ -360,53 +391,104 @@ func (r *run[T, R]) bear(tx *audit.Tx, in *Record[T]) error {
 	return nil
 }
 
-// copyIn sends the rows by COPY after a savepoint and reads them back.
-func (r *run[T, R]) copyIn(ctx context.Context, tx *audit.Tx, rows []R) error {
+// create inserts the rows after a savepoint and reads them back, in one round trip.
+func (r *run[T, R]) create(ctx context.Context, tx *audit.Tx, rows []R) error {
 	for _, in := range rows {
 		if err := r.bear(tx, in.Base()); err != nil {
 			return err
 		}
 	}
-	return pgx.BeginFunc(ctx, tx, func(save pgx.Tx) error {
-		if err := r.send(ctx, save, rows); err != nil {
+	batch := &pgx.Batch{}
+	batch.Queue(r.savepoint())
+	if err := r.queue(ctx, tx, batch, rows); err != nil {
+		return r.undo(ctx, tx, err)
+	}
+	back := r.target.ReadBack(rows)
+	for _, q := range append(r.spec.NotStored(rows, &back.Others), back.Question()) {
+		q.Queue(batch)
+	}
+	err := tx.SendBatch(ctx, batch).Close()
+	if err == nil {
+		err = back.Check(ctx, tx, db.Insert)
+	}
+	if err == nil && slices.ContainsFunc(rows, func(in R) bool { return in.Base().Failure != nil }) {
+		err = ErrAgain
+	}
+	if err != nil {
+		return r.undo(ctx, tx, err)
+	}
+	return nil
+}
+
+// queue queues the INSERT, or sends the batch and many rows by COPY. It checks deferred constraints immediately, so that
+// their violations can be attributed to rows.
+func (r *run[T, R]) queue(ctx context.Context, tx pgx.Tx, batch *pgx.Batch, rows []R) error {
+	values := make([]any, len(r.columns))
+	row := func(i int) ([]any, error) {
+		for j, c := range r.columns {
+			values[j] = c.Value(rows[i])
+		}
+		return values, nil
+	}
+	if len(rows) > schema.InsertMost {
+		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 			return err
 		}
-		other, err := r.spec.NotStored(ctx, save, rows)
+		*batch = pgx.Batch{}
+		table := pgx.Identifier(strings.Split(r.target.Shape.Name, "."))
+		if _, err := tx.CopyFrom(ctx, table, r.insertion.Names, pgx.CopyFromSlice(len(rows), row)); err != nil {
+			return err
+		}
+	} else {
+		doc, err := r.insertion.Rows(len(rows), row)
 		if err != nil {
 			return err
 		}
-		if err := r.target.ReadBack(ctx, save, db.Insert, rows, other); err != nil {
-			return err
-		}
-		if slices.ContainsFunc(rows, func(in R) bool { return in.Base().Failure != nil }) {
-			return ErrAgain
-		}
-		return nil
-	})
+		batch.Queue(r.insertion.SQL, doc)
+	}
+	batch.Queue(db.SettleConstraints)
+	return nil
 }
 
-// ReadBack reads the records of rows as stored, because a trigger may have skipped, moved or rewritten some. It fails
-// rows whose record is missing or among others.
-func (t Target[T, R]) ReadBack(ctx context.Context, tx pgx.Tx, e db.Event, rows []R, others []uuid.UUID) error {
-	ids := make([]uuid.UUID, len(rows))
-	for i, in := range rows {
-		ids[i] = t.Noun.ID(in.Base().New)
+// ReadBack is the records of rows as stored, which are read because a trigger may have skipped, moved or rewritten some.
+type ReadBack[T any, R Item[T]] struct {
+	Others []uuid.UUID // records that the database did not store as sent
+
+	target Target[T, R]
+	rows   []R
+	found  []T
+}
+
+// ReadBack returns the records of rows, which its Question reads.
+func (t Target[T, R]) ReadBack(rows []R) *ReadBack[T, R] {
+	return &ReadBack[T, R]{target: t, rows: rows}
+}
+
+func (b *ReadBack[T, R]) ids() []uuid.UUID {
+	ids := make([]uuid.UUID, len(b.rows))
+	for i, in := range b.rows {
+		ids[i] = b.target.Noun.ID(in.Base().New)
 	}
-	found, err := t.Read(ctx, tx, ids)
-	if err != nil {
-		return err
+	return ids
+}
+
+// Question reads the records.
+func (b *ReadBack[T, R]) Question() db.PipelineQuery { return b.target.Reading(b.ids(), &b.found) }
+
+// Check fails the rows whose record is missing or among Others.
+func (b *ReadBack[T, R]) Check(ctx context.Context, tx pgx.Tx, e db.Event) error {
+	t := b.target
+	now := make(map[uuid.UUID]*T, len(b.found))
+	for i := range b.found {
+		now[t.Noun.ID(b.found[i])] = &b.found[i]
 	}
-	now := make(map[uuid.UUID]*T, len(found))
-	for i := range found {
-		now[t.Noun.ID(found[i])] = &found[i]
-	}
-	for _, id := range others {
+	for _, id := range b.Others {
 		delete(now, id)
 	}
 	var refused error
-	for i, in := range rows {
+	for _, in := range b.rows {
 		base := in.Base()
-		if base.Stored = now[ids[i]]; base.Stored != nil {
+		if base.Stored = now[t.Noun.ID(base.New)]; base.Stored != nil {
 			continue
 		}
 		if refused == nil {
@@ -423,28 +505,4 @@ func (t Target[T, R]) ReadBack(ctx context.Context, tx pgx.Tx, e db.Event, rows 
 // Change returns the change that records what a row did, with the record as stored.
 func (t Target[T, R]) Change(in *Record[T], action audit.Action) audit.Change {
 	return audit.Change{Subject: t.Subject(*in.Stored), Action: action, After: in.Stored, Secrets: in.Secrets}
-}
-
-// send runs the COPY. It checks deferred constraints immediately, so that their violations can be attributed to rows.
-func (r *run[T, R]) send(ctx context.Context, tx pgx.Tx, rows []R) error {
-	names := make([]string, len(r.columns))
-	for i, c := range r.columns {
-		names[i] = c.Name
-	}
-	i := 0
-	values := make([]any, len(names))
-	_, err := tx.CopyFrom(ctx, pgx.Identifier(strings.Split(r.target.Shape.Name, ".")), names, pgx.CopyFromFunc(func() ([]any, error) {
-		if i == len(rows) {
-			return nil, nil
-		}
-		for j, c := range r.columns {
-			values[j] = c.Value(rows[i])
-		}
-		i++
-		return values, nil
-	}))
-	if err == nil {
-		_, err = tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE")
-	}
-	return err
 }

@@ -277,13 +277,10 @@ func spans[T any, R Item[T]](rows []R) []span {
 }
 
 // record records the rows that the transaction applied.
-func (l *lease) record(ctx context.Context, tx *audit.Tx, applied []span) error {
-	if l.ledger.DryRun || len(applied) == 0 {
-		return nil
+func (l *lease) record(tx *audit.Tx, applied []span) {
+	if !l.ledger.DryRun && len(applied) > 0 {
+		l.insert(tx.Queue, tx.Now, tx.ByID(), applied)
 	}
-	batch := &pgx.Batch{}
-	l.insert(batch, tx.Now, tx.ByID(), applied)
-	return tx.SendBatch(ctx, batch).Close()
 }
 
 // recordUnchanged records rows that were applied without a change, outside a transaction of the ledger.
@@ -296,19 +293,19 @@ func (l *lease) recordUnchanged(ctx context.Context, applied []span) error {
 		return err
 	}
 	return l.ledger.WriteUnaudited(ctx, func(last *pgx.Batch) error {
-		l.insert(last, now, l.ledger.By().Ref(), applied)
+		l.insert(func(sql string, args ...any) { last.Queue(sql, args...) }, now, l.ledger.By().Ref(), applied)
 		return nil
 	}, l.claim)
 }
 
 // insert queues the statements that record spans.
-func (l *lease) insert(batch *pgx.Batch, now time.Time, by *uuid.UUID, applied []span) {
+func (l *lease) insert(queue func(sql string, args ...any), now time.Time, by *uuid.UUID, applied []span) {
 	var created, updated int64
 	for _, s := range applied {
 		created, updated = created+s.created, updated+s.updated
-		batch.Queue(insertSpan, uuid.Must(uuid.NewV7()), now, by, l.key, s.From, s.To, s.Records, l.ledger.Op())
+		queue(insertSpan, uuid.Must(uuid.NewV7()), now, by, l.key, s.From, s.To, s.Records, l.ledger.Op())
 	}
-	batch.Queue(countFile, l.key, created, updated)
+	queue(countFile, l.key, created, updated)
 }
 
 // releaseTime limits the release of a file whose import did not finish, since its lease expires anyway.
@@ -330,10 +327,7 @@ func (l *lease) release(ctx context.Context, finished bool, r Report) error {
 	args := l.args()
 	args["finished"], args["skipped"], args["failed"] = finished, r.Skipped, r.Failed
 	for {
-		err := l.ledger.WriteUnaudited(ctx, func(last *pgx.Batch) error {
-			last.Queue(releaseFile, args)
-			return nil
-		})
+		err := l.ledger.WriteUnauditedOnce(ctx, releaseFile, args)
 		if err == nil || !finished {
 			return nil
 		}

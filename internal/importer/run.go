@@ -14,16 +14,18 @@ import (
 // run is one run of an import.
 type run[T any, R Item[T]] struct {
 	Options
-	spec    Spec[T, R]
-	target  Target[T, R]
-	columns []Column[R]
-	born    schema.FieldsOf[T] // the id, the time and the creator of a new record
-	ledger  *audit.Ledger
-	source  *Input
-	lease   *lease
-	report  Report
-	look    bool // look for conflicts before inserting, because the previous batch had some
-	told    bool // the audit row for failed rows is written
+	spec       Spec[T, R]
+	target     Target[T, R]
+	columns    []Column[R]
+	insertion  schema.RowInsert   // of columns
+	born       schema.FieldsOf[T] // the id, the time and the creator of a new record
+	ledger     *audit.Ledger
+	source     *Input
+	lease      *lease
+	report     Report
+	look       bool // look for conflicts before inserting, because the previous batch had some
+	told       bool // the audit row for failed rows is written
+	savepoints int  // of this attempt
 }
 
 // batchRows is the number of rows per transaction: few enough that a crash costs little and locks are short, many
@@ -50,6 +52,7 @@ func Run[T any, R Item[T]](ctx context.Context, l *audit.Ledger, cat schema.Cata
 		Options: o, spec: spec, target: target, columns: target.columns(), born: target.Fields.Named("id", "created_at", "created_by"), ledger: l, source: s, look: o.OnConflict != Fail,
 		report: Report{File: s.file.Name, SHA256: s.file.SumText(), OpID: l.Op(), DryRun: l.DryRun, Deactivated: []string{}},
 	}
+	r.insertion = target.Shape.InsertRows(expressions(r.columns))
 	l.DiscardEntries = true
 	var err error
 	if r.lease, err = newLease(cat, l, s.file, target.Database, target.Noun.Name, target.Command, o.Again); err != nil {

@@ -5,9 +5,9 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/rowupdate"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
@@ -29,8 +29,8 @@ type Spec[T any, R Item[T]] interface {
 	// Match decides about a row of an updating import, whose unique values existing records may have: it fails, becomes
 	// Matched or stays Pending.
 	Match(R, []Holder[T])
-	// NotStored returns the ids of inserted rows of which the database did not store what the record does not show.
-	NotStored(context.Context, pgx.Tx, []R) ([]uuid.UUID, error)
+	// NotStored returns questions that add the ids of rows of which the database did not store what the record does not show.
+	NotStored(rows []R, to *[]uuid.UUID) []db.PipelineQuery
 	// AfterInsert changes the records of Matched rows, does what else rows ask for, and returns a change for each record
 	// that it wrote. If it fails rows that were written already, it returns ErrAgain.
 	AfterInsert(context.Context, *audit.Tx, []R) ([]audit.Change, error)
@@ -50,8 +50,8 @@ func (Basic[T, R]) Prepare(context.Context, []R) error { return nil }
 // Match does nothing.
 func (Basic[T, R]) Match(R, []Holder[T]) {}
 
-// NotStored returns no ids.
-func (Basic[T, R]) NotStored(context.Context, pgx.Tx, []R) ([]uuid.UUID, error) { return nil, nil }
+// NotStored returns no questions.
+func (Basic[T, R]) NotStored([]R, *[]uuid.UUID) []db.PipelineQuery { return nil }
 
 // AfterInsert does nothing.
 func (Basic[T, R]) AfterInsert(context.Context, *audit.Tx, []R) ([]audit.Change, error) {
@@ -79,7 +79,7 @@ type UniqueKey struct {
 	Key   string // what has to be unique, if not Value
 }
 
-// Column is a column of a new record, with its value in a type that COPY encodes directly.
+// Column is a column of a new record, with its value.
 type Column[R any] struct {
 	Name  string
 	Value func(R) any
@@ -101,4 +101,13 @@ func (t Target[T, R]) columns() []Column[R] {
 		add(flag[0], func(in R) any { return t.Noun.IsLive(in.Base().New) == whenLive })
 	}
 	return slices.DeleteFunc(list, func(c Column[R]) bool { return !t.Shape.Has(c.Name) })
+}
+
+// expressions returns the pairs of schema.Table.InsertRows.
+func expressions[R any](columns []Column[R]) [][2]string {
+	pairs := make([][2]string, len(columns))
+	for i, c := range columns {
+		pairs[i] = [2]string{c.Name, "@" + c.Name}
+	}
+	return pairs
 }

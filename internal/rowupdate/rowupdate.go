@@ -339,8 +339,17 @@ func (t Table[T]) words(ctx context.Context, r db.Reader, direction, prefix stri
 }
 
 // Read returns the rows with these ids, in the order of their ids.
-func (t Table[T]) Read(ctx context.Context, r db.Reader, ids []uuid.UUID) ([]T, error) {
-	return db.Collect[T](ctx, r, t.sql(readRows, ""), pgx.NamedArgs{"ids": ids})
+func (t Table[T]) Read(ctx context.Context, r db.Reader, ids []uuid.UUID) (list []T, err error) {
+	err = t.Reading(ids, &list).Ask(ctx, r)
+	return list, err
+}
+
+// Reading returns the query of Read.
+func (t Table[T]) Reading(ids []uuid.UUID, to *[]T) db.PipelineQuery {
+	return db.PipelineQuery{SQL: t.sql(readRows, ""), Args: []any{pgx.NamedArgs{"ids": ids}}, Read: func(rows pgx.Rows) (err error) {
+		*to, err = pgx.CollectRows(rows, pgx.RowToStructByName[T])
+		return err
+	}}
 }
 
 // locking returns the query that locks the rows, in the order of their ids so that two batches cannot deadlock, and adds

@@ -69,13 +69,12 @@ func (t *Table) Import(ctx context.Context, l *audit.Ledger, cat schema.Catalog,
 	if o.Atomic {
 		im.hashed = map[int64]hashedPassword{}
 	}
-	defaults, err := t.defaults(ctx, l.Reader())
+	names, readNames := t.names()
+	defaults, err := t.defaults(ctx, l.Reader(), readNames)
 	if err != nil {
 		return importer.Report{}, err
 	}
-	if im.names, err = t.names(ctx, l.Reader()); err != nil {
-		return importer.Report{}, err
-	}
+	im.names = names
 	if im.reader, err = newRowReader(t, f, o, defaults); err != nil {
 		return importer.Report{}, err
 	}

@@ -142,14 +142,16 @@ func (im *importSpec) updateRows(ctx context.Context, tx *audit.Tx, save pgx.Tx,
 	if _, err := save.Exec(ctx, im.t.sql(sql), db.Described, args); err != nil {
 		return err
 	}
-	if _, err := save.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
+	batch := &pgx.Batch{}
+	batch.Queue(db.SettleConstraints)
+	back := im.target.ReadBack(list)
+	for _, q := range append(im.NotStored(list, &back.Others), back.Question()) {
+		q.Queue(batch)
+	}
+	if err := save.SendBatch(ctx, batch).Close(); err != nil {
 		return err
 	}
-	other, err := im.NotStored(ctx, save, list)
-	if err != nil {
-		return err
-	}
-	if err := im.target.ReadBack(ctx, save, db.Update, list, other); err != nil {
+	if err := back.Check(ctx, save, db.Update); err != nil {
 		return err
 	}
 	again := false

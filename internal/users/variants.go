@@ -153,21 +153,20 @@ type names struct {
 
 const readNames = `SELECT u.username::text, u.email::text, u.id::text FROM {table} u WHERE {holding}`
 
-func (t *Table) names(ctx context.Context, r db.Reader) (*names, error) {
+// names returns a question that reads all names, and where to.
+func (t *Table) names() (*names, db.PipelineQuery) {
 	n := &names{seed: maphash.MakeSeed()}
-	rows, err := r.Query(ctx, t.sql(readNames))
-	if err != nil {
-		return nil, err
-	}
-	var username, email, id string
-	_, err = pgx.ForEachRow(rows, []any{&username, &email, &id}, func() error {
-		n.exact = append(n.exact, n.hash("username\x00"+username), n.hash("email\x00"+email))
-		n.folded = append(n.folded, n.hash(validate.Folded(username)), n.hash(validate.Folded(email)), n.hash(id))
-		return nil
-	})
-	slices.Sort(n.exact)
-	slices.Sort(n.folded)
-	return n, err
+	return n, db.PipelineQuery{SQL: t.sql(readNames), Read: func(rows pgx.Rows) error {
+		var username, email, id string
+		_, err := pgx.ForEachRow(rows, []any{&username, &email, &id}, func() error {
+			n.exact = append(n.exact, n.hash("username\x00"+username), n.hash("email\x00"+email))
+			n.folded = append(n.folded, n.hash(validate.Folded(username)), n.hash(validate.Folded(email)), n.hash(id))
+			return nil
+		})
+		slices.Sort(n.exact)
+		slices.Sort(n.folded)
+		return err
+	}}
 }
 
 func (n *names) hash(s string) uint64 { return maphash.String(n.seed, s) }

@@ -18,6 +18,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit/seal"
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
+	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 // asAttacker runs statements as a role that may only insert into the log and the seals, like every operator's role.
@@ -98,7 +99,7 @@ func TestVerify_ManipulatedHead(t *testing.T) {
 // H5: a seal with the next number stops changes, because every change needs a seal. The error is not a conflict.
 func TestWrite_NextSealTaken(t *testing.T) {
 	t.Parallel()
-	for _, changes := range []int{1, 1 + seal.CopySealsFrom} {
+	for _, changes := range []int{1, 1 + schema.InsertMost} {
 		w := newWorld(t, audittest.Migrated)
 		w.Record(3)
 		w.asAttacker(forge(`'{}'`) + claimSeal("4"))

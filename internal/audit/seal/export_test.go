@@ -25,8 +25,6 @@ const (
 	CheckForged     = checkForged
 	CheckOutside    = checkOutside
 	CheckPrune      = checkPrune
-
-	CopySealsFrom = copySealsFrom
 )
 
 var (

@@ -301,9 +301,11 @@ func scanHead(row pgx.Row) (h head, err error) {
 }
 
 const (
-	insertSeal = `
+	insertSeals = `
 INSERT INTO cxg_audit.seal (seq, audit_id, ver, origin, sealed_at, canon, leaf, chain)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
+SELECT r.seq, r.audit_id, @ver, r.origin, r.sealed_at, r.canon, r.leaf, r.chain
+  FROM json_to_recordset(@seals::json)
+       AS r (seq bigint, audit_id uuid, origin text, sealed_at timestamptz, canon bytea, leaf bytea, chain bytea)`
 
 	// An error unless the log has as many rows with a seal after $1 up to $2, and the head is at $2. A condition that the
 	// server checks can be sent together with COMMIT.
@@ -325,11 +327,8 @@ func (s *Link) values() []any {
 	return []any{s.seq, id, int16(canonVersion), s.origin, s.sealedAt, s.canon, s.leaf[:], s.chain[:]}
 }
 
-// copySealsFrom is the number of seals from which COPY pays off.
-const copySealsFrom = 200
-
 // append returns the statements that append the seals to the chain, move the head, and check that the database has
-// stored both. Many seals are written at once. h is the locked head.
+// stored both. h is the locked head.
 func (s *Sealer) append(ctx context.Context, tx pgx.Tx, h head, seals []Link) (*pgx.Batch, error) {
 	from, prev := h.seq, h.chain
 	for i := range seals {
@@ -338,20 +337,33 @@ func (s *Sealer) append(ctx context.Context, tx pgx.Tx, h head, seals []Link) (*
 		prev = seals[i].chain[:]
 	}
 	batch := &pgx.Batch{}
-	if len(seals) > copySealsFrom {
-		source := pgx.CopyFromSlice(len(seals), func(i int) ([]any, error) { return seals[i].values(), nil })
+	switch n := len(seals); {
+	case n > schema.InsertMost:
+		source := pgx.CopyFromSlice(n, func(i int) ([]any, error) { return seals[i].values(), nil })
 		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"cxg_audit", "seal"}, columns, source); err != nil {
 			return nil, err
 		}
-	} else {
-		for i := range seals {
-			batch.Queue(insertSeal, seals[i].values()...)
-		}
+	case n > 0:
+		batch.Queue(insertSeals, argsOf(seals))
 	}
 	batch.Queue(moveHead, h.seq, prev, h.swept.at, h.swept.id, h.lastSweep)
 	batch.Queue(db.SettleConstraints)
 	batch.Queue(checkStored, from, h.seq)
 	return batch, nil
+}
+
+// argsOf returns the arguments of insertSeals.
+func argsOf(seals []Link) pgx.NamedArgs {
+	doc := []byte{'['}
+	for i := range seals {
+		s := &seals[i]
+		if i > 0 {
+			doc = append(doc, ',')
+		}
+		doc = fmt.Appendf(doc, `{"seq":%d,"audit_id":"%s","origin":"%s","sealed_at":"%s","canon":"\\x%x","leaf":"\\x%x","chain":"\\x%x"}`,
+			s.seq, s.AuditID, s.origin, s.sealedAt.Format(time.RFC3339Nano), s.canon, s.leaf, s.chain)
+	}
+	return pgx.NamedArgs{"ver": int16(canonVersion), "seals": string(append(doc, ']'))}
 }
 
 // Explain returns what kept the database from storing audit rows, seals or the head as sent, if that is what err says,

@@ -313,6 +313,7 @@ func runMigrations(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f 
 		}
 	}
 	env.Note("%s", fault.Plural(len(done), "migration")+" done")
+	env.QuietRecord()
 	if !down {
 		for _, m := range waiting {
 			env.Note("not applied: %s/%s (%s)", m.Database, m.Name, m.State)

@@ -151,6 +151,7 @@ func upInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *t
 		}
 	}
 	env.Note("%s done", fault.Plural(len(list), "migration"))
+	env.QuietRecord()
 	if err := cmdutil.AfterCommit(printTenants(env, failed, list)); err != nil {
 		return err
 	}

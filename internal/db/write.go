@@ -81,7 +81,7 @@ func (d *DB) beginWrite(ctx context.Context, questions []Questions) (*Write, err
 func (d *DB) WriteOnce(ctx context.Context, sql string, args ...any) error {
 	batch := &pgx.Batch{}
 	if d.citus.Load() {
-		w, err := d.BeginWrite(ctx)
+		w, err := d.beginWrite(ctx, nil)
 		if err != nil {
 			return err
 		}

@@ -1,7 +1,6 @@
 package schema
 
 import (
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // RowInsert is an INSERT of several rows, which are its only argument, a JSON array of objects. It can be part of a batch,
@@ -60,6 +60,7 @@ func (t *Table) InsertRows(values [][2]string) RowInsert {
 
 // Rows returns the argument for n rows. row returns the values of one, which it may reuse.
 func (s RowInsert) Rows(n int, row func(i int) ([]any, error)) (string, error) {
+	types := pgtype.NewMap()
 	doc := []byte{'['}
 	for i := range n {
 		values, err := row(i)
@@ -74,7 +75,7 @@ func (s RowInsert) Rows(n int, row func(i int) ([]any, error)) (string, error) {
 			start := len(doc)
 			doc = append(append(append(doc, separator, '"'), s.Names[j]...), `":`...)
 			value := len(doc)
-			if doc, err = appendValue(doc, v); err != nil {
+			if doc, err = appendValue(doc, types, v); err != nil {
 				return "", err
 			}
 			if len(doc) == value { // NULL
@@ -92,7 +93,7 @@ func (s RowInsert) Rows(n int, row func(i int) ([]any, error)) (string, error) {
 }
 
 // appendValue appends a value as JSON, or nothing if it is NULL. A json.RawMessage is a document already.
-func appendValue(doc []byte, v any) ([]byte, error) {
+func appendValue(doc []byte, types *pgtype.Map, v any) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:
 		return doc, nil
@@ -102,17 +103,18 @@ func appendValue(doc []byte, v any) ([]byte, error) {
 		return strconv.AppendBool(doc, v), nil
 	case json.RawMessage:
 		return append(doc, v...), nil
-	case []byte:
-		return append(hex.AppendEncode(append(doc, `"\\x`...), v), '"'), nil
 	case time.Time:
 		return append(v.AppendFormat(append(doc, '"'), time.RFC3339Nano), '"'), nil
 	}
-	r := reflect.ValueOf(v)
-	if r.Kind() == reflect.Pointer {
+	if r := reflect.ValueOf(v); r.Kind() == reflect.Pointer {
 		if r.IsNil() {
 			return doc, nil
 		}
-		return appendValue(doc, r.Elem().Interface())
+		return appendValue(doc, types, r.Elem().Interface())
+	}
+	if _, ok := v.(pgtype.TimestamptzValuer); ok { // RFC 3339 has no years BC
+		doc, err := types.Encode(pgtype.TimestamptzOID, pgtype.TextFormatCode, v, append(doc, '"'))
+		return append(doc, '"'), err
 	}
 	return jsontext.AppendQuote(doc, fmt.Sprint(v))
 }

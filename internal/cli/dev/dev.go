@@ -103,6 +103,7 @@ func newUp(env *cmdutil.Env) *cobra.Command {
 			env.Note("loaded %s users and %s invoices; the operator is %s, every password is %s",
 				output.Thousands(int64(size.Users)), output.Thousands(int64(size.Invoices)), devOperator, seed.Password)
 		}
+		env.QuietRecord()
 		return printDev(env, s)
 	})
 	cmd.Flags().IntVar(&size.Users, "users", devUsers, "number of users in the demo data")

@@ -28,9 +28,9 @@ help: ## List the targets
 demo: go postgres build ## Build cxgctl, start PostgreSQL, and show the main commands
 	@.ci/demo
 
-# -short reduces repetitions. Four tests run in parallel, because many of them wait for servers and timeouts.
+# -short reduces repetitions. Six tests run in parallel, because many of them wait for servers and timeouts.
 test: postgres test-packages ## Run the tests with -short
-	GOGC=400 $(GO) test -short -timeout 20m -parallel 4 ./...
+	GOGC=400 $(GO) test -short -timeout 20m -parallel 6 ./...
 
 # internal/cli starts thousands of processes, which takes too long with the race detector on two cores.
 test-all: go postgres test-packages ## Run all tests, most of them with the race detector if a C compiler is installed

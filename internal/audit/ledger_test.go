@@ -11,6 +11,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/audit/audittest"
 	"github.com/cxgctl/cxgctl/internal/audit/seal"
+	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 // record is a record like those of an import.
@@ -21,23 +22,25 @@ type record struct {
 	Number json.Number `json:"number"`
 }
 
-// hostile lists texts that JSON, jsonb or an array might change.
+// hostile lists texts that JSON, jsonb or COPY might change.
 var hostile = []string{
 	"강은지", "a\tb\nc\\d\"e", "<script>&\u2028\u2029", "\x1b[31m", "e\u0301\u202e", "😀", "bad\xff\xfeutf8", "", `\u0041 \N \. $1`, "=1+1",
 }
 
-// hostileChanges returns the changes that create 70 records.
+// hostileChanges returns so many changes that create records that their audit rows are written by COPY.
 func hostileChanges() (changes []audit.Change) {
-	for i, name := range hostile {
-		for _, n := range []json.Number{"0", "12000.50", "-0", "1e3", "9007199254740993", "-0.000", "1E-7"} {
-			r := &record{uuid.Must(uuid.NewV7()), fmt.Sprint(name, i), &hostile[i], n}
-			changes = append(changes, audit.Change{Subject: audit.Subject{Resource: "user", ID: r.ID, Name: r.Name}, Action: audit.Create, After: r})
+	for len(changes) <= schema.InsertMost {
+		for i, name := range hostile {
+			for _, n := range []json.Number{"0", "12000.50", "-0", "1e3", "9007199254740993", "-0.000", "1E-7"} {
+				r := &record{uuid.Must(uuid.NewV7()), fmt.Sprint(name, i), &hostile[i], n}
+				changes = append(changes, audit.Change{Subject: audit.Subject{Resource: "user", ID: r.ID, Name: r.Name}, Action: audit.Create, After: r})
+			}
 		}
 	}
 	return changes
 }
 
-// write writes the audit rows of changes in one transaction.
+// write writes the audit rows of changes in one transaction: by COPY if they are many.
 func write(w *audittest.World, changes ...audit.Change) error {
 	w.T.Helper()
 	intent := audit.Intent{Subject: changes[0].Subject, Action: audit.Create}
@@ -81,12 +84,12 @@ func TestLedger_SealsStoredRow(t *testing.T) {
 				w.Look()
 			}
 			changes := hostileChanges()
-			for _, some := range [][]audit.Change{changes, changes[:1]} {
+			for _, some := range [][]audit.Change{changes, changes[:100]} {
 				if err := write(w, some...); err != nil {
 					t.Fatal(err)
 				}
 			}
-			checkSealed(w, len(changes)+1)
+			checkSealed(w, len(changes)+100)
 		})
 	}
 }
@@ -99,10 +102,12 @@ func TestLedger_SealsRowsOfGenerations(t *testing.T) {
 			w := audittest.New(t, audittest.Adopted(name))
 			before := audittest.Ask[int](w, countSealed)
 			changes := hostileChanges()
-			if err := write(w, changes...); err != nil {
-				t.Fatal(err)
+			for _, some := range [][]audit.Change{changes, changes[:100]} {
+				if err := write(w, some...); err != nil {
+					t.Fatal(err)
+				}
 			}
-			checkSealed(w, before+len(changes))
+			checkSealed(w, before+len(changes)+100)
 		})
 	}
 }

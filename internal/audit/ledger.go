@@ -387,14 +387,6 @@ func backoff(ctx context.Context, attempt int) {
 	}
 }
 
-// WriteUnauditedOnce is WriteUnaudited for statements that depend on no question. It takes one round trip.
-func (l *Ledger) WriteUnauditedOnce(ctx context.Context, sql string, args ...any) error {
-	if l.DryRun {
-		return nil
-	}
-	return db.Translate(l.Reader().WriteOnce(ctx, sql, args...))
-}
-
 // Write runs fn in a transaction, adds an audit row for each change that fn returns, and commits. A dry run checks
 // deferred constraints and rolls back. If fn fails, nothing is changed and the attempt gets an audit row. Without
 // changes, nothing is committed. The questions are asked at the start of each attempt.
@@ -551,6 +543,14 @@ func (l *Ledger) WriteUnaudited(ctx context.Context, fn func(last *pgx.Batch) er
 		return db.Translate(err)
 	}
 	return db.Translate(raw.CommitWith(ctx, last))
+}
+
+// WriteUnauditedOnce is WriteUnaudited for statements that depend on no question. It takes one round trip.
+func (l *Ledger) WriteUnauditedOnce(ctx context.Context, sql string, args ...any) error {
+	if l.DryRun {
+		return nil
+	}
+	return db.Translate(l.Reader().WriteOnce(ctx, sql, args...))
 }
 
 // failureTimeout limits how long RecordFailure may take on a busy server, and afterSignal after a signal, when the user

@@ -44,14 +44,12 @@ type Entry struct {
 // base returns an Entry with the fields that all rows of this command have in common.
 func (w *writer) base(s Subject, a Action, ev Event, now time.Time) Entry {
 	at, action, op := db.At(now), string(a), w.op.String()
+	description := fmt.Sprintf("%s: %s %s", w.from.Command, s.Resource, s.Name)
 	e := Entry{
-		ID: uuid.Must(uuid.NewV7()), CreatedAt: &at, Operator: optional(w.by.Name),
-		EventType: &ev.Type, EventCategory: &ev.Category, Action: &action,
+		ID: uuid.Must(uuid.NewV7()), CreatedAt: &at, OperatorID: w.by.Ref(), Operator: optional(w.by.Name),
+		EventType: &ev.Type, EventCategory: &ev.Category, Action: &action, Description: &description,
 		Resource: &s.Resource, TenantID: s.TenantID, OpID: &op,
 		Reason: optional(w.from.Reason), Ticket: optional(w.from.Ticket), UserAgent: &w.userAgent,
-	}
-	if w.by.ID != uuid.Nil {
-		e.OperatorID = &w.by.ID
 	}
 	if s.ID != uuid.Nil {
 		id := s.ID.String()
@@ -81,8 +79,7 @@ func (w *writer) entry(c Change, now time.Time) (Entry, error) {
 	if c.Risk != "" {
 		risk = c.Risk
 	}
-	description := fmt.Sprintf("%s: %s %s", w.from.Command, c.Resource, c.Name)
-	e.Result, e.RiskLevel, e.Description = &result, &risk, &description
+	e.Result, e.RiskLevel = &result, &risk
 	e.Before, e.After, e.undoes = before, after, c.Undoes
 	return e, nil
 }
@@ -98,14 +95,23 @@ func (w *writer) failure(i Intent, cause *fault.Error, now time.Time) Entry {
 	}
 	e := w.base(i.Subject, i.Action, ev, now)
 	reason := string(cause.Code) + ": " + cause.Message
-	description := fmt.Sprintf("%s: %s %s", w.from.Command, i.Resource, i.Name)
-	e.Result, e.RiskLevel, e.Description, e.FailureReason = &result, &risk, &description, &reason
+	e.Result, e.RiskLevel, e.FailureReason = &result, &risk, &reason
 	return e
 }
 
-func optional(s string) *string {
-	if s == "" {
+// optional returns a value of an optional column, nil for the zero value.
+func optional[T comparable](v T) *T {
+	var zero T
+	if v == zero {
 		return nil
 	}
-	return &s
+	return &v
+}
+
+// text returns the value of an optional column, "" for NULL.
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }

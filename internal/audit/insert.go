@@ -96,7 +96,7 @@ type extra struct {
 	Origin
 }
 
-// document returns a row's extra_data. The common part is encoded once.
+// document returns a row's extra_data, with the fields moved there. The common part is encoded once.
 func (w *writer) document(e Entry, moved map[string]any) ([]byte, error) {
 	if w.common == nil {
 		var err error
@@ -128,15 +128,9 @@ func (w *writer) document(e Entry, moved map[string]any) ([]byte, error) {
 		}
 	}
 	if len(e.undoes) > 0 {
-		if moved == nil {
-			moved = map[string]any{}
-		}
 		moved["undoes"] = e.undoes
 	}
 	if e.reconciled != "" {
-		if moved == nil {
-			moved = map[string]any{}
-		}
 		moved["reconciled_by"] = e.reconciled
 	}
 	if len(moved) == 0 {

@@ -30,12 +30,7 @@ type Operator struct {
 }
 
 // Ref returns the operator's id for columns that refer to users, nil if there is none.
-func (o Operator) Ref() *uuid.UUID {
-	if o.ID == uuid.Nil {
-		return nil
-	}
-	return &o.ID
-}
+func (o Operator) Ref() *uuid.UUID { return optional(o.ID) }
 
 // Origin is where a command came from. Every audit row records it (reliability.md, "Operator identity").
 type Origin struct {

@@ -183,9 +183,5 @@ func (g *Log) Done(ctx context.Context, r db.Reader, op, before uuid.UUID, limit
 	if err != nil {
 		return nil, err
 	}
-	ids := make([]uuid.UUID, len(rows))
-	for i, e := range rows {
-		ids[i] = e.ID
-	}
-	return rows, g.checkSeals(ctx, r, ids)
+	return rows, g.checkSeals(ctx, r, idsOf(rows))
 }

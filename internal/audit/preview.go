@@ -46,13 +46,7 @@ func (l *Ledger) confirm(ctx context.Context, fn func(context.Context, *Tx) ([]C
 }
 
 func shownOf(e Entry, now time.Time) (shownEntry, error) {
-	s := shownEntry{now: db.At(now)}
-	if e.Action != nil {
-		s.action = *e.Action
-	}
-	if e.ResourceID != nil {
-		s.id = *e.ResourceID
-	}
+	s := shownEntry{action: text(e.Action), id: text(e.ResourceID), now: db.At(now)}
 	for doc, into := range map[*json.RawMessage]*map[string]any{&e.Before: &s.before, &e.After: &s.after} {
 		if len(*doc) == 0 {
 			continue

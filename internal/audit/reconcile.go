@@ -127,16 +127,6 @@ func (u Unsettled) accept(doc []byte, o intentOrigin, now time.Time) ([]Entry, e
 			return refused("its digest")
 		}
 	}
-	var operator *uuid.UUID
-	if o.Operator.ID != uuid.Nil {
-		operator = &o.Operator.ID
-	}
-	text := func(s *string) string {
-		if s == nil {
-			return ""
-		}
-		return *s
-	}
 	for i := range entries {
 		e := &entries[i]
 		for _, image := range []*json.RawMessage{&e.Before, &e.After} { // null means absent
@@ -154,7 +144,7 @@ func (u Unsettled) accept(doc []byte, o intentOrigin, now time.Time) ([]Entry, e
 			{"id", e.ID != uuid.Nil},
 			{"op_id", text(e.OpID) == u.OpID.String()},
 			{"operator", text(e.Operator) == o.Operator.Name},
-			{"operator_id", same(e.OperatorID, operator)},
+			{"operator_id", same(e.OperatorID, o.Operator.Ref())},
 			{"tenant_id", same(e.TenantID, &u.TenantID)},
 			{"resource", text(e.Resource) == u.Resource},
 			{"resource_id", e.ResourceID != nil && (u.ResourceID == nil || text(e.ResourceID) == u.ResourceID.String())},
@@ -245,12 +235,6 @@ func (l *Ledger) Settle(ctx context.Context, u Unsettled, tenant *db.DB) (string
 	if l.DryRun {
 		return outcome, nil
 	}
-	raw, err := l.db.BeginWrite(ctx)
-	if err != nil {
-		return "", db.Translate(err)
-	}
-	tx := &Tx{Write: raw, Now: now, ledger: l}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 	w := newWriter(l.writer.table, l.writer.rules, o.Operator, o.From, u.OpID)
 	if outcome == Aborted {
 		intent := Intent{Subject: Subject{Resource: u.Resource, Name: u.Name, TenantID: &u.TenantID}, Action: Action(u.Action)}
@@ -262,5 +246,5 @@ func (l *Ledger) Settle(ctx context.Context, u Unsettled, tenant *db.DB) (string
 	for i := range entries {
 		entries[i].reconciled = l.by.Name
 	}
-	return outcome, db.Translate(l.writeOutcome(ctx, tx, u.ID, outcome, w, entries))
+	return outcome, db.Translate(l.writeOutcome(ctx, u.ID, outcome, w, entries))
 }

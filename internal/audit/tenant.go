@@ -93,7 +93,7 @@ VALUES (@id, @op, @now, @by, @tenant, @code, @action, @resource, @resource_id, @
 	insertApplied = `
 INSERT INTO cxg_audit.applied (intent_id, op_id, applied_at, outcome, changes) VALUES ($1, $2, $3, 'applied', $4)`
 	settleIntent = `
-UPDATE cxg_audit.intent SET outcome = $2, settled_at = $3 WHERE id = $1 AND outcome IS NULL`
+UPDATE cxg_audit.intent SET outcome = $2, settled_at = now() WHERE id = $1 AND outcome IS NULL`
 )
 
 // attemptTenant runs fn once in a transaction of a tenant's database, between the intent and its outcome.
@@ -151,14 +151,8 @@ func (l *Ledger) createIntent(ctx context.Context) (id uuid.UUID, now time.Time,
 	}
 	a := l.tenantTarget
 	args := pgx.NamedArgs{
-		"id": id, "op": l.op, "now": now, "by": nil, "tenant": a.ID, "code": a.Code, "action": string(a.about.Action),
-		"resource": a.about.Resource, "resource_id": nil, "name": a.about.Name, "origin": string(origin),
-	}
-	if l.by.ID != uuid.Nil {
-		args["by"] = l.by.ID
-	}
-	if a.about.ID != uuid.Nil {
-		args["resource_id"] = a.about.ID
+		"id": id, "op": l.op, "now": now, "by": l.by.Ref(), "tenant": a.ID, "code": a.Code, "action": string(a.about.Action),
+		"resource": a.about.Resource, "resource_id": optional(a.about.ID), "name": a.about.Name, "origin": string(origin),
 	}
 	if _, err := raw.Exec(ctx, insertIntent, args); err != nil {
 		return id, now, err
@@ -242,15 +236,7 @@ func (l *Ledger) storeDigest(ctx context.Context, intent uuid.UUID, doc []byte) 
 	if err != nil {
 		return err
 	}
-	raw, err := l.db.BeginWrite(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = raw.Rollback(context.WithoutCancel(ctx)) }()
-	if _, err := raw.Exec(ctx, setDigest, intent, sum); err != nil {
-		return err
-	}
-	return raw.Commit(ctx)
+	return l.db.WriteOnce(ctx, setDigest, intent, sum)
 }
 
 // resolveTenantCommit determines whether a COMMIT without an answer took place. It either finds the row of
@@ -280,27 +266,23 @@ func (l *Ledger) recordOutcome(ctx context.Context, intent uuid.UUID, entries []
 	var err error
 	for attempt := range maxAttempts {
 		backoff(ctx, attempt)
-		if err = l.recordOutcomeOnce(ctx, intent, entries); !db.Retryable(err) {
+		if err = l.writeOutcome(ctx, intent, Applied, l.writer, entries); !db.Retryable(err) {
 			break
 		}
 	}
 	return err
 }
 
-func (l *Ledger) recordOutcomeOnce(ctx context.Context, intent uuid.UUID, entries []Entry) error {
+// writeOutcome settles an intent and writes its audit rows with w in one transaction. It does nothing if the intent is
+// already settled.
+func (l *Ledger) writeOutcome(ctx context.Context, intent uuid.UUID, outcome string, w *writer, entries []Entry) error {
 	raw, err := l.db.BeginWrite(ctx)
 	if err != nil {
 		return err
 	}
 	tx := &Tx{Write: raw, Now: raw.Now, ledger: l}
-	defer func() { _ = tx.Rollback(ctx) }()
-	return l.writeOutcome(ctx, tx, intent, Applied, l.writer, entries)
-}
-
-// writeOutcome settles an intent, writes its audit rows with w, and commits. It does nothing if the intent is already
-// settled.
-func (l *Ledger) writeOutcome(ctx context.Context, tx *Tx, intent uuid.UUID, outcome string, w *writer, entries []Entry) error {
-	tag, err := tx.Exec(ctx, settleIntent, intent, outcome, tx.Now)
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	tag, err := tx.Exec(ctx, settleIntent, intent, outcome)
 	if err != nil || tag.RowsAffected() == 0 {
 		return err
 	}
@@ -320,12 +302,5 @@ func (l *Ledger) writeOutcome(ctx context.Context, tx *Tx, intent uuid.UUID, out
 func (l *Ledger) abortIntent(ctx context.Context, intent uuid.UUID) {
 	ctx, cancel := failureContext(ctx)
 	defer cancel()
-	raw, err := l.db.BeginWrite(ctx)
-	if err != nil {
-		return
-	}
-	defer func() { _ = raw.Rollback(ctx) }()
-	if _, err := raw.Exec(ctx, settleIntent, intent, Aborted, raw.Now); err == nil {
-		_ = raw.Commit(ctx)
-	}
+	_ = l.db.WriteOnce(ctx, settleIntent, intent, Aborted)
 }

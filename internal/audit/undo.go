@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -93,10 +92,7 @@ func Reversible(e Entry) (Reversal, error) {
 	cannot := func(format string, args ...any) (Reversal, error) {
 		return r, fault.New(fault.Validation, "audit row %s cannot be undone: %s", e.ID, fmt.Sprintf(format, args...)).With("id", e.ID.String())
 	}
-	action := Action("")
-	if e.Action != nil {
-		action = Action(*e.Action)
-	}
+	action := Action(text(e.Action))
 	switch {
 	case e.OpID == nil:
 		return cannot("it was not written by cxgctl and does not record what changed")
@@ -108,12 +104,7 @@ func Reversible(e Entry) (Reversal, error) {
 		return cannot("%s does not record values before and after", strings.ToLower(string(action)))
 	}
 	var err error
-	if e.ResourceID == nil {
-		err = errors.New("no id")
-	} else {
-		r.ID, err = uuid.Parse(*e.ResourceID)
-	}
-	if err != nil {
+	if r.ID, err = uuid.Parse(text(e.ResourceID)); err != nil {
 		return cannot("it does not identify the changed row")
 	}
 	r.Name = r.ID.String()
@@ -171,12 +162,12 @@ type Undoing struct {
 func PlanUndo(entries []Entry, lenient bool) (Undoing, error) {
 	u := Undoing{rows: map[string][]Reversal{}}
 	index := map[uuid.UUID]int{}
-	ofUsers := slices.ContainsFunc(entries, func(e Entry) bool { return e.Resource != nil && *e.Resource == "user" })
+	ofUsers := slices.ContainsFunc(entries, func(e Entry) bool { return text(e.Resource) == "user" })
 	for _, e := range entries {
-		if lenient && ofUsers && e.Resource != nil && *e.Resource == "session" {
+		if lenient && ofUsers && text(e.Resource) == "session" {
 			continue
 		}
-		if lenient && (e.Result != nil && *e.Result != "SUCCESS" || e.Action != nil && *e.Action == string(Read)) {
+		if lenient && (e.Result != nil && *e.Result != "SUCCESS" || text(e.Action) == string(Read)) {
 			continue
 		}
 		r, err := Reversible(e)
@@ -248,7 +239,6 @@ func (g *Log) checkSeals(ctx context.Context, r db.Reader, ids []uuid.UUID) erro
 // Undo restores the planned rows in one transaction, audited like any other change. A row that has changed since is a
 // CONFLICT with the fields and who changed them, unless force is set.
 func Undo(ctx context.Context, l *Ledger, log *Log, u Undoing, reversers map[string]Reverser, force bool) error {
-	var drifted []Drift
 	intent := Intent{Subject: Subject{Resource: u.nouns[0]}, Action: Update}
 	if u.Rows() == 1 {
 		r := u.rows[u.nouns[0]][0]
@@ -256,7 +246,7 @@ func Undo(ctx context.Context, l *Ledger, log *Log, u Undoing, reversers map[str
 	}
 	return l.Write(ctx, intent, func(ctx context.Context, tx *Tx) ([]Change, error) {
 		var changes []Change
-		drifted = nil
+		var drifted []Drift
 		for _, noun := range u.nouns {
 			done, drift, err := reversers[noun].Reverse(ctx, tx, u.rows[noun], force)
 			if err != nil {

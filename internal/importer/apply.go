@@ -145,6 +145,7 @@ var ErrAgain = errors.New("rows failed after they were written")
 // attempt writes all of the rows, or none and returns an error.
 func (r *run[T, R]) attempt(ctx context.Context, tx *audit.Tx, rows []R) ([]audit.Change, error) {
 	r.savepoints = 0
+	r.sharded = tx.Layout[r.target.Shape.Name].Kind == db.Distributed
 	look := r.look
 	err := tx.LookUp(ctx, r.target.Shape.Name, func(error) error {
 		look = true
@@ -422,6 +423,9 @@ func (r *run[T, R]) create(ctx context.Context, tx *audit.Tx, rows []R) error {
 
 // queue queues the INSERT, or sends the batch and many rows by COPY. It checks deferred constraints immediately, so that
 // their violations can be attributed to rows.
+//
+// Citus commits a shard in one phase, and so can lose its rows, if the transaction read it and then wrote by COPY. An
+// INSERT of a query is a COPY to Citus too, unless it returns something.
 func (r *run[T, R]) queue(ctx context.Context, tx pgx.Tx, batch *pgx.Batch, rows []R) error {
 	values := make([]any, len(r.columns))
 	row := func(i int) ([]any, error) {
@@ -430,7 +434,7 @@ func (r *run[T, R]) queue(ctx context.Context, tx pgx.Tx, batch *pgx.Batch, rows
 		}
 		return values, nil
 	}
-	if len(rows) > schema.InsertMost {
+	if len(rows) > schema.InsertMost && !r.sharded {
 		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 			return err
 		}
@@ -444,7 +448,11 @@ func (r *run[T, R]) queue(ctx context.Context, tx pgx.Tx, batch *pgx.Batch, rows
 		if err != nil {
 			return err
 		}
-		batch.Queue(r.insertion.SQL, doc)
+		sql := r.insertion.SQL
+		if r.sharded {
+			sql += " RETURNING id"
+		}
+		batch.Queue(sql, doc)
 	}
 	batch.Queue(db.SettleConstraints)
 	return nil

@@ -26,6 +26,7 @@ type run[T any, R Item[T]] struct {
 	look       bool // look for conflicts before inserting, because the previous batch had some
 	told       bool // the audit row for failed rows is written
 	savepoints int  // of this attempt
+	sharded    bool // Citus distributes the table
 }
 
 // batchRows is the number of rows per transaction: few enough that a crash costs little and locks are short, many

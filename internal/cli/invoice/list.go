@@ -13,6 +13,7 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/invoices"
 	"github.com/cxgctl/cxgctl/internal/output"
+	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
 // NewCommand returns the commands about invoices.
@@ -113,12 +114,24 @@ func list(env *cmdutil.Env, f *filterFlags, page *listcmd.PageFlags) func(contex
 		if err == nil && filter.Search != "" {
 			filter.Grams, err = t.Grams(ctx, s.DB)
 		}
+		if err == nil && page.IsWhole() && len(filter.Tenants) != 1 {
+			err = noteShards(ctx, env, s)
+		}
 		if err != nil {
 			return q, err
 		}
 		filter.Sort, filter.Changed = page.Sort, since
 		return t.Matching(ctx, s.DB, filter)
 	})
+}
+
+// noteShards says that an export of several tenants is not one snapshot, if Citus distributes the invoices.
+func noteShards(ctx context.Context, env *cmdutil.Env, s *cmdutil.Session) error {
+	layout, err := db.ReadLayout(ctx, s.DB)
+	if layout[schema.Invoices].Kind == db.Distributed {
+		env.Note("Citus reads the shards of %s at different moments; for a consistent export, use --tenant with one tenant", schema.Invoices)
+	}
+	return err
 }
 
 // bindList adds the flags and the permission of list and export.

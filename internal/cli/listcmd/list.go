@@ -127,6 +127,9 @@ func (p *PageFlags) AllUnlessPaged(cmd *cobra.Command) {
 	p.all = !cmd.Flags().Changed("page") && !cmd.Flags().Changed("page-size")
 }
 
+// IsWhole reports whether every row is printed.
+func (p *PageFlags) IsWhole() bool { return p.all }
+
 func (p PageFlags) paging() db.Paging { return db.Paging{Page: p.page, Size: p.size} }
 
 // printPage prints a page and notes the total and the next page.

@@ -72,7 +72,7 @@ var defects = []defect{
 func TestImport_ReportsEachDefect(t *testing.T) {
 	t.Parallel()
 	const bad = 137
-	rows := 100_000
+	rows := 20_000 // many batches
 	if testing.Short() {
 		rows = 3000
 	}

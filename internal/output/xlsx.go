@@ -51,6 +51,9 @@ const (
 	maxPlaces   = 8
 )
 
+// sheetRows is the number of rows of a full sheet. A test lowers it.
+var sheetRows = excelize.TotalRows
+
 // Widths of columns in characters: text is cut at the next column, and a number that does not fit is shown as ###.
 const (
 	maxTextWidth   = 50
@@ -314,7 +317,7 @@ func (x *workbook) row(b []byte, r *printedRow) (_ []byte, err error) {
 			return b, err
 		}
 	}
-	if x.rows == excelize.TotalRows {
+	if x.rows == sheetRows {
 		if err := x.finish(); err != nil {
 			return b, err
 		}

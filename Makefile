@@ -5,8 +5,10 @@ SHELL := /bin/bash
 GO    ?= go
 TOOL  := $(GO) tool -modfile=.ci/tools/go.mod
 
-# The version comes from git below. Go's own stamp fails if git does not trust the owner of the directory.
-export GOFLAGS := $(GOFLAGS) -buildvcs=false
+# All targets compile with the same flags, so that each package is compiled once, or twice with the race detector. The
+# version comes from git below. Go's own stamp fails if git does not trust the owner of the directory.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false -trimpath -tags=timetzdata
+export CGO_ENABLED := 0
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null)
@@ -16,7 +18,7 @@ LDFLAGS := -s -w -X github.com/cxgctl/cxgctl/internal/buildinfo.version=$(VERSIO
 	-X github.com/cxgctl/cxgctl/internal/buildinfo.commit=$(COMMIT) -X github.com/cxgctl/cxgctl/internal/buildinfo.date=$(DATE)
 
 # The race detector needs a C compiler with its headers: "-race" or nothing.
-RACE = $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo 'int main(void) { return 0; }' | \
+RACE = $(shell echo 'int main(void) { return 0; }' | \
 	$$($(GO) env CC) -include stdlib.h -fsyntax-only -x c - 2>/dev/null && echo -race)
 
 .PHONY: help demo test test-all test-smoke test-versions build go install dist postgres test-packages bench fuzz torture fmt \
@@ -33,11 +35,12 @@ test: postgres test-packages ## Run the tests with -short
 	GOGC=400 $(GO) test -short -timeout 20m -parallel 6 ./...
 
 # internal/cli starts thousands of processes, which takes too long with the race detector on two cores.
+# `make lint` includes go vet.
 test-all: go postgres test-packages ## Run all tests, most of them with the race detector if a C compiler is installed
 	@race="$(RACE)"; [ -n "$$race" ] || echo 'no C compiler found, so the race detector is off' >&2; \
 	set -ex; export GOGC=400; \
-	GORACE=atexit_sleep_ms=10 $(GO) test $$race -timeout 40m -parallel 4 $$($(GO) list ./... | grep -v '/internal/cli$$'); \
-	$(GO) test -timeout 40m -parallel 4 ./internal/cli
+	CGO_ENABLED=$${race:+1} GORACE=atexit_sleep_ms=10 $(GO) test $$race -vet=off -timeout 40m -parallel 4 $$($(GO) list ./... | grep -v '/internal/cli$$'); \
+	$(GO) test -vet=off -timeout 40m -parallel 6 ./internal/cli
 
 # Some scripts, which run every command. The server programs that are first on PATH are used.
 test-smoke: go ## Run some scripts on each supported version of PostgreSQL
@@ -61,7 +64,7 @@ go:
 
 build: go ## Build bin/cxgctl
 	@[ -e $(BIN) ] || echo 'compiling cxgctl, the first time for some minutes' >&2
-	CGO_ENABLED=0 $(GO) build -trimpath -tags timetzdata -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/cxgctl
+	$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/cxgctl
 
 PREFIX ?= /usr/local
 install: ## Install bin/cxgctl with man pages, completions and systemd units below DESTDIR and PREFIX (/usr/local)
@@ -95,8 +98,7 @@ torture: postgres test-packages ## Run the tests of reliability in full form, fo
 fmt: ## Format the code
 	$(TOOL) golangci-lint fmt
 
-lint: ## Run go vet and golangci-lint, which also checks imports
-	$(GO) vet ./...
+lint: ## Run golangci-lint, which includes go vet and checks formatting (make fmt) and imports
 	$(TOOL) golangci-lint run
 
 tidy: ## Fail if go.mod or go.sum would change

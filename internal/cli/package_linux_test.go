@@ -42,6 +42,7 @@ func TestPackage(t *testing.T) {
 	if _, err := exec.LookPath("dpkg-deb"); err != nil {
 		t.Skip("dpkg is not installed")
 	}
+	t.Parallel()
 	dist, root := t.TempDir(), t.TempDir()
 	build := exec.CommandContext(t.Context(), "../../packaging/dist")
 	build.Env = append(os.Environ(), "PLATFORMS=linux/"+runtime.GOARCH, "VERSION=v1.2.3-4-gabcdef0", "LDFLAGS=-s -w", "OUT="+dist)

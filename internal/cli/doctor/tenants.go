@@ -32,7 +32,7 @@ func doctorInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, 
 	list := []tenantResult{}
 	var lines []line
 	found := 0
-	for p, r := range tenantdb.EachOf(ctx, env, places, failed, func(ctx context.Context, p cmdutil.TenantTarget) ([]doctor.Result, error) {
+	for code, r := range tenantdb.EachOf(ctx, env, places, failed, func(ctx context.Context, p cmdutil.TenantTarget) ([]doctor.Result, error) {
 		results, reached := doctor.Look(ctx, "cxgctl "+buildinfo.Version(), doctor.Target{
 			Database: migrate.Tenants, Options: p.Options, Err: p.Err,
 		})
@@ -41,8 +41,8 @@ func doctorInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, 
 		}
 		return results, nil
 	}) {
-		list = append(list, tenantResult{p.CodeOrID, r})
-		lines = append(lines, line{"tenants", r.Check + " of " + p.CodeOrID, r.Finding})
+		list = append(list, tenantResult{code, r})
+		lines = append(lines, line{"tenants", r.Check + " of " + code, r.Finding})
 		if r.Bad() {
 			found++
 		}

@@ -76,10 +76,10 @@ func stepsInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f
 	}
 	failed := &tenantdb.Errors{Env: env}
 	list := []tenantMigration{}
-	for p, m := range tenantdb.EachOf(ctx, env, places, failed, func(ctx context.Context, p cmdutil.TenantTarget) ([]migration, error) {
+	for code, m := range tenantdb.EachOf(ctx, env, places, failed, func(ctx context.Context, p cmdutil.TenantTarget) ([]migration, error) {
 		return steps(ctx, p, f.With, all)
 	}) {
-		list = append(list, tenantMigration{p.CodeOrID, m})
+		list = append(list, tenantMigration{code, m})
 	}
 	if f.DryRun {
 		env.Note("dry run: %s planned, nothing was changed", fault.Plural(len(list), "migration"))
@@ -130,7 +130,7 @@ func upInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *t
 	list := []tenantMigration{}
 	n := min(r.canary, len(places))
 	for i, some := range [][]cmdutil.TenantTarget{places[:n], places[n:]} {
-		for p, m := range tenantdb.EachOf(ctx, env, some, failed, func(ctx context.Context, p cmdutil.TenantTarget) ([]migration, error) {
+		for code, m := range tenantdb.EachOf(ctx, env, some, failed, func(ctx context.Context, p cmdutil.TenantTarget) ([]migration, error) {
 			if stop.Load() {
 				return nil, errNotTried
 			}
@@ -144,7 +144,7 @@ func upInTenants(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f *t
 			}
 			return done, err
 		}) {
-			list = append(list, tenantMigration{p.CodeOrID, m})
+			list = append(list, tenantMigration{code, m})
 		}
 		if i == 0 && len(failed.Failed) > 0 {
 			stop.Store(true) // failed canaries stop the rollout even with keepGoing

@@ -10,7 +10,6 @@ import (
 	"github.com/cxgctl/cxgctl/internal/cli/cliflag"
 	"github.com/cxgctl/cxgctl/internal/cli/cmdutil"
 	"github.com/cxgctl/cxgctl/internal/fault"
-	"github.com/cxgctl/cxgctl/internal/fleet"
 	"github.com/cxgctl/cxgctl/internal/migrate"
 	"github.com/cxgctl/cxgctl/internal/output"
 	"github.com/cxgctl/cxgctl/internal/schema"
@@ -74,27 +73,17 @@ func ResolveDatabases(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command,
 	return s, Distinct(targets), err
 }
 
-// EachOf yields the rows that work returns for each tenant, in order, and adds errors to failed.
-func EachOf[R any](ctx context.Context, env *cmdutil.Env, targets []cmdutil.TenantTarget, failed *Errors, work func(context.Context, cmdutil.TenantTarget) ([]R, error)) iter.Seq2[cmdutil.TenantTarget, R] {
-	return func(yield func(cmdutil.TenantTarget, R) bool) {
-		for e := range fleet.Run(ctx, targets, env.Tenants.Parallel, func(ctx context.Context, t cmdutil.TenantTarget, emit func(R) error) error {
-			rows, err := work(ctx, t)
-			for _, r := range rows {
-				if err := emit(r); err != nil {
-					return err
-				}
-			}
-			return err
-		}) {
-			switch t := targets[e.Place]; {
-			case e.Done && e.Err != nil:
-				failed.add(t.CodeOrID, e.Err)
-			case e.Done:
-			case !yield(t, e.Row):
-				return
+// EachOf yields the rows that work returns for each tenant, with the tenant's code, in order, and adds errors to failed.
+func EachOf[R any](ctx context.Context, env *cmdutil.Env, targets []cmdutil.TenantTarget, failed *Errors, work func(context.Context, cmdutil.TenantTarget) ([]R, error)) iter.Seq2[string, R] {
+	return run(ctx, env, targets, failed, func(ctx context.Context, t cmdutil.TenantTarget, emit func(R) error) error {
+		rows, err := work(ctx, t)
+		for _, r := range rows {
+			if err := emit(r); err != nil {
+				return err
 			}
 		}
-	}
+		return err
+	})
 }
 
 // Distinct returns the first target of each database.

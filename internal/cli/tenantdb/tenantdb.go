@@ -249,10 +249,39 @@ func ForEach[R any](ctx context.Context, env *cmdutil.Env, manager *cmdutil.Sess
 	work func(ctx context.Context, s *cmdutil.Session, emit func(R) error) error,
 ) iter.Seq2[string, R] {
 	env.Deadline.Stop() // each database has its own time-out
+	return run(ctx, env, targets, failed, func(ctx context.Context, t cmdutil.TenantTarget, emit func(R) error) error {
+		if t.Err != nil {
+			return t.Err
+		}
+		limited, cancel := ctx, func() {}
+		if timeout := t.Options.Timeout; timeout > 0 {
+			limited, cancel = context.WithTimeout(ctx, timeout+timeout/10) // in case the network drops the server's own time-outs
+		}
+		defer cancel()
+		d, err := db.Open(limited, t.Options)
+		if err != nil {
+			return err
+		}
+		defer d.Close()
+		cat, err := schema.Read(limited, d, schema.SysUsers, schema.Applied)
+		if err != nil {
+			return err
+		}
+		if !stream {
+			ctx = limited
+		}
+		return work(ctx, t.NewSession(manager, d, cat), emit)
+	})
+}
+
+// run runs work for each tenant, several at once, and yields the emitted rows, in the order of the tenants. Errors are
+// added to failed.
+func run[R any](
+	ctx context.Context, env *cmdutil.Env, targets []cmdutil.TenantTarget, failed *Errors,
+	work func(ctx context.Context, t cmdutil.TenantTarget, emit func(R) error) error,
+) iter.Seq2[string, R] {
 	return func(yield func(string, R) bool) {
-		for e := range fleet.Run(ctx, targets, env.Tenants.Parallel, func(ctx context.Context, t cmdutil.TenantTarget, emit func(R) error) error {
-			return visit(ctx, t, manager, stream, func(ctx context.Context, s *cmdutil.Session) error { return work(ctx, s, emit) })
-		}) {
+		for e := range fleet.Run(ctx, targets, env.Tenants.Parallel, work) {
 			switch code := targets[e.Place].CodeOrID; {
 			case e.Done && e.Err != nil:
 				failed.add(code, e.Err)
@@ -262,32 +291,6 @@ func ForEach[R any](ctx context.Context, env *cmdutil.Env, manager *cmdutil.Sess
 			}
 		}
 	}
-}
-
-// visit runs work with a connection to the tenant's database.
-func visit(ctx context.Context, t cmdutil.TenantTarget, manager *cmdutil.Session, stream bool, work func(context.Context, *cmdutil.Session) error) error {
-	if t.Err != nil {
-		return t.Err
-	}
-	limited, cancel := ctx, func() {}
-	if timeout := t.Options.Timeout; timeout > 0 {
-		limited, cancel = context.WithTimeout(ctx, timeout+timeout/10) // in case the network drops the server's own time-outs
-	}
-	defer cancel()
-	d, err := db.Open(limited, t.Options)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	cat, err := schema.Read(limited, d, schema.SysUsers, schema.Applied)
-	if err != nil {
-		return err
-	}
-	s := t.NewSession(manager, d, cat)
-	if stream {
-		return work(ctx, s)
-	}
-	return work(limited, s)
 }
 
 // SeparableUsers returns the users of a session, or an error if they cannot be told apart by tenant.

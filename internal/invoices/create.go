@@ -202,17 +202,10 @@ func (t *Table) onlySubscription(ctx context.Context, tx db.Reader, tenant tenan
 	return &ids[0], nil
 }
 
-const findHolder = `SELECT {columns} FROM {table} i {tenant} WHERE i.invoice_no = $1 ORDER BY i.id`
+const findHolder = `SELECT {columns} FROM {table} i {tenant} WHERE i.invoice_no = @number ORDER BY i.id`
 
-// taken turns a unique violation into an error that names the invoice with the same number. Other errors pass
-// unchanged. It reads outside the failed transaction.
+// taken turns a unique violation into an error that names the invoice with the same number.
 func (t *Table) taken(ctx context.Context, r db.Reader, cause error, number string) error {
-	if db.UniqueViolation(cause) == "" {
-		return cause
-	}
-	holders, err := db.Collect[Invoice](ctx, r, t.sql(findHolder), number)
-	if err != nil {
-		return cause
-	}
-	return t.Taken(cause, holders, fields.Named("invoice_no"), &Invoice{InvoiceNo: number})
+	holders := db.Query{SQL: t.sql(findHolder), Args: pgx.NamedArgs{"number": number}}
+	return t.Taken(ctx, r, cause, holders, fields.Named("invoice_no"), &Invoice{InvoiceNo: number})
 }

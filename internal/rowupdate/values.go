@@ -2,6 +2,7 @@ package rowupdate
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
+	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
@@ -31,9 +33,21 @@ func SetFields[T any](fields schema.FieldsOf[T], record *T, called map[string]st
 	return e
 }
 
-// Taken turns a unique violation into an error that names every taken field and its holder. It returns cause if no
-// holder has a value of the fields.
-func (t Table[T]) Taken(cause error, holders []T, fields schema.FieldsOf[T], want *T) error {
+// Taken turns a unique violation into an error that names every taken field and its holder, which query finds outside the
+// failed transaction. Other errors pass unchanged.
+func (t Table[T]) Taken(ctx context.Context, r db.Reader, cause error, query db.Query, fields schema.FieldsOf[T], want *T) error {
+	if db.UniqueViolation(cause) == "" {
+		return cause
+	}
+	holders, err := db.Collect[T](ctx, r, query.SQL, query.Args)
+	if err != nil {
+		return cause
+	}
+	return t.TakenBy(cause, holders, fields, want)
+}
+
+// TakenBy is Taken with known holders. It returns cause if none has a value of the fields.
+func (t Table[T]) TakenBy(cause error, holders []T, fields schema.FieldsOf[T], want *T) error {
 	var parts []string
 	var taken []map[string]any
 	var deleted string

@@ -93,18 +93,11 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (Tenant, err
 	return made, err
 }
 
-// taken turns a unique violation into an error that names what is taken and by whom. Other errors pass unchanged. It
-// reads outside the failed transaction.
+// taken turns a unique violation into an error that names what is taken and by whom.
 func (t *Table) taken(ctx context.Context, r db.Reader, cause error, want *Tenant) error {
-	if db.UniqueViolation(cause) == "" {
-		return cause
-	}
 	const find = `SELECT {columns} FROM {table} t WHERE ({code} = @code OR {biz_no} = @biz_no) AND {live} ORDER BY t.id`
-	holders, err := db.Collect[Tenant](ctx, r, t.sql(find), pgx.NamedArgs{"code": want.Code, "biz_no": want.BizNo})
-	if err != nil {
-		return cause
-	}
-	return t.Taken(cause, holders, fields.Named("biz_no", "code"), want)
+	holders := db.Query{SQL: t.sql(find), Args: pgx.NamedArgs{"code": want.Code, "biz_no": want.BizNo}}
+	return t.Taken(ctx, r, cause, holders, fields.Named("biz_no", "code"), want)
 }
 
 // Patch is a partial change of one tenant. The code cannot change, because databases are found by it.

@@ -84,7 +84,11 @@ func (t *Table) Create(ctx context.Context, l *audit.Ledger, n New) (User, error
 		made = u
 		return []audit.Change{change}, err
 	}, func(db.Layout) []db.PipelineQuery {
-		return []db.PipelineQuery{t.findVariants(of, &others), t.findHolders(n.Username, n.Email, &holders)}
+		q := t.holders(n.Username, n.Email)
+		return []db.PipelineQuery{
+			t.findVariants(of, &others),
+			{SQL: q.SQL, Args: []any{q.Args}, Read: db.Into(&holders, pgx.RowToStructByName[User])},
+		}
 	})
 	return made, err
 }
@@ -118,7 +122,7 @@ func (t *Table) insert(ctx context.Context, tx *audit.Tx, n New, holders []User)
 	err = tx.Insert(ctx, t.Shape, fmt.Sprintf("user %q", n.Username), values, args, readBack)
 	switch {
 	case err != nil && db.UniqueViolation(err) != "" && len(holders) > 0:
-		return u, change, t.takenBy(holders, err, n.Username, n.Email)
+		return u, change, t.TakenBy(err, holders, uniqueNames, &User{Username: n.Username, Email: n.Email})
 	case err != nil:
 		return u, change, audit.ExplainLater(err, func(ctx context.Context, r db.Reader) error { return t.taken(ctx, r, err, n.Username, n.Email) })
 	}
@@ -135,24 +139,13 @@ func (t *Table) insert(ctx context.Context, tx *audit.Tx, n New, holders []User)
 const findHolders = `
 SELECT {columns} FROM {table} u WHERE (u.username = @username OR u.email = @email) AND {holding} ORDER BY u.id`
 
-// taken turns a unique violation into an error that names every taken field and its holder. Other errors pass
-// unchanged. It reads outside the failed transaction.
+var uniqueNames = fields.Named("username", "email")
+
+// taken turns a unique violation into an error that names every taken name and its holder.
 func (t *Table) taken(ctx context.Context, r db.Reader, cause error, username, email string) error {
-	if db.UniqueViolation(cause) == "" {
-		return cause
-	}
-	var holders []User
-	if err := t.findHolders(username, email, &holders).Ask(ctx, r); err != nil {
-		return cause
-	}
-	return t.takenBy(holders, cause, username, email)
+	return t.Taken(ctx, r, cause, t.holders(username, email), uniqueNames, &User{Username: username, Email: email})
 }
 
-func (t *Table) findHolders(username, email string, holders *[]User) db.PipelineQuery {
-	args := pgx.NamedArgs{"username": username, "email": email}
-	return db.PipelineQuery{SQL: t.sql(findHolders), Args: []any{args}, Read: db.Into(holders, pgx.RowToStructByName[User])}
-}
-
-func (t *Table) takenBy(holders []User, cause error, username, email string) error {
-	return t.Taken(cause, holders, fields.Named("username", "email"), &User{Username: username, Email: email})
+func (t *Table) holders(username, email string) db.Query {
+	return db.Query{SQL: t.sql(findHolders), Args: pgx.NamedArgs{"username": username, "email": email}}
 }

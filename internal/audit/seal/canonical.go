@@ -122,7 +122,7 @@ func appendHeader(b []byte, origin string, sealedAt int64, fields int) []byte {
 }
 
 // appendField appends a field with its value as sent by the server; nil is NULL.
-func (c *canonicalizer) appendField(b []byte, f sealedField, format int16, v []byte) ([]byte, error) {
+func appendField(b []byte, f sealedField, format int16, v []byte) ([]byte, error) {
 	b = binary.AppendUvarint(b, uint64(len(f.name)))
 	b = append(b, f.name...)
 	if v == nil {
@@ -208,15 +208,12 @@ func unixMicros(pg int64) int64 {
 	return pg + 946_684_800_000_000
 }
 
-// canonicalizer makes canonical forms.
-type canonicalizer struct{ fields []sealedField }
-
-// row appends the canonical form of a row whose values come in the order of the fields.
-func (c *canonicalizer) row(b []byte, origin string, sealedAt int64, values [][]byte, formats []pgconn.FieldDescription) ([]byte, error) {
-	b = appendHeader(b, origin, sealedAt, len(c.fields))
+// appendRow appends the canonical form of a row whose values come in the order of the fields.
+func (s *Sealer) appendRow(b []byte, origin string, sealedAt int64, values [][]byte, formats []pgconn.FieldDescription) ([]byte, error) {
+	b = appendHeader(b, origin, sealedAt, len(s.fields))
 	var err error
-	for i, f := range c.fields {
-		if b, err = c.appendField(b, f, formats[i].Format, values[i]); err != nil {
+	for i, f := range s.fields {
+		if b, err = appendField(b, f, formats[i].Format, values[i]); err != nil {
 			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
 	}

@@ -49,7 +49,7 @@ func TestSeal_Golden(t *testing.T) {
 	for _, c := range canonicalJSON {
 		docs = append(docs, c.doc)
 	}
-	c := canonicalizer{fields: []sealedField{
+	s := &Sealer{fields: []sealedField{
 		{name: "created_at", kind: kindTime},
 		{name: "deleted", kind: kindBool},
 		{name: "description", kind: kindText},
@@ -67,7 +67,7 @@ func TestSeal_Golden(t *testing.T) {
 	for i := range formats {
 		formats[i].Format = 1
 	}
-	form, err := c.row(nil, originCLI, 1_795_910_400_123_456, values, formats)
+	form, err := s.appendRow(nil, originCLI, 1_795_910_400_123_456, values, formats)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/cxgctl/cxgctl/internal/db"
@@ -31,7 +32,6 @@ type Checkpoint struct {
 	Time  db.Time
 }
 
-// checkpointHeader is the header of a checkpoint.
 const checkpointHeader = "cxgctl audit checkpoint v1"
 
 // keyName is the key name in signatures.
@@ -146,17 +146,7 @@ func WriteCheckpoint(ctx context.Context, r db.Reader, cat schema.Catalog, keyFi
 	if err != nil || verifier.KeyHash() != signer.KeyHash() {
 		return c, "", fault.New(fault.FileCode(err), "the public key %s.pub does not match %s", keyFile, keyFile)
 	}
-	rows, err := r.Query(ctx, readEnd)
-	if err != nil {
-		return c, "", err
-	}
-	for rows.Next() { // without a row, nothing is sealed yet
-		if err := rows.Scan(&c.Size, &c.Chain); err != nil {
-			rows.Close()
-			return c, "", err
-		}
-	}
-	if err := rows.Err(); err != nil {
+	if err := r.QueryRow(ctx, readEnd).Scan(&c.Size, &c.Chain); err != nil && !errors.Is(err, pgx.ErrNoRows) { // nothing is sealed yet
 		return c, "", err
 	}
 	signed, err := note.Sign(&note.Note{Text: c.text()}, signer)

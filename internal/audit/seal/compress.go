@@ -13,23 +13,18 @@ import (
 //go:embed canon1.dict
 var dictionary1 []byte
 
-// compressor compresses canonical forms. Seals hash the uncompressed form, so the compression level never affects them.
-type compressor struct{ e *zstd.Encoder }
-
-// compressors is a lazy pool, since many commands do not seal. The fastest level without entropy coding takes a quarter
-// of the default level's time and costs 2% in size: most of the compression comes from the dictionary.
-var compressors = sync.Pool{New: func() any {
+// encoder compresses canonical forms. The fastest level without entropy coding takes a quarter of the default level's time
+// and costs 2% in size: most of the compression comes from the dictionary. Seals hash the uncompressed form, so the level
+// never affects them.
+var encoder = sync.OnceValue(func() *zstd.Encoder { // many commands do not seal
 	e, err := zstd.NewWriter(nil, zstd.WithEncoderDictRaw(1, dictionary1), zstd.WithEncoderConcurrency(1),
 		zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true), zstd.WithEncoderLevel(zstd.SpeedFastest),
 		zstd.WithNoEntropyCompression(true), zstd.WithWindowSize(1<<16))
 	if err != nil {
 		panic(err) // the options are constants
 	}
-	return &compressor{e}
-}}
-
-// compress appends the compressed form of canon to b.
-func (p *compressor) compress(b, canon []byte) []byte { return p.e.EncodeAll(canon, b) }
+	return e
+})
 
 // decompressor decompresses canonical forms.
 type decompressor struct {

@@ -94,11 +94,7 @@ func Version1(ctx context.Context, d *db.DB, cat schema.Catalog, id uuid.UUID, a
 }
 
 // Compress returns the compressed form of canon.
-func Compress(canon []byte) []byte {
-	p := compressors.Get().(*compressor)
-	defer compressors.Put(p)
-	return p.compress(nil, canon)
-}
+func Compress(canon []byte) []byte { return encoder().EncodeAll(canon, nil) }
 
 // Decompress returns the uncompressed form, of at most limit bytes.
 func Decompress(stored []byte, limit int) ([]byte, error) {

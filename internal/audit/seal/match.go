@@ -36,8 +36,8 @@ func (s *Sealer) Mismatches(ctx context.Context, r db.Reader, ids []uuid.UUID) (
 		return nil, err
 	}
 	defer u.close()
-	x := &verifier{Sealer: s, dropped: map[string]bool{}, pruned: map[uuid.UUID]*prunedBy{}}
-	w := &walker{verifier: x, canonicalizer: canonicalizer{fields: s.fields}, decompressor: u}
+	x := &verifier{Sealer: s, dropped: map[string]bool{}}
+	w := &walker{verifier: x, decompressor: u}
 	valid := make(map[uuid.UUID]bool, len(ids))
 	rows, err := r.Query(ctx, s.expand(readSealOf), db.Described, sealFormats(s.fields, 1, 1, 1, 1), ids)
 	if err != nil {

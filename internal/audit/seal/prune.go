@@ -245,7 +245,7 @@ func (s *Sealer) archive(ctx context.Context, tx pgx.Tx, file *os.File, head int
 	}
 	defer u.close()
 	x := &verifier{Sealer: s, dropped: map[string]bool{}}
-	w := &walker{verifier: x, canonicalizer: canonicalizer{fields: s.fields}, decompressor: u}
+	w := &walker{verifier: x, decompressor: u}
 	rows, err := tx.Query(ctx, s.expand(readPrune), db.Described, sealFormats(s.fields, pgx.TextFormatCode), head, p.Before)
 	if err != nil {
 		return nil, "", err
@@ -411,7 +411,6 @@ func (x *verifier) archives(out *Verdict) error {
 	return nil
 }
 
-// hashArchive returns the hash of an archive.
 func hashArchive(name string) (string, error) {
 	file, err := os.Open(name)
 	if err != nil {

@@ -250,9 +250,6 @@ func (r *reading) result(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, now ti
 // prepare builds the seals of rows read with s.byID. It skips rows without a canonical form.
 func (s *Sealer) prepare(rows pgx.Rows, origin string, now time.Time) (seals []Link, skipped []Skipped, err error) {
 	defer rows.Close()
-	c := canonicalizer{fields: s.fields}
-	p := compressors.Get().(*compressor)
-	defer compressors.Put(p)
 	var canon []byte
 	for rows.Next() {
 		values, formats := rows.RawValues(), rows.FieldDescriptions()
@@ -260,7 +257,7 @@ func (s *Sealer) prepare(rows pgx.Rows, origin string, now time.Time) (seals []L
 		if err != nil {
 			return nil, nil, err
 		}
-		form, failed := c.row(canon[:0], origin, now.UnixMicro(), values[1:], formats[1:])
+		form, failed := s.appendRow(canon[:0], origin, now.UnixMicro(), values[1:], formats[1:])
 		if failed != nil {
 			skipped = append(skipped, Skipped{id, failed.Error()})
 			continue
@@ -270,7 +267,7 @@ func (s *Sealer) prepare(rows pgx.Rows, origin string, now time.Time) (seals []L
 			AuditID:  id,
 			origin:   origin,
 			sealedAt: now,
-			canon:    p.compress(nil, canon),
+			canon:    encoder().EncodeAll(canon, nil),
 			leaf:     leafOf(canon),
 		})
 	}

@@ -2,6 +2,7 @@ package seal
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -18,6 +19,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
@@ -295,43 +297,37 @@ const chunk = 10_000
 
 // seals checks the seals up to last in parallel chunks. Each link can be checked on its own.
 func (x *verifier) seals(ctx context.Context, last int64) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	var next atomic.Int64
 	next.Store(x.v.Since)
-	var wg sync.WaitGroup
+	workers, shared := errgroup.WithContext(ctx)
 	for range min(runtime.GOMAXPROCS(0), 3) { // a pool has four sessions
-		wg.Go(func() {
+		workers.Go(func() error {
 			u, err := newDecompressor()
-			if err == nil {
-				defer u.close()
-			}
-			w := &walker{verifier: x, canonicalizer: canonicalizer{fields: x.fields}, decompressor: u, pruned: map[uuid.UUID][]int64{}}
-			for err == nil && ctx.Err() == nil {
-				from := next.Add(chunk) - chunk
-				if from > last {
-					break
-				}
-				err = w.walk(ctx, from, min(from+chunk-1, last))
-			}
 			if err != nil {
-				cancel(err)
+				return err
+			}
+			defer u.close()
+			w := &walker{verifier: x, decompressor: u, pruned: map[uuid.UUID][]int64{}}
+			for from := next.Add(chunk) - chunk; from <= last; from = next.Add(chunk) - chunk {
+				if err := w.walk(shared, from, min(from+chunk-1, last)); err != nil {
+					return err
+				}
 			}
 			x.mu.Lock()
 			defer x.mu.Unlock()
 			for op, seqs := range w.pruned {
 				x.prunedBy(op).seqs = append(x.prunedBy(op).seqs, seqs...)
 			}
+			return nil
 		})
 	}
-	wg.Wait()
-	return context.Cause(ctx)
+	err := workers.Wait()
+	return cmp.Or(context.Cause(ctx), err)
 }
 
 // walker checks chunks of seals.
 type walker struct {
 	*verifier
-	canonicalizer
 	*decompressor
 	stored, now []byte
 	prev        []byte                // chain hash of the previous seal
@@ -378,7 +374,7 @@ func (w *walker) walk(ctx context.Context, from, to int64) error {
 		if err := r.QueryRow(ctx, byIndex).Scan(&a, &b, &c); err != nil {
 			return err
 		}
-		rows, err := r.Query(ctx, w.expand(readSeals), db.Described, sealFormats(w.verifier.fields), from, to)
+		rows, err := r.Query(ctx, w.expand(readSeals), db.Described, sealFormats(w.fields), from, to)
 		if err != nil {
 			return err
 		}
@@ -410,7 +406,6 @@ func missing(from, to int64) string {
 	return fmt.Sprintf("seals %d to %d are missing", from, to)
 }
 
-// check checks a seal and its row.
 func (w *walker) check(seq int64, v [][]byte, rows pgx.Rows) error {
 	id, origin, leaf, chain := uuid.UUID(v[1]), string(v[3]), v[6], v[7]
 	found := func(check, format string, args ...any) {
@@ -448,7 +443,7 @@ func (w *walker) check(seq int64, v [][]byte, rows pgx.Rows) error {
 	w.now = w.now[:0]
 	if hasRow {
 		sealedAt := unixMicros(int64(binary.BigEndian.Uint64(v[4])))
-		w.now, unreadable = w.row(w.now, origin, sealedAt, v[sealColumnCount:], rows.FieldDescriptions()[sealColumnCount:])
+		w.now, unreadable = w.appendRow(w.now, origin, sealedAt, v[sealColumnCount:], rows.FieldDescriptions()[sealColumnCount:])
 	}
 	var err error
 	if w.stored, err = w.decompress(v[5], 2*len(w.now)+sealSlack); err != nil {

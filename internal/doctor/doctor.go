@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/fault"
 	"github.com/cxgctl/cxgctl/internal/migrate"
@@ -183,20 +185,20 @@ const lanes = 2
 func (s *subject) examine(ctx context.Context) []Result {
 	own := slices.DeleteFunc(slices.Clone(checks), func(c check) bool { return c.only != "" && c.only != s.Database })
 	results := make([]Result, len(own))
-	var wg sync.WaitGroup
-	busy := make(chan struct{}, lanes)
+	var workers errgroup.Group
+	workers.SetLimit(lanes)
 	for i, c := range own {
-		if !c.rows {
+		run := func() error {
 			results[i] = Result{c.name, string(s.Database), s.make(ctx, c)}
-			continue
+			return nil
 		}
-		busy <- struct{}{}
-		wg.Go(func() {
-			results[i] = Result{c.name, string(s.Database), s.make(ctx, c)}
-			<-busy
-		})
+		if c.rows {
+			workers.Go(run)
+		} else {
+			_ = run()
+		}
 	}
-	wg.Wait()
+	_ = workers.Wait() // findings hold the errors
 	if s.db != nil {
 		s.db.Close()
 	}

@@ -28,32 +28,29 @@ func mask(field, s string) string {
 // MaskJSON masks the value of a personal field, unless it is null. In objects, such as images of records, it masks
 // all personal fields.
 func MaskJSON(field string, v json.RawMessage) json.RawMessage {
-	var s string
-	if Personal[field] && json.Unmarshal(v, &s) == nil && string(v) != "null" {
-		masked, err := json.Marshal(mask(field, s))
-		if err == nil {
-			return masked
-		}
-	}
+	var text string
 	var list []json.RawMessage
-	if len(v) > 0 && v[0] == '[' && json.Unmarshal(v, &list) == nil {
+	var object map[string]json.RawMessage
+	var masked any
+	switch {
+	case Personal[field] && json.Unmarshal(v, &text) == nil && string(v) != "null":
+		masked = mask(field, text)
+	case len(v) > 0 && v[0] == '[' && json.Unmarshal(v, &list) == nil:
 		for i := range list {
 			list[i] = MaskJSON(field, list[i])
 		}
-		if masked, err := json.Marshal(list); err == nil {
-			return masked
+		masked = list
+	case len(v) > 0 && v[0] == '{' && json.Unmarshal(v, &object) == nil:
+		for name, value := range object {
+			object[name] = MaskJSON(name, value)
 		}
-	}
-	var object map[string]json.RawMessage
-	if len(v) == 0 || v[0] != '{' || json.Unmarshal(v, &object) != nil {
+		masked = object
+	default:
 		return v
 	}
-	for name, value := range object {
-		object[name] = MaskJSON(name, value)
-	}
-	masked, err := json.Marshal(object)
+	doc, err := json.Marshal(masked)
 	if err != nil {
 		return v
 	}
-	return masked
+	return doc
 }

@@ -297,10 +297,7 @@ func (p *Printer) columnsIn(f Format, t reflect.Type, v View, single bool) ([]co
 	}
 	switch {
 	case f == ID:
-		name := v.ID
-		if name == "" {
-			name = "id"
-		}
+		name := cmp.Or(v.ID, "id")
 		c, ok := find(all, name)
 		if !ok {
 			return nil, fault.New(fault.Usage, "--output id cannot be used here: these records have no field %q", name)

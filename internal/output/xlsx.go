@@ -98,10 +98,11 @@ func (x *workbook) begin(b []byte) ([]byte, error) {
 		}
 	}
 	shade := excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{"E7E6E6"}}
-	styles := []struct {
+	type styled struct {
 		id    *int
 		style excelize.Style
-	}{
+	}
+	styles := []styled{
 		{&x.head, excelize.Style{Font: boldFont, Fill: shade}},
 		{&x.headRight, excelize.Style{Font: boldFont, Fill: shade, CustomNumFmt: new("@" + blank), Alignment: alignRight}},
 		{&x.title, excelize.Style{Font: &excelize.Font{Family: boldFont.Family, Bold: true, Size: 14}}},
@@ -110,16 +111,12 @@ func (x *workbook) begin(b []byte) ([]byte, error) {
 		{&x.day, excelize.Style{CustomNumFmt: new(`yyyy\-mm\-dd`), Alignment: alignLeft}},
 		{&x.percent, excelize.Style{CustomNumFmt: new("0.0%" + blank), Alignment: alignRight}},
 	}
+	for places := range x.decimals {
+		styles = append(styles, styled{&x.decimals[places], excelize.Style{CustomNumFmt: new(numberFormat(places)), Alignment: alignRight}})
+	}
 	for _, s := range styles {
 		var err error
 		if *s.id, err = x.file.NewStyle(&s.style); err != nil {
-			return b, err
-		}
-	}
-	for places := range x.decimals {
-		var err error
-		style := excelize.Style{CustomNumFmt: new(numberFormat(places)), Alignment: alignRight}
-		if x.decimals[places], err = x.file.NewStyle(&style); err != nil {
 			return b, err
 		}
 	}

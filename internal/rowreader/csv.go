@@ -78,7 +78,7 @@ func (d *csvDecoder) next() (Row, error) {
 		return row, nil
 	}
 	if i, what := firstInvalid(d.record, d.lines.charset); i >= 0 {
-		row.Err = &RowError{Field: d.name(d.fieldAt(i)), Column: column(d.record, i), Message: what, Charset: what != aNUL}
+		row.Err = &RowError{Field: nameOf(d.header, d.fieldAt(i)), Column: column(d.record, i), Message: what, Charset: what != aNUL}
 		for j, v := range row.Values {
 			row.Values[j] = printable([]byte(v))
 		}
@@ -87,7 +87,7 @@ func (d *csvDecoder) next() (Row, error) {
 	for i, v := range row.Values {
 		if len(v) > MaxField {
 			starts, _ := d.scan()
-			row.Err = fieldTooLong(d.name(i), column(d.record, starts[i]), len(v))
+			row.Err = fieldTooLong(nameOf(d.header, i), column(d.record, starts[i]), len(v))
 			break
 		}
 	}
@@ -171,7 +171,7 @@ func (d *csvDecoder) flaw(err error, n, first int) (*RowError, error) {
 	if err != nil {
 		if d.cut || starts[n] < first && first < len(d.record) { // or the quote of a field on a later line closed it
 			column := column(d.record, starts[n])
-			return &RowError{Field: d.name(n), Column: column, Message: "the quote that opens here is never closed"}, nil
+			return &RowError{Field: nameOf(d.header, n), Column: column, Message: "the quote that opens here is never closed"}, nil
 		}
 		at, message = bytes.LastIndexByte(d.record[:len(d.record)-1], '\n')+invalid.Column, "a quote in an unquoted field"
 		if errors.Is(err, csv.ErrQuote) {
@@ -184,7 +184,7 @@ func (d *csvDecoder) flaw(err error, n, first int) (*RowError, error) {
 	if at < 0 {
 		return nil, nil
 	}
-	return &RowError{Field: d.name(min(d.fieldAt(at), n)), Column: column(d.record, at), Message: message}, nil
+	return &RowError{Field: nameOf(d.header, min(d.fieldAt(at), n)), Column: column(d.record, at), Message: message}, nil
 }
 
 // scan returns the offsets of the record's fields, and of a CR outside of quotes that is not part of the line end, or
@@ -216,9 +216,10 @@ func (d *csvDecoder) fieldAt(offset int) int {
 	return i
 }
 
-func (d *csvDecoder) name(i int) string {
-	if i < len(d.header) {
-		return d.header[i]
+// nameOf returns the header of a column, or "".
+func nameOf(header []string, i int) string {
+	if i < len(header) {
+		return header[i]
 	}
 	return ""
 }
@@ -247,10 +248,10 @@ func (d *tsvDecoder) next() (Row, error) {
 	at := 0
 	for i, cell := range bytes.Split(line, []byte("\t")) {
 		if flawAt >= at && flawAt <= at+len(cell) && row.Err == nil && flawAt >= 0 {
-			row.Err = &RowError{Field: d.name(i), Column: column(line, flawAt), Message: what, Charset: what != aNUL && what != loneCR}
+			row.Err = &RowError{Field: nameOf(d.header, i), Column: column(line, flawAt), Message: what, Charset: what != aNUL && what != loneCR}
 		}
 		if len(cell) > MaxField && row.Err == nil {
-			row.Err = fieldTooLong(d.name(i), column(line, at), len(cell))
+			row.Err = fieldTooLong(nameOf(d.header, i), column(line, at), len(cell))
 		}
 		text := string(cell)
 		if row.Err != nil {

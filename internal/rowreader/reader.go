@@ -241,12 +241,7 @@ func (f *File) Survey(ctx context.Context, o Options) (Survey, error) {
 
 func isASCII(values []string) bool {
 	return !slices.ContainsFunc(values, func(v string) bool {
-		for i := range len(v) {
-			if v[i] >= utf8.RuneSelf {
-				return true
-			}
-		}
-		return false
+		return strings.ContainsFunc(v, func(r rune) bool { return r >= utf8.RuneSelf })
 	})
 }
 

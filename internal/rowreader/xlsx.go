@@ -123,18 +123,11 @@ func (d *xlsxDecoder) next() (Row, error) {
 	}
 	for i, v := range cells {
 		if len(v) > MaxField {
-			row.Err = fieldTooLong(d.name(i), 0, len(v))
+			row.Err = fieldTooLong(nameOf(d.header, i), 0, len(v))
 			break
 		}
 	}
 	return row, nil
-}
-
-func (d *xlsxDecoder) name(i int) string {
-	if i < len(d.header) {
-		return d.header[i]
-	}
-	return ""
 }
 
 func (d *xlsxDecoder) close() { _ = d.book.Close() }

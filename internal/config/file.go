@@ -176,9 +176,10 @@ func (p place) whyDistrusted(info fs.FileInfo, getenv func(string) string) strin
 	if err != nil {
 		return "is in a folder that cannot be examined"
 	}
-	return currentIdentity(getenv).whyDistrusts(ownership{
-		owner: ownerOf(info), link: ownerOf(link), group: groupOf(info), mode: info.Mode(), folder: folder.Mode(),
-	})
+	f := ownership{mode: info.Mode(), folder: folder.Mode()}
+	f.owner, f.group = ownersOf(info)
+	f.link, _ = ownersOf(link)
+	return currentIdentity(getenv).whyDistrusts(f)
 }
 
 func readLimited(r io.Reader, what string) ([]byte, error) {

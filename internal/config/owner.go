@@ -61,17 +61,10 @@ func (i identity) whyDistrusts(f ownership) string {
 	return ""
 }
 
-// ownerOf returns the uid of a file's owner, or -1 if the system does not tell it.
-func ownerOf(info fs.FileInfo) int {
+// ownersOf returns the uid and the gid of a file, or -1 if the system does not tell them.
+func ownersOf(info fs.FileInfo) (uid, gid int) {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-		return int(stat.Uid)
+		return int(stat.Uid), int(stat.Gid)
 	}
-	return -1
-}
-
-func groupOf(info fs.FileInfo) int {
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-		return int(stat.Gid)
-	}
-	return -1
+	return -1, -1
 }

@@ -153,7 +153,8 @@ func openSecret(what, path, credentials string) (*os.File, error) {
 
 // checkSecretFile checks the open file, so that it is the one that is read.
 func checkSecretFile(refuse func(string) *fault.Error, path string, info fs.FileInfo, credentials string) error {
-	owner, mode := ownerOf(info), info.Mode()
+	owner, group := ownersOf(info)
+	mode := info.Mode()
 	switch {
 	case !mode.IsRegular() && mode.Type() != fs.ModeNamedPipe:
 		return refuse("is neither a regular file nor a pipe")
@@ -165,7 +166,7 @@ func checkSecretFile(refuse func(string) *fault.Error, path string, info fs.File
 	case mode.Perm()&0o007 != 0:
 		return refuse(fmt.Sprintf("is open to others (mode %04o)", mode.Perm())).
 			WithHint("chmod 600 %s", fault.Word(path))
-	case mode.Perm()&0o020 != 0 && groupOf(info) != os.Getegid():
+	case mode.Perm()&0o020 != 0 && group != os.Getegid():
 		return refuse("can be changed by a group that is not your own").WithHint("chmod g-w %s", fault.Word(path))
 	}
 	return nil

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -239,7 +238,7 @@ func (a *txAuthorizer) checkGrantedRights(ctx context.Context, tx *audit.Tx, d c
 	if !errors.Is(err, pgx.ErrNoRows) || len(d.given) == 0 {
 		return ignoreNoRows(err)
 	}
-	rows, err := tx.Query(ctx, tables.sql(readContents), roleIDs(d.given))
+	rows, err := tx.Query(ctx, tables.sql(readContents), d.moved)
 	if err != nil {
 		return err
 	}
@@ -260,15 +259,6 @@ func (a *txAuthorizer) checkGrantedRights(ctx context.Context, tx *audit.Tx, d c
 		}
 	}
 	return nil
-}
-
-func roleIDs(grants []roles.Grant) []uuid.UUID {
-	ids := make([]uuid.UUID, len(grants))
-	for i, g := range grants {
-		ids[i] = g.RoleID
-	}
-	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
-	return slices.Compact(ids)
 }
 
 func ignoreNoRows(err error) error {

@@ -94,11 +94,7 @@ func MarkOf(ctx context.Context, r Reader, server, table string, transactions bo
 	if m.Horizon, err = strconv.ParseUint(low, 10, 64); err != nil || low == high {
 		return m, err // no transaction is running, so none beyond the horizon can have been seen
 	}
-	rows, err := r.Query(ctx, fmt.Sprintf(readSeen, table), m.horizon())
-	if err != nil {
-		return m, err
-	}
-	seen, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	seen, err := CollectAs(ctx, r, pgx.RowTo[string], fmt.Sprintf(readSeen, table), m.horizon())
 	m.Seen = append(m.Seen, seen...)
 	return m, err
 }

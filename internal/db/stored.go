@@ -43,11 +43,7 @@ var (
 // triggers, rules and row policies of the table that may be the cause. did describes the effect, such as "kept user
 // \"ada\" from changing".
 func NotStored(ctx context.Context, r Reader, table string, e Event, did string) error {
-	rows, err := r.Query(ctx, meddlers, table, e.bit, e.letter)
-	if err != nil {
-		return err
-	}
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	names, err := CollectAs(ctx, r, pgx.RowTo[string], meddlers, table, e.bit, e.letter)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/cxgctl/cxgctl/internal/auth"
+	"github.com/cxgctl/cxgctl/internal/db"
 	"github.com/cxgctl/cxgctl/internal/schema"
 )
 
@@ -36,11 +37,7 @@ func keys(ctx context.Context, s *subject) (Finding, error) {
 		return wrong(Warn, "keys whose creator no longer holds their permissions (%d): %s", len(list), abridged(list)).of(list).
 			remedied("revoke the first with cxgctl keys revoke %s; keep only those meant to outlast their creator", orphans[0].ID), nil
 	}
-	rows, err := s.db.Query(ctx, strings.ReplaceAll(expiringKeys, "{live}", t.NotDeleted("x")))
-	if err != nil {
-		return closed(err)
-	}
-	soon, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	soon, err := db.CollectAs(ctx, s.db, pgx.RowTo[string], strings.ReplaceAll(expiringKeys, "{live}", t.NotDeleted("x")))
 	if err != nil {
 		return closed(err)
 	}

@@ -159,11 +159,7 @@ SELECT t.name || '.' || a.attname
 
 // demanded returns the required columns without a default, except the known ones.
 func (s *subject) demanded(ctx context.Context, tables, known []string) ([]string, error) {
-	rows, err := s.db.Query(ctx, readDemanded, tables, known)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[string])
+	return db.CollectAs(ctx, s.db, pgx.RowTo[string], readDemanded, tables, known)
 }
 
 // auditLog checks that complete audit rows can be written. Without a log that accepts them, all changes are refused.

@@ -346,10 +346,7 @@ func (t Table[T]) Read(ctx context.Context, r db.Reader, ids []uuid.UUID) (list 
 
 // Reading returns the query of Read.
 func (t Table[T]) Reading(ids []uuid.UUID, to *[]T) db.PipelineQuery {
-	return db.PipelineQuery{SQL: t.sql(readRows, ""), Args: []any{pgx.NamedArgs{"ids": ids}}, Read: func(rows pgx.Rows) (err error) {
-		*to, err = pgx.CollectRows(rows, pgx.RowToStructByName[T])
-		return err
-	}}
+	return db.PipelineQuery{SQL: t.sql(readRows, ""), Args: []any{pgx.NamedArgs{"ids": ids}}, Read: db.Into(to, pgx.RowToStructByName[T])}
 }
 
 // locking returns the query that locks the rows, in the order of their ids so that two batches cannot deadlock, and adds

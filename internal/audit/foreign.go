@@ -3,13 +3,11 @@ package audit
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/cxgctl/cxgctl/internal/audit/seal"
 	"github.com/cxgctl/cxgctl/internal/db"
@@ -60,7 +58,7 @@ func (l *Ledger) SealOthers(ctx context.Context) (skipped []seal.Skipped, err er
 	if err == nil {
 		err = tx.CommitWith(ctx, last)
 	}
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "55P03" { // lock_not_available: another session seals
+	if state, _ := db.State(err); state == db.LockNotAvailable { // another session seals
 		return nil, nil
 	}
 	return skipped, err

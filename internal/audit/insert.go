@@ -209,7 +209,7 @@ func (w *writer) findDangling(ctx context.Context, tx pgx.Tx, entries []Entry) e
 		found, err = db.CollectAs(ctx, save, pgx.RowTo[uuid.UUID], `SELECT t.id FROM tnnt.tenants t WHERE t.id = ANY ($1::uuid[])`, ids)
 		return err
 	})
-	if state, _ := db.State(err); err != nil && state != insufficientPrivilege {
+	if state, _ := db.State(err); err != nil && state != db.InsufficientRights {
 		return err
 	}
 	if w.dangling == nil {
@@ -220,8 +220,6 @@ func (w *writer) findDangling(ctx context.Context, tx pgx.Tx, entries []Entry) e
 	}
 	return nil
 }
-
-const insufficientPrivilege = "42501"
 
 // args returns the values of a row, each fitted to its column.
 func (w *writer) args(e Entry) (pgx.NamedArgs, error) {

@@ -30,16 +30,16 @@ const (
 	invalidText          = "22021"
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
-	lockNotAvailable     = "55P03"
-	queryCanceled        = "57014"
+	LockNotAvailable     = "55P03"
+	QueryCanceled        = "57014"
 	untranslatable       = "22P05"
 	internalError        = "XX000"
 	undefinedTable       = "42P01"
 	undefinedColumn      = "42703"
 	undefinedObject      = "42704"
 	invalidSchema        = "3F000"
-	insufficientRights   = "42501"
-	readOnlyTransaction  = "25006"
+	InsufficientRights   = "42501"
+	ReadOnlyTransaction  = "25006"
 	featureNotSupported  = "0A000"
 	diskFull             = "53100"
 	invalidPassword      = "28P01"
@@ -66,7 +66,7 @@ func OfRow(err error) bool {
 // any code. Errors about the connection, the server's resources, a lock or the whole transaction cannot.
 func MayBeOfRow(err error) bool {
 	pe, ok := serverError(err)
-	return ok && pe.Code != lockNotAvailable && !slices.Contains([]string{"08", "25", "40", "53", "57", "58"}, pe.Code[:min(2, len(pe.Code))])
+	return ok && pe.Code != LockNotAvailable && !slices.Contains([]string{"08", "25", "40", "53", "57", "58"}, pe.Code[:min(2, len(pe.Code))])
 }
 
 // Retryable reports whether the whole transaction should be run again.
@@ -78,7 +78,7 @@ func Retryable(err error) bool {
 // ReadOnly reports whether a server refused a change because it is a standby.
 func ReadOnly(err error) bool {
 	pe, ok := serverError(err)
-	return ok && pe.Code == readOnlyTransaction
+	return ok && pe.Code == ReadOnlyTransaction
 }
 
 // Lost reports whether the connection broke, which leaves the outcome of a COMMIT unknown. Any error that is not an
@@ -176,22 +176,22 @@ func translatePg(pe *pgconn.PgError) *fault.Error {
 	case serializationFailure, deadlockDetected:
 		return fault.New(fault.Conflict, "other sessions kept changing the same rows").
 			WithHint("nothing was changed; run the command again")
-	case lockNotAvailable:
+	case LockNotAvailable:
 		return fault.New(fault.Database, "timed out waiting for a lock that another session holds").
 			WithHint("nothing was changed; find the blocking session with pg_blocking_pids(), or raise --timeout")
-	case queryCanceled:
+	case QueryCanceled:
 		return fault.New(fault.Database, "timed out: the server cancelled the statement").
 			WithHint("nothing was changed; raise --timeout if the database is slow")
 	case undefinedTable, invalidSchema, undefinedColumn:
 		return fault.New(fault.Database, "the database's schema is not what cxgctl expects: %s", pe.Message).
 			WithHint("find out what is missing with: cxgctl doctor")
-	case insufficientRights:
+	case InsufficientRights:
 		if pe.Routine == checkRowSecurity {
 			return hidden(pe)
 		}
 		return fault.New(fault.Database, "the database role lacks a privilege: %s", pe.Message).
 			WithHint("grant it to the role in the connection string, or use another role")
-	case readOnlyTransaction:
+	case ReadOnlyTransaction:
 		return readOnlyServer(pe)
 	case diskFull:
 		return fault.New(fault.Database, "the database server's disk is full: %s", pe.Message)

@@ -105,7 +105,7 @@ func preferStandbyBehindPooler(ctx context.Context, c *pgconn.PgConn) error {
 // BEGIN READ WRITE.
 func isStandby(err error) bool {
 	pe, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (pe.Code == readOnlyTransaction || pe.Code == featureNotSupported)
+	return ok && (pe.Code == ReadOnlyTransaction || pe.Code == featureNotSupported)
 }
 
 // readOnlyServer is the error for a server that refuses writes.

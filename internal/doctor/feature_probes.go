@@ -11,15 +11,6 @@ import (
 	"github.com/cxgctl/cxgctl/internal/db"
 )
 
-// SQLSTATEs that probes expect.
-const (
-	lockNotAvailable = "55P03"
-	queryCanceled    = "57014"
-	divisionByZero   = "22012"
-
-	readOnlyTransaction = "25006"
-)
-
 // holds runs a query that returns a boolean.
 func (s *subject) holds(ctx context.Context, sql string, args ...any) error {
 	var yes bool
@@ -51,7 +42,7 @@ func probeUTC(ctx context.Context, s *subject) error {
 func probeReadOnly(ctx context.Context, s *subject) error {
 	var n int
 	err := s.db.QueryRow(ctx, `UPDATE `+s.accountsTable()+` SET id = id WHERE false RETURNING 1`).Scan(&n)
-	return refusedWith(err, readOnlyTransaction, "a change in a read-only transaction is not refused")
+	return refusedWith(err, db.ReadOnlyTransaction, "a change in a read-only transaction is not refused")
 }
 
 func probeSnapshot(ctx context.Context, s *subject) error {
@@ -75,7 +66,7 @@ func probeTimeouts(ctx context.Context, s *subject) error {
 		}
 		return r.QueryRow(ctx, `SELECT pg_sleep(1)::text`).Scan(&ignored)
 	})
-	return refusedWith(err, queryCanceled, "statement_timeout is ignored")
+	return refusedWith(err, db.QueryCanceled, "statement_timeout is ignored")
 }
 
 func probeArrays(ctx context.Context, s *subject) error {
@@ -99,11 +90,7 @@ func probeRowLocks(ctx context.Context, s *subject) error {
 	lock := `SELECT id FROM ` + s.accountsTable() + ` LIMIT 1 FOR UPDATE SKIP LOCKED`
 	again := `SELECT id FROM ` + s.accountsTable() + ` WHERE id = $1 FOR UPDATE NOWAIT`
 	return audit.Rehearse(ctx, s.db, func(ctx context.Context, tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, lock)
-		if err != nil {
-			return err
-		}
-		ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+		ids, err := db.CollectAs(ctx, tx, pgx.RowTo[uuid.UUID], lock)
 		if err != nil || len(ids) == 0 {
 			return err
 		}
@@ -111,7 +98,7 @@ func probeRowLocks(ctx context.Context, s *subject) error {
 			_, err := tx.Exec(ctx, again, ids[0])
 			return err
 		})
-		return refusedWith(second, lockNotAvailable, "FOR UPDATE does not lock a row")
+		return refusedWith(second, db.LockNotAvailable, "FOR UPDATE does not lock a row")
 	})
 }
 
@@ -146,7 +133,7 @@ func probeSavepoints(ctx context.Context, s *subject) error {
 		}
 		var n int
 		failed := save.QueryRow(ctx, `SELECT 1 / count(*) FROM pg_class WHERE false`).Scan(&n)
-		if state, _ := db.State(failed); state != divisionByZero {
+		if state, _ := db.State(failed); state != "22012" { // division_by_zero
 			return failed
 		}
 		if err := save.Rollback(ctx); err != nil {

@@ -69,7 +69,7 @@ func features(ctx context.Context, s *subject) (Finding, error) {
 		state, _ := db.State(err)
 		_, lacks := errors.AsType[unable](err)
 		switch {
-		case state == insufficientRights:
+		case state == db.InsufficientRights:
 			continue
 		case err == nil:
 		case state == "" && !lacks:

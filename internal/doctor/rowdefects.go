@@ -115,7 +115,7 @@ func hashed(t *schema.Table) bool { return !t.Has("password") && t.Has("password
 
 // closed returns the finding if rows could not be read. Missing privileges are reported by the rights check.
 func closed(err error) (Finding, error) {
-	if state, _ := db.State(err); state == insufficientRights {
+	if state, _ := db.State(err); state == db.InsufficientRights {
 		return skipped("%s", failure(err).Found), nil
 	}
 	return Finding{}, err

@@ -206,13 +206,10 @@ func judgeClock(skew, uncertain time.Duration) Finding {
 	return f
 }
 
-// insufficientRights is the SQLSTATE for a missing privilege.
-const insufficientRights = "42501"
-
 // migrations compares the applied migrations with those of this program.
 func migrations(ctx context.Context, s *subject) (Finding, error) {
 	steps, err := migrate.StatusIn(ctx, s.db, s.Database)
-	if state, _ := db.State(err); state == insufficientRights {
+	if state, _ := db.State(err); state == db.InsufficientRights {
 		return wrong(Warn, "%s may not read the applied migrations", s.session.User).
 			remedied("GRANT SELECT ON %s TO %s", migrate.Table, pgx.Identifier{s.session.User}.Sanitize()), nil
 	}

@@ -306,11 +306,8 @@ func translate(err error, which Database, file string) error {
 	}
 	f.Message = fmt.Sprintf("migration %s of the %s database failed: %s%s", file, which, about, f.Message)
 	f.With("migration", file)
-	if pe, ok := errors.AsType[*pgconn.PgError](err); ok && pe.Code == lockNotAvailable {
+	if state, _ := db.State(err); state == db.LockNotAvailable { // after lockTimeout
 		return f.WithHint("it was rolled back, earlier ones stay applied; find the blocking session with pg_blocking_pids(), and run it again")
 	}
 	return f.WithHint("it was rolled back, earlier ones stay applied; fix the cause and run it again")
 }
-
-// lockNotAvailable is the SQLSTATE of a statement that exceeded lockTimeout.
-const lockNotAvailable = "55P03"

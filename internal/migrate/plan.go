@@ -189,8 +189,8 @@ func (m *migration) decide(s *statement, ideal, found *catalog) (Action, string)
 // unfit reports whether a SQLSTATE says that a statement does not fit the tables that it found. With any other error,
 // such as one about the values of a row, Up fails.
 func unfit(code string) bool {
-	const notNullViolation, cannotInsertIntoView, insufficientPrivilege = "23502", "55000", "42501"
-	return strings.HasPrefix(code, "42") && code != insufficientPrivilege || code == notNullViolation || code == cannotInsertIntoView
+	const notNullViolation, cannotInsertIntoView = "23502", "55000"
+	return strings.HasPrefix(code, "42") && code != db.InsufficientRights || code == notNullViolation || code == cannotInsertIntoView
 }
 
 // decideIndex skips indexes that exist, and unique indexes on existing tables, because their rows, or later ones from

@@ -223,15 +223,11 @@ func revokeCommand[T any](env *cmdutil.Env, use, short string, k revocable[T],
 			env.Note("%s", nothingToRevoke(k.Noun, args))
 			return cmdutil.PrintResult(env, w.Ledger, func() error { return cmdutil.PrintWhole(env, k.view, []T{}) })
 		}
-		ask := func(ctx context.Context, l *audit.Ledger, what string) error {
-			return cmdutil.ConfirmChange(ctx, env, l, what, due)
-		}
+		ask := cmdutil.ConfirmChange
 		if e.Expired {
-			ask = func(ctx context.Context, l *audit.Ledger, what string) error {
-				return cmdutil.ConfirmIfProtected(ctx, env, l, what, due)
-			} // expired sessions are unusable already
+			ask = cmdutil.ConfirmIfProtected // expired sessions are unusable already
 		}
-		if err := ask(ctx, w.Ledger, revokeQuestion(cmd, k.Noun, args)); err != nil {
+		if err := ask(ctx, env, w.Ledger, revokeQuestion(cmd, k.Noun, args), due); err != nil {
 			return err
 		}
 		gone, err := t.Revoke(ctx, w.Ledger, e)

@@ -154,9 +154,7 @@ func newMembersUpdate(env *cmdutil.Env) *cobra.Command {
 	var values memberFlags
 	var status cliflag.TextValue
 	var unset []string
-	cmd := newMemberCommand(env, audit.Update, "update TENANT USER", "Change a membership", "update the membership of", func(ctx context.Context, l *audit.Ledger, what string) error {
-		return cmdutil.ConfirmIfProtected(ctx, env, l, what, 1)
-	},
+	cmd := newMemberCommand(env, audit.Update, "update TENANT USER", "Change a membership", "update the membership of",
 		func(ctx context.Context, w *cmdutil.Writer, m *tenants.Members, cmd *cobra.Command, seen tenants.Member) (tenants.Member, error) {
 			x := values.read(cmd)
 			x.Status, x.Unset = status.Value(), unset
@@ -173,9 +171,7 @@ func newMembersUpdate(env *cmdutil.Env) *cobra.Command {
 }
 
 func newMembersRemove(env *cmdutil.Env) *cobra.Command {
-	cmd := newMemberCommand(env, audit.Delete, "remove TENANT USER", "Remove a user from a tenant; the row stays, with status LEFT", "remove", func(ctx context.Context, l *audit.Ledger, what string) error {
-		return cmdutil.ConfirmChange(ctx, env, l, what, 1)
-	},
+	cmd := newMemberCommand(env, audit.Delete, "remove TENANT USER", "Remove a user from a tenant; the row stays, with status LEFT", "remove",
 		func(ctx context.Context, w *cmdutil.Writer, m *tenants.Members, _ *cobra.Command, seen tenants.Member) (tenants.Member, error) {
 			return m.Remove(ctx, w.Ledger, seen, cmdutil.Today(env))
 		})
@@ -184,8 +180,8 @@ func newMembersRemove(env *cmdutil.Env) *cobra.Command {
 	return cmd
 }
 
-// newMemberCommand returns a command that changes an existing membership after ask has confirmed it.
-func newMemberCommand(env *cmdutil.Env, action audit.Action, use, short, verb string, ask func(context.Context, *audit.Ledger, string) error,
+// newMemberCommand returns a command that changes an existing membership, or ends it, which always has to be confirmed.
+func newMemberCommand(env *cmdutil.Env, action audit.Action, use, short, verb string,
 	change func(context.Context, *cmdutil.Writer, *tenants.Members, *cobra.Command, tenants.Member) (tenants.Member, error),
 ) *cobra.Command {
 	var name cmdutil.RefFlags
@@ -212,7 +208,11 @@ func newMemberCommand(env *cmdutil.Env, action audit.Action, use, short, verb st
 		if err != nil {
 			return cmdutil.FailedOn(ctx, w, u.Name+" of "+tenants.Kind.DisplayName(t), err)
 		}
-		if err := ask(ctx, w.Ledger, verb+" "+u.Name+" of "+tenants.Kind.DisplayName(t)); err != nil {
+		ask := cmdutil.ConfirmIfProtected
+		if action == audit.Delete {
+			ask = cmdutil.ConfirmChange
+		}
+		if err := ask(ctx, env, w.Ledger, verb+" "+u.Name+" of "+tenants.Kind.DisplayName(t), 1); err != nil {
 			return err
 		}
 		after, err := change(ctx, w, m, cmd, seen)

@@ -59,19 +59,23 @@ func (n Resource[T, E]) CompleteFlag(env *Env, cmd *cobra.Command, flag string) 
 
 // Lookup returns the row that a REF names.
 func (n Resource[T, E]) Lookup(ctx context.Context, s *Session, flags RefFlags, text string) (row T, err error) {
-	by, err := n.ParseKey(flags.By)
-	if err != nil {
-		return row, err
-	}
-	t, err := n.Open(s)
-	if err != nil {
-		return row, err
-	}
-	found, err := t.Find(ctx, s.DB, []string{text}, by, flags.Deleted)
+	found, err := n.find(ctx, s, flags, []string{text})
 	if err != nil {
 		return row, err
 	}
 	return resource.Single(found)
+}
+
+func (n Resource[T, E]) find(ctx context.Context, s *Session, flags RefFlags, refs []string) ([]resource.Match[T], error) {
+	by, err := n.ParseKey(flags.By)
+	if err != nil {
+		return nil, err
+	}
+	t, err := n.Open(s)
+	if err != nil {
+		return nil, err
+	}
+	return t.Find(ctx, s.DB, refs, by, flags.Deleted)
 }
 
 // Get returns the command that shows rows.
@@ -98,15 +102,7 @@ func (n Resource[T, E]) BindGet(env *Env, cmd *cobra.Command, flags *RefFlags) {
 
 // Show prints the rows that the REFs name.
 func (n Resource[T, E]) Show(ctx context.Context, env *Env, s *Session, cmd *cobra.Command, flags RefFlags, refs []string, print func([]T) error) error {
-	by, err := n.ParseKey(flags.By)
-	if err != nil {
-		return err
-	}
-	t, err := n.Open(s)
-	if err != nil {
-		return err
-	}
-	found, err := t.Find(ctx, s.DB, Unique(refs), by, flags.Deleted)
+	found, err := n.find(ctx, s, flags, Unique(refs))
 	if err != nil {
 		return err
 	}

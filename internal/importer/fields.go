@@ -268,16 +268,13 @@ func (c *Fields) Time(field string) *db.Time {
 
 // ID returns an id, or nil if the row has none or the table has no such column.
 func (c *Fields) ID(field string) *uuid.UUID {
-	v := c.Text(field)
-	if v == "" || !c.Fits(field, v) {
-		return nil
-	}
-	id, err := uuid.Parse(v)
-	if err != nil || len(v) != 36 || id == uuid.Nil {
-		c.Add(field, "%.60q is not a UUID", v)
-		return nil
-	}
-	return &id
+	return parse(c, field, "", func(v string) (uuid.UUID, error) {
+		id, err := uuid.Parse(v)
+		if err != nil || len(v) != 36 || id == uuid.Nil {
+			err = fmt.Errorf("%.60q is not a UUID", v)
+		}
+		return id, err
+	})
 }
 
 // quoted matches a value in a message.

@@ -2,7 +2,6 @@ package importer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/cxgctl/cxgctl/internal/audit"
 	"github.com/cxgctl/cxgctl/internal/db"
@@ -192,7 +190,7 @@ func (l *lease) take(ctx context.Context) error {
 	}, func(db.Layout) []db.PipelineQuery {
 		return []db.PipelineQuery{limit, read(insertFile), read(lockFile, &op, &host, &process, &held), spans}
 	})
-	if pe, ok := errors.AsType[*pgconn.PgError](err); ok && pe.Code == "55P03" {
+	if state, _ := db.State(err); state == db.LockNotAvailable {
 		return l.busy(uuid.Nil)
 	}
 	if err != nil {

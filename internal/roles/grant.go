@@ -126,12 +126,8 @@ func (t *Table) Grant(ctx context.Context, l *audit.Ledger, g Given) (Grant, err
 
 // Give is Grant inside a transaction; the change is nil if the role is held already.
 func (t *Table) Give(ctx context.Context, tx *audit.Tx, g Given) (Grant, *audit.Change, error) {
-	var by *uuid.UUID
-	if tx.By.ID != uuid.Nil {
-		by = &tx.By.ID
-	}
 	args := pgx.NamedArgs{
-		"user": g.To.ID, "role": g.Role.ID, "tenant": g.Tenant, "expires": g.Expires, "now": tx.Now, "by": by,
+		"user": g.To.ID, "role": g.Role.ID, "tenant": g.Tenant, "expires": g.Expires, "now": tx.Now, "by": tx.ByID(),
 	}
 	held, err := t.lock(ctx, tx, g.To, args)
 	if err != nil {

@@ -37,7 +37,6 @@ func limitWaits(db.Layout) []db.PipelineQuery {
 	}}
 }
 
-// sealOthersTimeout is the timeout of SealOthers.
 const sealOthersTimeout = 2 * time.Second
 
 // SealOthers seals a few rows of other software in its own transaction. It does nothing if this ledger has not changed

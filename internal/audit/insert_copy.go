@@ -54,7 +54,6 @@ func (w *writer) copyArgs(e Entry) (pgx.NamedArgs, error) {
 	return args, nil
 }
 
-// copy writes the rows by COPY.
 func (w *writer) copy(ctx context.Context, tx pgx.Tx, entries []Entry) error {
 	for _, q := range w.askServer(nil) {
 		if err := q.Ask(ctx, tx); err != nil {

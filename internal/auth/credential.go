@@ -6,7 +6,6 @@ import (
 	"github.com/cxgctl/cxgctl/internal/fault"
 )
 
-// method returns the authentication method of the credential.
 func (p Credential) method() string {
 	switch {
 	case p.DBRole:

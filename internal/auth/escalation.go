@@ -72,7 +72,6 @@ func record[T any](v any) (*T, error) {
 	return &out, json.Unmarshal(doc, &out)
 }
 
-// sides returns both sides of a change.
 func sides[T any](c audit.Change) (before, after *T, err error) {
 	before, err = record[T](c.Before)
 	after, aerr := record[T](c.After)

@@ -144,7 +144,6 @@ func (l lock) fill(statement string) string {
 	return strings.NewReplacer("{lock u}", u, "{lock held}", held, "{lock given}", given).Replace(statement)
 }
 
-// read returns an operator's rights.
 func (g grants) read(ctx context.Context, r db.Reader, id uuid.UUID, l lock) (found Rights, err error) {
 	err = g.question(id, l, func(rights Rights) error {
 		found = rights

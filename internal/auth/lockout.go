@@ -223,7 +223,6 @@ SELECT s.id, s.user_id, coalesce(u.username, ''), s.session_id, s.session_type, 
 	countSessions = `SELECT count(*) FROM idam.sessions s WHERE s.user_id = $1 AND s.status = 'ACTIVE' AND s.session_type = 'API'`
 )
 
-// endedSession is a session that a logout ends.
 type endedSession struct {
 	ID, UserID    uuid.UUID
 	Username      string

@@ -42,7 +42,6 @@ var groupOf = map[string]string{
 //go:embed help/*.md
 var topicFiles embed.FS
 
-// topics returns the names of the help topics.
 func topics() (names []string) {
 	files, err := topicFiles.ReadDir("help")
 	cliflag.Must(err)
@@ -190,7 +189,6 @@ func (h helper) topicPage(name, text string) string {
 	return b.String()
 }
 
-// page returns a command's page.
 func (h helper) page(cmd *cobra.Command) string {
 	var b strings.Builder
 	width := h.width

@@ -30,7 +30,6 @@ type document struct {
 	profiles map[string]profile
 }
 
-// profile is a profile of the file.
 type profile struct {
 	Settings
 	lines map[string]int // line numbers of the keys that it sets

@@ -53,7 +53,6 @@ var words = map[string][]string{
 // assignment is a parameter of a connection string of keywords and values.
 var assignment = regexp.MustCompile(`(\w+)\s*=\s*('(?:\\.|[^'\\])*'|(?:\\.|[^\s\\])*)`)
 
-// parameters returns the parameters of a connection string.
 func parameters(dsn string) map[string]string {
 	given := map[string]string{}
 	if scheme, rest, _ := strings.Cut(dsn, "://"); scheme == "postgres" || scheme == "postgresql" {

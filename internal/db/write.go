@@ -131,7 +131,6 @@ func (d *DB) queueBegin(batch *pgx.Batch) {
 	}
 }
 
-// queueCommit queues COMMIT.
 func queueCommit(batch *pgx.Batch) {
 	batch.Queue(setSynchronous) // again, because triggers may have changed it
 	batch.Queue("COMMIT").Exec(func(tag pgconn.CommandTag) error {

@@ -14,7 +14,6 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// daemonLimit limits the start of a daemon.
 const daemonLimit = 30 * time.Second
 
 // daemon is a server started by a test. It ends with the test, and also if this process is killed.

@@ -88,7 +88,6 @@ func configure(dir string) error {
 	return errors.Join(err, f.Close())
 }
 
-// createDatabases creates missing databases.
 func (c cluster) createDatabases(ctx context.Context, s Status) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, connectLimit)
 	defer cancel()

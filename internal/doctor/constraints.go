@@ -48,7 +48,6 @@ func userTypeDefault(ctx context.Context, s *subject) (Finding, error) {
 		remedied("ALTER TABLE %s ALTER COLUMN user_type SET DEFAULT 'TENANT'; cxgctl never relies on the default", schema.Users), nil
 }
 
-// foreignKey is a foreign key of a table.
 type foreignKey struct {
 	Name     string `db:"name"`
 	Columns  string `db:"columns"`

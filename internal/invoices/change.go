@@ -114,7 +114,6 @@ func (p Patch) unset(i *Invoice, problems *fault.Problems) {
 	})
 }
 
-// is reports whether the invoice has the status.
 func (i *Invoice) is(status string) bool { return i.Status != nil && *i.Status == status }
 
 // fitsPaid refuses to change the amounts of a paid invoice, unless forced. Another spelling of the same currency is

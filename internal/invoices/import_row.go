@@ -20,7 +20,6 @@ type incoming struct {
 	subscription cell
 }
 
-// cell is a value and its field.
 type cell struct{ field, value string }
 
 // Reading returns the options for reading the file, with the fields of invoices.

@@ -86,7 +86,6 @@ func load(which Database) ([]*migration, error) {
 	return list, nil
 }
 
-// split returns the statements of a file.
 func split(text string) []*statement {
 	var list []*statement
 	for part := range strings.SplitSeq(commentForm.ReplaceAllString(text, ""), ";\n") {

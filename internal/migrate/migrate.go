@@ -214,7 +214,6 @@ func (r *run) results(in []*goose.MigrationResult) []Step {
 	return out
 }
 
-// name returns the file name of a version.
 func (r *run) name(version int64) string {
 	i := slices.IndexFunc(r.list, func(m *migration) bool { return m.version == version })
 	return r.list[i].name // goose only runs migrations of the list

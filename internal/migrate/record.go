@@ -132,7 +132,6 @@ func readState(ctx context.Context, r reader) (*state, error) {
 	return s, nil
 }
 
-// has reports whether a migration is applied.
 func (s *state) has(m *migration) bool { return !s.applied[m.version].IsZero() }
 
 // newer refuses a database with an unknown migration.

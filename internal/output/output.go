@@ -255,7 +255,6 @@ func (p *Printer) note(format string, args ...any) {
 	p.notes = append(p.notes, fmt.Sprintf(format, args...))
 }
 
-// writeNotes passes the notes on.
 func (p *Printer) writeNotes() {
 	for _, note := range p.notes {
 		if p.Note != nil {

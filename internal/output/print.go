@@ -52,7 +52,6 @@ func (s *rowWriter) encode(row pgtext.Row) (err error) {
 	return err
 }
 
-// flush writes the buffer.
 func (s *rowWriter) flush() error {
 	_, err := s.sink.w.Write(s.buf)
 	s.buf = s.buf[:0]

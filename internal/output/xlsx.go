@@ -221,7 +221,6 @@ func (x *workbook) next() error {
 	return x.write(cells)
 }
 
-// write writes the cells of a row.
 func (x *workbook) write(cells []any) error {
 	x.rows++
 	if err := x.sheet.SetRow("A"+strconv.Itoa(x.rows), cells); err != nil {

@@ -90,7 +90,6 @@ var revoked = [][2]string{
 	{"updated_by", "@by"},
 }
 
-// read returns a grant as stored.
 func (t *Table) read(ctx context.Context, r db.Reader, id uuid.UUID) (Grant, error) {
 	rows, err := db.Collect[Grant](ctx, r, t.sql(readGrant), id)
 	if err != nil {

@@ -206,7 +206,6 @@ func (d *csvDecoder) scan() (starts []int, cr int) {
 	return starts, cr
 }
 
-// fieldAt returns the field at an offset of the record.
 func (d *csvDecoder) fieldAt(offset int) int {
 	starts, _ := d.scan()
 	i, found := slices.BinarySearch(starts, offset)

@@ -204,7 +204,6 @@ func (f *FieldOf[T]) Value(record *T) any {
 	return value
 }
 
-// of returns the record's field.
 func (f *FieldOf[T]) of(record *T) reflect.Value { return reflect.ValueOf(f.Of(record)).Elem() }
 
 // Cast returns the type that arguments are cast to.

@@ -78,7 +78,6 @@ func sealedFields(t *schema.Table) []sealedField {
 	return fields
 }
 
-// fieldOf returns the sealed field of a column.
 func fieldOf(c schema.Column) sealedField {
 	f := sealedField{name: c.Name, expr: "l." + pgx.Identifier{c.Name}.Sanitize()}
 	typ, _, _ := strings.Cut(c.Type, "(")
@@ -98,7 +97,6 @@ func fieldOf(c schema.Column) sealedField {
 	return f
 }
 
-// selectList returns the select list of the fields.
 func selectList(fields []sealedField) string {
 	list := make([]string, len(fields))
 	for i, f := range fields {

@@ -315,7 +315,6 @@ SELECT CASE WHEN x.stored = $2::bigint - $1::bigint AND x.head = $2 THEN 0 ELSE 
 	tooFewStored = "cxgctl: too few seals are stored: "
 )
 
-// columns are the columns of a seal.
 var columns = []string{"seq", "audit_id", "ver", "origin", "sealed_at", "canon", "leaf", "chain"}
 
 // values returns a seal's columns.

@@ -51,7 +51,6 @@ func (t *TimeContext) location() *time.Location {
 	return t.Zone
 }
 
-// time returns the current time.
 func (t *TimeContext) time() time.Time {
 	if t == nil || t.Now == nil {
 		return time.Now()
@@ -62,7 +61,6 @@ func (t *TimeContext) time() time.Time {
 // Today returns the current date in the zone.
 func (t *TimeContext) Today() db.Date { return dayOf(t.time(), t.location()) }
 
-// dayOf returns the date of an instant in a zone.
 func dayOf(at time.Time, zone *time.Location) db.Date {
 	year, month, day := at.In(zone).Date()
 	return db.Date{Day: time.Date(year, month, day, 0, 0, 0, 0, time.UTC)}

@@ -176,7 +176,6 @@ func (b *Batch[T, E]) noteNoops(ctx context.Context, w *Writer, unchanged []T) {
 	}
 }
 
-// noteRemarks prints the remarks on the rows.
 func (b *Batch[T, E]) noteRemarks(rows []T) {
 	if b.Remark == nil || b.ByFilter() {
 		return

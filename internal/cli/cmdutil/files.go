@@ -171,7 +171,6 @@ func (s *secretFile) End(keep bool) error {
 	return errors.Join(err, s.remove())
 }
 
-// remove deletes the file.
 func (s *secretFile) remove() error {
 	if s.place == nil || s.place.IsDevice() {
 		return nil

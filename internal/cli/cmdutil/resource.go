@@ -172,7 +172,6 @@ func (n Resource[T, E]) IfExists(ctx context.Context, env *Env, w *Writer, flags
 	return true, n.printResult(env, w, row)
 }
 
-// printResult prints the result of a change of one row.
 func (n Resource[T, E]) printResult(env *Env, w *Writer, row T) error {
 	return PrintResult(env, w.Ledger, func() error { return output.One(env.Printer, n.View, row) })
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/cxgctl/cxgctl/internal/output"
 )
 
-// profile is a profile of the configuration file.
 type profile struct {
 	Name      string  `json:"name"`
 	Current   bool    `json:"current"`

@@ -46,7 +46,6 @@ func importOps(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, what st
 	return importer.RunsOfFile(ctx, w.DB, w.Catalog, file, importTarget(w.Session), n.Resource.Name)
 }
 
-// undoImport undoes an import, for --undo.
 func undoImport(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, what string, n Spec) error {
 	if w.Tenant != nil {
 		return fault.New(fault.Usage, "--undo cannot be combined with --tenant").WithHint("cxgctl audit list --op OP lists the users; users delete --tenant deletes them")

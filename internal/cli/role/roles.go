@@ -320,7 +320,6 @@ func newRevoke(env *cmdutil.Env) *cobra.Command {
 	return cmdutil.AddOutputFlags[roles.Grant](env, cmd)
 }
 
-// completeRoles completes the codes of roles.
 func completeRoles(env *cmdutil.Env) cobra.CompletionFunc {
 	spec := cmdutil.Spec{Permission: "ROLE_LIST"}
 	return cmdutil.CompleteRecent(env, spec, func(_ context.Context, s *cmdutil.Session, _ *cobra.Command) (db.ListQuery[roles.Role], error) {

@@ -79,7 +79,6 @@ func newList(env *cmdutil.Env) *cobra.Command {
 	return cmdutil.AddOutputFlags[tenants.Tenant](env, cmd)
 }
 
-// shownTenant is a tenant with its subscriptions.
 type shownTenant struct {
 	tenants.Tenant
 	Subscriptions []tenants.Subscription `json:"subscriptions"`

@@ -88,7 +88,6 @@ func (n *newUser) read(cmd *cobra.Command) users.New {
 	return users.New{User: u, AllowVariant: n.values.variant}
 }
 
-// create creates the user and prints it.
 func (n *newUser) create(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, cmd *cobra.Command) error {
 	t, err := w.Users()
 	if err != nil {

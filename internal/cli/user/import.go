@@ -23,7 +23,6 @@ import (
 	"github.com/cxgctl/cxgctl/internal/users"
 )
 
-// usersImportFlags are the flags of users import.
 type usersImportFlags struct {
 	importcmd.Flags
 	restore, noPasswords, generate bool

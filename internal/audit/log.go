@@ -121,12 +121,12 @@ func (g *Log) BeforeDeletion(alias, field string) string {
 }
 
 // Origins returns the origins of the rows' seals: cli if sealed on writing, foreign if sealed later.
-func (g *Log) Origins(ctx context.Context, r db.Reader, ids []uuid.UUID) (map[uuid.UUID]string, error) {
+func (g *Log) Origins(ctx context.Context, r db.Reader, entries []Entry) (map[uuid.UUID]string, error) {
 	origins := map[uuid.UUID]string{}
 	if g.sealer == nil {
 		return origins, nil
 	}
-	rows, err := r.Query(ctx, `SELECT s.audit_id, s.origin FROM cxg_audit.seal s WHERE s.audit_id = ANY ($1)`, ids)
+	rows, err := r.Query(ctx, `SELECT s.audit_id, s.origin FROM cxg_audit.seal s WHERE s.audit_id = ANY ($1)`, idsOf(entries))
 	if err != nil {
 		return nil, err
 	}

@@ -236,11 +236,7 @@ later, and empty if it has no seal.`,
 		if err := cmdutil.LogReveal(ctx, env, s, cmd, int64(len(entries)), id); err != nil {
 			return err
 		}
-		ids := make([]uuid.UUID, len(entries))
-		for i, e := range entries {
-			ids[i] = e.ID
-		}
-		origins, err := log.Origins(ctx, s.DB, ids)
+		origins, err := log.Origins(ctx, s.DB, entries)
 		if err != nil {
 			return err
 		}

@@ -266,7 +266,8 @@ func (l *Ledger) recordOutcome(ctx context.Context, intent uuid.UUID, entries []
 	var err error
 	for attempt := range maxAttempts {
 		backoff(ctx, attempt)
-		if err = l.writeOutcome(ctx, intent, Applied, l.writer, entries); !db.Retryable(err) {
+		err = l.writeOutcome(ctx, intent, Applied, l.writer, entries)
+		if OutcomeUnknown(err) || !db.Retryable(err) && !db.Lost(err) {
 			break
 		}
 	}

@@ -191,6 +191,23 @@ func TestTenantChange_LostCommit(t *testing.T) {
 	}
 }
 
+// If the connection breaks while the outcome of a change is recorded, it is recorded over another one.
+func TestTenantChange_LostOutcome(t *testing.T) {
+	t.Parallel()
+	pair := withTenantUser(t)
+	proxy, through := newProxy(t, pair, "tcp", "SET outcome = ", func(client, server net.Conn, _ []byte) {
+		_ = server.Close()
+		_ = client.Close()
+	})
+	cxgctl(t, pair, "users", "update", "ada", "--tenant", "acme", "--phone", "03 9999").env("CXGCTL_MANAGER_DATABASE_URL="+through).exits(t, 0)
+	if !proxy.happened.Load() {
+		t.Error("no accident happened")
+	}
+	if got, want := changeState(t, pair), "03 9999 applied applied audit SUCCESS 03 9999 - intent applied"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 // Kind 45: if a tenant's database forges the row of a change whose COMMIT was lost, the command fails, the log does not
 // get a SUCCESS row, and the intent stays open.
 func TestTenantChange_ForgedAppliedRow(t *testing.T) {

@@ -109,11 +109,10 @@ func (l Layout) Check() error {
 			return refuse("table "+name+" is distributed by "+t.Column, "only "+strings.Join(distributable, " and ")+" may be, by "+tenantID)
 		}
 	}
-	for _, name := range names {
-		if len(spread) > 0 && l[name].Kind == Plain && recordsChanges(name) {
-			return refuse("Citus does not commit "+name+" together with "+spread[0]+", so a crash can lose audit rows",
-				"SELECT citus_add_local_table_to_metadata('"+name+"')")
-		}
+	unknown := slices.DeleteFunc(names, func(name string) bool { return l[name].Kind != Plain || !recordsChanges(name) })
+	if len(spread) > 0 && len(unknown) > 0 {
+		return refuse("Citus does not commit "+unknown[0]+" together with "+spread[0]+", so a crash can lose audit rows",
+			"SELECT citus_add_local_table_to_metadata(t) FROM unnest('{"+strings.Join(unknown, ",")+"}'::regclass[]) t")
 	}
 	return nil
 }

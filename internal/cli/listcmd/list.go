@@ -127,8 +127,8 @@ func (p *PageFlags) AllUnlessPaged(cmd *cobra.Command) {
 	p.all = !cmd.Flags().Changed("page") && !cmd.Flags().Changed("page-size")
 }
 
-// IsWhole reports whether every row is printed.
-func (p *PageFlags) IsWhole() bool { return p.all }
+// IsWhole reports whether every row is printed, not a page or an increment by --state.
+func (p *PageFlags) IsWhole() bool { return p.all && p.state == "" }
 
 func (p PageFlags) paging() db.Paging { return db.Paging{Page: p.page, Size: p.size} }
 

@@ -20,7 +20,6 @@ var Tables = append([]string{schema.Users, schema.Enforcement}, schema.Grants...
 // grants holds the tables that permissions rest on, and predicates over them. The aliases are ur for a granted role, r
 // for the role and p for a permission.
 type grants struct {
-	users        *schema.Table
 	placeholders *strings.Replacer
 	missing      string // a required table or column that is missing, or ""
 	unsure       bool   // without it, enforcement cannot be determined either
@@ -31,7 +30,7 @@ func newGrants(cat schema.Catalog) (grants, error) {
 	if err != nil {
 		return grants{}, err
 	}
-	g := grants{users: users}
+	var g grants
 	unlocked := "true"
 	if users.Has("locked_until") {
 		unlocked = "(u.locked_until IS NULL OR u.locked_until <= statement_timestamp())"

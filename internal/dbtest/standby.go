@@ -16,8 +16,8 @@ import (
 // package has pg_basebackup. Commits wait for the standby, so
 // that a failover does not lose confirmed commits.
 type Replicated struct {
-	primary, standby *daemon
-	dirs             [2]string // of the sockets
+	primary *daemon
+	dirs    [2]string // of the sockets
 }
 
 // NewReplicated starts both servers for the duration of the test, with t's databases mgmt and tnnt.
@@ -47,7 +47,7 @@ func startReplicated(tb testing.TB, t Template) (*Replicated, error) {
 	if r.primary, err = c.serve(tb, data[0], r.dirs[0]); err != nil {
 		return nil, err
 	}
-	if r.standby, err = c.serve(tb, data[1], r.dirs[1]); err != nil {
+	if _, err = c.serve(tb, data[1], r.dirs[1]); err != nil {
 		return nil, err
 	}
 	return r, r.synchronise(tb.Context())

@@ -24,7 +24,6 @@ import (
 // ChangeFlags are the flags of commands that write.
 type ChangeFlags struct {
 	DryRun              bool
-	batch               bool // the command may change many rows: --expect and --max-affected exist
 	expect, maxAffected int
 	ifNotExists         bool
 }
@@ -37,7 +36,6 @@ func (c *ChangeFlags) Bind(cmd *cobra.Command) {
 // BindBatch adds --dry-run, --expect and --max-affected.
 func (c *ChangeFlags) BindBatch(cmd *cobra.Command) {
 	c.Bind(cmd)
-	c.batch = true
 	cmd.Flags().IntVar(&c.expect, "expect", 0, "roll back unless exactly `n` rows change")
 	cmd.Flags().IntVar(&c.maxAffected, "max-affected", 0, "roll back if more than `n` rows change")
 	cliflag.MarkFlags(cmd.Flags(), cliflag.Recorded, "expect", "max-affected")

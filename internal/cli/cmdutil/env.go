@@ -244,9 +244,8 @@ type Session struct {
 	primary     *db.DB // for the audit rows of reads if DB is a replica or filtered; else nil
 	Catalog     schema.Catalog
 	Operator    audit.Operator
-	Identity    auth.Identity    // Operator, with its permissions
-	now         func() time.Time // by the server's clock
-	IdleTimeout time.Duration    // how long a stream waits for its next row
+	Identity    auth.Identity // Operator, with its permissions
+	IdleTimeout time.Duration // how long a stream waits for its next row
 
 	tenantOnly []string // permissions that the operator holds only in the tenant of --tenant; nil if they hold everywhere
 
@@ -266,7 +265,7 @@ func (env *Env) OpenManager(ctx context.Context, cmd *cobra.Command) (*Session, 
 		return nil, err
 	}
 	env.ServerAddr = d.Addr()
-	return &Session{DB: d, IdleTimeout: o.Timeout, now: env.now}, nil
+	return &Session{DB: d, IdleTimeout: o.Timeout}, nil
 }
 
 // Connect opens the manager database without an operator and reads the columns of the tables that the command needs,

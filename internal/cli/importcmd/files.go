@@ -57,8 +57,7 @@ func openFailures(env *cmdutil.Env, file *rowreader.File, f *Flags, reading rowr
 // output.
 type errorOutput struct {
 	io.Writer
-	file  *outfile.Pending // nil for a stream
-	place *outfile.Place   // nil for standard output
+	file *outfile.Pending // nil for a stream
 }
 
 func openErrors(env *cmdutil.Env, path string) (*errorOutput, error) {
@@ -76,13 +75,13 @@ func openErrors(env *cmdutil.Env, path string) (*errorOutput, error) {
 	}
 	if place.IsDevice() {
 		f, err := place.Device()
-		return &errorOutput{Writer: f, place: place}, err
+		return &errorOutput{Writer: f}, err
 	}
 	f, err := place.Pending(true)
 	if err == nil && place.Exists() { // its rows failed in an earlier run, not in this one
 		err = place.Remove()
 	}
-	return &errorOutput{f, f, place}, err
+	return &errorOutput{f, f}, err
 }
 
 func (e *errorOutput) abort() {

@@ -82,12 +82,8 @@ SELECT t.name, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull
 // Read reads the named tables from the catalog in one round trip. Tables that do not exist are absent from the result.
 func Read(ctx context.Context, r db.Reader, tables ...string) (Catalog, error) {
 	cat := Catalog{}
-	q := cat.Question(tables...)
-	rows, err := r.Query(ctx, q.SQL, q.Args...)
-	if err != nil {
-		return nil, err
-	}
-	return cat, q.Read(rows)
+	err := cat.Question(tables...).Ask(ctx, r)
+	return cat, err
 }
 
 // Question returns Read's query, to be sent together with others. Its result goes into c.
@@ -161,8 +157,6 @@ type Field struct {
 	Name string
 	Type string
 	Expr string // %s is replaced by the qualified column; "" means the column itself
-	// WayIn marks a field that decides how a user can sign in.
-	WayIn bool
 	// Also lists the column's names in other generations.
 	Also []string
 	// Binary is the kind of types (see pgtext.CanDecode) for which a binary stream reads the bare column instead of

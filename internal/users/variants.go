@@ -208,13 +208,11 @@ func (im *importSpec) distinct(ctx context.Context, r db.Reader, rows []*incomin
 	for _, in := range list {
 		if err := in.identity().against(others, im.AllowVariant); err != nil {
 			f := fault.From(err)
-			field, _ := f.Detail["field"].(string)
-			value, _ := f.Detail["value"].(string)
 			var holder *uuid.UUID
 			if id, err := uuid.Parse(detailText(f, "holder")); err == nil {
 				holder = &id
 			}
-			in.Fail(field, value, err, holder)
+			in.Fail(detailText(f, "field"), detailText(f, "value"), err, holder)
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -72,9 +73,7 @@ func Run[T any, R Item[T]](ctx context.Context, l *audit.Ledger, cat schema.Cata
 		l.RecordFailure(ctx, r.intent(), r.someFailed())
 	}
 	r.report.Elapsed = time.Since(began)
-	if failed := r.lease.release(ctx, err == nil && !r.report.Stopped, r.report); err == nil {
-		err = failed
-	}
+	err = cmp.Or(err, r.lease.release(ctx, err == nil && !r.report.Stopped, r.report))
 	return r.report, err
 }
 

@@ -224,9 +224,7 @@ func importFile(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, file *
 	} else {
 		err = work()
 	}
-	if closeErr := failures.close(err == nil); err == nil {
-		err = closeErr
-	}
+	err = cmp.Or(err, failures.close(err == nil))
 	failures.print()
 	if err != nil {
 		return interruptedError(ctx, err, report, o, n)

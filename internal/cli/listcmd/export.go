@@ -1,6 +1,7 @@
 package listcmd
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -167,9 +168,7 @@ func exportAll[T any](
 			return db.Records[T](ctx, r, q)
 		}))
 	}
-	if recordErr := record(n); err == nil {
-		err = recordErr
-	}
+	err = cmp.Or(err, record(n))
 	if err == nil {
 		err = x.writeState(n)
 	}

@@ -2,6 +2,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -305,10 +306,7 @@ func runMigrations(ctx context.Context, env *cmdutil.Env, cmd *cobra.Command, f 
 		for _, r := range results {
 			done = append(done, migrationDone(w, r))
 		}
-		if rerr := recordMigrations(ctx, env, cmd, w, results); err == nil {
-			err = rerr
-		}
-		if err != nil {
+		if err := cmp.Or(err, recordMigrations(ctx, env, cmd, w, results)); err != nil {
 			return err
 		}
 	}

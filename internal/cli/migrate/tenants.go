@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -171,9 +172,7 @@ func up(ctx context.Context, p cmdutil.TenantTarget, with []string, record func(
 		done = append(done, migrationDone(migrate.Tenants, r))
 	}
 	if len(results) > 0 {
-		if rerr := record(results); err == nil {
-			err = rerr
-		}
+		err = cmp.Or(err, record(results))
 	}
 	return done, err
 }

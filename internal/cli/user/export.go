@@ -1,6 +1,7 @@
 package user
 
 import (
+	"cmp"
 	"context"
 	"iter"
 
@@ -77,9 +78,7 @@ func newExport(env *cmdutil.Env) *cobra.Command {
 func exportUsers[T any](env *cmdutil.Env, recordRead func(int64) error, seq iter.Seq2[T, error]) error {
 	env.Deadline.Stop() // streams have an idle timeout instead
 	n, err := output.Stream(env.Printer, output.View{Name: "users"}, seq)
-	if recordErr := recordRead(n); err == nil {
-		err = recordErr
-	}
+	err = cmp.Or(err, recordRead(n))
 	if err == nil {
 		env.Note("%s exported", fault.Plural(int(n), "user"))
 	}

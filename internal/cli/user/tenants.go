@@ -76,10 +76,7 @@ func listInTenants(ctx context.Context, env *cmdutil.Env, s *cmdutil.Session, cm
 		return nil
 	})
 	n, err := output.Stream(env.Printer, tenantUserView, unlessAllFailed(rows, failed, len(targets)))
-	if recordErr := recordRead(n); err == nil {
-		err = recordErr
-	}
-	if err != nil {
+	if err := cmp.Or(err, recordRead(n)); err != nil {
 		return err
 	}
 	return failed.Result(len(targets))

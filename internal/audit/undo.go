@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -145,9 +146,7 @@ func (r *Reversal) merge(older Reversal) {
 	if r.Was == nil {
 		r.Was = map[string]json.RawMessage{}
 	}
-	for field, was := range older.Was {
-		r.Was[field] = was
-	}
+	maps.Copy(r.Was, older.Was)
 }
 
 // Undoing is a planned undo.

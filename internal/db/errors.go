@@ -414,11 +414,11 @@ func reason(err error) string {
 	for {
 		inner := errors.Unwrap(err)
 		if inner == nil {
-			if many, ok := err.(interface{ Unwrap() []error }); ok && len(many.Unwrap()) > 0 {
-				inner = many.Unwrap()[len(many.Unwrap())-1]
-			} else {
+			many, ok := err.(interface{ Unwrap() []error })
+			if !ok || len(many.Unwrap()) == 0 {
 				return err.Error()
 			}
+			inner = many.Unwrap()[len(many.Unwrap())-1]
 		}
 		err = inner
 	}

@@ -147,10 +147,8 @@ func Status(err error) int {
 	}
 	code := From(err).Code
 	for _, x := range Exits {
-		for _, c := range x.Codes {
-			if c == code {
-				return x.Status
-			}
+		if slices.Contains(x.Codes, code) {
+			return x.Status
 		}
 	}
 	return 1

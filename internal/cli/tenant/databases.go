@@ -2,6 +2,7 @@ package tenant
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -49,10 +50,8 @@ one per tenant. tenant_databases lists exceptions by tenant code. Connection str
 			return err
 		}
 		failed := &tenantdb.Errors{Env: env}
-		seen := map[string]tenantDatabase{} // by tenant code; a shared database is inspected once
-		for code, d := range tenantdb.ForEach(ctx, env, s, tenantdb.Distinct(places), failed, false, inspectDatabase) {
-			seen[code] = d
-		}
+		// by tenant code; a shared database is inspected once
+		seen := maps.Collect(tenantdb.ForEach(ctx, env, s, tenantdb.Distinct(places), failed, false, inspectDatabase))
 		why := map[string]string{}
 		for _, f := range failed.Failed {
 			why[f.Tenant] = f.Message

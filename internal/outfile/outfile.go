@@ -5,7 +5,6 @@ package outfile
 import (
 	"bufio"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -385,9 +384,7 @@ func (p *Place) Pending(secret bool) (*Pending, error) {
 	if p.untrusted != nil {
 		return nil, p.untrusted
 	}
-	random := make([]byte, 8)
-	_, _ = rand.Read(random) // never fails
-	x := &Pending{place: p, temp: "." + p.base[:min(len(p.base), 100)] + hex.EncodeToString(random)}
+	x := &Pending{place: p, temp: "." + p.base[:min(len(p.base), 100)] + rand.Text()}
 	mode := uint32(0o644)
 	if secret {
 		mode = 0o600

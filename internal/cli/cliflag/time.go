@@ -124,11 +124,7 @@ var spanParts = regexp.MustCompile(`^(\d{1,5})(y|mo|w|d)`)
 func parseSpan(s string) (months int, span time.Duration, err error) {
 	rest := s
 	wrong := errors.New("want a length of time such as 30d, 12h, 2w, 3mo or 1y")
-	for {
-		m := spanParts.FindStringSubmatch(rest)
-		if m == nil {
-			break
-		}
+	for m := spanParts.FindStringSubmatch(rest); m != nil; m = spanParts.FindStringSubmatch(rest) {
 		n, _ := strconv.Atoi(m[1]) // digits
 		switch m[2] {
 		case "y":

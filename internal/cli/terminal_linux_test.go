@@ -486,8 +486,8 @@ func TestImport_ProgressCountsRows(t *testing.T) {
 			process := cxgctl(t, pair, "users", "import", file, "--no-passwords")
 			process.columns = width
 			p := process.onTerminal(t)
-			p.awaits(t, " 40 %  2,000 of 5,000 rows, ").awaits(t, "/s, 0 failed")
-			p.awaits(t, " 80 %  4,000 of 5,000 rows, ").awaits(t, "5,000 created").awaits(t, "(undo: cxgctl users import --undo ").leaves(t, 0)
+			p.awaits(t, " 50 %  2,500 of 5,000 rows, ").awaits(t, "/s, 0 failed")
+			p.awaits(t, " 75 %  3,750 of 5,000 rows, ").awaits(t, "5,000 created").awaits(t, "(undo: cxgctl users import --undo ").leaves(t, 0)
 			progress, _, _ := strings.Cut(p.sees(), "5,000 created")
 			for line := range strings.SplitSeq(strings.ReplaceAll(progress, "\x1b[K", ""), "\r") {
 				if displaywidth.String(line) > int(width) || strings.Contains(line, "rows, ") && strings.Contains(line, "█") != bar {

@@ -30,9 +30,9 @@ type run[T any, R Item[T]] struct {
 	sharded    bool // Citus distributes the table
 }
 
-// batchRows is the number of rows per transaction: few enough that a crash costs little and locks are short, many
-// enough to amortize the transaction.
-const batchRows = 2000
+// batchRows is the number of rows per transaction: few enough that a crash costs little, locks are short and two batches
+// need little memory, many enough to amortize the transaction and to be copied (schema.InsertMost).
+const batchRows = 1250
 
 // slowRows is the number of Slow rows in a batch, because preparing one takes long.
 const slowRows = 32

@@ -168,7 +168,7 @@ func (f *Flags) options(n Spec) (importer.Options, error) {
 
 // GCPercent is GOGC during an import. Tests that run imports in parallel set it to their own: the last import to end
 // would leave what the one before had set.
-var GCPercent = 25
+var GCPercent = 60
 
 // importFile runs the import and prints the report.
 func importFile(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, file *rowreader.File, f *Flags, n Spec) error {
@@ -207,7 +207,7 @@ func importFile(ctx context.Context, env *cmdutil.Env, w *cmdutil.Writer, file *
 		}
 	}
 	env.Deadline.Stop() // large files take long
-	// Most of the heap holds no pointers, so frequent collections cost little, and a million rows need less than 64 MB.
+	// A hundred thousand rows need less than 64 MB.
 	defer debug.SetGCPercent(debug.SetGCPercent(GCPercent))
 	var stop func()
 	o.Progress, stop = showProgress(env, survey.Rows)

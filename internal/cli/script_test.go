@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -62,23 +63,25 @@ func TestScripts(t *testing.T) {
 	runScripts(t, ours(), scripts(t, "plain"))
 }
 
-// scripts returns the scripts that run on plain or hostile databases or through a pooler: all that can. A short run runs
-// those in smoke.txt, which run every command, each in one of these ways.
+// scripts returns the scripts that run on plain or hostile databases or through a pooler. Those in smoke.txt run every
+// command, and run in all three ways, the others on plain databases and in turns in one of the other ways, or in both
+// with TEST_ALL_PAIRS. A short run only runs those in smoke.txt, each in one way.
 func scripts(t *testing.T, where string) (list []string) {
 	t.Helper()
 	files, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil {
 		t.Fatal(err)
 	}
+	names, err := os.ReadFile("testdata/smoke.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	smoke := strings.Fields(string(names))
+	for i, name := range smoke {
+		smoke[i] = "testdata/script/" + name + ".txtar"
+	}
 	if testing.Short() {
-		smoke, err := os.ReadFile("testdata/smoke.txt")
-		if err != nil {
-			t.Fatal(err)
-		}
-		files = strings.Fields(string(smoke))
-		for i, name := range files {
-			files[i] = "testdata/script/" + name + ".txtar"
-		}
+		files = smoke
 	}
 	for i, f := range files {
 		text, err := os.ReadFile(f)
@@ -87,14 +90,23 @@ func scripts(t *testing.T, where string) (list []string) {
 		}
 		// Dev databases do not use a pooler, and PgBouncer does not pass roles on.
 		isPoolable := !strings.Contains(string(text), "\ndevhome\n") && !strings.Contains(string(text), "&role=")
-		turn := "plain"
+		var runs bool
 		switch {
-		case i%3 == 1:
-			turn = "hostile"
-		case i%6 == 0 && isPoolable:
-			turn = "pooled"
+		case where == "pooled" && !isPoolable:
+		case testing.Short():
+			turn := "plain"
+			if i%3 == 1 {
+				turn = "hostile"
+			} else if i%6 == 0 && isPoolable {
+				turn = "pooled"
+			}
+			runs = turn == where
+		case where == "plain" || slices.Contains(smoke, f) || !isPoolable:
+			runs = true
+		default:
+			runs = oneOf(2) == 1 || (i%2 == 0) == (where == "pooled")
 		}
-		if (turn == where || !testing.Short()) && (isPoolable || where != "pooled") {
+		if runs {
 			list = append(list, f)
 		}
 	}

@@ -162,16 +162,8 @@ func secretStream(env *Env) *secretFile {
 	return &secretFile{InterruptibleWriter{env.Context, env.Stdout}, nil, noop, noop}
 }
 
-// End closes the file, and deletes it unless keep is set.
-func (s *secretFile) End(keep bool) error {
-	err := s.Close()
-	if keep {
-		return err
-	}
-	return errors.Join(err, s.remove())
-}
-
-func (s *secretFile) remove() error {
+// Remove deletes the file.
+func (s *secretFile) Remove() error {
 	if s.place == nil || s.place.IsDevice() {
 		return nil
 	}

@@ -112,13 +112,11 @@ func storeSecret(env *Env, flag, path, text string) (undo func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := io.WriteString(f, text+"\n"); err != nil {
-		return nil, WriteError(flag, path, errors.Join(err, f.End(false)))
+	_, err = io.WriteString(f, text+"\n")
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, WriteError(flag, path, errors.Join(err, f.Remove()))
 	}
-	if err := f.Close(); err != nil {
-		return nil, WriteError(flag, path, errors.Join(err, f.remove()))
-	}
-	return func() { _ = f.remove() }, nil
+	return func() { _ = f.Remove() }, nil
 }
 
 // WriteError returns the error of a flag whose file cannot be written.

@@ -53,7 +53,7 @@ func openPasswords(env *cmdutil.Env, path string, dry bool) (*passwordsFile, err
 		return nil, err
 	}
 	if _, err := io.WriteString(f, passwordsHeader); err != nil {
-		return nil, cmdutil.WriteError(flag, path, errors.Join(err, f.End(false)))
+		return nil, cmdutil.WriteError(flag, path, errors.Join(err, f.Close(), f.Remove()))
 	}
 	p.to, p.sync, p.close = f, f.Sync, f.Close
 	return p, nil

@@ -73,7 +73,8 @@ func Fields(record any) (map[string]json.RawMessage, error) {
 		return nil, err
 	}
 	var m map[string]json.RawMessage
-	return m, json.Unmarshal(doc, &m)
+	err = json.Unmarshal(doc, &m)
+	return m, err
 }
 
 func object(m map[string]json.RawMessage) (json.RawMessage, error) {

@@ -239,7 +239,8 @@ var loggedOutColumns = [][2]string{
 
 // Logins counts the sessions that LogOut with a nil id would end.
 func (d *Login) Logins(ctx context.Context, r db.Reader, user uuid.UUID) (n int, err error) {
-	return n, r.QueryRow(ctx, countSessions, user).Scan(&n)
+	err = r.QueryRow(ctx, countSessions, user).Scan(&n)
+	return n, err
 }
 
 // LogOut ends the operator's login, or with a nil id all of their logins and API client sessions. The ledger's Entries

@@ -286,7 +286,8 @@ func (k *Keys) end(ctx context.Context, tx *audit.Tx, who Identity, scopes []str
 		return nil, nil
 	}
 	var end *db.Time
-	return end, tx.QueryRow(ctx, k.grants.sql(endOfGrants), who.ID, scopes).Scan(&end)
+	err := tx.QueryRow(ctx, k.grants.sql(endOfGrants), who.ID, scopes).Scan(&end)
+	return end, err
 }
 
 // Orphan is a key whose maker no longer holds all of its permissions.

@@ -29,8 +29,8 @@ type New struct {
 // Check normalizes the values and returns all problems at once.
 func (n *New) Check() error {
 	p := n.Refused
-	for name, field := range map[string]*string{"code": n.Code, "name": n.Name} {
-		if field == nil && !p.Has(name) {
+	for i, field := range []*string{n.Code, n.Name} {
+		if name := []string{"code", "name"}[i]; field == nil && !p.Has(name) {
 			p.Add(name, "it is missing")
 		}
 	}

@@ -134,7 +134,8 @@ func PlanPrune(ctx context.Context, r db.Reader, cat schema.Catalog, p Pruning) 
 	if err := r.QueryRow(ctx, countPrune, plan.head, p.Before).Scan(&plan.Rows); err != nil {
 		return plan, err
 	}
-	return plan, r.QueryRow(ctx, plan.sealer.unsealedRows("count(*)", true)+" AND l.created_at < $1", p.Before).Scan(&plan.Unsealed)
+	err = r.QueryRow(ctx, plan.sealer.unsealedRows("count(*)", true)+" AND l.created_at < $1", p.Before).Scan(&plan.Unsealed)
+	return plan, err
 }
 
 // Archive is the file that a plan's rows are moved to. It gets its name in Move.

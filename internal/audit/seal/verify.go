@@ -289,7 +289,8 @@ func (x *verifier) sealsBegan(ctx context.Context) (*time.Time, error) {
 		return nil, err
 	}
 	var at *time.Time
-	return at, x.db.QueryRow(ctx, readSealsBegan).Scan(&at)
+	err = x.db.QueryRow(ctx, readSealsBegan).Scan(&at)
+	return at, err
 }
 
 // chunk is the number of seals per query, bounded to limit memory.

@@ -200,11 +200,6 @@ log was resealed or truncated before the last checkpoint.`,
 		Example: "  0 * * * * cxgctl audit checkpoint --key /etc/cxgctl/audit.key --out /mnt/worm/cxgctl",
 	}
 	cmd.RunE = cmdutil.RunUnfiltered(env, func(ctx context.Context, s *cmdutil.Session, _ *cobra.Command, _ []string) error {
-		for flag, value := range map[string]string{"--key": key, "--out": out} {
-			if value == "" {
-				return fault.New(fault.Usage, "%s is missing", flag).WithHint("see: cxgctl audit checkpoint --help")
-			}
-		}
 		c, file, err := seal.WriteCheckpoint(ctx, s.DB, s.Catalog, key, out, time.Now())
 		if err != nil {
 			return err
@@ -216,6 +211,7 @@ log was resealed or truncated before the last checkpoint.`,
 	cmd.Flags().StringVar(&out, "out", "", "`folder` to write to")
 	cliflag.MarkFile(cmd, "key", cliflag.FileRead, ".pub")
 	cliflag.MarkFile(cmd, "out", cliflag.FileFolder)
+	cliflag.Require(cmd, "key", "out")
 	env.Specify(cmd, cmdutil.Spec{Permission: "AUDIT_READ", Resource: "audit", Tables: schema.AuditTables})
 	return cmdutil.AddOutputFlags[checkpoint](env, cmd)
 }

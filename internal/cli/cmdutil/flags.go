@@ -58,9 +58,10 @@ func bindReason(env *Env, cmd *cobra.Command) {
 
 // refuseUnrecorded refuses --reason and --ticket if they are blank or if this run writes no audit row.
 func refuseUnrecorded(env *Env, cmd *cobra.Command) error {
-	for name, value := range map[string]string{"reason": env.Global.Reason, "ticket": env.Global.ticket} {
+	recorded := []string{"reason", "ticket"}
+	for i, value := range []string{env.Global.Reason, env.Global.ticket} {
 		if value != "" && strings.TrimSpace(value) == "" {
-			return cliflag.EmptyValue(name)
+			return cliflag.EmptyValue(recorded[i])
 		}
 	}
 	if env.SpecOf(cmd).Audit != WhenReading || env.Reveal || env.Tenants.Many() {
@@ -69,7 +70,7 @@ func refuseUnrecorded(env *Env, cmd *cobra.Command) error {
 	if cmd.Flags().Changed("all") {
 		return nil
 	}
-	for _, name := range []string{"reason", "ticket"} {
+	for _, name := range recorded {
 		if cmd.Flags().Changed(name) {
 			return fault.New(fault.Usage, "--%s is recorded in an audit row, but this command writes none", name).
 				WithHint("%s writes one with --reveal", cmd.CommandPath())

@@ -34,8 +34,8 @@ demo: go postgres build ## Build cxgctl, start PostgreSQL, and show the main com
 test: postgres test-packages ## Run the tests with -short
 	GOGC=400 $(GO) test -short -timeout 20m -parallel 6 ./...
 
-# internal/cli starts thousands of processes, which takes too long with the race detector on two cores.
-# `make lint` includes go vet.
+# internal/cli starts thousands of processes, which takes too long with the race detector on two cores. Vet is left to
+# `make lint`.
 test-all: go postgres test-packages ## Run all tests, most of them with the race detector if a C compiler is installed
 	@race="$(RACE)"; [ -n "$$race" ] || echo 'no C compiler found, so the race detector is off' >&2; \
 	set -ex; export GOGC=400; \
